@@ -1,0 +1,55 @@
+/**
+ * A disk's bytes. Read-only and writable are different types, so that what lies on a base cannot
+ * write it. Devices are made by `layer.ts`, which does every check once.
+ */
+export interface BlockDevice extends AsyncDisposable {
+  /** For messages: what this is and where it comes from. */
+  readonly name: string;
+  readonly geometry: Geometry;
+  /**
+   * Fills `into` from what is in memory and answers true, or leaves `into` in any state and answers
+   * false: then `read` is the way. Never waits for a medium. Throws what `read` would reject with.
+   */
+  tryRead(into: Uint8Array, offset: number): boolean;
+  /** Fills `into` entirely or rejects; there are no short reads. `into` is lent until it settles. */
+  read(into: Uint8Array, offset: number): Promise<void>;
+  /**
+   * Covers exactly `offset..offset+length` in order, without gaps; neighbours differ in kind.
+   * `data` may be answered for anything, `zero` only for what reads as zeros.
+   */
+  extents(offset: number, length: number): Promise<readonly Extent[]>;
+}
+
+/**
+ * Overlapping calls may land in any order, but never mix inside one `blockSize` block; a read begun
+ * after a write resolved sees it.
+ */
+export interface WritableBlockDevice extends BlockDevice {
+  /** `durable`: survives a power cut once resolved (NBD's FUA, NFS's FILE_SYNC). `from` is lent. */
+  write(from: Uint8Array, offset: number, durability: Durability): Promise<void>;
+  /** Reads as zeros afterwards; gives the space back where it can. */
+  zero(offset: number, length: number, durability: Durability): Promise<void>;
+  /** Everything that resolved before this call survives a power cut once it resolves. */
+  flush(): Promise<void>;
+}
+
+export type Durability = 'cached' | 'durable';
+
+export interface Geometry {
+  /** Bytes; constant while the device is open. */
+  readonly size: number;
+  /** What one request is best aligned to and a multiple of; a power of two, at least 512. */
+  readonly blockSize: number;
+}
+
+export interface Extent {
+  readonly offset: number;
+  readonly length: number;
+  readonly kind: ExtentKind;
+}
+
+export type ExtentKind = 'data' | 'zero';
+
+export function isWritable(device: BlockDevice): device is WritableBlockDevice {
+  return 'write' in device;
+}

@@ -1,0 +1,146 @@
+import { assert } from '../lib/assert.ts';
+import type {
+  BlockDevice,
+  Durability,
+  Extent,
+  Geometry,
+  WritableBlockDevice,
+} from './block-device.ts';
+import { BlockError } from './block-error.ts';
+
+/*
+ * The one door through which devices come into being. It checks range and open state, answers empty
+ * requests, emulates what an implementation leaves out, and makes close idempotent and patient. So
+ * the layers themselves contain no checks, and each rule stands here once.
+ */
+
+/** What an implementation writes: ranges are checked, the device is open, no length is zero. */
+export interface ReadOps {
+  /** Left out: nothing can be answered at once. */
+  tryRead?(into: Uint8Array, offset: number): boolean;
+  read(into: Uint8Array, offset: number): Promise<void>;
+  /** Left out: all data. May return neighbours of one kind: they are merged here. */
+  extents?(offset: number, length: number): Promise<readonly Extent[]>;
+  /** Runs once, after the last request. Closes what the layer opened, never what it was lent. */
+  close?(): Promise<void>;
+}
+
+export interface WriteOps extends ReadOps {
+  write(from: Uint8Array, offset: number, durability: Durability): Promise<void>;
+  /** Left out: zeros are written. */
+  zero?(offset: number, length: number, durability: Durability): Promise<void>;
+  flush(): Promise<void>;
+}
+
+export function readLayer(name: string, geometry: Geometry, ops: ReadOps): BlockDevice {
+  return reader(name, geometry, ops, door(name, geometry, ops));
+}
+
+export function writeLayer(name: string, geometry: Geometry, ops: WriteOps): WritableBlockDevice {
+  const admission = door(name, geometry, ops);
+  const { within } = admission;
+  return {
+    ...reader(name, geometry, ops, admission),
+    async write(from, offset, durability) {
+      if (from.length === 0) return;
+      await within(offset, from.length, () => ops.write(from, offset, durability));
+    },
+    async zero(offset, length, durability) {
+      if (length === 0) return;
+      await within(offset, length, () =>
+        ops.zero
+          ? ops.zero(offset, length, durability)
+          : writeZeros(ops, offset, length, durability),
+      );
+    },
+    flush: () => within(0, 0, () => ops.flush()),
+  };
+}
+
+const ZEROS = new Uint8Array(1024 * 1024);
+
+async function writeZeros(
+  ops: WriteOps,
+  offset: number,
+  length: number,
+  durability: Durability,
+): Promise<void> {
+  for (let done = 0; done < length; done += ZEROS.length) {
+    const part = ZEROS.subarray(0, Math.min(ZEROS.length, length - done));
+    await ops.write(part, offset + done, durability);
+  }
+}
+
+function reader(name: string, geometry: Geometry, ops: ReadOps, admission: Door): BlockDevice {
+  const { check, within, close } = admission;
+  return {
+    name,
+    geometry,
+    tryRead(into, offset) {
+      check(offset, into.length);
+      return into.length === 0 || (ops.tryRead?.(into, offset) ?? false);
+    },
+    async read(into, offset) {
+      if (into.length === 0) return;
+      await within(offset, into.length, () => ops.read(into, offset));
+    },
+    async extents(offset, length) {
+      if (length === 0) return [];
+      const found = await within(offset, length, async () => ops.extents?.(offset, length));
+      return found ? merged(found) : [{ offset, length, kind: 'data' }];
+    },
+    [Symbol.asyncDispose]: close,
+  };
+}
+
+interface Door {
+  check(offset: number, length: number): void;
+  within<T>(offset: number, length: number, work: () => Promise<T>): Promise<T>;
+  close(): Promise<void>;
+}
+
+function door(name: string, { size, blockSize }: Geometry, ops: ReadOps): Door {
+  assert(Number.isSafeInteger(size) && size >= 0, `${name}: size ${size}`);
+  assert(blockSize >= 512 && Number.isInteger(Math.log2(blockSize)), `${name}: ${blockSize}`);
+  let running = 0;
+  let closing: Promise<void> | undefined;
+  let idle: (() => void) | undefined;
+
+  function check(offset: number, length: number): void {
+    if (closing) throw new BlockError('CLOSED', `${name} is closed`);
+    if (!Number.isSafeInteger(offset) || offset < 0 || length < 0 || length > size - offset) {
+      throw new BlockError('OUT_OF_RANGE', `${name}: ${offset}+${length} of ${size}`);
+    }
+  }
+  async function closeOnceIdle(): Promise<void> {
+    if (running > 0) await new Promise<void>((resolve) => (idle = resolve));
+    await ops.close?.();
+  }
+  return {
+    check,
+    async within(offset, length, work) {
+      check(offset, length);
+      running++;
+      try {
+        return await work();
+      } finally {
+        running--;
+        if (running === 0) idle?.();
+      }
+    },
+    close: () => (closing ??= closeOnceIdle()),
+  };
+}
+
+function merged(extents: readonly Extent[]): readonly Extent[] {
+  const result: Extent[] = [];
+  for (const extent of extents) {
+    const last = result.at(-1);
+    if (last?.kind === extent.kind) {
+      result[result.length - 1] = { ...last, length: last.length + extent.length };
+    } else {
+      result.push(extent);
+    }
+  }
+  return result;
+}

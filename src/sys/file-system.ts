@@ -1,0 +1,54 @@
+/**
+ * The part of a POSIX file system that Holdfast leans on; nothing outside `sys` imports `node:fs`.
+ * All failures are SystemError. The real one is `real-file-system.ts`; tests have one that loses
+ * power and one that fails on demand (test/support).
+ */
+export interface FileSystem {
+  /** Makes a new empty file, open for reading and writing; EXISTS if the name is taken. */
+  create(path: string): Promise<File>;
+  open(path: string, access: 'read' | 'write'): Promise<File>;
+  /** The whole contents; refuses (IO) files above `limit` bytes. */
+  readFile(path: string, limit: number): Promise<Uint8Array>;
+  stat(path: string): Promise<FileStatus | undefined>;
+  rename(from: string, to: string): Promise<void>;
+  unlink(path: string): Promise<void>;
+  /** Removes a directory and all that is in it; nothing there is no error. */
+  removeTree(path: string): Promise<void>;
+  /** With its parents; an existing one is no error. Durable only after `syncDirectory` of each parent. */
+  makeDirectory(path: string): Promise<void>;
+  /** Names, sorted; an absent directory is NOT_FOUND. */
+  list(directory: string): Promise<string[]>;
+  /** Makes creations, renames and removals in `directory` durable. */
+  syncDirectory(directory: string): Promise<void>;
+  /** Bytes that an unprivileged writer may still take on the file system of `path`. */
+  freeSpace(path: string): Promise<number>;
+}
+
+export interface FileStatus {
+  readonly kind: 'file' | 'directory' | 'block-device' | 'other';
+  /** Of a block device too. */
+  readonly size: number;
+  /** Bytes really taken on the disk. */
+  readonly allocated: number;
+}
+
+/** An open file or block device. Buffers are lent until the promise settles. */
+export interface File extends AsyncDisposable {
+  readonly path: string;
+  size(): Promise<number>;
+  /** Fills `into` as far as the file reaches and returns how far that was. */
+  read(into: Uint8Array, offset: number): Promise<number>;
+  /** As `read`, blocking this thread: for what is known to be in memory, and for worker threads. */
+  readNow(into: Uint8Array, offset: number): number;
+  /** All of `from` or a failure; after NO_SPACE a part may have been written. */
+  write(from: Uint8Array, offset: number): Promise<void>;
+  /** As `write`, blocking this thread. */
+  writeNow(from: Uint8Array, offset: number): void;
+  /** Contents and size are durable. A failure is final: never retried and believed. */
+  sync(): Promise<void>;
+  truncate(size: number): Promise<void>;
+  /** Gives the space back; the range reads as zeros. Does nothing more where that is not possible. */
+  punchHole(offset: number, length: number): Promise<void>;
+  /** Start of the first data at or after `offset`, its end in `end`; undefined: only a hole follows. */
+  nextData(offset: number): Promise<{ readonly start: number; readonly end: number } | undefined>;
+}

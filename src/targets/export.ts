@@ -1,0 +1,8 @@
+/** One thing that a target serves. Closing it refuses new clients, finishes requests and flushes. */
+export interface Export extends AsyncDisposable {
+  readonly name: string;
+  /** What a client is given, e.g. `nbd+unix:///vda?socket=/run/x.sock`. */
+  readonly uri: string;
+  /** Connected now. */
+  readonly clients: number;
+}
