@@ -1,3 +1,5 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
 /** Time, so that tests can turn it themselves. */
 export interface Clock {
   now(): Date;
@@ -5,4 +7,12 @@ export interface Clock {
   monotonicMs(): number;
   /** Rejects with the signal's reason when that comes first. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
+}
+
+export function systemClock(): Clock {
+  return {
+    now: () => new Date(),
+    monotonicMs: () => performance.now(),
+    sleep: (ms, signal) => sleep(ms, undefined, signal ? { signal } : {}),
+  };
 }

@@ -21,3 +21,33 @@ export class SystemError extends Error {
     this.code = code;
   }
 }
+
+const CODES: Readonly<Record<string, SystemErrorCode>> = {
+  ENOENT: 'NOT_FOUND',
+  ENOTDIR: 'NOT_FOUND',
+  EEXIST: 'EXISTS',
+  ENOTEMPTY: 'EXISTS',
+  ENOSPC: 'NO_SPACE',
+  EDQUOT: 'NO_SPACE',
+  EACCES: 'DENIED',
+  EPERM: 'DENIED',
+  EROFS: 'DENIED',
+  EBUSY: 'BUSY',
+  ETXTBSY: 'BUSY',
+  EADDRINUSE: 'BUSY',
+  ECONNREFUSED: 'UNREACHABLE',
+  ECONNRESET: 'UNREACHABLE',
+  EHOSTUNREACH: 'UNREACHABLE',
+  ENETUNREACH: 'UNREACHABLE',
+  ENOTFOUND: 'UNREACHABLE',
+  ETIMEDOUT: 'UNREACHABLE',
+  EPIPE: 'UNREACHABLE',
+};
+
+/** Turns what a Node call threw into a SystemError; `what` says what was being done to what. */
+export function systemError(cause: unknown, what: string): SystemError {
+  if (cause instanceof SystemError) return cause;
+  const code = (cause as NodeJS.ErrnoException | null)?.code ?? '';
+  const detail = cause instanceof Error ? cause.message : String(cause);
+  return new SystemError(CODES[code] ?? 'IO', `${what}: ${detail}`, { cause });
+}

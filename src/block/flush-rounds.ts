@@ -1,0 +1,55 @@
+import { BlockError } from './block-error.ts';
+import { blockError } from './file.ts';
+
+/**
+ * Joins flushes: what is asked for while a round runs shares the next one, since the running one may
+ * have begun before the caller's write. A round that failed is final: the kernel may have dropped the
+ * pages that it could not write, so that a later success would prove nothing.
+ */
+export interface FlushRounds {
+  flush(): Promise<void>;
+  /** Throws once a round has failed: then nothing may be written any more. */
+  check(): void;
+}
+
+export function flushRounds(round: () => Promise<void>): FlushRounds {
+  let running: Promise<void> | undefined;
+  let next: Promise<void> | undefined;
+  let failure: unknown;
+
+  function check(): void {
+    if (failure === undefined) return;
+    throw new BlockError('IO', 'an earlier flush failed: this disk takes no more writes', {
+      cause: failure,
+    });
+  }
+  async function begin(): Promise<void> {
+    check();
+    try {
+      await round();
+    } catch (cause) {
+      failure = cause;
+      throw blockError(cause, 'flush');
+    }
+  }
+  function start(): Promise<void> {
+    const mine = begin().finally(() => {
+      if (running === mine) running = undefined;
+    });
+    running = mine;
+    return mine;
+  }
+  return {
+    check,
+    flush() {
+      if (!running) return start();
+      next ??= running
+        .catch(() => {})
+        .then(() => {
+          next = undefined;
+          return start();
+        });
+      return next;
+    },
+  };
+}

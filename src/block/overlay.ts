@@ -1,0 +1,278 @@
+import { join } from 'node:path/posix';
+import type { PageRun, PageState } from '../formats/store/overlay-map.ts';
+import { rangeTurns } from '../lib/range-turns.ts';
+import type { Clock } from '../sys/clock.ts';
+import type { File, FileSystem } from '../sys/file-system.ts';
+import type { BlockDevice, Extent, WritableBlockDevice } from './block-device.ts';
+import { BlockError } from './block-error.ts';
+import { blockError } from './file.ts';
+import { type WriteOps, writeLayer } from './layer.ts';
+import { createOverlayLog, openOverlayLog } from './overlay-log.ts';
+import { flushRounds } from './flush-rounds.ts';
+import type { PageMap } from './page-map.ts';
+import type { SpaceGuard } from './space-guard.ts';
+import { syncPace } from './sync-pace.ts';
+
+/**
+ * What a session writes, over a base that stays untouched. Written pages lie in a sparse data file at
+ * the offsets that they have on the disk; the map of what was written is in memory and, as of the last
+ * flush, in a log (formats/store/overlay-map.md). What a flush acknowledged survives a power cut.
+ *
+ * A page is 4 KiB. A write of a part of an absent page takes the rest of it from the base, in the
+ * page's turn; reads never store anything, so that a slow base cannot undo a newer write.
+ */
+export interface Overlay extends WritableBlockDevice {
+  /** Ascending; everything written or zeroed since the overlay began. */
+  written(): Extent[];
+  /** Bytes of data held here. */
+  readonly taken: number;
+}
+
+export interface OverlayOptions {
+  readonly files: FileSystem;
+  readonly clock: Clock;
+  readonly directory: string;
+  /** Names the files: `<disk>.data` and `<disk>.map`. */
+  readonly disk: string;
+  readonly space: SpaceGuard;
+}
+
+const PAGE_LENGTH = 4096;
+/** A read of this much from the page cache takes less than the turn of a thread pool. */
+const READ_NOW_MAX = 64 * 1024;
+const WRITE_NOW_MAX = 128 * 1024;
+/** A log record's worth; then a flush of our own keeps the list of unflushed runs bounded. */
+const UNFLUSHED_RUNS_MAX = 65_536;
+
+/** Makes the overlay's files, or goes on with those that are there. The base is lent. */
+export async function openOverlay(options: OverlayOptions, base: BlockDevice): Promise<Overlay> {
+  const { files, directory, disk } = options;
+  const { size } = base.geometry;
+  const header = { pageLength: PAGE_LENGTH, size };
+  const [dataPath, mapPath] = [join(directory, `${disk}.data`), join(directory, `${disk}.map`)];
+  const exists = (await files.stat(mapPath)) !== undefined;
+  const file = exists
+    ? await files.open(dataPath, 'write')
+    : await freshData(files, dataPath, size);
+  // The map is made last: where it is, the data file is whole.
+  const log = await (exists ? openOverlayLog : createOverlayLog)(files, mapPath, header);
+
+  const { map } = log;
+  const unflushed: PageRun[] = [];
+  const rounds = flushRounds(async () => {
+    const runs = unflushed.splice(0);
+    await file.sync();
+    if (runs.length > 0) await log.append(runs);
+  });
+  function mark(first: number, count: number, state: PageState): void {
+    map.set(first, count, state);
+    const last = unflushed.at(-1);
+    if (last?.state === state && last.first + last.count === first) {
+      unflushed[unflushed.length - 1] = { first: last.first, count: last.count + count, state };
+    } else {
+      unflushed.push({ first, count, state });
+    }
+  }
+  const parts = { ...options, base, file, map, mark, size, check: rounds.check };
+  const device = writeLayer(
+    `overlay of ${base.name}`,
+    { size, blockSize: PAGE_LENGTH },
+    {
+      ...readOps(parts),
+      ...writeOps(parts, async (durability) => {
+        if (durability === 'durable' || unflushed.length > UNFLUSHED_RUNS_MAX) await rounds.flush();
+      }),
+      flush: () => rounds.flush(),
+      async close() {
+        try {
+          await rounds.flush();
+        } finally {
+          await log[Symbol.asyncDispose]();
+          await file[Symbol.asyncDispose]();
+        }
+      },
+    },
+  );
+  return Object.assign(device, {
+    written: () => [...map.written()].map((run) => extentOf(run, size)),
+    get taken() {
+      return map.dataPages() * PAGE_LENGTH;
+    },
+  });
+}
+
+type Parts = OverlayOptions & {
+  readonly base: BlockDevice;
+  readonly file: File;
+  readonly map: PageMap;
+  readonly size: number;
+  mark(first: number, count: number, state: PageState): void;
+  check(): void;
+};
+
+async function freshData(files: FileSystem, path: string, size: number): Promise<File> {
+  // Left by a power cut before the map was made: nobody was promised anything of it.
+  if (await files.stat(path)) await files.unlink(path);
+  const file = await files.create(path);
+  await file.truncate(size);
+  await file.sync();
+  return file;
+}
+
+function readOps({ base, file, map, size, clock }: Parts) {
+  const pace = syncPace(clock);
+
+  /** Splits a range into parts of one state; offsets are bytes of the disk. */
+  function* parts(offset: number, length: number) {
+    const first = Math.floor(offset / PAGE_LENGTH);
+    const count = Math.ceil((offset + length) / PAGE_LENGTH) - first;
+    for (const run of map.runs(first, count)) {
+      const start = Math.max(offset, run.first * PAGE_LENGTH);
+      const end = Math.min(offset + length, (run.first + run.count) * PAGE_LENGTH);
+      yield { start, end, state: run.state };
+    }
+  }
+  function untouched(offset: number, length: number): boolean {
+    const first = Math.floor(offset / PAGE_LENGTH);
+    return map.allAbsent(first, Math.ceil((offset + length) / PAGE_LENGTH) - first);
+  }
+  function whole(count: number, into: Uint8Array, offset: number): void {
+    if (count === into.length) return;
+    throw new BlockError('CORRUPT', `${file.path} is too short: ${offset}+${into.length}`);
+  }
+  const ops: Pick<WriteOps, 'tryRead' | 'read' | 'extents'> = {
+    tryRead(into, offset) {
+      if (untouched(offset, into.length)) return base.tryRead(into, offset);
+      if (into.length > READ_NOW_MAX || !pace.mayBlock()) return false;
+      for (const { start, end, state } of parts(offset, into.length)) {
+        const part = into.subarray(start - offset, end - offset);
+        if (state === 'zero') part.fill(0);
+        else if (state === 'data')
+          whole(
+            pace.timed(() => file.readNow(part, start)),
+            part,
+            start,
+          );
+        else if (!base.tryRead(part, start)) return false;
+      }
+      return true;
+    },
+    async read(into, offset) {
+      if (untouched(offset, into.length)) return base.read(into, offset);
+      await Promise.all(
+        [...parts(offset, into.length)].map(async ({ start, end, state }) => {
+          const part = into.subarray(start - offset, end - offset);
+          if (state === 'zero') part.fill(0);
+          else if (state === 'absent') await base.read(part, start);
+          else whole(await world(() => file.read(part, start)), part, start);
+        }),
+      );
+    },
+    async extents(offset, length) {
+      const found: Extent[] = [];
+      for (const { start, end, state } of parts(offset, length)) {
+        if (state === 'absent') found.push(...(await base.extents(start, end - start)));
+        else found.push({ offset: start, length: Math.min(end, size) - start, kind: state });
+      }
+      return found;
+    },
+  };
+  return ops;
+}
+
+function writeOps(
+  parts: Parts,
+  afterwards: (durability: 'cached' | 'durable') => Promise<void>,
+): Pick<WriteOps, 'write' | 'zero'> {
+  const { base, file, map, mark, size, space, clock, check } = parts;
+  const turns = rangeTurns();
+  const pace = syncPace(clock);
+
+  async function store(from: Uint8Array, offset: number): Promise<void> {
+    if (from.length <= WRITE_NOW_MAX && pace.mayBlock()) {
+      pace.timed(() => file.writeNow(from, offset));
+    } else {
+      await file.write(from, offset);
+    }
+  }
+  /** What the page holds now, for a write that replaces a part of it. In the page's turn. */
+  async function pageContents(page: number): Promise<Uint8Array> {
+    const start = page * PAGE_LENGTH;
+    const contents = new Uint8Array(Math.min(PAGE_LENGTH, size - start));
+    const state = map.state(page);
+    if (state === 'absent') await base.read(contents, start);
+    else if (state === 'data') await file.read(contents, start);
+    return contents;
+  }
+  /** In the turn of all pages that it touches. */
+  async function put(from: Uint8Array, offset: number, first: number, count: number) {
+    const end = offset + from.length;
+    const head = offset % PAGE_LENGTH;
+    const last = first + count - 1;
+    const tail = end < size ? end % PAGE_LENGTH : 0;
+    const lacking = map.countWithoutData(first, count);
+    if (lacking > 0) {
+      if (!space.tryTake(lacking * PAGE_LENGTH)) await space.take(lacking * PAGE_LENGTH);
+      // Partly written pages that have no data yet get whole, so that the file is never half a page.
+      if (head > 0 && map.state(first) !== 'data') await fill(first);
+      if (tail > 0 && map.state(last) !== 'data') await fill(last);
+    }
+    await store(from, offset);
+    mark(first, count, 'data');
+  }
+  async function fill(page: number): Promise<void> {
+    await store(await pageContents(page), page * PAGE_LENGTH);
+    mark(page, 1, 'data');
+  }
+  async function clear(offset: number, length: number): Promise<void> {
+    const first = Math.ceil(offset / PAGE_LENGTH);
+    const end = offset + length;
+    const stop = end === size ? Math.ceil(end / PAGE_LENGTH) : Math.floor(end / PAGE_LENGTH);
+    if (stop <= first) return clearPart(offset, length);
+    if (offset < first * PAGE_LENGTH) await clearPart(offset, first * PAGE_LENGTH - offset);
+    if (map.countWithoutData(first, stop - first) < stop - first) {
+      await file.punchHole(first * PAGE_LENGTH, (stop - first) * PAGE_LENGTH);
+    }
+    mark(first, stop - first, 'zero');
+    if (stop * PAGE_LENGTH < end) await clearPart(stop * PAGE_LENGTH, end - stop * PAGE_LENGTH);
+  }
+  /** Less than a page, or two halves of neighbours. */
+  async function clearPart(offset: number, length: number): Promise<void> {
+    const first = Math.floor(offset / PAGE_LENGTH);
+    const count = Math.ceil((offset + length) / PAGE_LENGTH) - first;
+    await put(new Uint8Array(length), offset, first, count);
+  }
+  function inTurn(
+    offset: number,
+    length: number,
+    work: (first: number, count: number) => Promise<void>,
+  ) {
+    const first = Math.floor(offset / PAGE_LENGTH);
+    const count = Math.ceil((offset + length) / PAGE_LENGTH) - first;
+    check();
+    return world(() => turns.run(first, count, () => work(first, count)));
+  }
+  return {
+    async write(from, offset, durability) {
+      await inTurn(offset, from.length, (first, count) => put(from, offset, first, count));
+      await afterwards(durability);
+    },
+    async zero(offset, length, durability) {
+      await inTurn(offset, length, () => clear(offset, length));
+      await afterwards(durability);
+    },
+  };
+}
+
+function extentOf({ first, count, state }: PageRun, size: number): Extent {
+  const offset = first * PAGE_LENGTH;
+  return { offset, length: Math.min(count * PAGE_LENGTH, size - offset), kind: state };
+}
+
+async function world<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (cause) {
+    throw blockError(cause, 'overlay');
+  }
+}

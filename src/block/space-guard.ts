@@ -1,0 +1,51 @@
+import type { Clock } from '../sys/clock.ts';
+import type { FileSystem } from '../sys/file-system.ts';
+import { BlockError } from './block-error.ts';
+
+/** Keeps a reserve of free space, so that sessions stop cleanly before a pool is full. */
+export interface SpaceGuard {
+  /** Takes `bytes` at once, or answers false: then `take` is the way. */
+  tryTake(bytes: number): boolean;
+  /** Resolves once `bytes` may be written; by choice waits for space or rejects NO_SPACE. */
+  take(bytes: number): Promise<void>;
+}
+
+export interface SpaceGuardOptions {
+  readonly files: FileSystem;
+  readonly clock: Clock;
+  readonly directory: string;
+  readonly reserve: number;
+  readonly whenFull: 'pause' | 'refuse';
+}
+
+/** Asking the file system costs a thread-pool turn; others may fill it meanwhile, hence so short. */
+const LOOK_EVERY_MS = 1000;
+
+export function spaceGuard(options: SpaceGuardOptions): SpaceGuard {
+  const { files, clock, directory, reserve, whenFull } = options;
+  let budget = 0;
+  let lookedAt = Number.NEGATIVE_INFINITY;
+
+  async function look(): Promise<void> {
+    lookedAt = clock.monotonicMs();
+    budget = (await files.freeSpace(directory)) - reserve;
+  }
+  function tryTake(bytes: number): boolean {
+    if (budget < bytes || clock.monotonicMs() - lookedAt > LOOK_EVERY_MS) return false;
+    budget -= bytes;
+    return true;
+  }
+  return {
+    tryTake,
+    async take(bytes) {
+      for (;;) {
+        await look();
+        if (tryTake(bytes)) return;
+        if (whenFull === 'refuse') {
+          throw new BlockError('NO_SPACE', `${directory}: only the reserve of ${reserve} is left`);
+        }
+        await clock.sleep(LOOK_EVERY_MS);
+      }
+    },
+  };
+}

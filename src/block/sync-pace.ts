@@ -1,0 +1,29 @@
+import type { Clock } from '../sys/clock.ts';
+
+/**
+ * Whether a medium is quick enough to be used in the thread that serves guests: a call into the page
+ * cache takes microseconds and beats any hand-over, but one that meets a busy disk would delay all.
+ */
+export interface SyncPace {
+  mayBlock(): boolean;
+  /** Runs a blocking call and learns from how long it took. */
+  timed<T>(call: () => T): T;
+}
+
+/** Longer than the page cache ever takes, shorter than a guest notices. */
+const SLOW_MS = 3;
+const REST_MS = 500;
+
+export function syncPace(clock: Clock): SyncPace {
+  let restUntil = 0;
+  return {
+    mayBlock: () => restUntil === 0 || clock.monotonicMs() >= restUntil,
+    timed(call) {
+      const began = clock.monotonicMs();
+      const result = call();
+      const ended = clock.monotonicMs();
+      restUntil = ended - began > SLOW_MS ? ended + REST_MS : 0;
+      return result;
+    },
+  };
+}

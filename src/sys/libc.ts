@@ -1,0 +1,39 @@
+import { createRequire } from 'node:module';
+
+/*
+ * The few system calls that Node has no function for, by koffi (a prebuilt foreign-function binding).
+ * Loaded on first use: most commands need none of them, and loading costs some milliseconds.
+ */
+export interface Libc {
+  /** The new offset, or -1 with `errno`. */
+  seek(fd: number, offset: number, whence: number): number;
+  /** 0, or -1 with `errno`. */
+  fallocate(fd: number, mode: number, offset: number, length: number): number;
+  flock(fd: number, operation: number): number;
+  errno(): number;
+}
+
+export const SEEK_END = 2;
+export const SEEK_DATA = 3;
+export const SEEK_HOLE = 4;
+export const FALLOC_KEEP_SIZE = 1;
+export const FALLOC_PUNCH_HOLE = 2;
+export const LOCK_EXCLUSIVE = 2;
+export const LOCK_NOT_BLOCKING = 4;
+
+let loaded: Libc | undefined;
+
+export function libc(): Libc {
+  return (loaded ??= load());
+}
+
+function load(): Libc {
+  const koffi = createRequire(import.meta.url)('koffi') as typeof import('koffi');
+  const library = koffi.load('libc.so.6');
+  return {
+    seek: library.func('int64_t lseek(int fd, int64_t offset, int whence)'),
+    fallocate: library.func('int fallocate(int fd, int mode, int64_t offset, int64_t length)'),
+    flock: library.func('int flock(int fd, int operation)'),
+    errno: () => koffi.errno(),
+  };
+}

@@ -1,0 +1,74 @@
+import { closeSync, constants, ftruncateSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { LOCK_EXCLUSIVE, LOCK_NOT_BLOCKING, libc } from './libc.ts';
+import { SystemError, systemError } from './system-error.ts';
+
+/** Who holds a lock, as written into its file. */
+interface Holder {
+  readonly holder: string;
+  readonly pid: number;
+  readonly host: string;
+  readonly since: string;
+}
+
+const EWOULDBLOCK = 11;
+/** A holder's record is a line; more than this is no record of ours. */
+const RECORD_LENGTH_MAX = 4096;
+
+/**
+ * Holds `path` until disposed or until this process ends in whatever way: the lock is the kernel's
+ * (flock), the file's contents only say who it is. Rejects BUSY, naming the holder.
+ */
+export async function takeLock(path: string, holder: string): Promise<AsyncDisposable> {
+  const fd = openLock(path);
+  if (libc().flock(fd, LOCK_EXCLUSIVE | LOCK_NOT_BLOCKING) !== 0) {
+    const errno = libc().errno();
+    closeSync(fd);
+    if (errno === EWOULDBLOCK) throw new SystemError('BUSY', `${path} is in use by ${who(path)}`);
+    throw new SystemError('IO', `lock ${path}: errno ${errno}`);
+  }
+  const record = { holder, pid: process.pid, host: hostname(), since: new Date().toISOString() };
+  ftruncateSync(fd, 0);
+  writeSync(fd, `${JSON.stringify(record satisfies Holder)}\n`, 0);
+  let held = true;
+  return {
+    async [Symbol.asyncDispose]() {
+      if (!held) return;
+      held = false;
+      // The file stays: removing it would let two processes lock two files of one name.
+      ftruncateSync(fd, 0);
+      closeSync(fd);
+    },
+  };
+}
+
+/** The holder's own words, if someone holds `path` now. */
+export function lockHolder(path: string): string | undefined {
+  let fd: number;
+  try {
+    fd = openSync(path, constants.O_RDWR);
+  } catch {
+    return undefined;
+  }
+  const free = libc().flock(fd, LOCK_EXCLUSIVE | LOCK_NOT_BLOCKING) === 0;
+  closeSync(fd);
+  return free ? undefined : who(path);
+}
+
+function openLock(path: string): number {
+  try {
+    return openSync(path, constants.O_RDWR | constants.O_CREAT, 0o600);
+  } catch (cause) {
+    throw systemError(cause, `open lock ${path}`);
+  }
+}
+
+function who(path: string): string {
+  try {
+    const text = readFileSync(path, 'utf8').slice(0, RECORD_LENGTH_MAX);
+    const { holder, pid, host, since } = JSON.parse(text) as Holder;
+    return `${holder} (process ${pid} on ${host}, since ${since})`;
+  } catch {
+    return 'another process';
+  }
+}

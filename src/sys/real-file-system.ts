@@ -1,0 +1,216 @@
+import {
+  closeSync,
+  constants,
+  fdatasync,
+  fsync,
+  fstatSync,
+  ftruncate,
+  open,
+  promises,
+} from 'node:fs';
+import { read, readSync, write, writeSync } from 'node:fs';
+import { promisify } from 'node:util';
+import type { File, FileStatus, FileSystem } from './file-system.ts';
+import {
+  FALLOC_KEEP_SIZE,
+  FALLOC_PUNCH_HOLE,
+  libc,
+  SEEK_DATA,
+  SEEK_END,
+  SEEK_HOLE,
+} from './libc.ts';
+import { SystemError, systemError } from './system-error.ts';
+
+const openFile = promisify(open);
+const syncAll = promisify(fsync);
+const syncData = promisify(fdatasync);
+const truncateFile = promisify(ftruncate);
+const ENXIO = 6;
+
+/** The machine's own file system. */
+export function realFileSystem(): FileSystem {
+  const { O_RDWR, O_RDONLY, O_CREAT, O_EXCL } = constants;
+  return {
+    async create(path) {
+      return doing(`create ${path}`, async () => {
+        return fileOf(path, await openFile(path, O_RDWR | O_CREAT | O_EXCL, 0o600));
+      });
+    },
+    async open(path, access) {
+      return doing(`open ${path}`, async () => {
+        return fileOf(path, await openFile(path, access === 'write' ? O_RDWR : O_RDONLY));
+      });
+    },
+    async readFile(path, limit) {
+      await using file = await this.open(path, 'read');
+      const size = await file.size();
+      if (size > limit) throw new SystemError('IO', `${path}: ${size} bytes, at most ${limit}`);
+      const bytes = new Uint8Array(size);
+      const length = await file.read(bytes, 0);
+      return bytes.subarray(0, length);
+    },
+    stat: (path) => doing(`stat ${path}`, () => status(path)),
+    rename: (from, to) => doing(`rename ${from} to ${to}`, () => promises.rename(from, to)),
+    unlink: (path) => doing(`remove ${path}`, () => promises.unlink(path)),
+    removeTree: (path) =>
+      doing(`remove ${path}`, () => promises.rm(path, { recursive: true, force: true })),
+    async makeDirectory(path) {
+      await doing(`make directory ${path}`, () =>
+        promises.mkdir(path, { recursive: true, mode: 0o700 }),
+      );
+    },
+    list: (directory) =>
+      doing(`list ${directory}`, async () => (await promises.readdir(directory)).sort()),
+    syncDirectory: (directory) =>
+      doing(`sync directory ${directory}`, async () => {
+        const fd = await openFile(directory, O_RDONLY);
+        try {
+          await syncAll(fd);
+        } finally {
+          closeSync(fd);
+        }
+      }),
+    freeSpace: (path) =>
+      doing(`free space of ${path}`, async () => {
+        const { bavail, bsize } = await promises.statfs(path);
+        return bavail * bsize;
+      }),
+  };
+}
+
+function fileOf(path: string, fd: number): File {
+  let isOpen = true;
+  return {
+    path,
+    async size() {
+      return sizeOf(path, fd);
+    },
+    read: (into, offset) => readFully(path, fd, into, offset),
+    readNow(into, offset) {
+      let done = 0;
+      try {
+        while (done < into.length) {
+          const count = readSync(fd, into, done, into.length - done, offset + done);
+          if (count === 0) break;
+          done += count;
+        }
+      } catch (cause) {
+        throw systemError(cause, `read ${path} at ${offset}`);
+      }
+      return done;
+    },
+    write: (from, offset) => writeFully(path, fd, from, offset),
+    writeNow(from, offset) {
+      try {
+        for (let done = 0; done < from.length; ) {
+          done += writeSync(fd, from, done, from.length - done, offset + done);
+        }
+      } catch (cause) {
+        throw systemError(cause, `write ${path} at ${offset}`);
+      }
+    },
+    // fdatasync also makes the size durable where it grew.
+    sync: () => doing(`sync ${path}`, () => syncData(fd)),
+    truncate: (size) => doing(`truncate ${path}`, () => truncateFile(fd, size)),
+    async punchHole(offset, length) {
+      // Where the file system cannot, the blocks stay: zeros have to be written.
+      const mode = FALLOC_PUNCH_HOLE | FALLOC_KEEP_SIZE;
+      if (libc().fallocate(fd, mode, offset, length) === 0) return;
+      await writeZeros(path, fd, offset, Math.min(length, sizeOf(path, fd) - offset));
+    },
+    async nextData(offset) {
+      return nextData(path, fd, offset);
+    },
+    async [Symbol.asyncDispose]() {
+      if (!isOpen) return;
+      isOpen = false;
+      closeSync(fd);
+    },
+  };
+}
+
+const ZEROS = new Uint8Array(1024 * 1024);
+
+async function writeZeros(path: string, fd: number, offset: number, length: number): Promise<void> {
+  for (let done = 0; done < length; done += ZEROS.length) {
+    const part = ZEROS.subarray(0, Math.min(ZEROS.length, length - done));
+    await writeFully(path, fd, part, offset + done);
+  }
+}
+
+/** Callbacks cost half of what node:fs/promises does for each call. */
+function readFully(path: string, fd: number, into: Uint8Array, offset: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    function more(done: number): void {
+      if (done === into.length) return resolve(done);
+      read(fd, into, done, into.length - done, offset + done, (cause, count) => {
+        if (cause) reject(systemError(cause, `read ${path} at ${offset + done}`));
+        else if (count === 0) resolve(done);
+        else more(done + count);
+      });
+    }
+    more(0);
+  });
+}
+
+function writeFully(path: string, fd: number, from: Uint8Array, offset: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    function more(done: number): void {
+      if (done === from.length) return resolve();
+      write(fd, from, done, from.length - done, offset + done, (cause, count) => {
+        if (cause) reject(systemError(cause, `write ${path} at ${offset + done}`));
+        else more(done + count);
+      });
+    }
+    more(0);
+  });
+}
+
+function sizeOf(path: string, fd: number): number {
+  try {
+    const stat = fstatSync(fd);
+    return stat.isBlockDevice() ? libc().seek(fd, 0, SEEK_END) : stat.size;
+  } catch (cause) {
+    throw systemError(cause, `size of ${path}`);
+  }
+}
+
+function nextData(path: string, fd: number, offset: number) {
+  const size = sizeOf(path, fd);
+  if (offset >= size) return undefined;
+  const start = libc().seek(fd, offset, SEEK_DATA);
+  if (start >= 0) {
+    const end = libc().seek(fd, start, SEEK_HOLE);
+    return { start, end: end > start ? Math.min(end, size) : size };
+  }
+  // ENXIO: only a hole follows. Anything else (a block device): all may be data.
+  return libc().errno() === ENXIO ? undefined : { start: offset, end: size };
+}
+
+async function status(path: string): Promise<FileStatus | undefined> {
+  try {
+    const stat = await promises.stat(path);
+    if (stat.isBlockDevice()) {
+      const fd = await openFile(path, constants.O_RDONLY);
+      try {
+        return { kind: 'block-device', size: sizeOf(path, fd), allocated: 0 };
+      } finally {
+        closeSync(fd);
+      }
+    }
+    const kind = stat.isFile() ? 'file' : stat.isDirectory() ? 'directory' : 'other';
+    return { kind, size: stat.size, allocated: stat.blocks * 512 };
+  } catch (cause) {
+    const error = systemError(cause, `stat ${path}`);
+    if (error.code === 'NOT_FOUND') return undefined;
+    throw error;
+  }
+}
+
+async function doing<T>(what: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (cause) {
+    throw systemError(cause, what);
+  }
+}

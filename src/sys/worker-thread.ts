@@ -1,0 +1,48 @@
+import { parentPort, Worker, workerData } from 'node:worker_threads';
+
+/** A thread of our own code. `In` is what it is sent, `Out` what it sends back. */
+export interface WorkerThread<In, Out> extends AsyncDisposable {
+  post(message: In): void;
+  /** Set before the first turn of the event loop after the start. */
+  onMessage: (message: Out) => void;
+  /** The thread died: an uncaught error, or it ended though nobody asked. */
+  onFailure: (error: Error) => void;
+  /** Whether it keeps the process alive. */
+  hold(keep: boolean): void;
+}
+
+export function startWorker<In, Out>(script: URL, data: unknown): WorkerThread<In, Out> {
+  const worker = new Worker(script, { workerData: data });
+  let stopping = false;
+  const thread: WorkerThread<In, Out> = {
+    post: (message) => worker.postMessage(message),
+    onMessage() {},
+    onFailure() {},
+    hold: (keep) => (keep ? worker.ref() : worker.unref()),
+    async [Symbol.asyncDispose]() {
+      stopping = true;
+      await worker.terminate();
+    },
+  };
+  worker.on('message', (message: Out) => thread.onMessage(message));
+  worker.on('error', (error: Error) => thread.onFailure(error));
+  worker.on('exit', (code) => {
+    if (!stopping) thread.onFailure(new Error(`${script.pathname} ended with code ${code}`));
+  });
+  return thread;
+}
+
+/** The thread's own side. */
+export interface WorkerSide<In, Out> {
+  readonly data: unknown;
+  post(message: Out): void;
+  listen(receive: (message: In) => void): void;
+}
+
+export function workerSide<In, Out>(): WorkerSide<In, Out> {
+  return {
+    data: workerData,
+    post: (message) => parentPort!.postMessage(message),
+    listen: (receive) => void parentPort!.on('message', receive),
+  };
+}

@@ -1,0 +1,110 @@
+import { deepEqual, rejects } from 'node:assert/strict';
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'tap';
+import type { BlockDevice } from '../../src/block/block-device.ts';
+import { readLayer } from '../../src/block/layer.ts';
+import { memoryDevice } from '../../src/block/memory.ts';
+import { type Overlay, openOverlay } from '../../src/block/overlay.ts';
+import type { SpaceGuard } from '../../src/block/space-guard.ts';
+import { systemClock } from '../../src/sys/clock.ts';
+import { realFileSystem } from '../../src/sys/real-file-system.ts';
+import { temporaryDirectory } from '../support/temporary.ts';
+import { readAll, writableDeviceConforms } from './conformance.ts';
+
+const root = temporaryDirectory();
+const files = realFileSystem();
+const clock = systemClock();
+const roomy: SpaceGuard = { tryTake: () => true, async take() {} };
+let count = 0;
+
+function freshDirectory(): string {
+  const directory = join(root, `${count++}`);
+  mkdirSync(directory);
+  return directory;
+}
+function overlayOn(base: BlockDevice, directory = freshDirectory(), space = roomy) {
+  return openOverlay({ files, clock, directory, disk: 'vda', space }, base);
+}
+
+writableDeviceConforms(test, (initial) => overlayOn(memoryDevice(Uint8Array.from(initial))));
+
+test('an overlay on an overlay', async (t) => {
+  writableDeviceConforms(t.test.bind(t) as never, async (initial) =>
+    overlayOn(await overlayOn(memoryDevice(Uint8Array.from(initial)))),
+  );
+});
+
+test('the base of an overlay is never written', async () => {
+  const contents = new Uint8Array(20_000).fill(5);
+  await using disk = await overlayOn(memoryDevice(contents));
+  await disk.zero(100, 15_000, 'cached');
+  await disk.write(new Uint8Array(3).fill(1), 17_000, 'durable');
+  deepEqual(contents, new Uint8Array(20_000).fill(5));
+});
+
+test('a read that is slow in the base never undoes a write', async () => {
+  const base = memoryDevice(new Uint8Array(65_536));
+  const gate = Promise.withResolvers<void>();
+  const slow = readLayer('gated', base.geometry, {
+    async read(into, offset) {
+      await base.read(into, offset);
+      await gate.promise;
+    },
+  });
+  await using disk = await overlayOn(slow);
+  const early = disk.read(new Uint8Array(4096), 0);
+  const partial = disk.write(new Uint8Array(10).fill(9), 4100, 'cached');
+  await disk.write(new Uint8Array(4096).fill(7), 0, 'cached');
+  gate.resolve();
+  await Promise.all([early, partial]);
+  const after = new Uint8Array(4096);
+  await disk.read(after, 0);
+  deepEqual(after, new Uint8Array(4096).fill(7));
+});
+
+test('a closed overlay goes on where it was', async () => {
+  const directory = freshDirectory();
+  const base = memoryDevice(new Uint8Array(50_000).fill(3));
+  let expected: Uint8Array;
+  {
+    await using disk = await overlayOn(base, directory);
+    await disk.write(new Uint8Array(5000).fill(8), 6000, 'cached');
+    await disk.zero(20_000, 9000, 'cached');
+    expected = await readAll(disk);
+  }
+  await using again = await overlayOn(base, directory);
+  deepEqual(await readAll(again), expected);
+  deepEqual(again.written(), [
+    { offset: 4096, length: 8192, kind: 'data' },
+    { offset: 16_384, length: 4096, kind: 'data' },
+    { offset: 20_480, length: 8192, kind: 'zero' },
+    { offset: 28_672, length: 4096, kind: 'data' },
+  ]);
+});
+
+test('a disk of another size is refused', async () => {
+  const directory = freshDirectory();
+  await (await overlayOn(memoryDevice(new Uint8Array(8192)), directory))[Symbol.asyncDispose]();
+  await rejects(overlayOn(memoryDevice(new Uint8Array(4096)), directory), { code: 'CORRUPT' });
+});
+
+test('a full pool refuses new pages and takes writes to old ones', async () => {
+  let room = 2;
+  const space: SpaceGuard = {
+    tryTake: (bytes) => (room -= bytes / 4096) >= 0,
+    async take() {
+      const { BlockError } = await import('../../src/block/block-error.ts');
+      throw new BlockError('NO_SPACE', 'full');
+    },
+  };
+  const disk: Overlay = await overlayOn(
+    memoryDevice(new Uint8Array(40_960)),
+    freshDirectory(),
+    space,
+  );
+  await disk.write(new Uint8Array(8192).fill(1), 0, 'cached');
+  await rejects(disk.write(new Uint8Array(4096), 16_384, 'cached'), { code: 'NO_SPACE' });
+  await disk.write(new Uint8Array(100).fill(2), 50, 'durable');
+  await disk[Symbol.asyncDispose]();
+});
