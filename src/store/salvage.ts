@@ -1,0 +1,67 @@
+import { join } from 'node:path/posix';
+import { FormatError } from '../formats/format-error.ts';
+import {
+  checkFrame,
+  FRAME_HEADER_LENGTH,
+  FRAME_LENGTH_MAX,
+  parseFrameHeader,
+} from '../formats/store/frame.ts';
+import {
+  decodePackHeader,
+  encodePackFooter,
+  PACK_HEADER_LENGTH,
+  type PackEntry,
+} from '../formats/store/pack.ts';
+import type { File, FileSystem } from '../sys/file-system.ts';
+import { OPEN_SUFFIX, sealPack } from './pack-builder.ts';
+
+/**
+ * Packs that a crash left open: cut behind the last whole frame and sealed, so that a repeated backup
+ * finds what they hold; without a single frame removed. `directory`: the store's `packs`.
+ */
+export async function salvageOpenPacks(files: FileSystem, directory: string): Promise<void> {
+  for (const group of await files.list(directory)) {
+    for (const name of await files.list(join(directory, group))) {
+      if (name.endsWith(`.pack${OPEN_SUFFIX}`)) {
+        await salvage(files, join(directory, group, name.slice(0, -OPEN_SUFFIX.length)));
+      }
+    }
+  }
+}
+
+async function salvage(files: FileSystem, path: string): Promise<void> {
+  const file = await files.open(path + OPEN_SUFFIX, 'write');
+  const { entries, end } = await wholeFrames(file);
+  if (entries.length === 0) {
+    await file[Symbol.asyncDispose]();
+    await files.unlink(path + OPEN_SUFFIX);
+    return;
+  }
+  await file.truncate(end);
+  await file.write(encodePackFooter(entries, end), end);
+  await sealPack(files, file, path, entries.length);
+}
+
+/** Walks from frame to frame up to the first that is not whole. */
+export async function wholeFrames(
+  file: File,
+): Promise<{ readonly entries: PackEntry[]; readonly end: number }> {
+  const entries: PackEntry[] = [];
+  const bytes = new Uint8Array(FRAME_LENGTH_MAX);
+  let end = PACK_HEADER_LENGTH;
+  try {
+    decodePackHeader(bytes.subarray(0, await file.read(bytes.subarray(0, end), 0)));
+    for (;;) {
+      const head = await file.read(bytes.subarray(0, FRAME_HEADER_LENGTH), end);
+      const { storedLength } = parseFrameHeader(bytes.subarray(0, head));
+      const length = FRAME_HEADER_LENGTH + storedLength;
+      const got = await file.read(bytes.subarray(0, length), end);
+      const { digest } = checkFrame(bytes.subarray(0, got));
+      entries.push({ digest: digest.slice(), offset: end, length });
+      end += length;
+    }
+  } catch (cause) {
+    if (!(cause instanceof FormatError)) throw cause;
+    return { entries, end };
+  }
+}

@@ -1,0 +1,15 @@
+import { type Clock, systemClock } from './clock.ts';
+import type { FileSystem } from './file-system.ts';
+import { type Random, systemRandom } from './random.ts';
+import { realFileSystem } from './real-file-system.ts';
+
+/** The effects that most of the house needs, handed in so that tests can replace them. */
+export interface World {
+  readonly files: FileSystem;
+  readonly clock: Clock;
+  readonly random: Random;
+}
+
+export function realWorld(): World {
+  return { files: realFileSystem(), clock: systemClock(), random: systemRandom() };
+}
