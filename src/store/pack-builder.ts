@@ -1,4 +1,5 @@
 import { dirname } from 'node:path/posix';
+import { asError } from '../lib/as-error.ts';
 import { assert } from '../lib/assert.ts';
 import { MiB } from '../lib/sizes.ts';
 import type { Location } from '../formats/store/node.ts';
@@ -96,7 +97,7 @@ function pieceWriter(file: Promise<File>) {
   let written = 0;
   const spare: Uint8Array<ArrayBuffer>[] = [];
   const waiting: Promise<void>[] = [];
-  let failure: unknown;
+  let failure: Error | undefined;
 
   function send(): void {
     const full = piece;
@@ -107,7 +108,7 @@ function pieceWriter(file: Promise<File>) {
       .then((it) => it.write(bytes, at))
       .then(
         () => void spare.push(full),
-        (cause: unknown) => void (failure ??= cause),
+        (cause: unknown) => void (failure ??= asError(cause)),
       );
     waiting.push(sent);
     void sent.then(() => waiting.splice(waiting.indexOf(sent), 1));
@@ -115,7 +116,7 @@ function pieceWriter(file: Promise<File>) {
     filled = 0;
   }
   function check(): void {
-    if (failure !== undefined) throw failure;
+    if (failure) throw failure;
   }
   return {
     size: () => written + filled,

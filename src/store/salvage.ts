@@ -2,6 +2,7 @@ import { join } from 'node:path/posix';
 import { FormatError } from '../formats/format-error.ts';
 import {
   checkFrame,
+  type FrameKind,
   FRAME_HEADER_LENGTH,
   FRAME_LENGTH_MAX,
   parseFrameHeader,
@@ -17,7 +18,8 @@ import { OPEN_SUFFIX, sealPack } from './pack-builder.ts';
 
 /**
  * Packs that a crash left open: cut behind the last whole frame and sealed, so that a repeated backup
- * finds what they hold; without a single frame removed. `directory`: the store's `packs`.
+ * finds what they hold. Packs of nodes are removed: blocks that they name may be lost, and a later
+ * backup that found such a node would refer to nothing. `directory`: the store's `packs`.
  */
 export async function salvageOpenPacks(files: FileSystem, directory: string): Promise<void> {
   for (const group of await files.list(directory)) {
@@ -31,8 +33,8 @@ export async function salvageOpenPacks(files: FileSystem, directory: string): Pr
 
 async function salvage(files: FileSystem, path: string): Promise<void> {
   const file = await files.open(path + OPEN_SUFFIX, 'write');
-  const { entries, end } = await wholeFrames(file);
-  if (entries.length === 0) {
+  const { kind, entries, end } = await wholeFrames(file);
+  if (kind !== 'block' || entries.length === 0) {
     await file[Symbol.asyncDispose]();
     await files.unlink(path + OPEN_SUFFIX);
     return;
@@ -42,15 +44,22 @@ async function salvage(files: FileSystem, path: string): Promise<void> {
   await sealPack(files, file, path, entries.length);
 }
 
+interface WholeFrames {
+  /** Undefined: not even the pack's header is whole. */
+  readonly kind: FrameKind | undefined;
+  readonly entries: readonly PackEntry[];
+  readonly end: number;
+}
+
 /** Walks from frame to frame up to the first that is not whole. */
-export async function wholeFrames(
-  file: File,
-): Promise<{ readonly entries: PackEntry[]; readonly end: number }> {
+async function wholeFrames(file: File): Promise<WholeFrames> {
   const entries: PackEntry[] = [];
   const bytes = new Uint8Array(FRAME_LENGTH_MAX);
+  let kind: FrameKind | undefined;
   let end = PACK_HEADER_LENGTH;
   try {
-    decodePackHeader(bytes.subarray(0, await file.read(bytes.subarray(0, end), 0)));
+    const head = bytes.subarray(0, await file.read(bytes.subarray(0, end), 0));
+    kind = decodePackHeader(head).kind;
     for (;;) {
       const head = await file.read(bytes.subarray(0, FRAME_HEADER_LENGTH), end);
       const { storedLength } = parseFrameHeader(bytes.subarray(0, head));
@@ -62,6 +71,6 @@ export async function wholeFrames(
     }
   } catch (cause) {
     if (!(cause instanceof FormatError)) throw cause;
-    return { entries, end };
+    return { kind, entries, end };
   }
 }

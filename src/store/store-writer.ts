@@ -2,6 +2,7 @@ import { join } from 'node:path/posix';
 import type { FrameKind } from '../formats/store/frame.ts';
 import type { Location } from '../formats/store/node.ts';
 import { PACK_LENGTH } from '../formats/store/pack.ts';
+import { asError } from '../lib/as-error.ts';
 import { takeLock } from '../sys/lock-file.ts';
 import { SystemError } from '../sys/system-error.ts';
 import type { World } from '../sys/world.ts';
@@ -141,11 +142,17 @@ export async function writerOn(
     sealing.add(full);
   }
   async function commit(): Promise<void> {
+    sealNodes();
+    await sealing.done();
+  }
+  /** Nodes refer to blocks, so no node pack is sealed before the blocks that it may name. */
+  function sealNodes(): void {
     seal('block');
-    await sealing.done();
-    // Nodes refer to blocks: a sealed node pack never outlives the blocks it names.
     seal('node');
-    await sealing.done();
+  }
+  function sealFull(kind: FrameKind): void {
+    if (kind === 'node') sealNodes();
+    else seal(kind);
   }
   function find(digest: Uint8Array): Location | undefined {
     return recent.get(digestKey(digest)) ?? index.get(digest);
@@ -166,7 +173,7 @@ export async function writerOn(
       recent.set(digestKey(digest), location);
       stats.storedFrames++;
       stats.storedBytes += frame.length;
-      if (pack.size >= packLength) seal(kind);
+      if (pack.size >= packLength) sealFull(kind);
       return location;
     },
     async drained() {
@@ -191,16 +198,16 @@ export async function writerOn(
 function sealer(index: BlockIndex, recent: Map<string, Location>) {
   let last: Promise<void> = Promise.resolve();
   let waiting = 0;
-  let failure: unknown;
+  let failure: Error | undefined;
 
   async function seal(pack: PackBuilder): Promise<void> {
-    if (failure === undefined) {
+    if (!failure) {
       try {
         await pack.seal();
         await index.addPack(pack.number, pack.entries);
         for (const { digest } of pack.entries) recent.delete(digestKey(digest));
       } catch (cause) {
-        failure = cause;
+        failure = asError(cause);
         await pack.close().catch(() => {});
       }
     }
@@ -208,7 +215,7 @@ function sealer(index: BlockIndex, recent: Map<string, Location>) {
   }
   async function check(): Promise<void> {
     await storing(async () => {
-      if (failure !== undefined) throw failure;
+      if (failure) throw failure;
     });
   }
   return {
