@@ -1,4 +1,4 @@
-import { parentPort, Worker, workerData } from 'node:worker_threads';
+import { parentPort, receiveMessageOnPort, Worker, workerData } from 'node:worker_threads';
 
 /** A thread of our own code. `In` is what it is sent, `Out` what it sends back. */
 export interface WorkerThread<In, Out> extends AsyncDisposable {
@@ -37,6 +37,8 @@ export interface WorkerSide<In, Out> {
   readonly data: unknown;
   post(message: Out): void;
   listen(receive: (message: In) => void): void;
+  /** The next message that has come, for a thread that sleeps elsewhere than in its event loop. */
+  receive(): In | undefined;
 }
 
 export function workerSide<In, Out>(): WorkerSide<In, Out> {
@@ -44,5 +46,6 @@ export function workerSide<In, Out>(): WorkerSide<In, Out> {
     data: workerData,
     post: (message) => parentPort!.postMessage(message),
     listen: (receive) => void parentPort!.on('message', receive),
+    receive: () => receiveMessageOnPort(parentPort!)?.message as In | undefined,
   };
 }

@@ -1,0 +1,138 @@
+import { BlockError } from '../block/block-error.ts';
+import type { DomainKeys } from '../formats/store/frame.ts';
+import { frameCodec } from '../formats/store/frame.ts';
+import type { Location, Reference } from '../formats/store/node.ts';
+import { MiB } from '../lib/sizes.ts';
+import { type BlockCache, blockCache } from './block-cache.ts';
+import { decodePool } from './decode-pool.ts';
+import { type DecodeOutcome, type Decoder, inlineDecoder, type Priority } from './decoder.ts';
+import { type NodeReader, nodeReader } from './node-reader.ts';
+import { packPath } from './pack-files.ts';
+import type { Store } from './store.ts';
+
+/**
+ * Blocks of a store for everyone in this process: what is decoded lies in one bounded cache and is
+ * copied out at once; what is not is decoded by workers, each block once however many wait for it.
+ */
+export interface BlockReader extends AsyncDisposable {
+  readonly store: Store;
+  readonly cacheLength: number;
+  domain(keys: DomainKeys): ReadDomain;
+}
+
+/** The reader with the keys of one encryption domain. */
+export interface ReadDomain {
+  readonly nodes: NodeReader;
+  /** Copies from a cached block, or answers false. `into` gets the bytes from `from` on. */
+  tryCopy(into: Uint8Array, key: number, from: number): boolean;
+  has(key: number): boolean;
+  /** Resolves once the block is in the cache, where it stays for this tick at least. */
+  fetch(block: BlockAddress, priority: Priority): Promise<void>;
+}
+
+/** A block as a leaf names it. `key` is its `locationKey`. */
+export interface BlockAddress extends Reference {
+  readonly key: number;
+  readonly plainLength: number;
+}
+
+export interface ReaderOptions {
+  readonly cacheLength?: number;
+  /** Threads that decode; 0: this one does. */
+  readonly workers: number;
+}
+
+/** With Node itself and its threads the process stays below 400 MiB. */
+const CACHE_LENGTH = 192 * MiB;
+/** Offsets in a pack stay below this: 64 MiB and one frame more. */
+const PACK_SPAN = 2 ** 27;
+
+/** One safe integer for a place in the store. */
+export function locationKey({ pack, offset }: Pick<Location, 'pack' | 'offset'>): number {
+  return pack * PACK_SPAN + offset;
+}
+
+export function openBlockReader(
+  store: Store,
+  { cacheLength = CACHE_LENGTH, workers }: ReaderOptions,
+): BlockReader {
+  const cache = blockCache(cacheLength);
+  const decoder = openDecoder(store, cache, workers);
+  const fetching = new Map<number, Promise<void>>();
+
+  async function reserve({ key, plainLength }: BlockAddress): Promise<number> {
+    for (;;) {
+      const place = cache.reserve(key, plainLength);
+      if (place !== undefined) return place;
+      // Every row has a block under way: when one of them ends there may be room.
+      await Promise.race(fetching.values()).catch(() => {});
+    }
+  }
+  async function fetchBlock(domain: number, block: BlockAddress, priority: Priority) {
+    const { key, digest, plainLength } = block;
+    if (cache.find(key) >= 0) return;
+    const into = { domain, digest, plainLength, place: await reserve(block) };
+    let outcome = await decoder.decode({ ...into, ...locationOf(block) }, priority);
+    if (outcome === 'missing' || outcome === 'corrupt') {
+      // The hint may be stale: a compaction moved the frame.
+      const moved = await store.packs.locate(digest).catch(() => undefined);
+      if (moved && locationKey(moved) !== key) {
+        outcome = await decoder.decode({ ...into, ...moved }, priority);
+      }
+    }
+    cache.settle(key, outcome === 'decoded');
+    if (outcome !== 'decoded') throw unreadable(block, outcome);
+  }
+
+  return {
+    store,
+    cacheLength,
+    domain(keys) {
+      const number = decoder.domain(keys);
+      const codec = frameCodec(keys);
+      return {
+        nodes: nodeReader(store.packs, codec),
+        has: (key) => cache.find(key) >= 0,
+        tryCopy: (into, key, from) => copyFrom(cache, into, key, from),
+        fetch(block, priority) {
+          const { key } = block;
+          let fetch = fetching.get(key);
+          if (!fetch) {
+            fetch = fetchBlock(number, block, priority).finally(() => fetching.delete(key));
+            fetching.set(key, fetch);
+          }
+          return fetch;
+        },
+      };
+    },
+    async [Symbol.asyncDispose]() {
+      await decoder[Symbol.asyncDispose]();
+      await Promise.allSettled(fetching.values());
+    },
+  };
+}
+
+function openDecoder(store: Store, cache: BlockCache, workers: number): Decoder {
+  const { arena } = cache;
+  const { packs } = store;
+  if (workers === 0) return inlineDecoder(arena, packs);
+  return decodePool({ arena, packs, directory: `${store.directory}/packs`, workers });
+}
+
+function copyFrom(cache: BlockCache, into: Uint8Array, key: number, from: number): boolean {
+  const place = cache.find(key);
+  if (place < 0) return false;
+  into.set(new Uint8Array(cache.arena, place + from, into.length));
+  return true;
+}
+
+function unreadable({ digest, pack, offset }: BlockAddress, outcome: DecodeOutcome): BlockError {
+  const name = Buffer.from(digest).toString('hex').slice(0, 16);
+  const where = `${packPath('packs', pack)} at ${offset}`;
+  if (outcome === 'failed') return new BlockError('IO', `block ${name} in ${where} cannot be read`);
+  return new BlockError('CORRUPT', `block ${name} in ${where} is ${outcome}: run "store check"`);
+}
+
+function locationOf({ pack, offset, length }: Location): Location {
+  return { pack, offset, length };
+}

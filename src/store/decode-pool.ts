@@ -1,0 +1,141 @@
+import type { DomainKeys } from '../formats/store/frame.ts';
+import { startWorker, type WorkerThread } from '../sys/worker-thread.ts';
+import { JOBS_MAX, type RingSender, ringMemory, ringSender } from './decode-ring.ts';
+import type { DecodeWorkerData, DomainMessage } from './decode-worker.ts';
+import {
+  type DecodeJob,
+  type DecodeOutcome,
+  type Decoder,
+  inlineDecoder,
+  type Priority,
+} from './decoder.ts';
+import type { PackFiles } from './pack-files.ts';
+
+export interface DecodePoolOptions {
+  readonly arena: SharedArrayBuffer;
+  readonly packs: PackFiles;
+  /** The store's `packs`, which workers open by themselves. */
+  readonly directory: string;
+  readonly workers: number;
+}
+
+type Thread = WorkerThread<DomainMessage, 'ready'>;
+
+interface Waiting {
+  readonly job: DecodeJob;
+  readonly priority: Priority;
+  readonly resolve: (outcome: DecodeOutcome) => void;
+}
+
+/**
+ * Decodes in worker threads. Until the first of them has started this thread does the work, so that
+ * nobody waits for a start; a worker that dies fails the jobs that it had and is replaced.
+ */
+export function decodePool({ arena, packs, directory, workers }: DecodePoolOptions): Decoder {
+  const inline = inlineDecoder(arena, packs);
+  const ring = ringMemory();
+  const sender = ringSender(ring);
+  const jobs = jobTable(sender);
+  const domains: DomainKeys[] = [];
+  const threads: Thread[] = [];
+  let ready = 0;
+  let closing = false;
+
+  function startThread(worker: number): void {
+    const script = new URL('./decode-worker.ts', import.meta.url);
+    const data: DecodeWorkerData = { ring, arena, packs: directory, worker };
+    const thread: Thread = startWorker(script, data);
+    let started = false;
+    thread.onMessage = () => {
+      started = true;
+      ready++;
+    };
+    thread.onFailure = () => {
+      if (closing) return;
+      jobs.fail(worker);
+      // One that cannot even start would fail for ever: this thread then goes on alone.
+      if (!started) return;
+      ready--;
+      startThread(worker);
+    };
+    domains.forEach((keys, domain) => thread.post({ domain, keys }));
+    threads[worker] = thread;
+  }
+  for (let worker = 0; worker < workers; worker++) startThread(worker);
+
+  return {
+    domain(keys) {
+      const domain = inline.domain(keys);
+      domains[domain] = keys;
+      for (const thread of threads) thread.post({ domain, keys });
+      return domain;
+    },
+    decode(job, priority) {
+      return ready === 0 ? inline.decode(job, priority) : jobs.add(job, priority);
+    },
+    async [Symbol.asyncDispose]() {
+      closing = true;
+      sender.stop();
+      await Promise.all(threads.map((thread) => thread[Symbol.asyncDispose]()));
+      jobs.fail(undefined);
+    },
+  };
+}
+
+/** Numbers for jobs, who waits for which, and the one loop that looks for completions. */
+function jobTable(sender: RingSender) {
+  const running = new Map<number, Waiting>();
+  const free = Array.from({ length: JOBS_MAX }, (_, job) => job);
+  const queue: Waiting[] = [];
+  let watching = false;
+  let failAll = false;
+
+  function submit(waiting: Waiting): void {
+    const job = free.pop();
+    if (job === undefined) {
+      queue.push(waiting);
+      return;
+    }
+    running.set(job, waiting);
+    sender.submit(job, waiting.job, waiting.priority);
+  }
+  function end(job: number, waiting: Waiting, outcome: DecodeOutcome): void {
+    running.delete(job);
+    free.push(job);
+    waiting.resolve(outcome);
+  }
+  function collect(): void {
+    for (const [job, waiting] of running) {
+      const outcome = sender.outcome(job);
+      if (outcome) end(job, waiting, outcome);
+    }
+    while (queue.length > 0 && free.length > 0) submit(queue.shift()!);
+  }
+  async function watch(): Promise<void> {
+    watching = true;
+    for (;;) {
+      const seen = sender.completed();
+      collect();
+      if (running.size === 0 || failAll) break;
+      await sender.moreThan(seen);
+    }
+    watching = false;
+  }
+  return {
+    add(job: DecodeJob, priority: Priority): Promise<DecodeOutcome> {
+      return new Promise((resolve) => {
+        submit({ job, priority, resolve });
+        if (!watching) void watch();
+      });
+    },
+    /** Ends what a dead worker had taken; undefined: everything. */
+    fail(worker: number | undefined): void {
+      collect();
+      failAll ||= worker === undefined;
+      for (const [job, waiting] of running) {
+        if (worker === undefined || sender.owner(job) === worker) end(job, waiting, 'failed');
+      }
+      if (worker === undefined) for (const { resolve } of queue.splice(0)) resolve('failed');
+    },
+  };
+}

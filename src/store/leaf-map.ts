@@ -1,0 +1,79 @@
+import { FAN_OUT, type Reference, rootLevel, segmentsPerNode } from '../formats/store/node.ts';
+import type { DiskRoot } from './disk-root.ts';
+import { type Leaf, leafOf } from './leaf.ts';
+import type { NodeReader } from './node-reader.ts';
+
+/** What lies in one segment of a disk: a leaf, or `zeros` where the tree has none. */
+export type SegmentContents = Leaf | typeof ZEROS;
+export const ZEROS = 'zeros';
+
+/** From segment to leaf, through the inner nodes; leaves used lately are kept. */
+export interface LeafMap {
+  /** Undefined: some node on the way is not in memory. */
+  tryLeaf(segment: number): SegmentContents | undefined;
+  leaf(segment: number): Promise<SegmentContents>;
+  /**
+   * How many segments from `segment` on read as zeros for certain, as far as one look into the tree
+   * tells: whole absent subtrees count at once.
+   */
+  zeroSegments(segment: number): Promise<number>;
+}
+
+/** Some 1.5 KiB each: 12 MiB, or 8 GiB of disk in use at once. */
+const LEAVES_MAX = 8192;
+
+export function leafMap(root: DiskRoot, nodes: NodeReader): LeafMap {
+  const top = rootLevel(root.size);
+  const leaves = new Map<number, SegmentContents>();
+  const loading = new Map<number, Promise<SegmentContents>>();
+
+  function keep(segment: number, contents: SegmentContents): SegmentContents {
+    leaves.set(segment, contents);
+    if (leaves.size > LEAVES_MAX) {
+      const [oldest] = leaves.keys();
+      leaves.delete(oldest!);
+    }
+    return contents;
+  }
+  /** Reference of the segment's leaf, or the level at which the tree ends above it. */
+  async function descend(segment: number): Promise<Reference | number> {
+    let reference = root.reference;
+    if (!reference) return top + 1;
+    for (let level = top; level > 0; level--) {
+      const child = childNumber(segment, level);
+      const { entries } = await nodes.node(reference);
+      reference = entries.find(({ at }) => at === child);
+      if (!reference) return level;
+    }
+    return reference;
+  }
+  async function load(segment: number): Promise<SegmentContents> {
+    const found = await descend(segment);
+    const contents = typeof found === 'number' ? ZEROS : leafOf(await nodes.node(found));
+    return keep(segment, contents);
+  }
+  return {
+    tryLeaf: (segment) => leaves.get(segment),
+    leaf(segment) {
+      const known = leaves.get(segment);
+      if (known) return Promise.resolve(known);
+      let load_ = loading.get(segment);
+      if (!load_) {
+        load_ = load(segment).finally(() => loading.delete(segment));
+        loading.set(segment, load_);
+      }
+      return load_;
+    },
+    async zeroSegments(segment) {
+      const found = await descend(segment);
+      if (typeof found !== 'number') return 0;
+      // The tree ends at `found`: its missing child covers this many segments, aligned.
+      const span = segmentsPerNode(found - 1);
+      return span - (segment % span);
+    },
+  };
+}
+
+function childNumber(segment: number, level: number): number {
+  return Math.floor(segment / segmentsPerNode(level - 1)) % FAN_OUT;
+}

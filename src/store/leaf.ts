@@ -1,0 +1,51 @@
+import { FormatError } from '../formats/format-error.ts';
+import { DIGEST_LENGTH } from '../formats/store/digest.ts';
+import { type Node, PAGE_LENGTH, SEGMENT_PAGES } from '../formats/store/node.ts';
+import { type BlockAddress, locationKey } from './block-reader.ts';
+
+/** A leaf made for quick look-ups: which block a page of the segment lies in. */
+export interface Leaf {
+  /** Page to block number; NO_BLOCK: the page reads as zeros. */
+  readonly blockOf: Int16Array;
+  readonly firstPage: Uint8Array;
+  readonly pages: Uint16Array;
+  readonly keys: Float64Array;
+  address(block: number): BlockAddress;
+}
+
+export const NO_BLOCK = -1;
+
+export function leafOf({ level, entries }: Node): Leaf {
+  if (level !== 0) throw new FormatError('CORRUPT', `node of level ${level} where a leaf belongs`);
+  const blockOf = new Int16Array(SEGMENT_PAGES).fill(NO_BLOCK);
+  const count = entries.length;
+  const leaf = {
+    blockOf,
+    firstPage: new Uint8Array(count),
+    pages: new Uint16Array(count),
+    keys: new Float64Array(count),
+  };
+  const locations = new Uint32Array(count * 3);
+  const digests = new Uint8Array(count * DIGEST_LENGTH);
+  entries.forEach((entry, block) => {
+    blockOf.fill(block, entry.at, entry.at + entry.span);
+    leaf.firstPage[block] = entry.at;
+    leaf.pages[block] = entry.span;
+    leaf.keys[block] = locationKey(entry);
+    locations.set([entry.pack, entry.offset, entry.length], block * 3);
+    digests.set(entry.digest, block * DIGEST_LENGTH);
+  });
+  return {
+    ...leaf,
+    address(block) {
+      return {
+        key: leaf.keys[block]!,
+        plainLength: leaf.pages[block]! * PAGE_LENGTH,
+        pack: locations[block * 3]!,
+        offset: locations[block * 3 + 1]!,
+        length: locations[block * 3 + 2]!,
+        digest: digests.subarray(block * DIGEST_LENGTH, (block + 1) * DIGEST_LENGTH),
+      };
+    },
+  };
+}
