@@ -1,0 +1,64 @@
+#!/bin/sh
+# Installs what Holdfast needs on Debian and the packages of this checkout. Silent and quick when
+# nothing is missing, so that every command of the README can begin with it.
+#
+#   set-up.sh            to back up, recover and try
+#   set-up.sh --tests    and the programs of other people that the tests compare with
+set -eu
+cd "$(dirname "$0")/.."
+
+# qemu-utils reads foreign disk images, qemu-system-x86 boots recovery points, the others build the demo VM.
+wanted='qemu-utils qemu-system-x86 mmdebstrap extlinux syslinux-common fdisk e2fsprogs'
+if [ "${1-}" = --tests ]; then
+  wanted="$wanted libnbd-bin nbdkit fio openssl"
+fi
+
+missing=''
+if command -v dpkg-query >/dev/null; then
+  for package in $wanted; do
+    status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) || status=absent
+    [ "$status" = installed ] || missing="$missing $package"
+  done
+else
+  echo "This is no Debian machine: the packages that Debian calls $wanted are yours to install." >&2
+fi
+
+if [ -n "$missing" ]; then
+  if [ "$(id -u)" = 0 ]; then
+    root=''
+  elif command -v sudo >/dev/null; then
+    root='sudo'
+  else
+    echo "Holdfast needs Debian packages that are not installed. As root, run:" >&2
+    echo "  apt-get update && apt-get install --no-install-recommends$missing" >&2
+    exit 1
+  fi
+  echo "Installing the Debian packages$missing" >&2
+  log=$(mktemp)
+  # shellcheck disable=SC2086 # lists of words on purpose
+  if ! { $root apt-get update && $root env DEBIAN_FRONTEND=noninteractive \
+    apt-get install -y --no-install-recommends $missing; } >"$log" 2>&1 </dev/null; then
+    tail -n 30 "$log" >&2
+    rm -f "$log"
+    echo "apt-get could not install$missing (its last words are above)." >&2
+    exit 1
+  fi
+  rm -f "$log"
+fi
+
+# A linked node_modules belongs to another checkout.
+if [ ! -L node_modules ]; then
+  if [ ! -e node_modules/.package-lock.json ] ||
+    [ package-lock.json -nt node_modules/.package-lock.json ]; then
+    echo "Installing the npm packages of package-lock.json" >&2
+    npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2
+    # npm leaves the file alone when nothing changed; its age is what is compared above.
+    touch node_modules/.package-lock.json
+  fi
+fi
+
+if ! node_modules/.bin/node --version >/dev/null 2>&1; then
+  echo "node_modules/.bin/node is missing: npm left out the optional package node-linux-*." >&2
+  echo "Holdfast runs on Linux with x64 or arm64; npm must not be told to omit optional packages." >&2
+  exit 1
+fi

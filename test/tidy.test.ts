@@ -1,0 +1,125 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { deepEqual } from 'node:assert/strict';
+import { join } from 'node:path/posix';
+import { test } from 'tap';
+
+// What linters do not know about this house.
+
+interface Ban {
+  readonly pattern: RegExp;
+  /** Rooms of src/ that may. */
+  readonly except: readonly string[];
+  readonly instead: string;
+}
+
+const BANS: readonly Ban[] = [
+  {
+    pattern: /\bDate\.now\b|\bnew Date\(\)/,
+    except: ['sys'],
+    instead: 'Clock.now or monotonicMs of sys: a test must be able to turn the clock',
+  },
+  {
+    pattern: /\bset(Timeout|Interval)\(/,
+    except: ['sys'],
+    instead: 'Clock.sleep of sys: a test must not wait',
+  },
+  {
+    pattern: /\bMath\.random\b/,
+    except: [],
+    instead: 'Random of sys: a test must be able to repeat it, and secrets need real randomness',
+  },
+  {
+    pattern: /\bprocess\.(argv|env)\b/,
+    except: ['sys', 'cli'],
+    instead: 'an argument: what a function depends on stands in its signature',
+  },
+  {
+    pattern: /\bprocess\.(exit|exitCode|stdin|stdout|stderr)\b|\bconsole\./,
+    except: ['cli'],
+    instead: 'a result or an event: only the command line speaks to people',
+  },
+  {
+    pattern: /\b(as any|@ts-ignore|@ts-nocheck|oxlint-disable(?!-next-line))\b/,
+    except: [],
+    instead: 'a type; one line may be excused with a reason (oxlint-disable-next-line)',
+  },
+  {
+    pattern: /\bshell: true\b|\bexecSync\b/,
+    except: [],
+    instead: 'run or start of sys/processes.ts with an argument list: no shell ever parses a name',
+  },
+  {
+    pattern: /\bTODO\b(?!\(#\d+\): \w)/,
+    except: [],
+    instead: 'TODO(#issue): reason',
+  },
+];
+
+/** Above this a file is two ideas. */
+const LINES_MAX = 400;
+/** A line that must not be cut (a table, a URL) still fits on a screen. */
+const LINE_LENGTH_MAX = 120;
+
+const sources = readdirSync('src', { recursive: true, encoding: 'utf8' })
+  .filter((name) => name.endsWith('.ts'))
+  .map((name) => join('src', name));
+const tests = readdirSync('test', { recursive: true, encoding: 'utf8' })
+  .filter((name) => name.endsWith('.ts'))
+  .map((name) => join('test', name));
+
+test('banned names do not occur', async () => {
+  const found = sources.flatMap((file) =>
+    linesOf(file).flatMap((line, at) =>
+      BANS.filter(
+        ({ pattern, except }) => !except.includes(roomOf(file)) && pattern.test(line),
+      ).map(({ instead }) => `${file}:${at + 1}: "${line.trim()}": use ${instead}`),
+    ),
+  );
+  deepEqual(found, []);
+});
+
+test('every stored format has its page beside it', async () => {
+  const codecs = sources.filter((file) => file.startsWith('src/formats/store/'));
+  const without = codecs.filter(
+    (file) => /\bencode|\bdecode|\bparse/.test(read(file)) && !hasPage(file),
+  );
+  deepEqual(without, []);
+});
+
+test('a file is one idea: at most 400 lines, and lines that fit a screen', async () => {
+  const long = [...sources, ...tests].flatMap((file) => {
+    const lines = linesOf(file);
+    const wide = lines.findIndex((line) => line.length > LINE_LENGTH_MAX);
+    return [
+      ...(lines.length > LINES_MAX ? [`${file}: ${lines.length} lines`] : []),
+      ...(wide < 0 ? [] : [`${file}:${wide + 1}: ${lines[wide]!.length} columns`]),
+    ];
+  });
+  deepEqual(long, []);
+});
+
+test('file names say what is in them', async () => {
+  const vague = /(^|[-/])(utils?|helpers?|manager|common|misc)([-./]|$)/;
+  deepEqual(
+    [...sources, ...tests].filter((file) => vague.test(file)),
+    [],
+  );
+});
+
+/** `digest.md` beside `digest.ts`; a codec that is part of another's format names the page on top. */
+function hasPage(file: string): boolean {
+  if (existsSync(file.replace(/\.ts$/, '.md'))) return true;
+  return /^\/[/*].*\b[a-z-]+\.md\b/m.test(read(file).slice(0, 2000));
+}
+
+function read(file: string): string {
+  return readFileSync(file, 'utf8');
+}
+
+function linesOf(file: string): string[] {
+  return read(file).replace(/\n$/, '').split('\n');
+}
+
+function roomOf(file: string): string {
+  return file.split('/')[1]!;
+}
