@@ -1,14 +1,5 @@
 import { PAGE_LENGTH } from '../formats/store/node.ts';
-
-/** How segments are cut into blocks; part of a backup set's record. See cutting.md. */
-export type Cutting =
-  | { readonly kind: 'fixed'; readonly pages: number }
-  | {
-      readonly kind: 'content';
-      readonly pagesMin: number;
-      readonly pagesAverage: number;
-      readonly pagesMax: number;
-    };
+import type { Cutting } from '../formats/store/set-record.ts';
 
 /** Of the numbers in cutting.md the best compromise. */
 export const CUTTING_DEFAULT: Cutting = {

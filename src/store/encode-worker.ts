@@ -3,7 +3,7 @@ import { decodeNode } from '../formats/store/node.ts';
 import { systemRandom } from '../sys/random.ts';
 import { workerSide } from '../sys/worker-thread.ts';
 import { findInIndex, openIndexHandle } from './block-index.ts';
-import type { Cutting } from './cutter.ts';
+import type { Cutting } from '../formats/store/set-record.ts';
 import { segmentEncoder, slotOf } from './segment-encoder.ts';
 
 export interface EncodeWorkerData {

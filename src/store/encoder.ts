@@ -2,7 +2,7 @@ import type { DomainKeys } from '../formats/store/frame.ts';
 import { encodeNode, type Node } from '../formats/store/node.ts';
 import type { Random } from '../sys/random.ts';
 import { startWorker, type WorkerThread } from '../sys/worker-thread.ts';
-import type { Cutting } from './cutter.ts';
+import type { Cutting } from '../formats/store/set-record.ts';
 import type { EncodeJob, EncodeWorkerData } from './encode-worker.ts';
 import {
   type EncodedBlock,

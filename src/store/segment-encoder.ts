@@ -15,7 +15,8 @@ import {
   SEGMENT_PAGES,
 } from '../formats/store/node.ts';
 import type { Random } from '../sys/random.ts';
-import { type Cutting, cutter } from './cutter.ts';
+import type { Cutting } from '../formats/store/set-record.ts';
+import { cutter } from './cutter.ts';
 
 /** One block of a segment: where the store has it, or the frame to append. */
 export interface EncodedBlock {

@@ -5,7 +5,8 @@ import { type PackFiles, packFiles } from './pack-files.ts';
 import { StoreError } from './store-error.ts';
 
 /**
- * A store on a file system: packs, and beside them what other rooms keep there (`sets`, `sessions`).
+ * A store on a file system: packs, and beside them what other rooms keep there (`sets`, `sessions`,
+ * `leases`).
  * Any number of processes may have it open to read; only one may write (`store-writer.ts`).
  */
 export interface Store extends AsyncDisposable {
@@ -25,7 +26,7 @@ const FORMAT = 'holdfast-store';
 const VERSION = 1;
 const RECORD = 'holdfast-store.json';
 const RECORD_LENGTH_MAX = 64 * 1024;
-const DIRECTORIES = ['packs', 'sets', 'sessions'] as const;
+const DIRECTORIES = ['packs', 'sets', 'sessions', 'leases'] as const;
 
 /** The directory must be absent or empty. Rejects EXISTS. */
 export async function createStore(world: World, directory: string): Promise<void> {

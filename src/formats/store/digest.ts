@@ -19,3 +19,8 @@ export function digester(key: Uint8Array): (bytes: Uint8Array) => Uint8Array {
     return blake3(scratch.subarray(0, key.length + bytes.length));
   };
 }
+
+/** The same function for now and then. */
+export function keyedHash(key: Uint8Array, bytes: Uint8Array): Uint8Array {
+  return blake3(Buffer.concat([key, bytes]));
+}

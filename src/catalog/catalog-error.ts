@@ -1,0 +1,21 @@
+/**
+ * NOT_FOUND (no such set, recovery point or profile), AMBIGUOUS (a prefix of several), EXISTS,
+ * WRONG_KEY (also: none was given), IN_USE (the message says by whom), BAD_NAME, CORRUPT.
+ */
+export type CatalogErrorCode =
+  | 'NOT_FOUND'
+  | 'AMBIGUOUS'
+  | 'EXISTS'
+  | 'WRONG_KEY'
+  | 'IN_USE'
+  | 'BAD_NAME'
+  | 'CORRUPT';
+
+export class CatalogError extends Error {
+  override readonly name = 'CatalogError';
+  readonly code: CatalogErrorCode;
+  constructor(code: CatalogErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+}

@@ -1,0 +1,56 @@
+import { join } from 'node:path/posix';
+import { parseFields } from '../formats/store/json-record.ts';
+import type { Store } from '../store/store.ts';
+import { putDurably } from '../sys/put-durably.ts';
+import type { World } from '../sys/world.ts';
+import { readRecord } from './read-record.ts';
+
+/** Says that a recovery point is in use, until it is released: never by time. */
+export interface Lease {
+  readonly set: string;
+  readonly point: string;
+  /** For people: `session vm1-k3x9`. */
+  readonly holder: string;
+}
+
+const RECORD_LENGTH_MAX = 16 * 1024;
+const SUFFIX = '.json';
+
+function pathOf(store: Store, id: string): string {
+  return join(store.directory, 'leases', id + SUFFIX);
+}
+
+/** `id` names the lease; taking it again changes nothing. */
+export async function takeLease(
+  { files }: World,
+  store: Store,
+  id: string,
+  lease: Lease,
+): Promise<void> {
+  await putDurably(files, pathOf(store, id), Buffer.from(`${JSON.stringify(lease)}\n`));
+}
+
+export async function releaseLease({ files }: World, store: Store, id: string): Promise<void> {
+  if (!(await files.stat(pathOf(store, id)))) return;
+  await files.unlink(pathOf(store, id));
+  await files.syncDirectory(join(store.directory, 'leases'));
+}
+
+export async function leasesOf({ files }: World, store: Store): Promise<Lease[]> {
+  const directory = join(store.directory, 'leases');
+  const leases: Lease[] = [];
+  for (const name of await files.list(directory)) {
+    if (!name.endsWith(SUFFIX)) continue;
+    leases.push(
+      await readRecord(files, join(directory, name), RECORD_LENGTH_MAX, (bytes) => {
+        const fields = parseFields(bytes);
+        return {
+          set: fields.text('set'),
+          point: fields.text('point'),
+          holder: fields.text('holder'),
+        };
+      }),
+    );
+  }
+  return leases;
+}

@@ -1,0 +1,187 @@
+import { join } from 'node:path/posix';
+import { decodePoint, encodePoint, type PointRecord } from '../formats/store/point.ts';
+import { lockStore } from '../store/store-writer.ts';
+import type { Store } from '../store/store.ts';
+import { putDurably } from '../sys/put-durably.ts';
+import type { World } from '../sys/world.ts';
+import { CatalogError } from './catalog-error.ts';
+import { leasesOf } from './leases.ts';
+import { checkName } from './names.ts';
+import { readRecord } from './read-record.ts';
+import { listSets, type OpenSet, setDirectory } from './sets.ts';
+
+/** Which recovery point: known by its place, not yet by its contents. */
+export interface PointPlace {
+  readonly set: string;
+  readonly id: string;
+}
+
+export type PointDraft = Omit<PointRecord, 'id' | 'set' | 'created'>;
+
+const SUFFIX = '.point';
+/** 256 disks with long sources. */
+const RECORD_LENGTH_MAX = 2 * 1024 * 1024;
+const RANDOM_LENGTH = 3;
+
+function pathOf(store: Store, { set, id }: PointPlace): string {
+  return join(setDirectory(store, set), 'points', id + SUFFIX);
+}
+
+/**
+ * The commit point of everything: once this resolves the recovery point survives a power cut. All that
+ * it refers to must have been committed before.
+ */
+export async function publishPoint(
+  { files, clock, random }: World,
+  store: Store,
+  set: OpenSet,
+  draft: PointDraft,
+): Promise<PointRecord> {
+  const created = clock.now().toISOString();
+  const time = created.replace(/[-:]/g, '').replace(/\.\d+/, '');
+  const tail = Buffer.from(random.bytes(RANDOM_LENGTH)).toString('hex');
+  const point: PointRecord = {
+    id: `${draft.machine}-${time}-${tail}`,
+    set: set.name,
+    created,
+    ...draft,
+  };
+  await putDurably(files, pathOf(store, point), encodePoint(point, set.keys.record));
+  return point;
+}
+
+/** Oldest first; of one set, or of all. Needs no key, and vouches for nothing. */
+export async function listPoints(
+  world: World,
+  store: Store,
+  set: string | undefined,
+): Promise<PointRecord[]> {
+  const sets = set === undefined ? (await listSets(world, store)).map(({ name }) => name) : [set];
+  const points: PointRecord[] = [];
+  for (const name of sets) {
+    for (const id of await idsOf(world, store, name)) {
+      points.push(await readUnchecked(world, store, { set: name, id }));
+    }
+  }
+  return points.sort((a, b) => compare(a.created, b.created) || compare(a.id, b.id));
+}
+
+/** The point itself, authentic. Rejects NOT_FOUND, CORRUPT. */
+export async function readPoint(
+  { files }: World,
+  store: Store,
+  set: OpenSet,
+  id: string,
+): Promise<PointRecord> {
+  const place = { set: set.name, id };
+  const path = pathOf(store, place);
+  const point = await readRecord(files, path, RECORD_LENGTH_MAX, (bytes) =>
+    decodePoint(bytes, set.keys.record),
+  );
+  checkPlace(point, place);
+  return point;
+}
+
+/**
+ * By ID, by the beginning of one that is unique, or by "MACHINE@latest"; each may begin with "SET/".
+ * Rejects NOT_FOUND, AMBIGUOUS.
+ */
+export async function findPoint(world: World, store: Store, query: string): Promise<PointPlace> {
+  const [, set, rest = ''] = /^(?:([^/]+)\/)?(.*)$/s.exec(query)!;
+  const sets = (await listSets(world, store)).map(({ name }) => name);
+  if (set !== undefined && !sets.includes(set)) {
+    throw new CatalogError('NOT_FOUND', `there is no backup set "${set}" in ${store.directory}`);
+  }
+  const searched = set === undefined ? sets : [set];
+  const machine = /^(.*)@latest$/s.exec(rest)?.[1];
+  if (machine !== undefined) return latest(world, store, searched, machine);
+  const found: PointPlace[] = [];
+  for (const name of searched) {
+    for (const id of await idsOf(world, store, name)) {
+      if (id === rest) return { set: name, id };
+      if (rest !== '' && id.startsWith(rest)) found.push({ set: name, id });
+    }
+  }
+  if (found.length === 1) return found[0]!;
+  if (found.length === 0) {
+    throw new CatalogError('NOT_FOUND', `no recovery point "${query}": see "backup list"`);
+  }
+  const some = found.slice(0, 5).map(({ id }) => id);
+  throw new CatalogError('AMBIGUOUS', `"${query}" may be any of ${some.join(', ')}`);
+}
+
+/** The newest of a machine, for a backup to build on; undefined: it has none. */
+export async function latestPoint(
+  world: World,
+  store: Store,
+  set: string,
+  machine: string,
+): Promise<PointPlace | undefined> {
+  const points = await listPoints(world, store, set);
+  return points.findLast((point) => point.machine === machine);
+}
+
+/** Its blocks stay until a sweep. Rejects IN_USE while a session runs from it. */
+export async function forgetPoint(world: World, store: Store, place: PointPlace): Promise<void> {
+  const { files } = world;
+  await using _lock = await lockStore(store, `backup forget ${place.id}`);
+  const holders = (await leasesOf(world, store)).filter(
+    ({ set, point }) => set === place.set && point === place.id,
+  );
+  if (holders.length > 0) {
+    const sessions = holders.map(({ holder }) => holder).join(', ');
+    throw new CatalogError('IN_USE', `${place.id} is in use by ${sessions}: discard or keep it`);
+  }
+  await files.unlink(pathOf(store, place));
+  await files.syncDirectory(join(setDirectory(store, place.set), 'points'));
+}
+
+async function latest(
+  world: World,
+  store: Store,
+  sets: readonly string[],
+  machine: string,
+): Promise<PointPlace> {
+  const found: PointRecord[] = [];
+  for (const set of sets) {
+    const points = await listPoints(world, store, set);
+    const newest = points.findLast((point) => point.machine === machine);
+    if (newest) found.push(newest);
+  }
+  if (found.length > 1) {
+    const names = found.map(({ set }) => `${set}/${machine}@latest`);
+    throw new CatalogError('AMBIGUOUS', `several sets have "${machine}": ${names.join(', ')}`);
+  }
+  if (!found[0]) {
+    throw new CatalogError('NOT_FOUND', `no recovery point of a machine "${machine}"`);
+  }
+  return found[0];
+}
+
+async function idsOf({ files }: World, store: Store, set: string): Promise<string[]> {
+  checkName(set, 'backup set');
+  const names = await files.list(join(setDirectory(store, set), 'points'));
+  return names.filter((name) => name.endsWith(SUFFIX)).map((name) => name.slice(0, -SUFFIX.length));
+}
+
+async function readUnchecked(
+  { files }: World,
+  store: Store,
+  place: PointPlace,
+): Promise<PointRecord> {
+  const point = await readRecord(files, pathOf(store, place), RECORD_LENGTH_MAX, (bytes) =>
+    decodePoint(bytes, undefined),
+  );
+  checkPlace(point, place);
+  return point;
+}
+
+/** A record that was copied to another name would be another point of the same contents. */
+function checkPlace(point: PointRecord, { set, id }: PointPlace): void {
+  if (point.id === id && point.set === set) return;
+  throw new CatalogError('CORRUPT', `the record of ${set}/${id} says ${point.set}/${point.id}`);
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}

@@ -1,0 +1,45 @@
+import { join } from 'node:path/posix';
+import { type BootProfile, decodeProfile, encodeProfile } from '../formats/store/profile.ts';
+import type { Store } from '../store/store.ts';
+import { putDurably } from '../sys/put-durably.ts';
+import type { World } from '../sys/world.ts';
+import { CatalogError } from './catalog-error.ts';
+import { checkName } from './names.ts';
+import { readRecord } from './read-record.ts';
+import { type OpenSet, setDirectory } from './sets.ts';
+
+const RECORD_LENGTH_MAX = 8 * 1024 * 1024;
+
+function pathOf(store: Store, set: OpenSet, machine: string): string {
+  checkName(machine, 'machine');
+  return join(setDirectory(store, set.name), 'profiles', `${machine}.profile`);
+}
+
+export async function saveProfile(
+  { files }: World,
+  store: Store,
+  set: OpenSet,
+  profile: BootProfile,
+): Promise<void> {
+  const bytes = encodeProfile(profile, set.keys.record);
+  await putDurably(files, pathOf(store, set, profile.machine), bytes);
+}
+
+/** A profile only makes a start quicker: one that is damaged is as good as none. */
+export async function loadProfile(
+  { files }: World,
+  store: Store,
+  set: OpenSet,
+  machine: string,
+): Promise<BootProfile | undefined> {
+  const path = pathOf(store, set, machine);
+  if (!(await files.stat(path))) return undefined;
+  try {
+    return await readRecord(files, path, RECORD_LENGTH_MAX, (bytes) =>
+      decodeProfile(bytes, set.keys.record),
+    );
+  } catch (cause) {
+    if (cause instanceof CatalogError) return undefined;
+    throw cause;
+  }
+}

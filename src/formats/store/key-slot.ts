@@ -1,0 +1,110 @@
+import { argon2Sync, createCipheriv, createDecipheriv } from 'node:crypto';
+import { DIGEST_LENGTH, keyedHash } from './digest.ts';
+import type { DomainKeys } from './frame.ts';
+import type { KdfParameters, KeySlot, WrappedKey } from './set-record.ts';
+
+// The locks on a set's data key and what is derived from it. Argument: set-record.md.
+
+export const DATA_KEY_LENGTH = 32;
+export const RECOVERY_KEY_LENGTH = 32;
+const TAG_LENGTH = 16;
+
+/** A secret that may open a set. */
+export type Secret =
+  | { readonly kind: 'passphrase'; readonly passphrase: Uint8Array }
+  | { readonly kind: 'recovery-key'; readonly key: Uint8Array };
+
+/** Wraps the data key; `kdf` is for passphrases. `nonce` and the salt are fresh random bytes. */
+export function lockSlot(
+  dataKey: Uint8Array,
+  secret: Secret,
+  {
+    domain,
+    nonce,
+    kdf,
+  }: { readonly domain: Uint8Array; readonly nonce: Uint8Array; readonly kdf: KdfParameters },
+): KeySlot {
+  const key = slotKey(secret, kdf);
+  const cipher = createCipheriv('aes-256-gcm', key, nonce);
+  cipher.setAAD(boundTo(domain, secret.kind));
+  const body = Buffer.concat([cipher.update(dataKey), cipher.final()]);
+  const wrapped: WrappedKey = { nonce, wrapped: Buffer.concat([body, cipher.getAuthTag()]) };
+  if (secret.kind === 'passphrase') return { kind: 'passphrase', kdf, ...wrapped };
+  return { kind: 'recovery-key', ...wrapped };
+}
+
+/** The data key, or undefined: the secret is not the one that locked it. */
+export function unlockSlot(
+  slot: KeySlot,
+  secret: Secret,
+  domain: Uint8Array,
+): Uint8Array | undefined {
+  if (slot.kind !== secret.kind) return undefined;
+  const key = slotKey(secret, slot.kind === 'passphrase' ? slot.kdf : undefined);
+  const cipher = createDecipheriv('aes-256-gcm', key, slot.nonce, { authTagLength: TAG_LENGTH });
+  cipher.setAAD(boundTo(domain, slot.kind));
+  cipher.setAuthTag(slot.wrapped.subarray(-TAG_LENGTH));
+  try {
+    return Buffer.concat([cipher.update(slot.wrapped.subarray(0, -TAG_LENGTH)), cipher.final()]);
+  } catch {
+    return undefined;
+  }
+}
+
+export function domainKeys(dataKey: Uint8Array): DomainKeys {
+  const derived = (use: string): Uint8Array => keyedHash(dataKey, label(`holdfast 1 ${use}`));
+  return { digest: derived('digest'), frame: derived('frame'), record: derived('record') };
+}
+
+/** What unencrypted sets share, known to all. */
+export function publicKeys(): DomainKeys {
+  const constant = (use: string): Uint8Array =>
+    keyedHash(new Uint8Array(DATA_KEY_LENGTH), label(`holdfast 1 public ${use}`));
+  return { digest: constant('digest'), frame: undefined, record: constant('record') };
+}
+
+function slotKey(secret: Secret, kdf: KdfParameters | undefined): Uint8Array {
+  if (secret.kind === 'recovery-key') {
+    return keyedHash(secret.key, label('holdfast 1 recovery slot'));
+  }
+  return argon2Sync('argon2id', {
+    message: secret.passphrase,
+    nonce: kdf!.salt,
+    memory: kdf!.memoryKiB,
+    passes: kdf!.passes,
+    parallelism: 1,
+    tagLength: DIGEST_LENGTH,
+  });
+}
+
+function boundTo(domain: Uint8Array, kind: KeySlot['kind']): Uint8Array {
+  return Buffer.concat([label(`holdfast 1 slot ${kind}`), domain]);
+}
+
+function label(text: string): Uint8Array {
+  return Buffer.from(text, 'ascii');
+}
+
+const ALPHABET = '0123456789ABCDEFGHJKMNPQRSTVWXYZ';
+const CHECK_LENGTH = 3;
+
+/** For paper: base 32 (Crockford's), in groups of four, with 24 bits of checksum. */
+export function formatRecoveryKey(key: Uint8Array): string {
+  const check = keyedHash(key, label('holdfast 1 recovery key')).subarray(0, CHECK_LENGTH);
+  const bits = [...key, ...check].map((byte) => byte.toString(2).padStart(8, '0')).join('');
+  const digits = bits.match(/.{5}/g)!.map((five) => ALPHABET[Number.parseInt(five, 2)]);
+  return digits.join('').match(/.{4}/g)!.join('-');
+}
+
+/** As a person typed it; undefined: mistyped. */
+export function parseRecoveryKey(text: string): Uint8Array | undefined {
+  const digits = text.toUpperCase().replace(/[\s-]/g, '').replace(/O/g, '0').replace(/[IL]/g, '1');
+  const values = digits.split('').map((digit) => ALPHABET.indexOf(digit));
+  const length = (8 * (RECOVERY_KEY_LENGTH + CHECK_LENGTH)) / 5;
+  if (values.length !== length || values.includes(-1)) return undefined;
+  const bits = values.map((value) => value.toString(2).padStart(5, '0')).join('');
+  const bytes = Uint8Array.from(bits.match(/.{8}/g)!, (byte) => Number.parseInt(byte, 2));
+  const key = bytes.slice(0, RECOVERY_KEY_LENGTH);
+  const check = keyedHash(key, label('holdfast 1 recovery key')).subarray(0, CHECK_LENGTH);
+  return Buffer.compare(bytes.subarray(RECOVERY_KEY_LENGTH), check) === 0 ? key : undefined;
+}

@@ -1,0 +1,89 @@
+import { type Fields, decodeJsonRecord, encodeJsonRecord, hex } from './json-record.ts';
+import { DIGEST_LENGTH } from './digest.ts';
+import type { Reference } from './node.ts';
+
+// A recovery point: which disks a machine had, and the roots of their manifests. Framing: json-record.md.
+
+/** Where a recovery point came from: a backup of images, or a session that was kept. */
+export type PointOrigin = 'backup' | 'session';
+
+export interface PointRecord {
+  readonly id: string;
+  readonly set: string;
+  readonly machine: string;
+  /** ISO 8601, UTC. */
+  readonly created: string;
+  /** The recovery point that it was made over. */
+  readonly parent: string | undefined;
+  readonly origin: PointOrigin;
+  readonly disks: readonly PointDisk[];
+  readonly stats: PointStats;
+}
+
+export interface PointDisk {
+  readonly name: string;
+  readonly size: number;
+  /** The manifest's root; undefined: the whole disk reads as zeros. */
+  readonly reference: Reference | undefined;
+  /** For people: the image or URI that it was read from. */
+  readonly source: string;
+}
+
+export interface PointStats {
+  /** Bytes that were read from the sources. */
+  readonly readBytes: number;
+  /** Bytes that this recovery point added to the store. */
+  readonly storedBytes: number;
+}
+
+const FORMAT = 'holdfast-point';
+const VERSION = 1;
+/** More disks than any hypervisor gives a machine. */
+export const DISKS_MAX = 256;
+const U32_MAX = 2 ** 32 - 1;
+
+export function encodePoint(point: PointRecord, key: Uint8Array): Uint8Array {
+  const disks = point.disks.map(({ reference, ...disk }) => ({
+    ...disk,
+    ...(reference && { root: { ...reference, digest: hex(reference.digest) } }),
+  }));
+  return encodeJsonRecord({ format: FORMAT, version: VERSION, ...point, disks }, key);
+}
+
+/** Throws FormatError. Without a key its authenticity is not checked: good for listings only. */
+export function decodePoint(bytes: Uint8Array, key: Uint8Array | undefined): PointRecord {
+  const fields = decodeJsonRecord(bytes, key);
+  fields.expect(FORMAT, VERSION);
+  const stats = fields.object('stats');
+  return {
+    id: fields.text('id'),
+    set: fields.text('set'),
+    machine: fields.text('machine'),
+    created: fields.text('created'),
+    parent: fields.has('parent') ? fields.text('parent') : undefined,
+    origin: fields.oneOf('origin', ['backup', 'session']),
+    disks: fields.list('disks', DISKS_MAX, diskOf),
+    stats: {
+      readBytes: stats.integer('readBytes', 0, Number.MAX_SAFE_INTEGER),
+      storedBytes: stats.integer('storedBytes', 0, Number.MAX_SAFE_INTEGER),
+    },
+  };
+}
+
+function diskOf(fields: Fields): PointDisk {
+  return {
+    name: fields.text('name'),
+    size: fields.integer('size', 1, Number.MAX_SAFE_INTEGER),
+    source: fields.text('source'),
+    reference: fields.has('root') ? referenceOf(fields.object('root')) : undefined,
+  };
+}
+
+function referenceOf(fields: Fields): Reference {
+  return {
+    pack: fields.integer('pack', 0, U32_MAX),
+    offset: fields.integer('offset', 0, U32_MAX),
+    length: fields.integer('length', 1, U32_MAX),
+    digest: fields.bytes('digest', DIGEST_LENGTH),
+  };
+}

@@ -1,0 +1,116 @@
+import { DOMAIN_LENGTH } from './pack.ts';
+import { type Fields, hex, parseFields } from './json-record.ts';
+
+// A backup set: how its disks are cut, and the locks on its data key. Grammar: set-record.md.
+
+export interface SetRecord {
+  readonly name: string;
+  /** ISO 8601, UTC. */
+  readonly created: string;
+  /** Of its packs' headers; all zeros where the set is not encrypted. */
+  readonly domain: Uint8Array;
+  readonly cutting: Cutting;
+  /** Ways to the data key; none: the set is not encrypted. */
+  readonly slots: readonly KeySlot[];
+}
+
+/** How segments are cut into blocks; see ../../store/cutting.md. */
+export type Cutting =
+  | { readonly kind: 'fixed'; readonly pages: number }
+  | {
+      readonly kind: 'content';
+      readonly pagesMin: number;
+      readonly pagesAverage: number;
+      readonly pagesMax: number;
+    };
+
+/** The data key under a key that only whoever has the passphrase, or the recovery key, can make. */
+export type KeySlot =
+  | ({ readonly kind: 'passphrase'; readonly kdf: KdfParameters } & WrappedKey)
+  | ({ readonly kind: 'recovery-key' } & WrappedKey);
+
+/** Argon2id (RFC 9106), one lane. */
+export interface KdfParameters {
+  readonly memoryKiB: number;
+  readonly passes: number;
+  readonly salt: Uint8Array;
+}
+
+export interface WrappedKey {
+  readonly nonce: Uint8Array;
+  /** The data key and its tag. */
+  readonly wrapped: Uint8Array;
+}
+
+export const SALT_LENGTH = 16;
+export const WRAP_NONCE_LENGTH = 12;
+export const WRAPPED_LENGTH = 32 + 16;
+/** A hostile record must not make us take all memory. */
+export const KDF_MEMORY_MAX_KIB = 1024 * 1024;
+const KDF_PASSES_MAX = 16;
+const FORMAT = 'holdfast-set';
+const VERSION = 1;
+const SLOTS_MAX = 16;
+const SEGMENT_PAGES = 256;
+/** Of the largest block that a frame may hold. */
+const BLOCK_PAGES_MAX = 64;
+
+export function encodeSet({ name, created, domain, cutting, slots }: SetRecord): Uint8Array {
+  const record = {
+    format: FORMAT,
+    version: VERSION,
+    name,
+    created,
+    domain: hex(domain),
+    cutting,
+    slots: slots.map((slot) => ({
+      ...slot,
+      nonce: hex(slot.nonce),
+      wrapped: hex(slot.wrapped),
+      ...(slot.kind === 'passphrase' && { kdf: { ...slot.kdf, salt: hex(slot.kdf.salt) } }),
+    })),
+  };
+  return Buffer.from(`${JSON.stringify(record, undefined, 2)}\n`);
+}
+
+export function decodeSet(bytes: Uint8Array): SetRecord {
+  const fields = parseFields(bytes);
+  fields.expect(FORMAT, VERSION);
+  return {
+    name: fields.text('name'),
+    created: fields.text('created'),
+    domain: fields.bytes('domain', DOMAIN_LENGTH),
+    cutting: cuttingOf(fields.object('cutting')),
+    slots: fields.list('slots', SLOTS_MAX, slotOf),
+  };
+}
+
+function cuttingOf(fields: Fields): Cutting {
+  if (fields.oneOf('kind', ['fixed', 'content']) === 'fixed') {
+    return { kind: 'fixed', pages: fields.integer('pages', 1, BLOCK_PAGES_MAX) };
+  }
+  const pagesMax = fields.integer('pagesMax', 1, Math.min(BLOCK_PAGES_MAX, SEGMENT_PAGES));
+  const pagesAverage = fields.integer('pagesAverage', 2, pagesMax);
+  const pagesMin = fields.integer('pagesMin', 1, pagesAverage - 1);
+  return { kind: 'content', pagesMin, pagesAverage, pagesMax };
+}
+
+function slotOf(fields: Fields): KeySlot {
+  const wrapped = {
+    nonce: fields.bytes('nonce', WRAP_NONCE_LENGTH),
+    wrapped: fields.bytes('wrapped', WRAPPED_LENGTH),
+  };
+  if (fields.oneOf('kind', ['passphrase', 'recovery-key']) === 'recovery-key') {
+    return { kind: 'recovery-key', ...wrapped };
+  }
+  const kdf = fields.object('kdf');
+  return {
+    kind: 'passphrase',
+    ...wrapped,
+    kdf: {
+      memoryKiB: kdf.integer('memoryKiB', 8, KDF_MEMORY_MAX_KIB),
+      passes: kdf.integer('passes', 1, KDF_PASSES_MAX),
+      salt: kdf.bytes('salt', SALT_LENGTH),
+    },
+  };
+}

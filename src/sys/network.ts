@@ -1,0 +1,239 @@
+import { chmodSync, lstatSync, unlinkSync } from 'node:fs';
+import { createConnection, createServer, type Server, Socket } from 'node:net';
+import { createServer as createTlsServer } from 'node:tls';
+import { SystemError, systemError } from './system-error.ts';
+
+export type Address =
+  | { readonly kind: 'unix'; readonly path: string }
+  | { readonly kind: 'tcp'; readonly host: string; readonly port: number }
+  /** A listening socket that someone else opened and hands on (systemd). */
+  | { readonly kind: 'fd'; readonly fd: number };
+
+export type PeerAddress = Exclude<Address, { kind: 'fd' }>;
+
+/** A connected stream of bytes. Nothing is received before `start`. */
+export interface ByteStream {
+  /** `bytes` are lent until the call returns. */
+  onBytes: (bytes: Uint8Array) => void;
+  /** Once, whoever ended it; with the error that did. */
+  onClose: (error: Error | undefined) => void;
+  start(): void;
+  /** `bytes` are lent until `sent` is called, which it is not once the stream has ended. */
+  write(bytes: Uint8Array, sent?: () => void): void;
+  pause(): void;
+  resume(): void;
+  /** From here on all is received into one memory, instead of new memory for each piece. */
+  receiveInto(memory: Uint8Array): void;
+  /** Begins TLS, as the side that accepted. Rejects if the peer fails to. */
+  secure(credentials: TlsCredentials): Promise<void>;
+  /** Sends what was written, then closes. */
+  end(): void;
+  destroy(): void;
+}
+
+export type TlsCredentials =
+  | {
+      readonly kind: 'x509';
+      readonly key: Uint8Array;
+      readonly certificate: Uint8Array;
+      /** Where given, a peer without a certificate by this authority is refused. */
+      readonly authority: Uint8Array | undefined;
+    }
+  | { readonly kind: 'psk'; readonly keyOf: (identity: string) => Uint8Array | undefined };
+
+/** Disposing refuses new peers; streams that are open stay. */
+export interface Listener extends AsyncDisposable {
+  /** Where it listens: with the port that was chosen, where 0 was asked for. */
+  readonly address: Address;
+}
+
+/** A unix socket is made for this user only; one that a dead process left is replaced. */
+export async function listen(
+  address: Address,
+  onStream: (stream: ByteStream) => void,
+): Promise<Listener> {
+  if (address.kind === 'unix') await clearPath(address.path);
+  const server = createServer({ pauseOnConnect: true, noDelay: true, keepAlive: true }, (socket) =>
+    onStream(streamOf(socket)),
+  );
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (cause) => reject(systemError(cause, `listen on ${shown(address)}`)));
+    server.listen(listenOptions(address), resolve);
+  });
+  // A peer that cannot be accepted (no descriptors left) is its own trouble only.
+  server.on('error', () => {});
+  if (address.kind === 'unix') chmodSync(address.path, 0o600);
+  return {
+    address: boundAddress(server, address),
+    async [Symbol.asyncDispose]() {
+      // Its callback would wait for all streams.
+      server.close();
+    },
+  };
+}
+
+/** Rejects UNREACHABLE, NOT_FOUND (no such socket). */
+export async function connect(address: PeerAddress): Promise<ByteStream> {
+  const socket =
+    address.kind === 'unix'
+      ? createConnection({ path: address.path })
+      : createConnection({ host: address.host, port: address.port, noDelay: true });
+  socket.pause();
+  await new Promise<void>((resolve, reject) => {
+    socket.once('error', (cause) => reject(systemError(cause, `connect to ${shown(address)}`)));
+    socket.once('connect', resolve);
+  });
+  socket.removeAllListeners('error');
+  return streamOf(socket);
+}
+
+export function shown(address: Address): string {
+  if (address.kind === 'unix') return `unix:${address.path}`;
+  return address.kind === 'tcp' ? `tcp:${address.host}:${address.port}` : `fd:${address.fd}`;
+}
+
+function listenOptions(address: Address) {
+  if (address.kind === 'unix') return { path: address.path };
+  if (address.kind === 'fd') return { fd: address.fd };
+  return { host: address.host, port: address.port };
+}
+
+function boundAddress(server: Server, address: Address): Address {
+  const bound = server.address();
+  if (address.kind !== 'tcp' || typeof bound !== 'object' || !bound) return address;
+  return { ...address, port: bound.port };
+}
+
+/** Of the kernel's own limit for the path of a unix socket. */
+const UNIX_PATH_MAX = 107;
+
+async function clearPath(path: string): Promise<void> {
+  if (Buffer.byteLength(path) > UNIX_PATH_MAX) {
+    throw new SystemError('IO', `${path}: a socket's path has at most ${UNIX_PATH_MAX} bytes`);
+  }
+  const status = lstatSync(path, { throwIfNoEntry: false });
+  if (!status) return;
+  if (!status.isSocket()) throw new SystemError('EXISTS', `${path} is in the way of a socket`);
+  const probe = await connect({ kind: 'unix', path }).catch(() => undefined);
+  probe?.destroy();
+  if (probe) throw new SystemError('BUSY', `${path}: another process listens there`);
+  unlinkSync(path);
+}
+
+function streamOf(accepted: Socket): ByteStream {
+  let socket = accepted;
+  let closed = false;
+  let failure: Error | undefined;
+
+  function wire(next: Socket): void {
+    socket = next;
+    next.on('error', (cause) => (failure ??= cause));
+    next.on('close', () => {
+      if (closed || next !== socket) return;
+      closed = true;
+      stream.onClose(failure);
+    });
+    // A peer that closes its half has nothing more to ask.
+    next.on('end', () => next.end());
+  }
+  function flow(): void {
+    socket.on('data', (bytes: Uint8Array) => stream.onBytes(bytes));
+    socket.resume();
+  }
+  function unwire(): void {
+    socket.removeAllListeners('data');
+    socket.removeAllListeners('end');
+  }
+  const stream: ByteStream = {
+    onBytes() {},
+    onClose() {},
+    start: flow,
+    write(bytes, sent) {
+      if (socket.destroyed) return;
+      socket.write(bytes, sent && ((cause) => void (cause || sent())));
+    },
+    pause: () => void socket.pause(),
+    resume: () => void socket.resume(),
+    receiveInto(memory) {
+      if (!(socket instanceof Socket) || 'encrypted' in socket) return;
+      const old = socket;
+      if (old.writableLength > 0) {
+        // The last words of a handshake are still on their way.
+        old.write('', () => closed || stream.receiveInto(memory));
+        return;
+      }
+      const next = adopt(old, memory, (bytes) => stream.onBytes(bytes));
+      if (!next) return;
+      unwire();
+      wire(next);
+      next.resume();
+    },
+    async secure(credentials) {
+      unwire();
+      const plain = socket;
+      const server = createTlsServer(serverOptions(credentials));
+      const next = await new Promise<Socket>((resolve, reject) => {
+        server.once('secureConnection', resolve);
+        server.once('tlsClientError', reject);
+        plain.once('close', () => reject(new SystemError('UNREACHABLE', 'peer left during TLS')));
+        server.emit('connection', plain);
+      });
+      wire(next);
+      flow();
+    },
+    end: () => void socket.end(),
+    destroy: () => void socket.destroy(),
+  };
+  wire(accepted);
+  return stream;
+}
+
+/**
+ * The same connection under a socket that reads into `memory`. Node has an option for that (`onread`)
+ * but no way to give it to a socket that a server accepted, so its handle moves to a new one. This
+ * leans on Node's inside, which is pinned; where it is not as expected, all goes on as before.
+ */
+function adopt(
+  old: Socket,
+  memory: Uint8Array,
+  onBytes: (bytes: Uint8Array) => void,
+): Socket | undefined {
+  const inside = old as unknown as { _handle: object | null; _server: unknown; server: unknown };
+  const handle = inside._handle;
+  if (!handle || old.readableLength > 0 || old.writableLength > 0) return undefined;
+  old.pause();
+  const next = new Socket({
+    handle,
+    onread: {
+      buffer: memory,
+      callback(length: number) {
+        onBytes(memory.subarray(0, length));
+        return true;
+      },
+    },
+    allowHalfOpen: false,
+  } as ConstructorParameters<typeof Socket>[0]);
+  // The server counts its connections, and does so when they end.
+  Object.assign(next, { _server: inside._server, server: inside.server });
+  inside._handle = null;
+  inside._server = null;
+  return next;
+}
+
+const PSK_CIPHERS = 'PSK:DEFAULT';
+
+function serverOptions(credentials: TlsCredentials) {
+  if (credentials.kind === 'psk') {
+    const { keyOf } = credentials;
+    return {
+      ciphers: PSK_CIPHERS,
+      pskCallback: (_socket: unknown, identity: string) => keyOf(identity) ?? null,
+    };
+  }
+  const { key, certificate, authority } = credentials;
+  return {
+    key: Buffer.from(key),
+    cert: Buffer.from(certificate),
+    ...(authority && { ca: Buffer.from(authority), requestCert: true, rejectUnauthorized: true }),
+  };
+}

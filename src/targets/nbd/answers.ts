@@ -1,0 +1,209 @@
+import {
+  type BlockDevice,
+  isWritable,
+  type WritableBlockDevice,
+} from '../../block/block-device.ts';
+import { BlockError, type BlockErrorCode } from '../../block/block-error.ts';
+import {
+  COMMAND_FLAGS,
+  COMMANDS,
+  type Echo,
+  ERRORS,
+  PAYLOAD_LENGTH_MAX,
+  type Request,
+} from '../../formats/wire/nbd.ts';
+import { MiB } from '../../lib/sizes.ts';
+import { blockStatus } from './block-status.ts';
+import type { Agreement } from './handshake.ts';
+import { replyWriter } from './reply-writer.ts';
+
+export interface AnsweringOptions {
+  readonly device: BlockDevice | WritableBlockDevice;
+  readonly agreement: Agreement;
+  /** As `ByteStream.write`. */
+  readonly send: (bytes: Uint8Array, sent: () => void) => void;
+}
+
+/** Does what requests ask for, and keeps the accounts of what is under way. */
+export function answering(options: AnsweringOptions, onProgress: () => void) {
+  const { device, agreement, send } = options;
+  const writable = isWritable(device) && !agreement.offer.readOnly ? device : undefined;
+  const reply = replyWriter(agreement.style, { send, onSent: onProgress });
+  const objection = objections(device.geometry.size, writable !== undefined, agreement);
+  const accounts = openAccounts(() => {
+    reply.flush();
+    onProgress();
+  });
+
+  /** `work` answers what is to be said once it is done. */
+  function run(echo: Echo, length: number, work: () => Promise<() => void>): void {
+    const end = accounts.begin(length);
+    void work()
+      .catch((cause: unknown) => () => refuse(echo, cause))
+      .then((answer) => {
+        answer();
+        end();
+      });
+  }
+  function refuse(echo: Echo, cause: unknown): void {
+    if (!(cause instanceof BlockError)) throw cause;
+    reply.fail(echo, ERROR_OF[cause.code], cause.message);
+  }
+  function change(request: Request, work: (to: WritableBlockDevice) => Promise<void>): void {
+    const echo = echoOf(request);
+    const length = request.command === COMMANDS.write ? request.length : 0;
+    run(echo, length, async () => {
+      await work(writable!);
+      return () => reply.done(echo);
+    });
+  }
+  function read(request: Request): void {
+    const { offset, length } = request;
+    let isDone: boolean;
+    try {
+      isDone = device.tryRead(reply.roomForData(length), offset);
+    } catch (cause) {
+      return refuse(request, cause);
+    }
+    if (isDone) return reply.data(request, length);
+    const echo = echoOf(request);
+    run(echo, length, async () => {
+      const bytes = Buffer.allocUnsafeSlow(length);
+      await device.read(bytes, offset);
+      return () => {
+        reply.roomForData(length).set(bytes);
+        reply.data(echo, length);
+      };
+    });
+  }
+  function status({ offset, length, flags, ...echo }: Request): void {
+    const only = (flags & COMMAND_FLAGS.reqOne) === 0 ? 'all' : 'first';
+    run(echo, 0, async () => {
+      const extents = await blockStatus(device, offset, length, only);
+      return () => reply.blockStatus(echo, extents);
+    });
+  }
+  function cache({ offset, length, ...echo }: Request): void {
+    run(echo, 0, async () => {
+      await readThrough(device, offset, Math.min(length, PAYLOAD_LENGTH_MAX));
+      return () => reply.done(echo);
+    });
+  }
+  function answer(request: Request, payload: Uint8Array | undefined): void {
+    const error = objection(request);
+    if (error !== ERRORS.none) return reply.fail(request, error, 'refused');
+    const { offset, length, flags, command } = request;
+    const durability = (flags & COMMAND_FLAGS.fua) === 0 ? 'cached' : 'durable';
+    switch (command) {
+      case COMMANDS.read:
+        return length === 0 ? reply.done(request) : read(request);
+      case COMMANDS.write:
+        if (!payload) return reply.done(request);
+        return change(request, (to) => to.write(payload, offset, durability));
+      case COMMANDS.trim:
+      case COMMANDS.writeZeroes:
+        return change(request, (to) => to.zero(offset, length, durability));
+      case COMMANDS.flush:
+        return writable ? change(request, (to) => to.flush()) : reply.done(request);
+      case COMMANDS.cache:
+        return cache(request);
+      default:
+        return status(request);
+    }
+  }
+  return {
+    answer,
+    /** Whether a payload is worth its memory. */
+    wantsPayload: (request: Request) =>
+      request.command === COMMANDS.write && objection(request) === ERRORS.none,
+    unsent: () => reply.unsent(),
+    flush: () => reply.flush(),
+    accounts,
+  };
+}
+
+/** How much is under way; `onTurn` is called once in a turn of the event loop in which some ended. */
+function openAccounts(onTurn: () => void) {
+  let running = 0;
+  let runningLength = 0;
+  let isTurnComing = false;
+  const idle: (() => void)[] = [];
+
+  function endSoon(): void {
+    if (isTurnComing) return;
+    isTurnComing = true;
+    setImmediate(() => {
+      isTurnComing = false;
+      onTurn();
+    });
+  }
+  return {
+    get running() {
+      return running;
+    },
+    get runningLength() {
+      return runningLength;
+    },
+    begin(length: number): () => void {
+      running++;
+      runningLength += length;
+      return () => {
+        running--;
+        runningLength -= length;
+        endSoon();
+        if (running === 0) for (const resolve of idle.splice(0)) resolve();
+      };
+    },
+    idle: () => (running === 0 ? Promise.resolve() : new Promise<void>((r) => idle.push(r))),
+  };
+}
+
+/** Why a request cannot be; 0: it can. */
+function objections(size: number, isWritable: boolean, { allocation }: Agreement) {
+  return ({ command, flags, offset, length }: Request): number => {
+    const allowed = FLAGS_OF[command];
+    if (allowed === undefined || (flags & ~allowed) !== 0) return ERRORS.invalid;
+    const writing = WRITING.has(command);
+    if (writing && !isWritable) return ERRORS.notPermitted;
+    if (command === COMMANDS.flush) return ERRORS.none;
+    if (length > size - offset) return writing ? ERRORS.noSpace : ERRORS.invalid;
+    if (command === COMMANDS.read && length > PAYLOAD_LENGTH_MAX) return ERRORS.overflow;
+    if (command === COMMANDS.blockStatus && (!allocation || length === 0)) return ERRORS.invalid;
+    return ERRORS.none;
+  };
+}
+
+const { fua, noHole, df, reqOne, fastZero, payloadLength } = COMMAND_FLAGS;
+/** Flags that a command may carry. FUA is allowed, and means nothing, where nothing is written. */
+const FLAGS_OF: Readonly<Record<number, number>> = {
+  [COMMANDS.read]: fua | df,
+  [COMMANDS.write]: fua | payloadLength,
+  [COMMANDS.flush]: fua,
+  [COMMANDS.trim]: fua,
+  [COMMANDS.cache]: fua,
+  [COMMANDS.writeZeroes]: fua | noHole | fastZero,
+  [COMMANDS.blockStatus]: fua | reqOne,
+};
+const WRITING: ReadonlySet<number> = new Set([COMMANDS.write, COMMANDS.trim, COMMANDS.writeZeroes]);
+
+async function readThrough(device: BlockDevice, offset: number, length: number): Promise<void> {
+  const scratch = Buffer.allocUnsafeSlow(Math.min(length, MiB));
+  for (let at = 0; at < length; at += scratch.length) {
+    const count = Math.min(scratch.length, length - at);
+    await device.read(scratch.subarray(0, count), offset + at);
+  }
+}
+
+function echoOf({ cookieHigh, cookieLow, offsetHigh, offsetLow }: Request): Echo {
+  return { cookieHigh, cookieLow, offsetHigh, offsetLow };
+}
+
+const ERROR_OF = {
+  OUT_OF_RANGE: ERRORS.invalid,
+  READ_ONLY: ERRORS.notPermitted,
+  NO_SPACE: ERRORS.noSpace,
+  CORRUPT: ERRORS.io,
+  IO: ERRORS.io,
+  TIMEOUT: ERRORS.io,
+  CLOSED: ERRORS.shutdown,
+} as const satisfies Record<BlockErrorCode, number>;

@@ -1,0 +1,77 @@
+import type { Extent } from '../../block/block-device.ts';
+import {
+  chunkHeaderLength,
+  CHUNKS,
+  type Echo,
+  ERRORS,
+  type HeaderStyle,
+  SIMPLE_REPLY_LENGTH,
+  writeChunkHeader,
+  writeSimpleReply,
+} from '../../formats/wire/nbd.ts';
+import { encodeBlockStatus } from './block-status.ts';
+import { replyQueue, type ReplyQueueOptions } from './reply-queue.ts';
+
+const OFFSET_LENGTH = 8;
+const MESSAGE_LENGTH_MAX = 512;
+
+/** Puts replies, in the style agreed on, into the queue: each is a single chunk. */
+export function replyWriter(style: HeaderStyle, options: ReplyQueueOptions) {
+  const queue = replyQueue(options);
+  const dataHeader =
+    style === 'simple' ? SIMPLE_REPLY_LENGTH : chunkHeaderLength(style) + OFFSET_LENGTH;
+  /** Where the data begins for which room was made. */
+  let dataAt = 0;
+
+  function simple(echo: Echo, error: number): void {
+    const at = queue.reserve(SIMPLE_REPLY_LENGTH);
+    writeSimpleReply(queue.view, at, echo, error);
+    queue.commit(SIMPLE_REPLY_LENGTH);
+  }
+  function chunk(echo: Echo, type: number, payload: Uint8Array): void {
+    const header = chunkHeaderLength(style);
+    const at = queue.reserve(header + payload.length);
+    writeChunkHeader(queue.view, at, style, echo, { type, length: payload.length });
+    queue.bytes.set(payload, at + header);
+    queue.commit(header + payload.length);
+  }
+  return {
+    flush: (): void => queue.flush(),
+    unsent: (): number => queue.unsent,
+    done(echo: Echo): void {
+      if (style === 'simple') simple(echo, ERRORS.none);
+      else chunk(echo, CHUNKS.none, new Uint8Array(0));
+    },
+    fail(echo: Echo, error: number, message: string): void {
+      if (style === 'simple') return simple(echo, error);
+      const text = Buffer.from(message).subarray(0, MESSAGE_LENGTH_MAX);
+      const payload = Buffer.concat([Buffer.alloc(6), text]);
+      payload.writeUInt32BE(error);
+      payload.writeUInt16BE(text.length, 4);
+      chunk(echo, CHUNKS.error, payload);
+    },
+    /** Memory for a read's data, where it will be sent from. Followed by `data`, or by nothing. */
+    roomForData(length: number): Uint8Array {
+      dataAt = queue.reserve(dataHeader + length) + dataHeader;
+      return queue.bytes.subarray(dataAt, dataAt + length);
+    },
+    /** The room that was asked for last holds the data of this reply. */
+    data(echo: Echo, length: number): void {
+      const { view } = queue;
+      const at = dataAt - dataHeader;
+      if (style === 'simple') {
+        writeSimpleReply(view, at, echo, ERRORS.none);
+      } else {
+        const what = { type: CHUNKS.offsetData, length: OFFSET_LENGTH + length };
+        writeChunkHeader(view, at, style, echo, what);
+        view.setUint32(dataAt - 8, echo.offsetHigh);
+        view.setUint32(dataAt - 4, echo.offsetLow);
+      }
+      queue.commit(dataHeader + length);
+    },
+    blockStatus(echo: Echo, extents: readonly Extent[]): void {
+      const type = style === 'extended' ? CHUNKS.blockStatusExtended : CHUNKS.blockStatus;
+      chunk(echo, type, encodeBlockStatus(extents, style));
+    },
+  };
+}

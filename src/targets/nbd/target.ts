@@ -1,0 +1,188 @@
+import type { BlockDevice, WritableBlockDevice } from '../../block/block-device.ts';
+import { isWritable } from '../../block/block-device.ts';
+import { KiB } from '../../lib/sizes.ts';
+import type { Clock } from '../../sys/clock.ts';
+import {
+  type Address,
+  type ByteStream,
+  listen,
+  type Listener,
+  type TlsCredentials,
+} from '../../sys/network.ts';
+import type { Export } from '../export.ts';
+import { type Agreement, handshake, type Offer } from './handshake.ts';
+import { type Transmission, transmission } from './transmission.ts';
+
+/** Serves block devices over NBD. Whatever a peer sends ends at most its own connection. */
+export interface NbdTarget extends AsyncDisposable {
+  readonly address: Address;
+  /** The device is lent; `name` is what clients ask for. */
+  export(name: string, device: BlockDevice | WritableBlockDevice, options: ExportOptions): Export;
+}
+
+export interface ExportOptions {
+  /** For people who list exports. */
+  readonly description: string;
+  readonly readOnly: boolean;
+}
+
+export interface NbdTargetOptions {
+  readonly clock: Clock;
+  readonly listen: Address;
+  readonly tls?:
+    | { readonly mode: 'allow' | 'require'; readonly credentials: TlsCredentials }
+    | undefined;
+}
+
+/** A peer that has not chosen an export by then is no client. */
+const HANDSHAKE_MS = 30_000;
+const CONNECTIONS_MAX = 256;
+const RECEIVE_LENGTH = 256 * KiB;
+
+interface Served {
+  readonly offer: Offer;
+  readonly device: BlockDevice | WritableBlockDevice;
+  readonly connections: Set<Connection>;
+}
+
+interface Connection {
+  readonly stream: ByteStream;
+  readonly transmission: Transmission;
+}
+
+export async function openNbdTarget(options: NbdTargetOptions): Promise<NbdTarget> {
+  const served = new Map<string, Served>();
+  const streams = new Set<ByteStream>();
+  const listener = await listen(options.listen, (stream) => {
+    if (streams.size >= CONNECTIONS_MAX) {
+      stream.destroy();
+      return;
+    }
+    streams.add(stream);
+    serve(stream, options, served, () => streams.delete(stream));
+  });
+  return {
+    address: listener.address,
+    export(name, device, { description, readOnly }) {
+      const { size, blockSize } = device.geometry;
+      const offer: Offer = {
+        name,
+        description,
+        size,
+        blockSize,
+        readOnly: readOnly || !isWritable(device),
+      };
+      const entry: Served = { offer, device, connections: new Set() };
+      served.set(name, entry);
+      return {
+        name,
+        uri: uriOf(listener, name, options.tls !== undefined),
+        get clients() {
+          return entry.connections.size;
+        },
+        async [Symbol.asyncDispose]() {
+          if (served.get(name) === entry) served.delete(name);
+          await Promise.all([...entry.connections].map(finish));
+          if (isWritable(device)) await device.flush();
+        },
+      };
+    },
+    async [Symbol.asyncDispose]() {
+      await listener[Symbol.asyncDispose]();
+      for (const { connections } of served.values())
+        await Promise.all([...connections].map(finish));
+      for (const stream of streams) stream.destroy();
+    },
+  };
+}
+
+async function finish({ stream, transmission }: Connection): Promise<void> {
+  await transmission.stop();
+  stream.end();
+}
+
+function serve(
+  stream: ByteStream,
+  { clock, tls }: NbdTargetOptions,
+  served: ReadonlyMap<string, Served>,
+  onClose: () => void,
+): void {
+  const talk = handshake({
+    offers: () => [...served.values()].map(({ offer }) => offer),
+    tls: tls?.mode ?? 'none',
+  });
+  const over = new AbortController();
+  let connection: Connection | undefined;
+  let leave = (): void => {};
+  stream.onClose = () => {
+    over.abort();
+    void connection?.transmission.stop();
+    leave();
+    onClose();
+  };
+  stream.onBytes = (bytes) => {
+    const outcome = talk.push(bytes, (reply) => stream.write(reply));
+    switch (outcome.kind) {
+      case 'more':
+        return;
+      case 'close':
+        stream.end();
+        return;
+      case 'tls':
+        stream.secure(tls!.credentials).then(talk.secured, () => stream.destroy());
+        return;
+      case 'agreed': {
+        over.abort();
+        const { agreement, rest } = outcome;
+        const entry = served.get(agreement.offer.name);
+        if (!entry) return stream.destroy();
+        connection = { stream, transmission: begin(stream, entry.device, agreement) };
+        const { connections } = entry;
+        connections.add(connection);
+        leave = () => connections.delete(connection!);
+        if (rest.length > 0) connection.transmission.push(rest);
+      }
+    }
+  };
+  clock.sleep(HANDSHAKE_MS, over.signal).then(
+    () => stream.destroy(),
+    () => {},
+  );
+  stream.write(talk.greeting);
+  stream.start();
+}
+
+function begin(
+  stream: ByteStream,
+  device: BlockDevice | WritableBlockDevice,
+  agreement: Agreement,
+): Transmission {
+  const requests = transmission({
+    device,
+    agreement,
+    send: stream.write,
+    pause: stream.pause,
+    resume: stream.resume,
+    close: stream.end,
+  });
+  stream.onBytes = requests.push;
+  stream.receiveInto(new Uint8Array(RECEIVE_LENGTH));
+  return requests;
+}
+
+/** As in doc/uri.md of the NBD project. */
+function uriOf({ address }: Listener, name: string, tls: boolean): string {
+  const scheme = tls ? 'nbds' : 'nbd';
+  const path = encodeURIComponent(name);
+  switch (address.kind) {
+    case 'unix':
+      return `${scheme}+unix:///${path}?socket=${address.path}`;
+    case 'tcp': {
+      const host = address.host.includes(':') ? `[${address.host}]` : address.host;
+      return `${scheme}://${host}:${address.port}/${path}`;
+    }
+    case 'fd':
+      break;
+  }
+  return `${scheme}:///${path}`;
+}
