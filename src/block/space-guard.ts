@@ -16,13 +16,15 @@ export interface SpaceGuardOptions {
   readonly directory: string;
   readonly reserve: number;
   readonly whenFull: 'pause' | 'refuse';
+  /** Called when a write begins to wait, so that someone can be told. */
+  readonly onPause: () => void;
 }
 
 /** Asking the file system costs a thread-pool turn; others may fill it meanwhile, hence so short. */
 const LOOK_EVERY_MS = 1000;
 
 export function spaceGuard(options: SpaceGuardOptions): SpaceGuard {
-  const { files, clock, directory, reserve, whenFull } = options;
+  const { files, clock, directory, reserve, whenFull, onPause } = options;
   let budget = 0;
   let lookedAt = Number.NEGATIVE_INFINITY;
 
@@ -38,12 +40,13 @@ export function spaceGuard(options: SpaceGuardOptions): SpaceGuard {
   return {
     tryTake,
     async take(bytes) {
-      for (;;) {
+      for (let waits = 0; ; waits++) {
         await look();
         if (tryTake(bytes)) return;
         if (whenFull === 'refuse') {
           throw new BlockError('NO_SPACE', `${directory}: only the reserve of ${reserve} is left`);
         }
+        if (waits === 0) onPause();
         await clock.sleep(LOOK_EVERY_MS);
       }
     },

@@ -16,7 +16,7 @@ export interface PointPlace {
   readonly id: string;
 }
 
-export type PointDraft = Omit<PointRecord, 'id' | 'set' | 'created'>;
+export type PointDraft = Omit<PointRecord, 'set' | 'created'>;
 
 const SUFFIX = '.point';
 /** 256 disks with long sources. */
@@ -27,27 +27,33 @@ function pathOf(store: Store, { set, id }: PointPlace): string {
   return join(setDirectory(store, set), 'points', id + SUFFIX);
 }
 
+/** The ID of a recovery point that is to be made now: nobody has had it. */
+export function newPointId({ clock, random }: World, machine: string): string {
+  const time = clock.now().toISOString().replace(/[-:]/g, '').replace(/\.\d+/, '');
+  return `${machine}-${time}-${Buffer.from(random.bytes(RANDOM_LENGTH)).toString('hex')}`;
+}
+
 /**
  * The commit point of everything: once this resolves the recovery point survives a power cut. All that
  * it refers to must have been committed before.
  */
 export async function publishPoint(
-  { files, clock, random }: World,
+  { files, clock }: World,
   store: Store,
   set: OpenSet,
   draft: PointDraft,
 ): Promise<PointRecord> {
-  const created = clock.now().toISOString();
-  const time = created.replace(/[-:]/g, '').replace(/\.\d+/, '');
-  const tail = Buffer.from(random.bytes(RANDOM_LENGTH)).toString('hex');
-  const point: PointRecord = {
-    id: `${draft.machine}-${time}-${tail}`,
-    set: set.name,
-    created,
-    ...draft,
-  };
+  const point: PointRecord = { ...draft, set: set.name, created: clock.now().toISOString() };
   await putDurably(files, pathOf(store, point), encodePoint(point, set.keys.record));
   return point;
+}
+
+export async function pointExists(
+  { files }: World,
+  store: Store,
+  place: PointPlace,
+): Promise<boolean> {
+  return (await files.stat(pathOf(store, place))) !== undefined;
 }
 
 /** Oldest first; of one set, or of all. Needs no key, and vouches for nothing. */

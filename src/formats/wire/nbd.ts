@@ -251,22 +251,29 @@ export type Reply =
       readonly length: number;
     };
 
-/** The header at `at`, of which 4 bytes are there at least; undefined: more are needed. */
-export function readReply(view: DataView, at: number, end: number): Reply | 'bad' | undefined {
-  const magic = view.getUint32(at);
-  if (magic === SIMPLE_REPLY_MAGIC) {
-    if (end - at < SIMPLE_REPLY_LENGTH) return undefined;
-    const error = view.getUint32(at + 4);
-    return { kind: 'simple', error, cookieLow: view.getUint32(at + 12) };
+/** How long the header is that begins with these 4 bytes; undefined: none does. */
+export function replyHeaderLength(view: DataView): number | undefined {
+  switch (view.getUint32(0)) {
+    case SIMPLE_REPLY_MAGIC:
+      return SIMPLE_REPLY_LENGTH;
+    case STRUCTURED_REPLY_MAGIC:
+      return CHUNK_HEADER_LENGTH;
+    default:
+      return undefined;
   }
-  if (magic !== STRUCTURED_REPLY_MAGIC) return 'bad';
-  if (end - at < CHUNK_HEADER_LENGTH) return undefined;
+}
+
+/** Such a header, whole. */
+export function readReply(view: DataView): Reply {
+  if (view.getUint32(0) === SIMPLE_REPLY_MAGIC) {
+    return { kind: 'simple', error: view.getUint32(4), cookieLow: view.getUint32(12) };
+  }
   return {
     kind: 'chunk',
-    done: (view.getUint16(at + 4) & CHUNK_DONE) !== 0,
-    type: view.getUint16(at + 6),
-    cookieLow: view.getUint32(at + 12),
-    length: view.getUint32(at + 16),
+    done: (view.getUint16(4) & CHUNK_DONE) !== 0,
+    type: view.getUint16(6),
+    cookieLow: view.getUint32(12),
+    length: view.getUint32(16),
   };
 }
 

@@ -1,0 +1,133 @@
+import { COMMAND_FLAGS, COMMANDS, STATES, TRANSMISSION_FLAGS } from '../formats/wire/nbd.ts';
+import { GiB, MiB } from '../lib/sizes.ts';
+import { connect } from '../sys/network.ts';
+import type { Extent, WritableBlockDevice } from './block-device.ts';
+import { BlockError } from './block-error.ts';
+import { writeLayer, type WriteOps } from './layer.ts';
+import { type NbdRequests, nbdRequests } from './nbd-requests.ts';
+import { chooseExport, type RemoteExport } from './nbd-handshake.ts';
+import { parseNbdUri } from './nbd-uri.ts';
+
+/** A disk that an NBD server exports. Writes to a read-only one reject READ_ONLY. */
+export interface NbdDisk extends WritableBlockDevice {
+  readonly readOnly: boolean;
+}
+
+/** One request's worth: enough for speed, and little enough for slow servers. */
+const REQUEST_LENGTH_MAX = 2 * MiB;
+const ZERO_LENGTH_MAX = GiB;
+const STATUS_LENGTH_MAX = 2 * GiB;
+
+/** Rejects SystemError (UNREACHABLE, NOT_FOUND) or BlockError, saying what the server refused. */
+export async function openNbdDisk(uri: string): Promise<NbdDisk> {
+  const { address, name } = parseNbdUri(uri);
+  const stream = await connect(address);
+  try {
+    const { export: remote, rest } = await chooseExport(stream, name);
+    const requests = nbdRequests(stream, rest);
+    const { size, blockSize } = remote;
+    const device = writeLayer(uri, { size, blockSize }, opsOf(requests, remote));
+    return Object.assign(device, { readOnly: has(remote, 'readOnly') });
+  } catch (cause) {
+    stream.destroy();
+    throw cause;
+  }
+}
+
+function has({ flags }: RemoteExport, flag: keyof typeof TRANSMISSION_FLAGS): boolean {
+  return (flags & TRANSMISSION_FLAGS[flag]) !== 0;
+}
+
+function opsOf(requests: NbdRequests, remote: RemoteExport): WriteOps {
+  const lengthMax = Math.min(REQUEST_LENGTH_MAX, remote.payloadMax);
+  const fua = has(remote, 'sendFua') ? COMMAND_FLAGS.fua : 0;
+
+  async function flush(): Promise<void> {
+    if (!has(remote, 'sendFlush')) return;
+    await requests.send({ command: COMMANDS.flush, flags: 0, offset: 0, length: 0 });
+  }
+  async function made(durable: boolean): Promise<void> {
+    if (durable && fua === 0) await flush();
+  }
+  function refuseReadOnly(): void {
+    if (has(remote, 'readOnly')) throw new BlockError('READ_ONLY', 'the export is read-only');
+  }
+  const ops: WriteOps = {
+    async read(into, offset) {
+      await inPieces(offset, into.length, lengthMax, (at, length) => {
+        const part = into.subarray(at - offset, at - offset + length);
+        const request = { command: COMMANDS.read, flags: 0, offset: at, length };
+        return requests.read(request, part);
+      });
+    },
+    async write(from, offset, durability) {
+      refuseReadOnly();
+      const durable = durability === 'durable';
+      await inPieces(offset, from.length, lengthMax, (at, length) => {
+        const flags = durable ? fua : 0;
+        const part = from.subarray(at - offset, at - offset + length);
+        return requests.send({ command: COMMANDS.write, flags, offset: at, length }, part);
+      });
+      await made(durable);
+    },
+    flush,
+    async close() {
+      requests.end();
+    },
+  };
+  if (has(remote, 'sendWriteZeroes')) {
+    ops.zero = async (offset, length, durability) => {
+      refuseReadOnly();
+      const durable = durability === 'durable';
+      await inPieces(offset, length, ZERO_LENGTH_MAX, (at, count) => {
+        const flags = durable ? fua : 0;
+        return requests.send({ command: COMMANDS.writeZeroes, flags, offset: at, length: count });
+      });
+      await made(durable);
+    };
+  }
+  if (remote.allocation) ops.extents = (offset, length) => extentsOf(requests, offset, length);
+  return ops;
+}
+
+async function inPieces(
+  offset: number,
+  length: number,
+  lengthMax: number,
+  work: (at: number, length: number) => Promise<void>,
+): Promise<void> {
+  if (length <= lengthMax) return work(offset, length);
+  const pieces: Promise<void>[] = [];
+  for (let at = offset; at < offset + length; at += lengthMax) {
+    pieces.push(work(at, Math.min(lengthMax, offset + length - at)));
+  }
+  await Promise.all(pieces);
+}
+
+/** A server may tell of less than it was asked for, so this asks on. */
+async function extentsOf(requests: NbdRequests, offset: number, length: number): Promise<Extent[]> {
+  const found: Extent[] = [];
+  const end = offset + length;
+  for (let at = offset; at < end; ) {
+    const count = Math.min(STATUS_LENGTH_MAX, end - at);
+    const request = { command: COMMANDS.blockStatus, flags: 0, offset: at, length: count };
+    const before = at;
+    for (const { length, state } of statesOf(await requests.status(request))) {
+      const told = Math.min(length, end - at);
+      const kind = (state & STATES.zero) === 0 ? 'data' : 'zero';
+      if (told > 0) found.push({ offset: at, length: told, kind });
+      at += told;
+    }
+    if (at === before) throw new BlockError('IO', 'the NBD server tells an empty block status');
+  }
+  return found;
+}
+
+function statesOf(payload: Uint8Array): { readonly length: number; readonly state: number }[] {
+  const view = new DataView(payload.buffer, payload.byteOffset, payload.length);
+  const count = Math.floor((payload.length - 4) / 8);
+  return Array.from({ length: Math.max(0, count) }, (_, index) => ({
+    length: view.getUint32(4 + 8 * index),
+    state: view.getUint32(8 + 8 * index),
+  }));
+}

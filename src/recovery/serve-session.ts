@@ -1,0 +1,126 @@
+import type { Overlay } from '../block/overlay.ts';
+import { loadProfile } from '../catalog/profiles.ts';
+import type { OpenSet } from '../catalog/sets.ts';
+import type { PointRecord } from '../formats/store/point.ts';
+import type { SessionRecord } from '../formats/store/session.ts';
+import { openBlockReader } from '../store/block-reader.ts';
+import { type ManifestDisk, manifestDisk } from '../store/manifest-disk.ts';
+import type { Address, TlsCredentials } from '../sys/network.ts';
+import { type NbdTarget, openNbdTarget } from '../targets/nbd/target.ts';
+import type { Export } from '../targets/export.ts';
+import { keepProfile, prefetchBoot, RECORD_MS, recordBoot } from './boot-profile.ts';
+import { overlayOf, type SessionHouse, sessionSpace } from './session-steps.ts';
+
+/** A session whose disks are exported. Disposing flushes them; the session can be resumed. */
+export interface ServedSession extends AsyncDisposable {
+  readonly exports: readonly ServedDisk[];
+  readonly address: Address;
+}
+
+export interface ServedDisk {
+  readonly disk: string;
+  readonly size: number;
+  readonly uri: string;
+}
+
+export interface ServeOptions {
+  readonly set: OpenSet;
+  readonly point: PointRecord;
+  readonly listen: Address;
+  readonly tls: TlsCredentials | undefined;
+  readonly workers: number;
+  readonly onEvent: (event: ServeEvent) => void;
+}
+
+export type ServeEvent =
+  /** No space is left for what guests write: their writes wait. */
+  | { readonly kind: 'paused' }
+  /** What the last boot read is in memory. */
+  | { readonly kind: 'prefetched'; readonly bytes: number };
+
+export async function serveSession(
+  house: SessionHouse,
+  session: SessionRecord,
+  options: ServeOptions,
+): Promise<ServedSession> {
+  const { world } = house;
+  const { set, point, listen, tls, workers, onEvent } = options;
+  await using stack = new AsyncDisposableStack();
+  const reader = stack.use(openBlockReader(house.store, { workers }));
+  const space = sessionSpace(house, session, () => onEvent({ kind: 'paused' }));
+  const bases = new Map<string, ManifestDisk>();
+  const overlays: Overlay[] = [];
+  for (const disk of point.disks) {
+    const name = `${point.id}/${disk.name}`;
+    const base = stack.use(manifestDisk(reader, { name, root: disk, keys: set.keys }));
+    bases.set(disk.name, base);
+    overlays.push(stack.use(await overlayOf(house, session, { disk, base, space })));
+  }
+  const target = stack.use(
+    await openNbdTarget({
+      clock: world.clock,
+      listen,
+      tls: tls && { mode: 'require', credentials: tls },
+    }),
+  );
+  const exported = exportAll(target, point, overlays);
+  for (const { export: it } of exported) stack.use(it);
+  const boot = followBoot(house, { ...options, bases, limit: reader.cacheLength / 2 });
+  stack.defer(boot.end);
+  const owned = stack.move();
+  return {
+    exports: exported.map(({ served }) => served),
+    address: target.address,
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+function exportAll(
+  target: NbdTarget,
+  point: PointRecord,
+  overlays: readonly Overlay[],
+): { readonly export: Export; readonly served: ServedDisk }[] {
+  return point.disks.map(({ name, size }, index) => {
+    const description = `${point.machine} ${name}, ${point.created}`;
+    const made = target.export(name, overlays[index]!, { description, readOnly: false });
+    return { export: made, served: { disk: name, size, uri: made.uri } };
+  });
+}
+
+/** Fetches what the last boot read, and records what this one reads. */
+function followBoot(
+  house: SessionHouse,
+  {
+    set,
+    point,
+    onEvent,
+    bases,
+    limit,
+  }: ServeOptions & { readonly bases: ReadonlyMap<string, ManifestDisk>; readonly limit: number },
+) {
+  const { world, store } = house;
+  const stop = new AbortController();
+  const recorder = recordBoot(bases);
+  let saved: Promise<void> | undefined;
+
+  async function fetchProfile(): Promise<void> {
+    const profile = await loadProfile(world, store, set, point.machine);
+    if (!profile) return;
+    const bytes = await prefetchBoot(bases, profile, { limit, signal: stop.signal });
+    onEvent({ kind: 'prefetched', bytes });
+  }
+  /** A profile that cannot be kept is no reason to trouble a guest. */
+  function save(): Promise<void> {
+    saved ??= keepProfile(house, set, recorder.profile(point.machine)).catch(() => {});
+    return saved;
+  }
+  const fetching = fetchProfile().catch(() => {});
+  world.clock.sleep(RECORD_MS, stop.signal).then(save, () => {});
+  return {
+    async end(): Promise<void> {
+      stop.abort();
+      await fetching;
+      await save();
+    },
+  };
+}

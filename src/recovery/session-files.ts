@@ -1,0 +1,62 @@
+import { join } from 'node:path/posix';
+import { FormatError } from '../formats/format-error.ts';
+import { decodeSession, encodeSession, type SessionRecord } from '../formats/store/session.ts';
+import type { Store } from '../store/store.ts';
+import { putDurably } from '../sys/put-durably.ts';
+import type { World } from '../sys/world.ts';
+import { SessionError } from './session-error.ts';
+
+const JOURNAL = 'session.json';
+const JOURNAL_LENGTH_MAX = 256 * 1024;
+const ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,95}$/;
+
+export function sessionDirectory(store: Store, id: string): string {
+  if (!ID.test(id)) throw new SessionError('NOT_FOUND', `"${id}" is the name of no session`);
+  return join(store.directory, 'sessions', id);
+}
+
+export async function writeJournal(
+  { files }: World,
+  store: Store,
+  session: SessionRecord,
+): Promise<void> {
+  const path = join(sessionDirectory(store, session.id), JOURNAL);
+  await putDurably(files, path, encodeSession(session));
+}
+
+/** Undefined: there is no such session. Rejects CORRUPT. */
+export async function readJournal(
+  { files }: World,
+  store: Store,
+  id: string,
+): Promise<SessionRecord | undefined> {
+  const path = join(sessionDirectory(store, id), JOURNAL);
+  if (!(await files.stat(path))) return undefined;
+  try {
+    return decodeSession(await files.readFile(path, JOURNAL_LENGTH_MAX));
+  } catch (cause) {
+    if (!(cause instanceof FormatError)) throw cause;
+    throw new SessionError('CORRUPT', `${path}: ${cause.message}`, { cause });
+  }
+}
+
+/** The journal goes first: what is left after a crash is no session any more, and swept. */
+export async function removeSession({ files }: World, store: Store, id: string): Promise<void> {
+  const directory = sessionDirectory(store, id);
+  if (!(await files.stat(directory))) return;
+  const journal = join(directory, JOURNAL);
+  if (await files.stat(journal)) await files.unlink(journal);
+  await files.syncDirectory(directory);
+  await files.removeTree(directory);
+  await files.syncDirectory(join(store.directory, 'sessions'));
+}
+
+/** IDs of sessions, sorted. Directories without a journal never became one, or are one no more. */
+export async function sessionIds({ files }: World, store: Store): Promise<string[]> {
+  const parent = join(store.directory, 'sessions');
+  const found: string[] = [];
+  for (const id of await files.list(parent)) {
+    if (ID.test(id) && (await files.stat(join(parent, id, JOURNAL)))) found.push(id);
+  }
+  return found;
+}

@@ -1,0 +1,183 @@
+import { join } from 'node:path/posix';
+import { newPointId } from '../catalog/points.ts';
+import type { OpenSet } from '../catalog/sets.ts';
+import type { PointRecord } from '../formats/store/point.ts';
+import type { SessionRecord, WhenFull } from '../formats/store/session.ts';
+import { openBlockReader } from '../store/block-reader.ts';
+import { encoderPool } from '../store/encoder.ts';
+import { openStoreWriter } from '../store/store-writer.ts';
+import { lockHolder, takeLock } from '../sys/lock-file.ts';
+import { SystemError } from '../sys/system-error.ts';
+import { SessionError } from './session-error.ts';
+import { advance, type Steps } from './session-executor.ts';
+import { readJournal, sessionDirectory, sessionIds, writeJournal } from './session-files.ts';
+import type { SessionEvent } from './session-state.ts';
+import { clean, prepare, publish, sessionDisks, type SessionHouse } from './session-steps.ts';
+
+/** A session that this process holds: nobody else serves or changes it. */
+export interface HeldSession extends AsyncDisposable {
+  readonly record: SessionRecord;
+}
+
+export interface NewSession {
+  /** Where its disks will be exported; undefined: a socket in the session's directory. */
+  readonly listen: string | undefined;
+  readonly whenFull: WhenFull;
+}
+
+const ID_RANDOM_LENGTH = 3;
+
+/** Makes a session of a recovery point, ready to be served. */
+export async function startSession(
+  house: SessionHouse,
+  point: PointRecord,
+  { listen, whenFull }: NewSession,
+): Promise<HeldSession> {
+  const { world, store } = house;
+  const tail = Buffer.from(world.random.bytes(ID_RANDOM_LENGTH)).toString('hex');
+  const id = `${point.machine}-${tail}`;
+  const directory = sessionDirectory(store, id);
+  await world.files.makeDirectory(directory);
+  const lock = await holdSession(house, id);
+  try {
+    const record: SessionRecord = {
+      id,
+      created: world.clock.now().toISOString(),
+      set: point.set,
+      point: point.id,
+      machine: point.machine,
+      disks: sessionDisks(point),
+      listen: listen ?? `unix:${join(directory, 'nbd.sock')}`,
+      whenFull,
+      phase: 'preparing',
+      keepAs: undefined,
+    };
+    await writeJournal(world, store, record);
+    await world.files.syncDirectory(join(store.directory, 'sessions'));
+    return held((await advance(house, record, undefined, stepsWithoutKeys(house)))!, lock);
+  } catch (cause) {
+    await lock[Symbol.asyncDispose]();
+    throw cause;
+  }
+}
+
+/** Takes hold of a session that was stopped, or whose process died. Rejects RUNNING, NOT_FOUND. */
+export async function resumeSession(house: SessionHouse, id: string): Promise<HeldSession> {
+  const record = await findSession(house, id);
+  const lock = await holdSession(house, id);
+  try {
+    if (record.phase !== 'preparing' && record.phase !== 'ready') {
+      const doing = record.phase === 'keeping' ? 'keep' : 'discard';
+      throw new SessionError(
+        'IMPOSSIBLE',
+        `session ${id} was being ended: finish that with "session ${doing} ${id}"`,
+      );
+    }
+    return held((await advance(house, record, undefined, stepsWithoutKeys(house)))!, lock);
+  } catch (cause) {
+    await lock[Symbol.asyncDispose]();
+    throw cause;
+  }
+}
+
+export interface SessionStatus {
+  readonly record: SessionRecord;
+  /** Who serves it now. */
+  readonly holder: string | undefined;
+  /** Bytes that its overlays take on the disk. */
+  readonly takenBytes: number;
+}
+
+export async function listSessions(house: SessionHouse): Promise<SessionStatus[]> {
+  const found: SessionStatus[] = [];
+  for (const id of await sessionIds(house.world, house.store)) {
+    found.push(await sessionStatus(house, id));
+  }
+  return found;
+}
+
+/** Rejects NOT_FOUND. */
+export async function sessionStatus(house: SessionHouse, id: string): Promise<SessionStatus> {
+  const record = await findSession(house, id);
+  const directory = sessionDirectory(house.store, id);
+  let takenBytes = 0;
+  for (const { name } of record.disks) {
+    const status = await house.world.files.stat(join(directory, `${name}.data`));
+    takenBytes += status?.allocated ?? 0;
+  }
+  return { record, holder: lockHolder(join(directory, 'lock')), takenBytes };
+}
+
+/** Throws away what the session wrote. Rejects RUNNING, NOT_FOUND. */
+export async function discardSession(house: SessionHouse, id: string): Promise<void> {
+  const record = await findSession(house, id);
+  await using _lock = await holdSession(house, id);
+  await advance(house, record, { kind: 'discard' }, stepsWithoutKeys(house));
+}
+
+export interface KeepOptions {
+  readonly set: OpenSet;
+  readonly workers: number;
+  readonly onProgress: (disk: string, position: number) => void;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** Makes what the session's disks hold a recovery point, and ends the session. */
+export async function keepSession(
+  house: SessionHouse,
+  id: string,
+  { set, workers, onProgress, signal }: KeepOptions,
+): Promise<{ readonly point: string }> {
+  const { world, store } = house;
+  const record = await findSession(house, id);
+  await using stack = new AsyncDisposableStack();
+  stack.use(await holdSession(house, id));
+  const { domain, cutting } = set.record;
+  const { keys } = set;
+  const holder = `session keep ${id}`;
+  const writer = stack.use(await openStoreWriter(world, store, { domain, holder }));
+  const { random } = world;
+  const encoder = stack.use(encoderPool({ keys, cutting, random, writer, workers }));
+  const reader = stack.use(openBlockReader(store, { workers: 0 }));
+  const parts = { set, reader, writer, encoder, onProgress, signal };
+  const as = record.keepAs ?? newPointId(world, record.machine);
+  const event: SessionEvent | undefined =
+    record.phase === 'cleaning' ? undefined : { kind: 'keep', as };
+  await advance(house, record, event, {
+    ...stepsWithoutKeys(house),
+    publish: (session) => publish(house, session, parts),
+  });
+  return { point: as };
+}
+
+async function findSession({ world, store }: SessionHouse, id: string): Promise<SessionRecord> {
+  const record = await readJournal(world, store, id);
+  if (record) return record;
+  throw new SessionError('NOT_FOUND', `there is no session "${id}": see "session list"`);
+}
+
+async function holdSession({ store }: SessionHouse, id: string): Promise<AsyncDisposable> {
+  try {
+    return await takeLock(join(sessionDirectory(store, id), 'lock'), `session ${id}`);
+  } catch (cause) {
+    if (!(cause instanceof SystemError) || cause.code !== 'BUSY') throw cause;
+    const holder = lockHolder(join(sessionDirectory(store, id), 'lock')) ?? 'another process';
+    throw new SessionError('RUNNING', `session ${id} is served by ${holder}: stop that first`, {
+      cause,
+    });
+  }
+}
+
+function stepsWithoutKeys(house: SessionHouse): Steps {
+  return {
+    prepare: (session) => prepare(house, session),
+    clean: (session) => clean(house, session),
+    async publish({ id }) {
+      throw new SessionError('IMPOSSIBLE', `finish with "session keep ${id}" or discard it`);
+    },
+  };
+}
+
+function held(record: SessionRecord, lock: AsyncDisposable): HeldSession {
+  return { record, [Symbol.asyncDispose]: () => lock[Symbol.asyncDispose]() };
+}
