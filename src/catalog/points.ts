@@ -1,4 +1,5 @@
 import { join } from 'node:path/posix';
+import type { DomainKeys } from '../formats/store/frame.ts';
 import { decodePoint, encodePoint, type PointRecord } from '../formats/store/point.ts';
 import { lockStore } from '../store/store-writer.ts';
 import type { Store } from '../store/store.ts';
@@ -56,36 +57,57 @@ export async function pointExists(
   return (await files.stat(pathOf(store, place))) !== undefined;
 }
 
-/** Oldest first; of one set, or of all. Needs no key, and vouches for nothing. */
+export interface PointList {
+  /** Oldest first. */
+  readonly points: readonly PointRecord[];
+  /** Records that cannot be read. */
+  readonly damaged: readonly DamagedPoint[];
+}
+
+export interface DamagedPoint {
+  readonly set: string;
+  readonly id: string;
+  readonly path: string;
+  readonly reason: string;
+}
+
+/** Of one set, or of all. Without a key of that set nothing vouches for what they say. */
 export async function listPoints(
   world: World,
   store: Store,
   set: string | undefined,
-): Promise<PointRecord[]> {
+  keys?: DomainKeys,
+): Promise<PointList> {
   const sets = set === undefined ? (await listSets(world, store)).map(({ name }) => name) : [set];
   const points: PointRecord[] = [];
+  const damaged: DamagedPoint[] = [];
   for (const name of sets) {
     for (const id of await idsOf(world, store, name)) {
-      points.push(await readUnchecked(world, store, { set: name, id }));
+      const place = { set: name, id };
+      try {
+        points.push(await readPlace(world, store, place, keys?.record));
+      } catch (cause) {
+        if (!(cause instanceof CatalogError)) throw cause;
+        damaged.push({ ...place, path: pathOf(store, place), reason: cause.message });
+      }
     }
   }
-  return points.sort((a, b) => compare(a.created, b.created) || compare(a.id, b.id));
+  points.sort((a, b) => compare(a.created, b.created) || compare(a.id, b.id));
+  return { points, damaged };
 }
 
 /** The point itself, authentic. Rejects NOT_FOUND, CORRUPT. */
 export async function readPoint(
-  { files }: World,
+  world: World,
   store: Store,
   set: OpenSet,
   id: string,
 ): Promise<PointRecord> {
   const place = { set: set.name, id };
-  const path = pathOf(store, place);
-  const point = await readRecord(files, path, RECORD_LENGTH_MAX, (bytes) =>
-    decodePoint(bytes, set.keys.record),
-  );
-  checkPlace(point, place);
-  return point;
+  if (await pointExists(world, store, place)) {
+    return readPlace(world, store, place, set.keys.record);
+  }
+  throw new CatalogError('NOT_FOUND', `there is no recovery point "${id}" in set "${set.name}"`);
 }
 
 /**
@@ -123,7 +145,7 @@ export async function latestPoint(
   set: string,
   machine: string,
 ): Promise<PointPlace | undefined> {
-  const points = await listPoints(world, store, set);
+  const { points } = await listPoints(world, store, set);
   return points.findLast((point) => point.machine === machine);
 }
 
@@ -150,7 +172,12 @@ async function latest(
 ): Promise<PointPlace> {
   const found: PointRecord[] = [];
   for (const set of sets) {
-    const points = await listPoints(world, store, set);
+    const { points, damaged } = await listPoints(world, store, set);
+    const lost = damaged.find(({ id }) => id.startsWith(`${machine}-`));
+    if (lost) {
+      const advice = 'it may have been the latest: name the recovery point that you want';
+      throw new CatalogError('CORRUPT', `${lost.reason}; ${advice}`);
+    }
     const newest = points.findLast((point) => point.machine === machine);
     if (newest) found.push(newest);
   }
@@ -170,13 +197,14 @@ async function idsOf({ files }: World, store: Store, set: string): Promise<strin
   return names.filter((name) => name.endsWith(SUFFIX)).map((name) => name.slice(0, -SUFFIX.length));
 }
 
-async function readUnchecked(
+async function readPlace(
   { files }: World,
   store: Store,
   place: PointPlace,
+  key: Uint8Array | undefined,
 ): Promise<PointRecord> {
   const point = await readRecord(files, pathOf(store, place), RECORD_LENGTH_MAX, (bytes) =>
-    decodePoint(bytes, undefined),
+    decodePoint(bytes, key),
   );
   checkPlace(point, place);
   return point;

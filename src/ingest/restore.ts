@@ -32,7 +32,7 @@ export async function restoreDisk(
   if (isNbdUri(to)) {
     requireRaw(to, format);
     await using target = await openNbdDisk(to);
-    return rewriteDisk(disk, fitting(target, to, size), { ...options, isEmpty: false });
+    return await rewriteDisk(disk, fitting(target, to, size), { ...options, isEmpty: false });
   }
   const { files } = world;
   const path = resolve(to);
@@ -40,7 +40,7 @@ export async function restoreDisk(
   if (status?.kind === 'block-device') {
     requireRaw(path, format);
     await using target = await writableFileDevice(files, path);
-    return rewriteDisk(disk, fitting(target, path, size), { ...options, isEmpty: false });
+    return await rewriteDisk(disk, fitting(target, path, size), { ...options, isEmpty: false });
   }
   if (status && !options.overwrite) {
     throw new IngestError('EXISTS', `${path} exists: remove it, or say --overwrite`);
@@ -93,7 +93,7 @@ async function fillForeign(
   const { size } = disk.geometry;
   await createImage(path, { format, size });
   await using image = await serveImage(clock, path, { format, access: 'write' });
-  return rewriteDisk(disk, fitting(image.disk, path, size), { ...options, isEmpty: true });
+  return await rewriteDisk(disk, fitting(image.disk, path, size), { ...options, isEmpty: true });
 }
 
 async function fillRaw(
@@ -107,7 +107,7 @@ async function fillRaw(
     await file.truncate(disk.geometry.size);
   }
   await using target = await writableFileDevice(files, temporary);
-  return rewriteDisk(disk, target, { ...options, isEmpty: true });
+  return await rewriteDisk(disk, target, { ...options, isEmpty: true });
 }
 
 async function syncFile(files: FileSystem, path: string): Promise<void> {

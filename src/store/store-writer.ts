@@ -97,6 +97,20 @@ async function openIndex({ files }: World, directory: string): Promise<BlockInde
   }
 }
 
+/** Makes the index anew from the packs' footers. Rejects BUSY. */
+export async function rebuildIndex(
+  world: World,
+  store: Store,
+  onIndexing: (done: number, total: number) => void,
+): Promise<void> {
+  await using _lock = await lockStore(store, 'store rebuild-index');
+  const directory = join(store.directory, 'index');
+  await world.files.removeTree(directory);
+  await salvageOpenPacks(world.files, join(store.directory, 'packs'));
+  await using index = await openIndex(world, directory);
+  await catchUp(store, index, onIndexing);
+}
+
 export async function catchUp(
   store: Store,
   index: BlockIndex,

@@ -1,0 +1,50 @@
+import type { ParseArgsOptionsConfig } from 'node:util';
+import type { House, SecretSource } from '../control/house.ts';
+import type { Output } from './output.ts';
+
+/** One command of `holdfast`, in a file of its own that is loaded only when it is wanted. */
+export interface Command {
+  /** After the command's words: `SET --machine NAME`. */
+  readonly usage: string;
+  /** What a person should know; one line each. */
+  readonly details: readonly string[];
+  readonly options: ParseArgsOptionsConfig;
+  /** How many arguments it takes. */
+  readonly takes: readonly [min: number, max: number];
+  run(input: Input, context: Context): Promise<void>;
+}
+
+export interface Input {
+  readonly args: readonly string[];
+  /** Values by option. */
+  text(option: string): string | undefined;
+  texts(option: string): readonly string[];
+  flag(option: string): boolean;
+  /** Throws UsageError where it is missing. */
+  required(option: string): string;
+}
+
+export interface Context {
+  readonly output: Output;
+  /** The store of `--store` or HOLDFAST_STORE, open; closed when the command has ended. */
+  house(): Promise<House>;
+  /** As `--store` says, for the command that makes one. */
+  readonly storeDirectory: string | undefined;
+  readonly secrets: SecretSource;
+  /** Whether the command line, or systemd, brought a secret. */
+  readonly hasSecret: boolean;
+  /** For a new lock. */
+  newPassphrase(): Promise<Uint8Array>;
+  /** Ctrl-C or SIGTERM. */
+  readonly signal: AbortSignal;
+}
+
+/** The command line cannot be understood. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError';
+}
+
+/** The command did what it was asked to, and what it found is bad. */
+export class DamageFound extends Error {
+  override readonly name = 'DamageFound';
+}

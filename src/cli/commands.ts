@@ -1,0 +1,67 @@
+import type { Command } from './command.ts';
+
+/** A command by its words; the rest is loaded when it is wanted, for a quick start. */
+export interface CommandEntry {
+  readonly words: readonly string[];
+  readonly summary: string;
+  load(): Promise<Command>;
+}
+
+function entry(
+  words: string,
+  summary: string,
+  load: () => Promise<{ readonly command: Command }>,
+): CommandEntry {
+  return { words: words.split(' '), summary, load: async () => (await load()).command };
+}
+
+export const COMMANDS: readonly CommandEntry[] = [
+  entry('store create', 'make a store', () => import('./commands/store-create.ts')),
+  entry('store check', 'look for damage', () => import('./commands/store-check.ts')),
+  entry(
+    'store rebuild-index',
+    'make the index anew',
+    () => import('./commands/store-rebuild-index.ts'),
+  ),
+  entry(
+    'store cat',
+    'show a record or a file of the store as JSON',
+    () => import('./commands/store-cat.ts'),
+  ),
+  entry('set create', 'make a backup set', () => import('./commands/set-create.ts')),
+  entry('set list', 'list backup sets', () => import('./commands/set-list.ts')),
+  entry(
+    'backup create',
+    'make a recovery point from disk images',
+    () => import('./commands/backup-create.ts'),
+  ),
+  entry('backup list', 'list recovery points', () => import('./commands/backup-list.ts')),
+  entry('backup show', 'show a recovery point', () => import('./commands/backup-show.ts')),
+  entry('backup forget', 'remove a recovery point', () => import('./commands/backup-forget.ts')),
+  entry(
+    'restore disk',
+    'write a disk to a file, a device or an NBD server',
+    () => import('./commands/restore-disk.ts'),
+  ),
+  entry(
+    'recover',
+    'run a recovery point: export its disks over NBD',
+    () => import('./commands/recover.ts'),
+  ),
+  entry('session list', 'list recovery sessions', () => import('./commands/session-list.ts')),
+  entry('session show', 'show a recovery session', () => import('./commands/session-show.ts')),
+  entry(
+    'session discard',
+    'throw away what a session wrote',
+    () => import('./commands/session-discard.ts'),
+  ),
+  entry(
+    'session keep',
+    'make a session a new recovery point',
+    () => import('./commands/session-keep.ts'),
+  ),
+];
+
+export function findCommand(words: readonly string[]): CommandEntry | undefined {
+  return COMMANDS.find((entry) => entry.words.every((word, at) => words[at] === word));
+}

@@ -1,0 +1,13 @@
+import { forget } from '../../control/backups.ts';
+import type { Command } from '../command.ts';
+
+export const command: Command = {
+  usage: 'POINT',
+  details: ['Its blocks stay in the store until a sweep. Refused while a session runs from it.'],
+  options: {},
+  takes: [1, 1],
+  async run({ args }, { output, house }) {
+    const forgotten = await forget(await house(), args[0]!);
+    output.result(forgotten, () => `Recovery point ${forgotten.point} is forgotten.`);
+  },
+};

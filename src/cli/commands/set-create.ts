@@ -1,0 +1,31 @@
+import { makeSet, type NewSet } from '../../control/sets.ts';
+import { type Command, UsageError } from '../command.ts';
+
+export const command: Command = {
+  usage: 'NAME [--encrypt [--passphrase-file FILE]]',
+  details: [
+    '--encrypt      what the set holds can be read with its passphrase or its recovery key only;',
+    '               the recovery key is shown once, here: keep it where the backups are not',
+  ],
+  options: { encrypt: { type: 'boolean' } },
+  takes: [1, 1],
+  async run(input, { output, house, newPassphrase, hasSecret }) {
+    const encrypt = input.flag('encrypt');
+    if (hasSecret && !encrypt) throw new UsageError('a passphrase without --encrypt?');
+    const open = await house();
+    const passphrase = encrypt ? await newPassphrase() : undefined;
+    const made = await makeSet(open, input.args[0]!, passphrase);
+    output.result(made, () => text(made));
+  },
+};
+
+function text({ set, recoveryKey }: NewSet): string {
+  if (recoveryKey === null) return `Backup set "${set}" is made. It is not encrypted.`;
+  return [
+    `Backup set "${set}" is made. Its recovery key, shown this once:`,
+    '',
+    `  ${recoveryKey}`,
+    '',
+    'Write it down and keep it away from the store. Without passphrase and key nothing can be restored.',
+  ].join('\n');
+}

@@ -1,0 +1,47 @@
+import { EXIT_CODES } from '../protocol/failure.ts';
+import type { Command } from './command.ts';
+import type { CommandEntry } from './commands.ts';
+
+const COMMON_HELP = `Every command:
+  --store DIR               the store; else HOLDFAST_STORE says which
+  --json                    one object, or one event a line, on stdout
+  --help                    of a command
+
+Where a set is encrypted:
+  --passphrase-file FILE    its first line
+  --passphrase-fd N         read from a descriptor
+  --recovery-key-file FILE  instead of the passphrase
+                            else the systemd credential "holdfast-passphrase", else a prompt
+
+POINT is the ID of a recovery point, the beginning of one, or MACHINE@latest; SET/ may stand before it.`;
+
+export function overview(commands: readonly CommandEntry[]): string {
+  const width = Math.max(...commands.map(({ words }) => words.join(' ').length));
+  const list = commands.map(
+    ({ words, summary }) => `  ${words.join(' ').padEnd(width)}  ${summary}`,
+  );
+  const codes = Object.entries(EXIT_CODES).map(([kind, code]) => `${code} ${kind}`);
+  return [
+    'Holdfast keeps backups of virtual machines and runs them from there.',
+    '',
+    'Usage: holdfast COMMAND ...',
+    '',
+    ...list,
+    '',
+    COMMON_HELP,
+    '',
+    `Exit codes: 0 done, ${codes.join(', ')}`,
+  ].join('\n');
+}
+
+export function commandHelp({ words, summary }: CommandEntry, command: Command): string {
+  return [
+    `Usage: holdfast ${words.join(' ')} ${command.usage}`.trimEnd(),
+    '',
+    `${summary[0]!.toUpperCase()}${summary.slice(1)}.`,
+    '',
+    ...command.details.map((line) => `  ${line}`),
+    '',
+    COMMON_HELP,
+  ].join('\n');
+}

@@ -1,0 +1,112 @@
+import { formatSize } from '../lib/sizes.ts';
+import type { Notice, Progress, Report } from '../protocol/results.ts';
+import type { Clock } from '../sys/clock.ts';
+
+/** Speaks to a person, or with `--json` to a program: results on stdout, the rest on stderr. */
+export interface Output {
+  readonly json: boolean;
+  /** The command's answer: an object, or what a person reads. */
+  result(value: object, text: () => string): void;
+  /** A line for a person only. */
+  say(text: string): void;
+  readonly report: Report;
+  /** The progress line ends here. */
+  endProgress(): void;
+}
+
+/** Terminals are redrawn this often; logs and programs hear of progress less often. */
+const TERMINAL_MS = 200;
+const LOG_MS = 10_000;
+const JSON_MS = 1000;
+
+export function openOutput(clock: Clock, json: boolean): Output {
+  const { stdout, stderr } = process;
+  const isTerminal = !json && stderr.isTTY;
+  const every = json ? JSON_MS : isTerminal ? TERMINAL_MS : LOG_MS;
+  const started = clock.monotonicMs();
+  let last = started - (isTerminal ? TERMINAL_MS : 0);
+  let phase: { readonly name: string; readonly since: number } | undefined;
+  let isLineOpen = false;
+
+  function endProgress(): void {
+    if (isLineOpen) stderr.write('\n');
+    isLineOpen = false;
+  }
+  function line(object: object): void {
+    stdout.write(`${JSON.stringify(object, plain)}\n`);
+  }
+  function progress(event: Progress): void {
+    const now = clock.monotonicMs();
+    if (phase?.name !== event.phase) {
+      if (isLineOpen) endProgress();
+      phase = { name: event.phase, since: now };
+    }
+    if (now - last < every && event.position < event.total) return;
+    last = now;
+    if (json) return line(event);
+    const text = progressText(event, (now - phase.since) / 1000);
+    stderr.write(isTerminal ? `\r${text}\u001b[K` : `${text}\n`);
+    isLineOpen = isTerminal;
+  }
+  function notice(event: Notice): void {
+    endProgress();
+    if (json) line(event);
+    else stderr.write(`${event.message}\n`);
+  }
+  return {
+    json,
+    endProgress,
+    report: (event) => (event.event === 'progress' ? progress(event) : notice(event)),
+    result(value, text) {
+      endProgress();
+      if (json) line(value);
+      else stdout.write(`${text()}\n`);
+    },
+    say(text) {
+      endProgress();
+      if (!json) stderr.write(`${text}\n`);
+    },
+  };
+}
+
+/** Bytes as hexadecimal; everything else as it is. */
+function plain(_key: string, value: unknown): unknown {
+  return value instanceof Uint8Array ? Buffer.from(value).toString('hex') : value;
+}
+
+function progressText(
+  { phase, position, total, readBytes, storedBytes }: Progress,
+  seconds: number,
+) {
+  const percent = total > 0 ? Math.floor((100 * position) / total) : 100;
+  const parts = [`${phase}: ${percent} %`];
+  if (readBytes !== undefined) {
+    parts.push(`${formatSize(readBytes)} read`);
+    if (seconds > 1) parts.push(`${formatSize(Math.floor(readBytes / seconds))}/s`);
+  }
+  if (storedBytes !== undefined) parts.push(`${formatSize(storedBytes)} stored`);
+  if (position > 0 && position < total && seconds > 2) {
+    parts.push(`${duration((seconds * (total - position)) / position)} left`);
+  }
+  return parts.join(', ');
+}
+
+function duration(seconds: number): string {
+  if (seconds < 90) return `${Math.ceil(seconds)} s`;
+  const minutes = Math.ceil(seconds / 60);
+  return minutes < 90 ? `${minutes} min` : `${(minutes / 60).toFixed(1)} h`;
+}
+
+/** Columns as wide as their widest cell. */
+export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const all = [head, ...rows];
+  const widths = head.map((_, column) => Math.max(...all.map((row) => row[column]!.length)));
+  return all
+    .map((row) =>
+      row
+        .map((cell, column) => cell.padEnd(widths[column]!))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
+}

@@ -1,0 +1,149 @@
+import { parseArgs } from 'node:util';
+import type { House } from '../control/house.ts';
+import { EXIT_CODES } from '../protocol/failure.ts';
+import { systemClock } from '../sys/clock.ts';
+import { COMMANDS, findCommand } from './commands.ts';
+import { type Command, type Context, DamageFound, type Input, UsageError } from './command.ts';
+import { commandHelp, overview } from './help.ts';
+import { openOutput, type Output } from './output.ts';
+import { choosePassphrase, findSecret, isSecretGiven, type SecretOptions } from './secrets.ts';
+
+/** What every command understands. */
+const COMMON = {
+  store: { type: 'string' },
+  json: { type: 'boolean' },
+  help: { type: 'boolean', short: 'h' },
+  'passphrase-file': { type: 'string' },
+  'passphrase-fd': { type: 'string' },
+  'recovery-key-file': { type: 'string' },
+} as const;
+
+/** Runs one command line and answers the exit code. */
+export async function main(words: readonly string[]): Promise<number> {
+  // npm runs scripts in the project's directory, people mean the one that they are in.
+  const { npm_lifecycle_event: script, INIT_CWD: directory } = process.env;
+  if (script === 'holdfast' && directory !== undefined) process.chdir(directory);
+  const output = openOutput(systemClock(), words.includes('--json'));
+  try {
+    return await dispatch(words, output);
+  } catch (cause) {
+    output.endProgress();
+    return await failed(cause, output.json);
+  }
+}
+
+async function dispatch(words: readonly string[], output: Output): Promise<number> {
+  const found = findCommand(words);
+  if (!found) {
+    const isAsked = words.some((word) => word === '--help' || word === '-h' || word === 'help');
+    if (isAsked || words.length === 0) {
+      process.stdout.write(`${overview(COMMANDS)}\n`);
+      return words.length === 0 ? EXIT_CODES.usage : 0;
+    }
+    throw new UsageError(`unknown command "${words.slice(0, 2).join(' ')}": see "holdfast --help"`);
+  }
+  const command = await found.load();
+  const { values, positionals } = parsed(command, words.slice(found.words.length));
+  if (values['help'] === true) {
+    process.stdout.write(`${commandHelp(found, command)}\n`);
+    return 0;
+  }
+  const [min, max] = command.takes;
+  if (positionals.length < min || positionals.length > max) {
+    throw new UsageError(`usage: holdfast ${found.words.join(' ')} ${command.usage}`);
+  }
+  await runCommand(command, inputOf(positionals, values), output);
+  return 0;
+}
+
+type Values = Readonly<Record<string, string | boolean | (string | boolean)[] | undefined>>;
+
+function parsed(
+  command: Command,
+  args: readonly string[],
+): { readonly values: Values; readonly positionals: readonly string[] } {
+  try {
+    return parseArgs({
+      args: [...args],
+      options: { ...COMMON, ...command.options },
+      allowPositionals: true,
+    });
+  } catch (cause) {
+    throw new UsageError((cause as Error).message, { cause });
+  }
+}
+
+function inputOf(args: readonly string[], values: Values): Input {
+  const text = (option: string): string | undefined => {
+    const value = values[option];
+    return typeof value === 'string' ? value : undefined;
+  };
+  return {
+    args,
+    text,
+    texts: (option) => (values[option] as string[] | undefined) ?? [],
+    flag: (option) => values[option] === true,
+    required(option) {
+      const value = text(option);
+      if (value === undefined) throw new UsageError(`--${option} is missing`);
+      return value;
+    },
+  };
+}
+
+async function runCommand(command: Command, input: Input, output: Output): Promise<void> {
+  const interrupt = new AbortController();
+  const onSignal = (): void => interrupt.abort(new Interrupted());
+  process.once('SIGINT', onSignal);
+  process.once('SIGTERM', onSignal);
+  const storeDirectory = input.text('store') ?? process.env['HOLDFAST_STORE'];
+  const secretOptions: SecretOptions = {
+    passphraseFile: input.text('passphrase-file'),
+    passphraseFd: input.text('passphrase-fd'),
+    recoveryKeyFile: input.text('recovery-key-file'),
+  };
+  let house: House | undefined;
+  const context: Context = {
+    output,
+    storeDirectory,
+    signal: interrupt.signal,
+    secrets: (set) => findSecret(set, secretOptions),
+    hasSecret: isSecretGiven(secretOptions),
+    newPassphrase: () => choosePassphrase(secretOptions),
+    async house() {
+      if (storeDirectory === undefined) {
+        throw new UsageError('which store? Give --store DIR, or set HOLDFAST_STORE');
+      }
+      const { openHouse } = await import('../control/house.ts');
+      return (house ??= await openHouse(storeDirectory));
+    },
+  };
+  try {
+    await command.run(input, context);
+  } finally {
+    await house?.[Symbol.asyncDispose]();
+    process.off('SIGINT', onSignal);
+    process.off('SIGTERM', onSignal);
+  }
+}
+
+class Interrupted extends Error {
+  override readonly name = 'Interrupted';
+}
+
+async function failed(cause: unknown, json: boolean): Promise<number> {
+  const kind = await kindOf(cause);
+  if (kind === undefined) throw cause;
+  const { message } = cause as Error;
+  if (json) process.stdout.write(`${JSON.stringify({ event: 'error', kind, message })}\n`);
+  process.stderr.write(kind === 'interrupted' ? 'interrupted\n' : `holdfast: ${message}\n`);
+  return EXIT_CODES[kind];
+}
+
+async function kindOf(cause: unknown): Promise<keyof typeof EXIT_CODES | undefined> {
+  if (cause instanceof UsageError) return 'usage';
+  if (cause instanceof Interrupted) return 'interrupted';
+  if (cause instanceof DamageFound) return 'corrupt';
+  const { kindOfFailure } = await import('../control/failures.ts');
+  return kindOfFailure(cause);
+}

@@ -1,0 +1,180 @@
+import { findPoint, forgetPoint, listPoints, readPoint } from '../catalog/points.ts';
+import { CatalogError } from '../catalog/catalog-error.ts';
+import { checkName } from '../catalog/names.ts';
+import type { PointRecord } from '../formats/store/point.ts';
+import { backup, type BackupEvent } from '../ingest/backup.ts';
+import { readChangedBlocks } from '../ingest/changed-blocks.ts';
+import { parseImageFormat } from '../ingest/image-format.ts';
+import { restoreDisk } from '../ingest/restore.ts';
+import type { PointSummary, Report } from '../protocol/results.ts';
+import { openBlockReader } from '../store/block-reader.ts';
+import { manifestDisk } from '../store/manifest-disk.ts';
+import { formatSize, MiB } from '../lib/sizes.ts';
+import { type House, openSet, type SecretSource } from './house.ts';
+
+export interface BackupRequest {
+  readonly set: string;
+  readonly machine: string;
+  readonly disks: readonly { readonly name: string; readonly where: string }[];
+  readonly format: string | undefined;
+  /** File of a changed-block list. */
+  readonly changed: string | undefined;
+}
+
+export interface WorkOptions {
+  readonly secrets: SecretSource;
+  readonly signal: AbortSignal;
+  readonly report: Report;
+}
+
+export async function createBackup(
+  house: House,
+  { set, machine, disks, format, changed }: BackupRequest,
+  { secrets, signal, report }: WorkOptions,
+): Promise<PointSummary> {
+  checkName(machine, 'machine');
+  for (const { name } of disks) checkName(name, 'disk');
+  const names = disks.map(({ name }) => name);
+  if (new Set(names).size < names.length) {
+    throw new CatalogError('BAD_NAME', `two disks of one name in ${names.join(', ')}`);
+  }
+  const { world, store, workers } = house;
+  const as = format === undefined ? undefined : parseImageFormat(format);
+  const ranges =
+    changed === undefined ? undefined : await readChangedBlocks(world.files, changed, names);
+  const open = await openSet(house, set, secrets);
+  const point = await backup(world, store, {
+    set: open,
+    machine,
+    disks: disks.map((disk) => ({ ...disk, format: as })),
+    changed: ranges,
+    workers,
+    signal,
+    onEvent: reporting(report, ranges !== undefined),
+  });
+  return summaryOf(point);
+}
+
+function reporting(report: Report, hasList: boolean): (event: BackupEvent) => void {
+  return (event) => {
+    switch (event.kind) {
+      case 'indexing':
+        return report({
+          event: 'progress',
+          phase: 'indexing',
+          position: event.done,
+          total: event.total,
+        });
+      case 'disk': {
+        if (!hasList || event.scope === 'changes') return;
+        const size = formatSize(event.size);
+        const message = `disk ${event.disk}: all of its ${size} are read, because there is ${event.reason}`;
+        return report({ event: 'notice', message });
+      }
+      case 'progress': {
+        const { position, total, readBytes, storedBytes } = event;
+        const phase = 'backup';
+        return report({ event: 'progress', phase, position, total, readBytes, storedBytes });
+      }
+    }
+  };
+}
+
+export interface PointListing {
+  readonly points: readonly PointSummary[];
+  readonly damaged: readonly { readonly path: string; readonly reason: string }[];
+}
+
+export async function points(
+  { world, store }: House,
+  { set, machine }: { readonly set: string | undefined; readonly machine: string | undefined },
+): Promise<PointListing> {
+  const list = await listPoints(world, store, set);
+  const wanted = list.points.filter((point) => machine === undefined || point.machine === machine);
+  return {
+    points: wanted.map(summaryOf),
+    damaged: list.damaged.map(({ path, reason }) => ({ path, reason })),
+  };
+}
+
+/** The recovery point that a person means, authentic. */
+export async function openPoint(house: House, query: string, secrets: SecretSource) {
+  const { world, store } = house;
+  const place = await findPoint(world, store, query);
+  const set = await openSet(house, place.set, secrets);
+  return { set, point: await readPoint(world, store, set, place.id) };
+}
+
+export async function showPoint(
+  house: House,
+  query: string,
+  secrets: SecretSource,
+): Promise<PointSummary> {
+  return summaryOf((await openPoint(house, query, secrets)).point);
+}
+
+export async function forget(house: House, query: string): Promise<{ readonly point: string }> {
+  const { world, store } = house;
+  const place = await findPoint(world, store, query);
+  await forgetPoint(world, store, place);
+  return { point: place.id };
+}
+
+export interface RestoreRequest {
+  readonly point: string;
+  readonly disk: string;
+  readonly to: string;
+  readonly format: string;
+  readonly overwrite: boolean;
+}
+
+export interface RestoreResult {
+  readonly point: string;
+  readonly disk: string;
+  readonly to: string;
+  readonly size: number;
+  readonly writtenBytes: number;
+}
+
+/** Each block is read once: a large cache would do nothing. */
+const RESTORE_CACHE_LENGTH = 64 * MiB;
+
+export async function restore(
+  house: House,
+  request: RestoreRequest,
+  { secrets, signal, report }: WorkOptions,
+): Promise<RestoreResult> {
+  const { world, store, workers } = house;
+  const format = parseImageFormat(request.format);
+  const { set, point } = await openPoint(house, request.point, secrets);
+  const { disk, to, overwrite } = request;
+  const root = point.disks.find(({ name }) => name === disk);
+  if (!root) {
+    const names = point.disks.map(({ name }) => name).join(', ');
+    throw new CatalogError('NOT_FOUND', `${point.id} has no disk "${disk}" but ${names}`);
+  }
+  await using reader = openBlockReader(store, { workers, cacheLength: RESTORE_CACHE_LENGTH });
+  await using device = manifestDisk(reader, { name: `${point.id}/${disk}`, root, keys: set.keys });
+  const { writtenBytes } = await restoreDisk(world, device, {
+    to,
+    format,
+    overwrite,
+    signal,
+    onProgress: (progress) => report({ event: 'progress', ...progress }),
+  });
+  return { point: point.id, disk, to, size: root.size, writtenBytes };
+}
+
+function summaryOf(point: PointRecord): PointSummary {
+  const { id, set, machine, created, origin, parent, disks, stats } = point;
+  return {
+    point: id,
+    set,
+    machine,
+    created,
+    origin,
+    parent: parent ?? null,
+    disks: disks.map(({ name, size, source }) => ({ name, size, source })),
+    ...stats,
+  };
+}

@@ -1,0 +1,79 @@
+import { BlockError, type BlockErrorCode } from '../block/block-error.ts';
+import { CatalogError, type CatalogErrorCode } from '../catalog/catalog-error.ts';
+import { IngestError, type IngestErrorCode } from '../ingest/ingest-error.ts';
+import type { FailureKind } from '../protocol/failure.ts';
+import { SessionError, type SessionErrorCode } from '../recovery/session-error.ts';
+import { StoreError, type StoreErrorCode } from '../store/store-error.ts';
+import { SystemError, type SystemErrorCode } from '../sys/system-error.ts';
+
+const SYSTEM = {
+  NOT_FOUND: 'not-found',
+  EXISTS: 'failed',
+  NO_SPACE: 'no-space',
+  DENIED: 'failed',
+  BUSY: 'in-use',
+  UNREACHABLE: 'failed',
+  FAILED: 'failed',
+  IO: 'failed',
+} as const satisfies Record<SystemErrorCode, FailureKind>;
+
+const BLOCK = {
+  OUT_OF_RANGE: 'failed',
+  READ_ONLY: 'failed',
+  NO_SPACE: 'no-space',
+  CORRUPT: 'corrupt',
+  IO: 'failed',
+  TIMEOUT: 'failed',
+  CLOSED: 'failed',
+} as const satisfies Record<BlockErrorCode, FailureKind>;
+
+const STORE = {
+  NOT_A_STORE: 'not-found',
+  EXISTS: 'failed',
+  BUSY: 'in-use',
+  UNSUPPORTED: 'failed',
+  CORRUPT: 'corrupt',
+  MISSING: 'corrupt',
+  NO_SPACE: 'no-space',
+  IO: 'failed',
+  CLOSED: 'failed',
+} as const satisfies Record<StoreErrorCode, FailureKind>;
+
+const CATALOG = {
+  NOT_FOUND: 'not-found',
+  AMBIGUOUS: 'not-found',
+  EXISTS: 'failed',
+  WRONG_KEY: 'wrong-key',
+  IN_USE: 'in-use',
+  BAD_NAME: 'usage',
+  CORRUPT: 'corrupt',
+} as const satisfies Record<CatalogErrorCode, FailureKind>;
+
+const INGEST = {
+  BAD_IMAGE: 'corrupt',
+  REFUSED: 'failed',
+  BAD_CHANGES: 'usage',
+  EXISTS: 'failed',
+  TOO_SMALL: 'failed',
+  UNSUPPORTED: 'usage',
+  VERIFY: 'failed',
+} as const satisfies Record<IngestErrorCode, FailureKind>;
+
+const SESSION = {
+  NOT_FOUND: 'not-found',
+  RUNNING: 'in-use',
+  IMPOSSIBLE: 'failed',
+  CORRUPT: 'corrupt',
+  UNSUPPORTED: 'failed',
+} as const satisfies Record<SessionErrorCode, FailureKind>;
+
+/** What kind of failure this is; undefined: our own fault. */
+export function kindOfFailure(error: unknown): FailureKind | undefined {
+  if (error instanceof SystemError) return SYSTEM[error.code];
+  if (error instanceof BlockError) return BLOCK[error.code];
+  if (error instanceof StoreError) return STORE[error.code];
+  if (error instanceof CatalogError) return CATALOG[error.code];
+  if (error instanceof IngestError) return INGEST[error.code];
+  if (error instanceof SessionError) return SESSION[error.code];
+  return undefined;
+}

@@ -1,0 +1,51 @@
+import type { Secret } from '../formats/store/key-slot.ts';
+import { parseRecoveryKey } from '../formats/store/key-slot.ts';
+import { CatalogError } from '../catalog/catalog-error.ts';
+import { type OpenSet, readSet, unlockSet } from '../catalog/sets.ts';
+import { openStore, type Store } from '../store/store.ts';
+import { processors } from '../sys/processors.ts';
+import { realWorld, type World } from '../sys/world.ts';
+
+/** An open store, and what is needed to work on it. */
+export interface House extends AsyncDisposable {
+  readonly world: World;
+  readonly store: Store;
+  /** Threads for work that can be split. */
+  readonly workers: number;
+}
+
+export async function openHouse(directory: string): Promise<House> {
+  const world = realWorld();
+  const store = await openStore(world, directory);
+  return {
+    world,
+    store,
+    workers: processors(),
+    [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),
+  };
+}
+
+/** As given by people; asked for only where a set is encrypted. */
+export type GivenSecret =
+  | { readonly kind: 'passphrase'; readonly passphrase: Uint8Array }
+  | { readonly kind: 'recovery-key'; readonly text: string };
+
+export type SecretSource = (set: string) => Promise<GivenSecret>;
+
+/** Rejects CatalogError WRONG_KEY, NOT_FOUND. */
+export async function openSet(
+  { world, store }: House,
+  name: string,
+  secrets: SecretSource,
+): Promise<OpenSet> {
+  const record = await readSet(world, store, name);
+  const isEncrypted = record.slots.length > 0;
+  return unlockSet(record, isEncrypted ? secretOf(await secrets(name)) : undefined);
+}
+
+export function secretOf(given: GivenSecret): Secret {
+  if (given.kind === 'passphrase') return given;
+  const key = parseRecoveryKey(given.text);
+  if (key) return { kind: 'recovery-key', key };
+  throw new CatalogError('WRONG_KEY', 'that is no recovery key: a digit is wrong or missing');
+}

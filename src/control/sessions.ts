@@ -1,0 +1,169 @@
+import { readPoint } from '../catalog/points.ts';
+import type { OpenSet } from '../catalog/sets.ts';
+import type { PointRecord } from '../formats/store/point.ts';
+import type { ReadySession, SessionSummary } from '../protocol/results.ts';
+import { formatSize } from '../lib/sizes.ts';
+import {
+  type AttachedDisk,
+  libvirtXml,
+  qemuArguments,
+  shellWords,
+} from '../recovery/guest-config.ts';
+import { serveSession, type ServedSession } from '../recovery/serve-session.ts';
+import {
+  discardSession,
+  type HeldSession,
+  keepSession,
+  listSessions,
+  resumeSession,
+  type SessionStatus,
+  sessionStatus,
+  startSession,
+} from '../recovery/sessions.ts';
+import { tryBoot, type TryBootOptions } from '../recovery/try-boot.ts';
+import type { WhenFull } from '../formats/store/session.ts';
+import type { Address, TlsCredentials } from '../sys/network.ts';
+import { openPoint, type WorkOptions } from './backups.ts';
+import { type House, openSet } from './house.ts';
+import { parseListenAddress } from './listen-address.ts';
+import { readTlsFiles, type TlsFiles } from './tls-files.ts';
+
+export interface RecoverRequest {
+  readonly what:
+    | { readonly kind: 'point'; readonly point: string; readonly whenFull: WhenFull }
+    | { readonly kind: 'resume'; readonly session: string };
+  /** `unix:PATH`, `tcp:HOST:PORT`, `fd:N`; undefined: a socket in the session's directory. */
+  readonly listen: string | undefined;
+  readonly tls: TlsFiles | undefined;
+}
+
+/** A session that runs until it is disposed, which leaves it resumable. */
+export interface RunningSession extends AsyncDisposable {
+  readonly ready: ReadySession;
+  /** Boots it in this terminal; resolves when the guest is off. */
+  boot(options: Omit<TryBootOptions, 'disks'>): Promise<void>;
+}
+
+export async function recover(
+  house: House,
+  request: RecoverRequest,
+  { secrets, report }: WorkOptions,
+): Promise<RunningSession> {
+  const { world, store, workers } = house;
+  const listen = request.listen === undefined ? undefined : parseListenAddress(request.listen);
+  const tls = request.tls && (await readTlsFiles(world.files, request.tls));
+  await using stack = new AsyncDisposableStack();
+  let session: HeldSession;
+  let set: OpenSet;
+  let point: PointRecord;
+  if (request.what.kind === 'point') {
+    ({ set, point } = await openPoint(house, request.what.point, secrets));
+    const { whenFull } = request.what;
+    session = stack.use(
+      await startSession({ world, store }, point, { listen: request.listen, whenFull }),
+    );
+  } else {
+    const { record } = await sessionStatus({ world, store }, request.what.session);
+    set = await openSet(house, record.set, secrets);
+    point = await readPoint(world, store, set, record.point);
+    session = stack.use(await resumeSession({ world, store }, record.id));
+  }
+  const { record } = session;
+  const served = stack.use(
+    await serveSession({ world, store }, record, {
+      set,
+      point,
+      workers,
+      tls,
+      listen: listen ?? parseListenAddress(record.listen),
+      onEvent(event) {
+        const message =
+          event.kind === 'paused'
+            ? 'no space is left: guests wait until there is some'
+            : `${formatSize(event.bytes)} of the last boot are in memory`;
+        report({ event: 'notice', message });
+      },
+    }),
+  );
+  const owned = stack.move();
+  const disks = attached(served, tls);
+  return {
+    ready: readyOf(record.id, point.id, { served, disks }),
+    boot: (options) => tryBoot({ ...options, disks }),
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+function attached({ exports, address }: ServedSession, tls: TlsCredentials | undefined) {
+  const reachable = reachableFrom(address);
+  return exports.map(
+    ({ disk }): AttachedDisk => ({ disk, address: reachable, tls: tls !== undefined }),
+  );
+}
+
+/** Listening everywhere is no address that a client can be given. */
+function reachableFrom(address: Address): Address {
+  const isAny = address.kind === 'tcp' && (address.host === '0.0.0.0' || address.host === '::');
+  return isAny ? { ...address, host: 'HOST' } : address;
+}
+
+function readyOf(
+  session: string,
+  point: string,
+  { served, disks }: { readonly served: ServedSession; readonly disks: readonly AttachedDisk[] },
+): ReadySession {
+  return {
+    event: 'ready',
+    session,
+    point,
+    exports: served.exports,
+    qemu: shellWords(qemuArguments(disks)),
+    libvirt: libvirtXml(disks),
+  };
+}
+
+export async function sessions({ world, store }: House): Promise<SessionSummary[]> {
+  return (await listSessions({ world, store })).map(summaryOf);
+}
+
+export async function showSession({ world, store }: House, id: string): Promise<SessionSummary> {
+  return summaryOf(await sessionStatus({ world, store }, id));
+}
+
+export async function discard({ world, store }: House, id: string): Promise<void> {
+  await discardSession({ world, store }, id);
+}
+
+export async function keep(
+  house: House,
+  id: string,
+  { secrets, signal, report }: WorkOptions,
+): Promise<{ readonly session: string; readonly point: string }> {
+  const { world, store, workers } = house;
+  const { record } = await sessionStatus({ world, store }, id);
+  const set = await openSet(house, record.set, secrets);
+  const sizes = new Map(record.disks.map(({ name, size }) => [name, size]));
+  const { point } = await keepSession({ world, store }, id, {
+    set,
+    workers,
+    signal,
+    onProgress: (disk, position) =>
+      report({ event: 'progress', phase: `keep ${disk}`, position, total: sizes.get(disk) ?? 0 }),
+  });
+  return { session: id, point };
+}
+
+function summaryOf({ record, holder, takenBytes }: SessionStatus): SessionSummary {
+  const { id, set, point, machine, created, phase, listen } = record;
+  return {
+    session: id,
+    set,
+    point,
+    machine,
+    created,
+    state: holder === undefined ? phase : 'running',
+    holder: holder ?? null,
+    takenBytes,
+    listen,
+  };
+}

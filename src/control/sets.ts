@@ -1,0 +1,26 @@
+import { createSet, listSets } from '../catalog/sets.ts';
+import type { SetSummary } from '../protocol/results.ts';
+import type { SetRecord } from '../formats/store/set-record.ts';
+import type { House } from './house.ts';
+
+export interface NewSet extends SetSummary {
+  /** Shown once: it is stored nowhere. */
+  readonly recoveryKey: string | null;
+}
+
+export async function makeSet(
+  { world, store }: House,
+  name: string,
+  passphrase: Uint8Array | undefined,
+): Promise<NewSet> {
+  const { record, recoveryKey } = await createSet(world, store, name, { passphrase });
+  return { ...summary(record), recoveryKey: recoveryKey ?? null };
+}
+
+export async function sets({ world, store }: House): Promise<SetSummary[]> {
+  return (await listSets(world, store)).map(summary);
+}
+
+function summary({ name, created, slots }: SetRecord): SetSummary {
+  return { set: name, created, encrypted: slots.length > 0 };
+}

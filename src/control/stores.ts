@@ -1,0 +1,103 @@
+import { resolve } from 'node:path/posix';
+import { listPoints } from '../catalog/points.ts';
+import { CatalogError } from '../catalog/catalog-error.ts';
+import { listSets, type OpenSet } from '../catalog/sets.ts';
+import type { CheckResult, Report, StoreSummary } from '../protocol/results.ts';
+import { checkPacks, manifestChecker, type Problem } from '../store/check.ts';
+import { createStore, openStore } from '../store/store.ts';
+import { rebuildIndex } from '../store/store-writer.ts';
+import { realWorld } from '../sys/world.ts';
+import { type House, openSet, type SecretSource } from './house.ts';
+
+export async function makeStore(directory: string): Promise<StoreSummary> {
+  const world = realWorld();
+  const path = resolve(directory);
+  await createStore(world, path);
+  await using store = await openStore(world, path);
+  return { store: path, id: store.id };
+}
+
+export interface CheckOptions {
+  readonly readData: boolean;
+  /** Rejects where no secret is at hand: such sets are told of as locked. */
+  readonly secrets: SecretSource | undefined;
+  readonly signal: AbortSignal;
+  readonly report: Report;
+}
+
+export async function checkStore(
+  house: House,
+  { readData, secrets, signal, report }: CheckOptions,
+): Promise<CheckResult> {
+  const { world, store } = house;
+  const problems: Problem[] = [];
+  const onProblem = (problem: Problem): void => void problems.push(problem);
+  const { open, locked } = await openSets(house, secrets);
+  const domains = new Map(open.map(({ record, keys }) => [hexOf(record.domain), keys]));
+
+  const packs = await checkPacks(store.packs, {
+    readData,
+    signal,
+    onProblem,
+    keysOf: (domain) => domains.get(hexOf(domain)),
+    onProgress: (position, total, readBytes) =>
+      report({ event: 'progress', phase: 'packs', position, total, readBytes }),
+  });
+  let points = 0;
+  for (const { name } of await listSets(world, store)) {
+    points += await checkPoints(house, name, { open, onProblem, signal });
+  }
+  return { ...packs, points, locked, problems };
+}
+
+async function openSets(house: House, secrets: SecretSource | undefined) {
+  const open: OpenSet[] = [];
+  const locked: string[] = [];
+  for (const { name, slots } of await listSets(house.world, house.store)) {
+    try {
+      const none: SecretSource = async () => {
+        throw new CatalogError('WRONG_KEY', 'no key was given');
+      };
+      open.push(await openSet(house, name, slots.length > 0 ? (secrets ?? none) : none));
+    } catch (cause) {
+      if (!(cause instanceof CatalogError) || cause.code !== 'WRONG_KEY') throw cause;
+      locked.push(name);
+    }
+  }
+  return { open, locked };
+}
+
+/** With the set's keys records are authenticated and manifests walked; without, records are parsed. */
+async function checkPoints(
+  { world, store }: House,
+  name: string,
+  {
+    open,
+    onProblem,
+    signal,
+  }: {
+    readonly open: readonly OpenSet[];
+    readonly onProblem: (problem: Problem) => void;
+    readonly signal: AbortSignal;
+  },
+): Promise<number> {
+  const set = open.find((it) => it.name === name);
+  const checker = set && manifestChecker(store.packs, set.keys, onProblem);
+  const { points, damaged } = await listPoints(world, store, name, set?.keys);
+  for (const { path, reason } of damaged) onProblem({ where: path, what: reason });
+  for (const point of points) {
+    signal.throwIfAborted();
+    for (const disk of point.disks) await checker?.check(disk, `${point.id}/${disk.name}`);
+  }
+  return points.length;
+}
+
+export async function remakeIndex({ world, store }: House, report: Report): Promise<void> {
+  await rebuildIndex(world, store, (position, total) =>
+    report({ event: 'progress', phase: 'indexing', position, total }),
+  );
+}
+
+function hexOf(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('hex');
+}

@@ -1,0 +1,46 @@
+import { join } from 'node:path/posix';
+import type { FileSystem } from '../sys/file-system.ts';
+import type { TlsCredentials } from '../sys/network.ts';
+import { SystemError } from '../sys/system-error.ts';
+
+/** Where credentials lie, as QEMU and libnbd expect them. */
+export type TlsFiles =
+  /** A directory with server-cert.pem, server-key.pem and, to demand clients' certificates, ca-cert.pem. */
+  | { readonly kind: 'x509'; readonly directory: string }
+  /** Lines of `identity:hexadecimal key`, as psktool writes them. */
+  | { readonly kind: 'psk'; readonly path: string };
+
+const FILE_LENGTH_MAX = 1024 * 1024;
+
+export async function readTlsFiles(files: FileSystem, from: TlsFiles): Promise<TlsCredentials> {
+  if (from.kind === 'psk') {
+    const keys = parsePsk(from.path, await files.readFile(from.path, FILE_LENGTH_MAX));
+    return { kind: 'psk', keyOf: (identity) => keys.get(identity) };
+  }
+  const read = (name: string) => files.readFile(join(from.directory, name), FILE_LENGTH_MAX);
+  const authority = join(from.directory, 'ca-cert.pem');
+  return {
+    kind: 'x509',
+    key: await read('server-key.pem'),
+    certificate: await read('server-cert.pem'),
+    authority: (await files.stat(authority)) ? await read('ca-cert.pem') : undefined,
+  };
+}
+
+function parsePsk(path: string, bytes: Uint8Array): Map<string, Uint8Array> {
+  const keys = new Map<string, Uint8Array>();
+  const lines = Buffer.from(bytes).toString('utf8').split('\n');
+  for (const [index, line] of lines.entries()) {
+    if (line.trim() === '') continue;
+    const match = /^([^:]+):((?:[0-9a-fA-F]{2})+)\s*$/.exec(line);
+    if (!match) {
+      throw new SystemError(
+        'FAILED',
+        `${path}: line ${index + 1} is no "identity:hexadecimal key"`,
+      );
+    }
+    keys.set(match[1]!, Buffer.from(match[2]!, 'hex'));
+  }
+  if (keys.size === 0) throw new SystemError('FAILED', `${path} has no key`);
+  return keys;
+}

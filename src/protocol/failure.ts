@@ -1,0 +1,13 @@
+/** Kinds of failure that a script may want to tell apart, and the exit codes of `holdfast`. */
+export const EXIT_CODES = {
+  failed: 1,
+  usage: 2,
+  'in-use': 3,
+  'wrong-key': 4,
+  'not-found': 5,
+  corrupt: 6,
+  'no-space': 7,
+  interrupted: 130,
+} as const;
+
+export type FailureKind = keyof typeof EXIT_CODES;

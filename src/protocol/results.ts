@@ -1,0 +1,86 @@
+/*
+ * What Holdfast answers with, as values that can be JSON: the objects of `--json`. Fields are added, never
+ * renamed. Sizes are bytes, times ISO 8601 in UTC.
+ */
+
+export interface StoreSummary {
+  readonly store: string;
+  readonly id: string;
+}
+
+export interface SetSummary {
+  readonly set: string;
+  readonly created: string;
+  readonly encrypted: boolean;
+}
+
+export interface PointSummary {
+  readonly point: string;
+  readonly set: string;
+  readonly machine: string;
+  readonly created: string;
+  readonly origin: 'backup' | 'session';
+  readonly parent: string | null;
+  readonly disks: readonly {
+    readonly name: string;
+    readonly size: number;
+    readonly source: string;
+  }[];
+  readonly readBytes: number;
+  readonly storedBytes: number;
+}
+
+export interface SessionSummary {
+  readonly session: string;
+  readonly set: string;
+  readonly point: string;
+  readonly machine: string;
+  readonly created: string;
+  /** `running`: a process serves it; otherwise what has to be done next: `ready` waits for people. */
+  readonly state: 'running' | 'preparing' | 'ready' | 'keeping' | 'cleaning';
+  readonly holder: string | null;
+  readonly takenBytes: number;
+  readonly listen: string;
+}
+
+export interface ReadySession {
+  readonly event: 'ready';
+  readonly session: string;
+  readonly point: string;
+  readonly exports: readonly {
+    readonly disk: string;
+    readonly size: number;
+    readonly uri: string;
+  }[];
+  /** For a shell. */
+  readonly qemu: string;
+  readonly libvirt: string;
+}
+
+export interface CheckResult {
+  readonly packs: number;
+  readonly frames: number;
+  readonly bytes: number;
+  readonly points: number;
+  /** Sets whose manifests could not be looked at, because their key was not given. */
+  readonly locked: readonly string[];
+  readonly problems: readonly { readonly where: string; readonly what: string }[];
+}
+
+/** How far long work has come, in bytes. */
+export interface Progress {
+  readonly event: 'progress';
+  readonly phase: string;
+  readonly position: number;
+  readonly total: number;
+  readonly readBytes?: number;
+  readonly storedBytes?: number;
+}
+
+/** Something that a person wants to know meanwhile. */
+export interface Notice {
+  readonly event: 'notice';
+  readonly message: string;
+}
+
+export type Report = (event: Progress | Notice) => void;
