@@ -8,7 +8,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 # qemu-utils reads foreign disk images, qemu-system-x86 boots recovery points, the others build the demo VM.
-wanted='qemu-utils qemu-system-x86 mmdebstrap extlinux syslinux-common fdisk e2fsprogs'
+wanted='qemu-utils qemu-system-x86 mmdebstrap syslinux syslinux-common mtools dosfstools fdisk e2fsprogs'
 if [ "${1-}" = --tests ]; then
   wanted="$wanted libnbd-bin nbdkit fio openssl"
 fi

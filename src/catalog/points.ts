@@ -152,7 +152,7 @@ export async function latestPoint(
 /** Its blocks stay until a sweep. Rejects IN_USE while a session runs from it. */
 export async function forgetPoint(world: World, store: Store, place: PointPlace): Promise<void> {
   const { files } = world;
-  await using _lock = await lockStore(store, `backup forget ${place.id}`);
+  await using _lock = await lockStore(world, store, `backup forget ${place.id}`);
   const holders = (await leasesOf(world, store)).filter(
     ({ set, point }) => set === place.set && point === place.id,
   );

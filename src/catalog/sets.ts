@@ -60,7 +60,7 @@ export async function createSet(
 ): Promise<{ readonly record: SetRecord; readonly recoveryKey: string | undefined }> {
   checkName(name, 'backup set');
   // Two that made the same set at once would each show a recovery key, one of them good for nothing.
-  await using _lock = await lockStore(store, `set create ${name}`);
+  await using _lock = await lockStore(world, store, `set create ${name}`);
   const { files, random, clock } = world;
   const directory = setDirectory(store, name);
   const path = join(directory, 'set.json');

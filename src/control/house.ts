@@ -43,7 +43,7 @@ export async function openSet(
   return unlockSet(record, isEncrypted ? secretOf(await secrets(name)) : undefined);
 }
 
-export function secretOf(given: GivenSecret): Secret {
+function secretOf(given: GivenSecret): Secret {
   if (given.kind === 'passphrase') return given;
   const key = parseRecoveryKey(given.text);
   if (key) return { kind: 'recovery-key', key };

@@ -11,7 +11,7 @@ export interface AttachedDisk {
 }
 
 /** As long as a restart with a large index may take, and a guest's own time-outs allow. */
-export const RECONNECT_SECONDS = 60;
+const RECONNECT_SECONDS = 60;
 
 /** Arguments for qemu-system-*, one disk each as virtio-blk. */
 export function qemuArguments(disks: readonly AttachedDisk[]): string[] {

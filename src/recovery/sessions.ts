@@ -6,7 +6,6 @@ import type { SessionRecord, WhenFull } from '../formats/store/session.ts';
 import { openBlockReader } from '../store/block-reader.ts';
 import { encoderPool } from '../store/encoder.ts';
 import { openStoreWriter } from '../store/store-writer.ts';
-import { lockHolder, takeLock } from '../sys/lock-file.ts';
 import { SystemError } from '../sys/system-error.ts';
 import { SessionError } from './session-error.ts';
 import { advance, type Steps } from './session-executor.ts';
@@ -105,7 +104,8 @@ export async function sessionStatus(house: SessionHouse, id: string): Promise<Se
     const status = await house.world.files.stat(join(directory, `${name}.data`));
     takenBytes += status?.allocated ?? 0;
   }
-  return { record, holder: lockHolder(join(directory, 'lock')), takenBytes };
+  const holder = await house.world.files.lockHolder(join(directory, 'lock'));
+  return { record, holder, takenBytes };
 }
 
 /** Throws away what the session wrote. Rejects RUNNING, NOT_FOUND. */
@@ -156,12 +156,13 @@ async function findSession({ world, store }: SessionHouse, id: string): Promise<
   throw new SessionError('NOT_FOUND', `there is no session "${id}": see "session list"`);
 }
 
-async function holdSession({ store }: SessionHouse, id: string): Promise<AsyncDisposable> {
+async function holdSession({ world, store }: SessionHouse, id: string): Promise<AsyncDisposable> {
+  const path = join(sessionDirectory(store, id), 'lock');
   try {
-    return await takeLock(join(sessionDirectory(store, id), 'lock'), `session ${id}`);
+    return await world.files.lock(path, `session ${id}`);
   } catch (cause) {
     if (!(cause instanceof SystemError) || cause.code !== 'BUSY') throw cause;
-    const holder = lockHolder(join(sessionDirectory(store, id), 'lock')) ?? 'another process';
+    const holder = (await world.files.lockHolder(path)) ?? 'another process';
     throw new SessionError('RUNNING', `session ${id} is served by ${holder}: stop that first`, {
       cause,
     });

@@ -3,7 +3,6 @@ import type { FrameKind } from '../formats/store/frame.ts';
 import type { Location } from '../formats/store/node.ts';
 import { PACK_LENGTH } from '../formats/store/pack.ts';
 import { asError } from '../lib/as-error.ts';
-import { takeLock } from '../sys/lock-file.ts';
 import { SystemError } from '../sys/system-error.ts';
 import type { World } from '../sys/world.ts';
 import { type BlockIndex, digestKey, levelIndex } from './block-index.ts';
@@ -63,7 +62,7 @@ export async function openStoreWriter(
   store: Store,
   options: WriterOptions,
 ): Promise<StoreWriter> {
-  const lock = await lockStore(store, options.holder);
+  const lock = await lockStore(world, store, options.holder);
   try {
     await salvageOpenPacks(world.files, join(store.directory, 'packs'));
     const index = await openIndex(world, join(store.directory, 'index'));
@@ -76,9 +75,13 @@ export async function openStoreWriter(
 }
 
 /** For whoever changes a store without appending to it. Rejects BUSY. */
-export async function lockStore(store: Store, holder: string): Promise<AsyncDisposable> {
+export async function lockStore(
+  { files }: World,
+  store: Store,
+  holder: string,
+): Promise<AsyncDisposable> {
   try {
-    return await takeLock(join(store.directory, 'lock'), holder);
+    return await files.lock(join(store.directory, 'lock'), holder);
   } catch (cause) {
     if (!(cause instanceof SystemError) || cause.code !== 'BUSY') throw cause;
     throw new StoreError('BUSY', cause.message.replace('/lock is', ' is'), { cause });
@@ -103,7 +106,7 @@ export async function rebuildIndex(
   store: Store,
   onIndexing: (done: number, total: number) => void,
 ): Promise<void> {
-  await using _lock = await lockStore(store, 'store rebuild-index');
+  await using _lock = await lockStore(world, store, 'store rebuild-index');
   const directory = join(store.directory, 'index');
   await world.files.removeTree(directory);
   await salvageOpenPacks(world.files, join(store.directory, 'packs'));

@@ -20,6 +20,13 @@ export interface FileSystem {
   list(directory: string): Promise<string[]>;
   /** Makes creations, renames and removals in `directory` durable. */
   syncDirectory(directory: string): Promise<void>;
+  /**
+   * Holds `path`, a file that is made for it, until disposed or until this process ends in whatever way.
+   * Rejects BUSY, naming the holder.
+   */
+  lock(path: string, holder: string): Promise<AsyncDisposable>;
+  /** The holder's own words, if someone holds `path` now. */
+  lockHolder(path: string): Promise<string | undefined>;
   /** Bytes that an unprivileged writer may still take on the file system of `path`. */
   freeSpace(path: string): Promise<number>;
 }

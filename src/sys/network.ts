@@ -87,7 +87,7 @@ export async function connect(address: PeerAddress): Promise<ByteStream> {
   return streamOf(socket);
 }
 
-export function shown(address: Address): string {
+function shown(address: Address): string {
   if (address.kind === 'unix') return `unix:${address.path}`;
   return address.kind === 'tcp' ? `tcp:${address.host}:${address.port}` : `fd:${address.fd}`;
 }

@@ -19,6 +19,7 @@ import {
   SEEK_END,
   SEEK_HOLE,
 } from './libc.ts';
+import { lockHolder, takeLock } from './lock-file.ts';
 import { SystemError, systemError } from './system-error.ts';
 
 const openFile = promisify(open);
@@ -70,6 +71,8 @@ export function realFileSystem(): FileSystem {
           closeSync(fd);
         }
       }),
+    lock: takeLock,
+    lockHolder: async (path) => lockHolder(path),
     freeSpace: (path) =>
       doing(`free space of ${path}`, async () => {
         const { bavail, bsize } = await promises.statfs(path);

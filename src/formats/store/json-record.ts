@@ -56,7 +56,7 @@ export interface Fields {
 /** Longest text of any field; a disk's source may be a long path. */
 const TEXT_LENGTH_MAX = 4096;
 
-export function fieldsOf(value: unknown, where: string): Fields {
+function fieldsOf(value: unknown, where: string): Fields {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw new FormatError('CORRUPT', `${where} is no object`);
   }

@@ -15,7 +15,7 @@ export const SEGMENT_LENGTH = 1024 * 1024;
 export const SEGMENT_PAGES = SEGMENT_LENGTH / PAGE_LENGTH;
 export const FAN_OUT = 256;
 /** 256^5 segments are more than a safe integer of bytes can address. */
-export const LEVEL_MAX = 5;
+const LEVEL_MAX = 5;
 
 /** Where a frame was when its referrer was written. Stale after compaction: then ask the index. */
 export interface Location {

@@ -39,7 +39,7 @@ export interface PointStats {
 const FORMAT = 'holdfast-point';
 const VERSION = 1;
 /** More disks than any hypervisor gives a machine. */
-export const DISKS_MAX = 256;
+const DISKS_MAX = 256;
 const U32_MAX = 2 ** 32 - 1;
 
 export function encodePoint(point: PointRecord, key: Uint8Array): Uint8Array {

@@ -44,9 +44,9 @@ export interface WrappedKey {
 
 export const SALT_LENGTH = 16;
 export const WRAP_NONCE_LENGTH = 12;
-export const WRAPPED_LENGTH = 32 + 16;
+const WRAPPED_LENGTH = 32 + 16;
 /** A hostile record must not make us take all memory. */
-export const KDF_MEMORY_MAX_KIB = 1024 * 1024;
+const KDF_MEMORY_MAX_KIB = 1024 * 1024;
 const KDF_PASSES_MAX = 16;
 const FORMAT = 'holdfast-set';
 const VERSION = 1;

@@ -108,7 +108,7 @@ export const CHUNKS = {
   error: 0x8001,
   errorOffset: 0x8002,
 } as const;
-export const CHUNK_DONE = 1;
+const CHUNK_DONE = 1;
 
 /** Of `base:allocation`. */
 export const STATES = { hole: 1, zero: 2 } as const;
@@ -117,10 +117,10 @@ export const GREETING_LENGTH = 18;
 export const OPTION_HEADER_LENGTH = 16;
 export const OPTION_REPLY_HEADER_LENGTH = 20;
 export const REQUEST_LENGTH = 28;
-export const EXTENDED_REQUEST_LENGTH = 32;
+const EXTENDED_REQUEST_LENGTH = 32;
 export const SIMPLE_REPLY_LENGTH = 16;
 export const CHUNK_HEADER_LENGTH = 20;
-export const EXTENDED_CHUNK_HEADER_LENGTH = 32;
+const EXTENDED_CHUNK_HEADER_LENGTH = 32;
 
 /** How requests and replies look, as negotiated. */
 export type HeaderStyle = 'simple' | 'structured' | 'extended';
