@@ -101,15 +101,16 @@ async function runCommand(command: Command, input: Input, output: Output): Promi
     passphraseFile: input.text('passphrase-file'),
     passphraseFd: input.text('passphrase-fd'),
     recoveryKeyFile: input.text('recovery-key-file'),
+    credentials: process.env['CREDENTIALS_DIRECTORY'],
   };
   let house: House | undefined;
   const context: Context = {
     output,
     storeDirectory,
     signal: interrupt.signal,
-    secrets: (set) => findSecret(set, secretOptions),
+    secrets: async (set) => findSecret(set, secretOptions),
     hasSecret: isSecretGiven(secretOptions),
-    newPassphrase: () => choosePassphrase(secretOptions),
+    newPassphrase: async () => choosePassphrase(secretOptions),
     async house() {
       if (storeDirectory === undefined) {
         throw new UsageError('which store? Give --store DIR, or set HOLDFAST_STORE');

@@ -1,8 +1,6 @@
-import { existsSync, openSync, readFileSync, readSync, writeSync } from 'node:fs';
 import { join } from 'node:path/posix';
-import { ReadStream } from 'node:tty';
 import type { GivenSecret } from '../control/house.ts';
-import { systemError } from '../sys/system-error.ts';
+import { askSecretly, readSecretFrom } from '../sys/terminal.ts';
 import { UsageError } from './command.ts';
 
 /*
@@ -13,115 +11,67 @@ export interface SecretOptions {
   readonly passphraseFile: string | undefined;
   readonly passphraseFd: string | undefined;
   readonly recoveryKeyFile: string | undefined;
+  /** Where systemd puts credentials. */
+  readonly credentials: string | undefined;
 }
 
 const CREDENTIAL = 'holdfast-passphrase';
-const LENGTH_MAX = 64 * 1024;
-const CONTROL_C = 3;
-const CONTROL_D = 4;
-const BACKSPACES: readonly number[] = [8, 127];
-const ENTERS: readonly number[] = [10, 13];
+const NEWLINE = 10;
+const RETURN = 13;
 
-/** For what is locked already. Rejects UsageError where nobody can be asked. */
-export async function findSecret(set: string, options: SecretOptions): Promise<GivenSecret> {
-  const { recoveryKeyFile } = options;
-  if (recoveryKeyFile !== undefined) {
-    return {
-      kind: 'recovery-key',
-      text: Buffer.from(readSecret(recoveryKeyFile)).toString('utf8'),
-    };
-  }
-  const given = givenPassphrase(options);
-  if (given) return { kind: 'passphrase', passphrase: given };
-  return { kind: 'passphrase', passphrase: await ask(`Passphrase of set "${set}": `) };
+export function isSecretGiven(options: SecretOptions): boolean {
+  const { passphraseFile, passphraseFd, recoveryKeyFile, credentials } = options;
+  const given = [passphraseFile, passphraseFd, recoveryKeyFile, credentials];
+  return given.some((it) => it !== undefined);
 }
 
-export function isSecretGiven({
-  passphraseFile,
-  passphraseFd,
-  recoveryKeyFile,
-}: SecretOptions): boolean {
-  const directory = process.env['CREDENTIALS_DIRECTORY'];
-  return (
-    [passphraseFile, passphraseFd, recoveryKeyFile].some((it) => it !== undefined) ||
-    (directory !== undefined && existsSync(join(directory, CREDENTIAL)))
-  );
+/** For what is locked already. Throws UsageError where nobody can be asked. */
+export function findSecret(set: string, options: SecretOptions): GivenSecret {
+  const { recoveryKeyFile } = options;
+  if (recoveryKeyFile !== undefined) {
+    const text = Buffer.from(readSecretFrom(recoveryKeyFile)).toString('utf8');
+    return { kind: 'recovery-key', text };
+  }
+  const passphrase = givenPassphrase(options) ?? ask(`Passphrase of set "${set}": `);
+  return { kind: 'passphrase', passphrase };
 }
 
 /** For a new lock: a person types it twice. */
-export async function choosePassphrase(options: SecretOptions): Promise<Uint8Array> {
+export function choosePassphrase(options: SecretOptions): Uint8Array {
   const given = givenPassphrase(options);
   if (given) return given;
-  const first = await ask('New passphrase: ');
-  const second = await ask('Once more: ');
+  const first = ask('New passphrase: ');
+  const second = ask('Once more: ');
+  if (first.length === 0) throw new UsageError('the passphrase is empty');
   if (Buffer.compare(first, second) !== 0) throw new UsageError('those are two passphrases');
   return first;
 }
 
-function givenPassphrase({ passphraseFile, passphraseFd }: SecretOptions): Uint8Array | undefined {
-  if (passphraseFile !== undefined) return notEmpty(readSecret(passphraseFile), passphraseFile);
+function givenPassphrase(options: SecretOptions): Uint8Array | undefined {
+  const { passphraseFile, passphraseFd, credentials } = options;
+  if (passphraseFile !== undefined) return firstLine(passphraseFile);
   if (passphraseFd !== undefined) {
     const fd = Number(passphraseFd);
     if (!Number.isInteger(fd) || fd < 0) throw new UsageError(`no descriptor: ${passphraseFd}`);
-    return notEmpty(readSecret(fd), `descriptor ${fd}`);
+    return firstLine(fd);
   }
-  const directory = process.env['CREDENTIALS_DIRECTORY'];
-  if (directory === undefined) return undefined;
-  const path = join(directory, CREDENTIAL);
-  return existsSync(path) ? notEmpty(readSecret(path), path) : undefined;
+  return credentials === undefined ? undefined : firstLine(join(credentials, CREDENTIAL));
 }
 
-/** Without the newline that editors put at the end. */
-function readSecret(from: string | number): Uint8Array {
-  const bytes = readFrom(from);
-  const end = bytes.at(-1) === 10 ? bytes.length - (bytes.at(-2) === 13 ? 2 : 1) : bytes.length;
-  return bytes.subarray(0, Math.min(end, LENGTH_MAX));
-}
-
-function readFrom(from: string | number): Buffer {
-  try {
-    return readFileSync(from);
-  } catch (cause) {
-    throw systemError(cause, `read the secret in ${from}`);
-  }
-}
-
-function notEmpty(secret: Uint8Array, where: string): Uint8Array {
+/** Editors put a newline at the end that nobody means. */
+function firstLine(from: string | number): Uint8Array {
+  const bytes = readSecretFrom(from);
+  const newline = bytes.indexOf(NEWLINE);
+  const line = newline < 0 ? bytes : bytes.subarray(0, newline);
+  const secret = line.at(-1) === RETURN ? line.subarray(0, -1) : line;
   if (secret.length > 0) return secret;
-  throw new UsageError(`the passphrase in ${where} is empty`);
+  throw new UsageError(`the passphrase in ${from} is empty`);
 }
 
-/** On the terminal itself, so that input and output may be redirected. Nothing is echoed. */
-async function ask(question: string): Promise<Uint8Array> {
-  let fd: number;
-  try {
-    fd = openSync('/dev/tty', 'r+');
-  } catch {
-    throw new UsageError(
-      'the set is encrypted and nobody can be asked: use --passphrase-file or --passphrase-fd',
-    );
-  }
-  const terminal = new ReadStream(fd);
-  terminal.setRawMode(true);
-  writeSync(fd, question);
-  try {
-    return typed(fd);
-  } finally {
-    terminal.setRawMode(false);
-    writeSync(fd, '\n');
-    terminal.destroy();
-  }
-}
-
-function typed(fd: number): Uint8Array {
-  const bytes: number[] = [];
-  const one = new Uint8Array(1);
-  for (;;) {
-    const count = readSync(fd, one);
-    const byte = count === 0 ? CONTROL_D : one[0]!;
-    if (byte === CONTROL_C) throw new UsageError('interrupted');
-    if (ENTERS.includes(byte) || byte === CONTROL_D) return Uint8Array.from(bytes);
-    if (BACKSPACES.includes(byte)) bytes.pop();
-    else if (bytes.length < LENGTH_MAX) bytes.push(byte);
-  }
+function ask(question: string): Uint8Array {
+  const answer = askSecretly(question);
+  if (answer) return answer;
+  throw new UsageError(
+    'the set is encrypted and nobody answers: give --passphrase-file or --passphrase-fd',
+  );
 }

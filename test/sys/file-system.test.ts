@@ -1,0 +1,88 @@
+import { deepEqual, equal, ok, rejects } from 'node:assert/strict';
+import { join } from 'node:path/posix';
+import { test } from 'tap';
+import type { FileSystem } from '../../src/sys/file-system.ts';
+import { realFileSystem } from '../../src/sys/real-file-system.ts';
+import { crashingFs } from '../support/crashing-fs.ts';
+import { faultyFs } from '../support/faulty-fs.ts';
+import { pattern, seeded } from '../support/random.ts';
+import { temporaryDirectory } from '../support/temporary.ts';
+
+// The real file system, and the ones that tests put in its place, have to agree.
+const root = temporaryDirectory();
+let count = 0;
+const kinds: Record<string, () => Promise<{ files: FileSystem; home: string }>> = {
+  real: async () => ({ files: realFileSystem(), home: join(root, `${count++}`) }),
+  crashing: async () => ({ files: crashingFs(seeded(1)).files, home: '/home' }),
+  faulty: async () => ({
+    files: faultyFs(realFileSystem(), () => undefined),
+    home: join(root, `${count++}`),
+  }),
+};
+
+for (const [name, open] of Object.entries(kinds)) {
+  test(`${name}: files`, async () => {
+    const { files, home } = await open();
+    await files.makeDirectory(home);
+    await files.makeDirectory(home);
+    const path = join(home, 'a');
+    {
+      await using file = await files.create(path);
+      await file.write(pattern(5000), 100);
+      equal(await file.size(), 5100);
+      const got = new Uint8Array(6000);
+      equal(await file.read(got, 50), 5050);
+      deepEqual(got.subarray(0, 50), new Uint8Array(50));
+      deepEqual(got.subarray(50, 5050), pattern(5000));
+      equal(file.readNow(got.subarray(0, 10), 5095), 5);
+      file.writeNow(new Uint8Array(3).fill(7), 200);
+      await file.sync();
+      await file.punchHole(4096, 1004);
+      await file.truncate(8192);
+      equal(await file.read(got.subarray(0, 4096), 4096), 4096);
+      ok(got.subarray(0, 4096).every((byte) => byte === 0));
+    }
+    await rejects(files.create(path), { code: 'EXISTS' });
+    equal((await files.readFile(path, 8192)).length, 8192);
+    await rejects(files.readFile(path, 8191), { code: 'IO' });
+    await using again = await files.open(path, 'read');
+    const data = await again.nextData(0);
+    equal(data?.start, 0);
+    equal(await again.nextData(8192), undefined);
+  });
+
+  test(`${name}: names`, async () => {
+    const { files, home } = await open();
+    await files.makeDirectory(join(home, 'deep', 'er'));
+    await rejects(files.open(join(home, 'x'), 'read'), { code: 'NOT_FOUND' });
+    await rejects(files.create(join(home, 'no', 'x')), { code: 'NOT_FOUND' });
+    await rejects(files.list(join(home, 'no')), { code: 'NOT_FOUND' });
+    await rejects(files.unlink(join(home, 'x')), { code: 'NOT_FOUND' });
+    equal(await files.stat(join(home, 'x')), undefined);
+    for (const it of ['b', 'a']) await (await files.create(join(home, it)))[Symbol.asyncDispose]();
+    deepEqual(await files.list(home), ['a', 'b', 'deep']);
+    await files.rename(join(home, 'b'), join(home, 'a'));
+    deepEqual(await files.list(home), ['a', 'deep']);
+    equal((await files.stat(home))?.kind, 'directory');
+    equal((await files.stat(join(home, 'a')))?.kind, 'file');
+    await files.syncDirectory(home);
+    await files.removeTree(join(home, 'deep'));
+    await files.removeTree(join(home, 'deep'));
+    deepEqual(await files.list(home), ['a']);
+    ok((await files.freeSpace(home)) > 0);
+  });
+
+  test(`${name}: locks name their holder`, async () => {
+    const { files, home } = await open();
+    await files.makeDirectory(home);
+    const path = join(home, 'lock');
+    equal(await files.lockHolder(path), undefined);
+    {
+      await using _lock = await files.lock(path, 'the first');
+      await rejects(files.lock(path, 'the second'), { code: 'BUSY', message: /the first/ });
+      ok((await files.lockHolder(path))?.includes('the first'));
+    }
+    equal(await files.lockHolder(path), undefined);
+    await using _again = await files.lock(path, 'the second');
+  });
+}
