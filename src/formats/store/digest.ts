@@ -1,4 +1,5 @@
 import { blake3 } from '@napi-rs/blake-hash';
+import { concatBytes } from '../../lib/bytes.ts';
 
 export const DIGEST_LENGTH = 32;
 
@@ -22,5 +23,5 @@ export function digester(key: Uint8Array): (bytes: Uint8Array) => Uint8Array {
 
 /** The same function for now and then. */
 export function keyedHash(key: Uint8Array, bytes: Uint8Array): Uint8Array {
-  return blake3(Buffer.concat([key, bytes]));
+  return blake3(concatBytes(key, bytes));
 }

@@ -1,3 +1,4 @@
+import { concatBytes, utf8 } from '../../lib/bytes.ts';
 import { FormatError } from '../format-error.ts';
 import { keyedHash } from './digest.ts';
 
@@ -9,9 +10,8 @@ const MAC = /^([0-9a-f]{64})\n$/;
 
 /** `key` is secret in an encrypted set, public otherwise: then the line is a mere checksum. */
 export function encodeJsonRecord(value: object, key: Uint8Array): Uint8Array {
-  const line = Buffer.from(`${JSON.stringify(value)}\n`);
-  const mac = `${Buffer.from(keyedHash(key, line)).toString('hex')}\n`;
-  return Buffer.concat([line, Buffer.from(mac)]);
+  const line = utf8(`${JSON.stringify(value)}\n`);
+  return concatBytes(line, utf8(`${hex(keyedHash(key, line))}\n`));
 }
 
 /** The fields of a record. Without a key its second line is not checked. */
@@ -21,7 +21,7 @@ export function decodeJsonRecord(bytes: Uint8Array, key: Uint8Array | undefined)
   const line = bytes.subarray(0, end);
   const mac = MAC.exec(Buffer.from(bytes.subarray(end)).toString('latin1'))?.[1];
   if (mac === undefined) throw new FormatError('TRUNCATED', 'record has no authentication line');
-  if (key && mac !== Buffer.from(keyedHash(key, line)).toString('hex')) {
+  if (key && mac !== hex(keyedHash(key, line))) {
     throw new FormatError('CORRUPT', 'record fails its authentication: it was damaged or altered');
   }
   return parseFields(line);

@@ -1,4 +1,5 @@
 import { argon2Sync, createCipheriv, createDecipheriv } from 'node:crypto';
+import { concatBytes, utf8 } from '../../lib/bytes.ts';
 import { DIGEST_LENGTH, keyedHash } from './digest.ts';
 import type { DomainKeys } from './frame.ts';
 import type { KdfParameters, KeySlot, WrappedKey } from './set-record.ts';
@@ -27,8 +28,8 @@ export function lockSlot(
   const key = slotKey(secret, kdf);
   const cipher = createCipheriv('aes-256-gcm', key, nonce);
   cipher.setAAD(boundTo(domain, secret.kind));
-  const body = Buffer.concat([cipher.update(dataKey), cipher.final()]);
-  const wrapped: WrappedKey = { nonce, wrapped: Buffer.concat([body, cipher.getAuthTag()]) };
+  const body = concatBytes(cipher.update(dataKey), cipher.final());
+  const wrapped: WrappedKey = { nonce, wrapped: concatBytes(body, cipher.getAuthTag()) };
   if (secret.kind === 'passphrase') return { kind: 'passphrase', kdf, ...wrapped };
   return { kind: 'recovery-key', ...wrapped };
 }
@@ -45,27 +46,27 @@ export function unlockSlot(
   cipher.setAAD(boundTo(domain, slot.kind));
   cipher.setAuthTag(slot.wrapped.subarray(-TAG_LENGTH));
   try {
-    return Buffer.concat([cipher.update(slot.wrapped.subarray(0, -TAG_LENGTH)), cipher.final()]);
+    return concatBytes(cipher.update(slot.wrapped.subarray(0, -TAG_LENGTH)), cipher.final());
   } catch {
     return undefined;
   }
 }
 
 export function domainKeys(dataKey: Uint8Array): DomainKeys {
-  const derived = (use: string): Uint8Array => keyedHash(dataKey, label(`holdfast 1 ${use}`));
+  const derived = (use: string): Uint8Array => keyedHash(dataKey, utf8(`holdfast 1 ${use}`));
   return { digest: derived('digest'), frame: derived('frame'), record: derived('record') };
 }
 
 /** What unencrypted sets share, known to all. */
 export function publicKeys(): DomainKeys {
   const constant = (use: string): Uint8Array =>
-    keyedHash(new Uint8Array(DATA_KEY_LENGTH), label(`holdfast 1 public ${use}`));
+    keyedHash(new Uint8Array(DATA_KEY_LENGTH), utf8(`holdfast 1 public ${use}`));
   return { digest: constant('digest'), frame: undefined, record: constant('record') };
 }
 
 function slotKey(secret: Secret, kdf: KdfParameters | undefined): Uint8Array {
   if (secret.kind === 'recovery-key') {
-    return keyedHash(secret.key, label('holdfast 1 recovery slot'));
+    return keyedHash(secret.key, utf8('holdfast 1 recovery slot'));
   }
   return argon2Sync('argon2id', {
     message: secret.passphrase,
@@ -78,11 +79,7 @@ function slotKey(secret: Secret, kdf: KdfParameters | undefined): Uint8Array {
 }
 
 function boundTo(domain: Uint8Array, kind: KeySlot['kind']): Uint8Array {
-  return Buffer.concat([label(`holdfast 1 slot ${kind}`), domain]);
-}
-
-function label(text: string): Uint8Array {
-  return Buffer.from(text, 'ascii');
+  return concatBytes(utf8(`holdfast 1 slot ${kind}`), domain);
 }
 
 const ALPHABET = '0123456789ABCDEFGHJKMNPQRSTVWXYZ';
@@ -90,7 +87,7 @@ const CHECK_LENGTH = 3;
 
 /** For paper: base 32 (Crockford's), in groups of four, with 24 bits of checksum. */
 export function formatRecoveryKey(key: Uint8Array): string {
-  const check = keyedHash(key, label('holdfast 1 recovery key')).subarray(0, CHECK_LENGTH);
+  const check = keyedHash(key, utf8('holdfast 1 recovery key')).subarray(0, CHECK_LENGTH);
   const bits = [...key, ...check].map((byte) => byte.toString(2).padStart(8, '0')).join('');
   const digits = bits.match(/.{5}/g)!.map((five) => ALPHABET[Number.parseInt(five, 2)]);
   return digits.join('').match(/.{4}/g)!.join('-');
@@ -105,6 +102,6 @@ export function parseRecoveryKey(text: string): Uint8Array | undefined {
   const bits = values.map((value) => value.toString(2).padStart(5, '0')).join('');
   const bytes = Uint8Array.from(bits.match(/.{8}/g)!, (byte) => Number.parseInt(byte, 2));
   const key = bytes.slice(0, RECOVERY_KEY_LENGTH);
-  const check = keyedHash(key, label('holdfast 1 recovery key')).subarray(0, CHECK_LENGTH);
+  const check = keyedHash(key, utf8('holdfast 1 recovery key')).subarray(0, CHECK_LENGTH);
   return Buffer.compare(bytes.subarray(RECOVERY_KEY_LENGTH), check) === 0 ? key : undefined;
 }

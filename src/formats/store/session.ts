@@ -1,3 +1,4 @@
+import { utf8 } from '../../lib/bytes.ts';
 import { parseFields } from './json-record.ts';
 
 // A recovery session's journal: what it is, and how far it has come. Grammar: session.md.
@@ -35,7 +36,7 @@ const DISKS_MAX = 256;
 
 export function encodeSession(session: SessionRecord): Uint8Array {
   const record = { format: FORMAT, version: VERSION, ...session };
-  return Buffer.from(`${JSON.stringify(record, undefined, 2)}\n`);
+  return utf8(`${JSON.stringify(record, undefined, 2)}\n`);
 }
 
 export function decodeSession(bytes: Uint8Array): SessionRecord {

@@ -1,3 +1,4 @@
+import { utf8 } from '../../lib/bytes.ts';
 import { DOMAIN_LENGTH } from './pack.ts';
 import { type Fields, hex, parseFields } from './json-record.ts';
 
@@ -70,7 +71,7 @@ export function encodeSet({ name, created, domain, cutting, slots }: SetRecord):
       ...(slot.kind === 'passphrase' && { kdf: { ...slot.kdf, salt: hex(slot.kdf.salt) } }),
     })),
   };
-  return Buffer.from(`${JSON.stringify(record, undefined, 2)}\n`);
+  return utf8(`${JSON.stringify(record, undefined, 2)}\n`);
 }
 
 export function decodeSet(bytes: Uint8Array): SetRecord {

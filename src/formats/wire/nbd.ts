@@ -1,3 +1,5 @@
+import { concatBytes, utf8 } from '../../lib/bytes.ts';
+
 /*
  * The Network Block Device protocol: its numbers, and its messages as bytes. Section names in comments
  * are those of doc/proto.md of the NBD project. All numbers on the wire are big-endian.
@@ -317,10 +319,10 @@ export function decodeOptionReply(bytes: Uint8Array): OptionReply | undefined {
 
 /** A string with its length in front, as options have them. */
 export function encodeString(text: string): Uint8Array {
-  const bytes = Buffer.from(text);
-  const length = Buffer.alloc(4);
-  length.writeUInt32BE(bytes.length);
-  return Buffer.concat([length, bytes]);
+  const bytes = utf8(text);
+  const length = new Uint8Array(4);
+  new DataView(length.buffer).setUint32(0, bytes.length);
+  return concatBytes(length, bytes);
 }
 
 /** Such a string at `at`, and where it ends; undefined: it does not fit. */

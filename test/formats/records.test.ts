@@ -1,0 +1,148 @@
+import { deepEqual, equal, ok, throws } from 'node:assert/strict';
+import fc from 'fast-check';
+import { test } from 'tap';
+import { FormatError } from '../../src/formats/format-error.ts';
+import {
+  domainKeys,
+  formatRecoveryKey,
+  lockSlot,
+  parseRecoveryKey,
+  type Secret,
+  unlockSlot,
+} from '../../src/formats/store/key-slot.ts';
+import { decodePoint, encodePoint, type PointRecord } from '../../src/formats/store/point.ts';
+import { decodeProfile, encodeProfile } from '../../src/formats/store/profile.ts';
+import {
+  decodeSession,
+  encodeSession,
+  type SessionRecord,
+} from '../../src/formats/store/session.ts';
+import { decodeSet, encodeSet, type SetRecord } from '../../src/formats/store/set-record.ts';
+import { pattern } from '../support/random.ts';
+
+const KEY = domainKeys(pattern(32)).record;
+const POINT: PointRecord = {
+  id: 'vm1-20261121T013000Z-a3f9c2',
+  set: 'nightly',
+  machine: 'vm1',
+  created: '2026-11-21T01:30:00.000Z',
+  parent: undefined,
+  origin: 'backup',
+  disks: [
+    {
+      name: 'vda',
+      size: 2 ** 43,
+      source: '/images/ü "x".raw',
+      reference: { pack: 2 ** 32 - 1, offset: 7, length: 80, digest: pattern(32, 5) },
+    },
+    { name: 'vdb', size: 512, source: 'nbd://h/x', reference: undefined },
+  ],
+  stats: { readBytes: 1, storedBytes: 2 },
+};
+
+test('recovery points: authentic with the key, readable without', async () => {
+  const bytes = encodePoint(POINT, KEY);
+  deepEqual(decodePoint(bytes, KEY), POINT);
+  deepEqual(decodePoint(bytes, undefined), POINT);
+  for (let at = 0; at < bytes.length; at++) {
+    const altered = bytes.slice();
+    altered[at]! ^= 2;
+    throws(() => decodePoint(altered, KEY), FormatError);
+    throws(() => decodePoint(bytes.slice(0, at), KEY), FormatError);
+  }
+  throws(() => decodePoint(bytes, domainKeys(pattern(32, 1)).record), /authentication/);
+});
+
+test('any JSON in place of a record is refused by name of the field', async () => {
+  fc.assert(
+    fc.property(fc.json(), (json) => {
+      const bytes = Buffer.from(`${json.replaceAll('\n', ' ')}\n${'0'.repeat(64)}\n`);
+      throws(() => decodePoint(bytes, undefined), FormatError);
+      throws(() => decodeSet(bytes), FormatError);
+      throws(() => decodeSession(bytes), FormatError);
+    }),
+    { numRuns: 500 },
+  );
+  const unknown = Buffer.from(`{"format":"holdfast-point","version":9}\n${'0'.repeat(64)}\n`);
+  throws(() => decodePoint(unknown, undefined), { code: 'UNSUPPORTED' });
+});
+
+test('profiles and sessions', async () => {
+  const profile = {
+    machine: 'vm1',
+    disks: [{ name: 'vda', ranges: [{ offset: 0, length: 4096 }] }],
+  };
+  deepEqual(decodeProfile(encodeProfile(profile, KEY), KEY), profile);
+  const session: SessionRecord = {
+    id: 'vm1-aabbcc',
+    created: POINT.created,
+    set: 'nightly',
+    point: POINT.id,
+    machine: 'vm1',
+    disks: [{ name: 'vda', size: 512 }],
+    listen: 'unix:/x',
+    whenFull: 'pause',
+    phase: 'keeping',
+    keepAs: 'vm1-x',
+  };
+  deepEqual(decodeSession(encodeSession(session)), session);
+});
+
+const KDF = { memoryKiB: 64, passes: 1, salt: pattern(16) };
+
+function slotOf(secret: Secret, domain: Uint8Array) {
+  return lockSlot(pattern(32, 1), secret, { domain, nonce: pattern(12), kdf: KDF });
+}
+
+test('a slot opens for its own secret and set only', async () => {
+  const domain = pattern(16, 2);
+  const right: Secret = { kind: 'passphrase', passphrase: Buffer.from('correct horse') };
+  const wrong: Secret = { kind: 'passphrase', passphrase: Buffer.from('correct horsf') };
+  const recovery: Secret = { kind: 'recovery-key', key: pattern(32, 8) };
+  const slot = slotOf(right, domain);
+  deepEqual(Uint8Array.from(unlockSlot(slot, right, domain)!), pattern(32, 1));
+  equal(unlockSlot(slot, wrong, domain), undefined);
+  equal(unlockSlot(slot, right, pattern(16, 3)), undefined);
+  equal(unlockSlot(slot, recovery, domain), undefined);
+  const spare = slotOf(recovery, domain);
+  deepEqual(Uint8Array.from(unlockSlot(spare, recovery, domain)!), pattern(32, 1));
+  equal(unlockSlot(spare, { kind: 'recovery-key', key: pattern(32, 9) }, domain), undefined);
+});
+
+test('sets keep their slots, and hostile ones cannot take all memory', async () => {
+  const domain = pattern(16);
+  const set: SetRecord = {
+    name: 'nightly',
+    created: POINT.created,
+    domain,
+    cutting: { kind: 'content', pagesMin: 4, pagesAverage: 16, pagesMax: 32 },
+    slots: [
+      slotOf({ kind: 'passphrase', passphrase: pattern(9) }, domain),
+      slotOf({ kind: 'recovery-key', key: pattern(32) }, domain),
+    ],
+  };
+  const decoded = decodeSet(encodeSet(set));
+  deepEqual(decoded, set);
+  const greedy = Buffer.from(encodeSet(set))
+    .toString()
+    .replace('"memoryKiB": 64', '"memoryKiB": 4294967295');
+  throws(() => decodeSet(Buffer.from(greedy)), { code: 'CORRUPT' });
+});
+
+test('recovery keys survive a person, and mistypes are found', async () => {
+  fc.assert(
+    fc.property(fc.uint8Array({ minLength: 32, maxLength: 32 }), fc.nat(), (key, salt) => {
+      const text = formatRecoveryKey(key);
+      equal(text.length, 69);
+      deepEqual(parseRecoveryKey(text), key);
+      deepEqual(parseRecoveryKey(` ${text.toLowerCase().replaceAll('-', ' ')}\n`), key);
+      deepEqual(parseRecoveryKey(text.replaceAll('0', 'o').replaceAll('1', 'l')), key);
+      const at = salt % text.length;
+      if (text[at] === '-') return;
+      const typo = text[at] === 'Z' ? 'Y' : 'Z';
+      equal(parseRecoveryKey(text.slice(0, at) + typo + text.slice(at + 1)), undefined);
+    }),
+    { numRuns: 200 },
+  );
+  ok(parseRecoveryKey('') === undefined);
+});
