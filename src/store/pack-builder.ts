@@ -37,6 +37,8 @@ export const OPEN_SUFFIX = '.open';
 /** `path`: the name it gets when it is sealed. The file is made behind the first appends. */
 export function packBuilder(files: FileSystem, path: string, header: PackHeader): PackBuilder {
   const file = createIn(files, path + OPEN_SUFFIX);
+  // Its failure is met by the first write.
+  file.catch(() => {});
   const entries: PackEntry[] = [];
   const output = pieceWriter(file);
   output.push(encodePackHeader(header));

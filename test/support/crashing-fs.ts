@@ -10,6 +10,14 @@ export class PowerCut extends Error {
   override readonly name = 'PowerCut';
 }
 
+/** Throws what is no consequence of a power cut. */
+export function onlyPowerCuts(error: unknown): void {
+  for (let cause = error; cause instanceof Error; cause = cause.cause) {
+    if (cause instanceof PowerCut) return;
+  }
+  throw error;
+}
+
 interface Inode {
   live: Uint8Array;
   durable: Uint8Array;

@@ -1,0 +1,38 @@
+import { equal, ok } from 'node:assert/strict';
+import { test } from 'tap';
+import { blockCache } from '../../src/store/block-cache.ts';
+import { below, seeded } from '../support/random.ts';
+
+test('no two blocks ever share memory, and what is found is what was put there', async () => {
+  const cache = blockCache(2 ** 20);
+  const random = seeded(4);
+  const places = new Map<number, { place: number; length: number }>();
+  const filling: number[] = [];
+  for (let n = 0; n < 20_000; n++) {
+    const key = below(random, 400);
+    if (cache.find(key) < 0 && !filling.includes(key)) {
+      const length = 4096 * (1 + below(random, 64));
+      const place = cache.reserve(key, length);
+      if (place === undefined) {
+        ok(filling.length > 0, 'refused only while rows are being filled');
+      } else {
+        for (const other of filling) {
+          const it = places.get(other)!;
+          ok(
+            place + length <= it.place || it.place + it.length <= place,
+            'overlaps one being filled',
+          );
+        }
+        places.set(key, { place, length });
+        filling.push(key);
+      }
+    }
+    if (filling.length > 3 || random() < 0.3) {
+      const done = filling.shift();
+      if (done !== undefined) cache.settle(done, random() < 0.9);
+    }
+    const any = below(random, 400);
+    const found = cache.find(any);
+    if (found >= 0) equal(found, places.get(any)?.place);
+  }
+});

@@ -1,0 +1,167 @@
+import { deepEqual, equal, ok, rejects } from 'node:assert/strict';
+import { test } from 'tap';
+import { manifestDisk } from '../../src/store/manifest-disk.ts';
+import { openBlockReader } from '../../src/store/block-reader.ts';
+import type { DiskRoot } from '../../src/store/disk-root.ts';
+import { readAll, readableDeviceConforms, sparsePattern } from '../block/conformance.ts';
+import { noise, pattern } from '../support/random.ts';
+import { newStore, simulatedWorld, simulatedWriter, storeDisk } from '../support/store.ts';
+
+const MiB = 2 ** 20;
+
+/** Writes contents into a fresh store and opens them as a disk. */
+async function roundTrip(contents: Uint8Array, passphrase?: string) {
+  const world = simulatedWorld();
+  const { store, set } = await newStore(world, passphrase === undefined ? {} : { passphrase });
+  await using writer = await simulatedWriter(world, store, set);
+  const root = await storeDisk(world, store, set, writer, contents);
+  await writer.commit();
+  const reader = openBlockReader(store, { workers: 0, cacheLength: 2 * MiB });
+  return {
+    world,
+    store,
+    set,
+    root,
+    reader,
+    disk: manifestDisk(reader, { name: 'vda', root, keys: set.keys }),
+  };
+}
+
+readableDeviceConforms(test, async (initial) => (await roundTrip(initial)).disk);
+
+test('an encrypted disk conforms too', async (t) => {
+  readableDeviceConforms(
+    t.test.bind(t) as never,
+    async (initial) => (await roundTrip(initial, 'secret')).disk,
+  );
+});
+
+test('disks of odd sizes, larger than the cache, come back as they were', async () => {
+  for (const size of [512, 4096, MiB - 512, MiB + 512, 5 * MiB + 1536]) {
+    const contents = sparsePattern(size);
+    contents.set(noise(Math.min(size, 300_000), size), Math.max(0, size - 300_000));
+    const { disk } = await roundTrip(contents);
+    deepEqual(await readAll(disk), contents);
+    const zeros = (await disk.extents(0, size)).filter(({ kind }) => kind === 'zero');
+    for (const { offset, length } of zeros) {
+      ok(contents.subarray(offset, offset + length).every((byte) => byte === 0));
+    }
+  }
+});
+
+test('a disk of zeros has no root and no blocks', async () => {
+  const { root, disk, store } = await roundTrip(new Uint8Array(3 * MiB));
+  equal(root.reference, undefined);
+  deepEqual(await disk.extents(0, 3 * MiB), [{ offset: 0, length: 3 * MiB, kind: 'zero' }]);
+  deepEqual(await store.packs.list(), []);
+});
+
+test('an increment shares what did not change, and reads as what changed', async () => {
+  const before = pattern(6 * MiB);
+  before.fill(0, 2 * MiB, 3 * MiB);
+  const { world, store, set, root, reader } = await roundTrip(before);
+  const after = before.slice();
+  after.set(noise(5000, 3), 3 * MiB + 100);
+  after.fill(0, 5 * MiB, 6 * MiB);
+  await using writer = await simulatedWriter(world, store, set);
+  const scope = { kind: 'segments', segments: [3, 5] } as const;
+  const next = await storeDisk(world, store, set, writer, after, { parent: root, scope });
+  await writer.commit();
+  ok(writer.stats.storedBytes < 300_000, `${writer.stats.storedBytes} stored`);
+  await using disk = manifestDisk(reader, { name: 'vda', root: next, keys: set.keys });
+  deepEqual(await readAll(disk), after);
+  await using old = manifestDisk(reader, { name: 'vda', root, keys: set.keys });
+  deepEqual(await readAll(old), before);
+});
+
+test('a disk that grew keeps what it had', async () => {
+  const before = pattern(MiB);
+  const { world, store, set, root, reader } = await roundTrip(before);
+  const after = new Uint8Array(300 * MiB);
+  after.set(before);
+  after.set(noise(5000, 3), 299 * MiB);
+  await using writer = await simulatedWriter(world, store, set);
+  const scope = { kind: 'segments', segments: [299] } as const;
+  const next = await storeDisk(world, store, set, writer, after, { parent: root, scope });
+  await writer.commit();
+  await using disk = manifestDisk(reader, { name: 'vda', root: next, keys: set.keys });
+  const got = new Uint8Array(MiB);
+  for (const offset of [0, 100 * MiB, 299 * MiB]) {
+    await disk.read(got, offset);
+    equal(Buffer.compare(got, after.subarray(offset, offset + MiB)), 0);
+  }
+});
+
+test('the same bytes are stored once', async () => {
+  const { world, store, set, root } = await roundTrip(noise(2 * MiB, 1));
+  await using writer = await simulatedWriter(world, store, set);
+  const again = await storeDisk(world, store, set, writer, noise(2 * MiB, 1));
+  await writer.commit();
+  equal(writer.stats.storedBytes, 0);
+  deepEqual(again, root);
+});
+
+test('damage is an error for the block that has it, and for no other', async () => {
+  const contents = noise(2 * MiB, 4);
+  const { world, store, disk } = await roundTrip(contents, 'secret');
+  const { entries } = await store.packs.footer(1);
+  const { offset } = entries[3]!;
+  await using pack = await world.files.open(store.packs.path(1), 'write');
+  await pack.write(new Uint8Array(1).fill(0x5a), offset + 200);
+  let failed = 0;
+  const page = new Uint8Array(4096);
+  for (let at = 0; at < contents.length; at += 4096) {
+    try {
+      await disk.read(page, at);
+      deepEqual(page, contents.subarray(at, at + 4096));
+    } catch (cause) {
+      equal((cause as { code: string }).code, 'CORRUPT');
+      failed++;
+    }
+  }
+  ok(failed > 0 && failed <= 64, `${failed} pages failed`);
+});
+
+test('a stale location is found again by the digest', async () => {
+  const contents = noise(MiB, 4);
+  const { world, store, root, reader, set } = await roundTrip(contents);
+  // As a compaction leaves it: the same frames under another number.
+  await world.files.rename(store.packs.path(1), store.packs.path(77));
+  await store.packs[Symbol.asyncDispose]();
+  await using disk = manifestDisk(reader, { name: 'vda', root, keys: set.keys });
+  deepEqual(await readAll(disk), contents);
+});
+
+test('a missing pack is an error that says so', async () => {
+  const { world, store, disk } = await roundTrip(noise(MiB, 4));
+  await world.files.unlink(store.packs.path(1));
+  await rejects(disk.read(new Uint8Array(100), 0), { code: 'CORRUPT', message: /missing/ });
+});
+
+test('prefetched blocks are answered at once, and first reads are told of once', async () => {
+  const { disk } = await roundTrip(noise(MiB, 4));
+  const page = new Uint8Array(4096);
+  equal(disk.tryRead(page, 0), false);
+  const seen: number[] = [];
+  disk.observe(({ offset }) => seen.push(offset));
+  await disk.prefetch([{ offset: 0, length: MiB }], MiB, new AbortController().signal);
+  equal(disk.tryRead(page, 0), true);
+  equal(disk.tryRead(page, 4096), true);
+  equal(disk.tryRead(page, 512 * 1024), true);
+  equal(new Set(seen).size, seen.length);
+  ok(seen.length >= 2 && seen[0] === 0);
+});
+
+test('the root of another disk is refused', async () => {
+  const one = await roundTrip(noise(2 * MiB, 4));
+  const wrong: DiskRoot = {
+    size: 2 * MiB,
+    reference: { ...one.root.reference!, digest: pattern(32) },
+  };
+  await using disk = manifestDisk(one.reader, { name: 'vda', root: wrong, keys: one.set.keys });
+  await rejects(disk.read(page(), 0), { code: 'CORRUPT' });
+});
+
+function page(): Uint8Array {
+  return new Uint8Array(4096);
+}

@@ -1,0 +1,188 @@
+import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict';
+import { existsSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'tap';
+import { createSet, unlockSet } from '../../src/catalog/sets.ts';
+import { memoryDevice } from '../../src/block/memory.ts';
+import { frameCodec, NONCE_LENGTH, FRAME_LENGTH_MAX } from '../../src/formats/store/frame.ts';
+import { publicKeys } from '../../src/formats/store/key-slot.ts';
+import { copyDisk } from '../../src/ingest/copy-disk.ts';
+import { openBlockReader } from '../../src/store/block-reader.ts';
+import { checkPacks, type Problem } from '../../src/store/check.ts';
+import { CUTTING_DEFAULT } from '../../src/store/cutter.ts';
+import { openDiskWriter } from '../../src/store/disk-writer.ts';
+import { encoderPool } from '../../src/store/encoder.ts';
+import { manifestDisk } from '../../src/store/manifest-disk.ts';
+import { nodeReader } from '../../src/store/node-reader.ts';
+import { createStore, openStore } from '../../src/store/store.ts';
+import { openStoreWriter, rebuildIndex } from '../../src/store/store-writer.ts';
+import { realWorld } from '../../src/sys/world.ts';
+import { readAll } from '../block/conformance.ts';
+import { broken, faultyFs, full } from '../support/faulty-fs.ts';
+import { noise, pattern } from '../support/random.ts';
+import { newStore, simulatedWorld, simulatedWriter, storeDisk } from '../support/store.ts';
+import { temporaryDirectory } from '../support/temporary.ts';
+
+const MiB = 2 ** 20;
+const world = realWorld();
+const root = temporaryDirectory();
+const domain = new Uint8Array(16);
+
+function frameOf(plain: Uint8Array) {
+  const codec = frameCodec(publicKeys());
+  const into = new Uint8Array(FRAME_LENGTH_MAX);
+  const digest = codec.digest(plain);
+  const as = { kind: 'block', digest } as const;
+  const length = codec.seal(plain, into, { ...as, nonce: new Uint8Array(NONCE_LENGTH) });
+  return { frame: into.slice(0, length), as };
+}
+
+test('a store is made once, in a directory of its own', async () => {
+  const directory = join(root, 'made');
+  await createStore(world, directory);
+  await rejects(createStore(world, directory), { code: 'EXISTS' });
+  await rejects(openStore(world, root), { code: 'NOT_A_STORE', message: /store create/ });
+  await using store = await openStore(world, directory);
+  match(store.id, /^[0-9a-f]{32}$/);
+});
+
+test('a second writer is refused by name of the first', async () => {
+  const directory = join(root, 'locked');
+  await createStore(world, directory);
+  await using store = await openStore(world, directory);
+  await using first = await openStoreWriter(world, store, { domain, holder: 'backup create a' });
+  await rejects(openStoreWriter(world, store, { domain, holder: 'b' }), {
+    code: 'BUSY',
+    message: /backup create a \(process \d+/,
+  });
+  ok(first);
+});
+
+test('what was committed is found after the index is deleted, or damaged', async () => {
+  const directory = join(root, 'index');
+  await createStore(world, directory);
+  await using store = await openStore(world, directory);
+  const one = frameOf(pattern(5000));
+  {
+    await using writer = await openStoreWriter(world, store, { domain, holder: 'a' });
+    writer.append(one.frame, one.as);
+    await writer.commit();
+  }
+  rmSync(join(directory, 'index'), { recursive: true });
+  {
+    const seen: number[] = [];
+    await using writer = await openStoreWriter(world, store, {
+      domain,
+      holder: 'a',
+      onIndexing: (done) => seen.push(done),
+    });
+    ok(writer.find(one.as.digest));
+    deepEqual(seen, [1]);
+  }
+  rmSync(join(directory, 'index', 'CURRENT'));
+  await rebuildIndex(world, store, () => {});
+  ok(existsSync(join(directory, 'index', 'CURRENT')));
+  await using writer = await openStoreWriter(world, store, { domain, holder: 'a' });
+  ok(writer.find(one.as.digest));
+});
+
+test('encoder threads and decoder threads give back what they got', async () => {
+  const directory = join(root, 'threads');
+  await createStore(world, directory);
+  await using store = await openStore(world, directory);
+  const passphrase = Buffer.from('x');
+  const { record } = await createSet(world, store, 'set', { passphrase });
+  const { keys } = unlockSet(record, { kind: 'passphrase', passphrase });
+  const contents = noise(6 * MiB + 512, 3);
+  contents.fill(0, MiB, 2 * MiB);
+  contents.copyWithin(4 * MiB, 0, MiB);
+  let reference;
+  {
+    await using writer = await openStoreWriter(world, store, {
+      domain: record.domain,
+      holder: 'a',
+    });
+    const { random } = world;
+    const options = { keys, cutting: CUTTING_DEFAULT, random, writer };
+    await using encoder = encoderPool({ ...options, workers: 2 });
+    const nodes = nodeReader(store.packs, frameCodec(keys));
+    const size = contents.length;
+    const disk = await openDiskWriter({
+      writer,
+      encoder,
+      keys,
+      random,
+      nodes,
+      size,
+      parent: undefined,
+    });
+    await using device = memoryDevice(contents);
+    await copyDisk(device, disk, { scope: { kind: 'all' }, signal: undefined, onProgress() {} });
+    reference = await disk.finish();
+    await writer.commit();
+    ok(writer.stats.storedBytes < 5.2 * MiB, 'the copied segment is stored once');
+  }
+  await using reader = openBlockReader(store, { workers: 2, cacheLength: 2 * MiB });
+  await using disk = manifestDisk(reader, { name: 'vda', root: reference, keys });
+  // The first read is served before the threads have started, the others by them.
+  await disk.read(new Uint8Array(10), 0);
+  await world.clock.sleep(200);
+  equal(Buffer.compare(await readAll(disk), contents), 0);
+  const seen: Problem[] = [];
+  const checked = await checkPacks(store.packs, {
+    readData: true,
+    keysOf: () => keys,
+    signal: undefined,
+    onProgress() {},
+    onProblem: (problem) => seen.push(problem),
+  });
+  deepEqual(seen, []);
+  equal(checked.packs, 2);
+});
+
+test('a full disk is NO_SPACE, a failing sync is final, and neither is believed', async () => {
+  for (const [fault, code] of [
+    [full, 'NO_SPACE'],
+    [broken, 'IO'],
+  ] as const) {
+    for (const operation of ['write', 'sync', 'rename', 'syncDirectory', 'create'] as const) {
+      const sim = simulatedWorld();
+      const { store, set } = await newStore(sim);
+      const failing = {
+        ...sim,
+        files: faultyFs(sim.files, (what, path) =>
+          what === operation && path.includes('packs') ? fault(path) : undefined,
+        ),
+      };
+      await using writer = await simulatedWriter(failing, store, set);
+      const write = async (): Promise<void> => {
+        await storeDisk(failing, store, set, writer, noise(3 * MiB, 1));
+        await writer.commit();
+      };
+      await rejects(write(), { code });
+      await rejects(writer.commit(), { code }, 'and stays so');
+      const sealed = await store.packs.list();
+      ok(sealed.length === 0 || operation === 'syncDirectory', operation);
+    }
+  }
+});
+
+test('packs keep the order of the disk', async () => {
+  const sim = simulatedWorld();
+  const { store, set } = await newStore(sim);
+  await using writer = await simulatedWriter(sim, store, set, MiB);
+  const { reference } = await storeDisk(sim, store, set, writer, noise(5 * MiB, 1));
+  await writer.commit();
+  ok(reference);
+  const packs = await store.packs.list();
+  ok(packs.length >= 5);
+  const nodes = nodeReader(store.packs, frameCodec(set.keys));
+  let last = -1;
+  for (const leaf of (await nodes.node(reference)).entries) {
+    for (const { pack, offset } of (await nodes.node(leaf)).entries) {
+      const place = pack * 2 ** 32 + offset;
+      ok(place > last);
+      last = place;
+    }
+  }
+});

@@ -1,0 +1,102 @@
+import { createSet, type OpenSet, unlockSet } from '../../src/catalog/sets.ts';
+import { newPointId, publishPoint } from '../../src/catalog/points.ts';
+import { memoryDevice } from '../../src/block/memory.ts';
+import { frameCodec } from '../../src/formats/store/frame.ts';
+import type { PointRecord } from '../../src/formats/store/point.ts';
+import type { Cutting } from '../../src/formats/store/set-record.ts';
+import { copyDisk, type Scope } from '../../src/ingest/copy-disk.ts';
+import { memoryIndex } from '../../src/store/block-index.ts';
+import { CUTTING_DEFAULT } from '../../src/store/cutter.ts';
+import type { DiskRoot } from '../../src/store/disk-root.ts';
+import { openDiskWriter } from '../../src/store/disk-writer.ts';
+import { inlineEncoder } from '../../src/store/encoder.ts';
+import { nodeReader } from '../../src/store/node-reader.ts';
+import { salvageOpenPacks } from '../../src/store/salvage.ts';
+import { createStore, openStore, type Store } from '../../src/store/store.ts';
+import { catchUp, lockStore, type StoreWriter, writerOn } from '../../src/store/store-writer.ts';
+import type { FileSystem } from '../../src/sys/file-system.ts';
+import { systemClock } from '../../src/sys/clock.ts';
+import type { World } from '../../src/sys/world.ts';
+import { crashingFs } from './crashing-fs.ts';
+import { below, seeded } from './random.ts';
+
+/** Effects that can be repeated: only the clock goes on. */
+export function simulatedWorld(files: FileSystem = crashingFs(seeded(1)).files, seed = 1): World {
+  const random = seeded(seed);
+  return {
+    files,
+    clock: systemClock(),
+    random: { bytes: (length) => Uint8Array.from({ length }, () => below(random, 256)) },
+  };
+}
+
+export const HOME = '/store';
+
+/** A new store with one set; unencrypted where no passphrase is given. */
+export async function newStore(
+  world: World,
+  { passphrase, cutting }: { passphrase?: string; cutting?: Cutting } = {},
+): Promise<{ store: Store; set: OpenSet }> {
+  await createStore(world, HOME);
+  const store = await openStore(world, HOME);
+  const secret = passphrase === undefined ? undefined : Buffer.from(passphrase);
+  const { record } = await createSet(world, store, 'set', { passphrase: secret, cutting });
+  const set = unlockSet(record, secret && { kind: 'passphrase', passphrase: secret });
+  return { store, set };
+}
+
+/** The store's one writer, with its index in memory, after the repairs that a real one makes. */
+export async function simulatedWriter(
+  world: World,
+  store: Store,
+  set: OpenSet,
+  packLength?: number,
+): Promise<StoreWriter> {
+  const lock = await lockStore(world, store, 'test');
+  await salvageOpenPacks(world.files, `${store.directory}/packs`);
+  const index = memoryIndex();
+  await catchUp(store, index, undefined);
+  const options = { domain: set.record.domain, ...(packLength && { packLength }) };
+  return writerOn(world, store, index, options, lock);
+}
+
+/** Puts contents into the store, encoding in this thread. */
+export async function storeDisk(
+  world: World,
+  store: Store,
+  set: OpenSet,
+  writer: StoreWriter,
+  contents: Uint8Array,
+  { parent, scope = { kind: 'all' } }: { parent?: DiskRoot | undefined; scope?: Scope } = {},
+): Promise<DiskRoot> {
+  const { keys } = set;
+  const { random } = world;
+  await using encoder = inlineEncoder({ keys, cutting: CUTTING_DEFAULT, random, writer });
+  const nodes = nodeReader(store.packs, frameCodec(keys));
+  const size = contents.length;
+  const disk = await openDiskWriter({ writer, encoder, keys, random, nodes, size, parent });
+  await using device = memoryDevice(contents);
+  await copyDisk(device, disk, { scope, signal: undefined, onProgress() {} });
+  return disk.finish();
+}
+
+/** A backup of one disk, `vda`. */
+export async function storePoint(
+  world: World,
+  store: Store,
+  set: OpenSet,
+  contents: Uint8Array,
+  { parent, packLength }: { parent?: PointRecord; packLength?: number } = {},
+): Promise<PointRecord> {
+  await using writer = await simulatedWriter(world, store, set, packLength);
+  const root = await storeDisk(world, store, set, writer, contents, { parent: parent?.disks[0] });
+  await writer.commit();
+  return publishPoint(world, store, set, {
+    id: newPointId(world, 'vm'),
+    machine: 'vm',
+    parent: parent?.id,
+    origin: 'backup',
+    disks: [{ name: 'vda', source: 'memory', ...root }],
+    stats: { readBytes: contents.length, storedBytes: writer.stats.storedBytes },
+  });
+}
