@@ -132,8 +132,10 @@ class Interrupted extends Error {
   override readonly name = 'Interrupted';
 }
 
-async function failed(cause: unknown, json: boolean): Promise<number> {
-  const kind = await kindOf(cause);
+async function failed(error: unknown, json: boolean): Promise<number> {
+  const { firstFailure, kindOfFailure } = await import('../control/failures.ts');
+  const cause = firstFailure(error);
+  const kind = OWN_KINDS.find(([type]) => cause instanceof type)?.[1] ?? kindOfFailure(cause);
   if (kind === undefined) throw cause;
   const { message } = cause as Error;
   if (json) process.stdout.write(`${JSON.stringify({ event: 'error', kind, message })}\n`);
@@ -141,10 +143,8 @@ async function failed(cause: unknown, json: boolean): Promise<number> {
   return EXIT_CODES[kind];
 }
 
-async function kindOf(cause: unknown): Promise<keyof typeof EXIT_CODES | undefined> {
-  if (cause instanceof UsageError) return 'usage';
-  if (cause instanceof Interrupted) return 'interrupted';
-  if (cause instanceof DamageFound) return 'corrupt';
-  const { kindOfFailure } = await import('../control/failures.ts');
-  return kindOfFailure(cause);
-}
+const OWN_KINDS = [
+  [UsageError, 'usage'],
+  [Interrupted, 'interrupted'],
+  [DamageFound, 'corrupt'],
+] as const;

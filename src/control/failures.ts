@@ -67,6 +67,13 @@ const SESSION = {
   UNSUPPORTED: 'failed',
 } as const satisfies Record<SessionErrorCode, FailureKind>;
 
+/** What failed first: closing what it had open may have failed as well because of it. */
+export function firstFailure(error: unknown): unknown {
+  let first = error;
+  while (first instanceof SuppressedError) first = first.suppressed;
+  return first;
+}
+
 /** What kind of failure this is; undefined: our own fault. */
 export function kindOfFailure(error: unknown): FailureKind | undefined {
   if (error instanceof SystemError) return SYSTEM[error.code];

@@ -10,12 +10,24 @@ export class PowerCut extends Error {
   override readonly name = 'PowerCut';
 }
 
+/** What the house says when its world fails; anything else would be our own fault. */
+const WORLDLY = [
+  'PowerCut',
+  'SystemError',
+  'StoreError',
+  'BlockError',
+  'CatalogError',
+  'SessionError',
+];
+
 /** Throws what is no consequence of a power cut. */
 export function onlyPowerCuts(error: unknown): void {
-  for (let cause = error; cause instanceof Error; cause = cause.cause) {
-    if (cause instanceof PowerCut) return;
+  if (error instanceof SuppressedError) {
+    onlyPowerCuts(error.suppressed);
+    onlyPowerCuts(error.error);
+  } else if (!(error instanceof Error) || !WORLDLY.includes(error.name)) {
+    throw error;
   }
-  throw error;
 }
 
 interface Inode {

@@ -1,0 +1,123 @@
+import { deepEqual, equal, match, ok, rejects, throws } from 'node:assert/strict';
+import { test } from 'tap';
+import { releaseLease, takeLease } from '../../src/catalog/leases.ts';
+import {
+  findPoint,
+  forgetPoint,
+  latestPoint,
+  listPoints,
+  newPointId,
+  publishPoint,
+  readPoint,
+} from '../../src/catalog/points.ts';
+import { loadProfile, saveProfile } from '../../src/catalog/profiles.ts';
+import { createSet, listSets, readSet, unlockSet } from '../../src/catalog/sets.ts';
+import { parseRecoveryKey } from '../../src/formats/store/key-slot.ts';
+import { newStore, simulatedWorld } from '../support/store.ts';
+
+async function house() {
+  const world = simulatedWorld();
+  const { store, set } = await newStore(world, { passphrase: 'secret' });
+  const publish = (machine: string, parent?: string) =>
+    publishPoint(world, store, set, {
+      id: newPointId(world, machine),
+      machine,
+      parent,
+      origin: 'backup',
+      disks: [{ name: 'vda', size: 512, source: 'x', reference: undefined }],
+      stats: { readBytes: 0, storedBytes: 0 },
+    });
+  return { world, store, set, publish };
+}
+
+test('a set opens with its passphrase or its recovery key, and with nothing else', async () => {
+  const { world, store } = await house();
+  const passphrase = Buffer.from('correct horse');
+  const { record, recoveryKey } = await createSet(world, store, 'nightly', { passphrase });
+  const { keys } = unlockSet(await readSet(world, store, 'nightly'), {
+    kind: 'passphrase',
+    passphrase,
+  });
+  const key = parseRecoveryKey(recoveryKey!)!;
+  deepEqual(unlockSet(record, { kind: 'recovery-key', key }).keys, keys);
+  const wrong = { kind: 'passphrase', passphrase: Buffer.from('wrong') } as const;
+  throws(() => unlockSet(record, wrong), {
+    code: 'WRONG_KEY',
+    message: /not the passphrase of set/,
+  });
+  throws(() => unlockSet(record, undefined), { code: 'WRONG_KEY', message: /encrypted/ });
+  await rejects(createSet(world, store, 'nightly', {}), { code: 'EXISTS' });
+  deepEqual(
+    (await listSets(world, store)).map(({ name }) => name),
+    ['nightly', 'set'],
+  );
+  const files = await world.files.readFile('/store/sets/nightly/set.json', 10_000);
+  const text = Buffer.from(files).toString('latin1');
+  ok(!text.includes('correct horse') && !text.includes(recoveryKey!));
+});
+
+test('names that would be paths are refused', async () => {
+  const { world, store } = await house();
+  for (const name of ['', '.', '..', 'a/b', '../x', '-x', 'a b', 'é', 'x'.repeat(65), 'a\n']) {
+    await rejects(createSet(world, store, name, {}), { code: 'BAD_NAME' });
+    await rejects(readSet(world, store, name), { code: 'BAD_NAME' });
+  }
+});
+
+test('recovery points are found by ID, beginning and as the latest', async () => {
+  const { world, store, set, publish } = await house();
+  const one = await publish('vm1');
+  await world.clock.sleep(2);
+  const two = await publish('vm1', one.id);
+  const other = await publish('vm2');
+  match(one.id, /^vm1-\d{8}T\d{6}Z-[0-9a-f]{6}$/);
+  deepEqual(await readPoint(world, store, set, two.id), two);
+  for (const query of [two.id, `set/${two.id}`, 'vm1@latest', 'set/vm1@latest']) {
+    equal((await findPoint(world, store, query)).id, two.id, query);
+  }
+  equal((await findPoint(world, store, 'vm2')).id, other.id);
+  await rejects(findPoint(world, store, 'vm1-'), { code: 'AMBIGUOUS' });
+  for (const query of ['', 'nothing', 'vm3@latest', 'nowhere/vm1@latest', 'set/', '../set']) {
+    await rejects(findPoint(world, store, query), { code: 'NOT_FOUND' }, query);
+  }
+  equal((await latestPoint(world, store, 'set', 'vm1'))?.id, two.id);
+  equal(await latestPoint(world, store, 'set', 'vm9'), undefined);
+});
+
+test('a record that was altered is listed as damaged and never taken for the latest', async () => {
+  const { world, store, set, publish } = await house();
+  const one = await publish('vm1');
+  const path = `/store/sets/set/points/${one.id}.point`;
+  await world.files.rename(path, `/store/sets/set/points/vm1-other.point`);
+  const { points, damaged } = await listPoints(world, store, undefined);
+  deepEqual(points, []);
+  match(damaged[0]!.reason, /says set\/vm1-/);
+  await rejects(readPoint(world, store, set, 'vm1-other'), { code: 'CORRUPT' });
+  await rejects(findPoint(world, store, 'vm1@latest'), {
+    code: 'CORRUPT',
+    message: /name the recovery point/,
+  });
+});
+
+test('a recovery point that a session holds cannot be forgotten', async () => {
+  const { world, store, publish } = await house();
+  const point = await publish('vm1');
+  const place = { set: 'set', id: point.id };
+  await takeLease(world, store, 's1', { set: 'set', point: point.id, holder: 'session s1' });
+  await rejects(forgetPoint(world, store, place), { code: 'IN_USE', message: /session s1/ });
+  await releaseLease(world, store, 's1');
+  await releaseLease(world, store, 's1');
+  await forgetPoint(world, store, place);
+  await rejects(findPoint(world, store, point.id), { code: 'NOT_FOUND' });
+});
+
+test('a damaged profile is as good as none', async () => {
+  const { world, store, set } = await house();
+  const profile = { machine: 'vm1', disks: [{ name: 'vda', ranges: [{ offset: 0, length: 1 }] }] };
+  equal(await loadProfile(world, store, set, 'vm1'), undefined);
+  await saveProfile(world, store, set, profile);
+  deepEqual(await loadProfile(world, store, set, 'vm1'), profile);
+  await using file = await world.files.open('/store/sets/set/profiles/vm1.profile', 'write');
+  await file.write(Buffer.from('{"x"'), 0);
+  equal(await loadProfile(world, store, set, 'vm1'), undefined);
+});

@@ -1,0 +1,183 @@
+import { deepEqual, equal, ok } from 'node:assert/strict';
+import { test } from 'tap';
+import { findPoint, listPoints, newPointId } from '../../src/catalog/points.ts';
+import type { OpenSet } from '../../src/catalog/sets.ts';
+import type { PointRecord } from '../../src/formats/store/point.ts';
+import { advance } from '../../src/recovery/session-executor.ts';
+import { readJournal, sessionIds } from '../../src/recovery/session-files.ts';
+import {
+  clean,
+  overlayOf,
+  prepare,
+  publish,
+  sessionSpace,
+} from '../../src/recovery/session-steps.ts';
+import { discardSession, resumeSession, startSession } from '../../src/recovery/sessions.ts';
+import { openBlockReader } from '../../src/store/block-reader.ts';
+import { CUTTING_DEFAULT } from '../../src/store/cutter.ts';
+import { inlineEncoder } from '../../src/store/encoder.ts';
+import { manifestDisk } from '../../src/store/manifest-disk.ts';
+import { openStore } from '../../src/store/store.ts';
+import type { FileSystem } from '../../src/sys/file-system.ts';
+import { crashingFs, onlyPowerCuts } from '../support/crashing-fs.ts';
+import { noise, seeded } from '../support/random.ts';
+import { HOME, newStore, simulatedWorld, simulatedWriter, storePoint } from '../support/store.ts';
+
+const SIZE = 2 * 2 ** 20;
+const SEEDS = Number(process.env['SEEDS'] ?? 3);
+const BASE = noise(SIZE, 1);
+const WRITTEN = noise(10_000, 2);
+const AT = 2 ** 20 - 5000;
+const AFTER = BASE.slice();
+AFTER.set(WRITTEN, AT);
+
+async function houseOn(files: FileSystem, seed: number) {
+  const world = simulatedWorld(files, seed);
+  return { world, store: await openStore(world, HOME) };
+}
+
+async function setUp() {
+  const disk = crashingFs(seeded(0));
+  const world = simulatedWorld(disk.files);
+  const { store, set } = await newStore(world);
+  const point = await storePoint(world, store, set, BASE);
+  return { disk, set, point };
+}
+
+/** Starts a session, writes and flushes: answers how far it came. */
+async function start(files: FileSystem, set: OpenSet, point: PointRecord): Promise<string> {
+  const house = await houseOn(files, 5);
+  await using session = await startSession(house, point, { listen: undefined, whenFull: 'refuse' });
+  await using reader = openBlockReader(house.store, { workers: 0, cacheLength: 2 ** 22 });
+  await using overlay = await openDisk(house, session.record.id, { set, point, reader });
+  await overlay.write(WRITTEN, AT, 'cached');
+  await overlay.flush();
+  return session.record.id;
+}
+
+async function openDisk(
+  house: Awaited<ReturnType<typeof houseOn>>,
+  id: string,
+  {
+    set,
+    point,
+    reader,
+  }: { set: OpenSet; point: PointRecord; reader: ReturnType<typeof openBlockReader> },
+) {
+  const record = (await readJournal(house.world, house.store, id))!;
+  const base = manifestDisk(reader, { name: 'vda', root: point.disks[0]!, keys: set.keys });
+  const space = sessionSpace(house, record, () => {});
+  return overlayOf(house, record, { disk: record.disks[0]!, base, space });
+}
+
+/** As `session keep`, encoding in this thread. */
+async function keep(files: FileSystem, set: OpenSet, id: string): Promise<string> {
+  const house = await houseOn(files, 6);
+  const { world, store } = house;
+  const record = (await readJournal(world, store, id))!;
+  await using writer = await simulatedWriter(world, store, set);
+  const { random } = world;
+  const { keys } = set;
+  await using encoder = inlineEncoder({ keys, cutting: CUTTING_DEFAULT, random, writer });
+  await using reader = openBlockReader(store, { workers: 0, cacheLength: 2 ** 22 });
+  const as = record.keepAs ?? newPointId(world, 'vm');
+  const event = record.phase === 'cleaning' ? undefined : ({ kind: 'keep', as } as const);
+  await advance(house, record, event, {
+    prepare: (session) => prepare(house, session),
+    clean: (session) => clean(house, session),
+    publish: (session) => publish(house, session, { set, reader, writer, encoder }),
+  });
+  return as;
+}
+
+async function contents(files: FileSystem, set: OpenSet, point: PointRecord): Promise<Uint8Array> {
+  const { store } = await houseOn(files, 8);
+  await using reader = openBlockReader(store, { workers: 0, cacheLength: 2 ** 22 });
+  await using disk = manifestDisk(reader, { name: 'vda', root: point.disks[0]!, keys: set.keys });
+  const got = new Uint8Array(SIZE);
+  await disk.read(got, 0);
+  return got;
+}
+
+test('a power cut while a session starts and writes: it resumes with all that was flushed', async () => {
+  const { disk: initial, set, point } = await setUp();
+  const whole = initial.copy(seeded(0));
+  await start(whole.files, set, point);
+  for (let cutAt = 1; cutAt <= whole.calls(); cutAt++) {
+    for (let seed = 1; seed <= SEEDS; seed++) {
+      const disk = initial.copy(seeded(seed * 1000 + cutAt), cutAt);
+      const acknowledged = await start(disk.files, set, point).catch(onlyPowerCuts);
+      const { files } = disk.reboot();
+      const house = await houseOn(files, 9);
+      const ids = await sessionIds(house.world, house.store);
+      const where = `cutAt=${cutAt} seed=${seed}`;
+      if (acknowledged !== undefined) deepEqual(ids, [acknowledged], where);
+      for (const id of ids) {
+        await using held = await resumeSession(house, id);
+        equal(held.record.phase, 'ready');
+        await using reader = openBlockReader(house.store, { workers: 0, cacheLength: 2 ** 22 });
+        await using overlay = await openDisk(house, id, { set, point, reader });
+        const got = new Uint8Array(SIZE);
+        await overlay.read(got, 0);
+        if (acknowledged !== undefined) equal(Buffer.compare(got, AFTER), 0, where);
+        else equal(Buffer.compare(got.subarray(0, AT), BASE.subarray(0, AT)), 0, where);
+      }
+      // Whatever is left can be thrown away, and the recovery point is as it was.
+      for (const id of ids) await discardSession(house, id);
+      deepEqual(await house.world.files.list(`${HOME}/leases`), []);
+      equal(Buffer.compare(await contents(files, set, point), BASE), 0);
+    }
+  }
+});
+
+test('a power cut while a session is kept: the session or the recovery point, never neither or two', async () => {
+  const { disk: initial, set, point } = await setUp();
+  const id = await start(initial.files, set, point);
+  const whole = initial.copy(seeded(0));
+  const kept = await keep(whole.files, set, id);
+  const made = await listPoints(
+    simulatedWorld(whole.files),
+    (await houseOn(whole.files, 1)).store,
+    'set',
+  );
+  equal(made.points.at(-1)?.id, kept);
+  equal(made.points.at(-1)?.parent, point.id);
+  for (let cutAt = 1; cutAt <= whole.calls(); cutAt++) {
+    for (let seed = 1; seed <= SEEDS; seed++) {
+      const disk = initial.copy(seeded(seed * 1000 + cutAt), cutAt);
+      const acknowledged = await keep(disk.files, set, id).catch(onlyPowerCuts);
+      const { files } = disk.reboot();
+      const house = await houseOn(files, 9);
+      const ids = await sessionIds(house.world, house.store);
+      const where = `cutAt=${cutAt} seed=${seed}`;
+      if (ids.length > 0) await keep(files, set, id);
+      const { points, damaged } = await listPoints(house.world, house.store, 'set', set.keys);
+      deepEqual(damaged, [], where);
+      equal(points.length, 2, where);
+      if (acknowledged !== undefined) equal(points[1]!.id, acknowledged);
+      equal(Buffer.compare(await contents(files, set, points[1]!), AFTER), 0, where);
+      deepEqual(await sessionIds(house.world, house.store), []);
+      deepEqual(await house.world.files.list(`${HOME}/leases`), [], where);
+    }
+  }
+});
+
+test('a power cut while a session is discarded: it can be discarded again', async () => {
+  const { disk: initial, set, point } = await setUp();
+  const id = await start(initial.files, set, point);
+  const discard = async (files: FileSystem) => discardSession(await houseOn(files, 6), id);
+  const whole = initial.copy(seeded(0));
+  await discard(whole.files);
+  for (let cutAt = 1; cutAt <= whole.calls(); cutAt++) {
+    for (let seed = 1; seed <= SEEDS; seed++) {
+      const disk = initial.copy(seeded(seed * 1000 + cutAt), cutAt);
+      await discard(disk.files).catch(onlyPowerCuts);
+      const { files } = disk.reboot();
+      const house = await houseOn(files, 9);
+      if ((await sessionIds(house.world, house.store)).length > 0) await discard(files);
+      deepEqual(await sessionIds(house.world, house.store), []);
+      deepEqual(await house.world.files.list(`${HOME}/leases`), []);
+      ok(await findPoint(house.world, house.store, point.id));
+    }
+  }
+});

@@ -1,0 +1,55 @@
+import { deepEqual, equal, throws } from 'node:assert/strict';
+import { test } from 'tap';
+import type { SessionPhase, SessionRecord } from '../../src/formats/store/session.ts';
+import { next, type SessionEvent, stepOf } from '../../src/recovery/session-state.ts';
+
+const PHASES: readonly SessionPhase[] = ['preparing', 'ready', 'keeping', 'cleaning'];
+const EVENTS: readonly SessionEvent[] = [
+  { kind: 'done' },
+  { kind: 'keep', as: 'p' },
+  { kind: 'discard' },
+];
+
+function session(phase: SessionPhase, keepAs?: string): SessionRecord {
+  return {
+    id: 's',
+    created: '',
+    set: 'set',
+    point: 'p0',
+    machine: 'vm',
+    disks: [],
+    listen: 'unix:/x',
+    whenFull: 'pause',
+    phase,
+    keepAs,
+  };
+}
+
+test('every phase answers every event', async () => {
+  const table = PHASES.map((phase) =>
+    EVENTS.map((event) => {
+      try {
+        return next(session(phase), event)?.phase ?? 'gone';
+      } catch {
+        return 'impossible';
+      }
+    }),
+  );
+  deepEqual(table, [
+    ['ready', 'impossible', 'cleaning'],
+    ['impossible', 'keeping', 'cleaning'],
+    ['cleaning', 'keeping', 'cleaning'],
+    ['gone', 'impossible', 'cleaning'],
+  ]);
+  deepEqual(
+    PHASES.map((phase) => stepOf(session(phase))),
+    ['prepare', undefined, 'publish', 'clean'],
+  );
+});
+
+test('an ID that was chosen stands, and a session that was kept cannot be discarded', async () => {
+  equal(next(session('keeping', 'first'), { kind: 'keep', as: 'second' })?.keepAs, 'first');
+  equal(next(session('keeping', 'first'), { kind: 'discard' })?.keepAs, undefined);
+  equal(next(session('cleaning', 'first'), { kind: 'discard' })?.keepAs, 'first');
+  throws(() => next(session('ready'), { kind: 'done' }), { code: 'IMPOSSIBLE' });
+});
