@@ -1,5 +1,5 @@
 import { deepEqual, equal, ok } from 'node:assert/strict';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { test } from 'tap';
 import { CUTTING_DEFAULT, cutter } from '../../src/store/cutter.ts';
 import type { Cutting } from '../../src/formats/store/set-record.ts';

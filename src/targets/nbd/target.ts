@@ -36,6 +36,7 @@ export interface NbdTargetOptions {
 
 /** A peer that has not chosen an export by then is no client. */
 const HANDSHAKE_MS = 30_000;
+const FINISH_MS = 5000;
 const CONNECTIONS_MAX = 256;
 const RECEIVE_LENGTH = 256 * KiB;
 
@@ -82,7 +83,7 @@ export async function openNbdTarget(options: NbdTargetOptions): Promise<NbdTarge
         },
         async [Symbol.asyncDispose]() {
           if (served.get(name) === entry) served.delete(name);
-          await Promise.all([...entry.connections].map(finish));
+          await Promise.all([...entry.connections].map((it) => finish(options.clock, it)));
           if (isWritable(device)) await device.flush();
         },
       };
@@ -90,14 +91,20 @@ export async function openNbdTarget(options: NbdTargetOptions): Promise<NbdTarge
     async [Symbol.asyncDispose]() {
       await listener[Symbol.asyncDispose]();
       for (const { connections } of served.values())
-        await Promise.all([...connections].map(finish));
+        await Promise.all([...connections].map((it) => finish(options.clock, it)));
       for (const stream of streams) stream.destroy();
     },
   };
 }
 
-async function finish({ stream, transmission }: Connection): Promise<void> {
-  await transmission.stop();
+async function finish(clock: Clock, { stream, transmission }: Connection): Promise<void> {
+  const sent = new AbortController();
+  await Promise.race([
+    transmission.stop(),
+    // Whoever does not take its answers has to do without.
+    clock.sleep(FINISH_MS, sent.signal).catch(() => {}),
+  ]);
+  sent.abort();
   stream.end();
 }
 
@@ -116,7 +123,7 @@ function serve(
   let leave = (): void => {};
   stream.onClose = () => {
     over.abort();
-    void connection?.transmission.stop();
+    connection?.transmission.abandon();
     leave();
     onClose();
   };

@@ -19,8 +19,10 @@ import { answering, type AnsweringOptions } from './answers.ts';
 export interface Transmission {
   /** Takes what came; the bytes are lent until the call returns. */
   push(bytes: Uint8Array): void;
-  /** No request is taken any more; resolves when those under way have ended. */
+  /** No request is taken any more; resolves when those under way are answered, and that was sent. */
   stop(): Promise<void>;
+  /** The peer has gone. */
+  abandon(): void;
 }
 
 export interface TransmissionOptions extends AnsweringOptions {
@@ -48,6 +50,7 @@ export function transmission(options: TransmissionOptions): Transmission {
   /** What came and was not parsed, because too much was under way. */
   let held: Uint8Array | undefined;
   let isOver = false;
+  let onAllSent = (): void => {};
   const parser = requestParser(options.agreement.style, {
     wantsPayload: answers.wantsPayload,
     take: answers.answer,
@@ -66,13 +69,16 @@ export function transmission(options: TransmissionOptions): Transmission {
     if (isOver) return;
     isOver = true;
     held = undefined;
-    void answers.accounts.idle().then(() => {
-      answers.flush();
-      close();
-    });
+    void finish().then(close);
+  }
+  async function finish(): Promise<void> {
+    await answers.accounts.idle();
+    answers.flush();
+    if (answers.unsent() > 0) await new Promise<void>((resolve) => (onAllSent = resolve));
   }
   /** Something was sent or ended. */
   function wake(): void {
+    if (answers.unsent() === 0) onAllSent();
     if (!held || isOver || stalled()) return;
     const bytes = held;
     const done = parser.parse(bytes);
@@ -98,7 +104,11 @@ export function transmission(options: TransmissionOptions): Transmission {
     stop() {
       isOver = true;
       held = undefined;
-      return answers.accounts.idle();
+      return finish();
+    },
+    abandon() {
+      isOver = true;
+      held = undefined;
     },
   };
 }

@@ -1,0 +1,372 @@
+import { deepEqual, equal, match, ok } from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  existsSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'tap';
+import { openNbdDisk } from '../../src/block/nbd-disk.ts';
+import { expectDone, holdfastIn, run } from '../support/cli.ts';
+import { makeRawDisk, overwrite, sameFiles } from '../support/images.ts';
+import { noise } from '../support/random.ts';
+import { temporaryDirectory } from '../support/temporary.ts';
+
+const MiB = 2 ** 20;
+const root = temporaryDirectory();
+const { holdfast, start, store, passphrase, recoveryKey } = await holdfastIn(root);
+const image = join(root, 'disk.raw');
+makeRawDisk(image);
+
+test('help, usage and exit codes', async () => {
+  const help = await run(['--help']);
+  equal(help.code, 0);
+  for (const words of ['store create', 'backup create', 'recover', 'session keep']) {
+    ok(help.stdout.includes(words));
+    const own = await run([...words.split(' '), '--help']);
+    equal(own.code, 0);
+    match(own.stdout, new RegExp(`Usage: holdfast ${words}`));
+  }
+  equal((await run([])).code, 2);
+  equal((await run(['backup', 'frob'])).code, 2);
+  equal((await run(['set', 'list'])).code, 2, 'no store');
+  equal((await run(['set', 'list', '--store', '/nowhere'])).code, 5);
+  equal((await holdfast('backup', 'create', 'nightly', '--machine', 'vm')).code, 2);
+  equal(
+    (await holdfast('backup', 'create', 'nightly', '--machine', '../x', '--disk', `vda=${image}`))
+      .code,
+    2,
+  );
+  equal((await holdfast('recover', 'nothing')).code, 5);
+  const wrong = await run(['set', 'list', '--store', store, '--frob']);
+  match(wrong.stderr, /frob/);
+});
+
+test('backup, increment, restore: only what is new is stored', async () => {
+  const first = await expectDone(
+    holdfast('backup', 'create', 'nightly', '--machine', 'vm', '--disk', `vda=${image}`),
+  );
+  ok((first.result['storedBytes'] as number) < 3 * MiB);
+  const changed = join(root, 'changed.json');
+  overwrite(image, noise(5000, 9), 6 * MiB);
+  writeFileSync(changed, JSON.stringify({ vda: [{ offset: 6 * MiB, length: 5000 }] }));
+  const second = await expectDone(
+    holdfast(
+      'backup',
+      'create',
+      'nightly',
+      '--machine',
+      'vm',
+      '--disk',
+      `vda=${image}`,
+      '--changed',
+      changed,
+    ),
+  );
+  equal(second.result['parent'], first.result['point']);
+  equal(second.result['readBytes'], MiB);
+  ok((second.result['storedBytes'] as number) < 400_000);
+  const out = join(root, 'out.raw');
+  await expectDone(holdfast('restore', 'disk', 'vm@latest', 'vda', '--to', out));
+  ok(sameFiles(out, image));
+  ok(statSync(out).blocks * 512 < 8 * MiB, 'holes stay holes');
+  equal(
+    (await holdfast('restore', 'disk', 'vm@latest', 'vda', '--to', out)).code,
+    1,
+    'not over a file',
+  );
+  await expectDone(holdfast('restore', 'disk', 'vm@latest', 'vda', '--to', out, '--overwrite'));
+  const again = await expectDone(
+    holdfast('backup', 'create', 'nightly', '--machine', 'vm', '--disk', `vda=${image}`),
+  );
+  equal(again.result['storedBytes'], 0);
+  const list = await expectDone(holdfast('backup', 'list'));
+  equal((list.result['points'] as unknown[]).length, 3);
+});
+
+test('several disks make one recovery point', async () => {
+  const other = join(root, 'other.raw');
+  makeRawDisk(other, 20 * MiB, 50);
+  const made = await expectDone(
+    holdfast(
+      'backup',
+      'create',
+      'nightly',
+      '--machine',
+      'two',
+      '--disk',
+      `vda=${image}`,
+      '--disk',
+      `vdb=${other}`,
+    ),
+  );
+  equal((made.result['disks'] as unknown[]).length, 2);
+  const out = join(root, 'other.out');
+  await expectDone(holdfast('restore', 'disk', 'two@latest', 'vdb', '--to', out));
+  ok(sameFiles(out, other));
+  equal((await holdfast('restore', 'disk', 'two@latest', 'vdc', '--to', join(root, 'x'))).code, 5);
+});
+
+test('wrong keys are refused, the recovery key is as good as the passphrase', async () => {
+  const wrong = join(root, 'wrong');
+  writeFileSync(wrong, 'wrong\n');
+  const show = (...secret: string[]) =>
+    run(['backup', 'show', 'vm@latest', '--store', store, '--json', ...secret]);
+  const refused = await show('--passphrase-file', wrong);
+  equal(refused.code, 4);
+  match(refused.stderr, /not the passphrase/);
+  equal((await show()).code, 2, 'nobody to ask');
+  const key = join(root, 'key');
+  writeFileSync(key, recoveryKey.toLowerCase());
+  equal((await show('--recovery-key-file', key)).code, 0);
+  writeFileSync(
+    key,
+    `${recoveryKey.slice(0, -1)}0`.replace(/^./, (digit) => (digit === '7' ? '8' : '7')),
+  );
+  equal((await show('--recovery-key-file', key)).code, 4);
+  const everything = readdirSync(store, { recursive: true, encoding: 'utf8' })
+    .map((name) => join(store, name))
+    .filter((name) => statSync(name).isFile())
+    .map((name) => readFileSync(name).toString('latin1'));
+  for (const text of everything) ok(!text.includes('correct horse') && !text.includes(recoveryKey));
+});
+
+test('truncated and missing images publish nothing', async () => {
+  const bad = join(root, 'bad.raw');
+  makeRawDisk(bad);
+  truncateSync(bad, 7 * MiB + 100);
+  const before = (await holdfast('backup', 'list')).result;
+  const refused = await holdfast(
+    'backup',
+    'create',
+    'nightly',
+    '--machine',
+    'vm',
+    '--disk',
+    `vda=${bad}`,
+  );
+  equal(refused.code, 6);
+  match(refused.stderr, /truncated/);
+  equal(
+    (await holdfast('backup', 'create', 'nightly', '--machine', 'vm', '--disk', 'vda=/nowhere'))
+      .code,
+    5,
+  );
+  deepEqual((await holdfast('backup', 'list')).result, before);
+});
+
+test('a session: written, stopped, resumed, kept, discarded', async () => {
+  const page = noise(4096, 77);
+  let session: string;
+  {
+    await using running = await start('recover', 'vm@latest');
+    session = running.ready.session;
+    const disk = await openNbdDisk(running.uri);
+    await disk.write(page, 8192, 'durable');
+    await disk[Symbol.asyncDispose]();
+    const [listed] = (await holdfast('session', 'list')).result['sessions'] as { state: string }[];
+    equal(listed?.state, 'running');
+    for (const ending of ['keep', 'discard'])
+      equal((await holdfast('session', ending, session)).code, 3);
+    const point = (await holdfast('backup', 'show', 'vm@latest')).result['point'] as string;
+    equal((await holdfast('backup', 'forget', point)).code, 3);
+    equal(await running.stop('SIGINT'), 0);
+  }
+  {
+    await using running = await start('recover', '--resume', session);
+    await using disk = await openNbdDisk(running.uri);
+    const got = new Uint8Array(4096);
+    await disk.read(got, 8192);
+    deepEqual(got, page);
+    await running.stop('SIGTERM');
+  }
+  const before = (await holdfast('backup', 'show', 'vm@latest')).result['point'] as string;
+  const kept = await expectDone(holdfast('session', 'keep', session));
+  const point = await expectDone(holdfast('backup', 'show', 'vm@latest'));
+  equal(point.result['point'], kept.result['point']);
+  equal(point.result['parent'], before);
+  equal(point.result['origin'], 'session');
+  ok((point.result['readBytes'] as number) <= MiB);
+  const out = join(root, 'kept.raw');
+  await expectDone(holdfast('restore', 'disk', kept.result['point'] as string, 'vda', '--to', out));
+  deepEqual(Uint8Array.from(readFileSync(out).subarray(8192, 12_288)), page);
+  equal((await holdfast('session', 'show', session)).code, 5);
+
+  await using running = await start('recover', before);
+  await using disk = await openNbdDisk(running.uri);
+  await disk.write(page, 0, 'durable');
+  await running.stop('SIGINT');
+  await expectDone(holdfast('session', 'discard', running.ready.session));
+  deepEqual((await holdfast('session', 'list')).result['sessions'], []);
+});
+
+test('kill -9 again and again: what was flushed is there', async () => {
+  let session: string | undefined;
+  const flushed = new Map<number, Uint8Array>();
+  for (let round = 0; round < 6; round++) {
+    await using running =
+      session === undefined
+        ? await start('recover', 'vm@latest')
+        : await start('recover', '--resume', session);
+    session = running.ready.session;
+    await using disk = await openNbdDisk(running.uri);
+    for (const [at, bytes] of flushed) {
+      const got = new Uint8Array(bytes.length);
+      await disk.read(got, at);
+      equal(Buffer.compare(got, bytes), 0, `round ${round} at ${at}`);
+    }
+    const written = new Map<number, Uint8Array>();
+    const writes = Array.from({ length: 40 }, async (_, n) => {
+      const at = ((round * 40 + n) * 37_777) % (20 * MiB);
+      const bytes = noise(1 + ((n * 997) % 9000), round * 100 + n);
+      // Overlapping writes of one round would leave open which one stands.
+      if ([...written].some(([other, it]) => at < other + it.length && other < at + bytes.length))
+        return;
+      written.set(at, bytes);
+      await disk.write(bytes, at, n % 3 === 0 ? 'durable' : 'cached');
+    });
+    await Promise.all(writes);
+    await disk.flush();
+    for (const [at, bytes] of written) {
+      for (const [other, old] of flushed) {
+        if (at < other + old.length && other < at + bytes.length) flushed.delete(other);
+      }
+      flushed.set(at, bytes);
+    }
+    void disk.write(noise(200_000, 5), 21 * MiB, 'cached').catch(() => {});
+    await running.stop('SIGKILL');
+  }
+  await expectDone(holdfast('session', 'discard', session!));
+});
+
+test('several sessions of one recovery point at once, each with its own writes', async () => {
+  await using one = await start('recover', 'vm@latest');
+  await using two = await start('recover', 'vm@latest');
+  await using first = await openNbdDisk(one.uri);
+  await using second = await openNbdDisk(two.uri);
+  await first.write(new Uint8Array(4096).fill(1), 0, 'durable');
+  const got = new Uint8Array(4096);
+  await second.read(got, 0);
+  ok(!got.every((byte) => byte === 1));
+  // And a backup meanwhile.
+  await expectDone(
+    holdfast('backup', 'create', 'nightly', '--machine', 'vm', '--disk', `vda=${image}`),
+  );
+  for (const it of [one, two]) {
+    await it.stop('SIGINT');
+    await expectDone(holdfast('session', 'discard', it.ready.session));
+  }
+});
+
+test('a backup that is killed leaves the store sound, and a repeat finds what was stored', async () => {
+  const large = join(root, 'large.raw');
+  const data = noise(8 * MiB, 123);
+  writeFileSync(
+    large,
+    Buffer.concat(Array.from({ length: 24 }, (_, n) => Buffer.from(data).map((byte) => byte ^ n))),
+  );
+  const main = new URL('../../src/cli/main.ts', import.meta.url).pathname;
+  const args = ['backup', 'create', 'nightly', '--machine', 'big', '--disk', `vda=${large}`];
+  for (const [signal, after] of [
+    ['SIGKILL', 900],
+    ['SIGINT', 900],
+    ['SIGKILL', 1500],
+  ] as const) {
+    const child = spawn(process.execPath, [
+      main,
+      ...args,
+      '--store',
+      store,
+      '--passphrase-file',
+      passphrase,
+    ]);
+    const timer = setTimeout(() => child.kill(signal), after);
+    const [code] = (await once(child, 'close')) as [number | null];
+    clearTimeout(timer);
+    ok(signal === 'SIGKILL' ? code !== 130 : code === 130 || code === 0, `${signal}: ${code}`);
+    const checked = await expectDone(holdfast('store', 'check', '--read-data'));
+    deepEqual(checked.result['problems'], []);
+  }
+  const made = await expectDone(holdfast(...(args as [string])));
+  ok(
+    (made.result['storedBytes'] as number) < 190 * MiB,
+    `${String(made.result['storedBytes'])} stored anew`,
+  );
+  const out = join(root, 'large.out');
+  await expectDone(holdfast('restore', 'disk', 'big@latest', 'vda', '--to', out));
+  ok(sameFiles(out, large));
+});
+
+test('a second writer is refused by name of the first', async () => {
+  const held = join(root, 'held.ts');
+  const module = (path: string) =>
+    JSON.stringify(new URL(`../../src/${path}`, import.meta.url).href);
+  writeFileSync(
+    held,
+    `import { openStore } from ${module('store/store.ts')};
+     import { lockStore } from ${module('store/store-writer.ts')};
+     import { realWorld } from ${module('sys/world.ts')};
+     const world = realWorld();
+     await lockStore(world, await openStore(world, process.argv[2]), 'session keep x');
+     console.log('held');
+     setInterval(() => {}, 1000);`,
+  );
+  const child = spawn(process.execPath, [held, store]);
+  await once(child.stdout, 'data');
+  const refused = await holdfast(
+    'backup',
+    'create',
+    'nightly',
+    '--machine',
+    'vm',
+    '--disk',
+    `vda=${image}`,
+  );
+  child.kill('SIGKILL');
+  equal(refused.code, 3);
+  match(refused.stderr, new RegExp(`session keep x \\(process ${child.pid} `));
+});
+
+test('check finds damage, cat shows every format, the index can be lost', async () => {
+  const pack = readdirSync(join(store, 'packs', '00000'))[0]!;
+  const path = join(store, 'packs', '00000', pack);
+  const intact = readFileSync(path);
+  overwrite(path, new Uint8Array(1).fill(intact[5000]! ^ 1), 5000);
+  equal((await holdfast('store', 'check')).code, 0, 'structure only');
+  const found = await holdfast('store', 'check', '--read-data');
+  equal(found.code, 6);
+  match(found.stdout, /"problems":\[\{"where":"[^"]*00000001.pack"/);
+  writeFileSync(path, intact);
+  rmSync(join(store, 'index'), { recursive: true });
+  await expectDone(holdfast('store', 'rebuild-index'));
+  const again = await expectDone(
+    holdfast('backup', 'create', 'nightly', '--machine', 'vm', '--disk', `vda=${image}`),
+  );
+  equal(again.result['storedBytes'], 0);
+  const point = again.result['point'] as string;
+  await using running = await start('recover', point);
+  const { session } = running.ready;
+  for (const kind of [
+    ['pack', '1'],
+    ['manifest', point, 'vda'],
+    ['point', point],
+    ['set', 'nightly'],
+    ['session', session],
+    ['overlay', session, 'vda'],
+  ]) {
+    const shown = await expectDone(holdfast('store', 'cat', ...kind));
+    ok(shown.lines.length > 0, kind.join(' '));
+  }
+  await running.stop('SIGINT');
+  equal((await holdfast('store', 'cat', 'frob', 'x')).code, 2);
+  await expectDone(holdfast('session', 'discard', session));
+  await expectDone(holdfast('backup', 'forget', point));
+  equal((await holdfast('backup', 'show', point)).code, 5);
+  ok(!existsSync(join(store, 'sets', 'nightly', 'points', `${point}.point`)));
+});

@@ -1,0 +1,103 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+
+const MAIN = new URL('../../src/cli/main.ts', import.meta.url).pathname;
+const LIMIT_MS = 120_000;
+
+export interface Ended {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+  /** The lines of stdout as JSON. */
+  readonly lines: readonly Record<string, unknown>[];
+  /** The last of them: the result. */
+  readonly result: Record<string, unknown>;
+}
+
+export type Holdfast = (...args: string[]) => Promise<Ended>;
+
+/** The command line on a store of its own, with an encrypted set `nightly`. */
+export async function holdfastIn(directory: string) {
+  const store = join(directory, 'store');
+  const passphrase = join(directory, 'passphrase');
+  writeFileSync(passphrase, 'correct horse\n');
+  const common = ['--store', store, '--passphrase-file', passphrase, '--json'];
+  const holdfast: Holdfast = (...args) => run([...args, ...common]);
+  await expectDone(holdfast('store', 'create'));
+  const made = await expectDone(holdfast('set', 'create', 'nightly', '--encrypt'));
+  return {
+    store,
+    passphrase,
+    holdfast,
+    recoveryKey: made.result['recoveryKey'] as string,
+    start: (...args: string[]) => start([...args, ...common]),
+  };
+}
+
+export async function run(args: readonly string[]): Promise<Ended> {
+  const child = spawn(process.execPath, [MAIN, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const limit = setTimeout(() => child.kill('SIGKILL'), LIMIT_MS);
+  const [stdout, stderr] = [collected(child.stdout), collected(child.stderr)];
+  const [code] = (await once(child, 'close')) as [number | null];
+  clearTimeout(limit);
+  const lines = stdout().split('\n').flatMap(parsed);
+  return { code, stdout: stdout(), stderr: stderr(), lines, result: lines.at(-1) ?? {} };
+}
+
+export async function expectDone(ended: Promise<Ended>): Promise<Ended> {
+  const it = await ended;
+  if (it.code !== 0) throw new Error(`exit code ${it.code}: ${it.stderr}${it.stdout}`);
+  return it;
+}
+
+/** A command that runs until it is stopped, such as `recover`. */
+export interface Running extends AsyncDisposable {
+  readonly child: ChildProcess;
+  /** Its line `ready`. */
+  readonly ready: { readonly session: string; readonly exports: { readonly uri: string }[] };
+  readonly uri: string;
+  readonly ended: Promise<number | null>;
+  stop(signal: NodeJS.Signals): Promise<number | null>;
+}
+
+export async function start(args: readonly string[]): Promise<Running> {
+  const child = spawn(process.execPath, [MAIN, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const stderr = collected(child.stderr);
+  const ended = once(child, 'close').then(([code]) => code as number | null);
+  for await (const line of createInterface(child.stdout)) {
+    const [event] = parsed(line);
+    if (event?.['event'] !== 'ready') continue;
+    child.stdout.resume();
+    const ready = event as unknown as Running['ready'];
+    const stop = (signal: NodeJS.Signals) => {
+      child.kill(signal);
+      return ended;
+    };
+    return {
+      child,
+      ready,
+      ended,
+      uri: ready.exports[0]!.uri,
+      stop,
+      [Symbol.asyncDispose]: async () => void (await stop('SIGKILL')),
+    };
+  }
+  throw new Error(`it ended before it was ready: ${stderr()}`);
+}
+
+function collected(stream: NodeJS.ReadableStream): () => string {
+  const parts: Buffer[] = [];
+  stream.on('data', (part: Buffer) => parts.push(part));
+  return () => Buffer.concat(parts).toString('utf8');
+}
+
+function parsed(line: string): Record<string, unknown>[] {
+  try {
+    return [JSON.parse(line) as Record<string, unknown>];
+  } catch {
+    return [];
+  }
+}

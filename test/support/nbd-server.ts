@@ -1,0 +1,42 @@
+import { join } from 'node:path/posix';
+import type { BlockDevice, WritableBlockDevice } from '../../src/block/block-device.ts';
+import { systemClock } from '../../src/sys/clock.ts';
+import { type NbdTarget, openNbdTarget } from '../../src/targets/nbd/target.ts';
+import type { Export } from '../../src/targets/export.ts';
+import { temporaryDirectory } from './temporary.ts';
+
+export interface TestServer extends AsyncDisposable {
+  readonly target: NbdTarget;
+  readonly export: Export;
+  readonly uri: string;
+  readonly socket: string;
+}
+
+let count = 0;
+
+/** One device as export `vda` on a unix socket of its own. */
+export async function serveOne(
+  device: BlockDevice | WritableBlockDevice,
+  options: { readOnly?: boolean; tls?: Parameters<typeof openNbdTarget>[0]['tls'] } = {},
+): Promise<TestServer> {
+  const socket = join(temporaryDirectory(), `${count++}.sock`);
+  const target = await openNbdTarget({
+    clock: systemClock(),
+    listen: { kind: 'unix', path: socket },
+    tls: options.tls,
+  });
+  const served = target.export('vda', device, {
+    description: 'a disk',
+    readOnly: options.readOnly ?? false,
+  });
+  return {
+    target,
+    export: served,
+    uri: served.uri,
+    socket,
+    async [Symbol.asyncDispose]() {
+      await served[Symbol.asyncDispose]();
+      await target[Symbol.asyncDispose]();
+    },
+  };
+}
