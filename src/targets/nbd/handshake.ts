@@ -14,6 +14,7 @@ import {
   STRING_LENGTH_MAX,
   TRANSMISSION_FLAGS,
 } from '../../formats/wire/nbd.ts';
+import { concatBytes, utf8 } from '../../lib/bytes.ts';
 
 /*
  * "Fixed newstyle negotiation" as a machine that eats bytes: what a peer says to what we answer. It
@@ -86,7 +87,7 @@ export function handshake(options: HandshakeOptions): Handshake {
   return {
     greeting: greeting(),
     push(bytes, send) {
-      pending = pending.length === 0 ? bytes.slice() : Buffer.concat([pending, bytes]);
+      pending = pending.length === 0 ? bytes.slice() : concatBytes(pending, bytes);
       const early = flagsSeen ? undefined : flags();
       if (early) return early;
       while (pending.length >= OPTION_HEADER_LENGTH) {
@@ -148,7 +149,9 @@ function negotiation({ offers, tls }: HandshakeOptions) {
   /** What has no data and may not have any. */
   function answerBare(option: number, reply: ReplyWith): Answer | undefined {
     if (option === OPTIONS.list) {
-      for (const offer of offers()) reply(OPTION_REPLIES.server, encodeString(offer.name));
+      for (const { name, description } of offers()) {
+        reply(OPTION_REPLIES.server, concatBytes(encodeString(name), utf8(description)));
+      }
     } else if (option === OPTIONS.startTls) {
       if (tls === 'none') return reply(OPTION_REPLIES.policy, 'TLS is not set up here');
       if (isSecure) return reply(OPTION_REPLIES.invalid, 'TLS stands already');
@@ -245,7 +248,7 @@ function answerListMeta(data: Uint8Array, { find, reply }: Asked): undefined {
   if (!find(asked.name)) return reply(OPTION_REPLIES.unknown, 'no such export');
   const { queries } = asked;
   if (queries.length === 0 || queries.includes('base:') || queries.includes(META_CONTEXT)) {
-    reply(OPTION_REPLIES.metaContext, Buffer.concat([Buffer.alloc(4), Buffer.from(META_CONTEXT)]));
+    reply(OPTION_REPLIES.metaContext, concatBytes(new Uint8Array(4), utf8(META_CONTEXT)));
   }
   return reply(OPTION_REPLIES.ack);
 }
@@ -263,9 +266,9 @@ function answerSetMeta(
   if (!offer) return reply(OPTION_REPLIES.unknown, 'no such export');
   const isChosen = asked.queries.includes(META_CONTEXT);
   if (isChosen) {
-    const id = Buffer.alloc(4);
-    id.writeUInt32BE(META_CONTEXT_ID);
-    reply(OPTION_REPLIES.metaContext, Buffer.concat([id, Buffer.from(META_CONTEXT)]));
+    const id = new Uint8Array(4);
+    viewOf(id).setUint32(0, META_CONTEXT_ID);
+    reply(OPTION_REPLIES.metaContext, concatBytes(id, utf8(META_CONTEXT)));
   }
   reply(OPTION_REPLIES.ack);
   return isChosen ? offer.name : undefined;
