@@ -72,7 +72,9 @@ test('instant boot of a real guest', { skip, timeout: 900_000 }, async (t) => {
   await t.test(
     'the server is killed in the middle of guest writes, and the guest goes on',
     async () => {
-      const running = await start('recover', kept);
+      let running = await start('recover', kept);
+      await using stack = new AsyncDisposableStack();
+      stack.defer(async () => void (await running.stop('SIGKILL')));
       const { session } = running.ready;
       await using guest = startGuest(disksOf(running));
       await guest.login();
@@ -82,9 +84,9 @@ test('instant boot of a real guest', { skip, timeout: 900_000 }, async (t) => {
       guest.type(`${writing} && echo wrote''-all`);
       for (let kill = 0; kill < 2; kill++) {
         await new Promise((resolve) => setTimeout(resolve, 3000));
-        await (kill === 0 ? running : again!).stop('SIGKILL');
+        await running.stop('SIGKILL');
         await new Promise((resolve) => setTimeout(resolve, 1500));
-        again = await start('recover', '--resume', session);
+        running = await start('recover', '--resume', session);
       }
       await guest.expect('wrote-all');
       await guest.expect('ready# ');

@@ -12,6 +12,7 @@ export interface TestServer extends AsyncDisposable {
   readonly socket: string;
 }
 
+const root = temporaryDirectory();
 let count = 0;
 
 /** One device as export `vda` on a unix socket of its own. */
@@ -19,7 +20,7 @@ export async function serveOne(
   device: BlockDevice | WritableBlockDevice,
   options: { readOnly?: boolean; tls?: Parameters<typeof openNbdTarget>[0]['tls'] } = {},
 ): Promise<TestServer> {
-  const socket = join(temporaryDirectory(), `${count++}.sock`);
+  const socket = join(root, `${count++}.sock`);
   const target = await openNbdTarget({
     clock: systemClock(),
     listen: { kind: 'unix', path: socket },
