@@ -1,0 +1,93 @@
+import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import type { Dataset } from './dataset.ts';
+import { figure, seconds, section, skipped } from './figures.ts';
+import type { Holdfast } from './holdfast.ts';
+import { dropCaches, ended, isInstalled, median } from './measure.ts';
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+
+const ROUNDS = 3;
+const LIMIT_MS = 180_000;
+
+/** A guest's boot to its login, under emulation: from our store, and from qemu-nbd on the raw file. */
+export async function benchBoot(data: Dataset, holdfast: Holdfast): Promise<void> {
+  section('VM boot to login, page cache dropped');
+  if (!isInstalled('qemu-system-x86_64')) return skipped('boot', 'QEMU is not installed');
+  const { first } = data;
+  const machine = 'boot';
+  await holdfast.run('backup', 'create', 'bench', '--machine', machine, '--disk', `vda=${first}`);
+  const profile = join(holdfast.store, 'sets', 'bench', 'profiles', `${machine}.profile`);
+  const [cold, warm, raw]: [number[], number[], number[]] = [[], [], []];
+  for (let round = 0; round < ROUNDS; round++) {
+    for (const times of [cold, warm]) {
+      if (times === cold) rmSync(profile, { force: true });
+      dropCaches();
+      const serving = await holdfast.recover(`${machine}@latest`);
+      times.push(await bootTo(serving.qemu));
+      await ended(serving.child, 'SIGINT');
+    }
+    dropCaches();
+    raw.push(await bootRaw(first));
+  }
+  const peer = median(raw);
+  for (const [name, times, aim] of [
+    ['without a profile', cold, '0.91x'],
+    ['with the profile of the last boot', warm, '1x'],
+  ] as const) {
+    const ours = median(times);
+    figure(name, seconds(ours), `qemu-nbd raw ${seconds(peer)}`, { ratio: peer / ours, aim });
+  }
+}
+
+async function bootRaw(image: string): Promise<number> {
+  const socket = `/tmp/holdfast-bench-boot-${process.pid}.sock`;
+  const server = spawn('qemu-nbd', ['-s', '-t', '-f', 'raw', '-k', socket, '-x', 'vda', image], {
+    stdio: 'ignore',
+  });
+  for (let n = 0; n < 200 && !existsSync(socket); n++) await new Promise((r) => setTimeout(r, 20));
+  const node = {
+    driver: 'nbd',
+    'node-name': 'vda',
+    export: 'vda',
+    server: { type: 'unix', path: socket },
+  };
+  const time = await bootTo(`-blockdev '${JSON.stringify(node)}' -device virtio-blk-pci,drive=vda`);
+  await ended(server, 'SIGTERM');
+  return time;
+}
+
+/** `disks`: QEMU's arguments as for a shell. */
+async function bootTo(disks: string): Promise<number> {
+  const words = [...disks.matchAll(/'([^']*)'|(\S+)/g)].map((match) => match[1] ?? match[2]!);
+  const machine = [
+    '-machine',
+    'pc,accel=tcg',
+    '-cpu',
+    'max',
+    '-m',
+    '1024',
+    '-nographic',
+    '-nodefaults',
+  ];
+  const started = performance.now();
+  const guest = spawn(
+    'qemu-system-x86_64',
+    [...machine, '-serial', 'mon:stdio', '-nic', 'none', ...words],
+    {
+      stdio: ['pipe', 'pipe', 'inherit'],
+    },
+  );
+  const limit = setTimeout(() => guest.kill('SIGKILL'), LIMIT_MS);
+  let shown = '';
+  let time = Number.NaN;
+  for await (const text of guest.stdout) {
+    shown = (shown + String(text)).slice(-1000);
+    if (!shown.includes('login: ')) continue;
+    time = (performance.now() - started) / 1000;
+    break;
+  }
+  clearTimeout(limit);
+  await ended(guest, 'SIGKILL');
+  return time;
+}

@@ -1,0 +1,58 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { type Run, timed } from './measure.ts';
+
+const MAIN = new URL('../src/cli/main.ts', import.meta.url).pathname;
+
+/** A store of ours with an encrypted set `bench`, driven as a user drives it. */
+export interface Holdfast {
+  readonly store: string;
+  run(...args: string[]): Promise<Run>;
+  /** `recover`, once it is ready. */
+  recover(point: string): Promise<Serving>;
+}
+
+export interface Serving {
+  readonly child: ChildProcess;
+  readonly uri: string;
+  readonly session: string;
+  readonly qemu: string;
+  /** From the start of the command to its word that it is ready. */
+  readonly readySeconds: number;
+}
+
+export async function holdfastIn(directory: string): Promise<Holdfast> {
+  mkdirSync(directory, { recursive: true });
+  const store = join(directory, 'store');
+  const passphrase = join(directory, 'passphrase');
+  writeFileSync(passphrase, 'bench\n');
+  const common = ['--store', store, '--passphrase-file', passphrase, '--json'];
+  const run = (...args: string[]) => timed([process.execPath, MAIN, ...args, ...common]);
+  await run('store', 'create');
+  await run('set', 'create', 'bench', '--encrypt');
+  return {
+    store,
+    run,
+    async recover(point) {
+      const started = performance.now();
+      const args = [MAIN, 'recover', point, ...common];
+      const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+      for await (const line of createInterface(child.stdout)) {
+        const event = JSON.parse(line) as Record<string, unknown>;
+        if (event['event'] !== 'ready') continue;
+        child.stdout.resume();
+        const [first] = event['exports'] as { uri: string }[];
+        return {
+          child,
+          uri: first!.uri,
+          session: event['session'] as string,
+          qemu: event['qemu'] as string,
+          readySeconds: (performance.now() - started) / 1000,
+        };
+      }
+      throw new Error('recover ended before it was ready');
+    },
+  };
+}
