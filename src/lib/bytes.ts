@@ -9,6 +9,14 @@ export function concatBytes(...parts: readonly Uint8Array[]): Uint8Array<ArrayBu
   return bytes;
 }
 
+/**
+ * Copies to `into`, from its byte `at` on. From shared memory this is twice as fast as `set`, which copies
+ * that word by word.
+ */
+export function copyBytes(from: Uint8Array, into: Uint8Array, at: number): void {
+  Buffer.from(from.buffer, from.byteOffset, from.length).copy(into, at);
+}
+
 export function utf8(text: string): Uint8Array<ArrayBuffer> {
   return new TextEncoder().encode(text);
 }

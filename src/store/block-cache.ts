@@ -11,6 +11,8 @@ import { KiB } from '../lib/sizes.ts';
  */
 export interface BlockCache {
   readonly arena: SharedArrayBuffer;
+  /** The arena to copy from: `Buffer.copy` is twice as fast as `set` from shared memory. */
+  readonly memory: Buffer;
   /** Where block `key` begins in the arena, or -1. */
   find(key: number): number;
   /** Makes room for `key`, not findable until `settle`. Undefined: every row is being filled. */
@@ -77,6 +79,7 @@ export function blockCache(length: number): BlockCache {
   }
   return {
     arena,
+    memory: Buffer.from(arena),
     rows: count,
     find(key) {
       const place = places.get(key);

@@ -122,7 +122,8 @@ function openDecoder(store: Store, cache: BlockCache, workers: number): Decoder 
 function copyFrom(cache: BlockCache, into: Uint8Array, key: number, from: number): boolean {
   const place = cache.find(key);
   if (place < 0) return false;
-  into.set(new Uint8Array(cache.arena, place + from, into.length));
+  const start = place + from;
+  cache.memory.copy(into, 0, start, start + into.length);
   return true;
 }
 

@@ -1,6 +1,7 @@
 import { dirname } from 'node:path/posix';
 import { asError } from '../lib/as-error.ts';
 import { assert } from '../lib/assert.ts';
+import { copyBytes } from '../lib/bytes.ts';
 import { MiB } from '../lib/sizes.ts';
 import type { Location } from '../formats/store/node.ts';
 import {
@@ -125,7 +126,7 @@ function pieceWriter(file: Promise<File>) {
     push(bytes: Uint8Array): void {
       for (let from = 0; from < bytes.length; ) {
         const count = Math.min(bytes.length - from, PIECE_LENGTH - filled);
-        piece.set(bytes.subarray(from, from + count), filled);
+        copyBytes(bytes.subarray(from, from + count), piece, filled);
         filled += count;
         from += count;
         if (filled === PIECE_LENGTH) send();

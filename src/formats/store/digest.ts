@@ -1,5 +1,5 @@
 import { blake3 } from '@napi-rs/blake-hash';
-import { concatBytes } from '../../lib/bytes.ts';
+import { concatBytes, copyBytes } from '../../lib/bytes.ts';
 
 export const DIGEST_LENGTH = 32;
 
@@ -16,7 +16,7 @@ export function digester(key: Uint8Array): (bytes: Uint8Array) => Uint8Array {
   const scratch = new Uint8Array(key.length + INPUT_LENGTH_MAX);
   scratch.set(key);
   return (bytes) => {
-    scratch.set(bytes, key.length);
+    copyBytes(bytes, scratch, key.length);
     return blake3(scratch.subarray(0, key.length + bytes.length));
   };
 }

@@ -11,6 +11,7 @@ import {
 } from '../../sys/network.ts';
 import type { Export } from '../export.ts';
 import { type Agreement, handshake, type Offer } from './handshake.ts';
+import { type StayAwake, stayAwake } from './stay-awake.ts';
 import { type Transmission, transmission } from './transmission.ts';
 
 /** Serves block devices over NBD. Whatever a peer sends ends at most its own connection. */
@@ -54,13 +55,14 @@ interface Connection {
 export async function openNbdTarget(options: NbdTargetOptions): Promise<NbdTarget> {
   const served = new Map<string, Served>();
   const streams = new Set<ByteStream>();
+  const awake = stayAwake(options.clock);
   const listener = await listen(options.listen, (stream) => {
     if (streams.size >= CONNECTIONS_MAX) {
       stream.destroy();
       return;
     }
     streams.add(stream);
-    serve(stream, options, served, () => streams.delete(stream));
+    serve(stream, { ...options, awake }, served, () => streams.delete(stream));
   });
   return {
     address: listener.address,
@@ -110,7 +112,7 @@ async function finish(clock: Clock, { stream, transmission }: Connection): Promi
 
 function serve(
   stream: ByteStream,
-  { clock, tls }: NbdTargetOptions,
+  { clock, tls, awake }: NbdTargetOptions & { readonly awake: StayAwake },
   served: ReadonlyMap<string, Served>,
   onClose: () => void,
 ): void {
@@ -143,7 +145,10 @@ function serve(
         const { agreement, rest } = outcome;
         const entry = served.get(agreement.offer.name);
         if (!entry) return stream.destroy();
-        connection = { stream, transmission: begin(stream, entry.device, agreement) };
+        connection = {
+          stream,
+          transmission: begin(stream, awake, { device: entry.device, agreement }),
+        };
         const { connections } = entry;
         connections.add(connection);
         leave = () => connections.delete(connection!);
@@ -161,18 +166,20 @@ function serve(
 
 function begin(
   stream: ByteStream,
-  device: BlockDevice | WritableBlockDevice,
-  agreement: Agreement,
+  awake: StayAwake,
+  what: { readonly device: Served['device']; readonly agreement: Agreement },
 ): Transmission {
   const requests = transmission({
-    device,
-    agreement,
+    ...what,
     send: stream.write,
     pause: stream.pause,
     resume: stream.resume,
     close: stream.end,
   });
-  stream.onBytes = requests.push;
+  stream.onBytes = (bytes) => {
+    requests.push(bytes);
+    awake.arrived();
+  };
   stream.receiveInto(new Uint8Array(RECEIVE_LENGTH));
   return requests;
 }
