@@ -8,7 +8,7 @@ import { dropCaches, ended, isInstalled, median, residentBytes } from './measure
 
 const MiB = 2 ** 20;
 /** Fits our cache of decoded blocks, as a running guest's working set would. */
-const HOT_LENGTH = 128 * MiB;
+const HOT_LENGTH = 96 * MiB;
 const COLD_LENGTH = 256 * MiB;
 const ROUNDS = 3;
 

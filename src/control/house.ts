@@ -3,6 +3,7 @@ import { parseRecoveryKey } from '../formats/store/key-slot.ts';
 import { CatalogError } from '../catalog/catalog-error.ts';
 import { type OpenSet, readSet, unlockSet } from '../catalog/sets.ts';
 import { openStore, type Store } from '../store/store.ts';
+import { giveBackFreedMemory } from '../sys/memory.ts';
 import { processors } from '../sys/processors.ts';
 import { realWorld, type World } from '../sys/world.ts';
 
@@ -15,6 +16,7 @@ export interface House extends AsyncDisposable {
 }
 
 export async function openHouse(directory: string): Promise<House> {
+  giveBackFreedMemory();
   const world = realWorld();
   const store = await openStore(world, directory);
   return {

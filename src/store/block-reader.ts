@@ -43,7 +43,7 @@ export interface ReaderOptions {
 }
 
 /** With Node itself and its threads the process stays below 400 MiB. */
-const CACHE_LENGTH = 192 * MiB;
+const CACHE_LENGTH = 160 * MiB;
 /** Offsets in a pack stay below this: 64 MiB and one frame more. */
 const PACK_SPAN = 2 ** 27;
 

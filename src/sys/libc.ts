@@ -10,6 +10,7 @@ export interface Libc {
   /** 0, or -1 with `errno`. */
   fallocate(fd: number, mode: number, offset: number, length: number): number;
   flock(fd: number, operation: number): number;
+  mallopt(parameter: number, value: number): number;
   errno(): number;
 }
 
@@ -20,6 +21,8 @@ export const FALLOC_KEEP_SIZE = 1;
 export const FALLOC_PUNCH_HOLE = 2;
 export const LOCK_EXCLUSIVE = 2;
 export const LOCK_NOT_BLOCKING = 4;
+export const MALLOC_TRIM_THRESHOLD = -1;
+export const MALLOC_MMAP_THRESHOLD = -3;
 
 let loaded: Libc | undefined;
 
@@ -34,6 +37,7 @@ function load(): Libc {
     seek: library.func('int64_t lseek(int fd, int64_t offset, int whence)'),
     fallocate: library.func('int fallocate(int fd, int mode, int64_t offset, int64_t length)'),
     flock: library.func('int flock(int fd, int operation)'),
+    mallopt: library.func('int mallopt(int parameter, int value)'),
     errno: () => koffi.errno(),
   };
 }
