@@ -10,11 +10,12 @@ export function concatBytes(...parts: readonly Uint8Array[]): Uint8Array<ArrayBu
 }
 
 /**
- * Copies to `into`, from its byte `at` on. From shared memory this is twice as fast as `set`, which copies
- * that word by word.
+ * Copies to `into`, from its byte `at` on. From or to shared memory this is twice as fast as `set`, which
+ * goes word by word there; `copy` does as well, unless it is given a part of a buffer.
  */
 export function copyBytes(from: Uint8Array, into: Uint8Array, at: number): void {
-  Buffer.from(from.buffer, from.byteOffset, from.length).copy(into, at);
+  const start = from.byteOffset;
+  Buffer.from(from.buffer).copy(into, at, start, start + from.length);
 }
 
 export function utf8(text: string): Uint8Array<ArrayBuffer> {

@@ -4,9 +4,9 @@ import type { Cutting } from '../formats/store/set-record.ts';
 /** Of the numbers in cutting.md the best compromise. */
 export const CUTTING_DEFAULT: Cutting = {
   kind: 'content',
-  pagesMin: 4,
-  pagesAverage: 16,
-  pagesMax: 32,
+  pagesMin: 2,
+  pagesAverage: 8,
+  pagesMax: 16,
 };
 
 export interface Cut {

@@ -1,6 +1,7 @@
 import { createCipheriv, createDecipheriv, createSecretKey, type KeyObject } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 import { blake3 } from '@napi-rs/blake-hash';
+import { copyBytes } from '../../lib/bytes.ts';
 import { assert } from '../../lib/assert.ts';
 import { FormatError } from '../format-error.ts';
 import { DIGEST_LENGTH, digester } from './digest.ts';
@@ -67,6 +68,8 @@ const KIND = { block: 1, node: 2 } as const satisfies Record<FrameKind, number>;
 const COMPRESSED = 1;
 const ENCRYPTED = 2;
 const NONCE_AT = 48;
+/** zstd never makes more of it than this. */
+const COMPRESSED_MORE_MAX = 4096;
 const STORED_CRC_AT = 72;
 const HEADER_CRC_AT = 76;
 const TAG_LENGTH = 16;
@@ -132,23 +135,24 @@ export function frameCodec(keys: DomainKeys): FrameCodec {
   const digest = digester(keys.digest);
   const compress = compressor().compress;
   const decompress = decompressor().decompress;
-  const compressed = new Uint8Array(PLAIN_LENGTH_MAX);
+  // With room for what does not compress: breaking off would cost the compressor more.
+  const compressed = new Uint8Array(PLAIN_LENGTH_MAX + COMPRESSED_MORE_MAX);
 
   return {
     digest,
     seal(plain, into, { kind, digest, nonce }) {
       assert(plain.length > 0 && plain.length <= PLAIN_LENGTH_MAX, `block of ${plain.length}`);
       assert(nonce.length === NONCE_LENGTH, `nonce of ${nonce.length}`);
-      const room = compressed.subarray(0, Math.floor(plain.length * STORED_RAW_ABOVE));
-      const gained = compress(plain, room);
-      const body = gained === undefined ? plain : compressed.subarray(0, gained);
+      const length = compress(plain, compressed);
+      const isRaw = length === undefined || length > plain.length * STORED_RAW_ABOVE;
+      const body = isRaw ? plain : compressed.subarray(0, length);
       const storedLength = body.length + (keys.frame ? TAG_LENGTH : 0);
 
       const view = new DataView(into.buffer, into.byteOffset, FRAME_HEADER_LENGTH);
       view.setUint32(0, MAGIC, true);
       into[4] = VERSION;
       into[5] = KIND[kind];
-      into[6] = (gained === undefined ? 0 : COMPRESSED) | (keys.frame ? ENCRYPTED : 0);
+      into[6] = (isRaw ? 0 : COMPRESSED) | (keys.frame ? ENCRYPTED : 0);
       into[7] = 0;
       view.setUint32(8, plain.length, true);
       view.setUint32(12, storedLength, true);
@@ -157,7 +161,7 @@ export function frameCodec(keys: DomainKeys): FrameCodec {
       else into.fill(0, NONCE_AT, NONCE_AT + NONCE_LENGTH);
 
       if (keys.frame) encrypt(keys.frame, body, into);
-      else into.set(body, FRAME_HEADER_LENGTH);
+      else copyBytes(body, into, FRAME_HEADER_LENGTH);
       const end = FRAME_HEADER_LENGTH + storedLength;
       view.setUint32(STORED_CRC_AT, crc32(into.subarray(FRAME_HEADER_LENGTH, end)), true);
       view.setUint32(HEADER_CRC_AT, crc32(into.subarray(0, HEADER_CRC_AT)), true);
@@ -184,7 +188,7 @@ export function frameCodec(keys: DomainKeys): FrameCodec {
       if (header.compressed) {
         if (!decompress(body, into)) throw new FormatError('CORRUPT', 'frame does not decompress');
       } else if (body.length === plainLength) {
-        into.set(body);
+        copyBytes(body, into, 0);
       } else {
         throw new FormatError('CORRUPT', `raw frame of ${body.length} bytes, not ${plainLength}`);
       }
@@ -210,7 +214,7 @@ function keyOf(domain: Uint8Array, frame: Uint8Array): KeyObject {
 function encrypt(domain: Uint8Array, body: Uint8Array, frame: Uint8Array): void {
   const cipher = createCipheriv('aes-256-gcm', keyOf(domain, frame), IV);
   cipher.setAAD(frame.subarray(0, STORED_CRC_AT));
-  frame.set(cipher.update(body), FRAME_HEADER_LENGTH);
+  copyBytes(cipher.update(body), frame, FRAME_HEADER_LENGTH);
   cipher.final();
   frame.set(cipher.getAuthTag(), FRAME_HEADER_LENGTH + body.length);
 }
