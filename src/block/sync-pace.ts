@@ -8,6 +8,8 @@ export interface SyncPace {
   mayBlock(): boolean;
   /** Runs a blocking call and learns from how long it took. */
   timed<T>(call: () => T): T;
+  /** A blocking call took from `began` until now. */
+  note(began: number): void;
 }
 
 /** Longer than the page cache ever takes, shorter than a guest notices. */
@@ -16,13 +18,17 @@ const REST_MS = 500;
 
 export function syncPace(clock: Clock): SyncPace {
   let restUntil = 0;
+  function note(began: number): void {
+    const ended = clock.monotonicMs();
+    restUntil = ended - began > SLOW_MS ? ended + REST_MS : 0;
+  }
   return {
+    note,
     mayBlock: () => restUntil === 0 || clock.monotonicMs() >= restUntil,
     timed(call) {
       const began = clock.monotonicMs();
       const result = call();
-      const ended = clock.monotonicMs();
-      restUntil = ended - began > SLOW_MS ? ended + REST_MS : 0;
+      note(began);
       return result;
     },
   };

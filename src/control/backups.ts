@@ -153,7 +153,10 @@ export async function restore(
     const names = point.disks.map(({ name }) => name).join(', ');
     throw new CatalogError('NOT_FOUND', `${point.id} has no disk "${disk}" but ${names}`);
   }
-  await using reader = openBlockReader(store, { workers, cacheLength: RESTORE_CACHE_LENGTH });
+  await using reader = openBlockReader(store, {
+    threads: { count: workers, clock: world.clock },
+    cacheLength: RESTORE_CACHE_LENGTH,
+  });
   await using device = manifestDisk(reader, { name: `${point.id}/${disk}`, root, keys: set.keys });
   const { writtenBytes } = await restoreDisk(world, device, {
     to,

@@ -138,7 +138,7 @@ export async function keepSession(
   const writer = stack.use(await openStoreWriter(world, store, { domain, holder }));
   const { random } = world;
   const encoder = stack.use(encoderPool({ keys, cutting, random, writer, workers }));
-  const reader = stack.use(openBlockReader(store, { workers: 0 }));
+  const reader = stack.use(openBlockReader(store, {}));
   const parts = { set, reader, writer, encoder, onProgress, signal };
   const as = record.keepAs ?? newPointId(world, record.machine);
   const event: SessionEvent | undefined =

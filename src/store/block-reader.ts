@@ -2,6 +2,7 @@ import { BlockError } from '../block/block-error.ts';
 import type { DomainKeys } from '../formats/store/frame.ts';
 import { frameCodec } from '../formats/store/frame.ts';
 import type { Location, Reference } from '../formats/store/node.ts';
+import type { Clock } from '../sys/clock.ts';
 import { MiB } from '../lib/sizes.ts';
 import { type BlockCache, blockCache } from './block-cache.ts';
 import { decodePool } from './decode-pool.ts';
@@ -38,8 +39,8 @@ export interface BlockAddress extends Reference {
 
 export interface ReaderOptions {
   readonly cacheLength?: number;
-  /** Threads that decode; 0: this one does. */
-  readonly workers: number;
+  /** Threads that decode; none: this one does. */
+  readonly threads?: { readonly count: number; readonly clock: Clock } | undefined;
 }
 
 /** With Node itself and its threads the process stays below 400 MiB. */
@@ -54,10 +55,10 @@ export function locationKey({ pack, offset }: Pick<Location, 'pack' | 'offset'>)
 
 export function openBlockReader(
   store: Store,
-  { cacheLength = CACHE_LENGTH, workers }: ReaderOptions,
+  { cacheLength = CACHE_LENGTH, threads }: ReaderOptions,
 ): BlockReader {
   const cache = blockCache(cacheLength);
-  const decoder = openDecoder(store, cache, workers);
+  const decoder = openDecoder(store, cache, threads);
   const fetching = new Map<number, Promise<void>>();
 
   async function reserve({ key, plainLength }: BlockAddress): Promise<number> {
@@ -112,11 +113,12 @@ export function openBlockReader(
   };
 }
 
-function openDecoder(store: Store, cache: BlockCache, workers: number): Decoder {
+function openDecoder(store: Store, cache: BlockCache, threads: ReaderOptions['threads']): Decoder {
   const { arena } = cache;
   const { packs } = store;
-  if (workers === 0) return inlineDecoder(arena, packs);
-  return decodePool({ arena, packs, directory: `${store.directory}/packs`, workers });
+  if (!threads) return inlineDecoder(arena, packs);
+  const { count: workers, clock } = threads;
+  return decodePool({ arena, packs, directory: `${store.directory}/packs`, workers, clock });
 }
 
 function copyFrom(cache: BlockCache, into: Uint8Array, key: number, from: number): boolean {

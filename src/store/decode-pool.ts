@@ -1,8 +1,11 @@
+import { syncPace } from '../block/sync-pace.ts';
+import type { Clock } from '../sys/clock.ts';
 import type { DomainKeys } from '../formats/store/frame.ts';
 import { startWorker, type WorkerThread } from '../sys/worker-thread.ts';
 import { JOBS_MAX, type RingSender, ringMemory, ringSender } from './decode-ring.ts';
 import type { DecodeWorkerData, DomainMessage } from './decode-worker.ts';
 import {
+  decodeInto,
   type DecodeJob,
   type DecodeOutcome,
   type Decoder,
@@ -17,6 +20,7 @@ export interface DecodePoolOptions {
   /** The store's `packs`, which workers open by themselves. */
   readonly directory: string;
   readonly workers: number;
+  readonly clock: Clock;
 }
 
 type Thread = WorkerThread<DomainMessage, 'ready'>;
@@ -31,12 +35,14 @@ interface Waiting {
  * Decodes in worker threads. Until the first of them has started this thread does the work, so that
  * nobody waits for a start; a worker that dies fails the jobs that it had and is replaced.
  */
-export function decodePool({ arena, packs, directory, workers }: DecodePoolOptions): Decoder {
+export function decodePool(options: DecodePoolOptions): Decoder {
+  const { arena, packs, directory, workers } = options;
   const inline = inlineDecoder(arena, packs);
   const ring = ringMemory();
   const sender = ringSender(ring);
   const jobs = jobTable(sender);
   const domains: DomainKeys[] = [];
+  const alone = decodeAlone(options, (domain) => domains[domain]!);
   const threads: Thread[] = [];
   let ready = 0;
   let closing = false;
@@ -71,7 +77,10 @@ export function decodePool({ arena, packs, directory, workers }: DecodePoolOptio
       return domain;
     },
     decode(job, priority) {
-      return ready === 0 ? inline.decode(job, priority) : jobs.add(job, priority);
+      if (ready === 0) return inline.decode(job, priority);
+      // Handing over would take longer than the work.
+      if (priority === 'guest' && jobs.isQuiet() && alone.mayDecode()) return alone.decode(job);
+      return jobs.add(job, priority);
     },
     async [Symbol.asyncDispose]() {
       closing = true;
@@ -82,12 +91,42 @@ export function decodePool({ arena, packs, directory, workers }: DecodePoolOptio
   };
 }
 
+/** Decodes one block at a time in this thread, as long as the medium is quick. */
+function decodeAlone(
+  { arena, packs, clock }: DecodePoolOptions,
+  keysOf: (domain: number) => DomainKeys,
+) {
+  const pace = syncPace(clock);
+  let isBusy = false;
+  const decode = decodeInto(
+    arena,
+    async (into, pack, offset) => {
+      const began = clock.monotonicMs();
+      await packs.readBlocking(into, pack, offset);
+      pace.note(began);
+    },
+    keysOf,
+  );
+  return {
+    mayDecode: () => !isBusy && pace.mayBlock(),
+    async decode(job: DecodeJob): Promise<DecodeOutcome> {
+      isBusy = true;
+      try {
+        return await decode(job);
+      } finally {
+        isBusy = false;
+      }
+    },
+  };
+}
+
 /** Numbers for jobs, who waits for which, and the one loop that looks for completions. */
 function jobTable(sender: RingSender) {
   const running = new Map<number, Waiting>();
   const free = Array.from({ length: JOBS_MAX }, (_, job) => job);
   const queue: Waiting[] = [];
   let watching = false;
+  let guests = 0;
   let failAll = false;
 
   function submit(waiting: Waiting): void {
@@ -97,10 +136,12 @@ function jobTable(sender: RingSender) {
       return;
     }
     running.set(job, waiting);
+    if (waiting.priority === 'guest') guests++;
     sender.submit(job, waiting.job, waiting.priority);
   }
   function end(job: number, waiting: Waiting, outcome: DecodeOutcome): void {
     running.delete(job);
+    if (waiting.priority === 'guest') guests--;
     free.push(job);
     waiting.resolve(outcome);
   }
@@ -122,6 +163,8 @@ function jobTable(sender: RingSender) {
     watching = false;
   }
   return {
+    /** No guest waits for a worker. */
+    isQuiet: () => guests === 0,
     add(job: DecodeJob, priority: Priority): Promise<DecodeOutcome> {
       return new Promise((resolve) => {
         submit({ job, priority, resolve });

@@ -48,7 +48,7 @@ async function setUp() {
 async function start(files: FileSystem, set: OpenSet, point: PointRecord): Promise<string> {
   const house = await houseOn(files, 5);
   await using session = await startSession(house, point, { listen: undefined, whenFull: 'refuse' });
-  await using reader = openBlockReader(house.store, { workers: 0, cacheLength: 2 ** 22 });
+  await using reader = openBlockReader(house.store, { cacheLength: 2 ** 22 });
   await using overlay = await openDisk(house, session.record.id, { set, point, reader });
   await overlay.write(WRITTEN, AT, 'cached');
   await overlay.flush();
@@ -79,7 +79,7 @@ async function keep(files: FileSystem, set: OpenSet, id: string): Promise<string
   const { random } = world;
   const { keys } = set;
   await using encoder = inlineEncoder({ keys, cutting: CUTTING_DEFAULT, random, writer });
-  await using reader = openBlockReader(store, { workers: 0, cacheLength: 2 ** 22 });
+  await using reader = openBlockReader(store, { cacheLength: 2 ** 22 });
   const as = record.keepAs ?? newPointId(world, 'vm');
   const event = record.phase === 'cleaning' ? undefined : ({ kind: 'keep', as } as const);
   await advance(house, record, event, {
@@ -92,7 +92,7 @@ async function keep(files: FileSystem, set: OpenSet, id: string): Promise<string
 
 async function contents(files: FileSystem, set: OpenSet, point: PointRecord): Promise<Uint8Array> {
   const { store } = await houseOn(files, 8);
-  await using reader = openBlockReader(store, { workers: 0, cacheLength: 2 ** 22 });
+  await using reader = openBlockReader(store, { cacheLength: 2 ** 22 });
   await using disk = manifestDisk(reader, { name: 'vda', root: point.disks[0]!, keys: set.keys });
   const got = new Uint8Array(SIZE);
   await disk.read(got, 0);
@@ -115,7 +115,7 @@ test('a power cut while a session starts and writes: it resumes with all that wa
       for (const id of ids) {
         await using held = await resumeSession(house, id);
         equal(held.record.phase, 'ready');
-        await using reader = openBlockReader(house.store, { workers: 0, cacheLength: 2 ** 22 });
+        await using reader = openBlockReader(house.store, { cacheLength: 2 ** 22 });
         await using overlay = await openDisk(house, id, { set, point, reader });
         const got = new Uint8Array(SIZE);
         await overlay.read(got, 0);

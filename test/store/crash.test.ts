@@ -30,7 +30,7 @@ async function soundness(files: FileSystem, set: OpenSet, contents: readonly Uin
   await checkPacks(store.packs, { ...options, onProgress() {}, onProblem });
   deepEqual(problems, []);
   deepEqual(damaged, []);
-  await using reader = openBlockReader(store, { workers: 0, cacheLength: 4 * 2 ** 20 });
+  await using reader = openBlockReader(store, { cacheLength: 4 * 2 ** 20 });
   for (const [index, point] of points.entries()) {
     await using disk = manifestDisk(reader, { name: 'vda', root: point.disks[0]!, keys: set.keys });
     const got = new Uint8Array(SIZE);

@@ -16,7 +16,7 @@ async function roundTrip(contents: Uint8Array, passphrase?: string) {
   await using writer = await simulatedWriter(world, store, set);
   const root = await storeDisk(world, store, set, writer, contents);
   await writer.commit();
-  const reader = openBlockReader(store, { workers: 0, cacheLength: 2 * MiB });
+  const reader = openBlockReader(store, { cacheLength: 2 * MiB });
   return {
     world,
     store,

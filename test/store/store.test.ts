@@ -122,7 +122,10 @@ test('encoder threads and decoder threads give back what they got', async () => 
     await writer.commit();
     ok(writer.stats.storedBytes < 5.2 * MiB, 'the copied segment is stored once');
   }
-  await using reader = openBlockReader(store, { workers: 2, cacheLength: 2 * MiB });
+  await using reader = openBlockReader(store, {
+    threads: { count: 2, clock: world.clock },
+    cacheLength: 2 * MiB,
+  });
   await using disk = manifestDisk(reader, { name: 'vda', root: reference, keys });
   // The first read is served before the threads have started, the others by them.
   await disk.read(new Uint8Array(10), 0);

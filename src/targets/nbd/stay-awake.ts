@@ -6,8 +6,8 @@ import type { Clock } from '../../sys/clock.ts';
  * at a time as fast as it can, and nothing otherwise.
  */
 export interface StayAwake {
-  /** Requests have come. */
-  arrived(): void;
+  /** Requests have come. Not while they are under way: threads that work on them need the processor. */
+  arrived(isIdle: () => boolean): void;
 }
 
 /** Requests that are further apart on average are not waited for. */
@@ -21,14 +21,16 @@ export function stayAwake(clock: Clock): StayAwake {
   let last = Number.NEGATIVE_INFINITY;
   let average = GAP_COUNTED_MAX_MS;
   let until = 0;
+  let isPeerIdle = (): boolean => true;
   let isLooking = false;
 
   function look(): void {
-    isLooking = clock.monotonicMs() < until;
+    isLooking = isPeerIdle() && clock.monotonicMs() < until;
     if (isLooking) setImmediate(look);
   }
   return {
-    arrived() {
+    arrived(isIdle) {
+      isPeerIdle = isIdle;
       const now = clock.monotonicMs();
       const gap = Math.min(now - last, GAP_COUNTED_MAX_MS);
       last = now;

@@ -178,7 +178,7 @@ function begin(
   });
   stream.onBytes = (bytes) => {
     requests.push(bytes);
-    awake.arrived();
+    awake.arrived(requests.isIdle);
   };
   stream.receiveInto(new Uint8Array(RECEIVE_LENGTH));
   return requests;

@@ -21,6 +21,8 @@ export interface Transmission {
   push(bytes: Uint8Array): void;
   /** No request is taken any more; resolves when those under way are answered, and that was sent. */
   stop(): Promise<void>;
+  /** Whether every request that came is answered. */
+  isIdle(): boolean;
   /** The peer has gone. */
   abandon(): void;
 }
@@ -106,6 +108,7 @@ export function transmission(options: TransmissionOptions): Transmission {
       held = undefined;
       return finish();
     },
+    isIdle: () => answers.accounts.running === 0,
     abandon() {
       isOver = true;
       held = undefined;
