@@ -1,3 +1,4 @@
+import { syncPace } from '../block/sync-pace.ts';
 import { BlockError } from '../block/block-error.ts';
 import type { DomainKeys } from '../formats/store/frame.ts';
 import { frameCodec } from '../formats/store/frame.ts';
@@ -6,7 +7,13 @@ import type { Clock } from '../sys/clock.ts';
 import { MiB } from '../lib/sizes.ts';
 import { type BlockCache, blockCache } from './block-cache.ts';
 import { decodePool } from './decode-pool.ts';
-import { type DecodeOutcome, type Decoder, inlineDecoder, type Priority } from './decoder.ts';
+import {
+  type DecodeOutcome,
+  type Decoder,
+  inlineDecoder,
+  type Priority,
+  type ReadFrame,
+} from './decoder.ts';
 import { type NodeReader, nodeReader } from './node-reader.ts';
 import { packPath } from './pack-files.ts';
 import type { Store } from './store.ts';
@@ -59,6 +66,7 @@ export function openBlockReader(
 ): BlockReader {
   const cache = blockCache(cacheLength);
   const decoder = openDecoder(store, cache, threads);
+  const readNode = threads ? quickReads(store, threads.clock) : store.packs.read;
   const fetching = new Map<number, Promise<void>>();
 
   async function reserve({ key, plainLength }: BlockAddress): Promise<number> {
@@ -92,7 +100,7 @@ export function openBlockReader(
       const number = decoder.domain(keys);
       const codec = frameCodec(keys);
       return {
-        nodes: nodeReader(store.packs, codec),
+        nodes: nodeReader(store.packs, codec, readNode),
         has: (key) => cache.find(key) >= 0,
         tryCopy: (into, key, from) => copyFrom(cache, into, key, from),
         fetch(block, priority) {
@@ -110,6 +118,17 @@ export function openBlockReader(
       await decoder[Symbol.asyncDispose]();
       await Promise.allSettled(fetching.values());
     },
+  };
+}
+
+/** Reads in this thread, as long as the medium is quick: a guest waits for these before its blocks. */
+function quickReads({ packs }: Store, clock: Clock): ReadFrame {
+  const pace = syncPace(clock);
+  return async (into, pack, offset) => {
+    if (!pace.mayBlock()) return packs.read(into, pack, offset);
+    const began = clock.monotonicMs();
+    await packs.readBlocking(into, pack, offset);
+    pace.note(began);
   };
 }
 

@@ -2,6 +2,7 @@ import { BlockError } from '../block/block-error.ts';
 import { FormatError } from '../formats/format-error.ts';
 import { type FrameCodec, FRAME_HEADER_LENGTH, parseFrameHeader } from '../formats/store/frame.ts';
 import { decodeNode, type Location, type Node, type Reference } from '../formats/store/node.ts';
+import type { ReadFrame } from './decoder.ts';
 import type { PackFiles } from './pack-files.ts';
 import { StoreError } from './store-error.ts';
 
@@ -16,13 +17,17 @@ export interface NodeReader {
 /** Inner nodes: each stands for 256 MiB of a disk or more, and takes some 40 KiB. */
 const INNER_NODES_MAX = 512;
 
-/** Nodes are small and few beside blocks, so they are decoded in this thread. */
-export function nodeReader(packs: PackFiles, codec: FrameCodec): NodeReader {
+/** Nodes are small and few beside blocks, so they are decoded in this thread. `readFrame`: how to get them. */
+export function nodeReader(
+  packs: PackFiles,
+  codec: FrameCodec,
+  readFrame: ReadFrame = packs.read,
+): NodeReader {
   const inner = new Map<string, Node>();
 
   async function read(reference: Reference, location: Location): Promise<Node> {
     const frame = new Uint8Array(location.length);
-    await packs.read(frame, location.pack, location.offset);
+    await readFrame(frame, location.pack, location.offset);
     const plain = new Uint8Array(
       parseFrameHeader(frame.subarray(0, FRAME_HEADER_LENGTH)).plainLength,
     );
