@@ -34,6 +34,8 @@ export interface ReadDomain {
   /** Copies from a cached block, or answers false. `into` gets the bytes from `from` on. */
   tryCopy(into: Uint8Array, key: number, from: number): boolean;
   has(key: number): boolean;
+  /** These blocks are going to be fetched: neighbours in a pack are read in one. */
+  announce(blocks: readonly BlockAddress[]): void;
   /** Resolves once the block is in the cache, where it stays for this tick at least. */
   fetch(block: BlockAddress, priority: Priority): Promise<void>;
 }
@@ -102,6 +104,7 @@ export function openBlockReader(
       return {
         nodes: nodeReader(store.packs, codec, readNode),
         has: (key) => cache.find(key) >= 0,
+        announce: (blocks) => announce(store, blocks),
         tryCopy: (into, key, from) => copyFrom(cache, into, key, from),
         fetch(block, priority) {
           const { key } = block;
@@ -119,6 +122,16 @@ export function openBlockReader(
       await Promise.allSettled(fetching.values());
     },
   };
+}
+
+/** Frames of one read mostly lie side by side, as they do on the disk. */
+function announce({ packs }: Store, blocks: readonly BlockAddress[]): void {
+  const [first] = blocks;
+  const last = blocks.at(-1);
+  if (!first || !last || first === last || first.pack !== last.pack) return;
+  const length = last.offset + last.length - first.offset;
+  const sum = blocks.reduce((total, block) => total + block.length, 0);
+  if (length === sum) packs.willNeed(first.pack, first.offset, length);
 }
 
 /** Reads in this thread, as long as the medium is quick: a guest waits for these before its blocks. */

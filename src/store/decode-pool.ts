@@ -91,13 +91,16 @@ export function decodePool(options: DecodePoolOptions): Decoder {
   };
 }
 
-/** Decodes one block at a time in this thread, as long as the medium is quick. */
+/** The blocks of one small read. */
+const ALONE_MAX = 3;
+
+/** Decodes a few blocks in this thread, as long as the medium is quick. */
 function decodeAlone(
   { arena, packs, clock }: DecodePoolOptions,
   keysOf: (domain: number) => DomainKeys,
 ) {
   const pace = syncPace(clock);
-  let isBusy = false;
+  let busy = 0;
   const decode = decodeInto(
     arena,
     async (into, pack, offset) => {
@@ -108,13 +111,13 @@ function decodeAlone(
     keysOf,
   );
   return {
-    mayDecode: () => !isBusy && pace.mayBlock(),
+    mayDecode: () => busy < ALONE_MAX && pace.mayBlock(),
     async decode(job: DecodeJob): Promise<DecodeOutcome> {
-      isBusy = true;
+      busy++;
       try {
         return await decode(job);
       } finally {
-        isBusy = false;
+        busy--;
       }
     },
   };

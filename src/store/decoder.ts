@@ -1,3 +1,4 @@
+import { bufferPool } from '../lib/buffer-pool.ts';
 import { FormatError } from '../formats/format-error.ts';
 import {
   type DomainKeys,
@@ -35,6 +36,9 @@ export type Priority = 'guest' | 'background';
 
 export type ReadFrame = (into: Uint8Array, pack: number, offset: number) => Promise<void>;
 
+/** Of each size: more than one only where reads do not block. */
+const SPARE_FRAMES = 4;
+
 /** The work itself, for one thread: its codecs and buffers are its own. */
 export function decodeInto(
   arena: SharedArrayBuffer,
@@ -42,6 +46,7 @@ export function decodeInto(
   keysOf: (domain: number) => DomainKeys,
 ): (job: DecodeJob) => Promise<DecodeOutcome> {
   const codecs = new Map<number, FrameCodec>();
+  const pool = bufferPool(SPARE_FRAMES);
 
   function codecOf(domain: number): FrameCodec {
     let codec = codecs.get(domain);
@@ -50,13 +55,15 @@ export function decodeInto(
   }
   return async ({ domain, pack, offset, length, digest, place, plainLength }) => {
     if (length > FRAME_LENGTH_MAX) return 'corrupt';
-    const frame = new Uint8Array(length);
+    const frame = pool.take(length);
     try {
       await read(frame, pack, offset);
       codecOf(domain).open(frame, new Uint8Array(arena, place, plainLength), digest);
       return 'decoded';
     } catch (cause) {
       return outcomeOf(cause);
+    } finally {
+      pool.give(frame);
     }
   };
 }

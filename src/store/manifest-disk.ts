@@ -182,16 +182,19 @@ async function copy(
     into.fill(0, part.at, part.at + part.length);
     return;
   }
-  const misses: Promise<void>[] = [];
+  const misses: { block: BlockAddress; target: Uint8Array; within: number }[] = [];
   eachBlock(leaf, part, (block, within, at, count) => {
     const target = into.subarray(at, at + count);
     if (block === NO_BLOCK) target.fill(0);
     else if (!domain.tryCopy(target, leaf.keys[block]!, within)) {
-      misses.push(fetchAndCopy(domain, target, leaf.address(block), within));
+      misses.push({ block: leaf.address(block), target, within });
     }
     return true;
   });
-  if (misses.length > 0) await Promise.all(misses);
+  domain.announce(misses.map(({ block }) => block));
+  await Promise.all(
+    misses.map(({ block, target, within }) => fetchAndCopy(domain, target, block, within)),
+  );
 }
 
 async function fetchAndCopy(

@@ -22,6 +22,8 @@ export interface PackFiles extends AsyncDisposable {
   read(into: Uint8Array, pack: number, offset: number): Promise<void>;
   /** As `read`, blocking this thread but for the opening of a pack: for worker threads. */
   readBlocking(into: Uint8Array, pack: number, offset: number): Promise<void>;
+  /** These bytes will be read in pieces, soon: see `File.willNeed`. */
+  willNeed(pack: number, offset: number, length: number): void;
   path(pack: number): string;
   /** Numbers of the sealed packs, ascending. */
   list(): Promise<number[]>;
@@ -87,6 +89,10 @@ export function packFiles(files: FileSystem, directory: string): PackFiles {
       handles.use(pack, async (file) => whole(await file.read(into, offset), into, pack, offset)),
     readBlocking: (into, pack, offset) =>
       handles.use(pack, async (file) => whole(file.readNow(into, offset), into, pack, offset)),
+    willNeed(pack, offset, length) {
+      // Whoever reads it meets the failure.
+      handles.use(pack, async (file) => file.willNeed(offset, length)).catch(() => {});
+    },
     path: (pack) => packPath(directory, pack),
     list,
     footer,

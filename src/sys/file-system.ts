@@ -47,6 +47,8 @@ export interface File extends AsyncDisposable {
   read(into: Uint8Array, offset: number): Promise<number>;
   /** As `read`, blocking this thread: for what is known to be in memory, and for worker threads. */
   readNow(into: Uint8Array, offset: number): number;
+  /** This range will be read in pieces: the medium may fetch it in one. Never fails, and may do nothing. */
+  willNeed(offset: number, length: number): void;
   /** All of `from` or a failure; after NO_SPACE a part may have been written. */
   write(from: Uint8Array, offset: number): Promise<void>;
   /** As `write`, blocking this thread. */

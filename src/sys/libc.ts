@@ -10,6 +10,7 @@ export interface Libc {
   /** 0, or -1 with `errno`. */
   fallocate(fd: number, mode: number, offset: number, length: number): number;
   flock(fd: number, operation: number): number;
+  fadvise(fd: number, offset: number, length: number, advice: number): number;
   mallopt(parameter: number, value: number): number;
   errno(): number;
 }
@@ -21,6 +22,7 @@ export const FALLOC_KEEP_SIZE = 1;
 export const FALLOC_PUNCH_HOLE = 2;
 export const LOCK_EXCLUSIVE = 2;
 export const LOCK_NOT_BLOCKING = 4;
+export const FADVISE_WILL_NEED = 3;
 export const MALLOC_TRIM_THRESHOLD = -1;
 export const MALLOC_MMAP_THRESHOLD = -3;
 
@@ -37,6 +39,7 @@ function load(): Libc {
     seek: library.func('int64_t lseek(int fd, int64_t offset, int whence)'),
     fallocate: library.func('int fallocate(int fd, int mode, int64_t offset, int64_t length)'),
     flock: library.func('int flock(int fd, int operation)'),
+    fadvise: library.func('int posix_fadvise(int fd, int64_t offset, int64_t length, int advice)'),
     mallopt: library.func('int mallopt(int parameter, int value)'),
     errno: () => koffi.errno(),
   };

@@ -12,6 +12,7 @@ import { read, readSync, write, writeSync } from 'node:fs';
 import { promisify } from 'node:util';
 import type { File, FileStatus, FileSystem } from './file-system.ts';
 import {
+  FADVISE_WILL_NEED,
   FALLOC_KEEP_SIZE,
   FALLOC_PUNCH_HOLE,
   libc,
@@ -102,6 +103,7 @@ function fileOf(path: string, fd: number): File {
       }
       return done;
     },
+    willNeed: (offset, length) => void libc().fadvise(fd, offset, length, FADVISE_WILL_NEED),
     write: (from, offset) => writeFully(path, fd, from, offset),
     writeNow(from, offset) {
       try {

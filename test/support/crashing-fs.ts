@@ -231,6 +231,7 @@ function fileOn(path: string, inode: Inode, step: () => void): File {
     },
     read: async (into, offset) => read(into, offset),
     readNow: read,
+    willNeed() {},
     write: async (from, offset) => write(from, offset),
     writeNow: write,
     async sync() {

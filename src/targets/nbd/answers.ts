@@ -12,6 +12,7 @@ import {
   PAYLOAD_LENGTH_MAX,
   type Request,
 } from '../../formats/wire/nbd.ts';
+import { bufferPool } from '../../lib/buffer-pool.ts';
 import { MiB } from '../../lib/sizes.ts';
 import { blockStatus } from './block-status.ts';
 import type { Agreement } from './handshake.ts';
@@ -24,12 +25,16 @@ export interface AnsweringOptions {
   readonly send: (bytes: Uint8Array, sent: () => void) => void;
 }
 
+/** Of each size, for reads that are not answered at once. */
+const SPARE_BUFFERS = 16;
+
 /** Does what requests ask for, and keeps the accounts of what is under way. */
 export function answering(options: AnsweringOptions, onProgress: () => void) {
   const { device, agreement, send } = options;
   const writable = isWritable(device) && !agreement.offer.readOnly ? device : undefined;
   const reply = replyWriter(agreement.style, { send, onSent: onProgress });
   const objection = objections(device.geometry.size, writable !== undefined, agreement);
+  const pool = bufferPool(SPARE_BUFFERS);
   const accounts = openAccounts(() => {
     reply.flush();
     onProgress();
@@ -68,11 +73,12 @@ export function answering(options: AnsweringOptions, onProgress: () => void) {
     if (isDone) return reply.data(request, length);
     const echo = echoOf(request);
     run(echo, length, async () => {
-      const bytes = Buffer.allocUnsafeSlow(length);
+      const bytes = pool.take(length);
       await device.read(bytes, offset);
       return () => {
         reply.roomForData(length).set(bytes);
         reply.data(echo, length);
+        pool.give(bytes);
       };
     });
   }
