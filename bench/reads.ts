@@ -1,5 +1,5 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Dataset, densestWindow } from './dataset.ts';
 import { figure, section, skipped } from './figures.ts';
@@ -131,6 +131,9 @@ async function benchCold(work: string, data: Dataset, holdfast: Holdfast): Promi
     ];
     const [ours, theirs]: [Figures[], Figures[]] = [[], []];
     for (let round = 0; round < ROUNDS; round++) {
+      // What the round before read would be fetched ahead: that is not what is measured here.
+      rmSync(join(holdfast.store, 'sets', 'bench', 'profiles'), { recursive: true });
+      mkdirSync(join(holdfast.store, 'sets', 'bench', 'profiles'));
       dropCaches();
       const serving = await holdfast.recover('vm@latest');
       ours.push(fio(serving.uri, some));
