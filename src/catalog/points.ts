@@ -138,15 +138,18 @@ export async function findPoint(world: World, store: Store, query: string): Prom
   throw new CatalogError('AMBIGUOUS', `"${query}" may be any of ${some.join(', ')}`);
 }
 
-/** The newest of a machine, for a backup to build on; undefined: it has none. */
-export async function latestPoint(
+/**
+ * The newest that a backup of the machine made, for the next one to build on; undefined: there is none.
+ * A session that was kept is no state of the machine that changed blocks could be counted from.
+ */
+export async function latestBackup(
   world: World,
   store: Store,
   set: string,
   machine: string,
 ): Promise<PointPlace | undefined> {
   const { points } = await listPoints(world, store, set);
-  return points.findLast((point) => point.machine === machine);
+  return points.findLast((point) => point.machine === machine && point.origin === 'backup');
 }
 
 /** Its blocks stay until a sweep. Rejects IN_USE while a session runs from it. */

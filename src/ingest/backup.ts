@@ -1,7 +1,7 @@
 import { frameCodec } from '../formats/store/frame.ts';
 import { SEGMENT_LENGTH } from '../formats/store/node.ts';
 import type { PointDisk, PointRecord } from '../formats/store/point.ts';
-import { latestPoint, newPointId, publishPoint, readPoint } from '../catalog/points.ts';
+import { latestBackup, newPointId, publishPoint, readPoint } from '../catalog/points.ts';
 import type { OpenSet } from '../catalog/sets.ts';
 import { openDiskWriter } from '../store/disk-writer.ts';
 import { type Encoder, encoderPool } from '../store/encoder.ts';
@@ -25,7 +25,7 @@ export interface BackupOptions {
   readonly set: OpenSet;
   readonly machine: string;
   readonly disks: readonly BackupDisk[];
-  /** Since the machine's newest recovery point; a disk that is left out is read whole. */
+  /** Since the machine's newest backup; a disk that is left out is read whole. */
   readonly changed?: ChangedBlocks | undefined;
   readonly workers: number;
   readonly signal?: AbortSignal | undefined;
@@ -98,7 +98,7 @@ async function newest(
   set: OpenSet,
   machine: string,
 ): Promise<PointRecord | undefined> {
-  const place = await latestPoint(world, store, set.name, machine);
+  const place = await latestBackup(world, store, set.name, machine);
   return place && readPoint(world, store, set, place.id);
 }
 

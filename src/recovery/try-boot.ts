@@ -8,6 +8,8 @@ export interface TryBootOptions {
   readonly memoryMiB: number;
   readonly accelerator: Accelerator;
   readonly firmware: Firmware;
+  /** Ends the guest. */
+  readonly signal: AbortSignal;
 }
 
 export const ACCELERATORS = ['tcg', 'kvm'] as const;
@@ -34,6 +36,7 @@ export async function tryBoot(options: TryBootOptions): Promise<void> {
   ];
   try {
     await using qemu = await start('qemu-system-x86_64', args, { output: 'inherit' });
+    options.signal.addEventListener('abort', () => qemu.kill('SIGTERM'), { once: true });
     const { code, signal } = await qemu.exited;
     if (code !== 0 && signal === undefined) {
       throw new SystemError('FAILED', `qemu-system-x86_64 ended with exit code ${code}`);

@@ -4,7 +4,7 @@ import { releaseLease, takeLease } from '../../src/catalog/leases.ts';
 import {
   findPoint,
   forgetPoint,
-  latestPoint,
+  latestBackup,
   listPoints,
   newPointId,
   publishPoint,
@@ -80,8 +80,8 @@ test('recovery points are found by ID, beginning and as the latest', async () =>
   for (const query of ['', 'nothing', 'vm3@latest', 'nowhere/vm1@latest', 'set/', '../set']) {
     await rejects(findPoint(world, store, query), { code: 'NOT_FOUND' }, query);
   }
-  equal((await latestPoint(world, store, 'set', 'vm1'))?.id, two.id);
-  equal(await latestPoint(world, store, 'set', 'vm9'), undefined);
+  equal((await latestBackup(world, store, 'set', 'vm1'))?.id, two.id);
+  equal(await latestBackup(world, store, 'set', 'vm9'), undefined);
 });
 
 test('a record that was altered is listed as damaged and never taken for the latest', async () => {

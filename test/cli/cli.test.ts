@@ -198,6 +198,26 @@ test('a session: written, stopped, resumed, kept, discarded', async () => {
   deepEqual(Uint8Array.from(readFileSync(out).subarray(8192, 12_288)), page);
   equal((await holdfast('session', 'show', session)).code, 5);
 
+  // What changed on the machine is counted from its backup, not from what was kept.
+  const nothing = join(root, 'nothing.json');
+  writeFileSync(nothing, '[]');
+  const next = await expectDone(
+    holdfast(
+      'backup',
+      'create',
+      'nightly',
+      '--machine',
+      'vm',
+      '--disk',
+      `vda=${image}`,
+      '--changed',
+      nothing,
+    ),
+  );
+  equal(next.result['parent'], before);
+  await expectDone(holdfast('restore', 'disk', 'vm@latest', 'vda', '--to', out, '--overwrite'));
+  ok(sameFiles(out, image));
+
   await using running = await start('recover', before);
   await using disk = await openNbdDisk(running.uri);
   await disk.write(page, 0, 'durable');

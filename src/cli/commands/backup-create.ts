@@ -9,7 +9,7 @@ export const command: Command = {
     '                   several disks make one recovery point',
     '--format F         raw, qcow2, vmdk, vdi, vhd, vhdx; without it the image is looked at',
     '--changed FILE     JSON: [{"offset": 0, "length": 65536}, ...] or {"vda": [...], ...}: reads only what',
-    '                   changed since the newest recovery point of the machine',
+    '                   changed since the newest backup of the machine (not since a kept session)',
     'Interrupted, it publishes nothing; repeated, it finds again what was stored.',
   ],
   options: {

@@ -37,7 +37,7 @@ export const command: Command = {
     if (input.flag('boot')) {
       output.say(`Session ${ready.session} of ${ready.point}`);
       if (output.json) output.result(ready, () => '');
-      await Promise.race([session.boot(boot), interrupted(signal)]);
+      await session.boot({ ...boot, signal });
       return;
     }
     output.result(ready, () => text(ready));
