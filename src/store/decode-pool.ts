@@ -67,7 +67,11 @@ export function decodePool(options: DecodePoolOptions): Decoder {
     domains.forEach((keys, domain) => thread.post({ domain, keys }));
     threads[worker] = thread;
   }
-  for (let worker = 0; worker < workers; worker++) startThread(worker);
+  /** Only once there is work: starting them beside everything else would delay the first byte. */
+  function startAll(): void {
+    if (threads.length > 0) return;
+    for (let worker = 0; worker < workers; worker++) startThread(worker);
+  }
 
   return {
     domain(keys) {
@@ -77,6 +81,7 @@ export function decodePool(options: DecodePoolOptions): Decoder {
       return domain;
     },
     decode(job, priority) {
+      startAll();
       if (ready === 0) return inline.decode(job, priority);
       // Handing over would take longer than the work.
       if (priority === 'guest' && jobs.isQuiet() && alone.mayDecode()) return alone.decode(job);
