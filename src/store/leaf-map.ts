@@ -1,4 +1,11 @@
-import { FAN_OUT, type Reference, rootLevel, segmentsPerNode } from '../formats/store/node.ts';
+import { BlockError } from '../block/block-error.ts';
+import {
+  FAN_OUT,
+  type Node,
+  type Reference,
+  rootLevel,
+  segmentsPerNode,
+} from '../formats/store/node.ts';
 import type { DiskRoot } from './disk-root.ts';
 import { type Leaf, leafOf } from './leaf.ts';
 import type { NodeReader } from './node-reader.ts';
@@ -35,13 +42,23 @@ export function leafMap(root: DiskRoot, nodes: NodeReader): LeafMap {
     }
     return contents;
   }
+  /** What an unencrypted store holds may be made up: each node has to be of the level that it stands for. */
+  async function nodeAt(reference: Reference, level: number): Promise<Node> {
+    const node = await nodes.node(reference);
+    if (node.level === level) return node;
+    const where = `pack ${reference.pack} at ${reference.offset}`;
+    throw new BlockError(
+      'CORRUPT',
+      `${where}: a manifest node of level ${node.level}, not ${level}`,
+    );
+  }
   /** Reference of the segment's leaf, or the level at which the tree ends above it. */
   async function descend(segment: number): Promise<Reference | number> {
     let reference = root.reference;
     if (!reference) return top + 1;
     for (let level = top; level > 0; level--) {
       const child = childNumber(segment, level);
-      const { entries } = await nodes.node(reference);
+      const { entries } = await nodeAt(reference, level);
       reference = entries.find(({ at }) => at === child);
       if (!reference) return level;
     }
@@ -49,7 +66,7 @@ export function leafMap(root: DiskRoot, nodes: NodeReader): LeafMap {
   }
   async function load(segment: number): Promise<SegmentContents> {
     const found = await descend(segment);
-    const contents = typeof found === 'number' ? ZEROS : leafOf(await nodes.node(found));
+    const contents = typeof found === 'number' ? ZEROS : leafOf(await nodeAt(found, 0));
     return keep(segment, contents);
   }
   return {

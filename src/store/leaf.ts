@@ -1,4 +1,4 @@
-import { FormatError } from '../formats/format-error.ts';
+import { assert } from '../lib/assert.ts';
 import { DIGEST_LENGTH } from '../formats/store/digest.ts';
 import { type Node, PAGE_LENGTH, SEGMENT_PAGES } from '../formats/store/node.ts';
 import { type BlockAddress, locationKey } from './block-reader.ts';
@@ -16,7 +16,7 @@ export interface Leaf {
 export const NO_BLOCK = -1;
 
 export function leafOf({ level, entries }: Node): Leaf {
-  if (level !== 0) throw new FormatError('CORRUPT', `node of level ${level} where a leaf belongs`);
+  assert(level === 0, `node of level ${level} where a leaf belongs`);
   const blockOf = new Int16Array(SEGMENT_PAGES).fill(NO_BLOCK);
   const count = entries.length;
   const leaf = {

@@ -4,6 +4,7 @@ import { type FrameCodec, FRAME_HEADER_LENGTH, parseFrameHeader } from '../forma
 import { decodeNode, type Location, type Node, type Reference } from '../formats/store/node.ts';
 import type { ReadFrame } from './decoder.ts';
 import type { PackFiles } from './pack-files.ts';
+import { SystemError } from '../sys/system-error.ts';
 import { StoreError } from './store-error.ts';
 
 /** Manifest nodes, authenticated and parsed, with a bounded cache of those above the leaves. */
@@ -77,7 +78,8 @@ function nodeError(cause: unknown, { pack, offset }: Location): unknown {
   const damaged =
     cause instanceof FormatError ||
     (cause instanceof StoreError && (cause.code === 'MISSING' || cause.code === 'CORRUPT'));
-  if (!damaged && !(cause instanceof StoreError)) return cause;
+  const failed = cause instanceof StoreError || cause instanceof SystemError;
+  if (!damaged && !failed) return cause;
   return new BlockError(
     damaged ? 'CORRUPT' : 'IO',
     `manifest node in pack ${pack} at ${offset}: ${cause.message}; run "store check"`,

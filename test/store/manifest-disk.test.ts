@@ -2,10 +2,12 @@ import { deepEqual, equal, ok, rejects } from 'node:assert/strict';
 import { test } from 'tap';
 import { manifestDisk } from '../../src/store/manifest-disk.ts';
 import { openBlockReader } from '../../src/store/block-reader.ts';
+import { openStore } from '../../src/store/store.ts';
 import type { DiskRoot } from '../../src/store/disk-root.ts';
 import { readAll, readableDeviceConforms, sparsePattern } from '../block/conformance.ts';
+import { broken, faultyFs } from '../support/faulty-fs.ts';
 import { noise, pattern } from '../support/random.ts';
-import { newStore, simulatedWorld, simulatedWriter, storeDisk } from '../support/store.ts';
+import { HOME, newStore, simulatedWorld, simulatedWriter, storeDisk } from '../support/store.ts';
 
 const MiB = 2 ** 20;
 
@@ -165,3 +167,32 @@ test('the root of another disk is refused', async () => {
 function page(): Uint8Array {
   return new Uint8Array(4096);
 }
+
+test('an I/O error of the medium is one for its reader, wherever it happens', async () => {
+  const { world, store, set, root } = await roundTrip(noise(2 * MiB, 4));
+  const packs = await store.packs.list();
+  for (const broke of packs) {
+    const name = store.packs.path(broke);
+    const files = faultyFs(world.files, (operation, path) =>
+      operation === 'read' && path === name ? broken(path) : undefined,
+    );
+    await using failing = await openStore({ ...world, files }, HOME);
+    await using reader = openBlockReader(failing, { cacheLength: 2 * MiB });
+    await using disk = manifestDisk(reader, { name: 'vda', root, keys: set.keys });
+    await rejects(disk.read(page(), 0), { name: 'BlockError', code: 'IO' }, name);
+  }
+  equal(packs.length, 2, 'one of blocks, one of nodes');
+});
+
+test('a manifest whose nodes stand for the wrong level is refused', async () => {
+  const { store, set, root } = await roundTrip(noise(MiB, 4));
+  await using reader = openBlockReader(store, { cacheLength: 2 * MiB });
+  // A leaf, where a disk of this size has a node above its leaves.
+  const wrong: DiskRoot = { size: 300 * MiB, reference: root.reference };
+  await using disk = manifestDisk(reader, { name: 'vda', root: wrong, keys: set.keys });
+  await rejects(disk.read(page(), 0), {
+    name: 'BlockError',
+    code: 'CORRUPT',
+    message: /level 0, not 2/,
+  });
+});
