@@ -7,6 +7,8 @@ import type { World } from '../sys/world.ts';
 import { SessionError } from './session-error.ts';
 
 const JOURNAL = 'session.json';
+/** Held while it is removed. */
+const LOCK = 'lock';
 const JOURNAL_LENGTH_MAX = 256 * 1024;
 const ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,95}$/;
 
@@ -40,18 +42,18 @@ export async function readJournal(
   }
 }
 
-/** The journal goes first: what is left after a crash is no session any more, and swept. */
+/** The journal goes last: after a crash the session is still there to be removed, with all that it took. */
 export async function removeSession({ files }: World, store: Store, id: string): Promise<void> {
   const directory = sessionDirectory(store, id);
-  if (!(await files.stat(directory))) return;
-  const journal = join(directory, JOURNAL);
-  if (await files.stat(journal)) await files.unlink(journal);
+  for (const name of await files.list(directory)) {
+    if (name !== JOURNAL && name !== LOCK) await files.unlink(join(directory, name));
+  }
   await files.syncDirectory(directory);
   await files.removeTree(directory);
   await files.syncDirectory(join(store.directory, 'sessions'));
 }
 
-/** IDs of sessions, sorted. Directories without a journal never became one, or are one no more. */
+/** IDs of sessions, sorted. A directory without a journal is what a crash left of making or removing one: empty. */
 export async function sessionIds({ files }: World, store: Store): Promise<string[]> {
   const parent = join(store.directory, 'sessions');
   const found: string[] = [];

@@ -62,8 +62,7 @@ export async function startSession(
 
 /** Takes hold of a session that was stopped, or whose process died. Rejects RUNNING, NOT_FOUND. */
 export async function resumeSession(house: SessionHouse, id: string): Promise<HeldSession> {
-  const record = await findSession(house, id);
-  const lock = await holdSession(house, id);
+  const { record, lock } = await holdFound(house, id);
   try {
     if (record.phase !== 'preparing' && record.phase !== 'ready') {
       const doing = record.phase === 'keeping' ? 'keep' : 'discard';
@@ -110,8 +109,8 @@ export async function sessionStatus(house: SessionHouse, id: string): Promise<Se
 
 /** Throws away what the session wrote. Rejects RUNNING, NOT_FOUND. */
 export async function discardSession(house: SessionHouse, id: string): Promise<void> {
-  const record = await findSession(house, id);
-  await using _lock = await holdSession(house, id);
+  const { record, lock } = await holdFound(house, id);
+  await using _lock = lock;
   await advance(house, record, { kind: 'discard' }, stepsWithoutKeys(house));
 }
 
@@ -129,9 +128,9 @@ export async function keepSession(
   { set, workers, onProgress, signal }: KeepOptions,
 ): Promise<{ readonly point: string }> {
   const { world, store } = house;
-  const record = await findSession(house, id);
   await using stack = new AsyncDisposableStack();
-  stack.use(await holdSession(house, id));
+  const { record, lock } = await holdFound(house, id);
+  stack.use(lock);
   const { domain, cutting } = set.record;
   const { keys } = set;
   const holder = `session keep ${id}`;
@@ -154,6 +153,21 @@ async function findSession({ world, store }: SessionHouse, id: string): Promise<
   const record = await readJournal(world, store, id);
   if (record) return record;
   throw new SessionError('NOT_FOUND', `there is no session "${id}": see "session list"`);
+}
+
+/** The session as it is now that nobody else can change it. */
+async function holdFound(
+  house: SessionHouse,
+  id: string,
+): Promise<{ readonly record: SessionRecord; readonly lock: AsyncDisposable }> {
+  await findSession(house, id);
+  const lock = await holdSession(house, id);
+  try {
+    return { record: await findSession(house, id), lock };
+  } catch (cause) {
+    await lock[Symbol.asyncDispose]();
+    throw cause;
+  }
 }
 
 async function holdSession({ world, store }: SessionHouse, id: string): Promise<AsyncDisposable> {
