@@ -178,7 +178,10 @@ test('a power cut while a session is discarded: it can be discarded again', asyn
       const found = (await sessionIds(house.world, house.store)).length > 0;
       for (const left of found ? [] : await files.list(`${HOME}/sessions`)) {
         const names = await files.list(`${HOME}/sessions/${left}`);
-        ok(!names.some((name) => name.endsWith('.data')), `cutAt=${cutAt} seed=${seed}: ${names}`);
+        ok(
+          !names.some((name) => name.endsWith('.data')),
+          `cutAt=${cutAt} seed=${seed}: ${names.join(' ')}`,
+        );
       }
       if (found) await discard(files);
       deepEqual(await sessionIds(house.world, house.store), []);
