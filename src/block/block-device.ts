@@ -7,10 +7,10 @@ export interface BlockDevice extends AsyncDisposable {
   readonly name: string;
   readonly geometry: Geometry;
   /**
-   * Fills `into` from what is in memory and answers true, or leaves `into` in any state and answers
-   * false: then `read` is the way. Never waits for a medium. Throws what `read` would reject with.
+   * Fills `into` at once and answers true, or leaves `into` in any state and answers false: then `read`
+   * is the way. Throws what `read` would reject with.
    */
-  tryRead(into: Uint8Array, offset: number): boolean;
+  tryRead(into: Uint8Array, offset: number, effort?: Effort): boolean;
   /** Fills `into` entirely or rejects; there are no short reads. `into` is lent until it settles. */
   read(into: Uint8Array, offset: number): Promise<void>;
   /**
@@ -32,6 +32,12 @@ export interface WritableBlockDevice extends BlockDevice {
   /** Everything that resolved before this call survives a power cut once it resolves. */
   flush(): Promise<void>;
 }
+
+/**
+ * `memory` (unless told otherwise): only what needs no medium. `medium`: may hold up this thread for one
+ * that has been quick, which is shorter than to hand over; for who has nothing else to do meanwhile.
+ */
+export type Effort = 'memory' | 'medium';
 
 export type Durability = 'cached' | 'durable';
 

@@ -2,6 +2,7 @@ import { assert } from '../lib/assert.ts';
 import type {
   BlockDevice,
   Durability,
+  Effort,
   Extent,
   Geometry,
   WritableBlockDevice,
@@ -17,7 +18,7 @@ import { BlockError } from './block-error.ts';
 /** What an implementation writes: ranges are checked, the device is open, no length is zero. */
 export interface ReadOps {
   /** Left out: nothing can be answered at once. */
-  tryRead?(into: Uint8Array, offset: number): boolean;
+  tryRead?(into: Uint8Array, offset: number, effort: Effort): boolean;
   read(into: Uint8Array, offset: number): Promise<void>;
   /** Left out: all data. May return neighbours of one kind: they are merged here. */
   extents?(offset: number, length: number): Promise<readonly Extent[]>;
@@ -76,9 +77,9 @@ function reader(name: string, geometry: Geometry, ops: ReadOps, admission: Door)
   return {
     name,
     geometry,
-    tryRead(into, offset) {
+    tryRead(into, offset, effort = 'memory') {
       check(offset, into.length);
-      return into.length === 0 || (ops.tryRead?.(into, offset) ?? false);
+      return into.length === 0 || (ops.tryRead?.(into, offset, effort) ?? false);
     },
     async read(into, offset) {
       if (into.length === 0) return;

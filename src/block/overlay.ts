@@ -141,8 +141,8 @@ function readOps({ base, file, map, size, clock }: Parts) {
     throw new BlockError('CORRUPT', `${file.path} is too short: ${offset}+${into.length}`);
   }
   const ops: Pick<WriteOps, 'tryRead' | 'read' | 'extents'> = {
-    tryRead(into, offset) {
-      if (untouched(offset, into.length)) return base.tryRead(into, offset);
+    tryRead(into, offset, effort) {
+      if (untouched(offset, into.length)) return base.tryRead(into, offset, effort);
       if (into.length > READ_NOW_MAX || !pace.mayBlock()) return false;
       for (const { start, end, state } of parts(offset, into.length)) {
         const part = into.subarray(start - offset, end - offset);
@@ -153,7 +153,7 @@ function readOps({ base, file, map, size, clock }: Parts) {
             part,
             start,
           );
-        else if (!base.tryRead(part, start)) return false;
+        else if (!base.tryRead(part, start, effort)) return false;
       }
       return true;
     },

@@ -14,13 +14,22 @@ export interface SyncPace {
 
 /** Longer than the page cache ever takes, shorter than a guest notices. */
 const SLOW_MS = 3;
-const REST_MS = 500;
+/** A single slow call may be chance; the more of them in a row, the longer nothing is tried. */
+const REST_MIN_MS = 10;
+const REST_MAX_MS = 2000;
 
 export function syncPace(clock: Clock): SyncPace {
   let restUntil = 0;
+  let restMs = REST_MIN_MS;
   function note(began: number): void {
     const ended = clock.monotonicMs();
-    restUntil = ended - began > SLOW_MS ? ended + REST_MS : 0;
+    if (ended - began <= SLOW_MS) {
+      restUntil = 0;
+      restMs = Math.max(REST_MIN_MS, restMs / 2);
+      return;
+    }
+    restUntil = ended + restMs;
+    restMs = Math.min(REST_MAX_MS, restMs * 4);
   }
   return {
     note,

@@ -154,7 +154,8 @@ export async function restore(
     throw new CatalogError('NOT_FOUND', `${point.id} has no disk "${disk}" but ${names}`);
   }
   await using reader = openBlockReader(store, {
-    threads: { count: workers, clock: world.clock },
+    threads: workers,
+    clock: world.clock,
     cacheLength: RESTORE_CACHE_LENGTH,
   });
   await using device = manifestDisk(reader, { name: `${point.id}/${disk}`, root, keys: set.keys });

@@ -46,9 +46,7 @@ export async function serveSession(
   const { world } = house;
   const { set, point, listen, tls, workers, onEvent } = options;
   await using stack = new AsyncDisposableStack();
-  const reader = stack.use(
-    openBlockReader(house.store, { threads: { count: workers, clock: world.clock } }),
-  );
+  const reader = stack.use(openBlockReader(house.store, { threads: workers, clock: world.clock }));
   const space = sessionSpace(house, session, () => onEvent({ kind: 'paused' }));
   const bases = new Map<string, ManifestDisk>();
   const overlays: Overlay[] = [];

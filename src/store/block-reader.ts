@@ -1,21 +1,18 @@
-import { syncPace } from '../block/sync-pace.ts';
 import { BlockError } from '../block/block-error.ts';
 import type { DomainKeys } from '../formats/store/frame.ts';
-import { frameCodec } from '../formats/store/frame.ts';
+import { type FrameCodec, frameCodec } from '../formats/store/frame.ts';
 import type { Location, Reference } from '../formats/store/node.ts';
+import { FormatError } from '../formats/format-error.ts';
 import type { Clock } from '../sys/clock.ts';
-import { MiB } from '../lib/sizes.ts';
+import { KiB, MiB } from '../lib/sizes.ts';
 import { type BlockCache, blockCache } from './block-cache.ts';
 import { decodePool } from './decode-pool.ts';
-import {
-  type DecodeOutcome,
-  type Decoder,
-  inlineDecoder,
-  type Priority,
-  type ReadFrame,
-} from './decoder.ts';
+import { type DecodeOutcome, type Decoder, inlineDecoder, type Priority } from './decoder.ts';
 import { type NodeReader, nodeReader } from './node-reader.ts';
 import { packPath } from './pack-files.ts';
+import { pacedReads, type TryReadFrame } from './paced-reads.ts';
+import { SystemError } from '../sys/system-error.ts';
+import { StoreError } from './store-error.ts';
 import type { Store } from './store.ts';
 
 /**
@@ -36,6 +33,11 @@ export interface ReadDomain {
   has(key: number): boolean;
   /** These blocks are going to be fetched: neighbours in a pack are read in one. */
   announce(blocks: readonly BlockAddress[]): void;
+  /**
+   * Brings these blocks, in the order of the disk, into the cache in this thread. False: the medium is
+   * slow, or something is wrong; then some of them may be there all the same.
+   */
+  tryFetch(blocks: readonly BlockAddress[]): boolean;
   /** Resolves once the block is in the cache, where it stays for this tick at least. */
   fetch(block: BlockAddress, priority: Priority): Promise<void>;
 }
@@ -48,8 +50,10 @@ export interface BlockAddress extends Reference {
 
 export interface ReaderOptions {
   readonly cacheLength?: number;
-  /** Threads that decode; none: this one does. */
-  readonly threads?: { readonly count: number; readonly clock: Clock } | undefined;
+  /** How many decode; none: this one does. */
+  readonly threads?: number;
+  /** Given: this thread may wait for the medium as long as that is quick. */
+  readonly clock?: Clock;
 }
 
 /** With Node itself and its threads the process stays below 400 MiB. */
@@ -64,11 +68,11 @@ export function locationKey({ pack, offset }: Pick<Location, 'pack' | 'offset'>)
 
 export function openBlockReader(
   store: Store,
-  { cacheLength = CACHE_LENGTH, threads }: ReaderOptions,
+  { cacheLength = CACHE_LENGTH, threads = 0, clock }: ReaderOptions,
 ): BlockReader {
   const cache = blockCache(cacheLength);
   const decoder = openDecoder(store, cache, threads);
-  const readNode = threads ? quickReads(store, threads.clock) : store.packs.read;
+  const tryReadFrame = clock ? pacedReads(store.packs, clock) : () => false;
   const fetching = new Map<number, Promise<void>>();
 
   async function reserve({ key, plainLength }: BlockAddress): Promise<number> {
@@ -101,8 +105,10 @@ export function openBlockReader(
     domain(keys) {
       const number = decoder.domain(keys);
       const codec = frameCodec(keys);
+      const fetchNow = spanFetcher(cache, codec, tryReadFrame);
       return {
-        nodes: nodeReader(store.packs, codec, readNode),
+        nodes: nodeReader(store.packs, codec, tryReadFrame),
+        tryFetch: (blocks) => !blocks.some(({ key }) => fetching.has(key)) && fetchNow(blocks),
         has: (key) => cache.find(key) >= 0,
         announce: (blocks) => announce(store, blocks),
         tryCopy: (into, key, from) => copyFrom(cache, into, key, from),
@@ -134,23 +140,62 @@ function announce({ packs }: Store, blocks: readonly BlockAddress[]): void {
   if (length === sum) packs.willNeed(first.pack, first.offset, length);
 }
 
-/** Reads in this thread, as long as the medium is quick: a guest waits for these before its blocks. */
-function quickReads({ packs }: Store, clock: Clock): ReadFrame {
-  const pace = syncPace(clock);
-  return async (into, pack, offset) => {
-    if (!pace.mayBlock()) return packs.read(into, pack, offset);
-    const began = clock.monotonicMs();
-    await packs.readBlocking(into, pack, offset);
-    pace.note(began);
+/** The blocks of a small read and what lies between them. */
+const SPAN_MAX = 512 * KiB;
+
+/** Frames that lie side by side, as those of one read mostly do, are read in one. */
+function spanFetcher(cache: BlockCache, codec: FrameCodec, tryReadFrame: TryReadFrame) {
+  const scratch = new Uint8Array(SPAN_MAX);
+
+  function open({ key, digest, plainLength }: BlockAddress, frame: Uint8Array): boolean {
+    const place = cache.reserve(key, plainLength);
+    if (place === undefined) return false;
+    let isWhole = false;
+    try {
+      codec.open(frame, new Uint8Array(cache.arena, place, plainLength), digest);
+      isWhole = true;
+    } catch (cause) {
+      if (!(cause instanceof FormatError)) throw cause;
+    } finally {
+      cache.settle(key, isWhole);
+    }
+    return isWhole;
+  }
+  return (blocks: readonly BlockAddress[]): boolean => {
+    for (let first = 0; first < blocks.length; ) {
+      const { pack, offset } = blocks[first]!;
+      let next = first;
+      let end = offset;
+      for (let it = blocks[next]; it?.pack === pack && it.offset === end; it = blocks[++next]) {
+        if (end + it.length > offset + SPAN_MAX) break;
+        end += it.length;
+      }
+      try {
+        if (next === first || !tryReadFrame(scratch.subarray(0, end - offset), pack, offset)) {
+          return false;
+        }
+      } catch (cause) {
+        if (cause instanceof StoreError || cause instanceof SystemError) return false;
+        throw cause;
+      }
+      for (const block of blocks.slice(first, next)) {
+        const at = block.offset - offset;
+        if (cache.find(block.key) < 0 && !open(block, scratch.subarray(at, at + block.length))) {
+          return false;
+        }
+      }
+      first = next;
+    }
+    return true;
   };
 }
 
-function openDecoder(store: Store, cache: BlockCache, threads: ReaderOptions['threads']): Decoder {
+function openDecoder(store: Store, cache: BlockCache, workers: number): Decoder {
   const { arena } = cache;
   const { packs } = store;
-  if (!threads) return inlineDecoder(arena, packs);
-  const { count: workers, clock } = threads;
-  return decodePool({ arena, packs, directory: `${store.directory}/packs`, workers, clock });
+  if (workers === 0) return inlineDecoder(arena, packs);
+  const directory = `${store.directory}/packs`;
+  return decodePool({ arena, packs, directory, workers });
 }
 
 function copyFrom(cache: BlockCache, into: Uint8Array, key: number, from: number): boolean {

@@ -1,11 +1,8 @@
-import { syncPace } from '../block/sync-pace.ts';
-import type { Clock } from '../sys/clock.ts';
 import type { DomainKeys } from '../formats/store/frame.ts';
 import { startWorker, type WorkerThread } from '../sys/worker-thread.ts';
 import { JOBS_MAX, type RingSender, ringMemory, ringSender } from './decode-ring.ts';
 import type { DecodeWorkerData, DomainMessage } from './decode-worker.ts';
 import {
-  decodeInto,
   type DecodeJob,
   type DecodeOutcome,
   type Decoder,
@@ -20,7 +17,6 @@ export interface DecodePoolOptions {
   /** The store's `packs`, which workers open by themselves. */
   readonly directory: string;
   readonly workers: number;
-  readonly clock: Clock;
 }
 
 type Thread = WorkerThread<DomainMessage, 'ready'>;
@@ -42,7 +38,6 @@ export function decodePool(options: DecodePoolOptions): Decoder {
   const sender = ringSender(ring);
   const jobs = jobTable(sender);
   const domains: DomainKeys[] = [];
-  const alone = decodeAlone(options, (domain) => domains[domain]!);
   const threads: Thread[] = [];
   let ready = 0;
   let closing = false;
@@ -83,8 +78,6 @@ export function decodePool(options: DecodePoolOptions): Decoder {
     decode(job, priority) {
       startAll();
       if (ready === 0) return inline.decode(job, priority);
-      // Handing over would take longer than the work.
-      if (priority === 'guest' && jobs.isQuiet() && alone.mayDecode()) return alone.decode(job);
       return jobs.add(job, priority);
     },
     async [Symbol.asyncDispose]() {
@@ -96,45 +89,12 @@ export function decodePool(options: DecodePoolOptions): Decoder {
   };
 }
 
-/** The blocks of one small read. */
-const ALONE_MAX = 3;
-
-/** Decodes a few blocks in this thread, as long as the medium is quick. */
-function decodeAlone(
-  { arena, packs, clock }: DecodePoolOptions,
-  keysOf: (domain: number) => DomainKeys,
-) {
-  const pace = syncPace(clock);
-  let busy = 0;
-  const decode = decodeInto(
-    arena,
-    async (into, pack, offset) => {
-      const began = clock.monotonicMs();
-      await packs.readBlocking(into, pack, offset);
-      pace.note(began);
-    },
-    keysOf,
-  );
-  return {
-    mayDecode: () => busy < ALONE_MAX && pace.mayBlock(),
-    async decode(job: DecodeJob): Promise<DecodeOutcome> {
-      busy++;
-      try {
-        return await decode(job);
-      } finally {
-        busy--;
-      }
-    },
-  };
-}
-
 /** Numbers for jobs, who waits for which, and the one loop that looks for completions. */
 function jobTable(sender: RingSender) {
   const running = new Map<number, Waiting>();
   const free = Array.from({ length: JOBS_MAX }, (_, job) => job);
   const queue: Waiting[] = [];
   let watching = false;
-  let guests = 0;
   let failAll = false;
 
   function submit(waiting: Waiting): void {
@@ -144,12 +104,10 @@ function jobTable(sender: RingSender) {
       return;
     }
     running.set(job, waiting);
-    if (waiting.priority === 'guest') guests++;
     sender.submit(job, waiting.job, waiting.priority);
   }
   function end(job: number, waiting: Waiting, outcome: DecodeOutcome): void {
     running.delete(job);
-    if (waiting.priority === 'guest') guests--;
     free.push(job);
     waiting.resolve(outcome);
   }
@@ -171,8 +129,6 @@ function jobTable(sender: RingSender) {
     watching = false;
   }
   return {
-    /** No guest waits for a worker. */
-    isQuiet: () => guests === 0,
     add(job: DecodeJob, priority: Priority): Promise<DecodeOutcome> {
       return new Promise((resolve) => {
         submit({ job, priority, resolve });

@@ -1,3 +1,4 @@
+import type { Effort } from '../block/block-device.ts';
 import { BlockError } from '../block/block-error.ts';
 import {
   FAN_OUT,
@@ -16,8 +17,8 @@ export const ZEROS = 'zeros';
 
 /** From segment to leaf, through the inner nodes; leaves used lately are kept. */
 export interface LeafMap {
-  /** Undefined: some node on the way is not in memory. */
-  tryLeaf(segment: number): SegmentContents | undefined;
+  /** Undefined: some node on the way is not in memory, or (`medium`) could not be read at once. */
+  tryLeaf(segment: number, effort: Effort): SegmentContents | undefined;
   leaf(segment: number): Promise<SegmentContents>;
   /**
    * How many segments from `segment` on read as zeros for certain, as far as one look into the tree
@@ -43,8 +44,7 @@ export function leafMap(root: DiskRoot, nodes: NodeReader): LeafMap {
     return contents;
   }
   /** What an unencrypted store holds may be made up: each node has to be of the level that it stands for. */
-  async function nodeAt(reference: Reference, level: number): Promise<Node> {
-    const node = await nodes.node(reference);
+  function checked(node: Node, reference: Reference, level: number): Node {
     if (node.level === level) return node;
     const where = `pack ${reference.pack} at ${reference.offset}`;
     throw new BlockError(
@@ -52,27 +52,50 @@ export function leafMap(root: DiskRoot, nodes: NodeReader): LeafMap {
       `${where}: a manifest node of level ${node.level}, not ${level}`,
     );
   }
+  async function nodeAt(reference: Reference, level: number): Promise<Node> {
+    return checked(await nodes.node(reference), reference, level);
+  }
+  /** Down from a node of `level`: the child that the segment lies in. */
+  function childOf({ entries }: Node, level: number, segment: number): Reference | undefined {
+    const child = childNumber(segment, level);
+    return entries.find(({ at }) => at === child);
+  }
   /** Reference of the segment's leaf, or the level at which the tree ends above it. */
   async function descend(segment: number): Promise<Reference | number> {
     let reference = root.reference;
     if (!reference) return top + 1;
     for (let level = top; level > 0; level--) {
-      const child = childNumber(segment, level);
-      const { entries } = await nodeAt(reference, level);
-      reference = entries.find(({ at }) => at === child);
+      reference = childOf(await nodeAt(reference, level), level, segment);
       if (!reference) return level;
     }
     return reference;
+  }
+  /** As `load`, without waiting. */
+  function tryLoad(segment: number): SegmentContents | undefined {
+    let reference = root.reference;
+    for (let level = top; reference && level >= 0; level--) {
+      const node = nodes.tryNode(reference, 'medium');
+      if (!node) return undefined;
+      checked(node, reference, level);
+      if (level === 0) return keep(segment, leafOf(node));
+      reference = childOf(node, level, segment);
+    }
+    return keep(segment, ZEROS);
   }
   async function load(segment: number): Promise<SegmentContents> {
     const found = await descend(segment);
     const contents = typeof found === 'number' ? ZEROS : leafOf(await nodeAt(found, 0));
     return keep(segment, contents);
   }
+  function tryLeaf(segment: number, effort: Effort): SegmentContents | undefined {
+    const known = leaves.get(segment);
+    return known || effort === 'memory' ? known : tryLoad(segment);
+  }
   return {
-    tryLeaf: (segment) => leaves.get(segment),
+    tryLeaf,
     leaf(segment) {
-      const known = leaves.get(segment);
+      // A guest waits for these before it waits for its blocks.
+      const known = tryLeaf(segment, 'medium');
       if (known) return Promise.resolve(known);
       let load_ = loading.get(segment);
       if (!load_) {

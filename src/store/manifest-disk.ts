@@ -32,6 +32,8 @@ export interface ManifestDiskOptions {
 }
 
 const PREFETCHES_AT_ONCE = 16;
+/** More than this is decoded by several threads in less time. */
+const READ_NOW_MAX = 128 * 1024;
 
 /** The reader is lent. */
 export function manifestDisk(
@@ -60,10 +62,14 @@ export function manifestDisk(
     name,
     { size, blockSize: PAGE_LENGTH },
     {
-      tryRead(into, offset) {
+      tryRead(into, offset, wanted) {
+        const effort = into.length > READ_NOW_MAX ? 'memory' : wanted;
         for (const part of segmentParts(offset, into.length)) {
-          const leaf = leaves.tryLeaf(part.segment);
+          const leaf = leaves.tryLeaf(part.segment, effort);
           if (leaf === undefined) return false;
+          if (copyNow(domain, leaf, into, part)) continue;
+          if (effort === 'memory' || leaf === ZEROS) return false;
+          if (!domain.tryFetch(missing(domain, leaf, part))) return false;
           if (!copyNow(domain, leaf, into, part)) return false;
         }
         watch.note(leaves, offset, into.length);
@@ -75,7 +81,7 @@ export function manifestDisk(
         const parts = [...segmentParts(offset, into.length)];
         await Promise.all(
           parts.map(async (part) => {
-            const leaf = leaves.tryLeaf(part.segment) ?? (await leaves.leaf(part.segment));
+            const leaf = await leaves.leaf(part.segment);
             await copy(domain, leaf, into, part);
           }),
         );
@@ -172,6 +178,15 @@ function copyNow(
   });
 }
 
+function missing(domain: ReadDomain, leaf: Leaf, part: Part): BlockAddress[] {
+  const found: BlockAddress[] = [];
+  eachBlock(leaf, part, (block) => {
+    if (block !== NO_BLOCK && !domain.has(leaf.keys[block]!)) found.push(leaf.address(block));
+    return true;
+  });
+  return found;
+}
+
 async function copy(
   domain: ReadDomain,
   leaf: Leaf | typeof ZEROS,
@@ -245,7 +260,7 @@ async function extentsOf(leaves: LeafMap, offset: number, length: number): Promi
   for (let at = offset; at < end; ) {
     const segment = Math.floor(at / SEGMENT_LENGTH);
     const from = at - segment * SEGMENT_LENGTH;
-    const leaf = leaves.tryLeaf(segment) ?? (await leaves.leaf(segment));
+    const leaf = await leaves.leaf(segment);
     if (leaf === ZEROS) {
       const zeros = Math.max(1, await leaves.zeroSegments(segment));
       const stop = Math.min(end, (segment + zeros) * SEGMENT_LENGTH);
@@ -277,7 +292,7 @@ function firstReads(size: number) {
     note(leaves: LeafMap, offset: number, length: number): void {
       if (!listener) return;
       for (const part of segmentParts(offset, length)) {
-        const leaf = leaves.tryLeaf(part.segment);
+        const leaf = leaves.tryLeaf(part.segment, 'memory');
         if (!leaf || leaf === ZEROS) continue;
         eachBlock(leaf, part, (block) => {
           if (block === NO_BLOCK) return true;

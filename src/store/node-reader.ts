@@ -2,15 +2,16 @@ import { BlockError } from '../block/block-error.ts';
 import { FormatError } from '../formats/format-error.ts';
 import { type FrameCodec, FRAME_HEADER_LENGTH, parseFrameHeader } from '../formats/store/frame.ts';
 import { decodeNode, type Location, type Node, type Reference } from '../formats/store/node.ts';
-import type { ReadFrame } from './decoder.ts';
+import type { Effort } from '../block/block-device.ts';
 import type { PackFiles } from './pack-files.ts';
+import type { TryReadFrame } from './paced-reads.ts';
 import { SystemError } from '../sys/system-error.ts';
 import { StoreError } from './store-error.ts';
 
 /** Manifest nodes, authenticated and parsed, with a bounded cache of those above the leaves. */
 export interface NodeReader {
-  /** From the cache only. */
-  tryNode(reference: Reference): Node | undefined;
+  /** `memory`: from the cache only. Undefined where it failed, too: `node` has the error. */
+  tryNode(reference: Reference, effort: Effort): Node | undefined;
   /** Rejects BlockError CORRUPT or IO. */
   node(reference: Reference): Promise<Node>;
 }
@@ -18,17 +19,31 @@ export interface NodeReader {
 /** Inner nodes: each stands for 256 MiB of a disk or more, and takes some 40 KiB. */
 const INNER_NODES_MAX = 512;
 
-/** Nodes are small and few beside blocks, so they are decoded in this thread. `readFrame`: how to get them. */
+/** Nodes are small and few beside blocks, so they are decoded in this thread. */
 export function nodeReader(
   packs: PackFiles,
   codec: FrameCodec,
-  readFrame: ReadFrame = packs.read,
+  tryReadFrame: TryReadFrame = () => false,
 ): NodeReader {
   const inner = new Map<string, Node>();
 
   async function read(reference: Reference, location: Location): Promise<Node> {
     const frame = new Uint8Array(location.length);
-    await readFrame(frame, location.pack, location.offset);
+    await packs.read(frame, location.pack, location.offset);
+    return open(frame, reference);
+  }
+  function tryReadNode(reference: Reference): Node | undefined {
+    const frame = new Uint8Array(reference.length);
+    try {
+      return tryReadFrame(frame, reference.pack, reference.offset)
+        ? open(frame, reference)
+        : undefined;
+    } catch (cause) {
+      if (isExpected(cause)) return undefined;
+      throw cause;
+    }
+  }
+  function open(frame: Uint8Array, reference: Reference): Node {
     const plain = new Uint8Array(
       parseFrameHeader(frame.subarray(0, FRAME_HEADER_LENGTH)).plainLength,
     );
@@ -46,23 +61,29 @@ export function nodeReader(
       throw cause;
     }
   }
-  function keep(key: string, node: Node): void {
+  function keep(key: string, node: Node): Node {
+    if (node.level === 0) return node;
     inner.set(key, node);
     if (inner.size > INNER_NODES_MAX) {
       const [oldest] = inner.keys();
       inner.delete(oldest!);
     }
+    return node;
   }
   return {
-    tryNode: (reference) => inner.get(keyOf(reference)),
+    tryNode(reference, effort) {
+      const key = keyOf(reference);
+      const known = inner.get(key);
+      if (known || effort === 'memory') return known;
+      const node = tryReadNode(reference);
+      return node && keep(key, node);
+    },
     async node(reference) {
       const key = keyOf(reference);
       const known = inner.get(key);
       if (known) return known;
       try {
-        const node = await readOrFind(reference);
-        if (node.level > 0) keep(key, node);
-        return node;
+        return keep(key, await readOrFind(reference));
       } catch (cause) {
         throw nodeError(cause, reference);
       }
@@ -72,6 +93,12 @@ export function nodeReader(
 
 function keyOf({ pack, offset }: Location): string {
   return `${pack}:${offset}`;
+}
+
+function isExpected(cause: unknown): boolean {
+  return (
+    cause instanceof FormatError || cause instanceof StoreError || cause instanceof SystemError
+  );
 }
 
 function nodeError(cause: unknown, { pack, offset }: Location): unknown {

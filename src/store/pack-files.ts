@@ -20,6 +20,8 @@ import { StoreError } from './store-error.ts';
 export interface PackFiles extends AsyncDisposable {
   /** Fills `into` from a pack. MISSING, CORRUPT (too short), IO. */
   read(into: Uint8Array, pack: number, offset: number): Promise<void>;
+  /** As `read`, blocking this thread; false: the pack is not open yet. */
+  tryRead(into: Uint8Array, pack: number, offset: number): boolean;
   /** As `read`, blocking this thread but for the opening of a pack: for worker threads. */
   readBlocking(into: Uint8Array, pack: number, offset: number): Promise<void>;
   /** These bytes will be read in pieces, soon: see `File.willNeed`. */
@@ -87,6 +89,11 @@ export function packFiles(files: FileSystem, directory: string): PackFiles {
   return {
     read: (into, pack, offset) =>
       handles.use(pack, async (file) => whole(await file.read(into, offset), into, pack, offset)),
+    tryRead(into, pack, offset) {
+      const file = handles.opened(pack);
+      if (file) whole(file.readNow(into, offset), into, pack, offset);
+      return file !== undefined;
+    },
     readBlocking: (into, pack, offset) =>
       handles.use(pack, async (file) => whole(file.readNow(into, offset), into, pack, offset)),
     willNeed(pack, offset, length) {
@@ -106,6 +113,8 @@ export function packFiles(files: FileSystem, directory: string): PackFiles {
 
 interface Handle {
   readonly file: Promise<File>;
+  /** Once it is open. */
+  opened?: File;
   users: number;
 }
 
@@ -129,15 +138,23 @@ function packHandles(files: FileSystem, directory: string) {
       await (await file)[Symbol.asyncDispose]();
     }
   }
+  /** Moved to the end: the first key is the one that was used longest ago. */
+  function touch(pack: number, handle: Handle): void {
+    open.delete(pack);
+    open.set(pack, handle);
+  }
   return {
+    opened(pack: number): File | undefined {
+      const handle = open.get(pack);
+      if (handle) touch(pack, handle);
+      return handle?.opened;
+    },
     async use<T>(pack: number, work: (file: File) => Promise<T>): Promise<T> {
-      const handle = open.get(pack) ?? { file: openPack(pack), users: 0 };
-      // Moved to the end: the first key is the one that was used longest ago.
-      open.delete(pack);
-      open.set(pack, handle);
+      const handle: Handle = open.get(pack) ?? { file: openPack(pack), users: 0 };
+      touch(pack, handle);
       handle.users++;
       try {
-        return await work(await handle.file);
+        return await work((handle.opened ??= await handle.file));
       } catch (cause) {
         // A pack that could not be opened is asked for anew next time.
         await handle.file.catch(() => open.delete(pack));

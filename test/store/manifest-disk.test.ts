@@ -18,7 +18,7 @@ async function roundTrip(contents: Uint8Array, passphrase?: string) {
   await using writer = await simulatedWriter(world, store, set);
   const root = await storeDisk(world, store, set, writer, contents);
   await writer.commit();
-  const reader = openBlockReader(store, { cacheLength: 2 * MiB });
+  const reader = openBlockReader(store, { cacheLength: 2 * MiB, clock: world.clock });
   return {
     world,
     store,
@@ -152,6 +152,41 @@ test('prefetched blocks are answered at once, and first reads are told of once',
   equal(disk.tryRead(page, 512 * 1024), true);
   equal(new Set(seen).size, seen.length);
   ok(seen.length >= 2 && seen[0] === 0);
+});
+
+test('a quick medium is read at once, when that is asked for', async () => {
+  const contents = noise(4 * MiB, 4);
+  const { world, store, set, root } = await roundTrip(contents, 'secret');
+  let late = 0;
+  const clock = { ...world.clock, monotonicMs: () => (late += 2) };
+  await using reader = openBlockReader(store, { cacheLength: 2 * MiB, clock });
+  await using disk = manifestDisk(reader, { name: 'vda', root, keys: set.keys });
+  const into = new Uint8Array(65_536);
+  // Whether packs are open, nobody finds out at once.
+  await disk.read(into, 0);
+  equal(disk.tryRead(into, 3 * MiB - 100), false);
+  equal(disk.tryRead(into, 3 * MiB - 100, 'medium'), true);
+  deepEqual(into, contents.subarray(3 * MiB - 100, 3 * MiB - 100 + into.length));
+
+  // One call that takes long, and for a while the thread does not wait any more.
+  clock.monotonicMs = () => (late += 4);
+  equal(disk.tryRead(into, MiB, 'medium'), false);
+  clock.monotonicMs = () => late;
+  equal(disk.tryRead(into, 3 * MiB, 'medium'), false);
+  await disk.read(into, 3 * MiB);
+  deepEqual(into, contents.subarray(3 * MiB, 3 * MiB + into.length));
+});
+
+test('damage that is met at once is left to `read` to report', async () => {
+  const { world, store, disk } = await roundTrip(noise(2 * MiB, 4), 'secret');
+  await disk.read(page(), 0);
+  const { entries } = await store.packs.footer(1);
+  await using pack = await world.files.open(store.packs.path(1), 'write');
+  for (const { offset } of entries.slice(8)) {
+    await pack.write(new Uint8Array(1).fill(0x5a), offset + 200);
+  }
+  equal(disk.tryRead(page(), 2 * MiB - 4096, 'medium'), false);
+  await rejects(disk.read(page(), 2 * MiB - 4096), { code: 'CORRUPT' });
 });
 
 test('the root of another disk is refused', async () => {

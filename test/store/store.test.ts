@@ -123,7 +123,8 @@ test('encoder threads and decoder threads give back what they got', async () => 
     ok(writer.stats.storedBytes < 5.2 * MiB, 'the copied segment is stored once');
   }
   await using reader = openBlockReader(store, {
-    threads: { count: 2, clock: world.clock },
+    threads: 2,
+    clock: world.clock,
     cacheLength: 2 * MiB,
   });
   await using disk = manifestDisk(reader, { name: 'vda', root: reference, keys });

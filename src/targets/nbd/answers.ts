@@ -62,11 +62,12 @@ export function answering(options: AnsweringOptions, onProgress: () => void) {
       return () => reply.done(echo);
     });
   }
-  function read(request: Request): void {
+  function read(request: Request, isLast: boolean): void {
     const { offset, length } = request;
+    const effort = isLast && accounts.running === 0 ? 'medium' : 'memory';
     let isDone: boolean;
     try {
-      isDone = device.tryRead(reply.roomForData(length), offset);
+      isDone = device.tryRead(reply.roomForData(length), offset, effort);
     } catch (cause) {
       return refuse(request, cause);
     }
@@ -95,14 +96,15 @@ export function answering(options: AnsweringOptions, onProgress: () => void) {
       return () => reply.done(echo);
     });
   }
-  function answer(request: Request, payload: Uint8Array | undefined): void {
+  /** `isLast`: of what has come so far. */
+  function answer(request: Request, payload: Uint8Array | undefined, isLast: boolean): void {
     const error = objection(request);
     if (error !== ERRORS.none) return reply.fail(request, error, 'refused');
     const { offset, length, flags, command } = request;
     const durability = (flags & COMMAND_FLAGS.fua) === 0 ? 'cached' : 'durable';
     switch (command) {
       case COMMANDS.read:
-        return length === 0 ? reply.done(request) : read(request);
+        return length === 0 ? reply.done(request) : read(request, isLast);
       case COMMANDS.write:
         if (!payload) return reply.done(request);
         return change(request, (to) => to.write(payload, offset, durability));

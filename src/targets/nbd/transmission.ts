@@ -119,7 +119,8 @@ export function transmission(options: TransmissionOptions): Transmission {
 interface ParserEvents {
   /** Whether a payload is worth its memory. */
   wantsPayload(request: Request): boolean;
-  take(request: Request, payload: Uint8Array | undefined): void;
+  /** `isLast`: nothing that came is left. */
+  take(request: Request, payload: Uint8Array | undefined, isLast: boolean): void;
   mayTake(): boolean;
   /** Nothing that follows can be understood, or is meant to be. */
   end(): void;
@@ -134,7 +135,7 @@ function requestParser(style: HeaderStyle, events: ParserEvents) {
   let headFilled = 0;
   let payload: Payload | undefined;
 
-  function begin(): void {
+  function begin(isLast: boolean): void {
     const length = requestPayload(request, style);
     if (request.command === COMMANDS.disconnect || length > PAYLOAD_LENGTH_MAX) {
       events.end();
@@ -143,7 +144,7 @@ function requestParser(style: HeaderStyle, events: ParserEvents) {
       const bytes = wanted ? Buffer.allocUnsafeSlow(length) : undefined;
       payload = { request: { ...request }, bytes, length, filled: 0 };
     } else {
-      events.take(request, undefined);
+      events.take(request, undefined, isLast);
     }
   }
   function fill(open: Payload, bytes: Uint8Array): number {
@@ -152,7 +153,7 @@ function requestParser(style: HeaderStyle, events: ParserEvents) {
     open.filled += count;
     if (open.filled === open.length) {
       payload = undefined;
-      events.take(open.request, open.bytes);
+      events.take(open.request, open.bytes, false);
     }
     return count;
   }
@@ -180,7 +181,7 @@ function requestParser(style: HeaderStyle, events: ParserEvents) {
           headFilled = 0;
           known = readRequest(headView, 0, style, request);
         }
-        if (known) begin();
+        if (known) begin(at === bytes.length);
         else events.end();
       }
       return at;
