@@ -18,13 +18,20 @@ const REQUEST_LENGTH_MAX = 2 * MiB;
 const ZERO_LENGTH_MAX = GiB;
 const STATUS_LENGTH_MAX = 2 * GiB;
 
-/** Rejects SystemError (UNREACHABLE, NOT_FOUND) or BlockError, saying what the server refused. */
-export async function openNbdDisk(uri: string): Promise<NbdDisk> {
+/** As long as a server may take that has to wake its disks up. */
+const SILENCE_MS = 120_000;
+
+/**
+ * Rejects SystemError (UNREACHABLE, NOT_FOUND) or BlockError, saying what the server refused. A server
+ * that owes an answer and is silent for `silenceMs` counts as gone.
+ */
+export async function openNbdDisk(uri: string, silenceMs = SILENCE_MS): Promise<NbdDisk> {
   const { address, name } = parseNbdUri(uri);
   const stream = await connect(address);
+  stream.limitSilence(silenceMs);
   try {
     const { export: remote, rest } = await chooseExport(stream, name);
-    const requests = nbdRequests(stream, rest);
+    const requests = nbdRequests(stream, rest, silenceMs);
     const { size, blockSize } = remote;
     const device = writeLayer(uri, { size, blockSize }, opsOf(requests, remote));
     return Object.assign(device, { readOnly: has(remote, 'readOnly') });

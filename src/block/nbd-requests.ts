@@ -61,7 +61,7 @@ const COOKIES = 2 ** 32;
 const CHUNK_LENGTH_MAX = 1024 * 1024;
 const OFFSET_LENGTH = 8;
 
-export function nbdRequests(stream: ByteStream, rest: Uint8Array): NbdRequests {
+export function nbdRequests(stream: ByteStream, rest: Uint8Array, silenceMs: number): NbdRequests {
   const asked = new Map<number, Asked>();
   let cookie = 0;
   let failure: BlockError | undefined;
@@ -76,12 +76,14 @@ export function nbdRequests(stream: ByteStream, rest: Uint8Array): NbdRequests {
     find: (cookieLow) => asked.get(cookieLow),
     finish(cookieLow, { error, resolve, reject, into, filled }) {
       asked.delete(cookieLow);
+      if (asked.size === 0) stream.limitSilence(undefined);
       if (error) reject(error);
       else if (into && filled < into.length) reject(wrong('left out a part of a read'));
       else resolve();
     },
     fail,
   });
+  stream.limitSilence(undefined);
   stream.onBytes = receive;
   stream.onClose = (error) =>
     fail(`the NBD server went away${error ? `: ${error.message}` : ''}`, error);
@@ -104,6 +106,7 @@ export function nbdRequests(stream: ByteStream, rest: Uint8Array): NbdRequests {
       status: undefined,
       error: undefined,
     };
+    if (asked.size === 0) stream.limitSilence(silenceMs);
     asked.set(cookie, request);
     const header = new Uint8Array(REQUEST_LENGTH);
     writeRequest(new DataView(header.buffer), 0, { ...command, cookieLow: cookie });

@@ -13,3 +13,11 @@ export function parseListenAddress(text: string): Address {
   if (fd !== undefined) return { kind: 'fd', fd: Number(fd) };
   throw new SystemError('FAILED', `"${text}" is none of unix:PATH, tcp:HOST:PORT, fd:N`);
 }
+
+/** As `parseListenAddress` reads it. */
+export function formatListenAddress(address: Address): string {
+  if (address.kind === 'unix') return `unix:${address.path}`;
+  if (address.kind === 'fd') return `fd:${address.fd}`;
+  const { host, port } = address;
+  return `tcp:${host.includes(':') ? `[${host}]` : host}:${port}`;
+}

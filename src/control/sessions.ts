@@ -25,7 +25,7 @@ import type { WhenFull } from '../formats/store/session.ts';
 import type { Address, TlsCredentials } from '../sys/network.ts';
 import { openPoint, type WorkOptions } from './backups.ts';
 import { type House, openSet } from './house.ts';
-import { parseListenAddress } from './listen-address.ts';
+import { formatListenAddress, parseListenAddress } from './listen-address.ts';
 import { readTlsFiles, type TlsFiles } from './tls-files.ts';
 
 export interface RecoverRequest {
@@ -60,13 +60,18 @@ export async function recover(
     ({ set, point } = await openPoint(house, request.what.point, secrets));
     const { whenFull } = request.what;
     session = stack.use(
-      await startSession({ world, store }, point, { listen: request.listen, whenFull }),
+      await startSession({ world, store }, point, {
+        listen: request.listen,
+        tls: tls !== undefined,
+        whenFull,
+      }),
     );
   } else {
     const { record } = await sessionStatus({ world, store }, request.what.session);
     set = await openSet(house, record.set, secrets);
     point = await readPoint(world, store, set, record.point);
-    session = stack.use(await resumeSession({ world, store }, record.id));
+    const secured = { tls: tls !== undefined };
+    session = stack.use(await resumeSession({ world, store }, record.id, secured));
   }
   const { record } = session;
   const served = stack.use(
@@ -85,6 +90,7 @@ export async function recover(
       },
     }),
   );
+  await session.settle({ listen: formatListenAddress(served.address), tls: tls !== undefined });
   const owned = stack.move();
   const disks = attached(served, tls);
   return {

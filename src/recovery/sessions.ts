@@ -16,11 +16,16 @@ import { clean, prepare, publish, sessionDisks, type SessionHouse } from './sess
 /** A session that this process holds: nobody else serves or changes it. */
 export interface HeldSession extends AsyncDisposable {
   readonly record: SessionRecord;
+  /** Remembers where its clients find it, and will look for it after a restart. */
+  settle(place: SessionPlace): Promise<void>;
 }
+
+export type SessionPlace = Pick<SessionRecord, 'listen' | 'tls'>;
 
 export interface NewSession {
   /** Where its disks will be exported; undefined: a socket in the session's directory. */
   readonly listen: string | undefined;
+  readonly tls: boolean;
   readonly whenFull: WhenFull;
 }
 
@@ -30,7 +35,7 @@ const ID_RANDOM_LENGTH = 3;
 export async function startSession(
   house: SessionHouse,
   point: PointRecord,
-  { listen, whenFull }: NewSession,
+  { listen, tls, whenFull }: NewSession,
 ): Promise<HeldSession> {
   const { world, store } = house;
   const tail = Buffer.from(world.random.bytes(ID_RANDOM_LENGTH)).toString('hex');
@@ -47,21 +52,29 @@ export async function startSession(
       machine: point.machine,
       disks: sessionDisks(point),
       listen: listen ?? `unix:${join(directory, 'nbd.sock')}`,
+      tls,
       whenFull,
       phase: 'preparing',
       keepAs: undefined,
     };
     await writeJournal(world, store, record);
     await world.files.syncDirectory(join(store.directory, 'sessions'));
-    return held((await advance(house, record, undefined, stepsWithoutKeys(house)))!, lock);
+    return held(house, (await advance(house, record, undefined, stepsWithoutKeys(house)))!, lock);
   } catch (cause) {
     await lock[Symbol.asyncDispose]();
     throw cause;
   }
 }
 
-/** Takes hold of a session that was stopped, or whose process died. Rejects RUNNING, NOT_FOUND. */
-export async function resumeSession(house: SessionHouse, id: string): Promise<HeldSession> {
+/**
+ * Takes hold of a session that was stopped, or whose process died. What was open to TLS clients only
+ * stays so: IMPOSSIBLE without `tls`. Rejects RUNNING, NOT_FOUND.
+ */
+export async function resumeSession(
+  house: SessionHouse,
+  id: string,
+  { tls }: { readonly tls: boolean },
+): Promise<HeldSession> {
   const { record, lock } = await holdFound(house, id);
   try {
     if (record.phase !== 'preparing' && record.phase !== 'ready') {
@@ -71,7 +84,13 @@ export async function resumeSession(house: SessionHouse, id: string): Promise<He
         `session ${id} was being ended: finish that with "session ${doing} ${id}"`,
       );
     }
-    return held((await advance(house, record, undefined, stepsWithoutKeys(house)))!, lock);
+    if (record.tls && !tls) {
+      throw new SessionError(
+        'IMPOSSIBLE',
+        `session ${id} is open to TLS clients only: give --tls-x509 or --tls-psk again`,
+      );
+    }
+    return held(house, (await advance(house, record, undefined, stepsWithoutKeys(house)))!, lock);
   } catch (cause) {
     await lock[Symbol.asyncDispose]();
     throw cause;
@@ -193,6 +212,17 @@ function stepsWithoutKeys(house: SessionHouse): Steps {
   };
 }
 
-function held(record: SessionRecord, lock: AsyncDisposable): HeldSession {
-  return { record, [Symbol.asyncDispose]: () => lock[Symbol.asyncDispose]() };
+function held(
+  { world, store }: SessionHouse,
+  record: SessionRecord,
+  lock: AsyncDisposable,
+): HeldSession {
+  return {
+    record,
+    async settle({ listen, tls }) {
+      if (record.listen === listen && record.tls === tls) return;
+      await writeJournal(world, store, { ...record, listen, tls });
+    },
+    [Symbol.asyncDispose]: () => lock[Symbol.asyncDispose](),
+  };
 }

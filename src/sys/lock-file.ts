@@ -1,5 +1,6 @@
 import { closeSync, constants, ftruncateSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { hostname } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { LOCK_EXCLUSIVE, LOCK_NOT_BLOCKING, libc } from './libc.ts';
 import { SystemError, systemError } from './system-error.ts';
 
@@ -12,6 +13,9 @@ interface Holder {
 }
 
 const EWOULDBLOCK = 11;
+/** `lockHolder` itself holds a lock for a moment, to find out: that is worth another try. */
+const TRIES = 5;
+const TRY_AGAIN_MS = 10;
 /** A holder's record is a line; more than this is no record of ours. */
 const RECORD_LENGTH_MAX = 4096;
 
@@ -21,8 +25,12 @@ const RECORD_LENGTH_MAX = 4096;
  */
 export async function takeLock(path: string, holder: string): Promise<AsyncDisposable> {
   const fd = openLock(path);
-  if (libc().flock(fd, LOCK_EXCLUSIVE | LOCK_NOT_BLOCKING) !== 0) {
+  for (let tries = 1; libc().flock(fd, LOCK_EXCLUSIVE | LOCK_NOT_BLOCKING) !== 0; tries++) {
     const errno = libc().errno();
+    if (errno === EWOULDBLOCK && tries < TRIES) {
+      await sleep(TRY_AGAIN_MS);
+      continue;
+    }
     closeSync(fd);
     if (errno === EWOULDBLOCK) throw new SystemError('BUSY', `${path} is in use by ${who(path)}`);
     throw new SystemError('IO', `lock ${path}: errno ${errno}`);

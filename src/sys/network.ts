@@ -22,6 +22,8 @@ export interface ByteStream {
   write(bytes: Uint8Array, sent?: () => void): void;
   pause(): void;
   resume(): void;
+  /** Ends the stream with UNREACHABLE if nothing moves for so long; undefined: silence is fine. */
+  limitSilence(ms: number | undefined): void;
   /** From here on all is received into one memory, instead of new memory for each piece. */
   receiveInto(memory: Uint8Array): void;
   /** Begins TLS, as the side that accepted. Rejects if the peer fails to. */
@@ -154,6 +156,14 @@ function streamOf(accepted: Socket): ByteStream {
     },
     pause: () => void socket.pause(),
     resume: () => void socket.resume(),
+    limitSilence(ms) {
+      socket.removeAllListeners('timeout');
+      socket.setTimeout(ms ?? 0);
+      if (ms === undefined) return;
+      const seconds = Math.ceil(ms / 1000);
+      const silent = new SystemError('UNREACHABLE', `nothing was heard for ${seconds} s`);
+      socket.once('timeout', () => socket.destroy(silent));
+    },
     receiveInto(memory) {
       if (!(socket instanceof Socket) || 'encrypted' in socket) return;
       const old = socket;

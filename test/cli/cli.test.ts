@@ -186,6 +186,17 @@ test('a session: written, stopped, resumed, kept, discarded', async () => {
     deepEqual(got, page);
     await running.stop('SIGTERM');
   }
+  // Its clients look for it where it was last.
+  let place: string;
+  {
+    await using running = await start('recover', '--resume', session, '--nbd', 'tcp:127.0.0.1:0');
+    place = running.uri;
+  }
+  {
+    await using running = await start('recover', '--resume', session);
+    equal(running.uri, place);
+    await running.stop('SIGTERM');
+  }
   const before = (await holdfast('backup', 'show', 'vm@latest')).result['point'] as string;
   const kept = await expectDone(holdfast('session', 'keep', session));
   const point = await expectDone(holdfast('backup', 'show', 'vm@latest'));

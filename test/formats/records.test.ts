@@ -81,6 +81,7 @@ test('profiles and sessions', async () => {
     machine: 'vm1',
     disks: [{ name: 'vda', size: 512 }],
     listen: 'unix:/x',
+    tls: false,
     whenFull: 'pause',
     phase: 'keeping',
     keepAs: 'vm1-x',

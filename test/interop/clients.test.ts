@@ -191,5 +191,10 @@ test('TLS by certificate and by pre-shared key', {
     const wrong = join(root, 'wrong.psk');
     writeFileSync(wrong, 'alice:ff0102030405060708090a0b0c0d0e0f\n');
     ok(spawnSync('nbdinfo', [`${uri}&tls-psk-file=${wrong}`]).status !== 0);
+    // What was behind TLS is not opened to everyone by forgetting an option.
+    await running.stop('SIGTERM');
+    const open = await holdfast('recover', '--resume', running.ready.session);
+    equal(open.code, 1);
+    match(open.stderr, /TLS clients only/);
   });
 });

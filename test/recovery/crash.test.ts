@@ -47,7 +47,11 @@ async function setUp() {
 /** Starts a session, writes and flushes: answers how far it came. */
 async function start(files: FileSystem, set: OpenSet, point: PointRecord): Promise<string> {
   const house = await houseOn(files, 5);
-  await using session = await startSession(house, point, { listen: undefined, whenFull: 'refuse' });
+  await using session = await startSession(house, point, {
+    listen: undefined,
+    tls: false,
+    whenFull: 'refuse',
+  });
   await using reader = openBlockReader(house.store, { cacheLength: 2 ** 22 });
   await using overlay = await openDisk(house, session.record.id, { set, point, reader });
   await overlay.write(WRITTEN, AT, 'cached');
@@ -113,7 +117,7 @@ test('a power cut while a session starts and writes: it resumes with all that wa
       const where = `cutAt=${cutAt} seed=${seed}`;
       if (acknowledged !== undefined) deepEqual(ids, [acknowledged], where);
       for (const id of ids) {
-        await using held = await resumeSession(house, id);
+        await using held = await resumeSession(house, id, { tls: false });
         equal(held.record.phase, 'ready');
         await using reader = openBlockReader(house.store, { cacheLength: 2 ** 22 });
         await using overlay = await openDisk(house, id, { set, point, reader });

@@ -19,6 +19,7 @@ function session(phase: SessionPhase, keepAs?: string): SessionRecord {
     machine: 'vm',
     disks: [],
     listen: 'unix:/x',
+    tls: false,
     whenFull: 'pause',
     phase,
     keepAs,

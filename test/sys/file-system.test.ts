@@ -1,4 +1,6 @@
 import { deepEqual, equal, ok, rejects } from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { join } from 'node:path/posix';
 import { test } from 'tap';
 import type { FileSystem } from '../../src/sys/file-system.ts';
@@ -86,3 +88,11 @@ for (const [name, open] of Object.entries(kinds)) {
     await using _again = await files.lock(path, 'the second');
   });
 }
+
+test('a lock that is held for a moment, to find out who holds it, is no obstacle', async () => {
+  const files = realFileSystem();
+  const path = join(root, 'probed');
+  const probe = spawn('flock', [path, 'sh', '-c', 'echo held; sleep 0.02']);
+  await once(probe.stdout, 'data');
+  await using _lock = await files.lock(path, 'whoever comes next');
+});

@@ -1,3 +1,5 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { join } from 'node:path/posix';
 import { deepEqual, equal, rejects } from 'node:assert/strict';
 import { test } from 'tap';
 import { memoryDevice } from '../../src/block/memory.ts';
@@ -7,10 +9,14 @@ import { isNbdUri, parseNbdUri } from '../../src/block/nbd-uri.ts';
 import type { WritableBlockDevice } from '../../src/block/block-device.ts';
 import { BlockError } from '../../src/block/block-error.ts';
 import { systemClock } from '../../src/sys/clock.ts';
+import { listen } from '../../src/sys/network.ts';
 import { openNbdTarget } from '../../src/targets/nbd/target.ts';
 import { readAll, readableDeviceConforms, writableDeviceConforms } from '../block/conformance.ts';
 import { serveOne, type TestServer } from '../support/nbd-server.ts';
 import { noise, pattern } from '../support/random.ts';
+import { temporaryDirectory } from '../support/temporary.ts';
+
+const root = temporaryDirectory();
 
 /** Answers everything late, so that replies leave out of order and nothing is answered at once. */
 function late(device: WritableBlockDevice): WritableBlockDevice {
@@ -169,4 +175,22 @@ test('NBD URIs', async () => {
       equal((cause as BlockError).code, 'IO');
     }
   }
+});
+
+test('a server that owes an answer and says nothing is given up', async () => {
+  const mute = await listen({ kind: 'unix', path: join(root, 'mute.sock') }, () => {});
+  await rejects(openNbdDisk(`nbd+unix:///vda?socket=${join(root, 'mute.sock')}`, 100), {
+    code: 'UNREACHABLE',
+    message: /nothing was heard/,
+  });
+  await mute[Symbol.asyncDispose]();
+
+  const { promise: answer, resolve: release } = Promise.withResolvers<void>();
+  const stuck = readLayer('stuck', { size: 4096, blockSize: 4096 }, { read: () => answer });
+  await using server = await serveOne(stuck);
+  await using disk = await openNbdDisk(server.uri, 100);
+  // Nothing is owed here.
+  await sleep(200);
+  await rejects(disk.read(new Uint8Array(4096), 0), { code: 'IO', message: /nothing was heard/ });
+  release();
 });

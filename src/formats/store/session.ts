@@ -13,6 +13,8 @@ export interface SessionRecord {
   readonly disks: readonly SessionDisk[];
   /** Where its disks are exported: `unix:PATH`, `tcp:HOST:PORT`. */
   readonly listen: string;
+  /** Whether clients are served through TLS only. */
+  readonly tls: boolean;
   readonly whenFull: WhenFull;
   readonly phase: SessionPhase;
   /** While it is being kept: the ID of the recovery point to be. */
@@ -53,6 +55,7 @@ export function decodeSession(bytes: Uint8Array): SessionRecord {
       size: disk.integer('size', 1, Number.MAX_SAFE_INTEGER),
     })),
     listen: fields.text('listen'),
+    tls: fields.has('tls') && fields.flag('tls'),
     whenFull: fields.oneOf('whenFull', ['pause', 'refuse']),
     phase: fields.oneOf('phase', ['preparing', 'ready', 'keeping', 'cleaning']),
     keepAs: fields.has('keepAs') ? fields.text('keepAs') : undefined,
