@@ -24,6 +24,7 @@ import { tryBoot, type TryBootOptions } from '../recovery/try-boot.ts';
 import type { WhenFull } from '../formats/store/session.ts';
 import type { Address, TlsCredentials } from '../sys/network.ts';
 import { openPoint, type WorkOptions } from './backups.ts';
+import { type NfsRequest, nfsPlace, nfsResult } from './nfs-place.ts';
 import { type House, openSet } from './house.ts';
 import { formatListenAddress, parseListenAddress } from './listen-address.ts';
 import { readTlsFiles, type TlsFiles } from './tls-files.ts';
@@ -35,6 +36,7 @@ export interface RecoverRequest {
   /** `unix:PATH`, `tcp:HOST:PORT`, `fd:N`; undefined: a socket in the session's directory. */
   readonly listen: string | undefined;
   readonly tls: TlsFiles | undefined;
+  readonly nfs: NfsRequest | undefined;
 }
 
 /** A session that runs until it is disposed, which leaves it resumable. */
@@ -51,6 +53,7 @@ export async function recover(
 ): Promise<RunningSession> {
   const { world, store, workers } = house;
   const listen = request.listen === undefined ? undefined : parseListenAddress(request.listen);
+  const nfs = request.nfs && nfsPlace(request.nfs);
   const tls = request.tls && (await readTlsFiles(world.files, request.tls));
   await using stack = new AsyncDisposableStack();
   let session: HeldSession;
@@ -63,6 +66,7 @@ export async function recover(
       await startSession({ world, store }, point, {
         listen: request.listen,
         tls: tls !== undefined,
+        nfs,
         whenFull,
       }),
     );
@@ -80,6 +84,7 @@ export async function recover(
       point,
       workers,
       tls,
+      nfs: nfs ?? record.nfs,
       listen: listen ?? parseListenAddress(record.listen),
       onEvent(event) {
         const message =
@@ -90,11 +95,20 @@ export async function recover(
       },
     }),
   );
-  await session.settle({ listen: formatListenAddress(served.address), tls: tls !== undefined });
+  const place = nfs ?? record.nfs;
+  const { files } = served;
+  await session.settle({
+    listen: formatListenAddress(served.address),
+    tls: tls !== undefined,
+    nfs: place && files && { ...place, ports: files.ports },
+  });
   const owned = stack.move();
   const disks = attached(served, tls);
   return {
-    ready: readyOf(record.id, point.id, { served, disks }),
+    ready: {
+      ...readyOf(record.id, point.id, { served, disks }),
+      ...(files && { nfs: nfsResult(record, files) }),
+    },
     boot: (options) => tryBoot({ ...options, disks }),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };

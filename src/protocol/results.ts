@@ -55,6 +55,22 @@ export interface ReadySession {
   /** For a shell. */
   readonly qemu: string;
   readonly libvirt: string;
+  readonly nfs?: NfsResult;
+}
+
+/** A session's directory as hosts find it. */
+export interface NfsResult {
+  /** `HOST` where it listens everywhere: the name that hosts know it by. */
+  readonly host: string;
+  readonly ports: { readonly nfs: number; readonly mount: number; readonly portmap: number };
+  /** What is mounted, and the session's directory in it. */
+  readonly export: string;
+  readonly directory: string;
+  readonly files: readonly string[];
+  /** What to do on a host of each kind. */
+  readonly snippets: Readonly<
+    Record<'linux' | 'libvirt' | 'esxi' | 'proxmox' | 'xcpng' | 'qemu', string>
+  >;
 }
 
 export interface CheckResult {

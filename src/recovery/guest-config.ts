@@ -48,7 +48,7 @@ export function shellWords(words: readonly string[]): string {
 export function libvirtXml(disks: readonly AttachedDisk[]): string {
   return disks
     .map(({ disk, address, tls }) => {
-      const source = `<source protocol='nbd' name='${escaped(disk)}'${tls ? " tls='yes'" : ''}>`;
+      const source = `<source protocol='nbd' name='${escapedXml(disk)}'${tls ? " tls='yes'" : ''}>`;
       return [
         "<disk type='network' device='disk'>",
         "  <driver name='qemu' type='raw' discard='unmap'/>",
@@ -56,7 +56,7 @@ export function libvirtXml(disks: readonly AttachedDisk[]): string {
         `    ${libvirtHost(address)}`,
         `    <reconnect delay='${RECONNECT_SECONDS}'/>`,
         '  </source>',
-        `  <target dev='${escaped(disk)}' bus='virtio'/>`,
+        `  <target dev='${escapedXml(disk)}' bus='virtio'/>`,
         '</disk>',
       ].join('\n');
     })
@@ -65,10 +65,10 @@ export function libvirtXml(disks: readonly AttachedDisk[]): string {
 
 function libvirtHost(address: Address): string {
   if (address.kind === 'unix') {
-    return `<host transport='unix' socket='${escaped(address.path)}'/>`;
+    return `<host transport='unix' socket='${escapedXml(address.path)}'/>`;
   }
   if (address.kind === 'tcp')
-    return `<host name='${escaped(address.host)}' port='${address.port}'/>`;
+    return `<host name='${escapedXml(address.host)}' port='${address.port}'/>`;
   return '<!-- a socket that systemd opened: put its address here -->';
 }
 
@@ -80,6 +80,6 @@ const ENTITIES: Readonly<Record<string, string>> = {
   '"': '&quot;',
 };
 
-function escaped(text: string): string {
+export function escapedXml(text: string): string {
   return text.replace(/[&<>'"]/g, (sign) => ENTITIES[sign]!);
 }

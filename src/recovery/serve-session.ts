@@ -2,19 +2,21 @@ import type { Overlay } from '../block/overlay.ts';
 import { loadProfile } from '../catalog/profiles.ts';
 import type { OpenSet } from '../catalog/sets.ts';
 import type { PointRecord } from '../formats/store/point.ts';
-import type { SessionRecord } from '../formats/store/session.ts';
+import type { NfsPlace, SessionRecord } from '../formats/store/session.ts';
 import { openBlockReader } from '../store/block-reader.ts';
 import { type ManifestDisk, manifestDisk } from '../store/manifest-disk.ts';
 import type { Address, TlsCredentials } from '../sys/network.ts';
 import { type NbdTarget, openNbdTarget } from '../targets/nbd/target.ts';
 import type { Export } from '../targets/export.ts';
 import { keepProfile, prefetchBoot, RECORD_MS, recordBoot } from './boot-profile.ts';
+import { type ServedFiles, serveNfs } from './serve-nfs.ts';
 import { overlayOf, type SessionHouse, sessionSpace } from './session-steps.ts';
 
 /** A session whose disks are exported. Disposing flushes them; the session can be resumed. */
 export interface ServedSession extends AsyncDisposable {
   readonly exports: readonly ServedDisk[];
   readonly address: Address;
+  readonly files: ServedFiles | undefined;
 }
 
 export interface ServedDisk {
@@ -28,6 +30,7 @@ export interface ServeOptions {
   readonly point: PointRecord;
   readonly listen: Address;
   readonly tls: TlsCredentials | undefined;
+  readonly nfs: NfsPlace | undefined;
   readonly workers: number;
   readonly onEvent: (event: ServeEvent) => void;
 }
@@ -44,7 +47,7 @@ export async function serveSession(
   options: ServeOptions,
 ): Promise<ServedSession> {
   const { world } = house;
-  const { set, point, listen, tls, workers, onEvent } = options;
+  const { set, point, listen, tls, nfs, workers, onEvent } = options;
   await using stack = new AsyncDisposableStack();
   const reader = stack.use(openBlockReader(house.store, { threads: workers, clock: world.clock }));
   const space = sessionSpace(house, session, () => onEvent({ kind: 'paused' }));
@@ -65,12 +68,15 @@ export async function serveSession(
   );
   const exported = exportAll(target, point, overlays);
   for (const { export: it } of exported) stack.use(it);
+  const disks = new Map(point.disks.map(({ name }, index) => [name, overlays[index]!]));
+  const files = nfs && stack.use(await serveNfs(house, session, nfs, disks));
   const boot = followBoot(house, { ...options, bases, limit: reader.cacheLength / 2 });
   stack.defer(boot.end);
   const owned = stack.move();
   return {
     exports: exported.map(({ served }) => served),
     address: target.address,
+    files,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }

@@ -31,7 +31,7 @@ export interface SessionHouse {
 }
 
 /** What is left to others on the disk that sessions write to. */
-const SPACE_RESERVE = 512 * MiB;
+export const SPACE_RESERVE = 512 * MiB;
 
 export function sessionSpace(
   { world, store }: SessionHouse,

@@ -1,8 +1,9 @@
 import { join } from 'node:path/posix';
+import { isDeepStrictEqual } from 'node:util';
 import { newPointId } from '../catalog/points.ts';
 import type { OpenSet } from '../catalog/sets.ts';
 import type { PointRecord } from '../formats/store/point.ts';
-import type { SessionRecord, WhenFull } from '../formats/store/session.ts';
+import type { NfsPlace, SessionRecord, WhenFull } from '../formats/store/session.ts';
 import { openBlockReader } from '../store/block-reader.ts';
 import { encoderPool } from '../store/encoder.ts';
 import { openStoreWriter } from '../store/store-writer.ts';
@@ -20,12 +21,13 @@ export interface HeldSession extends AsyncDisposable {
   settle(place: SessionPlace): Promise<void>;
 }
 
-export type SessionPlace = Pick<SessionRecord, 'listen' | 'tls'>;
+export type SessionPlace = Pick<SessionRecord, 'listen' | 'tls' | 'nfs'>;
 
 export interface NewSession {
   /** Where its disks will be exported; undefined: a socket in the session's directory. */
   readonly listen: string | undefined;
   readonly tls: boolean;
+  readonly nfs: NfsPlace | undefined;
   readonly whenFull: WhenFull;
 }
 
@@ -35,7 +37,7 @@ const ID_RANDOM_LENGTH = 3;
 export async function startSession(
   house: SessionHouse,
   point: PointRecord,
-  { listen, tls, whenFull }: NewSession,
+  { listen, tls, nfs, whenFull }: NewSession,
 ): Promise<HeldSession> {
   const { world, store } = house;
   const tail = Buffer.from(world.random.bytes(ID_RANDOM_LENGTH)).toString('hex');
@@ -53,6 +55,7 @@ export async function startSession(
       disks: sessionDisks(point),
       listen: listen ?? `unix:${join(directory, 'nbd.sock')}`,
       tls,
+      nfs,
       whenFull,
       phase: 'preparing',
       keepAs: undefined,
@@ -219,9 +222,9 @@ function held(
 ): HeldSession {
   return {
     record,
-    async settle({ listen, tls }) {
-      if (record.listen === listen && record.tls === tls) return;
-      await writeJournal(world, store, { ...record, listen, tls });
+    async settle(place) {
+      if (isDeepStrictEqual({ ...record, ...place }, record)) return;
+      await writeJournal(world, store, { ...record, ...place });
     },
     [Symbol.asyncDispose]: () => lock[Symbol.asyncDispose](),
   };

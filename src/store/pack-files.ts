@@ -12,6 +12,7 @@ import {
   type PackHeader,
 } from '../formats/store/pack.ts';
 import type { File, FileSystem } from '../sys/file-system.ts';
+import { openFiles } from '../sys/open-files.ts';
 import { SystemError } from '../sys/system-error.ts';
 import { digestKey } from './block-index.ts';
 import { StoreError } from './store-error.ts';
@@ -57,9 +58,17 @@ export function packPath(directory: string, pack: number): string {
 
 /** `directory`: the store's `packs`. */
 export function packFiles(files: FileSystem, directory: string): PackFiles {
-  const handles = packHandles(files, directory);
+  const handles = openFiles<number>(openPack, OPEN_FILES_MAX);
   let table: Promise<Map<string, Location>> | undefined;
 
+  async function openPack(pack: number): Promise<File> {
+    try {
+      return await files.open(packPath(directory, pack), 'read');
+    } catch (cause) {
+      const missing = cause instanceof SystemError && cause.code === 'NOT_FOUND';
+      throw new StoreError(missing ? 'MISSING' : 'IO', `pack ${pack} cannot be opened`, { cause });
+    }
+  }
   async function list(): Promise<number[]> {
     const found: number[] = [];
     for (const group of await files.list(directory)) {
@@ -107,70 +116,7 @@ export function packFiles(files: FileSystem, directory: string): PackFiles {
       table ??= makeTable();
       return (await table).get(digestKey(digest));
     },
-    [Symbol.asyncDispose]: () => handles.close(),
-  };
-}
-
-interface Handle {
-  readonly file: Promise<File>;
-  /** Once it is open. */
-  opened?: File;
-  users: number;
-}
-
-/** A bounded number of open packs; the one used longest ago and by nobody now goes first. */
-function packHandles(files: FileSystem, directory: string) {
-  const open = new Map<number, Handle>();
-
-  async function openPack(pack: number): Promise<File> {
-    try {
-      return await files.open(packPath(directory, pack), 'read');
-    } catch (cause) {
-      const missing = cause instanceof SystemError && cause.code === 'NOT_FOUND';
-      throw new StoreError(missing ? 'MISSING' : 'IO', `pack ${pack} cannot be opened`, { cause });
-    }
-  }
-  async function shed(): Promise<void> {
-    for (const [pack, { users, file }] of open) {
-      if (open.size <= OPEN_FILES_MAX) return;
-      if (users > 0) continue;
-      open.delete(pack);
-      await (await file)[Symbol.asyncDispose]();
-    }
-  }
-  /** Moved to the end: the first key is the one that was used longest ago. */
-  function touch(pack: number, handle: Handle): void {
-    open.delete(pack);
-    open.set(pack, handle);
-  }
-  return {
-    opened(pack: number): File | undefined {
-      const handle = open.get(pack);
-      if (handle) touch(pack, handle);
-      return handle?.opened;
-    },
-    async use<T>(pack: number, work: (file: File) => Promise<T>): Promise<T> {
-      const handle: Handle = open.get(pack) ?? { file: openPack(pack), users: 0 };
-      touch(pack, handle);
-      handle.users++;
-      try {
-        return await work((handle.opened ??= await handle.file));
-      } catch (cause) {
-        // A pack that could not be opened is asked for anew next time.
-        await handle.file.catch(() => open.delete(pack));
-        throw cause;
-      } finally {
-        handle.users--;
-        if (open.size > OPEN_FILES_MAX) await shed();
-      }
-    },
-    async close(): Promise<void> {
-      const all = await Promise.allSettled([...open.values()].map(({ file }) => file));
-      open.clear();
-      for (const it of all) {
-        if (it.status === 'fulfilled') await it.value[Symbol.asyncDispose]();
-      }
-    },
+    [Symbol.asyncDispose]: () => handles[Symbol.asyncDispose](),
   };
 }
 

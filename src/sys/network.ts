@@ -11,8 +11,16 @@ export type Address =
 
 export type PeerAddress = Exclude<Address, { kind: 'fd' }>;
 
+/** A host as it is known by: IPv4 is never written as IPv6. */
+export interface Peer {
+  readonly address: string;
+  readonly port: number;
+}
+
 /** A connected stream of bytes. Nothing is received before `start`. */
 export interface ByteStream {
+  /** Of a stream over TCP. */
+  readonly peer: Peer | undefined;
   /** `bytes` are lent until the call returns. */
   onBytes: (bytes: Uint8Array) => void;
   /** Once, whoever ended it; with the error that did. */
@@ -106,6 +114,15 @@ function boundAddress(server: Server, address: Address): Address {
   return { ...address, port: bound.port };
 }
 
+const MAPPED_V4 = '::ffff:';
+
+/** A socket for both families calls IPv4 peers by an IPv6 name. */
+export function plainAddress(address: string): string {
+  return address.startsWith(MAPPED_V4) && address.includes('.')
+    ? address.slice(MAPPED_V4.length)
+    : address;
+}
+
 /** Of the kernel's own limit for the path of a unix socket. */
 const UNIX_PATH_MAX = 107;
 
@@ -146,7 +163,12 @@ function streamOf(accepted: Socket): ByteStream {
     socket.removeAllListeners('data');
     socket.removeAllListeners('end');
   }
+  const { remoteAddress, remotePort } = accepted;
   const stream: ByteStream = {
+    peer:
+      remoteAddress === undefined || remotePort === undefined
+        ? undefined
+        : { address: plainAddress(remoteAddress), port: remotePort },
     onBytes() {},
     onClose() {},
     start: flow,

@@ -122,3 +122,8 @@ function collected(stream: NodeJS.ReadableStream | null): () => string {
   });
   return () => Buffer.concat(parts).toString('utf8');
 }
+
+/** Whether this process may do what only root may, such as to listen on a low port. */
+export function isSuperuser(): boolean {
+  return process.getuid?.() === 0;
+}

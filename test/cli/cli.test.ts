@@ -20,7 +20,7 @@ import { temporaryDirectory } from '../support/temporary.ts';
 
 const MiB = 2 ** 20;
 const root = temporaryDirectory();
-const { holdfast, start, store, passphrase, recoveryKey } = await holdfastIn(root);
+const { holdfast, backUp, start, store, passphrase, recoveryKey } = await holdfastIn(root);
 const image = join(root, 'disk.raw');
 makeRawDisk(image);
 
@@ -37,38 +37,20 @@ test('help, usage and exit codes', async () => {
   equal((await run(['backup', 'frob'])).code, 2);
   equal((await run(['set', 'list'])).code, 2, 'no store');
   equal((await run(['set', 'list', '--store', '/nowhere'])).code, 5);
-  equal((await holdfast('backup', 'create', 'nightly', '--machine', 'vm')).code, 2);
-  equal(
-    (await holdfast('backup', 'create', 'nightly', '--machine', '../x', '--disk', `vda=${image}`))
-      .code,
-    2,
-  );
+  equal((await backUp('vm', [])).code, 2);
+  equal((await backUp('../x', [`vda=${image}`])).code, 2);
   equal((await holdfast('recover', 'nothing')).code, 5);
   const wrong = await run(['set', 'list', '--store', store, '--frob']);
   match(wrong.stderr, /frob/);
 });
 
 test('backup, increment, restore: only what is new is stored', async () => {
-  const first = await expectDone(
-    holdfast('backup', 'create', 'nightly', '--machine', 'vm', '--disk', `vda=${image}`),
-  );
+  const first = await expectDone(backUp('vm', [`vda=${image}`]));
   ok((first.result['storedBytes'] as number) < 3 * MiB);
   const changed = join(root, 'changed.json');
   overwrite(image, noise(5000, 9), 6 * MiB);
   writeFileSync(changed, JSON.stringify({ vda: [{ offset: 6 * MiB, length: 5000 }] }));
-  const second = await expectDone(
-    holdfast(
-      'backup',
-      'create',
-      'nightly',
-      '--machine',
-      'vm',
-      '--disk',
-      `vda=${image}`,
-      '--changed',
-      changed,
-    ),
-  );
+  const second = await expectDone(backUp('vm', [`vda=${image}`], '--changed', changed));
   equal(second.result['parent'], first.result['point']);
   equal(second.result['readBytes'], MiB);
   ok((second.result['storedBytes'] as number) < 400_000);
@@ -82,9 +64,7 @@ test('backup, increment, restore: only what is new is stored', async () => {
     'not over a file',
   );
   await expectDone(holdfast('restore', 'disk', 'vm@latest', 'vda', '--to', out, '--overwrite'));
-  const again = await expectDone(
-    holdfast('backup', 'create', 'nightly', '--machine', 'vm', '--disk', `vda=${image}`),
-  );
+  const again = await expectDone(backUp('vm', [`vda=${image}`]));
   equal(again.result['storedBytes'], 0);
   const list = await expectDone(holdfast('backup', 'list'));
   equal((list.result['points'] as unknown[]).length, 3);
@@ -93,19 +73,7 @@ test('backup, increment, restore: only what is new is stored', async () => {
 test('several disks make one recovery point', async () => {
   const other = join(root, 'other.raw');
   makeRawDisk(other, 20 * MiB, 50);
-  const made = await expectDone(
-    holdfast(
-      'backup',
-      'create',
-      'nightly',
-      '--machine',
-      'two',
-      '--disk',
-      `vda=${image}`,
-      '--disk',
-      `vdb=${other}`,
-    ),
-  );
+  const made = await expectDone(backUp('two', [`vda=${image}`, `vdb=${other}`]));
   equal((made.result['disks'] as unknown[]).length, 2);
   const out = join(root, 'other.out');
   await expectDone(holdfast('restore', 'disk', 'two@latest', 'vdb', '--to', out));
@@ -142,22 +110,10 @@ test('truncated and missing images publish nothing', async () => {
   makeRawDisk(bad);
   truncateSync(bad, 7 * MiB + 100);
   const before = (await holdfast('backup', 'list')).result;
-  const refused = await holdfast(
-    'backup',
-    'create',
-    'nightly',
-    '--machine',
-    'vm',
-    '--disk',
-    `vda=${bad}`,
-  );
+  const refused = await backUp('vm', [`vda=${bad}`]);
   equal(refused.code, 6);
   match(refused.stderr, /truncated/);
-  equal(
-    (await holdfast('backup', 'create', 'nightly', '--machine', 'vm', '--disk', 'vda=/nowhere'))
-      .code,
-    5,
-  );
+  equal((await backUp('vm', ['vda=/nowhere'])).code, 5);
   deepEqual((await holdfast('backup', 'list')).result, before);
 });
 
@@ -212,19 +168,7 @@ test('a session: written, stopped, resumed, kept, discarded', async () => {
   // What changed on the machine is counted from its backup, not from what was kept.
   const nothing = join(root, 'nothing.json');
   writeFileSync(nothing, '[]');
-  const next = await expectDone(
-    holdfast(
-      'backup',
-      'create',
-      'nightly',
-      '--machine',
-      'vm',
-      '--disk',
-      `vda=${image}`,
-      '--changed',
-      nothing,
-    ),
-  );
+  const next = await expectDone(backUp('vm', [`vda=${image}`], '--changed', nothing));
   equal(next.result['parent'], before);
   await expectDone(holdfast('restore', 'disk', 'vm@latest', 'vda', '--to', out, '--overwrite'));
   ok(sameFiles(out, image));
@@ -286,9 +230,7 @@ test('several sessions of one recovery point at once, each with its own writes',
   await second.read(got, 0);
   ok(!got.every((byte) => byte === 1));
   // And a backup meanwhile.
-  await expectDone(
-    holdfast('backup', 'create', 'nightly', '--machine', 'vm', '--disk', `vda=${image}`),
-  );
+  await expectDone(backUp('vm', [`vda=${image}`]));
   for (const it of [one, two]) {
     await it.stop('SIGINT');
     await expectDone(holdfast('session', 'discard', it.ready.session));
@@ -350,15 +292,7 @@ test('a second writer is refused by name of the first', async () => {
   );
   const child = spawn(process.execPath, [held, store]);
   await once(child.stdout, 'data');
-  const refused = await holdfast(
-    'backup',
-    'create',
-    'nightly',
-    '--machine',
-    'vm',
-    '--disk',
-    `vda=${image}`,
-  );
+  const refused = await backUp('vm', [`vda=${image}`]);
   child.kill('SIGKILL');
   equal(refused.code, 3);
   match(refused.stderr, new RegExp(`session keep x \\(process ${child.pid} `));
@@ -376,9 +310,7 @@ test('check finds damage, cat shows every format, the index can be lost', async 
   writeFileSync(path, intact);
   rmSync(join(store, 'index'), { recursive: true });
   await expectDone(holdfast('store', 'rebuild-index'));
-  const again = await expectDone(
-    holdfast('backup', 'create', 'nightly', '--machine', 'vm', '--disk', `vda=${image}`),
-  );
+  const again = await expectDone(backUp('vm', [`vda=${image}`]));
   equal(again.result['storedBytes'], 0);
   const point = again.result['point'] as string;
   await using running = await start('recover', point);

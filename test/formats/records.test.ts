@@ -82,6 +82,7 @@ test('profiles and sessions', async () => {
     disks: [{ name: 'vda', size: 512 }],
     listen: 'unix:/x',
     tls: false,
+    nfs: undefined,
     whenFull: 'pause',
     phase: 'keeping',
     keepAs: 'vm1-x',

@@ -31,10 +31,8 @@ function disksOf({ ready }: Running): string[] {
 
 test('instant boot of a real guest', { skip, timeout: 900_000 }, async (t) => {
   const root = temporaryDirectory();
-  const { holdfast, start, store, passphrase } = await holdfastIn(root);
-  const made = await expectDone(
-    holdfast('backup', 'create', 'nightly', '--machine', 'demo', '--disk', `vda=${await demoVm()}`),
-  );
+  const { holdfast, backUp, start, store, passphrase } = await holdfastIn(root);
+  const made = await expectDone(backUp('demo', [`vda=${await demoVm()}`]));
   const first = made.result['point'] as string;
   let kept = '';
 

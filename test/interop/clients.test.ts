@@ -10,22 +10,10 @@ import { temporaryDirectory } from '../support/temporary.ts';
 
 // Other people's NBD clients against a session of an encrypted recovery point.
 const root = temporaryDirectory();
-const { holdfast, start } = await holdfastIn(root);
+const { holdfast, backUp, start } = await holdfastIn(root);
 const raw = join(root, 'disk.raw');
 makeRawDisk(raw);
-await expectDone(
-  holdfast(
-    'backup',
-    'create',
-    'nightly',
-    '--machine',
-    'vm',
-    '--disk',
-    `vda=${raw}`,
-    '--disk',
-    `vdb=${raw}`,
-  ),
-);
+await expectDone(backUp('vm', [`vda=${raw}`, `vdb=${raw}`]));
 
 test('qemu-img: compare, convert, map', { skip: without('qemu-img') }, async () => {
   await using running = await start('recover', 'vm@latest');

@@ -26,11 +26,10 @@ const FORMATS: readonly (readonly [string, readonly string[]])[] = [
 ];
 
 test('images of other products', { skip }, async (t) => {
-  const { holdfast } = await holdfastIn(root);
+  const { holdfast, backUp } = await holdfastIn(root);
   const raw = join(root, 'disk.raw');
   makeRawDisk(raw);
-  const backup = (where: string, ...more: string[]) =>
-    holdfast('backup', 'create', 'nightly', '--machine', 'vm', '--disk', `vda=${where}`, ...more);
+  const backup = (where: string, ...more: string[]) => backUp('vm', [`vda=${where}`], ...more);
   await expectDone(backup(raw));
 
   for (const [index, [format, options]] of FORMATS.entries()) {

@@ -50,6 +50,7 @@ async function start(files: FileSystem, set: OpenSet, point: PointRecord): Promi
   await using session = await startSession(house, point, {
     listen: undefined,
     tls: false,
+    nfs: undefined,
     whenFull: 'refuse',
   });
   await using reader = openBlockReader(house.store, { cacheLength: 2 ** 22 });

@@ -20,6 +20,7 @@ function session(phase: SessionPhase, keepAs?: string): SessionRecord {
     disks: [],
     listen: 'unix:/x',
     tls: false,
+    nfs: undefined,
     whenFull: 'pause',
     phase,
     keepAs,

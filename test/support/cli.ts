@@ -34,6 +34,12 @@ export async function holdfastIn(directory: string) {
     holdfast,
     recoveryKey: made.result['recoveryKey'] as string,
     start: (...args: string[]) => start([...args, ...common]),
+    /** Backs up disks (`vda=FILE`), or whatever else is given, as a recovery point of `machine` in `nightly`. */
+    backUp: (machine: string, disks: readonly string[], ...more: string[]) =>
+      holdfast(
+        ...['backup', 'create', 'nightly', '--machine', machine, ...more],
+        ...disks.flatMap((disk) => ['--disk', disk]),
+      ),
   };
 }
 

@@ -18,6 +18,7 @@ const WORLDLY = [
   'BlockError',
   'CatalogError',
   'SessionError',
+  'TreeError',
 ];
 
 /** Throws what is no consequence of a power cut. */

@@ -1,14 +1,21 @@
 import { recover, type RecoverRequest } from '../../control/sessions.ts';
-import type { ReadySession } from '../../protocol/results.ts';
+import type { NfsResult, ReadySession } from '../../protocol/results.ts';
 import { type Command, type Input, UsageError } from '../command.ts';
 
 export const command: Command = {
-  usage: 'POINT | --resume SESSION  [--nbd ADDRESS] [--boot]',
+  usage: 'POINT | --resume SESSION  [--nbd ADDRESS] [--nfs [--allow NETWORK ...]] [--boot]',
   details: [
     '--nbd ADDRESS      unix:PATH, tcp:HOST:PORT (port 0: any), fd:N (a socket of systemd); without it a',
     "                   socket in the session's directory. Beyond this host use TLS:",
     '--tls-x509 DIR     server-cert.pem, server-key.pem; with ca-cert.pem clients need certificates',
     '--tls-psk FILE     lines of identity:key',
+    '--nfs              as a directory of the NFS export /holdfast too, for this host only, or for:',
+    '--allow NETWORK    an address or a network (10.0.0.0/24); may be given several times',
+    '--nfs-listen ADDR  where: all addresses if others are allowed, 127.0.0.1 if not',
+    '--nfs-port N, --mount-port N, --portmap-port N   2049, 20048 and 111 for root, else 12049, 12048 and 10111',
+    "--squash WHOM      root or all: their calls count as nobody's; none if nothing is said",
+    '--privileged-ports only from ports below 1024',
+    '--nfs-read-only    nothing can be written there',
     '--when-full WHAT   pause (guests wait, if nothing is said) or refuse (they get an error)',
     '--boot             boots it in this terminal with QEMU, without a network',
     '--memory MIB       of that guest: 1024 if nothing is said',
@@ -22,6 +29,15 @@ export const command: Command = {
     nbd: { type: 'string' },
     'tls-x509': { type: 'string' },
     'tls-psk': { type: 'string' },
+    nfs: { type: 'boolean' },
+    allow: { type: 'string', multiple: true },
+    'nfs-listen': { type: 'string' },
+    'nfs-port': { type: 'string' },
+    'mount-port': { type: 'string' },
+    'portmap-port': { type: 'string' },
+    squash: { type: 'string' },
+    'privileged-ports': { type: 'boolean' },
+    'nfs-read-only': { type: 'boolean' },
     'when-full': { type: 'string' },
     boot: { type: 'boolean' },
     memory: { type: 'string' },
@@ -59,6 +75,7 @@ function requestOf(input: Input): RecoverRequest {
   if (x509 !== undefined && psk !== undefined) throw new UsageError('--tls-x509 or --tls-psk');
   return {
     listen: input.text('nbd'),
+    nfs: nfsOf(input),
     what:
       session === undefined
         ? { kind: 'point', point: point!, whenFull }
@@ -70,6 +87,33 @@ function requestOf(input: Input): RecoverRequest {
           : { kind: 'psk', path: psk }
         : { kind: 'x509', directory: x509 },
   };
+}
+
+function nfsOf(input: Input): RecoverRequest['nfs'] {
+  if (!input.flag('nfs')) return undefined;
+  const ports = {
+    nfs: portOf(input, 'nfs-port'),
+    mount: portOf(input, 'mount-port'),
+    portmap: portOf(input, 'portmap-port'),
+  };
+  const allow = input.texts('allow');
+  return {
+    allow: allow.length > 0 ? allow : undefined,
+    host: input.text('nfs-listen'),
+    ports: Object.fromEntries(Object.entries(ports).filter(([, port]) => port !== undefined)),
+    readOnly: input.flag('nfs-read-only'),
+    squash: oneOf(input, 'squash', ['none', 'root', 'all'] as const),
+    privilegedPorts: input.flag('privileged-ports'),
+  };
+}
+
+function portOf(input: Input, option: string): number | undefined {
+  const given = input.text(option);
+  if (given === undefined) return undefined;
+  if (!/^\d{1,5}$/.test(given) || Number(given) > 65_535) {
+    throw new UsageError(`--${option}: a port, or 0 for any`);
+  }
+  return Number(given);
 }
 
 function bootOptions(input: Input) {
@@ -99,7 +143,7 @@ function interrupted(signal: AbortSignal): Promise<void> {
   });
 }
 
-function text({ session, point, exports, qemu, libvirt }: ReadySession): string {
+function text({ session, point, exports, qemu, libvirt, nfs }: ReadySession): string {
   return [
     `Session ${session} of ${point} is running. Ctrl-C ends it; it can be resumed.`,
     '',
@@ -110,5 +154,23 @@ function text({ session, point, exports, qemu, libvirt }: ReadySession): string 
     '',
     'libvirt:',
     libvirt.replace(/^/gm, '  '),
+    ...(nfs ? nfsText(nfs) : []),
   ].join('\n');
+}
+
+function nfsText({ host, ports, directory, snippets }: NfsResult): string[] {
+  const { nfs, mount, portmap } = ports;
+  const of: readonly [string, string][] = [
+    ['Linux', snippets.linux],
+    ['libvirt', snippets.libvirt],
+    ['ESXi', snippets.esxi],
+    ['Proxmox VE', snippets.proxmox],
+    ['XCP-ng', snippets.xcpng],
+    ['QEMU over NFS', snippets.qemu],
+  ];
+  return [
+    '',
+    `NFS: ${host}:${directory} (ports: nfs ${nfs}, mount ${mount}, portmap ${portmap})`,
+    ...of.flatMap(([name, text]) => ['', `${name}:`, text.replace(/^/gm, '  ')]),
+  ];
 }

@@ -1,5 +1,5 @@
 import { utf8 } from '../../lib/bytes.ts';
-import { parseFields } from './json-record.ts';
+import { type Fields, parseFields } from './json-record.ts';
 
 // A recovery session's journal: what it is, and how far it has come. Grammar: session.md.
 
@@ -15,11 +15,28 @@ export interface SessionRecord {
   readonly listen: string;
   /** Whether clients are served through TLS only. */
   readonly tls: boolean;
+  /** Undefined: not over NFS. */
+  readonly nfs: NfsPlace | undefined;
   readonly whenFull: WhenFull;
   readonly phase: SessionPhase;
   /** While it is being kept: the ID of the recovery point to be. */
   readonly keepAs: string | undefined;
 }
+
+/** Where a session's directory is exported, and to whom. */
+export interface NfsPlace {
+  /** Address to listen on. */
+  readonly host: string;
+  readonly ports: { readonly nfs: number; readonly mount: number; readonly portmap: number };
+  /** Addresses and networks. */
+  readonly allow: readonly string[];
+  readonly readOnly: boolean;
+  readonly squash: Squash;
+  readonly privilegedPorts: boolean;
+}
+
+/** Whose calls count as nobody's. */
+export type Squash = 'none' | 'root' | 'all';
 
 export interface SessionDisk {
   readonly name: string;
@@ -35,9 +52,14 @@ export type SessionPhase = 'preparing' | 'ready' | 'keeping' | 'cleaning';
 const FORMAT = 'holdfast-session';
 const VERSION = 1;
 const DISKS_MAX = 256;
+const NETWORKS_MAX = 256;
+const PORT_MAX = 65_535;
 
 export function encodeSession(session: SessionRecord): Uint8Array {
-  const record = { format: FORMAT, version: VERSION, ...session };
+  const { nfs } = session;
+  const allow = nfs?.allow.map((network) => ({ network }));
+  const place = nfs && { ...nfs, allow };
+  const record = { format: FORMAT, version: VERSION, ...session, nfs: place };
   return utf8(`${JSON.stringify(record, undefined, 2)}\n`);
 }
 
@@ -56,8 +78,25 @@ export function decodeSession(bytes: Uint8Array): SessionRecord {
     })),
     listen: fields.text('listen'),
     tls: fields.has('tls') && fields.flag('tls'),
+    nfs: fields.has('nfs') ? decodePlace(fields.object('nfs')) : undefined,
     whenFull: fields.oneOf('whenFull', ['pause', 'refuse']),
     phase: fields.oneOf('phase', ['preparing', 'ready', 'keeping', 'cleaning']),
     keepAs: fields.has('keepAs') ? fields.text('keepAs') : undefined,
+  };
+}
+
+function decodePlace(fields: Fields): NfsPlace {
+  const ports = fields.object('ports');
+  return {
+    host: fields.text('host'),
+    ports: {
+      nfs: ports.integer('nfs', 0, PORT_MAX),
+      mount: ports.integer('mount', 0, PORT_MAX),
+      portmap: ports.integer('portmap', 0, PORT_MAX),
+    },
+    allow: fields.list('allow', NETWORKS_MAX, (it) => it.text('network')),
+    readOnly: fields.flag('readOnly'),
+    squash: fields.oneOf('squash', ['none', 'root', 'all']),
+    privilegedPorts: fields.flag('privilegedPorts'),
   };
 }

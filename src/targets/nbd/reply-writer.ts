@@ -10,7 +10,7 @@ import {
   writeSimpleReply,
 } from '../../formats/wire/nbd.ts';
 import { encodeBlockStatus } from './block-status.ts';
-import { replyQueue, type ReplyQueueOptions } from './reply-queue.ts';
+import { replyQueue, type ReplyQueueOptions } from '../reply-queue.ts';
 
 const OFFSET_LENGTH = 8;
 const MESSAGE_LENGTH_MAX = 512;

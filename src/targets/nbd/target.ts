@@ -11,7 +11,7 @@ import {
 } from '../../sys/network.ts';
 import type { Export } from '../export.ts';
 import { type Agreement, handshake, type Offer } from './handshake.ts';
-import { type StayAwake, stayAwake } from './stay-awake.ts';
+import { type StayAwake, stayAwake } from '../stay-awake.ts';
 import { type Transmission, transmission } from './transmission.ts';
 
 /** Serves block devices over NBD. Whatever a peer sends ends at most its own connection. */

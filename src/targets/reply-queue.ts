@@ -1,4 +1,4 @@
-import { KiB, MiB } from '../../lib/sizes.ts';
+import { KiB, MiB } from '../lib/sizes.ts';
 
 /**
  * Replies of one connection on their way out. They are written side by side into slabs that are used
@@ -30,7 +30,7 @@ const SLAB_LENGTH = 256 * KiB;
 /** With more than this a peer can begin to read while we go on. */
 const FLUSH_LENGTH = 64 * KiB;
 /** For the usual largest request; what is larger gets memory of its own. */
-const LARGE_SLAB_LENGTH = MiB + 64;
+const LARGE_SLAB_LENGTH = MiB + 512;
 const SPARE_MAX = 4;
 
 interface Slab {

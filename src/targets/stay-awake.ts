@@ -1,4 +1,4 @@
-import type { Clock } from '../../sys/clock.ts';
+import type { Clock } from '../sys/clock.ts';
 
 /**
  * While requests come close after one another, the event loop looks again for a moment instead of going

@@ -1,0 +1,36 @@
+import type { NfsPlace, SessionRecord, Squash } from '../formats/store/session.ts';
+import type { NfsResult } from '../protocol/results.ts';
+import { nfsSnippets } from '../recovery/nfs-snippets.ts';
+import type { ServedFiles } from '../recovery/serve-nfs.ts';
+import { isSuperuser } from '../sys/processes.ts';
+
+export interface NfsRequest {
+  /** Undefined: this host only. */
+  readonly allow: readonly string[] | undefined;
+  /** Undefined: this host's own address, or all addresses where others are allowed. */
+  readonly host: string | undefined;
+  readonly ports: { readonly nfs?: number; readonly mount?: number; readonly portmap?: number };
+  readonly readOnly: boolean;
+  readonly squash: Squash;
+  readonly privilegedPorts: boolean;
+}
+
+/** Where clients look without being told; only root can listen there. */
+const STANDARD_PORTS = { nfs: 2049, mount: 20_048, portmap: 111 };
+const HIGH_PORTS = { nfs: 12_049, mount: 12_048, portmap: 10_111 };
+const LOOPBACK = ['127.0.0.0/8', '::1'];
+
+/** Open to nobody but this host unless said otherwise. */
+export function nfsPlace({ allow, host, ports, ...rules }: NfsRequest): NfsPlace {
+  return {
+    host: host ?? (allow ? '::' : '127.0.0.1'),
+    ports: { ...(isSuperuser() ? STANDARD_PORTS : HIGH_PORTS), ...ports },
+    allow: allow ?? LOOPBACK,
+    ...rules,
+  };
+}
+
+export function nfsResult(session: SessionRecord, { host, ports }: ServedFiles): NfsResult {
+  const known = host === '::' || host === '0.0.0.0' ? 'HOST' : host;
+  return { host: known, ports, ...nfsSnippets(session, { host: known, ports }) };
+}

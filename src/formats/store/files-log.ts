@@ -1,0 +1,130 @@
+import { crc32 } from 'node:zlib';
+import { concatBytes, utf8 } from '../../lib/bytes.ts';
+import { FormatError } from '../format-error.ts';
+import { type Fields, parseFields } from './json-record.ts';
+
+// The names beside a session's disks: a header, then a log of changes. Grammar: files-log.md.
+
+export interface FileNode {
+  readonly id: number;
+  readonly kind: 'directory' | 'file' | 'symlink';
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly links: number;
+  readonly size: number;
+  readonly accessedMs: number;
+  readonly modifiedMs: number;
+  readonly changedMs: number;
+  /** Of a symlink. */
+  readonly target: string | undefined;
+  /** The disk whose bytes this file shows. */
+  readonly disk: string | undefined;
+  readonly exclusive: string | undefined;
+}
+
+export type FilesChange =
+  | { readonly op: 'put'; readonly node: FileNode }
+  | { readonly op: 'drop'; readonly id: number }
+  | {
+      readonly op: 'enter';
+      readonly directory: number;
+      readonly name: string;
+      readonly id: number;
+      readonly cookie: number;
+    }
+  | { readonly op: 'leave'; readonly directory: number; readonly name: string }
+  | { readonly op: 'next'; readonly id: number };
+
+export const FILES_LOG_HEADER_LENGTH = 8;
+/** Of one record. */
+export const CHANGES_MAX = 4096;
+
+const MAGIC = 0x6c664648;
+const VERSION = 1;
+const RECORD_HEADER_LENGTH = 8;
+const RECORD_LENGTH_MAX = 16 * 1024 * 1024;
+const ID_MAX = Number.MAX_SAFE_INTEGER;
+
+export function encodeFilesLogHeader(): Uint8Array {
+  const bytes = new Uint8Array(FILES_LOG_HEADER_LENGTH);
+  new DataView(bytes.buffer).setUint32(0, MAGIC, true);
+  bytes[4] = VERSION;
+  return bytes;
+}
+
+export function checkFilesLogHeader(bytes: Uint8Array): void {
+  if (bytes.length < FILES_LOG_HEADER_LENGTH) {
+    throw new FormatError('TRUNCATED', `files log of ${bytes.length} bytes`);
+  }
+  const view = new DataView(bytes.buffer, bytes.byteOffset, FILES_LOG_HEADER_LENGTH);
+  if (view.getUint32(0, true) !== MAGIC) throw new FormatError('BAD_MAGIC', 'no files log');
+  if (bytes[4] !== VERSION) throw new FormatError('UNSUPPORTED', `files log version ${bytes[4]}`);
+}
+
+/** At most CHANGES_MAX. */
+export function encodeFilesRecord(changes: readonly FilesChange[]): Uint8Array {
+  const body = utf8(JSON.stringify({ changes: changes.map(encodeChange) }));
+  const head = new Uint8Array(RECORD_HEADER_LENGTH);
+  const view = new DataView(head.buffer);
+  view.setUint32(0, body.length, true);
+  view.setUint32(4, crc32(body), true);
+  return concatBytes(head, body);
+}
+
+/** The record that begins at `bytes`, and its length; undefined: the log ends here. */
+export function decodeFilesRecord(
+  bytes: Uint8Array,
+): { readonly changes: readonly FilesChange[]; readonly length: number } | undefined {
+  if (bytes.length < RECORD_HEADER_LENGTH) return undefined;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  const length = RECORD_HEADER_LENGTH + view.getUint32(0, true);
+  if (length > bytes.length || length > RECORD_LENGTH_MAX) return undefined;
+  const body = bytes.subarray(RECORD_HEADER_LENGTH, length);
+  if (crc32(body) !== view.getUint32(4, true)) return undefined;
+  return { changes: parseFields(body).list('changes', CHANGES_MAX, decodeChange), length };
+}
+
+function encodeChange(change: FilesChange): object {
+  if (change.op !== 'put') return change;
+  const { accessedMs, modifiedMs, changedMs, ...node } = change.node;
+  return {
+    op: 'put',
+    ...node,
+    accessed: accessedMs,
+    modified: modifiedMs,
+    changed: changedMs,
+  };
+}
+
+function decodeChange(fields: Fields): FilesChange {
+  const op = fields.oneOf('op', ['put', 'drop', 'enter', 'leave', 'next']);
+  if (op === 'put') return { op, node: decodeNode(fields) };
+  if (op === 'drop' || op === 'next') return { op, id: fields.integer('id', 1, ID_MAX) };
+  const directory = fields.integer('directory', 1, ID_MAX);
+  const name = fields.text('name');
+  if (op === 'leave') return { op, directory, name };
+  const id = fields.integer('id', 1, ID_MAX);
+  return { op, directory, name, id, cookie: fields.integer('cookie', 1, ID_MAX) };
+}
+
+function decodeNode(fields: Fields): FileNode {
+  const u32 = (name: string): number => fields.integer(name, 0, 2 ** 32 - 1);
+  const size = (name: string): number => fields.integer(name, 0, Number.MAX_SAFE_INTEGER);
+  const text = (name: string) => (fields.has(name) ? fields.text(name) : undefined);
+  return {
+    id: fields.integer('id', 1, ID_MAX),
+    kind: fields.oneOf('kind', ['directory', 'file', 'symlink']),
+    mode: u32('mode'),
+    uid: u32('uid'),
+    gid: u32('gid'),
+    links: u32('links'),
+    size: size('size'),
+    accessedMs: size('accessed'),
+    modifiedMs: size('modified'),
+    changedMs: size('changed'),
+    target: text('target'),
+    disk: text('disk'),
+    exclusive: text('exclusive'),
+  };
+}

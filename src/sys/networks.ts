@@ -1,0 +1,38 @@
+import { BlockList, isIP } from 'node:net';
+import { SystemError } from './system-error.ts';
+
+/** A set of hosts: addresses and networks of both families. */
+export interface Networks {
+  has(address: string): boolean;
+  /** As they were given. */
+  readonly names: readonly string[];
+}
+
+const BITS = { 4: 32, 6: 128 } as const;
+
+/** `10.0.0.7`, `10.0.0.0/24`, `fd00::/8`. Rejects what is neither (FAILED). */
+export function parseNetworks(names: readonly string[]): Networks {
+  const list = new BlockList();
+  for (const name of names) {
+    const [address, prefix, ...more] = name.split('/');
+    const version = isIP(address!);
+    const bits = version === 0 ? -1 : BITS[version as 4 | 6];
+    const length = prefix === undefined ? bits : Number(prefix);
+    const isWhole = Number.isInteger(length) && length >= 0 && length <= bits;
+    if (more.length > 0 || prefix === '' || !isWhole) {
+      throw new SystemError('FAILED', `"${name}" is no address and no network (10.0.0.0/24)`);
+    }
+    list.addSubnet(address!, length, familyOf(version));
+  }
+  return {
+    names,
+    has(address) {
+      const version = isIP(address);
+      return version !== 0 && list.check(address, familyOf(version));
+    },
+  };
+}
+
+function familyOf(version: number): 'ipv4' | 'ipv6' {
+  return version === 4 ? 'ipv4' : 'ipv6';
+}

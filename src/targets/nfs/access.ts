@@ -1,0 +1,44 @@
+import type { TreeNode } from '../../tree/file-tree.ts';
+import type { Peer } from '../../sys/network.ts';
+import type { Networks } from '../../sys/networks.ts';
+
+/** Who may use an export, and as whom. */
+export interface NfsAccess {
+  readonly allow: Networks;
+  readonly readOnly: boolean;
+  /** Whose calls count as nobody's: root's or everyone's. */
+  readonly squash: 'none' | 'root' | 'all';
+  /** Only from ports below 1024, which mostly only root can use. */
+  readonly privilegedPorts: boolean;
+}
+
+export interface Identity {
+  readonly uid: number;
+  readonly gid: number;
+  readonly gids: readonly number[];
+}
+
+const NOBODY: Identity = { uid: 65_534, gid: 65_534, gids: [] };
+const PRIVILEGED_END = 1024;
+
+export function isAllowed({ allow, privilegedPorts }: NfsAccess, { address, port }: Peer): boolean {
+  return allow.has(address) && (!privilegedPorts || port < PRIVILEGED_END);
+}
+
+export function squashed({ squash }: NfsAccess, caller: Identity): Identity {
+  if (squash === 'all' || (squash === 'root' && caller.uid === 0)) return NOBODY;
+  return caller;
+}
+
+export const PERMISSION = { read: 4, write: 2, execute: 1 } as const;
+
+/** The bits of PERMISSION that `who` has on a node, as POSIX has it. */
+export function permissions({ mode, uid, gid, kind }: TreeNode, who: Identity): number {
+  if (who.uid === 0) {
+    const canExecute = kind === 'directory' || (mode & 0o111) !== 0;
+    return PERMISSION.read | PERMISSION.write | (canExecute ? PERMISSION.execute : 0);
+  }
+  if (who.uid === uid) return (mode >> 6) & 7;
+  if (who.gid === gid || who.gids.includes(gid)) return (mode >> 3) & 7;
+  return mode & 7;
+}

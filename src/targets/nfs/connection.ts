@@ -1,0 +1,93 @@
+import { FormatError } from '../../formats/format-error.ts';
+import { KiB } from '../../lib/sizes.ts';
+import type { ByteStream } from '../../sys/network.ts';
+import type { StayAwake } from '../stay-awake.ts';
+import { recordParser, type RecordState } from './records.ts';
+import { connectionReplies, type OpenReply } from './replies.ts';
+
+/** One client's stream of calls. Whatever it sends ends at most this connection. */
+export interface Connection {
+  /** Bytes in memory for its sake, beside its buffers. */
+  held(): number;
+  /** Takes no call any more; resolves once those under way are answered. */
+  stop(): Promise<void>;
+  /** The peer has gone. */
+  abandon(): void;
+}
+
+export interface ConnectionOptions {
+  readonly stream: ByteStream;
+  readonly awake: StayAwake;
+  /** Answers a call, or throws FormatError, which ends the connection. `isLast`: nothing else is to be done. */
+  readonly answer: (record: Uint8Array, how: RecordState, open: OpenReply) => void;
+  /** Whether all connections together have room for `length` more. */
+  readonly hasRoom: (length: number) => boolean;
+}
+
+const RECEIVE_LENGTH = 256 * KiB;
+
+export function connection({ stream, awake, answer, hasRoom }: ConnectionOptions): Connection {
+  const replies = connectionReplies({ send: stream.write, hasRoom, onProgress: goOn });
+  /** What came and was not parsed, because too much was under way. */
+  let held: Uint8Array | undefined;
+  let isOver = false;
+
+  const parser = recordParser({
+    mayTake: () => !isOver && !replies.isStalled(),
+    broken: end,
+    take(record, { isOwn, isLast }) {
+      try {
+        answer(record, { isOwn, isLast: isLast && replies.isQuiet() }, replies.open);
+      } catch (cause) {
+        if (!(cause instanceof FormatError)) throw cause;
+        // Not even a call: nobody is there to be answered.
+        end();
+      }
+    },
+  });
+
+  function end(): void {
+    isOver = true;
+    held = undefined;
+    stream.destroy();
+  }
+  function parse(bytes: Uint8Array): Uint8Array {
+    const done = parser.parse(bytes);
+    replies.flush();
+    return bytes.subarray(done);
+  }
+  function goOn(): void {
+    if (!held || isOver || replies.isStalled()) return;
+    const rest = parse(held);
+    held = rest.length > 0 ? rest : undefined;
+    if (!held && !isOver) stream.resume();
+  }
+  stream.onBytes = (bytes) => {
+    if (isOver) return;
+    if (held) {
+      held = Buffer.concat([held, bytes]);
+      return;
+    }
+    const rest = parse(bytes);
+    if (rest.length > 0 && !isOver) {
+      held = rest.slice();
+      stream.pause();
+    }
+    awake.arrived(replies.isQuiet);
+  };
+  stream.start();
+  stream.receiveInto(new Uint8Array(RECEIVE_LENGTH));
+  return {
+    held: replies.held,
+    stop() {
+      isOver = true;
+      held = undefined;
+      return replies.idle();
+    },
+    abandon() {
+      isOver = true;
+      held = undefined;
+      replies.abandon();
+    },
+  };
+}

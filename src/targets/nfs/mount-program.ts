@@ -1,0 +1,92 @@
+import { PROGRAMS } from '../../formats/wire/rpc.ts';
+import { FormatError } from '../../formats/format-error.ts';
+import { PATH_LENGTH_MAX, STATUS } from '../../formats/wire/nfs3.ts';
+import { EXPORT_PATH, type Exports, type Found } from './exports.ts';
+import { NfsFailure, statusOf } from './failure.ts';
+import { FILE_HANDLE_LENGTH } from './handles.ts';
+import type { Handler, Program } from './nfs-program.ts';
+import { nfsError } from './reply.ts';
+import type { Peer } from '../../sys/network.ts';
+
+const AUTH_SYS = 1;
+/** Of what `showmount` shows. */
+const GROUPS_LENGTH_MAX = 32 * 1024;
+
+/** MOUNT version 3 (RFC 1813, appendix I): from a path to the first handle. */
+export function mountProgram(exports: Exports): Program {
+  /** The export, or a directory in it, which clients may mount alone. */
+  function find(path: string, peer: Peer): Found {
+    const names = path.split('/').filter((name) => name !== '');
+    if (names[0] !== EXPORT_PATH.slice(1)) {
+      throw new NfsFailure(STATUS.notFound, `only ${EXPORT_PATH} is exported`);
+    }
+    if (!exports.admits(peer)) throw new NfsFailure(STATUS.access, 'not for this host');
+    let found: Found = { served: undefined, id: 1 };
+    for (const name of names.slice(1)) {
+      const next = exports.lookup(found, name, peer);
+      if (!next) throw new NfsFailure(STATUS.notFound, `there is no "${name}"`);
+      found = next;
+    }
+    if (exports.node(found).kind !== 'directory') {
+      throw new NfsFailure(STATUS.notDirectory, 'a file cannot be mounted');
+    }
+    return found;
+  }
+  const nothing: Handler = (_args, _caller, reply) => {
+    reply.begin(0);
+    reply.end();
+  };
+  const handlers: readonly (Handler | undefined)[] = [
+    nothing,
+    // MNT
+    (args, { peer }, reply) => {
+      const found = find(args.text(PATH_LENGTH_MAX), peer);
+      const writer = reply.begin(16 + FILE_HANDLE_LENGTH);
+      writer.u32(STATUS.ok);
+      exports.write(writer, found);
+      writer.u32(1);
+      writer.u32(AUTH_SYS);
+      reply.end();
+    },
+    // DUMP: who has mounted what is not kept, since nobody says that he left.
+    (_args, _caller, reply) => {
+      reply.begin(4).flag(false);
+      reply.end();
+    },
+    // UMNT, UMNTALL
+    nothing,
+    nothing,
+    // EXPORT
+    (_args, { peer }, reply) => {
+      const writer = reply.begin(GROUPS_LENGTH_MAX + 64);
+      const groups = exports.admits(peer) ? groupsOf(exports) : [];
+      writer.flag(groups.length > 0);
+      if (groups.length > 0) {
+        writer.text(EXPORT_PATH);
+        for (const group of groups) {
+          writer.flag(true);
+          writer.text(group);
+        }
+        writer.flag(false);
+        writer.flag(false);
+      }
+      reply.end();
+    },
+  ];
+  return {
+    ...PROGRAMS.mount,
+    procedure: (number) => handlers[number],
+    happensOnce: () => false,
+    fail(_number, reply, cause) {
+      if (cause instanceof FormatError) throw cause;
+      nfsError(reply, statusOf(cause), 0);
+    },
+  };
+}
+
+/** Every network that some session is open to, as far as they fit. */
+function groupsOf({ all }: Exports): string[] {
+  const names = new Set([...all.values()].flatMap(({ access }) => access.allow.names));
+  let length = 0;
+  return [...names].filter((name) => (length += name.length + 12) < GROUPS_LENGTH_MAX);
+}

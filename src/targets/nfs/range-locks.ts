@@ -1,0 +1,84 @@
+/**
+ * Advisory locks over ranges of files: one owner's ranges never conflict with themselves, and a new lock replaces
+ * what the owner had there, as POSIX has it. Lost when the process ends: clients take that for a restart.
+ */
+export interface RangeLocks {
+  /** Who is in the way; undefined: nobody. */
+  conflict(file: string, wanted: Lock): Lock | undefined;
+  /** `conflict`, or the lock is taken. FULL: there are too many. */
+  take(file: string, wanted: Lock): Lock | 'FULL' | undefined;
+  release(file: string, owner: string, range: Range): void;
+  /** All locks of a host that starts anew. */
+  releaseHost(host: string): void;
+}
+
+export interface Range {
+  readonly start: number;
+  /** Beyond the last byte; Infinity: to the end, wherever that will be. */
+  readonly end: number;
+}
+
+export interface Lock extends Range {
+  /** Host and process. */
+  readonly owner: string;
+  readonly host: string;
+  readonly exclusive: boolean;
+  /** As the client called it, for others to be told. */
+  readonly process: number;
+  readonly handle: Uint8Array;
+}
+
+const LOCKS_MAX = 10_000;
+
+export function rangeLocks(): RangeLocks {
+  const files = new Map<string, Lock[]>();
+  let count = 0;
+
+  function put(file: string, locks: Lock[]): void {
+    count += locks.length - (files.get(file)?.length ?? 0);
+    if (locks.length === 0) files.delete(file);
+    else files.set(file, locks);
+  }
+  /** What is left of an owner's locks outside `range`, and everyone else's. */
+  function without(file: string, owner: string, range: Range): Lock[] {
+    return (files.get(file) ?? []).flatMap((lock) => {
+      if (lock.owner !== owner || !overlap(lock, range)) return [lock];
+      const before = { ...lock, end: range.start };
+      const after = { ...lock, start: range.end };
+      return [before, after].filter(({ start, end }) => start < end);
+    });
+  }
+  function conflict(file: string, wanted: Lock): Lock | undefined {
+    return files
+      .get(file)
+      ?.find(
+        (lock) =>
+          lock.owner !== wanted.owner &&
+          (lock.exclusive || wanted.exclusive) &&
+          overlap(lock, wanted),
+      );
+  }
+  return {
+    conflict,
+    take(file, wanted) {
+      const other = conflict(file, wanted);
+      if (other) return other;
+      if (count >= LOCKS_MAX) return 'FULL';
+      put(file, [...without(file, wanted.owner, wanted), wanted]);
+      return undefined;
+    },
+    release: (file, owner, range) => put(file, without(file, owner, range)),
+    releaseHost(host) {
+      for (const [file, locks] of files) {
+        put(
+          file,
+          locks.filter((lock) => lock.host !== host),
+        );
+      }
+    },
+  };
+}
+
+function overlap(a: Range, b: Range): boolean {
+  return a.start < b.end && b.start < a.end;
+}

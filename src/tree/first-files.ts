@@ -1,0 +1,62 @@
+import { dirname } from 'node:path/posix';
+import type { FileNode } from '../formats/store/files-log.ts';
+import type { FileSystem } from '../sys/file-system.ts';
+import { contentPath } from './contents.ts';
+import { createFilesLog } from './files-log.ts';
+import { namespace, ROOT } from './namespace.ts';
+import { linkNode, makeNode } from './namespace-steps.ts';
+
+/** What a session's tree begins with. */
+export interface FirstFiles {
+  readonly disks: readonly {
+    readonly disk: string;
+    readonly size: number;
+    /** One file under several names. */
+    readonly names: readonly [string, ...string[]];
+  }[];
+  readonly files: readonly { readonly name: string; readonly contents: Uint8Array }[];
+}
+
+const FILE_MODE = 0o600;
+const DIRECTORY_MODE = 0o755;
+const DIRECTORY_SIZE = 4096;
+
+/** Makes `log`, and before that what it names. */
+export async function makeFirstFiles(
+  files: FileSystem,
+  log: string,
+  { first, now }: { readonly first: FirstFiles; readonly now: number },
+): Promise<void> {
+  const directory = dirname(log);
+  const names = namespace();
+  const owner = { uid: 0, gid: 0 };
+  const root: FileNode = {
+    ...{ id: ROOT, kind: 'directory', mode: DIRECTORY_MODE, links: 2, size: DIRECTORY_SIZE },
+    ...{ ...owner, accessedMs: now, modifiedMs: now, changedMs: now },
+    ...{ target: undefined, disk: undefined, exclusive: undefined },
+  };
+  names.apply([{ op: 'put', node: root }]);
+
+  function make(name: string, what: { readonly size: number; readonly disk?: string }): number {
+    const node = { kind: 'file', mode: FILE_MODE, ...owner, ...what } as const;
+    const { id, changes } = makeNode(names, { directory: ROOT, name }, node, now);
+    names.apply(changes);
+    return id;
+  }
+  for (const { disk, size, names: its } of first.disks) {
+    const id = make(its[0], { disk, size });
+    for (const name of its.slice(1)) {
+      names.apply(linkNode(names, id, { directory: ROOT, name }, now));
+    }
+  }
+  for (const { name, contents } of first.files) {
+    const path = contentPath(directory, make(name, { size: contents.length }));
+    // Left by a power cut before the log was made.
+    if (await files.stat(path)) await files.unlink(path);
+    await using file = await files.create(path);
+    await file.write(contents, 0);
+    await file.sync();
+  }
+  await files.syncDirectory(directory);
+  await createFilesLog(files, log, names.whole());
+}

@@ -1,0 +1,255 @@
+import { join } from 'node:path/posix';
+import type { WritableBlockDevice } from '../block/block-device.ts';
+import { BlockError } from '../block/block-error.ts';
+import { flushRounds } from '../block/flush-rounds.ts';
+import type { SpaceGuard } from '../block/space-guard.ts';
+import type { FileNode, FilesChange } from '../formats/store/files-log.ts';
+import type { Clock } from '../sys/clock.ts';
+import type { FileSystem } from '../sys/file-system.ts';
+import { SystemError } from '../sys/system-error.ts';
+import { type Contents, treeContents } from './contents.ts';
+import type { FileTree, NodeChanges, TreeSpace, WritableFileTree } from './file-tree.ts';
+import { openFilesLog } from './files-log.ts';
+import { type FirstFiles, makeFirstFiles } from './first-files.ts';
+import { type Namespace, namespace, ROOT } from './namespace.ts';
+import {
+  changeNode,
+  checkMovable,
+  linkNode,
+  makeNode,
+  removeNode,
+  renameNode,
+} from './namespace-steps.ts';
+import { TreeError } from './tree-error.ts';
+
+/**
+ * What a session shows as a directory: its disks, the descriptions that a hypervisor needs of them, and
+ * whatever small files the hypervisor puts beside them. Names and attributes live in a log
+ * (formats/store/files-log.md), contents in a file for each node; what disks hold is their overlays'.
+ */
+export interface SessionTreeOptions {
+  readonly files: FileSystem;
+  readonly clock: Clock;
+  readonly directory: string;
+  /** What a new tree begins with. */
+  readonly first: FirstFiles;
+  /** By the names that `first.disks` gives them. Lent. */
+  readonly disks: ReadonlyMap<string, WritableBlockDevice>;
+  /** For what hypervisors put here: refuses rather than pauses. */
+  readonly space: SpaceGuard;
+}
+
+const LOG = 'files.log';
+
+/** Makes the tree, or goes on with the one that is there. Rejects TreeError CORRUPT. */
+export async function openSessionTree(options: SessionTreeOptions): Promise<WritableFileTree> {
+  const { files, clock, directory, disks, space } = options;
+  const nowMs = strictClock(clock);
+  const names = namespace();
+  const contents = treeContents(files, directory, space);
+  const history = await openHistory(options, names, nowMs());
+  await contents.settle((id) => names.nodes.get(id)?.size);
+  /** Files whose size or times the log does not know yet. */
+  const dirty = new Set<number>();
+
+  function diskOf({ disk }: FileNode): WritableBlockDevice | undefined {
+    if (disk === undefined) return undefined;
+    const device = disks.get(disk);
+    if (device) return device;
+    throw new TreeError('CORRUPT', `the session has no disk ${disk}`);
+  }
+  /** In memory only; answers the node as it was. */
+  function written(id: number, end: number): FileNode {
+    const it = fileOf(names, id);
+    const now = nowMs();
+    const size = Math.max(it.size, end);
+    names.apply([{ op: 'put', node: { ...it, size, modifiedMs: now, changedMs: now } }]);
+    return it;
+  }
+  async function writeFile(id: number, from: Uint8Array, offset: number): Promise<FileNode> {
+    return contents.write(id, from, offset, () => {
+      dirty.add(id);
+      return written(id, offset + from.length);
+    });
+  }
+  async function flush(id: number): Promise<void> {
+    const device = diskOf(fileOf(names, id));
+    if (device) return device.flush();
+    if (!dirty.has(id)) return;
+    dirty.delete(id);
+    await contents.sync(id);
+    await history.happen([{ op: 'put', node: names.node(id) }]);
+  }
+  async function happenAndRemove(changes: readonly FilesChange[]): Promise<void> {
+    await history.happen(changes);
+    for (const change of changes) {
+      if (change.op !== 'drop') continue;
+      dirty.delete(change.id);
+      await contents.remove(change.id);
+    }
+  }
+  async function change(id: number, to: NodeChanges): Promise<void> {
+    const { size } = names.node(id);
+    if (to.size === undefined || to.size === size) {
+      return history.happen(changeNode(names, id, { ...to, size: undefined }, nowMs()));
+    }
+    if (diskOf(fileOf(names, id))) {
+      throw new TreeError('INVALID', `a disk of ${size} bytes keeps them`);
+    }
+    return contents.resize(id, to.size, () =>
+      history.happen(changeNode(names, fileOf(names, id).id, to, nowMs())),
+    );
+  }
+  return {
+    ...reading(names, { contents, diskOf, space: () => spaceOf(options, names) }),
+    async write(id, from, offset, durability) {
+      const device = diskOf(fileOf(names, id));
+      if (device) {
+        if (offset + from.length > device.geometry.size) {
+          throw new TreeError('TOO_LARGE', 'a disk does not grow');
+        }
+        await device.write(from, offset, durability);
+        return written(id, 0);
+      }
+      return worldly(async () => {
+        const before = from.length > 0 ? await writeFile(id, from, offset) : names.node(id);
+        if (durability === 'durable') await flush(id);
+        return before;
+      });
+    },
+    flush: (id) => worldly(() => flush(id)),
+    change: (id, to) => worldly(() => change(id, to)),
+    make: (into, name, what) =>
+      worldly(async () => {
+        const made = makeNode(names, { directory: into, name }, what, nowMs());
+        await history.happen(made.changes);
+        return made.id;
+      }),
+    remove: (from, name, kind) =>
+      worldly(() => happenAndRemove(removeNode(names, { directory: from, name }, kind, nowMs()))),
+    rename: (from, to) => worldly(() => happenAndRemove(renameNode(names, from, to, nowMs()))),
+    link: (id, to) =>
+      worldly(async () => {
+        checkMovable(names.node(id));
+        await history.happen(linkNode(names, id, to, nowMs()));
+      }),
+    async [Symbol.asyncDispose]() {
+      try {
+        for (const id of dirty) await flush(id);
+      } finally {
+        await contents[Symbol.asyncDispose]();
+        await history[Symbol.asyncDispose]();
+      }
+    },
+  };
+}
+
+interface History extends AsyncDisposable {
+  /** In memory at once, durable once this resolves. */
+  happen(changes: readonly FilesChange[]): Promise<void>;
+}
+
+async function openHistory(
+  { files, directory, first }: SessionTreeOptions,
+  names: Namespace,
+  now: number,
+): Promise<History> {
+  const path = join(directory, LOG);
+  if (!(await files.stat(path))) await makeFirstFiles(files, path, { first, now });
+  /** Happened in memory, and not in the log yet. */
+  let pending: FilesChange[] = [];
+  const log = await openFilesLog(files, path, {
+    replay: names.apply,
+    whole() {
+      pending = [];
+      return names.whole();
+    },
+  });
+  const rounds = flushRounds(async () => {
+    const changes = pending;
+    pending = [];
+    if (changes.length > 0) await log.append(changes);
+  });
+  return {
+    happen(changes) {
+      rounds.check();
+      names.apply(changes);
+      pending.push(...changes);
+      return rounds.flush();
+    },
+    async [Symbol.asyncDispose]() {
+      try {
+        await rounds.flush();
+      } finally {
+        await log[Symbol.asyncDispose]();
+      }
+    },
+  };
+}
+
+function reading(
+  names: Namespace,
+  parts: {
+    readonly contents: Contents;
+    readonly diskOf: (node: FileNode) => WritableBlockDevice | undefined;
+    readonly space: () => Promise<TreeSpace>;
+  },
+): Omit<FileTree, typeof Symbol.asyncDispose> {
+  const { contents, diskOf, space } = parts;
+  return {
+    root: ROOT,
+    node: (id) => names.nodes.get(id),
+    parent: names.parent,
+    lookup: (id, name) => names.directory(id).get(name)?.id,
+    *list(id, after) {
+      for (const entry of names.directory(id).values()) if (entry.cookie > after) yield entry;
+    },
+    readLink(id) {
+      const { target } = names.node(id);
+      if (target === undefined) throw new TreeError('INVALID', 'that is no symbolic link');
+      return target;
+    },
+    tryRead: (id, into, offset, effort) =>
+      diskOf(names.node(id))?.tryRead(into, offset, effort) ?? false,
+    async read(id, into, offset) {
+      const device = diskOf(names.node(id));
+      if (device) return device.read(into, offset);
+      return worldly(() => contents.read(id, into, offset));
+    },
+    space,
+  };
+}
+
+function fileOf(names: Namespace, id: number): FileNode {
+  const it = names.node(id);
+  if (it.kind === 'directory') throw new TreeError('IS_DIRECTORY', 'that is a directory');
+  if (it.kind !== 'file') throw new TreeError('INVALID', 'that is no file');
+  return it;
+}
+
+async function spaceOf(
+  { files, directory }: SessionTreeOptions,
+  { nodes }: Namespace,
+): Promise<TreeSpace> {
+  const freeBytes = await files.freeSpace(directory);
+  let size = 0;
+  for (const node of nodes.values()) size += node.size;
+  return { freeBytes, totalBytes: freeBytes + size };
+}
+
+/** Milliseconds that never repeat: clients tell by them whether something changed. */
+function strictClock(clock: Clock): () => number {
+  let last = 0;
+  return () => (last = Math.max(last + 1, clock.now().getTime()));
+}
+
+/** What the file system or its space guard rejects, in the words of a tree. */
+async function worldly<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (cause) {
+    if (!(cause instanceof SystemError) && !(cause instanceof BlockError)) throw cause;
+    const code = cause.code === 'NO_SPACE' ? 'NO_SPACE' : 'IO';
+    throw new TreeError(code, cause.message, { cause });
+  }
+}

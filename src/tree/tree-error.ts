@@ -1,0 +1,30 @@
+/**
+ * NOT_FOUND, EXISTS, NOT_DIRECTORY, IS_DIRECTORY, NOT_EMPTY, BAD_NAME (too long is NAME_TOO_LONG), STALE
+ * (no such node any more), FIXED (it belongs to the tree itself), TOO_LARGE, NO_SPACE, READ_ONLY, INVALID,
+ * CORRUPT (its log), IO.
+ */
+export type TreeErrorCode =
+  | 'NOT_FOUND'
+  | 'EXISTS'
+  | 'NOT_DIRECTORY'
+  | 'IS_DIRECTORY'
+  | 'NOT_EMPTY'
+  | 'BAD_NAME'
+  | 'NAME_TOO_LONG'
+  | 'STALE'
+  | 'FIXED'
+  | 'TOO_LARGE'
+  | 'NO_SPACE'
+  | 'READ_ONLY'
+  | 'INVALID'
+  | 'CORRUPT'
+  | 'IO';
+
+export class TreeError extends Error {
+  override readonly name = 'TreeError';
+  readonly code: TreeErrorCode;
+  constructor(code: TreeErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+}
