@@ -1,0 +1,65 @@
+import { memoryDevice } from '../../src/block/memory.ts';
+import type { WritableBlockDevice } from '../../src/block/block-device.ts';
+import { systemClock } from '../../src/sys/clock.ts';
+import { parseNetworks } from '../../src/sys/networks.ts';
+import { systemRandom } from '../../src/sys/random.ts';
+import type { FileSystem } from '../../src/sys/file-system.ts';
+import { type NfsAccess } from '../../src/targets/nfs/access.ts';
+import { type NfsTarget, openNfsTarget } from '../../src/targets/nfs/target.ts';
+import type { WritableFileTree } from '../../src/tree/file-tree.ts';
+import { openSessionTree } from '../../src/tree/session-tree.ts';
+import { crashingFs } from './crashing-fs.ts';
+import { pattern, seeded } from './random.ts';
+
+export const DISK_SIZE = 65_536 + 512;
+
+export interface NfsServer extends AsyncDisposable {
+  readonly target: NfsTarget;
+  readonly tree: WritableFileTree;
+}
+
+export interface NfsServerOptions {
+  readonly files?: FileSystem;
+  readonly device?: WritableBlockDevice;
+  readonly access?: Partial<NfsAccess>;
+}
+
+export const LOCAL: NfsAccess = {
+  allow: parseNetworks(['127.0.0.0/8']),
+  readOnly: false,
+  squash: 'none',
+  privilegedPorts: false,
+};
+
+/** A session `vm-1` with a disk `vda` on ports of its own. */
+export async function serveSession(options: NfsServerOptions = {}): Promise<NfsServer> {
+  const { files = crashingFs(seeded(1)).files, access } = options;
+  const device = options.device ?? memoryDevice(pattern(DISK_SIZE));
+  await files.makeDirectory('/session');
+  const tree = await openSessionTree({
+    files,
+    clock: systemClock(),
+    directory: '/session',
+    space: { tryTake: () => true, take: async () => {} },
+    disks: new Map([['vda', device]]),
+    first: {
+      disks: [{ disk: 'vda', size: device.geometry.size, names: ['vda.raw', 'vda-flat.vmdk'] }],
+      files: [{ name: 'vm.vmx', contents: Buffer.from('config.version = "8"\n') }],
+    },
+  });
+  const target = await openNfsTarget({
+    clock: systemClock(),
+    random: systemRandom(),
+    host: '127.0.0.1',
+    ports: { nfs: 0, mount: 0, portmap: 0 },
+  });
+  target.export('vm-1', tree, { access: { ...LOCAL, ...access }, tag: 77, generation: 5 });
+  return {
+    target,
+    tree,
+    async [Symbol.asyncDispose]() {
+      await target[Symbol.asyncDispose]();
+      await tree[Symbol.asyncDispose]();
+    },
+  };
+}
