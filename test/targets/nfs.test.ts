@@ -1,145 +1,33 @@
-import { createSocket } from 'node:dgram';
-import { once } from 'node:events';
-import { deepEqual, equal, notDeepEqual, ok, rejects } from 'node:assert/strict';
+import { deepEqual, equal, ok } from 'node:assert/strict';
 import { test } from 'tap';
 import { memoryDevice } from '../../src/block/memory.ts';
 import { readLayer, writeLayer } from '../../src/block/layer.ts';
 import { STATUS } from '../../src/formats/wire/nfs3.ts';
 import { PROGRAMS } from '../../src/formats/wire/rpc.ts';
-import { parseNetworks } from '../../src/sys/networks.ts';
-import type { XdrWriter } from '../../src/formats/wire/xdr.ts';
 import { crashingFs } from '../support/crashing-fs.ts';
 import {
   type Args,
   type Attributes,
   readAfter,
-  readAttributes,
   readChange,
   rpcClient,
-  type RpcClient,
 } from '../support/nfs-client.ts';
-import {
-  DISK_SIZE,
-  LOCAL,
-  type NfsServer,
-  type NfsServerOptions,
-  serveSession,
-} from '../support/nfs-server.ts';
+import { DISK_SIZE } from '../support/nfs-server.ts';
 import { noise, pattern, seeded } from '../support/random.ts';
+import {
+  attributes,
+  attributesArgs,
+  create,
+  list,
+  lookup,
+  named,
+  read,
+  remove,
+  session,
+  write,
+} from '../support/nfs-calls.ts';
 
 const MiB = 2 ** 20;
-
-interface Session extends AsyncDisposable {
-  readonly server: NfsServer;
-  readonly client: RpcClient;
-  /** The session's directory. */
-  readonly directory: Uint8Array;
-}
-
-async function session(options: NfsServerOptions = {}): Promise<Session> {
-  const server = await serveSession(options);
-  const client = await rpcClient(server.target.ports.nfs);
-  const { handle } = await client.mount('/holdfast/vm-1');
-  return {
-    server,
-    client,
-    directory: handle,
-    async [Symbol.asyncDispose]() {
-      await client[Symbol.asyncDispose]();
-      await server[Symbol.asyncDispose]();
-    },
-  };
-}
-
-const named =
-  (directory: Uint8Array, name: string): Args =>
-  (to) => {
-    to.opaque(directory);
-    to.text(name);
-  };
-
-async function lookup(client: RpcClient, directory: Uint8Array, name: string) {
-  const { status, results } = await client.nfs('lookup', named(directory, name));
-  if (status !== 0) return { status, handle: new Uint8Array(0), attributes: undefined };
-  const handle = results.opaque(64).slice();
-  return { status, handle, attributes: readAfter(results) };
-}
-
-async function attributes(client: RpcClient, handle: Uint8Array): Promise<Attributes> {
-  const { status, results } = await client.nfs('getattr', (to) => to.opaque(handle));
-  equal(status, 0);
-  return readAttributes(results);
-}
-
-async function read(client: RpcClient, handle: Uint8Array, offset: number, count: number) {
-  const { status, results } = await client.nfs('read', (to) => {
-    to.opaque(handle);
-    to.u64(offset);
-    to.u32(count);
-  });
-  if (status !== 0) return { status, count: 0, isEnd: false, data: new Uint8Array(0) };
-  readAfter(results);
-  return { status, count: results.u32(), isEnd: results.flag(), data: results.opaque(2 * MiB) };
-}
-
-async function write(
-  client: RpcClient,
-  handle: Uint8Array,
-  { at, data, stable }: { at: number; data: Uint8Array; stable: number },
-) {
-  const { status, results } = await client.nfs('write', (to) => {
-    to.opaque(handle);
-    to.u64(at);
-    to.u32(data.length);
-    to.u32(stable);
-    to.opaque(data);
-  });
-  const change = readChange(results);
-  if (status !== 0) return { status, change, count: 0, committed: 0, verifier: '' };
-  const [count, committed] = [results.u32(), results.u32()];
-  return {
-    status,
-    change,
-    count,
-    committed,
-    verifier: Buffer.from(results.fixed(8)).toString('hex'),
-  };
-}
-
-/** sattr3 that sets nothing, or a mode, or a size. */
-const attributesArgs = (
-  to: XdrWriter,
-  { mode, size }: { mode?: number; size?: number } = {},
-): void => {
-  to.flag(mode !== undefined);
-  if (mode !== undefined) to.u32(mode);
-  to.flag(false);
-  to.flag(false);
-  to.flag(size !== undefined);
-  if (size !== undefined) to.u64(size);
-  to.u32(0);
-  to.u32(0);
-};
-
-async function create(
-  client: RpcClient,
-  directory: Uint8Array,
-  name: string,
-  mode: 0 | 1 | Uint8Array = 1,
-) {
-  const { status, results } = await client.nfs('create', (to) => {
-    named(directory, name)(to);
-    to.u32(typeof mode === 'number' ? mode : 2);
-    if (typeof mode === 'number') attributesArgs(to, { mode: 0o644 });
-    else to.fixed(mode);
-  });
-  if (status !== 0) return { status, handle: new Uint8Array(0) };
-  results.flag();
-  return { status, handle: results.opaque(64).slice() };
-}
-
-const remove = async (client: RpcClient, directory: Uint8Array, name: string) =>
-  (await client.nfs('remove', named(directory, name))).status;
 
 test('handles have at most 56 bytes; they and file ids stay after a restart', async () => {
   const files = crashingFs(seeded(1)).files;
@@ -273,39 +161,6 @@ test('directories of any size are listed in pieces, an empty one too', async () 
 
 const FILE = { kind: 'file', mode: 0o644, uid: 0, gid: 0 } as const;
 
-async function list(
-  client: RpcClient,
-  directory: Uint8Array,
-  { plus, size }: { plus: boolean; size: number },
-): Promise<string[]> {
-  const found: string[] = [];
-  let cookie = 0;
-  for (let isEnd = false; !isEnd; ) {
-    const { status, results } = await client.nfs(plus ? 'readdirplus' : 'readdir', (to) => {
-      to.opaque(directory);
-      to.u64(cookie);
-      // What an earlier reply held, or anything: it is not looked at.
-      to.fixed(new Uint8Array(8));
-      to.u32(size);
-      if (plus) to.u32(size);
-    });
-    equal(status, 0);
-    readAfter(results);
-    deepEqual(results.fixed(8), new Uint8Array(8), 'a constant verifier');
-    while (results.flag()) {
-      results.skip(8);
-      found.push(results.text(255));
-      cookie = results.u64();
-      if (!plus) continue;
-      ok(readAfter(results));
-      equal(results.flag(), true);
-      results.opaque(64);
-    }
-    isEnd = results.flag();
-  }
-  return found;
-}
-
 test('GETATTR does not wait behind reads of a slow medium', async () => {
   const { promise: release, resolve } = Promise.withResolvers<void>();
   const size = 64 * MiB;
@@ -371,58 +226,6 @@ test('what is asked of the whole: sizes, limits, space', async () => {
   equal(conf.results.u32(), 255);
 });
 
-test('what is not there is refused in the way that lets clients go on', async () => {
-  await using it = await session();
-  const { ports } = it.server.target;
-  const ask = (program: number, version: number) =>
-    it.client.call({ program, version, procedure: 0 });
-  for (const version of [2, 4]) {
-    const { accepted, results } = await ask(PROGRAMS.nfs.number, version);
-    deepEqual([accepted, results.u32(), results.u32()], [2, 3, 3]);
-  }
-  equal((await ask(100_227, 3)).accepted, 1, 'NFSACL');
-  equal((await it.client.call({ ...{ program: 100_003, version: 3 }, procedure: 22 })).accepted, 3);
-  const { results } = await it.client.call({ ...{ program: 100_003, version: 3 }, procedure: 1 });
-  equal(results.at, 24, 'arguments that are missing are garbage');
-
-  await using portmap = await rpcClient(ports.portmap);
-  for (const version of [3, 4]) {
-    const { accepted, results } = await portmap.call({ program: 100_000, version, procedure: 4 });
-    deepEqual([accepted, results.u32(), results.u32()], [2, 2, 2]);
-  }
-  const portOf = async (program: number, transport = 6) => {
-    const args: Args = (to) => [program, 3, transport, 0].forEach((word) => to.u32(word));
-    return (await portmap.call({ ...PORTMAP, procedure: 3, args })).results.u32();
-  };
-  equal(await portOf(100_003), ports.nfs);
-  equal(await portOf(100_005), ports.mount);
-  equal(await portOf(100_021), ports.nfs);
-  equal(await portOf(100_003, 17), 0, 'no NFS in datagrams');
-  equal(await portOf(100_024), 0);
-});
-
-const PORTMAP = { program: 100_000, version: 2 } as const;
-
-test('the port mapper answers datagrams', async () => {
-  await using it = await session();
-  const socket = createSocket('udp4');
-  const ask = async (version: number, procedure: number, ...args: number[]) => {
-    const words = [9, 0, 2, 100_000, version, procedure, 0, 0, 0, 0, ...args];
-    const call = Buffer.alloc(words.length * 4);
-    words.forEach((word, index) => call.writeUInt32BE(word, index * 4));
-    socket.send(call, it.server.target.ports.portmap, '127.0.0.1');
-    const [reply] = (await once(socket, 'message')) as [Buffer];
-    return Array.from({ length: reply.length / 4 }, (_, n) => reply.readUInt32BE(n * 4));
-  };
-  deepEqual(await ask(2, 3, 100_003, 3, 6, 0), [9, 1, 0, 0, 0, 0, it.server.target.ports.nfs]);
-  deepEqual(await ask(4, 3), [9, 1, 0, 0, 0, 2, 2, 2]);
-  equal((await ask(2, 4)).filter((word) => word === 100_000).length, 2, 'DUMP: over TCP and UDP');
-  // No call at all: no answer, and no harm.
-  socket.send(Buffer.alloc(3), it.server.target.ports.portmap, '127.0.0.1');
-  deepEqual(await ask(2, 0), [9, 1, 0, 0, 0, 0]);
-  socket.close();
-});
-
 test('files are made as asked: unchecked, guarded, exclusive', async () => {
   await using it = await session();
   const { client, directory } = it;
@@ -484,104 +287,4 @@ test('names: rename over, links, symbolic links, guarded changes', async () => {
   equal(guarded.status, STATUS.notSynced);
   equal((await lookup(client, directory, '..')).status, 0);
   equal((await lookup(client, directory, 'x'.repeat(256))).status, STATUS.nameTooLong);
-});
-
-test('exports are closed to whoever was not named, on every call', async () => {
-  await using it = await session();
-  const { target, tree } = it.server;
-  const strangers = { ...LOCAL, allow: parseNetworks(['10.0.0.0/8', 'fd00::/8']) };
-  target.export('secret', tree, { access: strangers, tag: 78, generation: 5 });
-  const root = await it.client.mount('/holdfast');
-  equal(root.status, 0);
-  deepEqual(await list(it.client, root.handle, { plus: true, size: 4096 }), ['.', '..', 'vm-1']);
-  equal((await lookup(it.client, root.handle, 'secret')).status, STATUS.notFound);
-  equal((await it.client.mount('/holdfast/secret')).status, STATUS.notFound);
-  // A handle of the other session, as one could make it up.
-  const forged = it.directory.slice();
-  forged[11] = 78;
-  equal((await it.client.nfs('getattr', (to) => to.opaque(forged))).status, STATUS.access);
-  const old = it.directory.slice();
-  old[15] = 6;
-  equal((await it.client.nfs('getattr', (to) => to.opaque(old))).status, STATUS.stale);
-  const foreign = noise(24, 1);
-  equal((await it.client.nfs('getattr', (to) => to.opaque(foreign))).status, STATUS.badHandle);
-
-  await using closed = await serveSession({ access: strangers });
-  const stranger = await rpcClient(closed.target.ports.nfs);
-  await stranger.closed;
-  await rejects(stranger.mount('/holdfast'), { message: /ended/ });
-});
-
-test('ports, squashing and read-only exports', async () => {
-  {
-    await using it = await session({ access: { privilegedPorts: true } });
-    equal((await it.client.mount('/holdfast/vm-1')).status, STATUS.access);
-  }
-  {
-    await using it = await session({ access: { readOnly: true } });
-    const { handle } = await lookup(it.client, it.directory, 'vda.raw');
-    equal(
-      (await write(it.client, handle, { at: 0, data: noise(1, 1), stable: 0 })).status,
-      STATUS.readOnly,
-    );
-    equal((await create(it.client, it.directory, 'f')).status, STATUS.readOnly);
-    equal(await remove(it.client, it.directory, 'vm.vmx'), STATUS.readOnly);
-    equal((await read(it.client, handle, 0, 512)).count, 512);
-  }
-  {
-    await using it = await session({ access: { squash: 'root' } });
-    const { handle } = await lookup(it.client, it.directory, 'vda.raw');
-    equal((await read(it.client, handle, 0, 512)).status, STATUS.access);
-    equal((await create(it.client, it.directory, 'f')).status, STATUS.access);
-    const asOther = await it.client.nfs('getattr', (to) => to.opaque(handle), { uid: 5, gid: 5 });
-    equal(asOther.status, 0);
-  }
-});
-
-test('locks exclude others, over ranges, until they are given back', async () => {
-  await using it = await session();
-  const { handle } = await lookup(it.client, it.directory, 'vda.raw');
-  const lock = (
-    procedure: number,
-    who: number,
-    { from, length, exclusive = true }: { from: number; length: number; exclusive?: boolean },
-  ) =>
-    it.client.call({
-      ...{ program: 100_021, version: 4, procedure, as: { uid: 0, gid: 0 } },
-      args(to) {
-        to.opaque(Buffer.from('cookie'));
-        if (procedure === 2) to.flag(false);
-        if (procedure !== 4) to.flag(exclusive);
-        to.text('host');
-        to.opaque(handle);
-        to.opaque(Buffer.from(`owner${who}`));
-        to.u32(who);
-        to.u64(from);
-        to.u64(length);
-        if (procedure === 2) to.flag(false);
-        if (procedure === 2) to.u32(0);
-      },
-    });
-  const status = async (reply: ReturnType<typeof lock>) => {
-    const { results } = await reply;
-    equal(Buffer.from(results.opaque(100)).toString(), 'cookie');
-    return { status: results.u32(), results };
-  };
-  const [TEST, LOCK, UNLOCK] = [1, 2, 4];
-  equal((await status(lock(LOCK, 1, { from: 100, length: 100 }))).status, 0);
-  equal((await status(lock(LOCK, 2, { from: 199, length: 1 }))).status, 1);
-  equal((await status(lock(LOCK, 2, { from: 200, length: 0 }))).status, 0);
-  const { status: denied, results } = await status(lock(TEST, 3, { from: 0, length: 0 }));
-  equal(denied, 1);
-  deepEqual([results.flag(), results.u32()], [true, 1]);
-  // The same owner gives back the middle.
-  equal((await status(lock(UNLOCK, 1, { from: 120, length: 10 }))).status, 0);
-  equal((await status(lock(LOCK, 3, { from: 120, length: 10 }))).status, 0);
-  equal((await status(lock(LOCK, 3, { from: 119, length: 1 }))).status, 1);
-  const shared = { from: 1000, length: 10, exclusive: false };
-  equal((await status(lock(UNLOCK, 2, { from: 0, length: 0 }))).status, 0);
-  equal((await status(lock(LOCK, 1, shared))).status, 0);
-  equal((await status(lock(LOCK, 2, shared))).status, 0);
-  equal((await status(lock(LOCK, 3, { ...shared, exclusive: true }))).status, 1);
-  notDeepEqual(handle, it.directory);
 });
