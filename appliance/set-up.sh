@@ -10,7 +10,8 @@ cd "$(dirname "$0")/.."
 # qemu-utils reads foreign disk images, qemu-system-x86 boots recovery points, the others build the demo VM.
 wanted='qemu-utils qemu-system-x86 mmdebstrap syslinux syslinux-common mtools dosfstools fdisk e2fsprogs'
 if [ "${1-}" = --tests ]; then
-  wanted="$wanted libnbd-bin nbdkit fio openssl"
+  # The last three build a guest with a real NFS client.
+  wanted="$wanted libnbd-bin nbdkit fio openssl libnfs-utils qemu-block-extra busybox-static cpio kmod"
 fi
 
 missing=''

@@ -1,27 +1,16 @@
 import { equal, match, ok } from 'node:assert/strict';
 import { existsSync } from 'node:fs';
-import { mkdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
 import { expectDone, holdfastIn, type Running } from '../support/cli.ts';
+import { demoVm, demoVmMissing } from '../support/demo-vm.ts';
 import { startGuest } from '../support/guest.ts';
-import { program, without } from '../support/programs.ts';
+import { program } from '../support/programs.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 
 // A real guest, under emulation: boots from a recovery point, writes, is kept, is discarded, and lives
 // through the death of its server.
-const skip = without('qemu-system-x86_64', 'mmdebstrap', 'syslinux', 'mcopy');
-
-/** The same one that `npm run try` builds, so that it is built once. */
-async function demoVm(): Promise<string> {
-  const image = 'var/demo-vm.raw';
-  if (!existsSync(image)) {
-    mkdirSync('var', { recursive: true });
-    await program('sh', 'appliance/build-demo-vm.sh', `${image}.test`);
-    renameSync(`${image}.test`, image);
-  }
-  return image;
-}
+const skip = demoVmMissing;
 
 /** QEMU's arguments as `recover` prints them for a shell. */
 function disksOf({ ready }: Running): string[] {
