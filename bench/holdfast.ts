@@ -11,7 +11,7 @@ export interface Holdfast {
   readonly store: string;
   run(...args: string[]): Promise<Run>;
   /** `recover`, once it is ready. */
-  recover(point: string): Promise<Serving>;
+  recover(point: string, ...more: string[]): Promise<Serving>;
 }
 
 export interface Serving {
@@ -35,9 +35,9 @@ export async function holdfastIn(directory: string): Promise<Holdfast> {
   return {
     store,
     run,
-    async recover(point) {
+    async recover(point, ...more) {
       const started = performance.now();
-      const args = [MAIN, 'recover', point, ...common];
+      const args = [MAIN, 'recover', point, ...more, ...common];
       const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
       for await (const line of createInterface(child.stdout)) {
         const event = JSON.parse(line) as Record<string, unknown>;

@@ -10,6 +10,7 @@ import { type WriteOps, writeLayer } from './layer.ts';
 import { createOverlayLog, openOverlayLog } from './overlay-log.ts';
 import { flushRounds } from './flush-rounds.ts';
 import type { PageMap } from './page-map.ts';
+import { unflushedRuns } from './unflushed-runs.ts';
 import type { SpaceGuard } from './space-guard.ts';
 import { syncPace } from './sync-pace.ts';
 
@@ -41,8 +42,6 @@ const PAGE_LENGTH = 4096;
 /** A read of this much from the page cache takes less than the turn of a thread pool. */
 const READ_NOW_MAX = 64 * 1024;
 const WRITE_NOW_MAX = 128 * 1024;
-/** A log record's worth; then a flush of our own keeps the list of unflushed runs bounded. */
-const UNFLUSHED_RUNS_MAX = 65_536;
 
 /** Makes the overlay's files, or goes on with those that are there. The base is lent. */
 export async function openOverlay(options: OverlayOptions, base: BlockDevice): Promise<Overlay> {
@@ -58,20 +57,15 @@ export async function openOverlay(options: OverlayOptions, base: BlockDevice): P
   const log = await (exists ? openOverlayLog : createOverlayLog)(files, mapPath, header);
 
   const { map } = log;
-  const unflushed: PageRun[] = [];
+  const unflushed = unflushedRuns();
   const rounds = flushRounds(async () => {
-    const runs = unflushed.splice(0);
+    const runs = unflushed.take();
     await file.sync();
     if (runs.length > 0) await log.append(runs);
   });
   function mark(first: number, count: number, state: PageState): void {
     map.set(first, count, state);
-    const last = unflushed.at(-1);
-    if (last?.state === state && last.first + last.count === first) {
-      unflushed[unflushed.length - 1] = { first: last.first, count: last.count + count, state };
-    } else {
-      unflushed.push({ first, count, state });
-    }
+    unflushed.add({ first, count, state });
   }
   const parts = { ...options, base, file, map, mark, size, check: rounds.check };
   const device = writeLayer(
@@ -80,7 +74,7 @@ export async function openOverlay(options: OverlayOptions, base: BlockDevice): P
     {
       ...readOps(parts),
       ...writeOps(parts, async (durability) => {
-        if (durability === 'durable' || unflushed.length > UNFLUSHED_RUNS_MAX) await rounds.flush();
+        if (durability === 'durable') await rounds.flush();
       }),
       flush: () => rounds.flush(),
       async close() {

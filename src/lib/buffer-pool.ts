@@ -11,11 +11,10 @@ export interface BufferPool {
 }
 
 const SMALLEST = 4 * KiB;
-/** What is larger is rare, and made each time. */
 const LARGEST = 256 * KiB;
 
-/** Keeps up to `spareMax` buffers of each power of two. */
-export function bufferPool(spareMax: number): BufferPool {
+/** Keeps up to `spareMax` buffers of each power of two; what is longer than `lengthMax` is made each time. */
+export function bufferPool(spareMax: number, lengthMax = LARGEST): BufferPool {
   const spare = new Map<number, ArrayBuffer[]>();
 
   function sizeFor(length: number): number {
@@ -23,13 +22,13 @@ export function bufferPool(spareMax: number): BufferPool {
   }
   return {
     take(length) {
-      if (length > LARGEST) return new Uint8Array(length);
+      if (length > lengthMax) return new Uint8Array(length);
       const size = sizeFor(length);
       return new Uint8Array(spare.get(size)?.pop() ?? new ArrayBuffer(size), 0, length);
     },
     give({ buffer }) {
       const { byteLength: size } = buffer;
-      if (size > LARGEST) return;
+      if (size > lengthMax) return;
       const list = spare.get(size) ?? [];
       spare.set(size, list);
       if (list.length < spareMax) list.push(buffer);

@@ -284,26 +284,33 @@ async function extentsOf(leaves: LeafMap, offset: number, length: number): Promi
 function firstReads(size: number) {
   let listener: ((range: DiskRange) => void) | undefined;
   let seen = new Set<number>();
+  /** Of each segment, the blocks that nobody was told of: mostly none, and then there is nothing to look for. */
+  let untold = new Map<number, number>();
   return {
     observe(next: ((range: DiskRange) => void) | undefined): void {
       listener = next;
       seen = new Set();
+      untold = new Map();
     },
     note(leaves: LeafMap, offset: number, length: number): void {
       if (!listener) return;
       for (const part of segmentParts(offset, length)) {
         const leaf = leaves.tryLeaf(part.segment, 'memory');
         if (!leaf || leaf === ZEROS) continue;
+        let left = untold.get(part.segment) ?? leaf.keys.length;
+        if (left === 0) continue;
         eachBlock(leaf, part, (block) => {
           if (block === NO_BLOCK) return true;
           const first = part.segment * SEGMENT_PAGES + leaf.firstPage[block]!;
           if (seen.has(first)) return true;
           seen.add(first);
+          left--;
           const start = first * PAGE_LENGTH;
           const end = Math.min(size, start + leaf.pages[block]! * PAGE_LENGTH);
           listener?.({ offset: start, length: end - start });
           return true;
         });
+        untold.set(part.segment, left);
       }
     },
   };

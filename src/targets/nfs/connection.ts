@@ -1,4 +1,5 @@
 import { FormatError } from '../../formats/format-error.ts';
+import type { BufferPool } from '../../lib/buffer-pool.ts';
 import { KiB } from '../../lib/sizes.ts';
 import type { ByteStream } from '../../sys/network.ts';
 import type { StayAwake } from '../stay-awake.ts';
@@ -17,6 +18,8 @@ export interface Connection {
 
 export interface ConnectionOptions {
   readonly stream: ByteStream;
+  /** For records, of all connections. */
+  readonly memory: BufferPool;
   readonly awake: StayAwake;
   /** Answers a call, or throws FormatError, which ends the connection. `isLast`: nothing else is to be done. */
   readonly answer: (record: Uint8Array, how: RecordState, open: OpenReply) => void;
@@ -26,18 +29,19 @@ export interface ConnectionOptions {
 
 const RECEIVE_LENGTH = 256 * KiB;
 
-export function connection({ stream, awake, answer, hasRoom }: ConnectionOptions): Connection {
+export function connection(options: ConnectionOptions): Connection {
+  const { stream, memory, awake, answer, hasRoom } = options;
   const replies = connectionReplies({ send: stream.write, hasRoom, onProgress: goOn });
   /** What came and was not parsed, because too much was under way. */
   let held: Uint8Array | undefined;
   let isOver = false;
 
-  const parser = recordParser({
+  const parser = recordParser(memory, {
     mayTake: () => !isOver && !replies.isStalled(),
     broken: end,
-    take(record, { isOwn, isLast }) {
+    take(record, { keep, isLast }) {
       try {
-        answer(record, { isOwn, isLast: isLast && replies.isQuiet() }, replies.open);
+        answer(record, { keep, isLast: isLast && replies.isQuiet() }, replies.open);
       } catch (cause) {
         if (!(cause instanceof FormatError)) throw cause;
         // Not even a call: nobody is there to be answered.

@@ -39,7 +39,11 @@ export function datagramCalls(
       return reply;
     };
     try {
-      dispatch(bytes, { peer, isOwn: false, isLast: true }, open);
+      dispatch(
+        bytes,
+        { peer, isLast: true, keep: (part) => ({ bytes: part.slice(), release() {} }) },
+        open,
+      );
     } catch (cause) {
       if (!(cause instanceof FormatError)) throw cause;
     }

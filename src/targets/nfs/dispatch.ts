@@ -34,7 +34,7 @@ export function dispatcher(programs: readonly Program[]): Dispatch {
   const reader = xdrReader();
   const call = newCall();
 
-  return (record, { peer, isOwn, isLast }, open) => {
+  return (record, { peer, keep, isLast }, open) => {
     const view = new DataView(record.buffer, record.byteOffset, record.length);
     reader.reset(record, view, 0, record.length);
     const problem = readCall(reader, call);
@@ -63,7 +63,7 @@ export function dispatcher(programs: readonly Program[]): Dispatch {
     const reply = open(xid, fail, onEnd);
     const { uid, gid, gids } = call;
     try {
-      handler(reader, { peer, identity: { uid, gid, gids }, isOwn, isLast }, reply);
+      handler(reader, { peer, identity: { uid, gid, gids }, keep, isLast }, reply);
     } catch (cause) {
       fail(reply, cause);
     }

@@ -10,6 +10,7 @@ import { creatingProcedures } from './nfs-creating.ts';
 import { directoryProcedures } from './nfs-directories.ts';
 import { fileSystemProcedures } from './nfs-file-system.ts';
 import { namingProcedures } from './nfs-naming.ts';
+import type { RecordState } from './records.ts';
 import { readingProcedures } from './nfs-reading.ts';
 import { writingProcedures } from './nfs-writing.ts';
 import { nfsError, type Reply } from './reply.ts';
@@ -23,8 +24,8 @@ export interface NfsServer {
 export interface Caller {
   readonly peer: Peer;
   readonly identity: Identity;
-  /** The record of the call stays as it is. */
-  readonly isOwn: boolean;
+  /** As `RecordState.keep`. */
+  readonly keep: RecordState['keep'];
   /** Nobody else waits: this call may wait for a quick medium. */
   readonly isLast: boolean;
 }

@@ -45,10 +45,12 @@ export function writingProcedures({ exports, verifier }: NfsServer): NfsHandlers
         throw new NfsFailure(STATUS.access, 'the file may not be written');
       }
       const isDurable = stable !== STABILITY.unstable;
-      const bytes = caller.isOwn ? data : data.slice();
+      const kept = caller.keep(data);
       reply.later(count, async () => {
         const how = isDurable ? 'durable' : 'cached';
-        const before = await it.tree.write(it.found.id, bytes, offset, how);
+        const before = await it.tree
+          .write(it.found.id, kept.bytes, offset, how)
+          .finally(kept.release);
         const writer = nfsOk(reply, CHANGE_LENGTH + 8 + VERIFIER_LENGTH);
         writeWhatChanged(writer, it.found, before);
         writer.u32(count);

@@ -1,3 +1,5 @@
+import { type BufferPool, bufferPool } from '../../lib/buffer-pool.ts';
+import { KiB, MiB } from '../../lib/sizes.ts';
 import { LAST_FRAGMENT, RECORD_MARK_LENGTH } from '../../formats/wire/rpc.ts';
 
 /**
@@ -10,14 +12,20 @@ export interface RecordParser {
 }
 
 export interface RecordState {
-  /** The bytes stay as they are; else they are lent until the call returns. */
-  readonly isOwn: boolean;
+  /** Keeps a part of the record, which else is lent until the call returns; copies it only if need be. */
+  keep(part: Uint8Array): Kept;
   /** Nothing that came is left. */
   readonly isLast: boolean;
 }
 
+export interface Kept {
+  readonly bytes: Uint8Array;
+  /** Nobody uses them any more. */
+  release(): void;
+}
+
 export interface RecordEvents {
-  take(record: Uint8Array, how: RecordState): void;
+  take(record: Uint8Array, state: RecordState): void;
   mayTake(): boolean;
   /** What follows cannot be understood. */
   broken(): void;
@@ -28,9 +36,19 @@ const RECORD_LENGTH_MAX = 1024 * 1024 + 4096;
 /** An honest record has one or two. */
 const FRAGMENTS_MAX = 256;
 /** Memory for a record grows with what came of it, whatever its mark says. */
-const FIRST_LENGTH = 64 * 1024;
+const FIRST_LENGTH = 128 * KiB;
+/** Of each size, for all connections. */
+const SPARE_BUFFERS = 8;
 
-export function recordParser({ take, mayTake, broken }: RecordEvents): RecordParser {
+/** Memory for records: fresh memory for each would cost more in garbage collections than the copying. */
+export function recordMemory(): BufferPool {
+  return bufferPool(SPARE_BUFFERS, 2 * MiB);
+}
+
+export function recordParser(
+  memory: BufferPool,
+  { take, mayTake, broken }: RecordEvents,
+): RecordParser {
   const mark = new Uint8Array(RECORD_MARK_LENGTH);
   const markView = new DataView(mark.buffer);
   let markFilled = 0;
@@ -39,7 +57,7 @@ export function recordParser({ take, mayTake, broken }: RecordEvents): RecordPar
   let isLast = false;
   let fragments = 0;
   /** Of the record so far. */
-  let record = new Uint8Array(0);
+  let record = memory.take(0);
   let filled = 0;
   let isBroken = false;
 
@@ -51,7 +69,6 @@ export function recordParser({ take, mayTake, broken }: RecordEvents): RecordPar
   }
   function fail(): void {
     isBroken = true;
-    record = new Uint8Array(0);
     broken();
   }
   function put(bytes: Uint8Array): void {
@@ -59,8 +76,9 @@ export function recordParser({ take, mayTake, broken }: RecordEvents): RecordPar
     if (needed > record.length) {
       const whole = isLast ? filled + missing : needed;
       const length = Math.min(whole, Math.max(needed, FIRST_LENGTH, 4 * filled));
-      const larger = new Uint8Array(length);
+      const larger = memory.take(length);
       larger.set(record.subarray(0, filled));
+      memory.give(record);
       record = larger;
     }
     record.set(bytes, filled);
@@ -68,11 +86,25 @@ export function recordParser({ take, mayTake, broken }: RecordEvents): RecordPar
     missing -= bytes.length;
   }
   function end(isLastOne: boolean): void {
-    const whole = record.subarray(0, filled);
-    record = new Uint8Array(0);
+    const whole = record;
+    const length = filled;
+    let isKept = false;
+    record = memory.take(0);
     filled = 0;
     fragments = 0;
-    take(whole, { isOwn: true, isLast: isLastOne });
+    take(whole.subarray(0, length), {
+      isLast: isLastOne,
+      keep(part) {
+        isKept = true;
+        return { bytes: part, release: () => memory.give(whole) };
+      },
+    });
+    if (!isKept) memory.give(whole);
+  }
+  function copied(part: Uint8Array): Kept {
+    const own = memory.take(part.length);
+    own.set(part);
+    return { bytes: own, release: () => memory.give(own) };
   }
   return {
     parse(bytes) {
@@ -99,7 +131,7 @@ export function recordParser({ take, mayTake, broken }: RecordEvents): RecordPar
           at += missing;
           missing = 0;
           fragments = 0;
-          take(whole, { isOwn: false, isLast: at === bytes.length });
+          take(whole, { isLast: at === bytes.length, keep: copied });
         } else if (missing === 0 && isLast) end(at === bytes.length);
       }
       return at;

@@ -15,6 +15,7 @@ import { EXPORT_PATH, nfsExports, type Served } from './exports.ts';
 import { lockProgram } from './lock-program.ts';
 import { mountProgram } from './mount-program.ts';
 import { nfsProgram } from './nfs-program.ts';
+import { recordMemory } from './records.ts';
 import { portmapProgram, type Registration } from './portmap-program.ts';
 
 /**
@@ -60,6 +61,7 @@ export async function openNfsTarget(options: NfsTargetOptions): Promise<NfsTarge
   const exports = nfsExports(() => clock.now().getTime());
   const connections = new Map<ByteStream, Connection>();
   const awake = stayAwake(clock);
+  const memory = recordMemory();
   const registrations: Registration[] = [];
   const verifier = random.bytes(VERIFIER_LENGTH);
   const portmap = portmapProgram(() => registrations);
@@ -81,6 +83,7 @@ export async function openNfsTarget(options: NfsTargetOptions): Promise<NfsTarge
     }
     const made = connection({
       stream,
+      memory,
       awake,
       hasRoom,
       answer: (record, how, open) => dispatch(record, { ...how, peer }, open),
