@@ -30,6 +30,28 @@ export async function benchBoot(data: Dataset, holdfast: Holdfast): Promise<void
     dropCaches();
     raw.push(await bootRaw(first));
   }
+  figures(cold, warm, raw);
+  await benchNfsBoot(first, holdfast, machine);
+}
+
+/** The same over NFS, against the file itself. QEMU's client knows standard ports only. */
+async function benchNfsBoot(first: string, holdfast: Holdfast, machine: string): Promise<void> {
+  if (process.getuid?.() !== 0) return skipped('boot over NFS', 'only root may use port 2049');
+  const [ours, local]: [number[], number[]] = [[], []];
+  for (let round = 0; round < ROUNDS; round++) {
+    dropCaches();
+    const serving = await holdfast.recover(`${machine}@latest`, '--nfs');
+    const file = `nfs://127.0.0.1/holdfast/${serving.session}/vda.raw`;
+    ours.push(await bootTo(`-drive file=${file},format=raw,if=virtio`));
+    await ended(serving.child, 'SIGINT');
+    dropCaches();
+    local.push(await bootTo(`-drive file=${first},format=raw,if=virtio,snapshot=on`));
+  }
+  const [a, b] = [median(ours), median(local)];
+  figure('over NFS', seconds(a), `local file ${seconds(b)}`, { ratio: b / a, aim: '0.91x' });
+}
+
+function figures(cold: number[], warm: number[], raw: number[]): void {
   const peer = median(raw);
   for (const [name, times, aim] of [
     ['without a profile', cold, '0.91x'],

@@ -13,6 +13,7 @@ export interface NfsRequest {
   readonly readOnly: boolean;
   readonly squash: Squash;
   readonly privilegedPorts: boolean;
+  readonly points: boolean;
 }
 
 /** Where clients look without being told; only root can listen there. */

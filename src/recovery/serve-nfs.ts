@@ -6,6 +6,9 @@ import { utf8 } from '../lib/bytes.ts';
 import { parseNetworks } from '../sys/networks.ts';
 import { type NfsPorts, openNfsTarget } from '../targets/nfs/target.ts';
 import { openSessionTree } from '../tree/session-tree.ts';
+import type { OpenSet } from '../catalog/sets.ts';
+import type { BlockReader } from '../store/block-reader.ts';
+import { pointsTree } from './points-tree.ts';
 import { machineFiles } from './machine-files.ts';
 import { sessionDirectory } from './session-files.ts';
 import { type SessionHouse, SPACE_RESERVE } from './session-steps.ts';
@@ -16,12 +19,18 @@ export interface ServedFiles extends AsyncDisposable {
   readonly ports: NfsPorts;
 }
 
-/** The disks are lent. */
+/** All of it is lent. */
+export interface NfsParts {
+  readonly disks: ReadonlyMap<string, WritableBlockDevice>;
+  readonly set: OpenSet;
+  readonly reader: BlockReader;
+}
+
 export async function serveNfs(
   { world, store }: SessionHouse,
   session: SessionRecord,
   place: NfsPlace,
-  disks: ReadonlyMap<string, WritableBlockDevice>,
+  { disks, set, reader }: NfsParts,
 ): Promise<ServedFiles> {
   const { files, clock, random } = world;
   await using stack = new AsyncDisposableStack();
@@ -32,14 +41,17 @@ export async function serveNfs(
   });
   const first = machineFiles(session);
   const tree = stack.use(await openSessionTree({ files, clock, directory, first, disks, space }));
-  const { host, ports, allow, ...rules } = place;
+  const { host, ports, allow, points, ...rules } = place;
+  const access = { ...rules, allow: parseNetworks(allow) };
   const target = stack.use(await openNfsTarget({ clock, random, host, ports }));
   stack.use(
-    target.export(session.id, tree, {
-      access: { ...rules, allow: parseNetworks(allow) },
-      ...identityOf(session),
-    }),
+    target.export(session.id, tree, { access, ...identityOf(`${session.id} ${session.created}`) }),
   );
+  if (points) {
+    const shelf = stack.use(await pointsTree({ world, store }, set, reader));
+    const rules = { access: { ...access, readOnly: true }, ...identityOf(POINTS) };
+    stack.use(target.export(POINTS, shelf, rules));
+  }
   const owned = stack.move();
   return {
     host,
@@ -48,9 +60,12 @@ export async function serveNfs(
   };
 }
 
-/** The same after every restart, and another one for every session: file ids and handles are made of it. */
-function identityOf({ id, created }: SessionRecord): { tag: number; generation: number } {
-  const digest = keyedHash(new Uint8Array(0), utf8(`${id} ${created}`));
+/** No session is called so: their names end in six digits. */
+const POINTS = 'points';
+
+/** The same after every restart, and another one for everything else: file ids and handles are made of it. */
+function identityOf(name: string): { tag: number; generation: number } {
+  const digest = keyedHash(new Uint8Array(0), utf8(name));
   const view = new DataView(digest.buffer, digest.byteOffset, digest.length);
   // Zero is the export's own; and some clients take file ids for signed numbers.
   return { tag: view.getUint32(0) >>> 1 || 1, generation: view.getUint32(4) };

@@ -69,7 +69,7 @@ export async function serveSession(
   const exported = exportAll(target, point, overlays);
   for (const { export: it } of exported) stack.use(it);
   const disks = new Map(point.disks.map(({ name }, index) => [name, overlays[index]!]));
-  const files = nfs && stack.use(await serveNfs(house, session, nfs, disks));
+  const files = nfs && stack.use(await serveNfs(house, session, nfs, { disks, set, reader }));
   const boot = followBoot(house, { ...options, bases, limit: reader.cacheLength / 2 });
   stack.defer(boot.end);
   const owned = stack.move();

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
-import { deepEqual, equal, match, ok } from 'node:assert/strict';
+import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict';
 import { test } from 'tap';
 import { expectDone, holdfastIn, type Running } from '../support/cli.ts';
 import { demoVm, demoVmMissing } from '../support/demo-vm.ts';
@@ -55,7 +55,7 @@ function nfsOf({ ready }: Running): Nfs {
 test('libnfs: lists, reads, writes', {
   skip: standard || without('nfs-ls', 'nfs-cat', 'nfs-cp'),
 }, async () => {
-  await using running = await start('recover', 'vm@latest', '--nfs');
+  await using running = await start('recover', 'vm@latest', '--nfs', '--nfs-points');
   const { directory } = nfsOf(running);
   const url = `nfs://127.0.0.1${directory}`;
   const listed = await program('nfs-ls', url);
@@ -69,6 +69,13 @@ test('libnfs: lists, reads, writes', {
   const back = join(root, 'libnfs-again.raw');
   await program('nfs-cp', `${url}/copy`, back);
   ok(sameFiles(back, raw));
+  // A recovery point, to be read only.
+  const points = 'nfs://127.0.0.1/holdfast/points/nightly/vm';
+  const [point] = /vm-\d{8}T\S+/.exec(await program('nfs-ls', points))!;
+  const disk = join(root, 'point.raw');
+  await program('nfs-cp', `${points}/${point}/vda.raw`, disk);
+  ok(sameFiles(disk, raw));
+  await rejects(program('nfs-cp', raw, `${points}/${point}/new`));
 });
 
 test('QEMU: nfs://, and the VMDK descriptor beside the flat file', {

@@ -16,6 +16,7 @@ export const command: Command = {
     "--squash WHOM      root or all: their calls count as nobody's; none if nothing is said",
     '--privileged-ports only from ports below 1024',
     '--nfs-read-only    nothing can be written there',
+    '--nfs-points       the recovery points of the set too, to be read, in /holdfast/points',
     '--when-full WHAT   pause (guests wait, if nothing is said) or refuse (they get an error)',
     '--boot             boots it in this terminal with QEMU, without a network',
     '--memory MIB       of that guest: 1024 if nothing is said',
@@ -38,6 +39,7 @@ export const command: Command = {
     squash: { type: 'string' },
     'privileged-ports': { type: 'boolean' },
     'nfs-read-only': { type: 'boolean' },
+    'nfs-points': { type: 'boolean' },
     'when-full': { type: 'string' },
     boot: { type: 'boolean' },
     memory: { type: 'string' },
@@ -102,6 +104,7 @@ function nfsOf(input: Input): RecoverRequest['nfs'] {
     host: input.text('nfs-listen'),
     ports: Object.fromEntries(Object.entries(ports).filter(([, port]) => port !== undefined)),
     readOnly: input.flag('nfs-read-only'),
+    points: input.flag('nfs-points'),
     squash: oneOf(input, 'squash', ['none', 'root', 'all'] as const),
     privilegedPorts: input.flag('privileged-ports'),
   };

@@ -33,6 +33,8 @@ export interface NfsPlace {
   readonly readOnly: boolean;
   readonly squash: Squash;
   readonly privilegedPorts: boolean;
+  /** Whether the recovery points of the set are shown too. */
+  readonly points: boolean;
 }
 
 /** Whose calls count as nobody's. */
@@ -98,5 +100,6 @@ function decodePlace(fields: Fields): NfsPlace {
     readOnly: fields.flag('readOnly'),
     squash: fields.oneOf('squash', ['none', 'root', 'all']),
     privilegedPorts: fields.flag('privilegedPorts'),
+    points: fields.flag('points'),
   };
 }
