@@ -1,7 +1,7 @@
 import { join } from 'node:path/posix';
 import type { DomainKeys } from '../formats/store/frame.ts';
 import { decodePoint, encodePoint, type PointRecord } from '../formats/store/point.ts';
-import { lockStore } from '../store/store-writer.ts';
+import { lockStore } from '../store/store-lock.ts';
 import type { Store } from '../store/store.ts';
 import { putDurably } from '../sys/put-durably.ts';
 import type { World } from '../sys/world.ts';

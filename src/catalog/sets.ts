@@ -21,7 +21,7 @@ import {
   WRAP_NONCE_LENGTH,
 } from '../formats/store/set-record.ts';
 import { CUTTING_DEFAULT } from '../store/cutter.ts';
-import { lockStore } from '../store/store-writer.ts';
+import { lockStore } from '../store/store-lock.ts';
 import type { Store } from '../store/store.ts';
 import { putDurably } from '../sys/put-durably.ts';
 import type { Random } from '../sys/random.ts';

@@ -1,4 +1,4 @@
-import { findPoint, forgetPoint, listPoints, readPoint } from '../catalog/points.ts';
+import { findPoint, forgetPoint, listPoints } from '../catalog/points.ts';
 import { CatalogError } from '../catalog/catalog-error.ts';
 import { checkName } from '../catalog/names.ts';
 import type { PointRecord } from '../formats/store/point.ts';
@@ -10,7 +10,7 @@ import type { PointSummary, Report } from '../protocol/results.ts';
 import { openBlockReader } from '../store/block-reader.ts';
 import { manifestDisk } from '../store/manifest-disk.ts';
 import { formatSize, MiB } from '../lib/sizes.ts';
-import { type House, openSet, type SecretSource } from './house.ts';
+import { type House, openPoint, openSet, type SecretSource, type WorkOptions } from './house.ts';
 
 export interface BackupRequest {
   readonly set: string;
@@ -19,12 +19,6 @@ export interface BackupRequest {
   readonly format: string | undefined;
   /** File of a changed-block list. */
   readonly changed: string | undefined;
-}
-
-export interface WorkOptions {
-  readonly secrets: SecretSource;
-  readonly signal: AbortSignal;
-  readonly report: Report;
 }
 
 export async function createBackup(
@@ -95,14 +89,6 @@ export async function points(
     points: wanted.map(summaryOf),
     damaged: list.damaged.map(({ path, reason }) => ({ path, reason })),
   };
-}
-
-/** The recovery point that a person means, authentic. */
-export async function openPoint(house: House, query: string, secrets: SecretSource) {
-  const { world, store } = house;
-  const place = await findPoint(world, store, query);
-  const set = await openSet(house, place.set, secrets);
-  return { set, point: await readPoint(world, store, set, place.id) };
 }
 
 export async function showPoint(

@@ -1,5 +1,7 @@
 import type { Secret } from '../formats/store/key-slot.ts';
 import { parseRecoveryKey } from '../formats/store/key-slot.ts';
+import { findPoint, readPoint } from '../catalog/points.ts';
+import type { Report } from '../protocol/results.ts';
 import { CatalogError } from '../catalog/catalog-error.ts';
 import { type OpenSet, readSet, unlockSet } from '../catalog/sets.ts';
 import { openStore, type Store } from '../store/store.ts';
@@ -50,4 +52,19 @@ function secretOf(given: GivenSecret): Secret {
   const key = parseRecoveryKey(given.text);
   if (key) return { kind: 'recovery-key', key };
   throw new CatalogError('WRONG_KEY', 'that is no recovery key: a digit is wrong or missing');
+}
+
+/** The recovery point that a person means, authentic. */
+export async function openPoint(house: House, query: string, secrets: SecretSource) {
+  const { world, store } = house;
+  const place = await findPoint(world, store, query);
+  const set = await openSet(house, place.set, secrets);
+  return { set, point: await readPoint(world, store, set, place.id) };
+}
+
+/** What goes with everything that takes long. */
+export interface WorkOptions {
+  readonly secrets: SecretSource;
+  readonly signal: AbortSignal;
+  readonly report: Report;
 }

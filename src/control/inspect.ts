@@ -14,8 +14,7 @@ import { readJournal, sessionDirectory } from '../recovery/session-files.ts';
 import { SessionError } from '../recovery/session-error.ts';
 import { nodeReader } from '../store/node-reader.ts';
 import { StoreError } from '../store/store-error.ts';
-import { type House, openSet, type SecretSource } from './house.ts';
-import { openPoint } from './backups.ts';
+import { type House, openSet, type SecretSource, openPoint } from './house.ts';
 
 /*
  * `store cat`: every format as JSON lines, for people who want to see what is really there. Each yields

@@ -13,7 +13,6 @@ import { serveSession, type ServedSession } from '../recovery/serve-session.ts';
 import {
   discardSession,
   type HeldSession,
-  keepSession,
   listSessions,
   resumeSession,
   type SessionStatus,
@@ -23,9 +22,8 @@ import {
 import { tryBoot, type TryBootOptions } from '../recovery/try-boot.ts';
 import type { WhenFull } from '../formats/store/session.ts';
 import type { Address, TlsCredentials } from '../sys/network.ts';
-import { openPoint, type WorkOptions } from './backups.ts';
-import { type NfsRequest, nfsPlace, nfsResult } from './nfs-place.ts';
-import { type House, openSet } from './house.ts';
+import type { NfsRequest } from './nfs-place.ts';
+import { type House, openPoint, openSet, type WorkOptions } from './house.ts';
 import { formatListenAddress, parseListenAddress } from './listen-address.ts';
 import { readTlsFiles, type TlsFiles } from './tls-files.ts';
 
@@ -53,7 +51,7 @@ export async function recover(
 ): Promise<RunningSession> {
   const { world, store, workers } = house;
   const listen = request.listen === undefined ? undefined : parseListenAddress(request.listen);
-  const nfs = request.nfs && nfsPlace(request.nfs);
+  const nfs = request.nfs && (await nfsParts()).nfsPlace(request.nfs);
   const tls = request.tls && (await readTlsFiles(world.files, request.tls));
   await using stack = new AsyncDisposableStack();
   let session: HeldSession;
@@ -107,7 +105,7 @@ export async function recover(
   return {
     ready: {
       ...readyOf(record.id, point.id, { served, disks }),
-      ...(files && { nfs: nfsResult(record, files) }),
+      ...(files && { nfs: (await nfsParts()).nfsResult(record, files) }),
     },
     boot: (options) => tryBoot({ ...options, disks }),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
@@ -163,6 +161,7 @@ export async function keep(
   const { record } = await sessionStatus({ world, store }, id);
   const set = await openSet(house, record.set, secrets);
   const sizes = new Map(record.disks.map(({ name, size }) => [name, size]));
+  const { keepSession } = await import('../recovery/keep-session.ts');
   const { point } = await keepSession({ world, store }, id, {
     set,
     workers,
@@ -186,4 +185,9 @@ function summaryOf({ record, holder, takenBytes }: SessionStatus): SessionSummar
     takenBytes,
     listen,
   };
+}
+
+/** Loaded only where it is wanted: a guest waits for every file that is read before its first byte. */
+function nfsParts() {
+  return import('./nfs-place.ts');
 }

@@ -9,7 +9,7 @@ import type { Address, TlsCredentials } from '../sys/network.ts';
 import { type NbdTarget, openNbdTarget } from '../targets/nbd/target.ts';
 import type { Export } from '../targets/export.ts';
 import { keepProfile, prefetchBoot, RECORD_MS, recordBoot } from './boot-profile.ts';
-import { type ServedFiles, serveNfs } from './serve-nfs.ts';
+import type { ServedFiles } from './serve-nfs.ts';
 import { overlayOf, type SessionHouse, sessionSpace } from './session-steps.ts';
 
 /** A session whose disks are exported. Disposing flushes them; the session can be resumed. */
@@ -69,7 +69,12 @@ export async function serveSession(
   const exported = exportAll(target, point, overlays);
   for (const { export: it } of exported) stack.use(it);
   const disks = new Map(point.disks.map(({ name }, index) => [name, overlays[index]!]));
-  const files = nfs && stack.use(await serveNfs(house, session, nfs, { disks, set, reader }));
+  // Loaded only where it is wanted, for a quick start.
+  const files =
+    nfs &&
+    stack.use(
+      await (await import('./serve-nfs.ts')).serveNfs(house, session, nfs, { disks, set, reader }),
+    );
   const boot = followBoot(house, { ...options, bases, limit: reader.cacheLength / 2 });
   stack.defer(boot.end);
   const owned = stack.move();

@@ -1,18 +1,12 @@
 import { join } from 'node:path/posix';
 import { isDeepStrictEqual } from 'node:util';
-import { newPointId } from '../catalog/points.ts';
-import type { OpenSet } from '../catalog/sets.ts';
 import type { PointRecord } from '../formats/store/point.ts';
 import type { NfsPlace, SessionRecord, WhenFull } from '../formats/store/session.ts';
-import { openBlockReader } from '../store/block-reader.ts';
-import { encoderPool } from '../store/encoder.ts';
-import { openStoreWriter } from '../store/store-writer.ts';
 import { SystemError } from '../sys/system-error.ts';
 import { SessionError } from './session-error.ts';
 import { advance, type Steps } from './session-executor.ts';
 import { readJournal, sessionDirectory, sessionIds, writeJournal } from './session-files.ts';
-import type { SessionEvent } from './session-state.ts';
-import { clean, prepare, publish, sessionDisks, type SessionHouse } from './session-steps.ts';
+import { clean, prepare, sessionDisks, type SessionHouse } from './session-steps.ts';
 
 /** A session that this process holds: nobody else serves or changes it. */
 export interface HeldSession extends AsyncDisposable {
@@ -136,49 +130,17 @@ export async function discardSession(house: SessionHouse, id: string): Promise<v
   await advance(house, record, { kind: 'discard' }, stepsWithoutKeys(house));
 }
 
-export interface KeepOptions {
-  readonly set: OpenSet;
-  readonly workers: number;
-  readonly onProgress: (disk: string, position: number) => void;
-  readonly signal: AbortSignal | undefined;
-}
-
-/** Makes what the session's disks hold a recovery point, and ends the session. */
-export async function keepSession(
-  house: SessionHouse,
+async function findSession(
+  { world, store }: SessionHouse,
   id: string,
-  { set, workers, onProgress, signal }: KeepOptions,
-): Promise<{ readonly point: string }> {
-  const { world, store } = house;
-  await using stack = new AsyncDisposableStack();
-  const { record, lock } = await holdFound(house, id);
-  stack.use(lock);
-  const { domain, cutting } = set.record;
-  const { keys } = set;
-  const holder = `session keep ${id}`;
-  const writer = stack.use(await openStoreWriter(world, store, { domain, holder }));
-  const { random } = world;
-  const encoder = stack.use(encoderPool({ keys, cutting, random, writer, workers }));
-  const reader = stack.use(openBlockReader(store, {}));
-  const parts = { set, reader, writer, encoder, onProgress, signal };
-  const as = record.keepAs ?? newPointId(world, record.machine);
-  const event: SessionEvent | undefined =
-    record.phase === 'cleaning' ? undefined : { kind: 'keep', as };
-  await advance(house, record, event, {
-    ...stepsWithoutKeys(house),
-    publish: (session) => publish(house, session, parts),
-  });
-  return { point: as };
-}
-
-async function findSession({ world, store }: SessionHouse, id: string): Promise<SessionRecord> {
+): Promise<SessionRecord> {
   const record = await readJournal(world, store, id);
   if (record) return record;
   throw new SessionError('NOT_FOUND', `there is no session "${id}": see "session list"`);
 }
 
 /** The session as it is now that nobody else can change it. */
-async function holdFound(
+export async function holdFound(
   house: SessionHouse,
   id: string,
 ): Promise<{ readonly record: SessionRecord; readonly lock: AsyncDisposable }> {
@@ -205,7 +167,7 @@ async function holdSession({ world, store }: SessionHouse, id: string): Promise<
   }
 }
 
-function stepsWithoutKeys(house: SessionHouse): Steps {
+export function stepsWithoutKeys(house: SessionHouse): Steps {
   return {
     prepare: (session) => prepare(house, session),
     clean: (session) => clean(house, session),

@@ -1,4 +1,5 @@
 import { ClassicLevel } from 'classic-level';
+import { digestKey } from '../formats/store/digest.ts';
 import type { Location } from '../formats/store/node.ts';
 import { StoreError } from './store-error.ts';
 
@@ -26,11 +27,6 @@ const CACHE_LENGTH = 32 * 1024 * 1024;
 const WRITE_BUFFER_LENGTH = 8 * 1024 * 1024;
 /** Longer than a digest, so that it can never be one. */
 const PACK_PREFIX = Buffer.from('pack that is wholly in this index: ');
-
-/** A digest as a map's key. */
-export function digestKey(digest: Uint8Array): string {
-  return Buffer.from(digest.buffer, digest.byteOffset, digest.length).toString('latin1');
-}
 
 type Level = ClassicLevel<Uint8Array, Uint8Array>;
 

@@ -9,7 +9,7 @@ import {
 import { type Node, type Reference, rootLevel } from '../formats/store/node.ts';
 import { BlockError } from '../block/block-error.ts';
 import { SystemError } from '../sys/system-error.ts';
-import { digestKey } from './block-index.ts';
+import { digestKey } from '../formats/store/digest.ts';
 import type { DiskRoot } from './disk-root.ts';
 import { type NodeReader, nodeReader } from './node-reader.ts';
 import type { PackFiles, PackFooter } from './pack-files.ts';

@@ -14,7 +14,7 @@ import {
 import type { File, FileSystem } from '../sys/file-system.ts';
 import { openFiles } from '../sys/open-files.ts';
 import { SystemError } from '../sys/system-error.ts';
-import { digestKey } from './block-index.ts';
+import { digestKey } from '../formats/store/digest.ts';
 import { StoreError } from './store-error.ts';
 
 /** The sealed packs of a store, for reading. Sealed packs never change. */

@@ -1,16 +1,18 @@
 import { join } from 'node:path/posix';
+import { digestKey } from '../formats/store/digest.ts';
 import type { FrameKind } from '../formats/store/frame.ts';
 import type { Location } from '../formats/store/node.ts';
 import { PACK_LENGTH } from '../formats/store/pack.ts';
 import { asError } from '../lib/as-error.ts';
 import { SystemError } from '../sys/system-error.ts';
 import type { World } from '../sys/world.ts';
-import { type BlockIndex, digestKey, levelIndex } from './block-index.ts';
+import { type BlockIndex, levelIndex } from './block-index.ts';
 import { type PackBuilder, packBuilder } from './pack-builder.ts';
 import { packPath } from './pack-files.ts';
 import { salvageOpenPacks } from './salvage.ts';
 import type { Store } from './store.ts';
 import { StoreError } from './store-error.ts';
+import { lockStore } from './store-lock.ts';
 
 /**
  * The one writer of a store. Frames go into packs in the order of their appending, blocks and nodes
@@ -71,20 +73,6 @@ export async function openStoreWriter(
   } catch (cause) {
     await lock[Symbol.asyncDispose]();
     throw cause;
-  }
-}
-
-/** For whoever changes a store without appending to it. Rejects BUSY. */
-export async function lockStore(
-  { files }: World,
-  store: Store,
-  holder: string,
-): Promise<AsyncDisposable> {
-  try {
-    return await files.lock(join(store.directory, 'lock'), holder);
-  } catch (cause) {
-    if (!(cause instanceof SystemError) || cause.code !== 'BUSY') throw cause;
-    throw new StoreError('BUSY', cause.message.replace('/lock is', ' is'), { cause });
   }
 }
 

@@ -283,7 +283,7 @@ test('a second writer is refused by name of the first', async () => {
   writeFileSync(
     held,
     `import { openStore } from ${module('store/store.ts')};
-     import { lockStore } from ${module('store/store-writer.ts')};
+     import { lockStore } from ${module('store/store-lock.ts')};
      import { realWorld } from ${module('sys/world.ts')};
      const world = realWorld();
      await lockStore(world, await openStore(world, process.argv[2]), 'session keep x');

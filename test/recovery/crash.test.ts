@@ -5,13 +5,8 @@ import type { OpenSet } from '../../src/catalog/sets.ts';
 import type { PointRecord } from '../../src/formats/store/point.ts';
 import { advance } from '../../src/recovery/session-executor.ts';
 import { readJournal, sessionIds } from '../../src/recovery/session-files.ts';
-import {
-  clean,
-  overlayOf,
-  prepare,
-  publish,
-  sessionSpace,
-} from '../../src/recovery/session-steps.ts';
+import { clean, overlayOf, prepare, sessionSpace } from '../../src/recovery/session-steps.ts';
+import { publish } from '../../src/recovery/keep-session.ts';
 import { discardSession, resumeSession, startSession } from '../../src/recovery/sessions.ts';
 import { openBlockReader } from '../../src/store/block-reader.ts';
 import { CUTTING_DEFAULT } from '../../src/store/cutter.ts';

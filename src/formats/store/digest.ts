@@ -25,3 +25,8 @@ export function digester(key: Uint8Array): (bytes: Uint8Array) => Uint8Array {
 export function keyedHash(key: Uint8Array, bytes: Uint8Array): Uint8Array {
   return blake3(concatBytes(key, bytes));
 }
+
+/** A digest as a map's key. */
+export function digestKey(digest: Uint8Array): string {
+  return Buffer.from(digest.buffer, digest.byteOffset, digest.length).toString('latin1');
+}

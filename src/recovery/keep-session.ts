@@ -1,0 +1,126 @@
+import { newPointId, pointExists, publishPoint, readPoint } from '../catalog/points.ts';
+import type { OpenSet } from '../catalog/sets.ts';
+import { frameCodec } from '../formats/store/frame.ts';
+import { SEGMENT_LENGTH } from '../formats/store/node.ts';
+import type { PointDisk } from '../formats/store/point.ts';
+import type { SessionRecord } from '../formats/store/session.ts';
+import { touchedPieces } from '../ingest/changed-blocks.ts';
+import { copyDisk } from '../ingest/copy-disk.ts';
+import { type BlockReader, openBlockReader } from '../store/block-reader.ts';
+import { openDiskWriter } from '../store/disk-writer.ts';
+import { type Encoder, encoderPool } from '../store/encoder.ts';
+import { manifestDisk } from '../store/manifest-disk.ts';
+import { nodeReader } from '../store/node-reader.ts';
+import { openStoreWriter, type StoreWriter } from '../store/store-writer.ts';
+import { advance } from './session-executor.ts';
+import type { SessionEvent } from './session-state.ts';
+import { overlayOf, type SessionHouse, sessionSpace } from './session-steps.ts';
+import { holdFound, stepsWithoutKeys } from './sessions.ts';
+
+export interface KeepOptions {
+  readonly set: OpenSet;
+  readonly workers: number;
+  readonly onProgress: (disk: string, position: number) => void;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** Makes what the session's disks hold a recovery point, and ends the session. */
+export async function keepSession(
+  house: SessionHouse,
+  id: string,
+  { set, workers, onProgress, signal }: KeepOptions,
+): Promise<{ readonly point: string }> {
+  const { world, store } = house;
+  await using stack = new AsyncDisposableStack();
+  const { record, lock } = await holdFound(house, id);
+  stack.use(lock);
+  const { domain, cutting } = set.record;
+  const { keys } = set;
+  const holder = `session keep ${id}`;
+  const writer = stack.use(await openStoreWriter(world, store, { domain, holder }));
+  const { random } = world;
+  const encoder = stack.use(encoderPool({ keys, cutting, random, writer, workers }));
+  const reader = stack.use(openBlockReader(store, {}));
+  const parts = { set, reader, writer, encoder, onProgress, signal };
+  const as = record.keepAs ?? newPointId(world, record.machine);
+  const event: SessionEvent | undefined =
+    record.phase === 'cleaning' ? undefined : { kind: 'keep', as };
+  await advance(house, record, event, {
+    ...stepsWithoutKeys(house),
+    publish: (session) => publish(house, session, parts),
+  });
+  return { point: as };
+}
+
+export interface PublishParts {
+  readonly set: OpenSet;
+  readonly reader: BlockReader;
+  readonly writer: StoreWriter;
+  readonly encoder: Encoder;
+  readonly onProgress?: (disk: string, position: number) => void;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Makes a recovery point of what the session's disks hold, reading only where they were written. */
+export async function publish(
+  house: SessionHouse,
+  session: SessionRecord,
+  parts: PublishParts,
+): Promise<void> {
+  const { world, store } = house;
+  const { set, writer } = parts;
+  const id = session.keepAs!;
+  // Done already, before a power cut.
+  if (await pointExists(world, store, { set: set.name, id })) return;
+  const point = await readPoint(world, store, set, session.point);
+  const disks: PointDisk[] = [];
+  let readBytes = 0;
+  for (const disk of point.disks) {
+    const kept = await keepDisk(house, session, { ...parts, disk });
+    disks.push(kept.disk);
+    readBytes += kept.readBytes;
+  }
+  await writer.commit();
+  await publishPoint(world, store, set, {
+    id,
+    machine: point.machine,
+    parent: point.id,
+    origin: 'session',
+    disks,
+    stats: { readBytes, storedBytes: writer.stats.storedBytes },
+  });
+}
+
+async function keepDisk(
+  house: SessionHouse,
+  session: SessionRecord,
+  {
+    disk,
+    set,
+    reader,
+    writer,
+    encoder,
+    onProgress,
+    signal,
+  }: PublishParts & {
+    readonly disk: PointDisk;
+  },
+) {
+  const { world, store } = house;
+  const { keys } = set;
+  const { size, name } = disk;
+  await using base = manifestDisk(reader, { name, root: disk, keys });
+  const space = sessionSpace(house, session, () => {});
+  await using overlay = await overlayOf(house, session, { disk, base, space });
+  const nodes = nodeReader(store.packs, frameCodec(keys));
+  const options = { writer, encoder, keys, random: world.random, nodes, size, parent: disk };
+  const diskWriter = await openDiskWriter(options);
+  const segments = touchedPieces(overlay.written(), SEGMENT_LENGTH, size);
+  const readBytes = await copyDisk(overlay, diskWriter, {
+    scope: { kind: 'segments', segments },
+    signal,
+    onProgress: (position) => onProgress?.(name, position),
+  });
+  const { reference } = await diskWriter.finish();
+  return { readBytes, disk: { name, size, reference, source: `session ${session.id}` } };
+}

@@ -1,0 +1,19 @@
+import { join } from 'node:path/posix';
+import { SystemError } from '../sys/system-error.ts';
+import type { World } from '../sys/world.ts';
+import type { Store } from './store.ts';
+import { StoreError } from './store-error.ts';
+
+/** For whoever changes the store, in whatever way. Rejects BUSY, naming who does now. */
+export async function lockStore(
+  { files }: World,
+  store: Store,
+  holder: string,
+): Promise<AsyncDisposable> {
+  try {
+    return await files.lock(join(store.directory, 'lock'), holder);
+  } catch (cause) {
+    if (!(cause instanceof SystemError) || cause.code !== 'BUSY') throw cause;
+    throw new StoreError('BUSY', cause.message.replace('/lock is', ' is'), { cause });
+  }
+}
