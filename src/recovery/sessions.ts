@@ -130,10 +130,7 @@ export async function discardSession(house: SessionHouse, id: string): Promise<v
   await advance(house, record, { kind: 'discard' }, stepsWithoutKeys(house));
 }
 
-async function findSession(
-  { world, store }: SessionHouse,
-  id: string,
-): Promise<SessionRecord> {
+async function findSession({ world, store }: SessionHouse, id: string): Promise<SessionRecord> {
   const record = await readJournal(world, store, id);
   if (record) return record;
   throw new SessionError('NOT_FOUND', `there is no session "${id}": see "session list"`);
