@@ -15,8 +15,8 @@ export interface SyncPace {
 /** Longer than the page cache ever takes, shorter than a guest notices. */
 const SLOW_MS = 3;
 /** A single slow call may be chance; the more of them in a row, the longer nothing is tried. */
-const REST_MIN_MS = 10;
-const REST_MAX_MS = 2000;
+const REST_MIN_MS = 5;
+const REST_MAX_MS = 500;
 
 export function syncPace(clock: Clock): SyncPace {
   let restUntil = 0;
@@ -29,7 +29,7 @@ export function syncPace(clock: Clock): SyncPace {
       return;
     }
     restUntil = ended + restMs;
-    restMs = Math.min(REST_MAX_MS, restMs * 4);
+    restMs = Math.min(REST_MAX_MS, restMs * 2);
   }
   return {
     note,

@@ -50,10 +50,10 @@ export interface BlockAddress extends Reference {
 
 export interface ReaderOptions {
   readonly cacheLength?: number;
-  /** How many decode; none: this one does. */
-  readonly threads?: number;
+  /** How many decode; none, or no clock: this one does. */
+  readonly threads?: number | undefined;
   /** Given: this thread may wait for the medium as long as that is quick. */
-  readonly clock?: Clock;
+  readonly clock?: Clock | undefined;
 }
 
 /** With Node itself and its threads the process stays below 400 MiB. */
@@ -68,10 +68,10 @@ export function locationKey({ pack, offset }: Pick<Location, 'pack' | 'offset'>)
 
 export function openBlockReader(
   store: Store,
-  { cacheLength = CACHE_LENGTH, threads = 0, clock }: ReaderOptions,
+  { cacheLength = CACHE_LENGTH, threads, clock }: ReaderOptions,
 ): BlockReader {
   const cache = blockCache(cacheLength);
-  const decoder = openDecoder(store, cache, threads);
+  const decoder = openDecoder(store, cache, { threads, clock });
   const tryReadFrame = clock ? pacedReads(store.packs, clock) : () => false;
   const fetching = new Map<number, Promise<void>>();
 
@@ -190,12 +190,14 @@ function spanFetcher(cache: BlockCache, codec: FrameCodec, tryReadFrame: TryRead
   };
 }
 
-function openDecoder(store: Store, cache: BlockCache, workers: number): Decoder {
-  const { arena } = cache;
+function openDecoder(
+  store: Store,
+  { arena }: BlockCache,
+  { threads: workers = 0, clock }: ReaderOptions,
+): Decoder {
   const { packs } = store;
-  if (workers === 0) return inlineDecoder(arena, packs);
-  const directory = `${store.directory}/packs`;
-  return decodePool({ arena, packs, directory, workers });
+  if (workers === 0 || !clock) return inlineDecoder(arena, packs);
+  return decodePool({ arena, packs, directory: `${store.directory}/packs`, workers, clock });
 }
 
 function copyFrom(cache: BlockCache, into: Uint8Array, key: number, from: number): boolean {

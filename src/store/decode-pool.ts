@@ -1,3 +1,4 @@
+import type { Clock } from '../sys/clock.ts';
 import type { DomainKeys } from '../formats/store/frame.ts';
 import { startWorker, type WorkerThread } from '../sys/worker-thread.ts';
 import { JOBS_MAX, type RingSender, ringMemory, ringSender } from './decode-ring.ts';
@@ -17,9 +18,13 @@ export interface DecodePoolOptions {
   /** The store's `packs`, which workers open by themselves. */
   readonly directory: string;
   readonly workers: number;
+  readonly clock: Clock;
 }
 
 type Thread = WorkerThread<DomainMessage, 'ready'>;
+
+/** By then a client has its first byte, and is about to want more. */
+const START_AFTER_MS = 100;
 
 interface Waiting {
   readonly job: DecodeJob;
@@ -32,7 +37,7 @@ interface Waiting {
  * nobody waits for a start; a worker that dies fails the jobs that it had and is replaced.
  */
 export function decodePool(options: DecodePoolOptions): Decoder {
-  const { arena, packs, directory, workers } = options;
+  const { arena, packs, directory, workers, clock } = options;
   const inline = inlineDecoder(arena, packs);
   const ring = ringMemory();
   const sender = ringSender(ring);
@@ -62,11 +67,14 @@ export function decodePool(options: DecodePoolOptions): Decoder {
     domains.forEach((keys, domain) => thread.post({ domain, keys }));
     threads[worker] = thread;
   }
-  /** Only once there is work: starting them beside everything else would delay the first byte. */
+  /** With the first work, or a moment later: beside everything else it would delay the first byte. */
   function startAll(): void {
     if (threads.length > 0) return;
     for (let worker = 0; worker < workers; worker++) startThread(worker);
   }
+
+  const soon = new AbortController();
+  clock.sleep(START_AFTER_MS, soon.signal).then(startAll, () => {});
 
   return {
     domain(keys) {
@@ -82,6 +90,7 @@ export function decodePool(options: DecodePoolOptions): Decoder {
     },
     async [Symbol.asyncDispose]() {
       closing = true;
+      soon.abort();
       sender.stop();
       await Promise.all(threads.map((thread) => thread[Symbol.asyncDispose]()));
       jobs.fail(undefined);

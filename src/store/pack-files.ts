@@ -21,7 +21,7 @@ import { StoreError } from './store-error.ts';
 export interface PackFiles extends AsyncDisposable {
   /** Fills `into` from a pack. MISSING, CORRUPT (too short), IO. */
   read(into: Uint8Array, pack: number, offset: number): Promise<void>;
-  /** As `read`, blocking this thread; false: the pack is not open yet. */
+  /** As `read`, blocking this thread; false: the pack is not open yet, and is being opened. */
   tryRead(into: Uint8Array, pack: number, offset: number): boolean;
   /** As `read`, blocking this thread but for the opening of a pack: for worker threads. */
   readBlocking(into: Uint8Array, pack: number, offset: number): Promise<void>;
@@ -101,6 +101,8 @@ export function packFiles(files: FileSystem, directory: string): PackFiles {
     tryRead(into, pack, offset) {
       const file = handles.opened(pack);
       if (file) whole(file.readNow(into, offset), into, pack, offset);
+      // Next time it will be; whoever reads it otherwise meets the failure.
+      else handles.use(pack, async () => {}).catch(() => {});
       return file !== undefined;
     },
     readBlocking: (into, pack, offset) =>
