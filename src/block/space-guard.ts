@@ -8,6 +8,8 @@ export interface SpaceGuard {
   tryTake(bytes: number): boolean;
   /** Resolves once `bytes` may be written; by choice waits for space or rejects NO_SPACE. */
   take(bytes: number): Promise<void>;
+  /** How much may still be taken, now. */
+  left(): Promise<number>;
 }
 
 export interface SpaceGuardOptions {
@@ -39,6 +41,10 @@ export function spaceGuard(options: SpaceGuardOptions): SpaceGuard {
   }
   return {
     tryTake,
+    async left() {
+      await look();
+      return Math.max(0, budget);
+    },
     async take(bytes) {
       for (let waits = 0; ; waits++) {
         await look();

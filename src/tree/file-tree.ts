@@ -87,7 +87,7 @@ export interface NewNode {
 
 export interface TreeSpace {
   readonly totalBytes: number;
-  /** What may still be written. */
+  /** What may still be written, disks' overlays and all: what is kept in reserve is not counted. */
   readonly freeBytes: number;
 }
 

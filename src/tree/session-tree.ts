@@ -227,11 +227,8 @@ function fileOf(names: Namespace, id: number): FileNode {
   return it;
 }
 
-async function spaceOf(
-  { files, directory }: SessionTreeOptions,
-  { nodes }: Namespace,
-): Promise<TreeSpace> {
-  const freeBytes = await files.freeSpace(directory);
+async function spaceOf({ space }: SessionTreeOptions, { nodes }: Namespace): Promise<TreeSpace> {
+  const freeBytes = await space.left();
   let size = 0;
   for (const node of nodes.values()) size += node.size;
   return { freeBytes, totalBytes: freeBytes + size };

@@ -11,6 +11,8 @@ import { openSessionTree } from '../../src/tree/session-tree.ts';
 import { crashingFs } from './crashing-fs.ts';
 import { pattern, seeded } from './random.ts';
 
+/** What the space guard of the session says is left. */
+export const LEFT = 123 * 2 ** 20;
 export const DISK_SIZE = 65_536 + 512;
 
 export interface NfsServer extends AsyncDisposable {
@@ -40,7 +42,7 @@ export async function serveSession(options: NfsServerOptions = {}): Promise<NfsS
     files,
     clock: systemClock(),
     directory: '/session',
-    space: { tryTake: () => true, take: async () => {} },
+    space: { tryTake: () => true, take: async () => {}, left: async () => LEFT },
     disks: new Map([['vda', device]]),
     first: {
       disks: [{ disk: 'vda', size: device.geometry.size, names: ['vda.raw', 'vda-flat.vmdk'] }],

@@ -12,7 +12,7 @@ import {
   readChange,
   rpcClient,
 } from '../support/nfs-client.ts';
-import { DISK_SIZE } from '../support/nfs-server.ts';
+import { DISK_SIZE, LEFT } from '../support/nfs-server.ts';
 import { noise, pattern, seeded } from '../support/random.ts';
 import {
   attributes,
@@ -219,7 +219,8 @@ test('what is asked of the whole: sizes, limits, space', async () => {
   const stat = await it.client.nfs('fsstat', (to) => to.opaque(it.directory));
   readAfter(stat.results);
   const [total, free] = [stat.results.u64(), stat.results.u64()];
-  ok(free > 0 && total >= free + DISK_SIZE);
+  equal(free, LEFT);
+  ok(total >= free + DISK_SIZE);
   const conf = await it.client.nfs('pathconf', (to) => to.opaque(it.directory));
   readAfter(conf.results);
   conf.results.u32();

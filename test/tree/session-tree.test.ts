@@ -13,7 +13,11 @@ import { below, noise, pattern, seeded } from '../support/random.ts';
 
 const HOME = '/session';
 const SEEDS = Number(process.env['SEEDS'] ?? 3);
-const PLENTY: SpaceGuard = { tryTake: () => true, take: async () => {} };
+const PLENTY: SpaceGuard = {
+  tryTake: () => true,
+  take: async () => {},
+  left: async () => 1000,
+};
 const FILE: NewNode = { kind: 'file', mode: 0o644, uid: 0, gid: 0 };
 const DIRECTORY: NewNode = { kind: 'directory', mode: 0o755, uid: 0, gid: 0 };
 
@@ -169,6 +173,7 @@ test('contents: holes are zeros, cut-off bytes do not come back, growth is refus
   const files = fresh();
   const full: SpaceGuard = {
     tryTake: () => false,
+    left: async () => 0,
     take: async () => {
       throw new BlockError('NO_SPACE', 'full');
     },
