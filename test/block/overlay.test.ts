@@ -15,7 +15,7 @@ import { readAll, writableDeviceConforms } from './conformance.ts';
 const root = temporaryDirectory();
 const files = realFileSystem();
 const clock = systemClock();
-const roomy: SpaceGuard = { tryTake: () => true, async take() {} };
+const roomy: SpaceGuard = { tryTake: () => true, async take() {}, left: async () => 0 };
 let count = 0;
 
 function freshDirectory(): string {
@@ -92,6 +92,7 @@ test('a disk of another size is refused', async () => {
 test('a full pool refuses new pages and takes writes to old ones', async () => {
   let room = 2;
   const space: SpaceGuard = {
+    left: async () => 0,
     tryTake: (bytes) => (room -= bytes / 4096) >= 0,
     async take() {
       const { BlockError } = await import('../../src/block/block-error.ts');
