@@ -2,6 +2,7 @@ import type { NfsPlace, SessionRecord, Squash } from '../formats/store/session.t
 import type { NfsResult } from '../protocol/results.ts';
 import { nfsSnippets } from '../recovery/nfs-snippets.ts';
 import type { ServedFiles } from '../recovery/serve-nfs.ts';
+import { parseNetworks } from '../sys/networks.ts';
 import { isSuperuser } from '../sys/processes.ts';
 
 export interface NfsRequest {
@@ -21,8 +22,9 @@ const STANDARD_PORTS = { nfs: 2049, mount: 20_048, portmap: 111 };
 const HIGH_PORTS = { nfs: 12_049, mount: 12_048, portmap: 10_111 };
 const LOOPBACK = ['127.0.0.0/8', '::1'];
 
-/** Open to nobody but this host unless said otherwise. */
+/** Open to nobody but this host unless said otherwise. Throws FAILED for networks that are none. */
 export function nfsPlace({ allow, host, ports, ...rules }: NfsRequest): NfsPlace {
+  parseNetworks(allow ?? []);
   return {
     host: host ?? (allow ? '::' : '127.0.0.1'),
     ports: { ...(isSuperuser() ? STANDARD_PORTS : HIGH_PORTS), ...ports },

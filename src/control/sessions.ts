@@ -44,10 +44,26 @@ export interface RunningSession extends AsyncDisposable {
   boot(options: Omit<TryBootOptions, 'disks'>): Promise<void>;
 }
 
+/** A new session that cannot be served is not left behind. */
 export async function recover(
   house: House,
   request: RecoverRequest,
-  { secrets, report }: WorkOptions,
+  options: WorkOptions,
+): Promise<RunningSession> {
+  let fresh: string | undefined;
+  try {
+    return await run(house, request, { ...options, onNew: (id) => (fresh = id) });
+  } catch (cause) {
+    // What failed first is what is told.
+    if (fresh !== undefined) await discardSession(house, fresh).catch(() => {});
+    throw cause;
+  }
+}
+
+async function run(
+  house: House,
+  request: RecoverRequest,
+  { secrets, report, onNew }: WorkOptions & { readonly onNew: (id: string) => void },
 ): Promise<RunningSession> {
   const { world, store, workers } = house;
   const listen = request.listen === undefined ? undefined : parseListenAddress(request.listen);
@@ -68,6 +84,7 @@ export async function recover(
         whenFull,
       }),
     );
+    onNew(session.record.id);
   } else {
     const { record } = await sessionStatus({ world, store }, request.what.session);
     set = await openSet(house, record.set, secrets);

@@ -15,7 +15,7 @@ import { temporaryDirectory } from '../support/temporary.ts';
 
 // The NFS target against the Linux kernel's client, libnfs and QEMU.
 const root = temporaryDirectory();
-const { backUp, start } = await holdfastIn(root);
+const { holdfast, backUp, start } = await holdfastIn(root);
 const raw = join(root, 'disk.raw');
 makeRawDisk(raw);
 await expectDone(backUp('vm', [`vda=${raw}`]));
@@ -252,6 +252,16 @@ test('one session is not another: allowed networks, read-only, high ports', asyn
     '99999',
   ]);
   equal(bad.status, 2);
+  // What cannot be served leaves no session behind.
+  const sessions = async () =>
+    ((await expectDone(holdfast('session', 'list'))).result['sessions'] as unknown[]).length;
+  const before = await sessions();
+  const taken = await holdfast('recover', 'vm@latest', '--nfs', '--nfs-port', `${nfs.ports.nfs}`);
+  equal(taken.code, 3, taken.stderr);
+  match(taken.stderr, /listen on tcp/);
+  const nowhere = await holdfast('recover', 'vm@latest', '--nfs', '--allow', '10.0.0.0/33');
+  match(nowhere.stderr, /no address and no network/);
+  equal(await sessions(), before);
 });
 
 function sleep(ms: number): Promise<void> {
