@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict';
@@ -15,7 +15,7 @@ import { temporaryDirectory } from '../support/temporary.ts';
 
 // The NFS target against the Linux kernel's client, libnfs and QEMU.
 const root = temporaryDirectory();
-const { holdfast, backUp, start } = await holdfastIn(root);
+const { holdfast, backUp, start, store } = await holdfastIn(root);
 const raw = join(root, 'disk.raw');
 makeRawDisk(raw);
 await expectDone(backUp('vm', [`vda=${raw}`]));
@@ -180,16 +180,16 @@ test('the kernel: the server is killed five times under load, and nobody notices
     mkdir /mnt/h
     mount -t nfs -o vers=3,hard,nolock,actimeo=1 ${HOST_IN_GUEST}:/holdfast /mnt/h
     cd /mnt/h/${session}
-    ( for n in $(seq 1 12); do
+    ( for n in $(seq 1 20); do
         dd if=/dev/urandom of=/root/part$n bs=64k count=40 status=none
         cp /root/part$n part$n; mv part$n done$n
         dd if=/root/part$n of=vda.raw bs=64k seek=$((n * 20)) count=20 conv=notrunc,fsync status=none
-        ln done$n again$n; sleep 0.5
+        ln done$n again$n; sleep 0.8
       done ) &
-    ( for n in $(seq 1 12); do dd if=vda-flat.vmdk of=/dev/null bs=1M iflag=direct status=none; sleep 0.5; done ) &
+    ( for n in $(seq 1 20); do dd if=vda-flat.vmdk of=/dev/null bs=1M iflag=direct status=none; sleep 0.8; done ) &
     wait %1; wait %2
     sync; echo 3 >/proc/sys/vm/drop_caches
-    for n in $(seq 1 12); do
+    for n in $(seq 1 20); do
       cmp /root/part$n done$n; cmp /root/part$n again$n
       dd if=vda.raw bs=64k skip=$((n * 20)) count=20 status=none | cmp - /root/part$n -n 1310720
     done
@@ -197,8 +197,10 @@ test('the kernel: the server is killed five times under load, and nobody notices
   `).finally(() => (work.isOver = true));
   let kills = 0;
   try {
-    // The guest needs some seconds to boot; then its work goes on for longer than five restarts.
-    await sleep(12_000);
+    // It has booted, and works.
+    const files = () => readdirSync(join(store, 'sessions', session)).join(' ');
+    while (!work.isOver && !/file-\d+ .*file-\d+ .*file-\d+ .*file-\d+/.test(files()))
+      await sleep(100);
     while (!work.isOver && kills < 5) {
       await running.stop('SIGKILL');
       kills++;
