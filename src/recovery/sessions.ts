@@ -98,7 +98,7 @@ export interface SessionStatus {
   readonly record: SessionRecord;
   /** Who serves it now. */
   readonly holder: string | undefined;
-  /** Bytes that its overlays take on the disk. */
+  /** Bytes that its overlays and files take on the disk. */
   readonly takenBytes: number;
 }
 
@@ -115,9 +115,8 @@ export async function sessionStatus(house: SessionHouse, id: string): Promise<Se
   const record = await findSession(house, id);
   const directory = sessionDirectory(house.store, id);
   let takenBytes = 0;
-  for (const { name } of record.disks) {
-    const status = await house.world.files.stat(join(directory, `${name}.data`));
-    takenBytes += status?.allocated ?? 0;
+  for (const name of await house.world.files.list(directory)) {
+    takenBytes += (await house.world.files.stat(join(directory, name)))?.allocated ?? 0;
   }
   const holder = await house.world.files.lockHolder(join(directory, 'lock'));
   return { record, holder, takenBytes };
