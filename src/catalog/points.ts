@@ -82,7 +82,7 @@ export async function listPoints(
   const points: PointRecord[] = [];
   const damaged: DamagedPoint[] = [];
   for (const name of sets) {
-    for (const id of await idsOf(world, store, name)) {
+    for (const id of await pointIds(world, store, name)) {
       const place = { set: name, id };
       try {
         points.push(await readPlace(world, store, place, keys?.record));
@@ -125,7 +125,7 @@ export async function findPoint(world: World, store: Store, query: string): Prom
   if (machine !== undefined) return latest(world, store, searched, machine);
   const found: PointPlace[] = [];
   for (const name of searched) {
-    for (const id of await idsOf(world, store, name)) {
+    for (const id of await pointIds(world, store, name)) {
       if (id === rest) return { set: name, id };
       if (rest !== '' && id.startsWith(rest)) found.push({ set: name, id });
     }
@@ -194,7 +194,8 @@ async function latest(
   return found[0];
 }
 
-async function idsOf({ files }: World, store: Store, set: string): Promise<string[]> {
+/** Of all recovery points of a set. */
+export async function pointIds({ files }: World, store: Store, set: string): Promise<string[]> {
   checkName(set, 'backup set');
   const names = await files.list(join(setDirectory(store, set), 'points'));
   return names.filter((name) => name.endsWith(SUFFIX)).map((name) => name.slice(0, -SUFFIX.length));

@@ -48,6 +48,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     'run a recovery point: export its disks over NBD',
     () => import('./commands/recover.ts'),
   ),
+  entry(
+    'mount',
+    'show recovery points and running sessions as files',
+    () => import('./commands/mount.ts'),
+  ),
   entry('session list', 'list recovery sessions', () => import('./commands/session-list.ts')),
   entry('session show', 'show a recovery session', () => import('./commands/session-show.ts')),
   entry(

@@ -44,10 +44,11 @@ export async function openSet(
 ): Promise<OpenSet> {
   const record = await readSet(world, store, name);
   const isEncrypted = record.slots.length > 0;
-  return unlockSet(record, isEncrypted ? secretOf(await secrets(name)) : undefined);
+  return unlockSet(record, isEncrypted ? readSecret(await secrets(name)) : undefined);
 }
 
-function secretOf(given: GivenSecret): Secret {
+/** Throws WRONG_KEY for what cannot be a recovery key. */
+export function readSecret(given: GivenSecret): Secret {
   if (given.kind === 'passphrase') return given;
   const key = parseRecoveryKey(given.text);
   if (key) return { kind: 'recovery-key', key };

@@ -43,6 +43,12 @@ export interface SessionSummary {
   readonly listen: string;
 }
 
+export interface ReadyMount {
+  readonly event: 'ready';
+  readonly directory: string;
+  readonly sets: readonly string[];
+}
+
 export interface ReadySession {
   readonly event: 'ready';
   readonly session: string;

@@ -8,7 +8,8 @@ import { type NfsPorts, openNfsTarget } from '../targets/nfs/target.ts';
 import { openSessionTree } from '../tree/session-tree.ts';
 import type { OpenSet } from '../catalog/sets.ts';
 import type { BlockReader } from '../store/block-reader.ts';
-import { pointsTree } from './points-tree.ts';
+import { storeListing } from './store-listing.ts';
+import { storeTree } from './store-tree.ts';
 import { machineFiles } from './machine-files.ts';
 import { sessionDirectory } from './session-files.ts';
 import { type SessionHouse, SPACE_RESERVE } from './session-steps.ts';
@@ -48,7 +49,11 @@ export async function serveNfs(
     target.export(session.id, tree, { access, ...identityOf(`${session.id} ${session.created}`) }),
   );
   if (points) {
-    const shelf = stack.use(await pointsTree({ world, store }, set, reader));
+    const listing = storeListing(
+      { world, store },
+      { sets: [set], reader, setsPath: '', sessionsPath: undefined, partsOf: undefined },
+    );
+    const shelf = stack.use(await storeTree({ clock, ...listing }));
     const rules = { access: { ...access, readOnly: true }, ...identityOf(POINTS) };
     stack.use(target.export(POINTS, shelf, rules));
   }

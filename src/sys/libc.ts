@@ -12,6 +12,9 @@ export interface Libc {
   flock(fd: number, operation: number): number;
   fadvise(fd: number, offset: number, length: number, advice: number): number;
   mallopt(parameter: number, value: number): number;
+  fcntl(fd: number, command: number, argument: number): number;
+  /** How many of the `struct pollfd` in `fds` have something; -1 with `errno`. */
+  poll(fds: Uint8Array, count: number, timeoutMs: number): number;
   errno(): number;
 }
 
@@ -23,6 +26,10 @@ export const FALLOC_PUNCH_HOLE = 2;
 export const LOCK_EXCLUSIVE = 2;
 export const LOCK_NOT_BLOCKING = 4;
 export const FADVISE_WILL_NEED = 3;
+export const FCNTL_SET_FLAGS = 4;
+export const FCNTL_SET_OWNER = 8;
+export const POLL_IN = 1;
+export const POLL_ERROR = 8;
 export const MALLOC_TRIM_THRESHOLD = -1;
 export const MALLOC_MMAP_THRESHOLD = -3;
 
@@ -41,6 +48,8 @@ function load(): Libc {
     flock: library.func('int flock(int fd, int operation)'),
     fadvise: library.func('int posix_fadvise(int fd, int64_t offset, int64_t length, int advice)'),
     mallopt: library.func('int mallopt(int parameter, int value)'),
+    fcntl: library.func('int fcntl(int fd, int command, long argument)'),
+    poll: library.func('int poll(uint8_t *fds, unsigned long count, int timeout)'),
     errno: () => koffi.errno(),
   };
 }

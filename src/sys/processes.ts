@@ -14,6 +14,8 @@ export interface Finished {
 export interface RunOptions {
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal;
+  /** The program has them as 3 and up. Lent. */
+  readonly descriptors?: readonly number[];
 }
 
 /** A program that runs beside us; disposing ends it (SIGTERM, then SIGKILL) and waits. */
@@ -66,11 +68,11 @@ export async function start(
 export async function run(
   command: string,
   args: readonly string[],
-  { timeoutMs, signal }: RunOptions = {},
+  { timeoutMs, signal, descriptors = [] }: RunOptions = {},
 ): Promise<Finished> {
   const stop = [signal, timeoutMs === undefined ? undefined : AbortSignal.timeout(timeoutMs)];
   const child = spawn(command, args, {
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ['ignore', 'pipe', 'pipe', ...descriptors],
     signal: AbortSignal.any(stop.filter((it) => it !== undefined)),
     killSignal: 'SIGKILL',
   });

@@ -1,4 +1,4 @@
-import type { Durability, Effort } from '../block/block-device.ts';
+import type { Durability, Effort, Extent, WritableBlockDevice } from '../block/block-device.ts';
 
 /**
  * Files by node, as NFS and FUSE show them. Node ids are stable, also over restarts, and never used
@@ -19,6 +19,15 @@ export interface FileTree extends AsyncDisposable {
   /** As `BlockDevice.read`; the range lies within the node's size. */
   read(id: number, into: Uint8Array, offset: number): Promise<void>;
   space(): Promise<TreeSpace>;
+  /**
+   * Left out: whatever a directory has is known. Otherwise names may be missing from `lookup` and `list`
+   * until this resolves; undefined: they are all there.
+   */
+  complete?(directory: number): Promise<void> | undefined;
+  /** As `BlockDevice.extents`. Left out: all data. */
+  extents?(id: number, offset: number, length: number): Promise<readonly Extent[]>;
+  /** The disk behind a file that can be written though names stay. Left out: there is none. */
+  disk?(id: number): WritableBlockDevice | undefined;
 }
 
 /** Rejects with TreeError, or with what a disk's device rejects. Names and attributes are durable once resolved. */

@@ -1,6 +1,7 @@
 import { recover, type RecoverRequest } from '../../control/sessions.ts';
 import type { NfsResult, ReadySession } from '../../protocol/results.ts';
 import { type Command, type Input, UsageError } from '../command.ts';
+import { interrupted } from '../interrupted.ts';
 
 export const command: Command = {
   usage: 'POINT | --resume SESSION  [--nbd ADDRESS] [--nfs [--allow NETWORK ...]] [--boot]',
@@ -136,14 +137,6 @@ function oneOf<T extends string>(input: Input, option: string, values: readonly 
   const found = values.find((it) => it === given);
   if (found === undefined) throw new UsageError(`--${option}: one of ${values.join(', ')}`);
   return found;
-}
-
-/** Ending it is how this is meant to end, so it is no failure. */
-function interrupted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener('abort', () => resolve(), { once: true });
-  });
 }
 
 function text({ session, point, exports, qemu, libvirt, nfs }: ReadySession): string {

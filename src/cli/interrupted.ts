@@ -1,0 +1,12 @@
+/** For what is meant to end by Ctrl-C, so that this is no failure; or by itself, whatever comes first. */
+export async function interruptedOr(signal: AbortSignal, ended: Promise<void>): Promise<void> {
+  const interrupted = new Promise<void>((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+  await Promise.race([interrupted, ended]);
+}
+
+export function interrupted(signal: AbortSignal): Promise<void> {
+  return interruptedOr(signal, new Promise(() => {}));
+}

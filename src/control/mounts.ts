@@ -1,0 +1,68 @@
+import { resolve } from 'node:path/posix';
+import { listSets, unlockSet } from '../catalog/sets.ts';
+import type { Secret } from '../formats/store/key-slot.ts';
+import type { ReadyMount } from '../protocol/results.ts';
+import { mountStore } from '../recovery/mount.ts';
+import { mountedDevice } from '../sys/fuse-mount.ts';
+import { SystemError } from '../sys/system-error.ts';
+import { type House, readSecret, type WorkOptions } from './house.ts';
+
+export interface MountRequest {
+  /** An empty directory. */
+  readonly directory: string;
+  /** Empty: every set. */
+  readonly sets: readonly string[];
+}
+
+/** The store as a file system, until it is disposed or somebody unmounts it. */
+export interface RunningMount extends AsyncDisposable {
+  readonly ready: ReadyMount;
+  /** Resolves once it is unmounted; rejects when it cannot be served any more. */
+  readonly ended: Promise<void>;
+}
+
+/** Rejects WRONG_KEY, NOT_FOUND, DENIED (only root may mount), EXISTS. */
+export async function mount(
+  { world, store }: House,
+  request: MountRequest,
+  { secrets, report }: WorkOptions,
+): Promise<RunningMount> {
+  const directory = resolve(request.directory);
+  if ((await mountedDevice(directory)) !== undefined) {
+    throw new SystemError('BUSY', `something is mounted at ${directory}: unmount it first`);
+  }
+  const status = await world.files.stat(directory);
+  if (status?.kind !== 'directory') {
+    throw new SystemError('NOT_FOUND', `${directory} is no directory: make it first`);
+  }
+  if ((await world.files.list(directory)).length > 0) {
+    throw new SystemError('EXISTS', `${directory} is not empty: a mount would hide what is in it`);
+  }
+  const known = await listSets(world, store);
+  const sets: { readonly name: string; readonly secret: Secret | undefined }[] = [];
+  for (const name of request.sets) {
+    if (!known.some((set) => set.name === name)) {
+      throw new SystemError('NOT_FOUND', `there is no backup set "${name}"`);
+    }
+  }
+  for (const record of known) {
+    const { name, slots } = record;
+    if (request.sets.length > 0 && !request.sets.includes(name)) continue;
+    const secret = slots.length > 0 ? readSecret(await secrets(name)) : undefined;
+    unlockSet(record, secret);
+    sets.push({ name, secret });
+  }
+  const mounted = await mountStore({
+    ...{ clock: world.clock, store: resolve(store.directory), directory, sets },
+    onRestart: (how) =>
+      report({
+        event: 'notice',
+        message: `the serving process ended (${how}): another one goes on`,
+      }),
+  });
+  return {
+    ready: { event: 'ready', directory, sets: sets.map(({ name }) => name) },
+    ended: mounted.ended,
+    [Symbol.asyncDispose]: () => mounted[Symbol.asyncDispose](),
+  };
+}

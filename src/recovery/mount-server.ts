@@ -1,0 +1,74 @@
+import { enableCompileCache } from 'node:module';
+import { join } from 'node:path/posix';
+import { readSet, unlockSet } from '../catalog/sets.ts';
+import type { Secret } from '../formats/store/key-slot.ts';
+import { openBlockReader } from '../store/block-reader.ts';
+import { openStore } from '../store/store.ts';
+import { fuseDevice } from '../sys/fuse-device.ts';
+import { FUSE_OPEN_FLAGS, unmountFuse } from '../sys/fuse-mount.ts';
+import { giveBackFreedMemory } from '../sys/memory.ts';
+import { processSide } from '../sys/own-process.ts';
+import { processors } from '../sys/processors.ts';
+import { realWorld } from '../sys/world.ts';
+import { serveFuse } from '../targets/fuse/target.ts';
+import { storeListing } from './store-listing.ts';
+import { storeTree } from './store-tree.ts';
+
+/*
+ * The process that serves a mount of the store (`mount.ts` started it and holds the mount). It must never touch
+ * what it serves: what looks into disks is a program of its own, run without waiting for it.
+ */
+
+/** What it is told first. */
+export interface ServeRequest {
+  readonly store: string;
+  readonly directory: string;
+  readonly sets: readonly { readonly name: string; readonly secret: Secret | undefined }[];
+  readonly isSuccessor: boolean;
+}
+
+export type ServeEvent =
+  | { readonly kind: 'serving' }
+  | { readonly kind: 'failed'; readonly message: string };
+
+const FUSE_FD = 3;
+
+async function serve(request: ServeRequest, onServing: () => void): Promise<void> {
+  giveBackFreedMemory();
+  const world = realWorld();
+  await using stack = new AsyncDisposableStack();
+  const store = stack.use(await openStore(world, request.store));
+  const sets = [];
+  for (const { name, secret } of request.sets) {
+    sets.push(unlockSet(await readSet(world, store, name), secret));
+  }
+  const reader = stack.use(openBlockReader(store, { threads: processors(), clock: world.clock }));
+  const listing = storeListing(
+    { world, store },
+    {
+      ...{ sets, reader, setsPath: '/sets', sessionsPath: '/sessions' },
+      partsOf: async (path) => (join(request.directory, path), []),
+    },
+  );
+  const tree = stack.use(await storeTree({ clock: world.clock, ...listing }));
+  const device = fuseDevice(FUSE_FD, FUSE_OPEN_FLAGS);
+  const { isSuccessor } = request;
+  const serving = serveFuse({ clock: world.clock, device, tree, isSuccessor });
+  onServing();
+  await serving;
+}
+
+enableCompileCache();
+const side = processSide<ServeRequest, ServeEvent>();
+// Ctrl-C in a terminal reaches this process too: whoever holds the mount ends it.
+process.on('SIGINT', () => {});
+try {
+  const request = await side.receive();
+  // Without that other process nobody would end the mount: its clients should not wait for ever.
+  side.onOrphaned(() => void unmountFuse(request.directory, true).finally(() => process.exit(1)));
+  await serve(request, () => side.post({ kind: 'serving' }));
+  process.exit(0);
+} catch (cause) {
+  side.post({ kind: 'failed', message: (cause as Error).message });
+  throw cause;
+}

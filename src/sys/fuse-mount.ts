@@ -1,0 +1,137 @@
+import { closeSync, constants, openSync } from 'node:fs';
+import { promises } from 'node:fs';
+import { release } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { run, runOrFail } from './processes.ts';
+import { SystemError, systemError } from './system-error.ts';
+
+/**
+ * A FUSE mount, held by a process that does not serve it: whoever serves it gets the descriptor and may die.
+ * That process must touch nothing below `directory` itself, or it would wait for its own answer.
+ */
+export interface FuseMount {
+  readonly directory: string;
+  /** Of /dev/fuse, for the server's `stdio`. */
+  readonly fd: number;
+  /** Once a server answers: lets the kernel read ahead as much as one request can hold. */
+  readAhead(): Promise<void>;
+  /** See `unmountFuse`. */
+  end(isServed: boolean): Promise<void>;
+}
+
+export interface FuseMountOptions {
+  /** Shown by mount(8) in the place of a device. */
+  readonly source: string;
+}
+
+/** How the descriptor is opened: see `fuse-device.ts`. */
+export const FUSE_OPEN_FLAGS = constants.O_RDWR | constants.O_NONBLOCK;
+const MOUNT_TIMEOUT_MS = 30_000;
+const READ_AHEAD_KIB = 1024;
+const MOUNTS_PATH = '/proc/self/mountinfo';
+
+/**
+ * The mount is there at once, but mount(8) may wait for the server's first answer: `mounted` resolves when all
+ * is well. Rejects DENIED without the right to mount, NOT_FOUND without FUSE in the kernel.
+ */
+export function openFuseMount(
+  directory: string,
+  { source }: FuseMountOptions,
+): { readonly mount: FuseMount; readonly mounted: Promise<void> } {
+  let fd: number;
+  try {
+    fd = openSync('/dev/fuse', FUSE_OPEN_FLAGS);
+  } catch (cause) {
+    throw systemError(cause, 'open /dev/fuse');
+  }
+  const options = [
+    'fd=3,rootmode=40000,user_id=0,group_id=0,allow_other,default_permissions',
+    'nosuid,nodev,noexec',
+  ].join(',');
+  const mounted = runOrFail(
+    'mount',
+    ['-i', '-t', 'fuse.holdfast', '-o', options, source, directory],
+    {
+      timeoutMs: MOUNT_TIMEOUT_MS,
+      descriptors: [fd],
+    },
+  ).then(() => {});
+  let ended: Promise<void> | undefined;
+  const mount: FuseMount = {
+    directory,
+    fd,
+    async readAhead() {
+      const device = await mountedDevice(directory);
+      if (device === undefined) return;
+      const path = `/sys/class/bdi/${device}/read_ahead_kb`;
+      // Not everywhere is it ours to set; then reading ahead is just shorter.
+      await promises.writeFile(path, String(READ_AHEAD_KIB)).catch(() => {});
+    },
+    end: (isServed) => (ended ??= end(isServed)),
+  };
+
+  async function end(isServed: boolean): Promise<void> {
+    try {
+      if (isServed) await mounted.catch(() => {});
+      await unmountFuse(directory, isServed);
+    } finally {
+      closeSync(fd);
+    }
+  }
+  return { mount, mounted };
+}
+
+const TRIES = 3;
+const PAUSE_MS = 100;
+
+/**
+ * Whoever still has something open below it gets errors from then on. Nothing mounted there is no error. Where
+ * nobody serves it any more, whoever waits for an answer is let go first.
+ */
+export async function unmountFuse(directory: string, isServed: boolean): Promise<void> {
+  for (let tries = 0; ; tries++) {
+    const device = await mountedDevice(directory);
+    if (device === undefined) return;
+    const isStubborn = tries >= TRIES || !isServed;
+    // Still in use after a while: every request fails from now on, and it goes once it is let go of.
+    if (isStubborn) await abort(device);
+    const { code, stderr } = await run(
+      'umount',
+      [...(isStubborn ? ['-l'] : []), '-c', '-i', directory],
+      {
+        timeoutMs: MOUNT_TIMEOUT_MS,
+      },
+    );
+    if (code === 0) continue;
+    if (tries > 2 * TRIES) throw new SystemError('BUSY', `umount ${directory}: ${stderr.trim()}`);
+    await sleep(PAUSE_MS);
+  }
+}
+
+async function abort(device: string): Promise<void> {
+  const path = `/sys/fs/fuse/connections/${device.split(':')[1]}/abort`;
+  // Not everywhere is it there; then whoever waits ends with the server.
+  await promises.writeFile(path, '1').catch(() => {});
+}
+
+/** MAJOR:MINOR of what is mounted there, found without touching it (proc_pid_mountinfo(5)). */
+export async function mountedDevice(directory: string): Promise<string | undefined> {
+  const lines = (await promises.readFile(MOUNTS_PATH, 'utf8')).split('\n');
+  const fields = lines.map((line) => line.split(' '));
+  return fields.findLast(
+    ([, , , , where]) => where !== undefined && unescaped(where) === directory,
+  )?.[2];
+}
+
+/** Spaces and the like are written as \040. */
+function unescaped(path: string): string {
+  return path.replace(/\\(\d{3})/g, (_, octal: string) =>
+    String.fromCharCode(Number.parseInt(octal, 8)),
+  );
+}
+
+/** Since Linux 6.9 what a dead server had taken can be asked for again. */
+export function kernelResends(): boolean {
+  const [major, minor] = release().split('.').map(Number) as [number, number];
+  return major > 6 || (major === 6 && minor >= 9);
+}

@@ -1,0 +1,79 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { systemError } from './system-error.ts';
+
+/** A process of our own code, for what must not take the others with it when it dies. */
+export interface OwnProcess<In, Out> extends AsyncDisposable {
+  readonly pid: number;
+  readonly isRunning: boolean;
+  post(message: In): void;
+  /** Resolves with how it ended, in words. */
+  readonly ended: Promise<string>;
+  kill(signal: NodeJS.Signals): void;
+  /** Set before the first turn of the event loop after the start. */
+  onMessage: (message: Out) => void;
+}
+
+const TERMINATE_MS = 5000;
+
+/** `descriptors` are lent; the process has them as 3 and up. */
+export async function startOwnProcess<In, Out>(
+  script: URL,
+  descriptors: readonly number[],
+): Promise<OwnProcess<In, Out>> {
+  const child: ChildProcess = spawn(process.execPath, [fileURLToPath(script)], {
+    stdio: ['ignore', 'ignore', 'inherit', ...descriptors, 'ipc'],
+    serialization: 'advanced',
+  });
+  const ended = new Promise<string>((resolve) => {
+    child.once('exit', (code, signal) => resolve(signal ?? `exit code ${code}`));
+  });
+  let isRunning = true;
+  void ended.then(() => (isRunning = false));
+  await new Promise<void>((resolve, reject) => {
+    child.once('spawn', resolve);
+    child.once('error', (cause) => reject(systemError(cause, `start ${script.pathname}`)));
+  });
+  // Later ones are of messages to a process that has just died: `ended` tells that.
+  child.on('error', () => {});
+  const it: OwnProcess<In, Out> = {
+    pid: child.pid!,
+    get isRunning() {
+      return isRunning;
+    },
+    ended,
+    post(message) {
+      if (isRunning) child.send(message as object, () => {});
+    },
+    kill: (signal) => void child.kill(signal),
+    onMessage() {},
+    async [Symbol.asyncDispose]() {
+      if (!isRunning) return;
+      child.kill('SIGTERM');
+      const hard = setTimeout(() => child.kill('SIGKILL'), TERMINATE_MS);
+      await ended;
+      clearTimeout(hard);
+    },
+  };
+  child.on('message', (message) => it.onMessage(message as Out));
+  return it;
+}
+
+/** The process's own side. */
+export interface ProcessSide<In, Out> {
+  post(message: Out): void;
+  /** The first that comes. */
+  receive(): Promise<In>;
+  /** The process that started this one is gone. */
+  onOrphaned(then: () => void): void;
+}
+
+export function processSide<In, Out>(): ProcessSide<In, Out> {
+  return {
+    post(message) {
+      if (process.connected) process.send!(message);
+    },
+    receive: () => new Promise((resolve) => process.once('message', (it) => resolve(it as In))),
+    onOrphaned: (then) => void process.once('disconnect', then),
+  };
+}
