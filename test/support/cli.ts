@@ -63,7 +63,7 @@ export async function expectDone(ended: Promise<Ended>): Promise<Ended> {
 export interface Running extends AsyncDisposable {
   readonly child: ChildProcess;
   /** Its line `ready`. */
-  readonly ready: { readonly session: string; readonly exports: { readonly uri: string }[] };
+  readonly ready: { readonly session: string; readonly exports?: { readonly uri: string }[] };
   readonly uri: string;
   readonly ended: Promise<number | null>;
   stop(signal: NodeJS.Signals): Promise<number | null>;
@@ -86,7 +86,7 @@ async function start(args: readonly string[]): Promise<Running> {
       child,
       ready,
       ended,
-      uri: ready.exports[0]!.uri,
+      uri: ready.exports?.[0]?.uri ?? '',
       stop,
       [Symbol.asyncDispose]: async () => void (await stop('SIGKILL')),
     };
