@@ -253,14 +253,14 @@ export interface FuseVersion {
   readonly flags2: number;
 }
 
-/** struct fuse_init_in; kernels before 7.36 send no upper half of the flags. */
+/** struct fuse_init_in; kernels before 7.36 send no upper half of the flags: then it must be zero here. */
 export function readInit(body: DataView): FuseVersion {
   return {
     major: body.getUint32(0, true),
     minor: body.getUint32(4, true),
     maxReadahead: body.getUint32(8, true),
     flags: body.getUint32(12, true),
-    flags2: body.byteLength >= 20 ? body.getUint32(16, true) : 0,
+    flags2: body.getUint32(16, true),
   };
 }
 

@@ -124,7 +124,10 @@ function write(served: FuseServed, { node, body, bytes }: Call, reply: Reply): v
   const it = nodeOf(served, node);
   const device = writable(served, it);
   const offset = readU64(body, 8);
-  const length = Math.min(body.getUint32(16, true), body.byteLength - WRITE_HEADER_LENGTH);
+  const length = Math.min(
+    body.getUint32(16, true),
+    Math.max(0, bytes.length - WRITE_HEADER_LENGTH),
+  );
   if (offset + length > it.size) throw new TreeError('TOO_LARGE', 'beyond the end of the disk');
   const from = bytes.subarray(WRITE_HEADER_LENGTH, WRITE_HEADER_LENGTH + length);
   reply.later(WRITE_REPLY_LENGTH + length, async (room) => {

@@ -24,8 +24,8 @@ const DECODER = new TextDecoder('utf-8', { fatal: true });
 /** What a name means, and what a directory holds. */
 export const NAME_HANDLERS = {
   /** body: name, 0 */
-  lookup(served, { node: directory, bytes, body }, reply) {
-    const name = nameOf(bytes.subarray(0, body.byteLength));
+  lookup(served, { node: directory, bytes }, reply) {
+    const name = nameOf(bytes);
     const found = find(served, directory, name);
     if (found) return sendEntry(reply, found);
     const rest = served.tree.complete?.(directory);

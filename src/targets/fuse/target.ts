@@ -56,24 +56,26 @@ export async function serveFuse(options: FuseTargetOptions): Promise<void> {
     onBug: (cause) => (bug ??= asError(cause)),
   });
   const served: FuseServed = { tree, isLast: () => !device.hasMore() };
-  const memory = new Uint8Array(REQUEST_ROOM + WRITE_MAX);
+  const memory = new Uint8Array(REQUEST_ROOM + WRITE_MAX + BODY_ROOM);
+  const view = new DataView(memory.buffer);
+  const body = new DataView(memory.buffer, REQUEST_HEADER_LENGTH);
   const server: FuseServer = {
-    room: () => (replies.pendingBytes > HELD_MAX ? undefined : memory),
+    room: () => (replies.pendingBytes > HELD_MAX ? undefined : memory.subarray(0, -BODY_ROOM)),
     take(request) {
-      if (bug !== undefined) throw bug;
-      const view = new DataView(request.buffer, request.byteOffset, request.length);
+      // A request that is shorter than its kind should be has zeros in the place of the rest.
+      memory.fill(0, request.length, request.length + BODY_ROOM);
       const { opcode, unique, node } = readRequestHeader(view);
-      const body = new DataView(
-        request.buffer,
-        REQUEST_HEADER_LENGTH,
-        request.length - REQUEST_HEADER_LENGTH,
-      );
-      const call = { node, body, bytes: request.subarray(REQUEST_HEADER_LENGTH) };
+      const bytes = request.subarray(REQUEST_HEADER_LENGTH);
+      const call = { node, body, bytes };
       if (opcode === OPCODES.forget || opcode === OPCODES.batchForget) return;
       if (opcode === OPCODES.interrupt) return giveUp(replies, clock, readUnique(body, 0));
       answer(served, opcode, call, replies.to({ unique, uniqueBytes: request.subarray(8, 16) }));
     },
-    isIdle: () => replies.pending === 0,
+    isIdle() {
+      // A request that met it has no answer: the process ends, and another one tries.
+      if (bug !== undefined) throw bug;
+      return replies.pending === 0;
+    },
     resume() {},
   };
   if (isSuccessor) device.send(resendNotification());
@@ -83,6 +85,8 @@ export async function serveFuse(options: FuseTargetOptions): Promise<void> {
 }
 
 const WRITE_MAX = MiB;
+/** More than any request has beside names and data. */
+const BODY_ROOM = 128;
 const PAGE_LENGTH = 4096;
 const VERSION = { major: 7, minor: 38 };
 /** Requests that nobody waits for (reading ahead, direct and asynchronous ones). */
