@@ -12,6 +12,8 @@ export interface Holdfast {
   run(...args: string[]): Promise<Run>;
   /** `recover`, once it is ready. */
   recover(point: string, ...more: string[]): Promise<Serving>;
+  /** `mount`, once it is ready. */
+  mount(at: string): Promise<ChildProcess>;
 }
 
 export interface Serving {
@@ -37,22 +39,28 @@ export async function holdfastIn(directory: string): Promise<Holdfast> {
     run,
     async recover(point, ...more) {
       const started = performance.now();
-      const args = [MAIN, 'recover', point, ...more, ...common];
-      const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
-      for await (const line of createInterface(child.stdout)) {
-        const event = JSON.parse(line) as Record<string, unknown>;
-        if (event['event'] !== 'ready') continue;
-        child.stdout.resume();
-        const [first] = event['exports'] as { uri: string }[];
-        return {
-          child,
-          uri: first!.uri,
-          session: event['session'] as string,
-          qemu: event['qemu'] as string,
-          readySeconds: (performance.now() - started) / 1000,
-        };
-      }
-      throw new Error('recover ended before it was ready');
+      const { child, event } = await ready([MAIN, 'recover', point, ...more, ...common]);
+      const [first] = event['exports'] as { uri: string }[];
+      return {
+        child,
+        uri: first!.uri,
+        session: event['session'] as string,
+        qemu: event['qemu'] as string,
+        readySeconds: (performance.now() - started) / 1000,
+      };
     },
+    mount: async (at) => (await ready([MAIN, 'mount', at, ...common])).child,
   };
+}
+
+/** Starts a command that runs until it is stopped, and waits for its word that it is ready. */
+async function ready(args: readonly string[]) {
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  for await (const line of createInterface(child.stdout)) {
+    const event = JSON.parse(line) as Record<string, unknown>;
+    if (event['event'] !== 'ready') continue;
+    child.stdout.resume();
+    return { child, event };
+  }
+  throw new Error(`${args[1]} ended before it was ready`);
 }

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { benchBoot } from './boot.ts';
 import { dataset } from './dataset.ts';
+import { benchFuse } from './fuse.ts';
 import { benchIngest } from './ingest.ts';
 import { holdfastIn } from './holdfast.ts';
 import { benchNfs } from './nfs.ts';
@@ -11,7 +12,7 @@ import { benchReads } from './reads.ts';
 import { benchStart } from './start.ts';
 
 /*
- * npm run bench [-- ingest reads nfs start boot] [--image FILE] [--next FILE]
+ * npm run bench [-- ingest reads nfs fuse start boot] [--image FILE] [--next FILE]
  *
  * Each figure is a ratio to a peer that was measured in turn in the same run; above 1 is in our favour. The
  * disk is the demo VM unless an image (raw, and another of a later day) is given.
@@ -44,6 +45,7 @@ try {
   }
   if (wanted('reads')) await benchReads(work, data, holdfast);
   if (wanted('nfs')) await benchNfs(work, data, holdfast);
+  if (wanted('fuse')) await benchFuse(work, data, holdfast);
   if (wanted('start')) await benchStart(work, holdfast);
   if (wanted('boot')) await benchBoot(data, holdfast);
 } finally {

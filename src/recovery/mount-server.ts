@@ -24,6 +24,8 @@ export interface ServeRequest {
   readonly store: string;
   readonly directory: string;
   readonly sets: readonly { readonly name: string; readonly secret: Secret | undefined }[];
+  /** See `ListingOptions`. */
+  readonly only: string | undefined;
   readonly isSuccessor: boolean;
 }
 
@@ -46,7 +48,7 @@ async function serve(request: ServeRequest, onServing: () => void): Promise<void
   const listing = storeListing(
     { world, store },
     {
-      ...{ sets, reader, setsPath: '/sets', sessionsPath: '/sessions' },
+      ...{ sets, only: request.only, reader, setsPath: '/sets', sessionsPath: '/sessions' },
       partsOf: async (path) => (join(request.directory, path), []),
     },
   );
@@ -65,9 +67,9 @@ process.on('SIGINT', () => {});
 try {
   const request = await side.receive();
   // Without that other process nobody would end the mount: its clients should not wait for ever.
-  side.onOrphaned(() => void unmountFuse(request.directory, true).finally(() => process.exit(1)));
+  side.onOrphaned(() => void unmountFuse(request.directory, true));
   await serve(request, () => side.post({ kind: 'serving' }));
-  process.exit(0);
+  side.close();
 } catch (cause) {
   side.post({ kind: 'failed', message: (cause as Error).message });
   throw cause;

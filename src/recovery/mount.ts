@@ -23,6 +23,8 @@ export interface MountOptions {
   readonly store: string;
   readonly directory: string;
   readonly sets: readonly { readonly name: string; readonly secret: Secret | undefined }[];
+  /** Nothing but this recovery point, or this session, is shown. */
+  readonly only?: string | undefined;
   /** The server died, and another one goes on. */
   readonly onRestart: (how: string) => void;
 }
@@ -39,9 +41,9 @@ export async function mountStore(options: MountOptions): Promise<StoreMount> {
   let isStopping = false;
 
   async function start(mount: FuseMount, isSuccessor: boolean): Promise<void> {
-    const { store, sets } = options;
+    const { store, sets, only } = options;
     server = await startOwnProcess(SERVER, [mount.fd]);
-    server.post({ store, directory, sets, isSuccessor });
+    server.post({ store, directory, sets, only, isSuccessor });
     await serving(server);
   }
   /** What to do when the server has ended: nothing, where the mount has too. */

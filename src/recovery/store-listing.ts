@@ -22,6 +22,8 @@ import type { StoreFile, StoreTreeOptions } from './store-tree.ts';
  */
 export interface ListingOptions {
   readonly sets: readonly OpenSet[];
+  /** Nothing but this recovery point, or this session, is shown. */
+  readonly only?: string | undefined;
   /** Lent. */
   readonly reader: BlockReader;
   /** Where the sets are; empty: at the root. */
@@ -50,7 +52,7 @@ export function storeListing(
   options: ListingOptions,
 ): Pick<StoreTreeOptions, 'list' | 'complete'> {
   const { setsPath, sessionsPath, partsOf } = options;
-  const points = pointsOf(house, options.sets);
+  const points = pointsOf(house, options);
   const parts = partsOf && disksParts(house, partsOf);
   const since = house.world.clock.now().getTime();
 
@@ -63,7 +65,7 @@ export function storeListing(
     }
     if (sessionsPath !== undefined) {
       shelf.directory(sessionsPath, { createdMs: since });
-      for (const session of await runningSessions(house)) {
+      for (const session of await runningSessions(house, options.only)) {
         addSession(shelf, session, sessionsPath);
       }
     }
@@ -85,7 +87,7 @@ function diskFileName(disk: string): string {
 }
 
 /** Each record is read once: it never changes. */
-function pointsOf({ world, store }: SessionHouse, sets: readonly OpenSet[]) {
+function pointsOf({ world, store }: SessionHouse, { sets, only }: ListingOptions) {
   let known = new Map<string, PointRecord>();
 
   return async () => {
@@ -93,7 +95,7 @@ function pointsOf({ world, store }: SessionHouse, sets: readonly OpenSet[]) {
     const all: { readonly set: OpenSet; readonly found: PointRecord[] }[] = [];
     for (const set of sets) {
       const found: PointRecord[] = [];
-      for (const id of await pointIds(world, store, set.name)) {
+      for (const id of only === undefined ? await pointIds(world, store, set.name) : [only]) {
         const key = `${set.name}/${id}`;
         // One that is damaged, or was just forgotten, is not shown.
         const point =
@@ -147,9 +149,12 @@ function machineOf({ id, set, machine, created, origin, parent, disks }: PointRe
   };
 }
 
-async function runningSessions({ world, store }: SessionHouse): Promise<SessionRecord[]> {
+async function runningSessions(
+  { world, store }: SessionHouse,
+  only: string | undefined,
+): Promise<SessionRecord[]> {
   const running: SessionRecord[] = [];
-  for (const id of await sessionIds(world, store)) {
+  for (const id of only === undefined ? await sessionIds(world, store) : [only]) {
     const lock = `${sessionDirectory(store, id)}/lock`;
     if ((await world.files.lockHolder(lock)) === undefined) continue;
     const session = await readJournal(world, store, id).catch(() => undefined);

@@ -90,28 +90,21 @@ const PAUSE_MS = 100;
  */
 export async function unmountFuse(directory: string, isServed: boolean): Promise<void> {
   for (let tries = 0; ; tries++) {
-    const device = await mountedDevice(directory);
-    if (device === undefined) return;
+    if ((await mountedDevice(directory)) === undefined) return;
     const isStubborn = tries >= TRIES || !isServed;
-    // Still in use after a while: every request fails from now on, and it goes once it is let go of.
-    if (isStubborn) await abort(device);
-    const { code, stderr } = await run(
-      'umount',
-      [...(isStubborn ? ['-l'] : []), '-c', '-i', directory],
-      {
-        timeoutMs: MOUNT_TIMEOUT_MS,
-      },
-    );
+    // Still in use after a while: -f lets every request fail from now on (and says that it is busy), and
+    // with -l it goes once it is let go of.
+    if (isStubborn) await umount(directory, '-f');
+    const { code, stderr } = await umount(directory, ...(isStubborn ? ['-l'] : []));
     if (code === 0) continue;
     if (tries > 2 * TRIES) throw new SystemError('BUSY', `umount ${directory}: ${stderr.trim()}`);
     await sleep(PAUSE_MS);
   }
 }
 
-async function abort(device: string): Promise<void> {
-  const path = `/sys/fs/fuse/connections/${device.split(':')[1]}/abort`;
-  // Not everywhere is it there; then whoever waits ends with the server.
-  await promises.writeFile(path, '1').catch(() => {});
+/** Without looking at what is mounted there: nobody may answer. */
+function umount(directory: string, ...how: string[]) {
+  return run('umount', [...how, '-c', '-i', directory], { timeoutMs: MOUNT_TIMEOUT_MS });
 }
 
 /** MAJOR:MINOR of what is mounted there, found without touching it (proc_pid_mountinfo(5)). */

@@ -66,6 +66,8 @@ export interface ProcessSide<In, Out> {
   receive(): Promise<In>;
   /** The process that started this one is gone. */
   onOrphaned(then: () => void): void;
+  /** Nothing more is said: the process ends when its work has. */
+  close(): void;
 }
 
 export function processSide<In, Out>(): ProcessSide<In, Out> {
@@ -75,5 +77,8 @@ export function processSide<In, Out>(): ProcessSide<In, Out> {
     },
     receive: () => new Promise((resolve) => process.once('message', (it) => resolve(it as In))),
     onOrphaned: (then) => void process.once('disconnect', then),
+    close() {
+      if (process.connected) process.disconnect();
+    },
   };
 }

@@ -164,11 +164,11 @@ test(`${KILLS} times the server is killed under load, and no client sees an erro
   await using mounted = await mount();
   const { directory } = mounted;
   const disk = join(directory, 'sets/nightly/vm/latest/vda.raw');
-  let isOver = false;
+  const over = new AbortController();
   const md5 = (await program('md5sum', raw)).slice(0, 32);
   let sums = 0;
   async function load(): Promise<void> {
-    while (!isOver) {
+    while (!over.signal.aborted) {
       const copied = await program(
         'sh',
         '-c',
@@ -194,7 +194,7 @@ test(`${KILLS} times the server is killed under load, and no client sees an erro
     process.kill(pid, 'SIGKILL');
     await until(async () => (await mounted.serverPid().catch(() => pid)) !== pid);
   }
-  isOver = true;
+  over.abort();
   await Promise.all(loads);
   const [job] = JSON.parse(await fio).jobs;
   equal(job.error, 0);

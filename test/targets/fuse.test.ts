@@ -39,7 +39,10 @@ function kernel() {
       const bytes = Buffer.concat(body ? [reply, body] : [reply]);
       equal(bytes.readUInt32LE(0), bytes.length);
       const unique = bytes.readBigUInt64LE(8);
-      if (unique === 0n) return void notices.push(Buffer.from(bytes));
+      if (unique === 0n) {
+        notices.push(Buffer.from(bytes));
+        return;
+      }
       ok(!answers.has(unique), 'one answer for each request');
       const error = bytes.readInt32LE(4);
       const answer = { error, unique, body: Buffer.from(bytes.subarray(REPLY_HEADER_LENGTH)) };

@@ -2,7 +2,8 @@
  * The FUSE kernel protocol, version 7 (linux/include/uapi/linux/fuse.h): what the kernel asks through /dev/fuse, and
  * what it is answered. All integers are in the machine's order, which is little-endian wherever Holdfast runs.
  *
- *   request: 0 u32 length  4 u32 opcode  8 u64 unique  16 u64 node  24 u32 uid  28 u32 gid  32 u32 pid  36 u32 -  40 body
+ *   request: 0 u32 length  4 u32 opcode  8 u64 unique  16 u64 node  24 u32 uid  28 u32 gid  32 u32 pid
+ *            36 u32 -  40 body
  *   reply:   0 u32 length  4 i32 -errno  8 u64 unique  16 body
  */
 export const OPCODES = {

@@ -7,7 +7,7 @@ export interface Call {
   readonly node: number;
   /** What follows the request's header. */
   readonly bytes: Uint8Array;
-  /** The same memory and what lies behind it: at least as long as any request of its kind. */
+  /** The same memory and zeros behind it: as long as each request of its kind should be. */
   readonly body: DataView;
 }
 
