@@ -12,8 +12,8 @@ export interface Contents extends AsyncDisposable {
   /** `after` runs in the range's turn, once the bytes are there. NO_SPACE, TOO_LARGE. */
   write<T>(id: number, from: Uint8Array, offset: number, after: () => T): Promise<T>;
   sync(id: number): Promise<void>;
-  /** Durable before `after`, which runs while nobody writes the file. */
-  resize(id: number, size: number, after: () => Promise<void>): Promise<void>;
+  /** `after` runs while nobody writes the file, once it has that size. */
+  resize(id: number, size: number, after: () => void): Promise<void>;
   remove(id: number): Promise<void>;
   /** Takes away what was never acknowledged: contents without a node, bytes beyond its size. */
   settle(sizeOf: (id: number) => number | undefined): Promise<void>;
@@ -60,11 +60,8 @@ export function treeContents(files: FileSystem, directory: string, space: SpaceG
     async resize(id, size, after) {
       checkSize(size);
       await turnsOf(id).run(0, SIZE_MAX, async () => {
-        await opened.use(id, async (file) => {
-          await file.truncate(size);
-          await file.sync();
-        });
-        await after();
+        await opened.use(id, (file) => file.truncate(size));
+        after();
       });
     },
     async remove(id) {
