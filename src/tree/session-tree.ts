@@ -76,7 +76,7 @@ export async function openSessionTree(options: SessionTreeOptions): Promise<Writ
   return {
     ...reading(parts),
     ...writing(parts),
-    space: () => spaceOf(options, names),
+    space: () => worldly(() => spaceOf(options, names)),
     make: (into, name, what) =>
       worldly(async () => {
         const made = makeNode(names, { directory: into, name }, what, nowMs());

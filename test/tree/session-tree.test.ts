@@ -197,6 +197,16 @@ test('contents: holes are zeros, cut-off bytes do not come back, growth is refus
   await rejects(tree.write(id, new Uint8Array(1), 0, 'cached'), { code: 'NO_SPACE' });
 });
 
+test("what the world refuses is the tree's own error, also where only space is asked for", async () => {
+  await using tree = await treeOn(fresh(), {
+    ...PLENTY,
+    left: async () => {
+      throw broken(HOME);
+    },
+  });
+  await rejects(tree.space(), { name: 'TreeError', code: 'IO' });
+});
+
 /** A few operations; answers how many were acknowledged, and what the tree was after each. */
 async function operate(tree: WritableFileTree, states: object[]): Promise<void> {
   const { root } = tree;
