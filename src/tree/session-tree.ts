@@ -47,9 +47,10 @@ export async function openSessionTree(options: SessionTreeOptions): Promise<Writ
   const { files, clock, directory, disks, space } = options;
   const nowMs = strictClock(clock);
   const names = namespace();
-  const contents = treeContents(files, directory, space);
+  const sizeOf = (id: number): number | undefined => names.nodes.get(id)?.size;
+  const contents = treeContents({ files, directory, space, sizeOf });
   const history = await openHistory(options, names, nowMs());
-  await contents.settle((id) => names.nodes.get(id)?.size);
+  await contents.settle();
   const flushes = fileFlushes(async (id) => {
     // Removed meanwhile: nothing of it will be asked for again.
     if (!names.nodes.has(id)) return;

@@ -1,41 +1,14 @@
 import { deepEqual, equal, ok, rejects, throws } from 'node:assert/strict';
 import { test } from 'tap';
-import { memoryDevice } from '../../src/block/memory.ts';
 import type { SpaceGuard } from '../../src/block/space-guard.ts';
 import { BlockError } from '../../src/block/block-error.ts';
-import { systemClock } from '../../src/sys/clock.ts';
-import type { File, FileSystem } from '../../src/sys/file-system.ts';
-import type { NewNode, WritableFileTree } from '../../src/tree/file-tree.ts';
-import { openSessionTree } from '../../src/tree/session-tree.ts';
+import type { WritableFileTree } from '../../src/tree/file-tree.ts';
 import { crashingFs, onlyPowerCuts } from '../support/crashing-fs.ts';
 import { broken, faultyFs } from '../support/faulty-fs.ts';
 import { below, noise, pattern, seeded } from '../support/random.ts';
+import { DIRECTORY, FILE, fresh, HOME, PLENTY, treeOn } from '../support/session-tree.ts';
 
-const HOME = '/session';
 const SEEDS = Number(process.env['SEEDS'] ?? 3);
-const PLENTY: SpaceGuard = {
-  tryTake: () => true,
-  take: async () => {},
-  left: async () => 1000,
-};
-const FILE: NewNode = { kind: 'file', mode: 0o644, uid: 0, gid: 0 };
-const DIRECTORY: NewNode = { kind: 'directory', mode: 0o755, uid: 0, gid: 0 };
-
-async function treeOn(files: FileSystem, space = PLENTY): Promise<WritableFileTree> {
-  await files.makeDirectory(HOME);
-  return openSessionTree({
-    files,
-    clock: systemClock(),
-    directory: HOME,
-    space,
-    disks: new Map([['vda', memoryDevice(pattern(65_536))]]),
-    first: {
-      disks: [{ disk: 'vda', size: 65_536, names: ['vda.raw', 'vda-flat.vmdk'] }],
-      files: [{ name: 'vm.vmx', contents: Buffer.from('config.version = "8"\n') }],
-    },
-  });
-}
-const fresh = (): FileSystem => crashingFs(seeded(1)).files;
 
 /** Everything that a client could see, as a plain value. */
 async function seen(tree: WritableFileTree, directory = tree.root): Promise<object> {
@@ -285,78 +258,6 @@ test('a log that cannot be written is final: what came later would not be believ
   await rejects(tree.make(tree.root, 'a', FILE), { code: 'IO' });
   isBroken = false;
   await rejects(tree.make(tree.root, 'b', FILE), { code: 'IO' });
-});
-
-/** Syncs of files that are none of the log wait for `gate`. */
-function gatedFs(inner: FileSystem, gate: () => Promise<void>): FileSystem {
-  const gated = (file: File): File => ({
-    ...file,
-    async sync() {
-      if (!file.path.includes('.log')) await gate();
-      await file.sync();
-    },
-  });
-  return {
-    ...inner,
-    create: async (path) => gated(await inner.create(path)),
-    open: async (path, access) => gated(await inner.open(path, access)),
-  };
-}
-
-test('who flushes while another one does is answered when that is durable, and not before', async () => {
-  const { promise: gate, resolve: release } = Promise.withResolvers<void>();
-  let isGated = false;
-  let syncs = 0;
-  const files = gatedFs(fresh(), async () => {
-    syncs++;
-    if (isGated) await gate;
-  });
-  await using tree = await treeOn(files);
-  const id = await tree.make(tree.root, 'a', FILE);
-  await tree.write(id, noise(5000, 1), 0, 'cached');
-  isGated = true;
-  const before = syncs;
-  const answered: string[] = [];
-  const asked = [
-    tree.flush(id).then(() => answered.push('first')),
-    tree.flush(id).then(() => answered.push('second')),
-    tree.write(id, noise(10, 2), 0, 'durable').then(() => answered.push('write')),
-    tree.change(id, { size: 4000 }).then(() => answered.push('resize')),
-  ];
-  await systemClock().sleep(20);
-  deepEqual(answered, []);
-  release();
-  await Promise.all(asked);
-  equal(answered.length, 4);
-  equal(syncs - before, 2, 'who came meanwhile shares the next one');
-  await tree.flush(id);
-  equal(syncs - before, 2, 'nothing is left');
-});
-
-test('contents that could not be synced stay lost: no flush and no write of that file succeeds any more', async () => {
-  let isBroken = false;
-  const files = faultyFs(fresh(), (operation, path) =>
-    isBroken && operation === 'sync' && !path.endsWith('.log') ? broken(path) : undefined,
-  );
-  await using tree = await treeOn(files);
-  const id = await tree.make(tree.root, 'a', FILE);
-  const other = await tree.make(tree.root, 'b', FILE);
-  await tree.write(id, noise(5000, 1), 0, 'cached');
-  await tree.write(other, noise(5000, 1), 0, 'cached');
-  isBroken = true;
-  const both = await Promise.allSettled([tree.flush(id), tree.flush(id)]);
-  deepEqual(
-    both.map(({ status }) => status),
-    ['rejected', 'rejected'],
-  );
-  isBroken = false;
-  await rejects(tree.flush(id), { name: 'TreeError', code: 'IO' });
-  await rejects(tree.write(id, noise(1, 1), 0, 'cached'), { name: 'TreeError', code: 'IO' });
-  await rejects(tree.write(id, noise(1, 1), 0, 'durable'), { name: 'TreeError', code: 'IO' });
-  await rejects(tree.change(id, { size: 7 }), { name: 'TreeError', code: 'IO' });
-  await tree.flush(other);
-  await tree.write(other, noise(1, 1), 0, 'durable');
-  await tree.remove(tree.root, 'a', 'other');
 });
 
 test('random operations leave the same tree after a restart (SEED=1)', async () => {
