@@ -15,9 +15,12 @@ import { TreeError } from './tree-error.ts';
 
 /** Where a namespace is kept: appended to with each operation, rewritten when it grew stale. */
 export interface FilesLog extends AsyncDisposable {
-  /** Durable once resolved. */
-  append(changes: readonly FilesChange[]): Promise<void>;
+  /** Durable once resolved; before that each operation may have happened, but never a part of one. */
+  append(operations: readonly Operation[]): Promise<void>;
 }
+
+/** Changes that belong together. */
+type Operation = readonly FilesChange[];
 
 /** More is no log of ours: see NODES_MAX and REWRITE_FACTOR. */
 const LOG_LENGTH_MAX = 256 * 1024 * 1024;
@@ -69,9 +72,9 @@ export async function openFilesLog(
     rewriteAbove = Math.max(REWRITE_ABOVE, end * REWRITE_FACTOR);
   }
   return {
-    async append(changes) {
-      for (let at = 0; at < changes.length; at += CHANGES_MAX) {
-        const record = encodeFilesRecord(changes.slice(at, at + CHANGES_MAX));
+    async append(operations) {
+      for (const changes of grouped(operations)) {
+        const record = encodeFilesRecord(changes);
         await file.write(record, end);
         end += record.length;
       }
@@ -82,10 +85,22 @@ export async function openFilesLog(
   };
 }
 
+/** A fresh log is published as a whole: there, each change may stand for itself. */
 function wholeLog(changes: readonly FilesChange[]): Uint8Array {
   const parts = [encodeFilesLogHeader()];
-  for (let at = 0; at < changes.length; at += CHANGES_MAX) {
-    parts.push(encodeFilesRecord(changes.slice(at, at + CHANGES_MAX)));
-  }
+  for (const some of grouped(changes.map((it) => [it]))) parts.push(encodeFilesRecord(some));
   return concatBytes(...parts);
+}
+
+/** What goes into one record: as many operations as fit, and no part of another one. */
+function* grouped(operations: readonly Operation[]): Generator<readonly FilesChange[]> {
+  let group: FilesChange[] = [];
+  for (const operation of operations) {
+    if (group.length + operation.length > CHANGES_MAX) {
+      yield group;
+      group = [];
+    }
+    group.push(...operation);
+  }
+  if (group.length > 0) yield group;
 }

@@ -124,8 +124,8 @@ async function openHistory(
 ): Promise<History> {
   const path = join(directory, LOG);
   if (!(await files.stat(path))) await makeFirstFiles(files, path, { first, now });
-  /** Happened in memory, and not in the log yet. */
-  let pending: FilesChange[] = [];
+  /** Operations that happened in memory, and not in the log yet. */
+  let pending: (readonly FilesChange[])[] = [];
   const log = await openFilesLog(files, path, {
     replay: names.apply,
     whole() {
@@ -134,15 +134,15 @@ async function openHistory(
     },
   });
   const rounds = flushRounds(async () => {
-    const changes = pending;
+    const operations = pending;
     pending = [];
-    if (changes.length > 0) await log.append(changes);
+    if (operations.length > 0) await log.append(operations);
   });
   return {
     happen(changes) {
       rounds.check();
       names.apply(changes);
-      pending.push(...changes);
+      if (changes.length > 0) pending.push(changes);
       return rounds.flush();
     },
     async [Symbol.asyncDispose]() {

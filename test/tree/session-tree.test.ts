@@ -260,6 +260,56 @@ test('a log that cannot be written is final: what came later would not be believ
   await rejects(tree.make(tree.root, 'b', FILE), { code: 'IO' });
 });
 
+test('however many operations a flush joins, none of them happens by halves', async () => {
+  const COUNT = 1000;
+  const names = Array.from({ length: COUNT }, (_, n) => `f${n}`);
+  for (let failing = 1; failing <= 3; failing++) {
+    const inner = fresh();
+    let writes = Number.NaN;
+    const files = faultyFs(inner, (operation, path) =>
+      operation === 'write' && path.endsWith('.log') && ++writes === failing + 1
+        ? broken(path)
+        : undefined,
+    );
+    const broke = await treeOn(files);
+    const from = await broke.make(broke.root, 'from', DIRECTORY);
+    const to = await broke.make(broke.root, 'to', DIRECTORY);
+    await Promise.all(names.map((name) => broke.make(from, name, FILE)));
+    writes = 0;
+    const all = await Promise.allSettled(
+      names.map((name) => broke.rename({ directory: from, name }, { directory: to, name })),
+    );
+    // The first one had a record of its own; all others share a flush.
+    ok(all.filter(({ status }) => status === 'rejected').length >= COUNT - 1);
+    await rejects(async () => broke[Symbol.asyncDispose](), { code: 'IO' });
+    await using tree = await treeOn(inner);
+    for (const name of names) {
+      const places = [from, to].filter((id) => tree.lookup(id, name) !== undefined);
+      equal(places.length, 1, `${name}, after ${failing} writes`);
+    }
+    ok(tree.lookup(to, names[0]!) !== undefined, 'what was acknowledged');
+  }
+});
+
+test('the longest names and links, many at once, are there after a restart', async () => {
+  const files = fresh();
+  const target = '\u0001'.repeat(1024);
+  {
+    await using tree = await treeOn(files);
+    const { root } = tree;
+    const link = { ...FILE, kind: 'symlink', target } as const;
+    await rejects(tree.make(root, 'x', { ...link, target: `${target}x` }), {
+      code: 'NAME_TOO_LONG',
+    });
+    const name = (n: number): string => '\u0001'.repeat(250) + n;
+    await Promise.all(Array.from({ length: 2000 }, (_, n) => tree.make(root, name(n), link)));
+  }
+  await using tree = await treeOn(files);
+  const ids = [...tree.list(tree.root, 0)].map(({ id }) => id);
+  equal(ids.filter((id) => tree.node(id)!.kind === 'symlink').length, 2000);
+  equal(tree.readLink(ids.at(-1)!), target);
+});
+
 test('random operations leave the same tree after a restart (SEED=1)', async () => {
   const files = fresh();
   const random = seeded(1);
