@@ -5,12 +5,14 @@ import {
   encodeFilesLogHeader,
   encodeFilesRecord,
   FILES_LOG_HEADER_LENGTH,
+  FILES_RECORD_LENGTH_MAX,
   type FilesChange,
 } from '../formats/store/files-log.ts';
 import { FormatError } from '../formats/format-error.ts';
 import { concatBytes } from '../lib/bytes.ts';
 import type { FileSystem } from '../sys/file-system.ts';
 import { putDurably } from '../sys/put-durably.ts';
+import { openRecordLog } from '../sys/record-log.ts';
 import { TreeError } from './tree-error.ts';
 
 /** Where a namespace is kept: appended to with each operation, rewritten when it grew stale. */
@@ -22,20 +24,18 @@ export interface FilesLog extends AsyncDisposable {
 /** Changes that belong together. */
 type Operation = readonly FilesChange[];
 
-/** More is no log of ours: see NODES_MAX and REWRITE_FACTOR. */
-const LOG_LENGTH_MAX = 256 * 1024 * 1024;
-const REWRITE_ABOVE = 1024 * 1024;
-const REWRITE_FACTOR = 4;
-
 export async function createFilesLog(
   files: FileSystem,
   path: string,
   changes: readonly FilesChange[],
 ): Promise<void> {
-  await putDurably(files, path, wholeLog(changes));
+  await putDurably(files, path, concatBytes(...wholeLog(changes)));
 }
 
-/** Hands what the log holds to `replay`, in its order; `whole` gives what a fresh log would hold. */
+/**
+ * Hands what the log holds to `replay`, in its order; `whole` gives what a fresh log would hold. Rejects TreeError
+ * CORRUPT, also where `replay` throws a TreeError.
+ */
 export async function openFilesLog(
   files: FileSystem,
   path: string,
@@ -47,60 +47,40 @@ export async function openFilesLog(
     readonly whole: () => readonly FilesChange[];
   },
 ): Promise<FilesLog> {
-  const bytes = await files.readFile(path, LOG_LENGTH_MAX);
-  let end = FILES_LOG_HEADER_LENGTH;
   try {
-    checkFilesLogHeader(bytes);
-    for (let it = decodeFilesRecord(bytes.subarray(end)); it; ) {
-      replay(it.changes);
-      end += it.length;
-      it = decodeFilesRecord(bytes.subarray(end));
-    }
+    const log = await openRecordLog(files, path, {
+      headerLength: FILES_LOG_HEADER_LENGTH,
+      recordLengthMax: FILES_RECORD_LENGTH_MAX,
+      checkHeader: checkFilesLogHeader,
+      replay(bytes) {
+        const record = decodeFilesRecord(bytes);
+        if (record) replay(record.changes);
+        return record?.length;
+      },
+      whole: () => wholeLog(whole()),
+    });
+    return { ...log, append: (operations) => log.append(recordsOf(operations)) };
   } catch (cause) {
-    if (!(cause instanceof FormatError)) throw cause;
+    if (!(cause instanceof FormatError) && !(cause instanceof TreeError)) throw cause;
     throw new TreeError('CORRUPT', `${path}: ${cause.message}`, { cause });
   }
-  let file = await files.open(path, 'write');
-  let rewriteAbove = Math.max(REWRITE_ABOVE, end * REWRITE_FACTOR);
-
-  async function rewrite(): Promise<void> {
-    const fresh = wholeLog(whole());
-    await putDurably(files, path, fresh);
-    await file[Symbol.asyncDispose]();
-    file = await files.open(path, 'write');
-    end = fresh.length;
-    rewriteAbove = Math.max(REWRITE_ABOVE, end * REWRITE_FACTOR);
-  }
-  return {
-    async append(operations) {
-      for (const changes of grouped(operations)) {
-        const record = encodeFilesRecord(changes);
-        await file.write(record, end);
-        end += record.length;
-      }
-      await file.sync();
-      if (end > rewriteAbove) await rewrite();
-    },
-    [Symbol.asyncDispose]: async () => file[Symbol.asyncDispose](),
-  };
 }
 
 /** A fresh log is published as a whole: there, each change may stand for itself. */
-function wholeLog(changes: readonly FilesChange[]): Uint8Array {
-  const parts = [encodeFilesLogHeader()];
-  for (const some of grouped(changes.map((it) => [it]))) parts.push(encodeFilesRecord(some));
-  return concatBytes(...parts);
+function* wholeLog(changes: readonly FilesChange[]): Generator<Uint8Array> {
+  yield encodeFilesLogHeader();
+  yield* recordsOf(changes.map((it) => [it]));
 }
 
-/** What goes into one record: as many operations as fit, and no part of another one. */
-function* grouped(operations: readonly Operation[]): Generator<readonly FilesChange[]> {
+/** A record holds as many operations as fit, and no part of another one. */
+function* recordsOf(operations: readonly Operation[]): Generator<Uint8Array> {
   let group: FilesChange[] = [];
   for (const operation of operations) {
     if (group.length + operation.length > CHANGES_MAX) {
-      yield group;
+      yield encodeFilesRecord(group);
       group = [];
     }
     group.push(...operation);
   }
-  if (group.length > 0) yield group;
+  if (group.length > 0) yield encodeFilesRecord(group);
 }

@@ -11,7 +11,7 @@ const NAME_BYTES_MAX = 255;
 /** Of a symbolic link; with NAME_BYTES_MAX it bounds a record of the log. */
 const TARGET_BYTES_MAX = 1024;
 /** Some 300 bytes of memory each. */
-const NODES_MAX = 100_000;
+export const NODES_MAX = 100_000;
 const LINKS_MAX = 1000;
 
 export interface Made {

@@ -18,6 +18,7 @@ import {
   checkMovable,
   linkNode,
   makeNode,
+  NODES_MAX,
   removeNode,
   renameNode,
 } from './namespace-steps.ts';
@@ -127,7 +128,10 @@ async function openHistory(
   /** Operations that happened in memory, and not in the log yet. */
   let pending: (readonly FilesChange[])[] = [];
   const log = await openFilesLog(files, path, {
-    replay: names.apply,
+    replay(changes) {
+      names.apply(changes);
+      if (names.nodes.size > NODES_MAX) throw new TreeError('CORRUPT', 'too many nodes');
+    },
     whole() {
       pending = [];
       return names.whole();

@@ -46,7 +46,7 @@ const MAGIC = 0x6c664648;
 const VERSION = 1;
 const RECORD_HEADER_LENGTH = 8;
 /** CHANGES_MAX times a symbolic link to 1024 bytes, each of them written as an escape of six. */
-const RECORD_LENGTH_MAX = 2 * MiB;
+export const FILES_RECORD_LENGTH_MAX = 2 * MiB;
 const ID_MAX = Number.MAX_SAFE_INTEGER;
 
 export function encodeFilesLogHeader(): Uint8Array {
@@ -70,7 +70,7 @@ export function encodeFilesRecord(changes: readonly FilesChange[]): Uint8Array {
   assert(changes.length <= CHANGES_MAX, `a record of ${changes.length} changes`);
   const body = utf8(JSON.stringify({ changes: changes.map(encodeChange) }));
   const head = new Uint8Array(RECORD_HEADER_LENGTH);
-  assert(head.length + body.length <= RECORD_LENGTH_MAX, `a record of ${body.length} bytes`);
+  assert(head.length + body.length <= FILES_RECORD_LENGTH_MAX, `a record of ${body.length} bytes`);
   const view = new DataView(head.buffer);
   view.setUint32(0, body.length, true);
   view.setUint32(4, crc32(body), true);
@@ -84,7 +84,7 @@ export function decodeFilesRecord(
   if (bytes.length < RECORD_HEADER_LENGTH) return undefined;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const length = RECORD_HEADER_LENGTH + view.getUint32(0, true);
-  if (length > bytes.length || length > RECORD_LENGTH_MAX) return undefined;
+  if (length > bytes.length || length > FILES_RECORD_LENGTH_MAX) return undefined;
   const body = bytes.subarray(RECORD_HEADER_LENGTH, length);
   if (crc32(body) !== view.getUint32(4, true)) return undefined;
   return { changes: parseFields(body).list('changes', CHANGES_MAX, decodeChange), length };
