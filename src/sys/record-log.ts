@@ -38,6 +38,7 @@ export async function openRecordLog(
   await using stack = new AsyncDisposableStack();
   let file = stack.use(await files.open(path, 'write'));
   let end = await replayAll(file, options);
+  let isTailLeft = (await file.size()) > end;
   // Not yet known what a fresh one needs: the first rewrite finds out.
   let rewriteAbove = REWRITE_ABOVE;
 
@@ -52,6 +53,12 @@ export async function openRecordLog(
   stack.move();
   return {
     async append(records) {
+      if (isTailLeft) {
+        // Whole records may follow the torn one. Were it overwritten by one of its length, they would count again.
+        await file.truncate(end);
+        await file.sync();
+        isTailLeft = false;
+      }
       for (const record of records) {
         await file.write(record, end);
         end += record.length;

@@ -133,3 +133,34 @@ test('a power cut at any call: what was acknowledged is there, and nothing behin
     }
   }
 });
+
+test('what follows a torn record never counts again, also where power goes a second time', async () => {
+  const initial = crashingFs(seeded(0));
+  await putDurably(initial.files, PATH, HEADER);
+  const torn = record('torn'.repeat(200));
+  torn[100]! ^= 1;
+  {
+    await using file = await initial.files.open(PATH, 'write');
+    await file.write(Buffer.concat([torn, record('never acknowledged')]), HEADER.length);
+  }
+  let isCut = true;
+  for (let cutAt = 1; isCut; cutAt++) {
+    isCut = false;
+    for (let seed = 1; seed <= SEEDS; seed++) {
+      const disk = initial.copy(seeded(seed * 1000 + cutAt), cutAt);
+      let acknowledged = 0;
+      try {
+        const opened = await openLog(disk.files);
+        deepEqual(opened.texts, []);
+        await opened.append('same'.repeat(200));
+        acknowledged++;
+      } catch (cause) {
+        onlyPowerCuts(cause);
+        isCut = true;
+      }
+      const found = await replayed(disk.reboot().files);
+      deepEqual(found, ['same'.repeat(200)].slice(0, found.length));
+      ok(found.length >= acknowledged, `cutAt=${cutAt} seed=${seed}`);
+    }
+  }
+});
