@@ -1,5 +1,6 @@
 import { PROGRAMS } from '../../formats/wire/rpc.ts';
 import type { XdrReader, XdrWriter } from '../../formats/wire/xdr.ts';
+import type { Peer } from '../../sys/network.ts';
 import type { Exports } from './exports.ts';
 import { NfsFailure } from './failure.ts';
 import type { Caller, Handler, Program } from './nfs-program.ts';
@@ -25,18 +26,17 @@ export function lockProgram(exports: Exports): Program {
 
   /** The locked file as one word, and the lock; undefined: the file is none of ours, or gone. */
   function readLock(args: XdrReader, { peer }: Caller, exclusive: boolean) {
-    const name = args.text(NAME_MAX);
+    const host = readHost(args, peer);
     const file = readFile(args, peer);
     const handle = args.opaque(OWNER_MAX).slice();
     const process = args.u32();
     const start = args.u64();
     const length = args.u64();
-    const host = `${peer.address} ${name}`;
     const owner = `${host} ${process} ${Buffer.from(handle).toString('hex')}`;
     const end = length === 0 ? Number.POSITIVE_INFINITY : start + length;
     return { file, lock: { owner, host, exclusive, process, handle, start, end } satisfies Lock };
   }
-  function readFile(args: XdrReader, peer: Caller['peer']): string | undefined {
+  function readFile(args: XdrReader, peer: Peer): string | undefined {
     try {
       const found = exports.read(args, peer);
       exports.node(found);
@@ -98,7 +98,7 @@ export function lockProgram(exports: Exports): Program {
     reply.end();
   };
   const freeAll: Handler = (args, { peer }, reply) => {
-    locks.releaseHost(`${peer.address} ${args.text(NAME_MAX)}`);
+    locks.releaseHost(readHost(args, peer));
     reply.begin(0);
     reply.end();
   };
@@ -124,6 +124,11 @@ export function lockProgram(exports: Exports): Program {
       throw cause;
     },
   };
+}
+
+/** One word for a client. Its name is whatever it calls itself, in whatever encoding. */
+function readHost(args: XdrReader, { address }: Peer): string {
+  return `${address} ${Buffer.from(args.opaque(NAME_MAX)).toString('latin1')}`;
 }
 
 function writeHolder(writer: XdrWriter, { exclusive, process, handle, start, end }: Lock): void {

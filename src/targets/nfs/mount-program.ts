@@ -1,9 +1,10 @@
 import { PROGRAMS } from '../../formats/wire/rpc.ts';
 import { FormatError } from '../../formats/format-error.ts';
-import { PATH_LENGTH_MAX, STATUS } from '../../formats/wire/nfs3.ts';
+import { STATUS } from '../../formats/wire/nfs3.ts';
 import { EXPORT_PATH, type Exports, type Found } from './exports.ts';
 import { NfsFailure, statusOf } from './failure.ts';
 import { FILE_HANDLE_LENGTH } from './handles.ts';
+import { readPath } from './names.ts';
 import type { Handler, Program } from './nfs-program.ts';
 import { nfsError } from './reply.ts';
 import type { Peer } from '../../sys/network.ts';
@@ -40,7 +41,7 @@ export function mountProgram(exports: Exports): Program {
     nothing,
     // MNT
     (args, { peer }, reply) => {
-      const found = find(args.text(PATH_LENGTH_MAX), peer);
+      const found = find(readPath(args), peer);
       const writer = reply.begin(16 + FILE_HANDLE_LENGTH);
       writer.u32(STATUS.ok);
       exports.write(writer, found);

@@ -11,7 +11,8 @@ import { isWritableTree, type TreeNode } from '../../tree/file-tree.ts';
 import { type Identity, PERMISSION, permissions } from './access.ts';
 import { attributesOf, type Found } from './exports.ts';
 import { NfsFailure } from './failure.ts';
-import { AFTER_LENGTH, HANDLE_LENGTH, NAME_MAX, TRANSFER_LENGTH_MAX } from './nfs-limits.ts';
+import { readExistingName } from './names.ts';
+import { AFTER_LENGTH, HANDLE_LENGTH, TRANSFER_LENGTH_MAX } from './nfs-limits.ts';
 import type { NfsHandlers, NfsServer } from './nfs-program.ts';
 import { nfsOk, type Reply } from './reply.ts';
 
@@ -39,7 +40,7 @@ export function readingProcedures({ exports }: NfsServer): NfsHandlers {
     },
     lookup(args, { peer, identity }, reply) {
       const directory = exports.read(args, peer);
-      const name = args.text(NAME_MAX);
+      const name = readExistingName(args);
       const above = exports.node(directory);
       const who = exports.identity(directory, identity);
       if (above.kind === 'directory' && (permissions(above, who) & PERMISSION.execute) === 0) {
