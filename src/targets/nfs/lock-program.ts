@@ -4,6 +4,7 @@ import type { Peer } from '../../sys/network.ts';
 import type { Exports } from './exports.ts';
 import { NfsFailure } from './failure.ts';
 import type { Caller, Handler, Program } from './nfs-program.ts';
+import { nullProcedure } from './null-procedure.ts';
 import { type Lock, rangeLocks } from './range-locks.ts';
 import type { Reply } from './reply.ts';
 
@@ -52,10 +53,6 @@ export function lockProgram(exports: Exports): Program {
     writer.u32(status);
     reply.end();
   }
-  const nothing: Handler = (_args, _caller, reply) => {
-    reply.begin(0);
-    reply.end();
-  };
   const test: Handler = (args, caller, reply) => {
     const cookie = args.opaque(COOKIE_MAX);
     const { file, lock } = readLock(args, caller, args.flag());
@@ -103,7 +100,7 @@ export function lockProgram(exports: Exports): Program {
     reply.end();
   };
   const handlers = new Map<number, Handler>([
-    [0, nothing],
+    [0, nullProcedure],
     [1, test],
     [2, lock],
     [3, cancel],

@@ -6,6 +6,7 @@ import { NfsFailure, statusOf } from './failure.ts';
 import { FILE_HANDLE_LENGTH } from './handles.ts';
 import { readPath } from './names.ts';
 import type { Handler, Program } from './nfs-program.ts';
+import { nullProcedure } from './null-procedure.ts';
 import { nfsError } from './reply.ts';
 import type { Peer } from '../../sys/network.ts';
 
@@ -33,12 +34,8 @@ export function mountProgram(exports: Exports): Program {
     }
     return found;
   }
-  const nothing: Handler = (_args, _caller, reply) => {
-    reply.begin(0);
-    reply.end();
-  };
   const handlers: readonly (Handler | undefined)[] = [
-    nothing,
+    nullProcedure,
     // MNT
     (args, { peer }, reply) => {
       const found = find(readPath(args), peer);
@@ -55,8 +52,8 @@ export function mountProgram(exports: Exports): Program {
       reply.end();
     },
     // UMNT, UMNTALL
-    nothing,
-    nothing,
+    nullProcedure,
+    nullProcedure,
     // EXPORT
     (_args, { peer }, reply) => {
       const writer = reply.begin(GROUPS_LENGTH_MAX + 64);

@@ -18,7 +18,7 @@ import { nfsOk, type Reply } from './reply.ts';
 
 /** What tells of files, and reads them. */
 export function readingProcedures({ exports }: NfsServer): NfsHandlers {
-  const pool = bufferPool(SPARE_BUFFERS);
+  const pool = bufferPool(SPARE_BUFFERS, TRANSFER_LENGTH_MAX);
 
   function after(writer: XdrWriter, found: Found, node: TreeNode): void {
     writeAfter(writer, attributesOf(found, node));
@@ -107,8 +107,8 @@ export function readingProcedures({ exports }: NfsServer): NfsHandlers {
 const NOTHING = new Uint8Array(0);
 /** What stands before the data of a READ: attributes, count, eof, length. */
 const DATA_HEADER_LENGTH = AFTER_LENGTH + 12;
-/** Of each size, for reads that are not answered at once. */
-const SPARE_BUFFERS = 16;
+/** Of each size, for reads that are not answered at once: 16 MiB of memory in all, of all connections. */
+const SPARE_BUFFERS = 8;
 
 function writeDataHeader(
   writer: XdrWriter,
