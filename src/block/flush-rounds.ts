@@ -19,7 +19,7 @@ export function flushRounds(round: () => Promise<void>): FlushRounds {
 
   function check(): void {
     if (failure === undefined) return;
-    throw new BlockError('IO', 'an earlier flush failed: this disk takes no more writes', {
+    throw new BlockError('IO', 'an earlier flush failed: nothing more is written', {
       cause: failure,
     });
   }
@@ -34,7 +34,8 @@ export function flushRounds(round: () => Promise<void>): FlushRounds {
   }
   function start(): Promise<void> {
     const mine = begin().finally(() => {
-      if (running === mine) running = undefined;
+      // Somebody waits for the next one: it is this one's until then, so that two never run at once.
+      if (!next) running = undefined;
     });
     running = mine;
     return mine;

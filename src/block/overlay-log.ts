@@ -1,15 +1,18 @@
+import { FormatError } from '../formats/format-error.ts';
 import {
   decodeOverlayHeader,
   decodeOverlayRecord,
   encodeOverlayHeader,
   encodeOverlayRecord,
   OVERLAY_HEADER_LENGTH,
+  OVERLAY_RECORD_LENGTH_MAX,
   type OverlayHeader,
   type PageRun,
   RECORD_RUNS_MAX,
 } from '../formats/store/overlay-map.ts';
-import type { File, FileSystem } from '../sys/file-system.ts';
+import type { FileSystem } from '../sys/file-system.ts';
 import { putDurably } from '../sys/put-durably.ts';
+import { openRecordLog } from '../sys/record-log.ts';
 import { BlockError } from './block-error.ts';
 import { type PageMap, pageMap } from './page-map.ts';
 
@@ -20,12 +23,6 @@ export interface OverlayLog extends AsyncDisposable {
   append(runs: readonly PageRun[]): Promise<void>;
 }
 
-/** The log is read in pieces of this; a record is shorter. */
-const REPLAY_LENGTH = 2 * 1024 * 1024;
-/** Below this a fresh log would gain nothing. */
-const REWRITE_ABOVE = 1024 * 1024;
-const REWRITE_FACTOR = 4;
-
 export async function createOverlayLog(
   files: FileSystem,
   path: string,
@@ -35,77 +32,51 @@ export async function createOverlayLog(
   return openOverlayLog(files, path, header);
 }
 
+/** Rejects BlockError CORRUPT. */
 export async function openOverlayLog(
   files: FileSystem,
   path: string,
   header: OverlayHeader,
 ): Promise<OverlayLog> {
   const map = pageMap();
-  let file = await files.open(path, 'write');
-  let end = await replay(file, header, map);
-  let rewriteAbove = REWRITE_ABOVE;
-
-  async function rewrite(): Promise<void> {
-    const records = [encodeOverlayHeader(header)];
-    for (const runs of grouped(map.written())) records.push(encodeOverlayRecord(runs));
-    const bytes = Buffer.concat(records);
-    await putDurably(files, path, bytes);
-    await file[Symbol.asyncDispose]();
-    file = await files.open(path, 'write');
-    end = bytes.length;
-    rewriteAbove = Math.max(REWRITE_ABOVE, end * REWRITE_FACTOR);
-  }
-  return {
-    map,
-    async append(runs) {
-      for (const group of grouped(runs)) {
-        const record = encodeOverlayRecord(group);
-        await file.write(record, end);
-        end += record.length;
-      }
-      await file.sync();
-      if (end > rewriteAbove) await rewrite();
-    },
-    [Symbol.asyncDispose]: async () => file[Symbol.asyncDispose](),
-  };
-}
-
-/** Fills `map`; returns where the last whole record ends. */
-async function replay(file: File, header: OverlayHeader, map: PageMap): Promise<number> {
-  const size = await file.size();
-  const window = new Uint8Array(REPLAY_LENGTH);
   const pages = Math.ceil(header.size / header.pageLength);
-  let end = OVERLAY_HEADER_LENGTH;
-  const head = window.subarray(0, await file.read(window.subarray(0, end), 0));
-  const found = decodeOverlayHeader(head);
-  if (found.size !== header.size || found.pageLength !== header.pageLength) {
+  function checkHeader(bytes: Uint8Array): void {
+    const found = decodeOverlayHeader(bytes);
+    if (found.size === header.size && found.pageLength === header.pageLength) return;
     throw new BlockError(
       'CORRUPT',
-      `${file.path} belongs to a disk of ${found.size} bytes, this one has ${header.size}`,
+      `${path} belongs to a disk of ${found.size} bytes, this one has ${header.size}`,
     );
   }
-  while (end < size) {
-    const length = await file.read(window, end);
-    let at = 0;
-    for (;;) {
-      const record = decodeOverlayRecord(window.subarray(at, length), pages);
-      if (!record) break;
-      for (const { first, count, state } of record.runs) map.set(first, count, state);
-      at += record.length;
-    }
-    if (at === 0) break;
-    end += at;
+  function replay(bytes: Uint8Array): number | undefined {
+    const record = decodeOverlayRecord(bytes, pages);
+    if (!record) return undefined;
+    for (const { first, count, state } of record.runs) map.set(first, count, state);
+    return record.length;
   }
-  return end;
+  function* whole(): Generator<Uint8Array> {
+    yield encodeOverlayHeader(header);
+    yield* recordsOf(map.written());
+  }
+  try {
+    const log = await openRecordLog(files, path, {
+      ...{ headerLength: OVERLAY_HEADER_LENGTH, recordLengthMax: OVERLAY_RECORD_LENGTH_MAX },
+      ...{ checkHeader, replay, whole },
+    });
+    return { ...log, map, append: (runs) => log.append(recordsOf(runs)) };
+  } catch (cause) {
+    if (!(cause instanceof FormatError)) throw cause;
+    throw new BlockError('CORRUPT', `${path}: ${cause.message}`, { cause });
+  }
 }
 
-function* grouped(runs: Iterable<PageRun>): Generator<PageRun[]> {
+function* recordsOf(runs: Iterable<PageRun>): Generator<Uint8Array> {
   let group: PageRun[] = [];
   for (const run of runs) {
     group.push(run);
     if (group.length < RECORD_RUNS_MAX) continue;
-    yield group;
+    yield encodeOverlayRecord(group);
     group = [];
   }
-  if (group.length > 0) yield group;
+  if (group.length > 0) yield encodeOverlayRecord(group);
 }

@@ -36,9 +36,12 @@ export function syncPace(clock: Clock): SyncPace {
     mayBlock: () => restUntil === 0 || clock.monotonicMs() >= restUntil,
     timed(call) {
       const began = clock.monotonicMs();
-      const result = call();
-      note(began);
-      return result;
+      try {
+        return call();
+      } finally {
+        // A disk that fails mostly takes its time for it.
+        note(began);
+      }
     },
   };
 }

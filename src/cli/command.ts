@@ -16,6 +16,8 @@ export interface Command {
 
 export interface Input {
   readonly args: readonly string[];
+  /** Whether the option was given at all. */
+  has(option: string): boolean;
   /** Values by option. */
   text(option: string): string | undefined;
   texts(option: string): readonly string[];

@@ -80,6 +80,7 @@ function inputOf(args: readonly string[], values: Values): Input {
   };
   return {
     args,
+    has: (option) => values[option] !== undefined,
     text,
     texts: (option) => (values[option] as string[] | undefined) ?? [],
     flag: (option) => values[option] === true,

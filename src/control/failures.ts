@@ -5,6 +5,7 @@ import type { FailureKind } from '../protocol/failure.ts';
 import { SessionError, type SessionErrorCode } from '../recovery/session-error.ts';
 import { StoreError, type StoreErrorCode } from '../store/store-error.ts';
 import { SystemError, type SystemErrorCode } from '../sys/system-error.ts';
+import { TreeError, type TreeErrorCode } from '../tree/tree-error.ts';
 
 const SYSTEM = {
   NOT_FOUND: 'not-found',
@@ -67,6 +68,24 @@ const SESSION = {
   UNSUPPORTED: 'failed',
 } as const satisfies Record<SessionErrorCode, FailureKind>;
 
+const TREE = {
+  NOT_FOUND: 'not-found',
+  EXISTS: 'failed',
+  NOT_DIRECTORY: 'failed',
+  IS_DIRECTORY: 'failed',
+  NOT_EMPTY: 'failed',
+  BAD_NAME: 'usage',
+  NAME_TOO_LONG: 'usage',
+  STALE: 'not-found',
+  FIXED: 'failed',
+  TOO_LARGE: 'failed',
+  NO_SPACE: 'no-space',
+  READ_ONLY: 'failed',
+  INVALID: 'failed',
+  CORRUPT: 'corrupt',
+  IO: 'failed',
+} as const satisfies Record<TreeErrorCode, FailureKind>;
+
 /** What failed first: closing what it had open may have failed as well because of it. */
 export function firstFailure(error: unknown): unknown {
   let first = error;
@@ -82,5 +101,6 @@ export function kindOfFailure(error: unknown): FailureKind | undefined {
   if (error instanceof CatalogError) return CATALOG[error.code];
   if (error instanceof IngestError) return INGEST[error.code];
   if (error instanceof SessionError) return SESSION[error.code];
+  if (error instanceof TreeError) return TREE[error.code];
   return undefined;
 }

@@ -11,8 +11,6 @@ import { type DecodeOutcome, type Decoder, inlineDecoder, type Priority } from '
 import { type NodeReader, nodeReader } from './node-reader.ts';
 import { packPath } from './pack-files.ts';
 import { pacedReads, type TryReadFrame } from './paced-reads.ts';
-import { SystemError } from '../sys/system-error.ts';
-import { StoreError } from './store-error.ts';
 import type { Store } from './store.ts';
 
 /**
@@ -170,13 +168,8 @@ function spanFetcher(cache: BlockCache, codec: FrameCodec, tryReadFrame: TryRead
         if (end + it.length > offset + SPAN_MAX) break;
         end += it.length;
       }
-      try {
-        if (next === first || !tryReadFrame(scratch.subarray(0, end - offset), pack, offset)) {
-          return false;
-        }
-      } catch (cause) {
-        if (cause instanceof StoreError || cause instanceof SystemError) return false;
-        throw cause;
+      if (next === first || !tryReadFrame(scratch.subarray(0, end - offset), pack, offset)) {
+        return false;
       }
       for (const block of blocks.slice(first, next)) {
         const at = block.offset - offset;

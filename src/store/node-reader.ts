@@ -34,12 +34,11 @@ export function nodeReader(
   }
   function tryReadNode(reference: Reference): Node | undefined {
     const frame = new Uint8Array(reference.length);
+    if (!tryReadFrame(frame, reference.pack, reference.offset)) return undefined;
     try {
-      return tryReadFrame(frame, reference.pack, reference.offset)
-        ? open(frame, reference)
-        : undefined;
+      return open(frame, reference);
     } catch (cause) {
-      if (isExpected(cause)) return undefined;
+      if (cause instanceof FormatError) return undefined;
       throw cause;
     }
   }
@@ -93,12 +92,6 @@ export function nodeReader(
 
 function keyOf({ pack, offset }: Location): string {
   return `${pack}:${offset}`;
-}
-
-function isExpected(cause: unknown): boolean {
-  return (
-    cause instanceof FormatError || cause instanceof StoreError || cause instanceof SystemError
-  );
 }
 
 function nodeError(cause: unknown, { pack, offset }: Location): unknown {

@@ -6,7 +6,7 @@ export interface OpenFiles<Key> extends AsyncDisposable {
   use<T>(key: Key, work: (file: File) => Promise<T>): Promise<T>;
   /** The file if it is open now: for this tick only. */
   opened(key: Key): File | undefined;
-  /** Closes it once nobody uses it. */
+  /** Closes it once nobody uses it. Resolves when it is neither being opened nor, unless it is in use, open. */
   forget(key: Key): Promise<void>;
 }
 
@@ -66,8 +66,9 @@ export function openFiles<Key>(
       const handle = handles.get(key);
       if (!handle) return;
       handles.delete(key);
-      if (handle.users > 0) leaving.add(handle);
-      else await (await handle.file)[Symbol.asyncDispose]();
+      if (handle.users === 0) return (await handle.file)[Symbol.asyncDispose]();
+      leaving.add(handle);
+      await handle.file.catch(() => {});
     },
     async [Symbol.asyncDispose]() {
       const all = await Promise.allSettled([...handles.values()].map(({ file }) => file));

@@ -5,18 +5,30 @@ import type { File, FileSystem } from '../sys/file-system.ts';
 import { openFiles } from '../sys/open-files.ts';
 import { TreeError } from './tree-error.ts';
 
-/** What regular files of a tree hold: a file `file-ID` for each, made when it is first written. */
+/**
+ * What regular files of a tree hold: a file `file-ID` for each, made when it is first used. STALE: the tree has
+ * no such node any more, and nothing is made for it.
+ */
 export interface Contents extends AsyncDisposable {
   /** What was never written reads as zeros. */
   read(id: number, into: Uint8Array, offset: number): Promise<void>;
   /** `after` runs in the range's turn, once the bytes are there. NO_SPACE, TOO_LARGE. */
   write<T>(id: number, from: Uint8Array, offset: number, after: () => T): Promise<T>;
   sync(id: number): Promise<void>;
-  /** Durable before `after`, which runs while nobody writes the file. */
-  resize(id: number, size: number, after: () => Promise<void>): Promise<void>;
+  /** `after` runs while nobody writes the file, once it has that size. */
+  resize(id: number, size: number, after: () => void): Promise<void>;
+  /** Of a node that the tree has no more. */
   remove(id: number): Promise<void>;
   /** Takes away what was never acknowledged: contents without a node, bytes beyond its size. */
-  settle(sizeOf: (id: number) => number | undefined): Promise<void>;
+  settle(): Promise<void>;
+}
+
+export interface ContentsOptions {
+  readonly files: FileSystem;
+  readonly directory: string;
+  readonly space: SpaceGuard;
+  /** Undefined: the tree has no such node. */
+  readonly sizeOf: (id: number) => number | undefined;
 }
 
 const NAME = /^file-(\d+)$/;
@@ -24,16 +36,22 @@ const OPEN_FILES_MAX = 64;
 /** A hypervisor's swap file is as large as its guest's memory; this is far beyond. */
 const SIZE_MAX = 2 ** 43;
 
-export function treeContents(files: FileSystem, directory: string, space: SpaceGuard): Contents {
+export function treeContents({ files, directory, space, sizeOf }: ContentsOptions): Contents {
   const opened = openFiles<number>(open, OPEN_FILES_MAX);
   const turns = new Map<number, RangeTurns>();
 
   async function open(id: number): Promise<File> {
     const path = contentPath(directory, id);
+    checkNode(id);
     if (await files.stat(path)) return files.open(path, 'write');
+    // Dropped meanwhile: whoever removes it may have looked for the file already.
+    checkNode(id);
     const file = await files.create(path);
     await files.syncDirectory(directory);
     return file;
+  }
+  function checkNode(id: number): void {
+    if (sizeOf(id) === undefined) throw new TreeError('STALE', `there is no node ${id}`);
   }
   function turnsOf(id: number): RangeTurns {
     let its = turns.get(id);
@@ -51,6 +69,7 @@ export function treeContents(files: FileSystem, directory: string, space: SpaceG
     async write(id, from, offset, after) {
       checkSize(offset + from.length);
       if (!space.tryTake(from.length)) await space.take(from.length);
+      checkNode(id);
       return turnsOf(id).run(offset, from.length, async () => {
         await opened.use(id, (file) => file.write(from, offset));
         return after();
@@ -59,21 +78,22 @@ export function treeContents(files: FileSystem, directory: string, space: SpaceG
     sync: (id) => opened.use(id, (file) => file.sync()),
     async resize(id, size, after) {
       checkSize(size);
+      checkNode(id);
       await turnsOf(id).run(0, SIZE_MAX, async () => {
-        await opened.use(id, async (file) => {
-          await file.truncate(size);
-          await file.sync();
-        });
-        await after();
+        await opened.use(id, (file) => file.truncate(size));
+        after();
       });
     },
     async remove(id) {
+      // After writes that are under way; those behind find no node.
+      await turnsOf(id).run(0, SIZE_MAX, async () => {
+        await opened.forget(id);
+        const path = contentPath(directory, id);
+        if (await files.stat(path)) await files.unlink(path);
+      });
       turns.delete(id);
-      await opened.forget(id);
-      const path = contentPath(directory, id);
-      if (await files.stat(path)) await files.unlink(path);
     },
-    async settle(sizeOf) {
+    async settle() {
       for (const name of await files.list(directory)) {
         const id = NAME.exec(name)?.[1];
         if (id === undefined) continue;

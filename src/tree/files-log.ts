@@ -5,34 +5,37 @@ import {
   encodeFilesLogHeader,
   encodeFilesRecord,
   FILES_LOG_HEADER_LENGTH,
+  FILES_RECORD_LENGTH_MAX,
   type FilesChange,
 } from '../formats/store/files-log.ts';
 import { FormatError } from '../formats/format-error.ts';
 import { concatBytes } from '../lib/bytes.ts';
 import type { FileSystem } from '../sys/file-system.ts';
 import { putDurably } from '../sys/put-durably.ts';
+import { openRecordLog } from '../sys/record-log.ts';
 import { TreeError } from './tree-error.ts';
 
 /** Where a namespace is kept: appended to with each operation, rewritten when it grew stale. */
 export interface FilesLog extends AsyncDisposable {
-  /** Durable once resolved. */
-  append(changes: readonly FilesChange[]): Promise<void>;
+  /** Durable once resolved; before that each operation may have happened, but never a part of one. */
+  append(operations: readonly Operation[]): Promise<void>;
 }
 
-/** More is no log of ours: see NODES_MAX and REWRITE_FACTOR. */
-const LOG_LENGTH_MAX = 256 * 1024 * 1024;
-const REWRITE_ABOVE = 1024 * 1024;
-const REWRITE_FACTOR = 4;
+/** Changes that belong together. */
+type Operation = readonly FilesChange[];
 
 export async function createFilesLog(
   files: FileSystem,
   path: string,
   changes: readonly FilesChange[],
 ): Promise<void> {
-  await putDurably(files, path, wholeLog(changes));
+  await putDurably(files, path, concatBytes(...wholeLog(changes)));
 }
 
-/** Hands what the log holds to `replay`, in its order; `whole` gives what a fresh log would hold. */
+/**
+ * Hands what the log holds to `replay`, in its order; `whole` gives what a fresh log would hold. Rejects TreeError
+ * CORRUPT, also where `replay` throws a TreeError.
+ */
 export async function openFilesLog(
   files: FileSystem,
   path: string,
@@ -44,48 +47,40 @@ export async function openFilesLog(
     readonly whole: () => readonly FilesChange[];
   },
 ): Promise<FilesLog> {
-  const bytes = await files.readFile(path, LOG_LENGTH_MAX);
-  let end = FILES_LOG_HEADER_LENGTH;
   try {
-    checkFilesLogHeader(bytes);
-    for (let it = decodeFilesRecord(bytes.subarray(end)); it; ) {
-      replay(it.changes);
-      end += it.length;
-      it = decodeFilesRecord(bytes.subarray(end));
-    }
+    const log = await openRecordLog(files, path, {
+      headerLength: FILES_LOG_HEADER_LENGTH,
+      recordLengthMax: FILES_RECORD_LENGTH_MAX,
+      checkHeader: checkFilesLogHeader,
+      replay(bytes) {
+        const record = decodeFilesRecord(bytes);
+        if (record) replay(record.changes);
+        return record?.length;
+      },
+      whole: () => wholeLog(whole()),
+    });
+    return { ...log, append: (operations) => log.append(recordsOf(operations)) };
   } catch (cause) {
-    if (!(cause instanceof FormatError)) throw cause;
+    if (!(cause instanceof FormatError) && !(cause instanceof TreeError)) throw cause;
     throw new TreeError('CORRUPT', `${path}: ${cause.message}`, { cause });
   }
-  let file = await files.open(path, 'write');
-  let rewriteAbove = Math.max(REWRITE_ABOVE, end * REWRITE_FACTOR);
-
-  async function rewrite(): Promise<void> {
-    const fresh = wholeLog(whole());
-    await putDurably(files, path, fresh);
-    await file[Symbol.asyncDispose]();
-    file = await files.open(path, 'write');
-    end = fresh.length;
-    rewriteAbove = Math.max(REWRITE_ABOVE, end * REWRITE_FACTOR);
-  }
-  return {
-    async append(changes) {
-      for (let at = 0; at < changes.length; at += CHANGES_MAX) {
-        const record = encodeFilesRecord(changes.slice(at, at + CHANGES_MAX));
-        await file.write(record, end);
-        end += record.length;
-      }
-      await file.sync();
-      if (end > rewriteAbove) await rewrite();
-    },
-    [Symbol.asyncDispose]: async () => file[Symbol.asyncDispose](),
-  };
 }
 
-function wholeLog(changes: readonly FilesChange[]): Uint8Array {
-  const parts = [encodeFilesLogHeader()];
-  for (let at = 0; at < changes.length; at += CHANGES_MAX) {
-    parts.push(encodeFilesRecord(changes.slice(at, at + CHANGES_MAX)));
+/** A fresh log is published as a whole: there, each change may stand for itself. */
+function* wholeLog(changes: readonly FilesChange[]): Generator<Uint8Array> {
+  yield encodeFilesLogHeader();
+  yield* recordsOf(changes.map((it) => [it]));
+}
+
+/** A record holds as many operations as fit, and no part of another one. */
+function* recordsOf(operations: readonly Operation[]): Generator<Uint8Array> {
+  let group: FilesChange[] = [];
+  for (const operation of operations) {
+    if (group.length + operation.length > CHANGES_MAX) {
+      yield encodeFilesRecord(group);
+      group = [];
+    }
+    group.push(...operation);
   }
-  return concatBytes(...parts);
+  if (group.length > 0) yield encodeFilesRecord(group);
 }

@@ -8,8 +8,10 @@ import { TreeError } from './tree-error.ts';
  * until they are applied. `now`: milliseconds since 1970.
  */
 const NAME_BYTES_MAX = 255;
+/** Of a symbolic link; with NAME_BYTES_MAX it bounds a record of the log. */
+const TARGET_BYTES_MAX = 1024;
 /** Some 300 bytes of memory each. */
-const NODES_MAX = 100_000;
+export const NODES_MAX = 100_000;
 const LINKS_MAX = 1000;
 
 export interface Made {
@@ -29,6 +31,9 @@ export function makeNode(names: Namespace, at: Place, what: NewTreeNode, now: nu
     if (names.node(there.id).exclusive === what.exclusive) return { id: there.id, changes: [] };
   }
   checkFree(names, at);
+  if (Buffer.byteLength(what.target ?? '') > TARGET_BYTES_MAX) {
+    throw new TreeError('NAME_TOO_LONG', `a link to more than ${TARGET_BYTES_MAX} bytes`);
+  }
   if (names.nodes.size >= NODES_MAX) {
     throw new TreeError('NO_SPACE', `${NODES_MAX} files are enough`);
   }

@@ -9,6 +9,7 @@ import type { FileSystem } from '../sys/file-system.ts';
 import { SystemError } from '../sys/system-error.ts';
 import { type Contents, treeContents } from './contents.ts';
 import type { FileTree, NodeChanges, TreeSpace, WritableFileTree } from './file-tree.ts';
+import { type FileFlushes, fileFlushes } from './file-flushes.ts';
 import { openFilesLog } from './files-log.ts';
 import { type FirstFiles, makeFirstFiles } from './first-files.ts';
 import { type Namespace, namespace, ROOT } from './namespace.ts';
@@ -17,6 +18,7 @@ import {
   checkMovable,
   linkNode,
   makeNode,
+  NODES_MAX,
   removeNode,
   renameNode,
 } from './namespace-steps.ts';
@@ -46,11 +48,17 @@ export async function openSessionTree(options: SessionTreeOptions): Promise<Writ
   const { files, clock, directory, disks, space } = options;
   const nowMs = strictClock(clock);
   const names = namespace();
-  const contents = treeContents(files, directory, space);
+  const sizeOf = (id: number): number | undefined => names.nodes.get(id)?.size;
+  const contents = treeContents({ files, directory, space, sizeOf });
   const history = await openHistory(options, names, nowMs());
-  await contents.settle((id) => names.nodes.get(id)?.size);
-  /** Files whose size or times the log does not know yet. */
-  const dirty = new Set<number>();
+  await contents.settle();
+  const flushes = fileFlushes(async (id) => {
+    // Removed meanwhile: nothing of it will be asked for again.
+    if (!names.nodes.has(id)) return;
+    await contents.sync(id);
+    const node = names.nodes.get(id);
+    if (node) await history.happen([{ op: 'put', node }]);
+  });
 
   function diskOf({ disk }: FileNode): WritableBlockDevice | undefined {
     if (disk === undefined) return undefined;
@@ -58,67 +66,19 @@ export async function openSessionTree(options: SessionTreeOptions): Promise<Writ
     if (device) return device;
     throw new TreeError('CORRUPT', `the session has no disk ${disk}`);
   }
-  /** In memory only; answers the node as it was. */
-  function written(id: number, end: number): FileNode {
-    const it = fileOf(names, id);
-    const now = nowMs();
-    const size = Math.max(it.size, end);
-    names.apply([{ op: 'put', node: { ...it, size, modifiedMs: now, changedMs: now } }]);
-    return it;
-  }
-  async function writeFile(id: number, from: Uint8Array, offset: number): Promise<FileNode> {
-    return contents.write(id, from, offset, () => {
-      dirty.add(id);
-      return written(id, offset + from.length);
-    });
-  }
-  async function flush(id: number): Promise<void> {
-    const device = diskOf(fileOf(names, id));
-    if (device) return device.flush();
-    if (!dirty.has(id)) return;
-    dirty.delete(id);
-    await contents.sync(id);
-    await history.happen([{ op: 'put', node: names.node(id) }]);
-  }
   async function happenAndRemove(changes: readonly FilesChange[]): Promise<void> {
     await history.happen(changes);
     for (const change of changes) {
       if (change.op !== 'drop') continue;
-      dirty.delete(change.id);
+      flushes.forget(change.id);
       await contents.remove(change.id);
     }
   }
-  async function change(id: number, to: NodeChanges): Promise<void> {
-    const { size } = names.node(id);
-    if (to.size === undefined || to.size === size) {
-      return history.happen(changeNode(names, id, { ...to, size: undefined }, nowMs()));
-    }
-    if (diskOf(fileOf(names, id))) {
-      throw new TreeError('INVALID', `a disk of ${size} bytes keeps them`);
-    }
-    return contents.resize(id, to.size, () =>
-      history.happen(changeNode(names, fileOf(names, id).id, to, nowMs())),
-    );
-  }
+  const parts = { names, contents, history, flushes, diskOf, nowMs };
   return {
-    ...reading(names, { contents, diskOf, space: () => spaceOf(options, names) }),
-    async write(id, from, offset, durability) {
-      const device = diskOf(fileOf(names, id));
-      if (device) {
-        if (offset + from.length > device.geometry.size) {
-          throw new TreeError('TOO_LARGE', 'a disk does not grow');
-        }
-        await device.write(from, offset, durability);
-        return written(id, 0);
-      }
-      return worldly(async () => {
-        const before = from.length > 0 ? await writeFile(id, from, offset) : names.node(id);
-        if (durability === 'durable') await flush(id);
-        return before;
-      });
-    },
-    flush: (id) => worldly(() => flush(id)),
-    change: (id, to) => worldly(() => change(id, to)),
+    ...reading(parts),
+    ...writing(parts),
+    space: () => worldly(() => spaceOf(options, names)),
     make: (into, name, what) =>
       worldly(async () => {
         const made = makeNode(names, { directory: into, name }, what, nowMs());
@@ -135,13 +95,22 @@ export async function openSessionTree(options: SessionTreeOptions): Promise<Writ
       }),
     async [Symbol.asyncDispose]() {
       try {
-        for (const id of dirty) await flush(id);
+        await flushes.flushAll();
       } finally {
         await contents[Symbol.asyncDispose]();
         await history[Symbol.asyncDispose]();
       }
     },
   };
+}
+
+interface Parts {
+  readonly names: Namespace;
+  readonly contents: Contents;
+  readonly history: History;
+  readonly flushes: FileFlushes;
+  readonly diskOf: (node: FileNode) => WritableBlockDevice | undefined;
+  readonly nowMs: () => number;
 }
 
 interface History extends AsyncDisposable {
@@ -156,25 +125,28 @@ async function openHistory(
 ): Promise<History> {
   const path = join(directory, LOG);
   if (!(await files.stat(path))) await makeFirstFiles(files, path, { first, now });
-  /** Happened in memory, and not in the log yet. */
-  let pending: FilesChange[] = [];
+  /** Operations that happened in memory, and not in the log yet. */
+  let pending: (readonly FilesChange[])[] = [];
   const log = await openFilesLog(files, path, {
-    replay: names.apply,
+    replay(changes) {
+      names.apply(changes);
+      if (names.nodes.size > NODES_MAX) throw new TreeError('CORRUPT', 'too many nodes');
+    },
     whole() {
       pending = [];
       return names.whole();
     },
   });
   const rounds = flushRounds(async () => {
-    const changes = pending;
+    const operations = pending;
     pending = [];
-    if (changes.length > 0) await log.append(changes);
+    if (operations.length > 0) await log.append(operations);
   });
   return {
     happen(changes) {
       rounds.check();
       names.apply(changes);
-      pending.push(...changes);
+      if (changes.length > 0) pending.push(changes);
       return rounds.flush();
     },
     async [Symbol.asyncDispose]() {
@@ -187,15 +159,9 @@ async function openHistory(
   };
 }
 
-function reading(
-  names: Namespace,
-  parts: {
-    readonly contents: Contents;
-    readonly diskOf: (node: FileNode) => WritableBlockDevice | undefined;
-    readonly space: () => Promise<TreeSpace>;
-  },
-): Omit<FileTree, typeof Symbol.asyncDispose> {
-  const { contents, diskOf, space } = parts;
+type Reading = Omit<FileTree, 'space' | typeof Symbol.asyncDispose>;
+
+function reading({ names, contents, diskOf }: Parts): Reading {
   return {
     root: ROOT,
     node: (id) => names.nodes.get(id),
@@ -216,7 +182,67 @@ function reading(
       if (device) return device.read(into, offset);
       return worldly(() => contents.read(id, into, offset));
     },
-    space,
+  };
+}
+
+/** What changes a node and no name. */
+function writing(parts: Parts): Pick<WritableFileTree, 'write' | 'flush' | 'change'> {
+  const { names, contents, history, flushes, diskOf, nowMs } = parts;
+
+  /** In memory only; answers the node as it was. */
+  function written(id: number, end: number): FileNode {
+    const it = fileOf(names, id);
+    const now = nowMs();
+    const size = Math.max(it.size, end);
+    names.apply([{ op: 'put', node: { ...it, size, modifiedMs: now, changedMs: now } }]);
+    return it;
+  }
+  async function writeFile(id: number, from: Uint8Array, offset: number): Promise<FileNode> {
+    flushes.check(id);
+    return contents.write(id, from, offset, () => {
+      const before = written(id, offset + from.length);
+      flushes.wrote(id);
+      return before;
+    });
+  }
+  async function flush(id: number): Promise<void> {
+    const device = diskOf(fileOf(names, id));
+    return device ? device.flush() : flushes.flush(id);
+  }
+  async function resize(id: number, to: NodeChanges, size: number): Promise<void> {
+    flushes.check(id);
+    await contents.resize(id, size, () => {
+      names.apply(changeNode(names, id, to, nowMs()));
+      flushes.wrote(id);
+    });
+    await flushes.flush(id);
+  }
+  async function change(id: number, to: NodeChanges): Promise<void> {
+    const { size } = names.node(id);
+    if (to.size === undefined || to.size === size) {
+      return history.happen(changeNode(names, id, { ...to, size: undefined }, nowMs()));
+    }
+    if (!diskOf(fileOf(names, id))) return resize(id, to, to.size);
+    throw new TreeError('INVALID', `a disk of ${size} bytes keeps them`);
+  }
+  return {
+    async write(id, from, offset, durability) {
+      const device = diskOf(fileOf(names, id));
+      if (device) {
+        if (offset + from.length > device.geometry.size) {
+          throw new TreeError('TOO_LARGE', 'a disk does not grow');
+        }
+        await device.write(from, offset, durability);
+        return written(id, 0);
+      }
+      return worldly(async () => {
+        const before = from.length > 0 ? await writeFile(id, from, offset) : names.node(id);
+        if (durability === 'durable') await flush(id);
+        return before;
+      });
+    },
+    flush: (id) => worldly(() => flush(id)),
+    change: (id, to) => worldly(() => change(id, to)),
   };
 }
 

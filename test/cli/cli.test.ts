@@ -44,6 +44,23 @@ test('help, usage and exit codes', async () => {
   match(wrong.stderr, /frob/);
 });
 
+test('options of NFS without --nfs are refused by name', async () => {
+  const idle = [
+    ['--allow', '10.0.0.0/8'],
+    ['--nfs-port', '0'],
+    ['--squash', 'all'],
+    ['--nfs-read-only'],
+    ['--privileged-ports'],
+  ];
+  for (const words of idle) {
+    for (const what of [['vm@latest'], ['--resume', 'vm-000000']]) {
+      const refused = await run(['recover', ...what, ...words]);
+      equal(refused.code, 2);
+      match(refused.stderr, new RegExp(`${words[0]} goes with --nfs`));
+    }
+  }
+});
+
 test('backup, increment, restore: only what is new is stored', async () => {
   const first = await expectDone(backUp('vm', [`vda=${image}`]));
   ok((first.result['storedBytes'] as number) < 3 * MiB);

@@ -24,6 +24,8 @@ export interface NfsServerOptions {
   readonly files?: FileSystem;
   readonly device?: WritableBlockDevice;
   readonly access?: Partial<NfsAccess>;
+  /** What the space guard of the session is asked. */
+  readonly left?: () => Promise<number>;
 }
 
 export const LOCAL: NfsAccess = {
@@ -35,14 +37,14 @@ export const LOCAL: NfsAccess = {
 
 /** A session `vm-1` with a disk `vda` on ports of its own. */
 export async function serveSession(options: NfsServerOptions = {}): Promise<NfsServer> {
-  const { files = crashingFs(seeded(1)).files, access } = options;
+  const { files = crashingFs(seeded(1)).files, access, left = async () => LEFT } = options;
   const device = options.device ?? memoryDevice(pattern(DISK_SIZE));
   await files.makeDirectory('/session');
   const tree = await openSessionTree({
     files,
     clock: systemClock(),
     directory: '/session',
-    space: { tryTake: () => true, take: async () => {}, left: async () => LEFT },
+    space: { tryTake: () => true, take: async () => {}, left },
     disks: new Map([['vda', device]]),
     first: {
       disks: [{ disk: 'vda', size: device.geometry.size, names: ['vda.raw', 'vda-flat.vmdk'] }],

@@ -1,6 +1,6 @@
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import { deepEqual, equal, rejects } from 'node:assert/strict';
+import { deepEqual, equal, rejects, throws } from 'node:assert/strict';
 import { test } from 'tap';
 import { STATUS } from '../../src/formats/wire/nfs3.ts';
 import { PROGRAMS } from '../../src/formats/wire/rpc.ts';
@@ -86,6 +86,16 @@ test('exports are closed to whoever was not named, on every call', async () => {
   const stranger = await rpcClient(closed.target.ports.nfs);
   await stranger.closed;
   await rejects(stranger.mount('/holdfast'), { message: /ended/ });
+});
+
+test('an export of a name or a tag that is taken is refused, and the first one stays', async () => {
+  await using it = await session();
+  const { target, tree } = it.server;
+  const exists = { name: 'TreeError', code: 'EXISTS' };
+  throws(() => target.export('vm-1', tree, { access: LOCAL, tag: 78, generation: 5 }), exists);
+  throws(() => target.export('vm-2', tree, { access: LOCAL, tag: 77, generation: 5 }), exists);
+  throws(() => target.export('vm-3', tree, { access: LOCAL, tag: 0, generation: 5 }), exists);
+  equal((await it.client.mount('/holdfast/vm-1')).status, 0);
 });
 
 test('ports, squashing and read-only exports', async () => {

@@ -5,6 +5,7 @@ import { readLayer, writeLayer } from '../../src/block/layer.ts';
 import { STATUS } from '../../src/formats/wire/nfs3.ts';
 import { PROGRAMS } from '../../src/formats/wire/rpc.ts';
 import { crashingFs } from '../support/crashing-fs.ts';
+import { broken } from '../support/faulty-fs.ts';
 import {
   type Args,
   type Attributes,
@@ -225,6 +226,16 @@ test('what is asked of the whole: sizes, limits, space', async () => {
   readAfter(conf.results);
   conf.results.u32();
   equal(conf.results.u32(), 255);
+});
+
+test('a disk that does not tell its free space is an error of that one call', async () => {
+  const left = async (): Promise<number> => {
+    throw broken('/session');
+  };
+  await using it = await session({ left });
+  const stat = await it.client.nfs('fsstat', (to) => to.opaque(it.directory));
+  equal(stat.status, STATUS.io);
+  equal((await lookup(it.client, it.directory, 'vda.raw')).status, 0);
 });
 
 test('files are made as asked: unchecked, guarded, exclusive', async () => {

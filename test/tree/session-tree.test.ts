@@ -1,41 +1,14 @@
 import { deepEqual, equal, ok, rejects, throws } from 'node:assert/strict';
 import { test } from 'tap';
-import { memoryDevice } from '../../src/block/memory.ts';
 import type { SpaceGuard } from '../../src/block/space-guard.ts';
 import { BlockError } from '../../src/block/block-error.ts';
-import { systemClock } from '../../src/sys/clock.ts';
-import type { FileSystem } from '../../src/sys/file-system.ts';
-import type { NewNode, WritableFileTree } from '../../src/tree/file-tree.ts';
-import { openSessionTree } from '../../src/tree/session-tree.ts';
+import type { WritableFileTree } from '../../src/tree/file-tree.ts';
 import { crashingFs, onlyPowerCuts } from '../support/crashing-fs.ts';
 import { broken, faultyFs } from '../support/faulty-fs.ts';
 import { below, noise, pattern, seeded } from '../support/random.ts';
+import { DIRECTORY, FILE, fresh, HOME, PLENTY, treeOn } from '../support/session-tree.ts';
 
-const HOME = '/session';
 const SEEDS = Number(process.env['SEEDS'] ?? 3);
-const PLENTY: SpaceGuard = {
-  tryTake: () => true,
-  take: async () => {},
-  left: async () => 1000,
-};
-const FILE: NewNode = { kind: 'file', mode: 0o644, uid: 0, gid: 0 };
-const DIRECTORY: NewNode = { kind: 'directory', mode: 0o755, uid: 0, gid: 0 };
-
-async function treeOn(files: FileSystem, space = PLENTY): Promise<WritableFileTree> {
-  await files.makeDirectory(HOME);
-  return openSessionTree({
-    files,
-    clock: systemClock(),
-    directory: HOME,
-    space,
-    disks: new Map([['vda', memoryDevice(pattern(65_536))]]),
-    first: {
-      disks: [{ disk: 'vda', size: 65_536, names: ['vda.raw', 'vda-flat.vmdk'] }],
-      files: [{ name: 'vm.vmx', contents: Buffer.from('config.version = "8"\n') }],
-    },
-  });
-}
-const fresh = (): FileSystem => crashingFs(seeded(1)).files;
 
 /** Everything that a client could see, as a plain value. */
 async function seen(tree: WritableFileTree, directory = tree.root): Promise<object> {
@@ -197,6 +170,16 @@ test('contents: holes are zeros, cut-off bytes do not come back, growth is refus
   await rejects(tree.write(id, new Uint8Array(1), 0, 'cached'), { code: 'NO_SPACE' });
 });
 
+test("what the world refuses is the tree's own error, also where only space is asked for", async () => {
+  await using tree = await treeOn(fresh(), {
+    ...PLENTY,
+    left: async () => {
+      throw broken(HOME);
+    },
+  });
+  await rejects(tree.space(), { name: 'TreeError', code: 'IO' });
+});
+
 /** A few operations; answers how many were acknowledged, and what the tree was after each. */
 async function operate(tree: WritableFileTree, states: object[]): Promise<void> {
   const { root } = tree;
@@ -275,6 +258,56 @@ test('a log that cannot be written is final: what came later would not be believ
   await rejects(tree.make(tree.root, 'a', FILE), { code: 'IO' });
   isBroken = false;
   await rejects(tree.make(tree.root, 'b', FILE), { code: 'IO' });
+});
+
+test('however many operations a flush joins, none of them happens by halves', async () => {
+  const COUNT = 1000;
+  const names = Array.from({ length: COUNT }, (_, n) => `f${n}`);
+  for (let failing = 1; failing <= 3; failing++) {
+    const inner = fresh();
+    let writes = Number.NaN;
+    const files = faultyFs(inner, (operation, path) =>
+      operation === 'write' && path.endsWith('.log') && ++writes === failing + 1
+        ? broken(path)
+        : undefined,
+    );
+    const broke = await treeOn(files);
+    const from = await broke.make(broke.root, 'from', DIRECTORY);
+    const to = await broke.make(broke.root, 'to', DIRECTORY);
+    await Promise.all(names.map((name) => broke.make(from, name, FILE)));
+    writes = 0;
+    const all = await Promise.allSettled(
+      names.map((name) => broke.rename({ directory: from, name }, { directory: to, name })),
+    );
+    // The first one had a record of its own; all others share a flush.
+    ok(all.filter(({ status }) => status === 'rejected').length >= COUNT - 1);
+    await rejects(async () => broke[Symbol.asyncDispose](), { code: 'IO' });
+    await using tree = await treeOn(inner);
+    for (const name of names) {
+      const places = [from, to].filter((id) => tree.lookup(id, name) !== undefined);
+      equal(places.length, 1, `${name}, after ${failing} writes`);
+    }
+    ok(tree.lookup(to, names[0]!) !== undefined, 'what was acknowledged');
+  }
+});
+
+test('the longest names and links, many at once, are there after a restart', async () => {
+  const files = fresh();
+  const target = '\u0001'.repeat(1024);
+  {
+    await using tree = await treeOn(files);
+    const { root } = tree;
+    const link = { ...FILE, kind: 'symlink', target } as const;
+    await rejects(tree.make(root, 'x', { ...link, target: `${target}x` }), {
+      code: 'NAME_TOO_LONG',
+    });
+    const name = (n: number): string => '\u0001'.repeat(250) + n;
+    await Promise.all(Array.from({ length: 2000 }, (_, n) => tree.make(root, name(n), link)));
+  }
+  await using tree = await treeOn(files);
+  const ids = [...tree.list(tree.root, 0)].map(({ id }) => id);
+  equal(ids.filter((id) => tree.node(id)!.kind === 'symlink').length, 2000);
+  equal(tree.readLink(ids.at(-1)!), target);
 });
 
 test('random operations leave the same tree after a restart (SEED=1)', async () => {

@@ -3,6 +3,19 @@ import type { NfsResult, ReadySession } from '../../protocol/results.ts';
 import { type Command, type Input, UsageError } from '../command.ts';
 import { interrupted } from '../interrupted.ts';
 
+/** What means nothing without --nfs. */
+const NFS_OPTIONS = {
+  allow: { type: 'string', multiple: true },
+  'nfs-listen': { type: 'string' },
+  'nfs-port': { type: 'string' },
+  'mount-port': { type: 'string' },
+  'portmap-port': { type: 'string' },
+  squash: { type: 'string' },
+  'privileged-ports': { type: 'boolean' },
+  'nfs-read-only': { type: 'boolean' },
+  'nfs-points': { type: 'boolean' },
+} as const;
+
 export const command: Command = {
   usage: 'POINT | --resume SESSION  [--nbd ADDRESS] [--nfs [--allow NETWORK ...]] [--boot]',
   details: [
@@ -32,15 +45,7 @@ export const command: Command = {
     'tls-x509': { type: 'string' },
     'tls-psk': { type: 'string' },
     nfs: { type: 'boolean' },
-    allow: { type: 'string', multiple: true },
-    'nfs-listen': { type: 'string' },
-    'nfs-port': { type: 'string' },
-    'mount-port': { type: 'string' },
-    'portmap-port': { type: 'string' },
-    squash: { type: 'string' },
-    'privileged-ports': { type: 'boolean' },
-    'nfs-read-only': { type: 'boolean' },
-    'nfs-points': { type: 'boolean' },
+    ...NFS_OPTIONS,
     'when-full': { type: 'string' },
     boot: { type: 'boolean' },
     memory: { type: 'string' },
@@ -50,8 +55,9 @@ export const command: Command = {
   takes: [0, 1],
   async run(input, { output, house, secrets, signal }) {
     const boot = bootOptions(input);
+    const request = requestOf(input);
     const options = { secrets, signal, report: output.report };
-    await using session = await recover(await house(), requestOf(input), options);
+    await using session = await recover(await house(), request, options);
     const { ready } = session;
     if (input.flag('boot')) {
       output.say(`Session ${ready.session} of ${ready.point}`);
@@ -93,7 +99,12 @@ function requestOf(input: Input): RecoverRequest {
 }
 
 function nfsOf(input: Input): RecoverRequest['nfs'] {
-  if (!input.flag('nfs')) return undefined;
+  if (!input.flag('nfs')) {
+    const idle = Object.keys(NFS_OPTIONS).find((option) => input.has(option));
+    // Else somebody would think that a session is guarded, or open, in a way in which it is not.
+    if (idle !== undefined) throw new UsageError(`--${idle} goes with --nfs`);
+    return undefined;
+  }
   const ports = {
     nfs: portOf(input, 'nfs-port'),
     mount: portOf(input, 'mount-port'),

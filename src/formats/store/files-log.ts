@@ -1,5 +1,7 @@
 import { crc32 } from 'node:zlib';
+import { assert } from '../../lib/assert.ts';
 import { concatBytes, utf8 } from '../../lib/bytes.ts';
+import { MiB } from '../../lib/sizes.ts';
 import { FormatError } from '../format-error.ts';
 import { type Fields, parseFields } from './json-record.ts';
 
@@ -37,13 +39,14 @@ export type FilesChange =
   | { readonly op: 'next'; readonly id: number };
 
 export const FILES_LOG_HEADER_LENGTH = 8;
-/** Of one record. */
-export const CHANGES_MAX = 4096;
+/** Of one record. An operation has six at most; many of them share a record. */
+export const CHANGES_MAX = 256;
 
 const MAGIC = 0x6c664648;
 const VERSION = 1;
 const RECORD_HEADER_LENGTH = 8;
-const RECORD_LENGTH_MAX = 16 * 1024 * 1024;
+/** CHANGES_MAX times a symbolic link to 1024 bytes, each of them written as an escape of six. */
+export const FILES_RECORD_LENGTH_MAX = 2 * MiB;
 const ID_MAX = Number.MAX_SAFE_INTEGER;
 
 export function encodeFilesLogHeader(): Uint8Array {
@@ -62,10 +65,12 @@ export function checkFilesLogHeader(bytes: Uint8Array): void {
   if (bytes[4] !== VERSION) throw new FormatError('UNSUPPORTED', `files log version ${bytes[4]}`);
 }
 
-/** At most CHANGES_MAX. */
+/** At most CHANGES_MAX: operations that happened, all of them whole. */
 export function encodeFilesRecord(changes: readonly FilesChange[]): Uint8Array {
+  assert(changes.length <= CHANGES_MAX, `a record of ${changes.length} changes`);
   const body = utf8(JSON.stringify({ changes: changes.map(encodeChange) }));
   const head = new Uint8Array(RECORD_HEADER_LENGTH);
+  assert(head.length + body.length <= FILES_RECORD_LENGTH_MAX, `a record of ${body.length} bytes`);
   const view = new DataView(head.buffer);
   view.setUint32(0, body.length, true);
   view.setUint32(4, crc32(body), true);
@@ -79,7 +84,7 @@ export function decodeFilesRecord(
   if (bytes.length < RECORD_HEADER_LENGTH) return undefined;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const length = RECORD_HEADER_LENGTH + view.getUint32(0, true);
-  if (length > bytes.length || length > RECORD_LENGTH_MAX) return undefined;
+  if (length > bytes.length || length > FILES_RECORD_LENGTH_MAX) return undefined;
   const body = bytes.subarray(RECORD_HEADER_LENGTH, length);
   if (crc32(body) !== view.getUint32(4, true)) return undefined;
   return { changes: parseFields(body).list('changes', CHANGES_MAX, decodeChange), length };

@@ -29,6 +29,7 @@ const MAGIC = 0x766f4648;
 const VERSION = 1;
 const RECORD_HEADER_LENGTH = 8;
 const RUN_LENGTH = 12;
+export const OVERLAY_RECORD_LENGTH_MAX = RECORD_HEADER_LENGTH + RECORD_RUNS_MAX * RUN_LENGTH;
 const STATES = { data: 1, zero: 2 } as const satisfies Record<PageState, number>;
 
 export function encodeOverlayHeader({ pageLength, size }: OverlayHeader): Uint8Array {

@@ -19,10 +19,23 @@ export interface XdrReader {
   fixed(length: number): Uint8Array;
   /** View into the bytes. */
   opaque(lengthMax: number): Uint8Array;
+  /** See `decodeText`. */
   text(lengthMax: number): string;
 }
 
-const DECODER = new TextDecoder('utf-8', { fatal: false });
+const DECODER = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
+/**
+ * Exactly: other bytes are another text. CORRUPT where they are no UTF-8, since with a replacement character for
+ * what cannot be read different names would be one.
+ */
+export function decodeText(bytes: Uint8Array): string {
+  try {
+    return DECODER.decode(bytes);
+  } catch (cause) {
+    throw new FormatError('CORRUPT', 'a text that is no UTF-8', { cause });
+  }
+}
 
 export function xdrReader(): XdrReader {
   let bytes = new Uint8Array(0);
@@ -69,7 +82,7 @@ export function xdrReader(): XdrReader {
     skip: (length) => void take(length),
     fixed,
     opaque,
-    text: (lengthMax) => DECODER.decode(opaque(lengthMax)),
+    text: (lengthMax) => decodeText(opaque(lengthMax)),
   };
 }
 

@@ -4,6 +4,7 @@ import type { XdrReader, XdrWriter } from '../../formats/wire/xdr.ts';
 import { NAME_LENGTH_MAX } from '../../formats/wire/nfs3.ts';
 import type { Peer } from '../../sys/network.ts';
 import type { FileTree, TreeNode } from '../../tree/file-tree.ts';
+import { TreeError } from '../../tree/tree-error.ts';
 import { type Identity, isAllowed, type NfsAccess, squashed } from './access.ts';
 import { NfsFailure } from './failure.ts';
 import { type FileHandle, readHandle, writeHandle } from './handles.ts';
@@ -30,6 +31,7 @@ export interface Found {
 }
 
 export interface Exports {
+  /** Throws TreeError EXISTS where its name or its tag is taken. */
   add(served: Served): void;
   remove(served: Served): void;
   readonly all: ReadonlyMap<string, Served>;
@@ -93,7 +95,7 @@ export function nfsExports(nowMs: () => number): Exports {
     all: byName,
     add(served) {
       if (byTag.has(served.tag) || served.tag === ROOT_TAG || byName.has(served.name)) {
-        throw new NfsFailure(STATUS.exists, `another export is too much like "${served.name}"`);
+        throw new TreeError('EXISTS', `another export is too much like "${served.name}"`);
       }
       byName.set(served.name, served);
       byTag.set(served.tag, served);

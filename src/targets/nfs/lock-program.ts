@@ -1,8 +1,10 @@
 import { PROGRAMS } from '../../formats/wire/rpc.ts';
 import type { XdrReader, XdrWriter } from '../../formats/wire/xdr.ts';
+import type { Peer } from '../../sys/network.ts';
 import type { Exports } from './exports.ts';
 import { NfsFailure } from './failure.ts';
 import type { Caller, Handler, Program } from './nfs-program.ts';
+import { nullProcedure } from './null-procedure.ts';
 import { type Lock, rangeLocks } from './range-locks.ts';
 import type { Reply } from './reply.ts';
 
@@ -25,18 +27,17 @@ export function lockProgram(exports: Exports): Program {
 
   /** The locked file as one word, and the lock; undefined: the file is none of ours, or gone. */
   function readLock(args: XdrReader, { peer }: Caller, exclusive: boolean) {
-    const name = args.text(NAME_MAX);
+    const host = readHost(args, peer);
     const file = readFile(args, peer);
     const handle = args.opaque(OWNER_MAX).slice();
     const process = args.u32();
     const start = args.u64();
     const length = args.u64();
-    const host = `${peer.address} ${name}`;
     const owner = `${host} ${process} ${Buffer.from(handle).toString('hex')}`;
     const end = length === 0 ? Number.POSITIVE_INFINITY : start + length;
     return { file, lock: { owner, host, exclusive, process, handle, start, end } satisfies Lock };
   }
-  function readFile(args: XdrReader, peer: Caller['peer']): string | undefined {
+  function readFile(args: XdrReader, peer: Peer): string | undefined {
     try {
       const found = exports.read(args, peer);
       exports.node(found);
@@ -52,10 +53,6 @@ export function lockProgram(exports: Exports): Program {
     writer.u32(status);
     reply.end();
   }
-  const nothing: Handler = (_args, _caller, reply) => {
-    reply.begin(0);
-    reply.end();
-  };
   const test: Handler = (args, caller, reply) => {
     const cookie = args.opaque(COOKIE_MAX);
     const { file, lock } = readLock(args, caller, args.flag());
@@ -98,12 +95,12 @@ export function lockProgram(exports: Exports): Program {
     reply.end();
   };
   const freeAll: Handler = (args, { peer }, reply) => {
-    locks.releaseHost(`${peer.address} ${args.text(NAME_MAX)}`);
+    locks.releaseHost(readHost(args, peer));
     reply.begin(0);
     reply.end();
   };
   const handlers = new Map<number, Handler>([
-    [0, nothing],
+    [0, nullProcedure],
     [1, test],
     [2, lock],
     [3, cancel],
@@ -124,6 +121,11 @@ export function lockProgram(exports: Exports): Program {
       throw cause;
     },
   };
+}
+
+/** One word for a client. Its name is whatever it calls itself, in whatever encoding. */
+function readHost(args: XdrReader, { address }: Peer): string {
+  return `${address} ${Buffer.from(args.opaque(NAME_MAX)).toString('latin1')}`;
 }
 
 function writeHolder(writer: XdrWriter, { exclusive, process, handle, start, end }: Lock): void {

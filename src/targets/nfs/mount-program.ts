@@ -1,10 +1,12 @@
 import { PROGRAMS } from '../../formats/wire/rpc.ts';
 import { FormatError } from '../../formats/format-error.ts';
-import { PATH_LENGTH_MAX, STATUS } from '../../formats/wire/nfs3.ts';
+import { STATUS } from '../../formats/wire/nfs3.ts';
 import { EXPORT_PATH, type Exports, type Found } from './exports.ts';
 import { NfsFailure, statusOf } from './failure.ts';
 import { FILE_HANDLE_LENGTH } from './handles.ts';
+import { readPath } from './names.ts';
 import type { Handler, Program } from './nfs-program.ts';
+import { nullProcedure } from './null-procedure.ts';
 import { nfsError } from './reply.ts';
 import type { Peer } from '../../sys/network.ts';
 
@@ -32,15 +34,11 @@ export function mountProgram(exports: Exports): Program {
     }
     return found;
   }
-  const nothing: Handler = (_args, _caller, reply) => {
-    reply.begin(0);
-    reply.end();
-  };
   const handlers: readonly (Handler | undefined)[] = [
-    nothing,
+    nullProcedure,
     // MNT
     (args, { peer }, reply) => {
-      const found = find(args.text(PATH_LENGTH_MAX), peer);
+      const found = find(readPath(args), peer);
       const writer = reply.begin(16 + FILE_HANDLE_LENGTH);
       writer.u32(STATUS.ok);
       exports.write(writer, found);
@@ -54,8 +52,8 @@ export function mountProgram(exports: Exports): Program {
       reply.end();
     },
     // UMNT, UMNTALL
-    nothing,
-    nothing,
+    nullProcedure,
+    nullProcedure,
     // EXPORT
     (_args, { peer }, reply) => {
       const writer = reply.begin(GROUPS_LENGTH_MAX + 64);

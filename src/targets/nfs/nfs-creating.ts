@@ -1,7 +1,6 @@
 import {
   CREATE_MODES,
   type NewAttributes,
-  PATH_LENGTH_MAX,
   readNewAttributes,
   STATUS,
   VERIFIER_LENGTH,
@@ -19,7 +18,8 @@ import {
 } from './changing.ts';
 import { attributesOf } from './exports.ts';
 import { NfsFailure } from './failure.ts';
-import { AFTER_LENGTH, CHANGE_LENGTH, HANDLE_LENGTH, NAME_MAX } from './nfs-limits.ts';
+import { readName, readPath } from './names.ts';
+import { AFTER_LENGTH, CHANGE_LENGTH, HANDLE_LENGTH } from './nfs-limits.ts';
 import type { NfsHandlers, NfsServer } from './nfs-program.ts';
 import { nfsOk, type Reply } from './reply.ts';
 
@@ -42,7 +42,7 @@ export function creatingProcedures({ exports }: NfsServer): NfsHandlers {
   return {
     create(args, caller, reply) {
       const into = readSubject(exports, args, caller);
-      const name = args.text(NAME_MAX);
+      const name = readName(args);
       const mode = args.u32();
       const { tree, who, found } = into;
       if (mode === CREATE_MODES.exclusive) {
@@ -73,7 +73,7 @@ export function creatingProcedures({ exports }: NfsServer): NfsHandlers {
     },
     mkdir(args, caller, reply) {
       const into = readSubject(exports, args, caller);
-      const name = args.text(NAME_MAX);
+      const name = readName(args);
       const what = {
         ...owned(into.who, readNewAttributes(args), 0o755),
         kind: 'directory',
@@ -82,9 +82,9 @@ export function creatingProcedures({ exports }: NfsServer): NfsHandlers {
     },
     symlink(args, caller, reply) {
       const into = readSubject(exports, args, caller);
-      const name = args.text(NAME_MAX);
+      const name = readName(args);
       const to = readNewAttributes(args);
-      const aim = args.text(PATH_LENGTH_MAX);
+      const aim = readPath(args);
       const what = { ...owned(into.who, to, 0o777), kind: 'symlink', target: aim } as const;
       make(into, reply, () => into.tree.make(into.found.id, name, what));
     },

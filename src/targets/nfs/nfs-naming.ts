@@ -9,7 +9,8 @@ import {
 } from './changing.ts';
 import { attributesOf } from './exports.ts';
 import { NfsFailure } from './failure.ts';
-import { AFTER_LENGTH, CHANGE_LENGTH, NAME_MAX } from './nfs-limits.ts';
+import { readExistingName, readName } from './names.ts';
+import { AFTER_LENGTH, CHANGE_LENGTH } from './nfs-limits.ts';
 import type { Caller, NfsHandlers, NfsServer } from './nfs-program.ts';
 import { nfsOk, type Reply } from './reply.ts';
 
@@ -18,7 +19,7 @@ export function namingProcedures({ exports }: NfsServer): NfsHandlers {
   function remove(kind: 'directory' | 'other') {
     return (args: XdrReader, caller: Caller, reply: Reply): void => {
       const from = readSubject(exports, args, caller);
-      const name = args.text(NAME_MAX);
+      const name = readExistingName(args);
       const before = changeableDirectory(exports, from);
       checkTakeable(from, before, name);
       reply.later(0, async () => {
@@ -34,9 +35,9 @@ export function namingProcedures({ exports }: NfsServer): NfsHandlers {
     rmdir: remove('directory'),
     rename(args, caller, reply) {
       const from = readSubject(exports, args, caller);
-      const oldName = args.text(NAME_MAX);
+      const oldName = readExistingName(args);
       const to = readSubject(exports, args, caller);
-      const newName = args.text(NAME_MAX);
+      const newName = readName(args);
       checkSameTree(from, to);
       const [before, there] = [
         changeableDirectory(exports, from),
@@ -58,7 +59,7 @@ export function namingProcedures({ exports }: NfsServer): NfsHandlers {
     link(args, caller, reply) {
       const it = readSubject(exports, args, caller);
       const into = readSubject(exports, args, caller);
-      const name = args.text(NAME_MAX);
+      const name = readName(args);
       checkSameTree(it, into);
       const before = changeableDirectory(exports, into);
       reply.later(0, async () => {

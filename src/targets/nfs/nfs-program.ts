@@ -10,6 +10,7 @@ import { creatingProcedures } from './nfs-creating.ts';
 import { directoryProcedures } from './nfs-directories.ts';
 import { fileSystemProcedures } from './nfs-file-system.ts';
 import { namingProcedures } from './nfs-naming.ts';
+import { nullProcedure } from './null-procedure.ts';
 import type { RecordState } from './records.ts';
 import { readingProcedures } from './nfs-reading.ts';
 import { writingProcedures } from './nfs-writing.ts';
@@ -86,10 +87,7 @@ const ONCE: ReadonlySet<Procedure> = new Set([
 
 export function nfsProgram(server: NfsServer): Program {
   const handlers: NfsHandlers = {
-    null(_args, _caller, reply) {
-      reply.begin(0);
-      reply.end();
-    },
+    null: nullProcedure,
     ...readingProcedures(server),
     ...directoryProcedures(server),
     ...fileSystemProcedures(server),

@@ -11,13 +11,14 @@ import { isWritableTree, type TreeNode } from '../../tree/file-tree.ts';
 import { type Identity, PERMISSION, permissions } from './access.ts';
 import { attributesOf, type Found } from './exports.ts';
 import { NfsFailure } from './failure.ts';
-import { AFTER_LENGTH, HANDLE_LENGTH, NAME_MAX, TRANSFER_LENGTH_MAX } from './nfs-limits.ts';
+import { readExistingName } from './names.ts';
+import { AFTER_LENGTH, HANDLE_LENGTH, TRANSFER_LENGTH_MAX } from './nfs-limits.ts';
 import type { NfsHandlers, NfsServer } from './nfs-program.ts';
 import { nfsOk, type Reply } from './reply.ts';
 
 /** What tells of files, and reads them. */
 export function readingProcedures({ exports }: NfsServer): NfsHandlers {
-  const pool = bufferPool(SPARE_BUFFERS);
+  const pool = bufferPool(SPARE_BUFFERS, TRANSFER_LENGTH_MAX);
 
   function after(writer: XdrWriter, found: Found, node: TreeNode): void {
     writeAfter(writer, attributesOf(found, node));
@@ -39,7 +40,7 @@ export function readingProcedures({ exports }: NfsServer): NfsHandlers {
     },
     lookup(args, { peer, identity }, reply) {
       const directory = exports.read(args, peer);
-      const name = args.text(NAME_MAX);
+      const name = readExistingName(args);
       const above = exports.node(directory);
       const who = exports.identity(directory, identity);
       if (above.kind === 'directory' && (permissions(above, who) & PERMISSION.execute) === 0) {
@@ -106,8 +107,8 @@ export function readingProcedures({ exports }: NfsServer): NfsHandlers {
 const NOTHING = new Uint8Array(0);
 /** What stands before the data of a READ: attributes, count, eof, length. */
 const DATA_HEADER_LENGTH = AFTER_LENGTH + 12;
-/** Of each size, for reads that are not answered at once. */
-const SPARE_BUFFERS = 16;
+/** Of each size, for reads that are not answered at once: 16 MiB of memory in all, of all connections. */
+const SPARE_BUFFERS = 8;
 
 function writeDataHeader(
   writer: XdrWriter,

@@ -1,5 +1,6 @@
 import { PROGRAMS } from '../../formats/wire/rpc.ts';
 import type { Handler, Program } from './nfs-program.ts';
+import { nullProcedure } from './null-procedure.ts';
 
 /** Where a program is found. */
 export interface Registration {
@@ -19,10 +20,7 @@ export function portmapProgram(registrations: () => readonly Registration[]): Pr
     reply.end();
   };
   const handlers: readonly (Handler | undefined)[] = [
-    (_args, _caller, reply) => {
-      reply.begin(0);
-      reply.end();
-    },
+    nullProcedure,
     // SET, UNSET
     refuse,
     refuse,

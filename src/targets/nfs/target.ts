@@ -24,7 +24,7 @@ import { portmapProgram, type Registration } from './portmap-program.ts';
  */
 export interface NfsTarget extends AsyncDisposable {
   readonly ports: NfsPorts;
-  /** Makes a tree visible as `/holdfast/NAME`. The tree is lent. */
+  /** Makes a tree visible as `/holdfast/NAME`. The tree is lent. TreeError EXISTS: a name or tag is taken. */
   export(name: string, tree: FileTree, options: NfsExportOptions): Export;
 }
 

@@ -1,0 +1,7 @@
+import type { Handler } from './nfs-program.ts';
+
+/** Procedure 0 of every program, by which clients find out whether it is there; and others that do nothing. */
+export const nullProcedure: Handler = (_args, _caller, reply) => {
+  reply.begin(0);
+  reply.end();
+};
