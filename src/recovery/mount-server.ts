@@ -2,6 +2,7 @@ import { enableCompileCache } from 'node:module';
 import { join } from 'node:path/posix';
 import { readSet, unlockSet } from '../catalog/sets.ts';
 import type { Secret } from '../formats/store/key-slot.ts';
+import { readPartitions } from '../granular/partitions.ts';
 import { openBlockReader } from '../store/block-reader.ts';
 import { openStore } from '../store/store.ts';
 import { fuseDevice } from '../sys/fuse-device.ts';
@@ -11,7 +12,7 @@ import { processSide } from '../sys/own-process.ts';
 import { processors } from '../sys/processors.ts';
 import { realWorld } from '../sys/world.ts';
 import { serveFuse } from '../targets/fuse/target.ts';
-import { storeListing } from './store-listing.ts';
+import { type DiskPart, storeListing } from './store-listing.ts';
 import { storeTree } from './store-tree.ts';
 
 /*
@@ -35,6 +36,12 @@ export type ServeEvent =
 
 const FUSE_FD = 3;
 
+/** Zero stands for a disk without parts. */
+async function partsOf(path: string): Promise<readonly DiskPart[]> {
+  const { partitions } = await readPartitions(path);
+  return partitions.filter(({ number }) => number > 0);
+}
+
 async function serve(request: ServeRequest, onServing: () => void): Promise<void> {
   giveBackFreedMemory();
   const world = realWorld();
@@ -49,7 +56,7 @@ async function serve(request: ServeRequest, onServing: () => void): Promise<void
     { world, store },
     {
       ...{ sets, only: request.only, reader, setsPath: '/sets', sessionsPath: '/sessions' },
-      partsOf: async (path) => (join(request.directory, path), []),
+      partsOf: (path) => partsOf(join(request.directory, path)),
     },
   );
   const tree = stack.use(await storeTree({ clock: world.clock, ...listing }));

@@ -76,13 +76,13 @@ export function storeListing(
   return { list, complete: (shelf, path) => parts.complete(shelf, path) };
 }
 
-function partName(disk: string, number: number): string {
+export function partName(disk: string, number: number): string {
   return `${disk}-part${number}${SUFFIX}`;
 }
 
 const SUFFIX = '.raw';
 
-function diskFileName(disk: string): string {
+export function diskFileName(disk: string): string {
   return `${disk}${SUFFIX}`;
 }
 

@@ -26,7 +26,7 @@ export interface StoreTreeOptions {
   readonly complete?: (shelf: Shelf<StoreFile>, path: string) => Promise<void> | undefined;
 }
 
-const REFRESH_MS = 10_000;
+const REFRESH_MS = 5000;
 /** Each may have some MiB of its manifest in memory, or a connection. */
 const DEVICES_MAX = 16;
 

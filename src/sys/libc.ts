@@ -15,6 +15,8 @@ export interface Libc {
   fcntl(fd: number, command: number, argument: number): number;
   /** How many of the `struct pollfd` in `fds` have something; -1 with `errno`. */
   poll(fds: Uint8Array, count: number, timeoutMs: number): number;
+  /** Of the calling thread: 0, or -1 with `errno`. */
+  unshare(flags: number): number;
   errno(): number;
 }
 
@@ -50,6 +52,7 @@ function load(): Libc {
     mallopt: library.func('int mallopt(int parameter, int value)'),
     fcntl: library.func('int fcntl(int fd, int command, long argument)'),
     poll: library.func('int poll(uint8_t *fds, unsigned long count, int timeout)'),
+    unshare: library.func('int unshare(int flags)'),
     errno: () => koffi.errno(),
   };
 }

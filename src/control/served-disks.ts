@@ -1,0 +1,70 @@
+import { resolve } from 'node:path/posix';
+import { findPoint, readPoint } from '../catalog/points.ts';
+import { readSet, unlockSet } from '../catalog/sets.ts';
+import type { DiskFiles } from '../granular/disk-files.ts';
+import { diskFilesOfPoint, diskFilesOfSession } from '../recovery/disk-files.ts';
+import { mountStore, type StoreMount } from '../recovery/mount.ts';
+import { SessionError } from '../recovery/session-error.ts';
+import { listSessions } from '../recovery/sessions.ts';
+import { type House, readSecret, type SecretSource } from './house.ts';
+
+/** The disks of a recovery point, or of a running session, as files for as long as it is not disposed. */
+export interface ServedDisks extends AsyncDisposable {
+  /** The ID of what was meant. */
+  readonly id: string;
+  readonly machine: string;
+  readonly disks: readonly DiskFiles[];
+  /** Rejects when they cannot be served any more. */
+  readonly ended: Promise<void>;
+}
+
+export interface ServeDisksOptions {
+  /** Absolute and empty: where they are mounted. */
+  readonly directory: string;
+  readonly secrets: SecretSource;
+  readonly onNotice: (message: string) => void;
+}
+
+/** `query` is a recovery point as `recover` takes it, or the ID of a running session. */
+export async function serveDisks(
+  house: House,
+  query: string,
+  { directory, secrets, onNotice }: ServeDisksOptions,
+): Promise<ServedDisks> {
+  const { world, store } = house;
+  const mount = (only: string, sets: Parameters<typeof mountStore>[0]['sets']) =>
+    mountStore({
+      ...{ clock: world.clock, store: resolve(store.directory), directory, sets, only },
+      onRestart: (how) => onNotice(`the serving process ended (${how}): another one goes on`),
+    });
+  const sessions = await listSessions({ world, store });
+  const session = sessions.find(({ record }) => record.id === query);
+  if (session) {
+    const { record, holder } = session;
+    if (holder === undefined) {
+      throw new SessionError(
+        'IMPOSSIBLE',
+        `session ${query} is not running: resume it with "recover --resume ${query}"`,
+      );
+    }
+    const mounted = await mount(query, []);
+    return served(mounted, record, diskFilesOfSession(directory, record));
+  }
+  const place = await findPoint(world, store, query);
+  const record = await readSet(world, store, place.set);
+  const secret = record.slots.length > 0 ? readSecret(await secrets(place.set)) : undefined;
+  const point = await readPoint(world, store, unlockSet(record, secret), place.id);
+  const mounted = await mount(point.id, [{ name: place.set, secret }]);
+  return served(mounted, point, diskFilesOfPoint(directory, point));
+}
+
+function served(
+  mounted: StoreMount,
+  { id, machine }: { readonly id: string; readonly machine: string },
+  disks: readonly DiskFiles[],
+): ServedDisks {
+  return {
+    ...{ id, machine, disks, ended: mounted.ended },
+    [Symbol.asyncDispose]: () => mounted[Symbol.asyncDispose](),
+  };
+}

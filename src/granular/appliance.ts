@@ -1,0 +1,313 @@
+import type { DiskFiles } from './disk-files.ts';
+import { GranularError } from './granular-error.ts';
+import { type ApplianceShell, openApplianceShell, type ShellOptions } from './appliance-shell.ts';
+import { unmount } from './mounts.ts';
+import { printable } from './programs.ts';
+import {
+  isContainer,
+  isLocked,
+  kindOf,
+  safeName,
+  type Volume,
+  type VolumeKind,
+} from './volumes.ts';
+
+/*
+ * A small VM (libguestfs) that has the disks and reads what the kernel of this host cannot, or shall not.
+ * Its disks are read-only; what its file systems write, such as a journal that they replay, goes to overlays
+ * that nobody keeps.
+ */
+
+/** The key of a locked volume; undefined: there is none, it stays locked. */
+export type KeySource = (volume: Volume) => Promise<Uint8Array | undefined>;
+
+export interface ApplianceOptions extends Omit<ShellOptions, 'emulated'> {
+  readonly keys: KeySource;
+}
+
+export interface Appliance extends AsyncDisposable {
+  /**
+   * `volumes` as they were seen from outside, with what was found in containers. Volumes that could be
+   * unlocked are what is in them; others stay what they are.
+   */
+  openContainers(volumes: readonly Volume[]): Promise<Volume[]>;
+  /** Shows volumes (driver `guestfs`) as directories of their names in the existing `directory`; only once. */
+  show(volumes: readonly Volume[], directory: string): Promise<ShownVolumes>;
+}
+
+export interface ShownVolumes extends AsyncDisposable {
+  /** Those that could not be mounted, and why. */
+  readonly failed: ReadonlyMap<Volume, GranularError>;
+}
+
+/** The first start on a machine builds the VM. */
+const LAUNCH_MS = 300_000;
+/** Key derivations are made to be slow, and emulation makes them slower. */
+const UNLOCK_MS = 300_000;
+const MOUNT_MS = 180_000;
+/** How often a container may be in a container. */
+const DEPTH_MAX = 4;
+/** For lists of directories; what is there does not change. */
+const CACHE_SECONDS = 600;
+
+/** Whether /dev/kvm is there and yet starts no VM: found out once, and true of this host. */
+const acceleration = { fails: false };
+
+export async function launchAppliance(
+  disks: readonly DiskFiles[],
+  options: ApplianceOptions,
+): Promise<Appliance> {
+  const shell = await launch(disks, options);
+  await using stack = new AsyncDisposableStack();
+  stack.use(shell);
+  const devices = lines(await shell.ask(['list-devices']));
+  if (devices.length < disks.length) {
+    throw new GranularError(
+      'FAILED',
+      `the appliance has ${devices.length} of ${disks.length} disks`,
+    );
+  }
+  /** What it calls a volume that was seen from outside, or in here. */
+  function deviceOf({ disk, place }: Volume): string {
+    if (place.kind === 'device') return place.device;
+    const device = devices[disks.findIndex((it) => it.disk === disk)]!;
+    return place.number === 0 ? device : `${device}${place.number}`;
+  }
+  const owned = stack.move();
+  return {
+    openContainers: (volumes) => openContainers(shell, volumes, { keys: options.keys, deviceOf }),
+    show: (volumes, directory) => show(shell, { volumes, directory, deviceOf }),
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+async function launch(
+  disks: readonly DiskFiles[],
+  options: ApplianceOptions,
+): Promise<ApplianceShell> {
+  if (!acceleration.fails) {
+    try {
+      return await start(disks, { ...options, emulated: false });
+    } catch (cause) {
+      const isOurs =
+        cause instanceof GranularError && (cause.code === 'FAILED' || cause.code === 'TIMEOUT');
+      if (!isOurs) throw cause;
+    }
+  }
+  const shell = await start(disks, { ...options, emulated: true });
+  acceleration.fails = true;
+  return shell;
+}
+
+async function start(disks: readonly DiskFiles[], options: ShellOptions): Promise<ApplianceShell> {
+  await using stack = new AsyncDisposableStack();
+  const shell = stack.use(await openApplianceShell(options));
+  for (const { path } of disks) {
+    await shell.ask(['add-drive', path, 'readonly:true', 'format:raw']);
+  }
+  await shell.ask(['run'], { timeoutMs: LAUNCH_MS });
+  const owned = stack.move();
+  return { ...shell, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+interface Containers {
+  readonly keys: KeySource;
+  readonly deviceOf: (volume: Volume) => string;
+}
+
+async function openContainers(
+  shell: ApplianceShell,
+  given: readonly Volume[],
+  { keys, deviceOf }: Containers,
+): Promise<Volume[]> {
+  let volumes = [...given];
+  const tried = new Set<string>();
+  for (let depth = 0; depth < DEPTH_MAX; depth++) {
+    const found = await foundInside(shell, volumes);
+    volumes = [...volumes, ...found];
+    const locked = volumes.filter((it) => isLocked(it) && !tried.has(it.name));
+    for (const volume of locked) {
+      tried.add(volume.name);
+      const key = await keys(volume);
+      if (!key) continue;
+      const opened = await unlock(shell, { volume, key, device: deviceOf(volume) });
+      volumes = volumes.map((it) => (it === volume ? opened : it));
+    }
+    if (found.length === 0 && locked.length === 0) break;
+  }
+  return volumes;
+}
+
+async function unlock(
+  shell: ApplianceShell,
+  {
+    volume,
+    key,
+    device,
+  }: { readonly volume: Volume; readonly key: Uint8Array; readonly device: string },
+): Promise<Volume> {
+  const map = `open-${volume.name}`;
+  if (key.length === 0 || key.includes(0) || key.includes(10)) {
+    throw new GranularError('WRONG_KEY', `that cannot be the key of ${volume.name}`);
+  }
+  try {
+    await shell.ask(['cryptsetup-open', device, map], { key, timeoutMs: UNLOCK_MS });
+  } catch (cause) {
+    if (!(cause instanceof GranularError) || cause.code !== 'FAILED') throw cause;
+    const { message } = cause;
+    const isWrong = /No key available|Operation not permitted|passphrase/i.test(message);
+    throw new GranularError(
+      isWrong ? 'WRONG_KEY' : 'FAILED',
+      isWrong ? `wrong key for ${volume.name} (${volume.found})` : `${volume.name}: ${message}`,
+      { cause },
+    );
+  }
+  const opened = `/dev/mapper/${map}`;
+  const inside = await describe(shell, opened);
+  return {
+    ...volume,
+    ...inside,
+    found: `${inside.found} in ${volume.found}`,
+    place: { kind: 'device', device: opened },
+  };
+}
+
+/** Logical volumes and RAID arrays that are not among `known`. */
+async function foundInside(shell: ApplianceShell, known: readonly Volume[]): Promise<Volume[]> {
+  await shell.ask(['lvm-scan', 'true']);
+  const logical = lines(await shell.ask(['lvs']));
+  const arrays = lines(await shell.ask(['list-md-devices']));
+  const isNew = (device: string): boolean =>
+    !known.some(({ place }) => place.kind === 'device' && place.device === device);
+  const found: Volume[] = [];
+  for (const device of [...logical, ...arrays].filter(isNew)) {
+    const path = device.replace(/^\/dev\//, '');
+    const taken = new Set([...known, ...found].map(({ name }) => name));
+    const name = safeName(path.replaceAll('/', '-'));
+    found.push({
+      name: taken.has(name) ? `${name}-${taken.size}` : name,
+      disk: logical.includes(device)
+        ? await diskOf(shell, path.split('/')[0]!, known)
+        : known[0]!.disk,
+      place: { kind: 'device', device },
+      ...(await describe(shell, device)),
+    });
+  }
+  return found;
+}
+
+/** Of a volume group: where its first physical volume lies. */
+async function diskOf(
+  shell: ApplianceShell,
+  group: string,
+  known: readonly Volume[],
+): Promise<string> {
+  const uuids = lines(await shell.ask(['vgpvuuids', group]));
+  const plain = (uuid: string | undefined): string => (uuid ?? '').replaceAll('-', '');
+  const isPart = (it: Volume): boolean => uuids.some((uuid) => plain(uuid) === plain(it.uuid));
+  return (known.find(isPart) ?? known[0]!).disk;
+}
+
+type Description = Pick<Volume, 'kind' | 'found' | 'label' | 'uuid' | 'size' | 'driver'>;
+
+async function describe(shell: ApplianceShell, device: string): Promise<Description> {
+  const quietly = (...words: string[]): Promise<string> => shell.ask(words).catch(() => '');
+  const type = printable((await quietly('vfs-type', device)).trim());
+  const kind: VolumeKind = kindOf(type);
+  const text = (value: string): string | undefined => printable(value.trim()) || undefined;
+  const size = Number(await quietly('blockdev-getsize64', device));
+  return {
+    kind,
+    found: type === '' ? 'nothing that is recognised' : type,
+    label: text(await quietly('vfs-label', device)),
+    uuid: text(await quietly('vfs-uuid', device)),
+    size: Number.isSafeInteger(size) && size > 0 ? size : undefined,
+    driver: driverOf(kind, type),
+  };
+}
+
+function driverOf(kind: VolumeKind, type: string): Volume['driver'] {
+  if (kind === 'swap') return { kind: 'none', reason: 'swap space holds no files' };
+  if (type === '') return { kind: 'none', reason: 'nothing that is recognised' };
+  return { kind: isContainer(kind) ? 'container' : 'guestfs' };
+}
+
+/** First try, and what is tried when that fails; undefined: the driver is found by itself. */
+const MOUNTS: Readonly<Partial<Record<VolumeKind, readonly (readonly string[])[]>>> = {
+  // Where a journal cannot be replayed, without.
+  ext3: [
+    ['ro', 'ext4'],
+    ['ro,noload', 'ext4'],
+  ],
+  ext4: [
+    ['ro', 'ext4'],
+    ['ro,noload', 'ext4'],
+  ],
+  xfs: [
+    ['ro,nouuid', 'xfs'],
+    ['ro,nouuid,norecovery', 'xfs'],
+  ],
+  btrfs: [
+    ['ro,subvolid=5', 'btrfs'],
+    ['ro,subvolid=5,rescue=nologreplay', 'btrfs'],
+  ],
+  ntfs: [['ro,norecover,streams_interface=xattr', 'ntfs-3g']],
+  vfat: [['ro,utf8', 'vfat']],
+};
+
+interface Showing {
+  readonly volumes: readonly Volume[];
+  readonly directory: string;
+  readonly deviceOf: (volume: Volume) => string;
+}
+
+async function show(
+  shell: ApplianceShell,
+  { volumes, directory, deviceOf }: Showing,
+): Promise<ShownVolumes> {
+  const failed = new Map<Volume, GranularError>();
+  for (const volume of volumes) {
+    const point = `/${volume.name}`;
+    await shell.ask(['mkmountpoint', point]);
+    try {
+      await mountInside(shell, volume.kind, deviceOf(volume), point);
+    } catch (cause) {
+      if (!(cause instanceof GranularError) || cause.code !== 'FAILED') throw cause;
+      const { message } = cause;
+      const what = `${volume.name} (${volume.found}) cannot be mounted: ${message}`;
+      failed.set(volume, new GranularError('UNREADABLE', what, { cause }));
+    }
+  }
+  const options = ['readonly:true', `cachetimeout:${CACHE_SECONDS}`, 'options:use_ino'];
+  await shell.ask(['mount-local', directory, ...options]);
+  // Serves until it is unmounted; then the mark comes.
+  shell.say(['mount-local-run']);
+  return { failed, [Symbol.asyncDispose]: () => unmount(directory) };
+}
+
+async function mountInside(
+  shell: ApplianceShell,
+  kind: VolumeKind,
+  device: string,
+  point: string,
+): Promise<void> {
+  const timeoutMs = MOUNT_MS;
+  let first: unknown;
+  for (const [options, type] of MOUNTS[kind] ?? []) {
+    try {
+      await shell.ask(['mount-vfs', options!, type!, device, point], { timeoutMs });
+      return;
+    } catch (cause) {
+      first ??= cause;
+    }
+  }
+  try {
+    await shell.ask(['mount-ro', device, point], { timeoutMs });
+  } catch (cause) {
+    throw first ?? cause;
+  }
+}
+
+function lines(text: string): string[] {
+  return text.split('\n').filter((line) => line !== '');
+}

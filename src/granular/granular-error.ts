@@ -1,0 +1,32 @@
+/**
+ * BAD_PATH (leaves the volume, or no path at all), NOT_FOUND (no such path, volume, open restore),
+ * AMBIGUOUS (several volumes have it), UNREADABLE (damaged: a table, a file system, a file), UNSUPPORTED
+ * (nothing here can open it), LOCKED (a key is needed), WRONG_KEY, TOOL_MISSING (with its package), TIMEOUT
+ * (a program was given up), INTERRUPTED (by who asked), NO_SPACE, DENIED (needs root, or read-only),
+ * INCOMPLETE (some files were not copied), FAILED (the rest).
+ */
+export type GranularErrorCode =
+  | 'BAD_PATH'
+  | 'NOT_FOUND'
+  | 'AMBIGUOUS'
+  | 'UNREADABLE'
+  | 'UNSUPPORTED'
+  | 'LOCKED'
+  | 'WRONG_KEY'
+  | 'TOOL_MISSING'
+  | 'TIMEOUT'
+  | 'INTERRUPTED'
+  | 'NO_SPACE'
+  | 'DENIED'
+  | 'INCOMPLETE'
+  | 'FAILED';
+
+/** Files of a machine cannot be had out of its disks. */
+export class GranularError extends Error {
+  override readonly name = 'GranularError';
+  readonly code: GranularErrorCode;
+  constructor(code: GranularErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+}

@@ -1,0 +1,302 @@
+import type { DiskFiles } from './disk-files.ts';
+import { GranularError } from './granular-error.ts';
+import { type Partition, readPartitions } from './partitions.ts';
+import { PARSER_MEMORY_MAX, printable, runProgram } from './programs.ts';
+
+/** `unknown`: something else, or nothing that is recognised; `found` says what. */
+export type VolumeKind =
+  | 'ext2'
+  | 'ext3'
+  | 'ext4'
+  | 'xfs'
+  | 'btrfs'
+  | 'vfat'
+  | 'exfat'
+  | 'ntfs'
+  | 'iso9660'
+  | 'udf'
+  | 'swap'
+  | 'LVM2_member'
+  | 'crypto_LUKS'
+  | 'BitLocker'
+  | 'linux_raid_member'
+  | 'unknown';
+
+/**
+ * `kernel` mounts it through a loop device, `ntfs-3g` is a process of its own, `guestfs` a VM of its own.
+ * `container`: it holds volumes, or is one once it has been unlocked: only an appliance opens it.
+ * `none`: nothing is to be had; `reason` says why.
+ */
+export type VolumeDriver =
+  | { readonly kind: 'kernel' | 'ntfs-3g' | 'guestfs' | 'container' }
+  | { readonly kind: 'none'; readonly reason: string };
+
+export interface Volume {
+  /** `vda1`; `vda` of a disk without a table; `vg-lv`. Letters, digits, `.`, `_`, `+` and `-`; unique. */
+  readonly name: string;
+  /** The machine's disk that it lies on, or begins on. */
+  readonly disk: string;
+  readonly place:
+    | { readonly kind: 'partition'; readonly number: number; readonly path: string }
+    /** Inside an appliance. */
+    | { readonly kind: 'device'; readonly device: string };
+  /** Bytes; undefined: nobody has asked. */
+  readonly size: number | undefined;
+  readonly kind: VolumeKind;
+  /** For people: `ext4`, `swap`, `nothing that is recognised (Microsoft reserved)`. */
+  readonly found: string;
+  readonly label: string | undefined;
+  readonly uuid: string | undefined;
+  readonly driver: VolumeDriver;
+}
+
+export interface FindVolumesOptions {
+  /** Every file system in a VM of its own, for those who do not trust what is in it. */
+  readonly isolated: boolean;
+  readonly signal?: AbortSignal;
+}
+
+const PROBE_MS = 60_000;
+const NOTHING_FOUND = 2;
+const AMBIVALENT = 8;
+
+/** Kinds that the kernel may have a driver for, and that driver. */
+export const KERNEL_DRIVERS: Readonly<Partial<Record<VolumeKind, string>>> = {
+  ext2: 'ext4',
+  ext3: 'ext4',
+  ext4: 'ext4',
+  xfs: 'xfs',
+  btrfs: 'btrfs',
+  vfat: 'vfat',
+  exfat: 'exfat',
+  iso9660: 'iso9660',
+  udf: 'udf',
+};
+const CONTAINERS: readonly VolumeKind[] = [
+  'LVM2_member',
+  'crypto_LUKS',
+  'BitLocker',
+  'linux_raid_member',
+];
+const KINDS: ReadonlySet<string> = new Set([
+  ...Object.keys(KERNEL_DRIVERS),
+  ...CONTAINERS,
+  'ntfs',
+  'swap',
+]);
+
+/** Partitions that hold no file system, by type: what people know them as. */
+const PARTITION_TYPES: Readonly<Record<string, string>> = {
+  '21686148-6449-6E6F-744E-656564454649': 'BIOS boot',
+  'E3C9E316-0B5C-4DB8-817D-F92DF00215AE': 'Microsoft reserved',
+  '5808C8AA-7E8F-42E0-85D2-E1E90434CFB3': 'Windows LDM metadata',
+  'AF9B60A0-1431-4F62-BC68-3311714A69AD': 'Windows LDM data',
+  'E75CAF8F-F680-4CEE-AFA3-B001E56EFC2D': 'Windows Storage Spaces',
+  '42': 'Windows LDM',
+};
+
+/**
+ * What lies on the partitions of `disks`, seen from outside: what is in containers is an appliance's to tell.
+ * A disk or a partition that cannot be read is a volume that cannot be opened.
+ */
+export async function findVolumes(
+  disks: readonly DiskFiles[],
+  options: FindVolumesOptions,
+): Promise<Volume[]> {
+  const volumes: Volume[] = [];
+  for (const disk of disks) {
+    try {
+      const { partitions } = await readPartitions(disk.path, options.signal);
+      for (const partition of partitions) {
+        volumes.push(await volumeOn(disk, partition, options));
+      }
+    } catch (cause) {
+      volumes.push(unreadable({ disk, number: 0, size: undefined }, cause));
+    }
+  }
+  return volumes;
+}
+
+async function volumeOn(
+  disk: DiskFiles,
+  partition: Partition,
+  options: FindVolumesOptions,
+): Promise<Volume> {
+  const { number, length: size } = partition;
+  try {
+    const seen = describe(await probe(pathOf(disk, number), options.signal), partition);
+    const { kind, found, label, uuid } = seen;
+    const driver = await driverFor(seen, options);
+    return { ...placeOf({ disk, number, size }), kind, found, label, uuid, driver };
+  } catch (cause) {
+    return unreadable({ disk, number, size }, cause);
+  }
+}
+
+interface Spot {
+  readonly disk: DiskFiles;
+  readonly number: number;
+  readonly size: number | undefined;
+}
+
+function placeOf({ disk, number, size }: Spot): Pick<Volume, 'name' | 'disk' | 'place' | 'size'> {
+  return {
+    name: safeName(number === 0 ? disk.disk : `${disk.disk}${number}`),
+    disk: disk.disk,
+    place: { kind: 'partition', number, path: pathOf(disk, number) },
+    size,
+  };
+}
+
+function pathOf(disk: DiskFiles, number: number): string {
+  return number === 0 ? disk.path : disk.partition(number);
+}
+
+/** Throws what is not the disk's fault. */
+function unreadable(spot: Spot, cause: unknown): Volume {
+  if (!(cause instanceof GranularError) || cause.code !== 'UNREADABLE') throw cause;
+  return {
+    ...placeOf(spot),
+    kind: 'unknown',
+    found: 'unreadable',
+    label: undefined,
+    uuid: undefined,
+    driver: { kind: 'none', reason: cause.message },
+  };
+}
+
+/** The one of that name; the message of NOT_FOUND names them all. */
+export function volumeNamed(volumes: readonly Volume[], name: string): Volume {
+  const found = volumes.find((it) => it.name === name);
+  if (found) return found;
+  const all = volumes.map((it) => `${it.name} (${it.found})`).join(', ');
+  throw new GranularError(
+    'NOT_FOUND',
+    `no volume ${printable(name)}: there is ${all === '' ? 'none' : all}`,
+  );
+}
+
+/** What it is, out of what tools call it. */
+export function kindOf(type: string): VolumeKind {
+  // The VM calls FAT by its variants.
+  if (type === 'msdos' || type === 'fat') return 'vfat';
+  return KINDS.has(type) ? (type as VolumeKind) : 'unknown';
+}
+
+/** Only an appliance opens those. */
+export function isContainer(kind: VolumeKind): boolean {
+  return CONTAINERS.includes(kind);
+}
+
+/** Needs a key. */
+export function isLocked({ kind }: Volume): boolean {
+  return kind === 'crypto_LUKS' || kind === 'BitLocker';
+}
+
+/** For directories and for arguments: whatever a disk calls it. */
+export function safeName(name: string): string {
+  return name.replace(/[^A-Za-z0-9._+-]/g, '_').replace(/^[.-]/, '_');
+}
+
+type Seen = Pick<Volume, 'kind' | 'found' | 'label' | 'uuid'> & {
+  /** A file system, not what is made of several or holds other things. */
+  readonly isFileSystem: boolean;
+};
+
+function describe(fields: Readonly<Record<string, string>>, { type }: Partition): Seen {
+  const fsType = fields['ID_FS_TYPE'];
+  const version = fields['ID_FS_VERSION'];
+  const isVersioned = fsType === 'crypto_LUKS' && version !== undefined;
+  return {
+    kind: kindOf(fsType ?? ''),
+    found: printable(
+      fsType === undefined ? other(fields, type) : isVersioned ? `${fsType} ${version}` : fsType,
+    ),
+    label: decoded(fields['ID_FS_LABEL_ENC']),
+    uuid: decoded(fields['ID_FS_UUID_ENC']),
+    isFileSystem: fields['ID_FS_USAGE'] === 'filesystem',
+  };
+}
+
+function other(fields: Readonly<Record<string, string>>, type: string | undefined): string {
+  const several = fields['SEVERAL'];
+  if (several !== undefined) return `several signatures at once (${several})`;
+  const table = fields['ID_PART_TABLE_TYPE'];
+  if (table !== undefined) return `a partition table (${table}) inside a partition`;
+  const name = PARTITION_TYPES[type ?? ''];
+  return `nothing that is recognised${name === undefined ? '' : ` (${name})`}`;
+}
+
+/** blkid's low-level probing: `ID_FS_TYPE` and so on; `SEVERAL` where it cannot decide. */
+async function probe(
+  path: string,
+  signal?: AbortSignal,
+): Promise<Readonly<Record<string, string>>> {
+  const options = { timeoutMs: PROBE_MS, memoryMax: PARSER_MEMORY_MAX, ...(signal && { signal }) };
+  const { code, stdout, stderr } = await runProgram(
+    'blkid',
+    ['-p', '-o', 'udev', '--', path],
+    options,
+  );
+  if (code === AMBIVALENT) return { SEVERAL: await signatures(path, options) };
+  if (code === NOTHING_FOUND) {
+    const isGone = (await runProgram('stat', ['--', path], options)).code !== 0;
+    if (isGone) throw new GranularError('UNREADABLE', `${path} is not there`);
+    return {};
+  }
+  if (code !== 0) {
+    throw new GranularError('UNREADABLE', `blkid cannot read ${path}: ${printable(stderr.trim())}`);
+  }
+  const lines = stdout.toString('latin1').split('\n');
+  return Object.fromEntries(
+    lines.flatMap((line) => {
+      const at = line.indexOf('=');
+      return at > 0 ? [[line.slice(0, at), line.slice(at + 1)] as const] : [];
+    }),
+  );
+}
+
+async function signatures(
+  path: string,
+  options: { readonly timeoutMs: number; readonly memoryMax: number },
+): Promise<string> {
+  const { stdout } = await runProgram('wipefs', ['--json', '--no-act', '--', path], options);
+  const types = [...stdout.toString().matchAll(/"type":\s*"([A-Za-z0-9_ -]{1,32})"/g)];
+  return [...new Set(types.map((it) => it[1]!))].join(', ') || 'which ones blkid does not say';
+}
+
+/** blkid writes what is not plain as \xHH; `text` has a character for each byte. */
+function decoded(text: string | undefined): string | undefined {
+  if (text === undefined) return undefined;
+  const bytes = text.replace(/\\x([0-9a-fA-F]{2})/g, (_, hex: string) =>
+    String.fromCharCode(Number.parseInt(hex, 16)),
+  );
+  return printable(Buffer.from(bytes, 'latin1').toString('utf8'));
+}
+
+async function driverFor(
+  { kind, found, isFileSystem }: Seen,
+  { isolated, signal }: FindVolumesOptions,
+): Promise<VolumeDriver> {
+  if (kind === 'swap') return { kind: 'none', reason: 'swap space holds no files' };
+  if (isContainer(kind)) return { kind: 'container' };
+  if (!isFileSystem) return { kind: 'none', reason: `${found}: nothing here can open that` };
+  if (isolated) return { kind: 'guestfs' };
+  if (kind === 'ntfs') return { kind: 'ntfs-3g' };
+  const driver = KERNEL_DRIVERS[kind];
+  return driver !== undefined && (await kernelHas(driver, signal))
+    ? { kind: 'kernel' }
+    : { kind: 'guestfs' };
+}
+
+/** Asks the kernel to load it if need be. */
+async function kernelHas(driver: string, signal?: AbortSignal): Promise<boolean> {
+  const options = { timeoutMs: PROBE_MS, ...(signal && { signal }) };
+  const isThere = async (): Promise<boolean> => {
+    const { stdout } = await runProgram('cat', ['/proc/filesystems'], options);
+    return new RegExp(`^\\t${driver}$`, 'm').test(stdout.toString());
+  };
+  if (await isThere()) return true;
+  await runProgram('modprobe', ['--quiet', '--', driver], options).catch(() => {});
+  return isThere();
+}

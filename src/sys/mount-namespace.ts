@@ -1,0 +1,35 @@
+import { mkdirSync } from 'node:fs';
+import { libc } from './libc.ts';
+import { runOrFail } from './processes.ts';
+import { SystemError, systemError } from './system-error.ts';
+
+const CLONE_NEWNS = 0x00020000;
+const MOUNT_MS = 30_000;
+/** It holds directories only. */
+const PLACE_SIZE = '4m';
+
+/**
+ * From here on nobody else sees what is mounted by this process and by the programs that it starts, and all
+ * of it is gone when the last of them has ended, in whatever way. `place` (made if need be) then is an empty
+ * directory in memory that is gone with it. Once for a process, on its main thread and before it starts other
+ * programs; for good.
+ *
+ * Threads that Node had before (its pool for asynchronous files) stay outside and see nothing of this:
+ * what is mounted here is for started programs, not for this process.
+ */
+export async function enterPrivateMounts(place: string): Promise<void> {
+  try {
+    mkdirSync(place, { recursive: true, mode: 0o700 });
+  } catch (cause) {
+    throw systemError(cause, `make ${place}`);
+  }
+  if (libc().unshare(CLONE_NEWNS) !== 0) {
+    throw new SystemError('DENIED', `mounts of its own: errno ${libc().errno()}; run this as root`);
+  }
+  // Else what is mounted here would show up in the namespace that we come from.
+  await runOrFail('mount', ['--make-rprivate', '/'], { timeoutMs: MOUNT_MS });
+  const options = `mode=0700,size=${PLACE_SIZE},nosuid,nodev,noexec`;
+  await runOrFail('mount', ['-t', 'tmpfs', '-o', options, 'holdfast', place], {
+    timeoutMs: MOUNT_MS,
+  });
+}

@@ -1,0 +1,51 @@
+import { readFileSync } from 'node:fs';
+
+/** A process that is not mistaken for a later one of the same number, also after the host was restarted. */
+export interface ProcessIdentity {
+  readonly pid: number;
+  /** Clock ticks between the host's start and its own. */
+  readonly started: number;
+  /** The host's start. */
+  readonly boot: string;
+}
+
+/** proc(5): `starttime`, counted behind the name, which may hold anything. */
+const STARTED_FIELD = 22;
+const FIELDS_BEFORE = 3;
+
+export function thisProcess(): ProcessIdentity {
+  return { pid: process.pid, started: startedOf(process.pid) ?? 0, boot: bootOf() };
+}
+
+export function isSameBoot({ boot }: ProcessIdentity): boolean {
+  return boot === bootOf();
+}
+
+export function isAlive(identity: ProcessIdentity): boolean {
+  return isSameBoot(identity) && startedOf(identity.pid) === identity.started;
+}
+
+/** Whether it was there to get it. */
+export function sendSignal(identity: ProcessIdentity, signal: NodeJS.Signals): boolean {
+  try {
+    return isAlive(identity) && process.kill(identity.pid, signal);
+  } catch {
+    return false;
+  }
+}
+
+function bootOf(): string {
+  return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+}
+
+/** Undefined: there is none, or it has ended and only waits for its parent. */
+function startedOf(pid: number): number | undefined {
+  let stat: string;
+  try {
+    stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+  } catch {
+    return undefined;
+  }
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return fields[0] === 'Z' ? undefined : Number(fields[STARTED_FIELD - FIELDS_BEFORE]);
+}
