@@ -10,6 +10,7 @@ import { type NbdTarget, openNbdTarget } from '../targets/nbd/target.ts';
 import type { Export } from '../targets/export.ts';
 import { keepProfile, prefetchBoot, RECORD_MS, recordBoot } from './boot-profile.ts';
 import type { ServedFiles } from './serve-nfs.ts';
+import { innerSocket } from './session-disk.ts';
 import { overlayOf, type SessionHouse, sessionSpace } from './session-steps.ts';
 
 /** A session whose disks are exported. Disposing flushes them; the session can be resumed. */
@@ -68,6 +69,7 @@ export async function serveSession(
   );
   const exported = exportAll(target, point, overlays);
   for (const { export: it } of exported) stack.use(it);
+  await exportHere(stack, house, session, { options, overlays });
   const disks = new Map(point.disks.map(({ name }, index) => [name, overlays[index]!]));
   // Loaded only where it is wanted, for a quick start.
   const files =
@@ -84,6 +86,22 @@ export async function serveSession(
     files,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
+}
+
+/** For other processes of this machine, where guests come over the network: `mount`, `files`. */
+async function exportHere(
+  stack: AsyncDisposableStack,
+  { world, store }: SessionHouse,
+  session: SessionRecord,
+  { options, overlays }: { readonly options: ServeOptions; readonly overlays: readonly Overlay[] },
+): Promise<void> {
+  const { point, listen, tls } = options;
+  if (listen.kind === 'unix' && !tls) return;
+  const here = { kind: 'unix', path: innerSocket(store, session.id) } as const;
+  const target = stack.use(
+    await openNbdTarget({ clock: world.clock, listen: here, tls: undefined }),
+  );
+  for (const { export: it } of exportAll(target, point, overlays)) stack.use(it);
 }
 
 function exportAll(

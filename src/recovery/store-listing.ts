@@ -4,6 +4,7 @@ import type { PointRecord } from '../formats/store/point.ts';
 import type { SessionRecord } from '../formats/store/session.ts';
 import { utf8 } from '../lib/bytes.ts';
 import type { BlockReader } from '../store/block-reader.ts';
+import type { Store } from '../store/store.ts';
 import { manifestDisk } from '../store/manifest-disk.ts';
 import { sessionDisk, sessionDiskUri } from './session-disk.ts';
 import { readJournal, sessionDirectory, sessionIds } from './session-files.ts';
@@ -66,7 +67,7 @@ export function storeListing(
     if (sessionsPath !== undefined) {
       shelf.directory(sessionsPath, { createdMs: since });
       for (const session of await runningSessions(house, options.only)) {
-        addSession(shelf, session, sessionsPath);
+        addSession(shelf, session, { store: house.store, above: sessionsPath });
       }
     }
     parts?.addKnown(shelf);
@@ -163,12 +164,15 @@ async function runningSessions(
   return running;
 }
 
-function addSession(shelf: StoreShelf, session: SessionRecord, above: string): void {
+function addSession(
+  shelf: StoreShelf,
+  session: SessionRecord,
+  { store, above }: { readonly store: Store; readonly above: string },
+): void {
   const times: ShelfTimes = { createdMs: Date.parse(session.created) };
   shelf.directory(`${above}/${session.id}`, times);
   for (const { name, size } of session.disks) {
-    const uri = sessionDiskUri(session, name);
-    if (uri === undefined) continue;
+    const uri = sessionDiskUri(store, session, name);
     const source: StoreFile = { kind: 'disk', open: () => sessionDisk(uri, size) };
     const path = `${above}/${session.id}/${diskFileName(name)}`;
     shelf.file(path, { ...times, mode: WRITE_MODE, size, source });

@@ -154,6 +154,15 @@ test("a running session's disk is written through the mount and its own export a
   ok(first.every((byte) => byte === 0x5a));
   await rejects(program('truncate', '-s', '1M', disk), /not permitted/);
   await rejects(program('chmod', '666', disk), /not permitted/);
+  // One that guests reach over the network only is there too.
+  await using remote = await start('recover', 'vm@latest', '--nbd', 'tcp:127.0.0.1:0');
+  const other = join(mounted.directory, 'sessions', remote.ready.session, 'vda.raw');
+  await until(() =>
+    program('cmp', other, raw).then(
+      () => true,
+      () => false,
+    ),
+  );
   // The recovery point stays as it was.
   await program('cmp', join(mounted.directory, 'sets/nightly/vm/latest/vda.raw'), raw);
 });
