@@ -130,6 +130,13 @@ function readOps({ base, file, map, size, clock }: Parts) {
     const first = Math.floor(offset / PAGE_LENGTH);
     return map.allAbsent(first, Math.ceil((offset + length) / PAGE_LENGTH) - first);
   }
+  function readNow(into: Uint8Array, offset: number): number {
+    try {
+      return pace.timed(() => file.readNow(into, offset));
+    } catch (cause) {
+      throw blockError(cause, 'overlay');
+    }
+  }
   function whole(count: number, into: Uint8Array, offset: number): void {
     if (count === into.length) return;
     throw new BlockError('CORRUPT', `${file.path} is too short: ${offset}+${into.length}`);
@@ -141,12 +148,7 @@ function readOps({ base, file, map, size, clock }: Parts) {
       for (const { start, end, state } of parts(offset, into.length)) {
         const part = into.subarray(start - offset, end - offset);
         if (state === 'zero') part.fill(0);
-        else if (state === 'data')
-          whole(
-            pace.timed(() => file.readNow(part, start)),
-            part,
-            start,
-          );
+        else if (state === 'data') whole(readNow(part, start), part, start);
         else if (!base.tryRead(part, start, effort)) return false;
       }
       return true;

@@ -1,4 +1,4 @@
-import { deepEqual, rejects } from 'node:assert/strict';
+import { deepEqual, ok, rejects, throws } from 'node:assert/strict';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
@@ -9,6 +9,7 @@ import { type Overlay, openOverlay } from '../../src/block/overlay.ts';
 import type { SpaceGuard } from '../../src/block/space-guard.ts';
 import { systemClock } from '../../src/sys/clock.ts';
 import { realFileSystem } from '../../src/sys/real-file-system.ts';
+import { broken, faultyFs, full, type Operation } from '../support/faulty-fs.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 import { readAll, writableDeviceConforms } from './conformance.ts';
 
@@ -108,4 +109,34 @@ test('a full pool refuses new pages and takes writes to old ones', async () => {
   await rejects(disk.write(new Uint8Array(4096), 16_384, 'cached'), { code: 'NO_SPACE' });
   await disk.write(new Uint8Array(100).fill(2), 50, 'durable');
   await disk[Symbol.asyncDispose]();
+});
+
+test('what fails below is an error of the disk, whichever way it is asked', async () => {
+  let failing: Operation | undefined;
+  let error = broken;
+  const faulty = faultyFs(files, (operation, path) =>
+    operation === failing && path.endsWith('.data') ? error(path) : undefined,
+  );
+  await using disk = await openOverlay(
+    { files: faulty, clock, directory: freshDirectory(), disk: 'vda', space: roomy },
+    memoryDevice(new Uint8Array(2 ** 20)),
+  );
+  const page = new Uint8Array(4096).fill(6);
+  // More than is written or read in this thread.
+  const long = new Uint8Array(200_000).fill(6);
+  await disk.write(page, 0, 'cached');
+  await disk.write(long, 8192, 'cached');
+  failing = 'read';
+  throws(() => disk.tryRead(new Uint8Array(4096), 0, 'memory'), { name: 'BlockError', code: 'IO' });
+  await rejects(disk.read(new Uint8Array(4096), 0), { name: 'BlockError', code: 'IO' });
+  failing = 'write';
+  for (const from of [page, long, page.subarray(0, 10)]) {
+    await rejects(disk.write(from, 8192, 'cached'), { name: 'BlockError', code: 'IO' });
+  }
+  error = full;
+  await rejects(disk.write(page, 8192, 'cached'), { name: 'BlockError', code: 'NO_SPACE' });
+  failing = undefined;
+  const got = new Uint8Array(4096);
+  ok(disk.tryRead(got, 0, 'memory'));
+  deepEqual(got, page);
 });
