@@ -12,7 +12,7 @@ import {
 } from '../formats/store/overlay-map.ts';
 import type { FileSystem } from '../sys/file-system.ts';
 import { putDurably } from '../sys/put-durably.ts';
-import { openRecordLog } from '../sys/record-log.ts';
+import { openRecordLog, type Replay } from '../sys/record-log.ts';
 import { BlockError } from './block-error.ts';
 import { type PageMap, pageMap } from './page-map.ts';
 
@@ -48,20 +48,26 @@ export async function openOverlayLog(
       `${path} belongs to a disk of ${found.size} bytes, this one has ${header.size}`,
     );
   }
-  function replay(bytes: Uint8Array): number | undefined {
-    const record = decodeOverlayRecord(bytes, pages);
-    if (!record) return undefined;
-    for (const { first, count, state } of record.runs) map.set(first, count, state);
-    return record.length;
-  }
-  function* whole(): Generator<Uint8Array> {
-    yield encodeOverlayHeader(header);
-    yield* recordsOf(map.written());
+  function replayTo(map: PageMap): Replay {
+    return (bytes) => {
+      const record = decodeOverlayRecord(bytes, pages);
+      if (!record) return undefined;
+      for (const { first, count, state } of record.runs) map.set(first, count, state);
+      return record.length;
+    };
   }
   try {
     const log = await openRecordLog(files, path, {
-      ...{ headerLength: OVERLAY_HEADER_LENGTH, recordLengthMax: OVERLAY_RECORD_LENGTH_MAX },
-      ...{ checkHeader, replay, whole },
+      headerLength: OVERLAY_HEADER_LENGTH,
+      recordLengthMax: OVERLAY_RECORD_LENGTH_MAX,
+      checkHeader,
+      replay: replayTo(map),
+      async whole(again) {
+        // As the log has it: `map` also knows pages that were written since, whose contents may be lost.
+        const logged = pageMap();
+        await again(replayTo(logged));
+        return [encodeOverlayHeader(header), ...recordsOf(logged.written())];
+      },
     });
     return { ...log, map, append: (runs) => log.append(recordsOf(runs)) };
   } catch (cause) {

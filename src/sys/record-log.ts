@@ -16,14 +16,18 @@ export interface RecordLogOptions {
   readonly recordLengthMax: number;
   /** Gets what there is of the header; throws where it is another one. */
   readonly checkHeader: (bytes: Uint8Array) => void;
-  /**
-   * Takes in the record that `bytes`, which are lent, begin with, and answers its length; undefined: none that is
-   * whole begins there. Throws where one cannot be.
-   */
-  readonly replay: (bytes: Uint8Array) => number | undefined;
-  /** Header and records that a fresh log has now. */
-  readonly whole: () => Iterable<Uint8Array>;
+  readonly replay: Replay;
+  /** Header and records that a fresh log has now; `again` replays what this one holds. */
+  readonly whole: (
+    again: (replay: Replay) => Promise<unknown>,
+  ) => Iterable<Uint8Array> | Promise<Iterable<Uint8Array>>;
 }
+
+/**
+ * Takes in the record that `bytes`, which are lent, begin with, and answers its length; undefined: none that is
+ * whole begins there. Throws where one cannot be.
+ */
+export type Replay = (bytes: Uint8Array) => number | undefined;
 
 /** Below this a fresh log would gain nothing. */
 const REWRITE_ABOVE = 1024 * 1024;
@@ -43,7 +47,9 @@ export async function openRecordLog(
   let rewriteAbove = REWRITE_ABOVE;
 
   async function rewrite(): Promise<void> {
-    const bytes = concatBytes(...options.whole());
+    const bytes = concatBytes(
+      ...(await options.whole((replay) => replayAll(file, { ...options, replay }))),
+    );
     await putDurably(files, path, bytes);
     await file[Symbol.asyncDispose]();
     file = await files.open(path, 'write');

@@ -1,6 +1,7 @@
-import { deepEqual, rejects } from 'node:assert/strict';
+import { deepEqual, equal, ok, rejects } from 'node:assert/strict';
 import { test } from 'tap';
 import { createOverlayLog, openOverlayLog } from '../../src/block/overlay-log.ts';
+import type { PageRun } from '../../src/formats/store/overlay-map.ts';
 import { crashingFs } from '../support/crashing-fs.ts';
 import { seeded } from '../support/random.ts';
 
@@ -28,4 +29,29 @@ test('a map is what was appended to it; one that is damaged is an error of the d
   await rejects(openOverlayLog(files, '/map', HEADER), corrupt);
   await file.truncate(3);
   await rejects(openOverlayLog(files, '/map', HEADER), corrupt);
+});
+
+test('a log that is written anew names no page that was not flushed', async () => {
+  const { files } = crashingFs(seeded(1));
+  const header = { pageLength: 4096, size: 2 ** 30 };
+  // Twice as much is worth a rewrite.
+  const flushed: PageRun[] = Array.from({ length: 50_000 }, (_, n) => ({
+    first: n * 2,
+    count: 1,
+    state: n % 2 === 0 ? 'data' : 'zero',
+  }));
+  {
+    await using log = await createOverlayLog(files, '/map', header);
+    // Written by a guest while the flush is under way.
+    log.map.set(1, 1, 'data');
+    log.map.set(4, 1, 'data');
+    await log.append(flushed);
+    await log.append(flushed);
+  }
+  ok((await files.stat('/map'))!.size < 700_000, 'it was written anew');
+  await using again = await openOverlayLog(files, '/map', header);
+  equal(again.map.state(1), 'absent');
+  equal(again.map.state(4), 'data');
+  equal(again.map.state(2), 'zero');
+  equal(again.map.dataPages(), 25_000);
 });
