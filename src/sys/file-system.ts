@@ -29,6 +29,11 @@ export interface FileSystem {
   lockHolder(path: string): Promise<string | undefined>;
   /** Bytes that an unprivileged writer may still take on the file system of `path`. */
   freeSpace(path: string): Promise<number>;
+  /**
+   * A UUID of this run of the machine's kernel. While it stays the same, what was written is there for whoever
+   * reads, synced or not, even if the process that wrote was killed.
+   */
+  bootId(): Promise<string>;
 }
 
 export interface FileStatus {

@@ -79,8 +79,18 @@ export function realFileSystem(): FileSystem {
         const { bavail, bsize } = await promises.statfs(path);
         return bavail * bsize;
       }),
+    bootId: () =>
+      doing('read the boot ID', async () => {
+        const id = (await promises.readFile(BOOT_ID, 'latin1')).trim();
+        if (UUID.test(id)) return id;
+        throw new SystemError('IO', `${BOOT_ID} holds no boot ID but "${id.slice(0, 80)}"`);
+      }),
   };
 }
+
+/** random(4) */
+const BOOT_ID = '/proc/sys/kernel/random/boot_id';
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 function fileOf(path: string, fd: number): File {
   let isOpen = true;

@@ -39,19 +39,30 @@ interface Inode {
 type Entry = Inode | 'directory';
 type Names = Map<string, Entry>;
 
+/** What outlives a process: the disk, and what the kernel has of it in memory. */
+interface Machine {
+  readonly names: Names;
+  readonly durableNames: Names;
+  unsynced: { readonly directory: string; readonly apply: (names: Names) => void }[];
+  readonly boot: number;
+}
+
 export interface CrashingFs {
   readonly files: FileSystem;
   /** Calls so far. */
   calls(): number;
   /** The disk as the next boot finds it, by default without another power cut. */
   reboot(cutAt?: number): CrashingFs;
-  /** As it is now, all of it durable. */
+  /** The process is killed, whose calls fail from now on; the next one finds all that it wrote. */
+  kill(cutAt?: number): CrashingFs;
+  /** As it is now, all of it durable, in the same boot. */
   copy(random: () => number, cutAt?: number): CrashingFs;
 }
 
 /**
- * A disk in memory that loses power at its `cutAt`-th call. What was not synced by then survives or not,
- * sector by sector and directory entry by directory entry, as `random` decides.
+ * A disk in memory that loses power at its `cutAt`-th call, or whose process is killed there: `reboot` or
+ * `kill` tells. What was not synced by then survives a power cut or not, sector by sector and directory
+ * entry by directory entry, as `random` decides; a write at which it happens is done in part.
  *
  * Modelled: lost, reordered and torn writes; names that outlive or precede their contents; length that was
  * not flushed; locks that end with their process. Not modelled: damage of synced sectors, failing syncs
@@ -61,59 +72,60 @@ export function crashingFs(
   random: () => number,
   cutAt = Number.POSITIVE_INFINITY,
   initial: Names = new Map([['/', 'directory']]),
+  boot = 1,
 ): CrashingFs {
-  const state = {
-    calls: 0,
-    names: new Map(initial),
-    durableNames: new Map(initial),
-    unsynced: [] as { readonly directory: string; readonly apply: (names: Names) => void }[],
-    locks: new Map<string, string>(),
-  };
-  function step(): void {
-    if (++state.calls > cutAt) throw new PowerCut(`power cut at call ${state.calls}`);
+  const names = new Map(initial);
+  return processOn({ names, durableNames: new Map(initial), unsynced: [], boot }, random, cutAt);
+}
+
+function processOn(machine: Machine, random: () => number, cutAt: number): CrashingFs {
+  let calls = 0;
+  let isKilled = false;
+  /** `torn` does a part of the call at which it happens. */
+  function step(torn?: () => void): void {
+    if (++calls <= cutAt && !isKilled) return;
+    if (calls === cutAt + 1 && !isKilled) torn?.();
+    throw new PowerCut(`power cut at call ${calls}`);
   }
   /** Changes the names now, and durably once the directory is synced. */
   function change(directory: string, apply: (names: Names) => void): void {
-    apply(state.names);
-    state.unsynced.push({ directory, apply });
+    apply(machine.names);
+    machine.unsynced.push({ directory, apply });
   }
-  const files = fileSystemOn(state, step, change);
+  const files = fileSystemOn({ machine, locks: new Map(), random, step, change });
   return {
     files,
-    calls: () => state.calls,
+    calls: () => calls,
     reboot(next) {
       // A journal commits names in order, so what survives is a prefix.
-      const kept = below(random, state.unsynced.length + 1);
-      for (const { apply } of state.unsynced.slice(0, kept)) apply(state.durableNames);
-      return crashingFs(
-        random,
-        next,
-        contentsOf(state.durableNames, (it) => survivor(it, random)),
-      );
+      const kept = below(random, machine.unsynced.length + 1);
+      for (const { apply } of machine.unsynced.slice(0, kept)) apply(machine.durableNames);
+      const names = contentsOf(machine.durableNames, (it) => survivor(it, random));
+      return crashingFs(random, next, names, machine.boot + 1);
     },
-    copy: (seed, next) =>
-      crashingFs(
-        seed,
-        next,
-        contentsOf(state.names, (it) => it.live),
-      ),
+    kill(next = Number.POSITIVE_INFINITY) {
+      isKilled = true;
+      return processOn(machine, random, next);
+    },
+    copy(seed, next) {
+      const names = contentsOf(machine.names, (it) => it.live);
+      return crashingFs(seed, next, names, machine.boot);
+    },
   };
 }
 
-type State = {
-  readonly names: Names;
-  durableNames: Names;
-  unsynced: { readonly directory: string; readonly apply: (names: Names) => void }[];
+interface Process {
+  readonly machine: Machine;
   readonly locks: Map<string, string>;
-};
+  readonly random: () => number;
+  readonly step: (torn?: () => void) => void;
+  readonly change: (directory: string, apply: (names: Names) => void) => void;
+}
 
-function fileSystemOn(
-  state: State,
-  step: () => void,
-  change: (directory: string, apply: (names: Names) => void) => void,
-): FileSystem {
+function fileSystemOn(process: Process): FileSystem {
+  const { machine, locks, step, change } = process;
   function entry(path: string): Entry {
-    const found = state.names.get(path);
+    const found = machine.names.get(path);
     if (!found) throw new SystemError('NOT_FOUND', `${path}: no such file`);
     return found;
   }
@@ -125,15 +137,15 @@ function fileSystemOn(
   const files: FileSystem = {
     async create(path) {
       step();
-      if (state.names.has(path)) throw new SystemError('EXISTS', `${path} exists`);
+      if (machine.names.has(path)) throw new SystemError('EXISTS', `${path} exists`);
       if (entry(dirname(path)) !== 'directory') throw new SystemError('NOT_FOUND', path);
       const made: Inode = { live: new Uint8Array(), durable: new Uint8Array(), pending: [] };
       change(dirname(path), (names) => names.set(path, made));
-      return fileOn(path, made, step);
+      return fileOn(path, made, process);
     },
     async open(path) {
       step();
-      return fileOn(path, inode(path), step);
+      return fileOn(path, inode(path), process);
     },
     async readFile(path, limit) {
       step();
@@ -143,7 +155,7 @@ function fileSystemOn(
     },
     async stat(path): Promise<FileStatus | undefined> {
       step();
-      const found = state.names.get(path);
+      const found = machine.names.get(path);
       if (!found) return undefined;
       if (found === 'directory') return { kind: 'directory', size: 0, allocated: 0 };
       return { kind: 'file', size: found.live.length, allocated: found.live.length };
@@ -163,7 +175,7 @@ function fileSystemOn(
     },
     async removeTree(path) {
       step();
-      const inside = [...state.names.keys()].filter(
+      const inside = [...machine.names.keys()].filter(
         (it) => it === path || it.startsWith(`${path}/`),
       );
       // Deepest first, as rm does it; a power cut may leave any part.
@@ -173,14 +185,14 @@ function fileSystemOn(
     },
     async makeDirectory(path) {
       step();
-      if (state.names.get(path) === 'directory') return;
-      if (!state.names.has(dirname(path))) await files.makeDirectory(dirname(path));
+      if (machine.names.get(path) === 'directory') return;
+      if (!machine.names.has(dirname(path))) await files.makeDirectory(dirname(path));
       change(dirname(path), (names) => names.set(path, 'directory'));
     },
     async list(directory) {
       step();
       if (entry(directory) !== 'directory') throw new SystemError('NOT_FOUND', directory);
-      const inside = [...state.names.keys()].filter(
+      const inside = [...machine.names.keys()].filter(
         (it) => it !== '/' && dirname(it) === directory,
       );
       return inside.map((path) => path.slice(path.lastIndexOf('/') + 1)).sort();
@@ -188,32 +200,40 @@ function fileSystemOn(
     async syncDirectory(directory) {
       step();
       // Ordered journals: what was changed before it anywhere is durable with it.
-      const last = state.unsynced.findLastIndex((it) => it.directory === directory);
-      for (const { apply } of state.unsynced.splice(0, last + 1)) apply(state.durableNames);
+      const last = machine.unsynced.findLastIndex((it) => it.directory === directory);
+      for (const { apply } of machine.unsynced.splice(0, last + 1)) apply(machine.durableNames);
     },
     async lock(path, holder) {
       step();
-      const other = state.locks.get(path);
+      const other = locks.get(path);
       if (other !== undefined) throw new SystemError('BUSY', `${path} is in use by ${other}`);
-      state.locks.set(path, holder);
+      locks.set(path, holder);
       return {
         async [Symbol.asyncDispose]() {
-          state.locks.delete(path);
+          locks.delete(path);
         },
       };
     },
-    lockHolder: async (path) => state.locks.get(path),
+    lockHolder: async (path) => locks.get(path),
     async freeSpace() {
       step();
       return 2 ** 40;
+    },
+    async bootId() {
+      step();
+      return `00000000-0000-4000-8000-${String(machine.boot).padStart(12, '0')}`;
     },
   };
   return files;
 }
 
-function fileOn(path: string, inode: Inode, step: () => void): File {
+function fileOn(path: string, inode: Inode, { step, random }: Process): File {
   function write(from: Uint8Array, offset: number): void {
-    step();
+    step(() => apply(from.subarray(0, below(random, from.length / SECTOR + 1) * SECTOR), offset));
+    apply(from, offset);
+  }
+  function apply(from: Uint8Array, offset: number): void {
+    if (from.length === 0) return;
     inode.live = grown(inode.live, offset + from.length);
     inode.live.set(from, offset);
     inode.pending.push({ from: Uint8Array.from(from), offset });

@@ -1,4 +1,4 @@
-import { deepEqual, equal, ok, rejects } from 'node:assert/strict';
+import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path/posix';
@@ -72,6 +72,8 @@ for (const [name, open] of Object.entries(kinds)) {
     await files.removeTree(join(home, 'deep'));
     deepEqual(await files.list(home), ['a']);
     ok((await files.freeSpace(home)) > 0);
+    match(await files.bootId(), /^[0-9a-f-]{36}$/);
+    equal(await files.bootId(), await files.bootId());
   });
 
   test(`${name}: locks name their holder`, async () => {
@@ -95,4 +97,24 @@ test('a lock that is held for a moment, to find out who holds it, is no obstacle
   const probe = spawn('flock', [path, 'sh', '-c', 'echo held; sleep 0.02']);
   await once(probe.stdout, 'data');
   await using _lock = await files.lock(path, 'whoever comes next');
+});
+
+test('a kill leaves what was written, a power cut what was synced', async () => {
+  const disk = crashingFs(() => 0);
+  const file = await disk.files.create('/a');
+  await disk.files.syncDirectory('/');
+  await file.write(pattern(512), 0);
+  await file.sync();
+  await file.write(pattern(512, 1), 512);
+  await disk.files.create('/b');
+  const next = disk.kill();
+  await rejects(file.write(pattern(512), 0), { name: 'PowerCut' });
+  await rejects(disk.files.stat('/a'), { name: 'PowerCut' });
+  const written = Uint8Array.from([...pattern(512), ...pattern(512, 1)]);
+  deepEqual(await next.files.readFile('/a', 2048), written);
+  equal(await next.files.bootId(), `00000000-0000-4000-8000-${'1'.padStart(12, '0')}`);
+  const { files } = next.reboot();
+  deepEqual(await files.readFile('/a', 2048), pattern(512));
+  deepEqual(await files.list('/'), ['a']);
+  equal(await files.bootId(), `00000000-0000-4000-8000-${'2'.padStart(12, '0')}`);
 });
