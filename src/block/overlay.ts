@@ -7,17 +7,20 @@ import type { BlockDevice, Extent, WritableBlockDevice } from './block-device.ts
 import { BlockError } from './block-error.ts';
 import { blockError } from './file.ts';
 import { type WriteOps, writeLayer } from './layer.ts';
-import { createOverlayLog, openOverlayLog } from './overlay-log.ts';
+import { createOverlayLog, openOverlayLog, type OverlayLog } from './overlay-log.ts';
 import { flushRounds } from './flush-rounds.ts';
 import type { PageMap } from './page-map.ts';
+import { type LeftWrites, leftWrites, recentWrites } from './recent-writes.ts';
 import { unflushedRuns } from './unflushed-runs.ts';
 import type { SpaceGuard } from './space-guard.ts';
 import { syncPace } from './sync-pace.ts';
 
 /**
  * What a session writes, over a base that stays untouched. Written pages lie in a sparse data file at
- * the offsets that they have on the disk; the map of what was written is in memory and, as of the last
- * flush, in a log (formats/store/overlay-map.md). What a flush acknowledged survives a power cut.
+ * the offsets that they have on the disk; the map of what was written is in memory, as of the last flush
+ * in a log (formats/store/overlay-map.md), and what came since in files that are not synced
+ * (formats/store/overlay-recent.md). What was answered survives the end of this process, in whatever way;
+ * what a flush acknowledged survives a power cut, after which a page is as of then or newer.
  *
  * A page is 4 KiB. A write of a part of an absent page takes the rest of it from the base, in the
  * page's turn; reads never store anything, so that a slow base cannot undo a newer write.
@@ -33,9 +36,11 @@ export interface OverlayOptions {
   readonly files: FileSystem;
   readonly clock: Clock;
   readonly directory: string;
-  /** Names the files: `<disk>.data` and `<disk>.map`. */
+  /** Names the files: `<disk>.data` and `<disk>.map`; while it is open also `<disk>.recent-0` and `-1`. */
   readonly disk: string;
   readonly space: SpaceGuard;
+  /** Bytes of each of the latter above which a write waits for a flush; left out: `recentWrites` says. */
+  readonly recentLengthMax?: number;
 }
 
 const PAGE_LENGTH = 4096;
@@ -45,27 +50,27 @@ const WRITE_NOW_MAX = 128 * 1024;
 
 /** Makes the overlay's files, or goes on with those that are there. The base is lent. */
 export async function openOverlay(options: OverlayOptions, base: BlockDevice): Promise<Overlay> {
-  const { files, directory, disk } = options;
   const { size } = base.geometry;
-  const header = { pageLength: PAGE_LENGTH, size };
-  const [dataPath, mapPath] = [join(directory, `${disk}.data`), join(directory, `${disk}.map`)];
-  const exists = (await files.stat(mapPath)) !== undefined;
-  const file = exists
-    ? await files.open(dataPath, 'write')
-    : await freshData(files, dataPath, size);
-  // The map is made last: where it is, the data file is whole.
-  const log = await (exists ? openOverlayLog : createOverlayLog)(files, mapPath, header);
+  await using stack = new AsyncDisposableStack();
+  const { file, log, recent } = await openFiles(options, size, stack);
+  const owned = stack.move();
 
   const { map } = log;
   const unflushed = unflushedRuns();
   const rounds = flushRounds(async () => {
+    // In one tick, so that what is emptied at the end is what was taken here.
     const runs = unflushed.take();
-    await file.sync();
+    const emptyTurned = recent.turn();
+    await syncOr(recent.distrust, file);
     if (runs.length > 0) await log.append(runs);
+    await emptyTurned();
   });
+  /** Last: a write that fails here is as if it had not been. */
   function mark(first: number, count: number, state: PageState): void {
+    const run = { first, count, state };
+    recent.add(run);
     map.set(first, count, state);
-    unflushed.add({ first, count, state });
+    unflushed.add(run);
   }
   const parts = { ...options, base, file, map, mark, size, check: rounds.check };
   const device = writeLayer(
@@ -74,16 +79,12 @@ export async function openOverlay(options: OverlayOptions, base: BlockDevice): P
     {
       ...readOps(parts),
       ...writeOps(parts, async (durability) => {
-        if (durability === 'durable') await rounds.flush();
+        if (durability === 'durable' || recent.isFull()) await rounds.flush();
       }),
       flush: () => rounds.flush(),
       async close() {
-        try {
-          await rounds.flush();
-        } finally {
-          await log[Symbol.asyncDispose]();
-          await file[Symbol.asyncDispose]();
-        }
+        await using _owned = owned;
+        await rounds.flush();
       },
     },
   );
@@ -93,6 +94,48 @@ export async function openOverlay(options: OverlayOptions, base: BlockDevice): P
       return map.dataPages() * PAGE_LENGTH;
     },
   });
+}
+
+async function openFiles(
+  { files, directory, disk, recentLengthMax }: OverlayOptions,
+  size: number,
+  stack: AsyncDisposableStack,
+) {
+  const header = { pageLength: PAGE_LENGTH, size };
+  const [dataPath, mapPath] = [join(directory, `${disk}.data`), join(directory, `${disk}.map`)];
+  const place = { files, path: join(directory, `${disk}.recent`) };
+  const left = await leftWrites(place, Math.ceil(size / PAGE_LENGTH));
+  const exists = (await files.stat(mapPath)) !== undefined;
+  // Of another overlay, if there is no map.
+  if (!exists) await left.remove();
+  const file = stack.use(
+    exists ? await files.open(dataPath, 'write') : await freshData(files, dataPath, size),
+  );
+  // The map is made last: where it is, the data file is whole.
+  const log = stack.use(await (exists ? openOverlayLog : createOverlayLog)(files, mapPath, header));
+  if (exists) {
+    await takeUp(left, file, log);
+    await left.remove();
+  }
+  return { file, log, recent: stack.use(await recentWrites(place, recentLengthMax)) };
+}
+
+/** Makes durable what a process that was killed had answered. */
+async function takeUp(left: LeftWrites, file: File, log: OverlayLog): Promise<void> {
+  if (left.runs.length === 0) return;
+  for (const { first, count, state } of left.runs) log.map.set(first, count, state);
+  await syncOr(left.remove, file);
+  await log.append(left.runs);
+}
+
+/** A sync that failed proves, like every later one, nothing of what was written before it. */
+async function syncOr(distrust: () => void | Promise<void>, file: File): Promise<void> {
+  try {
+    await file.sync();
+  } catch (cause) {
+    await distrust();
+    throw cause;
+  }
 }
 
 type Parts = OverlayOptions & {
@@ -210,15 +253,19 @@ function writeOps(
     if (lacking > 0) {
       if (!space.tryTake(lacking * PAGE_LENGTH)) await space.take(lacking * PAGE_LENGTH);
       // Partly written pages that have no data yet get whole, so that the file is never half a page.
-      if (head > 0 && map.state(first) !== 'data') await fill(first);
-      if (tail > 0 && map.state(last) !== 'data') await fill(last);
+      const isFirstFilled = head > 0 && map.state(first) !== 'data';
+      if (isFirstFilled) await fill(first);
+      if (tail > 0 && map.state(last) !== 'data' && !(isFirstFilled && first === last)) {
+        await fill(last);
+      }
     }
     await store(from, offset);
-    mark(first, count, 'data');
+    // Pages that are data all along are known as such, to the log or to the runs that go there next.
+    if (lacking > 0) mark(first, count, 'data');
   }
+  /** The page is not marked yet: until then it is read as before. */
   async function fill(page: number): Promise<void> {
     await store(await pageContents(page), page * PAGE_LENGTH);
-    mark(page, 1, 'data');
   }
   async function clear(offset: number, length: number): Promise<void> {
     const first = Math.ceil(offset / PAGE_LENGTH);

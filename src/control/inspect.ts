@@ -10,6 +10,7 @@ import {
   decodeOverlayRecord,
   OVERLAY_HEADER_LENGTH,
 } from '../formats/store/overlay-map.ts';
+import { decodeRecentHeader, RECENT_HEADER_LENGTH } from '../formats/store/overlay-recent.ts';
 import { readJournal, sessionDirectory } from '../recovery/session-files.ts';
 import { SessionError } from '../recovery/session-error.ts';
 import { nodeReader } from '../store/node-reader.ts';
@@ -79,17 +80,34 @@ export async function catSession({ world, store }: House, id: string) {
 
 const MAP_LENGTH_MAX = 1024 * 1024 * 1024;
 
-/** An overlay's map: its header, then one line for each record of its log. */
+/**
+ * An overlay's map: its header, then one line for each record of its log; then the same of what was
+ * written since the last flush, if it is open or its process was killed.
+ */
 export async function* catOverlay(
   { world, store }: House,
   { session, disk }: { readonly session: string; readonly disk: string },
 ): AsyncGenerator<object> {
-  const path = join(sessionDirectory(store, session), `${disk}.map`);
-  const bytes = await world.files.readFile(path, MAP_LENGTH_MAX);
+  const path = join(sessionDirectory(store, session), disk);
+  const bytes = await world.files.readFile(`${path}.map`, MAP_LENGTH_MAX);
   const header = await formatted(async () => decodeOverlayHeader(bytes));
   yield header;
   const pages = Math.ceil(header.size / header.pageLength);
-  for (let at = OVERLAY_HEADER_LENGTH; at < bytes.length; ) {
+  yield* overlayRecords(bytes, { start: OVERLAY_HEADER_LENGTH, pages });
+  for (const recent of [0, 1]) {
+    const file = `${path}.recent-${recent}`;
+    if (!((await world.files.stat(file))?.size ?? 0)) continue;
+    const bytes = await world.files.readFile(file, MAP_LENGTH_MAX);
+    yield { recent, ...(await formatted(async () => decodeRecentHeader(bytes))) };
+    yield* overlayRecords(bytes, { start: RECENT_HEADER_LENGTH, pages });
+  }
+}
+
+async function* overlayRecords(
+  bytes: Uint8Array,
+  { start, pages }: { readonly start: number; readonly pages: number },
+): AsyncGenerator<object> {
+  for (let at = start; at < bytes.length; ) {
     const record = await formatted(async () => decodeOverlayRecord(bytes.subarray(at), pages));
     if (!record) return;
     yield { at, runs: record.runs };

@@ -77,9 +77,9 @@ export async function openRecordLog(
 }
 
 /** In pieces, so that a long log takes no more memory than a short one; answers where the last whole record ends. */
-async function replayAll(
+export async function replayAll(
   file: File,
-  { headerLength, recordLengthMax, checkHeader, replay }: RecordLogOptions,
+  { headerLength, recordLengthMax, checkHeader, replay }: Omit<RecordLogOptions, 'whole'>,
 ): Promise<number> {
   const size = await file.size();
   const window = new Uint8Array(Math.min(size, Math.max(headerLength, 2 * recordLengthMax)));

@@ -6,6 +6,10 @@ import { domainKeys, unlockSlot } from '../../src/formats/store/key-slot.ts';
 import { decodeNode } from '../../src/formats/store/node.ts';
 import { decodeOverlayHeader, decodeOverlayRecord } from '../../src/formats/store/overlay-map.ts';
 import {
+  decodeRecentHeader,
+  RECENT_HEADER_LENGTH,
+} from '../../src/formats/store/overlay-recent.ts';
+import {
   decodePackEntries,
   decodePackHeader,
   decodePackTrailer,
@@ -57,6 +61,14 @@ test('an overlay map of version 1', async () => {
   deepEqual(decodeOverlayHeader(bytesOf('overlayHeader')), { pageLength: 4096, size: 1_048_576 });
   const runs = [{ first: 5, count: 2, state: 'data' }];
   deepEqual(decodeOverlayRecord(bytesOf('overlayRecord'), 256)?.runs, runs);
+});
+
+test('recent writes of version 1', async () => {
+  const bytes = bytesOf('overlayRecent');
+  const bootId = '935b226a-9621-478c-93eb-f96bbc331fea';
+  deepEqual(decodeRecentHeader(bytes), { generation: 3, bootId });
+  const runs = [{ first: 5, count: 2, state: 'zero' }];
+  deepEqual(decodeOverlayRecord(bytes.subarray(RECENT_HEADER_LENGTH), 256)?.runs, runs);
 });
 
 test('records of version 1', async () => {

@@ -17,7 +17,13 @@ import {
   decodeOverlayRecord,
   encodeOverlayHeader,
   encodeOverlayRecord,
+  singleRunEncoder,
 } from '../../src/formats/store/overlay-map.ts';
+import {
+  decodeRecentHeader,
+  encodeRecentHeader,
+  RECENT_HEADER_LENGTH,
+} from '../../src/formats/store/overlay-recent.ts';
 import {
   decodePackEntries,
   decodePackHeader,
@@ -206,7 +212,32 @@ test('overlay maps: a torn record ends the log', async () => {
   throws(() => decodeOverlayRecord(record, 100), FormatError);
 });
 
-test('random bytes are no frame, node, pack or map', async () => {
+test('recent writes: records of one run are those of the map', async () => {
+  const encode = singleRunEncoder();
+  for (const run of [
+    { first: 2 ** 32 + 7, count: 2 ** 32 - 1, state: 'data' },
+    { first: 0, count: 1, state: 'zero' },
+  ] as const) {
+    deepEqual(encode(run), encodeOverlayRecord([run]));
+  }
+});
+
+test('recent writes: a header tells whose they are, and damage is found', async () => {
+  const header = { generation: 2 ** 40 + 3, bootId: '935b226a-9621-478c-93eb-f96bbc331fea' };
+  const bytes = encodeRecentHeader(header);
+  equal(bytes.length, RECENT_HEADER_LENGTH);
+  deepEqual(decodeRecentHeader(bytes), header);
+  deepEqual(decodeRecentHeader(Buffer.concat([bytes, pattern(50)])), header);
+  for (let at = 0; at < bytes.length; at++) {
+    const damaged = Uint8Array.from(bytes);
+    damaged[at]! ^= 1;
+    throws(() => decodeRecentHeader(damaged), FormatError);
+    throws(() => decodeRecentHeader(bytes.subarray(0, at)), { code: 'TRUNCATED' });
+  }
+  throws(() => encodeRecentHeader({ generation: 1, bootId: 'short' }), { name: 'InvariantError' });
+});
+
+test('random bytes are no frame, node, pack, map or recent writes', async () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
       for (const decode of [
@@ -214,6 +245,7 @@ test('random bytes are no frame, node, pack or map', async () => {
         decodeNode,
         decodePackHeader,
         decodeOverlayHeader,
+        decodeRecentHeader,
         (it: Uint8Array) => decodePackTrailer(it, it.length),
         (it: Uint8Array) => decodeOverlayRecord(it, 100),
       ]) {

@@ -64,15 +64,29 @@ export function encodeOverlayRecord(runs: readonly PageRun[]): Uint8Array {
   const bytes = new Uint8Array(RECORD_HEADER_LENGTH + runs.length * RUN_LENGTH);
   const view = new DataView(bytes.buffer);
   view.setUint32(4, runs.length, true);
-  runs.forEach(({ first, count, state }, index) => {
-    const at = RECORD_HEADER_LENGTH + index * RUN_LENGTH;
-    view.setUint32(at, first % 2 ** 32, true);
-    view.setUint16(at + 4, Math.floor(first / 2 ** 32), true);
-    bytes[at + 6] = STATES[state];
-    view.setUint32(at + 8, count, true);
-  });
+  runs.forEach((run, index) => putRun(view, RECORD_HEADER_LENGTH + index * RUN_LENGTH, run));
   view.setUint32(0, crc32(bytes.subarray(4)), true);
   return bytes;
+}
+
+/** Makes records of one run, all in the same bytes: to be used up before the next. */
+export function singleRunEncoder(): (run: PageRun) => Uint8Array {
+  const bytes = new Uint8Array(RECORD_HEADER_LENGTH + RUN_LENGTH);
+  const view = new DataView(bytes.buffer);
+  const summed = bytes.subarray(4);
+  view.setUint32(4, 1, true);
+  return (run) => {
+    putRun(view, RECORD_HEADER_LENGTH, run);
+    view.setUint32(0, crc32(summed), true);
+    return bytes;
+  };
+}
+
+function putRun(view: DataView, at: number, { first, count, state }: PageRun): void {
+  view.setUint32(at, first % 2 ** 32, true);
+  view.setUint16(at + 4, Math.floor(first / 2 ** 32), true);
+  view.setUint8(at + 6, STATES[state]);
+  view.setUint32(at + 8, count, true);
 }
 
 /**
