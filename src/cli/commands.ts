@@ -53,6 +53,28 @@ export const COMMANDS: readonly CommandEntry[] = [
     'show recovery points and running sessions as files',
     () => import('./commands/mount.ts'),
   ),
+  entry(
+    'files open',
+    "open the volumes in a recovery point's disks as directories",
+    () => import('./commands/files-open.ts'),
+  ),
+  entry('files opened', 'list what is open', () => import('./commands/files-opened.ts')),
+  entry('files close', 'unmount what is open', () => import('./commands/files-close.ts')),
+  entry(
+    'files list',
+    "list files in a recovery point's disk",
+    () => import('./commands/files-list.ts'),
+  ),
+  entry(
+    'files find',
+    "find files in a recovery point's disk",
+    () => import('./commands/files-find.ts'),
+  ),
+  entry(
+    'files get',
+    "copy files out of a recovery point's disk",
+    () => import('./commands/files-get.ts'),
+  ),
   entry('session list', 'list recovery sessions', () => import('./commands/session-list.ts')),
   entry('session show', 'show a recovery session', () => import('./commands/session-show.ts')),
   entry(

@@ -1,6 +1,7 @@
 import { formatSize } from '../lib/sizes.ts';
 import type { Notice, Progress, Report } from '../protocol/results.ts';
 import type { Clock } from '../sys/clock.ts';
+import { systemError } from '../sys/system-error.ts';
 
 /** Speaks to a person, or with `--json` to a program: results on stdout, the rest on stderr. */
 export interface Output {
@@ -10,6 +11,10 @@ export interface Output {
   /** A line for a person only. */
   say(text: string): void;
   readonly report: Report;
+  /** One of many answers, or a part of one; resolves once there is room for more. */
+  part(value: object, text: () => string): Promise<void>;
+  /** Bytes that are the answer. */
+  bytes(from: Uint8Array): Promise<void>;
   /** The progress line ends here. */
   endProgress(): void;
 }
@@ -53,6 +58,18 @@ export function openOutput(clock: Clock, json: boolean): Output {
     if (json) line(event);
     else stderr.write(`${event.message}\n`);
   }
+  /** Resolves when it is on its way; rejects where nobody reads any more. */
+  function written(what: string | Uint8Array): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const failed = (cause: Error): void => reject(systemError(cause, 'write to standard output'));
+      stdout.once('error', failed);
+      stdout.write(what, (cause) => {
+        if (cause) return failed(cause);
+        stdout.off('error', failed);
+        resolve();
+      });
+    });
+  }
   return {
     json,
     endProgress,
@@ -62,6 +79,11 @@ export function openOutput(clock: Clock, json: boolean): Output {
       if (json) line(value);
       else stdout.write(`${text()}\n`);
     },
+    async part(value, text) {
+      endProgress();
+      await written(`${json ? JSON.stringify(value, plain) : text()}\n`);
+    },
+    bytes: written,
     say(text) {
       endProgress();
       if (!json) stderr.write(`${text}\n`);

@@ -47,6 +47,13 @@ export function choosePassphrase(options: SecretOptions): Uint8Array {
   return first;
 }
 
+/** Undefined: nobody knows it, and the volume stays locked. */
+export function findVolumeKey(volume: string, file: string | undefined): Uint8Array | undefined {
+  if (file !== undefined) return firstLine(file);
+  const key = askSecretly(`Key of volume ${volume}, empty to leave it locked: `);
+  return key === undefined || key.length === 0 ? undefined : key;
+}
+
 function givenPassphrase(options: SecretOptions): Uint8Array | undefined {
   const { passphraseFile, passphraseFd, credentials } = options;
   if (passphraseFile !== undefined) return firstLine(passphraseFile);

@@ -1,5 +1,6 @@
 import { BlockError, type BlockErrorCode } from '../block/block-error.ts';
 import { CatalogError, type CatalogErrorCode } from '../catalog/catalog-error.ts';
+import { GranularError, type GranularErrorCode } from '../granular/granular-error.ts';
 import { IngestError, type IngestErrorCode } from '../ingest/ingest-error.ts';
 import type { FailureKind } from '../protocol/failure.ts';
 import { SessionError, type SessionErrorCode } from '../recovery/session-error.ts';
@@ -60,6 +61,23 @@ const INGEST = {
   VERIFY: 'failed',
 } as const satisfies Record<IngestErrorCode, FailureKind>;
 
+const GRANULAR = {
+  BAD_PATH: 'usage',
+  NOT_FOUND: 'not-found',
+  AMBIGUOUS: 'not-found',
+  UNREADABLE: 'corrupt',
+  UNSUPPORTED: 'failed',
+  LOCKED: 'wrong-key',
+  WRONG_KEY: 'wrong-key',
+  TOOL_MISSING: 'failed',
+  TIMEOUT: 'failed',
+  INTERRUPTED: 'interrupted',
+  NO_SPACE: 'no-space',
+  DENIED: 'failed',
+  INCOMPLETE: 'failed',
+  FAILED: 'failed',
+} as const satisfies Record<GranularErrorCode, FailureKind>;
+
 const SESSION = {
   NOT_FOUND: 'not-found',
   RUNNING: 'in-use',
@@ -100,6 +118,7 @@ export function kindOfFailure(error: unknown): FailureKind | undefined {
   if (error instanceof StoreError) return STORE[error.code];
   if (error instanceof CatalogError) return CATALOG[error.code];
   if (error instanceof IngestError) return INGEST[error.code];
+  if (error instanceof GranularError) return GRANULAR[error.code];
   if (error instanceof SessionError) return SESSION[error.code];
   if (error instanceof TreeError) return TREE[error.code];
   return undefined;

@@ -64,9 +64,12 @@ export async function copyOut(
     ...(signal && { signal }),
   });
   rsync.stdin.end();
+  let told = -1;
   for await (const part of outputOf(rsync)) {
     const progress = progressOf(part.toString());
-    if (progress) onProgress?.(progress);
+    // It says the same once more for every file that is there already.
+    if (progress && progress.position !== told) onProgress?.(progress);
+    told = progress?.position ?? told;
   }
   const end = await rsync.ended;
   const lost = judge(exitCode('rsync', end), end.stderr, to);
@@ -99,6 +102,25 @@ export async function* archive(
   if (exitCode(program, end) !== 0) {
     throw new GranularError('INCOMPLETE', `the archive is not whole: ${lastWords(end.stderr)}`);
   }
+}
+
+/** The bytes of one file. */
+export async function* readOut(
+  root: string,
+  path: string,
+  { signal }: { readonly signal?: AbortSignal } = {},
+): AsyncGenerator<Uint8Array> {
+  const inside = await findInside(root, path, { follow: true, ...(signal && { signal }) });
+  if (inside.kind !== 'file')
+    throw new GranularError('BAD_PATH', `"${printable(path)}" is no file`);
+  await using tool = await startProgram('cat', ['--', `${root}/${inside.path}`], {
+    idleMs: IDLE_MS,
+    ...(signal && { signal }),
+  });
+  tool.stdin.end();
+  yield* outputOf(tool);
+  const end = await tool.ended;
+  if (exitCode('cat', end) !== 0) throw new GranularError('UNREADABLE', lastWords(end.stderr));
 }
 
 const TAR = [

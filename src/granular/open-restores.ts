@@ -4,13 +4,7 @@ import { makeDirectories, removeDirectories } from './opened-volumes.ts';
 import { lastWords, runProgram } from './programs.ts';
 import { utf8 } from '../lib/bytes.ts';
 import type { FileSystem } from '../sys/file-system.ts';
-import {
-  isAlive,
-  isSameBoot,
-  type ProcessIdentity,
-  sendSignal,
-  thisProcess,
-} from '../sys/process-identity.ts';
+import { isAlive, type ProcessIdentity, sendSignal, thisProcess } from '../sys/process-identity.ts';
 import { putDurably } from '../sys/put-durably.ts';
 import type { World } from '../sys/world.ts';
 
@@ -41,8 +35,8 @@ export interface OpenRestore extends AsyncDisposable {
   readonly at: string;
   readonly disks: string;
   readonly work: string;
-  /** Writes down more directories before they are made. */
-  note(paths: readonly string[]): Promise<void>;
+  /** Writes down what is known only now, such as more directories before they are made. */
+  note(news: Partial<Pick<OpenRestoreRecord, 'point' | 'directories'>>): Promise<void>;
 }
 
 const FORMAT = 'holdfast open restore 1';
@@ -73,7 +67,7 @@ export async function beginOpenRestore(
     id,
     point,
     opened: clock.now().toISOString(),
-    owner: thisProcess(),
+    owner: thisProcess(await files.bootId()),
     at,
     directories: [own, disks, work, ...(isNew ? [at] : [])],
   };
@@ -87,8 +81,8 @@ export async function beginOpenRestore(
     at,
     disks,
     work,
-    async note(paths) {
-      record = { ...record, directories: [...record.directories, ...paths] };
+    async note({ point = record.point, directories = [] }) {
+      record = { ...record, point, directories: [...record.directories, ...directories] };
       await put();
     },
     async [Symbol.asyncDispose]() {
@@ -105,6 +99,7 @@ export async function listOpenRestores(
   state: string,
 ): Promise<{ readonly record: OpenRestoreRecord; readonly isRunning: boolean }[]> {
   if (!(await files.stat(state))) return [];
+  const boot = await files.bootId();
   const names = (await files.list(state)).filter((name) => name.endsWith('.json'));
   const found = [];
   for (const name of names.slice(0, RECORDS_MAX)) {
@@ -114,7 +109,7 @@ export async function listOpenRestores(
     // One that was closed meanwhile.
     if (!bytes) continue;
     const record = parseRecord(Buffer.from(bytes).toString(), `${state}/${name}`);
-    found.push({ record, isRunning: isAlive(record.owner) });
+    found.push({ record, isRunning: isAlive(record.owner, boot) });
   }
   return found;
 }
@@ -129,10 +124,11 @@ export async function closeOpenRestore(
   const found = all.find(({ record }) => record.id === id);
   if (!found) throw new GranularError('NOT_FOUND', `no open restore ${id}: see "files opened"`);
   const { record } = found;
-  sendSignal(record.owner, 'SIGTERM');
+  const boot = await files.bootId();
+  sendSignal(record.owner, 'SIGTERM', boot);
   const until = clock.monotonicMs() + CLOSE_MS;
-  while (isAlive(record.owner) && (await files.stat(pathOf(state, id)))) {
-    if (clock.monotonicMs() > until) sendSignal(record.owner, 'SIGKILL');
+  while (isAlive(record.owner, boot) && (await files.stat(pathOf(state, id)))) {
+    if (clock.monotonicMs() > until) sendSignal(record.owner, 'SIGKILL', boot);
     await clock.sleep(POLL_MS);
   }
   if (await files.stat(pathOf(state, id))) await takeAway(files, state, record);
@@ -151,7 +147,7 @@ async function takeAway(
   record: OpenRestoreRecord,
 ): Promise<void> {
   const { id, directories, owner } = record;
-  if (isSameBoot(owner)) {
+  if (owner.boot === (await files.bootId())) {
     for (const directory of directories.toReversed()) await unmountBelow(directory);
   }
   // What an appliance that was killed left there. Nothing is mounted below, and no other disk is entered.

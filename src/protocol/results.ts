@@ -79,6 +79,65 @@ export interface NfsResult {
   >;
 }
 
+/** A volume in a machine's disk. */
+export interface VolumeSummary {
+  /** `vda1`, or `vg-lv`. */
+  readonly volume: string;
+  readonly disk: string;
+  /** `unknown` is something else, or nothing: `found` says what. */
+  readonly kind: string;
+  readonly found: string;
+  readonly label: string | null;
+  readonly size: number | null;
+  /** Why it is not open; null: it is. */
+  readonly closed: string | null;
+}
+
+/** Something in a volume. */
+export interface FileEntry {
+  readonly event: 'entry';
+  readonly volume: string;
+  /** Without a leading `/`. */
+  readonly path: string;
+  readonly kind: 'file' | 'directory' | 'link' | 'other';
+  readonly size: number;
+  /** As a number: 0o755 is 493. */
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly modified: string;
+  /** Of a link. */
+  readonly target?: string;
+}
+
+export interface CopiedFiles {
+  readonly volume: string;
+  readonly to: string;
+  /** What the destination could not take of owners, lists of rights and attributes. */
+  readonly lost: readonly string[];
+}
+
+/** Volumes that are open for the whole host. */
+export interface ReadyFiles {
+  readonly event: 'ready';
+  readonly id: string;
+  readonly point: string;
+  /** Volumes lie below it by their names. */
+  readonly at: string;
+  readonly disks: readonly { readonly disk: string; readonly path: string }[];
+  readonly volumes: readonly VolumeSummary[];
+}
+
+export interface OpenFilesSummary {
+  readonly id: string;
+  readonly point: string;
+  readonly opened: string;
+  readonly at: string;
+  readonly process: number;
+  /** `left`: its process is gone, and closing it takes away what is there. */
+  readonly state: 'open' | 'left';
+}
+
 export interface CheckResult {
   readonly packs: number;
   readonly frames: number;

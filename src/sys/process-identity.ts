@@ -13,29 +13,22 @@ export interface ProcessIdentity {
 const STARTED_FIELD = 22;
 const FIELDS_BEFORE = 3;
 
-export function thisProcess(): ProcessIdentity {
-  return { pid: process.pid, started: startedOf(process.pid) ?? 0, boot: bootOf() };
+/** `boot` is the host's start (`FileSystem.bootId`) here and below. */
+export function thisProcess(boot: string): ProcessIdentity {
+  return { pid: process.pid, started: startedOf(process.pid) ?? 0, boot };
 }
 
-export function isSameBoot({ boot }: ProcessIdentity): boolean {
-  return boot === bootOf();
+export function isAlive(identity: ProcessIdentity, boot: string): boolean {
+  return identity.boot === boot && startedOf(identity.pid) === identity.started;
 }
 
-export function isAlive(identity: ProcessIdentity): boolean {
-  return isSameBoot(identity) && startedOf(identity.pid) === identity.started;
-}
-
-/** Whether it was there to get it. */
-export function sendSignal(identity: ProcessIdentity, signal: NodeJS.Signals): boolean {
+/** Does nothing where it is gone. */
+export function sendSignal(identity: ProcessIdentity, signal: NodeJS.Signals, boot: string): void {
   try {
-    return isAlive(identity) && process.kill(identity.pid, signal);
+    if (isAlive(identity, boot)) process.kill(identity.pid, signal);
   } catch {
-    return false;
+    // It has just ended.
   }
-}
-
-function bootOf(): string {
-  return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
 }
 
 /** Undefined: there is none, or it has ended and only waits for its parent. */

@@ -21,7 +21,7 @@ test('the typed error of every room has a kind: none of them is taken for a faul
     );
     equal(classes.length, 1, file);
     const [RoomError] = classes as (new (code: string, message: string) => Error)[];
-    const kinds = ['CORRUPT', 'IO', 'REFUSED'].map((code) =>
+    const kinds = ['CORRUPT', 'IO', 'REFUSED', 'FAILED'].map((code) =>
       kindOfFailure(new RoomError!(code, '')),
     );
     ok(

@@ -67,7 +67,7 @@ async function open(state: string, at?: string) {
     disk: undefined,
     clock: world.clock,
     keys: async () => undefined,
-    onDirectories: restore.note,
+    onDirectories: (directories) => restore.note({ directories }),
   });
   return { restore, volumes };
 }
@@ -125,7 +125,8 @@ const OWNER = `
   const restore = await beginOpenRestore(world, state, { point: 'p', at: undefined });
   const volumes = await openVolumes([{ disk: 'vda', path, partition: (n) => parts[n - 1] }], {
     directory: restore.at, work: restore.work, isolated: false, noFollow: false, wanted: undefined,
-    disk: undefined, clock: world.clock, keys: async () => undefined, onDirectories: restore.note,
+    disk: undefined, clock: world.clock, keys: async () => undefined,
+    onDirectories: (directories) => restore.note({ directories }),
   });
   process.once('SIGTERM', async () => {
     await volumes[Symbol.asyncDispose]();

@@ -1,0 +1,17 @@
+import { closeFiles } from '../../control/open-files.ts';
+import { type Command, UsageError } from '../command.ts';
+
+export const command: Command = {
+  usage: 'ID | --all',
+  details: ['Unmounts it, also under open files, and also what a killed process left.'],
+  options: { all: { type: 'boolean' } },
+  takes: [0, 1],
+  async run(input, { output }) {
+    const [id] = input.args;
+    if ((id === undefined) !== input.flag('all')) throw new UsageError('close what? ID, or --all');
+    const closed = await closeFiles(id);
+    output.result({ closed }, () =>
+      closed.length > 0 ? `Closed ${closed.join(', ')}` : 'Nothing was open',
+    );
+  },
+};

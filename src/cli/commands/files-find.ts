@@ -1,0 +1,25 @@
+import { visitDisk } from '../../control/files.ts';
+import type { Command } from '../command.ts';
+import { entryLine } from '../file-lines.ts';
+import { VOLUME_HELP, VOLUME_OPTIONS, volumeOptions } from '../volume-options.ts';
+
+export const command: Command = {
+  usage: 'POINT|SESSION DISK [PATH] [--name GLOB] [--volume NAME]',
+  details: [
+    'PATH                   where to begin; the top if nothing is said',
+    "--name GLOB            names that match, such as '*.docx'; everything if nothing is said",
+    '--volume NAME          where several have the path',
+    ...VOLUME_HELP,
+  ],
+  options: { name: { type: 'string' }, volume: { type: 'string' }, ...VOLUME_OPTIONS },
+  takes: [2, 3],
+  async run(input, { output, house, secrets, signal }) {
+    const [what, disk, path = '/'] = input.args as [string, string, string | undefined];
+    const request = { what, disk, volume: input.text('volume'), ...volumeOptions(input) };
+    const options = { secrets, signal, report: output.report };
+    await using visited = await visitDisk(await house(), request, options);
+    for await (const entry of visited.find(path, input.text('name'))) {
+      await output.part(entry, () => entryLine(entry));
+    }
+  },
+};

@@ -1,0 +1,32 @@
+import { formatSize } from '../lib/sizes.ts';
+import type { FileEntry, VolumeSummary } from '../protocol/results.ts';
+import { table } from './output.ts';
+
+const LETTERS = { file: '-', directory: 'd', link: 'l', other: '?' } as const;
+const RIGHTS = ['r', 'w', 'x', 'r', 'w', 'x', 'r', 'w', 'x'];
+
+/** A line as of ls(1); names from a guest may hold anything, also what a terminal would obey. */
+export function entryLine(entry: FileEntry): string {
+  const { kind, mode, uid, gid, size, modified, path, target } = entry;
+  const rights = RIGHTS.map((it, at) => ((mode >> (8 - at)) & 1 ? it : '-')).join('');
+  const owner = `${uid}:${gid}`.padStart(11);
+  const time = modified.slice(0, 16).replace('T', ' ');
+  const link = target === undefined ? '' : ` -> ${plain(target)}`;
+  return `${LETTERS[kind]}${rights} ${owner} ${String(size).padStart(14)} ${time} ${plain(path)}${link}`;
+}
+
+export function volumesTable(volumes: readonly VolumeSummary[]): string {
+  const rows = volumes.map(({ volume, found, label, size, closed }) => [
+    volume,
+    found,
+    size === null ? '' : formatSize(size),
+    plain(label ?? ''),
+    closed === null ? '' : `closed: ${plain(closed)}`,
+  ]);
+  return table(['VOLUME', 'IS', 'SIZE', 'LABEL', ''], rows);
+}
+
+function plain(text: string): string {
+  // oxlint-disable-next-line eslint/no-control-regex -- they are what is looked for
+  return text.replace(/[\u0000-\u001f\u007f-\u009f]/g, '?');
+}

@@ -1,0 +1,196 @@
+import { type Entry, findFiles, listDirectory } from '../granular/browse.ts';
+import { archive, copyOut, readOut } from '../granular/copy-out.ts';
+import { GranularError } from '../granular/granular-error.ts';
+import type { KeySource } from '../granular/appliance.ts';
+import { makeDirectories, type OpenedVolumes, openVolumes } from '../granular/opened-volumes.ts';
+import { findInside } from '../granular/paths.ts';
+import type { Volume } from '../granular/volumes.ts';
+import type { CopiedFiles, FileEntry, Report, VolumeSummary } from '../protocol/results.ts';
+import { enterPrivateMounts } from '../sys/mount-namespace.ts';
+import type { House, WorkOptions } from './house.ts';
+import { type ServedDisks, serveDisks } from './served-disks.ts';
+
+/*
+ * Files out of a recovery point in one go. The disks are mounted where only this process and its programs see
+ * them, so whatever happens to it nothing stays mounted: one such thing a process.
+ */
+
+export interface FilesRequest {
+  /** A recovery point, or a running session. */
+  readonly what: string;
+  readonly disk: string;
+  /** By name; undefined: the one that has the path. */
+  readonly volume: string | undefined;
+  /** Guests' file systems are read in a VM only. */
+  readonly isolated: boolean;
+  readonly keys: KeySource;
+}
+
+/** Volumes of one disk, for this process alone. */
+export interface VisitedDisk extends AsyncDisposable {
+  readonly volumes: readonly VolumeSummary[];
+  /** The entries of a directory; ends with an error where not all could be read. */
+  list(path: string): AsyncIterable<FileEntry>;
+  find(path: string, name: string | undefined): AsyncIterable<FileEntry>;
+  /** See `copyOut`; `to` is absolute. */
+  copy(paths: readonly string[], to: string): Promise<CopiedFiles>;
+  /** One archive, or one file as it is. */
+  stream(
+    paths: readonly string[],
+    format: 'tar' | 'zip' | 'plain',
+  ): Promise<AsyncIterable<Uint8Array>>;
+}
+
+/** An empty directory that exists on every Linux once it is asked for; nobody else sees what is in it. */
+const PLACE = '/run/holdfast/visit';
+
+export async function visitDisk(
+  house: House,
+  request: FilesRequest,
+  { secrets, signal, report }: WorkOptions,
+): Promise<VisitedDisk> {
+  await enterPrivateMounts(PLACE);
+  const [disks, directory, work] = ['disks', 'volumes', 'work'].map((it) => `${PLACE}/${it}`) as [
+    string,
+    string,
+    string,
+  ];
+  await makeDirectories([disks, directory, work], signal);
+  await using stack = new AsyncDisposableStack();
+  const served = stack.use(
+    await serveDisks(house, request.what, {
+      directory: disks,
+      secrets,
+      onNotice: noticeTo(report),
+    }),
+  );
+  checkDisk(served, request.disk);
+  const opened = stack.use(
+    await openVolumes(served.disks, {
+      ...{ directory, work, signal, clock: house.world.clock, noFollow: true },
+      ...{ isolated: request.isolated, keys: request.keys, disk: request.disk },
+      wanted: request.volume,
+    }),
+  );
+  const owned = stack.move();
+  return {
+    ...visited(opened, { signal, report }),
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+/** Rejects NOT_FOUND where that is none of its disks. */
+export function checkDisk({ id, disks }: ServedDisks, disk: string | undefined): void {
+  const names = disks.map((it) => it.disk);
+  if (disk === undefined || names.includes(disk)) return;
+  throw new GranularError('NOT_FOUND', `${id} has no disk ${disk}: it has ${names.join(', ')}`);
+}
+
+export function noticeTo(report: Report): (message: string) => void {
+  return (message) => report({ event: 'notice', message });
+}
+
+function visited(
+  opened: OpenedVolumes,
+  { signal, report }: Pick<WorkOptions, 'signal' | 'report'>,
+): Omit<VisitedDisk, typeof Symbol.asyncDispose> {
+  return {
+    volumes: summariesOf(opened),
+    async *list(path) {
+      const { volume, root } = await volumeWith(opened, [path], signal);
+      yield* summaries(volume, listDirectory(root, path, { signal }));
+    },
+    async *find(path, name) {
+      const { volume, root } = await volumeWith(opened, [path], signal);
+      yield* summaries(volume, findFiles(root, path, { name, signal }));
+    },
+    async copy(paths, to) {
+      const { volume, root } = await volumeWith(opened, paths, signal);
+      const done = await copyOut(root, paths, to, {
+        signal,
+        onProgress: ({ position, total }) =>
+          report({ event: 'progress', phase: 'copy', position, total }),
+      });
+      return { volume: volume.name, to: done.to, lost: done.lost };
+    },
+    async stream(paths, format) {
+      const { root } = await volumeWith(opened, paths, signal);
+      if (format !== 'plain') return archive(root, paths, { format, signal });
+      if (paths.length === 1) return readOut(root, paths[0]!, { signal });
+      throw new GranularError('BAD_PATH', 'several files are one stream as a tar or a zip only');
+    },
+  };
+}
+
+/** Of what was asked for: those that are open, and those that are not with the reason. */
+export function summariesOf({ mounted, failed }: OpenedVolumes): VolumeSummary[] {
+  const all: readonly VolumeSummary[] = [
+    ...mounted.map(({ volume }) => summaryOf(volume, undefined)),
+    ...failed.map(({ volume, reason }) => summaryOf(volume, reason)),
+  ];
+  return all.toSorted((a, b) => (a.volume < b.volume ? -1 : 1));
+}
+
+function summaryOf(volume: Volume, reason: string | undefined): VolumeSummary {
+  const { name, disk, kind, found, label, size } = volume;
+  return {
+    ...{ volume: name, disk, kind, found },
+    ...{ label: label ?? null, size: size ?? null, closed: reason ?? null },
+  };
+}
+
+/** The only open volume that has all of `paths`; the messages name what there is. */
+async function volumeWith(
+  { mounted, failed }: OpenedVolumes,
+  paths: readonly string[],
+  signal: AbortSignal,
+): Promise<{ readonly volume: Volume; readonly root: string }> {
+  const all = mounted.map(({ volume, path: root }) => ({ volume, root }));
+  if (all.length === 1) return all[0]!;
+  if (all.length === 0) {
+    const why = failed.map(({ volume, reason }) => `${volume.name}: ${reason}`).join('; ');
+    throw new GranularError(
+      'UNSUPPORTED',
+      `no volume can be opened: ${why || 'the disk is empty'}`,
+    );
+  }
+  const having = [];
+  for (const it of all) if (await hasAll(it.root, paths, signal)) having.push(it);
+  if (having.length === 1) return having[0]!;
+  const names = (list: typeof all): string => list.map(({ volume }) => volume.name).join(', ');
+  const what = paths.join(', ');
+  throw having.length === 0
+    ? new GranularError('NOT_FOUND', `none of the volumes ${names(all)} has ${what}`)
+    : new GranularError('AMBIGUOUS', `${names(having)} have ${what}: choose with --volume`);
+}
+
+async function hasAll(
+  root: string,
+  paths: readonly string[],
+  signal: AbortSignal,
+): Promise<boolean> {
+  for (const path of paths) {
+    try {
+      await findInside(root, path, { follow: false, signal });
+    } catch (cause) {
+      if (cause instanceof GranularError && cause.code === 'NOT_FOUND') return false;
+      throw cause;
+    }
+  }
+  return true;
+}
+
+async function* summaries(
+  volume: Volume,
+  entries: AsyncIterable<Entry>,
+): AsyncGenerator<FileEntry> {
+  for await (const { modified, target, ...entry } of entries) {
+    yield {
+      event: 'entry',
+      volume: volume.name,
+      ...entry,
+      modified: new Date(modified).toISOString(),
+      ...(target !== undefined && { target }),
+    };
+  }
+}
