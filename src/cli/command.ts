@@ -50,3 +50,8 @@ export class UsageError extends Error {
 export class DamageFound extends Error {
   override readonly name = 'DamageFound';
 }
+
+/** Ctrl-C, SIGTERM, or nobody reads the answer any more. */
+export class Interrupted extends Error {
+  override readonly name = 'Interrupted';
+}

@@ -1,6 +1,7 @@
 import { formatSize } from '../lib/sizes.ts';
 import type { Notice, Progress, Report } from '../protocol/results.ts';
 import type { Clock } from '../sys/clock.ts';
+import { Interrupted } from './command.ts';
 import { systemError } from '../sys/system-error.ts';
 
 /** Speaks to a person, or with `--json` to a program: results on stdout, the rest on stderr. */
@@ -32,6 +33,8 @@ export function openOutput(clock: Clock, json: boolean): Output {
   let last = started - (isTerminal ? TERMINAL_MS : 0);
   let phase: { readonly name: string; readonly since: number } | undefined;
   let isLineOpen = false;
+  // A reader that has seen enough (`| head`) is no failure of ours; who writes much is told by `written`.
+  stdout.on('error', () => {});
 
   function endProgress(): void {
     if (isLineOpen) stderr.write('\n');
@@ -61,12 +64,10 @@ export function openOutput(clock: Clock, json: boolean): Output {
   /** Resolves when it is on its way; rejects where nobody reads any more. */
   function written(what: string | Uint8Array): Promise<void> {
     return new Promise((resolve, reject) => {
-      const failed = (cause: Error): void => reject(systemError(cause, 'write to standard output'));
-      stdout.once('error', failed);
       stdout.write(what, (cause) => {
-        if (cause) return failed(cause);
-        stdout.off('error', failed);
-        resolve();
+        if (!cause) resolve();
+        else if ((cause as NodeJS.ErrnoException).code === 'EPIPE') reject(new Interrupted());
+        else reject(systemError(cause, 'write to standard output'));
       });
     });
   }

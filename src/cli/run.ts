@@ -3,7 +3,14 @@ import type { House } from '../control/house.ts';
 import { EXIT_CODES } from '../protocol/failure.ts';
 import { systemClock } from '../sys/clock.ts';
 import { COMMANDS, findCommand } from './commands.ts';
-import { type Command, type Context, DamageFound, type Input, UsageError } from './command.ts';
+import {
+  type Command,
+  type Context,
+  DamageFound,
+  type Input,
+  Interrupted,
+  UsageError,
+} from './command.ts';
 import { commandHelp, overview } from './help.ts';
 import { openOutput, type Output } from './output.ts';
 import { choosePassphrase, findSecret, isSecretGiven, type SecretOptions } from './secrets.ts';
@@ -94,7 +101,7 @@ function inputOf(args: readonly string[], values: Values): Input {
 
 async function runCommand(command: Command, input: Input, output: Output): Promise<void> {
   const interrupt = new AbortController();
-  const onSignal = (): void => interrupt.abort(new Interrupted());
+  const onSignal = (): void => interrupt.abort(new Interrupted('interrupted'));
   process.once('SIGINT', onSignal);
   process.once('SIGTERM', onSignal);
   const storeDirectory = input.text('store') ?? process.env['HOLDFAST_STORE'];
@@ -129,10 +136,6 @@ async function runCommand(command: Command, input: Input, output: Output): Promi
   }
 }
 
-class Interrupted extends Error {
-  override readonly name = 'Interrupted';
-}
-
 async function failed(error: unknown, json: boolean): Promise<number> {
   const { firstFailure, kindOfFailure } = await import('../control/failures.ts');
   const cause = firstFailure(error);
@@ -140,7 +143,9 @@ async function failed(error: unknown, json: boolean): Promise<number> {
   if (kind === undefined) throw cause;
   const { message } = cause as Error;
   if (json) process.stdout.write(`${JSON.stringify({ event: 'error', kind, message })}\n`);
-  process.stderr.write(kind === 'interrupted' ? 'interrupted\n' : `holdfast: ${message}\n`);
+  const isOwnWish = cause instanceof Interrupted || kind === 'interrupted';
+  if (!isOwnWish) process.stderr.write(`holdfast: ${message}\n`);
+  else if (message !== '') process.stderr.write(`${message}\n`);
   return EXIT_CODES[kind];
 }
 

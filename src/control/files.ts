@@ -2,10 +2,21 @@ import { type Entry, findFiles, listDirectory } from '../granular/browse.ts';
 import { archive, copyOut, readOut } from '../granular/copy-out.ts';
 import { GranularError } from '../granular/granular-error.ts';
 import type { KeySource } from '../granular/appliance.ts';
-import { makeDirectories, type OpenedVolumes, openVolumes } from '../granular/opened-volumes.ts';
+import {
+  lookForVolumes,
+  makeDirectories,
+  type OpenedVolumes,
+  openVolumes,
+} from '../granular/opened-volumes.ts';
 import { findInside } from '../granular/paths.ts';
 import type { Volume } from '../granular/volumes.ts';
-import type { CopiedFiles, FileEntry, Report, VolumeSummary } from '../protocol/results.ts';
+import type {
+  CopiedFiles,
+  FileEntry,
+  Progress,
+  Report,
+  VolumeSummary,
+} from '../protocol/results.ts';
 import { enterPrivateMounts } from '../sys/mount-namespace.ts';
 import type { House, WorkOptions } from './house.ts';
 import { type ServedDisks, serveDisks } from './served-disks.ts';
@@ -28,7 +39,6 @@ export interface FilesRequest {
 
 /** Volumes of one disk, for this process alone. */
 export interface VisitedDisk extends AsyncDisposable {
-  readonly volumes: readonly VolumeSummary[];
   /** The entries of a directory; ends with an error where not all could be read. */
   list(path: string): AsyncIterable<FileEntry>;
   find(path: string, name: string | undefined): AsyncIterable<FileEntry>;
@@ -43,40 +53,54 @@ export interface VisitedDisk extends AsyncDisposable {
 
 /** An empty directory that exists on every Linux once it is asked for; nobody else sees what is in it. */
 const PLACE = '/run/holdfast/visit';
+const DISKS = `${PLACE}/disks`;
+const VOLUMES = `${PLACE}/volumes`;
+/** For what reading them needs. */
+const WORK = `${PLACE}/work`;
 
 export async function visitDisk(
   house: House,
   request: FilesRequest,
-  { secrets, signal, report }: WorkOptions,
+  options: WorkOptions,
 ): Promise<VisitedDisk> {
-  await enterPrivateMounts(PLACE);
-  const [disks, directory, work] = ['disks', 'volumes', 'work'].map((it) => `${PLACE}/${it}`) as [
-    string,
-    string,
-    string,
-  ];
-  await makeDirectories([disks, directory, work], signal);
   await using stack = new AsyncDisposableStack();
-  const served = stack.use(
-    await serveDisks(house, request.what, {
-      directory: disks,
-      secrets,
-      onNotice: noticeTo(report),
-    }),
-  );
-  checkDisk(served, request.disk);
+  const { served, opening } = await serveHere(house, request, { ...options, stack });
   const opened = stack.use(
     await openVolumes(served.disks, {
-      ...{ directory, work, signal, clock: house.world.clock, noFollow: true },
-      ...{ isolated: request.isolated, keys: request.keys, disk: request.disk },
-      wanted: request.volume,
+      ...opening,
+      ...{ directory: VOLUMES, clock: house.world.clock, noFollow: true },
     }),
   );
   const owned = stack.move();
   return {
-    ...visited(opened, { signal, report }),
+    ...visited(opened, options),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
+}
+
+/** The volumes of one disk, as far as they can be told without opening them. */
+export async function volumesOf(
+  house: House,
+  request: FilesRequest,
+  options: WorkOptions,
+): Promise<VolumeSummary[]> {
+  await using stack = new AsyncDisposableStack();
+  const { served, opening } = await serveHere(house, request, { ...options, stack });
+  const found = await lookForVolumes(served.disks, opening);
+  return found.map(({ volume, closed }) => summaryOf(volume, closed));
+}
+
+async function serveHere(
+  house: House,
+  { what, disk, volume, isolated, keys }: FilesRequest,
+  { secrets, signal, report, stack }: WorkOptions & { readonly stack: AsyncDisposableStack },
+) {
+  await enterPrivateMounts(PLACE);
+  await makeDirectories([DISKS, VOLUMES, WORK], signal);
+  const place = { directory: DISKS, secrets, onNotice: noticeTo(report) };
+  const served = stack.use(await serveDisks(house, what, place));
+  checkDisk(served, disk);
+  return { served, opening: { work: WORK, signal, isolated, keys, disk, wanted: volume } };
 }
 
 /** Rejects NOT_FOUND where that is none of its disks. */
@@ -95,7 +119,6 @@ function visited(
   { signal, report }: Pick<WorkOptions, 'signal' | 'report'>,
 ): Omit<VisitedDisk, typeof Symbol.asyncDispose> {
   return {
-    volumes: summariesOf(opened),
     async *list(path) {
       const { volume, root } = await volumeWith(opened, [path], signal);
       yield* summaries(volume, listDirectory(root, path, { signal }));
@@ -108,9 +131,11 @@ function visited(
       const { volume, root } = await volumeWith(opened, paths, signal);
       const done = await copyOut(root, paths, to, {
         signal,
+        // While rsync still looks around, what it knows of is all there is to it.
         onProgress: ({ position, total }) =>
-          report({ event: 'progress', phase: 'copy', position, total }),
+          report(progressOf(position, Math.max(total, position + 1))),
       });
+      report(progressOf(1, 1));
       return { volume: volume.name, to: done.to, lost: done.lost };
     },
     async stream(paths, format) {
@@ -120,6 +145,10 @@ function visited(
       throw new GranularError('BAD_PATH', 'several files are one stream as a tar or a zip only');
     },
   };
+}
+
+function progressOf(position: number, total: number): Progress {
+  return { event: 'progress', phase: 'copy', position, total };
 }
 
 /** Of what was asked for: those that are open, and those that are not with the reason. */

@@ -40,28 +40,8 @@ export async function openVolumes(
 ): Promise<OpenedVolumes> {
   const { directory, work, wanted, onDirectories, signal } = options;
   await using stack = new AsyncDisposableStack();
-  const keys = askingOnce(options.keys);
-  let appliance: Appliance | undefined;
-  const needAppliance = async (): Promise<Appliance> =>
-    (appliance ??= stack.use(
-      await launchAppliance(disks, {
-        directory: work,
-        keys,
-        ...(signal && { signal }),
-      }),
-    ));
-  const outside = await findVolumes(disks, options);
-  const known = outside.find(({ name }) => name === wanted);
-  // A VM takes seconds to start: not for a volume that is there without it.
-  const isPlain = known !== undefined && known.driver.kind !== 'container';
-  const volumes =
-    !isPlain && (await isPacked(outside, keys))
-      ? await (await needAppliance()).openContainers(outside)
-      : outside;
-  const chosen =
-    wanted === undefined
-      ? volumes.filter((it) => options.disk === undefined || it.disk === options.disk)
-      : [volumeNamed(volumes, wanted)];
+  const { volumes, needAppliance } = await discover(disks, options, stack);
+  const chosen = wanted === undefined ? ofDisk(volumes, options) : [volumeNamed(volumes, wanted)];
 
   const opening = { ...options, wanted: wanted !== undefined };
   const plan = planned(chosen, directory);
@@ -87,6 +67,50 @@ export async function openVolumes(
     failed,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
+}
+
+/** What is there, and why nobody could open it; nothing is mounted. */
+export async function lookForVolumes(
+  disks: readonly DiskFiles[],
+  options: DiscoverOptions,
+): Promise<{ readonly volume: Volume; readonly closed: string | undefined }[]> {
+  await using stack = new AsyncDisposableStack();
+  const { volumes } = await discover(disks, options, stack);
+  return ofDisk(volumes, options).map((volume) => ({ volume, closed: notOpened(volume) }));
+}
+
+type DiscoverOptions = Pick<OpenVolumesOptions, 'work' | 'isolated' | 'disk' | 'wanted'> &
+  Pick<OpenVolumesOptions, 'signal' | 'keys'>;
+
+/** An appliance that is needed is the stack's to end. */
+async function discover(
+  disks: readonly DiskFiles[],
+  options: DiscoverOptions,
+  stack: AsyncDisposableStack,
+): Promise<{
+  readonly volumes: readonly Volume[];
+  readonly needAppliance: () => Promise<Appliance>;
+}> {
+  const { work, wanted, signal } = options;
+  const keys = askingOnce(options.keys);
+  let appliance: Appliance | undefined;
+  const needAppliance = async (): Promise<Appliance> =>
+    (appliance ??= stack.use(
+      await launchAppliance(disks, { directory: work, keys, ...(signal && { signal }) }),
+    ));
+  const outside = await findVolumes(disks, options);
+  const known = outside.find(({ name }) => name === wanted);
+  // A VM takes seconds to start: not for a volume that is there without it.
+  const isPlain = known !== undefined && known.driver.kind !== 'container';
+  if (isPlain || !(await isPacked(outside, keys))) return { volumes: outside, needAppliance };
+  return { volumes: await (await needAppliance()).openContainers(outside), needAppliance };
+}
+
+function ofDisk(
+  volumes: readonly Volume[],
+  { disk }: Pick<OpenVolumesOptions, 'disk'>,
+): readonly Volume[] {
+  return disk === undefined ? volumes : volumes.filter((it) => it.disk === disk);
 }
 
 /** With `mkdir`, which sees what is mounted here. */

@@ -69,8 +69,8 @@ async function serve(request: ServeRequest, onServing: () => void): Promise<void
 
 enableCompileCache();
 const side = processSide<ServeRequest, ServeEvent>();
-// Ctrl-C in a terminal reaches this process too: whoever holds the mount ends it.
-process.on('SIGINT', () => {});
+// Whoever holds the mount ends it.
+side.leaveSignals();
 try {
   const request = await side.receive();
   // Without that other process nobody would end the mount: its clients should not wait for ever.

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { systemError } from './system-error.ts';
 
-/** A process of our own code, for what must not take the others with it when it dies. */
+/** A process of our own code, for what may die, or be killed, at any time. Disposing kills it. */
 export interface OwnProcess<In, Out> extends AsyncDisposable {
   readonly pid: number;
   readonly isRunning: boolean;
@@ -13,8 +13,6 @@ export interface OwnProcess<In, Out> extends AsyncDisposable {
   /** Set before the first turn of the event loop after the start. */
   onMessage: (message: Out) => void;
 }
-
-const TERMINATE_MS = 5000;
 
 /** `descriptors` are lent; the process has them as 3 and up. */
 export async function startOwnProcess<In, Out>(
@@ -48,11 +46,8 @@ export async function startOwnProcess<In, Out>(
     kill: (signal) => void child.kill(signal),
     onMessage() {},
     async [Symbol.asyncDispose]() {
-      if (!isRunning) return;
-      child.kill('SIGTERM');
-      const hard = setTimeout(() => child.kill('SIGKILL'), TERMINATE_MS);
+      child.kill('SIGKILL');
       await ended;
-      clearTimeout(hard);
     },
   };
   child.on('message', (message) => it.onMessage(message as Out));
@@ -64,6 +59,8 @@ export interface ProcessSide<In, Out> {
   post(message: Out): void;
   /** The first that comes. */
   receive(): Promise<In>;
+  /** Signals that a terminal or a service manager sends to all are left to the one that started this. */
+  leaveSignals(): void;
   /** The process that started this one is gone. */
   onOrphaned(then: () => void): void;
   /** Nothing more is said: the process ends when its work has. */
@@ -76,6 +73,9 @@ export function processSide<In, Out>(): ProcessSide<In, Out> {
       if (process.connected) process.send!(message);
     },
     receive: () => new Promise((resolve) => process.once('message', (it) => resolve(it as In))),
+    leaveSignals() {
+      for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {});
+    },
     onOrphaned: (then) => void process.once('disconnect', then),
     close() {
       if (process.connected) process.disconnect();

@@ -1,4 +1,5 @@
-import { visitDisk } from '../../control/files.ts';
+import { visitDisk, volumesOf } from '../../control/files.ts';
+import type { FileEntry } from '../../protocol/results.ts';
 import type { Command } from '../command.ts';
 import { entryLine, volumesTable } from '../file-lines.ts';
 import { VOLUME_HELP, VOLUME_OPTIONS, volumeOptions } from '../volume-options.ts';
@@ -17,13 +18,30 @@ export const command: Command = {
     const volume = input.text('volume');
     const request = { what, disk, volume, ...volumeOptions(input) };
     const options = { secrets, signal, report: output.report };
-    await using visited = await visitDisk(await house(), request, options);
     if (path === undefined && volume === undefined) {
-      output.result({ volumes: visited.volumes }, () => volumesTable(visited.volumes));
+      const volumes = await volumesOf(await house(), request, options);
+      output.result({ volumes }, () => volumesTable(volumes));
       return;
     }
-    for await (const entry of visited.list(path ?? '/')) {
+    await using visited = await visitDisk(await house(), request, options);
+    for await (const entry of sorted(visited.list(path ?? '/'))) {
       await output.part(entry, () => entryLine(entry));
     }
   },
 };
+
+/** As people expect a directory; one with more than this comes in its own order, for memory has an end. */
+const SORTED_MAX = 20_000;
+
+async function* sorted(entries: AsyncIterable<FileEntry>): AsyncGenerator<FileEntry> {
+  const kept: FileEntry[] = [];
+  let isTooLong = false;
+  for await (const entry of entries) {
+    if (isTooLong) yield entry;
+    else kept.push(entry);
+    if (kept.length <= SORTED_MAX) continue;
+    isTooLong = true;
+    yield* kept.splice(0);
+  }
+  yield* kept.sort((a, b) => (a.path < b.path ? -1 : 1));
+}
