@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { benchBoot } from './boot.ts';
 import { dataset } from './dataset.ts';
+import { benchFiles } from './files.ts';
 import { benchFuse } from './fuse.ts';
 import { benchIngest } from './ingest.ts';
 import { holdfastIn } from './holdfast.ts';
@@ -12,7 +13,7 @@ import { benchReads } from './reads.ts';
 import { benchStart } from './start.ts';
 
 /*
- * npm run bench [-- ingest reads nfs fuse start boot] [--image FILE] [--next FILE]
+ * npm run bench [-- ingest reads nfs fuse files start boot] [--image FILE] [--next FILE]
  *
  * Each figure is a ratio to a peer that was measured in turn in the same run; above 1 is in our favour. The
  * disk is the demo VM unless an image (raw, and another of a later day) is given.
@@ -46,6 +47,7 @@ try {
   if (wanted('reads')) await benchReads(work, data, holdfast);
   if (wanted('nfs')) await benchNfs(work, data, holdfast);
   if (wanted('fuse')) await benchFuse(work, data, holdfast);
+  if (wanted('files')) await benchFiles(work, holdfast);
   if (wanted('start')) await benchStart(work, holdfast);
   if (wanted('boot')) await benchBoot(data, holdfast);
 } finally {
