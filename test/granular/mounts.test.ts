@@ -25,7 +25,7 @@ import {
   makeDirty,
   makeDisk,
   makeExt,
-  makeManyFiles,
+  makeCrowdedExt,
   makeNtfs,
   makeTree,
   makeXfs,
@@ -177,8 +177,7 @@ test('two states of one file system are open at once, each as it is', { skip }, 
 test(`a directory of ${MANY_FILES} files is listed, searched and copied`, { skip }, async () => {
   const many = join(directory, 'many');
   mkdirSync(many);
-  makeManyFiles(join(many, 'dir'), MANY_FILES);
-  const file = await makeExt(join(directory, 'many.ext4'), { tree: many, sizeMiB: 640 });
+  const file = await makeCrowdedExt(join(directory, 'many.ext4'), many, MANY_FILES);
   await using opened = await open(diskFiles(file));
   const root = of(opened, 'vda');
   const seen = new Set<string>();

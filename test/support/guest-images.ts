@@ -77,7 +77,7 @@ function makeSpecials(path: string): void {
 }
 
 /** Files called `file-000000` and so on, with their number in them. */
-export function makeManyFiles(path: string, count: number): void {
+function makeManyFiles(path: string, count: number): void {
   mkdirSync(path, { recursive: true });
   for (let at = 0; at < count; at++) writeFileSync(join(path, nameOfMany(at)), `${at}\n`);
 }
@@ -103,22 +103,18 @@ function sized(path: string, sizeMiB: number): string {
 /** An ext2, ext3 or ext4 with what is in `tree`. */
 export async function makeExt(
   path: string,
-  { version = 'ext4', tree, sizeMiB = 64 }: { version?: string; tree: string; sizeMiB?: number },
+  { version = 'ext4', tree }: { version?: string; tree: string },
 ): Promise<string> {
-  const inodes = String(MANY_FILES + 5000);
-  await program(
-    `mkfs.${version}`,
-    '-q',
-    '-F',
-    '-N',
-    inodes,
-    '-L',
-    'gu"est',
-    '-d',
-    tree,
-    sized(path, sizeMiB),
-  );
+  await program(`mkfs.${version}`, '-q', '-F', '-L', 'gu"est', '-d', tree, sized(path, 64));
   return path;
+}
+
+/** An ext4 with a file for each number below `count` in its directory `dir`. */
+export async function makeCrowdedExt(path: string, tree: string, count: number): Promise<string> {
+  makeManyFiles(join(tree, 'dir'), count);
+  await program('mkfs.ext4', '-q', '-F', '-N', String(count + 5000), sized(path, 640));
+  // By the kernel: mkfs looks through a whole directory for each new name.
+  return filled(path, 'ext4', tree);
 }
 
 /** As the kernel of this machine writes it. */
