@@ -25,6 +25,8 @@ export interface MountOptions {
   readonly sets: readonly { readonly name: string; readonly secret: Secret | undefined }[];
   /** Nothing but this recovery point, or this session, is shown. */
   readonly only?: string | undefined;
+  /** Whether what a dead server had taken can be asked for again; left out: as this kernel does. */
+  readonly resends?: boolean;
   /** The server died, and another one goes on. */
   readonly onRestart: (how: string) => void;
 }
@@ -35,7 +37,7 @@ const SHORT_LIVES_MAX = 5;
 
 /** `directory` is absolute and exists. */
 export async function mountStore(options: MountOptions): Promise<StoreMount> {
-  const { clock, directory } = options;
+  const { clock, directory, resends = kernelResends() } = options;
   let held = openFuseMount(directory, { source: `holdfast:${options.store}` });
   let server: OwnProcess<ServeRequest, ServeEvent>;
   let isStopping = false;
@@ -60,9 +62,9 @@ export async function mountStore(options: MountOptions): Promise<StoreMount> {
         );
       }
       options.onRestart(how);
-      if (!kernelResends()) await remount();
+      if (!resends) await remount();
       // One that dies at once is counted above.
-      await start(held.mount, kernelResends()).catch(() => {});
+      await start(held.mount, resends).catch(() => {});
     }
   }
   /** An old kernel never asks again for what died with the server: whoever waits for it gets an error. */

@@ -5,6 +5,8 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict';
 import { test } from 'tap';
+import { mountStore } from '../../src/recovery/mount.ts';
+import { systemClock } from '../../src/sys/clock.ts';
 import { expectDone, holdfastIn, type Running } from '../support/cli.ts';
 import { makeRawDisk } from '../support/images.ts';
 import { program, without } from '../support/programs.ts';
@@ -17,7 +19,7 @@ const raw = join(root, 'disk.raw');
 makeRawDisk(raw);
 execFileSync('sfdisk', ['--quiet', raw], { input: 'label: gpt\n2MiB,8MiB\n10MiB,13MiB\n' });
 await expectDone(backUp('vm', [`vda=${raw}`]));
-const KILLS = Number(process.env['KILLS'] ?? 20);
+const KILLS = Number(process.env['KILLS'] ?? 50);
 
 /** Until which kernel what a dead server had taken is lost. */
 const [major, minor] = (await program('uname', '-r')).split('.').map(Number) as [number, number];
@@ -36,6 +38,8 @@ interface Mounted extends AsyncDisposable {
   serverPid(): Promise<number>;
 }
 
+/** As `holdfastIn` writes it. */
+const PASSPHRASE = new TextEncoder().encode('correct horse');
 let mounts = 0;
 
 async function mount(...options: string[]): Promise<Mounted> {
@@ -208,6 +212,33 @@ test(`${KILLS} times the server is killed under load, and no client sees an erro
   const [job] = JSON.parse(await fio).jobs;
   equal(job.error, 0);
   ok(job.read.total_ios > 0 && sums > 0);
+});
+
+test('on an old kernel readers of that moment get an error, and the next ones the bytes', {
+  skip,
+}, async () => {
+  const directory = join(root, 'old');
+  mkdirSync(directory);
+  const restarts: string[] = [];
+  const mounted = await mountStore({
+    ...{ clock: systemClock(), store, directory, resends: false },
+    sets: [{ name: 'nightly', secret: { kind: 'passphrase', passphrase: PASSPHRASE } }],
+    onRestart: (how) => restarts.push(how),
+  });
+  const disk = join(directory, 'sets/nightly/vm/latest/vda.raw');
+  for (let n = 1; n <= 3; n++) {
+    await program('cmp', disk, raw);
+    process.kill(mounted.serverPid, 'SIGKILL');
+    await until(async () => restarts.length === n);
+    await until(() =>
+      program('cmp', disk, raw).then(
+        () => true,
+        () => false,
+      ),
+    );
+  }
+  await mounted[Symbol.asyncDispose]();
+  deepEqual([isMounted(directory), restarts], [false, ['SIGKILL', 'SIGKILL', 'SIGKILL']]);
 });
 
 test('it is unmounted though files are open, and nothing stays when its processes are killed', {
