@@ -50,8 +50,3 @@ export class UsageError extends Error {
 export class DamageFound extends Error {
   override readonly name = 'DamageFound';
 }
-
-/** Ctrl-C, SIGTERM, or nobody reads the answer any more. */
-export class Interrupted extends Error {
-  override readonly name = 'Interrupted';
-}

@@ -1,3 +1,8 @@
+/** Ctrl-C, SIGTERM, or nobody reads the answer any more. */
+export class Interrupted extends Error {
+  override readonly name = 'Interrupted';
+}
+
 /** For what is meant to end by Ctrl-C, so that this is no failure; or by itself, whatever comes first. */
 export async function interruptedOr(signal: AbortSignal, ended: Promise<void>): Promise<void> {
   const interrupted = new Promise<void>((resolve) => {

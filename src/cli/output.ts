@@ -1,7 +1,7 @@
 import { formatSize } from '../lib/sizes.ts';
 import type { Notice, Progress, Report } from '../protocol/results.ts';
 import type { Clock } from '../sys/clock.ts';
-import { Interrupted } from './command.ts';
+import { Interrupted } from './interrupted.ts';
 import { systemError } from '../sys/system-error.ts';
 
 /** Speaks to a person, or with `--json` to a program: results on stdout, the rest on stderr. */

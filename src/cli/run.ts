@@ -3,14 +3,8 @@ import type { House } from '../control/house.ts';
 import { EXIT_CODES } from '../protocol/failure.ts';
 import { systemClock } from '../sys/clock.ts';
 import { COMMANDS, findCommand } from './commands.ts';
-import {
-  type Command,
-  type Context,
-  DamageFound,
-  type Input,
-  Interrupted,
-  UsageError,
-} from './command.ts';
+import { type Command, type Context, DamageFound, type Input, UsageError } from './command.ts';
+import { Interrupted } from './interrupted.ts';
 import { commandHelp, overview } from './help.ts';
 import { openOutput, type Output } from './output.ts';
 import { choosePassphrase, findSecret, isSecretGiven, type SecretOptions } from './secrets.ts';
