@@ -3,7 +3,7 @@ import { listSets, unlockSet } from '../catalog/sets.ts';
 import type { Secret } from '../formats/store/key-slot.ts';
 import type { ReadyMount } from '../protocol/results.ts';
 import { mountStore } from '../recovery/mount.ts';
-import { mountedDevice } from '../sys/fuse-mount.ts';
+import { clearDeadMount, mountedDevice } from '../sys/fuse-mount.ts';
 import { SystemError } from '../sys/system-error.ts';
 import { type House, readSecret, type WorkOptions } from './house.ts';
 
@@ -28,6 +28,9 @@ export async function mount(
   { secrets, report }: WorkOptions,
 ): Promise<RunningMount> {
   const directory = resolve(request.directory);
+  if (await clearDeadMount(directory)) {
+    report({ event: 'notice', message: `${directory} was left by processes that died: unmounted` });
+  }
   if ((await mountedDevice(directory)) !== undefined) {
     throw new SystemError('BUSY', `something is mounted at ${directory}: unmount it first`);
   }

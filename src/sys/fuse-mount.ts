@@ -27,6 +27,7 @@ export interface FuseMountOptions {
 /** How the descriptor is opened: see `fuse-device.ts`. */
 export const FUSE_OPEN_FLAGS = constants.O_RDWR | constants.O_NONBLOCK;
 const MOUNT_TIMEOUT_MS = 30_000;
+const LOOK_TIMEOUT_MS = 5000;
 const READ_AHEAD_KIB = 1024;
 const MOUNTS_PATH = '/proc/self/mountinfo';
 
@@ -100,6 +101,19 @@ export async function unmountFuse(directory: string, isServed: boolean): Promise
     if (tries > 2 * TRIES) throw new SystemError('BUSY', `umount ${directory}: ${stderr.trim()}`);
     await sleep(PAUSE_MS);
   }
+}
+
+/** Takes away a mount whose processes have all died; answers whether there was one. */
+export async function clearDeadMount(directory: string): Promise<boolean> {
+  if ((await mountedDevice(directory)) === undefined) return false;
+  // In another process: one that still has a server that hangs would hang us too.
+  const { code, stderr } = await run('stat', ['-f', '--', directory], {
+    timeoutMs: LOOK_TIMEOUT_MS,
+    environment: { LC_ALL: 'C' },
+  });
+  if (code === 0 || !stderr.includes('Transport endpoint is not connected')) return false;
+  await unmountFuse(directory, false);
+  return true;
 }
 
 /** Without looking at what is mounted there: nobody may answer. */

@@ -16,6 +16,8 @@ export interface RunOptions {
   readonly signal?: AbortSignal;
   /** The program has them as 3 and up. Lent. */
   readonly descriptors?: readonly number[];
+  /** Beside our own. */
+  readonly environment?: Readonly<Record<string, string>>;
 }
 
 /** A program that runs beside us; disposing ends it (SIGTERM, then SIGKILL) and waits. */
@@ -68,13 +70,14 @@ export async function start(
 export async function run(
   command: string,
   args: readonly string[],
-  { timeoutMs, signal, descriptors = [] }: RunOptions = {},
+  { timeoutMs, signal, descriptors = [], environment }: RunOptions = {},
 ): Promise<Finished> {
   const stop = [signal, timeoutMs === undefined ? undefined : AbortSignal.timeout(timeoutMs)];
   const child = spawn(command, args, {
     stdio: ['ignore', 'pipe', 'pipe', ...descriptors],
     signal: AbortSignal.any(stop.filter((it) => it !== undefined)),
     killSignal: 'SIGKILL',
+    ...(environment && { env: { ...process.env, ...environment } }),
   });
   try {
     return await finished(child);

@@ -265,6 +265,21 @@ test('it is unmounted though files are open, and nothing stays when its processe
   }
 });
 
+test('what is left where both processes are killed at once is taken away by the next mount', {
+  skip,
+}, async () => {
+  const { running, directory, serverPid } = await mount();
+  const pid = await serverPid();
+  process.kill(running.child.pid!, 'SIGSTOP');
+  process.kill(pid, 'SIGKILL');
+  await running.stop('SIGKILL');
+  ok(isMounted(directory));
+  await using again = await start('mount', directory);
+  await program('cmp', join(directory, 'sets/nightly/vm/latest/vda.raw'), raw);
+  equal(await again.stop('SIGTERM'), 0);
+  equal(isMounted(directory), false);
+});
+
 test('what cannot be mounted is refused in words', { skip }, async () => {
   const full = join(root, 'full');
   mkdirSync(full);
