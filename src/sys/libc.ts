@@ -17,6 +17,7 @@ export interface Libc {
   poll(fds: Uint8Array, count: number, timeoutMs: number): number;
   /** Of the calling thread: 0, or -1 with `errno`. */
   unshare(flags: number): number;
+  prctl(option: number, argument: number): number;
   errno(): number;
 }
 
@@ -32,6 +33,8 @@ export const FCNTL_SET_FLAGS = 4;
 export const FCNTL_SET_OWNER = 8;
 export const POLL_IN = 1;
 export const POLL_ERROR = 8;
+/** prctl(2): PR_SET_IO_FLUSHER. */
+export const SET_IO_FLUSHER = 57;
 export const MALLOC_TRIM_THRESHOLD = -1;
 export const MALLOC_MMAP_THRESHOLD = -3;
 
@@ -44,6 +47,10 @@ export function libc(): Libc {
 function load(): Libc {
   const koffi = createRequire(import.meta.url)('koffi') as typeof import('koffi');
   const library = koffi.load('libc.so.6');
+  // Variadic in C; the kernel takes five, and wants those that it does not use to be zero.
+  const prctl = library.func(
+    'int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)',
+  ) as (...all: number[]) => number;
   return {
     seek: library.func('int64_t lseek(int fd, int64_t offset, int whence)'),
     fallocate: library.func('int fallocate(int fd, int mode, int64_t offset, int64_t length)'),
@@ -53,6 +60,7 @@ function load(): Libc {
     fcntl: library.func('int fcntl(int fd, int command, long argument)'),
     poll: library.func('int poll(uint8_t *fds, unsigned long count, int timeout)'),
     unshare: library.func('int unshare(int flags)'),
+    prctl: (option, argument) => prctl(option, argument, 0, 0, 0),
     errno: () => koffi.errno(),
   };
 }

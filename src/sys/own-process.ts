@@ -1,8 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { libc, SET_IO_FLUSHER } from './libc.ts';
 import { systemError } from './system-error.ts';
 
-/** A process of our own code, for what may die, or be killed, at any time. Disposing kills it. */
+/** A process of our own code that serves the kernel; it may die, or be killed, at any time. Disposing kills it. */
 export interface OwnProcess<In, Out> extends AsyncDisposable {
   readonly pid: number;
   readonly isRunning: boolean;
@@ -19,10 +20,12 @@ export async function startOwnProcess<In, Out>(
   script: URL,
   descriptors: readonly number[],
 ): Promise<OwnProcess<In, Out>> {
-  const child: ChildProcess = spawn(process.execPath, [fileURLToPath(script)], {
-    stdio: ['ignore', 'ignore', 'inherit', ...descriptors, 'ipc'],
-    serialization: 'advanced',
-  });
+  const child: ChildProcess = asFlusher(() =>
+    spawn(process.execPath, [fileURLToPath(script)], {
+      stdio: ['ignore', 'ignore', 'inherit', ...descriptors, 'ipc'],
+      serialization: 'advanced',
+    }),
+  );
   const ended = new Promise<string>((resolve) => {
     child.once('exit', (code, signal) => resolve(signal ?? `exit code ${code}`));
   });
@@ -52,6 +55,19 @@ export async function startOwnProcess<In, Out>(
   };
   child.on('message', (message) => it.onMessage(message as Out));
   return it;
+}
+
+/**
+ * What serves a file system must not wait, when it needs memory, for the kernel to write something out through
+ * that very file system (prctl(2), PR_SET_IO_FLUSHER): a child inherits it. Only root may; others go without.
+ */
+function asFlusher<T>(start: () => T): T {
+  const isOurs = libc().prctl(SET_IO_FLUSHER, 1) === 0;
+  try {
+    return start();
+  } finally {
+    if (isOurs) libc().prctl(SET_IO_FLUSHER, 0);
+  }
 }
 
 /** The process's own side. */

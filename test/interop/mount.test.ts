@@ -32,6 +32,15 @@ const skip =
 const noResend =
   major < 6 || (major === 6 && minor < 9) ? 'FUSE_NOTIFY_RESEND is of Linux 6.9' : false;
 
+/** Flags of proc_pid_stat(5). */
+const PF_MEMALLOC_NOIO = 0x00080000;
+const CAP_SYS_RESOURCE = 1n << 24n;
+const capabilities = BigInt(
+  `0x${/^CapEff:\s*(\w+)/m.exec(readFileSync('/proc/self/status', 'utf8'))![1]}`,
+);
+const noFlusher =
+  (capabilities & CAP_SYS_RESOURCE) === 0n && 'root lacks CAP_SYS_RESOURCE on this machine';
+
 interface Mounted extends AsyncDisposable {
   readonly running: Running;
   readonly directory: string;
@@ -110,6 +119,15 @@ test('recovery points are files with the bytes, sizes and holes of their disks',
     await rejects(program('stat', join(mounted.directory, path)), /No such file/);
   }
   await program('stat', '-f', mounted.directory);
+});
+
+test('the server never waits for memory that the kernel can only free through it', {
+  skip: skip || noFlusher,
+}, async () => {
+  await using mounted = await mount();
+  const stat = readFileSync(`/proc/${await mounted.serverPid()}/stat`, 'utf8');
+  const flags = Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[6]);
+  equal(flags & PF_MEMALLOC_NOIO, PF_MEMALLOC_NOIO);
 });
 
 test('what is made and forgotten shows up and vanishes', { skip }, async () => {
