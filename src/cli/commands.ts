@@ -78,6 +78,17 @@ export const COMMANDS: readonly CommandEntry[] = [
   entry('session list', 'list recovery sessions', () => import('./commands/session-list.ts')),
   entry('session show', 'show a recovery session', () => import('./commands/session-show.ts')),
   entry(
+    'session resume',
+    'run a session again in the service',
+    () => import('./commands/session-resume.ts'),
+  ),
+  entry(
+    'session stop',
+    'flush a session that the service runs, and leave it',
+    () => import('./commands/session-stop.ts'),
+  ),
+  entry('service show', 'what the service does', () => import('./commands/service-show.ts')),
+  entry(
     'session discard',
     'throw away what a session wrote',
     () => import('./commands/session-discard.ts'),

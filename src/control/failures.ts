@@ -2,6 +2,7 @@ import { BlockError, type BlockErrorCode } from '../block/block-error.ts';
 import { CatalogError, type CatalogErrorCode } from '../catalog/catalog-error.ts';
 import { GranularError, type GranularErrorCode } from '../granular/granular-error.ts';
 import { IngestError, type IngestErrorCode } from '../ingest/ingest-error.ts';
+import { SchemaError } from '../lib/schema.ts';
 import type { FailureKind } from '../protocol/failure.ts';
 import { SessionError, type SessionErrorCode } from '../recovery/session-error.ts';
 import { StoreError, type StoreErrorCode } from '../store/store-error.ts';
@@ -121,5 +122,6 @@ export function kindOfFailure(error: unknown): FailureKind | undefined {
   if (error instanceof GranularError) return GRANULAR[error.code];
   if (error instanceof SessionError) return SESSION[error.code];
   if (error instanceof TreeError) return TREE[error.code];
+  if (error instanceof SchemaError) return 'usage';
   return undefined;
 }

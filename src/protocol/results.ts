@@ -41,6 +41,8 @@ export interface SessionSummary {
   readonly holder: string | null;
   readonly takenBytes: number;
   readonly listen: string;
+  /** Why the service cannot run it yet, though it is to. */
+  readonly waits: string | null;
 }
 
 export interface ReadyMount {

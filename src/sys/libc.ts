@@ -17,6 +17,14 @@ export interface Libc {
   poll(fds: Uint8Array, count: number, timeoutMs: number): number;
   /** Of the calling thread: 0, or -1 with `errno`. */
   unshare(flags: number): number;
+  /** 0, or -1 with `errno`; `length` holds how much room there is, and then how much was taken. */
+  getsockopt(
+    fd: number,
+    level: number,
+    name: number,
+    value: Uint8Array,
+    length: Uint32Array,
+  ): number;
   errno(): number;
 }
 
@@ -53,6 +61,9 @@ function load(): Libc {
     fcntl: library.func('int fcntl(int fd, int command, long argument)'),
     poll: library.func('int poll(uint8_t *fds, unsigned long count, int timeout)'),
     unshare: library.func('int unshare(int flags)'),
+    getsockopt: library.func(
+      'int getsockopt(int fd, int level, int name, _Inout_ uint8_t *value, _Inout_ uint32_t *length)',
+    ),
     errno: () => koffi.errno(),
   };
 }

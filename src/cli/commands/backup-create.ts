@@ -1,4 +1,3 @@
-import { createBackup } from '../../control/backups.ts';
 import { formatSize } from '../../lib/sizes.ts';
 import { type Command, UsageError } from '../command.ts';
 
@@ -19,21 +18,21 @@ export const command: Command = {
     changed: { type: 'string' },
   },
   takes: [1, 1],
-  async run(input, { output, house, secrets, signal }) {
-    const disks = input.texts('disk').map(parseDisk);
+  async run(input, { output, call, path }) {
+    const disks: { readonly name: string; readonly where: string }[] = [];
+    for (const { name, where } of input.texts('disk').map(parseDisk)) {
+      disks.push({ name, where: await path(where) });
+    }
     if (disks.length === 0) throw new UsageError('--disk NAME=IMAGE is missing');
+    const changed = input.text('changed');
     const request = {
       set: input.args[0]!,
       machine: input.required('machine'),
       disks,
       format: input.text('format'),
-      changed: input.text('changed'),
+      changed: changed === undefined ? undefined : await path(changed),
     };
-    const point = await createBackup(await house(), request, {
-      secrets,
-      signal,
-      report: output.report,
-    });
+    const point = await call('backup/create', request);
     output.result(point, () => {
       const { readBytes, storedBytes } = point;
       const sizes = `${formatSize(readBytes)} read, ${formatSize(storedBytes)} stored`;

@@ -1,4 +1,3 @@
-import { keep } from '../../control/sessions.ts';
 import type { Command } from '../command.ts';
 
 export const command: Command = {
@@ -9,8 +8,8 @@ export const command: Command = {
   ],
   options: {},
   takes: [1, 1],
-  async run({ args }, { output, house, secrets, signal }) {
-    const kept = await keep(await house(), args[0]!, { secrets, signal, report: output.report });
+  async run({ args }, { output, call }) {
+    const kept = await call('session/keep', { session: args[0]! });
     output.result(kept, () => `Session ${kept.session} is kept as recovery point ${kept.point}`);
   },
 };

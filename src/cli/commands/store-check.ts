@@ -1,4 +1,3 @@
-import { checkStore } from '../../control/stores.ts';
 import type { CheckResult } from '../../protocol/results.ts';
 import { formatSize } from '../../lib/sizes.ts';
 import { type Command, DamageFound } from '../command.ts';
@@ -13,13 +12,12 @@ export const command: Command = {
   ],
   options: { 'read-data': { type: 'boolean' } },
   takes: [0, 0],
-  async run(input, { output, house, secrets, signal, hasSecret }) {
-    const result = await checkStore(await house(), {
-      readData: input.flag('read-data'),
-      secrets: hasSecret ? secrets : undefined,
-      signal,
-      report: output.report,
-    });
+  async run(input, { output, call }) {
+    const result = await call(
+      'store/check',
+      { readData: input.flag('read-data') },
+      { ask: 'never' },
+    );
     output.result(result, () => text(result));
     if (result.problems.length > 0) {
       throw new DamageFound(`${result.problems.length} problems: see above`);
