@@ -142,7 +142,7 @@ function deskOf({ house, socket }: CallSettings): Desk {
     );
   };
   return {
-    ...{ house, makeStore: none, sessions: none, service: none },
+    ...{ house, makeStore: none, sessions: none, jobs: none, service: none },
     whyWaiting: () => undefined,
   };
 }

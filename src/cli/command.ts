@@ -45,6 +45,11 @@ export class UsageError extends Error {
   override readonly name = 'UsageError';
 }
 
+/** The job that was waited for did not succeed. */
+export class JobFailed extends Error {
+  override readonly name = 'JobFailed';
+}
+
 /** The command did what it was asked to, and what it found is bad. */
 export class DamageFound extends Error {
   override readonly name = 'DamageFound';

@@ -3,7 +3,14 @@ import type { House } from '../control/house.ts';
 import { EXIT_CODES } from '../protocol/failure.ts';
 import { systemClock } from '../sys/clock.ts';
 import { COMMANDS, findCommand } from './commands.ts';
-import { type Command, type Context, DamageFound, type Input, UsageError } from './command.ts';
+import {
+  type Command,
+  type Context,
+  DamageFound,
+  type Input,
+  JobFailed,
+  UsageError,
+} from './command.ts';
 import { Interrupted } from './interrupted.ts';
 import { commandHelp, overview } from './help.ts';
 import { openOutput, type Output } from './output.ts';
@@ -160,4 +167,5 @@ const OWN_KINDS = [
   [UsageError, 'usage'],
   [Interrupted, 'interrupted'],
   [DamageFound, 'corrupt'],
+  [JobFailed, 'failed'],
 ] as const;

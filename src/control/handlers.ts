@@ -1,5 +1,6 @@
 import type { OperationName, RequestOf, ResultOf } from '../protocol/operations.ts';
 import type { GivenSecret, House, WorkOptions } from './house.ts';
+import type { JobDesk } from './job-desk.ts';
 import type { SessionKeeper } from './session-keeper.ts';
 import type { WhyWaiting } from './sessions.ts';
 
@@ -11,6 +12,8 @@ export interface Desk {
   makeStore(): Promise<ResultOf<'store/create'>>;
   /** Rejects where no service runs. */
   sessions(): Promise<SessionKeeper>;
+  /** Rejects where no service runs. */
+  jobs(): Promise<JobDesk>;
   service(): Promise<ResultOf<'service/show'>>;
   readonly whyWaiting: WhyWaiting;
 }
@@ -33,6 +36,7 @@ const backups = () => import('./backups.ts');
 const sessions = () => import('./sessions.ts');
 const sets = () => import('./sets.ts');
 const stores = () => import('./stores.ts');
+const jobs = () => import('./job-desk.ts');
 
 /** How each operation is carried out: in the service, and by a command line that finds none. */
 const HANDLERS: Handlers = {
@@ -57,6 +61,22 @@ const HANDLERS: Handlers = {
   'backup/forget': async (desk, { point }) => (await backups()).forget(await desk.house(), point),
   'restore/disk': async (desk, request, options) =>
     (await backups()).restore(await desk.house(), request, options),
+  'backup/retain': async (desk, request) =>
+    (await import('./retention.ts')).retain(await desk.house(), request),
+  'job/create': async (desk, request) => (await jobs()).createJob(await desk.jobs(), request),
+  'job/list': async (desk) => (await jobs()).jobs(await desk.jobs()),
+  'job/show': async (desk, { job }) => (await jobs()).showJob(await desk.jobs(), job),
+  'job/log': async (desk, { job }) => (await jobs()).jobLog(await desk.jobs(), job),
+  'job/attend': async (desk, { job }, options) =>
+    (await jobs()).attendJob(await desk.jobs(), job, options),
+  'job/cancel': async (desk, { job }) => (await jobs()).cancelJob(await desk.jobs(), job),
+  'schedule/create': async (desk, request) =>
+    (await jobs()).createSchedule(await desk.jobs(), request),
+  'schedule/list': async (desk) => (await jobs()).listSchedules(await desk.jobs()),
+  'schedule/remove': async (desk, { schedule }) => {
+    await (await desk.jobs()).schedules.remove(schedule);
+    return { schedule, removed: true };
+  },
   'session/list': async (desk) => ({
     sessions: await (await sessions()).sessions(await desk.house(), desk.whyWaiting),
   }),

@@ -3,6 +3,7 @@ import { accessOf } from '../control/access.ts';
 import { door } from '../control/door.ts';
 import type { Desk } from '../control/handlers.ts';
 import type { SecretSource } from '../control/house.ts';
+import { countsOf } from '../control/job-desk.ts';
 import { makeStore } from '../control/stores.ts';
 import { asError } from '../lib/as-error.ts';
 import type { ResultOf } from '../protocol/operations.ts';
@@ -73,6 +74,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       log('info', 'the settings are read again');
       await place.look();
       // A passphrase may be there now.
+      place.found()?.jobs.queue.wake();
       await place.found()?.sessions.resumeAll();
     },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
@@ -92,6 +94,7 @@ function deskOn(
   return {
     house: async () => (await owned()).house,
     sessions: async () => (await owned()).sessions,
+    jobs: async () => (await owned()).jobs,
     whyWaiting: (id) => place.found()?.sessions.whyWaiting(id),
     async makeStore() {
       const made = await makeStore(directory);
@@ -100,12 +103,14 @@ function deskOn(
     },
     async service(): Promise<ResultOf<'service/show'>> {
       const it = place.found();
+      const none = { running: 0, waiting: 0 };
       return {
         pid: ownIds().pid,
         started,
         store: directory,
         storeId: it?.house.store.id ?? null,
-        sessions: it?.sessions.counts() ?? { running: 0, waiting: 0 },
+        sessions: it?.sessions.counts() ?? none,
+        jobs: it ? countsOf(it.jobs) : none,
       };
     },
   };

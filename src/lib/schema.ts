@@ -114,6 +114,17 @@ export function record<T>(
   });
 }
 
+/** Any object, of at most `max` characters as JSON: for whoever knows more about it to check. */
+export function anyObject(max: number): Schema<JsonObject> {
+  return required({ type: 'object' }, (value, at) => {
+    const found = objectOf(value, at);
+    if (JSON.stringify(found).length > max) throw new SchemaError(at, 'an object that is shorter');
+    return found;
+  });
+}
+
+export type JsonObject = Readonly<Record<string, unknown>>;
+
 type Fields = Readonly<Record<string, Schema<unknown>>>;
 
 /** An object of exactly these fields. */

@@ -10,20 +10,27 @@ import {
 } from '../lib/schema.ts';
 import {
   backupRequest,
+  byJob,
   byPoint,
+  bySchedule,
   bySession,
   checkRequest,
+  jobRequest,
   listRequest,
   nothing,
   restoreRequest,
   resumeRequest,
+  retainRequest,
+  scheduleRequest,
   setRequest,
   startRequest,
 } from './requests.ts';
 import {
   checkResult,
+  jobSummary,
   pointSummary,
   readySession,
+  scheduleSummary,
   sessionSummary,
   setSummary,
   storeSummary,
@@ -69,6 +76,7 @@ export const OPERATIONS = {
       /** Null: there is none yet. */
       storeId: nullable(name),
       sessions: object({ running: count, waiting: count }),
+      jobs: object({ running: count, waiting: count }),
     }),
   ),
   'store/create': changes('make the store that the service is set to', nothing, storeSummary),
@@ -101,6 +109,32 @@ export const OPERATIONS = {
       restoreRequest,
       object({ point: name, disk: name, to: long, size: count, writtenBytes: count }),
     ),
+  ),
+  'backup/retain': changes(
+    'forget the recovery points of backups that no rule keeps',
+    retainRequest,
+    object({ forgotten: list(name, MANY), kept: count, inUse: list(name, MANY) }),
+  ),
+  'job/create': changes('do it in the background, though it takes days', jobRequest, jobSummary),
+  'job/list': looks('list jobs, newest first', nothing, object({ jobs: list(jobSummary, MANY) })),
+  'job/show': looks('show a job', byJob, jobSummary),
+  'job/log': looks(
+    "read a job's log",
+    byJob,
+    object({ job: name, lines: list(object({ time: name, message: long }), MANY) }),
+  ),
+  'job/attend': looks('hear of a job until it has ended', byJob, jobSummary),
+  'job/cancel': changes('end a job, or never begin it', byJob, jobSummary),
+  'schedule/create': changes('make jobs at certain times', scheduleRequest, scheduleSummary),
+  'schedule/list': looks(
+    'list schedules',
+    nothing,
+    object({ schedules: list(scheduleSummary, MANY) }),
+  ),
+  'schedule/remove': changes(
+    'make no more jobs of a schedule',
+    bySchedule,
+    object({ schedule: name, removed: flag() }),
   ),
   'session/list': looks(
     'list recovery sessions',

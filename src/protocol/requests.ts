@@ -58,13 +58,49 @@ export const checkRequest = object({ readData: withDefault(flag(), false) });
 
 export const listRequest = object({ set: optional(name), machine: optional(name) });
 
-export const backupRequest = object({
+const backup = {
   set: name,
   machine: name,
   disks: list(object({ name, where: place }), DISKS_MAX, 1),
   format: optional(text({ max: 32 })),
   /** File of a changed-block list. */
   changed: optional(place),
+};
+export const backupRequest = object(backup);
+
+const count = withDefault(integer(0, 10_000), 0);
+/** How many recovery points stay: the newest of so many days, weeks, months and years that have one. */
+const retention = object({
+  last: count,
+  daily: count,
+  weekly: count,
+  monthly: count,
+  yearly: count,
+});
+
+export const backupJob = object({ ...backup, retention: optional(retention) });
+
+export const retainRequest = object({
+  set: name,
+  machine: optional(name),
+  retention,
+  /** Only tells what would be forgotten. */
+  dryRun: withDefault(flag(), false),
+});
+
+const jobs = {
+  backup: { request: backupJob },
+  check: { request: checkRequest },
+  keep: { request: bySession },
+} as const;
+export const jobRequest = variants('kind', jobs);
+export const byJob = object({ job: name });
+export const bySchedule = object({ schedule: name });
+export const scheduleRequest = object({
+  schedule: name,
+  /** A calendar expression as of systemd: `Mon..Fri 02:30`, `daily`. */
+  at: text({ max: 256 }),
+  job: jobRequest,
 });
 
 export const restoreRequest = object({

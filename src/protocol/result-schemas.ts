@@ -1,4 +1,5 @@
 import {
+  anyObject,
   flag,
   integer,
   list,
@@ -11,8 +12,10 @@ import {
 } from '../lib/schema.ts';
 import type {
   CheckResult,
+  JobSummary,
   PointSummary,
   ReadySession,
+  ScheduleSummary,
   SessionSummary,
   SetSummary,
   StoreSummary,
@@ -76,4 +79,23 @@ export const checkResult: Schema<CheckResult> = object({
   ...{ packs: count, frames: count, bytes: count, points: count },
   locked: list(name, MANY),
   problems: list(object({ where: long, what: long }), MANY),
+});
+
+const kind = oneOf('backup', 'check', 'keep');
+const anything = anyObject(MANY);
+
+export const jobSummary: Schema<JobSummary> = object({
+  job: name,
+  kind,
+  state: oneOf('waiting', 'running', 'done', 'failed', 'canceled'),
+  schedule: nullable(name),
+  ...{ created: name, started: nullable(name), ended: nullable(name) },
+  ...{ reason: nullable(long), notBefore: nullable(name), failures: count },
+  ...{ request: anything, result: nullable(anything) },
+  progress: nullable(object({ phase: name, position: count, total: count })),
+});
+
+export const scheduleSummary: Schema<ScheduleSummary> = object({
+  ...{ schedule: name, at: name, kind, request: anything, created: name },
+  next: nullable(name),
 });

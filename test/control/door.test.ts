@@ -15,11 +15,11 @@ const none = async (): Promise<never> => {
   throw new CatalogError('NOT_FOUND', 'nothing here');
 };
 const desk: Desk = {
-  ...{ house: none, makeStore: none, sessions: none },
+  ...{ house: none, makeStore: none, sessions: none, jobs: none },
   whyWaiting: () => undefined,
   service: async () => ({
     ...{ pid: 1, started: 'now', store: '/s', storeId: null },
-    sessions: { running: 0, waiting: 0 },
+    ...{ sessions: { running: 0, waiting: 0 }, jobs: { running: 0, waiting: 0 } },
   }),
 };
 const GROUPS: Readonly<Record<string, number>> = { holdfast: 900, 'holdfast-view': 901 };
