@@ -12,6 +12,9 @@ interface Ban {
   readonly instead: string;
 }
 
+/** Rooms that are a program each: the command line and the service. */
+const PROGRAMS = ['cli', 'daemon'];
+
 const BANS: readonly Ban[] = [
   {
     pattern: /\bDate\.now\b|\bnew Date\(\)/,
@@ -30,13 +33,13 @@ const BANS: readonly Ban[] = [
   },
   {
     pattern: /\bprocess\.(argv|env)\b/,
-    except: ['sys', 'cli'],
+    except: ['sys', ...PROGRAMS],
     instead: 'an argument: what a function depends on stands in its signature',
   },
   {
     pattern: /\bprocess\.(exit|exitCode|stdin|stdout|stderr)\b|\bconsole\./,
-    except: ['cli'],
-    instead: 'a result or an event: only the command line speaks to people',
+    except: PROGRAMS,
+    instead: 'a result or an event: only programs themselves speak to people',
   },
   {
     pattern: /\b(as any|@ts-ignore|@ts-nocheck|oxlint-disable(?!-next-line))\b/,

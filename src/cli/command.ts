@@ -1,5 +1,6 @@
 import type { ParseArgsOptionsConfig } from 'node:util';
 import type { House, SecretSource } from '../control/house.ts';
+import type { Calls } from './calls.ts';
 import type { Output } from './output.ts';
 
 /** One command of `holdfast`, in a file of its own that is loaded only when it is wanted. */
@@ -26,7 +27,7 @@ export interface Input {
   required(option: string): string;
 }
 
-export interface Context {
+export interface Context extends Calls {
   readonly output: Output;
   /** The store of `--store` or HOLDFAST_STORE, open; closed when the command has ended. */
   house(): Promise<House>;
@@ -35,8 +36,6 @@ export interface Context {
   readonly secrets: SecretSource;
   /** Whether the command line, or systemd, brought a secret. */
   readonly hasSecret: boolean;
-  /** For a new lock. */
-  newPassphrase(): Promise<Uint8Array>;
   /** Ctrl-C or SIGTERM. */
   readonly signal: AbortSignal;
 }
@@ -44,6 +43,11 @@ export interface Context {
 /** The command line cannot be understood. */
 export class UsageError extends Error {
   override readonly name = 'UsageError';
+}
+
+/** The job that was waited for did not succeed. */
+export class JobFailed extends Error {
+  override readonly name = 'JobFailed';
 }
 
 /** The command did what it was asked to, and what it found is bad. */

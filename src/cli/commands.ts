@@ -37,6 +37,11 @@ export const COMMANDS: readonly CommandEntry[] = [
   ),
   entry('backup list', 'list recovery points', () => import('./commands/backup-list.ts')),
   entry('backup show', 'show a recovery point', () => import('./commands/backup-show.ts')),
+  entry(
+    'backup retain',
+    'forget recovery points by age',
+    () => import('./commands/backup-retain.ts'),
+  ),
   entry('backup forget', 'remove a recovery point', () => import('./commands/backup-forget.ts')),
   entry(
     'restore disk',
@@ -77,6 +82,29 @@ export const COMMANDS: readonly CommandEntry[] = [
   ),
   entry('session list', 'list recovery sessions', () => import('./commands/session-list.ts')),
   entry('session show', 'show a recovery session', () => import('./commands/session-show.ts')),
+  entry(
+    'session resume',
+    'run a session again in the service',
+    () => import('./commands/session-resume.ts'),
+  ),
+  entry(
+    'session stop',
+    'flush a session that the service runs, and leave it',
+    () => import('./commands/session-stop.ts'),
+  ),
+  entry('job list', 'list jobs of the service', () => import('./commands/job-list.ts')),
+  entry('job show', 'show a job', () => import('./commands/job-show.ts')),
+  entry('job log', "read a job's log", () => import('./commands/job-log.ts')),
+  entry('job attend', 'wait for a job', () => import('./commands/job-attend.ts')),
+  entry('job cancel', 'end a job, or never begin it', () => import('./commands/job-cancel.ts')),
+  entry(
+    'schedule create',
+    'back up or check at certain times',
+    () => import('./commands/schedule-create.ts'),
+  ),
+  entry('schedule list', 'list schedules', () => import('./commands/schedule-list.ts')),
+  entry('schedule remove', 'remove a schedule', () => import('./commands/schedule-remove.ts')),
+  entry('service show', 'what the service does', () => import('./commands/service-show.ts')),
   entry(
     'session discard',
     'throw away what a session wrote',

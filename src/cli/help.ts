@@ -4,6 +4,8 @@ import type { CommandEntry } from './commands.ts';
 
 const COMMON_HELP = `Every command:
   --store DIR               the store; else HOLDFAST_STORE says which
+  --socket PATH             the service that is to do it; else HOLDFAST_SOCKET says which, else the one at
+                            /run/holdfast/control.sock if it has that store; without one it is done here
   --json                    one object, or one event a line, on stdout
   --help                    of a command
 

@@ -3,15 +3,25 @@ import type { House } from '../control/house.ts';
 import { EXIT_CODES } from '../protocol/failure.ts';
 import { systemClock } from '../sys/clock.ts';
 import { COMMANDS, findCommand } from './commands.ts';
-import { type Command, type Context, DamageFound, type Input, UsageError } from './command.ts';
+import {
+  type Command,
+  type Context,
+  DamageFound,
+  type Input,
+  JobFailed,
+  UsageError,
+} from './command.ts';
 import { Interrupted } from './interrupted.ts';
 import { commandHelp, overview } from './help.ts';
 import { openOutput, type Output } from './output.ts';
-import { choosePassphrase, findSecret, isSecretGiven, type SecretOptions } from './secrets.ts';
+import { ServiceFailure } from './service-failure.ts';
+import { openCalls } from './calls.ts';
+import { findSecret, isSecretGiven, type SecretOptions } from './secrets.ts';
 
 /** What every command understands. */
 const COMMON = {
   store: { type: 'string' },
+  socket: { type: 'string' },
   json: { type: 'boolean' },
   help: { type: 'boolean', short: 'h' },
   'passphrase-file': { type: 'string' },
@@ -106,20 +116,29 @@ async function runCommand(command: Command, input: Input, output: Output): Promi
     credentials: process.env['CREDENTIALS_DIRECTORY'],
   };
   let house: House | undefined;
+  async function openOnce(): Promise<House> {
+    if (storeDirectory === undefined) {
+      throw new UsageError('which store? Give --store DIR, or set HOLDFAST_STORE');
+    }
+    const { openHouse } = await import('../control/house.ts');
+    return (house ??= await openHouse(storeDirectory));
+  }
+  const calls = openCalls({
+    socket: input.text('socket') ?? process.env['HOLDFAST_SOCKET'],
+    store: storeDirectory,
+    house: openOnce,
+    secrets: secretOptions,
+    report: output.report,
+    signal: interrupt.signal,
+  });
   const context: Context = {
     output,
     storeDirectory,
     signal: interrupt.signal,
     secrets: async (set) => findSecret(set, secretOptions),
     hasSecret: isSecretGiven(secretOptions),
-    newPassphrase: async () => choosePassphrase(secretOptions),
-    async house() {
-      if (storeDirectory === undefined) {
-        throw new UsageError('which store? Give --store DIR, or set HOLDFAST_STORE');
-      }
-      const { openHouse } = await import('../control/house.ts');
-      return (house ??= await openHouse(storeDirectory));
-    },
+    house: openOnce,
+    ...calls,
   };
   try {
     await command.run(input, context);
@@ -133,7 +152,8 @@ async function runCommand(command: Command, input: Input, output: Output): Promi
 async function failed(error: unknown, json: boolean): Promise<number> {
   const { firstFailure, kindOfFailure } = await import('../control/failures.ts');
   const cause = firstFailure(error);
-  const kind = OWN_KINDS.find(([type]) => cause instanceof type)?.[1] ?? kindOfFailure(cause);
+  const own = OWN_KINDS.find(([type]) => cause instanceof type)?.[1];
+  const kind = own ?? (cause instanceof ServiceFailure ? cause.kind : kindOfFailure(cause));
   if (kind === undefined) throw cause;
   const { message } = cause as Error;
   if (json) process.stdout.write(`${JSON.stringify({ event: 'error', kind, message })}\n`);
@@ -147,4 +167,5 @@ const OWN_KINDS = [
   [UsageError, 'usage'],
   [Interrupted, 'interrupted'],
   [DamageFound, 'corrupt'],
+  [JobFailed, 'failed'],
 ] as const;

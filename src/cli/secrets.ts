@@ -1,5 +1,5 @@
-import { join } from 'node:path/posix';
 import type { GivenSecret } from '../control/house.ts';
+import { passphraseCredential, readPassphrase } from '../control/passphrase-file.ts';
 import { askSecretly, readSecretFrom } from '../sys/terminal.ts';
 import { UsageError } from './command.ts';
 
@@ -14,10 +14,6 @@ export interface SecretOptions {
   /** Where systemd puts credentials. */
   readonly credentials: string | undefined;
 }
-
-const CREDENTIAL = 'holdfast-passphrase';
-const NEWLINE = 10;
-const RETURN = 13;
 
 export function isSecretGiven(options: SecretOptions): boolean {
   const { passphraseFile, passphraseFd, recoveryKeyFile, credentials } = options;
@@ -36,8 +32,13 @@ export function findSecret(set: string, options: SecretOptions): GivenSecret {
   return { kind: 'passphrase', passphrase };
 }
 
-/** For a new lock: a person types it twice. */
-export function choosePassphrase(options: SecretOptions): Uint8Array {
+/** For a new lock. */
+export function newSecret(options: SecretOptions): GivenSecret {
+  return { kind: 'passphrase', passphrase: choosePassphrase(options) };
+}
+
+/** A person types it twice. */
+function choosePassphrase(options: SecretOptions): Uint8Array {
   const given = givenPassphrase(options);
   if (given) return given;
   const first = ask('New passphrase: ');
@@ -62,15 +63,11 @@ function givenPassphrase(options: SecretOptions): Uint8Array | undefined {
     if (!Number.isInteger(fd) || fd < 0) throw new UsageError(`no descriptor: ${passphraseFd}`);
     return firstLine(fd);
   }
-  return credentials === undefined ? undefined : firstLine(join(credentials, CREDENTIAL));
+  return credentials === undefined ? undefined : firstLine(passphraseCredential(credentials));
 }
 
-/** Editors put a newline at the end that nobody means. */
 function firstLine(from: string | number): Uint8Array {
-  const bytes = readSecretFrom(from);
-  const newline = bytes.indexOf(NEWLINE);
-  const line = newline < 0 ? bytes : bytes.subarray(0, newline);
-  const secret = line.at(-1) === RETURN ? line.subarray(0, -1) : line;
+  const secret = readPassphrase(from);
   if (secret.length > 0) return secret;
   throw new UsageError(`the passphrase in ${from} is empty`);
 }

@@ -2,10 +2,12 @@ import { BlockError, type BlockErrorCode } from '../block/block-error.ts';
 import { CatalogError, type CatalogErrorCode } from '../catalog/catalog-error.ts';
 import { GranularError, type GranularErrorCode } from '../granular/granular-error.ts';
 import { IngestError, type IngestErrorCode } from '../ingest/ingest-error.ts';
+import { SchemaError } from '../lib/schema.ts';
 import type { FailureKind } from '../protocol/failure.ts';
 import { SessionError, type SessionErrorCode } from '../recovery/session-error.ts';
 import { StoreError, type StoreErrorCode } from '../store/store-error.ts';
 import { SystemError, type SystemErrorCode } from '../sys/system-error.ts';
+import { JobError, type JobErrorCode } from '../jobs/job-error.ts';
 import { TreeError, type TreeErrorCode } from '../tree/tree-error.ts';
 
 const SYSTEM = {
@@ -104,6 +106,15 @@ const TREE = {
   IO: 'failed',
 } as const satisfies Record<TreeErrorCode, FailureKind>;
 
+const JOB = {
+  NOT_FOUND: 'not-found',
+  EXISTS: 'failed',
+  IMPOSSIBLE: 'failed',
+  BAD_TIME: 'usage',
+  FULL: 'failed',
+  CORRUPT: 'corrupt',
+} as const satisfies Record<JobErrorCode, FailureKind>;
+
 /** What failed first: closing what it had open may have failed as well because of it. */
 export function firstFailure(error: unknown): unknown {
   let first = error;
@@ -121,5 +132,7 @@ export function kindOfFailure(error: unknown): FailureKind | undefined {
   if (error instanceof GranularError) return GRANULAR[error.code];
   if (error instanceof SessionError) return SESSION[error.code];
   if (error instanceof TreeError) return TREE[error.code];
+  if (error instanceof JobError) return JOB[error.code];
+  if (error instanceof SchemaError) return 'usage';
   return undefined;
 }

@@ -36,6 +36,11 @@ export type GivenSecret =
 
 export type SecretSource = (set: string) => Promise<GivenSecret>;
 
+/** Where nobody is to be asked. */
+export const noSecrets: SecretSource = async (set) => {
+  throw new CatalogError('WRONG_KEY', `no key of set "${set}" was given`);
+};
+
 /** Rejects CatalogError WRONG_KEY, NOT_FOUND. */
 export async function openSet(
   { world, store }: House,

@@ -10,7 +10,8 @@ export interface NfsRequest {
   readonly allow: readonly string[] | undefined;
   /** Undefined: this host's own address, or all addresses where others are allowed. */
   readonly host: string | undefined;
-  readonly ports: { readonly nfs?: number; readonly mount?: number; readonly portmap?: number };
+  /** Undefined: where clients look, or as near to it as this user may. */
+  readonly ports: Readonly<Record<'nfs' | 'mount' | 'portmap', number | undefined>>;
   readonly readOnly: boolean;
   readonly squash: Squash;
   readonly privilegedPorts: boolean;
@@ -25,9 +26,14 @@ const LOOPBACK = ['127.0.0.0/8', '::1'];
 /** Open to nobody but this host unless said otherwise. Throws FAILED for networks that are none. */
 export function nfsPlace({ allow, host, ports, ...rules }: NfsRequest): NfsPlace {
   parseNetworks(allow ?? []);
+  const usual = isSuperuser() ? STANDARD_PORTS : HIGH_PORTS;
   return {
     host: host ?? (allow ? '::' : '127.0.0.1'),
-    ports: { ...(isSuperuser() ? STANDARD_PORTS : HIGH_PORTS), ...ports },
+    ports: {
+      nfs: ports.nfs ?? usual.nfs,
+      mount: ports.mount ?? usual.mount,
+      portmap: ports.portmap ?? usual.portmap,
+    },
     allow: allow ?? LOOPBACK,
     ...rules,
   };

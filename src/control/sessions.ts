@@ -1,3 +1,4 @@
+import { parseNbdUri } from '../block/nbd-uri.ts';
 import { readPoint } from '../catalog/points.ts';
 import type { OpenSet } from '../catalog/sets.ts';
 import type { PointRecord } from '../formats/store/point.ts';
@@ -41,7 +42,18 @@ export interface RecoverRequest {
 export interface RunningSession extends AsyncDisposable {
   readonly ready: ReadySession;
   /** Boots it in this terminal; resolves when the guest is off. */
-  boot(options: Omit<TryBootOptions, 'disks'>): Promise<void>;
+  boot(options: GuestOptions): Promise<void>;
+}
+
+export type GuestOptions = Omit<TryBootOptions, 'disks'>;
+
+/** Boots, in this terminal, a session that another process runs. */
+export async function bootReady({ exports }: ReadySession, options: GuestOptions): Promise<void> {
+  const disks = exports.map(({ disk, uri }): AttachedDisk => {
+    const { address } = parseNbdUri(uri);
+    return { disk, address, tls: false };
+  });
+  await tryBoot({ ...options, disks });
 }
 
 /** A new session that cannot be served is not left behind. */
@@ -157,12 +169,22 @@ function readyOf(
   };
 }
 
-export async function sessions({ world, store }: House): Promise<SessionSummary[]> {
-  return (await listSessions({ world, store })).map(summaryOf);
+/** Why the service cannot run a session yet, though it is to. */
+export type WhyWaiting = (session: string) => string | undefined;
+
+export async function sessions(
+  { world, store }: House,
+  whyWaiting: WhyWaiting,
+): Promise<SessionSummary[]> {
+  return (await listSessions({ world, store })).map((it) => summaryOf(it, whyWaiting));
 }
 
-export async function showSession({ world, store }: House, id: string): Promise<SessionSummary> {
-  return summaryOf(await sessionStatus({ world, store }, id));
+export async function showSession(
+  { world, store }: House,
+  id: string,
+  whyWaiting: WhyWaiting,
+): Promise<SessionSummary> {
+  return summaryOf(await sessionStatus({ world, store }, id), whyWaiting);
 }
 
 export async function discard({ world, store }: House, id: string): Promise<void> {
@@ -189,7 +211,10 @@ export async function keep(
   return { session: id, point };
 }
 
-function summaryOf({ record, holder, takenBytes }: SessionStatus): SessionSummary {
+function summaryOf(
+  { record, holder, takenBytes }: SessionStatus,
+  whyWaiting: WhyWaiting,
+): SessionSummary {
   const { id, set, point, machine, created, phase, listen } = record;
   return {
     session: id,
@@ -201,6 +226,7 @@ function summaryOf({ record, holder, takenBytes }: SessionStatus): SessionSummar
     holder: holder ?? null,
     takenBytes,
     listen,
+    waits: whyWaiting(id) ?? null,
   };
 }
 

@@ -1,7 +1,8 @@
 import { createSet, listSets } from '../catalog/sets.ts';
 import type { SetSummary } from '../protocol/results.ts';
 import type { SetRecord } from '../formats/store/set-record.ts';
-import type { House } from './house.ts';
+import { SchemaError } from '../lib/schema.ts';
+import type { GivenSecret, House } from './house.ts';
 
 export interface NewSet extends SetSummary {
   /** Shown once: it is stored nowhere. */
@@ -15,6 +16,12 @@ export async function makeSet(
 ): Promise<NewSet> {
   const { record, recoveryKey } = await createSet(world, store, name, { passphrase });
   return { ...summary(record), recoveryKey: recoveryKey ?? null };
+}
+
+/** Throws SchemaError: an encrypted set begins with a passphrase. */
+export function newPassphrase(given: GivenSecret | undefined): Uint8Array {
+  if (given?.kind === 'passphrase' && given.passphrase.length > 0) return given.passphrase;
+  throw new SchemaError(['secret'], 'the passphrase of the new set is missing');
 }
 
 export async function sets({ world, store }: House): Promise<SetSummary[]> {

@@ -19,8 +19,8 @@ export async function makeStore(directory: string): Promise<StoreSummary> {
 
 export interface CheckOptions {
   readonly readData: boolean;
-  /** Rejects where no secret is at hand: such sets are told of as locked. */
-  readonly secrets: SecretSource | undefined;
+  /** Rejects WRONG_KEY where no secret is at hand: such sets are told of as locked. */
+  readonly secrets: SecretSource;
   readonly signal: AbortSignal;
   readonly report: Report;
 }
@@ -50,15 +50,12 @@ export async function checkStore(
   return { ...packs, points, locked, problems };
 }
 
-async function openSets(house: House, secrets: SecretSource | undefined) {
+async function openSets(house: House, secrets: SecretSource) {
   const open: OpenSet[] = [];
   const locked: string[] = [];
-  for (const { name, slots } of await listSets(house.world, house.store)) {
+  for (const { name } of await listSets(house.world, house.store)) {
     try {
-      const none: SecretSource = async () => {
-        throw new CatalogError('WRONG_KEY', 'no key was given');
-      };
-      open.push(await openSet(house, name, slots.length > 0 ? (secrets ?? none) : none));
+      open.push(await openSet(house, name, secrets));
     } catch (cause) {
       if (!(cause instanceof CatalogError) || cause.code !== 'WRONG_KEY') throw cause;
       locked.push(name);

@@ -41,6 +41,8 @@ export interface SessionSummary {
   readonly holder: string | null;
   readonly takenBytes: number;
   readonly listen: string;
+  /** Why the service cannot run it yet, though it is to. */
+  readonly waits: string | null;
 }
 
 export interface ReadyMount {
@@ -146,6 +148,38 @@ export interface CheckResult {
   /** Sets whose manifests could not be looked at, because their key was not given. */
   readonly locked: readonly string[];
   readonly problems: readonly { readonly where: string; readonly what: string }[];
+}
+
+export interface JobSummary {
+  readonly job: string;
+  readonly kind: 'backup' | 'check' | 'keep';
+  readonly state: 'waiting' | 'running' | 'done' | 'failed' | 'canceled';
+  readonly schedule: string | null;
+  readonly created: string;
+  readonly started: string | null;
+  readonly ended: string | null;
+  /** Why it waits, or has failed. */
+  readonly reason: string | null;
+  /** While it waits after a failure: not before. */
+  readonly notBefore: string | null;
+  readonly failures: number;
+  readonly request: Readonly<Record<string, unknown>>;
+  readonly result: Readonly<Record<string, unknown>> | null;
+  readonly progress: {
+    readonly phase: string;
+    readonly position: number;
+    readonly total: number;
+  } | null;
+}
+
+export interface ScheduleSummary {
+  readonly schedule: string;
+  readonly at: string;
+  readonly kind: JobSummary['kind'];
+  readonly request: Readonly<Record<string, unknown>>;
+  readonly created: string;
+  /** Null: never again. */
+  readonly next: string | null;
 }
 
 /** How far long work has come, in bytes. */

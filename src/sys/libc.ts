@@ -18,6 +18,14 @@ export interface Libc {
   /** Of the calling thread: 0, or -1 with `errno`. */
   unshare(flags: number): number;
   prctl(option: number, argument: number): number;
+  /** 0, or -1 with `errno`; `length` holds how much room there is, and then how much was taken. */
+  getsockopt(
+    fd: number,
+    level: number,
+    name: number,
+    value: Uint8Array,
+    length: Uint32Array,
+  ): number;
   errno(): number;
 }
 
@@ -61,6 +69,9 @@ function load(): Libc {
     poll: library.func('int poll(uint8_t *fds, unsigned long count, int timeout)'),
     unshare: library.func('int unshare(int flags)'),
     prctl: (option, argument) => prctl(option, argument, 0, 0, 0),
+    getsockopt: library.func(
+      'int getsockopt(int fd, int level, int name, _Inout_ uint8_t *value, _Inout_ uint32_t *length)',
+    ),
     errno: () => koffi.errno(),
   };
 }

@@ -126,7 +126,8 @@ export function plainAddress(address: string): string {
 /** Of the kernel's own limit for the path of a unix socket. */
 const UNIX_PATH_MAX = 107;
 
-async function clearPath(path: string): Promise<void> {
+/** Makes room for a socket; one that a dead process left is removed. Rejects BUSY, EXISTS. */
+export async function clearPath(path: string): Promise<void> {
   if (Buffer.byteLength(path) > UNIX_PATH_MAX) {
     throw new SystemError('IO', `${path}: a socket's path has at most ${UNIX_PATH_MAX} bytes`);
   }

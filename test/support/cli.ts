@@ -69,7 +69,7 @@ export interface Running extends AsyncDisposable {
   stop(signal: NodeJS.Signals): Promise<number | null>;
 }
 
-async function start(args: readonly string[]): Promise<Running> {
+export async function start(args: readonly string[]): Promise<Running> {
   const child = spawn(process.execPath, [MAIN, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
   const stderr = collected(child.stderr);
   const ended = once(child, 'close').then(([code]) => code as number | null);

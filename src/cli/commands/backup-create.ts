@@ -1,9 +1,17 @@
-import { createBackup } from '../../control/backups.ts';
 import { formatSize } from '../../lib/sizes.ts';
+import {
+  BACKUP_OPTIONS,
+  backupRequest,
+  RETENTION_DETAILS,
+  RETENTION_OPTIONS,
+  retentionOf,
+} from '../backup-request.ts';
 import { type Command, UsageError } from '../command.ts';
+import { QUEUE_DETAILS, QUEUE_OPTION, queueJob } from '../queued-job.ts';
 
 export const command: Command = {
-  usage: 'SET --machine NAME --disk NAME=IMAGE [--disk ...] [--format F] [--changed FILE]',
+  usage:
+    'SET --machine NAME --disk NAME=IMAGE [--disk ...] [--format F] [--changed FILE] [--queue]',
   details: [
     '--disk NAME=IMAGE  a file, a block device, or nbd://HOST:PORT/EXPORT, nbd+unix:///EXPORT?socket=PATH;',
     '                   several disks make one recovery point',
@@ -11,29 +19,24 @@ export const command: Command = {
     '--changed FILE     JSON: [{"offset": 0, "length": 65536}, ...] or {"vda": [...], ...}: reads only what',
     '                   changed since the newest backup of the machine (not since a kept session)',
     'Interrupted, it publishes nothing; repeated, it finds again what was stored.',
+    ...QUEUE_DETAILS,
+    'With --queue also:',
+    ...RETENTION_DETAILS,
   ],
-  options: {
-    machine: { type: 'string' },
-    disk: { type: 'string', multiple: true },
-    format: { type: 'string' },
-    changed: { type: 'string' },
-  },
+  options: { ...BACKUP_OPTIONS, ...QUEUE_OPTION, ...RETENTION_OPTIONS },
   takes: [1, 1],
-  async run(input, { output, house, secrets, signal }) {
-    const disks = input.texts('disk').map(parseDisk);
-    if (disks.length === 0) throw new UsageError('--disk NAME=IMAGE is missing');
-    const request = {
-      set: input.args[0]!,
-      machine: input.required('machine'),
-      disks,
-      format: input.text('format'),
-      changed: input.text('changed'),
-    };
-    const point = await createBackup(await house(), request, {
-      secrets,
-      signal,
-      report: output.report,
-    });
+  async run(input, context) {
+    const { output, call } = context;
+    const retention = retentionOf(input);
+    const isQueued = input.flag('queue');
+    if (retention && !isQueued) {
+      throw new UsageError('--keep-... goes with --queue; else see "backup retain"');
+    }
+    const request = await backupRequest(input.args[0]!, input, context);
+    if (isQueued) {
+      return queueJob({ kind: 'backup', request: { ...request, retention } }, context);
+    }
+    const point = await call('backup/create', request);
     output.result(point, () => {
       const { readBytes, storedBytes } = point;
       const sizes = `${formatSize(readBytes)} read, ${formatSize(storedBytes)} stored`;
@@ -41,9 +44,3 @@ export const command: Command = {
     });
   },
 };
-
-function parseDisk(text: string): { readonly name: string; readonly where: string } {
-  const at = text.indexOf('=');
-  if (at < 1 || at === text.length - 1) throw new UsageError(`--disk ${text}: not NAME=IMAGE`);
-  return { name: text.slice(0, at), where: text.slice(at + 1) };
-}

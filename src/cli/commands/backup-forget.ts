@@ -1,4 +1,3 @@
-import { forget } from '../../control/backups.ts';
 import type { Command } from '../command.ts';
 
 export const command: Command = {
@@ -6,8 +5,8 @@ export const command: Command = {
   details: ['Its blocks stay in the store until a sweep. Refused while a session runs from it.'],
   options: {},
   takes: [1, 1],
-  async run({ args }, { output, house }) {
-    const forgotten = await forget(await house(), args[0]!);
+  async run({ args }, { output, call }) {
+    const forgotten = await call('backup/forget', { point: args[0]! });
     output.result(forgotten, () => `Recovery point ${forgotten.point} is forgotten.`);
   },
 };

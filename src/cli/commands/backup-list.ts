@@ -1,4 +1,3 @@
-import { points } from '../../control/backups.ts';
 import { formatSize } from '../../lib/sizes.ts';
 import type { Command } from '../command.ts';
 import { table } from '../output.ts';
@@ -8,8 +7,8 @@ export const command: Command = {
   details: ['Needs no key. Oldest first.'],
   options: { machine: { type: 'string' } },
   takes: [0, 1],
-  async run(input, { output, house }) {
-    const listing = await points(await house(), {
+  async run(input, { output, call }) {
+    const listing = await call('backup/list', {
       set: input.args[0],
       machine: input.text('machine'),
     });

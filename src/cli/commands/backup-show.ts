@@ -1,4 +1,3 @@
-import { showPoint } from '../../control/backups.ts';
 import { formatSize } from '../../lib/sizes.ts';
 import type { PointSummary } from '../../protocol/results.ts';
 import type { Command } from '../command.ts';
@@ -8,8 +7,8 @@ export const command: Command = {
   details: ['With the key of its set: what is shown is authentic.'],
   options: {},
   takes: [1, 1],
-  async run({ args }, { output, house, secrets }) {
-    const point = await showPoint(await house(), args[0]!, secrets);
+  async run({ args }, { output, call }) {
+    const point = await call('backup/show', { point: args[0]! });
     output.result(point, () => text(point));
   },
 };

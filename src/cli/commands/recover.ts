@@ -1,7 +1,8 @@
-import { recover, type RecoverRequest } from '../../control/sessions.ts';
-import type { NfsResult, ReadySession } from '../../protocol/results.ts';
-import { type Command, type Input, UsageError } from '../command.ts';
+import type { RecoverRequest } from '../../control/sessions.ts';
+import { type Command, type Context, type Input, UsageError } from '../command.ts';
 import { interrupted } from '../interrupted.ts';
+import { runServed } from '../served-session.ts';
+import { readyText } from '../ready-text.ts';
 
 /** What means nothing without --nfs. */
 const NFS_OPTIONS = {
@@ -36,6 +37,7 @@ export const command: Command = {
     '--memory MIB       of that guest: 1024 if nothing is said',
     '--accel kvm        instead of emulation',
     '--firmware uefi    instead of BIOS',
+    '--detach           the service runs it on; nothing waits here',
     'Runs until interrupted, which leaves the session as it is: "recover --resume" goes on with it,',
     '"session keep" makes it a recovery point, "session discard" throws it away.',
   ],
@@ -47,31 +49,46 @@ export const command: Command = {
     nfs: { type: 'boolean' },
     ...NFS_OPTIONS,
     'when-full': { type: 'string' },
+    detach: { type: 'boolean' },
     boot: { type: 'boolean' },
     memory: { type: 'string' },
     accel: { type: 'string' },
     firmware: { type: 'string' },
   },
   takes: [0, 1],
-  async run(input, { output, house, secrets, signal }) {
+  async run(input, context) {
     const boot = bootOptions(input);
     const request = requestOf(input);
-    const options = { secrets, signal, report: output.report };
-    await using session = await recover(await house(), request, options);
-    const { ready } = session;
-    if (input.flag('boot')) {
-      output.say(`Session ${ready.session} of ${ready.point}`);
-      if (output.json) output.result(ready, () => '');
-      await session.boot({ ...boot, signal });
-      return;
+    if ((await context.service()) !== undefined) {
+      const how = input.flag('boot') ? boot : input.flag('detach') ? 'detached' : 'attached';
+      return runServed(request, how, context);
     }
-    output.result(ready, () => text(ready));
-    await interrupted(signal);
-    output.say(
-      `Session ${ready.session} can be resumed: holdfast recover --resume ${ready.session}`,
-    );
+    if (input.flag('detach')) {
+      throw new UsageError('--detach needs the service: start holdfastd');
+    }
+    await runHere(request, input.flag('boot') ? boot : undefined, context);
   },
 };
+
+async function runHere(
+  request: RecoverRequest,
+  boot: ReturnType<typeof bootOptions> | undefined,
+  { output, house, secrets, signal }: Context,
+): Promise<void> {
+  const { recover } = await import('../../control/sessions.ts');
+  const options = { secrets, signal, report: output.report };
+  await using session = await recover(await house(), request, options);
+  const { ready } = session;
+  if (boot) {
+    output.say(`Session ${ready.session} of ${ready.point}`);
+    if (output.json) output.result(ready, () => '');
+    await session.boot({ ...boot, signal });
+    return;
+  }
+  output.result(ready, () => readyText(ready));
+  await interrupted(signal);
+  output.say(`Session ${ready.session} can be resumed: holdfast recover --resume ${ready.session}`);
+}
 
 function requestOf(input: Input): RecoverRequest {
   const session = input.text('resume');
@@ -114,7 +131,7 @@ function nfsOf(input: Input): RecoverRequest['nfs'] {
   return {
     allow: allow.length > 0 ? allow : undefined,
     host: input.text('nfs-listen'),
-    ports: Object.fromEntries(Object.entries(ports).filter(([, port]) => port !== undefined)),
+    ports,
     readOnly: input.flag('nfs-read-only'),
     points: input.flag('nfs-points'),
     squash: oneOf(input, 'squash', ['none', 'root', 'all'] as const),
@@ -148,36 +165,4 @@ function oneOf<T extends string>(input: Input, option: string, values: readonly 
   const found = values.find((it) => it === given);
   if (found === undefined) throw new UsageError(`--${option}: one of ${values.join(', ')}`);
   return found;
-}
-
-function text({ session, point, exports, qemu, libvirt, nfs }: ReadySession): string {
-  return [
-    `Session ${session} of ${point} is running. Ctrl-C ends it; it can be resumed.`,
-    '',
-    ...exports.map(({ disk, uri }) => `  ${disk}  ${uri}`),
-    '',
-    'QEMU:',
-    `  qemu-system-x86_64 -m 1024 -nographic ${qemu}`,
-    '',
-    'libvirt:',
-    libvirt.replace(/^/gm, '  '),
-    ...(nfs ? nfsText(nfs) : []),
-  ].join('\n');
-}
-
-function nfsText({ host, ports, directory, snippets }: NfsResult): string[] {
-  const { nfs, mount, portmap } = ports;
-  const of: readonly [string, string][] = [
-    ['Linux', snippets.linux],
-    ['libvirt', snippets.libvirt],
-    ['ESXi', snippets.esxi],
-    ['Proxmox VE', snippets.proxmox],
-    ['XCP-ng', snippets.xcpng],
-    ['QEMU over NFS', snippets.qemu],
-  ];
-  return [
-    '',
-    `NFS: ${host}:${directory} (ports: nfs ${nfs}, mount ${mount}, portmap ${portmap})`,
-    ...of.flatMap(([name, text]) => ['', `${name}:`, text.replace(/^/gm, '  ')]),
-  ];
 }

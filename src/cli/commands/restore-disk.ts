@@ -1,4 +1,3 @@
-import { restore } from '../../control/backups.ts';
 import { formatSize } from '../../lib/sizes.ts';
 import type { Command } from '../command.ts';
 
@@ -15,15 +14,15 @@ export const command: Command = {
     overwrite: { type: 'boolean' },
   },
   takes: [2, 2],
-  async run(input, { output, house, secrets, signal }) {
+  async run(input, { output, call, path }) {
     const request = {
       point: input.args[0]!,
       disk: input.args[1]!,
-      to: input.required('to'),
+      to: await path(input.required('to')),
       format: input.text('format') ?? 'raw',
       overwrite: input.flag('overwrite'),
     };
-    const done = await restore(await house(), request, { secrets, signal, report: output.report });
+    const done = await call('restore/disk', request);
     output.result(done, () => {
       const written = formatSize(done.writtenBytes);
       return `Disk ${done.disk} of ${done.point} is in ${done.to} (${written} written and verified)`;

@@ -1,4 +1,3 @@
-import { discard } from '../../control/sessions.ts';
 import type { Command } from '../command.ts';
 
 export const command: Command = {
@@ -6,9 +5,9 @@ export const command: Command = {
   details: ['The recovery point stays as it is.'],
   options: {},
   takes: [1, 1],
-  async run({ args }, { output, house }) {
+  async run({ args }, { output, call }) {
     const session = args[0]!;
-    await discard(await house(), session);
-    output.result({ session, discarded: true }, () => `Session ${session} is discarded.`);
+    const done = await call('session/discard', { session });
+    output.result(done, () => `Session ${session} is discarded.`);
   },
 };

@@ -1,16 +1,20 @@
-import { keep } from '../../control/sessions.ts';
 import type { Command } from '../command.ts';
+import { QUEUE_DETAILS, QUEUE_OPTION, queueJob } from '../queued-job.ts';
 
 export const command: Command = {
-  usage: 'SESSION',
+  usage: 'SESSION [--queue]',
   details: [
     "Makes what the session's disks hold a new recovery point and ends the session. Only what was written",
     'is read and stored.',
+    ...QUEUE_DETAILS,
   ],
-  options: {},
+  options: QUEUE_OPTION,
   takes: [1, 1],
-  async run({ args }, { output, house, secrets, signal }) {
-    const kept = await keep(await house(), args[0]!, { secrets, signal, report: output.report });
+  async run(input, context) {
+    const { output, call } = context;
+    const request = { session: input.args[0]! };
+    if (input.flag('queue')) return queueJob({ kind: 'keep', request }, context);
+    const kept = await call('session/keep', request);
     output.result(kept, () => `Session ${kept.session} is kept as recovery point ${kept.point}`);
   },
 };

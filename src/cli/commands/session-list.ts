@@ -1,4 +1,3 @@
-import { sessions } from '../../control/sessions.ts';
 import { formatSize } from '../../lib/sizes.ts';
 import type { Command } from '../command.ts';
 import { table } from '../output.ts';
@@ -8,14 +7,14 @@ export const command: Command = {
   details: [],
   options: {},
   takes: [0, 0],
-  async run(_input, { output, house }) {
-    const list = await sessions(await house());
+  async run(_input, { output, call }) {
+    const { sessions: list } = await call('session/list', {});
     output.result({ sessions: list }, () =>
       table(
         ['SESSION', 'STATE', 'POINT', 'CREATED', 'WRITTEN'],
-        list.map(({ session, state, point, created, takenBytes }) => [
+        list.map(({ session, state, waits, point, created, takenBytes }) => [
           session,
-          state,
+          waits === null ? state : 'waits',
           point,
           created,
           formatSize(takenBytes),

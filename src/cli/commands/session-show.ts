@@ -1,4 +1,3 @@
-import { showSession } from '../../control/sessions.ts';
 import { formatSize } from '../../lib/sizes.ts';
 import type { Command } from '../command.ts';
 
@@ -7,9 +6,9 @@ export const command: Command = {
   details: [],
   options: {},
   takes: [1, 1],
-  async run({ args }, { output, house }) {
-    const session = await showSession(await house(), args[0]!);
-    const { state, holder, set, point, created, takenBytes, listen } = session;
+  async run({ args }, { output, call }) {
+    const session = await call('session/show', { session: args[0]! });
+    const { state, holder, set, point, created, takenBytes, listen, waits } = session;
     output.result(session, () =>
       [
         `session  ${session.session}`,
@@ -18,6 +17,7 @@ export const command: Command = {
         `created  ${created}`,
         `written  ${formatSize(takenBytes)}`,
         `exports  ${listen}`,
+        ...(waits === null ? [] : [`waits    ${waits}`]),
       ].join('\n'),
     );
   },

@@ -1,4 +1,4 @@
-import { makeSet, type NewSet } from '../../control/sets.ts';
+import type { ResultOf } from '../../protocol/operations.ts';
 import { type Command, UsageError } from '../command.ts';
 
 export const command: Command = {
@@ -9,17 +9,19 @@ export const command: Command = {
   ],
   options: { encrypt: { type: 'boolean' } },
   takes: [1, 1],
-  async run(input, { output, house, newPassphrase, hasSecret }) {
+  async run(input, { output, call, hasSecret }) {
     const encrypt = input.flag('encrypt');
     if (hasSecret && !encrypt) throw new UsageError('a passphrase without --encrypt?');
-    const open = await house();
-    const passphrase = encrypt ? await newPassphrase() : undefined;
-    const made = await makeSet(open, input.args[0]!, passphrase);
+    const made = await call(
+      'set/create',
+      { set: input.args[0]!, encrypted: encrypt },
+      { ask: encrypt ? 'new' : 'never' },
+    );
     output.result(made, () => text(made));
   },
 };
 
-function text({ set, recoveryKey }: NewSet): string {
+function text({ set, recoveryKey }: ResultOf<'set/create'>): string {
   if (recoveryKey === null) return `Backup set "${set}" is made. It is not encrypted.`;
   return [
     `Backup set "${set}" is made. Its recovery key, shown this once:`,

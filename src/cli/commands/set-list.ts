@@ -1,4 +1,3 @@
-import { sets } from '../../control/sets.ts';
 import type { Command } from '../command.ts';
 import { table } from '../output.ts';
 
@@ -7,8 +6,8 @@ export const command: Command = {
   details: [],
   options: {},
   takes: [0, 0],
-  async run(_input, { output, house }) {
-    const list = await sets(await house());
+  async run(_input, { output, call }) {
+    const { sets: list } = await call('set/list', {});
     output.result({ sets: list }, () =>
       table(
         ['SET', 'CREATED', 'ENCRYPTED'],

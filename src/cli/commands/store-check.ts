@@ -1,25 +1,24 @@
-import { checkStore } from '../../control/stores.ts';
 import type { CheckResult } from '../../protocol/results.ts';
 import { formatSize } from '../../lib/sizes.ts';
 import { type Command, DamageFound } from '../command.ts';
+import { QUEUE_DETAILS, QUEUE_OPTION, queueJob } from '../queued-job.ts';
 
 export const command: Command = {
-  usage: '[--read-data]',
+  usage: '[--read-data] [--queue]',
   details: [
     'Checks headers and footers of all packs, all records, and all manifests of the sets whose key',
     'is given (without it, or with one that does not fit, a set is told of as locked).',
     '--read-data     reads and checks every block as well',
+    ...QUEUE_DETAILS,
     'Exit code 6 if anything is damaged.',
   ],
-  options: { 'read-data': { type: 'boolean' } },
+  options: { 'read-data': { type: 'boolean' }, ...QUEUE_OPTION },
   takes: [0, 0],
-  async run(input, { output, house, secrets, signal, hasSecret }) {
-    const result = await checkStore(await house(), {
-      readData: input.flag('read-data'),
-      secrets: hasSecret ? secrets : undefined,
-      signal,
-      report: output.report,
-    });
+  async run(input, context) {
+    const { output, call } = context;
+    const request = { readData: input.flag('read-data') };
+    if (input.flag('queue')) return queueJob({ kind: 'check', request }, context);
+    const result = await call('store/check', request, { ask: 'never' });
     output.result(result, () => text(result));
     if (result.problems.length > 0) {
       throw new DamageFound(`${result.problems.length} problems: see above`);

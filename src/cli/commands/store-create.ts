@@ -1,15 +1,22 @@
-import { makeStore } from '../../control/stores.ts';
 import { type Command, UsageError } from '../command.ts';
 
 export const command: Command = {
   usage: '[DIR]',
-  details: ['DIR is made, or must be empty; without it the store of --store or HOLDFAST_STORE is.'],
+  details: [
+    'DIR is made, or must be empty; without it the store of --store or HOLDFAST_STORE is, or the one',
+    'that the running service is set to.',
+  ],
   options: {},
   takes: [0, 1],
-  async run({ args }, { output, storeDirectory }) {
+  async run({ args }, { output, storeDirectory, service, call }) {
     const directory = args[0] ?? storeDirectory;
-    if (directory === undefined) throw new UsageError('where? Give DIR, or --store DIR');
-    const store = await makeStore(directory);
+    const isServed = args[0] === undefined && (await service()) !== undefined;
+    if (!isServed && directory === undefined) {
+      throw new UsageError('where? Give DIR, or --store DIR');
+    }
+    const store = isServed
+      ? await call('store/create', {})
+      : await (await import('../../control/stores.ts')).makeStore(directory!);
     output.result(store, () => `Store ${store.store} is made. Next: "set create NAME".`);
   },
 };

@@ -1,0 +1,148 @@
+import { resolve } from 'node:path/posix';
+import type { Desk } from '../control/handlers.ts';
+import type { House } from '../control/house.ts';
+import type { OperationName, RequestOf, ResultOf } from '../protocol/operations.ts';
+import type { Report } from '../protocol/results.ts';
+import { realFileSystem } from '../sys/real-file-system.ts';
+import { SystemError } from '../sys/system-error.ts';
+import { UsageError } from './command.ts';
+import { ServiceFailure } from './service-failure.ts';
+import { findSecret, isSecretGiven, newSecret, type SecretOptions } from './secrets.ts';
+
+/*
+ * Where a command is carried out: by the service that has the store, or, where none runs, in this process. The
+ * answers are the same.
+ */
+export interface CallSettings {
+  /** `--socket` or HOLDFAST_SOCKET: that service or none. */
+  readonly socket: string | undefined;
+  readonly store: string | undefined;
+  readonly house: () => Promise<House>;
+  readonly secrets: SecretOptions;
+  readonly report: Report;
+  readonly signal: AbortSignal;
+}
+
+export interface CallOptions {
+  /** `never`: without a key at hand it is done as far as it goes. `new`: it becomes a set's passphrase. */
+  readonly ask?: 'if needed' | 'never' | 'new';
+}
+
+export interface Calls {
+  call<N extends OperationName>(
+    name: N,
+    request: RequestOf<N>,
+    options?: CallOptions,
+  ): Promise<ResultOf<N>>;
+  /** As `call`, until another signal than Ctrl-C's. */
+  callOn(signal: AbortSignal): Calls['call'];
+  /** The socket of the service that carries out commands; undefined: this process does. */
+  service(): Promise<string | undefined>;
+  /** A path as whoever carries it out finds it. */
+  path(given: string): Promise<string>;
+}
+
+interface Asked {
+  readonly ask: NonNullable<CallOptions['ask']>;
+  readonly signal: AbortSignal;
+}
+
+const SOCKET = '/run/holdfast/control.sock';
+
+export function openCalls(settings: CallSettings): Calls {
+  const { secrets, report } = settings;
+  let found: Promise<string | undefined> | undefined;
+  const service = () => (found ??= findService(settings));
+
+  async function remote<N extends OperationName>(
+    socket: string,
+    name: N,
+    request: RequestOf<N>,
+    { ask, signal }: Asked,
+  ): Promise<ResultOf<N>> {
+    const { askService } = await import('./service-client.ts');
+    const { OPERATIONS } = await import('../protocol/operations.ts');
+    const takes = OPERATIONS[name].secrets;
+    const given =
+      ask === 'new'
+        ? newSecret(secrets)
+        : takes && isSecretGiven(secrets)
+          ? findSecret('', secrets)
+          : undefined;
+    try {
+      return await askService(socket, name, request, { secret: given, report, signal });
+    } catch (cause) {
+      if (!(cause instanceof ServiceFailure) || cause.needsKeyOf === undefined) throw cause;
+      const secret = findSecret(cause.needsKeyOf, secrets);
+      return askService(socket, name, request, { secret, report, signal });
+    }
+  }
+  async function here<N extends OperationName>(
+    name: N,
+    request: RequestOf<N>,
+    { ask, signal }: Asked,
+  ): Promise<ResultOf<N>> {
+    const { handle } = await import('../control/handlers.ts');
+    const { noSecrets } = await import('../control/house.ts');
+    const mayAsk = ask !== 'never' || isSecretGiven(secrets);
+    return handle(name, deskOf(settings), request, {
+      given: ask === 'new' ? newSecret(secrets) : undefined,
+      secrets: mayAsk ? async (set) => findSecret(set, secrets) : noSecrets,
+      report,
+      signal,
+    });
+  }
+  function callOn(signal: AbortSignal): Calls['call'] {
+    return async (name, request, { ask = 'if needed' } = {}) => {
+      const socket = await service();
+      const asked = { ask, signal };
+      return socket === undefined
+        ? here(name, request, asked)
+        : remote(socket, name, request, asked);
+    };
+  }
+  return {
+    service,
+    call: callOn(settings.signal),
+    callOn,
+    async path(given) {
+      const isUri = /^[\w+]+:\/\//.test(given);
+      return isUri || (await service()) === undefined ? given : resolve(given);
+    },
+  };
+}
+
+/** A service is asked if it is the one that was named, or if it has the store that was named, or any. */
+async function findService({ socket, store, signal }: CallSettings): Promise<string | undefined> {
+  if (socket === undefined && !(await realFileSystem().stat(SOCKET))) return undefined;
+  const { askService } = await import('./service-client.ts');
+  const where = resolve(socket ?? SOCKET);
+  const options = { secret: undefined, report: () => {}, signal };
+  try {
+    const shown = await askService(where, 'service/show', {}, options);
+    if (store === undefined || resolve(store) === shown.store) return where;
+  } catch (cause) {
+    // A service that was not named and does not answer is none.
+    if (socket === undefined && cause instanceof SystemError) return undefined;
+    if (socket === undefined && store !== undefined) return undefined;
+    if (!(cause instanceof SystemError)) throw cause;
+    throw new SystemError('UNREACHABLE', `no service answers at ${where}: start holdfastd`, {
+      cause,
+    });
+  }
+  if (socket === undefined) return undefined;
+  throw new UsageError(`the service at ${where} has another store than ${store}`);
+}
+
+function deskOf({ house, socket }: CallSettings): Desk {
+  const none = async () => {
+    throw new SystemError(
+      'UNREACHABLE',
+      `no service answers at ${socket ?? SOCKET}: start holdfastd`,
+    );
+  };
+  return {
+    ...{ house, makeStore: none, sessions: none, jobs: none, service: none },
+    whyWaiting: () => undefined,
+  };
+}

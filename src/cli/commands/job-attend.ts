@@ -1,0 +1,16 @@
+import { type Command, JobFailed } from '../command.ts';
+import { jobText } from '../queued-job.ts';
+
+export const command: Command = {
+  usage: 'JOB',
+  details: [
+    'Shows how it goes on until it has ended; Ctrl-C leaves it alone. Exit code 1 if it failed.',
+  ],
+  options: {},
+  takes: [1, 1],
+  async run({ args }, { output, call }) {
+    const job = await call('job/attend', { job: args[0]! });
+    output.result(job, () => jobText(job));
+    if (job.state !== 'done') throw new JobFailed(`job ${job.job} is ${job.state}`);
+  },
+};

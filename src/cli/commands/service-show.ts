@@ -1,0 +1,20 @@
+import type { Command } from '../command.ts';
+
+export const command: Command = {
+  usage: '',
+  details: [],
+  options: {},
+  takes: [0, 0],
+  async run(_input, { output, call }) {
+    const shown = await call('service/show', {});
+    const { pid, started, store, storeId, sessions, jobs } = shown;
+    output.result(shown, () =>
+      [
+        `process   ${pid}, since ${started}`,
+        `store     ${store}${storeId === null ? ': none yet, see "store create"' : ''}`,
+        `sessions  ${sessions.running} run, ${sessions.waiting} wait`,
+        `jobs      ${jobs.running} run, ${jobs.waiting} wait`,
+      ].join('\n'),
+    );
+  },
+};

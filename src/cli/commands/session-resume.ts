@@ -1,0 +1,15 @@
+import type { Command } from '../command.ts';
+import { readyText } from '../ready-text.ts';
+
+export const command: Command = {
+  usage: 'SESSION',
+  details: ['At the same place. "recover --resume" can change that, and stays with it.'],
+  options: {},
+  takes: [1, 1],
+  async run({ args }, { output, call }) {
+    const place = { listen: undefined, tls: undefined, nfs: undefined };
+    const ready = await call('session/resume', { session: args[0]!, ...place });
+    const serving = `The service runs it; "holdfast session stop ${ready.session}" ends it.`;
+    output.result(ready, () => readyText(ready, serving));
+  },
+};

@@ -1,0 +1,12 @@
+import type { Command } from '../command.ts';
+
+export const command: Command = {
+  usage: 'SESSION',
+  details: ['What its guests have flushed is kept; "session resume" goes on with it.'],
+  options: {},
+  takes: [1, 1],
+  async run({ args }, { output, call }) {
+    const done = await call('session/stop', { session: args[0]! });
+    output.result(done, () => `Session ${done.session} is stopped.`);
+  },
+};

@@ -1,0 +1,48 @@
+import type { RequestOf } from '../protocol/operations.ts';
+import type { JobSummary } from '../protocol/results.ts';
+import { formatSize } from '../lib/sizes.ts';
+import type { Context } from './command.ts';
+
+/** Of commands that the service can carry out in the background. */
+export const QUEUE_OPTION = { queue: { type: 'boolean' } } as const;
+export const QUEUE_DETAILS = [
+  '--queue            as a job of the service, which is tried again, and survives a restart',
+] as const;
+
+export async function queueJob(
+  request: RequestOf<'job/create'>,
+  { call, output }: Context,
+): Promise<void> {
+  const made = await call('job/create', request);
+  output.result(made, () => `Job ${made.job} is ${made.state}. "holdfast job attend ${made.job}"`);
+}
+
+export function jobText(summary: JobSummary): string {
+  const { job, kind, state, schedule, created, started, ended, reason, notBefore } = summary;
+  const { result, progress } = summary;
+  const known: readonly (readonly [string, string | null])[] = [
+    ['job', job],
+    ['kind', kind],
+    ['state', `${state}${reason === null ? '' : `: ${reason}`}`],
+    ['again at', notBefore],
+    ['schedule', schedule],
+    ['created', created],
+    ['started', started],
+    ['ended', ended],
+    ['progress', progress && progressText(progress)],
+    ['point', typeof result?.['point'] === 'string' ? result['point'] : null],
+  ];
+  return known
+    .filter(([, value]) => value !== null)
+    .map(([name, value]) => `${name.padEnd(9)} ${value}`)
+    .join('\n');
+}
+
+export function progressText({
+  phase,
+  position,
+  total,
+}: NonNullable<JobSummary['progress']>): string {
+  const percent = total > 0 ? Math.floor((100 * position) / total) : 100;
+  return `${phase} ${percent} % of ${formatSize(total)}`;
+}

@@ -1,0 +1,37 @@
+import type { NfsResult, ReadySession } from '../protocol/results.ts';
+
+/** `serving` says how it ends. */
+export function readyText(
+  { session, point, exports, qemu, libvirt, nfs }: ReadySession,
+  serving = 'Ctrl-C ends it; it can be resumed.',
+): string {
+  return [
+    `Session ${session} of ${point} is running. ${serving}`,
+    '',
+    ...exports.map(({ disk, uri }) => `  ${disk}  ${uri}`),
+    '',
+    'QEMU:',
+    `  qemu-system-x86_64 -m 1024 -nographic ${qemu}`,
+    '',
+    'libvirt:',
+    libvirt.replace(/^/gm, '  '),
+    ...(nfs ? nfsText(nfs) : []),
+  ].join('\n');
+}
+
+function nfsText({ host, ports, directory, snippets }: NfsResult): string[] {
+  const { nfs, mount, portmap } = ports;
+  const of: readonly [string, string][] = [
+    ['Linux', snippets.linux],
+    ['libvirt', snippets.libvirt],
+    ['ESXi', snippets.esxi],
+    ['Proxmox VE', snippets.proxmox],
+    ['XCP-ng', snippets.xcpng],
+    ['QEMU over NFS', snippets.qemu],
+  ];
+  return [
+    '',
+    `NFS: ${host}:${directory} (ports: nfs ${nfs}, mount ${mount}, portmap ${portmap})`,
+    ...of.flatMap(([name, text]) => ['', `${name}:`, text.replace(/^/gm, '  ')]),
+  ];
+}

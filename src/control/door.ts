@@ -1,0 +1,174 @@
+import { asError } from '../lib/as-error.ts';
+import { type Of, SchemaError } from '../lib/schema.ts';
+import type { FailureKind } from '../protocol/failure.ts';
+import { EVENTS_TYPE, openApi } from '../protocol/openapi.ts';
+import {
+  type Operation,
+  type OperationName,
+  OPERATIONS,
+  type RequestOf,
+} from '../protocol/operations.ts';
+import { givenSecret } from '../protocol/requests.ts';
+import type { Report } from '../protocol/results.ts';
+import type { Clock } from '../sys/clock.ts';
+import type { HttpRequest } from '../sys/http-server.ts';
+import type { UnixPeer } from '../sys/unix-peer.ts';
+import { firstFailure, kindOfFailure } from './failures.ts';
+import { type Desk, handle } from './handlers.ts';
+import type { GivenSecret, SecretSource } from './house.ts';
+
+/*
+ * The door of the service: who asks is known from the kernel, what is asked is checked against the protocol's
+ * table, and only then does anything see it. Secrets come in bodies and go to the handler and nowhere else.
+ */
+export interface DoorOptions {
+  readonly desk: Desk;
+  readonly clock: Clock;
+  readonly version: string;
+  /** What the service knows by itself; asked where nothing came with a request. */
+  readonly secrets: SecretSource;
+  readonly access: (peer: UnixPeer) => Access | undefined;
+}
+
+export type Access = Operation['access'];
+
+const STATUS = {
+  failed: 500,
+  usage: 400,
+  'in-use': 409,
+  'wrong-key': 403,
+  'not-found': 404,
+  corrupt: 500,
+  'no-space': 507,
+  interrupted: 503,
+} as const satisfies Record<FailureKind, number>;
+
+const JSON_TYPE = 'application/json';
+const PREFIX = '/v1/';
+/** Progress goes out as often as a person can see it. */
+const PROGRESS_MS = 100;
+
+export function door(options: DoorOptions): (http: HttpRequest) => Promise<void> {
+  return async (http) => {
+    const { peer, method, path } = http;
+    const access = peer && options.access(peer);
+    if (!access) return refuse(http, 403, 'only root and the groups holdfast and holdfast-view');
+    if (path === `${PREFIX}openapi.json`) return answer(http, 200, openApi(options.version));
+    const name = path.startsWith(PREFIX) ? path.slice(PREFIX.length) : '';
+    if (!isOperation(name)) return refuse(http, 404, 'there is no such operation');
+    const { access: needed } = OPERATIONS[name];
+    if (method !== 'POST' && !(method === 'GET' && needed === 'view')) {
+      return refuse(http, 405, `${name} is asked with POST`);
+    }
+    if (needed === 'change' && access !== 'change') {
+      return refuse(http, 403, `${name} is for root and the group holdfast`);
+    }
+    await answerCall(http, name, options);
+  };
+}
+
+function isOperation(name: string): name is OperationName {
+  return Object.hasOwn(OPERATIONS, name);
+}
+
+/** What cannot be asked at all. A body that nobody reads ends the connection. */
+function refuse(http: HttpRequest, status: number, message: string): void {
+  answer(http, status, { event: 'error', kind: 'usage', message }, true);
+}
+
+function answer(http: HttpRequest, status: number, value: object, close = false): void {
+  http.begin(status, JSON_TYPE, close);
+  http.send(`${JSON.stringify(value, plain)}\n`);
+  http.end();
+}
+
+async function answerCall(
+  http: HttpRequest,
+  name: OperationName,
+  { desk, clock, secrets }: DoorOptions,
+): Promise<void> {
+  const isStream = http.accept.includes(EVENTS_TYPE);
+  const line = (value: object): void => http.send(`${JSON.stringify(value, plain)}\n`);
+  let needsKeyOf: string | undefined;
+  if (isStream) http.begin(200, EVENTS_TYPE);
+  try {
+    const { request, given } = parsedBody(name, await http.body());
+    const result = await handle(name, desk, request, {
+      given,
+      signal: http.signal,
+      report: isStream ? paced(clock, line) : () => {},
+      async secrets(set) {
+        if (given) return given;
+        needsKeyOf = set;
+        const own = await secrets(set);
+        needsKeyOf = undefined;
+        return own;
+      },
+    });
+    if (!isStream) return answer(http, 200, result);
+    line({ event: 'result', result });
+    http.end();
+  } catch (error) {
+    const cause = firstFailure(error);
+    const kind = kindOfFailure(cause);
+    if (kind === undefined) throw cause;
+    const { message } = asError(cause);
+    const needs = kind === 'wrong-key' && needsKeyOf !== undefined && { needsKeyOf };
+    const failure = { event: 'error', kind, message, ...needs };
+    if (!isStream) return answer(http, STATUS[kind], failure, true);
+    line(failure);
+    http.end();
+  }
+}
+
+function parsedBody<N extends OperationName>(
+  name: N,
+  body: Uint8Array,
+): { readonly request: RequestOf<N>; readonly given: GivenSecret | undefined } {
+  const operation: Operation = OPERATIONS[name];
+  const value = body.length === 0 ? {} : parsedJson(body);
+  const isObject = typeof value === 'object' && value !== null && !Array.isArray(value);
+  const { secret, ...request } = isObject ? (value as Record<string, unknown>) : {};
+  if (!isObject) throw new SchemaError([], 'a request is an object');
+  if (secret !== undefined && !operation.secrets) {
+    throw new SchemaError(['secret'], `${name} takes none`);
+  }
+  return {
+    request: operation.request.parse(request, []) as RequestOf<N>,
+    given: secret === undefined ? undefined : readGiven(givenSecret.parse(secret, ['secret'])),
+  };
+}
+
+function parsedJson(body: Uint8Array): unknown {
+  try {
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body));
+  } catch {
+    // What JSON.parse says repeats what it found, which may be a secret.
+    throw new SchemaError([], 'the body is no JSON');
+  }
+}
+
+function readGiven(secret: Of<typeof givenSecret>): GivenSecret {
+  return secret.kind === 'passphrase'
+    ? { kind: secret.kind, passphrase: Buffer.from(secret.base64, 'base64') }
+    : secret;
+}
+
+/** Of each phase the first, the last, and some between. */
+function paced(clock: Clock, line: (event: object) => void): Report {
+  let last = { phase: '', at: 0 };
+  return (event) => {
+    if (event.event === 'progress') {
+      const { phase, position, total } = event;
+      const at = clock.monotonicMs();
+      if (phase === last.phase && at - last.at < PROGRESS_MS && position < total) return;
+      last = { phase, at };
+    }
+    line(event);
+  };
+}
+
+/** Bytes as hexadecimal; everything else as it is. */
+function plain(_key: string, value: unknown): unknown {
+  return value instanceof Uint8Array ? Buffer.from(value).toString('hex') : value;
+}

@@ -1,0 +1,121 @@
+import type { OperationName, RequestOf, ResultOf } from '../protocol/operations.ts';
+import type { GivenSecret, House, WorkOptions } from './house.ts';
+import type { JobDesk } from './job-desk.ts';
+import type { SessionKeeper } from './session-keeper.ts';
+import type { WhyWaiting } from './sessions.ts';
+
+/** What handlers work on. */
+export interface Desk {
+  /** Rejects where there is no store. */
+  house(): Promise<House>;
+  /** Makes the store that `house` would open. */
+  makeStore(): Promise<ResultOf<'store/create'>>;
+  /** Rejects where no service runs. */
+  sessions(): Promise<SessionKeeper>;
+  /** Rejects where no service runs. */
+  jobs(): Promise<JobDesk>;
+  service(): Promise<ResultOf<'service/show'>>;
+  readonly whyWaiting: WhyWaiting;
+}
+
+export interface CallOptions extends WorkOptions {
+  /** What came with the request itself. */
+  readonly given: GivenSecret | undefined;
+}
+
+type Handlers = {
+  readonly [N in OperationName]: (
+    desk: Desk,
+    request: RequestOf<N>,
+    options: CallOptions,
+  ) => Promise<ResultOf<N>>;
+};
+
+/** What is loaded only when it is wanted, for a quick start of the command line. */
+const backups = () => import('./backups.ts');
+const sessions = () => import('./sessions.ts');
+const sets = () => import('./sets.ts');
+const stores = () => import('./stores.ts');
+const jobs = () => import('./job-desk.ts');
+
+/** How each operation is carried out: in the service, and by a command line that finds none. */
+const HANDLERS: Handlers = {
+  'service/show': (desk) => desk.service(),
+  'store/create': (desk) => desk.makeStore(),
+  'store/check': async (desk, { readData }, options) =>
+    (await stores()).checkStore(await desk.house(), { readData, ...options }),
+  'store/rebuild-index': async (desk, _request, { report }) => {
+    await (await stores()).remakeIndex(await desk.house(), report);
+    return { rebuilt: true };
+  },
+  'set/list': async (desk) => ({ sets: await (await sets()).sets(await desk.house()) }),
+  'set/create': async (desk, { set, encrypted }, { given }) => {
+    const passphrase = encrypted ? (await sets()).newPassphrase(given) : undefined;
+    return (await sets()).makeSet(await desk.house(), set, passphrase);
+  },
+  'backup/create': async (desk, request, options) =>
+    (await backups()).createBackup(await desk.house(), request, options),
+  'backup/list': async (desk, request) => (await backups()).points(await desk.house(), request),
+  'backup/show': async (desk, { point }, { secrets }) =>
+    (await backups()).showPoint(await desk.house(), point, secrets),
+  'backup/forget': async (desk, { point }) => (await backups()).forget(await desk.house(), point),
+  'restore/disk': async (desk, request, options) =>
+    (await backups()).restore(await desk.house(), request, options),
+  'backup/retain': async (desk, request) =>
+    (await import('./retention.ts')).retain(await desk.house(), request),
+  'job/create': async (desk, request) => (await jobs()).createJob(await desk.jobs(), request),
+  'job/list': async (desk) => (await jobs()).jobs(await desk.jobs()),
+  'job/show': async (desk, { job }) => (await jobs()).showJob(await desk.jobs(), job),
+  'job/log': async (desk, { job }) => (await jobs()).jobLog(await desk.jobs(), job),
+  'job/attend': async (desk, { job }, options) =>
+    (await jobs()).attendJob(await desk.jobs(), job, options),
+  'job/cancel': async (desk, { job }) => (await jobs()).cancelJob(await desk.jobs(), job),
+  'schedule/create': async (desk, request) =>
+    (await jobs()).createSchedule(await desk.jobs(), request),
+  'schedule/list': async (desk) => (await jobs()).listSchedules(await desk.jobs()),
+  'schedule/remove': async (desk, { schedule }) => {
+    await (await desk.jobs()).schedules.remove(schedule);
+    return { schedule, removed: true };
+  },
+  'session/list': async (desk) => ({
+    sessions: await (await sessions()).sessions(await desk.house(), desk.whyWaiting),
+  }),
+  'session/show': async (desk, { session }) =>
+    (await sessions()).showSession(await desk.house(), session, desk.whyWaiting),
+  'session/start': async (desk, { point, whenFull, ...reached }, options) =>
+    (await desk.sessions()).start(
+      { what: { kind: 'point', point, whenFull }, ...reached },
+      options,
+    ),
+  'session/resume': async (desk, { session, ...reached }, options) =>
+    (await desk.sessions()).start({ what: { kind: 'resume', session }, ...reached }, options),
+  'session/attend': async (desk, { session }, { report, signal }) => {
+    await (await desk.sessions()).attend(session, report, signal);
+    return { session };
+  },
+  'session/stop': async (desk, { session }) => {
+    await (await desk.sessions()).stop(session);
+    return { session, stopped: true };
+  },
+  'session/discard': async (desk, { session }) => {
+    await (await sessions()).discard(await desk.house(), session);
+    return { session, discarded: true };
+  },
+  'session/keep': async (desk, { session }, options) =>
+    (await sessions()).keep(await desk.house(), session, options),
+};
+
+export function handle<N extends OperationName>(
+  name: N,
+  desk: Desk,
+  request: RequestOf<N>,
+  options: CallOptions,
+): Promise<ResultOf<N>> {
+  // The compiler does not see that a name goes with its own request.
+  const handler = HANDLERS[name] as (
+    desk: Desk,
+    request: RequestOf<N>,
+    options: CallOptions,
+  ) => Promise<ResultOf<N>>;
+  return handler(desk, request, options);
+}

@@ -1,0 +1,99 @@
+import type { JobRecord } from '../formats/store/job.ts';
+import type { JobQueue, JobView } from '../jobs/queue.ts';
+import type { ScheduleView, Schedules } from '../jobs/schedules.ts';
+import type { RequestOf, ResultOf } from '../protocol/operations.ts';
+import type { JobSummary, Report, ScheduleSummary } from '../protocol/results.ts';
+import { checkRetention } from './retention.ts';
+
+/** What is asked of jobs and schedules. */
+export interface JobDesk {
+  readonly queue: JobQueue;
+  readonly schedules: Schedules;
+}
+
+export async function createJob(
+  { queue }: JobDesk,
+  { kind, request }: RequestOf<'job/create'>,
+): Promise<JobSummary> {
+  checkRequest({ kind, request } as RequestOf<'job/create'>);
+  const { id } = await queue.submit({ kind, request });
+  return summaryOf(queue.show(id));
+}
+
+export function jobs({ queue }: JobDesk): ResultOf<'job/list'> {
+  return { jobs: queue.list().map(summaryOf) };
+}
+
+export function showJob({ queue }: JobDesk, id: string): JobSummary {
+  return summaryOf(queue.show(id));
+}
+
+export async function jobLog({ queue }: JobDesk, job: string): Promise<ResultOf<'job/log'>> {
+  const notes = await queue.notes(job);
+  return { job, lines: notes.flatMap(parsedNote) };
+}
+
+/** A power cut may have taken the end of a line. */
+function parsedNote(line: string): { readonly time: string; readonly message: string }[] {
+  try {
+    const { time, message } = JSON.parse(line) as Record<string, unknown>;
+    return typeof time === 'string' && typeof message === 'string' ? [{ time, message }] : [];
+  } catch {
+    return [];
+  }
+}
+
+export async function cancelJob({ queue }: JobDesk, id: string): Promise<JobSummary> {
+  await queue.cancel(id);
+  return summaryOf(queue.show(id));
+}
+
+export async function attendJob(
+  { queue }: JobDesk,
+  id: string,
+  { report, signal }: { readonly report: Report; readonly signal: AbortSignal },
+): Promise<JobSummary> {
+  return summaryOf(await queue.attend(id, report, signal));
+}
+
+export async function createSchedule(
+  { schedules }: JobDesk,
+  { schedule, at, job }: RequestOf<'schedule/create'>,
+): Promise<ScheduleSummary> {
+  checkRequest(job);
+  const { kind, request } = job;
+  return scheduleSummaryOf(await schedules.create({ name: schedule, at, kind, request }));
+}
+
+export function listSchedules({ schedules }: JobDesk): ResultOf<'schedule/list'> {
+  return { schedules: schedules.list().map(scheduleSummaryOf) };
+}
+
+/** What would fail each time is refused when it is asked for. */
+function checkRequest(job: RequestOf<'job/create'>): void {
+  if (job.kind === 'backup' && job.request.retention) checkRetention(job.request.retention);
+}
+
+export function countsOf({ queue }: JobDesk): { running: number; waiting: number } {
+  const states = queue.list().map(({ job }) => job.state);
+  const count = (state: JobRecord['state']): number => states.filter((it) => it === state).length;
+  return { running: count('running'), waiting: count('waiting') };
+}
+
+function summaryOf({ job, progress }: JobView): JobSummary {
+  const { id, kind, state, schedule, created, started, ended, reason, notBefore } = job;
+  return {
+    ...{ job: id, kind, state, schedule: schedule ?? null, created },
+    ...{ started: started ?? null, ended: ended ?? null, reason: reason ?? null },
+    ...{ notBefore: notBefore ?? null, failures: job.failures },
+    ...{ request: job.request, result: job.result ?? null },
+    progress: progress
+      ? { phase: progress.phase, position: progress.position, total: progress.total }
+      : null,
+  };
+}
+
+function scheduleSummaryOf({ schedule, next }: ScheduleView): ScheduleSummary {
+  const { name, at, kind, request, created } = schedule;
+  return { schedule: name, at, kind, request, created, next: next ?? null };
+}

@@ -1,0 +1,42 @@
+import { CatalogError } from '../catalog/catalog-error.ts';
+import { forgetPoint, listPoints } from '../catalog/points.ts';
+import { readSet } from '../catalog/sets.ts';
+import { expired, keepsSomething, type Retention } from '../jobs/retention.ts';
+import { SchemaError } from '../lib/schema.ts';
+import type { RequestOf, ResultOf } from '../protocol/operations.ts';
+import type { House } from './house.ts';
+
+/**
+ * Forgets what no rule keeps, machine by machine. Only what backups made counts and goes: a session that was kept is
+ * somebody's decision. What a session runs from stays until the next time.
+ */
+export async function retain(
+  { world, store }: House,
+  { set, machine, retention, dryRun }: RequestOf<'backup/retain'>,
+): Promise<ResultOf<'backup/retain'>> {
+  checkRetention(retention);
+  await readSet(world, store, set);
+  const { points } = await listPoints(world, store, set);
+  const counted = points.filter(
+    (point) => point.origin === 'backup' && (machine === undefined || point.machine === machine),
+  );
+  const machines = Map.groupBy(counted, (point) => point.machine);
+  const gone = [...machines.values()].flatMap((all) => expired(all, retention));
+  const forgotten: string[] = [];
+  const inUse: string[] = [];
+  for (const { id } of gone) {
+    try {
+      if (!dryRun) await forgetPoint(world, store, { set, id });
+      forgotten.push(id);
+    } catch (cause) {
+      if (!(cause instanceof CatalogError) || cause.code !== 'IN_USE') throw cause;
+      inUse.push(id);
+    }
+  }
+  return { forgotten, inUse, kept: counted.length - gone.length };
+}
+
+/** Throws SchemaError: all zeros is no rule, but a mistake that would leave one recovery point. */
+export function checkRetention(retention: Retention): void {
+  if (!keepsSomething(retention)) throw new SchemaError(['retention'], 'it keeps nothing');
+}

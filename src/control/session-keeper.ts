@@ -1,0 +1,241 @@
+import {
+  markServed,
+  readServed,
+  servedSessions,
+  unmarkServed,
+} from '../recovery/served-sessions.ts';
+import { SessionError } from '../recovery/session-error.ts';
+import { sessionStatus } from '../recovery/sessions.ts';
+import { CatalogError } from '../catalog/catalog-error.ts';
+import type { ReadySession, Report } from '../protocol/results.ts';
+import { asError } from '../lib/as-error.ts';
+import { firstFailure, kindOfFailure } from './failures.ts';
+import type { House, SecretSource, WorkOptions } from './house.ts';
+import { recover, type RecoverRequest, type RunningSession } from './sessions.ts';
+
+/*
+ * The sessions that the service runs. One that was started here is started again after every start of the
+ * service, at the same place, until it is stopped, kept or discarded: whether the service was stopped or
+ * killed makes no difference. What cannot be resumed now waits, and is tried again.
+ */
+export interface SessionKeeper extends AsyncDisposable {
+  /** Once this resolves the session outlives the service. */
+  start(request: RecoverRequest, options: WorkOptions): Promise<ReadySession>;
+  /** Flushes it and leaves it as it is, for `session resume`, `keep` and `discard`. Rejects NOT_FOUND. */
+  stop(id: string): Promise<void>;
+  /** All that ran when the service ended. Failures are reported, none is thrown. */
+  resumeAll(): Promise<void>;
+  /** Reports what happens to the session until it ends, or until `signal`. Rejects IMPOSSIBLE if it does not run. */
+  attend(id: string, report: Report, signal: AbortSignal): Promise<void>;
+  counts(): { readonly running: number; readonly waiting: number };
+  /** Why a session that is to run does not. */
+  whyWaiting(id: string): string | undefined;
+}
+
+export interface KeeperOptions {
+  /** What is at hand without asking anyone; rejects WRONG_KEY otherwise. */
+  readonly secrets: SecretSource;
+  readonly onEvent: (event: KeeperEvent) => void;
+}
+
+export type KeeperEvent =
+  | { readonly kind: 'resumed' | 'started' | 'stopped'; readonly session: string }
+  | { readonly kind: 'waits'; readonly session: string; readonly reason: string }
+  | { readonly kind: 'notice'; readonly session: string; readonly message: string };
+
+/** How soon a session that could not be resumed is tried again. */
+const RETRY_MS = 15_000;
+/** Sessions that are resumed at once: each reads a manifest and opens overlays. */
+const RESUME_AT_ONCE = 4;
+
+interface Kept {
+  readonly running: RunningSession;
+  readonly audience: Set<Report>;
+  readonly ended: PromiseWithResolvers<void>;
+}
+
+export function sessionKeeper(house: House, options: KeeperOptions): SessionKeeper {
+  const { onEvent } = options;
+  const held = heldSessions(house, onEvent);
+  const resumption = resumptionOf(house, held, options);
+  function runningHere(id: string): Kept {
+    const it = held.kept.get(id);
+    if (it) return it;
+    throw new SessionError('IMPOSSIBLE', `session ${id} is not run by the service`);
+  }
+  return {
+    counts: () => ({ running: held.kept.size, waiting: resumption.waiting.size }),
+    whyWaiting: (id) => resumption.waiting.get(id),
+    resumeAll: () => resumption.resumeAll(),
+    async start(request, { secrets }) {
+      const { ready } = (await held.run(request, secrets)).running;
+      resumption.waiting.delete(ready.session);
+      onEvent({ kind: 'started', session: ready.session });
+      return ready;
+    },
+    async stop(id) {
+      if (!held.kept.has(id)) {
+        await sessionStatus(house, id);
+        if (!resumption.waiting.delete(id)) runningHere(id);
+      }
+      // First: a crash from here on leaves it stopped, as was asked for.
+      await unmarkServed(house, id);
+      await held.end(id);
+      onEvent({ kind: 'stopped', session: id });
+    },
+    async attend(id, report, signal) {
+      const it = runningHere(id);
+      it.audience.add(report);
+      const left = Promise.withResolvers<void>();
+      const leave = (): void => left.resolve();
+      signal.addEventListener('abort', leave, { once: true });
+      if (signal.aborted) leave();
+      await Promise.race([it.ended.promise, left.promise]);
+      signal.removeEventListener('abort', leave);
+      it.audience.delete(report);
+    },
+    async [Symbol.asyncDispose]() {
+      await using _held = held;
+      held.closing.abort(stopping());
+      await resumption.ended();
+    },
+  };
+}
+
+/** Those that run. Disposing flushes all, whatever becomes of one. */
+interface HeldSessions extends AsyncDisposable {
+  readonly kept: ReadonlyMap<string, Kept>;
+  /** Aborted: nothing is begun any more. */
+  readonly closing: AbortController;
+  run(request: RecoverRequest, secrets: SecretSource): Promise<Kept>;
+  /** Flushes it; nothing where it does not run. */
+  end(id: string): Promise<void>;
+}
+
+function heldSessions(house: House, onEvent: KeeperOptions['onEvent']): HeldSessions {
+  const kept = new Map<string, Kept>();
+  const closing = new AbortController();
+  /** What is being started or stopped: awaited before all is closed. */
+  const underWay = new Set<Promise<unknown>>();
+
+  function tracked<T>(work: Promise<T>): Promise<T> {
+    const settled: Promise<void> = work.then(
+      () => void underWay.delete(settled),
+      () => void underWay.delete(settled),
+    );
+    underWay.add(settled);
+    return work;
+  }
+  async function run(request: RecoverRequest, secrets: SecretSource): Promise<Kept> {
+    closing.signal.throwIfAborted();
+    const audience = new Set<Report>();
+    let id: string | undefined;
+    const running = await recover(house, request, {
+      secrets,
+      signal: closing.signal,
+      report(event) {
+        for (const report of audience) report(event);
+        if (event.event === 'notice' && id !== undefined) {
+          onEvent({ kind: 'notice', session: id, message: event.message });
+        }
+      },
+    });
+    id = running.ready.session;
+    try {
+      // Before anyone is told that it runs: from then on a crash must not lose it.
+      await markServed(house, id, { tls: request.tls });
+      closing.signal.throwIfAborted();
+    } catch (cause) {
+      await running[Symbol.asyncDispose]();
+      throw cause;
+    }
+    const it = { running, audience, ended: Promise.withResolvers<void>() };
+    kept.set(id, it);
+    return it;
+  }
+  async function end(id: string, it: Kept): Promise<void> {
+    kept.delete(id);
+    try {
+      await it.running[Symbol.asyncDispose]();
+    } finally {
+      it.ended.resolve();
+    }
+  }
+  return {
+    kept,
+    closing,
+    run: (request, secrets) => tracked(run(request, secrets)),
+    async end(id) {
+      const it = kept.get(id);
+      if (it) await tracked(end(id, it));
+    },
+    async [Symbol.asyncDispose]() {
+      while (underWay.size > 0) await Promise.all(underWay);
+      const ends = await Promise.allSettled([...kept].map(([id, it]) => end(id, it)));
+      const failed = ends.flatMap((it) => (it.status === 'rejected' ? [it.reason as unknown] : []));
+      if (failed.length > 0) throw new AggregateError(failed, 'sessions could not be flushed');
+    },
+  };
+}
+
+/** Brings back what ran before, and goes on trying. */
+function resumptionOf(
+  house: House,
+  { kept, closing, run }: HeldSessions,
+  { secrets, onEvent }: KeeperOptions,
+) {
+  const { signal } = closing;
+  const waiting = new Map<string, string>();
+  let retrying: Promise<void> | undefined;
+
+  async function resume(id: string): Promise<void> {
+    try {
+      const { tls } = await readServed(house, id);
+      const what = { kind: 'resume', session: id } as const;
+      await run({ what, listen: undefined, nfs: undefined, tls }, secrets);
+      waiting.delete(id);
+      onEvent({ kind: 'resumed', session: id });
+    } catch (thrown) {
+      if (signal.aborted) return;
+      const cause = firstFailure(thrown);
+      if (kindOfFailure(cause) === undefined) throw thrown;
+      const reason = asError(cause).message;
+      if (waiting.get(id) !== reason) onEvent({ kind: 'waits', session: id, reason });
+      waiting.set(id, reason);
+    }
+  }
+  async function resumeAll(): Promise<void> {
+    const ids = (await servedSessions(house)).filter((id) => !kept.has(id));
+    for (const id of waiting.keys()) if (!ids.includes(id)) waiting.delete(id);
+    const queue = ids.values();
+    const lanes = Array.from({ length: RESUME_AT_ONCE }, async () => {
+      for (const id of queue) if (!signal.aborted) await resume(id);
+    });
+    await Promise.all(lanes);
+  }
+  /** Whoever holds a session or an address lets go some day: nobody should have to ask again then. */
+  async function retry(): Promise<void> {
+    while (waiting.size > 0) {
+      await house.world.clock.sleep(RETRY_MS, signal);
+      await resumeAll();
+    }
+  }
+  return {
+    waiting,
+    async resumeAll(): Promise<void> {
+      await resumeAll();
+      retrying ??= retry()
+        .catch((cause: unknown) => {
+          if (!signal.aborted) throw cause;
+        })
+        .finally(() => (retrying = undefined));
+    },
+    async ended(): Promise<void> {
+      await retrying;
+    },
+  };
+}
+
+function stopping(): CatalogError {
+  return new CatalogError('IN_USE', 'the service is stopping: try again once it runs');
+}

@@ -1,0 +1,32 @@
+import { CatalogError } from '../catalog/catalog-error.ts';
+import type { SecretSource } from '../control/house.ts';
+import { passphraseCredential, readPassphrase } from '../control/passphrase-file.ts';
+import { SystemError } from '../sys/system-error.ts';
+import type { Settings } from './settings.ts';
+
+/**
+ * The passphrases that the service finds without asking: in files that its settings name, or as its systemd
+ * credential. Read when they are needed and kept nowhere. Rejects WRONG_KEY where there is none.
+ */
+export function keyring(settings: () => Settings, credentials: string | undefined): SecretSource {
+  return async (set) => {
+    const named = settings().passphraseFiles[set];
+    const file =
+      named ?? (credentials === undefined ? undefined : passphraseCredential(credentials));
+    const passphrase = file === undefined ? undefined : read(file, named !== undefined);
+    if (passphrase === undefined || passphrase.length === 0) {
+      throw new CatalogError('WRONG_KEY', `the service has no passphrase of set "${set}"`);
+    }
+    return { kind: 'passphrase', passphrase };
+  };
+}
+
+function read(file: string, mustExist: boolean): Uint8Array | undefined {
+  try {
+    return readPassphrase(file);
+  } catch (cause) {
+    // A unit may have other credentials only.
+    if (!mustExist && cause instanceof SystemError && cause.code === 'NOT_FOUND') return undefined;
+    throw cause;
+  }
+}

@@ -1,0 +1,75 @@
+import { join } from 'node:path/posix';
+import { type House, openHouse, type SecretSource } from '../control/house.ts';
+import { type KeeperEvent, sessionKeeper, type SessionKeeper } from '../control/session-keeper.ts';
+import type { JobDesk } from '../control/job-desk.ts';
+import { jobWork, laneOf } from '../control/job-work.ts';
+import type { JobRecord } from '../formats/store/job.ts';
+import { openJobFiles } from '../jobs/job-files.ts';
+import { openQueue } from '../jobs/queue.ts';
+import { openSchedules } from '../jobs/schedules.ts';
+import type { Log } from './log.ts';
+
+/** The service's one store, and what runs on it. */
+export interface OwnedStore extends AsyncDisposable {
+  readonly house: House;
+  readonly sessions: SessionKeeper;
+  readonly jobs: JobDesk;
+}
+
+/** Held as long as the service has the store: whoever else runs a service on it is refused. */
+const LOCK = 'service.lock';
+
+/** Rejects NOT_A_STORE where there is none; BUSY, naming the service that has it. */
+export async function ownStore(
+  directory: string,
+  { secrets, log }: { readonly secrets: SecretSource; readonly log: Log },
+): Promise<OwnedStore> {
+  await using stack = new AsyncDisposableStack();
+  const house = stack.use(await openHouse(directory));
+  stack.use(await house.world.files.lock(join(directory, LOCK), 'holdfastd'));
+  const onEvent = (event: KeeperEvent): void => tell(log, event);
+  const sessions = stack.use(sessionKeeper(house, { secrets, onEvent }));
+  // Guests wait for their disks; jobs can wait for guests.
+  await sessions.resumeAll();
+  const jobs = await openJobs(stack, house, { secrets, log });
+  const owned = stack.move();
+  return { house, sessions, jobs, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+async function openJobs(
+  stack: AsyncDisposableStack,
+  house: House,
+  { secrets, log }: { readonly secrets: SecretSource; readonly log: Log },
+): Promise<JobDesk> {
+  const { world, store } = house;
+  const files = await openJobFiles(world.files, store.directory);
+  const onTrouble = (message: string): void => log('error', message);
+  const queue = stack.use(
+    await openQueue({
+      ...{ world, files, onTrouble, laneOf, attempt: jobWork(house, secrets) },
+      onChange: (job) => log(job.state === 'failed' ? 'error' : 'info', wordsOf(job)),
+    }),
+  );
+  const schedules = stack.use(await openSchedules({ world, files, queue, onTrouble }));
+  queue.start();
+  schedules.start();
+  return { queue, schedules };
+}
+
+function wordsOf({ id, state, reason }: JobRecord): string {
+  return `job ${id} is ${state}${reason === undefined ? '' : `: ${reason}`}`;
+}
+
+function tell(log: Log, event: KeeperEvent): void {
+  const { session } = event;
+  switch (event.kind) {
+    case 'started':
+    case 'resumed':
+    case 'stopped':
+      return log('info', `session ${session} is ${event.kind}`);
+    case 'waits':
+      return log('warning', `session ${session} cannot be resumed yet: ${event.reason}`);
+    case 'notice':
+      return log('notice', `session ${session}: ${event.message}`);
+  }
+}

@@ -1,0 +1,112 @@
+import { resolve } from 'node:path/posix';
+import { parseArgs } from 'node:util';
+import { firstFailure, kindOfFailure } from '../control/failures.ts';
+import { EXIT_CODES } from '../protocol/failure.ts';
+import { realWorld, type World } from '../sys/world.ts';
+import { lineLog } from './log.ts';
+import { startService } from './service.ts';
+import { defaultSettings, readSettings, type Settings } from './settings.ts';
+
+/** Of the protocol: fields and operations are added to it, none is taken away. */
+const VERSION = '1';
+const SETTINGS_FILE = '/etc/holdfast/holdfastd.json';
+
+const HELP = `Usage: holdfastd [--config FILE] [--store DIR] [--socket PATH]
+
+Runs in the foreground: owns one store, and the sessions on it.
+
+  --config FILE   the settings; ${SETTINGS_FILE}, if it is there
+  --store DIR     instead of what the settings, or HOLDFAST_STORE, say
+  --socket PATH   instead of what the settings, or HOLDFAST_SOCKET, say
+
+SIGHUP reads the settings again. SIGTERM and Ctrl-C flush everything and end it; sessions go on at the next start.`;
+
+const OPTIONS = {
+  config: { type: 'string' },
+  store: { type: 'string' },
+  socket: { type: 'string' },
+  help: { type: 'boolean', short: 'h' },
+} as const;
+
+/** Runs the service until a signal ends it, and answers the exit code. */
+export async function main(words: readonly string[]): Promise<number> {
+  const { npm_lifecycle_event: script, INIT_CWD: directory, JOURNAL_STREAM: journal } = process.env;
+  if (script === 'holdfastd' && directory !== undefined) process.chdir(directory);
+  const world = realWorld();
+  const write = (line: string): void => void process.stderr.write(line);
+  const log = lineLog(world.clock, { journal: journal !== undefined, write });
+  let values: Values;
+  try {
+    ({ values } = parseArgs({ args: [...words], options: OPTIONS }));
+  } catch (cause) {
+    log('error', `${(cause as Error).message}: see "holdfastd --help"`);
+    return EXIT_CODES.usage;
+  }
+  if (values.help === true) {
+    process.stdout.write(`${HELP}\n`);
+    return 0;
+  }
+  const signals = heard();
+  try {
+    await using service = await startService({
+      ...{ world, log, version: VERSION, credentials: process.env['CREDENTIALS_DIRECTORY'] },
+      settings: () => settingsOf(world, values),
+    });
+    log('notice', `ready: ${service.status()}`);
+    for await (const signal of signals) {
+      if (signal !== 'SIGHUP') {
+        log('notice', `${signal}: stopping`);
+        break;
+      }
+      await service.reload();
+    }
+  } catch (error) {
+    const cause = firstFailure(error);
+    const kind = kindOfFailure(cause);
+    if (kind === undefined) throw cause;
+    log('error', (cause as Error).message);
+    return EXIT_CODES[kind];
+  }
+  log('notice', 'stopped');
+  return 0;
+}
+
+interface Values {
+  readonly config?: string;
+  readonly store?: string;
+  readonly socket?: string;
+  readonly help?: boolean;
+}
+
+/** The command line goes before the environment, and that before the file. */
+async function settingsOf({ files }: World, given: Values): Promise<Settings> {
+  const file = resolve(given.config ?? SETTINGS_FILE);
+  const isThere = given.config !== undefined || (await files.stat(file)) !== undefined;
+  const settings = isThere ? await readSettings(files, file) : defaultSettings();
+  const store = given.store ?? process.env['HOLDFAST_STORE'];
+  const socket = given.socket ?? process.env['HOLDFAST_SOCKET'];
+  return {
+    ...settings,
+    ...(store !== undefined && { store: resolve(store) }),
+    ...(socket !== undefined && { socket: resolve(socket) }),
+  };
+}
+
+/** Signals as they come: from this call on none ends the process by itself. */
+function heard(): AsyncIterable<NodeJS.Signals> {
+  const queue: NodeJS.Signals[] = [];
+  let wake = Promise.withResolvers<void>();
+  for (const name of ['SIGHUP', 'SIGTERM', 'SIGINT'] as const) {
+    process.on(name, () => {
+      queue.push(name);
+      wake.resolve();
+    });
+  }
+  return (async function* () {
+    for (;;) {
+      await wake.promise;
+      wake = Promise.withResolvers();
+      yield* queue.splice(0);
+    }
+  })();
+}

@@ -1,0 +1,159 @@
+import { dirname } from 'node:path/posix';
+import { accessOf } from '../control/access.ts';
+import { door } from '../control/door.ts';
+import type { Desk } from '../control/handlers.ts';
+import type { SecretSource } from '../control/house.ts';
+import { countsOf } from '../control/job-desk.ts';
+import { makeStore } from '../control/stores.ts';
+import { asError } from '../lib/as-error.ts';
+import type { ResultOf } from '../protocol/operations.ts';
+import { StoreError } from '../store/store-error.ts';
+import { serveHttp } from '../sys/http-server.ts';
+import { ownIds } from '../sys/unix-peer.ts';
+import type { World } from '../sys/world.ts';
+import { keyring } from './keyring.ts';
+import type { Log } from './log.ts';
+import { type OwnedStore, ownStore } from './owned-store.ts';
+import type { Settings } from './settings.ts';
+
+/** The service as it runs. Disposing it stops what runs, flushed and to be resumed. */
+export interface Service extends AsyncDisposable {
+  /** In words: `3 sessions run, 1 waits`. */
+  status(): string;
+  /** Reads the settings again; where they are wrong, those that were stay in force. */
+  reload(): Promise<void>;
+}
+
+export interface ServiceOptions {
+  readonly world: World;
+  /** As they are now. */
+  readonly settings: () => Promise<Settings>;
+  /** Where systemd puts credentials. */
+  readonly credentials: string | undefined;
+  readonly version: string;
+  readonly log: Log;
+}
+
+/** Rejects BUSY where another service has the socket or the store. */
+export async function startService(options: ServiceOptions): Promise<Service> {
+  const { world, log, version } = options;
+  const { clock } = world;
+  await using stack = new AsyncDisposableStack();
+  let settings = await options.settings();
+  const secrets = keyring(() => settings, options.credentials);
+  const { socket, store } = settings;
+  await world.files.makeDirectory(dirname(socket));
+  stack.use(await world.files.lock(`${socket}.lock`, 'holdfastd'));
+  const place = stack.use(lateStore(store, { secrets, log }));
+  await place.look();
+  const desk = deskOn(place, { directory: store, started: clock.now().toISOString() });
+  // Last, and so the first to be closed: what is asked needs all the rest.
+  stack.use(
+    await serveHttp({
+      path: socket,
+      onRequest: door({ desk, clock, version, secrets, access: (peer) => accessOf(peer) }),
+      onError(error) {
+        throw error;
+      },
+    }),
+  );
+  const owned = stack.move();
+  return {
+    status: () => statusOf(place.found()),
+    async reload() {
+      try {
+        const next = await options.settings();
+        for (const name of ['socket', 'store'] as const) {
+          if (next[name] === settings[name]) continue;
+          log('warning', `"${name}" stays ${settings[name]} until the service is started again`);
+        }
+        settings = { ...next, socket, store };
+      } catch (cause) {
+        return log('error', `the settings stay as they were: ${asError(cause).message}`);
+      }
+      log('info', 'the settings are read again');
+      await place.look();
+      // A passphrase may be there now.
+      place.found()?.jobs.queue.wake();
+      await place.found()?.sessions.resumeAll();
+    },
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+function deskOn(
+  place: LateStore,
+  { directory, started }: { readonly directory: string; readonly started: string },
+): Desk {
+  async function owned(): Promise<OwnedStore> {
+    await place.look();
+    const it = place.found();
+    if (it) return it;
+    throw new StoreError('NOT_A_STORE', `${directory} is no store: see "holdfast store create"`);
+  }
+  return {
+    house: async () => (await owned()).house,
+    sessions: async () => (await owned()).sessions,
+    jobs: async () => (await owned()).jobs,
+    whyWaiting: (id) => place.found()?.sessions.whyWaiting(id),
+    async makeStore() {
+      const made = await makeStore(directory);
+      await owned();
+      return made;
+    },
+    async service(): Promise<ResultOf<'service/show'>> {
+      const it = place.found();
+      const none = { running: 0, waiting: 0 };
+      return {
+        pid: ownIds().pid,
+        started,
+        store: directory,
+        storeId: it?.house.store.id ?? null,
+        sessions: it?.sessions.counts() ?? none,
+        jobs: it ? countsOf(it.jobs) : none,
+      };
+    },
+  };
+}
+
+/** A store that may not be there yet: a new appliance, or a disk that is not mounted. It is never made by itself. */
+interface LateStore extends AsyncDisposable {
+  found(): OwnedStore | undefined;
+  look(): Promise<void>;
+}
+
+function lateStore(
+  directory: string,
+  options: { readonly secrets: SecretSource; readonly log: Log },
+): LateStore {
+  let opening: Promise<void> | undefined;
+  let owned: OwnedStore | undefined;
+  let isTold = false;
+  async function open(): Promise<void> {
+    try {
+      owned = await ownStore(directory, options);
+    } catch (cause) {
+      if (!(cause instanceof StoreError) || cause.code !== 'NOT_A_STORE') throw cause;
+      if (!isTold) options.log('warning', cause.message);
+      isTold = true;
+    }
+  }
+  return {
+    found: () => owned,
+    async look() {
+      if (owned) return;
+      opening ??= open().finally(() => (opening = undefined));
+      await opening;
+    },
+    async [Symbol.asyncDispose]() {
+      await opening?.catch(() => {});
+      await owned?.[Symbol.asyncDispose]();
+    },
+  };
+}
+
+function statusOf(store: OwnedStore | undefined): string {
+  if (!store) return 'no store';
+  const { running, waiting } = store.sessions.counts();
+  return `${running} sessions run${waiting > 0 ? `, ${waiting} wait` : ''}`;
+}

@@ -1,0 +1,50 @@
+import { FormatError } from '../formats/format-error.ts';
+import { parseCommentedJson } from '../formats/commented-json.ts';
+import { type Of, object, record, SchemaError, text, withDefault } from '../lib/schema.ts';
+import type { FileSystem } from '../sys/file-system.ts';
+import { SystemError } from '../sys/system-error.ts';
+
+/** What the administrator decides; everything has a default, so that an empty file, or none, is right. */
+export type Settings = Of<typeof SETTINGS>;
+
+const PATH_MAX = 4096;
+const SETS_MAX = 1000;
+const FILE_LENGTH_MAX = 256 * 1024;
+
+const path = text({ max: PATH_MAX, pattern: /^\//, words: 'a path that begins with "/"' });
+
+const SETTINGS = object({
+  /** The directory of the store. */
+  store: withDefault(path, '/var/lib/holdfast/store'),
+  /** Where the service listens for commands. */
+  socket: withDefault(path, '/run/holdfast/control.sock'),
+  /** By set: the file whose first line is its passphrase, for sessions and jobs that run by themselves. */
+  passphraseFiles: withDefault(record(path, SETS_MAX), {}),
+});
+
+/** Rejects FAILED, with the file and the line. */
+export async function readSettings(files: FileSystem, file: string): Promise<Settings> {
+  const bytes = await files.readFile(file, FILE_LENGTH_MAX);
+  return parseSettings(file, Buffer.from(bytes).toString('utf8'));
+}
+
+export function parseSettings(file: string, source: string): Settings {
+  try {
+    const { value, lineOf } = parseCommentedJson(source);
+    try {
+      return SETTINGS.parse(value, []);
+    } catch (cause) {
+      if (!(cause instanceof SchemaError)) throw cause;
+      throw new SystemError('FAILED', `${file}: line ${lineOf(cause.at)}: ${cause.message}`, {
+        cause,
+      });
+    }
+  } catch (cause) {
+    if (!(cause instanceof FormatError)) throw cause;
+    throw new SystemError('FAILED', `${file}: ${cause.message}`, { cause });
+  }
+}
+
+export function defaultSettings(): Settings {
+  return SETTINGS.parse({}, []);
+}

@@ -1,0 +1,128 @@
+import { utf8 } from '../../lib/bytes.ts';
+import {
+  anyObject,
+  integer,
+  type JsonObject,
+  object,
+  oneOf,
+  optional,
+  type Schema,
+  SchemaError,
+  text,
+} from '../../lib/schema.ts';
+import { FormatError } from '../format-error.ts';
+
+// Jobs and schedules as they lie in the store. Grammar: job.md.
+
+export interface JobRecord {
+  readonly id: string;
+  readonly kind: JobKind;
+  /** What is to be done: the request of the operation of that kind. */
+  readonly request: JsonObject;
+  /** The schedule that made it. */
+  readonly schedule: string | undefined;
+  readonly created: string;
+  readonly state: JobState;
+  /** How often it was begun and failed by itself. */
+  readonly failures: number;
+  /** How often the service died while it ran. */
+  readonly deaths: number;
+  /** While it waits: not before. */
+  readonly notBefore: string | undefined;
+  readonly started: string | undefined;
+  readonly ended: string | undefined;
+  /** Why it waits, or has failed. */
+  readonly reason: string | undefined;
+  readonly result: JsonObject | undefined;
+}
+
+export const JOB_KINDS = ['backup', 'check', 'keep'] as const;
+export type JobKind = (typeof JOB_KINDS)[number];
+export const JOB_STATES = ['waiting', 'running', 'done', 'failed', 'canceled'] as const;
+export type JobState = (typeof JOB_STATES)[number];
+
+export interface ScheduleRecord {
+  readonly name: string;
+  /** When: see jobs/calendar.ts. */
+  readonly at: string;
+  readonly kind: JobKind;
+  readonly request: JsonObject;
+  readonly created: string;
+  /** The time that its newest job was made for; before that, when it was made itself. */
+  readonly last: string;
+}
+
+const VERSION = 1;
+/** A backup of 256 disks with long names of files. */
+const REQUEST_MAX = 2 * 1024 * 1024;
+const RESULT_MAX = 4 * 1024 * 1024;
+const COUNT_MAX = 1_000_000;
+
+const name = text({ max: 128, pattern: /^[A-Za-z0-9][A-Za-z0-9._-]*$/, words: 'a name' });
+const time = text({ max: 64 });
+
+const JOB = stored('holdfast-job', {
+  id: name,
+  kind: oneOf(...JOB_KINDS),
+  request: anyObject(REQUEST_MAX),
+  schedule: optional(name),
+  created: time,
+  state: oneOf(...JOB_STATES),
+  failures: integer(0, COUNT_MAX),
+  deaths: integer(0, COUNT_MAX),
+  notBefore: optional(time),
+  started: optional(time),
+  ended: optional(time),
+  reason: optional(text({ max: 64 * 1024, min: 0 })),
+  result: optional(anyObject(RESULT_MAX)),
+});
+
+const SCHEDULE = stored('holdfast-schedule', {
+  name,
+  at: text({ max: 256 }),
+  kind: oneOf(...JOB_KINDS),
+  request: anyObject(REQUEST_MAX),
+  created: time,
+  last: time,
+});
+
+function stored<const F extends Readonly<Record<string, Schema<unknown>>>>(
+  format: string,
+  fields: F,
+) {
+  return object({ format: oneOf(format), version: integer(VERSION, VERSION), ...fields });
+}
+
+export function encodeJob(job: JobRecord): Uint8Array {
+  return lines({ format: 'holdfast-job', version: VERSION, ...job });
+}
+
+/** Throws FormatError. */
+export function decodeJob(bytes: Uint8Array): JobRecord {
+  const { format: _format, version: _version, ...job } = parsed(bytes, JOB);
+  return job;
+}
+
+export function encodeSchedule(schedule: ScheduleRecord): Uint8Array {
+  return lines({ format: 'holdfast-schedule', version: VERSION, ...schedule });
+}
+
+/** Throws FormatError. */
+export function decodeSchedule(bytes: Uint8Array): ScheduleRecord {
+  const { format: _format, version: _version, ...schedule } = parsed(bytes, SCHEDULE);
+  return schedule;
+}
+
+function lines(record: object): Uint8Array {
+  return utf8(`${JSON.stringify(record, undefined, 2)}\n`);
+}
+
+function parsed<T>(bytes: Uint8Array, schema: Schema<T>): T {
+  try {
+    const value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes)) as unknown;
+    return schema.parse(value, []);
+  } catch (cause) {
+    const what = cause instanceof SchemaError ? cause.message : 'record is not JSON';
+    throw new FormatError('CORRUPT', what, { cause });
+  }
+}

@@ -1,0 +1,186 @@
+import type { JobKind, JobRecord } from '../formats/store/job.ts';
+import type { JsonObject } from '../lib/schema.ts';
+import { SystemError } from '../sys/system-error.ts';
+import type { World } from '../sys/world.ts';
+import { JobError } from './job-error.ts';
+import type { JobFiles } from './job-files.ts';
+import { found, hasEnded } from './job-state.ts';
+
+/*
+ * All jobs that there are, in memory and on the disk, and who listens to them. Each change is on the disk before anyone
+ * hears of it, and one comes after the other.
+ */
+export interface JobBook {
+  readonly jobs: ReadonlyMap<string, JobRecord>;
+  /** Once this resolves the job survives a crash. An ID that is there already changes nothing. Rejects FULL. */
+  add(draft: JobDraft): Promise<JobRecord>;
+  /** The job as `step` leaves it. Rejects NOT_FOUND. */
+  change(id: string, step: (job: JobRecord) => JobRecord): Promise<JobRecord>;
+  /** Throws NOT_FOUND. */
+  find(id: string): JobRecord;
+  /** To the job's log, and to those who listen. */
+  tell(id: string, event: JobEvent): void;
+  /** Answers how to stop listening. */
+  listen(id: string, hear: (event: JobEvent) => void): () => void;
+  notes(id: string): Promise<string[]>;
+  /** Forgets the oldest of those that have ended. */
+  trim(): Promise<void>;
+  /** All that was begun is written. */
+  settled(): Promise<void>;
+}
+
+export interface JobDraft {
+  /** Undefined: a new one. */
+  readonly id?: string;
+  readonly kind: JobKind;
+  readonly request: JsonObject;
+  readonly schedule?: string;
+}
+
+export interface JobProgress {
+  readonly event: 'progress';
+  readonly phase: string;
+  readonly position: number;
+  readonly total: number;
+}
+
+export type JobEvent = JobProgress | { readonly event: 'notice'; readonly message: string };
+
+export interface BookOptions {
+  readonly world: World;
+  readonly files: JobFiles;
+  readonly onChange: (job: JobRecord) => void;
+  /** What the administrator has to know: a record cannot be read or written. */
+  readonly onTrouble: (message: string) => void;
+}
+
+/** Jobs that wait; a schedule has at most one. */
+const WAITING_MAX = 1000;
+/** Jobs that have ended, for people to look at. */
+const HISTORY_MAX = 1000;
+const RANDOM_LENGTH = 3;
+
+export async function openBook({
+  world,
+  files,
+  onChange,
+  onTrouble,
+}: BookOptions): Promise<JobBook> {
+  const { clock } = world;
+  const jobs = new Map<string, JobRecord>();
+  const audiences = new Map<string, Set<(event: JobEvent) => void>>();
+  const turn = turns();
+
+  /** A record that cannot be written is no reason to lose the job: what is in memory counts until then. */
+  async function put(job: JobRecord): Promise<void> {
+    try {
+      await files.putJob(job);
+    } catch (cause) {
+      if (!(cause instanceof SystemError)) throw cause;
+      onTrouble(`job ${job.id} cannot be noted as ${job.state}: ${cause.message}`);
+    }
+  }
+  function find(id: string): JobRecord {
+    const job = jobs.get(id);
+    if (job) return job;
+    throw new JobError('NOT_FOUND', `there is no job "${id}": see "job list"`);
+  }
+  function tell(id: string, event: JobEvent): void {
+    for (const hear of audiences.get(id) ?? []) hear(event);
+    if (event.event === 'progress') return;
+    const line = { time: clock.now().toISOString(), message: event.message };
+    // A log that cannot be written is told of by the record that cannot be written either.
+    turn(() => files.note(id, line)).catch(() => {});
+  }
+  const { records, damaged } = await files.jobs();
+  for (const reason of damaged) onTrouble(reason);
+  for (const record of records) {
+    const job = found(record, clock.now());
+    if (job !== record) await put(job);
+    jobs.set(job.id, job);
+  }
+  return {
+    ...{ jobs, find, tell },
+    add: (draft) =>
+      turn(async () => {
+        const job = newJob(world, draft);
+        const there = jobs.get(job.id);
+        if (there) return there;
+        const waiting = [...jobs.values()].filter(({ state }) => state === 'waiting').length;
+        if (waiting >= WAITING_MAX) {
+          throw new JobError('FULL', `${waiting} jobs wait already: cancel some`);
+        }
+        await files.putJob(job);
+        jobs.set(job.id, job);
+        onChange(job);
+        return job;
+      }),
+    change: (id, step) =>
+      turn(async () => {
+        const job = find(id);
+        const next = step(job);
+        if (next === job) return job;
+        await put(next);
+        jobs.set(id, next);
+        onChange(next);
+        tell(id, { event: 'notice', message: words(next) });
+        return next;
+      }),
+    listen(id, hear) {
+      const audience = audiences.get(id) ?? new Set();
+      audiences.set(id, audience);
+      audience.add(hear);
+      return () => {
+        audience.delete(hear);
+        if (audience.size === 0) audiences.delete(id);
+      };
+    },
+    async notes(id) {
+      find(id);
+      return turn(() => files.notes(id));
+    },
+    trim: () =>
+      turn(async () => {
+        for (const { id } of byAge([...jobs.values()].filter(hasEnded)).slice(0, -HISTORY_MAX)) {
+          jobs.delete(id);
+          await files.removeJob(id);
+        }
+      }),
+    settled: () => turn(async () => {}),
+  };
+}
+
+/** One at a time, in the order in which they were asked for. */
+function turns(): <T>(work: () => Promise<T>) => Promise<T> {
+  let last: Promise<unknown> = Promise.resolve();
+  return (work) => {
+    const mine = last.then(work, work);
+    last = mine.catch(() => {});
+    return mine;
+  };
+}
+
+function newJob({ clock, random }: World, { id, kind, request, schedule }: JobDraft): JobRecord {
+  const created = clock.now().toISOString();
+  const tail = Buffer.from(random.bytes(RANDOM_LENGTH)).toString('hex');
+  return {
+    id: id ?? `${kind}-${compactTime(created)}-${tail}`,
+    ...{ kind, request, schedule, created, state: 'waiting', failures: 0, deaths: 0 },
+    ...{ notBefore: undefined, started: undefined, ended: undefined },
+    ...{ reason: undefined, result: undefined },
+  };
+}
+
+/** `20261121T180000Z`. */
+export function compactTime(time: string): string {
+  return time.replace(/[-:]/g, '').replace(/\.\d+/, '');
+}
+
+export function byAge(jobs: Iterable<JobRecord>): JobRecord[] {
+  return [...jobs].sort((a, b) => (a.created < b.created ? -1 : a.created > b.created ? 1 : 0));
+}
+
+function words({ state, reason, notBefore }: JobRecord): string {
+  const why = reason === undefined ? '' : `: ${reason}`;
+  return `${state}${why}${notBefore === undefined ? '' : `; again at ${notBefore}`}`;
+}

@@ -1,0 +1,104 @@
+import { dirname, join } from 'node:path/posix';
+import { FormatError } from '../formats/format-error.ts';
+import {
+  decodeJob,
+  decodeSchedule,
+  encodeJob,
+  encodeSchedule,
+  type JobRecord,
+  type ScheduleRecord,
+} from '../formats/store/job.ts';
+import { utf8 } from '../lib/bytes.ts';
+import type { FileSystem } from '../sys/file-system.ts';
+import { putDurably } from '../sys/put-durably.ts';
+import { JobError } from './job-error.ts';
+
+/** Where jobs and schedules lie: see formats/store/job.md. */
+export interface JobFiles {
+  putJob(job: JobRecord): Promise<void>;
+  jobs(): Promise<Loaded<JobRecord>>;
+  removeJob(id: string): Promise<void>;
+  /** Adds a line to the job's log, up to a limit; what does not fit is dropped. */
+  note(id: string, line: object): Promise<void>;
+  /** All lines of the job's log. */
+  notes(id: string): Promise<string[]>;
+  putSchedule(schedule: ScheduleRecord): Promise<void>;
+  schedules(): Promise<Loaded<ScheduleRecord>>;
+  removeSchedule(name: string): Promise<void>;
+}
+
+export interface Loaded<T> {
+  readonly records: readonly T[];
+  /** What cannot be read, in words. */
+  readonly damaged: readonly string[];
+}
+
+const RECORD_LENGTH_MAX = 8 * 1024 * 1024;
+/** Some thousand lines: more than anyone reads. */
+const LOG_LENGTH_MAX = 512 * 1024;
+const RECORD = '.json';
+const LOG = '.log';
+
+/** Makes the two directories in `directory`, if they are not there. */
+export async function openJobFiles(files: FileSystem, directory: string): Promise<JobFiles> {
+  const jobs = join(directory, 'jobs');
+  const schedules = join(directory, 'schedules');
+  for (const path of [jobs, schedules]) await files.makeDirectory(path);
+  await files.syncDirectory(directory);
+
+  async function load<T>(from: string, decode: (bytes: Uint8Array) => T): Promise<Loaded<T>> {
+    const records: T[] = [];
+    const damaged: string[] = [];
+    for (const name of await files.list(from)) {
+      if (!name.endsWith(RECORD)) continue;
+      const path = join(from, name);
+      try {
+        records.push(decode(await files.readFile(path, RECORD_LENGTH_MAX)));
+      } catch (cause) {
+        if (!(cause instanceof FormatError)) throw cause;
+        damaged.push(`${path}: ${cause.message}`);
+      }
+    }
+    return { records, damaged };
+  }
+  async function remove(path: string): Promise<void> {
+    if (!(await files.stat(path))) return;
+    await files.unlink(path);
+    await files.syncDirectory(dirname(path));
+  }
+  return {
+    putJob: (job) => putDurably(files, join(jobs, job.id + RECORD), encodeJob(job)),
+    jobs: () => load(jobs, decodeJob),
+    async removeJob(id) {
+      // The record goes last: a log without one would stay forever.
+      await remove(join(jobs, id + LOG));
+      await remove(join(jobs, id + RECORD));
+    },
+    async note(id, line) {
+      const path = join(jobs, id + LOG);
+      const exists = (await files.stat(path)) !== undefined;
+      await using file = exists ? await files.open(path, 'write') : await files.create(path);
+      const bytes = utf8(`${JSON.stringify(line)}\n`);
+      const size = await file.size();
+      if (size + bytes.length <= LOG_LENGTH_MAX) await file.write(bytes, size);
+    },
+    async notes(id) {
+      const path = join(jobs, id + LOG);
+      if (!(await files.stat(path))) return [];
+      const text = Buffer.from(await files.readFile(path, LOG_LENGTH_MAX)).toString('utf8');
+      return text.split('\n').filter((line) => line !== '');
+    },
+    putSchedule: (schedule) =>
+      putDurably(files, join(schedules, schedule.name + RECORD), encodeSchedule(schedule)),
+    schedules: () => load(schedules, decodeSchedule),
+    removeSchedule: (name) => remove(join(schedules, name + RECORD)),
+  };
+}
+
+const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
+
+/** Throws IMPOSSIBLE: it becomes a part of file names. */
+export function checkScheduleName(name: string): void {
+  if (NAME.test(name)) return;
+  throw new JobError('IMPOSSIBLE', `"${name}": letters, digits, ".", "_", "-"; at most 64`);
+}

@@ -1,0 +1,101 @@
+import type { JobRecord } from '../formats/store/job.ts';
+import type { JsonObject } from '../lib/schema.ts';
+
+/*
+ * The life of a job, as pure functions of its record: see formats/store/job.md.
+ */
+
+/** How an attempt ended. */
+export type Outcome =
+  | { readonly kind: 'done'; readonly result: JsonObject }
+  /** It did what it was to do, and what it found is bad: no reason to repeat it. */
+  | { readonly kind: 'bad'; readonly result: JsonObject; readonly reason: string }
+  | { readonly kind: 'failed'; readonly reason: string; readonly again: Again }
+  | { readonly kind: 'canceled' }
+  /** The service stops. */
+  | { readonly kind: 'stopped' };
+
+/**
+ * `never`: it would fail again. `soon`: something may be better in a while; so often and no more. `until`: it waits
+ * for something that is away (a host, a key, the store's other writer), however long that takes.
+ */
+export type Again = 'never' | 'soon' | 'until';
+
+const MINUTE_MS = 60_000;
+/** After each failure; then it has failed. */
+const RETRY_MS = [1, 5, 15, 60].map((minutes) => minutes * MINUTE_MS);
+/** What is away is looked for often at first, and then as often as a person would. */
+const WAIT_MIN_MS = 30_000;
+const WAIT_MAX_MS = 10 * MINUTE_MS;
+/** A job that takes the service with it each time must leave it alone for a while, so that somebody can cancel it. */
+const DEATHS_AT_ONCE = 3;
+const DEATH_DELAY_MS = 10_000;
+
+export function begun(job: JobRecord, now: Date): JobRecord {
+  return {
+    ...job,
+    ...{ state: 'running', started: now.toISOString() },
+    ...{ notBefore: undefined, reason: undefined },
+  };
+}
+
+export function ended(job: JobRecord, outcome: Outcome, now: Date): JobRecord {
+  const at = { ended: now.toISOString() };
+  switch (outcome.kind) {
+    case 'done':
+      return { ...job, ...at, state: 'done', result: outcome.result };
+    case 'bad':
+      return { ...job, ...at, state: 'failed', result: outcome.result, reason: outcome.reason };
+    case 'canceled':
+      return { ...job, ...at, state: 'canceled', reason: undefined, notBefore: undefined };
+    case 'stopped':
+      return { ...job, state: 'waiting', reason: 'the service was stopped' };
+    case 'failed':
+      return failed(job, outcome, now);
+    default:
+      return outcome satisfies never;
+  }
+}
+
+function failed(
+  job: JobRecord,
+  { reason, again }: Extract<Outcome, { kind: 'failed' }>,
+  now: Date,
+): JobRecord {
+  if (again === 'until') {
+    const quarter = (now.getTime() - Date.parse(job.created)) / 4;
+    const delayMs = Math.min(Math.max(quarter, WAIT_MIN_MS), WAIT_MAX_MS);
+    return later(job, { reason, now, delayMs });
+  }
+  const failures = job.failures + 1;
+  const delayMs = RETRY_MS[job.failures];
+  if (again === 'soon' && delayMs !== undefined) {
+    return later({ ...job, failures }, { reason, now, delayMs });
+  }
+  return { ...job, failures, reason, state: 'failed', ended: now.toISOString() };
+}
+
+function later(
+  job: JobRecord,
+  {
+    reason,
+    now,
+    delayMs,
+  }: { readonly reason: string; readonly now: Date; readonly delayMs: number },
+): JobRecord {
+  const notBefore = new Date(now.getTime() + delayMs).toISOString();
+  return { ...job, state: 'waiting', reason, notBefore };
+}
+
+/** What a job is that was found when the service started. */
+export function found(job: JobRecord, now: Date): JobRecord {
+  if (job.state !== 'running') return job;
+  const deaths = job.deaths + 1;
+  const reason = `the service ended while it ran${deaths > 1 ? `, ${deaths} times` : ''}`;
+  const delayMs = Math.min(Math.max(0, deaths - DEATHS_AT_ONCE) * DEATH_DELAY_MS, WAIT_MAX_MS);
+  return later({ ...job, deaths }, { reason, now, delayMs });
+}
+
+export function hasEnded({ state }: JobRecord): boolean {
+  return state !== 'waiting' && state !== 'running';
+}

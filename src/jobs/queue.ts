@@ -1,0 +1,197 @@
+import type { JobKind, JobRecord } from '../formats/store/job.ts';
+import type { World } from '../sys/world.ts';
+import {
+  type BookOptions,
+  byAge,
+  type JobDraft,
+  type JobEvent,
+  type JobProgress,
+  openBook,
+} from './job-book.ts';
+import { JobError } from './job-error.ts';
+import { ticker } from './ticker.ts';
+import { begun, ended, hasEnded, type Outcome } from './job-state.ts';
+
+/*
+ * Works through the jobs, in each lane one after the other. A job is durable before anyone is told of it and stays
+ * until it has ended, whatever becomes of the service meanwhile. What a kind of job does is not known here.
+ */
+export interface JobQueue extends AsyncDisposable {
+  /** Once this resolves the job survives a crash. An ID that is there already changes nothing. Rejects FULL. */
+  submit(draft: JobDraft): Promise<JobRecord>;
+  /** Newest first. */
+  list(): JobView[];
+  /** Throws NOT_FOUND. */
+  show(id: string): JobView;
+  /** The job's log, a JSON object a line. */
+  notes(id: string): Promise<string[]>;
+  /** Rejects IMPOSSIBLE where it has ended. Of a running one: asked for; `attend` knows when it is over. */
+  cancel(id: string): Promise<JobRecord>;
+  /** Reports how a job goes on until it has ended, or until `signal`. */
+  attend(id: string, report: (event: JobEvent) => void, signal: AbortSignal): Promise<JobView>;
+  /** What waits for something that is away is tried now. */
+  wake(): void;
+  /** Begins to work: until then jobs are only taken. */
+  start(): void;
+}
+
+export interface JobView {
+  readonly job: JobRecord;
+  readonly progress: JobProgress | undefined;
+}
+
+export interface QueueOptions extends BookOptions {
+  /** Does the work. Never rejects but for our own faults. */
+  readonly attempt: (job: JobRecord, options: AttemptOptions) => Promise<Outcome>;
+  /** Which jobs share a lane: of each, one runs at a time. */
+  readonly laneOf: (kind: JobKind) => string;
+}
+
+export interface AttemptOptions {
+  readonly signal: AbortSignal;
+  readonly report: (event: JobEvent) => void;
+}
+
+/** The clock may be set meanwhile. */
+const SLEEP_MAX_MS = 60_000;
+
+export async function openQueue(options: QueueOptions): Promise<JobQueue> {
+  const { clock } = options.world;
+  const book = await openBook(options);
+  const workers = workersOf(options, book);
+  return {
+    show: (id) => workers.view(book.find(id)),
+    list: () => byAge(book.jobs.values()).toReversed().map(workers.view),
+    notes: (id) => book.notes(id),
+    async submit(draft) {
+      const job = await book.add(draft);
+      workers.look();
+      return job;
+    },
+    async cancel(id) {
+      const job = book.find(id);
+      if (hasEnded(job)) throw new JobError('IMPOSSIBLE', `job ${id} is ${job.state} already`);
+      workers.stop(id);
+      return book.change(id, (job) =>
+        job.state === 'waiting' ? ended(job, { kind: 'canceled' }, clock.now()) : job,
+      );
+    },
+    async attend(id, report, signal) {
+      book.find(id);
+      const over = Promise.withResolvers<void>();
+      const leave = (): void => over.resolve();
+      const look = (): void => {
+        const job = book.jobs.get(id);
+        if (!job || hasEnded(job)) leave();
+      };
+      const leaving = AbortSignal.any([signal, workers.closing]);
+      leaving.addEventListener('abort', leave, { once: true });
+      if (leaving.aborted) leave();
+      const stopListening = book.listen(id, (event) => {
+        report(event);
+        look();
+      });
+      look();
+      await over.promise;
+      stopListening();
+      return workers.view(book.find(id));
+    },
+    wake: () => workers.look('what waits too'),
+    start: () => workers.start(),
+    async [Symbol.asyncDispose]() {
+      await workers[Symbol.asyncDispose]();
+      await book.settled();
+    },
+  };
+}
+
+interface Active {
+  readonly lane: string;
+  readonly stop: AbortController;
+  progress: JobProgress | undefined;
+}
+
+interface Workers extends AsyncDisposable {
+  readonly closing: AbortSignal;
+  view(job: JobRecord): JobView;
+  /** Something may begin that could not before. */
+  look(what?: 'what waits too'): void;
+  stop(id: string): void;
+  start(): void;
+}
+
+function workersOf(
+  { world, attempt, laneOf }: QueueOptions & { readonly world: World },
+  book: Awaited<ReturnType<typeof openBook>>,
+): Workers {
+  const { clock } = world;
+  const active = new Map<string, Active>();
+  const runs = new Set<Promise<void>>();
+  const closing = new AbortController();
+  /** Jobs that wait for a time before this one need not. */
+  let awake = '';
+
+  async function run(id: string, it: Active): Promise<void> {
+    const signal = AbortSignal.any([it.stop.signal, closing.signal]);
+    const job = await book.change(id, (job) =>
+      job.state === 'waiting' && !signal.aborted ? begun(job, clock.now()) : job,
+    );
+    if (job.state !== 'running') return;
+    const outcome = await attempt(job, {
+      signal,
+      report(event) {
+        if (event.event === 'progress') it.progress = event;
+        book.tell(id, event);
+      },
+    });
+    await book.change(id, (job) => ended(job, interrupted(outcome, it) ?? outcome, clock.now()));
+    await book.trim();
+  }
+  /** An attempt that failed because it was asked to end. */
+  function interrupted({ kind }: Outcome, { stop }: Active): Outcome | undefined {
+    if (kind !== 'failed') return undefined;
+    if (stop.signal.aborted) return { kind: 'canceled' };
+    return closing.signal.aborted ? { kind: 'stopped' } : undefined;
+  }
+  /** Begins what may begin, and answers when to look again. */
+  function begin(): number {
+    const now = clock.now().getTime();
+    let soonest = SLEEP_MAX_MS;
+    for (const { id, kind, state, notBefore, started } of byAge(book.jobs.values())) {
+      if (state !== 'waiting' || active.has(id)) continue;
+      const isWoken = (started ?? '') <= awake;
+      const due = notBefore === undefined || isWoken ? now : Date.parse(notBefore);
+      if (due > now) {
+        soonest = Math.min(soonest, due - now);
+        continue;
+      }
+      const lane = laneOf(kind);
+      if ([...active.values()].some((it) => it.lane === lane)) continue;
+      const it: Active = { lane, stop: new AbortController(), progress: undefined };
+      active.set(id, it);
+      const work: Promise<void> = run(id, it).finally(() => {
+        active.delete(id);
+        runs.delete(work);
+        ticks.wake();
+      });
+      runs.add(work);
+    }
+    return soonest;
+  }
+  const ticks = ticker(clock, begin);
+  return {
+    closing: closing.signal,
+    view: (job) => ({ job, progress: active.get(job.id)?.progress }),
+    look(what) {
+      if (what !== undefined) awake = clock.now().toISOString();
+      ticks.wake();
+    },
+    stop: (id) => active.get(id)?.stop.abort(new JobError('IMPOSSIBLE', 'the job was canceled')),
+    start: () => ticks.start(),
+    async [Symbol.asyncDispose]() {
+      closing.abort(new JobError('IMPOSSIBLE', 'the service is stopping'));
+      await ticks[Symbol.asyncDispose]();
+      while (runs.size > 0) await Promise.all(runs);
+    },
+  };
+}

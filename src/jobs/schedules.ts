@@ -1,0 +1,151 @@
+import type { JobKind, ScheduleRecord } from '../formats/store/job.ts';
+import type { JsonObject } from '../lib/schema.ts';
+import { SystemError } from '../sys/system-error.ts';
+import type { World } from '../sys/world.ts';
+import { type Calendar, CalendarError, parseCalendar } from './calendar.ts';
+import { JobError } from './job-error.ts';
+import { checkScheduleName, type JobFiles } from './job-files.ts';
+import { hasEnded } from './job-state.ts';
+import { ticker } from './ticker.ts';
+import { compactTime } from './job-book.ts';
+import type { JobQueue } from './queue.ts';
+
+/*
+ * What is to be done when. What came due while no service ran is made up for once; a schedule whose last job has not
+ * ended makes no further one.
+ */
+export interface Schedules extends AsyncDisposable {
+  /** By name. */
+  list(): ScheduleView[];
+  /** Rejects EXISTS, BAD_TIME. */
+  create(draft: ScheduleDraft): Promise<ScheduleView>;
+  /** Jobs that it has made go on. Rejects NOT_FOUND. */
+  remove(name: string): Promise<void>;
+  start(): void;
+}
+
+export interface ScheduleDraft {
+  readonly name: string;
+  /** See calendar.ts. */
+  readonly at: string;
+  readonly kind: JobKind;
+  readonly request: JsonObject;
+}
+
+export interface ScheduleView {
+  readonly schedule: ScheduleRecord;
+  /** ISO 8601; undefined: never again. */
+  readonly next: string | undefined;
+}
+
+export interface SchedulesOptions {
+  readonly world: World;
+  readonly files: JobFiles;
+  readonly queue: Pick<JobQueue, 'submit' | 'list'>;
+  readonly onTrouble: (message: string) => void;
+}
+
+const SCHEDULES_MAX = 1000;
+/** The clock may be set meanwhile. */
+const SLEEP_MAX_MS = 30_000;
+
+export async function openSchedules(options: SchedulesOptions): Promise<Schedules> {
+  const { world, files, queue, onTrouble } = options;
+  const { clock } = world;
+  const schedules = new Map<string, ScheduleRecord>();
+  const calendars = new Map<string, Calendar>();
+
+  const { records, damaged } = await files.schedules();
+  for (const reason of damaged) onTrouble(reason);
+  for (const record of records) {
+    try {
+      calendars.set(record.name, calendarOf(record.at));
+      schedules.set(record.name, record);
+    } catch (cause) {
+      if (!(cause instanceof JobError)) throw cause;
+      onTrouble(`schedule ${record.name}: ${cause.message}`);
+    }
+  }
+
+  function nextOf({ name, last }: ScheduleRecord): Date | undefined {
+    return calendars.get(name)?.next(new Date(last));
+  }
+  function view(schedule: ScheduleRecord): ScheduleView {
+    return { schedule, next: nextOf(schedule)?.toISOString() };
+  }
+  async function fire(schedule: ScheduleRecord, due: Date): Promise<void> {
+    const { name, kind, request } = schedule;
+    const isBusy = queue.list().some(({ job }) => job.schedule === name && !hasEnded(job));
+    const id = `${name}-${compactTime(due.toISOString())}`;
+    if (isBusy) onTrouble(`schedule ${name}: its last job has not ended, this one is left out`);
+    else await queue.submit({ id, kind, request, schedule: name });
+    // All that came due until now is made up for by this one.
+    const next = { ...schedule, last: clock.now().toISOString() };
+    if (schedules.get(name) !== schedule) return;
+    schedules.set(name, next);
+    await files.putSchedule(next);
+  }
+  /** Makes the jobs that are due, and answers when to look again. */
+  async function look(): Promise<number> {
+    let soonest = SLEEP_MAX_MS;
+    for (const schedule of schedules.values()) {
+      const due = nextOf(schedule);
+      const ahead = due === undefined ? SLEEP_MAX_MS : due.getTime() - clock.now().getTime();
+      if (due === undefined || ahead > 0) {
+        soonest = Math.min(soonest, ahead);
+        continue;
+      }
+      try {
+        await fire(schedule, due);
+        // It has a next time now.
+        soonest = 0;
+      } catch (cause) {
+        if (!(cause instanceof SystemError) && !(cause instanceof JobError)) throw cause;
+        onTrouble(`schedule ${schedule.name}: ${cause.message}`);
+      }
+    }
+    return soonest;
+  }
+  const ticks = ticker(clock, look);
+  return {
+    list: () => [...schedules.values()].sort((a, b) => (a.name < b.name ? -1 : 1)).map(view),
+    async create({ name, at, kind, request }) {
+      checkScheduleName(name);
+      if (schedules.has(name))
+        throw new JobError('EXISTS', `there is a schedule "${name}" already`);
+      if (schedules.size >= SCHEDULES_MAX) throw new JobError('FULL', 'there are 1000 schedules');
+      const calendar = calendarOf(at);
+      const created = clock.now().toISOString();
+      if (!calendar.next(new Date(created))) throw new JobError('BAD_TIME', `"${at}" never comes`);
+      const schedule = { name, at, kind, request, created, last: created };
+      // Taken before it is written: two of one name must not both be made.
+      schedules.set(name, schedule);
+      calendars.set(name, calendar);
+      try {
+        await files.putSchedule(schedule);
+      } catch (cause) {
+        schedules.delete(name);
+        throw cause;
+      }
+      ticks.wake();
+      return view(schedule);
+    },
+    async remove(name) {
+      if (!schedules.delete(name)) {
+        throw new JobError('NOT_FOUND', `there is no schedule "${name}": see "schedule list"`);
+      }
+      await files.removeSchedule(name);
+    },
+    start: () => ticks.start(),
+    [Symbol.asyncDispose]: () => ticks[Symbol.asyncDispose](),
+  };
+}
+
+function calendarOf(at: string): Calendar {
+  try {
+    return parseCalendar(at);
+  } catch (cause) {
+    if (!(cause instanceof CalendarError)) throw cause;
+    throw new JobError('BAD_TIME', cause.message, { cause });
+  }
+}

@@ -1,0 +1,63 @@
+import type { JsonSchema } from '../lib/schema.ts';
+import { EXIT_CODES } from './failure.ts';
+import { type Operation, OPERATIONS } from './operations.ts';
+import { givenSecret } from './requests.ts';
+
+const JSON_TYPE = 'application/json';
+export const EVENTS_TYPE = 'application/x-ndjson';
+
+/** The description of the protocol for other people's tools: OpenAPI 3.1, made of the table that the door goes by. */
+export function openApi(version: string): object {
+  const paths = Object.entries<Operation>(OPERATIONS).map(
+    ([name, operation]) => [`/v1/${name}`, { post: described(name, operation) }] as const,
+  );
+  return {
+    openapi: '3.1.0',
+    info: {
+      title: 'Holdfast',
+      version,
+      description:
+        'HTTP over a unix socket. Root and the group holdfast may do all, the group holdfast-view may look. ' +
+        `With "Accept: ${EVENTS_TYPE}" an answer is lines of JSON: progress and notices as they come, then ` +
+        'one of event "result" or "error".',
+    },
+    paths: Object.fromEntries(paths),
+    components: { schemas: { Secret: givenSecret.json, Error: ERROR } },
+  };
+}
+
+const ERROR: JsonSchema = {
+  type: 'object',
+  properties: {
+    event: { const: 'error' },
+    kind: { type: 'string', enum: Object.keys(EXIT_CODES) },
+    message: { type: 'string' },
+    needsKeyOf: { type: 'string', description: 'the set whose key has to be given as `secret`' },
+  },
+  required: ['event', 'kind', 'message'],
+};
+
+function described(name: string, { summary, access, secrets, request, result }: Operation) {
+  const content = (schema: JsonSchema) => ({ content: { [JSON_TYPE]: { schema } } });
+  return {
+    operationId: name,
+    summary,
+    description: access === 'view' ? 'Only looks.' : 'Not for the group holdfast-view.',
+    requestBody: content(secrets ? withSecret(request.json) : request.json),
+    responses: {
+      200: { description: 'done', ...content(result.json) },
+      default: {
+        description: 'failed',
+        ...content({ $ref: '#/components/schemas/Error' }),
+      },
+    },
+  };
+}
+
+function withSecret(json: JsonSchema): JsonSchema {
+  const properties = json['properties'] as object;
+  return {
+    ...json,
+    properties: { ...properties, secret: { $ref: '#/components/schemas/Secret' } },
+  };
+}

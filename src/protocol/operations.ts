@@ -1,0 +1,171 @@
+import {
+  flag,
+  integer,
+  list,
+  nullable,
+  type Of,
+  object,
+  type Schema,
+  text,
+} from '../lib/schema.ts';
+import {
+  backupRequest,
+  byJob,
+  byPoint,
+  bySchedule,
+  bySession,
+  checkRequest,
+  jobRequest,
+  listRequest,
+  nothing,
+  restoreRequest,
+  resumeRequest,
+  retainRequest,
+  scheduleRequest,
+  setRequest,
+  startRequest,
+} from './requests.ts';
+import {
+  checkResult,
+  jobSummary,
+  pointSummary,
+  readySession,
+  scheduleSummary,
+  sessionSummary,
+  setSummary,
+  storeSummary,
+} from './result-schemas.ts';
+
+/*
+ * All that can be asked of Holdfast, by name: `session/list` is `POST /v1/session/list`. This table is the
+ * protocol: the door validates by it, the command line is typed by it, and the OpenAPI description is made of it.
+ */
+export interface Operation {
+  readonly summary: string;
+  /** Whether it only looks. */
+  readonly access: 'view' | 'change';
+  /** Whether a passphrase or recovery key may come with it, as `secret`. */
+  readonly secrets: boolean;
+  readonly request: Schema<unknown>;
+  readonly result: Schema<unknown>;
+}
+
+const name = text({ max: 256 });
+const long = text({ max: 64 * 1024 });
+const count = integer(0, Number.MAX_SAFE_INTEGER);
+const MANY = 10_000_000;
+
+function looks<Q, R>(summary: string, request: Schema<Q>, result: Schema<R>) {
+  return { summary, access: 'view', secrets: false, request, result } as const;
+}
+function changes<Q, R>(summary: string, request: Schema<Q>, result: Schema<R>) {
+  return { summary, access: 'change', secrets: false, request, result } as const;
+}
+function withKey<O extends Operation>(operation: O) {
+  return { ...operation, secrets: true };
+}
+
+const damaged = list(object({ path: long, reason: long }), MANY);
+
+export const OPERATIONS = {
+  'service/show': looks(
+    'what runs',
+    nothing,
+    object({
+      ...{ pid: count, started: name, store: long },
+      /** Null: there is none yet. */
+      storeId: nullable(name),
+      sessions: object({ running: count, waiting: count }),
+      jobs: object({ running: count, waiting: count }),
+    }),
+  ),
+  'store/create': changes('make the store that the service is set to', nothing, storeSummary),
+  'store/check': withKey(changes('look for damage', checkRequest, checkResult)),
+  'store/rebuild-index': changes('make the index anew', nothing, object({ rebuilt: flag() })),
+  'set/list': looks('list backup sets', nothing, object({ sets: list(setSummary, MANY) })),
+  'set/create': withKey(
+    changes(
+      'make a backup set; `secret` is the passphrase of an encrypted one',
+      setRequest,
+      object({
+        ...{ set: name, created: name, encrypted: flag() },
+        recoveryKey: nullable(name),
+      }),
+    ),
+  ),
+  'backup/create': withKey(
+    changes('make a recovery point from disk images', backupRequest, pointSummary),
+  ),
+  'backup/list': looks(
+    'list recovery points',
+    listRequest,
+    object({ points: list(pointSummary, MANY), damaged }),
+  ),
+  'backup/show': withKey(looks('show a recovery point', byPoint, pointSummary)),
+  'backup/forget': changes('remove a recovery point', byPoint, object({ point: name })),
+  'restore/disk': withKey(
+    changes(
+      'write a disk to a file, a device or an NBD server',
+      restoreRequest,
+      object({ point: name, disk: name, to: long, size: count, writtenBytes: count }),
+    ),
+  ),
+  'backup/retain': changes(
+    'forget the recovery points of backups that no rule keeps',
+    retainRequest,
+    object({ forgotten: list(name, MANY), kept: count, inUse: list(name, MANY) }),
+  ),
+  'job/create': changes('do it in the background, though it takes days', jobRequest, jobSummary),
+  'job/list': looks('list jobs, newest first', nothing, object({ jobs: list(jobSummary, MANY) })),
+  'job/show': looks('show a job', byJob, jobSummary),
+  'job/log': looks(
+    "read a job's log",
+    byJob,
+    object({ job: name, lines: list(object({ time: name, message: long }), MANY) }),
+  ),
+  'job/attend': looks('hear of a job until it has ended', byJob, jobSummary),
+  'job/cancel': changes('end a job, or never begin it', byJob, jobSummary),
+  'schedule/create': changes('make jobs at certain times', scheduleRequest, scheduleSummary),
+  'schedule/list': looks(
+    'list schedules',
+    nothing,
+    object({ schedules: list(scheduleSummary, MANY) }),
+  ),
+  'schedule/remove': changes(
+    'make no more jobs of a schedule',
+    bySchedule,
+    object({ schedule: name, removed: flag() }),
+  ),
+  'session/list': looks(
+    'list recovery sessions',
+    nothing,
+    object({ sessions: list(sessionSummary, MANY) }),
+  ),
+  'session/show': looks('show a recovery session', bySession, sessionSummary),
+  'session/start': withKey(changes('run a recovery point', startRequest, readySession)),
+  'session/resume': withKey(
+    changes('run a session again where it was left', resumeRequest, readySession),
+  ),
+  'session/attend': looks('hear of a session until it ends', bySession, object({ session: name })),
+  'session/stop': changes(
+    'flush a session and leave it, to be resumed',
+    bySession,
+    object({ session: name, stopped: flag() }),
+  ),
+  'session/discard': changes(
+    'throw away what a session wrote',
+    bySession,
+    object({ session: name, discarded: flag() }),
+  ),
+  'session/keep': withKey(
+    changes(
+      'make a session a new recovery point',
+      bySession,
+      object({ session: name, point: name }),
+    ),
+  ),
+} as const satisfies Readonly<Record<string, Operation>>;
+
+export type OperationName = keyof typeof OPERATIONS;
+export type RequestOf<N extends OperationName> = Of<(typeof OPERATIONS)[N]['request']>;
+export type ResultOf<N extends OperationName> = Of<(typeof OPERATIONS)[N]['result']>;

@@ -1,0 +1,126 @@
+import {
+  flag,
+  integer,
+  list,
+  object,
+  oneOf,
+  optional,
+  text,
+  variants,
+  withDefault,
+} from '../lib/schema.ts';
+
+/* What is asked of Holdfast. Paths are those of the machine that the service runs on. */
+
+const PATH_MAX = 4096;
+const QUERY_MAX = 512;
+const NETWORKS_MAX = 256;
+const DISKS_MAX = 256;
+
+const name = text({ max: 128 });
+const place = text({ max: PATH_MAX });
+/** An ID, the beginning of one, or MACHINE@latest; SET/ may stand before it. */
+const point = text({ max: QUERY_MAX });
+const session = text({ max: 128 });
+const port = optional(integer(0, 65_535));
+
+const tls = optional(
+  variants('kind', {
+    x509: { directory: place },
+    psk: { path: place },
+  }),
+);
+
+const nfs = optional(
+  object({
+    allow: optional(list(text({ max: 128 }), NETWORKS_MAX, 1)),
+    host: optional(text({ max: 256 })),
+    ports: withDefault(object({ nfs: port, mount: port, portmap: port }), {
+      ...{ nfs: undefined, mount: undefined, portmap: undefined },
+    }),
+    readOnly: withDefault(flag(), false),
+    squash: withDefault(oneOf('none', 'root', 'all'), 'none'),
+    privilegedPorts: withDefault(flag(), false),
+    points: withDefault(flag(), false),
+  }),
+);
+
+/** Where a session is reached. */
+const reached = { listen: optional(place), tls, nfs };
+
+export const nothing = object({});
+export const bySession = object({ session });
+export const byPoint = object({ point });
+
+export const setRequest = object({ set: name, encrypted: withDefault(flag(), false) });
+
+export const checkRequest = object({ readData: withDefault(flag(), false) });
+
+export const listRequest = object({ set: optional(name), machine: optional(name) });
+
+const backup = {
+  set: name,
+  machine: name,
+  disks: list(object({ name, where: place }), DISKS_MAX, 1),
+  format: optional(text({ max: 32 })),
+  /** File of a changed-block list. */
+  changed: optional(place),
+};
+export const backupRequest = object(backup);
+
+const count = withDefault(integer(0, 10_000), 0);
+/** How many recovery points stay: the newest of so many days, weeks, months and years that have one. */
+const retention = object({
+  last: count,
+  daily: count,
+  weekly: count,
+  monthly: count,
+  yearly: count,
+});
+
+export const backupJob = object({ ...backup, retention: optional(retention) });
+
+export const retainRequest = object({
+  set: name,
+  machine: optional(name),
+  retention,
+  /** Only tells what would be forgotten. */
+  dryRun: withDefault(flag(), false),
+});
+
+const jobs = {
+  backup: { request: backupJob },
+  check: { request: checkRequest },
+  keep: { request: bySession },
+} as const;
+export const jobRequest = variants('kind', jobs);
+export const byJob = object({ job: name });
+export const bySchedule = object({ schedule: name });
+export const scheduleRequest = object({
+  schedule: name,
+  /** A calendar expression as of systemd: `Mon..Fri 02:30`, `daily`. */
+  at: text({ max: 256 }),
+  job: jobRequest,
+});
+
+export const restoreRequest = object({
+  point,
+  disk: name,
+  to: place,
+  format: withDefault(text({ max: 32 }), 'raw'),
+  overwrite: withDefault(flag(), false),
+});
+
+export const startRequest = object({
+  point,
+  whenFull: withDefault(oneOf('pause', 'refuse'), 'pause'),
+  ...reached,
+});
+
+export const resumeRequest = object({ session, ...reached });
+
+/** Goes in the body of whatever may need a key; never in an address, and into no log. */
+export const givenSecret = variants('kind', {
+  passphrase: { base64: text({ max: 128 * 1024, pattern: /^[\w+/]+={0,2}$/, words: 'base64' }) },
+  'recovery-key': { text: text({ max: 1024 }) },
+});

@@ -1,0 +1,101 @@
+import {
+  anyObject,
+  flag,
+  integer,
+  list,
+  nullable,
+  object,
+  oneOf,
+  optional,
+  type Schema,
+  text,
+} from '../lib/schema.ts';
+import type {
+  CheckResult,
+  JobSummary,
+  PointSummary,
+  ReadySession,
+  ScheduleSummary,
+  SessionSummary,
+  SetSummary,
+  StoreSummary,
+} from './results.ts';
+
+/* The results as others read them: the compiler checks that they are those of results.ts. */
+
+const name = text({ max: 256 });
+const long = text({ max: 64 * 1024, min: 0 });
+const count = integer(0, Number.MAX_SAFE_INTEGER);
+const MANY = 10_000_000;
+
+export const storeSummary: Schema<StoreSummary> = object({ store: long, id: name });
+
+export const setSummary: Schema<SetSummary> = object({
+  set: name,
+  created: name,
+  encrypted: flag(),
+});
+
+export const pointSummary: Schema<PointSummary> = object({
+  ...{ point: name, set: name, machine: name, created: name },
+  origin: oneOf('backup', 'session'),
+  parent: nullable(name),
+  disks: list(object({ name, size: count, source: long }), 256),
+  readBytes: count,
+  storedBytes: count,
+});
+
+export const sessionSummary: Schema<SessionSummary> = object({
+  ...{ session: name, set: name, point: name, machine: name, created: name },
+  state: oneOf('running', 'preparing', 'ready', 'keeping', 'cleaning'),
+  holder: nullable(long),
+  takenBytes: count,
+  listen: long,
+  waits: nullable(long),
+});
+
+const port = integer(0, 65_535);
+const nfsResult = object({
+  host: name,
+  ports: object({ nfs: port, mount: port, portmap: port }),
+  ...{ export: long, directory: long },
+  files: list(long, MANY),
+  snippets: object({
+    ...{ linux: long, libvirt: long, esxi: long, proxmox: long, xcpng: long, qemu: long },
+  }),
+});
+
+export const readySession = object({
+  event: oneOf('ready'),
+  session: name,
+  point: name,
+  exports: list(object({ disk: name, size: count, uri: long }), 256),
+  qemu: long,
+  libvirt: long,
+  nfs: optional(nfsResult),
+}) as Schema<ReadySession>;
+
+export const checkResult: Schema<CheckResult> = object({
+  ...{ packs: count, frames: count, bytes: count, points: count },
+  locked: list(name, MANY),
+  problems: list(object({ where: long, what: long }), MANY),
+});
+
+const kind = oneOf('backup', 'check', 'keep');
+const anything = anyObject(MANY);
+
+export const jobSummary: Schema<JobSummary> = object({
+  job: name,
+  kind,
+  state: oneOf('waiting', 'running', 'done', 'failed', 'canceled'),
+  schedule: nullable(name),
+  ...{ created: name, started: nullable(name), ended: nullable(name) },
+  ...{ reason: nullable(long), notBefore: nullable(name), failures: count },
+  ...{ request: anything, result: nullable(anything) },
+  progress: nullable(object({ phase: name, position: count, total: count })),
+});
+
+export const scheduleSummary: Schema<ScheduleSummary> = object({
+  ...{ schedule: name, at: name, kind, request: anything, created: name },
+  next: nullable(name),
+});

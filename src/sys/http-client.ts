@@ -1,0 +1,46 @@
+import { type IncomingMessage, request } from 'node:http';
+import { createInterface } from 'node:readline';
+import { systemError } from './system-error.ts';
+
+export interface Posted {
+  /** Path of the unix socket. */
+  readonly socket: string;
+  readonly path: string;
+  readonly accept: string;
+  readonly body: string;
+  /** Leaves; what was asked for is given up there as well. */
+  readonly signal: AbortSignal;
+}
+
+/** The lines of the answer as they come. Rejects UNREACHABLE, NOT_FOUND (no such socket), DENIED. */
+export async function* postForLines(posted: Posted): AsyncGenerator<string> {
+  const { socket, path, accept, body, signal } = posted;
+  const sent = request({
+    ...{ socketPath: socket, path, method: 'POST', agent: false },
+    headers: {
+      accept,
+      'content-type': 'application/json',
+      'content-length': Buffer.byteLength(body),
+    },
+  });
+  const leave = (): void => void sent.destroy();
+  signal.addEventListener('abort', leave, { once: true });
+  if (signal.aborted) leave();
+  try {
+    const answer = await new Promise<IncomingMessage>((resolve, reject) => {
+      sent.once('response', resolve);
+      sent.once('error', reject);
+      sent.end(body);
+    });
+    // Told below: the loop ends without a last line then.
+    let failure: Error | undefined;
+    answer.once('error', (cause) => (failure = cause));
+    yield* createInterface({ input: answer, crlfDelay: Infinity });
+    if (failure) throw failure;
+  } catch (cause) {
+    throw systemError(cause, `ask the service at ${socket}`);
+  } finally {
+    signal.removeEventListener('abort', leave);
+    sent.destroy();
+  }
+}

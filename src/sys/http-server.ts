@@ -1,0 +1,161 @@
+import { chmodSync } from 'node:fs';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import { SchemaError } from '../lib/schema.ts';
+import { clearPath } from './network.ts';
+import { SystemError, systemError } from './system-error.ts';
+import { type UnixPeer, unixPeer } from './unix-peer.ts';
+
+/*
+ * HTTP 1.1 over a unix socket, within bounds: whatever a peer sends ends at most its own connection.
+ */
+export interface HttpRequest {
+  readonly method: string;
+  /** Without the query. */
+  readonly path: string;
+  /** Undefined: the kernel did not say who it is. */
+  readonly peer: UnixPeer | undefined;
+  readonly accept: string;
+  /** All of the body. Rejects FAILED where it is too long or its sender left. */
+  body(): Promise<Uint8Array>;
+  /** Aborted when the peer leaves before it was answered. */
+  readonly signal: AbortSignal;
+  /** Begins the answer; the connection ends with it if `close`. */
+  begin(status: number, type: string, close?: boolean): void;
+  /** A piece of the answer that has begun. A peer that does not read it is disconnected. */
+  send(text: string): void;
+  end(): void;
+}
+
+export interface HttpServer extends AsyncDisposable {
+  /** Refuses new connections and closes those that wait for nothing. Resolves when all have their answers. */
+  drain(): Promise<void>;
+}
+
+export interface HttpServerOptions {
+  readonly path: string;
+  readonly onRequest: (request: HttpRequest) => Promise<void>;
+  /** The handler failed, which is our own fault; the peer is disconnected. */
+  readonly onError: (error: unknown) => void;
+}
+
+/** Each takes a descriptor; a console, some scripts and some people who watch are far fewer. */
+const CONNECTIONS_MAX = 128;
+const HEADERS_LENGTH_MAX = 16 * 1024;
+const HEADERS_TIMEOUT_MS = 10_000;
+const REQUEST_TIMEOUT_MS = 30_000;
+const KEEP_ALIVE_MS = 5000;
+/** A request names things; the longest is a list of a machine's disks. */
+const BODY_LENGTH_MAX = 1024 * 1024;
+/** An answer waits in memory for a slow reader up to this length. */
+const UNSENT_MAX = 8 * 1024 * 1024;
+
+/** Everybody on this machine may connect: what they may do is decided by who they are. */
+export async function serveHttp({
+  path,
+  onRequest,
+  onError,
+}: HttpServerOptions): Promise<HttpServer> {
+  await clearPath(path);
+  const peers = new WeakMap<Socket, UnixPeer>();
+  const server = createServer(
+    {
+      maxHeaderSize: HEADERS_LENGTH_MAX,
+      headersTimeout: HEADERS_TIMEOUT_MS,
+      requestTimeout: REQUEST_TIMEOUT_MS,
+      keepAliveTimeout: KEEP_ALIVE_MS,
+      connectionsCheckingInterval: HEADERS_TIMEOUT_MS / 2,
+    },
+    (message, response) => {
+      const request = requestOf(message, response, peers.get(message.socket));
+      onRequest(request).catch((error: unknown) => {
+        message.socket.destroy();
+        onError(error);
+      });
+    },
+  );
+  server.maxConnections = CONNECTIONS_MAX;
+  server.on('connection', (socket) => {
+    const peer = unixPeer(socket);
+    if (peer) peers.set(socket, peer);
+    socket.on('error', () => {});
+  });
+  server.on('clientError', (_error, socket) => socket.destroy());
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (cause) => reject(systemError(cause, `listen on ${path}`)));
+    server.listen({ path }, resolve);
+  });
+  server.on('error', () => {});
+  chmodSync(path, 0o666);
+  return httpServer(server);
+}
+
+function httpServer(server: Server): HttpServer {
+  let closed: Promise<void> | undefined;
+  function close(): Promise<void> {
+    closed ??= new Promise((resolve) => void server.close(() => resolve()));
+    server.closeIdleConnections();
+    return closed;
+  }
+  return {
+    drain: close,
+    async [Symbol.asyncDispose]() {
+      const done = close();
+      server.closeAllConnections();
+      await done;
+    },
+  };
+}
+
+function requestOf(
+  message: IncomingMessage,
+  response: ServerResponse,
+  peer: UnixPeer | undefined,
+): HttpRequest {
+  const left = new AbortController();
+  response.on('close', () => {
+    if (response.writableFinished) return;
+    left.abort(new SystemError('UNREACHABLE', 'whoever asked has left'));
+  });
+  message.on('error', () => {});
+  response.on('error', () => {});
+  return {
+    method: message.method ?? '',
+    path: (message.url ?? '').split('?')[0]!,
+    peer,
+    accept: message.headers.accept ?? '',
+    body: () => bodyOf(message),
+    signal: left.signal,
+    begin(status, type, close = false) {
+      response.writeHead(status, {
+        ...{ 'content-type': type, 'cache-control': 'no-store' },
+        ...(close && { connection: 'close' }),
+      });
+    },
+    send(text) {
+      if (response.destroyed) return;
+      response.write(text);
+      if (response.writableLength > UNSENT_MAX) response.destroy();
+    },
+    end: () => void response.end(),
+  };
+}
+
+async function bodyOf(message: IncomingMessage): Promise<Uint8Array> {
+  const tooLong = new SchemaError([], `a request has at most ${BODY_LENGTH_MAX} bytes`);
+  if (Number(message.headers['content-length'] ?? 0) > BODY_LENGTH_MAX) throw tooLong;
+  const parts: Buffer[] = [];
+  let length = 0;
+  try {
+    for await (const part of message as AsyncIterable<Buffer>) {
+      length += part.length;
+      // Leaving the loop closes the connection: who does not say how much it sends gets no answer either.
+      if (length > BODY_LENGTH_MAX) throw tooLong;
+      parts.push(part);
+    }
+  } catch (cause) {
+    if (cause === tooLong) throw tooLong;
+    throw systemError(cause, 'read a request');
+  }
+  return Buffer.concat(parts);
+}

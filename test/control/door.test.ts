@@ -1,0 +1,130 @@
+import { deepEqual, equal, match, ok } from 'node:assert/strict';
+import { test } from 'tap';
+import { CatalogError } from '../../src/catalog/catalog-error.ts';
+import { accessOf } from '../../src/control/access.ts';
+import { door } from '../../src/control/door.ts';
+import type { Desk } from '../../src/control/handlers.ts';
+import { OPERATIONS } from '../../src/protocol/operations.ts';
+import { openApi } from '../../src/protocol/openapi.ts';
+import { systemClock } from '../../src/sys/clock.ts';
+import type { HttpRequest } from '../../src/sys/http-server.ts';
+
+const seen: string[] = [];
+const none = async (): Promise<never> => {
+  seen.push('desk');
+  throw new CatalogError('NOT_FOUND', 'nothing here');
+};
+const desk: Desk = {
+  ...{ house: none, makeStore: none, sessions: none, jobs: none },
+  whyWaiting: () => undefined,
+  service: async () => ({
+    ...{ pid: 1, started: 'now', store: '/s', storeId: null },
+    ...{ sessions: { running: 0, waiting: 0 }, jobs: { running: 0, waiting: 0 } },
+  }),
+};
+const GROUPS: Readonly<Record<string, number>> = { holdfast: 900, 'holdfast-view': 901 };
+const answer = door({
+  desk,
+  clock: systemClock(),
+  version: '1',
+  secrets: none,
+  access: (peer) => accessOf(peer, (name) => GROUPS[name]),
+});
+
+const ROOT = { pid: 1, uid: 0, gids: [0] };
+const ADMIN = { pid: 1, uid: 4000, gids: [100, 900] };
+const VIEWER = { pid: 1, uid: 4001, gids: [901] };
+const STRANGER = { pid: 1, uid: 4002, gids: [100] };
+
+interface Asked {
+  readonly peer: typeof ROOT;
+  readonly method: string;
+  readonly body: string;
+  readonly accept: string;
+}
+
+async function ask(path: string, asked: Partial<Asked> = {}) {
+  const { peer = ROOT, method = 'POST', body = '{}', accept = '' } = asked;
+  let status = 0;
+  let text = '';
+  let ended = false;
+  seen.length = 0;
+  await answer({
+    ...{ method, path, peer, accept, signal: new AbortController().signal },
+    body: async () => Buffer.from(body),
+    begin: (code) => void (status = code),
+    send: (piece) => void (text += piece),
+    end: () => void (ended = true),
+  } satisfies HttpRequest);
+  ok(ended);
+  return { status, text };
+}
+
+test('root and the group holdfast may do all, holdfast-view may look, others may nothing', async () => {
+  const changes = Object.entries(OPERATIONS).filter(([, { access }]) => access === 'change');
+  ok(changes.length > 5);
+  for (const [name] of changes) {
+    equal((await ask(`/v1/${name}`, { peer: VIEWER })).status, 403, name);
+    deepEqual(seen, [], name);
+  }
+  for (const peer of [ROOT, ADMIN, VIEWER]) {
+    equal((await ask('/v1/service/show', { peer })).status, 200);
+    equal((await ask('/v1/openapi.json', { peer, method: 'GET' })).status, 200);
+  }
+  equal((await ask('/v1/store/create', { peer: ADMIN })).status, 404, 'as the desk says');
+  for (const path of ['/v1/service/show', '/v1/openapi.json', '/', '/v1/store/create']) {
+    equal((await ask(path, { peer: STRANGER })).status, 403, path);
+  }
+});
+
+test('a peer that the kernel does not vouch for may nothing', async () => {
+  let status = 0;
+  await answer({
+    ...{ method: 'POST', path: '/v1/service/show', peer: undefined, accept: '' },
+    signal: new AbortController().signal,
+    body: async () => new Uint8Array(0),
+    begin: (code) => void (status = code),
+    send() {},
+    end() {},
+  });
+  equal(status, 403);
+});
+
+test('an operation that changes something is not asked with GET', async () => {
+  equal((await ask('/v1/store/create', { method: 'GET' })).status, 405);
+  equal((await ask('/v1/service/show', { method: 'GET', body: '' })).status, 200);
+  equal((await ask('/v1/service/show', { method: 'DELETE' })).status, 405);
+});
+
+test('a stream ends with one line that says how it ended', async () => {
+  const accept = 'application/x-ndjson';
+  const good = await ask('/v1/service/show', { accept });
+  equal(good.status, 200);
+  match(good.text, /^\{"event":"result","result":\{.*\}\}\n$/);
+  const bad = await ask('/v1/set/list', { accept });
+  match(bad.text, /^\{"event":"error","kind":"not-found","message":"nothing here"\}\n$/);
+});
+
+test('what is wrong with a secret is told without the secret', async () => {
+  for (const secret of [
+    '"hunter2"',
+    '{"kind": "passphrase", "base64": "hunter2 !"}',
+    '{"hunter2": 1',
+  ]) {
+    const { status, text } = await ask('/v1/backup/show', {
+      body: `{"point": "x", "secret": ${secret}}`,
+    });
+    equal(status, 400);
+    ok(!text.includes('hunter2'), text);
+  }
+});
+
+test('the description has every operation, with what it takes', async () => {
+  const { paths } = openApi('1') as { paths: Record<string, { post: { operationId: string } }> };
+  deepEqual(
+    Object.keys(paths),
+    Object.keys(OPERATIONS).map((name) => `/v1/${name}`),
+  );
+  match(JSON.stringify(paths['/v1/backup/create']), /"required":\["set","machine","disks"\]/);
+  match(JSON.stringify(paths['/v1/backup/create']), /"secret":/);
+});

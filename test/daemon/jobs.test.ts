@@ -1,0 +1,135 @@
+import { deepEqual, equal, match, ok } from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'tap';
+import { openNbdDisk } from '../../src/block/nbd-disk.ts';
+import { expectDone } from '../support/cli.ts';
+import { makeRawDisk } from '../support/images.ts';
+import { noise } from '../support/random.ts';
+import { serviceHome, serviceWith } from '../support/service.ts';
+import { temporaryDirectory } from '../support/temporary.ts';
+
+const MiB = 2 ** 20;
+const root = temporaryDirectory();
+const image = join(root, 'disk.raw');
+makeRawDisk(image, 24 * MiB, 50);
+const home = serviceHome(root);
+const { holdfast } = home;
+
+interface Shown {
+  readonly job: string;
+  readonly state: string;
+  readonly reason: string | null;
+  readonly result: Record<string, unknown> | null;
+}
+
+const backUp = (machine: string, disk: string, ...more: string[]) =>
+  holdfast('backup', 'create', 'nightly', '--machine', machine, '--disk', `vda=${disk}`, ...more);
+const jobs = async (): Promise<Shown[]> =>
+  (await expectDone(holdfast('job', 'list'))).result['jobs'] as Shown[];
+const pointsOf = async (machine: string): Promise<string[]> => {
+  const { result } = await expectDone(holdfast('backup', 'list', '--machine', machine));
+  return (result['points'] as { point: string }[]).map(({ point }) => point);
+};
+
+test('jobs: backed up, retained, checked, kept, canceled, failed', async () => {
+  await using service = await serviceWith(home, image);
+  const queued = await expectDone(backUp('vm', image, '--queue', '--keep-last', '1'));
+  const { job } = queued.result as unknown as Shown;
+  const done = await expectDone(holdfast('job', 'attend', job));
+  const { result } = done.result as unknown as Shown;
+  equal((result!['retained'] as { forgotten: string[] }).forgotten.length, 1);
+  deepEqual(await pointsOf('vm'), [result!['point']]);
+
+  const check = await expectDone(holdfast('store', 'check', '--read-data', '--queue'));
+  const checked = await expectDone(holdfast('job', 'attend', check.result['job'] as string));
+  deepEqual((checked.result['result'] as { problems: unknown[] }).problems, []);
+  deepEqual((checked.result['result'] as { locked: unknown[] }).locked, [], 'the service has keys');
+
+  // While the session runs the job waits, and says for what.
+  const running = await expectDone(holdfast('recover', 'vm@latest', '--detach'));
+  const session = running.result['session'] as string;
+  const keep = await expectDone(holdfast('session', 'keep', session, '--queue'));
+  const id = keep.result['job'] as string;
+  await service.logged(new RegExp(`${id} is waiting: session ${session} is served by`));
+  await expectDone(holdfast('session', 'stop', session));
+  service.signal('SIGHUP');
+  const kept = await expectDone(holdfast('job', 'attend', id));
+  const point = (kept.result['result'] as { point: string }).point;
+  deepEqual((await pointsOf('vm')).length, 2);
+  const dry = await expectDone(holdfast('backup', 'retain', 'nightly', '--keep-last', '1'));
+  deepEqual(dry.result['forgotten'], [], 'a session that was kept is no backup');
+  ok((await pointsOf('vm')).includes(point));
+
+  const gone = await expectDone(backUp('x', join(root, 'nothing'), '--queue'));
+  await service.logged(/is waiting: .*nothing/);
+  const failing = gone.result['job'] as string;
+  equal((await expectDone(holdfast('job', 'cancel', failing))).result['state'], 'canceled');
+  equal((await holdfast('job', 'attend', failing)).code, 1);
+  equal((await holdfast('job', 'cancel', failing)).code, 1);
+  equal((await holdfast('job', 'show', 'nothing')).code, 5);
+  match((await expectDone(holdfast('job', 'log', failing))).stdout, /canceled/);
+  equal((await backUp('x', image, '--keep-last', '1')).code, 2, 'without --queue');
+  equal((await holdfast('backup', 'retain', 'nightly', '--keep-last', '0')).code, 2);
+  equal((await backUp('x', image, '--queue', '--keep-daily', '0')).code, 2);
+  equal(await service.stop('SIGTERM'), 0);
+  ok(!service.log().includes('correct horse'));
+});
+
+test('a schedule makes jobs, and is there after a restart', async () => {
+  {
+    await using service = await home.run();
+    const what = ['--backup', 'nightly', '--machine', 'often', '--disk', `vda=${image}`];
+    const at = ['schedule', 'create', 'often', '--at'];
+    equal((await holdfast(...at, 'sometimes', ...what)).code, 2);
+    equal((await holdfast(...at, 'daily')).code, 2);
+    await expectDone(holdfast(...at, '*:*:0/2', ...what, '--keep-last', '2'));
+    equal((await holdfast(...at, 'daily', ...what)).code, 1, 'there is one');
+    await service.logged(/job often-\w+ is done/);
+    await service.stop('SIGKILL');
+  }
+  await using service = await home.run();
+  await service.logged(/(job often-\w+ is done[^]*){3}/);
+  equal((await pointsOf('often')).length, 2);
+  await expectDone(holdfast('schedule', 'remove', 'often'));
+  equal((await holdfast('schedule', 'remove', 'often')).code, 5);
+  deepEqual((await expectDone(holdfast('schedule', 'list'))).result['schedules'], []);
+});
+
+test('kill -9 twenty times with sessions and backups: no job, session or acknowledged write lost', async () => {
+  const large = join(root, 'large.raw');
+  writeFileSync(large, noise(96 * MiB, 3));
+  let service = await home.run();
+  await using stack = new AsyncDisposableStack();
+  stack.defer(async () => void (await service.stop('SIGKILL')));
+  const started = await expectDone(holdfast('recover', 'vm@latest', '--detach'));
+  const [{ uri }] = started.result['exports'] as [{ uri: string }];
+  const written = new Map<number, Uint8Array>();
+  const acknowledged: string[] = [];
+  for (let round = 0; round < 20; round++) {
+    const queued = await expectDone(backUp(`m${round % 3}`, large, '--queue'));
+    acknowledged.push(queued.result['job'] as string);
+    const disk = await openNbdDisk(uri);
+    for (const [at, bytes] of written) {
+      const got = new Uint8Array(bytes.length);
+      await disk.read(got, at);
+      equal(Buffer.compare(got, bytes), 0, `round ${round} at ${at}`);
+    }
+    for (let n = 0; n < 8; n++) {
+      const at = ((round * 8 + n) % 50) * 65_536;
+      const bytes = noise(5000, round * 100 + n);
+      await disk.write(bytes, at, 'durable');
+      written.set(at, bytes);
+    }
+    void disk.write(noise(50_000, 1), 20 * MiB, 'cached').catch(() => {});
+    await service.stop('SIGKILL');
+    service = await home.run();
+    match(service.log(), /ready: 1 sessions run/);
+  }
+  const ids = (await jobs()).map(({ job }) => job);
+  for (const job of acknowledged) ok(ids.includes(job), job);
+  for (const job of acknowledged) await expectDone(holdfast('job', 'attend', job));
+  const checked = await expectDone(holdfast('store', 'check', '--read-data'));
+  deepEqual(checked.result['problems'], []);
+  deepEqual(checked.result['locked'], []);
+});

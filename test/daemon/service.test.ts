@@ -1,0 +1,255 @@
+import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmodSync, existsSync, writeFileSync } from 'node:fs';
+import { createConnection } from 'node:net';
+import { join } from 'node:path';
+import { test } from 'tap';
+import { openNbdDisk } from '../../src/block/nbd-disk.ts';
+import { expectDone } from '../support/cli.ts';
+import { makeRawDisk } from '../support/images.ts';
+import { noise } from '../support/random.ts';
+import { serviceHome, serviceWith, startService } from '../support/service.ts';
+import { temporaryDirectory } from '../support/temporary.ts';
+
+const root = temporaryDirectory();
+const image = join(root, 'disk.raw');
+makeRawDisk(image, 24 * 2 ** 20, 50);
+const home = serviceHome(root);
+const { holdfast, attached } = home;
+const page = noise(4096, 7);
+
+const states = async (): Promise<string[]> => {
+  const { result } = await expectDone(holdfast('session', 'list'));
+  return (result['sessions'] as { state: string }[]).map(({ state }) => state);
+};
+
+test('it starts empty, and makes its store when it is told to', async () => {
+  await using service = await home.run();
+  match(service.log(), /ready: no store/);
+  const empty = await holdfast('set', 'list');
+  equal(empty.code, 5);
+  match(empty.stderr, /store create/);
+  ok(!existsSync(home.store), 'nothing is made by itself');
+  equal((await expectDone(holdfast('service', 'show'))).result['storeId'], null);
+  const made = await expectDone(holdfast('store', 'create'));
+  equal(made.result['store'], home.store);
+  equal((await holdfast('store', 'create')).code, 1);
+  deepEqual((await expectDone(holdfast('set', 'list'))).result['sets'], []);
+  const secret = ['--passphrase-file', home.passphrase];
+  await expectDone(holdfast('set', 'create', 'nightly', '--encrypt', ...secret));
+  const disk = ['--machine', 'vm', '--disk', `vda=${image}`];
+  const point = await expectDone(holdfast('backup', 'create', 'nightly', ...disk));
+  ok(point.lines.some(({ event }) => event === 'progress'));
+  equal((await expectDone(holdfast('backup', 'show', 'vm@latest'))).result['set'], 'nightly');
+  equal(await service.stop('SIGTERM'), 0);
+  ok(!service.log().includes('correct horse'));
+});
+
+test('a wrong key that is given is refused, though the service knows the right one', async () => {
+  await using _service = await home.run();
+  const wrong = join(root, 'wrong');
+  writeFileSync(wrong, 'wrong\n');
+  equal((await holdfast('backup', 'show', 'vm@latest', '--passphrase-file', wrong)).code, 4);
+  home.configure({});
+});
+
+test('a session whose key is missing waits, and runs after a reload', async () => {
+  await using service = await home.run();
+  const without = await holdfast('recover', 'vm@latest', '--detach');
+  equal(without.code, 2, 'nobody to ask');
+  const secret = ['--passphrase-file', home.passphrase];
+  const { result } = await expectDone(holdfast('recover', 'vm@latest', '--detach', ...secret));
+  deepEqual(await states(), ['running']);
+  equal(await service.stop('SIGTERM'), 0);
+  await using again = await home.run();
+  match(again.log(), /cannot be resumed yet: the service has no passphrase of set "nightly"/);
+  deepEqual(await states(), ['ready']);
+  const shown = await expectDone(holdfast('session', 'show', result['session'] as string));
+  match(shown.result['waits'] as string, /no passphrase/);
+  home.configure({ passphraseFiles: { nightly: home.passphrase }, frob: 1 });
+  again.signal('SIGHUP');
+  await again.logged(/settings stay as they were: .*line \d+: frob/);
+  home.configure({ passphraseFiles: { nightly: home.passphrase } });
+  again.signal('SIGHUP');
+  await again.logged(/is resumed/);
+  deepEqual(await states(), ['running']);
+  const session = result['session'] as string;
+  equal((await holdfast('session', 'discard', session)).code, 3, 'while it runs');
+  await expectDone(holdfast('session', 'stop', session));
+  equal((await holdfast('session', 'stop', session)).code, 1);
+  await expectDone(holdfast('session', 'discard', session));
+});
+
+test('an attached recover: Ctrl-C stops the session, a lost terminal does not', async () => {
+  await using service = await home.run();
+  const lost = await attached('recover', 'vm@latest');
+  await lost.stop('SIGKILL');
+  deepEqual(await states(), ['running']);
+  const stopped = await attached('recover', 'vm@latest');
+  const { session } = stopped.ready;
+  {
+    await using disk = await openNbdDisk(stopped.uri);
+    await disk.write(page, 0, 'cached');
+  }
+  equal(await stopped.stop('SIGINT'), 0);
+  deepEqual((await states()).sort(), ['ready', 'running']);
+  const again = await attached('recover', '--resume', session);
+  {
+    await using disk = await openNbdDisk(again.uri);
+    const got = new Uint8Array(4096);
+    await disk.read(got, 0);
+    deepEqual(got, page);
+  }
+  // Stopped by somebody else: the command that is attached ends by itself.
+  await expectDone(holdfast('session', 'stop', session));
+  equal(await again.ended, 0);
+  const kept = await expectDone(holdfast('session', 'keep', session));
+  equal(
+    (await expectDone(holdfast('backup', 'show', 'vm@latest'))).result['point'],
+    kept.result['point'],
+  );
+  equal(await service.stop('SIGINT'), 0);
+  equal((await holdfast('service', 'show')).code, 1, 'it is gone');
+  await expectDone(holdfastHere('session', 'discard', lost.ready.session));
+});
+
+/** Without the service, in the command's own process. */
+const holdfastHere = (...args: string[]) =>
+  import('../support/cli.ts').then(({ run }) => run([...args, '--store', home.store, '--json']));
+
+test('a second service is refused, by name of the first', async () => {
+  await using service = await home.run();
+  const other = join(root, 'other.sock');
+  for (const args of [[], ['--socket', other]]) {
+    await rejects(
+      startService(['--config', home.settings, ...args]),
+      new RegExp(`in use by holdfastd \\(process ${service.pid} `),
+    );
+  }
+  equal((await holdfast('set', 'list')).code, 0);
+});
+
+test('wrong settings end it with a message, before anything runs', async () => {
+  home.configure({ store: 'relative' });
+  await rejects(home.run(), /holdfastd\.json: line 2: store: not a path/);
+  home.configure({ passphraseFiles: { nightly: home.passphrase } });
+});
+
+/** Sends bytes and answers what came back until the connection ended. */
+async function raw(bytes: string | Uint8Array): Promise<string> {
+  const socket = createConnection({ path: home.socket });
+  const parts: Buffer[] = [];
+  socket.on('data', (part: Buffer) => parts.push(part));
+  socket.on('error', () => {});
+  socket.write(bytes);
+  // Half of a request, or none: it would wait for the rest.
+  if (typeof bytes !== 'string') socket.end();
+  await new Promise((resolve) => socket.once('close', resolve));
+  return Buffer.concat(parts).toString('latin1');
+}
+
+const get = (path: string): Promise<string> =>
+  raw(`GET ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`);
+
+const post = (path: string, body: string): Promise<string> => {
+  const length = Buffer.byteLength(body);
+  const head = `POST ${path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: ${length}`;
+  return raw(`${head}\r\n\r\n${body}`);
+};
+
+test('what is not understood is refused; hostile bytes end their own connection only', async () => {
+  await using service = await home.run();
+  await using running = await attached('recover', 'vm@latest');
+  match(await post('/v1/session/show', '{"session": 7}'), /400 .*"session: a text, not a number"/s);
+  match(await post('/v1/session/show', '{'), /400 .*"the body is no JSON"/s);
+  match(await post('/v1/session/show', '[]'), /400 /);
+  match(await post('/v1/session/list', '{"secret": {}}'), /400 .*takes none/s);
+  match(await post('/v1/session/show', '{"session": "../../etc"}'), /404 /);
+  match(await post('/v1/constructor', '{}'), /404 /);
+  match(await post('/etc/passwd', '{}'), /404 /);
+  match(await get('/v1/session/discard'), /405 /);
+  match(await get('/v1/session/list'), /200 .*"sessions":\[/s);
+  match(await get('/v1/openapi.json'), /"openapi":"3\.1\.0"/);
+  const long = `{"session": "${'x'.repeat(2 ** 20)}"}`;
+  // Refused before it is read: who goes on sending may not hear why.
+  match(await post('/v1/session/show', long), /^$|400 .*at most 1048576 bytes/s);
+  await raw(`GET / HTTP/1.1\r\nX: ${'y'.repeat(100_000)}\r\n\r\n`);
+  for (let seed = 0; seed < 60; seed++) await raw(noise(1 + seed * 37, seed));
+  const idle = Array.from({ length: 300 }, () => {
+    const socket = createConnection({ path: home.socket });
+    socket.on('error', () => {});
+    return socket;
+  });
+  await using disk = await openNbdDisk(running.uri);
+  await disk.write(page, 4096, 'durable');
+  for (const socket of idle) socket.destroy();
+  await expectDone(holdfast('service', 'show'));
+  await running.stop('SIGINT');
+  await expectDone(holdfast('session', 'discard', running.ready.session));
+  ok(!/error/i.test(service.log()), service.log());
+});
+
+test('who is nobody here may ask nothing', { skip: process.getuid?.() !== 0 }, async () => {
+  chmodSync(root, 0o755);
+  await using _service = await home.run();
+  const script = `
+    const { request } = require('node:http');
+    request({ socketPath: ${JSON.stringify(home.socket)}, path: '/v1/set/list', method: 'POST' }, (answer) => {
+      console.log(answer.statusCode);
+      answer.resume();
+    }).end('{}');`;
+  const child = spawn('/proc/self/exe', ['-e', script], {
+    ...{ uid: 65_534, gid: 65_534, stdio: ['ignore', 'pipe', 'inherit'], cwd: '/' },
+    argv0: 'node',
+  });
+  const [out] = (await once(child.stdout, 'data')) as [Buffer];
+  equal(out.toString().trim(), '403');
+  await once(child, 'close');
+});
+
+test('kill -9 twenty times under load: sessions go on where they were, and nothing acknowledged is lost', async () => {
+  let service = await home.run();
+  await using stack = new AsyncDisposableStack();
+  stack.defer(async () => void (await service.stop('SIGKILL')));
+  const uris: string[] = [];
+  for (let n = 0; n < 2; n++) {
+    const { result } = await expectDone(holdfast('recover', 'vm@latest', '--detach'));
+    uris.push((result as unknown as { exports: { uri: string }[] }).exports[0]!.uri);
+  }
+  const expected = uris.map(() => new Map<number, Uint8Array>());
+  for (let round = 0; round < 20; round++) {
+    const load = uris.map(async (uri, which) => {
+      const disk = await openNbdDisk(uri);
+      for (const [at, bytes] of expected[which]!) {
+        const got = new Uint8Array(bytes.length);
+        await disk.read(got, at);
+        equal(Buffer.compare(got, bytes), 0, `round ${round}, session ${which}, at ${at}`);
+      }
+      for (let n = 0; n < 12; n++) {
+        const at = ((round * 12 + n) % 40) * 65_536;
+        const bytes = noise(9000, round * 1000 + n * 10 + which);
+        await disk.write(bytes, at, n % 2 === 0 ? 'durable' : 'cached');
+        if (n % 2 === 1) await disk.flush();
+        expected[which]!.set(at, bytes);
+      }
+      // What is under way when the process dies: nobody was told that it is there.
+      void disk.write(noise(100_000, 1), 20 * 2 ** 20, 'cached').catch(() => {});
+      void disk.flush().catch(() => {});
+    });
+    await Promise.all(load);
+    await service.stop('SIGKILL');
+    service = await home.run();
+    match(service.log(), /ready: 2 sessions run/);
+  }
+  deepEqual(await states(), ['running', 'running']);
+  equal(await service.stop('SIGTERM'), 0);
+  service = await home.run();
+  match(service.log(), /ready: 2 sessions run/);
+});
+
+test('the same home again, made by the helper in one step', async () => {
+  const second = temporaryDirectory();
+  await using service = await serviceWith(serviceHome(second), image);
+  ok(service.pid > 0);
+});

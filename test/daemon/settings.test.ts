@@ -1,0 +1,25 @@
+import { deepEqual, throws } from 'node:assert/strict';
+import { test } from 'tap';
+import { defaultSettings, parseSettings } from '../../src/daemon/settings.ts';
+import { SystemError } from '../../src/sys/system-error.ts';
+
+test('an empty file means the defaults', async () => {
+  deepEqual(parseSettings('f', '{}'), defaultSettings());
+});
+
+test('what is wrong is named by file and line', async () => {
+  const wrong: [string, RegExp][] = [
+    ['{\n  "stroe": "/x"\n}', /^f: line 2: stroe: there is no such field, but one of store/],
+    ['{\n\n  "store": "x" }', /^f: line 3: store: not a path/],
+    ['{\n  "passphraseFiles": {\n    "a": 3 } }', /^f: line 3: passphraseFiles.a: a text/],
+    ['{\n  "store": }', /^f: line 2: /],
+    ['[]', /^f: line 1: an object, not a list/],
+  ];
+  for (const [source, message] of wrong) {
+    throws(
+      () => parseSettings('f', source),
+      (error: Error) => error instanceof SystemError && message.test(error.message),
+      source,
+    );
+  }
+});
