@@ -8,6 +8,8 @@ import {
   publicKeys,
   RECOVERY_KEY_LENGTH,
   type Secret,
+  type SlotSecret,
+  STRETCHED_LENGTH,
   unlockSlot,
 } from '../formats/store/key-slot.ts';
 import { DOMAIN_LENGTH } from '../formats/store/pack.ts';
@@ -16,14 +18,17 @@ import {
   decodeSet,
   encodeSet,
   type KdfParameters,
+  type KeySlot,
   SALT_LENGTH,
   type SetRecord,
   WRAP_NONCE_LENGTH,
 } from '../formats/store/set-record.ts';
+import { assert } from '../lib/assert.ts';
 import { CUTTING_DEFAULT } from '../store/cutter.ts';
 import { lockStore } from '../store/store-lock.ts';
 import type { Store } from '../store/store.ts';
 import { putDurably } from '../sys/put-durably.ts';
+import { argon2id } from '../sys/argon2.ts';
 import type { Random } from '../sys/random.ts';
 import type { World } from '../sys/world.ts';
 import { CatalogError } from './catalog-error.ts';
@@ -68,7 +73,7 @@ export async function createSet(
   for (const part of ['points', 'profiles']) await files.makeDirectory(join(directory, part));
 
   const domain = passphrase ? random.bytes(DOMAIN_LENGTH) : new Uint8Array(DOMAIN_LENGTH);
-  const locked = passphrase && lockNew(random, domain, passphrase);
+  const locked = passphrase && (await lockNew(random, domain, passphrase));
   const record: SetRecord = {
     name,
     created: clock.now().toISOString(),
@@ -82,17 +87,19 @@ export async function createSet(
   return { record, recoveryKey: locked?.recoveryKey };
 }
 
-function lockNew(random: Random, domain: Uint8Array, passphrase: Uint8Array) {
+async function lockNew(random: Random, domain: Uint8Array, passphrase: Uint8Array) {
   const dataKey = random.bytes(DATA_KEY_LENGTH);
   const recovery = random.bytes(RECOVERY_KEY_LENGTH);
   const secrets: readonly Secret[] = [
     { kind: 'passphrase', passphrase },
     { kind: 'recovery-key', key: recovery },
   ];
-  const slots = secrets.map((secret) => {
+  const slots: KeySlot[] = [];
+  for (const secret of secrets) {
     const kdf = { ...KDF, salt: random.bytes(SALT_LENGTH) };
-    return lockSlot(dataKey, secret, { domain, nonce: random.bytes(WRAP_NONCE_LENGTH), kdf });
-  });
+    const nonce = random.bytes(WRAP_NONCE_LENGTH);
+    slots.push(lockSlot(dataKey, await slotSecret(secret, kdf), { domain, nonce, kdf }));
+  }
   return { slots, recoveryKey: formatRecoveryKey(recovery) };
 }
 
@@ -118,17 +125,26 @@ export async function listSets(world: World, store: Store): Promise<SetRecord[]>
   return whole;
 }
 
-/** Throws WRONG_KEY: the secret opens none of the set's slots, or is missing. */
-export function unlockSet(record: SetRecord, secret: Secret | undefined): OpenSet {
+/** Rejects WRONG_KEY: the secret opens none of the set's slots, or is missing. */
+export async function unlockSet(record: SetRecord, secret: Secret | undefined): Promise<OpenSet> {
   const { name, slots, domain } = record;
   if (slots.length === 0) return { name, record, keys: publicKeys() };
   if (!secret) {
     throw new CatalogError('WRONG_KEY', `set "${name}" is encrypted: give its passphrase`);
   }
   for (const slot of slots) {
-    const dataKey = unlockSlot(slot, secret, domain);
+    if (slot.kind !== secret.kind) continue;
+    const kdf = slot.kind === 'passphrase' ? slot.kdf : undefined;
+    const dataKey = unlockSlot(slot, await slotSecret(secret, kdf), domain);
     if (dataKey) return { name, record, keys: domainKeys(dataKey) };
   }
   const what = secret.kind === 'passphrase' ? 'passphrase' : 'recovery key';
   throw new CatalogError('WRONG_KEY', `that is not the ${what} of set "${name}"`);
+}
+
+async function slotSecret(secret: Secret, kdf: KdfParameters | undefined): Promise<SlotSecret> {
+  if (secret.kind === 'recovery-key') return secret;
+  assert(kdf, 'a slot for a passphrase has parameters');
+  const stretched = await argon2id(secret.passphrase, kdf, STRETCHED_LENGTH);
+  return { kind: 'passphrase', stretched };
 }

@@ -52,7 +52,7 @@ export async function mount(
     const { name, slots } = record;
     if (request.sets.length > 0 && !request.sets.includes(name)) continue;
     const secret = slots.length > 0 ? readSecret(await secrets(name)) : undefined;
-    unlockSet(record, secret);
+    await unlockSet(record, secret);
     sets.push({ name, secret });
   }
   const mounted = await mountStore({

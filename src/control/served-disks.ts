@@ -53,7 +53,7 @@ export async function serveDisks(
   const place = await findPoint(world, store, query);
   const record = await readSet(world, store, place.set);
   const secret = record.slots.length > 0 ? readSecret(await secrets(place.set)) : undefined;
-  const point = await readPoint(world, store, unlockSet(record, secret), place.id);
+  const point = await readPoint(world, store, await unlockSet(record, secret), place.id);
   const mounted = await mount(point.id, [{ name: place.set, secret }]);
   return served(mounted, point, diskFilesOfPoint(directory, point));
 }

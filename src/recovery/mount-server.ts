@@ -49,7 +49,7 @@ async function serve(request: ServeRequest, onServing: () => void): Promise<void
   const store = stack.use(await openStore(world, request.store));
   const sets = [];
   for (const { name, secret } of request.sets) {
-    sets.push(unlockSet(await readSet(world, store, name), secret));
+    sets.push(await unlockSet(await readSet(world, store, name), secret));
   }
   const reader = stack.use(openBlockReader(store, { threads: processors(), clock: world.clock }));
   const listing = storeListing(

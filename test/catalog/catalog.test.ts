@@ -1,4 +1,4 @@
-import { deepEqual, equal, match, ok, rejects, throws } from 'node:assert/strict';
+import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict';
 import { test } from 'tap';
 import { releaseLease, takeLease } from '../../src/catalog/leases.ts';
 import {
@@ -34,18 +34,18 @@ test('a set opens with its passphrase or its recovery key, and with nothing else
   const { world, store } = await house();
   const passphrase = Buffer.from('correct horse');
   const { record, recoveryKey } = await createSet(world, store, 'nightly', { passphrase });
-  const { keys } = unlockSet(await readSet(world, store, 'nightly'), {
+  const { keys } = await unlockSet(await readSet(world, store, 'nightly'), {
     kind: 'passphrase',
     passphrase,
   });
   const key = parseRecoveryKey(recoveryKey!)!;
-  deepEqual(unlockSet(record, { kind: 'recovery-key', key }).keys, keys);
+  deepEqual((await unlockSet(record, { kind: 'recovery-key', key })).keys, keys);
   const wrong = { kind: 'passphrase', passphrase: Buffer.from('wrong') } as const;
-  throws(() => unlockSet(record, wrong), {
+  await rejects(unlockSet(record, wrong), {
     code: 'WRONG_KEY',
     message: /not the passphrase of set/,
   });
-  throws(() => unlockSet(record, undefined), { code: 'WRONG_KEY', message: /encrypted/ });
+  await rejects(unlockSet(record, undefined), { code: 'WRONG_KEY', message: /encrypted/ });
   await rejects(createSet(world, store, 'nightly', {}), { code: 'EXISTS' });
   deepEqual(
     (await listSets(world, store)).map(({ name }) => name),

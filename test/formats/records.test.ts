@@ -7,7 +7,7 @@ import {
   formatRecoveryKey,
   lockSlot,
   parseRecoveryKey,
-  type Secret,
+  type SlotSecret,
   unlockSlot,
 } from '../../src/formats/store/key-slot.ts';
 import { decodePoint, encodePoint, type PointRecord } from '../../src/formats/store/point.ts';
@@ -92,15 +92,15 @@ test('profiles and sessions', async () => {
 
 const KDF = { memoryKiB: 64, passes: 1, salt: pattern(16) };
 
-function slotOf(secret: Secret, domain: Uint8Array) {
+function slotOf(secret: SlotSecret, domain: Uint8Array) {
   return lockSlot(pattern(32, 1), secret, { domain, nonce: pattern(12), kdf: KDF });
 }
 
 test('a slot opens for its own secret and set only', async () => {
   const domain = pattern(16, 2);
-  const right: Secret = { kind: 'passphrase', passphrase: Buffer.from('correct horse') };
-  const wrong: Secret = { kind: 'passphrase', passphrase: Buffer.from('correct horsf') };
-  const recovery: Secret = { kind: 'recovery-key', key: pattern(32, 8) };
+  const right: SlotSecret = { kind: 'passphrase', stretched: pattern(32, 4) };
+  const wrong: SlotSecret = { kind: 'passphrase', stretched: pattern(32, 5) };
+  const recovery: SlotSecret = { kind: 'recovery-key', key: pattern(32, 8) };
   const slot = slotOf(right, domain);
   deepEqual(Uint8Array.from(unlockSlot(slot, right, domain)!), pattern(32, 1));
   equal(unlockSlot(slot, wrong, domain), undefined);
@@ -119,7 +119,7 @@ test('sets keep their slots, and hostile ones cannot take all memory', async () 
     domain,
     cutting: { kind: 'content', pagesMin: 4, pagesAverage: 16, pagesMax: 32 },
     slots: [
-      slotOf({ kind: 'passphrase', passphrase: pattern(9) }, domain),
+      slotOf({ kind: 'passphrase', stretched: pattern(32, 4) }, domain),
       slotOf({ kind: 'recovery-key', key: pattern(32) }, domain),
     ],
   };

@@ -92,7 +92,7 @@ test('encoder threads and decoder threads give back what they got', async () => 
   await using store = await openStore(world, directory);
   const passphrase = Buffer.from('x');
   const { record } = await createSet(world, store, 'set', { passphrase });
-  const { keys } = unlockSet(record, { kind: 'passphrase', passphrase });
+  const { keys } = await unlockSet(record, { kind: 'passphrase', passphrase });
   const contents = noise(6 * MiB + 512, 3);
   contents.fill(0, MiB, 2 * MiB);
   contents.copyWithin(4 * MiB, 0, MiB);

@@ -42,7 +42,7 @@ export async function newStore(
   const store = await openStore(world, HOME);
   const secret = passphrase === undefined ? undefined : Buffer.from(passphrase);
   const { record } = await createSet(world, store, 'set', { passphrase: secret, cutting });
-  const set = unlockSet(record, secret && { kind: 'passphrase', passphrase: secret });
+  const set = await unlockSet(record, secret && { kind: 'passphrase', passphrase: secret });
   return { store, set };
 }
 

@@ -1,6 +1,6 @@
-import { argon2Sync, createCipheriv, createDecipheriv } from 'node:crypto';
+import { createCipheriv, createDecipheriv } from 'node:crypto';
 import { concatBytes, utf8 } from '../../lib/bytes.ts';
-import { DIGEST_LENGTH, keyedHash } from './digest.ts';
+import { keyedHash } from './digest.ts';
 import type { DomainKeys } from './frame.ts';
 import type { KdfParameters, KeySlot, WrappedKey } from './set-record.ts';
 
@@ -15,17 +15,27 @@ export type Secret =
   | { readonly kind: 'passphrase'; readonly passphrase: Uint8Array }
   | { readonly kind: 'recovery-key'; readonly key: Uint8Array };
 
+/**
+ * A secret as slots take it: of a passphrase what Argon2id made of it with the slot's parameters, which takes
+ * long on purpose and so is not done here. 32 bytes.
+ */
+export type SlotSecret =
+  | { readonly kind: 'passphrase'; readonly stretched: Uint8Array }
+  | { readonly kind: 'recovery-key'; readonly key: Uint8Array };
+
+export const STRETCHED_LENGTH = 32;
+
 /** Wraps the data key; `kdf` is for passphrases. `nonce` and the salt are fresh random bytes. */
 export function lockSlot(
   dataKey: Uint8Array,
-  secret: Secret,
+  secret: SlotSecret,
   {
     domain,
     nonce,
     kdf,
   }: { readonly domain: Uint8Array; readonly nonce: Uint8Array; readonly kdf: KdfParameters },
 ): KeySlot {
-  const key = slotKey(secret, kdf);
+  const key = slotKey(secret);
   const cipher = createCipheriv('aes-256-gcm', key, nonce);
   cipher.setAAD(boundTo(domain, secret.kind));
   const body = concatBytes(cipher.update(dataKey), cipher.final());
@@ -37,11 +47,11 @@ export function lockSlot(
 /** The data key, or undefined: the secret is not the one that locked it. */
 export function unlockSlot(
   slot: KeySlot,
-  secret: Secret,
+  secret: SlotSecret,
   domain: Uint8Array,
 ): Uint8Array | undefined {
   if (slot.kind !== secret.kind) return undefined;
-  const key = slotKey(secret, slot.kind === 'passphrase' ? slot.kdf : undefined);
+  const key = slotKey(secret);
   const cipher = createDecipheriv('aes-256-gcm', key, slot.nonce, { authTagLength: TAG_LENGTH });
   cipher.setAAD(boundTo(domain, slot.kind));
   cipher.setAuthTag(slot.wrapped.subarray(-TAG_LENGTH));
@@ -64,18 +74,9 @@ export function publicKeys(): DomainKeys {
   return { digest: constant('digest'), frame: undefined, record: constant('record') };
 }
 
-function slotKey(secret: Secret, kdf: KdfParameters | undefined): Uint8Array {
-  if (secret.kind === 'recovery-key') {
-    return keyedHash(secret.key, utf8('holdfast 1 recovery slot'));
-  }
-  return argon2Sync('argon2id', {
-    message: secret.passphrase,
-    nonce: kdf!.salt,
-    memory: kdf!.memoryKiB,
-    passes: kdf!.passes,
-    parallelism: 1,
-    tagLength: DIGEST_LENGTH,
-  });
+function slotKey(secret: SlotSecret): Uint8Array {
+  if (secret.kind === 'passphrase') return secret.stretched;
+  return keyedHash(secret.key, utf8('holdfast 1 recovery slot'));
 }
 
 function boundTo(domain: Uint8Array, kind: KeySlot['kind']): Uint8Array {
