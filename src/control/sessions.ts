@@ -10,7 +10,7 @@ import {
   qemuArguments,
   shellWords,
 } from '../recovery/guest-config.ts';
-import { serveSession, type ServedSession } from '../recovery/serve-session.ts';
+import type { ServedSession } from '../recovery/serve-session.ts';
 import {
   discardSession,
   type HeldSession,
@@ -78,6 +78,8 @@ async function run(
   { secrets, report, onNew }: WorkOptions & { readonly onNew: (id: string) => void },
 ): Promise<RunningSession> {
   const { world, store, workers } = house;
+  // Read while a passphrase is stretched: a guest waits for both.
+  const serving = import('../recovery/serve-session.ts');
   const listen = request.listen === undefined ? undefined : parseListenAddress(request.listen);
   const nfs = request.nfs && (await nfsParts()).nfsPlace(request.nfs);
   const tls = request.tls && (await readTlsFiles(world.files, request.tls));
@@ -106,7 +108,7 @@ async function run(
   }
   const { record } = session;
   const served = stack.use(
-    await serveSession({ world, store }, record, {
+    await (await serving).serveSession({ world, store }, record, {
       set,
       point,
       workers,
