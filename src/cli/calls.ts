@@ -114,7 +114,11 @@ export function openCalls(settings: CallSettings): Calls {
 
 /** A service is asked if it is the one that was named, or if it has the store that was named, or any. */
 async function findService({ socket, store, signal }: CallSettings): Promise<string | undefined> {
-  if (socket === undefined && !(await realFileSystem().stat(SOCKET))) return undefined;
+  // One that this user may not even see is not for this user.
+  const standard = realFileSystem()
+    .stat(SOCKET)
+    .catch(() => undefined);
+  if (socket === undefined && !(await standard)) return undefined;
   const { askService } = await import('./service-client.ts');
   const where = resolve(socket ?? SOCKET);
   const options = { secret: undefined, report: () => {}, signal };

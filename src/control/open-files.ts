@@ -9,7 +9,9 @@ import {
 import { openVolumes } from '../granular/opened-volumes.ts';
 import type { OpenFilesSummary, ReadyFiles } from '../protocol/results.ts';
 import { systemClock } from '../sys/clock.ts';
+import { isSuperuser } from '../sys/processes.ts';
 import { realFileSystem } from '../sys/real-file-system.ts';
+import { SystemError } from '../sys/system-error.ts';
 import { checkDisk, noticeTo, summariesOf } from './files.ts';
 import type { House, WorkOptions } from './house.ts';
 import { serveDisks } from './served-disks.ts';
@@ -45,6 +47,7 @@ export async function openFiles(
   request: OpenFilesRequest,
   { secrets, signal, report }: WorkOptions,
 ): Promise<RunningFiles> {
+  if (!isSuperuser()) throw new SystemError('DENIED', 'only root may mount: run this as root');
   const { world } = house;
   await sweepOpenRestores(world.files, STATE);
   await using stack = new AsyncDisposableStack();

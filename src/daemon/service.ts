@@ -42,7 +42,8 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   let settings = await options.settings();
   const secrets = keyring(() => settings, options.credentials);
   const { socket, store } = settings;
-  await world.files.makeDirectory(dirname(socket));
+  // Who may ask is decided by who connects.
+  await world.files.makeDirectory(dirname(socket), 'shared');
   stack.use(await world.files.lock(`${socket}.lock`, 'holdfastd'));
   const place = stack.use(lateStore(store, { secrets, log }));
   await place.look();

@@ -14,8 +14,11 @@ export interface FileSystem {
   unlink(path: string): Promise<void>;
   /** Removes a directory and all that is in it; nothing there is no error. */
   removeTree(path: string): Promise<void>;
-  /** With its parents; an existing one is no error. Durable only after `syncDirectory` of each parent. */
-  makeDirectory(path: string): Promise<void>;
+  /**
+   * With its parents; an existing one is no error. Durable only after `syncDirectory` of each parent. Nobody
+   * else may look into a private one.
+   */
+  makeDirectory(path: string, access?: 'private' | 'shared'): Promise<void>;
   /** Names, sorted; an absent directory is NOT_FOUND. */
   list(directory: string): Promise<string[]>;
   /** Makes creations, renames and removals in `directory` durable. */

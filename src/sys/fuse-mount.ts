@@ -56,7 +56,13 @@ export function openFuseMount(
       timeoutMs: MOUNT_TIMEOUT_MS,
       descriptors: [fd],
     },
-  ).then(() => {});
+  ).then(
+    () => {},
+    (cause: Error) => {
+      if (!cause.message.includes('must be superuser')) throw cause;
+      throw new SystemError('DENIED', 'only root may mount: run this as root', { cause });
+    },
+  );
   let ended: Promise<void> | undefined;
   const mount: FuseMount = {
     directory,

@@ -1,6 +1,7 @@
 import { mkdirSync } from 'node:fs';
+import { dirname } from 'node:path/posix';
 import { libc } from './libc.ts';
-import { runOrFail } from './processes.ts';
+import { isSuperuser, runOrFail } from './processes.ts';
 import { SystemError, systemError } from './system-error.ts';
 
 const CLONE_NEWNS = 0x00020000;
@@ -18,7 +19,10 @@ const PLACE_SIZE = '4m';
  * what is mounted here is for started programs, not for this process.
  */
 export async function enterPrivateMounts(place: string): Promise<void> {
+  if (!isSuperuser()) throw new SystemError('DENIED', 'only root may mount: run this as root');
   try {
+    // What lies above belongs to others too.
+    mkdirSync(dirname(place), { recursive: true });
     mkdirSync(place, { recursive: true, mode: 0o700 });
   } catch (cause) {
     throw systemError(cause, `make ${place}`);

@@ -9,6 +9,7 @@ import {
   promises,
 } from 'node:fs';
 import { read, readSync, write, writeSync } from 'node:fs';
+import { dirname } from 'node:path/posix';
 import { promisify } from 'node:util';
 import type { File, FileStatus, FileSystem } from './file-system.ts';
 import {
@@ -56,10 +57,13 @@ export function realFileSystem(): FileSystem {
     unlink: (path) => doing(`remove ${path}`, () => promises.unlink(path)),
     removeTree: (path) =>
       doing(`remove ${path}`, () => promises.rm(path, { recursive: true, force: true })),
-    async makeDirectory(path) {
-      await doing(`make directory ${path}`, () =>
-        promises.mkdir(path, { recursive: true, mode: 0o700 }),
-      );
+    async makeDirectory(path, access = 'private') {
+      await doing(`make directory ${path}`, async () => {
+        // What lies above belongs to others too.
+        await promises.mkdir(dirname(path), { recursive: true });
+        const mode = access === 'private' ? 0o700 : 0o755;
+        await promises.mkdir(path, { recursive: true, mode });
+      });
     },
     list: (directory) =>
       doing(`list ${directory}`, async () => (await promises.readdir(directory)).sort()),
