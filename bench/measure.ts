@@ -46,6 +46,12 @@ export function residentBytes(pid: number): number {
   }
 }
 
+/** What a process has resident now. */
+export function residentNow(pid: number): number {
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+  return Number(/VmRSS:\s*(\d+) kB/.exec(status)?.[1] ?? 0) * 1024;
+}
+
 export function isInstalled(command: string): boolean {
   return spawnSync('which', [command]).status === 0;
 }

@@ -148,5 +148,6 @@ function deskOf({ house, socket }: CallSettings): Desk {
   return {
     ...{ house, makeStore: none, sessions: none, jobs: none, service: none },
     whyWaiting: () => undefined,
+    apart: undefined,
   };
 }

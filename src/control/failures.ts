@@ -115,6 +115,24 @@ const JOB = {
   CORRUPT: 'corrupt',
 } as const satisfies Record<JobErrorCode, FailureKind>;
 
+/** Another process failed at it. */
+export class OperationFailure extends Error {
+  override readonly name = 'OperationFailure';
+  readonly kind: FailureKind;
+  readonly isAway: boolean;
+  constructor(kind: FailureKind, message: string, isAway: boolean) {
+    super(message);
+    this.kind = kind;
+    this.isAway = isAway;
+  }
+}
+
+/** Whether a host is not there, and may be again. */
+export function isAway(error: unknown): boolean {
+  if (error instanceof OperationFailure) return error.isAway;
+  return error instanceof SystemError && error.code === 'UNREACHABLE';
+}
+
 /** What failed first: closing what it had open may have failed as well because of it. */
 export function firstFailure(error: unknown): unknown {
   let first = error;
@@ -134,5 +152,6 @@ export function kindOfFailure(error: unknown): FailureKind | undefined {
   if (error instanceof TreeError) return TREE[error.code];
   if (error instanceof JobError) return JOB[error.code];
   if (error instanceof SchemaError) return 'usage';
+  if (error instanceof OperationFailure) return error.kind;
   return undefined;
 }

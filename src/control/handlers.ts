@@ -1,4 +1,9 @@
-import type { OperationName, RequestOf, ResultOf } from '../protocol/operations.ts';
+import {
+  APART,
+  type OperationName,
+  type RequestOf,
+  type ResultOf,
+} from '../protocol/operations.ts';
 import type { GivenSecret, House, WorkOptions } from './house.ts';
 import type { JobDesk } from './job-desk.ts';
 import type { SessionKeeper } from './session-keeper.ts';
@@ -16,7 +21,15 @@ export interface Desk {
   jobs(): Promise<JobDesk>;
   service(): Promise<ResultOf<'service/show'>>;
   readonly whyWaiting: WhyWaiting;
+  /** Runs what takes long, apart from what guests wait for; undefined: nobody waits here. */
+  readonly apart: RunApart | undefined;
 }
+
+export type RunApart = <N extends OperationName>(
+  name: N,
+  request: RequestOf<N>,
+  options: CallOptions,
+) => Promise<ResultOf<N>>;
 
 export interface CallOptions extends WorkOptions {
   /** What came with the request itself. */
@@ -111,6 +124,7 @@ export function handle<N extends OperationName>(
   request: RequestOf<N>,
   options: CallOptions,
 ): Promise<ResultOf<N>> {
+  if (desk.apart && APART.has(name)) return desk.apart(name, request, options);
   // The compiler does not see that a name goes with its own request.
   const handler = HANDLERS[name] as (
     desk: Desk,

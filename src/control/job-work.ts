@@ -1,18 +1,13 @@
 import type { JobKind, JobRecord } from '../formats/store/job.ts';
-import { assert } from '../lib/assert.ts';
 import { asError } from '../lib/as-error.ts';
 import type { Again, Outcome } from '../jobs/job-state.ts';
 import type { AttemptOptions } from '../jobs/queue.ts';
 import type { FailureKind } from '../protocol/failure.ts';
 import { backupJob, bySession, checkRequest } from '../protocol/requests.ts';
-import { SessionError } from '../recovery/session-error.ts';
-import { SystemError } from '../sys/system-error.ts';
-import { createBackup } from './backups.ts';
-import { firstFailure, kindOfFailure } from './failures.ts';
-import type { House, SecretSource, WorkOptions } from './house.ts';
+import { firstFailure, isAway, kindOfFailure } from './failures.ts';
+import type { CallOptions, RunApart } from './handlers.ts';
+import type { House, SecretSource } from './house.ts';
 import { checkRetention, retain } from './retention.ts';
-import { keep } from './sessions.ts';
-import { checkStore } from './stores.ts';
 
 /** More is no result to be kept with a job. */
 const PROBLEMS_MAX = 1000;
@@ -35,53 +30,61 @@ export function laneOf(kind: JobKind): string {
 }
 
 /** What jobs do. Never rejects but for our own faults. */
-export function jobWork(house: House, secrets: SecretSource) {
+export function jobWork(house: House, { secrets, apart }: WorkParts) {
   return async (job: JobRecord, { signal, report }: AttemptOptions): Promise<Outcome> => {
     try {
-      return await attempt(house, job, { secrets, signal, report });
+      return await attempt(job, { house, apart, given: undefined, secrets, signal, report });
     } catch (error) {
       const cause = firstFailure(error);
       const kind = kindOfFailure(cause);
       if (kind === undefined) throw cause;
-      const isAway = cause instanceof SystemError && cause.code === 'UNREACHABLE';
       const reason = asError(cause).message;
-      return { kind: 'failed', reason, again: isAway ? 'until' : AGAIN[kind] };
+      return { kind: 'failed', reason, again: isAway(cause) ? 'until' : AGAIN[kind] };
     }
   };
 }
 
-async function attempt(house: House, job: JobRecord, options: WorkOptions): Promise<Outcome> {
+interface WorkParts {
+  readonly secrets: SecretSource;
+  readonly apart: RunApart;
+}
+
+interface Attempt extends CallOptions {
+  readonly house: House;
+  readonly apart: RunApart;
+}
+
+async function attempt(job: JobRecord, options: Attempt): Promise<Outcome> {
   switch (job.kind) {
     case 'backup':
-      return { kind: 'done', result: await backUp(house, job, options) };
+      return { kind: 'done', result: await backUp(job, options) };
     case 'check': {
-      const result = await checkStore(house, {
-        ...checkRequest.parse(job.request, []),
-        ...options,
-      });
+      const request = checkRequest.parse(job.request, []);
+      const result = await options.apart('store/check', request, options);
       const { problems } = result;
       const told = { ...result, problems: problems.slice(0, PROBLEMS_MAX) };
       if (problems.length === 0) return { kind: 'done', result: told };
       return { kind: 'bad', result: told, reason: `${problems.length} problems were found` };
     }
     case 'keep':
-      return { kind: 'done', result: await keepOnce(house, job, options) };
+      return { kind: 'done', result: await keepOnce(job, options) };
     default:
       return job.kind satisfies never;
   }
 }
 
-async function backUp(house: House, { request }: JobRecord, options: WorkOptions) {
+async function backUp({ request }: JobRecord, options: Attempt) {
   const { retention, ...backup } = backupJob.parse(request, []);
   if (retention) checkRetention(retention);
-  const point = await createBackup(house, backup, options);
+  const point = await options.apart('backup/create', backup, options);
   if (!retention) return { ...point };
   const { set, machine } = backup;
   try {
-    return { ...point, retained: await retain(house, { set, machine, retention, dryRun: false }) };
+    const rules = { set, machine, retention, dryRun: false };
+    return { ...point, retained: await retain(options.house, rules) };
   } catch (error) {
     const cause = firstFailure(error);
-    assert(kindOfFailure(cause) !== undefined, `retention failed: ${asError(cause).message}`);
+    if (kindOfFailure(cause) === undefined) throw cause;
     // The backup is made: doing it again would not help. The next one forgets what this one could not.
     const message = `nothing was forgotten: ${asError(cause).message}`;
     options.report({ event: 'notice', message });
@@ -90,14 +93,12 @@ async function backUp(house: House, { request }: JobRecord, options: WorkOptions
 }
 
 /** A session that is gone was kept by an attempt that did not live to tell. */
-async function keepOnce(house: House, { request, deaths }: JobRecord, options: WorkOptions) {
+async function keepOnce({ request, deaths }: JobRecord, options: Attempt) {
   const { session } = bySession.parse(request, []);
   try {
-    return await keep(house, session, options);
+    return { ...(await options.apart('session/keep', { session }, options)) };
   } catch (error) {
-    const cause = firstFailure(error);
-    const isGone = cause instanceof SessionError && cause.code === 'NOT_FOUND';
-    if (!isGone || deaths === 0) throw cause;
+    if (kindOfFailure(firstFailure(error)) !== 'not-found' || deaths === 0) throw error;
     return { session, point: null };
   }
 }

@@ -1,12 +1,12 @@
 import { resolve } from 'node:path/posix';
 import { listPoints } from '../catalog/points.ts';
-import { CatalogError } from '../catalog/catalog-error.ts';
 import { listSets, type OpenSet } from '../catalog/sets.ts';
 import type { CheckResult, Report, StoreSummary } from '../protocol/results.ts';
 import { checkPacks, manifestChecker, type Problem } from '../store/check.ts';
 import { createStore, openStore } from '../store/store.ts';
 import { rebuildIndex } from '../store/store-writer.ts';
 import { realWorld } from '../sys/world.ts';
+import { kindOfFailure } from './failures.ts';
 import { type House, openSet, type SecretSource } from './house.ts';
 
 export async function makeStore(directory: string): Promise<StoreSummary> {
@@ -57,7 +57,7 @@ async function openSets(house: House, secrets: SecretSource) {
     try {
       open.push(await openSet(house, name, secrets));
     } catch (cause) {
-      if (!(cause instanceof CatalogError) || cause.code !== 'WRONG_KEY') throw cause;
+      if (kindOfFailure(cause) !== 'wrong-key') throw cause;
       locked.push(name);
     }
   }

@@ -1,4 +1,5 @@
 import { join } from 'node:path/posix';
+import type { RunApart } from '../control/handlers.ts';
 import { type House, openHouse, type SecretSource } from '../control/house.ts';
 import { type KeeperEvent, sessionKeeper, type SessionKeeper } from '../control/session-keeper.ts';
 import type { JobDesk } from '../control/job-desk.ts';
@@ -16,13 +17,19 @@ export interface OwnedStore extends AsyncDisposable {
   readonly jobs: JobDesk;
 }
 
+export interface OwnOptions {
+  readonly secrets: SecretSource;
+  readonly apart: RunApart;
+  readonly log: Log;
+}
+
 /** Held as long as the service has the store: whoever else runs a service on it is refused. */
 const LOCK = 'service.lock';
 
 /** Rejects NOT_A_STORE where there is none; BUSY, naming the service that has it. */
 export async function ownStore(
   directory: string,
-  { secrets, log }: { readonly secrets: SecretSource; readonly log: Log },
+  { secrets, log, apart }: OwnOptions,
 ): Promise<OwnedStore> {
   await using stack = new AsyncDisposableStack();
   const house = stack.use(await openHouse(directory));
@@ -31,7 +38,7 @@ export async function ownStore(
   const sessions = stack.use(sessionKeeper(house, { secrets, onEvent }));
   // Guests wait for their disks; jobs can wait for guests.
   await sessions.resumeAll();
-  const jobs = await openJobs(stack, house, { secrets, log });
+  const jobs = await openJobs(stack, house, { secrets, log, apart });
   const owned = stack.move();
   return { house, sessions, jobs, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
@@ -39,14 +46,14 @@ export async function ownStore(
 async function openJobs(
   stack: AsyncDisposableStack,
   house: House,
-  { secrets, log }: { readonly secrets: SecretSource; readonly log: Log },
+  { secrets, log, apart }: OwnOptions,
 ): Promise<JobDesk> {
   const { world, store } = house;
   const files = await openJobFiles(world.files, store.directory);
   const onTrouble = (message: string): void => log('error', message);
   const queue = stack.use(
     await openQueue({
-      ...{ world, files, onTrouble, laneOf, attempt: jobWork(house, secrets) },
+      ...{ world, files, onTrouble, laneOf, attempt: jobWork(house, { secrets, apart }) },
       onChange: (job) => log(job.state === 'failed' ? 'error' : 'info', wordsOf(job)),
     }),
   );

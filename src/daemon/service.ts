@@ -1,8 +1,8 @@
 import { dirname } from 'node:path/posix';
 import { accessOf } from '../control/access.ts';
 import { door } from '../control/door.ts';
-import type { Desk } from '../control/handlers.ts';
-import type { SecretSource } from '../control/house.ts';
+import { runApart } from '../control/apart.ts';
+import type { Desk, RunApart } from '../control/handlers.ts';
 import { countsOf } from '../control/job-desk.ts';
 import { makeStore } from '../control/stores.ts';
 import { asError } from '../lib/as-error.ts';
@@ -13,7 +13,7 @@ import { ownIds } from '../sys/unix-peer.ts';
 import type { World } from '../sys/world.ts';
 import { keyring } from './keyring.ts';
 import type { Log } from './log.ts';
-import { type OwnedStore, ownStore } from './owned-store.ts';
+import { type OwnedStore, type OwnOptions, ownStore } from './owned-store.ts';
 import type { Settings } from './settings.ts';
 
 /** The service as it runs. Disposing it stops what runs, flushed and to be resumed. */
@@ -45,9 +45,11 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   // Who may ask is decided by who connects.
   await world.files.makeDirectory(dirname(socket), 'shared');
   stack.use(await world.files.lock(`${socket}.lock`, 'holdfastd'));
-  const place = stack.use(lateStore(store, { secrets, log }));
+  const apart: RunApart = (name, request, options) =>
+    runApart({ store, clock }, name, request, options);
+  const place = stack.use(lateStore(store, { secrets, log, apart }));
   await place.look();
-  const desk = deskOn(place, { directory: store, started: clock.now().toISOString() });
+  const desk = deskOn(place, { apart, directory: store, started: clock.now().toISOString() });
   // Last, and so the first to be closed: what is asked needs all the rest.
   stack.use(
     await serveHttp({
@@ -84,7 +86,11 @@ export async function startService(options: ServiceOptions): Promise<Service> {
 
 function deskOn(
   place: LateStore,
-  { directory, started }: { readonly directory: string; readonly started: string },
+  {
+    directory,
+    started,
+    apart,
+  }: { readonly directory: string; readonly started: string; readonly apart: RunApart },
 ): Desk {
   async function owned(): Promise<OwnedStore> {
     await place.look();
@@ -93,6 +99,7 @@ function deskOn(
     throw new StoreError('NOT_A_STORE', `${directory} is no store: see "holdfast store create"`);
   }
   return {
+    apart,
     house: async () => (await owned()).house,
     sessions: async () => (await owned()).sessions,
     jobs: async () => (await owned()).jobs,
@@ -123,10 +130,7 @@ interface LateStore extends AsyncDisposable {
   look(): Promise<void>;
 }
 
-function lateStore(
-  directory: string,
-  options: { readonly secrets: SecretSource; readonly log: Log },
-): LateStore {
+function lateStore(directory: string, options: OwnOptions): LateStore {
   let opening: Promise<void> | undefined;
   let owned: OwnedStore | undefined;
   let isTold = false;

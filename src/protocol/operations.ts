@@ -169,3 +169,12 @@ export const OPERATIONS = {
 export type OperationName = keyof typeof OPERATIONS;
 export type RequestOf<N extends OperationName> = Of<(typeof OPERATIONS)[N]['request']>;
 export type ResultOf<N extends OperationName> = Of<(typeof OPERATIONS)[N]['result']>;
+
+/** Those of which one may take hours. */
+export const APART: ReadonlySet<OperationName> = new Set([
+  'backup/create',
+  'restore/disk',
+  'session/keep',
+  'store/check',
+  'store/rebuild-index',
+]);

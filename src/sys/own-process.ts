@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { setPriority } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { libc, SET_IO_FLUSHER } from './libc.ts';
 import { systemError } from './system-error.ts';
@@ -14,6 +15,9 @@ export interface OwnProcess<In, Out> extends AsyncDisposable {
   /** Set before the first turn of the event loop after the start. */
   onMessage: (message: Out) => void;
 }
+
+/** A tenth of the share of a process that has not stepped back. */
+const BACKGROUND_NICE = 10;
 
 /** `descriptors` are lent; the process has them as 3 and up. */
 export async function startOwnProcess<In, Out>(
@@ -75,6 +79,10 @@ export interface ProcessSide<In, Out> {
   post(message: Out): void;
   /** The first that comes. */
   receive(): Promise<In>;
+  /** All that come from now on. */
+  listen(hear: (message: In) => void): void;
+  /** Whatever else this machine has to do goes first. */
+  stepBack(): void;
   /** Signals that a terminal or a service manager sends to all are left to the one that started this. */
   leaveSignals(): void;
   /** The process that started this one is gone. */
@@ -89,6 +97,8 @@ export function processSide<In, Out>(): ProcessSide<In, Out> {
       if (process.connected) process.send!(message);
     },
     receive: () => new Promise((resolve) => process.once('message', (it) => resolve(it as In))),
+    listen: (hear) => void process.on('message', (it) => hear(it as In)),
+    stepBack: () => setPriority(BACKGROUND_NICE),
     leaveSignals() {
       for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {});
     },

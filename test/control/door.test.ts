@@ -17,6 +17,7 @@ const none = async (): Promise<never> => {
 const desk: Desk = {
   ...{ house: none, makeStore: none, sessions: none, jobs: none },
   whyWaiting: () => undefined,
+  apart: undefined,
   service: async () => ({
     ...{ pid: 1, started: 'now', store: '/s', storeId: null },
     ...{ sessions: { running: 0, waiting: 0 }, jobs: { running: 0, waiting: 0 } },

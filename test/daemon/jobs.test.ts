@@ -1,5 +1,5 @@
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
 import { openNbdDisk } from '../../src/block/nbd-disk.ts';
@@ -15,6 +15,7 @@ const image = join(root, 'disk.raw');
 makeRawDisk(image, 24 * MiB, 50);
 const home = serviceHome(root);
 const { holdfast } = home;
+const large = join(root, 'large.raw');
 
 interface Shown {
   readonly job: string;
@@ -96,9 +97,47 @@ test('a schedule makes jobs, and is there after a restart', async () => {
   deepEqual((await expectDone(holdfast('schedule', 'list'))).result['schedules'], []);
 });
 
-test('kill -9 twenty times with sessions and backups: no job, session or acknowledged write lost', async () => {
-  const large = join(root, 'large.raw');
+/** The processes that do what the service's jobs are. */
+function workersOf(pid: number): number[] {
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim();
+  return children === '' ? [] : children.split(' ').map(Number);
+}
+
+test('what takes long runs apart: if its process dies nothing else does, and it is tried again', async () => {
   writeFileSync(large, noise(96 * MiB, 3));
+  await using service = await home.run();
+  const started = await expectDone(holdfast('recover', 'vm@latest', '--detach'));
+  const [{ uri }] = started.result['exports'] as [{ uri: string }];
+  await using disk = await openNbdDisk(uri);
+  const queued = await expectDone(backUp('large', large, '--queue'));
+  const id = queued.result['job'] as string;
+  let workers: number[] = [];
+  while (workers.length === 0) {
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    workers = workersOf(service.pid);
+  }
+  for (const worker of workers) process.kill(worker, 'SIGKILL');
+  await service.logged(new RegExp(`${id} is waiting: the process that did it ended: SIGKILL`));
+  await disk.read(new Uint8Array(4096), 0);
+  service.signal('SIGHUP');
+  equal((await expectDone(holdfast('job', 'attend', id))).result['state'], 'done');
+
+  // Canceled in the middle: it ends soon, and leaves nothing half done.
+  const second = await expectDone(holdfast('store', 'check', '--read-data', '--queue'));
+  const check = second.result['job'] as string;
+  while (workersOf(service.pid).length === 0) {
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  await holdfast('job', 'cancel', check);
+  const canceled = await holdfast('job', 'attend', check);
+  match(canceled.result['message'] as string, /is (canceled|done)/);
+  equal(workersOf(service.pid).length, 0);
+  const { session } = started.result as { session: string };
+  await expectDone(holdfast('session', 'stop', session));
+  await expectDone(holdfast('session', 'discard', session));
+});
+
+test('kill -9 twenty times with sessions and backups: no job, session or acknowledged write lost', async () => {
   let service = await home.run();
   await using stack = new AsyncDisposableStack();
   stack.defer(async () => void (await service.stop('SIGKILL')));

@@ -74,8 +74,9 @@ export async function startService(args: readonly string[]): Promise<RunningServ
     changed.resolve();
     changed = Promise.withResolvers();
   });
-  const ended = once(child, 'close').then(([code]) => {
+  const ended = once(child, 'close').then(([code, signal]) => {
     hasEnded = true;
+    lines.push(`(ended: ${String(code ?? signal)})`);
     changed.resolve();
     return code as number | null;
   });

@@ -1,0 +1,67 @@
+import { enableCompileCache } from 'node:module';
+import { processSide } from '../sys/own-process.ts';
+import { SystemError } from '../sys/system-error.ts';
+import { failureOf, type FromWorker, type ToWorker, toldFailure } from './apart.ts';
+import { type Desk, handle } from './handlers.ts';
+import { type GivenSecret, type House, openHouse, type SecretSource } from './house.ts';
+
+/* The process in which an operation runs that takes long: `apart.ts` started it. */
+
+enableCompileCache();
+const side = processSide<ToWorker, FromWorker>();
+const abort = new AbortController();
+const asked = new Map<string, PromiseWithResolvers<GivenSecret>>();
+
+const secrets: SecretSource = (set) => {
+  const answer = asked.get(set) ?? Promise.withResolvers<GivenSecret>();
+  asked.set(set, answer);
+  side.post({ kind: 'secret?', set });
+  return answer.promise;
+};
+
+function hear(message: ToWorker): void {
+  if (message.kind === 'abort') abort.abort(new SystemError('FAILED', 'it was interrupted'));
+  else if (message.kind === 'secret') asked.get(message.set)?.resolve(message.secret);
+  else if (message.kind === 'no secret') {
+    asked.get(message.set)?.reject(failureOf(message.failure));
+  }
+}
+
+function deskOn(house: House): Desk {
+  const none = async () => {
+    throw new SystemError('FAILED', 'only the service itself does that');
+  };
+  return {
+    house: async () => house,
+    ...{ makeStore: none, sessions: none, jobs: none, service: none },
+    whyWaiting: () => undefined,
+    apart: undefined,
+  };
+}
+
+async function run(message: ToWorker): Promise<void> {
+  if (message.kind !== 'start') return;
+  const { store, name, request } = message;
+  try {
+    await using house = await openHouse(store);
+    const result = await handle(name, deskOn(house), request as never, {
+      given: undefined,
+      secrets,
+      signal: abort.signal,
+      report: (event) => side.post({ kind: 'event', event }),
+    });
+    side.post({ kind: 'done', result });
+  } catch (error) {
+    const failure = toldFailure(error);
+    if (!failure) throw error;
+    side.post({ kind: 'failed', failure });
+  }
+}
+
+side.leaveSignals();
+side.stepBack();
+side.onOrphaned(() => abort.abort(new SystemError('FAILED', 'the service has ended')));
+const first = side.receive();
+side.listen(hear);
+await run(await first);
+side.close();
