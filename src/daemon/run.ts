@@ -3,7 +3,10 @@ import { parseArgs } from 'node:util';
 import { firstFailure, kindOfFailure } from '../control/failures.ts';
 import { EXIT_CODES } from '../protocol/failure.ts';
 import { realWorld, type World } from '../sys/world.ts';
-import { lineLog } from './log.ts';
+import { monotonicMicroseconds } from '../sys/clock.ts';
+import { ownIds } from '../sys/unix-peer.ts';
+import { type Log, lineLog } from './log.ts';
+import { openNotify, showLife } from './notify.ts';
 import { startService } from './service.ts';
 import { defaultSettings, readSettings, type Settings } from './settings.ts';
 
@@ -46,20 +49,8 @@ export async function main(words: readonly string[]): Promise<number> {
     process.stdout.write(`${HELP}\n`);
     return 0;
   }
-  const signals = heard();
   try {
-    await using service = await startService({
-      ...{ world, log, version: VERSION, credentials: process.env['CREDENTIALS_DIRECTORY'] },
-      settings: () => settingsOf(world, values),
-    });
-    log('notice', `ready: ${service.status()}`);
-    for await (const signal of signals) {
-      if (signal !== 'SIGHUP') {
-        log('notice', `${signal}: stopping`);
-        break;
-      }
-      await service.reload();
-    }
+    await serve(world, values, log);
   } catch (error) {
     const cause = firstFailure(error);
     const kind = kindOfFailure(cause);
@@ -69,6 +60,34 @@ export async function main(words: readonly string[]): Promise<number> {
   }
   log('notice', 'stopped');
   return 0;
+}
+
+/** Until a signal ends it. */
+async function serve(world: World, values: Values, log: Log): Promise<void> {
+  const { LISTEN_PID, LISTEN_FDNAMES, WATCHDOG_USEC, WATCHDOG_PID } = process.env;
+  const environment = { LISTEN_PID, LISTEN_FDNAMES, WATCHDOG_USEC, WATCHDOG_PID };
+  const notify = openNotify({ ...ownIds(), ...environment });
+  const signals = heard();
+  await using service = await startService({
+    ...{ world, log, version: VERSION, credentials: process.env['CREDENTIALS_DIRECTORY'] },
+    settings: () => settingsOf(world, values),
+  });
+  log('notice', `ready: ${service.status()}`);
+  notify.ready(service.status());
+  const stop = new AbortController();
+  const signs = showLife(world.clock, notify, { service, signal: stop.signal });
+  for await (const signal of signals) {
+    if (signal !== 'SIGHUP') {
+      log('notice', `${signal}: stopping`);
+      break;
+    }
+    notify.reloading(monotonicMicroseconds());
+    await service.reload();
+    notify.ready(service.status());
+  }
+  notify.stopping();
+  stop.abort();
+  await signs;
 }
 
 interface Values {

@@ -1,0 +1,60 @@
+import { deepEqual, equal, match, ok } from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'tap';
+import { openNotify } from '../../src/daemon/notify.ts';
+import { descriptorNamed } from '../../src/sys/passed-descriptors.ts';
+import { temporaryDirectory } from '../support/temporary.ts';
+
+const MAIN = new URL('../../src/daemon/main.ts', import.meta.url).pathname;
+const NAMES = { pid: 7, LISTEN_PID: '7', LISTEN_FDNAMES: 'control:notify:nbd' };
+
+test('descriptors are found by their names, and only those that are meant for this process', async () => {
+  equal(descriptorNamed('notify', NAMES), 4);
+  equal(descriptorNamed('nfs', NAMES), undefined);
+  equal(descriptorNamed('notify', { ...NAMES, LISTEN_PID: '8' }), undefined);
+  equal(descriptorNamed('notify', { ...NAMES, LISTEN_PID: undefined }), undefined);
+  equal(descriptorNamed('notify', { ...NAMES, LISTEN_FDNAMES: undefined }), undefined);
+});
+
+test('without a descriptor nobody is told anything, and nobody watches', async () => {
+  const none = { pid: 7, LISTEN_PID: undefined, LISTEN_FDNAMES: undefined };
+  const notify = openNotify({ ...none, WATCHDOG_USEC: '1000000', WATCHDOG_PID: '7' });
+  notify.ready('fine');
+  equal(notify.aliveEveryMs, undefined);
+  const watched = { ...NAMES, WATCHDOG_USEC: '3000000', WATCHDOG_PID: '7' };
+  equal(openNotify(watched).aliveEveryMs, 1000);
+  equal(openNotify({ ...watched, WATCHDOG_PID: '8' }).aliveEveryMs, undefined);
+});
+
+test('the service says that it is ready, lives, reloads and stops', async () => {
+  const root = temporaryDirectory();
+  const told = join(root, 'told');
+  // A stand-in for the socket: what is written there is read the same.
+  const fd = openSync(told, 'a');
+  const settings = join(root, 'holdfastd.json');
+  writeFileSync(
+    settings,
+    JSON.stringify({ store: join(root, 'store'), socket: join(root, 's.sock') }),
+  );
+  const service = [process.execPath, MAIN, '--config', settings];
+  const child = spawn('sh', ['-c', 'LISTEN_PID=$$ exec "$@"', 'sh', ...service], {
+    stdio: ['ignore', 'ignore', 'ignore', fd],
+    env: { ...process.env, LISTEN_FDS: '1', LISTEN_FDNAMES: 'notify', WATCHDOG_USEC: '300000' },
+  });
+  closeSync(fd);
+  const heard = async (what: RegExp): Promise<void> => {
+    for (let tries = 0; !what.test(readFileSync(told, 'utf8')); tries++) {
+      ok(tries < 200, `no ${what.source} in ${readFileSync(told, 'utf8')}`);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  };
+  await heard(/READY=1\nSTATUS=no store\n(WATCHDOG=1\n){3}/);
+  child.kill('SIGHUP');
+  await heard(/RELOADING=1\nMONOTONIC_USEC=\d+\nREADY=1\n/);
+  child.kill('SIGTERM');
+  deepEqual(await once(child, 'exit'), [0, null]);
+  match(readFileSync(told, 'utf8'), /STOPPING=1\n$/);
+});
