@@ -38,8 +38,15 @@ export interface Calls {
   callOn(signal: AbortSignal): Calls['call'];
   /** The socket of the service that carries out commands; undefined: this process does. */
   service(): Promise<string | undefined>;
+  /** The store that the service has; undefined: none answers. */
+  servedStore(): Promise<string | undefined>;
   /** A path as whoever carries it out finds it. */
   path(given: string): Promise<string>;
+}
+
+interface Found {
+  readonly socket: string;
+  readonly store: string;
 }
 
 interface Asked {
@@ -51,8 +58,9 @@ const SOCKET = '/run/holdfast/control.sock';
 
 export function openCalls(settings: CallSettings): Calls {
   const { secrets, report } = settings;
-  let found: Promise<string | undefined> | undefined;
-  const service = () => (found ??= findService(settings));
+  let found: Promise<Found | undefined> | undefined;
+  const find = () => (found ??= findService(settings));
+  const service = async () => (await find())?.socket;
 
   async function remote<N extends OperationName>(
     socket: string,
@@ -103,6 +111,7 @@ export function openCalls(settings: CallSettings): Calls {
   }
   return {
     service,
+    servedStore: async () => (await find())?.store,
     call: callOn(settings.signal),
     callOn,
     async path(given) {
@@ -113,7 +122,7 @@ export function openCalls(settings: CallSettings): Calls {
 }
 
 /** A service is asked if it is the one that was named, or if it has the store that was named, or any. */
-async function findService({ socket, store, signal }: CallSettings): Promise<string | undefined> {
+async function findService({ socket, store, signal }: CallSettings): Promise<Found | undefined> {
   // One that this user may not even see is not for this user.
   const standard = realFileSystem()
     .stat(SOCKET)
@@ -124,7 +133,9 @@ async function findService({ socket, store, signal }: CallSettings): Promise<str
   const options = { secret: undefined, report: () => {}, signal };
   try {
     const shown = await askService(where, 'service/show', {}, options);
-    if (store === undefined || resolve(store) === shown.store) return where;
+    if (store === undefined || resolve(store) === shown.store) {
+      return { socket: where, store: shown.store };
+    }
   } catch (cause) {
     // A service that was not named and does not answer is none.
     if (socket === undefined && cause instanceof SystemError) return undefined;
@@ -146,7 +157,7 @@ function deskOf({ house, socket }: CallSettings): Desk {
     );
   };
   return {
-    ...{ house, makeStore: none, sessions: none, jobs: none, service: none },
+    ...{ house, makeStore: none, sessions: none, jobs: none, service: none, follow: none },
     whyWaiting: () => undefined,
     apart: undefined,
   };

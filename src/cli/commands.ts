@@ -104,6 +104,11 @@ export const COMMANDS: readonly CommandEntry[] = [
   ),
   entry('schedule list', 'list schedules', () => import('./commands/schedule-list.ts')),
   entry('schedule remove', 'remove a schedule', () => import('./commands/schedule-remove.ts')),
+  entry(
+    'service follow',
+    'tell what happens to sessions and jobs',
+    () => import('./commands/service-follow.ts'),
+  ),
   entry('service show', 'what the service does', () => import('./commands/service-show.ts')),
   entry(
     'session discard',

@@ -1,5 +1,5 @@
 import { formatSize } from '../lib/sizes.ts';
-import type { Notice, Progress, Report } from '../protocol/results.ts';
+import type { Change, Notice, Progress, Report } from '../protocol/results.ts';
 import type { Clock } from '../sys/clock.ts';
 import { Interrupted } from './interrupted.ts';
 import { systemError } from '../sys/system-error.ts';
@@ -71,10 +71,19 @@ export function openOutput(clock: Clock, json: boolean): Output {
       });
     });
   }
+  function change(event: Change): void {
+    endProgress();
+    if (json) line(event);
+    else stdout.write(`${changeText(event)}\n`);
+  }
   return {
     json,
     endProgress,
-    report: (event) => (event.event === 'progress' ? progress(event) : notice(event)),
+    report(event) {
+      if (event.event === 'progress') progress(event);
+      else if (event.event === 'notice') notice(event);
+      else change(event);
+    },
     result(value, text) {
       endProgress();
       if (json) line(value);
@@ -95,6 +104,15 @@ export function openOutput(clock: Clock, json: boolean): Output {
 /** Bytes as hexadecimal; everything else as it is. */
 function plain(_key: string, value: unknown): unknown {
   return value instanceof Uint8Array ? Buffer.from(value).toString('hex') : value;
+}
+
+function changeText(change: Change): string {
+  if (change.event === 'alarm') return change.message;
+  const [name, what, why] =
+    change.event === 'job'
+      ? [`job ${change.job}`, change.state, change.reason]
+      : [`session ${change.session}`, change.what, change.message];
+  return `${name}: ${what}${why === null ? '' : `: ${why}`}`;
 }
 
 function progressText(

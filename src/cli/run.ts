@@ -117,11 +117,12 @@ async function runCommand(command: Command, input: Input, output: Output): Promi
   };
   let house: House | undefined;
   async function openOnce(): Promise<House> {
-    if (storeDirectory === undefined) {
+    const directory = storeDirectory ?? (await calls.servedStore());
+    if (directory === undefined) {
       throw new UsageError('which store? Give --store DIR, or set HOLDFAST_STORE');
     }
     const { openHouse } = await import('../control/house.ts');
-    return (house ??= await openHouse(storeDirectory));
+    return (house ??= await openHouse(directory));
   }
   const calls = openCalls({
     socket: input.text('socket') ?? process.env['HOLDFAST_SOCKET'],

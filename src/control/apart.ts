@@ -1,7 +1,7 @@
 import { asError } from '../lib/as-error.ts';
 import type { FailureKind } from '../protocol/failure.ts';
 import type { OperationName, RequestOf, ResultOf } from '../protocol/operations.ts';
-import type { Notice, Progress } from '../protocol/results.ts';
+import type { Report } from '../protocol/results.ts';
 import type { Clock } from '../sys/clock.ts';
 import { startOwnProcess } from '../sys/own-process.ts';
 import { SystemError } from '../sys/system-error.ts';
@@ -27,7 +27,7 @@ export type ToWorker =
   | { readonly kind: 'abort' };
 
 export type FromWorker =
-  | { readonly kind: 'event'; readonly event: Progress | Notice }
+  | { readonly kind: 'event'; readonly event: Parameters<Report>[0] }
   | { readonly kind: 'secret?'; readonly set: string }
   | { readonly kind: 'done'; readonly result: unknown }
   | { readonly kind: 'failed'; readonly failure: Failure };

@@ -4,6 +4,7 @@ import {
   type RequestOf,
   type ResultOf,
 } from '../protocol/operations.ts';
+import type { Report } from '../protocol/results.ts';
 import type { GivenSecret, House, WorkOptions } from './house.ts';
 import type { JobDesk } from './job-desk.ts';
 import type { SessionKeeper } from './session-keeper.ts';
@@ -20,6 +21,8 @@ export interface Desk {
   /** Rejects where no service runs. */
   jobs(): Promise<JobDesk>;
   service(): Promise<ResultOf<'service/show'>>;
+  /** Rejects where no service runs. */
+  follow(report: Report, signal: AbortSignal): Promise<void>;
   readonly whyWaiting: WhyWaiting;
   /** Runs what takes long, apart from what guests wait for; undefined: nobody waits here. */
   readonly apart: RunApart | undefined;
@@ -54,6 +57,10 @@ const jobs = () => import('./job-desk.ts');
 /** How each operation is carried out: in the service, and by a command line that finds none. */
 const HANDLERS: Handlers = {
   'service/show': (desk) => desk.service(),
+  'service/follow': async (desk, _request, { report, signal }) => {
+    await desk.follow(report, signal);
+    return {};
+  },
   'store/create': (desk) => desk.makeStore(),
   'store/check': async (desk, { readData }, options) =>
     (await stores()).checkStore(await desk.house(), { readData, ...options }),

@@ -3,6 +3,7 @@ import { asError } from '../lib/as-error.ts';
 import type { Again, Outcome } from '../jobs/job-state.ts';
 import type { AttemptOptions } from '../jobs/queue.ts';
 import type { FailureKind } from '../protocol/failure.ts';
+import type { Report } from '../protocol/results.ts';
 import { backupJob, bySession, checkRequest } from '../protocol/requests.ts';
 import { firstFailure, isAway, kindOfFailure } from './failures.ts';
 import type { CallOptions, RunApart } from './handlers.ts';
@@ -31,7 +32,10 @@ export function laneOf(kind: JobKind): string {
 
 /** What jobs do. Never rejects but for our own faults. */
 export function jobWork(house: House, { secrets, apart }: WorkParts) {
-  return async (job: JobRecord, { signal, report }: AttemptOptions): Promise<Outcome> => {
+  return async (job: JobRecord, { signal, report: tell }: AttemptOptions): Promise<Outcome> => {
+    const report: Report = (event) => {
+      if (event.event === 'progress' || event.event === 'notice') tell(event);
+    };
     try {
       return await attempt(job, { house, apart, given: undefined, secrets, signal, report });
     } catch (error) {

@@ -2,6 +2,7 @@ import { join } from 'node:path/posix';
 import type { RunApart } from '../control/handlers.ts';
 import { type House, openHouse, type SecretSource } from '../control/house.ts';
 import { type KeeperEvent, sessionKeeper, type SessionKeeper } from '../control/session-keeper.ts';
+import type { Feed } from '../control/feed.ts';
 import type { JobDesk } from '../control/job-desk.ts';
 import { jobWork, laneOf } from '../control/job-work.ts';
 import type { JobRecord } from '../formats/store/job.ts';
@@ -21,24 +22,23 @@ export interface OwnOptions {
   readonly secrets: SecretSource;
   readonly apart: RunApart;
   readonly log: Log;
+  readonly feed: Feed;
 }
 
 /** Held as long as the service has the store: whoever else runs a service on it is refused. */
 const LOCK = 'service.lock';
 
 /** Rejects NOT_A_STORE where there is none; BUSY, naming the service that has it. */
-export async function ownStore(
-  directory: string,
-  { secrets, log, apart }: OwnOptions,
-): Promise<OwnedStore> {
+export async function ownStore(directory: string, options: OwnOptions): Promise<OwnedStore> {
+  const { secrets } = options;
   await using stack = new AsyncDisposableStack();
   const house = stack.use(await openHouse(directory));
   stack.use(await house.world.files.lock(join(directory, LOCK), 'holdfastd'));
-  const onEvent = (event: KeeperEvent): void => tell(log, event);
+  const onEvent = (event: KeeperEvent): void => tellOfSession(options, event);
   const sessions = stack.use(sessionKeeper(house, { secrets, onEvent }));
   // Guests wait for their disks; jobs can wait for guests.
   await sessions.resumeAll();
-  const jobs = await openJobs(stack, house, { secrets, log, apart });
+  const jobs = await openJobs(stack, house, options);
   const owned = stack.move();
   return { house, sessions, jobs, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
@@ -46,15 +46,22 @@ export async function ownStore(
 async function openJobs(
   stack: AsyncDisposableStack,
   house: House,
-  { secrets, log, apart }: OwnOptions,
+  { secrets, log, feed, apart }: OwnOptions,
 ): Promise<JobDesk> {
   const { world, store } = house;
   const files = await openJobFiles(world.files, store.directory);
-  const onTrouble = (message: string): void => log('error', message);
+  const onTrouble = (message: string): void => {
+    log('error', message);
+    feed.tell({ event: 'alarm', message });
+  };
   const queue = stack.use(
     await openQueue({
       ...{ world, files, onTrouble, laneOf, attempt: jobWork(house, { secrets, apart }) },
-      onChange: (job) => log(job.state === 'failed' ? 'error' : 'info', wordsOf(job)),
+      onChange(job) {
+        log(job.state === 'failed' ? 'error' : 'info', wordsOf(job));
+        const { id, state, reason = null } = job;
+        feed.tell({ event: 'job', job: id, state, reason });
+      },
     }),
   );
   const schedules = stack.use(await openSchedules({ world, files, queue, onTrouble }));
@@ -67,8 +74,10 @@ function wordsOf({ id, state, reason }: JobRecord): string {
   return `job ${id} is ${state}${reason === undefined ? '' : `: ${reason}`}`;
 }
 
-function tell(log: Log, event: KeeperEvent): void {
-  const { session } = event;
+function tellOfSession({ log, feed }: OwnOptions, event: KeeperEvent): void {
+  const { session, kind } = event;
+  const message = kind === 'waits' ? event.reason : kind === 'notice' ? event.message : null;
+  feed.tell({ event: 'session', session, what: kind, message });
   switch (event.kind) {
     case 'started':
     case 'resumed':

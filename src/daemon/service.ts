@@ -2,6 +2,7 @@ import { dirname } from 'node:path/posix';
 import { accessOf } from '../control/access.ts';
 import { door } from '../control/door.ts';
 import { runApart } from '../control/apart.ts';
+import { type Feed, openFeed } from '../control/feed.ts';
 import type { Desk, RunApart } from '../control/handlers.ts';
 import { countsOf } from '../control/job-desk.ts';
 import { makeStore } from '../control/stores.ts';
@@ -45,11 +46,12 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   // Who may ask is decided by who connects.
   await world.files.makeDirectory(dirname(socket), 'shared');
   stack.use(await world.files.lock(`${socket}.lock`, 'holdfastd'));
+  const feed = openFeed();
   const apart: RunApart = (name, request, options) =>
     runApart({ store, clock }, name, request, options);
-  const place = stack.use(lateStore(store, { secrets, log, apart }));
+  const place = stack.use(lateStore(store, { secrets, log, feed, apart }));
   await place.look();
-  const desk = deskOn(place, { apart, directory: store, started: clock.now().toISOString() });
+  const desk = deskOn(place, { apart, feed, directory: store, started: clock.now().toISOString() });
   // Last, and so the first to be closed: what is asked needs all the rest.
   stack.use(
     await serveHttp({
@@ -90,7 +92,13 @@ function deskOn(
     directory,
     started,
     apart,
-  }: { readonly directory: string; readonly started: string; readonly apart: RunApart },
+    feed,
+  }: {
+    readonly feed: Feed;
+    readonly directory: string;
+    readonly started: string;
+    readonly apart: RunApart;
+  },
 ): Desk {
   async function owned(): Promise<OwnedStore> {
     await place.look();
@@ -100,6 +108,7 @@ function deskOn(
   }
   return {
     apart,
+    follow: (report, signal) => feed.follow(report, signal),
     house: async () => (await owned()).house,
     sessions: async () => (await owned()).sessions,
     jobs: async () => (await owned()).jobs,

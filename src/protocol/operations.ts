@@ -79,6 +79,11 @@ export const OPERATIONS = {
       jobs: object({ running: count, waiting: count }),
     }),
   ),
+  'service/follow': looks(
+    'hear what happens to sessions and jobs, and what is wrong, until you leave',
+    nothing,
+    nothing,
+  ),
   'store/create': changes('make the store that the service is set to', nothing, storeSummary),
   'store/check': withKey(changes('look for damage', checkRequest, checkResult)),
   'store/rebuild-index': changes('make the index anew', nothing, object({ rebuilt: flag() })),

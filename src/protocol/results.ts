@@ -198,4 +198,21 @@ export interface Notice {
   readonly message: string;
 }
 
-export type Report = (event: Progress | Notice) => void;
+/** Something has happened to a session or a job, or is wrong. */
+export type Change =
+  | {
+      readonly event: 'session';
+      readonly session: string;
+      readonly what: 'started' | 'resumed' | 'stopped' | 'waits' | 'notice';
+      /** Why it waits, or what there is to know. */
+      readonly message: string | null;
+    }
+  | {
+      readonly event: 'job';
+      readonly job: string;
+      readonly state: JobSummary['state'];
+      readonly reason: string | null;
+    }
+  | { readonly event: 'alarm'; readonly message: string };
+
+export type Report = (event: Progress | Notice | Change) => void;

@@ -1,4 +1,6 @@
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
@@ -10,6 +12,7 @@ import { serviceHome, serviceWith } from '../support/service.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 
 const MiB = 2 ** 20;
+const CLI = new URL('../../src/cli/main.ts', import.meta.url).pathname;
 const root = temporaryDirectory();
 const image = join(root, 'disk.raw');
 makeRawDisk(image, 24 * MiB, 50);
@@ -75,6 +78,35 @@ test('jobs: backed up, retained, checked, kept, canceled, failed', async () => {
   equal((await backUp('x', image, '--queue', '--keep-daily', '0')).code, 2);
   equal(await service.stop('SIGTERM'), 0);
   ok(!service.log().includes('correct horse'));
+});
+
+test('whoever follows the service hears what happens', async () => {
+  await using _service = await home.run();
+  const child = spawn(process.execPath, [
+    CLI,
+    'service',
+    'follow',
+    '--socket',
+    home.socket,
+    '--json',
+  ]);
+  let heard = '';
+  child.stdout.on('data', (text: Buffer) => (heard += text.toString()));
+  const hears = async (what: RegExp): Promise<void> => {
+    for (let tries = 0; !what.test(heard); tries++) {
+      ok(tries < 300, `no ${what.source} in ${heard}`);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  };
+  const { result } = await expectDone(holdfast('recover', 'vm@latest', '--detach'));
+  const session = result['session'] as string;
+  await expectDone(holdfast('session', 'stop', session));
+  await hears(new RegExp(`"session":"${session}","what":"started"[^]*"what":"stopped"`));
+  await expectDone(holdfast('session', 'discard', session));
+  const queued = await expectDone(holdfast('store', 'check', '--queue'));
+  await hears(new RegExp(`"job":"${queued.result['job'] as string}","state":"done"`));
+  child.kill('SIGINT');
+  deepEqual(await once(child, 'exit'), [0, null]);
 });
 
 test('a schedule makes jobs, and is there after a restart', async () => {
