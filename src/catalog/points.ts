@@ -23,6 +23,9 @@ const SUFFIX = '.point';
 /** 256 disks with long sources. */
 const RECORD_LENGTH_MAX = 2 * 1024 * 1024;
 const RANDOM_LENGTH = 3;
+/** Behind the machine's name: `-20261120T215403Z` and `-3f9c2a`. */
+const RANDOM_TAIL_LENGTH = 1 + 2 * RANDOM_LENGTH;
+const ID_TAIL_LENGTH = 1 + '20261120T215403Z'.length + RANDOM_TAIL_LENGTH;
 
 function pathOf(store: Store, { set, id }: PointPlace): string {
   return join(setDirectory(store, set), 'points', id + SUFFIX);
@@ -58,7 +61,6 @@ export async function pointExists(
 }
 
 export interface PointList {
-  /** Oldest first. */
   readonly points: readonly PointRecord[];
   /** Records that cannot be read. */
   readonly damaged: readonly DamagedPoint[];
@@ -71,7 +73,7 @@ export interface DamagedPoint {
   readonly reason: string;
 }
 
-/** Of one set, or of all. Without a key of that set nothing vouches for what they say. */
+/** Of one set, or of all; oldest first. Without a key of that set nothing vouches for what they say. */
 export async function listPoints(
   world: World,
   store: Store,
@@ -79,21 +81,68 @@ export async function listPoints(
   keys?: DomainKeys,
 ): Promise<PointList> {
   const sets = set === undefined ? (await listSets(world, store)).map(({ name }) => name) : [set];
+  const places: PointPlace[] = [];
+  for (const name of sets) {
+    for (const id of await pointIds(world, store, name)) places.push({ set: name, id });
+  }
+  const { points, damaged } = await readPlaces(world, store, places, keys);
+  const sorted = points.toSorted((a, b) => compare(a.created, b.created) || compare(a.id, b.id));
+  return { points: sorted, damaged };
+}
+
+/** In the order of the places. */
+async function readPlaces(
+  world: World,
+  store: Store,
+  places: readonly PointPlace[],
+  keys?: DomainKeys,
+): Promise<PointList> {
   const points: PointRecord[] = [];
   const damaged: DamagedPoint[] = [];
-  for (const name of sets) {
-    for (const id of await pointIds(world, store, name)) {
-      const place = { set: name, id };
-      try {
-        points.push(await readPlace(world, store, place, keys?.record));
-      } catch (cause) {
-        if (!(cause instanceof CatalogError)) throw cause;
-        damaged.push({ ...place, path: pathOf(store, place), reason: cause.message });
-      }
+  for (const { set, id } of places) {
+    const place = { set, id };
+    try {
+      points.push(await readPlace(world, store, place, keys?.record));
+    } catch (cause) {
+      if (!(cause instanceof CatalogError)) throw cause;
+      damaged.push({ ...place, path: pathOf(store, place), reason: cause.message });
     }
   }
-  points.sort((a, b) => compare(a.created, b.created) || compare(a.id, b.id));
   return { points, damaged };
+}
+
+export interface PageRequest {
+  readonly set: string | undefined;
+  readonly machine: string | undefined;
+  /** Stands somewhere in the ID. */
+  readonly contains: string | undefined;
+  /** How many newer ones are left out. */
+  readonly first: number;
+  readonly count: number;
+}
+
+/**
+ * Some recovery points, newest first by the time in their IDs, and how many there are: only the records of
+ * those are read, so that people can leaf through any number.
+ */
+export async function pageOfPoints(
+  world: World,
+  store: Store,
+  { set, machine, contains = '', first, count }: PageRequest,
+): Promise<PointList & { readonly total: number }> {
+  const sets = set === undefined ? (await listSets(world, store)).map(({ name }) => name) : [set];
+  const found: (PointPlace & { readonly time: string })[] = [];
+  for (const name of sets) {
+    for (const id of await pointIds(world, store, name)) {
+      const end = id.length - ID_TAIL_LENGTH;
+      if (machine !== undefined && id.slice(0, Math.max(0, end)) !== machine) continue;
+      if (id.includes(contains))
+        found.push({ set: name, id, time: id.slice(end, -RANDOM_TAIL_LENGTH) });
+    }
+  }
+  found.sort((a, b) => compare(b.time, a.time) || compare(b.id, a.id));
+  const page = found.slice(first, first + count);
+  return { ...(await readPlaces(world, store, page)), total: found.length };
 }
 
 /** The point itself, authentic. Rejects NOT_FOUND, CORRUPT. */

@@ -1,12 +1,14 @@
 import { resolve } from 'node:path/posix';
 import type { Desk } from '../control/handlers.ts';
-import type { House } from '../control/house.ts';
+import type { GivenSecret, House } from '../control/house.ts';
 import type { OperationName, RequestOf, ResultOf } from '../protocol/operations.ts';
+import type { SentSecret } from '../protocol/requests.ts';
 import type { Report } from '../protocol/results.ts';
 import { realFileSystem } from '../sys/real-file-system.ts';
 import { SystemError } from '../sys/system-error.ts';
 import { UsageError } from './command.ts';
-import { ServiceFailure } from './service-failure.ts';
+import { ServiceFailure } from '../client/service-failure.ts';
+import { SERVICE_SOCKET } from '../client/service-socket.ts';
 import { findSecret, isSecretGiven, newSecret, type SecretOptions } from './secrets.ts';
 
 /*
@@ -54,8 +56,6 @@ interface Asked {
   readonly signal: AbortSignal;
 }
 
-const SOCKET = '/run/holdfast/control.sock';
-
 export function openCalls(settings: CallSettings): Calls {
   const { secrets, report } = settings;
   let found: Promise<Found | undefined> | undefined;
@@ -68,20 +68,24 @@ export function openCalls(settings: CallSettings): Calls {
     request: RequestOf<N>,
     { ask, signal }: Asked,
   ): Promise<ResultOf<N>> {
-    const { askService } = await import('./service-client.ts');
+    const { askService } = await import('../client/service-client.ts');
     const { OPERATIONS } = await import('../protocol/operations.ts');
     const takes = OPERATIONS[name].secrets;
-    const given =
+    const given: GivenSecret | undefined =
       ask === 'new'
         ? newSecret(secrets)
         : takes && isSecretGiven(secrets)
           ? findSecret('', secrets)
           : undefined;
     try {
-      return await askService(socket, name, request, { secret: given, report, signal });
+      return await askService(socket, name, request, {
+        secret: given && sent(given),
+        report,
+        signal,
+      });
     } catch (cause) {
       if (!(cause instanceof ServiceFailure) || cause.needsKeyOf === undefined) throw cause;
-      const secret = findSecret(cause.needsKeyOf, secrets);
+      const secret = sent(findSecret(cause.needsKeyOf, secrets));
       return askService(socket, name, request, { secret, report, signal });
     }
   }
@@ -121,15 +125,20 @@ export function openCalls(settings: CallSettings): Calls {
   };
 }
 
+function sent(secret: GivenSecret): SentSecret {
+  if (secret.kind === 'recovery-key') return secret;
+  return { kind: secret.kind, base64: Buffer.from(secret.passphrase).toString('base64') };
+}
+
 /** A service is asked if it is the one that was named, or if it has the store that was named, or any. */
 async function findService({ socket, store, signal }: CallSettings): Promise<Found | undefined> {
   // One that this user may not even see is not for this user.
   const standard = realFileSystem()
-    .stat(SOCKET)
+    .stat(SERVICE_SOCKET)
     .catch(() => undefined);
   if (socket === undefined && !(await standard)) return undefined;
-  const { askService } = await import('./service-client.ts');
-  const where = resolve(socket ?? SOCKET);
+  const { askService } = await import('../client/service-client.ts');
+  const where = resolve(socket ?? SERVICE_SOCKET);
   const options = { secret: undefined, report: () => {}, signal };
   try {
     const shown = await askService(where, 'service/show', {}, options);
@@ -153,7 +162,7 @@ function deskOf({ house, socket }: CallSettings): Desk {
   const none = async () => {
     throw new SystemError(
       'UNREACHABLE',
-      `no service answers at ${socket ?? SOCKET}: start holdfastd`,
+      `no service answers at ${socket ?? SERVICE_SOCKET}: start holdfastd`,
     );
   };
   return {

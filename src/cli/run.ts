@@ -14,7 +14,7 @@ import {
 import { Interrupted } from './interrupted.ts';
 import { commandHelp, overview } from './help.ts';
 import { openOutput, type Output } from './output.ts';
-import { ServiceFailure } from './service-failure.ts';
+import { ServiceFailure } from '../client/service-failure.ts';
 import { openCalls } from './calls.ts';
 import { findSecret, isSecretGiven, type SecretOptions } from './secrets.ts';
 

@@ -2,7 +2,7 @@ import { resolve } from 'node:path/posix';
 import { bootReady, type GuestOptions, type RecoverRequest } from '../control/sessions.ts';
 import type { ReadySession } from '../protocol/results.ts';
 import type { Context } from './command.ts';
-import { readyText } from './ready-text.ts';
+import { readyText } from '../client/ready-text.ts';
 
 /**
  * Runs a session in the service. It stays there whatever becomes of this command; only Ctrl-C, and the end of

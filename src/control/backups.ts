@@ -1,4 +1,10 @@
-import { findPoint, forgetPoint, listPoints } from '../catalog/points.ts';
+import {
+  findPoint,
+  forgetPoint,
+  listPoints,
+  type PageRequest,
+  pageOfPoints,
+} from '../catalog/points.ts';
 import { CatalogError } from '../catalog/catalog-error.ts';
 import { checkName } from '../catalog/names.ts';
 import type { PointRecord } from '../formats/store/point.ts';
@@ -6,7 +12,7 @@ import { backup, type BackupEvent } from '../ingest/backup.ts';
 import { readChangedBlocks } from '../ingest/changed-blocks.ts';
 import { parseImageFormat } from '../ingest/image-format.ts';
 import { restoreDisk } from '../ingest/restore.ts';
-import type { PointSummary, Report } from '../protocol/results.ts';
+import type { DamagedPoint, PointSummary, Report } from '../protocol/results.ts';
 import { openBlockReader } from '../store/block-reader.ts';
 import { manifestDisk } from '../store/manifest-disk.ts';
 import { formatSize, MiB } from '../lib/sizes.ts';
@@ -76,7 +82,7 @@ function reporting(report: Report, hasList: boolean): (event: BackupEvent) => vo
 
 export interface PointListing {
   readonly points: readonly PointSummary[];
-  readonly damaged: readonly { readonly path: string; readonly reason: string }[];
+  readonly damaged: readonly DamagedPoint[];
 }
 
 export async function points(
@@ -88,6 +94,18 @@ export async function points(
   return {
     points: wanted.map(summaryOf),
     damaged: list.damaged.map(({ path, reason }) => ({ path, reason })),
+  };
+}
+
+export async function pointPage(
+  { world, store }: House,
+  request: PageRequest,
+): Promise<PointListing & { readonly total: number; readonly first: number }> {
+  const { points, damaged, total } = await pageOfPoints(world, store, request);
+  return {
+    points: points.map(summaryOf),
+    damaged: damaged.map(({ path, reason }) => ({ path, reason })),
+    ...{ total, first: request.first },
   };
 }
 

@@ -76,6 +76,7 @@ const HANDLERS: Handlers = {
   'backup/create': async (desk, request, options) =>
     (await backups()).createBackup(await desk.house(), request, options),
   'backup/list': async (desk, request) => (await backups()).points(await desk.house(), request),
+  'backup/page': async (desk, request) => (await backups()).pointPage(await desk.house(), request),
   'backup/show': async (desk, { point }, { secrets }) =>
     (await backups()).showPoint(await desk.house(), point, secrets),
   'backup/forget': async (desk, { point }) => (await backups()).forget(await desk.house(), point),

@@ -18,6 +18,7 @@ import {
   jobRequest,
   listRequest,
   nothing,
+  pageRequest,
   restoreRequest,
   resumeRequest,
   retainRequest,
@@ -27,12 +28,15 @@ import {
 } from './requests.ts';
 import {
   checkResult,
+  damagedPoint,
+  hostFacts,
   jobSummary,
   pointSummary,
   readySession,
   scheduleSummary,
   sessionSummary,
   setSummary,
+  storeSpace,
   storeSummary,
 } from './result-schemas.ts';
 
@@ -65,7 +69,7 @@ function withKey<O extends Operation>(operation: O) {
   return { ...operation, secrets: true };
 }
 
-const damaged = list(object({ path: long, reason: long }), MANY);
+const damaged = list(damagedPoint, MANY);
 
 export const OPERATIONS = {
   'service/show': looks(
@@ -75,6 +79,9 @@ export const OPERATIONS = {
       ...{ pid: count, started: name, store: long },
       /** Null: there is none yet. */
       storeId: nullable(name),
+      /** Of the file system that the store is on; null: there is no store. */
+      space: nullable(storeSpace),
+      host: hostFacts,
       sessions: object({ running: count, waiting: count }),
       jobs: object({ running: count, waiting: count }),
     }),
@@ -105,6 +112,16 @@ export const OPERATIONS = {
     'list recovery points',
     listRequest,
     object({ points: list(pointSummary, MANY), damaged }),
+  ),
+  'backup/page': looks(
+    'list some recovery points, newest first',
+    pageRequest,
+    object({
+      points: list(pointSummary, MANY),
+      damaged,
+      /** How many there are in all, and how many newer ones stand before these. */
+      ...{ total: count, first: count },
+    }),
   ),
   'backup/show': withKey(looks('show a recovery point', byPoint, pointSummary)),
   'backup/forget': changes('remove a recovery point', byPoint, object({ point: name })),

@@ -2,6 +2,7 @@ import {
   flag,
   integer,
   list,
+  type Of,
   object,
   oneOf,
   optional,
@@ -57,6 +58,18 @@ export const setRequest = object({ set: name, encrypted: withDefault(flag(), fal
 export const checkRequest = object({ readData: withDefault(flag(), false) });
 
 export const listRequest = object({ set: optional(name), machine: optional(name) });
+
+const PAGE_MAX = 500;
+
+/** Newest first: `first` is how many newer ones are left out. */
+export const pageRequest = object({
+  set: optional(name),
+  machine: optional(name),
+  /** Stands somewhere in the ID. */
+  contains: optional(text({ max: 128 })),
+  first: withDefault(integer(0, Number.MAX_SAFE_INTEGER), 0),
+  count: withDefault(integer(1, PAGE_MAX), 100),
+});
 
 const backup = {
   set: name,
@@ -124,3 +137,4 @@ export const givenSecret = variants('kind', {
   passphrase: { base64: text({ max: 128 * 1024, pattern: /^[\w+/]+={0,2}$/, words: 'base64' }) },
   'recovery-key': { text: text({ max: 1024 }) },
 });
+export type SentSecret = Of<typeof givenSecret>;

@@ -12,12 +12,15 @@ import {
 } from '../lib/schema.ts';
 import type {
   CheckResult,
+  DamagedPoint,
+  HostFacts,
   JobSummary,
   PointSummary,
   ReadySession,
   ScheduleSummary,
   SessionSummary,
   SetSummary,
+  StoreSpace,
   StoreSummary,
 } from './results.ts';
 
@@ -29,6 +32,12 @@ const count = integer(0, Number.MAX_SAFE_INTEGER);
 const MANY = 10_000_000;
 
 export const storeSummary: Schema<StoreSummary> = object({ store: long, id: name });
+
+export const storeSpace: Schema<StoreSpace> = object({ freeBytes: count, totalBytes: count });
+
+export const hostFacts: Schema<HostFacts> = object({ name, addresses: list(name, MANY) });
+
+export const damagedPoint: Schema<DamagedPoint> = object({ path: long, reason: long });
 
 export const setSummary: Schema<SetSummary> = object({
   set: name,

@@ -8,6 +8,25 @@ export interface StoreSummary {
   readonly id: string;
 }
 
+export interface StoreSpace {
+  /** What the service may still take. */
+  readonly freeBytes: number;
+  readonly totalBytes: number;
+}
+
+/** The machine that the service runs on. */
+export interface HostFacts {
+  readonly name: string;
+  /** Those that others may reach it at. */
+  readonly addresses: readonly string[];
+}
+
+/** The record of a recovery point that cannot be read. */
+export interface DamagedPoint {
+  readonly path: string;
+  readonly reason: string;
+}
+
 export interface SetSummary {
   readonly set: string;
   readonly created: string;

@@ -7,6 +7,7 @@ import {
   latestBackup,
   listPoints,
   newPointId,
+  pageOfPoints,
   publishPoint,
   readPoint,
 } from '../../src/catalog/points.ts';
@@ -82,6 +83,40 @@ test('recovery points are found by ID, beginning and as the latest', async () =>
   }
   equal((await latestBackup(world, store, 'set', 'vm1'))?.id, two.id);
   equal(await latestBackup(world, store, 'set', 'vm9'), undefined);
+});
+
+test('pages are newest first, whatever is between them, and only they are read', async () => {
+  const { world, store, publish } = await house();
+  const ids: string[] = [];
+  for (let n = 0; n < 25; n++) {
+    ids.unshift((await publish(n % 5 === 0 ? 'db' : 'web-1')).id);
+    await world.clock.sleep(1000);
+  }
+  const all = { set: undefined, machine: undefined, contains: undefined };
+  const page = async (of: Partial<Parameters<typeof pageOfPoints>[2]>) => {
+    const { points, total } = await pageOfPoints(world, store, {
+      ...{ ...all, first: 0, count: 10 },
+      ...of,
+    });
+    return { total, ids: points.map(({ id }) => id) };
+  };
+  deepEqual(await page({}), { total: 25, ids: ids.slice(0, 10) });
+  deepEqual(await page({ first: 20 }), { total: 25, ids: ids.slice(20) });
+  deepEqual(await page({ first: 25 }), { total: 25, ids: [] });
+  const databases = ids.filter((id) => id.startsWith('db-'));
+  deepEqual(await page({ machine: 'db' }), { total: 5, ids: databases });
+  deepEqual(await page({ machine: 'web' }), { total: 0, ids: [] });
+  deepEqual(await page({ contains: ids[3]!.slice(-6) }), { total: 1, ids: [ids[3]!] });
+  await rejects(page({ set: 'nobody' }), { code: 'NOT_FOUND' });
+  const path = `/store/sets/set/points/${ids[12]}.point`;
+  await using file = await world.files.open(path, 'write');
+  await file.write(new Uint8Array([1, 2, 3]), 0);
+  deepEqual((await page({})).ids.length, 10);
+  const { damaged } = await pageOfPoints(world, store, { ...all, first: 10, count: 5 });
+  deepEqual(
+    damaged.map(({ id }) => id),
+    [ids[12]],
+  );
 });
 
 test('a record that was altered is listed as damaged and never taken for the latest', async () => {

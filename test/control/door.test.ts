@@ -19,8 +19,9 @@ const desk: Desk = {
   whyWaiting: () => undefined,
   apart: undefined,
   service: async () => ({
-    ...{ pid: 1, started: 'now', store: '/s', storeId: null },
+    ...{ pid: 1, started: 'now', store: '/s', storeId: null, space: null },
     ...{ sessions: { running: 0, waiting: 0 }, jobs: { running: 0, waiting: 0 } },
+    host: { name: 'box', addresses: [] },
   }),
 };
 const GROUPS: Readonly<Record<string, number>> = { holdfast: 900, 'holdfast-view': 901 };

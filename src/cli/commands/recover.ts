@@ -2,7 +2,7 @@ import type { RecoverRequest } from '../../control/sessions.ts';
 import { type Command, type Context, type Input, UsageError } from '../command.ts';
 import { interrupted } from '../interrupted.ts';
 import { runServed } from '../served-session.ts';
-import { readyText } from '../ready-text.ts';
+import { readyText } from '../../client/ready-text.ts';
 
 /** What means nothing without --nfs. */
 const NFS_OPTIONS = {

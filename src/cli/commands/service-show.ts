@@ -1,3 +1,4 @@
+import { formatSize } from '../../lib/sizes.ts';
 import type { Command } from '../command.ts';
 
 export const command: Command = {
@@ -7,11 +8,15 @@ export const command: Command = {
   takes: [0, 0],
   async run(_input, { output, call }) {
     const shown = await call('service/show', {});
-    const { pid, started, store, storeId, sessions, jobs } = shown;
+    const { pid, started, store, storeId, space, host, sessions, jobs } = shown;
     output.result(shown, () =>
       [
         `process   ${pid}, since ${started}`,
+        `host      ${[host.name, ...host.addresses].join(' ')}`,
         `store     ${store}${storeId === null ? ': none yet, see "store create"' : ''}`,
+        ...(space
+          ? [`space     ${formatSize(space.freeBytes)} free of ${formatSize(space.totalBytes)}`]
+          : []),
         `sessions  ${sessions.running} run, ${sessions.waiting} wait`,
         `jobs      ${jobs.running} run, ${jobs.waiting} wait`,
       ].join('\n'),

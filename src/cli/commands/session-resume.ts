@@ -1,5 +1,5 @@
 import type { Command } from '../command.ts';
-import { readyText } from '../ready-text.ts';
+import { readyText } from '../../client/ready-text.ts';
 
 export const command: Command = {
   usage: 'SESSION',

@@ -1,14 +1,14 @@
-import type { GivenSecret } from '../control/house.ts';
 import { EVENTS_TYPE } from '../protocol/openapi.ts';
 import type { FailureKind } from '../protocol/failure.ts';
 import type { OperationName, RequestOf, ResultOf } from '../protocol/operations.ts';
+import type { SentSecret } from '../protocol/requests.ts';
 import type { Notice, Progress, Report } from '../protocol/results.ts';
 import { postForLines } from '../sys/http-client.ts';
 import { SystemError } from '../sys/system-error.ts';
 import { ServiceFailure } from './service-failure.ts';
 
 export interface AskOptions {
-  readonly secret: GivenSecret | undefined;
+  readonly secret: SentSecret | undefined;
   readonly report: Report;
   readonly signal: AbortSignal;
 }
@@ -31,7 +31,7 @@ export async function askService<N extends OperationName>(
   request: RequestOf<N>,
   { secret, report, signal }: AskOptions,
 ): Promise<ResultOf<N>> {
-  const body = JSON.stringify({ ...request, secret: secret && sent(secret) });
+  const body = JSON.stringify({ ...request, secret });
   const posted = { socket, path: `/v1/${name}`, accept: EVENTS_TYPE, body, signal };
   try {
     for await (const text of postForLines(posted)) {
@@ -48,9 +48,4 @@ export async function askService<N extends OperationName>(
   }
   signal.throwIfAborted();
   throw new SystemError('UNREACHABLE', `the service at ${socket} ended before it had answered`);
-}
-
-function sent(secret: GivenSecret): object {
-  if (secret.kind === 'recovery-key') return secret;
-  return { kind: secret.kind, base64: Buffer.from(secret.passphrase).toString('base64') };
 }
