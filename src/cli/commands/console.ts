@@ -1,0 +1,20 @@
+import { SERVICE_SOCKET } from '../../client/service-socket.ts';
+import { systemClock } from '../../sys/clock.ts';
+import { hasTerminal } from '../../sys/raw-terminal.ts';
+import { type Command, UsageError } from '../command.ts';
+
+export const command: Command = {
+  usage: '',
+  details: [
+    'Status, recovery points and sessions of the service, in this terminal (80x24 or more).',
+  ],
+  options: {},
+  takes: [0, 0],
+  async run(input, { signal }) {
+    if (!hasTerminal()) throw new UsageError('the console needs a terminal');
+    const { runConsole } = await import('../../console/run.ts');
+    const socket = input.text('socket') ?? process.env['HOLDFAST_SOCKET'] ?? SERVICE_SOCKET;
+    const term = process.env['TERM'] ?? '';
+    await runConsole({ socket, term, signal, clock: systemClock() });
+  },
+};

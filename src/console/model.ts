@@ -1,0 +1,260 @@
+import type { OperationName, RequestOf, ResultOf } from '../protocol/operations.ts';
+import type { FailureKind } from '../protocol/failure.ts';
+import type { SentSecret } from '../protocol/requests.ts';
+import type {
+  DamagedPoint,
+  HostFacts,
+  PointSummary,
+  Report,
+  SessionSummary,
+  SetSummary,
+} from '../protocol/results.ts';
+import type { Key } from './keys.ts';
+import type { Size } from './screen.ts';
+
+/*
+ * All that the console knows. `update` makes the next one of an event, `view` lines of it; neither does
+ * anything. What is to be done comes out of `update` as effects.
+ */
+export interface Model {
+  readonly size: Size;
+  readonly socket: string;
+  readonly host: HostFacts;
+  /** Milliseconds of a clock that never goes back. */
+  readonly nowMs: number;
+  readonly screen: ScreenName;
+  readonly service: ServiceState;
+  readonly facts: Known<ResultOf<'service/show'>>;
+  readonly latest: Known<ResultOf<'backup/page'>>;
+  readonly sessions: Known<readonly SessionSummary[]>;
+  readonly sets: Known<readonly SetSummary[]>;
+  readonly points: PointsList;
+  /** Row that is chosen in the list of sessions, of sets, of the log. */
+  readonly chosen: Readonly<Record<'sessions' | 'sets' | 'log', number>>;
+  readonly dialog: Dialog | undefined;
+  readonly looks: readonly Look[];
+  readonly tasks: readonly Task[];
+  readonly log: readonly LogEntry[];
+  /** What a key did not do, and why. */
+  readonly hint: string;
+  readonly nextId: number;
+}
+
+export const SCREENS = ['status', 'points', 'sessions', 'sets', 'log'] as const;
+export type ScreenName = (typeof SCREENS)[number];
+
+export type ServiceState =
+  | { readonly kind: 'unknown' }
+  | { readonly kind: 'up' }
+  | { readonly kind: 'down'; readonly reason: string; readonly sinceMs: number };
+
+/** What the service said about something. `unknown` is never shown as "none". */
+export type Known<T> =
+  | { readonly kind: 'unknown' }
+  | { readonly kind: 'known'; readonly value: T; readonly atMs: number }
+  | { readonly kind: 'refused'; readonly message: string };
+
+export const UNKNOWN = { kind: 'unknown' } as const;
+
+/** A part of all recovery points, newest first: as many as are in the store would not fit anywhere. */
+export interface PointsList {
+  readonly filter: string;
+  readonly total: number | undefined;
+  /** Of the first in `rows`. */
+  readonly first: number;
+  readonly rows: readonly PointSummary[];
+  /** Records among those that were asked for. */
+  readonly damaged: readonly DamagedPoint[];
+  readonly chosen: number;
+  readonly top: number;
+  readonly refused: string | undefined;
+  readonly atMs: number;
+}
+
+/** Something that only looks, under way. */
+export interface Look {
+  readonly id: number;
+  readonly what: LookName;
+  readonly sinceMs: number;
+}
+
+export type LookName = 'facts' | 'latest' | 'sessions' | 'sets' | 'points';
+
+/** Something that was asked for and changes things, under way. */
+export interface Task {
+  readonly id: number;
+  readonly call: Call;
+  readonly title: string;
+  readonly progress: string;
+}
+
+export interface LogEntry {
+  readonly time: string;
+  readonly text: string;
+  readonly isFailure: boolean;
+}
+
+export type Dialog =
+  | RunForm
+  | ConfirmDialog
+  | PassphraseDialog
+  | { readonly kind: 'filter'; readonly typed: string }
+  | { readonly kind: 'leave' }
+  | {
+      readonly kind: 'text';
+      readonly title: string;
+      readonly text: string;
+      readonly isFailure: boolean;
+      readonly top: number;
+    };
+
+export const RUN_FIELDS = ['listen', 'nfs', 'allow', 'whenFull'] as const;
+
+export interface RunForm {
+  readonly kind: 'run';
+  readonly point: string;
+  readonly field: number;
+  readonly listen: string;
+  readonly nfs: boolean;
+  readonly allow: string;
+  readonly whenFull: 'pause' | 'refuse';
+}
+
+/** The word has to be typed: what is done cannot be undone. */
+export interface ConfirmDialog {
+  readonly kind: 'confirm';
+  readonly question: string;
+  readonly word: string;
+  readonly typed: string;
+  readonly title: string;
+  readonly call: Call;
+}
+
+export interface PassphraseDialog {
+  readonly kind: 'passphrase';
+  readonly set: string;
+  readonly typed: string;
+  readonly title: string;
+  readonly call: Call;
+}
+
+type Asked = Extract<
+  OperationName,
+  | 'service/show'
+  | 'backup/page'
+  | 'set/list'
+  | 'session/list'
+  | 'session/start'
+  | 'session/resume'
+  | 'session/stop'
+  | 'session/discard'
+  | 'session/keep'
+>;
+
+/** A request of the protocol. */
+export type Call = { [N in Asked]: { readonly name: N; readonly request: RequestOf<N> } }[Asked];
+
+/** A request with its answer. */
+export type Answer = {
+  [N in Asked]: {
+    readonly name: N;
+    readonly request: RequestOf<N>;
+    readonly result: ResultOf<N>;
+  };
+}[Asked];
+
+export type Effect =
+  | {
+      readonly kind: 'ask';
+      readonly id: number;
+      readonly call: Call;
+      readonly secret: SentSecret | undefined;
+    }
+  | { readonly kind: 'redraw' }
+  | { readonly kind: 'leave' };
+
+/** What comes while something is under way. */
+export type Reported = Parameters<Report>[0];
+
+export type Event =
+  | { readonly kind: 'key'; readonly key: Key }
+  | { readonly kind: 'resize'; readonly size: Size }
+  | { readonly kind: 'tick'; readonly nowMs: number; readonly time: string }
+  | { readonly kind: 'report'; readonly id: number; readonly event: Reported }
+  | { readonly kind: 'answer'; readonly id: number; readonly answer: Answer; readonly time: string }
+  | {
+      readonly kind: 'failed';
+      readonly id: number;
+      readonly failure: Failure;
+      readonly time: string;
+    };
+
+/** `gone`: nobody answers; otherwise what the service said. */
+export type Failure =
+  | { readonly kind: 'gone'; readonly message: string }
+  | {
+      readonly kind: FailureKind;
+      readonly message: string;
+      readonly needsKeyOf: string | undefined;
+    };
+
+export type Next = readonly [Model, readonly Effect[]];
+
+export function firstModel(of: {
+  readonly size: Size;
+  readonly socket: string;
+  readonly host: HostFacts;
+  readonly nowMs: number;
+}): Model {
+  return {
+    ...of,
+    screen: 'status',
+    service: UNKNOWN,
+    facts: UNKNOWN,
+    latest: UNKNOWN,
+    sessions: UNKNOWN,
+    sets: UNKNOWN,
+    points: noPoints(''),
+    chosen: { sessions: 0, sets: 0, log: 0 },
+    dialog: undefined,
+    looks: [],
+    tasks: [],
+    log: [],
+    hint: '',
+    nextId: 1,
+  };
+}
+
+export function noPoints(filter: string): PointsList {
+  return {
+    ...{ filter, total: undefined, first: 0, rows: [], damaged: [], chosen: 0, top: 0 },
+    ...{ refused: undefined, atMs: 0 },
+  };
+}
+
+const FRAME_ROWS = 5;
+
+/** Rows between the head and the foot of the screen. */
+export function bodyRows({ size }: Model): number {
+  return Math.max(1, size.rows - FRAME_ROWS);
+}
+
+/** Rows of a list under its heading. */
+export function listRows(model: Model): number {
+  return Math.max(1, bodyRows(model) - 1);
+}
+
+export const SMALLEST: Size = { columns: 80, rows: 24 };
+
+export function isTooSmall({ columns, rows }: Size): boolean {
+  return columns < SMALLEST.columns || rows < SMALLEST.rows;
+}
+
+/** How long an answer may take before people are told. */
+const SLOW_MS = 3000;
+
+/** Since when the service has been silent, where that is worth a word. */
+export function silentMs({ looks, nowMs }: Model): number | undefined {
+  const longest = Math.max(0, ...looks.map(({ sinceMs }) => nowMs - sinceMs));
+  return longest >= SLOW_MS ? longest : undefined;
+}

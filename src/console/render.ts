@@ -1,0 +1,117 @@
+import { type Line, printable, type Size, type Style } from './screen.ts';
+
+/*
+ * Lines to what a terminal is sent: only the cells that changed since the last frame, since a serial line of
+ * 9,600 baud takes two seconds for a whole one. Nothing but printable ASCII and sequences that a VT220 knows.
+ */
+export interface Abilities {
+  readonly colors: boolean;
+  /** A second screen, so that what stood there before comes back. */
+  readonly alternate: boolean;
+}
+
+interface Cell {
+  readonly char: string;
+  readonly style: Style;
+}
+
+/** What stands on the terminal. */
+export interface Frame {
+  readonly size: Size;
+  readonly rows: readonly (readonly Cell[])[];
+}
+
+const BLANK: Cell = { char: ' ', style: 'plain' };
+const CSI = '\u001b[';
+
+const COLORED = {
+  plain: '0',
+  strong: '0;1',
+  bar: '0;7',
+  good: '0;32',
+  warning: '0;1;33',
+  bad: '0;1;31',
+} as const satisfies Record<Style, string>;
+
+const MONOCHROME = {
+  ...COLORED,
+  good: '0',
+  warning: '0;1',
+  bad: '0;1',
+} as const satisfies Record<Style, string>;
+
+/** By TERM, as far as it matters here. */
+export function abilitiesOf(term: string): Abilities {
+  return {
+    colors: !/^(vt\d|dumb$|unknown$|ansi-m)/.test(term) && term !== '',
+    alternate: /^(xterm|screen|tmux|rxvt|foot|alacritty)/.test(term),
+  };
+}
+
+export function opening({ alternate }: Abilities): string {
+  return `${alternate ? `${CSI}?1049h` : ''}${CSI}?25l${CSI}0m${CSI}H${CSI}J`;
+}
+
+/** Leaves the terminal as a shell wants it. */
+export function closing({ alternate }: Abilities): string {
+  return `${CSI}0m${alternate ? '' : `${CSI}H${CSI}J`}${CSI}?25h${alternate ? `${CSI}?1049l` : ''}`;
+}
+
+/** `before` undefined: nobody knows what stands there. */
+export function render(
+  before: Frame | undefined,
+  lines: readonly Line[],
+  size: Size,
+  { colors }: Abilities,
+): { readonly frame: Frame; readonly output: string } {
+  const codes = colors ? COLORED : MONOCHROME;
+  const isSame = before?.size.columns === size.columns && before.size.rows === size.rows;
+  const rows = Array.from({ length: size.rows }, (_, row) => cellsOf(lines[row] ?? [], size));
+  let output = isSame ? '' : `${CSI}0m${CSI}H${CSI}J`;
+  for (const [row, cells] of rows.entries()) {
+    output += changed(isSame ? before.rows[row]! : [], cells, { row, codes });
+  }
+  return { frame: { size, rows }, output };
+}
+
+/** Without the blanks at the end: an absent cell is one. */
+function cellsOf(line: Line, { columns }: Size): readonly Cell[] {
+  const cells = line.flatMap(({ text, style }) =>
+    Array.from(printable(text), (char): Cell => ({ char, style })),
+  );
+  // In the last column a terminal may go on to the next row, or not: none is asked.
+  const shown = cells.slice(0, columns - 1);
+  const end = shown.findLastIndex((cell) => !isEqual(cell, BLANK));
+  return shown.slice(0, end + 1);
+}
+
+function changed(
+  before: readonly Cell[],
+  after: readonly Cell[],
+  { row, codes }: { readonly row: number; readonly codes: Readonly<Record<Style, string>> },
+): string {
+  const length = Math.max(before.length, after.length);
+  const cell = (cells: readonly Cell[], at: number): Cell => cells[at] ?? BLANK;
+  const differs = (at: number): boolean => !isEqual(cell(before, at), cell(after, at));
+  let first = 0;
+  while (first < length && !differs(first)) first++;
+  if (first === length) return '';
+  let end = length;
+  while (!differs(end - 1)) end--;
+  const written = Math.min(end, after.length);
+  let style: Style = 'plain';
+  let text = '';
+  for (let at = first; at < written; at++) {
+    const it = after[at]!;
+    if (it.style !== style) text += `${CSI}${codes[it.style]}m`;
+    style = it.style;
+    text += it.char;
+  }
+  if (style !== 'plain') text += `${CSI}0m`;
+  if (end > after.length) text += `${CSI}K`;
+  return `${CSI}${row + 1};${first + 1}H${text}`;
+}
+
+function isEqual(a: Cell, b: Cell): boolean {
+  return a.char === b.char && a.style === b.style;
+}

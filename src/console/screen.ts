@@ -1,0 +1,65 @@
+/* What is to be seen, without a terminal: lines of pieces of text, each in one style. */
+
+export type Style = 'plain' | 'strong' | 'bar' | 'good' | 'warning' | 'bad';
+
+export interface Piece {
+  readonly text: string;
+  readonly style: Style;
+}
+
+export type Line = readonly Piece[];
+
+export interface Size {
+  readonly columns: number;
+  readonly rows: number;
+}
+
+export function line(text: string, style: Style = 'plain'): Line {
+  return [{ text: printable(text), style }];
+}
+
+/** Cut to its width, with "~" where something is missing. */
+export function clipped(line: Line, width: number): Line {
+  const length = line.reduce((sum, { text }) => sum + text.length, 0);
+  if (length <= width) return line;
+  let left = width - 1;
+  const kept = line.map(({ text, style }): Piece => {
+    const part = text.slice(0, left);
+    left -= part.length;
+    return { text: part, style };
+  });
+  return [...kept, { text: '~', style: 'plain' }];
+}
+
+/** What terminals of every kind show in one column each; the rest, which may command a terminal, as "?". */
+export function printable(text: string): string {
+  return text.replaceAll(/[^\u0020-\u007e]/gu, '?');
+}
+
+/** Cut, or filled up with spaces. A cut one ends in "~". */
+export function fitted(text: string, width: number): string {
+  const shown = printable(text);
+  if (shown.length <= width) return shown.padEnd(width);
+  return width < 2 ? shown.slice(0, width) : `${shown.slice(0, width - 1)}~`;
+}
+
+/** A text as lines of at most `width`, broken between words where that is possible. */
+export function wrapped(text: string, width: number): string[] {
+  const lines: string[] = [];
+  for (const paragraph of text.split('\n')) {
+    let rest = printable(paragraph.trimEnd());
+    while (rest.length > width) {
+      const space = rest.lastIndexOf(' ', width);
+      const end = space > width / 2 ? space : width;
+      lines.push(rest.slice(0, end));
+      rest = rest.slice(end).trimStart();
+    }
+    lines.push(rest);
+  }
+  return lines;
+}
+
+/** Cells of fixed widths, two columns apart; the last width may be left open. */
+export function columns(cells: readonly string[], widths: readonly number[]): string {
+  return cells.map((cell, at) => fitted(cell, widths[at] ?? cell.length)).join('  ');
+}

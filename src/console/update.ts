@@ -1,0 +1,93 @@
+import { answered, failed, reported } from './answers.ts';
+import { refreshed } from './asking.ts';
+import { dialogKey } from './dialogs.ts';
+import type { Key, KeyName } from './keys.ts';
+import { moved, movedTo } from './lists.ts';
+import {
+  type Event,
+  isTooSmall,
+  listRows,
+  type Model,
+  type Next,
+  noPoints,
+  type ScreenName,
+  SCREENS,
+} from './model.ts';
+import { pointsKey } from './points-keys.ts';
+import { sessionsKey } from './sessions-keys.ts';
+
+/** What an event makes of the model, and what is to be done because of it. Pure. */
+export function update(model: Model, event: Event): Next {
+  // The compiler does not see that a kind goes with its own event.
+  const handler = HANDLERS[event.kind] as (model: Model, event: Event) => Next;
+  return handler(model, event);
+}
+
+const HANDLERS: {
+  readonly [K in Event['kind']]: (
+    model: Model,
+    event: Extract<Event, { readonly kind: K }>,
+  ) => Next;
+} = {
+  key: (model, { key }) => keyed({ ...model, hint: '' }, key),
+  resize: (model, { size }) => refreshed(moved({ ...model, size }, 0)),
+  tick: (model, { nowMs }) => refreshed({ ...model, nowMs }),
+  report: (model, event) => [reported(model, event), []],
+  answer: answered,
+  failed,
+};
+
+function keyed(model: Model, key: Key): Next {
+  if (key.kind === 'named' && key.name === 'redraw') return [model, [{ kind: 'redraw' }]];
+  // Nothing is done that cannot be seen.
+  if (isTooSmall(model.size)) return [model, []];
+  if (model.dialog) return dialogKey(model, model.dialog, key);
+  return key.kind === 'text' ? textKey(model, key.text) : NAMED[key.name](model);
+}
+
+const still = (model: Model): Next => [model, []];
+
+const NAMED: Readonly<Record<KeyName, (model: Model) => Next>> = {
+  interrupt: (model) => [{ ...model, hint: 'Ctrl-C does nothing here. Press q to leave.' }, []],
+  tab: (model) => show(model, neighbor(model.screen, 1)),
+  right: (model) => show(model, neighbor(model.screen, 1)),
+  left: (model) => show(model, neighbor(model.screen, -1)),
+  up: (model) => refreshed(moved(model, -1)),
+  down: (model) => refreshed(moved(model, 1)),
+  'page-up': (model) => refreshed(moved(model, 1 - listRows(model))),
+  'page-down': (model) => refreshed(moved(model, listRows(model) - 1)),
+  home: (model) => refreshed(movedTo(model, 0)),
+  end: (model) => refreshed(movedTo(model, Number.MAX_SAFE_INTEGER)),
+  escape: unfiltered,
+  enter: (model) => screenKey(model, 'enter'),
+  backspace: still,
+  redraw: still,
+};
+
+function textKey(model: Model, text: string): Next {
+  const screen = SCREENS[Number(text) - 1];
+  if (screen) return show(model, screen);
+  if (text !== 'q') return screenKey(model, text);
+  if (model.tasks.length === 0) return [model, [{ kind: 'leave' }]];
+  return [{ ...model, dialog: { kind: 'leave' } }, []];
+}
+
+function screenKey(model: Model, key: string): Next {
+  if (model.service.kind !== 'up') return [model, []];
+  if (model.screen === 'points') return pointsKey(model, key);
+  return model.screen === 'sessions' ? sessionsKey(model, key) : [model, []];
+}
+
+function show(model: Model, screen: ScreenName): Next {
+  return refreshed({ ...model, screen });
+}
+
+function neighbor(screen: ScreenName, by: number): ScreenName {
+  const at = SCREENS.indexOf(screen) + by + SCREENS.length;
+  return SCREENS[at % SCREENS.length]!;
+}
+
+function unfiltered(model: Model): Next {
+  if (model.screen !== 'points' || model.points.filter === '') return [model, []];
+  return refreshed({ ...model, points: noPoints('') });
+}

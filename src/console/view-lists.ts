@@ -1,0 +1,100 @@
+import { formatSize } from '../lib/sizes.ts';
+import type { PointSummary, SessionSummary } from '../protocol/results.ts';
+import { topFor } from './lists.ts';
+import { type Known, listRows, type Model } from './model.ts';
+import { columns, fitted, type Line, line } from './screen.ts';
+import { notKnown } from './view-status.ts';
+import { utc } from './words.ts';
+
+const POINT_WIDTHS = [16, 20, 12, 7];
+
+export function pointsBody(model: Model): readonly Line[] {
+  const { points, size } = model;
+  const { refused, total, chosen, top, rows, first, filter, damaged } = points;
+  if (refused !== undefined) return [line(` ${refused}`, 'bad')];
+  if (total === undefined) return [line(' asking ...')];
+  const search = filter === '' ? '' : `, with "${filter}" in their ID (Esc: all)`;
+  const lost = damaged.length > 0 ? `, ${damaged.length} DAMAGED near here` : '';
+  const place = `${total === 0 ? 0 : chosen + 1} of ${total}${search}${lost}`;
+  const heads = columns(['CREATED (UTC)', 'MACHINE', 'SET', 'FROM', 'DISKS'], POINT_WIDTHS);
+  const heading = fitted(` ${heads}`, size.columns - place.length - 3);
+  const count = Math.min(listRows(model), total);
+  const lines = Array.from({ length: count }, (_, at) => {
+    const row = rows[top + at - first];
+    return listLine(row ? pointText(row) : '...', top + at === chosen, size.columns);
+  });
+  return [line(`${heading} ${place}`, 'strong'), ...lines];
+}
+
+function pointText({ created, machine, set, origin, disks }: PointSummary): string {
+  const sizes = disks.map(({ name, size }) => `${name} ${formatSize(size)}`).join(', ');
+  return columns([utc(created), machine, set, origin, sizes], POINT_WIDTHS);
+}
+
+export function sessionsBody(model: Model): readonly Line[] {
+  const { sessions } = model;
+  const widths = [22, 9, 16, 10];
+  return listBody(model, 'sessions', {
+    known: sessions,
+    heading: columns(['SESSION', 'STATE', 'BEGUN (UTC)', 'WRITTEN', 'LISTENS AT'], widths),
+    none: 'No sessions. One begins when a recovery point is run.',
+    text: ({ session, state, waits, created, takenBytes, listen }: SessionSummary) => {
+      const shown = waits === null ? state : 'waits';
+      const cells = [session, shown, utc(created), formatSize(takenBytes), waits ?? listen];
+      return columns(cells, widths);
+    },
+  });
+}
+
+export function setsBody(model: Model): readonly Line[] {
+  const widths = [32, 16];
+  return listBody(model, 'sets', {
+    known: model.sets,
+    heading: columns(['SET', 'CREATED (UTC)', 'ENCRYPTED'], widths),
+    none: 'No backup sets: see "holdfast set create".',
+    text: ({ set, created, encrypted }) =>
+      columns([set, utc(created), encrypted ? 'yes' : 'no'], widths),
+  });
+}
+
+export function logBody(model: Model): readonly Line[] {
+  return listBody(model, 'log', {
+    known: { kind: 'known', value: model.log.toReversed(), atMs: 0 },
+    heading: columns(['TIME (UTC)', 'WHAT WAS DONE FROM HERE, NEWEST FIRST'], [19]),
+    none: 'Nothing was done from here yet.',
+    text: ({ time, text, isFailure }) =>
+      columns([time.slice(0, 19).replace('T', ' '), `${isFailure ? 'FAILED ' : ''}${text}`], [19]),
+  });
+}
+
+function listBody<T>(
+  model: Model,
+  name: keyof Model['chosen'],
+  {
+    known,
+    heading,
+    none,
+    text,
+  }: {
+    readonly known: Known<readonly T[]>;
+    readonly heading: string;
+    readonly none: string;
+    readonly text: (item: T) => string;
+  },
+): readonly Line[] {
+  if (known.kind !== 'known') return [notKnown(known)];
+  const { value } = known;
+  if (value.length === 0) return [line(` ${none}`)];
+  const height = listRows(model);
+  const chosen = Math.min(model.chosen[name], value.length - 1);
+  const top = topFor(chosen, 0, { total: value.length, height });
+  const shown = value
+    .slice(top, top + height)
+    .map((item, at) => listLine(text(item), top + at === chosen, model.size.columns));
+  return [line(fitted(` ${heading}`, model.size.columns - 1).trimEnd(), 'strong'), ...shown];
+}
+
+function listLine(text: string, isChosen: boolean, width: number): Line {
+  const shown = fitted(`${isChosen ? '>' : ' '}${text}`, width - 1);
+  return isChosen ? line(shown, 'bar') : line(shown.trimEnd());
+}

@@ -1,0 +1,100 @@
+import { deepEqual, equal, match, ok } from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'tap';
+import { expectDone, run } from '../support/cli.ts';
+import { makeRawDisk } from '../support/images.ts';
+import { without } from '../support/programs.ts';
+import { type RunningService, serviceHome, serviceWith } from '../support/service.ts';
+import { temporaryDirectory } from '../support/temporary.ts';
+import { openScreen } from '../support/tmux.ts';
+
+const MAIN = new URL('../../src/cli/main.ts', import.meta.url).pathname;
+const root = temporaryDirectory();
+const image = join(root, 'disk.raw');
+makeRawDisk(image, 8 * 2 ** 20, 50);
+const skip = without('tmux');
+const RESIDENT_MAX = 100 * 2 ** 20;
+
+function consoleOf(socket: string, term: string) {
+  const command = [process.execPath, MAIN, 'console', '--socket', socket];
+  return openScreen(command, { directory: root, term });
+}
+
+async function states(holdfast: (...args: string[]) => ReturnType<typeof run>) {
+  const { result } = await expectDone(holdfast('session', 'list'));
+  return (result['sessions'] as { state: string }[]).map(({ state }) => state);
+}
+
+function residentOf(pid: number): number {
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+  return 1024 * Number(/^VmRSS:\s+(\d+) kB/m.exec(status)![1]);
+}
+
+for (const term of ['linux', 'xterm-256color', 'vt220']) {
+  test(`on TERM=${term}: run, stop, discard; the service killed and back`, { skip }, async () => {
+    const home = serviceHome(temporaryDirectory());
+    let service: RunningService = await serviceWith(home, image);
+    await using stack = new AsyncDisposableStack();
+    stack.defer(async () => void (await service.stop('SIGKILL')));
+    using screen = consoleOf(home.socket, term);
+    match(await screen.shows(/\(1 in all\)/), /The service runs\..*No alarms/s);
+    screen.keys('2');
+    await screen.shows(/1 of 1/);
+    screen.keys('Enter');
+    await screen.shows(/Run nightly\/vm-/);
+    screen.keys('Enter');
+    await screen.shows(/Session vm-\w+ runs/);
+    deepEqual(await states(home.holdfast), ['running']);
+    screen.keys('Enter');
+    await screen.shows(/^>vm-\w+ +running/m);
+
+    await service.stop('SIGKILL');
+    const down = await screen.shows(/does not answer/);
+    match(down, /systemctl status holdfastd/);
+    ok(!/No sessions|vm-\w+ +(running|ready)/.test(down), down);
+    service = await home.run();
+    await screen.shows(/^>vm-\w+ +running/m);
+
+    service.signal('SIGSTOP');
+    await screen.shows(/has not answered for \d+ s/);
+    screen.keys('5');
+    await screen.shows(/\[5 Log\].*run nightly\/vm-/s);
+    service.signal('SIGCONT');
+    await screen.shows(/The service runs\./);
+
+    screen.keys('3', 's');
+    await screen.shows(/^>vm-\w+ +ready/m);
+    deepEqual(await states(home.holdfast), ['ready']);
+    screen.keys('d');
+    await screen.shows(/To go on, type discard/);
+    screen.keys('-l', 'discard');
+    screen.keys('Enter');
+    await screen.shows(/No sessions\./);
+    deepEqual(await states(home.holdfast), []);
+
+    screen.resize(60, 20);
+    await screen.shows(/needs 80x24/);
+    screen.resize(100, 30);
+    await screen.shows(/No sessions\./);
+    for (let n = 0; n < 20; n++) screen.keys(...Array.from({ length: 50 }, () => 'C-c'));
+    await screen.shows(/Ctrl-C does nothing here/);
+    const resident = residentOf(screen.pid);
+    ok(resident < RESIDENT_MAX, `${resident} bytes are resident`);
+    screen.keys('q');
+    equal(await screen.ended(), 0);
+  });
+}
+
+test('without a service it comes up and says what to do; SIGTERM ends it', { skip }, async () => {
+  using screen = consoleOf(join(root, 'nobody.sock'), 'screen');
+  match(await screen.shows(/does not answer/), /Nobody answers at .*nobody\.sock/s);
+  process.kill(screen.pid, 'SIGTERM');
+  equal(await screen.ended(), 0);
+});
+
+test('without a terminal it says so', async () => {
+  const { code, stderr } = await run(['console', '--socket', join(root, 'nobody.sock')]);
+  equal(code, 2);
+  match(stderr, /needs a terminal/);
+});

@@ -1,0 +1,244 @@
+import { deepEqual, equal, match, ok } from 'node:assert/strict';
+import { test } from 'tap';
+import {
+  answerPage,
+  drive,
+  driveUp,
+  FACTS,
+  GONE,
+  pointAt,
+  refusal,
+  session,
+} from '../support/console.ts';
+
+const READY = {
+  event: 'ready',
+  session: 'web-1a2b3c',
+  point: 'p',
+  qemu: '-drive x',
+  libvirt: '<disk/>',
+  exports: [{ disk: 'vda', size: 1, uri: 'nbd+unix:///vda?socket=/x' }],
+} as const;
+
+const many = 100_000;
+
+function browsing() {
+  const driven = driveUp();
+  driven.type('2');
+  answerPage(driven, many);
+  return driven;
+}
+
+test('what only looks is asked once at a time, however long the answer takes', async () => {
+  const driven = drive();
+  for (let n = 0; n < 50; n++) driven.tick();
+  equal(driven.asked.length, 1);
+  driven.answer('service/show', FACTS);
+  for (let n = 0; n < 50; n++) driven.tick();
+  equal(driven.asked.length, 3);
+});
+
+test('a service that is slow is told of, and keys go on', async () => {
+  const driven = driveUp();
+  for (let n = 0; n < 9; n++) driven.tick();
+  match(driven.text(), /has not answered for [67] s: what is shown is older/);
+  driven.type('3\u001b[B5');
+  equal(driven.model().screen, 'log');
+  driven.answer('service/show', FACTS);
+  driven.answer('session/list', { sessions: [] });
+  match(driven.text(), /The service runs/);
+});
+
+test('a service that is gone leaves nothing that looks like the truth', async () => {
+  const driven = driveUp();
+  match(driven.text(), /web-1a2b3c/);
+  driven.tick(3000);
+  driven.fail('service/show', GONE);
+  for (const screen of ['1', '2', '3', '4']) {
+    driven.type(screen);
+    const text = driven.text();
+    match(text, /does not answer.*systemctl status holdfastd/s);
+    match(text, /connection refused/);
+    match(text, /192\.0\.2\.7/);
+    ok(!/web-1a2b3c|No sessions|No backup sets| of 3/.test(text), text);
+  }
+  driven.type('1');
+  driven.answer('service/show', FACTS);
+  driven.answer('session/list', { sessions: [session()] });
+  match(driven.text(), /The service runs.*web-1a2b3c/s);
+});
+
+test('what the service refuses is shown instead of an empty list', async () => {
+  const driven = driveUp();
+  driven.type('4');
+  driven.fail('set/list', refusal('/x is no store: see "holdfast store create"'));
+  match(driven.text(), /is no store/);
+  ok(!driven.text().includes('No backup sets'));
+});
+
+test('100,000 recovery points: what is seen is asked for, and no more', async () => {
+  const driven = browsing();
+  match(driven.text(), /1 of 100000/);
+  match(driven.rows()[3]!, /^>.* web0 /);
+  for (let n = 0; n < 300; n++) {
+    driven.type('\u001b[B');
+    if (driven.asked.some(({ call }) => call.name === 'backup/page')) answerPage(driven, many);
+    ok(!driven.text().includes('\n ...'), `row ${n}`);
+  }
+  match(driven.text(), /301 of 100000/);
+  ok(driven.text().includes(' web300 '));
+  driven.type('\u001b[F');
+  match(driven.text(), /\n ?>?\.\.\./, 'not known yet, and said so');
+  answerPage(driven, many);
+  match(driven.text(), /100000 of 100000/);
+  ok(driven.text().includes(' web99999 '));
+  ok(driven.model().points.rows.length <= 300);
+  driven.type('\u001b[H');
+  answerPage(driven, many);
+  match(driven.rows()[3]!, /^>.* web0 /);
+});
+
+test('keys that come faster than answers end where they should', async () => {
+  const driven = browsing();
+  for (let n = 0; n < 1000; n++) driven.type('\u001b[6~');
+  equal(driven.asked.filter(({ call }) => call.name === 'backup/page').length, 1);
+  while (driven.asked.some(({ call }) => call.name === 'backup/page')) answerPage(driven, many);
+  const { points } = driven.model();
+  equal(points.chosen, 17 * 1000);
+  ok(driven.text().includes(` web${points.chosen} `));
+});
+
+test('who has chosen a recovery point keeps it when newer ones come', async () => {
+  const driven = browsing();
+  for (let n = 0; n < 5; n++) driven.type('\u001b[B');
+  driven.tick(20_000);
+  answerPage(driven, many + 2, 2);
+  equal(driven.model().points.chosen, 7);
+  match(driven.text(), /\n>.* web5 /);
+});
+
+test('a search asks anew, and Escape shows all again', async () => {
+  const driven = browsing();
+  driven.type('/db\r');
+  const { call } = driven.asked.find((it) => it.call.name === 'backup/page')!;
+  equal((call.request as { contains: string }).contains, 'db');
+  driven.answer('backup/page', { points: [], damaged: [], total: 0, first: 0 });
+  match(driven.text(), /0 of 0, with "db"/);
+  driven.type('\r');
+  match(driven.text(), /No recovery point is chosen/);
+  driven.type('\u001b');
+  equal(driven.model().points.filter, '');
+});
+
+test('a recovery point is run with its options', async () => {
+  const driven = browsing();
+  driven.type('\u001b[B\r');
+  match(driven.text(), /Run nightly\/web-20261121T180000Z-000001/);
+  driven.type('tcp:0:10809\u001b[B \u001b[B10.0.0.0/24, 10.1.0.0/16\u001b[B \r');
+  const ask = driven.asked.find(({ call }) => call.name === 'session/start')!;
+  const request = ask.call.request as Record<string, unknown>;
+  deepEqual(
+    [request['point'], request['listen'], request['whenFull']],
+    [`nightly/${pointAt(1).point}`, 'tcp:0:10809', 'refuse'],
+  );
+  deepEqual((request['nfs'] as { allow: string[] }).allow, ['10.0.0.0/24', '10.1.0.0/16']);
+  const message = '3 MiB of the last boot are in memory';
+  driven.send({ kind: 'report', id: ask.id, event: { event: 'notice', message } });
+  match(driven.text(), /run nightly\/web-\S+: 3 MiB of the last boot/);
+  driven.answer('session/start', READY);
+  match(driven.text(), /Session web-1a2b3c runs.*nbd\+unix/s);
+  equal(driven.model().screen, 'sessions');
+  driven.type('\r5');
+  match(driven.text(), /session web-1a2b3c runs/);
+});
+
+test('networks without NFS are not silently forgotten', async () => {
+  const driven = browsing();
+  driven.type('\r\u001b[B\u001b[B10.0.0.0/24\r');
+  match(driven.text(), /Networks go with NFS/);
+  ok(!driven.asked.some(({ call }) => call.name === 'session/start'));
+});
+
+test('a passphrase is asked for where the service has none, and is seen nowhere', async () => {
+  const driven = browsing();
+  driven.type('\r\r');
+  driven.fail('session/start', refusal('the service has no passphrase', 'nightly'));
+  driven.type('correct horsf\u007fe');
+  match(driven.text(), /set "nightly" is encrypted.*> \*{13}_/s);
+  driven.type('\r');
+  const { secret } = driven.asked.find(({ call }) => call.name === 'session/start')!;
+  const base64 = Buffer.from('correct horse').toString('base64');
+  deepEqual(secret, { kind: 'passphrase', base64 });
+  driven.answer('session/start', READY);
+  ok(!JSON.stringify(driven.model()).includes(base64));
+});
+
+function onSessions() {
+  const driven = driveUp();
+  driven.type('3');
+  return driven;
+}
+
+test('discard wants its word, and nothing else does', async () => {
+  const driven = onSessions();
+  const isAsked = (): boolean => driven.asked.some(({ call }) => call.name === 'session/discard');
+  driven.type('d\rdiscar\r');
+  match(driven.text(), /Type discard/);
+  driven.type('\u001b');
+  ok(!driven.model().dialog && !isAsked());
+  driven.type('ddiscard\r');
+  ok(isAsked());
+  driven.fail('session/discard', refusal('stop that first'));
+  match(driven.text(), /Failed: discard web-1a2b3c.*stop that first/s);
+});
+
+test('stop, resume and keep are asked as they are pressed; progress is seen', async () => {
+  const driven = onSessions();
+  driven.type('srk');
+  for (const name of ['session/stop', 'session/resume', 'session/keep'] as const) {
+    const ask = driven.asked.find(({ call }) => call.name === name)!;
+    equal((ask.call.request as { session: string }).session, 'web-1a2b3c');
+  }
+  const { id } = driven.asked.find(({ call }) => call.name === 'session/keep')!;
+  const event = { event: 'progress', phase: 'keep vda', position: 512, total: 1024 } as const;
+  driven.send({ kind: 'report', id, event });
+  match(driven.text(), /keep web-1a2b3c: keep vda 50 % .*\(and 2 more\)/);
+  driven.answer('session/keep', { session: 'web-1a2b3c', point: 'web-2' });
+  driven.fail('session/stop', GONE);
+  match(driven.text(), /Failed: stop.*whether it was done shows when it is back/s);
+});
+
+test('whoever types is not interrupted by what ends meanwhile', async () => {
+  const driven = onSessions();
+  driven.type('sddisc');
+  driven.fail('session/stop', refusal('no'));
+  driven.type('ard\r');
+  ok(driven.asked.some(({ call }) => call.name === 'session/discard'));
+  match(driven.text(), /stop web-1a2b3c: no/);
+});
+
+test('Ctrl-C held down does nothing but say so; q leaves, and asks if work is under way', async () => {
+  const driven = onSessions();
+  driven.type('\u0003'.repeat(1000));
+  match(driven.text(), /Ctrl-C does nothing here/);
+  deepEqual(
+    driven.effects.filter(({ kind }) => kind === 'leave'),
+    [],
+  );
+  driven.type('kq');
+  match(driven.text(), /still under way/);
+  driven.type('x\r');
+  ok(driven.model().dialog);
+  driven.type('y');
+  deepEqual(driven.effects.at(-1), { kind: 'leave' });
+});
+
+test('no key does anything that cannot be seen', async () => {
+  const driven = onSessions();
+  driven.send({ kind: 'resize', size: { columns: 79, rows: 24 } });
+  match(driven.text(), /79x24 characters: Holdfast needs 80x24/);
+  driven.type('sq');
+  ok(!driven.asked.some(({ call }) => call.name === 'session/stop'));
+  driven.send({ kind: 'resize', size: { columns: 80, rows: 24 } });
+  match(driven.text(), /web-1a2b3c/);
+});

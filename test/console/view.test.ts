@@ -1,0 +1,82 @@
+import { equal, match, ok } from 'node:assert/strict';
+import { test } from 'tap';
+import { answerPage, drive, driveUp, FACTS, GONE, session } from '../support/console.ts';
+
+test('the status page says how it is at a glance', async () => {
+  const text = driveUp().text();
+  for (const part of [
+    /Holdfast {2}box .*\[1 Status\]/,
+    /Addresses +192\.0\.2\.7/,
+    /Store +\/srv\/store/,
+    /\[#{15}\.{5}\] 75 % full, 1\.00 TiB free of 4\.00 TiB/,
+    /Jobs +1 run, 2 wait/,
+    /No alarms/,
+    /Sessions: 1 running, 0 not/,
+    /Last recovery points \(3 in all\)/,
+  ]) {
+    match(text, part);
+  }
+});
+
+test('alarms are what the protocol tells of', async () => {
+  const driven = drive();
+  driven.tick();
+  const space = { freeBytes: 2 ** 30, totalBytes: 2 ** 40 };
+  driven.answer('service/show', { ...FACTS, space });
+  driven.answer('session/list', { sessions: [session({ waits: 'no passphrase of "n"' })] });
+  ok(!driven.text().includes('No alarms'));
+  const damaged = [{ path: '/p', reason: 'its checksum is wrong' }];
+  driven.answer('backup/page', { points: [], damaged, total: 1, first: 0 });
+  match(driven.text(), /! The store's disk is almost full/);
+  match(driven.text(), /! Session web-1a2b3c cannot go on: no passphrase/);
+  match(driven.text(), /! Damaged: its checksum is wrong/);
+});
+
+test('every screen and dialog fits 80x24 to the row, with its keys at the bottom', async () => {
+  const driven = driveUp();
+  const check = (): void => {
+    const rows = driven.rows();
+    equal(rows.length, 24);
+    ok(rows.every(({ length }) => length <= 79));
+    match(rows[23]!, /leave|Esc|Enter/);
+    ok(!rows[23]!.endsWith('~'), rows[23]);
+    ok(!rows[0]!.includes('~'), rows[0]);
+  };
+  const long = 'x'.repeat(200);
+  for (const screen of ['1', '2', '3', '4', '5']) {
+    driven.type(screen);
+    check();
+    if (screen === '2') answerPage(driven, 1000);
+    if (screen === '3') {
+      driven.tick(5000);
+      const sessions = Array.from({ length: 50 }, () => session({ session: long, waits: long }));
+      driven.answer('session/list', { sessions });
+    }
+    check();
+    for (const key of ['\r', 'd', '/']) {
+      driven.type(key);
+      check();
+      driven.type('\u001b');
+    }
+  }
+  driven.tick(60_000);
+  driven.fail('service/show', GONE);
+  driven.type('1');
+  check();
+});
+
+test('nothing from outside reaches a row as anything but plain characters', async () => {
+  const driven = driveUp();
+  driven.tick(5000);
+  const bad = 'a\u001b[2Jb\u0007\u202e漢';
+  const waits = `${bad}${bad}`;
+  driven.answer('service/show', {
+    ...{ ...FACTS, store: bad },
+    host: { name: bad, addresses: [bad] },
+  });
+  driven.answer('session/list', { sessions: [session({ session: bad, machine: bad, waits })] });
+  for (const key of ['1', '3', '3\r', '3d']) {
+    driven.type(`\u001b${key}`);
+    ok(!/[^\u0020-\u007e]/.test(driven.rows().join('')), driven.text());
+  }
+});
