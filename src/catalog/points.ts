@@ -4,10 +4,12 @@ import { decodePoint, encodePoint, type PointRecord } from '../formats/store/poi
 import { lockStore } from '../store/store-lock.ts';
 import type { Store } from '../store/store.ts';
 import { putDurably } from '../sys/put-durably.ts';
+import { SystemError } from '../sys/system-error.ts';
 import type { World } from '../sys/world.ts';
 import { CatalogError } from './catalog-error.ts';
 import { leasesOf } from './leases.ts';
 import { checkName } from './names.ts';
+import type { PointNames } from './point-names.ts';
 import { readRecord } from './read-record.ts';
 import { listSets, type OpenSet, setDirectory } from './sets.ts';
 
@@ -27,8 +29,18 @@ const RANDOM_LENGTH = 3;
 const RANDOM_TAIL_LENGTH = 1 + 2 * RANDOM_LENGTH;
 const ID_TAIL_LENGTH = 1 + '20261120T215403Z'.length + RANDOM_TAIL_LENGTH;
 
+export function pointsDirectory(store: Store, set: string): string {
+  return join(setDirectory(store, set), 'points');
+}
+
 function pathOf(store: Store, { set, id }: PointPlace): string {
-  return join(setDirectory(store, set), 'points', id + SUFFIX);
+  return join(pointsDirectory(store, set), id + SUFFIX);
+}
+
+/** When the recovery point was begun, as its ID says: 20261120215403; 0 where it says nothing. */
+export function idTime(id: string): number {
+  const at = id.length - ID_TAIL_LENGTH + 1;
+  return Number(id.slice(at, at + 8) + id.slice(at + 9, at + 15)) || 0;
 }
 
 /** The ID of a recovery point that is to be made now: nobody has had it. */
@@ -104,6 +116,8 @@ async function readPlaces(
     try {
       points.push(await readPlace(world, store, place, keys?.record));
     } catch (cause) {
+      // It was forgotten since it was listed.
+      if (cause instanceof SystemError && cause.code === 'NOT_FOUND') continue;
       if (!(cause instanceof CatalogError)) throw cause;
       damaged.push({ ...place, path: pathOf(store, place), reason: cause.message });
     }
@@ -128,19 +142,15 @@ export interface PageRequest {
 export async function pageOfPoints(
   world: World,
   store: Store,
+  names: PointNames,
   { set, machine, contains = '', first, count }: PageRequest,
 ): Promise<PointList & { readonly total: number }> {
-  const sets = set === undefined ? (await listSets(world, store)).map(({ name }) => name) : [set];
-  const found: (PointPlace & { readonly time: string })[] = [];
-  for (const name of sets) {
-    for (const id of await pointIds(world, store, name)) {
-      const end = id.length - ID_TAIL_LENGTH;
-      if (machine !== undefined && id.slice(0, Math.max(0, end)) !== machine) continue;
-      if (id.includes(contains))
-        found.push({ set: name, id, time: id.slice(end, -RANDOM_TAIL_LENGTH) });
+  const found = (await names.newestFirst(set)).filter(({ id }) => {
+    if (machine !== undefined && id.slice(0, Math.max(0, id.length - ID_TAIL_LENGTH)) !== machine) {
+      return false;
     }
-  }
-  found.sort((a, b) => compare(b.time, a.time) || compare(b.id, a.id));
+    return contains === '' || id.includes(contains);
+  });
   const page = found.slice(first, first + count);
   return { ...(await readPlaces(world, store, page)), total: found.length };
 }
@@ -213,7 +223,7 @@ export async function forgetPoint(world: World, store: Store, place: PointPlace)
     throw new CatalogError('IN_USE', `${place.id} is in use by ${sessions}: discard or keep it`);
   }
   await files.unlink(pathOf(store, place));
-  await files.syncDirectory(join(setDirectory(store, place.set), 'points'));
+  await files.syncDirectory(pointsDirectory(store, place.set));
 }
 
 async function latest(
@@ -246,7 +256,7 @@ async function latest(
 /** Of all recovery points of a set. */
 export async function pointIds({ files }: World, store: Store, set: string): Promise<string[]> {
   checkName(set, 'backup set');
-  const names = await files.list(join(setDirectory(store, set), 'points'));
+  const names = await files.list(pointsDirectory(store, set));
   return names.filter((name) => name.endsWith(SUFFIX)).map((name) => name.slice(0, -SUFFIX.length));
 }
 

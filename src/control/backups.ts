@@ -98,10 +98,10 @@ export async function points(
 }
 
 export async function pointPage(
-  { world, store }: House,
+  { world, store, pointNames }: House,
   request: PageRequest,
 ): Promise<PointListing & { readonly total: number; readonly first: number }> {
-  const { points, damaged, total } = await pageOfPoints(world, store, request);
+  const { points, damaged, total } = await pageOfPoints(world, store, pointNames, request);
   return {
     points: points.map(summaryOf),
     damaged: damaged.map(({ path, reason }) => ({ path, reason })),

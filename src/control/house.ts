@@ -1,5 +1,6 @@
 import type { Secret } from '../formats/store/key-slot.ts';
 import { parseRecoveryKey } from '../formats/store/key-slot.ts';
+import { pointNames, type PointNames } from '../catalog/point-names.ts';
 import { findPoint, readPoint } from '../catalog/points.ts';
 import type { Report } from '../protocol/results.ts';
 import { CatalogError } from '../catalog/catalog-error.ts';
@@ -13,6 +14,7 @@ import { realWorld, type World } from '../sys/world.ts';
 export interface House extends AsyncDisposable {
   readonly world: World;
   readonly store: Store;
+  readonly pointNames: PointNames;
   /** Threads for work that can be split. */
   readonly workers: number;
 }
@@ -24,6 +26,7 @@ export async function openHouse(directory: string): Promise<House> {
   return {
     world,
     store,
+    pointNames: pointNames(world, store),
     workers: processors(),
     [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),
   };

@@ -45,6 +45,8 @@ export interface FileStatus {
   readonly size: number;
   /** Bytes really taken on the disk. */
   readonly allocated: number;
+  /** When its contents, or the names in it, last changed, in milliseconds since 1970; NaN: nobody knows. */
+  readonly modifiedMs: number;
 }
 
 /** An open file or block device. Buffers are lent until the promise settles. */

@@ -212,13 +212,18 @@ async function status(path: string): Promise<FileStatus | undefined> {
     if (stat.isBlockDevice()) {
       const fd = await openFile(path, constants.O_RDONLY);
       try {
-        return { kind: 'block-device', size: sizeOf(path, fd), allocated: 0 };
+        return {
+          kind: 'block-device',
+          size: sizeOf(path, fd),
+          allocated: 0,
+          modifiedMs: Number.NaN,
+        };
       } finally {
         closeSync(fd);
       }
     }
     const kind = stat.isFile() ? 'file' : stat.isDirectory() ? 'directory' : 'other';
-    return { kind, size: stat.size, allocated: stat.blocks * 512 };
+    return { kind, size: stat.size, allocated: stat.blocks * 512, modifiedMs: stat.mtimeMs };
   } catch (cause) {
     const error = systemError(cause, `stat ${path}`);
     if (error.code === 'NOT_FOUND') return undefined;

@@ -1,6 +1,7 @@
 import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict';
 import { test } from 'tap';
 import { releaseLease, takeLease } from '../../src/catalog/leases.ts';
+import { pointNames } from '../../src/catalog/point-names.ts';
 import {
   findPoint,
   forgetPoint,
@@ -16,8 +17,9 @@ import { createSet, listSets, readSet, unlockSet } from '../../src/catalog/sets.
 import { parseRecoveryKey } from '../../src/formats/store/key-slot.ts';
 import { newStore, simulatedWorld } from '../support/store.ts';
 
-async function house() {
-  const world = simulatedWorld();
+async function house(now: () => Date = () => new Date()) {
+  const simulated = simulatedWorld();
+  const world = { ...simulated, clock: { ...simulated.clock, now } };
   const { store, set } = await newStore(world, { passphrase: 'secret' });
   const publish = (machine: string, parent?: string) =>
     publishPoint(world, store, set, {
@@ -86,15 +88,17 @@ test('recovery points are found by ID, beginning and as the latest', async () =>
 });
 
 test('pages are newest first, whatever is between them, and only they are read', async () => {
-  const { world, store, publish } = await house();
+  let nowMs = Date.UTC(2026, 1, 1);
+  const { world, store, publish } = await house(() => new Date(nowMs));
   const ids: string[] = [];
   for (let n = 0; n < 25; n++) {
     ids.unshift((await publish(n % 5 === 0 ? 'db' : 'web-1')).id);
-    await world.clock.sleep(1000);
+    nowMs += 1000;
   }
+  const names = pointNames(world, store);
   const all = { set: undefined, machine: undefined, contains: undefined };
-  const page = async (of: Partial<Parameters<typeof pageOfPoints>[2]>) => {
-    const { points, total } = await pageOfPoints(world, store, {
+  const page = async (of: Partial<Parameters<typeof pageOfPoints>[3]>) => {
+    const { points, total } = await pageOfPoints(world, store, names, {
       ...{ ...all, first: 0, count: 10 },
       ...of,
     });
@@ -112,11 +116,46 @@ test('pages are newest first, whatever is between them, and only they are read',
   await using file = await world.files.open(path, 'write');
   await file.write(new Uint8Array([1, 2, 3]), 0);
   deepEqual((await page({})).ids.length, 10);
-  const { damaged } = await pageOfPoints(world, store, { ...all, first: 10, count: 5 });
+  const { damaged } = await pageOfPoints(world, store, names, { ...all, first: 10, count: 5 });
   deepEqual(
     damaged.map(({ id }) => id),
     [ids[12]],
   );
+});
+
+test('names that are kept are those of the directory, whoever changed it', async () => {
+  let nowMs = Date.UTC(2026, 1, 1);
+  const { world, store, publish } = await house(() => new Date(nowMs));
+  let modifiedMs = 0;
+  let lists = 0;
+  const files = {
+    ...world.files,
+    stat: async (path: string) => {
+      const status = await world.files.stat(path);
+      return status && { ...status, modifiedMs };
+    },
+    list: (path: string) => {
+      lists += Number(path.endsWith('/points'));
+      return world.files.list(path);
+    },
+  };
+  const names = pointNames({ ...world, files }, store);
+  const listed = async () => (await names.newestFirst(undefined)).length;
+  const change = async () => {
+    await publish('vm1');
+    modifiedMs = nowMs;
+  };
+  await change();
+  deepEqual([await listed(), await listed(), lists], [1, 1, 2], 'too fresh to be believed');
+  nowMs += 5000;
+  deepEqual([await listed(), await listed(), lists], [1, 1, 3]);
+  await change();
+  deepEqual([await listed(), lists], [2, 4]);
+  await publish('vm2');
+  deepEqual([await listed(), lists], [3, 5], 'although the time is the same');
+  modifiedMs = Number.NaN;
+  nowMs += 5000;
+  deepEqual([await listed(), await listed(), lists], [3, 3, 7]);
 });
 
 test('a record that was altered is listed as damaged and never taken for the latest', async () => {

@@ -157,8 +157,10 @@ function fileSystemOn(process: Process): FileSystem {
       step();
       const found = machine.names.get(path);
       if (!found) return undefined;
-      if (found === 'directory') return { kind: 'directory', size: 0, allocated: 0 };
-      return { kind: 'file', size: found.live.length, allocated: found.live.length };
+      const modifiedMs = Number.NaN;
+      if (found === 'directory') return { kind: 'directory', size: 0, allocated: 0, modifiedMs };
+      const { length } = found.live;
+      return { kind: 'file', size: length, allocated: length, modifiedMs };
     },
     async rename(from, to) {
       step();
