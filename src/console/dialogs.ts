@@ -74,7 +74,7 @@ function isEnter(key: Key): boolean {
 
 function edited(text: string, key: Key, max = TYPED_MAX): string {
   if (key.kind === 'text') return text.length < max ? text + key.text : text;
-  return key.name === 'backspace' ? text.slice(0, -1) : text;
+  return key.name === 'backspace' ? Array.from(text).slice(0, -1).join('') : text;
 }
 
 function runKey(form: RunForm, key: Key): RunForm {

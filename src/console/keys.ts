@@ -52,6 +52,8 @@ const CONTROLS: Readonly<Record<string, KeyName>> = {
   '\u000c': 'redraw',
 };
 
+/** Passphrases are in any language: all but control characters, and what was no UTF-8. */
+const TYPABLE = /^[^\p{Cc}\p{Cs}\ufffd]$/u;
 const ESCAPE = '\u001b';
 /** One whole sequence, or the beginning of one. */
 const SEQUENCE = /^(?:\[[0-9;?]*[@-~]|O[@-~])/;
@@ -70,12 +72,12 @@ export function parseKeys(
   const keys: Key[] = [];
   let at = 0;
   while (at < input.length) {
-    const char = input[at]!;
+    const char = String.fromCodePoint(input.codePointAt(at)!);
     if (char !== ESCAPE) {
       const name = CONTROLS[char];
       if (name) keys.push({ kind: 'named', name });
-      else if (char >= ' ' && char <= '~') keys.push({ kind: 'text', text: char });
-      at++;
+      else if (TYPABLE.test(char)) keys.push({ kind: 'text', text: char });
+      at += char.length;
       continue;
     }
     const after = input.slice(at + 1, at + 1 + SEQUENCE_MAX);

@@ -18,7 +18,7 @@ interface Cell {
 /** What stands on the terminal. */
 export interface Frame {
   readonly size: Size;
-  readonly rows: readonly (readonly Cell[])[];
+  readonly lines: readonly Line[];
 }
 
 const BLANK: Cell = { char: ' ', style: 'plain' };
@@ -66,12 +66,21 @@ export function render(
 ): { readonly frame: Frame; readonly output: string } {
   const codes = colors ? COLORED : MONOCHROME;
   const isSame = before?.size.columns === size.columns && before.size.rows === size.rows;
-  const rows = Array.from({ length: size.rows }, (_, row) => cellsOf(lines[row] ?? [], size));
   let output = isSame ? '' : `${CSI}0m${CSI}H${CSI}J`;
-  for (const [row, cells] of rows.entries()) {
-    output += changed(isSame ? before.rows[row]! : [], cells, { row, codes });
+  for (let row = 0; row < size.rows; row++) {
+    const [old = [], line = []] = [isSame ? before.lines[row] : undefined, lines[row]];
+    // Most rows stay as they are: a cell of each would be made for nothing, every second.
+    if (isSameLine(old, line)) continue;
+    output += changed(cellsOf(old, size), cellsOf(line, size), { row, codes });
   }
-  return { frame: { size, rows }, output };
+  return { frame: { size, lines }, output };
+}
+
+function isSameLine(a: Line, b: Line): boolean {
+  return (
+    a.length === b.length &&
+    a.every(({ text, style }, at) => text === b[at]!.text && style === b[at]!.style)
+  );
 }
 
 /** Without the blanks at the end: an absent cell is one. */

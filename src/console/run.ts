@@ -99,6 +99,7 @@ function keysOf(
   onKey: (key: ReturnType<typeof parseKeys>['keys'][number]) => void,
   left: AbortSignal,
 ): (bytes: Uint8Array) => void {
+  const decoder = new TextDecoder();
   let rest = '';
   let turn = 0;
   function parsed(isAll: boolean): void {
@@ -107,7 +108,7 @@ function keysOf(
     for (const key of found.keys) if (!left.aborted) onKey(key);
   }
   return (bytes) => {
-    rest += Buffer.from(bytes).toString('latin1');
+    rest += decoder.decode(bytes, { stream: true });
     parsed(false);
     const mine = ++turn;
     if (rest === '') return;

@@ -28,9 +28,10 @@ test('a sequence in pieces is one key, and an escape alone is one after a while'
   deepEqual(names('\u001b\u001b'), ['escape', 'escape']);
 });
 
-test('unknown sequences, and what is not ASCII, are no keys', async () => {
+test('unknown sequences and control characters are no keys; letters of all languages are', async () => {
   deepEqual(names('\u001b[15~\u001b[200~\u001b[?1;2c\u001bOPx'), ['x']);
-  deepEqual(names('\u0000\u0001\u001f\u0080é'), []);
+  deepEqual(names('\u0000\u0001\u001f\u0080\u009b\ufffd'), []);
+  deepEqual(names('é漢\u{1f600}'), ['é', '漢', '\u{1f600}']);
 });
 
 test('whatever comes, all of it is used up in the end', async () => {

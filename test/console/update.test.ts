@@ -163,11 +163,11 @@ test('a passphrase is asked for where the service has none, and is seen nowhere'
   const driven = browsing();
   driven.type('\r\r');
   driven.fail('session/start', refusal('the service has no passphrase', 'nightly'));
-  driven.type('correct horsf\u007fe');
+  driven.type('corréct hors\u{1f600}\u007fe');
   match(driven.text(), /set "nightly" is encrypted.*> \*{13}_/s);
   driven.type('\r');
   const { secret } = driven.asked.find(({ call }) => call.name === 'session/start')!;
-  const base64 = Buffer.from('correct horse').toString('base64');
+  const base64 = Buffer.from('corréct horse').toString('base64');
   deepEqual(secret, { kind: 'passphrase', base64 });
   driven.answer('session/start', READY);
   ok(!JSON.stringify(driven.model()).includes(base64));
