@@ -33,6 +33,8 @@ export interface ServiceOptions {
   readonly credentials: string | undefined;
   readonly version: string;
   readonly log: Log;
+  /** What `status` answers has changed. */
+  readonly onStatus: (status: string) => void;
 }
 
 /** Rejects BUSY where another service has the socket or the store. */
@@ -49,7 +51,11 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const feed = openFeed();
   const apart: RunApart = (name, request, options) =>
     runApart({ store, clock }, name, request, options);
-  const place = stack.use(lateStore(store, { secrets, log, feed, apart }));
+  const onChange = (): void => {
+    const it = place.found();
+    if (it) options.onStatus(statusOf(it));
+  };
+  const place = stack.use(lateStore(store, { secrets, log, feed, apart, onChange }));
   await place.look();
   const desk = deskOn(place, { apart, feed, directory: store, started: clock.now().toISOString() });
   // Last, and so the first to be closed: what is asked needs all the rest.
@@ -146,6 +152,7 @@ function lateStore(directory: string, options: OwnOptions): LateStore {
   async function open(): Promise<void> {
     try {
       owned = await ownStore(directory, options);
+      options.onChange();
     } catch (cause) {
       if (!(cause instanceof StoreError) || cause.code !== 'NOT_A_STORE') throw cause;
       if (!isTold) options.log('warning', cause.message);
