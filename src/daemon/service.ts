@@ -31,6 +31,8 @@ export interface ServiceOptions {
   readonly settings: () => Promise<Settings>;
   /** Where systemd puts credentials. */
   readonly credentials: string | undefined;
+  /** The socket for commands, where systemd listens for the service. */
+  readonly control: number | undefined;
   readonly version: string;
   readonly log: Log;
   /** What `status` answers has changed. */
@@ -39,7 +41,7 @@ export interface ServiceOptions {
 
 /** Rejects BUSY where another service has the socket or the store. */
 export async function startService(options: ServiceOptions): Promise<Service> {
-  const { world, log, version } = options;
+  const { world, log, version, control } = options;
   const { clock } = world;
   await using stack = new AsyncDisposableStack();
   let settings = await options.settings();
@@ -61,7 +63,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   // Last, and so the first to be closed: what is asked needs all the rest.
   stack.use(
     await serveHttp({
-      path: socket,
+      at: control === undefined ? { kind: 'unix', path: socket } : { kind: 'fd', fd: control },
       onRequest: door({ desk, clock, version, secrets, access: (peer) => accessOf(peer) }),
       onError(error) {
         throw error;
