@@ -1,6 +1,6 @@
 import { execFile, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, readFileSync, realpathSync, renameSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { program, without } from './programs.ts';
@@ -23,7 +23,7 @@ export interface Answer {
   readonly stderr: string;
 }
 
-const PACKAGES = ['systemd-sysv', 'openssh-server', 'openssh-client'];
+const BUILD = new URL('build-debian-host.sh', import.meta.url).pathname;
 const BOOT = new URL('boot-host.sh', import.meta.url).pathname;
 const START_MS = 60_000;
 const STOP_MS = 30_000;
@@ -33,7 +33,7 @@ const ENVIRONMENT = ['PATH=/usr/sbin:/usr/bin:/sbin:/bin', 'HOME=/root', 'LANG=C
 /** Why there can be none; false: there can. */
 export const debianHostMissing =
   (process.getuid?.() !== 0 && 'only root may boot a container') ||
-  without('systemd-nspawn', 'mmdebstrap', 'script', 'unshare', 'nsenter') ||
+  without('systemd-nspawn', 'mmdebstrap', 'script', 'unshare', 'nsenter', 'flock') ||
   (spawnSync('unshare', ['--mount', 'mount', '-t', 'cgroup2', 'none', '/sys/fs/cgroup']).status !==
     0 &&
     'this machine does not let root mount a cgroup2');
@@ -83,20 +83,11 @@ export async function debianHost(directory: string): Promise<DebianHost> {
   };
 }
 
-/** Built once and kept in var/, which is this checkout's own. */
+/** Built once, by one test file at a time, and kept in var/, which is this checkout's own. */
 async function packedTree(): Promise<string> {
   const file = 'var/debian-host.tar';
-  if (existsSync(file)) return file;
   mkdirSync('var', { recursive: true });
-  // Another test file may be building it as well.
-  const fresh = `var/debian-host.${process.pid}.tar`;
-  const leftOut = ['doc', 'locale', 'man'].map((it) => `path-exclude=/usr/share/${it}/*`);
-  await program(
-    ...['mmdebstrap', '--quiet', '--variant=minbase', `--include=${PACKAGES.join(',')}`],
-    ...['force-unsafe-io', ...leftOut].map((option) => `--dpkgopt=${option}`),
-    ...['bookworm', fresh],
-  );
-  renameSync(fresh, file);
+  await program('flock', `${file}.lock`, 'sh', BUILD, file);
   return file;
 }
 
