@@ -47,9 +47,12 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   let settings = await options.settings();
   const secrets = keyring(() => settings, options.credentials);
   const { socket, store } = settings;
-  // Who may ask is decided by who connects.
-  await world.files.makeDirectory(dirname(socket), 'shared');
-  stack.use(await world.files.lock(`${socket}.lock`, 'holdfastd'));
+  if (control === undefined) {
+    // Who may ask is decided by who connects. A socket of systemd's is in a directory that is not ours, and can have
+    // no other service.
+    await world.files.makeDirectory(dirname(socket), 'shared');
+    stack.use(await world.files.lock(`${socket}.lock`, 'holdfastd'));
+  }
   const feed = openFeed();
   const apart: RunApart = (name, request, options) =>
     runApart({ store, clock }, name, request, options);

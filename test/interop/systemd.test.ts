@@ -76,6 +76,7 @@ test('a store, a set and a backup are made through the socket, with the passphra
   ok(made['point'] ?? made['id'], JSON.stringify(made));
   const owners = await run('find', '/var/lib/holdfast', '!', '-user', 'holdfast');
   equal(owners, '', "all of the store is the service's own");
+  equal((await run('stat', '-c', '%U %a', '/run/holdfast')).trim(), 'root 755');
 });
 
 test('who is in holdfast-view may look and not change, in holdfast both, others nothing', {
