@@ -1,5 +1,5 @@
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { test } from 'tap';
 import { type DebianHost, debianHost, debianHostMissing } from '../support/debian-host.ts';
@@ -108,6 +108,27 @@ test('who is in holdfast-view may look and not change, in holdfast both, others 
   match((await as('stranger', 'backup', 'list')).stderr, /only root and the groups/);
 });
 
+test('NFS is served where hypervisors look for it, and survives a restart there', {
+  skip,
+}, async () => {
+  const { run } = host!;
+  const { session, nfs } = (await json(
+    'holdfast',
+    'recover',
+    'vm@latest',
+    '--detach',
+    '--nfs',
+  )) as {
+    session: string;
+    nfs: { ports: object };
+  };
+  deepEqual(nfs.ports, { nfs: 2049, mount: 20_048, portmap: 111 });
+  await run('systemctl', 'restart', 'holdfastd.service');
+  equal(await show('StatusText'), '1 sessions run');
+  await run('holdfast', 'session', 'stop', session);
+  await run('holdfast', 'session', 'discard', session);
+});
+
 test('killed, it runs again with its session, and whoever asks meanwhile waits', {
   skip,
 }, async () => {
@@ -132,6 +153,25 @@ test('killed, it runs again with its session, and whoever asks meanwhile waits',
   }
   equal(await show('NRestarts'), '3');
   equal(await show('StatusText'), '1 sessions run');
+});
+
+test('one that hangs is started again by its watchdog', { skip }, async () => {
+  const { run, path } = host!;
+  const directory = path('/etc/systemd/system/holdfastd.service.d');
+  mkdirSync(directory);
+  writeFileSync(`${directory}/quick.conf`, '[Service]\nWatchdogSec=1s\n');
+  await run('systemctl', 'daemon-reload');
+  await run('systemctl', 'restart', 'holdfastd.service');
+  const pid = await show('MainPID');
+  await sleep(1500);
+  equal(await show('MainPID'), pid, 'it says that it lives');
+  await run('kill', '-STOP', pid);
+  await until('started again', async () => {
+    return (await show('MainPID')) !== pid && (await show('SubState')) === 'running';
+  });
+  match(host!.console(), /Watchdog timeout/);
+  rmSync(directory, { recursive: true });
+  await run('systemctl', 'daemon-reload');
 });
 
 test('reload and stop are clean; the journal has priorities', { skip }, async () => {
