@@ -22,6 +22,8 @@ if [ "${1-}" = --tests ]; then
   wanted="$wanted tmux"
   # Guests' disks with all kinds of file systems.
   wanted="$wanted xfsprogs btrfs-progs cryptsetup-bin acl attr unzip"
+  # A Debian that boots as a container, to be installed on.
+  wanted="$wanted systemd-container"
 fi
 
 missing=''

@@ -3,7 +3,7 @@ import type { NfsResult } from '../protocol/results.ts';
 import { nfsSnippets } from '../recovery/nfs-snippets.ts';
 import type { ServedFiles } from '../recovery/serve-nfs.ts';
 import { parseNetworks } from '../sys/networks.ts';
-import { isSuperuser } from '../sys/processes.ts';
+import { mayListenOnLowPorts } from '../sys/processes.ts';
 
 export interface NfsRequest {
   /** Undefined: this host only. */
@@ -18,7 +18,7 @@ export interface NfsRequest {
   readonly points: boolean;
 }
 
-/** Where clients look without being told; only root can listen there. */
+/** Where clients look without being told; only root, or who has CAP_NET_BIND_SERVICE, can listen there. */
 const STANDARD_PORTS = { nfs: 2049, mount: 20_048, portmap: 111 };
 const HIGH_PORTS = { nfs: 12_049, mount: 12_048, portmap: 10_111 };
 const LOOPBACK = ['127.0.0.0/8', '::1'];
@@ -26,7 +26,7 @@ const LOOPBACK = ['127.0.0.0/8', '::1'];
 /** Open to nobody but this host unless said otherwise. Throws FAILED for networks that are none. */
 export function nfsPlace({ allow, host, ports, ...rules }: NfsRequest): NfsPlace {
   parseNetworks(allow ?? []);
-  const usual = isSuperuser() ? STANDARD_PORTS : HIGH_PORTS;
+  const usual = mayListenOnLowPorts() ? STANDARD_PORTS : HIGH_PORTS;
   return {
     host: host ?? (allow ? '::' : '127.0.0.1'),
     ports: {

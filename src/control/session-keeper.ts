@@ -200,8 +200,9 @@ function resumptionOf(
       const cause = firstFailure(thrown);
       if (kindOfFailure(cause) === undefined) throw thrown;
       const reason = asError(cause).message;
-      if (waiting.get(id) !== reason) onEvent({ kind: 'waits', session: id, reason });
+      const before = waiting.get(id);
       waiting.set(id, reason);
+      if (before !== reason) onEvent({ kind: 'waits', session: id, reason });
     }
   }
   async function resumeAll(): Promise<void> {

@@ -23,6 +23,8 @@ export interface OwnOptions {
   readonly apart: RunApart;
   readonly log: Log;
   readonly feed: Feed;
+  /** A session began, ended or waits. */
+  readonly onChange: () => void;
 }
 
 /** Held as long as the service has the store: whoever else runs a service on it is refused. */
@@ -34,7 +36,10 @@ export async function ownStore(directory: string, options: OwnOptions): Promise<
   await using stack = new AsyncDisposableStack();
   const house = stack.use(await openHouse(directory));
   stack.use(await house.world.files.lock(join(directory, LOCK), 'holdfastd'));
-  const onEvent = (event: KeeperEvent): void => tellOfSession(options, event);
+  const onEvent = (event: KeeperEvent): void => {
+    tellOfSession(options, event);
+    if (event.kind !== 'notice') options.onChange();
+  };
   const sessions = stack.use(sessionKeeper(house, { secrets, onEvent }));
   // Guests wait for their disks; jobs can wait for guests.
   await sessions.resumeAll();

@@ -2,16 +2,17 @@ import { resolve } from 'node:path/posix';
 import { parseArgs } from 'node:util';
 import { firstFailure, kindOfFailure } from '../control/failures.ts';
 import { EXIT_CODES } from '../protocol/failure.ts';
+import { inheritedDescriptors } from '../sys/inherited-descriptors.ts';
+import { serviceNotices } from '../sys/service-notices.ts';
 import { realWorld, type World } from '../sys/world.ts';
-import { monotonicMicroseconds } from '../sys/clock.ts';
-import { ownIds } from '../sys/unix-peer.ts';
 import { type Log, lineLog } from './log.ts';
-import { openNotify, showLife } from './notify.ts';
 import { startService } from './service.ts';
 import { defaultSettings, readSettings, type Settings } from './settings.ts';
 
 /** Of the protocol: fields and operations are added to it, none is taken away. */
 const VERSION = '1';
+/** `FileDescriptorName=` in systemd/holdfastd.socket. */
+const CONTROL = 'control';
 const SETTINGS_FILE = '/etc/holdfast/holdfastd.json';
 
 const HELP = `Usage: holdfastd [--config FILE] [--store DIR] [--socket PATH]
@@ -64,30 +65,27 @@ export async function main(words: readonly string[]): Promise<number> {
 
 /** Until a signal ends it. */
 async function serve(world: World, values: Values, log: Log): Promise<void> {
-  const { LISTEN_PID, LISTEN_FDNAMES, WATCHDOG_USEC, WATCHDOG_PID } = process.env;
-  const environment = { LISTEN_PID, LISTEN_FDNAMES, WATCHDOG_USEC, WATCHDOG_PID };
-  const notify = openNotify({ ...ownIds(), ...environment });
   const signals = heard();
+  using notices = serviceNotices(process.env);
+  notices.status('sessions are resumed');
   await using service = await startService({
     ...{ world, log, version: VERSION, credentials: process.env['CREDENTIALS_DIRECTORY'] },
     settings: () => settingsOf(world, values),
+    control: inheritedDescriptors(process.env).get(CONTROL),
+    onStatus: (status) => notices.status(status),
   });
   log('notice', `ready: ${service.status()}`);
-  notify.ready(service.status());
-  const stop = new AbortController();
-  const signs = showLife(world.clock, notify, { service, signal: stop.signal });
+  notices.ready(service.status());
   for await (const signal of signals) {
     if (signal !== 'SIGHUP') {
       log('notice', `${signal}: stopping`);
+      notices.stopping();
       break;
     }
-    notify.reloading(monotonicMicroseconds());
+    notices.reloading();
     await service.reload();
-    notify.ready(service.status());
+    notices.ready(service.status());
   }
-  notify.stopping();
-  stop.abort();
-  await signs;
 }
 
 interface Values {

@@ -32,31 +32,42 @@ export interface ServiceOptions {
   readonly settings: () => Promise<Settings>;
   /** Where systemd puts credentials. */
   readonly credentials: string | undefined;
+  /** The socket for commands, where systemd listens for the service. */
+  readonly control: number | undefined;
   readonly version: string;
   readonly log: Log;
+  /** What `status` answers has changed. */
+  readonly onStatus: (status: string) => void;
 }
 
 /** Rejects BUSY where another service has the socket or the store. */
 export async function startService(options: ServiceOptions): Promise<Service> {
-  const { world, log, version } = options;
+  const { world, log, version, control } = options;
   const { clock } = world;
   await using stack = new AsyncDisposableStack();
   let settings = await options.settings();
   const secrets = keyring(() => settings, options.credentials);
   const { socket, store } = settings;
-  // Who may ask is decided by who connects.
-  await world.files.makeDirectory(dirname(socket), 'shared');
-  stack.use(await world.files.lock(`${socket}.lock`, 'holdfastd'));
+  if (control === undefined) {
+    // Who may ask is decided by who connects. A socket of systemd's is in a directory that is not ours, and can have
+    // no other service.
+    await world.files.makeDirectory(dirname(socket), 'shared');
+    stack.use(await world.files.lock(`${socket}.lock`, 'holdfastd'));
+  }
   const feed = openFeed();
   const apart: RunApart = (name, request, options) =>
     runApart({ store, clock }, name, request, options);
-  const place = stack.use(lateStore(store, { secrets, log, feed, apart }));
+  const onChange = (): void => {
+    const it = place.found();
+    if (it) options.onStatus(statusOf(it));
+  };
+  const place = stack.use(lateStore(store, { secrets, log, feed, apart, onChange }));
   await place.look();
   const desk = deskOn(place, { apart, feed, directory: store, started: clock.now().toISOString() });
   // Last, and so the first to be closed: what is asked needs all the rest.
   stack.use(
     await serveHttp({
-      path: socket,
+      at: control === undefined ? { kind: 'unix', path: socket } : { kind: 'fd', fd: control },
       onRequest: door({ desk, clock, version, secrets, access: (peer) => accessOf(peer) }),
       onError(error) {
         throw error;
@@ -149,6 +160,7 @@ function lateStore(directory: string, options: OwnOptions): LateStore {
   async function open(): Promise<void> {
     try {
       owned = await ownStore(directory, options);
+      options.onChange();
     } catch (cause) {
       if (!(cause instanceof StoreError) || cause.code !== 'NOT_A_STORE') throw cause;
       if (!isTold) options.log('warning', cause.message);

@@ -16,8 +16,3 @@ export function systemClock(): Clock {
     sleep: (ms, signal) => sleep(ms, undefined, signal ? { signal } : {}),
   };
 }
-
-/** CLOCK_MONOTONIC, as systemd counts. */
-export function monotonicMicroseconds(): bigint {
-  return process.hrtime.bigint() / 1000n;
-}

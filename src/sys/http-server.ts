@@ -33,11 +33,16 @@ export interface HttpServer extends AsyncDisposable {
 }
 
 export interface HttpServerOptions {
-  readonly path: string;
+  readonly at: HttpPlace;
   readonly onRequest: (request: HttpRequest) => Promise<void>;
   /** The handler failed, which is our own fault; the peer is disconnected. */
   readonly onError: (error: unknown) => void;
 }
+
+export type HttpPlace =
+  | { readonly kind: 'unix'; readonly path: string }
+  /** A listening unix socket that systemd opened: it stays open, with those that wait at it, when this process ends. */
+  | { readonly kind: 'fd'; readonly fd: number };
 
 /** Each takes a descriptor; a console, some scripts and some people who watch are far fewer. */
 const CONNECTIONS_MAX = 128;
@@ -52,11 +57,11 @@ const UNSENT_MAX = 8 * 1024 * 1024;
 
 /** Everybody on this machine may connect: what they may do is decided by who they are. */
 export async function serveHttp({
-  path,
+  at,
   onRequest,
   onError,
 }: HttpServerOptions): Promise<HttpServer> {
-  await clearPath(path);
+  if (at.kind === 'unix') await clearPath(at.path);
   const peers = new WeakMap<Socket, UnixPeer>();
   const server = createServer(
     {
@@ -82,12 +87,16 @@ export async function serveHttp({
   });
   server.on('clientError', (_error, socket) => socket.destroy());
   await new Promise<void>((resolve, reject) => {
-    server.once('error', (cause) => reject(systemError(cause, `listen on ${path}`)));
-    server.listen({ path }, resolve);
+    server.once('error', (cause) => reject(systemError(cause, `listen on ${shown(at)}`)));
+    server.listen(at.kind === 'unix' ? { path: at.path } : { fd: at.fd }, resolve);
   });
   server.on('error', () => {});
-  chmodSync(path, 0o666);
+  if (at.kind === 'unix') chmodSync(at.path, 0o666);
   return httpServer(server);
+}
+
+function shown(at: HttpPlace): string {
+  return at.kind === 'unix' ? at.path : `descriptor ${at.fd}`;
 }
 
 function httpServer(server: Server): HttpServer {

@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { SystemError, systemError } from './system-error.ts';
 
 /** More output than this from a tool is not an answer any more; the rest is dropped. */
@@ -128,7 +129,16 @@ function collected(stream: NodeJS.ReadableStream | null): () => string {
   return () => Buffer.concat(parts).toString('utf8');
 }
 
-/** Whether this process may do what only root may, such as to listen on a low port. */
+/** Whether this process is root's. */
 export function isSuperuser(): boolean {
   return process.getuid?.() === 0;
+}
+
+/** capabilities(7). */
+const CAP_NET_BIND_SERVICE = 10n;
+
+/** Whether this process may listen on ports below 1024: root usually, and a service to which systemd gave that much. */
+export function mayListenOnLowPorts(): boolean {
+  const mask = /^CapEff:\s*([0-9a-f]+)$/m.exec(readFileSync('/proc/self/status', 'latin1'))?.[1];
+  return mask !== undefined && ((BigInt(`0x${mask}`) >> CAP_NET_BIND_SERVICE) & 1n) === 1n;
 }

@@ -4,29 +4,25 @@ import { once } from 'node:events';
 import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
-import { openNotify } from '../../src/daemon/notify.ts';
-import { descriptorNamed } from '../../src/sys/passed-descriptors.ts';
+import { inheritedDescriptors } from '../../src/sys/inherited-descriptors.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 
 const MAIN = new URL('../../src/daemon/main.ts', import.meta.url).pathname;
-const NAMES = { pid: 7, LISTEN_PID: '7', LISTEN_FDNAMES: 'control:notify:nbd' };
+const NAMES = {
+  LISTEN_PID: String(process.pid),
+  LISTEN_FDS: '3',
+  LISTEN_FDNAMES: 'control:notify:nbd',
+};
 
 test('descriptors are found by their names, and only those that are meant for this process', async () => {
-  equal(descriptorNamed('notify', NAMES), 4);
-  equal(descriptorNamed('nfs', NAMES), undefined);
-  equal(descriptorNamed('notify', { ...NAMES, LISTEN_PID: '8' }), undefined);
-  equal(descriptorNamed('notify', { ...NAMES, LISTEN_PID: undefined }), undefined);
-  equal(descriptorNamed('notify', { ...NAMES, LISTEN_FDNAMES: undefined }), undefined);
-});
-
-test('without a descriptor nobody is told anything, and nobody watches', async () => {
-  const none = { pid: 7, LISTEN_PID: undefined, LISTEN_FDNAMES: undefined };
-  const notify = openNotify({ ...none, WATCHDOG_USEC: '1000000', WATCHDOG_PID: '7' });
-  notify.ready('fine');
-  equal(notify.aliveEveryMs, undefined);
-  const watched = { ...NAMES, WATCHDOG_USEC: '3000000', WATCHDOG_PID: '7' };
-  equal(openNotify(watched).aliveEveryMs, 1000);
-  equal(openNotify({ ...watched, WATCHDOG_PID: '8' }).aliveEveryMs, undefined);
+  const named = (name: string, more: object = {}): number | undefined =>
+    inheritedDescriptors({ ...NAMES, ...more }).get(name);
+  equal(named('notify'), 4);
+  equal(named('nfs'), undefined);
+  equal(named('notify', { LISTEN_PID: '8' }), undefined);
+  equal(named('notify', { LISTEN_PID: undefined }), undefined);
+  equal(named('notify', { LISTEN_FDNAMES: undefined }), undefined);
+  equal(named('nbd', { LISTEN_FDS: '2' }), undefined, 'more names than descriptors');
 });
 
 test('the service says that it is ready, lives, reloads and stops', async () => {

@@ -30,7 +30,7 @@ export interface ServiceHome {
   readonly attached: (...args: string[]) => ReturnType<typeof start>;
   configure(more: object): void;
   /** Resolves when it is ready. */
-  run(): Promise<RunningService>;
+  run(options?: StartOptions): Promise<RunningService>;
 }
 
 /** Settings, a passphrase and a place for a store, for a service that is not running yet. */
@@ -48,7 +48,7 @@ export function serviceHome(directory: string): ServiceHome {
     ...{ store, socket, settings, passphrase, configure },
     holdfast: (...args) => run([...args, ...common]),
     attached: (...args) => start([...args, ...common]),
-    run: () => startService(['--config', settings]),
+    run: (options) => startService(['--config', settings], options),
   };
 }
 
@@ -64,8 +64,21 @@ export async function serviceWith(home: ServiceHome, image: string): Promise<Run
   return service;
 }
 
-export async function startService(args: readonly string[]): Promise<RunningService> {
-  const child = spawn(process.execPath, [MAIN, ...args], { stdio: ['ignore', 'ignore', 'pipe'] });
+interface StartOptions {
+  readonly launcher?: readonly string[];
+  readonly environment?: Readonly<Record<string, string>>;
+}
+
+/** `launcher` is put before it; `environment` is added to this process's own. */
+export async function startService(
+  args: readonly string[],
+  { launcher = [], environment = {} }: StartOptions = {},
+): Promise<RunningService> {
+  const [command, ...words] = [...launcher, process.execPath, MAIN, ...args];
+  const child = spawn(command!, words, {
+    stdio: ['ignore', 'ignore', 'pipe'],
+    env: { ...process.env, ...environment },
+  });
   const lines: string[] = [];
   let changed = Promise.withResolvers<void>();
   let hasEnded = false;

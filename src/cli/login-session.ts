@@ -1,0 +1,79 @@
+import { EXIT_CODES } from '../protocol/failure.ts';
+import { systemClock } from '../sys/clock.ts';
+import { run, start } from '../sys/processes.ts';
+import { realFileSystem } from '../sys/real-file-system.ts';
+import { UsageError } from './command.ts';
+import { commandWords } from './command-words.ts';
+import { findCommand } from './commands.ts';
+import { main } from './run.ts';
+
+export interface LoginRequest {
+  /** The command that came with the login; undefined: a person who wants to look around. */
+  readonly asked: string | undefined;
+  /** Address and port of the client, and ours, as sshd writes them. */
+  readonly from: string | undefined;
+}
+
+/** Until when there is a shell, as `date +%s` writes it. Only root writes there. */
+const SHELL_FILE = '/etc/holdfast/ssh/shell-until';
+const SHELL_FILE_LENGTH_MAX = 64;
+const SHELL = '/bin/bash';
+const LOGGER_MS = 5000;
+/** They mount, or read the store's own files: for root at the box, not for a login of its own. */
+const LOCAL = ['mount', 'files', 'store cat'];
+/** Of this box's service is asked, and descriptors that sshd has open are no secrets. */
+const LOCAL_OPTIONS = ['--store', '--socket', '--passphrase-fd', '--boot'];
+
+/** Answers the exit code. */
+export async function login({ asked, from }: LoginRequest): Promise<number> {
+  try {
+    const words = asked === undefined ? [] : commandWords(asked);
+    if (words.length === 0) return await main([findCommand(['console']) ? 'console' : '--help']);
+    if (words.length === 1 && words[0] === 'shell') return await shell(from);
+    if (words[0] !== 'holdfast') {
+      throw new UsageError('only commands of Holdfast run here, such as: holdfast session list');
+    }
+    return await main(admitted(words.slice(1)));
+  } catch (cause) {
+    if (!(cause instanceof UsageError)) throw cause;
+    process.stderr.write(`${cause.message}\n`);
+    return EXIT_CODES.usage;
+  }
+}
+
+/** Throws UsageError for what is not for a login over the network. */
+export function admitted(words: readonly string[]): readonly string[] {
+  const command = LOCAL.find((it) => it.split(' ').every((word, at) => words[at] === word));
+  if (command !== undefined) throw new UsageError(`"holdfast ${command}" is for root at the box`);
+  const end = words.indexOf('--');
+  const options = words.slice(0, end < 0 ? undefined : end);
+  const option = LOCAL_OPTIONS.find((it) => options.some((word) => word.split('=')[0] === it));
+  if (option !== undefined) throw new UsageError(`${option} is for commands at the box`);
+  return words;
+}
+
+/** A real shell, while root has allowed it; the journal hears of each. */
+async function shell(from: string | undefined): Promise<number> {
+  const clock = systemClock();
+  const until = await shellUntil();
+  const isAllowed = until !== undefined && clock.now().getTime() / 1000 < until;
+  const what = `${isAllowed ? 'a shell' : 'a shell was refused'} to ${from ?? 'a local login'}`;
+  const priority = `auth.${isAllowed ? 'notice' : 'warning'}`;
+  await run('logger', ['-t', 'holdfast-login', '-p', priority, '--', what], {
+    timeoutMs: LOGGER_MS,
+  });
+  if (!isAllowed) {
+    throw new UsageError(
+      `there is no shell. As root at the box, for two hours: date -d +2hours +%s >${SHELL_FILE}`,
+    );
+  }
+  const program = await start(SHELL, ['--login'], { output: 'inherit' });
+  return (await program.exited).code ?? EXIT_CODES.failed;
+}
+
+async function shellUntil(): Promise<number | undefined> {
+  const files = realFileSystem();
+  if ((await files.stat(SHELL_FILE)) === undefined) return undefined;
+  const text = Buffer.from(await files.readFile(SHELL_FILE, SHELL_FILE_LENGTH_MAX)).toString();
+  return /^\d{1,12}\s*$/.test(text) ? Number(text) : undefined;
+}

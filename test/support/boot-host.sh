@@ -1,0 +1,25 @@
+#!/bin/sh
+# Boots the root tree $TREE with systemd-nspawn; the number of its process goes to $WORK/pid. Needs what these
+# lines do: a cgroup2 of its own mount namespace (some hosts have only cgroup1), a group in it for systemd-nspawn to
+# divide, and a terminal, without which systemd in there says nothing and hangs.
+set -eu
+group=/sys/fs/cgroup/holdfast-test-$(basename "$WORK")
+case ${1-} in
+  '')
+    exec unshare --mount sh "$0" outer
+    ;;
+  outer)
+    umount -R -l /sys/fs/cgroup
+    mount -t cgroup2 none /sys/fs/cgroup
+    mkdir "$group"
+    script -qefc "sh '$0' inner" "$WORK/console" </dev/null >/dev/null 2>&1 || true
+    find "$group" -depth -type d -exec rmdir {} +
+    ;;
+  inner)
+    echo $$ >"$group/cgroup.procs"
+    echo $$ >"$WORK/pid"
+    # shellcheck disable=SC2086 # a list of words
+    exec systemd-nspawn --quiet --register=no --keep-unit --private-network --link-journal=no \
+      --directory="$TREE" --machine=holdfast-test $BINDS --boot systemd.log_target=console
+    ;;
+esac
