@@ -166,7 +166,15 @@ function deskOf({ house, socket }: CallSettings): Desk {
     );
   };
   return {
-    ...{ house, makeStore: none, sessions: none, jobs: none, service: none, follow: none },
+    ...{
+      house,
+      makeStore: none,
+      sessions: none,
+      jobs: none,
+      service: none,
+      follow: none,
+      audit: none,
+    },
     whyWaiting: () => undefined,
     apart: undefined,
   };

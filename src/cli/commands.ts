@@ -105,6 +105,12 @@ export const COMMANDS: readonly CommandEntry[] = [
   ),
   entry('schedule list', 'list schedules', () => import('./commands/schedule-list.ts')),
   entry('schedule remove', 'remove a schedule', () => import('./commands/schedule-remove.ts')),
+  entry('audit show', 'who changed what', () => import('./commands/audit-show.ts')),
+  entry(
+    'audit check',
+    'whether the audit log was altered',
+    () => import('./commands/audit-check.ts'),
+  ),
   entry(
     'service follow',
     'tell what happens to sessions and jobs',

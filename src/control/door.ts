@@ -13,6 +13,7 @@ import type { Report } from '../protocol/results.ts';
 import type { Clock } from '../sys/clock.ts';
 import type { HttpRequest } from '../sys/http-server.ts';
 import type { UnixPeer } from '../sys/unix-peer.ts';
+import type { Audit, AuditEnd } from './audit.ts';
 import { firstFailure, kindOfFailure } from './failures.ts';
 import { type Desk, handle } from './handlers.ts';
 import type { GivenSecret, SecretSource } from './house.ts';
@@ -28,6 +29,8 @@ export interface DoorOptions {
   /** What the service knows by itself; asked where nothing came with a request. */
   readonly secrets: SecretSource;
   readonly access: (peer: UnixPeer) => Access | undefined;
+  /** Notes that a change begins; what it answers notes how that ended. */
+  readonly audited: Audit['begin'];
 }
 
 export type Access = Operation['access'];
@@ -63,7 +66,7 @@ export function door(options: DoorOptions): (http: HttpRequest) => Promise<void>
     if (needed === 'change' && access !== 'change') {
       return refuse(http, 403, `${name} is for root and the group holdfast`);
     }
-    await answerCall(http, name, options);
+    await answerCall(http, name, { ...options, peer });
   };
 }
 
@@ -85,14 +88,16 @@ function answer(http: HttpRequest, status: number, value: object, close = false)
 async function answerCall(
   http: HttpRequest,
   name: OperationName,
-  { desk, clock, secrets }: DoorOptions,
+  { desk, clock, secrets, audited, peer }: DoorOptions & { readonly peer: UnixPeer },
 ): Promise<void> {
   const isStream = http.accept.includes(EVENTS_TYPE);
   const line = (value: object): void => http.send(`${JSON.stringify(value, plain)}\n`);
   let needsKeyOf: string | undefined;
+  let ended: AuditEnd = async () => {};
   if (isStream) http.begin(200, EVENTS_TYPE);
   try {
     const { request, given } = parsedBody(name, await http.body());
+    if (OPERATIONS[name].access === 'change') ended = await audited(peer, name, request);
     const result = await handle(name, desk, request, {
       given,
       signal: http.signal,
@@ -105,11 +110,13 @@ async function answerCall(
         return own;
       },
     });
+    await ended('done');
     if (!isStream) return answer(http, 200, result);
     line({ event: 'result', result });
     http.end();
   } catch (error) {
     const cause = firstFailure(error);
+    await ended('failed', asError(cause).message);
     const kind = kindOfFailure(cause);
     if (kind === undefined) throw cause;
     const { message } = asError(cause);

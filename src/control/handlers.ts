@@ -6,6 +6,7 @@ import {
 } from '../protocol/operations.ts';
 import type { Report } from '../protocol/results.ts';
 import type { GivenSecret, House, WorkOptions } from './house.ts';
+import type { Audit } from './audit.ts';
 import type { JobDesk } from './job-desk.ts';
 import type { SessionKeeper } from './session-keeper.ts';
 import type { WhyWaiting } from './sessions.ts';
@@ -21,6 +22,8 @@ export interface Desk {
   /** Rejects where no service runs. */
   jobs(): Promise<JobDesk>;
   service(): Promise<ResultOf<'service/show'>>;
+  /** Rejects where no service runs. */
+  audit(): Promise<Audit>;
   /** Rejects where no service runs. */
   follow(report: Report, signal: AbortSignal): Promise<void>;
   readonly whyWaiting: WhyWaiting;
@@ -61,6 +64,16 @@ const HANDLERS: Handlers = {
     await desk.follow(report, signal);
     return {};
   },
+  'audit/show': async (desk, { last }) => {
+    const entries = await (await desk.audit()).last(last);
+    return {
+      entries: entries.map(({ of = null, request = null, reason = null, ...entry }) => ({
+        ...entry,
+        ...{ of, request, reason },
+      })),
+    };
+  },
+  'audit/check': async (desk) => ({ ...(await (await desk.audit()).check()) }),
   'store/create': (desk) => desk.makeStore(),
   'store/check': async (desk, { readData }, options) =>
     (await stores()).checkStore(await desk.house(), { readData, ...options }),

@@ -33,7 +33,7 @@ function deskOn(house: House): Desk {
   };
   return {
     house: async () => house,
-    ...{ makeStore: none, sessions: none, jobs: none, service: none, follow: none },
+    ...{ makeStore: none, sessions: none, jobs: none, service: none, follow: none, audit: none },
     whyWaiting: () => undefined,
     apart: undefined,
   };

@@ -2,6 +2,7 @@ import { join } from 'node:path/posix';
 import type { RunApart } from '../control/handlers.ts';
 import { type House, openHouse, type SecretSource } from '../control/house.ts';
 import { type KeeperEvent, sessionKeeper, type SessionKeeper } from '../control/session-keeper.ts';
+import { type Audit, openAudit } from '../control/audit.ts';
 import type { Feed } from '../control/feed.ts';
 import type { JobDesk } from '../control/job-desk.ts';
 import { jobWork, laneOf } from '../control/job-work.ts';
@@ -16,6 +17,7 @@ export interface OwnedStore extends AsyncDisposable {
   readonly house: House;
   readonly sessions: SessionKeeper;
   readonly jobs: JobDesk;
+  readonly audit: Audit;
 }
 
 export interface OwnOptions {
@@ -36,6 +38,7 @@ export async function ownStore(directory: string, options: OwnOptions): Promise<
   await using stack = new AsyncDisposableStack();
   const house = stack.use(await openHouse(directory));
   stack.use(await house.world.files.lock(join(directory, LOCK), 'holdfastd'));
+  const audit = await openAudit(house.world, directory, (message) => alarm(options, message));
   const onEvent = (event: KeeperEvent): void => {
     tellOfSession(options, event);
     if (event.kind !== 'notice') options.onChange();
@@ -45,7 +48,7 @@ export async function ownStore(directory: string, options: OwnOptions): Promise<
   await sessions.resumeAll();
   const jobs = await openJobs(stack, house, options);
   const owned = stack.move();
-  return { house, sessions, jobs, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  return { house, sessions, jobs, audit, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
 async function openJobs(
@@ -55,10 +58,7 @@ async function openJobs(
 ): Promise<JobDesk> {
   const { world, store } = house;
   const files = await openJobFiles(world.files, store.directory);
-  const onTrouble = (message: string): void => {
-    log('error', message);
-    feed.tell({ event: 'alarm', message });
-  };
+  const onTrouble = (message: string): void => alarm({ log, feed }, message);
   const queue = stack.use(
     await openQueue({
       ...{ world, files, onTrouble, laneOf, attempt: jobWork(house, { secrets, apart }) },
@@ -73,6 +73,11 @@ async function openJobs(
   queue.start();
   schedules.start();
   return { queue, schedules };
+}
+
+function alarm({ log, feed }: Pick<OwnOptions, 'log' | 'feed'>, message: string): void {
+  log('error', message);
+  feed.tell({ event: 'alarm', message });
 }
 
 function wordsOf({ id, state, reason }: JobRecord): string {

@@ -1,5 +1,6 @@
 import { dirname } from 'node:path/posix';
 import { accessOf } from '../control/access.ts';
+import type { Audit } from '../control/audit.ts';
 import { door } from '../control/door.ts';
 import { runApart } from '../control/apart.ts';
 import { type Feed, openFeed } from '../control/feed.ts';
@@ -64,11 +65,19 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const place = stack.use(lateStore(store, { secrets, log, feed, apart, onChange }));
   await place.look();
   const desk = deskOn(place, { apart, feed, directory: store, started: clock.now().toISOString() });
+  /** What makes the store is noted once there is one. */
+  const audited: Audit['begin'] = async (who, what, request) => {
+    const end = await place.found()?.audit.begin(who, what, request);
+    if (end) return end;
+    return async (...outcome) => {
+      await (await place.found()?.audit.begin(who, what, request))?.(...outcome);
+    };
+  };
   // Last, and so the first to be closed: what is asked needs all the rest.
   stack.use(
     await serveHttp({
       at: control === undefined ? { kind: 'unix', path: socket } : { kind: 'fd', fd: control },
-      onRequest: door({ desk, clock, version, secrets, access: (peer) => accessOf(peer) }),
+      onRequest: door({ desk, clock, version, secrets, access: (peer) => accessOf(peer), audited }),
       onError(error) {
         throw error;
       },
@@ -124,6 +133,7 @@ function deskOn(
     house: async () => (await owned()).house,
     sessions: async () => (await owned()).sessions,
     jobs: async () => (await owned()).jobs,
+    audit: async () => (await owned()).audit,
     whyWaiting: (id) => place.found()?.sessions.whyWaiting(id),
     async makeStore() {
       const made = await makeStore(directory);

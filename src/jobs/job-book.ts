@@ -1,5 +1,6 @@
 import type { JobKind, JobRecord } from '../formats/store/job.ts';
 import type { JsonObject } from '../lib/schema.ts';
+import { turns } from '../lib/turns.ts';
 import { SystemError } from '../sys/system-error.ts';
 import type { World } from '../sys/world.ts';
 import { JobError } from './job-error.ts';
@@ -147,16 +148,6 @@ export async function openBook({
         }
       }),
     settled: () => turn(async () => {}),
-  };
-}
-
-/** One at a time, in the order in which they were asked for. */
-function turns(): <T>(work: () => Promise<T>) => Promise<T> {
-  let last: Promise<unknown> = Promise.resolve();
-  return (work) => {
-    const mine = last.then(work, work);
-    last = mine.catch(() => {});
-    return mine;
   };
 }
 

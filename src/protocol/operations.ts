@@ -17,6 +17,7 @@ import {
   checkRequest,
   jobRequest,
   listRequest,
+  lastRequest,
   nothing,
   pageRequest,
   restoreRequest,
@@ -27,6 +28,7 @@ import {
   startRequest,
 } from './requests.ts';
 import {
+  auditEntry,
   checkResult,
   damagedPoint,
   hostFacts,
@@ -90,6 +92,16 @@ export const OPERATIONS = {
     'hear what happens to sessions and jobs, and what is wrong, until you leave',
     nothing,
     nothing,
+  ),
+  'audit/show': looks(
+    'who changed what, the newest last',
+    lastRequest,
+    object({ entries: list(auditEntry, MANY) }),
+  ),
+  'audit/check': looks(
+    'whether the audit log is as it was written',
+    nothing,
+    object({ entries: count, hash: name, problem: nullable(long) }),
   ),
   'store/create': changes('make the store that the service is set to', nothing, storeSummary),
   'store/check': withKey(changes('look for damage', checkRequest, checkResult)),

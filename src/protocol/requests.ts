@@ -107,6 +107,7 @@ const jobs = {
   keep: { request: bySession },
 } as const;
 export const jobRequest = variants('kind', jobs);
+export const lastRequest = object({ last: withDefault(integer(1, 10_000), 100) });
 export const byJob = object({ job: name });
 export const bySchedule = object({ schedule: name });
 export const scheduleRequest = object({

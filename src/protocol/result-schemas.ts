@@ -108,3 +108,11 @@ export const scheduleSummary: Schema<ScheduleSummary> = object({
   ...{ schedule: name, at: name, kind, request: anything, created: name },
   next: nullable(name),
 });
+
+export const auditEntry = object({
+  ...{ number: count, time: name, what: name, uid: count, gid: count, pid: count },
+  outcome: oneOf('begun', 'done', 'failed', 'torn'),
+  of: nullable(count),
+  request: nullable(anything),
+  reason: nullable(long),
+});

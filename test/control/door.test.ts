@@ -15,7 +15,7 @@ const none = async (): Promise<never> => {
   throw new CatalogError('NOT_FOUND', 'nothing here');
 };
 const desk: Desk = {
-  ...{ house: none, makeStore: none, sessions: none, jobs: none, follow: none },
+  ...{ house: none, makeStore: none, sessions: none, jobs: none, follow: none, audit: none },
   whyWaiting: () => undefined,
   apart: undefined,
   service: async () => ({
@@ -30,6 +30,7 @@ const answer = door({
   clock: systemClock(),
   version: '1',
   secrets: none,
+  audited: async () => async () => {},
   access: (peer) => accessOf(peer, (name) => GROUPS[name]),
 });
 

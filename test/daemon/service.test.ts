@@ -1,7 +1,7 @@
 import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, existsSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'tap';
@@ -42,8 +42,21 @@ test('it starts empty, and makes its store when it is told to', async () => {
   const point = await expectDone(holdfast('backup', 'create', 'nightly', ...disk));
   ok(point.lines.some(({ event }) => event === 'progress'));
   equal((await expectDone(holdfast('backup', 'show', 'vm@latest'))).result['set'], 'nightly');
+  const { entries } = (await expectDone(holdfast('audit', 'show'))).result as {
+    entries: { what: string; outcome: string; uid: number; pid: number }[];
+  };
+  deepEqual(
+    entries.map(({ what, outcome }) => `${what} ${outcome}`),
+    [
+      ...['store/create begun', 'store/create done', 'store/create begun', 'store/create failed'],
+      ...['set/create begun', 'set/create done', 'backup/create begun', 'backup/create done'],
+    ],
+  );
+  equal(entries[0]!.uid, process.getuid!());
+  equal((await expectDone(holdfast('audit', 'check'))).result['entries'], entries.length);
+  const audit = readFileSync(join(home.store, 'audit.log'), 'utf8');
   equal(await service.stop('SIGTERM'), 0);
-  ok(!service.log().includes('correct horse'));
+  for (const text of [service.log(), audit]) ok(!/correct horse|Y29ycmVjdCBob3JzZQ/.test(text));
 });
 
 test('a wrong key that is given is refused, though the service knows the right one', async () => {

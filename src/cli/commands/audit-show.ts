@@ -1,0 +1,27 @@
+import { type Command, UsageError } from '../command.ts';
+import { table } from '../output.ts';
+
+export const command: Command = {
+  usage: '[--last N]',
+  details: ['Who changed what through the service: the newest last, 100 if nothing is said.'],
+  options: { last: { type: 'string' } },
+  takes: [0, 0],
+  async run(input, { output, call }) {
+    const last = Number(input.text('last') ?? 100);
+    if (!Number.isInteger(last) || last < 1) throw new UsageError('--last: a number');
+    const shown = await call('audit/show', { last });
+    output.result(shown, () =>
+      table(
+        ['TIME', 'USER', 'PROCESS', 'WHAT', '', ''],
+        shown.entries.map(({ time, uid, pid, what, outcome, request, reason }) => [
+          time,
+          String(uid),
+          String(pid),
+          what,
+          outcome,
+          reason ?? (request === null ? '' : JSON.stringify(request)),
+        ]),
+      ),
+    );
+  },
+};

@@ -1,0 +1,146 @@
+import { deepEqual, equal, match, ok } from 'node:assert/strict';
+import { test } from 'tap';
+import { openAudit } from '../../src/control/audit.ts';
+import { decodeAudit } from '../../src/formats/store/audit.ts';
+import { FormatError } from '../../src/formats/format-error.ts';
+import { SystemError } from '../../src/sys/system-error.ts';
+import type { FileSystem } from '../../src/sys/file-system.ts';
+import { type CrashingFs, crashingFs, onlyPowerCuts } from '../support/crashing-fs.ts';
+import { faultyFs } from '../support/faulty-fs.ts';
+import { seeded } from '../support/random.ts';
+import { simulatedWorld } from '../support/store.ts';
+
+const ROOT = { pid: 7, uid: 0, gids: [0, 10] };
+const PATH = '/store/audit.log';
+
+async function opened({ files }: Pick<CrashingFs, 'files'>) {
+  const world = simulatedWorld(files);
+  await files.makeDirectory('/store');
+  const troubles: string[] = [];
+  const audit = await openAudit(world, '/store', (message) => void troubles.push(message));
+  return { audit, troubles };
+}
+
+async function textOf(files: FileSystem): Promise<string> {
+  return Buffer.from(await files.readFile(PATH, 2 ** 20)).toString('utf8');
+}
+
+async function rewrite(files: FileSystem, text: string): Promise<void> {
+  await files.unlink(PATH);
+  await using file = await files.create(PATH);
+  await file.write(Buffer.from(text), 0);
+}
+
+test('each change has its beginning and its end, also after a restart', async () => {
+  const disk = crashingFs(seeded(1));
+  const { audit } = await opened(disk);
+  const ended = await audit.begin(ROOT, 'session/discard', { session: 'x' });
+  const other = await audit.begin({ ...ROOT, uid: 5 }, 'backup/forget', { point: 'p' });
+  await other('failed', 'it is in use');
+  await ended('done');
+  const again = (await opened(disk.copy(seeded(2)))).audit;
+  await (await again.begin(ROOT, 'job/create', { long: 'x'.repeat(10_000) }))('done');
+  deepEqual(
+    (await again.last(100)).map(({ number, what, outcome, of }) => [number, what, outcome, of]),
+    [
+      [1, 'session/discard', 'begun', undefined],
+      [2, 'backup/forget', 'begun', undefined],
+      [3, 'backup/forget', 'failed', 2],
+      [4, 'session/discard', 'done', 1],
+      [5, 'job/create', 'begun', undefined],
+      [6, 'job/create', 'done', 5],
+    ],
+  );
+  const { problem, entries } = await again.check();
+  equal(problem, null);
+  equal(entries, 6);
+  ok((await again.last(2)).length === 2);
+});
+
+test('what was altered, taken out, put in or moved is found', async () => {
+  const disk = crashingFs(seeded(1));
+  const { audit } = await opened(disk);
+  for (const session of ['a', 'b', 'c']) {
+    await (await audit.begin(ROOT, 'session/discard', { session }))('done');
+  }
+  const text = await textOf(disk.files);
+  const lines = text.split('\n').slice(0, -1);
+  const wrong = [
+    [text.replace('"session":"b"', '"session":"x"'), 3],
+    [text.replace('"uid":0', '"uid":1'), 1],
+    [lines.toSpliced(1, 1).join('\n'), 2],
+    [lines.toSpliced(2, 0, lines[2]!).join('\n'), 4],
+    [[lines[1], lines[0], ...lines.slice(2)].join('\n'), 1],
+    [`${lines[0]}\n\n${lines[1]}`, 2],
+  ] as const;
+  for (const [altered, line] of wrong) {
+    await rewrite(disk.files, `${altered.trimEnd()}\n`);
+    const { problem } = await audit.check();
+    match(problem ?? '', new RegExp(`^line ${line}: `));
+  }
+  // Cut off at the end: only who kept the hash can know.
+  const { hash } = await (async () => {
+    await rewrite(disk.files, text);
+    return audit.check();
+  })();
+  await rewrite(disk.files, `${lines.slice(0, -1).join('\n')}\n`);
+  const shorter = await audit.check();
+  equal(shorter.problem, null);
+  ok(shorter.hash !== hash);
+});
+
+test('a power cut at any call: what began is there, and the log goes on', async () => {
+  const work = async (fs: CrashingFs): Promise<void> => {
+    const { audit } = await opened(fs);
+    for (const session of ['a', 'b'.repeat(1500)]) {
+      await (await audit.begin(ROOT, 'session/discard', { session }))('done');
+      acknowledged++;
+    }
+  };
+  let acknowledged = 0;
+  const whole = crashingFs(seeded(1));
+  await work(whole);
+  for (let cut = 1; cut <= whole.calls() + 1; cut++) {
+    for (let seed = 1; seed <= 20; seed++) {
+      const fs = crashingFs(seeded(seed), cut);
+      acknowledged = 0;
+      await work(fs).catch(onlyPowerCuts);
+      const { audit } = await opened(fs.reboot());
+      const done = (await audit.last(100)).filter(({ outcome }) => outcome === 'done');
+      ok(done.length >= acknowledged, `cut ${cut}, seed ${seed}`);
+      await (await audit.begin(ROOT, 'set/create', {}))('done');
+      equal((await audit.check()).problem, null, `cut ${cut}, seed ${seed}`);
+    }
+  }
+});
+
+test('a log that cannot be written is an alarm, and no reason to refuse what would mend that', async () => {
+  const disk = crashingFs(seeded(1));
+  let isFull = false;
+  const files = faultyFs(disk.files, (operation) =>
+    isFull && operation === 'write' ? new SystemError('NO_SPACE', 'no room') : undefined,
+  );
+  const { audit, troubles } = await opened({ files });
+  await (await audit.begin(ROOT, 'set/create', { a: 1 }))('done');
+  isFull = true;
+  await (await audit.begin(ROOT, 'session/discard', {}))('done');
+  equal(troubles.length, 2);
+  isFull = false;
+  await (await audit.begin(ROOT, 'x', {}))('done');
+  match(troubles[0]!, /session\/discard is missing in the audit log/);
+  equal((await audit.check()).problem, null);
+});
+
+test('arbitrary lines give an entry or a FormatError', async () => {
+  for (const line of ['', 'x', `${'0'.repeat(64)} {}`, `${'0'.repeat(64)} {"number":1`, 'a b c']) {
+    for (const before of [undefined, '0'.repeat(64)]) {
+      let error: unknown;
+      try {
+        decodeAudit(line, before);
+      } catch (cause) {
+        error = cause;
+      }
+      ok(error instanceof FormatError, line);
+    }
+  }
+});
