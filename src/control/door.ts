@@ -15,6 +15,7 @@ import type { HttpRequest } from '../sys/http-server.ts';
 import type { UnixPeer } from '../sys/unix-peer.ts';
 import type { Audit, AuditEnd } from './audit.ts';
 import { firstFailure, kindOfFailure } from './failures.ts';
+import { metrics, METRICS_TYPE } from './metrics.ts';
 import { type Desk, handle } from './handlers.ts';
 import type { GivenSecret, SecretSource } from './house.ts';
 
@@ -48,6 +49,8 @@ const STATUS = {
 
 const JSON_TYPE = 'application/json';
 const PREFIX = '/v1/';
+/** Where Prometheus looks. */
+const METRICS = '/metrics';
 /** Progress goes out as often as a person can see it. */
 const PROGRESS_MS = 100;
 
@@ -57,6 +60,7 @@ export function door(options: DoorOptions): (http: HttpRequest) => Promise<void>
     const access = peer && options.access(peer);
     if (!access) return refuse(http, 403, 'only root and the groups holdfast and holdfast-view');
     if (path === `${PREFIX}openapi.json`) return answer(http, 200, openApi(options.version));
+    if (path === METRICS) return answerMetrics(http, options.desk);
     const name = path.startsWith(PREFIX) ? path.slice(PREFIX.length) : '';
     if (!isOperation(name)) return refuse(http, 404, 'there is no such operation');
     const { access: needed } = OPERATIONS[name];
@@ -83,6 +87,20 @@ function answer(http: HttpRequest, status: number, value: object, close = false)
   http.begin(status, JSON_TYPE, close);
   http.send(`${JSON.stringify(value, plain)}\n`);
   http.end();
+}
+
+async function answerMetrics(http: HttpRequest, desk: Desk): Promise<void> {
+  try {
+    const text = await metrics(desk);
+    http.begin(200, METRICS_TYPE);
+    http.send(text);
+    http.end();
+  } catch (error) {
+    const cause = firstFailure(error);
+    const kind = kindOfFailure(cause);
+    if (kind === undefined) throw cause;
+    answer(http, STATUS[kind], { event: 'error', kind, message: asError(cause).message });
+  }
 }
 
 async function answerCall(

@@ -14,3 +14,8 @@ export function giveBackFreedMemory(): void {
   libc().mallopt(MALLOC_MMAP_THRESHOLD, MMAP_THRESHOLD);
   libc().mallopt(MALLOC_TRIM_THRESHOLD, TRIM_THRESHOLD);
 }
+
+/** Memory that this process has now. */
+export function residentBytes(): number {
+  return process.memoryUsage.rss();
+}

@@ -19,7 +19,7 @@ const desk: Desk = {
   whyWaiting: () => undefined,
   apart: undefined,
   service: async () => ({
-    ...{ pid: 1, started: 'now', store: '/s', storeId: null, space: null },
+    ...{ pid: 1, started: '2026-11-21T18:00:00Z', store: '/s', storeId: null, space: null },
     ...{ sessions: { running: 0, waiting: 0 }, jobs: { running: 0, waiting: 0 } },
     host: { name: 'box', addresses: [] },
   }),
@@ -75,7 +75,13 @@ test('root and the group holdfast may do all, holdfast-view may look, others may
     equal((await ask('/v1/openapi.json', { peer, method: 'GET' })).status, 200);
   }
   equal((await ask('/v1/store/create', { peer: ADMIN })).status, 404, 'as the desk says');
-  for (const path of ['/v1/service/show', '/v1/openapi.json', '/', '/v1/store/create']) {
+  for (const path of [
+    '/metrics',
+    '/v1/service/show',
+    '/v1/openapi.json',
+    '/',
+    '/v1/store/create',
+  ]) {
     equal((await ask(path, { peer: STRANGER })).status, 403, path);
   }
 });
@@ -97,6 +103,13 @@ test('an operation that changes something is not asked with GET', async () => {
   equal((await ask('/v1/store/create', { method: 'GET' })).status, 405);
   equal((await ask('/v1/service/show', { method: 'GET', body: '' })).status, 200);
   equal((await ask('/v1/service/show', { method: 'DELETE' })).status, 405);
+});
+
+test('metrics are text, also where there is no store yet', async () => {
+  const { status, text } = await ask('/metrics', { peer: VIEWER, method: 'GET' });
+  equal(status, 200);
+  match(text, /^# HELP holdfast_started_seconds .*\n# TYPE holdfast_started_seconds gauge\n/);
+  match(text, /\nholdfast_store_present 0\n/);
 });
 
 test('a stream ends with one line that says how it ended', async () => {

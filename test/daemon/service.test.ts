@@ -183,6 +183,10 @@ test('what is not understood is refused; hostile bytes end their own connection 
   match(await post('/etc/passwd', '{}'), /404 /);
   match(await get('/v1/session/discard'), /405 /);
   match(await get('/v1/session/list'), /200 .*"sessions":\[/s);
+  const metrics = await get('/metrics');
+  match(metrics, /\nholdfast_sessions\{state="running"\} 1\n/);
+  match(metrics, /\nholdfast_session_taken_bytes\{session="vm-[0-9a-f]{6}"\} \d+\n/);
+  match(metrics, /\nholdfast_store_free_bytes \d+\n/);
   match(await get('/v1/openapi.json'), /"openapi":"3\.1\.0"/);
   const long = `{"session": "${'x'.repeat(2 ** 20)}"}`;
   // Refused before it is read: who goes on sending may not hear why.
