@@ -2,6 +2,7 @@ import { BlockError, type BlockErrorCode } from '../block/block-error.ts';
 import { CatalogError, type CatalogErrorCode } from '../catalog/catalog-error.ts';
 import { GranularError, type GranularErrorCode } from '../granular/granular-error.ts';
 import { IngestError, type IngestErrorCode } from '../ingest/ingest-error.ts';
+import { FormatError } from '../formats/format-error.ts';
 import { SchemaError } from '../lib/schema.ts';
 import type { FailureKind } from '../protocol/failure.ts';
 import { SessionError, type SessionErrorCode } from '../recovery/session-error.ts';
@@ -152,6 +153,7 @@ export function kindOfFailure(error: unknown): FailureKind | undefined {
   if (error instanceof TreeError) return TREE[error.code];
   if (error instanceof JobError) return JOB[error.code];
   if (error instanceof SchemaError) return 'usage';
+  if (error instanceof FormatError) return 'corrupt';
   if (error instanceof OperationFailure) return error.kind;
   return undefined;
 }

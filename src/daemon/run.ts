@@ -38,6 +38,8 @@ export async function main(words: readonly string[]): Promise<number> {
   if (script === 'holdfastd' && directory !== undefined) process.chdir(directory);
   const world = realWorld();
   const write = (line: string): void => void process.stderr.write(line);
+  // Its terminal may be closed: nobody reads the log then, and guests go on.
+  process.stderr.on('error', () => {});
   const log = lineLog(world.clock, { journal: journal !== undefined, write });
   let values: Values;
   try {

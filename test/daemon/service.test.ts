@@ -225,6 +225,36 @@ test('who is nobody here may ask nothing', { skip: process.getuid?.() !== 0 }, a
   await once(child, 'close');
 });
 
+test('an audit log that was altered is told of, and harms nothing', async () => {
+  await using _service = await home.run();
+  const path = join(home.store, 'audit.log');
+  const text = readFileSync(path, 'utf8');
+  writeFileSync(path, text.replace('"outcome":"done"', '"outcome":"fine"'));
+  for (const what of ['show', 'check']) {
+    const found = await holdfast('audit', what);
+    equal(found.code, 6, what);
+  }
+  await expectDone(holdfast('service', 'show'));
+  writeFileSync(path, text);
+  await expectDone(holdfast('audit', 'check'));
+});
+
+test('a service whose terminal is closed goes on', async () => {
+  const main = new URL('../../src/daemon/main.ts', import.meta.url).pathname;
+  const child = spawn(process.execPath, [main, '--config', home.settings], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  await once(child.stderr, 'data');
+  child.stderr.destroy();
+  for (let times = 0; times < 3; times++) {
+    child.kill('SIGHUP');
+    await new Promise((resolve) => setTimeout(resolve, 200));
+  }
+  await expectDone(holdfast('service', 'show'));
+  child.kill('SIGTERM');
+  deepEqual(await once(child, 'exit'), [0, null]);
+});
+
 test('kill -9 twenty times under load: sessions go on where they were, and nothing acknowledged is lost', async () => {
   let service = await home.run();
   await using stack = new AsyncDisposableStack();
