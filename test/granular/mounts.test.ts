@@ -95,8 +95,11 @@ function leftovers(): string[] {
   return [...mounts, ...loops.stdout.split('\n')].filter((line) => line.includes(directory));
 }
 
-const of = (opened: OpenedVolumes, name: string): string =>
-  opened.mounted.find(({ volume }) => volume.name === name)!.path;
+function of({ mounted, failed }: OpenedVolumes, name: string): string {
+  const found = mounted.find(({ volume }) => volume.name === name);
+  ok(found, `${name} is not open: ${failed.map(({ reason }) => reason).join('; ')}`);
+  return found.path;
+}
 
 test('every file system shows what the guest wrote, and all of it is copied out', {
   skip,
