@@ -20,6 +20,7 @@ import { readyText } from '../client/ready-text.ts';
 /* What the service says, and what becomes of the model by it. */
 
 const LOG_MAX = 500;
+const ALARMS_MAX = 50;
 
 export function answered(
   model: Model,
@@ -32,6 +33,7 @@ export function answered(
     // With `refreshed`: the first answer opens the way for other questions, and a list may have moved on.
     return refreshed(lookAnswered({ ...up, looks }, look, answer));
   }
+  if (id === model.follow) return [{ ...up, follow: undefined }, []];
   const task = model.tasks.find((it) => it.id === id);
   return task ? taskDone(up, task, { answer, time }) : [up, []];
 }
@@ -76,6 +78,8 @@ export function failed(
     const next = { ...seen, looks };
     return [failure.kind === 'gone' ? next : refused(next, look, failure.message), []];
   }
+  // A service that refuses is not asked again: it will not change its mind.
+  if (id === model.follow && failure.kind === 'gone') return [{ ...seen, follow: undefined }, []];
   const task = model.tasks.find((it) => it.id === id);
   return task ? taskFailed(seen, task, { failure, time }) : [seen, []];
 }
@@ -150,12 +154,34 @@ function taskFailed(
   return again({ ...done, dialog }, 'sessions', 'facts');
 }
 
-export function reported(model: Model, { id, event }: Extract<Event, { kind: 'report' }>): Model {
-  const task = model.tasks.find((it) => it.id === id);
-  if (!task || (event.event !== 'notice' && event.event !== 'progress')) return model;
-  const progress = event.event === 'notice' ? event.message : progressText(event);
-  const tasks = model.tasks.map((it) => (it === task ? { ...task, progress } : it));
+export function reported(model: Model, { id, event }: Extract<Event, { kind: 'report' }>): Next {
+  switch (event.event) {
+    case 'notice':
+      return [progressed(model, id, event.message), []];
+    case 'progress':
+      return [progressed(model, id, progressText(event)), []];
+    case 'alarm':
+      return [alarmed(model, event.message), []];
+    case 'session':
+      return again(model, 'sessions', 'facts');
+    case 'job': {
+      const { state, job, reason } = event;
+      const words = `Job ${job} has failed${reason === null ? '' : `: ${reason}`}`;
+      return again(state === 'failed' ? alarmed(model, words) : model, 'facts', 'latest');
+    }
+    default:
+      return [model, []];
+  }
+}
+
+function progressed(model: Model, id: number, progress: string): Model {
+  const tasks = model.tasks.map((it) => (it.id === id ? { ...it, progress } : it));
   return { ...model, tasks };
+}
+
+function alarmed(model: Model, message: string): Model {
+  const alarms = [{ time: model.time, message }, ...model.alarms].slice(0, ALARMS_MAX);
+  return { ...model, alarms };
 }
 
 function progressText({ phase, position, total }: Progress): string {

@@ -21,7 +21,18 @@ const TASKS_MAX = 16;
 export function refreshed(model: Model): Next {
   let next: Next = [model, []];
   for (const what of wanted(model)) next = look(next, what);
-  return next;
+  return followed(next);
+}
+
+/** No look: that no answer comes is how it should be. */
+function followed([model, effects]: Next): Next {
+  if (model.service.kind !== 'up' || model.follow !== undefined) return [model, effects];
+  const id = model.nextId;
+  const call: Call = { name: 'service/follow', request: {} };
+  return [
+    { ...model, follow: id, nextId: id + 1 },
+    [...effects, { kind: 'ask', id, call, secret: undefined }],
+  ];
 }
 
 /** Asked again at once, whatever is known: something has changed. */

@@ -22,6 +22,8 @@ export interface Model {
   readonly host: HostFacts;
   /** Milliseconds of a clock that never goes back. */
   readonly nowMs: number;
+  /** ISO 8601, in UTC. */
+  readonly time: string;
   readonly screen: ScreenName;
   readonly service: ServiceState;
   readonly facts: Known<ResultOf<'service/show'>>;
@@ -32,6 +34,10 @@ export interface Model {
   /** Row that is chosen in the list of sessions, of sets, of the log. */
   readonly chosen: Readonly<Record<'sessions' | 'sets' | 'log', number>>;
   readonly dialog: Dialog | undefined;
+  /** The question by which the service tells what happens, once it was asked. */
+  readonly follow: number | undefined;
+  /** What it told of as wrong since then, newest first. */
+  readonly alarms: readonly Alarm[];
   readonly looks: readonly Look[];
   readonly tasks: readonly Task[];
   readonly log: readonly LogEntry[];
@@ -88,6 +94,11 @@ export interface Task {
   readonly progress: string;
 }
 
+export interface Alarm {
+  readonly time: string;
+  readonly message: string;
+}
+
 export interface LogEntry {
   readonly time: string;
   readonly text: string;
@@ -141,6 +152,7 @@ export interface PassphraseDialog {
 type Asked = Extract<
   OperationName,
   | 'service/show'
+  | 'service/follow'
   | 'backup/page'
   | 'set/list'
   | 'session/list'
@@ -217,6 +229,7 @@ export function firstModel(of: {
     points: noPoints(''),
     chosen: { sessions: 0, sets: 0, log: 0 },
     dialog: undefined,
+    ...{ time: '', follow: undefined, alarms: [] },
     looks: [],
     tasks: [],
     log: [],

@@ -31,8 +31,8 @@ const HANDLERS: {
 } = {
   key: (model, { key }) => keyed({ ...model, hint: '' }, key),
   resize: (model, { size }) => refreshed(moved({ ...model, size }, 0)),
-  tick: (model, { nowMs }) => refreshed({ ...model, nowMs }),
-  report: (model, event) => [reported(model, event), []],
+  tick: (model, { nowMs, time }) => refreshed({ ...model, nowMs, time }),
+  report: reported,
   answer: answered,
   failed,
 };
@@ -74,6 +74,7 @@ function textKey(model: Model, text: string): Next {
 
 function screenKey(model: Model, key: string): Next {
   if (model.service.kind !== 'up') return [model, []];
+  if (model.screen === 'status' && key === 'c') return [{ ...model, alarms: [] }, []];
   if (model.screen === 'points') return pointsKey(model, key);
   return model.screen === 'sessions' ? sessionsKey(model, key) : [model, []];
 }

@@ -41,8 +41,8 @@ function spaceText({ freeBytes, totalBytes }: { freeBytes: number; totalBytes: n
 }
 
 /** What needs somebody; nothing is said of what is not known. */
-function alarms({ facts, sessions, latest }: Model): string[] {
-  const found: string[] = [];
+function alarmsOf({ facts, sessions, latest, alarms }: Model): string[] {
+  const found = alarms.map(({ time, message }) => `${utc(time)} ${message}`);
   if (facts.kind === 'known') {
     const { storeId, space } = facts.value;
     if (storeId === null) found.push('There is no store: nothing can be backed up or recovered.');
@@ -62,7 +62,7 @@ function alarms({ facts, sessions, latest }: Model): string[] {
 }
 
 function alarmLines(model: Model): Line[] {
-  const found = alarms(model);
+  const found = alarmsOf(model);
   const isAllKnown = model.sessions.kind === 'known' && model.latest.kind === 'known';
   if (found.length === 0) return isAllKnown ? [line(' No alarms.', 'good'), []] : [];
   const lines = found.flatMap((it) => wrapped(it, model.size.columns - 4));
