@@ -44,12 +44,13 @@ export async function debianHost(directory: string): Promise<DebianHost> {
   mkdirSync(tree);
   await program('tar', '-C', tree, '--numeric-owner', '-xf', await packedTree());
   const shared = [process.cwd(), realpathSync('node_modules')];
+  const devices = existsSync('/dev/fuse') ? ['--bind=/dev/fuse'] : [];
   const child = spawn('sh', [BOOT], {
     stdio: 'ignore',
     env: {
       ...process.env,
       ...{ TREE: tree, WORK: directory },
-      BINDS: shared.map((path) => `--bind-ro=${path}`).join(' '),
+      BINDS: [...shared.map((path) => `--bind-ro=${path}`), ...devices].join(' '),
     },
   });
   const ended = once(child, 'close');
