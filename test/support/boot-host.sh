@@ -12,6 +12,9 @@ case ${1-} in
     umount -R -l /sys/fs/cgroup
     mount -t cgroup2 none /sys/fs/cgroup
     mkdir "$group"
+    # Whoever started this holds the other end of its input: once that is closed the machine goes, however they ended.
+    exec 3<&0
+    (cat <&3 >/dev/null; kill -KILL "$(cat "$group/supervisor/cgroup.procs")" 2>/dev/null) &
     script -qefc "sh '$0' inner" "$WORK/console" </dev/null >/dev/null 2>&1 || true
     find "$group" -depth -type d -exec rmdir {} +
     ;;

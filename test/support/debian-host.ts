@@ -46,7 +46,7 @@ export async function debianHost(directory: string): Promise<DebianHost> {
   const shared = [process.cwd(), realpathSync('node_modules')];
   const devices = existsSync('/dev/fuse') ? ['--bind=/dev/fuse'] : [];
   const child = spawn('sh', [BOOT], {
-    stdio: 'ignore',
+    stdio: ['pipe', 'ignore', 'ignore'],
     env: {
       ...process.env,
       ...{ TREE: tree, WORK: directory },
