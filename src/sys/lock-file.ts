@@ -16,6 +16,11 @@ const EWOULDBLOCK = 11;
 /** `lockHolder` itself holds a lock for a moment, to find out: that is worth another try. */
 const TRIES = 5;
 const TRY_AGAIN_MS = 10;
+/**
+ * The lock of a process that was killed while it started another one is held by that until it has begun: then
+ * nobody is to be named, and it is over soon.
+ */
+const TRIES_AFTER_DEATH = 500;
 /** A holder's record is a line; more than this is no record of ours. */
 const RECORD_LENGTH_MAX = 4096;
 
@@ -27,7 +32,8 @@ export async function takeLock(path: string, holder: string): Promise<AsyncDispo
   const fd = openLock(path);
   for (let tries = 1; libc().flock(fd, LOCK_EXCLUSIVE | LOCK_NOT_BLOCKING) !== 0; tries++) {
     const errno = libc().errno();
-    if (errno === EWOULDBLOCK && tries < TRIES) {
+    const isWorthIt = tries < TRIES || (tries < TRIES_AFTER_DEATH && isHolderDead(path));
+    if (errno === EWOULDBLOCK && isWorthIt) {
       await sleep(TRY_AGAIN_MS);
       continue;
     }
@@ -72,11 +78,28 @@ function openLock(path: string): number {
 }
 
 function who(path: string): string {
+  const found = recordIn(path);
+  if (!found) return 'another process';
+  return `${found.holder} (process ${found.pid} on ${found.host}, since ${found.since})`;
+}
+
+/** As far as that can be known: of this host, and no process has its number. */
+function isHolderDead(path: string): boolean {
+  const found = recordIn(path);
+  if (found?.host !== hostname()) return false;
   try {
-    const text = readFileSync(path, 'utf8').slice(0, RECORD_LENGTH_MAX);
-    const { holder, pid, host, since } = JSON.parse(text) as Holder;
-    return `${holder} (process ${pid} on ${host}, since ${since})`;
+    process.kill(found.pid, 0);
+    return false;
+  } catch (cause) {
+    return (cause as NodeJS.ErrnoException).code === 'ESRCH';
+  }
+}
+
+/** Undefined: between two holders, or none of ours. */
+function recordIn(path: string): Holder | undefined {
+  try {
+    return JSON.parse(readFileSync(path, 'utf8').slice(0, RECORD_LENGTH_MAX)) as Holder;
   } catch {
-    return 'another process';
+    return undefined;
   }
 }

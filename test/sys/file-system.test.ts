@@ -1,6 +1,8 @@
 import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { join } from 'node:path/posix';
 import { test } from 'tap';
 import type { FileSystem } from '../../src/sys/file-system.ts';
@@ -96,6 +98,17 @@ test('a lock that is held for a moment, to find out who holds it, is no obstacle
   const path = join(root, 'probed');
   const probe = spawn('flock', [path, 'sh', '-c', 'echo held; sleep 0.02']);
   await once(probe.stdout, 'data');
+  await using _lock = await files.lock(path, 'whoever comes next');
+});
+
+test('a lock whose holder was killed is waited for until the last that had it is gone', async () => {
+  const files = realFileSystem();
+  const path = join(root, 'inherited');
+  const { pid } = spawnSync('true');
+  const record = { holder: 'the dead', pid, host: hostname(), since: new Date().toISOString() };
+  writeFileSync(path, `${JSON.stringify(record)}\n`);
+  const heir = spawn('flock', [path, 'sh', '-c', 'echo held; sleep 0.5']);
+  await once(heir.stdout, 'data');
   await using _lock = await files.lock(path, 'whoever comes next');
 });
 
