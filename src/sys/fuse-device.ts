@@ -31,6 +31,8 @@ export interface FuseServer {
 /** So many requests are answered before timers and sockets have their turn. */
 const TURN_REQUESTS_MAX = 64;
 const WAIT_MS = 1;
+/** As `targets/stay-awake.ts` has it. */
+const LOOK_MS = 0.1;
 /** How often the event loop turns without a request before it goes to sleep. */
 const TURNS_MAX = 2;
 /** Until the mount is there. */
@@ -104,7 +106,7 @@ export function fuseDevice(fd: number, openFlags: number): FuseDevice {
         }
         function takeSome(): number | 'ended' | 'full' {
           for (let taken = 0; ; taken++) {
-            const more = polled(0) || (server.isIdle() && polled(WAIT_MS));
+            const more = polled(0) || (server.isIdle() && (looks(polled) || polled(WAIT_MS)));
             if (!more || taken >= TURN_REQUESTS_MAX) return taken;
             const room = server.room();
             if (!room) return 'full';
@@ -121,6 +123,13 @@ export function fuseDevice(fd: number, openFlags: number): FuseDevice {
 }
 
 const O_ASYNC = 0o20000;
+
+/** Looks again and again for a moment: to be woken up takes longer than most clients take to ask the next thing. */
+function looks(polled: (timeoutMs: number) => boolean): boolean {
+  const until = performance.now() + LOOK_MS;
+  while (performance.now() < until) if (polled(0)) return true;
+  return false;
+}
 
 /** 0: nothing there, or not mounted yet. */
 function received(fd: number, into: Uint8Array): number | 'ended' {
