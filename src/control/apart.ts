@@ -49,7 +49,10 @@ export async function runApart<N extends OperationName>(
 ): Promise<ResultOf<N>> {
   signal.throwIfAborted();
   const script = new URL('./operation-worker.ts', import.meta.url);
-  await using worker = await startOwnProcess<ToWorker, FromWorker>(script, []);
+  await using worker = await startOwnProcess<ToWorker, FromWorker>(script, {
+    descriptors: [],
+    servesFiles: false,
+  });
   const answered = Promise.withResolvers<ResultOf<N>>();
   worker.onMessage = (message) => {
     switch (message.kind) {

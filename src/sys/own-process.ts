@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { libc, SET_IO_FLUSHER } from './libc.ts';
 import { systemError } from './system-error.ts';
 
-/** A process of our own code that serves the kernel; it may die, or be killed, at any time. Disposing kills it. */
+/** A process of our own code, for what may die, or be killed, at any time. Disposing kills it. */
 export interface OwnProcess<In, Out> extends AsyncDisposable {
   readonly pid: number;
   readonly isRunning: boolean;
@@ -19,17 +19,23 @@ export interface OwnProcess<In, Out> extends AsyncDisposable {
 /** A tenth of the share of a process that has not stepped back. */
 const BACKGROUND_NICE = 10;
 
-/** `descriptors` are lent; the process has them as 3 and up. */
+export interface OwnProcessOptions {
+  /** Lent; the process has them as 3 and up. */
+  readonly descriptors: readonly number[];
+  /** The kernel writes files out through it: see `asFlusher`. */
+  readonly servesFiles: boolean;
+}
+
 export async function startOwnProcess<In, Out>(
   script: URL,
-  descriptors: readonly number[],
+  { descriptors, servesFiles }: OwnProcessOptions,
 ): Promise<OwnProcess<In, Out>> {
-  const child: ChildProcess = asFlusher(() =>
+  const start = (): ChildProcess =>
     spawn(process.execPath, [fileURLToPath(script)], {
       stdio: ['ignore', 'ignore', 'inherit', ...descriptors, 'ipc'],
       serialization: 'advanced',
-    }),
-  );
+    });
+  const child = servesFiles ? asFlusher(start) : start();
   const ended = new Promise<string>((resolve) => {
     child.once('exit', (code, signal) => resolve(signal ?? `exit code ${code}`));
   });
@@ -92,9 +98,21 @@ export interface ProcessSide<In, Out> {
 }
 
 export function processSide<In, Out>(): ProcessSide<In, Out> {
+  let underWay = 0;
+  let isClosing = false;
+
+  /** What is still under way would be lost. */
+  function disconnectOnceSaid(): void {
+    if (isClosing && underWay === 0 && process.connected) process.disconnect();
+  }
   return {
     post(message) {
-      if (process.connected) process.send!(message);
+      if (!process.connected) return;
+      underWay++;
+      process.send!(message, undefined, undefined, () => {
+        underWay--;
+        disconnectOnceSaid();
+      });
     },
     receive: () => new Promise((resolve) => process.once('message', (it) => resolve(it as In))),
     listen: (hear) => void process.on('message', (it) => hear(it as In)),
@@ -104,7 +122,8 @@ export function processSide<In, Out>(): ProcessSide<In, Out> {
     },
     onOrphaned: (then) => void process.once('disconnect', then),
     close() {
-      if (process.connected) process.disconnect();
+      isClosing = true;
+      disconnectOnceSaid();
     },
   };
 }
