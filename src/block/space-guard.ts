@@ -32,7 +32,7 @@ export function spaceGuard(options: SpaceGuardOptions): SpaceGuard {
 
   async function look(): Promise<void> {
     lookedAt = clock.monotonicMs();
-    budget = (await files.freeSpace(directory)) - reserve;
+    budget = (await files.space(directory)).freeBytes - reserve;
   }
   function tryTake(bytes: number): boolean {
     if (budget < bytes || clock.monotonicMs() - lookedAt > LOOK_EVERY_MS) return false;

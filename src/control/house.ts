@@ -56,7 +56,7 @@ export async function openSet(
 }
 
 /** Throws WRONG_KEY for what cannot be a recovery key. */
-export function readSecret(given: GivenSecret): Secret {
+function readSecret(given: GivenSecret): Secret {
   if (given.kind === 'passphrase') return given;
   const key = parseRecoveryKey(given.text);
   if (key) return { kind: 'recovery-key', key };

@@ -51,7 +51,7 @@ async function ofStore(
     one(
       'holdfast_store_free_bytes',
       'What may still be written on the disk of the store.',
-      await world.files.freeSpace(store.directory),
+      (await world.files.space(store.directory)).freeBytes,
     ),
     {
       name: 'holdfast_sessions',

@@ -1,11 +1,10 @@
 import { resolve } from 'node:path/posix';
-import { listSets, unlockSet } from '../catalog/sets.ts';
-import type { Secret } from '../formats/store/key-slot.ts';
+import { listSets, type OpenSet } from '../catalog/sets.ts';
 import type { ReadyMount } from '../protocol/results.ts';
 import { mountStore } from '../recovery/mount.ts';
 import { clearDeadMount, mountedDevice } from '../sys/fuse-mount.ts';
 import { SystemError } from '../sys/system-error.ts';
-import { type House, readSecret, type WorkOptions } from './house.ts';
+import { type House, openSet, type WorkOptions } from './house.ts';
 
 export interface MountRequest {
   /** An empty directory. */
@@ -23,10 +22,11 @@ export interface RunningMount extends AsyncDisposable {
 
 /** Rejects WRONG_KEY, NOT_FOUND, DENIED (only root may mount), EXISTS. */
 export async function mount(
-  { world, store }: House,
+  house: House,
   request: MountRequest,
   { secrets, report }: WorkOptions,
 ): Promise<RunningMount> {
+  const { world, store } = house;
   const directory = resolve(request.directory);
   if (await clearDeadMount(directory)) {
     report({ event: 'notice', message: `${directory} was left by processes that died: unmounted` });
@@ -41,20 +41,9 @@ export async function mount(
   if ((await world.files.list(directory)).length > 0) {
     throw new SystemError('EXISTS', `${directory} is not empty: a mount would hide what is in it`);
   }
-  const known = await listSets(world, store);
-  const sets: { readonly name: string; readonly secret: Secret | undefined }[] = [];
-  for (const name of request.sets) {
-    if (!known.some((set) => set.name === name)) {
-      throw new SystemError('NOT_FOUND', `there is no backup set "${name}"`);
-    }
-  }
-  for (const record of known) {
-    const { name, slots } = record;
-    if (request.sets.length > 0 && !request.sets.includes(name)) continue;
-    const secret = slots.length > 0 ? readSecret(await secrets(name)) : undefined;
-    await unlockSet(record, secret);
-    sets.push({ name, secret });
-  }
+  const names = await namesOf(house, request.sets);
+  const sets: OpenSet[] = [];
+  for (const name of names) sets.push(await openSet(house, name, secrets));
   const mounted = await mountStore({
     ...{ clock: world.clock, store: resolve(store.directory), directory, sets },
     onRestart: (how) =>
@@ -64,8 +53,16 @@ export async function mount(
       }),
   });
   return {
-    ready: { event: 'ready', directory, sets: sets.map(({ name }) => name) },
+    ready: { event: 'ready', directory, sets: names },
     ended: mounted.ended,
     [Symbol.asyncDispose]: () => mounted[Symbol.asyncDispose](),
   };
+}
+
+async function namesOf(
+  { world, store }: House,
+  given: readonly string[],
+): Promise<readonly string[]> {
+  if (given.length > 0) return given;
+  return (await listSets(world, store)).map(({ name }) => name);
 }

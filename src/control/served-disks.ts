@@ -1,12 +1,11 @@
 import { resolve } from 'node:path/posix';
-import { findPoint, readPoint } from '../catalog/points.ts';
-import { readSet, unlockSet } from '../catalog/sets.ts';
+import type { OpenSet } from '../catalog/sets.ts';
 import type { DiskFiles } from '../granular/disk-files.ts';
 import { diskFilesOfPoint, diskFilesOfSession } from '../recovery/disk-files.ts';
 import { mountStore, type StoreMount } from '../recovery/mount.ts';
 import { SessionError } from '../recovery/session-error.ts';
 import { listSessions } from '../recovery/sessions.ts';
-import { type House, readSecret, type SecretSource } from './house.ts';
+import { type House, openPoint, type SecretSource } from './house.ts';
 
 /** The disks of a recovery point, or of a running session, as files for as long as it is not disposed. */
 export interface ServedDisks extends AsyncDisposable {
@@ -32,7 +31,7 @@ export async function serveDisks(
   { directory, secrets, onNotice }: ServeDisksOptions,
 ): Promise<ServedDisks> {
   const { world, store } = house;
-  const mount = (only: string, sets: Parameters<typeof mountStore>[0]['sets']) =>
+  const mount = (only: string, sets: readonly OpenSet[]) =>
     mountStore({
       ...{ clock: world.clock, store: resolve(store.directory), directory, sets, only },
       onRestart: (how) => onNotice(`the serving process ended (${how}): another one goes on`),
@@ -50,11 +49,8 @@ export async function serveDisks(
     const mounted = await mount(query, []);
     return served(mounted, record, diskFilesOfSession(directory, record));
   }
-  const place = await findPoint(world, store, query);
-  const record = await readSet(world, store, place.set);
-  const secret = record.slots.length > 0 ? readSecret(await secrets(place.set)) : undefined;
-  const point = await readPoint(world, store, await unlockSet(record, secret), place.id);
-  const mounted = await mount(point.id, [{ name: place.set, secret }]);
+  const { set, point } = await openPoint(house, query, secrets);
+  const mounted = await mount(point.id, [set]);
   return served(mounted, point, diskFilesOfPoint(directory, point));
 }
 

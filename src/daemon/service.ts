@@ -11,7 +11,7 @@ import { asError } from '../lib/as-error.ts';
 import type { ResultOf } from '../protocol/operations.ts';
 import { StoreError } from '../store/store-error.ts';
 import { serveHttp } from '../sys/http-server.ts';
-import { spaceOf, thisHost } from '../sys/this-host.ts';
+import { thisHost } from '../sys/this-host.ts';
 import { ownIds } from '../sys/unix-peer.ts';
 import type { World } from '../sys/world.ts';
 import { keyring } from './keyring.ts';
@@ -148,7 +148,7 @@ function deskOn(
         started,
         store: directory,
         storeId: it?.house.store.id ?? null,
-        space: it ? await spaceOf(directory) : null,
+        space: it ? await it.house.world.files.space(directory) : null,
         host: thisHost(),
         sessions: it?.sessions.counts() ?? none,
         jobs: it ? countsOf(it.jobs) : none,

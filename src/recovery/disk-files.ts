@@ -2,19 +2,19 @@ import { join } from 'node:path/posix';
 import type { PointRecord } from '../formats/store/point.ts';
 import type { SessionRecord } from '../formats/store/session.ts';
 import type { DiskFiles } from '../granular/disk-files.ts';
-import { diskFileName, partName } from './store-listing.ts';
+import { diskFileName, partName, SESSIONS_PATH, SETS_PATH } from './store-listing.ts';
 
 /** Where a mount of the store has the disks of a recovery point. */
 export function diskFilesOfPoint(
   mounted: string,
   { set, machine, id, disks }: PointRecord,
 ): DiskFiles[] {
-  return diskFilesIn(join(mounted, 'sets', set, machine, id), disks);
+  return diskFilesIn(join(mounted, SETS_PATH, set, machine, id), disks);
 }
 
 /** The same of a running session. */
 export function diskFilesOfSession(mounted: string, { id, disks }: SessionRecord): DiskFiles[] {
-  return diskFilesIn(join(mounted, 'sessions', id), disks);
+  return diskFilesIn(join(mounted, SESSIONS_PATH, id), disks);
 }
 
 function diskFilesIn(directory: string, disks: readonly { readonly name: string }[]): DiskFiles[] {

@@ -1,7 +1,6 @@
 import { enableCompileCache } from 'node:module';
 import { join } from 'node:path/posix';
-import { readSet, unlockSet } from '../catalog/sets.ts';
-import type { Secret } from '../formats/store/key-slot.ts';
+import type { OpenSet } from '../catalog/sets.ts';
 import { readPartitions } from '../granular/partitions.ts';
 import { openBlockReader } from '../store/block-reader.ts';
 import { openStore } from '../store/store.ts';
@@ -12,7 +11,7 @@ import { processSide } from '../sys/own-process.ts';
 import { processors } from '../sys/processors.ts';
 import { realWorld } from '../sys/world.ts';
 import { serveFuse } from '../targets/fuse/target.ts';
-import { type DiskPart, storeListing } from './store-listing.ts';
+import { type DiskPart, SESSIONS_PATH, SETS_PATH, storeListing } from './store-listing.ts';
 import { storeTree } from './store-tree.ts';
 
 /*
@@ -24,7 +23,7 @@ import { storeTree } from './store-tree.ts';
 export interface ServeRequest {
   readonly store: string;
   readonly directory: string;
-  readonly sets: readonly { readonly name: string; readonly secret: Secret | undefined }[];
+  readonly sets: readonly OpenSet[];
   /** See `ListingOptions`. */
   readonly only: string | undefined;
   readonly isSuccessor: boolean;
@@ -47,19 +46,16 @@ async function serve(request: ServeRequest, onServing: () => void): Promise<void
   const world = realWorld();
   await using stack = new AsyncDisposableStack();
   const store = stack.use(await openStore(world, request.store));
-  const sets = [];
-  for (const { name, secret } of request.sets) {
-    sets.push(await unlockSet(await readSet(world, store, name), secret));
-  }
   const reader = stack.use(openBlockReader(store, { threads: processors(), clock: world.clock }));
   const listing = storeListing(
     { world, store },
     {
-      ...{ sets, only: request.only, reader, setsPath: '/sets', sessionsPath: '/sessions' },
+      ...{ sets: request.sets, only: request.only, reader },
+      ...{ setsPath: SETS_PATH, sessionsPath: SESSIONS_PATH },
       partsOf: (path) => partsOf(join(request.directory, path)),
     },
   );
-  const tree = stack.use(await storeTree({ clock: world.clock, ...listing }));
+  const tree = stack.use(await storeTree(world, store.directory, listing));
   const device = fuseDevice(FUSE_FD, FUSE_OPEN_FLAGS);
   const { isSuccessor } = request;
   const serving = serveFuse({ clock: world.clock, device, tree, isSuccessor });

@@ -1,4 +1,4 @@
-import type { Secret } from '../formats/store/key-slot.ts';
+import type { OpenSet } from '../catalog/sets.ts';
 import type { Clock } from '../sys/clock.ts';
 import { type FuseMount, kernelResends, mountedDevice, openFuseMount } from '../sys/fuse-mount.ts';
 import { type OwnProcess, startOwnProcess } from '../sys/own-process.ts';
@@ -22,7 +22,7 @@ export interface MountOptions {
   /** The store's directory. */
   readonly store: string;
   readonly directory: string;
-  readonly sets: readonly { readonly name: string; readonly secret: Secret | undefined }[];
+  readonly sets: readonly OpenSet[];
   /** Nothing but this recovery point, or this session, is shown. */
   readonly only?: string | undefined;
   /** Whether what a dead server had taken can be asked for again; left out: as this kernel does. */
@@ -44,7 +44,7 @@ export async function mountStore(options: MountOptions): Promise<StoreMount> {
 
   async function start(mount: FuseMount, isSuccessor: boolean): Promise<void> {
     const { store, sets, only } = options;
-    server = await startOwnProcess(SERVER, [mount.fd]);
+    server = await startOwnProcess(SERVER, { descriptors: [mount.fd], servesFiles: true });
     server.post({ store, directory, sets, only, isSuccessor });
     await serving(server);
   }

@@ -53,7 +53,7 @@ export async function serveNfs(
       { world, store },
       { sets: [set], reader, setsPath: '', sessionsPath: undefined, partsOf: undefined },
     );
-    const shelf = stack.use(await storeTree({ clock, ...listing }));
+    const shelf = stack.use(await storeTree(world, store.directory, listing));
     const rules = { access: { ...access, readOnly: true }, ...identityOf(POINTS) };
     stack.use(target.export(POINTS, shelf, rules));
   }

@@ -1,5 +1,6 @@
 import type { WritableBlockDevice } from '../block/block-device.ts';
 import { join } from 'node:path/posix';
+import { BlockError } from '../block/block-error.ts';
 import { blockError } from '../block/file.ts';
 import { writeLayer } from '../block/layer.ts';
 import { type NbdDisk, openNbdDisk } from '../block/nbd-disk.ts';
@@ -22,7 +23,7 @@ export function sessionDisk(uri: string, size: number): WritableBlockDevice {
       try {
         return await work(disk);
       } catch (cause) {
-        if (before === undefined) throw cause;
+        if (before === undefined || !isGone(cause)) throw cause;
         if (connected === before) connected = openNbdDisk(uri);
         void disk[Symbol.asyncDispose]().then(undefined, () => {});
         return await work(await connected);
@@ -47,6 +48,11 @@ export function sessionDisk(uri: string, size: number): WritableBlockDevice {
       },
     },
   );
+}
+
+/** What a server that is there answers stays so. */
+function isGone(cause: unknown): boolean {
+  return !(cause instanceof BlockError) || cause.code === 'IO' || cause.code === 'TIMEOUT';
 }
 
 /** Where another process of this machine finds a session's disk, however its guests find it. */

@@ -10,7 +10,7 @@ import { sessionDisk, sessionDiskUri } from './session-disk.ts';
 import { readJournal, sessionDirectory, sessionIds } from './session-files.ts';
 import type { SessionHouse } from './session-steps.ts';
 import { newShelf, type Shelf, type ShelfFile, type ShelfTimes } from './shelf.ts';
-import type { StoreFile, StoreTreeOptions } from './store-tree.ts';
+import type { StoreFile, StoreListing } from './store-tree.ts';
 
 /**
  * What a tree of the store shows:
@@ -41,6 +41,10 @@ export interface DiskPart {
   readonly length: number;
 }
 
+/** Where `mount` has them. */
+export const SETS_PATH = '/sets';
+export const SESSIONS_PATH = '/sessions';
+
 const READ_MODE = 0o400;
 const WRITE_MODE = 0o600;
 /** A running guest may change its partitions. */
@@ -48,25 +52,36 @@ const SESSION_PARTS_MS = 10_000;
 
 type StoreShelf = Shelf<StoreFile>;
 
-export function storeListing(
-  house: SessionHouse,
-  options: ListingOptions,
-): Pick<StoreTreeOptions, 'list' | 'complete'> {
+export function storeListing(house: SessionHouse, options: ListingOptions): StoreListing {
   const { setsPath, sessionsPath, partsOf } = options;
   const points = pointsOf(house, options);
   const parts = partsOf && disksParts(house, partsOf);
   const since = house.world.clock.now().getTime();
 
+  let last: { readonly seen: readonly unknown[]; readonly shelf: StoreShelf } | undefined;
+
+  /** A shelf of many points takes a while to make, and nobody is answered meanwhile. */
   async function list(): Promise<StoreShelf> {
+    const found = await points();
+    const running = sessionsPath === undefined ? [] : await runningSessions(house, options.only);
+    const seen = [
+      ...found.flatMap((it) => it.found),
+      ...running.map((session) => JSON.stringify(session)),
+      ...(parts?.changing() ?? []),
+    ];
+    if (!last || !isSame(seen, last.seen)) last = { seen, shelf: shelved(found, running) };
+    return last.shelf;
+  }
+  function shelved(found: readonly SetPoints[], running: readonly SessionRecord[]): StoreShelf {
     const shelf: StoreShelf = newShelf(since);
     if (setsPath !== '') shelf.directory(setsPath, { createdMs: since });
-    for (const { set, found } of await points()) {
+    for (const { set, found: its } of found) {
       shelf.directory(`${setsPath}/${set.name}`, { createdMs: Date.parse(set.record.created) });
-      for (const point of found) addPoint(shelf, point, { set, ...options });
+      for (const point of its) addPoint(shelf, point, { set, ...options });
     }
     if (sessionsPath !== undefined) {
       shelf.directory(sessionsPath, { createdMs: since });
-      for (const session of await runningSessions(house, options.only)) {
+      for (const session of running) {
         addSession(shelf, session, { store: house.store, above: sessionsPath });
       }
     }
@@ -87,13 +102,22 @@ export function diskFileName(disk: string): string {
   return `${disk}${SUFFIX}`;
 }
 
+interface SetPoints {
+  readonly set: OpenSet;
+  readonly found: readonly PointRecord[];
+}
+
+function isSame(a: readonly unknown[], b: readonly unknown[]): boolean {
+  return a.length === b.length && a.every((it, index) => it === b[index]);
+}
+
 /** Each record is read once: it never changes. */
 function pointsOf({ world, store }: SessionHouse, { sets, only }: ListingOptions) {
   let known = new Map<string, PointRecord>();
 
   return async () => {
     const next = new Map<string, PointRecord>();
-    const all: { readonly set: OpenSet; readonly found: PointRecord[] }[] = [];
+    const all: SetPoints[] = [];
     for (const set of sets) {
       const found: PointRecord[] = [];
       for (const id of only === undefined ? await pointIds(world, store, set.name) : [only]) {
@@ -220,6 +244,8 @@ function disksParts(
     }
   }
   return {
+    /** What may differ from one time to the next: what is known of sessions' disks. */
+    changing: () => [...known.values()].filter(({ until }) => Number.isFinite(until)),
     addKnown(shelf: StoreShelf): void {
       for (const path of known.keys()) {
         const node = shelf.get(shelf.find(path) ?? 0)?.node;

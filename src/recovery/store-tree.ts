@@ -2,7 +2,8 @@ import type { BlockDevice, WritableBlockDevice } from '../block/block-device.ts'
 import { isWritable } from '../block/block-device.ts';
 import { BlockError } from '../block/block-error.ts';
 import { slice } from '../block/slice.ts';
-import type { Clock } from '../sys/clock.ts';
+import { asError } from '../lib/as-error.ts';
+import type { World } from '../sys/world.ts';
 import type { FileTree } from '../tree/file-tree.ts';
 import { TreeError } from '../tree/tree-error.ts';
 import { type Shelf, SHELF_ROOT, type ShelfNode } from './shelf.ts';
@@ -15,8 +16,7 @@ export type StoreFile =
   /** A part of a disk that lies beside it. */
   | { readonly kind: 'part'; readonly disk: string; readonly offset: number };
 
-export interface StoreTreeOptions {
-  readonly clock: Clock;
+export interface StoreListing {
   /** What there is; called again and again, for things come and go. Answers the last one where nothing changed. */
   readonly list: () => Promise<Shelf<StoreFile>>;
   /**
@@ -30,8 +30,12 @@ const REFRESH_MS = 5000;
 /** Each may have some MiB of its manifest in memory, or a connection. */
 const DEVICES_MAX = 16;
 
-/** Recovery points and sessions as files. What was made or forgotten since is noticed by and by. */
-export async function storeTree({ clock, list, complete }: StoreTreeOptions): Promise<FileTree> {
+/** What the store in `directory` has, as files. What was made or forgotten since is noticed by and by. */
+export async function storeTree(
+  { clock, files }: Pick<World, 'clock' | 'files'>,
+  directory: string,
+  { list, complete }: StoreListing,
+): Promise<FileTree> {
   const stop = new AbortController();
   const devices = openDevices();
   let shelf = await list();
@@ -102,7 +106,11 @@ export async function storeTree({ clock, list, complete }: StoreTreeOptions): Pr
     },
     disk: (id) => writableDisk(nodeOf(id), () => diskOf(id)),
     async space() {
-      return { totalBytes: 0, freeBytes: 0 };
+      try {
+        return await files.space(directory);
+      } catch (cause) {
+        throw new TreeError('IO', asError(cause).message, { cause });
+      }
     },
     async [Symbol.asyncDispose]() {
       stop.abort();

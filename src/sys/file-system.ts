@@ -30,13 +30,19 @@ export interface FileSystem {
   lock(path: string, holder: string): Promise<AsyncDisposable>;
   /** The holder's own words, if someone holds `path` now. */
   lockHolder(path: string): Promise<string | undefined>;
-  /** Bytes that an unprivileged writer may still take on the file system of `path`. */
-  freeSpace(path: string): Promise<number>;
+  /** Of the file system that `path` is on. */
+  space(path: string): Promise<Space>;
   /**
    * A UUID of this run of the machine's kernel. While it stays the same, what was written is there for whoever
    * reads, synced or not, even if the process that wrote was killed.
    */
   bootId(): Promise<string>;
+}
+
+export interface Space {
+  readonly totalBytes: number;
+  /** What an unprivileged writer may still take. */
+  readonly freeBytes: number;
 }
 
 export interface FileStatus {

@@ -78,10 +78,10 @@ export function realFileSystem(): FileSystem {
       }),
     lock: takeLock,
     lockHolder: async (path) => lockHolder(path),
-    freeSpace: (path) =>
-      doing(`free space of ${path}`, async () => {
-        const { bavail, bsize } = await promises.statfs(path);
-        return bavail * bsize;
+    space: (path) =>
+      doing(`space of ${path}`, async () => {
+        const { bavail, blocks, bsize } = await promises.statfs(path);
+        return { freeBytes: bavail * bsize, totalBytes: blocks * bsize };
       }),
     bootId: () =>
       doing('read the boot ID', async () => {

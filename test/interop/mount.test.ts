@@ -5,8 +5,10 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict';
 import { test } from 'tap';
+import { readSet, unlockSet } from '../../src/catalog/sets.ts';
 import { mountStore } from '../../src/recovery/mount.ts';
-import { systemClock } from '../../src/sys/clock.ts';
+import { openStore } from '../../src/store/store.ts';
+import { realWorld } from '../../src/sys/world.ts';
 import { expectDone, holdfastIn, type Running } from '../support/cli.ts';
 import { makeRawDisk } from '../support/images.ts';
 import { program, without } from '../support/programs.ts';
@@ -70,6 +72,12 @@ function isMounted(directory: string): boolean {
   return readFileSync('/proc/mounts', 'utf8').includes(` ${directory} `);
 }
 
+/** Bytes of the file system. */
+async function totalOf(path: string): Promise<number> {
+  const [blocks, size] = (await program('stat', '-f', '-c', '%b %S', path)).split(' ');
+  return Number(blocks) * Number(size);
+}
+
 async function until(what: () => Promise<boolean>): Promise<void> {
   for (let tries = 0; !(await what()); tries++) {
     ok(tries < 300, 'it takes too long');
@@ -118,7 +126,7 @@ test('recovery points are files with the bytes, sizes and holes of their disks',
   for (const path of ['none', 'sets/none', 'sets/nightly/none', 'sets/nightly/vm/latest/none']) {
     await rejects(program('stat', join(mounted.directory, path)), /No such file/);
   }
-  await program('stat', '-f', mounted.directory);
+  equal(await totalOf(mounted.directory), await totalOf(store));
 });
 
 test('the server never waits for memory that the kernel can only free through it', {
@@ -238,9 +246,11 @@ test('on an old kernel readers of that moment get an error, and the next ones th
   const directory = join(root, 'old');
   mkdirSync(directory);
   const restarts: string[] = [];
+  const world = realWorld();
+  const record = await readSet(world, await openStore(world, store), 'nightly');
+  const set = await unlockSet(record, { kind: 'passphrase', passphrase: PASSPHRASE });
   const mounted = await mountStore({
-    ...{ clock: systemClock(), store, directory, resends: false },
-    sets: [{ name: 'nightly', secret: { kind: 'passphrase', passphrase: PASSPHRASE } }],
+    ...{ clock: world.clock, store, directory, resends: false, sets: [set] },
     onRestart: (how) => restarts.push(how),
   });
   const disk = join(directory, 'sets/nightly/vm/latest/vda.raw');

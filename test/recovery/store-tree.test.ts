@@ -54,8 +54,9 @@ test('what was made since is shown, also after a listing that failed', async () 
     { world, store },
     { sets: [set], reader, setsPath: '', sessionsPath: undefined, partsOf: undefined },
   );
-  await using tree = await storeTree({ clock: world.clock, ...listing });
+  await using tree = await storeTree(world, store.directory, listing);
   deepEqual(pointsIn(tree), [first.id]);
+  equal(await listing.list(), await listing.list(), 'made anew only where something changed');
   const second = await storePoint(simulated, store, set, noise(SIZE, 2));
   async function nextRound(): Promise<void> {
     tick();

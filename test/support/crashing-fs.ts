@@ -217,9 +217,9 @@ function fileSystemOn(process: Process): FileSystem {
       };
     },
     lockHolder: async (path) => locks.get(path),
-    async freeSpace() {
+    async space() {
       step();
-      return 2 ** 40;
+      return { freeBytes: 2 ** 40, totalBytes: 2 ** 41 };
     },
     async bootId() {
       step();
