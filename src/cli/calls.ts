@@ -99,6 +99,7 @@ export function openCalls(settings: CallSettings): Calls {
     const mayAsk = ask !== 'never' || isSecretGiven(secrets);
     return handle(name, deskOf(settings), request, {
       given: ask === 'new' ? newSecret(secrets) : undefined,
+      who: undefined,
       secrets: mayAsk ? async (set) => findSecret(set, secrets) : noSecrets,
       report,
       signal,
@@ -174,6 +175,7 @@ function deskOf({ house, socket }: CallSettings): Desk {
       service: none,
       follow: none,
       audit: none,
+      guard: none,
     },
     whyWaiting: () => undefined,
     apart: undefined,

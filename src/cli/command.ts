@@ -50,6 +50,11 @@ export class JobFailed extends Error {
   override readonly name = 'JobFailed';
 }
 
+/** Those who were to be told were not. */
+export class NobodyTold extends Error {
+  override readonly name = 'NobodyTold';
+}
+
 /** The command did what it was asked to, and what it found is bad. */
 export class DamageFound extends Error {
   override readonly name = 'DamageFound';

@@ -105,6 +105,17 @@ export const COMMANDS: readonly CommandEntry[] = [
   ),
   entry('schedule list', 'list schedules', () => import('./commands/schedule-list.ts')),
   entry('schedule remove', 'remove a schedule', () => import('./commands/schedule-remove.ts')),
+  entry('alarm list', 'what needs somebody', () => import('./commands/alarm-list.ts')),
+  entry(
+    'alarm acknowledge',
+    'say that somebody takes care of alarms',
+    () => import('./commands/alarm-acknowledge.ts'),
+  ),
+  entry(
+    'notify test',
+    'send a test to those who are told of alarms',
+    () => import('./commands/notify-test.ts'),
+  ),
   entry('audit show', 'who changed what', () => import('./commands/audit-show.ts')),
   entry(
     'audit check',

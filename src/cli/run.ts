@@ -9,6 +9,7 @@ import {
   DamageFound,
   type Input,
   JobFailed,
+  NobodyTold,
   UsageError,
 } from './command.ts';
 import { Interrupted } from './interrupted.ts';
@@ -169,4 +170,5 @@ const OWN_KINDS = [
   [Interrupted, 'interrupted'],
   [DamageFound, 'corrupt'],
   [JobFailed, 'failed'],
+  [NobodyTold, 'failed'],
 ] as const;

@@ -1,5 +1,5 @@
 import { formatSize } from '../lib/sizes.ts';
-import type { Progress } from '../protocol/results.ts';
+import type { Change, Progress } from '../protocol/results.ts';
 import { again, refreshed } from './asking.ts';
 import {
   type Answer,
@@ -161,7 +161,8 @@ export function reported(model: Model, { id, event }: Extract<Event, { kind: 're
     case 'progress':
       return [progressed(model, id, progressText(event)), []];
     case 'alarm':
-      return [alarmed(model, event.message), []];
+      // A job that has failed tells so itself.
+      return [isNews(event) ? alarmed(model, event.message) : model, []];
     case 'session':
       return again(model, 'sessions', 'facts');
     case 'job': {
@@ -177,6 +178,10 @@ export function reported(model: Model, { id, event }: Extract<Event, { kind: 're
 function progressed(model: Model, id: number, progress: string): Model {
   const tasks = model.tasks.map((it) => (it.id === id ? { ...it, progress } : it));
   return { ...model, tasks };
+}
+
+function isNews({ what, alarm }: Extract<Change, { event: 'alarm' }>): boolean {
+  return what === 'raised' && !alarm.startsWith('job-failed');
 }
 
 function alarmed(model: Model, message: string): Model {

@@ -16,6 +16,7 @@ import type { DamagedPoint, PointSummary, Report } from '../protocol/results.ts'
 import { openBlockReader } from '../store/block-reader.ts';
 import { manifestDisk } from '../store/manifest-disk.ts';
 import { formatSize, MiB } from '../lib/sizes.ts';
+import { checkDeletions } from './deletions.ts';
 import { type House, openPoint, openSet, type SecretSource, type WorkOptions } from './house.ts';
 
 export interface BackupRequest {
@@ -119,6 +120,7 @@ export async function showPoint(
 
 export async function forget(house: House, query: string): Promise<{ readonly point: string }> {
   const { world, store } = house;
+  await checkDeletions(house);
   const place = await findPoint(world, store, query);
   await forgetPoint(world, store, place);
   return { point: place.id };

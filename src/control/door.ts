@@ -117,7 +117,7 @@ async function answerCall(
     const { request, given } = parsedBody(name, await http.body());
     if (OPERATIONS[name].access === 'change') ended = await audited(peer, name, request);
     const result = await handle(name, desk, request, {
-      given,
+      ...{ given, who: peer },
       signal: http.signal,
       report: isStream ? paced(clock, line) : () => {},
       async secrets(set) {

@@ -1,3 +1,4 @@
+import { AlarmError, type AlarmErrorCode } from '../alarms/alarm-error.ts';
 import { BlockError, type BlockErrorCode } from '../block/block-error.ts';
 import { CatalogError, type CatalogErrorCode } from '../catalog/catalog-error.ts';
 import { GranularError, type GranularErrorCode } from '../granular/granular-error.ts';
@@ -116,6 +117,12 @@ const JOB = {
   CORRUPT: 'corrupt',
 } as const satisfies Record<JobErrorCode, FailureKind>;
 
+const ALARM = {
+  NOT_FOUND: 'not-found',
+  FROZEN: 'failed',
+  REFUSED: 'failed',
+} as const satisfies Record<AlarmErrorCode, FailureKind>;
+
 /** Another process failed at it. */
 export class OperationFailure extends Error {
   override readonly name = 'OperationFailure';
@@ -152,6 +159,7 @@ export function kindOfFailure(error: unknown): FailureKind | undefined {
   if (error instanceof SessionError) return SESSION[error.code];
   if (error instanceof TreeError) return TREE[error.code];
   if (error instanceof JobError) return JOB[error.code];
+  if (error instanceof AlarmError) return ALARM[error.code];
   if (error instanceof SchemaError) return 'usage';
   if (error instanceof FormatError) return 'corrupt';
   if (error instanceof OperationFailure) return error.kind;

@@ -6,7 +6,9 @@ import {
 } from '../protocol/operations.ts';
 import type { Report } from '../protocol/results.ts';
 import type { GivenSecret, House, WorkOptions } from './house.ts';
+import type { UnixPeer } from '../sys/unix-peer.ts';
 import type { Audit } from './audit.ts';
+import type { Guard } from './guard.ts';
 import type { JobDesk } from './job-desk.ts';
 import type { SessionKeeper } from './session-keeper.ts';
 import type { WhyWaiting } from './sessions.ts';
@@ -25,6 +27,8 @@ export interface Desk {
   /** Rejects where no service runs. */
   audit(): Promise<Audit>;
   /** Rejects where no service runs. */
+  guard(): Promise<Guard>;
+  /** Rejects where no service runs. */
   follow(report: Report, signal: AbortSignal): Promise<void>;
   readonly whyWaiting: WhyWaiting;
   /** Runs what takes long, apart from what guests wait for; undefined: nobody waits here. */
@@ -40,6 +44,8 @@ export type RunApart = <N extends OperationName>(
 export interface CallOptions extends WorkOptions {
   /** What came with the request itself. */
   readonly given: GivenSecret | undefined;
+  /** Who asks; undefined: this process itself. */
+  readonly who: UnixPeer | undefined;
 }
 
 type Handlers = {
@@ -56,6 +62,7 @@ const sessions = () => import('./sessions.ts');
 const sets = () => import('./sets.ts');
 const stores = () => import('./stores.ts');
 const jobs = () => import('./job-desk.ts');
+const alarms = () => import('./alarm-desk.ts');
 
 /** How each operation is carried out: in the service, and by a command line that finds none. */
 const HANDLERS: Handlers = {
@@ -73,7 +80,16 @@ const HANDLERS: Handlers = {
       })),
     };
   },
-  'audit/check': async (desk) => ({ ...(await (await desk.audit()).check()) }),
+  'audit/check': async (desk) => {
+    const checked = await (await desk.audit()).check();
+    await (await desk.guard()).auditChecked(checked);
+    return { ...checked };
+  },
+  'alarm/list': async (desk, request) =>
+    (await alarms()).listAlarms((await desk.guard()).alarms, request),
+  'alarm/acknowledge': async (desk, { alarm }, { who }) =>
+    (await alarms()).acknowledge((await desk.guard()).alarms, alarm, who),
+  'notify/test': async (desk) => (await desk.guard()).test(),
   'store/create': (desk) => desk.makeStore(),
   'store/check': async (desk, { readData }, options) =>
     (await stores()).checkStore(await desk.house(), { readData, ...options }),

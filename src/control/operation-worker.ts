@@ -33,7 +33,8 @@ function deskOn(house: House): Desk {
   };
   return {
     house: async () => house,
-    ...{ makeStore: none, sessions: none, jobs: none, service: none, follow: none, audit: none },
+    ...{ makeStore: none, sessions: none, jobs: none, service: none, follow: none },
+    ...{ audit: none, guard: none },
     whyWaiting: () => undefined,
     apart: undefined,
   };
@@ -45,7 +46,7 @@ async function run(message: ToWorker): Promise<void> {
   try {
     await using house = await openHouse(store);
     const result = await handle(name, deskOn(house), request as never, {
-      given: undefined,
+      ...{ given: undefined, who: undefined },
       secrets,
       signal: abort.signal,
       report: (event) => side.post({ kind: 'event', event }),

@@ -4,7 +4,9 @@ import type { Audit } from '../control/audit.ts';
 import { door } from '../control/door.ts';
 import { runApart } from '../control/apart.ts';
 import { type Feed, openFeed } from '../control/feed.ts';
+import type { GuardRules } from '../control/guard.ts';
 import type { Desk, RunApart } from '../control/handlers.ts';
+import { countsOf as alarmCounts } from '../control/alarm-desk.ts';
 import { countsOf } from '../control/job-desk.ts';
 import { makeStore } from '../control/stores.ts';
 import { asError } from '../lib/as-error.ts';
@@ -16,6 +18,7 @@ import { ownIds } from '../sys/unix-peer.ts';
 import type { World } from '../sys/world.ts';
 import { keyring } from './keyring.ts';
 import type { Log } from './log.ts';
+import { senders } from './senders.ts';
 import { type OwnedStore, type OwnOptions, ownStore } from './owned-store.ts';
 import type { Settings } from './settings.ts';
 
@@ -56,13 +59,22 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     stack.use(await world.files.lock(`${socket}.lock`, 'holdfastd'));
   }
   const feed = openFeed();
-  const apart: RunApart = (name, request, options) =>
-    runApart({ store, clock }, name, request, options);
+  const apart: RunApart = async (name, request, options) => {
+    const result = await runApart({ store, clock }, name, request, options);
+    await place.found()?.guard.finished(name, request, result);
+    return result;
+  };
   const onChange = (): void => {
     const it = place.found();
     if (it) options.onStatus(statusOf(it));
   };
-  const place = stack.use(lateStore(store, { secrets, log, feed, apart, onChange }));
+  const place = stack.use(
+    lateStore(store, {
+      ...{ secrets, log, feed, apart, onChange },
+      rules: () => rulesOf(settings),
+      senders: senders(world, () => settings),
+    }),
+  );
   await place.look();
   const desk = deskOn(place, { apart, feed, directory: store, started: clock.now().toISOString() });
   /** What makes the store is noted once there is one. */
@@ -101,6 +113,8 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       await place.look();
       // A passphrase may be there now.
       place.found()?.jobs.queue.wake();
+      place.found()?.guard.retell();
+      place.found()?.guard.wake();
       await place.found()?.sessions.resumeAll();
     },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
@@ -134,6 +148,7 @@ function deskOn(
     sessions: async () => (await owned()).sessions,
     jobs: async () => (await owned()).jobs,
     audit: async () => (await owned()).audit,
+    guard: async () => (await owned()).guard,
     whyWaiting: (id) => place.found()?.sessions.whyWaiting(id),
     async makeStore() {
       const made = await makeStore(directory);
@@ -152,8 +167,24 @@ function deskOn(
         host: thisHost(),
         sessions: it?.sessions.counts() ?? none,
         jobs: it ? countsOf(it.jobs) : none,
+        alarms: alarmsOf(it),
       };
     },
+  };
+}
+
+function alarmsOf(store: OwnedStore | undefined): ResultOf<'service/show'>['alarms'] {
+  if (!store) return { critical: 0, warning: 0, acknowledged: 0, untold: 0 };
+  const { alarms, untold } = store.guard;
+  return { ...alarmCounts(alarms), untold: untold() };
+}
+
+function rulesOf({ alarms }: Settings): GuardRules {
+  const { poolWarningPercent, poolCriticalPercent, latePeriods } = alarms;
+  return {
+    warningPercent: poolWarningPercent,
+    criticalPercent: poolCriticalPercent,
+    latePeriods,
   };
 }
 

@@ -142,13 +142,26 @@ export async function openBook({
     },
     trim: () =>
       turn(async () => {
-        for (const { id } of byAge([...jobs.values()].filter(hasEnded)).slice(0, -HISTORY_MAX)) {
+        for (const { id } of byAge(forgettable(jobs)).slice(0, -HISTORY_MAX)) {
           jobs.delete(id);
           await files.removeJob(id);
         }
       }),
     settled: () => turn(async () => {}),
   };
+}
+
+/** Whether a schedule works is known by its newest job, and by its newest that succeeded: they stay. */
+function forgettable(jobs: ReadonlyMap<string, JobRecord>): JobRecord[] {
+  const ended = byAge([...jobs.values()].filter(hasEnded));
+  const newest = new Map<string, JobRecord>();
+  for (const job of ended) {
+    if (job.schedule === undefined) continue;
+    newest.set(job.schedule, job);
+    if (job.state === 'done') newest.set(`${job.schedule} done`, job);
+  }
+  const kept = new Set(newest.values());
+  return ended.filter((job) => !kept.has(job));
 }
 
 function newJob({ clock, random }: World, { id, kind, request, schedule }: JobDraft): JobRecord {

@@ -9,7 +9,9 @@ import {
   text,
 } from '../lib/schema.ts';
 import {
+  alarmsRequest,
   backupRequest,
+  byAlarm,
   byJob,
   byPoint,
   bySchedule,
@@ -28,6 +30,7 @@ import {
   startRequest,
 } from './requests.ts';
 import {
+  alarmSummary,
   auditEntry,
   checkResult,
   damagedPoint,
@@ -86,12 +89,27 @@ export const OPERATIONS = {
       host: hostFacts,
       sessions: object({ running: count, waiting: count }),
       jobs: object({ running: count, waiting: count }),
+      /** Those that stand and nobody has acknowledged; those that somebody has; messages that wait to be told. */
+      alarms: object({ critical: count, warning: count, acknowledged: count, untold: count }),
     }),
   ),
   'service/follow': looks(
     'hear what happens to sessions and jobs, and what is wrong, until you leave',
     nothing,
     nothing,
+  ),
+  'alarm/list': looks(
+    'list what needs somebody, what changed last first',
+    alarmsRequest,
+    object({ alarms: list(alarmSummary, MANY) }),
+  ),
+  'alarm/acknowledge': changes('say that somebody takes care of it', byAlarm, alarmSummary),
+  'notify/test': changes(
+    'tell those who are told of alarms that this is a test',
+    nothing,
+    object({
+      channels: list(object({ channel: name, delivered: flag(), reason: nullable(long) }), MANY),
+    }),
   ),
   'audit/show': looks(
     'who changed what, the newest last',

@@ -109,6 +109,11 @@ const jobs = {
 export const jobRequest = variants('kind', jobs);
 export const lastRequest = object({ last: withDefault(integer(1, 10_000), 100) });
 export const byJob = object({ job: name });
+export const byAlarm = object({ alarm: text({ max: 256 }) });
+export const alarmsRequest = object({
+  /** Those that are over as well. */
+  all: withDefault(flag(), false),
+});
 export const bySchedule = object({ schedule: name });
 export const scheduleRequest = object({
   schedule: name,

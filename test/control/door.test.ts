@@ -15,13 +15,15 @@ const none = async (): Promise<never> => {
   throw new CatalogError('NOT_FOUND', 'nothing here');
 };
 const desk: Desk = {
-  ...{ house: none, makeStore: none, sessions: none, jobs: none, follow: none, audit: none },
+  ...{ house: none, makeStore: none, sessions: none, jobs: none, follow: none },
+  ...{ audit: none, guard: none },
   whyWaiting: () => undefined,
   apart: undefined,
   service: async () => ({
     ...{ pid: 1, started: '2026-11-21T18:00:00Z', store: '/s', storeId: null, space: null },
     ...{ sessions: { running: 0, waiting: 0 }, jobs: { running: 0, waiting: 0 } },
     host: { name: 'box', addresses: [] },
+    alarms: { critical: 0, warning: 0, acknowledged: 0, untold: 0 },
   }),
 };
 const GROUPS: Readonly<Record<string, number>> = { holdfast: 900, 'holdfast-view': 901 };

@@ -127,6 +127,8 @@ test('a schedule makes jobs, and is there after a restart', async () => {
   await expectDone(holdfast('schedule', 'remove', 'often'));
   equal((await holdfast('schedule', 'remove', 'often')).code, 5);
   deepEqual((await expectDone(holdfast('schedule', 'list'))).result['schedules'], []);
+  // The jobs that it has made go on: what comes next is not to meet them.
+  for (const { job } of await jobs()) await holdfast('job', 'attend', job);
 });
 
 /** The processes that do what the service's jobs are. */

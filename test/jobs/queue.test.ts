@@ -29,7 +29,7 @@ async function opened(disk: CrashingFs, attempt: Attempt, start = '2026-11-21T12
   const states: string[] = [];
   const onChange = (job: JobRecord): void => void states.push(job.state);
   const queue = await openQueue({ world, files, attempt, laneOf, onChange, onTrouble });
-  return { clock, world, files, queue, troubles, states, onTrouble };
+  return { clock, world, files, queue, troubles, states, onTrouble, onMissed: onTrouble };
 }
 
 const disk = (): CrashingFs => crashingFs(seeded(1));

@@ -1,0 +1,16 @@
+import { AlarmError } from '../alarms/alarm-error.ts';
+import { standingAlarms } from '../alarms/alarm-book.ts';
+import type { House } from './house.ts';
+
+/**
+ * Before anything is deleted for good. Goes by what lies in the store, so that it holds for commands without a service
+ * as well. Rejects FROZEN.
+ */
+export async function checkDeletions({ world, store }: House): Promise<void> {
+  const [jump] = await standingAlarms(world.files, store.directory, 'clock-jump');
+  if (!jump) return;
+  throw new AlarmError(
+    'FROZEN',
+    `${jump.message}: nothing is forgotten until somebody has looked: "holdfast alarm acknowledge ${jump.id}"`,
+  );
+}
