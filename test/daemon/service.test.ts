@@ -255,46 +255,6 @@ test('a service whose terminal is closed goes on', async () => {
   deepEqual(await once(child, 'exit'), [0, null]);
 });
 
-test('kill -9 twenty times under load: sessions go on where they were, and nothing acknowledged is lost', async () => {
-  let service = await home.run();
-  await using stack = new AsyncDisposableStack();
-  stack.defer(async () => void (await service.stop('SIGKILL')));
-  const uris: string[] = [];
-  for (let n = 0; n < 2; n++) {
-    const { result } = await expectDone(holdfast('recover', 'vm@latest', '--detach'));
-    uris.push((result as unknown as { exports: { uri: string }[] }).exports[0]!.uri);
-  }
-  const expected = uris.map(() => new Map<number, Uint8Array>());
-  for (let round = 0; round < 20; round++) {
-    const load = uris.map(async (uri, which) => {
-      const disk = await openNbdDisk(uri);
-      for (const [at, bytes] of expected[which]!) {
-        const got = new Uint8Array(bytes.length);
-        await disk.read(got, at);
-        equal(Buffer.compare(got, bytes), 0, `round ${round}, session ${which}, at ${at}`);
-      }
-      for (let n = 0; n < 12; n++) {
-        const at = ((round * 12 + n) % 40) * 65_536;
-        const bytes = noise(9000, round * 1000 + n * 10 + which);
-        await disk.write(bytes, at, n % 2 === 0 ? 'durable' : 'cached');
-        if (n % 2 === 1) await disk.flush();
-        expected[which]!.set(at, bytes);
-      }
-      // What is under way when the process dies: nobody was told that it is there.
-      void disk.write(noise(100_000, 1), 20 * 2 ** 20, 'cached').catch(() => {});
-      void disk.flush().catch(() => {});
-    });
-    await Promise.all(load);
-    await service.stop('SIGKILL');
-    service = await home.run();
-    match(service.log(), /ready: 2 sessions run/);
-  }
-  deepEqual(await states(), ['running', 'running']);
-  equal(await service.stop('SIGTERM'), 0);
-  service = await home.run();
-  match(service.log(), /ready: 2 sessions run/);
-});
-
 test('the same home again, made by the helper in one step', async () => {
   const second = temporaryDirectory();
   await using service = await serviceWith(serviceHome(second), image);
