@@ -51,7 +51,11 @@ export async function serveSession(
   const { set, point, listen, tls, nfs, workers, onEvent } = options;
   await using stack = new AsyncDisposableStack();
   const reader = stack.use(openBlockReader(house.store, { threads: workers, clock: world.clock }));
-  const space = sessionSpace(house, session, () => onEvent({ kind: 'paused' }));
+  const ending = new AbortController();
+  const space = sessionSpace(house, session, {
+    signal: ending.signal,
+    onPause: () => onEvent({ kind: 'paused' }),
+  });
   const bases = new Map<string, ManifestDisk>();
   const overlays: Overlay[] = [];
   for (const disk of point.disks) {
@@ -60,6 +64,8 @@ export async function serveSession(
     bases.set(disk.name, base);
     overlays.push(stack.use(await overlayOf(house, session, { disk, base, space })));
   }
+  // Once nobody is answered any more, writes that wait for space end the wait: they were never answered.
+  stack.defer(() => ending.abort());
   const target = stack.use(
     await openNbdTarget({
       clock: world.clock,
