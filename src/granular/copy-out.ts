@@ -218,7 +218,7 @@ export function judge(code: number, stderr: string, to: string): string[] {
   throw new GranularError('FAILED', `rsync, exit code ${code}: ${few || lastWords(stderr)}`);
 }
 
-/** A file may be called as any trouble is. */
+/** A file may be called like what may go wrong. */
 function withoutNames(line: string): string {
   return line.replace(/".*"/, '""');
 }

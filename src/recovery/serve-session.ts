@@ -3,7 +3,7 @@ import { loadProfile } from '../catalog/profiles.ts';
 import type { OpenSet } from '../catalog/sets.ts';
 import type { PointRecord } from '../formats/store/point.ts';
 import type { NfsPlace, SessionRecord } from '../formats/store/session.ts';
-import { openBlockReader } from '../store/block-reader.ts';
+import type { BlockReader } from '../store/block-reader.ts';
 import { type ManifestDisk, manifestDisk } from '../store/manifest-disk.ts';
 import type { Address, TlsCredentials } from '../sys/network.ts';
 import { type NbdTarget, openNbdTarget } from '../targets/nbd/target.ts';
@@ -32,7 +32,8 @@ export interface ServeOptions {
   readonly listen: Address;
   readonly tls: TlsCredentials | undefined;
   readonly nfs: NfsPlace | undefined;
-  readonly workers: number;
+  /** Lent. */
+  readonly reader: BlockReader;
   readonly onEvent: (event: ServeEvent) => void;
 }
 
@@ -48,9 +49,8 @@ export async function serveSession(
   options: ServeOptions,
 ): Promise<ServedSession> {
   const { world } = house;
-  const { set, point, listen, tls, nfs, workers, onEvent } = options;
+  const { set, point, listen, tls, nfs, reader, onEvent } = options;
   await using stack = new AsyncDisposableStack();
-  const reader = stack.use(openBlockReader(house.store, { threads: workers, clock: world.clock }));
   const ending = new AbortController();
   const space = sessionSpace(house, session, {
     signal: ending.signal,

@@ -2,6 +2,7 @@ import { deepEqual, rejects } from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'tap';
 import { openNbdDisk } from '../../src/block/nbd-disk.ts';
+import { openBlockReader } from '../../src/store/block-reader.ts';
 import { serveSession } from '../../src/recovery/serve-session.ts';
 import { listSessions, startSession } from '../../src/recovery/sessions.ts';
 import { noise } from '../support/random.ts';
@@ -20,10 +21,11 @@ test('a session whose guest waits for space can be ended, and that write was nev
   const held = await startSession(house, point, {
     ...{ listen: `unix:${socket}`, tls: false, nfs: undefined, whenFull: 'pause' },
   });
+  await using reader = openBlockReader(store, {});
   const paused = Promise.withResolvers<void>();
   const serving = await serveSession(house, held.record, {
     ...{ set, point, listen: { kind: 'unix', path: socket }, tls: undefined, nfs: undefined },
-    workers: 0,
+    reader,
     onEvent: ({ kind }) => void (kind === 'paused' && paused.resolve()),
   });
   const guest = await openNbdDisk(serving.exports[0]!.uri);
