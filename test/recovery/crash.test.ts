@@ -1,9 +1,11 @@
 import { deepEqual, equal, ok } from 'node:assert/strict';
 import { test } from 'tap';
+import { leasesOf } from '../../src/catalog/leases.ts';
 import { findPoint, listPoints, newPointId } from '../../src/catalog/points.ts';
 import type { OpenSet } from '../../src/catalog/sets.ts';
 import type { PointRecord } from '../../src/formats/store/point.ts';
 import { advance } from '../../src/recovery/session-executor.ts';
+import type { SessionError } from '../../src/recovery/session-error.ts';
 import { readJournal, sessionIds } from '../../src/recovery/session-files.ts';
 import { clean, overlayOf, prepare, sessionSpace } from '../../src/recovery/session-steps.ts';
 import { publish } from '../../src/recovery/keep-session.ts';
@@ -15,6 +17,7 @@ import { manifestDisk } from '../../src/store/manifest-disk.ts';
 import { openStore } from '../../src/store/store.ts';
 import type { FileSystem } from '../../src/sys/file-system.ts';
 import { crashingFs, onlyPowerCuts } from '../support/crashing-fs.ts';
+import { faultyFs, full, type Operation } from '../support/faulty-fs.ts';
 import { noise, seeded } from '../support/random.ts';
 import { HOME, newStore, simulatedWorld, simulatedWriter, storePoint } from '../support/store.ts';
 
@@ -189,4 +192,45 @@ test('a power cut while a session is discarded: it can be discarded again', asyn
       ok(await findPoint(house.world, house.store, point.id));
     }
   }
+});
+
+test('a power cut while it is discarded on a full disk: all of it is left, or nothing of use', async () => {
+  const { disk: initial, set, point } = await setUp();
+  const id = await start(initial.files, set, point);
+  const takesSpace = new Set<Operation>(['create', 'write']);
+  const onFull = (files: FileSystem) =>
+    faultyFs(files, (operation, path) => (takesSpace.has(operation) ? full(path) : undefined));
+  const discard = async (files: FileSystem) => discardSession(await houseOn(files, 6), id);
+  const whole = initial.copy(seeded(0));
+  await discard(onFull(whole.files));
+  deepEqual(await whole.files.list(`${HOME}/sessions`), []);
+  deepEqual(await whole.files.list(`${HOME}/leases`), []);
+  let served = 0;
+  let refused = 0;
+  for (let cutAt = 1; cutAt <= whole.calls(); cutAt++) {
+    for (let seed = 1; seed <= SEEDS; seed++) {
+      const disk = initial.copy(seeded(seed * 1000 + cutAt), cutAt);
+      await discard(onFull(disk.files)).catch(onlyPowerCuts);
+      const { files } = disk.reboot();
+      const house = await houseOn(files, 9);
+      if ((await sessionIds(house.world, house.store)).length === 0) continue;
+      await using reader = openBlockReader(house.store, { cacheLength: 2 ** 22 });
+      try {
+        await using overlay = await openDisk(house, id, { set, point, reader });
+        const got = new Uint8Array(SIZE);
+        await overlay.read(got, 0);
+        const where = `cutAt=${cutAt} seed=${seed}`;
+        equal(Buffer.compare(got, AFTER), 0, where);
+        equal((await leasesOf(house.world, house.store)).length, 1, where);
+        served++;
+      } catch (cause) {
+        equal((cause as SessionError).code, 'CORRUPT');
+        refused++;
+      }
+      await discard(onFull(files));
+      deepEqual(await sessionIds(house.world, house.store), []);
+      deepEqual(await files.list(`${HOME}/leases`), []);
+    }
+  }
+  ok(served > 0 && refused > 0);
 });
