@@ -1,7 +1,7 @@
 import { deepEqual, equal, ok } from 'node:assert/strict';
 import { test } from 'tap';
 import { leasesOf } from '../../src/catalog/leases.ts';
-import { findPoint, listPoints, newPointId } from '../../src/catalog/points.ts';
+import { findPoint, listPoints, newPointId, readPoint } from '../../src/catalog/points.ts';
 import type { OpenSet } from '../../src/catalog/sets.ts';
 import type { PointRecord } from '../../src/formats/store/point.ts';
 import { advance } from '../../src/recovery/session-executor.ts';
@@ -84,12 +84,16 @@ async function keep(files: FileSystem, set: OpenSet, id: string): Promise<string
   await using encoder = inlineEncoder({ keys, cutting: CUTTING_DEFAULT, random, writer });
   await using reader = openBlockReader(store, { cacheLength: 2 ** 22 });
   const as = record.keepAs ?? newPointId(world, 'vm');
-  const event = record.phase === 'cleaning' ? undefined : ({ kind: 'keep', as } as const);
-  await advance(house, record, event, {
-    prepare: (session) => prepare(house, session),
-    clean: (session) => clean(house, session),
-    publish: (session) => publish(house, session, { set, reader, writer, encoder }),
-  });
+  await advance(
+    house,
+    record,
+    { kind: 'keep', as },
+    {
+      prepare: (session) => prepare(house, session),
+      clean: (session) => clean(house, session),
+      publish: (session) => publish(house, session, { set, reader, writer, encoder }),
+    },
+  );
   return as;
 }
 
@@ -192,6 +196,34 @@ test('a power cut while a session is discarded: it can be discarded again', asyn
       ok(await findPoint(house.world, house.store, point.id));
     }
   }
+});
+
+test('a session whose discarding was interrupted is kept whole, or the answer is that it cannot be', async () => {
+  const { disk: initial, set, point } = await setUp();
+  const id = await start(initial.files, set, point);
+  const discard = async (files: FileSystem) => discardSession(await houseOn(files, 6), id);
+  const whole = initial.copy(seeded(0));
+  await discard(whole.files);
+  let refused = 0;
+  for (let cutAt = 1; cutAt <= whole.calls(); cutAt++) {
+    const disk = initial.copy(seeded(cutAt), cutAt);
+    await discard(disk.files).catch(onlyPowerCuts);
+    const { files } = disk.reboot();
+    const house = await houseOn(files, 9);
+    if ((await sessionIds(house.world, house.store)).length === 0) continue;
+    try {
+      const kept = await keep(files, set, id);
+      const place = await findPoint(house.world, house.store, kept);
+      const made = await readPoint(house.world, house.store, set, place.id);
+      equal(Buffer.compare(await contents(files, set, made), AFTER), 0, `cutAt=${cutAt}`);
+    } catch (cause) {
+      equal((cause as SessionError).code, 'IMPOSSIBLE', `cutAt=${cutAt}: ${String(cause)}`);
+      refused++;
+      await discard(files);
+    }
+    deepEqual(await sessionIds(house.world, house.store), []);
+  }
+  ok(refused > 0);
 });
 
 test('a power cut while it is discarded on a full disk: all of it is left, or nothing of use', async () => {
