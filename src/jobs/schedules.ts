@@ -68,7 +68,15 @@ export async function openSchedules(options: SchedulesOptions): Promise<Schedule
   }
 
   function nextOf({ name, last }: ScheduleRecord): Date | undefined {
-    return calendars.get(name)?.next(new Date(last));
+    return calendars.get(name)?.next(new Date(Math.min(Date.parse(last), clock.now().getTime())));
+  }
+  /** A clock that was ahead has noted a time that has not come: without this its schedules keep silent until then. */
+  function notAhead(schedule: ScheduleRecord): ScheduleRecord {
+    const now = clock.now();
+    if (Date.parse(schedule.last) <= now.getTime()) return schedule;
+    const held = { ...schedule, last: now.toISOString() };
+    schedules.set(held.name, held);
+    return held;
   }
   function view(schedule: ScheduleRecord): ScheduleView {
     return { schedule, next: nextOf(schedule)?.toISOString() };
@@ -88,7 +96,8 @@ export async function openSchedules(options: SchedulesOptions): Promise<Schedule
   /** Makes the jobs that are due, and answers when to look again. */
   async function look(): Promise<number> {
     let soonest = SLEEP_MAX_MS;
-    for (const schedule of schedules.values()) {
+    for (const noted of schedules.values()) {
+      const schedule = notAhead(noted);
       const due = nextOf(schedule);
       const ahead = due === undefined ? SLEEP_MAX_MS : due.getTime() - clock.now().getTime();
       if (due === undefined || ahead > 0) {
