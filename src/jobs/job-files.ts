@@ -62,8 +62,8 @@ export async function openJobFiles(files: FileSystem, directory: string): Promis
     return { records, damaged };
   }
   async function remove(path: string): Promise<void> {
-    if (!(await files.stat(path))) return;
-    await files.unlink(path);
+    if (await files.stat(path)) await files.unlink(path);
+    // Also where it is gone: that may be from a try whose sync failed.
     await files.syncDirectory(dirname(path));
   }
   return {

@@ -1,36 +1,17 @@
 import { deepEqual, equal, match, ok, rejects, throws } from 'node:assert/strict';
 import { test } from 'tap';
-import { decodeJob, encodeJob, type JobKind, type JobRecord } from '../../src/formats/store/job.ts';
+import { decodeJob, encodeJob } from '../../src/formats/store/job.ts';
 import { FormatError } from '../../src/formats/format-error.ts';
-import { openJobFiles } from '../../src/jobs/job-files.ts';
 import type { Outcome } from '../../src/jobs/job-state.ts';
-import { type AttemptOptions, openQueue } from '../../src/jobs/queue.ts';
 import { openSchedules } from '../../src/jobs/schedules.ts';
 import type { FileSystem } from '../../src/sys/file-system.ts';
 import { crashingFs, onlyPowerCuts, type CrashingFs } from '../support/crashing-fs.ts';
-import { fakeClock } from '../support/fake-clock.ts';
+import { opened } from '../support/job-queue.ts';
 import { seeded } from '../support/random.ts';
-import { simulatedWorld } from '../support/store.ts';
 
 const MINUTE = 60_000;
 const DONE: Outcome = { kind: 'done', result: { fine: true } };
 const REQUEST = { set: 'a' };
-
-type Attempt = (job: JobRecord, options: AttemptOptions) => Promise<Outcome>;
-
-async function opened(disk: CrashingFs, attempt: Attempt, start = '2026-11-21T12:00:00Z') {
-  const clock = fakeClock(start);
-  const world = { ...simulatedWorld(disk.files), clock };
-  await world.files.makeDirectory('/store');
-  const files = await openJobFiles(world.files, '/store');
-  const troubles: string[] = [];
-  const onTrouble = (message: string): void => void troubles.push(message);
-  const laneOf = (kind: JobKind): string => (kind === 'check' ? 'check' : 'write');
-  const states: string[] = [];
-  const onChange = (job: JobRecord): void => void states.push(job.state);
-  const queue = await openQueue({ world, files, attempt, laneOf, onChange, onTrouble });
-  return { clock, world, files, queue, troubles, states, onTrouble };
-}
 
 const disk = (): CrashingFs => crashingFs(seeded(1));
 
@@ -298,49 +279,6 @@ test('a crash between making a job and noting that does not make it twice', asyn
     ['s-20261121T121000Z'],
   );
   equal(schedules.list()[0]!.next, '2026-11-21T13:10:00.000Z');
-});
-
-test('a clock that was years ahead silences no schedule and holds no job back', async () => {
-  const home = disk();
-  const ahead = await opened(
-    home,
-    async () => ({ kind: 'failed', reason: 'host is away', again: 'until' }),
-    '2036-05-01T00:00:00Z',
-  );
-  const early = await openSchedules({ ...ahead });
-  await early.create({ name: 'often', at: '*:0/10 UTC', kind: 'backup', request: REQUEST });
-  ahead.queue.start();
-  early.start();
-  await ahead.clock.advance(11 * MINUTE);
-  equal(ahead.queue.list()[0]!.job.state, 'waiting');
-  await early[Symbol.asyncDispose]();
-  await ahead.queue[Symbol.asyncDispose]();
-
-  // NTP has set the clock meanwhile.
-  const now = await opened(home.copy(seeded(6)), async () => DONE);
-  const schedules = await openSchedules({ ...now });
-  equal(schedules.list()[0]!.next, '2026-11-21T12:10:00.000Z');
-  now.queue.start();
-  schedules.start();
-  await now.clock.advance(1);
-  equal(now.queue.list()[0]!.job.started, '2026-11-21T12:00:00.000Z', 'it need not wait for 2036');
-  await now.clock.advance(10 * MINUTE);
-  deepEqual(
-    now.queue.list().map(({ job }) => job.id),
-    ['often-20360501T001000Z', 'often-20261121T121000Z'],
-  );
-  await schedules[Symbol.asyncDispose]();
-  await now.queue[Symbol.asyncDispose]();
-
-  // Or it was ahead by less than a job may have to wait.
-  const behind = await opened(home.copy(seeded(7)), async () => DONE, '2036-04-30T23:50:00Z');
-  behind.queue.start();
-  await behind.clock.advance(MINUTE);
-  equal(behind.queue.list()[0]!.job.state, 'waiting');
-  behind.queue.wake();
-  await behind.clock.advance(1);
-  equal(behind.queue.list()[0]!.job.state, 'done', 'woken, though it was begun later than now');
-  await behind.queue[Symbol.asyncDispose]();
 });
 
 async function put(files: FileSystem, path: string, text: string): Promise<void> {
