@@ -178,15 +178,17 @@ test('a power cut at any call: a job that was acknowledged is there', async () =
   }
 });
 
-test('what has no room is refused, and a damaged record is told of', async () => {
+test('what has no room is refused, and a record that cannot be read is told of and harms no other', async () => {
   const home = disk();
   const { queue, world } = await opened(home, async () => DONE);
   for (let n = 0; n < 1000; n++) await queue.submit({ kind: 'check', request: {} });
   await rejects(queue.submit({ kind: 'check', request: {} }), { code: 'FULL' });
   await put(world.files, '/store/jobs/broken.json', '{"format": "holdfast-job", "version": 9}');
+  await put(world.files, '/store/jobs/long.json', ' '.repeat(9 * 2 ** 20));
   const again = await opened(home.copy(seeded(3)), async () => DONE);
   equal(again.queue.list().length, 1000);
-  match(again.troubles.join(), /broken\.json/);
+  match(again.troubles.join('\n'), /broken\.json/);
+  match(again.troubles.join('\n'), /long\.json is too long/);
 });
 
 test('codec: what was written is read, anything else is a FormatError', async () => {
