@@ -9,7 +9,11 @@ import { simulatedWorld } from './store.ts';
 type Attempt = (job: JobRecord, options: AttemptOptions) => Promise<Outcome>;
 
 /** A queue on a disk in memory and a clock that is told when to go on. */
-export async function opened(disk: CrashingFs, attempt: Attempt, start = '2026-11-21T12:00:00Z') {
+export async function opened(
+  disk: Pick<CrashingFs, 'files'>,
+  attempt: Attempt,
+  start = '2026-11-21T12:00:00Z',
+) {
   const clock = fakeClock(start);
   const world = { ...simulatedWorld(disk.files), clock };
   await world.files.makeDirectory('/store');
