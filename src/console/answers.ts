@@ -1,6 +1,7 @@
 import { formatSize } from '../lib/sizes.ts';
 import type { Progress } from '../protocol/results.ts';
 import { again, refreshed } from './asking.ts';
+import { chosenSession } from './lists.ts';
 import {
   type Answer,
   type Dialog,
@@ -43,12 +44,23 @@ function lookAnswered(model: Model, { what }: Look, answer: Answer): Model {
   if (answer.name === 'service/show') {
     return { ...model, facts: known(answer.result), host: answer.result.host };
   }
-  if (answer.name === 'session/list') return { ...model, sessions: known(answer.result.sessions) };
+  if (answer.name === 'session/list') return withSessions(model, known(answer.result.sessions));
   if (answer.name === 'set/list') return { ...model, sets: known(answer.result.sets) };
   if (answer.name !== 'backup/page') return model;
   return what === 'latest'
     ? { ...model, latest: known(answer.result) }
     : { ...model, points: pageArrived(model, answer) };
+}
+
+/** Who has chosen a session goes on having it, or nothing: keys never act on another one than was seen. */
+function withSessions(model: Model, sessions: Model['sessions']): Model {
+  const before = chosenSession(model)?.session ?? model.sessionBefore;
+  if (before === undefined || sessions.kind !== 'known') {
+    return { ...model, sessions, sessionBefore: before };
+  }
+  const row = sessions.value.findIndex(({ session }) => session === before);
+  const chosen = { ...model.chosen, sessions: row };
+  return { ...model, sessions, chosen, sessionBefore: undefined };
 }
 
 /** Who has chosen a recovery point goes on having it, though newer ones push it down. */
@@ -89,15 +101,16 @@ function lost(model: Model, reason: string): Model {
   const sinceMs = model.service.kind === 'down' ? model.service.sinceMs : model.nowMs;
   const { filter, chosen, top } = model.points;
   return {
-    ...model,
+    ...withSessions(model, UNKNOWN),
     service: { kind: 'down', reason, sinceMs },
-    ...{ facts: UNKNOWN, latest: UNKNOWN, sessions: UNKNOWN, sets: UNKNOWN },
+    ...{ facts: UNKNOWN, latest: UNKNOWN, sets: UNKNOWN },
     points: { ...noPoints(filter), chosen, top },
   };
 }
 
 function refused(model: Model, { what }: Look, message: string): Model {
   const up: Model = { ...model, service: { kind: 'up' } };
+  if (what === 'sessions') return withSessions(up, { kind: 'refused', message });
   if (what !== 'points') return { ...up, [what]: { kind: 'refused', message } };
   const { filter } = model.points;
   return { ...up, points: { ...noPoints(filter), refused: message, atMs: model.nowMs } };

@@ -1,8 +1,11 @@
+import type { SessionSummary } from '../protocol/results.ts';
 import { type Known, listRows, type Model, type ScreenName } from './model.ts';
 
 /* Which row of a list is chosen. */
 
 export function moved(model: Model, by: number): Model {
+  // What was chosen is gone: only who moves chooses another one.
+  if (by === 0 && chosenRow(model) < 0) return model;
   return movedTo(model, chosenRow(model) + by);
 }
 
@@ -15,6 +18,11 @@ export function movedTo(model: Model, row: number): Model {
   if (points.total === undefined) return model;
   const top = topFor(chosen, points.top, { total: points.total, height: listRows(model) });
   return { ...model, points: { ...points, chosen, top } };
+}
+
+export function chosenSession({ sessions, chosen }: Model): SessionSummary | undefined {
+  if (sessions.kind !== 'known') return undefined;
+  return sessions.value[Math.min(chosen.sessions, sessions.value.length - 1)];
 }
 
 function chosenRow({ screen, points, chosen }: Model): number {

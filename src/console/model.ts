@@ -31,8 +31,10 @@ export interface Model {
   readonly sessions: Known<readonly SessionSummary[]>;
   readonly sets: Known<readonly SetSummary[]>;
   readonly points: PointsList;
-  /** Row that is chosen in the list of sessions, of sets, of the log. */
+  /** Row that is chosen in the list of sessions, of sets, of the log; -1: none. */
   readonly chosen: Readonly<Record<'sessions' | 'sets' | 'log', number>>;
+  /** The session that was chosen when the list was known; undefined while it is known. */
+  readonly sessionBefore: string | undefined;
   readonly dialog: Dialog | undefined;
   /** The question by which the service tells what happens, once it was asked. */
   readonly follow: number | undefined;
@@ -228,6 +230,7 @@ export function firstModel(of: {
     sets: UNKNOWN,
     points: noPoints(''),
     chosen: { sessions: 0, sets: 0, log: 0 },
+    sessionBefore: undefined,
     dialog: undefined,
     ...{ time: '', follow: undefined, alarms: [] },
     looks: [],

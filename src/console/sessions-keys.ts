@@ -1,14 +1,13 @@
 import { formatSize } from '../lib/sizes.ts';
 import type { SessionSummary } from '../protocol/results.ts';
 import { startTask } from './asking.ts';
+import { chosenSession } from './lists.ts';
 import type { Call, Model, Next } from './model.ts';
 import { utc } from './words.ts';
 
 export function sessionsKey(model: Model, key: string): Next {
-  const { sessions, chosen } = model;
-  const list = sessions.kind === 'known' ? sessions.value : [];
-  const it = list[Math.min(chosen.sessions, list.length - 1)];
-  if (!it) return [model, []];
+  const it = chosenSession(model);
+  if (!it) return [{ ...model, hint: 'No session is chosen.' }, []];
   const { session } = it;
   const start = (title: string, call: Call): Next =>
     startTask(model, title, { call, secret: undefined });
