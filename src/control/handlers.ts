@@ -98,9 +98,9 @@ const HANDLERS: Handlers = {
   'backup/retain': async (desk, request) =>
     (await import('./retention.ts')).retain(await desk.house(), request),
   'job/create': async (desk, request) => (await jobs()).createJob(await desk.jobs(), request),
-  'job/list': async (desk) => (await jobs()).jobs(await desk.jobs()),
+  'job/list': async (desk, request) => (await jobs()).jobs(await desk.jobs(), request),
   'job/show': async (desk, { job }) => (await jobs()).showJob(await desk.jobs(), job),
-  'job/log': async (desk, { job }) => (await jobs()).jobLog(await desk.jobs(), job),
+  'job/log': async (desk, request) => (await jobs()).jobLog(await desk.jobs(), request),
   'job/attend': async (desk, { job }, options) =>
     (await jobs()).attendJob(await desk.jobs(), job, options),
   'job/cancel': async (desk, { job }) => (await jobs()).cancelJob(await desk.jobs(), job),

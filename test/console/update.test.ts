@@ -45,7 +45,7 @@ test('a service that is slow is told of, and keys go on', async () => {
   const driven = driveUp();
   for (let n = 0; n < 9; n++) driven.tick();
   match(driven.text(), /has not answered for [67] s: what is shown is older/);
-  driven.type('3\u001b[B5');
+  driven.type('3\u001b[B7');
   equal(driven.model().screen, 'log');
   driven.answer('service/show', FACTS);
   driven.answer('session/list', { sessions: [] });
@@ -151,7 +151,7 @@ test('a recovery point is run with its options', async () => {
   driven.answer('session/start', READY);
   match(driven.text(), /Session web-1a2b3c runs.*nbd\+unix/s);
   equal(driven.model().screen, 'sessions');
-  driven.type('\r5');
+  driven.type('\r7');
   match(driven.text(), /session web-1a2b3c runs/);
 });
 
