@@ -20,6 +20,7 @@ export interface Model {
   readonly size: Size;
   readonly socket: string;
   readonly host: HostFacts;
+  readonly leaving: Leaving;
   /** Milliseconds of a clock that never goes back. */
   readonly nowMs: number;
   /** ISO 8601, in UTC. */
@@ -45,6 +46,11 @@ export interface Model {
   readonly hint: string;
   readonly nextId: number;
 }
+
+/** How it is left, and for what: a machine's own screen is left for a login only. */
+export type Leaving =
+  | { readonly key: 'q'; readonly word: 'leave' }
+  | { readonly key: 'l'; readonly word: 'log in' };
 
 export const SCREENS = ['status', 'points', 'sessions', 'sets', 'log'] as const;
 export type ScreenName = (typeof SCREENS)[number];
@@ -216,6 +222,7 @@ export function firstModel(of: {
   readonly size: Size;
   readonly socket: string;
   readonly host: HostFacts;
+  readonly leaving: Leaving;
   readonly nowMs: number;
 }): Model {
   return {

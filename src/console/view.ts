@@ -126,10 +126,11 @@ function hintLine({ hint, log, size }: Model): Line {
   return line(text, last.isFailure ? 'bad' : 'plain');
 }
 
-function foot({ dialog, screen, service, alarms, size }: Model): Line {
+function foot({ dialog, screen, service, alarms, size, leaving }: Model): Line {
   const clears = screen === 'status' && alarms.length > 0 ? 'c clear alarms  ' : HELP[screen];
   const own = service.kind === 'up' ? clears : '';
   const moves = screen === 'status' || screen === 'sessions' ? '' : 'Up/Down PgUp/PgDn  ';
-  const help = dialog ? DIALOG_HELP[dialog.kind] : `${own}${moves}1-5 Tab screens  q leave`;
+  const always = `1-5 Tab screens  ${leaving.key} ${leaving.word}`;
+  const help = dialog ? DIALOG_HELP[dialog.kind] : `${own}${moves}${always}`;
   return line(fitted(` ${help}`, size.columns - 1), 'bar');
 }
