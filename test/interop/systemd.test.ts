@@ -40,6 +40,11 @@ test('install brings the service to READY, and a second time changes nothing', {
   const out = await host!.run('sh', INSTALL, '--offline');
   match(out, /is installed and runs: no store/);
   match(out, /holdfast store create/);
+  match(
+    await host!.run('bash', '-c', '. /usr/share/bash-completion/completions/holdfast; complete -p'),
+    /complete -F _holdfast holdfast/,
+  );
+  match(await host!.run('cat', '/usr/share/man/man1/holdfast.1'), /^\.TH HOLDFAST 1 /);
   deepEqual([await show('ActiveState'), await show('SubState')], ['active', 'running']);
   equal(await show('StatusText'), 'no store');
   const { MainPID: pid } = { MainPID: await show('MainPID') };
