@@ -81,6 +81,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     () => import('./commands/files-get.ts'),
   ),
   entry(
+    'support create',
+    'collect what helps to help',
+    () => import('./commands/support-create.ts'),
+  ),
+  entry(
     'completion',
     'what a shell needs to complete commands',
     () => import('./commands/completion.ts'),
