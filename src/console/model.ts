@@ -24,6 +24,7 @@ export interface Model {
   readonly size: Size;
   readonly socket: string;
   readonly host: HostFacts;
+  readonly leaving: Leaving;
   /** Milliseconds of a clock that never goes back. */
   readonly nowMs: number;
   /** ISO 8601, in UTC. */
@@ -53,6 +54,11 @@ export interface Model {
   readonly hint: string;
   readonly nextId: number;
 }
+
+/** How it is left, and for what: a machine's own screen is left for a login only. */
+export type Leaving =
+  | { readonly key: 'q'; readonly word: 'leave' }
+  | { readonly key: 'l'; readonly word: 'log in' };
 
 export type ScreenName = keyof typeof PAGES;
 
@@ -195,6 +201,7 @@ export function firstModel(of: {
   readonly size: Size;
   readonly socket: string;
   readonly host: HostFacts;
+  readonly leaving: Leaving;
   readonly nowMs: number;
 }): Model {
   return {

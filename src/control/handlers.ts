@@ -8,6 +8,7 @@ import type { Report } from '../protocol/results.ts';
 import type { GivenSecret, House, WorkOptions } from './house.ts';
 import type { Audit } from './audit.ts';
 import type { JobDesk } from './job-desk.ts';
+import type { SupportFacts } from './support.ts';
 import type { SessionKeeper } from './session-keeper.ts';
 import type { WhyWaiting } from './sessions.ts';
 
@@ -24,6 +25,8 @@ export interface Desk {
   service(): Promise<ResultOf<'service/show'>>;
   /** Rejects where no service runs. */
   audit(): Promise<Audit>;
+  /** Rejects where no service runs. */
+  support(): Promise<SupportFacts>;
   /** Rejects where no service runs. */
   follow(report: Report, signal: AbortSignal): Promise<void>;
   readonly whyWaiting: WhyWaiting;
@@ -64,6 +67,7 @@ const HANDLERS: Handlers = {
     await desk.follow(report, signal);
     return {};
   },
+  'support/create': async (desk) => (await import('./support.ts')).supportBundle(desk),
   'audit/show': async (desk, { last }) => {
     const entries = await (await desk.audit()).last(last);
     return {

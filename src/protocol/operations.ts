@@ -62,6 +62,7 @@ const name = text({ max: 256 });
 const long = text({ max: 64 * 1024 });
 const count = integer(0, Number.MAX_SAFE_INTEGER);
 const MANY = 10_000_000;
+const ARCHIVE_MAX = 16 * 1024 * 1024;
 
 function looks<Q, R>(summary: string, request: Schema<Q>, result: Schema<R>) {
   return { summary, access: 'view', secrets: false, request, result } as const;
@@ -94,6 +95,16 @@ export const OPERATIONS = {
     'hear what happens to sessions and jobs, and what is wrong, until you leave',
     nothing,
     nothing,
+  ),
+  'support/create': changes(
+    'collect what helps to help, without secrets',
+    nothing,
+    object({
+      name,
+      contents: list(object({ file: name, bytes: count, cut: flag() }), MANY),
+      /** A tar.gz in base64. */
+      archive: text({ max: ARCHIVE_MAX }),
+    }),
   ),
   'audit/show': looks(
     'who changed what, the newest last',

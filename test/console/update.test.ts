@@ -295,6 +295,20 @@ test('Ctrl-C held down does nothing but say so; q leaves, and asks if work is un
   deepEqual(driven.effects.at(-1), { kind: 'leave' });
 });
 
+test('on a line of the machine itself it is left with l for a login, and with nothing else', async () => {
+  const driven = drive(undefined, { key: 'l', word: 'log in' });
+  driven.tick();
+  match(driven.text(), /l log in/);
+  driven.type('q\u0003');
+  match(driven.text(), /Press l to log in/);
+  deepEqual(
+    driven.effects.filter(({ kind }) => kind === 'leave'),
+    [],
+  );
+  driven.type('l');
+  deepEqual(driven.effects.at(-1), { kind: 'leave' });
+});
+
 test('no key does anything that cannot be seen', async () => {
   const driven = onSessions();
   driven.send({ kind: 'resize', size: { columns: 79, rows: 24 } });
