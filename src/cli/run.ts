@@ -4,6 +4,7 @@ import { EXIT_CODES } from '../protocol/failure.ts';
 import { systemClock } from '../sys/clock.ts';
 import { COMMANDS, findCommand } from './commands.ts';
 import {
+  CheckFailed,
   type Command,
   type Context,
   DamageFound,
@@ -169,4 +170,5 @@ const OWN_KINDS = [
   [Interrupted, 'interrupted'],
   [DamageFound, 'corrupt'],
   [JobFailed, 'failed'],
+  [CheckFailed, 'failed'],
 ] as const;

@@ -14,6 +14,7 @@ import { serveHttp } from '../sys/http-server.ts';
 import { thisHost } from '../sys/this-host.ts';
 import { ownIds } from '../sys/unix-peer.ts';
 import type { World } from '../sys/world.ts';
+import { forwardedHost } from './forwarded-host.ts';
 import { keyring } from './keyring.ts';
 import type { Log } from './log.ts';
 import { type OwnedStore, type OwnOptions, ownStore } from './owned-store.ts';
@@ -77,7 +78,15 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   stack.use(
     await serveHttp({
       at: control === undefined ? { kind: 'unix', path: socket } : { kind: 'fd', fd: control },
-      onRequest: door({ desk, clock, version, secrets, access: (peer) => accessOf(peer), audited }),
+      onRequest: door({
+        desk,
+        clock,
+        version,
+        secrets,
+        access: (peer) => accessOf(peer),
+        audited,
+        offers: () => true,
+      }),
       onError(error) {
         throw error;
       },
@@ -129,6 +138,7 @@ function deskOn(
   }
   return {
     apart,
+    host: forwardedHost,
     follow: (report, signal) => feed.follow(report, signal),
     house: async () => (await owned()).house,
     sessions: async () => (await owned()).sessions,

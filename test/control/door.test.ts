@@ -17,6 +17,7 @@ const none = async (): Promise<never> => {
 const desk: Desk = {
   ...{ house: none, makeStore: none, sessions: none, jobs: none, follow: none, audit: none },
   whyWaiting: () => undefined,
+  host: none,
   apart: undefined,
   service: async () => ({
     ...{ pid: 1, started: '2026-11-21T18:00:00Z', store: '/s', storeId: null, space: null },
@@ -31,6 +32,7 @@ const answer = door({
   version: '1',
   secrets: none,
   audited: async () => async () => {},
+  offers: () => true,
   access: (peer) => accessOf(peer, (name) => GROUPS[name]),
 });
 
