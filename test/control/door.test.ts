@@ -25,6 +25,7 @@ const desk: Desk = {
     support: none,
   },
   whyWaiting: () => undefined,
+  host: none,
   apart: undefined,
   service: async () => ({
     ...{ pid: 1, started: '2026-11-21T18:00:00Z', store: '/s', storeId: null, space: null },
@@ -39,6 +40,7 @@ const answer = door({
   version: '1',
   secrets: none,
   audited: async () => async () => {},
+  offers: () => true,
   access: (peer) => accessOf(peer, (name) => GROUPS[name]),
 });
 
