@@ -50,9 +50,9 @@ export class JobFailed extends Error {
   override readonly name = 'JobFailed';
 }
 
-/** Those who were to be told were not. */
-export class NobodyTold extends Error {
-  override readonly name = 'NobodyTold';
+/** Something that was tried does not work. */
+export class CheckFailed extends Error {
+  override readonly name = 'CheckFailed';
 }
 
 /** The command did what it was asked to, and what it found is bad. */

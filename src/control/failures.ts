@@ -2,6 +2,7 @@ import { AlarmError, type AlarmErrorCode } from '../alarms/alarm-error.ts';
 import { BlockError, type BlockErrorCode } from '../block/block-error.ts';
 import { CatalogError, type CatalogErrorCode } from '../catalog/catalog-error.ts';
 import { GranularError, type GranularErrorCode } from '../granular/granular-error.ts';
+import { HostError, type HostErrorCode } from '../host/host-error.ts';
 import { IngestError, type IngestErrorCode } from '../ingest/ingest-error.ts';
 import { FormatError } from '../formats/format-error.ts';
 import { SchemaError } from '../lib/schema.ts';
@@ -122,6 +123,15 @@ const ALARM = {
   FROZEN: 'failed',
   REFUSED: 'failed',
 } as const satisfies Record<AlarmErrorCode, FailureKind>;
+const HOST = {
+  BAD_REQUEST: 'usage',
+  NOT_FOUND: 'not-found',
+  REFUSED: 'failed',
+  PENDING: 'in-use',
+  TOOL_MISSING: 'failed',
+  FAILED: 'failed',
+  CORRUPT: 'corrupt',
+} as const satisfies Record<HostErrorCode, FailureKind>;
 
 /** Another process failed at it. */
 export class OperationFailure extends Error {
@@ -158,6 +168,7 @@ export function kindOfFailure(error: unknown): FailureKind | undefined {
   if (error instanceof GranularError) return GRANULAR[error.code];
   if (error instanceof SessionError) return SESSION[error.code];
   if (error instanceof TreeError) return TREE[error.code];
+  if (error instanceof HostError) return HOST[error.code];
   if (error instanceof JobError) return JOB[error.code];
   if (error instanceof AlarmError) return ALARM[error.code];
   if (error instanceof SchemaError) return 'usage';

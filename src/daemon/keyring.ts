@@ -21,6 +21,24 @@ export function keyring(settings: () => Settings, credentials: string | undefine
   };
 }
 
+/** What there is by value, to be kept out of what is given away. */
+export function knownSecrets(settings: Settings, credentials: string | undefined): string[] {
+  const files = Object.values(settings.passphraseFiles);
+  const { webhook, webhookSecretFile } = settings.notify;
+  if (credentials !== undefined) files.push(passphraseCredential(credentials));
+  if (webhookSecretFile !== undefined) files.push(webhookSecretFile);
+  const inFiles = files.flatMap((file) => {
+    try {
+      return Buffer.from(readPassphrase(file)).toString('utf8');
+    } catch (cause) {
+      if (cause instanceof SystemError) return [];
+      throw cause;
+    }
+  });
+  // Whoever knows its address may post there.
+  return webhook === undefined ? inFiles : [...inFiles, webhook];
+}
+
 function read(file: string, mustExist: boolean): Uint8Array | undefined {
   try {
     return readPassphrase(file);

@@ -114,6 +114,16 @@ export const alarmsRequest = object({
   /** Those that are over as well. */
   all: withDefault(flag(), false),
 });
+/** Newest first: `first` is how many newer ones are left out; without `count`, all. */
+export const jobsRequest = object({
+  first: withDefault(integer(0, Number.MAX_SAFE_INTEGER), 0),
+  count: optional(integer(1, PAGE_MAX)),
+});
+/** `first` is how many older lines are left out. */
+export const jobLogRequest = object({
+  job: name,
+  first: withDefault(integer(0, Number.MAX_SAFE_INTEGER), 0),
+});
 export const bySchedule = object({ schedule: name });
 export const scheduleRequest = object({
   schedule: name,

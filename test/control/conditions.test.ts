@@ -30,7 +30,13 @@ function job(id: string, state: JobState, more: Partial<JobRecord> = {}): JobRec
   return {
     ...{ id, kind: 'backup', request: { set: 'a' }, schedule: undefined, state },
     ...{ created: `2026-11-21T${id}:00.000Z`, failures: 0, deaths: 0, notBefore: undefined },
-    ...{ started: undefined, ended: undefined, reason: undefined, result: undefined },
+    ...{
+      canceling: undefined,
+      started: undefined,
+      ended: undefined,
+      reason: undefined,
+      result: undefined,
+    },
     ...more,
   };
 }

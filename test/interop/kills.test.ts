@@ -17,7 +17,7 @@ import { type WriteHistory, writeHistory } from '../support/write-history.ts';
 
 /*
  * The service is killed again and again while guests write, jobs are asked for and run, and schedules make more. What
- * was answered is there afterwards: writes, flushed or not, sessions, jobs and schedules; and nobody has to do anything.
+ * was answered is there afterwards: writes, flushed or not, sessions, jobs and schedules. Nobody has to do anything.
  */
 const KILLS = Number(process.env['KILLS'] ?? 6);
 const SEED = Number(process.env['SEED'] ?? 1);
@@ -84,7 +84,7 @@ function qemuGuest({ uri, history }: Guest, random: () => number) {
   let errors = '';
   child.stderr.on('data', (text: Buffer) => (errors += text.toString()));
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
-  let isOver = false;
+  const over = new AbortController();
   let writes = 0;
   async function answered(what: RegExp): Promise<void> {
     for (;;) {
@@ -95,7 +95,7 @@ function qemuGuest({ uri, history }: Guest, random: () => number) {
     }
   }
   async function run(): Promise<void> {
-    while (!isOver) {
+    while (!over.signal.aborted) {
       const { offset, length, value, durable } = randomWrite(random);
       const done = history.write({ offset, length, value, durable });
       child.stdin.write(`write ${durable ? '-f ' : ''}-P ${value} ${offset} ${length}\n`);
@@ -111,7 +111,7 @@ function qemuGuest({ uri, history }: Guest, random: () => number) {
   const running = run();
   return {
     async end(): Promise<number> {
-      isOver = true;
+      over.abort();
       await running;
       equal(errors, '');
       return writes;

@@ -1,4 +1,4 @@
-import { type Command, NobodyTold } from '../command.ts';
+import { type Command, CheckFailed } from '../command.ts';
 import { table } from '../output.ts';
 
 export const command: Command = {
@@ -15,8 +15,8 @@ export const command: Command = {
       ),
     );
     if (tested.channels.length === 0)
-      throw new NobodyTold('nobody is told: see "notify" in the settings');
+      throw new CheckFailed('nobody is told: see "notify" in the settings');
     const failed = tested.channels.find(({ delivered }) => !delivered);
-    if (failed) throw new NobodyTold(`${failed.channel}: ${failed.reason}`);
+    if (failed) throw new CheckFailed(`${failed.channel}: ${failed.reason}`);
   },
 };

@@ -1,4 +1,12 @@
-import { anyObject, integer, type JsonObject, oneOf, optional, text } from '../../lib/schema.ts';
+import {
+  anyObject,
+  flag,
+  integer,
+  type JsonObject,
+  oneOf,
+  optional,
+  text,
+} from '../../lib/schema.ts';
 import { plainRecord } from './plain-record.ts';
 
 // Jobs and schedules as they lie in the store. Grammar: job.md.
@@ -12,6 +20,8 @@ export interface JobRecord {
   readonly schedule: string | undefined;
   readonly created: string;
   readonly state: JobState;
+  /** While it runs: it was asked to end, and does not run again. */
+  readonly canceling: boolean | undefined;
   /** How often it was begun and failed by itself. */
   readonly failures: number;
   /** How often the service died while it ran. */
@@ -56,6 +66,7 @@ const JOB = plainRecord('holdfast-job', {
   schedule: optional(name),
   created: time,
   state: oneOf(...JOB_STATES),
+  canceling: optional(flag()),
   failures: integer(0, COUNT_MAX),
   deaths: integer(0, COUNT_MAX),
   notBefore: optional(time),
