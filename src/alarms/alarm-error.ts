@@ -1,7 +1,8 @@
 /**
- * NOT_FOUND (no such alarm), FROZEN (nothing may be deleted until somebody has looked), REFUSED (a message, for good).
+ * NOT_FOUND (no such alarm), FROZEN (nothing may be deleted until somebody has looked), LOCKED (the lockdown forbids
+ * it), IMPOSSIBLE (the lockdown is on already, or off), REFUSED (a message, for good).
  */
-export type AlarmErrorCode = 'NOT_FOUND' | 'FROZEN' | 'REFUSED';
+export type AlarmErrorCode = 'NOT_FOUND' | 'FROZEN' | 'LOCKED' | 'IMPOSSIBLE' | 'REFUSED';
 
 export class AlarmError extends Error {
   override readonly name = 'AlarmError';

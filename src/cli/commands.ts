@@ -162,6 +162,17 @@ export const COMMANDS: readonly CommandEntry[] = [
     'emergency: DHCP on all wired interfaces',
     () => import('./commands/network-reset.ts'),
   ),
+  entry(
+    'lockdown on',
+    'allow only what a recovery needs',
+    () => import('./commands/lockdown-on.ts'),
+  ),
+  entry(
+    'lockdown off',
+    'agree to the end of the lockdown',
+    () => import('./commands/lockdown-off.ts'),
+  ),
+  entry('lockdown show', 'whether it is on', () => import('./commands/lockdown-show.ts')),
   entry('audit show', 'who changed what', () => import('./commands/audit-show.ts')),
   entry(
     'audit check',

@@ -28,6 +28,8 @@ export interface DoorOptions {
   readonly access: (peer: UnixPeer) => Access | undefined;
   /** What is done here; nothing else is there. */
   readonly offers: (name: OperationName) => boolean;
+  /** Throws where the operation is not allowed now, whoever asks. */
+  readonly checkAllowed: (name: OperationName) => void;
   /** Notes that a change begins; what it answers notes how that ended. */
   readonly audited: Audit['begin'];
 }
@@ -105,7 +107,7 @@ async function answerMetrics(http: HttpRequest, desk: Desk): Promise<void> {
 async function answerCall(
   http: HttpRequest,
   name: OperationName,
-  { desk, clock, secrets, audited, peer }: DoorOptions & { readonly peer: UnixPeer },
+  { desk, clock, secrets, audited, checkAllowed, peer }: DoorOptions & { readonly peer: UnixPeer },
 ): Promise<void> {
   const isStream = http.accept.includes(EVENTS_TYPE);
   const line = (value: object): void => http.send(`${JSON.stringify(value, plain)}\n`);
@@ -115,6 +117,8 @@ async function answerCall(
   try {
     const { request, given } = parsedBody(name, await http.body());
     if (OPERATIONS[name].access === 'change') ended = await audited(peer, name, request);
+    // After it was noted that somebody tried.
+    checkAllowed(name);
     const result = await handle(name, desk, request, {
       ...{ given, who: peer },
       signal: http.signal,

@@ -121,6 +121,8 @@ const JOB = {
 const ALARM = {
   NOT_FOUND: 'not-found',
   FROZEN: 'failed',
+  LOCKED: 'failed',
+  IMPOSSIBLE: 'failed',
   REFUSED: 'failed',
 } as const satisfies Record<AlarmErrorCode, FailureKind>;
 const HOST = {

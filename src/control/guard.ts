@@ -3,6 +3,7 @@ import { type AlarmBook, openAlarmBook, standingAlarms } from '../alarms/alarm-b
 import { alarmId, type AlarmNews } from '../alarms/alarm-state.ts';
 import type { Sender } from '../alarms/channel.ts';
 import { type ClockWatch, openClockWatch } from '../alarms/clock-watch.ts';
+import { type Lockdown, openLockdown } from '../alarms/lockdown.ts';
 import { type Outbox, openOutbox } from '../alarms/outbox.ts';
 import type { FillLimits } from '../alarms/pool-fill.ts';
 import { type AlarmNotice, type Channel, CHANNELS } from '../formats/store/alarm.ts';
@@ -23,6 +24,9 @@ import type { SessionKeeper } from './session-keeper.ts';
  */
 export interface Guard extends AsyncDisposable {
   readonly alarms: AlarmBook;
+  readonly lockdown: Lockdown;
+  /** How many have to agree to the end of a lockdown that begins now. */
+  persons(): number;
   /** Something that nobody can see afterwards is wrong. */
   trouble(message: string): void;
   /** What has been done apart: a check may have found damage. */
@@ -62,6 +66,7 @@ export interface GuardOptions {
 
 export interface GuardRules extends FillLimits {
   readonly latePeriods: number;
+  readonly persons: number;
 }
 
 const LOOK_EVERY_MS = 30_000;
@@ -92,6 +97,7 @@ export async function openGuard(options: GuardOptions): Promise<Guard> {
     ...{ world, directory, onTrouble: say },
     onNews: (news) => spread(news, { ...options, outboxes }),
   });
+  const lockdown = await openLockdown(world, directory, say);
   const clock = await openClockWatch(world, directory);
 
   async function told(channel: Channel, reason: string | undefined): Promise<void> {
@@ -105,7 +111,8 @@ export async function openGuard(options: GuardOptions): Promise<Guard> {
   await watch.seeClock();
   const owned = stack.move();
   return {
-    alarms,
+    ...{ alarms, lockdown },
+    persons: () => options.rules().persons,
     trouble(message) {
       say(message);
       const about = message.slice(0, ABOUT_MAX);
@@ -152,7 +159,7 @@ function watchOf(
   let auditedMs = Number.NEGATIVE_INFINITY;
 
   async function see({ sessions, jobs }: Watched): Promise<void> {
-    const { latePeriods, ...limits } = rules();
+    const { latePeriods, persons: _, ...limits } = rules();
     const conditions = conditionsOf({
       ...{ latePeriods, limits, now: world.clock.now(), schedules: jobs.schedules },
       before: (kind) =>

@@ -79,6 +79,7 @@ const sets = () => import('./sets.ts');
 const stores = () => import('./stores.ts');
 const jobs = () => import('./job-desk.ts');
 const alarms = () => import('./alarm-desk.ts');
+const lockdown = () => import('./lockdown-desk.ts');
 
 /** How each operation is carried out: in the service, and by a command line that finds none. */
 const HANDLERS: Handlers = {
@@ -106,6 +107,13 @@ const HANDLERS: Handlers = {
     (await alarms()).listAlarms((await desk.guard()).alarms, request),
   'alarm/acknowledge': async (desk, { alarm }, { who }) =>
     (await alarms()).acknowledge((await desk.guard()).alarms, alarm, who),
+  'lockdown/show': async (desk) => (await lockdown()).showLockdown((await desk.guard()).lockdown),
+  'lockdown/on': async (desk, _request, { who }) => {
+    const guard = await desk.guard();
+    return (await lockdown()).beginLockdown(guard.lockdown, guard.persons(), who);
+  },
+  'lockdown/off': async (desk, _request, { who }) =>
+    (await lockdown()).endLockdown((await desk.guard()).lockdown, who),
   'notify/test': async (desk) => (await desk.guard()).test(),
   'store/create': (desk) => desk.makeStore(),
   'store/check': async (desk, { readData }, options) =>

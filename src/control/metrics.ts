@@ -85,6 +85,7 @@ async function ofStore(
         labels: { alarm: id, kind, level },
       })),
     },
+    one('holdfast_lockdown', 'Whether it is on.', guard.lockdown.state() ? 1 : 0),
     one('holdfast_untold_messages', 'Messages of alarms that nobody got yet.', guard.untold()),
     { name: 'holdfast_jobs', help: 'Jobs that are known, by their state.', samples: byState },
     {

@@ -1,4 +1,5 @@
 import { dirname } from 'node:path/posix';
+import { AlarmError } from '../alarms/alarm-error.ts';
 import { accessOf } from '../control/access.ts';
 import type { Audit } from '../control/audit.ts';
 import { door } from '../control/door.ts';
@@ -8,6 +9,7 @@ import type { GuardRules } from '../control/guard.ts';
 import type { Desk, RunApart } from '../control/handlers.ts';
 import { countsOf as alarmCounts } from '../control/alarm-desk.ts';
 import { countsOf } from '../control/job-desk.ts';
+import { checkLockdown } from '../control/lockdown-desk.ts';
 import { makeStore } from '../control/stores.ts';
 import { asError } from '../lib/as-error.ts';
 import type { ResultOf } from '../protocol/operations.ts';
@@ -103,6 +105,10 @@ export async function startService(options: ServiceOptions): Promise<Service> {
         secrets,
         access: (peer) => accessOf(peer),
         audited,
+        checkAllowed(name) {
+          const guard = place.found()?.guard;
+          if (guard) checkLockdown(guard.lockdown, name);
+        },
         offers: () => true,
       }),
       onError(error) {
@@ -115,16 +121,18 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     status: () => statusOf(place.found()),
     async reload() {
       try {
+        if (place.found()?.guard.lockdown.state())
+          throw new AlarmError('LOCKED', 'the lockdown is on');
         const next = await options.settings();
         for (const name of ['socket', 'store'] as const) {
           if (next[name] === settings[name]) continue;
           log('warning', `"${name}" stays ${settings[name]} until the service is started again`);
         }
         settings = { ...next, socket, store };
+        log('info', 'the settings are read again');
       } catch (cause) {
-        return log('error', `the settings stay as they were: ${asError(cause).message}`);
+        log('error', `the settings stay as they were: ${asError(cause).message}`);
       }
-      log('info', 'the settings are read again');
       await place.look();
       // A passphrase may be there now.
       place.found()?.jobs.queue.wake();
@@ -185,6 +193,7 @@ function deskOn(
         sessions: it?.sessions.counts() ?? none,
         jobs: it ? countsOf(it.jobs) : none,
         alarms: alarmsOf(it),
+        lockdown: it?.guard.lockdown.state()?.since ?? null,
       };
     },
   };
@@ -196,12 +205,13 @@ function alarmsOf(store: OwnedStore | undefined): ResultOf<'service/show'>['alar
   return { ...alarmCounts(alarms), untold: untold() };
 }
 
-function rulesOf({ alarms }: Settings): GuardRules {
+function rulesOf({ alarms, lockdown }: Settings): GuardRules {
   const { poolWarningPercent, poolCriticalPercent, latePeriods } = alarms;
   return {
     warningPercent: poolWarningPercent,
     criticalPercent: poolCriticalPercent,
     latePeriods,
+    persons: lockdown.persons,
   };
 }
 

@@ -56,6 +56,11 @@ const SETTINGS = object({
     }),
     ALARMS,
   ),
+  lockdown: withDefault(
+    /** How many have to agree to its end. */
+    object({ persons: withDefault(integer(1, 2), 1) }),
+    { persons: 1 },
+  ),
   /** Who is told of alarms. */
   notify: withDefault(
     object({

@@ -52,6 +52,15 @@ const ARCHIVE_MAX = 16 * 1024 * 1024;
 
 const damaged = list(damagedPoint, MANY);
 
+const lockdownState = object({
+  on: flag(),
+  /** Since when, and by whom; null: it is off. */
+  ...{ since: nullable(name), uid: nullable(count) },
+  /** How many have to agree to its end, and who has. */
+  persons: count,
+  approvals: list(object({ uid: count, time: name }), MANY),
+});
+
 export const OPERATIONS = {
   'service/show': looks(
     'what runs',
@@ -66,6 +75,8 @@ export const OPERATIONS = {
       sessions: object({ running: count, waiting: count }),
       jobs: object({ running: count, waiting: count }),
       /** Those that stand and nobody has acknowledged; those that somebody has; messages that wait to be told. */
+      /** Since when; null: it is off. */
+      lockdown: nullable(name),
       alarms: object({ critical: count, warning: count, acknowledged: count, untold: count }),
     }),
   ),
@@ -96,6 +107,13 @@ export const OPERATIONS = {
       /** A tar.gz in base64. */
       archive: text({ max: ARCHIVE_MAX }),
     }),
+  ),
+  'lockdown/show': looks('whether only what a recovery needs is allowed', nothing, lockdownState),
+  'lockdown/on': changes('allow only what a recovery needs', nothing, lockdownState),
+  'lockdown/off': changes(
+    'agree to the end of the lockdown, which may need two people',
+    nothing,
+    lockdownState,
   ),
   'audit/show': looks(
     'who changed what, the newest last',
@@ -212,6 +230,19 @@ export const OPERATIONS = {
 export type OperationName = keyof typeof OPERATIONS;
 export type RequestOf<N extends OperationName> = Of<(typeof OPERATIONS)[N]['request']>;
 export type ResultOf<N extends OperationName> = Of<(typeof OPERATIONS)[N]['result']>;
+
+/** What changes something, and is allowed all the same while the lockdown is on. */
+export const IN_LOCKDOWN: ReadonlySet<OperationName> = new Set([
+  'lockdown/off',
+  'restore/disk',
+  'session/keep',
+  'session/resume',
+  'session/start',
+  'session/stop',
+  'store/check',
+  'store/rebuild-index',
+  'support/create',
+]);
 
 /** Those of which one may take hours. */
 export const APART: ReadonlySet<OperationName> = new Set([

@@ -214,3 +214,47 @@ test('an audit log that was altered is an alarm, also once it is mended', async 
   deepEqual(await ids(), []);
   equal(await service.stop('SIGTERM'), 0);
 });
+
+test('a lockdown leaves what a recovery needs, and survives kill -9', async () => {
+  const point = 'vm@latest';
+  const refused = async (...args: string[]): Promise<void> => {
+    const { code, stderr } = await holdfast(...args);
+    equal(code, 1, args.join(' '));
+    match(stderr, /lockdown/);
+  };
+  {
+    await using service = await home.run();
+    await expectDone(holdfast('lockdown', 'on'));
+    await service.stop('SIGKILL');
+  }
+  {
+    await using service = await home.run();
+    const disk = ['--machine', 'vm', '--disk', `vda=${image}`];
+    await refused('backup', 'forget', point);
+    await refused('backup', 'create', 'nightly', ...disk);
+    await refused('schedule', 'create', 'x', '--at', 'daily', '--check');
+    await refused('set', 'create', 'other');
+    await refused('alarm', 'acknowledge', 'x');
+    await refused('lockdown', 'on');
+    const audit = await expectDone(holdfast('audit', 'show', '--last', '1'));
+    const [last] = audit.result['entries'] as { what: string; outcome: string; uid: number }[];
+    deepEqual([last!.what, last!.outcome, last!.uid], ['lockdown/on', 'failed', process.getuid!()]);
+    service.signal('SIGHUP');
+    await service.logged(/settings stay as they were: the lockdown is on/);
+    const { result } = await expectDone(holdfast('recover', point, '--detach'));
+    const session = result['session'] as string;
+    await refused('session', 'discard', session);
+    await expectDone(holdfast('session', 'stop', session));
+    await expectDone(holdfast('session', 'keep', session));
+    await expectDone(holdfast('store', 'check', '--read-data'));
+    ok((await expectDone(holdfast('service', 'show'))).result['lockdown'] !== null);
+    match(await metrics(), /holdfast_lockdown 1\n/);
+    await service.stop('SIGTERM');
+  }
+  const alone = await run(['backup', 'forget', point, '--store', home.store, '--json']);
+  match(alone.stderr, /while the lockdown is on/);
+  await using service = await home.run();
+  equal((await expectDone(holdfast('lockdown', 'off'))).result['on'], false);
+  await expectDone(holdfast('backup', 'forget', point));
+  equal(await service.stop('SIGTERM'), 0);
+});

@@ -55,6 +55,17 @@ const READING = { bootId: id, wallMs: milliseconds, sinceBootMs: milliseconds };
 export const clockFile = plainRecord('holdfast-clock', { ...READING, lastWallMs: milliseconds });
 export type ClockMark = ReturnType<typeof clockFile.decode>;
 
+const APPROVAL = object({ uid: integer(0, ID_MAX), time });
+export const lockdownFile = plainRecord('holdfast-lockdown', {
+  since: time,
+  uid: integer(0, ID_MAX),
+  /** How many have to agree to its end. */
+  persons: integer(1, 2),
+  /** Those who have. */
+  approvals: list(APPROVAL, 2),
+});
+export type LockdownRecord = ReturnType<typeof lockdownFile.decode>;
+
 export const CHANNELS = ['webhook', 'mail'] as const;
 export type Channel = (typeof CHANNELS)[number];
 
