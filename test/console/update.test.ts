@@ -45,7 +45,7 @@ test('a service that is slow is told of, and keys go on', async () => {
   const driven = driveUp();
   for (let n = 0; n < 9; n++) driven.tick();
   match(driven.text(), /has not answered for [67] s: what is shown is older/);
-  driven.type('3\u001b[B5');
+  driven.type('3\u001b[B7');
   equal(driven.model().screen, 'log');
   driven.answer('service/show', FACTS);
   driven.answer('session/list', { sessions: [] });
@@ -151,7 +151,7 @@ test('a recovery point is run with its options', async () => {
   driven.answer('session/start', READY);
   match(driven.text(), /Session web-1a2b3c runs.*nbd\+unix/s);
   equal(driven.model().screen, 'sessions');
-  driven.type('\r5');
+  driven.type('\r7');
   match(driven.text(), /session web-1a2b3c runs/);
 });
 
@@ -292,6 +292,20 @@ test('Ctrl-C held down does nothing but say so; q leaves, and asks if work is un
   driven.type('x\r');
   ok(driven.model().dialog);
   driven.type('y');
+  deepEqual(driven.effects.at(-1), { kind: 'leave' });
+});
+
+test('on a line of the machine itself it is left with l for a login, and with nothing else', async () => {
+  const driven = drive(undefined, { key: 'l', word: 'log in' });
+  driven.tick();
+  match(driven.text(), /l log in/);
+  driven.type('q\u0003');
+  match(driven.text(), /Press l to log in/);
+  deepEqual(
+    driven.effects.filter(({ kind }) => kind === 'leave'),
+    [],
+  );
+  driven.type('l');
   deepEqual(driven.effects.at(-1), { kind: 'leave' });
 });
 
