@@ -88,6 +88,31 @@ test('a store, a set and a backup are made through the socket, with the passphra
   equal((await run('stat', '-c', '%U %a', '/run/holdfast')).trim(), 'root 755');
 });
 
+test("what the host keeps secret is no image, not even by another name or in another file's place", {
+  skip,
+}, async () => {
+  const { run, tryRun } = host!;
+  await run('ln', '-s', '/run/credentials/holdfastd.service/holdfast-passphrase', '/srv/link');
+  // As passwd(1) does: what hides the file from the service goes with the file.
+  await run('sh', '-c', 'cp -p /etc/shadow /etc/shadow.new && mv /etc/shadow.new /etc/shadow');
+  for (const path of ['/srv/link', '/etc/shadow']) {
+    for (const words of [`vda=${path}`, `vda=/srv/disk.raw --changed ${path}`]) {
+      const disk = ['--machine', 'vm', '--disk', ...words.split(' ')];
+      const { code, stderr } = await tryRun('holdfast', 'backup', 'create', 'nightly', ...disk);
+      equal(code, 1, path);
+      match(stderr, /holds secrets of this host/, path);
+    }
+  }
+});
+
+test('a host without /srv has the service too', { skip }, async () => {
+  const { run } = host!;
+  await run('mv', '/srv', '/elsewhere');
+  await run('systemctl', 'restart', 'holdfastd.service');
+  await run('mv', '/elsewhere', '/srv');
+  await run('systemctl', 'restart', 'holdfastd.service');
+});
+
 test('who is in holdfast-view may look and not change, in holdfast both, others nothing', {
   skip,
 }, async () => {
