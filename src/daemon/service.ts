@@ -7,9 +7,10 @@ import { runApart } from '../control/apart.ts';
 import { type Feed, openFeed } from '../control/feed.ts';
 import type { Desk, RunApart } from '../control/handlers.ts';
 import { countsOf } from '../control/job-desk.ts';
+import { refuseSecretFiles } from '../control/secret-files.ts';
 import { makeStore } from '../control/stores.ts';
 import { asError } from '../lib/as-error.ts';
-import type { ResultOf } from '../protocol/operations.ts';
+import type { RequestOf, ResultOf } from '../protocol/operations.ts';
 import { StoreError } from '../store/store-error.ts';
 import { serveHttp } from '../sys/http-server.ts';
 import { thisHost } from '../sys/this-host.ts';
@@ -59,8 +60,13 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     stack.use(await world.files.lock(`${socket}.lock`, 'holdfastd'));
   }
   const feed = openFeed();
-  const apart: RunApart = (name, request, options) =>
-    runApart({ store, clock }, name, request, options);
+  const apart: RunApart = async (name, request, options) => {
+    if (name === 'backup/create') {
+      const files = Object.values(settings.passphraseFiles);
+      await refuseSecretFiles(request as RequestOf<'backup/create'>, files);
+    }
+    return runApart({ store, clock }, name, request, options);
+  };
   const onChange = (): void => {
     const it = place.found();
     if (it) options.onStatus(statusOf(it));

@@ -59,10 +59,18 @@ test('commands and options that are for the box itself do not come in over the n
     'session list --json --socket /tmp/x',
     'set create x --passphrase-fd=3',
     'recover vm@latest --boot',
+    'store create /tmp/x',
+    'store create --json /tmp/x',
+    'store create -- /tmp/x',
   ]) {
     throws(() => admitted(line.split(' ')), isUsage, line);
   }
-  for (const line of ['session list --json', 'store check', 'backup show -- --store']) {
+  for (const line of [
+    'session list --json',
+    'store check',
+    'store create --json',
+    'backup show -- --store',
+  ]) {
     deepEqual(admitted(line.split(' ')), line.split(' '));
   }
 });
