@@ -11,7 +11,7 @@ import { serveHttp } from '../sys/http-server.ts';
 import { SystemError } from '../sys/system-error.ts';
 import { type UnixPeer, userId } from '../sys/unix-peer.ts';
 import { realWorld, type World } from '../sys/world.ts';
-import { type Log, lineLog } from './log.ts';
+import { faultLog, type Log, lineLog } from './log.ts';
 
 /*
  * The small service with root's rights (systemd/holdfast-hostd.service): it does what the operations in
@@ -70,6 +70,7 @@ async function serve(world: World, log: Log): Promise<void> {
   const { clock } = world;
   const answer = door({
     ...{ clock, version: VERSION, secrets: noSecrets, access, offers: isHostOperation },
+    onFault: faultLog(log),
     desk: deskOf(world),
     async audited({ uid, pid }, what) {
       log('notice', `${what} for user ${uid} (process ${pid})`);
