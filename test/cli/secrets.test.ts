@@ -9,6 +9,8 @@ import { openScreen } from '../support/tmux.ts';
 const MAIN = new URL('../../src/cli/main.ts', import.meta.url).pathname;
 const SECRETS = new URL('../../src/cli/secrets.ts', import.meta.url).href;
 const root = temporaryDirectory();
+/** Each has a tmux of its own: the one before may not have ended yet. */
+const terminal = () => ({ directory: temporaryDirectory(), term: 'screen' });
 const { holdfast, store } = await holdfastIn(root);
 
 test('a passphrase from a pipe is there for every set', async () => {
@@ -24,7 +26,7 @@ test('a passphrase from a pipe is there for every set', async () => {
 
 test('a passphrase is typed twice, and not shown', { skip: without('tmux') }, async () => {
   const create = [process.execPath, MAIN, 'set', 'create', 'typed', '--encrypt', '--store', store];
-  using screen = openScreen(create, { directory: root, term: 'screen' });
+  using screen = openScreen(create, terminal());
   await screen.shows(/New passphrase/);
   screen.keys('correct horx', 'BSpace', 'se', 'Enter');
   await screen.shows(/Once more/);
@@ -40,7 +42,7 @@ test('Ctrl-C at a prompt interrupts, also where an empty answer means something'
 }, async () => {
   const create = [process.execPath, MAIN, 'set', 'create', 'x', '--encrypt', '--store', store];
   {
-    using screen = openScreen(create, { directory: root, term: 'screen' });
+    using screen = openScreen(create, terminal());
     await screen.shows(/New passphrase/);
     screen.keys('C-c');
     equal(await screen.ended(), 130);
@@ -57,7 +59,7 @@ test('Ctrl-C at a prompt interrupts, also where an empty answer means something'
     ['Enter', /left locked/],
     ['C-c', /Interrupted/],
   ] as const) {
-    using screen = openScreen([process.execPath, '-e', ask], { directory: root, term: 'screen' });
+    using screen = openScreen([process.execPath, '-e', ask], terminal());
     await screen.shows(/Key of volume vda2/);
     screen.keys(key);
     await screen.shows(what);
