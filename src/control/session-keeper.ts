@@ -1,4 +1,5 @@
 import {
+  isServed,
   markServed,
   readServed,
   servedSessions,
@@ -8,6 +9,7 @@ import { SessionError } from '../recovery/session-error.ts';
 import { sessionStatus } from '../recovery/sessions.ts';
 import { CatalogError } from '../catalog/catalog-error.ts';
 import type { ReadySession, Report } from '../protocol/results.ts';
+import { keyedTurns } from '../lib/turns.ts';
 import { asError } from '../lib/as-error.ts';
 import { firstFailure, kindOfFailure } from './failures.ts';
 import type { House, SecretSource, WorkOptions } from './house.ts';
@@ -16,7 +18,8 @@ import { recover, type RecoverRequest, type RunningSession } from './sessions.ts
 /*
  * The sessions that the service runs. One that was started here is started again after every start of the
  * service, at the same place, until it is stopped, kept or discarded: whether the service was stopped or
- * killed makes no difference. What cannot be resumed now waits, and is tried again.
+ * killed makes no difference. What cannot be resumed now waits, and is tried again. What happens to one session happens
+ * one after the other: a stop that is answered while it is being resumed is a stop of what that makes.
  */
 export interface SessionKeeper extends AsyncDisposable {
   /** Once this resolves the session outlives the service. */
@@ -56,8 +59,9 @@ interface Kept {
 
 export function sessionKeeper(house: House, options: KeeperOptions): SessionKeeper {
   const { onEvent } = options;
+  const turn = keyedTurns();
   const held = heldSessions(house, onEvent);
-  const resumption = resumptionOf(house, held, options);
+  const resumption = resumptionOf(house, { held, turn }, options);
   function runningHere(id: string): Kept {
     const it = held.kept.get(id);
     if (it) return it;
@@ -68,21 +72,26 @@ export function sessionKeeper(house: House, options: KeeperOptions): SessionKeep
     whyWaiting: (id) => resumption.waiting.get(id),
     resumeAll: () => resumption.resumeAll(),
     async start(request, { secrets }) {
-      const { ready } = (await held.run(request, secrets)).running;
+      const { what } = request;
+      const run = (): Promise<Kept> => held.run(request, secrets);
+      const it = await (what.kind === 'resume' ? turn(what.session, run) : run());
+      const { ready } = it.running;
       resumption.waiting.delete(ready.session);
       onEvent({ kind: 'started', session: ready.session });
       return ready;
     },
-    async stop(id) {
-      if (!held.kept.has(id)) {
-        await sessionStatus(house, id);
-        if (!resumption.waiting.delete(id)) runningHere(id);
-      }
-      // First: a crash from here on leaves it stopped, as was asked for.
-      await unmarkServed(house, id);
-      await held.end(id);
-      onEvent({ kind: 'stopped', session: id });
-    },
+    stop: (id) =>
+      turn(id, async () => {
+        if (!held.kept.has(id)) {
+          await sessionStatus(house, id);
+          if (!(await isServed(house, id))) runningHere(id);
+        }
+        // First: a crash from here on leaves it stopped, as was asked for.
+        await unmarkServed(house, id);
+        resumption.waiting.delete(id);
+        await held.end(id);
+        onEvent({ kind: 'stopped', session: id });
+      }),
     async attend(id, report, signal) {
       const it = runningHere(id);
       it.audience.add(report);
@@ -181,15 +190,21 @@ function heldSessions(house: House, onEvent: KeeperOptions['onEvent']): HeldSess
 /** Brings back what ran before, and goes on trying. */
 function resumptionOf(
   house: House,
-  { kept, closing, run }: HeldSessions,
+  {
+    held: { kept, closing, run },
+    turn,
+  }: { readonly held: HeldSessions; readonly turn: ReturnType<typeof keyedTurns> },
   { secrets, onEvent }: KeeperOptions,
 ) {
   const { signal } = closing;
   const waiting = new Map<string, string>();
   let retrying: Promise<void> | undefined;
 
+  /** In its turn. */
   async function resume(id: string): Promise<void> {
     try {
+      // Somebody may have started or stopped it meanwhile.
+      if (kept.has(id) || !(await isServed(house, id))) return void waiting.delete(id);
       const { tls } = await readServed(house, id);
       const what = { kind: 'resume', session: id } as const;
       await run({ what, listen: undefined, nfs: undefined, tls }, secrets);
@@ -210,7 +225,7 @@ function resumptionOf(
     for (const id of waiting.keys()) if (!ids.includes(id)) waiting.delete(id);
     const queue = ids.values();
     const lanes = Array.from({ length: RESUME_AT_ONCE }, async () => {
-      for (const id of queue) if (!signal.aborted) await resume(id);
+      for (const id of queue) if (!signal.aborted) await turn(id, () => resume(id));
     });
     await Promise.all(lanes);
   }
