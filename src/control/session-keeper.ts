@@ -6,7 +6,7 @@ import {
   unmarkServed,
 } from '../recovery/served-sessions.ts';
 import { SessionError } from '../recovery/session-error.ts';
-import { sessionStatus } from '../recovery/sessions.ts';
+import { discardSession, sessionStatus } from '../recovery/sessions.ts';
 import { CatalogError } from '../catalog/catalog-error.ts';
 import type { ReadySession, Report } from '../protocol/results.ts';
 import { keyedTurns } from '../lib/turns.ts';
@@ -22,7 +22,7 @@ import { recover, type RecoverRequest, type RunningSession } from './sessions.ts
  * one after the other: a stop that is answered while it is being resumed is a stop of what that makes.
  */
 export interface SessionKeeper extends AsyncDisposable {
-  /** Once this resolves the session outlives the service. */
+  /** Once this resolves the session outlives the service. Rejects where who asked has left, and then there is none. */
   start(request: RecoverRequest, options: WorkOptions): Promise<ReadySession>;
   /** Flushes it and leaves it as it is, for `session resume`, `keep` and `discard`. Rejects NOT_FOUND. */
   stop(id: string): Promise<void>;
@@ -71,9 +71,9 @@ export function sessionKeeper(house: House, options: KeeperOptions): SessionKeep
     counts: () => ({ running: held.kept.size, waiting: resumption.waiting.size }),
     whyWaiting: (id) => resumption.waiting.get(id),
     resumeAll: () => resumption.resumeAll(),
-    async start(request, { secrets }) {
+    async start(request, { secrets, signal }) {
       const { what } = request;
-      const run = (): Promise<Kept> => held.run(request, secrets);
+      const run = (): Promise<Kept> => held.run(request, secrets, signal);
       const it = await (what.kind === 'resume' ? turn(what.session, run) : run());
       const { ready } = it.running;
       resumption.waiting.delete(ready.session);
@@ -116,7 +116,8 @@ interface HeldSessions extends AsyncDisposable {
   readonly kept: ReadonlyMap<string, Kept>;
   /** Aborted: nothing is begun any more. */
   readonly closing: AbortController;
-  run(request: RecoverRequest, secrets: SecretSource): Promise<Kept>;
+  /** What `signal` comes too late for runs. */
+  run(request: RecoverRequest, secrets: SecretSource, signal?: AbortSignal): Promise<Kept>;
   /** Flushes it; nothing where it does not run. */
   end(id: string): Promise<void>;
 }
@@ -135,13 +136,19 @@ function heldSessions(house: House, onEvent: KeeperOptions['onEvent']): HeldSess
     underWay.add(settled);
     return work;
   }
-  async function run(request: RecoverRequest, secrets: SecretSource): Promise<Kept> {
-    closing.signal.throwIfAborted();
+  async function run(
+    request: RecoverRequest,
+    secrets: SecretSource,
+    asking?: AbortSignal,
+  ): Promise<Kept> {
+    const signal = asking ? AbortSignal.any([closing.signal, asking]) : closing.signal;
+    signal.throwIfAborted();
+    const { what } = request;
+    const wasServed = what.kind === 'resume' && (await isServed(house, what.session));
     const audience = new Set<Report>();
     let id: string | undefined;
     const running = await recover(house, request, {
-      secrets,
-      signal: closing.signal,
+      ...{ secrets, signal },
       report(event) {
         for (const report of audience) report(event);
         if (event.event === 'notice' && id !== undefined) {
@@ -149,17 +156,20 @@ function heldSessions(house: House, onEvent: KeeperOptions['onEvent']): HeldSess
         }
       },
     });
-    id = running.ready.session;
-    try {
-      // Before anyone is told that it runs: from then on a crash must not lose it.
-      await markServed(house, id, { tls: request.tls });
-      closing.signal.throwIfAborted();
-    } catch (cause) {
-      await running[Symbol.asyncDispose]();
-      throw cause;
-    }
+    const session = running.ready.session;
+    id = session;
+    // Nobody who asked hears of it: then it is as if they had not.
+    await using undo = new AsyncDisposableStack();
+    if (what.kind === 'point') undo.defer(() => discardSession(house, session));
+    if (!wasServed) undo.defer(() => unmarkServed(house, session));
+    undo.use(running);
+    signal.throwIfAborted();
+    // Before anyone is told that it runs: from then on a crash must not lose it.
+    await markServed(house, session, { tls: request.tls });
+    signal.throwIfAborted();
+    undo.move();
     const it = { running, audience, ended: Promise.withResolvers<void>() };
-    kept.set(id, it);
+    kept.set(session, it);
     return it;
   }
   async function end(id: string, it: Kept): Promise<void> {
@@ -173,7 +183,7 @@ function heldSessions(house: House, onEvent: KeeperOptions['onEvent']): HeldSess
   return {
     kept,
     closing,
-    run: (request, secrets) => tracked(run(request, secrets)),
+    run: (request, secrets, signal) => tracked(run(request, secrets, signal)),
     async end(id) {
       const it = kept.get(id);
       if (it) await tracked(end(id, it));
