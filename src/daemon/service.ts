@@ -19,7 +19,7 @@ import { ownIds } from '../sys/unix-peer.ts';
 import type { World } from '../sys/world.ts';
 import { forwardedFiles, forwardedHost } from './forwarded.ts';
 import { keyring, knownSecrets } from './keyring.ts';
-import type { Log } from './log.ts';
+import { faultLog, type Log } from './log.ts';
 import { type OwnedStore, type OwnOptions, ownStore } from './owned-store.ts';
 import type { Settings } from './settings.ts';
 
@@ -105,6 +105,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
         access: (peer) => accessOf(peer),
         audited,
         offers: () => true,
+        onFault: faultLog(log),
       }),
       onError(error) {
         throw error;

@@ -164,7 +164,7 @@ export const OPERATIONS = {
   'session/list': looks(
     'list recovery sessions',
     nothing,
-    object({ sessions: list(sessionSummary, MANY) }),
+    object({ sessions: list(sessionSummary, MANY), damaged }),
   ),
   'session/show': looks('show a recovery session', bySession, sessionSummary),
   'session/start': withKey(changes('run a recovery point', startRequest, readySession)),
