@@ -31,8 +31,8 @@ export async function takeLease(
 }
 
 export async function releaseLease({ files }: World, store: Store, id: string): Promise<void> {
-  if (!(await files.stat(pathOf(store, id)))) return;
-  await files.unlink(pathOf(store, id));
+  if (await files.stat(pathOf(store, id))) await files.unlink(pathOf(store, id));
+  // Also where it is gone already: a process that was killed may have got no further.
   await files.syncDirectory(join(store.directory, 'leases'));
 }
 

@@ -64,12 +64,15 @@ export async function publishPoint(
   return point;
 }
 
-export async function pointExists(
-  { files }: World,
-  store: Store,
-  place: PointPlace,
-): Promise<boolean> {
+async function pointExists({ files }: World, store: Store, place: PointPlace): Promise<boolean> {
   return (await files.stat(pathOf(store, place))) !== undefined;
+}
+
+/** Whether it is there to stay: of a writer that was killed, a power cut may still take back the name. */
+export async function isPublished(world: World, store: Store, place: PointPlace): Promise<boolean> {
+  if (!(await pointExists(world, store, place))) return false;
+  await world.files.syncDirectory(pointsDirectory(store, place.set));
+  return true;
 }
 
 export interface PointList {

@@ -4,7 +4,7 @@ import { openOverlay, type Overlay } from '../block/overlay.ts';
 import { type SpaceGuard, spaceGuard } from '../block/space-guard.ts';
 import type { BlockDevice } from '../block/block-device.ts';
 import { releaseLease, takeLease } from '../catalog/leases.ts';
-import { pointExists } from '../catalog/points.ts';
+import { isPublished } from '../catalog/points.ts';
 import type { PointRecord } from '../formats/store/point.ts';
 import type { SessionDisk, SessionRecord } from '../formats/store/session.ts';
 import { MiB } from '../lib/sizes.ts';
@@ -36,9 +36,11 @@ export function sessionSpace(
 export async function prepare(house: SessionHouse, session: SessionRecord): Promise<void> {
   const { world, store } = house;
   const { id, set, point } = session;
+  // A lease whose session a power cut took back would never be released.
+  await world.files.syncDirectory(join(store.directory, 'sessions'));
   await takeLease(world, store, id, { set, point, holder: `session ${id}` });
   // Only now is it sure to stay.
-  if (!(await pointExists(world, store, { set, id: point }))) {
+  if (!(await isPublished(world, store, { set, id: point }))) {
     throw new SessionError('NOT_FOUND', `recovery point ${point} has just been forgotten`);
   }
   const space = sessionSpace(house, session, () => {});

@@ -22,6 +22,7 @@ async function opened(disk: CrashingFs, attempt: Attempt, start = '2026-11-21T12
   const clock = fakeClock(start);
   const world = { ...simulatedWorld(disk.files), clock };
   await world.files.makeDirectory('/store');
+  await world.files.syncDirectory('/');
   const files = await openJobFiles(world.files, '/store');
   const troubles: string[] = [];
   const onTrouble = (message: string): void => void troubles.push(message);

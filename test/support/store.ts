@@ -11,7 +11,6 @@ import type { DiskRoot } from '../../src/store/disk-root.ts';
 import { openDiskWriter } from '../../src/store/disk-writer.ts';
 import { inlineEncoder } from '../../src/store/encoder.ts';
 import { nodeReader } from '../../src/store/node-reader.ts';
-import { salvageOpenPacks } from '../../src/store/salvage.ts';
 import { createStore, openStore, type Store } from '../../src/store/store.ts';
 import { lockStore } from '../../src/store/store-lock.ts';
 import { catchUp, type StoreWriter, writerOn } from '../../src/store/store-writer.ts';
@@ -54,9 +53,8 @@ export async function simulatedWriter(
   packLength?: number,
 ): Promise<StoreWriter> {
   const lock = await lockStore(world, store, 'test');
-  await salvageOpenPacks(world.files, `${store.directory}/packs`);
   const index = memoryIndex();
-  await catchUp(store, index, undefined);
+  await catchUp(world, store, index);
   const options = { domain: set.record.domain, ...(packLength && { packLength }) };
   return writerOn(world, store, index, options, lock);
 }
