@@ -7,7 +7,7 @@ import { putDurably } from '../sys/put-durably.ts';
 import { SystemError } from '../sys/system-error.ts';
 import type { World } from '../sys/world.ts';
 import { CatalogError } from './catalog-error.ts';
-import { leasesOf } from './leases.ts';
+import { leasesOf, leaseTurn } from './leases.ts';
 import { checkName } from './names.ts';
 import type { PointNames } from './point-names.ts';
 import { readRecord } from './read-record.ts';
@@ -217,7 +217,9 @@ export async function latestBackup(
 /** Its blocks stay until a sweep. Rejects IN_USE while a session runs from it. */
 export async function forgetPoint(world: World, store: Store, place: PointPlace): Promise<void> {
   const { files } = world;
-  await using _lock = await lockStore(world, store, `backup forget ${place.id}`);
+  const holder = `backup forget ${place.id}`;
+  await using _lock = await lockStore(world, store, holder);
+  await using _turn = await leaseTurn(world, store, holder);
   const holders = (await leasesOf(world, store)).filter(
     ({ set, point }) => set === place.set && point === place.id,
   );
