@@ -115,7 +115,7 @@ async function keepDisk(
   const { keys } = set;
   const { size, name } = disk;
   await using base = manifestDisk(reader, { name, root: disk, keys });
-  const space = sessionSpace(house, session, () => {});
+  const space = sessionSpace(house, session);
   await using overlay = await overlayOf(house, session, { disk, base, space });
   const nodes = nodeReader(store.packs, frameCodec(keys));
   const options = { writer, encoder, keys, random: world.random, nodes, size, parent: disk };

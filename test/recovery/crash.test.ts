@@ -69,7 +69,7 @@ async function openDisk(
 ) {
   const record = (await readJournal(house.world, house.store, id))!;
   const base = manifestDisk(reader, { name: 'vda', root: point.disks[0]!, keys: set.keys });
-  const space = sessionSpace(house, record, () => {});
+  const space = sessionSpace(house, record);
   return overlayOf(house, record, { disk: record.disks[0]!, base, space });
 }
 
