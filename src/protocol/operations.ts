@@ -28,6 +28,7 @@ import {
   damagedPoint,
   hostFacts,
   jobSummary,
+  madePoint,
   pointSummary,
   readySession,
   scheduleSummary,
@@ -104,7 +105,7 @@ export const OPERATIONS = {
     ),
   ),
   'backup/create': withKey(
-    changes('make a recovery point from disk images', backupRequest, pointSummary),
+    changes('make a recovery point from disk images', backupRequest, madePoint),
   ),
   'backup/list': looks(
     'list recovery points',

@@ -1,4 +1,5 @@
-import { isPublished, newPointId, publishPoint, readPoint } from '../catalog/points.ts';
+import { isPublished, newPointId, readPoint } from '../catalog/points.ts';
+import { publishPoint } from '../catalog/publication.ts';
 import type { OpenSet } from '../catalog/sets.ts';
 import { frameCodec } from '../formats/store/frame.ts';
 import { SEGMENT_LENGTH } from '../formats/store/node.ts';

@@ -1,5 +1,6 @@
 import { createSet, type OpenSet, unlockSet } from '../../src/catalog/sets.ts';
-import { newPointId, publishPoint } from '../../src/catalog/points.ts';
+import { newPointId } from '../../src/catalog/points.ts';
+import { publishPoint } from '../../src/catalog/publication.ts';
 import { memoryDevice } from '../../src/block/memory.ts';
 import { frameCodec } from '../../src/formats/store/frame.ts';
 import type { PointRecord } from '../../src/formats/store/point.ts';
