@@ -1,4 +1,5 @@
 import { resolve } from 'node:path/posix';
+import { bareDesk } from '../control/bare-desk.ts';
 import type { Desk, HostWork } from '../control/handlers.ts';
 import type { GivenSecret, House } from '../control/house.ts';
 import type { OperationName, RequestOf, ResultOf } from '../protocol/operations.ts';
@@ -173,24 +174,6 @@ const hostHere: HostWork = async (name, request, options) => {
 };
 
 function deskOf({ house, socket }: CallSettings): Desk {
-  const none = async () => {
-    throw new SystemError(
-      'UNREACHABLE',
-      `no service answers at ${socket ?? SERVICE_SOCKET}: start holdfastd`,
-    );
-  };
-  return {
-    ...{
-      house,
-      makeStore: none,
-      sessions: none,
-      jobs: none,
-      service: none,
-      follow: none,
-      audit: none,
-    },
-    host: hostHere,
-    whyWaiting: () => undefined,
-    apart: undefined,
-  };
+  const reason = `no service answers at ${socket ?? SERVICE_SOCKET}: start holdfastd`;
+  return { ...bareDesk('UNREACHABLE', reason), house, host: hostHere };
 }

@@ -14,6 +14,7 @@ import {
 import type { GivenSecret, House, WorkOptions } from './house.ts';
 import type { Audit } from './audit.ts';
 import type { JobDesk } from './job-desk.ts';
+import type { SupportFacts } from './support.ts';
 import type { SessionKeeper } from './session-keeper.ts';
 import type { WhyWaiting } from './sessions.ts';
 
@@ -30,6 +31,8 @@ export interface Desk {
   service(): Promise<ResultOf<'service/show'>>;
   /** Rejects where no service runs. */
   audit(): Promise<Audit>;
+  /** Rejects where no service runs. */
+  support(): Promise<SupportFacts>;
   /** Rejects where no service runs. */
   follow(report: Report, signal: AbortSignal): Promise<void>;
   readonly whyWaiting: WhyWaiting;
@@ -78,6 +81,7 @@ const HANDLERS: Handlers = {
     await desk.follow(report, signal);
     return {};
   },
+  'support/create': async (desk) => (await import('./support.ts')).supportBundle(desk),
   'audit/show': async (desk, { last }) => {
     const entries = await (await desk.audit()).last(last);
     return {
@@ -112,9 +116,9 @@ const HANDLERS: Handlers = {
   'backup/retain': async (desk, request) =>
     (await import('./retention.ts')).retain(await desk.house(), request),
   'job/create': async (desk, request) => (await jobs()).createJob(await desk.jobs(), request),
-  'job/list': async (desk) => (await jobs()).jobs(await desk.jobs()),
+  'job/list': async (desk, request) => (await jobs()).jobs(await desk.jobs(), request),
   'job/show': async (desk, { job }) => (await jobs()).showJob(await desk.jobs(), job),
-  'job/log': async (desk, { job }) => (await jobs()).jobLog(await desk.jobs(), job),
+  'job/log': async (desk, request) => (await jobs()).jobLog(await desk.jobs(), request),
   'job/attend': async (desk, { job }, options) =>
     (await jobs()).attendJob(await desk.jobs(), job, options),
   'job/cancel': async (desk, { job }) => (await jobs()).cancelJob(await desk.jobs(), job),

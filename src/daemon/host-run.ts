@@ -1,3 +1,4 @@
+import { bareDesk } from '../control/bare-desk.ts';
 import { door } from '../control/door.ts';
 import { firstFailure, kindOfFailure } from '../control/failures.ts';
 import type { Desk } from '../control/handlers.ts';
@@ -105,12 +106,5 @@ function access({ uid }: UnixPeer): 'change' | undefined {
 }
 
 function deskOf(world: World): Desk {
-  const none = async () => {
-    throw new SystemError('FAILED', 'only holdfastd does that');
-  };
-  return {
-    ...{ house: none, makeStore: none, sessions: none, jobs: none, service: none },
-    ...{ follow: none, audit: none, whyWaiting: () => undefined, apart: undefined },
-    host: hostWork(world),
-  };
+  return { ...bareDesk('FAILED', 'only holdfastd does that'), host: hostWork(world) };
 }

@@ -8,7 +8,9 @@ import {
   bySchedule,
   bySession,
   checkRequest,
+  jobLogRequest,
   jobRequest,
+  jobsRequest,
   listRequest,
   lastRequest,
   nothing,
@@ -43,6 +45,7 @@ const name = text({ max: 256 });
 const long = text({ max: 64 * 1024 });
 const count = integer(0, Number.MAX_SAFE_INTEGER);
 const MANY = 10_000_000;
+const ARCHIVE_MAX = 16 * 1024 * 1024;
 
 const damaged = list(damagedPoint, MANY);
 
@@ -65,6 +68,16 @@ export const OPERATIONS = {
     'hear what happens to sessions and jobs, and what is wrong, until you leave',
     nothing,
     nothing,
+  ),
+  'support/create': changes(
+    'collect what helps to help, without secrets',
+    nothing,
+    object({
+      name,
+      contents: list(object({ file: name, bytes: count, cut: flag() }), MANY),
+      /** A tar.gz in base64. */
+      archive: text({ max: ARCHIVE_MAX }),
+    }),
   ),
   'audit/show': looks(
     'who changed what, the newest last',
@@ -123,11 +136,15 @@ export const OPERATIONS = {
     object({ forgotten: list(name, MANY), kept: count, inUse: list(name, MANY) }),
   ),
   'job/create': changes('do it in the background, though it takes days', jobRequest, jobSummary),
-  'job/list': looks('list jobs, newest first', nothing, object({ jobs: list(jobSummary, MANY) })),
+  'job/list': looks(
+    'list jobs, newest first',
+    jobsRequest,
+    object({ jobs: list(jobSummary, MANY), total: count, first: count }),
+  ),
   'job/show': looks('show a job', byJob, jobSummary),
   'job/log': looks(
     "read a job's log",
-    byJob,
+    jobLogRequest,
     object({ job: name, lines: list(object({ time: name, message: long }), MANY) }),
   ),
   'job/attend': looks('hear of a job until it has ended', byJob, jobSummary),

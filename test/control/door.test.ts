@@ -15,7 +15,15 @@ const none = async (): Promise<never> => {
   throw new CatalogError('NOT_FOUND', 'nothing here');
 };
 const desk: Desk = {
-  ...{ house: none, makeStore: none, sessions: none, jobs: none, follow: none, audit: none },
+  ...{
+    house: none,
+    makeStore: none,
+    sessions: none,
+    jobs: none,
+    follow: none,
+    audit: none,
+    support: none,
+  },
   whyWaiting: () => undefined,
   host: none,
   apart: undefined,

@@ -1,5 +1,5 @@
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
-import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { test } from 'tap';
 import { type DebianHost, debianHost, debianHostMissing } from '../support/debian-host.ts';
@@ -40,6 +40,11 @@ test('install brings the service to READY, and a second time changes nothing', {
   const out = await host!.run('sh', INSTALL, '--offline');
   match(out, /is installed and runs: no store/);
   match(out, /holdfast store create/);
+  match(
+    await host!.run('bash', '-c', '. /usr/share/bash-completion/completions/holdfast; complete -p'),
+    /complete -F _holdfast holdfast/,
+  );
+  match(await host!.run('cat', '/usr/share/man/man1/holdfast.1'), /^\.TH HOLDFAST 1 /);
   deepEqual([await show('ActiveState'), await show('SubState')], ['active', 'running']);
   equal(await show('StatusText'), 'no store');
   const { MainPID: pid } = { MainPID: await show('MainPID') };
@@ -194,6 +199,68 @@ test('one that hangs is started again by its watchdog', { skip }, async () => {
   await run('systemctl', 'daemon-reload');
 });
 
+test('an upgrade that would not run changes nothing; one that does not get READY is taken back', {
+  skip,
+}, async () => {
+  const { run, tryRun, path } = host!;
+  const checkout = '/root/checkout';
+  const parts = ['package.json', 'package-lock.json', 'LICENSE', 'README.md', 'src', 'systemd'];
+  await run('mkdir', checkout);
+  await run('cp', '-R', ...[...parts, 'appliance'].map((it) => `${process.cwd()}/${it}`), checkout);
+  await run('ln', '-s', realpathSync('node_modules'), `${checkout}/node_modules`);
+  const pid = await show('MainPID');
+  async function refused(file: string, alter: (text: string) => string): Promise<string> {
+    const name = path(`${checkout}/${file}`);
+    const text = readFileSync(name, 'utf8');
+    writeFileSync(name, alter(text));
+    const { code, stdout, stderr } = await tryRun(
+      ...(['sh', `${checkout}/appliance/install`, '--offline'] as const),
+    );
+    writeFileSync(name, text);
+    equal(code, 1, stdout);
+    return stderr;
+  }
+  const more = '"packages": { "node_modules/not-there": { "version": "1.0.0" },';
+  match(
+    await refused('package-lock.json', (text) => text.replace('"packages": {', more)),
+    /node_modules\/not-there 1\.0\.0: not there/,
+  );
+  // The service loads that one only when somebody asks for it.
+  match(
+    await refused('src/control/retention.ts', (text) => `${text}\nimport './not-there.ts';\n`),
+    /does not load: nothing was changed/,
+  );
+  equal(await show('MainPID'), pid);
+
+  const unit = path(`${checkout}/systemd/holdfastd.service`);
+  writeFileSync(unit, `${readFileSync(unit, 'utf8')}# of a newer version\n`);
+  match(await refused('src/daemon/main.ts', () => 'process.exit(1);'), /is put back/);
+  equal(await show('StatusText'), '1 sessions run');
+  ok(!/of a newer version/.test(await run('systemctl', 'cat', 'holdfastd.service')));
+  await run('sh', INSTALL, '--offline');
+  equal(await run('sh', '-c', 'ls /usr/lib | grep ^holdfast'), 'holdfast\n');
+
+  await run('rm', `${checkout}/node_modules`);
+  await run('mkdir', `${checkout}/node_modules`);
+  await run('touch', '--date=2020-01-01', `${checkout}/node_modules/.package-lock.json`);
+  match(await refused('README.md', (text) => text), /older than package-lock\.json: npm ci/);
+});
+
+test('what an install did not end, the next one does', { skip }, async () => {
+  const { run, tryRun } = host!;
+  // Killed before the restart: the files are new, the process is not.
+  await run('touch', '/usr/lib/holdfast.unfinished');
+  const pid = await show('MainPID');
+  await run('sh', INSTALL, '--offline');
+  ok((await show('MainPID')) !== pid);
+  equal((await tryRun('test', '-e', '/usr/lib/holdfast.unfinished')).code, 1);
+  // Killed between the renames: the old program is the only one.
+  await run('mv', '/usr/lib/holdfast', '/usr/lib/holdfast.old');
+  await run('sh', INSTALL, '--offline');
+  equal(await run('sh', '-c', 'ls /usr/lib | grep ^holdfast'), 'holdfast\n');
+  equal(await show('StatusText'), '1 sessions run');
+});
+
 test('reload and stop are clean; the journal has priorities', { skip }, async () => {
   const { run } = host!;
   const pid = await show('MainPID');
@@ -214,9 +281,75 @@ test('reload and stop are clean; the journal has priorities', { skip }, async ()
   ok(ready - start < 5e6, `from start to READY ${(ready - start) / 1000} ms`);
 });
 
+/** What the machine has drawn on its console since then, once it matches. */
+async function drawn(since: number, what: RegExp): Promise<void> {
+  await until(`drew ${what.source}`, async () => what.test(host!.console().slice(since)));
+}
+
+/** Processes of the user that may look only. */
+async function pages(): Promise<string[]> {
+  const { stdout } = await host!.tryRun('sh', '-c', 'stat -c "%U %n" /proc/[0-9]* 2>/dev/null');
+  return [...stdout.matchAll(/^holdfast-console \/proc\/(\d+)$/gm)].map(([, pid]) => pid!);
+}
+
+const PAGE = /The service runs/;
+const LOGIN = /login: $/;
+
+test('the status page is on the console without a login, and comes back whenever it is killed', {
+  skip,
+}, async () => {
+  const { run, path, console, type } = host!;
+  const directory = path('/etc/systemd/system/holdfast-console@.service.d');
+  mkdirSync(directory);
+  writeFileSync(`${directory}/quick.conf`, '[Service]\nEnvironment=HOLDFAST_LOGIN_SECONDS=2\n');
+  match(await run('sh', INSTALL, '--offline', '--console'), /Status page on console: press l/);
+  await drawn(0, PAGE);
+  for (let round = 0; round < 4; round++) {
+    const found = await pages();
+    equal(found.length, 1);
+    match(await run('cat', `/proc/${found[0]}/status`), /^CapEff:\t0+$.*^NoNewPrivs:\t1$/ms);
+    const since = console().length;
+    await run('kill', '-9', found[0]!);
+    // Before it is there, as it starts, and when it runs.
+    type('\u0003\u001c\u001a'.repeat(1000));
+    await drawn(since, PAGE);
+    await drawn(since, /Ctrl-C does nothing here/);
+  }
+});
+
+test('its key l gives a login, and where nobody logs in the page comes back', {
+  skip,
+}, async () => {
+  const since = host!.console().length;
+  host!.type('l');
+  await drawn(since, LOGIN);
+  deepEqual(await pages(), []);
+  const later = host!.console().length;
+  await drawn(later, PAGE);
+});
+
+test('a console that cannot start gives a login instead, until it can', { skip }, async () => {
+  const { run, console } = host!;
+  const directory = '/usr/lib/holdfast/src/console';
+  await run('mv', directory, `${directory}.gone`);
+  let since = console().length;
+  await run('kill', '-9', ...(await pages()));
+  await drawn(since, /does not run here.*login: /s);
+  await run('mv', `${directory}.gone`, directory);
+  since = console().length;
+  await drawn(since, PAGE);
+  await run('mv', '/usr/lib/holdfast', '/usr/lib/holdfast.gone');
+  since = console().length;
+  await run('systemctl', 'kill', '--signal=KILL', 'holdfast-console@console');
+  await drawn(since, LOGIN);
+  await run('mv', '/usr/lib/holdfast.gone', '/usr/lib/holdfast');
+});
+
 test('uninstall leaves nothing but what cannot be made again', { skip }, async () => {
   const { run, tryRun } = host!;
   await run('sh', UNINSTALL);
+  equal((await run('systemctl', 'is-active', 'console-getty')).trim(), 'active');
+  equal((await tryRun('systemctl', 'cat', 'holdfast-console@console')).code, 1);
   equal((await tryRun('systemctl', 'cat', 'holdfastd.service')).code, 1);
   equal((await tryRun('test', '-e', '/usr/lib/holdfast')).code, 1);
   await run('test', '-e', '/var/lib/holdfast/store/holdfast-store.json');

@@ -17,6 +17,8 @@ export interface DebianHost extends AsyncDisposable {
   path(path: string): string;
   /** What it has printed on its console. */
   console(): string;
+  /** Types at its console. */
+  type(keys: string): void;
 }
 
 export interface Answer {
@@ -81,6 +83,7 @@ export async function debianHost(directory: string, disk?: string): Promise<Debi
       leader = await booted(directory, leader);
     },
     path: (path) => join(tree, path),
+    type: (keys) => void child.stdin.write(keys),
     console: () => readFileSync(join(directory, 'console'), 'utf8'),
     async [Symbol.asyncDispose]() {
       await tryRun('systemctl', 'poweroff');
