@@ -166,6 +166,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     "set the administrator's password",
     () => import('./commands/host-password.ts'),
   ),
+  entry(
+    'host finish-set-up',
+    "the machine's screen asks for a login from now on",
+    () => import('./commands/host-finish-set-up.ts'),
+  ),
   entry('host reboot', 'start the machine again', () => import('./commands/host-reboot.ts')),
   entry('host poweroff', 'switch the machine off', () => import('./commands/host-poweroff.ts')),
   entry(

@@ -1,5 +1,6 @@
 import { listDisks } from '../host/disks.ts';
 import { factoryReset } from '../host/factory-reset.ts';
+import { endFirstBoot, isFirstBoot } from '../host/first-boot.ts';
 import { HostError } from '../host/host-error.ts';
 import { checkNetwork } from '../host/network-check.ts';
 import { NETWORK_PLACES } from '../host/network-files.ts';
@@ -43,8 +44,15 @@ const HANDLERS: HostHandlers = {
   'network/test': async (host, { host: other }) => ({
     checks: await checkNetwork(host.run, await network(host).show(), other),
   }),
-  'host/show': (host) => showHost(host),
-  'host/set': (host, request) => setHost(host, request),
+  'host/show': (host) => shownHost(host),
+  async 'host/set'(host, request) {
+    await setHost(host, request);
+    return shownHost(host);
+  },
+  async 'host/finish-set-up'(host) {
+    await endFirstBoot(host);
+    return shownHost(host);
+  },
   async 'host/password'(host, _request, { given }) {
     if (given?.kind !== 'passphrase') throw new HostError('BAD_REQUEST', 'no password was given');
     await setPassword(host, given.passphrase);
@@ -78,6 +86,10 @@ const HANDLERS: HostHandlers = {
   'disk/list': async (host) => ({ disks: await listDisks(host) }),
   'pool/create': (host, request) => createPool(host, request),
 };
+
+async function shownHost(host: Host): Promise<HostResultOf<'host/show'>> {
+  return { ...(await showHost(host)), isFirstBoot: await isFirstBoot(host) };
+}
 
 export function hostWork(world: World): HostWork {
   const host = { ...world, run: runProgram };

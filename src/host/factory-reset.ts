@@ -1,4 +1,5 @@
 import type { Clock } from '../sys/clock.ts';
+import { beginFirstBoot } from './first-boot.ts';
 import { HostError } from './host-error.ts';
 import type { Machine } from './machine.ts';
 import type { Network } from './network.ts';
@@ -31,6 +32,7 @@ export async function factoryReset(
     ['shell', () => allowShell(machine, clock, 0)],
     ["administrator's password", () => lockPassword(machine)],
     ['time servers and time zone', () => setHost(machine, { ntp: [], timezone: TIMEZONE })],
+    ['first boot', () => beginFirstBoot(machine)],
     ['name', () => output(run, 'hostnamectl', ['hostname', HOSTNAME])],
     // Last: whoever asked from afar is gone then.
     ['network', () => network.reset()],

@@ -63,7 +63,7 @@ export async function showHost({ files, run }: Machine): Promise<HostView> {
 }
 
 /** All is checked before anything is changed. Rejects BAD_REQUEST, REFUSED. */
-export async function setHost(machine: Machine, change: HostChange): Promise<HostView> {
+export async function setHost(machine: Machine, change: HostChange): Promise<void> {
   const { files, run } = machine;
   const { hostname, timezone, ntp, keyboard } = change;
   await checkChange(machine, change);
@@ -81,7 +81,6 @@ export async function setHost(machine: Machine, change: HostChange): Promise<Hos
     await output(run, 'setupcon', ['--save-only']);
     await run('systemctl', ['try-restart', 'keyboard-setup.service']);
   }
-  return showHost(machine);
 }
 
 async function checkChange(

@@ -34,6 +34,8 @@ const hostView = object({
   isSynchronized: flag(),
   /** Of the administrator; null: there is no such account. */
   hasPassword: nullable(flag()),
+  /** Whether whoever stands before its screen sets it up, without a login. */
+  isFirstBoot: flag(),
 });
 
 /** Goes to the audit log. */
@@ -67,6 +69,11 @@ export const MACHINE_OPERATIONS = {
       ntp: optional(settings.ntp),
       keyboard: optional(settings.keyboard),
     }),
+    hostView,
+  ),
+  'host/finish-set-up': changes(
+    'the screen of this machine asks for a login from now on',
+    nothing,
     hostView,
   ),
   'host/password': withKey(

@@ -234,6 +234,7 @@ test('name, time zone, time servers and keyboard are set, or nothing is', { skip
     {
       ...{ hostname: 'box9', timezone: 'Europe/Zurich', keyboard: 'ch', system: '', kernel: '' },
       ...{ ntp: ['ntp.example.org', '10.9.0.3'], isSynchronized: false, hasPassword: false },
+      isFirstBoot: false,
     },
   );
   equal((await run('hostname')).trim(), 'box9');
