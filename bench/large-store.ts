@@ -1,7 +1,8 @@
 import { randomFillSync } from 'node:crypto';
 import { closeSync, ftruncateSync, mkdirSync, openSync, writeSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { listPoints, newPointId, publishPoint } from '../src/catalog/points.ts';
+import { listPoints, newPointId } from '../src/catalog/points.ts';
+import { publishPoint } from '../src/catalog/publication.ts';
 import { readSet, unlockSet } from '../src/catalog/sets.ts';
 import { encodePackFooter, encodePackHeader, type PackEntry } from '../src/formats/store/pack.ts';
 import { levelIndex } from '../src/store/block-index.ts';

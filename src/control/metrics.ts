@@ -37,7 +37,7 @@ async function ofStore(
   const { queue, schedules } = await desk.jobs();
   const guard = await desk.guard();
   const standing = guard.alarms.list().filter(({ ended }) => ended === undefined);
-  const sessions = await listSessions({ world, store });
+  const { sessions, damaged } = await listSessions({ world, store });
   const jobs = queue.list().map(({ job }) => job);
   const byState = JOB_STATES.map((state) => ({
     value: jobs.filter((job) => job.state === state).length,
@@ -87,6 +87,7 @@ async function ofStore(
     },
     one('holdfast_lockdown', 'Whether it is on.', guard.lockdown.state() ? 1 : 0),
     one('holdfast_untold_messages', 'Messages of alarms that nobody got yet.', guard.untold()),
+    one('holdfast_sessions_damaged', 'Sessions whose records cannot be read.', damaged.length),
     { name: 'holdfast_jobs', help: 'Jobs that are known, by their state.', samples: byState },
     {
       name: 'holdfast_schedule_last_done_seconds',

@@ -21,12 +21,17 @@ export function keyring(settings: () => Settings, credentials: string | undefine
   };
 }
 
+/** Those that the settings name. */
+export function secretFiles({ passphraseFiles, notify }: Settings): string[] {
+  const { webhookSecretFile } = notify;
+  return [...Object.values(passphraseFiles), ...(webhookSecretFile ? [webhookSecretFile] : [])];
+}
+
 /** What there is by value, to be kept out of what is given away. */
 export function knownSecrets(settings: Settings, credentials: string | undefined): string[] {
-  const files = Object.values(settings.passphraseFiles);
-  const { webhook, webhookSecretFile } = settings.notify;
+  const files = secretFiles(settings);
+  const { webhook } = settings.notify;
   if (credentials !== undefined) files.push(passphraseCredential(credentials));
-  if (webhookSecretFile !== undefined) files.push(webhookSecretFile);
   const inFiles = files.flatMap((file) => {
     try {
       return Buffer.from(readPassphrase(file)).toString('utf8');

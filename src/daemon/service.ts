@@ -2,6 +2,7 @@ import { dirname } from 'node:path/posix';
 import { AlarmError } from '../alarms/alarm-error.ts';
 import { accessOf } from '../control/access.ts';
 import type { Audit } from '../control/audit.ts';
+import { openFilesDesk } from '../control/files-work.ts';
 import { door } from '../control/door.ts';
 import { runApart } from '../control/apart.ts';
 import { type Feed, openFeed } from '../control/feed.ts';
@@ -10,17 +11,19 @@ import type { Desk, RunApart } from '../control/handlers.ts';
 import { countsOf as alarmCounts } from '../control/alarm-desk.ts';
 import { countsOf } from '../control/job-desk.ts';
 import { checkLockdown } from '../control/lockdown-desk.ts';
+import { refuseSecretFiles } from '../control/secret-files.ts';
 import { makeStore } from '../control/stores.ts';
 import { asError } from '../lib/as-error.ts';
-import type { ResultOf } from '../protocol/operations.ts';
+import type { RequestOf, ResultOf } from '../protocol/operations.ts';
 import { StoreError } from '../store/store-error.ts';
 import { serveHttp } from '../sys/http-server.ts';
 import { thisHost } from '../sys/this-host.ts';
+import { isSuperuser } from '../sys/processes.ts';
 import { ownIds } from '../sys/unix-peer.ts';
 import type { World } from '../sys/world.ts';
-import { forwardedHost } from './forwarded-host.ts';
-import { keyring, knownSecrets } from './keyring.ts';
-import type { Log } from './log.ts';
+import { forwardedFiles, forwardedHost } from './forwarded.ts';
+import { keyring, knownSecrets, secretFiles } from './keyring.ts';
+import { faultLog, type Log } from './log.ts';
 import { senders } from './senders.ts';
 import { type OwnedStore, type OwnOptions, ownStore } from './owned-store.ts';
 import type { Settings } from './settings.ts';
@@ -63,6 +66,9 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   }
   const feed = openFeed();
   const apart: RunApart = async (name, request, options) => {
+    if (name === 'backup/create') {
+      await refuseSecretFiles(request as RequestOf<'backup/create'>, secretFiles(settings));
+    }
     const result = await runApart({ store, clock }, name, request, options);
     await place.found()?.guard.finished(name, request, result);
     return result;
@@ -79,7 +85,12 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     }),
   );
   await place.look();
+  // Root has the rights itself: a service in a checkout.
+  const own = isSuperuser()
+    ? stack.use(openFilesDesk(async () => ({ store, restores: settings.restores })))
+    : undefined;
   const desk = deskOn(place, {
+    files: own?.work ?? forwardedFiles,
     ...{ apart, feed, directory: store, started: clock.now().toISOString() },
     support: async () => ({
       ...{ protocol: version, settings },
@@ -110,6 +121,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
           if (guard) checkLockdown(guard.lockdown, name);
         },
         offers: () => true,
+        onFault: faultLog(log),
       }),
       onError(error) {
         throw error;
@@ -151,8 +163,10 @@ function deskOn(
     started,
     apart,
     feed,
+    files,
     support,
   }: {
+    readonly files: Desk['files'];
     readonly support: Desk['support'];
     readonly feed: Feed;
     readonly directory: string;
@@ -167,7 +181,7 @@ function deskOn(
     throw new StoreError('NOT_A_STORE', `${directory} is no store: see "holdfast store create"`);
   }
   return {
-    ...{ apart, support, host: forwardedHost },
+    ...{ apart, support, files, host: forwardedHost },
     follow: (report, signal) => feed.follow(report, signal),
     house: async () => (await owned()).house,
     sessions: async () => (await owned()).sessions,

@@ -44,6 +44,8 @@ const SETTINGS = object({
   store: withDefault(path, '/var/lib/holdfast/store'),
   /** Where the service listens for commands. */
   socket: withDefault(path, '/run/holdfast/control.sock'),
+  /** Where files go that are taken out of recovery points through the service. */
+  restores: withDefault(path, '/srv/holdfast-restore'),
   /** By set: the file whose first line is its passphrase, for sessions and jobs that run by themselves. */
   passphraseFiles: withDefault(record(path, SETS_MAX), {}),
   alarms: withDefault(
@@ -79,6 +81,13 @@ const SETTINGS = object({
   ),
 });
 
+export const SETTINGS_FILE = '/etc/holdfast/holdfastd.json';
+
+/** What the file says, if it is there. */
+export async function settingsIn(files: FileSystem, file: string): Promise<Settings> {
+  return (await files.stat(file)) ? readSettings(files, file) : SETTINGS.parse({}, []);
+}
+
 /** Rejects FAILED, with the file and the line. */
 export async function readSettings(files: FileSystem, file: string): Promise<Settings> {
   const bytes = await files.readFile(file, FILE_LENGTH_MAX);
@@ -107,8 +116,4 @@ function sensible(settings: Settings): Settings {
   const { poolWarningPercent, poolCriticalPercent } = settings.alarms;
   if (poolWarningPercent <= poolCriticalPercent) return settings;
   throw new SchemaError(['alarms', 'poolWarningPercent'], 'more than poolCriticalPercent');
-}
-
-export function defaultSettings(): Settings {
-  return SETTINGS.parse({}, []);
 }

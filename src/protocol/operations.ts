@@ -1,4 +1,5 @@
 import { flag, integer, list, nullable, type Of, object, text } from '../lib/schema.ts';
+import { FILES_OPERATIONS } from './files-operations.ts';
 import { HOST_OPERATIONS } from './host-operations.ts';
 import { changes, looks, type Operation, withKey } from './operation.ts';
 import {
@@ -31,6 +32,7 @@ import {
   damagedPoint,
   hostFacts,
   jobSummary,
+  madePoint,
   pointSummary,
   readySession,
   scheduleSummary,
@@ -140,7 +142,7 @@ export const OPERATIONS = {
     ),
   ),
   'backup/create': withKey(
-    changes('make a recovery point from disk images', backupRequest, pointSummary),
+    changes('make a recovery point from disk images', backupRequest, madePoint),
   ),
   'backup/list': looks(
     'list recovery points',
@@ -199,7 +201,7 @@ export const OPERATIONS = {
   'session/list': looks(
     'list recovery sessions',
     nothing,
-    object({ sessions: list(sessionSummary, MANY) }),
+    object({ sessions: list(sessionSummary, MANY), damaged }),
   ),
   'session/show': looks('show a recovery session', bySession, sessionSummary),
   'session/start': withKey(changes('run a recovery point', startRequest, readySession)),
@@ -224,6 +226,7 @@ export const OPERATIONS = {
       object({ session: name, point: name }),
     ),
   ),
+  ...FILES_OPERATIONS,
   ...HOST_OPERATIONS,
 } as const satisfies Readonly<Record<string, Operation>>;
 
@@ -233,12 +236,17 @@ export type ResultOf<N extends OperationName> = Of<(typeof OPERATIONS)[N]['resul
 
 /** What changes something, and is allowed all the same while the lockdown is on. */
 export const IN_LOCKDOWN: ReadonlySet<OperationName> = new Set([
+  'files/browse',
+  'files/close',
+  'files/copy',
+  'files/open',
   'lockdown/off',
   'restore/disk',
   'session/keep',
   'session/resume',
   'session/start',
   'session/stop',
+  'ssh/off',
   'store/check',
   'store/rebuild-index',
   'support/create',
