@@ -28,7 +28,7 @@ export async function openMessages(
   const turn = turns();
   const pathOf = (id: string): string => join(directory, id + RECORD);
   await files.makeDirectory(directory);
-  await files.syncDirectory(join(directory, '..'));
+  let isDirectoryDurable = false;
   for (const name of await files.list(directory)) {
     if (!name.endsWith(RECORD)) continue;
     const path = join(directory, name);
@@ -49,6 +49,12 @@ export async function openMessages(
       onTrouble(`a message cannot be ${what}: ${cause.message}`);
     }
   }
+  /** With the first message: whoever only starts need not wait for the disk. */
+  async function makeDirectoryDurable(): Promise<void> {
+    if (isDirectoryDurable) return;
+    for (const parent of ['..', '../..']) await files.syncDirectory(join(directory, parent));
+    isDirectoryDurable = true;
+  }
   return {
     get size() {
       return messages.size;
@@ -57,7 +63,10 @@ export async function openMessages(
     async keep(message) {
       messages.set(message.id, message);
       const bytes = messageFile.encode(message);
-      await tried('kept', () => putDurably(files, pathOf(message.id), bytes));
+      await tried('kept', async () => {
+        await makeDirectoryDurable();
+        await putDurably(files, pathOf(message.id), bytes);
+      });
     },
     async remove(id) {
       messages.delete(id);

@@ -16,6 +16,7 @@ async function opened(files: FileSystem) {
   const clock = fakeClock('2026-11-21T12:00:00Z');
   const world = { ...simulatedWorld(files), clock };
   await files.makeDirectory('/store');
+  await files.syncDirectory('/');
   const news: AlarmNews[] = [];
   const troubles: string[] = [];
   const book = await openAlarmBook({

@@ -13,6 +13,7 @@ const DAY = 24 * HOUR;
 async function opened(home: CrashingFs, start = '2026-11-21T12:00:00Z') {
   const clock = fakeClock(start);
   await home.files.makeDirectory('/store');
+  await home.files.syncDirectory('/');
   const watch = await openClockWatch({ ...simulatedWorld(home.files), clock }, '/store');
   return { clock, watch };
 }

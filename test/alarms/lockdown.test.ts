@@ -13,6 +13,7 @@ const BOB = 1001;
 async function opened(home: CrashingFs, start = '2026-11-21T12:00:00Z') {
   const clock = fakeClock(start);
   await home.files.makeDirectory('/store');
+  await home.files.syncDirectory('/');
   const world = { ...simulatedWorld(home.files), clock };
   const troubles: string[] = [];
   const lockdown = await openLockdown(world, '/store', (message) => void troubles.push(message));

@@ -24,6 +24,7 @@ async function opened(home: CrashingFs, send: Send | undefined) {
   const clock = fakeClock('2026-11-21T12:00:00Z');
   const world = { ...simulatedWorld(home.files), clock };
   await world.files.makeDirectory('/store');
+  await world.files.syncDirectory('/');
   const states: (string | undefined)[] = [];
   const troubles: string[] = [];
   const outbox = await openOutbox({

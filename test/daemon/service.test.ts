@@ -1,7 +1,14 @@
 import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, existsSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  readFileSync,
+  renameSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { createConnection } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'tap';
@@ -276,4 +283,20 @@ test('the same home again, made by the helper in one step', async () => {
   const second = temporaryDirectory();
   await using service = await serviceWith(serviceHome(second), image);
   ok(service.pid > 0);
+});
+
+test('a start looks at neither packs nor index: what a store holds does not delay it', async () => {
+  const parts = ['packs', 'index'];
+  const away = (part: string): string => join(root, `${part}-away`);
+  for (const part of parts) renameSync(join(home.store, part), away(part));
+  {
+    await using service = await home.run();
+    ok(((await expectDone(holdfast('service', 'show'))).result['storeId'] as string).length > 0);
+    equal(await service.stop('SIGTERM'), 0);
+    for (const part of parts) ok(!existsSync(join(home.store, part)), `${part} was made anew`);
+  }
+  for (const part of parts) renameSync(away(part), join(home.store, part));
+  await using _service = await home.run();
+  const checked = await expectDone(holdfast('store', 'check', '--read-data'));
+  deepEqual(checked.result['problems'], []);
 });
