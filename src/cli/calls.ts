@@ -174,6 +174,7 @@ function deskOf({ house, socket }: CallSettings): Desk {
       service: none,
       follow: none,
       audit: none,
+      throughput: none,
     },
     whyWaiting: () => undefined,
     apart: undefined,

@@ -28,6 +28,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     'show a record or a file of the store as JSON',
     () => import('./commands/store-cat.ts'),
   ),
+  entry(
+    'store usage',
+    'how full the store is, and when it will be',
+    () => import('./commands/store-usage.ts'),
+  ),
   entry('set create', 'make a backup set', () => import('./commands/set-create.ts')),
   entry('set list', 'list backup sets', () => import('./commands/set-list.ts')),
   entry(
@@ -81,6 +86,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     () => import('./commands/files-get.ts'),
   ),
   entry('console', 'a screen for people', () => import('./commands/console.ts')),
+  entry(
+    'export list',
+    'list what running sessions export, and to whom',
+    () => import('./commands/export-list.ts'),
+  ),
   entry('session list', 'list recovery sessions', () => import('./commands/session-list.ts')),
   entry('session show', 'show a recovery session', () => import('./commands/session-show.ts')),
   entry(
@@ -115,6 +125,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     'service follow',
     'tell what happens to sessions and jobs',
     () => import('./commands/service-follow.ts'),
+  ),
+  entry(
+    'service throughput',
+    'what guests and backups read and write',
+    () => import('./commands/service-throughput.ts'),
   ),
   entry('service show', 'what the service does', () => import('./commands/service-show.ts')),
   entry(

@@ -11,6 +11,7 @@ import {
   type Model,
   type Next,
   NO_ROWS,
+  NOTHING_KNOWN,
   noPoints,
   type PagedList,
   type PointsList,
@@ -48,11 +49,15 @@ function lookAnswered(model: Model, { what }: Look, answer: Answer): Model {
   if (name === 'session/list') return { ...model, sessions: known(result.sessions) };
   if (name === 'set/list') return { ...model, sets: known(result.sets) };
   if (name === 'schedule/list') return { ...model, schedules: known(result.schedules) };
+  if (name === 'store/usage') return { ...model, usage: known(result) };
+  if (name === 'service/throughput') return { ...model, throughput: known(result) };
+  if (name === 'export/list') return { ...model, exports: known(result.exports) };
   if (name === 'backup/page') {
     if (what === 'latest') return { ...model, latest: known(result) };
     return { ...model, points: pointsArrived(model, answer) };
   }
   if (name !== 'job/list') return jobAnswered(model, answer);
+  if (what === 'active') return { ...model, active: known(result.jobs) };
   const { jobs: rows, ...place } = result;
   const page = { ...place, rows, idOf: ({ job }: JobSummary) => job };
   return { ...model, jobs: withPage(model, model.jobs, page) };
@@ -108,7 +113,7 @@ function lost(model: Model, reason: string): Model {
   return {
     ...model,
     service: { kind: 'down', reason, sinceMs },
-    ...{ facts: UNKNOWN, latest: UNKNOWN, sessions: UNKNOWN, sets: UNKNOWN, schedules: UNKNOWN },
+    ...NOTHING_KNOWN,
     points: { ...noPoints(points.filter), ...place(points) },
     jobs: { ...NO_ROWS, ...place(jobs) },
     dialog: dialog?.kind === 'job' ? { ...dialog, shown: UNKNOWN } : dialog,
@@ -152,7 +157,7 @@ function taskDone(
 }
 
 /** What a change may have changed. */
-const CHANGED = ['facts', 'sessions', 'latest', 'jobs', 'schedules'] as const;
+const CHANGED = ['facts', 'sessions', 'latest', 'active', 'jobs', 'schedules'] as const;
 
 function outcome({ name, result }: Answer): string {
   if (name === 'session/start' || name === 'session/resume') {
@@ -201,7 +206,7 @@ export function reported(model: Model, { id, event }: Extract<Event, { kind: 're
       const { state, job, reason } = event;
       const words = `Job ${job} has failed${reason === null ? '' : `: ${reason}`}`;
       const next = state === 'failed' ? alarmed(model, words) : model;
-      return again(next, 'facts', 'latest', 'jobs', 'job', 'jobLog');
+      return again(next, 'facts', 'latest', 'active', 'jobs', 'job', 'jobLog');
     }
     default:
       return [model, []];

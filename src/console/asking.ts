@@ -10,6 +10,10 @@ import { PAGES } from './pages.ts';
 /** A list of recovery points costs the service a look at all names. */
 const COSTLY_MS = 10_000;
 const LATEST = 4;
+/** Jobs that run are among the oldest that have not ended: two lanes, and what waits behind them. */
+const ACTIVE = 100;
+/** A minute each. */
+const GRAPH_POINTS = 60;
 /** Rows of a long list that are asked for at once, and how near to their end more are. */
 const WINDOW = 300;
 const MARGIN = 60;
@@ -21,6 +25,10 @@ const EVERY_MS: Readonly<Record<LookName, number>> = {
   sessions: 2000,
   sets: 2000,
   schedules: 2000,
+  active: 2000,
+  usage: 30_000,
+  throughput: 5000,
+  exports: 2000,
   points: COSTLY_MS,
   jobs: 2000,
   job: 1000,
@@ -117,6 +125,10 @@ const KNOWN_ASKED: Readonly<Record<KnownName, Call>> = {
   sessions: { name: 'session/list', request: {} },
   sets: { name: 'set/list', request: {} },
   schedules: { name: 'schedule/list', request: {} },
+  active: { name: 'job/list', request: { first: 0, count: ACTIVE, active: true } },
+  usage: { name: 'store/usage', request: {} },
+  throughput: { name: 'service/throughput', request: { points: GRAPH_POINTS } },
+  exports: { name: 'export/list', request: {} },
   latest: {
     name: 'backup/page',
     request: { ...ALL, contains: undefined, first: 0, count: LATEST },
@@ -128,7 +140,7 @@ const PAGES_ASKED: Readonly<Record<PagedName, (model: Model) => Call>> = {
     const contains = filter === '' ? undefined : filter;
     return { name: 'backup/page', request: { ...ALL, contains, ...windowAt(top) } };
   },
-  jobs: ({ jobs: { top } }) => ({ name: 'job/list', request: windowAt(top) }),
+  jobs: ({ jobs: { top } }) => ({ name: 'job/list', request: { ...windowAt(top), active: false } }),
 };
 
 function windowAt(top: number): { readonly first: number; readonly count: number } {

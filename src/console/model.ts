@@ -8,8 +8,11 @@ import type {
   PointSummary,
   Report,
   ScheduleSummary,
+  SessionExport,
   SessionSummary,
   SetSummary,
+  StoreUsage,
+  Throughput,
 } from '../protocol/results.ts';
 import type { Dialog, FormDialog } from './dialog-model.ts';
 import type { Key } from './keys.ts';
@@ -35,6 +38,11 @@ export interface Model {
   readonly sessions: Known<readonly SessionSummary[]>;
   readonly sets: Known<readonly SetSummary[]>;
   readonly schedules: Known<readonly ScheduleSummary[]>;
+  /** Jobs that wait or run. */
+  readonly active: Known<readonly JobSummary[]>;
+  readonly usage: Known<StoreUsage>;
+  readonly throughput: Known<Throughput>;
+  readonly exports: Known<readonly SessionExport[]>;
   readonly points: PointsList;
   readonly jobs: PagedList<JobSummary>;
   /** Row that is chosen in the list of a screen, where that list is not a paged one. */
@@ -93,7 +101,7 @@ export interface Look {
 }
 
 /** What is asked as a whole, and again after a while. */
-export type KnownName = 'facts' | 'latest' | 'sessions' | 'sets' | 'schedules';
+export type KnownName = keyof typeof NOTHING_KNOWN;
 export type PagedName = 'points' | 'jobs';
 export type LookName = KnownName | PagedName | 'job' | 'jobLog';
 
@@ -130,6 +138,9 @@ type Asked = Extract<
   | 'session/stop'
   | 'session/discard'
   | 'session/keep'
+  | 'store/usage'
+  | 'service/throughput'
+  | 'export/list'
   | 'job/list'
   | 'job/show'
   | 'job/log'
@@ -199,11 +210,7 @@ export function firstModel(of: {
     ...of,
     screen: 'status',
     service: UNKNOWN,
-    facts: UNKNOWN,
-    latest: UNKNOWN,
-    sessions: UNKNOWN,
-    sets: UNKNOWN,
-    schedules: UNKNOWN,
+    ...NOTHING_KNOWN,
     points: noPoints(''),
     jobs: NO_ROWS,
     chosen: {},
@@ -216,6 +223,19 @@ export function firstModel(of: {
     nextId: 1,
   };
 }
+
+/** What the service has to be asked for as a whole. */
+export const NOTHING_KNOWN = {
+  facts: UNKNOWN,
+  latest: UNKNOWN,
+  sessions: UNKNOWN,
+  sets: UNKNOWN,
+  schedules: UNKNOWN,
+  active: UNKNOWN,
+  usage: UNKNOWN,
+  throughput: UNKNOWN,
+  exports: UNKNOWN,
+};
 
 export const NO_ROWS: PagedList<never> = {
   ...{ total: undefined, first: 0, rows: [], chosen: 0, top: 0 },

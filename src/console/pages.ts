@@ -8,6 +8,7 @@ import { setsKey } from './sets-keys.ts';
 import { knownRows } from './lists.ts';
 import { jobsBody, schedulesBody } from './view-jobs.ts';
 import { logBody, pointsBody, sessionsBody, setsBody } from './view-lists.ts';
+import { exportsBody } from './view-exports.ts';
 import { statusBody } from './view-status.ts';
 
 /** One of the screens. */
@@ -35,7 +36,7 @@ const still = (model: Model): Next => [model, []];
 const statusPage: Page = {
   title: 'Status',
   help: ({ alarms }) => (alarms.length > 0 ? 'c clear alarms  ' : ''),
-  looks: ['latest', 'sessions'],
+  looks: ['latest', 'sessions', 'active', 'usage', 'throughput'],
   list: { kind: 'none' },
   body: statusBody,
   key: (model, key) => [key === 'c' ? { ...model, alarms: [] } : model, []],
@@ -86,6 +87,15 @@ const schedulesPage: Page = {
   key: schedulesKey,
 };
 
+const exportsPage: Page = {
+  title: 'Exports',
+  help: () => '',
+  looks: ['exports'],
+  list: { kind: 'rows', count: ({ exports }) => knownRows(exports) },
+  body: exportsBody,
+  key: still,
+};
+
 const logPage: Page = {
   title: 'Log',
   help: () => '',
@@ -103,6 +113,7 @@ export const PAGES = {
   sets: setsPage,
   jobs: jobsPage,
   schedules: schedulesPage,
+  exports: exportsPage,
   log: logPage,
 };
 

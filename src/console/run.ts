@@ -23,6 +23,8 @@ export interface ConsoleOptions {
   readonly clock: Clock;
   /** The kind of the terminal, as TERM has it. */
   readonly term: string;
+  /** `de_DE.UTF-8`: which characters it takes. */
+  readonly locale: string;
   /** Leaves at once. */
   readonly signal: AbortSignal;
 }
@@ -33,8 +35,8 @@ const ESCAPE_MS = 100;
 
 /** Shows the console on this process's terminal until somebody leaves it. */
 export async function runConsole(options: ConsoleOptions): Promise<void> {
-  const { socket, clock, term, signal } = options;
-  const abilities = abilitiesOf(term);
+  const { socket, clock, term, locale, signal } = options;
+  const abilities = abilitiesOf(term, locale);
   const leaving = new AbortController();
   const left = AbortSignal.any([leaving.signal, signal]);
   const work = new Set<Promise<void>>();

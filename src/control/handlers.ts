@@ -9,6 +9,7 @@ import type { GivenSecret, House, WorkOptions } from './house.ts';
 import type { Audit } from './audit.ts';
 import type { JobDesk } from './job-desk.ts';
 import type { SessionKeeper } from './session-keeper.ts';
+import type { ThroughputRecorder } from './throughput.ts';
 import type { WhyWaiting } from './sessions.ts';
 
 /** What handlers work on. */
@@ -22,6 +23,8 @@ export interface Desk {
   /** Rejects where no service runs. */
   jobs(): Promise<JobDesk>;
   service(): Promise<ResultOf<'service/show'>>;
+  /** Rejects where no service runs. */
+  throughput(): Promise<ThroughputRecorder>;
   /** Rejects where no service runs. */
   audit(): Promise<Audit>;
   /** Rejects where no service runs. */
@@ -64,6 +67,7 @@ const HANDLERS: Handlers = {
     await desk.follow(report, signal);
     return {};
   },
+  'service/throughput': async (desk, { points }) => (await desk.throughput()).show(points),
   'audit/show': async (desk, { last }) => {
     const entries = await (await desk.audit()).last(last);
     return {
@@ -75,6 +79,7 @@ const HANDLERS: Handlers = {
   },
   'audit/check': async (desk) => ({ ...(await (await desk.audit()).check()) }),
   'store/create': (desk) => desk.makeStore(),
+  'store/usage': async (desk) => (await import('./usage.ts')).usage(await desk.house()),
   'store/check': async (desk, { readData }, options) =>
     (await stores()).checkStore(await desk.house(), { readData, ...options }),
   'store/rebuild-index': async (desk, _request, { report }) => {
@@ -114,6 +119,7 @@ const HANDLERS: Handlers = {
   'session/list': async (desk) => ({
     sessions: await (await sessions()).sessions(await desk.house(), desk.whyWaiting),
   }),
+  'export/list': async (desk) => ({ exports: (await desk.sessions()).exports() }),
   'session/show': async (desk, { session }) =>
     (await sessions()).showSession(await desk.house(), session, desk.whyWaiting),
   'session/start': async (desk, { point, whenFull, ...reached }, options) =>

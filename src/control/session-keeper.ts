@@ -7,7 +7,7 @@ import {
 import { SessionError } from '../recovery/session-error.ts';
 import { sessionStatus } from '../recovery/sessions.ts';
 import { CatalogError } from '../catalog/catalog-error.ts';
-import type { ReadySession, Report } from '../protocol/results.ts';
+import type { ReadySession, Report, SessionExport, Traffic } from '../protocol/results.ts';
 import { asError } from '../lib/as-error.ts';
 import { firstFailure, kindOfFailure } from './failures.ts';
 import type { House, SecretSource, WorkOptions } from './house.ts';
@@ -27,6 +27,10 @@ export interface SessionKeeper extends AsyncDisposable {
   resumeAll(): Promise<void>;
   /** Reports what happens to the session until it ends, or until `signal`. Rejects IMPOSSIBLE if it does not run. */
   attend(id: string, report: Report, signal: AbortSignal): Promise<void>;
+  /** What is shown of those that run, and to whom. */
+  exports(): SessionExport[];
+  /** Of all sessions that ran since the service was started. */
+  traffic(): Traffic;
   counts(): { readonly running: number; readonly waiting: number };
   /** Why a session that is to run does not. */
   whyWaiting(id: string): string | undefined;
@@ -66,6 +70,11 @@ export function sessionKeeper(house: House, options: KeeperOptions): SessionKeep
   return {
     counts: () => ({ running: held.kept.size, waiting: resumption.waiting.size }),
     whyWaiting: (id) => resumption.waiting.get(id),
+    exports: () =>
+      [...held.kept].flatMap(([session, { running }]) =>
+        running.exports.map((it) => exportOf(session, it)),
+      ),
+    traffic: () => held.traffic(),
     resumeAll: () => resumption.resumeAll(),
     async start(request, { secrets }) {
       const { ready } = (await held.run(request, secrets)).running;
@@ -107,6 +116,8 @@ interface HeldSessions extends AsyncDisposable {
   readonly kept: ReadonlyMap<string, Kept>;
   /** Aborted: nothing is begun any more. */
   readonly closing: AbortController;
+  /** Of those that ran too. */
+  traffic(): Traffic;
   run(request: RecoverRequest, secrets: SecretSource): Promise<Kept>;
   /** Flushes it; nothing where it does not run. */
   end(id: string): Promise<void>;
@@ -115,6 +126,7 @@ interface HeldSessions extends AsyncDisposable {
 function heldSessions(house: House, onEvent: KeeperOptions['onEvent']): HeldSessions {
   const kept = new Map<string, Kept>();
   const closing = new AbortController();
+  let past: Traffic = { readBytes: 0, writtenBytes: 0 };
   /** What is being started or stopped: awaited before all is closed. */
   const underWay = new Set<Promise<unknown>>();
 
@@ -155,6 +167,7 @@ function heldSessions(house: House, onEvent: KeeperOptions['onEvent']): HeldSess
   }
   async function end(id: string, it: Kept): Promise<void> {
     kept.delete(id);
+    past = sum([past, ...it.running.exports.map(({ traffic }) => traffic)]);
     try {
       await it.running[Symbol.asyncDispose]();
     } finally {
@@ -164,6 +177,13 @@ function heldSessions(house: House, onEvent: KeeperOptions['onEvent']): HeldSess
   return {
     kept,
     closing,
+    traffic: () =>
+      sum([
+        past,
+        ...[...kept.values()].flatMap(({ running }) =>
+          running.exports.map(({ traffic }) => traffic),
+        ),
+      ]),
     run: (request, secrets) => tracked(run(request, secrets)),
     async end(id) {
       const it = kept.get(id);
@@ -234,6 +254,25 @@ function resumptionOf(
     async ended(): Promise<void> {
       await retrying;
     },
+  };
+}
+
+function sum(parts: readonly Traffic[]): Traffic {
+  return {
+    readBytes: parts.reduce((total, it) => total + it.readBytes, 0),
+    writtenBytes: parts.reduce((total, it) => total + it.writtenBytes, 0),
+  };
+}
+
+function exportOf(
+  session: string,
+  { uri, traffic, clients }: RunningSession['exports'][number],
+): SessionExport {
+  return {
+    ...{ session, uri, ...traffic },
+    clients: clients.map(({ address, since, traffic: own }) => ({
+      ...{ address: address ?? null, since: since.toISOString(), ...own },
+    })),
   };
 }
 

@@ -6,6 +6,7 @@ import { runApart } from '../control/apart.ts';
 import { type Feed, openFeed } from '../control/feed.ts';
 import type { Desk, RunApart } from '../control/handlers.ts';
 import { countsOf } from '../control/job-desk.ts';
+import { ingestMeter } from '../control/throughput.ts';
 import { makeStore } from '../control/stores.ts';
 import { asError } from '../lib/as-error.ts';
 import type { ResultOf } from '../protocol/operations.ts';
@@ -56,13 +57,17 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     stack.use(await world.files.lock(`${socket}.lock`, 'holdfastd'));
   }
   const feed = openFeed();
+  const ingest = ingestMeter();
   const apart: RunApart = (name, request, options) =>
-    runApart({ store, clock }, name, request, options);
+    runApart({ store, clock }, name, request, {
+      ...options,
+      report: ingest.heard(options.report),
+    });
   const onChange = (): void => {
     const it = place.found();
     if (it) options.onStatus(statusOf(it));
   };
-  const place = stack.use(lateStore(store, { secrets, log, feed, apart, onChange }));
+  const place = stack.use(lateStore(store, { secrets, log, feed, apart, ingest, onChange }));
   await place.look();
   const desk = deskOn(place, { apart, feed, directory: store, started: clock.now().toISOString() });
   /** What makes the store is noted once there is one. */
@@ -134,6 +139,7 @@ function deskOn(
     sessions: async () => (await owned()).sessions,
     jobs: async () => (await owned()).jobs,
     audit: async () => (await owned()).audit,
+    throughput: async () => (await owned()).throughput,
     whyWaiting: (id) => place.found()?.sessions.whyWaiting(id),
     async makeStore() {
       const made = await makeStore(directory);

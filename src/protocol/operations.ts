@@ -28,6 +28,7 @@ import {
   scheduleRequest,
   setRequest,
   startRequest,
+  throughputRequest,
 } from './requests.ts';
 import {
   auditEntry,
@@ -38,10 +39,13 @@ import {
   pointSummary,
   readySession,
   scheduleSummary,
+  sessionExport,
   sessionSummary,
   setSummary,
   storeSpace,
   storeSummary,
+  storeUsage,
+  throughput,
 } from './result-schemas.ts';
 
 /*
@@ -95,6 +99,11 @@ export const OPERATIONS = {
     nothing,
     nothing,
   ),
+  'service/throughput': looks(
+    'what guests read and write, and what backups read: now and in the last hour',
+    throughputRequest,
+    throughput,
+  ),
   'audit/show': looks(
     'who changed what, the newest last',
     lastRequest,
@@ -106,6 +115,11 @@ export const OPERATIONS = {
     object({ entries: count, hash: name, problem: nullable(long) }),
   ),
   'store/create': changes('make the store that the service is set to', nothing, storeSummary),
+  'store/usage': looks(
+    'how full the store is, when it will be full, and what it saves',
+    nothing,
+    storeUsage,
+  ),
   'store/check': withKey(changes('look for damage', checkRequest, checkResult)),
   'store/rebuild-index': changes('make the index anew', nothing, object({ rebuilt: flag() })),
   'set/list': looks('list backup sets', nothing, object({ sets: list(setSummary, MANY) })),
@@ -180,6 +194,11 @@ export const OPERATIONS = {
     'list recovery sessions',
     nothing,
     object({ sessions: list(sessionSummary, MANY) }),
+  ),
+  'export/list': looks(
+    'list what running sessions export, and who is connected',
+    nothing,
+    object({ exports: list(sessionExport, MANY) }),
   ),
   'session/show': looks('show a recovery session', bySession, sessionSummary),
   'session/start': withKey(changes('run a recovery point', startRequest, readySession)),

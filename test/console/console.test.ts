@@ -66,8 +66,8 @@ for (const term of ['linux', 'xterm-256color', 'vt220']) {
 
     service.signal('SIGSTOP');
     await screen.shows(/has not answered for \d+ s/);
-    screen.keys('7');
-    await screen.shows(/\[7 Log\].*run nightly\/vm-/s);
+    screen.keys('8');
+    await screen.shows(/\[8 Log\].*run nightly\/vm-/s);
     service.signal('SIGCONT');
     await screen.shows(/The service runs\./);
 

@@ -37,7 +37,8 @@ test('what only looks is asked once at a time, however long the answer takes', a
   driven.answer('service/show', FACTS);
   for (let n = 0; n < 50; n++) driven.tick();
   deepEqual(driven.asked.map(({ call }) => call.name).sort(), [
-    ...['backup/page', 'service/follow', 'service/show', 'session/list'],
+    ...['backup/page', 'job/list', 'service/follow', 'service/show', 'service/throughput'],
+    ...['session/list', 'store/usage'],
   ]);
 });
 
@@ -45,10 +46,12 @@ test('a service that is slow is told of, and keys go on', async () => {
   const driven = driveUp();
   for (let n = 0; n < 9; n++) driven.tick();
   match(driven.text(), /has not answered for [67] s: what is shown is older/);
-  driven.type('3\u001b[B7');
+  driven.type('3\u001b[B8');
   equal(driven.model().screen, 'log');
   driven.answer('service/show', FACTS);
   driven.answer('session/list', { sessions: [] });
+  driven.answer('job/list', { jobs: [], total: 0, first: 0 });
+  driven.fail('service/throughput', refusal('not now'));
   match(driven.text(), /The service runs/);
 });
 
@@ -151,7 +154,7 @@ test('a recovery point is run with its options', async () => {
   driven.answer('session/start', READY);
   match(driven.text(), /Session web-1a2b3c runs.*nbd\+unix/s);
   equal(driven.model().screen, 'sessions');
-  driven.type('\r7');
+  driven.type('\r8');
   match(driven.text(), /session web-1a2b3c runs/);
 });
 

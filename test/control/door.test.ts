@@ -16,6 +16,7 @@ const none = async (): Promise<never> => {
 };
 const desk: Desk = {
   ...{ house: none, makeStore: none, sessions: none, jobs: none, follow: none, audit: none },
+  throughput: none,
   whyWaiting: () => undefined,
   apart: undefined,
   service: async () => ({

@@ -14,7 +14,9 @@ export const command: Command = {
     if (!hasTerminal()) throw new UsageError('the console needs a terminal');
     const { runConsole } = await import('../../console/run.ts');
     const socket = input.text('socket') ?? process.env['HOLDFAST_SOCKET'] ?? SERVICE_SOCKET;
-    const term = process.env['TERM'] ?? '';
-    await runConsole({ socket, term, signal, clock: systemClock() });
+    const { TERM: term = '', LC_ALL: all, LC_CTYPE: type, LANG: language } = process.env;
+    // The first that is set to something, as in POSIX.
+    const locale = all || type || language || '';
+    await runConsole({ socket, term, locale, signal, clock: systemClock() });
   },
 };
