@@ -18,8 +18,8 @@ fi
 if [ "${1-}" = --tests ]; then
   # The last three build a guest with a real NFS client.
   wanted="$wanted libnbd-bin nbdkit fio openssl libnfs-utils qemu-block-extra busybox-static cpio kmod"
-  # A terminal for the console.
-  wanted="$wanted tmux"
+  # A terminal for the console, and what looks at the manual page.
+  wanted="$wanted tmux man-db"
   # Guests' disks with all kinds of file systems.
   wanted="$wanted xfsprogs btrfs-progs cryptsetup-bin acl attr unzip"
   # A Debian that boots as a container, to be installed on.

@@ -175,6 +175,7 @@ function deskOf({ house, socket }: CallSettings): Desk {
       follow: none,
       audit: none,
       throughput: none,
+      support: none,
     },
     whyWaiting: () => undefined,
     apart: undefined,

@@ -85,6 +85,17 @@ export const COMMANDS: readonly CommandEntry[] = [
     "copy files out of a recovery point's disk",
     () => import('./commands/files-get.ts'),
   ),
+  entry(
+    'support create',
+    'collect what helps to help',
+    () => import('./commands/support-create.ts'),
+  ),
+  entry(
+    'completion',
+    'what a shell needs to complete commands',
+    () => import('./commands/completion.ts'),
+  ),
+  entry('man', 'the manual page', () => import('./commands/man.ts')),
   entry('console', 'a screen for people', () => import('./commands/console.ts')),
   entry(
     'export list',
@@ -93,6 +104,11 @@ export const COMMANDS: readonly CommandEntry[] = [
   ),
   entry('session list', 'list recovery sessions', () => import('./commands/session-list.ts')),
   entry('session show', 'show a recovery session', () => import('./commands/session-show.ts')),
+  entry(
+    'session log',
+    'what happened to a session since the service was started',
+    () => import('./commands/session-log.ts'),
+  ),
   entry(
     'session resume',
     'run a session again in the service',

@@ -1,8 +1,8 @@
 import { formatSize } from '../lib/sizes.ts';
 import type { JobSummary, PointSummary, Progress } from '../protocol/results.ts';
 import { again, refreshed } from './asking.ts';
-import { type Dialog, followed } from './dialog-model.ts';
-import { withPage } from './lists.ts';
+import { type Dialog, followed, followedDialog } from './dialog-model.ts';
+import { chosenOf, withPage } from './lists.ts';
 import {
   type Answer,
   type Event,
@@ -46,7 +46,7 @@ function lookAnswered(model: Model, { what }: Look, answer: Answer): Model {
   const known = <T>(value: T) => ({ kind: 'known', value, atMs: model.nowMs }) as const;
   const { name, result } = answer;
   if (name === 'service/show') return { ...model, facts: known(result), host: result.host };
-  if (name === 'session/list') return { ...model, sessions: known(result.sessions) };
+  if (name === 'session/list') return withSessions(model, known(result.sessions));
   if (name === 'set/list') return { ...model, sets: known(result.sets) };
   if (name === 'schedule/list') return { ...model, schedules: known(result.schedules) };
   if (name === 'store/usage') return { ...model, usage: known(result) };
@@ -56,11 +56,22 @@ function lookAnswered(model: Model, { what }: Look, answer: Answer): Model {
     if (what === 'latest') return { ...model, latest: known(result) };
     return { ...model, points: pointsArrived(model, answer) };
   }
-  if (name !== 'job/list') return jobAnswered(model, answer);
+  if (name !== 'job/list') return followedAnswered(model, answer);
   if (what === 'active') return { ...model, active: known(result.jobs) };
   const { jobs: rows, ...place } = result;
   const page = { ...place, rows, idOf: ({ job }: JobSummary) => job };
   return { ...model, jobs: withPage(model, model.jobs, page) };
+}
+
+/** Who has chosen a session goes on having it, or nothing: keys never act on another one than was seen. */
+function withSessions(model: Model, sessions: Model['sessions']): Model {
+  const before = chosenOf(model.sessions, model.chosen.sessions)?.session ?? model.sessionBefore;
+  if (before === undefined || sessions.kind !== 'known') {
+    return { ...model, sessions, sessionBefore: before };
+  }
+  const row = sessions.value.findIndex(({ session }) => session === before);
+  const chosen = { ...model.chosen, sessions: row };
+  return { ...model, sessions, chosen, sessionBefore: undefined };
 }
 
 function pointsArrived(model: Model, answer: Extract<Answer, { name: 'backup/page' }>): PointsList {
@@ -72,20 +83,25 @@ function pointsArrived(model: Model, answer: Extract<Answer, { name: 'backup/pag
   return { ...points, ...withPage(model, points, page), damaged };
 }
 
-/** Of the job that is looked at, if it still is. */
-function jobAnswered(model: Model, answer: Answer): Model {
+/** Of what a dialog follows, if it still does. */
+function followedAnswered(model: Model, { name, request, result }: Answer): Model {
   const { dialog, nowMs: atMs } = model;
-  if (dialog?.kind !== 'job') return model;
-  if (answer.name === 'job/show' && answer.result.job === dialog.job) {
-    return {
-      ...model,
-      dialog: { ...dialog, shown: { kind: 'known', value: answer.result, atMs } },
-    };
+  const known = <T>(value: T) => ({ kind: 'known', value, atMs }) as const;
+  if (dialog?.kind === 'job') {
+    if (name === 'job/show' && result.job === dialog.job) {
+      return { ...model, dialog: { ...dialog, shown: known(result) } };
+    }
+    if (name !== 'job/log' || result.job !== dialog.job) return model;
+    const arrived = { first: request.first, lines: result.lines, atMs };
+    return { ...model, dialog: { ...dialog, log: followed(dialog.log, arrived) } };
   }
-  if (answer.name !== 'job/log' || answer.result.job !== dialog.job) return model;
-  const { lines } = answer.result;
-  const log = followed(dialog.log, { first: answer.request.first, lines, atMs });
-  return { ...model, dialog: { ...dialog, log } };
+  if (dialog?.kind !== 'session') return model;
+  if (name === 'session/show' && result.session === dialog.session) {
+    return { ...model, dialog: { ...dialog, shown: known(result) } };
+  }
+  if (name !== 'session/log' || result.session !== dialog.session) return model;
+  const arrived = { first: request.first, lines: result.lines, atMs };
+  return { ...model, dialog: { ...dialog, log: followed(dialog.log, arrived) } };
 }
 
 export function failed(
@@ -109,14 +125,15 @@ export function failed(
 function lost(model: Model, reason: string): Model {
   const sinceMs = model.service.kind === 'down' ? model.service.sinceMs : model.nowMs;
   const { points, jobs, dialog } = model;
+  const it = followedDialog(dialog);
   const place = ({ chosen, top }: PagedList<unknown>) => ({ chosen, top });
   return {
-    ...model,
+    ...withSessions(model, UNKNOWN),
     service: { kind: 'down', reason, sinceMs },
     ...NOTHING_KNOWN,
     points: { ...noPoints(points.filter), ...place(points) },
     jobs: { ...NO_ROWS, ...place(jobs) },
-    dialog: dialog?.kind === 'job' ? { ...dialog, shown: UNKNOWN } : dialog,
+    dialog: it ? { ...it, shown: UNKNOWN } : dialog,
   };
 }
 
@@ -128,10 +145,12 @@ function refused(model: Model, { what }: Look, message: string): Model {
     return { ...up, points: { ...noPoints(model.points.filter), refused: message, atMs } };
   }
   if (what === 'jobs') return { ...up, jobs: { ...NO_ROWS, refused: message, atMs } };
-  if (what !== 'job' && what !== 'jobLog') return { ...up, [what]: no };
-  if (dialog?.kind !== 'job') return up;
-  const log = { ...dialog.log, atMs };
-  return { ...up, dialog: what === 'job' ? { ...dialog, shown: no } : { ...dialog, log } };
+  if (what === 'sessions') return withSessions(up, no);
+  if (what !== 'shown' && what !== 'shownLog') return { ...up, [what]: no };
+  const it = followedDialog(dialog);
+  if (!it) return up;
+  const log = { ...it.log, atMs };
+  return { ...up, dialog: what === 'shown' ? { ...it, shown: no } : { ...it, log } };
 }
 
 function taskDone(
@@ -201,12 +220,12 @@ export function reported(model: Model, { id, event }: Extract<Event, { kind: 're
     case 'alarm':
       return [alarmed(model, event.message), []];
     case 'session':
-      return again(model, 'sessions', 'facts');
+      return again(model, 'sessions', 'facts', 'shown', 'shownLog');
     case 'job': {
       const { state, job, reason } = event;
       const words = `Job ${job} has failed${reason === null ? '' : `: ${reason}`}`;
       const next = state === 'failed' ? alarmed(model, words) : model;
-      return again(next, 'facts', 'latest', 'active', 'jobs', 'job', 'jobLog');
+      return again(next, 'facts', 'latest', 'active', 'jobs', 'shown', 'shownLog');
     }
     default:
       return [model, []];

@@ -1,4 +1,5 @@
 import type { Call, KnownName, LookName, Model, Next, PagedList, PagedName } from './model.ts';
+import { followedDialog } from './dialog-model.ts';
 import { listRows } from './model.ts';
 import { PAGES } from './pages.ts';
 
@@ -31,8 +32,8 @@ const EVERY_MS: Readonly<Record<LookName, number>> = {
   exports: 2000,
   points: COSTLY_MS,
   jobs: 2000,
-  job: 1000,
-  jobLog: 1000,
+  shown: 1000,
+  shownLog: 1000,
 };
 
 /** Asks what is to be seen and is not known, or has been known for too long. */
@@ -66,7 +67,9 @@ function wanted(model: Model): LookName[] {
   const names: LookName[] = ['facts'];
   if (service.kind === 'up') {
     names.push(...PAGES[screen].looks);
-    if (dialog?.kind === 'job') names.push('job', 'jobLog');
+    if (followedDialog(dialog)) names.push('shown', 'shownLog');
+    // What goes through it.
+    if (dialog?.kind === 'session') names.push('exports');
   }
   return names.filter((name) => isDue(model, name));
 }
@@ -78,10 +81,11 @@ function isDue(model: Model, what: LookName): boolean {
     const it = model[what];
     return it.total === undefined || isOld(it.atMs) || !isCovered(it, listRows(model));
   }
-  if (what === 'job' || what === 'jobLog') {
-    if (dialog?.kind !== 'job') return false;
-    const { shown, log } = dialog;
-    if (what === 'jobLog') return log.atMs === undefined || isOld(log.atMs);
+  if (what === 'shown' || what === 'shownLog') {
+    const it = followedDialog(dialog);
+    if (!it) return false;
+    const { shown, log } = it;
+    if (what === 'shownLog') return log.atMs === undefined || isOld(log.atMs);
     return shown.kind !== 'known' || isOld(shown.atMs);
   }
   const it = model[what];
@@ -109,13 +113,20 @@ function look([model, effects]: Next, what: LookName): Next {
 
 function callOf(model: Model, what: LookName): Call | undefined {
   if (what === 'points' || what === 'jobs') return PAGES_ASKED[what](model);
-  if (what !== 'job' && what !== 'jobLog') return KNOWN_ASKED[what];
-  const { dialog } = model;
-  if (dialog?.kind !== 'job') return undefined;
-  const { job, log } = dialog;
-  return what === 'job'
-    ? { name: 'job/show', request: { job } }
-    : { name: 'job/log', request: { job, first: log.count } };
+  if (what !== 'shown' && what !== 'shownLog') return KNOWN_ASKED[what];
+  const it = followedDialog(model.dialog);
+  if (!it) return undefined;
+  const first = it.log.count;
+  if (it.kind === 'job') {
+    const { job } = it;
+    return what === 'shown'
+      ? { name: 'job/show', request: { job } }
+      : { name: 'job/log', request: { job, first } };
+  }
+  const { session } = it;
+  return what === 'shown'
+    ? { name: 'session/show', request: { session } }
+    : { name: 'session/log', request: { session, first } };
 }
 
 const ALL = { set: undefined, machine: undefined };

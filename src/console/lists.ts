@@ -7,6 +7,8 @@ import type { PageList } from './pages.ts';
 export function moved(model: Model, list: PageList, by: number): Model {
   const before =
     list.kind === 'paged' ? model[list.name].chosen : (model.chosen[model.screen] ?? 0);
+  // What was chosen is gone: only who moves chooses another one.
+  if (by === 0 && before < 0) return model;
   return movedTo(model, list, before + by);
 }
 

@@ -27,6 +27,7 @@ export interface Model {
   readonly size: Size;
   readonly socket: string;
   readonly host: HostFacts;
+  readonly leaving: Leaving;
   /** Milliseconds of a clock that never goes back. */
   readonly nowMs: number;
   /** ISO 8601, in UTC. */
@@ -45,8 +46,10 @@ export interface Model {
   readonly exports: Known<readonly SessionExport[]>;
   readonly points: PointsList;
   readonly jobs: PagedList<JobSummary>;
-  /** Row that is chosen in the list of a screen, where that list is not a paged one. */
+  /** Row that is chosen in the list of a screen, where that list is not a paged one; -1: none. */
   readonly chosen: Readonly<Partial<Record<ScreenName, number>>>;
+  /** The session that was chosen when the list was known; undefined while it is known. */
+  readonly sessionBefore: string | undefined;
   readonly dialog: Dialog | undefined;
   /** The question by which the service tells what happens, once it was asked. */
   readonly follow: number | undefined;
@@ -59,6 +62,11 @@ export interface Model {
   readonly hint: string;
   readonly nextId: number;
 }
+
+/** How it is left, and for what: a machine's own screen is left for a login only. */
+export type Leaving =
+  | { readonly key: 'q'; readonly word: 'leave' }
+  | { readonly key: 'l'; readonly word: 'log in' };
 
 export type ScreenName = keyof typeof PAGES;
 
@@ -103,7 +111,8 @@ export interface Look {
 /** What is asked as a whole, and again after a while. */
 export type KnownName = keyof typeof NOTHING_KNOWN;
 export type PagedName = 'points' | 'jobs';
-export type LookName = KnownName | PagedName | 'job' | 'jobLog';
+/** `shown`, `shownLog`: what a dialog follows, and its log. */
+export type LookName = KnownName | PagedName | 'shown' | 'shownLog';
 
 /** Something that was asked for and changes things, under way. */
 export interface Task {
@@ -133,6 +142,8 @@ type Asked = Extract<
   | 'backup/page'
   | 'set/list'
   | 'session/list'
+  | 'session/show'
+  | 'session/log'
   | 'session/start'
   | 'session/resume'
   | 'session/stop'
@@ -204,6 +215,7 @@ export function firstModel(of: {
   readonly size: Size;
   readonly socket: string;
   readonly host: HostFacts;
+  readonly leaving: Leaving;
   readonly nowMs: number;
 }): Model {
   return {
@@ -214,6 +226,7 @@ export function firstModel(of: {
     points: noPoints(''),
     jobs: NO_ROWS,
     chosen: {},
+    sessionBefore: undefined,
     dialog: undefined,
     ...{ time: '', follow: undefined, alarms: [] },
     looks: [],

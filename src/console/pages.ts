@@ -53,7 +53,7 @@ const pointsPage: Page = {
 
 const sessionsPage: Page = {
   title: 'Sessions',
-  help: () => 'Enter show  s stop  r resume  k keep  d discard  ',
+  help: () => 'Enter show  s stop  r resume  k keep (b: as a job)  d discard  ',
   looks: ['sessions'],
   list: { kind: 'rows', count: ({ sessions }) => knownRows(sessions) },
   body: sessionsBody,

@@ -12,6 +12,7 @@ import {
   type Event,
   type Failure,
   firstModel,
+  type Leaving,
   type Reported,
 } from './model.ts';
 import { abilitiesOf, closing, type Frame, opening, render } from './render.ts';
@@ -25,6 +26,7 @@ export interface ConsoleOptions {
   readonly term: string;
   /** `de_DE.UTF-8`: which characters it takes. */
   readonly locale: string;
+  readonly leaving: Leaving;
   /** Leaves at once. */
   readonly signal: AbortSignal;
 }
@@ -35,10 +37,10 @@ const ESCAPE_MS = 100;
 
 /** Shows the console on this process's terminal until somebody leaves it. */
 export async function runConsole(options: ConsoleOptions): Promise<void> {
-  const { socket, clock, term, locale, signal } = options;
+  const { socket, clock, term, locale, leaving, signal } = options;
   const abilities = abilitiesOf(term, locale);
-  const leaving = new AbortController();
-  const left = AbortSignal.any([leaving.signal, signal]);
+  const leave = new AbortController();
+  const left = AbortSignal.any([leave.signal, signal]);
   const work = new Set<Promise<void>>();
   let frame: Frame | undefined;
   let drawing: Promise<void> | undefined;
@@ -48,12 +50,12 @@ export async function runConsole(options: ConsoleOptions): Promise<void> {
     {
       onInput: typed,
       onResize: (size) => dispatch({ kind: 'resize', size }),
-      onEnd: () => leaving.abort(),
+      onEnd: () => leave.abort(),
     },
     closing(abilities),
   );
   let model = firstModel({
-    ...{ size: terminal.size(), socket, host: thisHost(), nowMs: clock.monotonicMs() },
+    ...{ size: terminal.size(), socket, host: thisHost(), leaving, nowMs: clock.monotonicMs() },
   });
   terminal.write(opening(abilities));
 
@@ -74,7 +76,7 @@ export async function runConsole(options: ConsoleOptions): Promise<void> {
   function perform(effect: Effect): void {
     switch (effect.kind) {
       case 'leave':
-        return leaving.abort();
+        return leave.abort();
       case 'redraw':
         frame = undefined;
         return;

@@ -52,7 +52,10 @@ function keyed(model: Model, key: Key): Next {
 const still = (model: Model): Next => [model, []];
 
 const NAMED: Readonly<Record<KeyName, (model: Model) => Next>> = {
-  interrupt: (model) => [{ ...model, hint: 'Ctrl-C does nothing here. Press q to leave.' }, []],
+  interrupt(model) {
+    const { key, word } = model.leaving;
+    return [{ ...model, hint: `Ctrl-C does nothing here. Press ${key} to ${word}.` }, []];
+  },
   tab: (model) => show(model, neighbor(model.screen, 1)),
   right: (model) => show(model, neighbor(model.screen, 1)),
   left: (model) => show(model, neighbor(model.screen, -1)),
@@ -75,7 +78,7 @@ function step(model: Model, by: number): Model {
 function textKey(model: Model, text: string): Next {
   const screen = SCREENS[Number(text) - 1];
   if (screen) return show(model, screen);
-  if (text !== 'q') return pageKey(model, text);
+  if (text !== model.leaving.key) return pageKey(model, text);
   if (model.tasks.length === 0) return [model, [{ kind: 'leave' }]];
   return [{ ...model, dialog: { kind: 'leave' } }, []];
 }

@@ -1,5 +1,5 @@
 import type { JobSummary, ScheduleSummary } from '../protocol/results.ts';
-import type { JobDialog } from './dialog-model.ts';
+import type { FollowedLog, JobDialog } from './dialog-model.ts';
 import { logRows } from './dialogs.ts';
 import { stateText, workText } from './job-words.ts';
 import type { Model } from './model.ts';
@@ -36,14 +36,20 @@ export function schedulesBody(model: Model): readonly Line[] {
 /** A job with the end of its log. */
 export function jobDialogBody({ job, shown, log }: JobDialog, model: Model): readonly Line[] {
   const width = model.size.columns - 3;
-  const rows = logRows(model);
-  const end = log.lines.length - log.back;
-  const seen = log.lines.slice(Math.max(0, end - rows), end);
-  const place = log.back > 0 ? `${log.back} newer below` : 'followed';
   return [
     line(` Job ${job}`, 'strong'),
     ...(shown.kind === 'known' ? factLines(shown.value, width) : [notKnown(shown)]),
     [],
+    ...logLines(log, logRows(model)),
+  ];
+}
+
+/** The end of a log, or as much before that as somebody has scrolled back. */
+export function logLines({ lines, back }: FollowedLog, rows: number): Line[] {
+  const end = lines.length - back;
+  const seen = lines.slice(Math.max(0, end - rows), end);
+  const place = back > 0 ? `${back} newer below` : 'followed';
+  return [
     line(` Its log, ${place}:`, 'strong'),
     ...seen.map(({ time, message }) => line(` ${utc(time)}:${time.slice(17, 19)}  ${message}`)),
   ];

@@ -8,6 +8,7 @@ import type { Report } from '../protocol/results.ts';
 import type { GivenSecret, House, WorkOptions } from './house.ts';
 import type { Audit } from './audit.ts';
 import type { JobDesk } from './job-desk.ts';
+import type { SupportFacts } from './support.ts';
 import type { SessionKeeper } from './session-keeper.ts';
 import type { ThroughputRecorder } from './throughput.ts';
 import type { WhyWaiting } from './sessions.ts';
@@ -27,6 +28,8 @@ export interface Desk {
   throughput(): Promise<ThroughputRecorder>;
   /** Rejects where no service runs. */
   audit(): Promise<Audit>;
+  /** Rejects where no service runs. */
+  support(): Promise<SupportFacts>;
   /** Rejects where no service runs. */
   follow(report: Report, signal: AbortSignal): Promise<void>;
   readonly whyWaiting: WhyWaiting;
@@ -68,6 +71,7 @@ const HANDLERS: Handlers = {
     return {};
   },
   'service/throughput': async (desk, { points }) => (await desk.throughput()).show(points),
+  'support/create': async (desk) => (await import('./support.ts')).supportBundle(desk),
   'audit/show': async (desk, { last }) => {
     const entries = await (await desk.audit()).last(last);
     return {
@@ -122,6 +126,10 @@ const HANDLERS: Handlers = {
   'export/list': async (desk) => ({ exports: (await desk.sessions()).exports() }),
   'session/show': async (desk, { session }) =>
     (await sessions()).showSession(await desk.house(), session, desk.whyWaiting),
+  'session/log': async (desk, { session, first }) => {
+    const lines = await (await desk.sessions()).log(session);
+    return { session, lines: lines.slice(first) };
+  },
   'session/start': async (desk, { point, whenFull, ...reached }, options) =>
     (await desk.sessions()).start(
       { what: { kind: 'point', point, whenFull }, ...reached },

@@ -35,6 +35,7 @@ function deskOn(house: House): Desk {
     house: async () => house,
     ...{ makeStore: none, sessions: none, jobs: none, service: none, follow: none, audit: none },
     throughput: none,
+    support: none,
     whyWaiting: () => undefined,
     apart: undefined,
   };

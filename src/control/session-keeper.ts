@@ -11,6 +11,7 @@ import type { ReadySession, Report, SessionExport, Traffic } from '../protocol/r
 import { asError } from '../lib/as-error.ts';
 import { firstFailure, kindOfFailure } from './failures.ts';
 import type { House, SecretSource, WorkOptions } from './house.ts';
+import { type LogLine, sessionLog } from './session-log.ts';
 import { recover, type RecoverRequest, type RunningSession } from './sessions.ts';
 
 /*
@@ -27,6 +28,8 @@ export interface SessionKeeper extends AsyncDisposable {
   resumeAll(): Promise<void>;
   /** Reports what happens to the session until it ends, or until `signal`. Rejects IMPOSSIBLE if it does not run. */
   attend(id: string, report: Report, signal: AbortSignal): Promise<void>;
+  /** What happened to the session since the service was started, as far as is kept. Rejects NOT_FOUND. */
+  log(id: string): Promise<readonly LogLine[]>;
   /** What is shown of those that run, and to whom. */
   exports(): SessionExport[];
   /** Of all sessions that ran since the service was started. */
@@ -59,9 +62,13 @@ interface Kept {
 }
 
 export function sessionKeeper(house: House, options: KeeperOptions): SessionKeeper {
-  const { onEvent } = options;
+  const log = sessionLog(house.world.clock);
+  const onEvent = (event: KeeperEvent): void => {
+    log.note(event.session, wordsOf(event));
+    options.onEvent(event);
+  };
   const held = heldSessions(house, onEvent);
-  const resumption = resumptionOf(house, held, options);
+  const resumption = resumptionOf(house, held, { ...options, onEvent });
   function runningHere(id: string): Kept {
     const it = held.kept.get(id);
     if (it) return it;
@@ -70,6 +77,10 @@ export function sessionKeeper(house: House, options: KeeperOptions): SessionKeep
   return {
     counts: () => ({ running: held.kept.size, waiting: resumption.waiting.size }),
     whyWaiting: (id) => resumption.waiting.get(id),
+    async log(id) {
+      await sessionStatus(house, id);
+      return log.lines(id);
+    },
     exports: () =>
       [...held.kept].flatMap(([session, { running }]) =>
         running.exports.map((it) => exportOf(session, it)),
@@ -255,6 +266,11 @@ function resumptionOf(
       await retrying;
     },
   };
+}
+
+function wordsOf(event: KeeperEvent): string {
+  if (event.kind === 'waits') return `cannot be resumed yet: ${event.reason}`;
+  return event.kind === 'notice' ? event.message : event.kind;
 }
 
 function sum(parts: readonly Traffic[]): Traffic {

@@ -15,7 +15,7 @@ import { serveHttp } from '../sys/http-server.ts';
 import { thisHost } from '../sys/this-host.ts';
 import { ownIds } from '../sys/unix-peer.ts';
 import type { World } from '../sys/world.ts';
-import { keyring } from './keyring.ts';
+import { keyring, knownSecrets } from './keyring.ts';
 import type { Log } from './log.ts';
 import { type OwnedStore, type OwnOptions, ownStore } from './owned-store.ts';
 import type { Settings } from './settings.ts';
@@ -69,7 +69,13 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   };
   const place = stack.use(lateStore(store, { secrets, log, feed, apart, ingest, onChange }));
   await place.look();
-  const desk = deskOn(place, { apart, feed, directory: store, started: clock.now().toISOString() });
+  const desk = deskOn(place, {
+    ...{ apart, feed, directory: store, started: clock.now().toISOString() },
+    support: async () => ({
+      ...{ protocol: version, settings },
+      secrets: knownSecrets(settings, options.credentials),
+    }),
+  });
   /** What makes the store is noted once there is one. */
   const audited: Audit['begin'] = async (who, what, request) => {
     const end = await place.found()?.audit.begin(who, what, request);
@@ -119,7 +125,9 @@ function deskOn(
     started,
     apart,
     feed,
+    support,
   }: {
+    readonly support: Desk['support'];
     readonly feed: Feed;
     readonly directory: string;
     readonly started: string;
@@ -133,7 +141,7 @@ function deskOn(
     throw new StoreError('NOT_A_STORE', `${directory} is no store: see "holdfast store create"`);
   }
   return {
-    apart,
+    ...{ apart, support },
     follow: (report, signal) => feed.follow(report, signal),
     house: async () => (await owned()).house,
     sessions: async () => (await owned()).sessions,

@@ -142,9 +142,14 @@ export async function openBook({
     },
     trim: () =>
       turn(async () => {
-        for (const { id } of byAge([...jobs.values()].filter(hasEnded)).slice(0, -HISTORY_MAX)) {
+        for (const { id } of byEnd([...jobs.values()].filter(hasEnded)).slice(0, -HISTORY_MAX)) {
+          try {
+            await files.removeJob(id);
+          } catch (cause) {
+            if (!(cause instanceof SystemError)) throw cause;
+            return onTrouble(`job ${id} cannot be forgotten: ${cause.message}`);
+          }
           jobs.delete(id);
-          await files.removeJob(id);
         }
       }),
     settled: () => turn(async () => {}),
@@ -169,6 +174,12 @@ export function compactTime(time: string): string {
 
 export function byAge(jobs: Iterable<JobRecord>): JobRecord[] {
   return [...jobs].sort((a, b) => (a.created < b.created ? -1 : a.created > b.created ? 1 : 0));
+}
+
+/** Those that ended first come first: what took days may be the newest to look at. */
+function byEnd(jobs: readonly JobRecord[]): JobRecord[] {
+  const endOf = ({ ended = '' }: JobRecord): string => ended;
+  return [...jobs].sort((a, b) => (endOf(a) < endOf(b) ? -1 : endOf(a) > endOf(b) ? 1 : 0));
 }
 
 function words({ state, reason, notBefore }: JobRecord): string {

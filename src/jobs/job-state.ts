@@ -30,6 +30,8 @@ const WAIT_MAX_MS = 10 * MINUTE_MS;
 /** A job that takes the service with it each time must leave it alone for a while, so that somebody can cancel it. */
 const DEATHS_AT_ONCE = 3;
 const DEATH_DELAY_MS = 10_000;
+/** No job waits longer for its time: one that is to was noted by a clock that was ahead. */
+export const DELAY_MAX_MS = Math.max(...RETRY_MS, WAIT_MAX_MS);
 
 export function begun(job: JobRecord, now: Date): JobRecord {
   return {

@@ -10,7 +10,7 @@ import {
 } from './job-book.ts';
 import { JobError } from './job-error.ts';
 import { ticker } from './ticker.ts';
-import { begun, ended, hasEnded, type Outcome } from './job-state.ts';
+import { begun, DELAY_MAX_MS, ended, hasEnded, type Outcome } from './job-state.ts';
 
 /*
  * Works through the jobs, in each lane one after the other. A job is durable before anyone is told of it and stays
@@ -128,8 +128,8 @@ function workersOf(
   const active = new Map<string, Active>();
   const runs = new Set<Promise<void>>();
   const closing = new AbortController();
-  /** Jobs that wait for a time before this one need not. */
-  let awake = '';
+  /** Jobs not begun since somebody said that something is back: they need not wait for their time. */
+  let woken = new Set<string>();
 
   async function run(id: string, it: Active): Promise<void> {
     const signal = AbortSignal.any([it.stop.signal, closing.signal]);
@@ -157,18 +157,18 @@ function workersOf(
   function begin(): number {
     const now = clock.now().getTime();
     let soonest = SLEEP_MAX_MS;
-    for (const { id, kind, state, notBefore, started } of byAge(book.jobs.values())) {
+    for (const { id, kind, state, notBefore } of byAge(book.jobs.values())) {
       if (state !== 'waiting' || active.has(id)) continue;
-      const isWoken = (started ?? '') <= awake;
-      const due = notBefore === undefined || isWoken ? now : Date.parse(notBefore);
-      if (due > now) {
-        soonest = Math.min(soonest, due - now);
+      const ahead = notBefore === undefined || woken.has(id) ? 0 : Date.parse(notBefore) - now;
+      if (ahead > 0 && ahead <= DELAY_MAX_MS) {
+        soonest = Math.min(soonest, ahead);
         continue;
       }
       const lane = laneOf(kind);
       if ([...active.values()].some((it) => it.lane === lane)) continue;
       const it: Active = { lane, stop: new AbortController(), progress: undefined };
       active.set(id, it);
+      woken.delete(id);
       const work: Promise<void> = run(id, it).finally(() => {
         active.delete(id);
         runs.delete(work);
@@ -183,7 +183,7 @@ function workersOf(
     closing: closing.signal,
     view: (job) => ({ job, progress: active.get(job.id)?.progress }),
     look(what) {
-      if (what !== undefined) awake = clock.now().toISOString();
+      if (what !== undefined) woken = new Set(book.jobs.keys());
       ticks.wake();
     },
     stop: (id) => active.get(id)?.stop.abort(new JobError('IMPOSSIBLE', 'the job was canceled')),

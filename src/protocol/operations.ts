@@ -26,6 +26,7 @@ import {
   resumeRequest,
   retainRequest,
   scheduleRequest,
+  sessionLogRequest,
   setRequest,
   startRequest,
   throughputRequest,
@@ -66,6 +67,7 @@ const name = text({ max: 256 });
 const long = text({ max: 64 * 1024 });
 const count = integer(0, Number.MAX_SAFE_INTEGER);
 const MANY = 10_000_000;
+const ARCHIVE_MAX = 16 * 1024 * 1024;
 
 function looks<Q, R>(summary: string, request: Schema<Q>, result: Schema<R>) {
   return { summary, access: 'view', secrets: false, request, result } as const;
@@ -77,6 +79,7 @@ function withKey<O extends Operation>(operation: O) {
   return { ...operation, secrets: true };
 }
 
+const logLine = object({ time: name, message: long });
 const damaged = list(damagedPoint, MANY);
 
 export const OPERATIONS = {
@@ -103,6 +106,16 @@ export const OPERATIONS = {
     'what guests read and write, and what backups read: now and in the last hour',
     throughputRequest,
     throughput,
+  ),
+  'support/create': changes(
+    'collect what helps to help, without secrets',
+    nothing,
+    object({
+      name,
+      contents: list(object({ file: name, bytes: count, cut: flag() }), MANY),
+      /** A tar.gz in base64. */
+      archive: text({ max: ARCHIVE_MAX }),
+    }),
   ),
   'audit/show': looks(
     'who changed what, the newest last',
@@ -175,7 +188,7 @@ export const OPERATIONS = {
   'job/log': looks(
     "read a job's log",
     jobLogRequest,
-    object({ job: name, lines: list(object({ time: name, message: long }), MANY) }),
+    object({ job: name, lines: list(logLine, MANY) }),
   ),
   'job/attend': looks('hear of a job until it has ended', byJob, jobSummary),
   'job/cancel': changes('end a job, or never begin it', byJob, jobSummary),
@@ -201,6 +214,11 @@ export const OPERATIONS = {
     object({ exports: list(sessionExport, MANY) }),
   ),
   'session/show': looks('show a recovery session', bySession, sessionSummary),
+  'session/log': looks(
+    'read what happened to a session since the service was started',
+    sessionLogRequest,
+    object({ session: name, lines: list(logLine, MANY) }),
+  ),
   'session/start': withKey(changes('run a recovery point', startRequest, readySession)),
   'session/resume': withKey(
     changes('run a session again where it was left', resumeRequest, readySession),

@@ -119,10 +119,9 @@ export const jobsRequest = object({
   active: withDefault(flag(), false),
 });
 /** `first` is how many older lines are left out. */
-export const jobLogRequest = object({
-  job: name,
-  first: withDefault(integer(0, Number.MAX_SAFE_INTEGER), 0),
-});
+const lines = { first: withDefault(integer(0, Number.MAX_SAFE_INTEGER), 0) };
+export const jobLogRequest = object({ job: name, ...lines });
+export const sessionLogRequest = object({ session, ...lines });
 export const bySchedule = object({ schedule: name });
 export const scheduleRequest = object({
   schedule: name,

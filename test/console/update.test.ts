@@ -10,6 +10,7 @@ import {
   pointAt,
   refusal,
   session,
+  TIME,
 } from '../support/console.ts';
 
 const READY = {
@@ -140,14 +141,17 @@ test('a recovery point is run with its options', async () => {
   const driven = browsing();
   driven.type('\u001b[B\r');
   match(driven.text(), /Run nightly\/web-20261121T180000Z-000001/);
-  driven.type('tcp:0:10809\u001b[B \u001b[B10.0.0.0/24, 10.1.0.0/16\u001b[B \r');
+  const down = '\u001b[B';
+  driven.type(`tcp:0:10809${down}${down} ${down}10.0.0.0/24, 10.1.0.0/16${down}${down} `);
+  driven.type(`${down} ${down} \r`);
   const ask = driven.asked.find(({ call }) => call.name === 'session/start')!;
   const request = ask.call.request as Record<string, unknown>;
   deepEqual(
     [request['point'], request['listen'], request['whenFull']],
     [`nightly/${pointAt(1).point}`, 'tcp:0:10809', 'refuse'],
   );
-  deepEqual((request['nfs'] as { allow: string[] }).allow, ['10.0.0.0/24', '10.1.0.0/16']);
+  const { allow, squash, points } = request['nfs'] as Record<string, unknown>;
+  deepEqual([allow, squash, points], [['10.0.0.0/24', '10.1.0.0/16'], 'root', true]);
   const message = '3 MiB of the last boot are in memory';
   driven.send({ kind: 'report', id: ask.id, event: { event: 'notice', message } });
   match(driven.text(), /run nightly\/web-\S+: 3 MiB of the last boot/);
@@ -158,11 +162,18 @@ test('a recovery point is run with its options', async () => {
   match(driven.text(), /session web-1a2b3c runs/);
 });
 
-test('networks without NFS are not silently forgotten', async () => {
+test('what goes with NFS or TLS is asked only with it; TLS without its files is not begun', async () => {
   const driven = browsing();
-  driven.type('\r\u001b[B\u001b[B10.0.0.0/24\r');
-  match(driven.text(), /Networks go with NFS/);
-  ok(!driven.asked.some(({ call }) => call.name === 'session/start'));
+  driven.type('\r');
+  ok(!/NFS networks|TLS files/.test(driven.text()));
+  driven.type('\u001b[B \r');
+  match(driven.text(), /TLS files.*TLS needs its files/s);
+  driven.type('\u001b[B/etc/tls\r');
+  const ask = driven.asked.find(({ call }) => call.name === 'session/start')!;
+  const { tls, nfs } = ask.call.request as Record<string, unknown>;
+  deepEqual([tls, nfs], [{ kind: 'x509', directory: '/etc/tls' }, undefined]);
+  driven.fail('session/start', refusal('/etc/tls/server-cert.pem is not there'));
+  match(driven.text(), /\[ \/etc\/tls_? \].*server-cert\.pem is not there/s);
 });
 
 test('a passphrase is asked for where the service has none, and is seen nowhere', async () => {
@@ -198,6 +209,44 @@ test('discard wants its word, and nothing else does', async () => {
   match(driven.text(), /Failed: discard web-1a2b3c.*stop that first/s);
 });
 
+test('who has chosen a session keeps it whatever the list does, and has none when it is gone', async () => {
+  const driven = onSessions();
+  const list = (...names: string[]): void =>
+    driven.answer('session/list', { sessions: names.map((it) => session({ session: it })) });
+  const stopped = (): string[] =>
+    driven.asked
+      .filter(({ call }) => call.name === 'session/stop')
+      .map(({ call }) => (call.request as { session: string }).session);
+  driven.tick(20_000);
+  list('a', 'b', 'c');
+  driven.type('\u001b[B\u001b[B');
+  driven.tick(20_000);
+  list('new', 'a', 'b', 'c');
+  match(driven.text(), /\n>b /);
+  driven.type('s');
+  driven.tick(20_000);
+  list('new', 'a', 'c');
+  ok(!/\n>/.test(driven.text()), driven.text());
+  driven.send({ kind: 'resize', size: { columns: 100, rows: 30 } });
+  driven.type('srkd\r');
+  match(driven.text(), /No session is chosen/);
+  ok(!driven.model().dialog);
+  deepEqual(stopped(), ['b']);
+  driven.type('\u001b[Bs');
+  deepEqual(stopped(), ['b', 'new']);
+  for (const after of [
+    ['other', 'x', 'new'],
+    ['other', 'x'],
+  ]) {
+    driven.tick(20_000);
+    driven.fail('session/list', GONE);
+    driven.answer('service/show', FACTS);
+    list(...after);
+    driven.type('s');
+  }
+  deepEqual(stopped(), ['b', 'new', 'new']);
+});
+
 test('stop, resume and keep are asked as they are pressed; progress is seen', async () => {
   const driven = onSessions();
   driven.type('srk');
@@ -212,6 +261,39 @@ test('stop, resume and keep are asked as they are pressed; progress is seen', as
   driven.answer('session/keep', { session: 'web-1a2b3c', point: 'web-2' });
   driven.fail('session/stop', GONE);
   match(driven.text(), /Failed: stop.*whether it was done shows when it is back/s);
+});
+
+test('a session is seen with what goes through it, what is done with it, and its log', async () => {
+  const driven = onSessions();
+  driven.type('k\r');
+  const { id } = driven.asked.find(({ call }) => call.name === 'session/keep')!;
+  driven.answer('session/show', session());
+  const lines = [{ time: TIME, message: 'no space is left: guests wait until there is some' }];
+  driven.answer('session/log', { session: 'web-1a2b3c', lines });
+  const client = { address: '10.0.0.5', since: TIME, readBytes: 2048, writtenBytes: 0 };
+  const shown = { session: 'web-1a2b3c', uri: 'nbd://x/vda', readBytes: 4096, writtenBytes: 1024 };
+  const other = { ...shown, session: 'other', clients: [] };
+  driven.answer('export/list', { exports: [{ ...shown, clients: [client] }, other] });
+  const event = { event: 'progress', phase: 'keep vda', position: 512, total: 1024 } as const;
+  driven.send({ kind: 'report', id, event });
+  match(driven.text(), /Clients +1; 4\.00 KiB read, 1\.00 KiB written/);
+  match(driven.text(), /Under way +keep web-1a2b3c keep vda 50 %/);
+  match(driven.text(), /followed:\n 2026-11-21 18:00:00 {2}no space is left/);
+  driven.tick();
+  const { call } = driven.asked.find((it) => it.call.name === 'session/log')!;
+  deepEqual(call.request, { session: 'web-1a2b3c', first: 1 });
+  driven.type('\u001b7');
+  match(
+    driven.text(),
+    /^>web-1a2b3c +1 +4\.00 KiB.*Connected to nbd:\/\/x\/vda:\n 10\.0\.0\.5 .*2\.00 KiB read/ms,
+  );
+});
+
+test('a session is kept as a job, which needs nobody to wait', async () => {
+  const driven = onSessions();
+  driven.type('b');
+  const { call } = driven.asked.find((it) => it.call.name === 'job/create')!;
+  deepEqual(call.request, { kind: 'keep', request: { session: 'web-1a2b3c' } });
 });
 
 test('whoever types is not interrupted by what ends meanwhile', async () => {
@@ -257,6 +339,20 @@ test('Ctrl-C held down does nothing but say so; q leaves, and asks if work is un
   driven.type('x\r');
   ok(driven.model().dialog);
   driven.type('y');
+  deepEqual(driven.effects.at(-1), { kind: 'leave' });
+});
+
+test('on a line of the machine itself it is left with l for a login, and with nothing else', async () => {
+  const driven = drive(undefined, { key: 'l', word: 'log in' });
+  driven.tick();
+  match(driven.text(), /l log in/);
+  driven.type('q\u0003');
+  match(driven.text(), /Press l to log in/);
+  deepEqual(
+    driven.effects.filter(({ kind }) => kind === 'leave'),
+    [],
+  );
+  driven.type('l');
   deepEqual(driven.effects.at(-1), { kind: 'leave' });
 });
 

@@ -15,8 +15,16 @@ const none = async (): Promise<never> => {
   throw new CatalogError('NOT_FOUND', 'nothing here');
 };
 const desk: Desk = {
-  ...{ house: none, makeStore: none, sessions: none, jobs: none, follow: none, audit: none },
-  throughput: none,
+  ...{
+    house: none,
+    makeStore: none,
+    sessions: none,
+    jobs: none,
+    follow: none,
+    audit: none,
+    support: none,
+    throughput: none,
+  },
   whyWaiting: () => undefined,
   apart: undefined,
   service: async () => ({

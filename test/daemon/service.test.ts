@@ -117,6 +117,10 @@ test('who is connected, how much goes through, and how full the store is', async
   let left = await shown();
   while (left.clients.length > 0) left = await shown();
   equal(left.readBytes, 65_536);
+  const log = (await expectDone(holdfast('session', 'log', session))).result;
+  const [begun] = log['lines'] as { message: string }[];
+  equal(begun!.message, 'started');
+  equal((await holdfast('session', 'log', 'nobody')).code, 5);
   const usage = (await expectDone(holdfast('store', 'usage'))).result as {
     growth: object;
     saving: { points: number; readBytes: number; storedBytes: number };

@@ -44,6 +44,16 @@ test('a command is carried out, with its exit code, and by the service', { skip 
   equal((await ssh('admin', "holdfast set create 'no such name'")).code, 2);
 });
 
+test('a support bundle comes over the wire, with the journal of the service', {
+  skip,
+}, async () => {
+  const { run, path } = host!;
+  const command = `ssh -n ${OPTIONS.join(' ')} admin@127.0.0.1 holdfast support create --to -`;
+  await run('sh', '-c', `${command} | tar -C /root -xzf - --strip-components=1`);
+  match(readFileSync(path('/root/journal.txt'), 'utf8'), /holdfastd\[\d+\]: ready/);
+  match(readFileSync(path('/root/os-release.txt'), 'utf8'), /Debian/);
+});
+
 test('without a command there is something for people', { skip }, async () => {
   const { stdout, stderr } = await ssh('admin');
   match(stdout + stderr, /holdfast COMMAND|console/);

@@ -40,6 +40,11 @@ test('install brings the service to READY, and a second time changes nothing', {
   const out = await host!.run('sh', INSTALL, '--offline');
   match(out, /is installed and runs: no store/);
   match(out, /holdfast store create/);
+  match(
+    await host!.run('bash', '-c', '. /usr/share/bash-completion/completions/holdfast; complete -p'),
+    /complete -F _holdfast holdfast/,
+  );
+  match(await host!.run('cat', '/usr/share/man/man1/holdfast.1'), /^\.TH HOLDFAST 1 /);
   deepEqual([await show('ActiveState'), await show('SubState')], ['active', 'running']);
   equal(await show('StatusText'), 'no store');
   const { MainPID: pid } = { MainPID: await show('MainPID') };
@@ -214,9 +219,75 @@ test('reload and stop are clean; the journal has priorities', { skip }, async ()
   ok(ready - start < 5e6, `from start to READY ${(ready - start) / 1000} ms`);
 });
 
+/** What the machine has drawn on its console since then, once it matches. */
+async function drawn(since: number, what: RegExp): Promise<void> {
+  await until(`drew ${what.source}`, async () => what.test(host!.console().slice(since)));
+}
+
+/** Processes of the user that may look only. */
+async function pages(): Promise<string[]> {
+  const { stdout } = await host!.tryRun('sh', '-c', 'stat -c "%U %n" /proc/[0-9]* 2>/dev/null');
+  return [...stdout.matchAll(/^holdfast-console \/proc\/(\d+)$/gm)].map(([, pid]) => pid!);
+}
+
+const PAGE = /The service runs/;
+const LOGIN = /login: $/;
+
+test('the status page is on the console without a login, and comes back whenever it is killed', {
+  skip,
+}, async () => {
+  const { run, path, console, type } = host!;
+  const directory = path('/etc/systemd/system/holdfast-console@.service.d');
+  mkdirSync(directory);
+  writeFileSync(`${directory}/quick.conf`, '[Service]\nEnvironment=HOLDFAST_LOGIN_SECONDS=2\n');
+  match(await run('sh', INSTALL, '--offline', '--console'), /Status page on console: press l/);
+  await drawn(0, PAGE);
+  for (let round = 0; round < 4; round++) {
+    const found = await pages();
+    equal(found.length, 1);
+    match(await run('cat', `/proc/${found[0]}/status`), /^CapEff:\t0+$.*^NoNewPrivs:\t1$/ms);
+    const since = console().length;
+    await run('kill', '-9', found[0]!);
+    // Before it is there, as it starts, and when it runs.
+    type('\u0003\u001c\u001a'.repeat(1000));
+    await drawn(since, PAGE);
+    await drawn(since, /Ctrl-C does nothing here/);
+  }
+});
+
+test('its key l gives a login, and where nobody logs in the page comes back', {
+  skip,
+}, async () => {
+  const since = host!.console().length;
+  host!.type('l');
+  await drawn(since, LOGIN);
+  deepEqual(await pages(), []);
+  const later = host!.console().length;
+  await drawn(later, PAGE);
+});
+
+test('a console that cannot start gives a login instead, until it can', { skip }, async () => {
+  const { run, console } = host!;
+  const directory = '/usr/lib/holdfast/src/console';
+  await run('mv', directory, `${directory}.gone`);
+  let since = console().length;
+  await run('kill', '-9', ...(await pages()));
+  await drawn(since, /does not run here.*login: /s);
+  await run('mv', `${directory}.gone`, directory);
+  since = console().length;
+  await drawn(since, PAGE);
+  await run('mv', '/usr/lib/holdfast', '/usr/lib/holdfast.gone');
+  since = console().length;
+  await run('systemctl', 'kill', '--signal=KILL', 'holdfast-console@console');
+  await drawn(since, LOGIN);
+  await run('mv', '/usr/lib/holdfast.gone', '/usr/lib/holdfast');
+});
+
 test('uninstall leaves nothing but what cannot be made again', { skip }, async () => {
   const { run, tryRun } = host!;
   await run('sh', UNINSTALL);
+  equal((await run('systemctl', 'is-active', 'console-getty')).trim(), 'active');
+  equal((await tryRun('systemctl', 'cat', 'holdfast-console@console')).code, 1);
   equal((await tryRun('systemctl', 'cat', 'holdfastd.service')).code, 1);
   equal((await tryRun('test', '-e', '/usr/lib/holdfast')).code, 1);
   await run('test', '-e', '/var/lib/holdfast/store/holdfast-store.json');

@@ -13,9 +13,11 @@ case ${1-} in
     mount -t cgroup2 none /sys/fs/cgroup
     mkdir "$group"
     # Whoever started this holds the other end of its input: once that is closed the machine goes, however they ended.
+    # What they write there is typed at the machine's console.
     exec 3<&0
-    (cat <&3 >/dev/null; kill -KILL "$(cat "$group/supervisor/cgroup.procs")" 2>/dev/null) &
-    script -qefc "sh '$0' inner" "$WORK/console" </dev/null >/dev/null 2>&1 || true
+    mkfifo "$WORK/keys"
+    (cat <&3 >"$WORK/keys"; kill -KILL "$(cat "$group/supervisor/cgroup.procs")" 2>/dev/null) &
+    script -qefc "sh '$0' inner" "$WORK/console" <"$WORK/keys" >/dev/null 2>&1 || true
     find "$group" -depth -type d -exec rmdir {} +
     ;;
   inner)

@@ -15,6 +15,8 @@ export interface DebianHost extends AsyncDisposable {
   path(path: string): string;
   /** What it has printed on its console. */
   console(): string;
+  /** Types at its console. */
+  type(keys: string): void;
 }
 
 export interface Answer {
@@ -73,6 +75,7 @@ export async function debianHost(directory: string): Promise<DebianHost> {
       throw new Error(`${command} ${args.join(' ')}: exit code ${code}: ${stderr}${stdout}`);
     },
     path: (path) => join(tree, path),
+    type: (keys) => void child.stdin.write(keys),
     console: () => readFileSync(join(directory, 'console'), 'utf8'),
     async [Symbol.asyncDispose]() {
       await tryRun('systemctl', 'poweroff');

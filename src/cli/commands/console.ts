@@ -4,11 +4,12 @@ import { hasTerminal } from '../../sys/raw-terminal.ts';
 import { type Command, UsageError } from '../command.ts';
 
 export const command: Command = {
-  usage: '',
+  usage: '[--login]',
   details: [
     'Status, recovery points and sessions of the service, in this terminal (80x24 or more).',
+    '--login: key l leaves it, for a login; for lines where nobody has logged in yet.',
   ],
-  options: {},
+  options: { login: { type: 'boolean' } },
   takes: [0, 0],
   async run(input, { signal }) {
     if (!hasTerminal()) throw new UsageError('the console needs a terminal');
@@ -17,6 +18,9 @@ export const command: Command = {
     const { TERM: term = '', LC_ALL: all, LC_CTYPE: type, LANG: language } = process.env;
     // The first that is set to something, as in POSIX.
     const locale = all || type || language || '';
-    await runConsole({ socket, term, locale, signal, clock: systemClock() });
+    const leaving = input.flag('login')
+      ? ({ key: 'l', word: 'log in' } as const)
+      : ({ key: 'q', word: 'leave' } as const);
+    await runConsole({ socket, term, locale, leaving, signal, clock: systemClock() });
   },
 };
