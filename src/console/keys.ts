@@ -55,7 +55,7 @@ const CONTROLS: Readonly<Record<string, KeyName>> = {
 /** Passphrases are in any language: all but control characters, and what was no UTF-8. */
 const TYPABLE = /^[^\p{Cc}\p{Cs}\ufffd]$/u;
 const ESCAPE = '\u001b';
-/** One whole sequence, or the beginning of one. F1 to F5 of the screen at the machine come first. */
+/** One whole sequence, or the beginning of one. The Linux console sends the first for F1 to F5. */
 const SEQUENCE = /^(?:\[\[[A-E]|\[[0-9;?]*[@-Z\\-~]|O[@-~])/;
 const BEGINNING = /^(?:\[\[|\[[0-9;?]*|O)?$/;
 /** No terminal sends longer ones. */

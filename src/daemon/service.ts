@@ -15,6 +15,7 @@ import { serveHttp } from '../sys/http-server.ts';
 import { thisHost } from '../sys/this-host.ts';
 import { ownIds } from '../sys/unix-peer.ts';
 import type { World } from '../sys/world.ts';
+import { forwardedHost } from './forwarded-host.ts';
 import { keyring, knownSecrets } from './keyring.ts';
 import type { Log } from './log.ts';
 import { type OwnedStore, type OwnOptions, ownStore } from './owned-store.ts';
@@ -88,7 +89,15 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   stack.use(
     await serveHttp({
       at: control === undefined ? { kind: 'unix', path: socket } : { kind: 'fd', fd: control },
-      onRequest: door({ desk, clock, version, secrets, access: (peer) => accessOf(peer), audited }),
+      onRequest: door({
+        desk,
+        clock,
+        version,
+        secrets,
+        access: (peer) => accessOf(peer),
+        audited,
+        offers: () => true,
+      }),
       onError(error) {
         throw error;
       },
@@ -141,7 +150,7 @@ function deskOn(
     throw new StoreError('NOT_A_STORE', `${directory} is no store: see "holdfast store create"`);
   }
   return {
-    ...{ apart, support },
+    ...{ apart, support, host: forwardedHost },
     follow: (report, signal) => feed.follow(report, signal),
     house: async () => (await owned()).house,
     sessions: async () => (await owned()).sessions,

@@ -1,13 +1,6 @@
-import {
-  flag,
-  integer,
-  list,
-  nullable,
-  type Of,
-  object,
-  type Schema,
-  text,
-} from '../lib/schema.ts';
+import { flag, integer, list, nullable, type Of, object, text } from '../lib/schema.ts';
+import { HOST_OPERATIONS } from './host-operations.ts';
+import { changes, looks, type Operation, withKey } from './operation.ts';
 import {
   backupRequest,
   byJob,
@@ -53,31 +46,11 @@ import {
  * All that can be asked of Holdfast, by name: `session/list` is `POST /v1/session/list`. This table is the
  * protocol: the door validates by it, the command line is typed by it, and the OpenAPI description is made of it.
  */
-export interface Operation {
-  readonly summary: string;
-  /** Whether it only looks. */
-  readonly access: 'view' | 'change';
-  /** Whether a passphrase or recovery key may come with it, as `secret`. */
-  readonly secrets: boolean;
-  readonly request: Schema<unknown>;
-  readonly result: Schema<unknown>;
-}
-
 const name = text({ max: 256 });
 const long = text({ max: 64 * 1024 });
 const count = integer(0, Number.MAX_SAFE_INTEGER);
 const MANY = 10_000_000;
 const ARCHIVE_MAX = 16 * 1024 * 1024;
-
-function looks<Q, R>(summary: string, request: Schema<Q>, result: Schema<R>) {
-  return { summary, access: 'view', secrets: false, request, result } as const;
-}
-function changes<Q, R>(summary: string, request: Schema<Q>, result: Schema<R>) {
-  return { summary, access: 'change', secrets: false, request, result } as const;
-}
-function withKey<O extends Operation>(operation: O) {
-  return { ...operation, secrets: true };
-}
 
 const logLine = object({ time: name, message: long });
 const damaged = list(damagedPoint, MANY);
@@ -241,6 +214,7 @@ export const OPERATIONS = {
       object({ session: name, point: name }),
     ),
   ),
+  ...HOST_OPERATIONS,
 } as const satisfies Readonly<Record<string, Operation>>;
 
 export type OperationName = keyof typeof OPERATIONS;

@@ -1,4 +1,4 @@
-import { deepEqual, equal, match, ok } from 'node:assert/strict';
+import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict';
 import { test } from 'tap';
 import type { JobRecord } from '../../src/formats/store/job.ts';
 import { openJobFiles } from '../../src/jobs/job-files.ts';
@@ -50,10 +50,70 @@ test('of what has ended the oldest is forgotten; where that fails, it is told an
   await queue[Symbol.asyncDispose]();
 });
 
+test('a job that was told to end does not run again when the service dies before it has', async () => {
+  const home = disk();
+  // It does not listen.
+  const { queue, clock } = await opened(home, () => new Promise(() => {}));
+  const { id } = await queue.submit({ kind: 'backup', request: {} });
+  queue.start();
+  await clock.advance(1);
+  equal((await queue.cancel(id)).state, 'running');
+  const again = await opened(home.reboot(), async () => DONE);
+  again.queue.start();
+  await again.clock.advance(1);
+  equal(again.queue.show(id).job.state, 'canceled');
+  await again.queue[Symbol.asyncDispose]();
+});
+
+test('a cancel that cannot be noted is refused, and ends what runs all the same', async () => {
+  const { files, failing } = failable(disk());
+  const { queue, clock } = await opened({ files }, (_job, { signal }) => {
+    const stopped: Outcome = { kind: 'failed', reason: 'aborted', again: 'soon' };
+    return new Promise((resolve) => signal.addEventListener('abort', () => resolve(stopped)));
+  });
+  const running = await queue.submit({ kind: 'backup', request: {} });
+  const waiting = await queue.submit({ kind: 'backup', request: {} });
+  queue.start();
+  await clock.advance(1);
+  failing.add('write');
+  await rejects(queue.cancel(waiting.id), { code: 'IO' });
+  equal(queue.show(waiting.id).job.state, 'waiting');
+  await rejects(queue.cancel(running.id), { code: 'IO' });
+  await clock.advance(1);
+  equal(queue.show(running.id).job.state, 'canceled');
+  await queue[Symbol.asyncDispose]();
+});
+
+test('what could not be noted is noted once the disk is well again', async () => {
+  const home = disk();
+  const { files, failing } = failable(home);
+  const { queue, clock, troubles } = await opened({ files }, async () => {
+    failing.add('write');
+    return DONE;
+  });
+  const { id } = await queue.submit({ kind: 'backup', request: {} });
+  queue.start();
+  await clock.advance(1);
+  equal(queue.show(id).job.state, 'done');
+  await clock.advance(600_000);
+  equal(troubles.length, 1, 'told once');
+  failing.clear();
+  await clock.advance(60_000);
+  const again = await opened(home.copy(seeded(2)), async () => DONE);
+  equal(again.queue.show(id).job.state, 'done');
+});
+
 function done(id: string, created: string, ended: string): JobRecord {
   return {
     ...{ id, kind: 'check', request: {}, schedule: undefined, created, state: 'done' },
-    ...{ failures: 0, deaths: 0, notBefore: undefined, started: created, ended },
+    ...{
+      canceling: undefined,
+      failures: 0,
+      deaths: 0,
+      notBefore: undefined,
+      started: created,
+      ended,
+    },
     ...{ reason: undefined, result: {} },
   };
 }

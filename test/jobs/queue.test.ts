@@ -104,7 +104,7 @@ test('cancel: what waits never begins, what runs is told to end', async () => {
   );
   await queue.cancel(first.id);
   equal((await attended).job.state, 'canceled');
-  deepEqual(heard, ['canceled']);
+  deepEqual(heard, ['asked to end', 'canceled']);
   await rejects(queue.cancel(first.id), /is canceled already/);
   await rejects(queue.cancel('nothing'), { code: 'NOT_FOUND' });
   await queue[Symbol.asyncDispose]();
