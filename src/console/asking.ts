@@ -69,7 +69,7 @@ function wanted(model: Model): LookName[] {
     names.push(...PAGES[screen].looks);
     if (followedDialog(dialog)) names.push('shown', 'shownLog');
     // What goes through it.
-    if (dialog?.kind === 'session') names.push('exports');
+    if (dialog?.kind === 'session') names.push('exports', 'active');
   }
   return names.filter((name) => isDue(model, name));
 }

@@ -54,7 +54,7 @@ const pointsPage: Page = {
 const sessionsPage: Page = {
   title: 'Sessions',
   help: () => 'Enter show  s stop  r resume  k keep (b: as a job)  d discard  ',
-  looks: ['sessions'],
+  looks: ['sessions', 'active'],
   list: { kind: 'rows', count: ({ sessions }) => knownRows(sessions) },
   body: sessionsBody,
   key: sessionsKey,

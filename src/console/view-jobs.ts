@@ -1,22 +1,23 @@
 import type { JobSummary, ScheduleSummary } from '../protocol/results.ts';
-import type { FollowedLog, JobDialog } from './dialog-model.ts';
+import type { JobDialog } from './dialog-model.ts';
 import { logRows } from './dialogs.ts';
 import { stateText, workText } from './job-words.ts';
 import type { Model } from './model.ts';
 import { columns, fitted, type Line, line, wrapped } from './screen.ts';
-import { listBody, pagedBody } from './view-lists.ts';
+import { listBody, MONTH_AT, pagedBody } from './view-lists.ts';
+import { logLines } from './view-log.ts';
 import { notKnown } from './view-status.ts';
 import { utc } from './words.ts';
 
-const JOB_WIDTHS = [16, 8, 28];
+const JOB_WIDTHS = [11, 8, 26];
 
 export function jobsBody(model: Model): readonly Line[] {
   return pagedBody(model, model.jobs, {
-    heading: columns(['CREATED (UTC)', 'STATE', 'WHAT', 'HOW IT IS'], JOB_WIDTHS),
+    heading: columns(['MADE (UTC)', 'STATE', 'WHAT', 'HOW IT IS'], JOB_WIDTHS),
     none: 'No jobs yet: n starts one.',
     note: '',
     text: (it: JobSummary) =>
-      columns([utc(it.created), it.state, workText(it), stateText(it)], JOB_WIDTHS),
+      columns([utc(it.created).slice(MONTH_AT), it.state, workText(it), stateText(it)], JOB_WIDTHS),
   });
 }
 
@@ -41,17 +42,6 @@ export function jobDialogBody({ job, shown, log }: JobDialog, model: Model): rea
     ...(shown.kind === 'known' ? factLines(shown.value, width) : [notKnown(shown)]),
     [],
     ...logLines(log, logRows(model)),
-  ];
-}
-
-/** The end of a log, or as much before that as somebody has scrolled back. */
-export function logLines({ lines, back }: FollowedLog, rows: number): Line[] {
-  const end = lines.length - back;
-  const seen = lines.slice(Math.max(0, end - rows), end);
-  const place = back > 0 ? `${back} newer below` : 'followed';
-  return [
-    line(` Its log, ${place}:`, 'strong'),
-    ...seen.map(({ time, message }) => line(` ${utc(time)}:${time.slice(17, 19)}  ${message}`)),
   ];
 }
 

@@ -1,10 +1,11 @@
 import { formatSize } from '../lib/sizes.ts';
 import type { SessionSummary } from '../protocol/results.ts';
 import type { SessionDialog } from './dialog-model.ts';
+import { stateText } from './job-words.ts';
 import { logRows } from './dialogs.ts';
 import type { Model } from './model.ts';
 import { fitted, type Line, line } from './screen.ts';
-import { logLines } from './view-jobs.ts';
+import { logLines } from './view-log.ts';
 import { notKnown } from './view-status.ts';
 import { utc } from './words.ts';
 
@@ -13,11 +14,12 @@ export function sessionDialogBody(
   { session, shown, log }: SessionDialog,
   model: Model,
 ): readonly Line[] {
+  const words = underWay(session, model).map(({ what, progress }) => `${what} ${progress}`.trim());
   return [
     line(` Session ${session}`, 'strong'),
     ...(shown.kind === 'known' ? factLines(shown.value) : [notKnown(shown)]),
     field('Clients', trafficText(session, model)),
-    field('Under way', underWay(session, model)),
+    field('Under way', words.join(', ') || '-'),
     [],
     ...logLines(log, logRows(model)),
   ];
@@ -25,7 +27,7 @@ export function sessionDialogBody(
 
 function factLines(it: SessionSummary): Line[] {
   const state = it.waits === null ? it.state : `waits: ${it.waits}`;
-  const served = it.holder === null ? '' : `, served by ${it.holder}`;
+  const served = it.holder === null ? '' : `: ${it.holder}`;
   return [
     field('Machine', `${it.machine}, of set ${it.set}`),
     field('Point', it.point),
@@ -46,11 +48,22 @@ function trafficText(session: string, { exports }: Model): string {
   return `${sum(({ clients }) => clients.length)}; ${read} read, ${written} written`;
 }
 
-function underWay(session: string, { tasks }: Model): string {
+/** What is being done with a session, from here and by jobs, and how far that is. */
+export function underWay(
+  session: string,
+  { tasks, active }: Model,
+): readonly { readonly what: string; readonly progress: string }[] {
   const own = tasks.filter(
     ({ call: { request } }) => 'session' in request && request.session === session,
   );
-  return own.map(({ title, progress }) => `${title} ${progress}`.trim()).join(', ') || '-';
+  const jobs = active.kind === 'known' ? active.value : [];
+  const keeps = jobs.filter(
+    ({ kind, request }) => kind === 'keep' && request['session'] === session,
+  );
+  return [
+    ...own.map(({ title, progress }) => ({ what: title, progress })),
+    ...keeps.map((it) => ({ what: `job ${it.job}`, progress: stateText(it) })),
+  ];
 }
 
 function field(name: string, text: string): Line {

@@ -54,8 +54,8 @@ function usageLines({ usage, time }: Model): Line[] {
 function forecastText({ growth }: StoreUsage, now: string): string {
   const { since, bytesPerDay, fullAt } = growth;
   if (bytesPerDay === null) {
-    const watched = since === null ? '' : `, watched since ${utc(since)} UTC only`;
-    return `not known yet${watched}: it takes a day`;
+    const watched = since === null ? '' : `; watched since ${utc(since)}`;
+    return `not known yet (a day is needed${watched})`;
   }
   const rate = `${formatSize(Math.abs(bytesPerDay))} a day`;
   if (fullAt !== null) return `full in ${until(now, fullAt)}, at ${rate} as in the last days`;

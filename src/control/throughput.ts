@@ -21,6 +21,7 @@ const NONE: ThroughputRates = { readBytes: 0, writtenBytes: 0, ingestBytes: 0 };
 export function recordThroughput(clock: Clock, totals: () => Totals): ThroughputRecorder {
   /** Bytes a second, the newest last. */
   const samples: ThroughputRates[] = [];
+  let taken = 0;
   let last = { totals: totals(), atMs: clock.monotonicMs() };
 
   function sample(): void {
@@ -28,6 +29,7 @@ export function recordThroughput(clock: Clock, totals: () => Totals): Throughput
     const seconds = (now.atMs - last.atMs) / 1000;
     if (seconds <= 0) return;
     samples.push(rates((name) => Math.max(0, now.totals[name] - last.totals[name]) / seconds));
+    taken++;
     if (samples.length > SAMPLES_MAX) samples.shift();
     last = now;
   }
@@ -40,8 +42,10 @@ export function recordThroughput(clock: Clock, totals: () => Totals): Throughput
     show(points) {
       const each = Math.ceil(SAMPLES_MAX / points);
       const parts: ThroughputRates[] = [];
-      for (let end = samples.length; end > 0; end -= each) {
-        parts.unshift(mean(samples.slice(Math.max(0, end - each), end)));
+      // Parts begin at fixed times: else the whole graph would change with each sample, and only the newest should.
+      let start = samples.length - (((taken - 1) % each) + 1);
+      for (let end = samples.length; end > 0; end = start, start -= each) {
+        parts.unshift(mean(samples.slice(Math.max(0, start), end)));
       }
       return { seconds: (each * SAMPLE_MS) / 1000, now: samples.at(-1) ?? NONE, points: parts };
     },

@@ -7,6 +7,7 @@ import {
   driveUp,
   FACTS,
   GONE,
+  job,
   pointAt,
   refusal,
   session,
@@ -287,6 +288,19 @@ test('a session is seen with what goes through it, what is done with it, and its
     driven.text(),
     /^>web-1a2b3c +1 +4\.00 KiB.*Connected to nbd:\/\/x\/vda:\n 10\.0\.0\.5 .*2\.00 KiB read/ms,
   );
+});
+
+test('a list of sessions says what is being done with each, from here or by a job', async () => {
+  const driven = onSessions();
+  const request = { session: 'web-1a2b3c' };
+  const keep = job({
+    kind: 'keep',
+    request,
+    progress: { phase: 'keep vda', position: 1, total: 4 },
+  });
+  driven.tick(5000);
+  driven.answer('job/list', { jobs: [keep], total: 1, first: 0 });
+  match(driven.text(), /^>web-1a2b3c .* keep vda 25 % of/m);
 });
 
 test('a session is kept as a job, which needs nobody to wait', async () => {

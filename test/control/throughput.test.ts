@@ -23,9 +23,16 @@ test('rates are of what was counted in each part of the last hour', async () => 
     points.map((it) => it.readBytes),
     [1000, 2000],
   );
+  readBytes += 50_000;
+  await clock.advance(5000);
+  deepEqual(
+    recorder.show(60).points.map((it) => it.readBytes),
+    [1000, 2000, 10_000],
+    'a part stays as it is once its minute is over',
+  );
   await clock.advance(3_600_000);
   const hour = recorder.show(60);
-  equal(hour.points.length, 60);
+  equal(hour.points.length, 61, 'the first and the newest are not whole');
   equal(Math.max(...hour.points.map((it) => it.readBytes)), 0, 'what was longer ago is gone');
 });
 
