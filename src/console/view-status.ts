@@ -44,7 +44,8 @@ function spaceText({ freeBytes, totalBytes }: { freeBytes: number; totalBytes: n
 }
 
 function usageLines({ usage, time }: Model): Line[] {
-  if (usage.kind !== 'known') return [field('Forecast', '...'), field('Saving', '...')];
+  if (usage.kind === 'refused') return [notKnown(usage)];
+  if (usage.kind === 'unknown') return [field('Forecast', '...'), field('Saving', '...')];
   return [
     field('Forecast', forecastText(usage.value, time)),
     field('Saving', savingText(usage.value)),

@@ -48,6 +48,14 @@ for (const term of ['linux', 'xterm-256color', 'vt220']) {
     deepEqual(await states(home.holdfast), ['running']);
     screen.keys('Enter');
     await screen.shows(/^>vm-\w+ +running/m);
+    screen.keys('Enter');
+    await screen.shows(/Clients +0; .*Its log, followed:\n.*started/s);
+    screen.keys('Escape', '7');
+    await screen.shows(/^>vm-\w+ +0 .*Connected to nbd\+unix.*\n nobody/ms);
+    screen.keys('1');
+    await screen.shows(/Forecast +not known yet.*Saving +\d.*Reads +\[.*Backups +\[.*\/s/s);
+    screen.keys('3');
+    await screen.shows(/^>vm-\w+ +running/m);
 
     await service.stop('SIGKILL');
     const down = await screen.shows(/does not answer/);
