@@ -6,7 +6,7 @@ import { utc } from './words.ts';
 const LOW_PART = 0.1;
 
 /** What needs somebody; nothing is said of what is not known. */
-export function alarmsOf({ facts, sessions, latest, alarms }: Model): string[] {
+export function alarmsOf({ facts, sessions, damagedSessions, latest, alarms }: Model): string[] {
   const found = alarms.map(({ time, message }) => `${utc(time)} ${message}`);
   if (facts.kind === 'known') {
     const { storeId, space } = facts.value;
@@ -20,6 +20,7 @@ export function alarmsOf({ facts, sessions, latest, alarms }: Model): string[] {
       if (waits !== null) found.push(`Session ${session} cannot go on: ${waits}`);
     }
   }
+  for (const { reason } of damagedSessions) found.push(`Damaged: ${reason}`);
   if (latest.kind === 'known') {
     for (const { reason } of latest.value.damaged) found.push(`Damaged: ${reason}`);
   }

@@ -30,6 +30,11 @@ const EVERY_MS: Readonly<Record<LookName, number>> = {
   usage: 30_000,
   throughput: 5000,
   exports: 2000,
+  network: 2000,
+  machine: COSTLY_MS,
+  ssh: COSTLY_MS,
+  // SMART wakes disks that sleep.
+  disks: 60_000,
   points: COSTLY_MS,
   jobs: 2000,
   shown: 1000,
@@ -140,6 +145,10 @@ const KNOWN_ASKED: Readonly<Record<KnownName, Call>> = {
   usage: { name: 'store/usage', request: {} },
   throughput: { name: 'service/throughput', request: { points: GRAPH_POINTS } },
   exports: { name: 'export/list', request: {} },
+  network: { name: 'network/show', request: {} },
+  machine: { name: 'host/show', request: {} },
+  ssh: { name: 'ssh/show', request: {} },
+  disks: { name: 'disk/list', request: {} },
   latest: {
     name: 'backup/page',
     request: { ...ALL, contains: undefined, first: 0, count: LATEST },

@@ -1,3 +1,4 @@
+import type { HostOperationName } from '../protocol/host-operations.ts';
 import type { OperationName, RequestOf, ResultOf } from '../protocol/operations.ts';
 import type { FailureKind } from '../protocol/failure.ts';
 import type { SentSecret } from '../protocol/requests.ts';
@@ -37,6 +38,7 @@ export interface Model {
   readonly facts: Known<ResultOf<'service/show'>>;
   readonly latest: Known<ResultOf<'backup/page'>>;
   readonly sessions: Known<readonly SessionSummary[]>;
+  readonly damagedSessions: readonly DamagedPoint[];
   readonly sets: Known<readonly SetSummary[]>;
   readonly schedules: Known<readonly ScheduleSummary[]>;
   /** Jobs that wait or run. */
@@ -44,6 +46,10 @@ export interface Model {
   readonly usage: Known<StoreUsage>;
   readonly throughput: Known<Throughput>;
   readonly exports: Known<readonly SessionExport[]>;
+  readonly network: Known<ResultOf<'network/show'>>;
+  readonly machine: Known<ResultOf<'host/show'>>;
+  readonly ssh: Known<ResultOf<'ssh/show'>>;
+  readonly disks: Known<ResultOf<'disk/list'>['disks']>;
   readonly points: PointsList;
   readonly jobs: PagedList<JobSummary>;
   /** Row that is chosen in the list of a screen, where that list is not a paged one; -1: none. */
@@ -135,32 +141,36 @@ export interface LogEntry {
   readonly isFailure: boolean;
 }
 
-type Asked = Extract<
-  OperationName,
-  | 'service/show'
-  | 'service/follow'
-  | 'backup/page'
-  | 'set/list'
-  | 'session/list'
-  | 'session/show'
-  | 'session/log'
-  | 'session/start'
-  | 'session/resume'
-  | 'session/stop'
-  | 'session/discard'
-  | 'session/keep'
-  | 'store/usage'
-  | 'service/throughput'
-  | 'export/list'
-  | 'job/list'
-  | 'job/show'
-  | 'job/log'
-  | 'job/create'
-  | 'job/cancel'
-  | 'schedule/list'
-  | 'schedule/create'
-  | 'schedule/remove'
->;
+type Asked =
+  | HostOperationName
+  | Extract<
+      OperationName,
+      | 'service/show'
+      | 'service/follow'
+      | 'backup/page'
+      | 'set/list'
+      | 'set/create'
+      | 'store/create'
+      | 'session/list'
+      | 'session/show'
+      | 'session/log'
+      | 'session/start'
+      | 'session/resume'
+      | 'session/stop'
+      | 'session/discard'
+      | 'session/keep'
+      | 'store/usage'
+      | 'service/throughput'
+      | 'export/list'
+      | 'job/list'
+      | 'job/show'
+      | 'job/log'
+      | 'job/create'
+      | 'job/cancel'
+      | 'schedule/list'
+      | 'schedule/create'
+      | 'schedule/remove'
+    >;
 
 /** A request of the protocol. */
 export type Call = { [N in Asked]: { readonly name: N; readonly request: RequestOf<N> } }[Asked];
@@ -216,13 +226,14 @@ export function firstModel(of: {
   readonly socket: string;
   readonly host: HostFacts;
   readonly leaving: Leaving;
+  readonly screen: ScreenName;
   readonly nowMs: number;
 }): Model {
   return {
     ...of,
-    screen: 'status',
     service: UNKNOWN,
     ...NOTHING_KNOWN,
+    damagedSessions: [],
     points: noPoints(''),
     jobs: NO_ROWS,
     chosen: {},
@@ -248,6 +259,10 @@ export const NOTHING_KNOWN = {
   usage: UNKNOWN,
   throughput: UNKNOWN,
   exports: UNKNOWN,
+  network: UNKNOWN,
+  machine: UNKNOWN,
+  ssh: UNKNOWN,
+  disks: UNKNOWN,
 };
 
 export const NO_ROWS: PagedList<never> = {

@@ -1,4 +1,5 @@
 import { flag, integer, list, nullable, type Of, object, text } from '../lib/schema.ts';
+import { FILES_OPERATIONS } from './files-operations.ts';
 import { HOST_OPERATIONS } from './host-operations.ts';
 import { changes, looks, type Operation, withKey } from './operation.ts';
 import {
@@ -30,6 +31,7 @@ import {
   damagedPoint,
   hostFacts,
   jobSummary,
+  madePoint,
   pointSummary,
   readySession,
   scheduleSummary,
@@ -120,7 +122,7 @@ export const OPERATIONS = {
     ),
   ),
   'backup/create': withKey(
-    changes('make a recovery point from disk images', backupRequest, pointSummary),
+    changes('make a recovery point from disk images', backupRequest, madePoint),
   ),
   'backup/list': looks(
     'list recovery points',
@@ -179,7 +181,7 @@ export const OPERATIONS = {
   'session/list': looks(
     'list recovery sessions',
     nothing,
-    object({ sessions: list(sessionSummary, MANY) }),
+    object({ sessions: list(sessionSummary, MANY), damaged }),
   ),
   'export/list': looks(
     'list what running sessions export, and who is connected',
@@ -214,6 +216,7 @@ export const OPERATIONS = {
       object({ session: name, point: name }),
     ),
   ),
+  ...FILES_OPERATIONS,
   ...HOST_OPERATIONS,
 } as const satisfies Readonly<Record<string, Operation>>;
 
