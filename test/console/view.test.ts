@@ -1,5 +1,6 @@
 import { equal, match, ok } from 'node:assert/strict';
 import { test } from 'tap';
+import { PAGES, SCREENS } from '../../src/console/pages.ts';
 import { answerPage, drive, driveUp, FACTS, GONE, session } from '../support/console.ts';
 
 test('the status page says how it is at a glance', async () => {
@@ -89,4 +90,15 @@ test('nothing from outside reaches a row as anything but plain characters', asyn
     driven.type(`\u001b${key}`);
     ok(!/[^\u0020-\u007e]/.test(driven.rows().join('')), driven.text());
   }
+});
+
+test('the screen that is seen stands among the others, however many there are', async () => {
+  const driven = driveUp();
+  for (const screen of SCREENS) {
+    equal(driven.model().screen, screen);
+    const head = driven.rows()[0]!;
+    ok(head.includes(`${PAGES[screen].title}]`), head);
+    driven.type('\t');
+  }
+  equal(driven.model().screen, SCREENS[0]);
 });
