@@ -21,9 +21,9 @@ const SHELL_FILE_LENGTH_MAX = 64;
 const SHELL = '/bin/bash';
 const LOGGER_MS = 5000;
 /** They mount, or read the store's own files: for root at the box, not for a login of its own. */
-const LOCAL = ['mount', 'files', 'store cat'];
+const LOCAL = ['mount', 'files list', 'files find', 'files get', 'store cat'];
 /** Of this box's service is asked, and descriptors that sshd has open are no secrets. */
-const LOCAL_OPTIONS = ['--store', '--socket', '--passphrase-fd', '--boot'];
+const LOCAL_OPTIONS = ['--store', '--socket', '--passphrase-fd', '--boot', '--volume-key-file'];
 
 /** Answers the exit code. */
 export async function login({ asked, from }: LoginRequest): Promise<number> {
@@ -72,9 +72,7 @@ async function shell(from: string | undefined): Promise<number> {
     timeoutMs: LOGGER_MS,
   });
   if (!isAllowed) {
-    throw new UsageError(
-      `there is no shell. As root at the box, for two hours: date -d +2hours +%s >${SHELL_FILE}`,
-    );
+    throw new UsageError('there is no shell. For two hours: holdfast ssh shell --for 2h');
   }
   const program = await start(SHELL, ['--login'], { output: 'inherit' });
   return (await program.exited).code ?? EXIT_CODES.failed;

@@ -1,6 +1,7 @@
 import { dirname } from 'node:path/posix';
 import { accessOf } from '../control/access.ts';
 import type { Audit } from '../control/audit.ts';
+import { openFilesDesk } from '../control/files-work.ts';
 import { door } from '../control/door.ts';
 import { runApart } from '../control/apart.ts';
 import { type Feed, openFeed } from '../control/feed.ts';
@@ -13,11 +14,12 @@ import type { RequestOf, ResultOf } from '../protocol/operations.ts';
 import { StoreError } from '../store/store-error.ts';
 import { serveHttp } from '../sys/http-server.ts';
 import { thisHost } from '../sys/this-host.ts';
+import { isSuperuser } from '../sys/processes.ts';
 import { ownIds } from '../sys/unix-peer.ts';
 import type { World } from '../sys/world.ts';
-import { forwardedHost } from './forwarded-host.ts';
+import { forwardedFiles, forwardedHost } from './forwarded.ts';
 import { keyring, knownSecrets } from './keyring.ts';
-import type { Log } from './log.ts';
+import { faultLog, type Log } from './log.ts';
 import { type OwnedStore, type OwnOptions, ownStore } from './owned-store.ts';
 import type { Settings } from './settings.ts';
 
@@ -71,7 +73,12 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   };
   const place = stack.use(lateStore(store, { secrets, log, feed, apart, onChange }));
   await place.look();
+  // Root has the rights itself: a service in a checkout.
+  const own = isSuperuser()
+    ? stack.use(openFilesDesk(async () => ({ store, restores: settings.restores })))
+    : undefined;
   const desk = deskOn(place, {
+    files: own?.work ?? forwardedFiles,
     ...{ apart, feed, directory: store, started: clock.now().toISOString() },
     support: async () => ({
       ...{ protocol: version, settings },
@@ -98,6 +105,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
         access: (peer) => accessOf(peer),
         audited,
         offers: () => true,
+        onFault: faultLog(log),
       }),
       onError(error) {
         throw error;
@@ -135,8 +143,10 @@ function deskOn(
     started,
     apart,
     feed,
+    files,
     support,
   }: {
+    readonly files: Desk['files'];
     readonly support: Desk['support'];
     readonly feed: Feed;
     readonly directory: string;
@@ -151,7 +161,7 @@ function deskOn(
     throw new StoreError('NOT_A_STORE', `${directory} is no store: see "holdfast store create"`);
   }
   return {
-    ...{ apart, support, host: forwardedHost },
+    ...{ apart, support, files, host: forwardedHost },
     follow: (report, signal) => feed.follow(report, signal),
     house: async () => (await owned()).house,
     sessions: async () => (await owned()).sessions,

@@ -51,7 +51,8 @@ test('any words can be said, and come back as they were', async () => {
 test('commands and options that are for the box itself do not come in over the network', async () => {
   for (const line of [
     'mount /mnt',
-    'files open vm@latest',
+    'files open vm@latest --volume-key-file /x',
+    'files list vm@latest vda',
     'store cat session x',
     'backup list --store /tmp/x',
     'backup list --store=/tmp/x',

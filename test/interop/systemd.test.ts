@@ -58,6 +58,7 @@ test('its hardening keeps the scores that the units promise', { skip }, async ()
   for (const [unit, instance, limit] of [
     ['holdfastd.service', 'holdfastd.service', '--threshold=20'],
     ['holdfast-mount@.service', 'holdfast-mount@srv-points.service', '--threshold=50'],
+    ['holdfast-filesd.service', 'holdfast-filesd.service', '--threshold=50'],
   ] as const) {
     await run('cp', `/usr/lib/systemd/system/${unit}`, `/root/${instance}`);
     const analyze = ['systemd-analyze', 'security', '--no-pager', '--offline=true', limit] as const;
@@ -172,6 +173,28 @@ test('recovery points are files for the whole host, read-only and only while it 
   await run('systemctl', 'stop', unit);
   equal((await run('systemctl', 'show', '-P', 'Result', unit)).trim(), 'success');
   equal((await tryRun('mountpoint', '/srv/points')).code, 32);
+});
+
+test('volumes are opened by a service of their own, for who may not mount', {
+  skip: skip || (!existsSync('/dev/fuse') && 'no FUSE on this machine'),
+}, async () => {
+  const { run, tryRun } = host!;
+  const asHelper = ['setpriv', '--reuid=nobody', '--regid=nogroup', '--groups=holdfast'] as const;
+  const out = await run(...asHelper, 'holdfast', 'files', 'open', 'vm@latest', '--json');
+  const { id, at, disks } = JSON.parse(out.trim().split('\n').at(-1)!) as {
+    id: string;
+    at: string;
+    disks: { path: string }[];
+  };
+  // The host sees it, and it is the disk.
+  await run('cmp', '/srv/disk.raw', disks[0]!.path);
+  await run('test', '-d', at);
+  match(await run(...asHelper, 'holdfast', 'files', 'opened'), new RegExp(`${id} .* open`));
+  await run(...asHelper, 'holdfast', 'files', 'close', id);
+  ok((await tryRun('test', '-e', disks[0]!.path)).code !== 0);
+  const socket = '/run/holdfast-files/filesd.sock';
+  const direct = await tryRun(...asHelper, 'test', '-w', socket);
+  ok(direct.code !== 0, 'nobody but the service and root asks it');
 });
 
 test('NFS is served where hypervisors look for it, and survives a restart there', {
