@@ -61,7 +61,6 @@ export async function startSession(
       keepAs: undefined,
     };
     await writeJournal(world, store, record);
-    await world.files.syncDirectory(join(store.directory, 'sessions'));
     return held(house, (await advance(house, record, undefined, stepsWithoutKeys(house)))!, lock);
   } catch (cause) {
     await lock[Symbol.asyncDispose]();

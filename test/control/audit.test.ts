@@ -16,6 +16,7 @@ const PATH = '/store/audit.log';
 async function opened({ files }: Pick<CrashingFs, 'files'>) {
   const world = simulatedWorld(files);
   await files.makeDirectory('/store');
+  await files.syncDirectory('/');
   const troubles: string[] = [];
   const audit = await openAudit(world, '/store', (message) => void troubles.push(message));
   return { audit, troubles };

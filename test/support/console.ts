@@ -41,7 +41,14 @@ export function drive(
   leaving: Model['leaving'] = { key: 'q', word: 'leave' },
 ): Driven {
   const host = { name: 'box', addresses: ['192.0.2.7'] };
-  let model = firstModel({ size, socket: '/run/x.sock', host, leaving, nowMs: 0 });
+  let model = firstModel({
+    size,
+    socket: '/run/x.sock',
+    host,
+    leaving,
+    screen: 'status',
+    nowMs: 0,
+  });
   const asked: Ask[] = [];
   const effects: Effect[] = [];
   let nowMs = 0;
