@@ -1,9 +1,9 @@
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
-import { existsSync, truncateSync, writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { test } from 'tap';
 import { debianHost, debianHostMissing } from '../support/debian-host.ts';
+import { loopDisk, nameDisk } from '../support/loop-disk.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 
 // What is set on the machine itself, on one of its own: nothing of it touches this one.
@@ -11,7 +11,7 @@ import { temporaryDirectory } from '../support/temporary.ts';
 const skip = debianHostMissing;
 const directory = temporaryDirectory();
 /** A disk for it: the name of a loop device. */
-const loop = skip === false ? loopDevice(`${directory}/disk`) : undefined;
+const loop = skip === false ? loopDisk(directory) : undefined;
 const host = skip === false ? await debianHost(directory, loop) : undefined;
 const PENDING = '/var/lib/holdfast-host/network-pending.json';
 /** Two wires, each to an interface of its own that nobody sets up. */
@@ -52,16 +52,6 @@ async function until(what: string, isSo: () => Promise<boolean>): Promise<void> 
 async function killAll(): Promise<void> {
   await host!.run('systemctl', 'kill', '--signal=KILL', 'holdfastd.service');
   await host!.tryRun('systemctl', 'kill', '--signal=KILL', 'holdfast-hostd.service');
-}
-
-function loopDevice(file: string): string | undefined {
-  writeFileSync(file, '');
-  truncateSync(file, 512 * 2 ** 20);
-  const { status, stdout } = spawnSync('losetup', ['--find', '--show', file], { encoding: 'utf8' });
-  if (status !== 0) return undefined;
-  // It goes when the machine in which it is mounted has gone.
-  process.once('exit', () => spawnSync('losetup', ['--detach', stdout.trim()]));
-  return stdout.trim().replace('/dev/', '');
 }
 
 test('a host whose network others set up is left alone, and told how to hand it over', {
@@ -304,21 +294,10 @@ test('keys come and go; SSH ends at its time, also if the machine was off then',
   const isOn = async () => (await tryRun('systemctl', 'is-active', 'ssh.service')).code === 0;
   await until('off', async () => !(await isOn()));
   equal((await tryRun('systemctl', 'is-enabled', 'ssh.service')).code, 1);
-  await run('holdfast', 'ssh', 'on');
-  match(await run('holdfast', 'ssh', 'show'), /ssh +on\n/);
+  await run('systemctl', 'enable', '--now', 'ssh.service');
   await run('holdfast', 'ssh', 'key', 'remove', print!);
   equal((await come('holdfast', 'host', 'show')).code, 255);
 });
-
-/** A container has no udev, which gives disks these names. */
-async function nameDisks(): Promise<void> {
-  const name = 'mkdir -p $1; ln -sfn $0 $1/$(blkid -p -s UUID -o value $0)';
-  const always = `while sleep 0.1; do ${name}; done`;
-  const directory = '/dev/disk/by-uuid';
-  const shell = ['sh', '-c', always, `/dev/${loop!}`, directory];
-  await host!.run('systemd-run', '--quiet', '--collect', ...shell);
-  await until('named', async () => (await host!.tryRun('ls', directory)).stdout !== '');
-}
 
 test('a disk becomes the pool only if it is empty, or by its name; the service finds it, and a restart keeps it', {
   skip: skip || (loop === undefined && 'this machine has no loop devices'),
@@ -331,7 +310,7 @@ test('a disk becomes the pool only if it is empty, or by its name; the service f
   match(await refused(...create), new RegExp(`is not empty: ext4.*erased: ${loop!}`));
   match(await refused(...create, '--erase', 'sdz'), /is not empty/);
   match(await refused('pool', 'create', '--disk', '../etc'), /there is no disk/);
-  await nameDisks();
+  await nameDisk(host!, loop!);
   await run('holdfast', ...create, '--erase', loop!);
   match(
     await run('findmnt', '-no', 'SOURCE,FSTYPE', '/var/lib/holdfast'),
@@ -350,7 +329,7 @@ test('a disk becomes the pool only if it is empty, or by its name; the service f
   // Not there: nothing is written beside it.
   equal((await tryRun('systemctl', 'is-active', 'holdfastd.service')).code, 3);
   equal((await tryRun('test', '-e', '/var/lib/holdfast/store')).code, 1);
-  await nameDisks();
+  await nameDisk(host!, loop!);
   await run('systemctl', 'restart', 'holdfastd.service');
   match(await run('findmnt', '-no', 'FSTYPE', '/var/lib/holdfast'), /xfs/);
   await run('holdfast', 'set', 'list');
