@@ -98,11 +98,11 @@ test('a new machine is set up at its screen, from its name to the recovery key',
   const { disks } = JSON.parse(listing) as { disks: { name: string }[] };
   await shows(new RegExp(`^>${disks[0]!.name} `, 'm'));
   for (let at = 0; disks[at]!.name !== loop; at++) screen.keys('Down');
-  await shows(new RegExp(`^>${loop!} `, 'm'));
+  await shows(new RegExp(`^>${loop} `, 'm'));
   enter();
   await shows(/File system +\[ < xfs > \]/);
   enter();
-  await shows(new RegExp(`pool on ${loop!}: done`));
+  await shows(new RegExp(`pool on ${loop}: done`));
   await toSetUp();
   await step('Store');
   await shows(/^ done +Store +\/var\/lib\/holdfast\/store/m);
