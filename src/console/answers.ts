@@ -53,7 +53,10 @@ function lookAnswered(model: Model, { what }: Look, answer: Answer): Model {
   const known = <T>(value: T) => ({ kind: 'known', value, atMs: model.nowMs }) as const;
   const { name, result } = answer;
   if (name === 'service/show') return { ...model, facts: known(result), host: result.host };
-  if (name === 'session/list') return withSessions(model, known(result.sessions));
+  if (name === 'session/list') {
+    const { sessions, damaged: damagedSessions } = result;
+    return { ...withSessions(model, known(sessions)), damagedSessions };
+  }
   if (name === 'set/list') return { ...model, sets: known(result.sets) };
   if (name === 'schedule/list') return { ...model, schedules: known(result.schedules) };
   if (name === 'backup/page') {

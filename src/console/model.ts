@@ -35,6 +35,7 @@ export interface Model {
   readonly facts: Known<ResultOf<'service/show'>>;
   readonly latest: Known<ResultOf<'backup/page'>>;
   readonly sessions: Known<readonly SessionSummary[]>;
+  readonly damagedSessions: readonly DamagedPoint[];
   readonly sets: Known<readonly SetSummary[]>;
   readonly schedules: Known<readonly ScheduleSummary[]>;
   readonly network: Known<ResultOf<'network/show'>>;
@@ -229,6 +230,7 @@ export function firstModel(of: {
     facts: UNKNOWN,
     latest: UNKNOWN,
     sessions: UNKNOWN,
+    damagedSessions: [],
     sets: UNKNOWN,
     schedules: UNKNOWN,
     network: UNKNOWN,

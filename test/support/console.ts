@@ -135,7 +135,7 @@ export function driveUp(size?: { columns: number; rows: number }): Driven {
   const driven = drive(size);
   driven.tick();
   driven.answer('service/show', FACTS);
-  driven.answer('session/list', { sessions: [session()] });
+  driven.answer('session/list', { sessions: [session()], damaged: [] });
   answerPage(driven, 3);
   return driven;
 }
