@@ -6,7 +6,13 @@ import { type Audit, openAudit } from '../control/audit.ts';
 import type { Feed } from '../control/feed.ts';
 import { type Guard, type GuardOptions, openGuard } from '../control/guard.ts';
 import type { JobDesk } from '../control/job-desk.ts';
+import { recordGrowth } from '../control/growth.ts';
 import { jobWork, laneOf } from '../control/job-work.ts';
+import {
+  type IngestMeter,
+  recordThroughput,
+  type ThroughputRecorder,
+} from '../control/throughput.ts';
 import type { JobRecord } from '../formats/store/job.ts';
 import { openJobFiles } from '../jobs/job-files.ts';
 import { openQueue } from '../jobs/queue.ts';
@@ -20,6 +26,7 @@ export interface OwnedStore extends AsyncDisposable {
   readonly jobs: JobDesk;
   readonly audit: Audit;
   readonly guard: Guard;
+  readonly throughput: ThroughputRecorder;
 }
 
 export interface OwnOptions {
@@ -29,6 +36,8 @@ export interface OwnOptions {
   readonly senders: GuardOptions['senders'];
   readonly log: Log;
   readonly feed: Feed;
+  /** Of what `apart` does. */
+  readonly ingest: IngestMeter;
   /** A session began, ended or waits. */
   readonly onChange: () => void;
 }
@@ -56,9 +65,24 @@ export async function ownStore(directory: string, options: OwnOptions): Promise<
   // Guests wait for their disks; jobs can wait for guests.
   await sessions.resumeAll();
   const jobs = await openJobs(stack, house, { ...options, guard });
+  const throughput = stack.use(
+    recordThroughput(house.world.clock, () => ({
+      ...sessions.traffic(),
+      ingestBytes: options.ingest.totalBytes,
+    })),
+  );
+  stack.use(recordGrowth(house.world, directory, (message) => options.log('warning', message)));
   guard.start({ sessions, jobs, audit });
   const owned = stack.move();
-  return { house, sessions, jobs, audit, guard, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  return {
+    house,
+    sessions,
+    jobs,
+    audit,
+    guard,
+    throughput,
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
 }
 
 async function openJobs(

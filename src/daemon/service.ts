@@ -12,6 +12,7 @@ import { countsOf as alarmCounts } from '../control/alarm-desk.ts';
 import { countsOf } from '../control/job-desk.ts';
 import { checkLockdown } from '../control/lockdown-desk.ts';
 import { refuseSecretFiles } from '../control/secret-files.ts';
+import { ingestMeter } from '../control/throughput.ts';
 import { makeStore } from '../control/stores.ts';
 import { asError } from '../lib/as-error.ts';
 import type { RequestOf, ResultOf } from '../protocol/operations.ts';
@@ -65,11 +66,13 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     stack.use(await world.files.lock(`${socket}.lock`, 'holdfastd'));
   }
   const feed = openFeed();
+  const ingest = ingestMeter();
   const apart: RunApart = async (name, request, options) => {
     if (name === 'backup/create') {
       await refuseSecretFiles(request as RequestOf<'backup/create'>, secretFiles(settings));
     }
-    const result = await runApart({ store, clock }, name, request, options);
+    const report = ingest.heard(options.report);
+    const result = await runApart({ store, clock }, name, request, { ...options, report });
     await place.found()?.guard.finished(name, request, result);
     return result;
   };
@@ -79,7 +82,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   };
   const place = stack.use(
     lateStore(store, {
-      ...{ secrets, log, feed, apart, onChange },
+      ...{ secrets, log, feed, apart, ingest, onChange },
       rules: () => rulesOf(settings),
       senders: senders(world, () => settings),
     }),
@@ -188,6 +191,7 @@ function deskOn(
     jobs: async () => (await owned()).jobs,
     audit: async () => (await owned()).audit,
     guard: async () => (await owned()).guard,
+    throughput: async () => (await owned()).throughput,
     whyWaiting: (id) => place.found()?.sessions.whyWaiting(id),
     async makeStore() {
       const made = await makeStore(directory);

@@ -29,6 +29,7 @@ const desk: { -readonly [K in keyof Desk]: Desk[K] } = {
     audit: none,
     support: none,
     guard: none,
+    throughput: none,
   },
   whyWaiting: () => undefined,
   ...{ host: none, files: none },
