@@ -1,7 +1,7 @@
 import { formatSize } from '../lib/sizes.ts';
 import type { JobSummary, PointSummary, Progress } from '../protocol/results.ts';
 import { again, refreshed } from './asking.ts';
-import { type Dialog, followed, followedDialog } from './dialog-model.ts';
+import { type Dialog, followed, followedDialog, NO_LOG } from './dialog-model.ts';
 import { changedBy, hostAnswered, shownAfter } from './host-answers.ts';
 import { chosenOf, withPage } from './lists.ts';
 import { stepOn } from './set-up.ts';
@@ -144,7 +144,8 @@ function lost(model: Model, reason: string): Model {
     ...NOTHING_KNOWN,
     points: { ...noPoints(points.filter), ...place(points) },
     jobs: { ...NO_ROWS, ...place(jobs) },
-    dialog: it ? { ...it, shown: UNKNOWN } : dialog,
+    // The next service begins the log of a session anew.
+    dialog: it ? { ...it, shown: UNKNOWN, log: NO_LOG } : dialog,
   };
 }
 
