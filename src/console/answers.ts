@@ -1,5 +1,5 @@
 import { formatSize } from '../lib/sizes.ts';
-import type { JobSummary, PointSummary, Progress } from '../protocol/results.ts';
+import type { CopiedFiles, JobSummary, PointSummary, Progress } from '../protocol/results.ts';
 import { again, refreshed } from './asking.ts';
 import { type Dialog, followed, followedDialog, NO_LOG } from './dialog-model.ts';
 import { changedBy, hostAnswered, shownAfter } from './host-answers.ts';
@@ -10,8 +10,10 @@ import {
   type Event,
   type Failure,
   type Look,
+  type LookName,
   type Model,
   type Next,
+  NO_PLACE,
   NO_ROWS,
   NOTHING_KNOWN,
   noPoints,
@@ -62,6 +64,8 @@ function lookAnswered(model: Model, { what }: Look, answer: Answer): Model {
   if (name === 'schedule/list') return { ...model, schedules: known(result.schedules) };
   if (name === 'store/usage') return { ...model, usage: known(result) };
   if (name === 'service/throughput') return { ...model, throughput: known(result) };
+  if (name === 'files/opened') return { ...model, opened: known(result.opened) };
+  if (name === 'files/browse') return entriesArrived(model, answer);
   if (name === 'export/list') return { ...model, exports: known(result.exports) };
   if (name === 'backup/page') {
     if (what === 'latest') return { ...model, latest: known(result) };
@@ -92,6 +96,17 @@ function pointsArrived(model: Model, answer: Extract<Answer, { name: 'backup/pag
   const { points: rows, damaged, ...place } = answer.result;
   const page = { ...place, rows, idOf: ({ point }: PointSummary) => point };
   return { ...points, ...withPage(model, points, page), damaged };
+}
+
+function entriesArrived(model: Model, answer: Extract<Answer, { name: 'files/browse' }>): Model {
+  const { place, entries } = model;
+  const { id, volume, path } = answer.request;
+  // Of a directory that was left meanwhile.
+  if (place?.id !== id || place.volume !== volume || `/${place.path}` !== path) return model;
+  const { entries: rows, refused: partly, ...at } = answer.result;
+  const page = { ...at, rows, idOf: (entry: { path: string }) => entry.path };
+  const hint = partly === null ? model.hint : partly;
+  return { ...model, hint, entries: withPage(model, entries, page) };
 }
 
 /** Of what a dialog follows, if it still does. */
@@ -142,6 +157,7 @@ function lost(model: Model, reason: string): Model {
     ...withSessions(model, UNKNOWN),
     service: { kind: 'down', reason, sinceMs },
     ...NOTHING_KNOWN,
+    ...NO_PLACE,
     points: { ...noPoints(points.filter), ...place(points) },
     jobs: { ...NO_ROWS, ...place(jobs) },
     // The next service begins the log of a session anew.
@@ -156,6 +172,7 @@ function refused(model: Model, { what }: Look, message: string): Model {
   if (what === 'points') {
     return { ...up, points: { ...noPoints(model.points.filter), refused: message, atMs } };
   }
+  if (what === 'entries') return { ...up, entries: { ...NO_ROWS, refused: message, atMs } };
   if (what === 'jobs') return { ...up, jobs: { ...NO_ROWS, refused: message, atMs } };
   if (what === 'sessions') return withSessions(up, no);
   if (what !== 'shown' && what !== 'shownLog') return { ...up, [what]: no };
@@ -183,7 +200,8 @@ function taskDone(
           ...{ isFailure: false, top: 0 },
         }
       : (shownAfter(answer, model.dialog) ?? model.dialog);
-  const screen = isReady && !model.dialog ? 'sessions' : model.screen;
+  const shows = isReady ? 'sessions' : answer.name === 'files/open' ? 'files' : model.screen;
+  const screen = model.dialog ? model.screen : shows;
   const changed = changedBy(answer.name);
   const [next, effects] = again({ ...done, dialog, screen }, ...(changed ?? CHANGED));
   // Whoever was let set this machine up without a login is done with it.
@@ -192,17 +210,26 @@ function taskDone(
 }
 
 /** What a change may have changed. */
-const CHANGED = ['facts', 'sessions', 'latest', 'active', 'jobs', 'schedules'] as const;
+const CHANGED = [
+  ...['facts', 'sessions', 'latest', 'active', 'jobs', 'schedules', 'opened'],
+] as const satisfies readonly LookName[];
 
 function outcome({ name, result }: Answer): string {
   if (name === 'session/start' || name === 'session/resume') {
     return `session ${result.session} runs`;
   }
+  if (name === 'files/open') return `open as ${result.id}`;
+  if (name === 'files/copy') return copiedWords(result);
   if (name === 'session/keep') return `kept as ${result.point}`;
   if (name === 'job/create') return `it is job ${result.job}`;
   if (name === 'job/cancel') return result.state === 'canceled' ? 'done' : 'it is asked to end';
   if (name !== 'schedule/create') return 'done';
   return result.next === null ? 'made' : `its first job at ${utc(result.next)} UTC`;
+}
+
+function copiedWords({ to, lost }: CopiedFiles): string {
+  const some = lost.length === 0 ? '' : `, without some rights and attributes: ${lost[0]}`;
+  return `they are in ${to}${some}`;
 }
 
 function taskFailed(

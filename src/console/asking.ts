@@ -30,6 +30,9 @@ const EVERY_MS: Readonly<Record<LookName, number>> = {
   usage: 30_000,
   throughput: 5000,
   exports: 2000,
+  opened: 2000,
+  // Who turns a page has it as it was at the first.
+  entries: Number.POSITIVE_INFINITY,
   network: 2000,
   machine: COSTLY_MS,
   ssh: COSTLY_MS,
@@ -82,8 +85,11 @@ function wanted(model: Model): LookName[] {
 function isDue(model: Model, what: LookName): boolean {
   const { nowMs, dialog } = model;
   const isOld = (atMs: number): boolean => nowMs - atMs >= EVERY_MS[what];
-  if (what === 'points' || what === 'jobs') {
+  if (isPaged(what)) {
+    if (what === 'entries' && !model.place) return false;
     const it = model[what];
+    // Asked again only when it is entered again.
+    if (what === 'entries' && it.refused !== undefined) return false;
     return it.total === undefined || isOld(it.atMs) || !isCovered(it, listRows(model));
   }
   if (what === 'shown' || what === 'shownLog') {
@@ -95,6 +101,10 @@ function isDue(model: Model, what: LookName): boolean {
   }
   const it = model[what];
   return it.kind !== 'known' || isOld(it.atMs);
+}
+
+function isPaged(what: LookName): what is PagedName {
+  return Object.hasOwn(PAGES_ASKED, what);
 }
 
 /** Whether what is to be seen, and some more, is there. */
@@ -117,7 +127,7 @@ function look([model, effects]: Next, what: LookName): Next {
 }
 
 function callOf(model: Model, what: LookName): Call | undefined {
-  if (what === 'points' || what === 'jobs') return PAGES_ASKED[what](model);
+  if (isPaged(what)) return PAGES_ASKED[what](model);
   if (what !== 'shown' && what !== 'shownLog') return KNOWN_ASKED[what];
   const it = followedDialog(model.dialog);
   if (!it) return undefined;
@@ -141,6 +151,7 @@ const KNOWN_ASKED: Readonly<Record<KnownName, Call>> = {
   sessions: { name: 'session/list', request: {} },
   sets: { name: 'set/list', request: {} },
   schedules: { name: 'schedule/list', request: {} },
+  opened: { name: 'files/opened', request: {} },
   active: { name: 'job/list', request: { first: 0, count: ACTIVE, active: true } },
   usage: { name: 'store/usage', request: {} },
   throughput: { name: 'service/throughput', request: { points: GRAPH_POINTS } },
@@ -155,12 +166,17 @@ const KNOWN_ASKED: Readonly<Record<KnownName, Call>> = {
   },
 };
 
-const PAGES_ASKED: Readonly<Record<PagedName, (model: Model) => Call>> = {
+const PAGES_ASKED: Readonly<Record<PagedName, (model: Model) => Call | undefined>> = {
   points({ points: { filter, top } }) {
     const contains = filter === '' ? undefined : filter;
     return { name: 'backup/page', request: { ...ALL, contains, ...windowAt(top) } };
   },
   jobs: ({ jobs: { top } }) => ({ name: 'job/list', request: { ...windowAt(top), active: false } }),
+  entries({ place, entries: { top } }) {
+    if (!place) return undefined;
+    const { id, volume, path } = place;
+    return { name: 'files/browse', request: { id, volume, path: `/${path}`, ...windowAt(top) } };
+  },
 };
 
 function windowAt(top: number): { readonly first: number; readonly count: number } {

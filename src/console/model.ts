@@ -1,3 +1,4 @@
+import type { FilesOperationName, FilesResultOf } from '../protocol/files-operations.ts';
 import type { HostOperationName } from '../protocol/host-operations.ts';
 import type { OperationName, RequestOf, ResultOf } from '../protocol/operations.ts';
 import type { FailureKind } from '../protocol/failure.ts';
@@ -6,6 +7,7 @@ import type {
   DamagedPoint,
   HostFacts,
   JobSummary,
+  OpenFilesSummary,
   PointSummary,
   Report,
   ScheduleSummary,
@@ -14,6 +16,7 @@ import type {
   SetSummary,
   StoreUsage,
   Throughput,
+  VolumeSummary,
 } from '../protocol/results.ts';
 import type { Dialog, FormDialog } from './dialog-model.ts';
 import type { Key } from './keys.ts';
@@ -51,6 +54,11 @@ export interface Model {
   readonly ssh: Known<ResultOf<'ssh/show'>>;
   readonly disks: Known<ResultOf<'disk/list'>['disks']>;
   readonly points: PointsList;
+  readonly opened: Known<readonly OpenFilesSummary[]>;
+  /** The directory that is looked at, what is in it, and what of its volume is marked. */
+  readonly place: FilesPlace | undefined;
+  readonly entries: PagedList<FilesResultOf<'files/browse'>['entries'][number]>;
+  readonly marked: readonly string[];
   readonly jobs: PagedList<JobSummary>;
   /** Row that is chosen in the list of a screen, where that list is not a paged one; -1: none. */
   readonly chosen: Readonly<Partial<Record<ScreenName, number>>>;
@@ -101,6 +109,23 @@ export interface PagedList<T> {
   readonly atMs: number;
 }
 
+/** A directory of an open volume. */
+export interface FilesPlace {
+  /** Of what is open, and the recovery point or session that it is. */
+  readonly id: string;
+  readonly point: string;
+  readonly volume: string;
+  /** Without a leading `/`. */
+  readonly path: string;
+}
+
+export interface OpenVolume {
+  readonly id: string;
+  readonly point: string;
+  /** Undefined: it has none, or only who opened it knows them. */
+  readonly volume: VolumeSummary | undefined;
+}
+
 export interface PointsList extends PagedList<PointSummary> {
   readonly filter: string;
   /** Records among those that were asked for. */
@@ -116,7 +141,7 @@ export interface Look {
 
 /** What is asked as a whole, and again after a while. */
 export type KnownName = keyof typeof NOTHING_KNOWN;
-export type PagedName = 'points' | 'jobs';
+export type PagedName = 'points' | 'jobs' | 'entries';
 /** `shown`, `shownLog`: what a dialog follows, and its log. */
 export type LookName = KnownName | PagedName | 'shown' | 'shownLog';
 
@@ -143,6 +168,7 @@ export interface LogEntry {
 
 type Asked =
   | HostOperationName
+  | FilesOperationName
   | Extract<
       OperationName,
       | 'service/show'
@@ -236,6 +262,7 @@ export function firstModel(of: {
     damagedSessions: [],
     points: noPoints(''),
     jobs: NO_ROWS,
+    ...NO_PLACE,
     chosen: {},
     sessionBefore: undefined,
     dialog: undefined,
@@ -255,6 +282,7 @@ export const NOTHING_KNOWN = {
   sessions: UNKNOWN,
   sets: UNKNOWN,
   schedules: UNKNOWN,
+  opened: UNKNOWN,
   active: UNKNOWN,
   usage: UNKNOWN,
   throughput: UNKNOWN,
@@ -269,6 +297,9 @@ export const NO_ROWS: PagedList<never> = {
   ...{ total: undefined, first: 0, rows: [], chosen: 0, top: 0 },
   ...{ refused: undefined, atMs: 0 },
 };
+
+/** No directory is looked at. */
+export const NO_PLACE = { place: undefined, entries: NO_ROWS, marked: [] } as const;
 
 export function noPoints(filter: string): PointsList {
   return { ...NO_ROWS, filter, damaged: [] };

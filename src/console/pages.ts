@@ -1,5 +1,6 @@
 import type { LookName, Model, Next, PagedName, ScreenName } from './model.ts';
 import type { Line } from './screen.ts';
+import { browseKey, openedKey, openVolumes } from './files.ts';
 import { HOST_PAGES } from './host-pages.ts';
 import { jobsKey } from './jobs-keys.ts';
 import { pointsKey } from './points-keys.ts';
@@ -10,6 +11,7 @@ import { knownRows } from './lists.ts';
 import { jobsBody, schedulesBody } from './view-jobs.ts';
 import { logBody, pointsBody, sessionsBody, setsBody } from './view-lists.ts';
 import { exportsBody } from './view-exports.ts';
+import { browseBody, openedBody } from './view-files.ts';
 import { statusBody } from './view-status.ts';
 
 /** One of the screens. */
@@ -45,7 +47,7 @@ const statusPage: Page = {
 
 const pointsPage: Page = {
   title: 'Points',
-  help: () => 'Enter run it  / search  b back up again  ',
+  help: () => 'Enter run it  f files  / search  b back up again  ',
   looks: ['points'],
   list: { kind: 'paged', name: 'points' },
   body: pointsBody,
@@ -54,7 +56,7 @@ const pointsPage: Page = {
 
 const sessionsPage: Page = {
   title: 'Sessions',
-  help: () => 'Enter show  s stop  r resume  k keep (b: as a job)  d discard  ',
+  help: () => 'Enter show  s stop  r resume  k keep (b: job)  f files  d discard  ',
   looks: ['sessions', 'active'],
   list: { kind: 'rows', count: ({ sessions }) => knownRows(sessions) },
   body: sessionsBody,
@@ -97,6 +99,24 @@ const exportsPage: Page = {
   key: still,
 };
 
+const filesPage: Page = {
+  title: 'Files',
+  help: () => 'Enter look into  x close  ',
+  looks: ['opened'],
+  list: { kind: 'rows', count: (model) => knownRows(openVolumes(model)) },
+  body: openedBody,
+  key: openedKey,
+};
+
+const browsePage: Page = {
+  title: 'Browse',
+  help: () => 'Enter down  u up  Space mark  c copy  ',
+  looks: ['entries'],
+  list: { kind: 'paged', name: 'entries' },
+  body: browseBody,
+  key: browseKey,
+};
+
 const logPage: Page = {
   title: 'Log',
   help: () => '',
@@ -116,6 +136,8 @@ export const PAGES = {
   schedules: schedulesPage,
   exports: exportsPage,
   log: logPage,
+  files: filesPage,
+  browse: browsePage,
   ...HOST_PAGES,
 };
 

@@ -1,6 +1,7 @@
 import { formatSize } from '../lib/sizes.ts';
 import type { SessionSummary } from '../protocol/results.ts';
 import { NO_LOG } from './dialog-model.ts';
+import { openFiles } from './files.ts';
 import { chosenOf } from './lists.ts';
 import { type Call, type Model, type Next, UNKNOWN } from './model.ts';
 import { startTask } from './tasks.ts';
@@ -26,6 +27,8 @@ export function sessionsKey(model: Model, key: string): Next {
       const call: Call = { name: 'job/create', request: { kind: 'keep', request: { session } } };
       return start(`keep ${session} as a job`, call);
     }
+    case 'f':
+      return openFiles(model, session);
     case 'd':
       return [{ ...model, dialog: discardOf(it) }, []];
     default:

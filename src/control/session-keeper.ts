@@ -274,7 +274,12 @@ function resumptionOf(
   async function retry(): Promise<void> {
     while (waiting.size > 0) {
       await house.world.clock.sleep(RETRY_MS, signal);
-      await resumeAll();
+      try {
+        await resumeAll();
+      } catch (cause) {
+        // A disk that does not say now what there is may say it in a while; others run.
+        if (kindOfFailure(firstFailure(cause)) === undefined) throw cause;
+      }
     }
   }
   return {
