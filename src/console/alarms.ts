@@ -6,12 +6,25 @@ import { utc } from './words.ts';
 const LOW_PART = 0.1;
 
 /** What needs somebody; nothing is said of what is not known. */
-export function alarmsOf({ facts, sessions, damagedSessions, latest, alarms }: Model): string[] {
-  const found = alarms.map(({ time, message }) => `${utc(time)} ${message}`);
+export function alarmsOf({
+  facts,
+  sessions,
+  damagedSessions,
+  latest,
+  standing,
+  alarms,
+}: Model): string[] {
+  const open = standing.kind === 'known' ? standing.value : [];
+  const told = open
+    .filter(({ acknowledged }) => acknowledged === null)
+    .map(({ level, message }) => (level === 'critical' ? `CRITICAL: ${message}` : message));
+  const heard = alarms.filter(({ message }) => !open.some((it) => it.message === message));
+  const found = [...told, ...heard.map(({ time, message }) => `${utc(time)} ${message}`)];
   if (facts.kind === 'known') {
     const { storeId, space } = facts.value;
     if (storeId === null) found.push('There is no store: nothing can be backed up or recovered.');
-    if (space && space.freeBytes < LOW_PART * space.totalBytes) {
+    // A service that watches its disk has said so itself.
+    if (standing.kind !== 'known' && space && space.freeBytes < LOW_PART * space.totalBytes) {
       found.push(`The store's disk is almost full: ${formatSize(space.freeBytes)} are left.`);
     }
   }

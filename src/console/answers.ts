@@ -68,6 +68,7 @@ function lookAnswered(model: Model, { what }: Look, answer: Answer): Model {
   }
   if (name === 'set/list') return { ...model, sets: known(result.sets) };
   if (name === 'schedule/list') return { ...model, schedules: known(result.schedules) };
+  if (name === 'alarm/list') return { ...model, standing: known(result.alarms) };
   if (name === 'store/usage') return { ...model, usage: known(result) };
   if (name === 'service/throughput') return { ...model, throughput: known(result) };
   if (name === 'files/opened') return { ...model, opened: known(result.opened) };

@@ -4,6 +4,7 @@ import type { OperationName, RequestOf, ResultOf } from '../protocol/operations.
 import type { FailureKind } from '../protocol/failure.ts';
 import type { SentSecret } from '../protocol/requests.ts';
 import type {
+  AlarmSummary,
   DamagedPoint,
   HostFacts,
   JobSummary,
@@ -47,6 +48,8 @@ export interface Model {
   /** Jobs that wait or run. */
   readonly active: Known<readonly JobSummary[]>;
   readonly usage: Known<StoreUsage>;
+  /** Alarms that are not over. */
+  readonly standing: Known<readonly AlarmSummary[]>;
   readonly throughput: Known<Throughput>;
   readonly exports: Known<readonly SessionExport[]>;
   readonly network: Known<ResultOf<'network/show'>>;
@@ -185,6 +188,7 @@ type Asked =
       | 'session/stop'
       | 'session/discard'
       | 'session/keep'
+      | 'alarm/list'
       | 'store/usage'
       | 'service/throughput'
       | 'export/list'
@@ -285,6 +289,7 @@ export const NOTHING_KNOWN = {
   opened: UNKNOWN,
   active: UNKNOWN,
   usage: UNKNOWN,
+  standing: UNKNOWN,
   throughput: UNKNOWN,
   exports: UNKNOWN,
   network: UNKNOWN,

@@ -39,7 +39,7 @@ const still = (model: Model): Next => [model, []];
 const statusPage: Page = {
   title: 'Status',
   help: ({ alarms }) => (alarms.length > 0 ? 'c clear alarms  ' : ''),
-  looks: ['latest', 'sessions', 'active', 'usage', 'throughput'],
+  looks: ['latest', 'sessions', 'active', 'usage', 'standing', 'throughput'],
   list: { kind: 'none' },
   body: statusBody,
   key: (model, key) => [key === 'c' ? { ...model, alarms: [] } : model, []],

@@ -39,7 +39,14 @@ test('what only looks is asked once at a time, however long the answer takes', a
   driven.answer('service/show', FACTS);
   for (let n = 0; n < 50; n++) driven.tick();
   deepEqual(driven.asked.map(({ call }) => call.name).sort(), [
-    ...['backup/page', 'job/list', 'service/follow', 'service/show', 'service/throughput'],
+    ...[
+      'alarm/list',
+      'backup/page',
+      'job/list',
+      'service/follow',
+      'service/show',
+      'service/throughput',
+    ],
     ...['session/list', 'store/usage'],
   ]);
 });
@@ -54,6 +61,7 @@ test('a service that is slow is told of, and keys go on', async () => {
   driven.answer('session/list', { sessions: [], damaged: [] });
   driven.answer('job/list', { jobs: [], total: 0, first: 0 });
   driven.fail('service/throughput', refusal('not now'));
+  driven.answer('alarm/list', { alarms: [] });
   match(driven.text(), /The service runs/);
 });
 

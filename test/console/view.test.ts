@@ -1,7 +1,8 @@
 import { equal, match, ok } from 'node:assert/strict';
 import { test } from 'tap';
+import type { AlarmSummary } from '../../src/protocol/results.ts';
 import { PAGES, SCREENS } from '../../src/console/pages.ts';
-import { answerPage, drive, driveUp, FACTS, GONE, session } from '../support/console.ts';
+import { answerPage, drive, driveUp, FACTS, GONE, session, TIME } from '../support/console.ts';
 
 test('the status page says how it is at a glance', async () => {
   const text = driveUp().text();
@@ -38,6 +39,20 @@ test('alarms are what the protocol tells of', async () => {
   match(driven.text(), /! Session web-1a2b3c cannot go on: no passphrase/);
   match(driven.text(), /! Damaged: its checksum is wrong/);
   match(driven.text(), /! Damaged: web-2 cannot be read/);
+});
+
+test('alarms that nobody has acknowledged stand on the status page', async () => {
+  const driven = driveUp();
+  driven.tick(5000);
+  const alarm: AlarmSummary = {
+    ...{ alarm: 'pool-fill', kind: 'pool-fill', level: 'critical', about: null, times: 1 },
+    ...{ message: 'the pool is 96 % full', raised: TIME, changed: TIME },
+    ...{ acknowledged: null, ended: null },
+  };
+  const known = { ...alarm, message: 'seen already', acknowledged: { time: TIME, uid: 0 } };
+  driven.answer('alarm/list', { alarms: [alarm, known] });
+  match(driven.text(), /! CRITICAL: the pool is 96 % full/);
+  ok(!/seen already|No alarms/.test(driven.text()));
 });
 
 test('every screen and dialog fits 80x24 to the row, with its keys at the bottom', async () => {
