@@ -116,6 +116,13 @@ export const COMMANDS: readonly CommandEntry[] = [
   ),
   entry('schedule list', 'list schedules', () => import('./commands/schedule-list.ts')),
   entry('schedule remove', 'remove a schedule', () => import('./commands/schedule-remove.ts')),
+  entry(
+    'token create',
+    'let somebody ask from other hosts',
+    () => import('./commands/token-create.ts'),
+  ),
+  entry('token list', 'list who may', () => import('./commands/token-list.ts')),
+  entry('token revoke', 'let somebody in no more', () => import('./commands/token-revoke.ts')),
   entry('audit show', 'who changed what', () => import('./commands/audit-show.ts')),
   entry(
     'audit check',

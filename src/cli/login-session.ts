@@ -22,7 +22,7 @@ const LOGGER_MS = 5000;
 /** They mount, or read the store's own files: for root at the box, not for a login of its own. */
 const LOCAL = ['mount', 'files', 'store cat'];
 /** Of this box's service is asked, and descriptors that sshd has open are no secrets. */
-const LOCAL_OPTIONS = ['--store', '--socket', '--passphrase-fd', '--boot'];
+const LOCAL_OPTIONS = ['--store', '--socket', '--server', '--passphrase-fd', '--boot'];
 
 /** Answers the exit code. */
 export async function login({ asked, from }: LoginRequest): Promise<number> {

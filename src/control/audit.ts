@@ -10,15 +10,18 @@ import {
 } from '../formats/store/audit.ts';
 import type { JsonObject } from '../lib/schema.ts';
 import { turns } from '../lib/turns.ts';
+import type { Caller } from './caller.ts';
+import type { ResultOf } from '../protocol/operations.ts';
 import { SystemError } from '../sys/system-error.ts';
-import type { UnixPeer } from '../sys/unix-peer.ts';
 import type { World } from '../sys/world.ts';
 import { MiB } from '../lib/sizes.ts';
 
 /** Who changed what, as one file that is only ever added to. */
 export interface Audit {
   /** Resolves once it is durable that the change begins; then call with how it ended. Never rejects. */
-  begin(who: UnixPeer, what: string, request: JsonObject): Promise<AuditEnd>;
+  begin(who: Caller, what: string, request: JsonObject): Promise<AuditEnd>;
+  /** Who was not let in. Never rejects. */
+  refused(what: string, reason: string): Promise<void>;
   /** The newest last. */
   last(count: number): Promise<AuditEntry[]>;
   check(): Promise<AuditCheck>;
@@ -85,8 +88,10 @@ export async function openAudit(
     await add({ what: 'audit', uid: 0, gid: 0, pid: 0, outcome: 'torn' });
   }
   return {
-    async begin({ uid, pid, gids }, what, request) {
-      const who = { what, uid, gid: gids[0] ?? 0, pid };
+    refused: (what, reason) =>
+      turn(async () => void (await add({ what, outcome: 'failed', reason }))),
+    async begin(caller, what, request) {
+      const who = { what, ...namesOf(caller) };
       const { length } = JSON.stringify(request);
       const told = length > REQUEST_MAX ? { length } : request;
       const of = await turn(() => add({ ...who, outcome: 'begun', request: told }));
@@ -101,6 +106,20 @@ export async function openAudit(
       }),
     check: () => turn(() => checked(world, path)),
   };
+}
+
+function namesOf(caller: Caller) {
+  if ('token' in caller) return { token: caller.token, address: caller.address };
+  const { uid, gids, pid } = caller;
+  return { uid, gid: gids[0] ?? 0, pid };
+}
+
+/** What an entry does not know is null to those who ask. */
+export function toldEntry(entry: AuditEntry): ResultOf<'audit/show'>['entries'][number] {
+  const { uid = null, gid = null, pid = null, token = null, address = null } = entry;
+  const { number, time, what, outcome, of = null, request = null, reason = null } = entry;
+  const who = { uid, gid, pid, token, address };
+  return { number, time, what, ...who, outcome, of, request, reason };
 }
 
 /** The whole lines among the last `length` bytes. */

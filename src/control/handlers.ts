@@ -8,6 +8,7 @@ import type { Report } from '../protocol/results.ts';
 import type { GivenSecret, House, WorkOptions } from './house.ts';
 import type { Audit } from './audit.ts';
 import type { JobDesk } from './job-desk.ts';
+import type { Tokens } from './tokens.ts';
 import type { SupportFacts } from './support.ts';
 import type { SessionKeeper } from './session-keeper.ts';
 import type { WhyWaiting } from './sessions.ts';
@@ -27,6 +28,8 @@ export interface Desk {
   audit(): Promise<Audit>;
   /** Rejects where no service runs. */
   support(): Promise<SupportFacts>;
+  /** Rejects where no service runs, or none that listens for other hosts. */
+  tokens(): Promise<Tokens>;
   /** Rejects where no service runs. */
   follow(report: Report, signal: AbortSignal): Promise<void>;
   readonly whyWaiting: WhyWaiting;
@@ -68,14 +71,13 @@ const HANDLERS: Handlers = {
     return {};
   },
   'support/create': async (desk) => (await import('./support.ts')).supportBundle(desk),
+  'token/create': async (desk, request) => (await desk.tokens()).create(request),
+  'token/list': async (desk) => (await desk.tokens()).list(),
+  'token/revoke': async (desk, { token }) => (await desk.tokens()).revoke(token),
   'audit/show': async (desk, { last }) => {
     const entries = await (await desk.audit()).last(last);
-    return {
-      entries: entries.map(({ of = null, request = null, reason = null, ...entry }) => ({
-        ...entry,
-        ...{ of, request, reason },
-      })),
-    };
+    const { toldEntry } = await import('./audit.ts');
+    return { entries: entries.map(toldEntry) };
   },
   'audit/check': async (desk) => ({ ...(await (await desk.audit()).check()) }),
   'store/create': (desk) => desk.makeStore(),

@@ -34,7 +34,7 @@ function deskOn(house: House): Desk {
   return {
     house: async () => house,
     ...{ makeStore: none, sessions: none, jobs: none, service: none, follow: none, audit: none },
-    support: none,
+    ...{ support: none, tokens: none },
     whyWaiting: () => undefined,
     apart: undefined,
   };

@@ -16,6 +16,7 @@ import { ownIds } from '../sys/unix-peer.ts';
 import type { World } from '../sys/world.ts';
 import { keyring, knownSecrets } from './keyring.ts';
 import type { Log } from './log.ts';
+import { remoteDoor } from './remote-door.ts';
 import { type OwnedStore, type OwnOptions, ownStore } from './owned-store.ts';
 import type { Settings } from './settings.ts';
 
@@ -66,6 +67,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   await place.look();
   const desk = deskOn(place, {
     ...{ apart, feed, directory: store, started: clock.now().toISOString() },
+    tokens: () => remote.tokens(),
     support: async () => ({
       ...{ protocol: version, settings },
       secrets: knownSecrets(settings, options.credentials),
@@ -79,11 +81,22 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       await (await place.found()?.audit.begin(who, what, request))?.(...outcome);
     };
   };
+  const doorOptions = { desk, clock, version, secrets, audited };
+  const remote = stack.use(
+    remoteDoor({
+      ...{ world, log, door: doorOptions },
+      async note(words) {
+        log('warning', words);
+        await place.found()?.audit.refused('token', words);
+      },
+    }),
+  );
+  await remote.apply(settings.listen);
   // Last, and so the first to be closed: what is asked needs all the rest.
   stack.use(
     await serveHttp({
       at: control === undefined ? { kind: 'unix', path: socket } : { kind: 'fd', fd: control },
-      onRequest: door({ desk, clock, version, secrets, access: (peer) => accessOf(peer), audited }),
+      onRequest: door({ ...doorOptions, access: (peer) => accessOf(peer) }),
       onError(error) {
         throw error;
       },
@@ -104,6 +117,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
         return log('error', `the settings stay as they were: ${asError(cause).message}`);
       }
       log('info', 'the settings are read again');
+      await remote.apply(settings.listen);
       await place.look();
       // A passphrase may be there now.
       place.found()?.jobs.queue.wake();
@@ -121,7 +135,9 @@ function deskOn(
     apart,
     feed,
     support,
+    tokens,
   }: {
+    readonly tokens: Desk['tokens'];
     readonly support: Desk['support'];
     readonly feed: Feed;
     readonly directory: string;
@@ -136,7 +152,7 @@ function deskOn(
     throw new StoreError('NOT_A_STORE', `${directory} is no store: see "holdfast store create"`);
   }
   return {
-    ...{ apart, support },
+    ...{ apart, support, tokens },
     follow: (report, signal) => feed.follow(report, signal),
     house: async () => (await owned()).house,
     sessions: async () => (await owned()).sessions,

@@ -1,6 +1,14 @@
 import { FormatError } from '../formats/format-error.ts';
 import { parseCommentedJson } from '../formats/commented-json.ts';
-import { type Of, object, record, SchemaError, text, withDefault } from '../lib/schema.ts';
+import {
+  type Of,
+  object,
+  optional,
+  record,
+  SchemaError,
+  text,
+  withDefault,
+} from '../lib/schema.ts';
 import type { FileSystem } from '../sys/file-system.ts';
 import { SystemError } from '../sys/system-error.ts';
 
@@ -20,6 +28,21 @@ const SETTINGS = object({
   socket: withDefault(path, '/run/holdfast/control.sock'),
   /** By set: the file whose first line is its passphrase, for sessions and jobs that run by themselves. */
   passphraseFiles: withDefault(record(path, SETS_MAX), {}),
+  /** For other hosts, by TLS and with tokens; without it there is none. */
+  listen: optional(
+    object({
+      /** `HOST:PORT`, `[IPv6]:PORT`. */
+      address: text({
+        max: 256,
+        pattern: /^(?:\[[0-9a-fA-F:.]+\]|[^:\s]+):\d{1,5}$/,
+        words: 'HOST:PORT',
+      }),
+      /** PEM: with those between it and an authority that clients know. */
+      certificate: path,
+      key: path,
+      tokens: withDefault(path, '/var/lib/holdfast/tokens.json'),
+    }),
+  ),
 });
 
 /** Rejects FAILED, with the file and the line. */

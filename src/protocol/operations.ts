@@ -5,6 +5,7 @@ import {
   nullable,
   type Of,
   object,
+  oneOf,
   type Schema,
   text,
 } from '../lib/schema.ts';
@@ -14,6 +15,7 @@ import {
   byPoint,
   bySchedule,
   bySession,
+  byToken,
   checkRequest,
   jobRequest,
   listRequest,
@@ -26,6 +28,7 @@ import {
   scheduleRequest,
   setRequest,
   startRequest,
+  tokenRequest,
 } from './requests.ts';
 import {
   auditEntry,
@@ -72,6 +75,12 @@ function withKey<O extends Operation>(operation: O) {
   return { ...operation, secrets: true };
 }
 
+const token = {
+  token: name,
+  may: oneOf('look', 'manage'),
+  files: flag(),
+  ...{ created: name, expires: nullable(name), expired: flag() },
+};
 const damaged = list(damagedPoint, MANY);
 
 export const OPERATIONS = {
@@ -103,6 +112,17 @@ export const OPERATIONS = {
       /** A tar.gz in base64. */
       archive: text({ max: ARCHIVE_MAX }),
     }),
+  ),
+  'token/create': changes(
+    'let somebody ask from other hosts',
+    tokenRequest,
+    object({ ...token, /** Its text, told this once. */ secret: name }),
+  ),
+  'token/list': looks('list tokens', nothing, object({ tokens: list(object(token), MANY) })),
+  'token/revoke': changes(
+    'let somebody in no more',
+    byToken,
+    object({ token: name, revoked: flag() }),
   ),
   'audit/show': looks(
     'who changed what, the newest last',
@@ -222,4 +242,11 @@ export const APART: ReadonlySet<OperationName> = new Set([
   'session/keep',
   'store/check',
   'store/rebuild-index',
+]);
+
+/** Not for those who ask from other hosts: who could let others in could let anybody in. */
+export const AT_THE_BOX: ReadonlySet<OperationName> = new Set([
+  'token/create',
+  'token/list',
+  'token/revoke',
 ]);

@@ -11,6 +11,8 @@ import {
   withDefault,
 } from '../lib/schema.ts';
 
+import { namesHostFile } from './host-files.ts';
+
 /* What is asked of Holdfast. Paths are those of the machine that the service runs on. */
 
 const PATH_MAX = 4096;
@@ -19,7 +21,7 @@ const NETWORKS_MAX = 256;
 const DISKS_MAX = 256;
 
 const name = text({ max: 128 });
-const place = text({ max: PATH_MAX });
+const place = namesHostFile(text({ max: PATH_MAX }));
 /** An ID, the beginning of one, or MACHINE@latest; SET/ may stand before it. */
 const point = text({ max: QUERY_MAX });
 const session = text({ max: 128 });
@@ -107,6 +109,15 @@ const jobs = {
   keep: { request: bySession },
 } as const;
 export const jobRequest = variants('kind', jobs);
+const DAYS_MAX = 3650;
+export const tokenRequest = object({
+  token: text({ max: 64 }),
+  may: oneOf('look', 'manage'),
+  /** Whether its requests may name files of the service's machine. */
+  files: withDefault(flag(), false),
+  expiresDays: optional(integer(1, DAYS_MAX)),
+});
+export const byToken = object({ token: text({ max: 64 }) });
 export const lastRequest = object({ last: withDefault(integer(1, 10_000), 100) });
 export const byJob = object({ job: name });
 export const bySchedule = object({ schedule: name });

@@ -23,6 +23,7 @@ const desk: Desk = {
     follow: none,
     audit: none,
     support: none,
+    tokens: none,
   },
   whyWaiting: () => undefined,
   apart: undefined,

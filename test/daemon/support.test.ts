@@ -124,9 +124,10 @@ test('it is bounded, and says what was cut', async () => {
   const entry = { time: 'now', what: 'x', uid: 0, gid: 0, pid: 1, outcome: 'failed' } as const;
   const made = await supportBundle({
     ...{ house: none, makeStore: none, sessions: none, jobs: none, service: none },
-    ...{ follow: none, support: none, whyWaiting: () => undefined, apart: undefined },
+    ...{ follow: none, support: none, tokens: none, whyWaiting: () => undefined, apart: undefined },
     audit: async () => ({
       begin: none,
+      refused: none,
       check: none,
       last: async (count) =>
         Array.from({ length: count }, (_, at) => ({

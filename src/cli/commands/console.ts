@@ -1,6 +1,7 @@
 import { SERVICE_SOCKET } from '../../client/service-socket.ts';
 import { systemClock } from '../../sys/clock.ts';
 import { hasTerminal } from '../../sys/raw-terminal.ts';
+import { givenService } from '../server.ts';
 import { type Command, UsageError } from '../command.ts';
 
 export const command: Command = {
@@ -14,11 +15,11 @@ export const command: Command = {
   async run(input, { signal }) {
     if (!hasTerminal()) throw new UsageError('the console needs a terminal');
     const { runConsole } = await import('../../console/run.ts');
-    const socket = input.text('socket') ?? process.env['HOLDFAST_SOCKET'] ?? SERVICE_SOCKET;
+    const service = (await givenService(input, process.env['HOLDFAST_SOCKET'])) ?? SERVICE_SOCKET;
     const term = process.env['TERM'] ?? '';
     const leaving = input.flag('login')
       ? ({ key: 'l', word: 'log in' } as const)
       : ({ key: 'q', word: 'leave' } as const);
-    await runConsole({ socket, term, leaving, signal, clock: systemClock() });
+    await runConsole({ service, term, leaving, signal, clock: systemClock() });
   },
 };
