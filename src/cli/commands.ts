@@ -117,6 +117,41 @@ export const COMMANDS: readonly CommandEntry[] = [
   entry('schedule list', 'list schedules', () => import('./commands/schedule-list.ts')),
   entry('schedule remove', 'remove a schedule', () => import('./commands/schedule-remove.ts')),
   entry(
+    'network show',
+    'interfaces, addresses, routes and name servers',
+    () => import('./commands/network-show.ts'),
+  ),
+  entry(
+    'network change',
+    'set up an interface; rolled back by itself unless confirmed',
+    () => import('./commands/network-change.ts'),
+  ),
+  entry(
+    'network remove',
+    'set up an interface no more',
+    () => import('./commands/network-remove.ts'),
+  ),
+  entry(
+    'network confirm',
+    'keep a change of the network',
+    () => import('./commands/network-confirm.ts'),
+  ),
+  entry(
+    'network revert',
+    'roll a change of the network back now',
+    () => import('./commands/network-revert.ts'),
+  ),
+  entry(
+    'network test',
+    'try gateways, name servers and a host',
+    () => import('./commands/network-test.ts'),
+  ),
+  entry(
+    'network reset',
+    'emergency: DHCP on all wired interfaces',
+    () => import('./commands/network-reset.ts'),
+  ),
+  entry(
     'token create',
     'let somebody ask from other hosts',
     () => import('./commands/token-create.ts'),

@@ -5,6 +5,7 @@ import { systemClock } from '../sys/clock.ts';
 import { COMMANDS, findCommand } from './commands.ts';
 import { GENERAL_OPTIONS } from './general-options.ts';
 import {
+  CheckFailed,
   type Command,
   type Context,
   DamageFound,
@@ -162,4 +163,5 @@ const OWN_KINDS = [
   [Interrupted, 'interrupted'],
   [DamageFound, 'corrupt'],
   [JobFailed, 'failed'],
+  [CheckFailed, 'failed'],
 ] as const;

@@ -8,3 +8,10 @@ export interface RemoteCaller {
   readonly token: string;
   readonly address: string;
 }
+
+/** For logs. */
+export function callerWords(caller: Caller): string {
+  return 'token' in caller
+    ? `token ${caller.token} at ${caller.address}`
+    : `user ${caller.uid} (process ${caller.pid})`;
+}

@@ -5,6 +5,7 @@ import { findPoint, readPoint } from '../catalog/points.ts';
 import type { Report } from '../protocol/results.ts';
 import { CatalogError } from '../catalog/catalog-error.ts';
 import { type OpenSet, readSet, unlockSet } from '../catalog/sets.ts';
+import { type BorrowedReader, sharedReader } from '../store/shared-reader.ts';
 import { openStore, type Store } from '../store/store.ts';
 import { giveBackFreedMemory } from '../sys/memory.ts';
 import { processors } from '../sys/processors.ts';
@@ -17,17 +18,24 @@ export interface House extends AsyncDisposable {
   readonly pointNames: PointNames;
   /** Threads for work that can be split. */
   readonly workers: number;
+  /** For sessions' disks. */
+  readonly reader: () => Promise<BorrowedReader>;
 }
 
 export async function openHouse(directory: string): Promise<House> {
   giveBackFreedMemory();
   const world = realWorld();
   const store = await openStore(world, directory);
+  const workers = processors();
   return {
     world,
     store,
     pointNames: pointNames(world, store),
-    workers: processors(),
+    workers,
+    reader: sharedReader(async () => {
+      const { openBlockReader } = await import('../store/block-reader.ts');
+      return openBlockReader(store, { threads: workers, clock: world.clock });
+    }),
     [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),
   };
 }

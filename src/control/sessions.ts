@@ -77,7 +77,7 @@ async function run(
   request: RecoverRequest,
   { secrets, report, onNew }: WorkOptions & { readonly onNew: (id: string) => void },
 ): Promise<RunningSession> {
-  const { world, store, workers } = house;
+  const { world, store } = house;
   // Read while a passphrase is stretched: a guest waits for both.
   const serving = import('../recovery/serve-session.ts');
   const listen = request.listen === undefined ? undefined : parseListenAddress(request.listen);
@@ -107,11 +107,12 @@ async function run(
     session = stack.use(await resumeSession({ world, store }, record.id, secured));
   }
   const { record } = session;
+  const { reader } = stack.use(await house.reader());
   const served = stack.use(
     await (await serving).serveSession({ world, store }, record, {
       set,
       point,
-      workers,
+      reader,
       tls,
       nfs: nfs ?? record.nfs,
       listen: listen ?? parseListenAddress(record.listen),

@@ -127,7 +127,7 @@ function partsOf(desk: Desk, facts: SupportFacts | undefined): readonly Part[] {
     json('sessions.json', async () => ({
       sessions: await sessions(await desk.house(), desk.whyWaiting),
     })),
-    json('jobs.json', async () => jobs(await desk.jobs())),
+    json('jobs.json', async () => jobs(await desk.jobs(), ALL)),
     json('schedules.json', async () => listSchedules(await desk.jobs())),
     { file: 'metrics.txt', text: () => metrics(desk) },
     json('audit-check.json', async () => ({ ...(await (await desk.audit()).check()) })),
@@ -164,17 +164,19 @@ const JOURNAL = [
   '--unit=holdfast*',
 ];
 
+const ALL = { first: 0, count: undefined };
+
 /** Of the newest jobs. */
 async function logsOf(desk: Desk): Promise<readonly Part[]> {
   const known = await desk.jobs().catch(() => undefined);
   if (!known) return [];
-  const newest = jobs(known).jobs.slice(0, LOGS_MAX);
+  const newest = jobs(known, { first: 0, count: LOGS_MAX }).jobs;
   return newest.map(({ job }) => ({
     file: `job-${job}.log`,
     max: LOG_MAX,
     keeps: 'end',
     text: async () => {
-      const { lines } = await jobLog(known, job);
+      const { lines } = await jobLog(known, { job, first: 0 });
       return lines.map(({ time, message }) => `${time} ${message}\n`).join('');
     },
   }));

@@ -14,6 +14,7 @@ import { serveHttp } from '../sys/http-server.ts';
 import { thisHost } from '../sys/this-host.ts';
 import { ownIds } from '../sys/unix-peer.ts';
 import type { World } from '../sys/world.ts';
+import { forwardedHost } from './forwarded-host.ts';
 import { keyring, knownSecrets } from './keyring.ts';
 import type { Log } from './log.ts';
 import { remoteDoor } from './remote-door.ts';
@@ -81,7 +82,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       await (await place.found()?.audit.begin(who, what, request))?.(...outcome);
     };
   };
-  const doorOptions = { desk, clock, version, secrets, audited };
+  const doorOptions = { desk, clock, version, secrets, audited, offers: () => true };
   const remote = stack.use(
     remoteDoor({
       ...{ world, log, door: doorOptions },
@@ -152,7 +153,7 @@ function deskOn(
     throw new StoreError('NOT_A_STORE', `${directory} is no store: see "holdfast store create"`);
   }
   return {
-    ...{ apart, support, tokens },
+    ...{ apart, support, tokens, host: forwardedHost },
     follow: (report, signal) => feed.follow(report, signal),
     house: async () => (await owned()).house,
     sessions: async () => (await owned()).sessions,

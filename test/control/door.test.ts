@@ -26,6 +26,7 @@ const desk: Desk = {
     tokens: none,
   },
   whyWaiting: () => undefined,
+  host: none,
   apart: undefined,
   service: async () => ({
     ...{ pid: 1, started: '2026-11-21T18:00:00Z', store: '/s', storeId: null, space: null },
@@ -40,6 +41,7 @@ const answer = door({
   version: '1',
   secrets: none,
   audited: async () => async () => {},
+  offers: () => true,
   access: (peer) => accessOf(peer, (name) => GROUPS[name]),
 });
 

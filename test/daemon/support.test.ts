@@ -1,3 +1,4 @@
+import { bareDesk } from '../../src/control/bare-desk.ts';
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
@@ -123,8 +124,7 @@ test('it is bounded, and says what was cut', async () => {
   };
   const entry = { time: 'now', what: 'x', uid: 0, gid: 0, pid: 1, outcome: 'failed' } as const;
   const made = await supportBundle({
-    ...{ house: none, makeStore: none, sessions: none, jobs: none, service: none },
-    ...{ follow: none, support: none, tokens: none, whyWaiting: () => undefined, apart: undefined },
+    ...bareDesk('UNREACHABLE', 'nobody'),
     audit: async () => ({
       begin: none,
       refused: none,

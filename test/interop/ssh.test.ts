@@ -24,11 +24,16 @@ async function sftp(...commands: string[]): Promise<Answer> {
 test('it is installed once there are users of these names for it', { skip }, async () => {
   const { run, tryRun, path } = host!;
   await run('useradd', '--shell', '/bin/bash', 'admin');
-  const install = ['sh', `${process.cwd()}/appliance/install`, '--offline', '--ssh'] as const;
-  const refused = await tryRun(...install);
+  const install = [`${process.cwd()}/appliance/install`, '--offline', '--ssh'];
+  const refused = await tryRun('sh', ...install);
   match(refused.stderr, /has a user admin of its own/);
   await run('userdel', 'admin');
-  await run(...install);
+  await run('sh', ...install);
+  // From then on every install renews it.
+  const settings = '/etc/ssh/sshd_config.d/holdfast.conf';
+  await run('sh', '-c', `echo '# of an older version' >>${settings}`);
+  await run('sh', ...install.slice(0, -1));
+  await run('cmp', settings, `${process.cwd()}/appliance/ssh/sshd.conf`);
   await run('ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-f', '/root/key');
   const key = readFileSync(path('/root/key.pub'));
   for (const user of ['admin', 'restore'])

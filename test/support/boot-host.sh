@@ -21,6 +21,14 @@ case ${1-} in
     find "$group" -depth -type d -exec rmdir {} +
     ;;
   inner)
+    # Told to keep its unit, systemd-nspawn ends with this code where the machine in it starts again.
+    code=133
+    while [ "$code" = 133 ]; do
+      code=0
+      sh "$0" machine || code=$?
+    done
+    ;;
+  machine)
     echo $$ >"$group/cgroup.procs"
     echo $$ >"$WORK/pid"
     # shellcheck disable=SC2086 # a list of words

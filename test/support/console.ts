@@ -34,7 +34,7 @@ export interface Driven {
   text(): string;
 }
 
-const TIME = '2026-11-21T18:00:00.000Z';
+export const TIME = '2026-11-21T18:00:00.000Z';
 
 export function drive(
   size = { columns: 80, rows: 24 },

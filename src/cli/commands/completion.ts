@@ -54,7 +54,9 @@ const NAMED: Readonly<Record<NameKind, Named>> = {
   sessions: named(async (call) =>
     (await call('session/list', {})).sessions.map(({ session }) => session),
   ),
-  jobs: named(async (call) => (await call('job/list', {})).jobs.map(({ job }) => job)),
+  jobs: named(async (call) =>
+    (await call('job/list', { first: 0, count: undefined })).jobs.map(({ job }) => job),
+  ),
   schedules: named(async (call) =>
     (await call('schedule/list', {})).schedules.map(({ schedule }) => schedule),
   ),
