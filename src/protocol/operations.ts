@@ -106,7 +106,7 @@ export const OPERATIONS = {
   'audit/check': looks(
     'whether the audit log is as it was written',
     nothing,
-    object({ entries: count, hash: name, problem: nullable(long) }),
+    object({ entries: count, first: count, hash: name, problem: nullable(long) }),
   ),
   'store/create': changes('make the store that the service is set to', nothing, storeSummary),
   'store/check': withKey(changes('look for damage', checkRequest, checkResult)),
