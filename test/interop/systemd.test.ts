@@ -10,6 +10,7 @@ import { temporaryDirectory } from '../support/temporary.ts';
 
 const skip = debianHostMissing;
 const INSTALL = `${process.cwd()}/appliance/install`;
+const STORE = '/var/lib/holdfast/store';
 const UNINSTALL = `${process.cwd()}/appliance/uninstall`;
 
 const host = skip === false ? await debianHost(temporaryDirectory()) : undefined;
@@ -273,6 +274,13 @@ test('reload and stop are clean; the journal has priorities', { skip }, async ()
   await run('systemctl', 'stop', 'holdfastd.socket', 'holdfastd.service');
   deepEqual([await show('ActiveState'), await show('Result')], ['inactive', 'success']);
   match(await journal(host!), /stopped/);
+  const { sessions } = (await json('holdfast', 'session', 'list', '--store', STORE)) as {
+    sessions: { session: string }[];
+  };
+  const about = [`HOLDFAST_SESSION=${sessions[0]!.session}`, '_SYSTEMD_UNIT=holdfastd.service'];
+  const own = await run('journalctl', ...about, '-p', 'info', '-o', 'cat', '--no-pager');
+  match(own, /^session \S+ is started\n.*session \S+ is resumed$/ms);
+  ok(!/ready|SIGTERM/.test(own), own);
   ok(!/correct horse/.test(await run('journalctl', '--no-pager')));
   await run('systemctl', 'start', 'holdfastd.service');
   equal(await show('StatusText'), '1 sessions run');
