@@ -117,6 +117,9 @@ export type X509Credentials = Extract<TlsCredentials, { kind: 'x509' }>;
 /** Of one host: others have to find room. */
 const CONNECTIONS_OF_ADDRESS_MAX = 16;
 
+/** Of those that are sent without waiting for answers each takes memory, before anybody knows from whom they are. */
+const REQUESTS_OF_CONNECTION_MAX = 32;
+
 /** Everybody who reaches the port may connect, by TLS 1.3 only: each request has to show what lets it in. */
 export async function serveHttps({
   at,
@@ -139,6 +142,7 @@ export async function serveHttps({
     });
   });
   limitConnections(server);
+  server.maxRequestsPerSocket = REQUESTS_OF_CONNECTION_MAX;
   server.on('tlsClientError', (_error, socket) => socket.destroy());
   server.on('clientError', (_error, socket) => socket.destroy());
   await new Promise<void>((resolve, reject) => {

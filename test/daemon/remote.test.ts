@@ -5,15 +5,18 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { connect as tlsConnect } from 'node:tls';
 import { test } from 'tap';
 import { expectDone, run } from '../support/cli.ts';
 import { makeRawDisk } from '../support/images.ts';
 import { without } from '../support/programs.ts';
 import { serviceHome, serviceWith } from '../support/service.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
+import { openScreen } from '../support/tmux.ts';
 
 // The service as other hosts reach it: over TLS, with a token, by other people's clients too.
 
+const MAIN = new URL('../../src/cli/main.ts', import.meta.url).pathname;
 const skip = without('openssl', 'curl');
 const root = temporaryDirectory();
 const image = join(root, 'disk.raw');
@@ -198,6 +201,14 @@ test('a revoked token ends what is under way by it', { skip }, async () => {
   equal(curl('/v1/service/show', ...bearer(file)).status, 401);
 });
 
+test('the console is a client over it as well', { skip: skip || without('tmux') }, async () => {
+  const at = ['--server', `https://127.0.0.1:${port()}`, '--cafile', own.certificate];
+  const command = [process.execPath, MAIN, 'console', ...at, '--token-file'];
+  const file = await token('screen', '--may', 'look');
+  using screen = openScreen([...command, file], { directory: root, term: 'screen' });
+  await screen.shows(/The service runs\./);
+});
+
 test('long requests are refused, and a host that opens many connections shuts out no other', {
   skip,
 }, async () => {
@@ -218,6 +229,26 @@ test('long requests are refused, and a host that opens many connections shuts ou
   for (const socket of sockets) socket.destroy();
   await Promise.all(closed);
   equal(curl('/v1/service/show', ...bearer(file)).status, 200);
+});
+
+test('requests sent without waiting for answers are bounded', { skip }, async () => {
+  const secret = readFileSync(await token('hasty', '--may', 'look'), 'utf8').trim();
+  const head = `GET /v1/service/show HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${secret}`;
+  const many = `${head}\r\n\r\n`.repeat(200);
+  const socket = tlsConnect({
+    ...{ host: '127.0.0.1', port: port(), localAddress: '127.0.0.3' },
+    ca: readFileSync(own.certificate),
+  });
+  const parts: Buffer[] = [];
+  socket.on('data', (part: Buffer) => void parts.push(part)).on('error', () => {});
+  await once(socket, 'secureConnect');
+  socket.write(many);
+  await once(socket, 'close');
+  const answers =
+    Buffer.concat(parts)
+      .toString()
+      .match(/HTTP\/1\.1 200/g) ?? [];
+  equal(answers.length, 32);
 });
 
 test('a reload takes a new certificate, and a wrong one ends nothing', { skip }, async () => {

@@ -312,6 +312,9 @@ test('the status page is on the console without a login, and comes back whenever
   writeFileSync(`${directory}/quick.conf`, '[Service]\nEnvironment=HOLDFAST_LOGIN_SECONDS=2\n');
   match(await run('sh', INSTALL, '--offline', '--console'), /Status page on console: press l/);
   await drawn(0, PAGE);
+  const before = await pages();
+  await run('sh', INSTALL, '--offline');
+  deepEqual(await pages(), before, 'what is up to date goes on');
   for (let round = 0; round < 4; round++) {
     const found = await pages();
     equal(found.length, 1);
