@@ -63,6 +63,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     "open the volumes in a recovery point's disks as directories",
     () => import('./commands/files-open.ts'),
   ),
+  entry(
+    'files browse',
+    'list a directory of an open volume',
+    () => import('./commands/files-browse.ts'),
+  ),
+  entry('files copy', 'copy files out of an open volume', () => import('./commands/files-copy.ts')),
   entry('files opened', 'list what is open', () => import('./commands/files-opened.ts')),
   entry('files close', 'unmount what is open', () => import('./commands/files-close.ts')),
   entry(

@@ -1,11 +1,13 @@
 import { resolve } from 'node:path/posix';
-import type { OpenSet } from '../catalog/sets.ts';
+import { findPoint } from '../catalog/points.ts';
+import { type OpenSet, readSet } from '../catalog/sets.ts';
 import type { DiskFiles } from '../granular/disk-files.ts';
 import { diskFilesOfPoint, diskFilesOfSession } from '../recovery/disk-files.ts';
 import { mountStore, type StoreMount } from '../recovery/mount.ts';
 import { SessionError } from '../recovery/session-error.ts';
+import { sessionIds } from '../recovery/session-files.ts';
 import { listSessions } from '../recovery/sessions.ts';
-import { type House, openPoint, type SecretSource } from './house.ts';
+import { type GivenSecret, type House, openPoint, type SecretSource } from './house.ts';
 
 /** The disks of a recovery point, or of a running session, as files for as long as it is not disposed. */
 export interface ServedDisks extends AsyncDisposable {
@@ -52,6 +54,18 @@ export async function serveDisks(
   const { set, point } = await openPoint(house, query, secrets);
   const mounted = await mount(point.id, [set]);
   return served(mounted, point, diskFilesOfPoint(directory, point));
+}
+
+/** The key that `serveDisks` will want; undefined: none, or it is a session, whose server has it. */
+export async function keyOfDisks(
+  { world, store }: House,
+  query: string,
+  secrets: SecretSource,
+): Promise<GivenSecret | undefined> {
+  if ((await sessionIds(world, store)).includes(query)) return undefined;
+  const { set } = await findPoint(world, store, query);
+  const { slots } = await readSet(world, store, set);
+  return slots.length > 0 ? secrets(set) : undefined;
 }
 
 function served(

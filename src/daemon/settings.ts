@@ -26,6 +26,8 @@ const SETTINGS = object({
   store: withDefault(path, '/var/lib/holdfast/store'),
   /** Where the service listens for commands. */
   socket: withDefault(path, '/run/holdfast/control.sock'),
+  /** Where files go that are taken out of recovery points through the service. */
+  restores: withDefault(path, '/srv/holdfast-restore'),
   /** By set: the file whose first line is its passphrase, for sessions and jobs that run by themselves. */
   passphraseFiles: withDefault(record(path, SETS_MAX), {}),
   /** For other hosts, by TLS and with tokens; without it there is none. */
@@ -44,6 +46,13 @@ const SETTINGS = object({
     }),
   ),
 });
+
+export const SETTINGS_FILE = '/etc/holdfast/holdfastd.json';
+
+/** What the file says, if it is there. */
+export async function settingsIn(files: FileSystem, file: string): Promise<Settings> {
+  return (await files.stat(file)) ? readSettings(files, file) : SETTINGS.parse({}, []);
+}
 
 /** Rejects FAILED, with the file and the line. */
 export async function readSettings(files: FileSystem, file: string): Promise<Settings> {
@@ -66,8 +75,4 @@ export function parseSettings(file: string, source: string): Settings {
     if (!(cause instanceof FormatError)) throw cause;
     throw new SystemError('FAILED', `${file}: ${cause.message}`, { cause });
   }
-}
-
-export function defaultSettings(): Settings {
-  return SETTINGS.parse({}, []);
 }

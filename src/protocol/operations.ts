@@ -1,4 +1,5 @@
 import { flag, integer, list, nullable, type Of, object, oneOf, text } from '../lib/schema.ts';
+import { FILES_OPERATIONS } from './files-operations.ts';
 import { HOST_OPERATIONS } from './host-operations.ts';
 import { changes, looks, type Operation, withKey } from './operation.ts';
 import {
@@ -207,6 +208,7 @@ export const OPERATIONS = {
       object({ session: name, point: name }),
     ),
   ),
+  ...FILES_OPERATIONS,
   ...HOST_OPERATIONS,
 } as const satisfies Readonly<Record<string, Operation>>;
 

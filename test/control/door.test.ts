@@ -26,7 +26,7 @@ const desk: Desk = {
     tokens: none,
   },
   whyWaiting: () => undefined,
-  host: none,
+  ...{ host: none, files: none },
   apart: undefined,
   service: async () => ({
     ...{ pid: 1, started: '2026-11-21T18:00:00Z', store: '/s', storeId: null, space: null },
