@@ -79,9 +79,7 @@ async function shell(from: string | undefined): Promise<number> {
     timeoutMs: LOGGER_MS,
   });
   if (!isAllowed) {
-    throw new UsageError(
-      `there is no shell. As root at the box, for two hours: date -d +2hours +%s >${SHELL_FILE}`,
-    );
+    throw new UsageError('there is no shell. For two hours: holdfast ssh shell --for 2h');
   }
   const program = await start(SHELL, ['--login'], { output: 'inherit' });
   return (await program.exited).code ?? EXIT_CODES.failed;

@@ -15,6 +15,7 @@ import {
   firstModel,
   type Leaving,
   type Reported,
+  type ScreenName,
 } from './model.ts';
 import { abilitiesOf, closing, type Frame, opening, render } from './render.ts';
 import { update } from './update.ts';
@@ -26,6 +27,8 @@ export interface ConsoleOptions {
   /** The kind of the terminal, as TERM has it. */
   readonly term: string;
   readonly leaving: Leaving;
+  /** What is to be seen first. */
+  readonly screen: ScreenName;
   /** Leaves at once. */
   readonly signal: AbortSignal;
 }
@@ -36,7 +39,7 @@ const ESCAPE_MS = 100;
 
 /** Shows the console on this process's terminal until somebody leaves it. */
 export async function runConsole(options: ConsoleOptions): Promise<void> {
-  const { service, clock, term, leaving, signal } = options;
+  const { service, clock, term, leaving, screen, signal } = options;
   const abilities = abilitiesOf(term);
   const leave = new AbortController();
   const left = AbortSignal.any([leave.signal, signal]);
@@ -59,6 +62,7 @@ export async function runConsole(options: ConsoleOptions): Promise<void> {
       socket: placeName(service),
       host: thisHost(),
       leaving,
+      screen,
       nowMs: clock.monotonicMs(),
     },
   });

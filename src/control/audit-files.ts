@@ -7,7 +7,9 @@ import {
   type AuditHash,
   decodeAudit,
 } from '../formats/store/audit.ts';
+import { concatBytes } from '../lib/bytes.ts';
 import { MiB } from '../lib/sizes.ts';
+import type { File } from '../sys/file-system.ts';
 import type { World } from '../sys/world.ts';
 
 /* The files of the audit log, of which the last one is written: see formats/store/audit.md. */
@@ -24,12 +26,12 @@ export interface AuditEnd {
 
 const NAME = 'audit.log';
 const FULL = /^audit-\d{12}\.log$/;
-/** One file is read as a whole; before there were several it could have this length. */
-const LENGTH_MAX = 256 * MiB;
 /** The newest entries, for those who want to know where to go on. */
 const TAIL_LENGTH = 4 * AUDIT_LINE_MAX;
 /** Of these, 10,000 are told of at once. */
 const SHOWN_LENGTH_MAX = 8 * MiB;
+/** What is checked at once. */
+const PIECE_LENGTH = MiB;
 const LINES_AT_ONCE = 200;
 const NEWLINE = 0x0a;
 
@@ -37,10 +39,9 @@ export function auditPath(directory: string): string {
   return join(directory, NAME);
 }
 
-/** From the oldest on; the last one is there always. */
-async function filesOf({ files }: World, directory: string): Promise<readonly string[]> {
-  const full = (await files.list(directory)).filter((name) => FULL.test(name));
-  return [...full, NAME];
+/** From the oldest on. */
+async function fullFiles({ files }: World, directory: string): Promise<readonly string[]> {
+  return (await files.list(directory)).filter((name) => FULL.test(name));
 }
 
 /** Makes the file that is written, if it is not there, and mends its end. */
@@ -51,7 +52,7 @@ export async function openEnd(world: World, directory: string): Promise<AuditEnd
   const end = await endOf(world, path);
   if (end.number > 0) return end;
   // Just begun, or a power cut came between the two steps of `beginFile`.
-  const before = (await filesOf(world, directory)).at(-2);
+  const before = (await fullFiles(world, directory)).at(-1);
   if (before === undefined) return end;
   const { number, hash } = await endOf(world, join(directory, before));
   return { ...end, number, hash };
@@ -69,31 +70,48 @@ async function makeFile({ files }: World, directory: string): Promise<void> {
   await files.syncDirectory(directory);
 }
 
+/** All of it as it is now; what is added later, and where it is renamed to, does not matter to who has this. */
+export interface AuditFiles extends AsyncDisposable {
+  readonly world: World;
+  readonly directory: string;
+  /** From the oldest on. */
+  readonly full: readonly string[];
+  /** The one that is written, and how much of it is there. */
+  readonly current: File;
+  readonly length: number;
+}
+
+export async function openFiles(world: World, directory: string): Promise<AuditFiles> {
+  const full = await fullFiles(world, directory);
+  const current = await world.files.open(auditPath(directory), 'read');
+  const length = await current.size();
+  return {
+    ...{ world, directory, full, current, length },
+    [Symbol.asyncDispose]: async () => current[Symbol.asyncDispose](),
+  };
+}
+
 /** The newest last. */
-export async function lastEntries(
-  world: World,
-  directory: string,
-  count: number,
-): Promise<AuditEntry[]> {
-  const lines: string[] = [];
-  let length = SHOWN_LENGTH_MAX;
-  for (const name of (await filesOf(world, directory)).toReversed()) {
-    if (lines.length >= count || length <= 0) break;
-    const found = await linesAtEnd(world, join(directory, name), length);
-    length -= found.reduce((sum, line) => sum + line.length, 0);
-    lines.unshift(...found);
+export async function lastEntries(so: AuditFiles, count: number): Promise<AuditEntry[]> {
+  const { world, directory, full, current, length } = so;
+  const lines = await linesAtEnd(current, length, SHOWN_LENGTH_MAX);
+  let left = SHOWN_LENGTH_MAX - length;
+  for (const name of full.toReversed()) {
+    if (lines.length >= count || left <= 0) break;
+    await using file = await world.files.open(join(directory, name), 'read');
+    const size = await file.size();
+    lines.unshift(...(await linesAtEnd(file, size, left)));
+    left -= size;
   }
   return lines.slice(-count).map((line) => decodeAudit(line, undefined).entry);
 }
 
-/** The whole lines among the last `length` bytes. */
-async function linesAtEnd({ files }: World, path: string, length: number): Promise<string[]> {
-  await using file = await files.open(path, 'read');
-  const size = await file.size();
-  const tail = new Uint8Array(Math.min(size, length));
-  await file.read(tail, size - tail.length);
-  const lines = Buffer.from(tail).toString('utf8').split('\n').slice(0, -1);
-  return tail.length < size ? lines.slice(1) : lines;
+/** The newest whole lines of the first `length` bytes, at most `max` bytes of them. */
+async function linesAtEnd(file: File, length: number, max: number): Promise<string[]> {
+  const tail = new Uint8Array(Math.min(length, max));
+  const read = await file.read(tail, length - tail.length);
+  const lines = Buffer.from(tail.subarray(0, read)).toString('utf8').split('\n').slice(0, -1);
+  return tail.length < length ? lines.slice(1) : lines;
 }
 
 export interface AuditCheck {
@@ -106,26 +124,26 @@ export interface AuditCheck {
 }
 
 /** Through all files; the chain goes on over them. */
-export async function checkFiles(world: World, directory: string): Promise<AuditCheck> {
+export async function checkFiles(of: AuditFiles): Promise<AuditCheck> {
+  const { world, directory, full, current, length } = of;
   let so: AuditCheck = { entries: 0, first: 1, hash: AUDIT_START, problem: null };
-  for (const name of await filesOf(world, directory)) {
-    so = await checkFile(world, join(directory, name), so);
-    if (so.problem !== null) return { ...so, problem: `${name}, ${so.problem}` };
+  for (const name of full) {
+    await using file = await world.files.open(join(directory, name), 'read');
+    so = await checkFile(world, { file, length: await file.size(), name }, so);
+    if (so.problem !== null) return so;
   }
-  return so;
+  return checkFile(world, { file: current, length, name: NAME }, so);
 }
 
 async function checkFile(
-  { files, clock }: World,
-  path: string,
+  { clock }: World,
+  { file, length, name }: { readonly file: File; readonly length: number; readonly name: string },
   so: AuditCheck,
 ): Promise<AuditCheck> {
-  const text = Buffer.from(await files.readFile(path, LENGTH_MAX)).toString('utf8');
   let { entries, first, hash } = so;
-  for (let at = 0, lines = 1; at < text.length; lines++) {
-    const end = text.indexOf('\n', at);
-    const line = text.slice(at, end < 0 ? text.length : end);
-    at = end < 0 ? text.length : end + 1;
+  let lines = 0;
+  for await (const line of linesOf(file, length)) {
+    lines++;
     try {
       const { number } = decodeAudit(line, undefined).entry;
       // Of the first one that is left nobody knows what stood before it.
@@ -136,12 +154,32 @@ async function checkFile(
       entries++;
     } catch (cause) {
       if (!(cause instanceof FormatError)) throw cause;
-      return { entries, first, hash, problem: `line ${lines}: ${cause.message}` };
+      return { entries, first, hash, problem: `${name}, line ${lines}: ${cause.message}` };
     }
     // Guests are served by this thread.
     if (entries % LINES_AT_ONCE === 0) await clock.sleep(0);
   }
   return { entries, first, hash, problem: null };
+}
+
+/** Of the first `length` bytes, without their ends; the last may have none. What is too long is no line, and cut. */
+async function* linesOf(file: File, length: number): AsyncGenerator<string> {
+  let rest: Uint8Array = new Uint8Array(0);
+  for (let at = 0; at < length; ) {
+    const piece = new Uint8Array(Math.min(PIECE_LENGTH, length - at));
+    const read = await file.read(piece, at);
+    // What failed to be written was cut off meanwhile.
+    if (read === 0) break;
+    at += read;
+    const bytes = concatBytes(rest.subarray(0, TAIL_LENGTH), piece.subarray(0, read));
+    let start = 0;
+    for (let end = bytes.indexOf(NEWLINE); end >= 0; end = bytes.indexOf(NEWLINE, start)) {
+      yield Buffer.from(bytes.subarray(start, end)).toString('utf8');
+      start = end + 1;
+    }
+    rest = bytes.subarray(start);
+  }
+  if (rest.length > 0) yield Buffer.from(rest).toString('utf8');
 }
 
 /** Where to go on; what follows the last whole line is cut off, and that line too if its middle was torn. */

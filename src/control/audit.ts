@@ -12,6 +12,7 @@ import {
   checkFiles,
   lastEntries,
   openEnd,
+  openFiles,
 } from './audit-files.ts';
 import type { Caller } from './caller.ts';
 
@@ -46,8 +47,8 @@ export async function openAudit(
   const end = await openEnd(world, directory);
   let { number, hash, size } = end;
 
-  /** In its turn. Answers its number. */
-  async function add(entry: Omit<AuditEntry, 'number' | 'time'>): Promise<number> {
+  /** In its turn. Answers its number; undefined: it is not there. */
+  async function add(entry: Omit<AuditEntry, 'number' | 'time'>): Promise<number | undefined> {
     const whole = { number: number + 1, time: clock.now().toISOString(), ...entry };
     const encoded = encodeAudit(whole, hash);
     try {
@@ -64,7 +65,7 @@ export async function openAudit(
       if (!(cause instanceof SystemError)) throw cause;
       // A full disk is mended by changes: they must not be refused for it.
       onTrouble(`${entry.what} is missing in the audit log: ${cause.message}`);
-      return number;
+      return undefined;
     }
     ({ hash } = encoded);
     size += encoded.line.length;
@@ -81,12 +82,21 @@ export async function openAudit(
       const { length } = JSON.stringify(request);
       const told = length > REQUEST_MAX ? { length } : request;
       const of = await turn(() => add({ ...who, outcome: 'begun', request: told }));
+      // Without its beginning it has to say itself what was asked.
+      const asked = of === undefined ? { request: told } : { of };
       return async (outcome, reason) => {
-        await turn(() => add({ ...who, outcome, of, reason: reason?.slice(0, REASON_MAX) }));
+        await turn(() => add({ ...who, outcome, ...asked, reason: reason?.slice(0, REASON_MAX) }));
       };
     },
-    last: (count) => turn(() => lastEntries(world, directory, count)),
-    check: () => turn(() => checkFiles(world, directory)),
+    // Only what there is is taken in turn: whoever looks must not hold up those who change something.
+    async last(count) {
+      await using so = await turn(() => openFiles(world, directory));
+      return await lastEntries(so, count);
+    },
+    async check() {
+      await using so = await turn(() => openFiles(world, directory));
+      return await checkFiles(so);
+    },
   };
 }
 

@@ -146,9 +146,7 @@ const HANDLERS: Handlers = {
     await (await desk.jobs()).schedules.remove(schedule);
     return { schedule, removed: true };
   },
-  'session/list': async (desk) => ({
-    sessions: await (await sessions()).sessions(await desk.house(), desk.whyWaiting),
-  }),
+  'session/list': async (desk) => (await sessions()).sessions(await desk.house(), desk.whyWaiting),
   'session/show': async (desk, { session }) =>
     (await sessions()).showSession(await desk.house(), session, desk.whyWaiting),
   'session/start': async (desk, { point, whenFull, ...reached }, options) =>

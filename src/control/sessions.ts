@@ -2,6 +2,7 @@ import { parseNbdUri } from '../block/nbd-uri.ts';
 import { readPoint } from '../catalog/points.ts';
 import type { OpenSet } from '../catalog/sets.ts';
 import type { PointRecord } from '../formats/store/point.ts';
+import type { ResultOf } from '../protocol/operations.ts';
 import type { ReadySession, SessionSummary } from '../protocol/results.ts';
 import { formatSize } from '../lib/sizes.ts';
 import {
@@ -178,8 +179,9 @@ export type WhyWaiting = (session: string) => string | undefined;
 export async function sessions(
   { world, store }: House,
   whyWaiting: WhyWaiting,
-): Promise<SessionSummary[]> {
-  return (await listSessions({ world, store })).map((it) => summaryOf(it, whyWaiting));
+): Promise<ResultOf<'session/list'>> {
+  const { sessions, damaged } = await listSessions({ world, store });
+  return { sessions: sessions.map((it) => summaryOf(it, whyWaiting)), damaged };
 }
 
 export async function showSession(

@@ -41,7 +41,11 @@ export async function openTokens({ files, clock, random }: World, path: string):
   let tokens = (await files.stat(path)) ? decodeTokens(await files.readFile(path, LENGTH_MAX)) : [];
   const revoking = new Map<string, AbortController>();
   async function put(next: readonly TokenRecord[]): Promise<void> {
-    await files.makeDirectory(dirname(path));
+    const directory = dirname(path);
+    if (!(await files.stat(directory))) {
+      await files.makeDirectory(directory);
+      await files.syncDirectory(dirname(directory));
+    }
     await putDurably(files, path, encodeTokens(next));
     tokens = next;
   }

@@ -43,3 +43,9 @@ function entryOf(
     ...('session' in about ? { HOLDFAST_SESSION: about.session } : { HOLDFAST_JOB: about.job }),
   };
 }
+
+/** How a fault of our own is told to whoever mends it. */
+export function faultLog(log: Log): (what: string, error: Error) => void {
+  return (what, error) =>
+    log('error', `internal error in ${what}: ${error.stack ?? error.message}`);
+}

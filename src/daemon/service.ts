@@ -19,7 +19,7 @@ import { ownIds } from '../sys/unix-peer.ts';
 import type { World } from '../sys/world.ts';
 import { forwardedFiles, forwardedHost } from './forwarded.ts';
 import { keyring, knownSecrets } from './keyring.ts';
-import type { Log } from './log.ts';
+import { faultLog, type Log } from './log.ts';
 import { remoteDoor } from './remote-door.ts';
 import { type OwnedStore, type OwnOptions, ownStore } from './owned-store.ts';
 import type { Settings } from './settings.ts';
@@ -95,7 +95,15 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       await (await place.found()?.audit.begin(who, what, request))?.(...outcome);
     };
   };
-  const doorOptions = { desk, clock, version, secrets, audited, offers: () => true };
+  const doorOptions = {
+    desk,
+    clock,
+    version,
+    secrets,
+    audited,
+    offers: () => true,
+    onFault: faultLog(log),
+  };
   const remote = stack.use(
     remoteDoor({
       ...{ world, log, door: doorOptions },

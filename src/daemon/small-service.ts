@@ -10,7 +10,7 @@ import { serveHttp } from '../sys/http-server.ts';
 import { SystemError } from '../sys/system-error.ts';
 import { type UnixPeer, userId } from '../sys/unix-peer.ts';
 import type { World } from '../sys/world.ts';
-import type { Log } from './log.ts';
+import { faultLog, type Log } from './log.ts';
 
 /*
  * A small service with root's rights, for some operations: it carries them out for root and for holdfastd, who has
@@ -45,6 +45,7 @@ export async function runSmallService(options: SmallServiceOptions): Promise<voi
   const { clock } = world;
   const answer = door({
     ...{ clock, version: VERSION, secrets: noSecrets, access, offers, desk },
+    onFault: faultLog(log),
     async audited(caller, what) {
       log('notice', `${what} for ${callerWords(caller)}`);
       return async (outcome, reason) => {

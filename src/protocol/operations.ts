@@ -31,6 +31,7 @@ import {
   damagedPoint,
   hostFacts,
   jobSummary,
+  madePoint,
   pointSummary,
   readySession,
   scheduleSummary,
@@ -124,7 +125,7 @@ export const OPERATIONS = {
     ),
   ),
   'backup/create': withKey(
-    changes('make a recovery point from disk images', backupRequest, pointSummary),
+    changes('make a recovery point from disk images', backupRequest, madePoint),
   ),
   'backup/list': looks(
     'list recovery points',
@@ -183,7 +184,7 @@ export const OPERATIONS = {
   'session/list': looks(
     'list recovery sessions',
     nothing,
-    object({ sessions: list(sessionSummary, MANY) }),
+    object({ sessions: list(sessionSummary, MANY), damaged }),
   ),
   'session/show': looks('show a recovery session', bySession, sessionSummary),
   'session/start': withKey(changes('run a recovery point', startRequest, readySession)),

@@ -56,6 +56,15 @@ export interface PointSummary {
   readonly storedBytes: number;
 }
 
+/** A backup's, with what it read of each disk, and why. */
+export interface MadePoint extends PointSummary {
+  readonly scopes: readonly {
+    readonly disk: string;
+    readonly scope: 'changes' | 'all';
+    readonly reason: string;
+  }[];
+}
+
 export interface SessionSummary {
   readonly session: string;
   readonly set: string;

@@ -187,6 +187,11 @@ test('what is not understood is refused; hostile bytes end their own connection 
   await using service = await home.run();
   await using running = await attached('recover', 'vm@latest');
   match(await post('/v1/session/show', '{"session": 7}'), /400 .*"session: a text, not a number"/s);
+  const nowhere = '{"point": "vm@latest", "listen": "unix:/tmp/a\\u0000"}';
+  match(
+    await post('/v1/session/start', nowhere),
+    /400 .*"listen: not free of control characters"/s,
+  );
   match(await post('/v1/session/show', '{'), /400 .*"the body is no JSON"/s);
   match(await post('/v1/session/show', '[]'), /400 /);
   match(await post('/v1/session/list', '{"secret": {}}'), /400 .*takes none/s);
