@@ -5,7 +5,13 @@ import { type KeeperEvent, sessionKeeper, type SessionKeeper } from '../control/
 import { type Audit, openAudit } from '../control/audit.ts';
 import type { Feed } from '../control/feed.ts';
 import type { JobDesk } from '../control/job-desk.ts';
+import { recordGrowth } from '../control/growth.ts';
 import { jobWork, laneOf } from '../control/job-work.ts';
+import {
+  type IngestMeter,
+  recordThroughput,
+  type ThroughputRecorder,
+} from '../control/throughput.ts';
 import type { JobRecord } from '../formats/store/job.ts';
 import { openJobFiles } from '../jobs/job-files.ts';
 import { openQueue } from '../jobs/queue.ts';
@@ -18,6 +24,7 @@ export interface OwnedStore extends AsyncDisposable {
   readonly sessions: SessionKeeper;
   readonly jobs: JobDesk;
   readonly audit: Audit;
+  readonly throughput: ThroughputRecorder;
 }
 
 export interface OwnOptions {
@@ -25,6 +32,8 @@ export interface OwnOptions {
   readonly apart: RunApart;
   readonly log: Log;
   readonly feed: Feed;
+  /** Of what `apart` does. */
+  readonly ingest: IngestMeter;
   /** A session began, ended or waits. */
   readonly onChange: () => void;
 }
@@ -47,8 +56,22 @@ export async function ownStore(directory: string, options: OwnOptions): Promise<
   // Guests wait for their disks; jobs can wait for guests.
   await sessions.resumeAll();
   const jobs = await openJobs(stack, house, options);
+  const throughput = stack.use(
+    recordThroughput(house.world.clock, () => ({
+      ...sessions.traffic(),
+      ingestBytes: options.ingest.totalBytes,
+    })),
+  );
+  stack.use(recordGrowth(house.world, directory, (message) => options.log('warning', message)));
   const owned = stack.move();
-  return { house, sessions, jobs, audit, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  return {
+    house,
+    sessions,
+    jobs,
+    audit,
+    throughput,
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
 }
 
 async function openJobs(
