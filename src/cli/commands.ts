@@ -137,6 +137,17 @@ export const COMMANDS: readonly CommandEntry[] = [
   ),
   entry('schedule list', 'list schedules', () => import('./commands/schedule-list.ts')),
   entry('schedule remove', 'remove a schedule', () => import('./commands/schedule-remove.ts')),
+  entry('alarm list', 'what needs somebody', () => import('./commands/alarm-list.ts')),
+  entry(
+    'alarm acknowledge',
+    'say that somebody takes care of alarms',
+    () => import('./commands/alarm-acknowledge.ts'),
+  ),
+  entry(
+    'notify test',
+    'send a test to those who are told of alarms',
+    () => import('./commands/notify-test.ts'),
+  ),
   entry(
     'network show',
     'interfaces, addresses, routes and name servers',
@@ -172,6 +183,17 @@ export const COMMANDS: readonly CommandEntry[] = [
     'emergency: DHCP on all wired interfaces',
     () => import('./commands/network-reset.ts'),
   ),
+  entry(
+    'lockdown on',
+    'allow only what a recovery needs',
+    () => import('./commands/lockdown-on.ts'),
+  ),
+  entry(
+    'lockdown off',
+    'agree to the end of the lockdown',
+    () => import('./commands/lockdown-off.ts'),
+  ),
+  entry('lockdown show', 'whether it is on', () => import('./commands/lockdown-show.ts')),
   entry(
     'host show',
     'name, time, keyboard and accounts of this machine',

@@ -31,6 +31,8 @@ export interface DoorOptions {
   readonly access: (peer: UnixPeer) => Access | undefined;
   /** What is done here; nothing else is there. */
   readonly offers: (name: OperationName) => boolean;
+  /** Throws where the operation is not allowed now, whoever asks. */
+  readonly checkAllowed: (name: OperationName) => void;
   /** Notes that a change begins; what it answers notes how that ended. */
   readonly audited: Audit['begin'];
   /** An operation failed by our own fault. */
@@ -124,8 +126,9 @@ async function answerMetrics(http: HttpRequest, { desk, onFault }: DoorOptions):
 async function answerCall(
   http: HttpRequest,
   name: OperationName,
-  { desk, clock, secrets, audited, onFault, peer }: DoorOptions & { readonly peer: UnixPeer },
+  options: DoorOptions & { readonly peer: UnixPeer },
 ): Promise<void> {
+  const { desk, clock, secrets, audited, checkAllowed, onFault, peer } = options;
   const isStream = http.accept.includes(EVENTS_TYPE);
   const line = (value: object): void => http.send(`${JSON.stringify(value, plain)}\n`);
   let needsKeyOf: string | undefined;
@@ -134,8 +137,10 @@ async function answerCall(
   try {
     const { request, given } = parsedBody(name, await http.body());
     if (OPERATIONS[name].access === 'change') ended = await audited(peer, name, request);
+    // After it was noted that somebody tried.
+    checkAllowed(name);
     const result = await handle(name, desk, request, {
-      given,
+      ...{ given, who: peer },
       signal: http.signal,
       report: isStream ? paced(clock, line) : () => {},
       async secrets(set) {

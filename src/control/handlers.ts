@@ -18,7 +18,9 @@ import {
   isFilesOperation,
 } from '../protocol/files-operations.ts';
 import type { GivenSecret, House, WorkOptions } from './house.ts';
+import type { UnixPeer } from '../sys/unix-peer.ts';
 import type { Audit } from './audit.ts';
+import type { Guard } from './guard.ts';
 import type { JobDesk } from './job-desk.ts';
 import type { SupportFacts } from './support.ts';
 import type { SessionKeeper } from './session-keeper.ts';
@@ -41,6 +43,7 @@ export interface Desk {
   /** Rejects where no service runs. */
   audit(): Promise<Audit>;
   /** Rejects where no service runs. */
+  guard(): Promise<Guard>;
   support(): Promise<SupportFacts>;
   /** Rejects where no service runs. */
   follow(report: Report, signal: AbortSignal): Promise<void>;
@@ -75,6 +78,8 @@ export type FilesWork = <N extends FilesOperationName>(
 export interface CallOptions extends WorkOptions {
   /** What came with the request itself. */
   readonly given: GivenSecret | undefined;
+  /** Who asks; undefined: this process itself. */
+  readonly who: UnixPeer | undefined;
 }
 
 type Handlers = {
@@ -91,6 +96,8 @@ const sessions = () => import('./sessions.ts');
 const sets = () => import('./sets.ts');
 const stores = () => import('./stores.ts');
 const jobs = () => import('./job-desk.ts');
+const alarms = () => import('./alarm-desk.ts');
+const lockdown = () => import('./lockdown-desk.ts');
 
 /** How each operation is carried out: in the service, and by a command line that finds none. */
 const HANDLERS: Handlers = {
@@ -110,7 +117,23 @@ const HANDLERS: Handlers = {
       })),
     };
   },
-  'audit/check': async (desk) => ({ ...(await (await desk.audit()).check()) }),
+  'audit/check': async (desk) => {
+    const checked = await (await desk.audit()).check();
+    await (await desk.guard()).auditChecked(checked);
+    return { ...checked };
+  },
+  'alarm/list': async (desk, request) =>
+    (await alarms()).listAlarms((await desk.guard()).alarms, request),
+  'alarm/acknowledge': async (desk, { alarm }, { who }) =>
+    (await alarms()).acknowledge((await desk.guard()).alarms, alarm, who),
+  'lockdown/show': async (desk) => (await lockdown()).showLockdown((await desk.guard()).lockdown),
+  'lockdown/on': async (desk, _request, { who }) => {
+    const guard = await desk.guard();
+    return (await lockdown()).beginLockdown(guard.lockdown, guard.persons(), who);
+  },
+  'lockdown/off': async (desk, _request, { who }) =>
+    (await lockdown()).endLockdown((await desk.guard()).lockdown, who),
+  'notify/test': async (desk) => (await desk.guard()).test(),
   'store/create': (desk) => desk.makeStore(),
   'store/usage': async (desk) => (await import('./usage.ts')).usage(await desk.house()),
   'store/check': async (desk, { readData }, options) =>

@@ -45,6 +45,8 @@ export async function runSmallService(options: SmallServiceOptions): Promise<voi
   const answer = door({
     ...{ clock, version: VERSION, secrets: noSecrets, access, offers, desk },
     onFault: faultLog(log),
+    // That is for holdfastd to say, which hands this on.
+    checkAllowed() {},
     async audited({ uid, pid }, what) {
       log('notice', `${what} for user ${uid} (process ${pid})`);
       return async (outcome, reason) => {

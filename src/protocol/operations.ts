@@ -3,7 +3,9 @@ import { FILES_OPERATIONS } from './files-operations.ts';
 import { HOST_OPERATIONS } from './host-operations.ts';
 import { changes, looks, type Operation, withKey } from './operation.ts';
 import {
+  alarmsRequest,
   backupRequest,
+  byAlarm,
   byJob,
   byPoint,
   bySchedule,
@@ -26,6 +28,7 @@ import {
   throughputRequest,
 } from './requests.ts';
 import {
+  alarmSummary,
   auditEntry,
   checkResult,
   damagedPoint,
@@ -57,6 +60,15 @@ const ARCHIVE_MAX = 16 * 1024 * 1024;
 const logLine = object({ time: name, message: long });
 const damaged = list(damagedPoint, MANY);
 
+const lockdownState = object({
+  on: flag(),
+  /** Since when, and by whom; null: it is off. */
+  ...{ since: nullable(name), uid: nullable(count) },
+  /** How many have to agree to its end, and who has. */
+  persons: count,
+  approvals: list(object({ uid: count, time: name }), MANY),
+});
+
 export const OPERATIONS = {
   'service/show': looks(
     'what runs',
@@ -70,12 +82,29 @@ export const OPERATIONS = {
       host: hostFacts,
       sessions: object({ running: count, waiting: count }),
       jobs: object({ running: count, waiting: count }),
+      /** Those that stand and nobody has acknowledged; those that somebody has; messages that wait to be told. */
+      /** Since when; null: it is off. */
+      lockdown: nullable(name),
+      alarms: object({ critical: count, warning: count, acknowledged: count, untold: count }),
     }),
   ),
   'service/follow': looks(
     'hear what happens to sessions and jobs, and what is wrong, until you leave',
     nothing,
     nothing,
+  ),
+  'alarm/list': looks(
+    'list what needs somebody, what changed last first',
+    alarmsRequest,
+    object({ alarms: list(alarmSummary, MANY) }),
+  ),
+  'alarm/acknowledge': changes('say that somebody takes care of it', byAlarm, alarmSummary),
+  'notify/test': changes(
+    'tell those who are told of alarms that this is a test',
+    nothing,
+    object({
+      channels: list(object({ channel: name, delivered: flag(), reason: nullable(long) }), MANY),
+    }),
   ),
   'service/throughput': looks(
     'what guests read and write, and what backups read: now and in the last hour',
@@ -91,6 +120,13 @@ export const OPERATIONS = {
       /** A tar.gz in base64. */
       archive: text({ max: ARCHIVE_MAX }),
     }),
+  ),
+  'lockdown/show': looks('whether only what a recovery needs is allowed', nothing, lockdownState),
+  'lockdown/on': changes('allow only what a recovery needs', nothing, lockdownState),
+  'lockdown/off': changes(
+    'agree to the end of the lockdown, which may need two people',
+    nothing,
+    lockdownState,
   ),
   'audit/show': looks(
     'who changed what, the newest last',
@@ -223,6 +259,24 @@ export const OPERATIONS = {
 export type OperationName = keyof typeof OPERATIONS;
 export type RequestOf<N extends OperationName> = Of<(typeof OPERATIONS)[N]['request']>;
 export type ResultOf<N extends OperationName> = Of<(typeof OPERATIONS)[N]['result']>;
+
+/** What changes something, and is allowed all the same while the lockdown is on. */
+export const IN_LOCKDOWN: ReadonlySet<OperationName> = new Set([
+  'files/browse',
+  'files/close',
+  'files/copy',
+  'files/open',
+  'lockdown/off',
+  'restore/disk',
+  'session/keep',
+  'session/resume',
+  'session/start',
+  'session/stop',
+  'ssh/off',
+  'store/check',
+  'store/rebuild-index',
+  'support/create',
+]);
 
 /** Those of which one may take hours. */
 export const APART: ReadonlySet<OperationName> = new Set([

@@ -116,6 +116,11 @@ export const jobRequest = variants('kind', jobs);
 export const throughputRequest = object({ points: withDefault(integer(1, 720), 60) });
 export const lastRequest = object({ last: withDefault(integer(1, 10_000), 100) });
 export const byJob = object({ job: name });
+export const byAlarm = object({ alarm: text({ max: 256 }) });
+export const alarmsRequest = object({
+  /** Those that are over as well. */
+  all: withDefault(flag(), false),
+});
 /** Newest first: `first` is how many newer ones are left out; without `count`, all. */
 export const jobsRequest = object({
   first: withDefault(integer(0, Number.MAX_SAFE_INTEGER), 0),

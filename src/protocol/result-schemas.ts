@@ -11,6 +11,7 @@ import {
   text,
 } from '../lib/schema.ts';
 import type {
+  AlarmSummary,
   CheckResult,
   DamagedPoint,
   HostFacts,
@@ -141,6 +142,14 @@ export const jobSummary: Schema<JobSummary> = object({
 export const scheduleSummary: Schema<ScheduleSummary> = object({
   ...{ schedule: name, at: name, kind, request: anything, created: name },
   next: nullable(name),
+});
+
+export const alarmSummary: Schema<AlarmSummary> = object({
+  ...{ alarm: name, kind: name },
+  level: oneOf('warning', 'critical'),
+  ...{ about: nullable(name), message: long, times: count, raised: name, changed: name },
+  acknowledged: nullable(object({ time: name, uid: count })),
+  ended: nullable(name),
 });
 
 export const auditEntry = object({
