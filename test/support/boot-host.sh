@@ -16,7 +16,8 @@ case ${1-} in
     # What they write there is typed at the machine's console.
     exec 3<&0
     mkfifo "$WORK/keys"
-    (cat <&3 >"$WORK/keys"; kill -KILL "$(cat "$group/supervisor/cgroup.procs")" 2>/dev/null) &
+    # All of the group: what was in a machine that has started again does not go with its systemd-nspawn.
+    (cat <&3 >"$WORK/keys"; echo 1 >"$group/cgroup.kill") 2>/dev/null &
     script -qefc "sh '$0' inner" "$WORK/console" <"$WORK/keys" >/dev/null 2>&1 || true
     find "$group" -depth -type d -exec rmdir {} +
     ;;
