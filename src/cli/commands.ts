@@ -250,6 +250,13 @@ export const COMMANDS: readonly CommandEntry[] = [
     'make a disk the one that backups are kept on',
     () => import('./commands/pool-create.ts'),
   ),
+  entry(
+    'token create',
+    'let somebody ask from other hosts',
+    () => import('./commands/token-create.ts'),
+  ),
+  entry('token list', 'list who may', () => import('./commands/token-list.ts')),
+  entry('token revoke', 'let somebody in no more', () => import('./commands/token-revoke.ts')),
   entry('audit show', 'who changed what', () => import('./commands/audit-show.ts')),
   entry(
     'audit check',

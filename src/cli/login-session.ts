@@ -27,7 +27,14 @@ const SERVICE_MS = 10_000;
 /** They mount, or read the store's own files: for root at the box, not for a login of its own. */
 const LOCAL = ['mount', 'files list', 'files find', 'files get', 'store cat'];
 /** Of this box's service is asked, and descriptors that sshd has open are no secrets. */
-const LOCAL_OPTIONS = ['--store', '--socket', '--passphrase-fd', '--boot', '--volume-key-file'];
+const LOCAL_OPTIONS = [
+  '--store',
+  '--socket',
+  '--server',
+  '--passphrase-fd',
+  '--boot',
+  '--volume-key-file',
+];
 
 /** Answers the exit code. */
 export async function login({ asked, from }: LoginRequest): Promise<number> {

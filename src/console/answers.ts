@@ -7,7 +7,7 @@ import type {
   Progress,
 } from '../protocol/results.ts';
 import { again, refreshed } from './asking.ts';
-import { type Dialog, followed, followedDialog } from './dialog-model.ts';
+import { type Dialog, followed, followedDialog, NO_LOG } from './dialog-model.ts';
 import { changedBy, hostAnswered, shownAfter } from './host-answers.ts';
 import { chosenOf, withPage } from './lists.ts';
 import { stepOn } from './set-up.ts';
@@ -166,7 +166,8 @@ function lost(model: Model, reason: string): Model {
     ...NO_PLACE,
     points: { ...noPoints(points.filter), ...place(points) },
     jobs: { ...NO_ROWS, ...place(jobs) },
-    dialog: it ? { ...it, shown: UNKNOWN } : dialog,
+    // The next service begins the log of a session anew.
+    dialog: it ? { ...it, shown: UNKNOWN, log: NO_LOG } : dialog,
   };
 }
 

@@ -22,6 +22,7 @@ import type { UnixPeer } from '../sys/unix-peer.ts';
 import type { Audit } from './audit.ts';
 import type { Guard } from './guard.ts';
 import type { JobDesk } from './job-desk.ts';
+import type { Tokens } from './tokens.ts';
 import type { SupportFacts } from './support.ts';
 import type { SessionKeeper } from './session-keeper.ts';
 import type { ThroughputRecorder } from './throughput.ts';
@@ -45,6 +46,8 @@ export interface Desk {
   /** Rejects where no service runs. */
   guard(): Promise<Guard>;
   support(): Promise<SupportFacts>;
+  /** Rejects where no service runs, or none that listens for other hosts. */
+  tokens(): Promise<Tokens>;
   /** Rejects where no service runs. */
   follow(report: Report, signal: AbortSignal): Promise<void>;
   readonly whyWaiting: WhyWaiting;
@@ -108,14 +111,13 @@ const HANDLERS: Handlers = {
   },
   'service/throughput': async (desk, { points }) => (await desk.throughput()).show(points),
   'support/create': async (desk) => (await import('./support.ts')).supportBundle(desk),
+  'token/create': async (desk, request) => (await desk.tokens()).create(request),
+  'token/list': async (desk) => (await desk.tokens()).list(),
+  'token/revoke': async (desk, { token }) => (await desk.tokens()).revoke(token),
   'audit/show': async (desk, { last }) => {
     const entries = await (await desk.audit()).last(last);
-    return {
-      entries: entries.map(({ of = null, request = null, reason = null, ...entry }) => ({
-        ...entry,
-        ...{ of, request, reason },
-      })),
-    };
+    const { toldEntry } = await import('./audit.ts');
+    return { entries: entries.map(toldEntry) };
   },
   'audit/check': async (desk) => {
     const checked = await (await desk.audit()).check();

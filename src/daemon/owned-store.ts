@@ -98,8 +98,8 @@ async function openJobs(
       ...{ world, files, onTrouble, laneOf },
       attempt: jobWork(house, { secrets, apart }),
       onChange(job) {
-        log(job.state === 'failed' ? 'error' : 'info', wordsOf(job));
         const { id, state, reason = null } = job;
+        log(state === 'failed' ? 'error' : 'info', wordsOf(job), { job: id });
         feed.tell({ event: 'job', job: id, state, reason });
         guard.wake();
       },
@@ -124,10 +124,12 @@ function tellOfSession({ log, feed }: OwnOptions, event: KeeperEvent): void {
     case 'started':
     case 'resumed':
     case 'stopped':
-      return log('info', `session ${session} is ${event.kind}`);
+      return log('info', `session ${session} is ${event.kind}`, { session });
     case 'waits':
-      return log('warning', `session ${session} cannot be resumed yet: ${event.reason}`);
+      return log('warning', `session ${session} cannot be resumed yet: ${event.reason}`, {
+        session,
+      });
     case 'notice':
-      return log('notice', `session ${session}: ${event.message}`);
+      return log('notice', `session ${session}: ${event.message}`, { session });
   }
 }

@@ -1,9 +1,8 @@
 import { dirname } from 'node:path/posix';
 import { AlarmError } from '../alarms/alarm-error.ts';
 import { accessOf } from '../control/access.ts';
-import type { Audit } from '../control/audit.ts';
 import { openFilesDesk } from '../control/files-work.ts';
-import { door } from '../control/door.ts';
+import { door, type DoorOptions } from '../control/door.ts';
 import { runApart } from '../control/apart.ts';
 import { type Feed, openFeed } from '../control/feed.ts';
 import type { GuardRules } from '../control/guard.ts';
@@ -26,6 +25,7 @@ import { forwardedFiles, forwardedHost } from './forwarded.ts';
 import { keyring, knownSecrets, secretFiles } from './keyring.ts';
 import { faultLog, type Log } from './log.ts';
 import { senders } from './senders.ts';
+import { remoteDoor } from './remote-door.ts';
 import { type OwnedStore, type OwnOptions, ownStore } from './owned-store.ts';
 import type { Settings } from './settings.ts';
 
@@ -95,37 +95,33 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const desk = deskOn(place, {
     files: own?.work ?? forwardedFiles,
     ...{ apart, feed, directory: store, started: clock.now().toISOString() },
+    tokens: () => remote.tokens(),
     support: async () => ({
       ...{ protocol: version, settings },
       secrets: knownSecrets(settings, options.credentials),
     }),
   });
-  /** What makes the store is noted once there is one. */
-  const audited: Audit['begin'] = async (who, what, request) => {
-    const end = await place.found()?.audit.begin(who, what, request);
-    if (end) return end;
-    return async (...outcome) => {
-      await (await place.found()?.audit.begin(who, what, request))?.(...outcome);
-    };
+  const doorOptions = {
+    ...{ desk, clock, version, secrets },
+    ...watchOver(place),
+    offers: () => true,
+    onFault: faultLog(log),
   };
+  const remote = stack.use(
+    remoteDoor({
+      ...{ world, log, door: doorOptions },
+      async note(words) {
+        log('warning', words);
+        await place.found()?.audit.refused('token', words);
+      },
+    }),
+  );
+  await remote.apply(settings.listen);
   // Last, and so the first to be closed: what is asked needs all the rest.
   stack.use(
     await serveHttp({
       at: control === undefined ? { kind: 'unix', path: socket } : { kind: 'fd', fd: control },
-      onRequest: door({
-        desk,
-        clock,
-        version,
-        secrets,
-        access: (peer) => accessOf(peer),
-        audited,
-        checkAllowed(name) {
-          const guard = place.found()?.guard;
-          if (guard) checkLockdown(guard.lockdown, name);
-        },
-        offers: () => true,
-        onFault: faultLog(log),
-      }),
+      onRequest: door({ ...doorOptions, access: (peer) => accessOf(peer) }),
       onError(error) {
         throw error;
       },
@@ -148,6 +144,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       } catch (cause) {
         log('error', `the settings stay as they were: ${asError(cause).message}`);
       }
+      await remote.apply(settings.listen);
       await place.look();
       // A passphrase may be there now.
       place.found()?.jobs.queue.wake();
@@ -156,6 +153,24 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       await place.found()?.sessions.resumeAll();
     },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+/** Notes each change, and refuses what is not allowed now, once there is a store. */
+function watchOver(place: LateStore): Pick<DoorOptions, 'audited' | 'checkAllowed'> {
+  return {
+    /** What makes the store is noted once there is one. */
+    async audited(who, what, request) {
+      const end = await place.found()?.audit.begin(who, what, request);
+      if (end) return end;
+      return async (...outcome) => {
+        await (await place.found()?.audit.begin(who, what, request))?.(...outcome);
+      };
+    },
+    checkAllowed(name) {
+      const guard = place.found()?.guard;
+      if (guard) checkLockdown(guard.lockdown, name);
+    },
   };
 }
 
@@ -168,7 +183,9 @@ function deskOn(
     feed,
     files,
     support,
+    tokens,
   }: {
+    readonly tokens: Desk['tokens'];
     readonly files: Desk['files'];
     readonly support: Desk['support'];
     readonly feed: Feed;
@@ -184,7 +201,7 @@ function deskOn(
     throw new StoreError('NOT_A_STORE', `${directory} is no store: see "holdfast store create"`);
   }
   return {
-    ...{ apart, support, files, host: forwardedHost },
+    ...{ apart, support, tokens, files, host: forwardedHost },
     follow: (report, signal) => feed.follow(report, signal),
     house: async () => (await owned()).house,
     sessions: async () => (await owned()).sessions,

@@ -79,6 +79,21 @@ const SETTINGS = object({
     }),
     NOBODY,
   ),
+  /** For other hosts, by TLS and with tokens; without it there is none. */
+  listen: optional(
+    object({
+      /** `HOST:PORT`, `[IPv6]:PORT`. */
+      address: text({
+        max: 256,
+        pattern: /^(?:\[[0-9a-fA-F:.]+\]|[^:\s]+):\d{1,5}$/,
+        words: 'HOST:PORT',
+      }),
+      /** PEM: with those between it and an authority that clients know. */
+      certificate: path,
+      key: path,
+      tokens: withDefault(path, '/var/lib/holdfast/tokens.json'),
+    }),
+  ),
 });
 
 export const SETTINGS_FILE = '/etc/holdfast/holdfastd.json';

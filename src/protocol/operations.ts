@@ -1,4 +1,4 @@
-import { flag, integer, list, nullable, type Of, object, text } from '../lib/schema.ts';
+import { flag, integer, list, nullable, type Of, object, oneOf, text } from '../lib/schema.ts';
 import { FILES_OPERATIONS } from './files-operations.ts';
 import { HOST_OPERATIONS } from './host-operations.ts';
 import { changes, looks, type Operation, withKey } from './operation.ts';
@@ -10,6 +10,7 @@ import {
   byPoint,
   bySchedule,
   bySession,
+  byToken,
   checkRequest,
   jobLogRequest,
   jobRequest,
@@ -26,6 +27,7 @@ import {
   setRequest,
   startRequest,
   throughputRequest,
+  tokenRequest,
 } from './requests.ts';
 import {
   alarmSummary,
@@ -58,6 +60,12 @@ const MANY = 10_000_000;
 const ARCHIVE_MAX = 16 * 1024 * 1024;
 
 const logLine = object({ time: name, message: long });
+const token = {
+  token: name,
+  may: oneOf('look', 'manage'),
+  files: flag(),
+  ...{ created: name, expires: nullable(name), expired: flag() },
+};
 const damaged = list(damagedPoint, MANY);
 
 const lockdownState = object({
@@ -128,6 +136,17 @@ export const OPERATIONS = {
     nothing,
     lockdownState,
   ),
+  'token/create': changes(
+    'let somebody ask from other hosts',
+    tokenRequest,
+    object({ ...token, /** Its text, told this once. */ secret: name }),
+  ),
+  'token/list': looks('list tokens', nothing, object({ tokens: list(object(token), MANY) })),
+  'token/revoke': changes(
+    'let somebody in no more',
+    byToken,
+    object({ token: name, revoked: flag() }),
+  ),
   'audit/show': looks(
     'who changed what, the newest last',
     lastRequest,
@@ -136,7 +155,7 @@ export const OPERATIONS = {
   'audit/check': looks(
     'whether the audit log is as it was written',
     nothing,
-    object({ entries: count, hash: name, problem: nullable(long) }),
+    object({ entries: count, first: count, hash: name, problem: nullable(long) }),
   ),
   'store/create': changes('make the store that the service is set to', nothing, storeSummary),
   'store/usage': looks(
@@ -285,4 +304,14 @@ export const APART: ReadonlySet<OperationName> = new Set([
   'session/keep',
   'store/check',
   'store/rebuild-index',
+]);
+
+/** Not for those who ask from other hosts: who could let others in could let anybody in. */
+export const AT_THE_BOX: ReadonlySet<OperationName> = new Set([
+  'token/create',
+  'token/list',
+  'token/revoke',
+  // Who agrees is told apart by the user of this machine.
+  'lockdown/on',
+  'lockdown/off',
 ]);

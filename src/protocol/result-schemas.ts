@@ -153,7 +153,10 @@ export const alarmSummary: Schema<AlarmSummary> = object({
 });
 
 export const auditEntry = object({
-  ...{ number: count, time: name, what: name, uid: count, gid: count, pid: count },
+  ...{ number: count, time: name, what: name },
+  /** Of a process of this machine; or who asked from another host. */
+  ...{ uid: nullable(count), gid: nullable(count), pid: nullable(count) },
+  ...{ token: nullable(name), address: nullable(name) },
   outcome: oneOf('begun', 'done', 'failed', 'torn'),
   of: nullable(count),
   request: nullable(anything),

@@ -30,6 +30,7 @@ const desk: { -readonly [K in keyof Desk]: Desk[K] } = {
     support: none,
     guard: none,
     throughput: none,
+    tokens: none,
   },
   whyWaiting: () => undefined,
   ...{ host: none, files: none },
@@ -129,7 +130,8 @@ test('what the lockdown forbids is told to have been tried, and is not done', as
     ...DOOR,
     desk: { ...desk, guard: async () => ({ lockdown, persons: () => 2 }) as Guard },
     checkAllowed: (name) => checkLockdown(lockdown, name),
-    audited: async ({ uid }, what) => {
+    audited: async (caller, what) => {
+      const uid = 'uid' in caller ? caller.uid : caller.token;
       return async (outcome) => void tried.push(`${uid} ${what} ${outcome}`);
     },
   });

@@ -1,8 +1,8 @@
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { test } from 'tap';
-import { type DebianHost, debianHost, debianHostMissing } from '../support/debian-host.ts';
+import { debianHost, debianHostMissing } from '../support/debian-host.ts';
+import { installedHost } from '../support/installed-host.ts';
 import { noise } from '../support/random.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 import { lockdowns } from './lockdowns.ts';
@@ -12,29 +12,12 @@ import { upgrades } from './upgrades.ts';
 
 const skip = debianHostMissing;
 const INSTALL = `${process.cwd()}/appliance/install`;
+const STORE = '/var/lib/holdfast/store';
 const UNINSTALL = `${process.cwd()}/appliance/uninstall`;
 
 const host = skip === false ? await debianHost(temporaryDirectory()) : undefined;
 
-const show = async (property: string): Promise<string> =>
-  (await host!.run('systemctl', 'show', '-P', property, 'holdfastd.service')).trim();
-
-async function json(command: string, ...args: string[]): Promise<Record<string, unknown>> {
-  const out = await host!.run(command, ...args, '--json');
-  return JSON.parse(out.trim().split('\n').at(-1)!) as Record<string, unknown>;
-}
-
-/** Asks until it is so. */
-async function until(what: string, isSo: () => Promise<boolean>): Promise<void> {
-  for (let tries = 0; tries < 600; tries++) {
-    if (await isSo()) return;
-    await sleep(100);
-  }
-  throw new Error(`never ${what}: ${await journal(host!)}`);
-}
-
-const journal = ({ run }: DebianHost): Promise<string> =>
-  run('journalctl', '-u', 'holdfastd.service', '-o', 'short-monotonic', '--no-pager');
+const { show, json, until, journal } = installedHost(() => host!);
 
 test('install brings the service to READY, and a second time changes nothing', {
   skip,
@@ -284,7 +267,14 @@ test('reload and stop are clean; the journal has priorities', { skip }, async ()
   equal(await show('MainPID'), pid);
   await run('systemctl', 'stop', 'holdfastd.socket', 'holdfastd.service');
   deepEqual([await show('ActiveState'), await show('Result')], ['inactive', 'success']);
-  match(await journal(host!), /stopped/);
+  match(await journal(), /stopped/);
+  const { sessions } = (await json('holdfast', 'session', 'list', '--store', STORE)) as {
+    sessions: { session: string }[];
+  };
+  const about = [`HOLDFAST_SESSION=${sessions[0]!.session}`, '_SYSTEMD_UNIT=holdfastd.service'];
+  const own = await run('journalctl', ...about, '-p', 'info', '-o', 'cat', '--no-pager');
+  match(own, /^session \S+ is started\n.*session \S+ is resumed$/ms);
+  ok(!/ready|SIGTERM/.test(own), own);
   ok(!/correct horse/.test(await run('journalctl', '--no-pager')));
   await run('systemctl', 'start', 'holdfastd.service');
   equal(await show('StatusText'), '1 sessions run');
@@ -313,6 +303,9 @@ test('the status page is on the console without a login, and comes back whenever
   writeFileSync(`${directory}/quick.conf`, '[Service]\nEnvironment=HOLDFAST_LOGIN_SECONDS=2\n');
   match(await run('sh', INSTALL, '--offline', '--console'), /Status page on console: press l/);
   await drawn(0, PAGE);
+  const before = await pages();
+  await run('sh', INSTALL, '--offline');
+  deepEqual(await pages(), before, 'what is up to date goes on');
   for (let round = 0; round < 4; round++) {
     const found = await pages();
     equal(found.length, 1);
