@@ -1,10 +1,11 @@
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { test } from 'tap';
 import { debianHost, debianHostMissing } from '../support/debian-host.ts';
 import { installedHost } from '../support/installed-host.ts';
 import { noise } from '../support/random.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
+import { lockdowns } from './lockdowns.ts';
 import { upgrades } from './upgrades.ts';
 
 // One machine for the whole file: what is installed in the beginning is removed in the end.
@@ -127,31 +128,7 @@ test('who is in holdfast-view may look and not change, in holdfast both, others 
   match((await as('stranger', 'backup', 'list')).stderr, /only root and the groups/);
 });
 
-test('two users of the group end a lockdown, and mail leaves the hardened service', {
-  skip,
-}, async () => {
-  const { run, tryRun, path } = host!;
-  const sendmail = '/usr/local/bin/sendmail';
-  writeFileSync(path(sendmail), '#!/bin/sh\ncat >/var/lib/holdfast/mail\n', { mode: 0o755 });
-  const mail = { to: ['ops@example.org'], from: 'box@example.org', sendmail };
-  const settings = path('/etc/holdfast/holdfastd.json');
-  const before = readFileSync(settings);
-  writeFileSync(settings, JSON.stringify({ lockdown: { persons: 2 }, notify: { mail } }));
-  await run('systemctl', 'reload', 'holdfastd.service');
-  await run('holdfast', 'notify', 'test');
-  match(await run('cat', '/var/lib/holdfast/mail'), /^Subject: Holdfast on .*: a test/m);
-
-  await run('holdfast', 'lockdown', 'on');
-  equal((await tryRun('holdfast', 'set', 'create', 'more')).code, 1);
-  for (let time = 0; time < 2; time++) {
-    equal((await json('holdfast', 'lockdown', 'off'))['on'], true, 'one alone cannot');
-  }
-  const deputy = ['setpriv', '--reuid', 'deputy', '--regid', 'deputy', '--init-groups', '--'];
-  await run(...(deputy as [string]), 'env', 'HOME=/', 'holdfast', 'lockdown', 'off');
-  equal((await json('holdfast', 'lockdown', 'show'))['on'], false);
-  writeFileSync(settings, before);
-  await run('systemctl', 'reload', 'holdfastd.service');
-});
+lockdowns(test, { skip, host });
 
 /** Whether its root has CAP_SYS_RESOURCE, number 24 of capabilities(7). */
 async function mayFlush(): Promise<boolean> {
