@@ -5,6 +5,8 @@ import { findPoint, readPoint } from '../catalog/points.ts';
 import type { Report } from '../protocol/results.ts';
 import { CatalogError } from '../catalog/catalog-error.ts';
 import { type OpenSet, readSet, unlockSet } from '../catalog/sets.ts';
+import type { DiskServer } from '../recovery/disk-server.ts';
+import type { NfsServer } from '../recovery/nfs-server.ts';
 import { openStore, type Store } from '../store/store.ts';
 import { giveBackFreedMemory } from '../sys/memory.ts';
 import { processors } from '../sys/processors.ts';
@@ -17,18 +19,31 @@ export interface House extends AsyncDisposable {
   readonly pointNames: PointNames;
   /** Threads for work that can be split. */
   readonly workers: number;
+  /** The one that all sessions share; there is none before somebody wants it. */
+  nfs(): Promise<NfsServer>;
+  /** Of a service that is set to have one. */
+  readonly disks: DiskServer | undefined;
 }
 
 export async function openHouse(directory: string): Promise<House> {
   giveBackFreedMemory();
   const world = realWorld();
   const store = await openStore(world, directory);
+  let nfs: Promise<NfsServer> | undefined;
+  // Loaded only where it is wanted, for a quick start of all else.
+  const openNfs = async (): Promise<NfsServer> =>
+    (await import('../recovery/nfs-server.ts')).openNfsServer({ world, store });
   return {
     world,
     store,
     pointNames: pointNames(world, store),
     workers: processors(),
-    [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),
+    nfs: () => (nfs ??= openNfs()),
+    disks: undefined,
+    async [Symbol.asyncDispose]() {
+      await (await nfs)?.[Symbol.asyncDispose]();
+      await store[Symbol.asyncDispose]();
+    },
   };
 }
 

@@ -10,6 +10,7 @@ import {
   qemuArguments,
   shellWords,
 } from '../recovery/guest-config.ts';
+import { sessionAddresses } from '../recovery/session-addresses.ts';
 import type { ServedSession } from '../recovery/serve-session.ts';
 import {
   discardSession,
@@ -81,7 +82,8 @@ async function run(
   // Read while a passphrase is stretched: a guest waits for both.
   const serving = import('../recovery/serve-session.ts');
   const listen = request.listen === undefined ? undefined : parseListenAddress(request.listen);
-  const nfs = request.nfs && (await nfsParts()).nfsPlace(request.nfs);
+  const nfs =
+    request.nfs && (await nfsParts()).nfsPlace(request.nfs, (await house.nfs()).inherited);
   const tls = request.tls && (await readTlsFiles(world.files, request.tls));
   await using stack = new AsyncDisposableStack();
   let session: HeldSession;
@@ -107,13 +109,12 @@ async function run(
     session = stack.use(await resumeSession({ world, store }, record.id, secured));
   }
   const { record } = session;
+  const place = nfs ?? record.nfs;
   const served = stack.use(
     await (await serving).serveSession({ world, store }, record, {
-      set,
-      point,
-      workers,
+      ...{ set, point, workers, shared: house.disks },
       tls,
-      nfs: nfs ?? record.nfs,
+      nfs: place && { place, server: await house.nfs() },
       listen: listen ?? parseListenAddress(record.listen),
       onEvent(event) {
         const message =
@@ -124,7 +125,6 @@ async function run(
       },
     }),
   );
-  const place = nfs ?? record.nfs;
   const { files } = served;
   await session.settle({
     listen: formatListenAddress(served.address),
@@ -174,19 +174,16 @@ function readyOf(
 /** Why the service cannot run a session yet, though it is to. */
 export type WhyWaiting = (session: string) => string | undefined;
 
-export async function sessions(
-  { world, store }: House,
-  whyWaiting: WhyWaiting,
-): Promise<SessionSummary[]> {
-  return (await listSessions({ world, store })).map((it) => summaryOf(it, whyWaiting));
+export async function sessions(house: House, whyWaiting: WhyWaiting): Promise<SessionSummary[]> {
+  return (await listSessions(house)).map((it) => summaryOf(house, it, whyWaiting));
 }
 
 export async function showSession(
-  { world, store }: House,
+  house: House,
   id: string,
   whyWaiting: WhyWaiting,
 ): Promise<SessionSummary> {
-  return summaryOf(await sessionStatus({ world, store }, id), whyWaiting);
+  return summaryOf(house, await sessionStatus(house, id), whyWaiting);
 }
 
 export async function discard({ world, store }: House, id: string): Promise<void> {
@@ -214,6 +211,7 @@ export async function keep(
 }
 
 function summaryOf(
+  { disks }: House,
   { record, holder, takenBytes }: SessionStatus,
   whyWaiting: WhyWaiting,
 ): SessionSummary {
@@ -228,6 +226,7 @@ function summaryOf(
     holder: holder ?? null,
     takenBytes,
     listen,
+    addresses: sessionAddresses(record, holder === undefined ? undefined : disks),
     waits: whyWaiting(id) ?? null,
   };
 }

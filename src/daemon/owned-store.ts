@@ -4,8 +4,11 @@ import { type House, openHouse, type SecretSource } from '../control/house.ts';
 import { type KeeperEvent, sessionKeeper, type SessionKeeper } from '../control/session-keeper.ts';
 import { type Audit, openAudit } from '../control/audit.ts';
 import type { Feed } from '../control/feed.ts';
+import type { InheritedSockets } from '../control/inherited-sockets.ts';
 import type { JobDesk } from '../control/job-desk.ts';
+import { holdNfs } from '../control/nfs-restart.ts';
 import { jobWork, laneOf } from '../control/job-work.ts';
+import { openSharedDisks, type SharedDisksPlace } from '../control/shared-disks.ts';
 import type { JobRecord } from '../formats/store/job.ts';
 import { openJobFiles } from '../jobs/job-files.ts';
 import { openQueue } from '../jobs/queue.ts';
@@ -25,6 +28,10 @@ export interface OwnOptions {
   readonly apart: RunApart;
   readonly log: Log;
   readonly feed: Feed;
+  /** Where systemd listens for the service. */
+  readonly sockets: InheritedSockets;
+  /** The NBD server of all sessions. */
+  readonly nbd: SharedDisksPlace;
   /** A session began, ended or waits. */
   readonly onChange: () => void;
 }
@@ -34,18 +41,24 @@ const LOCK = 'service.lock';
 
 /** Rejects NOT_A_STORE where there is none; BUSY, naming the service that has it. */
 export async function ownStore(directory: string, options: OwnOptions): Promise<OwnedStore> {
-  const { secrets } = options;
+  const { secrets, sockets } = options;
   await using stack = new AsyncDisposableStack();
-  const house = stack.use(await openHouse(directory));
-  stack.use(await house.world.files.lock(join(directory, LOCK), 'holdfastd'));
-  const audit = await openAudit(house.world, directory, (message) => alarm(options, message));
+  const opened = stack.use(await openHouse(directory));
+  stack.use(await opened.world.files.lock(join(directory, LOCK), 'holdfastd'));
+  const audit = await openAudit(opened.world, directory, (message) => alarm(options, message));
   const onEvent = (event: KeeperEvent): void => {
     tellOfSession(options, event);
     if (event.kind !== 'notice') options.onChange();
   };
+  const disks = await openSharedDisks(opened.world, options.nbd, sockets.nbd);
+  if (disks) stack.use(disks);
+  const house: House = { ...opened, disks };
+  const openNfs = await holdNfs(house, sockets.nfs);
   const sessions = stack.use(sessionKeeper(house, { secrets, onEvent }));
   // Guests wait for their disks; jobs can wait for guests.
   await sessions.resumeAll();
+  openNfs();
+  disks?.target.answer();
   const jobs = await openJobs(stack, house, options);
   const owned = stack.move();
   return { house, sessions, jobs, audit, [Symbol.asyncDispose]: () => owned.disposeAsync() };

@@ -1,9 +1,11 @@
 import { dirname } from 'node:path/posix';
+import { isDeepStrictEqual } from 'node:util';
 import { accessOf } from '../control/access.ts';
 import type { Audit } from '../control/audit.ts';
 import { door } from '../control/door.ts';
 import { runApart } from '../control/apart.ts';
 import { type Feed, openFeed } from '../control/feed.ts';
+import type { InheritedSockets } from '../control/inherited-sockets.ts';
 import type { Desk, RunApart } from '../control/handlers.ts';
 import { countsOf } from '../control/job-desk.ts';
 import { makeStore } from '../control/stores.ts';
@@ -33,8 +35,8 @@ export interface ServiceOptions {
   readonly settings: () => Promise<Settings>;
   /** Where systemd puts credentials. */
   readonly credentials: string | undefined;
-  /** The socket for commands, where systemd listens for the service. */
-  readonly control: number | undefined;
+  /** Where systemd listens for the service. */
+  readonly sockets: InheritedSockets;
   readonly version: string;
   readonly log: Log;
   /** What `status` answers has changed. */
@@ -43,12 +45,13 @@ export interface ServiceOptions {
 
 /** Rejects BUSY where another service has the socket or the store. */
 export async function startService(options: ServiceOptions): Promise<Service> {
-  const { world, log, version, control } = options;
+  const { world, log, version, sockets } = options;
+  const { control } = sockets;
   const { clock } = world;
   await using stack = new AsyncDisposableStack();
   let settings = await options.settings();
   const secrets = keyring(() => settings, options.credentials);
-  const { socket, store } = settings;
+  const { socket, store, nbd } = settings;
   if (control === undefined) {
     // Who may ask is decided by who connects. A socket of systemd's is in a directory that is not ours, and can have
     // no other service.
@@ -62,7 +65,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     const it = place.found();
     if (it) options.onStatus(statusOf(it));
   };
-  const place = stack.use(lateStore(store, { secrets, log, feed, apart, onChange }));
+  const place = stack.use(lateStore(store, { secrets, log, feed, apart, onChange, sockets, nbd }));
   await place.look();
   const desk = deskOn(place, { apart, feed, directory: store, started: clock.now().toISOString() });
   /** What makes the store is noted once there is one. */
@@ -89,11 +92,11 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     async reload() {
       try {
         const next = await options.settings();
-        for (const name of ['socket', 'store'] as const) {
-          if (next[name] === settings[name]) continue;
-          log('warning', `"${name}" stays ${settings[name]} until the service is started again`);
+        for (const name of ['socket', 'store', 'nbd'] as const) {
+          if (isDeepStrictEqual(next[name], settings[name])) continue;
+          log('warning', `"${name}" stays as it was until the service is started again`);
         }
-        settings = { ...next, socket, store };
+        settings = { ...next, socket, store, nbd };
       } catch (cause) {
         return log('error', `the settings stay as they were: ${asError(cause).message}`);
       }

@@ -1,6 +1,16 @@
 import { FormatError } from '../formats/format-error.ts';
 import { parseCommentedJson } from '../formats/commented-json.ts';
-import { type Of, object, record, SchemaError, text, withDefault } from '../lib/schema.ts';
+import {
+  list,
+  type Of,
+  object,
+  optional,
+  record,
+  SchemaError,
+  text,
+  variants,
+  withDefault,
+} from '../lib/schema.ts';
 import type { FileSystem } from '../sys/file-system.ts';
 import { SystemError } from '../sys/system-error.ts';
 
@@ -9,6 +19,7 @@ export type Settings = Of<typeof SETTINGS>;
 
 const PATH_MAX = 4096;
 const SETS_MAX = 1000;
+const NETWORKS_MAX = 256;
 const FILE_LENGTH_MAX = 256 * 1024;
 
 const path = text({ max: PATH_MAX, pattern: /^\//, words: 'a path that begins with "/"' });
@@ -18,6 +29,17 @@ const SETTINGS = object({
   store: withDefault(path, '/var/lib/holdfast/store'),
   /** Where the service listens for commands. */
   socket: withDefault(path, '/run/holdfast/control.sock'),
+  /** An NBD server for the disks of all sessions, as export SESSION/DISK: where, for whom, in what secrecy. */
+  nbd: withDefault(
+    object({
+      /** Left out: only where systemd listens for the service. */
+      listen: optional(text({ max: 256, pattern: /^tcp:.+:\d+$/, words: '"tcp:HOST:PORT"' })),
+      /** Addresses and networks; left out: this host only. */
+      allow: optional(list(text({ max: 128 }), NETWORKS_MAX, 1)),
+      tls: optional(variants('kind', { x509: { directory: path }, psk: { path } })),
+    }),
+    { listen: undefined, allow: undefined, tls: undefined },
+  ),
   /** By set: the file whose first line is its passphrase, for sessions and jobs that run by themselves. */
   passphraseFiles: withDefault(record(path, SETS_MAX), {}),
 });

@@ -60,6 +60,7 @@ export const sessionSummary: Schema<SessionSummary> = object({
   holder: nullable(long),
   takenBytes: count,
   listen: long,
+  addresses: list(long, MANY),
   waits: nullable(long),
 });
 

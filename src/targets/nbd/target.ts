@@ -7,8 +7,10 @@ import {
   type ByteStream,
   listen,
   type Listener,
+  type Peer,
   type TlsCredentials,
 } from '../../sys/network.ts';
+import { entrance } from '../entrance.ts';
 import type { Export } from '../export.ts';
 import { type Agreement, handshake, type Offer } from './handshake.ts';
 import { type StayAwake, stayAwake } from '../stay-awake.ts';
@@ -17,8 +19,13 @@ import { type Transmission, transmission } from './transmission.ts';
 /** Serves block devices over NBD. Whatever a peer sends ends at most its own connection. */
 export interface NbdTarget extends AsyncDisposable {
   readonly address: Address;
+  /** Of TCP. */
+  readonly port: number | undefined;
   /** The device is lent; `name` is what clients ask for. */
   export(name: string, device: BlockDevice | WritableBlockDevice, options: ExportOptions): Export;
+  /** Until `answer` whoever connects waits. */
+  hold(): void;
+  answer(): void;
 }
 
 export interface ExportOptions {
@@ -30,6 +37,10 @@ export interface ExportOptions {
 export interface NbdTargetOptions {
   readonly clock: Clock;
   readonly listen: Address;
+  /** There too: sockets that systemd has opened. */
+  readonly others?: readonly Address[];
+  /** Whether the peer is served; left out: whoever can connect. */
+  readonly admits?: (peer: Peer | undefined) => boolean;
   readonly tls?:
     | { readonly mode: 'allow' | 'require'; readonly credentials: TlsCredentials }
     | undefined;
@@ -56,16 +67,24 @@ export async function openNbdTarget(options: NbdTargetOptions): Promise<NbdTarge
   const served = new Map<string, Served>();
   const streams = new Set<ByteStream>();
   const awake = stayAwake(options.clock);
-  const listener = await listen(options.listen, (stream) => {
-    if (streams.size >= CONNECTIONS_MAX) {
-      stream.destroy();
-      return;
-    }
+  const door = entrance();
+  const { admits = () => true, others = [] } = options;
+  function accept(stream: ByteStream): void {
+    if (streams.size >= CONNECTIONS_MAX || !admits(stream.peer)) return stream.destroy();
     streams.add(stream);
     serve(stream, { ...options, awake }, served, () => streams.delete(stream));
-  });
+  }
+  await using stack = new AsyncDisposableStack();
+  const open = async (address: Address): Promise<Listener> =>
+    stack.use(await listen(address, (stream) => door.pass(stream, accept)));
+  const listener = await open(options.listen);
+  for (const address of others) await open(address);
+  const listeners = stack.move();
   return {
     address: listener.address,
+    port: listener.port,
+    hold: door.hold,
+    answer: door.open,
     export(name, device, { description, readOnly }) {
       const { size, blockSize } = device.geometry;
       const offer: Offer = {
@@ -91,7 +110,8 @@ export async function openNbdTarget(options: NbdTargetOptions): Promise<NbdTarge
       };
     },
     async [Symbol.asyncDispose]() {
-      await listener[Symbol.asyncDispose]();
+      await listeners.disposeAsync();
+      door.close();
       for (const { connections } of served.values())
         await Promise.all([...connections].map((it) => finish(options.clock, it)));
       for (const stream of streams) stream.destroy();

@@ -5,6 +5,7 @@ import type { Peer } from '../../sys/network.ts';
 import { dispatcher } from './dispatch.ts';
 import type { Program } from './nfs-program.ts';
 import type { OpenReply } from './replies.ts';
+import { replayCache } from './replay-cache.ts';
 import { type Reply, writeReplyHeader } from './reply.ts';
 
 const REPLY_LENGTH_MAX = 8 * 1024;
@@ -13,7 +14,7 @@ const REPLY_LENGTH_MAX = 8 * 1024;
 export function datagramCalls(
   program: Program,
 ): (bytes: Uint8Array, peer: Peer) => Uint8Array | undefined {
-  const dispatch = dispatcher([program]);
+  const dispatch = dispatcher([program], replayCache());
   return (bytes, peer) => {
     let answered: Uint8Array | undefined;
     const open: OpenReply = (xid) => {
@@ -41,7 +42,12 @@ export function datagramCalls(
     try {
       dispatch(
         bytes,
-        { peer, isLast: true, keep: (part) => ({ bytes: part.slice(), release() {} }) },
+        {
+          peer,
+          isLast: true,
+          keep: (part) => ({ bytes: part.slice(), release() {} }),
+          onUnanswered() {},
+        },
         open,
       );
     } catch (cause) {

@@ -18,8 +18,6 @@ import { nfsError, type Reply } from './reply.ts';
 
 export interface NfsServer {
   readonly exports: Exports;
-  /** Of writes: another one tells clients that what they had not committed may be lost (RFC 1813, 3.3.7). */
-  readonly verifier: Uint8Array;
 }
 
 export interface Caller {

@@ -132,10 +132,10 @@ function checkReadable(node: TreeNode, who: Identity): void {
   }
 }
 
-function accessBits({ served }: Found, node: TreeNode, who: Identity): number {
+function accessBits({ served, rule }: Found, node: TreeNode, who: Identity): number {
   const bits = permissions(node, who);
   const isDirectory = node.kind === 'directory';
-  const mayWrite = served && isWritableTree(served.tree) && !served.access.readOnly;
+  const mayWrite = served && isWritableTree(served.tree) && rule?.readOnly === false;
   let granted = 0;
   if (bits & PERMISSION.read) granted |= ACCESS_BITS.read;
   if (bits & PERMISSION.execute) granted |= isDirectory ? ACCESS_BITS.lookup : ACCESS_BITS.execute;

@@ -13,7 +13,7 @@ import type { NfsHandlers, NfsServer } from './nfs-program.ts';
 import { nfsOk } from './reply.ts';
 
 /** What changes a file itself: SETATTR, WRITE, COMMIT. */
-export function writingProcedures({ exports, verifier }: NfsServer): NfsHandlers {
+export function writingProcedures({ exports }: NfsServer): NfsHandlers {
   return {
     setattr(args, caller, reply) {
       const it = readSubject(exports, args, caller);
@@ -55,7 +55,7 @@ export function writingProcedures({ exports, verifier }: NfsServer): NfsHandlers
         writeWhatChanged(writer, it.found, before);
         writer.u32(count);
         writer.u32(isDurable ? STABILITY.fileSync : STABILITY.unstable);
-        writer.fixed(verifier);
+        writer.fixed(it.found.served.verifier);
         reply.end();
       });
     },
@@ -66,7 +66,7 @@ export function writingProcedures({ exports, verifier }: NfsServer): NfsHandlers
         await it.tree.flush(it.found.id);
         const writer = nfsOk(reply, CHANGE_LENGTH + VERIFIER_LENGTH);
         writeWhatChanged(writer, it.found, before);
-        writer.fixed(verifier);
+        writer.fixed(it.found.served.verifier);
         reply.end();
       });
     },

@@ -1,0 +1,92 @@
+import { MiB } from '../../lib/sizes.ts';
+import type { Clock } from '../../sys/clock.ts';
+import type { ByteStream, Peer } from '../../sys/network.ts';
+import { stayAwake } from '../stay-awake.ts';
+import { type Connection, connection } from './connection.ts';
+import type { Dispatch } from './dispatch.ts';
+import { recordMemory } from './records.ts';
+
+/** Those who are connected, within bounds over all of them. Disposing answers what is under way, and ends them. */
+export interface NfsClients extends AsyncDisposable {
+  readonly count: number;
+  accept(stream: ByteStream, dispatch: Dispatch): void;
+  /** Ends connections on which calls stayed without an answer: their clients come again and ask again. */
+  askAgain(): void;
+}
+
+export interface NfsClientsOptions {
+  readonly clock: Clock;
+  /** Strangers are not even listened to. */
+  readonly admits: (peer: Peer) => boolean;
+}
+
+const CONNECTIONS_MAX = 256;
+/** Of one host, so that others have room: Linux makes up to 16 for a mount (`nconnect`). */
+const CONNECTIONS_OF_HOST_MAX = 128;
+/** Answers and writes of all connections. */
+const HELD_MAX = 128 * MiB;
+const FINISH_MS = 5000;
+
+interface Client {
+  readonly host: string;
+  readonly connection: Connection;
+  hasUnanswered: boolean;
+}
+
+export function nfsClients({ clock, admits }: NfsClientsOptions): NfsClients {
+  const clients = new Map<ByteStream, Client>();
+  const awake = stayAwake(clock);
+  const memory = recordMemory();
+
+  function hasRoom(length: number): boolean {
+    let held = length;
+    for (const { connection: it } of clients.values()) held += it.held();
+    return held <= HELD_MAX;
+  }
+  function isFull(host: string): boolean {
+    if (clients.size >= CONNECTIONS_MAX) return true;
+    let its = 0;
+    for (const it of clients.values()) if (it.host === host) its++;
+    return its >= CONNECTIONS_OF_HOST_MAX;
+  }
+  async function finish(stream: ByteStream, it: Connection): Promise<void> {
+    const over = new AbortController();
+    await Promise.race([it.stop(), clock.sleep(FINISH_MS, over.signal).catch(() => {})]);
+    over.abort();
+    stream.end();
+  }
+  return {
+    get count() {
+      return clients.size;
+    },
+    accept(stream, dispatch) {
+      const { peer } = stream;
+      // Whether a host is known at all has nothing to do with its port.
+      if (!peer || !admits(anyPort(peer)) || isFull(peer.address)) return stream.destroy();
+      const onUnanswered = (): void => void (client.hasUnanswered = true);
+      const client: Client = {
+        host: peer.address,
+        hasUnanswered: false,
+        connection: connection({
+          ...{ stream, memory, awake, hasRoom },
+          answer: (record, how, open) => dispatch(record, { ...how, peer, onUnanswered }, open),
+        }),
+      };
+      clients.set(stream, client);
+      stream.onClose = () => {
+        client.connection.abandon();
+        clients.delete(stream);
+      };
+    },
+    askAgain() {
+      for (const [stream, { hasUnanswered }] of clients) if (hasUnanswered) stream.destroy();
+    },
+    async [Symbol.asyncDispose]() {
+      await Promise.all([...clients].map(([stream, it]) => finish(stream, it.connection)));
+    },
+  };
+}
+
+export function anyPort({ address }: Peer): Peer {
+  return { address, port: 0 };
+}
