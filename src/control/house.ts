@@ -21,6 +21,8 @@ export interface House extends AsyncDisposable {
   readonly workers: number;
   /** The one that all sessions share; there is none before somebody wants it. */
   nfs(): Promise<NfsServer>;
+  /** Before sessions are ended with the process: from here on it answers nobody, if it is there. */
+  leaveNfs(): Promise<void>;
   /** Of a service that is set to have one. */
   readonly disks: DiskServer | undefined;
 }
@@ -39,6 +41,7 @@ export async function openHouse(directory: string): Promise<House> {
     pointNames: pointNames(world, store),
     workers: processors(),
     nfs: () => (nfs ??= openNfs()),
+    leaveNfs: async () => (await nfs)?.leave(),
     disks: undefined,
     async [Symbol.asyncDispose]() {
       await (await nfs)?.[Symbol.asyncDispose]();

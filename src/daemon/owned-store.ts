@@ -53,12 +53,17 @@ export async function ownStore(directory: string, options: OwnOptions): Promise<
   const disks = await openSharedDisks(opened.world, options.nbd, sockets.nbd);
   if (disks) stack.use(disks);
   const house: House = { ...opened, disks };
-  const openNfs = await holdNfs(house, sockets.nfs);
+  const answerNfs = await holdNfs(house, sockets.nfs);
   const sessions = stack.use(sessionKeeper(house, { secrets, onEvent }));
   // Guests wait for their disks; jobs can wait for guests.
   await sessions.resumeAll();
-  openNfs();
+  answerNfs();
   disks?.target.answer();
+  // In the end too, clients of sessions that go first wait instead of being told that there are none.
+  stack.defer(async () => {
+    disks?.target.hold();
+    await house.leaveNfs();
+  });
   const jobs = await openJobs(stack, house, options);
   const owned = stack.move();
   return { house, sessions, jobs, audit, [Symbol.asyncDispose]: () => owned.disposeAsync() };

@@ -24,6 +24,8 @@ export interface NfsServer extends AsyncDisposable {
    */
   hold(sockets: NfsSockets | undefined): Promise<void>;
   answer(): void;
+  /** Answers what is under way, and nothing more: clients go on with the next process. */
+  leave(): Promise<void>;
   /** A session that may be resumed: who asks for it meanwhile waits. */
   expect(session: SessionRecord): void;
   /** Makes a session's tree, which is lent, visible. Disposed, it is expected. */
@@ -65,6 +67,7 @@ export async function openNfsServer(house: SessionHouse): Promise<NfsServer> {
       if (sockets) inherited = await doors.adopt(sockets);
     },
     answer: target.answer,
+    leave: target.leave,
     expect(session) {
       if (session.nfs) target.expect(session.id, optionsOf(session, accessOf(session.nfs)));
     },

@@ -1,5 +1,5 @@
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
-import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { test } from 'tap';
 import { type DebianHost, debianHost, debianHostMissing } from '../support/debian-host.ts';
@@ -11,6 +11,7 @@ import { temporaryDirectory } from '../support/temporary.ts';
 const skip = debianHostMissing;
 const INSTALL = `${process.cwd()}/appliance/install`;
 const UNINSTALL = `${process.cwd()}/appliance/uninstall`;
+const STEADY_CLIENTS = new URL('../support/steady-clients.ts', import.meta.url).pathname;
 
 const host = skip === false ? await debianHost(temporaryDirectory()) : undefined;
 
@@ -149,6 +150,80 @@ test('NFS is served where hypervisors look for it, and survives a restart there'
   await run('holdfast', 'session', 'discard', session);
 });
 
+test('systemd`s sockets: over restarts NFS and NBD clients wait, are never refused, and find what they had', {
+  skip,
+}, async () => {
+  const { run, tryRun, path } = host!;
+  await run('sh', INSTALL, '--offline', '--nfs', '--nbd');
+  const pid = await show('MainPID');
+  await run('sh', INSTALL, '--offline', '--nfs', '--nbd');
+  equal(await show('MainPID'), pid, 'a second time changes nothing');
+  const recover = async () =>
+    (await json('holdfast', 'recover', 'vm@latest', '--detach', '--nfs')) as unknown as {
+      session: string;
+      nfs: { ports: object; directory: string };
+    };
+  const sessions = [await recover(), await recover()] as const;
+  for (const { nfs } of sessions) {
+    deepEqual(nfs.ports, { nfs: 2049, mount: 20_048, portmap: 111 });
+  }
+  const shown = await json('holdfast', 'session', 'show', sessions[1].session);
+  deepEqual(shown['addresses'], [
+    `nfs://127.0.0.1${sessions[1].nfs.directory}`,
+    `nbd://HOST:10809/${sessions[1].session}/vda`,
+  ]);
+  const clients = sessions.map(async ({ session, nfs }, which) =>
+    tryRun(
+      ...['/usr/lib/holdfast/bin/node', STEADY_CLIENTS, `nbd://127.0.0.1:10809/${session}/vda`],
+      ...(['2049', nfs.directory, '/root/stop', `/root/seen${which}`] as const),
+    ),
+  );
+  const seen = (which: number) => {
+    const file = path(`/root/seen${which}`);
+    const text = existsSync(file) ? readFileSync(file, 'utf8') : '';
+    return JSON.parse(text === '' ? '{}' : text) as Record<string, number>;
+  };
+  /** All four have read some more. */
+  const goOn = async () => {
+    const before = [seen(0), seen(1)];
+    await until('read on', async () =>
+      before.every((them, which) =>
+        ['NFS read', 'NBD read'].every((it) => (seen(which)[it] ?? 0) > (them[it] ?? 0) + 2),
+      ),
+    );
+  };
+  await goOn();
+  for (const how of ['restart', 'kill', 'restart']) {
+    if (how === 'kill') await run('kill', '-9', await show('MainPID'));
+    else await run('systemctl', 'restart', 'holdfastd.service');
+    await goOn();
+  }
+  writeFileSync(path('/root/stop'), '');
+  for (const { code, stderr } of await Promise.all(clients)) equal(code, 0, stderr);
+  for (const which of [0, 1]) {
+    // Connections end; nobody is refused, or told that what he had is no more.
+    for (const what of Object.keys(seen(which))) match(what, STEADY);
+  }
+  const mapped = await run('/usr/lib/holdfast/bin/node', '-e', PORTMAP_OVER_UDP);
+  equal(mapped.trim(), '2049');
+  for (const { session } of sessions) {
+    await run('holdfast', 'session', 'stop', session);
+    await run('holdfast', 'session', 'discard', session);
+  }
+});
+
+const STEADY = /^N\w\w( read|: .*(ended|went away|closed the connection|ECONNRESET|EPIPE))$/;
+
+/** Asks the port mapper for NFS with a datagram (RFC 1833, section 3). */
+const PORTMAP_OVER_UDP = `
+  const socket = require('node:dgram').createSocket('udp4');
+  const words = [9, 0, 2, 100000, 2, 3, 0, 0, 0, 0, 100003, 3, 6, 0];
+  const call = Buffer.alloc(4 * words.length);
+  words.forEach((word, at) => call.writeUInt32BE(word, 4 * at));
+  socket.once('message', (reply) => console.log(reply.readUInt32BE(24)) || socket.close());
+  socket.send(call, 111, '127.0.0.1');
+`;
+
 test('killed, it runs again with its session, and whoever asks meanwhile waits', {
   skip,
 }, async () => {
@@ -203,7 +278,7 @@ test('reload and stop are clean; the journal has priorities', { skip }, async ()
   writeFileSync(host!.path('/etc/holdfast/holdfastd.json'), '{}');
   await run('systemctl', 'reload', 'holdfastd.service');
   equal(await show('MainPID'), pid);
-  await run('systemctl', 'stop', 'holdfastd.socket', 'holdfastd.service');
+  await run('systemctl', 'stop', 'holdfastd*.socket', 'holdfastd.service');
   deepEqual([await show('ActiveState'), await show('Result')], ['inactive', 'success']);
   match(await journal(host!), /stopped/);
   ok(!/correct horse/.test(await run('journalctl', '--no-pager')));

@@ -208,7 +208,8 @@ test('while it is held whoever connects waits; then all are served', async () =>
   target.answer();
   equal((await mounted).status, 0);
   await early[Symbol.asyncDispose]();
-  target.hold();
+  await target.leave();
+  await it.client.closed;
   const waiting = connectTcp(target.ports.nfs, '127.0.0.1');
   await once(waiting, 'connect');
   waiting.on('error', () => {});

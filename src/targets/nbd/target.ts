@@ -23,7 +23,7 @@ export interface NbdTarget extends AsyncDisposable {
   readonly port: number | undefined;
   /** The device is lent; `name` is what clients ask for. */
   export(name: string, device: BlockDevice | WritableBlockDevice, options: ExportOptions): Export;
-  /** Until `answer` whoever connects waits. */
+  /** Until `answer` whoever connects waits: no export is refused because it is not there yet, or not any more. */
   hold(): void;
   answer(): void;
 }
@@ -66,13 +66,22 @@ interface Connection {
 export async function openNbdTarget(options: NbdTargetOptions): Promise<NbdTarget> {
   const served = new Map<string, Served>();
   const streams = new Set<ByteStream>();
+  /** Those that have no export yet. */
+  const undecided = new Set<ByteStream>();
   const awake = stayAwake(options.clock);
   const door = entrance();
   const { admits = () => true, others = [] } = options;
   function accept(stream: ByteStream): void {
     if (streams.size >= CONNECTIONS_MAX || !admits(stream.peer)) return stream.destroy();
     streams.add(stream);
-    serve(stream, { ...options, awake }, served, () => streams.delete(stream));
+    undecided.add(stream);
+    serve(stream, { ...options, awake }, served, {
+      onDecided: () => undecided.delete(stream),
+      onClose() {
+        undecided.delete(stream);
+        streams.delete(stream);
+      },
+    });
   }
   await using stack = new AsyncDisposableStack();
   const open = async (address: Address): Promise<Listener> =>
@@ -83,7 +92,10 @@ export async function openNbdTarget(options: NbdTargetOptions): Promise<NbdTarge
   return {
     address: listener.address,
     port: listener.port,
-    hold: door.hold,
+    hold() {
+      door.hold();
+      for (const stream of undecided) stream.destroy();
+    },
     answer: door.open,
     export(name, device, { description, readOnly }) {
       const { size, blockSize } = device.geometry;
@@ -134,7 +146,7 @@ function serve(
   stream: ByteStream,
   { clock, tls, awake }: NbdTargetOptions & { readonly awake: StayAwake },
   served: ReadonlyMap<string, Served>,
-  onClose: () => void,
+  { onDecided, onClose }: { readonly onDecided: () => void; readonly onClose: () => void },
 ): void {
   const talk = handshake({
     offers: () => [...served.values()].map(({ offer }) => offer),
@@ -162,6 +174,7 @@ function serve(
         return;
       case 'agreed': {
         over.abort();
+        onDecided();
         const { agreement, rest } = outcome;
         const entry = served.get(agreement.offer.name);
         if (!entry) return stream.destroy();

@@ -35,6 +35,8 @@ export interface NfsTarget extends AsyncDisposable {
   /** Until `answer` whoever connects waits. */
   hold(): void;
   answer(): void;
+  /** As `hold`, and ends connections once they have their answers. */
+  leave(): Promise<void>;
 }
 
 export interface NfsExportOptions {
@@ -122,6 +124,10 @@ export async function openNfsTarget({ clock, random }: NfsTargetOptions): Promis
     },
     hold: door.hold,
     answer: door.open,
+    async leave() {
+      door.hold();
+      await clients[Symbol.asyncDispose]();
+    },
     async [Symbol.asyncDispose]() {
       await Promise.all([...places].map((it) => it[Symbol.asyncDispose]()));
       door.close();
