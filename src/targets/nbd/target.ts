@@ -72,7 +72,7 @@ export async function openNbdTarget(options: NbdTargetOptions): Promise<NbdTarge
   const door = entrance();
   const { admits = () => true, others = [] } = options;
   function accept(stream: ByteStream): void {
-    if (streams.size >= CONNECTIONS_MAX || !admits(stream.peer)) return stream.destroy();
+    if (streams.size >= CONNECTIONS_MAX) return stream.destroy();
     streams.add(stream);
     undecided.add(stream);
     serve(stream, { ...options, awake }, served, {
@@ -85,7 +85,11 @@ export async function openNbdTarget(options: NbdTargetOptions): Promise<NbdTarge
   }
   await using stack = new AsyncDisposableStack();
   const open = async (address: Address): Promise<Listener> =>
-    stack.use(await listen(address, (stream) => door.pass(stream, accept)));
+    stack.use(
+      await listen(address, (stream) =>
+        admits(stream.peer) ? door.pass(stream, accept) : stream.destroy(),
+      ),
+    );
   const listener = await open(options.listen);
   for (const address of others) await open(address);
   const listeners = stack.move();

@@ -9,6 +9,8 @@ import { recordMemory } from './records.ts';
 /** Those who are connected, within bounds over all of them. Disposing answers what is under way, and ends them. */
 export interface NfsClients extends AsyncDisposable {
   readonly count: number;
+  /** Whether it comes from a host that may see anything. Strangers are not even listened to. */
+  knows(stream: ByteStream): boolean;
   accept(stream: ByteStream, dispatch: Dispatch): void;
   /** Ends connections on which calls stayed without an answer: their clients come again and ask again. */
   askAgain(): void;
@@ -16,7 +18,6 @@ export interface NfsClients extends AsyncDisposable {
 
 export interface NfsClientsOptions {
   readonly clock: Clock;
-  /** Strangers are not even listened to. */
   readonly admits: (peer: Peer) => boolean;
 }
 
@@ -49,6 +50,8 @@ export function nfsClients({ clock, admits }: NfsClientsOptions): NfsClients {
     for (const it of clients.values()) if (it.host === host) its++;
     return its >= CONNECTIONS_OF_HOST_MAX;
   }
+  // Whether a host is known at all has nothing to do with its port.
+  const knows = ({ peer }: ByteStream): boolean => peer !== undefined && admits(anyPort(peer));
   async function finish(stream: ByteStream, it: Connection): Promise<void> {
     const over = new AbortController();
     await Promise.race([it.stop(), clock.sleep(FINISH_MS, over.signal).catch(() => {})]);
@@ -59,10 +62,10 @@ export function nfsClients({ clock, admits }: NfsClientsOptions): NfsClients {
     get count() {
       return clients.size;
     },
+    knows,
     accept(stream, dispatch) {
       const { peer } = stream;
-      // Whether a host is known at all has nothing to do with its port.
-      if (!peer || !admits(anyPort(peer)) || isFull(peer.address)) return stream.destroy();
+      if (!peer || !knows(stream) || isFull(peer.address)) return stream.destroy();
       const onUnanswered = (): void => void (client.hasUnanswered = true);
       const client: Client = {
         host: peer.address,

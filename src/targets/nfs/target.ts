@@ -83,7 +83,10 @@ export async function openNfsTarget({ clock, random }: NfsTargetOptions): Promis
         admits: (peer) => admits(anyPort(peer)),
         welcome(portmap) {
           const dispatch = dispatcher([...programs, portmap], replays);
-          return (stream) => door.pass(stream, () => clients.accept(stream, dispatch));
+          return (stream) => {
+            if (!clients.knows(stream)) return stream.destroy();
+            door.pass(stream, () => clients.accept(stream, dispatch));
+          };
         },
       });
       const it: NfsListening = {
