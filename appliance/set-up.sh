@@ -7,19 +7,22 @@
 set -eu
 cd "$(dirname "$0")/.."
 
+architecture=$(dpkg --print-architecture 2>/dev/null || echo amd64)
 # qemu-utils reads foreign disk images, qemu-system-x86 boots recovery points, the others build the demo VM.
-wanted='qemu-utils qemu-system-x86 mmdebstrap syslinux syslinux-common mtools dosfstools fdisk e2fsprogs'
+wanted='qemu-utils qemu-system-x86 mmdebstrap mtools dosfstools fdisk e2fsprogs'
+# That is an amd64 machine, and Debian has its boot loader there only.
+if [ "$architecture" = amd64 ]; then wanted="$wanted syslinux syslinux-common"; fi
 # For the files in a machine's disks: NTFS, copying, zip, and LVM and the like in a VM of its own (libguestfs).
 wanted="$wanted ntfs-3g rsync libarchive-tools libguestfs-tools"
 if ! ls /boot/vmlinuz-* >/dev/null 2>&1; then
   # That VM runs a kernel of this host; containers have none.
-  wanted="$wanted linux-image-cloud-$(dpkg --print-architecture 2>/dev/null || echo amd64)"
+  wanted="$wanted linux-image-cloud-$architecture"
 fi
 if [ "${1-}" = --tests ]; then
   # The last three build a guest with a real NFS client.
   wanted="$wanted libnbd-bin nbdkit fio openssl libnfs-utils qemu-block-extra busybox-static cpio kmod"
-  # A terminal for the console.
-  wanted="$wanted tmux"
+  # A terminal for the console, and what looks at the manual page.
+  wanted="$wanted tmux man-db"
   # Guests' disks with all kinds of file systems.
   wanted="$wanted xfsprogs btrfs-progs cryptsetup-bin acl attr unzip"
   # A Debian that boots as a container, to be installed on.

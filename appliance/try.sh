@@ -10,6 +10,10 @@ if [ -n "$image" ] && [ ! -r "$image" ]; then
   echo "$image cannot be read: give the path of a disk image (raw, qcow2, vmdk, vdi, vhd, vhdx)." >&2
   exit 2
 fi
+if [ -z "$image" ] && [ "$(uname -m)" != x86_64 ]; then
+  echo "The demo VM can be built on x86_64 only. Give a disk image of your own: npm run try -- /path/to/disk.qcow2" >&2
+  exit 2
+fi
 
 sh appliance/set-up.sh
 PATH=$PWD/node_modules/.bin:$PATH

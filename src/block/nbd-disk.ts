@@ -1,4 +1,5 @@
 import { COMMAND_FLAGS, COMMANDS, STATES, TRANSMISSION_FLAGS } from '../formats/wire/nbd.ts';
+import { allDone } from '../lib/all-done.ts';
 import { GiB, MiB } from '../lib/sizes.ts';
 import { connect } from '../sys/network.ts';
 import type { Extent, WritableBlockDevice } from './block-device.ts';
@@ -11,6 +12,8 @@ import { parseNbdUri } from './nbd-uri.ts';
 /** A disk that an NBD server exports. Writes to a read-only one reject READ_ONLY. */
 export interface NbdDisk extends WritableBlockDevice {
   readonly readOnly: boolean;
+  /** The server went away, or spoke nonsense: nothing will be answered any more. */
+  readonly isGone: boolean;
 }
 
 /** One request's worth: enough for speed, and little enough for slow servers. */
@@ -34,7 +37,13 @@ export async function openNbdDisk(uri: string, silenceMs = SILENCE_MS): Promise<
     const requests = nbdRequests(stream, rest, silenceMs);
     const { size, blockSize } = remote;
     const device = writeLayer(uri, { size, blockSize }, opsOf(requests, remote));
-    return Object.assign(device, { readOnly: has(remote, 'readOnly') });
+    return {
+      ...device,
+      readOnly: has(remote, 'readOnly'),
+      get isGone() {
+        return requests.isGone;
+      },
+    };
   } catch (cause) {
     stream.destroy();
     throw cause;
@@ -108,7 +117,7 @@ async function inPieces(
   for (let at = offset; at < offset + length; at += lengthMax) {
     pieces.push(work(at, Math.min(lengthMax, offset + length - at)));
   }
-  await Promise.all(pieces);
+  await allDone(pieces);
 }
 
 /** A server may tell of less than it was asked for, so this asks on. */

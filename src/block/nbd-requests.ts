@@ -19,6 +19,8 @@ export interface NbdRequests {
   read(command: Command, into: Uint8Array): Promise<void>;
   /** The payload of a block status chunk. */
   status(command: Command): Promise<Uint8Array>;
+  /** Every request fails from now on. */
+  readonly isGone: boolean;
   /** Says goodbye; what is under way fails. */
   end(): void;
 }
@@ -122,6 +124,9 @@ export function nbdRequests(stream: ByteStream, rest: Uint8Array, silenceMs: num
       await promise;
       if (!request?.status) throw wrong('answered no block status');
       return request.status;
+    },
+    get isGone() {
+      return failure !== undefined;
     },
     end() {
       const header = new Uint8Array(REQUEST_LENGTH);

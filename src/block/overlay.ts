@@ -1,5 +1,6 @@
 import { join } from 'node:path/posix';
 import type { PageRun, PageState } from '../formats/store/overlay-map.ts';
+import { allDone } from '../lib/all-done.ts';
 import { rangeTurns } from '../lib/range-turns.ts';
 import type { Clock } from '../sys/clock.ts';
 import type { File, FileSystem } from '../sys/file-system.ts';
@@ -198,7 +199,7 @@ function readOps({ base, file, map, size, clock }: Parts) {
     },
     async read(into, offset) {
       if (untouched(offset, into.length)) return base.read(into, offset);
-      await Promise.all(
+      await allDone(
         [...parts(offset, into.length)].map(async ({ start, end, state }) => {
           const part = into.subarray(start - offset, end - offset);
           if (state === 'zero') part.fill(0);

@@ -18,15 +18,17 @@ export interface SpaceGuardOptions {
   readonly directory: string;
   readonly reserve: number;
   readonly whenFull: 'pause' | 'refuse';
+  /** Nobody is waited for any more: those that wait reject CLOSED. */
+  readonly signal?: AbortSignal;
   /** Called when a write begins to wait, so that someone can be told. */
-  readonly onPause: () => void;
+  readonly onPause?: () => void;
 }
 
 /** Asking the file system costs a thread-pool turn; others may fill it meanwhile, hence so short. */
 const LOOK_EVERY_MS = 1000;
 
 export function spaceGuard(options: SpaceGuardOptions): SpaceGuard {
-  const { files, clock, directory, reserve, whenFull, onPause } = options;
+  const { files, clock, directory, reserve, whenFull, signal, onPause } = options;
   let budget = 0;
   let lookedAt = Number.NEGATIVE_INFINITY;
 
@@ -52,8 +54,10 @@ export function spaceGuard(options: SpaceGuardOptions): SpaceGuard {
         if (whenFull === 'refuse') {
           throw new BlockError('NO_SPACE', `${directory}: only the reserve of ${reserve} is left`);
         }
-        if (waits === 0) onPause();
-        await clock.sleep(LOOK_EVERY_MS);
+        if (waits === 0) onPause?.();
+        await clock.sleep(LOOK_EVERY_MS, signal).catch(() => {
+          throw new BlockError('CLOSED', `${directory}: it is full, and nobody waits any more`);
+        });
       }
     },
   };

@@ -1,11 +1,14 @@
 import { resolve } from 'node:path/posix';
-import type { Desk } from '../control/handlers.ts';
+import { bareDesk } from '../control/bare-desk.ts';
+import type { Desk, HostWork } from '../control/handlers.ts';
 import type { GivenSecret, House } from '../control/house.ts';
 import type { OperationName, RequestOf, ResultOf } from '../protocol/operations.ts';
 import type { SentSecret } from '../protocol/requests.ts';
 import type { Report } from '../protocol/results.ts';
 import { realFileSystem } from '../sys/real-file-system.ts';
+import { isSuperuser } from '../sys/processes.ts';
 import { SystemError } from '../sys/system-error.ts';
+import { realWorld } from '../sys/world.ts';
 import { UsageError } from './command.ts';
 import { ServiceFailure } from '../client/service-failure.ts';
 import { SERVICE_SOCKET } from '../client/service-socket.ts';
@@ -158,24 +161,19 @@ async function findService({ socket, store, signal }: CallSettings): Promise<Fou
   throw new UsageError(`the service at ${where} has another store than ${store}`);
 }
 
-function deskOf({ house, socket }: CallSettings): Desk {
-  const none = async () => {
+/** For root, also where no service runs: a machine that nobody can reach is mended by hand. */
+const hostHere: HostWork = async (name, request, options) => {
+  if (!isSuperuser()) {
     throw new SystemError(
-      'UNREACHABLE',
-      `no service answers at ${socket ?? SERVICE_SOCKET}: start holdfastd`,
+      'DENIED',
+      'no service answers, and without one only root sets up the machine',
     );
-  };
-  return {
-    ...{
-      house,
-      makeStore: none,
-      sessions: none,
-      jobs: none,
-      service: none,
-      follow: none,
-      audit: none,
-    },
-    whyWaiting: () => undefined,
-    apart: undefined,
-  };
+  }
+  const { hostWork } = await import('../control/host-work.ts');
+  return hostWork(realWorld())(name, request, options);
+};
+
+function deskOf({ house, socket }: CallSettings): Desk {
+  const reason = `no service answers at ${socket ?? SERVICE_SOCKET}: start holdfastd`;
+  return { ...bareDesk('UNREACHABLE', reason), house, host: hostHere };
 }

@@ -50,6 +50,11 @@ export class JobFailed extends Error {
   override readonly name = 'JobFailed';
 }
 
+/** Something that was tried does not work. */
+export class CheckFailed extends Error {
+  override readonly name = 'CheckFailed';
+}
+
 /** The command did what it was asked to, and what it found is bad. */
 export class DamageFound extends Error {
   override readonly name = 'DamageFound';

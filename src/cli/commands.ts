@@ -80,6 +80,17 @@ export const COMMANDS: readonly CommandEntry[] = [
     "copy files out of a recovery point's disk",
     () => import('./commands/files-get.ts'),
   ),
+  entry(
+    'support create',
+    'collect what helps to help',
+    () => import('./commands/support-create.ts'),
+  ),
+  entry(
+    'completion',
+    'what a shell needs to complete commands',
+    () => import('./commands/completion.ts'),
+  ),
+  entry('man', 'the manual page', () => import('./commands/man.ts')),
   entry('console', 'a screen for people', () => import('./commands/console.ts')),
   entry('session list', 'list recovery sessions', () => import('./commands/session-list.ts')),
   entry('session show', 'show a recovery session', () => import('./commands/session-show.ts')),
@@ -105,6 +116,41 @@ export const COMMANDS: readonly CommandEntry[] = [
   ),
   entry('schedule list', 'list schedules', () => import('./commands/schedule-list.ts')),
   entry('schedule remove', 'remove a schedule', () => import('./commands/schedule-remove.ts')),
+  entry(
+    'network show',
+    'interfaces, addresses, routes and name servers',
+    () => import('./commands/network-show.ts'),
+  ),
+  entry(
+    'network change',
+    'set up an interface; rolled back by itself unless confirmed',
+    () => import('./commands/network-change.ts'),
+  ),
+  entry(
+    'network remove',
+    'set up an interface no more',
+    () => import('./commands/network-remove.ts'),
+  ),
+  entry(
+    'network confirm',
+    'keep a change of the network',
+    () => import('./commands/network-confirm.ts'),
+  ),
+  entry(
+    'network revert',
+    'roll a change of the network back now',
+    () => import('./commands/network-revert.ts'),
+  ),
+  entry(
+    'network test',
+    'try gateways, name servers and a host',
+    () => import('./commands/network-test.ts'),
+  ),
+  entry(
+    'network reset',
+    'emergency: DHCP on all wired interfaces',
+    () => import('./commands/network-reset.ts'),
+  ),
   entry('audit show', 'who changed what', () => import('./commands/audit-show.ts')),
   entry(
     'audit check',

@@ -2,7 +2,10 @@ import { EXIT_CODES } from '../protocol/failure.ts';
 import type { Command } from './command.ts';
 import type { CommandEntry } from './commands.ts';
 
-const COMMON_HELP = `Every command:
+/** Without the full stop of a sentence. */
+export const ABOUT = 'keeps backups of virtual machines and runs them from there';
+
+export const COMMON_HELP = `Every command:
   --store DIR               the store; else HOLDFAST_STORE says which
   --socket PATH             the service that is to do it; else HOLDFAST_SOCKET says which, else the one at
                             /run/holdfast/control.sock if it has that store; without one it is done here
@@ -24,7 +27,7 @@ export function overview(commands: readonly CommandEntry[]): string {
   );
   const codes = Object.entries(EXIT_CODES).map(([kind, code]) => `${code} ${kind}`);
   return [
-    'Holdfast keeps backups of virtual machines and runs them from there.',
+    `Holdfast ${ABOUT}.`,
     '',
     'Usage: holdfast COMMAND ...',
     '',
@@ -40,10 +43,14 @@ export function commandHelp({ words, summary }: CommandEntry, command: Command):
   return [
     `Usage: holdfast ${words.join(' ')} ${command.usage}`.trimEnd(),
     '',
-    `${summary[0]!.toUpperCase()}${summary.slice(1)}.`,
+    sentence(summary),
     '',
     ...command.details.map((line) => `  ${line}`),
     '',
     COMMON_HELP,
   ].join('\n');
+}
+
+export function sentence(summary: string): string {
+  return `${summary[0]!.toUpperCase()}${summary.slice(1)}.`;
 }

@@ -3,7 +3,9 @@ import type { House } from '../control/house.ts';
 import { EXIT_CODES } from '../protocol/failure.ts';
 import { systemClock } from '../sys/clock.ts';
 import { COMMANDS, findCommand } from './commands.ts';
+import { GENERAL_OPTIONS } from './general-options.ts';
 import {
+  CheckFailed,
   type Command,
   type Context,
   DamageFound,
@@ -18,23 +20,14 @@ import { ServiceFailure } from '../client/service-failure.ts';
 import { openCalls } from './calls.ts';
 import { findSecret, isSecretGiven, type SecretOptions } from './secrets.ts';
 
-/** What every command understands. */
-const COMMON = {
-  store: { type: 'string' },
-  socket: { type: 'string' },
-  json: { type: 'boolean' },
-  help: { type: 'boolean', short: 'h' },
-  'passphrase-file': { type: 'string' },
-  'passphrase-fd': { type: 'string' },
-  'recovery-key-file': { type: 'string' },
-} as const;
-
 /** Runs one command line and answers the exit code. */
 export async function main(words: readonly string[]): Promise<number> {
   // npm runs scripts in the project's directory, people mean the one that they are in.
   const { npm_lifecycle_event: script, INIT_CWD: directory } = process.env;
   if (script === 'holdfast' && directory !== undefined) process.chdir(directory);
-  const output = openOutput(systemClock(), words.includes('--json'));
+  const end = words.indexOf('--');
+  const options = end < 0 ? words : words.slice(0, end);
+  const output = openOutput(systemClock(), options.includes('--json'));
   try {
     return await dispatch(words, output);
   } catch (cause) {
@@ -76,7 +69,7 @@ function parsed(
   try {
     return parseArgs({
       args: [...args],
-      options: { ...COMMON, ...command.options },
+      options: { ...GENERAL_OPTIONS, ...command.options },
       allowPositionals: true,
     });
   } catch (cause) {
@@ -169,4 +162,5 @@ const OWN_KINDS = [
   [Interrupted, 'interrupted'],
   [DamageFound, 'corrupt'],
   [JobFailed, 'failed'],
+  [CheckFailed, 'failed'],
 ] as const;

@@ -1,20 +1,23 @@
 import { formatSize } from '../lib/sizes.ts';
-import type { Progress } from '../protocol/results.ts';
+import type { JobSummary, PointSummary, Progress } from '../protocol/results.ts';
 import { again, refreshed } from './asking.ts';
+import { type Dialog, followed } from './dialog-model.ts';
+import { chosenOf, withPage } from './lists.ts';
 import {
   type Answer,
-  type Dialog,
   type Event,
   type Failure,
-  type Task,
-  listRows,
   type Look,
   type Model,
   type Next,
+  NO_ROWS,
   noPoints,
+  type PagedList,
   type PointsList,
+  type Task,
   UNKNOWN,
 } from './model.ts';
+import { utc } from './words.ts';
 import { readyText } from '../client/ready-text.ts';
 
 /* What the service says, and what becomes of the model by it. */
@@ -40,31 +43,55 @@ export function answered(
 
 function lookAnswered(model: Model, { what }: Look, answer: Answer): Model {
   const known = <T>(value: T) => ({ kind: 'known', value, atMs: model.nowMs }) as const;
-  if (answer.name === 'service/show') {
-    return { ...model, facts: known(answer.result), host: answer.result.host };
+  const { name, result } = answer;
+  if (name === 'service/show') return { ...model, facts: known(result), host: result.host };
+  if (name === 'session/list') return withSessions(model, known(result.sessions));
+  if (name === 'set/list') return { ...model, sets: known(result.sets) };
+  if (name === 'schedule/list') return { ...model, schedules: known(result.schedules) };
+  if (name === 'backup/page') {
+    if (what === 'latest') return { ...model, latest: known(result) };
+    return { ...model, points: pointsArrived(model, answer) };
   }
-  if (answer.name === 'session/list') return { ...model, sessions: known(answer.result.sessions) };
-  if (answer.name === 'set/list') return { ...model, sets: known(answer.result.sets) };
-  if (answer.name !== 'backup/page') return model;
-  return what === 'latest'
-    ? { ...model, latest: known(answer.result) }
-    : { ...model, points: pageArrived(model, answer) };
+  if (name !== 'job/list') return jobAnswered(model, answer);
+  const { jobs: rows, ...place } = result;
+  const page = { ...place, rows, idOf: ({ job }: JobSummary) => job };
+  return { ...model, jobs: withPage(model, model.jobs, page) };
 }
 
-/** Who has chosen a recovery point goes on having it, though newer ones push it down. */
-function pageArrived(model: Model, answer: Extract<Answer, { name: 'backup/page' }>): PointsList {
-  const { points, nowMs } = model;
+/** Who has chosen a session goes on having it, or nothing: keys never act on another one than was seen. */
+function withSessions(model: Model, sessions: Model['sessions']): Model {
+  const before = chosenOf(model.sessions, model.chosen.sessions)?.session ?? model.sessionBefore;
+  if (before === undefined || sessions.kind !== 'known') {
+    return { ...model, sessions, sessionBefore: before };
+  }
+  const row = sessions.value.findIndex(({ session }) => session === before);
+  const chosen = { ...model.chosen, sessions: row };
+  return { ...model, sessions, chosen, sessionBefore: undefined };
+}
+
+function pointsArrived(model: Model, answer: Extract<Answer, { name: 'backup/page' }>): PointsList {
+  const { points } = model;
   // Of a filter that was left meanwhile.
   if ((answer.request.contains ?? '') !== points.filter) return points;
-  const { total, first, points: rows, damaged } = answer.result;
-  const before = points.rows[points.chosen - points.first]?.point;
-  const at = before === undefined ? -1 : rows.findIndex(({ point }) => point === before);
-  const wanted = at < 0 ? points.chosen : first + at;
-  const chosen = Math.max(0, Math.min(wanted, total - 1));
-  const shifted = points.top + chosen - points.chosen;
-  const top = Math.max(0, Math.min(shifted, total - listRows(model)));
-  const refused = undefined;
-  return { ...points, total, first, rows, damaged, chosen, top, refused, atMs: nowMs };
+  const { points: rows, damaged, ...place } = answer.result;
+  const page = { ...place, rows, idOf: ({ point }: PointSummary) => point };
+  return { ...points, ...withPage(model, points, page), damaged };
+}
+
+/** Of the job that is looked at, if it still is. */
+function jobAnswered(model: Model, answer: Answer): Model {
+  const { dialog, nowMs: atMs } = model;
+  if (dialog?.kind !== 'job') return model;
+  if (answer.name === 'job/show' && answer.result.job === dialog.job) {
+    return {
+      ...model,
+      dialog: { ...dialog, shown: { kind: 'known', value: answer.result, atMs } },
+    };
+  }
+  if (answer.name !== 'job/log' || answer.result.job !== dialog.job) return model;
+  const { lines } = answer.result;
+  const log = followed(dialog.log, { first: answer.request.first, lines, atMs });
+  return { ...model, dialog: { ...dialog, log } };
 }
 
 export function failed(
@@ -87,20 +114,31 @@ export function failed(
 /** Nothing that was true before is shown from now on. */
 function lost(model: Model, reason: string): Model {
   const sinceMs = model.service.kind === 'down' ? model.service.sinceMs : model.nowMs;
-  const { filter, chosen, top } = model.points;
+  const { points, jobs, dialog } = model;
+  const place = ({ chosen, top }: PagedList<unknown>) => ({ chosen, top });
   return {
-    ...model,
+    ...withSessions(model, UNKNOWN),
     service: { kind: 'down', reason, sinceMs },
-    ...{ facts: UNKNOWN, latest: UNKNOWN, sessions: UNKNOWN, sets: UNKNOWN },
-    points: { ...noPoints(filter), chosen, top },
+    ...{ facts: UNKNOWN, latest: UNKNOWN, sets: UNKNOWN, schedules: UNKNOWN },
+    points: { ...noPoints(points.filter), ...place(points) },
+    jobs: { ...NO_ROWS, ...place(jobs) },
+    dialog: dialog?.kind === 'job' ? { ...dialog, shown: UNKNOWN } : dialog,
   };
 }
 
 function refused(model: Model, { what }: Look, message: string): Model {
+  const { nowMs: atMs, dialog } = model;
   const up: Model = { ...model, service: { kind: 'up' } };
-  if (what !== 'points') return { ...up, [what]: { kind: 'refused', message } };
-  const { filter } = model.points;
-  return { ...up, points: { ...noPoints(filter), refused: message, atMs: model.nowMs } };
+  const no = { kind: 'refused', message } as const;
+  if (what === 'points') {
+    return { ...up, points: { ...noPoints(model.points.filter), refused: message, atMs } };
+  }
+  if (what === 'jobs') return { ...up, jobs: { ...NO_ROWS, refused: message, atMs } };
+  if (what === 'sessions') return withSessions(up, no);
+  if (what !== 'job' && what !== 'jobLog') return { ...up, [what]: no };
+  if (dialog?.kind !== 'job') return up;
+  const log = { ...dialog.log, atMs };
+  return { ...up, dialog: what === 'job' ? { ...dialog, shown: no } : { ...dialog, log } };
 }
 
 function taskDone(
@@ -122,15 +160,21 @@ function taskDone(
         }
       : model.dialog;
   const screen = isReady && !model.dialog ? 'sessions' : model.screen;
-  return again({ ...done, dialog, screen }, 'sessions', 'latest', 'facts');
+  return again({ ...done, dialog, screen }, ...CHANGED);
 }
 
-function outcome(answer: Answer): string {
-  const { name, result } = answer;
+/** What a change may have changed. */
+const CHANGED = ['facts', 'sessions', 'latest', 'jobs', 'schedules'] as const;
+
+function outcome({ name, result }: Answer): string {
   if (name === 'session/start' || name === 'session/resume') {
     return `session ${result.session} runs`;
   }
-  return name === 'session/keep' ? `kept as ${result.point}` : 'done';
+  if (name === 'session/keep') return `kept as ${result.point}`;
+  if (name === 'job/create') return `it is job ${result.job}`;
+  if (name === 'job/cancel') return result.state === 'canceled' ? 'done' : 'it is asked to end';
+  if (name !== 'schedule/create') return 'done';
+  return result.next === null ? 'made' : `its first job at ${utc(result.next)} UTC`;
 }
 
 function taskFailed(
@@ -139,7 +183,7 @@ function taskFailed(
   { failure, time }: { readonly failure: Failure; readonly time: string },
 ): Next {
   const tasks = model.tasks.filter((it) => it !== task);
-  const { title, call } = task;
+  const { title, call, form } = task;
   if (failure.kind !== 'gone' && failure.needsKeyOf !== undefined && !model.dialog) {
     const set = failure.needsKeyOf;
     return [{ ...model, tasks, dialog: { kind: 'passphrase', set, typed: '', title, call } }, []];
@@ -148,10 +192,11 @@ function taskFailed(
   const words = failure.kind === 'gone' ? unknown : failure.message;
   const text = `${title}: ${words}`;
   const done = logged({ ...model, tasks }, { time, text, isFailure: true });
-  const dialog: Dialog = model.dialog ?? {
-    ...{ kind: 'text', title: `Failed: ${title}`, text: words, isFailure: true, top: 0 },
-  };
-  return again({ ...done, dialog }, 'sessions', 'facts');
+  const told: Dialog =
+    form && failure.kind !== 'gone'
+      ? { ...form, problem: words }
+      : { kind: 'text', title: `Failed: ${title}`, text: words, isFailure: true, top: 0 };
+  return again({ ...done, dialog: model.dialog ?? told }, ...CHANGED);
 }
 
 export function reported(model: Model, { id, event }: Extract<Event, { kind: 'report' }>): Next {
@@ -167,7 +212,8 @@ export function reported(model: Model, { id, event }: Extract<Event, { kind: 're
     case 'job': {
       const { state, job, reason } = event;
       const words = `Job ${job} has failed${reason === null ? '' : `: ${reason}`}`;
-      return again(state === 'failed' ? alarmed(model, words) : model, 'facts', 'latest');
+      const next = state === 'failed' ? alarmed(model, words) : model;
+      return again(next, 'facts', 'latest', 'jobs', 'job', 'jobLog');
     }
     default:
       return [model, []];

@@ -1,31 +1,41 @@
-import type { Call, Effect, LookName, Model, Next, PointsList } from './model.ts';
+import type { Call, KnownName, LookName, Model, Next, PagedList, PagedName } from './model.ts';
 import { listRows } from './model.ts';
+import { PAGES } from './pages.ts';
 
 /*
  * What is asked of the service and when. Looks repeat; of each kind one is under way at a time, so that a slow
- * service is not buried. Tasks are what people start.
+ * service is not buried. Tasks are what people start: see tasks.ts.
  */
 
-/** How often what is on the screen is asked anew. */
-const REFRESH_MS = 2000;
 /** A list of recovery points costs the service a look at all names. */
-const POINTS_REFRESH_MS = 10_000;
+const COSTLY_MS = 10_000;
 const LATEST = 4;
-/** Recovery points that are asked for at once, and how near to their end more are. */
+/** Rows of a long list that are asked for at once, and how near to their end more are. */
 const WINDOW = 300;
 const MARGIN = 60;
-/** At once; more are refused here. */
-const TASKS_MAX = 16;
 
-/** Asks what the screen needs and does not have, or has had for too long. */
+/** How often each is asked anew. */
+const EVERY_MS: Readonly<Record<LookName, number>> = {
+  facts: 2000,
+  latest: COSTLY_MS,
+  sessions: 2000,
+  sets: 2000,
+  schedules: 2000,
+  points: COSTLY_MS,
+  jobs: 2000,
+  job: 1000,
+  jobLog: 1000,
+};
+
+/** Asks what is to be seen and is not known, or has been known for too long. */
 export function refreshed(model: Model): Next {
   let next: Next = [model, []];
   for (const what of wanted(model)) next = look(next, what);
-  return followed(next);
+  return heard(next);
 }
 
 /** No look: that no answer comes is how it should be. */
-function followed([model, effects]: Next): Next {
+function heard([model, effects]: Next): Next {
   if (model.service.kind !== 'up' || model.follow !== undefined) return [model, effects];
   const id = model.nextId;
   const call: Call = { name: 'service/follow', request: {} };
@@ -43,26 +53,35 @@ export function again(model: Model, ...what: readonly LookName[]): Next {
 }
 
 function wanted(model: Model): LookName[] {
-  const { screen, nowMs, service, points } = model;
-  const isOld = (what: 'facts' | 'latest' | 'sessions' | 'sets', limit = REFRESH_MS): boolean => {
-    const it = model[what];
-    return it.kind !== 'known' || nowMs - it.atMs >= limit;
-  };
+  const { dialog, screen, service } = model;
   // Always: it is how we know that the service is there.
-  const names: LookName[] = isOld('facts') ? ['facts'] : [];
-  if (service.kind !== 'up') return names;
-  if (screen === 'status' && isOld('latest', POINTS_REFRESH_MS)) names.push('latest');
-  if ((screen === 'status' || screen === 'sessions') && isOld('sessions')) names.push('sessions');
-  if (screen === 'sets' && isOld('sets')) names.push('sets');
-  const arePointsOld = points.total === undefined || nowMs - points.atMs >= POINTS_REFRESH_MS;
-  if (screen === 'points' && (arePointsOld || !isCovered(points, listRows(model)))) {
-    names.push('points');
+  const names: LookName[] = ['facts'];
+  if (service.kind === 'up') {
+    names.push(...PAGES[screen].looks);
+    if (dialog?.kind === 'job') names.push('job', 'jobLog');
   }
-  return names;
+  return names.filter((name) => isDue(model, name));
+}
+
+function isDue(model: Model, what: LookName): boolean {
+  const { nowMs, dialog } = model;
+  const isOld = (atMs: number): boolean => nowMs - atMs >= EVERY_MS[what];
+  if (what === 'points' || what === 'jobs') {
+    const it = model[what];
+    return it.total === undefined || isOld(it.atMs) || !isCovered(it, listRows(model));
+  }
+  if (what === 'job' || what === 'jobLog') {
+    if (dialog?.kind !== 'job') return false;
+    const { shown, log } = dialog;
+    if (what === 'jobLog') return log.atMs === undefined || isOld(log.atMs);
+    return shown.kind !== 'known' || isOld(shown.atMs);
+  }
+  const it = model[what];
+  return it.kind !== 'known' || isOld(it.atMs);
 }
 
 /** Whether what is to be seen, and some more, is there. */
-function isCovered({ total = 0, first, rows, top }: PointsList, height: number): boolean {
+function isCovered({ total = 0, first, rows, top }: PagedList<unknown>, height: number): boolean {
   const from = Math.max(0, top - MARGIN);
   const to = Math.min(total, top + height + MARGIN);
   return first <= from && first + Math.max(rows.length, 1) >= to;
@@ -70,45 +89,48 @@ function isCovered({ total = 0, first, rows, top }: PointsList, height: number):
 
 function look([model, effects]: Next, what: LookName): Next {
   if (model.looks.some((it) => it.what === what)) return [model, effects];
+  const call = callOf(model, what);
+  if (!call) return [model, effects];
   const { nextId: id, nowMs: sinceMs } = model;
   const looks = [...model.looks, { id, what, sinceMs }];
-  const call = LOOKS[what](model.points);
   return [
     { ...model, looks, nextId: id + 1 },
     [...effects, { kind: 'ask', id, call, secret: undefined }],
   ];
 }
 
+function callOf(model: Model, what: LookName): Call | undefined {
+  if (what === 'points' || what === 'jobs') return PAGES_ASKED[what](model);
+  if (what !== 'job' && what !== 'jobLog') return KNOWN_ASKED[what];
+  const { dialog } = model;
+  if (dialog?.kind !== 'job') return undefined;
+  const { job, log } = dialog;
+  return what === 'job'
+    ? { name: 'job/show', request: { job } }
+    : { name: 'job/log', request: { job, first: log.count } };
+}
+
 const ALL = { set: undefined, machine: undefined };
 
-const LOOKS: Readonly<Record<LookName, (points: PointsList) => Call>> = {
-  facts: () => ({ name: 'service/show', request: {} }),
-  sessions: () => ({ name: 'session/list', request: {} }),
-  sets: () => ({ name: 'set/list', request: {} }),
-  latest: () => ({
+const KNOWN_ASKED: Readonly<Record<KnownName, Call>> = {
+  facts: { name: 'service/show', request: {} },
+  sessions: { name: 'session/list', request: {} },
+  sets: { name: 'set/list', request: {} },
+  schedules: { name: 'schedule/list', request: {} },
+  latest: {
     name: 'backup/page',
     request: { ...ALL, contains: undefined, first: 0, count: LATEST },
-  }),
-  points({ filter, top }) {
-    const contains = filter === '' ? undefined : filter;
-    const first = Math.max(0, top - WINDOW / 3);
-    return { name: 'backup/page', request: { ...ALL, contains, first, count: WINDOW } };
   },
 };
 
-/** `title`: `run web1-...`, as it stands in the log. */
-export function startTask(
-  model: Model,
-  title: string,
-  { call, secret }: Pick<Extract<Effect, { kind: 'ask' }>, 'call' | 'secret'>,
-): Next {
-  if (model.tasks.length >= TASKS_MAX) {
-    return [{ ...model, dialog: undefined, hint: 'Too much is under way: wait a little.' }, []];
-  }
-  const id = model.nextId;
-  const tasks = [...model.tasks, { id, call, title, progress: '' }];
-  return [
-    { ...model, tasks, dialog: undefined, nextId: id + 1 },
-    [{ kind: 'ask', id, call, secret }],
-  ];
+const PAGES_ASKED: Readonly<Record<PagedName, (model: Model) => Call>> = {
+  points({ points: { filter, top } }) {
+    const contains = filter === '' ? undefined : filter;
+    return { name: 'backup/page', request: { ...ALL, contains, ...windowAt(top) } };
+  },
+  jobs: ({ jobs: { top } }) => ({ name: 'job/list', request: windowAt(top) }),
+};
+
+function windowAt(top: number): { readonly first: number; readonly count: number } {
+  return { first: Math.max(0, top - WINDOW / 3), count: WINDOW };
 }

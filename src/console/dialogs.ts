@@ -1,20 +1,15 @@
-import { refreshed, startTask } from './asking.ts';
 import type { Key, KeyName } from './keys.ts';
-import {
-  bodyRows,
-  type Call,
-  type Dialog,
-  type Model,
-  type Next,
-  noPoints,
-  RUN_FIELDS,
-  type RunForm,
-} from './model.ts';
+import type { Dialog, FormDialog, JobDialog, TextDialog } from './dialog-model.ts';
+import { edited, formKey } from './form-keys.ts';
+import { cancelOf, hasEnded } from './jobs-keys.ts';
+import { bodyRows, type Model, type Next, noPoints } from './model.ts';
 import { wrapped } from './screen.ts';
+import { startTask } from './tasks.ts';
 
 /* What keys do while something is asked. Escape, and Ctrl-C, always mean: leave it. */
 
-const TYPED_MAX = 512;
+/** Rows of a job above its log. */
+const JOB_ROWS = 11;
 /** What the protocol allows of an ID. */
 const FILTER_MAX = 128;
 
@@ -37,10 +32,10 @@ type ByKind = {
 };
 
 const ENTERED: ByKind = {
-  run: started,
-  filter: ({ typed }, model) => refreshed({ ...model, dialog: undefined, points: noPoints(typed) }),
+  form: submitted,
+  filter: ({ typed }, model) => [{ ...model, dialog: undefined, points: noPoints(typed) }, []],
   confirm({ typed, word, title, call }, model) {
-    if (typed === word) return startTask(model, title, { call, secret: undefined });
+    if (typed === word) return startTask(model, title, { call });
     return [{ ...model, hint: `Type ${word}, or press Esc.` }, []];
   },
   passphrase({ typed, title, call }, model) {
@@ -49,11 +44,17 @@ const ENTERED: ByKind = {
     return startTask(model, title, { call, secret: { kind: 'passphrase', base64 } });
   },
   leave: (_it, model) => [model, []],
-  text: (_it, model) => [{ ...model, dialog: undefined }, []],
+  text: closed,
+  job: closed,
 };
 
+function closed(_it: Dialog, model: Model): Next {
+  return [{ ...model, dialog: undefined }, []];
+}
+
 const TYPED: ByKind = {
-  run: (it, model, key) => [{ ...model, dialog: runKey(it, key) }, []],
+  form: (it, model, key) => [{ ...model, dialog: formKey(it, key) }, []],
+  job: jobDialogKey,
   filter: (it, model, key) => withTyped(model, it, edited(it.typed, key, FILTER_MAX)),
   confirm: (it, model, key) => withTyped(model, it, edited(it.typed, key)),
   passphrase: (it, model, key) => withTyped(model, it, edited(it.typed, key)),
@@ -64,66 +65,33 @@ const TYPED: ByKind = {
   text: (it, model, key) => [{ ...model, dialog: { ...it, top: scrolled(model, it, key) } }, []],
 };
 
+function submitted(it: FormDialog, model: Model): Next {
+  const asked = it.form.submit(it.values);
+  if (typeof asked === 'string') return [{ ...model, dialog: { ...it, problem: asked } }, []];
+  return startTask(model, asked.title, { call: asked.call, form: { ...it, problem: '' } });
+}
+
+function jobDialogKey(it: JobDialog, model: Model, key: Key): Next {
+  const { job, shown, log } = it;
+  if (key.kind === 'text' && key.text === 'c') {
+    if (shown.kind !== 'known') return [model, []];
+    if (hasEnded(shown.value)) return [{ ...model, hint: 'It has ended already.' }, []];
+    return [{ ...model, dialog: cancelOf(shown.value) }, []];
+  }
+  const by = key.kind === 'named' ? SCROLLS[key.name] : undefined;
+  if (!by) return [model, []];
+  const rows = logRows(model);
+  const most = Math.max(0, log.lines.length - rows);
+  const back = Math.max(0, Math.min(log.back - by(rows), most));
+  return [{ ...model, dialog: { kind: 'job', job, shown, log: { ...log, back } } }, []];
+}
+
 function withTyped(model: Model, it: Extract<Dialog, { typed: string }>, typed: string): Next {
   return [{ ...model, dialog: { ...it, typed } }, []];
 }
 
 function isEnter(key: Key): boolean {
   return key.kind === 'named' && key.name === 'enter';
-}
-
-function edited(text: string, key: Key, max = TYPED_MAX): string {
-  if (key.kind === 'text') return text.length < max ? text + key.text : text;
-  return key.name === 'backspace' ? Array.from(text).slice(0, -1).join('') : text;
-}
-
-function runKey(form: RunForm, key: Key): RunForm {
-  const { length } = RUN_FIELDS;
-  const name = RUN_FIELDS[form.field]!;
-  if (key.kind === 'named' && (key.name === 'down' || key.name === 'tab')) {
-    return { ...form, field: (form.field + 1) % length };
-  }
-  if (key.kind === 'named' && key.name === 'up') {
-    return { ...form, field: (form.field + length - 1) % length };
-  }
-  if (name === 'listen' || name === 'allow') {
-    return { ...form, [name]: edited(form[name], key) };
-  }
-  if (!isSwitch(key)) return form;
-  if (name === 'nfs') return { ...form, nfs: !form.nfs };
-  return { ...form, whenFull: form.whenFull === 'pause' ? 'refuse' : 'pause' };
-}
-
-function isSwitch(key: Key): boolean {
-  if (key.kind === 'text') return key.text === ' ';
-  return key.name === 'left' || key.name === 'right';
-}
-
-function started({ point, listen, nfs, allow, whenFull }: RunForm, model: Model): Next {
-  const networks = allow.split(/[\s,]+/).filter((it) => it !== '');
-  if (networks.length > 0 && !nfs) {
-    // Else somebody would think that a session is open to others in a way in which it is not.
-    return [{ ...model, hint: 'Networks go with NFS: switch it on, or empty the field.' }, []];
-  }
-  const call: Call = {
-    name: 'session/start',
-    request: {
-      ...{ point, whenFull, tls: undefined },
-      listen: listen.trim() === '' ? undefined : listen.trim(),
-      nfs: nfs ? nfsRequest(networks) : undefined,
-    },
-  };
-  return startTask(model, `run ${point}`, { call, secret: undefined });
-}
-
-function nfsRequest(networks: readonly string[]) {
-  return {
-    allow: networks.length > 0 ? networks : undefined,
-    host: undefined,
-    ports: { nfs: undefined, mount: undefined, portmap: undefined },
-    squash: 'none',
-    ...{ readOnly: false, privilegedPorts: false, points: false },
-  } as const;
 }
 
 const SCROLLS: Partial<Readonly<Record<KeyName, (rows: number) => number>>> = {
@@ -135,12 +103,17 @@ const SCROLLS: Partial<Readonly<Record<KeyName, (rows: number) => number>>> = {
   end: () => Infinity,
 };
 
-function scrolled(model: Model, { text, top }: Extract<Dialog, { kind: 'text' }>, key: Key) {
+function scrolled(model: Model, { text, top }: TextDialog, key: Key) {
   const by = key.kind === 'named' ? SCROLLS[key.name] : undefined;
   if (!by) return top;
   const rows = textRows(model);
   const last = Math.max(0, wrapped(text, textWidth(model)).length - rows);
   return Math.max(0, Math.min(top + by(rows), last));
+}
+
+/** Rows of a log under what is told of a job. */
+export function logRows(model: Model): number {
+  return bodyRows(model) - JOB_ROWS;
 }
 
 /** Rows of a text under its title. */

@@ -55,9 +55,9 @@ const CONTROLS: Readonly<Record<string, KeyName>> = {
 /** Passphrases are in any language: all but control characters, and what was no UTF-8. */
 const TYPABLE = /^[^\p{Cc}\p{Cs}\ufffd]$/u;
 const ESCAPE = '\u001b';
-/** One whole sequence, or the beginning of one. */
-const SEQUENCE = /^(?:\[[0-9;?]*[@-~]|O[@-~])/;
-const BEGINNING = /^(?:\[[0-9;?]*|O)?$/;
+/** One whole sequence, or the beginning of one. The Linux console sends the first for F1 to F5. */
+const SEQUENCE = /^(?:\[\[[A-E]|\[[0-9;?]*[@-Z\\-~]|O[@-~])/;
+const BEGINNING = /^(?:\[\[|\[[0-9;?]*|O)?$/;
 /** No terminal sends longer ones. */
 const SEQUENCE_MAX = 16;
 

@@ -1,37 +1,46 @@
-import { type Known, listRows, type Model, type ScreenName } from './model.ts';
+import { type Known, listRows, type Model, type PagedList } from './model.ts';
+import type { PageList } from './pages.ts';
 
 /* Which row of a list is chosen. */
 
-export function moved(model: Model, by: number): Model {
-  return movedTo(model, chosenRow(model) + by);
+/** The same with another row chosen, in the list of the screen that is seen. */
+export function moved(model: Model, list: PageList, by: number): Model {
+  const before =
+    list.kind === 'paged' ? model[list.name].chosen : (model.chosen[model.screen] ?? 0);
+  // What was chosen is gone: only who moves chooses another one.
+  if (by === 0 && before < 0) return model;
+  return movedTo(model, list, before + by);
 }
 
-export function movedTo(model: Model, row: number): Model {
-  const { screen, points } = model;
-  const chosen = Math.max(0, Math.min(row, rowCount(model) - 1));
-  if (screen === 'status') return model;
-  if (screen !== 'points') return { ...model, chosen: { ...model.chosen, [screen]: chosen } };
+export function movedTo(model: Model, list: PageList, row: number): Model {
+  if (list.kind === 'none') return model;
+  if (list.kind === 'rows') {
+    const chosen = clamped(row, list.count(model));
+    return { ...model, chosen: { ...model.chosen, [model.screen]: chosen } };
+  }
+  const { total, top } = model[list.name];
   // What is not known yet has not moved.
-  if (points.total === undefined) return model;
-  const top = topFor(chosen, points.top, { total: points.total, height: listRows(model) });
-  return { ...model, points: { ...points, chosen, top } };
+  if (total === undefined) return model;
+  const chosen = clamped(row, total);
+  const place = { chosen, top: topFor(chosen, top, { total, height: listRows(model) }) };
+  return { ...model, [list.name]: { ...model[list.name], ...place } };
 }
 
-function chosenRow({ screen, points, chosen }: Model): number {
-  if (screen === 'status') return 0;
-  return screen === 'points' ? points.chosen : chosen[screen];
+function clamped(row: number, count: number): number {
+  return Math.max(0, Math.min(row, count - 1));
 }
 
-function rowCount({ screen, points, sessions, sets, log }: Model): number {
-  const known = <T>(it: Known<readonly T[]>): number => (it.kind === 'known' ? it.value.length : 0);
-  const counts: Readonly<Record<ScreenName, number>> = {
-    status: 1,
-    points: points.total ?? 0,
-    sessions: known(sessions),
-    sets: known(sets),
-    log: log.length,
-  };
-  return counts[screen];
+export function knownRows(it: Known<readonly unknown[]>): number {
+  return it.kind === 'known' ? it.value.length : 0;
+}
+
+/** The one that is chosen, where it is there. */
+export function chosenOf<T>(it: Known<readonly T[]>, row = 0): T | undefined {
+  return it.kind === 'known' ? it.value[Math.min(row, it.value.length - 1)] : undefined;
+}
+
+export function chosenIn<T>({ rows, first, chosen }: PagedList<T>): T | undefined {
+  return rows[chosen - first];
 }
 
 /** The first row to be shown so that the chosen one is, moving as little as possible. */
@@ -42,4 +51,24 @@ export function topFor(
 ): number {
   const near = Math.max(chosen - height + 1, Math.min(top, chosen));
   return Math.max(0, Math.min(near, total - height));
+}
+
+export interface ArrivedPage<T> {
+  readonly total: number;
+  readonly first: number;
+  readonly rows: readonly T[];
+}
+
+/** Who has chosen something goes on having it, though newer ones push it down. */
+export function withPage<T>(
+  model: Model,
+  list: PagedList<T>,
+  { total, first, rows, idOf }: ArrivedPage<T> & { readonly idOf: (row: T) => string },
+): PagedList<T> {
+  const before = chosenIn(list);
+  const at = before === undefined ? -1 : rows.findIndex((row) => idOf(row) === idOf(before));
+  const chosen = clamped(at < 0 ? list.chosen : first + at, total);
+  const shifted = list.top + chosen - list.chosen;
+  const top = Math.max(0, Math.min(shifted, total - listRows(model)));
+  return { ...list, total, first, rows, chosen, top, refused: undefined, atMs: model.nowMs };
 }

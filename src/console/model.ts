@@ -4,12 +4,16 @@ import type { SentSecret } from '../protocol/requests.ts';
 import type {
   DamagedPoint,
   HostFacts,
+  JobSummary,
   PointSummary,
   Report,
+  ScheduleSummary,
   SessionSummary,
   SetSummary,
 } from '../protocol/results.ts';
+import type { Dialog, FormDialog } from './dialog-model.ts';
 import type { Key } from './keys.ts';
+import type { PAGES } from './pages.ts';
 import type { Size } from './screen.ts';
 
 /*
@@ -20,6 +24,7 @@ export interface Model {
   readonly size: Size;
   readonly socket: string;
   readonly host: HostFacts;
+  readonly leaving: Leaving;
   /** Milliseconds of a clock that never goes back. */
   readonly nowMs: number;
   /** ISO 8601, in UTC. */
@@ -30,9 +35,13 @@ export interface Model {
   readonly latest: Known<ResultOf<'backup/page'>>;
   readonly sessions: Known<readonly SessionSummary[]>;
   readonly sets: Known<readonly SetSummary[]>;
+  readonly schedules: Known<readonly ScheduleSummary[]>;
   readonly points: PointsList;
-  /** Row that is chosen in the list of sessions, of sets, of the log. */
-  readonly chosen: Readonly<Record<'sessions' | 'sets' | 'log', number>>;
+  readonly jobs: PagedList<JobSummary>;
+  /** Row that is chosen in the list of a screen, where that list is not a paged one; -1: none. */
+  readonly chosen: Readonly<Partial<Record<ScreenName, number>>>;
+  /** The session that was chosen when the list was known; undefined while it is known. */
+  readonly sessionBefore: string | undefined;
   readonly dialog: Dialog | undefined;
   /** The question by which the service tells what happens, once it was asked. */
   readonly follow: number | undefined;
@@ -46,8 +55,12 @@ export interface Model {
   readonly nextId: number;
 }
 
-export const SCREENS = ['status', 'points', 'sessions', 'sets', 'log'] as const;
-export type ScreenName = (typeof SCREENS)[number];
+/** How it is left, and for what: a machine's own screen is left for a login only. */
+export type Leaving =
+  | { readonly key: 'q'; readonly word: 'leave' }
+  | { readonly key: 'l'; readonly word: 'log in' };
+
+export type ScreenName = keyof typeof PAGES;
 
 export type ServiceState =
   | { readonly kind: 'unknown' }
@@ -62,19 +75,22 @@ export type Known<T> =
 
 export const UNKNOWN = { kind: 'unknown' } as const;
 
-/** A part of all recovery points, newest first: as many as are in the store would not fit anywhere. */
-export interface PointsList {
-  readonly filter: string;
+/** A part of a list, newest first: as many recovery points as are in the store would not fit anywhere. */
+export interface PagedList<T> {
   readonly total: number | undefined;
   /** Of the first in `rows`. */
   readonly first: number;
-  readonly rows: readonly PointSummary[];
-  /** Records among those that were asked for. */
-  readonly damaged: readonly DamagedPoint[];
+  readonly rows: readonly T[];
   readonly chosen: number;
   readonly top: number;
   readonly refused: string | undefined;
   readonly atMs: number;
+}
+
+export interface PointsList extends PagedList<PointSummary> {
+  readonly filter: string;
+  /** Records among those that were asked for. */
+  readonly damaged: readonly DamagedPoint[];
 }
 
 /** Something that only looks, under way. */
@@ -84,7 +100,10 @@ export interface Look {
   readonly sinceMs: number;
 }
 
-export type LookName = 'facts' | 'latest' | 'sessions' | 'sets' | 'points';
+/** What is asked as a whole, and again after a while. */
+export type KnownName = 'facts' | 'latest' | 'sessions' | 'sets' | 'schedules';
+export type PagedName = 'points' | 'jobs';
+export type LookName = KnownName | PagedName | 'job' | 'jobLog';
 
 /** Something that was asked for and changes things, under way. */
 export interface Task {
@@ -92,6 +111,8 @@ export interface Task {
   readonly call: Call;
   readonly title: string;
   readonly progress: string;
+  /** What it was asked with: whoever typed something wrong does not type it all again. */
+  readonly form: FormDialog | undefined;
 }
 
 export interface Alarm {
@@ -103,50 +124,6 @@ export interface LogEntry {
   readonly time: string;
   readonly text: string;
   readonly isFailure: boolean;
-}
-
-export type Dialog =
-  | RunForm
-  | ConfirmDialog
-  | PassphraseDialog
-  | { readonly kind: 'filter'; readonly typed: string }
-  | { readonly kind: 'leave' }
-  | {
-      readonly kind: 'text';
-      readonly title: string;
-      readonly text: string;
-      readonly isFailure: boolean;
-      readonly top: number;
-    };
-
-export const RUN_FIELDS = ['listen', 'nfs', 'allow', 'whenFull'] as const;
-
-export interface RunForm {
-  readonly kind: 'run';
-  readonly point: string;
-  readonly field: number;
-  readonly listen: string;
-  readonly nfs: boolean;
-  readonly allow: string;
-  readonly whenFull: 'pause' | 'refuse';
-}
-
-/** The word has to be typed: what is done cannot be undone. */
-export interface ConfirmDialog {
-  readonly kind: 'confirm';
-  readonly question: string;
-  readonly word: string;
-  readonly typed: string;
-  readonly title: string;
-  readonly call: Call;
-}
-
-export interface PassphraseDialog {
-  readonly kind: 'passphrase';
-  readonly set: string;
-  readonly typed: string;
-  readonly title: string;
-  readonly call: Call;
 }
 
 type Asked = Extract<
@@ -161,6 +138,14 @@ type Asked = Extract<
   | 'session/stop'
   | 'session/discard'
   | 'session/keep'
+  | 'job/list'
+  | 'job/show'
+  | 'job/log'
+  | 'job/create'
+  | 'job/cancel'
+  | 'schedule/list'
+  | 'schedule/create'
+  | 'schedule/remove'
 >;
 
 /** A request of the protocol. */
@@ -216,6 +201,7 @@ export function firstModel(of: {
   readonly size: Size;
   readonly socket: string;
   readonly host: HostFacts;
+  readonly leaving: Leaving;
   readonly nowMs: number;
 }): Model {
   return {
@@ -226,8 +212,11 @@ export function firstModel(of: {
     latest: UNKNOWN,
     sessions: UNKNOWN,
     sets: UNKNOWN,
+    schedules: UNKNOWN,
     points: noPoints(''),
-    chosen: { sessions: 0, sets: 0, log: 0 },
+    jobs: NO_ROWS,
+    chosen: {},
+    sessionBefore: undefined,
     dialog: undefined,
     ...{ time: '', follow: undefined, alarms: [] },
     looks: [],
@@ -238,11 +227,13 @@ export function firstModel(of: {
   };
 }
 
+export const NO_ROWS: PagedList<never> = {
+  ...{ total: undefined, first: 0, rows: [], chosen: 0, top: 0 },
+  ...{ refused: undefined, atMs: 0 },
+};
+
 export function noPoints(filter: string): PointsList {
-  return {
-    ...{ filter, total: undefined, first: 0, rows: [], damaged: [], chosen: 0, top: 0 },
-    ...{ refused: undefined, atMs: 0 },
-  };
+  return { ...NO_ROWS, filter, damaged: [] };
 }
 
 const FRAME_ROWS = 5;

@@ -1,26 +1,15 @@
+import { jobForm } from './job-forms.ts';
+import { chosenIn } from './lists.ts';
 import type { Model, Next } from './model.ts';
+import { runForm } from './run-form.ts';
 
 export function pointsKey(model: Model, key: string): Next {
-  switch (key) {
-    case '/':
-      return [{ ...model, dialog: { kind: 'filter', typed: model.points.filter } }, []];
-    case 'enter':
-    case 'r':
-      return [withRunForm(model), []];
-    default:
-      return [model, []];
+  if (key === '/') {
+    return [{ ...model, dialog: { kind: 'filter', typed: model.points.filter } }, []];
   }
-}
-
-function withRunForm(model: Model): Model {
-  const { rows, first, chosen } = model.points;
-  const row = rows[chosen - first];
-  if (!row) return { ...model, hint: 'No recovery point is chosen.' };
-  const point = `${row.set}/${row.point}`;
-  return {
-    ...model,
-    dialog: {
-      ...{ kind: 'run', point, field: 0, listen: '', nfs: false, allow: '', whenFull: 'pause' },
-    },
-  };
+  if (key !== 'enter' && key !== 'r' && key !== 'b') return [model, []];
+  const row = chosenIn(model.points);
+  if (!row) return [{ ...model, hint: 'No recovery point is chosen.' }, []];
+  const dialog = key === 'b' ? jobForm(row) : runForm(`${row.set}/${row.point}`);
+  return [{ ...model, dialog }, []];
 }

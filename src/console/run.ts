@@ -12,6 +12,7 @@ import {
   type Event,
   type Failure,
   firstModel,
+  type Leaving,
   type Reported,
 } from './model.ts';
 import { abilitiesOf, closing, type Frame, opening, render } from './render.ts';
@@ -23,6 +24,7 @@ export interface ConsoleOptions {
   readonly clock: Clock;
   /** The kind of the terminal, as TERM has it. */
   readonly term: string;
+  readonly leaving: Leaving;
   /** Leaves at once. */
   readonly signal: AbortSignal;
 }
@@ -33,10 +35,10 @@ const ESCAPE_MS = 100;
 
 /** Shows the console on this process's terminal until somebody leaves it. */
 export async function runConsole(options: ConsoleOptions): Promise<void> {
-  const { socket, clock, term, signal } = options;
+  const { socket, clock, term, leaving, signal } = options;
   const abilities = abilitiesOf(term);
-  const leaving = new AbortController();
-  const left = AbortSignal.any([leaving.signal, signal]);
+  const leave = new AbortController();
+  const left = AbortSignal.any([leave.signal, signal]);
   const work = new Set<Promise<void>>();
   let frame: Frame | undefined;
   let drawing: Promise<void> | undefined;
@@ -46,12 +48,12 @@ export async function runConsole(options: ConsoleOptions): Promise<void> {
     {
       onInput: typed,
       onResize: (size) => dispatch({ kind: 'resize', size }),
-      onEnd: () => leaving.abort(),
+      onEnd: () => leave.abort(),
     },
     closing(abilities),
   );
   let model = firstModel({
-    ...{ size: terminal.size(), socket, host: thisHost(), nowMs: clock.monotonicMs() },
+    ...{ size: terminal.size(), socket, host: thisHost(), leaving, nowMs: clock.monotonicMs() },
   });
   terminal.write(opening(abilities));
 
@@ -72,7 +74,7 @@ export async function runConsole(options: ConsoleOptions): Promise<void> {
   function perform(effect: Effect): void {
     switch (effect.kind) {
       case 'leave':
-        return leaving.abort();
+        return leave.abort();
       case 'redraw':
         frame = undefined;
         return;

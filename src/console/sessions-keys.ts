@@ -1,17 +1,15 @@
 import { formatSize } from '../lib/sizes.ts';
 import type { SessionSummary } from '../protocol/results.ts';
-import { startTask } from './asking.ts';
+import { chosenOf } from './lists.ts';
 import type { Call, Model, Next } from './model.ts';
+import { startTask } from './tasks.ts';
 import { utc } from './words.ts';
 
 export function sessionsKey(model: Model, key: string): Next {
-  const { sessions, chosen } = model;
-  const list = sessions.kind === 'known' ? sessions.value : [];
-  const it = list[Math.min(chosen.sessions, list.length - 1)];
-  if (!it) return [model, []];
+  const it = chosenOf(model.sessions, model.chosen.sessions);
+  if (!it) return [{ ...model, hint: 'No session is chosen.' }, []];
   const { session } = it;
-  const start = (title: string, call: Call): Next =>
-    startTask(model, title, { call, secret: undefined });
+  const start = (title: string, call: Call): Next => startTask(model, title, { call });
   switch (key) {
     case 'enter':
       return [{ ...model, dialog: detailsOf(it) }, []];

@@ -11,10 +11,8 @@ import {
   type Next,
   noPoints,
   type ScreenName,
-  SCREENS,
 } from './model.ts';
-import { pointsKey } from './points-keys.ts';
-import { sessionsKey } from './sessions-keys.ts';
+import { PAGES, SCREENS } from './pages.ts';
 
 /** What an event makes of the model, and what is to be done because of it. Pure. */
 export function update(model: Model, event: Event): Next {
@@ -29,13 +27,19 @@ const HANDLERS: {
     event: Extract<Event, { readonly kind: K }>,
   ) => Next;
 } = {
-  key: (model, { key }) => keyed({ ...model, hint: '' }, key),
-  resize: (model, { size }) => refreshed(moved({ ...model, size }, 0)),
+  key: (model, { key }) => withLooks(keyed({ ...model, hint: '' }, key)),
+  resize: (model, { size }) => refreshed(step({ ...model, size }, 0)),
   tick: (model, { nowMs, time }) => refreshed({ ...model, nowMs, time }),
   report: reported,
   answer: answered,
   failed,
 };
+
+/** And what is to be seen now is asked for. */
+function withLooks([model, effects]: Next): Next {
+  const [next, more] = refreshed(model);
+  return [next, [...effects, ...more]];
+}
 
 function keyed(model: Model, key: Key): Next {
   if (key.kind === 'named' && key.name === 'redraw') return [model, [{ kind: 'redraw' }]];
@@ -48,39 +52,43 @@ function keyed(model: Model, key: Key): Next {
 const still = (model: Model): Next => [model, []];
 
 const NAMED: Readonly<Record<KeyName, (model: Model) => Next>> = {
-  interrupt: (model) => [{ ...model, hint: 'Ctrl-C does nothing here. Press q to leave.' }, []],
+  interrupt(model) {
+    const { key, word } = model.leaving;
+    return [{ ...model, hint: `Ctrl-C does nothing here. Press ${key} to ${word}.` }, []];
+  },
   tab: (model) => show(model, neighbor(model.screen, 1)),
   right: (model) => show(model, neighbor(model.screen, 1)),
   left: (model) => show(model, neighbor(model.screen, -1)),
-  up: (model) => refreshed(moved(model, -1)),
-  down: (model) => refreshed(moved(model, 1)),
-  'page-up': (model) => refreshed(moved(model, 1 - listRows(model))),
-  'page-down': (model) => refreshed(moved(model, listRows(model) - 1)),
-  home: (model) => refreshed(movedTo(model, 0)),
-  end: (model) => refreshed(movedTo(model, Number.MAX_SAFE_INTEGER)),
+  up: (model) => [step(model, -1), []],
+  down: (model) => [step(model, 1), []],
+  'page-up': (model) => [step(model, 1 - listRows(model)), []],
+  'page-down': (model) => [step(model, listRows(model) - 1), []],
+  home: (model) => [movedTo(model, PAGES[model.screen].list, 0), []],
+  end: (model) => [movedTo(model, PAGES[model.screen].list, Number.MAX_SAFE_INTEGER), []],
   escape: unfiltered,
-  enter: (model) => screenKey(model, 'enter'),
+  enter: (model) => pageKey(model, 'enter'),
   backspace: still,
   redraw: still,
 };
 
+function step(model: Model, by: number): Model {
+  return moved(model, PAGES[model.screen].list, by);
+}
+
 function textKey(model: Model, text: string): Next {
   const screen = SCREENS[Number(text) - 1];
   if (screen) return show(model, screen);
-  if (text !== 'q') return screenKey(model, text);
+  if (text !== model.leaving.key) return pageKey(model, text);
   if (model.tasks.length === 0) return [model, [{ kind: 'leave' }]];
   return [{ ...model, dialog: { kind: 'leave' } }, []];
 }
 
-function screenKey(model: Model, key: string): Next {
-  if (model.service.kind !== 'up') return [model, []];
-  if (model.screen === 'status' && key === 'c') return [{ ...model, alarms: [] }, []];
-  if (model.screen === 'points') return pointsKey(model, key);
-  return model.screen === 'sessions' ? sessionsKey(model, key) : [model, []];
+function pageKey(model: Model, key: string): Next {
+  return model.service.kind === 'up' ? PAGES[model.screen].key(model, key) : [model, []];
 }
 
 function show(model: Model, screen: ScreenName): Next {
-  return refreshed({ ...model, screen });
+  return [{ ...model, screen }, []];
 }
 
 function neighbor(screen: ScreenName, by: number): ScreenName {
@@ -90,5 +98,5 @@ function neighbor(screen: ScreenName, by: number): ScreenName {
 
 function unfiltered(model: Model): Next {
   if (model.screen !== 'points' || model.points.filter === '') return [model, []];
-  return refreshed({ ...model, points: noPoints('') });
+  return [{ ...model, points: noPoints('') }, []];
 }

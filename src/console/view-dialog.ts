@@ -1,5 +1,8 @@
 import { textRows, textWidth } from './dialogs.ts';
-import { type Dialog, type Model, RUN_FIELDS, type RunForm } from './model.ts';
+import { fieldsOf } from './form-keys.ts';
+import type { Dialog, FormDialog } from './dialog-model.ts';
+import type { Model } from './model.ts';
+import { jobDialogBody } from './view-jobs.ts';
 import { fitted, type Line, line, wrapped } from './screen.ts';
 
 export function dialogBody(model: Model, dialog: Dialog): readonly Line[] {
@@ -14,7 +17,8 @@ const BODIES: {
     model: Model,
   ) => readonly Line[];
 } = {
-  run: runBody,
+  form: formBody,
+  job: jobDialogBody,
   filter: ({ typed }, model) => [
     [],
     ...paragraph('Recovery points with this in their ID (machine, date):', model),
@@ -48,8 +52,15 @@ const BODIES: {
   },
 };
 
-export const DIALOG_HELP: Readonly<Record<Dialog['kind'], string>> = {
-  run: 'Up/Down field  Space change  Enter run it  Esc back',
+const PROBLEM_ROWS = 4;
+
+export function dialogHelp(dialog: Dialog): string {
+  if (dialog.kind !== 'form') return HELP[dialog.kind];
+  return `Up/Down field  Left/Right change  Enter ${dialog.form.does}  Esc back`;
+}
+
+const HELP: Readonly<Record<Exclude<Dialog['kind'], 'form'>, string>> = {
+  job: 'Up/Down PgUp/PgDn log  c cancel it  Enter back',
   filter: 'Enter search  Esc back',
   confirm: 'Enter go on  Esc back',
   passphrase: 'Enter go on  Esc back',
@@ -67,43 +78,21 @@ function input(typed: string, model: Model): Line[] {
   return [[], [...line('  > '), ...line(`${shown}_`, 'strong')]];
 }
 
-const FIELDS: Readonly<
-  Record<(typeof RUN_FIELDS)[number], { readonly label: string; readonly note: string }>
-> = {
-  listen: {
-    label: 'NBD address',
-    note: 'unix:PATH or tcp:HOST:PORT; empty: a socket of its own',
-  },
-  nfs: { label: 'NFS datastore', note: 'its disks as files too, for hosts that mount NFS' },
-  allow: {
-    label: 'NFS networks',
-    note: 'who may mount it, such as 10.0.0.0/24; empty: this host only',
-  },
-  whenFull: {
-    label: 'When full',
-    note: 'pause: the guest waits for space; refuse: its writes fail',
-  },
-};
-
-function runBody(form: RunForm, model: Model): Line[] {
+function formBody(it: FormDialog, model: Model): Line[] {
   const width = textWidth(model);
-  const values: Readonly<Record<keyof typeof FIELDS, string>> = {
-    listen: form.listen,
-    nfs: form.nfs ? 'yes' : 'no',
-    allow: form.allow,
-    whenFull: form.whenFull,
-  };
-  const lines = RUN_FIELDS.flatMap((name, at): Line[] => {
-    const isHere = at === form.field;
-    const isTyped = name === 'listen' || name === 'allow';
-    const value = `${values[name].slice(-(width - 24))}${isHere && isTyped ? '_' : ''}`;
-    const { label, note } = FIELDS[name];
+  const fields = fieldsOf(it);
+  const lines = fields.map(({ name, label, choices }, at): Line => {
+    const isHere = at === it.field;
+    const typed = it.values[name]!.slice(-(width - 24));
+    const value = choices ? (isHere ? `< ${typed} >` : typed) : isHere ? `${typed}_` : typed;
     const shown = `${isHere ? '>' : ' '} ${fitted(label, 14)}  [ ${value} ]`;
-    return [
-      isHere ? line(` ${fitted(shown, width)}`, 'bar') : line(` ${shown}`),
-      line(`                   ${note}`),
-      [],
-    ];
+    return isHere ? line(` ${fitted(shown, width)}`, 'bar') : line(` ${shown}`);
   });
-  return [[], line(` Run ${form.point}`, 'strong'), [], ...lines];
+  const problem = wrapped(it.problem, width).slice(0, PROBLEM_ROWS);
+  return [
+    line(` ${it.title}`, 'strong'),
+    ...lines,
+    line(` ${fields[it.field]!.note}`),
+    ...(it.problem === '' ? [] : problem.map((text) => line(` ${text}`, 'bad'))),
+  ];
 }

@@ -1,7 +1,7 @@
 import { formatSize } from '../lib/sizes.ts';
 import type { PointSummary, SessionSummary } from '../protocol/results.ts';
 import { topFor } from './lists.ts';
-import { type Known, listRows, type Model } from './model.ts';
+import { type Known, listRows, type Model, type PagedList } from './model.ts';
 import { columns, fitted, type Line, line } from './screen.ts';
 import { notKnown } from './view-status.ts';
 import { utc } from './words.ts';
@@ -9,21 +9,45 @@ import { utc } from './words.ts';
 const POINT_WIDTHS = [16, 20, 12, 7];
 
 export function pointsBody(model: Model): readonly Line[] {
-  const { points, size } = model;
-  const { refused, total, chosen, top, rows, first, filter, damaged } = points;
-  if (refused !== undefined) return [line(` ${refused}`, 'bad')];
-  if (total === undefined) return [line(' asking ...')];
+  const { filter, damaged } = model.points;
   const search = filter === '' ? '' : `, with "${filter}" in their ID (Esc: all)`;
   const lost = damaged.length > 0 ? `, ${damaged.length} DAMAGED near here` : '';
-  const place = `${total === 0 ? 0 : chosen + 1} of ${total}${search}${lost}`;
-  const heads = columns(['CREATED (UTC)', 'MACHINE', 'SET', 'FROM', 'DISKS'], POINT_WIDTHS);
-  const heading = fitted(` ${heads}`, size.columns - place.length - 3);
+  return pagedBody(model, model.points, {
+    heading: columns(['CREATED (UTC)', 'MACHINE', 'SET', 'FROM', 'DISKS'], POINT_WIDTHS),
+    note: `${search}${lost}`,
+    text: pointText,
+  });
+}
+
+export function pagedBody<T>(
+  model: Model,
+  { refused, total, chosen, top, rows, first }: PagedList<T>,
+  {
+    heading,
+    none,
+    note,
+    text,
+  }: {
+    readonly heading: string;
+    /** Instead of an empty list. */
+    readonly none?: string;
+    /** Behind the place in the list. */
+    readonly note: string;
+    readonly text: (item: T) => string;
+  },
+): readonly Line[] {
+  const width = model.size.columns;
+  if (refused !== undefined) return [line(` ${refused}`, 'bad')];
+  if (total === undefined) return [line(' asking ...')];
+  if (total === 0 && none !== undefined) return [line(` ${none}`)];
+  const place = `${total === 0 ? 0 : chosen + 1} of ${total}${note}`;
+  const shown = fitted(` ${heading}`, Math.max(0, width - place.length - 3));
   const count = Math.min(listRows(model), total);
   const lines = Array.from({ length: count }, (_, at) => {
     const row = rows[top + at - first];
-    return listLine(row ? pointText(row) : '...', top + at === chosen, size.columns);
+    return listLine(row ? text(row) : '...', top + at === chosen, width);
   });
-  return [line(`${heading} ${place}`, 'strong'), ...lines];
+  return [line(`${shown} ${place}`, 'strong'), ...lines];
 }
 
 function pointText({ created, machine, set, origin, disks }: PointSummary): string {
@@ -34,7 +58,7 @@ function pointText({ created, machine, set, origin, disks }: PointSummary): stri
 export function sessionsBody(model: Model): readonly Line[] {
   const { sessions } = model;
   const widths = [22, 9, 16, 10];
-  return listBody(model, 'sessions', {
+  return listBody(model, {
     known: sessions,
     heading: columns(['SESSION', 'STATE', 'BEGUN (UTC)', 'WRITTEN', 'LISTENS AT'], widths),
     none: 'No sessions. One begins when a recovery point is run.',
@@ -48,7 +72,7 @@ export function sessionsBody(model: Model): readonly Line[] {
 
 export function setsBody(model: Model): readonly Line[] {
   const widths = [32, 16];
-  return listBody(model, 'sets', {
+  return listBody(model, {
     known: model.sets,
     heading: columns(['SET', 'CREATED (UTC)', 'ENCRYPTED'], widths),
     none: 'No backup sets: see "holdfast set create".',
@@ -58,7 +82,7 @@ export function setsBody(model: Model): readonly Line[] {
 }
 
 export function logBody(model: Model): readonly Line[] {
-  return listBody(model, 'log', {
+  return listBody(model, {
     known: { kind: 'known', value: model.log.toReversed(), atMs: 0 },
     heading: columns(['TIME (UTC)', 'WHAT WAS DONE FROM HERE, NEWEST FIRST'], [19]),
     none: 'Nothing was done from here yet.',
@@ -67,9 +91,8 @@ export function logBody(model: Model): readonly Line[] {
   });
 }
 
-function listBody<T>(
+export function listBody<T>(
   model: Model,
-  name: keyof Model['chosen'],
   {
     known,
     heading,
@@ -86,7 +109,7 @@ function listBody<T>(
   const { value } = known;
   if (value.length === 0) return [line(` ${none}`)];
   const height = listRows(model);
-  const chosen = Math.min(model.chosen[name], value.length - 1);
+  const chosen = Math.min(model.chosen[model.screen] ?? 0, value.length - 1);
   const top = topFor(chosen, 0, { total: value.length, height });
   const shown = value
     .slice(top, top + height)

@@ -1,33 +1,9 @@
-import { DIALOG_HELP, dialogBody } from './view-dialog.ts';
-import { logBody, pointsBody, sessionsBody, setsBody } from './view-lists.ts';
-import { statusBody } from './view-status.ts';
-import {
-  bodyRows,
-  isTooSmall,
-  type Model,
-  type ScreenName,
-  SCREENS,
-  silentMs,
-  SMALLEST,
-} from './model.ts';
-import { clipped, fitted, type Line, line, wrapped } from './screen.ts';
+import { dialogBody, dialogHelp } from './view-dialog.ts';
+import { logBody } from './view-lists.ts';
+import { bodyRows, isTooSmall, type Model, silentMs, SMALLEST } from './model.ts';
+import { PAGES, SCREENS } from './pages.ts';
+import { clipped, fitted, type Line, line, printable, wrapped } from './screen.ts';
 import { lasting } from './words.ts';
-
-const NAMES: Readonly<Record<ScreenName, string>> = {
-  status: 'Status',
-  points: 'Recovery points',
-  sessions: 'Sessions',
-  sets: 'Sets',
-  log: 'Log',
-};
-
-const HELP: Readonly<Record<ScreenName, string>> = {
-  status: '',
-  points: 'Enter run it  / search  ',
-  sessions: 'Enter show  s stop  r resume  k keep  d discard  ',
-  sets: '',
-  log: '',
-};
 
 /** All rows of the screen, from the top: the same model gives the same lines. */
 export function view(model: Model): readonly Line[] {
@@ -48,16 +24,37 @@ function tooSmall({ size: { columns, rows } }: Model): readonly Line[] {
     .map((it) => line(it));
 }
 
-function head({ host, screen, size }: Model): Line {
-  const tabs = SCREENS.map((name, at) =>
-    name === screen ? `[${at + 1} ${NAMES[name]}]` : ` ${at + 1} ${NAMES[name]} `,
-  ).join('');
+/** As many screens as there is room for, around the one that is seen. */
+function head({ screen, size }: Model): Line {
+  const tabs = SCREENS.map((name, at) => {
+    const text = `${at < 9 ? `${at + 1} ` : ''}${PAGES[name].title}`;
+    return name === screen ? `[${text}]` : ` ${text} `;
+  });
   const width = size.columns - 1;
-  const title = fitted(` Holdfast  ${host.name}`, Math.max(0, width - tabs.length));
-  return line(fitted(`${title}${tabs}`, width), 'bar');
+  const here = SCREENS.indexOf(screen);
+  let first = 0;
+  const isSeen = (): boolean => tabs.slice(first, here + 1).join('').length <= width - 2;
+  while (first < here && tabs.join('').length > width && !isSeen()) first++;
+  const shown = tabs.slice(first).join('');
+  const text = `${first > 0 ? '<' : ''}${shown}`;
+  return line(text.length > width ? `${text.slice(0, width - 1)}>` : fitted(text, width), 'bar');
 }
 
+/** The host's name at the right end. */
 function stateLine(model: Model): Line {
+  const [state] = serviceState(model);
+  const width = model.size.columns - 1;
+  const name = printable(model.host.name).slice(0, NAME_MAX);
+  const text = fitted(state!.text, width - name.length - 1);
+  return [
+    { text: `${text} `, style: state!.style },
+    { text: name, style: 'strong' },
+  ];
+}
+
+const NAME_MAX = 24;
+
+function serviceState(model: Model): Line {
   const { service, facts, nowMs } = model;
   const silent = silentMs(model);
   if (service.kind === 'down') {
@@ -76,16 +73,8 @@ function screenBody(model: Model): readonly Line[] {
   const { screen, service } = model;
   if (screen === 'log') return logBody(model);
   if (service.kind === 'down') return downBody(model, service.reason);
-  return service.kind === 'unknown' ? [] : BODIES[screen](model);
+  return service.kind === 'unknown' ? [] : PAGES[screen].body(model);
 }
-
-const BODIES: Readonly<Record<ScreenName, (model: Model) => readonly Line[]>> = {
-  status: statusBody,
-  points: pointsBody,
-  sessions: sessionsBody,
-  sets: setsBody,
-  log: logBody,
-};
 
 function downBody({ socket, host, size }: Model, reason: string): readonly Line[] {
   const text = [
@@ -126,10 +115,15 @@ function hintLine({ hint, log, size }: Model): Line {
   return line(text, last.isFailure ? 'bad' : 'plain');
 }
 
-function foot({ dialog, screen, service, alarms, size }: Model): Line {
-  const clears = screen === 'status' && alarms.length > 0 ? 'c clear alarms  ' : HELP[screen];
-  const own = service.kind === 'up' ? clears : '';
-  const moves = screen === 'status' || screen === 'sessions' ? '' : 'Up/Down PgUp/PgDn  ';
-  const help = dialog ? DIALOG_HELP[dialog.kind] : `${own}${moves}1-5 Tab screens  q leave`;
-  return line(fitted(` ${help}`, size.columns - 1), 'bar');
+function foot(model: Model): Line {
+  const { dialog, screen, service, size, leaving } = model;
+  const { list, help } = PAGES[screen];
+  const own = service.kind === 'up' ? help(model) : '';
+  const width = size.columns - 1;
+  // Where there is no room for all, people find out by themselves what arrows do.
+  const moves = list.kind === 'none' ? '' : 'Up/Down PgUp/PgDn  ';
+  const all = `1-9 Tab screens  ${leaving.key} ${leaving.word}`;
+  const full = ` ${own}${moves}${all}`;
+  const text = dialog ? ` ${dialogHelp(dialog)}` : full.length > width ? ` ${own}${all}` : full;
+  return line(fitted(text, width), 'bar');
 }

@@ -2,12 +2,8 @@ import { asError } from '../lib/as-error.ts';
 import { type Of, SchemaError } from '../lib/schema.ts';
 import type { FailureKind } from '../protocol/failure.ts';
 import { EVENTS_TYPE, openApi } from '../protocol/openapi.ts';
-import {
-  type Operation,
-  type OperationName,
-  OPERATIONS,
-  type RequestOf,
-} from '../protocol/operations.ts';
+import type { Operation } from '../protocol/operation.ts';
+import { type OperationName, OPERATIONS, type RequestOf } from '../protocol/operations.ts';
 import { givenSecret } from '../protocol/requests.ts';
 import type { Report } from '../protocol/results.ts';
 import type { Clock } from '../sys/clock.ts';
@@ -30,6 +26,8 @@ export interface DoorOptions {
   /** What the service knows by itself; asked where nothing came with a request. */
   readonly secrets: SecretSource;
   readonly access: (peer: UnixPeer) => Access | undefined;
+  /** What is done here; nothing else is there. */
+  readonly offers: (name: OperationName) => boolean;
   /** Notes that a change begins; what it answers notes how that ended. */
   readonly audited: Audit['begin'];
 }
@@ -62,7 +60,8 @@ export function door(options: DoorOptions): (http: HttpRequest) => Promise<void>
     if (path === `${PREFIX}openapi.json`) return answer(http, 200, openApi(options.version));
     if (path === METRICS) return answerMetrics(http, options.desk);
     const name = path.startsWith(PREFIX) ? path.slice(PREFIX.length) : '';
-    if (!isOperation(name)) return refuse(http, 404, 'there is no such operation');
+    if (!isOperation(name) || !options.offers(name))
+      return refuse(http, 404, 'there is no such operation');
     const { access: needed } = OPERATIONS[name];
     if (method !== 'POST' && !(method === 'GET' && needed === 'view')) {
       return refuse(http, 405, `${name} is asked with POST`);

@@ -1,6 +1,7 @@
 import { BlockError, type BlockErrorCode } from '../block/block-error.ts';
 import { CatalogError, type CatalogErrorCode } from '../catalog/catalog-error.ts';
 import { GranularError, type GranularErrorCode } from '../granular/granular-error.ts';
+import { HostError, type HostErrorCode } from '../host/host-error.ts';
 import { IngestError, type IngestErrorCode } from '../ingest/ingest-error.ts';
 import { FormatError } from '../formats/format-error.ts';
 import { SchemaError } from '../lib/schema.ts';
@@ -116,6 +117,16 @@ const JOB = {
   CORRUPT: 'corrupt',
 } as const satisfies Record<JobErrorCode, FailureKind>;
 
+const HOST = {
+  BAD_REQUEST: 'usage',
+  NOT_FOUND: 'not-found',
+  REFUSED: 'failed',
+  PENDING: 'in-use',
+  TOOL_MISSING: 'failed',
+  FAILED: 'failed',
+  CORRUPT: 'corrupt',
+} as const satisfies Record<HostErrorCode, FailureKind>;
+
 /** Another process failed at it. */
 export class OperationFailure extends Error {
   override readonly name = 'OperationFailure';
@@ -151,6 +162,7 @@ export function kindOfFailure(error: unknown): FailureKind | undefined {
   if (error instanceof GranularError) return GRANULAR[error.code];
   if (error instanceof SessionError) return SESSION[error.code];
   if (error instanceof TreeError) return TREE[error.code];
+  if (error instanceof HostError) return HOST[error.code];
   if (error instanceof JobError) return JOB[error.code];
   if (error instanceof SchemaError) return 'usage';
   if (error instanceof FormatError) return 'corrupt';

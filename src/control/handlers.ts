@@ -5,9 +5,16 @@ import {
   type ResultOf,
 } from '../protocol/operations.ts';
 import type { Report } from '../protocol/results.ts';
+import {
+  type HostOperationName,
+  type HostRequestOf,
+  type HostResultOf,
+  isHostOperation,
+} from '../protocol/host-operations.ts';
 import type { GivenSecret, House, WorkOptions } from './house.ts';
 import type { Audit } from './audit.ts';
 import type { JobDesk } from './job-desk.ts';
+import type { SupportFacts } from './support.ts';
 import type { SessionKeeper } from './session-keeper.ts';
 import type { WhyWaiting } from './sessions.ts';
 
@@ -25,8 +32,12 @@ export interface Desk {
   /** Rejects where no service runs. */
   audit(): Promise<Audit>;
   /** Rejects where no service runs. */
+  support(): Promise<SupportFacts>;
+  /** Rejects where no service runs. */
   follow(report: Report, signal: AbortSignal): Promise<void>;
   readonly whyWaiting: WhyWaiting;
+  /** What is set on the machine itself. */
+  readonly host: HostWork;
   /** Runs what takes long, apart from what guests wait for; undefined: nobody waits here. */
   readonly apart: RunApart | undefined;
 }
@@ -37,13 +48,19 @@ export type RunApart = <N extends OperationName>(
   options: CallOptions,
 ) => Promise<ResultOf<N>>;
 
+export type HostWork = <N extends HostOperationName>(
+  name: N,
+  request: HostRequestOf<N>,
+  options: Omit<CallOptions, 'secrets'>,
+) => Promise<HostResultOf<N>>;
+
 export interface CallOptions extends WorkOptions {
   /** What came with the request itself. */
   readonly given: GivenSecret | undefined;
 }
 
 type Handlers = {
-  readonly [N in OperationName]: (
+  readonly [N in Exclude<OperationName, HostOperationName>]: (
     desk: Desk,
     request: RequestOf<N>,
     options: CallOptions,
@@ -64,6 +81,7 @@ const HANDLERS: Handlers = {
     await desk.follow(report, signal);
     return {};
   },
+  'support/create': async (desk) => (await import('./support.ts')).supportBundle(desk),
   'audit/show': async (desk, { last }) => {
     const entries = await (await desk.audit()).last(last);
     return {
@@ -98,9 +116,9 @@ const HANDLERS: Handlers = {
   'backup/retain': async (desk, request) =>
     (await import('./retention.ts')).retain(await desk.house(), request),
   'job/create': async (desk, request) => (await jobs()).createJob(await desk.jobs(), request),
-  'job/list': async (desk) => (await jobs()).jobs(await desk.jobs()),
+  'job/list': async (desk, request) => (await jobs()).jobs(await desk.jobs(), request),
   'job/show': async (desk, { job }) => (await jobs()).showJob(await desk.jobs(), job),
-  'job/log': async (desk, { job }) => (await jobs()).jobLog(await desk.jobs(), job),
+  'job/log': async (desk, request) => (await jobs()).jobLog(await desk.jobs(), request),
   'job/attend': async (desk, { job }, options) =>
     (await jobs()).attendJob(await desk.jobs(), job, options),
   'job/cancel': async (desk, { job }) => (await jobs()).cancelJob(await desk.jobs(), job),
@@ -147,7 +165,11 @@ export function handle<N extends OperationName>(
 ): Promise<ResultOf<N>> {
   if (desk.apart && APART.has(name)) return desk.apart(name, request, options);
   // The compiler does not see that a name goes with its own request.
-  const handler = HANDLERS[name] as (
+  if (isHostOperation(name)) {
+    return desk.host(name, request as never, options) as Promise<unknown> as Promise<ResultOf<N>>;
+  }
+  const own: keyof Handlers = name;
+  const handler = HANDLERS[own] as unknown as (
     desk: Desk,
     request: RequestOf<N>,
     options: CallOptions,

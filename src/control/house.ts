@@ -7,6 +7,7 @@ import { CatalogError } from '../catalog/catalog-error.ts';
 import { type OpenSet, readSet, unlockSet } from '../catalog/sets.ts';
 import type { DiskServer } from '../recovery/disk-server.ts';
 import type { NfsServer } from '../recovery/nfs-server.ts';
+import { type BorrowedReader, sharedReader } from '../store/shared-reader.ts';
 import { openStore, type Store } from '../store/store.ts';
 import { giveBackFreedMemory } from '../sys/memory.ts';
 import { processors } from '../sys/processors.ts';
@@ -19,6 +20,8 @@ export interface House extends AsyncDisposable {
   readonly pointNames: PointNames;
   /** Threads for work that can be split. */
   readonly workers: number;
+  /** For sessions' disks. */
+  readonly reader: () => Promise<BorrowedReader>;
   /** The one that all sessions share; there is none before somebody wants it. */
   nfs(): Promise<NfsServer>;
   /** Before sessions are ended with the process: from here on it answers nobody, if it is there. */
@@ -31,15 +34,21 @@ export async function openHouse(directory: string): Promise<House> {
   giveBackFreedMemory();
   const world = realWorld();
   const store = await openStore(world, directory);
+  const workers = processors();
+  const reader = sharedReader(async () => {
+    const { openBlockReader } = await import('../store/block-reader.ts');
+    return openBlockReader(store, { threads: workers, clock: world.clock });
+  });
   let nfs: Promise<NfsServer> | undefined;
   // Loaded only where it is wanted, for a quick start of all else.
   const openNfs = async (): Promise<NfsServer> =>
-    (await import('../recovery/nfs-server.ts')).openNfsServer({ world, store });
+    (await import('../recovery/nfs-server.ts')).openNfsServer({ world, store }, reader);
   return {
     world,
     store,
     pointNames: pointNames(world, store),
-    workers: processors(),
+    workers,
+    reader,
     nfs: () => (nfs ??= openNfs()),
     leaveNfs: async () => (await nfs)?.leave(),
     disks: undefined,

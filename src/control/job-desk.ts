@@ -20,17 +20,25 @@ export async function createJob(
   return summaryOf(queue.show(id));
 }
 
-export function jobs({ queue }: JobDesk): ResultOf<'job/list'> {
-  return { jobs: queue.list().map(summaryOf) };
+export function jobs(
+  { queue }: JobDesk,
+  { first, count }: RequestOf<'job/list'>,
+): ResultOf<'job/list'> {
+  const all = queue.list();
+  const end = count === undefined ? all.length : first + count;
+  return { jobs: all.slice(first, end).map(summaryOf), total: all.length, first };
 }
 
 export function showJob({ queue }: JobDesk, id: string): JobSummary {
   return summaryOf(queue.show(id));
 }
 
-export async function jobLog({ queue }: JobDesk, job: string): Promise<ResultOf<'job/log'>> {
+export async function jobLog(
+  { queue }: JobDesk,
+  { job, first }: RequestOf<'job/log'>,
+): Promise<ResultOf<'job/log'>> {
   const notes = await queue.notes(job);
-  return { job, lines: notes.flatMap(parsedNote) };
+  return { job, lines: notes.flatMap(parsedNote).slice(first) };
 }
 
 /** A power cut may have taken the end of a line. */

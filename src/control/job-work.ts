@@ -96,13 +96,14 @@ async function backUp({ request }: JobRecord, options: Attempt) {
   }
 }
 
-/** A session that is gone was kept by an attempt that did not live to tell. */
-async function keepOnce({ request, deaths }: JobRecord, options: Attempt) {
+/** A session that is gone was kept by an attempt that did not live to tell: whichever process of ours died. */
+async function keepOnce({ request, failures, deaths }: JobRecord, options: Attempt) {
   const { session } = bySession.parse(request, []);
   try {
     return { ...(await options.apart('session/keep', { session }, options)) };
   } catch (error) {
-    if (kindOfFailure(firstFailure(error)) !== 'not-found' || deaths === 0) throw error;
+    const isFirst = failures + deaths === 0;
+    if (kindOfFailure(firstFailure(error)) !== 'not-found' || isFirst) throw error;
     return { session, point: null };
   }
 }

@@ -1,3 +1,4 @@
+import { bareDesk } from './bare-desk.ts';
 import { enableCompileCache } from 'node:module';
 import { processSide } from '../sys/own-process.ts';
 import { SystemError } from '../sys/system-error.ts';
@@ -28,15 +29,8 @@ function hear(message: ToWorker): void {
 }
 
 function deskOn(house: House): Desk {
-  const none = async () => {
-    throw new SystemError('FAILED', 'only the service itself does that');
-  };
-  return {
-    house: async () => house,
-    ...{ makeStore: none, sessions: none, jobs: none, service: none, follow: none, audit: none },
-    whyWaiting: () => undefined,
-    apart: undefined,
-  };
+  const bare = bareDesk('FAILED', 'only the service itself does that');
+  return { ...bare, house: async () => house };
 }
 
 async function run(message: ToWorker): Promise<void> {

@@ -78,7 +78,7 @@ async function run(
   request: RecoverRequest,
   { secrets, report, onNew }: WorkOptions & { readonly onNew: (id: string) => void },
 ): Promise<RunningSession> {
-  const { world, store, workers } = house;
+  const { world, store } = house;
   // Read while a passphrase is stretched: a guest waits for both.
   const serving = import('../recovery/serve-session.ts');
   const listen = request.listen === undefined ? undefined : parseListenAddress(request.listen);
@@ -110,9 +110,10 @@ async function run(
   }
   const { record } = session;
   const place = nfs ?? record.nfs;
+  const { reader } = stack.use(await house.reader());
   const served = stack.use(
     await (await serving).serveSession({ world, store }, record, {
-      ...{ set, point, workers, shared: house.disks },
+      ...{ set, point, reader, shared: house.disks },
       tls,
       nfs: place && { place, server: await house.nfs() },
       listen: listen ?? parseListenAddress(record.listen),

@@ -21,6 +21,20 @@ export function keyring(settings: () => Settings, credentials: string | undefine
   };
 }
 
+/** What there is by value, to be kept out of what is given away. */
+export function knownSecrets(settings: Settings, credentials: string | undefined): string[] {
+  const files = Object.values(settings.passphraseFiles);
+  if (credentials !== undefined) files.push(passphraseCredential(credentials));
+  return files.flatMap((file) => {
+    try {
+      return Buffer.from(readPassphrase(file)).toString('utf8');
+    } catch (cause) {
+      if (cause instanceof SystemError) return [];
+      throw cause;
+    }
+  });
+}
+
 function read(file: string, mustExist: boolean): Uint8Array | undefined {
   try {
     return readPassphrase(file);

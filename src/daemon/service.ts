@@ -16,7 +16,8 @@ import { serveHttp } from '../sys/http-server.ts';
 import { thisHost } from '../sys/this-host.ts';
 import { ownIds } from '../sys/unix-peer.ts';
 import type { World } from '../sys/world.ts';
-import { keyring } from './keyring.ts';
+import { forwardedHost } from './forwarded-host.ts';
+import { keyring, knownSecrets } from './keyring.ts';
 import type { Log } from './log.ts';
 import { type OwnedStore, type OwnOptions, ownStore } from './owned-store.ts';
 import type { Settings } from './settings.ts';
@@ -67,7 +68,13 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   };
   const place = stack.use(lateStore(store, { secrets, log, feed, apart, onChange, sockets, nbd }));
   await place.look();
-  const desk = deskOn(place, { apart, feed, directory: store, started: clock.now().toISOString() });
+  const desk = deskOn(place, {
+    ...{ apart, feed, directory: store, started: clock.now().toISOString() },
+    support: async () => ({
+      ...{ protocol: version, settings },
+      secrets: knownSecrets(settings, options.credentials),
+    }),
+  });
   /** What makes the store is noted once there is one. */
   const audited: Audit['begin'] = async (who, what, request) => {
     const end = await place.found()?.audit.begin(who, what, request);
@@ -80,7 +87,15 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   stack.use(
     await serveHttp({
       at: control === undefined ? { kind: 'unix', path: socket } : { kind: 'fd', fd: control },
-      onRequest: door({ desk, clock, version, secrets, access: (peer) => accessOf(peer), audited }),
+      onRequest: door({
+        desk,
+        clock,
+        version,
+        secrets,
+        access: (peer) => accessOf(peer),
+        audited,
+        offers: () => true,
+      }),
       onError(error) {
         throw error;
       },
@@ -117,7 +132,9 @@ function deskOn(
     started,
     apart,
     feed,
+    support,
   }: {
+    readonly support: Desk['support'];
     readonly feed: Feed;
     readonly directory: string;
     readonly started: string;
@@ -131,7 +148,7 @@ function deskOn(
     throw new StoreError('NOT_A_STORE', `${directory} is no store: see "holdfast store create"`);
   }
   return {
-    apart,
+    ...{ apart, support, host: forwardedHost },
     follow: (report, signal) => feed.follow(report, signal),
     house: async () => (await owned()).house,
     sessions: async () => (await owned()).sessions,

@@ -190,18 +190,18 @@ function progressOf(text: string): CopyProgress | undefined {
   return { position, total };
 }
 
-/** What was lost on the way; throws for all that is worse. */
-function judge(code: number, stderr: string, to: string): string[] {
+/** What was lost on the way, by what rsync said; throws for all that is worse. */
+export function judge(code: number, stderr: string, to: string): string[] {
   if (code === 0) return [];
   const lines = stderr
     .split('\n')
     .filter((line) => line !== '' && !/^rsync (error|warning):/.test(line))
     .map(printable);
-  const failed = lines.filter((line) => !ATTACHED.test(line));
+  const failed = lines.filter((line) => !ATTACHED.test(withoutNames(line)));
   const few = failed.slice(0, 5).join('; ');
   const full = failed.find((line) => FULL.test(line));
   if (full !== undefined) throw new GranularError('NO_SPACE', `${to} is full: ${full}`);
-  const unread = failed.filter((line) => SOURCE.test(line));
+  const unread = failed.filter((line) => SOURCE.test(withoutNames(line)));
   if (unread.length > 0) {
     throw new GranularError(
       'UNREADABLE',
@@ -216,6 +216,11 @@ function judge(code: number, stderr: string, to: string): string[] {
   if (isAlmost && failed.length === 0) return lines.slice(0, NOTES_MAX);
   if (isAlmost) throw new GranularError('INCOMPLETE', `not all was copied: ${few}`);
   throw new GranularError('FAILED', `rsync, exit code ${code}: ${few || lastWords(stderr)}`);
+}
+
+/** A file may be called like what may go wrong. */
+function withoutNames(line: string): string {
+  return line.replace(/".*"/, '""');
 }
 
 function baseOf(path: string): string {

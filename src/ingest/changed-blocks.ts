@@ -26,7 +26,8 @@ export async function readChangedBlocks(
     value = JSON.parse(Buffer.from(await files.readFile(path, LENGTH_MAX)).toString('utf8'));
   } catch (cause) {
     if (!(cause instanceof SyntaxError)) throw cause;
-    throw new IngestError('BAD_CHANGES', `${path} is not JSON: ${cause.message}`, { cause });
+    // What JSON.parse says repeats what it found, and any file that the service may read can be named here.
+    throw new IngestError('BAD_CHANGES', `${path} is not JSON`);
   }
   if (Array.isArray(value)) {
     if (disks.length !== 1) {
@@ -38,11 +39,10 @@ export async function readChangedBlocks(
     return new Map([[disks[0]!, rangesOf(path, value)]]);
   }
   const named = new Map(Object.entries(value ?? {}));
-  const stranger = [...named.keys()].find((name) => !disks.includes(name));
-  if (stranger !== undefined) {
+  if ([...named.keys()].some((name) => !disks.includes(name))) {
     throw new IngestError(
       'BAD_CHANGES',
-      `${path} names "${stranger}", which is no disk of this backup`,
+      `${path} names something else than disks of this backup (${disks.join(', ')})`,
     );
   }
   return new Map([...named].map(([name, ranges]) => [name, rangesOf(path, ranges)]));
@@ -51,15 +51,10 @@ export async function readChangedBlocks(
 function rangesOf(path: string, value: unknown): ChangedRange[] {
   const ranges = Array.isArray(value) ? (value as readonly Partial<ChangedRange>[]) : undefined;
   const isWhole = (it: unknown): it is number => Number.isSafeInteger(it) && (it as number) >= 0;
-  const wrong = ranges?.find((range) => !isWhole(range?.offset) || !isWhole(range?.length));
-  if (!ranges || wrong !== undefined) {
-    const shown = wrong === undefined ? '' : `: ${JSON.stringify(wrong).slice(0, 100)}`;
-    throw new IngestError(
-      'BAD_CHANGES',
-      `${path}: no list of {"offset", "length"} in bytes${shown}`,
-    );
-  }
-  return ranges as ChangedRange[];
+  const wrong = ranges?.findIndex((range) => !isWhole(range?.offset) || !isWhole(range?.length));
+  if (ranges && wrong === -1) return ranges as ChangedRange[];
+  const which = wrong === undefined ? '' : `: entry ${wrong + 1} is none`;
+  throw new IngestError('BAD_CHANGES', `${path}: no list of {"offset", "length"} in bytes${which}`);
 }
 
 /** The numbers of the pieces of `pieceLength` that the ranges touch, ascending. */

@@ -82,10 +82,12 @@ interface ImageInfo {
 }
 
 const TOOL_MS = 600_000;
+/** A split VMDK has a file for every 2 GB: a message tells the first. */
+const NAMED_MAX = 3;
 
 /**
- * Refuses what is corrupt, truncated, or would make us read other files: backing files of an image
- * whose format was only detected, and parts outside of its own directory.
+ * Refuses what is corrupt, truncated, or would make us read other files: any at all where the format was
+ * only detected (beside a guest's disk lie those of other guests), else parts outside of its own directory.
  */
 export async function examineImage(
   path: string,
@@ -96,17 +98,18 @@ export async function examineImage(
   const info = JSON.parse(text) as ImageInfo;
   const data = info['format-specific']?.data;
   if (data?.corrupt === true) throw new IngestError('BAD_IMAGE', `${path} is marked as corrupt`);
-  const named = [info['backing-filename'], data?.['data-file']].filter((it) => it !== undefined);
+  const isOther = (it: string | undefined): it is string => it !== undefined && it !== path;
+  const parts = (data?.extents ?? []).map(({ filename }) => filename).filter(isOther);
+  const named = [info['backing-filename'], data?.['data-file'], ...parts].filter(isOther);
   if (named.length > 0 && !isSaid) {
+    const others = named.slice(0, NAMED_MAX).join(', ');
     throw new IngestError(
       'REFUSED',
-      `${path} looks like ${format} and refers to ${named.join(', ')}. A guest can make a raw disk look ` +
-        `so: give --format ${format} if it is that, or --format raw`,
+      `${path} looks like ${format} and refers to ${others}. A guest can make a raw disk look so: ` +
+        `give --format ${format} if it is that, or --format raw`,
     );
   }
   const home = dirname(path);
-  const parts =
-    data?.extents?.map(({ filename }) => filename).filter((it) => it !== undefined) ?? [];
   const foreign = parts.find(
     (part) => dirname(join(home, part)) !== home && dirname(part) !== home,
   );

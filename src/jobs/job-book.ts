@@ -17,6 +17,8 @@ export interface JobBook {
   add(draft: JobDraft): Promise<JobRecord>;
   /** The job as `step` leaves it. Rejects NOT_FOUND. */
   change(id: string, step: (job: JobRecord) => JobRecord): Promise<JobRecord>;
+  /** The same as somebody asked for it: where it cannot be written it rejects, and nothing has changed. */
+  decide(id: string, step: (job: JobRecord) => JobRecord): Promise<JobRecord>;
   /** Throws NOT_FOUND. */
   find(id: string): JobRecord;
   /** To the job's log, and to those who listen. */
@@ -26,6 +28,8 @@ export interface JobBook {
   notes(id: string): Promise<string[]>;
   /** Forgets the oldest of those that have ended. */
   trim(): Promise<void>;
+  /** Tries again to write what could not be written. */
+  catchUp(): Promise<void>;
   /** All that was begun is written. */
   settled(): Promise<void>;
 }
@@ -72,14 +76,21 @@ export async function openBook({
   const audiences = new Map<string, Set<(event: JobEvent) => void>>();
   const turn = turns();
 
-  /** A record that cannot be written is no reason to lose the job: what is in memory counts until then. */
-  async function put(job: JobRecord): Promise<void> {
-    try {
-      await files.putJob(job);
-    } catch (cause) {
-      if (!(cause instanceof SystemError)) throw cause;
-      onTrouble(`job ${job.id} cannot be noted as ${job.state}: ${cause.message}`);
-    }
+  const { put, tryPut, ...notes } = noting(files, onTrouble);
+
+  async function changed(
+    id: string,
+    step: (job: JobRecord) => JobRecord,
+    write: (job: JobRecord) => Promise<void>,
+  ): Promise<JobRecord> {
+    const job = find(id);
+    const next = step(job);
+    if (next === job) return job;
+    await write(next);
+    jobs.set(id, next);
+    onChange(next);
+    tell(id, { event: 'notice', message: words(next) });
+    return next;
   }
   function find(id: string): JobRecord {
     const job = jobs.get(id);
@@ -97,7 +108,7 @@ export async function openBook({
   for (const reason of damaged) onTrouble(reason);
   for (const record of records) {
     const job = found(record, clock.now());
-    if (job !== record) await put(job);
+    if (job !== record) await tryPut(job);
     jobs.set(job.id, job);
   }
   return {
@@ -116,17 +127,8 @@ export async function openBook({
         onChange(job);
         return job;
       }),
-    change: (id, step) =>
-      turn(async () => {
-        const job = find(id);
-        const next = step(job);
-        if (next === job) return job;
-        await put(next);
-        jobs.set(id, next);
-        onChange(next);
-        tell(id, { event: 'notice', message: words(next) });
-        return next;
-      }),
+    change: (id, step) => turn(() => changed(id, step, tryPut)),
+    decide: (id, step) => turn(() => changed(id, step, put)),
     listen(id, hear) {
       const audience = audiences.get(id) ?? new Set();
       audiences.set(id, audience);
@@ -142,12 +144,55 @@ export async function openBook({
     },
     trim: () =>
       turn(async () => {
-        for (const { id } of byAge([...jobs.values()].filter(hasEnded)).slice(0, -HISTORY_MAX)) {
+        for (const { id } of byEnd([...jobs.values()].filter(hasEnded)).slice(0, -HISTORY_MAX)) {
+          try {
+            await files.removeJob(id);
+          } catch (cause) {
+            if (!(cause instanceof SystemError)) throw cause;
+            return onTrouble(`job ${id} cannot be forgotten: ${cause.message}`);
+          }
           jobs.delete(id);
-          await files.removeJob(id);
+          notes.forget(id);
         }
       }),
+    async catchUp() {
+      if (notes.areBehind()) await turn(() => notes.catchUp(find));
+    },
     settled: () => turn(async () => {}),
+  };
+}
+
+/** Writes records, and knows of which jobs the disk says something else than what counts. */
+function noting(files: JobFiles, onTrouble: BookOptions['onTrouble']) {
+  const behind = new Set<string>();
+
+  /** Where it rejects, it is tried again. */
+  async function put(job: JobRecord): Promise<void> {
+    behind.add(job.id);
+    await files.putJob(job);
+    behind.delete(job.id);
+  }
+  return {
+    put,
+    /** A record that cannot be written is no reason to lose the job: what is in memory counts until then. */
+    async tryPut(job: JobRecord): Promise<void> {
+      try {
+        await put(job);
+      } catch (cause) {
+        if (!(cause instanceof SystemError)) throw cause;
+        onTrouble(`job ${job.id} cannot be noted as ${job.state}: ${cause.message}`);
+      }
+    },
+    areBehind: () => behind.size > 0,
+    forget: (id: string) => void behind.delete(id),
+    async catchUp(find: (id: string) => JobRecord): Promise<void> {
+      try {
+        for (const id of behind) await put(find(id));
+      } catch (cause) {
+        // It was told of when it failed first.
+        if (!(cause instanceof SystemError)) throw cause;
+      }
+    },
   };
 }
 
@@ -156,8 +201,8 @@ function newJob({ clock, random }: World, { id, kind, request, schedule }: JobDr
   const tail = Buffer.from(random.bytes(RANDOM_LENGTH)).toString('hex');
   return {
     id: id ?? `${kind}-${compactTime(created)}-${tail}`,
-    ...{ kind, request, schedule, created, state: 'waiting', failures: 0, deaths: 0 },
-    ...{ notBefore: undefined, started: undefined, ended: undefined },
+    ...{ kind, request, schedule, created, state: 'waiting', canceling: undefined },
+    ...{ failures: 0, deaths: 0, notBefore: undefined, started: undefined, ended: undefined },
     ...{ reason: undefined, result: undefined },
   };
 }
@@ -171,7 +216,14 @@ export function byAge(jobs: Iterable<JobRecord>): JobRecord[] {
   return [...jobs].sort((a, b) => (a.created < b.created ? -1 : a.created > b.created ? 1 : 0));
 }
 
-function words({ state, reason, notBefore }: JobRecord): string {
+/** Those that ended first come first: what took days may be the newest to look at. */
+function byEnd(jobs: readonly JobRecord[]): JobRecord[] {
+  const endOf = ({ ended = '' }: JobRecord): string => ended;
+  return [...jobs].sort((a, b) => (endOf(a) < endOf(b) ? -1 : endOf(a) > endOf(b) ? 1 : 0));
+}
+
+function words({ state, canceling, reason, notBefore }: JobRecord): string {
+  const what = canceling === true ? 'asked to end' : state;
   const why = reason === undefined ? '' : `: ${reason}`;
-  return `${state}${why}${notBefore === undefined ? '' : `; again at ${notBefore}`}`;
+  return `${what}${why}${notBefore === undefined ? '' : `; again at ${notBefore}`}`;
 }

@@ -10,6 +10,7 @@ import {
 } from '../formats/store/job.ts';
 import { utf8 } from '../lib/bytes.ts';
 import type { FileSystem } from '../sys/file-system.ts';
+import { SystemError } from '../sys/system-error.ts';
 import { putDurably } from '../sys/put-durably.ts';
 import { JobError } from './job-error.ts';
 
@@ -55,15 +56,17 @@ export async function openJobFiles(files: FileSystem, directory: string): Promis
       try {
         records.push(decode(await files.readFile(path, RECORD_LENGTH_MAX)));
       } catch (cause) {
-        if (!(cause instanceof FormatError)) throw cause;
-        damaged.push(`${path}: ${cause.message}`);
+        // One that cannot be read is no reason to leave all others, and every guest, lying.
+        if (cause instanceof SystemError) damaged.push(cause.message);
+        else if (cause instanceof FormatError) damaged.push(`${path}: ${cause.message}`);
+        else throw cause;
       }
     }
     return { records, damaged };
   }
   async function remove(path: string): Promise<void> {
-    if (!(await files.stat(path))) return;
-    await files.unlink(path);
+    if (await files.stat(path)) await files.unlink(path);
+    // Also where it is gone: that may be from a try whose sync failed.
     await files.syncDirectory(dirname(path));
   }
   return {

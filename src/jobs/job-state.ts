@@ -30,6 +30,8 @@ const WAIT_MAX_MS = 10 * MINUTE_MS;
 /** A job that takes the service with it each time must leave it alone for a while, so that somebody can cancel it. */
 const DEATHS_AT_ONCE = 3;
 const DEATH_DELAY_MS = 10_000;
+/** No job waits longer for its time: one that is to was noted by a clock that was ahead. */
+export const DELAY_MAX_MS = Math.max(...RETRY_MS, WAIT_MAX_MS);
 
 export function begun(job: JobRecord, now: Date): JobRecord {
   return {
@@ -40,7 +42,7 @@ export function begun(job: JobRecord, now: Date): JobRecord {
 }
 
 export function ended(job: JobRecord, outcome: Outcome, now: Date): JobRecord {
-  const at = { ended: now.toISOString() };
+  const at = { ended: now.toISOString(), canceling: undefined };
   switch (outcome.kind) {
     case 'done':
       return { ...job, ...at, state: 'done', result: outcome.result };
@@ -55,6 +57,12 @@ export function ended(job: JobRecord, outcome: Outcome, now: Date): JobRecord {
     default:
       return outcome satisfies never;
   }
+}
+
+/** As it is once somebody asked it to end: what runs takes its time, but does not run again. */
+export function canceled(job: JobRecord, now: Date): JobRecord {
+  if (job.state === 'waiting') return ended(job, { kind: 'canceled' }, now);
+  return job.state === 'running' && job.canceling !== true ? { ...job, canceling: true } : job;
 }
 
 function failed(
@@ -90,6 +98,7 @@ function later(
 /** What a job is that was found when the service started. */
 export function found(job: JobRecord, now: Date): JobRecord {
   if (job.state !== 'running') return job;
+  if (job.canceling === true) return ended(job, { kind: 'canceled' }, now);
   const deaths = job.deaths + 1;
   const reason = `the service ended while it ran${deaths > 1 ? `, ${deaths} times` : ''}`;
   const delayMs = Math.min(Math.max(0, deaths - DEATHS_AT_ONCE) * DEATH_DELAY_MS, WAIT_MAX_MS);

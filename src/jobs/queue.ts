@@ -10,7 +10,7 @@ import {
 } from './job-book.ts';
 import { JobError } from './job-error.ts';
 import { ticker } from './ticker.ts';
-import { begun, ended, hasEnded, type Outcome } from './job-state.ts';
+import { begun, canceled, DELAY_MAX_MS, ended, hasEnded, type Outcome } from './job-state.ts';
 
 /*
  * Works through the jobs, in each lane one after the other. A job is durable before anyone is told of it and stays
@@ -25,7 +25,10 @@ export interface JobQueue extends AsyncDisposable {
   show(id: string): JobView;
   /** The job's log, a JSON object a line. */
   notes(id: string): Promise<string[]>;
-  /** Rejects IMPOSSIBLE where it has ended. Of a running one: asked for; `attend` knows when it is over. */
+  /**
+   * Rejects IMPOSSIBLE where it has ended; as the disk fails where that cannot be noted. Of a running one: asked for,
+   * and it does not run again; `attend` knows when it is over.
+   */
   cancel(id: string): Promise<JobRecord>;
   /** Reports how a job goes on until it has ended, or until `signal`. */
   attend(id: string, report: (event: JobEvent) => void, signal: AbortSignal): Promise<JobView>;
@@ -71,10 +74,12 @@ export async function openQueue(options: QueueOptions): Promise<JobQueue> {
     async cancel(id) {
       const job = book.find(id);
       if (hasEnded(job)) throw new JobError('IMPOSSIBLE', `job ${id} is ${job.state} already`);
-      workers.stop(id);
-      return book.change(id, (job) =>
-        job.state === 'waiting' ? ended(job, { kind: 'canceled' }, clock.now()) : job,
-      );
+      try {
+        return await book.decide(id, (job) => canceled(job, clock.now()));
+      } finally {
+        // Also where that cannot be noted: this job may be what has filled the disk.
+        workers.stop(id);
+      }
     },
     async attend(id, report, signal) {
       book.find(id);
@@ -100,6 +105,7 @@ export async function openQueue(options: QueueOptions): Promise<JobQueue> {
     start: () => workers.start(),
     async [Symbol.asyncDispose]() {
       await workers[Symbol.asyncDispose]();
+      await book.catchUp();
       await book.settled();
     },
   };
@@ -128,8 +134,8 @@ function workersOf(
   const active = new Map<string, Active>();
   const runs = new Set<Promise<void>>();
   const closing = new AbortController();
-  /** Jobs that wait for a time before this one need not. */
-  let awake = '';
+  /** Jobs not begun since somebody said that something is back: they need not wait for their time. */
+  let woken = new Set<string>();
 
   async function run(id: string, it: Active): Promise<void> {
     const signal = AbortSignal.any([it.stop.signal, closing.signal]);
@@ -144,31 +150,37 @@ function workersOf(
         book.tell(id, event);
       },
     });
-    await book.change(id, (job) => ended(job, interrupted(outcome, it) ?? outcome, clock.now()));
+    await book.change(id, (job) =>
+      ended(job, interrupted(job, outcome, it) ?? outcome, clock.now()),
+    );
     await book.trim();
   }
   /** An attempt that failed because it was asked to end. */
-  function interrupted({ kind }: Outcome, { stop }: Active): Outcome | undefined {
+  function interrupted(
+    { canceling }: JobRecord,
+    { kind }: Outcome,
+    { stop }: Active,
+  ): Outcome | undefined {
     if (kind !== 'failed') return undefined;
-    if (stop.signal.aborted) return { kind: 'canceled' };
+    if (canceling === true || stop.signal.aborted) return { kind: 'canceled' };
     return closing.signal.aborted ? { kind: 'stopped' } : undefined;
   }
   /** Begins what may begin, and answers when to look again. */
   function begin(): number {
     const now = clock.now().getTime();
     let soonest = SLEEP_MAX_MS;
-    for (const { id, kind, state, notBefore, started } of byAge(book.jobs.values())) {
+    for (const { id, kind, state, notBefore } of byAge(book.jobs.values())) {
       if (state !== 'waiting' || active.has(id)) continue;
-      const isWoken = (started ?? '') <= awake;
-      const due = notBefore === undefined || isWoken ? now : Date.parse(notBefore);
-      if (due > now) {
-        soonest = Math.min(soonest, due - now);
+      const ahead = notBefore === undefined || woken.has(id) ? 0 : Date.parse(notBefore) - now;
+      if (ahead > 0 && ahead <= DELAY_MAX_MS) {
+        soonest = Math.min(soonest, ahead);
         continue;
       }
       const lane = laneOf(kind);
       if ([...active.values()].some((it) => it.lane === lane)) continue;
       const it: Active = { lane, stop: new AbortController(), progress: undefined };
       active.set(id, it);
+      woken.delete(id);
       const work: Promise<void> = run(id, it).finally(() => {
         active.delete(id);
         runs.delete(work);
@@ -178,12 +190,15 @@ function workersOf(
     }
     return soonest;
   }
-  const ticks = ticker(clock, begin);
+  const ticks = ticker(clock, async () => {
+    await book.catchUp();
+    return begin();
+  });
   return {
     closing: closing.signal,
     view: (job) => ({ job, progress: active.get(job.id)?.progress }),
     look(what) {
-      if (what !== undefined) awake = clock.now().toISOString();
+      if (what !== undefined) woken = new Set(book.jobs.keys());
       ticks.wake();
     },
     stop: (id) => active.get(id)?.stop.abort(new JobError('IMPOSSIBLE', 'the job was canceled')),

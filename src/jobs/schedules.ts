@@ -1,5 +1,6 @@
 import type { JobKind, ScheduleRecord } from '../formats/store/job.ts';
 import type { JsonObject } from '../lib/schema.ts';
+import { turns } from '../lib/turns.ts';
 import { SystemError } from '../sys/system-error.ts';
 import type { World } from '../sys/world.ts';
 import { type Calendar, CalendarError, parseCalendar } from './calendar.ts';
@@ -54,6 +55,8 @@ export async function openSchedules(options: SchedulesOptions): Promise<Schedule
   const { clock } = world;
   const schedules = new Map<string, ScheduleRecord>();
   const calendars = new Map<string, Calendar>();
+  /** What is in memory and what is on the disk change together: a schedule that is removed is not noted again. */
+  const turn = turns();
 
   const { records, damaged } = await files.schedules();
   for (const reason of damaged) onTrouble(reason);
@@ -68,27 +71,37 @@ export async function openSchedules(options: SchedulesOptions): Promise<Schedule
   }
 
   function nextOf({ name, last }: ScheduleRecord): Date | undefined {
-    return calendars.get(name)?.next(new Date(last));
+    return calendars.get(name)?.next(new Date(Math.min(Date.parse(last), clock.now().getTime())));
+  }
+  /** A clock that was ahead has noted a time that has not come: without this its schedules keep silent until then. */
+  function notAhead(schedule: ScheduleRecord): ScheduleRecord {
+    const now = clock.now();
+    if (Date.parse(schedule.last) <= now.getTime()) return schedule;
+    const held = { ...schedule, last: now.toISOString() };
+    schedules.set(held.name, held);
+    return held;
   }
   function view(schedule: ScheduleRecord): ScheduleView {
     return { schedule, next: nextOf(schedule)?.toISOString() };
   }
+  /** In its turn. */
   async function fire(schedule: ScheduleRecord, due: Date): Promise<void> {
     const { name, kind, request } = schedule;
+    if (schedules.get(name) !== schedule) return;
     const isBusy = queue.list().some(({ job }) => job.schedule === name && !hasEnded(job));
     const id = `${name}-${compactTime(due.toISOString())}`;
     if (isBusy) onTrouble(`schedule ${name}: its last job has not ended, this one is left out`);
     else await queue.submit({ id, kind, request, schedule: name });
     // All that came due until now is made up for by this one.
     const next = { ...schedule, last: clock.now().toISOString() };
-    if (schedules.get(name) !== schedule) return;
     schedules.set(name, next);
     await files.putSchedule(next);
   }
   /** Makes the jobs that are due, and answers when to look again. */
   async function look(): Promise<number> {
     let soonest = SLEEP_MAX_MS;
-    for (const schedule of schedules.values()) {
+    for (const noted of schedules.values()) {
+      const schedule = notAhead(noted);
       const due = nextOf(schedule);
       const ahead = due === undefined ? SLEEP_MAX_MS : due.getTime() - clock.now().getTime();
       if (due === undefined || ahead > 0) {
@@ -96,7 +109,7 @@ export async function openSchedules(options: SchedulesOptions): Promise<Schedule
         continue;
       }
       try {
-        await fire(schedule, due);
+        await turn(() => fire(schedule, due));
         // It has a next time now.
         soonest = 0;
       } catch (cause) {
@@ -109,33 +122,38 @@ export async function openSchedules(options: SchedulesOptions): Promise<Schedule
   const ticks = ticker(clock, look);
   return {
     list: () => [...schedules.values()].sort((a, b) => (a.name < b.name ? -1 : 1)).map(view),
-    async create({ name, at, kind, request }) {
-      checkScheduleName(name);
-      if (schedules.has(name))
-        throw new JobError('EXISTS', `there is a schedule "${name}" already`);
-      if (schedules.size >= SCHEDULES_MAX) throw new JobError('FULL', 'there are 1000 schedules');
-      const calendar = calendarOf(at);
-      const created = clock.now().toISOString();
-      if (!calendar.next(new Date(created))) throw new JobError('BAD_TIME', `"${at}" never comes`);
-      const schedule = { name, at, kind, request, created, last: created };
-      // Taken before it is written: two of one name must not both be made.
-      schedules.set(name, schedule);
-      calendars.set(name, calendar);
-      try {
-        await files.putSchedule(schedule);
-      } catch (cause) {
+    create: ({ name, at, kind, request }) =>
+      turn(async () => {
+        checkScheduleName(name);
+        if (schedules.has(name))
+          throw new JobError('EXISTS', `there is a schedule "${name}" already`);
+        if (schedules.size >= SCHEDULES_MAX) throw new JobError('FULL', 'there are 1000 schedules');
+        const calendar = calendarOf(at);
+        const created = clock.now().toISOString();
+        if (!calendar.next(new Date(created)))
+          throw new JobError('BAD_TIME', `"${at}" never comes`);
+        const schedule = { name, at, kind, request, created, last: created };
+        try {
+          await files.putSchedule(schedule);
+        } catch (cause) {
+          // It may be there without its name being durable: what was refused must not come with the next start.
+          await files.removeSchedule(name).catch(() => {});
+          throw cause;
+        }
+        schedules.set(name, schedule);
+        calendars.set(name, calendar);
+        ticks.wake();
+        return view(schedule);
+      }),
+    remove: (name) =>
+      turn(async () => {
+        if (!schedules.has(name)) {
+          throw new JobError('NOT_FOUND', `there is no schedule "${name}": see "schedule list"`);
+        }
+        await files.removeSchedule(name);
         schedules.delete(name);
-        throw cause;
-      }
-      ticks.wake();
-      return view(schedule);
-    },
-    async remove(name) {
-      if (!schedules.delete(name)) {
-        throw new JobError('NOT_FOUND', `there is no schedule "${name}": see "schedule list"`);
-      }
-      await files.removeSchedule(name);
-    },
+        calendars.delete(name);
+      }),
     start: () => ticks.start(),
     [Symbol.asyncDispose]: () => ticks[Symbol.asyncDispose](),
   };

@@ -1,6 +1,7 @@
 import type { JsonSchema } from '../lib/schema.ts';
 import { EXIT_CODES } from './failure.ts';
-import { type Operation, OPERATIONS } from './operations.ts';
+import type { Operation } from './operation.ts';
+import { OPERATIONS } from './operations.ts';
 import { givenSecret } from './requests.ts';
 
 const JSON_TYPE = 'application/json';

@@ -1,13 +1,6 @@
-import {
-  flag,
-  integer,
-  list,
-  nullable,
-  type Of,
-  object,
-  type Schema,
-  text,
-} from '../lib/schema.ts';
+import { flag, integer, list, nullable, type Of, object, text } from '../lib/schema.ts';
+import { HOST_OPERATIONS } from './host-operations.ts';
+import { changes, looks, type Operation, withKey } from './operation.ts';
 import {
   backupRequest,
   byJob,
@@ -15,7 +8,9 @@ import {
   bySchedule,
   bySession,
   checkRequest,
+  jobLogRequest,
   jobRequest,
+  jobsRequest,
   listRequest,
   lastRequest,
   nothing,
@@ -46,30 +41,11 @@ import {
  * All that can be asked of Holdfast, by name: `session/list` is `POST /v1/session/list`. This table is the
  * protocol: the door validates by it, the command line is typed by it, and the OpenAPI description is made of it.
  */
-export interface Operation {
-  readonly summary: string;
-  /** Whether it only looks. */
-  readonly access: 'view' | 'change';
-  /** Whether a passphrase or recovery key may come with it, as `secret`. */
-  readonly secrets: boolean;
-  readonly request: Schema<unknown>;
-  readonly result: Schema<unknown>;
-}
-
 const name = text({ max: 256 });
 const long = text({ max: 64 * 1024 });
 const count = integer(0, Number.MAX_SAFE_INTEGER);
 const MANY = 10_000_000;
-
-function looks<Q, R>(summary: string, request: Schema<Q>, result: Schema<R>) {
-  return { summary, access: 'view', secrets: false, request, result } as const;
-}
-function changes<Q, R>(summary: string, request: Schema<Q>, result: Schema<R>) {
-  return { summary, access: 'change', secrets: false, request, result } as const;
-}
-function withKey<O extends Operation>(operation: O) {
-  return { ...operation, secrets: true };
-}
+const ARCHIVE_MAX = 16 * 1024 * 1024;
 
 const damaged = list(damagedPoint, MANY);
 
@@ -92,6 +68,16 @@ export const OPERATIONS = {
     'hear what happens to sessions and jobs, and what is wrong, until you leave',
     nothing,
     nothing,
+  ),
+  'support/create': changes(
+    'collect what helps to help, without secrets',
+    nothing,
+    object({
+      name,
+      contents: list(object({ file: name, bytes: count, cut: flag() }), MANY),
+      /** A tar.gz in base64. */
+      archive: text({ max: ARCHIVE_MAX }),
+    }),
   ),
   'audit/show': looks(
     'who changed what, the newest last',
@@ -150,11 +136,15 @@ export const OPERATIONS = {
     object({ forgotten: list(name, MANY), kept: count, inUse: list(name, MANY) }),
   ),
   'job/create': changes('do it in the background, though it takes days', jobRequest, jobSummary),
-  'job/list': looks('list jobs, newest first', nothing, object({ jobs: list(jobSummary, MANY) })),
+  'job/list': looks(
+    'list jobs, newest first',
+    jobsRequest,
+    object({ jobs: list(jobSummary, MANY), total: count, first: count }),
+  ),
   'job/show': looks('show a job', byJob, jobSummary),
   'job/log': looks(
     "read a job's log",
-    byJob,
+    jobLogRequest,
     object({ job: name, lines: list(object({ time: name, message: long }), MANY) }),
   ),
   'job/attend': looks('hear of a job until it has ended', byJob, jobSummary),
@@ -198,6 +188,7 @@ export const OPERATIONS = {
       object({ session: name, point: name }),
     ),
   ),
+  ...HOST_OPERATIONS,
 } as const satisfies Readonly<Record<string, Operation>>;
 
 export type OperationName = keyof typeof OPERATIONS;

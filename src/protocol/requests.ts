@@ -109,6 +109,16 @@ const jobs = {
 export const jobRequest = variants('kind', jobs);
 export const lastRequest = object({ last: withDefault(integer(1, 10_000), 100) });
 export const byJob = object({ job: name });
+/** Newest first: `first` is how many newer ones are left out; without `count`, all. */
+export const jobsRequest = object({
+  first: withDefault(integer(0, Number.MAX_SAFE_INTEGER), 0),
+  count: optional(integer(1, PAGE_MAX)),
+});
+/** `first` is how many older lines are left out. */
+export const jobLogRequest = object({
+  job: name,
+  first: withDefault(integer(0, Number.MAX_SAFE_INTEGER), 0),
+});
 export const bySchedule = object({ schedule: name });
 export const scheduleRequest = object({
   schedule: name,

@@ -13,7 +13,6 @@ import { manifestDisk } from '../store/manifest-disk.ts';
 import { nodeReader } from '../store/node-reader.ts';
 import { openStoreWriter, type StoreWriter } from '../store/store-writer.ts';
 import { advance } from './session-executor.ts';
-import type { SessionEvent } from './session-state.ts';
 import { overlayOf, type SessionHouse, sessionSpace } from './session-steps.ts';
 import { holdFound, stepsWithoutKeys } from './sessions.ts';
 
@@ -24,7 +23,10 @@ export interface KeepOptions {
   readonly signal: AbortSignal | undefined;
 }
 
-/** Makes what the session's disks hold a recovery point, and ends the session. */
+/**
+ * Makes what the session's disks hold a recovery point, and ends the session. Rejects RUNNING, NOT_FOUND, and
+ * IMPOSSIBLE once it is being discarded.
+ */
 export async function keepSession(
   house: SessionHouse,
   id: string,
@@ -43,12 +45,15 @@ export async function keepSession(
   const reader = stack.use(openBlockReader(store, {}));
   const parts = { set, reader, writer, encoder, onProgress, signal };
   const as = record.keepAs ?? newPointId(world, record.machine);
-  const event: SessionEvent | undefined =
-    record.phase === 'cleaning' ? undefined : { kind: 'keep', as };
-  await advance(house, record, event, {
-    ...stepsWithoutKeys(house),
-    publish: (session) => publish(house, session, parts),
-  });
+  await advance(
+    house,
+    record,
+    { kind: 'keep', as },
+    {
+      ...stepsWithoutKeys(house),
+      publish: (session) => publish(house, session, parts),
+    },
+  );
   return { point: as };
 }
 
@@ -110,7 +115,7 @@ async function keepDisk(
   const { keys } = set;
   const { size, name } = disk;
   await using base = manifestDisk(reader, { name, root: disk, keys });
-  const space = sessionSpace(house, session, () => {});
+  const space = sessionSpace(house, session);
   await using overlay = await overlayOf(house, session, { disk, base, space });
   const nodes = nodeReader(store.packs, frameCodec(keys));
   const options = { writer, encoder, keys, random: world.random, nodes, size, parent: disk };

@@ -4,6 +4,7 @@ import { parseNetworks } from '../sys/networks.ts';
 import type { NfsAccess } from '../targets/nfs/access.ts';
 import type { NfsPorts, NfsSockets } from '../targets/nfs/listening.ts';
 import { type NfsExportOptions, openNfsTarget } from '../targets/nfs/target.ts';
+import type { BorrowedReader } from '../store/shared-reader.ts';
 import type { WritableFileTree } from '../tree/file-tree.ts';
 import { type NfsDoor, nfsDoors } from './nfs-doors.ts';
 import { identityOf } from './nfs-identity.ts';
@@ -36,12 +37,16 @@ export interface NfsServer extends AsyncDisposable {
   enter(place: NfsPlace): Promise<NfsDoor>;
 }
 
-export async function openNfsServer(house: SessionHouse): Promise<NfsServer> {
+/** `reader` is for recovery points. */
+export async function openNfsServer(
+  house: SessionHouse,
+  reader: () => Promise<BorrowedReader>,
+): Promise<NfsServer> {
   const { world, store } = house;
   await using stack = new AsyncDisposableStack();
   const target = stack.use(await openNfsTarget(world));
   const doors = nfsDoors(target);
-  const shelves = pointShelves(house, target);
+  const shelves = pointShelves(house, target, reader);
   let inherited: NfsPorts | undefined;
 
   function optionsOf(session: SessionRecord, access: NfsAccess): NfsExportOptions {

@@ -1,6 +1,6 @@
 import type { OpenSet } from '../catalog/sets.ts';
 import { turns } from '../lib/turns.ts';
-import { openBlockReader } from '../store/block-reader.ts';
+import type { BorrowedReader } from '../store/shared-reader.ts';
 import type { NfsAccess } from '../targets/nfs/access.ts';
 import type { NfsTarget } from '../targets/nfs/target.ts';
 import { identityOf } from './nfs-identity.ts';
@@ -17,18 +17,18 @@ interface ShownSet extends AsyncDisposable {
   readonly access: NfsAccess[];
 }
 
-/** It is looked into; machines do not run from it. */
-const READER_THREADS = 1;
-
-export function pointShelves(house: SessionHouse, target: NfsTarget): PointShelves {
+export function pointShelves(
+  house: SessionHouse,
+  target: NfsTarget,
+  borrow: () => Promise<BorrowedReader>,
+): PointShelves {
   const { world, store } = house;
   const inTurn = turns();
   const shown = new Map<string, ShownSet>();
 
   async function open(set: OpenSet): Promise<ShownSet> {
     await using stack = new AsyncDisposableStack();
-    const options = { threads: READER_THREADS, clock: world.clock };
-    const reader = stack.use(openBlockReader(store, options));
+    const { reader } = stack.use(await borrow());
     const places = { setsPath: '', sessionsPath: undefined, partsOf: undefined };
     const listing = storeListing(house, { sets: [set], reader, ...places });
     const all = stack.use(await storeTree(world, store.directory, listing));

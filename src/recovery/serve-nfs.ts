@@ -33,7 +33,6 @@ export async function serveNfs(
   const directory = sessionDirectory(store, session.id);
   const space = spaceGuard({
     ...{ files, clock, directory, reserve: SPACE_RESERVE, whenFull: 'refuse' },
-    onPause() {},
   });
   const first = machineFiles(session);
   const tree = stack.use(await openSessionTree({ files, clock, directory, first, disks, space }));

@@ -3,7 +3,7 @@ import { loadProfile } from '../catalog/profiles.ts';
 import type { OpenSet } from '../catalog/sets.ts';
 import type { PointRecord } from '../formats/store/point.ts';
 import type { NfsPlace, SessionRecord } from '../formats/store/session.ts';
-import { openBlockReader } from '../store/block-reader.ts';
+import type { BlockReader } from '../store/block-reader.ts';
 import { type ManifestDisk, manifestDisk } from '../store/manifest-disk.ts';
 import type { Address, TlsCredentials } from '../sys/network.ts';
 import { type NbdTarget, openNbdTarget } from '../targets/nbd/target.ts';
@@ -36,7 +36,8 @@ export interface ServeOptions {
   readonly nfs: { readonly place: NfsPlace; readonly server: NfsServer } | undefined;
   /** Shows the disks too. */
   readonly shared: DiskServer | undefined;
-  readonly workers: number;
+  /** Lent. */
+  readonly reader: BlockReader;
   readonly onEvent: (event: ServeEvent) => void;
 }
 
@@ -52,10 +53,13 @@ export async function serveSession(
   options: ServeOptions,
 ): Promise<ServedSession> {
   const { world } = house;
-  const { set, point, listen, tls, nfs, shared, workers, onEvent } = options;
+  const { set, point, listen, tls, nfs, shared, reader, onEvent } = options;
   await using stack = new AsyncDisposableStack();
-  const reader = stack.use(openBlockReader(house.store, { threads: workers, clock: world.clock }));
-  const space = sessionSpace(house, session, () => onEvent({ kind: 'paused' }));
+  const ending = new AbortController();
+  const space = sessionSpace(house, session, {
+    signal: ending.signal,
+    onPause: () => onEvent({ kind: 'paused' }),
+  });
   const bases = new Map<string, ManifestDisk>();
   const overlays: Overlay[] = [];
   for (const disk of point.disks) {
@@ -64,6 +68,8 @@ export async function serveSession(
     bases.set(disk.name, base);
     overlays.push(stack.use(await overlayOf(house, session, { disk, base, space })));
   }
+  // Once nobody is answered any more, writes that wait for space end the wait: they were never answered.
+  stack.defer(() => ending.abort());
   const target = stack.use(
     await openNbdTarget({
       clock: world.clock,

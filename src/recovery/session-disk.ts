@@ -1,6 +1,5 @@
 import type { WritableBlockDevice } from '../block/block-device.ts';
 import { join } from 'node:path/posix';
-import { BlockError } from '../block/block-error.ts';
 import { blockError } from '../block/file.ts';
 import { writeLayer } from '../block/layer.ts';
 import { type NbdDisk, openNbdDisk } from '../block/nbd-disk.ts';
@@ -15,21 +14,29 @@ import { sessionDirectory } from './session-files.ts';
 export function sessionDisk(uri: string, size: number): WritableBlockDevice {
   let connected: Promise<NbdDisk> | undefined;
 
-  /** Once more over a new connection where the old one was gone: every request can be repeated. */
+  async function connection(): Promise<NbdDisk> {
+    const last = connected;
+    const isGone = (await last?.catch(() => undefined))?.isGone;
+    if (isGone && connected === last) connected = undefined;
+    const opening = (connected ??= openNbdDisk(uri));
+    try {
+      return await opening;
+    } catch (cause) {
+      if (connected === opening) connected = undefined;
+      throw cause;
+    }
+  }
+  /** Once more over a new connection where the old one is gone: every request can be repeated. */
   async function remote<T>(work: (disk: NbdDisk) => Promise<T>): Promise<T> {
     try {
-      const before = connected;
-      const disk = await (connected ??= openNbdDisk(uri));
+      const disk = await connection();
       try {
         return await work(disk);
       } catch (cause) {
-        if (before === undefined || !isGone(cause)) throw cause;
-        if (connected === before) connected = openNbdDisk(uri);
-        void disk[Symbol.asyncDispose]().then(undefined, () => {});
-        return await work(await connected);
+        if (!disk.isGone) throw cause;
+        return await work(await connection());
       }
     } catch (cause) {
-      connected = undefined;
       throw blockError(cause, uri);
     }
   }
@@ -48,11 +55,6 @@ export function sessionDisk(uri: string, size: number): WritableBlockDevice {
       },
     },
   );
-}
-
-/** What a server that is there answers stays so. */
-function isGone(cause: unknown): boolean {
-  return !(cause instanceof BlockError) || cause.code === 'IO' || cause.code === 'TIMEOUT';
 }
 
 /** Where another process of this machine finds a session's disk, however its guests find it. */

@@ -43,14 +43,25 @@ export async function readJournal(
 }
 
 /** The journal goes last: after a crash the session is still there to be removed, with all that it took. */
-export async function removeSession({ files }: World, store: Store, id: string): Promise<void> {
+export async function removeSession(world: World, store: Store, id: string): Promise<void> {
+  const { files } = world;
+  await emptySession(world, store, id);
+  await files.removeTree(sessionDirectory(store, id));
+  await files.syncDirectory(join(store.directory, 'sessions'));
+}
+
+/**
+ * Removes all but the journal. The overlays' maps go first: without one the session is never served again,
+ * whatever else a crash leaves of it.
+ */
+export async function emptySession({ files }: World, store: Store, id: string): Promise<void> {
   const directory = sessionDirectory(store, id);
-  for (const name of await files.list(directory)) {
-    if (name !== JOURNAL && name !== LOCK) await files.unlink(join(directory, name));
+  const names = (await files.list(directory)).filter((name) => name !== JOURNAL && name !== LOCK);
+  const isMap = (name: string): boolean => name.endsWith('.map');
+  for (const name of [...names.filter(isMap), ...names.filter((name) => !isMap(name))]) {
+    await files.unlink(join(directory, name));
   }
   await files.syncDirectory(directory);
-  await files.removeTree(directory);
-  await files.syncDirectory(join(store.directory, 'sessions'));
 }
 
 /** IDs of sessions, sorted. A directory without a journal is what a crash left of making or removing one: empty. */

@@ -41,6 +41,8 @@ export function next(session: SessionRecord, event: SessionEvent): SessionRecord
       if (phase === 'ready') return { ...session, phase: 'keeping', keepAs: event.as };
       // Asked for again: the first one's ID stands.
       if (phase === 'keeping') return session;
+      // It was kept: what is left is to clean up.
+      if (phase === 'cleaning' && session.keepAs !== undefined) return session;
       break;
     case 'discard':
       // While it is being kept too: nobody was told yet that it was.
@@ -49,6 +51,11 @@ export function next(session: SessionRecord, event: SessionEvent): SessionRecord
       }
       return session;
   }
+  const { id } = session;
+  if (phase === 'cleaning') {
+    const advice = `finish that with "session discard ${id}"`;
+    throw new SessionError('IMPOSSIBLE', `session ${id} is being discarded: ${advice}`);
+  }
   const wanted = event.kind === 'done' ? 'go on' : event.kind;
-  throw new SessionError('IMPOSSIBLE', `session ${session.id} is ${phase}: it cannot ${wanted}`);
+  throw new SessionError('IMPOSSIBLE', `session ${id} is ${phase}: it cannot ${wanted}`);
 }

@@ -1,7 +1,7 @@
 import { join } from 'node:path/posix';
 import { readLayer } from '../block/layer.ts';
 import { openOverlay, type Overlay } from '../block/overlay.ts';
-import { type SpaceGuard, spaceGuard } from '../block/space-guard.ts';
+import { type SpaceGuard, spaceGuard, type SpaceGuardOptions } from '../block/space-guard.ts';
 import type { BlockDevice } from '../block/block-device.ts';
 import { releaseLease, takeLease } from '../catalog/leases.ts';
 import { pointExists } from '../catalog/points.ts';
@@ -25,11 +25,12 @@ export const SPACE_RESERVE = 512 * MiB;
 export function sessionSpace(
   { world, store }: SessionHouse,
   { id, whenFull }: SessionRecord,
-  onPause: () => void,
+  pausing: Pick<SpaceGuardOptions, 'signal' | 'onPause'> = {},
 ): SpaceGuard {
   const { files, clock } = world;
   const directory = sessionDirectory(store, id);
-  return spaceGuard({ files, clock, directory, reserve: SPACE_RESERVE, whenFull, onPause });
+  const reserve = SPACE_RESERVE;
+  return spaceGuard({ files, clock, directory, reserve, whenFull, ...pausing });
 }
 
 /** Takes the lease and makes empty overlays. */
@@ -41,7 +42,7 @@ export async function prepare(house: SessionHouse, session: SessionRecord): Prom
   if (!(await pointExists(world, store, { set, id: point }))) {
     throw new SessionError('NOT_FOUND', `recovery point ${point} has just been forgotten`);
   }
-  const space = sessionSpace(house, session, () => {});
+  const space = sessionSpace(house, session);
   for (const disk of session.disks) {
     const nothing = readLayer('nothing', { size: disk.size, blockSize: 4096 }, { async read() {} });
     await using _made = await overlayOf(house, session, { disk, base: nothing, space });

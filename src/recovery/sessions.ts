@@ -5,7 +5,13 @@ import type { NfsPlace, SessionRecord, WhenFull } from '../formats/store/session
 import { SystemError } from '../sys/system-error.ts';
 import { SessionError } from './session-error.ts';
 import { advance, type Steps } from './session-executor.ts';
-import { readJournal, sessionDirectory, sessionIds, writeJournal } from './session-files.ts';
+import {
+  emptySession,
+  readJournal,
+  sessionDirectory,
+  sessionIds,
+  writeJournal,
+} from './session-files.ts';
 import { clean, prepare, sessionDisks, type SessionHouse } from './session-steps.ts';
 
 /** A session that this process holds: nobody else serves or changes it. */
@@ -122,11 +128,19 @@ export async function sessionStatus(house: SessionHouse, id: string): Promise<Se
   return { record, holder, takenBytes };
 }
 
-/** Throws away what the session wrote. Rejects RUNNING, NOT_FOUND. */
+/** Throws away what the session wrote; on a full disk too. Rejects RUNNING, NOT_FOUND. */
 export async function discardSession(house: SessionHouse, id: string): Promise<void> {
   const { record, lock } = await holdFound(house, id);
   await using _lock = lock;
-  await advance(house, record, { kind: 'discard' }, stepsWithoutKeys(house));
+  try {
+    await advance(house, record, { kind: 'discard' }, stepsWithoutKeys(house));
+  } catch (cause) {
+    if (!(cause instanceof SystemError) || cause.code !== 'NO_SPACE') throw cause;
+    // A full disk has no room for the journal. Once the overlays are gone it is not needed: there is nothing
+    // left to do with the session but this.
+    await emptySession(house.world, house.store, id);
+    await clean(house, record);
+  }
 }
 
 async function findSession({ world, store }: SessionHouse, id: string): Promise<SessionRecord> {

@@ -3,8 +3,8 @@ import { KiB } from '../lib/sizes.ts';
 
 /**
  * Decoded blocks, in memory that decode workers share with us, bounded, and shared by all disks of a
- * process. The arena is divided into rows of 256 KiB; a row holds slots of one size, and is given
- * another size only once all its blocks have gone. Rows are evicted whole, those first that were
+ * process. The arena is divided into rows of 256 KiB; a row holds slots of one size for one encryption
+ * domain, and is given to others only once all its blocks have gone. Rows are evicted whole, those first that were
  * not used since the hand last passed (CLOCK). A row in which a block is being decoded stays.
  *
  * A slot's place may be reused after the next `reserve`: whoever gets one copies in the same tick.
@@ -13,12 +13,14 @@ export interface BlockCache {
   readonly arena: SharedArrayBuffer;
   /** The arena to copy from: `Buffer.copy` is twice as fast as `set` from shared memory. */
   readonly memory: Buffer;
-  /** Where block `key` begins in the arena, or -1. */
-  find(key: number): number;
+  /** Where block `key` of a domain begins in the arena, or -1. */
+  find(domain: number, key: number): number;
+  /** How long the block is that begins there. */
+  lengthAt(place: number): number;
   /** Makes room for `key`, not findable until `settle`. Undefined: every row is being filled. */
-  reserve(key: number, length: number): number | undefined;
-  /** The block is decoded, or (`false`) could not be. */
-  settle(key: number, decoded: boolean): void;
+  reserve(domain: number, key: number, length: number): number | undefined;
+  /** The block that was to begin there is decoded, or (`false`) could not be. */
+  settle(place: number, decoded: boolean): void;
   readonly rows: number;
 }
 
@@ -28,9 +30,12 @@ const SLOT_LENGTHS = [4, 8, 12, 16, 24, 32, 48, 64, 84, 128, 256].map((length) =
 
 interface Row {
   readonly start: number;
+  domain: number;
   slotLength: number;
   /** Keys of its slots; -1 is free. */
   keys: number[];
+  /** Of the blocks in its slots. */
+  lengths: number[];
   filling: number;
   used: boolean;
 }
@@ -40,27 +45,38 @@ export function blockCache(length: number): BlockCache {
   const arena = new SharedArrayBuffer(count * ROW_LENGTH);
   const rows: Row[] = Array.from({ length: count }, (_, index) => ({
     start: index * ROW_LENGTH,
+    domain: 0,
     slotLength: 0,
     keys: [],
+    lengths: [],
     filling: 0,
     used: false,
   }));
   /** Key to row and slot, as one number. */
   const places = new Map<number, number>();
-  const pending = new Map<number, number>();
-  /** The row of each size that still has free slots. */
+  const pending = new Set<number>();
+  /** The row of each domain and size that still has free slots. */
   const current = new Map<number, Row>();
   let hand = 0;
 
   function placeOf(row: Row, slot: number): number {
     return row.start + slot * row.slotLength;
   }
+  function rowAt(place: number): Row {
+    return rows[Math.floor(place / ROW_LENGTH)]!;
+  }
+  function slotAt(row: Row, place: number): number {
+    return (place - row.start) / row.slotLength;
+  }
   function evict(row: Row): void {
-    for (const key of row.keys) if (key !== -1) places.delete(key);
-    if (current.get(row.slotLength) === row) current.delete(row.slotLength);
+    row.keys.forEach((key, slot) => {
+      if (key !== -1 && places.get(key) === placeOf(row, slot)) places.delete(key);
+    });
+    const kind = kindOf(row.domain, row.slotLength);
+    if (current.get(kind) === row) current.delete(kind);
   }
   /** The hand goes round at most twice: the first time it takes the marks away. */
-  function freshRow(slotLength: number): Row | undefined {
+  function freshRow(domain: number, slotLength: number): Row | undefined {
     for (let step = 0; step < 2 * count; step++) {
       const row = rows[hand]!;
       hand = (hand + 1) % count;
@@ -70,9 +86,10 @@ export function blockCache(length: number): BlockCache {
         continue;
       }
       evict(row);
+      row.domain = domain;
       row.slotLength = slotLength;
       row.keys = Array.from({ length: Math.floor(ROW_LENGTH / slotLength) }, () => -1);
-      current.set(slotLength, row);
+      current.set(kindOf(domain, slotLength), row);
       return row;
     }
     return undefined;
@@ -81,37 +98,48 @@ export function blockCache(length: number): BlockCache {
     arena,
     memory: Buffer.from(arena),
     rows: count,
-    find(key) {
+    find(domain, key) {
       const place = places.get(key);
       if (place === undefined) return -1;
-      rows[Math.floor(place / ROW_LENGTH)]!.used = true;
+      const row = rowAt(place);
+      if (row.domain !== domain) return -1;
+      row.used = true;
       return place;
     },
-    reserve(key, wanted) {
+    lengthAt(place) {
+      const row = rowAt(place);
+      return row.lengths[slotAt(row, place)]!;
+    },
+    reserve(domain, key, wanted) {
       const slotLength = SLOT_LENGTHS.find((it) => it >= wanted);
       assert(slotLength !== undefined, `block of ${wanted}`);
-      let row = current.get(slotLength);
+      let row = current.get(kindOf(domain, slotLength));
       let slot = row?.keys.indexOf(-1) ?? -1;
       if (slot < 0) {
-        row = freshRow(slotLength);
+        row = freshRow(domain, slotLength);
         slot = 0;
       }
       if (!row) return undefined;
       row.keys[slot] = key;
+      row.lengths[slot] = wanted;
       row.filling++;
       const place = placeOf(row, slot);
-      pending.set(key, place);
+      pending.add(place);
       return place;
     },
-    settle(key, decoded) {
-      const place = pending.get(key);
-      assert(place !== undefined, `settled twice: ${key}`);
-      pending.delete(key);
-      const row = rows[Math.floor(place / ROW_LENGTH)]!;
+    settle(place, decoded) {
+      assert(pending.delete(place), `settled twice: ${place}`);
+      const row = rowAt(place);
+      const slot = slotAt(row, place);
       row.filling--;
       row.used = true;
-      if (decoded) places.set(key, place);
-      else row.keys[(place - row.start) / row.slotLength] = -1;
+      if (decoded) places.set(row.keys[slot]!, place);
+      else row.keys[slot] = -1;
     },
   };
+}
+
+/** One number for each; no slot is longer than a row. */
+function kindOf(domain: number, slotLength: number): number {
+  return domain * 2 * ROW_LENGTH + slotLength;
 }

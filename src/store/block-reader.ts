@@ -72,10 +72,11 @@ export function openBlockReader(
   const decoder = openDecoder(store, cache, { threads, clock });
   const tryReadFrame = clock ? pacedReads(store.packs, clock) : () => false;
   const fetching = new Map<number, Promise<void>>();
+  const domains: { readonly keys: DomainKeys; readonly domain: ReadDomain }[] = [];
 
-  async function reserve({ key, plainLength }: BlockAddress): Promise<number> {
+  async function reserve(domain: number, { key, plainLength }: BlockAddress): Promise<number> {
     for (;;) {
-      const place = cache.reserve(key, plainLength);
+      const place = cache.reserve(domain, key, plainLength);
       if (place !== undefined) return place;
       // Every row has a block under way: when one of them ends there may be room.
       await Promise.race(fetching.values()).catch(() => {});
@@ -83,8 +84,11 @@ export function openBlockReader(
   }
   async function fetchBlock(domain: number, block: BlockAddress, priority: Priority) {
     const { key, digest, plainLength } = block;
-    if (cache.find(key) >= 0) return;
-    const into = { domain, digest, plainLength, place: await reserve(block) };
+    const known = cache.find(domain, key);
+    if (known >= 0 && cache.lengthAt(known) === plainLength) return;
+    if (known >= 0) throw unreadable(block, 'corrupt');
+    const place = await reserve(domain, block);
+    const into = { domain, digest, plainLength, place };
     let outcome = await decoder.decode({ ...into, ...locationOf(block) }, priority);
     if (outcome === 'missing' || outcome === 'corrupt') {
       // The hint may be stale: a compaction moved the frame.
@@ -93,7 +97,7 @@ export function openBlockReader(
         outcome = await decoder.decode({ ...into, ...moved }, priority);
       }
     }
-    cache.settle(key, outcome === 'decoded');
+    cache.settle(place, outcome === 'decoded');
     if (outcome !== 'decoded') throw unreadable(block, outcome);
   }
 
@@ -101,15 +105,24 @@ export function openBlockReader(
     store,
     cacheLength,
     domain(keys) {
+      const known = domains.find((it) => isSame(it.keys, keys));
+      if (known) return known.domain;
       const number = decoder.domain(keys);
       const codec = frameCodec(keys);
-      const fetchNow = spanFetcher(cache, codec, tryReadFrame);
-      return {
+      const fetchNow = spanFetcher(cache, { number, codec }, tryReadFrame);
+      const domain: ReadDomain = {
         nodes: nodeReader(store.packs, codec, tryReadFrame),
         tryFetch: (blocks) => !blocks.some(({ key }) => fetching.has(key)) && fetchNow(blocks),
-        has: (key) => cache.find(key) >= 0,
+        has: (key) => cache.find(number, key) >= 0,
         announce: (blocks) => announce(store, blocks),
-        tryCopy: (into, key, from) => copyFrom(cache, into, key, from),
+        tryCopy(into, key, from) {
+          const place = cache.find(number, key);
+          // What an unencrypted leaf says of a block may be made up.
+          if (place < 0 || from + into.length > cache.lengthAt(place)) return false;
+          const start = place + from;
+          cache.memory.copy(into, 0, start, start + into.length);
+          return true;
+        },
         fetch(block, priority) {
           const { key } = block;
           let fetch = fetching.get(key);
@@ -120,6 +133,8 @@ export function openBlockReader(
           return fetch;
         },
       };
+      domains.push({ keys, domain });
+      return domain;
     },
     async [Symbol.asyncDispose]() {
       await decoder[Symbol.asyncDispose]();
@@ -142,11 +157,15 @@ function announce({ packs }: Store, blocks: readonly BlockAddress[]): void {
 const SPAN_MAX = 512 * KiB;
 
 /** Frames that lie side by side, as those of one read mostly do, are read in one. */
-function spanFetcher(cache: BlockCache, codec: FrameCodec, tryReadFrame: TryReadFrame) {
+function spanFetcher(
+  cache: BlockCache,
+  { number, codec }: { readonly number: number; readonly codec: FrameCodec },
+  tryReadFrame: TryReadFrame,
+) {
   const scratch = new Uint8Array(SPAN_MAX);
 
   function open({ key, digest, plainLength }: BlockAddress, frame: Uint8Array): boolean {
-    const place = cache.reserve(key, plainLength);
+    const place = cache.reserve(number, key, plainLength);
     if (place === undefined) return false;
     let isWhole = false;
     try {
@@ -155,7 +174,7 @@ function spanFetcher(cache: BlockCache, codec: FrameCodec, tryReadFrame: TryRead
     } catch (cause) {
       if (!(cause instanceof FormatError)) throw cause;
     } finally {
-      cache.settle(key, isWhole);
+      cache.settle(place, isWhole);
     }
     return isWhole;
   }
@@ -173,7 +192,10 @@ function spanFetcher(cache: BlockCache, codec: FrameCodec, tryReadFrame: TryRead
       }
       for (const block of blocks.slice(first, next)) {
         const at = block.offset - offset;
-        if (cache.find(block.key) < 0 && !open(block, scratch.subarray(at, at + block.length))) {
+        if (
+          cache.find(number, block.key) < 0 &&
+          !open(block, scratch.subarray(at, at + block.length))
+        ) {
           return false;
         }
       }
@@ -193,14 +215,6 @@ function openDecoder(
   return decodePool({ arena, packs, directory: `${store.directory}/packs`, workers, clock });
 }
 
-function copyFrom(cache: BlockCache, into: Uint8Array, key: number, from: number): boolean {
-  const place = cache.find(key);
-  if (place < 0) return false;
-  const start = place + from;
-  cache.memory.copy(into, 0, start, start + into.length);
-  return true;
-}
-
 function unreadable({ digest, pack, offset }: BlockAddress, outcome: DecodeOutcome): BlockError {
   const name = Buffer.from(digest).toString('hex').slice(0, 16);
   const where = `${packPath('packs', pack)} at ${offset}`;
@@ -210,4 +224,10 @@ function unreadable({ digest, pack, offset }: BlockAddress, outcome: DecodeOutco
 
 function locationOf({ pack, offset, length }: Location): Location {
   return { pack, offset, length };
+}
+
+function isSame(a: DomainKeys, b: DomainKeys): boolean {
+  const isEqual = (x: Uint8Array | undefined, y: Uint8Array | undefined): boolean =>
+    x === y || (x !== undefined && y !== undefined && Buffer.compare(x, y) === 0);
+  return isEqual(a.digest, b.digest) && isEqual(a.frame, b.frame) && isEqual(a.record, b.record);
 }

@@ -2,6 +2,7 @@ import type { BlockDevice, Extent } from '../block/block-device.ts';
 import { readLayer } from '../block/layer.ts';
 import type { DomainKeys } from '../formats/store/frame.ts';
 import { PAGE_LENGTH, SEGMENT_LENGTH, SEGMENT_PAGES } from '../formats/store/node.ts';
+import { allDone } from '../lib/all-done.ts';
 import type { BlockAddress, BlockReader, ReadDomain } from './block-reader.ts';
 import type { Priority } from './decoder.ts';
 import type { DiskRoot } from './disk-root.ts';
@@ -79,7 +80,7 @@ export function manifestDisk(
       async read(into, offset) {
         fetchAhead(offset, into.length);
         const parts = [...segmentParts(offset, into.length)];
-        await Promise.all(
+        await allDone(
           parts.map(async (part) => {
             const leaf = await leaves.leaf(part.segment);
             await copy(domain, leaf, into, part);
@@ -207,7 +208,7 @@ async function copy(
     return true;
   });
   domain.announce(misses.map(({ block }) => block));
-  await Promise.all(
+  await allDone(
     misses.map(({ block, target, within }) => fetchAndCopy(domain, target, block, within)),
   );
 }

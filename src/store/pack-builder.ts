@@ -65,7 +65,10 @@ export function packBuilder(files: FileSystem, path: string, header: PackHeader)
       await output.finish();
       await sealPack(files, await file, path, entries.length);
     },
-    close: async () => (await file)[Symbol.asyncDispose](),
+    async close() {
+      await output.settled();
+      await (await file)[Symbol.asyncDispose]();
+    },
   };
 }
 
@@ -140,6 +143,10 @@ function pieceWriter(file: Promise<File>) {
       if (filled > 0) send();
       await Promise.all(waiting);
       check();
+    },
+    /** Nothing is on its way, written or not. */
+    async settled(): Promise<void> {
+      await Promise.all(waiting);
     },
   };
 }

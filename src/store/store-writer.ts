@@ -192,7 +192,6 @@ export async function writerOn(
       // What was stored so far is sealed, so that a repeat after Ctrl-C finds it. If that fails the next
       // writer salvages what is whole.
       await commit().catch(() => {});
-      for (const pack of open.values()) await pack.close().catch(() => {});
       await index[Symbol.asyncDispose]();
       await lock[Symbol.asyncDispose]();
     },
@@ -206,15 +205,15 @@ function sealer(index: BlockIndex, recent: Map<string, Location>) {
   let failure: Error | undefined;
 
   async function seal(pack: PackBuilder): Promise<void> {
-    if (!failure) {
-      try {
-        await pack.seal();
-        await index.addPack(pack.number, pack.entries);
-        for (const { digest } of pack.entries) recent.delete(digestKey(digest));
-      } catch (cause) {
-        failure = asError(cause);
-        await pack.close().catch(() => {});
-      }
+    try {
+      if (failure) throw failure;
+      await pack.seal();
+      await index.addPack(pack.number, pack.entries);
+      for (const { digest } of pack.entries) recent.delete(digestKey(digest));
+    } catch (cause) {
+      failure = asError(cause);
+      // After a failure nothing is sealed any more, but closed.
+      await pack.close().catch(() => {});
     }
     waiting--;
   }

@@ -4,8 +4,11 @@
  * power and one that fails on demand (test/support).
  */
 export interface FileSystem {
-  /** Makes a new empty file, open for reading and writing; EXISTS if the name is taken. */
-  create(path: string): Promise<File>;
+  /**
+   * Makes a new empty file, open for reading and writing; EXISTS if the name is taken. Nobody else may read a
+   * private one.
+   */
+  create(path: string, access?: 'private' | 'shared'): Promise<File>;
   open(path: string, access: 'read' | 'write'): Promise<File>;
   /** The whole contents; refuses (IO) files above `limit` bytes. */
   readFile(path: string, limit: number): Promise<Uint8Array>;

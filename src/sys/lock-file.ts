@@ -30,30 +30,44 @@ const RECORD_LENGTH_MAX = 4096;
  */
 export async function takeLock(path: string, holder: string): Promise<AsyncDisposable> {
   const fd = openLock(path);
-  for (let tries = 1; libc().flock(fd, LOCK_EXCLUSIVE | LOCK_NOT_BLOCKING) !== 0; tries++) {
-    const errno = libc().errno();
-    const isWorthIt = tries < TRIES || (tries < TRIES_AFTER_DEATH && isHolderDead(path));
-    if (errno === EWOULDBLOCK && isWorthIt) {
-      await sleep(TRY_AGAIN_MS);
-      continue;
-    }
+  try {
+    await lockFile(fd, path);
+  } catch (cause) {
     closeSync(fd);
-    if (errno === EWOULDBLOCK) throw new SystemError('BUSY', `${path} is in use by ${who(path)}`);
-    throw new SystemError('IO', `lock ${path}: errno ${errno}`);
+    throw cause;
   }
   const record = { holder, pid: process.pid, host: hostname(), since: new Date().toISOString() };
-  ftruncateSync(fd, 0);
-  writeSync(fd, `${JSON.stringify(record satisfies Holder)}\n`, 0);
+  note(fd, `${JSON.stringify(record satisfies Holder)}\n`);
   let held = true;
   return {
     async [Symbol.asyncDispose]() {
       if (!held) return;
       held = false;
       // The file stays: removing it would let two processes lock two files of one name.
-      ftruncateSync(fd, 0);
+      note(fd, '');
       closeSync(fd);
     },
   };
+}
+
+async function lockFile(fd: number, path: string): Promise<void> {
+  for (let tries = 1; libc().flock(fd, LOCK_EXCLUSIVE | LOCK_NOT_BLOCKING) !== 0; tries++) {
+    const errno = libc().errno();
+    if (errno !== EWOULDBLOCK) throw new SystemError('IO', `lock ${path}: errno ${errno}`);
+    const isWorthIt = tries < TRIES || (tries < TRIES_AFTER_DEATH && isHolderDead(path));
+    if (!isWorthIt) throw new SystemError('BUSY', `${path} is in use by ${who(path)}`);
+    await sleep(TRY_AGAIN_MS);
+  }
+}
+
+/** As far as there is room: people miss it, but who wants to make room needs the lock. */
+function note(fd: number, text: string): void {
+  try {
+    ftruncateSync(fd, 0);
+    writeSync(fd, text, 0);
+  } catch {
+    // Then the holder has no name.
+  }
 }
 
 /** The holder's own words, if someone holds `path` now. */

@@ -33,6 +33,28 @@ export function parseNetworks(names: readonly string[]): Networks {
   };
 }
 
+/** An address with the length of its network's prefix, `10.0.0.7/24`; undefined: it is none. */
+export function parseHostAddress(text: string): HostAddress | undefined {
+  const [address, prefix, ...more] = text.split('/');
+  const version = isIP(address!);
+  if (version === 0 || more.length > 0 || !/^\d{1,3}$/.test(prefix ?? '')) return undefined;
+  const length = Number(prefix);
+  const family = version as 4 | 6;
+  return length >= 1 && length <= BITS[family] ? { address: address!, length, family } : undefined;
+}
+
+export interface HostAddress {
+  readonly address: string;
+  readonly length: number;
+  readonly family: 4 | 6;
+}
+
+/** 4 or 6; undefined: it is no address. */
+export function addressFamily(text: string): 4 | 6 | undefined {
+  const version = isIP(text);
+  return version === 0 ? undefined : (version as 4 | 6);
+}
+
 function familyOf(version: number): 'ipv4' | 'ipv6' {
   return version === 4 ? 'ipv4' : 'ipv6';
 }

@@ -9,12 +9,13 @@ export async function putDurably(
   files: FileSystem,
   path: string,
   bytes: Uint8Array,
+  access: 'private' | 'shared' = 'private',
 ): Promise<void> {
   const temporary = `${path}.tmp`;
   // A power cut may have left one behind.
   if (await files.stat(temporary)) await files.unlink(temporary);
   {
-    await using file = await files.create(temporary);
+    await using file = await files.create(temporary, access);
     await file.write(bytes, 0);
     // Without this sync the rename may reach the disk before the contents do.
     await file.sync();

@@ -34,9 +34,10 @@ const ENXIO = 6;
 export function realFileSystem(): FileSystem {
   const { O_RDWR, O_RDONLY, O_CREAT, O_EXCL } = constants;
   return {
-    async create(path) {
+    async create(path, access = 'private') {
       return doing(`create ${path}`, async () => {
-        return fileOf(path, await openFile(path, O_RDWR | O_CREAT | O_EXCL, 0o600));
+        const mode = access === 'private' ? 0o600 : 0o644;
+        return fileOf(path, await openFile(path, O_RDWR | O_CREAT | O_EXCL, mode));
       });
     },
     async open(path, access) {

@@ -29,7 +29,16 @@ export function unixPeer(socket: Socket): UnixPeer | undefined {
 
 /** Of a group by its name in /etc/group; undefined: there is none. */
 export function groupId(name: string): number | undefined {
-  const lines = readFileSync('/etc/group', 'utf8').split('\n');
+  return idIn('/etc/group', name);
+}
+
+/** Of a user by its name in /etc/passwd; undefined: there is none. */
+export function userId(name: string): number | undefined {
+  return idIn('/etc/passwd', name);
+}
+
+function idIn(file: string, name: string): number | undefined {
+  const lines = readFileSync(file, 'utf8').split('\n');
   const fields = lines.map((line) => line.split(':')).find(([it]) => it === name);
   const id = Number(fields?.[2]);
   return fields?.[2] !== undefined && Number.isInteger(id) ? id : undefined;

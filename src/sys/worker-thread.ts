@@ -5,7 +5,7 @@ export interface WorkerThread<In, Out> extends AsyncDisposable {
   post(message: In): void;
   /** Set before the first turn of the event loop after the start. */
   onMessage: (message: Out) => void;
-  /** The thread died: an uncaught error, or it ended though nobody asked. */
+  /** Called once, when the thread has died: of an uncaught error, or it ended though nobody asked. */
   onFailure: (error: Error) => void;
   /** Whether it keeps the process alive. */
   hold(keep: boolean): void;
@@ -14,6 +14,7 @@ export interface WorkerThread<In, Out> extends AsyncDisposable {
 export function startWorker<In, Out>(script: URL, data: unknown): WorkerThread<In, Out> {
   const worker = new Worker(script, { workerData: data });
   let stopping = false;
+  let failure: Error | undefined;
   const thread: WorkerThread<In, Out> = {
     post: (message) => worker.postMessage(message),
     onMessage() {},
@@ -25,9 +26,13 @@ export function startWorker<In, Out>(script: URL, data: unknown): WorkerThread<I
     },
   };
   worker.on('message', (message: Out) => thread.onMessage(message));
-  worker.on('error', (error: Error) => thread.onFailure(error));
+  // Of an uncaught error the end is told after it: only then does the thread touch nothing any more.
+  worker.on('error', (error: Error) => {
+    failure = error;
+  });
   worker.on('exit', (code) => {
-    if (!stopping) thread.onFailure(new Error(`${script.pathname} ended with code ${code}`));
+    if (stopping) return;
+    thread.onFailure(failure ?? new Error(`${script.pathname} ended with code ${code}`));
   });
   return thread;
 }

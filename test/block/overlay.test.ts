@@ -3,6 +3,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
 import type { BlockDevice } from '../../src/block/block-device.ts';
+import { BlockError } from '../../src/block/block-error.ts';
 import { readLayer } from '../../src/block/layer.ts';
 import { memoryDevice } from '../../src/block/memory.ts';
 import { type Overlay, openOverlay } from '../../src/block/overlay.ts';
@@ -42,6 +43,28 @@ test('the base of an overlay is never written', async () => {
   await disk.zero(100, 15_000, 'cached');
   await disk.write(new Uint8Array(3).fill(1), 17_000, 'durable');
   deepEqual(contents, new Uint8Array(20_000).fill(5));
+});
+
+test('a read that fails leaves its memory alone from then on', async () => {
+  const base = memoryDevice(new Uint8Array(65_536).fill(1));
+  const gate = Promise.withResolvers<void>();
+  const damaged = readLayer('damaged', base.geometry, {
+    async read(into, offset) {
+      if (offset === 0) throw new BlockError('CORRUPT', 'the beginning is gone');
+      await gate.promise;
+      await base.read(into, offset);
+    },
+  });
+  await using disk = await overlayOn(damaged);
+  await disk.write(new Uint8Array(4096).fill(7), 4096, 'cached');
+  let isOver = false;
+  const into = new Uint8Array(12_288);
+  const read = disk.read(into, 0).finally(() => (isOver = true));
+  read.catch(() => {});
+  await clock.sleep(20);
+  ok(!isOver, 'its last part is still being read');
+  gate.resolve();
+  await rejects(read, { code: 'CORRUPT' });
 });
 
 test('a read that is slow in the base never undoes a write', async () => {

@@ -66,8 +66,8 @@ for (const term of ['linux', 'xterm-256color', 'vt220']) {
 
     service.signal('SIGSTOP');
     await screen.shows(/has not answered for \d+ s/);
-    screen.keys('5');
-    await screen.shows(/\[5 Log\].*run nightly\/vm-/s);
+    screen.keys('7');
+    await screen.shows(/\[7 Log\].*run nightly\/vm-/s);
     service.signal('SIGCONT');
     await screen.shows(/The service runs\./);
 
@@ -81,10 +81,31 @@ for (const term of ['linux', 'xterm-256color', 'vt220']) {
     await screen.shows(/No sessions\./);
     deepEqual(await states(home.holdfast), []);
 
+    screen.keys('5', 'n');
+    await screen.shows(/A new job/);
+    screen.keys('Right', 'Enter');
+    await screen.shows(/^>.* check$/m);
+    screen.keys('Enter');
+    await screen.shows(/State +done.*Its log, followed:.*running.*done/s);
+    screen.keys('Escape', '6', 'n');
+    await screen.shows(/A new schedule/);
+    screen.keys('-l', 'verify');
+    screen.keys('Down');
+    screen.keys('-l', ' at noon');
+    screen.keys('Down', 'Right', 'Enter');
+    await screen.shows(/at noon.*(calendar|is no)/s);
+    screen.keys('Up', ...Array.from({ length: 8 }, () => 'BSpace'), 'Enter');
+    await screen.shows(/^>verify +\d{4}-.* daily +check$/m);
+    screen.keys('d');
+    await screen.shows(/type remove/);
+    screen.keys('-l', 'remove');
+    screen.keys('Enter');
+    await screen.shows(/No schedules/);
+
     screen.resize(60, 20);
     await screen.shows(/needs 80x24/);
     screen.resize(100, 30);
-    await screen.shows(/No sessions\./);
+    await screen.shows(/No schedules/);
     for (let n = 0; n < 20; n++) screen.keys(...Array.from({ length: 50 }, () => 'C-c'));
     await screen.shows(/Ctrl-C does nothing here/);
     const resident = residentOf(screen.pid);

@@ -28,6 +28,11 @@ test('a sequence in pieces is one key, and an escape alone is one after a while'
   deepEqual(names('\u001b\u001b'), ['escape', 'escape']);
 });
 
+test('F1 to F5 of the Linux console type nothing, in pieces either', async () => {
+  deepEqual(names('a\u001b[[A\u001b[[Bb\u001b[[C\u001b[[D\u001b[[Ec'), ['a', 'b', 'c']);
+  equal(parseKeys('\u001b[[', false).rest, '\u001b[[');
+});
+
 test('unknown sequences and control characters are no keys; letters of all languages are', async () => {
   deepEqual(names('\u001b[15~\u001b[200~\u001b[?1;2c\u001bOPx'), ['x']);
   deepEqual(names('\u0000\u0001\u001f\u0080\u009b\ufffd'), []);

@@ -45,7 +45,7 @@ test('a service that is slow is told of, and keys go on', async () => {
   const driven = driveUp();
   for (let n = 0; n < 9; n++) driven.tick();
   match(driven.text(), /has not answered for [67] s: what is shown is older/);
-  driven.type('3\u001b[B5');
+  driven.type('3\u001b[B7');
   equal(driven.model().screen, 'log');
   driven.answer('service/show', FACTS);
   driven.answer('session/list', { sessions: [] });
@@ -151,7 +151,7 @@ test('a recovery point is run with its options', async () => {
   driven.answer('session/start', READY);
   match(driven.text(), /Session web-1a2b3c runs.*nbd\+unix/s);
   equal(driven.model().screen, 'sessions');
-  driven.type('\r5');
+  driven.type('\r7');
   match(driven.text(), /session web-1a2b3c runs/);
 });
 
@@ -193,6 +193,44 @@ test('discard wants its word, and nothing else does', async () => {
   ok(isAsked());
   driven.fail('session/discard', refusal('stop that first'));
   match(driven.text(), /Failed: discard web-1a2b3c.*stop that first/s);
+});
+
+test('who has chosen a session keeps it whatever the list does, and has none when it is gone', async () => {
+  const driven = onSessions();
+  const list = (...names: string[]): void =>
+    driven.answer('session/list', { sessions: names.map((it) => session({ session: it })) });
+  const stopped = (): string[] =>
+    driven.asked
+      .filter(({ call }) => call.name === 'session/stop')
+      .map(({ call }) => (call.request as { session: string }).session);
+  driven.tick(20_000);
+  list('a', 'b', 'c');
+  driven.type('\u001b[B\u001b[B');
+  driven.tick(20_000);
+  list('new', 'a', 'b', 'c');
+  match(driven.text(), /\n>b /);
+  driven.type('s');
+  driven.tick(20_000);
+  list('new', 'a', 'c');
+  ok(!/\n>/.test(driven.text()), driven.text());
+  driven.send({ kind: 'resize', size: { columns: 100, rows: 30 } });
+  driven.type('srkd\r');
+  match(driven.text(), /No session is chosen/);
+  ok(!driven.model().dialog);
+  deepEqual(stopped(), ['b']);
+  driven.type('\u001b[Bs');
+  deepEqual(stopped(), ['b', 'new']);
+  for (const after of [
+    ['other', 'x', 'new'],
+    ['other', 'x'],
+  ]) {
+    driven.tick(20_000);
+    driven.fail('session/list', GONE);
+    driven.answer('service/show', FACTS);
+    list(...after);
+    driven.type('s');
+  }
+  deepEqual(stopped(), ['b', 'new', 'new']);
 });
 
 test('stop, resume and keep are asked as they are pressed; progress is seen', async () => {
@@ -254,6 +292,20 @@ test('Ctrl-C held down does nothing but say so; q leaves, and asks if work is un
   driven.type('x\r');
   ok(driven.model().dialog);
   driven.type('y');
+  deepEqual(driven.effects.at(-1), { kind: 'leave' });
+});
+
+test('on a line of the machine itself it is left with l for a login, and with nothing else', async () => {
+  const driven = drive(undefined, { key: 'l', word: 'log in' });
+  driven.tick();
+  match(driven.text(), /l log in/);
+  driven.type('q\u0003');
+  match(driven.text(), /Press l to log in/);
+  deepEqual(
+    driven.effects.filter(({ kind }) => kind === 'leave'),
+    [],
+  );
+  driven.type('l');
   deepEqual(driven.effects.at(-1), { kind: 'leave' });
 });
 

@@ -5,7 +5,7 @@ import { answerPage, drive, driveUp, FACTS, GONE, session } from '../support/con
 test('the status page says how it is at a glance', async () => {
   const text = driveUp().text();
   for (const part of [
-    /Holdfast {2}box .*\[1 Status\]/,
+    /^\[1 Status\].*\n The service runs\. .* box\n/,
     /Addresses +192\.0\.2\.7/,
     /Store +\/srv\/store/,
     /\[#{15}\.{5}\] 75 % full, 1\.00 TiB free of 4\.00 TiB/,
@@ -43,7 +43,7 @@ test('every screen and dialog fits 80x24 to the row, with its keys at the bottom
     ok(!rows[0]!.includes('~'), rows[0]);
   };
   const long = 'x'.repeat(200);
-  for (const screen of ['1', '2', '3', '4', '5']) {
+  for (const screen of ['1', '2', '3', '4', '5', '6', '7']) {
     driven.type(screen);
     check();
     if (screen === '2') answerPage(driven, 1000);
@@ -53,7 +53,7 @@ test('every screen and dialog fits 80x24 to the row, with its keys at the bottom
       driven.answer('session/list', { sessions });
     }
     check();
-    for (const key of ['\r', 'd', '/']) {
+    for (const key of ['\r', 'd', '/', 'n', 'b', 's']) {
       driven.type(key);
       check();
       driven.type('\u001b');

@@ -15,8 +15,17 @@ const none = async (): Promise<never> => {
   throw new CatalogError('NOT_FOUND', 'nothing here');
 };
 const desk: Desk = {
-  ...{ house: none, makeStore: none, sessions: none, jobs: none, follow: none, audit: none },
+  ...{
+    house: none,
+    makeStore: none,
+    sessions: none,
+    jobs: none,
+    follow: none,
+    audit: none,
+    support: none,
+  },
   whyWaiting: () => undefined,
+  host: none,
   apart: undefined,
   service: async () => ({
     ...{ pid: 1, started: '2026-11-21T18:00:00Z', store: '/s', storeId: null, space: null },
@@ -31,6 +40,7 @@ const answer = door({
   version: '1',
   secrets: none,
   audited: async () => async () => {},
+  offers: () => true,
   access: (peer) => accessOf(peer, (name) => GROUPS[name]),
 });
 

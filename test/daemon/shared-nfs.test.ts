@@ -233,6 +233,7 @@ test('a session whose key is missing waits, and with it those who have it mounte
   home.configure({ passphraseFiles: { nightly: home.passphrase } });
   service.now.signal('SIGHUP');
   await vain;
+  await service.now.logged(new RegExp(`session ${waiting!.session} is resumed`));
   await using again = await rpcClient(open.nfs.ports.nfs);
   equal((await again.mount(`/holdfast/${waiting!.session}`)).status, 0);
   equal(await service.now.stop('SIGTERM'), 0);

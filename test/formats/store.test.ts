@@ -159,6 +159,9 @@ test('nodes from strangers are refused or harmless', async () => {
     { numRuns: 2000 },
   );
   onlyFormatErrors(() => decodeNode(whole.subarray(0, 20)));
+  const tooLong = whole.slice();
+  tooLong[17] = 64;
+  throws(() => decodeNode(tooLong), { code: 'CORRUPT' }, 'a block of 65 pages');
 });
 
 test('the level of a root follows from the size of its disk', async () => {

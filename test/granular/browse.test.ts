@@ -1,11 +1,11 @@
-import { deepEqual, equal, ok, rejects } from 'node:assert/strict';
+import { deepEqual, equal, ok, rejects, throws } from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { spawnSync } from 'node:child_process';
 import { test } from 'tap';
 import { type Entry, findFiles, listDirectory } from '../../src/granular/browse.ts';
-import { archive, copyOut } from '../../src/granular/copy-out.ts';
+import { archive, copyOut, judge } from '../../src/granular/copy-out.ts';
 import type { GranularError } from '../../src/granular/granular-error.ts';
 import { findInside, namesOf } from '../../src/granular/paths.ts';
 import { differences, LONG_NAME, makeTree, namesBelow } from '../support/guest-images.ts';
@@ -200,4 +200,16 @@ test('a stream that nobody takes any more ends its program', { skip }, async () 
     code: 'INTERRUPTED',
   });
   await rejects(all(listDirectory(join(directory, 'unmounted'), '')), { code: 'UNREADABLE' });
+});
+
+test('a file that was not copied is no lost attribute, whatever it is called', async () => {
+  const said = (line: string) => () => judge(23, `${line}\n`, '/to');
+  throws(said('rsync: [sender] read errors mapping "/v/bin/chown": Input/output error (5)'), {
+    code: 'UNREADABLE',
+  });
+  throws(said('rsync: [receiver] write failed on "/to/fs-xattr/a": No space left on device (28)'), {
+    code: 'NO_SPACE',
+  });
+  const lost = 'rsync: [generator] chown "/to/link_stat" failed: Operation not permitted (1)';
+  deepEqual(said(lost)(), [lost]);
 });

@@ -3,7 +3,7 @@ import { copyFileSync, statSync, symlinkSync, truncateSync, writeFileSync } from
 import { join } from 'node:path';
 import { test } from 'tap';
 import { expectDone, holdfastIn } from '../support/cli.ts';
-import { makeRawDisk, overwrite } from '../support/images.ts';
+import { makeRawDisk, overwrite, sameFiles } from '../support/images.ts';
 import { noise } from '../support/random.ts';
 import { program, without } from '../support/programs.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
@@ -38,7 +38,9 @@ test('images of other products', { skip }, async (t) => {
       async () => {
         const image = join(root, `${index}.${format === 'vpc' ? 'vhd' : format}`);
         await program('qemu-img', 'convert', '-f', 'raw', '-O', format, ...options, raw, image);
-        const made = await expectDone(backup(image));
+        // Its data lies in another file, which only an administrator may say.
+        const said = options.includes('subformat=monolithicFlat') ? ['--format', format] : [];
+        const made = await expectDone(backup(image, ...said));
         equal(made.result['storedBytes'], 0);
         // Holes that the format knows are not read.
         // A fixed VHD knows none, and a VHDX of this size is one piece.
@@ -129,8 +131,28 @@ test('images of other products', { skip }, async (t) => {
       `# Disk DescriptorFile\nversion=1\nCID=1\nparentCID=ffffffff\ncreateType="monolithicFlat"\n` +
         `RW 8 FLAT "/etc/passwd" 0\nddb.adapterType = "ide"\n`,
     );
-    ok((await backup(flat)).code !== 0);
+    ok((await backup(flat, '--format', 'vmdk')).code !== 0);
   });
+
+  await t.test(
+    "a guest cannot make its raw disk another guest's, which lies beside it",
+    async () => {
+      const guest = join(root, 'guest.raw');
+      makeRawDisk(guest, 8 * MiB, 7);
+      makeRawDisk(join(root, 'other-guest.raw'), 8 * MiB, 8);
+      const descriptor =
+        `# Disk DescriptorFile\nversion=1\nCID=1\nparentCID=ffffffff\ncreateType="monolithicFlat"\n` +
+        `RW ${(8 * MiB) / 512} FLAT "other-guest.raw" 0\nddb.adapterType = "ide"\n\0`;
+      overwrite(guest, Buffer.from(descriptor), 0);
+      const refused = await backup(guest);
+      equal(refused.code, 1);
+      match(refused.stderr, /refers to .*other-guest\.raw.*--format raw/);
+      await expectDone(backup(guest, '--format', 'raw'));
+      const out = join(root, 'guest.out');
+      await expectDone(holdfast('restore', 'disk', 'vm@latest', 'vda', '--to', out));
+      ok(sameFiles(guest, out));
+    },
+  );
 
   await t.test('names that look like options or protocols are names', async () => {
     const odd = join(root, '-f,nbd:x=1 é.qcow2');

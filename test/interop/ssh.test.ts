@@ -24,11 +24,16 @@ async function sftp(...commands: string[]): Promise<Answer> {
 test('it is installed once there are users of these names for it', { skip }, async () => {
   const { run, tryRun, path } = host!;
   await run('useradd', '--shell', '/bin/bash', 'admin');
-  const install = ['sh', `${process.cwd()}/appliance/install`, '--offline', '--ssh'] as const;
-  const refused = await tryRun(...install);
+  const install = [`${process.cwd()}/appliance/install`, '--offline', '--ssh'];
+  const refused = await tryRun('sh', ...install);
   match(refused.stderr, /has a user admin of its own/);
   await run('userdel', 'admin');
-  await run(...install);
+  await run('sh', ...install);
+  // From then on every install renews it.
+  const settings = '/etc/ssh/sshd_config.d/holdfast.conf';
+  await run('sh', '-c', `echo '# of an older version' >>${settings}`);
+  await run('sh', ...install.slice(0, -1));
+  await run('cmp', settings, `${process.cwd()}/appliance/ssh/sshd.conf`);
   await run('ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-f', '/root/key');
   const key = readFileSync(path('/root/key.pub'));
   for (const user of ['admin', 'restore'])
@@ -42,6 +47,16 @@ test('a command is carried out, with its exit code, and by the service', { skip 
   match(stdout, /"sessions":\[\]/);
   equal((await ssh('admin', 'holdfast', 'session', 'show', 'none')).code, 5);
   equal((await ssh('admin', "holdfast set create 'no such name'")).code, 2);
+});
+
+test('a support bundle comes over the wire, with the journal of the service', {
+  skip,
+}, async () => {
+  const { run, path } = host!;
+  const command = `ssh -n ${OPTIONS.join(' ')} admin@127.0.0.1 holdfast support create --to -`;
+  await run('sh', '-c', `${command} | tar -C /root -xzf - --strip-components=1`);
+  match(readFileSync(path('/root/journal.txt'), 'utf8'), /holdfastd\[\d+\]: ready/);
+  match(readFileSync(path('/root/os-release.txt'), 'utf8'), /Debian/);
 });
 
 test('without a command there is something for people', { skip }, async () => {

@@ -1,17 +1,18 @@
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { test } from 'tap';
 import { type DebianHost, debianHost, debianHostMissing } from '../support/debian-host.ts';
 import { noise } from '../support/random.ts';
+import { nfsPortByDatagram, steadyClients } from '../support/steady-clients.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 
 // One machine for the whole file: what is installed in the beginning is removed in the end.
 
 const skip = debianHostMissing;
 const INSTALL = `${process.cwd()}/appliance/install`;
+const STANDARD_PORTS = { nfs: 2049, mount: 20_048, portmap: 111 };
 const UNINSTALL = `${process.cwd()}/appliance/uninstall`;
-const STEADY_CLIENTS = new URL('../support/steady-clients.ts', import.meta.url).pathname;
 
 const host = skip === false ? await debianHost(temporaryDirectory()) : undefined;
 
@@ -41,6 +42,11 @@ test('install brings the service to READY, and a second time changes nothing', {
   const out = await host!.run('sh', INSTALL, '--offline');
   match(out, /is installed and runs: no store/);
   match(out, /holdfast store create/);
+  match(
+    await host!.run('bash', '-c', '. /usr/share/bash-completion/completions/holdfast; complete -p'),
+    /complete -F _holdfast holdfast/,
+  );
+  match(await host!.run('cat', '/usr/share/man/man1/holdfast.1'), /^\.TH HOLDFAST 1 /);
   deepEqual([await show('ActiveState'), await show('SubState')], ['active', 'running']);
   equal(await show('StatusText'), 'no store');
   const { MainPID: pid } = { MainPID: await show('MainPID') };
@@ -133,17 +139,12 @@ test('NFS is served where hypervisors look for it, and survives a restart there'
   skip,
 }, async () => {
   const { run } = host!;
-  const { session, nfs } = (await json(
-    'holdfast',
-    'recover',
-    'vm@latest',
-    '--detach',
-    '--nfs',
-  )) as {
+  const recover = ['recover', 'vm@latest', '--detach', '--nfs'];
+  const { session, nfs } = (await json('holdfast', ...recover)) as {
     session: string;
     nfs: { ports: object };
   };
-  deepEqual(nfs.ports, { nfs: 2049, mount: 20_048, portmap: 111 });
+  deepEqual(nfs.ports, STANDARD_PORTS);
   await run('systemctl', 'restart', 'holdfastd.service');
   equal(await show('StatusText'), '1 sessions run');
   await run('holdfast', 'session', 'stop', session);
@@ -153,7 +154,7 @@ test('NFS is served where hypervisors look for it, and survives a restart there'
 test('systemd`s sockets: over restarts NFS and NBD clients wait, are never refused, and find what they had', {
   skip,
 }, async () => {
-  const { run, tryRun, path } = host!;
+  const { run } = host!;
   await run('sh', INSTALL, '--offline', '--nfs', '--nbd');
   const pid = await show('MainPID');
   await run('sh', INSTALL, '--offline', '--nfs', '--nbd');
@@ -164,65 +165,34 @@ test('systemd`s sockets: over restarts NFS and NBD clients wait, are never refus
       nfs: { ports: object; directory: string };
     };
   const sessions = [await recover(), await recover()] as const;
-  for (const { nfs } of sessions) {
-    deepEqual(nfs.ports, { nfs: 2049, mount: 20_048, portmap: 111 });
-  }
+  for (const { nfs } of sessions) deepEqual(nfs.ports, STANDARD_PORTS);
+  const addresses = sessions.map(({ session, nfs }) => ({
+    nbd: `nbd://127.0.0.1:10809/${session}/vda`,
+    nfs: nfs.directory,
+  }));
   const shown = await json('holdfast', 'session', 'show', sessions[1].session);
-  deepEqual(shown['addresses'], [
-    `nfs://127.0.0.1${sessions[1].nfs.directory}`,
-    `nbd://HOST:10809/${sessions[1].session}/vda`,
-  ]);
-  const clients = sessions.map(async ({ session, nfs }, which) =>
-    tryRun(
-      ...['/usr/lib/holdfast/bin/node', STEADY_CLIENTS, `nbd://127.0.0.1:10809/${session}/vda`],
-      ...(['2049', nfs.directory, '/root/stop', `/root/seen${which}`] as const),
-    ),
+  const [nfs, nbd] = shown['addresses'] as string[];
+  deepEqual(
+    [nfs, nbd!.replace('HOST', '127.0.0.1')],
+    [`nfs://127.0.0.1${addresses[1]!.nfs}`, addresses[1]!.nbd],
   );
-  const seen = (which: number) => {
-    const file = path(`/root/seen${which}`);
-    const text = existsSync(file) ? readFileSync(file, 'utf8') : '';
-    return JSON.parse(text === '' ? '{}' : text) as Record<string, number>;
-  };
-  /** All four have read some more. */
-  const goOn = async () => {
-    const before = [seen(0), seen(1)];
-    await until('read on', async () =>
-      before.every((them, which) =>
-        ['NFS read', 'NBD read'].every((it) => (seen(which)[it] ?? 0) > (them[it] ?? 0) + 2),
-      ),
-    );
-  };
+  const clients = steadyClients(host!, addresses);
+  const goOn = () => until('read on', clients.readOn());
   await goOn();
-  for (const how of ['restart', 'kill', 'restart']) {
-    if (how === 'kill') await run('kill', '-9', await show('MainPID'));
-    else await run('systemctl', 'restart', 'holdfastd.service');
+  const restart = () => run('systemctl', 'restart', 'holdfastd.service');
+  for (const again of [restart, async () => run('kill', '-9', await show('MainPID')), restart]) {
+    await again();
     await goOn();
   }
-  writeFileSync(path('/root/stop'), '');
-  for (const { code, stderr } of await Promise.all(clients)) equal(code, 0, stderr);
-  for (const which of [0, 1]) {
-    // Connections end; nobody is refused, or told that what he had is no more.
-    for (const what of Object.keys(seen(which))) match(what, STEADY);
+  // Connections end; nobody is refused, or told that what he had is no more.
+  for (const what of await clients.stop()) {
+    match(what, /^N\w\w( read|: .*(ended|went away|closed the connection|ECONNRESET|EPIPE))$/);
   }
-  const mapped = await run('/usr/lib/holdfast/bin/node', '-e', PORTMAP_OVER_UDP);
-  equal(mapped.trim(), '2049');
-  for (const { session } of sessions) {
-    await run('holdfast', 'session', 'stop', session);
-    await run('holdfast', 'session', 'discard', session);
+  equal((await nfsPortByDatagram(host!)).trim(), '2049');
+  for (const what of ['stop', 'discard']) {
+    for (const { session } of sessions) await run('holdfast', 'session', what, session);
   }
 });
-
-const STEADY = /^N\w\w( read|: .*(ended|went away|closed the connection|ECONNRESET|EPIPE))$/;
-
-/** Asks the port mapper for NFS with a datagram (RFC 1833, section 3). */
-const PORTMAP_OVER_UDP = `
-  const socket = require('node:dgram').createSocket('udp4');
-  const words = [9, 0, 2, 100000, 2, 3, 0, 0, 0, 0, 100003, 3, 6, 0];
-  const call = Buffer.alloc(4 * words.length);
-  words.forEach((word, at) => call.writeUInt32BE(word, 4 * at));
-  socket.once('message', (reply) => console.log(reply.readUInt32BE(24)) || socket.close());
-  socket.send(call, 111, '127.0.0.1');
-`;
 
 test('killed, it runs again with its session, and whoever asks meanwhile waits', {
   skip,
@@ -269,6 +239,68 @@ test('one that hangs is started again by its watchdog', { skip }, async () => {
   await run('systemctl', 'daemon-reload');
 });
 
+test('an upgrade that would not run changes nothing; one that does not get READY is taken back', {
+  skip,
+}, async () => {
+  const { run, tryRun, path } = host!;
+  const checkout = '/root/checkout';
+  const parts = ['package.json', 'package-lock.json', 'LICENSE', 'README.md', 'src', 'systemd'];
+  await run('mkdir', checkout);
+  await run('cp', '-R', ...[...parts, 'appliance'].map((it) => `${process.cwd()}/${it}`), checkout);
+  await run('ln', '-s', realpathSync('node_modules'), `${checkout}/node_modules`);
+  const pid = await show('MainPID');
+  async function refused(file: string, alter: (text: string) => string): Promise<string> {
+    const name = path(`${checkout}/${file}`);
+    const text = readFileSync(name, 'utf8');
+    writeFileSync(name, alter(text));
+    const { code, stdout, stderr } = await tryRun(
+      ...(['sh', `${checkout}/appliance/install`, '--offline'] as const),
+    );
+    writeFileSync(name, text);
+    equal(code, 1, stdout);
+    return stderr;
+  }
+  const more = '"packages": { "node_modules/not-there": { "version": "1.0.0" },';
+  match(
+    await refused('package-lock.json', (text) => text.replace('"packages": {', more)),
+    /node_modules\/not-there 1\.0\.0: not there/,
+  );
+  // The service loads that one only when somebody asks for it.
+  match(
+    await refused('src/control/retention.ts', (text) => `${text}\nimport './not-there.ts';\n`),
+    /does not load: nothing was changed/,
+  );
+  equal(await show('MainPID'), pid);
+
+  const unit = path(`${checkout}/systemd/holdfastd.service`);
+  writeFileSync(unit, `${readFileSync(unit, 'utf8')}# of a newer version\n`);
+  match(await refused('src/daemon/main.ts', () => 'process.exit(1);'), /is put back/);
+  equal(await show('StatusText'), '1 sessions run');
+  ok(!/of a newer version/.test(await run('systemctl', 'cat', 'holdfastd.service')));
+  await run('sh', INSTALL, '--offline');
+  equal(await run('sh', '-c', 'ls /usr/lib | grep ^holdfast'), 'holdfast\n');
+
+  await run('rm', `${checkout}/node_modules`);
+  await run('mkdir', `${checkout}/node_modules`);
+  await run('touch', '--date=2020-01-01', `${checkout}/node_modules/.package-lock.json`);
+  match(await refused('README.md', (text) => text), /older than package-lock\.json: npm ci/);
+});
+
+test('what an install did not end, the next one does', { skip }, async () => {
+  const { run, tryRun } = host!;
+  // Killed before the restart: the files are new, the process is not.
+  await run('touch', '/usr/lib/holdfast.unfinished');
+  const pid = await show('MainPID');
+  await run('sh', INSTALL, '--offline');
+  ok((await show('MainPID')) !== pid);
+  equal((await tryRun('test', '-e', '/usr/lib/holdfast.unfinished')).code, 1);
+  // Killed between the renames: the old program is the only one.
+  await run('mv', '/usr/lib/holdfast', '/usr/lib/holdfast.old');
+  await run('sh', INSTALL, '--offline');
+  equal(await run('sh', '-c', 'ls /usr/lib | grep ^holdfast'), 'holdfast\n');
+  equal(await show('StatusText'), '1 sessions run');
+});
+
 test('reload and stop are clean; the journal has priorities', { skip }, async () => {
   const { run } = host!;
   const pid = await show('MainPID');
@@ -289,9 +321,75 @@ test('reload and stop are clean; the journal has priorities', { skip }, async ()
   ok(ready - start < 5e6, `from start to READY ${(ready - start) / 1000} ms`);
 });
 
+/** What the machine has drawn on its console since then, once it matches. */
+async function drawn(since: number, what: RegExp): Promise<void> {
+  await until(`drew ${what.source}`, async () => what.test(host!.console().slice(since)));
+}
+
+/** Processes of the user that may look only. */
+async function pages(): Promise<string[]> {
+  const { stdout } = await host!.tryRun('sh', '-c', 'stat -c "%U %n" /proc/[0-9]* 2>/dev/null');
+  return [...stdout.matchAll(/^holdfast-console \/proc\/(\d+)$/gm)].map(([, pid]) => pid!);
+}
+
+const PAGE = /The service runs/;
+const LOGIN = /login: $/;
+
+test('the status page is on the console without a login, and comes back whenever it is killed', {
+  skip,
+}, async () => {
+  const { run, path, console, type } = host!;
+  const directory = path('/etc/systemd/system/holdfast-console@.service.d');
+  mkdirSync(directory);
+  writeFileSync(`${directory}/quick.conf`, '[Service]\nEnvironment=HOLDFAST_LOGIN_SECONDS=2\n');
+  match(await run('sh', INSTALL, '--offline', '--console'), /Status page on console: press l/);
+  await drawn(0, PAGE);
+  for (let round = 0; round < 4; round++) {
+    const found = await pages();
+    equal(found.length, 1);
+    match(await run('cat', `/proc/${found[0]}/status`), /^CapEff:\t0+$.*^NoNewPrivs:\t1$/ms);
+    const since = console().length;
+    await run('kill', '-9', found[0]!);
+    // Before it is there, as it starts, and when it runs.
+    type('\u0003\u001c\u001a'.repeat(1000));
+    await drawn(since, PAGE);
+    await drawn(since, /Ctrl-C does nothing here/);
+  }
+});
+
+test('its key l gives a login, and where nobody logs in the page comes back', {
+  skip,
+}, async () => {
+  const since = host!.console().length;
+  host!.type('l');
+  await drawn(since, LOGIN);
+  deepEqual(await pages(), []);
+  const later = host!.console().length;
+  await drawn(later, PAGE);
+});
+
+test('a console that cannot start gives a login instead, until it can', { skip }, async () => {
+  const { run, console } = host!;
+  const directory = '/usr/lib/holdfast/src/console';
+  await run('mv', directory, `${directory}.gone`);
+  let since = console().length;
+  await run('kill', '-9', ...(await pages()));
+  await drawn(since, /does not run here.*login: /s);
+  await run('mv', `${directory}.gone`, directory);
+  since = console().length;
+  await drawn(since, PAGE);
+  await run('mv', '/usr/lib/holdfast', '/usr/lib/holdfast.gone');
+  since = console().length;
+  await run('systemctl', 'kill', '--signal=KILL', 'holdfast-console@console');
+  await drawn(since, LOGIN);
+  await run('mv', '/usr/lib/holdfast.gone', '/usr/lib/holdfast');
+});
+
 test('uninstall leaves nothing but what cannot be made again', { skip }, async () => {
   const { run, tryRun } = host!;
   await run('sh', UNINSTALL);
+  equal((await run('systemctl', 'is-active', 'console-getty')).trim(), 'active');
+  equal((await tryRun('systemctl', 'cat', 'holdfast-console@console')).code, 1);
   equal((await tryRun('systemctl', 'cat', 'holdfastd.service')).code, 1);
   equal((await tryRun('test', '-e', '/usr/lib/holdfast')).code, 1);
   await run('test', '-e', '/var/lib/holdfast/store/holdfast-store.json');

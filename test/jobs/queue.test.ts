@@ -1,36 +1,17 @@
 import { deepEqual, equal, match, ok, rejects, throws } from 'node:assert/strict';
 import { test } from 'tap';
-import { decodeJob, encodeJob, type JobKind, type JobRecord } from '../../src/formats/store/job.ts';
+import { decodeJob, encodeJob } from '../../src/formats/store/job.ts';
 import { FormatError } from '../../src/formats/format-error.ts';
-import { openJobFiles } from '../../src/jobs/job-files.ts';
 import type { Outcome } from '../../src/jobs/job-state.ts';
-import { type AttemptOptions, openQueue } from '../../src/jobs/queue.ts';
 import { openSchedules } from '../../src/jobs/schedules.ts';
 import type { FileSystem } from '../../src/sys/file-system.ts';
 import { crashingFs, onlyPowerCuts, type CrashingFs } from '../support/crashing-fs.ts';
-import { fakeClock } from '../support/fake-clock.ts';
+import { opened } from '../support/job-queue.ts';
 import { seeded } from '../support/random.ts';
-import { simulatedWorld } from '../support/store.ts';
 
 const MINUTE = 60_000;
 const DONE: Outcome = { kind: 'done', result: { fine: true } };
 const REQUEST = { set: 'a' };
-
-type Attempt = (job: JobRecord, options: AttemptOptions) => Promise<Outcome>;
-
-async function opened(disk: CrashingFs, attempt: Attempt, start = '2026-11-21T12:00:00Z') {
-  const clock = fakeClock(start);
-  const world = { ...simulatedWorld(disk.files), clock };
-  await world.files.makeDirectory('/store');
-  const files = await openJobFiles(world.files, '/store');
-  const troubles: string[] = [];
-  const onTrouble = (message: string): void => void troubles.push(message);
-  const laneOf = (kind: JobKind): string => (kind === 'check' ? 'check' : 'write');
-  const states: string[] = [];
-  const onChange = (job: JobRecord): void => void states.push(job.state);
-  const queue = await openQueue({ world, files, attempt, laneOf, onChange, onTrouble });
-  return { clock, world, files, queue, troubles, states, onTrouble };
-}
 
 const disk = (): CrashingFs => crashingFs(seeded(1));
 
@@ -123,7 +104,7 @@ test('cancel: what waits never begins, what runs is told to end', async () => {
   );
   await queue.cancel(first.id);
   equal((await attended).job.state, 'canceled');
-  deepEqual(heard, ['canceled']);
+  deepEqual(heard, ['asked to end', 'canceled']);
   await rejects(queue.cancel(first.id), /is canceled already/);
   await rejects(queue.cancel('nothing'), { code: 'NOT_FOUND' });
   await queue[Symbol.asyncDispose]();
@@ -197,15 +178,17 @@ test('a power cut at any call: a job that was acknowledged is there', async () =
   }
 });
 
-test('what has no room is refused, and a damaged record is told of', async () => {
+test('what has no room is refused, and a record that cannot be read is told of and harms no other', async () => {
   const home = disk();
   const { queue, world } = await opened(home, async () => DONE);
   for (let n = 0; n < 1000; n++) await queue.submit({ kind: 'check', request: {} });
   await rejects(queue.submit({ kind: 'check', request: {} }), { code: 'FULL' });
   await put(world.files, '/store/jobs/broken.json', '{"format": "holdfast-job", "version": 9}');
+  await put(world.files, '/store/jobs/long.json', ' '.repeat(9 * 2 ** 20));
   const again = await opened(home.copy(seeded(3)), async () => DONE);
   equal(again.queue.list().length, 1000);
-  match(again.troubles.join(), /broken\.json/);
+  match(again.troubles.join('\n'), /broken\.json/);
+  match(again.troubles.join('\n'), /long\.json is too long/);
 });
 
 test('codec: what was written is read, anything else is a FormatError', async () => {

@@ -1,9 +1,11 @@
 import { deepEqual, equal, ok } from 'node:assert/strict';
 import { test } from 'tap';
-import { findPoint, listPoints, newPointId } from '../../src/catalog/points.ts';
+import { leasesOf } from '../../src/catalog/leases.ts';
+import { findPoint, listPoints, newPointId, readPoint } from '../../src/catalog/points.ts';
 import type { OpenSet } from '../../src/catalog/sets.ts';
 import type { PointRecord } from '../../src/formats/store/point.ts';
 import { advance } from '../../src/recovery/session-executor.ts';
+import type { SessionError } from '../../src/recovery/session-error.ts';
 import { readJournal, sessionIds } from '../../src/recovery/session-files.ts';
 import { clean, overlayOf, prepare, sessionSpace } from '../../src/recovery/session-steps.ts';
 import { publish } from '../../src/recovery/keep-session.ts';
@@ -15,6 +17,7 @@ import { manifestDisk } from '../../src/store/manifest-disk.ts';
 import { openStore } from '../../src/store/store.ts';
 import type { FileSystem } from '../../src/sys/file-system.ts';
 import { crashingFs, onlyPowerCuts } from '../support/crashing-fs.ts';
+import { faultyFs, full, type Operation } from '../support/faulty-fs.ts';
 import { noise, seeded } from '../support/random.ts';
 import { HOME, newStore, simulatedWorld, simulatedWriter, storePoint } from '../support/store.ts';
 
@@ -66,7 +69,7 @@ async function openDisk(
 ) {
   const record = (await readJournal(house.world, house.store, id))!;
   const base = manifestDisk(reader, { name: 'vda', root: point.disks[0]!, keys: set.keys });
-  const space = sessionSpace(house, record, () => {});
+  const space = sessionSpace(house, record);
   return overlayOf(house, record, { disk: record.disks[0]!, base, space });
 }
 
@@ -81,12 +84,16 @@ async function keep(files: FileSystem, set: OpenSet, id: string): Promise<string
   await using encoder = inlineEncoder({ keys, cutting: CUTTING_DEFAULT, random, writer });
   await using reader = openBlockReader(store, { cacheLength: 2 ** 22 });
   const as = record.keepAs ?? newPointId(world, 'vm');
-  const event = record.phase === 'cleaning' ? undefined : ({ kind: 'keep', as } as const);
-  await advance(house, record, event, {
-    prepare: (session) => prepare(house, session),
-    clean: (session) => clean(house, session),
-    publish: (session) => publish(house, session, { set, reader, writer, encoder }),
-  });
+  await advance(
+    house,
+    record,
+    { kind: 'keep', as },
+    {
+      prepare: (session) => prepare(house, session),
+      clean: (session) => clean(house, session),
+      publish: (session) => publish(house, session, { set, reader, writer, encoder }),
+    },
+  );
   return as;
 }
 
@@ -189,4 +196,73 @@ test('a power cut while a session is discarded: it can be discarded again', asyn
       ok(await findPoint(house.world, house.store, point.id));
     }
   }
+});
+
+test('a session whose discarding was interrupted is kept whole, or the answer is that it cannot be', async () => {
+  const { disk: initial, set, point } = await setUp();
+  const id = await start(initial.files, set, point);
+  const discard = async (files: FileSystem) => discardSession(await houseOn(files, 6), id);
+  const whole = initial.copy(seeded(0));
+  await discard(whole.files);
+  let refused = 0;
+  for (let cutAt = 1; cutAt <= whole.calls(); cutAt++) {
+    const disk = initial.copy(seeded(cutAt), cutAt);
+    await discard(disk.files).catch(onlyPowerCuts);
+    const { files } = disk.reboot();
+    const house = await houseOn(files, 9);
+    if ((await sessionIds(house.world, house.store)).length === 0) continue;
+    try {
+      const kept = await keep(files, set, id);
+      const place = await findPoint(house.world, house.store, kept);
+      const made = await readPoint(house.world, house.store, set, place.id);
+      equal(Buffer.compare(await contents(files, set, made), AFTER), 0, `cutAt=${cutAt}`);
+    } catch (cause) {
+      equal((cause as SessionError).code, 'IMPOSSIBLE', `cutAt=${cutAt}: ${String(cause)}`);
+      refused++;
+      await discard(files);
+    }
+    deepEqual(await sessionIds(house.world, house.store), []);
+  }
+  ok(refused > 0);
+});
+
+test('a power cut while it is discarded on a full disk: all of it is left, or nothing of use', async () => {
+  const { disk: initial, set, point } = await setUp();
+  const id = await start(initial.files, set, point);
+  const takesSpace = new Set<Operation>(['create', 'write']);
+  const onFull = (files: FileSystem) =>
+    faultyFs(files, (operation, path) => (takesSpace.has(operation) ? full(path) : undefined));
+  const discard = async (files: FileSystem) => discardSession(await houseOn(files, 6), id);
+  const whole = initial.copy(seeded(0));
+  await discard(onFull(whole.files));
+  deepEqual(await whole.files.list(`${HOME}/sessions`), []);
+  deepEqual(await whole.files.list(`${HOME}/leases`), []);
+  let served = 0;
+  let refused = 0;
+  for (let cutAt = 1; cutAt <= whole.calls(); cutAt++) {
+    for (let seed = 1; seed <= SEEDS; seed++) {
+      const disk = initial.copy(seeded(seed * 1000 + cutAt), cutAt);
+      await discard(onFull(disk.files)).catch(onlyPowerCuts);
+      const { files } = disk.reboot();
+      const house = await houseOn(files, 9);
+      if ((await sessionIds(house.world, house.store)).length === 0) continue;
+      await using reader = openBlockReader(house.store, { cacheLength: 2 ** 22 });
+      try {
+        await using overlay = await openDisk(house, id, { set, point, reader });
+        const got = new Uint8Array(SIZE);
+        await overlay.read(got, 0);
+        const where = `cutAt=${cutAt} seed=${seed}`;
+        equal(Buffer.compare(got, AFTER), 0, where);
+        equal((await leasesOf(house.world, house.store)).length, 1, where);
+        served++;
+      } catch (cause) {
+        equal((cause as SessionError).code, 'CORRUPT');
+        refused++;
+      }
+      await discard(onFull(files));
+      deepEqual(await sessionIds(house.world, house.store), []);
+      deepEqual(await files.list(`${HOME}/leases`), []);
+    }
+  }
+  ok(served > 0 && refused > 0);
 });

@@ -49,9 +49,14 @@ test('every phase answers every event', async () => {
   );
 });
 
-test('an ID that was chosen stands, and a session that was kept cannot be discarded', async () => {
+test('an ID that was chosen stands; what was kept cannot be discarded, nor what was discarded kept', async () => {
   equal(next(session('keeping', 'first'), { kind: 'keep', as: 'second' })?.keepAs, 'first');
   equal(next(session('keeping', 'first'), { kind: 'discard' })?.keepAs, undefined);
   equal(next(session('cleaning', 'first'), { kind: 'discard' })?.keepAs, 'first');
+  equal(next(session('cleaning', 'first'), { kind: 'keep', as: 'second' })?.keepAs, 'first');
+  throws(() => next(session('cleaning'), { kind: 'keep', as: 'second' }), {
+    code: 'IMPOSSIBLE',
+    message: /being discarded/,
+  });
   throws(() => next(session('ready'), { kind: 'done' }), { code: 'IMPOSSIBLE' });
 });

@@ -1,7 +1,10 @@
 import { deepEqual, equal, ok, rejects } from 'node:assert/strict';
 import { test } from 'tap';
+import { FRAME_LENGTH_MAX, frameCodec } from '../../src/formats/store/frame.ts';
+import { encodeNode } from '../../src/formats/store/node.ts';
 import { manifestDisk } from '../../src/store/manifest-disk.ts';
 import { openBlockReader } from '../../src/store/block-reader.ts';
+import { nodeReader } from '../../src/store/node-reader.ts';
 import { openStore } from '../../src/store/store.ts';
 import type { DiskRoot } from '../../src/store/disk-root.ts';
 import { readAll, readableDeviceConforms, sparsePattern } from '../block/conformance.ts';
@@ -230,4 +233,25 @@ test('a manifest whose nodes stand for the wrong level is refused', async () => 
     code: 'CORRUPT',
     message: /level 0, not 2/,
   });
+});
+
+test('a leaf that somebody made up reads nothing beyond the blocks that it names', async () => {
+  const { world, store, set, root, reader, disk } = await roundTrip(noise(MiB, 4));
+  await readAll(disk);
+  const codec = frameCodec(set.keys);
+  const leaf = await nodeReader(store.packs, codec).node(root.reference!);
+  const [first] = leaf.entries;
+  const plain = encodeNode({ level: 0, entries: [{ ...first!, span: first!.span + 1 }] });
+  const digest = codec.digest(plain);
+  const frame = new Uint8Array(FRAME_LENGTH_MAX);
+  const length = codec.seal(plain, frame, { kind: 'node', digest, nonce: new Uint8Array(24) });
+  const { pack } = root.reference!;
+  await using file = await world.files.open(store.packs.path(pack), 'write');
+  const offset = await file.size();
+  await file.write(frame.subarray(0, length), offset);
+  const made: DiskRoot = { size: MiB, reference: { pack, offset, length, digest } };
+  await using wrong = manifestDisk(reader, { name: 'vda', root: made, keys: set.keys });
+  const last = first!.span * 4096;
+  await rejects(wrong.read(page(), last), { name: 'BlockError', code: 'CORRUPT' });
+  equal(wrong.tryRead(page(), last, 'medium'), false);
 });

@@ -16,6 +16,7 @@ import { manifestDisk } from '../../src/store/manifest-disk.ts';
 import { nodeReader } from '../../src/store/node-reader.ts';
 import { createStore, openStore } from '../../src/store/store.ts';
 import { openStoreWriter, rebuildIndex } from '../../src/store/store-writer.ts';
+import type { FileSystem } from '../../src/sys/file-system.ts';
 import { realWorld } from '../../src/sys/world.ts';
 import { readAll } from '../block/conformance.ts';
 import { broken, faultyFs, full } from '../support/faulty-fs.ts';
@@ -169,6 +170,39 @@ test('a full disk is NO_SPACE, a failing sync is final, and neither is believed'
       ok(sealed.length === 0 || operation === 'syncDirectory', operation);
     }
   }
+});
+
+test('a writer that failed leaves no file open, of whatever was still to be sealed', async () => {
+  const sim = simulatedWorld();
+  const { store, set } = await newStore(sim);
+  const open = new Set<string>();
+  const files = faultyFs(sim.files, (what, path) =>
+    what === 'rename' && path.includes('packs') ? broken(path) : undefined,
+  );
+  const counting: FileSystem = {
+    ...files,
+    async create(path) {
+      const file = await files.create(path);
+      open.add(path);
+      return {
+        ...file,
+        async [Symbol.asyncDispose]() {
+          open.delete(path);
+          await file[Symbol.asyncDispose]();
+        },
+      };
+    },
+  };
+  {
+    await using writer = await simulatedWriter({ ...sim, files: counting }, store, set, MiB);
+    for (let salt = 1; salt <= 100; salt++) {
+      const { frame, as } = frameOf(noise(64 * 1024, salt));
+      writer.append(frame, as);
+    }
+    await rejects(writer.commit(), { code: 'IO' });
+  }
+  deepEqual([...open], []);
+  ok((await store.packs.list()).length === 0);
 });
 
 test('packs keep the order of the disk', async () => {

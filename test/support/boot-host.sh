@@ -13,12 +13,22 @@ case ${1-} in
     mount -t cgroup2 none /sys/fs/cgroup
     mkdir "$group"
     # Whoever started this holds the other end of its input: once that is closed the machine goes, however they ended.
+    # What they write there is typed at the machine's console.
     exec 3<&0
-    (cat <&3 >/dev/null; kill -KILL "$(cat "$group/supervisor/cgroup.procs")" 2>/dev/null) &
-    script -qefc "sh '$0' inner" "$WORK/console" </dev/null >/dev/null 2>&1 || true
+    mkfifo "$WORK/keys"
+    (cat <&3 >"$WORK/keys"; kill -KILL "$(cat "$group/supervisor/cgroup.procs")" 2>/dev/null) &
+    script -qefc "sh '$0' inner" "$WORK/console" <"$WORK/keys" >/dev/null 2>&1 || true
     find "$group" -depth -type d -exec rmdir {} +
     ;;
   inner)
+    # Told to keep its unit, systemd-nspawn ends with this code where the machine in it starts again.
+    code=133
+    while [ "$code" = 133 ]; do
+      code=0
+      sh "$0" machine || code=$?
+    done
+    ;;
+  machine)
     echo $$ >"$group/cgroup.procs"
     echo $$ >"$WORK/pid"
     # shellcheck disable=SC2086 # a list of words

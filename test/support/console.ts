@@ -34,11 +34,14 @@ export interface Driven {
   text(): string;
 }
 
-const TIME = '2026-11-21T18:00:00.000Z';
+export const TIME = '2026-11-21T18:00:00.000Z';
 
-export function drive(size = { columns: 80, rows: 24 }): Driven {
+export function drive(
+  size = { columns: 80, rows: 24 },
+  leaving: Model['leaving'] = { key: 'q', word: 'leave' },
+): Driven {
   const host = { name: 'box', addresses: ['192.0.2.7'] };
-  let model = firstModel({ size, socket: '/run/x.sock', host, nowMs: 0 });
+  let model = firstModel({ size, socket: '/run/x.sock', host, leaving, nowMs: 0 });
   const asked: Ask[] = [];
   const effects: Effect[] = [];
   let nowMs = 0;

@@ -11,10 +11,14 @@ export interface DebianHost extends AsyncDisposable {
   run(command: string, ...args: string[]): Promise<string>;
   /** The same, whatever its exit code. */
   tryRun(command: string, ...args: string[]): Promise<Answer>;
+  /** Starts it anew, cleanly or as after a power cut; resolves when all its services run. */
+  restart(how: 'reboot' | 'power cut'): Promise<void>;
   /** A path in there, as it is called here. */
   path(path: string): string;
   /** What it has printed on its console. */
   console(): string;
+  /** Types at its console. */
+  type(keys: string): void;
 }
 
 export interface Answer {
@@ -60,9 +64,9 @@ export async function debianHost(directory: string): Promise<DebianHost> {
     if (pid !== undefined && child.exitCode === null) process.kill(pid, 'SIGKILL');
   };
   process.once('exit', kill);
-  const leader = await booted(directory);
-  const enter = ['-t', String(leader), '-m', '-u', '-i', '-n', '-p'];
+  let leader = await booted(directory);
   async function tryRun(command: string, ...args: string[]): Promise<Answer> {
+    const enter = ['-t', String(leader), '-m', '-u', '-i', '-n', '-p'];
     return answerOf('nsenter', [...enter, 'env', '-i', ...ENVIRONMENT, command, ...args]);
   }
   return {
@@ -72,7 +76,13 @@ export async function debianHost(directory: string): Promise<DebianHost> {
       if (code === 0) return stdout;
       throw new Error(`${command} ${args.join(' ')}: exit code ${code}: ${stderr}${stdout}`);
     },
+    async restart(how) {
+      // Twice forced: nothing is stopped and nothing is written out by systemd.
+      await tryRun('systemctl', 'reboot', ...(how === 'power cut' ? ['--force', '--force'] : []));
+      leader = await booted(directory, leader);
+    },
     path: (path) => join(tree, path),
+    type: (keys) => void child.stdin.write(keys),
     console: () => readFileSync(join(directory, 'console'), 'utf8'),
     async [Symbol.asyncDispose]() {
       await tryRun('systemctl', 'poweroff');
@@ -93,12 +103,12 @@ async function packedTree(): Promise<string> {
 }
 
 /** Resolves with the number of its first process once all its services run. */
-async function booted(directory: string): Promise<number> {
+async function booted(directory: string, before?: number): Promise<number> {
   const limit = performance.now() + START_MS;
   while (performance.now() < limit) {
     await sleep(50);
     const leader = firstChild(nspawnOf(directory));
-    if (leader === undefined) continue;
+    if (leader === undefined || leader === before) continue;
     const enter = ['-t', String(leader), '-m', '-p', 'systemctl', 'is-system-running'];
     const { stdout } = await answerOf('nsenter', enter);
     if (/running|degraded/.test(stdout)) return leader;

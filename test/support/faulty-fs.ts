@@ -1,7 +1,15 @@
 import type { File, FileSystem } from '../../src/sys/file-system.ts';
 import { SystemError } from '../../src/sys/system-error.ts';
 
-export type Operation = 'create' | 'open' | 'read' | 'write' | 'sync' | 'rename' | 'syncDirectory';
+export type Operation =
+  | 'create'
+  | 'open'
+  | 'read'
+  | 'write'
+  | 'sync'
+  | 'rename'
+  | 'unlink'
+  | 'syncDirectory';
 
 /** Asked before each call: an error to throw instead. */
 export type Faults = (operation: Operation, path: string) => SystemError | undefined;
@@ -56,6 +64,10 @@ export function faultyFs(inner: FileSystem, faults: Faults): FileSystem {
     async rename(from, to) {
       check('rename', to);
       await inner.rename(from, to);
+    },
+    async unlink(path) {
+      check('unlink', path);
+      await inner.unlink(path);
     },
     async syncDirectory(directory) {
       check('syncDirectory', directory);

@@ -18,9 +18,13 @@ let count = 0;
 /** One device as export `vda` on a unix socket of its own. */
 export async function serveOne(
   device: BlockDevice | WritableBlockDevice,
-  options: { readOnly?: boolean; tls?: Parameters<typeof openNbdTarget>[0]['tls'] } = {},
+  options: {
+    readOnly?: boolean;
+    socket?: string;
+    tls?: Parameters<typeof openNbdTarget>[0]['tls'];
+  } = {},
 ): Promise<TestServer> {
-  const socket = join(root, `${count++}.sock`);
+  const socket = options.socket ?? join(root, `${count++}.sock`);
   const target = await openNbdTarget({
     clock: systemClock(),
     listen: { kind: 'unix', path: socket },

@@ -1,50 +1,61 @@
-import { existsSync, writeFileSync } from 'node:fs';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { openNbdDisk } from '../../src/block/nbd-disk.ts';
-import { lookup, read } from './nfs-calls.ts';
-import { rpcClient } from './nfs-client.ts';
+import { equal } from 'node:assert/strict';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import type { DebianHost } from './debian-host.ts';
 
-// A program: reads a disk over NBD and over NFS, again and again, coming back whenever its connection ends, as guests
-// and hosts do. It writes what it has seen to a file (and how often), until there is one that tells it to stop.
-//
-//   steady-clients.ts NBD-URI NFS-PORT NFS-DIRECTORY STOP-FILE SEEN-FILE
-
-const [uri, port, directory, stop, into] = process.argv.slice(2) as [string, ...string[]];
-const seen: Record<string, number> = {};
-
-function note(what: string): void {
-  seen[what] = (seen[what] ?? 0) + 1;
+/** Clients that read again and again, over NFS and over NBD, and come back whenever their connection ends. */
+export interface SteadyClients {
+  /** Whether all of them have read some more since this was called. */
+  readOn(): () => Promise<boolean>;
+  /** All that they have met: `NFS read`, `NBD: what was wrong`. */
+  stop(): Promise<string[]>;
 }
 
-async function steadily(name: string, work: () => Promise<void>): Promise<void> {
-  while (!existsSync(stop!)) {
-    await work().then(
-      () => note(`${name} read`),
-      (cause: unknown) => note(`${name}: ${(cause as Error).message}`),
-    );
-    writeFileSync(into!, JSON.stringify(seen));
-    await sleep(10);
-  }
+const MAIN = new URL('./steady-clients-main.ts', import.meta.url).pathname;
+const NODE = '/usr/lib/holdfast/bin/node';
+const STOP = '/root/stop';
+
+export function steadyClients(
+  { tryRun, path }: DebianHost,
+  addresses: readonly { readonly nbd: string; readonly nfs: string }[],
+): SteadyClients {
+  const fileOf = (which: number): string => `/root/seen${which}`;
+  const running = addresses.map(({ nbd, nfs }, which) =>
+    tryRun(NODE, MAIN, nbd, '2049', nfs, STOP, fileOf(which)),
+  );
+  const seen = () =>
+    addresses.map((_, which) => {
+      const file = path(fileOf(which));
+      const text = existsSync(file) ? readFileSync(file, 'utf8') : '';
+      return JSON.parse(text === '' ? '{}' : text) as Record<string, number>;
+    });
+  return {
+    readOn() {
+      const before = seen();
+      return async () => {
+        const now = seen();
+        return before.every((them, which) =>
+          ['NFS read', 'NBD read'].every((it) => (now[which]![it] ?? 0) > (them[it] ?? 0) + 2),
+        );
+      };
+    },
+    async stop() {
+      writeFileSync(path(STOP), '');
+      for (const { code, stderr } of await Promise.all(running)) equal(code, 0, stderr);
+      return seen().flatMap((them) => Object.keys(them));
+    },
+  };
 }
 
-/** Where the disk was found the first time: a host that has it mounted does not look again. */
-let disk: Uint8Array | undefined;
-
-async function overNfs(): Promise<void> {
-  await using client = await rpcClient(Number(port));
-  if (!disk) {
-    const { handle } = await client.mount(directory!);
-    disk = (await lookup(client, handle, 'vda.raw')).handle;
-  }
-  const { status, count } = await read(client, disk, 0, 4096);
-  if (status !== 0 || count !== 4096) throw new Error(`status ${status}, ${count} bytes`);
+/** What the host's port mapper answers to a datagram that asks for NFS (RFC 1833, section 3). */
+export function nfsPortByDatagram({ run }: DebianHost): Promise<string> {
+  return run(
+    NODE,
+    '-e',
+    `const socket = require('node:dgram').createSocket('udp4');
+    const words = [9, 0, 2, 100000, 2, 3, 0, 0, 0, 0, 100003, 3, 6, 0];
+    const call = Buffer.alloc(4 * words.length);
+    words.forEach((word, at) => call.writeUInt32BE(word, 4 * at));
+    socket.once('message', (reply) => console.log(reply.readUInt32BE(24)) || socket.close());
+    socket.send(call, 111, '127.0.0.1');`,
+  );
 }
-
-async function overNbd(): Promise<void> {
-  await using device = await openNbdDisk(uri);
-  await device.read(new Uint8Array(4096), 0);
-}
-
-await Promise.all([steadily('NFS', overNfs), steadily('NBD', overNbd)]);
-// Calls that were never answered have timers.
-process.exit();

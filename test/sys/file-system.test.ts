@@ -9,6 +9,7 @@ import type { FileSystem } from '../../src/sys/file-system.ts';
 import { realFileSystem } from '../../src/sys/real-file-system.ts';
 import { crashingFs } from '../support/crashing-fs.ts';
 import { faultyFs } from '../support/faulty-fs.ts';
+import { program } from '../support/programs.ts';
 import { pattern, seeded } from '../support/random.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 
@@ -111,6 +112,26 @@ test('a lock whose holder was killed is waited for until the last that had it is
   const heir = spawn('flock', [path, 'sh', '-c', 'echo held; sleep 0.5']);
   await once(heir.stdout, 'data');
   await using _lock = await files.lock(path, 'whoever comes next');
+});
+
+test('on a full disk the holder of a lock has no name, but the lock, and gives it back', async () => {
+  const files = realFileSystem();
+  const full = join(root, 'full');
+  await files.makeDirectory(full);
+  await program('mount', '-t', 'tmpfs', '-o', 'size=64k', 'none', full);
+  try {
+    const path = join(full, 'lock');
+    writeFileSync(join(full, 'everything'), new Uint8Array(65_536));
+    {
+      await using _lock = await files.lock(path, 'the nameless');
+      await rejects(files.lock(path, 'the second'), { code: 'BUSY', message: /another process/ });
+    }
+    await files.unlink(join(full, 'everything'));
+    await using _again = await files.lock(path, 'the second');
+    await rejects(files.lock(path, 'the third'), { code: 'BUSY', message: /the second/ });
+  } finally {
+    await program('umount', full);
+  }
 });
 
 test('a kill leaves what was written, a power cut what was synced', async () => {

@@ -11,11 +11,12 @@ import { QUEUE_DETAILS, QUEUE_OPTION, queueJob } from '../queued-job.ts';
 
 export const command: Command = {
   usage:
-    'SET --machine NAME --disk NAME=IMAGE [--disk ...] [--format F] [--changed FILE] [--queue]',
+    'SET --machine MACHINE --disk NAME=IMAGE [--disk ...] [--format FORMAT] [--changed FILE] [--queue]',
   details: [
     '--disk NAME=IMAGE  a file, a block device, or nbd://HOST:PORT/EXPORT, nbd+unix:///EXPORT?socket=PATH;',
     '                   several disks make one recovery point',
-    '--format F         raw, qcow2, vmdk, vdi, vhd, vhdx; without it the image is looked at',
+    '--format raw|qcow2|vmdk|vdi|vhd|vhdx   without it the image is looked at, and refused if it',
+    '                   consists of several files',
     '--changed FILE     JSON: [{"offset": 0, "length": 65536}, ...] or {"vda": [...], ...}: reads only what',
     '                   changed since the newest backup of the machine (not since a kept session)',
     'Interrupted, it publishes nothing; repeated, it finds again what was stored.',

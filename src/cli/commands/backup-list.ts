@@ -3,7 +3,7 @@ import type { Command } from '../command.ts';
 import { table } from '../output.ts';
 
 export const command: Command = {
-  usage: '[SET] [--machine NAME]',
+  usage: '[SET] [--machine MACHINE]',
   details: ['Needs no key. Oldest first.'],
   options: { machine: { type: 'string' } },
   takes: [0, 1],

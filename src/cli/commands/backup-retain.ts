@@ -2,7 +2,7 @@ import { RETENTION_DETAILS, RETENTION_OPTIONS, retentionOf } from '../backup-req
 import { type Command, UsageError } from '../command.ts';
 
 export const command: Command = {
-  usage: 'SET [--machine NAME] --keep-... N [--dry-run]',
+  usage: 'SET [--machine MACHINE] --keep-... N [--dry-run]',
   details: [...RETENTION_DETAILS, '--dry-run          only says what would be forgotten'],
   options: {
     machine: { type: 'string' },

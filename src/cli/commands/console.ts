@@ -4,17 +4,21 @@ import { hasTerminal } from '../../sys/raw-terminal.ts';
 import { type Command, UsageError } from '../command.ts';
 
 export const command: Command = {
-  usage: '',
+  usage: '[--login]',
   details: [
     'Status, recovery points and sessions of the service, in this terminal (80x24 or more).',
+    '--login: key l leaves it, for a login; for lines where nobody has logged in yet.',
   ],
-  options: {},
+  options: { login: { type: 'boolean' } },
   takes: [0, 0],
   async run(input, { signal }) {
     if (!hasTerminal()) throw new UsageError('the console needs a terminal');
     const { runConsole } = await import('../../console/run.ts');
     const socket = input.text('socket') ?? process.env['HOLDFAST_SOCKET'] ?? SERVICE_SOCKET;
     const term = process.env['TERM'] ?? '';
-    await runConsole({ socket, term, signal, clock: systemClock() });
+    const leaving = input.flag('login')
+      ? ({ key: 'l', word: 'log in' } as const)
+      : ({ key: 'q', word: 'leave' } as const);
+    await runConsole({ socket, term, leaving, signal, clock: systemClock() });
   },
 };

@@ -1,14 +1,19 @@
-import type { Command } from '../command.ts';
+import { type Command, UsageError } from '../command.ts';
 import { table } from '../output.ts';
 import { progressText } from '../queued-job.ts';
 
 export const command: Command = {
-  usage: '',
-  details: ['Newest first.'],
-  options: {},
+  usage: '[--last N]',
+  details: ['Newest first. --last N: only the newest so many, at most 500.'],
+  options: { last: { type: 'string' } },
   takes: [0, 0],
-  async run(_input, { output, call }) {
-    const listing = await call('job/list', {});
+  async run(input, { output, call }) {
+    const last = input.text('last');
+    const count = last === undefined ? undefined : Number(last);
+    if (count !== undefined && !(Number.isSafeInteger(count) && count >= 1 && count <= 500)) {
+      throw new UsageError('--last: a number from 1 to 500');
+    }
+    const listing = await call('job/list', { first: 0, count });
     output.result(listing, () =>
       table(
         ['JOB', 'STATE', 'CREATED', ''],

@@ -6,7 +6,7 @@ export const command: Command = {
   options: {},
   takes: [1, 1],
   async run({ args }, { output, call }) {
-    const log = await call('job/log', { job: args[0]! });
+    const log = await call('job/log', { job: args[0]!, first: 0 });
     output.result(log, () =>
       log.lines.map(({ time, message }) => `${time}  ${message}`).join('\n'),
     );

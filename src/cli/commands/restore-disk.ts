@@ -2,10 +2,10 @@ import { formatSize } from '../../lib/sizes.ts';
 import type { Command } from '../command.ts';
 
 export const command: Command = {
-  usage: 'POINT DISK --to FILE|DEVICE|NBD-URI [--format F] [--overwrite]',
+  usage: 'POINT DISK --to FILE|DEVICE|NBD-URI [--format FORMAT] [--overwrite]',
   details: [
     '--to           a file appears when it is whole; holes stay holes; what was written is read back',
-    '--format F     raw (if nothing is said), qcow2, vmdk, vdi, vhd, vhdx; files only',
+    '--format raw|qcow2|vmdk|vdi|vhd|vhdx   raw if nothing is said; the others for files only',
     '--overwrite    replaces a file that is there',
   ],
   options: {

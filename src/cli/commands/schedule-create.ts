@@ -9,7 +9,8 @@ import {
 import { type Command, type Context, type Input, UsageError } from '../command.ts';
 
 export const command: Command = {
-  usage: 'NAME --at WHEN (--backup SET --machine M --disk NAME=IMAGE ... | --check [--read-data])',
+  usage:
+    'NAME --at WHEN (--backup SET --machine MACHINE --disk NAME=IMAGE ... | --check [--read-data])',
   details: [
     "--at WHEN          as of systemd: daily, hourly, weekly, monthly, 'Mon..Fri 02:30', '*-*-01 04:00',",
     "                   '*:0/15'; in local time, or with UTC behind it",

@@ -1,7 +1,7 @@
 import type { Command } from '../command.ts';
 
 export const command: Command = {
-  usage: 'NAME',
+  usage: 'SCHEDULE',
   details: ['Jobs that it has made already go on.'],
   options: {},
   takes: [1, 1],

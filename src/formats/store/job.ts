@@ -1,6 +1,7 @@
 import { utf8 } from '../../lib/bytes.ts';
 import {
   anyObject,
+  flag,
   integer,
   type JsonObject,
   object,
@@ -23,6 +24,8 @@ export interface JobRecord {
   readonly schedule: string | undefined;
   readonly created: string;
   readonly state: JobState;
+  /** While it runs: it was asked to end, and does not run again. */
+  readonly canceling: boolean | undefined;
   /** How often it was begun and failed by itself. */
   readonly failures: number;
   /** How often the service died while it ran. */
@@ -68,6 +71,7 @@ const JOB = stored('holdfast-job', {
   schedule: optional(name),
   created: time,
   state: oneOf(...JOB_STATES),
+  canceling: optional(flag()),
   failures: integer(0, COUNT_MAX),
   deaths: integer(0, COUNT_MAX),
   notBefore: optional(time),

@@ -1,7 +1,7 @@
 import { assert } from '../../lib/assert.ts';
 import { FormatError } from '../format-error.ts';
 import { DIGEST_LENGTH } from './digest.ts';
-import { FRAME_LENGTH_MAX } from './frame.ts';
+import { FRAME_LENGTH_MAX, PLAIN_LENGTH_MAX } from './frame.ts';
 
 /*
  * A node of a manifest tree: what lies in one segment of a disk (level 0), or in up to 256 nodes of
@@ -14,6 +14,8 @@ export const PAGE_LENGTH = 4096;
 export const SEGMENT_LENGTH = 1024 * 1024;
 export const SEGMENT_PAGES = SEGMENT_LENGTH / PAGE_LENGTH;
 export const FAN_OUT = 256;
+/** Of the largest block. */
+const SPAN_MAX = PLAIN_LENGTH_MAX / PAGE_LENGTH;
 /** 256^5 segments are more than a safe integer of bytes can address. */
 const LEVEL_MAX = 5;
 
@@ -106,7 +108,7 @@ export function decodeNode(bytes: Uint8Array): Node {
     const at = bytes[start]!;
     const span = bytes[start + 1]! + 1;
     const length = view.getUint32(start + 12, true);
-    const fits = at >= free && at + span <= FAN_OUT && (level === 0 || span === 1);
+    const fits = at >= free && at + span <= FAN_OUT && span <= (level === 0 ? SPAN_MAX : 1);
     if (!fits || length > FRAME_LENGTH_MAX) {
       throw new FormatError('CORRUPT', `node entry ${at}+${span} after ${free}, frame ${length}`);
     }

@@ -1,0 +1,14 @@
+import type { Command } from '../command.ts';
+import { COMMANDS } from '../commands.ts';
+import { manPage } from '../man-page.ts';
+
+export const command: Command = {
+  usage: '',
+  details: ['For man -l, and for appliance/install, which puts it where man finds it.'],
+  options: {},
+  takes: [0, 0],
+  async run(_input, { output }) {
+    const page = await manPage(COMMANDS);
+    output.result({ page }, () => page.trimEnd());
+  },
+};

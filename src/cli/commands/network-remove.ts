@@ -1,0 +1,13 @@
+import type { Command } from '../command.ts';
+import { pendingText, WITHIN_DETAILS, WITHIN_OPTION, within } from '../network-options.ts';
+
+export const command: Command = {
+  usage: 'INTERFACE',
+  details: ['VLANs and bonds go; others are left to whoever else sets them up.', ...WITHIN_DETAILS],
+  options: WITHIN_OPTION,
+  takes: [1, 1],
+  async run(input, { output, call }) {
+    const pending = await call('network/remove', { name: input.args[0]!, seconds: within(input) });
+    output.result(pending, () => pendingText(pending));
+  },
+};

@@ -1,0 +1,35 @@
+import { formatSize } from '../../lib/sizes.ts';
+import { realFileSystem } from '../../sys/real-file-system.ts';
+import { type Command, UsageError } from '../command.ts';
+import { table } from '../output.ts';
+
+export const command: Command = {
+  usage: '--to FILE|-',
+  details: [
+    'A tar.gz with versions, settings, sessions, jobs and their logs, the end of the audit log, metrics,',
+    'disks and the journal; contents.json lists it. No data, and nothing secret that is known as such:',
+    'names of machines, hosts and paths are in it. Look it through before you give it away.',
+    '--to -  to standard output: ssh admin@box holdfast support create --to - > bundle.tar.gz',
+  ],
+  options: { to: { type: 'string' } },
+  takes: [0, 0],
+  async run(input, { output, call }) {
+    const to = input.required('to');
+    if (to === '-' && output.json) throw new UsageError('--to - leaves no room for --json');
+    const { archive, ...made } = await call('support/create', {});
+    const bytes = Buffer.from(archive, 'base64');
+    if (to === '-') return output.bytes(bytes);
+    await using file = await realFileSystem().create(to);
+    await file.write(bytes, 0);
+    await file.sync();
+    output.result({ ...made, file: to, bytes: bytes.length }, () =>
+      [
+        table(
+          ['FILE', 'BYTES', ''],
+          made.contents.map((it) => [it.file, String(it.bytes), it.cut ? 'cut' : '']),
+        ),
+        `${to}: ${formatSize(bytes.length)}`,
+      ].join('\n'),
+    );
+  },
+};

@@ -1,0 +1,109 @@
+import type { LookName, Model, Next, PagedName, ScreenName } from './model.ts';
+import type { Line } from './screen.ts';
+import { jobsKey } from './jobs-keys.ts';
+import { pointsKey } from './points-keys.ts';
+import { schedulesKey } from './schedules-keys.ts';
+import { sessionsKey } from './sessions-keys.ts';
+import { setsKey } from './sets-keys.ts';
+import { knownRows } from './lists.ts';
+import { jobsBody, schedulesBody } from './view-jobs.ts';
+import { logBody, pointsBody, sessionsBody, setsBody } from './view-lists.ts';
+import { statusBody } from './view-status.ts';
+
+/** One of the screens. */
+export interface Page {
+  /** As it stands among the others. */
+  readonly title: string;
+  /** Its own keys, as they stand at the bottom. */
+  readonly help: (model: Model) => string;
+  /** What is asked of the service while it is to be seen. */
+  readonly looks: readonly LookName[];
+  readonly list: PageList;
+  readonly body: (model: Model) => readonly Line[];
+  /** What a key does that is not one of all screens: `enter`, or a character. The service is there. */
+  readonly key: (model: Model, key: string) => Next;
+}
+
+/** What Up and Down move through. */
+export type PageList =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'rows'; readonly count: (model: Model) => number }
+  | { readonly kind: 'paged'; readonly name: PagedName };
+
+const still = (model: Model): Next => [model, []];
+
+const statusPage: Page = {
+  title: 'Status',
+  help: ({ alarms }) => (alarms.length > 0 ? 'c clear alarms  ' : ''),
+  looks: ['latest', 'sessions'],
+  list: { kind: 'none' },
+  body: statusBody,
+  key: (model, key) => [key === 'c' ? { ...model, alarms: [] } : model, []],
+};
+
+const pointsPage: Page = {
+  title: 'Points',
+  help: () => 'Enter run it  / search  b back up again  ',
+  looks: ['points'],
+  list: { kind: 'paged', name: 'points' },
+  body: pointsBody,
+  key: pointsKey,
+};
+
+const sessionsPage: Page = {
+  title: 'Sessions',
+  help: () => 'Enter show  s stop  r resume  k keep  d discard  ',
+  looks: ['sessions'],
+  list: { kind: 'rows', count: ({ sessions }) => knownRows(sessions) },
+  body: sessionsBody,
+  key: sessionsKey,
+};
+
+const setsPage: Page = {
+  title: 'Sets',
+  help: () => 'b back up  s schedule  ',
+  looks: ['sets'],
+  list: { kind: 'rows', count: ({ sets }) => knownRows(sets) },
+  body: setsBody,
+  key: setsKey,
+};
+
+const jobsPage: Page = {
+  title: 'Jobs',
+  help: () => 'Enter show  n new  c cancel  ',
+  looks: ['jobs'],
+  list: { kind: 'paged', name: 'jobs' },
+  body: jobsBody,
+  key: jobsKey,
+};
+
+const schedulesPage: Page = {
+  title: 'Schedules',
+  help: () => 'Enter show  n new  d remove  ',
+  looks: ['schedules'],
+  list: { kind: 'rows', count: ({ schedules }) => knownRows(schedules) },
+  body: schedulesBody,
+  key: schedulesKey,
+};
+
+const logPage: Page = {
+  title: 'Log',
+  help: () => '',
+  looks: [],
+  list: { kind: 'rows', count: ({ log }) => log.length },
+  body: logBody,
+  key: still,
+};
+
+/** All screens, in their order: keys 1 to 9 go by it. Here one is added. */
+export const PAGES = {
+  status: statusPage,
+  points: pointsPage,
+  sessions: sessionsPage,
+  sets: setsPage,
+  jobs: jobsPage,
+  schedules: schedulesPage,
+  log: logPage,
+};
+
+export const SCREENS = Object.keys(PAGES) as readonly ScreenName[];

@@ -1,0 +1,11 @@
+import { jobForm, scheduleForm } from './job-forms.ts';
+import { chosenOf } from './lists.ts';
+import type { Model, Next } from './model.ts';
+
+export function setsKey(model: Model, key: string): Next {
+  const it = chosenOf(model.sets, model.chosen.sets);
+  if (!it) return [model, []];
+  const { set } = it;
+  if (key === 'b') return [{ ...model, dialog: jobForm({ set }) }, []];
+  return [key === 's' ? { ...model, dialog: scheduleForm({ set }) } : model, []];
+}

@@ -1,0 +1,25 @@
+import type { FormDialog } from './dialog-model.ts';
+import type { Effect, Model, Next } from './model.ts';
+
+/** At once; more are refused here. */
+const TASKS_MAX = 16;
+
+type Asked = Pick<Extract<Effect, { kind: 'ask' }>, 'call'> &
+  Partial<Pick<Extract<Effect, { kind: 'ask' }>, 'secret'>>;
+
+/** Asks for something that changes things. `title`: `run web1-...`, as it stands in the log. */
+export function startTask(
+  model: Model,
+  title: string,
+  { call, secret, form }: Asked & { readonly form?: FormDialog },
+): Next {
+  if (model.tasks.length >= TASKS_MAX) {
+    return [{ ...model, dialog: undefined, hint: 'Too much is under way: wait a little.' }, []];
+  }
+  const id = model.nextId;
+  const tasks = [...model.tasks, { id, call, title, progress: '', form }];
+  return [
+    { ...model, tasks, dialog: undefined, nextId: id + 1 },
+    [{ kind: 'ask', id, call, secret }],
+  ];
+}

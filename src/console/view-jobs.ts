@@ -1,0 +1,77 @@
+import type { JobSummary, ScheduleSummary } from '../protocol/results.ts';
+import type { JobDialog } from './dialog-model.ts';
+import { logRows } from './dialogs.ts';
+import { stateText, workText } from './job-words.ts';
+import type { Model } from './model.ts';
+import { columns, fitted, type Line, line, wrapped } from './screen.ts';
+import { listBody, pagedBody } from './view-lists.ts';
+import { notKnown } from './view-status.ts';
+import { utc } from './words.ts';
+
+const JOB_WIDTHS = [16, 8, 28];
+
+export function jobsBody(model: Model): readonly Line[] {
+  return pagedBody(model, model.jobs, {
+    heading: columns(['CREATED (UTC)', 'STATE', 'WHAT', 'HOW IT IS'], JOB_WIDTHS),
+    none: 'No jobs yet: n starts one.',
+    note: '',
+    text: (it: JobSummary) =>
+      columns([utc(it.created), it.state, workText(it), stateText(it)], JOB_WIDTHS),
+  });
+}
+
+export function schedulesBody(model: Model): readonly Line[] {
+  const widths = [18, 16, 20];
+  return listBody(model, {
+    known: model.schedules,
+    heading: columns(['SCHEDULE', 'NEXT (UTC)', 'WHEN', 'WHAT'], widths),
+    none: 'No schedules: n makes one.',
+    text: (it: ScheduleSummary) => {
+      const next = it.next === null ? 'never again' : utc(it.next);
+      return columns([it.schedule, next, it.at, workText(it)], widths);
+    },
+  });
+}
+
+/** A job with the end of its log. */
+export function jobDialogBody({ job, shown, log }: JobDialog, model: Model): readonly Line[] {
+  const width = model.size.columns - 3;
+  const rows = logRows(model);
+  const end = log.lines.length - log.back;
+  const seen = log.lines.slice(Math.max(0, end - rows), end);
+  const place = log.back > 0 ? `${log.back} newer below` : 'followed';
+  return [
+    line(` Job ${job}`, 'strong'),
+    ...(shown.kind === 'known' ? factLines(shown.value, width) : [notKnown(shown)]),
+    [],
+    line(` Its log, ${place}:`, 'strong'),
+    ...seen.map(({ time, message }) => line(` ${utc(time)}:${time.slice(17, 19)}  ${message}`)),
+  ];
+}
+
+const REASON_ROWS = 2;
+
+function factLines(it: JobSummary, width: number): Line[] {
+  const { state, schedule, created, started, ended, failures } = it;
+  const times = [
+    `created ${utc(created)}`,
+    ...(started === null ? [] : [`begun ${utc(started)}`]),
+    ...(ended === null ? [] : [`ended ${utc(ended)}`]),
+  ].join('   ');
+  const how = stateText(it);
+  const [first = '', ...more] = wrapped(how, width - 12).slice(0, REASON_ROWS);
+  const style = state === 'failed' ? 'bad' : 'plain';
+  return [
+    field('What', workText(it)),
+    field('Made by', schedule === null ? 'somebody' : `schedule ${schedule}`),
+    field('Times', `${times} (UTC)`),
+    field('Attempts', failures === 0 ? 'none has failed' : `${failures} failed by themselves`),
+    field('State', state),
+    line(` ${fitted('', 10)} ${first}`, style),
+    ...more.map((it) => line(` ${fitted('', 10)} ${it}`, style)),
+  ];
+}
+
+function field(name: string, text: string): Line {
+  return line(` ${fitted(name, 10)} ${text}`);
+}

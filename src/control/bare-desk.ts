@@ -1,0 +1,15 @@
+import { SystemError } from '../sys/system-error.ts';
+import type { Desk } from './handlers.ts';
+
+/** A desk with nothing on it: whatever is asked of it rejects with `reason`. Spread it, and put something on. */
+export function bareDesk(code: 'FAILED' | 'UNREACHABLE', reason: string): Desk {
+  const none = async (): Promise<never> => {
+    throw new SystemError(code, reason);
+  };
+  return {
+    ...{ house: none, makeStore: none, sessions: none, jobs: none, service: none, audit: none },
+    ...{ support: none, follow: none, host: none },
+    whyWaiting: () => undefined,
+    apart: undefined,
+  };
+}

@@ -1,0 +1,7 @@
+/** RFC 1123 2.1: letters, digits and hyphens, which do not stand at an end. */
+const LABEL = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/i;
+const DOMAIN_LENGTH_MAX = 253;
+
+export function isDomainName(name: string): boolean {
+  return name.length <= DOMAIN_LENGTH_MAX && name.split('.').every((label) => LABEL.test(label));
+}

@@ -1,0 +1,65 @@
+import type { Link } from './network-links.ts';
+import type { NetworkPlan } from './network-plan.ts';
+
+/** Interfaces that are not the same in both, and those that they are made of. */
+export function touchedBy(before: NetworkPlan, after: NetworkPlan): ReadonlySet<string> {
+  const names = new Set<string>();
+  for (const [one, other] of [
+    [before, after],
+    [after, before],
+  ] as const) {
+    for (const it of one.interfaces) {
+      const twin = other.interfaces.find(({ name }) => name === it.name);
+      if (twin && JSON.stringify(twin) === JSON.stringify(it)) continue;
+      names.add(it.name);
+      if (it.kind.kind === 'vlan') names.add(it.kind.on);
+      if (it.kind.kind === 'bond') for (const member of it.kind.members) names.add(member);
+    }
+  }
+  return names;
+}
+
+/** Those that are there only because they are in the plan. */
+export function virtual({ interfaces }: NetworkPlan): string[] {
+  return interfaces.filter(({ kind }) => kind.kind !== 'wired').map(({ name }) => name);
+}
+
+/** What every wired interface can be reached by if anybody gives addresses at all. */
+export function wiredOn(links: readonly Link[]): NetworkPlan {
+  const wired = links.filter(({ kind }) => kind === 'wired').map(({ name }) => name);
+  return {
+    interfaces: wired.sort().map((name) => ({
+      ...{ name, kind: { kind: 'wired' }, dhcp: true },
+      ...{ addresses: [], gateways: [], dns: [], domains: [] },
+    })),
+  };
+}
+
+/**
+ * What is not yet as planned: interfaces that are missing, addresses that are missing where they could be, and others
+ * that are still there.
+ */
+export function strays(plan: NetworkPlan, links: readonly Link[]) {
+  const missing: string[] = [];
+  const left: { readonly on: string; readonly address: string }[] = [];
+  for (const { name, kind, addresses, dhcp } of plan.interfaces) {
+    const link = links.find((it) => it.name === name);
+    if (!link && kind.kind !== 'wired') missing.push(name);
+    const wanted = addresses.map(plainAddress);
+    const found = (link?.addresses ?? []).filter(({ from }) => from === 'fixed');
+    const foundNames = found.map(({ address }) => plainAddress(address));
+    missing.push(...wanted.filter((it) => link?.carrier === true && !foundNames.includes(it)));
+    // What a server gives for ever looks as if it were fixed.
+    if (dhcp) continue;
+    const others = found.filter(({ address }) => !wanted.includes(plainAddress(address)));
+    left.push(...others.map(({ address }) => ({ on: name, address })));
+  }
+  return { missing, left };
+}
+
+/** As the kernel writes it: `FD00:0::1/64` is `fd00::1/64`. */
+function plainAddress(text: string): string {
+  const [address = '', length] = text.split('/');
+  if (!address.includes(':')) return text;
+  return `${new URL(`http://[${address}]`).hostname.slice(1, -1)}/${length}`;
+}

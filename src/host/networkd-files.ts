@@ -1,0 +1,66 @@
+import type { NetworkPlan, PlannedInterface } from './network-plan.ts';
+
+/* systemd.network(5), systemd.netdev(5). */
+
+/** Before those of Debian (80-) and of most people (20-). */
+export const NETWORKD_PREFIX = '10-holdfast-';
+const HEAD = '# Made by "holdfast network change": what is written here by hand is lost.';
+
+/** The files of a plan: their text by their names. */
+export function networkdFiles({ interfaces }: NetworkPlan): ReadonlyMap<string, string> {
+  const files = new Map<string, string>();
+  for (const it of interfaces) {
+    const { kind } = it;
+    if (kind.kind !== 'wired') files.set(`${NETWORKD_PREFIX}${it.name}.netdev`, netdev(it));
+    const vlans = interfaces.filter(
+      (other) => other.kind.kind === 'vlan' && other.kind.on === it.name,
+    );
+    files.set(`${NETWORKD_PREFIX}${it.name}.network`, network(it, vlans));
+    if (kind.kind !== 'bond') continue;
+    for (const member of kind.members) {
+      files.set(
+        `${NETWORKD_PREFIX}${member}.network`,
+        sections({ Match: [`Name=${member}`], Network: [`Bond=${it.name}`] }),
+      );
+    }
+  }
+  return files;
+}
+
+function netdev({ name, kind }: PlannedInterface): string {
+  if (kind.kind === 'vlan') {
+    return sections({ NetDev: [`Name=${name}`, 'Kind=vlan'], VLAN: [`Id=${kind.id}`] });
+  }
+  const mode = kind.kind === 'bond' ? kind.mode : 'active-backup';
+  return sections({
+    NetDev: [`Name=${name}`, 'Kind=bond'],
+    // A dead link is noticed after 100 ms.
+    Bond: [`Mode=${mode}`, 'MIIMonitorSec=100ms'],
+  });
+}
+
+function network(it: PlannedInterface, vlans: readonly PlannedInterface[]): string {
+  const { name, dhcp, addresses, gateways, dns, domains } = it;
+  const isUsed = dhcp || addresses.length > 0;
+  return sections({
+    Match: [`Name=${name}`],
+    Network: [
+      `DHCP=${dhcp ? 'yes' : 'no'}`,
+      // Fixed addresses are all the addresses that it has.
+      `IPv6AcceptRA=${dhcp ? 'yes' : 'no'}`,
+      `LinkLocalAddressing=${isUsed ? 'ipv6' : 'no'}`,
+      ...addresses.map((address) => `Address=${address}`),
+      ...gateways.map((gateway) => `Gateway=${gateway}`),
+      ...dns.map((server) => `DNS=${server}`),
+      ...(domains.length > 0 ? [`Domains=${domains.join(' ')}`] : []),
+      ...vlans.map((vlan) => `VLAN=${vlan.name}`),
+    ],
+    // Nobody is to wait, when the machine starts, for what never comes.
+    ...(!isUsed && { Link: ['RequiredForOnline=no'] }),
+  });
+}
+
+function sections(all: Readonly<Record<string, readonly string[]>>): string {
+  const parts = Object.entries(all).map(([name, lines]) => [`[${name}]`, ...lines].join('\n'));
+  return `${HEAD}\n${parts.join('\n\n')}\n`;
+}

@@ -1,0 +1,47 @@
+import { deepEqual, match, ok, rejects } from 'node:assert/strict';
+import { test } from 'tap';
+import { readChangedBlocks } from '../../src/ingest/changed-blocks.ts';
+import { IngestError } from '../../src/ingest/ingest-error.ts';
+import { crashingFs } from '../support/crashing-fs.ts';
+import { seeded } from '../support/random.ts';
+
+const PATH = '/list';
+
+async function read(text: string, disks = ['vda']) {
+  const { files } = crashingFs(seeded(1));
+  {
+    await using file = await files.create(PATH);
+    await file.write(Buffer.from(text), 0);
+  }
+  return readChangedBlocks(files, PATH, disks);
+}
+
+test('a list for one disk, or one for each', async () => {
+  const range = { offset: 4096, length: 512 };
+  deepEqual(await read(JSON.stringify([range])), new Map([['vda', [range]]]));
+  const both = { vda: [], vdb: [range] };
+  deepEqual(await read(JSON.stringify(both), ['vda', 'vdb']), new Map(Object.entries(both)));
+  await rejects(read('[]', ['vda', 'vdb']), { code: 'BAD_CHANGES' });
+});
+
+test('what is wrong with a list is told without a word of what it holds', async () => {
+  // The service reads whatever file is named to it, and everybody who may look reads what it answers.
+  for (const text of [
+    'hunter2\n',
+    '{"hunter2": []}',
+    '{"vda": "hunter2"}',
+    '[{"offset": 0, "length": 1}, {"hunter2": "hunter2"}]',
+    '[null, "hunter2"]',
+    '"hunter2"',
+  ]) {
+    const error = await read(text).then(
+      () => undefined,
+      (cause: unknown) => cause as IngestError,
+    );
+    ok(error instanceof IngestError, text);
+    match(error.message, /^\/list/);
+    for (let at: unknown = error; at instanceof Error; at = at.cause) {
+      ok(!/hunt|ter2/.test(at.message), at.message);
+    }
+  }
+});

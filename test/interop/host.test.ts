@@ -1,0 +1,231 @@
+import { deepEqual, equal, match, ok } from 'node:assert/strict';
+import { existsSync, writeFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { test } from 'tap';
+import { debianHost, debianHostMissing } from '../support/debian-host.ts';
+import { temporaryDirectory } from '../support/temporary.ts';
+
+// What is set on the machine itself, on one of its own: nothing of it touches this one.
+
+const skip = debianHostMissing;
+const host = skip === false ? await debianHost(temporaryDirectory()) : undefined;
+const PENDING = '/var/lib/holdfast-host/network-pending.json';
+/** Two wires, each to an interface of its own that nobody sets up. */
+const WIRES = ['v0', 'v1'].map(
+  (name) => `[NetDev]\nName=${name}\nKind=veth\n[Peer]\nName=${name}p\n`,
+);
+
+interface Shown {
+  readonly interfaces: readonly {
+    readonly name: string;
+    readonly managedBy: string;
+    readonly addresses: readonly { readonly address: string; readonly from: string }[];
+  }[];
+  readonly routes: readonly { readonly to: string; readonly via: string | null }[];
+  readonly dns: readonly string[];
+  readonly pending: { readonly secondsLeft: number } | null;
+}
+
+const network = (...words: string[]) => host!.run('holdfast', 'network', ...words);
+const refused = async (...words: string[]) => (await host!.tryRun('holdfast', ...words)).stderr;
+const show = async () => JSON.parse(await network('show', '--json')) as Shown;
+
+/** Those that somebody set. */
+async function addresses(name: string): Promise<string[]> {
+  const found = (await show()).interfaces.find((it) => it.name === name);
+  return (found?.addresses ?? []).filter(({ from }) => from === 'fixed').map((it) => it.address);
+}
+
+async function until(what: string, isSo: () => Promise<boolean>): Promise<void> {
+  for (let tries = 0; tries < 150; tries++) {
+    if (await isSo()) return;
+    await sleep(200);
+  }
+  throw new Error(`never ${what}: ${await host!.run('journalctl', '--no-pager', '-n', '80')}`);
+}
+
+/** All of Holdfast, at once, so that nobody of it is there to roll back. */
+async function killAll(): Promise<void> {
+  await host!.run('systemctl', 'kill', '--signal=KILL', 'holdfastd.service');
+  await host!.tryRun('systemctl', 'kill', '--signal=KILL', 'holdfast-hostd.service');
+}
+
+test('a host whose network others set up is left alone, and told how to hand it over', {
+  skip,
+}, async () => {
+  const { run, path } = host!;
+  await run('sh', `${process.cwd()}/appliance/install`, '--offline');
+  const change = ['network', 'change', 'v0', '--address', '10.9.0.5/24'];
+  match(await refused(...change), /systemd-networkd does not set up .*systemctl enable --now/);
+  for (const [at, wire] of WIRES.entries()) {
+    writeFileSync(path(`/etc/systemd/network/50-wire${at}.netdev`), wire);
+  }
+  // It waits two minutes for wires that lead nowhere.
+  await run('systemctl', 'mask', 'systemd-networkd-wait-online.service');
+  await run('systemctl', 'enable', '--now', 'systemd-networkd.service');
+  await until('wired', async () => (await show()).interfaces.length === 4);
+  await run('mkdir', '-p', '/etc/network');
+  writeFileSync(path('/etc/network/interfaces'), 'iface v0 inet dhcp\n');
+  match(await refused(...change), /v0 is set up by \/etc\/network\/interfaces/);
+  await run('rm', '/etc/network/interfaces');
+});
+
+test('who may only look may not change, and what cannot be is refused before anything is touched', {
+  skip,
+}, async () => {
+  for (const [words, why] of [
+    [['v7', '--dhcp'], /v7 is not there: this machine has v0, v0p, v1, v1p/],
+    [['v0', '--address', '10.9.0.5'], /prefix length, such as/],
+    [['v0', '--address', '10.9.0.0/24'], /is the network itself/],
+    [['v0', '--address', '10.9.0.5/24', '--gateway', '10.8.0.1'], /in none of the networks/],
+    [['v0', '--dhcp', '--dns', 'dns.example'], /is no address of a name server/],
+    [['../x', '--dhcp'], /name: not the name of an interface/],
+    [['v0.5', '--vlan', '5', '--on', 'v0', '--dhcp'], /set up v0 first/],
+  ] as const) {
+    match(await refused('network', 'change', ...words), why);
+  }
+  equal(await host!.run('ls', '/etc/systemd/network'), '50-wire0.netdev\n50-wire1.netdev\n');
+  const socket = '/run/holdfast-host/hostd.sock';
+  equal((await host!.run('stat', '-c', '%U %a', socket)).trim(), 'holdfast 600');
+});
+
+test('a change is in force at once and stays once it is confirmed; nothing of the old is left', {
+  skip,
+}, async () => {
+  const { run } = host!;
+  for (const name of ['v0', 'v0p']) await run('ip', 'link', 'set', name, 'up');
+  // Somebody's address, set by hand.
+  await run('ip', 'address', 'add', '10.7.0.1/24', 'dev', 'v0');
+  const fixed = ['--gateway', '10.9.0.1', '--dns', '10.9.0.2', '--domain', 'example.org'];
+  await network('change', 'v0', '--address', '10.9.0.5/24', ...fixed);
+  match(await refused('network', 'change', 'v0', '--dhcp'), /is not confirmed yet/);
+  await network('confirm');
+  const shown = await show();
+  deepEqual(await addresses('v0'), ['10.9.0.5/24']);
+  deepEqual(
+    shown.routes.filter(({ to }) => to === 'default').map(({ via }) => via),
+    ['10.9.0.1'],
+  );
+  deepEqual(shown.dns, ['10.9.0.2']);
+  equal(shown.interfaces.find(({ name }) => name === 'v0')?.managedBy, 'holdfast');
+  match(await refused('network', 'confirm'), /no change waits/);
+  equal((await host!.tryRun('systemctl', 'is-active', 'holdfast-network-revert.timer')).code, 3);
+  const tried = await host!.tryRun('holdfast', 'network', 'test', '10.9.0.5');
+  match(tried.stdout, /FAILED {2}gateway 10\.9\.0\.1: does not answer/);
+  match(tried.stdout, /ok {6}host 10\.9\.0\.5: answers after/);
+  equal(tried.code, 1);
+});
+
+test('without a confirmation it is rolled back by itself, although all of Holdfast was killed', {
+  skip,
+}, async () => {
+  const words = ['--address', '10.9.1.5/24', '--address', 'FD00:0::5/64'];
+  await network('change', 'v0', ...words, '--within', '5');
+  deepEqual(await addresses('v0'), ['10.9.1.5/24', 'fd00::5/64']);
+  ok((await show()).pending!.secondsLeft <= 5);
+  await killAll();
+  await until('rolled back', async () => !existsSync(host!.path(PENDING)));
+  deepEqual(await addresses('v0'), ['10.9.0.5/24']);
+  equal(
+    (await show()).routes.some(({ via }) => via === '10.9.0.1'),
+    true,
+  );
+});
+
+test('VLANs and bonds come and go; where the kernel has none, all is as before', {
+  skip,
+}, async () => {
+  const { run, tryRun } = host!;
+  const made = async (name: string) => (await tryRun('ip', 'link', 'show', name)).code === 0;
+  for (const [name, type, words] of [
+    [
+      'v0.5',
+      ['link', 'v0', 'name', 'probe', 'type', 'vlan', 'id', '99'],
+      ['--vlan', '5', '--on', 'v0'],
+    ],
+    ['bond0', ['name', 'probe', 'type', 'bond'], ['--bond', 'v1', '--bond', 'v1p']],
+  ] as const) {
+    const isThere = (await tryRun('ip', 'link', 'add', ...type)).code === 0;
+    if (isThere) await run('ip', 'link', 'delete', 'probe');
+    const change = ['network', 'change', name, ...words, '--address', '10.5.0.5/24'] as const;
+    if (isThere) {
+      await host!.run('holdfast', ...change);
+      await network('confirm');
+      deepEqual(await addresses(name), ['10.5.0.5/24']);
+      await network('remove', name);
+      await network('confirm');
+    } else match(await refused(...change), new RegExp(`${name} could not be made`));
+    equal(await made(name), false);
+    equal((await show()).pending, null);
+  }
+  await until('as before', async () => (await addresses('v0')).join() === '10.9.0.5/24');
+  const log = await run('journalctl', '-u', 'systemd-networkd', '-o', 'cat', '--no-pager');
+  ok(!/unknown key|unknown section|failed to parse|ignoring/i.test(log), log);
+});
+
+test('an address comes by DHCP', { skip }, async () => {
+  const { path } = host!;
+  const server = '[Match]\nName=v1p\n[Network]\nAddress=10.8.0.1/24\nDHCPServer=yes\n';
+  writeFileSync(path('/etc/systemd/network/20-server.network'), server);
+  await network('change', 'v1', '--dhcp');
+  await network('confirm');
+  const v1 = async () => (await show()).interfaces.find(({ name }) => name === 'v1')!;
+  await until('given', async () => (await v1()).addresses.some(({ from }) => from === 'dhcp'));
+  equal((await v1()).managedBy, 'holdfast');
+  match(
+    await refused('network', 'change', 'v9', '--vlan', '7', '--on', 'v2', '--off'),
+    /set up v2/,
+  );
+  await network('remove', 'v1');
+  await network('confirm');
+  await until('taken', async () => (await v1()).addresses.every(({ from }) => from === 'link'));
+});
+
+for (const how of ['power cut', 'reboot'] as const) {
+  test(`an unconfirmed change does not survive a ${how}`, { skip }, async () => {
+    await network('change', 'v0', '--address', '10.9.2.5/24');
+    deepEqual(await addresses('v0'), ['10.9.2.5/24']);
+    await host!.restart(how);
+    ok(!existsSync(host!.path(PENDING)));
+    await host!.run('ip', 'link', 'set', 'v0p', 'up');
+    await until('as before', async () => (await addresses('v0')).join() === '10.9.0.5/24');
+  });
+}
+
+test('addresses that were set by hand come back where a first change is not confirmed', {
+  skip,
+}, async () => {
+  const { run } = host!;
+  for (const name of ['v1', 'v1p']) await run('ip', 'link', 'set', name, 'up');
+  await run('ip', 'address', 'add', '10.7.0.1/24', 'dev', 'v1');
+  await network('change', 'v1', '--address', '10.4.0.5/24');
+  deepEqual(await addresses('v1'), ['10.4.0.5/24']);
+  await network('revert');
+  deepEqual(await addresses('v1'), ['10.7.0.1/24']);
+});
+
+test('in an emergency everything wired asks for an address, also without the service', {
+  skip,
+}, async () => {
+  const { run } = host!;
+  await run('systemctl', 'stop', 'holdfastd.socket', 'holdfastd.service');
+  match(await network('reset'), /DHCP is on for: v0, v0p, v1, v1p/);
+  deepEqual(await addresses('v0'), []);
+  match(await run('cat', '/etc/systemd/network/10-holdfast-v0.network'), /DHCP=yes/);
+  await run('systemctl', 'start', 'holdfastd.socket');
+});
+
+test('its units are as closed as they promise', { skip }, async () => {
+  const { run } = host!;
+  for (const [unit, limit] of [
+    ['holdfast-hostd.service', 50],
+    ['holdfast-network-revert.service', 80],
+    ['holdfast-network-boot.service', 80],
+  ] as const) {
+    await run('cp', `/usr/lib/systemd/system/${unit}`, `/root/${unit}`);
+    const analyze = ['systemd-analyze', 'security', '--no-pager', '--offline=true'] as const;
+    match(await run(...analyze, `--threshold=${limit}`, `/root/${unit}`), /Overall exposure/);
+  }
+});
+
+test('the machine powers off', { skip }, async () => host![Symbol.asyncDispose]());

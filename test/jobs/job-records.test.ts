@@ -1,0 +1,119 @@
+import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict';
+import { test } from 'tap';
+import type { JobRecord } from '../../src/formats/store/job.ts';
+import { openJobFiles } from '../../src/jobs/job-files.ts';
+import type { Outcome } from '../../src/jobs/job-state.ts';
+import { type CrashingFs, crashingFs } from '../support/crashing-fs.ts';
+import { broken, faultyFs, type Operation } from '../support/faulty-fs.ts';
+import { opened } from '../support/job-queue.ts';
+import { seeded } from '../support/random.ts';
+
+const DONE: Outcome = { kind: 'done', result: { fine: true } };
+
+const disk = (): CrashingFs => crashingFs(seeded(1));
+
+/** A file system of which one kind of call can be made to fail. */
+function failable(home: CrashingFs) {
+  const failing = new Set<Operation>();
+  const files = faultyFs(home.files, (operation, path) =>
+    failing.has(operation) ? broken(path) : undefined,
+  );
+  return { files, failing };
+}
+
+test('of what has ended the oldest is forgotten; where that fails, it is told and nothing ends', async () => {
+  const home = disk();
+  await home.files.makeDirectory('/store');
+  const jobs = await openJobFiles(home.files, '/store');
+  const minute = (n: number): string => new Date(Date.UTC(2026, 9, 1, 0, n)).toISOString();
+  for (let n = 0; n < 1000; n++) await jobs.putJob(done(`check-${n}`, minute(n), minute(n + 1)));
+  // It took weeks.
+  await jobs.putJob(done('long', minute(0), '2026-11-20T00:00:00.000Z'));
+  const { files, failing } = failable(home);
+  const { queue, clock, troubles } = await opened({ files }, async () => DONE);
+  queue.start();
+  failing.add('unlink');
+  const { id } = await queue.submit({ kind: 'check', request: {} });
+  await clock.advance(1);
+  equal(queue.show(id).job.state, 'done');
+  match(troubles.join('\n'), /^job check-0 cannot be forgotten: /);
+  ok(queue.show('check-0'), 'its record is there, and so it is');
+  failing.clear();
+  await queue.submit({ kind: 'check', request: {} });
+  await clock.advance(1);
+  const left = queue.list().map(({ job }) => job.id);
+  equal(left.length, 1000);
+  deepEqual(
+    ['long', 'check-0', 'check-1', 'check-2', 'check-3'].filter((it) => left.includes(it)),
+    ['long', 'check-3'],
+  );
+  await queue[Symbol.asyncDispose]();
+});
+
+test('a job that was told to end does not run again when the service dies before it has', async () => {
+  const home = disk();
+  // It does not listen.
+  const { queue, clock } = await opened(home, () => new Promise(() => {}));
+  const { id } = await queue.submit({ kind: 'backup', request: {} });
+  queue.start();
+  await clock.advance(1);
+  equal((await queue.cancel(id)).state, 'running');
+  const again = await opened(home.reboot(), async () => DONE);
+  again.queue.start();
+  await again.clock.advance(1);
+  equal(again.queue.show(id).job.state, 'canceled');
+  await again.queue[Symbol.asyncDispose]();
+});
+
+test('a cancel that cannot be noted is refused, and ends what runs all the same', async () => {
+  const { files, failing } = failable(disk());
+  const { queue, clock } = await opened({ files }, (_job, { signal }) => {
+    const stopped: Outcome = { kind: 'failed', reason: 'aborted', again: 'soon' };
+    return new Promise((resolve) => signal.addEventListener('abort', () => resolve(stopped)));
+  });
+  const running = await queue.submit({ kind: 'backup', request: {} });
+  const waiting = await queue.submit({ kind: 'backup', request: {} });
+  queue.start();
+  await clock.advance(1);
+  failing.add('write');
+  await rejects(queue.cancel(waiting.id), { code: 'IO' });
+  equal(queue.show(waiting.id).job.state, 'waiting');
+  await rejects(queue.cancel(running.id), { code: 'IO' });
+  await clock.advance(1);
+  equal(queue.show(running.id).job.state, 'canceled');
+  await queue[Symbol.asyncDispose]();
+});
+
+test('what could not be noted is noted once the disk is well again', async () => {
+  const home = disk();
+  const { files, failing } = failable(home);
+  const { queue, clock, troubles } = await opened({ files }, async () => {
+    failing.add('write');
+    return DONE;
+  });
+  const { id } = await queue.submit({ kind: 'backup', request: {} });
+  queue.start();
+  await clock.advance(1);
+  equal(queue.show(id).job.state, 'done');
+  await clock.advance(600_000);
+  equal(troubles.length, 1, 'told once');
+  failing.clear();
+  await clock.advance(60_000);
+  const again = await opened(home.copy(seeded(2)), async () => DONE);
+  equal(again.queue.show(id).job.state, 'done');
+});
+
+function done(id: string, created: string, ended: string): JobRecord {
+  return {
+    ...{ id, kind: 'check', request: {}, schedule: undefined, created, state: 'done' },
+    ...{
+      canceling: undefined,
+      failures: 0,
+      deaths: 0,
+      notBefore: undefined,
+      started: created,
+      ended,
+    },
+    ...{ reason: undefined, result: {} },
+  };
+}

@@ -1,0 +1,112 @@
+import { deepEqual, equal, rejects } from 'node:assert/strict';
+import { test } from 'tap';
+import { type JobFiles, openJobFiles } from '../../src/jobs/job-files.ts';
+import type { Outcome } from '../../src/jobs/job-state.ts';
+import { openSchedules } from '../../src/jobs/schedules.ts';
+import { type CrashingFs, crashingFs } from '../support/crashing-fs.ts';
+import { broken, faultyFs, type Operation } from '../support/faulty-fs.ts';
+import { opened } from '../support/job-queue.ts';
+import { seeded } from '../support/random.ts';
+
+const MINUTE = 60_000;
+const DONE: Outcome = { kind: 'done', result: { fine: true } };
+const REQUEST = { set: 'a' };
+
+const disk = (): CrashingFs => crashingFs(seeded(1));
+
+test('a clock that was years ahead silences no schedule and holds no job back', async () => {
+  const home = disk();
+  const ahead = await opened(
+    home,
+    async () => ({ kind: 'failed', reason: 'host is away', again: 'until' }),
+    '2036-05-01T00:00:00Z',
+  );
+  const early = await openSchedules({ ...ahead });
+  await early.create({ name: 'often', at: '*:0/10 UTC', kind: 'backup', request: REQUEST });
+  ahead.queue.start();
+  early.start();
+  await ahead.clock.advance(11 * MINUTE);
+  equal(ahead.queue.list()[0]!.job.state, 'waiting');
+  await early[Symbol.asyncDispose]();
+  await ahead.queue[Symbol.asyncDispose]();
+
+  // NTP has set the clock meanwhile.
+  const now = await opened(home.copy(seeded(6)), async () => DONE);
+  const schedules = await openSchedules({ ...now });
+  equal(schedules.list()[0]!.next, '2026-11-21T12:10:00.000Z');
+  now.queue.start();
+  schedules.start();
+  await now.clock.advance(1);
+  equal(now.queue.list()[0]!.job.started, '2026-11-21T12:00:00.000Z', 'it need not wait for 2036');
+  await now.clock.advance(10 * MINUTE);
+  deepEqual(
+    now.queue.list().map(({ job }) => job.id),
+    ['often-20360501T001000Z', 'often-20261121T121000Z'],
+  );
+  await schedules[Symbol.asyncDispose]();
+  await now.queue[Symbol.asyncDispose]();
+
+  // Or it was ahead by less than a job may have to wait.
+  const behind = await opened(home.copy(seeded(7)), async () => DONE, '2036-04-30T23:50:00Z');
+  behind.queue.start();
+  await behind.clock.advance(MINUTE);
+  equal(behind.queue.list()[0]!.job.state, 'waiting');
+  behind.queue.wake();
+  await behind.clock.advance(1);
+  equal(behind.queue.list()[0]!.job.state, 'done', 'woken, though it was begun later than now');
+  await behind.queue[Symbol.asyncDispose]();
+});
+
+test('a schedule that was removed while it fired does not come back', async () => {
+  const home = disk();
+  const first = await opened(home, async () => DONE);
+  const noting = Promise.withResolvers<void>();
+  const gate = Promise.withResolvers<void>();
+  const files: JobFiles = {
+    ...first.files,
+    async putSchedule(schedule) {
+      if (schedule.last !== schedule.created) {
+        noting.resolve();
+        await gate.promise;
+      }
+      await first.files.putSchedule(schedule);
+    },
+  };
+  const schedules = await openSchedules({ ...first, files });
+  await schedules.create({ name: 's', at: '*:0/10 UTC', kind: 'check', request: {} });
+  schedules.start();
+  await first.clock.advance(10 * MINUTE);
+  await noting.promise;
+  const removed = schedules.remove('s');
+  await first.clock.advance(1);
+  gate.resolve();
+  await removed;
+  deepEqual(schedules.list(), []);
+  await schedules[Symbol.asyncDispose]();
+  deepEqual((await first.files.schedules()).records, []);
+});
+
+test('a schedule that cannot be removed or written is what the disk says', async () => {
+  const home = disk();
+  const first = await opened(home, async () => DONE);
+  let failing: Operation | undefined;
+  const files = faultyFs(home.files, (operation, path) =>
+    operation === failing ? broken(path) : undefined,
+  );
+  const jobFiles = await openJobFiles(files, '/store');
+  const schedules = await openSchedules({ ...first, files: jobFiles });
+  const draft = { name: 's', at: 'daily', kind: 'check', request: {} } as const;
+  failing = 'syncDirectory';
+  await rejects(schedules.create(draft), { code: 'IO' });
+  deepEqual(schedules.list(), []);
+  deepEqual((await jobFiles.schedules()).records, [], 'nor with the next start');
+  failing = undefined;
+  await schedules.create(draft);
+  failing = 'syncDirectory';
+  await rejects(schedules.remove('s'), { code: 'IO' });
+  equal(schedules.list().length, 1, 'whoever is told that it failed can try again');
+  failing = undefined;
+  await schedules.remove('s');
+  deepEqual(schedules.list(), []);
+  deepEqual((await jobFiles.schedules()).records, []);
+});
