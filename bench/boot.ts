@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import type { Dataset } from './dataset.ts';
 import { figure, seconds, section, skipped } from './figures.ts';
 import type { Holdfast } from './holdfast.ts';
-import { dropCaches, ended, isInstalled, median } from './measure.ts';
+import { dropCaches, ending, isInstalled, median } from './measure.ts';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -23,9 +23,8 @@ export async function benchBoot(data: Dataset, holdfast: Holdfast): Promise<void
     for (const times of [cold, warm]) {
       if (times === cold) rmSync(profile, { force: true });
       dropCaches();
-      const serving = await holdfast.recover(`${machine}@latest`);
+      await using serving = await holdfast.recover(`${machine}@latest`);
       times.push(await bootTo(serving.qemu));
-      await ended(serving.child, 'SIGINT');
     }
     dropCaches();
     raw.push(await bootRaw(first));
@@ -40,10 +39,11 @@ async function benchNfsBoot(first: string, holdfast: Holdfast, machine: string):
   const [ours, local]: [number[], number[]] = [[], []];
   for (let round = 0; round < ROUNDS; round++) {
     dropCaches();
-    const serving = await holdfast.recover(`${machine}@latest`, '--nfs');
-    const file = `nfs://127.0.0.1/holdfast/${serving.session}/vda.raw`;
-    ours.push(await bootTo(`-drive file=${file},format=raw,if=virtio`));
-    await ended(serving.child, 'SIGINT');
+    {
+      await using serving = await holdfast.recover(`${machine}@latest`, '--nfs');
+      const file = `nfs://127.0.0.1/holdfast/${serving.session}/vda.raw`;
+      ours.push(await bootTo(`-drive file=${file},format=raw,if=virtio`));
+    }
     dropCaches();
     local.push(await bootTo(`-drive file=${first},format=raw,if=virtio,snapshot=on`));
   }
@@ -64,9 +64,8 @@ function figures(cold: number[], warm: number[], raw: number[]): void {
 
 async function bootRaw(image: string): Promise<number> {
   const socket = `/tmp/holdfast-bench-boot-${process.pid}.sock`;
-  const server = spawn('qemu-nbd', ['-s', '-t', '-f', 'raw', '-k', socket, '-x', 'vda', image], {
-    stdio: 'ignore',
-  });
+  const args = ['-s', '-t', '-f', 'raw', '-k', socket, '-x', 'vda', image];
+  await using _server = ending(spawn('qemu-nbd', args, { stdio: 'ignore' }), 'SIGTERM');
   for (let n = 0; n < 200 && !existsSync(socket); n++) await new Promise((r) => setTimeout(r, 20));
   const node = {
     driver: 'nbd',
@@ -74,9 +73,7 @@ async function bootRaw(image: string): Promise<number> {
     export: 'vda',
     server: { type: 'unix', path: socket },
   };
-  const time = await bootTo(`-blockdev '${JSON.stringify(node)}' -device virtio-blk-pci,drive=vda`);
-  await ended(server, 'SIGTERM');
-  return time;
+  return await bootTo(`-blockdev '${JSON.stringify(node)}' -device virtio-blk-pci,drive=vda`);
 }
 
 /** `disks`: QEMU's arguments as for a shell. */
@@ -100,6 +97,7 @@ async function bootTo(disks: string): Promise<number> {
       stdio: ['pipe', 'pipe', 'inherit'],
     },
   );
+  await using _guest = ending(guest, 'SIGKILL');
   const limit = setTimeout(() => guest.kill('SIGKILL'), LIMIT_MS);
   let shown = '';
   let time = Number.NaN;
@@ -110,6 +108,5 @@ async function bootTo(disks: string): Promise<number> {
     break;
   }
   clearTimeout(limit);
-  await ended(guest, 'SIGKILL');
   return time;
 }

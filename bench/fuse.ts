@@ -1,4 +1,4 @@
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -44,11 +44,10 @@ const PATTERNS: readonly Pattern[] = [
   },
 ];
 
-interface Peer {
+/** Disposing unmounts it. */
+interface Peer extends AsyncDisposable {
   readonly name: string;
   readonly file: string;
-  readonly child: ChildProcess;
-  end(): Promise<void>;
 }
 
 /** Our encrypted recovery point, mounted, against FUSE servers that pass a raw file in memory through. */
@@ -58,10 +57,10 @@ export async function benchFuse(work: string, data: Dataset, holdfast: Holdfast)
   if (!isInstalled('fio')) return skipped('FUSE', 'fio is not installed');
   const offset = densestWindow(data.second, HOT_LENGTH);
   const place = [`--offset=${offset}`, `--size=${HOT_LENGTH}`];
-  const mounted = join(work, 'ours');
-  mkdirSync(mounted);
-  const child = await holdfast.mount(mounted);
-  const ours = join(mounted, 'sets/bench/vm/latest/vda.raw');
+  const directory = join(work, 'ours');
+  mkdirSync(directory);
+  const child = await holdfast.mount(directory);
+  const ours = join(directory, 'sets/bench/vm/latest/vda.raw');
   // O_DIRECT goes through to the medium: so that there is none to measure, the peers' file is in memory.
   const memory = `/dev/shm/holdfast-bench-${process.pid}`;
   mkdirSync(memory);
@@ -69,7 +68,7 @@ export async function benchFuse(work: string, data: Dataset, holdfast: Holdfast)
     const raw = join(memory, basename(data.second));
     execFileSync('cp', ['--sparse=always', data.second, raw]);
     for (const open of [passthrough, storageDaemon]) {
-      const peer = await open(work, raw);
+      await using peer = await open(work, raw);
       if (!peer) continue;
       for (const file of [ours, peer.file]) fio(file, ['--rw=read', '--bs=1m', ...place]);
       for (const { name, fio: pattern, aim } of PATTERNS) {
@@ -83,7 +82,6 @@ export async function benchFuse(work: string, data: Dataset, holdfast: Holdfast)
         const theirs = `${peer.name} ${them.toFixed(0)}/s`;
         figure(name, `${us.toFixed(0)}/s`, theirs, { ratio: us / them, aim });
       }
-      await peer.end();
     }
   } finally {
     execFileSync('rm', ['-rf', memory]);
@@ -115,9 +113,8 @@ async function passthrough(work: string, raw: string): Promise<Peer | undefined>
   mkdirSync(at);
   const options = `source=${join(raw, '..')},cache=always`;
   const child = spawn(program, ['-f', '-o', options, at], { stdio: 'ignore' });
-  await until(() => existsSync(join(at, basename(raw))));
-  const end = () => unmounted(child, at);
-  return { name, file: join(at, basename(raw)), child, end };
+  const file = join(at, basename(raw));
+  return comeUp({ name, file, ...mounted(child, at) }, () => existsSync(file));
 }
 
 async function storageDaemon(work: string, raw: string): Promise<Peer | undefined> {
@@ -136,21 +133,28 @@ async function storageDaemon(work: string, raw: string): Promise<Peer | undefine
     ],
     { stdio: 'ignore' },
   );
-  await until(() => readFileSync('/proc/mounts', 'utf8').includes(` ${at} `));
-  const end = () => unmounted(child, at);
-  return { name, file: at, child, end };
+  const isThere = () => readFileSync('/proc/mounts', 'utf8').includes(` ${at} `);
+  return comeUp({ name, file: at, ...mounted(child, at) }, isThere);
 }
 
-async function unmounted(child: ChildProcess, at: string): Promise<void> {
-  execFileSync('umount', [at]);
-  await ended(child, 'SIGTERM');
+function mounted(child: ChildProcess, at: string): AsyncDisposable {
+  return {
+    async [Symbol.asyncDispose]() {
+      spawnSync('umount', [at]);
+      await ended(child, 'SIGTERM');
+    },
+  };
 }
 
-async function until(isThere: () => boolean): Promise<void> {
+async function comeUp(peer: Peer, isThere: () => boolean): Promise<Peer> {
+  await using stack = new AsyncDisposableStack();
+  stack.use(peer);
   for (let tries = 0; !isThere(); tries++) {
-    if (tries > 100) throw new Error('the peer does not come up');
+    if (tries > 100) throw new Error(`${peer.name} does not come up`);
     await sleep(50);
   }
+  stack.move();
+  return peer;
 }
 
 /** Requests each second. */

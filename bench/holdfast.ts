@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { type Run, timed } from './measure.ts';
+import { ending, type Run, timed } from './measure.ts';
 
 const MAIN = new URL('../src/cli/main.ts', import.meta.url).pathname;
 
@@ -16,7 +16,8 @@ export interface Holdfast {
   mount(at: string): Promise<ChildProcess>;
 }
 
-export interface Serving {
+/** Disposing interrupts it. */
+export interface Serving extends AsyncDisposable {
   readonly child: ChildProcess;
   readonly uri: string;
   readonly session: string;
@@ -42,6 +43,7 @@ export async function holdfastIn(directory: string): Promise<Holdfast> {
       const { child, event } = await ready([MAIN, 'recover', point, ...more, ...common]);
       const [first] = event['exports'] as { uri: string }[];
       return {
+        ...ending(child, 'SIGINT'),
         child,
         uri: first!.uri,
         session: event['session'] as string,

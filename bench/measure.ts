@@ -71,6 +71,11 @@ export function median(values: readonly number[]): number {
   return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)]!;
 }
 
+/** Disposing ends it: a measurement that fails leaves no server behind. */
+export function ending(child: ChildProcess, signal: NodeJS.Signals): AsyncDisposable {
+  return { [Symbol.asyncDispose]: () => ended(child, signal) };
+}
+
 export async function ended(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
   child.kill(signal);

@@ -1,11 +1,11 @@
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import { basename, dirname, join, resolve } from 'node:path';
 import { type Dataset, densestWindow } from './dataset.ts';
 import { figure, section, skipped } from './figures.ts';
 import type { Holdfast } from './holdfast.ts';
-import { ended, isInstalled, median } from './measure.ts';
+import { ending, isInstalled, median } from './measure.ts';
 
 const KiB = 1024;
 const MiB = 2 ** 20;
@@ -60,14 +60,14 @@ export async function benchNfs(work: string, data: Dataset, holdfast: Holdfast):
     PATTERNS.map((pattern) => [pattern, { ours: [], theirs: [] }]),
   );
   for (let round = 0; round < ROUNDS; round++) {
-    const serving = await holdfast.recover('vm@latest', '--nfs');
-    const path = `/holdfast/${serving.session}/vda.raw`;
-    for (const [pattern, { ours }] of figures) ours.push(perSecond(path, offset, pattern));
-    await ended(serving.child, 'SIGINT');
-    const peer = await ganesha(work, dirname(resolve(copy)));
+    {
+      await using serving = await holdfast.recover('vm@latest', '--nfs');
+      const path = `/holdfast/${serving.session}/vda.raw`;
+      for (const [pattern, { ours }] of figures) ours.push(perSecond(path, offset, pattern));
+    }
+    await using _peer = await ganesha(work, dirname(resolve(copy)));
     const theirs = `${dirname(resolve(copy))}/${basename(copy)}`;
     for (const [pattern, of] of figures) of.theirs.push(perSecond(theirs, offset, pattern));
-    for (const child of peer) await ended(child, 'SIGKILL');
   }
   for (const [{ name, aim }, { ours, theirs }] of figures) {
     const [a, b] = [median(ours), median(theirs)];
@@ -99,8 +99,9 @@ function perSecond(path: string, offset: number, pattern: Pattern): number {
   return run(count);
 }
 
-async function ganesha(work: string, directory: string): Promise<ChildProcess[]> {
-  const rpcbind = spawn('rpcbind', ['-f', '-w'], { stdio: 'ignore' });
+async function ganesha(work: string, directory: string): Promise<AsyncDisposable> {
+  await using stack = new AsyncDisposableStack();
+  stack.use(ending(spawn('rpcbind', ['-f', '-w'], { stdio: 'ignore' }), 'SIGKILL'));
   await until(() => listens(111));
   const configuration = join(work, 'ganesha.conf');
   writeFileSync(
@@ -114,9 +115,10 @@ async function ganesha(work: string, directory: string): Promise<ChildProcess[]>
   );
   const files = ['-L', join(work, 'ganesha.log'), '-p', join(work, 'ganesha.pid')];
   const server = spawn('ganesha.nfsd', ['-F', '-f', configuration, ...files], { stdio: 'ignore' });
+  stack.use(ending(server, 'SIGKILL'));
   await until(() => listens(2049));
   await new Promise((done) => setTimeout(done, 1000));
-  return [server, rpcbind];
+  return stack.move();
 }
 
 function listens(port: number): Promise<boolean> {

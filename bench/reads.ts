@@ -1,10 +1,10 @@
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Dataset, densestWindow } from './dataset.ts';
 import { figure, section, skipped } from './figures.ts';
 import type { Holdfast } from './holdfast.ts';
-import { dropCaches, ended, isInstalled, median, residentBytes } from './measure.ts';
+import { dropCaches, ending, isInstalled, median, residentBytes } from './measure.ts';
 
 const MiB = 2 ** 20;
 /** Fits our cache of decoded blocks, as a running guest's working set would. */
@@ -75,9 +75,9 @@ async function benchHot(data: Dataset, holdfast: Holdfast): Promise<void> {
   section('NBD reads, hot, against qemu-nbd on the raw file (page cache)');
   const offset = densestWindow(data.second, HOT_LENGTH);
   const place = [`--offset=${offset}`, `--size=${HOT_LENGTH}`];
-  const serving = await holdfast.recover('vm@latest');
+  await using serving = await holdfast.recover('vm@latest');
   const socket = `/tmp/holdfast-bench-${process.pid}.sock`;
-  const qemu = await qemuNbd(data.second, 'raw', socket);
+  await using _peer = await qemuNbd(data.second, 'raw', socket);
   const qemuUri = `nbd+unix:///vda?socket=${socket}`;
   for (const uri of [serving.uri, qemuUri])
     fio(uri, ['--rw=read', '--bs=1m', '--iodepth=4', ...place]);
@@ -99,8 +99,6 @@ async function benchHot(data: Dataset, holdfast: Holdfast): Promise<void> {
     ratio: 400 / resident,
     aim: '1x',
   });
-  await ended(serving.child, 'SIGINT');
-  await ended(qemu, 'SIGTERM');
 }
 
 async function benchCold(work: string, data: Dataset, holdfast: Holdfast): Promise<void> {
@@ -135,14 +133,14 @@ async function benchCold(work: string, data: Dataset, holdfast: Holdfast): Promi
       rmSync(join(holdfast.store, 'sets', 'bench', 'profiles'), { recursive: true });
       mkdirSync(join(holdfast.store, 'sets', 'bench', 'profiles'));
       dropCaches();
-      const serving = await holdfast.recover('vm@latest');
-      ours.push(fio(serving.uri, some));
-      await ended(serving.child, 'SIGINT');
+      {
+        await using serving = await holdfast.recover('vm@latest');
+        ours.push(fio(serving.uri, some));
+      }
       dropCaches();
       const socket = `/tmp/holdfast-bench-${process.pid}.sock`;
-      const qemu = await qemuNbd(qcow2, 'qcow2', socket);
+      await using _peer = await qemuNbd(qcow2, 'qcow2', socket);
       theirs.push(fio(`nbd+unix:///vda?socket=${socket}`, some));
-      await ended(qemu, 'SIGTERM');
     }
     const [a, b] = [median(ours.map(({ iops }) => iops)), median(theirs.map(({ iops }) => iops))];
     const [p, q] = [
@@ -160,12 +158,12 @@ async function benchCold(work: string, data: Dataset, holdfast: Holdfast): Promi
   }
 }
 
-async function qemuNbd(image: string, format: string, socket: string): Promise<ChildProcess> {
+async function qemuNbd(image: string, format: string, socket: string): Promise<AsyncDisposable> {
   const args = ['-r', '-t', '-e', '16', '-f', format, '-k', socket, '-x', 'vda', image];
   const child = spawn('qemu-nbd', args, { stdio: 'ignore' });
   for (let n = 0; n < 200 && !existsSync(socket); n++) await new Promise((r) => setTimeout(r, 20));
   await new Promise((r) => setTimeout(r, 100));
-  return child;
+  return ending(child, 'SIGTERM');
 }
 
 function fio(uri: string, args: readonly string[]): Figures {

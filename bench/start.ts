@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { openNbdDisk } from '../src/block/nbd-disk.ts';
 import { figure, seconds, section } from './figures.ts';
 import type { Holdfast } from './holdfast.ts';
-import { dropCaches, ended, median } from './measure.ts';
+import { dropCaches, median } from './measure.ts';
 
 const GiB = 2 ** 30;
 const ROUNDS = 5;
@@ -35,12 +35,10 @@ export async function benchStart(work: string, holdfast: Holdfast): Promise<void
     for (let round = 0; round < ROUNDS; round++) {
       dropCaches();
       const started = performance.now();
-      const serving = await holdfast.recover(`${machine}@latest`);
-      const disk = await openNbdDisk(serving.uri);
+      await using serving = await holdfast.recover(`${machine}@latest`);
+      await using disk = await openNbdDisk(serving.uri);
       await disk.read(new Uint8Array(4096), 0);
       times.push((performance.now() - started) / 1000);
-      await disk[Symbol.asyncDispose]();
-      await ended(serving.child, 'SIGINT');
     }
     const first = median(times);
     figure(`first byte of ${name}`, seconds(first), 'limit 300 ms', {

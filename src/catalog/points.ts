@@ -1,13 +1,11 @@
 import { join } from 'node:path/posix';
 import type { DomainKeys } from '../formats/store/frame.ts';
-import { decodePoint, encodePoint, type PointRecord } from '../formats/store/point.ts';
-import { lockStore } from '../store/store-lock.ts';
+import { decodePoint, type PointRecord } from '../formats/store/point.ts';
 import type { Store } from '../store/store.ts';
-import { putDurably } from '../sys/put-durably.ts';
+import type { FileSystem } from '../sys/file-system.ts';
 import { SystemError } from '../sys/system-error.ts';
 import type { World } from '../sys/world.ts';
 import { CatalogError } from './catalog-error.ts';
-import { leasesOf } from './leases.ts';
 import { checkName } from './names.ts';
 import type { PointNames } from './point-names.ts';
 import { readRecord } from './read-record.ts';
@@ -18,8 +16,6 @@ export interface PointPlace {
   readonly set: string;
   readonly id: string;
 }
-
-export type PointDraft = Omit<PointRecord, 'set' | 'created'>;
 
 const SUFFIX = '.point';
 /** 256 disks with long sources. */
@@ -33,7 +29,7 @@ export function pointsDirectory(store: Store, set: string): string {
   return join(setDirectory(store, set), 'points');
 }
 
-function pathOf(store: Store, { set, id }: PointPlace): string {
+export function pointPath(store: Store, { set, id }: PointPlace): string {
   return join(pointsDirectory(store, set), id + SUFFIX);
 }
 
@@ -49,27 +45,15 @@ export function newPointId({ clock, random }: World, machine: string): string {
   return `${machine}-${time}-${Buffer.from(random.bytes(RANDOM_LENGTH)).toString('hex')}`;
 }
 
-/**
- * The commit point of everything: once this resolves the recovery point survives a power cut. All that
- * it refers to must have been committed before.
- */
-export async function publishPoint(
-  { files, clock }: World,
-  store: Store,
-  set: OpenSet,
-  draft: PointDraft,
-): Promise<PointRecord> {
-  const point: PointRecord = { ...draft, set: set.name, created: clock.now().toISOString() };
-  await putDurably(files, pathOf(store, point), encodePoint(point, set.keys.record));
-  return point;
+async function pointExists({ files }: World, store: Store, place: PointPlace): Promise<boolean> {
+  return (await files.stat(pointPath(store, place))) !== undefined;
 }
 
-export async function pointExists(
-  { files }: World,
-  store: Store,
-  place: PointPlace,
-): Promise<boolean> {
-  return (await files.stat(pathOf(store, place))) !== undefined;
+/** Whether it is there to stay: of a writer that was killed, a power cut may still take back the name. */
+export async function isPublished(world: World, store: Store, place: PointPlace): Promise<boolean> {
+  if (!(await pointExists(world, store, place))) return false;
+  await world.files.syncDirectory(pointsDirectory(store, place.set));
+  return true;
 }
 
 export interface PointList {
@@ -102,6 +86,31 @@ export async function listPoints(
   return { points: sorted, damaged };
 }
 
+/** Of one machine, in the order in which they were published. What is damaged may have been of another one. */
+export async function pointsOfMachine(
+  world: World,
+  store: Store,
+  { set, machine }: { readonly set: string; readonly machine: string },
+  keys?: DomainKeys,
+): Promise<PointList> {
+  const ids = (await pointIds(world, store, set)).filter((id) => mayBeOf(id, machine));
+  const places = ids.map((id) => ({ set, id }));
+  const { points, damaged } = await readPlaces(world, store, places, keys);
+  const own = points.filter((point) => point.machine === machine);
+  return { points: own.toSorted(byPublication), damaged };
+}
+
+/** For records that cannot be read: an ID that is none of ours may be anybody's whose name it begins with. */
+export function mayBeOf(id: string, machine: string): boolean {
+  const owner = /^(.*)-\d{8}T\d{6}Z-[0-9a-f]{6}$/s.exec(id)?.[1];
+  return owner === undefined ? id.startsWith(`${machine}-`) : owner === machine;
+}
+
+/** Clocks are set back; where a release did not count yet, they are all there is. */
+export function byPublication(a: PointRecord, b: PointRecord): number {
+  return a.sequence - b.sequence || compare(a.created, b.created) || compare(a.id, b.id);
+}
+
 /** In the order of the places. */
 async function readPlaces(
   world: World,
@@ -119,7 +128,7 @@ async function readPlaces(
       // It was forgotten since it was listed.
       if (cause instanceof SystemError && cause.code === 'NOT_FOUND') continue;
       if (!(cause instanceof CatalogError)) throw cause;
-      damaged.push({ ...place, path: pathOf(store, place), reason: cause.message });
+      damaged.push({ ...place, path: pointPath(store, place), reason: cause.message });
     }
   }
   return { points, damaged };
@@ -197,35 +206,6 @@ export async function findPoint(world: World, store: Store, query: string): Prom
   throw new CatalogError('AMBIGUOUS', `"${query}" may be any of ${some.join(', ')}`);
 }
 
-/**
- * The newest that a backup of the machine made, for the next one to build on; undefined: there is none.
- * A session that was kept is no state of the machine that changed blocks could be counted from.
- */
-export async function latestBackup(
-  world: World,
-  store: Store,
-  set: string,
-  machine: string,
-): Promise<PointPlace | undefined> {
-  const { points } = await listPoints(world, store, set);
-  return points.findLast((point) => point.machine === machine && point.origin === 'backup');
-}
-
-/** Its blocks stay until a sweep. Rejects IN_USE while a session runs from it. */
-export async function forgetPoint(world: World, store: Store, place: PointPlace): Promise<void> {
-  const { files } = world;
-  await using _lock = await lockStore(world, store, `backup forget ${place.id}`);
-  const holders = (await leasesOf(world, store)).filter(
-    ({ set, point }) => set === place.set && point === place.id,
-  );
-  if (holders.length > 0) {
-    const sessions = holders.map(({ holder }) => holder).join(', ');
-    throw new CatalogError('IN_USE', `${place.id} is in use by ${sessions}: discard or keep it`);
-  }
-  await files.unlink(pathOf(store, place));
-  await files.syncDirectory(pointsDirectory(store, place.set));
-}
-
 async function latest(
   world: World,
   store: Store,
@@ -234,13 +214,12 @@ async function latest(
 ): Promise<PointPlace> {
   const found: PointRecord[] = [];
   for (const set of sets) {
-    const { points, damaged } = await listPoints(world, store, set);
-    const lost = damaged.find(({ id }) => id.startsWith(`${machine}-`));
-    if (lost) {
+    const { points, damaged } = await pointsOfMachine(world, store, { set, machine });
+    if (damaged[0]) {
       const advice = 'it may have been the latest: name the recovery point that you want';
-      throw new CatalogError('CORRUPT', `${lost.reason}; ${advice}`);
+      throw new CatalogError('CORRUPT', `${damaged[0].reason}; ${advice}`);
     }
-    const newest = points.findLast((point) => point.machine === machine);
+    const newest = points.at(-1);
     if (newest) found.push(newest);
   }
   if (found.length > 1) {
@@ -266,11 +245,18 @@ async function readPlace(
   place: PointPlace,
   key: Uint8Array | undefined,
 ): Promise<PointRecord> {
-  const point = await readRecord(files, pathOf(store, place), RECORD_LENGTH_MAX, (bytes) =>
-    decodePoint(bytes, key),
-  );
+  const point = await readPointFile(files, pointPath(store, place), key);
   checkPlace(point, place);
   return point;
+}
+
+/** Whatever its name. Rejects NOT_FOUND, CatalogError. */
+export async function readPointFile(
+  files: FileSystem,
+  path: string,
+  key: Uint8Array | undefined,
+): Promise<PointRecord> {
+  return readRecord(files, path, RECORD_LENGTH_MAX, (bytes) => decodePoint(bytes, key));
 }
 
 /** A record that was copied to another name would be another point of the same contents. */

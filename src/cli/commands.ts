@@ -63,6 +63,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     "open the volumes in a recovery point's disks as directories",
     () => import('./commands/files-open.ts'),
   ),
+  entry(
+    'files browse',
+    'list a directory of an open volume',
+    () => import('./commands/files-browse.ts'),
+  ),
+  entry('files copy', 'copy files out of an open volume', () => import('./commands/files-copy.ts')),
   entry('files opened', 'list what is open', () => import('./commands/files-opened.ts')),
   entry('files close', 'unmount what is open', () => import('./commands/files-close.ts')),
   entry(
@@ -150,6 +156,62 @@ export const COMMANDS: readonly CommandEntry[] = [
     'network reset',
     'emergency: DHCP on all wired interfaces',
     () => import('./commands/network-reset.ts'),
+  ),
+  entry(
+    'host show',
+    'name, time, keyboard and accounts of this machine',
+    () => import('./commands/host-show.ts'),
+  ),
+  entry(
+    'host set',
+    'set name, time zone, time servers and keyboard',
+    () => import('./commands/host-set.ts'),
+  ),
+  entry(
+    'host password',
+    "set the administrator's password",
+    () => import('./commands/host-password.ts'),
+  ),
+  entry(
+    'host finish-set-up',
+    "the machine's screen asks for a login from now on",
+    () => import('./commands/host-finish-set-up.ts'),
+  ),
+  entry('host reboot', 'start the machine again', () => import('./commands/host-reboot.ts')),
+  entry('host poweroff', 'switch the machine off', () => import('./commands/host-poweroff.ts')),
+  entry(
+    'host factory-reset',
+    'the machine as it came; never the store',
+    () => import('./commands/host-factory-reset.ts'),
+  ),
+  entry(
+    'ssh show',
+    'who comes in over SSH, and until when',
+    () => import('./commands/ssh-show.ts'),
+  ),
+  entry('ssh on', 'let SSH in, for some time', () => import('./commands/ssh-on.ts')),
+  entry('ssh off', 'let SSH in no more', () => import('./commands/ssh-off.ts')),
+  entry(
+    'ssh shell',
+    'allow a shell over SSH for some time',
+    () => import('./commands/ssh-shell.ts'),
+  ),
+  entry('ssh key list', 'list the keys that come in', () => import('./commands/ssh-key-list.ts')),
+  entry(
+    'ssh key add',
+    'let somebody in by a public key',
+    () => import('./commands/ssh-key-add.ts'),
+  ),
+  entry('ssh key remove', 'let a key in no more', () => import('./commands/ssh-key-remove.ts')),
+  entry(
+    'disk list',
+    'disks, what is on them, and how they are',
+    () => import('./commands/disk-list.ts'),
+  ),
+  entry(
+    'pool create',
+    'make a disk the one that backups are kept on',
+    () => import('./commands/pool-create.ts'),
   ),
   entry('audit show', 'who changed what', () => import('./commands/audit-show.ts')),
   entry(

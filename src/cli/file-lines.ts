@@ -1,5 +1,5 @@
 import { formatSize } from '../lib/sizes.ts';
-import type { FileEntry, VolumeSummary } from '../protocol/results.ts';
+import type { CopiedFiles, FileEntry, VolumeSummary } from '../protocol/results.ts';
 import { table } from './output.ts';
 
 const LETTERS = { file: '-', directory: 'd', link: 'l', other: '?' } as const;
@@ -24,6 +24,12 @@ export function volumesTable(volumes: readonly VolumeSummary[]): string {
     closed === null ? '' : `closed: ${plain(closed)}`,
   ]);
   return table(['VOLUME', 'IS', 'SIZE', 'LABEL', ''], rows);
+}
+
+export function copiedText({ volume, to, lost }: CopiedFiles): string {
+  const text = `Copied from ${volume} to ${to}`;
+  const lines = lost.map((it) => `\n  ${it}`).join('');
+  return lines === '' ? text : `${text}. It could not take, with some files:${lines}`;
 }
 
 function plain(text: string): string {

@@ -2,6 +2,7 @@ import { EXIT_CODES } from '../protocol/failure.ts';
 import { systemClock } from '../sys/clock.ts';
 import { run, start } from '../sys/processes.ts';
 import { realFileSystem } from '../sys/real-file-system.ts';
+import { SystemError } from '../sys/system-error.ts';
 import { UsageError } from './command.ts';
 import { commandWords } from './command-words.ts';
 import { findCommand } from './commands.ts';
@@ -20,9 +21,9 @@ const SHELL_FILE_LENGTH_MAX = 64;
 const SHELL = '/bin/bash';
 const LOGGER_MS = 5000;
 /** They mount, or read the store's own files: for root at the box, not for a login of its own. */
-const LOCAL = ['mount', 'files', 'store cat'];
+const LOCAL = ['mount', 'files list', 'files find', 'files get', 'store cat'];
 /** Of this box's service is asked, and descriptors that sshd has open are no secrets. */
-const LOCAL_OPTIONS = ['--store', '--socket', '--passphrase-fd', '--boot'];
+const LOCAL_OPTIONS = ['--store', '--socket', '--passphrase-fd', '--boot', '--volume-key-file'];
 
 /** Answers the exit code. */
 export async function login({ asked, from }: LoginRequest): Promise<number> {
@@ -45,6 +46,13 @@ export async function login({ asked, from }: LoginRequest): Promise<number> {
 export function admitted(words: readonly string[]): readonly string[] {
   const command = LOCAL.find((it) => it.split(' ').every((word, at) => words[at] === word));
   if (command !== undefined) throw new UsageError(`"holdfast ${command}" is for root at the box`);
+  // What is no option there is the directory of another store, which the service does not have.
+  const isPlace = (word: string): boolean => word === '--' || !/^-./.test(word);
+  if (words[0] === 'store' && words[1] === 'create' && words.slice(2).some(isPlace)) {
+    throw new UsageError(
+      '"holdfast store create" makes the store that the service is set to: no DIR',
+    );
+  }
   const end = words.indexOf('--');
   const options = words.slice(0, end < 0 ? undefined : end);
   const option = LOCAL_OPTIONS.find((it) => options.some((word) => word.split('=')[0] === it));
@@ -56,24 +64,29 @@ export function admitted(words: readonly string[]): readonly string[] {
 async function shell(from: string | undefined): Promise<number> {
   const clock = systemClock();
   const until = await shellUntil();
-  const isAllowed = until !== undefined && clock.now().getTime() / 1000 < until;
-  const what = `${isAllowed ? 'a shell' : 'a shell was refused'} to ${from ?? 'a local login'}`;
+  const isAllowed = typeof until === 'number' && clock.now().getTime() / 1000 < until;
+  const why = until === 'unreadable' ? `: ${SHELL_FILE} cannot be read` : '';
+  const what = `${isAllowed ? 'a shell' : 'a shell was refused'} to ${from ?? 'a local login'}${why}`;
   const priority = `auth.${isAllowed ? 'notice' : 'warning'}`;
   await run('logger', ['-t', 'holdfast-login', '-p', priority, '--', what], {
     timeoutMs: LOGGER_MS,
   });
   if (!isAllowed) {
-    throw new UsageError(
-      `there is no shell. As root at the box, for two hours: date -d +2hours +%s >${SHELL_FILE}`,
-    );
+    throw new UsageError('there is no shell. For two hours: holdfast ssh shell --for 2h');
   }
   const program = await start(SHELL, ['--login'], { output: 'inherit' });
   return (await program.exited).code ?? EXIT_CODES.failed;
 }
 
-async function shellUntil(): Promise<number | undefined> {
+async function shellUntil(): Promise<number | 'unreadable' | undefined> {
   const files = realFileSystem();
-  if ((await files.stat(SHELL_FILE)) === undefined) return undefined;
-  const text = Buffer.from(await files.readFile(SHELL_FILE, SHELL_FILE_LENGTH_MAX)).toString();
-  return /^\d{1,12}\s*$/.test(text) ? Number(text) : undefined;
+  try {
+    if ((await files.stat(SHELL_FILE)) === undefined) return undefined;
+    const text = Buffer.from(await files.readFile(SHELL_FILE, SHELL_FILE_LENGTH_MAX)).toString();
+    return /^\d{1,12}\s*$/.test(text) ? Number(text) : undefined;
+  } catch (cause) {
+    // An editor that wrote it anew, under a strict umask, or something else of that name.
+    if (cause instanceof SystemError) return 'unreadable';
+    throw cause;
+  }
 }

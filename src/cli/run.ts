@@ -18,7 +18,7 @@ import { commandHelp, overview } from './help.ts';
 import { openOutput, type Output } from './output.ts';
 import { ServiceFailure } from '../client/service-failure.ts';
 import { openCalls } from './calls.ts';
-import { findSecret, isSecretGiven, type SecretOptions } from './secrets.ts';
+import { descriptorOnce, findSecret, isSecretGiven, type SecretOptions } from './secrets.ts';
 
 /** Runs one command line and answers the exit code. */
 export async function main(words: readonly string[]): Promise<number> {
@@ -104,7 +104,7 @@ async function runCommand(command: Command, input: Input, output: Output): Promi
   const storeDirectory = input.text('store') ?? process.env['HOLDFAST_STORE'];
   const secretOptions: SecretOptions = {
     passphraseFile: input.text('passphrase-file'),
-    passphraseFd: input.text('passphrase-fd'),
+    passphraseFd: descriptorOnce(input.text('passphrase-fd')),
     recoveryKeyFile: input.text('recovery-key-file'),
     credentials: process.env['CREDENTIALS_DIRECTORY'],
   };

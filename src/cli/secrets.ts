@@ -2,6 +2,7 @@ import type { GivenSecret } from '../control/house.ts';
 import { passphraseCredential, readPassphrase } from '../control/passphrase-file.ts';
 import { askSecretly, readSecretFrom } from '../sys/terminal.ts';
 import { UsageError } from './command.ts';
+import { Interrupted } from './interrupted.ts';
 
 /*
  * Where a secret comes from: an option that names a file or a descriptor, a systemd credential, or a
@@ -9,7 +10,8 @@ import { UsageError } from './command.ts';
  */
 export interface SecretOptions {
   readonly passphraseFile: string | undefined;
-  readonly passphraseFd: string | undefined;
+  /** See `descriptorOnce`. */
+  readonly passphraseFd: (() => Uint8Array) | undefined;
   readonly recoveryKeyFile: string | undefined;
   /** Where systemd puts credentials. */
   readonly credentials: string | undefined;
@@ -51,18 +53,23 @@ function choosePassphrase(options: SecretOptions): Uint8Array {
 /** Undefined: nobody knows it, and the volume stays locked. */
 export function findVolumeKey(volume: string, file: string | undefined): Uint8Array | undefined {
   if (file !== undefined) return firstLine(file);
-  const key = askSecretly(`Key of volume ${volume}, empty to leave it locked: `);
+  const key = typed(`Key of volume ${volume}, empty to leave it locked: `);
   return key === undefined || key.length === 0 ? undefined : key;
+}
+
+/** What a descriptor gives: a pipe can be read once only, and a command may want its passphrase for several sets. */
+export function descriptorOnce(given: string | undefined): (() => Uint8Array) | undefined {
+  if (given === undefined) return undefined;
+  const fd = Number(given);
+  if (!Number.isInteger(fd) || fd < 0) throw new UsageError(`no descriptor: ${given}`);
+  let known: Uint8Array | undefined;
+  return () => (known ??= firstLine(fd));
 }
 
 function givenPassphrase(options: SecretOptions): Uint8Array | undefined {
   const { passphraseFile, passphraseFd, credentials } = options;
   if (passphraseFile !== undefined) return firstLine(passphraseFile);
-  if (passphraseFd !== undefined) {
-    const fd = Number(passphraseFd);
-    if (!Number.isInteger(fd) || fd < 0) throw new UsageError(`no descriptor: ${passphraseFd}`);
-    return firstLine(fd);
-  }
+  if (passphraseFd !== undefined) return passphraseFd();
   return credentials === undefined ? undefined : firstLine(passphraseCredential(credentials));
 }
 
@@ -73,9 +80,16 @@ function firstLine(from: string | number): Uint8Array {
 }
 
 function ask(question: string): Uint8Array {
-  const answer = askSecretly(question);
+  const answer = typed(question);
   if (answer) return answer;
   throw new UsageError(
     'the set is encrypted and nobody answers: give --passphrase-file or --passphrase-fd',
   );
+}
+
+/** Undefined: nobody can be asked. Throws Interrupted. */
+function typed(question: string): Uint8Array | undefined {
+  const answer = askSecretly(question);
+  if (answer === 'interrupted') throw new Interrupted('interrupted');
+  return answer === 'no terminal' ? undefined : answer;
 }

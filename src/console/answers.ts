@@ -2,7 +2,9 @@ import { formatSize } from '../lib/sizes.ts';
 import type { JobSummary, PointSummary, Progress } from '../protocol/results.ts';
 import { again, refreshed } from './asking.ts';
 import { type Dialog, followed } from './dialog-model.ts';
+import { changedBy, hostAnswered, shownAfter } from './host-answers.ts';
 import { chosenOf, withPage } from './lists.ts';
+import { stepOn } from './set-up.ts';
 import {
   type Answer,
   type Event,
@@ -34,25 +36,34 @@ export function answered(
   if (look) {
     const looks = model.looks.filter((it) => it !== look);
     // With `refreshed`: the first answer opens the way for other questions, and a list may have moved on.
-    return refreshed(lookAnswered({ ...up, looks }, look, answer));
+    return refreshed(lookAnswered(begun({ ...up, looks }, model, answer), look, answer));
   }
   if (id === model.follow) return [{ ...up, follow: undefined }, []];
   const task = model.tasks.find((it) => it.id === id);
   return task ? taskDone(up, task, { answer, time }) : [up, []];
 }
 
+/** A service without a store is that of a machine that nobody has set up: so that is what is to be seen first. */
+function begun(model: Model, before: Model, { name, result }: Answer): Model {
+  const isFirst = name === 'service/show' && before.service.kind === 'unknown';
+  return isFirst && result.storeId === null ? { ...model, screen: 'setUp' } : model;
+}
+
 function lookAnswered(model: Model, { what }: Look, answer: Answer): Model {
   const known = <T>(value: T) => ({ kind: 'known', value, atMs: model.nowMs }) as const;
   const { name, result } = answer;
   if (name === 'service/show') return { ...model, facts: known(result), host: result.host };
-  if (name === 'session/list') return withSessions(model, known(result.sessions));
+  if (name === 'session/list') {
+    const { sessions, damaged: damagedSessions } = result;
+    return { ...withSessions(model, known(sessions)), damagedSessions };
+  }
   if (name === 'set/list') return { ...model, sets: known(result.sets) };
   if (name === 'schedule/list') return { ...model, schedules: known(result.schedules) };
   if (name === 'backup/page') {
     if (what === 'latest') return { ...model, latest: known(result) };
     return { ...model, points: pointsArrived(model, answer) };
   }
-  if (name !== 'job/list') return jobAnswered(model, answer);
+  if (name !== 'job/list') return hostAnswered(model, answer) ?? jobAnswered(model, answer);
   const { jobs: rows, ...place } = result;
   const page = { ...place, rows, idOf: ({ job }: JobSummary) => job };
   return { ...model, jobs: withPage(model, model.jobs, page) };
@@ -120,6 +131,7 @@ function lost(model: Model, reason: string): Model {
     ...withSessions(model, UNKNOWN),
     service: { kind: 'down', reason, sinceMs },
     ...{ facts: UNKNOWN, latest: UNKNOWN, sets: UNKNOWN, schedules: UNKNOWN },
+    ...{ network: UNKNOWN, machine: UNKNOWN, ssh: UNKNOWN, disks: UNKNOWN },
     points: { ...noPoints(points.filter), ...place(points) },
     jobs: { ...NO_ROWS, ...place(jobs) },
     dialog: dialog?.kind === 'job' ? { ...dialog, shown: UNKNOWN } : dialog,
@@ -158,9 +170,13 @@ function taskDone(
           text: readyText(answer.result, 'It goes on without this screen.'),
           ...{ isFailure: false, top: 0 },
         }
-      : model.dialog;
+      : (shownAfter(answer, model.dialog) ?? model.dialog);
   const screen = isReady && !model.dialog ? 'sessions' : model.screen;
-  return again({ ...done, dialog, screen }, ...CHANGED);
+  const changed = changedBy(answer.name);
+  const [next, effects] = again({ ...done, dialog, screen }, ...(changed ?? CHANGED));
+  // Whoever was let set this machine up without a login is done with it.
+  const isLeft = answer.name === 'host/finish-set-up' && model.leaving.key === 'l';
+  return [changed ? stepOn(next) : next, isLeft ? [...effects, { kind: 'leave' }] : effects];
 }
 
 /** What a change may have changed. */
@@ -196,7 +212,7 @@ function taskFailed(
     form && failure.kind !== 'gone'
       ? { ...form, problem: words }
       : { kind: 'text', title: `Failed: ${title}`, text: words, isFailure: true, top: 0 };
-  return again({ ...done, dialog: model.dialog ?? told }, ...CHANGED);
+  return again({ ...done, dialog: model.dialog ?? told }, ...(changedBy(call.name) ?? CHANGED));
 }
 
 export function reported(model: Model, { id, event }: Extract<Event, { kind: 'report' }>): Next {

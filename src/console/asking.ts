@@ -21,6 +21,11 @@ const EVERY_MS: Readonly<Record<LookName, number>> = {
   sessions: 2000,
   sets: 2000,
   schedules: 2000,
+  network: 2000,
+  machine: COSTLY_MS,
+  ssh: COSTLY_MS,
+  // SMART wakes disks that sleep.
+  disks: 60_000,
   points: COSTLY_MS,
   jobs: 2000,
   job: 1000,
@@ -117,6 +122,10 @@ const KNOWN_ASKED: Readonly<Record<KnownName, Call>> = {
   sessions: { name: 'session/list', request: {} },
   sets: { name: 'set/list', request: {} },
   schedules: { name: 'schedule/list', request: {} },
+  network: { name: 'network/show', request: {} },
+  machine: { name: 'host/show', request: {} },
+  ssh: { name: 'ssh/show', request: {} },
+  disks: { name: 'disk/list', request: {} },
   latest: {
     name: 'backup/page',
     request: { ...ALL, contains: undefined, first: 0, count: LATEST },

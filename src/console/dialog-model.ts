@@ -9,6 +9,8 @@ export type Dialog =
   | PassphraseDialog
   | JobDialog
   | TextDialog
+  | SecretDialog
+  | RecoveryKeyDialog
   | { readonly kind: 'filter'; readonly typed: string }
   | { readonly kind: 'leave' };
 
@@ -37,8 +39,10 @@ export interface Form {
   readonly fields: readonly FormField[];
   /** What Enter does, as it stands at the bottom. */
   readonly does: string;
-  /** What is to be asked of the service, or what is wrong. */
-  submit(values: FormValues): { readonly title: string; readonly call: Call } | string;
+  /** What is to be asked of the service, or first of people, or what is wrong. */
+  submit(
+    values: FormValues,
+  ): { readonly title: string; readonly call: Call } | { readonly dialog: Dialog } | string;
 }
 
 export interface FormField {
@@ -67,6 +71,29 @@ export interface PassphraseDialog {
   readonly typed: string;
   readonly title: string;
   readonly call: Call;
+}
+
+/** A new password or passphrase. */
+export interface SecretDialog {
+  readonly kind: 'secret';
+  readonly title: string;
+  readonly question: string;
+  /** Characters. */
+  readonly min: number;
+  readonly typed: string;
+  /** As it was typed the first time. */
+  readonly first: string | undefined;
+  readonly problem: string;
+  readonly call: Call;
+}
+
+/** The one time that a recovery key is shown. */
+export interface RecoveryKeyDialog {
+  readonly kind: 'recovery-key';
+  readonly set: string;
+  readonly recoveryKey: string;
+  readonly typed: string;
+  readonly isHidden: boolean;
 }
 
 /** A job as it goes on. */

@@ -3,7 +3,9 @@ import type { Dialog, FormDialog, JobDialog, TextDialog } from './dialog-model.t
 import { edited, formKey } from './form-keys.ts';
 import { cancelOf, hasEnded } from './jobs-keys.ts';
 import { bodyRows, type Model, type Next, noPoints } from './model.ts';
+import { recoveryKeyKey } from './recovery-key.ts';
 import { wrapped } from './screen.ts';
+import { secretEntered, secretTyped } from './secret-dialog.ts';
 import { startTask } from './tasks.ts';
 
 /* What keys do while something is asked. Escape, and Ctrl-C, always mean: leave it. */
@@ -14,6 +16,8 @@ const JOB_ROWS = 11;
 const FILTER_MAX = 128;
 
 export function dialogKey(model: Model, dialog: Dialog, key: Key): Next {
+  // It is left by confirming it only.
+  if (dialog.kind === 'recovery-key') return recoveryKeyKey(dialog, model, key);
   if (key.kind === 'named' && (key.name === 'escape' || key.name === 'interrupt')) {
     return [{ ...model, dialog: undefined }, []];
   }
@@ -24,7 +28,7 @@ export function dialogKey(model: Model, dialog: Dialog, key: Key): Next {
 }
 
 type ByKind = {
-  readonly [K in Dialog['kind']]: (
+  readonly [K in Exclude<Dialog['kind'], 'recovery-key'>]: (
     it: Extract<Dialog, { readonly kind: K }>,
     model: Model,
     key: Key,
@@ -43,6 +47,7 @@ const ENTERED: ByKind = {
     const base64 = Buffer.from(typed, 'utf8').toString('base64');
     return startTask(model, title, { call, secret: { kind: 'passphrase', base64 } });
   },
+  secret: secretEntered,
   leave: (_it, model) => [model, []],
   text: closed,
   job: closed,
@@ -58,6 +63,7 @@ const TYPED: ByKind = {
   filter: (it, model, key) => withTyped(model, it, edited(it.typed, key, FILTER_MAX)),
   confirm: (it, model, key) => withTyped(model, it, edited(it.typed, key)),
   passphrase: (it, model, key) => withTyped(model, it, edited(it.typed, key)),
+  secret: secretTyped,
   leave: (_it, model, key) => [
     model,
     key.kind === 'text' && key.text === 'y' ? [{ kind: 'leave' }] : [],
@@ -68,6 +74,7 @@ const TYPED: ByKind = {
 function submitted(it: FormDialog, model: Model): Next {
   const asked = it.form.submit(it.values);
   if (typeof asked === 'string') return [{ ...model, dialog: { ...it, problem: asked } }, []];
+  if ('dialog' in asked) return [{ ...model, dialog: asked.dialog }, []];
   return startTask(model, asked.title, { call: asked.call, form: { ...it, problem: '' } });
 }
 

@@ -1,3 +1,4 @@
+import type { HostOperationName } from '../protocol/host-operations.ts';
 import type { OperationName, RequestOf, ResultOf } from '../protocol/operations.ts';
 import type { FailureKind } from '../protocol/failure.ts';
 import type { SentSecret } from '../protocol/requests.ts';
@@ -34,8 +35,13 @@ export interface Model {
   readonly facts: Known<ResultOf<'service/show'>>;
   readonly latest: Known<ResultOf<'backup/page'>>;
   readonly sessions: Known<readonly SessionSummary[]>;
+  readonly damagedSessions: readonly DamagedPoint[];
   readonly sets: Known<readonly SetSummary[]>;
   readonly schedules: Known<readonly ScheduleSummary[]>;
+  readonly network: Known<ResultOf<'network/show'>>;
+  readonly machine: Known<ResultOf<'host/show'>>;
+  readonly ssh: Known<ResultOf<'ssh/show'>>;
+  readonly disks: Known<ResultOf<'disk/list'>['disks']>;
   readonly points: PointsList;
   readonly jobs: PagedList<JobSummary>;
   /** Row that is chosen in the list of a screen, where that list is not a paged one; -1: none. */
@@ -101,7 +107,16 @@ export interface Look {
 }
 
 /** What is asked as a whole, and again after a while. */
-export type KnownName = 'facts' | 'latest' | 'sessions' | 'sets' | 'schedules';
+export type KnownName =
+  | 'facts'
+  | 'latest'
+  | 'sessions'
+  | 'sets'
+  | 'schedules'
+  | 'network'
+  | 'machine'
+  | 'ssh'
+  | 'disks';
 export type PagedName = 'points' | 'jobs';
 export type LookName = KnownName | PagedName | 'job' | 'jobLog';
 
@@ -126,27 +141,31 @@ export interface LogEntry {
   readonly isFailure: boolean;
 }
 
-type Asked = Extract<
-  OperationName,
-  | 'service/show'
-  | 'service/follow'
-  | 'backup/page'
-  | 'set/list'
-  | 'session/list'
-  | 'session/start'
-  | 'session/resume'
-  | 'session/stop'
-  | 'session/discard'
-  | 'session/keep'
-  | 'job/list'
-  | 'job/show'
-  | 'job/log'
-  | 'job/create'
-  | 'job/cancel'
-  | 'schedule/list'
-  | 'schedule/create'
-  | 'schedule/remove'
->;
+type Asked =
+  | HostOperationName
+  | Extract<
+      OperationName,
+      | 'service/show'
+      | 'service/follow'
+      | 'backup/page'
+      | 'set/list'
+      | 'set/create'
+      | 'store/create'
+      | 'session/list'
+      | 'session/start'
+      | 'session/resume'
+      | 'session/stop'
+      | 'session/discard'
+      | 'session/keep'
+      | 'job/list'
+      | 'job/show'
+      | 'job/log'
+      | 'job/create'
+      | 'job/cancel'
+      | 'schedule/list'
+      | 'schedule/create'
+      | 'schedule/remove'
+    >;
 
 /** A request of the protocol. */
 export type Call = { [N in Asked]: { readonly name: N; readonly request: RequestOf<N> } }[Asked];
@@ -202,17 +221,22 @@ export function firstModel(of: {
   readonly socket: string;
   readonly host: HostFacts;
   readonly leaving: Leaving;
+  readonly screen: ScreenName;
   readonly nowMs: number;
 }): Model {
   return {
     ...of,
-    screen: 'status',
     service: UNKNOWN,
     facts: UNKNOWN,
     latest: UNKNOWN,
     sessions: UNKNOWN,
+    damagedSessions: [],
     sets: UNKNOWN,
     schedules: UNKNOWN,
+    network: UNKNOWN,
+    machine: UNKNOWN,
+    ssh: UNKNOWN,
+    disks: UNKNOWN,
     points: noPoints(''),
     jobs: NO_ROWS,
     chosen: {},

@@ -1,5 +1,6 @@
 import type { LookName, Model, Next, PagedName, ScreenName } from './model.ts';
 import type { Line } from './screen.ts';
+import { HOST_PAGES } from './host-pages.ts';
 import { jobsKey } from './jobs-keys.ts';
 import { pointsKey } from './points-keys.ts';
 import { schedulesKey } from './schedules-keys.ts';
@@ -61,7 +62,7 @@ const sessionsPage: Page = {
 
 const setsPage: Page = {
   title: 'Sets',
-  help: () => 'b back up  s schedule  ',
+  help: () => 'n new  b back up  s schedule  ',
   looks: ['sets'],
   list: { kind: 'rows', count: ({ sets }) => knownRows(sets) },
   body: setsBody,
@@ -104,6 +105,7 @@ export const PAGES = {
   jobs: jobsPage,
   schedules: schedulesPage,
   log: logPage,
+  ...HOST_PAGES,
 };
 
 export const SCREENS = Object.keys(PAGES) as readonly ScreenName[];

@@ -14,6 +14,7 @@ import {
   firstModel,
   type Leaving,
   type Reported,
+  type ScreenName,
 } from './model.ts';
 import { abilitiesOf, closing, type Frame, opening, render } from './render.ts';
 import { update } from './update.ts';
@@ -25,6 +26,8 @@ export interface ConsoleOptions {
   /** The kind of the terminal, as TERM has it. */
   readonly term: string;
   readonly leaving: Leaving;
+  /** What is to be seen first. */
+  readonly screen: ScreenName;
   /** Leaves at once. */
   readonly signal: AbortSignal;
 }
@@ -35,7 +38,7 @@ const ESCAPE_MS = 100;
 
 /** Shows the console on this process's terminal until somebody leaves it. */
 export async function runConsole(options: ConsoleOptions): Promise<void> {
-  const { socket, clock, term, leaving, signal } = options;
+  const { socket, clock, term, leaving, screen, signal } = options;
   const abilities = abilitiesOf(term);
   const leave = new AbortController();
   const left = AbortSignal.any([leave.signal, signal]);
@@ -53,7 +56,14 @@ export async function runConsole(options: ConsoleOptions): Promise<void> {
     closing(abilities),
   );
   let model = firstModel({
-    ...{ size: terminal.size(), socket, host: thisHost(), leaving, nowMs: clock.monotonicMs() },
+    ...{
+      size: terminal.size(),
+      socket,
+      host: thisHost(),
+      leaving,
+      screen,
+      nowMs: clock.monotonicMs(),
+    },
   });
   terminal.write(opening(abilities));
 

@@ -1,8 +1,10 @@
 import { jobForm, scheduleForm } from './job-forms.ts';
 import { chosenOf } from './lists.ts';
 import type { Model, Next } from './model.ts';
+import { setForm } from './set-form.ts';
 
 export function setsKey(model: Model, key: string): Next {
+  if (key === 'n') return [{ ...model, dialog: setForm() }, []];
   const it = chosenOf(model.sets, model.chosen.sets);
   if (!it) return [model, []];
   const { set } = it;

@@ -1,6 +1,6 @@
 import { textRows, textWidth } from './dialogs.ts';
 import { fieldsOf } from './form-keys.ts';
-import type { Dialog, FormDialog } from './dialog-model.ts';
+import type { Dialog, FormDialog, RecoveryKeyDialog } from './dialog-model.ts';
 import type { Model } from './model.ts';
 import { jobDialogBody } from './view-jobs.ts';
 import { fitted, type Line, line, wrapped } from './screen.ts';
@@ -36,6 +36,13 @@ const BODIES: {
     ...paragraph(`The set "${set}" is encrypted, and the service has no key. Passphrase:`, model),
     ...input('*'.repeat(typed.length), model),
   ],
+  secret: ({ title, question, typed, first, problem }, model) => [
+    ...[[], line(` ${title}`, 'strong'), []],
+    ...paragraph(first === undefined ? question : 'Once more:', model),
+    ...(problem === '' ? [] : [line(` ${problem}`, 'bad')]),
+    ...input('*'.repeat(typed.length), model),
+  ],
+  'recovery-key': recoveryKeyBody,
   leave: (_it, model) => [
     [],
     ...paragraph('Something that was begun here is still under way.', model),
@@ -52,6 +59,26 @@ const BODIES: {
   },
 };
 
+function recoveryKeyBody(
+  { set, recoveryKey, typed, isHidden }: RecoveryKeyDialog,
+  model: Model,
+): readonly Line[] {
+  const title = line(` The recovery key of "${set}"`, 'strong');
+  if (isHidden) {
+    const question =
+      'Type its last group from what you have written down (Esc shows the key again):';
+    return [[], title, [], ...paragraph(question, model), ...input(typed, model)];
+  }
+  const why =
+    'It is shown this once. Write it down, and keep it where the backups are not: without passphrase and recovery ' +
+    'key nobody can ever read them.';
+  return [
+    ...[[], title, []],
+    ...wrapped(recoveryKey, textWidth(model) - 4).map((it) => line(`     ${it}`, 'strong')),
+    ...[[], ...paragraph(why, model), [], line(' Enter, once it is written down.')],
+  ];
+}
+
 const PROBLEM_ROWS = 4;
 
 export function dialogHelp(dialog: Dialog): string {
@@ -64,6 +91,8 @@ const HELP: Readonly<Record<Exclude<Dialog['kind'], 'form'>, string>> = {
   filter: 'Enter search  Esc back',
   confirm: 'Enter go on  Esc back',
   passphrase: 'Enter go on  Esc back',
+  secret: 'Enter go on  Esc back',
+  'recovery-key': 'Enter go on',
   leave: 'y leave  Esc stay',
   text: 'Up/Down PgUp/PgDn  Enter back',
 };

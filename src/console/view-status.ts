@@ -41,7 +41,7 @@ function spaceText({ freeBytes, totalBytes }: { freeBytes: number; totalBytes: n
 }
 
 /** What needs somebody; nothing is said of what is not known. */
-function alarmsOf({ facts, sessions, latest, alarms }: Model): string[] {
+function alarmsOf({ facts, sessions, damagedSessions, latest, alarms }: Model): string[] {
   const found = alarms.map(({ time, message }) => `${utc(time)} ${message}`);
   if (facts.kind === 'known') {
     const { storeId, space } = facts.value;
@@ -55,6 +55,7 @@ function alarmsOf({ facts, sessions, latest, alarms }: Model): string[] {
       if (waits !== null) found.push(`Session ${session} cannot go on: ${waits}`);
     }
   }
+  for (const { reason } of damagedSessions) found.push(`Damaged: ${reason}`);
   if (latest.kind === 'known') {
     for (const { reason } of latest.value.damaged) found.push(`Damaged: ${reason}`);
   }

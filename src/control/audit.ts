@@ -8,8 +8,10 @@ import {
   decodeAudit,
   encodeAudit,
 } from '../formats/store/audit.ts';
+import { concatBytes } from '../lib/bytes.ts';
 import type { JsonObject } from '../lib/schema.ts';
 import { turns } from '../lib/turns.ts';
+import type { File } from '../sys/file-system.ts';
 import { SystemError } from '../sys/system-error.ts';
 import type { UnixPeer } from '../sys/unix-peer.ts';
 import type { World } from '../sys/world.ts';
@@ -36,8 +38,8 @@ export interface AuditCheck {
 const NAME = 'audit.log';
 /** The newest entries, for those who want to know where to go on. */
 const TAIL_LENGTH = 4 * AUDIT_LINE_MAX;
-/** Some hundred thousand changes. */
-const LENGTH_MAX = 256 * MiB;
+/** What is checked at once. */
+const PIECE_LENGTH = 1 * MiB;
 /** Of these, 10,000 are told of at once. */
 const SHOWN_LENGTH_MAX = 8 * MiB;
 const LINES_AT_ONCE = 200;
@@ -61,8 +63,8 @@ export async function openAudit(
   const end = await endOf(world, path);
   let { number, hash, size } = end;
 
-  /** In its turn. Answers its number. */
-  async function add(entry: Omit<AuditEntry, 'number' | 'time'>): Promise<number> {
+  /** In its turn. Answers its number; undefined: it is not there. */
+  async function add(entry: Omit<AuditEntry, 'number' | 'time'>): Promise<number | undefined> {
     const whole = { number: number + 1, time: clock.now().toISOString(), ...entry };
     const encoded = encodeAudit(whole, hash);
     try {
@@ -75,7 +77,7 @@ export async function openAudit(
       if (!(cause instanceof SystemError)) throw cause;
       // A full disk is mended by changes: they must not be refused for it.
       onTrouble(`${entry.what} is missing in the audit log: ${cause.message}`);
-      return number;
+      return undefined;
     }
     ({ hash } = encoded);
     size += encoded.line.length;
@@ -90,37 +92,41 @@ export async function openAudit(
       const { length } = JSON.stringify(request);
       const told = length > REQUEST_MAX ? { length } : request;
       const of = await turn(() => add({ ...who, outcome: 'begun', request: told }));
+      // Without its beginning it has to say itself what was asked.
+      const asked = of === undefined ? { request: told } : { of };
       return async (outcome, reason) => {
-        await turn(() => add({ ...who, outcome, of, reason: reason?.slice(0, REASON_MAX) }));
+        await turn(() => add({ ...who, outcome, ...asked, reason: reason?.slice(0, REASON_MAX) }));
       };
     },
-    last: (count) =>
-      turn(async () => {
-        const lines = await linesAtEnd(world, path, SHOWN_LENGTH_MAX);
-        return lines.slice(-count).map((line) => decodeAudit(line, undefined).entry);
-      }),
-    check: () => turn(() => checked(world, path)),
+    // Only the length is taken in turn: whoever looks must not hold up those who change something.
+    async last(count) {
+      const lines = await linesAtEnd(world, path, await turn(() => lengthOf(world, path)));
+      return lines.slice(-count).map((line) => decodeAudit(line, undefined).entry);
+    },
+    check: async () => checked(world, path, await turn(() => lengthOf(world, path))),
   };
 }
 
-/** The whole lines among the last `length` bytes. */
-async function linesAtEnd({ files }: World, path: string, length: number): Promise<string[]> {
+async function lengthOf({ files }: World, path: string): Promise<number> {
   await using file = await files.open(path, 'read');
-  const size = await file.size();
-  const tail = new Uint8Array(Math.min(size, length));
-  await file.read(tail, size - tail.length);
-  const lines = Buffer.from(tail).toString('utf8').split('\n').slice(0, -1);
-  return tail.length < size ? lines.slice(1) : lines;
+  return file.size();
 }
 
-async function checked({ files, clock }: World, path: string): Promise<AuditCheck> {
-  const text = Buffer.from(await files.readFile(path, LENGTH_MAX)).toString('utf8');
+/** The newest whole lines of the first `length` bytes. */
+async function linesAtEnd({ files }: World, path: string, length: number): Promise<string[]> {
+  await using file = await files.open(path, 'read');
+  const tail = new Uint8Array(Math.min(length, SHOWN_LENGTH_MAX));
+  const read = await file.read(tail, length - tail.length);
+  const lines = Buffer.from(tail.subarray(0, read)).toString('utf8').split('\n').slice(0, -1);
+  return tail.length < length ? lines.slice(1) : lines;
+}
+
+/** Of the first `length` bytes: what is added meanwhile is left to the next check. */
+async function checked({ files, clock }: World, path: string, length: number): Promise<AuditCheck> {
+  await using file = await files.open(path, 'read');
   let hash = AUDIT_START;
   let entries = 0;
-  for (let at = 0; at < text.length; ) {
-    const end = text.indexOf('\n', at);
-    const line = text.slice(at, end < 0 ? text.length : end);
-    at = end < 0 ? text.length : end + 1;
+  for await (const line of linesOf(file, length)) {
     try {
       const next = decodeAudit(line, hash);
       if (next.entry.number !== entries + 1)
@@ -135,6 +141,26 @@ async function checked({ files, clock }: World, path: string): Promise<AuditChec
     if (entries % LINES_AT_ONCE === 0) await clock.sleep(0);
   }
   return { entries, hash, problem: null };
+}
+
+/** Of the first `length` bytes, without their ends; the last may have none. What is too long is no line, and cut. */
+async function* linesOf(file: File, length: number): AsyncGenerator<string> {
+  let rest: Uint8Array = new Uint8Array(0);
+  for (let at = 0; at < length; ) {
+    const piece = new Uint8Array(Math.min(PIECE_LENGTH, length - at));
+    const read = await file.read(piece, at);
+    // What failed to be written was cut off meanwhile.
+    if (read === 0) break;
+    at += read;
+    const bytes = concatBytes(rest.subarray(0, TAIL_LENGTH), piece.subarray(0, read));
+    let start = 0;
+    for (let end = bytes.indexOf(NEWLINE); end >= 0; end = bytes.indexOf(NEWLINE, start)) {
+      yield Buffer.from(bytes.subarray(start, end)).toString('utf8');
+      start = end + 1;
+    }
+    rest = bytes.subarray(start);
+  }
+  if (rest.length > 0) yield Buffer.from(rest).toString('utf8');
 }
 
 /** Where to go on; what follows the last whole line is cut off, and that line too if its middle was torn. */

@@ -1,10 +1,5 @@
-import {
-  findPoint,
-  forgetPoint,
-  listPoints,
-  type PageRequest,
-  pageOfPoints,
-} from '../catalog/points.ts';
+import { findPoint, listPoints, type PageRequest, pageOfPoints } from '../catalog/points.ts';
+import { forgetPoint } from '../catalog/publication.ts';
 import { CatalogError } from '../catalog/catalog-error.ts';
 import { checkName } from '../catalog/names.ts';
 import type { PointRecord } from '../formats/store/point.ts';
@@ -12,7 +7,7 @@ import { backup, type BackupEvent } from '../ingest/backup.ts';
 import { readChangedBlocks } from '../ingest/changed-blocks.ts';
 import { parseImageFormat } from '../ingest/image-format.ts';
 import { restoreDisk } from '../ingest/restore.ts';
-import type { DamagedPoint, PointSummary, Report } from '../protocol/results.ts';
+import type { DamagedPoint, MadePoint, PointSummary, Report } from '../protocol/results.ts';
 import { openBlockReader } from '../store/block-reader.ts';
 import { manifestDisk } from '../store/manifest-disk.ts';
 import { formatSize, MiB } from '../lib/sizes.ts';
@@ -31,7 +26,7 @@ export async function createBackup(
   house: House,
   { set, machine, disks, format, changed }: BackupRequest,
   { secrets, signal, report }: WorkOptions,
-): Promise<PointSummary> {
+): Promise<MadePoint> {
   checkName(machine, 'machine');
   for (const { name } of disks) checkName(name, 'disk');
   const names = disks.map(({ name }) => name);
@@ -43,6 +38,8 @@ export async function createBackup(
   const ranges =
     changed === undefined ? undefined : await readChangedBlocks(world.files, changed, names);
   const open = await openSet(house, set, secrets);
+  const scopes: MadePoint['scopes'][number][] = [];
+  const tell = reporting(report, ranges !== undefined);
   const point = await backup(world, store, {
     set: open,
     machine,
@@ -50,9 +47,15 @@ export async function createBackup(
     changed: ranges,
     workers,
     signal,
-    onEvent: reporting(report, ranges !== undefined),
+    onEvent(event) {
+      if (event.kind === 'disk') {
+        const { disk, scope, reason } = event;
+        scopes.push({ disk, scope, reason });
+      }
+      tell(event);
+    },
   });
-  return summaryOf(point);
+  return { ...summaryOf(point), scopes };
 }
 
 function reporting(report: Report, hasList: boolean): (event: BackupEvent) => void {
@@ -68,7 +71,7 @@ function reporting(report: Report, hasList: boolean): (event: BackupEvent) => vo
       case 'disk': {
         if (!hasList || event.scope === 'changes') return;
         const size = formatSize(event.size);
-        const message = `disk ${event.disk}: all of its ${size} are read, because there is ${event.reason}`;
+        const message = `disk ${event.disk}: all of its ${size} are read, because ${event.reason}`;
         return report({ event: 'notice', message });
       }
       case 'progress': {

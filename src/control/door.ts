@@ -10,7 +10,7 @@ import type { Clock } from '../sys/clock.ts';
 import type { HttpRequest } from '../sys/http-server.ts';
 import type { UnixPeer } from '../sys/unix-peer.ts';
 import type { Audit, AuditEnd } from './audit.ts';
-import { firstFailure, kindOfFailure } from './failures.ts';
+import { breaksInvariant, firstFailure, kindOfFailure } from './failures.ts';
 import { metrics, METRICS_TYPE } from './metrics.ts';
 import { type Desk, handle } from './handlers.ts';
 import type { GivenSecret, SecretSource } from './house.ts';
@@ -18,6 +18,9 @@ import type { GivenSecret, SecretSource } from './house.ts';
 /*
  * The door of the service: who asks is known from the kernel, what is asked is checked against the protocol's
  * table, and only then does anything see it. Secrets come in bodies and go to the handler and nowhere else.
+ *
+ * A fault of ours in one request is an answer and a line in the log, for guests run beside it; only a broken invariant
+ * ends the process, because from then on what is in memory, also for guests, may be wrong.
  */
 export interface DoorOptions {
   readonly desk: Desk;
@@ -30,6 +33,8 @@ export interface DoorOptions {
   readonly offers: (name: OperationName) => boolean;
   /** Notes that a change begins; what it answers notes how that ended. */
   readonly audited: Audit['begin'];
+  /** An operation failed by our own fault. */
+  readonly onFault: (what: string, error: Error) => void;
 }
 
 export type Access = Operation['access'];
@@ -58,7 +63,7 @@ export function door(options: DoorOptions): (http: HttpRequest) => Promise<void>
     const access = peer && options.access(peer);
     if (!access) return refuse(http, 403, 'only root and the groups holdfast and holdfast-view');
     if (path === `${PREFIX}openapi.json`) return answer(http, 200, openApi(options.version));
-    if (path === METRICS) return answerMetrics(http, options.desk);
+    if (path === METRICS) return answerMetrics(http, options);
     const name = path.startsWith(PREFIX) ? path.slice(PREFIX.length) : '';
     if (!isOperation(name) || !options.offers(name))
       return refuse(http, 404, 'there is no such operation');
@@ -83,29 +88,43 @@ function refuse(http: HttpRequest, status: number, message: string): void {
 }
 
 function answer(http: HttpRequest, status: number, value: object, close = false): void {
+  const line = `${JSON.stringify(value, plain)}\n`;
   http.begin(status, JSON_TYPE, close);
-  http.send(`${JSON.stringify(value, plain)}\n`);
+  http.send(line);
   http.end();
 }
 
-async function answerMetrics(http: HttpRequest, desk: Desk): Promise<void> {
+interface Told {
+  readonly kind: FailureKind;
+  readonly message: string;
+}
+
+/** What whoever asked is told of it. Our own faults are for the log: who looks may not be who is to read that. */
+function toldOf(error: unknown, what: string, onFault: DoorOptions['onFault']): Told {
+  const cause = asError(firstFailure(error));
+  const kind = kindOfFailure(cause);
+  if (kind !== undefined) return { kind, message: cause.message };
+  onFault(what, cause);
+  return { kind: 'failed', message: 'internal error: the log of the service says more' };
+}
+
+async function answerMetrics(http: HttpRequest, { desk, onFault }: DoorOptions): Promise<void> {
   try {
     const text = await metrics(desk);
     http.begin(200, METRICS_TYPE);
     http.send(text);
     http.end();
   } catch (error) {
-    const cause = firstFailure(error);
-    const kind = kindOfFailure(cause);
-    if (kind === undefined) throw cause;
-    answer(http, STATUS[kind], { event: 'error', kind, message: asError(cause).message });
+    const told = toldOf(error, 'metrics', onFault);
+    answer(http, STATUS[told.kind], { event: 'error', ...told });
+    if (breaksInvariant(error)) throw error;
   }
 }
 
 async function answerCall(
   http: HttpRequest,
   name: OperationName,
-  { desk, clock, secrets, audited, peer }: DoorOptions & { readonly peer: UnixPeer },
+  { desk, clock, secrets, audited, onFault, peer }: DoorOptions & { readonly peer: UnixPeer },
 ): Promise<void> {
   const isStream = http.accept.includes(EVENTS_TYPE);
   const line = (value: object): void => http.send(`${JSON.stringify(value, plain)}\n`);
@@ -132,16 +151,15 @@ async function answerCall(
     line({ event: 'result', result });
     http.end();
   } catch (error) {
-    const cause = firstFailure(error);
-    await ended('failed', asError(cause).message);
-    const kind = kindOfFailure(cause);
-    if (kind === undefined) throw cause;
-    const { message } = asError(cause);
-    const needs = kind === 'wrong-key' && needsKeyOf !== undefined && { needsKeyOf };
-    const failure = { event: 'error', kind, message, ...needs };
-    if (!isStream) return answer(http, STATUS[kind], failure, true);
-    line(failure);
-    http.end();
+    const told = toldOf(error, name, onFault);
+    await ended('failed', told.message);
+    const needs = told.kind === 'wrong-key' && needsKeyOf !== undefined && { needsKeyOf };
+    const failure = { event: 'error', ...told, ...needs };
+    if (isStream) {
+      line(failure);
+      http.end();
+    } else answer(http, STATUS[told.kind], failure, true);
+    if (breaksInvariant(error)) throw error;
   }
 }
 

@@ -4,6 +4,7 @@ import { GranularError, type GranularErrorCode } from '../granular/granular-erro
 import { HostError, type HostErrorCode } from '../host/host-error.ts';
 import { IngestError, type IngestErrorCode } from '../ingest/ingest-error.ts';
 import { FormatError } from '../formats/format-error.ts';
+import { InvariantError } from '../lib/assert.ts';
 import { SchemaError } from '../lib/schema.ts';
 import type { FailureKind } from '../protocol/failure.ts';
 import { SessionError, type SessionErrorCode } from '../recovery/session-error.ts';
@@ -150,6 +151,15 @@ export function firstFailure(error: unknown): unknown {
   let first = error;
   while (first instanceof SuppressedError) first = first.suppressed;
   return first;
+}
+
+/** Whether any part of it is a broken invariant, which nobody may take for mended. */
+export function breaksInvariant(error: unknown): boolean {
+  if (error instanceof SuppressedError) {
+    return breaksInvariant(error.suppressed) || breaksInvariant(error.error);
+  }
+  if (error instanceof AggregateError) return error.errors.some(breaksInvariant);
+  return error instanceof InvariantError;
 }
 
 /** What kind of failure this is; undefined: our own fault. */

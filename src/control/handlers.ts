@@ -11,6 +11,12 @@ import {
   type HostResultOf,
   isHostOperation,
 } from '../protocol/host-operations.ts';
+import {
+  type FilesOperationName,
+  type FilesRequestOf,
+  type FilesResultOf,
+  isFilesOperation,
+} from '../protocol/files-operations.ts';
 import type { GivenSecret, House, WorkOptions } from './house.ts';
 import type { Audit } from './audit.ts';
 import type { JobDesk } from './job-desk.ts';
@@ -38,6 +44,8 @@ export interface Desk {
   readonly whyWaiting: WhyWaiting;
   /** What is set on the machine itself. */
   readonly host: HostWork;
+  /** Rejects where no service runs. */
+  readonly files: FilesWork;
   /** Runs what takes long, apart from what guests wait for; undefined: nobody waits here. */
   readonly apart: RunApart | undefined;
 }
@@ -54,13 +62,20 @@ export type HostWork = <N extends HostOperationName>(
   options: Omit<CallOptions, 'secrets'>,
 ) => Promise<HostResultOf<N>>;
 
+/** `given` is the key of the recovery point's set. */
+export type FilesWork = <N extends FilesOperationName>(
+  name: N,
+  request: FilesRequestOf<N>,
+  options: Omit<CallOptions, 'secrets'>,
+) => Promise<FilesResultOf<N>>;
+
 export interface CallOptions extends WorkOptions {
   /** What came with the request itself. */
   readonly given: GivenSecret | undefined;
 }
 
 type Handlers = {
-  readonly [N in Exclude<OperationName, HostOperationName>]: (
+  readonly [N in Exclude<OperationName, HostOperationName | FilesOperationName>]: (
     desk: Desk,
     request: RequestOf<N>,
     options: CallOptions,
@@ -129,9 +144,7 @@ const HANDLERS: Handlers = {
     await (await desk.jobs()).schedules.remove(schedule);
     return { schedule, removed: true };
   },
-  'session/list': async (desk) => ({
-    sessions: await (await sessions()).sessions(await desk.house(), desk.whyWaiting),
-  }),
+  'session/list': async (desk) => (await sessions()).sessions(await desk.house(), desk.whyWaiting),
   'session/show': async (desk, { session }) =>
     (await sessions()).showSession(await desk.house(), session, desk.whyWaiting),
   'session/start': async (desk, { point, whenFull, ...reached }, options) =>
@@ -157,6 +170,20 @@ const HANDLERS: Handlers = {
     (await sessions()).keep(await desk.house(), session, options),
 };
 
+/** Who opens volumes has no keys: whoever is asked finds the one that is needed, and hands it on. */
+async function filesWork<N extends FilesOperationName>(
+  desk: Desk,
+  name: N,
+  request: FilesRequestOf<N>,
+  { secrets, given, ...options }: CallOptions,
+): Promise<FilesResultOf<N>> {
+  if (name !== 'files/open' || given) return desk.files(name, request, { ...options, given });
+  const { what } = request as FilesRequestOf<'files/open'>;
+  const { keyOfDisks } = await import('./served-disks.ts');
+  const key = await keyOfDisks(await desk.house(), what, secrets);
+  return desk.files(name, request, { ...options, given: key });
+}
+
 export function handle<N extends OperationName>(
   name: N,
   desk: Desk,
@@ -167,6 +194,11 @@ export function handle<N extends OperationName>(
   // The compiler does not see that a name goes with its own request.
   if (isHostOperation(name)) {
     return desk.host(name, request as never, options) as Promise<unknown> as Promise<ResultOf<N>>;
+  }
+  if (isFilesOperation(name)) {
+    return filesWork(desk, name, request as never, options) as Promise<unknown> as Promise<
+      ResultOf<N>
+    >;
   }
   const own: keyof Handlers = name;
   const handler = HANDLERS[own] as unknown as (

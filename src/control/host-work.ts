@@ -1,7 +1,15 @@
+import { listDisks } from '../host/disks.ts';
+import { factoryReset } from '../host/factory-reset.ts';
+import { endFirstBoot, isFirstBoot } from '../host/first-boot.ts';
+import { HostError } from '../host/host-error.ts';
 import { checkNetwork } from '../host/network-check.ts';
 import { NETWORK_PLACES } from '../host/network-files.ts';
 import { openNetwork } from '../host/network.ts';
+import { createPool } from '../host/pool.ts';
+import { goDown } from '../host/power.ts';
 import { type RunProgram, runProgram } from '../host/programs.ts';
+import { setHost, setPassword, showHost } from '../host/settings.ts';
+import { addKey, allowShell, removeKey, showSsh, sshOff, sshOn } from '../host/ssh.ts';
 import type {
   HostOperationName,
   HostRequestOf,
@@ -36,7 +44,52 @@ const HANDLERS: HostHandlers = {
   'network/test': async (host, { host: other }) => ({
     checks: await checkNetwork(host.run, await network(host).show(), other),
   }),
+  'host/show': (host) => shownHost(host),
+  async 'host/set'(host, request) {
+    await setHost(host, request);
+    return shownHost(host);
+  },
+  async 'host/finish-set-up'(host) {
+    await endFirstBoot(host);
+    return shownHost(host);
+  },
+  async 'host/password'(host, _request, { given }) {
+    if (given?.kind !== 'passphrase') throw new HostError('BAD_REQUEST', 'no password was given');
+    await setPassword(host, given.passphrase);
+    return { isSet: true };
+  },
+  async 'host/reboot'(host, { reason }) {
+    await goDown(host, 'reboot', reason);
+    return { reason };
+  },
+  async 'host/poweroff'(host, { reason }) {
+    await goDown(host, 'poweroff', reason);
+    return { reason };
+  },
+  'host/factory-reset': (host, { confirm }) =>
+    factoryReset(host, { network: network(host), clock: host.clock }, confirm),
+  'ssh/show': (host) => showSsh(host, host.clock),
+  async 'ssh/on'(host, { seconds }) {
+    await sshOn(host, host.clock, seconds);
+    return showSsh(host, host.clock);
+  },
+  async 'ssh/off'(host) {
+    await sshOff(host);
+    return showSsh(host, host.clock);
+  },
+  async 'ssh/shell'(host, { seconds }) {
+    await allowShell(host, host.clock, seconds);
+    return showSsh(host, host.clock);
+  },
+  'ssh-key/add': (host, { user, key }) => addKey(host, user, key),
+  'ssh-key/remove': (host, { user, fingerprint }) => removeKey(host, user, fingerprint),
+  'disk/list': async (host) => ({ disks: await listDisks(host) }),
+  'pool/create': (host, request) => createPool(host, request),
 };
+
+async function shownHost(host: Host): Promise<HostResultOf<'host/show'>> {
+  return { ...(await showHost(host)), isFirstBoot: await isFirstBoot(host) };
+}
 
 export function hostWork(world: World): HostWork {
   const host = { ...world, run: runProgram };

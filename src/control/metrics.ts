@@ -35,7 +35,7 @@ async function ofStore(
 ): Promise<Family[]> {
   const { world, store } = await desk.house();
   const { queue, schedules } = await desk.jobs();
-  const sessions = await listSessions({ world, store });
+  const { sessions, damaged } = await listSessions({ world, store });
   const jobs = queue.list().map(({ job }) => job);
   const byState = JOB_STATES.map((state) => ({
     value: jobs.filter((job) => job.state === state).length,
@@ -69,6 +69,7 @@ async function ofStore(
         labels: { session: record.id },
       })),
     },
+    one('holdfast_sessions_damaged', 'Sessions whose records cannot be read.', damaged.length),
     { name: 'holdfast_jobs', help: 'Jobs that are known, by their state.', samples: byState },
     {
       name: 'holdfast_schedule_last_done_seconds',

@@ -7,7 +7,7 @@ import {
   sweepOpenRestores,
 } from '../granular/open-restores.ts';
 import { openVolumes } from '../granular/opened-volumes.ts';
-import type { OpenFilesSummary, ReadyFiles } from '../protocol/results.ts';
+import type { OpenedVolumes, OpenFilesSummary } from '../protocol/results.ts';
 import { systemClock } from '../sys/clock.ts';
 import { isSuperuser } from '../sys/processes.ts';
 import { realFileSystem } from '../sys/real-file-system.ts';
@@ -34,7 +34,9 @@ export interface OpenFilesRequest {
 }
 
 export interface RunningFiles extends AsyncDisposable {
-  readonly ready: ReadyFiles;
+  readonly opened: OpenedVolumes;
+  /** By volume: where it is mounted. */
+  readonly roots: ReadonlyMap<string, string>;
   /** Rejects when the disks cannot be served any more. */
   readonly ended: Promise<void>;
 }
@@ -68,11 +70,12 @@ export async function openFiles(
   );
   const owned = stack.move();
   return {
-    ready: {
-      ...{ event: 'ready', id: restore.id, point: served.id, at: restore.at },
+    opened: {
+      ...{ id: restore.id, point: served.id, at: restore.at },
       disks: served.disks.map(({ disk, path }) => ({ disk, path })),
       volumes: summariesOf(opened),
     },
+    roots: new Map(opened.mounted.map(({ volume, path }) => [volume.name, path])),
     ended: served.ended,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };

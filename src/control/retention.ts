@@ -1,5 +1,6 @@
 import { CatalogError } from '../catalog/catalog-error.ts';
-import { forgetPoint, listPoints } from '../catalog/points.ts';
+import { listPoints } from '../catalog/points.ts';
+import { forgetPoint } from '../catalog/publication.ts';
 import { readSet } from '../catalog/sets.ts';
 import { expired, keepsSomething, type Retention } from '../jobs/retention.ts';
 import { SchemaError } from '../lib/schema.ts';

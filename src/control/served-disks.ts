@@ -1,11 +1,12 @@
 import { resolve } from 'node:path/posix';
-import type { OpenSet } from '../catalog/sets.ts';
+import { findPoint } from '../catalog/points.ts';
+import { type OpenSet, readSet } from '../catalog/sets.ts';
 import type { DiskFiles } from '../granular/disk-files.ts';
 import { diskFilesOfPoint, diskFilesOfSession } from '../recovery/disk-files.ts';
 import { mountStore, type StoreMount } from '../recovery/mount.ts';
 import { SessionError } from '../recovery/session-error.ts';
-import { listSessions } from '../recovery/sessions.ts';
-import { type House, openPoint, type SecretSource } from './house.ts';
+import { type SessionStatus, sessionStatus } from '../recovery/sessions.ts';
+import { type GivenSecret, type House, openPoint, type SecretSource } from './house.ts';
 
 /** The disks of a recovery point, or of a running session, as files for as long as it is not disposed. */
 export interface ServedDisks extends AsyncDisposable {
@@ -36,8 +37,7 @@ export async function serveDisks(
       ...{ clock: world.clock, store: resolve(store.directory), directory, sets, only },
       onRestart: (how) => onNotice(`the serving process ended (${how}): another one goes on`),
     });
-  const sessions = await listSessions({ world, store });
-  const session = sessions.find(({ record }) => record.id === query);
+  const session = await sessionNamed(house, query);
   if (session) {
     const { record, holder } = session;
     if (holder === undefined) {
@@ -52,6 +52,32 @@ export async function serveDisks(
   const { set, point } = await openPoint(house, query, secrets);
   const mounted = await mount(point.id, [set]);
   return served(mounted, point, diskFilesOfPoint(directory, point));
+}
+
+/** The key that `serveDisks` will want; undefined: none, or it is a session, whose server has it. */
+export async function keyOfDisks(
+  house: House,
+  query: string,
+  secrets: SecretSource,
+): Promise<GivenSecret | undefined> {
+  const { world, store } = house;
+  if (await sessionNamed(house, query)) return undefined;
+  const { set } = await findPoint(world, store, query);
+  const { slots } = await readSet(world, store, set);
+  return slots.length > 0 ? secrets(set) : undefined;
+}
+
+/** Undefined: it is the name of no session, so a recovery point is meant. */
+async function sessionNamed(
+  { world, store }: House,
+  id: string,
+): Promise<SessionStatus | undefined> {
+  try {
+    return await sessionStatus({ world, store }, id);
+  } catch (cause) {
+    if (cause instanceof SessionError && cause.code === 'NOT_FOUND') return undefined;
+    throw cause;
+  }
 }
 
 function served(

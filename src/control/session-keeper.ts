@@ -1,13 +1,15 @@
 import {
+  isServed,
   markServed,
   readServed,
   servedSessions,
   unmarkServed,
 } from '../recovery/served-sessions.ts';
 import { SessionError } from '../recovery/session-error.ts';
-import { sessionStatus } from '../recovery/sessions.ts';
+import { discardSession, sessionStatus } from '../recovery/sessions.ts';
 import { CatalogError } from '../catalog/catalog-error.ts';
 import type { ReadySession, Report } from '../protocol/results.ts';
+import { keyedTurns } from '../lib/turns.ts';
 import { asError } from '../lib/as-error.ts';
 import { firstFailure, kindOfFailure } from './failures.ts';
 import type { House, SecretSource, WorkOptions } from './house.ts';
@@ -16,10 +18,11 @@ import { recover, type RecoverRequest, type RunningSession } from './sessions.ts
 /*
  * The sessions that the service runs. One that was started here is started again after every start of the
  * service, at the same place, until it is stopped, kept or discarded: whether the service was stopped or
- * killed makes no difference. What cannot be resumed now waits, and is tried again.
+ * killed makes no difference. What cannot be resumed now waits, and is tried again. What happens to one session happens
+ * one after the other: a stop that is answered while it is being resumed is a stop of what that makes.
  */
 export interface SessionKeeper extends AsyncDisposable {
-  /** Once this resolves the session outlives the service. */
+  /** Once this resolves the session outlives the service. Rejects where who asked has left, and then there is none. */
   start(request: RecoverRequest, options: WorkOptions): Promise<ReadySession>;
   /** Flushes it and leaves it as it is, for `session resume`, `keep` and `discard`. Rejects NOT_FOUND. */
   stop(id: string): Promise<void>;
@@ -56,8 +59,9 @@ interface Kept {
 
 export function sessionKeeper(house: House, options: KeeperOptions): SessionKeeper {
   const { onEvent } = options;
+  const turn = keyedTurns();
   const held = heldSessions(house, onEvent);
-  const resumption = resumptionOf(house, held, options);
+  const resumption = resumptionOf(house, { held, turn }, options);
   function runningHere(id: string): Kept {
     const it = held.kept.get(id);
     if (it) return it;
@@ -67,22 +71,27 @@ export function sessionKeeper(house: House, options: KeeperOptions): SessionKeep
     counts: () => ({ running: held.kept.size, waiting: resumption.waiting.size }),
     whyWaiting: (id) => resumption.waiting.get(id),
     resumeAll: () => resumption.resumeAll(),
-    async start(request, { secrets }) {
-      const { ready } = (await held.run(request, secrets)).running;
+    async start(request, { secrets, signal }) {
+      const { what } = request;
+      const run = (): Promise<Kept> => held.run(request, secrets, signal);
+      const it = await (what.kind === 'resume' ? turn(what.session, run) : run());
+      const { ready } = it.running;
       resumption.waiting.delete(ready.session);
       onEvent({ kind: 'started', session: ready.session });
       return ready;
     },
-    async stop(id) {
-      if (!held.kept.has(id)) {
-        await sessionStatus(house, id);
-        if (!resumption.waiting.delete(id)) runningHere(id);
-      }
-      // First: a crash from here on leaves it stopped, as was asked for.
-      await unmarkServed(house, id);
-      await held.end(id);
-      onEvent({ kind: 'stopped', session: id });
-    },
+    stop: (id) =>
+      turn(id, async () => {
+        if (!held.kept.has(id)) {
+          await sessionStatus(house, id);
+          if (!(await isServed(house, id))) runningHere(id);
+        }
+        // First: a crash from here on leaves it stopped, as was asked for.
+        await unmarkServed(house, id);
+        resumption.waiting.delete(id);
+        await held.end(id);
+        onEvent({ kind: 'stopped', session: id });
+      }),
     async attend(id, report, signal) {
       const it = runningHere(id);
       it.audience.add(report);
@@ -107,7 +116,8 @@ interface HeldSessions extends AsyncDisposable {
   readonly kept: ReadonlyMap<string, Kept>;
   /** Aborted: nothing is begun any more. */
   readonly closing: AbortController;
-  run(request: RecoverRequest, secrets: SecretSource): Promise<Kept>;
+  /** What `signal` comes too late for runs. */
+  run(request: RecoverRequest, secrets: SecretSource, signal?: AbortSignal): Promise<Kept>;
   /** Flushes it; nothing where it does not run. */
   end(id: string): Promise<void>;
 }
@@ -126,13 +136,19 @@ function heldSessions(house: House, onEvent: KeeperOptions['onEvent']): HeldSess
     underWay.add(settled);
     return work;
   }
-  async function run(request: RecoverRequest, secrets: SecretSource): Promise<Kept> {
-    closing.signal.throwIfAborted();
+  async function run(
+    request: RecoverRequest,
+    secrets: SecretSource,
+    asking?: AbortSignal,
+  ): Promise<Kept> {
+    const signal = asking ? AbortSignal.any([closing.signal, asking]) : closing.signal;
+    signal.throwIfAborted();
+    const { what } = request;
+    const wasServed = what.kind === 'resume' && (await isServed(house, what.session));
     const audience = new Set<Report>();
     let id: string | undefined;
     const running = await recover(house, request, {
-      secrets,
-      signal: closing.signal,
+      ...{ secrets, signal },
       report(event) {
         for (const report of audience) report(event);
         if (event.event === 'notice' && id !== undefined) {
@@ -140,17 +156,20 @@ function heldSessions(house: House, onEvent: KeeperOptions['onEvent']): HeldSess
         }
       },
     });
-    id = running.ready.session;
-    try {
-      // Before anyone is told that it runs: from then on a crash must not lose it.
-      await markServed(house, id, { tls: request.tls });
-      closing.signal.throwIfAborted();
-    } catch (cause) {
-      await running[Symbol.asyncDispose]();
-      throw cause;
-    }
+    const session = running.ready.session;
+    id = session;
+    // Nobody who asked hears of it: then it is as if they had not.
+    await using undo = new AsyncDisposableStack();
+    if (what.kind === 'point') undo.defer(() => discardSession(house, session));
+    if (!wasServed) undo.defer(() => unmarkServed(house, session));
+    undo.use(running);
+    signal.throwIfAborted();
+    // Before anyone is told that it runs: from then on a crash must not lose it.
+    await markServed(house, session, { tls: request.tls });
+    signal.throwIfAborted();
+    undo.move();
     const it = { running, audience, ended: Promise.withResolvers<void>() };
-    kept.set(id, it);
+    kept.set(session, it);
     return it;
   }
   async function end(id: string, it: Kept): Promise<void> {
@@ -164,7 +183,7 @@ function heldSessions(house: House, onEvent: KeeperOptions['onEvent']): HeldSess
   return {
     kept,
     closing,
-    run: (request, secrets) => tracked(run(request, secrets)),
+    run: (request, secrets, signal) => tracked(run(request, secrets, signal)),
     async end(id) {
       const it = kept.get(id);
       if (it) await tracked(end(id, it));
@@ -181,15 +200,21 @@ function heldSessions(house: House, onEvent: KeeperOptions['onEvent']): HeldSess
 /** Brings back what ran before, and goes on trying. */
 function resumptionOf(
   house: House,
-  { kept, closing, run }: HeldSessions,
+  {
+    held: { kept, closing, run },
+    turn,
+  }: { readonly held: HeldSessions; readonly turn: ReturnType<typeof keyedTurns> },
   { secrets, onEvent }: KeeperOptions,
 ) {
   const { signal } = closing;
   const waiting = new Map<string, string>();
   let retrying: Promise<void> | undefined;
 
+  /** In its turn. */
   async function resume(id: string): Promise<void> {
     try {
+      // Somebody may have started or stopped it meanwhile.
+      if (kept.has(id) || !(await isServed(house, id))) return void waiting.delete(id);
       const { tls } = await readServed(house, id);
       const what = { kind: 'resume', session: id } as const;
       await run({ what, listen: undefined, nfs: undefined, tls }, secrets);
@@ -210,7 +235,7 @@ function resumptionOf(
     for (const id of waiting.keys()) if (!ids.includes(id)) waiting.delete(id);
     const queue = ids.values();
     const lanes = Array.from({ length: RESUME_AT_ONCE }, async () => {
-      for (const id of queue) if (!signal.aborted) await resume(id);
+      for (const id of queue) if (!signal.aborted) await turn(id, () => resume(id));
     });
     await Promise.all(lanes);
   }

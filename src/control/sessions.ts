@@ -2,6 +2,7 @@ import { parseNbdUri } from '../block/nbd-uri.ts';
 import { readPoint } from '../catalog/points.ts';
 import type { OpenSet } from '../catalog/sets.ts';
 import type { PointRecord } from '../formats/store/point.ts';
+import type { ResultOf } from '../protocol/operations.ts';
 import type { ReadySession, SessionSummary } from '../protocol/results.ts';
 import { formatSize } from '../lib/sizes.ts';
 import {
@@ -175,8 +176,12 @@ function readyOf(
 /** Why the service cannot run a session yet, though it is to. */
 export type WhyWaiting = (session: string) => string | undefined;
 
-export async function sessions(house: House, whyWaiting: WhyWaiting): Promise<SessionSummary[]> {
-  return (await listSessions(house)).map((it) => summaryOf(house, it, whyWaiting));
+export async function sessions(
+  house: House,
+  whyWaiting: WhyWaiting,
+): Promise<ResultOf<'session/list'>> {
+  const { sessions, damaged } = await listSessions(house);
+  return { sessions: sessions.map((it) => summaryOf(house, it, whyWaiting)), damaged };
 }
 
 export async function showSession(

@@ -18,3 +18,9 @@ export function lineLog(
     write(`${time} ${level === 'info' || level === 'notice' ? '' : `${level}: `}${line}\n`);
   };
 }
+
+/** How a fault of our own is told to whoever mends it. */
+export function faultLog(log: Log): (what: string, error: Error) => void {
+  return (what, error) =>
+    log('error', `internal error in ${what}: ${error.stack ?? error.message}`);
+}

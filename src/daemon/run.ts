@@ -7,11 +7,10 @@ import { serviceNotices } from '../sys/service-notices.ts';
 import { realWorld, type World } from '../sys/world.ts';
 import { type Log, lineLog } from './log.ts';
 import { startService } from './service.ts';
-import { defaultSettings, readSettings, type Settings } from './settings.ts';
+import { readSettings, SETTINGS_FILE, type Settings, settingsIn } from './settings.ts';
 
 /** Of the protocol: fields and operations are added to it, none is taken away. */
 const VERSION = '1';
-const SETTINGS_FILE = '/etc/holdfast/holdfastd.json';
 
 const HELP = `Usage: holdfastd [--config FILE] [--store DIR] [--socket PATH]
 
@@ -98,8 +97,7 @@ interface Values {
 /** The command line goes before the environment, and that before the file. */
 async function settingsOf({ files }: World, given: Values): Promise<Settings> {
   const file = resolve(given.config ?? SETTINGS_FILE);
-  const isThere = given.config !== undefined || (await files.stat(file)) !== undefined;
-  const settings = isThere ? await readSettings(files, file) : defaultSettings();
+  const settings = await (given.config === undefined ? settingsIn : readSettings)(files, file);
   const store = given.store ?? process.env['HOLDFAST_STORE'];
   const socket = given.socket ?? process.env['HOLDFAST_SOCKET'];
   return {

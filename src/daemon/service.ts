@@ -2,23 +2,26 @@ import { dirname } from 'node:path/posix';
 import { isDeepStrictEqual } from 'node:util';
 import { accessOf } from '../control/access.ts';
 import type { Audit } from '../control/audit.ts';
+import { openFilesDesk } from '../control/files-work.ts';
 import { door } from '../control/door.ts';
 import { runApart } from '../control/apart.ts';
 import { type Feed, openFeed } from '../control/feed.ts';
 import type { InheritedSockets } from '../control/inherited-sockets.ts';
 import type { Desk, RunApart } from '../control/handlers.ts';
 import { countsOf } from '../control/job-desk.ts';
+import { refuseSecretFiles } from '../control/secret-files.ts';
 import { makeStore } from '../control/stores.ts';
 import { asError } from '../lib/as-error.ts';
-import type { ResultOf } from '../protocol/operations.ts';
+import type { RequestOf, ResultOf } from '../protocol/operations.ts';
 import { StoreError } from '../store/store-error.ts';
 import { serveHttp } from '../sys/http-server.ts';
 import { thisHost } from '../sys/this-host.ts';
+import { isSuperuser } from '../sys/processes.ts';
 import { ownIds } from '../sys/unix-peer.ts';
 import type { World } from '../sys/world.ts';
-import { forwardedHost } from './forwarded-host.ts';
+import { forwardedFiles, forwardedHost } from './forwarded.ts';
 import { keyring, knownSecrets } from './keyring.ts';
-import type { Log } from './log.ts';
+import { faultLog, type Log } from './log.ts';
 import { type OwnedStore, type OwnOptions, ownStore } from './owned-store.ts';
 import type { Settings } from './settings.ts';
 
@@ -60,15 +63,25 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     stack.use(await world.files.lock(`${socket}.lock`, 'holdfastd'));
   }
   const feed = openFeed();
-  const apart: RunApart = (name, request, options) =>
-    runApart({ store, clock }, name, request, options);
+  const apart: RunApart = async (name, request, options) => {
+    if (name === 'backup/create') {
+      const files = Object.values(settings.passphraseFiles);
+      await refuseSecretFiles(request as RequestOf<'backup/create'>, files);
+    }
+    return runApart({ store, clock }, name, request, options);
+  };
   const onChange = (): void => {
     const it = place.found();
     if (it) options.onStatus(statusOf(it));
   };
   const place = stack.use(lateStore(store, { secrets, log, feed, apart, onChange, sockets, nbd }));
   await place.look();
+  // Root has the rights itself: a service in a checkout.
+  const own = isSuperuser()
+    ? stack.use(openFilesDesk(async () => ({ store, restores: settings.restores })))
+    : undefined;
   const desk = deskOn(place, {
+    files: own?.work ?? forwardedFiles,
     ...{ apart, feed, directory: store, started: clock.now().toISOString() },
     support: async () => ({
       ...{ protocol: version, settings },
@@ -95,6 +108,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
         access: (peer) => accessOf(peer),
         audited,
         offers: () => true,
+        onFault: faultLog(log),
       }),
       onError(error) {
         throw error;
@@ -132,8 +146,10 @@ function deskOn(
     started,
     apart,
     feed,
+    files,
     support,
   }: {
+    readonly files: Desk['files'];
     readonly support: Desk['support'];
     readonly feed: Feed;
     readonly directory: string;
@@ -148,7 +164,7 @@ function deskOn(
     throw new StoreError('NOT_A_STORE', `${directory} is no store: see "holdfast store create"`);
   }
   return {
-    ...{ apart, support, host: forwardedHost },
+    ...{ apart, support, files, host: forwardedHost },
     follow: (report, signal) => feed.follow(report, signal),
     house: async () => (await owned()).house,
     sessions: async () => (await owned()).sessions,

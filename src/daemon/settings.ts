@@ -40,9 +40,18 @@ const SETTINGS = object({
     }),
     { listen: undefined, allow: undefined, tls: undefined },
   ),
+  /** Where files go that are taken out of recovery points through the service. */
+  restores: withDefault(path, '/srv/holdfast-restore'),
   /** By set: the file whose first line is its passphrase, for sessions and jobs that run by themselves. */
   passphraseFiles: withDefault(record(path, SETS_MAX), {}),
 });
+
+export const SETTINGS_FILE = '/etc/holdfast/holdfastd.json';
+
+/** What the file says, if it is there. */
+export async function settingsIn(files: FileSystem, file: string): Promise<Settings> {
+  return (await files.stat(file)) ? readSettings(files, file) : SETTINGS.parse({}, []);
+}
 
 /** Rejects FAILED, with the file and the line. */
 export async function readSettings(files: FileSystem, file: string): Promise<Settings> {
@@ -65,8 +74,4 @@ export function parseSettings(file: string, source: string): Settings {
     if (!(cause instanceof FormatError)) throw cause;
     throw new SystemError('FAILED', `${file}: ${cause.message}`, { cause });
   }
-}
-
-export function defaultSettings(): Settings {
-  return SETTINGS.parse({}, []);
 }

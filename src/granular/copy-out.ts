@@ -11,6 +11,8 @@ export interface CopyProgress {
 export interface CopyOptions {
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: CopyProgress) => void;
+  /** A guest's program is not to run here with the rights of its owner. */
+  readonly dropSetId?: boolean;
 }
 
 export interface CopyResult {
@@ -45,7 +47,7 @@ export async function copyOut(
   root: string,
   paths: readonly string[],
   to: string,
-  { signal, onProgress }: CopyOptions = {},
+  { signal, onProgress, dropSetId = false }: CopyOptions = {},
 ): Promise<CopyResult> {
   const sources = await findSources(root, paths, signal);
   const destination = await destinationOf(sources, to, signal);
@@ -55,6 +57,7 @@ export async function copyOut(
     ...['--filter=-x trusted.SGI_ACL_*', '--filter=-x system.*'],
     // A device file of a guest would be a door to this host's devices.
     ...['--no-devices', '--partial', '--no-inc-recursive', '--no-human-readable'],
+    ...(dropSetId ? ['--chmod=ug-s'] : []),
     ...['--info=progress2', '--outbuf=L', '--'],
     ...sources.map(({ path }) => (path === '' ? `${root}/` : `${root}/${path}`)),
     destination,

@@ -5,3 +5,11 @@ const DOMAIN_LENGTH_MAX = 253;
 export function isDomainName(name: string): boolean {
   return name.length <= DOMAIN_LENGTH_MAX && name.split('.').every((label) => LABEL.test(label));
 }
+
+/** HOST_NAME_MAX of Linux. */
+const HOST_NAME_LENGTH_MAX = 64;
+
+export function isHostName(name: string): boolean {
+  // A name of digits only would be taken for an address.
+  return name.length <= HOST_NAME_LENGTH_MAX && isDomainName(name) && !/^[\d.]+$/.test(name);
+}

@@ -73,7 +73,7 @@ const RESOLVED = 'systemd-resolved.service';
 const RESOLV_CONF = ['/run/systemd/resolve/resolv.conf', '/etc/resolv.conf'];
 const RESOLV_CONF_MAX = 64 * 1024;
 /** networkd sets addresses within a moment, where there is a carrier. */
-const SETTLE_TRIES = 30;
+const SETTLE_TRIES = 20;
 const SETTLE_MS = 100;
 
 export function openNetwork(options: NetworkOptions): Network {

@@ -6,12 +6,25 @@ import { HostError } from './host-error.ts';
 
 /** What each program is part of on Debian. */
 const PACKAGES = {
+  blkid: 'util-linux',
+  chown: 'coreutils',
+  chpasswd: 'passwd',
   getent: 'libc-bin',
+  hostnamectl: 'systemd',
   ip: 'iproute2',
+  lsblk: 'util-linux',
+  'mkfs.ext4': 'e2fsprogs',
+  'mkfs.xfs': 'xfsprogs',
   networkctl: 'systemd',
+  passwd: 'passwd',
   ping: 'iputils-ping',
+  setupcon: 'console-setup',
+  smartctl: 'smartmontools',
+  'ssh-keygen': 'openssh-client',
   systemctl: 'systemd',
   'systemd-run': 'systemd',
+  timedatectl: 'systemd',
+  wipefs: 'util-linux',
 } as const;
 
 export type ProgramName = keyof typeof PACKAGES;

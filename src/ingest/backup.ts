@@ -1,7 +1,9 @@
 import { frameCodec } from '../formats/store/frame.ts';
 import { SEGMENT_LENGTH } from '../formats/store/node.ts';
 import type { PointDisk, PointRecord } from '../formats/store/point.ts';
-import { latestBackup, newPointId, publishPoint, readPoint } from '../catalog/points.ts';
+import { CatalogError } from '../catalog/catalog-error.ts';
+import { isPublished, newPointId, readPoint } from '../catalog/points.ts';
+import { newestBackup, publishPoint } from '../catalog/publication.ts';
 import type { OpenSet } from '../catalog/sets.ts';
 import { openDiskWriter } from '../store/disk-writer.ts';
 import { type Encoder, encoderPool } from '../store/encoder.ts';
@@ -13,6 +15,7 @@ import { type ChangedBlocks, touchedPieces } from './changed-blocks.ts';
 import { copyDisk, type Scope } from './copy-disk.ts';
 import { openSource, type Source } from './source.ts';
 import type { ImageFormat } from './image-format.ts';
+import { IngestError } from './ingest-error.ts';
 
 export interface BackupDisk {
   readonly name: string;
@@ -25,7 +28,7 @@ export interface BackupOptions {
   readonly set: OpenSet;
   readonly machine: string;
   readonly disks: readonly BackupDisk[];
-  /** Since the machine's newest backup; a disk that is left out is read whole. */
+  /** A disk that is left out is read whole. */
   readonly changed?: ChangedBlocks | undefined;
   readonly workers: number;
   readonly signal?: AbortSignal | undefined;
@@ -39,7 +42,7 @@ export type BackupEvent =
       readonly kind: 'disk';
       readonly disk: string;
       readonly size: number;
-      /** What is read, and if not only what changed, why. */
+      /** What is read, and why. */
       readonly scope: 'changes' | 'all';
       readonly reason: string;
     }
@@ -79,41 +82,66 @@ export async function backup(
   const { keys, record } = set;
   const { cutting } = record;
   const encoder = stack.use(encoderPool({ keys, cutting, random: world.random, writer, workers }));
-  const parent = await newest(world, store, set, machine);
-  const made = await copyAll(world, store, options, { sources, writer, encoder, parent });
+  const base = await baseOf(world, store, options);
+  const made = await copyAll(world, store, options, { sources, writer, encoder, base });
   await writer.commit();
   return publishPoint(world, store, set, {
     id: newPointId(world, machine),
     machine,
-    parent: parent?.id,
+    parent: base.parent?.id,
     origin: 'backup',
     disks: made.disks,
     stats: { readBytes: made.readBytes, storedBytes: writer.stats.storedBytes },
   });
 }
 
-async function newest(
+interface Base {
+  /** Undefined: there is none. */
+  readonly parent: PointRecord | undefined;
+  /** Why the changed-block list does not say what changed since then; undefined: it does. */
+  readonly gap: string | undefined;
+}
+
+/** Rejects CORRUPT, BAD_CHANGES. */
+async function baseOf(
   world: World,
   store: Store,
-  set: OpenSet,
-  machine: string,
-): Promise<PointRecord | undefined> {
-  const place = await latestBackup(world, store, set.name, machine);
-  return place && readPoint(world, store, set, place.id);
+  { set, machine, changed }: BackupOptions,
+): Promise<Base> {
+  if (changed?.since !== undefined) {
+    const { since } = changed;
+    if (await isPublished(world, store, { set: set.name, id: since })) {
+      const parent = await readPoint(world, store, set, since);
+      if (parent.machine === machine) return { parent, gap: undefined };
+      throw new IngestError('BAD_CHANGES', `${since} is a recovery point of ${parent.machine}`);
+    }
+  }
+  const { point: parent, damaged, forgotten } = await newestBackup(world, store, set, machine);
+  if (!changed) return { parent, gap: undefined };
+  if (changed.since !== undefined) {
+    const gap = 'the recovery point that the changes are counted from is not there any more';
+    return { parent, gap };
+  }
+  if (damaged) {
+    const advice = `it may have been what the changes are counted from: forget it, or say "since"`;
+    throw new CatalogError('CORRUPT', `${damaged.reason}; ${advice}`);
+  }
+  const gap = forgotten && `${forgotten}, which the changes are counted from, was forgotten`;
+  return { parent, gap };
 }
 
 interface Parts {
   readonly sources: readonly Source[];
   readonly writer: StoreWriter;
   readonly encoder: Encoder;
-  readonly parent: PointRecord | undefined;
+  readonly base: Base;
 }
 
 async function copyAll(
   world: World,
   store: Store,
   { set, disks, changed, signal, onEvent }: BackupOptions,
-  { sources, writer, encoder, parent }: Parts,
+  { sources, writer, encoder, base: { parent, gap } }: Parts,
 ) {
   const { keys } = set;
   const nodes = nodeReader(store.packs, frameCodec(keys));
@@ -126,7 +154,7 @@ async function copyAll(
     const { size } = device.geometry;
     const before = parent?.disks.find((disk) => disk.name === name);
     const base = before && before.size <= size ? before : undefined;
-    const { scope, reason } = scopeOf(size, { before, changed: changed?.get(name) });
+    const { scope, reason } = scopeOf(size, { before, gap, changed: changed?.disks.get(name) });
     const kind = scope.kind === 'all' ? 'all' : 'changes';
     onEvent({ kind: 'disk', disk: name, size, scope: kind, reason });
     const disk = { writer, encoder, keys, random: world.random, nodes, size, parent: base };
@@ -152,18 +180,21 @@ function scopeOf(
   size: number,
   {
     before,
+    gap,
     changed,
   }: {
     readonly before: PointDisk | undefined;
+    readonly gap: string | undefined;
     readonly changed: readonly { readonly offset: number; readonly length: number }[] | undefined;
   },
 ): { readonly scope: Scope; readonly reason: string } {
   const all: Scope = { kind: 'all' };
-  if (!changed) return { scope: all, reason: 'no changed-block list' };
-  if (!before) return { scope: all, reason: 'no earlier recovery point of this disk' };
-  if (before.size > size) return { scope: all, reason: 'the disk has shrunk' };
+  if (!changed) return { scope: all, reason: 'there is no changed-block list for it' };
+  if (gap !== undefined) return { scope: all, reason: gap };
+  if (!before) return { scope: all, reason: 'there is no earlier recovery point of it' };
+  if (before.size > size) return { scope: all, reason: 'it has shrunk' };
   // What it grew by is as good as changed; the last segment may have ended at the old size.
   const grown = size > before.size ? [{ offset: before.size, length: size - before.size }] : [];
   const segments = touchedPieces([...changed, ...grown], SEGMENT_LENGTH, size);
-  return { scope: { kind: 'segments', segments }, reason: 'changed-block list' };
+  return { scope: { kind: 'segments', segments }, reason: 'there is a changed-block list' };
 }

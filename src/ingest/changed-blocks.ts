@@ -7,14 +7,18 @@ export interface ChangedRange {
   readonly length: number;
 }
 
-/** By disk. */
-export type ChangedBlocks = ReadonlyMap<string, readonly ChangedRange[]>;
+export interface ChangedBlocks {
+  /** ID of the recovery point that they are counted from; undefined: the machine's newest backup. */
+  readonly since: string | undefined;
+  readonly disks: ReadonlyMap<string, readonly ChangedRange[]>;
+}
 
+const POINT_ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
 const LENGTH_MAX = 256 * 1024 * 1024;
 
 /**
- * `[{"offset": 0, "length": 65536}, ...]` for a machine with one disk, `{"vda": [...], ...}` for any.
- * Order does not matter, overlaps do no harm. Rejects BAD_CHANGES.
+ * `[{"offset": 0, "length": 65536}, ...]` for a machine with one disk, `{"vda": [...], ...}` for any; either may be the
+ * `disks` of `{"since": "POINT", "disks": ...}`. Order does not matter, overlaps do no harm. Rejects BAD_CHANGES.
  */
 export async function readChangedBlocks(
   files: FileSystem,
@@ -29,14 +33,20 @@ export async function readChangedBlocks(
     // What JSON.parse says repeats what it found, and any file that the service may read can be named here.
     throw new IngestError('BAD_CHANGES', `${path} is not JSON`);
   }
+  const { since, disks: counted } = (value ?? {}) as { since?: unknown; disks?: unknown };
+  // A disk of that name would have a list.
+  if (typeof since !== 'string') return { since: undefined, disks: byDisk(path, value, disks) };
+  if (POINT_ID.test(since)) return { since, disks: byDisk(path, counted, disks) };
+  throw new IngestError('BAD_CHANGES', `${path}: "since" is the ID of no recovery point`);
+}
+
+function byDisk(path: string, value: unknown, disks: readonly string[]): ChangedBlocks['disks'] {
   if (Array.isArray(value)) {
-    if (disks.length !== 1) {
-      throw new IngestError(
-        'BAD_CHANGES',
-        `${path}: with several disks, {"${disks[0]}": [...], ...}`,
-      );
-    }
-    return new Map([[disks[0]!, rangesOf(path, value)]]);
+    if (disks.length === 1) return new Map([[disks[0]!, rangesOf(path, value)]]);
+    throw new IngestError(
+      'BAD_CHANGES',
+      `${path}: with several disks, {"${disks[0]}": [...], ...}`,
+    );
   }
   const named = new Map(Object.entries(value ?? {}));
   if ([...named.keys()].some((name) => !disks.includes(name))) {

@@ -1,5 +1,5 @@
 /** Our own code is wrong. Never caught on purpose: the process ends, systemd restarts it. */
-class InvariantError extends Error {
+export class InvariantError extends Error {
   override readonly name = 'InvariantError';
 }
 

@@ -9,3 +9,22 @@ export function turns(): Turns {
     return mine;
   };
 }
+
+/** Turns of each key by itself. */
+export function keyedTurns(): <T>(key: string, work: () => Promise<T>) => Promise<T> {
+  const lasts = new Map<string, Promise<void>>();
+  return (key, work) => {
+    const before = lasts.get(key) ?? Promise.resolve();
+    const mine = before.then(work);
+    const over: Promise<void> = mine
+      .then(
+        () => {},
+        () => {},
+      )
+      .then(() => {
+        if (lasts.get(key) === over) lasts.delete(key);
+      });
+    lasts.set(key, over);
+    return mine;
+  };
+}

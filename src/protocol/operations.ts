@@ -1,4 +1,5 @@
 import { flag, integer, list, nullable, type Of, object, text } from '../lib/schema.ts';
+import { FILES_OPERATIONS } from './files-operations.ts';
 import { HOST_OPERATIONS } from './host-operations.ts';
 import { changes, looks, type Operation, withKey } from './operation.ts';
 import {
@@ -28,6 +29,7 @@ import {
   damagedPoint,
   hostFacts,
   jobSummary,
+  madePoint,
   pointSummary,
   readySession,
   scheduleSummary,
@@ -104,7 +106,7 @@ export const OPERATIONS = {
     ),
   ),
   'backup/create': withKey(
-    changes('make a recovery point from disk images', backupRequest, pointSummary),
+    changes('make a recovery point from disk images', backupRequest, madePoint),
   ),
   'backup/list': looks(
     'list recovery points',
@@ -163,7 +165,7 @@ export const OPERATIONS = {
   'session/list': looks(
     'list recovery sessions',
     nothing,
-    object({ sessions: list(sessionSummary, MANY) }),
+    object({ sessions: list(sessionSummary, MANY), damaged }),
   ),
   'session/show': looks('show a recovery session', bySession, sessionSummary),
   'session/start': withKey(changes('run a recovery point', startRequest, readySession)),
@@ -188,6 +190,7 @@ export const OPERATIONS = {
       object({ session: name, point: name }),
     ),
   ),
+  ...FILES_OPERATIONS,
   ...HOST_OPERATIONS,
 } as const satisfies Readonly<Record<string, Operation>>;
 

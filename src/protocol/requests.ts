@@ -18,11 +18,16 @@ const QUERY_MAX = 512;
 const NETWORKS_MAX = 256;
 const DISKS_MAX = 256;
 
-const name = text({ max: 128 });
-const place = text({ max: PATH_MAX });
+/** No name, path or address has a control character in it; system calls and logs are not asked about them. */
+function line(max: number) {
+  return text({ max, pattern: /^\P{Cc}*$/u, words: 'free of control characters' });
+}
+
+const name = line(128);
+const place = line(PATH_MAX);
 /** An ID, the beginning of one, or MACHINE@latest; SET/ may stand before it. */
-const point = text({ max: QUERY_MAX });
-const session = text({ max: 128 });
+const point = line(QUERY_MAX);
+const session = line(128);
 const port = optional(integer(0, 65_535));
 
 const tls = optional(
@@ -34,8 +39,8 @@ const tls = optional(
 
 const nfs = optional(
   object({
-    allow: optional(list(text({ max: 128 }), NETWORKS_MAX, 1)),
-    host: optional(text({ max: 256 })),
+    allow: optional(list(line(128), NETWORKS_MAX, 1)),
+    host: optional(line(256)),
     ports: withDefault(object({ nfs: port, mount: port, portmap: port }), {
       ...{ nfs: undefined, mount: undefined, portmap: undefined },
     }),
@@ -66,7 +71,7 @@ export const pageRequest = object({
   set: optional(name),
   machine: optional(name),
   /** Stands somewhere in the ID. */
-  contains: optional(text({ max: 128 })),
+  contains: optional(line(128)),
   first: withDefault(integer(0, Number.MAX_SAFE_INTEGER), 0),
   count: withDefault(integer(1, PAGE_MAX), 100),
 });
@@ -75,7 +80,7 @@ const backup = {
   set: name,
   machine: name,
   disks: list(object({ name, where: place }), DISKS_MAX, 1),
-  format: optional(text({ max: 32 })),
+  format: optional(line(32)),
   /** File of a changed-block list. */
   changed: optional(place),
 };
@@ -123,7 +128,7 @@ export const bySchedule = object({ schedule: name });
 export const scheduleRequest = object({
   schedule: name,
   /** A calendar expression as of systemd: `Mon..Fri 02:30`, `daily`. */
-  at: text({ max: 256 }),
+  at: line(256),
   job: jobRequest,
 });
 
@@ -131,7 +136,7 @@ export const restoreRequest = object({
   point,
   disk: name,
   to: place,
-  format: withDefault(text({ max: 32 }), 'raw'),
+  format: withDefault(line(32), 'raw'),
   overwrite: withDefault(flag(), false),
 });
 

@@ -15,6 +15,7 @@ import type {
   DamagedPoint,
   HostFacts,
   JobSummary,
+  MadePoint,
   PointSummary,
   ReadySession,
   ScheduleSummary,
@@ -45,13 +46,19 @@ export const setSummary: Schema<SetSummary> = object({
   encrypted: flag(),
 });
 
-export const pointSummary: Schema<PointSummary> = object({
+const point = {
   ...{ point: name, set: name, machine: name, created: name },
   origin: oneOf('backup', 'session'),
   parent: nullable(name),
   disks: list(object({ name, size: count, source: long }), 256),
   readBytes: count,
   storedBytes: count,
+};
+export const pointSummary: Schema<PointSummary> = object(point);
+
+export const madePoint: Schema<MadePoint> = object({
+  ...point,
+  scopes: list(object({ disk: name, scope: oneOf('changes', 'all'), reason: long }), 256),
 });
 
 export const sessionSummary: Schema<SessionSummary> = object({

@@ -1,3 +1,10 @@
+import type { Of } from '../lib/schema.ts';
+import type {
+  copiedFiles,
+  openedVolumes,
+  openFilesSummary,
+  volumeSummary,
+} from './files-operations.ts';
 /*
  * What Holdfast answers with, as values that can be JSON: the objects of `--json`. Fields are added, never
  * renamed. Sizes are bytes, times ISO 8601 in UTC.
@@ -47,6 +54,15 @@ export interface PointSummary {
   }[];
   readonly readBytes: number;
   readonly storedBytes: number;
+}
+
+/** A backup's, with what it read of each disk, and why. */
+export interface MadePoint extends PointSummary {
+  readonly scopes: readonly {
+    readonly disk: string;
+    readonly scope: 'changes' | 'all';
+    readonly reason: string;
+  }[];
 }
 
 export interface SessionSummary {
@@ -103,18 +119,7 @@ export interface NfsResult {
 }
 
 /** A volume in a machine's disk. */
-export interface VolumeSummary {
-  /** `vda1`, or `vg-lv`. */
-  readonly volume: string;
-  readonly disk: string;
-  /** `unknown` is something else, or nothing: `found` says what. */
-  readonly kind: string;
-  readonly found: string;
-  readonly label: string | null;
-  readonly size: number | null;
-  /** Why it is not open; null: it is. */
-  readonly closed: string | null;
-}
+export type VolumeSummary = Of<typeof volumeSummary>;
 
 /** Something in a volume. */
 export interface FileEntry {
@@ -133,33 +138,9 @@ export interface FileEntry {
   readonly target?: string;
 }
 
-export interface CopiedFiles {
-  readonly volume: string;
-  readonly to: string;
-  /** What the destination could not take of owners, lists of rights and attributes. */
-  readonly lost: readonly string[];
-}
-
-/** Volumes that are open for the whole host. */
-export interface ReadyFiles {
-  readonly event: 'ready';
-  readonly id: string;
-  readonly point: string;
-  /** Volumes lie below it by their names. */
-  readonly at: string;
-  readonly disks: readonly { readonly disk: string; readonly path: string }[];
-  readonly volumes: readonly VolumeSummary[];
-}
-
-export interface OpenFilesSummary {
-  readonly id: string;
-  readonly point: string;
-  readonly opened: string;
-  readonly at: string;
-  readonly process: number;
-  /** `left`: its process is gone, and closing it takes away what is there. */
-  readonly state: 'open' | 'left';
-}
+export type CopiedFiles = Of<typeof copiedFiles>;
+export type OpenedVolumes = Of<typeof openedVolumes>;
+export type OpenFilesSummary = Of<typeof openFilesSummary>;
 
 export interface CheckResult {
   readonly packs: number;

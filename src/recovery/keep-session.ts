@@ -1,4 +1,5 @@
-import { newPointId, pointExists, publishPoint, readPoint } from '../catalog/points.ts';
+import { isPublished, newPointId, readPoint } from '../catalog/points.ts';
+import { publishPoint } from '../catalog/publication.ts';
 import type { OpenSet } from '../catalog/sets.ts';
 import { frameCodec } from '../formats/store/frame.ts';
 import { SEGMENT_LENGTH } from '../formats/store/node.ts';
@@ -75,8 +76,8 @@ export async function publish(
   const { world, store } = house;
   const { set, writer } = parts;
   const id = session.keepAs!;
-  // Done already, before a power cut.
-  if (await pointExists(world, store, { set: set.name, id })) return;
+  // Done already, before a crash.
+  if (await isPublished(world, store, { set: set.name, id })) return;
   const point = await readPoint(world, store, set, session.point);
   const disks: PointDisk[] = [];
   let readBytes = 0;

@@ -23,29 +23,31 @@ export async function markServed(
 
 export async function unmarkServed({ world, store }: SessionHouse, id: string): Promise<void> {
   const directory = sessionDirectory(store, id);
-  if (!(await world.files.stat(join(directory, NAME)))) return;
+  if (!(await isServed({ world, store }, id))) return;
   await world.files.unlink(join(directory, NAME));
   await world.files.syncDirectory(directory);
+}
+
+/** Whether the next start of the service resumes it. */
+export async function isServed({ world, store }: SessionHouse, id: string): Promise<boolean> {
+  return (await world.files.stat(join(sessionDirectory(store, id), NAME))) !== undefined;
 }
 
 /** IDs of the sessions that are to be resumed, sorted. */
 export async function servedSessions({ world, store }: SessionHouse): Promise<string[]> {
   const found: string[] = [];
   for (const id of await sessionIds(world, store)) {
-    if (await world.files.stat(join(sessionDirectory(store, id), NAME))) found.push(id);
+    if (await isServed({ world, store }, id)) found.push(id);
   }
   return found;
 }
 
-/** Rejects CORRUPT; NOT_FOUND where the session is not to be resumed any more. */
+/** Rejects CORRUPT; NOT_FOUND where it is not served. */
 export async function readServed(
   { world, store }: SessionHouse,
   id: string,
 ): Promise<ServedRecord> {
   const path = join(sessionDirectory(store, id), NAME);
-  if (!(await world.files.stat(path))) {
-    throw new SessionError('NOT_FOUND', `session ${id} is not one that the service runs`);
-  }
   try {
     return decodeServed(await world.files.readFile(path, LENGTH_MAX));
   } catch (cause) {

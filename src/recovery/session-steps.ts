@@ -3,8 +3,8 @@ import { readLayer } from '../block/layer.ts';
 import { openOverlay, type Overlay } from '../block/overlay.ts';
 import { type SpaceGuard, spaceGuard, type SpaceGuardOptions } from '../block/space-guard.ts';
 import type { BlockDevice } from '../block/block-device.ts';
-import { releaseLease, takeLease } from '../catalog/leases.ts';
-import { pointExists } from '../catalog/points.ts';
+import { leaseTurn, releaseLease, takeLease } from '../catalog/leases.ts';
+import { isPublished } from '../catalog/points.ts';
 import type { PointRecord } from '../formats/store/point.ts';
 import type { SessionDisk, SessionRecord } from '../formats/store/session.ts';
 import { MiB } from '../lib/sizes.ts';
@@ -36,18 +36,27 @@ export function sessionSpace(
 /** Takes the lease and makes empty overlays. */
 export async function prepare(house: SessionHouse, session: SessionRecord): Promise<void> {
   const { world, store } = house;
-  const { id, set, point } = session;
-  await takeLease(world, store, id, { set, point, holder: `session ${id}` });
-  // Only now is it sure to stay.
-  if (!(await pointExists(world, store, { set, id: point }))) {
-    throw new SessionError('NOT_FOUND', `recovery point ${point} has just been forgotten`);
-  }
+  const { id } = session;
+  // A lease whose session a power cut took back would never be released.
+  await world.files.syncDirectory(join(store.directory, 'sessions'));
+  await takeLeaseOf(house, session);
   const space = sessionSpace(house, session);
   for (const disk of session.disks) {
     const nothing = readLayer('nothing', { size: disk.size, blockSize: 4096 }, { async read() {} });
     await using _made = await overlayOf(house, session, { disk, base: nothing, space });
   }
   await world.files.syncDirectory(sessionDirectory(store, id));
+}
+
+/** From then on the recovery point stays. Rejects NOT_FOUND. */
+async function takeLeaseOf({ world, store }: SessionHouse, session: SessionRecord): Promise<void> {
+  const { id, set, point } = session;
+  const holder = `session ${id}`;
+  await using _turn = await leaseTurn(world, store, holder);
+  if (!(await isPublished(world, store, { set, id: point }))) {
+    throw new SessionError('NOT_FOUND', `recovery point ${point} has just been forgotten`);
+  }
+  await takeLease(world, store, id, { set, point, holder });
 }
 
 export interface OverlayOf {

@@ -61,7 +61,6 @@ export async function startSession(
       keepAs: undefined,
     };
     await writeJournal(world, store, record);
-    await world.files.syncDirectory(join(store.directory, 'sessions'));
     return held(house, (await advance(house, record, undefined, stepsWithoutKeys(house)))!, lock);
   } catch (cause) {
     await lock[Symbol.asyncDispose]();
@@ -108,12 +107,26 @@ export interface SessionStatus {
   readonly takenBytes: number;
 }
 
-export async function listSessions(house: SessionHouse): Promise<SessionStatus[]> {
-  const found: SessionStatus[] = [];
+export interface SessionListing {
+  readonly sessions: readonly SessionStatus[];
+  /** What cannot be read, and why. */
+  readonly damaged: readonly { readonly path: string; readonly reason: string }[];
+}
+
+/** One that is discarded meanwhile is left out. */
+export async function listSessions(house: SessionHouse): Promise<SessionListing> {
+  const sessions: SessionStatus[] = [];
+  const damaged: SessionListing['damaged'][number][] = [];
   for (const id of await sessionIds(house.world, house.store)) {
-    found.push(await sessionStatus(house, id));
+    try {
+      sessions.push(await sessionStatus(house, id));
+    } catch (cause) {
+      if (!(cause instanceof SessionError) && !(cause instanceof SystemError)) throw cause;
+      if (cause.code === 'NOT_FOUND') continue;
+      damaged.push({ path: sessionDirectory(house.store, id), reason: cause.message });
+    }
   }
-  return found;
+  return { sessions, damaged };
 }
 
 /** Rejects NOT_FOUND. */

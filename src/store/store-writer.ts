@@ -1,4 +1,4 @@
-import { join } from 'node:path/posix';
+import { dirname, join } from 'node:path/posix';
 import { digestKey } from '../formats/store/digest.ts';
 import type { FrameKind } from '../formats/store/frame.ts';
 import type { Location } from '../formats/store/node.ts';
@@ -64,16 +64,13 @@ export async function openStoreWriter(
   store: Store,
   options: WriterOptions,
 ): Promise<StoreWriter> {
-  const lock = await lockStore(world, store, options.holder);
-  try {
-    await salvageOpenPacks(world.files, join(store.directory, 'packs'));
-    const index = await openIndex(world, join(store.directory, 'index'));
-    await catchUp(store, index, options.onIndexing);
-    return await writerOn(world, store, index, options, lock);
-  } catch (cause) {
-    await lock[Symbol.asyncDispose]();
-    throw cause;
-  }
+  await using stack = new AsyncDisposableStack();
+  const lock = stack.use(await lockStore(world, store, options.holder));
+  const index = stack.use(await openIndex(world, join(store.directory, 'index')));
+  await catchUp(world, store, index, options.onIndexing);
+  const writer = await writerOn(world, store, index, options, lock);
+  stack.move();
+  return writer;
 }
 
 /** A damaged index is thrown away: it can be made again. */
@@ -97,17 +94,24 @@ export async function rebuildIndex(
   await using _lock = await lockStore(world, store, 'store rebuild-index');
   const directory = join(store.directory, 'index');
   await world.files.removeTree(directory);
-  await salvageOpenPacks(world.files, join(store.directory, 'packs'));
   await using index = await openIndex(world, directory);
-  await catchUp(store, index, onIndexing);
+  await catchUp(world, store, index, onIndexing);
 }
 
+/** Repairs what a crash left of packs, and tells the index of those that it lacks, which are durable then. */
 export async function catchUp(
+  { files }: World,
   store: Store,
   index: BlockIndex,
-  onIndexing: ((done: number, total: number) => void) | undefined,
+  onIndexing?: (done: number, total: number) => void,
 ): Promise<void> {
+  const directory = join(store.directory, 'packs');
+  await salvageOpenPacks(files, directory);
   const missing = (await store.packs.list()).filter((pack) => !index.knowsPack(pack));
+  // A writer that was killed may have renamed what a power cut would still take back: what is found in such
+  // a pack may not be referred to before.
+  const groups = new Set(missing.map((pack) => dirname(store.packs.path(pack))));
+  for (const path of [directory, ...groups]) await files.syncDirectory(path);
   for (const [done, pack] of missing.entries()) {
     const { entries } = await store.packs.footer(pack);
     await index.addPack(pack, entries);

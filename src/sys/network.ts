@@ -74,7 +74,15 @@ export async function listen(
   });
   // A peer that cannot be accepted (no descriptors left) is its own trouble only.
   server.on('error', () => {});
-  if (address.kind === 'unix') chmodSync(address.path, 0o600);
+  if (address.kind === 'unix') {
+    const { path } = address;
+    try {
+      doing(`restrict ${path} to this user`, () => chmodSync(path, 0o600));
+    } catch (cause) {
+      server.close();
+      throw cause;
+    }
+  }
   return {
     address: address.kind === 'tcp' ? { ...address, port: portOf(server) ?? 0 } : address,
     port: portOf(server),
@@ -128,18 +136,27 @@ export function plainAddress(address: string): string {
 /** Of the kernel's own limit for the path of a unix socket. */
 const UNIX_PATH_MAX = 107;
 
-/** Makes room for a socket; one that a dead process left is removed. Rejects BUSY, EXISTS. */
+/** Makes room for a socket; one that a dead process left is removed. Rejects BUSY, EXISTS, DENIED, IO. */
 export async function clearPath(path: string): Promise<void> {
   if (Buffer.byteLength(path) > UNIX_PATH_MAX) {
     throw new SystemError('IO', `${path}: a socket's path has at most ${UNIX_PATH_MAX} bytes`);
   }
-  const status = lstatSync(path, { throwIfNoEntry: false });
+  const status = doing(`look at ${path}`, () => lstatSync(path, { throwIfNoEntry: false }));
   if (!status) return;
   if (!status.isSocket()) throw new SystemError('EXISTS', `${path} is in the way of a socket`);
   const probe = await connect({ kind: 'unix', path }).catch(() => undefined);
   probe?.destroy();
   if (probe) throw new SystemError('BUSY', `${path}: another process listens there`);
-  unlinkSync(path);
+  doing(`remove ${path}`, () => unlinkSync(path));
+}
+
+/** Node refuses some paths before it asks the kernel, and not as the kernel does. */
+function doing<T>(what: string, work: () => T): T {
+  try {
+    return work();
+  } catch (cause) {
+    throw systemError(cause, what);
+  }
 }
 
 function streamOf(accepted: Socket): ByteStream {

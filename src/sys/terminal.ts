@@ -1,4 +1,4 @@
-import { openSync, readFileSync, readSync, writeSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, readSync, writeSync } from 'node:fs';
 import { ReadStream } from 'node:tty';
 import { systemError } from './system-error.ts';
 
@@ -18,17 +18,18 @@ export function readSecretFrom(from: string | number): Uint8Array {
 }
 
 /**
- * Asks on the terminal itself, so that input and output may be redirected, and echoes nothing. Undefined:
- * there is no terminal, or Ctrl-C was the answer.
+ * Asks on the terminal itself, so that input and output may be redirected, and echoes nothing. While it waits for an
+ * answer Ctrl-C is no signal but a key: `interrupted`.
  */
-export function askSecretly(question: string): Uint8Array | undefined {
+export function askSecretly(question: string): Uint8Array | 'no terminal' | 'interrupted' {
   let fd: number;
   try {
     fd = openSync('/dev/tty', 'r+');
   } catch {
-    return undefined;
+    return 'no terminal';
   }
-  const terminal = new ReadStream(fd);
+  // It makes what it is given not wait for input, and closes it: hence one of its own.
+  const terminal = new ReadStream(openSync('/dev/tty', 'r+'));
   terminal.setRawMode(true);
   writeSync(fd, question);
   try {
@@ -37,16 +38,17 @@ export function askSecretly(question: string): Uint8Array | undefined {
     terminal.setRawMode(false);
     writeSync(fd, '\n');
     terminal.destroy();
+    closeSync(fd);
   }
 }
 
-function typed(fd: number): Uint8Array | undefined {
+function typed(fd: number): Uint8Array | 'interrupted' {
   const bytes: number[] = [];
   const one = new Uint8Array(1);
   for (;;) {
     const count = readSync(fd, one);
     const byte = count === 0 ? CONTROL_D : one[0]!;
-    if (byte === CONTROL_C) return undefined;
+    if (byte === CONTROL_C) return 'interrupted';
     if (ENTERS.includes(byte) || byte === CONTROL_D) return Uint8Array.from(bytes);
     if (BACKSPACES.includes(byte)) bytes.pop();
     else if (bytes.length < LENGTH_MAX) bytes.push(byte);

@@ -52,6 +52,7 @@ function open(files: FileSystem, random: () => number, options: Partial<OverlayO
 async function made(random: () => number): Promise<CrashingFs> {
   const disk = crashingFs(random);
   await disk.files.makeDirectory(HOME);
+  await disk.files.syncDirectory('/');
   await contents(disk.files, random);
   // As a session does before it tells anyone.
   await disk.files.syncDirectory(HOME);

@@ -4,16 +4,15 @@ import { releaseLease, takeLease } from '../../src/catalog/leases.ts';
 import { pointNames } from '../../src/catalog/point-names.ts';
 import {
   findPoint,
-  forgetPoint,
-  latestBackup,
   listPoints,
   newPointId,
   pageOfPoints,
-  publishPoint,
   readPoint,
 } from '../../src/catalog/points.ts';
+import { forgetPoint, newestBackup, publishPoint } from '../../src/catalog/publication.ts';
 import { loadProfile, saveProfile } from '../../src/catalog/profiles.ts';
 import { createSet, listSets, readSet, unlockSet } from '../../src/catalog/sets.ts';
+import type { PointOrigin } from '../../src/formats/store/point.ts';
 import { parseRecoveryKey } from '../../src/formats/store/key-slot.ts';
 import { newStore, simulatedWorld } from '../support/store.ts';
 
@@ -21,12 +20,12 @@ async function house(now: () => Date = () => new Date()) {
   const simulated = simulatedWorld();
   const world = { ...simulated, clock: { ...simulated.clock, now } };
   const { store, set } = await newStore(world, { passphrase: 'secret' });
-  const publish = (machine: string, parent?: string) =>
+  const publish = (machine: string, parent?: string, origin: PointOrigin = 'backup') =>
     publishPoint(world, store, set, {
       id: newPointId(world, machine),
       machine,
       parent,
-      origin: 'backup',
+      origin,
       disks: [{ name: 'vda', size: 512, source: 'x', reference: undefined }],
       stats: { readBytes: 0, storedBytes: 0 },
     });
@@ -83,8 +82,8 @@ test('recovery points are found by ID, beginning and as the latest', async () =>
   for (const query of ['', 'nothing', 'vm3@latest', 'nowhere/vm1@latest', 'set/', '../set']) {
     await rejects(findPoint(world, store, query), { code: 'NOT_FOUND' }, query);
   }
-  equal((await latestBackup(world, store, 'set', 'vm1'))?.id, two.id);
-  equal(await latestBackup(world, store, 'set', 'vm9'), undefined);
+  equal((await newestBackup(world, store, set, 'vm1')).point?.id, two.id);
+  equal((await newestBackup(world, store, set, 'vm9')).point, undefined);
 });
 
 test('pages are newest first, whatever is between them, and only they are read', async () => {
@@ -183,6 +182,70 @@ test('a recovery point that a session holds cannot be forgotten', async () => {
   await releaseLease(world, store, 's1');
   await forgetPoint(world, store, place);
   await rejects(findPoint(world, store, point.id), { code: 'NOT_FOUND' });
+});
+
+test('the newest is what was published last, whatever the clock says', async () => {
+  let nowMs = Date.UTC(2027, 0, 1);
+  const { world, store, set, publish } = await house(() => new Date(nowMs));
+  await publish('vm1');
+  nowMs = Date.UTC(2026, 0, 1);
+  const two = await publish('vm1');
+  equal((await newestBackup(world, store, set, 'vm1')).point?.id, two.id);
+  equal((await findPoint(world, store, 'vm1@latest')).id, two.id);
+  const kept = await publish('vm1', two.id, 'session');
+  equal((await newestBackup(world, store, set, 'vm1')).point?.id, two.id);
+  equal((await findPoint(world, store, 'vm1@latest')).id, kept.id);
+});
+
+test('that the newest backup was forgotten is known until there is a newer one', async () => {
+  const { world, store, set, publish } = await house();
+  const place = ({ id }: { readonly id: string }) => ({ set: 'set', id });
+  const one = await publish('vm1');
+  const two = await publish('vm1');
+  const three = await publish('vm1');
+  const newest = async () => {
+    const { point, forgotten } = await newestBackup(world, store, set, 'vm1');
+    return [point?.id, forgotten];
+  };
+  // Of older ones, other machines and kept sessions nothing is remembered.
+  await forgetPoint(world, store, place(one));
+  await forgetPoint(world, store, place(await publish('vm1-b')));
+  await forgetPoint(world, store, place(await publish('vm1', three.id, 'session')));
+  deepEqual(await newest(), [three.id, undefined]);
+  await forgetPoint(world, store, place(three));
+  await rejects(readPoint(world, store, set, three.id), { code: 'NOT_FOUND' });
+  await rejects(forgetPoint(world, store, place(three)), { code: 'NOT_FOUND' });
+  deepEqual(await newest(), [two.id, three.id]);
+  await forgetPoint(world, store, place(two));
+  ok((await newest())[1] !== undefined);
+  equal((await newest())[0], undefined);
+  await publish('vm1', undefined, 'session');
+  ok((await newest())[1] !== undefined, 'a session that is kept says nothing of the machine');
+  const four = await publish('vm1');
+  deepEqual(await newest(), [four.id, undefined]);
+  ok(four.sequence > three.sequence);
+  const names = await world.files.list('/store/sets/set/points');
+  ok(!names.some((name) => name.startsWith('vm1-2') && name.endsWith('.forgotten')));
+});
+
+test('a damaged record may be the newest, also when it was forgotten', async () => {
+  const { world, store, set, publish } = await house();
+  const one = await publish('vm1');
+  const two = await publish('vm1');
+  await publish('vm1-b');
+  {
+    await using file = await world.files.open(`/store/sets/set/points/${two.id}.point`, 'write');
+    await file.write(new Uint8Array(3), 0);
+  }
+  const found = await newestBackup(world, store, set, 'vm1');
+  deepEqual([found.point?.id, found.damaged?.id], [one.id, two.id]);
+  equal((await newestBackup(world, store, set, 'vm1-b')).damaged, undefined);
+  await forgetPoint(world, store, { set: 'set', id: two.id });
+  const after = await newestBackup(world, store, set, 'vm1');
+  deepEqual([after.point?.id, after.damaged, after.forgotten], [one.id, undefined, two.id]);
+  const three = await publish('vm1');
+  const last = await newestBackup(world, store, set, 'vm1');
+  deepEqual([last.point?.id, last.forgotten], [three.id, undefined]);
 });
 
 test('a damaged profile is as good as none', async () => {

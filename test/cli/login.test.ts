@@ -51,17 +51,26 @@ test('any words can be said, and come back as they were', async () => {
 test('commands and options that are for the box itself do not come in over the network', async () => {
   for (const line of [
     'mount /mnt',
-    'files open vm@latest',
+    'files open vm@latest --volume-key-file /x',
+    'files list vm@latest vda',
     'store cat session x',
     'backup list --store /tmp/x',
     'backup list --store=/tmp/x',
     'session list --json --socket /tmp/x',
     'set create x --passphrase-fd=3',
     'recover vm@latest --boot',
+    'store create /tmp/x',
+    'store create --json /tmp/x',
+    'store create -- /tmp/x',
   ]) {
     throws(() => admitted(line.split(' ')), isUsage, line);
   }
-  for (const line of ['session list --json', 'store check', 'backup show -- --store']) {
+  for (const line of [
+    'session list --json',
+    'store check',
+    'store create --json',
+    'backup show -- --store',
+  ]) {
     deepEqual(admitted(line.split(' ')), line.split(' '));
   }
 });

@@ -48,7 +48,7 @@ test('a service that is slow is told of, and keys go on', async () => {
   driven.type('3\u001b[B7');
   equal(driven.model().screen, 'log');
   driven.answer('service/show', FACTS);
-  driven.answer('session/list', { sessions: [] });
+  driven.answer('session/list', { sessions: [], damaged: [] });
   match(driven.text(), /The service runs/);
 });
 
@@ -67,7 +67,7 @@ test('a service that is gone leaves nothing that looks like the truth', async ()
   }
   driven.type('1');
   driven.answer('service/show', FACTS);
-  driven.answer('session/list', { sessions: [session()] });
+  driven.answer('session/list', { sessions: [session()], damaged: [] });
   match(driven.text(), /The service runs.*web-1a2b3c/s);
 });
 
@@ -198,7 +198,10 @@ test('discard wants its word, and nothing else does', async () => {
 test('who has chosen a session keeps it whatever the list does, and has none when it is gone', async () => {
   const driven = onSessions();
   const list = (...names: string[]): void =>
-    driven.answer('session/list', { sessions: names.map((it) => session({ session: it })) });
+    driven.answer('session/list', {
+      sessions: names.map((it) => session({ session: it })),
+      damaged: [],
+    });
   const stopped = (): string[] =>
     driven.asked
       .filter(({ call }) => call.name === 'session/stop')

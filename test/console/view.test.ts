@@ -23,13 +23,16 @@ test('alarms are what the protocol tells of', async () => {
   driven.tick();
   const space = { freeBytes: 2 ** 30, totalBytes: 2 ** 40 };
   driven.answer('service/show', { ...FACTS, space });
-  driven.answer('session/list', { sessions: [session({ waits: 'no passphrase of "n"' })] });
+  const lost = [{ path: '/s', reason: 'web-2 cannot be read' }];
+  const waits = 'no passphrase of "n"';
+  driven.answer('session/list', { sessions: [session({ waits })], damaged: lost });
   ok(!driven.text().includes('No alarms'));
   const damaged = [{ path: '/p', reason: 'its checksum is wrong' }];
   driven.answer('backup/page', { points: [], damaged, total: 1, first: 0 });
   match(driven.text(), /! The store's disk is almost full/);
   match(driven.text(), /! Session web-1a2b3c cannot go on: no passphrase/);
   match(driven.text(), /! Damaged: its checksum is wrong/);
+  match(driven.text(), /! Damaged: web-2 cannot be read/);
 });
 
 test('every screen and dialog fits 80x24 to the row, with its keys at the bottom', async () => {
@@ -50,7 +53,7 @@ test('every screen and dialog fits 80x24 to the row, with its keys at the bottom
     if (screen === '3') {
       driven.tick(5000);
       const sessions = Array.from({ length: 50 }, () => session({ session: long, waits: long }));
-      driven.answer('session/list', { sessions });
+      driven.answer('session/list', { sessions, damaged: [] });
     }
     check();
     for (const key of ['\r', 'd', '/', 'n', 'b', 's']) {
@@ -74,7 +77,10 @@ test('nothing from outside reaches a row as anything but plain characters', asyn
     ...{ ...FACTS, store: bad },
     host: { name: bad, addresses: [bad] },
   });
-  driven.answer('session/list', { sessions: [session({ session: bad, machine: bad, waits })] });
+  driven.answer('session/list', {
+    sessions: [session({ session: bad, machine: bad, waits })],
+    damaged: [],
+  });
   for (const key of ['1', '3', '3\r', '3d']) {
     driven.type(`\u001b${key}`);
     ok(!/[^\u0020-\u007e]/.test(driven.rows().join('')), driven.text());

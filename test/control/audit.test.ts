@@ -16,6 +16,7 @@ const PATH = '/store/audit.log';
 async function opened({ files }: Pick<CrashingFs, 'files'>) {
   const world = simulatedWorld(files);
   await files.makeDirectory('/store');
+  await files.syncDirectory('/');
   const troubles: string[] = [];
   const audit = await openAudit(world, '/store', (message) => void troubles.push(message));
   return { audit, troubles };
@@ -129,6 +130,73 @@ test('a log that cannot be written is an alarm, and no reason to refuse what wou
   await (await audit.begin(ROOT, 'x', {}))('done');
   match(troubles[0]!, /session\/discard is missing in the audit log/);
   equal((await audit.check()).problem, null);
+});
+
+test('a change whose beginning could not be noted says itself what was asked', async () => {
+  const disk = crashingFs(seeded(1));
+  let isFull = true;
+  const files = faultyFs(disk.files, (operation) =>
+    isFull && operation === 'write' ? new SystemError('NO_SPACE', 'no room') : undefined,
+  );
+  const { audit } = await opened({ files });
+  const first = await audit.begin(ROOT, 'session/discard', { session: 'x' });
+  isFull = false;
+  await first('done');
+  await (await audit.begin(ROOT, 'set/create', { set: 'a' }))('done');
+  isFull = true;
+  const last = await audit.begin(ROOT, 'backup/forget', { point: 'p' });
+  isFull = false;
+  await last('failed', 'in use');
+  deepEqual(
+    (await audit.last(10)).map(({ number, what, of, request }) => [number, what, of, request]),
+    [
+      [1, 'session/discard', undefined, { session: 'x' }],
+      [2, 'set/create', undefined, { set: 'a' }],
+      [3, 'set/create', 2, undefined],
+      [4, 'backup/forget', undefined, { point: 'p' }],
+    ],
+  );
+  equal((await audit.check()).problem, null);
+});
+
+test('whoever checks or looks does not hold up those who change something', async () => {
+  const disk = crashingFs(seeded(1));
+  const gate = Promise.withResolvers<void>();
+  let isSlow = false;
+  const files: FileSystem = {
+    ...disk.files,
+    async open(path, access) {
+      const file = await disk.files.open(path, access);
+      return {
+        ...file,
+        async read(into, offset) {
+          if (isSlow && access === 'read') await gate.promise;
+          return file.read(into, offset);
+        },
+        [Symbol.asyncDispose]: () => file[Symbol.asyncDispose](),
+      };
+    },
+  };
+  const { audit } = await opened({ files });
+  const change = async () => (await audit.begin(ROOT, 'set/create', {}))('done');
+  for (let n = 0; n < 3; n++) await change();
+  isSlow = true;
+  const looking = [audit.check(), audit.last(100)] as const;
+  await change();
+  gate.resolve();
+  const [{ entries, problem }, shown] = await Promise.all(looking);
+  deepEqual([entries, problem, shown.length], [6, null, 6], 'as it was when they asked');
+  equal((await audit.check()).entries, 8);
+});
+
+test('a log of many pieces is checked to its end', async () => {
+  const disk = crashingFs(seeded(1));
+  const { audit } = await opened(disk);
+  const request = { name: 'ä'.repeat(3000) };
+  for (let n = 0; n < 400; n++) await (await audit.begin(ROOT, 'set/create', request))('done');
+  ok((await disk.files.stat(PATH))!.size > 2 * 2 ** 20);
+  const { entries, problem } = await audit.check();
+  deepEqual([entries, problem], [800, null]);
 });
 
 test('arbitrary lines give an entry or a FormatError', async () => {

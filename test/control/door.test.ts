@@ -1,9 +1,10 @@
-import { deepEqual, equal, match, ok } from 'node:assert/strict';
+import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict';
 import { test } from 'tap';
 import { CatalogError } from '../../src/catalog/catalog-error.ts';
 import { accessOf } from '../../src/control/access.ts';
 import { door } from '../../src/control/door.ts';
 import type { Desk } from '../../src/control/handlers.ts';
+import { InvariantError } from '../../src/lib/assert.ts';
 import { OPERATIONS } from '../../src/protocol/operations.ts';
 import { openApi } from '../../src/protocol/openapi.ts';
 import { systemClock } from '../../src/sys/clock.ts';
@@ -14,7 +15,7 @@ const none = async (): Promise<never> => {
   seen.push('desk');
   throw new CatalogError('NOT_FOUND', 'nothing here');
 };
-const desk: Desk = {
+const desk: { -readonly [K in keyof Desk]: Desk[K] } = {
   ...{
     house: none,
     makeStore: none,
@@ -25,7 +26,7 @@ const desk: Desk = {
     support: none,
   },
   whyWaiting: () => undefined,
-  host: none,
+  ...{ host: none, files: none },
   apart: undefined,
   service: async () => ({
     ...{ pid: 1, started: '2026-11-21T18:00:00Z', store: '/s', storeId: null, space: null },
@@ -33,6 +34,7 @@ const desk: Desk = {
     host: { name: 'box', addresses: [] },
   }),
 };
+const faults: string[] = [];
 const GROUPS: Readonly<Record<string, number>> = { holdfast: 900, 'holdfast-view': 901 };
 const answer = door({
   desk,
@@ -42,6 +44,7 @@ const answer = door({
   audited: async () => async () => {},
   offers: () => true,
   access: (peer) => accessOf(peer, (name) => GROUPS[name]),
+  onFault: (what, error) => void faults.push(`${what}: ${error.message}`),
 });
 
 const ROOT = { pid: 1, uid: 0, gids: [0] };
@@ -129,6 +132,35 @@ test('a stream ends with one line that says how it ended', async () => {
   match(good.text, /^\{"event":"result","result":\{.*\}\}\n$/);
   const bad = await ask('/v1/set/list', { accept });
   match(bad.text, /^\{"event":"error","kind":"not-found","message":"nothing here"\}\n$/);
+});
+
+test('a fault of ours in one request is told in the log, and is that request only', async () => {
+  desk.apart = () => Promise.reject(new TypeError('no secret/path'));
+  faults.length = 0;
+  for (const accept of ['', 'application/x-ndjson']) {
+    const { status, text } = await ask('/v1/store/rebuild-index', { accept });
+    equal(status, accept === '' ? 500 : 200);
+    match(text, /^\{"event":"error","kind":"failed","message":"internal error: /);
+    ok(!text.includes('secret'), text);
+  }
+  deepEqual(faults, Array(2).fill('store/rebuild-index: no secret/path'));
+  // From here on nothing in memory can be trusted.
+  desk.apart = () => Promise.reject(new InvariantError('two writers'));
+  await rejects(ask('/v1/store/rebuild-index'), InvariantError);
+  desk.apart = undefined;
+});
+
+test('no path or name has a control character in it', async () => {
+  for (const body of [
+    { point: 'vm@latest', listen: 'unix:/tmp/a\u0000' },
+    { point: 'vm\n@latest' },
+    { point: 'vm@latest', nfs: { host: 'a\u007f' } },
+  ]) {
+    const { status, text } = await ask('/v1/session/start', { body: JSON.stringify(body) });
+    equal(status, 400);
+    match(text, /free of control characters/);
+    deepEqual(seen, []);
+  }
 });
 
 test('what is wrong with a secret is told without the secret', async () => {

@@ -1,7 +1,7 @@
 import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'tap';
@@ -57,6 +57,18 @@ test('it starts empty, and makes its store when it is told to', async () => {
   const audit = readFileSync(join(home.store, 'audit.log'), 'utf8');
   equal(await service.stop('SIGTERM'), 0);
   for (const text of [service.log(), audit]) ok(!/correct horse|Y29ycmVjdCBob3JzZQ/.test(text));
+});
+
+test('the passphrases that its settings name cannot be backed up', async () => {
+  await using _service = await home.run();
+  const link = join(root, 'link.raw');
+  symlinkSync(home.passphrase, link);
+  for (const path of [home.passphrase, link]) {
+    const disk = ['--machine', 'vm', '--disk', `vda=${path}`];
+    const { code, stderr } = await holdfast('backup', 'create', 'nightly', ...disk);
+    equal(code, 1);
+    match(stderr, /holds secrets of this host/);
+  }
 });
 
 test('a wrong key that is given is refused, though the service knows the right one', async () => {
@@ -175,6 +187,11 @@ test('what is not understood is refused; hostile bytes end their own connection 
   await using service = await home.run();
   await using running = await attached('recover', 'vm@latest');
   match(await post('/v1/session/show', '{"session": 7}'), /400 .*"session: a text, not a number"/s);
+  const nowhere = '{"point": "vm@latest", "listen": "unix:/tmp/a\\u0000"}';
+  match(
+    await post('/v1/session/start', nowhere),
+    /400 .*"listen: not free of control characters"/s,
+  );
   match(await post('/v1/session/show', '{'), /400 .*"the body is no JSON"/s);
   match(await post('/v1/session/show', '[]'), /400 /);
   match(await post('/v1/session/list', '{"secret": {}}'), /400 .*takes none/s);

@@ -1,10 +1,12 @@
 import { deepEqual, throws } from 'node:assert/strict';
 import { test } from 'tap';
-import { defaultSettings, parseSettings } from '../../src/daemon/settings.ts';
+import { parseSettings, settingsIn } from '../../src/daemon/settings.ts';
+import { realFileSystem } from '../../src/sys/real-file-system.ts';
 import { SystemError } from '../../src/sys/system-error.ts';
 
 test('an empty file means the defaults', async () => {
-  deepEqual(parseSettings('f', '{}'), defaultSettings());
+  const missing = await settingsIn(realFileSystem(), '/nowhere/holdfastd.json');
+  deepEqual(parseSettings('f', '{}'), missing);
 });
 
 test('what is wrong is named by file and line', async () => {

@@ -26,6 +26,7 @@ const POINT: PointRecord = {
   set: 'nightly',
   machine: 'vm1',
   created: '2026-11-21T01:30:00.000Z',
+  sequence: 7,
   parent: undefined,
   origin: 'backup',
   disks: [

@@ -18,10 +18,28 @@ async function read(text: string, disks = ['vda']) {
 
 test('a list for one disk, or one for each', async () => {
   const range = { offset: 4096, length: 512 };
-  deepEqual(await read(JSON.stringify([range])), new Map([['vda', [range]]]));
+  const one = new Map([['vda', [range]]]);
+  deepEqual(await read(JSON.stringify([range])), { since: undefined, disks: one });
   const both = { vda: [], vdb: [range] };
-  deepEqual(await read(JSON.stringify(both), ['vda', 'vdb']), new Map(Object.entries(both)));
+  const disks = new Map(Object.entries(both));
+  deepEqual(await read(JSON.stringify(both), ['vda', 'vdb']), { since: undefined, disks });
   await rejects(read('[]', ['vda', 'vdb']), { code: 'BAD_CHANGES' });
+});
+
+test('a list may say which recovery point it is counted from', async () => {
+  const range = { offset: 0, length: 1 };
+  const since = 'vm-20261121T013000Z-a3f9c2';
+  const disks = new Map([['vda', [range]]]);
+  deepEqual(await read(JSON.stringify({ since, disks: [range] })), { since, disks });
+  deepEqual(await read(JSON.stringify({ since, disks: { vda: [range] } })), { since, disks });
+  const odd = { since: [range], disks: [range] };
+  deepEqual(await read(JSON.stringify(odd), ['since', 'disks']), {
+    since: undefined,
+    disks: new Map(Object.entries(odd)),
+  });
+  for (const text of ['{"since": "../x", "disks": []}', '{"since": 7, "disks": []}']) {
+    await rejects(read(text), { code: 'BAD_CHANGES' });
+  }
 });
 
 test('what is wrong with a list is told without a word of what it holds', async () => {

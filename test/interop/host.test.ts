@@ -1,5 +1,6 @@
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
-import { existsSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { existsSync, truncateSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { test } from 'tap';
 import { debianHost, debianHostMissing } from '../support/debian-host.ts';
@@ -8,7 +9,10 @@ import { temporaryDirectory } from '../support/temporary.ts';
 // What is set on the machine itself, on one of its own: nothing of it touches this one.
 
 const skip = debianHostMissing;
-const host = skip === false ? await debianHost(temporaryDirectory()) : undefined;
+const directory = temporaryDirectory();
+/** A disk for it: the name of a loop device. */
+const loop = skip === false ? loopDevice(`${directory}/disk`) : undefined;
+const host = skip === false ? await debianHost(directory, loop) : undefined;
 const PENDING = '/var/lib/holdfast-host/network-pending.json';
 /** Two wires, each to an interface of its own that nobody sets up. */
 const WIRES = ['v0', 'v1'].map(
@@ -50,11 +54,21 @@ async function killAll(): Promise<void> {
   await host!.tryRun('systemctl', 'kill', '--signal=KILL', 'holdfast-hostd.service');
 }
 
+function loopDevice(file: string): string | undefined {
+  writeFileSync(file, '');
+  truncateSync(file, 512 * 2 ** 20);
+  const { status, stdout } = spawnSync('losetup', ['--find', '--show', file], { encoding: 'utf8' });
+  if (status !== 0) return undefined;
+  // It goes when the machine in which it is mounted has gone.
+  process.once('exit', () => spawnSync('losetup', ['--detach', stdout.trim()]));
+  return stdout.trim().replace('/dev/', '');
+}
+
 test('a host whose network others set up is left alone, and told how to hand it over', {
   skip,
 }, async () => {
   const { run, path } = host!;
-  await run('sh', `${process.cwd()}/appliance/install`, '--offline');
+  await run('sh', `${process.cwd()}/appliance/install`, '--offline', '--ssh');
   const change = ['network', 'change', 'v0', '--address', '10.9.0.5/24'];
   match(await refused(...change), /systemd-networkd does not set up .*systemctl enable --now/);
   for (const [at, wire] of WIRES.entries()) {
@@ -181,16 +195,14 @@ test('an address comes by DHCP', { skip }, async () => {
   await until('taken', async () => (await v1()).addresses.every(({ from }) => from === 'link'));
 });
 
-for (const how of ['power cut', 'reboot'] as const) {
-  test(`an unconfirmed change does not survive a ${how}`, { skip }, async () => {
-    await network('change', 'v0', '--address', '10.9.2.5/24');
-    deepEqual(await addresses('v0'), ['10.9.2.5/24']);
-    await host!.restart(how);
-    ok(!existsSync(host!.path(PENDING)));
-    await host!.run('ip', 'link', 'set', 'v0p', 'up');
-    await until('as before', async () => (await addresses('v0')).join() === '10.9.0.5/24');
-  });
-}
+test('an unconfirmed change does not survive a power cut', { skip }, async () => {
+  await network('change', 'v0', '--address', '10.9.2.5/24');
+  deepEqual(await addresses('v0'), ['10.9.2.5/24']);
+  await host!.restart('power cut');
+  ok(!existsSync(host!.path(PENDING)));
+  await host!.run('ip', 'link', 'set', 'v0p', 'up');
+  await until('as before', async () => (await addresses('v0')).join() === '10.9.0.5/24');
+});
 
 test('addresses that were set by hand come back where a first change is not confirmed', {
   skip,
@@ -202,6 +214,157 @@ test('addresses that were set by hand come back where a first change is not conf
   deepEqual(await addresses('v1'), ['10.4.0.5/24']);
   await network('revert');
   deepEqual(await addresses('v1'), ['10.7.0.1/24']);
+});
+
+test('name, time zone, time servers and keyboard are set, or nothing is', { skip }, async () => {
+  const { run } = host!;
+  const wrong = ['host', 'set', '--hostname', 'box9', '--timezone', 'Europe/Nowhere'];
+  match(await refused(...wrong), /there is no time zone/);
+  const before = JSON.parse(await run('holdfast', 'host', 'show', '--json')) as {
+    hostname: string;
+  };
+  ok(before.hostname !== 'box9');
+  match(await refused('host', 'set', '--hostname', '-x'), /is no host name|ambiguous/);
+  match(await refused('host', 'set', '--keyboard', 'zz'), /no keyboard layout "zz"/);
+  const words = ['--hostname', 'box9', '--timezone', 'Europe/Zurich', '--keyboard', 'ch'];
+  await run('holdfast', 'host', 'set', ...words, '--ntp', 'ntp.example.org', '--ntp', '10.9.0.3');
+  const after = JSON.parse(await run('holdfast', 'host', 'show', '--json')) as object;
+  deepEqual(
+    { ...after, system: '', kernel: '' },
+    {
+      ...{ hostname: 'box9', timezone: 'Europe/Zurich', keyboard: 'ch', system: '', kernel: '' },
+      ...{ ntp: ['ntp.example.org', '10.9.0.3'], isSynchronized: false, hasPassword: false },
+      isFirstBoot: false,
+    },
+  );
+  equal((await run('hostname')).trim(), 'box9');
+  equal((await run('readlink', '/etc/localtime')).trim(), '../usr/share/zoneinfo/Europe/Zurich');
+  equal(
+    await run('cat', '/etc/systemd/timesyncd.conf.d/10-holdfast.conf'),
+    '[Time]\nNTP=ntp.example.org 10.9.0.3\n',
+  );
+  match(await run('cat', '/etc/default/keyboard'), /^XKBLAYOUT="ch"$/m);
+});
+
+test('the administrator has no password until one is set, which nobody sees', {
+  skip,
+}, async () => {
+  const { run, tryRun, path } = host!;
+  const set = async (password: string) => {
+    writeFileSync(path('/root/password'), `${password}\n`, { mode: 0o600 });
+    return tryRun('holdfast', 'host', 'password', '--passphrase-file', '/root/password');
+  };
+  match((await set('too short')).stderr, /at least 10 characters/);
+  equal((await set('correct horse:9')).code, 0);
+  const shadow = /^admin:([^:]*):/m.exec(await run('cat', '/etc/shadow'))![1]!;
+  match(shadow, /^\$y\$/);
+  const check = 'print crypt($ARGV[0], $ARGV[1]) eq $ARGV[1] ? "same" : "other"';
+  equal(await run('perl', '-e', check, 'correct horse:9', shadow), 'same');
+  ok(!(await run('journalctl', '--no-pager')).includes('correct horse'));
+});
+
+test('keys come and go; SSH ends at its time, also if the machine was off then', {
+  skip,
+}, async () => {
+  const { run, tryRun } = host!;
+  await run('ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-C', 'ann', '-f', '/root/key');
+  match(await refused('ssh', 'key', 'add', 'ssh-ed25519 AAAA'), /does not take a key/);
+  const option = `command="id" ${await run('cat', '/root/key.pub')}`;
+  match(await refused('ssh', 'key', 'add', option), /without options before it/);
+  await run('holdfast', 'ssh', 'key', 'add', '--file', '/root/key.pub');
+  match(await refused('ssh', 'key', 'add', '--file', '/root/key.pub'), /already/);
+  const [, print] = /(SHA256:\S+)/.exec(await run('ssh-keygen', '-lf', '/root/key.pub'))!;
+  ok((await run('holdfast', 'ssh', 'key', 'list')).includes(`admin  ${print!}`));
+  const ssh = [
+    'ssh',
+    '-n',
+    '-i',
+    '/root/key',
+    '-o',
+    'StrictHostKeyChecking=no',
+    '-o',
+    'BatchMode=yes',
+  ];
+  const come = (...words: string[]) => tryRun(...(ssh as [string]), 'admin@127.0.0.1', ...words);
+  match((await come('holdfast', 'host', 'show')).stdout, /name +box9/);
+  equal((await come('shell')).code, 2);
+  await run('holdfast', 'ssh', 'shell', '--for', '30m');
+  equal((await come('shell')).code, 0);
+  await run('holdfast', 'ssh', 'shell', '--off');
+  equal((await come('shell')).code, 2);
+  match(await run('holdfast', 'ssh', 'on', '--for', '4h'), /ssh +on until 20/);
+  const over = Math.floor(Date.now() / 1000) - 5;
+  const time = new Date(over * 1000).toISOString().slice(0, 19).replace('T', ' ');
+  const timer = `# ${over}\n[Timer]\nOnCalendar=${time} UTC\n`;
+  // As if the machine had been off at that time: it was last awake before.
+  writeFileSync(host!.path('/etc/systemd/system/holdfast-ssh-off.timer.d/until.conf'), timer);
+  await run('touch', '-d', '2 hours ago', '/var/lib/systemd/timers/stamp-holdfast-ssh-off.timer');
+  await run('systemctl', 'daemon-reload');
+  await run('systemctl', 'restart', 'holdfast-ssh-off.timer');
+  const isOn = async () => (await tryRun('systemctl', 'is-active', 'ssh.service')).code === 0;
+  await until('off', async () => !(await isOn()));
+  equal((await tryRun('systemctl', 'is-enabled', 'ssh.service')).code, 1);
+  await run('holdfast', 'ssh', 'on');
+  match(await run('holdfast', 'ssh', 'show'), /ssh +on\n/);
+  await run('holdfast', 'ssh', 'key', 'remove', print!);
+  equal((await come('holdfast', 'host', 'show')).code, 255);
+});
+
+/** A container has no udev, which gives disks these names. */
+async function nameDisks(): Promise<void> {
+  const name = 'mkdir -p $1; ln -sfn $0 $1/$(blkid -p -s UUID -o value $0)';
+  const always = `while sleep 0.1; do ${name}; done`;
+  const directory = '/dev/disk/by-uuid';
+  const shell = ['sh', '-c', always, `/dev/${loop!}`, directory];
+  await host!.run('systemd-run', '--quiet', '--collect', ...shell);
+  await until('named', async () => (await host!.tryRun('ls', directory)).stdout !== '');
+}
+
+test('a disk becomes the pool only if it is empty, or by its name; the service finds it, and a restart keeps it', {
+  skip: skip || (loop === undefined && 'this machine has no loop devices'),
+}, async () => {
+  const { run, tryRun } = host!;
+  const disks = await run('holdfast', 'disk', 'list');
+  match(disks, new RegExp(`${loop!} +512\\.0 MiB .* nothing `));
+  await run('mkfs.ext4', '-q', '-F', '-L', 'keep', `/dev/${loop!}`);
+  const create = ['pool', 'create', '--disk', loop!];
+  match(await refused(...create), new RegExp(`is not empty: ext4.*erased: ${loop!}`));
+  match(await refused(...create, '--erase', 'sdz'), /is not empty/);
+  match(await refused('pool', 'create', '--disk', '../etc'), /there is no disk/);
+  await nameDisks();
+  await run('holdfast', ...create, '--erase', loop!);
+  match(
+    await run('findmnt', '-no', 'SOURCE,FSTYPE', '/var/lib/holdfast'),
+    new RegExp(`${loop!} xfs`),
+  );
+  await run('holdfast', 'store', 'create');
+  equal(
+    (await run('stat', '-c', '%U %m', '/var/lib/holdfast/store')).trim(),
+    'holdfast /var/lib/holdfast',
+  );
+  match(await refused(...create, '--erase', loop!), /is in use/);
+  await network('change', 'v0', '--address', '10.9.2.5/24');
+  await host!.restart('reboot');
+  await run('ip', 'link', 'set', 'v0p', 'up');
+  await until('as before', async () => (await addresses('v0')).join() === '10.9.0.5/24');
+  // Not there: nothing is written beside it.
+  equal((await tryRun('systemctl', 'is-active', 'holdfastd.service')).code, 3);
+  equal((await tryRun('test', '-e', '/var/lib/holdfast/store')).code, 1);
+  await nameDisks();
+  await run('systemctl', 'restart', 'holdfastd.service');
+  match(await run('findmnt', '-no', 'FSTYPE', '/var/lib/holdfast'), /xfs/);
+  await run('holdfast', 'set', 'list');
+});
+
+test('as it came: all that was set is gone, and the store is there', { skip }, async () => {
+  const { run } = host!;
+  match(await refused('host', 'factory-reset', '--confirm', 'yes'), /to confirm: box9/);
+  const out = await run('holdfast', 'host', 'factory-reset', '--confirm', 'box9');
+  ok(!/Not done/.test(out), out);
+  equal((await run('hostname')).trim(), 'holdfast');
+  match(await run('passwd', '--status', 'admin'), /^admin L /);
+  match(await run('cat', '/etc/systemd/network/10-holdfast-v0.network'), /DHCP=yes/);
+  if (loop !== undefined) await run('test', '-e', '/var/lib/holdfast/store/holdfast-store.json');
 });
 
 test('in an emergency everything wired asks for an address, also without the service', {
@@ -228,4 +391,9 @@ test('its units are as closed as they promise', { skip }, async () => {
   }
 });
 
-test('the machine powers off', { skip }, async () => host![Symbol.asyncDispose]());
+test('the machine goes off when it is told why', { skip }, async () => {
+  match(await refused('host', 'poweroff'), /--reason is missing/);
+  await host!.run('holdfast', 'host', 'poweroff', '--reason', 'tests are over');
+  await host![Symbol.asyncDispose]();
+  match(host!.console(), /tests are over/);
+});

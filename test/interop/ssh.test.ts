@@ -94,13 +94,19 @@ test('a shell is there only while root has allowed it', { skip }, async () => {
   equal((await ssh('admin', 'shell')).code, 2);
   writeFileSync(file, '1000000000\n');
   equal((await ssh('admin', 'shell')).code, 2, 'it is over');
-  writeFileSync(file, `${Math.floor(Date.now() / 1000) + 600}\n`);
+  const until = Math.floor(Date.now() / 1000) + 600;
+  await run('sh', '-c', `umask 077; echo ${until} >/etc/holdfast/ssh/shell-until`);
   equal((await ssh('admin', 'shell')).code, 0);
+  await run('chmod', '600', '/etc/holdfast/ssh/shell-until');
+  const unreadable = await ssh('admin', 'shell');
+  equal(unreadable.code, 2);
+  match(unreadable.stderr, /^there is no shell/);
   const journal = await run('journalctl', '-t', 'holdfast-login', '-o', 'cat', '--no-pager');
   match(
     journal,
     /a shell was refused to 127\.0\.0\.1 .*\na shell was refused .*\na shell to 127\.0\.0\.1 /s,
   );
+  match(journal, /\na shell was refused to .*: \/etc\/holdfast\/ssh\/shell-until cannot be read/);
 });
 
 test('SFTP sees what is opened there, mounted later too, and changes nothing', {

@@ -169,6 +169,63 @@ test('a power cut while a session is kept: the session or the recovery point, ne
   }
 });
 
+test('killed while a session is kept, kept again, and then the power goes: the point is there', async () => {
+  const { disk: initial, set, point } = await setUp();
+  const id = await start(initial.files, set, point);
+  const whole = initial.copy(seeded(0));
+  await keep(whole.files, set, id);
+  for (let killAt = 1; killAt <= whole.calls(); killAt++) {
+    // Nothing survives the power cut that was not synced.
+    const disk = initial.copy(() => 0, killAt);
+    await keep(disk.files, set, id).catch(onlyPowerCuts);
+    const next = disk.kill();
+    const found = await sessionIds(
+      simulatedWorld(next.files),
+      (await houseOn(next.files, 1)).store,
+    );
+    const acknowledged = found.length > 0 && (await keep(next.files, set, id));
+    const { files } = next.reboot();
+    const where = `killAt=${killAt}`;
+    const house = await houseOn(files, 9);
+    const left = await sessionIds(house.world, house.store);
+    if (left.length > 0) await keep(files, set, id);
+    const { points, damaged } = await listPoints(house.world, house.store, 'set', set.keys);
+    deepEqual(damaged, [], where);
+    equal(points.length, 2, where);
+    if (acknowledged) equal(points[1]!.id, acknowledged, where);
+    equal(Buffer.compare(await contents(files, set, points[1]!), AFTER), 0, where);
+    deepEqual(await files.list(`${HOME}/leases`), [], where);
+  }
+});
+
+test('killed while a session starts, resumed, and then the power goes: it is there with its writes', async () => {
+  const { disk: initial, set, point } = await setUp();
+  const whole = initial.copy(seeded(0));
+  await start(whole.files, set, point);
+  for (let killAt = 1; killAt <= whole.calls(); killAt++) {
+    const disk = initial.copy(() => 0, killAt);
+    await start(disk.files, set, point).catch(onlyPowerCuts);
+    const next = disk.kill();
+    const house = await houseOn(next.files, 9);
+    for (const id of await sessionIds(house.world, house.store)) {
+      await using _held = await resumeSession(house, id, { tls: false });
+      await using reader = openBlockReader(house.store, { cacheLength: 2 ** 22 });
+      await using overlay = await openDisk(house, id, { set, point, reader });
+      await overlay.write(WRITTEN, AT, 'cached');
+      await overlay.flush();
+      const after = next.reboot();
+      const rebooted = await houseOn(after.files, 10);
+      await using _again = await resumeSession(rebooted, id, { tls: false });
+      equal((await leasesOf(rebooted.world, rebooted.store)).length, 1, `killAt=${killAt}`);
+      await using reread = openBlockReader(rebooted.store, { cacheLength: 2 ** 22 });
+      await using survivor = await openDisk(rebooted, id, { set, point, reader: reread });
+      const got = new Uint8Array(SIZE);
+      await survivor.read(got, 0);
+      equal(Buffer.compare(got, AFTER), 0, `killAt=${killAt}`);
+    }
+  }
+});
+
 test('a power cut while a session is discarded: it can be discarded again', async () => {
   const { disk: initial, set, point } = await setUp();
   const id = await start(initial.files, set, point);

@@ -35,7 +35,7 @@ test('a session whose guest waits for space can be ended, and that write was nev
   await held[Symbol.asyncDispose]();
   await write;
   deepEqual(
-    (await listSessions(house)).map(({ holder }) => holder),
+    (await listSessions(house)).sessions.map(({ holder }) => holder),
     [undefined],
   );
 });

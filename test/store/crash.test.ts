@@ -40,20 +40,26 @@ async function soundness(files: FileSystem, set: OpenSet, contents: readonly Uin
   return points;
 }
 
-test('a power cut at any call of a backup loses nothing that was published', async () => {
-  const first = noise(SIZE, 1);
-  const second = first.slice();
-  second.set(noise(400_000, 2), 2 ** 20 + 777);
+const FIRST = noise(SIZE, 1);
+const SECOND = FIRST.slice();
+SECOND.set(noise(400_000, 2), 2 ** 20 + 777);
+
+/** A store with a point of FIRST, and what makes one of SECOND. */
+async function setUp() {
   const initial = crashingFs(seeded(0));
   const world = simulatedWorld(initial.files);
   const { store, set } = await newStore(world);
-  const parent = await storePoint(world, store, set, first, { packLength: PACK_LENGTH });
-
+  const parent = await storePoint(world, store, set, FIRST, { packLength: PACK_LENGTH });
   async function backup(files: FileSystem): Promise<void> {
     const world = simulatedWorld(files, 7);
     await using store = await openStore(world, HOME);
-    await storePoint(world, store, set, second, { parent, packLength: PACK_LENGTH });
+    await storePoint(world, store, set, SECOND, { parent, packLength: PACK_LENGTH });
   }
+  return { initial, set, backup };
+}
+
+test('a power cut at any call of a backup loses nothing that was published', async () => {
+  const { initial, set, backup } = await setUp();
   const whole = initial.copy(seeded(0));
   await backup(whole.files);
   const calls = whole.calls();
@@ -69,13 +75,37 @@ test('a power cut at any call of a backup loses nothing that was published', asy
         },
       );
       const after = disk.reboot();
-      const points = await soundness(after.files, set, [first, second]);
+      const points = await soundness(after.files, set, [FIRST, SECOND]);
       if (acknowledged) equal(points.length, 2, `lost: cutAt=${cutAt} seed=${seed}`);
       // The next backup repairs what the crash left and succeeds.
       if (seed > 1) continue;
       await backup(after.files);
-      const all = await soundness(after.files, set, [first, second, second]);
+      const all = await soundness(after.files, set, [FIRST, SECOND, SECOND]);
       equal(all.length, points.length + 1);
     }
+  }
+});
+
+test('killed at any call, repeated, and then the power goes: nothing that was published is lost', async () => {
+  const { initial, set, backup } = await setUp();
+  const whole = initial.copy(seeded(0));
+  await backup(whole.files);
+  for (let killAt = 1; killAt <= whole.calls(); killAt++) {
+    // Nothing survives the power cut that was not synced.
+    const disk = initial.copy(() => 0, killAt);
+    await backup(disk.files).catch(onlyPowerCuts);
+    const next = disk.kill();
+    await backup(next.files);
+    const { points } = await listPoints(
+      simulatedWorld(next.files),
+      await openStore(simulatedWorld(next.files), HOME),
+      'set',
+    );
+    const after = await soundness(
+      next.reboot().files,
+      set,
+      points.map((_, index) => (index === 0 ? FIRST : SECOND)),
+    );
+    equal(after.length, points.length, `killAt=${killAt}`);
   }
 });

@@ -156,7 +156,7 @@ test('a full disk is NO_SPACE, a failing sync is final, and neither is believed'
       const failing = {
         ...sim,
         files: faultyFs(sim.files, (what, path) =>
-          what === operation && path.includes('packs') ? fault(path) : undefined,
+          what === operation && path.includes('packs/') ? fault(path) : undefined,
         ),
       };
       await using writer = await simulatedWriter(failing, store, set);

@@ -4,7 +4,7 @@
 set -eu
 [ ! "$1" -nt "$0" ] || exit 0
 mmdebstrap --quiet --variant=minbase \
-  --include=systemd-sysv,openssh-server,openssh-client,dbus,iproute2,iputils-ping,systemd-timesyncd,systemd-resolved,tzdata,e2fsprogs \
+  --include=systemd-sysv,openssh-server,openssh-client,dbus,iproute2,iputils-ping,systemd-timesyncd,systemd-resolved,tzdata,e2fsprogs,xfsprogs,fdisk,console-setup \
   --dpkgopt=force-unsafe-io --dpkgopt='path-exclude=/usr/share/doc/*' \
   --dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/man/*' bookworm "$1.new.tar"
 mv "$1.new.tar" "$1"

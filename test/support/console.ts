@@ -41,7 +41,14 @@ export function drive(
   leaving: Model['leaving'] = { key: 'q', word: 'leave' },
 ): Driven {
   const host = { name: 'box', addresses: ['192.0.2.7'] };
-  let model = firstModel({ size, socket: '/run/x.sock', host, leaving, nowMs: 0 });
+  let model = firstModel({
+    size,
+    socket: '/run/x.sock',
+    host,
+    leaving,
+    screen: 'status',
+    nowMs: 0,
+  });
   const asked: Ask[] = [];
   const effects: Effect[] = [];
   let nowMs = 0;
@@ -128,7 +135,7 @@ export function driveUp(size?: { columns: number; rows: number }): Driven {
   const driven = drive(size);
   driven.tick();
   driven.answer('service/show', FACTS);
-  driven.answer('session/list', { sessions: [session()] });
+  driven.answer('session/list', { sessions: [session()], damaged: [] });
   answerPage(driven, 3);
   return driven;
 }

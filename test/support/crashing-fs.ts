@@ -97,9 +97,13 @@ function processOn(machine: Machine, random: () => number, cutAt: number): Crash
     files,
     calls: () => calls,
     reboot(next) {
-      // A journal commits names in order, so what survives is a prefix.
-      const kept = below(random, machine.unsynced.length + 1);
-      for (const { apply } of machine.unsynced.slice(0, kept)) apply(machine.durableNames);
+      // The names of a directory become durable in their order, so what survives is a prefix of each.
+      for (const directory of new Set(machine.unsynced.map((it) => it.directory))) {
+        const changes = machine.unsynced.filter((it) => it.directory === directory);
+        const kept = below(random, changes.length + 1);
+        for (const { apply } of changes.slice(0, kept)) apply(machine.durableNames);
+      }
+      dropOrphans(machine.durableNames);
       const names = contentsOf(machine.durableNames, (it) => survivor(it, random));
       return crashingFs(random, next, names, machine.boot + 1);
     },
@@ -201,9 +205,10 @@ function fileSystemOn(process: Process): FileSystem {
     },
     async syncDirectory(directory) {
       step();
-      // Ordered journals: what was changed before it anywhere is durable with it.
-      const last = machine.unsynced.findLastIndex((it) => it.directory === directory);
-      for (const { apply } of machine.unsynced.splice(0, last + 1)) apply(machine.durableNames);
+      // This one's names and no others: many a file system does more, but none promises it.
+      for (const it of machine.unsynced)
+        if (it.directory === directory) it.apply(machine.durableNames);
+      machine.unsynced = machine.unsynced.filter((it) => it.directory !== directory);
     },
     async lock(path, holder) {
       step();
@@ -283,6 +288,13 @@ function fileOn(path: string, inode: Inode, { step, random }: Process): File {
     },
     async [Symbol.asyncDispose]() {},
   };
+}
+
+/** What lies in a directory that is gone. */
+function dropOrphans(names: Names): void {
+  for (const path of [...names.keys()].sort((a, b) => a.length - b.length)) {
+    if (names.get(dirname(path)) !== 'directory') names.delete(path);
+  }
 }
 
 function contentsOf(names: Names, bytesOf: (inode: Inode) => Uint8Array): Names {

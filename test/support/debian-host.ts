@@ -42,13 +42,14 @@ export const debianHostMissing =
     0 &&
     'this machine does not let root mount a cgroup2');
 
-/** Boots one whose root tree is made in `directory`, with this checkout at its own path, read-only. */
-export async function debianHost(directory: string): Promise<DebianHost> {
+/** Boots one whose root tree is made in `directory`, with this checkout at its own path, read-only. `disk`: in /dev. */
+export async function debianHost(directory: string, disk?: string): Promise<DebianHost> {
   const tree = join(directory, 'tree');
   mkdirSync(tree);
   await program('tar', '-C', tree, '--numeric-owner', '-xf', await packedTree());
   const shared = [process.cwd(), realpathSync('node_modules')];
-  const devices = existsSync('/dev/fuse') ? ['--bind=/dev/fuse'] : [];
+  const wanted = ['fuse', ...(disk === undefined ? [] : [disk])].map((name) => `/dev/${name}`);
+  const devices = wanted.filter((path) => existsSync(path)).map((path) => `--bind=${path}`);
   const child = spawn('sh', [BOOT], {
     stdio: ['pipe', 'ignore', 'ignore'],
     env: {

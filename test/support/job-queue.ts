@@ -17,6 +17,7 @@ export async function opened(
   const clock = fakeClock(start);
   const world = { ...simulatedWorld(disk.files), clock };
   await world.files.makeDirectory('/store');
+  await world.files.syncDirectory('/');
   const files = await openJobFiles(world.files, '/store');
   const troubles: string[] = [];
   const onTrouble = (message: string): void => void troubles.push(message);

@@ -1,5 +1,6 @@
 import { createSet, type OpenSet, unlockSet } from '../../src/catalog/sets.ts';
-import { newPointId, publishPoint } from '../../src/catalog/points.ts';
+import { newPointId } from '../../src/catalog/points.ts';
+import { publishPoint } from '../../src/catalog/publication.ts';
 import { memoryDevice } from '../../src/block/memory.ts';
 import { frameCodec } from '../../src/formats/store/frame.ts';
 import type { PointRecord } from '../../src/formats/store/point.ts';
@@ -11,7 +12,6 @@ import type { DiskRoot } from '../../src/store/disk-root.ts';
 import { openDiskWriter } from '../../src/store/disk-writer.ts';
 import { inlineEncoder } from '../../src/store/encoder.ts';
 import { nodeReader } from '../../src/store/node-reader.ts';
-import { salvageOpenPacks } from '../../src/store/salvage.ts';
 import { createStore, openStore, type Store } from '../../src/store/store.ts';
 import { lockStore } from '../../src/store/store-lock.ts';
 import { catchUp, type StoreWriter, writerOn } from '../../src/store/store-writer.ts';
@@ -54,9 +54,8 @@ export async function simulatedWriter(
   packLength?: number,
 ): Promise<StoreWriter> {
   const lock = await lockStore(world, store, 'test');
-  await salvageOpenPacks(world.files, `${store.directory}/packs`);
   const index = memoryIndex();
-  await catchUp(store, index, undefined);
+  await catchUp(world, store, index);
   const options = { domain: set.record.domain, ...(packLength && { packLength }) };
   return writerOn(world, store, index, options, lock);
 }

@@ -18,7 +18,9 @@ export const command: Command = {
     '--format raw|qcow2|vmdk|vdi|vhd|vhdx   without it the image is looked at, and refused if it',
     '                   consists of several files',
     '--changed FILE     JSON: [{"offset": 0, "length": 65536}, ...] or {"vda": [...], ...}: reads only what',
-    '                   changed since the newest backup of the machine (not since a kept session)',
+    '                   changed since the newest backup of the machine (not since a kept session), or with',
+    '                   {"since": "POINT", "disks": ...} since that one; disks of which it cannot say that are read',
+    '                   whole, and named with the reason ("scopes" of --json)',
     'Interrupted, it publishes nothing; repeated, it finds again what was stored.',
     ...QUEUE_DETAILS,
     'With --queue also:',
@@ -41,7 +43,10 @@ export const command: Command = {
     output.result(point, () => {
       const { readBytes, storedBytes } = point;
       const sizes = `${formatSize(readBytes)} read, ${formatSize(storedBytes)} stored`;
-      return `Recovery point ${point.point} (${sizes})`;
+      const whole = point.scopes
+        .filter(({ scope }) => request.changed !== undefined && scope === 'all')
+        .map(({ disk, reason }) => `\nDisk ${disk} was read whole, because ${reason}`);
+      return `Recovery point ${point.point} (${sizes})${whole.join('')}`;
     });
   },
 };

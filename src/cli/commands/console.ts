@@ -4,12 +4,13 @@ import { hasTerminal } from '../../sys/raw-terminal.ts';
 import { type Command, UsageError } from '../command.ts';
 
 export const command: Command = {
-  usage: '[--login]',
+  usage: '[--login] [--set-up]',
   details: [
     'Status, recovery points and sessions of the service, in this terminal (80x24 or more).',
+    '--set-up: begins with the steps that set a new machine up.',
     '--login: key l leaves it, for a login; for lines where nobody has logged in yet.',
   ],
-  options: { login: { type: 'boolean' } },
+  options: { login: { type: 'boolean' }, 'set-up': { type: 'boolean' } },
   takes: [0, 0],
   async run(input, { signal }) {
     if (!hasTerminal()) throw new UsageError('the console needs a terminal');
@@ -19,6 +20,7 @@ export const command: Command = {
     const leaving = input.flag('login')
       ? ({ key: 'l', word: 'log in' } as const)
       : ({ key: 'q', word: 'leave' } as const);
-    await runConsole({ socket, term, leaving, signal, clock: systemClock() });
+    const screen = input.flag('set-up') ? 'setUp' : 'status';
+    await runConsole({ socket, term, leaving, screen, signal, clock: systemClock() });
   },
 };

@@ -6,10 +6,11 @@ export const command: Command = {
   details: ['Unmounts it, also under open files, and also what a killed process left.'],
   options: { all: { type: 'boolean' } },
   takes: [0, 1],
-  async run(input, { output }) {
+  async run(input, { output, service, call }) {
     const [id] = input.args;
     if ((id === undefined) !== input.flag('all')) throw new UsageError('close what? ID, or --all');
-    const closed = await closeFiles(id);
+    const isServed = (await service()) !== undefined;
+    const closed = isServed ? (await call('files/close', { id })).closed : await closeFiles(id);
     output.result({ closed }, () =>
       closed.length > 0 ? `Closed ${closed.join(', ')}` : 'Nothing was open',
     );

@@ -1,6 +1,7 @@
 import { resolve } from 'node:path/posix';
 import { visitDisk } from '../../control/files.ts';
 import { type Command, type Input, UsageError } from '../command.ts';
+import { copiedText } from '../file-lines.ts';
 import { VOLUME_HELP, VOLUME_OPTIONS, volumeOptions } from '../volume-options.ts';
 
 export const command: Command = {
@@ -32,11 +33,7 @@ export const command: Command = {
       return;
     }
     const done = await visited.copy(paths, to);
-    output.result(done, () => {
-      const lost = done.lost.map((it) => `\n  ${it}`).join('');
-      const text = `Copied from ${done.volume} to ${done.to}`;
-      return lost === '' ? text : `${text}. It could not take, with some files:${lost}`;
-    });
+    output.result(done, () => copiedText(done));
   },
 };
 

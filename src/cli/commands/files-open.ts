@@ -1,5 +1,5 @@
 import { openFiles } from '../../control/open-files.ts';
-import type { ReadyFiles } from '../../protocol/results.ts';
+import type { OpenedVolumes } from '../../protocol/results.ts';
 import type { Command } from '../command.ts';
 import { volumesTable } from '../file-lines.ts';
 import { interruptedOr } from '../interrupted.ts';
@@ -8,25 +8,35 @@ import { VOLUME_HELP, VOLUME_OPTIONS, volumeOptions } from '../volume-options.ts
 export const command: Command = {
   usage: 'POINT|SESSION [DISK] [--at DIRECTORY]',
   details: [
-    'Mounts every volume read-only, for the whole host (root only), until interrupted or "files close".',
+    'Mounts every volume read-only, for the whole host: by the service, until "files close"; where none runs, and',
+    'with --at or a volume key, by this command (root only), until it is interrupted as well.',
     '--at DIRECTORY         an empty one, or none yet; volumes appear in it under their names',
     ...VOLUME_HELP,
   ],
   options: { at: { type: 'string' }, ...VOLUME_OPTIONS },
   takes: [1, 2],
-  async run(input, { output, house, secrets, signal }) {
+  async run(input, { output, house, secrets, signal, service, call }) {
     const [what, disk] = input.args as [string, string | undefined];
-    const request = { what, disk, at: input.text('at'), ...volumeOptions(input) };
+    const at = input.text('at');
+    const isOwn = at !== undefined || input.text('volume-key-file') !== undefined;
+    if (!isOwn && (await service()) !== undefined) {
+      const request = { what, disk, isolated: input.flag('isolated') };
+      const opened = await call('files/open', request);
+      output.result({ event: 'ready', ...opened }, () => text(opened, ''));
+      return;
+    }
+    const request = { what, disk, at, ...volumeOptions(input) };
     const options = { secrets, signal, report: output.report };
     await using files = await openFiles(await house(), request, options);
-    output.result(files.ready, () => text(files.ready));
+    const { opened } = files;
+    output.result({ event: 'ready', ...opened }, () => text(opened, 'Ctrl-C or '));
     await interruptedOr(signal, files.ended);
   },
 };
 
-function text({ id, point, at, volumes }: ReadyFiles): string {
+function text({ id, point, at, volumes }: OpenedVolumes, also: string): string {
   return [
-    `${point} is open at ${at} (${id}). Ctrl-C or "holdfast files close ${id}" closes it.`,
+    `${point} is open at ${at} (${id}). ${also}"holdfast files close ${id}" closes it.`,
     '',
     volumesTable(volumes),
   ].join('\n');

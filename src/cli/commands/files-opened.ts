@@ -7,12 +7,13 @@ export const command: Command = {
   details: ['What "files open" has open on this host; "left" is what a killed process left there.'],
   options: {},
   takes: [0, 0],
-  async run(_input, { output }) {
-    const all = await openedFiles();
-    output.result({ opened: all }, () =>
+  async run(_input, { output, service, call }) {
+    const isServed = (await service()) !== undefined;
+    const opened = isServed ? (await call('files/opened', {})).opened : await openedFiles();
+    output.result({ opened }, () =>
       table(
         ['ID', 'POINT', 'AT', 'SINCE', 'STATE'],
-        all.map(({ id, point, at, opened, state }) => [id, point, at, opened, state]),
+        opened.map(({ id, point, at, opened: since, state }) => [id, point, at, since, state]),
       ),
     );
   },

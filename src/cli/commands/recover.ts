@@ -27,7 +27,7 @@ export const command: Command = {
     '--nfs              as a directory of the NFS export /holdfast too, for this host only, or for:',
     '--allow NETWORK    an address or a network (10.0.0.0/24); may be given several times',
     '--nfs-listen ADDR  where: all addresses if others are allowed, 127.0.0.1 if not',
-    '--nfs-port N, --mount-port N, --portmap-port N   2049, 20048 and 111 for root, else 12049, 12048 and 10111',
+    '--nfs-port N, --mount-port N, --portmap-port N   2049, 20048 and 111 where it may, else 12049, 12048, 10111',
     "--squash root|all  their calls count as nobody's; none if nothing is said",
     '--privileged-ports only from ports below 1024',
     '--nfs-read-only    nothing can be written there',

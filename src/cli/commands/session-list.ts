@@ -8,11 +8,11 @@ export const command: Command = {
   options: {},
   takes: [0, 0],
   async run(_input, { output, call }) {
-    const { sessions: list } = await call('session/list', {});
-    output.result({ sessions: list }, () =>
+    const listing = await call('session/list', {});
+    output.result(listing, () =>
       table(
         ['SESSION', 'STATE', 'POINT', 'CREATED', 'WRITTEN'],
-        list.map(({ session, state, waits, point, created, takenBytes }) => [
+        listing.sessions.map(({ session, state, waits, point, created, takenBytes }) => [
           session,
           waits === null ? state : 'waits',
           point,
@@ -21,5 +21,6 @@ export const command: Command = {
         ]),
       ),
     );
+    for (const { reason } of listing.damaged) output.say(`DAMAGED ${reason}`);
   },
 };

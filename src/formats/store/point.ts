@@ -13,6 +13,11 @@ export interface PointRecord {
   readonly machine: string;
   /** ISO 8601, UTC. */
   readonly created: string;
+  /**
+   * Which of the machine's it is, in the order in which they were published, whatever the clock said: above all
+   * that there were in the set. 0: of a release that did not count.
+   */
+  readonly sequence: number;
   /** The recovery point that it was made over. */
   readonly parent: string | undefined;
   readonly origin: PointOrigin;
@@ -60,6 +65,7 @@ export function decodePoint(bytes: Uint8Array, key: Uint8Array | undefined): Poi
     set: fields.text('set'),
     machine: fields.text('machine'),
     created: fields.text('created'),
+    sequence: fields.has('sequence') ? fields.integer('sequence', 0, Number.MAX_SAFE_INTEGER) : 0,
     parent: fields.has('parent') ? fields.text('parent') : undefined,
     origin: fields.oneOf('origin', ['backup', 'session']),
     disks: fields.list('disks', DISKS_MAX, diskOf),

@@ -1,0 +1,18 @@
+import type { Command } from '../command.ts';
+import { copiedText } from '../file-lines.ts';
+
+export const command: Command = {
+  usage: 'ID VOLUME PATH... --to NAME',
+  details: [
+    'Copies out of a volume that the service has open: see "files open". Again after an interruption, it goes on.',
+    '--to NAME              a directory where the service keeps restored files: "restores" in its settings.',
+    "                       Set-uid and set-gid are left out: a guest's programs get no rights here",
+  ],
+  options: { to: { type: 'string' } },
+  takes: [3, 1000],
+  async run(input, { output, call }) {
+    const [id, volume, ...paths] = input.args as [string, string, ...string[]];
+    const done = await call('files/copy', { id, volume, paths, to: input.required('to') });
+    output.result(done, () => copiedText(done));
+  },
+};

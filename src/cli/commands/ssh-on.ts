@@ -1,0 +1,18 @@
+import type { Command } from '../command.ts';
+import { secondsOf } from '../durations.ts';
+import { sshText } from '../host-text.ts';
+
+export const command: Command = {
+  usage: '[--for TIME]',
+  details: [
+    '--for TIME   30m, 4h, 2d: off again then, also if the machine was off meanwhile; else until "ssh off"',
+  ],
+  options: { for: { type: 'string' } },
+  takes: [0, 0],
+  async run(input, { output, call }) {
+    const time = input.text('for');
+    const seconds = time === undefined ? undefined : secondsOf(time);
+    const shown = await call('ssh/on', { seconds });
+    output.result(shown, () => sshText(shown));
+  },
+};

@@ -1,0 +1,52 @@
+import { knownRows } from './lists.ts';
+import { disksKey, keysOf, machineKey, sshKey } from './machine-keys.ts';
+import { interfacesOf, networkKey } from './network-keys.ts';
+import type { Page } from './pages.ts';
+import { setUpKey, STEPS } from './set-up.ts';
+import { disksBody, machineBody, sshBody } from './view-machine.ts';
+import { networkBody } from './view-network.ts';
+import { setUpBody } from './view-set-up.ts';
+
+/** The screens about the machine itself. */
+export const HOST_PAGES = {
+  network: {
+    title: 'Network',
+    help: () => 'Enter addresses  v VLAN  b bond  x remove  t test  R reset  ',
+    looks: ['network'],
+    list: { kind: 'rows', count: (model) => knownRows(interfacesOf(model)) },
+    body: networkBody,
+    key: networkKey,
+  },
+  machine: {
+    title: 'Host',
+    help: () => 'Enter settings  p password  r reboot  o off  F factory reset  ',
+    looks: ['machine'],
+    list: { kind: 'none' },
+    body: machineBody,
+    key: machineKey,
+  },
+  disks: {
+    title: 'Disks',
+    help: () => 'Enter use for backups  ',
+    looks: ['disks'],
+    list: { kind: 'rows', count: ({ disks }) => knownRows(disks) },
+    body: disksBody,
+    key: disksKey,
+  },
+  ssh: {
+    title: 'SSH',
+    help: () => 'o on  x off  s shell  a add key  d remove key  ',
+    looks: ['ssh'],
+    list: { kind: 'rows', count: (model) => knownRows(keysOf(model)) },
+    body: sshBody,
+    key: sshKey,
+  },
+  setUp: {
+    title: 'Set-up',
+    help: () => 'Enter do this step  Down leave it out  ',
+    looks: ['machine', 'network', 'ssh', 'disks', 'sets'],
+    list: { kind: 'rows', count: () => STEPS.length },
+    body: setUpBody,
+    key: setUpKey,
+  },
+} as const satisfies Readonly<Record<string, Page>>;

@@ -1,0 +1,82 @@
+import { chosenOf } from './lists.ts';
+import { keyForm, poolForm, powerForm, settingsForm, shellForm, sshForm } from './machine-forms.ts';
+import type { Call, Known, Model, Next } from './model.ts';
+import { askNewSecret } from './secret-dialog.ts';
+import type { SecretDialog } from './dialog-model.ts';
+import { startTask } from './tasks.ts';
+import type { ResultOf } from '../protocol/operations.ts';
+
+const PASSWORD_MIN = 10;
+
+export function passwordDialog(): SecretDialog {
+  return askNewSecret({
+    title: "administrator's password",
+    question: "The administrator's new password, for logins at this screen:",
+    min: PASSWORD_MIN,
+    call: { name: 'host/password', request: {} },
+  });
+}
+
+export function machineKey(model: Model, key: string): Next {
+  const { machine } = model;
+  if (key === 'r') return [{ ...model, dialog: powerForm('reboot') }, []];
+  if (key === 'o') return [{ ...model, dialog: powerForm('poweroff') }, []];
+  if (machine.kind !== 'known') return [model, []];
+  if (key === 'enter') {
+    const names = ['hostname', 'timezone', 'ntp', 'keyboard'] as const;
+    return [{ ...model, dialog: settingsForm(machine.value, names) }, []];
+  }
+  if (key === 'p') return [{ ...model, dialog: passwordDialog() }, []];
+  if (key !== 'F') return [model, []];
+  const { hostname } = machine.value;
+  return [
+    {
+      ...model,
+      dialog: {
+        ...{ kind: 'confirm', title: 'Factory reset', word: hostname, typed: '' },
+        question:
+          "Network, name, time, SSH, its keys and the administrator's password become as they came. The store, its " +
+          'disk and what is needed to read it are not touched.',
+        call: { name: 'host/factory-reset', request: { confirm: hostname } },
+      },
+    },
+    [],
+  ];
+}
+
+export function disksKey(model: Model, key: string): Next {
+  const disk = chosenOf(model.disks, model.chosen.disks);
+  if (!disk || key !== 'enter') return [model, []];
+  if (disk.inUse) return [{ ...model, hint: `${disk.name} is in use: nothing is done to it.` }, []];
+  return [{ ...model, dialog: poolForm(disk) }, []];
+}
+
+type SshKey = ResultOf<'ssh/show'>['keys'][number];
+
+export function keysOf({ ssh }: Model): Known<readonly SshKey[]> {
+  return ssh.kind === 'known' ? { ...ssh, value: ssh.value.keys } : ssh;
+}
+
+export function sshKey(model: Model, key: string): Next {
+  if (key === 'o') return [{ ...model, dialog: sshForm() }, []];
+  if (key === 'a') return [{ ...model, dialog: keyForm() }, []];
+  if (key === 's') return [{ ...model, dialog: shellForm() }, []];
+  if (key === 'x') {
+    const call: Call = { name: 'ssh/off', request: {} };
+    return startTask(model, 'SSH off', { call });
+  }
+  const it = chosenOf(keysOf(model), model.chosen.ssh);
+  if (!it || key !== 'd') return [model, []];
+  const { user, fingerprint } = it;
+  return [
+    {
+      ...model,
+      dialog: {
+        ...{ kind: 'confirm', title: `Remove a key of ${user}`, word: 'remove', typed: '' },
+        question: `Whoever comes in with ${fingerprint} (${it.comment}) does not any more.`,
+        call: { name: 'ssh-key/remove', request: { user, fingerprint } },
+      },
+    },
+    [],
+  ];
+}

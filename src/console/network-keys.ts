@@ -1,0 +1,50 @@
+import type { ConfirmDialog } from './dialog-model.ts';
+import { chosenOf } from './lists.ts';
+import type { Call, Known, Model, Next } from './model.ts';
+import {
+  bondForm,
+  interfaceForm,
+  type InterfaceView,
+  testForm,
+  vlanForm,
+} from './network-forms.ts';
+import { startTask } from './tasks.ts';
+
+export function interfacesOf({ network }: Model): Known<readonly InterfaceView[]> {
+  return network.kind === 'known' ? { ...network, value: network.value.interfaces } : network;
+}
+
+export function networkKey(model: Model, key: string): Next {
+  const all = interfacesOf(model);
+  if (model.network.kind !== 'known' || all.kind !== 'known') return [model, []];
+  const { pending } = model.network.value;
+  const it = chosenOf(all, model.chosen.network);
+  if (key === 't') return [{ ...model, dialog: testForm() }, []];
+  if (key === 'R') return [{ ...model, dialog: RESET }, []];
+  if (key === 'c' || key === 'u') {
+    if (!pending) return [{ ...model, hint: 'No change waits to be confirmed.' }, []];
+    const call: Call = { name: key === 'c' ? 'network/confirm' : 'network/revert', request: {} };
+    return startTask(model, key === 'c' ? 'network: confirm' : 'network: undo', { call });
+  }
+  const own = ['enter', 'v', 'b', 'x'].includes(key);
+  if (!it || !own) return [model, []];
+  if (pending) {
+    return [{ ...model, hint: 'First c to keep the last change, or u to undo it.' }, []];
+  }
+  if (key === 'enter') return [{ ...model, dialog: interfaceForm(it) }, []];
+  if (key === 'v') return [{ ...model, dialog: vlanForm(it.name) }, []];
+  if (key === 'b') {
+    const wired = all.value.filter(({ kind }) => kind === 'wired').map(({ name }) => name);
+    return [{ ...model, dialog: bondForm(wired.join(' ')) }, []];
+  }
+  const call: Call = { name: 'network/remove', request: { name: it.name, seconds: 60 } };
+  return startTask(model, `removal of ${it.name}`, { call });
+}
+
+const RESET: ConfirmDialog = {
+  ...{ kind: 'confirm', title: 'Emergency reset of the network', word: 'reset', typed: '' },
+  question:
+    'All that was set up here is forgotten, VLANs and bonds go, and every wired interface asks for an address by ' +
+    'DHCP. This is not rolled back.',
+  call: { name: 'network/reset', request: {} },
+};

@@ -1,0 +1,32 @@
+import type { RequestOf } from '../protocol/operations.ts';
+import { realPath } from '../sys/real-path.ts';
+import { SystemError } from '../sys/system-error.ts';
+
+/*
+ * The service may read nearly every file of its host, for whoever may ask it. With these somebody could become root,
+ * or read what is encrypted: they are no disk images, whatever link leads to them. The unit hides most of them as
+ * well, but not those that the service needs itself, nor what has taken a hidden file's place: a rename over it, as
+ * passwd(1) does, brings the new one to light.
+ */
+
+const ALWAYS =
+  /^\/(?:etc\/g?shadow[^/]*|etc\/ssh\/.+|(?:etc|run|usr\/lib)\/cred(?:entials|store)[^/]*\/.+)$/;
+
+/** `more`: files that the settings name. Rejects DENIED. */
+export async function refuseSecretFiles(
+  { disks, changed }: RequestOf<'backup/create'>,
+  more: readonly string[],
+): Promise<void> {
+  const named = disks.map(({ where }) => where);
+  if (changed !== undefined) named.push(changed);
+  // What this process cannot reach it gives to nobody.
+  const secret = await Promise.all(more.map((path) => realPath(path).catch(() => undefined)));
+  for (const path of named) {
+    const real = await realPath(path);
+    if (real === undefined || !(ALWAYS.test(real) || secret.includes(real))) continue;
+    throw new SystemError(
+      'DENIED',
+      `${path} holds secrets of this host: it is not read for a backup`,
+    );
+  }
+}

@@ -1,0 +1,30 @@
+import { bareDesk } from '../control/bare-desk.ts';
+import { openFilesDesk } from '../control/files-work.ts';
+import { isFilesOperation } from '../protocol/files-operations.ts';
+import { realWorld } from '../sys/world.ts';
+import { exitCodeOf, runSmallService } from './small-service.ts';
+import { lineLog } from './log.ts';
+import { SETTINGS_FILE, settingsIn } from './settings.ts';
+
+/**
+ * Mounts volumes of recovery points, and takes files out of them (systemd/holdfast-filesd.service). Answers the exit
+ * code. Ends when nobody has volumes open; when it is ended, it unmounts them.
+ */
+export async function main(): Promise<number> {
+  const world = realWorld();
+  const journal = process.env['JOURNAL_STREAM'] !== undefined;
+  const log = lineLog(world.clock, { journal, write: (line) => void process.stderr.write(line) });
+  const stop = new AbortController();
+  for (const name of ['SIGTERM', 'SIGINT'] as const) process.on(name, () => stop.abort());
+  return exitCodeOf(log, async () => {
+    await using files = openFilesDesk(() => settingsIn(world.files, SETTINGS_FILE));
+    const desk = { ...bareDesk('FAILED', 'only holdfastd does that'), files: files.work };
+    await runSmallService({
+      ...{ world, log, desk, signal: stop.signal },
+      // `FileDescriptorName=` in systemd/holdfast-filesd.socket.
+      socket: 'files',
+      offers: isFilesOperation,
+      isBusy: () => files.openCount > 0,
+    });
+  });
+}

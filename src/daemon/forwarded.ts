@@ -1,0 +1,47 @@
+import { askService } from '../client/service-client.ts';
+import { ServiceFailure } from '../client/service-failure.ts';
+import { FILES_SOCKET, HOST_SOCKET } from '../client/service-socket.ts';
+import { OperationFailure } from '../control/failures.ts';
+import type { CallOptions, FilesWork, HostWork } from '../control/handlers.ts';
+import type { GivenSecret } from '../control/house.ts';
+import type { OperationName } from '../protocol/operations.ts';
+import type { SentSecret } from '../protocol/requests.ts';
+import { SystemError } from '../sys/system-error.ts';
+
+/*
+ * The service may neither set up the machine nor mount: it knows who asks, and hands on what they may ask to small
+ * services with root's rights.
+ */
+export const forwardedHost: HostWork = (name, request, options) =>
+  forward({ socket: HOST_SOCKET, unit: 'holdfast-hostd.socket' }, name, request, options);
+
+export const forwardedFiles: FilesWork = (name, request, options) =>
+  forward({ socket: FILES_SOCKET, unit: 'holdfast-filesd.socket' }, name, request, options);
+
+async function forward(
+  { socket, unit }: { readonly socket: string; readonly unit: string },
+  name: OperationName,
+  request: unknown,
+  { given, report, signal }: Omit<CallOptions, 'secrets'>,
+): Promise<never> {
+  const secret = given && sent(given);
+  try {
+    const options = { secret, report, signal };
+    return (await askService(socket, name, request as never, options)) as never;
+  } catch (cause) {
+    if (cause instanceof ServiceFailure) {
+      throw new OperationFailure(cause.kind, cause.message, false);
+    }
+    if (!(cause instanceof SystemError)) throw cause;
+    throw new OperationFailure(
+      'failed',
+      `what has root's rights does not answer: systemctl start ${unit} (${cause.message})`,
+      false,
+    );
+  }
+}
+
+function sent(secret: GivenSecret): SentSecret {
+  if (secret.kind === 'recovery-key') return secret;
+  return { kind: secret.kind, base64: Buffer.from(secret.passphrase).toString('base64') };
+}

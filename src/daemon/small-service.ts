@@ -1,0 +1,97 @@
+import { door } from '../control/door.ts';
+import { firstFailure, kindOfFailure } from '../control/failures.ts';
+import type { Desk } from '../control/handlers.ts';
+import { noSecrets } from '../control/house.ts';
+import { EXIT_CODES } from '../protocol/failure.ts';
+import type { OperationName } from '../protocol/operations.ts';
+import { inheritedDescriptors } from '../sys/inherited-descriptors.ts';
+import { serveHttp } from '../sys/http-server.ts';
+import { SystemError } from '../sys/system-error.ts';
+import { type UnixPeer, userId } from '../sys/unix-peer.ts';
+import type { World } from '../sys/world.ts';
+import { faultLog, type Log } from './log.ts';
+
+/*
+ * A small service with root's rights, for some operations: it carries them out for root and for holdfastd, who has
+ * checked who asks and has noted it, and ends when nobody asks any more.
+ */
+export interface SmallServiceOptions {
+  readonly world: World;
+  readonly log: Log;
+  /** `FileDescriptorName=` of its socket unit. */
+  readonly socket: string;
+  readonly offers: (name: OperationName) => boolean;
+  readonly desk: Desk;
+  /** Whether it has to stay though nobody asks. */
+  readonly isBusy: () => boolean;
+  /** Aborted: it ends once what is asked has been answered. */
+  readonly signal?: AbortSignal;
+}
+
+/** The user of holdfastd. */
+const SERVICE_USER = 'holdfast';
+/** Longer than between two looks of a console. */
+const IDLE_MS = 20_000;
+const VERSION = '1';
+
+/** Until nobody has asked for a while. */
+export async function runSmallService(options: SmallServiceOptions): Promise<void> {
+  const { world, log, socket, offers, desk, isBusy, signal } = options;
+  const fd = inheritedDescriptors(process.env).get(socket)?.[0];
+  if (fd === undefined) {
+    throw new SystemError('FAILED', `systemd gave no socket: systemctl start its .socket unit`);
+  }
+  const { clock } = world;
+  const answer = door({
+    ...{ clock, version: VERSION, secrets: noSecrets, access, offers, desk },
+    onFault: faultLog(log),
+    async audited({ uid, pid }, what) {
+      log('notice', `${what} for user ${uid} (process ${pid})`);
+      return async (outcome, reason) => {
+        if (outcome === 'failed') log('warning', `${what} failed: ${reason ?? ''}`);
+      };
+    },
+  });
+  const seen = { underWay: 0, lastMs: clock.monotonicMs() };
+  await using server = await serveHttp({
+    at: { kind: 'fd', fd },
+    async onRequest(http) {
+      seen.underWay++;
+      try {
+        await answer(http);
+      } finally {
+        seen.underWay--;
+        seen.lastMs = clock.monotonicMs();
+      }
+    },
+    onError(error) {
+      throw error;
+    },
+  });
+  const isIdle = (): boolean =>
+    seen.underWay === 0 && !isBusy() && clock.monotonicMs() - seen.lastMs >= IDLE_MS;
+  const isOver = (): boolean => signal?.aborted === true || isIdle();
+  while (!isOver()) {
+    await clock.sleep(IDLE_MS / 4, signal).catch(() => {});
+  }
+  // Who comes now waits at systemd's socket, and starts the next one.
+  await server.drain();
+}
+
+/** The exit code of `work`, with its failure in the log. */
+export async function exitCodeOf(log: Log, work: () => Promise<void>): Promise<number> {
+  try {
+    await work();
+    return 0;
+  } catch (error) {
+    const cause = firstFailure(error);
+    const kind = kindOfFailure(cause);
+    if (kind === undefined) throw cause;
+    log('error', (cause as Error).message);
+    return EXIT_CODES[kind];
+  }
+}
+
+function access({ uid }: UnixPeer): 'change' | undefined {
+  return uid === 0 || uid === userId(SERVICE_USER) ? 'change' : undefined;
+}

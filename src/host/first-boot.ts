@@ -1,0 +1,29 @@
+import { HostError } from './host-error.ts';
+import type { Machine } from './machine.ts';
+import { showHost } from './settings.ts';
+import { readText, removeText, writeText } from './text-files.ts';
+
+/*
+ * A machine that nobody has set up yet has no password that could be asked for: until set-up is finished, whoever
+ * stands before its screen sets it up (systemd/console-line). The image comes with this file; so does a factory reset.
+ */
+const FILE = '/etc/holdfast/first-boot';
+const TEXT = '# While this file is here, the screen of this machine asks for no login.\n';
+
+export async function isFirstBoot({ files }: Machine): Promise<boolean> {
+  return (await readText(files, FILE)) !== undefined;
+}
+
+export async function beginFirstBoot({ files }: Machine): Promise<void> {
+  await writeText(files, FILE, TEXT);
+}
+
+/** Rejects REFUSED where nobody could log in from then on. */
+export async function endFirstBoot(machine: Machine): Promise<void> {
+  const { hasPassword } = await showHost(machine);
+  if (hasPassword === true) return removeText(machine.files, FILE);
+  throw new HostError(
+    'REFUSED',
+    "set the administrator's password first: nobody could log in at this screen any more",
+  );
+}

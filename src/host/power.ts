@@ -1,0 +1,15 @@
+import type { Machine } from './machine.ts';
+import { output } from './programs.ts';
+
+/** Whoever asked hears that it was understood. */
+const SECONDS = 1;
+
+/** Answers before the machine goes down. The reason is told to all who are logged in, and to the journal. */
+export async function goDown(
+  { run }: Machine,
+  how: 'reboot' | 'poweroff',
+  reason: string,
+): Promise<void> {
+  const words = ['systemctl', `--message=${reason}`, how];
+  await output(run, 'systemd-run', ['--quiet', `--on-active=${SECONDS}`, '--', ...words]);
+}

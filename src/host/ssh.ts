@@ -1,0 +1,179 @@
+import type { Clock } from '../sys/clock.ts';
+import { HostError } from './host-error.ts';
+import type { Machine } from './machine.ts';
+import { isActive } from './network-owner.ts';
+import { output } from './programs.ts';
+import { readText, removeText, writeText } from './text-files.ts';
+
+/*
+ * Who comes in over SSH, and until when. Keys and times lie in files of root's that sshd and the login program read
+ * (appliance/ssh); that SSH ends at its time, also where the machine is off then, is a timer of systemd's.
+ */
+export type SshUser = 'admin' | 'restore';
+
+export interface SshKey {
+  readonly user: SshUser;
+  /** `SHA256:...`: what a key is called by. */
+  readonly fingerprint: string;
+  readonly type: string;
+  readonly comment: string;
+}
+
+export interface SshView {
+  readonly running: boolean;
+  /** ISO 8601; null: as long as it runs, or not at all. */
+  readonly until: string | null;
+  readonly shellUntil: string | null;
+  readonly keys: readonly SshKey[];
+}
+
+const USERS = ['admin', 'restore'] as const;
+const DIRECTORY = '/etc/holdfast/ssh';
+/** Seconds since 1970, as `date +%s` writes them; src/cli/login-session.ts reads it. */
+const SHELL_FILE = `${DIRECTORY}/shell-until`;
+const SERVICE = 'ssh.service';
+/** systemd/holdfast-ssh-off.timer; when that is stands here. */
+const TIMER = 'holdfast-ssh-off.timer';
+const UNTIL_FILE = `/etc/systemd/system/${TIMER}.d/until.conf`;
+const KEY_LENGTH_MAX = 16 * 1024;
+const KEYS_MAX = 1000;
+/** sshd(8): options may stand before a key, and would undo what appliance/ssh/sshd.conf sets. */
+const KEY = /^(ssh-[\w@.-]+|ecdsa-[\w@.-]+|sk-[\w@.-]+) [A-Za-z0-9+/=]+( [^\p{Cc}]*)?$/u;
+
+const fileOf = (user: SshUser): string => `${DIRECTORY}/${user}.keys`;
+
+export async function showSsh(machine: Machine, clock: Clock): Promise<SshView> {
+  const { files, run } = machine;
+  const shell = Number((await readText(files, SHELL_FILE)) ?? 0);
+  const off = Number(/^# (\d+)$/m.exec((await readText(files, UNTIL_FILE)) ?? '')?.[1] ?? 0);
+  const running = await isActive(run, SERVICE);
+  const nowSeconds = clock.now().getTime() / 1000;
+  const keys: SshKey[] = [];
+  for (const user of USERS) {
+    for (const line of await linesOf(machine, user)) keys.push(await keyOf(machine, user, line));
+  }
+  return {
+    running,
+    until: running && off > nowSeconds ? isoOf(off) : null,
+    shellUntil: shell > nowSeconds ? isoOf(shell) : null,
+    keys,
+  };
+}
+
+/** One line as in authorized_keys, without options. Rejects BAD_REQUEST for what `ssh-keygen -l` does not take. */
+export async function addKey(machine: Machine, user: SshUser, given: string): Promise<SshKey> {
+  const line = given.trim();
+  if (line.length > KEY_LENGTH_MAX || !KEY.test(line)) {
+    throw new HostError(
+      'BAD_REQUEST',
+      'that is no public key: one line as in id_ed25519.pub, without options before it',
+    );
+  }
+  const key = await keyOf(machine, user, line);
+  const lines = await linesOf(machine, user);
+  if (lines.length >= KEYS_MAX)
+    throw new HostError('REFUSED', `${user} has ${KEYS_MAX} keys already`);
+  for (const other of lines) {
+    if ((await keyOf(machine, user, other)).fingerprint !== key.fingerprint) continue;
+    throw new HostError('REFUSED', `${user} has the key ${key.fingerprint} already`);
+  }
+  await writeKeys(machine, user, [...lines, line]);
+  return key;
+}
+
+/** By its fingerprint. */
+export async function removeKey(machine: Machine, user: SshUser, print: string): Promise<SshKey> {
+  const lines = await linesOf(machine, user);
+  const keys = await Promise.all(lines.map((line) => keyOf(machine, user, line)));
+  const gone = keys.find(({ fingerprint }) => fingerprint === print);
+  if (!gone) throw new HostError('NOT_FOUND', `${user} has no key ${print}: see "ssh key list"`);
+  await writeKeys(
+    machine,
+    user,
+    lines.filter((_, at) => keys[at]!.fingerprint !== print),
+  );
+  return gone;
+}
+
+export async function removeAllKeys(machine: Machine): Promise<void> {
+  for (const user of USERS) {
+    if ((await linesOf(machine, user)).length > 0) await writeKeys(machine, user, []);
+  }
+}
+
+/** `seconds` undefined: until it is switched off. */
+export async function sshOn(
+  machine: Machine,
+  clock: Clock,
+  seconds: number | undefined,
+): Promise<void> {
+  const { files, run } = machine;
+  const state = await output(run, 'systemctl', ['show', '-P', 'LoadState', SERVICE]);
+  if (state.trim() !== 'loaded') {
+    throw new HostError(
+      'REFUSED',
+      'sshd is not installed: apt-get install openssh-server, then sh appliance/install --ssh',
+    );
+  }
+  if (seconds === undefined) await forgetEnd(machine);
+  else {
+    const until = Math.ceil(clock.now().getTime() / 1000) + seconds;
+    await writeText(files, UNTIL_FILE, timerText(until));
+    await output(run, 'systemctl', ['daemon-reload']);
+    await output(run, 'systemctl', ['enable', '--quiet', TIMER]);
+    await output(run, 'systemctl', ['restart', TIMER]);
+  }
+  await output(run, 'systemctl', ['enable', '--quiet', '--now', SERVICE]);
+}
+
+/** Who is in stays in. */
+export async function sshOff(machine: Machine): Promise<void> {
+  await output(machine.run, 'systemctl', ['disable', '--quiet', '--now', SERVICE]);
+  await forgetEnd(machine);
+}
+
+/** `seconds` 0: no more. */
+export async function allowShell({ files }: Machine, clock: Clock, seconds: number): Promise<void> {
+  if (seconds === 0) return removeText(files, SHELL_FILE);
+  const until = Math.ceil(clock.now().getTime() / 1000) + seconds;
+  await writeText(files, SHELL_FILE, `${until}\n`);
+}
+
+async function forgetEnd({ files, run }: Machine): Promise<void> {
+  // There may be none.
+  await run('systemctl', ['disable', '--quiet', '--now', TIMER]);
+  await removeText(files, UNTIL_FILE);
+  await output(run, 'systemctl', ['daemon-reload']);
+}
+
+function timerText(until: number): string {
+  const time = isoOf(until).replace('T', ' ').slice(0, 19);
+  return `# ${until}\n[Timer]\nOnCalendar=${time} UTC\n`;
+}
+
+function isoOf(seconds: number): string {
+  return new Date(seconds * 1000).toISOString();
+}
+
+async function linesOf({ files }: Machine, user: SshUser): Promise<string[]> {
+  const text = (await readText(files, fileOf(user))) ?? '';
+  const lines = text.split('\n').map((line) => line.trim());
+  return lines.filter((line) => line !== '' && !line.startsWith('#'));
+}
+
+async function writeKeys({ files }: Machine, user: SshUser, lines: readonly string[]) {
+  await writeText(files, fileOf(user), lines.map((line) => `${line}\n`).join(''));
+}
+
+/** `256 SHA256:... comment (ED25519)`. What root wrote by hand, and cannot be read, is shown as it is. */
+async function keyOf({ run }: Machine, user: SshUser, line: string): Promise<SshKey> {
+  const { code, stdout, stderr } = await run('ssh-keygen', ['-l', '-f', '-'], {
+    input: `${line}\n`,
+  });
+  const found = /^\d+ (\S+) (.*) \(([\w-]+)\)$/m.exec(stdout);
+  if (code === 0 && found) {
+    const [, fingerprint, comment, type] = found;
+    return { user, fingerprint: fingerprint!, type: type!, comment: comment! };
+  }
+  throw new HostError('BAD_REQUEST', `ssh-keygen does not take a key of ${user}: ${stderr.trim()}`);
+}

@@ -1,0 +1,121 @@
+import {
+  flag,
+  integer,
+  list,
+  nullable,
+  object,
+  oneOf,
+  optional,
+  text,
+  withDefault,
+} from '../lib/schema.ts';
+import { changes, looks, withKey } from './operation.ts';
+import { nothing } from './requests.ts';
+
+/* Name, time, accounts, disks and power of the machine that Holdfast runs on. */
+
+const MANY = 10_000;
+const DAY = 86_400;
+const word = text({ max: 256 });
+const long = text({ max: 64 * 1024, min: 0 });
+const count = integer(0, Number.MAX_SAFE_INTEGER);
+
+const settings = {
+  hostname: word,
+  timezone: word,
+  ntp: list(word, 16),
+  /** As XKB calls it. */
+  keyboard: word,
+};
+
+const hostView = object({
+  ...settings,
+  ...{ hostname: long, keyboard: nullable(word), system: long, kernel: long },
+  isSynchronized: flag(),
+  /** Of the administrator; null: there is no such account. */
+  hasPassword: nullable(flag()),
+  /** Whether whoever stands before its screen sets it up, without a login. */
+  isFirstBoot: flag(),
+});
+
+/** Goes to the audit log. */
+const reason = object({
+  reason: text({ min: 3, max: 500, pattern: /^\P{Cc}*$/u, words: 'one line' }),
+});
+const asked = object({ reason: long });
+
+const user = withDefault(oneOf('admin', 'restore'), 'admin');
+const fingerprint = text({ max: 256, pattern: /^\S+$/, words: 'a fingerprint' });
+const key = object({ user: oneOf('admin', 'restore'), fingerprint, type: word, comment: long });
+const sshView = object({
+  running: flag(),
+  ...{ until: nullable(word), shellUntil: nullable(word) },
+  keys: list(key, MANY),
+});
+
+const disk = object({
+  ...{ name: word, model: nullable(long), serial: nullable(long), size: count },
+  ...{ bus: nullable(word), spins: flag(), holds: list(long, MANY), inUse: flag() },
+  health: object({ state: oneOf('good', 'failing', 'unknown'), detail: long }),
+});
+
+export const MACHINE_OPERATIONS = {
+  'host/show': looks('name, time, keyboard and accounts of this machine', nothing, hostView),
+  'host/set': changes(
+    'set name, time zone, time servers and keyboard; what is not named stays',
+    object({
+      hostname: optional(settings.hostname),
+      timezone: optional(settings.timezone),
+      ntp: optional(settings.ntp),
+      keyboard: optional(settings.keyboard),
+    }),
+    hostView,
+  ),
+  'host/finish-set-up': changes(
+    'the screen of this machine asks for a login from now on',
+    nothing,
+    hostView,
+  ),
+  'host/password': withKey(
+    changes(
+      "set the administrator's password, which is the `secret`",
+      nothing,
+      object({ isSet: flag() }),
+    ),
+  ),
+  'host/reboot': changes('start the machine again', reason, asked),
+  'host/poweroff': changes('switch the machine off', reason, asked),
+  'host/factory-reset': changes(
+    'network, name, time, accounts and keys as they came; never the store',
+    object({ confirm: word }),
+    object({ reset: list(long, MANY), failed: list(long, MANY) }),
+  ),
+  'ssh/show': looks('who comes in over SSH, and until when', nothing, sshView),
+  'ssh/on': changes('let SSH in', object({ seconds: optional(integer(60, 30 * DAY)) }), sshView),
+  'ssh/off': changes('let SSH in no more; who is in stays', nothing, sshView),
+  'ssh/shell': changes(
+    'allow a shell over SSH for some time; 0: no more',
+    object({ seconds: integer(0, DAY) }),
+    sshView,
+  ),
+  'ssh-key/add': changes(
+    'let somebody in by a public key',
+    object({ user, key: text({ max: 16 * 1024 }) }),
+    key,
+  ),
+  'ssh-key/remove': changes('let a key in no more', object({ user, fingerprint }), key),
+  'disk/list': looks(
+    'disks, what is on them, and how they are',
+    nothing,
+    object({ disks: list(disk, MANY) }),
+  ),
+  'pool/create': changes(
+    'make a disk the one that backups are kept on',
+    object({
+      disk: word,
+      fileSystem: withDefault(oneOf('xfs', 'ext4'), 'xfs'),
+      erase: optional(long),
+    }),
+    object({ disk: word, fileSystem: word, mountedAt: long }),
+  ),
+} as const;

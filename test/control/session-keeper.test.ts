@@ -1,0 +1,139 @@
+import { deepEqual, equal, rejects } from 'node:assert/strict';
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'tap';
+import { CatalogError } from '../../src/catalog/catalog-error.ts';
+import { type House, openHouse, type SecretSource } from '../../src/control/house.ts';
+import { type KeeperEvent, sessionKeeper } from '../../src/control/session-keeper.ts';
+import { servedSessions } from '../../src/recovery/served-sessions.ts';
+import type { FileSystem } from '../../src/sys/file-system.ts';
+import { SystemError } from '../../src/sys/system-error.ts';
+import { expectDone, holdfastIn } from '../support/cli.ts';
+import { faultyFs, full } from '../support/faulty-fs.ts';
+import { makeRawDisk } from '../support/images.ts';
+import { temporaryDirectory } from '../support/temporary.ts';
+
+const root = temporaryDirectory();
+const image = join(root, 'disk.raw');
+makeRawDisk(image, 8 * 2 ** 20, 50);
+const { store, backUp } = await holdfastIn(root);
+await expectDone(backUp('vm', [`vda=${image}`]));
+
+const KEY: SecretSource = async () => ({
+  kind: 'passphrase',
+  passphrase: Buffer.from('correct horse'),
+});
+const NO_KEY: SecretSource = async () => {
+  throw new CatalogError('WRONG_KEY', 'nobody knows it');
+};
+
+/** A source of secrets that somebody waits at. */
+function gated() {
+  const asked = Promise.withResolvers<void>();
+  const gate = Promise.withResolvers<void>();
+  const source: SecretSource = async (set) => {
+    asked.resolve();
+    await gate.promise;
+    return KEY(set);
+  };
+  return { source, asked: asked.promise, open: () => gate.resolve() };
+}
+
+function keeperOf(house: House, secrets: SecretSource) {
+  const events: KeeperEvent['kind'][] = [];
+  const keeper = sessionKeeper(house, { secrets, onEvent: ({ kind }) => void events.push(kind) });
+  return { keeper, events };
+}
+
+const reached = { listen: undefined, nfs: undefined, tls: undefined };
+const whole = () => ({ secrets: KEY, report: () => {}, signal: new AbortController().signal });
+const point = { kind: 'point', point: 'vm@latest', whenFull: 'pause' } as const;
+
+/** How the store is where nothing runs and nothing is left of what ran. */
+async function expectNothing(house: House): Promise<void> {
+  deepEqual(readdirSync(join(store, 'sessions')), []);
+  deepEqual(readdirSync(join(store, 'leases')), []);
+  deepEqual(await servedSessions(house), []);
+}
+
+test('who asked for a session and left before it ran has made none', async () => {
+  await using house = await openHouse(store);
+  const { keeper } = keeperOf(house, KEY);
+  const gate = gated();
+  const leaving = new AbortController();
+  const started = keeper.start(
+    { what: point, ...reached },
+    { ...whole(), secrets: gate.source, signal: leaving.signal },
+  );
+  await gate.asked;
+  leaving.abort(new SystemError('UNREACHABLE', 'whoever asked has left'));
+  gate.open();
+  await rejects(started, { code: 'UNREACHABLE' });
+  deepEqual(keeper.counts(), { running: 0, waiting: 0 });
+  await expectNothing(house);
+  await keeper[Symbol.asyncDispose]();
+});
+
+test('a session that cannot be noted as one of the service is not left behind', async () => {
+  await using house = await openHouse(store);
+  const files = faultyFs(house.world.files, (operation, path) =>
+    operation === 'create' && path.includes('served.json') ? full(path) : undefined,
+  );
+  const { keeper } = keeperOf({ ...house, world: { ...house.world, files } }, KEY);
+  await rejects(keeper.start({ what: point, ...reached }, whole()), { code: 'NO_SPACE' });
+  await expectNothing(house);
+  await keeper[Symbol.asyncDispose]();
+});
+
+test('a start that the end of the service overtakes makes nothing that a later one would run', async () => {
+  await using house = await openHouse(store);
+  const noting = Promise.withResolvers<void>();
+  const gate = Promise.withResolvers<void>();
+  const files: FileSystem = {
+    ...house.world.files,
+    async create(path) {
+      if (path.includes('served.json')) {
+        noting.resolve();
+        await gate.promise;
+      }
+      return house.world.files.create(path);
+    },
+  };
+  const { keeper } = keeperOf({ ...house, world: { ...house.world, files } }, KEY);
+  const started = keeper.start({ what: point, ...reached }, whole());
+  await noting.promise;
+  const ended = keeper[Symbol.asyncDispose]();
+  gate.resolve();
+  await rejects(started, /the service is stopping/);
+  await ended;
+  await expectNothing(house);
+});
+
+test('a session that is stopped while it is being resumed is stopped', async () => {
+  await using house = await openHouse(store);
+  const { keeper: first } = keeperOf(house, KEY);
+  const { session } = await first.start({ what: point, ...reached }, whole());
+  await first[Symbol.asyncDispose]();
+  deepEqual(await servedSessions(house), [session]);
+
+  let secrets = NO_KEY;
+  const { keeper, events } = keeperOf(house, (set) => secrets(set));
+  await keeper.resumeAll();
+  deepEqual(keeper.counts(), { running: 0, waiting: 1 });
+  const gate = gated();
+  secrets = gate.source;
+  const resumed = keeper.resumeAll();
+  await gate.asked;
+  const stopped = keeper.stop(session);
+  gate.open();
+  await Promise.all([resumed, stopped]);
+  deepEqual(keeper.counts(), { running: 0, waiting: 0 });
+  deepEqual(await servedSessions(house), []);
+  equal(events.at(-1), 'stopped');
+  await rejects(keeper.stop(session), { code: 'IMPOSSIBLE' });
+
+  // Until somebody wants it again.
+  await keeper.start({ what: { kind: 'resume', session }, ...reached }, whole());
+  deepEqual(keeper.counts(), { running: 1, waiting: 0 });
+  await keeper[Symbol.asyncDispose]();
+});

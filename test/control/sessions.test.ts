@@ -1,0 +1,74 @@
+import { deepEqual, equal, match, rejects } from 'node:assert/strict';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'tap';
+import { noSecrets, openHouse } from '../../src/control/house.ts';
+import { serveDisks } from '../../src/control/served-disks.ts';
+import { sessions } from '../../src/control/sessions.ts';
+import type { FileSystem } from '../../src/sys/file-system.ts';
+import { SystemError } from '../../src/sys/system-error.ts';
+import { expectDone, holdfastIn } from '../support/cli.ts';
+import { makeRawDisk } from '../support/images.ts';
+import { temporaryDirectory } from '../support/temporary.ts';
+
+const root = temporaryDirectory();
+const image = join(root, 'disk.raw');
+makeRawDisk(image, 8 * 2 ** 20, 50);
+const { store, holdfast, backUp, start } = await holdfastIn(root);
+await expectDone(backUp('vm', [`vda=${image}`]));
+const running = await start('recover', 'vm@latest');
+await running.stop('SIGTERM');
+const { session } = running.ready;
+
+function writeSession(id: string, text: string): void {
+  mkdirSync(join(store, 'sessions', id));
+  writeFileSync(join(store, 'sessions', id, 'session.json'), text);
+}
+
+test('a session that cannot be read is told of beside the others', async () => {
+  writeSession('broken', 'x');
+  const { result } = await expectDone(holdfast('session', 'list'));
+  const shown = result as unknown as Awaited<ReturnType<typeof sessions>>;
+  deepEqual(
+    shown.sessions.map((it) => it.session),
+    [session],
+  );
+  equal(shown.damaged.length, 1);
+  match(shown.damaged[0]!.reason, /sessions\/broken\/session\.json: /);
+});
+
+test('a session that is discarded while sessions are listed is left out', async () => {
+  await using house = await openHouse(store);
+  writeSession('leaving', 'x');
+  const { files } = house.world;
+  const left: FileSystem = {
+    ...files,
+    async readFile(path, limit) {
+      if (path.includes('leaving')) throw new SystemError('NOT_FOUND', `${path} is gone`);
+      return files.readFile(path, limit);
+    },
+  };
+  const found = await sessions(
+    { ...house, world: { ...house.world, files: left } },
+    () => undefined,
+  );
+  deepEqual(
+    found.sessions.map((it) => it.session),
+    [session],
+  );
+  deepEqual(
+    found.damaged.map(({ path }) => path),
+    [join(store, 'sessions', 'broken')],
+  );
+});
+
+test('files of a recovery point do not wait for the session that is broken', async () => {
+  await using house = await openHouse(store);
+  const serve = (query: string) =>
+    serveDisks(house, query, { directory: root, secrets: noSecrets, onNotice: () => {} });
+  // As far as anybody gets without its key.
+  await rejects(serve('vm@latest'), { name: 'CatalogError', code: 'WRONG_KEY' });
+  await rejects(serve('broken'), { name: 'SessionError', code: 'CORRUPT' });
+  await rejects(serve(session), { name: 'SessionError', code: 'IMPOSSIBLE' });
+  await rejects(serve('vm-000000'), { name: 'CatalogError', code: 'NOT_FOUND' });
+});

@@ -1,0 +1,88 @@
+import { equal, match, ok } from 'node:assert/strict';
+import { readFileSync, realpathSync, writeFileSync } from 'node:fs';
+import type { test as tapTest } from 'tap';
+import type { DebianHost } from '../support/debian-host.ts';
+
+/** What `appliance/install` promises where Holdfast is installed already, with one session that runs. */
+export function upgrades(
+  test: typeof tapTest,
+  {
+    skip,
+    host,
+    install,
+  }: {
+    readonly skip: string | boolean;
+    readonly host: DebianHost | undefined;
+    readonly install: string;
+  },
+): void {
+  const show = async (property: string): Promise<string> =>
+    (await host!.run('systemctl', 'show', '-P', property, 'holdfastd.service')).trim();
+
+  test('an upgrade that would not run changes nothing; one that does not get READY is taken back', {
+    skip,
+  }, async () => {
+    const { run, tryRun, path } = host!;
+    const checkout = '/root/checkout';
+    const parts = ['package.json', 'package-lock.json', 'LICENSE', 'README.md', 'src', 'systemd'];
+    await run('mkdir', checkout);
+    await run(
+      'cp',
+      '-R',
+      ...[...parts, 'appliance'].map((it) => `${process.cwd()}/${it}`),
+      checkout,
+    );
+    await run('ln', '-s', realpathSync('node_modules'), `${checkout}/node_modules`);
+    const pid = await show('MainPID');
+    async function refused(file: string, alter: (text: string) => string): Promise<string> {
+      const name = path(`${checkout}/${file}`);
+      const text = readFileSync(name, 'utf8');
+      writeFileSync(name, alter(text));
+      const { code, stdout, stderr } = await tryRun(
+        ...(['sh', `${checkout}/appliance/install`, '--offline'] as const),
+      );
+      writeFileSync(name, text);
+      equal(code, 1, stdout);
+      return stderr;
+    }
+    const more = '"packages": { "node_modules/not-there": { "version": "1.0.0" },';
+    match(
+      await refused('package-lock.json', (text) => text.replace('"packages": {', more)),
+      /node_modules\/not-there 1\.0\.0: not there/,
+    );
+    // The service loads that one only when somebody asks for it.
+    match(
+      await refused('src/control/retention.ts', (text) => `${text}\nimport './not-there.ts';\n`),
+      /does not load: nothing was changed/,
+    );
+    equal(await show('MainPID'), pid);
+
+    const unit = path(`${checkout}/systemd/holdfastd.service`);
+    writeFileSync(unit, `${readFileSync(unit, 'utf8')}# of a newer version\n`);
+    match(await refused('src/daemon/main.ts', () => 'process.exit(1);'), /is put back/);
+    equal(await show('StatusText'), '1 sessions run');
+    ok(!/of a newer version/.test(await run('systemctl', 'cat', 'holdfastd.service')));
+    await run('sh', install, '--offline');
+    equal(await run('sh', '-c', 'ls /usr/lib | grep ^holdfast'), 'holdfast\n');
+
+    await run('rm', `${checkout}/node_modules`);
+    await run('mkdir', `${checkout}/node_modules`);
+    await run('touch', '--date=2020-01-01', `${checkout}/node_modules/.package-lock.json`);
+    match(await refused('README.md', (text) => text), /older than package-lock\.json: npm ci/);
+  });
+
+  test('what an install did not end, the next one does', { skip }, async () => {
+    const { run, tryRun } = host!;
+    // Killed before the restart: the files are new, the process is not.
+    await run('touch', '/usr/lib/holdfast.unfinished');
+    const pid = await show('MainPID');
+    await run('sh', install, '--offline');
+    ok((await show('MainPID')) !== pid);
+    equal((await tryRun('test', '-e', '/usr/lib/holdfast.unfinished')).code, 1);
+    // Killed between the renames: the old program is the only one.
+    await run('mv', '/usr/lib/holdfast', '/usr/lib/holdfast.old');
+    await run('sh', install, '--offline');
+    equal(await run('sh', '-c', 'ls /usr/lib | grep ^holdfast'), 'holdfast\n');
+    equal(await show('StatusText'), '1 sessions run');
+  });
+}
