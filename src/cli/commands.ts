@@ -28,6 +28,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     'show a record or a file of the store as JSON',
     () => import('./commands/store-cat.ts'),
   ),
+  entry(
+    'store usage',
+    'how full the store is, and when it will be',
+    () => import('./commands/store-usage.ts'),
+  ),
   entry('set create', 'make a backup set', () => import('./commands/set-create.ts')),
   entry('set list', 'list backup sets', () => import('./commands/set-list.ts')),
   entry(
@@ -98,8 +103,18 @@ export const COMMANDS: readonly CommandEntry[] = [
   ),
   entry('man', 'the manual page', () => import('./commands/man.ts')),
   entry('console', 'a screen for people', () => import('./commands/console.ts')),
+  entry(
+    'export list',
+    'list what running sessions export, and to whom',
+    () => import('./commands/export-list.ts'),
+  ),
   entry('session list', 'list recovery sessions', () => import('./commands/session-list.ts')),
   entry('session show', 'show a recovery session', () => import('./commands/session-show.ts')),
+  entry(
+    'session log',
+    'what happened to a session since the service was started',
+    () => import('./commands/session-log.ts'),
+  ),
   entry(
     'session resume',
     'run a session again in the service',
@@ -223,6 +238,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     'service follow',
     'tell what happens to sessions and jobs',
     () => import('./commands/service-follow.ts'),
+  ),
+  entry(
+    'service throughput',
+    'what guests and backups read and write',
+    () => import('./commands/service-throughput.ts'),
   ),
   entry('service show', 'what the service does', () => import('./commands/service-show.ts')),
   entry(

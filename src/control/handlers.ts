@@ -22,6 +22,7 @@ import type { Audit } from './audit.ts';
 import type { JobDesk } from './job-desk.ts';
 import type { SupportFacts } from './support.ts';
 import type { SessionKeeper } from './session-keeper.ts';
+import type { ThroughputRecorder } from './throughput.ts';
 import type { WhyWaiting } from './sessions.ts';
 
 /** What handlers work on. */
@@ -35,6 +36,8 @@ export interface Desk {
   /** Rejects where no service runs. */
   jobs(): Promise<JobDesk>;
   service(): Promise<ResultOf<'service/show'>>;
+  /** Rejects where no service runs. */
+  throughput(): Promise<ThroughputRecorder>;
   /** Rejects where no service runs. */
   audit(): Promise<Audit>;
   /** Rejects where no service runs. */
@@ -96,6 +99,7 @@ const HANDLERS: Handlers = {
     await desk.follow(report, signal);
     return {};
   },
+  'service/throughput': async (desk, { points }) => (await desk.throughput()).show(points),
   'support/create': async (desk) => (await import('./support.ts')).supportBundle(desk),
   'audit/show': async (desk, { last }) => {
     const entries = await (await desk.audit()).last(last);
@@ -108,6 +112,7 @@ const HANDLERS: Handlers = {
   },
   'audit/check': async (desk) => ({ ...(await (await desk.audit()).check()) }),
   'store/create': (desk) => desk.makeStore(),
+  'store/usage': async (desk) => (await import('./usage.ts')).usage(await desk.house()),
   'store/check': async (desk, { readData }, options) =>
     (await stores()).checkStore(await desk.house(), { readData, ...options }),
   'store/rebuild-index': async (desk, _request, { report }) => {
@@ -145,8 +150,13 @@ const HANDLERS: Handlers = {
     return { schedule, removed: true };
   },
   'session/list': async (desk) => (await sessions()).sessions(await desk.house(), desk.whyWaiting),
+  'export/list': async (desk) => ({ exports: (await desk.sessions()).exports() }),
   'session/show': async (desk, { session }) =>
     (await sessions()).showSession(await desk.house(), session, desk.whyWaiting),
+  'session/log': async (desk, { session, first }) => {
+    const lines = await (await desk.sessions()).log(session);
+    return { session, lines: lines.slice(first) };
+  },
   'session/start': async (desk, { point, whenFull, ...reached }, options) =>
     (await desk.sessions()).start(
       { what: { kind: 'point', point, whenFull }, ...reached },

@@ -164,13 +164,13 @@ const JOURNAL = [
   '--unit=holdfast*',
 ];
 
-const ALL = { first: 0, count: undefined };
+const ALL = { first: 0, count: undefined, active: false };
 
 /** Of the newest jobs. */
 async function logsOf(desk: Desk): Promise<readonly Part[]> {
   const known = await desk.jobs().catch(() => undefined);
   if (!known) return [];
-  const newest = jobs(known, { first: 0, count: LOGS_MAX }).jobs;
+  const newest = jobs(known, { first: 0, count: LOGS_MAX, active: false }).jobs;
   return newest.map(({ job }) => ({
     file: `job-${job}.log`,
     max: LOG_MAX,

@@ -7,8 +7,14 @@ import type { Feed } from '../control/feed.ts';
 import type { InheritedSockets } from '../control/inherited-sockets.ts';
 import type { JobDesk } from '../control/job-desk.ts';
 import { holdNfs } from '../control/nfs-restart.ts';
-import { jobWork, laneOf } from '../control/job-work.ts';
 import { openSharedDisks, type SharedDisksPlace } from '../control/shared-disks.ts';
+import { recordGrowth } from '../control/growth.ts';
+import { jobWork, laneOf } from '../control/job-work.ts';
+import {
+  type IngestMeter,
+  recordThroughput,
+  type ThroughputRecorder,
+} from '../control/throughput.ts';
 import type { JobRecord } from '../formats/store/job.ts';
 import { openJobFiles } from '../jobs/job-files.ts';
 import { openQueue } from '../jobs/queue.ts';
@@ -21,6 +27,7 @@ export interface OwnedStore extends AsyncDisposable {
   readonly sessions: SessionKeeper;
   readonly jobs: JobDesk;
   readonly audit: Audit;
+  readonly throughput: ThroughputRecorder;
 }
 
 export interface OwnOptions {
@@ -32,6 +39,8 @@ export interface OwnOptions {
   readonly sockets: InheritedSockets;
   /** The NBD server of all sessions. */
   readonly nbd: SharedDisksPlace;
+  /** Of what `apart` does. */
+  readonly ingest: IngestMeter;
   /** A session began, ended or waits. */
   readonly onChange: () => void;
 }
@@ -65,8 +74,22 @@ export async function ownStore(directory: string, options: OwnOptions): Promise<
     await house.leaveNfs();
   });
   const jobs = await openJobs(stack, house, options);
+  const throughput = stack.use(
+    recordThroughput(house.world.clock, () => ({
+      ...sessions.traffic(),
+      ingestBytes: options.ingest.totalBytes,
+    })),
+  );
+  stack.use(recordGrowth(house.world, directory, (message) => options.log('warning', message)));
   const owned = stack.move();
-  return { house, sessions, jobs, audit, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  return {
+    house,
+    sessions,
+    jobs,
+    audit,
+    throughput,
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
 }
 
 async function openJobs(

@@ -10,6 +10,7 @@ import type { InheritedSockets } from '../control/inherited-sockets.ts';
 import type { Desk, RunApart } from '../control/handlers.ts';
 import { countsOf } from '../control/job-desk.ts';
 import { refuseSecretFiles } from '../control/secret-files.ts';
+import { ingestMeter } from '../control/throughput.ts';
 import { makeStore } from '../control/stores.ts';
 import { asError } from '../lib/as-error.ts';
 import type { RequestOf, ResultOf } from '../protocol/operations.ts';
@@ -63,18 +64,21 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     stack.use(await world.files.lock(`${socket}.lock`, 'holdfastd'));
   }
   const feed = openFeed();
+  const ingest = ingestMeter();
   const apart: RunApart = async (name, request, options) => {
     if (name === 'backup/create') {
       const files = Object.values(settings.passphraseFiles);
       await refuseSecretFiles(request as RequestOf<'backup/create'>, files);
     }
-    return runApart({ store, clock }, name, request, options);
+    const report = ingest.heard(options.report);
+    return runApart({ store, clock }, name, request, { ...options, report });
   };
   const onChange = (): void => {
     const it = place.found();
     if (it) options.onStatus(statusOf(it));
   };
-  const place = stack.use(lateStore(store, { secrets, log, feed, apart, onChange, sockets, nbd }));
+  const owning = { secrets, log, feed, apart, ingest, onChange, sockets, nbd };
+  const place = stack.use(lateStore(store, owning));
   await place.look();
   // Root has the rights itself: a service in a checkout.
   const own = isSuperuser()
@@ -170,6 +174,7 @@ function deskOn(
     sessions: async () => (await owned()).sessions,
     jobs: async () => (await owned()).jobs,
     audit: async () => (await owned()).audit,
+    throughput: async () => (await owned()).throughput,
     whyWaiting: (id) => place.found()?.sessions.whyWaiting(id),
     async makeStore() {
       const made = await makeStore(directory);

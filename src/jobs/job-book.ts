@@ -122,7 +122,13 @@ export async function openBook({
         if (waiting >= WAITING_MAX) {
           throw new JobError('FULL', `${waiting} jobs wait already: cancel some`);
         }
-        await files.putJob(job);
+        try {
+          await files.putJob(job);
+        } catch (cause) {
+          // It may be there without its name being durable: what was refused must not run after the next start.
+          await files.removeJob(job.id).catch(() => {});
+          throw cause;
+        }
         jobs.set(job.id, job);
         onChange(job);
         return job;

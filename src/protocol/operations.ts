@@ -20,8 +20,10 @@ import {
   resumeRequest,
   retainRequest,
   scheduleRequest,
+  sessionLogRequest,
   setRequest,
   startRequest,
+  throughputRequest,
 } from './requests.ts';
 import {
   auditEntry,
@@ -33,10 +35,13 @@ import {
   pointSummary,
   readySession,
   scheduleSummary,
+  sessionExport,
   sessionSummary,
   setSummary,
   storeSpace,
   storeSummary,
+  storeUsage,
+  throughput,
 } from './result-schemas.ts';
 
 /*
@@ -49,6 +54,7 @@ const count = integer(0, Number.MAX_SAFE_INTEGER);
 const MANY = 10_000_000;
 const ARCHIVE_MAX = 16 * 1024 * 1024;
 
+const logLine = object({ time: name, message: long });
 const damaged = list(damagedPoint, MANY);
 
 export const OPERATIONS = {
@@ -71,6 +77,11 @@ export const OPERATIONS = {
     nothing,
     nothing,
   ),
+  'service/throughput': looks(
+    'what guests read and write, and what backups read: now and in the last hour',
+    throughputRequest,
+    throughput,
+  ),
   'support/create': changes(
     'collect what helps to help, without secrets',
     nothing,
@@ -92,6 +103,11 @@ export const OPERATIONS = {
     object({ entries: count, hash: name, problem: nullable(long) }),
   ),
   'store/create': changes('make the store that the service is set to', nothing, storeSummary),
+  'store/usage': looks(
+    'how full the store is, when it will be full, and what it saves',
+    nothing,
+    storeUsage,
+  ),
   'store/check': withKey(changes('look for damage', checkRequest, checkResult)),
   'store/rebuild-index': changes('make the index anew', nothing, object({ rebuilt: flag() })),
   'set/list': looks('list backup sets', nothing, object({ sets: list(setSummary, MANY) })),
@@ -147,7 +163,7 @@ export const OPERATIONS = {
   'job/log': looks(
     "read a job's log",
     jobLogRequest,
-    object({ job: name, lines: list(object({ time: name, message: long }), MANY) }),
+    object({ job: name, lines: list(logLine, MANY) }),
   ),
   'job/attend': looks('hear of a job until it has ended', byJob, jobSummary),
   'job/cancel': changes('end a job, or never begin it', byJob, jobSummary),
@@ -167,7 +183,17 @@ export const OPERATIONS = {
     nothing,
     object({ sessions: list(sessionSummary, MANY), damaged }),
   ),
+  'export/list': looks(
+    'list what running sessions export, and who is connected',
+    nothing,
+    object({ exports: list(sessionExport, MANY) }),
+  ),
   'session/show': looks('show a recovery session', bySession, sessionSummary),
+  'session/log': looks(
+    'read what happened to a session since the service was started',
+    sessionLogRequest,
+    object({ session: name, lines: list(logLine, MANY) }),
+  ),
   'session/start': withKey(changes('run a recovery point', startRequest, readySession)),
   'session/resume': withKey(
     changes('run a session again where it was left', resumeRequest, readySession),

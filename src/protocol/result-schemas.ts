@@ -19,10 +19,13 @@ import type {
   PointSummary,
   ReadySession,
   ScheduleSummary,
+  SessionExport,
   SessionSummary,
   SetSummary,
   StoreSpace,
   StoreSummary,
+  StoreUsage,
+  Throughput,
 } from './results.ts';
 
 /* The results as others read them: the compiler checks that they are those of results.ts. */
@@ -69,6 +72,30 @@ export const sessionSummary: Schema<SessionSummary> = object({
   listen: long,
   addresses: list(long, MANY),
   waits: nullable(long),
+});
+
+const traffic = { readBytes: count, writtenBytes: count };
+
+export const sessionExport: Schema<SessionExport> = object({
+  ...{ session: name, uri: long, ...traffic },
+  clients: list(object({ address: nullable(name), since: name, ...traffic }), MANY),
+});
+
+const rates = object({ ...traffic, ingestBytes: count });
+
+export const throughput: Schema<Throughput> = object({
+  ...{ seconds: count, now: rates },
+  points: list(rates, MANY),
+});
+
+export const storeUsage: Schema<StoreUsage> = object({
+  space: storeSpace,
+  growth: object({
+    since: nullable(name),
+    bytesPerDay: nullable(integer(-Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER)),
+    fullAt: nullable(name),
+  }),
+  saving: object({ points: count, readBytes: count, storedBytes: count }),
 });
 
 const port = integer(0, 65_535);

@@ -1,6 +1,7 @@
 import type { OpenSet } from '../catalog/sets.ts';
 import type { NfsPlace, SessionRecord } from '../formats/store/session.ts';
 import { parseNetworks } from '../sys/networks.ts';
+import type { Export } from '../targets/export.ts';
 import type { NfsAccess } from '../targets/nfs/access.ts';
 import type { NfsPorts, NfsSockets } from '../targets/nfs/listening.ts';
 import { type NfsExportOptions, openNfsTarget } from '../targets/nfs/target.ts';
@@ -30,7 +31,7 @@ export interface NfsServer extends AsyncDisposable {
   /** A session that may be resumed: who asks for it meanwhile waits. */
   expect(session: SessionRecord): void;
   /** Makes a session's tree, which is lent, visible. Disposed, it is expected. */
-  show(session: SessionRecord, access: NfsAccess, tree: WritableFileTree): AsyncDisposable;
+  show(session: SessionRecord, access: NfsAccess, tree: WritableFileTree): Export;
   /** The set's recovery points in `/holdfast/points/SET`. */
   showPoints(set: OpenSet, access: NfsAccess): Promise<AsyncDisposable>;
   /** Listens at the session's place for as long as somebody wants it. Rejects BUSY, DENIED. */

@@ -1,5 +1,6 @@
 import type { WritableBlockDevice } from '../block/block-device.ts';
 import { spaceGuard } from '../block/space-guard.ts';
+import type { Export } from '../targets/export.ts';
 import type { OpenSet } from '../catalog/sets.ts';
 import type { NfsPlace, SessionRecord } from '../formats/store/session.ts';
 import { type NfsPorts } from '../targets/nfs/listening.ts';
@@ -13,6 +14,7 @@ import { type SessionHouse, SPACE_RESERVE } from './session-steps.ts';
 export interface ServedFiles extends AsyncDisposable {
   readonly host: string;
   readonly ports: NfsPorts;
+  readonly export: Export;
 }
 
 /** All of it is lent. */
@@ -37,9 +39,9 @@ export async function serveNfs(
   const first = machineFiles(session);
   const tree = stack.use(await openSessionTree({ files, clock, directory, first, disks, space }));
   // Whoever comes in finds it: the directory is there before the doors open for it.
-  stack.use(server.show(session, accessOf(place), tree));
+  const shown = stack.use(server.show(session, accessOf(place), tree));
   if (place.points) stack.use(await server.showPoints(set, accessOf(place)));
   const { ports, host } = stack.use(await server.enter(place));
   const owned = stack.move();
-  return { host, ports, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  return { host, ports, export: shown, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }

@@ -24,6 +24,7 @@ const desk: { -readonly [K in keyof Desk]: Desk[K] } = {
     follow: none,
     audit: none,
     support: none,
+    throughput: none,
   },
   whyWaiting: () => undefined,
   ...{ host: none, files: none },

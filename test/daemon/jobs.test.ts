@@ -139,6 +139,16 @@ function workersOf(pid: number): number[] {
   return children === '' ? [] : children.split(' ').map(Number);
 }
 
+/** Once there are some. */
+async function working(pid: number): Promise<number[]> {
+  for (let tries = 0; tries < 6000; tries++) {
+    const workers = workersOf(pid);
+    if (workers.length > 0) return workers;
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  throw new Error('nothing ever ran apart from the service');
+}
+
 test('what takes long runs apart: if its process dies nothing else does, and it is tried again', async () => {
   writeFileSync(large, noise(96 * MiB, 3));
   await using service = await home.run();
@@ -147,12 +157,7 @@ test('what takes long runs apart: if its process dies nothing else does, and it 
   await using disk = await openNbdDisk(uri);
   const queued = await expectDone(backUp('large', large, '--queue'));
   const id = queued.result['job'] as string;
-  let workers: number[] = [];
-  while (workers.length === 0) {
-    await new Promise((resolve) => setTimeout(resolve, 5));
-    workers = workersOf(service.pid);
-  }
-  for (const worker of workers) process.kill(worker, 'SIGKILL');
+  for (const worker of await working(service.pid)) process.kill(worker, 'SIGKILL');
   await service.logged(new RegExp(`${id} is waiting: the process that did it ended: SIGKILL`));
   await disk.read(new Uint8Array(4096), 0);
   service.signal('SIGHUP');
@@ -161,9 +166,7 @@ test('what takes long runs apart: if its process dies nothing else does, and it 
   // Canceled in the middle: it ends soon, and leaves nothing half done.
   const second = await expectDone(holdfast('store', 'check', '--read-data', '--queue'));
   const check = second.result['job'] as string;
-  while (workersOf(service.pid).length === 0) {
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
+  await working(service.pid);
   await holdfast('job', 'cancel', check);
   const canceled = await holdfast('job', 'attend', check);
   match(canceled.result['message'] as string, /is (canceled|done)/);

@@ -106,6 +106,53 @@ test('a session whose key is missing waits, and runs after a reload', async () =
   await expectDone(holdfast('session', 'discard', session));
 });
 
+test('who is connected, how much goes through, and how full the store is', async () => {
+  await using _service = await home.run();
+  const { result } = await expectDone(holdfast('recover', 'vm@latest', '--detach'));
+  const { session, exports } = result as { session: string; exports: { uri: string }[] };
+  const shown = async () => {
+    const listing = (await expectDone(holdfast('export', 'list'))).result;
+    return (listing['exports'] as Shown[]).find((it) => it.session === session)!;
+  };
+  type Client = { address: string | null; since: string; readBytes: number; writtenBytes: number };
+  type Shown = { session: string; uri: string; clients: Client[]; readBytes: number };
+  {
+    await using disk = await openNbdDisk(exports[0]!.uri);
+    await disk.read(new Uint8Array(65_536), 0);
+    await disk.write(page, 0, 'cached');
+    const { uri, clients } = await shown();
+    equal(uri, exports[0]!.uri);
+    const [{ since, ...client }] = clients as [Client];
+    deepEqual(client, { address: null, readBytes: 65_536, writtenBytes: 4096 });
+    ok(Date.parse(since) > 0);
+  }
+  let left = await shown();
+  while (left.clients.length > 0) left = await shown();
+  equal(left.readBytes, 65_536);
+  const log = (await expectDone(holdfast('session', 'log', session))).result;
+  const [begun] = log['lines'] as { message: string }[];
+  equal(begun!.message, 'started');
+  equal((await holdfast('session', 'log', 'nobody')).code, 5);
+  const usage = (await expectDone(holdfast('store', 'usage'))).result as {
+    growth: object;
+    saving: { points: number; readBytes: number; storedBytes: number };
+  };
+  const { points, readBytes, storedBytes } = usage.saving;
+  ok(points >= 1 && storedBytes > 0 && readBytes >= storedBytes, JSON.stringify(usage));
+  // Only now begun: a forecast would be a guess.
+  const { since, ...unknown } = usage.growth as { since: string };
+  deepEqual(unknown, { bytesPerDay: null, fullAt: null });
+  ok(since === null || Date.parse(since) > 0);
+  type Throughput = { points: Client[]; now: Client };
+  let rates = (await expectDone(holdfast('service', 'throughput'))).result as unknown as Throughput;
+  while (!rates.points.some((it) => it.readBytes > 0)) {
+    rates = (await expectDone(holdfast('service', 'throughput'))).result as unknown as Throughput;
+  }
+  equal((await holdfast('service', 'throughput', '--points', '0')).code, 2);
+  await expectDone(holdfast('session', 'stop', session));
+  await expectDone(holdfast('session', 'discard', session));
+});
+
 test('an attached recover: Ctrl-C stops the session, a lost terminal does not', async () => {
   await using service = await home.run();
   const lost = await attached('recover', 'vm@latest');

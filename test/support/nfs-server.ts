@@ -4,6 +4,7 @@ import { systemClock } from '../../src/sys/clock.ts';
 import { parseNetworks } from '../../src/sys/networks.ts';
 import { systemRandom } from '../../src/sys/random.ts';
 import type { FileSystem } from '../../src/sys/file-system.ts';
+import type { Export } from '../../src/targets/export.ts';
 import { type NfsAccess } from '../../src/targets/nfs/access.ts';
 import type { NfsListening } from '../../src/targets/nfs/listening.ts';
 import { type NfsTarget, openNfsTarget } from '../../src/targets/nfs/target.ts';
@@ -18,6 +19,7 @@ export const DISK_SIZE = 65_536 + 512;
 
 export interface NfsServer extends AsyncDisposable {
   readonly target: NfsTarget & NfsListening;
+  readonly export: Export;
   readonly tree: WritableFileTree;
 }
 
@@ -66,7 +68,7 @@ export async function sessionTree(options: NfsServerOptions = {}): Promise<Writa
 export async function serveSession(options: NfsServerOptions = {}): Promise<NfsServer> {
   const tree = await sessionTree(options);
   const target = await listeningTarget();
-  target.export('vm-1', tree, {
+  const exported = target.export('vm-1', tree, {
     access: [{ ...LOCAL, ...options.access }],
     tag: 77,
     generation: 5,
@@ -74,6 +76,7 @@ export async function serveSession(options: NfsServerOptions = {}): Promise<NfsS
   return {
     target,
     tree,
+    export: exported,
     async [Symbol.asyncDispose]() {
       await target[Symbol.asyncDispose]();
       await tree[Symbol.asyncDispose]();

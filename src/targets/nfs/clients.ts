@@ -2,13 +2,18 @@ import { MiB } from '../../lib/sizes.ts';
 import type { Clock } from '../../sys/clock.ts';
 import type { ByteStream, Peer } from '../../sys/network.ts';
 import { stayAwake } from '../stay-awake.ts';
+import { addTraffic, type Client, noTraffic, sumOfTraffic, type Traffic } from '../traffic.ts';
 import { type Connection, connection } from './connection.ts';
 import type { Dispatch } from './dispatch.ts';
+import type { Served } from './exports.ts';
 import { recordMemory } from './records.ts';
 
 /** Those who are connected, within bounds over all of them. Disposing answers what is under way, and ends them. */
 export interface NfsClients extends AsyncDisposable {
-  readonly count: number;
+  /** Those who have read or written something of it, and are still connected. */
+  of(served: Served): readonly Client[];
+  /** Of all clients, those that have left too. */
+  trafficOf(served: Served): Traffic;
   /** Whether it comes from a host that may see anything. Strangers are not even listened to. */
   knows(stream: ByteStream): boolean;
   accept(stream: ByteStream, dispatch: Dispatch): void;
@@ -28,14 +33,18 @@ const CONNECTIONS_OF_HOST_MAX = 128;
 const HELD_MAX = 128 * MiB;
 const FINISH_MS = 5000;
 
-interface Client {
+interface Connected {
   readonly host: string;
+  readonly since: Date;
+  readonly traffic: Map<Served, Traffic>;
   readonly connection: Connection;
   hasUnanswered: boolean;
 }
 
 export function nfsClients({ clock, admits }: NfsClientsOptions): NfsClients {
-  const clients = new Map<ByteStream, Client>();
+  const clients = new Map<ByteStream, Connected>();
+  /** Of those that have left. */
+  const past = new WeakMap<Served, Traffic>();
   const awake = stayAwake(clock);
   const memory = recordMemory();
 
@@ -59,26 +68,39 @@ export function nfsClients({ clock, admits }: NfsClientsOptions): NfsClients {
     stream.end();
   }
   return {
-    get count() {
-      return clients.size;
+    of(served) {
+      const found: Client[] = [];
+      for (const { host: address, since, traffic } of clients.values()) {
+        const its = traffic.get(served);
+        if (its) found.push({ address, since, traffic: its });
+      }
+      return found;
     },
+    trafficOf: (served) =>
+      sumOfTraffic([
+        past.get(served) ?? noTraffic(),
+        ...[...clients.values()].map((it) => it.traffic.get(served) ?? noTraffic()),
+      ]),
     knows,
     accept(stream, dispatch) {
       const { peer } = stream;
       if (!peer || !knows(stream) || isFull(peer.address)) return stream.destroy();
+      const traffic = (served: Served): Traffic => trafficIn(client.traffic, served);
       const onUnanswered = (): void => void (client.hasUnanswered = true);
-      const client: Client = {
-        host: peer.address,
+      const client: Connected = {
+        ...{ host: peer.address, since: clock.now(), traffic: new Map() },
         hasUnanswered: false,
         connection: connection({
           ...{ stream, memory, awake, hasRoom },
-          answer: (record, how, open) => dispatch(record, { ...how, peer, onUnanswered }, open),
+          answer: (record, how, open) =>
+            dispatch(record, { ...how, peer, traffic, onUnanswered }, open),
         }),
       };
       clients.set(stream, client);
       stream.onClose = () => {
         client.connection.abandon();
-        clients.delete(stream);
+        if (!clients.delete(stream)) return;
+        for (const [served, its] of client.traffic) addTraffic(trafficIn(past, served), its);
       };
     },
     askAgain() {
@@ -88,6 +110,15 @@ export function nfsClients({ clock, admits }: NfsClientsOptions): NfsClients {
       await Promise.all([...clients].map(([stream, it]) => finish(stream, it.connection)));
     },
   };
+}
+
+function trafficIn(
+  all: Pick<Map<Served, Traffic>, 'get' | 'set'> | WeakMap<Served, Traffic>,
+  served: Served,
+): Traffic {
+  const its = all.get(served) ?? noTraffic();
+  all.set(served, its);
+  return its;
 }
 
 export function anyPort({ address }: Peer): Peer {

@@ -13,10 +13,12 @@ import {
 } from '../../formats/wire/rpc.ts';
 import { xdrReader } from '../../formats/wire/xdr.ts';
 import type { Peer } from '../../sys/network.ts';
+import type { Served } from './exports.ts';
 import { Unanswered } from './failure.ts';
 import type { OpenReply } from './replies.ts';
 import type { Program } from './nfs-program.ts';
 import type { RecordState } from './records.ts';
+import type { Traffic } from '../traffic.ts';
 import { type ReplayCache, replayKey } from './replay-cache.ts';
 import type { Reply } from './reply.ts';
 
@@ -27,6 +29,8 @@ export type Dispatch = (
   record: Uint8Array,
   how: RecordState & {
     readonly peer: Peer;
+    /** What of a tree goes through this connection. */
+    readonly traffic: (served: Served) => Traffic;
     /** The call stays without an answer: the client has to ask again. */
     readonly onUnanswered: () => void;
   },
@@ -38,7 +42,7 @@ export function dispatcher(programs: readonly Program[], replays: ReplayCache): 
   const reader = xdrReader();
   const call = newCall();
 
-  return (record, { peer, keep, isLast, onUnanswered }, open) => {
+  return (record, { peer, traffic, keep, isLast, onUnanswered }, open) => {
     const view = new DataView(record.buffer, record.byteOffset, record.length);
     reader.reset(record, view, 0, record.length);
     const problem = readCall(reader, call);
@@ -71,7 +75,7 @@ export function dispatcher(programs: readonly Program[], replays: ReplayCache): 
     const reply = open(xid, fail, onEnd);
     const { uid, gid, gids } = call;
     try {
-      handler(reader, { peer, identity: { uid, gid, gids }, keep, isLast }, reply);
+      handler(reader, { peer, traffic, identity: { uid, gid, gids }, keep, isLast }, reply);
     } catch (cause) {
       fail(reply, cause);
     }

@@ -3,8 +3,9 @@ import { PROGRAMS } from '../../formats/wire/rpc.ts';
 import { type Procedure, PROCEDURES } from '../../formats/wire/nfs3.ts';
 import type { XdrReader } from '../../formats/wire/xdr.ts';
 import type { Peer } from '../../sys/network.ts';
+import type { Traffic } from '../traffic.ts';
 import type { Identity } from './access.ts';
-import type { Exports } from './exports.ts';
+import type { Exports, Served } from './exports.ts';
 import { statusOf } from './failure.ts';
 import { creatingProcedures } from './nfs-creating.ts';
 import { directoryProcedures } from './nfs-directories.ts';
@@ -23,6 +24,8 @@ export interface NfsServer {
 export interface Caller {
   readonly peer: Peer;
   readonly identity: Identity;
+  /** Of its connection: counts what is read and written. */
+  readonly traffic: (served: Served) => Traffic;
   /** As `RecordState.keep`. */
   readonly keep: RecordState['keep'];
   /** Nobody else waits: this call may wait for a quick medium. */

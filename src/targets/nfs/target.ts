@@ -110,9 +110,13 @@ export async function openNfsTarget({ clock, random }: NfsTargetOptions): Promis
       let gone: Promise<void> | undefined;
       return {
         name,
-        uri: `nfs://${EXPORT_PATH}/${name}`,
+        // Whatever name clients know this machine by.
+        uri: `nfs://HOST${EXPORT_PATH}/${name}`,
         get clients() {
-          return clients.count;
+          return clients.of(served);
+        },
+        get traffic() {
+          return clients.trafficOf(served);
         },
         [Symbol.asyncDispose]: () =>
           (gone ??= takeAway(served, awayAs(name, options), there.remove())),
