@@ -5,6 +5,8 @@ import { findPoint, readPoint } from '../catalog/points.ts';
 import type { Report } from '../protocol/results.ts';
 import { CatalogError } from '../catalog/catalog-error.ts';
 import { type OpenSet, readSet, unlockSet } from '../catalog/sets.ts';
+import type { DiskServer } from '../recovery/disk-server.ts';
+import type { NfsServer } from '../recovery/nfs-server.ts';
 import { type BorrowedReader, sharedReader } from '../store/shared-reader.ts';
 import { openStore, type Store } from '../store/store.ts';
 import { giveBackFreedMemory } from '../sys/memory.ts';
@@ -20,6 +22,12 @@ export interface House extends AsyncDisposable {
   readonly workers: number;
   /** For sessions' disks. */
   readonly reader: () => Promise<BorrowedReader>;
+  /** The one that all sessions share; there is none before somebody wants it. */
+  nfs(): Promise<NfsServer>;
+  /** Before sessions are ended with the process: from here on it answers nobody, if it is there. */
+  leaveNfs(): Promise<void>;
+  /** Of a service that is set to have one. */
+  readonly disks: DiskServer | undefined;
 }
 
 export async function openHouse(directory: string): Promise<House> {
@@ -27,16 +35,27 @@ export async function openHouse(directory: string): Promise<House> {
   const world = realWorld();
   const store = await openStore(world, directory);
   const workers = processors();
+  const reader = sharedReader(async () => {
+    const { openBlockReader } = await import('../store/block-reader.ts');
+    return openBlockReader(store, { threads: workers, clock: world.clock });
+  });
+  let nfs: Promise<NfsServer> | undefined;
+  // Loaded only where it is wanted, for a quick start of all else.
+  const openNfs = async (): Promise<NfsServer> =>
+    (await import('../recovery/nfs-server.ts')).openNfsServer({ world, store }, reader);
   return {
     world,
     store,
     pointNames: pointNames(world, store),
     workers,
-    reader: sharedReader(async () => {
-      const { openBlockReader } = await import('../store/block-reader.ts');
-      return openBlockReader(store, { threads: workers, clock: world.clock });
-    }),
-    [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),
+    reader,
+    nfs: () => (nfs ??= openNfs()),
+    leaveNfs: async () => (await nfs)?.leave(),
+    disks: undefined,
+    async [Symbol.asyncDispose]() {
+      await (await nfs)?.[Symbol.asyncDispose]();
+      await store[Symbol.asyncDispose]();
+    },
   };
 }
 

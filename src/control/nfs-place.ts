@@ -23,10 +23,16 @@ const STANDARD_PORTS = { nfs: 2049, mount: 20_048, portmap: 111 };
 const HIGH_PORTS = { nfs: 12_049, mount: 12_048, portmap: 10_111 };
 const LOOPBACK = ['127.0.0.0/8', '::1'];
 
-/** Open to nobody but this host unless said otherwise. Throws FAILED for networks that are none. */
-export function nfsPlace({ allow, host, ports, ...rules }: NfsRequest): NfsPlace {
+/**
+ * Open to nobody but this host unless said otherwise. `inherited`: where systemd listens already. Throws FAILED for
+ * networks that are none.
+ */
+export function nfsPlace(
+  { allow, host, ports, ...rules }: NfsRequest,
+  inherited: NfsPlace['ports'] | undefined,
+): NfsPlace {
   parseNetworks(allow ?? []);
-  const usual = mayListenOnLowPorts() ? STANDARD_PORTS : HIGH_PORTS;
+  const usual = inherited ?? (mayListenOnLowPorts() ? STANDARD_PORTS : HIGH_PORTS);
   return {
     host: host ?? (allow ? '::' : '127.0.0.1'),
     ports: {

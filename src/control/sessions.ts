@@ -11,6 +11,7 @@ import {
   qemuArguments,
   shellWords,
 } from '../recovery/guest-config.ts';
+import { sessionAddresses } from '../recovery/session-addresses.ts';
 import type { ServedSession } from '../recovery/serve-session.ts';
 import {
   discardSession,
@@ -83,7 +84,8 @@ async function run(
   // Read while a passphrase is stretched: a guest waits for both.
   const serving = import('../recovery/serve-session.ts');
   const listen = request.listen === undefined ? undefined : parseListenAddress(request.listen);
-  const nfs = request.nfs && (await nfsParts()).nfsPlace(request.nfs);
+  const nfs =
+    request.nfs && (await nfsParts()).nfsPlace(request.nfs, (await house.nfs()).inherited);
   const tls = request.tls && (await readTlsFiles(world.files, request.tls));
   await using stack = new AsyncDisposableStack();
   let session: HeldSession;
@@ -109,14 +111,13 @@ async function run(
     session = stack.use(await resumeSession({ world, store }, record.id, secured));
   }
   const { record } = session;
+  const place = nfs ?? record.nfs;
   const { reader } = stack.use(await house.reader());
   const served = stack.use(
     await (await serving).serveSession({ world, store }, record, {
-      set,
-      point,
-      reader,
+      ...{ set, point, reader, shared: house.disks },
       tls,
-      nfs: nfs ?? record.nfs,
+      nfs: place && { place, server: await house.nfs() },
       listen: listen ?? parseListenAddress(record.listen),
       onEvent(event) {
         const message =
@@ -127,7 +128,6 @@ async function run(
       },
     }),
   );
-  const place = nfs ?? record.nfs;
   const { files } = served;
   await session.settle({
     listen: formatListenAddress(served.address),
@@ -179,19 +179,19 @@ function readyOf(
 export type WhyWaiting = (session: string) => string | undefined;
 
 export async function sessions(
-  { world, store }: House,
+  house: House,
   whyWaiting: WhyWaiting,
 ): Promise<ResultOf<'session/list'>> {
-  const { sessions, damaged } = await listSessions({ world, store });
-  return { sessions: sessions.map((it) => summaryOf(it, whyWaiting)), damaged };
+  const { sessions, damaged } = await listSessions(house);
+  return { sessions: sessions.map((it) => summaryOf(house, it, whyWaiting)), damaged };
 }
 
 export async function showSession(
-  { world, store }: House,
+  house: House,
   id: string,
   whyWaiting: WhyWaiting,
 ): Promise<SessionSummary> {
-  return summaryOf(await sessionStatus({ world, store }, id), whyWaiting);
+  return summaryOf(house, await sessionStatus(house, id), whyWaiting);
 }
 
 export async function discard({ world, store }: House, id: string): Promise<void> {
@@ -219,6 +219,7 @@ export async function keep(
 }
 
 function summaryOf(
+  { disks }: House,
   { record, holder, takenBytes }: SessionStatus,
   whyWaiting: WhyWaiting,
 ): SessionSummary {
@@ -233,6 +234,7 @@ function summaryOf(
     holder: holder ?? null,
     takenBytes,
     listen,
+    addresses: sessionAddresses(record, holder === undefined ? undefined : disks),
     waits: whyWaiting(id) ?? null,
   };
 }

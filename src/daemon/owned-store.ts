@@ -5,7 +5,10 @@ import { type KeeperEvent, sessionKeeper, type SessionKeeper } from '../control/
 import { type Audit, openAudit } from '../control/audit.ts';
 import type { Feed } from '../control/feed.ts';
 import { type Guard, type GuardOptions, openGuard } from '../control/guard.ts';
+import type { InheritedSockets } from '../control/inherited-sockets.ts';
 import type { JobDesk } from '../control/job-desk.ts';
+import { holdNfs } from '../control/nfs-restart.ts';
+import { openSharedDisks, type SharedDisksPlace } from '../control/shared-disks.ts';
 import { recordGrowth } from '../control/growth.ts';
 import { jobWork, laneOf } from '../control/job-work.ts';
 import {
@@ -36,6 +39,10 @@ export interface OwnOptions {
   readonly senders: GuardOptions['senders'];
   readonly log: Log;
   readonly feed: Feed;
+  /** Where systemd listens for the service. */
+  readonly sockets: InheritedSockets;
+  /** The NBD server of all sessions. */
+  readonly nbd: SharedDisksPlace;
   /** Of what `apart` does. */
   readonly ingest: IngestMeter;
   /** A session began, ended or waits. */
@@ -47,11 +54,11 @@ const LOCK = 'service.lock';
 
 /** Rejects NOT_A_STORE where there is none; BUSY, naming the service that has it. */
 export async function ownStore(directory: string, options: OwnOptions): Promise<OwnedStore> {
-  const { secrets, feed } = options;
+  const { secrets, sockets, feed } = options;
   await using stack = new AsyncDisposableStack();
-  const house = stack.use(await openHouse(directory));
-  stack.use(await house.world.files.lock(join(directory, LOCK), 'holdfastd'));
-  const { world } = house;
+  const opened = stack.use(await openHouse(directory));
+  const { world } = opened;
+  stack.use(await world.files.lock(join(directory, LOCK), 'holdfastd'));
   const guard = stack.use(
     await openGuard({ ...options, world, directory, tell: (change) => feed.tell(change) }),
   );
@@ -61,9 +68,20 @@ export async function ownStore(directory: string, options: OwnOptions): Promise<
     guard.wake();
     if (event.kind !== 'notice') options.onChange();
   };
+  const disks = await openSharedDisks(world, options.nbd, sockets.nbd);
+  if (disks) stack.use(disks);
+  const house: House = { ...opened, disks };
+  const answerNfs = await holdNfs(house, sockets.nfs);
   const sessions = stack.use(sessionKeeper(house, { secrets, onEvent }));
   // Guests wait for their disks; jobs can wait for guests.
   await sessions.resumeAll();
+  answerNfs();
+  disks?.target.answer();
+  // In the end too, clients of sessions that go first wait instead of being told that there are none.
+  stack.defer(async () => {
+    disks?.target.hold();
+    await house.leaveNfs();
+  });
   const jobs = await openJobs(stack, house, { ...options, guard });
   const throughput = stack.use(
     recordThroughput(house.world.clock, () => ({

@@ -1,8 +1,8 @@
 import { resolve } from 'node:path/posix';
 import { parseArgs } from 'node:util';
+import { inheritedSockets } from '../control/inherited-sockets.ts';
 import { firstFailure, kindOfFailure } from '../control/failures.ts';
 import { EXIT_CODES } from '../protocol/failure.ts';
-import { inheritedDescriptors } from '../sys/inherited-descriptors.ts';
 import { openJournal } from '../sys/journal.ts';
 import { serviceNotices } from '../sys/service-notices.ts';
 import { realWorld, type World } from '../sys/world.ts';
@@ -12,8 +12,6 @@ import { readSettings, SETTINGS_FILE, type Settings, settingsIn } from './settin
 
 /** Of the protocol: fields and operations are added to it, none is taken away. */
 const VERSION = '1';
-/** `FileDescriptorName=` in systemd/holdfastd.socket. */
-const CONTROL = 'control';
 
 const HELP = `Usage: holdfastd [--config FILE] [--store DIR] [--socket PATH]
 
@@ -76,7 +74,7 @@ async function serve(world: World, values: Values, log: Log): Promise<void> {
   await using service = await startService({
     ...{ world, log, version: VERSION, credentials: process.env['CREDENTIALS_DIRECTORY'] },
     settings: () => settingsOf(world, values),
-    control: inheritedDescriptors(process.env).get(CONTROL),
+    sockets: inheritedSockets(process.env),
     onStatus: (status) => notices.status(status),
   });
   log('notice', `ready: ${service.status()}`);

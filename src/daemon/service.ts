@@ -1,11 +1,13 @@
 import { dirname } from 'node:path/posix';
 import { AlarmError } from '../alarms/alarm-error.ts';
+import { isDeepStrictEqual } from 'node:util';
 import { accessOf } from '../control/access.ts';
 import { openFilesDesk } from '../control/files-work.ts';
 import { door, type DoorOptions } from '../control/door.ts';
 import { runApart } from '../control/apart.ts';
 import { type Feed, openFeed } from '../control/feed.ts';
 import type { GuardRules } from '../control/guard.ts';
+import type { InheritedSockets } from '../control/inherited-sockets.ts';
 import type { Desk, RunApart } from '../control/handlers.ts';
 import { countsOf as alarmCounts } from '../control/alarm-desk.ts';
 import { countsOf } from '../control/job-desk.ts';
@@ -43,8 +45,8 @@ export interface ServiceOptions {
   readonly settings: () => Promise<Settings>;
   /** Where systemd puts credentials. */
   readonly credentials: string | undefined;
-  /** The socket for commands, where systemd listens for the service. */
-  readonly control: number | undefined;
+  /** Where systemd listens for the service. */
+  readonly sockets: InheritedSockets;
   readonly version: string;
   readonly log: Log;
   /** What `status` answers has changed. */
@@ -53,12 +55,13 @@ export interface ServiceOptions {
 
 /** Rejects BUSY where another service has the socket or the store. */
 export async function startService(options: ServiceOptions): Promise<Service> {
-  const { world, log, version, control } = options;
+  const { world, log, version, sockets } = options;
+  const { control } = sockets;
   const { clock } = world;
   await using stack = new AsyncDisposableStack();
   let settings = await options.settings();
   const secrets = keyring(() => settings, options.credentials);
-  const { socket, store } = settings;
+  const { socket, store, nbd } = settings;
   if (control === undefined) {
     // Who may ask is decided by who connects. A socket of systemd's is in a directory that is not ours, and can have
     // no other service.
@@ -82,7 +85,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   };
   const place = stack.use(
     lateStore(store, {
-      ...{ secrets, log, feed, apart, ingest, onChange },
+      ...{ secrets, log, feed, apart, ingest, onChange, sockets, nbd },
       rules: () => rulesOf(settings),
       senders: senders(world, () => settings),
     }),
@@ -135,11 +138,11 @@ export async function startService(options: ServiceOptions): Promise<Service> {
         if (place.found()?.guard.lockdown.state())
           throw new AlarmError('LOCKED', 'the lockdown is on');
         const next = await options.settings();
-        for (const name of ['socket', 'store'] as const) {
-          if (next[name] === settings[name]) continue;
-          log('warning', `"${name}" stays ${settings[name]} until the service is started again`);
+        for (const name of ['socket', 'store', 'nbd'] as const) {
+          if (isDeepStrictEqual(next[name], settings[name])) continue;
+          log('warning', `"${name}" stays as it was until the service is started again`);
         }
-        settings = { ...next, socket, store };
+        settings = { ...next, socket, store, nbd };
         log('info', 'the settings are read again');
       } catch (cause) {
         log('error', `the settings stay as they were: ${asError(cause).message}`);

@@ -9,6 +9,7 @@ import {
   record,
   SchemaError,
   text,
+  variants,
   withDefault,
 } from '../lib/schema.ts';
 import type { FileSystem } from '../sys/file-system.ts';
@@ -19,6 +20,7 @@ export type Settings = Of<typeof SETTINGS>;
 
 const PATH_MAX = 4096;
 const SETS_MAX = 1000;
+const NETWORKS_MAX = 256;
 const FILE_LENGTH_MAX = 256 * 1024;
 
 const path = text({ max: PATH_MAX, pattern: /^\//, words: 'a path that begins with "/"' });
@@ -44,6 +46,17 @@ const SETTINGS = object({
   store: withDefault(path, '/var/lib/holdfast/store'),
   /** Where the service listens for commands. */
   socket: withDefault(path, '/run/holdfast/control.sock'),
+  /** An NBD server for the disks of all sessions, as export SESSION/DISK: where, for whom, in what secrecy. */
+  nbd: withDefault(
+    object({
+      /** Left out: only where systemd listens for the service. */
+      listen: optional(text({ max: 256, pattern: /^tcp:.+:\d+$/, words: '"tcp:HOST:PORT"' })),
+      /** Addresses and networks; left out: this host only. */
+      allow: optional(list(text({ max: 128 }), NETWORKS_MAX, 1)),
+      tls: optional(variants('kind', { x509: { directory: path }, psk: { path } })),
+    }),
+    { listen: undefined, allow: undefined, tls: undefined },
+  ),
   /** Where files go that are taken out of recovery points through the service. */
   restores: withDefault(path, '/srv/holdfast-restore'),
   /** By set: the file whose first line is its passphrase, for sessions and jobs that run by themselves. */

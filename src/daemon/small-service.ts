@@ -38,7 +38,7 @@ const VERSION = '1';
 /** Until nobody has asked for a while. */
 export async function runSmallService(options: SmallServiceOptions): Promise<void> {
   const { world, log, socket, offers, desk, isBusy, signal } = options;
-  const fd = inheritedDescriptors(process.env).get(socket);
+  const fd = inheritedDescriptors(process.env).get(socket)?.[0];
   if (fd === undefined) {
     throw new SystemError('FAILED', `systemd gave no socket: systemctl start its .socket unit`);
   }

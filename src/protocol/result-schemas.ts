@@ -71,6 +71,7 @@ export const sessionSummary: Schema<SessionSummary> = object({
   holder: nullable(long),
   takenBytes: count,
   listen: long,
+  addresses: list(long, MANY),
   waits: nullable(long),
 });
 

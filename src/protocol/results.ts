@@ -76,6 +76,8 @@ export interface SessionSummary {
   readonly holder: string | null;
   readonly takenBytes: number;
   readonly listen: string;
+  /** Where it is found beside that: its directory over NFS, its disks on the service's NBD server. */
+  readonly addresses: readonly string[];
   /** Why the service cannot run it yet, though it is to. */
   readonly waits: string | null;
 }

@@ -1,6 +1,6 @@
 import type { SessionRecord } from '../formats/store/session.ts';
-import { EXPORT_PATH } from '../targets/nfs/exports.ts';
-import type { NfsPorts } from '../targets/nfs/target.ts';
+import { EXPORT_PATH } from '../targets/nfs/export-path.ts';
+import type { NfsPorts } from '../targets/nfs/listening.ts';
 import { MOUNT_POINT, machineFiles } from './machine-files.ts';
 
 /** What an administrator does on a host of each kind to run a session from the export. */

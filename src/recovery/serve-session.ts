@@ -9,6 +9,8 @@ import type { Address, TlsCredentials } from '../sys/network.ts';
 import { type NbdTarget, openNbdTarget } from '../targets/nbd/target.ts';
 import type { Export } from '../targets/export.ts';
 import { keepProfile, prefetchBoot, RECORD_MS, recordBoot } from './boot-profile.ts';
+import type { DiskServer } from './disk-server.ts';
+import type { NfsServer } from './nfs-server.ts';
 import type { ServedFiles } from './serve-nfs.ts';
 import { innerSocket } from './session-disk.ts';
 import { overlayOf, type SessionHouse, sessionSpace } from './session-steps.ts';
@@ -33,7 +35,9 @@ export interface ServeOptions {
   readonly point: PointRecord;
   readonly listen: Address;
   readonly tls: TlsCredentials | undefined;
-  readonly nfs: NfsPlace | undefined;
+  readonly nfs: { readonly place: NfsPlace; readonly server: NfsServer } | undefined;
+  /** Shows the disks too. */
+  readonly shared: DiskServer | undefined;
   /** Lent. */
   readonly reader: BlockReader;
   readonly onEvent: (event: ServeEvent) => void;
@@ -51,7 +55,7 @@ export async function serveSession(
   options: ServeOptions,
 ): Promise<ServedSession> {
   const { world } = house;
-  const { set, point, listen, tls, nfs, reader, onEvent } = options;
+  const { set, point, listen, tls, nfs, shared, reader, onEvent } = options;
   await using stack = new AsyncDisposableStack();
   const ending = new AbortController();
   const space = sessionSpace(house, session, {
@@ -77,13 +81,21 @@ export async function serveSession(
   );
   const exported = exportAll(target, point, overlays);
   for (const { export: it } of exported) stack.use(it);
+  const together =
+    shared && (shared.tls || !tls)
+      ? exportAll(shared.target, point, overlays, `${session.id}/`).map((it) =>
+          stack.use(it.export),
+        )
+      : [];
   const here = await exportHere(stack, house, session, { options, overlays });
   const disks = new Map(point.disks.map(({ name }, index) => [name, overlays[index]!]));
   // Loaded only where it is wanted, for a quick start.
   const files =
     nfs &&
     stack.use(
-      await (await import('./serve-nfs.ts')).serveNfs(house, session, nfs, { disks, set, reader }),
+      await (await import('./serve-nfs.ts')).serveNfs(house, session, nfs.place, {
+        ...{ disks, set, server: nfs.server },
+      }),
     );
   const boot = followBoot(house, { ...options, bases, limit: reader.cacheLength / 2 });
   stack.defer(boot.end);
@@ -92,7 +104,12 @@ export async function serveSession(
     exports: exported.map(({ served }) => served),
     address: target.address,
     files,
-    shown: [...exported.map((it) => it.export), ...(files ? [files.export] : []), ...here],
+    shown: [
+      ...exported.map((it) => it.export),
+      ...(files ? [files.export] : []),
+      ...together,
+      ...here,
+    ],
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }
@@ -117,10 +134,14 @@ function exportAll(
   target: NbdTarget,
   point: PointRecord,
   overlays: readonly Overlay[],
+  before = '',
 ): { readonly export: Export; readonly served: ServedDisk }[] {
   return point.disks.map(({ name, size }, index) => {
     const description = `${point.machine} ${name}, ${point.created}`;
-    const made = target.export(name, overlays[index]!, { description, readOnly: false });
+    const made = target.export(`${before}${name}`, overlays[index]!, {
+      description,
+      readOnly: false,
+    });
     return { export: made, served: { disk: name, size, uri: made.uri } };
   });
 }

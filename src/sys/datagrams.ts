@@ -1,21 +1,33 @@
 import { createSocket } from 'node:dgram';
 import { plainAddress, type Peer } from './network.ts';
+import { isIpv6 } from './socket-options.ts';
 import { systemError } from './system-error.ts';
+
+export type DatagramPlace =
+  | { readonly host: string; readonly port: number }
+  /** A socket that systemd opened. */
+  | { readonly fd: number };
 
 /** Answers each datagram with at most one. Disposing ends it. */
 export async function answerDatagrams(
-  { host, port }: { readonly host: string; readonly port: number },
+  place: DatagramPlace,
   answer: (bytes: Uint8Array, peer: Peer) => Uint8Array | undefined,
 ): Promise<AsyncDisposable> {
-  const socket = createSocket({ type: host.includes(':') ? 'udp6' : 'udp4' });
+  const isInherited = 'fd' in place;
+  const isSix = isInherited ? isIpv6(place.fd) : place.host.includes(':');
+  const shown = isInherited ? `descriptor ${place.fd}` : `udp:${place.host}:${place.port}`;
+  const socket = createSocket({ type: isSix ? 'udp6' : 'udp4' });
   socket.on('message', (bytes, { address, port: from }) => {
     const reply = answer(bytes, { address: plainAddress(address), port: from });
     // Whether it arrives is the network's affair, and the peer asks again.
     if (reply) socket.send(reply, from, address, () => {});
   });
   await new Promise<void>((resolve, reject) => {
-    socket.once('error', (cause) => reject(systemError(cause, `listen on udp:${host}:${port}`)));
-    socket.bind(port, host, resolve);
+    socket.once('error', (cause) => reject(systemError(cause, `listen on ${shown}`)));
+    socket.bind(
+      isInherited ? { fd: place.fd } : { port: place.port, address: place.host },
+      resolve,
+    );
   });
   socket.on('error', () => {});
   return {

@@ -55,6 +55,8 @@ export type TlsCredentials =
 export interface Listener extends AsyncDisposable {
   /** Where it listens: with the port that was chosen, where 0 was asked for. */
   readonly address: Address;
+  /** Of TCP, whoever opened the socket. */
+  readonly port: number | undefined;
 }
 
 /** A unix socket is made for this user only; one that a dead process left is replaced. */
@@ -82,7 +84,8 @@ export async function listen(
     }
   }
   return {
-    address: boundAddress(server, address),
+    address: address.kind === 'tcp' ? { ...address, port: portOf(server) ?? 0 } : address,
+    port: portOf(server),
     async [Symbol.asyncDispose]() {
       // Its callback would wait for all streams.
       server.close();
@@ -116,10 +119,9 @@ function listenOptions(address: Address) {
   return { host: address.host, port: address.port };
 }
 
-function boundAddress(server: Server, address: Address): Address {
+function portOf(server: Server): number | undefined {
   const bound = server.address();
-  if (address.kind !== 'tcp' || typeof bound !== 'object' || !bound) return address;
-  return { ...address, port: bound.port };
+  return typeof bound === 'object' && bound ? bound.port : undefined;
 }
 
 const MAPPED_V4 = '::ffff:';

@@ -66,7 +66,7 @@ function statusLine(text: string): string {
 function descriptorOf(environment: Environment): number | undefined {
   const given = environment[VARIABLE];
   if (given !== undefined && DESCRIPTOR.test(given)) return Number(given);
-  return inheritedDescriptors(environment).get(NAME);
+  return inheritedDescriptors(environment).get(NAME)?.[0];
 }
 
 /** sd_watchdog_enabled(3). */

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import type { Socket } from 'node:net';
-import { libc } from './libc.ts';
+import { SO_PEERCRED, SO_PEERGROUPS, socketOption } from './socket-options.ts';
 
 /** The process at the other end of a unix socket, as the kernel vouches for it at the time that it connected. */
 export interface UnixPeer {
@@ -10,10 +10,6 @@ export interface UnixPeer {
   readonly gids: readonly number[];
 }
 
-// socket(7), unix(7) and asm-generic/socket.h.
-const SOL_SOCKET = 1;
-const SO_PEERCRED = 17;
-const SO_PEERGROUPS = 59;
 const CREDENTIALS_LENGTH = 12;
 /** NGROUPS_MAX of Linux. */
 const GROUPS_MAX = 65_536;
@@ -24,18 +20,11 @@ export function unixPeer(socket: Socket): UnixPeer | undefined {
   const { _handle: handle } = socket as unknown as { _handle: { readonly fd?: number } | null };
   const fd = handle?.fd;
   if (fd === undefined || fd < 0) return undefined;
-  const credentials = option(fd, SO_PEERCRED, CREDENTIALS_LENGTH);
+  const credentials = socketOption(fd, SO_PEERCRED, CREDENTIALS_LENGTH);
   if (credentials?.length !== 3) return undefined;
   const [pid, uid, gid] = credentials as unknown as [number, number, number];
-  const groups = option(fd, SO_PEERGROUPS, 4 * GROUPS_MAX) ?? [];
+  const groups = socketOption(fd, SO_PEERGROUPS, 4 * GROUPS_MAX) ?? [];
   return { pid, uid, gids: [gid, ...groups] };
-}
-
-function option(fd: number, name: number, lengthMax: number): number[] | undefined {
-  const bytes = new Uint8Array(lengthMax);
-  const length = Uint32Array.of(lengthMax);
-  if (libc().getsockopt(fd, SOL_SOCKET, name, bytes, length) !== 0) return undefined;
-  return [...new Uint32Array(bytes.buffer, 0, length[0]! / 4)];
 }
 
 /** Of a group by its name in /etc/group; undefined: there is none. */

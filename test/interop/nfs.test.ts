@@ -11,6 +11,7 @@ import { startGuest } from '../support/guest.ts';
 import { makeRawDisk, sameFiles } from '../support/images.ts';
 import { expectInGuest, guestMissing, HOST_IN_GUEST } from '../support/linux-guest.ts';
 import { program, without } from '../support/programs.ts';
+import { serviceHome, serviceWith } from '../support/service.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 
 // The NFS target against the Linux kernel's client, libnfs and QEMU.
@@ -212,6 +213,69 @@ test('the kernel: the server is killed five times under load, and nobody notices
     equal(kills, 5);
   } finally {
     await running.stop('SIGKILL');
+  }
+});
+
+test('the kernel: two sessions of the service, mounted at once; it is killed under both', {
+  skip: standard || guestMissing,
+  timeout: 400_000,
+}, async () => {
+  const home = serviceHome(temporaryDirectory());
+  let service = await serviceWith(home, raw);
+  try {
+    const recover = async () =>
+      (await expectDone(home.holdfast('recover', 'vm@latest', '--detach', '--nfs')))
+        .result as unknown as {
+        session: string;
+        nfs: Nfs;
+      };
+    const sessions = [await recover(), await recover()] as const;
+    for (const { nfs } of sessions) {
+      deepEqual(nfs.ports, { nfs: 2049, mount: 20_048, portmap: 111 });
+    }
+    const work = { isOver: false };
+    const guest = expectInGuest(`
+      mkdir /mnt/a /mnt/b
+      mount -t nfs -o vers=3,hard,nolock,actimeo=1 ${HOST_IN_GUEST}:${sessions[0].nfs.directory} /mnt/a
+      mount -t nfs -o vers=3,hard,nolock,actimeo=1 ${HOST_IN_GUEST}:${sessions[1].nfs.directory} /mnt/b
+      load() {
+        for n in $(seq 1 12); do
+          dd if=/dev/urandom of=/root/$1$n bs=64k count=20 status=none
+          cp /root/$1$n /mnt/$1/part$n; mv /mnt/$1/part$n /mnt/$1/done$n
+          dd if=/root/$1$n of=/mnt/$1/vda.raw bs=64k seek=$((n * 20)) count=20 conv=notrunc,fsync status=none
+          dd if=/mnt/$1/vda-flat.vmdk of=/dev/null bs=1M count=8 iflag=direct status=none
+          sleep 0.8
+        done
+      }
+      load a & load b &
+      wait %1; wait %2
+      sync; echo 3 >/proc/sys/vm/drop_caches
+      for s in a b; do for n in $(seq 1 12); do
+        cmp /root/$s$n /mnt/$s/done$n
+        dd if=/mnt/$s/vda.raw bs=64k skip=$((n * 20)) count=20 status=none | cmp - /root/$s$n
+      done; done
+      test ! -e /mnt/a/${sessions[1].session}
+      echo all is well
+    `).finally(() => (work.isOver = true));
+    const begun = () =>
+      sessions.every(({ session }) =>
+        /file-\d+ .*file-\d+ .*file-\d+ .*file-\d+/.test(
+          readdirSync(join(home.store, 'sessions', session)).join(' '),
+        ),
+      );
+    while (!work.isOver && !begun()) await sleep(100);
+    let kills = 0;
+    while (!work.isOver && kills < 3) {
+      await service.stop('SIGKILL');
+      kills++;
+      service = await home.run();
+      match(service.log(), /ready: 2 sessions run/);
+      await sleep(1500);
+    }
+    match(await guest, /all is well/);
+    equal(kills, 3);
+  } finally {
+    await service.stop('SIGKILL');
   }
 });
 

@@ -4,6 +4,7 @@ import { test } from 'tap';
 import { debianHost, debianHostMissing } from '../support/debian-host.ts';
 import { installedHost } from '../support/installed-host.ts';
 import { noise } from '../support/random.ts';
+import { metOver, nfsPortByDatagram } from '../support/steady-clients.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 import { lockdowns } from './lockdowns.ts';
 import { upgrades } from './upgrades.ts';
@@ -187,13 +188,8 @@ test('NFS is served where hypervisors look for it, and survives a restart there'
   skip,
 }, async () => {
   const { run } = host!;
-  const { session, nfs } = (await json(
-    'holdfast',
-    'recover',
-    'vm@latest',
-    '--detach',
-    '--nfs',
-  )) as {
+  const recover = ['recover', 'vm@latest', '--detach', '--nfs'];
+  const { session, nfs } = (await json('holdfast', ...recover)) as {
     session: string;
     nfs: { ports: object };
   };
@@ -202,6 +198,23 @@ test('NFS is served where hypervisors look for it, and survives a restart there'
   equal(await show('StatusText'), '1 sessions run');
   await run('holdfast', 'session', 'stop', session);
   await run('holdfast', 'session', 'discard', session);
+});
+
+test('systemd`s sockets: over restarts NFS and NBD clients wait, are never refused, and find what they had', {
+  skip,
+}, async () => {
+  const { run } = host!;
+  await run('sh', INSTALL, '--offline', '--nfs', '--nbd');
+  const pid = await show('MainPID');
+  await run('sh', INSTALL, '--offline', '--nfs', '--nbd');
+  equal(await show('MainPID'), pid, 'a second time changes nothing');
+  const restart = () => run('systemctl', 'restart', 'holdfastd.service');
+  const kill = async () => run('kill', '-9', await show('MainPID'));
+  const met = await metOver(host!, [restart, kill, restart], until);
+  // Connections end; nobody is refused, or told that what he had is no more.
+  const fine = /^N\w\w( read|: .*(ended|went away|closed the connection|ECONNRESET|EPIPE))$/;
+  for (const what of met) match(what, fine);
+  equal((await nfsPortByDatagram(host!)).trim(), '2049');
 });
 
 test('killed, it runs again with its session, and whoever asks meanwhile waits', {
@@ -265,7 +278,7 @@ test('reload and stop are clean; the journal has priorities', { skip }, async ()
   writeFileSync(host!.path('/etc/holdfast/holdfastd.json'), '{}');
   await run('systemctl', 'reload', 'holdfastd.service');
   equal(await show('MainPID'), pid);
-  await run('systemctl', 'stop', 'holdfastd.socket', 'holdfastd.service');
+  await run('systemctl', 'stop', 'holdfastd*.socket', 'holdfastd.service');
   deepEqual([await show('ActiveState'), await show('Result')], ['inactive', 'success']);
   match(await journal(), /stopped/);
   const { sessions } = (await json('holdfast', 'session', 'list', '--store', STORE)) as {

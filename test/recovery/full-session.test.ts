@@ -25,7 +25,7 @@ test('a session whose guest waits for space can be ended, and that write was nev
   const paused = Promise.withResolvers<void>();
   const serving = await serveSession(house, held.record, {
     ...{ set, point, listen: { kind: 'unix', path: socket }, tls: undefined, nfs: undefined },
-    reader,
+    ...{ reader, shared: undefined },
     onEvent: ({ kind }) => void (kind === 'paused' && paused.resolve()),
   });
   const guest = await openNbdDisk(serving.exports[0]!.uri);

@@ -108,7 +108,7 @@ export function session(more: Partial<SessionSummary> = {}): SessionSummary {
   return {
     ...{ session: 'web-1a2b3c', set: 'nightly', point: pointAt(0).point, machine: 'web' },
     ...{ created: TIME, state: 'running', holder: 'x', takenBytes: 16_384 },
-    ...{ listen: 'unix:/x', waits: null },
+    ...{ listen: 'unix:/x', addresses: [], waits: null },
     ...more,
   };
 }

@@ -6,6 +6,7 @@ import { systemRandom } from '../../src/sys/random.ts';
 import type { FileSystem } from '../../src/sys/file-system.ts';
 import type { Export } from '../../src/targets/export.ts';
 import { type NfsAccess } from '../../src/targets/nfs/access.ts';
+import type { NfsListening } from '../../src/targets/nfs/listening.ts';
 import { type NfsTarget, openNfsTarget } from '../../src/targets/nfs/target.ts';
 import type { WritableFileTree } from '../../src/tree/file-tree.ts';
 import { openSessionTree } from '../../src/tree/session-tree.ts';
@@ -17,7 +18,7 @@ export const LEFT = 123 * 2 ** 20;
 export const DISK_SIZE = 65_536 + 512;
 
 export interface NfsServer extends AsyncDisposable {
-  readonly target: NfsTarget;
+  readonly target: NfsTarget & NfsListening;
   readonly export: Export;
   readonly tree: WritableFileTree;
 }
@@ -37,12 +38,20 @@ export const LOCAL: NfsAccess = {
   privilegedPorts: false,
 };
 
-/** A session `vm-1` with a disk `vda` on ports of its own. */
-export async function serveSession(options: NfsServerOptions = {}): Promise<NfsServer> {
-  const { files = crashingFs(seeded(1)).files, access, left = async () => LEFT } = options;
+/** One that shows nothing yet, on ports of its own. */
+export async function listeningTarget(host = '127.0.0.1'): Promise<NfsTarget & NfsListening> {
+  const target = await openNfsTarget({ clock: systemClock(), random: systemRandom() });
+  const ports = { nfs: 0, mount: 0, portmap: 0 };
+  const { ports: found } = await target.listen({ kind: 'ports', host, ports });
+  return { ...target, ports: found };
+}
+
+/** What a session shows: a disk `vda`, and a description. */
+export async function sessionTree(options: NfsServerOptions = {}): Promise<WritableFileTree> {
+  const { files = crashingFs(seeded(1)).files, left = async () => LEFT } = options;
   const device = options.device ?? memoryDevice(pattern(DISK_SIZE));
   await files.makeDirectory('/session');
-  const tree = await openSessionTree({
+  return openSessionTree({
     files,
     clock: systemClock(),
     directory: '/session',
@@ -53,14 +62,14 @@ export async function serveSession(options: NfsServerOptions = {}): Promise<NfsS
       files: [{ name: 'vm.vmx', contents: Buffer.from('config.version = "8"\n') }],
     },
   });
-  const target = await openNfsTarget({
-    clock: systemClock(),
-    random: systemRandom(),
-    host: '127.0.0.1',
-    ports: { nfs: 0, mount: 0, portmap: 0 },
-  });
+}
+
+/** A session `vm-1` with a disk `vda` on ports of its own. */
+export async function serveSession(options: NfsServerOptions = {}): Promise<NfsServer> {
+  const tree = await sessionTree(options);
+  const target = await listeningTarget();
   const exported = target.export('vm-1', tree, {
-    access: { ...LOCAL, ...access },
+    access: [{ ...LOCAL, ...options.access }],
     tag: 77,
     generation: 5,
   });

@@ -66,7 +66,7 @@ test('exports are closed to whoever was not named, on every call', async () => {
   await using it = await session();
   const { target, tree } = it.server;
   const strangers = { ...LOCAL, allow: parseNetworks(['10.0.0.0/8', 'fd00::/8']) };
-  target.export('secret', tree, { access: strangers, tag: 78, generation: 5 });
+  target.export('secret', tree, { access: [strangers], tag: 78, generation: 5 });
   const root = await it.client.mount('/holdfast');
   equal(root.status, 0);
   deepEqual(await list(it.client, root.handle, { plus: true, size: 4096 }), ['.', '..', 'vm-1']);
@@ -92,9 +92,9 @@ test('an export of a name or a tag that is taken is refused, and the first one s
   await using it = await session();
   const { target, tree } = it.server;
   const exists = { name: 'TreeError', code: 'EXISTS' };
-  throws(() => target.export('vm-1', tree, { access: LOCAL, tag: 78, generation: 5 }), exists);
-  throws(() => target.export('vm-2', tree, { access: LOCAL, tag: 77, generation: 5 }), exists);
-  throws(() => target.export('vm-3', tree, { access: LOCAL, tag: 0, generation: 5 }), exists);
+  throws(() => target.export('vm-1', tree, { access: [LOCAL], tag: 78, generation: 5 }), exists);
+  throws(() => target.export('vm-2', tree, { access: [LOCAL], tag: 77, generation: 5 }), exists);
+  throws(() => target.export('vm-3', tree, { access: [LOCAL], tag: 0, generation: 5 }), exists);
   equal((await it.client.mount('/holdfast/vm-1')).status, 0);
 });
 

@@ -8,7 +8,7 @@ export const command: Command = {
   takes: [1, 1],
   async run({ args }, { output, call }) {
     const session = await call('session/show', { session: args[0]! });
-    const { state, holder, set, point, created, takenBytes, listen, waits } = session;
+    const { state, holder, set, point, created, takenBytes, listen, addresses, waits } = session;
     output.result(session, () =>
       [
         `session  ${session.session}`,
@@ -17,6 +17,7 @@ export const command: Command = {
         `created  ${created}`,
         `written  ${formatSize(takenBytes)}`,
         `exports  ${listen}`,
+        ...addresses.map((it) => `also     ${it}`),
         ...(waits === null ? [] : [`waits    ${waits}`]),
       ].join('\n'),
     );

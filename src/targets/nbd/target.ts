@@ -7,8 +7,10 @@ import {
   type ByteStream,
   listen,
   type Listener,
+  type Peer,
   type TlsCredentials,
 } from '../../sys/network.ts';
+import { entrance } from '../entrance.ts';
 import type { Export } from '../export.ts';
 import { addTraffic, type Client, noTraffic, sumOfTraffic, type Traffic } from '../traffic.ts';
 import { handshake, type Offer } from './handshake.ts';
@@ -18,8 +20,13 @@ import { type Transmission, transmission, type TransmissionOptions } from './tra
 /** Serves block devices over NBD. Whatever a peer sends ends at most its own connection. */
 export interface NbdTarget extends AsyncDisposable {
   readonly address: Address;
+  /** Of TCP. */
+  readonly port: number | undefined;
   /** The device is lent; `name` is what clients ask for. */
   export(name: string, device: BlockDevice | WritableBlockDevice, options: ExportOptions): Export;
+  /** Until `answer` whoever connects waits: no export is refused because it is not there yet, or not any more. */
+  hold(): void;
+  answer(): void;
 }
 
 export interface ExportOptions {
@@ -31,6 +38,10 @@ export interface ExportOptions {
 export interface NbdTargetOptions {
   readonly clock: Clock;
   readonly listen: Address;
+  /** There too: sockets that systemd has opened. */
+  readonly others?: readonly Address[];
+  /** Whether the peer is served; left out: whoever can connect. */
+  readonly admits?: (peer: Peer | undefined) => boolean;
   readonly tls?:
     | { readonly mode: 'allow' | 'require'; readonly credentials: TlsCredentials }
     | undefined;
@@ -58,17 +69,41 @@ interface Connection extends Client {
 export async function openNbdTarget(options: NbdTargetOptions): Promise<NbdTarget> {
   const served = new Map<string, Served>();
   const streams = new Set<ByteStream>();
+  /** Those that have no export yet. */
+  const undecided = new Set<ByteStream>();
   const awake = stayAwake(options.clock);
-  const listener = await listen(options.listen, (stream) => {
-    if (streams.size >= CONNECTIONS_MAX) {
-      stream.destroy();
-      return;
-    }
+  const door = entrance();
+  const { admits = () => true, others = [] } = options;
+  function accept(stream: ByteStream): void {
+    if (streams.size >= CONNECTIONS_MAX) return stream.destroy();
     streams.add(stream);
-    serve(stream, { ...options, awake }, served, () => streams.delete(stream));
-  });
+    undecided.add(stream);
+    serve(stream, { ...options, awake }, served, {
+      onDecided: () => undecided.delete(stream),
+      onClose() {
+        undecided.delete(stream);
+        streams.delete(stream);
+      },
+    });
+  }
+  await using stack = new AsyncDisposableStack();
+  const open = async (address: Address): Promise<Listener> =>
+    stack.use(
+      await listen(address, (stream) =>
+        admits(stream.peer) ? door.pass(stream, accept) : stream.destroy(),
+      ),
+    );
+  const listener = await open(options.listen);
+  for (const address of others) await open(address);
+  const listeners = stack.move();
   return {
     address: listener.address,
+    port: listener.port,
+    hold() {
+      door.hold();
+      for (const stream of undecided) stream.destroy();
+    },
+    answer: door.open,
     export(name, device, { description, readOnly }) {
       const { size, blockSize } = device.geometry;
       const offer: Offer = {
@@ -97,7 +132,8 @@ export async function openNbdTarget(options: NbdTargetOptions): Promise<NbdTarge
       };
     },
     async [Symbol.asyncDispose]() {
-      await listener[Symbol.asyncDispose]();
+      await listeners.disposeAsync();
+      door.close();
       for (const { connections } of served.values())
         await Promise.all([...connections].map((it) => finish(options.clock, it)));
       for (const stream of streams) stream.destroy();
@@ -120,7 +156,7 @@ function serve(
   stream: ByteStream,
   { clock, tls, awake }: NbdTargetOptions & { readonly awake: StayAwake },
   served: ReadonlyMap<string, Served>,
-  onClose: () => void,
+  { onDecided, onClose }: { readonly onDecided: () => void; readonly onClose: () => void },
 ): void {
   const talk = handshake({
     offers: () => [...served.values()].map(({ offer }) => offer),
@@ -148,6 +184,7 @@ function serve(
         return;
       case 'agreed': {
         over.abort();
+        onDecided();
         const { agreement, rest } = outcome;
         const entry = served.get(agreement.offer.name);
         if (!entry) return stream.destroy();

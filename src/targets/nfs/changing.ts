@@ -22,12 +22,12 @@ export function readSubject(
   { peer, identity }: Caller,
 ): Subject {
   const found = exports.read(args, peer);
-  const { served } = found;
-  if (!served || served.access.readOnly || !isWritableTree(served.tree)) {
+  const { served, rule } = found;
+  if (!served || rule?.readOnly !== false || !isWritableTree(served.tree)) {
     throw new NfsFailure(STATUS.readOnly, 'this may only be read');
   }
   const who = exports.identity(found, identity);
-  return { found: { served, id: found.id }, tree: served.tree, who };
+  return { found: { served, rule, id: found.id }, tree: served.tree, who };
 }
 
 /** wcc_data: the node as it was, and as it is. */

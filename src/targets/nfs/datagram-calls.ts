@@ -6,6 +6,7 @@ import { noTraffic } from '../traffic.ts';
 import { dispatcher } from './dispatch.ts';
 import type { Program } from './nfs-program.ts';
 import type { OpenReply } from './replies.ts';
+import { replayCache } from './replay-cache.ts';
 import { type Reply, writeReplyHeader } from './reply.ts';
 
 const REPLY_LENGTH_MAX = 8 * 1024;
@@ -14,7 +15,7 @@ const REPLY_LENGTH_MAX = 8 * 1024;
 export function datagramCalls(
   program: Program,
 ): (bytes: Uint8Array, peer: Peer) => Uint8Array | undefined {
-  const dispatch = dispatcher([program]);
+  const dispatch = dispatcher([program], replayCache());
   return (bytes, peer) => {
     let answered: Uint8Array | undefined;
     const open: OpenReply = (xid) => {
@@ -44,9 +45,10 @@ export function datagramCalls(
         bytes,
         {
           peer,
-          traffic: noTraffic(),
+          traffic: noTraffic,
           isLast: true,
           keep: (part) => ({ bytes: part.slice(), release() {} }),
+          onUnanswered() {},
         },
         open,
       );

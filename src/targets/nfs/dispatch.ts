@@ -13,11 +13,13 @@ import {
 } from '../../formats/wire/rpc.ts';
 import { xdrReader } from '../../formats/wire/xdr.ts';
 import type { Peer } from '../../sys/network.ts';
+import type { Served } from './exports.ts';
+import { Unanswered } from './failure.ts';
 import type { OpenReply } from './replies.ts';
 import type { Program } from './nfs-program.ts';
 import type { RecordState } from './records.ts';
 import type { Traffic } from '../traffic.ts';
-import { replayCache, replayKey } from './replay-cache.ts';
+import { type ReplayCache, replayKey } from './replay-cache.ts';
 import type { Reply } from './reply.ts';
 
 const RAW_REPLY_LENGTH = 48;
@@ -25,17 +27,22 @@ const RAW_REPLY_LENGTH = 48;
 /** Finds who answers a call. Throws FormatError for what is no call. */
 export type Dispatch = (
   record: Uint8Array,
-  how: RecordState & { readonly peer: Peer; readonly traffic: Traffic },
+  how: RecordState & {
+    readonly peer: Peer;
+    /** What of a tree goes through this connection. */
+    readonly traffic: (served: Served) => Traffic;
+    /** The call stays without an answer: the client has to ask again. */
+    readonly onUnanswered: () => void;
+  },
   open: OpenReply,
 ) => void;
 
-export function dispatcher(programs: readonly Program[]): Dispatch {
+export function dispatcher(programs: readonly Program[], replays: ReplayCache): Dispatch {
   const byNumber = new Map(programs.map((program) => [program.number, program]));
-  const replays = replayCache();
   const reader = xdrReader();
   const call = newCall();
 
-  return (record, { peer, traffic, keep, isLast }, open) => {
+  return (record, { peer, traffic, keep, isLast, onUnanswered }, open) => {
     const view = new DataView(record.buffer, record.byteOffset, record.length);
     reader.reset(record, view, 0, record.length);
     const problem = readCall(reader, call);
@@ -50,6 +57,10 @@ export function dispatcher(programs: readonly Program[]): Dispatch {
     }
     const key = program.happensOnce(procedure) ? replayKey(peer.address, xid, record) : undefined;
     const fail = (reply: Reply, cause: unknown): void => {
+      if (cause instanceof Unanswered) {
+        if (key !== undefined) replays.end(key, undefined);
+        return onUnanswered();
+      }
       if (!(cause instanceof FormatError)) return program.fail(procedure, reply, cause);
       writeAccepted(reply.raw(RAW_REPLY_LENGTH), xid, ACCEPTED.garbageArguments);
       reply.end();

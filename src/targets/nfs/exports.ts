@@ -7,40 +7,65 @@ import type { FileTree, TreeNode } from '../../tree/file-tree.ts';
 import { TreeError } from '../../tree/tree-error.ts';
 import { type Identity, isAllowed, type NfsAccess, squashed } from './access.ts';
 import { NfsFailure } from './failure.ts';
+import { knownTrees } from './known-trees.ts';
+import { ownDirectories, ruleFor, unanswered } from './own-directories.ts';
 import { type FileHandle, readHandle, writeHandle } from './handles.ts';
 
 /*
- * The one export, `/holdfast`: a directory with one directory for each tree. A host mounts it once and finds in
- * it what it may see.
+ * The one export (export-path.ts): a directory with one directory for each tree, and in `/holdfast/points` one for each
+ * tree that is called `points/NAME`. A host mounts it once and finds in it what it may see.
  */
-export const EXPORT_PATH = '/holdfast';
 
-export interface Served {
+/** A tree as clients know it, whether it is there or away. */
+export interface Known {
+  /** Below `/holdfast`: `NAME`, or `points/NAME`. */
   readonly name: string;
-  readonly tree: FileTree;
-  readonly access: NfsAccess;
+  /** As they are now: a host may enter by any of them, and the first that lets it in counts. */
+  readonly access: readonly NfsAccess[];
   /** With the node's id they make its file id and its handle: unique, and the same for ever. */
   readonly tag: number;
   readonly generation: number;
 }
 
-/** A node of some tree; `served` undefined: the export's own directory. */
+export interface Served extends Known {
+  readonly tree: FileTree;
+  /** Of writes: another one tells clients that what they had not committed may be lost (RFC 1813, 3.3.7). */
+  readonly verifier: Uint8Array;
+}
+
+/** A tree that was there and will be again. Who looks for it gets no answer, and asks again. */
+export interface Away extends Known {
+  /** Somebody has looked for it. */
+  readonly onAsked: () => void;
+}
+
+/** A node of some tree; `served` undefined: a directory of the export itself. */
 export interface Found {
   readonly served: Served | undefined;
   readonly id: number;
+  /** Undefined: in the export itself, which nobody changes. */
+  readonly rule: NfsAccess | undefined;
 }
 
 export interface Exports {
   /** Throws TreeError EXISTS where its name or its tag is taken. */
   add(served: Served): void;
-  remove(served: Served): void;
-  readonly all: ReadonlyMap<string, Served>;
+  /** `away`: in its place. */
+  remove(served: Served, away: Away | undefined): void;
+  /** Not of a tree that is there. */
+  expect(away: Away): void;
+  /** Whether it was expected. */
+  forget(name: string): Known | undefined;
+  readonly root: Found;
   /** Whether the peer may see anything at all. */
   admits(peer: Peer): boolean;
-  /** The handle that the reader stands at. Throws NfsFailure (STALE, BADHANDLE, ACCES). */
+  /** Networks by which the peer may see something. */
+  networks(peer: Peer): readonly string[];
+  /** The handle that the reader stands at. Throws NfsFailure (STALE, BADHANDLE, ACCES), Unanswered. */
   read(reader: XdrReader, peer: Peer): Found;
   write(writer: XdrWriter, found: Found): void;
   node(found: Found): TreeNode;
+  /** Throws Unanswered. */
   lookup(directory: Found, name: string, peer: Peer): Found | undefined;
   /** With "." and "..". */
   list(directory: Found, after: number, peer: Peer): Iterable<Entry>;
@@ -53,80 +78,72 @@ export interface Entry {
   readonly found: Found;
 }
 
-const ROOT_TAG = 0;
-const ROOT_ID = 1;
-const ROOT: Found = { served: undefined, id: ROOT_ID };
-const FIRST_COOKIE = 3;
+const OWN_TAG = 0;
 
 export function nfsExports(nowMs: () => number): Exports {
-  const byName = new Map<string, Served>();
-  const byTag = new Map<number, Served>();
-  const cookies = new Map<Served, number>();
-  let nextCookie = FIRST_COOKIE;
-  let changedMs = nowMs();
+  const served = knownTrees<Served>();
+  const away = knownTrees<Away>();
+  const own = ownDirectories({ served, away, nowMs });
 
-  function rootNode(): TreeNode {
-    return {
-      ...{ id: ROOT_ID, kind: 'directory', mode: 0o555, uid: 0, gid: 0, size: 4096 },
-      ...{ links: 2 + byName.size, accessedMs: changedMs, modifiedMs: changedMs, changedMs },
-    };
-  }
-  function node({ served, id }: Found): TreeNode {
-    if (!served) return rootNode();
-    const it = served.tree.node(id);
-    if (it) return it;
+  function node({ served: it, id }: Found): TreeNode {
+    if (!it) return own.node(id);
+    const found = it.tree.node(id);
+    if (found) return found;
     throw new NfsFailure(STATUS.stale, 'the file is no more');
   }
-  function visible(served: Served | undefined, peer: Peer): served is Served {
-    return served !== undefined && isAllowed(served.access, peer);
+  function remain(known: Known): void {
+    away.drop(known.name);
+    served.drop(known.name);
+    own.changed();
   }
-  function* listRoot(after: number, peer: Peer): Generator<Entry> {
-    for (const served of byName.values()) {
-      const cookie = cookies.get(served)!;
-      if (cookie <= after || !visible(served, peer)) continue;
-      yield { name: served.name, cookie, found: { served, id: served.tree.root } };
-    }
-  }
-  function parent({ served, id }: Found): Found {
-    if (!served || id === served.tree.root) return ROOT;
-    return { served, id: served.tree.parent(id) };
+  function parent({ served: it, id, rule }: Found): Found {
+    if (!it || id === it.tree.root) return own.above(it);
+    return { served: it, id: it.tree.parent(id), rule };
   }
   return {
-    all: byName,
-    add(served) {
-      if (byTag.has(served.tag) || served.tag === ROOT_TAG || byName.has(served.name)) {
-        throw new TreeError('EXISTS', `another export is too much like "${served.name}"`);
+    root: own.root,
+    add(it) {
+      if (served.tagged(it.tag) || it.tag === OWN_TAG || served.named(it.name)) {
+        throw new TreeError('EXISTS', `another export is too much like "${it.name}"`);
       }
-      byName.set(served.name, served);
-      byTag.set(served.tag, served);
-      cookies.set(served, nextCookie++);
-      changedMs = nowMs();
+      remain(it);
+      served.put(it);
     },
-    remove(served) {
-      byName.delete(served.name);
-      byTag.delete(served.tag);
-      cookies.delete(served);
-      changedMs = nowMs();
+    remove(it, instead) {
+      remain(it);
+      if (instead) away.put(instead);
     },
-    admits: (peer) => [...byName.values()].some((served) => visible(served, peer)),
+    expect(it) {
+      if (!served.named(it.name)) away.put(it);
+    },
+    forget: (name) => away.drop(name),
+    admits: (peer) =>
+      [...served.byTag(), ...away.byTag()].some((it) => ruleFor(it, peer) !== undefined),
+    networks(peer) {
+      const rules = served.byTag().flatMap(({ access }) => access);
+      return rules.flatMap((rule) => (isAllowed(rule, peer) ? rule.allow.names : []));
+    },
     read(reader, peer) {
       const handle = readHandle(reader);
-      if (!handle) throw new NfsFailure(STATUS.badHandle, 'no handle of ours');
-      if (handle.tag === ROOT_TAG) {
-        if (handle.id === ROOT_ID) return ROOT;
+      const found = handle?.tag === OWN_TAG ? own.byId(handle.id) : undefined;
+      if (found) return found;
+      if (!handle || handle.tag === OWN_TAG) {
         throw new NfsFailure(STATUS.badHandle, 'no handle of ours');
       }
-      const served = byTag.get(handle.tag);
-      if (served?.generation !== handle.generation) {
+      const { tag, generation, id } = handle;
+      const it = served.tagged(tag);
+      const known = it ?? away.tagged(tag);
+      if (known?.generation !== generation) {
         throw new NfsFailure(STATUS.stale, 'its session has ended');
       }
-      if (!isAllowed(served.access, peer)) {
-        throw new NfsFailure(STATUS.access, `${peer.address} has no access to ${served.name}`);
+      const rule = ruleFor(known, peer);
+      if (!rule) {
+        throw new NfsFailure(STATUS.access, `${peer.address} has no access to ${known.name}`);
       }
-      return { served, id: handle.id };
+      return it ? { served: it, id, rule } : unanswered(away.tagged(tag)!);
     },
-    write(writer, { served, id }) {
-      const { tag, generation } = served ?? { tag: ROOT_TAG, generation: 0 };
+    write(writer, { served: it, id }) {
+      const { tag, generation } = it ?? { tag: OWN_TAG, generation: 0 };
       writeHandle(writer, { tag, generation, id } satisfies FileHandle);
     },
     node,
@@ -134,26 +151,25 @@ export function nfsExports(nowMs: () => number): Exports {
       checkLookup(node(directory), name);
       if (name === '.') return directory;
       if (name === '..') return parent(directory);
-      if (!directory.served) {
-        const served = byName.get(name);
-        return visible(served, peer) ? { served, id: served.tree.root } : undefined;
-      }
-      const id = directory.served.tree.lookup(directory.id, name);
-      return id === undefined ? undefined : { served: directory.served, id };
+      const { served: it, rule } = directory;
+      if (!it) return own.lookup(directory, name, peer);
+      const id = it.tree.lookup(directory.id, name);
+      return id === undefined ? undefined : { served: it, id, rule };
     },
     *list(directory, after, peer) {
-      const { served, id } = directory;
+      const { served: it, id, rule } = directory;
       if (after < 1) yield { name: '.', cookie: 1, found: directory };
       if (after < 2) yield { name: '..', cookie: 2, found: parent(directory) };
-      if (!served) {
-        yield* listRoot(after, peer);
+      if (!it) {
+        yield* own.list(directory, after, peer);
         return;
       }
-      for (const it of served.tree.list(id, after)) {
-        yield { name: it.name, cookie: it.cookie, found: { served, id: it.id } };
+      for (const entry of it.tree.list(id, after)) {
+        const { name, cookie } = entry;
+        yield { name, cookie, found: { served: it, id: entry.id, rule } };
       }
     },
-    identity: ({ served }, caller) => (served ? squashed(served.access, caller) : caller),
+    identity: ({ rule }, caller) => (rule ? squashed(rule, caller) : caller),
   };
 }
 
@@ -173,7 +189,7 @@ export function attributesOf({ served }: Found, node: TreeNode): FileAttributes 
     gid: node.gid,
     size: node.size,
     used: node.size,
-    fileIdHigh: served?.tag ?? ROOT_TAG,
+    fileIdHigh: served?.tag ?? OWN_TAG,
     fileIdLow: node.id,
     accessedMs: node.accessedMs,
     modifiedMs: node.modifiedMs,

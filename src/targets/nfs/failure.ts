@@ -12,6 +12,14 @@ export class NfsFailure extends Error {
   }
 }
 
+/**
+ * Nothing is answered: what was asked for is away and will be there again, and its client asks again. An answer
+ * would be a guest's error.
+ */
+export class Unanswered extends Error {
+  override readonly name = 'Unanswered';
+}
+
 const OF_TREE = {
   NOT_FOUND: STATUS.notFound,
   EXISTS: STATUS.exists,

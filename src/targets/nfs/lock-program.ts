@@ -5,7 +5,7 @@ import type { Exports } from './exports.ts';
 import { NfsFailure } from './failure.ts';
 import type { Caller, Handler, Program } from './nfs-program.ts';
 import { nullProcedure } from './null-procedure.ts';
-import { type Lock, rangeLocks } from './range-locks.ts';
+import type { Lock, RangeLocks } from './range-locks.ts';
 import type { Reply } from './reply.ts';
 
 /*
@@ -22,9 +22,7 @@ const COOKIE_MAX = 1024;
 const NAME_MAX = 1024;
 const OWNER_MAX = 1024;
 
-export function lockProgram(exports: Exports): Program {
-  const locks = rangeLocks();
-
+export function lockProgram(exports: Exports, locks: RangeLocks): Program {
   /** The locked file as one word, and the lock; undefined: the file is none of ours, or gone. */
   function readLock(args: XdrReader, { peer }: Caller, exclusive: boolean) {
     const host = readHost(args, peer);
@@ -35,7 +33,12 @@ export function lockProgram(exports: Exports): Program {
     const length = args.u64();
     const owner = `${host} ${process} ${Buffer.from(handle).toString('hex')}`;
     const end = length === 0 ? Number.POSITIVE_INFINITY : start + length;
-    return { file, lock: { owner, host, exclusive, process, handle, start, end } satisfies Lock };
+    const { address } = peer;
+    const range = { start, end };
+    return {
+      file,
+      lock: { owner, host, address, exclusive, process, handle, ...range } satisfies Lock,
+    };
   }
   function readFile(args: XdrReader, peer: Peer): string | undefined {
     try {

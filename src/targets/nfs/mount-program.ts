@@ -1,7 +1,8 @@
 import { PROGRAMS } from '../../formats/wire/rpc.ts';
 import { FormatError } from '../../formats/format-error.ts';
 import { STATUS } from '../../formats/wire/nfs3.ts';
-import { EXPORT_PATH, type Exports, type Found } from './exports.ts';
+import { EXPORT_PATH } from './export-path.ts';
+import { type Exports, type Found } from './exports.ts';
 import { NfsFailure, statusOf } from './failure.ts';
 import { FILE_HANDLE_LENGTH } from './handles.ts';
 import { readPath } from './names.ts';
@@ -23,7 +24,7 @@ export function mountProgram(exports: Exports): Program {
       throw new NfsFailure(STATUS.notFound, `only ${EXPORT_PATH} is exported`);
     }
     if (!exports.admits(peer)) throw new NfsFailure(STATUS.access, 'not for this host');
-    let found: Found = { served: undefined, id: 1 };
+    let found: Found = exports.root;
     for (const name of names.slice(1)) {
       const next = exports.lookup(found, name, peer);
       if (!next) throw new NfsFailure(STATUS.notFound, `there is no "${name}"`);
@@ -57,7 +58,7 @@ export function mountProgram(exports: Exports): Program {
     // EXPORT
     (_args, { peer }, reply) => {
       const writer = reply.begin(GROUPS_LENGTH_MAX + 64);
-      const groups = exports.admits(peer) ? groupsOf(exports) : [];
+      const groups = groupsOf(exports, peer);
       writer.flag(groups.length > 0);
       if (groups.length > 0) {
         writer.text(EXPORT_PATH);
@@ -82,9 +83,9 @@ export function mountProgram(exports: Exports): Program {
   };
 }
 
-/** Every network that some session is open to, as far as they fit. */
-function groupsOf({ all }: Exports): string[] {
-  const names = new Set([...all.values()].flatMap(({ access }) => access.allow.names));
+/** The networks that the peer is in, as far as they fit: who else may come is not its business. */
+function groupsOf(exports: Exports, peer: Peer): string[] {
+  const names = new Set(exports.networks(peer));
   let length = 0;
   return [...names].filter((name) => (length += name.length + 12) < GROUPS_LENGTH_MAX);
 }

@@ -30,7 +30,7 @@ export function creatingProcedures({ exports }: NfsServer): NfsHandlers {
     const before = changeableDirectory(exports, into);
     reply.later(0, async () => {
       const id = await work();
-      const made = { served: into.found.served, id };
+      const made = { ...into.found, id };
       const writer = nfsOk(reply, 4 + HANDLE_LENGTH + AFTER_LENGTH + CHANGE_LENGTH);
       writer.flag(true);
       exports.write(writer, made);

@@ -5,7 +5,7 @@ import type { XdrReader } from '../../formats/wire/xdr.ts';
 import type { Peer } from '../../sys/network.ts';
 import type { Traffic } from '../traffic.ts';
 import type { Identity } from './access.ts';
-import type { Exports } from './exports.ts';
+import type { Exports, Served } from './exports.ts';
 import { statusOf } from './failure.ts';
 import { creatingProcedures } from './nfs-creating.ts';
 import { directoryProcedures } from './nfs-directories.ts';
@@ -19,15 +19,13 @@ import { nfsError, type Reply } from './reply.ts';
 
 export interface NfsServer {
   readonly exports: Exports;
-  /** Of writes: another one tells clients that what they had not committed may be lost (RFC 1813, 3.3.7). */
-  readonly verifier: Uint8Array;
 }
 
 export interface Caller {
   readonly peer: Peer;
   readonly identity: Identity;
   /** Of its connection: counts what is read and written. */
-  readonly traffic: Traffic;
+  readonly traffic: (served: Served) => Traffic;
   /** As `RecordState.keep`. */
   readonly keep: RecordState['keep'];
   /** Nobody else waits: this call may wait for a quick medium. */

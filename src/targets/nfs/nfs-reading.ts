@@ -92,13 +92,13 @@ export function readingProcedures({ exports }: NfsServer): NfsHandlers {
         writeDataHeader(writer, found, node, { count: length, isEnd });
         writer.at += length;
         writer.pad();
-        traffic.readBytes += length;
+        traffic(found.served!).readBytes += length;
         return reply.end();
       }
       reply.laterInTurn(length, async () => {
         const bytes = pool.take(length);
         await tree.read(found.id, bytes, offset);
-        traffic.readBytes += length;
+        traffic(found.served!).readBytes += length;
         sendData(reply, found, bytes, isEnd);
         pool.give(bytes);
       });
@@ -134,10 +134,10 @@ function checkReadable(node: TreeNode, who: Identity): void {
   }
 }
 
-function accessBits({ served }: Found, node: TreeNode, who: Identity): number {
+function accessBits({ served, rule }: Found, node: TreeNode, who: Identity): number {
   const bits = permissions(node, who);
   const isDirectory = node.kind === 'directory';
-  const mayWrite = served && isWritableTree(served.tree) && !served.access.readOnly;
+  const mayWrite = served && isWritableTree(served.tree) && rule?.readOnly === false;
   let granted = 0;
   if (bits & PERMISSION.read) granted |= ACCESS_BITS.read;
   if (bits & PERMISSION.execute) granted |= isDirectory ? ACCESS_BITS.lookup : ACCESS_BITS.execute;

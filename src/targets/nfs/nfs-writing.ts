@@ -13,7 +13,7 @@ import type { NfsHandlers, NfsServer } from './nfs-program.ts';
 import { nfsOk } from './reply.ts';
 
 /** What changes a file itself: SETATTR, WRITE, COMMIT. */
-export function writingProcedures({ exports, verifier }: NfsServer): NfsHandlers {
+export function writingProcedures({ exports }: NfsServer): NfsHandlers {
   return {
     setattr(args, caller, reply) {
       const it = readSubject(exports, args, caller);
@@ -51,12 +51,12 @@ export function writingProcedures({ exports, verifier }: NfsServer): NfsHandlers
         const before = await it.tree
           .write(it.found.id, kept.bytes, offset, how)
           .finally(kept.release);
-        caller.traffic.writtenBytes += count;
+        caller.traffic(it.found.served).writtenBytes += count;
         const writer = nfsOk(reply, CHANGE_LENGTH + 8 + VERIFIER_LENGTH);
         writeWhatChanged(writer, it.found, before);
         writer.u32(count);
         writer.u32(isDurable ? STABILITY.fileSync : STABILITY.unstable);
-        writer.fixed(verifier);
+        writer.fixed(it.found.served.verifier);
         reply.end();
       });
     },
@@ -67,7 +67,7 @@ export function writingProcedures({ exports, verifier }: NfsServer): NfsHandlers
         await it.tree.flush(it.found.id);
         const writer = nfsOk(reply, CHANGE_LENGTH + VERIFIER_LENGTH);
         writeWhatChanged(writer, it.found, before);
-        writer.fixed(verifier);
+        writer.fixed(it.found.served.verifier);
         reply.end();
       });
     },

@@ -10,6 +10,8 @@ export interface RangeLocks {
   release(file: string, owner: string, range: Range): void;
   /** All locks of a host that starts anew. */
   releaseHost(host: string): void;
+  /** All locks of files whose words begin so. */
+  releaseFiles(prefix: string): void;
 }
 
 export interface Range {
@@ -22,6 +24,7 @@ export interface Lock extends Range {
   /** Host and process. */
   readonly owner: string;
   readonly host: string;
+  readonly address: string;
   readonly exclusive: boolean;
   /** As the client called it, for others to be told. */
   readonly process: number;
@@ -29,13 +32,25 @@ export interface Lock extends Range {
 }
 
 const LOCKS_MAX = 10_000;
+/** Of one address, so that others have room: QEMU takes some ten for a disk. */
+const LOCKS_OF_ADDRESS_MAX = 4000;
 
 export function rangeLocks(): RangeLocks {
   const files = new Map<string, Lock[]>();
+  const counts = new Map<string, number>();
   let count = 0;
 
+  function tally(locks: readonly Lock[], step: 1 | -1): void {
+    count += step * locks.length;
+    for (const { address } of locks) {
+      const its = (counts.get(address) ?? 0) + step;
+      if (its === 0) counts.delete(address);
+      else counts.set(address, its);
+    }
+  }
   function put(file: string, locks: Lock[]): void {
-    count += locks.length - (files.get(file)?.length ?? 0);
+    tally(files.get(file) ?? [], -1);
+    tally(locks, 1);
     if (locks.length === 0) files.delete(file);
     else files.set(file, locks);
   }
@@ -63,7 +78,8 @@ export function rangeLocks(): RangeLocks {
     take(file, wanted) {
       const other = conflict(file, wanted);
       if (other) return other;
-      if (count >= LOCKS_MAX) return 'FULL';
+      const its = counts.get(wanted.address) ?? 0;
+      if (count >= LOCKS_MAX || its >= LOCKS_OF_ADDRESS_MAX) return 'FULL';
       put(file, [...without(file, wanted.owner, wanted), wanted]);
       return undefined;
     },
@@ -75,6 +91,9 @@ export function rangeLocks(): RangeLocks {
           locks.filter((lock) => lock.host !== host),
         );
       }
+    },
+    releaseFiles(prefix) {
+      for (const file of files.keys()) if (file.startsWith(prefix)) put(file, []);
     },
   };
 }

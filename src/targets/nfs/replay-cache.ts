@@ -12,29 +12,49 @@ export interface ReplayCache {
 }
 
 /** A client repeats a call within minutes, and its connection holds some hundreds. */
-const REPLIES_MAX = 2048;
+const REPLIES_MAX = 4096;
+/** Of one client: who makes files by the thousand pushes out its own answers, not those of others. */
+const REPLIES_OF_CLIENT_MAX = 1024;
 
 export function replayCache(): ReplayCache {
   const replies = new Map<string, Uint8Array | 'running'>();
+  const counts = new Map<string, number>();
+
+  function drop(key: string): void {
+    if (!replies.delete(key)) return;
+    const client = clientOf(key);
+    const its = counts.get(client)! - 1;
+    if (its === 0) counts.delete(client);
+    else counts.set(client, its);
+  }
+  /** The oldest that was answered, of one client or of all. */
+  function dropOldest(client: string | undefined): void {
+    for (const [key, reply] of replies) {
+      if (reply === 'running' || (client !== undefined && clientOf(key) !== client)) continue;
+      return drop(key);
+    }
+  }
   return {
     begin(key) {
       const known = replies.get(key);
       if (known) return known;
+      const client = clientOf(key);
+      const its = (counts.get(client) ?? 0) + 1;
       replies.set(key, 'running');
-      if (replies.size > REPLIES_MAX) {
-        for (const [oldest, reply] of replies) {
-          if (reply === 'running') continue;
-          replies.delete(oldest);
-          break;
-        }
-      }
+      counts.set(client, its);
+      if (its > REPLIES_OF_CLIENT_MAX) dropOldest(client);
+      else if (replies.size > REPLIES_MAX) dropOldest(undefined);
       return undefined;
     },
     end(key, reply) {
       if (reply) replies.set(key, reply.slice());
-      else replies.delete(key);
+      else drop(key);
     },
   };
+}
+
+function clientOf(key: string): string {
+  return key.slice(0, key.indexOf(' '));
 }
 
 /** The same number from the same client with other arguments is another call. */

@@ -1,0 +1,33 @@
+import { type DiskServer, openDiskServer } from '../recovery/disk-server.ts';
+import { parseNetworks } from '../sys/networks.ts';
+import type { World } from '../sys/world.ts';
+import { parseListenAddress } from './listen-address.ts';
+import { readTlsFiles, type TlsFiles } from './tls-files.ts';
+
+export interface SharedDisksPlace {
+  /** Undefined: only where systemd listens. */
+  readonly listen: string | undefined;
+  /** Undefined: this host only. */
+  readonly allow: readonly string[] | undefined;
+  readonly tls: TlsFiles | undefined;
+}
+
+const LOOPBACK = ['127.0.0.0/8', '::1'];
+
+/**
+ * The NBD server of all sessions, which answers nobody before it is told to; undefined: there is to be none.
+ * Rejects FAILED for networks that are none, and what listening rejects.
+ */
+export async function openSharedDisks(
+  { clock, files }: Pick<World, 'clock' | 'files'>,
+  { listen, allow = LOOPBACK, tls }: SharedDisksPlace,
+  inherited: readonly number[],
+): Promise<DiskServer | undefined> {
+  const own = listen === undefined ? [] : [parseListenAddress(listen)];
+  const all = [...inherited.map((fd) => ({ kind: 'fd', fd }) as const), ...own];
+  if (all.length === 0) return undefined;
+  return openDiskServer({
+    ...{ clock, listen: all, allow: parseNetworks(allow) },
+    tls: tls && (await readTlsFiles(files, tls)),
+  });
+}

@@ -1,0 +1,126 @@
+import { MiB } from '../../lib/sizes.ts';
+import type { Clock } from '../../sys/clock.ts';
+import type { ByteStream, Peer } from '../../sys/network.ts';
+import { stayAwake } from '../stay-awake.ts';
+import { addTraffic, type Client, noTraffic, sumOfTraffic, type Traffic } from '../traffic.ts';
+import { type Connection, connection } from './connection.ts';
+import type { Dispatch } from './dispatch.ts';
+import type { Served } from './exports.ts';
+import { recordMemory } from './records.ts';
+
+/** Those who are connected, within bounds over all of them. Disposing answers what is under way, and ends them. */
+export interface NfsClients extends AsyncDisposable {
+  /** Those who have read or written something of it, and are still connected. */
+  of(served: Served): readonly Client[];
+  /** Of all clients, those that have left too. */
+  trafficOf(served: Served): Traffic;
+  /** Whether it comes from a host that may see anything. Strangers are not even listened to. */
+  knows(stream: ByteStream): boolean;
+  accept(stream: ByteStream, dispatch: Dispatch): void;
+  /** Ends connections on which calls stayed without an answer: their clients come again and ask again. */
+  askAgain(): void;
+}
+
+export interface NfsClientsOptions {
+  readonly clock: Clock;
+  readonly admits: (peer: Peer) => boolean;
+}
+
+const CONNECTIONS_MAX = 256;
+/** Of one host, so that others have room: Linux makes up to 16 for a mount (`nconnect`). */
+const CONNECTIONS_OF_HOST_MAX = 128;
+/** Answers and writes of all connections. */
+const HELD_MAX = 128 * MiB;
+const FINISH_MS = 5000;
+
+interface Connected {
+  readonly host: string;
+  readonly since: Date;
+  readonly traffic: Map<Served, Traffic>;
+  readonly connection: Connection;
+  hasUnanswered: boolean;
+}
+
+export function nfsClients({ clock, admits }: NfsClientsOptions): NfsClients {
+  const clients = new Map<ByteStream, Connected>();
+  /** Of those that have left. */
+  const past = new WeakMap<Served, Traffic>();
+  const awake = stayAwake(clock);
+  const memory = recordMemory();
+
+  function hasRoom(length: number): boolean {
+    let held = length;
+    for (const { connection: it } of clients.values()) held += it.held();
+    return held <= HELD_MAX;
+  }
+  function isFull(host: string): boolean {
+    if (clients.size >= CONNECTIONS_MAX) return true;
+    let its = 0;
+    for (const it of clients.values()) if (it.host === host) its++;
+    return its >= CONNECTIONS_OF_HOST_MAX;
+  }
+  // Whether a host is known at all has nothing to do with its port.
+  const knows = ({ peer }: ByteStream): boolean => peer !== undefined && admits(anyPort(peer));
+  async function finish(stream: ByteStream, it: Connection): Promise<void> {
+    const over = new AbortController();
+    await Promise.race([it.stop(), clock.sleep(FINISH_MS, over.signal).catch(() => {})]);
+    over.abort();
+    stream.end();
+  }
+  return {
+    of(served) {
+      const found: Client[] = [];
+      for (const { host: address, since, traffic } of clients.values()) {
+        const its = traffic.get(served);
+        if (its) found.push({ address, since, traffic: its });
+      }
+      return found;
+    },
+    trafficOf: (served) =>
+      sumOfTraffic([
+        past.get(served) ?? noTraffic(),
+        ...[...clients.values()].map((it) => it.traffic.get(served) ?? noTraffic()),
+      ]),
+    knows,
+    accept(stream, dispatch) {
+      const { peer } = stream;
+      if (!peer || !knows(stream) || isFull(peer.address)) return stream.destroy();
+      const traffic = (served: Served): Traffic => trafficIn(client.traffic, served);
+      const onUnanswered = (): void => void (client.hasUnanswered = true);
+      const client: Connected = {
+        ...{ host: peer.address, since: clock.now(), traffic: new Map() },
+        hasUnanswered: false,
+        connection: connection({
+          ...{ stream, memory, awake, hasRoom },
+          answer: (record, how, open) =>
+            dispatch(record, { ...how, peer, traffic, onUnanswered }, open),
+        }),
+      };
+      clients.set(stream, client);
+      stream.onClose = () => {
+        client.connection.abandon();
+        if (!clients.delete(stream)) return;
+        for (const [served, its] of client.traffic) addTraffic(trafficIn(past, served), its);
+      };
+    },
+    askAgain() {
+      for (const [stream, { hasUnanswered }] of clients) if (hasUnanswered) stream.destroy();
+    },
+    async [Symbol.asyncDispose]() {
+      await Promise.all([...clients].map(([stream, it]) => finish(stream, it.connection)));
+    },
+  };
+}
+
+function trafficIn(
+  all: Pick<Map<Served, Traffic>, 'get' | 'set'> | WeakMap<Served, Traffic>,
+  served: Served,
+): Traffic {
+  const its = all.get(served) ?? noTraffic();
+  all.set(served, its);
+  return its;
+}
+
+export function anyPort({ address }: Peer): Peer {
+  return { address, port: 0 };
+}

@@ -1,0 +1,111 @@
+import { deepEqual, match, rejects } from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'tap';
+import { openNbdDisk } from '../../src/block/nbd-disk.ts';
+import { expectDone } from '../support/cli.ts';
+import { makeRawDisk } from '../support/images.ts';
+import { program, without } from '../support/programs.ts';
+import { noise } from '../support/random.ts';
+import { serviceHome, serviceWith } from '../support/service.ts';
+import { temporaryDirectory } from '../support/temporary.ts';
+
+// The service's NBD server for the disks of all sessions.
+
+const root = temporaryDirectory();
+const image = join(root, 'disk.raw');
+makeRawDisk(image, 4 * 2 ** 20, 3);
+const home = serviceHome(root);
+const { holdfast } = home;
+const passphraseFiles = { nightly: home.passphrase };
+const psk = join(root, 'keys.psk');
+writeFileSync(psk, 'alice:000102030405060708090a0b0c0d0e0f\n');
+
+interface Started {
+  readonly session: string;
+  readonly exports: readonly { readonly uri: string }[];
+}
+
+async function recover(...more: string[]): Promise<Started> {
+  const { result } = await expectDone(holdfast('recover', 'vm@latest', '--detach', ...more));
+  return result as unknown as Started;
+}
+
+async function addressesOf({ session }: Started): Promise<string[]> {
+  const { result } = await expectDone(holdfast('session', 'show', session));
+  return (result['addresses'] as string[]).map((it) => it.replace('HOST', '127.0.0.1'));
+}
+
+const listen = 'tcp:127.0.0.1:0';
+
+test('it is not there until settings say so', async () => {
+  await using _service = await serviceWith(home, image);
+  const started = await recover();
+  deepEqual(await addressesOf(started), []);
+});
+
+test('disks of all sessions are exports of their names, and the same disks as at their own addresses', async () => {
+  home.configure({ passphraseFiles, nbd: { listen } });
+  await using _service = await home.run();
+  const [one, two] = [await recover(), await recover()];
+  const [[first], [second]] = [await addressesOf(one), await addressesOf(two)] as [
+    string[],
+    string[],
+  ];
+  match(first!, new RegExp(`^nbd://127\\.0\\.0\\.1:\\d+/${one.session}/vda$`));
+  await using disk = await openNbdDisk(first!);
+  await disk.write(noise(4096, 1), 0, 'durable');
+  {
+    await using other = await openNbdDisk(second!);
+    await other.write(noise(4096, 2), 0, 'cached');
+  }
+  for (const [which, { exports }] of [one, two].entries()) {
+    await using own = await openNbdDisk(exports[0]!.uri);
+    const got = new Uint8Array(4096);
+    await own.read(got, 0);
+    deepEqual(got, noise(4096, which + 1));
+  }
+  for (const name of ['', 'vda', `${one.session}/vdb`]) {
+    await rejects(openNbdDisk(first!.replace(/\/[^/]+\/vda$/, `/${name}`)), /no such export/, name);
+  }
+  await expectDone(holdfast('session', 'stop', two.session));
+  deepEqual(await addressesOf(two), []);
+  await rejects(openNbdDisk(second!), /no such export/);
+  await disk.read(new Uint8Array(4096), 0);
+  // A session that wants TLS is not shown to those who come without.
+  const secret = await recover('--tls-psk', psk);
+  deepEqual(await addressesOf(secret), []);
+  await rejects(openNbdDisk(first!.replace(one.session, secret.session)), /no such export/);
+});
+
+test('who is not allowed is not listened to', async () => {
+  home.configure({ passphraseFiles, nbd: { listen, allow: ['192.0.2.0/24'] } });
+  await using _service = await home.run();
+  const [address] = await addressesOf(await recover());
+  await rejects(openNbdDisk(address!), /closed|ended|ECONNRESET/);
+});
+
+test('with TLS nothing is told in the clear', { skip: without('nbdinfo') }, async () => {
+  home.configure({ passphraseFiles, nbd: { listen, tls: { kind: 'psk', path: psk } } });
+  await using service = await home.run();
+  const secret = await recover('--tls-psk', psk);
+  const [address] = await addressesOf(secret);
+  match(address!, /^nbds:/);
+  const uri = address!.replace('nbds://', 'nbds://alice@');
+  match(await program('nbdinfo', `${uri}?tls-psk-file=${psk}`), /with TLS/);
+  await rejects(openNbdDisk(address!.replace('nbds:', 'nbd:')), /TLS/);
+  // What stays until the next start is told of.
+  home.configure({ passphraseFiles, nbd: {} });
+  service.signal('SIGHUP');
+  await service.logged(/"nbd" stays as it was/);
+});
+
+test('settings that cannot be are refused', async () => {
+  for (const [nbd, message] of [
+    [{ listen: 'unix:/x' }, /nbd\.listen: not "tcp:HOST:PORT"/],
+    [{ listen, allow: ['10.0.0.0/33'] }, /no address and no network/],
+  ] as const) {
+    home.configure({ passphraseFiles, nbd });
+    await rejects(home.run(), message);
+  }
+});
