@@ -1,4 +1,4 @@
-import { runTool, isMissing } from '../sys/tool.ts';
+import { run } from '../sys/processes.ts';
 import type { MessageRecord } from '../formats/store/alarm.ts';
 import { SystemError } from '../sys/system-error.ts';
 import { AlarmError } from './alarm-error.ts';
@@ -25,11 +25,9 @@ export function mail({ to, from, sendmail }: MailSettings): Sender {
       // -i: a line with a dot alone is no end. Addresses as arguments: none is taken from what the mail says.
       const args = ['-i', '-f', from, '--', ...to];
       const input = mailText({ to, from }, message);
-      const end = await runTool(sendmail, args, { input, signal, timeoutMs: SEND_TIMEOUT_MS });
+      const end = await run(sendmail, args, { input, signal, timeoutMs: SEND_TIMEOUT_MS });
       if (end.code === 0) return;
-      if (isMissing(end)) throw new SystemError('NOT_FOUND', `there is no program ${sendmail}`);
-      const how =
-        end.stopped === 'timeout' ? 'takes too long' : `ended with ${end.code ?? 'a signal'}`;
+      const how = `ended with ${end.code ?? end.signal}`;
       const words = end.stderr.trim().slice(0, STDERR_MAX);
       const reason = `${sendmail} ${how}${words === '' ? '' : `: ${words}`}`;
       if (REFUSED.includes(end.code)) throw new AlarmError('REFUSED', reason);

@@ -14,6 +14,8 @@ export interface Finished {
 
 export interface RunOptions {
   readonly timeoutMs?: number;
+  /** For its standard input; else that is empty. */
+  readonly input?: string;
   readonly signal?: AbortSignal;
   /** The program has them as 3 and up. Lent. */
   readonly descriptors?: readonly number[];
@@ -71,15 +73,18 @@ export async function start(
 export async function run(
   command: string,
   args: readonly string[],
-  { timeoutMs, signal, descriptors = [], environment }: RunOptions = {},
+  { timeoutMs, signal, input, descriptors = [], environment }: RunOptions = {},
 ): Promise<Finished> {
   const stop = [signal, timeoutMs === undefined ? undefined : AbortSignal.timeout(timeoutMs)];
   const child = spawn(command, args, {
-    stdio: ['ignore', 'pipe', 'pipe', ...descriptors],
+    stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe', ...descriptors],
     signal: AbortSignal.any(stop.filter((it) => it !== undefined)),
     killSignal: 'SIGKILL',
     ...(environment && { env: { ...process.env, ...environment } }),
   });
+  // It may end without reading: its exit code says so.
+  child.stdin?.on('error', () => {});
+  child.stdin?.end(input);
   try {
     return await finished(child);
   } catch (cause) {

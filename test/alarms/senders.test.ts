@@ -181,5 +181,7 @@ test('exit codes as sysexits(3) has them: some are for good, the rest may be bet
   }
   const nothing = join(root, 'nothing');
   ok(!existsSync(nothing));
-  await rejects(mail({ ...people, sendmail: nothing }).send(message(), never), /no program/);
+  await rejects(mail({ ...people, sendmail: nothing }).send(message(), never), {
+    code: 'NOT_FOUND',
+  });
 });
