@@ -6,6 +6,7 @@ import type { OperationName, RequestOf, ResultOf } from '../protocol/operations.
 import type { SentSecret } from '../protocol/requests.ts';
 import type { Report } from '../protocol/results.ts';
 import { realFileSystem } from '../sys/real-file-system.ts';
+import { type HttpServerPlace, placeName } from '../sys/http-client.ts';
 import { isSuperuser } from '../sys/processes.ts';
 import { SystemError } from '../sys/system-error.ts';
 import { realWorld } from '../sys/world.ts';
@@ -19,8 +20,8 @@ import { findSecret, isSecretGiven, newSecret, type SecretOptions } from './secr
  * answers are the same.
  */
 export interface CallSettings {
-  /** `--socket` or HOLDFAST_SOCKET: that service or none. */
-  readonly socket: string | undefined;
+  /** What the command line or HOLDFAST_SOCKET names: that service or none. */
+  readonly named: HttpServerPlace | undefined;
   readonly store: string | undefined;
   readonly house: () => Promise<House>;
   readonly secrets: SecretOptions;
@@ -41,8 +42,8 @@ export interface Calls {
   ): Promise<ResultOf<N>>;
   /** As `call`, until another signal than Ctrl-C's. */
   callOn(signal: AbortSignal): Calls['call'];
-  /** The socket of the service that carries out commands; undefined: this process does. */
-  service(): Promise<string | undefined>;
+  /** The service that carries out commands; undefined: this process does. */
+  service(): Promise<HttpServerPlace | undefined>;
   /** The store that the service has; undefined: none answers. */
   servedStore(): Promise<string | undefined>;
   /** A path as whoever carries it out finds it. */
@@ -50,7 +51,7 @@ export interface Calls {
 }
 
 interface Found {
-  readonly socket: string;
+  readonly at: HttpServerPlace;
   readonly store: string;
 }
 
@@ -63,10 +64,10 @@ export function openCalls(settings: CallSettings): Calls {
   const { secrets, report } = settings;
   let found: Promise<Found | undefined> | undefined;
   const find = () => (found ??= findService(settings));
-  const service = async () => (await find())?.socket;
+  const service = async () => (await find())?.at;
 
   async function remote<N extends OperationName>(
-    socket: string,
+    at: HttpServerPlace,
     name: N,
     request: RequestOf<N>,
     { ask, signal }: Asked,
@@ -81,7 +82,7 @@ export function openCalls(settings: CallSettings): Calls {
           ? findSecret('', secrets)
           : undefined;
     try {
-      return await askService(socket, name, request, {
+      return await askService(at, name, request, {
         secret: given && sent(given),
         report,
         signal,
@@ -89,7 +90,7 @@ export function openCalls(settings: CallSettings): Calls {
     } catch (cause) {
       if (!(cause instanceof ServiceFailure) || cause.needsKeyOf === undefined) throw cause;
       const secret = sent(findSecret(cause.needsKeyOf, secrets));
-      return askService(socket, name, request, { secret, report, signal });
+      return askService(at, name, request, { secret, report, signal });
     }
   }
   async function here<N extends OperationName>(
@@ -102,6 +103,7 @@ export function openCalls(settings: CallSettings): Calls {
     const mayAsk = ask !== 'never' || isSecretGiven(secrets);
     return handle(name, deskOf(settings), request, {
       given: ask === 'new' ? newSecret(secrets) : undefined,
+      who: undefined,
       secrets: mayAsk ? async (set) => findSecret(set, secrets) : noSecrets,
       report,
       signal,
@@ -109,11 +111,9 @@ export function openCalls(settings: CallSettings): Calls {
   }
   function callOn(signal: AbortSignal): Calls['call'] {
     return async (name, request, { ask = 'if needed' } = {}) => {
-      const socket = await service();
+      const at = await service();
       const asked = { ask, signal };
-      return socket === undefined
-        ? here(name, request, asked)
-        : remote(socket, name, request, asked);
+      return at === undefined ? here(name, request, asked) : remote(at, name, request, asked);
     };
   }
   return {
@@ -123,7 +123,8 @@ export function openCalls(settings: CallSettings): Calls {
     callOn,
     async path(given) {
       const isUri = /^[\w+]+:\/\//.test(given);
-      return isUri || (await service()) === undefined ? given : resolve(given);
+      // Another host finds it from its own root.
+      return isUri || typeof (await service()) !== 'string' ? given : resolve(given);
     },
   };
 }
@@ -134,30 +135,30 @@ function sent(secret: GivenSecret): SentSecret {
 }
 
 /** A service is asked if it is the one that was named, or if it has the store that was named, or any. */
-async function findService({ socket, store, signal }: CallSettings): Promise<Found | undefined> {
+async function findService({ named, store, signal }: CallSettings): Promise<Found | undefined> {
   // One that this user may not even see is not for this user.
   const standard = realFileSystem()
     .stat(SERVICE_SOCKET)
     .catch(() => undefined);
-  if (socket === undefined && !(await standard)) return undefined;
+  if (named === undefined && !(await standard)) return undefined;
   const { askService } = await import('../client/service-client.ts');
-  const where = resolve(socket ?? SERVICE_SOCKET);
+  const at = typeof named === 'object' ? named : resolve(named ?? SERVICE_SOCKET);
+  const where = placeName(at);
   const options = { secret: undefined, report: () => {}, signal };
   try {
-    const shown = await askService(where, 'service/show', {}, options);
+    const shown = await askService(at, 'service/show', {}, options);
     if (store === undefined || resolve(store) === shown.store) {
-      return { socket: where, store: shown.store };
+      return { at, store: shown.store };
     }
   } catch (cause) {
     // A service that was not named and does not answer is none.
-    if (socket === undefined && cause instanceof SystemError) return undefined;
-    if (socket === undefined && store !== undefined) return undefined;
+    if (named === undefined && cause instanceof SystemError) return undefined;
+    if (named === undefined && store !== undefined) return undefined;
     if (!(cause instanceof SystemError)) throw cause;
-    throw new SystemError('UNREACHABLE', `no service answers at ${where}: start holdfastd`, {
-      cause,
-    });
+    const why = typeof at === 'string' ? 'start holdfastd' : cause.message;
+    throw new SystemError('UNREACHABLE', `no service answers at ${where}: ${why}`, { cause });
   }
-  if (socket === undefined) return undefined;
+  if (named === undefined) return undefined;
   throw new UsageError(`the service at ${where} has another store than ${store}`);
 }
 
@@ -173,7 +174,7 @@ const hostHere: HostWork = async (name, request, options) => {
   return hostWork(realWorld())(name, request, options);
 };
 
-function deskOf({ house, socket }: CallSettings): Desk {
-  const reason = `no service answers at ${socket ?? SERVICE_SOCKET}: start holdfastd`;
+function deskOf({ house }: CallSettings): Desk {
+  const reason = `no service answers at ${SERVICE_SOCKET}: start holdfastd`;
   return { ...bareDesk('UNREACHABLE', reason), house, host: hostHere };
 }

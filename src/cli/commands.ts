@@ -137,6 +137,17 @@ export const COMMANDS: readonly CommandEntry[] = [
   ),
   entry('schedule list', 'list schedules', () => import('./commands/schedule-list.ts')),
   entry('schedule remove', 'remove a schedule', () => import('./commands/schedule-remove.ts')),
+  entry('alarm list', 'what needs somebody', () => import('./commands/alarm-list.ts')),
+  entry(
+    'alarm acknowledge',
+    'say that somebody takes care of alarms',
+    () => import('./commands/alarm-acknowledge.ts'),
+  ),
+  entry(
+    'notify test',
+    'send a test to those who are told of alarms',
+    () => import('./commands/notify-test.ts'),
+  ),
   entry(
     'network show',
     'interfaces, addresses, routes and name servers',
@@ -172,6 +183,17 @@ export const COMMANDS: readonly CommandEntry[] = [
     'emergency: DHCP on all wired interfaces',
     () => import('./commands/network-reset.ts'),
   ),
+  entry(
+    'lockdown on',
+    'allow only what a recovery needs',
+    () => import('./commands/lockdown-on.ts'),
+  ),
+  entry(
+    'lockdown off',
+    'agree to the end of the lockdown',
+    () => import('./commands/lockdown-off.ts'),
+  ),
+  entry('lockdown show', 'whether it is on', () => import('./commands/lockdown-show.ts')),
   entry(
     'host show',
     'name, time, keyboard and accounts of this machine',
@@ -228,6 +250,13 @@ export const COMMANDS: readonly CommandEntry[] = [
     'make a disk the one that backups are kept on',
     () => import('./commands/pool-create.ts'),
   ),
+  entry(
+    'token create',
+    'let somebody ask from other hosts',
+    () => import('./commands/token-create.ts'),
+  ),
+  entry('token list', 'list who may', () => import('./commands/token-list.ts')),
+  entry('token revoke', 'let somebody in no more', () => import('./commands/token-revoke.ts')),
   entry('audit show', 'who changed what', () => import('./commands/audit-show.ts')),
   entry(
     'audit check',

@@ -25,6 +25,7 @@ const NAMES = {
   MACHINE: 'machines',
   DISK: 'disks',
   JOB: 'jobs',
+  TOKEN: 'tokens',
   SCHEDULE: 'schedules',
 } as const;
 export type NameKind = (typeof NAMES)[keyof typeof NAMES];

@@ -2,6 +2,9 @@
 export const GENERAL_OPTIONS = {
   store: { type: 'string' },
   socket: { type: 'string' },
+  server: { type: 'string' },
+  'token-file': { type: 'string' },
+  cafile: { type: 'string' },
   json: { type: 'boolean' },
   help: { type: 'boolean', short: 'h' },
   'passphrase-file': { type: 'string' },

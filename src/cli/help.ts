@@ -9,6 +9,9 @@ export const COMMON_HELP = `Every command:
   --store DIR               the store; else HOLDFAST_STORE says which
   --socket PATH             the service that is to do it; else HOLDFAST_SOCKET says which, else the one at
                             /run/holdfast/control.sock if it has that store; without one it is done here
+  --server https://HOST:PORT   the service of another host instead, by TLS 1.3, with
+  --token-file FILE         the token that "token create" showed there, and
+  --cafile FILE             certificates (PEM) that vouch for it; else those that this machine trusts
   --json                    one object, or one event a line, on stdout
   --help                    of a command
 

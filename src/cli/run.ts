@@ -18,6 +18,7 @@ import { commandHelp, overview } from './help.ts';
 import { openOutput, type Output } from './output.ts';
 import { ServiceFailure } from '../client/service-failure.ts';
 import { openCalls } from './calls.ts';
+import { givenService } from './server.ts';
 import { descriptorOnce, findSecret, isSecretGiven, type SecretOptions } from './secrets.ts';
 
 /** Runs one command line and answers the exit code. */
@@ -118,7 +119,7 @@ async function runCommand(command: Command, input: Input, output: Output): Promi
     return (house ??= await openHouse(directory));
   }
   const calls = openCalls({
-    socket: input.text('socket') ?? process.env['HOLDFAST_SOCKET'],
+    named: await givenService(input, process.env['HOLDFAST_SOCKET']),
     store: storeDirectory,
     house: openOnce,
     secrets: secretOptions,

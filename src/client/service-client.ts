@@ -3,7 +3,7 @@ import type { FailureKind } from '../protocol/failure.ts';
 import type { OperationName, RequestOf, ResultOf } from '../protocol/operations.ts';
 import type { SentSecret } from '../protocol/requests.ts';
 import type { Notice, Progress, Report } from '../protocol/results.ts';
-import { postForLines } from '../sys/http-client.ts';
+import { type HttpServerPlace, placeName, postForLines } from '../sys/http-client.ts';
 import { SystemError } from '../sys/system-error.ts';
 import { ServiceFailure } from './service-failure.ts';
 
@@ -26,13 +26,13 @@ type Line =
 
 /** Rejects ServiceFailure; UNREACHABLE where the service went away. */
 export async function askService<N extends OperationName>(
-  socket: string,
+  at: HttpServerPlace,
   name: N,
   request: RequestOf<N>,
   { secret, report, signal }: AskOptions,
 ): Promise<ResultOf<N>> {
   const body = JSON.stringify({ ...request, secret });
-  const posted = { socket, path: `/v1/${name}`, accept: EVENTS_TYPE, body, signal };
+  const posted = { at, path: `/v1/${name}`, accept: EVENTS_TYPE, body, signal };
   try {
     for await (const text of postForLines(posted)) {
       const line = JSON.parse(text) as Line;
@@ -47,5 +47,8 @@ export async function askService<N extends OperationName>(
     throw cause;
   }
   signal.throwIfAborted();
-  throw new SystemError('UNREACHABLE', `the service at ${socket} ended before it had answered`);
+  throw new SystemError(
+    'UNREACHABLE',
+    `the service at ${placeName(at)} ended before it had answered`,
+  );
 }

@@ -1,7 +1,13 @@
 import { formatSize } from '../lib/sizes.ts';
-import type { CopiedFiles, JobSummary, PointSummary, Progress } from '../protocol/results.ts';
+import type {
+  Change,
+  CopiedFiles,
+  JobSummary,
+  PointSummary,
+  Progress,
+} from '../protocol/results.ts';
 import { again, refreshed } from './asking.ts';
-import { type Dialog, followed, followedDialog } from './dialog-model.ts';
+import { type Dialog, followed, followedDialog, NO_LOG } from './dialog-model.ts';
 import { changedBy, hostAnswered, shownAfter } from './host-answers.ts';
 import { chosenOf, withPage } from './lists.ts';
 import { stepOn } from './set-up.ts';
@@ -160,7 +166,8 @@ function lost(model: Model, reason: string): Model {
     ...NO_PLACE,
     points: { ...noPoints(points.filter), ...place(points) },
     jobs: { ...NO_ROWS, ...place(jobs) },
-    dialog: it ? { ...it, shown: UNKNOWN } : dialog,
+    // The next service begins the log of a session anew.
+    dialog: it ? { ...it, shown: UNKNOWN, log: NO_LOG } : dialog,
   };
 }
 
@@ -260,7 +267,8 @@ export function reported(model: Model, { id, event }: Extract<Event, { kind: 're
     case 'progress':
       return [progressed(model, id, progressText(event)), []];
     case 'alarm':
-      return [alarmed(model, event.message), []];
+      // A job that has failed tells so itself.
+      return [isNews(event) ? alarmed(model, event.message) : model, []];
     case 'session':
       return again(model, 'sessions', 'facts', 'shown', 'shownLog');
     case 'job': {
@@ -277,6 +285,10 @@ export function reported(model: Model, { id, event }: Extract<Event, { kind: 're
 function progressed(model: Model, id: number, progress: string): Model {
   const tasks = model.tasks.map((it) => (it.id === id ? { ...it, progress } : it));
   return { ...model, tasks };
+}
+
+function isNews({ what, alarm }: Extract<Change, { event: 'alarm' }>): boolean {
+  return what === 'raised' && !alarm.startsWith('job-failed');
 }
 
 function alarmed(model: Model, message: string): Model {

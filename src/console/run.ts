@@ -2,6 +2,7 @@ import { ServiceFailure } from '../client/service-failure.ts';
 import { askService } from '../client/service-client.ts';
 import { asError } from '../lib/as-error.ts';
 import { type Clock } from '../sys/clock.ts';
+import { type HttpServerPlace, placeName } from '../sys/http-client.ts';
 import { openRawTerminal, type RawTerminal } from '../sys/raw-terminal.ts';
 import { SystemError } from '../sys/system-error.ts';
 import { thisHost } from '../sys/this-host.ts';
@@ -21,7 +22,7 @@ import { update } from './update.ts';
 import { view } from './view.ts';
 
 export interface ConsoleOptions {
-  readonly socket: string;
+  readonly service: HttpServerPlace;
   readonly clock: Clock;
   /** The kind of the terminal, as TERM has it. */
   readonly term: string;
@@ -40,7 +41,7 @@ const ESCAPE_MS = 100;
 
 /** Shows the console on this process's terminal until somebody leaves it. */
 export async function runConsole(options: ConsoleOptions): Promise<void> {
-  const { socket, clock, term, locale, leaving, screen, signal } = options;
+  const { service, clock, term, locale, leaving, screen, signal } = options;
   const abilities = abilitiesOf(term, locale);
   const leave = new AbortController();
   const left = AbortSignal.any([leave.signal, signal]);
@@ -60,7 +61,7 @@ export async function runConsole(options: ConsoleOptions): Promise<void> {
   let model = firstModel({
     ...{
       size: terminal.size(),
-      socket,
+      socket: placeName(service),
       host: thisHost(),
       leaving,
       screen,
@@ -91,7 +92,7 @@ export async function runConsole(options: ConsoleOptions): Promise<void> {
         frame = undefined;
         return;
       case 'ask': {
-        const asked = ask(effect, { socket, clock, dispatch, signal: left });
+        const asked = ask(effect, { service, clock, dispatch, signal: left });
         const done = asked.finally(() => work.delete(done));
         work.add(done);
       }
@@ -136,7 +137,7 @@ function keysOf(
 }
 
 interface AskOptions {
-  readonly socket: string;
+  readonly service: HttpServerPlace;
   readonly clock: Clock;
   readonly dispatch: (event: Event) => void;
   readonly signal: AbortSignal;
@@ -145,13 +146,13 @@ interface AskOptions {
 /** Carries out a call and tells what became of it. Never rejects: what failed is an event. */
 async function ask(
   { id, call, secret }: Extract<Effect, { kind: 'ask' }>,
-  { socket, clock, dispatch, signal }: AskOptions,
+  { service, clock, dispatch, signal }: AskOptions,
 ): Promise<void> {
   const time = (): string => clock.now().toISOString();
   const report = (event: Reported): void => dispatch({ kind: 'report', id, event });
   let answer: Answer;
   try {
-    const result = await askService(socket, call.name, call.request, { secret, report, signal });
+    const result = await askService(service, call.name, call.request, { secret, report, signal });
     // The compiler does not see that a name goes with its own result.
     answer = { ...call, result } as Answer;
   } catch (cause) {

@@ -2,13 +2,20 @@ import { asError } from '../lib/as-error.ts';
 import { type Of, SchemaError } from '../lib/schema.ts';
 import type { FailureKind } from '../protocol/failure.ts';
 import { EVENTS_TYPE, openApi } from '../protocol/openapi.ts';
+import { hostFilesIn } from '../protocol/host-files.ts';
 import type { Operation } from '../protocol/operation.ts';
-import { type OperationName, OPERATIONS, type RequestOf } from '../protocol/operations.ts';
+import {
+  AT_THE_BOX,
+  type OperationName,
+  OPERATIONS,
+  type RequestOf,
+} from '../protocol/operations.ts';
 import { givenSecret } from '../protocol/requests.ts';
 import type { Report } from '../protocol/results.ts';
 import type { Clock } from '../sys/clock.ts';
 import type { HttpRequest } from '../sys/http-server.ts';
 import type { UnixPeer } from '../sys/unix-peer.ts';
+import type { Caller } from './caller.ts';
 import type { Audit, AuditEnd } from './audit.ts';
 import { breaksInvariant, firstFailure, kindOfFailure } from './failures.ts';
 import { metrics, METRICS_TYPE } from './metrics.ts';
@@ -31,6 +38,8 @@ export interface DoorOptions {
   readonly access: (peer: UnixPeer) => Access | undefined;
   /** What is done here; nothing else is there. */
   readonly offers: (name: OperationName) => boolean;
+  /** Throws where the operation is not allowed now, whoever asks. */
+  readonly checkAllowed: (name: OperationName) => void;
   /** Notes that a change begins; what it answers notes how that ended. */
   readonly audited: Audit['begin'];
   /** An operation failed by our own fault. */
@@ -59,23 +68,47 @@ const PROGRESS_MS = 100;
 
 export function door(options: DoorOptions): (http: HttpRequest) => Promise<void> {
   return async (http) => {
-    const { peer, method, path } = http;
+    const { peer } = http;
     const access = peer && options.access(peer);
     if (!access) return refuse(http, 403, 'only root and the groups holdfast and holdfast-view');
-    if (path === `${PREFIX}openapi.json`) return answer(http, 200, openApi(options.version));
-    if (path === METRICS) return answerMetrics(http, options);
-    const name = path.startsWith(PREFIX) ? path.slice(PREFIX.length) : '';
-    if (!isOperation(name) || !options.offers(name))
-      return refuse(http, 404, 'there is no such operation');
-    const { access: needed } = OPERATIONS[name];
-    if (method !== 'POST' && !(method === 'GET' && needed === 'view')) {
-      return refuse(http, 405, `${name} is asked with POST`);
-    }
-    if (needed === 'change' && access !== 'change') {
-      return refuse(http, 403, `${name} is for root and the group holdfast`);
-    }
-    await answerCall(http, name, { ...options, peer });
+    await admit(http, options, { who: peer, access, mayNameFiles: true });
   };
+}
+
+/** Somebody who is known, and what that lets them do. */
+export interface Admitted {
+  readonly who: Caller;
+  readonly access: Access;
+  /** Whether a request may name files of this machine, which the service reads and writes. */
+  readonly mayNameFiles: boolean;
+}
+
+/** Answers a request of somebody who is known. */
+export async function admit(
+  http: HttpRequest,
+  options: Omit<DoorOptions, 'access'>,
+  admitted: Admitted,
+): Promise<void> {
+  const { method, path } = http;
+  const { who, access } = admitted;
+  if (path === `${PREFIX}openapi.json`) return answer(http, 200, openApi(options.version));
+  if (path === METRICS) return answerMetrics(http, options);
+  const name = path.startsWith(PREFIX) ? path.slice(PREFIX.length) : '';
+  if (!isOperation(name) || !options.offers(name)) {
+    return refuse(http, 404, 'there is no such operation');
+  }
+  const { access: needed } = OPERATIONS[name];
+  if (method !== 'POST' && !(method === 'GET' && needed === 'view')) {
+    return refuse(http, 405, `${name} is asked with POST`);
+  }
+  if ('token' in who && AT_THE_BOX.has(name)) {
+    return refuse(http, 403, `${name} is for root and the group holdfast, at the machine itself`);
+  }
+  if (needed === 'change' && access !== 'change') {
+    const whose = 'token' in who ? 'tokens that may manage' : 'root and the group holdfast';
+    return refuse(http, 403, `${name} is for ${whose}`);
+  }
+  await answerCall(http, name, { ...options, ...admitted });
 }
 
 function isOperation(name: string): name is OperationName {
@@ -83,7 +116,7 @@ function isOperation(name: string): name is OperationName {
 }
 
 /** What cannot be asked at all. A body that nobody reads ends the connection. */
-function refuse(http: HttpRequest, status: number, message: string): void {
+export function refuse(http: HttpRequest, status: number, message: string): void {
   answer(http, status, { event: 'error', kind: 'usage', message }, true);
 }
 
@@ -108,7 +141,10 @@ function toldOf(error: unknown, what: string, onFault: DoorOptions['onFault']): 
   return { kind: 'failed', message: 'internal error: the log of the service says more' };
 }
 
-async function answerMetrics(http: HttpRequest, { desk, onFault }: DoorOptions): Promise<void> {
+async function answerMetrics(
+  http: HttpRequest,
+  { desk, onFault }: Pick<DoorOptions, 'desk' | 'onFault'>,
+): Promise<void> {
   try {
     const text = await metrics(desk);
     http.begin(200, METRICS_TYPE);
@@ -124,8 +160,9 @@ async function answerMetrics(http: HttpRequest, { desk, onFault }: DoorOptions):
 async function answerCall(
   http: HttpRequest,
   name: OperationName,
-  { desk, clock, secrets, audited, onFault, peer }: DoorOptions & { readonly peer: UnixPeer },
+  options: Omit<DoorOptions, 'access'> & Admitted,
 ): Promise<void> {
+  const { desk, clock, secrets, audited, checkAllowed, onFault, who, mayNameFiles } = options;
   const isStream = http.accept.includes(EVENTS_TYPE);
   const line = (value: object): void => http.send(`${JSON.stringify(value, plain)}\n`);
   let needsKeyOf: string | undefined;
@@ -133,9 +170,12 @@ async function answerCall(
   if (isStream) http.begin(200, EVENTS_TYPE);
   try {
     const { request, given } = parsedBody(name, await http.body());
-    if (OPERATIONS[name].access === 'change') ended = await audited(peer, name, request);
+    if (!mayNameFiles) checkNoFiles(name, request);
+    if (OPERATIONS[name].access === 'change') ended = await audited(who, name, request);
+    // After it was noted that somebody tried.
+    checkAllowed(name);
     const result = await handle(name, desk, request, {
-      given,
+      ...{ given, who: 'token' in who ? undefined : who },
       signal: http.signal,
       report: isStream ? paced(clock, line) : () => {},
       async secrets(set) {
@@ -179,6 +219,16 @@ function parsedBody<N extends OperationName>(
     request: operation.request.parse(request, []) as RequestOf<N>,
     given: secret === undefined ? undefined : readGiven(givenSecret.parse(secret, ['secret'])),
   };
+}
+
+/** Who names a file of this machine is as good as the service's own user, who may read nearly all of them. */
+function checkNoFiles(name: OperationName, request: unknown): void {
+  const [file] = hostFilesIn(OPERATIONS[name].request.json, request);
+  if (file === undefined) return;
+  throw new SchemaError(
+    [],
+    `"${file}" is a file of the service's machine: only a token of "token create --files" may name one`,
+  );
 }
 
 function parsedJson(body: Uint8Array): unknown {

@@ -6,7 +6,7 @@ import {
   GROWTH_SAMPLES_MAX,
   type GrowthSample,
 } from '../formats/store/growth.ts';
-import { ticker } from '../jobs/ticker.ts';
+import { ticker } from '../sys/ticker.ts';
 import { putDurably } from '../sys/put-durably.ts';
 import { SystemError } from '../sys/system-error.ts';
 import type { World } from '../sys/world.ts';

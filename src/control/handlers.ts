@@ -18,8 +18,11 @@ import {
   isFilesOperation,
 } from '../protocol/files-operations.ts';
 import type { GivenSecret, House, WorkOptions } from './house.ts';
+import type { UnixPeer } from '../sys/unix-peer.ts';
 import type { Audit } from './audit.ts';
+import type { Guard } from './guard.ts';
 import type { JobDesk } from './job-desk.ts';
+import type { Tokens } from './tokens.ts';
 import type { SupportFacts } from './support.ts';
 import type { SessionKeeper } from './session-keeper.ts';
 import type { ThroughputRecorder } from './throughput.ts';
@@ -41,7 +44,10 @@ export interface Desk {
   /** Rejects where no service runs. */
   audit(): Promise<Audit>;
   /** Rejects where no service runs. */
+  guard(): Promise<Guard>;
   support(): Promise<SupportFacts>;
+  /** Rejects where no service runs, or none that listens for other hosts. */
+  tokens(): Promise<Tokens>;
   /** Rejects where no service runs. */
   follow(report: Report, signal: AbortSignal): Promise<void>;
   readonly whyWaiting: WhyWaiting;
@@ -75,6 +81,8 @@ export type FilesWork = <N extends FilesOperationName>(
 export interface CallOptions extends WorkOptions {
   /** What came with the request itself. */
   readonly given: GivenSecret | undefined;
+  /** Who asks; undefined: this process itself. */
+  readonly who: UnixPeer | undefined;
 }
 
 type Handlers = {
@@ -91,6 +99,8 @@ const sessions = () => import('./sessions.ts');
 const sets = () => import('./sets.ts');
 const stores = () => import('./stores.ts');
 const jobs = () => import('./job-desk.ts');
+const alarms = () => import('./alarm-desk.ts');
+const lockdown = () => import('./lockdown-desk.ts');
 
 /** How each operation is carried out: in the service, and by a command line that finds none. */
 const HANDLERS: Handlers = {
@@ -101,16 +111,31 @@ const HANDLERS: Handlers = {
   },
   'service/throughput': async (desk, { points }) => (await desk.throughput()).show(points),
   'support/create': async (desk) => (await import('./support.ts')).supportBundle(desk),
+  'token/create': async (desk, request) => (await desk.tokens()).create(request),
+  'token/list': async (desk) => (await desk.tokens()).list(),
+  'token/revoke': async (desk, { token }) => (await desk.tokens()).revoke(token),
   'audit/show': async (desk, { last }) => {
     const entries = await (await desk.audit()).last(last);
-    return {
-      entries: entries.map(({ of = null, request = null, reason = null, ...entry }) => ({
-        ...entry,
-        ...{ of, request, reason },
-      })),
-    };
+    const { toldEntry } = await import('./audit.ts');
+    return { entries: entries.map(toldEntry) };
   },
-  'audit/check': async (desk) => ({ ...(await (await desk.audit()).check()) }),
+  'audit/check': async (desk) => {
+    const checked = await (await desk.audit()).check();
+    await (await desk.guard()).auditChecked(checked);
+    return { ...checked };
+  },
+  'alarm/list': async (desk, request) =>
+    (await alarms()).listAlarms((await desk.guard()).alarms, request),
+  'alarm/acknowledge': async (desk, { alarm }, { who }) =>
+    (await alarms()).acknowledge((await desk.guard()).alarms, alarm, who),
+  'lockdown/show': async (desk) => (await lockdown()).showLockdown((await desk.guard()).lockdown),
+  'lockdown/on': async (desk, _request, { who }) => {
+    const guard = await desk.guard();
+    return (await lockdown()).beginLockdown(guard.lockdown, guard.persons(), who);
+  },
+  'lockdown/off': async (desk, _request, { who }) =>
+    (await lockdown()).endLockdown((await desk.guard()).lockdown, who),
+  'notify/test': async (desk) => (await desk.guard()).test(),
   'store/create': (desk) => desk.makeStore(),
   'store/usage': async (desk) => (await import('./usage.ts')).usage(await desk.house()),
   'store/check': async (desk, { readData }, options) =>

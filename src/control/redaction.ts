@@ -14,6 +14,8 @@ const PATTERNS: readonly (readonly [RegExp, string])[] = [
   [/\b([a-z][a-z0-9+.-]*:\/\/?)[^\s/@"'<>]+@/gi, `$1${REMOVED}@`],
   // The address of a webhook is a secret as a whole, but for its host.
   [/\b(https?:\/\/?[^\s/?#"'<>\\]+)[/?#][^\s"'<>\\]+/gi, `$1/${REMOVED}`],
+  // Tokens of other hosts (formats/store/tokens.md).
+  [/\bhft_[\w-]+/g, REMOVED],
   [/\b(Bearer|Basic) [\w.~+/=-]+/g, `$1 ${REMOVED}`],
   // A value after its name; a path is none.
   [new RegExp(`((?:${NAMES})["']?\\s*[:=]\\s*["']?)(?![/(])[^\\s"',;&}]+`, 'gi'), `$1${REMOVED}`],

@@ -40,6 +40,8 @@ export interface SessionKeeper extends AsyncDisposable {
   counts(): { readonly running: number; readonly waiting: number };
   /** Why a session that is to run does not. */
   whyWaiting(id: string): string | undefined;
+  /** All that are to run and do not, and why. */
+  waiting(): ReadonlyMap<string, string>;
 }
 
 export interface KeeperOptions {
@@ -81,6 +83,7 @@ export function sessionKeeper(house: House, options: KeeperOptions): SessionKeep
   return {
     counts: () => ({ running: held.kept.size, waiting: resumption.waiting.size }),
     whyWaiting: (id) => resumption.waiting.get(id),
+    waiting: () => resumption.waiting,
     async log(id) {
       await sessionStatus(house, id);
       return log.lines(id);

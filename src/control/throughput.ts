@@ -1,4 +1,4 @@
-import { ticker } from '../jobs/ticker.ts';
+import { ticker } from '../sys/ticker.ts';
 import type { Report, Throughput, ThroughputRates } from '../protocol/results.ts';
 import type { Clock } from '../sys/clock.ts';
 

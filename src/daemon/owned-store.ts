@@ -5,6 +5,7 @@ import { type KeeperEvent, sessionKeeper, type SessionKeeper } from '../control/
 import { type Audit, openAudit } from '../control/audit.ts';
 import type { Feed } from '../control/feed.ts';
 import type { InheritedSockets } from '../control/inherited-sockets.ts';
+import { type Guard, type GuardOptions, openGuard } from '../control/guard.ts';
 import type { JobDesk } from '../control/job-desk.ts';
 import { holdNfs } from '../control/nfs-restart.ts';
 import { openSharedDisks, type SharedDisksPlace } from '../control/shared-disks.ts';
@@ -27,12 +28,15 @@ export interface OwnedStore extends AsyncDisposable {
   readonly sessions: SessionKeeper;
   readonly jobs: JobDesk;
   readonly audit: Audit;
+  readonly guard: Guard;
   readonly throughput: ThroughputRecorder;
 }
 
 export interface OwnOptions {
   readonly secrets: SecretSource;
   readonly apart: RunApart;
+  readonly rules: GuardOptions['rules'];
+  readonly senders: GuardOptions['senders'];
   readonly log: Log;
   readonly feed: Feed;
   /** Where systemd listens for the service. */
@@ -50,13 +54,18 @@ const LOCK = 'service.lock';
 
 /** Rejects NOT_A_STORE where there is none; BUSY, naming the service that has it. */
 export async function ownStore(directory: string, options: OwnOptions): Promise<OwnedStore> {
-  const { secrets, sockets } = options;
+  const { secrets, sockets, feed } = options;
   await using stack = new AsyncDisposableStack();
   const opened = stack.use(await openHouse(directory));
   stack.use(await opened.world.files.lock(join(directory, LOCK), 'holdfastd'));
-  const audit = await openAudit(opened.world, directory, (message) => alarm(options, message));
+  const { world } = opened;
+  const guard = stack.use(
+    await openGuard({ ...options, world, directory, tell: (change) => feed.tell(change) }),
+  );
+  const audit = await openAudit(world, directory, (message) => guard.trouble(message));
   const onEvent = (event: KeeperEvent): void => {
     tellOfSession(options, event);
+    guard.wake();
     if (event.kind !== 'notice') options.onChange();
   };
   const disks = await openSharedDisks(opened.world, options.nbd, sockets.nbd);
@@ -73,7 +82,7 @@ export async function ownStore(directory: string, options: OwnOptions): Promise<
     disks?.target.hold();
     await house.leaveNfs();
   });
-  const jobs = await openJobs(stack, house, options);
+  const jobs = await openJobs(stack, house, { ...options, guard });
   const throughput = stack.use(
     recordThroughput(house.world.clock, () => ({
       ...sessions.traffic(),
@@ -81,12 +90,14 @@ export async function ownStore(directory: string, options: OwnOptions): Promise<
     })),
   );
   stack.use(recordGrowth(house.world, directory, (message) => options.log('warning', message)));
+  guard.start({ sessions, jobs, audit });
   const owned = stack.move();
   return {
     house,
     sessions,
     jobs,
     audit,
+    guard,
     throughput,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
@@ -95,30 +106,28 @@ export async function ownStore(directory: string, options: OwnOptions): Promise<
 async function openJobs(
   stack: AsyncDisposableStack,
   house: House,
-  { secrets, log, feed, apart }: OwnOptions,
+  { secrets, log, feed, apart, guard }: OwnOptions & { readonly guard: Guard },
 ): Promise<JobDesk> {
   const { world, store } = house;
   const files = await openJobFiles(world.files, store.directory);
-  const onTrouble = (message: string): void => alarm({ log, feed }, message);
+  const onTrouble = (message: string): void => guard.trouble(message);
   const queue = stack.use(
     await openQueue({
-      ...{ world, files, onTrouble, laneOf, attempt: jobWork(house, { secrets, apart }) },
+      ...{ world, files, onTrouble, laneOf },
+      attempt: jobWork(house, { secrets, apart }),
       onChange(job) {
-        log(job.state === 'failed' ? 'error' : 'info', wordsOf(job));
         const { id, state, reason = null } = job;
+        log(state === 'failed' ? 'error' : 'info', wordsOf(job), { job: id });
         feed.tell({ event: 'job', job: id, state, reason });
+        guard.wake();
       },
     }),
   );
-  const schedules = stack.use(await openSchedules({ world, files, queue, onTrouble }));
+  const onMissed = (message: string): void => log('warning', message);
+  const schedules = stack.use(await openSchedules({ world, files, queue, onTrouble, onMissed }));
   queue.start();
   schedules.start();
   return { queue, schedules };
-}
-
-function alarm({ log, feed }: Pick<OwnOptions, 'log' | 'feed'>, message: string): void {
-  log('error', message);
-  feed.tell({ event: 'alarm', message });
 }
 
 function wordsOf({ id, state, reason }: JobRecord): string {
@@ -133,10 +142,12 @@ function tellOfSession({ log, feed }: OwnOptions, event: KeeperEvent): void {
     case 'started':
     case 'resumed':
     case 'stopped':
-      return log('info', `session ${session} is ${event.kind}`);
+      return log('info', `session ${session} is ${event.kind}`, { session });
     case 'waits':
-      return log('warning', `session ${session} cannot be resumed yet: ${event.reason}`);
+      return log('warning', `session ${session} cannot be resumed yet: ${event.reason}`, {
+        session,
+      });
     case 'notice':
-      return log('notice', `session ${session}: ${event.message}`);
+      return log('notice', `session ${session}: ${event.message}`, { session });
   }
 }

@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util';
 import { inheritedSockets } from '../control/inherited-sockets.ts';
 import { firstFailure, kindOfFailure } from '../control/failures.ts';
 import { EXIT_CODES } from '../protocol/failure.ts';
+import { openJournal } from '../sys/journal.ts';
 import { serviceNotices } from '../sys/service-notices.ts';
 import { realWorld, type World } from '../sys/world.ts';
 import { type Log, lineLog } from './log.ts';
@@ -37,7 +38,10 @@ export async function main(words: readonly string[]): Promise<number> {
   const write = (line: string): void => void process.stderr.write(line);
   // Its terminal may be closed: nobody reads the log then, and guests go on.
   process.stderr.on('error', () => {});
-  const log = lineLog(world.clock, { journal: journal !== undefined, write });
+  const log = lineLog(world.clock, {
+    ...{ journal: journal !== undefined, write, identifier: 'holdfastd' },
+    fields: journal === undefined ? undefined : openJournal(),
+  });
   let values: Values;
   try {
     ({ values } = parseArgs({ args: [...words], options: OPTIONS }));

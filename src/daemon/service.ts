@@ -1,14 +1,17 @@
 import { dirname } from 'node:path/posix';
 import { isDeepStrictEqual } from 'node:util';
+import { AlarmError } from '../alarms/alarm-error.ts';
 import { accessOf } from '../control/access.ts';
-import type { Audit } from '../control/audit.ts';
 import { openFilesDesk } from '../control/files-work.ts';
-import { door } from '../control/door.ts';
+import { door, type DoorOptions } from '../control/door.ts';
 import { runApart } from '../control/apart.ts';
 import { type Feed, openFeed } from '../control/feed.ts';
 import type { InheritedSockets } from '../control/inherited-sockets.ts';
+import type { GuardRules } from '../control/guard.ts';
 import type { Desk, RunApart } from '../control/handlers.ts';
+import { countsOf as alarmCounts } from '../control/alarm-desk.ts';
 import { countsOf } from '../control/job-desk.ts';
+import { checkLockdown } from '../control/lockdown-desk.ts';
 import { refuseSecretFiles } from '../control/secret-files.ts';
 import { ingestMeter } from '../control/throughput.ts';
 import { makeStore } from '../control/stores.ts';
@@ -21,8 +24,10 @@ import { isSuperuser } from '../sys/processes.ts';
 import { ownIds } from '../sys/unix-peer.ts';
 import type { World } from '../sys/world.ts';
 import { forwardedFiles, forwardedHost } from './forwarded.ts';
-import { keyring, knownSecrets } from './keyring.ts';
+import { keyring, knownSecrets, secretFiles } from './keyring.ts';
 import { faultLog, type Log } from './log.ts';
+import { senders } from './senders.ts';
+import { remoteDoor } from './remote-door.ts';
 import { type OwnedStore, type OwnOptions, ownStore } from './owned-store.ts';
 import type { Settings } from './settings.ts';
 
@@ -67,18 +72,24 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const ingest = ingestMeter();
   const apart: RunApart = async (name, request, options) => {
     if (name === 'backup/create') {
-      const files = Object.values(settings.passphraseFiles);
-      await refuseSecretFiles(request as RequestOf<'backup/create'>, files);
+      await refuseSecretFiles(request as RequestOf<'backup/create'>, secretFiles(settings));
     }
     const report = ingest.heard(options.report);
-    return runApart({ store, clock }, name, request, { ...options, report });
+    const result = await runApart({ store, clock }, name, request, { ...options, report });
+    await place.found()?.guard.finished(name, request, result);
+    return result;
   };
   const onChange = (): void => {
     const it = place.found();
     if (it) options.onStatus(statusOf(it));
   };
-  const owning = { secrets, log, feed, apart, ingest, onChange, sockets, nbd };
-  const place = stack.use(lateStore(store, owning));
+  const place = stack.use(
+    lateStore(store, {
+      ...{ secrets, log, feed, apart, ingest, onChange, sockets, nbd },
+      rules: () => rulesOf(settings),
+      senders: senders(world, () => settings),
+    }),
+  );
   await place.look();
   // Root has the rights itself: a service in a checkout.
   const own = isSuperuser()
@@ -87,33 +98,33 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const desk = deskOn(place, {
     files: own?.work ?? forwardedFiles,
     ...{ apart, feed, directory: store, started: clock.now().toISOString() },
+    tokens: () => remote.tokens(),
     support: async () => ({
       ...{ protocol: version, settings },
       secrets: knownSecrets(settings, options.credentials),
     }),
   });
-  /** What makes the store is noted once there is one. */
-  const audited: Audit['begin'] = async (who, what, request) => {
-    const end = await place.found()?.audit.begin(who, what, request);
-    if (end) return end;
-    return async (...outcome) => {
-      await (await place.found()?.audit.begin(who, what, request))?.(...outcome);
-    };
+  const doorOptions = {
+    ...{ desk, clock, version, secrets },
+    ...watchOver(place),
+    offers: () => true,
+    onFault: faultLog(log),
   };
+  const remote = stack.use(
+    remoteDoor({
+      ...{ world, log, door: doorOptions },
+      async note(words) {
+        log('warning', words);
+        await place.found()?.audit.refused('token', words);
+      },
+    }),
+  );
+  await remote.apply(settings.listen);
   // Last, and so the first to be closed: what is asked needs all the rest.
   stack.use(
     await serveHttp({
       at: control === undefined ? { kind: 'unix', path: socket } : { kind: 'fd', fd: control },
-      onRequest: door({
-        desk,
-        clock,
-        version,
-        secrets,
-        access: (peer) => accessOf(peer),
-        audited,
-        offers: () => true,
-        onFault: faultLog(log),
-      }),
+      onRequest: door({ ...doorOptions, access: (peer) => accessOf(peer) }),
       onError(error) {
         throw error;
       },
@@ -124,22 +135,45 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     status: () => statusOf(place.found()),
     async reload() {
       try {
+        if (place.found()?.guard.lockdown.state())
+          throw new AlarmError('LOCKED', 'the lockdown is on');
         const next = await options.settings();
         for (const name of ['socket', 'store', 'nbd'] as const) {
           if (isDeepStrictEqual(next[name], settings[name])) continue;
           log('warning', `"${name}" stays as it was until the service is started again`);
         }
         settings = { ...next, socket, store, nbd };
+        log('info', 'the settings are read again');
       } catch (cause) {
-        return log('error', `the settings stay as they were: ${asError(cause).message}`);
+        log('error', `the settings stay as they were: ${asError(cause).message}`);
       }
-      log('info', 'the settings are read again');
+      await remote.apply(settings.listen);
       await place.look();
       // A passphrase may be there now.
       place.found()?.jobs.queue.wake();
+      place.found()?.guard.retell();
+      place.found()?.guard.wake();
       await place.found()?.sessions.resumeAll();
     },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+/** Notes each change, and refuses what is not allowed now, once there is a store. */
+function watchOver(place: LateStore): Pick<DoorOptions, 'audited' | 'checkAllowed'> {
+  return {
+    /** What makes the store is noted once there is one. */
+    async audited(who, what, request) {
+      const end = await place.found()?.audit.begin(who, what, request);
+      if (end) return end;
+      return async (...outcome) => {
+        await (await place.found()?.audit.begin(who, what, request))?.(...outcome);
+      };
+    },
+    checkAllowed(name) {
+      const guard = place.found()?.guard;
+      if (guard) checkLockdown(guard.lockdown, name);
+    },
   };
 }
 
@@ -152,7 +186,9 @@ function deskOn(
     feed,
     files,
     support,
+    tokens,
   }: {
+    readonly tokens: Desk['tokens'];
     readonly files: Desk['files'];
     readonly support: Desk['support'];
     readonly feed: Feed;
@@ -168,12 +204,13 @@ function deskOn(
     throw new StoreError('NOT_A_STORE', `${directory} is no store: see "holdfast store create"`);
   }
   return {
-    ...{ apart, support, files, host: forwardedHost },
+    ...{ apart, support, tokens, files, host: forwardedHost },
     follow: (report, signal) => feed.follow(report, signal),
     house: async () => (await owned()).house,
     sessions: async () => (await owned()).sessions,
     jobs: async () => (await owned()).jobs,
     audit: async () => (await owned()).audit,
+    guard: async () => (await owned()).guard,
     throughput: async () => (await owned()).throughput,
     whyWaiting: (id) => place.found()?.sessions.whyWaiting(id),
     async makeStore() {
@@ -193,8 +230,26 @@ function deskOn(
         host: thisHost(),
         sessions: it?.sessions.counts() ?? none,
         jobs: it ? countsOf(it.jobs) : none,
+        alarms: alarmsOf(it),
+        lockdown: it?.guard.lockdown.state()?.since ?? null,
       };
     },
+  };
+}
+
+function alarmsOf(store: OwnedStore | undefined): ResultOf<'service/show'>['alarms'] {
+  if (!store) return { critical: 0, warning: 0, acknowledged: 0, untold: 0 };
+  const { alarms, untold } = store.guard;
+  return { ...alarmCounts(alarms), untold: untold() };
+}
+
+function rulesOf({ alarms, lockdown }: Settings): GuardRules {
+  const { poolWarningPercent, poolCriticalPercent, latePeriods } = alarms;
+  return {
+    warningPercent: poolWarningPercent,
+    criticalPercent: poolCriticalPercent,
+    latePeriods,
+    persons: lockdown.persons,
   };
 }
 

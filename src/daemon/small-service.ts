@@ -1,3 +1,4 @@
+import { callerWords } from '../control/caller.ts';
 import { door } from '../control/door.ts';
 import { firstFailure, kindOfFailure } from '../control/failures.ts';
 import type { Desk } from '../control/handlers.ts';
@@ -45,8 +46,10 @@ export async function runSmallService(options: SmallServiceOptions): Promise<voi
   const answer = door({
     ...{ clock, version: VERSION, secrets: noSecrets, access, offers, desk },
     onFault: faultLog(log),
-    async audited({ uid, pid }, what) {
-      log('notice', `${what} for user ${uid} (process ${pid})`);
+    // That is for holdfastd to say, which hands this on.
+    checkAllowed() {},
+    async audited(caller, what) {
+      log('notice', `${what} for ${callerWords(caller)}`);
       return async (outcome, reason) => {
         if (outcome === 'failed') log('warning', `${what} failed: ${reason ?? ''}`);
       };

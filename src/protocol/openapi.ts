@@ -19,11 +19,17 @@ export function openApi(version: string): object {
       version,
       description:
         'HTTP over a unix socket. Root and the group holdfast may do all, the group holdfast-view may look. ' +
+        'From other hosts HTTP over TLS 1.3, with a token. ' +
         `With "Accept: ${EVENTS_TYPE}" an answer is lines of JSON: progress and notices as they come, then ` +
         'one of event "result" or "error".',
     },
     paths: Object.fromEntries(paths),
-    components: { schemas: { Secret: givenSecret.json, Error: ERROR } },
+    // None of them over the unix socket.
+    security: [{ token: [] }, {}],
+    components: {
+      securitySchemes: { token: { type: 'http', scheme: 'bearer' } },
+      schemas: { Secret: givenSecret.json, Error: ERROR },
+    },
   };
 }
 

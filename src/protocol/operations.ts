@@ -1,13 +1,16 @@
-import { flag, integer, list, nullable, type Of, object, text } from '../lib/schema.ts';
+import { flag, integer, list, nullable, type Of, object, oneOf, text } from '../lib/schema.ts';
 import { FILES_OPERATIONS } from './files-operations.ts';
 import { HOST_OPERATIONS } from './host-operations.ts';
 import { changes, looks, type Operation, withKey } from './operation.ts';
 import {
+  alarmsRequest,
   backupRequest,
+  byAlarm,
   byJob,
   byPoint,
   bySchedule,
   bySession,
+  byToken,
   checkRequest,
   jobLogRequest,
   jobRequest,
@@ -24,8 +27,10 @@ import {
   setRequest,
   startRequest,
   throughputRequest,
+  tokenRequest,
 } from './requests.ts';
 import {
+  alarmSummary,
   auditEntry,
   checkResult,
   damagedPoint,
@@ -55,7 +60,22 @@ const MANY = 10_000_000;
 const ARCHIVE_MAX = 16 * 1024 * 1024;
 
 const logLine = object({ time: name, message: long });
+const token = {
+  token: name,
+  may: oneOf('look', 'manage'),
+  files: flag(),
+  ...{ created: name, expires: nullable(name), expired: flag() },
+};
 const damaged = list(damagedPoint, MANY);
+
+const lockdownState = object({
+  on: flag(),
+  /** Since when, and by whom; null: it is off. */
+  ...{ since: nullable(name), uid: nullable(count) },
+  /** How many have to agree to its end, and who has. */
+  persons: count,
+  approvals: list(object({ uid: count, time: name }), MANY),
+});
 
 export const OPERATIONS = {
   'service/show': looks(
@@ -70,12 +90,29 @@ export const OPERATIONS = {
       host: hostFacts,
       sessions: object({ running: count, waiting: count }),
       jobs: object({ running: count, waiting: count }),
+      /** Those that stand and nobody has acknowledged; those that somebody has; messages that wait to be told. */
+      /** Since when; null: it is off. */
+      lockdown: nullable(name),
+      alarms: object({ critical: count, warning: count, acknowledged: count, untold: count }),
     }),
   ),
   'service/follow': looks(
     'hear what happens to sessions and jobs, and what is wrong, until you leave',
     nothing,
     nothing,
+  ),
+  'alarm/list': looks(
+    'list what needs somebody, what changed last first',
+    alarmsRequest,
+    object({ alarms: list(alarmSummary, MANY) }),
+  ),
+  'alarm/acknowledge': changes('say that somebody takes care of it', byAlarm, alarmSummary),
+  'notify/test': changes(
+    'tell those who are told of alarms that this is a test',
+    nothing,
+    object({
+      channels: list(object({ channel: name, delivered: flag(), reason: nullable(long) }), MANY),
+    }),
   ),
   'service/throughput': looks(
     'what guests read and write, and what backups read: now and in the last hour',
@@ -92,6 +129,24 @@ export const OPERATIONS = {
       archive: text({ max: ARCHIVE_MAX }),
     }),
   ),
+  'lockdown/show': looks('whether only what a recovery needs is allowed', nothing, lockdownState),
+  'lockdown/on': changes('allow only what a recovery needs', nothing, lockdownState),
+  'lockdown/off': changes(
+    'agree to the end of the lockdown, which may need two people',
+    nothing,
+    lockdownState,
+  ),
+  'token/create': changes(
+    'let somebody ask from other hosts',
+    tokenRequest,
+    object({ ...token, /** Its text, told this once. */ secret: name }),
+  ),
+  'token/list': looks('list tokens', nothing, object({ tokens: list(object(token), MANY) })),
+  'token/revoke': changes(
+    'let somebody in no more',
+    byToken,
+    object({ token: name, revoked: flag() }),
+  ),
   'audit/show': looks(
     'who changed what, the newest last',
     lastRequest,
@@ -100,7 +155,7 @@ export const OPERATIONS = {
   'audit/check': looks(
     'whether the audit log is as it was written',
     nothing,
-    object({ entries: count, hash: name, problem: nullable(long) }),
+    object({ entries: count, first: count, hash: name, problem: nullable(long) }),
   ),
   'store/create': changes('make the store that the service is set to', nothing, storeSummary),
   'store/usage': looks(
@@ -224,6 +279,24 @@ export type OperationName = keyof typeof OPERATIONS;
 export type RequestOf<N extends OperationName> = Of<(typeof OPERATIONS)[N]['request']>;
 export type ResultOf<N extends OperationName> = Of<(typeof OPERATIONS)[N]['result']>;
 
+/** What changes something, and is allowed all the same while the lockdown is on. */
+export const IN_LOCKDOWN: ReadonlySet<OperationName> = new Set([
+  'files/browse',
+  'files/close',
+  'files/copy',
+  'files/open',
+  'lockdown/off',
+  'restore/disk',
+  'session/keep',
+  'session/resume',
+  'session/start',
+  'session/stop',
+  'ssh/off',
+  'store/check',
+  'store/rebuild-index',
+  'support/create',
+]);
+
 /** Those of which one may take hours. */
 export const APART: ReadonlySet<OperationName> = new Set([
   'backup/create',
@@ -231,4 +304,14 @@ export const APART: ReadonlySet<OperationName> = new Set([
   'session/keep',
   'store/check',
   'store/rebuild-index',
+]);
+
+/** Not for those who ask from other hosts: who could let others in could let anybody in. */
+export const AT_THE_BOX: ReadonlySet<OperationName> = new Set([
+  'token/create',
+  'token/list',
+  'token/revoke',
+  // Who agrees is told apart by the user of this machine.
+  'lockdown/on',
+  'lockdown/off',
 ]);

@@ -11,6 +11,8 @@ import {
   withDefault,
 } from '../lib/schema.ts';
 
+import { namesHostFile } from './host-files.ts';
+
 /* What is asked of Holdfast. Paths are those of the machine that the service runs on. */
 
 const PATH_MAX = 4096;
@@ -24,7 +26,7 @@ function line(max: number) {
 }
 
 const name = line(128);
-const place = line(PATH_MAX);
+const place = namesHostFile(line(PATH_MAX));
 /** An ID, the beginning of one, or MACHINE@latest; SET/ may stand before it. */
 const point = line(QUERY_MAX);
 const session = line(128);
@@ -114,8 +116,22 @@ const jobs = {
 export const jobRequest = variants('kind', jobs);
 /** In how many parts the last hour is told of. */
 export const throughputRequest = object({ points: withDefault(integer(1, 720), 60) });
+const DAYS_MAX = 3650;
+export const tokenRequest = object({
+  token: text({ max: 64 }),
+  may: oneOf('look', 'manage'),
+  /** Whether its requests may name files of the service's machine. */
+  files: withDefault(flag(), false),
+  expiresDays: optional(integer(1, DAYS_MAX)),
+});
+export const byToken = object({ token: text({ max: 64 }) });
 export const lastRequest = object({ last: withDefault(integer(1, 10_000), 100) });
 export const byJob = object({ job: name });
+export const byAlarm = object({ alarm: text({ max: 256 }) });
+export const alarmsRequest = object({
+  /** Those that are over as well. */
+  all: withDefault(flag(), false),
+});
 /** Newest first: `first` is how many newer ones are left out; without `count`, all. */
 export const jobsRequest = object({
   first: withDefault(integer(0, Number.MAX_SAFE_INTEGER), 0),

@@ -11,6 +11,7 @@ import {
   text,
 } from '../lib/schema.ts';
 import type {
+  AlarmSummary,
   CheckResult,
   DamagedPoint,
   HostFacts,
@@ -144,8 +145,19 @@ export const scheduleSummary: Schema<ScheduleSummary> = object({
   next: nullable(name),
 });
 
+export const alarmSummary: Schema<AlarmSummary> = object({
+  ...{ alarm: name, kind: name },
+  level: oneOf('warning', 'critical'),
+  ...{ about: nullable(name), message: long, times: count, raised: name, changed: name },
+  acknowledged: nullable(object({ time: name, uid: count })),
+  ended: nullable(name),
+});
+
 export const auditEntry = object({
-  ...{ number: count, time: name, what: name, uid: count, gid: count, pid: count },
+  ...{ number: count, time: name, what: name },
+  /** Of a process of this machine; or who asked from another host. */
+  ...{ uid: nullable(count), gid: nullable(count), pid: nullable(count) },
+  ...{ token: nullable(name), address: nullable(name) },
   outcome: oneOf('begun', 'done', 'failed', 'torn'),
   of: nullable(count),
   request: nullable(anything),

@@ -235,6 +235,23 @@ export interface ScheduleSummary {
   readonly next: string | null;
 }
 
+/** Something that needs somebody, or needed. */
+export interface AlarmSummary {
+  readonly alarm: string;
+  readonly kind: string;
+  readonly level: 'warning' | 'critical';
+  /** The schedule, job, session, or what else of its kind it is about. */
+  readonly about: string | null;
+  readonly message: string;
+  /** How often it has happened since it was raised. */
+  readonly times: number;
+  readonly raised: string;
+  readonly changed: string;
+  readonly acknowledged: { readonly time: string; readonly uid: number } | null;
+  /** Null: it stands. */
+  readonly ended: string | null;
+}
+
 /** How far long work has come, in bytes. */
 export interface Progress {
   readonly event: 'progress';
@@ -266,6 +283,12 @@ export type Change =
       readonly state: JobSummary['state'];
       readonly reason: string | null;
     }
-  | { readonly event: 'alarm'; readonly message: string };
+  | {
+      readonly event: 'alarm';
+      readonly message: string;
+      readonly alarm: string;
+      readonly what: 'raised' | 'again' | 'ended' | 'acknowledged';
+      readonly level: AlarmSummary['level'];
+    };
 
 export type Report = (event: Progress | Notice | Change) => void;

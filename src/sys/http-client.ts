@@ -1,10 +1,22 @@
 import { type IncomingMessage, request } from 'node:http';
+import { request as requestOverTls } from 'node:https';
 import { createInterface } from 'node:readline';
 import { systemError } from './system-error.ts';
 
+/** The path of a unix socket, or a server on another host. */
+export type HttpServerPlace = string | HttpsPlace;
+
+export interface HttpsPlace {
+  readonly host: string;
+  readonly port: number;
+  /** Shown with each request; never told in an error. */
+  readonly token: string;
+  /** By whom its certificate has to be signed (PEM); undefined: whom this machine trusts. */
+  readonly authority: Uint8Array | undefined;
+}
+
 export interface Posted {
-  /** Path of the unix socket. */
-  readonly socket: string;
+  readonly at: HttpServerPlace;
   readonly path: string;
   readonly accept: string;
   readonly body: string;
@@ -14,15 +26,22 @@ export interface Posted {
 
 /** The lines of the answer as they come. Rejects UNREACHABLE, NOT_FOUND (no such socket), DENIED. */
 export async function* postForLines(posted: Posted): AsyncGenerator<string> {
-  const { socket, path, accept, body, signal } = posted;
-  const sent = request({
-    ...{ socketPath: socket, path, method: 'POST', agent: false },
-    headers: {
-      accept,
-      'content-type': 'application/json',
-      'content-length': Buffer.byteLength(body),
-    },
-  });
+  const { at, path, accept, body, signal } = posted;
+  const headers = {
+    accept,
+    'content-type': 'application/json',
+    'content-length': Buffer.byteLength(body),
+  };
+  const common = { path, method: 'POST', agent: false } as const;
+  const sent =
+    typeof at === 'string'
+      ? request({ ...common, socketPath: at, headers })
+      : requestOverTls({
+          ...common,
+          ...{ host: at.host, port: at.port, minVersion: 'TLSv1.3' },
+          ...(at.authority && { ca: Buffer.from(at.authority) }),
+          headers: { ...headers, authorization: `Bearer ${at.token}` },
+        });
   const leave = (): void => void sent.destroy();
   signal.addEventListener('abort', leave, { once: true });
   if (signal.aborted) leave();
@@ -38,9 +57,13 @@ export async function* postForLines(posted: Posted): AsyncGenerator<string> {
     yield* createInterface({ input: answer, crlfDelay: Infinity });
     if (failure) throw failure;
   } catch (cause) {
-    throw systemError(cause, `ask the service at ${socket}`);
+    throw systemError(cause, `ask the service at ${placeName(at)}`);
   } finally {
     signal.removeEventListener('abort', leave);
     sent.destroy();
   }
+}
+
+export function placeName(at: HttpServerPlace): string {
+  return typeof at === 'string' ? at : `https://${at.host}:${at.port}`;
 }

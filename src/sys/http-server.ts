@@ -1,13 +1,16 @@
 import { chmodSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
 import type { Socket } from 'node:net';
+import { createSecureContext } from 'node:tls';
 import { SchemaError } from '../lib/schema.ts';
-import { clearPath } from './network.ts';
+import { clearPath, plainAddress, type TlsCredentials } from './network.ts';
 import { SystemError, systemError } from './system-error.ts';
 import { type UnixPeer, unixPeer } from './unix-peer.ts';
 
 /*
- * HTTP 1.1 over a unix socket, within bounds: whatever a peer sends ends at most its own connection.
+ * HTTP 1.1 over a unix socket, or over TLS for other hosts, within bounds: whatever a peer sends ends at most its
+ * own connection.
  */
 export interface HttpRequest {
   readonly method: string;
@@ -15,6 +18,8 @@ export interface HttpRequest {
   readonly path: string;
   /** Undefined: the kernel did not say who it is. */
   readonly peer: UnixPeer | undefined;
+  /** Over TLS: where it comes from, and what it shows to be let in. */
+  readonly remote?: { readonly address: string; readonly authorization: string };
   readonly accept: string;
   /** All of the body. Rejects FAILED where it is too long or its sender left. */
   body(): Promise<Uint8Array>;
@@ -50,10 +55,19 @@ const HEADERS_LENGTH_MAX = 16 * 1024;
 const HEADERS_TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 30_000;
 const KEEP_ALIVE_MS = 5000;
+const KEEP_ALIVE_PROBE_MS = 60_000;
 /** A request names things; the longest is a list of a machine's disks. */
 const BODY_LENGTH_MAX = 1024 * 1024;
 /** An answer waits in memory for a slow reader up to this length. */
 const UNSENT_MAX = 8 * 1024 * 1024;
+
+const LIMITS = {
+  maxHeaderSize: HEADERS_LENGTH_MAX,
+  headersTimeout: HEADERS_TIMEOUT_MS,
+  requestTimeout: REQUEST_TIMEOUT_MS,
+  keepAliveTimeout: KEEP_ALIVE_MS,
+  connectionsCheckingInterval: HEADERS_TIMEOUT_MS / 2,
+} as const;
 
 /** Everybody on this machine may connect: what they may do is decided by who they are. */
 export async function serveHttp({
@@ -63,22 +77,13 @@ export async function serveHttp({
 }: HttpServerOptions): Promise<HttpServer> {
   if (at.kind === 'unix') await clearPath(at.path);
   const peers = new WeakMap<Socket, UnixPeer>();
-  const server = createServer(
-    {
-      maxHeaderSize: HEADERS_LENGTH_MAX,
-      headersTimeout: HEADERS_TIMEOUT_MS,
-      requestTimeout: REQUEST_TIMEOUT_MS,
-      keepAliveTimeout: KEEP_ALIVE_MS,
-      connectionsCheckingInterval: HEADERS_TIMEOUT_MS / 2,
-    },
-    (message, response) => {
-      const request = requestOf(message, response, peers.get(message.socket));
-      onRequest(request).catch((error: unknown) => {
-        message.socket.destroy();
-        onError(error);
-      });
-    },
-  );
+  const server = createServer(LIMITS, (message, response) => {
+    const request = requestOf(message, response, peers.get(message.socket));
+    onRequest(request).catch((error: unknown) => {
+      message.socket.destroy();
+      onError(error);
+    });
+  });
   server.maxConnections = CONNECTIONS_MAX;
   server.on('connection', (socket) => {
     const peer = unixPeer(socket);
@@ -95,11 +100,104 @@ export async function serveHttp({
   return httpServer(server);
 }
 
+export interface HttpsServer extends HttpServer {
+  /** With the port that was chosen, where 0 was asked for. */
+  readonly port: number;
+  /** Those who connect from now on see it. Throws FAILED for what is no certificate with its key. */
+  renew(credentials: X509Credentials): void;
+}
+
+export interface HttpsServerOptions extends Omit<HttpServerOptions, 'at'> {
+  readonly at: { readonly host: string; readonly port: number };
+  readonly credentials: X509Credentials;
+}
+
+export type X509Credentials = Extract<TlsCredentials, { kind: 'x509' }>;
+
+/** Of one host: others have to find room. */
+const CONNECTIONS_OF_ADDRESS_MAX = 16;
+
+/** Of those that are sent without waiting for answers each takes memory, before anybody knows from whom they are. */
+const REQUESTS_OF_CONNECTION_MAX = 32;
+
+/** Everybody who reaches the port may connect, by TLS 1.3 only: each request has to show what lets it in. */
+export async function serveHttps({
+  at,
+  credentials,
+  onRequest,
+  onError,
+}: HttpsServerOptions): Promise<HttpsServer> {
+  const options = {
+    ...LIMITS,
+    ...secureOptions(credentials),
+    handshakeTimeout: HEADERS_TIMEOUT_MS,
+  };
+  const server = createTlsServer(options, (message, response) => {
+    const { authorization = '' } = message.headers;
+    const address = plainAddress(message.socket.remoteAddress ?? '');
+    const remote = { address, authorization };
+    onRequest({ ...requestOf(message, response, undefined), remote }).catch((error: unknown) => {
+      message.socket.destroy();
+      onError(error);
+    });
+  });
+  limitConnections(server);
+  server.maxRequestsPerSocket = REQUESTS_OF_CONNECTION_MAX;
+  server.on('tlsClientError', (_error, socket) => socket.destroy());
+  server.on('clientError', (_error, socket) => socket.destroy());
+  await new Promise<void>((resolve, reject) => {
+    const where = `${at.host}:${at.port}`;
+    server.once('error', (cause) => reject(systemError(cause, `listen on ${where}`)));
+    server.listen(at, resolve);
+  });
+  server.on('error', () => {});
+  const bound = server.address();
+  return {
+    ...httpServer(server),
+    port: typeof bound === 'object' && bound ? bound.port : at.port,
+    renew: (next) => server.setSecureContext(secureOptions(next)),
+  };
+}
+
+function limitConnections(server: TlsServer): void {
+  const open = new Map<string, number>();
+  server.maxConnections = CONNECTIONS_MAX;
+  server.on('connection', (socket: Socket) => {
+    socket.on('error', () => {});
+    // A host that went away without a word is found out.
+    socket.setKeepAlive(true, KEEP_ALIVE_PROBE_MS);
+    const address = plainAddress(socket.remoteAddress ?? '');
+    const count = (open.get(address) ?? 0) + 1;
+    open.set(address, count);
+    socket.once('close', () => {
+      const left = open.get(address)! - 1;
+      if (left > 0) open.set(address, left);
+      else open.delete(address);
+    });
+    if (count > CONNECTIONS_OF_ADDRESS_MAX) socket.destroy();
+  });
+}
+
+function secureOptions({ key, certificate }: X509Credentials) {
+  const options = {
+    key: Buffer.from(key),
+    cert: Buffer.from(certificate),
+    minVersion: 'TLSv1.3',
+  } as const;
+  try {
+    createSecureContext(options);
+  } catch (cause) {
+    const { message } = cause as Error;
+    throw new SystemError('FAILED', `no certificate with its key: ${message}`, { cause });
+  }
+  return options;
+}
+
 function shown(at: HttpPlace): string {
   return at.kind === 'unix' ? at.path : `descriptor ${at.fd}`;
 }
 
-function httpServer(server: Server): HttpServer {
+function httpServer(server: Server | TlsServer): HttpServer {
   let closed: Promise<void> | undefined;
   function close(): Promise<void> {
     closed ??= new Promise((resolve) => void server.close(() => resolve()));

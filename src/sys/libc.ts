@@ -26,9 +26,18 @@ export interface Libc {
     value: Uint8Array,
     length: Uint32Array,
   ): number;
+  /** A descriptor, or -1 with `errno`. */
+  socket(family: number, kind: number, protocol: number): number;
+  /** 0, or -1 with `errno`. */
+  connect(fd: number, address: Uint8Array, length: number): number;
   errno(): number;
 }
 
+// socket(2).
+export const AF_UNIX = 1;
+export const SOCK_DATAGRAM = 2;
+export const SOCK_NOT_BLOCKING = 0o4000;
+export const SOCK_CLOSE_ON_EXEC = 0o2000000;
 export const SEEK_END = 2;
 export const SEEK_DATA = 3;
 export const SEEK_HOLE = 4;
@@ -72,6 +81,8 @@ function load(): Libc {
     getsockopt: library.func(
       'int getsockopt(int fd, int level, int name, _Inout_ uint8_t *value, _Inout_ uint32_t *length)',
     ),
+    socket: library.func('int socket(int family, int kind, int protocol)'),
+    connect: library.func('int connect(int fd, uint8_t *address, uint32_t length)'),
     errno: () => koffi.errno(),
   };
 }

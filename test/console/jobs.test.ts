@@ -1,7 +1,16 @@
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { test } from 'tap';
 import type { JobSummary } from '../../src/protocol/results.ts';
-import { answerPage, type Driven, driveUp, GONE, job, refusal, TIME } from '../support/console.ts';
+import {
+  answerPage,
+  type Driven,
+  driveUp,
+  FACTS,
+  GONE,
+  job,
+  refusal,
+  TIME,
+} from '../support/console.ts';
 
 const DOWN = '\u001b[B';
 const UP = '\u001b[A';
@@ -48,6 +57,9 @@ test('a job is seen with its log as both go on', async () => {
   driven.fail('job/show', GONE);
   match(driven.text(), /does not answer/);
   ok(!driven.text().includes('tried again'));
+  driven.tick(3000);
+  driven.answer('service/show', FACTS);
+  deepEqual(requestOf(driven, 'job/log'), { job: 'backup-1', first: 0 }, 'all of it again');
 });
 
 test('what comes of a job that is not looked at any more changes nothing', async () => {

@@ -326,10 +326,13 @@ test('what the service tells of is shown at once; it is asked for again when it 
   const driven = driveUp();
   const { id } = driven.asked.find(({ call }) => call.name === 'service/follow')!;
   const tell = (event: Reported): void => driven.send({ kind: 'report', id, event });
-  tell({ event: 'alarm', message: 'a schedule cannot be read' });
+  const alarm = { event: 'alarm', alarm: 'trouble:x', level: 'warning' } as const;
+  tell({ ...alarm, what: 'raised', message: 'a schedule cannot be read' });
+  tell({ ...alarm, what: 'ended', message: 'it can be read' });
   tell({ event: 'job', job: 'j1', state: 'failed', reason: 'the host is away' });
   match(driven.text(), /! 2026-11-21 18:00 Job j1 has failed: the host is away/);
   match(driven.text(), /! 2026-11-21 18:00 a schedule cannot be read/);
+  ok(!driven.text().includes('it can be read'));
   tell({ event: 'session', session: 's', what: 'started', message: null });
   ok(driven.asked.some(({ call }) => call.name === 'session/list'));
   driven.type('c');

@@ -13,12 +13,17 @@ import { simulatedWorld } from '../support/store.ts';
 const ROOT = { pid: 7, uid: 0, gids: [0, 10] };
 const PATH = '/store/audit.log';
 
-async function opened({ files }: Pick<CrashingFs, 'files'>) {
+async function opened({ files }: Pick<CrashingFs, 'files'>, fileLength?: number) {
   const world = simulatedWorld(files);
   await files.makeDirectory('/store');
   await files.syncDirectory('/');
   const troubles: string[] = [];
-  const audit = await openAudit(world, '/store', (message) => void troubles.push(message));
+  const audit = await openAudit(
+    world,
+    '/store',
+    (message) => void troubles.push(message),
+    fileLength,
+  );
   return { audit, troubles };
 }
 
@@ -71,13 +76,13 @@ test('what was altered, taken out, put in or moved is found', async () => {
     [text.replace('"uid":0', '"uid":1'), 1],
     [lines.toSpliced(1, 1).join('\n'), 2],
     [lines.toSpliced(2, 0, lines[2]!).join('\n'), 4],
-    [[lines[1], lines[0], ...lines.slice(2)].join('\n'), 1],
+    [[lines[1], lines[0], ...lines.slice(2)].join('\n'), 2],
     [`${lines[0]}\n\n${lines[1]}`, 2],
   ] as const;
   for (const [altered, line] of wrong) {
     await rewrite(disk.files, `${altered.trimEnd()}\n`);
     const { problem } = await audit.check();
-    match(problem ?? '', new RegExp(`^line ${line}: `));
+    match(problem ?? '', new RegExp(`^audit\\.log, line ${line}: `));
   }
   // Cut off at the end: only who kept the hash can know.
   const { hash } = await (async () => {
@@ -90,9 +95,14 @@ test('what was altered, taken out, put in or moved is found', async () => {
   ok(shorter.hash !== hash);
 });
 
-test('a power cut at any call: what began is there, and the log goes on', async () => {
+for (const fileLength of [undefined, 300]) {
+  test(`a power cut at any call: what began is there, and the log goes on (${fileLength})`, () =>
+    powerCuts(fileLength));
+}
+
+async function powerCuts(fileLength: number | undefined): Promise<void> {
   const work = async (fs: CrashingFs): Promise<void> => {
-    const { audit } = await opened(fs);
+    const { audit } = await opened(fs, fileLength);
     for (const session of ['a', 'b'.repeat(1500)]) {
       await (await audit.begin(ROOT, 'session/discard', { session }))('done');
       acknowledged++;
@@ -106,13 +116,43 @@ test('a power cut at any call: what began is there, and the log goes on', async 
       const fs = crashingFs(seeded(seed), cut);
       acknowledged = 0;
       await work(fs).catch(onlyPowerCuts);
-      const { audit } = await opened(fs.reboot());
+      const { audit } = await opened(fs.reboot(), fileLength);
       const done = (await audit.last(100)).filter(({ outcome }) => outcome === 'done');
       ok(done.length >= acknowledged, `cut ${cut}, seed ${seed}`);
       await (await audit.begin(ROOT, 'set/create', {}))('done');
       equal((await audit.check()).problem, null, `cut ${cut}, seed ${seed}`);
     }
   }
+}
+
+test('full files stay; the chain, the newest entries and the check go on over them', async () => {
+  const disk = crashingFs(seeded(1));
+  const { audit } = await opened(disk, 500);
+  for (let n = 0; n < 10; n++) await (await audit.begin(ROOT, 'set/create', { n }))('done');
+  const names = (await disk.files.list('/store')).filter((name) => name.startsWith('audit'));
+  ok(names.length > 3, names.join(' '));
+  for (const log of [audit, (await opened(disk, 500)).audit]) {
+    const { entries, first, problem } = await log.check();
+    deepEqual([entries, first, problem], [20, 1, null]);
+    const numbers = (await log.last(15)).map(({ number }) => number);
+    deepEqual(
+      numbers,
+      Array.from({ length: 15 }, (_, at) => at + 6),
+    );
+  }
+  // One in the middle is gone, and then the oldest one.
+  const [oldest, second] = names as [string, string];
+  const kept = await disk.files.readFile(`/store/${second}`, 2 ** 20);
+  await disk.files.unlink(`/store/${second}`);
+  match((await audit.check()).problem!, /^audit-\d{12}\.log, line 1: /);
+  {
+    await using file = await disk.files.create(`/store/${second}`);
+    await file.write(kept, 0);
+  }
+  equal((await audit.check()).problem, null);
+  await disk.files.unlink(`/store/${oldest}`);
+  const { first, problem } = await audit.check();
+  deepEqual([first > 1, problem], [true, null]);
 });
 
 test('a log that cannot be written is an alarm, and no reason to refuse what would mend that', async () => {

@@ -127,6 +127,7 @@ test('it is bounded, and says what was cut', async () => {
     ...bareDesk('UNREACHABLE', 'nobody'),
     audit: async () => ({
       begin: none,
+      refused: none,
       check: none,
       last: async (count) =>
         Array.from({ length: count }, (_, at) => ({

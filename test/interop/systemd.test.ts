@@ -1,10 +1,10 @@
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
-import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { test } from 'tap';
-import { type DebianHost, debianHost, debianHostMissing } from '../support/debian-host.ts';
+import { debianHost, debianHostMissing } from '../support/debian-host.ts';
+import { installedHost } from '../support/installed-host.ts';
 import { noise } from '../support/random.ts';
-import { metOver, nfsPortByDatagram } from '../support/steady-clients.ts';
+import { expectSteadyClients } from '../support/steady-clients.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 import { upgrades } from './upgrades.ts';
 
@@ -12,29 +12,12 @@ import { upgrades } from './upgrades.ts';
 
 const skip = debianHostMissing;
 const INSTALL = `${process.cwd()}/appliance/install`;
+const STORE = '/var/lib/holdfast/store';
 const UNINSTALL = `${process.cwd()}/appliance/uninstall`;
 
 const host = skip === false ? await debianHost(temporaryDirectory()) : undefined;
 
-const show = async (property: string): Promise<string> =>
-  (await host!.run('systemctl', 'show', '-P', property, 'holdfastd.service')).trim();
-
-async function json(command: string, ...args: string[]): Promise<Record<string, unknown>> {
-  const out = await host!.run(command, ...args, '--json');
-  return JSON.parse(out.trim().split('\n').at(-1)!) as Record<string, unknown>;
-}
-
-/** Asks until it is so. */
-async function until(what: string, isSo: () => Promise<boolean>): Promise<void> {
-  for (let tries = 0; tries < 600; tries++) {
-    if (await isSo()) return;
-    await sleep(100);
-  }
-  throw new Error(`never ${what}: ${await journal(host!)}`);
-}
-
-const journal = ({ run }: DebianHost): Promise<string> =>
-  run('journalctl', '-u', 'holdfastd.service', '-o', 'short-monotonic', '--no-pager');
+const { show, json, until, journal } = installedHost(() => host!);
 
 test('install brings the service to READY, and a second time changes nothing', {
   skip,
@@ -145,6 +128,32 @@ test('who is in holdfast-view may look and not change, in holdfast both, others 
   match((await as('stranger', 'backup', 'list')).stderr, /only root and the groups/);
 });
 
+test('two users of the group end a lockdown, and mail leaves the hardened service', {
+  skip,
+}, async () => {
+  const { run, tryRun, path } = host!;
+  const sendmail = '/usr/local/bin/sendmail';
+  writeFileSync(path(sendmail), '#!/bin/sh\ncat >/var/lib/holdfast/mail\n', { mode: 0o755 });
+  const mail = { to: ['ops@example.org'], from: 'box@example.org', sendmail };
+  const settings = path('/etc/holdfast/holdfastd.json');
+  const before = readFileSync(settings);
+  writeFileSync(settings, JSON.stringify({ lockdown: { persons: 2 }, notify: { mail } }));
+  await run('systemctl', 'reload', 'holdfastd.service');
+  await run('holdfast', 'notify', 'test');
+  match(await run('cat', '/var/lib/holdfast/mail'), /^Subject: Holdfast on .*: a test/m);
+
+  await run('holdfast', 'lockdown', 'on');
+  equal((await tryRun('holdfast', 'set', 'create', 'more')).code, 1);
+  for (let time = 0; time < 2; time++) {
+    equal((await json('holdfast', 'lockdown', 'off'))['on'], true, 'one alone cannot');
+  }
+  const deputy = ['setpriv', '--reuid', 'deputy', '--regid', 'deputy', '--init-groups', '--'];
+  await run(...(deputy as [string]), 'env', 'HOME=/', 'holdfast', 'lockdown', 'off');
+  equal((await json('holdfast', 'lockdown', 'show'))['on'], false);
+  writeFileSync(settings, before);
+  await run('systemctl', 'reload', 'holdfastd.service');
+});
+
 /** Whether its root has CAP_SYS_RESOURCE, number 24 of capabilities(7). */
 async function mayFlush(): Promise<boolean> {
   const [, set] = /^CapEff:\s*(\w+)$/m.exec(await host!.run('cat', '/proc/1/status'))!;
@@ -214,22 +223,10 @@ test('NFS is served where hypervisors look for it, and survives a restart there'
   await run('holdfast', 'session', 'discard', session);
 });
 
-test('systemd`s sockets: over restarts NFS and NBD clients wait, are never refused, and find what they had', {
-  skip,
-}, async () => {
-  const { run } = host!;
-  await run('sh', INSTALL, '--offline', '--nfs', '--nbd');
-  const pid = await show('MainPID');
-  await run('sh', INSTALL, '--offline', '--nfs', '--nbd');
-  equal(await show('MainPID'), pid, 'a second time changes nothing');
-  const restart = () => run('systemctl', 'restart', 'holdfastd.service');
-  const kill = async () => run('kill', '-9', await show('MainPID'));
-  const met = await metOver(host!, [restart, kill, restart], until);
-  // Connections end; nobody is refused, or told that what he had is no more.
-  const fine = /^N\w\w( read|: .*(ended|went away|closed the connection|ECONNRESET|EPIPE))$/;
-  for (const what of met) match(what, fine);
-  equal((await nfsPortByDatagram(host!)).trim(), '2049');
-});
+const LISTENING = ['sh', INSTALL, '--offline', '--nfs', '--nbd'];
+test('over restarts clients wait at systemd`s sockets, and are never refused', { skip }, async () =>
+  expectSteadyClients(host!, LISTENING, until),
+);
 
 test('killed, it runs again with its session, and whoever asks meanwhile waits', {
   skip,
@@ -294,7 +291,14 @@ test('reload and stop are clean; the journal has priorities', { skip }, async ()
   equal(await show('MainPID'), pid);
   await run('systemctl', 'stop', 'holdfastd*.socket', 'holdfastd.service');
   deepEqual([await show('ActiveState'), await show('Result')], ['inactive', 'success']);
-  match(await journal(host!), /stopped/);
+  match(await journal(), /stopped/);
+  const { sessions } = (await json('holdfast', 'session', 'list', '--store', STORE)) as {
+    sessions: { session: string }[];
+  };
+  const about = [`HOLDFAST_SESSION=${sessions[0]!.session}`, '_SYSTEMD_UNIT=holdfastd.service'];
+  const own = await run('journalctl', ...about, '-p', 'info', '-o', 'cat', '--no-pager');
+  match(own, /^session \S+ is started\n.*session \S+ is resumed$/ms);
+  ok(!/ready|SIGTERM/.test(own), own);
   ok(!/correct horse/.test(await run('journalctl', '--no-pager')));
   await run('systemctl', 'start', 'holdfastd.service');
   equal(await show('StatusText'), '1 sessions run');
@@ -323,6 +327,9 @@ test('the status page is on the console without a login, and comes back whenever
   writeFileSync(`${directory}/quick.conf`, '[Service]\nEnvironment=HOLDFAST_LOGIN_SECONDS=2\n');
   match(await run('sh', INSTALL, '--offline', '--console'), /Status page on console: press l/);
   await drawn(0, PAGE);
+  const before = await pages();
+  await run('sh', INSTALL, '--offline');
+  deepEqual(await pages(), before, 'what is up to date goes on');
   for (let round = 0; round < 4; round++) {
     const found = await pages();
     equal(found.length, 1);

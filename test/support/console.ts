@@ -94,6 +94,8 @@ export const FACTS = {
   host: { name: 'box', addresses: ['192.0.2.7'] },
   sessions: { running: 1, waiting: 0 },
   jobs: { running: 1, waiting: 2 },
+  alarms: { critical: 0, warning: 0, acknowledged: 0, untold: 0 },
+  lockdown: null,
 };
 
 export const GONE: Failure = { kind: 'gone', message: 'connection refused' };

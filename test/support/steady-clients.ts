@@ -1,4 +1,4 @@
-import { deepEqual, equal } from 'node:assert/strict';
+import { deepEqual, equal, match } from 'node:assert/strict';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import type { DebianHost } from './debian-host.ts';
 
@@ -11,14 +11,41 @@ interface Addresses {
   readonly nfs: string;
 }
 
+type Until = (what: string, isSo: () => Promise<boolean>) => Promise<void>;
+
+/** Connections may end; nobody is refused, or told that what he had is no more. */
+const FINE = /^N\w\w( read|: .*(ended|went away|closed the connection|ECONNRESET|EPIPE))$/;
+
 /**
- * What clients of two sessions, over NFS and over NBD, have met while the service was started again, each way once:
- * `NFS read`, `NBD: what was wrong`. They go on each time, before the next.
+ * `install` has systemd listen; then two sessions are read over NFS and over NBD while the service starts again and
+ * again.
  */
-export async function metOver(
+export async function expectSteadyClients(
+  host: DebianHost,
+  install: readonly string[],
+  until: Until,
+): Promise<void> {
+  const service = 'holdfastd.service';
+  const pid = async () => (await host.run('systemctl', 'show', '-P', 'MainPID', service)).trim();
+  const [command, ...words] = install;
+  await host.run(command!, ...words);
+  const before = await pid();
+  await host.run(command!, ...words);
+  equal(await pid(), before, 'a second time changes nothing');
+  const restart = () => host.run('systemctl', 'restart', service);
+  const kill = async () => host.run('kill', '-9', await pid());
+  for (const what of await metOver(host, [restart, kill, restart], until)) match(what, FINE);
+  equal((await nfsPortByDatagram(host)).trim(), '2049');
+}
+
+/**
+ * What clients have met while the service was started again, each way once: `NFS read`, `NBD: what was wrong`. They go
+ * on each time, before the next.
+ */
+async function metOver(
   host: DebianHost,
   restarts: readonly (() => Promise<unknown>)[],
-  until: (what: string, isSo: () => Promise<boolean>) => Promise<void>,
+  until: Until,
 ): Promise<string[]> {
   const sessions = [await recover(host), await recover(host)];
   const clients = steadyClients(
@@ -83,7 +110,7 @@ function steadyClients({ tryRun, path }: DebianHost, addresses: readonly Address
 }
 
 /** What the host's port mapper answers to a datagram that asks for NFS (RFC 1833, section 3). */
-export function nfsPortByDatagram({ run }: DebianHost): Promise<string> {
+function nfsPortByDatagram({ run }: DebianHost): Promise<string> {
   return run(
     NODE,
     '-e',

@@ -9,7 +9,10 @@ export const command: Command = {
   takes: [0, 0],
   async run(_input, { output, call }) {
     const checked = await call('audit/check', {});
-    output.result(checked, () => `${checked.entries} entries; the last hash is ${checked.hash}`);
+    output.result(checked, () => {
+      const from = checked.first > 1 ? `, from number ${checked.first} on` : '';
+      return `${checked.entries} entries${from}; the last hash is ${checked.hash}`;
+    });
     if (checked.problem !== null) throw new DamageFound(checked.problem);
   },
 };

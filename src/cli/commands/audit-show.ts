@@ -12,11 +12,11 @@ export const command: Command = {
     const shown = await call('audit/show', { last });
     output.result(shown, () =>
       table(
-        ['TIME', 'USER', 'PROCESS', 'WHAT', '', ''],
-        shown.entries.map(({ time, uid, pid, what, outcome, request, reason }) => [
+        ['TIME', 'WHO', 'FROM', 'WHAT', '', ''],
+        shown.entries.map(({ time, uid, pid, token, address, what, outcome, request, reason }) => [
           time,
-          String(uid),
-          String(pid),
+          token === null ? `user ${uid ?? '-'}` : `token ${token}`,
+          address ?? (pid === null ? '-' : `process ${pid}`),
           what,
           outcome,
           reason ?? (request === null ? '' : JSON.stringify(request)),

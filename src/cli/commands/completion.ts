@@ -62,6 +62,7 @@ const NAMED: Readonly<Record<NameKind, Named>> = {
   schedules: named(async (call) =>
     (await call('schedule/list', {})).schedules.map(({ schedule }) => schedule),
   ),
+  tokens: named(async (call) => (await call('token/list', {})).tokens.map(({ token }) => token)),
   machines: named(async (call) => machinesOf(await newest(call))),
   points: named(async (call) => {
     const points = await newest(call);

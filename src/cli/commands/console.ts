@@ -2,6 +2,7 @@ import { SERVICE_SOCKET } from '../../client/service-socket.ts';
 import { systemClock } from '../../sys/clock.ts';
 import { hasTerminal } from '../../sys/raw-terminal.ts';
 import { startAnewWith } from '../../sys/start-anew.ts';
+import { givenService } from '../server.ts';
 import { type Command, UsageError } from '../command.ts';
 
 /** What is short-lived (rows, answers) is cleared away every MiB, not every 16: a tenth less memory, unnoticed. */
@@ -20,7 +21,7 @@ export const command: Command = {
     if (!hasTerminal()) throw new UsageError('the console needs a terminal');
     const { runConsole } = await import('../../console/run.ts');
     startAnewWith(SMALL);
-    const socket = input.text('socket') ?? process.env['HOLDFAST_SOCKET'] ?? SERVICE_SOCKET;
+    const service = (await givenService(input, process.env['HOLDFAST_SOCKET'])) ?? SERVICE_SOCKET;
     const { TERM: term = '', LC_ALL: all, LC_CTYPE: type, LANG: language } = process.env;
     // The first that is set to something, as in POSIX.
     const locale = all || type || language || '';
@@ -28,6 +29,6 @@ export const command: Command = {
       ? ({ key: 'l', word: 'log in' } as const)
       : ({ key: 'q', word: 'leave' } as const);
     const screen = input.flag('set-up') ? 'setUp' : 'status';
-    await runConsole({ socket, term, locale, leaving, screen, signal, clock: systemClock() });
+    await runConsole({ service, term, locale, leaving, screen, signal, clock: systemClock() });
   },
 };

@@ -19,9 +19,13 @@ export interface AuditEntry {
   readonly number: number;
   readonly time: string;
   readonly what: string;
-  readonly uid: number;
-  readonly gid: number;
-  readonly pid: number;
+  /** Of a process of this machine. */
+  readonly uid?: number | undefined;
+  readonly gid?: number | undefined;
+  readonly pid?: number | undefined;
+  /** Of who came from another host. */
+  readonly token?: string | undefined;
+  readonly address?: string | undefined;
   readonly outcome: 'begun' | 'done' | 'failed' | 'torn';
   /** The number of the entry at which it began. */
   readonly of?: number | undefined;
@@ -39,7 +43,9 @@ const ID_MAX = 2 ** 32 - 1;
 const id = integer(0, ID_MAX);
 const ENTRY = object({
   number: integer(1, Number.MAX_SAFE_INTEGER),
-  ...{ time: text({ max: 64 }), what: text({ max: 64 }), uid: id, gid: id, pid: id },
+  ...{ time: text({ max: 64 }), what: text({ max: 64 }) },
+  ...{ uid: optional(id), gid: optional(id), pid: optional(id) },
+  ...{ token: optional(text({ max: 64 })), address: optional(text({ max: 64 })) },
   outcome: oneOf('begun', 'done', 'failed', 'torn'),
   of: optional(integer(1, Number.MAX_SAFE_INTEGER)),
   request: optional(anyObject(AUDIT_LINE_MAX)),

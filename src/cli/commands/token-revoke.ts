@@ -1,0 +1,12 @@
+import type { Command } from '../command.ts';
+
+export const command: Command = {
+  usage: 'TOKEN',
+  details: ['At once: what is under way by it ends too.'],
+  options: {},
+  takes: [1, 1],
+  async run({ args }, { output, call }) {
+    const revoked = await call('token/revoke', { token: args[0]! });
+    output.result(revoked, () => `Token "${revoked.token}" is revoked.`);
+  },
+};

@@ -1,0 +1,217 @@
+import { join } from 'node:path/posix';
+import { FormatError } from '../formats/format-error.ts';
+import {
+  AUDIT_LINE_MAX,
+  AUDIT_START,
+  type AuditEntry,
+  type AuditHash,
+  decodeAudit,
+} from '../formats/store/audit.ts';
+import { concatBytes } from '../lib/bytes.ts';
+import { MiB } from '../lib/sizes.ts';
+import type { File } from '../sys/file-system.ts';
+import type { World } from '../sys/world.ts';
+
+/* The files of the audit log, of which the last one is written: see formats/store/audit.md. */
+
+export interface AuditEnd {
+  /** Of the last entry. */
+  readonly number: number;
+  readonly hash: AuditHash;
+  /** Where the next line is written. */
+  readonly size: number;
+  /** Something followed the last whole line, and was cut off. */
+  readonly isTorn: boolean;
+}
+
+const NAME = 'audit.log';
+const FULL = /^audit-\d{12}\.log$/;
+/** The newest entries, for those who want to know where to go on. */
+const TAIL_LENGTH = 4 * AUDIT_LINE_MAX;
+/** Of these, 10,000 are told of at once. */
+const SHOWN_LENGTH_MAX = 8 * MiB;
+/** What is checked at once. */
+const PIECE_LENGTH = MiB;
+const LINES_AT_ONCE = 200;
+const NEWLINE = 0x0a;
+
+export function auditPath(directory: string): string {
+  return join(directory, NAME);
+}
+
+/** From the oldest on. */
+async function fullFiles({ files }: World, directory: string): Promise<readonly string[]> {
+  return (await files.list(directory)).filter((name) => FULL.test(name));
+}
+
+/** Makes the file that is written, if it is not there, and mends its end. */
+export async function openEnd(world: World, directory: string): Promise<AuditEnd> {
+  const { files } = world;
+  const path = auditPath(directory);
+  if (!(await files.stat(path))) await makeFile(world, directory);
+  const end = await endOf(world, path);
+  if (end.number > 0) return end;
+  // Just begun, or a power cut came between the two steps of `beginFile`.
+  const before = (await fullFiles(world, directory)).at(-1);
+  if (before === undefined) return end;
+  const { number, hash } = await endOf(world, join(directory, before));
+  return { ...end, number, hash };
+}
+
+/** What was written stays under the number of its last entry; a new file goes on. */
+export async function beginFile(world: World, directory: string, last: number): Promise<void> {
+  const full = `audit-${String(last).padStart(12, '0')}.log`;
+  await world.files.rename(auditPath(directory), join(directory, full));
+  await makeFile(world, directory);
+}
+
+async function makeFile({ files }: World, directory: string): Promise<void> {
+  await using _made = await files.create(auditPath(directory));
+  await files.syncDirectory(directory);
+}
+
+/** All of it as it is now; what is added later, and where it is renamed to, does not matter to who has this. */
+export interface AuditFiles extends AsyncDisposable {
+  readonly world: World;
+  readonly directory: string;
+  /** From the oldest on. */
+  readonly full: readonly string[];
+  /** The one that is written, and how much of it is there. */
+  readonly current: File;
+  readonly length: number;
+}
+
+export async function openFiles(world: World, directory: string): Promise<AuditFiles> {
+  const full = await fullFiles(world, directory);
+  const current = await world.files.open(auditPath(directory), 'read');
+  const length = await current.size();
+  return {
+    ...{ world, directory, full, current, length },
+    [Symbol.asyncDispose]: async () => current[Symbol.asyncDispose](),
+  };
+}
+
+/** The newest last. */
+export async function lastEntries(so: AuditFiles, count: number): Promise<AuditEntry[]> {
+  const { world, directory, full, current, length } = so;
+  const lines = await linesAtEnd(current, length, SHOWN_LENGTH_MAX);
+  let left = SHOWN_LENGTH_MAX - length;
+  for (const name of full.toReversed()) {
+    if (lines.length >= count || left <= 0) break;
+    await using file = await world.files.open(join(directory, name), 'read');
+    const size = await file.size();
+    lines.unshift(...(await linesAtEnd(file, size, left)));
+    left -= size;
+  }
+  return lines.slice(-count).map((line) => decodeAudit(line, undefined).entry);
+}
+
+/** The newest whole lines of the first `length` bytes, at most `max` bytes of them. */
+async function linesAtEnd(file: File, length: number, max: number): Promise<string[]> {
+  const tail = new Uint8Array(Math.min(length, max));
+  const read = await file.read(tail, length - tail.length);
+  const lines = Buffer.from(tail.subarray(0, read)).toString('utf8').split('\n').slice(0, -1);
+  return tail.length < length ? lines.slice(1) : lines;
+}
+
+export interface AuditCheck {
+  readonly entries: number;
+  /** The number of the first one that is here: not 1 where older files were taken away. */
+  readonly first: number;
+  /** Of the newest entry: where it is kept elsewhere, nothing before it can be altered. */
+  readonly hash: AuditHash;
+  readonly problem: string | null;
+}
+
+/** Through all files; the chain goes on over them. */
+export async function checkFiles(of: AuditFiles): Promise<AuditCheck> {
+  const { world, directory, full, current, length } = of;
+  let so: AuditCheck = { entries: 0, first: 1, hash: AUDIT_START, problem: null };
+  for (const name of full) {
+    await using file = await world.files.open(join(directory, name), 'read');
+    so = await checkFile(world, { file, length: await file.size(), name }, so);
+    if (so.problem !== null) return so;
+  }
+  return checkFile(world, { file: current, length, name: NAME }, so);
+}
+
+async function checkFile(
+  { clock }: World,
+  { file, length, name }: { readonly file: File; readonly length: number; readonly name: string },
+  so: AuditCheck,
+): Promise<AuditCheck> {
+  let { entries, first, hash } = so;
+  let lines = 0;
+  for await (const line of linesOf(file, length)) {
+    lines++;
+    try {
+      const { number } = decodeAudit(line, undefined).entry;
+      // Of the first one that is left nobody knows what stood before it.
+      if (entries === 0) first = number;
+      const next = decodeAudit(line, entries === 0 && number > 1 ? undefined : hash);
+      if (number !== first + entries) throw new FormatError('CORRUPT', 'a number is missing');
+      ({ hash } = next);
+      entries++;
+    } catch (cause) {
+      if (!(cause instanceof FormatError)) throw cause;
+      return { entries, first, hash, problem: `${name}, line ${lines}: ${cause.message}` };
+    }
+    // Guests are served by this thread.
+    if (entries % LINES_AT_ONCE === 0) await clock.sleep(0);
+  }
+  return { entries, first, hash, problem: null };
+}
+
+/** Of the first `length` bytes, without their ends; the last may have none. What is too long is no line, and cut. */
+async function* linesOf(file: File, length: number): AsyncGenerator<string> {
+  let rest: Uint8Array = new Uint8Array(0);
+  for (let at = 0; at < length; ) {
+    const piece = new Uint8Array(Math.min(PIECE_LENGTH, length - at));
+    const read = await file.read(piece, at);
+    // What failed to be written was cut off meanwhile.
+    if (read === 0) break;
+    at += read;
+    const bytes = concatBytes(rest.subarray(0, TAIL_LENGTH), piece.subarray(0, read));
+    let start = 0;
+    for (let end = bytes.indexOf(NEWLINE); end >= 0; end = bytes.indexOf(NEWLINE, start)) {
+      yield Buffer.from(bytes.subarray(start, end)).toString('utf8');
+      start = end + 1;
+    }
+    rest = bytes.subarray(start);
+  }
+  if (rest.length > 0) yield Buffer.from(rest).toString('utf8');
+}
+
+/** Where to go on; what follows the last whole line is cut off, and that line too if its middle was torn. */
+async function endOf({ files }: World, path: string): Promise<AuditEnd> {
+  await using file = await files.open(path, 'write');
+  const size = await file.size();
+  const tail = new Uint8Array(Math.min(size, TAIL_LENGTH));
+  await file.read(tail, size - tail.length);
+  let whole = tail.lastIndexOf(NEWLINE) + 1;
+  let last = lastLine(tail, whole);
+  if (whole > 0 && !last) {
+    whole = whole < 2 ? 0 : tail.lastIndexOf(NEWLINE, whole - 2) + 1;
+    last = lastLine(tail, whole);
+  }
+  const end = size - tail.length + whole;
+  const isTorn = end < size;
+  if (isTorn) {
+    await file.truncate(end);
+    await file.sync();
+  }
+  // Without a last line all was altered: what comes from now on stands, and `check` tells where that begins.
+  return { number: last?.entry.number ?? 0, hash: last?.hash ?? AUDIT_START, size: end, isTorn };
+}
+
+/** The line that ends before `end`; undefined: it is none. */
+function lastLine(bytes: Uint8Array, end: number): ReturnType<typeof decodeAudit> | undefined {
+  if (end < 2) return undefined;
+  const start = bytes.lastIndexOf(NEWLINE, end - 2) + 1;
+  try {
+    return decodeAudit(Buffer.from(bytes.subarray(start, end - 1)).toString('utf8'), undefined);
+  } catch (cause) {
+    if (!(cause instanceof FormatError)) throw cause;
+    return undefined;
+  }
+}

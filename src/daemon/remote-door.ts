@@ -1,0 +1,110 @@
+import { parseListenAddress } from '../control/listen-address.ts';
+import { tokenDoor, type TokenDoorOptions } from '../control/token-door.ts';
+import { openTokens, type Tokens } from '../control/tokens.ts';
+import { wrongTokens } from '../control/wrong-tokens.ts';
+import { assert } from '../lib/assert.ts';
+import { asError } from '../lib/as-error.ts';
+import { FormatError } from '../formats/format-error.ts';
+import { type HttpsServer, serveHttps, type X509Credentials } from '../sys/http-server.ts';
+import { SystemError } from '../sys/system-error.ts';
+import type { World } from '../sys/world.ts';
+import type { Log } from './log.ts';
+import type { Settings } from './settings.ts';
+
+/** Where other hosts come in, if the settings say so. */
+export interface RemoteDoor extends AsyncDisposable {
+  /** Rejects FAILED where other hosts are not served. */
+  tokens(): Promise<Tokens>;
+  /**
+   * As the settings are now; a certificate is read anew. Never rejects: what is wrong with it is logged, for guests
+   * and this machine are served anyway.
+   */
+  apply(listen: Settings['listen']): Promise<void>;
+}
+
+export interface RemoteDoorOptions {
+  readonly world: World;
+  readonly log: Log;
+  readonly door: Omit<TokenDoorOptions, 'tokens' | 'wrong'>;
+  /** Of those who were not let in. */
+  readonly note: (words: string) => Promise<void>;
+}
+
+const PEM_LENGTH_MAX = 1024 * 1024;
+
+interface Open extends AsyncDisposable {
+  readonly address: string;
+  readonly server: HttpsServer;
+}
+
+export function remoteDoor({ world, log, door, note }: RemoteDoorOptions): RemoteDoor {
+  const wrong = wrongTokens(world.clock, note);
+  let opened: { readonly path: string; readonly tokens: Tokens } | undefined;
+  let open: Open | undefined;
+
+  async function close(): Promise<void> {
+    const it = open;
+    open = undefined;
+    await it?.[Symbol.asyncDispose]();
+  }
+  async function listen(at: NonNullable<Settings['listen']>): Promise<void> {
+    if (opened?.path !== at.tokens) {
+      opened = { path: at.tokens, tokens: await openTokens(world, at.tokens) };
+      await close();
+    }
+    const credentials = await readCredentials(world, at);
+    if (open?.address === at.address) return open.server.renew(credentials);
+    await close();
+    const place = parseListenAddress(`tcp:${at.address}`);
+    assert(place.kind === 'tcp', 'the settings have a host and a port');
+    const server = await serveHttps({
+      ...{ at: place, credentials },
+      onRequest: tokenDoor({ ...door, wrong, tokens: opened.tokens }),
+      onError(error) {
+        throw error;
+      },
+    });
+    open = {
+      address: at.address,
+      server,
+      [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
+    };
+    log('notice', `other hosts are served at ${place.host}, port ${server.port}`);
+  }
+  return {
+    async tokens() {
+      if (opened) return opened.tokens;
+      const what = 'the service listens for no other hosts: see "listen" in its settings';
+      throw new SystemError('FAILED', what);
+    },
+    async apply(at) {
+      if (!at) {
+        opened = undefined;
+        return close();
+      }
+      try {
+        await listen(at);
+      } catch (cause) {
+        if (!(cause instanceof SystemError || cause instanceof FormatError)) throw cause;
+        log('error', `"listen" of the settings is not done: ${asError(cause).message}`);
+      }
+    },
+    async [Symbol.asyncDispose]() {
+      // Those who wait to be refused, first.
+      await wrong[Symbol.asyncDispose]();
+      await close();
+    },
+  };
+}
+
+async function readCredentials(
+  { files }: World,
+  { certificate, key }: NonNullable<Settings['listen']>,
+): Promise<X509Credentials> {
+  return {
+    kind: 'x509',
+    key: await files.readFile(key, PEM_LENGTH_MAX),
+    certificate: await files.readFile(certificate, PEM_LENGTH_MAX),
+    authority: undefined,
+  };
+}
