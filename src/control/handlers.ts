@@ -81,7 +81,7 @@ export type FilesWork = <N extends FilesOperationName>(
 export interface CallOptions extends WorkOptions {
   /** What came with the request itself. */
   readonly given: GivenSecret | undefined;
-  /** Who asks; undefined: this process itself. */
+  /** Which process asks; undefined: this one itself, or another host, which the audit log knows. */
   readonly who: UnixPeer | undefined;
 }
 

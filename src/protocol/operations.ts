@@ -295,6 +295,8 @@ export const IN_LOCKDOWN: ReadonlySet<OperationName> = new Set([
   'store/check',
   'store/rebuild-index',
   'support/create',
+  // Somebody may have stolen it.
+  'token/revoke',
 ]);
 
 /** Those of which one may take hours. */
@@ -306,12 +308,13 @@ export const APART: ReadonlySet<OperationName> = new Set([
   'store/rebuild-index',
 ]);
 
-/** Not for those who ask from other hosts: who could let others in could let anybody in. */
+/**
+ * Not for those who ask from other hosts: who could let others in could let anybody in, and a lockdown counts users.
+ */
 export const AT_THE_BOX: ReadonlySet<OperationName> = new Set([
   'token/create',
   'token/list',
   'token/revoke',
-  // Who agrees is told apart by the user of this machine.
   'lockdown/on',
   'lockdown/off',
 ]);
