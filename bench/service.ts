@@ -93,7 +93,7 @@ async function reads(uri: string): Promise<Latency> {
   return { p50: at(0.5), p99: at(0.99), max: times.at(-1)! };
 }
 
-async function isReady(service: ChildProcess): Promise<void> {
+export async function isReady(service: ChildProcess): Promise<void> {
   for await (const line of createInterface(service.stderr!)) {
     if (!line.includes(' ready: ')) continue;
     service.stderr!.resume();

@@ -103,6 +103,7 @@ export function openCalls(settings: CallSettings): Calls {
     const mayAsk = ask !== 'never' || isSecretGiven(secrets);
     return handle(name, deskOf(settings), request, {
       given: ask === 'new' ? newSecret(secrets) : undefined,
+      who: undefined,
       secrets: mayAsk ? async (set) => findSecret(set, secrets) : noSecrets,
       report,
       signal,

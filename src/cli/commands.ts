@@ -28,6 +28,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     'show a record or a file of the store as JSON',
     () => import('./commands/store-cat.ts'),
   ),
+  entry(
+    'store usage',
+    'how full the store is, and when it will be',
+    () => import('./commands/store-usage.ts'),
+  ),
   entry('set create', 'make a backup set', () => import('./commands/set-create.ts')),
   entry('set list', 'list backup sets', () => import('./commands/set-list.ts')),
   entry(
@@ -98,8 +103,18 @@ export const COMMANDS: readonly CommandEntry[] = [
   ),
   entry('man', 'the manual page', () => import('./commands/man.ts')),
   entry('console', 'a screen for people', () => import('./commands/console.ts')),
+  entry(
+    'export list',
+    'list what running sessions export, and to whom',
+    () => import('./commands/export-list.ts'),
+  ),
   entry('session list', 'list recovery sessions', () => import('./commands/session-list.ts')),
   entry('session show', 'show a recovery session', () => import('./commands/session-show.ts')),
+  entry(
+    'session log',
+    'what happened to a session since the service was started',
+    () => import('./commands/session-log.ts'),
+  ),
   entry(
     'session resume',
     'run a session again in the service',
@@ -122,6 +137,17 @@ export const COMMANDS: readonly CommandEntry[] = [
   ),
   entry('schedule list', 'list schedules', () => import('./commands/schedule-list.ts')),
   entry('schedule remove', 'remove a schedule', () => import('./commands/schedule-remove.ts')),
+  entry('alarm list', 'what needs somebody', () => import('./commands/alarm-list.ts')),
+  entry(
+    'alarm acknowledge',
+    'say that somebody takes care of alarms',
+    () => import('./commands/alarm-acknowledge.ts'),
+  ),
+  entry(
+    'notify test',
+    'send a test to those who are told of alarms',
+    () => import('./commands/notify-test.ts'),
+  ),
   entry(
     'network show',
     'interfaces, addresses, routes and name servers',
@@ -157,6 +183,17 @@ export const COMMANDS: readonly CommandEntry[] = [
     'emergency: DHCP on all wired interfaces',
     () => import('./commands/network-reset.ts'),
   ),
+  entry(
+    'lockdown on',
+    'allow only what a recovery needs',
+    () => import('./commands/lockdown-on.ts'),
+  ),
+  entry(
+    'lockdown off',
+    'agree to the end of the lockdown',
+    () => import('./commands/lockdown-off.ts'),
+  ),
+  entry('lockdown show', 'whether it is on', () => import('./commands/lockdown-show.ts')),
   entry(
     'host show',
     'name, time, keyboard and accounts of this machine',
@@ -230,6 +267,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     'service follow',
     'tell what happens to sessions and jobs',
     () => import('./commands/service-follow.ts'),
+  ),
+  entry(
+    'service throughput',
+    'what guests and backups read and write',
+    () => import('./commands/service-throughput.ts'),
   ),
   entry('service show', 'what the service does', () => import('./commands/service-show.ts')),
   entry(

@@ -1,3 +1,6 @@
+import { askService } from '../client/service-client.ts';
+import { ServiceFailure } from '../client/service-failure.ts';
+import { SERVICE_SOCKET } from '../client/service-socket.ts';
 import { EXIT_CODES } from '../protocol/failure.ts';
 import { systemClock } from '../sys/clock.ts';
 import { run, start } from '../sys/processes.ts';
@@ -20,6 +23,7 @@ const SHELL_FILE = '/etc/holdfast/ssh/shell-until';
 const SHELL_FILE_LENGTH_MAX = 64;
 const SHELL = '/bin/bash';
 const LOGGER_MS = 5000;
+const SERVICE_MS = 10_000;
 /** They mount, or read the store's own files: for root at the box, not for a login of its own. */
 const LOCAL = ['mount', 'files list', 'files find', 'files get', 'store cat'];
 /** Of this box's service is asked, and descriptors that sshd has open are no secrets. */
@@ -71,18 +75,32 @@ export function admitted(words: readonly string[]): readonly string[] {
 async function shell(from: string | undefined): Promise<number> {
   const clock = systemClock();
   const until = await shellUntil();
-  const isAllowed = typeof until === 'number' && clock.now().getTime() / 1000 < until;
+  const isTime = typeof until === 'number' && clock.now().getTime() / 1000 < until;
+  const isAllowed = isTime && !(await isLockedDown());
   const why = until === 'unreadable' ? `: ${SHELL_FILE} cannot be read` : '';
   const what = `${isAllowed ? 'a shell' : 'a shell was refused'} to ${from ?? 'a local login'}${why}`;
   const priority = `auth.${isAllowed ? 'notice' : 'warning'}`;
   await run('logger', ['-t', 'holdfast-login', '-p', priority, '--', what], {
     timeoutMs: LOGGER_MS,
   });
+  if (isTime && !isAllowed) throw new UsageError('there is no shell while the lockdown is on');
   if (!isAllowed) {
     throw new UsageError('there is no shell. For two hours: holdfast ssh shell --for 2h');
   }
   const program = await start(SHELL, ['--login'], { output: 'inherit' });
   return (await program.exited).code ?? EXIT_CODES.failed;
+}
+
+/** As the service says; where none answers, a shell may be what mends that. */
+async function isLockedDown(): Promise<boolean> {
+  const signal = AbortSignal.timeout(SERVICE_MS);
+  const options = { secret: undefined, report: () => {}, signal };
+  try {
+    return (await askService(SERVICE_SOCKET, 'lockdown/show', {}, options)).on;
+  } catch (cause) {
+    if (cause instanceof SystemError || cause instanceof ServiceFailure) return false;
+    throw cause;
+  }
 }
 
 async function shellUntil(): Promise<number | 'unreadable' | undefined> {

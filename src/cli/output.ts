@@ -107,7 +107,7 @@ function plain(_key: string, value: unknown): unknown {
 }
 
 function changeText(change: Change): string {
-  if (change.event === 'alarm') return change.message;
+  if (change.event === 'alarm') return `alarm ${change.alarm}: ${change.what}: ${change.message}`;
   const [name, what, why] =
     change.event === 'job'
       ? [`job ${change.job}`, change.state, change.reason]

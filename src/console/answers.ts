@@ -1,7 +1,13 @@
 import { formatSize } from '../lib/sizes.ts';
-import type { JobSummary, PointSummary, Progress } from '../protocol/results.ts';
+import type {
+  Change,
+  CopiedFiles,
+  JobSummary,
+  PointSummary,
+  Progress,
+} from '../protocol/results.ts';
 import { again, refreshed } from './asking.ts';
-import { type Dialog, followed } from './dialog-model.ts';
+import { type Dialog, followed, followedDialog, NO_LOG } from './dialog-model.ts';
 import { changedBy, hostAnswered, shownAfter } from './host-answers.ts';
 import { chosenOf, withPage } from './lists.ts';
 import { stepOn } from './set-up.ts';
@@ -10,9 +16,12 @@ import {
   type Event,
   type Failure,
   type Look,
+  type LookName,
   type Model,
   type Next,
+  NO_PLACE,
   NO_ROWS,
+  NOTHING_KNOWN,
   noPoints,
   type PagedList,
   type PointsList,
@@ -59,11 +68,17 @@ function lookAnswered(model: Model, { what }: Look, answer: Answer): Model {
   }
   if (name === 'set/list') return { ...model, sets: known(result.sets) };
   if (name === 'schedule/list') return { ...model, schedules: known(result.schedules) };
+  if (name === 'store/usage') return { ...model, usage: known(result) };
+  if (name === 'service/throughput') return { ...model, throughput: known(result) };
+  if (name === 'files/opened') return { ...model, opened: known(result.opened) };
+  if (name === 'files/browse') return entriesArrived(model, answer);
+  if (name === 'export/list') return { ...model, exports: known(result.exports) };
   if (name === 'backup/page') {
     if (what === 'latest') return { ...model, latest: known(result) };
     return { ...model, points: pointsArrived(model, answer) };
   }
-  if (name !== 'job/list') return hostAnswered(model, answer) ?? jobAnswered(model, answer);
+  if (name !== 'job/list') return hostAnswered(model, answer) ?? followedAnswered(model, answer);
+  if (what === 'active') return { ...model, active: known(result.jobs) };
   const { jobs: rows, ...place } = result;
   const page = { ...place, rows, idOf: ({ job }: JobSummary) => job };
   return { ...model, jobs: withPage(model, model.jobs, page) };
@@ -89,20 +104,36 @@ function pointsArrived(model: Model, answer: Extract<Answer, { name: 'backup/pag
   return { ...points, ...withPage(model, points, page), damaged };
 }
 
-/** Of the job that is looked at, if it still is. */
-function jobAnswered(model: Model, answer: Answer): Model {
+function entriesArrived(model: Model, answer: Extract<Answer, { name: 'files/browse' }>): Model {
+  const { place, entries } = model;
+  const { id, volume, path } = answer.request;
+  // Of a directory that was left meanwhile.
+  if (place?.id !== id || place.volume !== volume || `/${place.path}` !== path) return model;
+  const { entries: rows, refused: partly, ...at } = answer.result;
+  const page = { ...at, rows, idOf: (entry: { path: string }) => entry.path };
+  const hint = partly === null ? model.hint : partly;
+  return { ...model, hint, entries: withPage(model, entries, page) };
+}
+
+/** Of what a dialog follows, if it still does. */
+function followedAnswered(model: Model, { name, request, result }: Answer): Model {
   const { dialog, nowMs: atMs } = model;
-  if (dialog?.kind !== 'job') return model;
-  if (answer.name === 'job/show' && answer.result.job === dialog.job) {
-    return {
-      ...model,
-      dialog: { ...dialog, shown: { kind: 'known', value: answer.result, atMs } },
-    };
+  const known = <T>(value: T) => ({ kind: 'known', value, atMs }) as const;
+  if (dialog?.kind === 'job') {
+    if (name === 'job/show' && result.job === dialog.job) {
+      return { ...model, dialog: { ...dialog, shown: known(result) } };
+    }
+    if (name !== 'job/log' || result.job !== dialog.job) return model;
+    const arrived = { first: request.first, lines: result.lines, atMs };
+    return { ...model, dialog: { ...dialog, log: followed(dialog.log, arrived) } };
   }
-  if (answer.name !== 'job/log' || answer.result.job !== dialog.job) return model;
-  const { lines } = answer.result;
-  const log = followed(dialog.log, { first: answer.request.first, lines, atMs });
-  return { ...model, dialog: { ...dialog, log } };
+  if (dialog?.kind !== 'session') return model;
+  if (name === 'session/show' && result.session === dialog.session) {
+    return { ...model, dialog: { ...dialog, shown: known(result) } };
+  }
+  if (name !== 'session/log' || result.session !== dialog.session) return model;
+  const arrived = { first: request.first, lines: result.lines, atMs };
+  return { ...model, dialog: { ...dialog, log: followed(dialog.log, arrived) } };
 }
 
 export function failed(
@@ -126,15 +157,17 @@ export function failed(
 function lost(model: Model, reason: string): Model {
   const sinceMs = model.service.kind === 'down' ? model.service.sinceMs : model.nowMs;
   const { points, jobs, dialog } = model;
+  const it = followedDialog(dialog);
   const place = ({ chosen, top }: PagedList<unknown>) => ({ chosen, top });
   return {
     ...withSessions(model, UNKNOWN),
     service: { kind: 'down', reason, sinceMs },
-    ...{ facts: UNKNOWN, latest: UNKNOWN, sets: UNKNOWN, schedules: UNKNOWN },
-    ...{ network: UNKNOWN, machine: UNKNOWN, ssh: UNKNOWN, disks: UNKNOWN },
+    ...NOTHING_KNOWN,
+    ...NO_PLACE,
     points: { ...noPoints(points.filter), ...place(points) },
     jobs: { ...NO_ROWS, ...place(jobs) },
-    dialog: dialog?.kind === 'job' ? { ...dialog, shown: UNKNOWN } : dialog,
+    // The next service begins the log of a session anew.
+    dialog: it ? { ...it, shown: UNKNOWN, log: NO_LOG } : dialog,
   };
 }
 
@@ -145,12 +178,14 @@ function refused(model: Model, { what }: Look, message: string): Model {
   if (what === 'points') {
     return { ...up, points: { ...noPoints(model.points.filter), refused: message, atMs } };
   }
+  if (what === 'entries') return { ...up, entries: { ...NO_ROWS, refused: message, atMs } };
   if (what === 'jobs') return { ...up, jobs: { ...NO_ROWS, refused: message, atMs } };
   if (what === 'sessions') return withSessions(up, no);
-  if (what !== 'job' && what !== 'jobLog') return { ...up, [what]: no };
-  if (dialog?.kind !== 'job') return up;
-  const log = { ...dialog.log, atMs };
-  return { ...up, dialog: what === 'job' ? { ...dialog, shown: no } : { ...dialog, log } };
+  if (what !== 'shown' && what !== 'shownLog') return { ...up, [what]: no };
+  const it = followedDialog(dialog);
+  if (!it) return up;
+  const log = { ...it.log, atMs };
+  return { ...up, dialog: what === 'shown' ? { ...it, shown: no } : { ...it, log } };
 }
 
 function taskDone(
@@ -171,7 +206,8 @@ function taskDone(
           ...{ isFailure: false, top: 0 },
         }
       : (shownAfter(answer, model.dialog) ?? model.dialog);
-  const screen = isReady && !model.dialog ? 'sessions' : model.screen;
+  const shows = isReady ? 'sessions' : answer.name === 'files/open' ? 'files' : model.screen;
+  const screen = model.dialog ? model.screen : shows;
   const changed = changedBy(answer.name);
   const [next, effects] = again({ ...done, dialog, screen }, ...(changed ?? CHANGED));
   // Whoever was let set this machine up without a login is done with it.
@@ -180,17 +216,26 @@ function taskDone(
 }
 
 /** What a change may have changed. */
-const CHANGED = ['facts', 'sessions', 'latest', 'jobs', 'schedules'] as const;
+const CHANGED = [
+  ...['facts', 'sessions', 'latest', 'active', 'jobs', 'schedules', 'opened'],
+] as const satisfies readonly LookName[];
 
 function outcome({ name, result }: Answer): string {
   if (name === 'session/start' || name === 'session/resume') {
     return `session ${result.session} runs`;
   }
+  if (name === 'files/open') return `open as ${result.id}`;
+  if (name === 'files/copy') return copiedWords(result);
   if (name === 'session/keep') return `kept as ${result.point}`;
   if (name === 'job/create') return `it is job ${result.job}`;
   if (name === 'job/cancel') return result.state === 'canceled' ? 'done' : 'it is asked to end';
   if (name !== 'schedule/create') return 'done';
   return result.next === null ? 'made' : `its first job at ${utc(result.next)} UTC`;
+}
+
+function copiedWords({ to, lost }: CopiedFiles): string {
+  const some = lost.length === 0 ? '' : `, without some rights and attributes: ${lost[0]}`;
+  return `they are in ${to}${some}`;
 }
 
 function taskFailed(
@@ -222,14 +267,15 @@ export function reported(model: Model, { id, event }: Extract<Event, { kind: 're
     case 'progress':
       return [progressed(model, id, progressText(event)), []];
     case 'alarm':
-      return [alarmed(model, event.message), []];
+      // A job that has failed tells so itself.
+      return [isNews(event) ? alarmed(model, event.message) : model, []];
     case 'session':
-      return again(model, 'sessions', 'facts');
+      return again(model, 'sessions', 'facts', 'shown', 'shownLog');
     case 'job': {
       const { state, job, reason } = event;
       const words = `Job ${job} has failed${reason === null ? '' : `: ${reason}`}`;
       const next = state === 'failed' ? alarmed(model, words) : model;
-      return again(next, 'facts', 'latest', 'jobs', 'job', 'jobLog');
+      return again(next, 'facts', 'latest', 'active', 'jobs', 'shown', 'shownLog');
     }
     default:
       return [model, []];
@@ -239,6 +285,10 @@ export function reported(model: Model, { id, event }: Extract<Event, { kind: 're
 function progressed(model: Model, id: number, progress: string): Model {
   const tasks = model.tasks.map((it) => (it.id === id ? { ...it, progress } : it));
   return { ...model, tasks };
+}
+
+function isNews({ what, alarm }: Extract<Change, { event: 'alarm' }>): boolean {
+  return what === 'raised' && !alarm.startsWith('job-failed');
 }
 
 function alarmed(model: Model, message: string): Model {

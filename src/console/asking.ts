@@ -1,4 +1,5 @@
 import type { Call, KnownName, LookName, Model, Next, PagedList, PagedName } from './model.ts';
+import { followedDialog } from './dialog-model.ts';
 import { listRows } from './model.ts';
 import { PAGES } from './pages.ts';
 
@@ -10,6 +11,10 @@ import { PAGES } from './pages.ts';
 /** A list of recovery points costs the service a look at all names. */
 const COSTLY_MS = 10_000;
 const LATEST = 4;
+/** Jobs that run are among the oldest that have not ended: two lanes, and what waits behind them. */
+const ACTIVE = 100;
+/** A minute each. */
+const GRAPH_POINTS = 60;
 /** Rows of a long list that are asked for at once, and how near to their end more are. */
 const WINDOW = 300;
 const MARGIN = 60;
@@ -21,6 +26,13 @@ const EVERY_MS: Readonly<Record<LookName, number>> = {
   sessions: 2000,
   sets: 2000,
   schedules: 2000,
+  active: 2000,
+  usage: 30_000,
+  throughput: 5000,
+  exports: 2000,
+  opened: 2000,
+  // Who turns a page has it as it was at the first.
+  entries: Number.POSITIVE_INFINITY,
   network: 2000,
   machine: COSTLY_MS,
   ssh: COSTLY_MS,
@@ -28,8 +40,8 @@ const EVERY_MS: Readonly<Record<LookName, number>> = {
   disks: 60_000,
   points: COSTLY_MS,
   jobs: 2000,
-  job: 1000,
-  jobLog: 1000,
+  shown: 1000,
+  shownLog: 1000,
 };
 
 /** Asks what is to be seen and is not known, or has been known for too long. */
@@ -63,7 +75,9 @@ function wanted(model: Model): LookName[] {
   const names: LookName[] = ['facts'];
   if (service.kind === 'up') {
     names.push(...PAGES[screen].looks);
-    if (dialog?.kind === 'job') names.push('job', 'jobLog');
+    if (followedDialog(dialog)) names.push('shown', 'shownLog');
+    // What goes through it.
+    if (dialog?.kind === 'session') names.push('exports', 'active');
   }
   return names.filter((name) => isDue(model, name));
 }
@@ -71,18 +85,26 @@ function wanted(model: Model): LookName[] {
 function isDue(model: Model, what: LookName): boolean {
   const { nowMs, dialog } = model;
   const isOld = (atMs: number): boolean => nowMs - atMs >= EVERY_MS[what];
-  if (what === 'points' || what === 'jobs') {
+  if (isPaged(what)) {
+    if (what === 'entries' && !model.place) return false;
     const it = model[what];
+    // Asked again only when it is entered again.
+    if (what === 'entries' && it.refused !== undefined) return false;
     return it.total === undefined || isOld(it.atMs) || !isCovered(it, listRows(model));
   }
-  if (what === 'job' || what === 'jobLog') {
-    if (dialog?.kind !== 'job') return false;
-    const { shown, log } = dialog;
-    if (what === 'jobLog') return log.atMs === undefined || isOld(log.atMs);
+  if (what === 'shown' || what === 'shownLog') {
+    const it = followedDialog(dialog);
+    if (!it) return false;
+    const { shown, log } = it;
+    if (what === 'shownLog') return log.atMs === undefined || isOld(log.atMs);
     return shown.kind !== 'known' || isOld(shown.atMs);
   }
   const it = model[what];
   return it.kind !== 'known' || isOld(it.atMs);
+}
+
+function isPaged(what: LookName): what is PagedName {
+  return Object.hasOwn(PAGES_ASKED, what);
 }
 
 /** Whether what is to be seen, and some more, is there. */
@@ -105,14 +127,21 @@ function look([model, effects]: Next, what: LookName): Next {
 }
 
 function callOf(model: Model, what: LookName): Call | undefined {
-  if (what === 'points' || what === 'jobs') return PAGES_ASKED[what](model);
-  if (what !== 'job' && what !== 'jobLog') return KNOWN_ASKED[what];
-  const { dialog } = model;
-  if (dialog?.kind !== 'job') return undefined;
-  const { job, log } = dialog;
-  return what === 'job'
-    ? { name: 'job/show', request: { job } }
-    : { name: 'job/log', request: { job, first: log.count } };
+  if (isPaged(what)) return PAGES_ASKED[what](model);
+  if (what !== 'shown' && what !== 'shownLog') return KNOWN_ASKED[what];
+  const it = followedDialog(model.dialog);
+  if (!it) return undefined;
+  const first = it.log.count;
+  if (it.kind === 'job') {
+    const { job } = it;
+    return what === 'shown'
+      ? { name: 'job/show', request: { job } }
+      : { name: 'job/log', request: { job, first } };
+  }
+  const { session } = it;
+  return what === 'shown'
+    ? { name: 'session/show', request: { session } }
+    : { name: 'session/log', request: { session, first } };
 }
 
 const ALL = { set: undefined, machine: undefined };
@@ -122,6 +151,11 @@ const KNOWN_ASKED: Readonly<Record<KnownName, Call>> = {
   sessions: { name: 'session/list', request: {} },
   sets: { name: 'set/list', request: {} },
   schedules: { name: 'schedule/list', request: {} },
+  opened: { name: 'files/opened', request: {} },
+  active: { name: 'job/list', request: { first: 0, count: ACTIVE, active: true } },
+  usage: { name: 'store/usage', request: {} },
+  throughput: { name: 'service/throughput', request: { points: GRAPH_POINTS } },
+  exports: { name: 'export/list', request: {} },
   network: { name: 'network/show', request: {} },
   machine: { name: 'host/show', request: {} },
   ssh: { name: 'ssh/show', request: {} },
@@ -132,12 +166,17 @@ const KNOWN_ASKED: Readonly<Record<KnownName, Call>> = {
   },
 };
 
-const PAGES_ASKED: Readonly<Record<PagedName, (model: Model) => Call>> = {
+const PAGES_ASKED: Readonly<Record<PagedName, (model: Model) => Call | undefined>> = {
   points({ points: { filter, top } }) {
     const contains = filter === '' ? undefined : filter;
     return { name: 'backup/page', request: { ...ALL, contains, ...windowAt(top) } };
   },
-  jobs: ({ jobs: { top } }) => ({ name: 'job/list', request: windowAt(top) }),
+  jobs: ({ jobs: { top } }) => ({ name: 'job/list', request: { ...windowAt(top), active: false } }),
+  entries({ place, entries: { top } }) {
+    if (!place) return undefined;
+    const { id, volume, path } = place;
+    return { name: 'files/browse', request: { id, volume, path: `/${path}`, ...windowAt(top) } };
+  },
 };
 
 function windowAt(top: number): { readonly first: number; readonly count: number } {

@@ -1,4 +1,4 @@
-import type { JobSummary } from '../protocol/results.ts';
+import type { JobSummary, SessionSummary } from '../protocol/results.ts';
 import type { Call, Known } from './model.ts';
 
 /* What may be asked of people, or shown to them, instead of a screen. */
@@ -8,6 +8,7 @@ export type Dialog =
   | ConfirmDialog
   | PassphraseDialog
   | JobDialog
+  | SessionDialog
   | TextDialog
   | SecretDialog
   | RecoveryKeyDialog
@@ -102,6 +103,21 @@ export interface JobDialog {
   readonly job: string;
   readonly shown: Known<JobSummary>;
   readonly log: FollowedLog;
+}
+
+/** A session as it goes on. */
+export interface SessionDialog {
+  readonly kind: 'session';
+  readonly session: string;
+  readonly shown: Known<SessionSummary>;
+  readonly log: FollowedLog;
+}
+
+export type FollowedDialog = JobDialog | SessionDialog;
+
+/** What is looked at as it goes on, if anything is. */
+export function followedDialog(dialog: Dialog | undefined): FollowedDialog | undefined {
+  return dialog?.kind === 'job' || dialog?.kind === 'session' ? dialog : undefined;
 }
 
 /** The newest lines of a log that grows. */

@@ -1,5 +1,5 @@
 import type { Key, KeyName } from './keys.ts';
-import type { Dialog, FormDialog, JobDialog, TextDialog } from './dialog-model.ts';
+import type { Dialog, FollowedDialog, FormDialog, JobDialog, TextDialog } from './dialog-model.ts';
 import { edited, formKey } from './form-keys.ts';
 import { cancelOf, hasEnded } from './jobs-keys.ts';
 import { bodyRows, type Model, type Next, noPoints } from './model.ts';
@@ -10,8 +10,8 @@ import { startTask } from './tasks.ts';
 
 /* What keys do while something is asked. Escape, and Ctrl-C, always mean: leave it. */
 
-/** Rows of a job above its log. */
-const JOB_ROWS = 11;
+/** Rows of what is followed above its log. */
+const FACT_ROWS = 11;
 /** What the protocol allows of an ID. */
 const FILTER_MAX = 128;
 
@@ -51,6 +51,7 @@ const ENTERED: ByKind = {
   leave: (_it, model) => [model, []],
   text: closed,
   job: closed,
+  session: closed,
 };
 
 function closed(_it: Dialog, model: Model): Next {
@@ -60,6 +61,7 @@ function closed(_it: Dialog, model: Model): Next {
 const TYPED: ByKind = {
   form: (it, model, key) => [{ ...model, dialog: formKey(it, key) }, []],
   job: jobDialogKey,
+  session: logKey,
   filter: (it, model, key) => withTyped(model, it, edited(it.typed, key, FILTER_MAX)),
   confirm: (it, model, key) => withTyped(model, it, edited(it.typed, key)),
   passphrase: (it, model, key) => withTyped(model, it, edited(it.typed, key)),
@@ -79,18 +81,21 @@ function submitted(it: FormDialog, model: Model): Next {
 }
 
 function jobDialogKey(it: JobDialog, model: Model, key: Key): Next {
-  const { job, shown, log } = it;
-  if (key.kind === 'text' && key.text === 'c') {
-    if (shown.kind !== 'known') return [model, []];
-    if (hasEnded(shown.value)) return [{ ...model, hint: 'It has ended already.' }, []];
-    return [{ ...model, dialog: cancelOf(shown.value) }, []];
-  }
+  if (key.kind !== 'text' || key.text !== 'c') return logKey(it, model, key);
+  const { shown } = it;
+  if (shown.kind !== 'known') return [model, []];
+  if (hasEnded(shown.value)) return [{ ...model, hint: 'It has ended already.' }, []];
+  return [{ ...model, dialog: cancelOf(shown.value) }, []];
+}
+
+function logKey(it: FollowedDialog, model: Model, key: Key): Next {
+  const { log } = it;
   const by = key.kind === 'named' ? SCROLLS[key.name] : undefined;
   if (!by) return [model, []];
   const rows = logRows(model);
   const most = Math.max(0, log.lines.length - rows);
   const back = Math.max(0, Math.min(log.back - by(rows), most));
-  return [{ ...model, dialog: { kind: 'job', job, shown, log: { ...log, back } } }, []];
+  return [{ ...model, dialog: { ...it, log: { ...log, back } } }, []];
 }
 
 function withTyped(model: Model, it: Extract<Dialog, { typed: string }>, typed: string): Next {
@@ -118,9 +123,9 @@ function scrolled(model: Model, { text, top }: TextDialog, key: Key) {
   return Math.max(0, Math.min(top + by(rows), last));
 }
 
-/** Rows of a log under what is told of a job. */
+/** Rows of a log under what is told of a job, or of a session. */
 export function logRows(model: Model): number {
-  return bodyRows(model) - JOB_ROWS;
+  return bodyRows(model) - FACT_ROWS;
 }
 
 /** Rows of a text under its title. */

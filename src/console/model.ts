@@ -1,3 +1,4 @@
+import type { FilesOperationName, FilesResultOf } from '../protocol/files-operations.ts';
 import type { HostOperationName } from '../protocol/host-operations.ts';
 import type { OperationName, RequestOf, ResultOf } from '../protocol/operations.ts';
 import type { FailureKind } from '../protocol/failure.ts';
@@ -6,11 +7,16 @@ import type {
   DamagedPoint,
   HostFacts,
   JobSummary,
+  OpenFilesSummary,
   PointSummary,
   Report,
   ScheduleSummary,
+  SessionExport,
   SessionSummary,
   SetSummary,
+  StoreUsage,
+  Throughput,
+  VolumeSummary,
 } from '../protocol/results.ts';
 import type { Dialog, FormDialog } from './dialog-model.ts';
 import type { Key } from './keys.ts';
@@ -38,11 +44,21 @@ export interface Model {
   readonly damagedSessions: readonly DamagedPoint[];
   readonly sets: Known<readonly SetSummary[]>;
   readonly schedules: Known<readonly ScheduleSummary[]>;
+  /** Jobs that wait or run. */
+  readonly active: Known<readonly JobSummary[]>;
+  readonly usage: Known<StoreUsage>;
+  readonly throughput: Known<Throughput>;
+  readonly exports: Known<readonly SessionExport[]>;
   readonly network: Known<ResultOf<'network/show'>>;
   readonly machine: Known<ResultOf<'host/show'>>;
   readonly ssh: Known<ResultOf<'ssh/show'>>;
   readonly disks: Known<ResultOf<'disk/list'>['disks']>;
   readonly points: PointsList;
+  readonly opened: Known<readonly OpenFilesSummary[]>;
+  /** The directory that is looked at, what is in it, and what of its volume is marked. */
+  readonly place: FilesPlace | undefined;
+  readonly entries: PagedList<FilesResultOf<'files/browse'>['entries'][number]>;
+  readonly marked: readonly string[];
   readonly jobs: PagedList<JobSummary>;
   /** Row that is chosen in the list of a screen, where that list is not a paged one; -1: none. */
   readonly chosen: Readonly<Partial<Record<ScreenName, number>>>;
@@ -93,6 +109,23 @@ export interface PagedList<T> {
   readonly atMs: number;
 }
 
+/** A directory of an open volume. */
+export interface FilesPlace {
+  /** Of what is open, and the recovery point or session that it is. */
+  readonly id: string;
+  readonly point: string;
+  readonly volume: string;
+  /** Without a leading `/`. */
+  readonly path: string;
+}
+
+export interface OpenVolume {
+  readonly id: string;
+  readonly point: string;
+  /** Undefined: it has none, or only who opened it knows them. */
+  readonly volume: VolumeSummary | undefined;
+}
+
 export interface PointsList extends PagedList<PointSummary> {
   readonly filter: string;
   /** Records among those that were asked for. */
@@ -107,18 +140,10 @@ export interface Look {
 }
 
 /** What is asked as a whole, and again after a while. */
-export type KnownName =
-  | 'facts'
-  | 'latest'
-  | 'sessions'
-  | 'sets'
-  | 'schedules'
-  | 'network'
-  | 'machine'
-  | 'ssh'
-  | 'disks';
-export type PagedName = 'points' | 'jobs';
-export type LookName = KnownName | PagedName | 'job' | 'jobLog';
+export type KnownName = keyof typeof NOTHING_KNOWN;
+export type PagedName = 'points' | 'jobs' | 'entries';
+/** `shown`, `shownLog`: what a dialog follows, and its log. */
+export type LookName = KnownName | PagedName | 'shown' | 'shownLog';
 
 /** Something that was asked for and changes things, under way. */
 export interface Task {
@@ -143,6 +168,7 @@ export interface LogEntry {
 
 type Asked =
   | HostOperationName
+  | FilesOperationName
   | Extract<
       OperationName,
       | 'service/show'
@@ -152,11 +178,16 @@ type Asked =
       | 'set/create'
       | 'store/create'
       | 'session/list'
+      | 'session/show'
+      | 'session/log'
       | 'session/start'
       | 'session/resume'
       | 'session/stop'
       | 'session/discard'
       | 'session/keep'
+      | 'store/usage'
+      | 'service/throughput'
+      | 'export/list'
       | 'job/list'
       | 'job/show'
       | 'job/log'
@@ -227,18 +258,11 @@ export function firstModel(of: {
   return {
     ...of,
     service: UNKNOWN,
-    facts: UNKNOWN,
-    latest: UNKNOWN,
-    sessions: UNKNOWN,
+    ...NOTHING_KNOWN,
     damagedSessions: [],
-    sets: UNKNOWN,
-    schedules: UNKNOWN,
-    network: UNKNOWN,
-    machine: UNKNOWN,
-    ssh: UNKNOWN,
-    disks: UNKNOWN,
     points: noPoints(''),
     jobs: NO_ROWS,
+    ...NO_PLACE,
     chosen: {},
     sessionBefore: undefined,
     dialog: undefined,
@@ -251,10 +275,31 @@ export function firstModel(of: {
   };
 }
 
+/** What the service has to be asked for as a whole. */
+export const NOTHING_KNOWN = {
+  facts: UNKNOWN,
+  latest: UNKNOWN,
+  sessions: UNKNOWN,
+  sets: UNKNOWN,
+  schedules: UNKNOWN,
+  opened: UNKNOWN,
+  active: UNKNOWN,
+  usage: UNKNOWN,
+  throughput: UNKNOWN,
+  exports: UNKNOWN,
+  network: UNKNOWN,
+  machine: UNKNOWN,
+  ssh: UNKNOWN,
+  disks: UNKNOWN,
+};
+
 export const NO_ROWS: PagedList<never> = {
   ...{ total: undefined, first: 0, rows: [], chosen: 0, top: 0 },
   ...{ refused: undefined, atMs: 0 },
 };
+
+/** No directory is looked at. */
+export const NO_PLACE = { place: undefined, entries: NO_ROWS, marked: [] } as const;
 
 export function noPoints(filter: string): PointsList {
   return { ...NO_ROWS, filter, damaged: [] };

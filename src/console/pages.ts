@@ -1,5 +1,6 @@
 import type { LookName, Model, Next, PagedName, ScreenName } from './model.ts';
 import type { Line } from './screen.ts';
+import { browseKey, openedKey, openVolumes } from './files.ts';
 import { HOST_PAGES } from './host-pages.ts';
 import { jobsKey } from './jobs-keys.ts';
 import { pointsKey } from './points-keys.ts';
@@ -9,6 +10,8 @@ import { setsKey } from './sets-keys.ts';
 import { knownRows } from './lists.ts';
 import { jobsBody, schedulesBody } from './view-jobs.ts';
 import { logBody, pointsBody, sessionsBody, setsBody } from './view-lists.ts';
+import { exportsBody } from './view-exports.ts';
+import { browseBody, openedBody } from './view-files.ts';
 import { statusBody } from './view-status.ts';
 
 /** One of the screens. */
@@ -36,7 +39,7 @@ const still = (model: Model): Next => [model, []];
 const statusPage: Page = {
   title: 'Status',
   help: ({ alarms }) => (alarms.length > 0 ? 'c clear alarms  ' : ''),
-  looks: ['latest', 'sessions'],
+  looks: ['latest', 'sessions', 'active', 'usage', 'throughput'],
   list: { kind: 'none' },
   body: statusBody,
   key: (model, key) => [key === 'c' ? { ...model, alarms: [] } : model, []],
@@ -44,7 +47,7 @@ const statusPage: Page = {
 
 const pointsPage: Page = {
   title: 'Points',
-  help: () => 'Enter run it  / search  b back up again  ',
+  help: () => 'Enter run it  f files  / search  b back up again  ',
   looks: ['points'],
   list: { kind: 'paged', name: 'points' },
   body: pointsBody,
@@ -53,8 +56,8 @@ const pointsPage: Page = {
 
 const sessionsPage: Page = {
   title: 'Sessions',
-  help: () => 'Enter show  s stop  r resume  k keep  d discard  ',
-  looks: ['sessions'],
+  help: () => 'Enter show  s stop  r resume  k keep (b: job)  f files  d discard  ',
+  looks: ['sessions', 'active'],
   list: { kind: 'rows', count: ({ sessions }) => knownRows(sessions) },
   body: sessionsBody,
   key: sessionsKey,
@@ -87,6 +90,33 @@ const schedulesPage: Page = {
   key: schedulesKey,
 };
 
+const exportsPage: Page = {
+  title: 'Exports',
+  help: () => '',
+  looks: ['exports'],
+  list: { kind: 'rows', count: ({ exports }) => knownRows(exports) },
+  body: exportsBody,
+  key: still,
+};
+
+const filesPage: Page = {
+  title: 'Files',
+  help: () => 'Enter look into  x close  ',
+  looks: ['opened'],
+  list: { kind: 'rows', count: (model) => knownRows(openVolumes(model)) },
+  body: openedBody,
+  key: openedKey,
+};
+
+const browsePage: Page = {
+  title: 'Browse',
+  help: () => 'Enter down  u up  Space mark  c copy  ',
+  looks: ['entries'],
+  list: { kind: 'paged', name: 'entries' },
+  body: browseBody,
+  key: browseKey,
+};
+
 const logPage: Page = {
   title: 'Log',
   help: () => '',
@@ -104,7 +134,10 @@ export const PAGES = {
   sets: setsPage,
   jobs: jobsPage,
   schedules: schedulesPage,
+  exports: exportsPage,
   log: logPage,
+  files: filesPage,
+  browse: browsePage,
   ...HOST_PAGES,
 };
 

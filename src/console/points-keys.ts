@@ -1,3 +1,4 @@
+import { openFiles } from './files.ts';
 import { jobForm } from './job-forms.ts';
 import { chosenIn } from './lists.ts';
 import type { Model, Next } from './model.ts';
@@ -7,9 +8,10 @@ export function pointsKey(model: Model, key: string): Next {
   if (key === '/') {
     return [{ ...model, dialog: { kind: 'filter', typed: model.points.filter } }, []];
   }
-  if (key !== 'enter' && key !== 'r' && key !== 'b') return [model, []];
+  if (!['enter', 'r', 'b', 'f'].includes(key)) return [model, []];
   const row = chosenIn(model.points);
   if (!row) return [{ ...model, hint: 'No recovery point is chosen.' }, []];
+  if (key === 'f') return openFiles(model, `${row.set}/${row.point}`);
   const dialog = key === 'b' ? jobForm(row) : runForm(`${row.set}/${row.point}`);
   return [{ ...model, dialog }, []];
 }

@@ -1,4 +1,4 @@
-import { type Line, printable, type Size, type Style } from './screen.ts';
+import { LEVELS, type Line, printable, type Size, type Style } from './screen.ts';
 
 /*
  * Lines to what a terminal is sent: only the cells that changed since the last frame, since a serial line of
@@ -8,6 +8,8 @@ export interface Abilities {
   readonly colors: boolean;
   /** A second screen, so that what stood there before comes back. */
   readonly alternate: boolean;
+  /** Block elements of Unicode, each in one column. */
+  readonly blocks: boolean;
 }
 
 interface Cell {
@@ -21,6 +23,8 @@ export interface Frame {
   readonly lines: readonly Line[];
 }
 
+/** For each of LEVELS. */
+const BLOCKS = ' \u2581\u2582\u2583\u2584\u2585\u2586\u2588';
 const BLANK: Cell = { char: ' ', style: 'plain' };
 const CSI = '\u001b[';
 
@@ -31,6 +35,7 @@ const COLORED = {
   good: '0;32',
   warning: '0;1;33',
   bad: '0;1;31',
+  graph: '0;36',
 } as const satisfies Record<Style, string>;
 
 const MONOCHROME = {
@@ -38,13 +43,17 @@ const MONOCHROME = {
   good: '0',
   warning: '0;1',
   bad: '0;1',
+  graph: '0',
 } as const satisfies Record<Style, string>;
 
-/** By TERM, as far as it matters here. */
-export function abilitiesOf(term: string): Abilities {
+/** By TERM and the locale (`C.UTF-8`), as far as they matter here. */
+export function abilitiesOf(term: string, locale = ''): Abilities {
+  const alternate = /^(xterm|screen|tmux|rxvt|foot|alacritty)/.test(term);
   return {
     colors: !/^(vt\d|dumb$|unknown$|ansi-m)/.test(term) && term !== '',
-    alternate: /^(xterm|screen|tmux|rxvt|foot|alacritty)/.test(term),
+    alternate,
+    // The Linux console's font may lack them.
+    blocks: alternate && /utf-?8/i.test(locale),
   };
 }
 
@@ -62,7 +71,7 @@ export function render(
   before: Frame | undefined,
   lines: readonly Line[],
   size: Size,
-  { colors }: Abilities,
+  { colors, blocks }: Abilities,
 ): { readonly frame: Frame; readonly output: string } {
   const codes = colors ? COLORED : MONOCHROME;
   const isSame = before?.size.columns === size.columns && before.size.rows === size.rows;
@@ -71,7 +80,7 @@ export function render(
     const [old = [], line = []] = [isSame ? before.lines[row] : undefined, lines[row]];
     // Most rows stay as they are: a cell of each would be made for nothing, every second.
     if (isSameLine(old, line)) continue;
-    output += changed(cellsOf(old, size), cellsOf(line, size), { row, codes });
+    output += changed(cellsOf(old, size), cellsOf(line, size), { row, codes, blocks });
   }
   return { frame: { size, lines }, output };
 }
@@ -97,7 +106,15 @@ function cellsOf(line: Line, { columns }: Size): readonly Cell[] {
 function changed(
   before: readonly Cell[],
   after: readonly Cell[],
-  { row, codes }: { readonly row: number; readonly codes: Readonly<Record<Style, string>> },
+  {
+    row,
+    codes,
+    blocks,
+  }: {
+    readonly row: number;
+    readonly codes: Readonly<Record<Style, string>>;
+    readonly blocks: boolean;
+  },
 ): string {
   const length = Math.max(before.length, after.length);
   const cell = (cells: readonly Cell[], at: number): Cell => cells[at] ?? BLANK;
@@ -114,7 +131,7 @@ function changed(
     const it = after[at]!;
     if (it.style !== style) text += `${CSI}${codes[it.style]}m`;
     style = it.style;
-    text += it.char;
+    text += blocks && it.style === 'graph' ? BLOCKS[LEVELS.indexOf(it.char)] : it.char;
   }
   if (style !== 'plain') text += `${CSI}0m`;
   if (end > after.length) text += `${CSI}K`;

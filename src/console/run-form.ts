@@ -1,13 +1,21 @@
+import type { RequestOf } from '../protocol/operations.ts';
 import type { Form, FormDialog, FormValues } from './dialog-model.ts';
+
+type Request = RequestOf<'session/start'>;
 
 /** How a recovery point is run. */
 export function runForm(point: string): FormDialog {
   return {
     ...{ kind: 'form', title: `Run ${point}`, field: 0, problem: '' },
     form: { ...FORM, submit: (values) => submitted(point, values) },
-    values: { listen: '', nfs: 'no', allow: '', whenFull: 'pause' },
+    values: {
+      ...{ listen: '', tls: 'no', tlsPath: '', nfs: 'no', allow: '', host: '' },
+      ...{ points: 'no', squash: 'none', whenFull: 'pause' },
+    },
   };
 }
+
+const withNfs = ({ nfs }: FormValues): boolean => nfs === 'yes';
 
 const FORM: Omit<Form, 'submit'> = {
   does: 'run it',
@@ -17,12 +25,32 @@ const FORM: Omit<Form, 'submit'> = {
       note: 'unix:PATH or tcp:HOST:PORT; empty: a socket of its own',
     },
     {
+      ...{ name: 'tls', label: 'NBD with TLS', choices: ['no', 'x509', 'psk'] },
+      note: 'certificates, or keys that both sides know; without, use it on this host only',
+    },
+    {
+      ...{ name: 'tlsPath', label: 'TLS files', matters: ({ tls }) => tls !== 'no' },
+      note: 'x509: directory with server-cert.pem, server-key.pem; psk: lines of identity:key',
+    },
+    {
       ...{ name: 'nfs', label: 'NFS datastore', choices: ['no', 'yes'] },
       note: 'its disks as files too, for hosts that mount NFS',
     },
     {
-      ...{ name: 'allow', label: 'NFS networks' },
+      ...{ name: 'allow', label: 'NFS networks', matters: withNfs },
       note: 'who may mount it, such as 10.0.0.0/24; empty: this host only',
+    },
+    {
+      ...{ name: 'host', label: 'NFS address', matters: withNfs },
+      note: 'where it listens; empty: everywhere if others may mount it, else 127.0.0.1',
+    },
+    {
+      ...{ name: 'points', label: 'NFS points too', choices: ['no', 'yes'], matters: withNfs },
+      note: 'all recovery points of its set as files too, to be read',
+    },
+    {
+      ...{ name: 'squash', label: 'NFS users', choices: ['none', 'root', 'all'], matters: withNfs },
+      note: 'who becomes nobody: none, root, all',
     },
     {
       ...{ name: 'whenFull', label: 'When full', choices: ['pause', 'refuse'] },
@@ -32,32 +60,37 @@ const FORM: Omit<Form, 'submit'> = {
 };
 
 function submitted(point: string, values: FormValues): ReturnType<Form['submit']> {
-  const { listen = '', nfs, allow = '', whenFull } = values;
-  const networks = allow.split(/[\s,]+/).filter((it) => it !== '');
-  if (networks.length > 0 && nfs === 'no') {
-    // Else somebody would think that a session is open to others in a way in which it is not.
-    return 'Networks go with NFS: switch it on, or empty the field.';
-  }
+  const text = (name: string): string | undefined => values[name]?.trim() || undefined;
+  const tls = tlsRequest(values['tls'], text('tlsPath'));
+  if (typeof tls === 'string') return tls;
   return {
     title: `run ${point}`,
     call: {
       name: 'session/start',
       request: {
-        ...{ point, tls: undefined },
-        whenFull: whenFull === 'refuse' ? 'refuse' : 'pause',
-        listen: listen.trim() === '' ? undefined : listen.trim(),
-        nfs: nfs === 'yes' ? nfsRequest(networks) : undefined,
+        ...{ point, tls, listen: text('listen') },
+        whenFull: values['whenFull'] === 'refuse' ? 'refuse' : 'pause',
+        nfs: withNfs(values) ? nfsRequest(values, text('host')) : undefined,
       },
     },
   };
 }
 
-function nfsRequest(networks: readonly string[]) {
+function tlsRequest(kind: string | undefined, path: string | undefined): Request['tls'] | string {
+  if (kind !== 'x509' && kind !== 'psk') return undefined;
+  if (path === undefined) return 'TLS needs its files: say where they are, or choose "no".';
+  return kind === 'psk' ? { kind, path } : { kind, directory: path };
+}
+
+function nfsRequest(
+  { allow = '', points, squash }: FormValues,
+  host: string | undefined,
+): Request['nfs'] {
+  const networks = allow.split(/[\s,]+/).filter((it) => it !== '');
   return {
+    ...{ host, points: points === 'yes', readOnly: false, privilegedPorts: false },
     allow: networks.length > 0 ? networks : undefined,
-    host: undefined,
     ports: { nfs: undefined, mount: undefined, portmap: undefined },
-    squash: 'none',
-    ...{ readOnly: false, privilegedPorts: false, points: false },
-  } as const;
+    squash: squash === 'root' || squash === 'all' ? squash : 'none',
+  };
 }

@@ -26,6 +26,8 @@ export interface ConsoleOptions {
   readonly clock: Clock;
   /** The kind of the terminal, as TERM has it. */
   readonly term: string;
+  /** `de_DE.UTF-8`: which characters it takes. */
+  readonly locale: string;
   readonly leaving: Leaving;
   /** What is to be seen first. */
   readonly screen: ScreenName;
@@ -39,8 +41,8 @@ const ESCAPE_MS = 100;
 
 /** Shows the console on this process's terminal until somebody leaves it. */
 export async function runConsole(options: ConsoleOptions): Promise<void> {
-  const { service, clock, term, leaving, screen, signal } = options;
-  const abilities = abilitiesOf(term);
+  const { service, clock, term, locale, leaving, screen, signal } = options;
+  const abilities = abilitiesOf(term, locale);
   const leave = new AbortController();
   const left = AbortSignal.any([leave.signal, signal]);
   const work = new Set<Promise<void>>();

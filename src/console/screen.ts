@@ -1,6 +1,6 @@
 /* What is to be seen, without a terminal: lines of pieces of text, each in one style. */
 
-export type Style = 'plain' | 'strong' | 'bar' | 'good' | 'warning' | 'bad';
+export type Style = 'plain' | 'strong' | 'bar' | 'good' | 'warning' | 'bad' | 'graph';
 
 export interface Piece {
   readonly text: string;
@@ -62,4 +62,17 @@ export function wrapped(text: string, width: number): string[] {
 /** Cells of fixed widths, two columns apart; the last width may be left open. */
 export function columns(cells: readonly string[], widths: readonly number[]): string {
   return cells.map((cell, at) => fitted(cell, widths[at] ?? cell.length)).join('  ');
+}
+
+/** From nothing to most, for pieces of style `graph`: a terminal that can shows finer ones. */
+export const LEVELS = ' .:-=+*#';
+
+/** The last of the values as characters of LEVELS, the newest at the right end. */
+export function sparkline(values: readonly number[], width: number): Piece {
+  const shown = values.slice(-width);
+  const most = Math.max(...shown, 0);
+  const text = shown
+    .map((value) => LEVELS[value <= 0 ? 0 : Math.ceil(((LEVELS.length - 1) * value) / most)]!)
+    .join('');
+  return { text: text.padStart(width), style: 'graph' };
 }

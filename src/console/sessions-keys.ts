@@ -1,9 +1,10 @@
 import { formatSize } from '../lib/sizes.ts';
 import type { SessionSummary } from '../protocol/results.ts';
+import { NO_LOG } from './dialog-model.ts';
+import { openFiles } from './files.ts';
 import { chosenOf } from './lists.ts';
-import type { Call, Model, Next } from './model.ts';
+import { type Call, type Model, type Next, UNKNOWN } from './model.ts';
 import { startTask } from './tasks.ts';
-import { utc } from './words.ts';
 
 export function sessionsKey(model: Model, key: string): Next {
   const it = chosenOf(model.sessions, model.chosen.sessions);
@@ -12,7 +13,7 @@ export function sessionsKey(model: Model, key: string): Next {
   const start = (title: string, call: Call): Next => startTask(model, title, { call });
   switch (key) {
     case 'enter':
-      return [{ ...model, dialog: detailsOf(it) }, []];
+      return [{ ...model, dialog: { kind: 'session', session, shown: UNKNOWN, log: NO_LOG } }, []];
     case 's':
       return start(`stop ${session}`, { name: 'session/stop', request: { session } });
     case 'r': {
@@ -22,6 +23,12 @@ export function sessionsKey(model: Model, key: string): Next {
     }
     case 'k':
       return start(`keep ${session}`, { name: 'session/keep', request: { session } });
+    case 'b': {
+      const call: Call = { name: 'job/create', request: { kind: 'keep', request: { session } } };
+      return start(`keep ${session} as a job`, call);
+    }
+    case 'f':
+      return openFiles(model, session);
     case 'd':
       return [{ ...model, dialog: discardOf(it) }, []];
     default:
@@ -40,20 +47,4 @@ function discardOf({ session, takenBytes }: SessionSummary) {
     title: `discard ${session}`,
     call: { name: 'session/discard', request: { session } },
   } as const;
-}
-
-function detailsOf(it: SessionSummary) {
-  const text = [
-    `machine         ${it.machine}`,
-    `backup set      ${it.set}`,
-    `recovery point  ${it.point}`,
-    `begun           ${utc(it.created)} UTC`,
-    `state           ${it.state}`,
-    `waits for       ${it.waits ?? '-'}`,
-    `served by       ${it.holder ?? '-'}`,
-    `listens at      ${it.listen === '' ? '-' : it.listen}`,
-    `written         ${formatSize(it.takenBytes)}`,
-  ].join('\n');
-  const title = `Session ${it.session}`;
-  return { kind: 'text', title, text, isFailure: false, top: 0 } as const;
 }

@@ -67,7 +67,7 @@ const NAMED: Readonly<Record<KeyName, (model: Model) => Next>> = {
   end: (model) => [movedTo(model, PAGES[model.screen].list, Number.MAX_SAFE_INTEGER), []],
   escape: unfiltered,
   enter: (model) => pageKey(model, 'enter'),
-  backspace: still,
+  backspace: (model) => pageKey(model, 'backspace'),
   redraw: still,
 };
 

@@ -3,6 +3,7 @@ import { fieldsOf } from './form-keys.ts';
 import type { Dialog, FormDialog, RecoveryKeyDialog } from './dialog-model.ts';
 import type { Model } from './model.ts';
 import { jobDialogBody } from './view-jobs.ts';
+import { sessionDialogBody } from './view-session.ts';
 import { fitted, type Line, line, wrapped } from './screen.ts';
 
 export function dialogBody(model: Model, dialog: Dialog): readonly Line[] {
@@ -19,6 +20,7 @@ const BODIES: {
 } = {
   form: formBody,
   job: jobDialogBody,
+  session: sessionDialogBody,
   filter: ({ typed }, model) => [
     [],
     ...paragraph('Recovery points with this in their ID (machine, date):', model),
@@ -88,6 +90,7 @@ export function dialogHelp(dialog: Dialog): string {
 
 const HELP: Readonly<Record<Exclude<Dialog['kind'], 'form'>, string>> = {
   job: 'Up/Down PgUp/PgDn log  c cancel it  Enter back',
+  session: 'Up/Down PgUp/PgDn log  Enter back',
   filter: 'Enter search  Esc back',
   confirm: 'Enter go on  Esc back',
   passphrase: 'Enter go on  Esc back',

@@ -4,19 +4,20 @@ import { logRows } from './dialogs.ts';
 import { stateText, workText } from './job-words.ts';
 import type { Model } from './model.ts';
 import { columns, fitted, type Line, line, wrapped } from './screen.ts';
-import { listBody, pagedBody } from './view-lists.ts';
+import { listBody, MONTH_AT, pagedBody } from './view-lists.ts';
+import { logLines } from './view-log.ts';
 import { notKnown } from './view-status.ts';
 import { utc } from './words.ts';
 
-const JOB_WIDTHS = [16, 8, 28];
+const JOB_WIDTHS = [11, 8, 26];
 
 export function jobsBody(model: Model): readonly Line[] {
   return pagedBody(model, model.jobs, {
-    heading: columns(['CREATED (UTC)', 'STATE', 'WHAT', 'HOW IT IS'], JOB_WIDTHS),
+    heading: columns(['MADE (UTC)', 'STATE', 'WHAT', 'HOW IT IS'], JOB_WIDTHS),
     none: 'No jobs yet: n starts one.',
     note: '',
     text: (it: JobSummary) =>
-      columns([utc(it.created), it.state, workText(it), stateText(it)], JOB_WIDTHS),
+      columns([utc(it.created).slice(MONTH_AT), it.state, workText(it), stateText(it)], JOB_WIDTHS),
   });
 }
 
@@ -36,16 +37,11 @@ export function schedulesBody(model: Model): readonly Line[] {
 /** A job with the end of its log. */
 export function jobDialogBody({ job, shown, log }: JobDialog, model: Model): readonly Line[] {
   const width = model.size.columns - 3;
-  const rows = logRows(model);
-  const end = log.lines.length - log.back;
-  const seen = log.lines.slice(Math.max(0, end - rows), end);
-  const place = log.back > 0 ? `${log.back} newer below` : 'followed';
   return [
     line(` Job ${job}`, 'strong'),
     ...(shown.kind === 'known' ? factLines(shown.value, width) : [notKnown(shown)]),
     [],
-    line(` Its log, ${place}:`, 'strong'),
-    ...seen.map(({ time, message }) => line(` ${utc(time)}:${time.slice(17, 19)}  ${message}`)),
+    ...logLines(log, logRows(model)),
   ];
 }
 

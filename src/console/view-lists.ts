@@ -3,9 +3,12 @@ import type { PointSummary, SessionSummary } from '../protocol/results.ts';
 import { topFor } from './lists.ts';
 import { type Known, listRows, type Model, type PagedList } from './model.ts';
 import { columns, fitted, type Line, line } from './screen.ts';
+import { underWay } from './view-session.ts';
 import { notKnown } from './view-status.ts';
 import { utc } from './words.ts';
 
+/** In a time: jobs and sessions are not there for years. */
+export const MONTH_AT = 5;
 const POINT_WIDTHS = [16, 20, 12, 7];
 
 export function pointsBody(model: Model): readonly Line[] {
@@ -57,14 +60,17 @@ function pointText({ created, machine, set, origin, disks }: PointSummary): stri
 
 export function sessionsBody(model: Model): readonly Line[] {
   const { sessions } = model;
-  const widths = [22, 9, 16, 10];
+  const widths = [22, 9, 11, 10];
   return listBody(model, {
     known: sessions,
-    heading: columns(['SESSION', 'STATE', 'BEGUN (UTC)', 'WRITTEN', 'LISTENS AT'], widths),
+    heading: columns(['SESSION', 'STATE', 'BEGUN (UTC)', 'WRITTEN', 'WHERE, UNDER WAY'], widths),
     none: 'No sessions. One begins when a recovery point is run.',
     text: ({ session, state, waits, created, takenBytes, listen }: SessionSummary) => {
       const shown = waits === null ? state : 'waits';
-      const cells = [session, shown, utc(created), formatSize(takenBytes), waits ?? listen];
+      const [now] = underWay(session, model);
+      const place = now ? now.progress || now.what : (waits ?? listen);
+      const begun = utc(created).slice(MONTH_AT);
+      const cells = [session, shown, begun, formatSize(takenBytes), place];
       return columns(cells, widths);
     },
   });

@@ -1,30 +1,33 @@
 import { formatSize } from '../lib/sizes.ts';
-import type { Known, Model } from './model.ts';
-import { columns, fitted, type Line, line, wrapped } from './screen.ts';
-import { utc } from './words.ts';
+import type { StoreUsage, ThroughputRates } from '../protocol/results.ts';
+import { alarmsOf } from './alarms.ts';
+import { stateText, workText } from './job-words.ts';
+import { bodyRows, type Known, type Model } from './model.ts';
+import { columns, fitted, type Line, line, sparkline, wrapped } from './screen.ts';
+import { until, utc } from './words.ts';
 
-/** Below this part of the store's file system, or this size, somebody should do something. */
-const LOW_PART = 0.1;
 const BAR_WIDTH = 20;
 const ALARMS_MAX = 4;
-const SESSIONS_MAX = 4;
+/** Of each section, before what is left goes to the last one. */
+const SECTION_ROWS = 3;
 
 export function statusBody(model: Model): readonly Line[] {
   const { facts, host } = model;
   if (facts.kind !== 'known') return [];
-  const { started, pid, store, storeId, space, jobs } = facts.value;
-  return [
-    field('Host', host.name),
-    field('Addresses', host.addresses.join('  ') || 'none'),
+  const { started, pid, store, storeId, space } = facts.value;
+  const top = [
+    field('Host', [host.name, ...host.addresses].join('  ')),
     field('Service', `process ${pid}, since ${utc(started)} UTC`),
     field('Store', storeId === null ? `${store}: none yet, see "holdfast store create"` : store),
-    ...(space ? [field('Space', spaceText(space))] : []),
-    field('Jobs', `${jobs.running} run, ${jobs.waiting} wait`),
-    [],
+    ...(space ? [field('Space', spaceText(space)), ...usageLines(model)] : []),
+    ...throughputLines(model),
     ...alarmLines(model),
-    ...sessionLines(model),
-    [],
-    ...latestLines(model),
+  ];
+  const sections = [...jobLines(model), ...sessionLines(model)];
+  return [
+    ...top,
+    ...sections,
+    ...latestLines(model, bodyRows(model) - top.length - sections.length),
   ];
 }
 
@@ -40,36 +43,79 @@ function spaceText({ freeBytes, totalBytes }: { freeBytes: number; totalBytes: n
   return `${bar} ${percent} % full, ${formatSize(freeBytes)} free of ${formatSize(totalBytes)}`;
 }
 
-/** What needs somebody; nothing is said of what is not known. */
-function alarmsOf({ facts, sessions, damagedSessions, latest, alarms }: Model): string[] {
-  const found = alarms.map(({ time, message }) => `${utc(time)} ${message}`);
-  if (facts.kind === 'known') {
-    const { storeId, space } = facts.value;
-    if (storeId === null) found.push('There is no store: nothing can be backed up or recovered.');
-    if (space && space.freeBytes < LOW_PART * space.totalBytes) {
-      found.push(`The store's disk is almost full: ${formatSize(space.freeBytes)} are left.`);
-    }
+function usageLines({ usage, time }: Model): Line[] {
+  if (usage.kind === 'refused') return [notKnown(usage)];
+  if (usage.kind === 'unknown') return [field('Forecast', '...'), field('Saving', '...')];
+  return [
+    field('Forecast', forecastText(usage.value, time)),
+    field('Saving', savingText(usage.value)),
+  ];
+}
+
+function forecastText({ growth }: StoreUsage, now: string): string {
+  const { since, bytesPerDay, fullAt } = growth;
+  if (bytesPerDay === null) {
+    const watched = since === null ? '' : `; watched since ${utc(since)}`;
+    return `not known yet (a day is needed${watched})`;
   }
-  if (sessions.kind === 'known') {
-    for (const { session, waits } of sessions.value) {
-      if (waits !== null) found.push(`Session ${session} cannot go on: ${waits}`);
-    }
-  }
-  for (const { reason } of damagedSessions) found.push(`Damaged: ${reason}`);
-  if (latest.kind === 'known') {
-    for (const { reason } of latest.value.damaged) found.push(`Damaged: ${reason}`);
-  }
-  return found;
+  const rate = `${formatSize(Math.abs(bytesPerDay))} a day`;
+  if (fullAt !== null) return `full in ${until(now, fullAt)}, at ${rate} as in the last days`;
+  return bytesPerDay > 0 ? `not full for years, at ${rate}` : `does not fill: ${rate} less`;
+}
+
+function savingText({ saving: { points, readBytes, storedBytes } }: StoreUsage): string {
+  if (storedBytes === 0) return 'not known yet: nothing was stored';
+  const ratio = (readBytes / storedBytes).toFixed(1);
+  const sizes = `${formatSize(readBytes)} read, ${formatSize(storedBytes)} stored`;
+  return `${ratio} : 1 (${sizes}; newest ${points} points)`;
+}
+
+const GRAPH_WIDTH = 36;
+const GRAPHS = [
+  ['Reads', 'readBytes'],
+  ['Writes', 'writtenBytes'],
+  ['Backups', 'ingestBytes'],
+] as const satisfies readonly (readonly [string, keyof ThroughputRates])[];
+
+/** The last minutes, and how much it is now. */
+function throughputLines({ throughput }: Model): Line[] {
+  if (throughput.kind !== 'known')
+    return throughput.kind === 'refused' ? [notKnown(throughput)] : [];
+  const { now, points } = throughput.value;
+  return GRAPHS.map(([name, of]) => {
+    const graph = sparkline(
+      points.map((it) => it[of]),
+      GRAPH_WIDTH,
+    );
+    const most = Math.max(0, ...points.slice(-GRAPH_WIDTH).map((it) => it[of]));
+    const words = `${formatSize(now[of])}/s, most ${formatSize(most)}/s`;
+    return [...line(` ${fitted(name, 8)} [`), graph, ...line(`] ${words}`)];
+  });
 }
 
 function alarmLines(model: Model): Line[] {
   const found = alarmsOf(model);
   const isAllKnown = model.sessions.kind === 'known' && model.latest.kind === 'known';
-  if (found.length === 0) return isAllKnown ? [line(' No alarms.', 'good'), []] : [];
+  if (found.length === 0) return isAllKnown ? [line(' No alarms.', 'good')] : [];
   const lines = found.flatMap((it) => wrapped(it, model.size.columns - 4));
   const more = lines.length > ALARMS_MAX ? [line(' ! ... and more', 'bad')] : [];
   const shown = lines.slice(0, ALARMS_MAX).map((it) => line(` ! ${it}`, 'bad'));
-  return [...shown, ...more, []];
+  return [...shown, ...more];
+}
+
+function jobLines({ facts, active }: Model): Line[] {
+  if (facts.kind !== 'known') return [];
+  const { running, waiting } = facts.value.jobs;
+  const title = line(` Jobs: ${running} running, ${waiting} waiting`, 'strong');
+  const jobs = active.kind === 'known' ? active.value : [];
+  const byState = jobs.toSorted(
+    (a, b) => Number(a.state !== 'running') - Number(b.state !== 'running'),
+  );
+  const shown = byState.slice(0, SECTION_ROWS - 1).map((it) => {
+    const cells = [workText(it), it.state, stateText(it)];
+    return line(` ${columns(cells, [32, 8])}`);
+  });
+  return [title, ...shown];
 }
 
 function sessionLines({ sessions }: Model): Line[] {
@@ -77,7 +123,7 @@ function sessionLines({ sessions }: Model): Line[] {
   const { value } = sessions;
   const running = value.filter(({ state }) => state === 'running').length;
   const title = line(` Sessions: ${running} running, ${value.length - running} not`, 'strong');
-  const shown = value.slice(0, SESSIONS_MAX).map(({ session, state, takenBytes, listen }) => {
+  const shown = value.slice(0, SECTION_ROWS - 1).map(({ session, state, takenBytes, listen }) => {
     const cells = [session, state, `${formatSize(takenBytes)} written`, listen];
     return line(` ${columns(cells, [28, 9, 18])}`);
   });
@@ -85,14 +131,14 @@ function sessionLines({ sessions }: Model): Line[] {
   return [title, ...shown, ...(more > 0 ? [line(` ... and ${more} more`)] : [])];
 }
 
-function latestLines({ latest }: Model): Line[] {
+function latestLines({ latest }: Model, rows: number): Line[] {
   if (latest.kind !== 'known') return [line(' Last recovery points', 'strong'), notKnown(latest)];
   const { points, total } = latest.value;
   const title = line(` Last recovery points (${total} in all)`, 'strong');
   const shown = points.map(({ created, machine, set, origin }) =>
     line(` ${columns([utc(created), machine, set, `from a ${origin}`], [16, 24, 16])}`),
   );
-  return [title, ...shown];
+  return [title, ...shown].slice(0, Math.max(1, rows));
 }
 
 export function notKnown(it: Known<unknown>): Line {

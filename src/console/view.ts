@@ -120,10 +120,12 @@ function foot(model: Model): Line {
   const { list, help } = PAGES[screen];
   const own = service.kind === 'up' ? help(model) : '';
   const width = size.columns - 1;
-  // Where there is no room for all, people find out by themselves what arrows do.
   const moves = list.kind === 'none' ? '' : 'Up/Down PgUp/PgDn  ';
-  const all = `1-9 Tab screens  ${leaving.key} ${leaving.word}`;
-  const full = ` ${own}${moves}${all}`;
-  const text = dialog ? ` ${dialogHelp(dialog)}` : full.length > width ? ` ${own}${all}` : full;
+  const leave = `${leaving.key} ${leaving.word}`;
+  // Where there is no room for all, people find out by themselves what arrows and digits do.
+  const fitting = [`${moves}1-9 Tab screens  `, '1-9 Tab screens  ', ''].find(
+    (it) => own.length + it.length + leave.length < width,
+  );
+  const text = ` ${dialog ? dialogHelp(dialog) : `${own}${fitting ?? ''}${leave}`}`;
   return line(fitted(text, width), 'bar');
 }

@@ -10,3 +10,10 @@ export function lasting(ms: number): string {
   const minutes = Math.floor(seconds / 60);
   return minutes < 120 ? `${minutes} min` : `${Math.floor(minutes / 60)} h`;
 }
+
+/** From one ISO time to another: `3 h`, `12 days`. */
+export function until(from: string, to: string): string {
+  const ms = Math.max(0, Date.parse(to) - Date.parse(from));
+  const days = Math.floor(ms / 86_400_000);
+  return days < 2 ? lasting(ms) : `${days} days`;
+}

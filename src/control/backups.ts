@@ -11,6 +11,7 @@ import type { DamagedPoint, MadePoint, PointSummary, Report } from '../protocol/
 import { openBlockReader } from '../store/block-reader.ts';
 import { manifestDisk } from '../store/manifest-disk.ts';
 import { formatSize, MiB } from '../lib/sizes.ts';
+import { checkDeletions } from './deletions.ts';
 import { type House, openPoint, openSet, type SecretSource, type WorkOptions } from './house.ts';
 
 export interface BackupRequest {
@@ -122,6 +123,7 @@ export async function showPoint(
 
 export async function forget(house: House, query: string): Promise<{ readonly point: string }> {
   const { world, store } = house;
+  await checkDeletions(house);
   const place = await findPoint(world, store, query);
   await forgetPoint(world, store, place);
   return { point: place.id };

@@ -8,7 +8,8 @@ export function bareDesk(code: 'FAILED' | 'UNREACHABLE', reason: string): Desk {
   };
   return {
     ...{ house: none, makeStore: none, sessions: none, jobs: none, service: none, audit: none },
-    ...{ support: none, tokens: none, follow: none, host: none, files: none },
+    tokens: none,
+    ...{ support: none, guard: none, follow: none, host: none, files: none, throughput: none },
     whyWaiting: () => undefined,
     apart: undefined,
   };

@@ -38,6 +38,8 @@ export interface DoorOptions {
   readonly access: (peer: UnixPeer) => Access | undefined;
   /** What is done here; nothing else is there. */
   readonly offers: (name: OperationName) => boolean;
+  /** Throws where the operation is not allowed now, whoever asks. */
+  readonly checkAllowed: (name: OperationName) => void;
   /** Notes that a change begins; what it answers notes how that ended. */
   readonly audited: Audit['begin'];
   /** An operation failed by our own fault. */
@@ -160,7 +162,7 @@ async function answerCall(
   name: OperationName,
   options: Omit<DoorOptions, 'access'> & Admitted,
 ): Promise<void> {
-  const { desk, clock, secrets, audited, onFault, who, mayNameFiles } = options;
+  const { desk, clock, secrets, audited, checkAllowed, onFault, who, mayNameFiles } = options;
   const isStream = http.accept.includes(EVENTS_TYPE);
   const line = (value: object): void => http.send(`${JSON.stringify(value, plain)}\n`);
   let needsKeyOf: string | undefined;
@@ -170,8 +172,10 @@ async function answerCall(
     const { request, given } = parsedBody(name, await http.body());
     if (!mayNameFiles) checkNoFiles(name, request);
     if (OPERATIONS[name].access === 'change') ended = await audited(who, name, request);
+    // After it was noted that somebody tried.
+    checkAllowed(name);
     const result = await handle(name, desk, request, {
-      given,
+      ...{ given, who: 'token' in who ? undefined : who },
       signal: http.signal,
       report: isStream ? paced(clock, line) : () => {},
       async secrets(set) {

@@ -1,3 +1,4 @@
+import { AlarmError, type AlarmErrorCode } from '../alarms/alarm-error.ts';
 import { BlockError, type BlockErrorCode } from '../block/block-error.ts';
 import { CatalogError, type CatalogErrorCode } from '../catalog/catalog-error.ts';
 import { GranularError, type GranularErrorCode } from '../granular/granular-error.ts';
@@ -118,6 +119,13 @@ const JOB = {
   CORRUPT: 'corrupt',
 } as const satisfies Record<JobErrorCode, FailureKind>;
 
+const ALARM = {
+  NOT_FOUND: 'not-found',
+  FROZEN: 'failed',
+  LOCKED: 'failed',
+  IMPOSSIBLE: 'failed',
+  REFUSED: 'failed',
+} as const satisfies Record<AlarmErrorCode, FailureKind>;
 const HOST = {
   BAD_REQUEST: 'usage',
   NOT_FOUND: 'not-found',
@@ -174,6 +182,7 @@ export function kindOfFailure(error: unknown): FailureKind | undefined {
   if (error instanceof TreeError) return TREE[error.code];
   if (error instanceof HostError) return HOST[error.code];
   if (error instanceof JobError) return JOB[error.code];
+  if (error instanceof AlarmError) return ALARM[error.code];
   if (error instanceof SchemaError) return 'usage';
   if (error instanceof FormatError) return 'corrupt';
   if (error instanceof OperationFailure) return error.kind;

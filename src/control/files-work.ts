@@ -76,7 +76,11 @@ export function openFilesDesk(places: () => Promise<FilesPlaces>): FilesDesk {
       files.ended.catch(() => close(id)).catch(() => {});
       return files.opened;
     },
-    'files/opened': async () => ({ opened: await openedFiles() }),
+    'files/opened': async () => {
+      const all = await openedFiles();
+      const volumesOf = (id: string) => restores.get(id)?.files.opened.volumes ?? [];
+      return { opened: all.map((it) => ({ ...it, volumes: volumesOf(it.id) })) };
+    },
     async 'files/close'({ id }) {
       const own = [...restores.keys()].filter((it) => id === undefined || it === id);
       for (const it of own) await close(it);

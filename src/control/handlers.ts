@@ -18,11 +18,14 @@ import {
   isFilesOperation,
 } from '../protocol/files-operations.ts';
 import type { GivenSecret, House, WorkOptions } from './house.ts';
+import type { UnixPeer } from '../sys/unix-peer.ts';
 import type { Audit } from './audit.ts';
+import type { Guard } from './guard.ts';
 import type { JobDesk } from './job-desk.ts';
 import type { Tokens } from './tokens.ts';
 import type { SupportFacts } from './support.ts';
 import type { SessionKeeper } from './session-keeper.ts';
+import type { ThroughputRecorder } from './throughput.ts';
 import type { WhyWaiting } from './sessions.ts';
 
 /** What handlers work on. */
@@ -37,8 +40,11 @@ export interface Desk {
   jobs(): Promise<JobDesk>;
   service(): Promise<ResultOf<'service/show'>>;
   /** Rejects where no service runs. */
+  throughput(): Promise<ThroughputRecorder>;
+  /** Rejects where no service runs. */
   audit(): Promise<Audit>;
   /** Rejects where no service runs. */
+  guard(): Promise<Guard>;
   support(): Promise<SupportFacts>;
   /** Rejects where no service runs, or none that listens for other hosts. */
   tokens(): Promise<Tokens>;
@@ -75,6 +81,8 @@ export type FilesWork = <N extends FilesOperationName>(
 export interface CallOptions extends WorkOptions {
   /** What came with the request itself. */
   readonly given: GivenSecret | undefined;
+  /** Which process asks; undefined: this one itself, or another host, which the audit log knows. */
+  readonly who: UnixPeer | undefined;
 }
 
 type Handlers = {
@@ -91,6 +99,8 @@ const sessions = () => import('./sessions.ts');
 const sets = () => import('./sets.ts');
 const stores = () => import('./stores.ts');
 const jobs = () => import('./job-desk.ts');
+const alarms = () => import('./alarm-desk.ts');
+const lockdown = () => import('./lockdown-desk.ts');
 
 /** How each operation is carried out: in the service, and by a command line that finds none. */
 const HANDLERS: Handlers = {
@@ -99,6 +109,7 @@ const HANDLERS: Handlers = {
     await desk.follow(report, signal);
     return {};
   },
+  'service/throughput': async (desk, { points }) => (await desk.throughput()).show(points),
   'support/create': async (desk) => (await import('./support.ts')).supportBundle(desk),
   'token/create': async (desk, request) => (await desk.tokens()).create(request),
   'token/list': async (desk) => (await desk.tokens()).list(),
@@ -108,8 +119,25 @@ const HANDLERS: Handlers = {
     const { toldEntry } = await import('./audit.ts');
     return { entries: entries.map(toldEntry) };
   },
-  'audit/check': async (desk) => ({ ...(await (await desk.audit()).check()) }),
+  'audit/check': async (desk) => {
+    const checked = await (await desk.audit()).check();
+    await (await desk.guard()).auditChecked(checked);
+    return { ...checked };
+  },
+  'alarm/list': async (desk, request) =>
+    (await alarms()).listAlarms((await desk.guard()).alarms, request),
+  'alarm/acknowledge': async (desk, { alarm }, { who }) =>
+    (await alarms()).acknowledge((await desk.guard()).alarms, alarm, who),
+  'lockdown/show': async (desk) => (await lockdown()).showLockdown((await desk.guard()).lockdown),
+  'lockdown/on': async (desk, _request, { who }) => {
+    const guard = await desk.guard();
+    return (await lockdown()).beginLockdown(guard.lockdown, guard.persons(), who);
+  },
+  'lockdown/off': async (desk, _request, { who }) =>
+    (await lockdown()).endLockdown((await desk.guard()).lockdown, who),
+  'notify/test': async (desk) => (await desk.guard()).test(),
   'store/create': (desk) => desk.makeStore(),
+  'store/usage': async (desk) => (await import('./usage.ts')).usage(await desk.house()),
   'store/check': async (desk, { readData }, options) =>
     (await stores()).checkStore(await desk.house(), { readData, ...options }),
   'store/rebuild-index': async (desk, _request, { report }) => {
@@ -147,8 +175,13 @@ const HANDLERS: Handlers = {
     return { schedule, removed: true };
   },
   'session/list': async (desk) => (await sessions()).sessions(await desk.house(), desk.whyWaiting),
+  'export/list': async (desk) => ({ exports: (await desk.sessions()).exports() }),
   'session/show': async (desk, { session }) =>
     (await sessions()).showSession(await desk.house(), session, desk.whyWaiting),
+  'session/log': async (desk, { session, first }) => {
+    const lines = await (await desk.sessions()).log(session);
+    return { session, lines: lines.slice(first) };
+  },
   'session/start': async (desk, { point, whenFull, ...reached }, options) =>
     (await desk.sessions()).start(
       { what: { kind: 'point', point, whenFull }, ...reached },

@@ -1,4 +1,5 @@
 import type { JobRecord } from '../formats/store/job.ts';
+import { hasEnded } from '../jobs/job-state.ts';
 import type { JobQueue, JobView } from '../jobs/queue.ts';
 import type { ScheduleView, Schedules } from '../jobs/schedules.ts';
 import type { RequestOf, ResultOf } from '../protocol/operations.ts';
@@ -22,9 +23,10 @@ export async function createJob(
 
 export function jobs(
   { queue }: JobDesk,
-  { first, count }: RequestOf<'job/list'>,
+  { first, count, active }: RequestOf<'job/list'>,
 ): ResultOf<'job/list'> {
-  const all = queue.list();
+  const isActive = ({ job }: JobView): boolean => !active || !hasEnded(job);
+  const all = queue.list().filter(isActive);
   const end = count === undefined ? all.length : first + count;
   return { jobs: all.slice(first, end).map(summaryOf), total: all.length, first };
 }

@@ -36,8 +36,16 @@ export function jobWork(house: House, { secrets, apart }: WorkParts) {
     const report: Report = (event) => {
       if (event.event === 'progress' || event.event === 'notice') tell(event);
     };
+    const parts = { house, apart };
     try {
-      return await attempt(job, { house, apart, given: undefined, secrets, signal, report });
+      return await attempt(job, {
+        ...parts,
+        given: undefined,
+        who: undefined,
+        secrets,
+        signal,
+        report,
+      });
     } catch (error) {
       const cause = firstFailure(error);
       const kind = kindOfFailure(cause);

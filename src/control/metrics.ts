@@ -35,6 +35,8 @@ async function ofStore(
 ): Promise<Family[]> {
   const { world, store } = await desk.house();
   const { queue, schedules } = await desk.jobs();
+  const guard = await desk.guard();
+  const standing = guard.alarms.list().filter(({ ended }) => ended === undefined);
   const { sessions, damaged } = await listSessions({ world, store });
   const jobs = queue.list().map(({ job }) => job);
   const byState = JOB_STATES.map((state) => ({
@@ -47,11 +49,17 @@ async function ofStore(
       ? []
       : [{ value: seconds(done.ended), labels: { schedule: name } }];
   });
+  const space = await world.files.space(store.directory);
   return [
     one(
       'holdfast_store_free_bytes',
       'What may still be written on the disk of the store.',
-      (await world.files.space(store.directory)).freeBytes,
+      space.freeBytes,
+    ),
+    one(
+      'holdfast_store_total_bytes',
+      'What is taken on the disk of the store, and free.',
+      space.totalBytes,
     ),
     {
       name: 'holdfast_sessions',
@@ -69,6 +77,16 @@ async function ofStore(
         labels: { session: record.id },
       })),
     },
+    {
+      name: 'holdfast_alarm',
+      help: 'An alarm that stands: 0 where somebody has acknowledged it.',
+      samples: standing.map(({ id, kind, level, acknowledged }) => ({
+        value: acknowledged === undefined ? 1 : 0,
+        labels: { alarm: id, kind, level },
+      })),
+    },
+    one('holdfast_lockdown', 'Whether it is on.', guard.lockdown.state() ? 1 : 0),
+    one('holdfast_untold_messages', 'Messages of alarms that nobody got yet.', guard.untold()),
     one('holdfast_sessions_damaged', 'Sessions whose records cannot be read.', damaged.length),
     { name: 'holdfast_jobs', help: 'Jobs that are known, by their state.', samples: byState },
     {

@@ -85,7 +85,15 @@ export async function openedFiles(): Promise<OpenFilesSummary[]> {
   const all = await listOpenRestores(realFileSystem(), STATE);
   return all.map(({ record, isRunning }) => {
     const { id, point, opened, at, owner } = record;
-    return { id, point, opened, at, process: owner.pid, state: isRunning ? 'open' : 'left' };
+    return {
+      id,
+      point,
+      opened,
+      at,
+      process: owner.pid,
+      state: isRunning ? 'open' : 'left',
+      volumes: [],
+    };
   });
 }
 

@@ -39,7 +39,7 @@ async function run(message: ToWorker): Promise<void> {
   try {
     await using house = await openHouse(store);
     const result = await handle(name, deskOn(house), request as never, {
-      given: undefined,
+      ...{ given: undefined, who: undefined },
       secrets,
       signal: abort.signal,
       report: (event) => side.post({ kind: 'event', event }),

@@ -5,6 +5,7 @@ import { readSet } from '../catalog/sets.ts';
 import { expired, keepsSomething, type Retention } from '../jobs/retention.ts';
 import { SchemaError } from '../lib/schema.ts';
 import type { RequestOf, ResultOf } from '../protocol/operations.ts';
+import { checkDeletions } from './deletions.ts';
 import type { House } from './house.ts';
 
 /**
@@ -12,10 +13,12 @@ import type { House } from './house.ts';
  * somebody's decision. What a session runs from stays until the next time.
  */
 export async function retain(
-  { world, store }: House,
+  house: House,
   { set, machine, retention, dryRun }: RequestOf<'backup/retain'>,
 ): Promise<ResultOf<'backup/retain'>> {
+  const { world, store } = house;
   checkRetention(retention);
+  if (!dryRun) await checkDeletions(house);
   await readSet(world, store, set);
   const { points } = await listPoints(world, store, set);
   const counted = points.filter(

@@ -8,11 +8,12 @@ import {
 import { SessionError } from '../recovery/session-error.ts';
 import { discardSession, sessionStatus } from '../recovery/sessions.ts';
 import { CatalogError } from '../catalog/catalog-error.ts';
-import type { ReadySession, Report } from '../protocol/results.ts';
+import type { ReadySession, Report, SessionExport, Traffic } from '../protocol/results.ts';
 import { keyedTurns } from '../lib/turns.ts';
 import { asError } from '../lib/as-error.ts';
 import { firstFailure, kindOfFailure } from './failures.ts';
 import type { House, SecretSource, WorkOptions } from './house.ts';
+import { type LogLine, sessionLog } from './session-log.ts';
 import { recover, type RecoverRequest, type RunningSession } from './sessions.ts';
 
 /*
@@ -30,9 +31,17 @@ export interface SessionKeeper extends AsyncDisposable {
   resumeAll(): Promise<void>;
   /** Reports what happens to the session until it ends, or until `signal`. Rejects IMPOSSIBLE if it does not run. */
   attend(id: string, report: Report, signal: AbortSignal): Promise<void>;
+  /** What happened to the session since the service was started, as far as is kept. Rejects NOT_FOUND. */
+  log(id: string): Promise<readonly LogLine[]>;
+  /** What is shown of those that run, and to whom. */
+  exports(): SessionExport[];
+  /** Of all sessions that ran since the service was started. */
+  traffic(): Traffic;
   counts(): { readonly running: number; readonly waiting: number };
   /** Why a session that is to run does not. */
   whyWaiting(id: string): string | undefined;
+  /** All that are to run and do not, and why. */
+  waiting(): ReadonlyMap<string, string>;
 }
 
 export interface KeeperOptions {
@@ -58,10 +67,14 @@ interface Kept {
 }
 
 export function sessionKeeper(house: House, options: KeeperOptions): SessionKeeper {
-  const { onEvent } = options;
+  const log = sessionLog(house.world.clock);
+  const onEvent = (event: KeeperEvent): void => {
+    log.note(event.session, wordsOf(event));
+    options.onEvent(event);
+  };
   const turn = keyedTurns();
   const held = heldSessions(house, onEvent);
-  const resumption = resumptionOf(house, { held, turn }, options);
+  const resumption = resumptionOf(house, { held, turn }, { ...options, onEvent });
   function runningHere(id: string): Kept {
     const it = held.kept.get(id);
     if (it) return it;
@@ -70,6 +83,16 @@ export function sessionKeeper(house: House, options: KeeperOptions): SessionKeep
   return {
     counts: () => ({ running: held.kept.size, waiting: resumption.waiting.size }),
     whyWaiting: (id) => resumption.waiting.get(id),
+    waiting: () => resumption.waiting,
+    async log(id) {
+      await sessionStatus(house, id);
+      return log.lines(id);
+    },
+    exports: () =>
+      [...held.kept].flatMap(([session, { running }]) =>
+        running.exports.map((it) => exportOf(session, it)),
+      ),
+    traffic: () => held.traffic(),
     resumeAll: () => resumption.resumeAll(),
     async start(request, { secrets, signal }) {
       const { what } = request;
@@ -116,6 +139,8 @@ interface HeldSessions extends AsyncDisposable {
   readonly kept: ReadonlyMap<string, Kept>;
   /** Aborted: nothing is begun any more. */
   readonly closing: AbortController;
+  /** Of those that ran too. */
+  traffic(): Traffic;
   /** What `signal` comes too late for runs. */
   run(request: RecoverRequest, secrets: SecretSource, signal?: AbortSignal): Promise<Kept>;
   /** Flushes it; nothing where it does not run. */
@@ -125,6 +150,7 @@ interface HeldSessions extends AsyncDisposable {
 function heldSessions(house: House, onEvent: KeeperOptions['onEvent']): HeldSessions {
   const kept = new Map<string, Kept>();
   const closing = new AbortController();
+  let past: Traffic = { readBytes: 0, writtenBytes: 0 };
   /** What is being started or stopped: awaited before all is closed. */
   const underWay = new Set<Promise<unknown>>();
 
@@ -174,6 +200,7 @@ function heldSessions(house: House, onEvent: KeeperOptions['onEvent']): HeldSess
   }
   async function end(id: string, it: Kept): Promise<void> {
     kept.delete(id);
+    past = sum([past, ...it.running.exports.map(({ traffic }) => traffic)]);
     try {
       await it.running[Symbol.asyncDispose]();
     } finally {
@@ -183,6 +210,13 @@ function heldSessions(house: House, onEvent: KeeperOptions['onEvent']): HeldSess
   return {
     kept,
     closing,
+    traffic: () =>
+      sum([
+        past,
+        ...[...kept.values()].flatMap(({ running }) =>
+          running.exports.map(({ traffic }) => traffic),
+        ),
+      ]),
     run: (request, secrets, signal) => tracked(run(request, secrets, signal)),
     async end(id) {
       const it = kept.get(id);
@@ -243,7 +277,12 @@ function resumptionOf(
   async function retry(): Promise<void> {
     while (waiting.size > 0) {
       await house.world.clock.sleep(RETRY_MS, signal);
-      await resumeAll();
+      try {
+        await resumeAll();
+      } catch (cause) {
+        // A disk that does not say now what there is may say it in a while; others run.
+        if (kindOfFailure(firstFailure(cause)) === undefined) throw cause;
+      }
     }
   }
   return {
@@ -259,6 +298,30 @@ function resumptionOf(
     async ended(): Promise<void> {
       await retrying;
     },
+  };
+}
+
+function wordsOf(event: KeeperEvent): string {
+  if (event.kind === 'waits') return `cannot be resumed yet: ${event.reason}`;
+  return event.kind === 'notice' ? event.message : event.kind;
+}
+
+function sum(parts: readonly Traffic[]): Traffic {
+  return {
+    readBytes: parts.reduce((total, it) => total + it.readBytes, 0),
+    writtenBytes: parts.reduce((total, it) => total + it.writtenBytes, 0),
+  };
+}
+
+function exportOf(
+  session: string,
+  { uri, traffic, clients }: RunningSession['exports'][number],
+): SessionExport {
+  return {
+    ...{ session, uri, ...traffic },
+    clients: clients.map(({ address, since, traffic: own }) => ({
+      ...{ address: address ?? null, since: since.toISOString(), ...own },
+    })),
   };
 }
 

@@ -42,6 +42,7 @@ export interface RecoverRequest {
 /** A session that runs until it is disposed, which leaves it resumable. */
 export interface RunningSession extends AsyncDisposable {
   readonly ready: ReadySession;
+  readonly exports: ServedSession['shown'];
   /** Boots it in this terminal; resolves when the guest is off. */
   boot(options: GuestOptions): Promise<void>;
 }
@@ -140,6 +141,7 @@ async function run(
       ...readyOf(record.id, point.id, { served, disks }),
       ...(files && { nfs: (await nfsParts()).nfsResult(record, files) }),
     },
+    exports: served.shown,
     boot: (options) => tryBoot({ ...options, disks }),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };

@@ -6,6 +6,7 @@ import { privateDirectory } from '../sys/private-directory.ts';
 import { run, runOrFail } from '../sys/processes.ts';
 import { thisHost } from '../sys/this-host.ts';
 import { realWorld, type World } from '../sys/world.ts';
+import { listAlarms } from './alarm-desk.ts';
 import type { Desk } from './handlers.ts';
 import { jobLog, jobs, listSchedules } from './job-desk.ts';
 import { metrics } from './metrics.ts';
@@ -128,6 +129,7 @@ function partsOf(desk: Desk, facts: SupportFacts | undefined): readonly Part[] {
       sessions: await sessions(await desk.house(), desk.whyWaiting),
     })),
     json('jobs.json', async () => jobs(await desk.jobs(), ALL)),
+    json('alarms.json', async () => listAlarms((await desk.guard()).alarms, { all: true })),
     json('schedules.json', async () => listSchedules(await desk.jobs())),
     { file: 'metrics.txt', text: () => metrics(desk) },
     json('audit-check.json', async () => ({ ...(await (await desk.audit()).check()) })),
@@ -164,13 +166,13 @@ const JOURNAL = [
   '--unit=holdfast*',
 ];
 
-const ALL = { first: 0, count: undefined };
+const ALL = { first: 0, count: undefined, active: false };
 
 /** Of the newest jobs. */
 async function logsOf(desk: Desk): Promise<readonly Part[]> {
   const known = await desk.jobs().catch(() => undefined);
   if (!known) return [];
-  const newest = jobs(known, { first: 0, count: LOGS_MAX }).jobs;
+  const newest = jobs(known, { first: 0, count: LOGS_MAX, active: false }).jobs;
   return newest.map(({ job }) => ({
     file: `job-${job}.log`,
     max: LOG_MAX,

@@ -21,11 +21,18 @@ export function keyring(settings: () => Settings, credentials: string | undefine
   };
 }
 
+/** Those that the settings name. */
+export function secretFiles({ passphraseFiles, notify }: Settings): string[] {
+  const { webhookSecretFile } = notify;
+  return [...Object.values(passphraseFiles), ...(webhookSecretFile ? [webhookSecretFile] : [])];
+}
+
 /** What there is by value, to be kept out of what is given away. */
 export function knownSecrets(settings: Settings, credentials: string | undefined): string[] {
-  const files = Object.values(settings.passphraseFiles);
+  const files = secretFiles(settings);
+  const { webhook } = settings.notify;
   if (credentials !== undefined) files.push(passphraseCredential(credentials));
-  return files.flatMap((file) => {
+  const inFiles = files.flatMap((file) => {
     try {
       return Buffer.from(readPassphrase(file)).toString('utf8');
     } catch (cause) {
@@ -33,6 +40,8 @@ export function knownSecrets(settings: Settings, credentials: string | undefined
       throw cause;
     }
   });
+  // Whoever knows its address may post there.
+  return webhook === undefined ? inFiles : [...inFiles, webhook];
 }
 
 function read(file: string, mustExist: boolean): Uint8Array | undefined {

@@ -4,8 +4,15 @@ import { type House, openHouse, type SecretSource } from '../control/house.ts';
 import { type KeeperEvent, sessionKeeper, type SessionKeeper } from '../control/session-keeper.ts';
 import { type Audit, openAudit } from '../control/audit.ts';
 import type { Feed } from '../control/feed.ts';
+import { type Guard, type GuardOptions, openGuard } from '../control/guard.ts';
 import type { JobDesk } from '../control/job-desk.ts';
+import { recordGrowth } from '../control/growth.ts';
 import { jobWork, laneOf } from '../control/job-work.ts';
+import {
+  type IngestMeter,
+  recordThroughput,
+  type ThroughputRecorder,
+} from '../control/throughput.ts';
 import type { JobRecord } from '../formats/store/job.ts';
 import { openJobFiles } from '../jobs/job-files.ts';
 import { openQueue } from '../jobs/queue.ts';
@@ -18,13 +25,19 @@ export interface OwnedStore extends AsyncDisposable {
   readonly sessions: SessionKeeper;
   readonly jobs: JobDesk;
   readonly audit: Audit;
+  readonly guard: Guard;
+  readonly throughput: ThroughputRecorder;
 }
 
 export interface OwnOptions {
   readonly secrets: SecretSource;
   readonly apart: RunApart;
+  readonly rules: GuardOptions['rules'];
+  readonly senders: GuardOptions['senders'];
   readonly log: Log;
   readonly feed: Feed;
+  /** Of what `apart` does. */
+  readonly ingest: IngestMeter;
   /** A session began, ended or waits. */
   readonly onChange: () => void;
 }
@@ -34,50 +47,69 @@ const LOCK = 'service.lock';
 
 /** Rejects NOT_A_STORE where there is none; BUSY, naming the service that has it. */
 export async function ownStore(directory: string, options: OwnOptions): Promise<OwnedStore> {
-  const { secrets } = options;
+  const { secrets, feed } = options;
   await using stack = new AsyncDisposableStack();
   const house = stack.use(await openHouse(directory));
   stack.use(await house.world.files.lock(join(directory, LOCK), 'holdfastd'));
-  const audit = await openAudit(house.world, directory, (message) => alarm(options, message));
+  const { world } = house;
+  const guard = stack.use(
+    await openGuard({ ...options, world, directory, tell: (change) => feed.tell(change) }),
+  );
+  const audit = await openAudit(world, directory, (message) => guard.trouble(message));
   const onEvent = (event: KeeperEvent): void => {
     tellOfSession(options, event);
+    guard.wake();
     if (event.kind !== 'notice') options.onChange();
   };
   const sessions = stack.use(sessionKeeper(house, { secrets, onEvent }));
   // Guests wait for their disks; jobs can wait for guests.
   await sessions.resumeAll();
-  const jobs = await openJobs(stack, house, options);
+  const jobs = await openJobs(stack, house, { ...options, guard });
+  const throughput = stack.use(
+    recordThroughput(house.world.clock, () => ({
+      ...sessions.traffic(),
+      ingestBytes: options.ingest.totalBytes,
+    })),
+  );
+  stack.use(recordGrowth(house.world, directory, (message) => options.log('warning', message)));
+  guard.start({ sessions, jobs, audit });
   const owned = stack.move();
-  return { house, sessions, jobs, audit, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  return {
+    house,
+    sessions,
+    jobs,
+    audit,
+    guard,
+    throughput,
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
 }
 
 async function openJobs(
   stack: AsyncDisposableStack,
   house: House,
-  { secrets, log, feed, apart }: OwnOptions,
+  { secrets, log, feed, apart, guard }: OwnOptions & { readonly guard: Guard },
 ): Promise<JobDesk> {
   const { world, store } = house;
   const files = await openJobFiles(world.files, store.directory);
-  const onTrouble = (message: string): void => alarm({ log, feed }, message);
+  const onTrouble = (message: string): void => guard.trouble(message);
   const queue = stack.use(
     await openQueue({
-      ...{ world, files, onTrouble, laneOf, attempt: jobWork(house, { secrets, apart }) },
+      ...{ world, files, onTrouble, laneOf },
+      attempt: jobWork(house, { secrets, apart }),
       onChange(job) {
         const { id, state, reason = null } = job;
         log(state === 'failed' ? 'error' : 'info', wordsOf(job), { job: id });
         feed.tell({ event: 'job', job: id, state, reason });
+        guard.wake();
       },
     }),
   );
-  const schedules = stack.use(await openSchedules({ world, files, queue, onTrouble }));
+  const onMissed = (message: string): void => log('warning', message);
+  const schedules = stack.use(await openSchedules({ world, files, queue, onTrouble, onMissed }));
   queue.start();
   schedules.start();
   return { queue, schedules };
-}
-
-function alarm({ log, feed }: Pick<OwnOptions, 'log' | 'feed'>, message: string): void {
-  log('error', message);
-  feed.tell({ event: 'alarm', message });
 }
 
 function wordsOf({ id, state, reason }: JobRecord): string {

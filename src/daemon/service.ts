@@ -1,16 +1,21 @@
 import { dirname } from 'node:path/posix';
+import { AlarmError } from '../alarms/alarm-error.ts';
 import { accessOf } from '../control/access.ts';
 import type { Audit } from '../control/audit.ts';
 import { openFilesDesk } from '../control/files-work.ts';
 import { door } from '../control/door.ts';
 import { runApart } from '../control/apart.ts';
 import { type Feed, openFeed } from '../control/feed.ts';
+import type { GuardRules } from '../control/guard.ts';
 import type { Desk, RunApart } from '../control/handlers.ts';
+import { countsOf as alarmCounts } from '../control/alarm-desk.ts';
 import { countsOf } from '../control/job-desk.ts';
+import { checkLockdown } from '../control/lockdown-desk.ts';
 import { refuseSecretFiles } from '../control/secret-files.ts';
+import { ingestMeter } from '../control/throughput.ts';
 import { makeStore } from '../control/stores.ts';
 import { asError } from '../lib/as-error.ts';
-import type { RequestOf, ResultOf } from '../protocol/operations.ts';
+import type { OperationName, RequestOf, ResultOf } from '../protocol/operations.ts';
 import { StoreError } from '../store/store-error.ts';
 import { serveHttp } from '../sys/http-server.ts';
 import { thisHost } from '../sys/this-host.ts';
@@ -18,9 +23,10 @@ import { isSuperuser } from '../sys/processes.ts';
 import { ownIds } from '../sys/unix-peer.ts';
 import type { World } from '../sys/world.ts';
 import { forwardedFiles, forwardedHost } from './forwarded.ts';
-import { keyring, knownSecrets } from './keyring.ts';
+import { keyring, knownSecrets, secretFiles } from './keyring.ts';
 import { faultLog, type Log } from './log.ts';
 import { remoteDoor } from './remote-door.ts';
+import { senders } from './senders.ts';
 import { type OwnedStore, type OwnOptions, ownStore } from './owned-store.ts';
 import type { Settings } from './settings.ts';
 
@@ -61,18 +67,27 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     stack.use(await world.files.lock(`${socket}.lock`, 'holdfastd'));
   }
   const feed = openFeed();
+  const ingest = ingestMeter();
   const apart: RunApart = async (name, request, options) => {
     if (name === 'backup/create') {
-      const files = Object.values(settings.passphraseFiles);
-      await refuseSecretFiles(request as RequestOf<'backup/create'>, files);
+      await refuseSecretFiles(request as RequestOf<'backup/create'>, secretFiles(settings));
     }
-    return runApart({ store, clock }, name, request, options);
+    const report = ingest.heard(options.report);
+    const result = await runApart({ store, clock }, name, request, { ...options, report });
+    await place.found()?.guard.finished(name, request, result);
+    return result;
   };
   const onChange = (): void => {
     const it = place.found();
     if (it) options.onStatus(statusOf(it));
   };
-  const place = stack.use(lateStore(store, { secrets, log, feed, apart, onChange }));
+  const place = stack.use(
+    lateStore(store, {
+      ...{ secrets, log, feed, apart, ingest, onChange },
+      rules: () => rulesOf(settings),
+      senders: senders(world, () => settings),
+    }),
+  );
   await place.look();
   // Root has the rights itself: a service in a checkout.
   const own = isSuperuser()
@@ -87,32 +102,19 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       secrets: knownSecrets(settings, options.credentials),
     }),
   });
-  /** What makes the store is noted once there is one. */
-  const audited: Audit['begin'] = async (who, what, request) => {
-    const end = await place.found()?.audit.begin(who, what, request);
-    if (end) return end;
-    return async (...outcome) => {
-      await (await place.found()?.audit.begin(who, what, request))?.(...outcome);
-    };
-  };
   const doorOptions = {
-    desk,
-    clock,
-    version,
-    secrets,
-    audited,
+    ...{ desk, clock, version, secrets, audited: auditedIn(place), onFault: faultLog(log) },
+    checkAllowed(name: OperationName) {
+      const guard = place.found()?.guard;
+      if (guard) checkLockdown(guard.lockdown, name);
+    },
     offers: () => true,
-    onFault: faultLog(log),
   };
-  const remote = stack.use(
-    remoteDoor({
-      ...{ world, log, door: doorOptions },
-      async note(words) {
-        log('warning', words);
-        await place.found()?.audit.refused('token', words);
-      },
-    }),
-  );
+  const note = async (words: string): Promise<void> => {
+    log('warning', words);
+    await place.found()?.audit.refused('token', words);
+  };
+  const remote = stack.use(remoteDoor({ world, log, door: doorOptions, note }));
   await remote.apply(settings.listen);
   // Last, and so the first to be closed: what is asked needs all the rest.
   stack.use(
@@ -129,23 +131,38 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     status: () => statusOf(place.found()),
     async reload() {
       try {
+        if (place.found()?.guard.lockdown.state())
+          throw new AlarmError('LOCKED', 'the lockdown is on');
         const next = await options.settings();
         for (const name of ['socket', 'store'] as const) {
           if (next[name] === settings[name]) continue;
           log('warning', `"${name}" stays ${settings[name]} until the service is started again`);
         }
         settings = { ...next, socket, store };
+        log('info', 'the settings are read again');
       } catch (cause) {
-        return log('error', `the settings stay as they were: ${asError(cause).message}`);
+        log('error', `the settings stay as they were: ${asError(cause).message}`);
       }
-      log('info', 'the settings are read again');
       await remote.apply(settings.listen);
       await place.look();
       // A passphrase may be there now.
       place.found()?.jobs.queue.wake();
+      place.found()?.guard.retell();
+      place.found()?.guard.wake();
       await place.found()?.sessions.resumeAll();
     },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+/** What makes the store is noted once there is one. */
+function auditedIn(place: LateStore): Audit['begin'] {
+  return async (who, what, request) => {
+    const end = await place.found()?.audit.begin(who, what, request);
+    if (end) return end;
+    return async (...outcome) => {
+      await (await place.found()?.audit.begin(who, what, request))?.(...outcome);
+    };
   };
 }
 
@@ -182,6 +199,8 @@ function deskOn(
     sessions: async () => (await owned()).sessions,
     jobs: async () => (await owned()).jobs,
     audit: async () => (await owned()).audit,
+    guard: async () => (await owned()).guard,
+    throughput: async () => (await owned()).throughput,
     whyWaiting: (id) => place.found()?.sessions.whyWaiting(id),
     async makeStore() {
       const made = await makeStore(directory);
@@ -200,8 +219,26 @@ function deskOn(
         host: thisHost(),
         sessions: it?.sessions.counts() ?? none,
         jobs: it ? countsOf(it.jobs) : none,
+        alarms: alarmsOf(it),
+        lockdown: it?.guard.lockdown.state()?.since ?? null,
       };
     },
+  };
+}
+
+function alarmsOf(store: OwnedStore | undefined): ResultOf<'service/show'>['alarms'] {
+  if (!store) return { critical: 0, warning: 0, acknowledged: 0, untold: 0 };
+  const { alarms, untold } = store.guard;
+  return { ...alarmCounts(alarms), untold: untold() };
+}
+
+function rulesOf({ alarms, lockdown }: Settings): GuardRules {
+  const { poolWarningPercent, poolCriticalPercent, latePeriods } = alarms;
+  return {
+    warningPercent: poolWarningPercent,
+    criticalPercent: poolCriticalPercent,
+    latePeriods,
+    persons: lockdown.persons,
   };
 }
 

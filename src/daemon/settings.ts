@@ -1,6 +1,8 @@
 import { FormatError } from '../formats/format-error.ts';
 import { parseCommentedJson } from '../formats/commented-json.ts';
 import {
+  integer,
+  list,
   type Of,
   object,
   optional,
@@ -20,6 +22,22 @@ const SETS_MAX = 1000;
 const FILE_LENGTH_MAX = 256 * 1024;
 
 const path = text({ max: PATH_MAX, pattern: /^\//, words: 'a path that begins with "/"' });
+
+const url = text({
+  max: 2048,
+  pattern: /^https?:\/\/[^\s/]+\S*$/,
+  words: 'an address of http or https',
+});
+/** One that no program takes for an option, and that ends no header. */
+const address = text({
+  max: 254,
+  pattern: /^[A-Za-z0-9_.+][^\s<>,;:"\\()]*@[A-Za-z0-9.-]+$/,
+  words: 'a mail address',
+});
+const percent = integer(1, 100);
+const ADDRESSES_MAX = 20;
+const ALARMS = { poolWarningPercent: 85, poolCriticalPercent: 95, latePeriods: 2 };
+const NOBODY = { webhook: undefined, webhookSecretFile: undefined, mail: undefined };
 
 const SETTINGS = object({
   /** The directory of the store. */
@@ -45,6 +63,37 @@ const SETTINGS = object({
       tokens: withDefault(path, '/var/lib/holdfast/tokens.json'),
     }),
   ),
+  alarms: withDefault(
+    object({
+      /** How full the disk of the store may be. */
+      poolWarningPercent: withDefault(percent, ALARMS.poolWarningPercent),
+      poolCriticalPercent: withDefault(percent, ALARMS.poolCriticalPercent),
+      /** A schedule that came so often without success is late. */
+      latePeriods: withDefault(integer(1, 1000), ALARMS.latePeriods),
+    }),
+    ALARMS,
+  ),
+  lockdown: withDefault(
+    /** How many have to agree to its end. */
+    object({ persons: withDefault(integer(1, 2), 1) }),
+    { persons: 1 },
+  ),
+  /** Who is told of alarms. */
+  notify: withDefault(
+    object({
+      webhook: optional(url),
+      /** The file whose first line is the key that signs what the webhook gets. */
+      webhookSecretFile: optional(path),
+      mail: optional(
+        object({
+          to: list(address, ADDRESSES_MAX, 1),
+          from: address,
+          sendmail: withDefault(path, '/usr/sbin/sendmail'),
+        }),
+      ),
+    }),
+    NOBODY,
+  ),
 });
 
 export const SETTINGS_FILE = '/etc/holdfast/holdfastd.json';
@@ -64,7 +113,7 @@ export function parseSettings(file: string, source: string): Settings {
   try {
     const { value, lineOf } = parseCommentedJson(source);
     try {
-      return SETTINGS.parse(value, []);
+      return sensible(SETTINGS.parse(value, []));
     } catch (cause) {
       if (!(cause instanceof SchemaError)) throw cause;
       throw new SystemError('FAILED', `${file}: line ${lineOf(cause.at)}: ${cause.message}`, {
@@ -75,4 +124,11 @@ export function parseSettings(file: string, source: string): Settings {
     if (!(cause instanceof FormatError)) throw cause;
     throw new SystemError('FAILED', `${file}: ${cause.message}`, { cause });
   }
+}
+
+/** Throws SchemaError: each is right by itself, and both together are not. */
+function sensible(settings: Settings): Settings {
+  const { poolWarningPercent, poolCriticalPercent } = settings.alarms;
+  if (poolWarningPercent <= poolCriticalPercent) return settings;
+  throw new SchemaError(['alarms', 'poolWarningPercent'], 'more than poolCriticalPercent');
 }

@@ -46,6 +46,8 @@ export async function runSmallService(options: SmallServiceOptions): Promise<voi
   const answer = door({
     ...{ clock, version: VERSION, secrets: noSecrets, access, offers, desk },
     onFault: faultLog(log),
+    // That is for holdfastd to say, which hands this on.
+    checkAllowed() {},
     async audited(caller, what) {
       log('notice', `${what} for ${callerWords(caller)}`);
       return async (outcome, reason) => {

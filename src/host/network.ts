@@ -173,6 +173,7 @@ async function show(
     refusal: owners.refusal ?? null,
     interfaces: links
       .filter(({ kind }) => kind !== 'loopback')
+      .sort((a, b) => (a.name < b.name ? -1 : 1))
       .map((link) => {
         const planned = plan.interfaces.find(({ name }) => name === link.name) ?? null;
         const state = managed.get(link.name) ?? 'unmanaged';

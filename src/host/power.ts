@@ -10,6 +10,8 @@ export async function goDown(
   how: 'reboot' | 'poweroff',
   reason: string,
 ): Promise<void> {
-  const words = ['systemctl', `--message=${reason}`, how];
+  // systemd would put in what a variable holds.
+  const told = reason.replaceAll('$', '$$$$');
+  const words = ['systemctl', `--message=${told}`, how];
   await output(run, 'systemd-run', ['--quiet', `--on-active=${SECONDS}`, '--', ...words]);
 }

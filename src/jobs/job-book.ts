@@ -122,7 +122,13 @@ export async function openBook({
         if (waiting >= WAITING_MAX) {
           throw new JobError('FULL', `${waiting} jobs wait already: cancel some`);
         }
-        await files.putJob(job);
+        try {
+          await files.putJob(job);
+        } catch (cause) {
+          // It may be there without its name being durable: what was refused must not run after the next start.
+          await files.removeJob(job.id).catch(() => {});
+          throw cause;
+        }
         jobs.set(job.id, job);
         onChange(job);
         return job;
@@ -144,7 +150,7 @@ export async function openBook({
     },
     trim: () =>
       turn(async () => {
-        for (const { id } of byEnd([...jobs.values()].filter(hasEnded)).slice(0, -HISTORY_MAX)) {
+        for (const { id } of forgettable(jobs).slice(0, -HISTORY_MAX)) {
           try {
             await files.removeJob(id);
           } catch (cause) {
@@ -160,6 +166,19 @@ export async function openBook({
     },
     settled: () => turn(async () => {}),
   };
+}
+
+/** Whether a schedule works is known by its newest job, and by its newest that succeeded: they stay. */
+function forgettable(jobs: ReadonlyMap<string, JobRecord>): JobRecord[] {
+  const ended = byEnd([...jobs.values()].filter(hasEnded));
+  const newest = new Map<string, JobRecord>();
+  for (const job of ended) {
+    if (job.schedule === undefined) continue;
+    newest.set(job.schedule, job);
+    if (job.state === 'done') newest.set(`${job.schedule} done`, job);
+  }
+  const kept = new Set(newest.values());
+  return ended.filter((job) => !kept.has(job));
 }
 
 /** Writes records, and knows of which jobs the disk says something else than what counts. */

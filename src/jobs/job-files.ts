@@ -1,4 +1,4 @@
-import { dirname, join } from 'node:path/posix';
+import { join } from 'node:path/posix';
 import { FormatError } from '../formats/format-error.ts';
 import {
   decodeJob,
@@ -64,19 +64,19 @@ export async function openJobFiles(files: FileSystem, directory: string): Promis
     }
     return { records, damaged };
   }
-  async function remove(path: string): Promise<void> {
-    if (await files.stat(path)) await files.unlink(path);
-    // Also where it is gone: that may be from a try whose sync failed.
-    await files.syncDirectory(dirname(path));
+  /** One after the other. */
+  async function remove(directory: string, names: readonly string[]): Promise<void> {
+    for (const path of names.map((name) => join(directory, name))) {
+      if (await files.stat(path)) await files.unlink(path);
+    }
+    // Also where they are gone: that may be from a try whose sync failed.
+    await files.syncDirectory(directory);
   }
   return {
     putJob: (job) => putDurably(files, join(jobs, job.id + RECORD), encodeJob(job)),
     jobs: () => load(jobs, decodeJob),
-    async removeJob(id) {
-      // The record goes last: a log without one would stay forever.
-      await remove(join(jobs, id + LOG));
-      await remove(join(jobs, id + RECORD));
-    },
+    // The record goes last: a log without one would stay forever.
+    removeJob: (id) => remove(jobs, [id + LOG, id + RECORD]),
     async note(id, line) {
       const path = join(jobs, id + LOG);
       const exists = (await files.stat(path)) !== undefined;
@@ -94,7 +94,7 @@ export async function openJobFiles(files: FileSystem, directory: string): Promis
     putSchedule: (schedule) =>
       putDurably(files, join(schedules, schedule.name + RECORD), encodeSchedule(schedule)),
     schedules: () => load(schedules, decodeSchedule),
-    removeSchedule: (name) => remove(join(schedules, name + RECORD)),
+    removeSchedule: (name) => remove(schedules, [name + RECORD]),
   };
 }
 

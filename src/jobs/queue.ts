@@ -9,7 +9,7 @@ import {
   openBook,
 } from './job-book.ts';
 import { JobError } from './job-error.ts';
-import { ticker } from './ticker.ts';
+import { ticker } from '../sys/ticker.ts';
 import { begun, canceled, DELAY_MAX_MS, ended, hasEnded, type Outcome } from './job-state.ts';
 
 /*

@@ -7,7 +7,7 @@ import { type Calendar, CalendarError, parseCalendar } from './calendar.ts';
 import { JobError } from './job-error.ts';
 import { checkScheduleName, type JobFiles } from './job-files.ts';
 import { hasEnded } from './job-state.ts';
-import { ticker } from './ticker.ts';
+import { ticker } from '../sys/ticker.ts';
 import { compactTime } from './job-book.ts';
 import type { JobQueue } from './queue.ts';
 
@@ -22,6 +22,8 @@ export interface Schedules extends AsyncDisposable {
   create(draft: ScheduleDraft): Promise<ScheduleView>;
   /** Jobs that it has made go on. Rejects NOT_FOUND. */
   remove(name: string): Promise<void>;
+  /** When it has come so often after a time; undefined: it does not. */
+  nth(name: string, after: Date, count: number): Date | undefined;
   start(): void;
 }
 
@@ -44,6 +46,8 @@ export interface SchedulesOptions {
   readonly files: JobFiles;
   readonly queue: Pick<JobQueue, 'submit' | 'list'>;
   readonly onTrouble: (message: string) => void;
+  /** A time came and was left out. */
+  readonly onMissed: (message: string) => void;
 }
 
 const SCHEDULES_MAX = 1000;
@@ -51,7 +55,7 @@ const SCHEDULES_MAX = 1000;
 const SLEEP_MAX_MS = 30_000;
 
 export async function openSchedules(options: SchedulesOptions): Promise<Schedules> {
-  const { world, files, queue, onTrouble } = options;
+  const { world, files, queue, onTrouble, onMissed } = options;
   const { clock } = world;
   const schedules = new Map<string, ScheduleRecord>();
   const calendars = new Map<string, Calendar>();
@@ -90,7 +94,7 @@ export async function openSchedules(options: SchedulesOptions): Promise<Schedule
     if (schedules.get(name) !== schedule) return;
     const isBusy = queue.list().some(({ job }) => job.schedule === name && !hasEnded(job));
     const id = `${name}-${compactTime(due.toISOString())}`;
-    if (isBusy) onTrouble(`schedule ${name}: its last job has not ended, this one is left out`);
+    if (isBusy) onMissed(`schedule ${name}: its last job has not ended, this one is left out`);
     else await queue.submit({ id, kind, request, schedule: name });
     // All that came due until now is made up for by this one.
     const next = { ...schedule, last: clock.now().toISOString() };
@@ -154,9 +158,16 @@ export async function openSchedules(options: SchedulesOptions): Promise<Schedule
         schedules.delete(name);
         calendars.delete(name);
       }),
+    nth: (name, after, count) => nthOf(calendars.get(name), after, count),
     start: () => ticks.start(),
     [Symbol.asyncDispose]: () => ticks[Symbol.asyncDispose](),
   };
+}
+
+function nthOf(calendar: Calendar | undefined, after: Date, count: number): Date | undefined {
+  let time: Date | undefined = after;
+  for (let n = 0; n < count && time; n++) time = calendar?.next(time);
+  return time;
 }
 
 function calendarOf(at: string): Calendar {

@@ -51,6 +51,8 @@ export const openFilesSummary = object({
   ...{ id: name, point: name, opened: name, at: long, process: count },
   /** `left`: its process is gone, and closing it takes away what is there. */
   state: oneOf('open', 'left'),
+  /** As far as who was asked knows them: what it has open itself. */
+  volumes: list(volumeSummary, MANY),
 });
 
 /** Something in a volume. */

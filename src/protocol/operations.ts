@@ -3,7 +3,9 @@ import { FILES_OPERATIONS } from './files-operations.ts';
 import { HOST_OPERATIONS } from './host-operations.ts';
 import { changes, looks, type Operation, withKey } from './operation.ts';
 import {
+  alarmsRequest,
   backupRequest,
+  byAlarm,
   byJob,
   byPoint,
   bySchedule,
@@ -21,11 +23,14 @@ import {
   resumeRequest,
   retainRequest,
   scheduleRequest,
+  sessionLogRequest,
   setRequest,
   startRequest,
   tokenRequest,
+  throughputRequest,
 } from './requests.ts';
 import {
+  alarmSummary,
   auditEntry,
   checkResult,
   damagedPoint,
@@ -35,10 +40,13 @@ import {
   pointSummary,
   readySession,
   scheduleSummary,
+  sessionExport,
   sessionSummary,
   setSummary,
   storeSpace,
   storeSummary,
+  storeUsage,
+  throughput,
 } from './result-schemas.ts';
 
 /*
@@ -57,7 +65,17 @@ const token = {
   files: flag(),
   ...{ created: name, expires: nullable(name), expired: flag() },
 };
+const logLine = object({ time: name, message: long });
 const damaged = list(damagedPoint, MANY);
+
+const lockdownState = object({
+  on: flag(),
+  /** Since when, and by whom; null: it is off. */
+  ...{ since: nullable(name), uid: nullable(count) },
+  /** How many have to agree to its end, and who has. */
+  persons: count,
+  approvals: list(object({ uid: count, time: name }), MANY),
+});
 
 export const OPERATIONS = {
   'service/show': looks(
@@ -72,12 +90,34 @@ export const OPERATIONS = {
       host: hostFacts,
       sessions: object({ running: count, waiting: count }),
       jobs: object({ running: count, waiting: count }),
+      /** Those that stand and nobody has acknowledged; those that somebody has; messages that wait to be told. */
+      /** Since when; null: it is off. */
+      lockdown: nullable(name),
+      alarms: object({ critical: count, warning: count, acknowledged: count, untold: count }),
     }),
   ),
   'service/follow': looks(
     'hear what happens to sessions and jobs, and what is wrong, until you leave',
     nothing,
     nothing,
+  ),
+  'alarm/list': looks(
+    'list what needs somebody, what changed last first',
+    alarmsRequest,
+    object({ alarms: list(alarmSummary, MANY) }),
+  ),
+  'alarm/acknowledge': changes('say that somebody takes care of it', byAlarm, alarmSummary),
+  'notify/test': changes(
+    'tell those who are told of alarms that this is a test',
+    nothing,
+    object({
+      channels: list(object({ channel: name, delivered: flag(), reason: nullable(long) }), MANY),
+    }),
+  ),
+  'service/throughput': looks(
+    'what guests read and write, and what backups read: now and in the last hour',
+    throughputRequest,
+    throughput,
   ),
   'support/create': changes(
     'collect what helps to help, without secrets',
@@ -100,6 +140,13 @@ export const OPERATIONS = {
     byToken,
     object({ token: name, revoked: flag() }),
   ),
+  'lockdown/show': looks('whether only what a recovery needs is allowed', nothing, lockdownState),
+  'lockdown/on': changes('allow only what a recovery needs', nothing, lockdownState),
+  'lockdown/off': changes(
+    'agree to the end of the lockdown, which may need two people',
+    nothing,
+    lockdownState,
+  ),
   'audit/show': looks(
     'who changed what, the newest last',
     lastRequest,
@@ -111,6 +158,11 @@ export const OPERATIONS = {
     object({ entries: count, first: count, hash: name, problem: nullable(long) }),
   ),
   'store/create': changes('make the store that the service is set to', nothing, storeSummary),
+  'store/usage': looks(
+    'how full the store is, when it will be full, and what it saves',
+    nothing,
+    storeUsage,
+  ),
   'store/check': withKey(changes('look for damage', checkRequest, checkResult)),
   'store/rebuild-index': changes('make the index anew', nothing, object({ rebuilt: flag() })),
   'set/list': looks('list backup sets', nothing, object({ sets: list(setSummary, MANY) })),
@@ -166,7 +218,7 @@ export const OPERATIONS = {
   'job/log': looks(
     "read a job's log",
     jobLogRequest,
-    object({ job: name, lines: list(object({ time: name, message: long }), MANY) }),
+    object({ job: name, lines: list(logLine, MANY) }),
   ),
   'job/attend': looks('hear of a job until it has ended', byJob, jobSummary),
   'job/cancel': changes('end a job, or never begin it', byJob, jobSummary),
@@ -186,7 +238,17 @@ export const OPERATIONS = {
     nothing,
     object({ sessions: list(sessionSummary, MANY), damaged }),
   ),
+  'export/list': looks(
+    'list what running sessions export, and who is connected',
+    nothing,
+    object({ exports: list(sessionExport, MANY) }),
+  ),
   'session/show': looks('show a recovery session', bySession, sessionSummary),
+  'session/log': looks(
+    'read what happened to a session since the service was started',
+    sessionLogRequest,
+    object({ session: name, lines: list(logLine, MANY) }),
+  ),
   'session/start': withKey(changes('run a recovery point', startRequest, readySession)),
   'session/resume': withKey(
     changes('run a session again where it was left', resumeRequest, readySession),
@@ -217,6 +279,26 @@ export type OperationName = keyof typeof OPERATIONS;
 export type RequestOf<N extends OperationName> = Of<(typeof OPERATIONS)[N]['request']>;
 export type ResultOf<N extends OperationName> = Of<(typeof OPERATIONS)[N]['result']>;
 
+/** What changes something, and is allowed all the same while the lockdown is on. */
+export const IN_LOCKDOWN: ReadonlySet<OperationName> = new Set([
+  'files/browse',
+  'files/close',
+  'files/copy',
+  'files/open',
+  'lockdown/off',
+  'restore/disk',
+  'session/keep',
+  'session/resume',
+  'session/start',
+  'session/stop',
+  'ssh/off',
+  'store/check',
+  'store/rebuild-index',
+  'support/create',
+  // Somebody may have stolen it.
+  'token/revoke',
+]);
+
 /** Those of which one may take hours. */
 export const APART: ReadonlySet<OperationName> = new Set([
   'backup/create',
@@ -226,9 +308,13 @@ export const APART: ReadonlySet<OperationName> = new Set([
   'store/rebuild-index',
 ]);
 
-/** Not for those who ask from other hosts: who could let others in could let anybody in. */
+/**
+ * Not for those who ask from other hosts: who could let others in could let anybody in, and a lockdown counts users.
+ */
 export const AT_THE_BOX: ReadonlySet<OperationName> = new Set([
   'token/create',
   'token/list',
   'token/revoke',
+  'lockdown/on',
+  'lockdown/off',
 ]);

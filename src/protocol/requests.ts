@@ -123,18 +123,26 @@ export const tokenRequest = object({
   expiresDays: optional(integer(1, DAYS_MAX)),
 });
 export const byToken = object({ token: text({ max: 64 }) });
+/** In how many parts the last hour is told of. */
+export const throughputRequest = object({ points: withDefault(integer(1, 720), 60) });
 export const lastRequest = object({ last: withDefault(integer(1, 10_000), 100) });
 export const byJob = object({ job: name });
+export const byAlarm = object({ alarm: text({ max: 256 }) });
+export const alarmsRequest = object({
+  /** Those that are over as well. */
+  all: withDefault(flag(), false),
+});
 /** Newest first: `first` is how many newer ones are left out; without `count`, all. */
 export const jobsRequest = object({
   first: withDefault(integer(0, Number.MAX_SAFE_INTEGER), 0),
   count: optional(integer(1, PAGE_MAX)),
+  /** Only those that wait or run. */
+  active: withDefault(flag(), false),
 });
 /** `first` is how many older lines are left out. */
-export const jobLogRequest = object({
-  job: name,
-  first: withDefault(integer(0, Number.MAX_SAFE_INTEGER), 0),
-});
+const lines = { first: withDefault(integer(0, Number.MAX_SAFE_INTEGER), 0) };
+export const jobLogRequest = object({ job: name, ...lines });
+export const sessionLogRequest = object({ session, ...lines });
 export const bySchedule = object({ schedule: name });
 export const scheduleRequest = object({
   schedule: name,

@@ -11,6 +11,7 @@ import {
   text,
 } from '../lib/schema.ts';
 import type {
+  AlarmSummary,
   CheckResult,
   DamagedPoint,
   HostFacts,
@@ -19,10 +20,13 @@ import type {
   PointSummary,
   ReadySession,
   ScheduleSummary,
+  SessionExport,
   SessionSummary,
   SetSummary,
   StoreSpace,
   StoreSummary,
+  StoreUsage,
+  Throughput,
 } from './results.ts';
 
 /* The results as others read them: the compiler checks that they are those of results.ts. */
@@ -70,6 +74,30 @@ export const sessionSummary: Schema<SessionSummary> = object({
   waits: nullable(long),
 });
 
+const traffic = { readBytes: count, writtenBytes: count };
+
+export const sessionExport: Schema<SessionExport> = object({
+  ...{ session: name, uri: long, ...traffic },
+  clients: list(object({ address: nullable(name), since: name, ...traffic }), MANY),
+});
+
+const rates = object({ ...traffic, ingestBytes: count });
+
+export const throughput: Schema<Throughput> = object({
+  ...{ seconds: count, now: rates },
+  points: list(rates, MANY),
+});
+
+export const storeUsage: Schema<StoreUsage> = object({
+  space: storeSpace,
+  growth: object({
+    since: nullable(name),
+    bytesPerDay: nullable(integer(-Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER)),
+    fullAt: nullable(name),
+  }),
+  saving: object({ points: count, readBytes: count, storedBytes: count }),
+});
+
 const port = integer(0, 65_535);
 const nfsResult = object({
   host: name,
@@ -114,6 +142,14 @@ export const jobSummary: Schema<JobSummary> = object({
 export const scheduleSummary: Schema<ScheduleSummary> = object({
   ...{ schedule: name, at: name, kind, request: anything, created: name },
   next: nullable(name),
+});
+
+export const alarmSummary: Schema<AlarmSummary> = object({
+  ...{ alarm: name, kind: name },
+  level: oneOf('warning', 'critical'),
+  ...{ about: nullable(name), message: long, times: count, raised: name, changed: name },
+  acknowledged: nullable(object({ time: name, uid: count })),
+  ended: nullable(name),
 });
 
 export const auditEntry = object({

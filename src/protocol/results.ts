@@ -80,6 +80,57 @@ export interface SessionSummary {
   readonly waits: string | null;
 }
 
+/** Bytes of data. */
+export interface Traffic {
+  readonly readBytes: number;
+  readonly writtenBytes: number;
+}
+
+/** Something that a running session shows; with what all its clients have read and written. */
+export interface SessionExport extends Traffic {
+  readonly session: string;
+  readonly uri: string;
+  /** Connected now, with what each has read and written. */
+  readonly clients: readonly ExportClient[];
+}
+
+export interface ExportClient extends Traffic {
+  /** Null: on this machine, over a unix socket. */
+  readonly address: string | null;
+  readonly since: string;
+}
+
+/** Bytes a second: of guests, and what backups read. */
+export interface ThroughputRates extends Traffic {
+  readonly ingestBytes: number;
+}
+
+export interface Throughput {
+  /** In the last seconds. */
+  readonly now: ThroughputRates;
+  /** The last hour, the oldest first; each is the mean of so many `seconds`. */
+  readonly points: readonly ThroughputRates[];
+  readonly seconds: number;
+}
+
+export interface StoreUsage {
+  readonly space: StoreSpace;
+  readonly growth: {
+    /** Since when it has been watched; null: not yet. */
+    readonly since: string | null;
+    /** Of the last days; null: it was not watched for long enough to say. */
+    readonly bytesPerDay: number | null;
+    /** If it goes on like that; null: it does not fill, or nobody can say. */
+    readonly fullAt: string | null;
+  };
+  /** What the newest recovery points read of their machines, and what of it was new and stored, compressed. */
+  readonly saving: {
+    readonly points: number;
+    readonly readBytes: number;
+    readonly storedBytes: number;
+  };
+}
+
 export interface ReadyMount {
   readonly event: 'ready';
   readonly directory: string;
@@ -182,6 +233,23 @@ export interface ScheduleSummary {
   readonly next: string | null;
 }
 
+/** Something that needs somebody, or needed. */
+export interface AlarmSummary {
+  readonly alarm: string;
+  readonly kind: string;
+  readonly level: 'warning' | 'critical';
+  /** The schedule, job, session, or what else of its kind it is about. */
+  readonly about: string | null;
+  readonly message: string;
+  /** How often it has happened since it was raised. */
+  readonly times: number;
+  readonly raised: string;
+  readonly changed: string;
+  readonly acknowledged: { readonly time: string; readonly uid: number } | null;
+  /** Null: it stands. */
+  readonly ended: string | null;
+}
+
 /** How far long work has come, in bytes. */
 export interface Progress {
   readonly event: 'progress';
@@ -213,6 +281,12 @@ export type Change =
       readonly state: JobSummary['state'];
       readonly reason: string | null;
     }
-  | { readonly event: 'alarm'; readonly message: string };
+  | {
+      readonly event: 'alarm';
+      readonly message: string;
+      readonly alarm: string;
+      readonly what: 'raised' | 'again' | 'ended' | 'acknowledged';
+      readonly level: AlarmSummary['level'];
+    };
 
 export type Report = (event: Progress | Notice | Change) => void;

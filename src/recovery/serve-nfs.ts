@@ -5,6 +5,7 @@ import type { NfsPlace, SessionRecord } from '../formats/store/session.ts';
 import { utf8 } from '../lib/bytes.ts';
 import { parseNetworks } from '../sys/networks.ts';
 import { type NfsPorts, openNfsTarget } from '../targets/nfs/target.ts';
+import type { Export } from '../targets/export.ts';
 import { openSessionTree } from '../tree/session-tree.ts';
 import type { OpenSet } from '../catalog/sets.ts';
 import type { BlockReader } from '../store/block-reader.ts';
@@ -18,6 +19,7 @@ import { type SessionHouse, SPACE_RESERVE } from './session-steps.ts';
 export interface ServedFiles extends AsyncDisposable {
   readonly host: string;
   readonly ports: NfsPorts;
+  readonly export: Export;
 }
 
 /** All of it is lent. */
@@ -44,7 +46,7 @@ export async function serveNfs(
   const { host, ports, allow, points, ...rules } = place;
   const access = { ...rules, allow: parseNetworks(allow) };
   const target = stack.use(await openNfsTarget({ clock, random, host, ports }));
-  stack.use(
+  const exported = stack.use(
     target.export(session.id, tree, { access, ...identityOf(`${session.id} ${session.created}`) }),
   );
   if (points) {
@@ -60,6 +62,7 @@ export async function serveNfs(
   return {
     host,
     ports: target.ports,
+    export: exported,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }

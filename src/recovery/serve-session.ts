@@ -18,6 +18,8 @@ export interface ServedSession extends AsyncDisposable {
   readonly exports: readonly ServedDisk[];
   readonly address: Address;
   readonly files: ServedFiles | undefined;
+  /** All of it, however it is reached. */
+  readonly shown: readonly Export[];
 }
 
 export interface ServedDisk {
@@ -75,7 +77,7 @@ export async function serveSession(
   );
   const exported = exportAll(target, point, overlays);
   for (const { export: it } of exported) stack.use(it);
-  await exportHere(stack, house, session, { options, overlays });
+  const here = await exportHere(stack, house, session, { options, overlays });
   const disks = new Map(point.disks.map(({ name }, index) => [name, overlays[index]!]));
   // Loaded only where it is wanted, for a quick start.
   const files =
@@ -90,6 +92,7 @@ export async function serveSession(
     exports: exported.map(({ served }) => served),
     address: target.address,
     files,
+    shown: [...exported.map((it) => it.export), ...(files ? [files.export] : []), ...here],
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }
@@ -100,14 +103,14 @@ async function exportHere(
   { world, store }: SessionHouse,
   session: SessionRecord,
   { options, overlays }: { readonly options: ServeOptions; readonly overlays: readonly Overlay[] },
-): Promise<void> {
+): Promise<Export[]> {
   const { point, listen, tls } = options;
-  if (listen.kind === 'unix' && !tls) return;
+  if (listen.kind === 'unix' && !tls) return [];
   const here = { kind: 'unix', path: innerSocket(store, session.id) } as const;
   const target = stack.use(
     await openNbdTarget({ clock: world.clock, listen: here, tls: undefined }),
   );
-  for (const { export: it } of exportAll(target, point, overlays)) stack.use(it);
+  return exportAll(target, point, overlays).map((it) => stack.use(it.export));
 }
 
 function exportAll(

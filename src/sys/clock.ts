@@ -1,3 +1,4 @@
+import { uptime } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /** Time, so that tests can turn it themselves. */
@@ -5,6 +6,8 @@ export interface Clock {
   now(): Date;
   /** Milliseconds since some fixed moment; never goes back. */
   monotonicMs(): number;
+  /** Since the machine was started, the time that it slept too. Nobody can set it. */
+  sinceBootMs(): number;
   /** Rejects with the signal's reason when that comes first. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
 }
@@ -13,6 +16,7 @@ export function systemClock(): Clock {
   return {
     now: () => new Date(),
     monotonicMs: () => performance.now(),
+    sinceBootMs: () => Math.round(uptime() * 1000),
     sleep: (ms, signal) => sleep(ms, undefined, signal ? { signal } : {}),
   };
 }

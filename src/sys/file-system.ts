@@ -43,6 +43,7 @@ export interface FileSystem {
 }
 
 export interface Space {
+  /** What is taken, and what is free. */
   readonly totalBytes: number;
   /** What an unprivileged writer may still take. */
   readonly freeBytes: number;

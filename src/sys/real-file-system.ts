@@ -81,8 +81,9 @@ export function realFileSystem(): FileSystem {
     lockHolder: async (path) => lockHolder(path),
     space: (path) =>
       doing(`space of ${path}`, async () => {
-        const { bavail, blocks, bsize } = await promises.statfs(path);
-        return { freeBytes: bavail * bsize, totalBytes: blocks * bsize };
+        const { bavail, bfree, blocks, bsize } = await promises.statfs(path);
+        // As df(1): what is kept back for root is neither free nor taken.
+        return { freeBytes: bavail * bsize, totalBytes: (blocks - bfree + bavail) * bsize };
       }),
     bootId: () =>
       doing('read the boot ID', async () => {

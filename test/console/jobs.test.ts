@@ -1,22 +1,19 @@
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { test } from 'tap';
 import type { JobSummary } from '../../src/protocol/results.ts';
-import { answerPage, type Driven, driveUp, GONE, refusal, TIME } from '../support/console.ts';
+import {
+  answerPage,
+  type Driven,
+  driveUp,
+  FACTS,
+  GONE,
+  job,
+  refusal,
+  TIME,
+} from '../support/console.ts';
 
 const DOWN = '\u001b[B';
 const UP = '\u001b[A';
-const BACKUP = { set: 'nightly', machine: 'web', disks: [{ name: 'vda', where: '/x' }] };
-
-function job(more: Partial<JobSummary> = {}): JobSummary {
-  return {
-    ...{ job: 'backup-1', kind: 'backup', state: 'running', schedule: 'web', created: TIME },
-    ...{ started: TIME, ended: null, reason: null, notBefore: null, failures: 1 },
-    ...{ request: BACKUP, result: null },
-    progress: { phase: 'backup', position: 256, total: 1024 },
-    ...more,
-  };
-}
-
 function onJobs(...jobs: readonly JobSummary[]): Driven {
   const driven = driveUp();
   driven.type('5');
@@ -30,15 +27,15 @@ const requestOf = (driven: Driven, name: string): unknown =>
 test('jobs say what they are for and how far they have come; many are asked for by the page', async () => {
   const waiting = job({ job: 'b2', state: 'waiting', progress: null, reason: 'the host is away' });
   const driven = onJobs(job(), waiting);
-  match(driven.text(), /^>2026-11-21 18:00 +running +backup of web to nightly +backup 25 % of/m);
-  match(driven.text(), /^ 2026-11-21 18:00 +waiting +backup of web to nightly +the host is away/m);
+  match(driven.text(), /^>11-21 18:00 +running +backup of web to nightly +backup 25 % of/m);
+  match(driven.text(), /^ 11-21 18:00 +waiting +backup of web to nightly +the host is away/m);
   const long = driveUp();
   long.type('5');
   const jobs = Array.from({ length: 300 }, (_, n) => job({ job: `b${n}` }));
   long.answer('job/list', { jobs, total: 2000, first: 0 });
   match(long.text(), /1 of 2000/);
   long.type('\u001b[F');
-  deepEqual(requestOf(long, 'job/list'), { first: 1882, count: 300 });
+  deepEqual(requestOf(long, 'job/list'), { first: 1882, count: 300, active: false });
 });
 
 test('a job is seen with its log as both go on', async () => {
@@ -60,6 +57,9 @@ test('a job is seen with its log as both go on', async () => {
   driven.fail('job/show', GONE);
   match(driven.text(), /does not answer/);
   ok(!driven.text().includes('tried again'));
+  driven.tick(3000);
+  driven.answer('service/show', FACTS);
+  deepEqual(requestOf(driven, 'job/log'), { job: 'backup-1', first: 0 }, 'all of it again');
 });
 
 test('what comes of a job that is not looked at any more changes nothing', async () => {

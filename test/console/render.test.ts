@@ -1,7 +1,7 @@
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { test } from 'tap';
 import { abilitiesOf, type Frame, render } from '../../src/console/render.ts';
-import { fitted, line, type Line, wrapped } from '../../src/console/screen.ts';
+import { fitted, line, type Line, sparkline, wrapped } from '../../src/console/screen.ts';
 import { noise } from '../support/random.ts';
 
 const size = { columns: 20, rows: 4 };
@@ -81,8 +81,27 @@ test('colors only where there are some', async () => {
   const bad = [line('bad', 'bad')];
   match(render(undefined, bad, size, abilitiesOf('xterm-256color')).output, /\[0;1;31mbad/);
   match(render(undefined, bad, size, abilitiesOf('vt220')).output, /\[0;1mbad/);
-  deepEqual(abilitiesOf('linux'), { colors: true, alternate: false });
+  deepEqual(abilitiesOf('linux'), { colors: true, alternate: false, blocks: false });
   equal(abilitiesOf('').colors, false);
+});
+
+test('a graph is of block elements only where a terminal surely has them', async () => {
+  const graph = [[...line('['), sparkline([0, 1, 4, 7], 5), ...line(']')]];
+  const wide = { columns: 20, rows: 1 };
+  const on = (term: string, locale: string): string =>
+    render(undefined, graph, wide, abilitiesOf(term, locale))
+      .output.replaceAll(ESCAPE, '')
+      .replaceAll(/\[[\d;]*m/g, '');
+  match(on('xterm-256color', 'de_DE.UTF-8'), /\[ {2}\u2581\u2584\u2588\]$/);
+  for (const [term, locale] of [
+    ['linux', 'C.UTF-8'],
+    ['vt220', 'C.UTF-8'],
+    ['xterm', 'C'],
+    ['xterm', ''],
+  ] as const) {
+    match(on(term, locale), /\[ {2}\.=#\]$/);
+  }
+  equal(sparkline([1, 2, 3], 2).text, '+#');
 });
 
 test('texts are cut to their width, broken between words', async () => {

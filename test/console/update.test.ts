@@ -7,9 +7,11 @@ import {
   driveUp,
   FACTS,
   GONE,
+  job,
   pointAt,
   refusal,
   session,
+  TIME,
 } from '../support/console.ts';
 
 const READY = {
@@ -37,7 +39,8 @@ test('what only looks is asked once at a time, however long the answer takes', a
   driven.answer('service/show', FACTS);
   for (let n = 0; n < 50; n++) driven.tick();
   deepEqual(driven.asked.map(({ call }) => call.name).sort(), [
-    ...['backup/page', 'service/follow', 'service/show', 'session/list'],
+    ...['backup/page', 'job/list', 'service/follow', 'service/show', 'service/throughput'],
+    ...['session/list', 'store/usage'],
   ]);
 });
 
@@ -45,10 +48,12 @@ test('a service that is slow is told of, and keys go on', async () => {
   const driven = driveUp();
   for (let n = 0; n < 9; n++) driven.tick();
   match(driven.text(), /has not answered for [67] s: what is shown is older/);
-  driven.type('3\u001b[B7');
+  driven.type('3\u001b[B8');
   equal(driven.model().screen, 'log');
   driven.answer('service/show', FACTS);
   driven.answer('session/list', { sessions: [], damaged: [] });
+  driven.answer('job/list', { jobs: [], total: 0, first: 0 });
+  driven.fail('service/throughput', refusal('not now'));
   match(driven.text(), /The service runs/);
 });
 
@@ -137,29 +142,39 @@ test('a recovery point is run with its options', async () => {
   const driven = browsing();
   driven.type('\u001b[B\r');
   match(driven.text(), /Run nightly\/web-20261121T180000Z-000001/);
-  driven.type('tcp:0:10809\u001b[B \u001b[B10.0.0.0/24, 10.1.0.0/16\u001b[B \r');
+  const down = '\u001b[B';
+  driven.type(`tcp:0:10809${down}${down} ${down}10.0.0.0/24, 10.1.0.0/16${down}${down} `);
+  driven.type(`${down} ${down} \r`);
   const ask = driven.asked.find(({ call }) => call.name === 'session/start')!;
   const request = ask.call.request as Record<string, unknown>;
   deepEqual(
     [request['point'], request['listen'], request['whenFull']],
     [`nightly/${pointAt(1).point}`, 'tcp:0:10809', 'refuse'],
   );
-  deepEqual((request['nfs'] as { allow: string[] }).allow, ['10.0.0.0/24', '10.1.0.0/16']);
+  const { allow, squash, points } = request['nfs'] as Record<string, unknown>;
+  deepEqual([allow, squash, points], [['10.0.0.0/24', '10.1.0.0/16'], 'root', true]);
   const message = '3 MiB of the last boot are in memory';
   driven.send({ kind: 'report', id: ask.id, event: { event: 'notice', message } });
   match(driven.text(), /run nightly\/web-\S+: 3 MiB of the last boot/);
   driven.answer('session/start', READY);
   match(driven.text(), /Session web-1a2b3c runs.*nbd\+unix/s);
   equal(driven.model().screen, 'sessions');
-  driven.type('\r7');
+  driven.type('\r8');
   match(driven.text(), /session web-1a2b3c runs/);
 });
 
-test('networks without NFS are not silently forgotten', async () => {
+test('what goes with NFS or TLS is asked only with it; TLS without its files is not begun', async () => {
   const driven = browsing();
-  driven.type('\r\u001b[B\u001b[B10.0.0.0/24\r');
-  match(driven.text(), /Networks go with NFS/);
-  ok(!driven.asked.some(({ call }) => call.name === 'session/start'));
+  driven.type('\r');
+  ok(!/NFS networks|TLS files/.test(driven.text()));
+  driven.type('\u001b[B \r');
+  match(driven.text(), /TLS files.*TLS needs its files/s);
+  driven.type('\u001b[B/etc/tls\r');
+  const ask = driven.asked.find(({ call }) => call.name === 'session/start')!;
+  const { tls, nfs } = ask.call.request as Record<string, unknown>;
+  deepEqual([tls, nfs], [{ kind: 'x509', directory: '/etc/tls' }, undefined]);
+  driven.fail('session/start', refusal('/etc/tls/server-cert.pem is not there'));
+  match(driven.text(), /\[ \/etc\/tls_? \].*server-cert\.pem is not there/s);
 });
 
 test('a passphrase is asked for where the service has none, and is seen nowhere', async () => {
@@ -252,6 +267,52 @@ test('stop, resume and keep are asked as they are pressed; progress is seen', as
   match(driven.text(), /Failed: stop.*whether it was done shows when it is back/s);
 });
 
+test('a session is seen with what goes through it, what is done with it, and its log', async () => {
+  const driven = onSessions();
+  driven.type('k\r');
+  const { id } = driven.asked.find(({ call }) => call.name === 'session/keep')!;
+  driven.answer('session/show', session());
+  const lines = [{ time: TIME, message: 'no space is left: guests wait until there is some' }];
+  driven.answer('session/log', { session: 'web-1a2b3c', lines });
+  const client = { address: '10.0.0.5', since: TIME, readBytes: 2048, writtenBytes: 0 };
+  const shown = { session: 'web-1a2b3c', uri: 'nbd://x/vda', readBytes: 4096, writtenBytes: 1024 };
+  const other = { ...shown, session: 'other', clients: [] };
+  driven.answer('export/list', { exports: [{ ...shown, clients: [client] }, other] });
+  const event = { event: 'progress', phase: 'keep vda', position: 512, total: 1024 } as const;
+  driven.send({ kind: 'report', id, event });
+  match(driven.text(), /Clients +1; 4\.00 KiB read, 1\.00 KiB written/);
+  match(driven.text(), /Under way +keep web-1a2b3c keep vda 50 %/);
+  match(driven.text(), /followed:\n 2026-11-21 18:00:00 {2}no space is left/);
+  driven.tick();
+  const { call } = driven.asked.find((it) => it.call.name === 'session/log')!;
+  deepEqual(call.request, { session: 'web-1a2b3c', first: 1 });
+  driven.type('\u001b7');
+  match(
+    driven.text(),
+    /^>web-1a2b3c +1 +4\.00 KiB.*Connected to nbd:\/\/x\/vda:\n 10\.0\.0\.5 .*2\.00 KiB read/ms,
+  );
+});
+
+test('a list of sessions says what is being done with each, from here or by a job', async () => {
+  const driven = onSessions();
+  const request = { session: 'web-1a2b3c' };
+  const keep = job({
+    kind: 'keep',
+    request,
+    progress: { phase: 'keep vda', position: 1, total: 4 },
+  });
+  driven.tick(5000);
+  driven.answer('job/list', { jobs: [keep], total: 1, first: 0 });
+  match(driven.text(), /^>web-1a2b3c .* keep vda 25 % of/m);
+});
+
+test('a session is kept as a job, which needs nobody to wait', async () => {
+  const driven = onSessions();
+  driven.type('b');
+  const { call } = driven.asked.find((it) => it.call.name === 'job/create')!;
+  deepEqual(call.request, { kind: 'keep', request: { session: 'web-1a2b3c' } });
+});
+
 test('whoever types is not interrupted by what ends meanwhile', async () => {
   const driven = onSessions();
   driven.type('sddisc');
@@ -265,10 +326,13 @@ test('what the service tells of is shown at once; it is asked for again when it 
   const driven = driveUp();
   const { id } = driven.asked.find(({ call }) => call.name === 'service/follow')!;
   const tell = (event: Reported): void => driven.send({ kind: 'report', id, event });
-  tell({ event: 'alarm', message: 'a schedule cannot be read' });
+  const alarm = { event: 'alarm', alarm: 'trouble:x', level: 'warning' } as const;
+  tell({ ...alarm, what: 'raised', message: 'a schedule cannot be read' });
+  tell({ ...alarm, what: 'ended', message: 'it can be read' });
   tell({ event: 'job', job: 'j1', state: 'failed', reason: 'the host is away' });
   match(driven.text(), /! 2026-11-21 18:00 Job j1 has failed: the host is away/);
   match(driven.text(), /! 2026-11-21 18:00 a schedule cannot be read/);
+  ok(!driven.text().includes('it can be read'));
   tell({ event: 'session', session: 's', what: 'started', message: null });
   ok(driven.asked.some(({ call }) => call.name === 'session/list'));
   driven.type('c');

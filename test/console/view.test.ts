@@ -1,15 +1,20 @@
 import { equal, match, ok } from 'node:assert/strict';
 import { test } from 'tap';
+import { PAGES, SCREENS } from '../../src/console/pages.ts';
 import { answerPage, drive, driveUp, FACTS, GONE, session } from '../support/console.ts';
 
 test('the status page says how it is at a glance', async () => {
   const text = driveUp().text();
   for (const part of [
     /^\[1 Status\].*\n The service runs\. .* box\n/,
-    /Addresses +192\.0\.2\.7/,
+    /Host +box {2}192\.0\.2\.7/,
     /Store +\/srv\/store/,
     /\[#{15}\.{5}\] 75 % full, 1\.00 TiB free of 4\.00 TiB/,
-    /Jobs +1 run, 2 wait/,
+    /Forecast +full in 12 days, at 2\.00 GiB a day as in the last days/,
+    /Saving +4\.0 : 1 \(4\.00 GiB read, 1\.00 GiB stored; newest 3 points\)/,
+    /Reads +\[ +\.:#\] 8\.00 MiB\/s, most 8\.00 MiB\/s$/m,
+    /Backups +\[ +\] 0 B\/s/,
+    /Jobs: 1 running, 2 waiting\n backup of web to nightly +running +backup 25 % of 1\.00 KiB/,
     /No alarms/,
     /Sessions: 1 running, 0 not/,
     /Last recovery points \(3 in all\)/,
@@ -46,7 +51,7 @@ test('every screen and dialog fits 80x24 to the row, with its keys at the bottom
     ok(!rows[0]!.includes('~'), rows[0]);
   };
   const long = 'x'.repeat(200);
-  for (const screen of ['1', '2', '3', '4', '5', '6', '7']) {
+  for (const screen of ['1', '2', '3', '4', '5', '6', '7', '8']) {
     driven.type(screen);
     check();
     if (screen === '2') answerPage(driven, 1000);
@@ -85,4 +90,15 @@ test('nothing from outside reaches a row as anything but plain characters', asyn
     driven.type(`\u001b${key}`);
     ok(!/[^\u0020-\u007e]/.test(driven.rows().join('')), driven.text());
   }
+});
+
+test('the screen that is seen stands among the others, however many there are', async () => {
+  const driven = driveUp();
+  for (const screen of SCREENS) {
+    equal(driven.model().screen, screen);
+    const head = driven.rows()[0]!;
+    ok(head.includes(`${PAGES[screen].title}]`), head);
+    driven.type('\t');
+  }
+  equal(driven.model().screen, SCREENS[0]);
 });

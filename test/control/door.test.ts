@@ -2,13 +2,17 @@ import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict';
 import { test } from 'tap';
 import { CatalogError } from '../../src/catalog/catalog-error.ts';
 import { accessOf } from '../../src/control/access.ts';
-import { door } from '../../src/control/door.ts';
+import { openLockdown } from '../../src/alarms/lockdown.ts';
+import { door, type DoorOptions } from '../../src/control/door.ts';
+import type { Guard } from '../../src/control/guard.ts';
+import { checkLockdown } from '../../src/control/lockdown-desk.ts';
 import type { Desk } from '../../src/control/handlers.ts';
 import { InvariantError } from '../../src/lib/assert.ts';
 import { OPERATIONS } from '../../src/protocol/operations.ts';
 import { openApi } from '../../src/protocol/openapi.ts';
 import { systemClock } from '../../src/sys/clock.ts';
 import type { HttpRequest } from '../../src/sys/http-server.ts';
+import { simulatedWorld } from '../support/store.ts';
 
 const seen: string[] = [];
 const none = async (): Promise<never> => {
@@ -25,6 +29,8 @@ const desk: { -readonly [K in keyof Desk]: Desk[K] } = {
     audit: none,
     support: none,
     tokens: none,
+    guard: none,
+    throughput: none,
   },
   whyWaiting: () => undefined,
   ...{ host: none, files: none },
@@ -33,20 +39,24 @@ const desk: { -readonly [K in keyof Desk]: Desk[K] } = {
     ...{ pid: 1, started: '2026-11-21T18:00:00Z', store: '/s', storeId: null, space: null },
     ...{ sessions: { running: 0, waiting: 0 }, jobs: { running: 0, waiting: 0 } },
     host: { name: 'box', addresses: [] },
+    alarms: { critical: 0, warning: 0, acknowledged: 0, untold: 0 },
+    lockdown: null,
   }),
 };
 const faults: string[] = [];
 const GROUPS: Readonly<Record<string, number>> = { holdfast: 900, 'holdfast-view': 901 };
-const answer = door({
+const DOOR: DoorOptions = {
   desk,
   clock: systemClock(),
   version: '1',
   secrets: none,
   audited: async () => async () => {},
+  checkAllowed() {},
   offers: () => true,
   access: (peer) => accessOf(peer, (name) => GROUPS[name]),
   onFault: (what, error) => void faults.push(`${what}: ${error.message}`),
-});
+};
+const answer = door(DOOR);
 
 const ROOT = { pid: 1, uid: 0, gids: [0] };
 const ADMIN = { pid: 1, uid: 4000, gids: [100, 900] };
@@ -60,13 +70,13 @@ interface Asked {
   readonly accept: string;
 }
 
-async function ask(path: string, asked: Partial<Asked> = {}) {
+async function ask(path: string, asked: Partial<Asked> = {}, answerer = answer) {
   const { peer = ROOT, method = 'POST', body = '{}', accept = '' } = asked;
   let status = 0;
   let text = '';
   let ended = false;
   seen.length = 0;
-  await answer({
+  await answerer({
     ...{ method, path, peer, accept, signal: new AbortController().signal },
     body: async () => Buffer.from(body),
     begin: (code) => void (status = code),
@@ -111,6 +121,44 @@ test('a peer that the kernel does not vouch for may nothing', async () => {
     end() {},
   });
   equal(status, 403);
+});
+
+test('what the lockdown forbids is told to have been tried, and is not done', async () => {
+  const lockdown = await openLockdown(simulatedWorld(), '/', () => {});
+  const tried: string[] = [];
+  const guarded = door({
+    ...DOOR,
+    desk: { ...desk, guard: async () => ({ lockdown, persons: () => 2 }) as Guard },
+    checkAllowed: (name) => checkLockdown(lockdown, name),
+    audited: async (who, what) => {
+      const uid = 'token' in who ? who.token : who.uid;
+      return async (outcome) => void tried.push(`${uid} ${what} ${outcome}`);
+    },
+  });
+  const by = async (peer: typeof ROOT, name: string): Promise<string> =>
+    (await ask(`/v1/${name}`, { peer }, guarded)).text;
+  await by(ROOT, 'lockdown/on');
+  for (const [name, body] of [
+    ['backup/forget', { point: 'x' }],
+    ['schedule/remove', { schedule: 'x' }],
+    ['session/discard', { session: 'x' }],
+    ['alarm/acknowledge', { alarm: 'x' }],
+    ['lockdown/on', {}],
+  ] as const) {
+    const { text } = await ask(`/v1/${name}`, { body: JSON.stringify(body) }, guarded);
+    match(text, /the lockdown is on/);
+    deepEqual(seen, [], `${name} has got to its handler`);
+    equal(tried.pop(), `0 ${name} failed`);
+  }
+  await ask('/v1/session/stop', { body: '{"session":"x"}' }, guarded);
+  deepEqual(seen, ['desk']);
+  tried.length = 0;
+  for (const peer of [ROOT, ROOT, ADMIN]) {
+    equal(lockdown.state()?.persons, 2);
+    await by(peer, 'lockdown/off');
+  }
+  equal(lockdown.state(), undefined);
+  deepEqual(tried, ['0 lockdown/off done', '0 lockdown/off done', '4000 lockdown/off done']);
 });
 
 test('an operation that changes something is not asked with GET', async () => {

@@ -1,4 +1,4 @@
-import { deepEqual, equal, rejects } from 'node:assert/strict';
+import { deepEqual, equal, ok, rejects } from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
@@ -9,6 +9,7 @@ import { servedSessions } from '../../src/recovery/served-sessions.ts';
 import type { FileSystem } from '../../src/sys/file-system.ts';
 import { SystemError } from '../../src/sys/system-error.ts';
 import { expectDone, holdfastIn } from '../support/cli.ts';
+import { fakeClock } from '../support/fake-clock.ts';
 import { faultyFs, full } from '../support/faulty-fs.ts';
 import { makeRawDisk } from '../support/images.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
@@ -52,7 +53,8 @@ const point = { kind: 'point', point: 'vm@latest', whenFull: 'pause' } as const;
 /** How the store is where nothing runs and nothing is left of what ran. */
 async function expectNothing(house: House): Promise<void> {
   deepEqual(readdirSync(join(store, 'sessions')), []);
-  deepEqual(readdirSync(join(store, 'leases')), []);
+  const leases = readdirSync(join(store, 'leases')).filter((name) => name !== 'lock');
+  deepEqual(leases, []);
   deepEqual(await servedSessions(house), []);
 }
 
@@ -134,6 +136,40 @@ test('a session that is stopped while it is being resumed is stopped', async () 
 
   // Until somebody wants it again.
   await keeper.start({ what: { kind: 'resume', session }, ...reached }, whole());
+  deepEqual(keeper.counts(), { running: 1, waiting: 0 });
+  await keeper[Symbol.asyncDispose]();
+});
+
+test('a disk that does not say what sessions there are is asked again, and ends nothing', async () => {
+  await using house = await openHouse(store);
+  const clock = fakeClock('2026-11-21T12:00:00Z');
+  let secrets = NO_KEY;
+  const asked: string[] = [];
+  let isFailing = false;
+  const files: FileSystem = {
+    ...house.world.files,
+    async list(path) {
+      if (!isFailing || !path.endsWith('sessions')) return house.world.files.list(path);
+      asked.push(path);
+      throw new SystemError('IO', `${path}: input/output error`);
+    },
+  };
+  const world = { ...house.world, files, clock };
+  const { keeper } = keeperOf({ ...house, world }, (set) => secrets(set));
+  await keeper.resumeAll();
+  deepEqual(keeper.counts(), { running: 0, waiting: 1 });
+  isFailing = true;
+  for (let tries = 0; asked.length < 2; tries++) {
+    ok(tries < 1000);
+    await clock.advance(15_000);
+  }
+  isFailing = false;
+  secrets = KEY;
+  for (let tries = 0; keeper.counts().running === 0; tries++) {
+    ok(tries < 1000);
+    await clock.advance(15_000);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
   deepEqual(keeper.counts(), { running: 1, waiting: 0 });
   await keeper[Symbol.asyncDispose]();
 });

@@ -1,7 +1,14 @@
 import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, existsSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  readFileSync,
+  renameSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { createConnection } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'tap';
@@ -103,6 +110,53 @@ test('a session whose key is missing waits, and runs after a reload', async () =
   equal((await holdfast('session', 'discard', session)).code, 3, 'while it runs');
   await expectDone(holdfast('session', 'stop', session));
   equal((await holdfast('session', 'stop', session)).code, 1);
+  await expectDone(holdfast('session', 'discard', session));
+});
+
+test('who is connected, how much goes through, and how full the store is', async () => {
+  await using _service = await home.run();
+  const { result } = await expectDone(holdfast('recover', 'vm@latest', '--detach'));
+  const { session, exports } = result as { session: string; exports: { uri: string }[] };
+  const shown = async () => {
+    const listing = (await expectDone(holdfast('export', 'list'))).result;
+    return (listing['exports'] as Shown[]).find((it) => it.session === session)!;
+  };
+  type Client = { address: string | null; since: string; readBytes: number; writtenBytes: number };
+  type Shown = { session: string; uri: string; clients: Client[]; readBytes: number };
+  {
+    await using disk = await openNbdDisk(exports[0]!.uri);
+    await disk.read(new Uint8Array(65_536), 0);
+    await disk.write(page, 0, 'cached');
+    const { uri, clients } = await shown();
+    equal(uri, exports[0]!.uri);
+    const [{ since, ...client }] = clients as [Client];
+    deepEqual(client, { address: null, readBytes: 65_536, writtenBytes: 4096 });
+    ok(Date.parse(since) > 0);
+  }
+  let left = await shown();
+  while (left.clients.length > 0) left = await shown();
+  equal(left.readBytes, 65_536);
+  const log = (await expectDone(holdfast('session', 'log', session))).result;
+  const [begun] = log['lines'] as { message: string }[];
+  equal(begun!.message, 'started');
+  equal((await holdfast('session', 'log', 'nobody')).code, 5);
+  const usage = (await expectDone(holdfast('store', 'usage'))).result as {
+    growth: object;
+    saving: { points: number; readBytes: number; storedBytes: number };
+  };
+  const { points, readBytes, storedBytes } = usage.saving;
+  ok(points >= 1 && storedBytes > 0 && readBytes >= storedBytes, JSON.stringify(usage));
+  // Only now begun: a forecast would be a guess.
+  const { since, ...unknown } = usage.growth as { since: string };
+  deepEqual(unknown, { bytesPerDay: null, fullAt: null });
+  ok(since === null || Date.parse(since) > 0);
+  type Throughput = { points: Client[]; now: Client };
+  let rates = (await expectDone(holdfast('service', 'throughput'))).result as unknown as Throughput;
+  while (!rates.points.some((it) => it.readBytes > 0)) {
+    rates = (await expectDone(holdfast('service', 'throughput'))).result as unknown as Throughput;
+  }
+  equal((await holdfast('service', 'throughput', '--points', '0')).code, 2);
+  await expectDone(holdfast('session', 'stop', session));
   await expectDone(holdfast('session', 'discard', session));
 });
 
@@ -272,48 +326,24 @@ test('a service whose terminal is closed goes on', async () => {
   deepEqual(await once(child, 'exit'), [0, null]);
 });
 
-test('kill -9 twenty times under load: sessions go on where they were, and nothing acknowledged is lost', async () => {
-  let service = await home.run();
-  await using stack = new AsyncDisposableStack();
-  stack.defer(async () => void (await service.stop('SIGKILL')));
-  const uris: string[] = [];
-  for (let n = 0; n < 2; n++) {
-    const { result } = await expectDone(holdfast('recover', 'vm@latest', '--detach'));
-    uris.push((result as unknown as { exports: { uri: string }[] }).exports[0]!.uri);
-  }
-  const expected = uris.map(() => new Map<number, Uint8Array>());
-  for (let round = 0; round < 20; round++) {
-    const load = uris.map(async (uri, which) => {
-      const disk = await openNbdDisk(uri);
-      for (const [at, bytes] of expected[which]!) {
-        const got = new Uint8Array(bytes.length);
-        await disk.read(got, at);
-        equal(Buffer.compare(got, bytes), 0, `round ${round}, session ${which}, at ${at}`);
-      }
-      for (let n = 0; n < 12; n++) {
-        const at = ((round * 12 + n) % 40) * 65_536;
-        const bytes = noise(9000, round * 1000 + n * 10 + which);
-        await disk.write(bytes, at, n % 2 === 0 ? 'durable' : 'cached');
-        if (n % 2 === 1) await disk.flush();
-        expected[which]!.set(at, bytes);
-      }
-      // What is under way when the process dies: nobody was told that it is there.
-      void disk.write(noise(100_000, 1), 20 * 2 ** 20, 'cached').catch(() => {});
-      void disk.flush().catch(() => {});
-    });
-    await Promise.all(load);
-    await service.stop('SIGKILL');
-    service = await home.run();
-    match(service.log(), /ready: 2 sessions run/);
-  }
-  deepEqual(await states(), ['running', 'running']);
-  equal(await service.stop('SIGTERM'), 0);
-  service = await home.run();
-  match(service.log(), /ready: 2 sessions run/);
-});
-
 test('the same home again, made by the helper in one step', async () => {
   const second = temporaryDirectory();
   await using service = await serviceWith(serviceHome(second), image);
   ok(service.pid > 0);
+});
+
+test('a start looks at neither packs nor index: what a store holds does not delay it', async () => {
+  const parts = ['packs', 'index'];
+  const away = (part: string): string => join(root, `${part}-away`);
+  for (const part of parts) renameSync(join(home.store, part), away(part));
+  {
+    await using service = await home.run();
+    ok(((await expectDone(holdfast('service', 'show'))).result['storeId'] as string).length > 0);
+    equal(await service.stop('SIGTERM'), 0);
+    for (const part of parts) ok(!existsSync(join(home.store, part)), `${part} was made anew`);
+  }
+  for (const part of parts) renameSync(away(part), join(home.store, part));
+  await using _service = await home.run();
+  const checked = await expectDone(holdfast('store', 'check', '--read-data'));
+  deepEqual(checked.result['problems'], []);
 });

@@ -56,14 +56,32 @@ if (skip === false) {
 }
 const files = (what: string, ...args: string[]): Promise<Ended> => holdfast('files', what, ...args);
 
-function leftovers(): string[] {
-  const mounts = readFileSync('/proc/self/mountinfo', 'utf8').split('\n');
-  const loops = spawnSync('losetup', ['--list', '--noheadings', '--output', 'BACK-FILE'], {
+const opened: string[] = [];
+
+function isOurs(line: string): boolean {
+  return (
+    line.includes(directory) || opened.some((id) => line.includes(`/run/holdfast/files/${id}`))
+  );
+}
+
+function mountsLeft(): string[] {
+  return readFileSync('/proc/self/mountinfo', 'utf8').split('\n').filter(isOurs);
+}
+
+/** What only looks has its own mounts, at a path that is the same for everybody: others' come and go. */
+function loopsLeft(): string[] {
+  const { stdout } = spawnSync('losetup', ['--list', '--noheadings', '--output', 'BACK-FILE'], {
     encoding: 'utf8',
   });
-  return [...mounts, ...loops.stdout.split('\n')].filter(
-    (line) => /holdfast/.test(line) && /vda|run.holdfast/.test(line),
-  );
+  return stdout.split('\n').filter((line) => isOurs(line) || line.includes('/run/holdfast/visit'));
+}
+
+async function nothingIsLeft(): Promise<void> {
+  const left = (): string[] => [...mountsLeft(), ...loopsLeft()];
+  for (let tries = 0; tries < 600 && left().length > 0; tries++) {
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  deepEqual(left(), []);
 }
 
 test('the volumes of a disk are listed, and those that cannot be opened say why', {
@@ -80,7 +98,8 @@ test('the volumes of a disk are listed, and those that cannot be opened say why'
       ['vda4', 'swap', null, 'swap space holds no files'],
     ],
   );
-  deepEqual(leftovers(), []);
+  deepEqual(mountsLeft(), []);
+  await nothingIsLeft();
 });
 
 test('files are listed and found, in the volume that has them', { skip }, async () => {
@@ -133,13 +152,15 @@ test('files are copied out with all that belongs to them, and streamed', { skip 
     1,
   );
   equal((await files('get', 'vm@latest', 'vda', 'etc', '--to', '-', '--volume', 'vda1')).code, 2);
-  deepEqual(leftovers(), []);
+  deepEqual(mountsLeft(), []);
+  await nothingIsLeft();
 });
 
 /** Open until it is closed, in whatever way the test ends. */
 async function openAt(at: string) {
   const running = await start('files', 'open', 'vm@latest', '--at', at);
   const { id } = running.ready as unknown as { id: string };
+  opened.push(id);
   return {
     running,
     id,
@@ -152,7 +173,6 @@ async function openAt(at: string) {
 
 test('volumes are open for the whole host until they are closed', { skip }, async () => {
   const at = join(directory, 'at');
-  const began = performance.now();
   await using open = await openAt(at);
   const { running, id } = open;
   deepEqual(readdirSync(at), ['vda1', 'vda2', 'vda3']);
@@ -161,7 +181,6 @@ test('volumes are open for the whole host until they are closed', { skip }, asyn
     'home',
     'only-there',
   ]);
-  ok(performance.now() - began < 30_000);
   equal(await differences(tree, join(at, 'vda1'), '--exclude=/lost+found'), '');
   const all = (await run(['files', 'opened', '--json'])).result['opened'] as Record<
     string,
@@ -173,7 +192,8 @@ test('volumes are open for the whole host until they are closed', { skip }, asyn
   deepEqual(closed.result['closed'], [id]);
   equal(await running.ended, 0);
   equal(existsSync(at), false, 'what was made for it is gone');
-  deepEqual(leftovers(), []);
+  deepEqual(mountsLeft(), []);
+  await nothingIsLeft();
   equal((await run(['files', 'close', id])).code, 5);
 });
 
@@ -214,10 +234,3 @@ test('whatever kills it, nothing stays mounted', { skip }, async () => {
   await once(child, 'exit');
   await nothingIsLeft();
 });
-
-async function nothingIsLeft(): Promise<void> {
-  for (let tries = 0; tries < 100 && leftovers().length > 0; tries++) {
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
-  deepEqual(leftovers(), []);
-}

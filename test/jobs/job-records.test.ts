@@ -84,6 +84,17 @@ test('a cancel that cannot be noted is refused, and ends what runs all the same'
   await queue[Symbol.asyncDispose]();
 });
 
+test('a job that was refused does not run after the next start', async () => {
+  const home = disk();
+  const { files, failing } = failable(home);
+  const { queue } = await opened({ files }, async () => DONE);
+  failing.add('syncDirectory');
+  await rejects(queue.submit({ kind: 'backup', request: {} }), { code: 'IO' });
+  deepEqual(queue.list(), []);
+  const again = await opened(home.copy(seeded(3)), async () => DONE);
+  deepEqual(again.queue.list(), []);
+});
+
 test('what could not be noted is noted once the disk is well again', async () => {
   const home = disk();
   const { files, failing } = failable(home);

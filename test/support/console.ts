@@ -9,7 +9,7 @@ import {
 } from '../../src/console/model.ts';
 import { update } from '../../src/console/update.ts';
 import { view } from '../../src/console/view.ts';
-import type { PointSummary, SessionSummary } from '../../src/protocol/results.ts';
+import type { JobSummary, PointSummary, SessionSummary } from '../../src/protocol/results.ts';
 
 type Ask = Extract<Effect, { kind: 'ask' }>;
 
@@ -94,6 +94,8 @@ export const FACTS = {
   host: { name: 'box', addresses: ['192.0.2.7'] },
   sessions: { running: 1, waiting: 0 },
   jobs: { running: 1, waiting: 2 },
+  alarms: { critical: 0, warning: 0, acknowledged: 0, untold: 0 },
+  lockdown: null,
 };
 
 export const GONE: Failure = { kind: 'gone', message: 'connection refused' };
@@ -130,6 +132,31 @@ export function answerPage(driven: Driven, total: number, newer = 0): void {
   driven.answer('backup/page', { points, damaged: [], total, first });
 }
 
+/** Answers what the status page asks beside sessions and recovery points. */
+function answerStatus(driven: Driven): void {
+  const MiB = 2 ** 20;
+  const rates = (readBytes: number) => ({ readBytes, writtenBytes: 0, ingestBytes: 0 });
+  const points = [MiB, 2 * MiB, 8 * MiB].map(rates);
+  driven.answer('service/throughput', { now: rates(8 * MiB), points, seconds: 60 });
+  driven.answer('store/usage', {
+    space: FACTS.space,
+    growth: { since: TIME, bytesPerDay: 2 ** 31, fullAt: '2026-12-03T19:00:00.000Z' },
+    saving: { points: 3, readBytes: 2 ** 32, storedBytes: 2 ** 30 },
+  });
+  driven.answer('job/list', { jobs: [job()], total: 1, first: 0 });
+}
+
+export function job(more: Partial<JobSummary> = {}): JobSummary {
+  const request = { set: 'nightly', machine: 'web', disks: [{ name: 'vda', where: '/x' }] };
+  return {
+    ...{ job: 'backup-1', kind: 'backup', state: 'running', schedule: 'web', created: TIME },
+    ...{ started: TIME, ended: null, reason: null, notBefore: null, failures: 1 },
+    ...{ request, result: null },
+    progress: { phase: 'backup', position: 256, total: 1024 },
+    ...more,
+  };
+}
+
 /** A console whose service has answered what the status page asks. */
 export function driveUp(size?: { columns: number; rows: number }): Driven {
   const driven = drive(size);
@@ -137,5 +164,6 @@ export function driveUp(size?: { columns: number; rows: number }): Driven {
   driven.answer('service/show', FACTS);
   driven.answer('session/list', { sessions: [session()], damaged: [] });
   answerPage(driven, 3);
+  answerStatus(driven);
   return driven;
 }

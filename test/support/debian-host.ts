@@ -11,6 +11,8 @@ export interface DebianHost extends AsyncDisposable {
   run(command: string, ...args: string[]): Promise<string>;
   /** The same, whatever its exit code. */
   tryRun(command: string, ...args: string[]): Promise<Answer>;
+  /** What a terminal here has to start to run that in there, as root. */
+  command(...words: string[]): readonly string[];
   /** Starts it anew, cleanly or as after a power cut; resolves when all its services run. */
   restart(how: 'reboot' | 'power cut'): Promise<void>;
   /** A path in there, as it is called here. */
@@ -66,11 +68,16 @@ export async function debianHost(directory: string, disk?: string): Promise<Debi
   };
   process.once('exit', kill);
   let leader = await booted(directory);
-  async function tryRun(command: string, ...args: string[]): Promise<Answer> {
+  function command(...words: string[]): readonly string[] {
     const enter = ['-t', String(leader), '-m', '-u', '-i', '-n', '-p'];
-    return answerOf('nsenter', [...enter, 'env', '-i', ...ENVIRONMENT, command, ...args]);
+    return ['nsenter', ...enter, 'env', '-i', ...ENVIRONMENT, ...words];
+  }
+  async function tryRun(...words: [string, ...string[]]): Promise<Answer> {
+    const [enter = '', ...args] = command(...words);
+    return answerOf(enter, args);
   }
   return {
+    command,
     tryRun,
     async run(command, ...args) {
       const { code, stdout, stderr } = await tryRun(command, ...args);

@@ -4,6 +4,8 @@ import type { Clock } from '../../src/sys/clock.ts';
 export interface FakeClock extends Clock {
   /** Wakes all whose time has come, in order, and lets each do what it wants before the next. */
   advance(ms: number): Promise<void>;
+  /** Somebody sets the clock on the wall. */
+  turn(ms: number): void;
 }
 
 interface Sleeper {
@@ -14,10 +16,13 @@ interface Sleeper {
 export function fakeClock(start: string): FakeClock {
   const began = Date.parse(start);
   let now = began;
+  let turned = 0;
   const sleepers = new Set<Sleeper>();
   return {
-    now: () => new Date(now),
+    now: () => new Date(now + turned),
     monotonicMs: () => now - began,
+    sinceBootMs: () => now - began,
+    turn: (ms) => void (turned += ms),
     sleep: (ms, signal) =>
       new Promise((resolve, reject) => {
         const sleeper: Sleeper = { at: now + ms, wake: resolve };

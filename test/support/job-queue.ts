@@ -25,5 +25,5 @@ export async function opened(
   const states: string[] = [];
   const onChange = (job: JobRecord): void => void states.push(job.state);
   const queue = await openQueue({ world, files, attempt, laneOf, onChange, onTrouble });
-  return { clock, world, files, queue, troubles, states, onTrouble };
+  return { clock, world, files, queue, troubles, states, onTrouble, onMissed: onTrouble };
 }

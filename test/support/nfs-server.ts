@@ -4,6 +4,7 @@ import { systemClock } from '../../src/sys/clock.ts';
 import { parseNetworks } from '../../src/sys/networks.ts';
 import { systemRandom } from '../../src/sys/random.ts';
 import type { FileSystem } from '../../src/sys/file-system.ts';
+import type { Export } from '../../src/targets/export.ts';
 import { type NfsAccess } from '../../src/targets/nfs/access.ts';
 import { type NfsTarget, openNfsTarget } from '../../src/targets/nfs/target.ts';
 import type { WritableFileTree } from '../../src/tree/file-tree.ts';
@@ -17,6 +18,7 @@ export const DISK_SIZE = 65_536 + 512;
 
 export interface NfsServer extends AsyncDisposable {
   readonly target: NfsTarget;
+  readonly export: Export;
   readonly tree: WritableFileTree;
 }
 
@@ -57,10 +59,15 @@ export async function serveSession(options: NfsServerOptions = {}): Promise<NfsS
     host: '127.0.0.1',
     ports: { nfs: 0, mount: 0, portmap: 0 },
   });
-  target.export('vm-1', tree, { access: { ...LOCAL, ...access }, tag: 77, generation: 5 });
+  const exported = target.export('vm-1', tree, {
+    access: { ...LOCAL, ...access },
+    tag: 77,
+    generation: 5,
+  });
   return {
     target,
     tree,
+    export: exported,
     async [Symbol.asyncDispose]() {
       await target[Symbol.asyncDispose]();
       await tree[Symbol.asyncDispose]();

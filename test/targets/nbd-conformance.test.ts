@@ -114,6 +114,26 @@ test('errors reach the client by their kind, and the connection goes on', async 
   deepEqual(got, new Uint8Array(512).fill(5));
 });
 
+test('what each client reads and writes is counted; what failed is not, and who has left still counts', async () => {
+  await using server = await serveOne(memoryDevice(pattern(8192)));
+  const { export: served } = server;
+  {
+    await using disk = await openNbdDisk(server.uri);
+    await using _idle = await openNbdDisk(server.uri);
+    await disk.read(new Uint8Array(3000), 0);
+    await disk.write(new Uint8Array(500), 0, 'cached');
+    await disk.zero(0, 512, 'cached');
+    await rejects(disk.read(new Uint8Array(512), 8192));
+    const clients = served.clients.map(({ address, traffic }) => ({ address, ...traffic }));
+    deepEqual(clients, [
+      { address: undefined, readBytes: 3000, writtenBytes: 500 },
+      { address: undefined, readBytes: 0, writtenBytes: 0 },
+    ]);
+  }
+  while (served.clients.length > 0) await systemClock().sleep(5);
+  deepEqual(served.traffic, { readBytes: 3000, writtenBytes: 500 });
+});
+
 test('closing an export finishes what is under way and refuses new clients', async () => {
   const gate = Promise.withResolvers<void>();
   const inner = memoryDevice(pattern(8192));
@@ -133,7 +153,7 @@ test('closing an export finishes what is under way and refuses new clients', asy
   const got = new Uint8Array(100);
   const read = disk.read(got, 50);
   await systemClock().sleep(50);
-  equal(server.export.clients, 1);
+  equal(server.export.clients.length, 1);
   const closed = server.export[Symbol.asyncDispose]();
   gate.resolve();
   await closed;

@@ -199,6 +199,6 @@ test('a client that disappears in the middle of its write changes nothing', asyn
   socket.write(pattern(30_000));
   await new Promise((resolve) => setTimeout(resolve, 50));
   socket.destroy();
-  await until(() => server.export.clients === 0);
+  await until(() => server.export.clients.length === 0);
   ok(contents.every((byte) => byte === 0));
 });

@@ -48,6 +48,21 @@ test('handles have at most 56 bytes; they and file ids stay after a restart', as
   deepEqual(again.handle, handle, 'one disk under two names');
 });
 
+test('what each client reads and writes is counted', async () => {
+  await using it = await session();
+  const { handle } = await lookup(it.client, it.directory, 'vda.raw');
+  await read(it.client, handle, 0, 4096);
+  await read(it.client, handle, DISK_SIZE - 512, 4096);
+  await write(it.client, handle, { at: 0, data: pattern(1000), stable: 0 });
+  const { clients, traffic } = it.server.export;
+  deepEqual(traffic, { readBytes: 4096 + 512, writtenBytes: 1000 });
+  const used = clients.filter((client) => client.traffic.readBytes > 0);
+  deepEqual(
+    used.map((client) => ({ address: client.address, ...client.traffic })),
+    [{ address: '127.0.0.1', ...traffic }],
+  );
+});
+
 test('READ tells of the end with the data that reaches it', async () => {
   await using it = await session();
   const { handle } = await lookup(it.client, it.directory, 'vda.raw');

@@ -55,7 +55,9 @@ const NAMED: Readonly<Record<NameKind, Named>> = {
     (await call('session/list', {})).sessions.map(({ session }) => session),
   ),
   jobs: named(async (call) =>
-    (await call('job/list', { first: 0, count: undefined })).jobs.map(({ job }) => job),
+    (await call('job/list', { first: 0, count: undefined, active: false })).jobs.map(
+      ({ job }) => job,
+    ),
   ),
   schedules: named(async (call) =>
     (await call('schedule/list', {})).schedules.map(({ schedule }) => schedule),

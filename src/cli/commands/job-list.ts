@@ -3,9 +3,11 @@ import { table } from '../output.ts';
 import { progressText } from '../queued-job.ts';
 
 export const command: Command = {
-  usage: '[--last N]',
-  details: ['Newest first. --last N: only the newest so many, at most 500.'],
-  options: { last: { type: 'string' } },
+  usage: '[--last N] [--active]',
+  details: [
+    'Newest first. --last N: only the newest so many, at most 500; --active: only those that wait or run.',
+  ],
+  options: { last: { type: 'string' }, active: { type: 'boolean' } },
   takes: [0, 0],
   async run(input, { output, call }) {
     const last = input.text('last');
@@ -13,7 +15,7 @@ export const command: Command = {
     if (count !== undefined && !(Number.isSafeInteger(count) && count >= 1 && count <= 500)) {
       throw new UsageError('--last: a number from 1 to 500');
     }
-    const listing = await call('job/list', { first: 0, count });
+    const listing = await call('job/list', { first: 0, count, active: input.flag('active') });
     output.result(listing, () =>
       table(
         ['JOB', 'STATE', 'CREATED', ''],

@@ -8,7 +8,7 @@ export const command: Command = {
   takes: [0, 0],
   async run(_input, { output, call }) {
     const shown = await call('service/show', {});
-    const { pid, started, store, storeId, space, host, sessions, jobs } = shown;
+    const { pid, started, store, storeId, space, host, sessions, jobs, alarms, lockdown } = shown;
     output.result(shown, () =>
       [
         `process   ${pid}, since ${started}`,
@@ -19,6 +19,9 @@ export const command: Command = {
           : []),
         `sessions  ${sessions.running} run, ${sessions.waiting} wait`,
         `jobs      ${jobs.running} run, ${jobs.waiting} wait`,
+        `alarms    ${alarms.critical} critical, ${alarms.warning} warnings, ${alarms.acknowledged} acknowledged`,
+        ...(lockdown === null ? [] : [`lockdown  since ${lockdown}`]),
+        ...(alarms.untold > 0 ? [`untold    ${alarms.untold} messages wait to be sent`] : []),
       ].join('\n'),
     );
   },

@@ -1,17 +1,13 @@
-import { utf8 } from '../../lib/bytes.ts';
 import {
   anyObject,
   flag,
   integer,
   type JsonObject,
-  object,
   oneOf,
   optional,
-  type Schema,
-  SchemaError,
   text,
 } from '../../lib/schema.ts';
-import { FormatError } from '../format-error.ts';
+import { plainRecord } from './plain-record.ts';
 
 // Jobs and schedules as they lie in the store. Grammar: job.md.
 
@@ -55,7 +51,6 @@ export interface ScheduleRecord {
   readonly last: string;
 }
 
-const VERSION = 1;
 /** A backup of 256 disks with long names of files. */
 const REQUEST_MAX = 2 * 1024 * 1024;
 const RESULT_MAX = 4 * 1024 * 1024;
@@ -64,7 +59,7 @@ const COUNT_MAX = 1_000_000;
 const name = text({ max: 128, pattern: /^[A-Za-z0-9][A-Za-z0-9._-]*$/, words: 'a name' });
 const time = text({ max: 64 });
 
-const JOB = stored('holdfast-job', {
+const JOB = plainRecord('holdfast-job', {
   id: name,
   kind: oneOf(...JOB_KINDS),
   request: anyObject(REQUEST_MAX),
@@ -81,7 +76,7 @@ const JOB = stored('holdfast-job', {
   result: optional(anyObject(RESULT_MAX)),
 });
 
-const SCHEDULE = stored('holdfast-schedule', {
+const SCHEDULE = plainRecord('holdfast-schedule', {
   name,
   at: text({ max: 256 }),
   kind: oneOf(...JOB_KINDS),
@@ -90,43 +85,10 @@ const SCHEDULE = stored('holdfast-schedule', {
   last: time,
 });
 
-function stored<const F extends Readonly<Record<string, Schema<unknown>>>>(
-  format: string,
-  fields: F,
-) {
-  return object({ format: oneOf(format), version: integer(VERSION, VERSION), ...fields });
-}
-
-export function encodeJob(job: JobRecord): Uint8Array {
-  return lines({ format: 'holdfast-job', version: VERSION, ...job });
-}
-
+export const encodeJob = (job: JobRecord): Uint8Array => JOB.encode(job);
 /** Throws FormatError. */
-export function decodeJob(bytes: Uint8Array): JobRecord {
-  const { format: _format, version: _version, ...job } = parsed(bytes, JOB);
-  return job;
-}
+export const decodeJob = (bytes: Uint8Array): JobRecord => JOB.decode(bytes);
 
-export function encodeSchedule(schedule: ScheduleRecord): Uint8Array {
-  return lines({ format: 'holdfast-schedule', version: VERSION, ...schedule });
-}
-
+export const encodeSchedule = (schedule: ScheduleRecord): Uint8Array => SCHEDULE.encode(schedule);
 /** Throws FormatError. */
-export function decodeSchedule(bytes: Uint8Array): ScheduleRecord {
-  const { format: _format, version: _version, ...schedule } = parsed(bytes, SCHEDULE);
-  return schedule;
-}
-
-function lines(record: object): Uint8Array {
-  return utf8(`${JSON.stringify(record, undefined, 2)}\n`);
-}
-
-function parsed<T>(bytes: Uint8Array, schema: Schema<T>): T {
-  try {
-    const value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes)) as unknown;
-    return schema.parse(value, []);
-  } catch (cause) {
-    const what = cause instanceof SchemaError ? cause.message : 'record is not JSON';
-    throw new FormatError('CORRUPT', what, { cause });
-  }
-}
+export const decodeSchedule = (bytes: Uint8Array): ScheduleRecord => SCHEDULE.decode(bytes);

@@ -15,6 +15,7 @@ import {
 import { bufferPool } from '../../lib/buffer-pool.ts';
 import { MiB } from '../../lib/sizes.ts';
 import { blockStatus } from './block-status.ts';
+import type { Traffic } from '../traffic.ts';
 import type { Agreement } from './handshake.ts';
 import { replyWriter } from './reply-writer.ts';
 
@@ -23,6 +24,8 @@ export interface AnsweringOptions {
   readonly agreement: Agreement;
   /** As `ByteStream.write`. */
   readonly send: (bytes: Uint8Array, sent: () => void) => void;
+  /** Counts what is read and written. */
+  readonly traffic: Traffic;
 }
 
 /** Of each size, for reads that are not answered at once. */
@@ -30,9 +33,9 @@ const SPARE_BUFFERS = 16;
 
 /** Does what requests ask for, and keeps the accounts of what is under way. */
 export function answering(options: AnsweringOptions, onProgress: () => void) {
-  const { device, agreement, send } = options;
+  const { device, agreement, send, traffic } = options;
   const writable = isWritable(device) && !agreement.offer.readOnly ? device : undefined;
-  const reply = replyWriter(agreement.style, { send, onSent: onProgress });
+  const reply = replyWriter(agreement.style, traffic, { send, onSent: onProgress });
   const objection = objections(device.geometry.size, writable !== undefined, agreement);
   const pool = bufferPool(SPARE_BUFFERS);
   const accounts = openAccounts(() => {
@@ -59,6 +62,7 @@ export function answering(options: AnsweringOptions, onProgress: () => void) {
     const length = request.command === COMMANDS.write ? request.length : 0;
     run(echo, length, async () => {
       await work(writable!);
+      traffic.writtenBytes += length;
       return () => reply.done(echo);
     });
   }

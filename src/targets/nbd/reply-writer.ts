@@ -9,6 +9,7 @@ import {
   writeChunkHeader,
   writeSimpleReply,
 } from '../../formats/wire/nbd.ts';
+import type { Traffic } from '../traffic.ts';
 import { encodeBlockStatus } from './block-status.ts';
 import { replyQueue, type ReplyQueueOptions } from '../reply-queue.ts';
 
@@ -16,7 +17,7 @@ const OFFSET_LENGTH = 8;
 const MESSAGE_LENGTH_MAX = 512;
 
 /** Puts replies, in the style agreed on, into the queue: each is a single chunk. */
-export function replyWriter(style: HeaderStyle, options: ReplyQueueOptions) {
+export function replyWriter(style: HeaderStyle, traffic: Traffic, options: ReplyQueueOptions) {
   const queue = replyQueue(options);
   const dataHeader =
     style === 'simple' ? SIMPLE_REPLY_LENGTH : chunkHeaderLength(style) + OFFSET_LENGTH;
@@ -68,6 +69,7 @@ export function replyWriter(style: HeaderStyle, options: ReplyQueueOptions) {
         view.setUint32(dataAt - 4, echo.offsetLow);
       }
       queue.commit(dataHeader + length);
+      traffic.readBytes += length;
     },
     blockStatus(echo: Echo, extents: readonly Extent[]): void {
       const type = style === 'extended' ? CHUNKS.blockStatusExtended : CHUNKS.blockStatus;

@@ -10,9 +10,10 @@ import {
   type TlsCredentials,
 } from '../../sys/network.ts';
 import type { Export } from '../export.ts';
-import { type Agreement, handshake, type Offer } from './handshake.ts';
+import { addTraffic, type Client, noTraffic, sumOfTraffic, type Traffic } from '../traffic.ts';
+import { handshake, type Offer } from './handshake.ts';
 import { type StayAwake, stayAwake } from '../stay-awake.ts';
-import { type Transmission, transmission } from './transmission.ts';
+import { type Transmission, transmission, type TransmissionOptions } from './transmission.ts';
 
 /** Serves block devices over NBD. Whatever a peer sends ends at most its own connection. */
 export interface NbdTarget extends AsyncDisposable {
@@ -45,9 +46,11 @@ interface Served {
   readonly offer: Offer;
   readonly device: BlockDevice | WritableBlockDevice;
   readonly connections: Set<Connection>;
+  /** Of clients that have left. */
+  readonly past: Traffic;
 }
 
-interface Connection {
+interface Connection extends Client {
   readonly stream: ByteStream;
   readonly transmission: Transmission;
 }
@@ -75,13 +78,16 @@ export async function openNbdTarget(options: NbdTargetOptions): Promise<NbdTarge
         blockSize,
         readOnly: readOnly || !isWritable(device),
       };
-      const entry: Served = { offer, device, connections: new Set() };
+      const entry: Served = { offer, device, connections: new Set(), past: noTraffic() };
       served.set(name, entry);
       return {
         name,
         uri: uriOf(listener, name, options.tls !== undefined),
         get clients() {
-          return entry.connections.size;
+          return [...entry.connections];
+        },
+        get traffic() {
+          return sumOfTraffic([entry.past, ...[...entry.connections].map((it) => it.traffic)]);
         },
         async [Symbol.asyncDispose]() {
           if (served.get(name) === entry) served.delete(name);
@@ -145,13 +151,17 @@ function serve(
         const { agreement, rest } = outcome;
         const entry = served.get(agreement.offer.name);
         if (!entry) return stream.destroy();
-        connection = {
-          stream,
-          transmission: begin(stream, awake, { device: entry.device, agreement }),
+        const traffic = noTraffic();
+        const made: Connection = {
+          ...{ stream, traffic, address: stream.peer?.address, since: clock.now() },
+          transmission: begin(stream, awake, { device: entry.device, agreement, traffic }),
         };
-        const { connections } = entry;
-        connections.add(connection);
-        leave = () => connections.delete(connection!);
+        connection = made;
+        const { connections, past } = entry;
+        connections.add(made);
+        leave = () => {
+          if (connections.delete(made)) addTraffic(past, traffic);
+        };
         if (rest.length > 0) connection.transmission.push(rest);
       }
     }
@@ -167,7 +177,7 @@ function serve(
 function begin(
   stream: ByteStream,
   awake: StayAwake,
-  what: { readonly device: Served['device']; readonly agreement: Agreement },
+  what: Pick<TransmissionOptions, 'device' | 'agreement' | 'traffic'>,
 ): Transmission {
   const requests = transmission({
     ...what,

@@ -2,6 +2,7 @@ import { FormatError } from '../../formats/format-error.ts';
 import { RECORD_MARK_LENGTH } from '../../formats/wire/rpc.ts';
 import { xdrWriter } from '../../formats/wire/xdr.ts';
 import type { Peer } from '../../sys/network.ts';
+import { noTraffic } from '../traffic.ts';
 import { dispatcher } from './dispatch.ts';
 import type { Program } from './nfs-program.ts';
 import type { OpenReply } from './replies.ts';
@@ -41,7 +42,12 @@ export function datagramCalls(
     try {
       dispatch(
         bytes,
-        { peer, isLast: true, keep: (part) => ({ bytes: part.slice(), release() {} }) },
+        {
+          peer,
+          traffic: noTraffic(),
+          isLast: true,
+          keep: (part) => ({ bytes: part.slice(), release() {} }),
+        },
         open,
       );
     } catch (cause) {

@@ -16,6 +16,7 @@ import type { Peer } from '../../sys/network.ts';
 import type { OpenReply } from './replies.ts';
 import type { Program } from './nfs-program.ts';
 import type { RecordState } from './records.ts';
+import type { Traffic } from '../traffic.ts';
 import { replayCache, replayKey } from './replay-cache.ts';
 import type { Reply } from './reply.ts';
 
@@ -24,7 +25,7 @@ const RAW_REPLY_LENGTH = 48;
 /** Finds who answers a call. Throws FormatError for what is no call. */
 export type Dispatch = (
   record: Uint8Array,
-  how: RecordState & { readonly peer: Peer },
+  how: RecordState & { readonly peer: Peer; readonly traffic: Traffic },
   open: OpenReply,
 ) => void;
 
@@ -34,7 +35,7 @@ export function dispatcher(programs: readonly Program[]): Dispatch {
   const reader = xdrReader();
   const call = newCall();
 
-  return (record, { peer, keep, isLast }, open) => {
+  return (record, { peer, traffic, keep, isLast }, open) => {
     const view = new DataView(record.buffer, record.byteOffset, record.length);
     reader.reset(record, view, 0, record.length);
     const problem = readCall(reader, call);
@@ -63,7 +64,7 @@ export function dispatcher(programs: readonly Program[]): Dispatch {
     const reply = open(xid, fail, onEnd);
     const { uid, gid, gids } = call;
     try {
-      handler(reader, { peer, identity: { uid, gid, gids }, keep, isLast }, reply);
+      handler(reader, { peer, traffic, identity: { uid, gid, gids }, keep, isLast }, reply);
     } catch (cause) {
       fail(reply, cause);
     }

@@ -3,6 +3,7 @@ import { PROGRAMS } from '../../formats/wire/rpc.ts';
 import { type Procedure, PROCEDURES } from '../../formats/wire/nfs3.ts';
 import type { XdrReader } from '../../formats/wire/xdr.ts';
 import type { Peer } from '../../sys/network.ts';
+import type { Traffic } from '../traffic.ts';
 import type { Identity } from './access.ts';
 import type { Exports } from './exports.ts';
 import { statusOf } from './failure.ts';
@@ -25,6 +26,8 @@ export interface NfsServer {
 export interface Caller {
   readonly peer: Peer;
   readonly identity: Identity;
+  /** Of its connection: counts what is read and written. */
+  readonly traffic: Traffic;
   /** As `RecordState.keep`. */
   readonly keep: RecordState['keep'];
   /** Nobody else waits: this call may wait for a quick medium. */

@@ -75,7 +75,7 @@ export function readingProcedures({ exports }: NfsServer): NfsHandlers {
       writer.text(target);
       reply.end();
     },
-    read(args, { peer, identity, isLast }, reply) {
+    read(args, { peer, identity, traffic, isLast }, reply) {
       const found = exports.read(args, peer);
       const offset = args.u64();
       const count = Math.min(args.u32(), TRANSFER_LENGTH_MAX);
@@ -92,11 +92,13 @@ export function readingProcedures({ exports }: NfsServer): NfsHandlers {
         writeDataHeader(writer, found, node, { count: length, isEnd });
         writer.at += length;
         writer.pad();
+        traffic.readBytes += length;
         return reply.end();
       }
       reply.laterInTurn(length, async () => {
         const bytes = pool.take(length);
         await tree.read(found.id, bytes, offset);
+        traffic.readBytes += length;
         sendData(reply, found, bytes, isEnd);
         pool.give(bytes);
       });

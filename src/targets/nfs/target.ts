@@ -6,6 +6,7 @@ import { type ByteStream, listen, type Peer } from '../../sys/network.ts';
 import type { Random } from '../../sys/random.ts';
 import type { FileTree } from '../../tree/file-tree.ts';
 import type { Export } from '../export.ts';
+import { addTraffic, type Client, noTraffic, sumOfTraffic } from '../traffic.ts';
 import { stayAwake } from '../stay-awake.ts';
 import type { NfsAccess } from './access.ts';
 import { type Connection, connection } from './connection.ts';
@@ -59,7 +60,9 @@ export async function openNfsTarget(options: NfsTargetOptions): Promise<NfsTarge
   const { clock, random, host } = options;
   await using stack = new AsyncDisposableStack();
   const exports = nfsExports(() => clock.now().getTime());
-  const connections = new Map<ByteStream, Connection>();
+  const connections = new Map<ByteStream, Connected>();
+  /** Of clients that have left. */
+  const past = noTraffic();
   const awake = stayAwake(clock);
   const memory = recordMemory();
   const registrations: Registration[] = [];
@@ -71,7 +74,7 @@ export async function openNfsTarget(options: NfsTargetOptions): Promise<NfsTarge
 
   function hasRoom(length: number): boolean {
     let held = length;
-    for (const it of connections.values()) held += it.held();
+    for (const it of connections.values()) held += it.connection.held();
     return held <= HELD_MAX;
   }
   function accept(stream: ByteStream): void {
@@ -81,17 +84,19 @@ export async function openNfsTarget(options: NfsTargetOptions): Promise<NfsTarge
       stream.destroy();
       return;
     }
+    const traffic = noTraffic();
     const made = connection({
       stream,
       memory,
       awake,
       hasRoom,
-      answer: (record, how, open) => dispatch(record, { ...how, peer }, open),
+      answer: (record, how, open) => dispatch(record, { ...how, peer, traffic }, open),
     });
-    connections.set(stream, made);
+    const { address } = peer;
+    connections.set(stream, { connection: made, address, since: clock.now(), traffic });
     stream.onClose = () => {
       made.abandon();
-      connections.delete(stream);
+      if (connections.delete(stream)) addTraffic(past, traffic);
     };
   }
   async function serve(port: number): Promise<number> {
@@ -135,7 +140,10 @@ export async function openNfsTarget(options: NfsTargetOptions): Promise<NfsTarge
         name,
         uri: `nfs://${host}${EXPORT_PATH}/${name}`,
         get clients() {
-          return connections.size;
+          return [...connections.values()];
+        },
+        get traffic() {
+          return sumOfTraffic([past, ...[...connections.values()].map((it) => it.traffic)]);
         },
         async [Symbol.asyncDispose]() {
           exports.remove(served);
@@ -144,9 +152,14 @@ export async function openNfsTarget(options: NfsTargetOptions): Promise<NfsTarge
     },
     async [Symbol.asyncDispose]() {
       await owned.disposeAsync();
-      await Promise.all([...connections].map(([stream, it]) => finish(stream, it)));
+      await Promise.all([...connections].map(([stream, it]) => finish(stream, it.connection)));
     },
   };
+}
+
+/** Connections serve all exports of a target. */
+interface Connected extends Client {
+  readonly connection: Connection;
 }
 
 /** Whether a host is known at all has nothing to do with its port. */

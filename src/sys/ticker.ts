@@ -1,4 +1,4 @@
-import type { Clock } from '../sys/clock.ts';
+import type { Clock } from './clock.ts';
 
 /** Looks again and again for what there is to do: when it was said to, and whenever it is woken. */
 export interface Ticker extends AsyncDisposable {

@@ -1,0 +1,106 @@
+import { join } from 'node:path/posix';
+import { FormatError } from '../formats/format-error.ts';
+import { type AlarmKind, type AlarmRecord, alarmsFile } from '../formats/store/alarm.ts';
+import { turns } from '../lib/turns.ts';
+import type { FileSystem } from '../sys/file-system.ts';
+import { putDurably } from '../sys/put-durably.ts';
+import { SystemError } from '../sys/system-error.ts';
+import type { World } from '../sys/world.ts';
+import { AlarmError } from './alarm-error.ts';
+import {
+  acknowledged,
+  type AlarmNews,
+  compared,
+  type Condition,
+  gone,
+  raised,
+  type Step,
+  stands,
+} from './alarm-state.ts';
+
+/** What needs somebody, in memory and on the disk. */
+export interface AlarmBook {
+  /** Newest first; those that have ended too. */
+  list(): AlarmRecord[];
+  raise(condition: Condition): Promise<void>;
+  /** The reason of an alarm has gone; nothing where there is none. */
+  clear(id: string): Promise<void>;
+  /** `conditions` are all reasons that there are for alarms of these kinds. */
+  compare(kinds: readonly AlarmKind[], conditions: readonly Condition[]): Promise<void>;
+  /** Rejects NOT_FOUND. */
+  acknowledge(id: string, uid: number): Promise<AlarmRecord>;
+}
+
+export interface AlarmBookOptions {
+  readonly world: World;
+  /** The store's. */
+  readonly directory: string;
+  /** Called before what changed is durable: it must be told, even if only after a crash. */
+  readonly onNews: (news: AlarmNews) => Promise<void>;
+  /** The book itself cannot be written or read. */
+  readonly onTrouble: (message: string) => void;
+}
+
+const NAME = 'alarms.json';
+const LENGTH_MAX = 32 * 1024 * 1024;
+
+export async function openAlarmBook(options: AlarmBookOptions): Promise<AlarmBook> {
+  const { world, directory, onNews, onTrouble } = options;
+  const { files, clock } = world;
+  const path = join(directory, NAME);
+  const turn = turns();
+  let alarms = await load();
+
+  async function load(): Promise<readonly AlarmRecord[]> {
+    try {
+      return await readAlarms(files, directory);
+    } catch (cause) {
+      if (!(cause instanceof FormatError)) throw cause;
+      // What still is wrong is found again; only what was acknowledged is forgotten.
+      onTrouble(`${path}: ${cause.message}`);
+      return [];
+    }
+  }
+  /** In its turn. What cannot be written counts all the same, until the service ends. */
+  async function take(step: Step): Promise<void> {
+    if (step.alarms === alarms) return;
+    for (const news of step.news) await onNews(news);
+    ({ alarms } = step);
+    try {
+      await putDurably(files, path, alarmsFile.encode({ alarms }));
+    } catch (cause) {
+      if (!(cause instanceof SystemError)) throw cause;
+      onTrouble(`alarms cannot be noted: ${cause.message}`);
+    }
+  }
+  return {
+    list: () => [...alarms].sort((a, b) => (a.changed > b.changed ? -1 : 1)),
+    raise: (condition) => turn(() => take(raised(alarms, condition, clock.now()))),
+    clear: (id) => turn(() => take(gone(alarms, id, clock.now()))),
+    compare: (kinds, conditions) =>
+      turn(() => take(compared(alarms, { kinds, conditions }, clock.now()))),
+    acknowledge: (id, uid) =>
+      turn(async () => {
+        const step = acknowledged(alarms, { id, uid }, clock.now());
+        if (!step) throw new AlarmError('NOT_FOUND', `no alarm "${id}" stands: see "alarm list"`);
+        await take(step);
+        return step.news[0]!.alarm;
+      }),
+  };
+}
+
+/** As they lie in the store. Rejects FormatError. */
+async function readAlarms(files: FileSystem, directory: string): Promise<readonly AlarmRecord[]> {
+  const path = join(directory, NAME);
+  if (!(await files.stat(path))) return [];
+  return alarmsFile.decode(await files.readFile(path, LENGTH_MAX)).alarms;
+}
+
+/** Of a kind, as they lie in the store: for whoever may not go on while one stands. Rejects FormatError. */
+export async function standingAlarms(
+  files: FileSystem,
+  directory: string,
+  kind: AlarmKind,
+): Promise<readonly AlarmRecord[]> {
+  return (await readAlarms(files, directory)).filter((it) => it.kind === kind && stands(it));
+}

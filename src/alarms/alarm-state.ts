@@ -1,0 +1,215 @@
+import {
+  type AlarmKind,
+  type AlarmLevel,
+  type AlarmRecord,
+  ALARMS_MAX,
+} from '../formats/store/alarm.ts';
+
+/*
+ * The life of alarms, as pure functions of their records. An alarm is raised once and stands until it ends: what ends
+ * it depends on its kind.
+ */
+
+/** Something is wrong now. */
+export interface Condition {
+  readonly kind: AlarmKind;
+  /** Of several of its kind: which. */
+  readonly about?: string | undefined;
+  readonly level: AlarmLevel;
+  readonly message: string;
+  /** Another one than before: it has happened again. */
+  readonly occurrence?: string | undefined;
+}
+
+/** What there is to tell. */
+export interface AlarmNews {
+  readonly event: 'raised' | 'again' | 'ended' | 'acknowledged';
+  readonly alarm: AlarmRecord;
+}
+
+export interface Step {
+  readonly alarms: readonly AlarmRecord[];
+  readonly news: readonly AlarmNews[];
+}
+
+/**
+ * `gone`: its reason has gone. `acknowledged`: somebody has looked, for no machine can know. `either`. `both`: what was
+ * wrong once is to be looked at, even though it is right again.
+ */
+const ENDS = {
+  'pool-space': 'gone',
+  'session-space': 'gone',
+  'session-waits': 'gone',
+  'schedule-late': 'gone',
+  damage: 'gone',
+  'notify-failing': 'gone',
+  'job-failed': 'either',
+  'clock-jump': 'acknowledged',
+  trouble: 'acknowledged',
+  'audit-broken': 'both',
+} as const satisfies Record<AlarmKind, 'gone' | 'acknowledged' | 'either' | 'both'>;
+
+/** For people to look at. */
+const OVER_MAX = 100;
+const MESSAGE_MAX = 4096;
+
+export function alarmId({ kind, about }: Pick<Condition, 'kind' | 'about'>): string {
+  return about === undefined ? kind : `${kind}:${about}`;
+}
+
+/** Whether it is to be shown. */
+export function stands({ ended }: AlarmRecord): boolean {
+  return ended === undefined;
+}
+
+/** Something has happened, whatever there is of it already. Where there are too many alarms it is left out. */
+export function raised(alarms: readonly AlarmRecord[], condition: Condition, now: Date): Step {
+  const id = alarmId(condition);
+  const before = alarms.find((it) => it.id === id);
+  const isKnown = before !== undefined && (stands(before) || before.holds);
+  const next = isKnown ? again(before, condition, now) : fresh(condition, now);
+  const isFull = before === undefined && alarms.length >= ALARMS_MAX;
+  if (next === before || isFull) return { alarms, news: [] };
+  const others = alarms.filter((it) => it.id !== id);
+  return { alarms: trimmed([...others, next]), news: newsOf(before, next) };
+}
+
+function newsOf(before: AlarmRecord | undefined, next: AlarmRecord): AlarmNews[] {
+  if (!stands(next)) return [];
+  if (!before || !stands(before)) return [{ event: 'raised', alarm: next }];
+  return isWorse(before, next) ? [{ event: 'again', alarm: next }] : [];
+}
+
+/** Its reason is not there any more. */
+export function gone(alarms: readonly AlarmRecord[], id: string, now: Date): Step {
+  return changedOne(alarms, id, (alarm) =>
+    alarm.holds ? settled({ ...alarm, holds: false }, now) : alarm,
+  );
+}
+
+/** Of all alarms of these kinds: `conditions` are the reasons that there are. */
+export function compared(
+  alarms: readonly AlarmRecord[],
+  {
+    kinds,
+    conditions,
+  }: { readonly kinds: readonly AlarmKind[]; readonly conditions: readonly Condition[] },
+  now: Date,
+): Step {
+  const wanted = new Set(conditions.map(alarmId));
+  const over = alarms.filter(
+    ({ id, kind, holds }) => holds && kinds.includes(kind) && !wanted.has(id),
+  );
+  let step: Step = { alarms, news: [] };
+  const go = (next: Step): void => void (step = { ...next, news: [...step.news, ...next.news] });
+  for (const { id } of over) go(gone(step.alarms, id, now));
+  for (const condition of conditions) go(raised(step.alarms, condition, now));
+  return step;
+}
+
+/** Undefined: there is none that stands. */
+export function acknowledged(
+  alarms: readonly AlarmRecord[],
+  { id, uid }: { readonly id: string; readonly uid: number },
+  now: Date,
+): Step | undefined {
+  const alarm = alarms.find((it) => it.id === id && stands(it));
+  if (!alarm) return undefined;
+  const time = now.toISOString();
+  const next = settled({ ...alarm, acknowledged: alarm.acknowledged ?? { time, uid } }, now);
+  return {
+    alarms: trimmed(alarms.map((it) => (it === alarm ? next : it))),
+    news: [{ event: 'acknowledged', alarm: next }],
+  };
+}
+
+function fresh({ kind, about, level, message, occurrence }: Condition, now: Date): AlarmRecord {
+  const time = now.toISOString();
+  return {
+    ...{
+      id: alarmId({ kind, about }),
+      kind,
+      level,
+      about,
+      message: shortened(message),
+      occurrence,
+    },
+    ...{ times: 1, holds: ENDS[kind] !== 'acknowledged', raised: time, changed: time },
+    ...{ ended: undefined, acknowledged: undefined },
+  };
+}
+
+/** The same object where nothing is new. */
+function again(before: AlarmRecord, condition: Condition, now: Date): AlarmRecord {
+  const { level, occurrence } = condition;
+  const message = shortened(condition.message);
+  const next = {
+    ...before,
+    level,
+    message,
+    occurrence,
+    holds: ENDS[before.kind] !== 'acknowledged',
+  };
+  if (isWorse(before, next)) {
+    const time = now.toISOString();
+    const times = before.times + (occurrence === before.occurrence ? 0 : 1);
+    const raised = stands(before) ? before.raised : time;
+    return { ...next, times, raised, changed: time, ended: undefined, acknowledged: undefined };
+  }
+  const isSame =
+    level === before.level && message === before.message && next.holds === before.holds;
+  return isSame ? before : next;
+}
+
+/** What somebody has looked at is another thing now. */
+function isWorse(before: AlarmRecord, next: AlarmRecord): boolean {
+  return (
+    next.occurrence !== before.occurrence ||
+    (next.level === 'critical' && before.level === 'warning')
+  );
+}
+
+function changedOne(
+  alarms: readonly AlarmRecord[],
+  id: string,
+  change: (alarm: AlarmRecord) => AlarmRecord,
+): Step {
+  const alarm = alarms.find((it) => it.id === id);
+  const next = alarm && change(alarm);
+  if (!alarm || !next || next === alarm) return { alarms, news: [] };
+  const news = stands(alarm) && !stands(next) ? [{ event: 'ended', alarm: next } as const] : [];
+  return { alarms: trimmed(alarms.map((it) => (it === alarm ? next : it))), news };
+}
+
+function settled(alarm: AlarmRecord, now: Date): AlarmRecord {
+  return stands(alarm) && isOver(alarm) ? { ...alarm, ended: now.toISOString() } : alarm;
+}
+
+function isOver({ kind, holds, acknowledged }: AlarmRecord): boolean {
+  const isAcknowledged = acknowledged !== undefined;
+  switch (ENDS[kind]) {
+    case 'gone':
+      return !holds;
+    case 'acknowledged':
+      return isAcknowledged;
+    case 'either':
+      return !holds || isAcknowledged;
+    case 'both':
+      return !holds && isAcknowledged;
+    default:
+      return ENDS[kind] satisfies never;
+  }
+}
+
+/** Of those that are over the oldest go. One whose reason is there stays: it must not be raised anew. */
+function trimmed(alarms: readonly AlarmRecord[]): readonly AlarmRecord[] {
+  const over = alarms
+    .filter((it) => !stands(it) && !it.holds)
+    .sort((a, b) => (a.ended! < b.ended! ? -1 : 1));
+  const dropped = new Set(over.slice(0, Math.max(0, over.length - OVER_MAX)));
+  return dropped.size === 0 ? alarms : alarms.filter((it) => !dropped.has(it));
+}
+
+function shortened(message: string): string {
+  return message.length > MESSAGE_MAX ? `${message.slice(0, MESSAGE_MAX - 4)} ...` : message;
+}

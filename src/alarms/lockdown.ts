@@ -1,0 +1,96 @@
+import { join } from 'node:path/posix';
+import { FormatError } from '../formats/format-error.ts';
+import { lockdownFile, type LockdownRecord } from '../formats/store/alarm.ts';
+import { turns } from '../lib/turns.ts';
+import type { FileSystem } from '../sys/file-system.ts';
+import { putDurably } from '../sys/put-durably.ts';
+import type { World } from '../sys/world.ts';
+import { AlarmError } from './alarm-error.ts';
+
+/*
+ * While it is on, only what a recovery needs may be asked for: whoever has stolen an administrator's login cannot take
+ * the backups with it. Ending it may need two people, who are told apart by the user that the kernel vouches for.
+ */
+export interface Lockdown {
+  /** Undefined: it is off. */
+  state(): LockdownRecord | undefined;
+  /** `persons` have to agree to its end. Rejects IMPOSSIBLE where it is on already. */
+  begin(uid: number, persons: number): Promise<LockdownRecord>;
+  /** Answers what is left of it: undefined, or that others have to agree. Rejects IMPOSSIBLE where it is off. */
+  end(uid: number): Promise<LockdownRecord | undefined>;
+}
+
+/** The second person comes within that time, or the first has to be asked again. */
+const AGREE_WITHIN_MS = 60 * 60_000;
+const NAME = 'lockdown.json';
+const LENGTH_MAX = 4096;
+
+/** Rejects CORRUPT: nobody knows then whether it is on. */
+export async function readLockdown(
+  files: FileSystem,
+  directory: string,
+): Promise<LockdownRecord | undefined> {
+  const path = join(directory, NAME);
+  if (!(await files.stat(path))) return undefined;
+  try {
+    return lockdownFile.decode(await files.readFile(path, LENGTH_MAX));
+  } catch (cause) {
+    if (!(cause instanceof FormatError)) throw cause;
+    throw new FormatError('CORRUPT', `${path}: ${cause.message}`, { cause });
+  }
+}
+
+/** One that cannot be read is on: who has damaged it must not have ended it. */
+export async function openLockdown(
+  { files, clock }: World,
+  directory: string,
+  onTrouble: (message: string) => void,
+): Promise<Lockdown> {
+  const path = join(directory, NAME);
+  const turn = turns();
+  let record = await load();
+
+  async function load(): Promise<LockdownRecord | undefined> {
+    try {
+      return await readLockdown(files, directory);
+    } catch (cause) {
+      if (!(cause instanceof FormatError)) throw cause;
+      onTrouble(`the lockdown is on, for nobody knows: ${cause.message}`);
+      return { since: clock.now().toISOString(), uid: 0, persons: 1, approvals: [] };
+    }
+  }
+  async function put(next: LockdownRecord): Promise<LockdownRecord> {
+    await putDurably(files, path, lockdownFile.encode(next));
+    return (record = next);
+  }
+  return {
+    state: () => record,
+    begin: (uid, persons) =>
+      turn(async () => {
+        if (record) throw new AlarmError('IMPOSSIBLE', `the lockdown is on since ${record.since}`);
+        return put({ since: clock.now().toISOString(), uid, persons, approvals: [] });
+      }),
+    end: (uid) =>
+      turn(async () => {
+        if (!record) throw new AlarmError('IMPOSSIBLE', 'the lockdown is off');
+        const approvals = agreed(record, uid, clock.now());
+        if (approvals.length < record.persons) return put({ ...record, approvals });
+        await files.unlink(path);
+        await files.syncDirectory(directory);
+        return (record = undefined);
+      }),
+  };
+}
+
+/** Who agrees now: each counts once, and for a while. */
+function agreed(
+  { approvals }: LockdownRecord,
+  uid: number,
+  now: Date,
+): LockdownRecord['approvals'] {
+  const others = approvals.filter((it) => {
+    const ageMs = now.getTime() - Date.parse(it.time);
+    return it.uid !== uid && ageMs >= 0 && ageMs <= AGREE_WITHIN_MS;
+  });
+  return [...others, { uid, time: now.toISOString() }];
+}

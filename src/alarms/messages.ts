@@ -1,0 +1,80 @@
+import { join } from 'node:path/posix';
+import { FormatError } from '../formats/format-error.ts';
+import { messageFile, type MessageRecord } from '../formats/store/alarm.ts';
+import { turns } from '../lib/turns.ts';
+import type { FileSystem } from '../sys/file-system.ts';
+import { putDurably } from '../sys/put-durably.ts';
+import { SystemError } from '../sys/system-error.ts';
+
+/** Messages in memory and on the disk. What cannot be written counts all the same, until the service ends. */
+export interface Messages {
+  readonly size: number;
+  /** The oldest first. */
+  list(): MessageRecord[];
+  keep(message: MessageRecord): Promise<void>;
+  remove(id: string): Promise<void>;
+}
+
+const LENGTH_MAX = 64 * 1024;
+const RECORD = '.json';
+
+/** Rejects SystemError. */
+export async function openMessages(
+  files: FileSystem,
+  directory: string,
+  onTrouble: (message: string) => void,
+): Promise<Messages> {
+  const messages = new Map<string, MessageRecord>();
+  const turn = turns();
+  const pathOf = (id: string): string => join(directory, id + RECORD);
+  await files.makeDirectory(directory);
+  let isDirectoryDurable = false;
+  for (const name of await files.list(directory)) {
+    if (!name.endsWith(RECORD)) continue;
+    const path = join(directory, name);
+    try {
+      const message = messageFile.decode(await files.readFile(path, LENGTH_MAX));
+      messages.set(message.id, message);
+    } catch (cause) {
+      if (!(cause instanceof FormatError)) throw cause;
+      onTrouble(`${path}: ${cause.message}`);
+      await files.unlink(path);
+    }
+  }
+  async function tried(what: string, work: () => Promise<void>): Promise<void> {
+    try {
+      await turn(work);
+    } catch (cause) {
+      if (!(cause instanceof SystemError)) throw cause;
+      onTrouble(`a message cannot be ${what}: ${cause.message}`);
+    }
+  }
+  /** With the first message: whoever only starts need not wait for the disk. */
+  async function makeDirectoryDurable(): Promise<void> {
+    if (isDirectoryDurable) return;
+    for (const parent of ['..', '../..']) await files.syncDirectory(join(directory, parent));
+    isDirectoryDurable = true;
+  }
+  return {
+    get size() {
+      return messages.size;
+    },
+    list: () => [...messages.values()].sort((a, b) => (a.id < b.id ? -1 : 1)),
+    async keep(message) {
+      messages.set(message.id, message);
+      const bytes = messageFile.encode(message);
+      await tried('kept', async () => {
+        await makeDirectoryDurable();
+        await putDurably(files, pathOf(message.id), bytes);
+      });
+    },
+    async remove(id) {
+      messages.delete(id);
+      await tried('removed', async () => {
+        if (!(await files.stat(pathOf(id)))) return;
+        await files.unlink(pathOf(id));
+        await files.syncDirectory(directory);
+      });
+    },
+  };
+}

@@ -1,0 +1,26 @@
+import type { AlarmLevel } from '../formats/store/alarm.ts';
+import type { Space } from '../sys/file-system.ts';
+
+export interface FillLimits {
+  readonly warningPercent: number;
+  readonly criticalPercent: number;
+}
+
+/** Below a limit by so much, and its alarm ends: a pool at the limit must not ring all day. */
+const SLACK_PERCENT = 3;
+
+export function usedPercent({ freeBytes, totalBytes }: Space): number {
+  return totalBytes > 0 ? 100 * (1 - freeBytes / totalBytes) : 100;
+}
+
+/** What the fill of a pool is worth, where it was worth `before`. */
+export function fillLevel(
+  percent: number,
+  { warningPercent, criticalPercent }: FillLimits,
+  before: AlarmLevel | undefined,
+): AlarmLevel | undefined {
+  const reaches = (limit: number, isStanding: boolean): boolean =>
+    percent >= limit - (isStanding ? SLACK_PERCENT : 0);
+  if (reaches(criticalPercent, before === 'critical')) return 'critical';
+  return reaches(warningPercent, before !== undefined) ? 'warning' : undefined;
+}

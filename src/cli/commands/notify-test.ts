@@ -1,0 +1,22 @@
+import { type Command, CheckFailed } from '../command.ts';
+import { table } from '../output.ts';
+
+export const command: Command = {
+  usage: '',
+  details: ['Sends something to the webhook and by mail, as the settings of the service say.'],
+  options: {},
+  takes: [0, 0],
+  async run(_input, { output, call }) {
+    const tested = await call('notify/test', {});
+    output.result(tested, () =>
+      table(
+        ['CHANNEL', ''],
+        tested.channels.map(({ channel, reason }) => [channel, reason ?? 'was told']),
+      ),
+    );
+    if (tested.channels.length === 0)
+      throw new CheckFailed('nobody is told: see "notify" in the settings');
+    const failed = tested.channels.find(({ delivered }) => !delivered);
+    if (failed) throw new CheckFailed(`${failed.channel}: ${failed.reason}`);
+  },
+};

@@ -1,0 +1,111 @@
+import type { Condition } from '../alarms/alarm-state.ts';
+import { fillLevel, type FillLimits, usedPercent } from '../alarms/pool-fill.ts';
+import type { AlarmKind, AlarmLevel } from '../formats/store/alarm.ts';
+import type { JobRecord } from '../formats/store/job.ts';
+import { hasEnded } from '../jobs/job-state.ts';
+import type { Schedules } from '../jobs/schedules.ts';
+import { formatSize, GiB } from '../lib/sizes.ts';
+import { SPACE_RESERVE } from '../recovery/session-steps.ts';
+import type { Space } from '../sys/file-system.ts';
+
+/*
+ * What is wrong, as it can be seen from how things are: found again after each start, and gone when it is gone.
+ */
+export interface Circumstances {
+  readonly now: Date;
+  readonly space: Space;
+  readonly limits: FillLimits;
+  /** Of the alarm of this kind that stands: at a limit it must not come and go all day. */
+  readonly before: (kind: AlarmKind) => AlarmLevel | undefined;
+  /** How many sessions run. */
+  readonly running: number;
+  /** Sessions that are to run and do not, and why. */
+  readonly waiting: ReadonlyMap<string, string>;
+  readonly jobs: readonly JobRecord[];
+  readonly schedules: Pick<Schedules, 'list' | 'nth'>;
+  /** So many times a schedule may come without success. */
+  readonly latePeriods: number;
+}
+
+export const SEEN_KINDS: readonly AlarmKind[] = [
+  'pool-space',
+  'session-space',
+  'session-waits',
+  'job-failed',
+  'schedule-late',
+];
+
+/** Guests that write at full speed fill it within a minute: time for somebody to do something. */
+const SESSION_SPACE_LOW = 4 * GiB;
+const SESSION_SPACE_ENOUGH = 6 * GiB;
+/** A schedule of minutes is not late because one job took longer. */
+const LATE_MIN_MS = 15 * 60_000;
+
+export function conditionsOf(it: Circumstances): Condition[] {
+  return [
+    ...poolSpace(it),
+    ...sessionSpace(it),
+    ...[...it.waiting].map(
+      ([about, reason]): Condition => ({
+        ...{ kind: 'session-waits', about, level: 'critical' },
+        message: `session ${about} cannot go on: ${reason}`,
+      }),
+    ),
+    ...failedJobs(it.jobs),
+    ...lateSchedules(it),
+  ];
+}
+
+function poolSpace({ space, limits, before }: Circumstances): Condition[] {
+  const percent = usedPercent(space);
+  const level = fillLevel(percent, limits, before('pool-space'));
+  if (level === undefined) return [];
+  const message = `the disk of the store is ${Math.floor(percent)} % full`;
+  return [{ kind: 'pool-space', level, message }];
+}
+
+function sessionSpace({ space, running, before }: Circumstances): Condition[] {
+  const left = space.freeBytes - SPACE_RESERVE;
+  const limit = before('session-space') === undefined ? SESSION_SPACE_LOW : SESSION_SPACE_ENOUGH;
+  if (running === 0 || left >= limit) return [];
+  const message =
+    left > 0
+      ? `guests of sessions may write less than ${formatSize(limit)} until the disk is full for them`
+      : 'the disk is full for sessions: writes of guests wait, or fail';
+  return [{ kind: 'session-space', level: left > 0 ? 'warning' : 'critical', message }];
+}
+
+/** Until another job of the same schedule, or of the same request, succeeds. */
+function failedJobs(jobs: readonly JobRecord[]): Condition[] {
+  const newest = new Map<string, JobRecord>();
+  for (const job of [...jobs].sort((a, b) => (a.created < b.created ? -1 : 1))) {
+    const isResult = hasEnded(job) && job.state !== 'canceled';
+    if (isResult) newest.set(job.schedule ?? JSON.stringify([job.kind, job.request]), job);
+  }
+  return [...newest.values()].flatMap((job): Condition[] => {
+    // What a check found is an alarm of its own.
+    const isFind = job.kind === 'check' && job.result !== undefined;
+    if (job.state !== 'failed' || isFind) return [];
+    const message = `job ${job.id} has failed: ${job.reason ?? 'nobody knows why'}`;
+    const about = job.schedule ?? job.id;
+    return [{ kind: 'job-failed', about, level: 'warning', message, occurrence: job.id }];
+  });
+}
+
+function lateSchedules({ now, jobs, schedules, latePeriods }: Circumstances): Condition[] {
+  return schedules.list().flatMap(({ schedule: { name, created } }): Condition[] => {
+    const done = jobs.filter((job) => job.schedule === name && job.state === 'done');
+    const last =
+      done
+        .map((job) => job.created)
+        .sort()
+        .at(-1) ?? created;
+    const due = schedules.nth(name, new Date(last), latePeriods);
+    const isLate =
+      due !== undefined && due <= now && now.getTime() - Date.parse(last) >= LATE_MIN_MS;
+    if (!isLate) return [];
+    const since = done.length > 0 ? `since ${last}` : 'yet';
+    const message = `schedule ${name} has not succeeded ${since}`;
+    return [{ kind: 'schedule-late', about: name, level: 'critical', message }];
+  });
+}

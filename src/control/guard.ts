@@ -1,0 +1,301 @@
+import { join } from 'node:path/posix';
+import { type AlarmBook, openAlarmBook, standingAlarms } from '../alarms/alarm-book.ts';
+import { alarmId, type AlarmNews } from '../alarms/alarm-state.ts';
+import type { Sender } from '../alarms/channel.ts';
+import { type ClockWatch, openClockWatch } from '../alarms/clock-watch.ts';
+import { type Lockdown, openLockdown } from '../alarms/lockdown.ts';
+import { type Outbox, openOutbox } from '../alarms/outbox.ts';
+import type { FillLimits } from '../alarms/pool-fill.ts';
+import { type AlarmNotice, type Channel, CHANNELS } from '../formats/store/alarm.ts';
+import { asError } from '../lib/as-error.ts';
+import type { OperationName, RequestOf, ResultOf } from '../protocol/operations.ts';
+import type { Change } from '../protocol/results.ts';
+import { SystemError } from '../sys/system-error.ts';
+import { thisHost } from '../sys/this-host.ts';
+import { ticker } from '../sys/ticker.ts';
+import type { World } from '../sys/world.ts';
+import type { Audit } from './audit.ts';
+import type { AuditCheck } from './audit-files.ts';
+import { conditionsOf, SEEN_KINDS } from './conditions.ts';
+import type { JobDesk } from './job-desk.ts';
+import type { SessionKeeper } from './session-keeper.ts';
+
+/*
+ * Watches over the store and what runs on it: finds what needs somebody, keeps it until it is over, and tells of it.
+ */
+export interface Guard extends AsyncDisposable {
+  readonly alarms: AlarmBook;
+  readonly lockdown: Lockdown;
+  /** How many have to agree to the end of a lockdown that begins now. */
+  persons(): number;
+  /** Something that nobody can see afterwards is wrong. */
+  trouble(message: string): void;
+  /** What has been done apart: a check may have found damage. */
+  finished<N extends OperationName>(
+    name: N,
+    request: RequestOf<N>,
+    result: ResultOf<N>,
+  ): Promise<void>;
+  auditChecked(result: AuditCheck): Promise<void>;
+  /** Something has changed that may be a reason for an alarm, or the end of one. */
+  wake(): void;
+  /** What waits to be told is tried now. */
+  retell(): void;
+  /** How many messages wait to be told. */
+  untold(): number;
+  /** Sends something through each channel that there is. */
+  test(): Promise<ResultOf<'notify/test'>>;
+  start(watched: Watched): void;
+}
+
+export interface Watched {
+  readonly sessions: Pick<SessionKeeper, 'counts' | 'waiting'>;
+  readonly jobs: Pick<JobDesk, 'schedules'> & { readonly queue: Pick<JobDesk['queue'], 'list'> };
+  readonly audit: Pick<Audit, 'check'>;
+}
+
+export interface GuardOptions {
+  readonly world: World;
+  /** The store's. */
+  readonly directory: string;
+  /** As they are now. */
+  readonly rules: () => GuardRules;
+  readonly senders: Readonly<Record<Channel, () => Sender | undefined>>;
+  readonly tell: (change: Extract<Change, { event: 'alarm' }>) => void;
+  readonly log: (level: 'error' | 'warning' | 'notice', message: string) => void;
+}
+
+export interface GuardRules extends FillLimits {
+  readonly latePeriods: number;
+  readonly persons: number;
+}
+
+const LOOK_EVERY_MS = 30_000;
+const AUDIT_EVERY_MS = 24 * 60 * 60_000;
+/** Of a trouble's message: what tells it from others. */
+const ABOUT_MAX = 100;
+
+export async function openGuard(options: GuardOptions): Promise<Guard> {
+  const { world, directory, log } = options;
+  await using stack = new AsyncDisposableStack();
+  const background = inBackground();
+  stack.defer(() => background.settled());
+  const say = (message: string): void => log('error', message);
+  const outboxes = new Map<Channel, Outbox>();
+  for (const channel of CHANNELS) {
+    outboxes.set(
+      channel,
+      stack.use(
+        await openOutbox({
+          ...{ world, directory: join(directory, 'outbox', channel), onTrouble: say },
+          sender: options.senders[channel],
+          onState: (reason) => background.run(() => told(channel, reason)),
+        }),
+      ),
+    );
+  }
+  const alarms = await openAlarmBook({
+    ...{ world, directory, onTrouble: say },
+    onNews: (news) => spread(news, { ...options, outboxes }),
+  });
+  const lockdown = await openLockdown(world, directory, say);
+  const clock = await openClockWatch(world, directory);
+
+  async function told(channel: Channel, reason: string | undefined): Promise<void> {
+    const what = { kind: 'notify-failing', about: channel, level: 'warning' } as const;
+    if (reason === undefined) return alarms.clear(alarmId(what));
+    await alarms.raise({ ...what, message: `nobody can be told by ${channel}: ${reason}` });
+  }
+  const watch = watchOf(options, { alarms, clock });
+  stack.use(watch);
+  // Before the first job may delete something.
+  await watch.seeClock();
+  const owned = stack.move();
+  return {
+    ...{ alarms, lockdown },
+    persons: () => options.rules().persons,
+    trouble(message) {
+      say(message);
+      const about = message.slice(0, ABOUT_MAX);
+      background.run(() => alarms.raise({ kind: 'trouble', about, level: 'warning', message }));
+    },
+    async finished(name, request, result) {
+      if (name !== 'store/check') return;
+      await checked(alarms, request as RequestOf<'store/check'>, result as ResultOf<'store/check'>);
+    },
+    auditChecked: (result) => auditChecked(alarms, result),
+    wake: () => watch.wake(),
+    retell() {
+      for (const outbox of outboxes.values()) outbox.wake();
+    },
+    untold: () => [...outboxes.values()].reduce((sum, { size }) => sum + size, 0),
+    test: () => test(options),
+    start(watched) {
+      for (const outbox of outboxes.values()) outbox.start();
+      watch.start(watched);
+    },
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+/** What is begun by calls that do not wait for it. */
+function inBackground() {
+  const running = new Set<Promise<void>>();
+  return {
+    run(work: () => Promise<void>): void {
+      const it: Promise<void> = work().finally(() => running.delete(it));
+      running.add(it);
+    },
+    async settled(): Promise<void> {
+      while (running.size > 0) await Promise.all(running);
+    },
+  };
+}
+
+function watchOf(
+  { world, directory, rules, log }: GuardOptions,
+  { alarms, clock }: { readonly alarms: AlarmBook; readonly clock: ClockWatch },
+) {
+  let watched: Watched | undefined;
+  let auditedMs = Number.NEGATIVE_INFINITY;
+
+  async function see({ sessions, jobs }: Watched): Promise<void> {
+    const { latePeriods, persons: _, ...limits } = rules();
+    const conditions = conditionsOf({
+      ...{ latePeriods, limits, now: world.clock.now(), schedules: jobs.schedules },
+      before: (kind) =>
+        alarms.list().find((it) => it.kind === kind && it.ended === undefined)?.level,
+      space: await world.files.space(directory),
+      running: sessions.counts().running,
+      waiting: sessions.waiting(),
+      jobs: jobs.queue.list().map(({ job }) => job),
+    });
+    await alarms.compare(SEEN_KINDS, conditions);
+  }
+  async function seeClock(): Promise<void> {
+    const jump = await clock.look();
+    if (jump === undefined) return;
+    const message = `${jump}; nothing is forgotten until somebody has looked`;
+    await alarms.raise({ kind: 'clock-jump', level: 'critical', message });
+    // Only then: what forbids deletions must not be lost.
+    if ((await standingAlarms(world.files, directory, 'clock-jump')).length > 0)
+      await clock.trust();
+  }
+  async function seeAudit({ audit }: Watched): Promise<void> {
+    const nowMs = world.clock.sinceBootMs();
+    if (nowMs - auditedMs < AUDIT_EVERY_MS) return;
+    auditedMs = nowMs;
+    await auditChecked(alarms, await audit.check());
+  }
+  async function seen(what: () => Promise<void>): Promise<void> {
+    try {
+      await what();
+    } catch (cause) {
+      if (!(cause instanceof SystemError)) throw cause;
+      log('error', `it cannot be seen whether all is well: ${cause.message}`);
+    }
+  }
+  async function look(): Promise<number> {
+    const it = watched;
+    await seen(seeClock);
+    if (it) await seen(() => see(it));
+    if (it) await seen(() => seeAudit(it));
+    return LOOK_EVERY_MS;
+  }
+  const ticks = ticker(world.clock, look);
+  return {
+    seeClock: () => seen(seeClock),
+    wake: () => ticks.wake(),
+    start(it: Watched): void {
+      watched = it;
+      ticks.start();
+    },
+    [Symbol.asyncDispose]: () => ticks[Symbol.asyncDispose](),
+  };
+}
+
+/** A check that has read less does not take back what one that has read more found. */
+async function checked(
+  alarms: AlarmBook,
+  { readData }: RequestOf<'store/check'>,
+  { problems, locked }: ResultOf<'store/check'>,
+): Promise<void> {
+  const [first] = problems;
+  const finds = { contents: 'contents', structure: 'structure' } as const;
+  const about = readData ? finds.contents : finds.structure;
+  if (first) {
+    const more = problems.length > 1 ? `, and ${problems.length - 1} more` : '';
+    const message = `a check found damage: ${first.where}: ${first.what}${more}`;
+    return alarms.raise({ kind: 'damage', about, level: 'critical', message });
+  }
+  if (locked.length > 0) return;
+  const over = readData ? Object.values(finds) : [finds.structure];
+  for (const about of over) await alarms.clear(alarmId({ kind: 'damage', about }));
+}
+
+async function auditChecked(alarms: AlarmBook, { problem }: AuditCheck): Promise<void> {
+  const what = { kind: 'audit-broken', level: 'critical' } as const;
+  if (problem === null) return alarms.clear(alarmId(what));
+  const message = `the audit log was altered: ${problem}`;
+  await alarms.raise({ ...what, message, occurrence: message.slice(0, ABOUT_MAX) });
+}
+
+/** To whoever follows the service, and, before the alarm is noted, to those who are to be told. */
+async function spread(
+  { event, alarm }: AlarmNews,
+  {
+    world,
+    senders,
+    outboxes,
+    tell,
+    log,
+  }: GuardOptions & { outboxes: ReadonlyMap<Channel, Outbox> },
+): Promise<void> {
+  const { id, kind, about, level, message } = alarm;
+  const isGood = event === 'ended' || event === 'acknowledged';
+  // A trouble is in the log already.
+  if (isGood || kind !== 'trouble') log(isGood ? 'notice' : 'error', wordsOf(event, alarm));
+  tell({ event: 'alarm', message, alarm: id, what: event, level });
+  if (event === 'acknowledged') return;
+  const time = world.clock.now().toISOString();
+  for (const [channel, outbox] of outboxes) {
+    const isItself = kind === 'notify-failing' && about === channel;
+    if (isItself || !senders[channel]()) continue;
+    await outbox.put({ event, host: thisHost().name, alarm: id, kind, level, message, time });
+  }
+}
+
+function wordsOf(event: AlarmNews['event'], { id, message }: AlarmNews['alarm']): string {
+  const words = {
+    raised: '',
+    again: ' again',
+    ended: ' is over',
+    acknowledged: ' is acknowledged',
+  };
+  return `alarm ${id}${words[event]}: ${message}`;
+}
+
+async function test({ world, senders }: GuardOptions): Promise<ResultOf<'notify/test'>> {
+  const created = world.clock.now().toISOString();
+  const notice: AlarmNotice = {
+    ...{ event: 'test', host: thisHost().name, alarm: 'test', kind: 'test', level: 'warning' },
+    ...{ message: 'somebody wants to know whether this arrives', time: created },
+  };
+  const attempts = CHANNELS.flatMap((channel) => {
+    const sender = senders[channel]();
+    return sender ? [{ channel, sender }] : [];
+  });
+  const channels = await Promise.all(
+    attempts.map(async ({ channel, sender }) => {
+      const id = `test-${Buffer.from(world.random.bytes(8)).toString('hex')}`;
+      const message = { id, created, attempts: 0, notBefore: undefined, reason: undefined, notice };
+      try {
+        await sender.send(message, new AbortController().signal);
+        return { channel, delivered: true, reason: null };
+      } catch (cause) {
+        return { channel, delivered: false, reason: asError(cause).message };
+      }
+    }),
+  );
+  return { channels };
+}

@@ -1,0 +1,29 @@
+/** Bytes of data that went through, since it began: they only grow. */
+export interface Traffic {
+  readBytes: number;
+  writtenBytes: number;
+}
+
+/** Who is connected. */
+export interface Client {
+  /** Undefined: over a unix socket, from this machine. */
+  readonly address: string | undefined;
+  readonly since: Date;
+  readonly traffic: Readonly<Traffic>;
+}
+
+export function noTraffic(): Traffic {
+  return { readBytes: 0, writtenBytes: 0 };
+}
+
+/** What all of them are together. */
+export function sumOfTraffic(parts: Iterable<Readonly<Traffic>>): Traffic {
+  const sum = noTraffic();
+  for (const part of parts) addTraffic(sum, part);
+  return sum;
+}
+
+export function addTraffic(to: Traffic, { readBytes, writtenBytes }: Readonly<Traffic>): void {
+  to.readBytes += readBytes;
+  to.writtenBytes += writtenBytes;
+}

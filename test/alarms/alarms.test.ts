@@ -1,0 +1,180 @@
+import { deepEqual, equal, ok, rejects } from 'node:assert/strict';
+import { test } from 'tap';
+import { openAlarmBook, standingAlarms } from '../../src/alarms/alarm-book.ts';
+import type { AlarmNews, Condition } from '../../src/alarms/alarm-state.ts';
+import { fillLevel } from '../../src/alarms/pool-fill.ts';
+import { ALARMS_MAX, alarmsFile } from '../../src/formats/store/alarm.ts';
+import { SystemError } from '../../src/sys/system-error.ts';
+import type { FileSystem } from '../../src/sys/file-system.ts';
+import { type CrashingFs, crashingFs, onlyPowerCuts } from '../support/crashing-fs.ts';
+import { fakeClock } from '../support/fake-clock.ts';
+import { faultyFs } from '../support/faulty-fs.ts';
+import { seeded } from '../support/random.ts';
+import { simulatedWorld } from '../support/store.ts';
+
+async function opened(files: FileSystem) {
+  const clock = fakeClock('2026-11-21T12:00:00Z');
+  const world = { ...simulatedWorld(files), clock };
+  await files.makeDirectory('/store');
+  await files.syncDirectory('/');
+  const news: AlarmNews[] = [];
+  const troubles: string[] = [];
+  const book = await openAlarmBook({
+    ...{ world, directory: '/store' },
+    onNews: async (it) => void news.push(it),
+    onTrouble: (message) => void troubles.push(message),
+  });
+  const heard = (): string[] =>
+    news
+      .splice(0)
+      .map(({ event, alarm: { id, level, times } }) => `${event} ${id} ${level} ${times}`);
+  const standing = (): string[] =>
+    book.list().flatMap(({ id, ended }) => (ended === undefined ? [id] : []));
+  return { book, clock, heard, standing, troubles, files };
+}
+
+const disk = (): CrashingFs => crashingFs(seeded(1));
+const full = (level: 'warning' | 'critical', message = 'full'): Condition => ({
+  ...{ kind: 'pool-space', level, message },
+});
+const failed = (job: string): Condition => ({
+  ...{ kind: 'job-failed', about: 'nightly', level: 'warning', message: `${job} has failed` },
+  occurrence: job,
+});
+
+test('raised once, told again when it gets worse, and over when its reason has gone', async () => {
+  const { book, heard, standing } = await opened(disk().files);
+  const see = (...conditions: Condition[]) =>
+    book.compare(['pool-space', 'job-failed'], conditions);
+  await see(full('warning'));
+  await see(full('warning'));
+  await see(full('warning', 'fuller'));
+  deepEqual(heard(), ['raised pool-space warning 1']);
+  equal(book.list()[0]!.message, 'fuller');
+  equal((await book.acknowledge('pool-space', 7)).acknowledged?.uid, 7);
+  deepEqual(standing(), ['pool-space'], 'its reason is still there');
+  await see(full('critical'));
+  deepEqual(heard(), ['acknowledged pool-space warning 1', 'again pool-space critical 1']);
+  equal(book.list()[0]!.acknowledged, undefined, 'that is another thing');
+  await see(full('warning'));
+  deepEqual(heard(), [], 'better is no news');
+  await see();
+  deepEqual(heard(), ['ended pool-space warning 1']);
+  deepEqual(standing(), []);
+  await see(full('warning'));
+  deepEqual(heard(), ['raised pool-space warning 1'], 'and begins anew');
+  await rejects(book.acknowledge('nothing', 0), { code: 'NOT_FOUND' });
+});
+
+test('what has happened is told each time, and not again once somebody has looked', async () => {
+  const { book, heard, standing } = await opened(disk().files);
+  const see = (...conditions: Condition[]) => book.compare(['job-failed'], conditions);
+  await see(failed('a'));
+  await see(failed('b'));
+  deepEqual(heard(), ['raised job-failed:nightly warning 1', 'again job-failed:nightly warning 2']);
+  await book.acknowledge('job-failed:nightly', 0);
+  deepEqual(standing(), []);
+  await see(failed('b'));
+  deepEqual(heard(), ['acknowledged job-failed:nightly warning 2']);
+  await see(failed('c'));
+  deepEqual(heard(), ['raised job-failed:nightly warning 3']);
+  await see();
+  deepEqual(heard(), ['ended job-failed:nightly warning 3']);
+});
+
+test('what no machine can know is over only when somebody has looked', async () => {
+  const { book, heard, standing } = await opened(disk().files);
+  await book.raise({ kind: 'clock-jump', level: 'critical', message: 'a year' });
+  await book.raise({ kind: 'audit-broken', level: 'critical', message: 'line 3', occurrence: '3' });
+  await book.compare(['pool-space', 'job-failed'], []);
+  await book.clear('clock-jump');
+  await book.clear('audit-broken');
+  deepEqual(standing().sort(), ['audit-broken', 'clock-jump'], 'altered, and altered back');
+  await book.acknowledge('audit-broken', 0);
+  await book.acknowledge('clock-jump', 0);
+  deepEqual(standing(), []);
+  heard();
+  await book.raise({ kind: 'audit-broken', level: 'critical', message: 'line 3', occurrence: '3' });
+  await book.acknowledge('audit-broken', 0);
+  deepEqual(standing(), ['audit-broken'], 'it is still altered');
+});
+
+test('alarms are there after a restart, and there are never too many', async () => {
+  const home = disk();
+  const { book } = await opened(home.files);
+  const jobs = Array.from({ length: ALARMS_MAX + 50 }, (_, n) => ({
+    ...failed('x'),
+    about: `s${n}`,
+  }));
+  await book.compare(['job-failed'], jobs);
+  equal(book.list().length, ALARMS_MAX);
+  const again = await opened(home.copy(seeded(2)).files);
+  equal(again.book.list().length, ALARMS_MAX);
+  await again.book.compare(['job-failed'], jobs.slice(0, 10));
+  equal(again.book.list().length, 110, 'of those that are over the newest stay');
+  deepEqual(
+    again.heard().filter((it) => !it.startsWith('ended')),
+    [],
+  );
+});
+
+test('a power cut at any call: what was raised stands', async () => {
+  const work = async (fs: CrashingFs): Promise<boolean> => {
+    const { book } = await opened(fs.files);
+    await book.raise({ kind: 'clock-jump', level: 'critical', message: 'a year' });
+    return true;
+  };
+  const whole = disk();
+  await work(whole);
+  for (let cut = 1; cut <= whole.calls() + 1; cut++) {
+    for (let seed = 1; seed <= 10; seed++) {
+      const fs = crashingFs(seeded(seed), cut);
+      const isDone = await work(fs).catch(onlyPowerCuts);
+      const after = await opened(fs.reboot().files);
+      if (isDone === true) deepEqual(after.standing(), ['clock-jump'], `cut ${cut}`);
+      deepEqual(after.troubles, [], `cut ${cut}`);
+    }
+  }
+});
+
+test('a disk that is full loses no alarm while the service runs; a damaged file begins anew', async () => {
+  const home = disk();
+  let isFull = true;
+  const files = faultyFs(home.files, (operation) =>
+    isFull && operation === 'write' ? new SystemError('NO_SPACE', 'no room') : undefined,
+  );
+  const { book, standing, troubles } = await opened(files);
+  await book.compare(['pool-space'], [full('critical')]);
+  deepEqual(standing(), ['pool-space']);
+  equal(troubles.length, 1);
+  deepEqual(await standingAlarms(home.files, '/store', 'pool-space'), []);
+  isFull = false;
+  await book.raise({ kind: 'trouble', about: 'x', level: 'warning', message: 'x' });
+  equal((await standingAlarms(home.files, '/store', 'pool-space')).length, 1);
+  await using file = await home.files.open('/store/alarms.json', 'write');
+  await file.truncate(30);
+  const again = await opened(home.files);
+  deepEqual(again.standing(), []);
+  equal(again.troubles.length, 1);
+});
+
+test('a pool at its limit does not ring all day', async () => {
+  const limits = { warningPercent: 85, criticalPercent: 95 };
+  let level: 'warning' | 'critical' | undefined;
+  const levels = [80, 84.9, 85, 84, 82, 81.9, 94, 95, 94, 92, 91, 83, 81, 99, 50].map(
+    (percent) => (level = fillLevel(percent, limits, level)) ?? '-',
+  );
+  deepEqual(levels, [
+    ...['-', '-', 'warning', 'warning', 'warning', '-', 'warning', 'critical', 'critical'],
+    ...['critical', 'warning', 'warning', '-', 'critical', '-'],
+  ]);
+});
+
+test('records: what was written is read', async () => {
+  const { book } = await opened(disk().files);
+  await book.raise(full('warning', 'x'.repeat(10_000)));
+  await book.acknowledge('pool-space', 1000);
+  const alarms = book.list();
+  deepEqual(alarmsFile.decode(alarmsFile.encode({ alarms })).alarms, alarms);
+  ok(alarms[0]!.message.endsWith(' ...'));
+});
