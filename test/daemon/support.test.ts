@@ -42,6 +42,13 @@ test('the bundle has what helps, and no secret wherever one was given', async ()
   mkdirSync(credentials);
   writeFileSync(join(credentials, 'holdfast-passphrase'), 'planted-in-credential\n');
   writeFileSync(home.passphrase, 'planted-in-file\n');
+  const signing = join(root, 'signing');
+  writeFileSync(signing, 'planted-in-signing-key\n');
+  const webhook = 'https://ann:planted-in-user@127.0.0.1:1/planted-in-webhook';
+  home.configure({
+    passphraseFiles: { nightly: home.passphrase },
+    notify: { webhook, webhookSecretFile: signing },
+  });
   const psk = join(root, 'psk');
   const pskKey = Buffer.from(noise(32, 7)).toString('hex');
   writeFileSync(psk, `client:${pskKey}\n`);
