@@ -218,7 +218,7 @@ function taskDone(
 
 /** What a change may have changed. */
 const CHANGED = [
-  ...['facts', 'sessions', 'latest', 'active', 'jobs', 'schedules', 'opened'],
+  ...['facts', 'sessions', 'latest', 'active', 'jobs', 'schedules', 'opened', 'standing'],
 ] as const satisfies readonly LookName[];
 
 function outcome({ name, result }: Answer): string {

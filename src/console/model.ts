@@ -189,6 +189,7 @@ type Asked =
       | 'session/discard'
       | 'session/keep'
       | 'alarm/list'
+      | 'alarm/acknowledge'
       | 'store/usage'
       | 'service/throughput'
       | 'export/list'

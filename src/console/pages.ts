@@ -2,6 +2,7 @@ import type { LookName, Model, Next, PagedName, ScreenName } from './model.ts';
 import type { Line } from './screen.ts';
 import { browseKey, openedKey, openVolumes } from './files.ts';
 import { HOST_PAGES } from './host-pages.ts';
+import { alarmsKey } from './alarms-keys.ts';
 import { jobsKey } from './jobs-keys.ts';
 import { pointsKey } from './points-keys.ts';
 import { schedulesKey } from './schedules-keys.ts';
@@ -12,6 +13,7 @@ import { jobsBody, schedulesBody } from './view-jobs.ts';
 import { logBody, pointsBody, sessionsBody, setsBody } from './view-lists.ts';
 import { exportsBody } from './view-exports.ts';
 import { browseBody, openedBody } from './view-files.ts';
+import { alarmsBody } from './view-alarms.ts';
 import { statusBody } from './view-status.ts';
 
 /** One of the screens. */
@@ -117,6 +119,15 @@ const browsePage: Page = {
   key: browseKey,
 };
 
+const alarmsPage: Page = {
+  title: 'Alarms',
+  help: () => 'Enter show  a acknowledge  ',
+  looks: ['standing'],
+  list: { kind: 'rows', count: ({ standing }) => knownRows(standing) },
+  body: alarmsBody,
+  key: alarmsKey,
+};
+
 const logPage: Page = {
   title: 'Log',
   help: () => '',
@@ -138,6 +149,7 @@ export const PAGES = {
   log: logPage,
   files: filesPage,
   browse: browsePage,
+  alarms: alarmsPage,
   ...HOST_PAGES,
 };
 
