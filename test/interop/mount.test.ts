@@ -72,10 +72,11 @@ function isMounted(directory: string): boolean {
   return readFileSync('/proc/mounts', 'utf8').includes(` ${directory} `);
 }
 
-/** Bytes of the file system. */
+/** Bytes of the file system that may be used, as df(1) counts them: without what is root's alone. */
 async function totalOf(path: string): Promise<number> {
-  const [blocks, size] = (await program('stat', '-f', '-c', '%b %S', path)).split(' ');
-  return Number(blocks) * Number(size);
+  const numbers = (await program('stat', '-f', '-c', '%b %f %a %S', path)).split(' ').map(Number);
+  const [blocks, free, available, size] = numbers as [number, number, number, number];
+  return (blocks - free + available) * size;
 }
 
 async function until(what: () => Promise<boolean>): Promise<void> {
