@@ -3,14 +3,14 @@ import { bareDesk } from '../control/bare-desk.ts';
 import type { Desk, HostWork } from '../control/handlers.ts';
 import type { GivenSecret, House } from '../control/house.ts';
 import type { OperationName, RequestOf, ResultOf } from '../protocol/operations.ts';
-import type { SentSecret } from '../protocol/requests.ts';
 import type { Report } from '../protocol/results.ts';
 import { realFileSystem } from '../sys/real-file-system.ts';
-import { type HttpServerPlace, placeName } from '../sys/http-client.ts';
+import { type HttpServerPlace, placeName } from '../sys/http-place.ts';
 import { isSuperuser } from '../sys/processes.ts';
 import { SystemError } from '../sys/system-error.ts';
 import { realWorld } from '../sys/world.ts';
 import { UsageError } from './command.ts';
+import { sentSecret } from '../client/sent-secret.ts';
 import { ServiceFailure } from '../client/service-failure.ts';
 import { SERVICE_SOCKET } from '../client/service-socket.ts';
 import { findSecret, isSecretGiven, newSecret, type SecretOptions } from './secrets.ts';
@@ -83,13 +83,13 @@ export function openCalls(settings: CallSettings): Calls {
           : undefined;
     try {
       return await askService(at, name, request, {
-        secret: given && sent(given),
+        secret: given && sentSecret(given),
         report,
         signal,
       });
     } catch (cause) {
       if (!(cause instanceof ServiceFailure) || cause.needsKeyOf === undefined) throw cause;
-      const secret = sent(findSecret(cause.needsKeyOf, secrets));
+      const secret = sentSecret(findSecret(cause.needsKeyOf, secrets));
       return askService(at, name, request, { secret, report, signal });
     }
   }
@@ -127,11 +127,6 @@ export function openCalls(settings: CallSettings): Calls {
       return isUri || typeof (await service()) !== 'string' ? given : resolve(given);
     },
   };
-}
-
-function sent(secret: GivenSecret): SentSecret {
-  if (secret.kind === 'recovery-key') return secret;
-  return { kind: secret.kind, base64: Buffer.from(secret.passphrase).toString('base64') };
 }
 
 /** A service is asked if it is the one that was named, or if it has the store that was named, or any. */

@@ -1,4 +1,4 @@
-import type { HttpServerPlace } from '../sys/http-client.ts';
+import type { HttpServerPlace } from '../sys/http-place.ts';
 import { realFileSystem } from '../sys/real-file-system.ts';
 import { readSecretFrom } from '../sys/terminal.ts';
 import { type Input, UsageError } from './command.ts';

@@ -3,7 +3,8 @@ import type { FailureKind } from '../protocol/failure.ts';
 import type { OperationName, RequestOf, ResultOf } from '../protocol/operations.ts';
 import type { SentSecret } from '../protocol/requests.ts';
 import type { Notice, Progress, Report } from '../protocol/results.ts';
-import { type HttpServerPlace, placeName, postForLines } from '../sys/http-client.ts';
+import { postForLines } from '../sys/http-client.ts';
+import { type HttpServerPlace, placeName } from '../sys/http-place.ts';
 import { SystemError } from '../sys/system-error.ts';
 import { ServiceFailure } from './service-failure.ts';
 

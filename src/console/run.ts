@@ -2,7 +2,7 @@ import { ServiceFailure } from '../client/service-failure.ts';
 import { askService } from '../client/service-client.ts';
 import { asError } from '../lib/as-error.ts';
 import { type Clock } from '../sys/clock.ts';
-import { type HttpServerPlace, placeName } from '../sys/http-client.ts';
+import { type HttpServerPlace, placeName } from '../sys/http-place.ts';
 import { openRawTerminal, type RawTerminal } from '../sys/raw-terminal.ts';
 import { SystemError } from '../sys/system-error.ts';
 import { thisHost } from '../sys/this-host.ts';

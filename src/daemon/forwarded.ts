@@ -1,11 +1,10 @@
 import { askService } from '../client/service-client.ts';
+import { sentSecret } from '../client/sent-secret.ts';
 import { ServiceFailure } from '../client/service-failure.ts';
 import { FILES_SOCKET, HOST_SOCKET } from '../client/service-socket.ts';
 import { OperationFailure } from '../control/failures.ts';
 import type { CallOptions, FilesWork, HostWork } from '../control/handlers.ts';
-import type { GivenSecret } from '../control/house.ts';
 import type { OperationName } from '../protocol/operations.ts';
-import type { SentSecret } from '../protocol/requests.ts';
 import { SystemError } from '../sys/system-error.ts';
 
 /*
@@ -24,7 +23,7 @@ async function forward(
   request: unknown,
   { given, report, signal }: Omit<CallOptions, 'secrets'>,
 ): Promise<never> {
-  const secret = given && sent(given);
+  const secret = given && sentSecret(given);
   try {
     const options = { secret, report, signal };
     return (await askService(socket, name, request as never, options)) as never;
@@ -39,9 +38,4 @@ async function forward(
       false,
     );
   }
-}
-
-function sent(secret: GivenSecret): SentSecret {
-  if (secret.kind === 'recovery-key') return secret;
-  return { kind: secret.kind, base64: Buffer.from(secret.passphrase).toString('base64') };
 }

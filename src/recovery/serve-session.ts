@@ -12,7 +12,7 @@ import { keepProfile, prefetchBoot, RECORD_MS, recordBoot } from './boot-profile
 import type { DiskServer } from './disk-server.ts';
 import type { NfsServer } from './nfs-server.ts';
 import type { ServedFiles } from './serve-nfs.ts';
-import { innerSocket } from './session-disk.ts';
+import { innerSocket } from './session-sockets.ts';
 import { overlayOf, type SessionHouse, sessionSpace } from './session-steps.ts';
 
 /** A session whose disks are exported. Disposing flushes them; the session can be resumed. */

@@ -1,11 +1,7 @@
 import type { WritableBlockDevice } from '../block/block-device.ts';
-import { join } from 'node:path/posix';
 import { blockError } from '../block/file.ts';
 import { writeLayer } from '../block/layer.ts';
 import { type NbdDisk, openNbdDisk } from '../block/nbd-disk.ts';
-import type { SessionRecord } from '../formats/store/session.ts';
-import type { Store } from '../store/store.ts';
-import { sessionDirectory } from './session-files.ts';
 
 /**
  * A disk of a session that another process runs, through the export that its guests use too; connected when it
@@ -55,20 +51,4 @@ export function sessionDisk(uri: string, size: number): WritableBlockDevice {
       },
     },
   );
-}
-
-/** Where another process of this machine finds a session's disk, however its guests find it. */
-export function sessionDiskUri(store: Store, session: SessionRecord, disk: string): string {
-  return `nbd+unix:///${disk}?socket=${encodeURIComponent(localSocket(store, session))}`;
-}
-
-/** Guests' own socket will do, where they have one that is open to this machine. */
-function localSocket(store: Store, { id, listen, tls }: SessionRecord): string {
-  const [kind, ...rest] = listen.split(':');
-  return kind === 'unix' && !tls ? rest.join(':') : innerSocket(store, id);
-}
-
-/** Of a session whose guests come over the network. */
-export function innerSocket(store: Store, id: string): string {
-  return join(sessionDirectory(store, id), 'disks.sock');
 }

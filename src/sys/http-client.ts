@@ -1,19 +1,8 @@
 import { type IncomingMessage, request } from 'node:http';
 import { request as requestOverTls } from 'node:https';
 import { createInterface } from 'node:readline';
+import { type HttpServerPlace, placeName } from './http-place.ts';
 import { systemError } from './system-error.ts';
-
-/** The path of a unix socket, or a server on another host. */
-export type HttpServerPlace = string | HttpsPlace;
-
-export interface HttpsPlace {
-  readonly host: string;
-  readonly port: number;
-  /** Shown with each request; never told in an error. */
-  readonly token: string;
-  /** By whom its certificate has to be signed (PEM); undefined: whom this machine trusts. */
-  readonly authority: Uint8Array | undefined;
-}
 
 export interface Posted {
   readonly at: HttpServerPlace;
@@ -62,8 +51,4 @@ export async function* postForLines(posted: Posted): AsyncGenerator<string> {
     signal.removeEventListener('abort', leave);
     sent.destroy();
   }
-}
-
-export function placeName(at: HttpServerPlace): string {
-  return typeof at === 'string' ? at : `https://${at.host}:${at.port}`;
 }

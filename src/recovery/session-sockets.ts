@@ -1,0 +1,20 @@
+import { join } from 'node:path/posix';
+import type { SessionRecord } from '../formats/store/session.ts';
+import type { Store } from '../store/store.ts';
+import { sessionDirectory } from './session-files.ts';
+
+/** Where another process of this machine finds a session's disk, however its guests find it. */
+export function sessionDiskUri(store: Store, session: SessionRecord, disk: string): string {
+  return `nbd+unix:///${disk}?socket=${encodeURIComponent(localSocket(store, session))}`;
+}
+
+/** Guests' own socket will do, where they have one that is open to this machine. */
+function localSocket(store: Store, { id, listen, tls }: SessionRecord): string {
+  const [kind, ...rest] = listen.split(':');
+  return kind === 'unix' && !tls ? rest.join(':') : innerSocket(store, id);
+}
+
+/** Of a session whose guests come over the network. */
+export function innerSocket(store: Store, id: string): string {
+  return join(sessionDirectory(store, id), 'disks.sock');
+}
