@@ -98,6 +98,11 @@ test('whoever follows the service hears what happens', async () => {
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
   };
+  // Nobody says when a follower has come: from the first that it hears on, it hears all.
+  const hasHeard = (): boolean => heard !== '';
+  for (let tries = 0; !hasHeard() && tries < 30; tries++) {
+    await expectDone(holdfast('store', 'check', '--queue'));
+  }
   const { result } = await expectDone(holdfast('recover', 'vm@latest', '--detach'));
   const session = result['session'] as string;
   await expectDone(holdfast('session', 'stop', session));
