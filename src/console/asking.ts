@@ -36,6 +36,7 @@ const EVERY_MS: Readonly<Record<LookName, number>> = {
   entries: Number.POSITIVE_INFINITY,
   network: 2000,
   machine: COSTLY_MS,
+  lockdown: 2000,
   ssh: COSTLY_MS,
   // SMART wakes disks that sleep.
   disks: 60_000,
@@ -160,6 +161,7 @@ const KNOWN_ASKED: Readonly<Record<KnownName, Call>> = {
   exports: { name: 'export/list', request: {} },
   network: { name: 'network/show', request: {} },
   machine: { name: 'host/show', request: {} },
+  lockdown: { name: 'lockdown/show', request: {} },
   ssh: { name: 'ssh/show', request: {} },
   disks: { name: 'disk/list', request: {} },
   latest: {

@@ -8,6 +8,7 @@ export function hostAnswered(model: Model, { name, result }: Answer): Model | un
   const known = <T>(value: T): Known<T> => ({ kind: 'known', value, atMs: model.nowMs });
   if (name === 'network/show') return { ...model, network: known(result) };
   if (name === 'host/show') return { ...model, machine: known(result) };
+  if (name === 'lockdown/show') return { ...model, lockdown: known(result) };
   if (name === 'ssh/show') return { ...model, ssh: known(result) };
   if (name === 'disk/list') return { ...model, disks: known(result.disks) };
   return undefined;
@@ -42,6 +43,7 @@ export function shownAfter(
 export function changedBy(name: Answer['name']): readonly LookName[] | undefined {
   if (name.startsWith('network/')) return ['network'];
   if (name.startsWith('ssh')) return ['ssh'];
+  if (name.startsWith('lockdown/')) return ['lockdown'];
   if (name.startsWith('pool/')) return ['disks', 'facts'];
   if (name.startsWith('host/')) return ['machine', 'network', 'ssh'];
   return name === 'set/create' || name === 'store/create' ? ['facts', 'sets'] : undefined;

@@ -19,8 +19,8 @@ export const HOST_PAGES = {
   },
   machine: {
     title: 'Host',
-    help: () => 'Enter settings  p password  r reboot  o off  F factory reset  ',
-    looks: ['machine'],
+    help: () => 'Enter settings  p password  r reboot  o off  L lockdown  F reset  ',
+    looks: ['machine', 'lockdown'],
     list: { kind: 'none' },
     body: machineBody,
     key: machineKey,

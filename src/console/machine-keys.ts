@@ -2,7 +2,7 @@ import { chosenOf } from './lists.ts';
 import { keyForm, poolForm, powerForm, settingsForm, shellForm, sshForm } from './machine-forms.ts';
 import type { Call, Known, Model, Next } from './model.ts';
 import { askNewSecret } from './secret-dialog.ts';
-import type { SecretDialog } from './dialog-model.ts';
+import type { ConfirmDialog, SecretDialog } from './dialog-model.ts';
 import { startTask } from './tasks.ts';
 import type { ResultOf } from '../protocol/operations.ts';
 
@@ -21,6 +21,7 @@ export function machineKey(model: Model, key: string): Next {
   const { machine } = model;
   if (key === 'r') return [{ ...model, dialog: powerForm('reboot') }, []];
   if (key === 'o') return [{ ...model, dialog: powerForm('poweroff') }, []];
+  if (key === 'L') return lockdownKey(model);
   if (machine.kind !== 'known') return [model, []];
   if (key === 'enter') {
     const names = ['hostname', 'timezone', 'ntp', 'keyboard'] as const;
@@ -42,6 +43,25 @@ export function machineKey(model: Model, key: string): Next {
     },
     [],
   ];
+}
+
+function lockdownKey(model: Model): Next {
+  const { lockdown } = model;
+  if (lockdown.kind !== 'known') return [model, []];
+  const { on, persons, approvals } = lockdown.value;
+  const begin: ConfirmDialog = {
+    ...{ kind: 'confirm', title: 'lockdown', word: 'lockdown', typed: '' },
+    question:
+      'Only what a recovery needs is allowed from then on: nothing is forgotten, no settings are changed, nobody gets ' +
+      'a shell. For when somebody may have stolen a login.',
+    call: { name: 'lockdown/on', request: {} },
+  };
+  const end: ConfirmDialog = {
+    ...{ kind: 'confirm', title: 'end of the lockdown', word: 'agree', typed: '' },
+    question: `It takes ${persons} to end it, and ${approvals.length} agreed so far. All is allowed again then.`,
+    call: { name: 'lockdown/off', request: {} },
+  };
+  return [{ ...model, dialog: on ? end : begin }, []];
 }
 
 export function disksKey(model: Model, key: string): Next {

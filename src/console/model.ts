@@ -54,6 +54,7 @@ export interface Model {
   readonly exports: Known<readonly SessionExport[]>;
   readonly network: Known<ResultOf<'network/show'>>;
   readonly machine: Known<ResultOf<'host/show'>>;
+  readonly lockdown: Known<ResultOf<'lockdown/show'>>;
   readonly ssh: Known<ResultOf<'ssh/show'>>;
   readonly disks: Known<ResultOf<'disk/list'>['disks']>;
   readonly points: PointsList;
@@ -190,6 +191,9 @@ type Asked =
       | 'session/keep'
       | 'alarm/list'
       | 'alarm/acknowledge'
+      | 'lockdown/show'
+      | 'lockdown/on'
+      | 'lockdown/off'
       | 'store/usage'
       | 'service/throughput'
       | 'export/list'
@@ -295,6 +299,7 @@ export const NOTHING_KNOWN = {
   exports: UNKNOWN,
   network: UNKNOWN,
   machine: UNKNOWN,
+  lockdown: UNKNOWN,
   ssh: UNKNOWN,
   disks: UNKNOWN,
 };

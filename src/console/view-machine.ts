@@ -7,8 +7,9 @@ import { notKnown } from './view-status.ts';
 import { chosenOf } from './lists.ts';
 import { utc } from './words.ts';
 
-export function machineBody({ machine }: Model): readonly Line[] {
-  if (machine.kind !== 'known') return [notKnown(machine)];
+export function machineBody(model: Model): readonly Line[] {
+  const { machine } = model;
+  if (machine.kind !== 'known') return [notKnown(machine), ...lockdownLines(model)];
   const it = machine.value;
   const password =
     it.hasPassword === null
@@ -24,10 +25,20 @@ export function machineBody({ machine }: Model): readonly Line[] {
     field('Time servers', it.ntp.join(' ') || "Debian's own"),
     field('Keyboard', it.keyboard ?? 'not chosen'),
     field('Password', `of the administrator: ${password}`),
+    ...lockdownLines(model),
     [],
     line(' r starts the machine again, o switches it off: both ask for a reason.'),
     line(' F makes it as it came. The store is never touched.'),
   ];
+}
+
+function lockdownLines({ lockdown }: Model): Line[] {
+  if (lockdown.kind !== 'known') return [];
+  const { on, since, persons, approvals } = lockdown.value;
+  if (!on) return [field('Lockdown', 'off')];
+  const agreed = `${approvals.length} of ${persons} agreed to its end`;
+  const begun = since === null ? '' : ` since ${utc(since)} UTC`;
+  return [line(` LOCKDOWN${begun}: ${agreed}`, 'bad')];
 }
 
 export function disksBody(model: Model): readonly Line[] {

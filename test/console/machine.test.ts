@@ -1,7 +1,7 @@
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { test } from 'tap';
 import type { ResultOf } from '../../src/protocol/operations.ts';
-import { type Driven, drive, driveUp, FACTS, refusal } from '../support/console.ts';
+import { type Driven, drive, driveUp, FACTS, refusal, TIME } from '../support/console.ts';
 
 const WIRE: ResultOf<'network/show'>['interfaces'][number] = {
   ...{ name: 'eth0', kind: 'wired', mac: '52:54:00:00:00:01', mtu: 1500, up: true, carrier: true },
@@ -92,6 +92,25 @@ test('a machine goes down for a reason only, and becomes as it came by its typed
   match(driven.text(), /Type holdfast, or press Esc/);
   driven.type('\b\b\bholdfast\r');
   equal(taken(driven).call.name, 'host/factory-reset');
+});
+
+test('a lockdown begins by its word, says who agreed to its end, and ends by agreement', async () => {
+  const driven = driveUp();
+  seen(driven, 'Host');
+  const off = { on: false, since: null, uid: null, persons: 2, approvals: [] };
+  driven.answer('host/show', MACHINE);
+  driven.answer('lockdown/show', off);
+  match(driven.text(), /Lockdown +off/);
+  driven.type('Llockdown\r');
+  equal(taken(driven).call.name, 'lockdown/on');
+  const on = { ...off, on: true, since: TIME, uid: 0, approvals: [{ uid: 0, time: TIME }] };
+  driven.answer('lockdown/on', on);
+  driven.answer('lockdown/show', on);
+  match(driven.text(), /LOCKDOWN since 2026-11-21 18:00 UTC.*1 of 2 agreed/);
+  driven.type('L');
+  match(driven.text(), /It takes 2 to end it, and 1 agreed so far/);
+  driven.type('agree\r');
+  equal(taken(driven).call.name, 'lockdown/off');
 });
 
 test('a disk with something on it is erased for its typed serial number, one in use never', async () => {
@@ -238,7 +257,7 @@ test('its screens and dialogs fit 80x24', async () => {
   check(driven);
   for (const [title, keys] of [
     ['Network', '\rvbRt'],
-    ['Host', '\rproF'],
+    ['Host', '\rproFL'],
     ['Disks', '\r'],
     ['SSH', 'oas'],
   ] as const) {
