@@ -52,8 +52,8 @@ function lockdownKey(model: Model): Next {
   const begin: ConfirmDialog = {
     ...{ kind: 'confirm', title: 'lockdown', word: 'lockdown', typed: '' },
     question:
-      'Only what a recovery needs is allowed from then on: nothing is forgotten, no settings are changed, nobody gets ' +
-      'a shell. For when somebody may have stolen a login.',
+      'Only what a recovery needs is allowed from then on: nothing is forgotten, no settings are changed, ' +
+      'nobody gets a shell. For when somebody may have stolen a login.',
     call: { name: 'lockdown/on', request: {} },
   };
   const end: ConfirmDialog = {
