@@ -1,12 +1,14 @@
 import type { JsonSchema, Schema } from '../lib/schema.ts';
 
-/** In the description of a field: it names a file, a device or a socket of the machine that the service runs on. */
+/**
+ * In the description of a field: it names a file, a device or a socket of the machine that the service runs on; `true`,
+ * or unless it matches this expression.
+ */
 const MARK = 'x-holdfast-host-file';
-/** What names another host, and no file. */
-const ELSEWHERE = /^(?:nbds?:\/\/|tcp:)/;
 
-export function namesHostFile(schema: Schema<string>): Schema<string> {
-  return { ...schema, json: { ...schema.json, [MARK]: true } };
+/** `elsewhere`: exactly what whoever carries it out takes for the address of a host, and never for a path. */
+export function namesHostFile(schema: Schema<string>, elsewhere?: RegExp): Schema<string> {
+  return { ...schema, json: { ...schema.json, [MARK]: elsewhere?.source ?? true } };
 }
 
 /** All such names in a value that `json` describes. */
@@ -14,7 +16,7 @@ export function hostFilesIn(json: JsonSchema, value: unknown): readonly string[]
   const variants = [...listOf(json['oneOf']), ...listOf(json['anyOf'])];
   const inVariants = variants.flatMap((variant) => hostFilesIn(variant, value));
   if (typeof value === 'string') {
-    return json[MARK] === true && !ELSEWHERE.test(value) ? [value] : inVariants;
+    return isFile(json[MARK], value) ? [value] : inVariants;
   }
   if (typeof value !== 'object' || value === null) return inVariants;
   if (Array.isArray(value)) {
@@ -29,6 +31,10 @@ export function hostFilesIn(json: JsonSchema, value: unknown): readonly string[]
     return schema ? hostFilesIn(schema, it) : [];
   });
   return [...inVariants, ...own];
+}
+
+function isFile(mark: unknown, value: string): boolean {
+  return mark === true || (typeof mark === 'string' && !new RegExp(mark).test(value));
 }
 
 function listOf(schemas: unknown): readonly JsonSchema[] {

@@ -26,7 +26,10 @@ function line(max: number) {
 }
 
 const name = line(128);
-const place = namesHostFile(line(PATH_MAX));
+const path = namesHostFile(line(PATH_MAX));
+/** A disk: a file, a device, or what an NBD server has. */
+const disk = namesHostFile(line(PATH_MAX), /^nbds?:\/\//);
+const address = namesHostFile(line(PATH_MAX), /^tcp:(?:\[[^\]]+\]|[^:]+):\d{1,5}$/);
 /** An ID, the beginning of one, or MACHINE@latest; SET/ may stand before it. */
 const point = line(QUERY_MAX);
 const session = line(128);
@@ -34,8 +37,8 @@ const port = optional(integer(0, 65_535));
 
 const tls = optional(
   variants('kind', {
-    x509: { directory: place },
-    psk: { path: place },
+    x509: { directory: path },
+    psk: { path },
   }),
 );
 
@@ -54,7 +57,7 @@ const nfs = optional(
 );
 
 /** Where a session is reached. */
-const reached = { listen: optional(place), tls, nfs };
+const reached = { listen: optional(address), tls, nfs };
 
 export const nothing = object({});
 export const bySession = object({ session });
@@ -81,10 +84,10 @@ export const pageRequest = object({
 const backup = {
   set: name,
   machine: name,
-  disks: list(object({ name, where: place }), DISKS_MAX, 1),
+  disks: list(object({ name, where: disk }), DISKS_MAX, 1),
   format: optional(line(32)),
   /** File of a changed-block list. */
-  changed: optional(place),
+  changed: optional(path),
 };
 export const backupRequest = object(backup);
 
@@ -154,7 +157,7 @@ export const scheduleRequest = object({
 export const restoreRequest = object({
   point,
   disk: name,
-  to: place,
+  to: disk,
   format: withDefault(line(32), 'raw'),
   overwrite: withDefault(flag(), false),
 });

@@ -142,6 +142,13 @@ test('the names of files in a request are found, those of other hosts are none',
     ],
     ['session/start', { point: 'p', listen: 'tcp:0.0.0.0:10809' }, []],
     ['session/start', { point: 'p', listen: 'fd:3' }, ['fd:3']],
+    // What one field takes for an address is a path for another.
+    ['backup/create', { ...backup, disks: [disk('tcp:/../x:1')] }, ['tcp:/../x:1']],
+    ['backup/create', { ...backup, disks: [], changed: 'nbd://h/../x' }, ['nbd://h/../x']],
+    ['restore/disk', { point: 'p', disk: 'vda', to: 'tcp:h:1' }, ['tcp:h:1']],
+    ['session/start', { point: 'p', listen: 'tcp:h:1/../x' }, ['tcp:h:1/../x']],
+    ['session/start', { point: 'p', listen: 'nbd://h/x' }, ['nbd://h/x']],
+    ['session/start', { point: 'p', tls: { kind: 'x509', directory: 'tcp:h:1' } }, ['tcp:h:1']],
     ['session/keep', { session: '/etc/passwd' }, []],
   ] as const;
   for (const [name, request, files] of cases) {
