@@ -317,4 +317,10 @@ export const AT_THE_BOX: ReadonlySet<OperationName> = new Set([
   'token/revoke',
   'lockdown/on',
   'lockdown/off',
+  // Whoever logs in is at the machine.
+  'host/password',
+  'host/factory-reset',
+  'ssh/on',
+  'ssh/shell',
+  'ssh-key/add',
 ]);

@@ -132,6 +132,9 @@ test('the command line works from another host, as the token may, and the audit 
   for (const words of [
     ['token', 'list'],
     ['token', 'create', 'y', '--may', 'look'],
+    ['ssh', 'on'],
+    ['ssh', 'shell', '--for', '1h'],
+    ['lockdown', 'on'],
   ]) {
     match((await remote(manage, ...words)).stderr, /at the machine itself/);
   }
