@@ -24,17 +24,6 @@ export function virtual({ interfaces }: NetworkPlan): string[] {
   return interfaces.filter(({ kind }) => kind.kind !== 'wired').map(({ name }) => name);
 }
 
-/** What every wired interface can be reached by if anybody gives addresses at all. */
-export function wiredOn(links: readonly Link[]): NetworkPlan {
-  const wired = links.filter(({ kind }) => kind === 'wired').map(({ name }) => name);
-  return {
-    interfaces: wired.sort().map((name) => ({
-      ...{ name, kind: { kind: 'wired' }, dhcp: true },
-      ...{ addresses: [], gateways: [], dns: [], domains: [] },
-    })),
-  };
-}
-
 /**
  * What is not yet as planned: interfaces that are missing, addresses that are missing where they could be, and others
  * that are still there.

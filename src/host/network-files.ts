@@ -2,6 +2,7 @@ import { dirname, join } from 'node:path/posix';
 import { integer, list, object, type Schema, SchemaError, text } from '../lib/schema.ts';
 import type { FileSystem } from '../sys/file-system.ts';
 import { putDurably } from '../sys/put-durably.ts';
+import { SystemError } from '../sys/system-error.ts';
 import { HostError } from './host-error.ts';
 import { networkdFiles, NETWORKD_PREFIX } from './networkd-files.ts';
 import { type NetworkPlan, parsePlan } from './network-plan.ts';
@@ -55,6 +56,9 @@ export interface ByHand {
 }
 
 const FILE_LENGTH_MAX = 1024 * 1024;
+/** Of all files of a plan together, as JSON; PENDING has room for that and for what was set by hand. */
+const STATE_LENGTH_MAX = FILE_LENGTH_MAX;
+const PENDING_LENGTH_MAX = 4 * FILE_LENGTH_MAX;
 const FILES_MAX = 256;
 const MANY = 256;
 const long = text({ max: FILE_LENGTH_MAX, min: 0 });
@@ -62,11 +66,13 @@ const long = text({ max: FILE_LENGTH_MAX, min: 0 });
 /** Of the file; another one is refused by name. */
 const VERSION = 1;
 
+const STATE_FILES = list(object({ path: long, text: long }), FILES_MAX);
+
 const PENDING: Schema<PendingChange> = object({
   version: integer(VERSION, VERSION),
   what: long,
   untilMs: integer(0, Number.MAX_SAFE_INTEGER),
-  before: list(object({ path: long, text: long }), FILES_MAX),
+  before: STATE_FILES,
   byHand: list(
     object({
       interface: long,
@@ -84,8 +90,8 @@ export function networkFiles(files: FileSystem, places: NetworkPlaces) {
     const own = names.filter((it) => it.startsWith(NETWORKD_PREFIX) && !it.endsWith('.tmp'));
     return own.map((it) => join(places.units, it));
   };
-  const readText = async (path: string): Promise<string> =>
-    Buffer.from(await files.readFile(path, FILE_LENGTH_MAX)).toString('utf8');
+  const readText = async (path: string, max = FILE_LENGTH_MAX): Promise<string> =>
+    Buffer.from(await files.readFile(path, max)).toString('utf8');
 
   async function state(): Promise<NetworkState> {
     const paths = [...(await inUnits()), ...((await files.stat(places.plan)) ? [places.plan] : [])];
@@ -109,29 +115,57 @@ export function networkFiles(files: FileSystem, places: NetworkPlaces) {
     }
     await files.syncDirectory(places.units);
   }
+  /** Of a state; empty where there is none. Throws CORRUPT. */
+  function planIn(of: NetworkState): NetworkPlan {
+    const text = of.find(({ path }) => path === places.plan)?.text;
+    if (text === undefined) return { interfaces: [] };
+    return parsed(places.plan, text, parsePlan);
+  }
   return {
     state,
     put,
+    planIn,
+    /** What is set up now; nothing where that cannot be read: it is no reason to stay locked out. */
+    async planNow(): Promise<NetworkPlan> {
+      try {
+        return planIn(await state());
+      } catch (cause) {
+        if (cause instanceof HostError || cause instanceof SystemError) return { interfaces: [] };
+        throw cause;
+      }
+    },
+    /** Throws REFUSED for a plan that could not be read again, or not be put back. */
     stateOf(plan: NetworkPlan): NetworkState {
+      const what = 'a network like that cannot be kept';
+      checkReadable(what, plan, { parse: parsePlan, max: FILE_LENGTH_MAX });
       const units = [...networkdFiles(plan)].map(([name, text]) => ({
         path: join(places.units, name),
         text,
       }));
-      return [...units, { path: places.plan, text: `${JSON.stringify(plan, undefined, 2)}\n` }];
-    },
-    /** Of a state; empty where there is none. Throws CORRUPT. */
-    planIn(of: NetworkState): NetworkPlan {
-      const text = of.find(({ path }) => path === places.plan)?.text;
-      if (text === undefined) return { interfaces: [] };
-      return parsed(places.plan, text, parsePlan);
+      const text = `${JSON.stringify(plan, undefined, 2)}\n`;
+      const made = [...units, { path: places.plan, text }];
+      const parse = (it: unknown) => STATE_FILES.parse(it, []);
+      checkReadable(what, made, { parse, max: STATE_LENGTH_MAX });
+      return made;
     },
     async pending(): Promise<PendingChange | undefined> {
       if (!(await files.stat(places.pending))) return undefined;
-      return parsed(places.pending, await readText(places.pending), (it) => PENDING.parse(it, []));
+      return parsed(
+        places.pending,
+        await readText(places.pending, PENDING_LENGTH_MAX),
+        parsePending,
+      );
     },
-    async begin(pending: Omit<PendingChange, 'version'>): Promise<void> {
-      const text = JSON.stringify({ version: VERSION, ...pending });
-      await putDurably(files, places.pending, Buffer.from(text, 'utf8'));
+    /** Throws REFUSED for what could not be read again: it could not be put back. */
+    pendingOf(given: Omit<PendingChange, 'version'>): PendingChange {
+      const pending = { version: VERSION, ...given };
+      checkReadable('what there is now could not be put back', pending, {
+        ...{ parse: parsePending, max: PENDING_LENGTH_MAX },
+      });
+      return pending;
+    },
+    async begin(pending: PendingChange): Promise<void> {
+      await putDurably(files, places.pending, Buffer.from(JSON.stringify(pending), 'utf8'));
     },
     /** From now on what is there stays. */
     async end(): Promise<void> {
@@ -148,6 +182,34 @@ export function networkFiles(files: FileSystem, places: NetworkPlaces) {
 }
 
 export type NetworkFiles = ReturnType<typeof networkFiles>;
+
+function parsePending(value: unknown): PendingChange {
+  return PENDING.parse(value, []);
+}
+
+/** What is about to be written, read as it will be: now it can still be refused. `max`: bytes as JSON. */
+function checkReadable(
+  what: string,
+  value: unknown,
+  { parse, max }: { readonly parse: (value: unknown) => unknown; readonly max: number },
+): void {
+  const text = JSON.stringify(value);
+  const length = Buffer.byteLength(text, 'utf8');
+  const refuse = (why: string, options?: ErrorOptions): never => {
+    throw new HostError(
+      'REFUSED',
+      `${what}: ${why}. Nothing was changed: it has to be less`,
+      options,
+    );
+  };
+  if (length > max) refuse(`${length} bytes, where ${max} can be read`);
+  try {
+    parse(JSON.parse(text));
+  } catch (cause) {
+    if (!(cause instanceof SchemaError)) throw cause;
+    refuse(cause.message, { cause });
+  }
+}
 
 function parsed<T>(path: string, source: string, parse: (value: unknown) => T): T {
   try {

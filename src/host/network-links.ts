@@ -33,7 +33,21 @@ export interface Route {
 type Fields = Readonly<Record<string, unknown>>;
 
 export async function readLinks(run: RunProgram): Promise<Link[]> {
-  return items(await jsonOutput(run, 'ip', ['-json', '-details', 'address', 'show'])).map(linkOf);
+  return (await readInterfaces(run)).map(linkOf);
+}
+
+/**
+ * Names of those that a cable can be in. A wire to a container is none, but where there is nothing else: then this
+ * machine is the container.
+ */
+export async function readSockets(run: RunProgram): Promise<string[]> {
+  const wired = (await readInterfaces(run)).filter((it) => kindOf(it) === 'wired');
+  const cards = wired.filter((it) => madeAs(it) === undefined);
+  return (cards.length > 0 ? cards : wired).map((it) => linkOf(it).name);
+}
+
+async function readInterfaces(run: RunProgram): Promise<Fields[]> {
+  return items(await jsonOutput(run, 'ip', ['-json', '-details', 'address', 'show']));
 }
 
 /** Of both families, without those that come with an address. */
@@ -67,8 +81,7 @@ function linkOf(it: Fields): Link {
 function kindOf(it: Fields): Link['kind'] {
   if (it['link_type'] === 'loopback') return 'loopback';
   if (it['link_type'] !== 'ether') return 'other';
-  const info = it['linkinfo'] as Fields | undefined;
-  switch (info?.['info_kind']) {
+  switch (madeAs(it)) {
     case undefined:
     // The wire of a container.
     case 'veth':
@@ -80,6 +93,11 @@ function kindOf(it: Fields): Link['kind'] {
     default:
       return 'other';
   }
+}
+
+/** Undefined: it is a card. */
+function madeAs(it: Fields): unknown {
+  return (it['linkinfo'] as Fields | undefined)?.['info_kind'];
 }
 
 function addressOf(it: Fields): LinkAddress {

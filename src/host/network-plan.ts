@@ -37,6 +37,7 @@ export interface KnownLink {
   readonly kind: 'wired' | 'vlan' | 'bond' | 'loopback' | 'other';
 }
 
+/** More than anybody sets up by hand; what is kept of a change stays short. */
 const INTERFACES_MAX = 64;
 const MANY = 64;
 
@@ -89,7 +90,21 @@ export function withInterface(
   );
   const owner = others.find((it) => it.kind.kind === 'bond' && usedBy(it, changed.name));
   if (owner) refuse(`${changed.name} is part of ${owner.name}: change that, or remove it first`);
+  if (others.length >= INTERFACES_MAX) {
+    refuse(`Holdfast sets up ${INTERFACES_MAX} interfaces already: "network remove" one first`);
+  }
   return { interfaces: [...others, changed].sort((a, b) => (a.name < b.name ? -1 : 1)) };
+}
+
+/** DHCP on each of these, as far as they can be set up: what they can be reached by if anybody gives addresses. */
+export function dhcpOn(names: readonly string[]): NetworkPlan {
+  const possible = names.filter((it) => NAME.test(it)).slice(0, INTERFACES_MAX);
+  return {
+    interfaces: possible.sort().map((one) => ({
+      ...{ name: one, kind: { kind: 'wired' }, dhcp: true },
+      ...{ addresses: [], gateways: [], dns: [], domains: [] },
+    })),
+  };
 }
 
 export function withoutInterface(plan: NetworkPlan, gone: string): NetworkPlan {

@@ -1,16 +1,24 @@
 import type { Clock } from '../sys/clock.ts';
 import type { FileSystem } from '../sys/file-system.ts';
 import { HostError } from './host-error.ts';
-import { strays, touchedBy, virtual, wiredOn } from './network-effects.ts';
+import { strays, touchedBy, virtual } from './network-effects.ts';
 import {
   type ByHand,
   type NetworkFiles,
   networkFiles,
   type NetworkPlaces,
 } from './network-files.ts';
-import { type Link, readLinks, readManaged, readRoutes, type Route } from './network-links.ts';
+import {
+  type Link,
+  readLinks,
+  readManaged,
+  readRoutes,
+  readSockets,
+  type Route,
+} from './network-links.ts';
 import { isActive, readOwners, refusalOf } from './network-owner.ts';
 import {
+  dhcpOn,
   type NetworkPlan,
   type PlannedInterface,
   withInterface,
@@ -90,11 +98,14 @@ export function openNetwork(options: NetworkOptions): Network {
     const plan = own.planIn(before);
     const untilMs = clock.now().getTime() + seconds * 1000;
     const byHand = await readByHand(run, touchedBy(plan, next), links);
+    // What cannot be kept, or not be put back, is refused while nothing is changed.
+    const made = own.stateOf(next);
+    const pending = own.pendingOf({ what, untilMs, before, byHand });
     // The other way round a crash between the two would leave a change without anybody to roll it back.
     await startTimer(run, seconds);
-    await own.begin({ what, untilMs, before, byHand });
+    await own.begin(pending);
     try {
-      await own.put(own.stateOf(next));
+      await own.put(made);
       await activate(options, plan, next);
       await checkMade(run, next);
     } catch (cause) {
@@ -262,7 +273,7 @@ async function rollBack(options: NetworkOptions, own: NetworkFiles): Promise<voi
   const { run } = options;
   const pending = await own.pending();
   if (!pending) return;
-  const now = own.planIn(await own.state());
+  const now = await own.planNow();
   await own.put(pending.before);
   await activate(options, now, own.planIn(pending.before));
   for (const it of pending.byHand) {
@@ -285,18 +296,13 @@ async function reset(
   const { files, run } = options;
   const { refusal } = await readOwners(files, run);
   if (refusal !== undefined) throw new HostError('REFUSED', refusal);
-  const before = await own.state();
-  const links = await readLinks(run);
-  const next = wiredOn(links);
+  const before = await own.planNow();
+  const next = dhcpOn(await readSockets(run));
   await own.put(own.stateOf(next));
   // It takes the place of a change that nobody has confirmed.
   if (await files.stat(options.places.pending)) await own.end();
   await stopTimer(run);
-  // What cannot be read any more is no reason to stay locked out.
-  const plan = await Promise.resolve(before)
-    .then(own.planIn)
-    .catch(() => ({ interfaces: [] }));
-  await activate(options, plan, next);
+  await activate(options, before, next);
   return { interfaces: next.interfaces.map(({ name }) => name) };
 }
 

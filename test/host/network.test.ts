@@ -93,20 +93,35 @@ test('what an interface is part of goes before it', async () => {
   match(files.get('10-holdfast-lan7.netdev')!, /Kind=vlan\n\n\[VLAN\]\nId=7\n/);
 });
 
-/** A machine with one wire that networkd sets up; what was asked of systemd is in `asked`. */
-function machine(files: FileSystem) {
+const ETH0 = { ifname: 'eth0', link_type: 'ether', flags: ['UP'], mtu: 1500 };
+
+/** By default a machine with one wire that networkd sets up; what was asked of systemd is in `asked`. */
+function machine(
+  files: FileSystem,
+  {
+    links = [ETH0],
+    routes = [],
+    state = 'configured',
+  }: {
+    readonly links?: readonly object[];
+    readonly routes?: readonly object[];
+    readonly state?: 'configured' | 'unmanaged';
+  } = {},
+) {
   const asked: string[] = [];
   const run: RunProgram = async (name, args) => {
     const line = [name, ...args].join(' ');
     asked.push(line);
     const code = line.includes('is-active') && line.includes('NetworkManager') ? 3 : 0;
     const stdout = line.includes('address show')
-      ? JSON.stringify([{ ifname: 'eth0', link_type: 'ether', flags: ['UP'], mtu: 1500 }])
-      : line.includes('networkctl --json')
-        ? '{"Interfaces":[{"Name":"eth0","AdministrativeState":"configured"}]}'
-        : line.includes('LoadState')
-          ? 'loaded\n'
-          : '';
+      ? JSON.stringify(links)
+      : line === 'ip -json route show'
+        ? JSON.stringify(routes)
+        : line.includes('networkctl --json')
+          ? JSON.stringify({ Interfaces: [{ Name: 'eth0', AdministrativeState: state }] })
+          : line.includes('LoadState')
+            ? 'loaded\n'
+            : '';
     return { code, stdout, stderr: '' };
   };
   const clock = fakeClock('2026-11-21T12:00:00Z');
@@ -199,4 +214,98 @@ test('who rolls back is there before anything is changed, and goes when it is co
   match(asked.at(-1)!, /systemctl stop .*network-revert\.timer/);
   await rejects(network.confirm(), { code: 'NOT_FOUND' });
   await rejects(network.revert(), { code: 'NOT_FOUND' });
+});
+
+const vlan = (id: number): PlannedInterface => ({
+  ...fixed(`10.1.${id}.5/24`),
+  name: `lan${id}`,
+  kind: { kind: 'vlan', on: 'eth0', id },
+});
+const vlanLink = (id: number) => ({
+  ...{ ...ETH0, ifname: `lan${id}`, linkinfo: { info_kind: 'vlan' } },
+});
+const range = (count: number): number[] => Array.from({ length: count }, (_, at) => at + 1);
+
+test('what could not be read again, and so not be rolled back, is refused before anything is changed', async () => {
+  const { files } = await prepared();
+  const own = networkFiles(files, NETWORK_PLACES);
+  const links = [ETH0, ...range(64).map(vlanLink)];
+  const { network, asked } = machine(files, { links });
+  await own.put(own.stateOf({ interfaces: [WIRED, ...range(62).map(vlan)] }));
+  await network.change(vlan(63), 60);
+  await network.confirm();
+  const old = await own.state();
+  const before = asked.length;
+  await rejects(network.change(vlan(64), 60), {
+    code: 'REFUSED',
+    message: /64 interfaces already/,
+  });
+  deepEqual(await own.state(), old);
+  equal((await network.show()).pending, null);
+  // Of those that are there each can be changed, and rolled back.
+  await network.change({ ...vlan(63), dhcp: true }, 60);
+  await network.revert();
+  deepEqual(await own.state(), old);
+  deepEqual(asked.slice(before).filter((it) => it.startsWith('systemd-run')).length, 1);
+  throws(() => own.stateOf({ interfaces: range(65).map(vlan) }), {
+    ...{ code: 'REFUSED', message: /interfaces: a list of 0 to 64, not 65\. Nothing was changed/ },
+  });
+});
+
+test('routes that were set by hand are put back, or there are too many to begin', async () => {
+  for (const [count, isTaken] of [
+    [256, true],
+    [300, false],
+  ] as const) {
+    const { files } = await prepared();
+    const route = (at: number) => ({ dst: `10.${at}.0.0/16`, gateway: '10.0.0.1', dev: 'eth0' });
+    const routes = range(count).map(route);
+    const { network, asked } = machine(files, { routes, state: 'unmanaged' });
+    const changed = network.change(fixed('10.0.0.5/24'), 60);
+    if (isTaken) {
+      await changed;
+      await network.revert();
+    } else {
+      const message = /could not be put back: byHand\.0\.routes: .* 256, not 300/;
+      await rejects(changed, { code: 'REFUSED', message });
+      equal(
+        asked.some((it) => it.startsWith('systemd-run')),
+        false,
+      );
+    }
+    deepEqual(await stateOn(files), []);
+    equal((await network.show()).pending, null);
+    const added = asked.filter((it) => it.startsWith('ip route add'));
+    equal(added.length, isTaken ? count : 0);
+  }
+});
+
+test('a plan that was damaged meanwhile keeps nobody from rolling back, nor from an emergency reset', async () => {
+  const { files } = await prepared();
+  const { network } = machine(files);
+  await network.change(fixed('10.0.0.5/24'), 60);
+  await network.confirm();
+  const old = await stateOn(files);
+  for (const damage of ['{"interfaces": [7]}', 'x'.repeat(2 ** 20 + 1)]) {
+    await network.change(fixed('10.0.0.6/24'), 60);
+    await putDurably(files, NETWORK_PLACES.plan, Buffer.from(damage));
+    await network.revert();
+    deepEqual(await stateOn(files), old);
+    await putDurably(files, NETWORK_PLACES.plan, Buffer.from(damage));
+    deepEqual(await network.reset(), { interfaces: ['eth0'] });
+    await network.change(fixed('10.0.0.5/24'), 60);
+    await network.confirm();
+  }
+});
+
+test('an emergency asks for addresses where cables are, not in the wires to containers', async () => {
+  const veth = (at: number) => ({
+    ...{ ...ETH0, ifname: `veth${at}`, linkinfo: { info_kind: 'veth' } },
+  });
+  const odd = { ...ETH0, ifname: 'en*' };
+  const { files } = await prepared();
+  const cards = machine(files, { links: [...range(100).map(veth), odd, ETH0] }).network;
+  deepEqual(await cards.reset(), { interfaces: ['eth0'] });
+  const { interfaces } = await machine(files, { links: range(100).map(veth) }).network.reset();
+  equal(interfaces.length, 64);
 });
