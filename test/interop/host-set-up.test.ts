@@ -1,5 +1,6 @@
 import { equal, match, ok } from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { test } from 'tap';
 import { debianHost, debianHostMissing } from '../support/debian-host.ts';
 import { loopDisk, nameDisk } from '../support/loop-disk.ts';
@@ -19,6 +20,40 @@ const directory = temporaryDirectory();
 const loop = skip === false ? loopDisk(directory) : undefined;
 const host = skip === false ? await debianHost(directory, loop) : undefined;
 
+/** The other end of a serial line, read and forgotten; the kernel's name of the line comes first. */
+const LINE = `
+  $| = 1;
+  open(my $end, "+<", "/dev/ptmx") or die $!;
+  ioctl($end, 0x40045431, my $unlock = pack("i", 0)) or die $!;
+  ioctl($end, 0x80045430, my $number = pack("i", 0)) or die $!;
+  print unpack("i", $number), "\\n";
+  while (1) { sysread($end, my $bytes, 4096) or sleep 1 }`;
+
+/** The status pages on its lines, and what groups each of them has. */
+async function pages(): Promise<ReadonlyMap<string, readonly string[]>> {
+  const { stdout } = await host!.tryRun(
+    ...(['sh', '-c', 'grep -H "^Uid\\|^Groups" /proc/[0-9]*/status'] as const),
+  );
+  const own = (await host!.run('id', '-u', 'holdfast-console')).trim();
+  const uids = [...stdout.matchAll(/^\/proc\/(\d+)\/status:Uid:\t(\d+)/gm)];
+  return new Map(
+    uids
+      .filter(([, , uid]) => uid === own)
+      .map(([, pid]) => {
+        const groups = new RegExp(`^/proc/${pid}/status:Groups:\\t(.*)$`, 'm').exec(stdout)![1]!;
+        return [pid!, groups.trim().split(' ')] as const;
+      }),
+  );
+}
+
+async function until(what: string, isSo: () => Promise<boolean>): Promise<void> {
+  for (let tries = 0; tries < 100; tries++) {
+    if (await isSo()) return;
+    await sleep(200);
+  }
+  throw new Error(`never ${what}: ${await host!.run('journalctl', '--no-pager', '-n', '80')}`);
+}
+
 test('a new machine is set up at its screen, from its name to the recovery key', {
   skip: skip || (loop === undefined && 'this machine has no loop devices'),
 }, async () => {
@@ -31,6 +66,17 @@ test('a new machine is set up at its screen, from its name to the recovery key',
   await run('ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-C', 'ann', '-f', '/root/key');
   await run('ip', 'link', 'set', 'v0p', 'up');
   await nameDisk(host!, loop!);
+  // Two lines beside that screen: nobody stands at them.
+  writeFileSync(path('/root/line'), LINE);
+  await run('systemd-run', '-p', 'StandardOutput=file:/root/number', 'perl', '/root/line');
+  const number = async () => (await host!.tryRun('cat', '/root/number')).stdout.trim();
+  await until('a line', async () => (await number()) !== '');
+  await run('sh', `${process.cwd()}/appliance/install`, '--offline', '--console=console');
+  await run('systemctl', 'start', `holdfast-console@pts-${await number()}.service`);
+  const mayAll = (await run('getent', 'group', 'holdfast')).split(':')[2]!;
+  const openPages = async () =>
+    [...(await pages())].filter(([, groups]) => groups.includes(mayAll)).map(([pid]) => pid);
+  await until('on both lines', async () => (await openPages()).length === 2);
 
   const command = host!.command('TERM=linux', 'holdfast', 'console', '--login');
   using screen = openScreen(command, { directory, term: 'linux' });
@@ -124,6 +170,10 @@ test('a new machine is set up at its screen, from its name to the recovery key',
   await shows(/The recovery key is confirmed/);
   await step('Finish');
   equal(await screen.ended(), 0);
+  // On all lines, not only where somebody has finished.
+  await until('closed', async () => (await openPages()).length === 0);
+  await until('there again', async () => (await pages()).size === 2);
+  equal((await openPages()).length, 0);
 
   equal((await run('hostname')).trim(), 'box7');
   match(await run('findmnt', '-no', 'FSTYPE', '/var/lib/holdfast'), /xfs/);
@@ -131,6 +181,18 @@ test('a new machine is set up at its screen, from its name to the recovery key',
   match(await run('passwd', '--status', 'admin'), /^admin P /);
   const audit = await run('holdfast', 'audit', 'show');
   ok(!/correct horse|battery staple/.test(audit + (await run('journalctl', '--no-pager'))));
+});
+
+test('a factory reset opens set-up on all lines again', {
+  skip: skip || (loop === undefined && 'this machine has no loop devices'),
+}, async () => {
+  const before = await pages();
+  await host!.run('holdfast', 'host', 'factory-reset', '--confirm', 'box7');
+  const mayAll = (await host!.run('getent', 'group', 'holdfast')).split(':')[2]!;
+  await until('open', async () => {
+    const now = [...(await pages())].filter(([pid]) => !before.has(pid));
+    return now.filter(([, groups]) => groups.includes(mayAll)).length === 2;
+  });
 });
 
 test('the machine powers off', { skip }, async () => host![Symbol.asyncDispose]());
