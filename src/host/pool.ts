@@ -1,4 +1,3 @@
-import { join } from 'node:path/posix';
 import { findDisk } from './disks.ts';
 import { HostError } from './host-error.ts';
 import type { Machine } from './machine.ts';
@@ -30,6 +29,10 @@ const UNIT = '/etc/systemd/system/var-lib-holdfast.mount';
 const OWNER = 'holdfast:holdfast';
 const MAKE_MS = 10 * 60_000;
 const LABEL = 'holdfast';
+/** An ext4 of its own has this. */
+const EMPTY_DISK = 'lost+found';
+/** Names in a message. */
+const SHOWN_MAX = 5;
 
 /** Rejects NOT_FOUND, and REFUSED for a disk in use, or with anything on it that `erase` does not allow for. */
 export async function createPool(machine: Machine, request: PoolRequest): Promise<PoolView> {
@@ -66,8 +69,14 @@ export async function createPool(machine: Machine, request: PoolRequest): Promis
 async function checkPlace({ files, run }: Machine): Promise<void> {
   const { code } = await run('systemctl', ['is-active', '--quiet', 'var-lib-holdfast.mount']);
   if (code === 0) refuse(`a disk is mounted at ${PLACE} already`);
-  if ((await files.stat(join(PLACE, 'store'))) === undefined) return;
-  refuse(`there is a store in ${PLACE}: a disk on top of it would hide it`);
+  const names = (await files.stat(PLACE)) === undefined ? [] : await files.list(PLACE);
+  const hidden = names.filter((it) => it !== EMPTY_DISK);
+  if (hidden.length === 0) return;
+  const more = hidden.length > SHOWN_MAX ? ` and ${hidden.length - SHOWN_MAX} more` : '';
+  refuse(
+    `a disk at ${PLACE} would hide what is there: ${hidden.slice(0, SHOWN_MAX).join(', ')}${more}. Stop the ` +
+      'service and move that away first; what is to stay can be moved onto the disk afterwards',
+  );
 }
 
 function unitText(uuid: string, fileSystem: string): string {

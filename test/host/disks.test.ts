@@ -1,7 +1,9 @@
 import { deepEqual, equal, match, rejects } from 'node:assert/strict';
+import { dirname } from 'node:path';
 import { test } from 'tap';
 import { listDisks } from '../../src/host/disks.ts';
 import { createPool } from '../../src/host/pool.ts';
+import { putDurably } from '../../src/sys/put-durably.ts';
 import type { RunProgram } from '../../src/host/programs.ts';
 import { crashingFs } from '../support/crashing-fs.ts';
 import { seeded } from '../support/random.ts';
@@ -108,4 +110,30 @@ test('a disk with anything on it is erased only for its serial number, one in us
   const unit = '/etc/systemd/system/var-lib-holdfast.mount';
   const text = Buffer.from(await it.files.readFile(unit, 10_000)).toString();
   match(text, /What=\/dev\/disk\/by-uuid\/e0e0-11\nWhere=\/var\/lib\/holdfast\nType=xfs\n/);
+});
+
+test('a disk that would hide a store, or who may ask from other hosts, is not even emptied', async () => {
+  const create = (it: ReturnType<typeof machine>) =>
+    createPool(it, { disk: 'sda', fileSystem: 'xfs', erase: undefined });
+  for (const [names, why] of [
+    [['store/holdfast-store.json'], /would hide what is there: store\. Stop/],
+    [['backups/one'], /would hide what is there: backups\. Stop/],
+    [['lost+found/x', 'tokens.json'], /would hide what is there: tokens\.json\. Stop/],
+    [['a', 'b', 'c', 'd', 'e', 'f', 'g'], /: a, b, c, d, e and 2 more\. Stop/],
+  ] as const) {
+    const it = machine();
+    for (const name of names) {
+      const path = `/var/lib/holdfast/${name}`;
+      await it.files.makeDirectory(dirname(path));
+      await putDurably(it.files, path, Buffer.from('x'));
+    }
+    await rejects(create(it), { code: 'REFUSED', message: why });
+    equal(
+      it.asked.some((line) => /mkfs|--all/.test(line)),
+      false,
+    );
+  }
+  const empty = machine();
+  await empty.files.makeDirectory('/var/lib/holdfast/lost+found');
+  await create(empty);
 });
