@@ -9,11 +9,14 @@ import { createPool } from '../host/pool.ts';
 import { goDown } from '../host/power.ts';
 import { type RunProgram, runProgram } from '../host/programs.ts';
 import { setHost, setPassword, showHost } from '../host/settings.ts';
+import { locked, lockPath } from '../host/state-lock.ts';
 import { addKey, allowShell, removeKey, showSsh, sshOff, sshOn } from '../host/ssh.ts';
-import type {
-  HostOperationName,
-  HostRequestOf,
-  HostResultOf,
+import { turns } from '../lib/turns.ts';
+import {
+  HOST_OPERATIONS,
+  type HostOperationName,
+  type HostRequestOf,
+  type HostResultOf,
 } from '../protocol/host-operations.ts';
 import type { World } from '../sys/world.ts';
 import type { CallOptions, HostWork } from './handlers.ts';
@@ -91,8 +94,20 @@ async function shownHost(host: Host): Promise<HostResultOf<'host/show'>> {
   return { ...(await showHost(host)), isFirstBoot: await isFirstBoot(host) };
 }
 
-export function hostWork(world: World): HostWork {
-  const host = { ...world, run: runProgram };
+/**
+ * Under which lock it is done; undefined: none. What reads something and puts it back changed takes turns. To make a
+ * file system takes minutes: nobody waits for that, and who wants another one is told.
+ */
+function lockOf(name: HostOperationName): 'machine' | 'pool' | undefined {
+  if (name === 'pool/create') return 'pool';
+  // The network has a lock of its own; power is for whoever finds the machine in whatever state.
+  const isFree = name.startsWith('network/') || name === 'host/reboot' || name === 'host/poweroff';
+  return HOST_OPERATIONS[name].access === 'change' && !isFree ? 'machine' : undefined;
+}
+
+export function hostWork(world: World, run: RunProgram = runProgram): HostWork {
+  const host = { ...world, run };
+  const turn = turns();
   return (name, request, options) => {
     // The compiler does not see that a name goes with its own request.
     const handler = HANDLERS[name] as (
@@ -100,7 +115,12 @@ export function hostWork(world: World): HostWork {
       request: unknown,
       options: Omit<CallOptions, 'secrets'>,
     ) => Promise<never>;
-    return handler(host, request, options);
+    const work = () => handler(host, request, options);
+    const lock = lockOf(name);
+    if (lock === undefined) return work();
+    const place = { path: lockPath(lock), holder: `holdfast ${name.replace('/', ' ')}` };
+    const alone = () => locked(world.files, place, work);
+    return lock === 'machine' ? turn(alone) : alone();
   };
 }
 

@@ -6,6 +6,7 @@ import { SystemError } from '../sys/system-error.ts';
 import { HostError } from './host-error.ts';
 import { networkdFiles, NETWORKD_PREFIX } from './networkd-files.ts';
 import { type NetworkPlan, parsePlan } from './network-plan.ts';
+import { locked, lockPath, STATE_DIRECTORY } from './state-lock.ts';
 
 /*
  * All files that say how the network is: the plan, and what networkd reads. Together they are a state, which is kept
@@ -21,13 +22,11 @@ export interface NetworkPlaces {
   readonly lock: string;
 }
 
-const STATE = '/var/lib/holdfast-host';
-
 export const NETWORK_PLACES: NetworkPlaces = {
   units: '/etc/systemd/network',
   plan: '/etc/holdfast/network.json',
-  pending: `${STATE}/network-pending.json`,
-  lock: `${STATE}/network.lock`,
+  pending: join(STATE_DIRECTORY, 'network-pending.json'),
+  lock: lockPath('network'),
 };
 
 export type NetworkState = readonly StateFile[];
@@ -173,11 +172,8 @@ export function networkFiles(files: FileSystem, places: NetworkPlaces) {
       await files.syncDirectory(dirname(places.pending));
     },
     /** Rejects BUSY where somebody else is at it. */
-    async locked<T>(work: () => Promise<T>): Promise<T> {
-      await files.makeDirectory(dirname(places.lock), 'private');
-      await using _held = await files.lock(places.lock, 'holdfast network');
-      return await work();
-    },
+    locked: <T>(work: () => Promise<T>): Promise<T> =>
+      locked(files, { path: places.lock, holder: 'holdfast network' }, work),
   };
 }
 
