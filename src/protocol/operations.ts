@@ -323,4 +323,6 @@ export const AT_THE_BOX: ReadonlySet<OperationName> = new Set([
   'ssh/on',
   'ssh/shell',
   'ssh-key/add',
+  // Every disk is a file of the machine, and what was on this one is lost.
+  'pool/create',
 ]);

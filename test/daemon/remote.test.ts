@@ -135,6 +135,7 @@ test('the command line works from another host, as the token may, and the audit 
     ['ssh', 'on'],
     ['ssh', 'shell', '--for', '1h'],
     ['lockdown', 'on'],
+    ['pool', 'create', '--disk', 'sdb', '--erase', 'S3'],
   ]) {
     match((await remote(manage, ...words)).stderr, /at the machine itself/);
   }
