@@ -59,9 +59,35 @@ export function upgrades(
 
     const unit = path(`${checkout}/systemd/holdfastd.service`);
     writeFileSync(unit, `${readFileSync(unit, 'utf8')}# of a newer version\n`);
+    // The small services are asked for something meanwhile.
+    const small = ['holdfast-hostd.service', 'holdfast-filesd.service'];
+    const dropIn = '/etc/systemd/system/holdfastd.service.d';
+    await run('mkdir', '-p', dropIn);
+    const asks = `[Service]\nExecStartPre=+systemctl --no-block start ${small.join(' ')}\n`;
+    writeFileSync(path(`${dropIn}/asks.conf`), asks);
     match(await refused('src/daemon/main.ts', () => 'process.exit(1);'), /is put back/);
     equal(await show('StatusText'), '1 sessions run');
     ok(!/of a newer version/.test(await run('systemctl', 'cat', 'holdfastd.service')));
+    for (const name of small) {
+      const id = (await run('systemctl', 'show', '-P', 'MainPID', name)).trim();
+      const program = await tryRun('readlink', `/proc/${id}/exe`);
+      ok(!program.stdout.includes('deleted'), `${name} is of the version that was taken back`);
+    }
+    await run('rm', `${dropIn}/asks.conf`);
+    await run('systemctl', 'daemon-reload');
+
+    // What is called in the order of their calls.
+    await run('mkdir', '/root/bin');
+    for (const name of ['sync', 'mv', 'rm']) {
+      const lines = `#!/bin/sh\necho "${name} $*" >>/root/calls\nexec /usr/bin/${name} "$@"\n`;
+      writeFileSync(path(`/root/bin/${name}`), lines, { mode: 0o755 });
+    }
+    const withCalls = 'PATH=/root/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+    await run('env', withCalls, 'sh', `${checkout}/appliance/install`, '--offline');
+    match(
+      await run('cat', '/root/calls'),
+      /^sync -f \S+holdfast\.new\nmv \S+holdfast \S+\.old\nmv \S+\.new \S+holdfast\n(.*\n)*sync \nrm -rf \S+\.old /m,
+    );
     await run('sh', install, '--offline');
     equal(await run('sh', '-c', 'ls /usr/lib | grep ^holdfast'), 'holdfast\n');
 
