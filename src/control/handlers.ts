@@ -20,6 +20,7 @@ import {
 import type { GivenSecret, House, WorkOptions } from './house.ts';
 import type { UnixPeer } from '../sys/unix-peer.ts';
 import type { Audit } from './audit.ts';
+import type { factoryReset } from './factory-reset.ts';
 import type { Guard } from './guard.ts';
 import type { JobDesk } from './job-desk.ts';
 import type { Tokens } from './tokens.ts';
@@ -219,6 +220,10 @@ async function filesWork<N extends FilesOperationName>(
   return desk.files(name, request, { ...options, given: key });
 }
 
+async function resetMachine(...given: Parameters<typeof factoryReset>) {
+  return (await import('./factory-reset.ts')).factoryReset(...given);
+}
+
 export function handle<N extends OperationName>(
   name: N,
   desk: Desk,
@@ -228,6 +233,8 @@ export function handle<N extends OperationName>(
   if (desk.apart && APART.has(name)) return desk.apart(name, request, options);
   // The compiler does not see that a name goes with its own request.
   if (isHostOperation(name)) {
+    if (name === 'host/factory-reset')
+      return resetMachine(desk, request as never, options) as never;
     return desk.host(name, request as never, options) as Promise<unknown> as Promise<ResultOf<N>>;
   }
   if (isFilesOperation(name)) {

@@ -23,6 +23,7 @@ export interface Tokens {
   list(): ResultOf<'token/list'>;
   /** What is under way by it ends. Rejects NOT_FOUND. */
   revoke(name: string): Promise<ResultOf<'token/revoke'>>;
+  revokeAll(): Promise<void>;
   /** Undefined: it is none, or not any more. */
   find(text: string): ValidToken | undefined;
 }
@@ -56,6 +57,10 @@ export async function openTokens({ files, clock, random }: World, path: string):
     revoking.set(name, known);
     return known;
   }
+  function endBy(name: string): void {
+    revoking.get(name)?.abort(new SystemError('DENIED', `token "${name}" was revoked`));
+    revoking.delete(name);
+  }
   return {
     create: ({ token: name, may, files: mayNameFiles, expiresDays }) =>
       turn(async () => {
@@ -86,9 +91,13 @@ export async function openTokens({ files, clock, random }: World, path: string):
           throw new SystemError('NOT_FOUND', `there is no token "${name}"`);
         }
         await put(tokens.filter((it) => it.name !== name));
-        revoking.get(name)?.abort(new SystemError('DENIED', `token "${name}" was revoked`));
-        revoking.delete(name);
+        endBy(name);
         return { token: name, revoked: true };
+      }),
+    revokeAll: () =>
+      turn(async () => {
+        await put([]);
+        for (const name of [...revoking.keys()]) endBy(name);
       }),
     find(text) {
       const hash = tokenHash(text);

@@ -1,4 +1,5 @@
 import type { Clock } from '../sys/clock.ts';
+import { SystemError } from '../sys/system-error.ts';
 import { beginFirstBoot } from './first-boot.ts';
 import { HostError } from './host-error.ts';
 import type { Machine } from './machine.ts';
@@ -44,7 +45,7 @@ export async function factoryReset(
       await act();
       reset.push(what);
     } catch (cause) {
-      if (!(cause instanceof HostError)) throw cause;
+      if (!(cause instanceof HostError || cause instanceof SystemError)) throw cause;
       failed.push(`${what}: ${cause.message}`);
     }
   }

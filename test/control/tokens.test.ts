@@ -1,5 +1,8 @@
 import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict';
 import { test } from 'tap';
+import { bareDesk } from '../../src/control/bare-desk.ts';
+import { type Desk, handle } from '../../src/control/handlers.ts';
+import { noSecrets } from '../../src/control/house.ts';
 import { openTokens } from '../../src/control/tokens.ts';
 import { wrongTokens } from '../../src/control/wrong-tokens.ts';
 import { decodeTokens, encodeTokens } from '../../src/formats/store/tokens.ts';
@@ -8,6 +11,7 @@ import { hostFilesIn } from '../../src/protocol/host-files.ts';
 import { OPERATIONS } from '../../src/protocol/operations.ts';
 import { crashingFs, onlyPowerCuts } from '../support/crashing-fs.ts';
 import { fakeClock } from '../support/fake-clock.ts';
+import { faultyFs, full } from '../support/faulty-fs.ts';
 import { seeded } from '../support/random.ts';
 import { simulatedWorld } from '../support/store.ts';
 
@@ -155,4 +159,36 @@ test('the names of files in a request are found, those of other hosts are none',
     const found = hostFilesIn(OPERATIONS[name].request.json, request);
     deepEqual([...new Set(found)], files, name);
   }
+});
+
+test('a factory reset revokes every token, or says that it could not', async () => {
+  const disk = crashingFs(seeded(3));
+  let isFull = false;
+  const files = faultyFs(disk.files, (operation, path) =>
+    isFull && operation === 'write' ? full(path) : undefined,
+  );
+  const tokens = await openTokens(simulatedWorld(files), PATH);
+  const made = [
+    await tokens.create({ ...LOOK, token: 'grafana' }),
+    await tokens.create({ ...LOOK, token: 'ann', may: 'manage' }),
+  ];
+  const { revoked } = tokens.find(made[1]!.secret)!;
+  const bare = bareDesk('FAILED', 'nobody is there');
+  const host = async () => ({ reset: ['network'], failed: [] }) as never;
+  const options = {
+    ...{ given: undefined, who: undefined, secrets: noSecrets, report: () => {} },
+    signal: new AbortController().signal,
+  };
+  const reset = (desk: Desk) => handle('host/factory-reset', desk, { confirm: 'box1' }, options);
+  deepEqual(await reset({ ...bare, host }), { reset: ['network'], failed: [] });
+  const desk = { ...bare, host, tokens: async () => tokens };
+  isFull = true;
+  const { failed } = await reset(desk);
+  match(failed.join(), /^tokens: .*no space left/);
+  equal(revoked.aborted, false);
+  isFull = false;
+  deepEqual(await reset(desk), { reset: ['network', 'tokens'], failed: [] });
+  equal(revoked.aborted, true);
+  for (const { secret } of made) equal(tokens.find(secret), undefined);
+  deepEqual((await openTokens(simulatedWorld(files), PATH)).list().tokens, []);
 });

@@ -3,7 +3,8 @@ import type { Command } from '../command.ts';
 export const command: Command = {
   usage: '--confirm HOSTNAME',
   details: [
-    "Network (DHCP), name, time, SSH and its keys, the administrator's password: as they came. Never the store, its",
+    "Network (DHCP), name, time, SSH and its keys, the administrator's password: as they came. Where the service",
+    'listens for other hosts, all tokens are revoked. What cannot be set back keeps nothing else. Never the store, its',
     'disk, the settings of the service, or passphrases that it has. HOSTNAME is the name of this machine, typed out.',
   ],
   options: { confirm: { type: 'string' } },
