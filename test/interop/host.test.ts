@@ -57,8 +57,15 @@ async function killAll(): Promise<void> {
 test('a host whose network others set up is left alone, and told how to hand it over', {
   skip,
 }, async () => {
-  const { run, path } = host!;
+  const { run, tryRun, path } = host!;
+  // As an earlier version left it, with which a restart of networkd did the half of a rollback.
+  const wants = '/etc/systemd/system/systemd-networkd.service.wants';
+  await run('mkdir', '-p', wants);
+  const boot = 'holdfast-network-boot.service';
+  await run('ln', '-s', `/usr/lib/systemd/system/${boot}`, `${wants}/${boot}`);
   await run('sh', `${process.cwd()}/appliance/install`, '--offline', '--ssh');
+  equal((await tryRun('test', '-L', `${wants}/${boot}`)).code, 1);
+  equal((await run('systemctl', 'is-enabled', boot)).trim(), 'enabled');
   const change = ['network', 'change', 'v0', '--address', '10.9.0.5/24'];
   match(await refused(...change), /systemd-networkd does not set up .*systemctl enable --now/);
   for (const [at, wire] of WIRES.entries()) {
@@ -202,6 +209,17 @@ test('addresses that were set by hand come back where a first change is not conf
   deepEqual(await addresses('v1'), ['10.4.0.5/24']);
   await network('revert');
   deepEqual(await addresses('v1'), ['10.7.0.1/24']);
+});
+
+test('networkd that starts again before a change is confirmed undoes no part of it', {
+  skip,
+}, async () => {
+  await network('change', 'v1', '--address', '10.4.0.5/24', '--within', '15');
+  await host!.run('systemctl', 'restart', 'systemd-networkd.service');
+  await until('there again', async () => (await addresses('v1')).join() === '10.4.0.5/24');
+  ok(existsSync(host!.path(PENDING)));
+  await until('rolled back', async () => !existsSync(host!.path(PENDING)));
+  await until('as before', async () => (await addresses('v1')).join() === '10.7.0.1/24');
 });
 
 test('name, time zone, time servers and keyboard are set, or nothing is', { skip }, async () => {
