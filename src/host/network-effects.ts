@@ -25,13 +25,14 @@ export function virtual({ interfaces }: NetworkPlan): string[] {
 }
 
 /**
- * What is not yet as planned: interfaces that are missing, addresses that are missing where they could be, and others
- * that are still there.
+ * What is not yet as planned of those that were touched: interfaces that are missing, addresses that are missing where
+ * they could be, and others that are still there. On the other interfaces they may be somebody's.
  */
-export function strays(plan: NetworkPlan, links: readonly Link[]) {
+export function strays(plan: NetworkPlan, touched: ReadonlySet<string>, links: readonly Link[]) {
   const missing: string[] = [];
   const left: { readonly on: string; readonly address: string }[] = [];
   for (const { name, kind, addresses, dhcp } of plan.interfaces) {
+    if (!touched.has(name)) continue;
     const link = links.find((it) => it.name === name);
     if (!link && kind.kind !== 'wired') missing.push(name);
     const wanted = addresses.map(plainAddress);

@@ -170,7 +170,8 @@ function checkAddresses({ addresses, gateways, dns, domains, dhcp }: PlannedInte
   const networks = parseNetworks(addresses);
   for (const gateway of gateways) {
     const family = addressFamily(gateway);
-    if (family === undefined) bad(`"${gateway}" is no address of a gateway`);
+    const isPlain = family !== undefined && !gateway.includes('%');
+    if (!isPlain) bad(`"${gateway}" is no address of a gateway`);
     const isNear = networks.has(gateway) || /^fe80:/i.test(gateway);
     if (!isNear) bad(`the gateway ${gateway} is in none of the networks ${addresses.join(', ')}`);
     if (addresses.some((it) => it.split('/')[0] === gateway)) {

@@ -275,7 +275,12 @@ async function rollBack(options: NetworkOptions, own: NetworkFiles): Promise<voi
   if (!pending) return;
   const now = await own.planNow();
   await own.put(pending.before);
-  await activate(options, now, own.planIn(pending.before));
+  const before = own.planIn(pending.before);
+  const touched = touchedBy(now, before);
+  // The files are back: somebody was interrupted at it, and nobody knows how far he came.
+  const isSecondTry = touched.size === 0;
+  const all = new Set(before.interfaces.map(({ name }) => name));
+  await activate(options, now, before, isSecondTry ? all : touched);
   for (const it of pending.byHand) {
     // Some may be there still: that is no failure.
     for (const address of it.addresses)
@@ -322,18 +327,18 @@ async function activate(
   { run, clock }: NetworkOptions,
   before: NetworkPlan,
   after: NetworkPlan,
+  touched = touchedBy(before, after),
 ): Promise<void> {
   for (const name of virtual(before)) {
     // networkd leaves them where their files are gone. It may be gone by itself.
     if (!virtual(after).includes(name)) await run('ip', ['link', 'delete', 'dev', name]);
   }
   await output(run, 'networkctl', ['reload']);
-  const touched = touchedBy(before, after);
   const there = (await readLinks(run)).filter(({ name }) => touched.has(name));
   if (there.length > 0)
     await output(run, 'networkctl', ['reconfigure', ...there.map(({ name }) => name)]);
   for (let tries = 0; tries < SETTLE_TRIES; tries++) {
-    const { missing, left } = strays(after, await readLinks(run));
+    const { missing, left } = strays(after, touched, await readLinks(run));
     for (const it of left) await run('ip', ['address', 'delete', it.address, 'dev', it.on]);
     if (missing.length === 0 && left.length === 0) return;
     await clock.sleep(SETTLE_MS);

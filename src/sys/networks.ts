@@ -33,11 +33,13 @@ export function parseNetworks(names: readonly string[]): Networks {
   };
 }
 
-/** An address with the length of its network's prefix, `10.0.0.7/24`; undefined: it is none. */
+/** An address with the length of its network's prefix, `10.0.0.7/24`; undefined: it is none, or one with a zone. */
 export function parseHostAddress(text: string): HostAddress | undefined {
   const [address, prefix, ...more] = text.split('/');
   const version = isIP(address!);
   if (version === 0 || more.length > 0 || !/^\d{1,3}$/.test(prefix ?? '')) return undefined;
+  // RFC 4007 11: `fe80::1%eth0` names an interface of whoever reads it.
+  if (address!.includes('%')) return undefined;
   const length = Number(prefix);
   const family = version as 4 | 6;
   return length >= 1 && length <= BITS[family] ? { address: address!, length, family } : undefined;

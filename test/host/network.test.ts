@@ -42,6 +42,8 @@ test('a plan that could lock somebody out by a slip is refused, and says why', a
     [fixed('127.0.0.1/8'), /no address of a machine/],
     [fixed('10.0.0.5/33'), /no address with its prefix length/],
     [fixed('10.0.0.5/24\nGateway=1.1.1.1'), /no address with its prefix length/],
+    [fixed('fe80::1%eth0/64'), /no address with its prefix length/],
+    [fixed('fd00::5/64', { gateways: ['fe80::1%eth0'] }), /no address of a gateway/],
     [fixed('10.0.0.5/24', { gateways: ['10.0.0.5'] }), /address of this machine/],
     [fixed('10.0.0.5/24', { gateways: ['10.0.0.1', '10.0.0.2'] }), /one gateway for IPv4/],
     [fixed('10.0.0.5/24', { dhcp: true, gateways: ['10.0.0.1'] }), /comes from there/],
@@ -93,7 +95,17 @@ test('what an interface is part of goes before it', async () => {
   match(files.get('10-holdfast-lan7.netdev')!, /Kind=vlan\n\n\[VLAN\]\nId=7\n/);
 });
 
-const ETH0 = { ifname: 'eth0', link_type: 'ether', flags: ['UP'], mtu: 1500 };
+const ETH0: FakeLink = { ifname: 'eth0', link_type: 'ether', flags: ['UP'], mtu: 1500 };
+
+/** As `ip -json` says it. */
+interface FakeLink {
+  readonly ifname: string;
+  readonly link_type: string;
+  readonly flags: readonly string[];
+  readonly mtu: number;
+  readonly linkinfo?: { readonly info_kind: string };
+  readonly addr_info?: readonly { readonly local: string }[] | undefined;
+}
 
 /** By default a machine with one wire that networkd sets up; what was asked of systemd is in `asked`. */
 function machine(
@@ -103,18 +115,24 @@ function machine(
     routes = [],
     state = 'configured',
   }: {
-    readonly links?: readonly object[];
+    readonly links?: readonly FakeLink[];
     readonly routes?: readonly object[];
     readonly state?: 'configured' | 'unmanaged';
   } = {},
 ) {
   const asked: string[] = [];
+  let shown = links;
   const run: RunProgram = async (name, args) => {
     const line = [name, ...args].join(' ');
     asked.push(line);
+    const [, gone, on] = /^ip address delete (\S+)\/24 dev (\S+)$/.exec(line) ?? [];
+    shown = shown.map((it) => {
+      if (gone === undefined || it.ifname !== on) return it;
+      return { ...it, addr_info: it.addr_info?.filter(({ local }) => local !== gone) };
+    });
     const code = line.includes('is-active') && line.includes('NetworkManager') ? 3 : 0;
     const stdout = line.includes('address show')
-      ? JSON.stringify(links)
+      ? JSON.stringify(shown)
       : line === 'ip -json route show'
         ? JSON.stringify(routes)
         : line.includes('networkctl --json')
@@ -124,7 +142,8 @@ function machine(
             : '';
     return { code, stdout, stderr: '' };
   };
-  const clock = fakeClock('2026-11-21T12:00:00Z');
+  // Nobody waits for what the kernel does in a moment.
+  const clock = { ...fakeClock('2026-11-21T12:00:00Z'), sleep: async () => {} };
   const network = openNetwork({ files, clock, run, places: NETWORK_PLACES });
   return { network, asked };
 }
@@ -308,4 +327,44 @@ test('an emergency asks for addresses where cables are, not in the wires to cont
   deepEqual(await cards.reset(), { interfaces: ['eth0'] });
   const { interfaces } = await machine(files, { links: range(100).map(veth) }).network.reset();
   equal(interfaces.length, 64);
+});
+
+const withAddresses = (name: string, ...addresses: string[]) => ({
+  ...{ ...ETH0, ifname: name, flags: ['UP', 'LOWER_UP'] },
+  addr_info: addresses.map((local) => ({ local, prefixlen: 24, scope: 'global', family: 'inet' })),
+});
+
+test('a change takes nothing from interfaces that it is not about', async () => {
+  const { files } = await prepared();
+  const own = networkFiles(files, NETWORK_PLACES);
+  const links = [
+    withAddresses('eth0', '10.0.0.5', '10.0.0.6', '10.0.0.99'),
+    withAddresses('eth1', '10.0.1.5', '10.0.1.99'),
+  ];
+  const { network, asked } = machine(files, { links });
+  const other = { ...fixed('10.0.1.5/24'), name: 'eth1' };
+  await own.put(own.stateOf({ interfaces: [fixed('10.0.0.5/24'), other] }));
+  await network.change(fixed('10.0.0.6/24'), 60);
+  const deleted = () => asked.filter((it) => it.startsWith('ip address delete'));
+  equal(deleted().includes('ip address delete 10.0.0.99/24 dev eth0'), true);
+  deepEqual(
+    deleted().filter((it) => it.endsWith('eth1')),
+    [],
+  );
+  equal(asked.includes('networkctl reconfigure eth0'), true);
+});
+
+test('a rollback that was interrupted once the files were back is done again as a whole', async () => {
+  const { files } = await prepared();
+  const own = networkFiles(files, NETWORK_PLACES);
+  const links = [withAddresses('eth0', '10.0.0.5', '10.0.0.6')];
+  const { network, asked } = machine(files, { links });
+  await own.put(own.stateOf({ interfaces: [fixed('10.0.0.5/24')] }));
+  await network.change(fixed('10.0.0.6/24'), 60);
+  await own.put((await own.pending())!.before);
+  const before = asked.length;
+  await network.revert();
+  const again = asked.slice(before);
+  equal(again.includes('networkctl reconfigure eth0'), true);
+  equal(again.includes('ip address delete 10.0.0.6/24 dev eth0'), true);
 });
