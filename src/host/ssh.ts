@@ -2,7 +2,7 @@ import type { Clock } from '../sys/clock.ts';
 import { HostError } from './host-error.ts';
 import type { Machine } from './machine.ts';
 import { isActive } from './network-owner.ts';
-import { output } from './programs.ts';
+import { output, type RunProgram } from './programs.ts';
 import { readText, removeText, writeText } from './text-files.ts';
 
 /*
@@ -32,6 +32,8 @@ const DIRECTORY = '/etc/holdfast/ssh';
 /** Seconds since 1970, as `date +%s` writes them; src/cli/login-session.ts reads it. */
 const SHELL_FILE = `${DIRECTORY}/shell-until`;
 const SERVICE = 'ssh.service';
+/** Of systemd, which starts sshd for whoever comes: Debian has both, and either lets people in. */
+const SOCKET = 'ssh.socket';
 /** systemd/holdfast-ssh-off.timer; when that is stands here. */
 const TIMER = 'holdfast-ssh-off.timer';
 const UNTIL_FILE = `/etc/systemd/system/${TIMER}.d/until.conf`;
@@ -46,7 +48,7 @@ export async function showSsh(machine: Machine, clock: Clock): Promise<SshView> 
   const { files, run } = machine;
   const shell = Number((await readText(files, SHELL_FILE)) ?? 0);
   const off = Number(/^# (\d+)$/m.exec((await readText(files, UNTIL_FILE)) ?? '')?.[1] ?? 0);
-  const running = await isActive(run, SERVICE);
+  const running = (await isActive(run, SERVICE)) || (await isActive(run, SOCKET));
   const nowSeconds = clock.now().getTime() / 1000;
   const keys: SshKey[] = [];
   for (const user of USERS) {
@@ -108,8 +110,7 @@ export async function sshOn(
   seconds: number | undefined,
 ): Promise<void> {
   const { files, run } = machine;
-  const state = await output(run, 'systemctl', ['show', '-P', 'LoadState', SERVICE]);
-  if (state.trim() !== 'loaded') {
+  if (!(await isLoaded(run, SERVICE))) {
     throw new HostError(
       'REFUSED',
       'sshd is not installed: apt-get install openssh-server, then sh appliance/install --ssh',
@@ -123,13 +124,25 @@ export async function sshOn(
     await output(run, 'systemctl', ['enable', '--quiet', TIMER]);
     await output(run, 'systemctl', ['restart', TIMER]);
   }
-  await output(run, 'systemctl', ['enable', '--quiet', '--now', SERVICE]);
+  // Not both: each wants the same port.
+  const unit = (await isActive(run, SOCKET)) ? SOCKET : SERVICE;
+  await output(run, 'systemctl', ['enable', '--quiet', '--now', unit]);
 }
 
 /** Who is in stays in. */
 export async function sshOff(machine: Machine): Promise<void> {
-  await output(machine.run, 'systemctl', ['disable', '--quiet', '--now', SERVICE]);
+  const { run } = machine;
+  // First: it would start the service again.
+  const units = (await isLoaded(run, SOCKET)) ? [SOCKET, SERVICE] : [SERVICE];
+  for (const unit of units) {
+    await output(run, 'systemctl', ['disable', '--quiet', '--now', unit]);
+  }
   await forgetEnd(machine);
+}
+
+async function isLoaded(run: RunProgram, unit: string): Promise<boolean> {
+  const state = await output(run, 'systemctl', ['show', '-P', 'LoadState', unit]);
+  return state.trim() === 'loaded';
 }
 
 /** `seconds` 0: no more. */

@@ -214,7 +214,7 @@ test('addresses that were set by hand come back where a first change is not conf
 test('networkd that starts again before a change is confirmed undoes no part of it', {
   skip,
 }, async () => {
-  await network('change', 'v1', '--address', '10.4.0.5/24', '--within', '15');
+  await network('change', 'v1', '--address', '10.4.0.5/24', '--within', '10');
   await host!.run('systemctl', 'restart', 'systemd-networkd.service');
   await until('there again', async () => (await addresses('v1')).join() === '10.4.0.5/24');
   ok(existsSync(host!.path(PENDING)));
@@ -281,16 +281,8 @@ test('keys come and go; SSH ends at its time, also if the machine was off then',
   match(await refused('ssh', 'key', 'add', '--file', '/root/key.pub'), /already/);
   const [, print] = /(SHA256:\S+)/.exec(await run('ssh-keygen', '-lf', '/root/key.pub'))!;
   ok((await run('holdfast', 'ssh', 'key', 'list')).includes(`admin  ${print!}`));
-  const ssh = [
-    'ssh',
-    '-n',
-    '-i',
-    '/root/key',
-    '-o',
-    'StrictHostKeyChecking=no',
-    '-o',
-    'BatchMode=yes',
-  ];
+  const quiet = ['-o', 'StrictHostKeyChecking=no', '-o', 'BatchMode=yes'];
+  const ssh = ['ssh', '-n', '-i', '/root/key', ...quiet];
   const come = (...words: string[]) => tryRun(...(ssh as [string]), 'admin@127.0.0.1', ...words);
   match((await come('holdfast', 'host', 'show')).stdout, /name +box9/);
   await run('holdfast', 'ssh', 'shell', '--for', '30m');
@@ -309,6 +301,15 @@ test('keys come and go; SSH ends at its time, also if the machine was off then',
   const isOn = async () => (await tryRun('systemctl', 'is-active', 'ssh.service')).code === 0;
   await until('off', async () => !(await isOn()));
   equal((await tryRun('systemctl', 'is-enabled', 'ssh.service')).code, 1);
+  // systemd's socket lets people in as well.
+  const socket = async (asked: string) => (await tryRun('systemctl', asked, 'ssh.socket')).code;
+  for (const off of ['holdfast ssh off', 'systemctl start holdfast-ssh-off.service']) {
+    await run('systemctl', 'enable', '--now', 'ssh.socket');
+    match(await run('holdfast', 'ssh', 'show'), /ssh +on/);
+    await run('sh', '-c', off);
+    await until('closed', async () => (await socket('is-active')) !== 0);
+    ok((await socket('is-enabled')) !== 0);
+  }
   await run('systemctl', 'enable', '--now', 'ssh.service');
   await run('holdfast', 'ssh', 'key', 'remove', print!);
   equal((await come('holdfast', 'host', 'show')).code, 255);
