@@ -30,6 +30,8 @@ export async function openDiskServer({
 }: DiskServerOptions): Promise<DiskServer> {
   const target = await openNbdTarget({
     ...{ clock, listen: first!, others },
+    // A client that comes again must not write to whatever session is alone by then.
+    hasDefault: false,
     admits: (peer: Peer | undefined) => peer !== undefined && allow.has(peer.address),
     tls: tls && { mode: 'require', credentials: tls },
   });

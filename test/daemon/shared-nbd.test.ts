@@ -42,16 +42,18 @@ test('it is not there until settings say so', async () => {
   await using _service = await serviceWith(home, image);
   const started = await recover();
   deepEqual(await addressesOf(started), []);
+  await expectDone(holdfast('session', 'stop', started.session));
 });
 
 test('disks of all sessions are exports of their names, and the same disks as at their own addresses', async () => {
   home.configure({ passphraseFiles, nbd: { listen } });
   await using _service = await home.run();
-  const [one, two] = [await recover(), await recover()];
-  const [[first], [second]] = [await addressesOf(one), await addressesOf(two)] as [
-    string[],
-    string[],
-  ];
+  const one = await recover();
+  const [first] = await addressesOf(one);
+  const otherName = (name: string): string => first!.replace(/\/[^/]+\/vda$/, `/${name}`);
+  await rejects(openNbdDisk(otherName('')), /no such export/, 'not the only one there is either');
+  const two = await recover();
+  const [second] = await addressesOf(two);
   match(first!, new RegExp(`^nbd://127\\.0\\.0\\.1:\\d+/${one.session}/vda$`));
   await using disk = await openNbdDisk(first!);
   await disk.write(noise(4096, 1), 0, 'durable');
@@ -66,7 +68,7 @@ test('disks of all sessions are exports of their names, and the same disks as at
     deepEqual(got, noise(4096, which + 1));
   }
   for (const name of ['', 'vda', `${one.session}/vdb`]) {
-    await rejects(openNbdDisk(first!.replace(/\/[^/]+\/vda$/, `/${name}`)), /no such export/, name);
+    await rejects(openNbdDisk(otherName(name)), /no such export/, name);
   }
   await expectDone(holdfast('session', 'stop', two.session));
   deepEqual(await addressesOf(two), []);

@@ -40,6 +40,8 @@ export interface NbdTargetOptions {
   readonly listen: Address;
   /** There too: sockets that systemd has opened. */
   readonly others?: readonly Address[];
+  /** Whether the only export needs no name; not where exports come and go, for then it is another one each time. */
+  readonly hasDefault?: boolean;
   /** Whether the peer is served; left out: whoever can connect. */
   readonly admits?: (peer: Peer | undefined) => boolean;
   readonly tls?:
@@ -154,12 +156,13 @@ async function finish(clock: Clock, { stream, transmission }: Connection): Promi
 
 function serve(
   stream: ByteStream,
-  { clock, tls, awake }: NbdTargetOptions & { readonly awake: StayAwake },
+  { clock, hasDefault = true, tls, awake }: NbdTargetOptions & { readonly awake: StayAwake },
   served: ReadonlyMap<string, Served>,
   { onDecided, onClose }: { readonly onDecided: () => void; readonly onClose: () => void },
 ): void {
   const talk = handshake({
     offers: () => [...served.values()].map(({ offer }) => offer),
+    hasDefault,
     tls: tls?.mode ?? 'none',
   });
   const over = new AbortController();
