@@ -1,5 +1,5 @@
-import { deepEqual, match, rejects } from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { deepEqual, doesNotMatch, match, rejects } from 'node:assert/strict';
+import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
 import { openNbdDisk } from '../../src/block/nbd-disk.ts';
@@ -100,6 +100,44 @@ test('with TLS nothing is told in the clear', { skip: without('nbdinfo') }, asyn
   home.configure({ passphraseFiles, nbd: {} });
   service.signal('SIGHUP');
   await service.logged(/"nbd" stays as it was/);
+});
+
+test('with TLS that asks nobody who he is, sessions that want TLS are not shown', {
+  skip: without('openssl', 'nbdinfo'),
+}, async () => {
+  const [directory, client] = [join(root, 'server'), join(root, 'client')];
+  for (const it of [directory, client]) mkdirSync(it);
+  const certificate = join(directory, 'server-cert.pem');
+  const request = [
+    'req',
+    '-x509',
+    '-newkey',
+    'rsa:2048',
+    '-nodes',
+    '-days',
+    '2',
+    '-subj',
+    '/CN=box',
+  ];
+  const names = ['-addext', 'subjectAltName=DNS:localhost'];
+  const key = join(directory, 'server-key.pem');
+  await program('openssl', ...request, ...names, '-keyout', key, '-out', certificate);
+  copyFileSync(certificate, join(client, 'ca-cert.pem'));
+  home.configure({ passphraseFiles, nbd: { listen, tls: { kind: 'x509', directory } } });
+  {
+    await using _service = await home.run();
+    const [plain, secret] = [await recover(), await recover('--tls-psk', psk)];
+    deepEqual(await addressesOf(secret), []);
+    const [address] = await addressesOf(plain);
+    const server = address!.replace('127.0.0.1', 'localhost').replace(/\/[^/]+\/vda$/, '/');
+    const told = await program('nbdinfo', '--list', `${server}?tls-certificates=${client}`);
+    match(told, new RegExp(`export="${plain.session}/vda"`));
+    doesNotMatch(told, new RegExp(secret.session));
+  }
+  copyFileSync(certificate, join(directory, 'ca-cert.pem'));
+  await using _service = await home.run();
+  const [address] = await addressesOf(await recover('--tls-psk', psk));
+  match(address!, /^nbds:/);
 });
 
 test('settings that cannot be are refused', async () => {
