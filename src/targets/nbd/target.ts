@@ -10,6 +10,7 @@ import {
   type Peer,
   type TlsCredentials,
 } from '../../sys/network.ts';
+import { isFull } from '../crowd.ts';
 import { entrance } from '../entrance.ts';
 import type { Export } from '../export.ts';
 import { addTraffic, type Client, noTraffic, sumOfTraffic, type Traffic } from '../traffic.ts';
@@ -52,7 +53,6 @@ export interface NbdTargetOptions {
 /** A peer that has not chosen an export by then is no client. */
 const HANDSHAKE_MS = 30_000;
 const FINISH_MS = 5000;
-const CONNECTIONS_MAX = 256;
 const RECEIVE_LENGTH = 256 * KiB;
 
 interface Served {
@@ -77,7 +77,7 @@ export async function openNbdTarget(options: NbdTargetOptions): Promise<NbdTarge
   const door = entrance();
   const { admits = () => true, others = [] } = options;
   function accept(stream: ByteStream): void {
-    if (streams.size >= CONNECTIONS_MAX) return stream.destroy();
+    if (isFull(streams, stream)) return stream.destroy();
     streams.add(stream);
     undecided.add(stream);
     serve(stream, { ...options, awake }, served, {

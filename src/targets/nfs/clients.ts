@@ -1,6 +1,7 @@
 import { MiB } from '../../lib/sizes.ts';
 import type { Clock } from '../../sys/clock.ts';
 import type { ByteStream, Peer } from '../../sys/network.ts';
+import { isFull } from '../crowd.ts';
 import { stayAwake } from '../stay-awake.ts';
 import { addTraffic, type Client, noTraffic, type Traffic } from '../traffic.ts';
 import { type Connection, connection } from './connection.ts';
@@ -26,9 +27,6 @@ export interface NfsClientsOptions {
   readonly admits: (peer: Peer) => boolean;
 }
 
-const CONNECTIONS_MAX = 256;
-/** Of one host, so that others have room: Linux makes up to 16 for a mount (`nconnect`). */
-const CONNECTIONS_OF_HOST_MAX = 128;
 /** Answers and writes of all connections. */
 const HELD_MAX = 128 * MiB;
 const FINISH_MS = 5000;
@@ -59,12 +57,6 @@ export function nfsClients({ clock, admits }: NfsClientsOptions): NfsClients {
     for (const { connection: it } of clients.values()) held += it.held();
     return held <= HELD_MAX;
   }
-  function isFull(host: string): boolean {
-    if (clients.size >= CONNECTIONS_MAX) return true;
-    let its = 0;
-    for (const it of clients.values()) if (it.host === host) its++;
-    return its >= CONNECTIONS_OF_HOST_MAX;
-  }
   // Whether a host is known at all has nothing to do with its port.
   const knows = ({ peer }: ByteStream): boolean => peer !== undefined && admits(anyPort(peer));
   async function finish(stream: ByteStream, it: Connection): Promise<void> {
@@ -86,7 +78,7 @@ export function nfsClients({ clock, admits }: NfsClientsOptions): NfsClients {
     knows,
     accept(stream, dispatch) {
       const { peer } = stream;
-      if (!peer || !knows(stream) || isFull(peer.address)) return stream.destroy();
+      if (!peer || !knows(stream) || isFull(clients.keys(), stream)) return stream.destroy();
       const count = (served: Served, moved: Partial<Traffic>): void => {
         addTraffic(trafficIn(client.traffic, served), moved);
         addTraffic(trafficIn(total, served), moved);
