@@ -1,4 +1,5 @@
 import type { SessionRecord } from '../formats/store/session.ts';
+import { isAnyAddress } from '../sys/networks.ts';
 import { EXPORT_PATH } from '../targets/nfs/export-path.ts';
 import type { DiskServer } from './disk-server.ts';
 
@@ -12,10 +13,9 @@ export function sessionAddresses(session: SessionRecord, shared: DiskServer | un
   const { id, nfs, disks } = session;
   const addresses: string[] = [];
   if (nfs) {
-    const isAny = nfs.host === '::' || nfs.host === '0.0.0.0';
     const known = nfs.host.includes(':') ? `[${nfs.host}]` : nfs.host;
     const port = nfs.ports.nfs === NFS_PORT ? '' : `:${nfs.ports.nfs}`;
-    addresses.push(`nfs://${isAny ? 'HOST' : known}${port}${EXPORT_PATH}/${id}`);
+    addresses.push(`nfs://${isAnyAddress(nfs.host) ? 'HOST' : known}${port}${EXPORT_PATH}/${id}`);
   }
   if (shared?.shows(session)) {
     const scheme = shared.tls ? 'nbds' : 'nbd';

@@ -23,6 +23,7 @@ writeFileSync(psk, 'alice:000102030405060708090a0b0c0d0e0f\n');
 
 interface Started {
   readonly session: string;
+  readonly qemu: string;
   readonly exports: readonly { readonly uri: string }[];
 }
 
@@ -40,8 +41,9 @@ const listen = 'tcp:127.0.0.1:0';
 
 test('it is not there until settings say so', async () => {
   await using _service = await serviceWith(home, image);
-  const started = await recover();
+  const started = await recover('--nbd', 'tcp:[::0]:0');
   deepEqual(await addressesOf(started), []);
+  match(started.qemu, /HOST/, 'all addresses are none that a client can be given');
   await expectDone(holdfast('session', 'stop', started.session));
 });
 
