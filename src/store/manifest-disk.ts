@@ -78,9 +78,7 @@ export function manifestDisk(
           if (effort === 'memory' || leaf === ZEROS) return false;
           if (!domain.tryFetch(missing(domain, leaf, part))) return false;
           if (!copyNow(domain, leaf, into, part)) return false;
-          const blocks = toAnnounce(part.segment, leaf);
-          // It would delay the answer.
-          if (blocks.length > 0) setImmediate(() => domain.announce(blocks));
+          domain.announce(toAnnounce(part.segment, leaf));
         }
         watch.note(leaves, offset, into.length);
         fetchAhead(offset, into.length);
