@@ -9,6 +9,7 @@ import type { DiskRoot } from './disk-root.ts';
 import { type Leaf, NO_BLOCK } from './leaf.ts';
 import { type LeafMap, leafMap, ZEROS } from './leaf-map.ts';
 import { readAhead } from './read-ahead.ts';
+import { readAround } from './read-around.ts';
 
 /** A disk as a manifest in the store describes it. */
 export interface ManifestDisk extends BlockDevice {
@@ -45,6 +46,7 @@ export function manifestDisk(
   const domain = reader.domain(keys);
   const leaves = leafMap(root, domain.nodes);
   const ahead = readAhead(size);
+  const around = readAround();
   const watch = firstReads(size);
   const background = new Set<Promise<unknown>>();
   const stop = new AbortController();
@@ -59,6 +61,11 @@ export function manifestDisk(
       .finally(() => background.delete(task));
     background.add(task);
   }
+  /** Into the page cache only: what lies around the wanted blocks is decoded when it is wanted. */
+  function announce(segment: number, leaf: Leaf, wanted: readonly BlockAddress[]): void {
+    const worth = around.missed(segment);
+    if (worth !== 'nothing') domain.announce(worth === 'segment' ? leaf.addresses() : wanted);
+  }
   const device = readLayer(
     name,
     { size, blockSize: PAGE_LENGTH },
@@ -72,6 +79,7 @@ export function manifestDisk(
           if (effort === 'memory' || leaf === ZEROS) return false;
           if (!domain.tryFetch(missing(domain, leaf, part))) return false;
           if (!copyNow(domain, leaf, into, part)) return false;
+          announce(part.segment, leaf, []);
         }
         watch.note(leaves, offset, into.length);
         fetchAhead(offset, into.length);
@@ -83,7 +91,11 @@ export function manifestDisk(
         await allDone(
           parts.map(async (part) => {
             const leaf = await leaves.leaf(part.segment);
-            await copy(domain, leaf, into, part);
+            if (leaf === ZEROS) into.fill(0, part.at, part.at + part.length);
+            else
+              await copy(domain, leaf, into, part, (misses) =>
+                announce(part.segment, leaf, misses),
+              );
           }),
         );
         watch.note(leaves, offset, into.length);
@@ -190,14 +202,11 @@ function missing(domain: ReadDomain, leaf: Leaf, part: Part): BlockAddress[] {
 
 async function copy(
   domain: ReadDomain,
-  leaf: Leaf | typeof ZEROS,
+  leaf: Leaf,
   into: Uint8Array,
   part: Part,
+  onMisses: (blocks: readonly BlockAddress[]) => void,
 ): Promise<void> {
-  if (leaf === ZEROS) {
-    into.fill(0, part.at, part.at + part.length);
-    return;
-  }
   const misses: { block: BlockAddress; target: Uint8Array; within: number }[] = [];
   eachBlock(leaf, part, (block, within, at, count) => {
     const target = into.subarray(at, at + count);
@@ -207,10 +216,12 @@ async function copy(
     }
     return true;
   });
-  domain.announce(misses.map(({ block }) => block));
-  await allDone(
+  if (misses.length === 0) return;
+  const fetched = allDone(
     misses.map(({ block, target, within }) => fetchAndCopy(domain, target, block, within)),
   );
+  onMisses(misses.map(({ block }) => block));
+  await fetched;
 }
 
 async function fetchAndCopy(

@@ -10,10 +10,12 @@ import {
   type Peer,
   type TlsCredentials,
 } from '../../sys/network.ts';
+import { isFull } from '../crowd.ts';
 import { entrance } from '../entrance.ts';
 import type { Export } from '../export.ts';
 import { addTraffic, type Client, noTraffic, sumOfTraffic, type Traffic } from '../traffic.ts';
 import { handshake, type Offer } from './handshake.ts';
+import { type SlabPool, slabPool } from '../reply-queue.ts';
 import { type StayAwake, stayAwake } from '../stay-awake.ts';
 import { type Transmission, transmission, type TransmissionOptions } from './transmission.ts';
 
@@ -40,6 +42,8 @@ export interface NbdTargetOptions {
   readonly listen: Address;
   /** There too: sockets that systemd has opened. */
   readonly others?: readonly Address[];
+  /** Whether the only export needs no name; not where exports come and go, for then it is another one each time. */
+  readonly hasDefault?: boolean;
   /** Whether the peer is served; left out: whoever can connect. */
   readonly admits?: (peer: Peer | undefined) => boolean;
   readonly tls?:
@@ -50,7 +54,6 @@ export interface NbdTargetOptions {
 /** A peer that has not chosen an export by then is no client. */
 const HANDSHAKE_MS = 30_000;
 const FINISH_MS = 5000;
-const CONNECTIONS_MAX = 256;
 const RECEIVE_LENGTH = 256 * KiB;
 
 interface Served {
@@ -59,6 +62,12 @@ interface Served {
   readonly connections: Set<Connection>;
   /** Of clients that have left. */
   readonly past: Traffic;
+}
+
+/** What all connections use together. */
+interface Shared {
+  readonly awake: StayAwake;
+  readonly slabs: SlabPool;
 }
 
 interface Connection extends Client {
@@ -71,14 +80,14 @@ export async function openNbdTarget(options: NbdTargetOptions): Promise<NbdTarge
   const streams = new Set<ByteStream>();
   /** Those that have no export yet. */
   const undecided = new Set<ByteStream>();
-  const awake = stayAwake(options.clock);
+  const shared: Shared = { awake: stayAwake(options.clock), slabs: slabPool() };
   const door = entrance();
   const { admits = () => true, others = [] } = options;
   function accept(stream: ByteStream): void {
-    if (streams.size >= CONNECTIONS_MAX) return stream.destroy();
+    if (isFull(streams, stream)) return stream.destroy();
     streams.add(stream);
     undecided.add(stream);
-    serve(stream, { ...options, awake }, served, {
+    serve(stream, { ...options, ...shared }, served, {
       onDecided: () => undecided.delete(stream),
       onClose() {
         undecided.delete(stream);
@@ -154,12 +163,13 @@ async function finish(clock: Clock, { stream, transmission }: Connection): Promi
 
 function serve(
   stream: ByteStream,
-  { clock, tls, awake }: NbdTargetOptions & { readonly awake: StayAwake },
+  { clock, hasDefault = true, tls, awake, slabs }: NbdTargetOptions & Shared,
   served: ReadonlyMap<string, Served>,
   { onDecided, onClose }: { readonly onDecided: () => void; readonly onClose: () => void },
 ): void {
   const talk = handshake({
     offers: () => [...served.values()].map(({ offer }) => offer),
+    hasDefault,
     tls: tls?.mode ?? 'none',
   });
   const over = new AbortController();
@@ -191,7 +201,7 @@ function serve(
         const traffic = noTraffic();
         const made: Connection = {
           ...{ stream, traffic, address: stream.peer?.address, since: clock.now() },
-          transmission: begin(stream, awake, { device: entry.device, agreement, traffic }),
+          transmission: begin(stream, awake, { device: entry.device, agreement, slabs, traffic }),
         };
         connection = made;
         const { connections, past } = entry;
@@ -214,7 +224,7 @@ function serve(
 function begin(
   stream: ByteStream,
   awake: StayAwake,
-  what: Pick<TransmissionOptions, 'device' | 'agreement' | 'traffic'>,
+  what: Pick<TransmissionOptions, 'device' | 'agreement' | 'slabs' | 'traffic'>,
 ): Transmission {
   const requests = transmission({
     ...what,
