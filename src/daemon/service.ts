@@ -55,12 +55,12 @@ export interface ServiceOptions {
 
 /** Rejects BUSY where another service has the socket or the store. */
 export async function startService(options: ServiceOptions): Promise<Service> {
-  const { world, log, version, sockets } = options;
+  const { world, log, version, sockets, credentials } = options;
   const { control } = sockets;
   const { clock } = world;
   await using stack = new AsyncDisposableStack();
   let settings = await options.settings();
-  const secrets = keyring(() => settings, options.credentials);
+  const secrets = keyring(() => settings, credentials);
   const { socket, store, nbd } = settings;
   if (control === undefined) {
     // Who may ask is decided by who connects. A socket of systemd's is in a directory that is not ours, and can have
@@ -71,11 +71,12 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const feed = openFeed();
   const ingest = ingestMeter();
   const apart: RunApart = async (name, request, options) => {
+    const apart = { store, clock, secretFiles: secretFiles(settings, credentials) };
     if (name === 'backup/create') {
-      await refuseSecretFiles(request as RequestOf<'backup/create'>, secretFiles(settings));
+      await refuseSecretFiles(request as RequestOf<'backup/create'>, apart.secretFiles);
     }
     const report = ingest.heard(options.report);
-    const result = await runApart({ store, clock }, name, request, { ...options, report });
+    const result = await runApart(apart, name, request, { ...options, report });
     await place.found()?.guard.finished(name, request, result);
     return result;
   };
@@ -101,7 +102,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     tokens: () => remote.tokens(),
     support: async () => ({
       ...{ protocol: version, settings },
-      secrets: knownSecrets(settings, options.credentials),
+      secrets: knownSecrets(settings, credentials),
     }),
   });
   const doorOptions = {
@@ -205,6 +206,8 @@ function deskOn(
   }
   return {
     ...{ apart, support, tokens, files, host: forwardedHost },
+    // Images are read apart from it only.
+    isSecret: () => true,
     follow: (report, signal) => feed.follow(report, signal),
     house: async () => (await owned()).house,
     sessions: async () => (await owned()).sessions,

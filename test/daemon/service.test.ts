@@ -16,6 +16,7 @@ import { openNbdDisk } from '../../src/block/nbd-disk.ts';
 import { expectDone } from '../support/cli.ts';
 import { makeRawDisk } from '../support/images.ts';
 import { noise } from '../support/random.ts';
+import { program } from '../support/programs.ts';
 import { serviceHome, serviceWith, startService } from '../support/service.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 
@@ -76,6 +77,12 @@ test('the passphrases that its settings name cannot be backed up', async () => {
     equal(code, 1);
     match(stderr, /holds secrets of this host/);
   }
+  const named = join(root, 'named.qcow2');
+  await program('qemu-img', 'create', '-qfqcow2', '-b', link, '-F', 'raw', named, '1M');
+  const disk = ['--machine', 'vm', '--disk', `vda=${named}`, '--format', 'qcow2'];
+  const { code, stderr } = await holdfast('backup', 'create', 'nightly', ...disk);
+  equal(code, 1);
+  match(stderr, /named\.qcow2 leads to .*, which holds secrets of this host/);
 });
 
 test('a wrong key that is given is refused, though the service knows the right one', async () => {
