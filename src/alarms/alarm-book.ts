@@ -50,6 +50,7 @@ export async function openAlarmBook(options: AlarmBookOptions): Promise<AlarmBoo
   const path = join(directory, NAME);
   const turn = turns();
   let alarms = await load();
+  let noted = alarms;
 
   async function load(): Promise<readonly AlarmRecord[]> {
     try {
@@ -61,16 +62,19 @@ export async function openAlarmBook(options: AlarmBookOptions): Promise<AlarmBoo
       return [];
     }
   }
-  /** In its turn. What cannot be written counts all the same, until the service ends. */
+  /** In its turn. What cannot be written counts all the same, and is written when something is seen the next time. */
   async function take(step: Step): Promise<void> {
-    if (step.alarms === alarms) return;
+    const isNew = step.alarms !== alarms;
     for (const news of step.news) await onNews(news);
     ({ alarms } = step);
+    if (noted === alarms) return;
     try {
       await putDurably(files, path, alarmsFile.encode({ alarms }));
+      noted = alarms;
     } catch (cause) {
       if (!(cause instanceof SystemError)) throw cause;
-      onTrouble(`alarms cannot be noted: ${cause.message}`);
+      // Once is enough: a look is taken each half minute.
+      if (isNew) onTrouble(`alarms cannot be noted: ${cause.message}`);
     }
   }
   return {

@@ -158,6 +158,33 @@ test('a disk that is full loses no alarm while the service runs; a damaged file 
   equal(again.troubles.length, 1);
 });
 
+test('what could not be written is written later, though nothing new has happened', async () => {
+  const home = disk();
+  let isFull = true;
+  const files = faultyFs(home.files, (operation) =>
+    isFull && operation === 'write' ? new SystemError('NO_SPACE', 'no room') : undefined,
+  );
+  const { book, troubles, heard } = await opened(files);
+  const jump: Condition = { kind: 'clock-jump', level: 'critical', message: 'a year' };
+  await book.raise(jump);
+  await book.raise(jump);
+  await book.compare(['pool-space'], []);
+  deepEqual(await standingAlarms(home.files, '/store', 'clock-jump'), []);
+  deepEqual(heard(), ['raised clock-jump critical 1']);
+  equal(troubles.length, 1, 'it is told once');
+  isFull = false;
+  await book.raise(jump);
+  equal((await standingAlarms(home.files, '/store', 'clock-jump')).length, 1);
+  isFull = true;
+  await book.acknowledge('clock-jump', 7);
+  isFull = false;
+  await book.compare(['pool-space'], []);
+  deepEqual(await standingAlarms(home.files, '/store', 'clock-jump'), [], 'nor is that lost');
+  const before = home.calls();
+  await book.compare(['pool-space'], []);
+  equal(home.calls(), before, 'and not written twice');
+});
+
 test('a pool at its limit does not ring all day', async () => {
   const limits = { warningPercent: 85, criticalPercent: 95 };
   let level: 'warning' | 'critical' | undefined;
