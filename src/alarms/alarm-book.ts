@@ -1,6 +1,11 @@
 import { join } from 'node:path/posix';
 import { FormatError } from '../formats/format-error.ts';
-import { type AlarmKind, type AlarmRecord, alarmsFile } from '../formats/store/alarm.ts';
+import {
+  type AlarmKind,
+  type AlarmRecord,
+  ALARMS_MAX,
+  alarmsFile,
+} from '../formats/store/alarm.ts';
 import { turns } from '../lib/turns.ts';
 import type { FileSystem } from '../sys/file-system.ts';
 import { putDurably } from '../sys/put-durably.ts';
@@ -51,6 +56,7 @@ export async function openAlarmBook(options: AlarmBookOptions): Promise<AlarmBoo
   const turn = turns();
   let alarms = await load();
   let noted = alarms;
+  const leftOut = new Set<string>();
 
   async function load(): Promise<readonly AlarmRecord[]> {
     try {
@@ -65,6 +71,7 @@ export async function openAlarmBook(options: AlarmBookOptions): Promise<AlarmBoo
   /** In its turn. What cannot be written counts all the same, and is written when something is seen the next time. */
   async function take(step: Step): Promise<void> {
     const isNew = step.alarms !== alarms;
+    tellLeftOut(step);
     for (const news of step.news) await onNews(news);
     ({ alarms } = step);
     if (noted === alarms) return;
@@ -75,6 +82,14 @@ export async function openAlarmBook(options: AlarmBookOptions): Promise<AlarmBoo
       if (!(cause instanceof SystemError)) throw cause;
       // Once is enough: a look is taken each half minute.
       if (isNew) onTrouble(`alarms cannot be noted: ${cause.message}`);
+    }
+  }
+  /** Of each once, until there is room again: a look is taken each half minute. */
+  function tellLeftOut(step: Step): void {
+    if (step.alarms.length < ALARMS_MAX || leftOut.size >= ALARMS_MAX) leftOut.clear();
+    for (const { id, message } of step.leftOut) {
+      if (!leftOut.has(id)) onTrouble(`there is no room for alarm ${id}: ${message}`);
+      leftOut.add(id);
     }
   }
   return {
