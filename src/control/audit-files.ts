@@ -10,6 +10,7 @@ import {
 import { concatBytes } from '../lib/bytes.ts';
 import { MiB } from '../lib/sizes.ts';
 import type { File } from '../sys/file-system.ts';
+import { SystemError } from '../sys/system-error.ts';
 import type { World } from '../sys/world.ts';
 
 /* The files of the audit log, of which the last one is written: see formats/store/audit.md. */
@@ -51,22 +52,24 @@ export async function openEnd(world: World, directory: string): Promise<AuditEnd
   if (!(await files.stat(path))) await makeFile(world, directory);
   const end = await endOf(world, path);
   if (end.number > 0) return end;
-  // Just begun, or a power cut came between the two steps of `beginFile`.
+  // Just begun, or a power cut came after `setAside`.
   const before = (await fullFiles(world, directory)).at(-1);
   if (before === undefined) return end;
   const { number, hash } = await endOf(world, join(directory, before));
   return { ...end, number, hash };
 }
 
-/** What was written stays under the number of its last entry; a new file goes on. */
-export async function beginFile(world: World, directory: string, last: number): Promise<void> {
-  const full = `audit-${String(last).padStart(12, '0')}.log`;
-  await world.files.rename(auditPath(directory), join(directory, full));
-  await makeFile(world, directory);
+/** What was written stays under the number of its last entry; nothing is written before `makeFile`. Rejects EXISTS. */
+export async function setAside({ files }: World, directory: string, last: number): Promise<void> {
+  const full = join(directory, `audit-${String(last).padStart(12, '0')}.log`);
+  if (await files.stat(full)) throw new SystemError('EXISTS', `${full} is there already`);
+  await files.rename(auditPath(directory), full);
 }
 
-async function makeFile({ files }: World, directory: string): Promise<void> {
-  await using _made = await files.create(auditPath(directory));
+/** Unless it is there; durable, as what was done in the directory before. */
+export async function makeFile({ files }: World, directory: string): Promise<void> {
+  const path = auditPath(directory);
+  if (!(await files.stat(path))) await (await files.create(path))[Symbol.asyncDispose]();
   await files.syncDirectory(directory);
 }
 

@@ -155,6 +155,52 @@ test('full files stay; the chain, the newest entries and the check go on over th
   deepEqual([first > 1, problem], [true, null]);
 });
 
+for (const fault of ['rename', 'create', 'syncDirectory'] as const) {
+  test(`no entry of a full file is lost where a ${fault} fails as the next one is begun`, async () => {
+    const disk = crashingFs(seeded(1));
+    let failures = 0;
+    const files = faultyFs(disk.files, (operation) =>
+      operation === fault && failures-- > 0 ? new SystemError('IO', 'it failed') : undefined,
+    );
+    const { audit, troubles } = await opened({ files }, 500);
+    const change = async (n: number) => (await audit.begin(ROOT, 'set/create', { n }))('done');
+    for (let n = 0; n < 4; n++) {
+      failures = 2;
+      for (let again = 0; again < 6; again++) await change(n);
+    }
+    ok(troubles.length > 0);
+    const { entries, first, problem } = await audit.check();
+    // What has told of its failure is not there; all else is.
+    const missing = troubles.filter((it) => it.includes('is missing in the audit log')).length;
+    deepEqual([entries, first, problem], [48 - missing, 1, null]);
+    equal(fault === 'rename', missing === 0, 'what cannot be set aside goes on');
+    equal((await audit.last(100)).length, entries);
+    failures = 0;
+    await change(9);
+    const again = (await opened(disk, 500)).audit;
+    deepEqual(await again.check(), await audit.check());
+  });
+}
+
+test('a file that has the name of the next full one stays', async () => {
+  const log = async (name: string | undefined) => {
+    const disk = crashingFs(seeded(1));
+    const { audit, troubles } = await opened(disk, 500);
+    if (name !== undefined)
+      await (await disk.files.create(`/store/${name}`))[Symbol.asyncDispose]();
+    for (let n = 0; n < 2; n++) await (await audit.begin(ROOT, 'set/create', {}))('done');
+    return { disk, audit, troubles };
+  };
+  const [name] = await (await log(undefined)).disk.files.list('/store');
+  match(name!, /^audit-\d{12}\.log$/);
+  const { disk, audit, troubles } = await log(name);
+  equal((await disk.files.stat(`/store/${name}`))!.size, 0);
+  deepEqual(troubles, [
+    `/store/audit.log is not set aside, though it is full: /store/${name} is there already`,
+  ]);
+  equal((await audit.last(100)).length, 4);
+});
+
 test('a log that cannot be written is an alarm, and no reason to refuse what would mend that', async () => {
   const disk = crashingFs(seeded(1));
   let isFull = false;
