@@ -94,19 +94,34 @@ export async function openFiles(world: World, directory: string): Promise<AuditF
   };
 }
 
-/** The newest last. */
+/**
+ * The newest last. What is damaged is left out, for `checkFiles` tells of it. Rejects CORRUPT, with the newest damaged
+ * file, where nothing else is left.
+ */
 export async function lastEntries(so: AuditFiles, count: number): Promise<AuditEntry[]> {
   const { world, directory, full, current, length } = so;
-  const lines = await linesAtEnd(current, length, SHOWN_LENGTH_MAX);
+  const newestFirst: AuditEntry[] = [];
+  let damaged: string | undefined;
+  const take = (name: string, lines: readonly string[]): void => {
+    for (const line of lines.toReversed()) {
+      if (newestFirst.length >= count) return;
+      const entry = decoded(line)?.entry;
+      if (entry) newestFirst.push(entry);
+      else damaged ??= name;
+    }
+  };
+  take(NAME, await linesAtEnd(current, length, SHOWN_LENGTH_MAX));
   let left = SHOWN_LENGTH_MAX - length;
   for (const name of full.toReversed()) {
-    if (lines.length >= count || left <= 0) break;
+    if (newestFirst.length >= count || left <= 0) break;
     await using file = await world.files.open(join(directory, name), 'read');
     const size = await file.size();
-    lines.unshift(...(await linesAtEnd(file, size, left)));
+    take(name, await linesAtEnd(file, size, left));
     left -= size;
   }
-  return lines.slice(-count).map((line) => decodeAudit(line, undefined).entry);
+  if (newestFirst.length > 0 || damaged === undefined) return newestFirst.toReversed();
+  const path = join(directory, damaged);
+  throw new FormatError('CORRUPT', `${path} has no entry that can be read: see "audit check"`);
 }
 
 /** The newest whole lines of the first `length` bytes, at most `max` bytes of them. */
@@ -211,8 +226,13 @@ async function endOf({ files }: World, path: string): Promise<AuditEnd> {
 function lastLine(bytes: Uint8Array, end: number): ReturnType<typeof decodeAudit> | undefined {
   if (end < 2) return undefined;
   const start = bytes.lastIndexOf(NEWLINE, end - 2) + 1;
+  return decoded(Buffer.from(bytes.subarray(start, end - 1)).toString('utf8'));
+}
+
+/** Undefined: it is none. */
+function decoded(line: string): ReturnType<typeof decodeAudit> | undefined {
   try {
-    return decodeAudit(Buffer.from(bytes.subarray(start, end - 1)).toString('utf8'), undefined);
+    return decodeAudit(line, undefined);
   } catch (cause) {
     if (!(cause instanceof FormatError)) throw cause;
     return undefined;

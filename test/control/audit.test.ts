@@ -1,4 +1,4 @@
-import { deepEqual, equal, match, ok } from 'node:assert/strict';
+import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict';
 import { test } from 'tap';
 import { openAudit } from '../../src/control/audit.ts';
 import { decodeAudit } from '../../src/formats/store/audit.ts';
@@ -153,6 +153,31 @@ test('full files stay; the chain, the newest entries and the check go on over th
   await disk.files.unlink(`/store/${oldest}`);
   const { first, problem } = await audit.check();
   deepEqual([first > 1, problem], [true, null]);
+});
+
+test('what is damaged is left out of what is shown, and told of where nothing else is left', async () => {
+  const disk = crashingFs(seeded(1));
+  const { audit } = await opened(disk, 1500);
+  const numbers = async (count: number) => (await audit.last(count)).map(({ number }) => number);
+  deepEqual(await numbers(5), []);
+  for (let n = 0; n < 6; n++) await (await audit.begin(ROOT, 'set/create', { n }))('done');
+  const lines = (await textOf(disk.files)).split('\n').slice(0, -1);
+  ok(lines.length >= 3, 'and a full file is before it');
+  const before = 12 - lines.length;
+  lines[lines.length - 2] = lines.at(-2)!.replaceAll('"', ' ');
+  await rewrite(disk.files, `${lines.join('\n')}\n`);
+  deepEqual(await numbers(2), [10, 12]);
+  equal((await numbers(100)).length, 11);
+  match((await audit.check()).problem!, /^audit\.log, line \d+: /);
+  await rewrite(disk.files, 'x\n'.repeat(40));
+  equal((await numbers(100)).at(-1), before, 'what is in files before it is there');
+  for (const name of await disk.files.list('/store')) {
+    if (name !== 'audit.log') await disk.files.unlink(`/store/${name}`);
+  }
+  await rejects(audit.last(10), {
+    ...{ name: 'FormatError', code: 'CORRUPT' },
+    message: '/store/audit.log has no entry that can be read: see "audit check"',
+  });
 });
 
 for (const fault of ['rename', 'create', 'syncDirectory'] as const) {
