@@ -2,6 +2,7 @@ import { dirname } from 'node:path/posix';
 import { AlarmError } from '../alarms/alarm-error.ts';
 import { isDeepStrictEqual } from 'node:util';
 import { accessOf } from '../control/access.ts';
+import { callerWords } from '../control/caller.ts';
 import { openFilesDesk } from '../control/files-work.ts';
 import { door, type DoorOptions } from '../control/door.ts';
 import { runApart } from '../control/apart.ts';
@@ -107,7 +108,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   });
   const doorOptions = {
     ...{ desk, clock, version, secrets },
-    ...watchOver(place),
+    ...watchOver(place, log),
     offers: () => true,
     onFault: faultLog(log),
   };
@@ -160,15 +161,23 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   };
 }
 
+/** Of a change that only the log of the service tells of. */
+const REQUEST_MAX = 1024;
+
 /** Notes each change, and refuses what is not allowed now, once there is a store. */
-function watchOver(place: LateStore): Pick<DoorOptions, 'audited' | 'checkAllowed'> {
+function watchOver(place: LateStore, log: Log): Pick<DoorOptions, 'audited' | 'checkAllowed'> {
   return {
-    /** What makes the store is noted once there is one. */
+    /** The audit log is in the store: before there is one, changes are in the log of the service. */
     async audited(who, what, request) {
       const end = await place.found()?.audit.begin(who, what, request);
       if (end) return end;
-      return async (...outcome) => {
-        await (await place.found()?.audit.begin(who, what, request))?.(...outcome);
+      const by = `${what} for ${callerWords(who)}`;
+      const asked = JSON.stringify(request).slice(0, REQUEST_MAX);
+      log('notice', `${by} begins; there is no store, whose audit log would have it: ${asked}`);
+      return async (outcome, reason) => {
+        log('notice', `${by}: ${outcome}${reason === undefined ? '' : `: ${reason}`}`);
+        // What makes the store is in there as well.
+        await (await place.found()?.audit.begin(who, what, request))?.(outcome, reason);
       };
     },
     checkAllowed(name) {

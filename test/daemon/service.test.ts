@@ -40,8 +40,14 @@ test('it starts empty, and makes its store when it is told to', async () => {
   match(empty.stderr, /store create/);
   ok(!existsSync(home.store), 'nothing is made by itself');
   equal((await expectDone(holdfast('service', 'show'))).result['storeId'], null);
+  equal((await holdfast('token', 'revoke', 'nobody')).code, 1);
+  // As long as there is no audit log, that is all there is of it.
+  const who = `token/revoke for user ${process.getuid!()} \\(process \\d+\\)`;
+  await service.logged(new RegExp(`${who} begins; there is no store.*: {"token":"nobody"}`));
+  await service.logged(new RegExp(`${who}: failed: the service listens for no other hosts`));
   const made = await expectDone(holdfast('store', 'create'));
   equal(made.result['store'], home.store);
+  await service.logged(/store\/create for user \d+ .*: done/);
   equal((await holdfast('store', 'create')).code, 1);
   deepEqual((await expectDone(holdfast('set', 'list'))).result['sets'], []);
   const secret = ['--passphrase-file', home.passphrase];
