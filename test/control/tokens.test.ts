@@ -22,7 +22,7 @@ test('a token lets in until it is revoked or over; its text is kept nowhere', as
   const disk = crashingFs(seeded(1));
   const clock = fakeClock('2026-11-21T18:00:00Z');
   const world = { ...simulatedWorld(disk.files), clock };
-  const tokens = await openTokens(world, PATH);
+  await using tokens = await openTokens(world, PATH);
   const look = await tokens.create({ ...LOOK, token: 'grafana' });
   const short = await tokens.create({ ...LOOK, token: 'short', may: 'manage', expiresDays: 2 });
   match(look.secret, /^hft_[\w-]{43}$/);
@@ -32,7 +32,7 @@ test('a token lets in until it is revoked or over; its text is kept nowhere', as
   const stored = Buffer.from(await disk.files.readFile(PATH, 2 ** 20)).toString();
   for (const { secret } of [look, short]) ok(!stored.includes(secret.slice(4)));
 
-  const again = await openTokens(world, PATH);
+  await using again = await openTokens(world, PATH);
   equal(again.find(look.secret)?.name, 'grafana');
   equal(again.find(short.secret)?.may, 'manage');
   for (const wrong of [
@@ -44,9 +44,9 @@ test('a token lets in until it is revoked or over; its text is kept nowhere', as
   ]) {
     equal(again.find(wrong), undefined, wrong);
   }
-  const { revoked } = again.find(look.secret)!;
+  const { ended } = again.find(look.secret)!;
   await again.revoke('grafana');
-  ok(revoked.aborted);
+  ok(ended.aborted);
   equal(again.find(look.secret), undefined);
   await rejects(again.revoke('grafana'), { code: 'NOT_FOUND' });
   await clock.advance(2 * 86_400_000);
@@ -57,9 +57,29 @@ test('a token lets in until it is revoked or over; its text is kept nowhere', as
   );
 });
 
+test('what is under way by a token ends when the token does, and not before', async () => {
+  const clock = fakeClock('2026-11-21T18:00:00Z');
+  const world = { ...simulatedWorld(crashingFs(seeded(1)).files), clock };
+  await using tokens = await openTokens(world, PATH);
+  const short = await tokens.create({ ...LOOK, token: 'short', expiresDays: 2 });
+  const long = await tokens.create({ ...LOOK, token: 'long' });
+  const [{ ended }, other] = [tokens.find(short.secret)!, tokens.find(long.secret)!];
+  await clock.advance(2 * 86_400_000 - 1000);
+  equal(ended.aborted, false);
+  await clock.advance(20_000);
+  ok(ended.aborted);
+  match((ended.reason as Error).message, /token "short" has expired/);
+  equal(other.ended.aborted, false);
+  // Somebody sets the clock back: it is valid again, for what is begun from now on.
+  clock.turn(-86_400_000);
+  equal(tokens.find(short.secret)!.ended.aborted, false);
+  clock.turn(86_400_000);
+  equal(tokens.find(short.secret), undefined);
+});
+
 test('a power cut at any call leaves the tokens from before or after it', async () => {
   const work = async (fs: ReturnType<typeof crashingFs>): Promise<void> => {
-    const tokens = await openTokens(simulatedWorld(fs.files), PATH);
+    await using tokens = await openTokens(simulatedWorld(fs.files), PATH);
     await tokens.create({ ...LOOK, token: 'a' });
     made++;
     await tokens.create({ ...LOOK, token: 'b' });
@@ -72,7 +92,8 @@ test('a power cut at any call leaves the tokens from before or after it', async 
     const fs = crashingFs(seeded(cut), cut);
     made = 0;
     await work(fs).catch(onlyPowerCuts);
-    const { tokens } = (await openTokens(simulatedWorld(fs.reboot().files), PATH)).list();
+    await using after = await openTokens(simulatedWorld(fs.reboot().files), PATH);
+    const { tokens } = after.list();
     ok(tokens.length >= made && tokens.length <= 2, `cut ${cut}`);
   }
 });
@@ -167,12 +188,12 @@ test('a factory reset revokes every token, or says that it could not', async () 
   const files = faultyFs(disk.files, (operation, path) =>
     isFull && operation === 'write' ? full(path) : undefined,
   );
-  const tokens = await openTokens(simulatedWorld(files), PATH);
+  await using tokens = await openTokens(simulatedWorld(files), PATH);
   const made = [
     await tokens.create({ ...LOOK, token: 'grafana' }),
     await tokens.create({ ...LOOK, token: 'ann', may: 'manage' }),
   ];
-  const { revoked } = tokens.find(made[1]!.secret)!;
+  const { ended } = tokens.find(made[1]!.secret)!;
   const bare = bareDesk('FAILED', 'nobody is there');
   const host = async () => ({ reset: ['network'], failed: [] }) as never;
   const options = {
@@ -185,10 +206,11 @@ test('a factory reset revokes every token, or says that it could not', async () 
   isFull = true;
   const { failed } = await reset(desk);
   match(failed.join(), /^tokens: .*no space left/);
-  equal(revoked.aborted, false);
+  equal(ended.aborted, false);
   isFull = false;
   deepEqual(await reset(desk), { reset: ['network', 'tokens'], failed: [] });
-  equal(revoked.aborted, true);
+  equal(ended.aborted, true);
   for (const { secret } of made) equal(tokens.find(secret), undefined);
-  deepEqual((await openTokens(simulatedWorld(files), PATH)).list().tokens, []);
+  await using again = await openTokens(simulatedWorld(files), PATH);
+  deepEqual(again.list().tokens, []);
 });
