@@ -210,10 +210,11 @@ function taskDone(
   const shows = isReady ? 'sessions' : answer.name === 'files/open' ? 'files' : model.screen;
   const screen = model.dialog ? model.screen : shows;
   const changed = changedBy(answer.name);
-  const [next, effects] = again({ ...done, dialog, screen }, ...(changed ?? CHANGED));
   // Whoever was let set this machine up without a login is done with it.
-  const isLeft = answer.name === 'host/finish-set-up' && model.leaving.key === 'l';
-  return [changed ? stepOn(next) : next, isLeft ? [...effects, { kind: 'leave' }] : effects];
+  const isLast = answer.name === 'host/finish-set-up' && model.leaving.key === 'l';
+  const isEnding = model.isEnding || isLast;
+  const [next, effects] = again({ ...done, dialog, screen, isEnding }, ...(changed ?? CHANGED));
+  return [changed ? stepOn(next) : next, effects];
 }
 
 /** What a change may have changed. */

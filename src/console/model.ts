@@ -76,6 +76,8 @@ export interface Model {
   readonly looks: readonly Look[];
   readonly tasks: readonly Task[];
   readonly log: readonly LogEntry[];
+  /** It is left as soon as nothing is lost by that; nothing more is begun. */
+  readonly isEnding: boolean;
   /** What a key did not do, and why. */
   readonly hint: string;
   readonly nextId: number;
@@ -279,6 +281,7 @@ export function firstModel(of: {
     looks: [],
     tasks: [],
     log: [],
+    isEnding: false,
     hint: '',
     nextId: 1,
   };
