@@ -38,6 +38,14 @@ export async function givenService(
   };
 }
 
+/** Throws UsageError where another host's service was named: a path there is no path here. */
+export function requireHere(named: HttpServerPlace | undefined): void {
+  if (typeof named !== 'object') return;
+  throw new UsageError(
+    `this is done by the command itself, on the machine that has the store: run it on ${named.host}, without --server`,
+  );
+}
+
 function hostAndPort(server: string): { readonly host: string; readonly port: number } {
   const url = URL.parse(server);
   const isPlain = url?.pathname === '/' && url.search === '' && url.username === '';

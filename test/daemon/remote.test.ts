@@ -234,6 +234,26 @@ test('long requests are refused, and a host that opens many connections shuts ou
   equal(curl('/v1/service/show', ...bearer(file)).status, 200);
 });
 
+test('what a command does itself is not done here in the place of there', { skip }, async () => {
+  const file = await token('mounter', '--may', 'manage', '--files');
+  const made = join(root, 'made-here');
+  for (const words of [
+    ['mount', root],
+    ['store', 'cat', 'point', 'vm@latest'],
+    ['store', 'create', made],
+    ['files', 'list', 'vm@latest', 'vda'],
+    ['files', 'find', 'vm@latest', 'vda', '--name', 'x'],
+    ['files', 'get', 'vm@latest', 'vda', '/', '--to', made],
+    ['files', 'open', 'vm@latest', '--at', made],
+    ['store', 'cat', 'point', 'vm@latest', '--store', home.store],
+  ]) {
+    const { code, stderr } = await remote(file, ...words);
+    equal(code, 2, words.join(' '));
+    match(stderr, /run it on 127\.0\.0\.1, without --server/, words.join(' '));
+  }
+  equal(existsSync(made), false);
+});
+
 test('requests sent without waiting for answers are bounded', { skip }, async () => {
   const secret = readFileSync(await token('hasty', '--may', 'look'), 'utf8').trim();
   const head = `GET /v1/service/show HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${secret}`;
