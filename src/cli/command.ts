@@ -13,6 +13,8 @@ export interface Command {
   readonly options: ParseArgsOptionsConfig;
   /** How many arguments it takes. */
   readonly takes: readonly [min: number, max: number];
+  /** Before any file or descriptor that the command line names is read: here a process may begin anew. */
+  prepare?(): Promise<void>;
   run(input: Input, context: Context): Promise<void>;
 }
 

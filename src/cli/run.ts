@@ -57,6 +57,7 @@ async function dispatch(words: readonly string[], output: Output): Promise<numbe
   if (positionals.length < min || positionals.length > max) {
     throw new UsageError(`usage: holdfast ${found.words.join(' ')} ${command.usage}`);
   }
+  await command.prepare?.();
   await runCommand(command, inputOf(positionals, values), output);
   return 0;
 }
@@ -110,7 +111,7 @@ async function runCommand(command: Command, input: Input, output: Output): Promi
     credentials: process.env['CREDENTIALS_DIRECTORY'],
   };
   let house: House | undefined;
-  const named = await givenService(input, process.env['HOLDFAST_SOCKET']);
+  const named = givenService(input, process.env['HOLDFAST_SOCKET']);
   async function openOnce(): Promise<House> {
     requireHere(named);
     const directory = storeDirectory ?? (await calls.servedStore());

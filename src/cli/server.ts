@@ -1,6 +1,5 @@
 import type { HttpServerPlace } from '../sys/http-place.ts';
-import { realFileSystem } from '../sys/real-file-system.ts';
-import { readSecretFrom } from '../sys/terminal.ts';
+import { readGiven, readSecretFrom } from '../sys/terminal.ts';
 import { type Input, UsageError } from './command.ts';
 
 const CERTIFICATES_LENGTH_MAX = 1024 * 1024;
@@ -9,10 +8,10 @@ const CERTIFICATES_LENGTH_MAX = 1024 * 1024;
  * The service that is to do it: `--server`, `--socket` or HOLDFAST_SOCKET; undefined: the usual one, if it is there.
  * Throws UsageError.
  */
-export async function givenService(
+export function givenService(
   input: Pick<Input, 'text'>,
   socket: string | undefined,
-): Promise<HttpServerPlace | undefined> {
+): HttpServerPlace | undefined {
   const [server, tokenFile, cafile] = [
     input.text('server'),
     input.text('token-file'),
@@ -31,10 +30,7 @@ export async function givenService(
   return {
     ...hostAndPort(server),
     token,
-    authority:
-      cafile === undefined
-        ? undefined
-        : await realFileSystem().readFile(cafile, CERTIFICATES_LENGTH_MAX),
+    authority: cafile === undefined ? undefined : readGiven(cafile, CERTIFICATES_LENGTH_MAX),
   };
 }
 

@@ -205,10 +205,12 @@ test('a revoked token ends what is under way by it', { skip }, async () => {
 });
 
 test('the console is a client over it as well', { skip: skip || without('tmux') }, async () => {
-  const at = ['--server', `https://127.0.0.1:${port()}`, '--cafile', own.certificate];
-  const command = [process.execPath, MAIN, 'console', ...at, '--token-file'];
+  const at = `--server https://127.0.0.1:${port()}`;
   const file = await token('screen', '--may', 'look');
-  using screen = openScreen([...command, file], { directory: root, term: 'screen' });
+  // What comes through a pipe can be read once.
+  const piped = `--cafile <(cat '${own.certificate}') --token-file <(cat '${file}')`;
+  const line = `exec '${process.execPath}' '${MAIN}' console ${at} ${piped}`;
+  using screen = openScreen(['bash', '-c', line], { directory: root, term: 'screen' });
   await screen.shows(/The service runs\./);
 });
 
