@@ -1,11 +1,5 @@
 import { formatSize } from '../lib/sizes.ts';
-import type {
-  Change,
-  CopiedFiles,
-  JobSummary,
-  PointSummary,
-  Progress,
-} from '../protocol/results.ts';
+import type { CopiedFiles, JobSummary, PointSummary, Progress } from '../protocol/results.ts';
 import { again, refreshed } from './asking.ts';
 import { type Dialog, followed, followedDialog, NO_LOG } from './dialog-model.ts';
 import { changedBy, hostAnswered, shownAfter } from './host-answers.ts';
@@ -34,7 +28,6 @@ import { readyText } from '../client/ready-text.ts';
 /* What the service says, and what becomes of the model by it. */
 
 const LOG_MAX = 500;
-const ALARMS_MAX = 50;
 
 export function answered(
   model: Model,
@@ -269,16 +262,11 @@ export function reported(model: Model, { id, event }: Extract<Event, { kind: 're
     case 'progress':
       return [progressed(model, id, progressText(event)), []];
     case 'alarm':
-      // A job that has failed tells so itself.
-      return [isNews(event) ? alarmed(model, event.message) : model, []];
+      return again(model, 'standing', 'facts');
     case 'session':
       return again(model, 'sessions', 'facts', 'shown', 'shownLog');
-    case 'job': {
-      const { state, job, reason } = event;
-      const words = `Job ${job} has failed${reason === null ? '' : `: ${reason}`}`;
-      const next = state === 'failed' ? alarmed(model, words) : model;
-      return again(next, 'facts', 'latest', 'active', 'jobs', 'shown', 'shownLog');
-    }
+    case 'job':
+      return again(model, 'facts', 'latest', 'active', 'jobs', 'shown', 'shownLog');
     default:
       return [model, []];
   }
@@ -287,15 +275,6 @@ export function reported(model: Model, { id, event }: Extract<Event, { kind: 're
 function progressed(model: Model, id: number, progress: string): Model {
   const tasks = model.tasks.map((it) => (it.id === id ? { ...it, progress } : it));
   return { ...model, tasks };
-}
-
-function isNews({ what, alarm }: Extract<Change, { event: 'alarm' }>): boolean {
-  return what === 'raised' && !alarm.startsWith('job-failed');
-}
-
-function alarmed(model: Model, message: string): Model {
-  const alarms = [{ time: model.time, message }, ...model.alarms].slice(0, ALARMS_MAX);
-  return { ...model, alarms };
 }
 
 function progressText({ phase, position, total }: Progress): string {

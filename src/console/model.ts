@@ -71,8 +71,6 @@ export interface Model {
   readonly dialog: Dialog | undefined;
   /** The question by which the service tells what happens, once it was asked. */
   readonly follow: number | undefined;
-  /** What it told of as wrong since then, newest first. */
-  readonly alarms: readonly Alarm[];
   readonly looks: readonly Look[];
   readonly tasks: readonly Task[];
   readonly log: readonly LogEntry[];
@@ -159,11 +157,6 @@ export interface Task {
   readonly progress: string;
   /** What it was asked with: whoever typed something wrong does not type it all again. */
   readonly form: FormDialog | undefined;
-}
-
-export interface Alarm {
-  readonly time: string;
-  readonly message: string;
 }
 
 export interface LogEntry {
@@ -277,7 +270,7 @@ export function firstModel(of: {
     chosen: {},
     sessionBefore: undefined,
     dialog: undefined,
-    ...{ time: '', follow: undefined, alarms: [] },
+    ...{ time: '', follow: undefined },
     looks: [],
     tasks: [],
     log: [],
