@@ -319,6 +319,9 @@ export function bodyRows({ size }: Model): number {
   return Math.max(1, size.rows - FRAME_ROWS);
 }
 
+/** The last hour in so many parts: what fits beside its figures on 80 columns, one for each. */
+export const HOUR_PARTS = 36;
+
 /** Rows of a list under its heading. */
 export function listRows(model: Model): number {
   return Math.max(1, bodyRows(model) - 1);
