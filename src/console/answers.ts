@@ -38,7 +38,7 @@ export function answered(
   if (look) {
     const looks = model.looks.filter((it) => it !== look);
     // With `refreshed`: the first answer opens the way for other questions, and a list may have moved on.
-    return refreshed(lookAnswered(begun({ ...up, looks }, model, answer), look, answer));
+    return refreshed(lookAnswered(begun({ ...up, looks }, answer), look, answer));
   }
   if (id === model.follow) return [{ ...up, follow: undefined }, []];
   const task = model.tasks.find((it) => it.id === id);
@@ -46,9 +46,11 @@ export function answered(
 }
 
 /** A service without a store is that of a machine that nobody has set up: so that is what is to be seen first. */
-function begun(model: Model, before: Model, { name, result }: Answer): Model {
-  const isFirst = name === 'service/show' && before.service.kind === 'unknown';
-  return isFirst && result.storeId === null ? { ...model, screen: 'setUp' } : model;
+function begun(model: Model, { name, result }: Answer): Model {
+  if (name !== 'service/show' || model.hasBegun) return model;
+  // Whoever turned to another screen while the service was not there yet stays there.
+  const isNew = result.storeId === null && model.screen === 'status';
+  return { ...model, hasBegun: true, screen: isNew ? 'setUp' : model.screen };
 }
 
 function lookAnswered(model: Model, { what }: Look, answer: Answer): Model {

@@ -39,6 +39,8 @@ export interface Model {
   readonly time: string;
   readonly screen: ScreenName;
   readonly service: ServiceState;
+  /** A service has said what it has: on a machine's own screen that may be long after this was started. */
+  readonly hasBegun: boolean;
   readonly facts: Known<ResultOf<'service/show'>>;
   readonly latest: Known<ResultOf<'backup/page'>>;
   readonly sessions: Known<readonly SessionSummary[]>;
@@ -262,6 +264,7 @@ export function firstModel(of: {
   return {
     ...of,
     service: UNKNOWN,
+    hasBegun: false,
     ...NOTHING_KNOWN,
     damagedSessions: [],
     points: noPoints(''),

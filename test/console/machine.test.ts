@@ -1,7 +1,7 @@
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { test } from 'tap';
 import type { ResultOf } from '../../src/protocol/operations.ts';
-import { type Driven, drive, driveUp, FACTS, refusal, TIME } from '../support/console.ts';
+import { type Driven, drive, driveUp, FACTS, GONE, refusal, TIME } from '../support/console.ts';
 
 const WIRE: ResultOf<'network/show'>['interfaces'][number] = {
   ...{ name: 'eth0', kind: 'wired', mac: '52:54:00:00:00:01', mtu: 1500, up: true, carrier: true },
@@ -175,6 +175,26 @@ test('a new machine begins with its set-up; a step that was done leads to the ne
   // Left out.
   driven.type('\u001b[B\u001b[B\u001b[B\u001b[B');
   match(driven.text(), /^>- +Administrator +has no password$/m);
+});
+
+test('a set-up is seen first also where the service comes late, but for who looks elsewhere', async () => {
+  for (const [keys, screen] of [
+    ['', 'setUp'],
+    ['3', 'sessions'],
+  ] as const) {
+    const driven = drive();
+    driven.tick();
+    driven.fail('service/show', GONE);
+    driven.type(keys);
+    driven.tick(5000);
+    driven.answer('service/show', { ...FACTS, storeId: null, space: null });
+    equal(driven.model().screen, screen);
+    // Once: it can be left out.
+    driven.type('1');
+    driven.tick(5000);
+    driven.answer('service/show', { ...FACTS, storeId: null, space: null });
+    equal(driven.model().screen, 'status');
+  }
 });
 
 test('a password is typed twice and never seen', async () => {
