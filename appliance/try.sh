@@ -20,6 +20,8 @@ PATH=$PWD/node_modules/.bin:$PATH
 mkdir -p var
 store=$PWD/var/store
 secret=$PWD/var/passphrase
+# Without it each command would strip and parse all that it loads anew.
+export NODE_COMPILE_CACHE="$PWD/node_modules/.cache/holdfast"
 holdfast() { node src/cli/main.ts "$@" --store "$store"; }
 say() { printf '\n== %s\n' "$*"; }
 

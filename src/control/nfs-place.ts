@@ -2,7 +2,7 @@ import type { NfsPlace, SessionRecord, Squash } from '../formats/store/session.t
 import type { NfsResult } from '../protocol/results.ts';
 import { nfsSnippets } from '../recovery/nfs-snippets.ts';
 import type { ServedFiles } from '../recovery/serve-nfs.ts';
-import { parseNetworks } from '../sys/networks.ts';
+import { isAnyAddress, LOOPBACK, parseNetworks } from '../sys/networks.ts';
 import { mayListenOnLowPorts } from '../sys/processes.ts';
 
 export interface NfsRequest {
@@ -21,7 +21,6 @@ export interface NfsRequest {
 /** Where clients look without being told; only root, or who has CAP_NET_BIND_SERVICE, can listen there. */
 const STANDARD_PORTS = { nfs: 2049, mount: 20_048, portmap: 111 };
 const HIGH_PORTS = { nfs: 12_049, mount: 12_048, portmap: 10_111 };
-const LOOPBACK = ['127.0.0.0/8', '::1'];
 
 /**
  * Open to nobody but this host unless said otherwise. `inherited`: where systemd listens already. Throws FAILED for
@@ -46,6 +45,6 @@ export function nfsPlace(
 }
 
 export function nfsResult(session: SessionRecord, { host, ports }: ServedFiles): NfsResult {
-  const known = host === '::' || host === '0.0.0.0' ? 'HOST' : host;
+  const known = isAnyAddress(host) ? 'HOST' : host;
   return { host: known, ports, ...nfsSnippets(session, { host: known, ports }) };
 }

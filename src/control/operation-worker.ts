@@ -1,5 +1,4 @@
 import { bareDesk } from './bare-desk.ts';
-import { enableCompileCache } from 'node:module';
 import { processSide } from '../sys/own-process.ts';
 import { SystemError } from '../sys/system-error.ts';
 import { failureOf, type FromWorker, type ToWorker, toldFailure } from './apart.ts';
@@ -8,7 +7,6 @@ import { type GivenSecret, type House, openHouse, type SecretSource } from './ho
 
 /* The process in which an operation runs that takes long: `apart.ts` started it. */
 
-enableCompileCache();
 const side = processSide<ToWorker, FromWorker>();
 const abort = new AbortController();
 const asked = new Map<string, PromiseWithResolvers<GivenSecret>>();

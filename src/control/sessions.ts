@@ -25,6 +25,7 @@ import {
 import { tryBoot, type TryBootOptions } from '../recovery/try-boot.ts';
 import type { WhenFull } from '../formats/store/session.ts';
 import type { Address, TlsCredentials } from '../sys/network.ts';
+import { isAnyAddress } from '../sys/networks.ts';
 import type { NfsRequest } from './nfs-place.ts';
 import { type House, openPoint, openSet, type WorkOptions } from './house.ts';
 import { formatListenAddress, parseListenAddress } from './listen-address.ts';
@@ -156,7 +157,7 @@ function attached({ exports, address }: ServedSession, tls: TlsCredentials | und
 
 /** Listening everywhere is no address that a client can be given. */
 function reachableFrom(address: Address): Address {
-  const isAny = address.kind === 'tcp' && (address.host === '0.0.0.0' || address.host === '::');
+  const isAny = address.kind === 'tcp' && isAnyAddress(address.host);
   return isAny ? { ...address, host: 'HOST' } : address;
 }
 

@@ -1,5 +1,5 @@
 import { type DiskServer, openDiskServer } from '../recovery/disk-server.ts';
-import { parseNetworks } from '../sys/networks.ts';
+import { LOOPBACK, parseNetworks } from '../sys/networks.ts';
 import type { World } from '../sys/world.ts';
 import { parseListenAddress } from './listen-address.ts';
 import { readTlsFiles, type TlsFiles } from './tls-files.ts';
@@ -11,8 +11,6 @@ export interface SharedDisksPlace {
   readonly allow: readonly string[] | undefined;
   readonly tls: TlsFiles | undefined;
 }
-
-const LOOPBACK = ['127.0.0.0/8', '::1'];
 
 /**
  * The NBD server of all sessions, which answers nobody before it is told to; undefined: there is to be none.

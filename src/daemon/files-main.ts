@@ -1,6 +1,4 @@
 #!/usr/bin/env node
-import { enableCompileCache } from 'node:module';
+import { main } from './files-run.ts';
 
-enableCompileCache();
-const { main } = await import('./files-run.ts');
 process.exitCode = await main();

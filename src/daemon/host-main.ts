@@ -1,6 +1,4 @@
 #!/usr/bin/env node
-import { enableCompileCache } from 'node:module';
+import { main } from './host-run.ts';
 
-enableCompileCache();
-const { main } = await import('./host-run.ts');
 process.exitCode = await main(process.argv.slice(2));

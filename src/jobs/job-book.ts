@@ -28,6 +28,8 @@ export interface JobBook {
   notes(id: string): Promise<string[]>;
   /** Forgets the oldest of those that have ended. */
   trim(): Promise<void>;
+  /** As of JobQueue. */
+  keepNewestOf(isSchedule: IsSchedule): void;
   /** Tries again to write what could not be written. */
   catchUp(): Promise<void>;
   /** All that was begun is written. */
@@ -51,6 +53,8 @@ export interface JobProgress {
 
 export type JobEvent = JobProgress | { readonly event: 'notice'; readonly message: string };
 
+export type IsSchedule = (name: string) => boolean;
+
 export interface BookOptions {
   readonly world: World;
   readonly files: JobFiles;
@@ -61,7 +65,7 @@ export interface BookOptions {
 
 /** Jobs that wait; a schedule has at most one. */
 const WAITING_MAX = 1000;
-/** Jobs that have ended, for people to look at. */
+/** Jobs that have ended, for people to look at: beside two of each schedule. */
 const HISTORY_MAX = 1000;
 const RANDOM_LENGTH = 3;
 
@@ -75,6 +79,7 @@ export async function openBook({
   const jobs = new Map<string, JobRecord>();
   const audiences = new Map<string, Set<(event: JobEvent) => void>>();
   const turn = turns();
+  let isSchedule: IsSchedule = () => true;
 
   const { put, tryPut, ...notes } = noting(files, onTrouble);
 
@@ -150,7 +155,7 @@ export async function openBook({
     },
     trim: () =>
       turn(async () => {
-        for (const { id } of forgettable(jobs).slice(0, -HISTORY_MAX)) {
+        for (const { id } of forgettable(jobs, isSchedule).slice(0, -HISTORY_MAX)) {
           try {
             await files.removeJob(id);
           } catch (cause) {
@@ -161,6 +166,7 @@ export async function openBook({
           notes.forget(id);
         }
       }),
+    keepNewestOf: (is) => void (isSchedule = is),
     async catchUp() {
       if (notes.areBehind()) await turn(() => notes.catchUp(find));
     },
@@ -168,12 +174,15 @@ export async function openBook({
   };
 }
 
-/** Whether a schedule works is known by its newest job, and by its newest that succeeded: they stay. */
-function forgettable(jobs: ReadonlyMap<string, JobRecord>): JobRecord[] {
+/**
+ * Whether a schedule works is known by its newest job, and by its newest that succeeded: they stay while it is there.
+ * Of those that are no more nothing does: names without end would be a history without end.
+ */
+function forgettable(jobs: ReadonlyMap<string, JobRecord>, isSchedule: IsSchedule): JobRecord[] {
   const ended = byEnd([...jobs.values()].filter(hasEnded));
   const newest = new Map<string, JobRecord>();
   for (const job of ended) {
-    if (job.schedule === undefined) continue;
+    if (job.schedule === undefined || !isSchedule(job.schedule)) continue;
     newest.set(job.schedule, job);
     if (job.state === 'done') newest.set(`${job.schedule} done`, job);
   }

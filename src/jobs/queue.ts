@@ -3,6 +3,7 @@ import type { World } from '../sys/world.ts';
 import {
   type BookOptions,
   byAge,
+  type IsSchedule,
   type JobDraft,
   type JobEvent,
   type JobProgress,
@@ -34,6 +35,8 @@ export interface JobQueue extends AsyncDisposable {
   attend(id: string, report: (event: JobEvent) => void, signal: AbortSignal): Promise<JobView>;
   /** What waits for something that is away is tried now. */
   wake(): void;
+  /** The newest job of a schedule, and its newest that succeeded, are not forgotten; without this, of any name. */
+  keepNewestOf(isSchedule: IsSchedule): void;
   /** Begins to work: until then jobs are only taken. */
   start(): void;
 }
@@ -102,6 +105,7 @@ export async function openQueue(options: QueueOptions): Promise<JobQueue> {
       return workers.view(book.find(id));
     },
     wake: () => workers.look('what waits too'),
+    keepNewestOf: book.keepNewestOf,
     start: () => workers.start(),
     async [Symbol.asyncDispose]() {
       await workers[Symbol.asyncDispose]();

@@ -44,7 +44,7 @@ export interface ScheduleView {
 export interface SchedulesOptions {
   readonly world: World;
   readonly files: JobFiles;
-  readonly queue: Pick<JobQueue, 'submit' | 'list'>;
+  readonly queue: Pick<JobQueue, 'submit' | 'list' | 'keepNewestOf'>;
   readonly onTrouble: (message: string) => void;
   /** A time came and was left out. */
   readonly onMissed: (message: string) => void;
@@ -57,22 +57,10 @@ const SLEEP_MAX_MS = 30_000;
 export async function openSchedules(options: SchedulesOptions): Promise<Schedules> {
   const { world, files, queue, onTrouble, onMissed } = options;
   const { clock } = world;
-  const schedules = new Map<string, ScheduleRecord>();
-  const calendars = new Map<string, Calendar>();
+  const { schedules, calendars } = await load(files, onTrouble);
+  queue.keepNewestOf((name) => schedules.has(name));
   /** What is in memory and what is on the disk change together: a schedule that is removed is not noted again. */
   const turn = turns();
-
-  const { records, damaged } = await files.schedules();
-  for (const reason of damaged) onTrouble(reason);
-  for (const record of records) {
-    try {
-      calendars.set(record.name, calendarOf(record.at));
-      schedules.set(record.name, record);
-    } catch (cause) {
-      if (!(cause instanceof JobError)) throw cause;
-      onTrouble(`schedule ${record.name}: ${cause.message}`);
-    }
-  }
 
   function nextOf({ name, last }: ScheduleRecord): Date | undefined {
     return calendars.get(name)?.next(new Date(Math.min(Date.parse(last), clock.now().getTime())));
@@ -162,6 +150,24 @@ export async function openSchedules(options: SchedulesOptions): Promise<Schedule
     start: () => ticks.start(),
     [Symbol.asyncDispose]: () => ticks[Symbol.asyncDispose](),
   };
+}
+
+/** What cannot be understood is told of, and left out. */
+async function load(files: JobFiles, onTrouble: SchedulesOptions['onTrouble']) {
+  const schedules = new Map<string, ScheduleRecord>();
+  const calendars = new Map<string, Calendar>();
+  const { records, damaged } = await files.schedules();
+  for (const reason of damaged) onTrouble(reason);
+  for (const record of records) {
+    try {
+      calendars.set(record.name, calendarOf(record.at));
+      schedules.set(record.name, record);
+    } catch (cause) {
+      if (!(cause instanceof JobError)) throw cause;
+      onTrouble(`schedule ${record.name}: ${cause.message}`);
+    }
+  }
+  return { schedules, calendars };
 }
 
 function nthOf(calendar: Calendar | undefined, after: Date, count: number): Date | undefined {

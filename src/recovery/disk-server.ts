@@ -9,8 +9,13 @@ import { type NbdTarget, openNbdTarget } from '../targets/nbd/target.ts';
  */
 export interface DiskServer extends AsyncDisposable {
   readonly target: NbdTarget;
-  /** Clients are served through TLS only. Without, sessions that want TLS are not shown. */
+  /** Clients are served through TLS only. */
   readonly tls: boolean;
+  /**
+   * Whether the disks of a session are shown, which wants TLS or does not. One that does is served at its own address
+   * to those who have its key: here too only who shows that he is known may find it, and not whoever is encrypted.
+   */
+  shows(session: { readonly tls: boolean }): boolean;
 }
 
 export interface DiskServerOptions {
@@ -30,13 +35,17 @@ export async function openDiskServer({
 }: DiskServerOptions): Promise<DiskServer> {
   const target = await openNbdTarget({
     ...{ clock, listen: first!, others },
+    // A client that comes again must not write to whatever session is alone by then.
+    hasDefault: false,
     admits: (peer: Peer | undefined) => peer !== undefined && allow.has(peer.address),
     tls: tls && { mode: 'require', credentials: tls },
   });
   target.hold();
+  const knowsClients = tls?.kind === 'psk' || tls?.authority !== undefined;
   return {
     target,
     tls: tls !== undefined,
+    shows: (session) => knowsClients || !session.tls,
     [Symbol.asyncDispose]: () => target[Symbol.asyncDispose](),
   };
 }

@@ -1,4 +1,3 @@
-import { enableCompileCache } from 'node:module';
 import { join } from 'node:path/posix';
 import type { OpenSet } from '../catalog/sets.ts';
 import { readPartitions } from '../granular/partitions.ts';
@@ -63,7 +62,6 @@ async function serve(request: ServeRequest, onServing: () => void): Promise<void
   await serving;
 }
 
-enableCompileCache();
 const side = processSide<ServeRequest, ServeEvent>();
 // Whoever holds the mount ends it.
 side.leaveSignals();

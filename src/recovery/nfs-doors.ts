@@ -1,5 +1,6 @@
 import type { NfsPlace as SessionPlace } from '../formats/store/session.ts';
 import { turns } from '../lib/turns.ts';
+import { addressFamily, isAnyAddress } from '../sys/networks.ts';
 import type { NfsListening, NfsPorts, NfsSockets } from '../targets/nfs/listening.ts';
 import type { NfsTarget } from '../targets/nfs/target.ts';
 
@@ -98,6 +99,6 @@ function isSame(a: NfsPorts, b: NfsPorts): boolean {
 
 /** `::` takes IPv4 too. */
 function covers(host: string, other: string): boolean {
-  if (host === other || host === '::') return true;
-  return host === '0.0.0.0' && !other.includes(':');
+  if (host === other) return true;
+  return isAnyAddress(host) && (addressFamily(host) === 6 || addressFamily(other) !== 6);
 }

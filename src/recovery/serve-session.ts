@@ -81,12 +81,9 @@ export async function serveSession(
   );
   const exported = exportAll(target, point, overlays);
   for (const { export: it } of exported) stack.use(it);
-  const together =
-    shared && (shared.tls || !tls)
-      ? exportAll(shared.target, point, overlays, `${session.id}/`).map((it) =>
-          stack.use(it.export),
-        )
-      : [];
+  const together = shared?.shows({ tls: tls !== undefined })
+    ? exportAll(shared.target, point, overlays, `${session.id}/`).map((it) => stack.use(it.export))
+    : [];
   const here = await exportHere(stack, house, session, { options, overlays });
   const disks = new Map(point.disks.map(({ name }, index) => [name, overlays[index]!]));
   // Loaded only where it is wanted, for a quick start.

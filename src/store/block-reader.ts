@@ -143,14 +143,27 @@ export function openBlockReader(
   };
 }
 
-/** Frames of one read mostly lie side by side, as they do on the disk. */
+/** Less than this between two frames is read along. */
+const GAP_MAX = 64 * KiB;
+/** No segment takes more; what an unencrypted leaf says may be made up. */
+const ANNOUNCED_MAX = 2 * MiB;
+
+/** Frames of one segment mostly lie side by side, as on the disk; a lone one is read as quickly without this. */
 function announce({ packs }: Store, blocks: readonly BlockAddress[]): void {
-  const [first] = blocks;
-  const last = blocks.at(-1);
-  if (!first || !last || first === last || first.pack !== last.pack) return;
-  const length = last.offset + last.length - first.offset;
-  const sum = blocks.reduce((total, block) => total + block.length, 0);
-  if (length === sum) packs.willNeed(first.pack, first.offset, length);
+  for (let first = 0; first < blocks.length; ) {
+    const { pack, offset } = blocks[first]!;
+    let next = first;
+    let end = offset;
+    for (
+      let it = blocks[next];
+      it?.pack === pack && it.offset >= end && it.offset <= end + GAP_MAX;
+      it = blocks[++next]
+    ) {
+      end = it.offset + it.length;
+    }
+    if (next > first + 1) packs.willNeed(pack, offset, Math.min(end - offset, ANNOUNCED_MAX));
+    first = next;
+  }
 }
 
 /** The blocks of a small read and what lies between them. */

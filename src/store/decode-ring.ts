@@ -12,10 +12,14 @@ export const JOBS_MAX = 512;
 const SUBMITTED = 0;
 const COMPLETED = 1;
 const STOP = 2;
+/** Workers that sleep, or are about to: waking one is a call into the kernel, and mostly all are awake. */
+const SLEEPING = 7;
+/** 1: the main thread wants to be told of the next completion. */
+const WAITING = 8;
 const HEADS = { guest: 3, background: 5 } as const satisfies Record<Priority, number>;
 const TAILS = { guest: 4, background: 6 } as const satisfies Record<Priority, number>;
-const RINGS = { guest: 8, background: 8 + JOBS_MAX } as const satisfies Record<Priority, number>;
-const TABLE = 8 + 2 * JOBS_MAX;
+const RINGS = { guest: 9, background: 9 + JOBS_MAX } as const satisfies Record<Priority, number>;
+const TABLE = 9 + 2 * JOBS_MAX;
 /** state, owner, domain, pack, offset, length, place, plain length, digest. */
 const FIELDS = 8 + DIGEST_LENGTH / 4;
 const RING_LENGTH = 4 * (TABLE + JOBS_MAX * FIELDS);
@@ -61,7 +65,7 @@ export function ringSender(memory: SharedArrayBuffer): RingSender {
       ints[RINGS[priority] + (tail & (JOBS_MAX - 1))] = job;
       Atomics.store(ints, TAILS[priority], (tail + 1) | 0);
       Atomics.add(ints, SUBMITTED, 1);
-      Atomics.notify(ints, SUBMITTED, 1);
+      if (Atomics.load(ints, SLEEPING) > 0) Atomics.notify(ints, SUBMITTED, 1);
     },
     outcome(job) {
       const state = Atomics.load(ints, TABLE + job * FIELDS);
@@ -70,6 +74,7 @@ export function ringSender(memory: SharedArrayBuffer): RingSender {
     owner: (job) => Atomics.load(ints, TABLE + job * FIELDS + 1),
     completed: () => Atomics.load(ints, COMPLETED),
     async moreThan(seen) {
+      Atomics.store(ints, WAITING, 1);
       const wait = Atomics.waitAsync(ints, COMPLETED, seen);
       if (wait.async) await wait.value;
     },
@@ -114,7 +119,9 @@ export function ringReceiver(memory: SharedArrayBuffer, worker: number): RingRec
           Atomics.store(ints, TABLE + job * FIELDS + 1, worker);
           return job;
         }
+        Atomics.add(ints, SLEEPING, 1);
         Atomics.wait(ints, SUBMITTED, seen);
+        Atomics.sub(ints, SLEEPING, 1);
       }
     },
     job(number) {
@@ -134,7 +141,7 @@ export function ringReceiver(memory: SharedArrayBuffer, worker: number): RingRec
       assert(state >= FIRST_OUTCOME, outcome);
       Atomics.store(ints, TABLE + number * FIELDS, state);
       Atomics.add(ints, COMPLETED, 1);
-      Atomics.notify(ints, COMPLETED);
+      if (Atomics.exchange(ints, WAITING, 0) === 1) Atomics.notify(ints, COMPLETED);
     },
   };
 }

@@ -11,6 +11,8 @@ export interface Leaf {
   readonly pages: Uint16Array;
   readonly keys: Float64Array;
   address(block: number): BlockAddress;
+  /** Of all blocks, in the order of the disk. */
+  addresses(): BlockAddress[];
 }
 
 export const NO_BLOCK = -1;
@@ -35,17 +37,15 @@ export function leafOf({ level, entries }: Node): Leaf {
     locations.set([entry.pack, entry.offset, entry.length], block * 3);
     digests.set(entry.digest, block * DIGEST_LENGTH);
   });
-  return {
-    ...leaf,
-    address(block) {
-      return {
-        key: leaf.keys[block]!,
-        plainLength: leaf.pages[block]! * PAGE_LENGTH,
-        pack: locations[block * 3]!,
-        offset: locations[block * 3 + 1]!,
-        length: locations[block * 3 + 2]!,
-        digest: digests.subarray(block * DIGEST_LENGTH, (block + 1) * DIGEST_LENGTH),
-      };
-    },
-  };
+  function address(block: number): BlockAddress {
+    return {
+      key: leaf.keys[block]!,
+      plainLength: leaf.pages[block]! * PAGE_LENGTH,
+      pack: locations[block * 3]!,
+      offset: locations[block * 3 + 1]!,
+      length: locations[block * 3 + 2]!,
+      digest: digests.subarray(block * DIGEST_LENGTH, (block + 1) * DIGEST_LENGTH),
+    };
+  }
+  return { ...leaf, address, addresses: () => Array.from(leaf.keys, (_, block) => address(block)) };
 }

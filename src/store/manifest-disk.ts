@@ -9,6 +9,7 @@ import type { DiskRoot } from './disk-root.ts';
 import { type Leaf, NO_BLOCK } from './leaf.ts';
 import { type LeafMap, leafMap, ZEROS } from './leaf-map.ts';
 import { readAhead } from './read-ahead.ts';
+import { readAround } from './read-around.ts';
 
 /** A disk as a manifest in the store describes it. */
 export interface ManifestDisk extends BlockDevice {
@@ -45,6 +46,7 @@ export function manifestDisk(
   const domain = reader.domain(keys);
   const leaves = leafMap(root, domain.nodes);
   const ahead = readAhead(size);
+  const around = readAround();
   const watch = firstReads(size);
   const background = new Set<Promise<unknown>>();
   const stop = new AbortController();
@@ -59,6 +61,10 @@ export function manifestDisk(
       .finally(() => background.delete(task));
     background.add(task);
   }
+  /** What of the segment is worth reading now too, into the page cache only: it is decoded when it is wanted. */
+  function toAnnounce(segment: number, leaf: Leaf): readonly BlockAddress[] {
+    return around.missed(segment) ? leaf.addresses() : [];
+  }
   const device = readLayer(
     name,
     { size, blockSize: PAGE_LENGTH },
@@ -72,6 +78,9 @@ export function manifestDisk(
           if (effort === 'memory' || leaf === ZEROS) return false;
           if (!domain.tryFetch(missing(domain, leaf, part))) return false;
           if (!copyNow(domain, leaf, into, part)) return false;
+          const blocks = toAnnounce(part.segment, leaf);
+          // It would delay the answer.
+          if (blocks.length > 0) setImmediate(() => domain.announce(blocks));
         }
         watch.note(leaves, offset, into.length);
         fetchAhead(offset, into.length);
@@ -83,7 +92,8 @@ export function manifestDisk(
         await allDone(
           parts.map(async (part) => {
             const leaf = await leaves.leaf(part.segment);
-            await copy(domain, leaf, into, part);
+            if (leaf === ZEROS) into.fill(0, part.at, part.at + part.length);
+            else await copy(domain, leaf, into, part, () => toAnnounce(part.segment, leaf));
           }),
         );
         watch.note(leaves, offset, into.length);
@@ -190,14 +200,11 @@ function missing(domain: ReadDomain, leaf: Leaf, part: Part): BlockAddress[] {
 
 async function copy(
   domain: ReadDomain,
-  leaf: Leaf | typeof ZEROS,
+  leaf: Leaf,
   into: Uint8Array,
   part: Part,
+  around: () => readonly BlockAddress[],
 ): Promise<void> {
-  if (leaf === ZEROS) {
-    into.fill(0, part.at, part.at + part.length);
-    return;
-  }
   const misses: { block: BlockAddress; target: Uint8Array; within: number }[] = [];
   eachBlock(leaf, part, (block, within, at, count) => {
     const target = into.subarray(at, at + count);
@@ -207,10 +214,13 @@ async function copy(
     }
     return true;
   });
-  domain.announce(misses.map(({ block }) => block));
-  await allDone(
+  if (misses.length === 0) return;
+  const fetched = allDone(
     misses.map(({ block, target, within }) => fetchAndCopy(domain, target, block, within)),
   );
+  const rest = around();
+  domain.announce(rest.length > 0 ? rest : misses.map(({ block }) => block));
+  await fetched;
 }
 
 async function fetchAndCopy(

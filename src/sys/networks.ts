@@ -8,6 +8,9 @@ export interface Networks {
   readonly names: readonly string[];
 }
 
+/** This host, by whatever address of its own. */
+export const LOOPBACK: readonly string[] = ['127.0.0.0/8', '::1'];
+
 const BITS = { 4: 32, 6: 128 } as const;
 
 /** `10.0.0.7`, `10.0.0.0/24`, `fd00::/8`. Rejects what is neither (FAILED). */
@@ -53,6 +56,11 @@ export interface HostAddress {
 export function addressFamily(text: string): 4 | 6 | undefined {
   const version = isIP(text);
   return version === 0 ? undefined : (version as 4 | 6);
+}
+
+/** Who listens there does so at all addresses, and clients have to be told another. */
+export function isAnyAddress(host: string): boolean {
+  return isIP(host) !== 0 && /^[0:.]+$/.test(host);
 }
 
 function familyOf(version: number): 'ipv4' | 'ipv6' {

@@ -1,11 +1,12 @@
 import type { ByteStream } from '../sys/network.ts';
+import { isFull } from './crowd.ts';
 
 /**
  * Where connections come in. Those that come while it is held wait, unread, instead of being answered as if what
  * they look for were no more: whoever listens has begun, and what is to be shown is on its way.
  */
 export interface Entrance {
-  /** Welcomes it, now or once `open` is called. */
+  /** Welcomes it, now or once `open` is called; ends it where too many wait already. */
   pass(stream: ByteStream, welcome: Welcome): void;
   hold(): void;
   open(): void;
@@ -15,9 +16,6 @@ export interface Entrance {
 
 type Welcome = (stream: ByteStream) => void;
 
-/** Each takes a descriptor; of more the last are refused. */
-const WAITING_MAX = 256;
-
 /** Open from the start. */
 export function entrance(): Entrance {
   const waiting = new Map<ByteStream, Welcome>();
@@ -25,7 +23,7 @@ export function entrance(): Entrance {
   return {
     pass(stream, welcome) {
       if (!isHeld) return welcome(stream);
-      if (waiting.size >= WAITING_MAX) return stream.destroy();
+      if (isFull(waiting.keys(), stream)) return stream.destroy();
       waiting.set(stream, welcome);
       stream.onClose = () => waiting.delete(stream);
     },

@@ -23,7 +23,10 @@ export function sumOfTraffic(parts: Iterable<Readonly<Traffic>>): Traffic {
   return sum;
 }
 
-export function addTraffic(to: Traffic, { readBytes, writtenBytes }: Readonly<Traffic>): void {
+export function addTraffic(
+  to: Traffic,
+  { readBytes = 0, writtenBytes = 0 }: Readonly<Partial<Traffic>>,
+): void {
   to.readBytes += readBytes;
   to.writtenBytes += writtenBytes;
 }

@@ -1,5 +1,5 @@
-import { deepEqual, match, rejects } from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { deepEqual, doesNotMatch, match, rejects } from 'node:assert/strict';
+import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
 import { openNbdDisk } from '../../src/block/nbd-disk.ts';
@@ -23,6 +23,7 @@ writeFileSync(psk, 'alice:000102030405060708090a0b0c0d0e0f\n');
 
 interface Started {
   readonly session: string;
+  readonly qemu: string;
   readonly exports: readonly { readonly uri: string }[];
 }
 
@@ -40,18 +41,21 @@ const listen = 'tcp:127.0.0.1:0';
 
 test('it is not there until settings say so', async () => {
   await using _service = await serviceWith(home, image);
-  const started = await recover();
+  const started = await recover('--nbd', 'tcp:[::0]:0');
   deepEqual(await addressesOf(started), []);
+  match(started.qemu, /HOST/, 'all addresses are none that a client can be given');
+  await expectDone(holdfast('session', 'stop', started.session));
 });
 
 test('disks of all sessions are exports of their names, and the same disks as at their own addresses', async () => {
   home.configure({ passphraseFiles, nbd: { listen } });
   await using _service = await home.run();
-  const [one, two] = [await recover(), await recover()];
-  const [[first], [second]] = [await addressesOf(one), await addressesOf(two)] as [
-    string[],
-    string[],
-  ];
+  const one = await recover();
+  const [first] = await addressesOf(one);
+  const otherName = (name: string): string => first!.replace(/\/[^/]+\/vda$/, `/${name}`);
+  await rejects(openNbdDisk(otherName('')), /no such export/, 'not the only one there is either');
+  const two = await recover();
+  const [second] = await addressesOf(two);
   match(first!, new RegExp(`^nbd://127\\.0\\.0\\.1:\\d+/${one.session}/vda$`));
   await using disk = await openNbdDisk(first!);
   await disk.write(noise(4096, 1), 0, 'durable');
@@ -66,7 +70,7 @@ test('disks of all sessions are exports of their names, and the same disks as at
     deepEqual(got, noise(4096, which + 1));
   }
   for (const name of ['', 'vda', `${one.session}/vdb`]) {
-    await rejects(openNbdDisk(first!.replace(/\/[^/]+\/vda$/, `/${name}`)), /no such export/, name);
+    await rejects(openNbdDisk(otherName(name)), /no such export/, name);
   }
   await expectDone(holdfast('session', 'stop', two.session));
   deepEqual(await addressesOf(two), []);
@@ -98,6 +102,44 @@ test('with TLS nothing is told in the clear', { skip: without('nbdinfo') }, asyn
   home.configure({ passphraseFiles, nbd: {} });
   service.signal('SIGHUP');
   await service.logged(/"nbd" stays as it was/);
+});
+
+test('with TLS that asks nobody who he is, sessions that want TLS are not shown', {
+  skip: without('openssl', 'nbdinfo'),
+}, async () => {
+  const [directory, client] = [join(root, 'server'), join(root, 'client')];
+  for (const it of [directory, client]) mkdirSync(it);
+  const certificate = join(directory, 'server-cert.pem');
+  const request = [
+    'req',
+    '-x509',
+    '-newkey',
+    'rsa:2048',
+    '-nodes',
+    '-days',
+    '2',
+    '-subj',
+    '/CN=box',
+  ];
+  const names = ['-addext', 'subjectAltName=DNS:localhost'];
+  const key = join(directory, 'server-key.pem');
+  await program('openssl', ...request, ...names, '-keyout', key, '-out', certificate);
+  copyFileSync(certificate, join(client, 'ca-cert.pem'));
+  home.configure({ passphraseFiles, nbd: { listen, tls: { kind: 'x509', directory } } });
+  {
+    await using _service = await home.run();
+    const [plain, secret] = [await recover(), await recover('--tls-psk', psk)];
+    deepEqual(await addressesOf(secret), []);
+    const [address] = await addressesOf(plain);
+    const server = address!.replace('127.0.0.1', 'localhost').replace(/\/[^/]+\/vda$/, '/');
+    const told = await program('nbdinfo', '--list', `${server}?tls-certificates=${client}`);
+    match(told, new RegExp(`export="${plain.session}/vda"`));
+    doesNotMatch(told, new RegExp(secret.session));
+  }
+  copyFileSync(certificate, join(directory, 'ca-cert.pem'));
+  await using _service = await home.run();
+  const [address] = await addressesOf(await recover('--tls-psk', psk));
+  match(address!, /^nbds:/);
 });
 
 test('settings that cannot be are refused', async () => {

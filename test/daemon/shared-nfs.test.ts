@@ -66,7 +66,9 @@ test('a second session is simply a second directory, whoever else comes and goes
   );
   deepEqual(second.nfs.ports, first.nfs.ports);
   deepEqual([first.nfs.host, second.nfs.host], ['127.0.0.1', 'HOST']);
-  const third = await recover(...portsOf(first), '--allow', '::1');
+  // All addresses, written otherwise: they are served already.
+  const third = await recover(...portsOf(first), '--allow', '::1', '--nfs-listen', '::0');
+  equal(third.nfs.host, 'HOST');
   const { handle } = await client.mount('/holdfast');
   deepEqual(
     (await list(client, handle, { plus: true, size: 4096 })).sort(),

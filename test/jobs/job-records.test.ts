@@ -3,6 +3,7 @@ import { test } from 'tap';
 import type { JobRecord } from '../../src/formats/store/job.ts';
 import { openJobFiles } from '../../src/jobs/job-files.ts';
 import type { Outcome } from '../../src/jobs/job-state.ts';
+import { openSchedules } from '../../src/jobs/schedules.ts';
 import { type CrashingFs, crashingFs } from '../support/crashing-fs.ts';
 import { broken, faultyFs, type Operation } from '../support/faulty-fs.ts';
 import { opened } from '../support/job-queue.ts';
@@ -46,6 +47,37 @@ test('of what has ended the oldest is forgotten; where that fails, it is told an
   deepEqual(
     ['long', 'check-0', 'check-1', 'check-2', 'check-3'].filter((it) => left.includes(it)),
     ['long', 'check-3'],
+  );
+  await queue[Symbol.asyncDispose]();
+});
+
+test('the newest jobs of a schedule stay while it is there; those of removed ones are history as any', async () => {
+  const home = disk();
+  await home.files.makeDirectory('/store');
+  const jobs = await openJobFiles(home.files, '/store');
+  const minute = (n: number): string => new Date(Date.UTC(2026, 9, 1, 0, n)).toISOString();
+  // The oldest of all.
+  for (const name of ['good', 'removed', 'bad'])
+    await jobs.putJob({ ...done(`${name}-1`, minute(0), minute(0)), schedule: name });
+  await jobs.putJob({ ...done('bad-2', minute(0), minute(1)), schedule: 'bad', state: 'failed' });
+  for (let n = 2; n < 1300; n++)
+    await jobs.putJob({ ...done(`once-${n}`, minute(n), minute(n)), schedule: `once-${n}` });
+  const first = await opened(home, async () => DONE);
+  const { queue, clock } = first;
+  const schedules = await openSchedules({ ...first });
+  for (const name of ['good', 'bad', 'removed'])
+    await schedules.create({ name, at: 'yearly', kind: 'check', request: {} });
+  await schedules.remove('removed');
+  queue.start();
+  await queue.submit({ kind: 'check', request: {} });
+  await clock.advance(1);
+  const left = queue.list().map(({ job }) => job.id);
+  equal(left.length, 1000 + 3);
+  deepEqual(
+    ['good-1', 'removed-1', 'bad-1', 'bad-2', 'once-2', 'once-300', 'once-301'].filter((it) =>
+      left.includes(it),
+    ),
+    ['good-1', 'bad-1', 'bad-2', 'once-301'],
   );
   await queue[Symbol.asyncDispose]();
 });

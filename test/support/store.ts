@@ -36,10 +36,14 @@ export const HOME = '/store';
 /** A new store with one set; unencrypted where no passphrase is given. */
 export async function newStore(
   world: World,
-  { passphrase, cutting }: { passphrase?: string; cutting?: Cutting } = {},
+  {
+    passphrase,
+    cutting,
+    home = HOME,
+  }: { passphrase?: string; cutting?: Cutting; home?: string } = {},
 ): Promise<{ store: Store; set: OpenSet }> {
-  await createStore(world, HOME);
-  const store = await openStore(world, HOME);
+  await createStore(world, home);
+  const store = await openStore(world, home);
   const secret = passphrase === undefined ? undefined : Buffer.from(passphrase);
   const { record } = await createSet(world, store, 'set', { passphrase: secret, cutting });
   const set = await unlockSet(record, secret && { kind: 'passphrase', passphrase: secret });

@@ -1,6 +1,8 @@
 import { deepEqual, equal, ok, rejects } from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect as connectTcp } from 'node:net';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { test } from 'tap';
 import { memoryDevice } from '../../src/block/memory.ts';
 import { STATUS } from '../../src/formats/wire/nfs3.ts';
@@ -8,7 +10,16 @@ import { parseNetworks } from '../../src/sys/networks.ts';
 import { rangeLocks } from '../../src/targets/nfs/range-locks.ts';
 import { replayCache } from '../../src/targets/nfs/replay-cache.ts';
 import { type Attributes, rpcClient, type RpcClient } from '../support/nfs-client.ts';
-import { attributes, create, list, lookup, read, session } from '../support/nfs-calls.ts';
+import {
+  attributes,
+  create,
+  list,
+  lookup,
+  read,
+  session,
+  type Session,
+  write,
+} from '../support/nfs-calls.ts';
 import { listeningTarget, LOCAL, sessionTree } from '../support/nfs-server.ts';
 
 // One server for many sessions: each has rules of its own, and what happens to one is no other's affair.
@@ -196,6 +207,43 @@ test('what is under way when a session stops is answered, and what it breaks is 
   await stopped;
   equal((await answer).count, 512);
   ok(await isSilent(it, handle));
+});
+
+const collect = (() => {
+  setFlagsFromString('--expose-gc');
+  return runInNewContext('gc') as () => void;
+})();
+
+/** A session that the client reads and writes, and that ends; answers its disk, unless nobody holds it. */
+async function passing(it: Session, tag: number, isForgotten: boolean): Promise<WeakRef<object>> {
+  const { target } = it.server;
+  const contents = new Uint8Array(65_536);
+  await using tree = await sessionTree({ device: memoryDevice(contents) });
+  const shown = target.export(`s${tag}`, tree, { access: [LOCAL], tag, generation: 1 });
+  const { handle } = await it.client.mount(`/holdfast/s${tag}`);
+  const { handle: file } = await lookup(it.client, handle, 'vda.raw');
+  equal((await read(it.client, file, 0, 512)).count, 512);
+  equal((await write(it.client, file, { at: 0, data: contents.slice(512), stable: 0 })).status, 0);
+  await shown[Symbol.asyncDispose]();
+  if (isForgotten) target.forget(`s${tag}`);
+  return new WeakRef(contents);
+}
+
+test('what was shown is not kept in memory for clients that stay', async () => {
+  await using it = await session();
+  const ended = [
+    await passing(it, 8, false),
+    await passing(it, 9, true),
+    await passing(it, 10, false),
+  ];
+  // What is under way at its end is over.
+  await attributes(it.client, it.directory);
+  collect();
+  deepEqual(
+    ended.map((disk) => disk.deref() === undefined),
+    [true, true, true],
+  );
+  await attributes(it.client, it.directory);
 });
 
 test('while it is held whoever connects waits; then all are served', async () => {

@@ -61,6 +61,11 @@ test('what each client reads and writes is counted', async () => {
     used.map((client) => ({ address: client.address, ...client.traffic })),
     [{ address: '127.0.0.1', ...traffic }],
   );
+  await it.client[Symbol.asyncDispose]();
+  await using other = await rpcClient(it.server.target.ports.nfs);
+  await read(other, handle, 0, 100);
+  const { readBytes, writtenBytes } = it.server.export.traffic;
+  deepEqual([readBytes, writtenBytes], [4096 + 512 + 100, 1000], 'of those that have left too');
 });
 
 test('READ tells of the end with the data that reaches it', async () => {

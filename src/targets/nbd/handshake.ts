@@ -46,6 +46,8 @@ type Outcome =
 
 interface HandshakeOptions {
   readonly offers: () => Iterable<Offer>;
+  /** Where there is one export only, nobody needs its name. */
+  readonly hasDefault: boolean;
   /** `require`: nothing is told or served before. */
   readonly tls: 'none' | 'allow' | 'require';
 }
@@ -125,7 +127,7 @@ type Answer =
   | Extract<Outcome, { kind: 'close' | 'tls' }>;
 
 /** What each option is answered with, and what has been agreed on so far. */
-function negotiation({ offers, tls }: HandshakeOptions) {
+function negotiation({ offers, hasDefault, tls }: HandshakeOptions) {
   let noZeroes = false;
   let isSecure = false;
   let style: HeaderStyle = 'simple';
@@ -135,8 +137,7 @@ function negotiation({ offers, tls }: HandshakeOptions) {
   function find(name: string): Offer | undefined {
     const all = [...offers()];
     const named = all.find((offer) => offer.name === name);
-    // The default export: where there is one only, nobody needs its name.
-    return named ?? (name === '' && all.length === 1 ? all[0] : undefined);
+    return named ?? (hasDefault && name === '' && all.length === 1 ? all[0] : undefined);
   }
   function agreed(offer: Offer): Answer {
     const allocation = contextOf === offer.name;

@@ -10,6 +10,7 @@ import {
   type Peer,
   type TlsCredentials,
 } from '../../sys/network.ts';
+import { isFull } from '../crowd.ts';
 import { entrance } from '../entrance.ts';
 import type { Export } from '../export.ts';
 import { addTraffic, type Client, noTraffic, sumOfTraffic, type Traffic } from '../traffic.ts';
@@ -40,6 +41,8 @@ export interface NbdTargetOptions {
   readonly listen: Address;
   /** There too: sockets that systemd has opened. */
   readonly others?: readonly Address[];
+  /** Whether the only export needs no name; not where exports come and go, for then it is another one each time. */
+  readonly hasDefault?: boolean;
   /** Whether the peer is served; left out: whoever can connect. */
   readonly admits?: (peer: Peer | undefined) => boolean;
   readonly tls?:
@@ -50,7 +53,6 @@ export interface NbdTargetOptions {
 /** A peer that has not chosen an export by then is no client. */
 const HANDSHAKE_MS = 30_000;
 const FINISH_MS = 5000;
-const CONNECTIONS_MAX = 256;
 const RECEIVE_LENGTH = 256 * KiB;
 
 interface Served {
@@ -75,7 +77,7 @@ export async function openNbdTarget(options: NbdTargetOptions): Promise<NbdTarge
   const door = entrance();
   const { admits = () => true, others = [] } = options;
   function accept(stream: ByteStream): void {
-    if (streams.size >= CONNECTIONS_MAX) return stream.destroy();
+    if (isFull(streams, stream)) return stream.destroy();
     streams.add(stream);
     undecided.add(stream);
     serve(stream, { ...options, awake }, served, {
@@ -154,12 +156,13 @@ async function finish(clock: Clock, { stream, transmission }: Connection): Promi
 
 function serve(
   stream: ByteStream,
-  { clock, tls, awake }: NbdTargetOptions & { readonly awake: StayAwake },
+  { clock, hasDefault = true, tls, awake }: NbdTargetOptions & { readonly awake: StayAwake },
   served: ReadonlyMap<string, Served>,
   { onDecided, onClose }: { readonly onDecided: () => void; readonly onClose: () => void },
 ): void {
   const talk = handshake({
     offers: () => [...served.values()].map(({ offer }) => offer),
+    hasDefault,
     tls: tls?.mode ?? 'none',
   });
   const over = new AbortController();

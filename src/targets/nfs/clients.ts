@@ -1,8 +1,9 @@
 import { MiB } from '../../lib/sizes.ts';
 import type { Clock } from '../../sys/clock.ts';
 import type { ByteStream, Peer } from '../../sys/network.ts';
+import { isFull } from '../crowd.ts';
 import { stayAwake } from '../stay-awake.ts';
-import { addTraffic, type Client, noTraffic, sumOfTraffic, type Traffic } from '../traffic.ts';
+import { addTraffic, type Client, noTraffic, type Traffic } from '../traffic.ts';
 import { type Connection, connection } from './connection.ts';
 import type { Dispatch } from './dispatch.ts';
 import type { Served } from './exports.ts';
@@ -26,25 +27,28 @@ export interface NfsClientsOptions {
   readonly admits: (peer: Peer) => boolean;
 }
 
-const CONNECTIONS_MAX = 256;
-/** Of one host, so that others have room: Linux makes up to 16 for a mount (`nconnect`). */
-const CONNECTIONS_OF_HOST_MAX = 128;
 /** Answers and writes of all connections. */
 const HELD_MAX = 128 * MiB;
 const FINISH_MS = 5000;
 
+/**
+ * Weak: a host stays connected for months, through all sessions that come and go, and what counts what it read of
+ * one that has ended must not keep its disks and caches in memory.
+ */
+type TrafficByTree = WeakMap<Served, Traffic>;
+
 interface Connected {
   readonly host: string;
   readonly since: Date;
-  readonly traffic: Map<Served, Traffic>;
+  readonly traffic: TrafficByTree;
   readonly connection: Connection;
   hasUnanswered: boolean;
 }
 
 export function nfsClients({ clock, admits }: NfsClientsOptions): NfsClients {
   const clients = new Map<ByteStream, Connected>();
-  /** Of those that have left. */
-  const past = new WeakMap<Served, Traffic>();
+  /** Of all clients, those that have left too. */
+  const total: TrafficByTree = new WeakMap();
   const awake = stayAwake(clock);
   const memory = recordMemory();
 
@@ -52,12 +56,6 @@ export function nfsClients({ clock, admits }: NfsClientsOptions): NfsClients {
     let held = length;
     for (const { connection: it } of clients.values()) held += it.held();
     return held <= HELD_MAX;
-  }
-  function isFull(host: string): boolean {
-    if (clients.size >= CONNECTIONS_MAX) return true;
-    let its = 0;
-    for (const it of clients.values()) if (it.host === host) its++;
-    return its >= CONNECTIONS_OF_HOST_MAX;
   }
   // Whether a host is known at all has nothing to do with its port.
   const knows = ({ peer }: ByteStream): boolean => peer !== undefined && admits(anyPort(peer));
@@ -76,31 +74,29 @@ export function nfsClients({ clock, admits }: NfsClientsOptions): NfsClients {
       }
       return found;
     },
-    trafficOf: (served) =>
-      sumOfTraffic([
-        past.get(served) ?? noTraffic(),
-        ...[...clients.values()].map((it) => it.traffic.get(served) ?? noTraffic()),
-      ]),
+    trafficOf: (served) => ({ ...(total.get(served) ?? noTraffic()) }),
     knows,
     accept(stream, dispatch) {
       const { peer } = stream;
-      if (!peer || !knows(stream) || isFull(peer.address)) return stream.destroy();
-      const traffic = (served: Served): Traffic => trafficIn(client.traffic, served);
+      if (!peer || !knows(stream) || isFull(clients.keys(), stream)) return stream.destroy();
+      const count = (served: Served, moved: Partial<Traffic>): void => {
+        addTraffic(trafficIn(client.traffic, served), moved);
+        addTraffic(trafficIn(total, served), moved);
+      };
       const onUnanswered = (): void => void (client.hasUnanswered = true);
       const client: Connected = {
-        ...{ host: peer.address, since: clock.now(), traffic: new Map() },
+        ...{ host: peer.address, since: clock.now(), traffic: new WeakMap() },
         hasUnanswered: false,
         connection: connection({
           ...{ stream, memory, awake, hasRoom },
           answer: (record, how, open) =>
-            dispatch(record, { ...how, peer, traffic, onUnanswered }, open),
+            dispatch(record, { ...how, peer, count, onUnanswered }, open),
         }),
       };
       clients.set(stream, client);
       stream.onClose = () => {
         client.connection.abandon();
-        if (!clients.delete(stream)) return;
-        for (const [served, its] of client.traffic) addTraffic(trafficIn(past, served), its);
+        clients.delete(stream);
       };
     },
     askAgain() {
@@ -112,10 +108,7 @@ export function nfsClients({ clock, admits }: NfsClientsOptions): NfsClients {
   };
 }
 
-function trafficIn(
-  all: Pick<Map<Served, Traffic>, 'get' | 'set'> | WeakMap<Served, Traffic>,
-  served: Served,
-): Traffic {
+function trafficIn(all: TrafficByTree, served: Served): Traffic {
   const its = all.get(served) ?? noTraffic();
   all.set(served, its);
   return its;

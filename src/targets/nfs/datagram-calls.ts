@@ -2,7 +2,6 @@ import { FormatError } from '../../formats/format-error.ts';
 import { RECORD_MARK_LENGTH } from '../../formats/wire/rpc.ts';
 import { xdrWriter } from '../../formats/wire/xdr.ts';
 import type { Peer } from '../../sys/network.ts';
-import { noTraffic } from '../traffic.ts';
 import { dispatcher } from './dispatch.ts';
 import type { Program } from './nfs-program.ts';
 import type { OpenReply } from './replies.ts';
@@ -45,7 +44,7 @@ export function datagramCalls(
         bytes,
         {
           peer,
-          traffic: noTraffic,
+          count() {},
           isLast: true,
           keep: (part) => ({ bytes: part.slice(), release() {} }),
           onUnanswered() {},

@@ -29,8 +29,8 @@ export type Dispatch = (
   record: Uint8Array,
   how: RecordState & {
     readonly peer: Peer;
-    /** What of a tree goes through this connection. */
-    readonly traffic: (served: Served) => Traffic;
+    /** What of a tree went through this connection, beside what was counted before. */
+    readonly count: (served: Served, moved: Partial<Traffic>) => void;
     /** The call stays without an answer: the client has to ask again. */
     readonly onUnanswered: () => void;
   },
@@ -42,7 +42,7 @@ export function dispatcher(programs: readonly Program[], replays: ReplayCache): 
   const reader = xdrReader();
   const call = newCall();
 
-  return (record, { peer, traffic, keep, isLast, onUnanswered }, open) => {
+  return (record, { peer, count, keep, isLast, onUnanswered }, open) => {
     const view = new DataView(record.buffer, record.byteOffset, record.length);
     reader.reset(record, view, 0, record.length);
     const problem = readCall(reader, call);
@@ -75,7 +75,7 @@ export function dispatcher(programs: readonly Program[], replays: ReplayCache): 
     const reply = open(xid, fail, onEnd);
     const { uid, gid, gids } = call;
     try {
-      handler(reader, { peer, traffic, identity: { uid, gid, gids }, keep, isLast }, reply);
+      handler(reader, { peer, count, identity: { uid, gid, gids }, keep, isLast }, reply);
     } catch (cause) {
       fail(reply, cause);
     }

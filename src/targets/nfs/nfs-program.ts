@@ -24,8 +24,8 @@ export interface NfsServer {
 export interface Caller {
   readonly peer: Peer;
   readonly identity: Identity;
-  /** Of its connection: counts what is read and written. */
-  readonly traffic: (served: Served) => Traffic;
+  /** What its call has read or written. */
+  readonly count: (served: Served, moved: Partial<Traffic>) => void;
   /** As `RecordState.keep`. */
   readonly keep: RecordState['keep'];
   /** Nobody else waits: this call may wait for a quick medium. */

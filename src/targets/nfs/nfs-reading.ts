@@ -75,12 +75,12 @@ export function readingProcedures({ exports }: NfsServer): NfsHandlers {
       writer.text(target);
       reply.end();
     },
-    read(args, { peer, identity, traffic, isLast }, reply) {
-      const found = exports.read(args, peer);
+    read(args, caller, reply) {
+      const found = exports.read(args, caller.peer);
       const offset = args.u64();
       const count = Math.min(args.u32(), TRANSFER_LENGTH_MAX);
       const node = exports.node(found);
-      checkReadable(node, exports.identity(found, identity));
+      checkReadable(node, exports.identity(found, caller.identity));
       const { tree } = found.served!;
       const length = Math.max(0, Math.min(count, node.size - offset));
       // ESXi wants to be told with the data, not with an empty read after it.
@@ -88,17 +88,17 @@ export function readingProcedures({ exports }: NfsServer): NfsHandlers {
       if (length === 0) return sendData(reply, found, NOTHING, isEnd);
       const writer = nfsOk(reply, DATA_HEADER_LENGTH + length + 4);
       const into = reply.memory(writer.at + DATA_HEADER_LENGTH, length);
-      if (tree.tryRead(found.id, into, offset, isLast ? 'medium' : 'memory')) {
+      if (tree.tryRead(found.id, into, offset, caller.isLast ? 'medium' : 'memory')) {
         writeDataHeader(writer, found, node, { count: length, isEnd });
         writer.at += length;
         writer.pad();
-        traffic(found.served!).readBytes += length;
+        caller.count(found.served!, { readBytes: length });
         return reply.end();
       }
       reply.laterInTurn(length, async () => {
         const bytes = pool.take(length);
         await tree.read(found.id, bytes, offset);
-        traffic(found.served!).readBytes += length;
+        caller.count(found.served!, { readBytes: length });
         sendData(reply, found, bytes, isEnd);
         pool.give(bytes);
       });

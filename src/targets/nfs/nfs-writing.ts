@@ -51,7 +51,7 @@ export function writingProcedures({ exports }: NfsServer): NfsHandlers {
         const before = await it.tree
           .write(it.found.id, kept.bytes, offset, how)
           .finally(kept.release);
-        caller.traffic(it.found.served).writtenBytes += count;
+        caller.count(it.found.served, { writtenBytes: count });
         const writer = nfsOk(reply, CHANGE_LENGTH + 8 + VERIFIER_LENGTH);
         writeWhatChanged(writer, it.found, before);
         writer.u32(count);
