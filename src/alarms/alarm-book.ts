@@ -1,6 +1,11 @@
 import { join } from 'node:path/posix';
 import { FormatError } from '../formats/format-error.ts';
-import { type AlarmKind, type AlarmRecord, alarmsFile } from '../formats/store/alarm.ts';
+import {
+  type AlarmKind,
+  type AlarmRecord,
+  ALARMS_MAX,
+  alarmsFile,
+} from '../formats/store/alarm.ts';
 import { turns } from '../lib/turns.ts';
 import type { FileSystem } from '../sys/file-system.ts';
 import { putDurably } from '../sys/put-durably.ts';
@@ -50,6 +55,8 @@ export async function openAlarmBook(options: AlarmBookOptions): Promise<AlarmBoo
   const path = join(directory, NAME);
   const turn = turns();
   let alarms = await load();
+  let noted = alarms;
+  const leftOut = new Set<string>();
 
   async function load(): Promise<readonly AlarmRecord[]> {
     try {
@@ -61,16 +68,28 @@ export async function openAlarmBook(options: AlarmBookOptions): Promise<AlarmBoo
       return [];
     }
   }
-  /** In its turn. What cannot be written counts all the same, until the service ends. */
+  /** In its turn. What cannot be written counts all the same, and is written when something is seen the next time. */
   async function take(step: Step): Promise<void> {
-    if (step.alarms === alarms) return;
+    const isNew = step.alarms !== alarms;
+    tellLeftOut(step);
     for (const news of step.news) await onNews(news);
     ({ alarms } = step);
+    if (noted === alarms) return;
     try {
       await putDurably(files, path, alarmsFile.encode({ alarms }));
+      noted = alarms;
     } catch (cause) {
       if (!(cause instanceof SystemError)) throw cause;
-      onTrouble(`alarms cannot be noted: ${cause.message}`);
+      // Once is enough: a look is taken each half minute.
+      if (isNew) onTrouble(`alarms cannot be noted: ${cause.message}`);
+    }
+  }
+  /** Of each once, until there is room again: a look is taken each half minute. */
+  function tellLeftOut(step: Step): void {
+    if (step.alarms.length < ALARMS_MAX || leftOut.size >= ALARMS_MAX) leftOut.clear();
+    for (const { id, message } of step.leftOut) {
+      if (!leftOut.has(id)) onTrouble(`there is no room for alarm ${id}: ${message}`);
+      leftOut.add(id);
     }
   }
   return {

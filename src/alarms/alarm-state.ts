@@ -30,6 +30,8 @@ export interface AlarmNews {
 export interface Step {
   readonly alarms: readonly AlarmRecord[];
   readonly news: readonly AlarmNews[];
+  /** For which there is no room: new ones, and those that gave way to what matters more. */
+  readonly leftOut: readonly AlarmRecord[];
 }
 
 /**
@@ -51,6 +53,8 @@ const ENDS = {
 
 /** For people to look at. */
 const OVER_MAX = 100;
+/** Nobody looks through more; each is in the log as well. */
+const TROUBLES_MAX = 100;
 const MESSAGE_MAX = 4096;
 
 export function alarmId({ kind, about }: Pick<Condition, 'kind' | 'about'>): string {
@@ -62,16 +66,49 @@ export function stands({ ended }: AlarmRecord): boolean {
   return ended === undefined;
 }
 
-/** Something has happened, whatever there is of it already. Where there are too many alarms it is left out. */
+/** Something has happened, whatever there is of it already. */
 export function raised(alarms: readonly AlarmRecord[], condition: Condition, now: Date): Step {
   const id = alarmId(condition);
   const before = alarms.find((it) => it.id === id);
   const isKnown = before !== undefined && (stands(before) || before.holds);
   const next = isKnown ? again(before, condition, now) : fresh(condition, now);
-  const isFull = before === undefined && alarms.length >= ALARMS_MAX;
-  if (next === before || isFull) return { alarms, news: [] };
-  const others = alarms.filter((it) => it.id !== id);
-  return { alarms: trimmed([...others, next]), news: newsOf(before, next) };
+  if (next === before) return unchanged(alarms);
+  const isNew = before === undefined || !stands(before);
+  const victim = isNew ? givesWay(alarms, next) : undefined;
+  if (victim === next) return { ...unchanged(alarms), leftOut: [next] };
+  const others = alarms.filter((it) => it.id !== id && it !== victim);
+  return {
+    alarms: trimmed([...others, next]),
+    news: newsOf(before, next),
+    leftOut: victim && stands(victim) ? [victim] : [],
+  };
+}
+
+function unchanged(alarms: readonly AlarmRecord[]): Step {
+  return { alarms, news: [], leftOut: [] };
+}
+
+/**
+ * What goes to make room for a new alarm; undefined: there is room. What is critical, and what there is one of at most
+ * (`about` nothing), takes the place of a warning about one of many; else it is the new one itself.
+ */
+function givesWay(alarms: readonly AlarmRecord[], next: AlarmRecord): AlarmRecord | undefined {
+  const troubles = alarms.filter((it) => it.kind === 'trouble' && stands(it));
+  if (next.kind === 'trouble' && troubles.length >= TROUBLES_MAX) return oldest(troubles);
+  const isFull = alarms.length >= ALARMS_MAX && alarms.every(({ id }) => id !== next.id);
+  if (!isFull) return undefined;
+  const over = alarms.filter((it) => !stands(it) && !it.holds);
+  if (over.length > 0) return oldest(over);
+  const isUrgent = next.level === 'critical' || next.about === undefined;
+  if (!isUrgent) return next;
+  if (troubles.length > 0) return oldest(troubles);
+  const minor = alarms.filter(({ level, about }) => level === 'warning' && about !== undefined);
+  return minor.length > 0 ? oldest(minor) : next;
+}
+
+/** Of some, at least one. */
+function oldest(alarms: readonly AlarmRecord[]): AlarmRecord {
+  return alarms.reduce((a, b) => (b.changed < a.changed ? b : a));
 }
 
 function newsOf(before: AlarmRecord | undefined, next: AlarmRecord): AlarmNews[] {
@@ -100,8 +137,13 @@ export function compared(
   const over = alarms.filter(
     ({ id, kind, holds }) => holds && kinds.includes(kind) && !wanted.has(id),
   );
-  let step: Step = { alarms, news: [] };
-  const go = (next: Step): void => void (step = { ...next, news: [...step.news, ...next.news] });
+  let step = unchanged(alarms);
+  const go = ({ alarms, news, leftOut }: Step): void => {
+    step = {
+      ...{ alarms, news: [...step.news, ...news] },
+      leftOut: [...step.leftOut, ...leftOut],
+    };
+  };
   for (const { id } of over) go(gone(step.alarms, id, now));
   for (const condition of conditions) go(raised(step.alarms, condition, now));
   return step;
@@ -120,6 +162,7 @@ export function acknowledged(
   return {
     alarms: trimmed(alarms.map((it) => (it === alarm ? next : it))),
     news: [{ event: 'acknowledged', alarm: next }],
+    leftOut: [],
   };
 }
 
@@ -176,9 +219,9 @@ function changedOne(
 ): Step {
   const alarm = alarms.find((it) => it.id === id);
   const next = alarm && change(alarm);
-  if (!alarm || !next || next === alarm) return { alarms, news: [] };
+  if (!alarm || !next || next === alarm) return unchanged(alarms);
   const news = stands(alarm) && !stands(next) ? [{ event: 'ended', alarm: next } as const] : [];
-  return { alarms: trimmed(alarms.map((it) => (it === alarm ? next : it))), news };
+  return { alarms: trimmed(alarms.map((it) => (it === alarm ? next : it))), news, leftOut: [] };
 }
 
 function settled(alarm: AlarmRecord, now: Date): AlarmRecord {

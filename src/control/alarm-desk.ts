@@ -1,4 +1,5 @@
 import type { AlarmBook } from '../alarms/alarm-book.ts';
+import { stands } from '../alarms/alarm-state.ts';
 import type { AlarmRecord } from '../formats/store/alarm.ts';
 import type { RequestOf, ResultOf } from '../protocol/operations.ts';
 import type { AlarmSummary } from '../protocol/results.ts';
@@ -9,7 +10,7 @@ export function listAlarms(
   alarms: AlarmBook,
   { all }: RequestOf<'alarm/list'>,
 ): ResultOf<'alarm/list'> {
-  const shown = alarms.list().filter(({ ended }) => all || ended === undefined);
+  const shown = alarms.list().filter((it) => all || stands(it));
   return { alarms: shown.map(summaryOf) };
 }
 
@@ -22,7 +23,7 @@ export async function acknowledge(
 }
 
 export function countsOf(alarms: AlarmBook): Omit<ResultOf<'service/show'>['alarms'], 'untold'> {
-  const standing = alarms.list().filter(({ ended }) => ended === undefined);
+  const standing = alarms.list().filter(stands);
   const open = standing.filter(({ acknowledged }) => acknowledged === undefined);
   const critical = open.filter(({ level }) => level === 'critical').length;
   return {

@@ -21,6 +21,7 @@ export type ToWorker =
       readonly store: string;
       readonly name: OperationName;
       readonly request: unknown;
+      readonly secretFiles: readonly string[];
     }
   | { readonly kind: 'secret'; readonly set: string; readonly secret: GivenSecret }
   | { readonly kind: 'no secret'; readonly set: string; readonly failure: Failure }
@@ -41,8 +42,15 @@ export interface Failure {
 /** From the request to end to the end by force: a pack is sealed meanwhile. */
 const ABORT_MS = 10_000;
 
+export interface ApartOptions {
+  readonly store: string;
+  readonly clock: Clock;
+  /** Those that the settings name. */
+  readonly secretFiles: readonly string[];
+}
+
 export async function runApart<N extends OperationName>(
-  { store, clock }: { readonly store: string; readonly clock: Clock },
+  { store, clock, secretFiles }: ApartOptions,
   name: N,
   request: RequestOf<N>,
   { secrets, signal, report }: CallOptions,
@@ -88,7 +96,7 @@ export async function runApart<N extends OperationName>(
     );
   };
   signal.addEventListener('abort', abort, { once: true });
-  worker.post({ kind: 'start', store, name, request });
+  worker.post({ kind: 'start', store, name, request, secretFiles });
   try {
     return await answered.promise;
   } catch (cause) {

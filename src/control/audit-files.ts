@@ -10,6 +10,7 @@ import {
 import { concatBytes } from '../lib/bytes.ts';
 import { MiB } from '../lib/sizes.ts';
 import type { File } from '../sys/file-system.ts';
+import { SystemError } from '../sys/system-error.ts';
 import type { World } from '../sys/world.ts';
 
 /* The files of the audit log, of which the last one is written: see formats/store/audit.md. */
@@ -51,22 +52,24 @@ export async function openEnd(world: World, directory: string): Promise<AuditEnd
   if (!(await files.stat(path))) await makeFile(world, directory);
   const end = await endOf(world, path);
   if (end.number > 0) return end;
-  // Just begun, or a power cut came between the two steps of `beginFile`.
+  // Just begun, or a power cut came after `setAside`.
   const before = (await fullFiles(world, directory)).at(-1);
   if (before === undefined) return end;
   const { number, hash } = await endOf(world, join(directory, before));
   return { ...end, number, hash };
 }
 
-/** What was written stays under the number of its last entry; a new file goes on. */
-export async function beginFile(world: World, directory: string, last: number): Promise<void> {
-  const full = `audit-${String(last).padStart(12, '0')}.log`;
-  await world.files.rename(auditPath(directory), join(directory, full));
-  await makeFile(world, directory);
+/** What was written stays under the number of its last entry; nothing is written before `makeFile`. Rejects EXISTS. */
+export async function setAside({ files }: World, directory: string, last: number): Promise<void> {
+  const full = join(directory, `audit-${String(last).padStart(12, '0')}.log`);
+  if (await files.stat(full)) throw new SystemError('EXISTS', `${full} is there already`);
+  await files.rename(auditPath(directory), full);
 }
 
-async function makeFile({ files }: World, directory: string): Promise<void> {
-  await using _made = await files.create(auditPath(directory));
+/** Unless it is there; durable, as what was done in the directory before. */
+export async function makeFile({ files }: World, directory: string): Promise<void> {
+  const path = auditPath(directory);
+  if (!(await files.stat(path))) await (await files.create(path))[Symbol.asyncDispose]();
   await files.syncDirectory(directory);
 }
 
@@ -91,19 +94,34 @@ export async function openFiles(world: World, directory: string): Promise<AuditF
   };
 }
 
-/** The newest last. */
+/**
+ * The newest last. What is damaged is left out, for `checkFiles` tells of it. Rejects CORRUPT, with the newest damaged
+ * file, where nothing else is left.
+ */
 export async function lastEntries(so: AuditFiles, count: number): Promise<AuditEntry[]> {
   const { world, directory, full, current, length } = so;
-  const lines = await linesAtEnd(current, length, SHOWN_LENGTH_MAX);
+  const newestFirst: AuditEntry[] = [];
+  let damaged: string | undefined;
+  const take = (name: string, lines: readonly string[]): void => {
+    for (const line of lines.toReversed()) {
+      if (newestFirst.length >= count) return;
+      const entry = decoded(line)?.entry;
+      if (entry) newestFirst.push(entry);
+      else damaged ??= name;
+    }
+  };
+  take(NAME, await linesAtEnd(current, length, SHOWN_LENGTH_MAX));
   let left = SHOWN_LENGTH_MAX - length;
   for (const name of full.toReversed()) {
-    if (lines.length >= count || left <= 0) break;
+    if (newestFirst.length >= count || left <= 0) break;
     await using file = await world.files.open(join(directory, name), 'read');
     const size = await file.size();
-    lines.unshift(...(await linesAtEnd(file, size, left)));
+    take(name, await linesAtEnd(file, size, left));
     left -= size;
   }
-  return lines.slice(-count).map((line) => decodeAudit(line, undefined).entry);
+  if (newestFirst.length > 0 || damaged === undefined) return newestFirst.toReversed();
+  const path = join(directory, damaged);
+  throw new FormatError('CORRUPT', `${path} has no entry that can be read: see "audit check"`);
 }
 
 /** The newest whole lines of the first `length` bytes, at most `max` bytes of them. */
@@ -208,8 +226,13 @@ async function endOf({ files }: World, path: string): Promise<AuditEnd> {
 function lastLine(bytes: Uint8Array, end: number): ReturnType<typeof decodeAudit> | undefined {
   if (end < 2) return undefined;
   const start = bytes.lastIndexOf(NEWLINE, end - 2) + 1;
+  return decoded(Buffer.from(bytes.subarray(start, end - 1)).toString('utf8'));
+}
+
+/** Undefined: it is none. */
+function decoded(line: string): ReturnType<typeof decodeAudit> | undefined {
   try {
-    return decodeAudit(Buffer.from(bytes.subarray(start, end - 1)).toString('utf8'), undefined);
+    return decodeAudit(line, undefined);
   } catch (cause) {
     if (!(cause instanceof FormatError)) throw cause;
     return undefined;

@@ -7,12 +7,14 @@ import { SystemError } from '../sys/system-error.ts';
 import type { World } from '../sys/world.ts';
 import {
   type AuditCheck,
+  type AuditFiles,
   auditPath,
-  beginFile,
   checkFiles,
   lastEntries,
+  makeFile,
   openEnd,
   openFiles,
+  setAside,
 } from './audit-files.ts';
 import type { Caller } from './caller.ts';
 
@@ -46,16 +48,34 @@ export async function openAudit(
   const turn = turns();
   const end = await openEnd(world, directory);
   let { number, hash, size } = end;
+  let turnAt = fileLength;
+  let isMade = true;
 
+  /** In its turn. What cannot be set aside goes on for another length. */
+  async function turnOver(): Promise<void> {
+    try {
+      await setAside(world, directory, number);
+      size = 0;
+      isMade = false;
+      turnAt = fileLength;
+    } catch (cause) {
+      if (!(cause instanceof SystemError)) throw cause;
+      turnAt = size + fileLength;
+      onTrouble(`${path} is not set aside, though it is full: ${cause.message}`);
+    }
+  }
+  /** In its turn. */
+  async function make(): Promise<void> {
+    if (!isMade) await makeFile(world, directory);
+    isMade = true;
+  }
   /** In its turn. Answers its number; undefined: it is not there. */
   async function add(entry: Omit<AuditEntry, 'number' | 'time'>): Promise<number | undefined> {
     const whole = { number: number + 1, time: clock.now().toISOString(), ...entry };
     const encoded = encodeAudit(whole, hash);
     try {
-      if (size >= fileLength) {
-        await beginFile(world, directory, number);
-        size = 0;
-      }
+      if (size >= turnAt) await turnOver();
+      await make();
       await using file = await files.open(path, 'write');
       // What failed before may have left a part of a line.
       if ((await file.size()) > size) await file.truncate(size);
@@ -71,6 +91,12 @@ export async function openAudit(
     size += encoded.line.length;
     return ++number;
   }
+  // Only what there is is taken in turn: whoever looks must not hold up those who change something.
+  const allFiles = (): Promise<AuditFiles> =>
+    turn(async () => {
+      await make();
+      return openFiles(world, directory);
+    });
   if (end.isTorn) {
     await add({ what: 'audit', uid: 0, gid: 0, pid: 0, outcome: 'torn' });
   }
@@ -88,13 +114,12 @@ export async function openAudit(
         await turn(() => add({ ...who, outcome, ...asked, reason: reason?.slice(0, REASON_MAX) }));
       };
     },
-    // Only what there is is taken in turn: whoever looks must not hold up those who change something.
     async last(count) {
-      await using so = await turn(() => openFiles(world, directory));
+      await using so = await allFiles();
       return await lastEntries(so, count);
     },
     async check() {
-      await using so = await turn(() => openFiles(world, directory));
+      await using so = await allFiles();
       return await checkFiles(so);
     },
   };

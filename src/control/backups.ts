@@ -7,6 +7,7 @@ import { backup, type BackupEvent } from '../ingest/backup.ts';
 import { readChangedBlocks } from '../ingest/changed-blocks.ts';
 import { parseImageFormat } from '../ingest/image-format.ts';
 import { restoreDisk } from '../ingest/restore.ts';
+import type { IsSecret } from '../ingest/source.ts';
 import type { DamagedPoint, MadePoint, PointSummary, Report } from '../protocol/results.ts';
 import { openBlockReader } from '../store/block-reader.ts';
 import { manifestDisk } from '../store/manifest-disk.ts';
@@ -26,7 +27,7 @@ export interface BackupRequest {
 export async function createBackup(
   house: House,
   { set, machine, disks, format, changed }: BackupRequest,
-  { secrets, signal, report }: WorkOptions,
+  { secrets, signal, report, isSecret }: WorkOptions & { readonly isSecret: IsSecret },
 ): Promise<MadePoint> {
   checkName(machine, 'machine');
   for (const { name } of disks) checkName(name, 'disk');
@@ -46,8 +47,7 @@ export async function createBackup(
     machine,
     disks: disks.map((disk) => ({ ...disk, format: as })),
     changed: ranges,
-    workers,
-    signal,
+    ...{ isSecret, workers, signal },
     onEvent(event) {
       if (event.kind === 'disk') {
         const { disk, scope, reason } = event;

@@ -11,6 +11,8 @@ export function bareDesk(code: 'FAILED' | 'UNREACHABLE', reason: string): Desk {
     ...{ support: none, guard: none, tokens: none, follow: none, host: none, files: none },
     throughput: none,
     whyWaiting: () => undefined,
+    // Whoever asks this very process reads with his own rights.
+    isSecret: () => false,
     apart: undefined,
   };
 }

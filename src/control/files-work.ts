@@ -3,6 +3,7 @@ import { type Entry, listDirectory } from '../granular/browse.ts';
 import { copyOut } from '../granular/copy-out.ts';
 import { GranularError } from '../granular/granular-error.ts';
 import { makeDirectories } from '../granular/opened-volumes.ts';
+import { turns } from '../lib/turns.ts';
 import type {
   FilesOperationName,
   FilesRequestOf,
@@ -40,24 +41,36 @@ type FilesHandlers = {
 
 /** The directory that was listed last, for its next page. */
 interface Listing {
-  readonly of: string;
+  readonly id: string;
+  readonly volume: string;
+  readonly path: string;
   readonly entries: readonly Entry[];
   readonly refused: string | null;
 }
 
-interface Restore {
-  readonly files: RunningFiles;
-  listing: Listing | undefined;
+/** How volumes are opened, and directories of them listed. */
+export interface FilesTools {
+  readonly open: typeof opened;
+  readonly list: typeof listed;
 }
 
 /** Some 50 MiB. */
 const ENTRIES_MAX = 100_000;
+/** Each has programs of its own, and a small VM for what the kernel does not read. */
+const OPEN_MAX = 16;
 
 /** `places` is asked anew for each restore: settings change. */
-export function openFilesDesk(places: () => Promise<FilesPlaces>): FilesDesk {
-  const restores = new Map<string, Restore>();
+export function openFilesDesk(
+  places: () => Promise<FilesPlaces>,
+  tools: FilesTools = { open: opened, list: listed },
+): FilesDesk {
+  const restores = new Map<string, RunningFiles>();
+  let opening = 0;
+  let listing: Listing | undefined;
+  // One directory is in memory at a time.
+  const turn = turns();
 
-  function found(id: string): Restore {
+  function found(id: string): RunningFiles {
     const restore = restores.get(id);
     if (restore) return restore;
     throw new GranularError('NOT_FOUND', `no open restore ${id}: see "files opened"`);
@@ -65,20 +78,32 @@ export function openFilesDesk(places: () => Promise<FilesPlaces>): FilesDesk {
   async function close(id: string): Promise<void> {
     const restore = found(id);
     restores.delete(id);
-    await restore.files[Symbol.asyncDispose]();
+    if (listing?.id === id) listing = undefined;
+    await restore[Symbol.asyncDispose]();
   }
   const handlers: FilesHandlers = {
     async 'files/open'(request, options) {
-      const files = await opened((await places()).store, request, options);
-      const { id } = files.opened;
-      restores.set(id, { files, listing: undefined });
-      // Its disks cannot be read any more: nothing of it is left.
-      files.ended.catch(() => close(id)).catch(() => {});
-      return files.opened;
+      if (restores.size + opening >= OPEN_MAX) {
+        throw new GranularError(
+          'FAILED',
+          `volumes of ${OPEN_MAX} are open, or being opened: close some, see "files opened"`,
+        );
+      }
+      opening++;
+      try {
+        const files = await tools.open((await places()).store, request, options);
+        const { id } = files.opened;
+        restores.set(id, files);
+        // Its disks cannot be read any more: nothing of it is left.
+        files.ended.catch(() => close(id)).catch(() => {});
+        return files.opened;
+      } finally {
+        opening--;
+      }
     },
     'files/opened': async () => {
       const all = await openedFiles();
-      const volumesOf = (id: string) => restores.get(id)?.files.opened.volumes ?? [];
+      const volumesOf = (id: string) => restores.get(id)?.opened.volumes ?? [];
       return { opened: all.map((it) => ({ ...it, volumes: volumesOf(it.id) })) };
     },
     async 'files/close'({ id }) {
@@ -87,19 +112,23 @@ export function openFilesDesk(places: () => Promise<FilesPlaces>): FilesDesk {
       if (id !== undefined && own.length > 0) return { closed: own };
       return { closed: [...own, ...(await closeFiles(id))] };
     },
-    async 'files/browse'({ id, volume, path, first, count }, { signal }) {
-      const restore = found(id);
-      const of = `${volume}\0${path}`;
-      let { listing } = restore;
-      // Who begins at the beginning wants to see what is there now.
-      if (first === 0 || listing?.of !== of) {
-        listing = { of, ...(await listed(rootOf(restore, volume), path, signal)) };
-        restore.listing = listing;
-      }
-      const { entries, refused } = listing;
-      const page = entries.slice(first, first + count);
-      return { total: entries.length, first, entries: page.map(summaryOf), refused };
-    },
+    'files/browse': ({ id, volume, path, first, count }, { signal }) =>
+      turn(async () => {
+        signal.throwIfAborted();
+        const root = rootOf(found(id), volume);
+        const of = { id, volume, path };
+        // Who begins at the beginning wants to see what is there now.
+        let shown = listing && isOf(listing, of) ? listing : undefined;
+        if (first === 0 || !shown) {
+          // The one before goes first.
+          listing = undefined;
+          shown = { ...of, ...(await tools.list(root, path, signal)) };
+          if (restores.has(id)) listing = shown;
+        }
+        const { entries, refused } = shown;
+        const page = entries.slice(first, first + count);
+        return { total: entries.length, first, entries: page.map(summaryOf), refused };
+      }),
     async 'files/copy'({ id, volume, paths, to }, { signal, report }) {
       const root = rootOf(found(id), volume);
       const directory = join((await places()).restores, to);
@@ -155,7 +184,11 @@ async function opened(
   }
 }
 
-function rootOf({ files: { roots, opened } }: Restore, volume: string): string {
+function isOf(listing: Listing, { id, volume, path }: Pick<Listing, 'id' | 'volume' | 'path'>) {
+  return listing.id === id && listing.volume === volume && listing.path === path;
+}
+
+function rootOf({ roots, opened }: RunningFiles, volume: string): string {
   const root = roots.get(volume);
   if (root !== undefined) return root;
   const closed = opened.volumes.find((it) => it.volume === volume)?.closed;
@@ -171,7 +204,7 @@ async function listed(
   root: string,
   path: string,
   signal: AbortSignal,
-): Promise<Omit<Listing, 'of'>> {
+): Promise<Pick<Listing, 'entries' | 'refused'>> {
   const entries: Entry[] = [];
   let refused: string | null = null;
   try {

@@ -1,6 +1,6 @@
 import { join } from 'node:path/posix';
 import { type AlarmBook, openAlarmBook, standingAlarms } from '../alarms/alarm-book.ts';
-import { alarmId, type AlarmNews } from '../alarms/alarm-state.ts';
+import { alarmId, type AlarmNews, stands } from '../alarms/alarm-state.ts';
 import type { Sender } from '../alarms/channel.ts';
 import { type ClockWatch, openClockWatch } from '../alarms/clock-watch.ts';
 import { type Lockdown, openLockdown } from '../alarms/lockdown.ts';
@@ -163,8 +163,7 @@ function watchOf(
     const { latePeriods, persons: _, ...limits } = rules();
     const conditions = conditionsOf({
       ...{ latePeriods, limits, now: world.clock.now(), schedules: jobs.schedules },
-      before: (kind) =>
-        alarms.list().find((it) => it.kind === kind && it.ended === undefined)?.level,
+      before: (kind) => alarms.list().find((it) => it.kind === kind && stands(it))?.level,
       space: await world.files.space(directory),
       running: sessions.counts().running,
       waiting: sessions.waiting(),

@@ -17,6 +17,7 @@ import {
   type FilesResultOf,
   isFilesOperation,
 } from '../protocol/files-operations.ts';
+import type { IsSecret } from '../ingest/source.ts';
 import type { GivenSecret, House, WorkOptions } from './house.ts';
 import type { UnixPeer } from '../sys/unix-peer.ts';
 import type { Audit } from './audit.ts';
@@ -51,6 +52,8 @@ export interface Desk {
   /** Rejects where no service runs. */
   follow(report: Report, signal: AbortSignal): Promise<void>;
   readonly whyWaiting: WhyWaiting;
+  /** What is read for nobody who asks. */
+  readonly isSecret: IsSecret;
   /** What is set on the machine itself. */
   readonly host: HostWork;
   /** Rejects where no service runs. */
@@ -150,7 +153,10 @@ const HANDLERS: Handlers = {
     return (await sets()).makeSet(await desk.house(), set, passphrase);
   },
   'backup/create': async (desk, request, options) =>
-    (await backups()).createBackup(await desk.house(), request, options),
+    (await backups()).createBackup(await desk.house(), request, {
+      ...options,
+      isSecret: desk.isSecret,
+    }),
   'backup/list': async (desk, request) => (await backups()).points(await desk.house(), request),
   'backup/page': async (desk, request) => (await backups()).pointPage(await desk.house(), request),
   'backup/show': async (desk, { point }, { secrets }) =>

@@ -1,4 +1,5 @@
 import { JOB_STATES } from '../formats/store/job.ts';
+import { stands } from '../alarms/alarm-state.ts';
 import { residentBytes } from '../sys/memory.ts';
 import type { Desk } from './handlers.ts';
 import { listSessions } from '../recovery/sessions.ts';
@@ -36,7 +37,7 @@ async function ofStore(
   const { world, store } = await desk.house();
   const { queue, schedules } = await desk.jobs();
   const guard = await desk.guard();
-  const standing = guard.alarms.list().filter(({ ended }) => ended === undefined);
+  const standing = guard.alarms.list().filter(stands);
   const { sessions, damaged } = await listSessions({ world, store });
   const jobs = queue.list().map(({ job }) => job);
   const byState = JOB_STATES.map((state) => ({

@@ -4,6 +4,7 @@ import { SystemError } from '../sys/system-error.ts';
 import { failureOf, type FromWorker, type ToWorker, toldFailure } from './apart.ts';
 import { type Desk, handle } from './handlers.ts';
 import { type GivenSecret, type House, openHouse, type SecretSource } from './house.ts';
+import { secretsAmong } from './secret-files.ts';
 
 /* The process in which an operation runs that takes long: `apart.ts` started it. */
 
@@ -26,22 +27,27 @@ function hear(message: ToWorker): void {
   }
 }
 
-function deskOn(house: House): Desk {
+function deskOn(house: House, isSecret: Desk['isSecret']): Desk {
   const bare = bareDesk('FAILED', 'only the service itself does that');
-  return { ...bare, house: async () => house };
+  return { ...bare, isSecret, house: async () => house };
 }
 
 async function run(message: ToWorker): Promise<void> {
   if (message.kind !== 'start') return;
-  const { store, name, request } = message;
+  const { store, name, request, secretFiles } = message;
   try {
     await using house = await openHouse(store);
-    const result = await handle(name, deskOn(house), request as never, {
-      ...{ given: undefined, who: undefined },
-      secrets,
-      signal: abort.signal,
-      report: (event) => side.post({ kind: 'event', event }),
-    });
+    const result = await handle(
+      name,
+      deskOn(house, await secretsAmong(secretFiles)),
+      request as never,
+      {
+        ...{ given: undefined, who: undefined },
+        secrets,
+        signal: abort.signal,
+        report: (event) => side.post({ kind: 'event', event }),
+      },
+    );
     side.post({ kind: 'done', result });
   } catch (error) {
     const failure = toldFailure(error);

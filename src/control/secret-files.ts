@@ -1,3 +1,4 @@
+import type { IsSecret } from '../ingest/source.ts';
 import type { RequestOf } from '../protocol/operations.ts';
 import { realPath } from '../sys/real-path.ts';
 import { SystemError } from '../sys/system-error.ts';
@@ -12,18 +13,29 @@ import { SystemError } from '../sys/system-error.ts';
 const ALWAYS =
   /^\/(?:etc\/g?shadow[^/]*|etc\/ssh\/.+|(?:etc|run|usr\/lib)\/cred(?:entials|store)[^/]*\/.+)$/;
 
-/** `more`: files that the settings name. Rejects DENIED. */
+/** `more`: files and directories that the settings name. */
+export async function secretsAmong(more: readonly string[]): Promise<IsSecret> {
+  // What this process cannot reach it gives to nobody.
+  const real = await Promise.all(more.map((path) => realPath(path).catch(() => undefined)));
+  const secret = real.filter((path) => path !== undefined);
+  return (path) =>
+    ALWAYS.test(path) || secret.some((it) => path === it || path.startsWith(`${it}/`));
+}
+
+/**
+ * Of what a request names itself, before anything is begun. What its images name, and where links lead by the time
+ * that they are opened, is seen there (ingest/source.ts). Rejects DENIED.
+ */
 export async function refuseSecretFiles(
   { disks, changed }: RequestOf<'backup/create'>,
   more: readonly string[],
 ): Promise<void> {
   const named = disks.map(({ where }) => where);
   if (changed !== undefined) named.push(changed);
-  // What this process cannot reach it gives to nobody.
-  const secret = await Promise.all(more.map((path) => realPath(path).catch(() => undefined)));
+  const isSecret = await secretsAmong(more);
   for (const path of named) {
     const real = await realPath(path);
-    if (real === undefined || !(ALWAYS.test(real) || secret.includes(real))) continue;
+    if (real === undefined || !isSecret(real)) continue;
     throw new SystemError(
       'DENIED',
       `${path} holds secrets of this host: it is not read for a backup`,

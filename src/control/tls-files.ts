@@ -10,6 +10,9 @@ export type TlsFiles =
   /** Lines of `identity:hexadecimal key`, as psktool writes them. */
   | { readonly kind: 'psk'; readonly path: string };
 
+/** In the directory of the first kind. */
+export const TLS_KEY = 'server-key.pem';
+
 const FILE_LENGTH_MAX = 1024 * 1024;
 
 export async function readTlsFiles(files: FileSystem, from: TlsFiles): Promise<TlsCredentials> {
@@ -21,7 +24,7 @@ export async function readTlsFiles(files: FileSystem, from: TlsFiles): Promise<T
   const authority = join(from.directory, 'ca-cert.pem');
   return {
     kind: 'x509',
-    key: await read('server-key.pem'),
+    key: await read(TLS_KEY),
     certificate: await read('server-cert.pem'),
     authority: (await files.stat(authority)) ? await read('ca-cert.pem') : undefined,
   };

@@ -26,8 +26,8 @@ export function tokenDoor(options: TokenDoorOptions): (http: HttpRequest) => Pro
       await wrong.tried(address, http.signal);
       return refuse(http, 401, 'a valid token is needed: see "holdfast token create"');
     }
-    const { name, may, files, revoked } = valid;
-    await admit({ ...http, signal: AbortSignal.any([http.signal, revoked]) }, options, {
+    const { name, may, files, ended } = valid;
+    await admit({ ...http, signal: AbortSignal.any([http.signal, ended]) }, options, {
       who: { token: name, address },
       access: may === 'manage' ? 'change' : 'view',
       mayNameFiles: files,

@@ -14,10 +14,11 @@ import { turns } from '../lib/turns.ts';
 import type { RequestOf, ResultOf } from '../protocol/operations.ts';
 import { putDurably } from '../sys/put-durably.ts';
 import { SystemError } from '../sys/system-error.ts';
+import { ticker } from '../sys/ticker.ts';
 import type { World } from '../sys/world.ts';
 
-/** Who may ask from other hosts. */
-export interface Tokens {
+/** Who may ask from other hosts. Disposing it ends nothing that is under way, but no token is looked after any more. */
+export interface Tokens extends AsyncDisposable {
   /** The only time that its text is told. */
   create(request: RequestOf<'token/create'>): Promise<ResultOf<'token/create'>>;
   list(): ResultOf<'token/list'>;
@@ -28,18 +29,20 @@ export interface Tokens {
 }
 
 export interface ValidToken extends Pick<TokenRecord, 'name' | 'may' | 'files'> {
-  /** Aborted when it is revoked. */
-  readonly revoked: AbortSignal;
+  /** Aborted when it is revoked, or over. */
+  readonly ended: AbortSignal;
 }
 
 const LENGTH_MAX = 1024 * 1024;
 const DAY_MS = 86_400_000;
+/** So much longer may something go on that was begun with a token that is over. */
+const LOOK_EVERY_MS = 10_000;
 
 /** Rejects FormatError, IO: nobody is let in by a file that cannot be understood. */
 export async function openTokens({ files, clock, random }: World, path: string): Promise<Tokens> {
   const turn = turns();
   let tokens = (await files.stat(path)) ? decodeTokens(await files.readFile(path, LENGTH_MAX)) : [];
-  const revoking = new Map<string, AbortController>();
+  const ending = new Map<string, AbortController>();
   async function put(next: readonly TokenRecord[]): Promise<void> {
     const directory = dirname(path);
     if (!(await files.stat(directory))) {
@@ -51,11 +54,21 @@ export async function openTokens({ files, clock, random }: World, path: string):
   }
   const isOver = ({ expires }: TokenRecord): boolean =>
     expires !== undefined && Date.parse(expires) <= clock.now().getTime();
-  function revokingOf(name: string): AbortController {
-    const known = revoking.get(name) ?? new AbortController();
-    revoking.set(name, known);
+  function endingOf(name: string): AbortController {
+    const known = ending.get(name) ?? new AbortController();
+    ending.set(name, known);
     return known;
   }
+  function end(name: string, how: string): void {
+    ending.get(name)?.abort(new SystemError('DENIED', `token "${name}" ${how}`));
+    ending.delete(name);
+  }
+  // By the clock on the wall, which may be set: no timer could wait for a date.
+  const ticks = ticker(clock, () => {
+    for (const token of tokens) if (isOver(token)) end(token.name, 'has expired');
+    return LOOK_EVERY_MS;
+  });
+  ticks.start();
   return {
     create: ({ token: name, may, files: mayNameFiles, expiresDays }) =>
       turn(async () => {
@@ -86,8 +99,7 @@ export async function openTokens({ files, clock, random }: World, path: string):
           throw new SystemError('NOT_FOUND', `there is no token "${name}"`);
         }
         await put(tokens.filter((it) => it.name !== name));
-        revoking.get(name)?.abort(new SystemError('DENIED', `token "${name}" was revoked`));
-        revoking.delete(name);
+        end(name, 'was revoked');
         return { token: name, revoked: true };
       }),
     find(text) {
@@ -95,8 +107,9 @@ export async function openTokens({ files, clock, random }: World, path: string):
       const found = hash && tokenOfHash(tokens, hash);
       if (!found || isOver(found)) return undefined;
       const { name, may, files: mayNameFiles } = found;
-      return { name, may, files: mayNameFiles, revoked: revokingOf(name).signal };
+      return { name, may, files: mayNameFiles, ended: endingOf(name).signal };
     },
+    [Symbol.asyncDispose]: () => ticks[Symbol.asyncDispose](),
   };
 }
 

@@ -2,9 +2,10 @@ import { bareDesk } from '../control/bare-desk.ts';
 import { openFilesDesk } from '../control/files-work.ts';
 import { isFilesOperation } from '../protocol/files-operations.ts';
 import { realWorld } from '../sys/world.ts';
-import { exitCodeOf, runSmallService } from './small-service.ts';
+import { exitCodeOf } from './exit-code.ts';
 import { lineLog } from './log.ts';
 import { SETTINGS_FILE, settingsIn } from './settings.ts';
+import { runSmallService } from './small-service.ts';
 
 /**
  * Mounts volumes of recovery points, and takes files out of them (systemd/holdfast-filesd.service). Answers the exit

@@ -3,8 +3,9 @@ import { hostWork, revertNetwork } from '../control/host-work.ts';
 import { EXIT_CODES } from '../protocol/failure.ts';
 import { isHostOperation } from '../protocol/host-operations.ts';
 import { realWorld } from '../sys/world.ts';
-import { exitCodeOf, runSmallService } from './small-service.ts';
+import { exitCodeOf } from './exit-code.ts';
 import { lineLog } from './log.ts';
+import { runSmallService } from './small-service.ts';
 
 /**
  * Sets up the machine (systemd/holdfast-hostd.service). Answers the exit code. `--revert` rolls an unconfirmed change

@@ -1,6 +1,8 @@
+import { join } from 'node:path/posix';
 import { CatalogError } from '../catalog/catalog-error.ts';
 import type { SecretSource } from '../control/house.ts';
 import { passphraseCredential, readPassphrase } from '../control/passphrase-file.ts';
+import { TLS_KEY } from '../control/tls-files.ts';
 import { SystemError } from '../sys/system-error.ts';
 import type { Settings } from './settings.ts';
 
@@ -21,15 +23,28 @@ export function keyring(settings: () => Settings, credentials: string | undefine
   };
 }
 
-/** Those that the settings name. */
-export function secretFiles({ passphraseFiles, notify }: Settings): string[] {
-  const { webhookSecretFile } = notify;
+/** Files and directories that whoever may ask the service may not read. */
+export function secretFiles(settings: Settings, credentials: string | undefined): string[] {
+  const { listen, nbd } = settings;
+  const files = lineFiles(settings);
+  if (credentials !== undefined) files.push(credentials);
+  if (listen) files.push(listen.key, listen.tokens);
+  if (nbd.tls?.kind === 'psk') files.push(nbd.tls.path);
+  // The key may be a link to where it is renewed.
+  if (nbd.tls?.kind === 'x509') {
+    files.push(nbd.tls.directory, join(nbd.tls.directory, TLS_KEY));
+  }
+  return files;
+}
+
+/** Whose first lines are secrets. */
+function lineFiles({ passphraseFiles, notify: { webhookSecretFile } }: Settings): string[] {
   return [...Object.values(passphraseFiles), ...(webhookSecretFile ? [webhookSecretFile] : [])];
 }
 
 /** What there is by value, to be kept out of what is given away. */
 export function knownSecrets(settings: Settings, credentials: string | undefined): string[] {
-  const files = secretFiles(settings);
+  const files = lineFiles(settings);
   const { webhook } = settings.notify;
   if (credentials !== undefined) files.push(passphraseCredential(credentials));
   const inFiles = files.flatMap((file) => {

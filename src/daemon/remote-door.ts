@@ -47,10 +47,17 @@ export function remoteDoor({ world, log, door, note }: RemoteDoorOptions): Remot
     open = undefined;
     await it?.[Symbol.asyncDispose]();
   }
+  async function forget(): Promise<void> {
+    const it = opened;
+    opened = undefined;
+    await it?.tokens[Symbol.asyncDispose]();
+  }
   async function listen(at: NonNullable<Settings['listen']>): Promise<void> {
     if (opened?.path !== at.tokens) {
-      opened = { path: at.tokens, tokens: await openTokens(world, at.tokens) };
+      const next = { path: at.tokens, tokens: await openTokens(world, at.tokens) };
       await close();
+      await forget();
+      opened = next;
     }
     const credentials = await readCredentials(world, at);
     if (open?.address === at.address) return open.server.renew(credentials);
@@ -79,8 +86,8 @@ export function remoteDoor({ world, log, door, note }: RemoteDoorOptions): Remot
     },
     async apply(at) {
       if (!at) {
-        opened = undefined;
-        return close();
+        await close();
+        return forget();
       }
       try {
         await listen(at);
@@ -93,6 +100,7 @@ export function remoteDoor({ world, log, door, note }: RemoteDoorOptions): Remot
       // Those who wait to be refused, first.
       await wrong[Symbol.asyncDispose]();
       await close();
+      await forget();
     },
   };
 }

@@ -1,11 +1,11 @@
 import { resolve } from 'node:path/posix';
 import { parseArgs } from 'node:util';
 import { inheritedSockets } from '../control/inherited-sockets.ts';
-import { firstFailure, kindOfFailure } from '../control/failures.ts';
 import { EXIT_CODES } from '../protocol/failure.ts';
 import { openJournal } from '../sys/journal.ts';
 import { serviceNotices } from '../sys/service-notices.ts';
 import { realWorld, type World } from '../sys/world.ts';
+import { exitCodeOf } from './exit-code.ts';
 import { type Log, lineLog } from './log.ts';
 import { startService } from './service.ts';
 import { readSettings, SETTINGS_FILE, type Settings, settingsIn } from './settings.ts';
@@ -53,17 +53,10 @@ export async function main(words: readonly string[]): Promise<number> {
     process.stdout.write(`${HELP}\n`);
     return 0;
   }
-  try {
+  return exitCodeOf(log, async () => {
     await serve(world, values, log);
-  } catch (error) {
-    const cause = firstFailure(error);
-    const kind = kindOfFailure(cause);
-    if (kind === undefined) throw cause;
-    log('error', (cause as Error).message);
-    return EXIT_CODES[kind];
-  }
-  log('notice', 'stopped');
-  return 0;
+    log('notice', 'stopped');
+  });
 }
 
 /** Until a signal ends it. */

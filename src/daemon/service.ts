@@ -2,6 +2,7 @@ import { dirname } from 'node:path/posix';
 import { AlarmError } from '../alarms/alarm-error.ts';
 import { isDeepStrictEqual } from 'node:util';
 import { accessOf } from '../control/access.ts';
+import { callerWords } from '../control/caller.ts';
 import { openFilesDesk } from '../control/files-work.ts';
 import { door, type DoorOptions } from '../control/door.ts';
 import { runApart } from '../control/apart.ts';
@@ -55,12 +56,12 @@ export interface ServiceOptions {
 
 /** Rejects BUSY where another service has the socket or the store. */
 export async function startService(options: ServiceOptions): Promise<Service> {
-  const { world, log, version, sockets } = options;
+  const { world, log, version, sockets, credentials } = options;
   const { control } = sockets;
   const { clock } = world;
   await using stack = new AsyncDisposableStack();
   let settings = await options.settings();
-  const secrets = keyring(() => settings, options.credentials);
+  const secrets = keyring(() => settings, credentials);
   const { socket, store, nbd } = settings;
   if (control === undefined) {
     // Who may ask is decided by who connects. A socket of systemd's is in a directory that is not ours, and can have
@@ -71,11 +72,12 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const feed = openFeed();
   const ingest = ingestMeter();
   const apart: RunApart = async (name, request, options) => {
+    const apart = { store, clock, secretFiles: secretFiles(settings, credentials) };
     if (name === 'backup/create') {
-      await refuseSecretFiles(request as RequestOf<'backup/create'>, secretFiles(settings));
+      await refuseSecretFiles(request as RequestOf<'backup/create'>, apart.secretFiles);
     }
     const report = ingest.heard(options.report);
-    const result = await runApart({ store, clock }, name, request, { ...options, report });
+    const result = await runApart(apart, name, request, { ...options, report });
     await place.found()?.guard.finished(name, request, result);
     return result;
   };
@@ -101,12 +103,12 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     tokens: () => remote.tokens(),
     support: async () => ({
       ...{ protocol: version, settings },
-      secrets: knownSecrets(settings, options.credentials),
+      secrets: knownSecrets(settings, credentials),
     }),
   });
   const doorOptions = {
     ...{ desk, clock, version, secrets },
-    ...watchOver(place),
+    ...watchOver(place, log),
     offers: () => true,
     onFault: faultLog(log),
   };
@@ -159,15 +161,23 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   };
 }
 
+/** Of a change that only the log of the service tells of. */
+const REQUEST_MAX = 1024;
+
 /** Notes each change, and refuses what is not allowed now, once there is a store. */
-function watchOver(place: LateStore): Pick<DoorOptions, 'audited' | 'checkAllowed'> {
+function watchOver(place: LateStore, log: Log): Pick<DoorOptions, 'audited' | 'checkAllowed'> {
   return {
-    /** What makes the store is noted once there is one. */
+    /** The audit log is in the store: before there is one, changes are in the log of the service. */
     async audited(who, what, request) {
       const end = await place.found()?.audit.begin(who, what, request);
       if (end) return end;
-      return async (...outcome) => {
-        await (await place.found()?.audit.begin(who, what, request))?.(...outcome);
+      const by = `${what} for ${callerWords(who)}`;
+      const asked = JSON.stringify(request).slice(0, REQUEST_MAX);
+      log('notice', `${by} begins; there is no store, whose audit log would have it: ${asked}`);
+      return async (outcome, reason) => {
+        log('notice', `${by}: ${outcome}${reason === undefined ? '' : `: ${reason}`}`);
+        // What makes the store is in there as well.
+        await (await place.found()?.audit.begin(who, what, request))?.(outcome, reason);
       };
     },
     checkAllowed(name) {
@@ -205,6 +215,8 @@ function deskOn(
   }
   return {
     ...{ apart, support, tokens, files, host: forwardedHost },
+    // Images are read apart from it only.
+    isSecret: () => true,
     follow: (report, signal) => feed.follow(report, signal),
     house: async () => (await owned()).house,
     sessions: async () => (await owned()).sessions,

@@ -1,9 +1,7 @@
 import { callerWords } from '../control/caller.ts';
 import { door } from '../control/door.ts';
-import { firstFailure, kindOfFailure } from '../control/failures.ts';
 import type { Desk } from '../control/handlers.ts';
 import { noSecrets } from '../control/house.ts';
-import { EXIT_CODES } from '../protocol/failure.ts';
 import type { OperationName } from '../protocol/operations.ts';
 import { inheritedDescriptors } from '../sys/inherited-descriptors.ts';
 import { serveHttp } from '../sys/http-server.ts';
@@ -79,20 +77,6 @@ export async function runSmallService(options: SmallServiceOptions): Promise<voi
   }
   // Who comes now waits at systemd's socket, and starts the next one.
   await server.drain();
-}
-
-/** The exit code of `work`, with its failure in the log. */
-export async function exitCodeOf(log: Log, work: () => Promise<void>): Promise<number> {
-  try {
-    await work();
-    return 0;
-  } catch (error) {
-    const cause = firstFailure(error);
-    const kind = kindOfFailure(cause);
-    if (kind === undefined) throw cause;
-    log('error', (cause as Error).message);
-    return EXIT_CODES[kind];
-  }
 }
 
 function access({ uid }: UnixPeer): 'change' | undefined {

@@ -13,7 +13,7 @@ import type { Store } from '../store/store.ts';
 import type { World } from '../sys/world.ts';
 import { type ChangedBlocks, touchedPieces } from './changed-blocks.ts';
 import { copyDisk, type Scope } from './copy-disk.ts';
-import { openSource, type Source } from './source.ts';
+import { type IsSecret, openSource, type Source } from './source.ts';
 import type { ImageFormat } from './image-format.ts';
 import { IngestError } from './ingest-error.ts';
 
@@ -30,6 +30,7 @@ export interface BackupOptions {
   readonly disks: readonly BackupDisk[];
   /** A disk that is left out is read whole. */
   readonly changed?: ChangedBlocks | undefined;
+  readonly isSecret: IsSecret;
   readonly workers: number;
   readonly signal?: AbortSignal | undefined;
   readonly onEvent: (event: BackupEvent) => void;
@@ -65,12 +66,12 @@ export async function backup(
   store: Store,
   options: BackupOptions,
 ): Promise<PointRecord> {
-  const { set, machine, disks, workers, onEvent } = options;
+  const { set, machine, disks, isSecret, workers, onEvent } = options;
   await using stack = new AsyncDisposableStack();
   // Sources first: what is wrong with them should be told before anything is locked.
   const sources: Source[] = [];
   for (const { where, format } of disks) {
-    sources.push(stack.use(await openSource(world, where, format)));
+    sources.push(stack.use(await openSource(world, where, { format, isSecret })));
   }
   const writer = stack.use(
     await openStoreWriter(world, store, {

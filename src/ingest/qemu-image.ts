@@ -16,6 +16,8 @@ import { IngestError } from './ingest-error.ts';
 /** `lent` from a program of ours; closing it ends the program. */
 export interface ServedImage extends AsyncDisposable {
   readonly disk: NbdDisk;
+  /** Of that program. */
+  readonly pid: number;
 }
 
 const START_MS = 15_000;
@@ -50,7 +52,7 @@ export async function serveImage(
     throw new IngestError('BAD_IMAGE', `${path} cannot be opened: ${lastLine(await watched)}`);
   stack.use(disk);
   const owned = stack.move();
-  return { disk, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  return { disk, pid: program.pid, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
 async function connected(

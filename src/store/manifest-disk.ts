@@ -61,9 +61,10 @@ export function manifestDisk(
       .finally(() => background.delete(task));
     background.add(task);
   }
-  /** What of the segment is worth reading now too, into the page cache only: it is decoded when it is wanted. */
-  function toAnnounce(segment: number, leaf: Leaf): readonly BlockAddress[] {
-    return around.missed(segment) ? leaf.addresses() : [];
+  /** Into the page cache only: what lies around the wanted blocks is decoded when it is wanted. */
+  function announce(segment: number, leaf: Leaf, wanted: readonly BlockAddress[]): void {
+    const worth = around.missed(segment);
+    if (worth !== 'nothing') domain.announce(worth === 'segment' ? leaf.addresses() : wanted);
   }
   const device = readLayer(
     name,
@@ -78,9 +79,7 @@ export function manifestDisk(
           if (effort === 'memory' || leaf === ZEROS) return false;
           if (!domain.tryFetch(missing(domain, leaf, part))) return false;
           if (!copyNow(domain, leaf, into, part)) return false;
-          const blocks = toAnnounce(part.segment, leaf);
-          // It would delay the answer.
-          if (blocks.length > 0) setImmediate(() => domain.announce(blocks));
+          announce(part.segment, leaf, []);
         }
         watch.note(leaves, offset, into.length);
         fetchAhead(offset, into.length);
@@ -93,7 +92,10 @@ export function manifestDisk(
           parts.map(async (part) => {
             const leaf = await leaves.leaf(part.segment);
             if (leaf === ZEROS) into.fill(0, part.at, part.at + part.length);
-            else await copy(domain, leaf, into, part, () => toAnnounce(part.segment, leaf));
+            else
+              await copy(domain, leaf, into, part, (misses) =>
+                announce(part.segment, leaf, misses),
+              );
           }),
         );
         watch.note(leaves, offset, into.length);
@@ -203,7 +205,7 @@ async function copy(
   leaf: Leaf,
   into: Uint8Array,
   part: Part,
-  around: () => readonly BlockAddress[],
+  onMisses: (blocks: readonly BlockAddress[]) => void,
 ): Promise<void> {
   const misses: { block: BlockAddress; target: Uint8Array; within: number }[] = [];
   eachBlock(leaf, part, (block, within, at, count) => {
@@ -218,8 +220,7 @@ async function copy(
   const fetched = allDone(
     misses.map(({ block, target, within }) => fetchAndCopy(domain, target, block, within)),
   );
-  const rest = around();
-  domain.announce(rest.length > 0 ? rest : misses.map(({ block }) => block));
+  onMisses(misses.map(({ block }) => block));
   await fetched;
 }
 

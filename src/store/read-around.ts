@@ -3,9 +3,12 @@
  * side by side in a pack, and one large read of the medium costs less than a few small ones.
  */
 export interface ReadAround {
-  /** A read met a block of this segment that was not in memory. True: the rest of it is worth reading now. */
-  missed(segment: number): boolean;
+  /** A read met blocks of this segment that were not in memory. */
+  missed(segment: number): WorthReading;
 }
+
+/** By the medium, in one: all of the segment, only what is wanted now, or nothing, for it was told before. */
+export type WorthReading = 'segment' | 'wanted' | 'nothing';
 
 /** Reads all over a large disk gain nothing: below this share of misses in segments known already, only these count. */
 const LOCALITY_MIN = 1 / 8;
@@ -25,14 +28,14 @@ export function readAround(): ReadAround {
     missed(segment) {
       const known = segments.get(segment);
       locality += ((known === undefined ? 0 : 1) - locality) * WEIGHT;
-      if (known) return false;
+      if (known) return 'nothing';
       const isWorthIt = known === false || locality >= LOCALITY_MIN;
       segments.set(segment, isWorthIt);
       if (segments.size > SEGMENTS_MAX) {
         const [oldest] = segments.keys();
         segments.delete(oldest!);
       }
-      return isWorthIt;
+      return isWorthIt ? 'segment' : 'wanted';
     },
   };
 }

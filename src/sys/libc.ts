@@ -10,7 +10,8 @@ export interface Libc {
   /** 0, or -1 with `errno`. */
   fallocate(fd: number, mode: number, offset: number, length: number): number;
   flock(fd: number, operation: number): number;
-  fadvise(fd: number, offset: number, length: number, advice: number): number;
+  /** In another thread, for it begins to read: what comes of it nobody is told. */
+  adviseSoon(fd: number, offset: number, length: number, advice: number): void;
   mallopt(parameter: number, value: number): number;
   fcntl(fd: number, command: number, argument: number): number;
   /** How many of the `struct pollfd` in `fds` have something; -1 with `errno`. */
@@ -68,11 +69,14 @@ function load(): Libc {
   const prctl = library.func(
     'int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)',
   ) as (...all: number[]) => number;
+  const fadvise = library.func(
+    'int posix_fadvise(int fd, int64_t offset, int64_t length, int advice)',
+  );
   return {
     seek: library.func('int64_t lseek(int fd, int64_t offset, int whence)'),
     fallocate: library.func('int fallocate(int fd, int mode, int64_t offset, int64_t length)'),
     flock: library.func('int flock(int fd, int operation)'),
-    fadvise: library.func('int posix_fadvise(int fd, int64_t offset, int64_t length, int advice)'),
+    adviseSoon: (...all) => fadvise.async(...all, () => {}),
     mallopt: library.func('int mallopt(int parameter, int value)'),
     fcntl: library.func('int fcntl(int fd, int command, long argument)'),
     poll: library.func('int poll(uint8_t *fds, unsigned long count, int timeout)'),

@@ -119,7 +119,7 @@ function fileOf(path: string, fd: number): File {
       }
       return done;
     },
-    willNeed: (offset, length) => void libc().fadvise(fd, offset, length, FADVISE_WILL_NEED),
+    willNeed: (offset, length) => libc().adviseSoon(fd, offset, length, FADVISE_WILL_NEED),
     write: (from, offset) => writeFully(path, fd, from, offset),
     writeNow(from, offset) {
       try {

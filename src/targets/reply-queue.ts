@@ -1,10 +1,10 @@
+import { assert } from '../lib/assert.ts';
 import { KiB, MiB } from '../lib/sizes.ts';
 
 /**
  * Replies of one connection on their way out. They are written side by side into slabs that are used
  * over and over; a slab goes out when it holds enough or nothing more is to be had, and only one is
- * under way at a time, so that the others fill meanwhile. Fresh memory for each reply would cost more
- * in garbage collections than everything else together.
+ * under way at a time, so that the others fill meanwhile. A connection that has nothing to say has no slab.
  */
 export interface ReplyQueue {
   /** Makes room for a reply; then `bytes` and `view` are the memory, and it begins at the answer. */
@@ -19,7 +19,18 @@ export interface ReplyQueue {
   readonly unsent: number;
 }
 
+/**
+ * Slabs for all connections of a target. Fresh memory for each reply would cost more, in page faults and garbage
+ * collections, than everything else together.
+ */
+export interface SlabPool {
+  take(length: number): Slab;
+  /** Nobody may use it any more. */
+  give(slab: Slab): void;
+}
+
 export interface ReplyQueueOptions {
+  readonly slabs: SlabPool;
   /** As `ByteStream.write`. */
   readonly send: (bytes: Uint8Array, sent: () => void) => void;
   /** Something was sent: `unsent` is less than it was. */
@@ -31,7 +42,9 @@ const SLAB_LENGTH = 256 * KiB;
 const FLUSH_LENGTH = 64 * KiB;
 /** For the usual largest request; what is larger gets memory of its own. */
 const LARGE_SLAB_LENGTH = MiB + 512;
-const SPARE_MAX = 4;
+/** Of each size, some 12 MiB together: what a few busy connections have under way. */
+const SPARE_MAX = 16;
+const SPARE_LARGE_MAX = 8;
 
 interface Slab {
   readonly bytes: Uint8Array;
@@ -39,65 +52,79 @@ interface Slab {
   used: number;
 }
 
-export function replyQueue({ send, onSent }: ReplyQueueOptions): ReplyQueue {
+export function slabPool(): SlabPool {
   const spare: Slab[] = [];
   const spareLarge: Slab[] = [];
+
+  return {
+    take(length) {
+      if (length <= SLAB_LENGTH) return spare.pop() ?? newSlab(SLAB_LENGTH);
+      if (length <= LARGE_SLAB_LENGTH) return spareLarge.pop() ?? newSlab(LARGE_SLAB_LENGTH);
+      return newSlab(length);
+    },
+    give(slab) {
+      slab.used = 0;
+      const { length } = slab.bytes;
+      if (length === SLAB_LENGTH && spare.length < SPARE_MAX) spare.push(slab);
+      if (length === LARGE_SLAB_LENGTH && spareLarge.length < SPARE_LARGE_MAX) {
+        spareLarge.push(slab);
+      }
+    },
+  };
+}
+
+export function replyQueue({ slabs, send, onSent }: ReplyQueueOptions): ReplyQueue {
   const full: Slab[] = [];
-  let current = newSlab(SLAB_LENGTH);
+  let current: Slab | undefined;
   let underWay: Slab | undefined;
   let unsent = 0;
 
-  function take(length: number): Slab {
-    if (length <= SLAB_LENGTH) return spare.pop() ?? newSlab(SLAB_LENGTH);
-    if (length <= LARGE_SLAB_LENGTH) return spareLarge.pop() ?? newSlab(LARGE_SLAB_LENGTH);
-    return newSlab(length);
-  }
-  function giveBack(slab: Slab): void {
-    slab.used = 0;
-    const list = slab.bytes.length === SLAB_LENGTH ? spare : spareLarge;
-    const reusable = slab.bytes.length <= LARGE_SLAB_LENGTH;
-    if (reusable && list.length < SPARE_MAX) list.push(slab);
+  function reserved(): Slab {
+    assert(current, 'a reply without room');
+    return current;
   }
   function sendNext(): void {
     if (underWay) return;
     let next = full.shift();
-    if (!next && current.used > 0) {
+    if (!next && current && current.used > 0) {
       next = current;
-      current = take(SLAB_LENGTH);
+      current = undefined;
     }
     if (!next) return;
     const slab = (underWay = next);
     send(slab.bytes.subarray(0, slab.used), () => {
       unsent -= slab.used;
       underWay = undefined;
-      giveBack(slab);
+      slabs.give(slab);
       sendNext();
       onSent();
     });
   }
   return {
     get bytes() {
-      return current.bytes;
+      return reserved().bytes;
     },
     get view() {
-      return current.view;
+      return reserved().view;
     },
     get unsent() {
       return unsent;
     },
     reserve(length) {
-      if (current.used + length > current.bytes.length) {
+      if (current && current.used + length > current.bytes.length) {
         if (current.used > 0) full.push(current);
-        else giveBack(current);
-        current = take(length);
+        else slabs.give(current);
+        current = undefined;
         sendNext();
       }
+      current ??= slabs.take(length);
       return current.used;
     },
     commit(length) {
-      current.used += length;
+      const slab = reserved();
+      slab.used += length;
       unsent += length;
-      if (current.used >= FLUSH_LENGTH) sendNext();
+      if (slab.used >= FLUSH_LENGTH) sendNext();
     },
     flush: sendNext,
   };

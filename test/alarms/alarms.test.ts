@@ -118,6 +118,64 @@ test('alarms are there after a restart, and there are never too many', async () 
   );
 });
 
+test('what is urgent has room in a full book, and what had to go is told once', async () => {
+  const { book, clock, heard, standing, troubles } = await opened(disk().files);
+  const jobs = Array.from({ length: ALARMS_MAX + 2 }, (_, n) => ({
+    ...failed('x'),
+    about: `s${n}`,
+  }));
+  await book.compare(['job-failed'], jobs.slice(0, 10));
+  await clock.advance(1000);
+  await book.compare(['job-failed'], jobs);
+  await book.compare(['job-failed'], jobs);
+  deepEqual(troubles.splice(0), [
+    `there is no room for alarm job-failed:s${ALARMS_MAX}: x has failed`,
+    `there is no room for alarm job-failed:s${ALARMS_MAX + 1}: x has failed`,
+  ]);
+  heard();
+  const damage: Condition = {
+    ...{ kind: 'damage', about: 'contents', level: 'critical', message: 'rotten' },
+  };
+  await book.raise(damage);
+  await book.raise(full('warning'));
+  deepEqual(heard(), ['raised damage:contents critical 1', 'raised pool-space warning 1']);
+  deepEqual(troubles.splice(0), [
+    'there is no room for alarm job-failed:s0: x has failed',
+    'there is no room for alarm job-failed:s1: x has failed',
+  ]);
+  await book.compare(['job-failed'], jobs);
+  deepEqual(troubles, []);
+  equal(standing().length, ALARMS_MAX);
+  await book.clear('job-failed:s7');
+  await book.raise({ kind: 'trouble', about: 'x', level: 'warning', message: 'x' });
+  ok(standing().includes('trouble:x'), 'what is over goes first');
+});
+
+test('a full book of critical alarms says what it leaves out', async () => {
+  const { book, troubles } = await opened(disk().files);
+  const waits = Array.from({ length: ALARMS_MAX }, (_, n): Condition => {
+    return { kind: 'session-waits', about: `s${n}`, level: 'critical', message: 'it waits' };
+  });
+  await book.compare(['session-waits'], waits);
+  await book.raise(full('critical'));
+  deepEqual(troubles, ['there is no room for alarm pool-space: full']);
+});
+
+test('of troubles, which only somebody can end, the newest hundred stand', async () => {
+  const { book, clock, standing, troubles } = await opened(disk().files);
+  for (let n = 0; n < 130; n++) {
+    await book.raise({ kind: 'trouble', about: `t${n}`, level: 'warning', message: `no ${n}` });
+    await clock.advance(1000);
+  }
+  const left = standing();
+  equal(left.length, 100);
+  ok(
+    left.includes('trouble:t129') && left.includes('trouble:t30') && !left.includes('trouble:t29'),
+  );
+  equal(troubles.length, 30);
+  equal(troubles[0], 'there is no room for alarm trouble:t0: no 0');
+});
+
 test('a power cut at any call: what was raised stands', async () => {
   const work = async (fs: CrashingFs): Promise<boolean> => {
     const { book } = await opened(fs.files);
@@ -156,6 +214,33 @@ test('a disk that is full loses no alarm while the service runs; a damaged file 
   const again = await opened(home.files);
   deepEqual(again.standing(), []);
   equal(again.troubles.length, 1);
+});
+
+test('what could not be written is written later, though nothing new has happened', async () => {
+  const home = disk();
+  let isFull = true;
+  const files = faultyFs(home.files, (operation) =>
+    isFull && operation === 'write' ? new SystemError('NO_SPACE', 'no room') : undefined,
+  );
+  const { book, troubles, heard } = await opened(files);
+  const jump: Condition = { kind: 'clock-jump', level: 'critical', message: 'a year' };
+  await book.raise(jump);
+  await book.raise(jump);
+  await book.compare(['pool-space'], []);
+  deepEqual(await standingAlarms(home.files, '/store', 'clock-jump'), []);
+  deepEqual(heard(), ['raised clock-jump critical 1']);
+  equal(troubles.length, 1, 'it is told once');
+  isFull = false;
+  await book.raise(jump);
+  equal((await standingAlarms(home.files, '/store', 'clock-jump')).length, 1);
+  isFull = true;
+  await book.acknowledge('clock-jump', 7);
+  isFull = false;
+  await book.compare(['pool-space'], []);
+  deepEqual(await standingAlarms(home.files, '/store', 'clock-jump'), [], 'nor is that lost');
+  const before = home.calls();
+  await book.compare(['pool-space'], []);
+  equal(home.calls(), before, 'and not written twice');
 });
 
 test('a pool at its limit does not ring all day', async () => {

@@ -1,4 +1,4 @@
-import { deepEqual, equal, match, ok } from 'node:assert/strict';
+import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict';
 import { test } from 'tap';
 import { openAudit } from '../../src/control/audit.ts';
 import { decodeAudit } from '../../src/formats/store/audit.ts';
@@ -153,6 +153,77 @@ test('full files stay; the chain, the newest entries and the check go on over th
   await disk.files.unlink(`/store/${oldest}`);
   const { first, problem } = await audit.check();
   deepEqual([first > 1, problem], [true, null]);
+});
+
+test('what is damaged is left out of what is shown, and told of where nothing else is left', async () => {
+  const disk = crashingFs(seeded(1));
+  const { audit } = await opened(disk, 1500);
+  const numbers = async (count: number) => (await audit.last(count)).map(({ number }) => number);
+  deepEqual(await numbers(5), []);
+  for (let n = 0; n < 6; n++) await (await audit.begin(ROOT, 'set/create', { n }))('done');
+  const lines = (await textOf(disk.files)).split('\n').slice(0, -1);
+  ok(lines.length >= 3, 'and a full file is before it');
+  const before = 12 - lines.length;
+  lines[lines.length - 2] = lines.at(-2)!.replaceAll('"', ' ');
+  await rewrite(disk.files, `${lines.join('\n')}\n`);
+  deepEqual(await numbers(2), [10, 12]);
+  equal((await numbers(100)).length, 11);
+  match((await audit.check()).problem!, /^audit\.log, line \d+: /);
+  await rewrite(disk.files, 'x\n'.repeat(40));
+  equal((await numbers(100)).at(-1), before, 'what is in files before it is there');
+  for (const name of await disk.files.list('/store')) {
+    if (name !== 'audit.log') await disk.files.unlink(`/store/${name}`);
+  }
+  await rejects(audit.last(10), {
+    ...{ name: 'FormatError', code: 'CORRUPT' },
+    message: '/store/audit.log has no entry that can be read: see "audit check"',
+  });
+});
+
+for (const fault of ['rename', 'create', 'syncDirectory'] as const) {
+  test(`no entry of a full file is lost where a ${fault} fails as the next one is begun`, async () => {
+    const disk = crashingFs(seeded(1));
+    let failures = 0;
+    const files = faultyFs(disk.files, (operation) =>
+      operation === fault && failures-- > 0 ? new SystemError('IO', 'it failed') : undefined,
+    );
+    const { audit, troubles } = await opened({ files }, 500);
+    const change = async (n: number) => (await audit.begin(ROOT, 'set/create', { n }))('done');
+    for (let n = 0; n < 4; n++) {
+      failures = 2;
+      for (let again = 0; again < 6; again++) await change(n);
+    }
+    ok(troubles.length > 0);
+    const { entries, first, problem } = await audit.check();
+    // What has told of its failure is not there; all else is.
+    const missing = troubles.filter((it) => it.includes('is missing in the audit log')).length;
+    deepEqual([entries, first, problem], [48 - missing, 1, null]);
+    equal(fault === 'rename', missing === 0, 'what cannot be set aside goes on');
+    equal((await audit.last(100)).length, entries);
+    failures = 0;
+    await change(9);
+    const again = (await opened(disk, 500)).audit;
+    deepEqual(await again.check(), await audit.check());
+  });
+}
+
+test('a file that has the name of the next full one stays', async () => {
+  const log = async (name: string | undefined) => {
+    const disk = crashingFs(seeded(1));
+    const { audit, troubles } = await opened(disk, 500);
+    if (name !== undefined)
+      await (await disk.files.create(`/store/${name}`))[Symbol.asyncDispose]();
+    for (let n = 0; n < 2; n++) await (await audit.begin(ROOT, 'set/create', {}))('done');
+    return { disk, audit, troubles };
+  };
+  const [name] = await (await log(undefined)).disk.files.list('/store');
+  match(name!, /^audit-\d{12}\.log$/);
+  const { disk, audit, troubles } = await log(name);
+  equal((await disk.files.stat(`/store/${name}`))!.size, 0);
+  deepEqual(troubles, [
+    `/store/audit.log is not set aside, though it is full: /store/${name} is there already`,
+  ]);
+  equal((await audit.last(100)).length, 4);
 });
 
 test('a log that cannot be written is an alarm, and no reason to refuse what would mend that', async () => {

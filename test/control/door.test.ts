@@ -34,6 +34,7 @@ const desk: { -readonly [K in keyof Desk]: Desk[K] } = {
   },
   whyWaiting: () => undefined,
   ...{ host: none, files: none },
+  isSecret: () => true,
   apart: undefined,
   service: async () => ({
     ...{ pid: 1, started: '2026-11-21T18:00:00Z', store: '/s', storeId: null, space: null },

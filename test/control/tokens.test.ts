@@ -18,7 +18,7 @@ test('a token lets in until it is revoked or over; its text is kept nowhere', as
   const disk = crashingFs(seeded(1));
   const clock = fakeClock('2026-11-21T18:00:00Z');
   const world = { ...simulatedWorld(disk.files), clock };
-  const tokens = await openTokens(world, PATH);
+  await using tokens = await openTokens(world, PATH);
   const look = await tokens.create({ ...LOOK, token: 'grafana' });
   const short = await tokens.create({ ...LOOK, token: 'short', may: 'manage', expiresDays: 2 });
   match(look.secret, /^hft_[\w-]{43}$/);
@@ -28,7 +28,7 @@ test('a token lets in until it is revoked or over; its text is kept nowhere', as
   const stored = Buffer.from(await disk.files.readFile(PATH, 2 ** 20)).toString();
   for (const { secret } of [look, short]) ok(!stored.includes(secret.slice(4)));
 
-  const again = await openTokens(world, PATH);
+  await using again = await openTokens(world, PATH);
   equal(again.find(look.secret)?.name, 'grafana');
   equal(again.find(short.secret)?.may, 'manage');
   for (const wrong of [
@@ -40,9 +40,9 @@ test('a token lets in until it is revoked or over; its text is kept nowhere', as
   ]) {
     equal(again.find(wrong), undefined, wrong);
   }
-  const { revoked } = again.find(look.secret)!;
+  const { ended } = again.find(look.secret)!;
   await again.revoke('grafana');
-  ok(revoked.aborted);
+  ok(ended.aborted);
   equal(again.find(look.secret), undefined);
   await rejects(again.revoke('grafana'), { code: 'NOT_FOUND' });
   await clock.advance(2 * 86_400_000);
@@ -53,9 +53,29 @@ test('a token lets in until it is revoked or over; its text is kept nowhere', as
   );
 });
 
+test('what is under way by a token ends when the token does, and not before', async () => {
+  const clock = fakeClock('2026-11-21T18:00:00Z');
+  const world = { ...simulatedWorld(crashingFs(seeded(1)).files), clock };
+  await using tokens = await openTokens(world, PATH);
+  const short = await tokens.create({ ...LOOK, token: 'short', expiresDays: 2 });
+  const long = await tokens.create({ ...LOOK, token: 'long' });
+  const [{ ended }, other] = [tokens.find(short.secret)!, tokens.find(long.secret)!];
+  await clock.advance(2 * 86_400_000 - 1000);
+  equal(ended.aborted, false);
+  await clock.advance(20_000);
+  ok(ended.aborted);
+  match((ended.reason as Error).message, /token "short" has expired/);
+  equal(other.ended.aborted, false);
+  // Somebody sets the clock back: it is valid again, for what is begun from now on.
+  clock.turn(-86_400_000);
+  equal(tokens.find(short.secret)!.ended.aborted, false);
+  clock.turn(86_400_000);
+  equal(tokens.find(short.secret), undefined);
+});
+
 test('a power cut at any call leaves the tokens from before or after it', async () => {
   const work = async (fs: ReturnType<typeof crashingFs>): Promise<void> => {
-    const tokens = await openTokens(simulatedWorld(fs.files), PATH);
+    await using tokens = await openTokens(simulatedWorld(fs.files), PATH);
     await tokens.create({ ...LOOK, token: 'a' });
     made++;
     await tokens.create({ ...LOOK, token: 'b' });
@@ -68,7 +88,8 @@ test('a power cut at any call leaves the tokens from before or after it', async 
     const fs = crashingFs(seeded(cut), cut);
     made = 0;
     await work(fs).catch(onlyPowerCuts);
-    const { tokens } = (await openTokens(simulatedWorld(fs.reboot().files), PATH)).list();
+    await using after = await openTokens(simulatedWorld(fs.reboot().files), PATH);
+    const { tokens } = after.list();
     ok(tokens.length >= made && tokens.length <= 2, `cut ${cut}`);
   }
 });

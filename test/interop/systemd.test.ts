@@ -90,6 +90,18 @@ test("what the host keeps secret is no image, not even by another name or in ano
       match(stderr, /holds secrets of this host/, path);
     }
   }
+  const image = (name: string, backing: string) =>
+    run('qemu-img', 'create', '-qfqcow2', '-b', backing, '-F', 'raw', `/srv/${name}`, '1M');
+  const backUp = (name: string) =>
+    tryRun(
+      ...['holdfast', 'backup', 'create', 'nightly', '--machine', 'image', '--format', 'qcow2'],
+      ...['--disk', `vda=/srv/${name}`],
+    );
+  await image('names.qcow2', '/srv/link');
+  match((await backUp('names.qcow2')).stderr, /leads to .*, which holds secrets of this host/);
+  await image('plain.qcow2', '/srv/disk.raw');
+  const plain = await backUp('plain.qcow2');
+  equal(plain.code, 0, plain.stderr);
 });
 
 test('a host without /srv has the service too', { skip }, async () => {

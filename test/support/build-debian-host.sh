@@ -1,10 +1,10 @@
 #!/bin/sh
 # build-debian-host.sh FILE: a tar of the root tree of a small Debian 12 with systemd and sshd, unless one is there
-# that is newer than this script. What hostnamectl, networkctl and their like need is in it too.
+# that is newer than this script. What hostnamectl, networkctl and their like need is in it too, and qemu-utils.
 set -eu
 [ ! "$1" -nt "$0" ] || exit 0
 mmdebstrap --quiet --variant=minbase \
-  --include=systemd-sysv,openssh-server,openssh-client,dbus,iproute2,iputils-ping,systemd-timesyncd,systemd-resolved,tzdata,e2fsprogs,xfsprogs,fdisk,console-setup \
+  --include=systemd-sysv,openssh-server,openssh-client,dbus,iproute2,iputils-ping,systemd-timesyncd,systemd-resolved,tzdata,e2fsprogs,xfsprogs,fdisk,console-setup,qemu-utils \
   --dpkgopt=force-unsafe-io --dpkgopt='path-exclude=/usr/share/doc/*' \
   --dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/man/*' bookworm "$1.new.tar"
 mv "$1.new.tar" "$1"

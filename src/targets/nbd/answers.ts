@@ -17,6 +17,7 @@ import { MiB } from '../../lib/sizes.ts';
 import { blockStatus } from './block-status.ts';
 import type { Traffic } from '../traffic.ts';
 import type { Agreement } from './handshake.ts';
+import type { SlabPool } from '../reply-queue.ts';
 import { replyWriter } from './reply-writer.ts';
 
 export interface AnsweringOptions {
@@ -24,6 +25,8 @@ export interface AnsweringOptions {
   readonly agreement: Agreement;
   /** As `ByteStream.write`. */
   readonly send: (bytes: Uint8Array, sent: () => void) => void;
+  /** For replies, of all connections. */
+  readonly slabs: SlabPool;
   /** Counts what is read and written. */
   readonly traffic: Traffic;
 }
@@ -33,9 +36,9 @@ const SPARE_BUFFERS = 16;
 
 /** Does what requests ask for, and keeps the accounts of what is under way. */
 export function answering(options: AnsweringOptions, onProgress: () => void) {
-  const { device, agreement, send, traffic } = options;
+  const { device, agreement, send, slabs, traffic } = options;
   const writable = isWritable(device) && !agreement.offer.readOnly ? device : undefined;
-  const reply = replyWriter(agreement.style, traffic, { send, onSent: onProgress });
+  const reply = replyWriter(agreement.style, traffic, { slabs, send, onSent: onProgress });
   const objection = objections(device.geometry.size, writable !== undefined, agreement);
   const pool = bufferPool(SPARE_BUFFERS);
   const accounts = openAccounts(() => {

@@ -15,6 +15,7 @@ import { entrance } from '../entrance.ts';
 import type { Export } from '../export.ts';
 import { addTraffic, type Client, noTraffic, sumOfTraffic, type Traffic } from '../traffic.ts';
 import { handshake, type Offer } from './handshake.ts';
+import { type SlabPool, slabPool } from '../reply-queue.ts';
 import { type StayAwake, stayAwake } from '../stay-awake.ts';
 import { type Transmission, transmission, type TransmissionOptions } from './transmission.ts';
 
@@ -63,6 +64,12 @@ interface Served {
   readonly past: Traffic;
 }
 
+/** What all connections use together. */
+interface Shared {
+  readonly awake: StayAwake;
+  readonly slabs: SlabPool;
+}
+
 interface Connection extends Client {
   readonly stream: ByteStream;
   readonly transmission: Transmission;
@@ -73,14 +80,14 @@ export async function openNbdTarget(options: NbdTargetOptions): Promise<NbdTarge
   const streams = new Set<ByteStream>();
   /** Those that have no export yet. */
   const undecided = new Set<ByteStream>();
-  const awake = stayAwake(options.clock);
+  const shared: Shared = { awake: stayAwake(options.clock), slabs: slabPool() };
   const door = entrance();
   const { admits = () => true, others = [] } = options;
   function accept(stream: ByteStream): void {
     if (isFull(streams, stream)) return stream.destroy();
     streams.add(stream);
     undecided.add(stream);
-    serve(stream, { ...options, awake }, served, {
+    serve(stream, { ...options, ...shared }, served, {
       onDecided: () => undecided.delete(stream),
       onClose() {
         undecided.delete(stream);
@@ -156,7 +163,7 @@ async function finish(clock: Clock, { stream, transmission }: Connection): Promi
 
 function serve(
   stream: ByteStream,
-  { clock, hasDefault = true, tls, awake }: NbdTargetOptions & { readonly awake: StayAwake },
+  { clock, hasDefault = true, tls, awake, slabs }: NbdTargetOptions & Shared,
   served: ReadonlyMap<string, Served>,
   { onDecided, onClose }: { readonly onDecided: () => void; readonly onClose: () => void },
 ): void {
@@ -194,7 +201,7 @@ function serve(
         const traffic = noTraffic();
         const made: Connection = {
           ...{ stream, traffic, address: stream.peer?.address, since: clock.now() },
-          transmission: begin(stream, awake, { device: entry.device, agreement, traffic }),
+          transmission: begin(stream, awake, { device: entry.device, agreement, slabs, traffic }),
         };
         connection = made;
         const { connections, past } = entry;
@@ -217,7 +224,7 @@ function serve(
 function begin(
   stream: ByteStream,
   awake: StayAwake,
-  what: Pick<TransmissionOptions, 'device' | 'agreement' | 'traffic'>,
+  what: Pick<TransmissionOptions, 'device' | 'agreement' | 'slabs' | 'traffic'>,
 ): Transmission {
   const requests = transmission({
     ...what,

@@ -2,6 +2,7 @@ import { MiB } from '../../lib/sizes.ts';
 import type { Clock } from '../../sys/clock.ts';
 import type { ByteStream, Peer } from '../../sys/network.ts';
 import { isFull } from '../crowd.ts';
+import { slabPool } from '../reply-queue.ts';
 import { stayAwake } from '../stay-awake.ts';
 import { addTraffic, type Client, noTraffic, type Traffic } from '../traffic.ts';
 import { type Connection, connection } from './connection.ts';
@@ -51,6 +52,7 @@ export function nfsClients({ clock, admits }: NfsClientsOptions): NfsClients {
   const total: TrafficByTree = new WeakMap();
   const awake = stayAwake(clock);
   const memory = recordMemory();
+  const slabs = slabPool();
 
   function hasRoom(length: number): boolean {
     let held = length;
@@ -88,7 +90,7 @@ export function nfsClients({ clock, admits }: NfsClientsOptions): NfsClients {
         ...{ host: peer.address, since: clock.now(), traffic: new WeakMap() },
         hasUnanswered: false,
         connection: connection({
-          ...{ stream, memory, awake, hasRoom },
+          ...{ stream, memory, slabs, awake, hasRoom },
           answer: (record, how, open) =>
             dispatch(record, { ...how, peer, count, onUnanswered }, open),
         }),

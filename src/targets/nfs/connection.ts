@@ -2,6 +2,7 @@ import { FormatError } from '../../formats/format-error.ts';
 import type { BufferPool } from '../../lib/buffer-pool.ts';
 import { KiB } from '../../lib/sizes.ts';
 import type { ByteStream } from '../../sys/network.ts';
+import type { SlabPool } from '../reply-queue.ts';
 import type { StayAwake } from '../stay-awake.ts';
 import { recordParser, type RecordState } from './records.ts';
 import { connectionReplies, type OpenReply } from './replies.ts';
@@ -20,6 +21,8 @@ export interface ConnectionOptions {
   readonly stream: ByteStream;
   /** For records, of all connections. */
   readonly memory: BufferPool;
+  /** For replies, of all connections. */
+  readonly slabs: SlabPool;
   readonly awake: StayAwake;
   /** Answers a call, or throws FormatError, which ends the connection. `isLast`: nothing else is to be done. */
   readonly answer: (record: Uint8Array, how: RecordState, open: OpenReply) => void;
@@ -30,8 +33,8 @@ export interface ConnectionOptions {
 const RECEIVE_LENGTH = 256 * KiB;
 
 export function connection(options: ConnectionOptions): Connection {
-  const { stream, memory, awake, answer, hasRoom } = options;
-  const replies = connectionReplies({ send: stream.write, hasRoom, onProgress: goOn });
+  const { stream, memory, slabs, awake, answer, hasRoom } = options;
+  const replies = connectionReplies({ slabs, send: stream.write, hasRoom, onProgress: goOn });
   /** What came and was not parsed, because too much was under way. */
   let held: Uint8Array | undefined;
   let isOver = false;

@@ -1,7 +1,7 @@
 import { RECORD_MARK_LENGTH, recordMark, REPLY_HEADER_LENGTH } from '../../formats/wire/rpc.ts';
 import { xdrWriter } from '../../formats/wire/xdr.ts';
 import { MiB } from '../../lib/sizes.ts';
-import { replyQueue } from '../reply-queue.ts';
+import { replyQueue, type SlabPool } from '../reply-queue.ts';
 import { type Reply, writeReplyHeader } from './reply.ts';
 
 /** The replies of one connection, and the accounts of what is under way for them. */
@@ -31,6 +31,8 @@ export type OpenReply = (
 ) => Reply;
 
 export interface RepliesOptions {
+  /** Of all connections. */
+  readonly slabs: SlabPool;
   /** As `ByteStream.write`. */
   readonly send: (bytes: Uint8Array, sent: () => void) => void;
   /** Whether all connections together have room for `length` more. */
@@ -52,8 +54,9 @@ interface Waiting {
   readonly start: () => void;
 }
 
-export function connectionReplies({ send, hasRoom, onProgress }: RepliesOptions): Replies {
-  const queue = replyQueue({ send, onSent: wake });
+export function connectionReplies(options: RepliesOptions): Replies {
+  const { slabs, send, hasRoom, onProgress } = options;
+  const queue = replyQueue({ slabs, send, onSent: wake });
   const writer = xdrWriter();
   const waiting: Waiting[] = [];
   const onIdle: (() => void)[] = [];
