@@ -63,7 +63,16 @@ interface Asked {
 export function openCalls(settings: CallSettings): Calls {
   const { secrets, report } = settings;
   let found: Promise<Found | undefined> | undefined;
-  const find = () => (found ??= findService(settings));
+  /** Once; but what one signal ended is no answer for another. */
+  async function find(signal = settings.signal): Promise<Found | undefined> {
+    found ??= findService(settings, signal);
+    try {
+      return await found;
+    } catch (cause) {
+      found = undefined;
+      throw cause;
+    }
+  }
   const service = async () => (await find())?.at;
 
   async function remote<N extends OperationName>(
@@ -111,7 +120,7 @@ export function openCalls(settings: CallSettings): Calls {
   }
   function callOn(signal: AbortSignal): Calls['call'] {
     return async (name, request, { ask = 'if needed' } = {}) => {
-      const at = await service();
+      const at = (await find(signal))?.at;
       const asked = { ask, signal };
       return at === undefined ? here(name, request, asked) : remote(at, name, request, asked);
     };
@@ -130,7 +139,10 @@ export function openCalls(settings: CallSettings): Calls {
 }
 
 /** A service is asked if it is the one that was named, or if it has the store that was named, or any. */
-async function findService({ named, store, signal }: CallSettings): Promise<Found | undefined> {
+async function findService(
+  { named, store }: CallSettings,
+  signal: AbortSignal,
+): Promise<Found | undefined> {
   // One that this user may not even see is not for this user.
   const standard = realFileSystem()
     .stat(SERVICE_SOCKET)

@@ -1,5 +1,6 @@
 import type { ParseArgsOptionsConfig } from 'node:util';
 import type { House, SecretSource } from '../control/house.ts';
+import type { HttpServerPlace } from '../sys/http-place.ts';
 import type { Calls } from './calls.ts';
 import type { Output } from './output.ts';
 
@@ -12,6 +13,8 @@ export interface Command {
   readonly options: ParseArgsOptionsConfig;
   /** How many arguments it takes. */
   readonly takes: readonly [min: number, max: number];
+  /** Before any file or descriptor that the command line names is read: here a process may begin anew. */
+  prepare?(): Promise<void>;
   run(input: Input, context: Context): Promise<void>;
 }
 
@@ -31,6 +34,8 @@ export interface Context extends Calls {
   readonly output: Output;
   /** The store of `--store` or HOLDFAST_STORE, open; closed when the command has ended. */
   house(): Promise<House>;
+  /** The service that the command line or HOLDFAST_SOCKET names. */
+  readonly named: HttpServerPlace | undefined;
   /** As `--store` says, for the command that makes one. */
   readonly storeDirectory: string | undefined;
   readonly secrets: SecretSource;

@@ -1,6 +1,8 @@
+import { resolve } from 'node:path/posix';
 import { askService } from '../client/service-client.ts';
 import { ServiceFailure } from '../client/service-failure.ts';
 import { SERVICE_SOCKET } from '../client/service-socket.ts';
+import { asError } from '../lib/as-error.ts';
 import { EXIT_CODES } from '../protocol/failure.ts';
 import { systemClock } from '../sys/clock.ts';
 import { run, start } from '../sys/processes.ts';
@@ -76,14 +78,16 @@ async function shell(from: string | undefined): Promise<number> {
   const clock = systemClock();
   const until = await shellUntil();
   const isTime = typeof until === 'number' && clock.now().getTime() / 1000 < until;
-  const isAllowed = isTime && !(await isLockedDown());
+  const at = resolve(process.env['HOLDFAST_SOCKET'] ?? SERVICE_SOCKET);
+  const locked = isTime ? await lockedBy(at, AbortSignal.timeout(SERVICE_MS)) : undefined;
+  const isAllowed = isTime && locked === undefined;
   const why = until === 'unreadable' ? `: ${SHELL_FILE} cannot be read` : '';
   const what = `${isAllowed ? 'a shell' : 'a shell was refused'} to ${from ?? 'a local login'}${why}`;
   const priority = `auth.${isAllowed ? 'notice' : 'warning'}`;
   await run('logger', ['-t', 'holdfast-login', '-p', priority, '--', what], {
     timeoutMs: LOGGER_MS,
   });
-  if (isTime && !isAllowed) throw new UsageError('there is no shell while the lockdown is on');
+  if (locked !== undefined) throw new UsageError(`there is no shell: ${locked}`);
   if (!isAllowed) {
     throw new UsageError('there is no shell. For two hours: holdfast ssh shell --for 2h');
   }
@@ -91,16 +95,33 @@ async function shell(from: string | undefined): Promise<number> {
   return (await program.exited).code ?? EXIT_CODES.failed;
 }
 
-/** As the service says; where none answers, a shell may be what mends that. */
-async function isLockedDown(): Promise<boolean> {
-  const signal = AbortSignal.timeout(SERVICE_MS);
-  const options = { secret: undefined, report: () => {}, signal };
+/**
+ * Why there is no shell now; undefined: nothing speaks against one. A lockdown is against logins like this one, which
+ * can keep a service so busy that it does not answer: whatever it does not say counts as a lockdown. Only where
+ * nobody listens, which no login can bring about, a shell may be what mends that.
+ */
+export async function lockedBy(at: string, signal: AbortSignal): Promise<string | undefined> {
   try {
-    return (await askService(SERVICE_SOCKET, 'lockdown/show', {}, options)).on;
+    const options = { secret: undefined, report: () => {}, signal };
+    // And not lockdown/show, which fails where there is no store yet, and so no lockdown.
+    const { lockdown } = await askService(at, 'service/show', {}, options);
+    return lockdown === null ? undefined : 'the lockdown is on';
   } catch (cause) {
-    if (cause instanceof SystemError || cause instanceof ServiceFailure) return false;
-    throw cause;
+    if (isNobodyThere(cause)) return undefined;
+    const isWorld = cause instanceof SystemError || cause instanceof ServiceFailure;
+    if (!isWorld && !signal.aborted) throw cause;
+    return (
+      `the service does not say whether a lockdown is on (${asError(cause).message}). ` +
+      'One that hangs is started again within a minute or two: try again then'
+    );
   }
+}
+
+function isNobodyThere(cause: unknown): boolean {
+  if (!(cause instanceof SystemError)) return false;
+  // Not every peer that went away: one that hangs up listens.
+  const { code } = (cause.cause ?? {}) as NodeJS.ErrnoException;
+  return code === 'ENOENT' || code === 'ECONNREFUSED';
 }
 
 async function shellUntil(): Promise<number | 'unreadable' | undefined> {

@@ -18,7 +18,7 @@ import { commandHelp, overview } from './help.ts';
 import { openOutput, type Output } from './output.ts';
 import { ServiceFailure } from '../client/service-failure.ts';
 import { openCalls } from './calls.ts';
-import { givenService } from './server.ts';
+import { givenService, requireHere } from './server.ts';
 import { descriptorOnce, findSecret, isSecretGiven, type SecretOptions } from './secrets.ts';
 
 /** Runs one command line and answers the exit code. */
@@ -57,6 +57,7 @@ async function dispatch(words: readonly string[], output: Output): Promise<numbe
   if (positionals.length < min || positionals.length > max) {
     throw new UsageError(`usage: holdfast ${found.words.join(' ')} ${command.usage}`);
   }
+  await command.prepare?.();
   await runCommand(command, inputOf(positionals, values), output);
   return 0;
 }
@@ -110,7 +111,9 @@ async function runCommand(command: Command, input: Input, output: Output): Promi
     credentials: process.env['CREDENTIALS_DIRECTORY'],
   };
   let house: House | undefined;
+  const named = givenService(input, process.env['HOLDFAST_SOCKET']);
   async function openOnce(): Promise<House> {
+    requireHere(named);
     const directory = storeDirectory ?? (await calls.servedStore());
     if (directory === undefined) {
       throw new UsageError('which store? Give --store DIR, or set HOLDFAST_STORE');
@@ -119,7 +122,7 @@ async function runCommand(command: Command, input: Input, output: Output): Promi
     return (house ??= await openHouse(directory));
   }
   const calls = openCalls({
-    named: await givenService(input, process.env['HOLDFAST_SOCKET']),
+    named,
     store: storeDirectory,
     house: openOnce,
     secrets: secretOptions,
@@ -133,6 +136,7 @@ async function runCommand(command: Command, input: Input, output: Output): Promi
     secrets: async (set) => findSecret(set, secretOptions),
     hasSecret: isSecretGiven(secretOptions),
     house: openOnce,
+    named,
     ...calls,
   };
   try {

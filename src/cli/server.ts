@@ -1,6 +1,5 @@
 import type { HttpServerPlace } from '../sys/http-place.ts';
-import { realFileSystem } from '../sys/real-file-system.ts';
-import { readSecretFrom } from '../sys/terminal.ts';
+import { readGiven, readSecretFrom } from '../sys/terminal.ts';
 import { type Input, UsageError } from './command.ts';
 
 const CERTIFICATES_LENGTH_MAX = 1024 * 1024;
@@ -9,10 +8,10 @@ const CERTIFICATES_LENGTH_MAX = 1024 * 1024;
  * The service that is to do it: `--server`, `--socket` or HOLDFAST_SOCKET; undefined: the usual one, if it is there.
  * Throws UsageError.
  */
-export async function givenService(
+export function givenService(
   input: Pick<Input, 'text'>,
   socket: string | undefined,
-): Promise<HttpServerPlace | undefined> {
+): HttpServerPlace | undefined {
   const [server, tokenFile, cafile] = [
     input.text('server'),
     input.text('token-file'),
@@ -31,11 +30,16 @@ export async function givenService(
   return {
     ...hostAndPort(server),
     token,
-    authority:
-      cafile === undefined
-        ? undefined
-        : await realFileSystem().readFile(cafile, CERTIFICATES_LENGTH_MAX),
+    authority: cafile === undefined ? undefined : readGiven(cafile, CERTIFICATES_LENGTH_MAX),
   };
+}
+
+/** Throws UsageError where another host's service was named: a path there is no path here. */
+export function requireHere(named: HttpServerPlace | undefined): void {
+  if (typeof named !== 'object') return;
+  throw new UsageError(
+    `this is done by the command itself, on the machine that has the store: run it on ${named.host}, without --server`,
+  );
 }
 
 function hostAndPort(server: string): { readonly host: string; readonly port: number } {

@@ -1,11 +1,5 @@
 import { formatSize } from '../lib/sizes.ts';
-import type {
-  Change,
-  CopiedFiles,
-  JobSummary,
-  PointSummary,
-  Progress,
-} from '../protocol/results.ts';
+import type { CopiedFiles, JobSummary, PointSummary, Progress } from '../protocol/results.ts';
 import { again, refreshed } from './asking.ts';
 import { type Dialog, followed, followedDialog, NO_LOG } from './dialog-model.ts';
 import { changedBy, hostAnswered, shownAfter } from './host-answers.ts';
@@ -34,7 +28,6 @@ import { readyText } from '../client/ready-text.ts';
 /* What the service says, and what becomes of the model by it. */
 
 const LOG_MAX = 500;
-const ALARMS_MAX = 50;
 
 export function answered(
   model: Model,
@@ -45,7 +38,7 @@ export function answered(
   if (look) {
     const looks = model.looks.filter((it) => it !== look);
     // With `refreshed`: the first answer opens the way for other questions, and a list may have moved on.
-    return refreshed(lookAnswered(begun({ ...up, looks }, model, answer), look, answer));
+    return refreshed(lookAnswered(begun({ ...up, looks }, answer), look, answer));
   }
   if (id === model.follow) return [{ ...up, follow: undefined }, []];
   const task = model.tasks.find((it) => it.id === id);
@@ -53,9 +46,11 @@ export function answered(
 }
 
 /** A service without a store is that of a machine that nobody has set up: so that is what is to be seen first. */
-function begun(model: Model, before: Model, { name, result }: Answer): Model {
-  const isFirst = name === 'service/show' && before.service.kind === 'unknown';
-  return isFirst && result.storeId === null ? { ...model, screen: 'setUp' } : model;
+function begun(model: Model, { name, result }: Answer): Model {
+  if (name !== 'service/show' || model.hasBegun) return model;
+  // Whoever turned to another screen while the service was not there yet stays there.
+  const isNew = result.storeId === null && model.screen === 'status';
+  return { ...model, hasBegun: true, screen: isNew ? 'setUp' : model.screen };
 }
 
 function lookAnswered(model: Model, { what }: Look, answer: Answer): Model {
@@ -210,10 +205,11 @@ function taskDone(
   const shows = isReady ? 'sessions' : answer.name === 'files/open' ? 'files' : model.screen;
   const screen = model.dialog ? model.screen : shows;
   const changed = changedBy(answer.name);
-  const [next, effects] = again({ ...done, dialog, screen }, ...(changed ?? CHANGED));
   // Whoever was let set this machine up without a login is done with it.
-  const isLeft = answer.name === 'host/finish-set-up' && model.leaving.key === 'l';
-  return [changed ? stepOn(next) : next, isLeft ? [...effects, { kind: 'leave' }] : effects];
+  const isLast = answer.name === 'host/finish-set-up' && model.leaving.key === 'l';
+  const isEnding = model.isEnding || isLast;
+  const [next, effects] = again({ ...done, dialog, screen, isEnding }, ...(changed ?? CHANGED));
+  return [changed ? stepOn(next) : next, effects];
 }
 
 /** What a change may have changed. */
@@ -268,16 +264,11 @@ export function reported(model: Model, { id, event }: Extract<Event, { kind: 're
     case 'progress':
       return [progressed(model, id, progressText(event)), []];
     case 'alarm':
-      // A job that has failed tells so itself.
-      return [isNews(event) ? alarmed(model, event.message) : model, []];
+      return again(model, 'standing', 'facts');
     case 'session':
       return again(model, 'sessions', 'facts', 'shown', 'shownLog');
-    case 'job': {
-      const { state, job, reason } = event;
-      const words = `Job ${job} has failed${reason === null ? '' : `: ${reason}`}`;
-      const next = state === 'failed' ? alarmed(model, words) : model;
-      return again(next, 'facts', 'latest', 'active', 'jobs', 'shown', 'shownLog');
-    }
+    case 'job':
+      return again(model, 'facts', 'latest', 'active', 'jobs', 'shown', 'shownLog');
     default:
       return [model, []];
   }
@@ -286,15 +277,6 @@ export function reported(model: Model, { id, event }: Extract<Event, { kind: 're
 function progressed(model: Model, id: number, progress: string): Model {
   const tasks = model.tasks.map((it) => (it.id === id ? { ...it, progress } : it));
   return { ...model, tasks };
-}
-
-function isNews({ what, alarm }: Extract<Change, { event: 'alarm' }>): boolean {
-  return what === 'raised' && !alarm.startsWith('job-failed');
-}
-
-function alarmed(model: Model, message: string): Model {
-  const alarms = [{ time: model.time, message }, ...model.alarms].slice(0, ALARMS_MAX);
-  return { ...model, alarms };
 }
 
 function progressText({ phase, position, total }: Progress): string {

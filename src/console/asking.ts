@@ -1,6 +1,6 @@
 import type { Call, KnownName, LookName, Model, Next, PagedList, PagedName } from './model.ts';
 import { followedDialog } from './dialog-model.ts';
-import { listRows } from './model.ts';
+import { HOUR_PARTS, listRows } from './model.ts';
 import { PAGES } from './pages.ts';
 
 /*
@@ -13,8 +13,6 @@ const COSTLY_MS = 10_000;
 const LATEST = 4;
 /** Jobs that run are among the oldest that have not ended: two lanes, and what waits behind them. */
 const ACTIVE = 100;
-/** A minute each. */
-const GRAPH_POINTS = 60;
 /** Rows of a long list that are asked for at once, and how near to their end more are. */
 const WINDOW = 300;
 const MARGIN = 60;
@@ -157,7 +155,7 @@ const KNOWN_ASKED: Readonly<Record<KnownName, Call>> = {
   active: { name: 'job/list', request: { first: 0, count: ACTIVE, active: true } },
   usage: { name: 'store/usage', request: {} },
   standing: { name: 'alarm/list', request: { all: false } },
-  throughput: { name: 'service/throughput', request: { points: GRAPH_POINTS } },
+  throughput: { name: 'service/throughput', request: { points: HOUR_PARTS } },
   exports: { name: 'export/list', request: {} },
   network: { name: 'network/show', request: {} },
   machine: { name: 'host/show', request: {} },

@@ -89,12 +89,17 @@ export interface SecretDialog {
 }
 
 /** The one time that a recovery key is shown. */
-export interface RecoveryKeyDialog {
+export interface RecoveryKeyDialog extends NewRecoveryKey {
   readonly kind: 'recovery-key';
-  readonly set: string;
-  readonly recoveryKey: string;
   readonly typed: string;
   readonly isHidden: boolean;
+  /** Those that came while this one is shown: each has to be confirmed too. */
+  readonly waiting: readonly NewRecoveryKey[];
+}
+
+export interface NewRecoveryKey {
+  readonly set: string;
+  readonly recoveryKey: string;
 }
 
 /** A job as it goes on. */

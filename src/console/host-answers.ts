@@ -1,5 +1,6 @@
 import type { Dialog } from './dialog-model.ts';
 import type { Answer, Known, LookName, Model } from './model.ts';
+import { recoveryKeyDialog } from './recovery-key.ts';
 
 /* What is answered about the machine itself. */
 
@@ -20,8 +21,7 @@ export function shownAfter(
   dialog: Dialog | undefined,
 ): Dialog | undefined {
   if (name === 'set/create' && result.recoveryKey !== null) {
-    const { recoveryKey } = result;
-    return { kind: 'recovery-key', set: request.set, recoveryKey, typed: '', isHidden: false };
+    return recoveryKeyDialog({ set: request.set, recoveryKey: result.recoveryKey }, dialog);
   }
   if (dialog) return undefined;
   if (name === 'network/test') {

@@ -39,6 +39,8 @@ export interface Model {
   readonly time: string;
   readonly screen: ScreenName;
   readonly service: ServiceState;
+  /** A service has said what it has: on a machine's own screen that may be long after this was started. */
+  readonly hasBegun: boolean;
   readonly facts: Known<ResultOf<'service/show'>>;
   readonly latest: Known<ResultOf<'backup/page'>>;
   readonly sessions: Known<readonly SessionSummary[]>;
@@ -71,11 +73,11 @@ export interface Model {
   readonly dialog: Dialog | undefined;
   /** The question by which the service tells what happens, once it was asked. */
   readonly follow: number | undefined;
-  /** What it told of as wrong since then, newest first. */
-  readonly alarms: readonly Alarm[];
   readonly looks: readonly Look[];
   readonly tasks: readonly Task[];
   readonly log: readonly LogEntry[];
+  /** It is left as soon as nothing is lost by that; nothing more is begun. */
+  readonly isEnding: boolean;
   /** What a key did not do, and why. */
   readonly hint: string;
   readonly nextId: number;
@@ -157,11 +159,6 @@ export interface Task {
   readonly progress: string;
   /** What it was asked with: whoever typed something wrong does not type it all again. */
   readonly form: FormDialog | undefined;
-}
-
-export interface Alarm {
-  readonly time: string;
-  readonly message: string;
 }
 
 export interface LogEntry {
@@ -267,6 +264,7 @@ export function firstModel(of: {
   return {
     ...of,
     service: UNKNOWN,
+    hasBegun: false,
     ...NOTHING_KNOWN,
     damagedSessions: [],
     points: noPoints(''),
@@ -275,10 +273,11 @@ export function firstModel(of: {
     chosen: {},
     sessionBefore: undefined,
     dialog: undefined,
-    ...{ time: '', follow: undefined, alarms: [] },
+    ...{ time: '', follow: undefined },
     looks: [],
     tasks: [],
     log: [],
+    isEnding: false,
     hint: '',
     nextId: 1,
   };
@@ -322,6 +321,9 @@ const FRAME_ROWS = 5;
 export function bodyRows({ size }: Model): number {
   return Math.max(1, size.rows - FRAME_ROWS);
 }
+
+/** The last hour in so many parts: what fits beside its figures on 80 columns, one for each. */
+export const HOUR_PARTS = 36;
 
 /** Rows of a list under its heading. */
 export function listRows(model: Model): number {

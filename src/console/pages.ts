@@ -40,11 +40,11 @@ const still = (model: Model): Next => [model, []];
 
 const statusPage: Page = {
   title: 'Status',
-  help: ({ alarms }) => (alarms.length > 0 ? 'c clear alarms  ' : ''),
+  help: () => '',
   looks: ['latest', 'sessions', 'active', 'usage', 'standing', 'throughput'],
   list: { kind: 'none' },
   body: statusBody,
-  key: (model, key) => [key === 'c' ? { ...model, alarms: [] } : model, []],
+  key: still,
 };
 
 const pointsPage: Page = {

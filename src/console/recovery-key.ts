@@ -1,12 +1,25 @@
-import type { RecoveryKeyDialog } from './dialog-model.ts';
+import type { Dialog, NewRecoveryKey, RecoveryKeyDialog } from './dialog-model.ts';
 import { edited } from './form-keys.ts';
 import type { Key } from './keys.ts';
 import type { Model, Next } from './model.ts';
 
 /*
  * A recovery key is shown once. Who has not written it down finds that out now, and not on the day when it is
- * needed: its last group has to be typed while it is not seen.
+ * needed: its last group has to be typed while it is not seen. Nothing takes the place of one that is shown.
  */
+
+/** In the place of any dialog but that of another key, behind which it waits. */
+export function recoveryKeyDialog(key: NewRecoveryKey, before: Dialog | undefined): Dialog {
+  if (before?.kind === 'recovery-key') return { ...before, waiting: [...before.waiting, key] };
+  return shownFirst(key, []);
+}
+
+function shownFirst(
+  { set, recoveryKey }: NewRecoveryKey,
+  waiting: readonly NewRecoveryKey[],
+): RecoveryKeyDialog {
+  return { kind: 'recovery-key', set, recoveryKey, typed: '', isHidden: false, waiting };
+}
 
 export function recoveryKeyKey(it: RecoveryKeyDialog, model: Model, key: Key): Next {
   if (!it.isHidden) {
@@ -21,7 +34,9 @@ export function recoveryKeyKey(it: RecoveryKeyDialog, model: Model, key: Key): N
     return [{ ...model, dialog: { ...it, typed: edited(it.typed, key, 64) } }, []];
   }
   if (it.typed.trim().toLowerCase() === lastGroup(it.recoveryKey).toLowerCase()) {
-    return [{ ...model, dialog: undefined, hint: 'The recovery key is confirmed.' }, []];
+    const [next, ...waiting] = it.waiting;
+    const dialog = next && shownFirst(next, waiting);
+    return [{ ...model, dialog, hint: `The recovery key of "${it.set}" is confirmed.` }, []];
   }
   const hint = 'That is not its last group. Esc shows the key again.';
   return [{ ...model, dialog: { ...it, typed: '' }, hint }, []];

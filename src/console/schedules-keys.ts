@@ -19,11 +19,18 @@ function detailsOf(it: ScheduleSummary): TextDialog {
     `what       ${workText(it)}`,
     `when       ${it.at}`,
     `next       ${it.next === null ? 'never again' : `${utc(it.next)} UTC`}`,
+    `last       ${lastText(it)}`,
     `made       ${utc(it.created)} UTC`,
     '',
     ...JSON.stringify(it.request, undefined, 2).split('\n'),
   ].join('\n');
   return { kind: 'text', title: `Schedule ${it.schedule}`, text, isFailure: false, top: 0 };
+}
+
+function lastText({ last }: ScheduleSummary): string {
+  if (last === null) return 'none of its jobs has ended';
+  const why = last.reason === null ? '' : `: ${last.reason}`;
+  return `job ${last.job} ${last.state} at ${utc(last.ended)} UTC${why}`;
 }
 
 function removalOf({ schedule }: ScheduleSummary): ConfirmDialog {

@@ -13,6 +13,10 @@ export function startTask(
   title: string,
   { call, secret, form }: Asked & { readonly form?: FormDialog },
 ): Next {
+  if (model.isEnding) {
+    const hint = 'The set-up is finished: this is left as soon as what is under way has ended.';
+    return [{ ...model, dialog: undefined, hint }, []];
+  }
   if (model.tasks.length >= TASKS_MAX) {
     return [{ ...model, dialog: undefined, hint: 'Too much is under way: wait a little.' }, []];
   }

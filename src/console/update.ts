@@ -18,7 +18,14 @@ import { PAGES, SCREENS } from './pages.ts';
 export function update(model: Model, event: Event): Next {
   // The compiler does not see that a kind goes with its own event.
   const handler = HANDLERS[event.kind] as (model: Model, event: Event) => Next;
-  return handler(model, event);
+  return ended(handler(model, event));
+}
+
+/** A recovery key is shown once, and what is under way may bring one. */
+function ended([model, effects]: Next): Next {
+  const { isEnding, tasks, dialog } = model;
+  if (!isEnding || tasks.length > 0 || dialog?.kind === 'recovery-key') return [model, effects];
+  return [model, [...effects, { kind: 'leave' }]];
 }
 
 const HANDLERS: {

@@ -22,14 +22,16 @@ export function jobsBody(model: Model): readonly Line[] {
 }
 
 export function schedulesBody(model: Model): readonly Line[] {
-  const widths = [18, 16, 20];
+  const widths = [15, 11, 20, 14];
   return listBody(model, {
     known: model.schedules,
-    heading: columns(['SCHEDULE', 'NEXT (UTC)', 'WHEN', 'WHAT'], widths),
+    heading: columns(['SCHEDULE', 'NEXT (UTC)', 'LAST (UTC)', 'WHEN', 'WHAT'], widths),
     none: 'No schedules: n makes one.',
     text: (it: ScheduleSummary) => {
-      const next = it.next === null ? 'never again' : utc(it.next);
-      return columns([it.schedule, next, it.at, workText(it)], widths);
+      const next = it.next === null ? 'never again' : utc(it.next).slice(MONTH_AT);
+      const last =
+        it.last === null ? '-' : `${utc(it.last.ended).slice(MONTH_AT)} ${it.last.state}`;
+      return columns([it.schedule, next, last, it.at, workText(it)], widths);
     },
   });
 }

@@ -2,7 +2,7 @@ import { formatSize } from '../lib/sizes.ts';
 import type { StoreUsage, ThroughputRates } from '../protocol/results.ts';
 import { alarmsOf } from './alarms.ts';
 import { stateText, workText } from './job-words.ts';
-import { bodyRows, type Known, type Model } from './model.ts';
+import { bodyRows, HOUR_PARTS, type Known, type Model } from './model.ts';
 import { columns, fitted, type Line, line, sparkline, wrapped } from './screen.ts';
 import { until, utc } from './words.ts';
 
@@ -70,14 +70,13 @@ function savingText({ saving: { points, readBytes, storedBytes } }: StoreUsage):
   return `${ratio} : 1 (${sizes}; newest ${points} points)`;
 }
 
-const GRAPH_WIDTH = 36;
 const GRAPHS = [
   ['Reads', 'readBytes'],
   ['Writes', 'writtenBytes'],
   ['Backups', 'ingestBytes'],
 ] as const satisfies readonly (readonly [string, keyof ThroughputRates])[];
 
-/** The last minutes, and how much it is now. */
+/** The last hour, and how much it is now. */
 function throughputLines({ throughput }: Model): Line[] {
   if (throughput.kind !== 'known')
     return throughput.kind === 'refused' ? [notKnown(throughput)] : [];
@@ -85,9 +84,9 @@ function throughputLines({ throughput }: Model): Line[] {
   return GRAPHS.map(([name, of]) => {
     const graph = sparkline(
       points.map((it) => it[of]),
-      GRAPH_WIDTH,
+      HOUR_PARTS,
     );
-    const most = Math.max(0, ...points.slice(-GRAPH_WIDTH).map((it) => it[of]));
+    const most = Math.max(0, ...points.slice(-HOUR_PARTS).map((it) => it[of]));
     const words = `${formatSize(now[of])}/s, most ${formatSize(most)}/s`;
     return [...line(` ${fitted(name, 8)} [`), graph, ...line(`] ${words}`)];
   });

@@ -3,7 +3,7 @@ import { hasEnded } from '../jobs/job-state.ts';
 import type { JobQueue, JobView } from '../jobs/queue.ts';
 import type { ScheduleView, Schedules } from '../jobs/schedules.ts';
 import type { RequestOf, ResultOf } from '../protocol/operations.ts';
-import type { JobSummary, Report, ScheduleSummary } from '../protocol/results.ts';
+import type { JobSummary, Report, ScheduleOutcome, ScheduleSummary } from '../protocol/results.ts';
 import { checkRetention } from './retention.ts';
 
 /** What is asked of jobs and schedules. */
@@ -67,16 +67,30 @@ export async function attendJob(
 }
 
 export async function createSchedule(
-  { schedules }: JobDesk,
+  { schedules, queue }: JobDesk,
   { schedule, at, job }: RequestOf<'schedule/create'>,
 ): Promise<ScheduleSummary> {
   checkRequest(job);
   const { kind, request } = job;
-  return scheduleSummaryOf(await schedules.create({ name: schedule, at, kind, request }));
+  const made = await schedules.create({ name: schedule, at, kind, request });
+  return scheduleSummaryOf(made, outcomesOf(queue));
 }
 
-export function listSchedules({ schedules }: JobDesk): ResultOf<'schedule/list'> {
-  return { schedules: schedules.list().map(scheduleSummaryOf) };
+export function listSchedules({ schedules, queue }: JobDesk): ResultOf<'schedule/list'> {
+  const outcomes = outcomesOf(queue);
+  return { schedules: schedules.list().map((it) => scheduleSummaryOf(it, outcomes)) };
+}
+
+/** By schedule. */
+function outcomesOf(queue: Pick<JobQueue, 'list'>): ReadonlyMap<string, ScheduleOutcome> {
+  const newest = new Map<string, ScheduleOutcome>();
+  for (const { job } of queue.list()) {
+    const { id, schedule, state, ended, reason } = job;
+    if (schedule === undefined || newest.has(schedule)) continue;
+    if (state === 'waiting' || state === 'running' || ended === undefined) continue;
+    newest.set(schedule, { job: id, state, ended, reason: reason ?? null });
+  }
+  return newest;
 }
 
 /** What would fail each time is refused when it is asked for. */
@@ -103,7 +117,11 @@ function summaryOf({ job, progress }: JobView): JobSummary {
   };
 }
 
-function scheduleSummaryOf({ schedule, next }: ScheduleView): ScheduleSummary {
+function scheduleSummaryOf(
+  { schedule, next }: ScheduleView,
+  outcomes: ReadonlyMap<string, ScheduleOutcome>,
+): ScheduleSummary {
   const { name, at, kind, request, created } = schedule;
-  return { schedule: name, at, kind, request, created, next: next ?? null };
+  const last = outcomes.get(name) ?? null;
+  return { schedule: name, at, kind, request, created, next: next ?? null, last };
 }

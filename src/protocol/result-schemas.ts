@@ -143,6 +143,12 @@ export const jobSummary: Schema<JobSummary> = object({
 export const scheduleSummary: Schema<ScheduleSummary> = object({
   ...{ schedule: name, at: name, kind, request: anything, created: name },
   next: nullable(name),
+  last: nullable(
+    object({
+      ...{ job: name, state: oneOf('done', 'failed', 'canceled') },
+      ...{ ended: name, reason: nullable(long) },
+    }),
+  ),
 });
 
 export const alarmSummary: Schema<AlarmSummary> = object({

@@ -233,6 +233,17 @@ export interface ScheduleSummary {
   readonly created: string;
   /** Null: never again. */
   readonly next: string | null;
+  /** Null: none of its jobs that are still known has ended. */
+  readonly last: ScheduleOutcome | null;
+}
+
+/** How the newest of its jobs that has ended did so. */
+export interface ScheduleOutcome {
+  readonly job: string;
+  readonly state: 'done' | 'failed' | 'canceled';
+  readonly ended: string;
+  /** Why it has failed. */
+  readonly reason: string | null;
 }
 
 /** Something that needs somebody, or needed. */

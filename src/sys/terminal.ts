@@ -1,6 +1,6 @@
-import { closeSync, openSync, readFileSync, readSync, writeSync } from 'node:fs';
+import { closeSync, openSync, readSync, writeSync } from 'node:fs';
 import { ReadStream } from 'node:tty';
-import { systemError } from './system-error.ts';
+import { SystemError, systemError } from './system-error.ts';
 
 const LENGTH_MAX = 64 * 1024;
 const CONTROL_C = 3;
@@ -11,9 +11,36 @@ const ENTERS: readonly number[] = [10, 13];
 /** The beginning of a file, or all that a descriptor has to give. */
 export function readSecretFrom(from: string | number): Uint8Array {
   try {
-    return readFileSync(from).subarray(0, LENGTH_MAX);
+    return beginningOf(from, LENGTH_MAX);
   } catch (cause) {
     throw systemError(cause, `read the secret in ${from}`);
+  }
+}
+
+/** A whole file, which may be a pipe: those have no size before they are read. Throws IO if it is longer. */
+export function readGiven(path: string, lengthMax: number): Uint8Array {
+  let bytes: Uint8Array;
+  try {
+    bytes = beginningOf(path, lengthMax + 1);
+  } catch (cause) {
+    throw systemError(cause, `read ${path}`);
+  }
+  if (bytes.length <= lengthMax) return bytes;
+  throw new SystemError('IO', `${path} is too long: at most ${lengthMax} bytes`);
+}
+
+function beginningOf(from: string | number, lengthMax: number): Uint8Array {
+  const fd = typeof from === 'number' ? from : openSync(from, 'r');
+  try {
+    const bytes = new Uint8Array(lengthMax);
+    let length = 0;
+    for (;;) {
+      const count = readSync(fd, bytes, length, lengthMax - length, null);
+      length += count;
+      if (count === 0 || length === lengthMax) return bytes.subarray(0, length);
+    }
+  } finally {
+    if (typeof from === 'string') closeSync(fd);
   }
 }
 

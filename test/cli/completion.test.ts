@@ -1,6 +1,8 @@
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
 import { test } from 'tap';
@@ -33,11 +35,13 @@ function offered(line: string, socket = join(root, 'nobody.sock')): readonly str
     `compopt() { echo :files; }; . '${script}'; COMP_LINE=$1 COMP_POINT=\${#1}; shift`,
     'COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)); _holdfast; printf "%s\\n" "${COMPREPLY[@]}"',
   ].join('\n');
-  const { stdout, stderr } = spawnSync('bash', ['-c', drive, 'bash', line, ...parts], {
+  const { stdout, stderr, signal } = spawnSync('bash', ['-c', drive, 'bash', line, ...parts], {
     encoding: 'utf8',
+    timeout: 60_000,
     env: { ...process.env, PATH: `${root}:${process.env['PATH']}`, HOLDFAST_SOCKET: socket },
   });
   equal(stderr, '');
+  equal(signal, null, 'whoever waits at the key waits for ever');
   return stdout.split('\n').filter((it) => it !== '');
 }
 
@@ -81,6 +85,16 @@ test('names come from the service, and where none answers there are none', async
   await expectDone(home.holdfast(...check));
   deepEqual(at('holdfast schedule remove '), ['verify']);
   deepEqual(offered('holdfast session keep '), []);
+});
+
+test('a service that takes the question and never answers holds nobody up', async () => {
+  const socket = join(root, 'silent.sock');
+  // Connected to by the kernel alone, while this process waits for bash.
+  const silent = createServer().listen(socket);
+  await once(silent, 'listening');
+  deepEqual(offered('holdfast recover ', socket), []);
+  deepEqual(offered('holdfast recover --when-full ', socket), ['pause', 'refuse']);
+  silent.close();
 });
 
 test('in a real bash the key Tab writes it', { skip: without('tmux') }, async () => {

@@ -1,9 +1,15 @@
-import { deepEqual, throws } from 'node:assert/strict';
+import { deepEqual, equal, match, throws } from 'node:assert/strict';
+import { once } from 'node:events';
+import { renameSync } from 'node:fs';
+import { createServer, type RequestListener } from 'node:http';
+import { createServer as createSilent } from 'node:net';
+import { join } from 'node:path';
 import { array, assert, property, string } from 'fast-check';
 import { test } from 'tap';
 import { UsageError } from '../../src/cli/command.ts';
 import { commandWords } from '../../src/cli/command-words.ts';
-import { admitted } from '../../src/cli/login-session.ts';
+import { admitted, lockedBy } from '../../src/cli/login-session.ts';
+import { temporaryDirectory } from '../support/temporary.ts';
 
 const isUsage = (error: unknown): boolean => error instanceof UsageError;
 
@@ -73,4 +79,55 @@ test('commands and options that are for the box itself do not come in over the n
   ]) {
     deepEqual(admitted(line.split(' ')), line.split(' '));
   }
+});
+
+const directory = temporaryDirectory();
+
+/** What a login is told of the lockdown by a service that answers so; undefined: a shell may open. */
+async function lockedWhile(name: string, answer: RequestListener): Promise<string | undefined> {
+  const server = createServer(answer).listen(join(directory, name));
+  await once(server, 'listening');
+  try {
+    return await lockedBy(join(directory, name), AbortSignal.timeout(60_000));
+  } finally {
+    server.closeAllConnections();
+    server.close();
+  }
+}
+
+const says =
+  (line: object): RequestListener =>
+  (_request, response) =>
+    void response.end(`${JSON.stringify(line)}\n`);
+
+test('a shell opens when the service says that no lockdown is on, or when nobody listens', async () => {
+  const since = '2026-11-21T18:00:00.000Z';
+  const shown = (lockdown: string | null) => says({ event: 'result', result: { lockdown } });
+  equal(await lockedWhile('off', shown(null)), undefined);
+  match((await lockedWhile('on', shown(since)))!, /^the lockdown is on$/);
+  const gone = join(directory, 'gone');
+  equal(await lockedBy(gone, AbortSignal.timeout(60_000)), undefined);
+  // What a service that was killed leaves behind.
+  const killed = createSilent().listen(join(directory, 'killed'));
+  await once(killed, 'listening');
+  renameSync(join(directory, 'killed'), gone);
+  killed.close();
+  await once(killed, 'close');
+  equal(await lockedBy(gone, AbortSignal.timeout(60_000)), undefined);
+});
+
+test('whoever makes the service fail, hang up or hang gets no shell by that', async () => {
+  const unknown = /^the service does not say whether a lockdown is on/;
+  const error = { event: 'error', kind: 'failed', message: 'too much is under way' };
+  match((await lockedWhile('fails', says(error)))!, unknown);
+  match((await lockedWhile('hangs-up', ({ socket }) => void socket.destroy()))!, unknown);
+  const silent = createSilent().listen(join(directory, 'silent'));
+  const connected = once(silent, 'connection');
+  const limit = new AbortController();
+  const asked = lockedBy(join(directory, 'silent'), limit.signal);
+  const [socket] = (await connected) as [{ destroy(): void }];
+  limit.abort(new DOMException('The operation was aborted due to timeout', 'TimeoutError'));
+  match((await asked)!, unknown);
+  socket.destroy();
+  silent.close();
 });

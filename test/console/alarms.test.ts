@@ -1,7 +1,8 @@
-import { deepEqual, match, ok } from 'node:assert/strict';
+import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { test } from 'tap';
+import type { Reported } from '../../src/console/model.ts';
 import type { AlarmSummary } from '../../src/protocol/results.ts';
-import { driveUp, TIME } from '../support/console.ts';
+import { driveUp, FACTS, GONE, refusal, session, TIME } from '../support/console.ts';
 
 const ALARM: AlarmSummary = {
   ...{ alarm: 'pool-space', kind: 'pool-space', level: 'critical', about: null, times: 2 },
@@ -45,4 +46,54 @@ test('one is acknowledged by its word, and asked for again; a second time is not
   ok(driven.asked.some(({ call }) => call.name === 'alarm/list'));
   driven.type('\u001b[Ba');
   match(driven.text(), /Somebody has done so already/);
+});
+
+const standing = (alarm: string, message: string): AlarmSummary => ({
+  ...{ alarm, kind: alarm.split(':')[0]!, level: 'warning', about: null, message, times: 1 },
+  ...{ raised: TIME, changed: TIME, acknowledged: null, ended: null },
+});
+
+test('what the service tells of is shown at once; it is asked for again when it was away', async () => {
+  const driven = driveUp();
+  const { id } = driven.asked.find(({ call }) => call.name === 'service/follow')!;
+  const tell = (event: Reported): void => driven.send({ kind: 'report', id, event });
+  const alarm = { event: 'alarm', alarm: 'trouble:x', level: 'warning' } as const;
+  tell({ ...alarm, what: 'raised', message: 'a schedule cannot be read' });
+  driven.answer('alarm/list', { alarms: [standing('trouble:x', 'a schedule cannot be read')] });
+  match(driven.text(), /! a schedule cannot be read/);
+  tell({ ...alarm, what: 'ended', message: 'it can be read' });
+  driven.answer('alarm/list', { alarms: [] });
+  match(driven.text(), /No alarms/);
+  tell({ event: 'session', session: 's', what: 'started', message: null });
+  ok(driven.asked.some(({ call }) => call.name === 'session/list'));
+  driven.fail('service/follow', GONE);
+  match(driven.text(), /does not answer/);
+  driven.answer('service/show', FACTS);
+  ok(driven.asked.some(({ call }) => call.name === 'service/follow'));
+  driven.fail('service/follow', refusal('there is no such operation'));
+  for (let n = 0; n < 5; n++) driven.tick();
+  ok(!driven.asked.some(({ call }) => call.name === 'service/follow'));
+});
+
+test('what is wrong stands once, however many ways it is heard of', async () => {
+  const driven = driveUp();
+  const { id } = driven.asked.find(({ call }) => call.name === 'service/follow')!;
+  const tell = (event: Reported): void => driven.send({ kind: 'report', id, event });
+  tell({ event: 'job', job: 'j1', state: 'failed', reason: 'the host is away' });
+  const failed = { event: 'alarm', what: 'raised', level: 'warning' } as const;
+  tell({ ...failed, alarm: 'job-failed:web', message: 'job j1 has failed: the host is away' });
+  driven.answer('alarm/list', {
+    alarms: [
+      standing('job-failed:web', 'job j1 has failed: the host is away'),
+      standing('session-waits:web-1a2b3c', 'session web-1a2b3c cannot go on: no key'),
+    ],
+  });
+  driven.tick(3000);
+  driven.answer('session/list', { sessions: [session({ waits: 'no key' })], damaged: [] });
+  equal(driven.text().match(/the host is away/g)?.length, 1, driven.text());
+  equal(driven.text().match(/cannot go on: no key/g)?.length, 1);
+  // A service that has no list of them.
+  driven.tick(5000);
+  driven.fail('alarm/list', refusal('not here'));
+  match(driven.text(), /! Session web-1a2b3c cannot go on: no key/);
 });

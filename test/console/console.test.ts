@@ -95,7 +95,7 @@ for (const term of ['linux', 'xterm-256color', 'vt220']) {
     screen.keys('Down', 'Right', 'Enter');
     await screen.shows(/at noon.*(calendar|is no)/s);
     screen.keys('Up', ...Array.from({ length: 8 }, () => 'BSpace'), 'Enter');
-    await screen.shows(/^>verify +\d{4}-.* daily +check$/m);
+    await screen.shows(/^>verify +\d\d-.* +- +daily +check$/m);
     screen.keys('d');
     await screen.shows(/type remove/);
     screen.keys('-l', 'remove');

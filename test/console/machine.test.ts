@@ -1,7 +1,7 @@
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { test } from 'tap';
 import type { ResultOf } from '../../src/protocol/operations.ts';
-import { type Driven, drive, driveUp, FACTS, refusal, TIME } from '../support/console.ts';
+import { type Driven, drive, driveUp, FACTS, GONE, refusal, TIME } from '../support/console.ts';
 
 const WIRE: ResultOf<'network/show'>['interfaces'][number] = {
   ...{ name: 'eth0', kind: 'wired', mac: '52:54:00:00:00:01', mtu: 1500, up: true, carrier: true },
@@ -177,6 +177,26 @@ test('a new machine begins with its set-up; a step that was done leads to the ne
   match(driven.text(), /^>- +Administrator +has no password$/m);
 });
 
+test('a set-up is seen first also where the service comes late, but for who looks elsewhere', async () => {
+  for (const [keys, screen] of [
+    ['', 'setUp'],
+    ['3', 'sessions'],
+  ] as const) {
+    const driven = drive();
+    driven.tick();
+    driven.fail('service/show', GONE);
+    driven.type(keys);
+    driven.tick(5000);
+    driven.answer('service/show', { ...FACTS, storeId: null, space: null });
+    equal(driven.model().screen, screen);
+    // Once: it can be left out.
+    driven.type('1');
+    driven.tick(5000);
+    driven.answer('service/show', { ...FACTS, storeId: null, space: null });
+    equal(driven.model().screen, 'status');
+  }
+});
+
 test('a password is typed twice and never seen', async () => {
   const driven = fresh();
   driven.type('\u001b[B'.repeat(5));
@@ -212,8 +232,58 @@ test('a recovery key is not left before its end was typed from paper', async () 
   driven.type('\u001b');
   match(driven.text(), /1A2B/);
   driven.type('\r7890\r');
-  match(driven.text(), /The recovery key is confirmed/);
+  match(driven.text(), /The recovery key of "nightly" is confirmed/);
   equal(driven.model().dialog, undefined);
+});
+
+/** Up to its second passphrase; `name`: its last letters, behind "nightly". */
+function setMade(driven: Driven, name: string): void {
+  driven.type('\r');
+  driven.type(`${name}\r`);
+  driven.type('correct horse\rcorrect horse\r');
+}
+
+function setAnswered(driven: Driven, set: string, recoveryKey: string): void {
+  const created = '2026-11-21T18:00:00.000Z';
+  driven.answer('set/create', { set, created, encrypted: true, recoveryKey });
+}
+
+test('no recovery key takes the place of another that is not confirmed', async () => {
+  const driven = fresh();
+  driven.type('\u001b[B'.repeat(9));
+  for (const name of ['', '2', '3']) setMade(driven, name);
+  setAnswered(driven, 'nightly', RECOVERY_KEY);
+  driven.type('\r78');
+  setAnswered(driven, 'nightly2', '2222-2222');
+  setAnswered(driven, 'nightly3', '3333-3333');
+  driven.type('90\r');
+  match(driven.text(), /The recovery key of "nightly2".*2222-2222/s);
+  match(driven.text(), /The recovery key of "nightly" is confirmed/);
+  driven.type('\r2222\r');
+  match(driven.text(), /The recovery key of "nightly3".*3333-3333/s);
+  driven.type('\r3333\r');
+  equal(driven.model().dialog, undefined);
+});
+
+test('the end of the set-up waits for recovery keys, and begins nothing more', async () => {
+  const driven = fresh();
+  const isLeft = (): boolean => driven.effects.some(({ kind }) => kind === 'leave');
+  driven.type('\u001b[B'.repeat(9));
+  setMade(driven, '');
+  setMade(driven, '2');
+  driven.type('\u001b[B\r');
+  setAnswered(driven, 'nightly', RECOVERY_KEY);
+  driven.answer('host/finish-set-up', { ...MACHINE, isFirstBoot: false });
+  match(driven.text(), /1A2B-3C4D-5E6F-7890/);
+  driven.type('\r7890\r');
+  equal(isLeft(), false, 'another set is being made');
+  driven.type('\r');
+  match(driven.text(), /The set-up is finished/);
+  ok(!driven.asked.some(({ call }) => call.name === 'host/finish-set-up'));
+  setAnswered(driven, 'nightly2', '2222-2222');
+  equal(isLeft(), false);
+  driven.type('\r2222\r');
+  equal(isLeft(), true);
 });
 
 test('whoever set the machine up without a login is out when it is finished', async () => {

@@ -1,6 +1,5 @@
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { test } from 'tap';
-import type { Reported } from '../../src/console/model.ts';
 import {
   answerPage,
   drive,
@@ -328,30 +327,6 @@ test('whoever types is not interrupted by what ends meanwhile', async () => {
   driven.type('ard\r');
   ok(driven.asked.some(({ call }) => call.name === 'session/discard'));
   match(driven.text(), /stop web-1a2b3c: no/);
-});
-
-test('what the service tells of is shown at once; it is asked for again when it was away', async () => {
-  const driven = driveUp();
-  const { id } = driven.asked.find(({ call }) => call.name === 'service/follow')!;
-  const tell = (event: Reported): void => driven.send({ kind: 'report', id, event });
-  const alarm = { event: 'alarm', alarm: 'trouble:x', level: 'warning' } as const;
-  tell({ ...alarm, what: 'raised', message: 'a schedule cannot be read' });
-  tell({ ...alarm, what: 'ended', message: 'it can be read' });
-  tell({ event: 'job', job: 'j1', state: 'failed', reason: 'the host is away' });
-  match(driven.text(), /! 2026-11-21 18:00 Job j1 has failed: the host is away/);
-  match(driven.text(), /! 2026-11-21 18:00 a schedule cannot be read/);
-  ok(!driven.text().includes('it can be read'));
-  tell({ event: 'session', session: 's', what: 'started', message: null });
-  ok(driven.asked.some(({ call }) => call.name === 'session/list'));
-  driven.type('c');
-  match(driven.text(), /No alarms/);
-  driven.fail('service/follow', GONE);
-  match(driven.text(), /does not answer/);
-  driven.answer('service/show', FACTS);
-  ok(driven.asked.some(({ call }) => call.name === 'service/follow'));
-  driven.fail('service/follow', refusal('there is no such operation'));
-  for (let n = 0; n < 5; n++) driven.tick();
-  ok(!driven.asked.some(({ call }) => call.name === 'service/follow'));
 });
 
 test('Ctrl-C held down does nothing but say so; q leaves, and asks if work is under way', async () => {

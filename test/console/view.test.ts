@@ -24,6 +24,17 @@ test('the status page says how it is at a glance', async () => {
   }
 });
 
+test('a graph shows all of the time that was asked for', async () => {
+  const driven = driveUp();
+  driven.tick(10_000);
+  const { call } = driven.asked.find((it) => it.call.name === 'service/throughput')!;
+  const parts = (call.request as { points: number }).points;
+  const rates = (readBytes: number) => ({ readBytes, writtenBytes: 0, ingestBytes: 0 });
+  const points = Array.from({ length: parts }, (_, at) => rates(at === 0 ? 2 ** 20 : 0));
+  driven.answer('service/throughput', { now: rates(0), points, seconds: 3600 / parts });
+  match(driven.text(), /Reads +\[# +\] 0 B\/s, most 1\.00 MiB\/s$/m);
+});
+
 test('alarms are what the protocol tells of', async () => {
   const driven = drive();
   driven.tick();

@@ -114,6 +114,13 @@ test('whoever follows the service hears what happens', async () => {
   deepEqual(await once(child, 'exit'), [0, null]);
 });
 
+/** How the last job of each schedule has ended. */
+async function lastsOf(): Promise<Record<string, (Shown & { ended: string }) | null>> {
+  const { result } = await expectDone(holdfast('schedule', 'list'));
+  const listed = result['schedules'] as { schedule: string; last: Shown & { ended: string } }[];
+  return Object.fromEntries(listed.map(({ schedule, last }) => [schedule, last]));
+}
+
 test('a schedule makes jobs, and is there after a restart', async () => {
   {
     await using service = await home.run();
@@ -129,6 +136,13 @@ test('a schedule makes jobs, and is there after a restart', async () => {
   await using service = await home.run();
   await service.logged(/(job often-\w+ is done[^]*){3}/);
   equal((await pointsOf('often')).length, 2);
+  const lasts = await lastsOf();
+  const ids = (await jobs()).filter(({ state }) => state === 'done').map(({ job }) => job);
+  deepEqual([lasts['often']?.state, lasts['often']?.reason], ['done', null]);
+  ok(ids.includes(lasts['often']!.job), 'it is one of its jobs');
+  await expectDone(holdfast('schedule', 'create', 'never-yet', '--at', 'yearly', '--check'));
+  deepEqual((await lastsOf())['never-yet'], null);
+  await expectDone(holdfast('schedule', 'remove', 'never-yet'));
   await expectDone(holdfast('schedule', 'remove', 'often'));
   equal((await holdfast('schedule', 'remove', 'often')).code, 5);
   // What it has made goes on, and would be in the way of the next test.

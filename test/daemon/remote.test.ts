@@ -206,10 +206,12 @@ test('a revoked token ends what is under way by it', { skip }, async () => {
 });
 
 test('the console is a client over it as well', { skip: skip || without('tmux') }, async () => {
-  const at = ['--server', `https://127.0.0.1:${port()}`, '--cafile', own.certificate];
-  const command = [process.execPath, MAIN, 'console', ...at, '--token-file'];
+  const at = `--server https://127.0.0.1:${port()}`;
   const file = await token('screen', '--may', 'look');
-  using screen = openScreen([...command, file], { directory: root, term: 'screen' });
+  // What comes through a pipe can be read once.
+  const piped = `--cafile <(cat '${own.certificate}') --token-file <(cat '${file}')`;
+  const line = `exec '${process.execPath}' '${MAIN}' console ${at} ${piped}`;
+  using screen = openScreen(['bash', '-c', line], { directory: root, term: 'screen' });
   await screen.shows(/The service runs\./);
 });
 
@@ -233,6 +235,26 @@ test('long requests are refused, and a host that opens many connections shuts ou
   for (const socket of sockets) socket.destroy();
   await Promise.all(closed);
   equal(curl('/v1/service/show', ...bearer(file)).status, 200);
+});
+
+test('what a command does itself is not done here in the place of there', { skip }, async () => {
+  const file = await token('mounter', '--may', 'manage', '--files');
+  const made = join(root, 'made-here');
+  for (const words of [
+    ['mount', root],
+    ['store', 'cat', 'point', 'vm@latest'],
+    ['store', 'create', made],
+    ['files', 'list', 'vm@latest', 'vda'],
+    ['files', 'find', 'vm@latest', 'vda', '--name', 'x'],
+    ['files', 'get', 'vm@latest', 'vda', '/', '--to', made],
+    ['files', 'open', 'vm@latest', '--at', made],
+    ['store', 'cat', 'point', 'vm@latest', '--store', home.store],
+  ]) {
+    const { code, stderr } = await remote(file, ...words);
+    equal(code, 2, words.join(' '));
+    match(stderr, /run it on 127\.0\.0\.1, without --server/, words.join(' '));
+  }
+  equal(existsSync(made), false);
 });
 
 test('requests sent without waiting for answers are bounded', { skip }, async () => {

@@ -167,7 +167,7 @@ test('a new machine is set up at its screen, from its name to the recovery key',
   ok(!(await shows(/Type its last group/)).includes(key));
   type(key.split('-').at(-1)!);
   enter();
-  await shows(/The recovery key is confirmed/);
+  await shows(/The recovery key of "\w+" is confirmed/);
   await step('Finish');
   equal(await screen.ended(), 0);
   // On all lines, not only where somebody has finished.

@@ -97,6 +97,11 @@ test('a shell is there only while root has allowed it', { skip }, async () => {
   const until = Math.floor(Date.now() / 1000) + 600;
   await run('sh', '-c', `umask 077; echo ${until} >/etc/holdfast/ssh/shell-until`);
   equal((await ssh('admin', 'shell')).code, 0);
+  await run('holdfast', 'lockdown', 'on');
+  const locked = await ssh('admin', 'shell');
+  equal(locked.code, 2);
+  match(locked.stderr, /^there is no shell: the lockdown is on/);
+  await run('holdfast', 'lockdown', 'off');
   await run('chmod', '600', '/etc/holdfast/ssh/shell-until');
   const unreadable = await ssh('admin', 'shell');
   equal(unreadable.code, 2);

@@ -62,10 +62,14 @@ export function openScreen(
       }, String(what)),
     resize: (x, y) => void tmux('resize-window', '-x', String(x), '-y', String(y)),
     ended: () =>
-      until(
-        () => (pane('pane_dead') === '1' ? Number(pane('pane_dead_status')) : undefined),
-        'end',
-      ),
+      until(() => {
+        if (pane('pane_dead') !== '1') return undefined;
+        const code = pane('pane_dead_status');
+        if (code !== '') return Number(code);
+        // tmux 3.3 misses the end of a child now and then; that of another one has it look at all.
+        tmux('run-shell', 'true');
+        return undefined;
+      }, 'exit code'),
     sent: () => (existsSync(sent) ? readFileSync(sent).length : 0),
     [Symbol.dispose]: () => void tmux('kill-server'),
   };

@@ -2,7 +2,6 @@ import { SERVICE_SOCKET } from '../../client/service-socket.ts';
 import { systemClock } from '../../sys/clock.ts';
 import { hasTerminal } from '../../sys/raw-terminal.ts';
 import { startAnewWith } from '../../sys/start-anew.ts';
-import { givenService } from '../server.ts';
 import { type Command, UsageError } from '../command.ts';
 
 /** What is short-lived (rows, answers) is cleared away every MiB, not every 16: a tenth less memory, unnoticed. */
@@ -17,11 +16,14 @@ export const command: Command = {
   ],
   options: { login: { type: 'boolean' }, 'set-up': { type: 'boolean' } },
   takes: [0, 0],
-  async run(input, { signal }) {
+  async prepare() {
     if (!hasTerminal()) throw new UsageError('the console needs a terminal');
-    const { runConsole } = await import('../../console/run.ts');
+    // What is compiled once is there afterwards.
+    await import('../../console/run.ts');
     startAnewWith(SMALL);
-    const service = (await givenService(input, process.env['HOLDFAST_SOCKET'])) ?? SERVICE_SOCKET;
+  },
+  async run(input, { named: service = SERVICE_SOCKET, signal }) {
+    const { runConsole } = await import('../../console/run.ts');
     const { TERM: term = '', LC_ALL: all, LC_CTYPE: type, LANG: language } = process.env;
     // The first that is set to something, as in POSIX.
     const locale = all || type || language || '';

@@ -3,19 +3,20 @@ import { table } from '../output.ts';
 
 export const command: Command = {
   usage: '',
-  details: [],
+  details: ['LAST is how the newest of its jobs has ended, and when: "job list" names it.'],
   options: {},
   takes: [0, 0],
   async run(_input, { output, call }) {
     const listing = await call('schedule/list', {});
     output.result(listing, () =>
       table(
-        ['SCHEDULE', 'KIND', 'AT', 'NEXT'],
-        listing.schedules.map(({ schedule, kind, at, next }) => [
+        ['SCHEDULE', 'KIND', 'AT', 'NEXT', 'LAST'],
+        listing.schedules.map(({ schedule, kind, at, next, last }) => [
           schedule,
           kind,
           at,
           next ?? 'never',
+          last === null ? '-' : `${last.state} ${last.ended}`,
         ]),
       ),
     );

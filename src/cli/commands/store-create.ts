@@ -1,4 +1,5 @@
 import { type Command, UsageError } from '../command.ts';
+import { requireHere } from '../server.ts';
 
 export const command: Command = {
   usage: '[DIR]',
@@ -8,7 +9,8 @@ export const command: Command = {
   ],
   options: {},
   takes: [0, 1],
-  async run({ args }, { output, storeDirectory, service, call }) {
+  async run({ args }, { output, storeDirectory, named, service, call }) {
+    if (args[0] !== undefined) requireHere(named);
     const directory = args[0] ?? storeDirectory;
     const isServed = args[0] === undefined && (await service()) !== undefined;
     if (!isServed && directory === undefined) {
