@@ -1,5 +1,5 @@
 import type { JobRecord } from '../formats/store/job.ts';
-import { hasEnded } from '../jobs/job-state.ts';
+import { type EndedJob, hasEnded } from '../jobs/job-state.ts';
 import type { JobQueue, JobView } from '../jobs/queue.ts';
 import type { ScheduleView, Schedules } from '../jobs/schedules.ts';
 import type { RequestOf, ResultOf } from '../protocol/operations.ts';
@@ -73,22 +73,21 @@ export async function createSchedule(
   checkRequest(job);
   const { kind, request } = job;
   const made = await schedules.create({ name: schedule, at, kind, request });
-  return scheduleSummaryOf(made, outcomesOf(queue));
+  return scheduleSummaryOf(made, endedJobs(queue));
 }
 
 export function listSchedules({ schedules, queue }: JobDesk): ResultOf<'schedule/list'> {
-  const outcomes = outcomesOf(queue);
-  return { schedules: schedules.list().map((it) => scheduleSummaryOf(it, outcomes)) };
+  const ended = endedJobs(queue);
+  return { schedules: schedules.list().map((it) => scheduleSummaryOf(it, ended)) };
 }
 
-/** By schedule. */
-function outcomesOf(queue: Pick<JobQueue, 'list'>): ReadonlyMap<string, ScheduleOutcome> {
-  const newest = new Map<string, ScheduleOutcome>();
+/** The newest job of each schedule that has ended, by the schedule's name. */
+function endedJobs(queue: Pick<JobQueue, 'list'>): ReadonlyMap<string, EndedJob> {
+  const newest = new Map<string, EndedJob>();
   for (const { job } of queue.list()) {
-    const { id, schedule, state, ended, reason } = job;
-    if (schedule === undefined || newest.has(schedule)) continue;
-    if (state === 'waiting' || state === 'running' || ended === undefined) continue;
-    newest.set(schedule, { job: id, state, ended, reason: reason ?? null });
+    const { schedule } = job;
+    if (schedule === undefined || newest.has(schedule) || !hasEnded(job)) continue;
+    newest.set(schedule, job);
   }
   return newest;
 }
@@ -119,9 +118,16 @@ function summaryOf({ job, progress }: JobView): JobSummary {
 
 function scheduleSummaryOf(
   { schedule, next }: ScheduleView,
-  outcomes: ReadonlyMap<string, ScheduleOutcome>,
+  ended: ReadonlyMap<string, EndedJob>,
 ): ScheduleSummary {
   const { name, at, kind, request, created } = schedule;
-  const last = outcomes.get(name) ?? null;
+  const last = outcomeOf(ended.get(name), created);
   return { schedule: name, at, kind, request, created, next: next ?? null, last };
+}
+
+/** Null where the job was made before the schedule was: by one that had the same name, and was removed. */
+function outcomeOf(job: EndedJob | undefined, scheduleCreated: string): ScheduleOutcome | null {
+  if (job?.ended === undefined || job.created < scheduleCreated) return null;
+  const { id, state, ended, reason } = job;
+  return { job: id, state, ended, reason: reason ?? null };
 }

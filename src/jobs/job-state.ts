@@ -1,4 +1,4 @@
-import type { JobRecord } from '../formats/store/job.ts';
+import type { JobRecord, JobState } from '../formats/store/job.ts';
 import type { JsonObject } from '../lib/schema.ts';
 
 /*
@@ -105,6 +105,8 @@ export function found(job: JobRecord, now: Date): JobRecord {
   return later({ ...job, deaths }, { reason, now, delayMs });
 }
 
-export function hasEnded({ state }: JobRecord): boolean {
-  return state !== 'waiting' && state !== 'running';
+export type EndedJob = JobRecord & { readonly state: Exclude<JobState, 'waiting' | 'running'> };
+
+export function hasEnded(job: JobRecord): job is EndedJob {
+  return job.state !== 'waiting' && job.state !== 'running';
 }

@@ -65,11 +65,19 @@ export async function openSchedules(options: SchedulesOptions): Promise<Schedule
   function nextOf({ name, last }: ScheduleRecord): Date | undefined {
     return calendars.get(name)?.next(new Date(Math.min(Date.parse(last), clock.now().getTime())));
   }
-  /** A clock that was ahead has noted a time that has not come: without this its schedules keep silent until then. */
+  /**
+   * A clock that was ahead has noted a time that has not come: without this its schedules keep silent until then, and
+   * their jobs seem to be older than they are.
+   */
   function notAhead(schedule: ScheduleRecord): ScheduleRecord {
     const now = clock.now();
-    if (Date.parse(schedule.last) <= now.getTime()) return schedule;
-    const held = { ...schedule, last: now.toISOString() };
+    const notAfter = (time: string): string =>
+      Date.parse(time) <= now.getTime() ? time : now.toISOString();
+    const held = {
+      ...schedule,
+      ...{ created: notAfter(schedule.created), last: notAfter(schedule.last) },
+    };
+    if (held.created === schedule.created && held.last === schedule.last) return schedule;
     schedules.set(held.name, held);
     return held;
   }
