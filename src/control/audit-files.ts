@@ -45,14 +45,14 @@ async function fullFiles({ files }: World, directory: string): Promise<readonly 
   return (await files.list(directory)).filter((name) => FULL.test(name));
 }
 
-/** Makes the file that is written, if it is not there, and mends its end. */
+const EMPTY: AuditEnd = { number: 0, hash: AUDIT_START, size: 0, isTorn: false };
+
+/** Mends the end of the file that is written. Makes none: the service starts also where the disk is full. */
 export async function openEnd(world: World, directory: string): Promise<AuditEnd> {
-  const { files } = world;
   const path = auditPath(directory);
-  if (!(await files.stat(path))) await makeFile(world, directory);
-  const end = await endOf(world, path);
+  const end = (await world.files.stat(path)) ? await endOf(world, path) : EMPTY;
   if (end.number > 0) return end;
-  // Just begun, or a power cut came after `setAside`.
+  // Nothing was written since `setAside`, or ever.
   const before = (await fullFiles(world, directory)).at(-1);
   if (before === undefined) return end;
   const { number, hash } = await endOf(world, join(directory, before));
@@ -79,18 +79,25 @@ export interface AuditFiles extends AsyncDisposable {
   readonly directory: string;
   /** From the oldest on. */
   readonly full: readonly string[];
-  /** The one that is written, and how much of it is there. */
-  readonly current: File;
+  /** The one that is written, and how much of it is there; undefined: it has not been made yet. */
+  readonly current: File | undefined;
   readonly length: number;
 }
 
-export async function openFiles(world: World, directory: string): Promise<AuditFiles> {
+/** `written`: so much of the current one is known to be there. Rejects NOT_FOUND where it is missing all the same. */
+export async function openFiles(
+  world: World,
+  directory: string,
+  written: number,
+): Promise<AuditFiles> {
   const full = await fullFiles(world, directory);
-  const current = await world.files.open(auditPath(directory), 'read');
-  const length = await current.size();
+  const path = auditPath(directory);
+  const isThere = written > 0 || (await world.files.stat(path)) !== undefined;
+  const current = isThere ? await world.files.open(path, 'read') : undefined;
+  const length = (await current?.size()) ?? 0;
   return {
     ...{ world, directory, full, current, length },
-    [Symbol.asyncDispose]: async () => current[Symbol.asyncDispose](),
+    [Symbol.asyncDispose]: async () => current?.[Symbol.asyncDispose](),
   };
 }
 
@@ -110,7 +117,7 @@ export async function lastEntries(so: AuditFiles, count: number): Promise<AuditE
       else damaged ??= name;
     }
   };
-  take(NAME, await linesAtEnd(current, length, SHOWN_LENGTH_MAX));
+  if (current) take(NAME, await linesAtEnd(current, length, SHOWN_LENGTH_MAX));
   let left = SHOWN_LENGTH_MAX - length;
   for (const name of full.toReversed()) {
     if (newestFirst.length >= count || left <= 0) break;
@@ -150,7 +157,7 @@ export async function checkFiles(of: AuditFiles): Promise<AuditCheck> {
     so = await checkFile(world, { file, length: await file.size(), name }, so);
     if (so.problem !== null) return so;
   }
-  return checkFile(world, { file: current, length, name: NAME }, so);
+  return current ? checkFile(world, { file: current, length, name: NAME }, so) : so;
 }
 
 async function checkFile(

@@ -49,14 +49,12 @@ export async function openAudit(
   const end = await openEnd(world, directory);
   let { number, hash, size } = end;
   let turnAt = fileLength;
-  let isMade = true;
 
   /** In its turn. What cannot be set aside goes on for another length. */
   async function turnOver(): Promise<void> {
     try {
       await setAside(world, directory, number);
       size = 0;
-      isMade = false;
       turnAt = fileLength;
     } catch (cause) {
       if (!(cause instanceof SystemError)) throw cause;
@@ -64,18 +62,14 @@ export async function openAudit(
       onTrouble(`${path} is not set aside, though it is full: ${cause.message}`);
     }
   }
-  /** In its turn. */
-  async function make(): Promise<void> {
-    if (!isMade) await makeFile(world, directory);
-    isMade = true;
-  }
   /** In its turn. Answers its number; undefined: it is not there. */
   async function add(entry: Omit<AuditEntry, 'number' | 'time'>): Promise<number | undefined> {
     const whole = { number: number + 1, time: clock.now().toISOString(), ...entry };
     const encoded = encodeAudit(whole, hash);
     try {
       if (size >= turnAt) await turnOver();
-      await make();
+      // A start after a failure may find it made, and its name not yet durable.
+      if (size === 0) await makeFile(world, directory);
       await using file = await files.open(path, 'write');
       // What failed before may have left a part of a line.
       if ((await file.size()) > size) await file.truncate(size);
@@ -92,11 +86,7 @@ export async function openAudit(
     return ++number;
   }
   // Only what there is is taken in turn: whoever looks must not hold up those who change something.
-  const allFiles = (): Promise<AuditFiles> =>
-    turn(async () => {
-      await make();
-      return openFiles(world, directory);
-    });
+  const allFiles = (): Promise<AuditFiles> => turn(() => openFiles(world, directory, size));
   if (end.isTorn) {
     await add({ what: 'audit', uid: 0, gid: 0, pid: 0, outcome: 'torn' });
   }

@@ -184,11 +184,14 @@ for (const fault of ['rename', 'create', 'syncDirectory'] as const) {
   test(`no entry of a full file is lost where a ${fault} fails as the next one is begun`, async () => {
     const disk = crashingFs(seeded(1));
     let failures = 0;
-    const files = faultyFs(disk.files, (operation) =>
-      operation === fault && failures-- > 0 ? new SystemError('IO', 'it failed') : undefined,
+    const files = faultyFs(disk.files, (operation, path) =>
+      operation === fault && path.startsWith('/store') && failures-- > 0
+        ? new SystemError('IO', 'it failed')
+        : undefined,
     );
     const { audit, troubles } = await opened({ files }, 500);
-    const change = async (n: number) => (await audit.begin(ROOT, 'set/create', { n }))('done');
+    const change = async (n: number, log = audit) =>
+      (await log.begin(ROOT, 'set/create', { n }))('done');
     for (let n = 0; n < 4; n++) {
       failures = 2;
       for (let again = 0; again < 6; again++) await change(n);
@@ -200,12 +203,54 @@ for (const fault of ['rename', 'create', 'syncDirectory'] as const) {
     deepEqual([entries, first, problem], [48 - missing, 1, null]);
     equal(fault === 'rename', missing === 0, 'what cannot be set aside goes on');
     equal((await audit.last(100)).length, entries);
+    // It is looked at, and the service is started again, before what fails is mended.
+    failures = Number.POSITIVE_INFINITY;
+    const told = troubles.length;
+    for (let tries = 0; tries < 4; tries++) await change(8);
+    ok(troubles.length > told);
+    const before = await audit.check();
+    equal((await audit.last(100)).length, before.entries);
+    const started = (await opened({ files }, 500)).audit;
+    deepEqual(await started.check(), before);
+    deepEqual(await started.last(100), await audit.last(100));
     failures = 0;
-    await change(9);
+    await change(9, started);
+    const after = await started.check();
+    deepEqual([after.entries, after.problem], [before.entries + 2, null]);
     const again = (await opened(disk, 500)).audit;
-    deepEqual(await again.check(), await audit.check());
+    deepEqual(await again.check(), after);
   });
 }
+
+test('a file whose name was not made durable is made so before a later start writes into it', async () => {
+  for (let seed = 1; seed <= 20; seed++) {
+    const disk = crashingFs(seeded(seed));
+    let isFailing = false;
+    const files = faultyFs(disk.files, (operation) =>
+      isFailing && operation === 'syncDirectory' ? new SystemError('IO', 'it failed') : undefined,
+    );
+    const { audit, troubles } = await opened({ files }, 500);
+    isFailing = true;
+    for (let n = 0; n < 4; n++) await (await audit.begin(ROOT, 'set/create', { n }))('done');
+    ok(troubles.length > 0);
+    isFailing = false;
+    const next = (await opened({ files }, 500)).audit;
+    await (await next.begin(ROOT, 'set/create', {}))('done');
+    const { entries, hash } = await next.check();
+    const rebooted = (await opened(disk.reboot(), 500)).audit;
+    deepEqual(await rebooted.check(), { entries, first: 1, hash, problem: null });
+  }
+});
+
+test('a file that was taken away while it is written is told of', async () => {
+  const disk = crashingFs(seeded(1));
+  const { audit } = await opened(disk);
+  deepEqual([await audit.last(10), (await audit.check()).entries], [[], 0], 'there is none yet');
+  await (await audit.begin(ROOT, 'set/create', {}))('done');
+  await disk.files.unlink(PATH);
+  await rejects(audit.check(), { code: 'NOT_FOUND' });
+  await rejects(audit.last(10), { code: 'NOT_FOUND' });
+});
 
 test('a file that has the name of the next full one stays', async () => {
   const log = async (name: string | undefined) => {
