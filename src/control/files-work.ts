@@ -3,7 +3,6 @@ import { type Entry, listDirectory } from '../granular/browse.ts';
 import { copyOut } from '../granular/copy-out.ts';
 import { GranularError } from '../granular/granular-error.ts';
 import { makeDirectories } from '../granular/opened-volumes.ts';
-import { turns } from '../lib/turns.ts';
 import type {
   FilesOperationName,
   FilesRequestOf,
@@ -11,6 +10,7 @@ import type {
 } from '../protocol/files-operations.ts';
 import type { CallOptions, FilesWork } from './handlers.ts';
 import { noSecrets, openHouse } from './house.ts';
+import { ENTRIES_MAX, type Listing, openListings } from './listings.ts';
 import { closeFiles, openedFiles, openFiles, type RunningFiles } from './open-files.ts';
 
 /*
@@ -39,23 +39,12 @@ type FilesHandlers = {
   ) => Promise<FilesResultOf<N>>;
 };
 
-/** The directory that was listed last, for its next page. */
-interface Listing {
-  readonly id: string;
-  readonly volume: string;
-  readonly path: string;
-  readonly entries: readonly Entry[];
-  readonly refused: string | null;
-}
-
 /** How volumes are opened, and directories of them listed. */
 export interface FilesTools {
   readonly open: typeof opened;
   readonly list: typeof listed;
 }
 
-/** Some 50 MiB. */
-const ENTRIES_MAX = 100_000;
 /** Each has programs of its own, and a small VM for what the kernel does not read. */
 const OPEN_MAX = 16;
 
@@ -66,9 +55,7 @@ export function openFilesDesk(
 ): FilesDesk {
   const restores = new Map<string, RunningFiles>();
   let opening = 0;
-  let listing: Listing | undefined;
-  // One directory is in memory at a time.
-  const turn = turns();
+  const listings = openListings((id) => restores.has(id));
 
   function found(id: string): RunningFiles {
     const restore = restores.get(id);
@@ -78,7 +65,7 @@ export function openFilesDesk(
   async function close(id: string): Promise<void> {
     const restore = found(id);
     restores.delete(id);
-    if (listing?.id === id) listing = undefined;
+    listings.drop(id);
     await restore[Symbol.asyncDispose]();
   }
   const handlers: FilesHandlers = {
@@ -112,23 +99,17 @@ export function openFilesDesk(
       if (id !== undefined && own.length > 0) return { closed: own };
       return { closed: [...own, ...(await closeFiles(id))] };
     },
-    'files/browse': ({ id, volume, path, first, count }, { signal }) =>
-      turn(async () => {
+    async 'files/browse'({ id, volume, path, first, count }, { signal }) {
+      rootOf(found(id), volume);
+      // Who begins at the beginning wants to see what is there now.
+      const isNew = first === 0;
+      const { entries, refused } = await listings.get({ id, volume, path }, isNew, async () => {
         signal.throwIfAborted();
-        const root = rootOf(found(id), volume);
-        const of = { id, volume, path };
-        // Who begins at the beginning wants to see what is there now.
-        let shown = listing && isOf(listing, of) ? listing : undefined;
-        if (first === 0 || !shown) {
-          // The one before goes first.
-          listing = undefined;
-          shown = { ...of, ...(await tools.list(root, path, signal)) };
-          if (restores.has(id)) listing = shown;
-        }
-        const { entries, refused } = shown;
-        const page = entries.slice(first, first + count);
-        return { total: entries.length, first, entries: page.map(summaryOf), refused };
-      }),
+        return tools.list(rootOf(found(id), volume), path, signal);
+      });
+      const page = entries.slice(first, first + count);
+      return { total: entries.length, first, entries: page.map(summaryOf), refused };
+    },
     async 'files/copy'({ id, volume, paths, to }, { signal, report }) {
       const root = rootOf(found(id), volume);
       const directory = join((await places()).restores, to);
@@ -184,10 +165,6 @@ async function opened(
   }
 }
 
-function isOf(listing: Listing, { id, volume, path }: Pick<Listing, 'id' | 'volume' | 'path'>) {
-  return listing.id === id && listing.volume === volume && listing.path === path;
-}
-
 function rootOf({ roots, opened }: RunningFiles, volume: string): string {
   const root = roots.get(volume);
   if (root !== undefined) return root;
@@ -200,11 +177,7 @@ function rootOf({ roots, opened }: RunningFiles, volume: string): string {
     : new GranularError('UNSUPPORTED', `${volume} is not open: ${closed}`);
 }
 
-async function listed(
-  root: string,
-  path: string,
-  signal: AbortSignal,
-): Promise<Pick<Listing, 'entries' | 'refused'>> {
+async function listed(root: string, path: string, signal: AbortSignal): Promise<Listing> {
   const entries: Entry[] = [];
   let refused: string | null = null;
   try {

@@ -28,3 +28,21 @@ export function keyedTurns(): <T>(key: string, work: () => Promise<T>) => Promis
     return mine;
   };
 }
+
+/** At most `count` at a time, in the order in which they were asked for; a failure is its own caller's only. */
+export function countedTurns(count: number): Turns {
+  const waiting: (() => void)[] = [];
+  let free = count;
+  return async (work) => {
+    if (free > 0) free--;
+    else await new Promise<void>((resolve) => waiting.push(resolve));
+    try {
+      return await work();
+    } finally {
+      // Whoever waits has this one's place at once: nobody who comes now is before him.
+      const next = waiting.shift();
+      if (next) next();
+      else free++;
+    }
+  };
+}

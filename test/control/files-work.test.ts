@@ -30,7 +30,7 @@ function desk() {
       const id = `r${ids++}`;
       return {
         opened: { id, point: 'p', at: '/at', disks: [], volumes: [] },
-        roots: new Map([['vda1', `/at/${id}`]]),
+        roots: new Map(['vda1', 'vda2', 'vda3'].map((it) => [it, `/at/${id}/${it}`])),
         ended: new Promise(() => {}),
         async [Symbol.asyncDispose]() {},
       };
@@ -48,9 +48,15 @@ function desk() {
       ...{ given: undefined, who: undefined, report() {}, signal: new AbortController().signal },
     });
   const open = () => ask('files/open', { what: 'p', disk: undefined, isolated: false });
-  const browse = (id: string, path: string, first: number) =>
-    ask('files/browse', { id, volume: 'vda1', path, first, count: 2 });
-  return { files, gates, lists, ask, open, browse };
+  const browse = (id: string, path: string, first: number, volume = 'vda1') =>
+    ask('files/browse', { id, volume, path, first, count: 2 });
+  const openAll = async (count: number): Promise<void> => {
+    const opening = Array.from({ length: count }, open);
+    await settled();
+    for (const { resolve } of gates) resolve();
+    await Promise.all(opening);
+  };
+  return { files, gates, lists, ask, open, openAll, browse };
 }
 
 /** Until all that can go on has gone on. */
@@ -83,30 +89,84 @@ test('sixteen have volumes open, those that are being opened among them', async 
   equal(files.openCount, 0);
 });
 
-test('one directory is listed at a time, and its next page is not listed again', async () => {
-  const { files, gates, lists, open, browse } = desk();
-  const opening = [open(), open()];
-  await settled();
-  for (const { resolve } of gates) resolve();
-  await Promise.all(opening);
-  const asked = [browse('r0', '/x', 0), browse('r1', '/x', 0), browse('r1', '/y', 0)];
-  const begun: string[] = [];
-  for (let n = 0; n < 3; n++) {
-    await settled();
-    equal(lists.length, n + 1, 'the others wait');
-    begun.push(lists[n]!.path);
-    lists[n]!.gate.resolve();
-    await asked[n];
+test('who turns the pages of a directory has one listing of it, also while others turn theirs', async () => {
+  const { files, lists, openAll, browse } = desk();
+  await openAll(2);
+  const places = [
+    ['r0', '/x', 'vda1'],
+    ['r0', '/y', 'vda1'],
+    ['r0', '/x', 'vda2'],
+    ['r1', '/x', 'vda1'],
+  ] as const;
+  const paged: string[][] = places.map(() => []);
+  for (const first of [0, 2]) {
+    for (const [at, [id, path, volume]] of places.entries()) {
+      const asked = browse(id, path, first, volume);
+      await settled();
+      lists[at]!.gate.resolve();
+      const { total, entries } = await asked;
+      equal(total, 3);
+      paged[at]!.push(...entries.map((it) => it.path));
+    }
   }
-  deepEqual(begun, ['/at/r0/x', '/at/r1/x', '/at/r1/y']);
-  const page = await browse('r1', '/y', 2);
-  deepEqual([page.total, page.entries.map(({ path }) => path)], [3, ['c']]);
-  equal(lists.length, 3);
-  // Another one has taken its place meanwhile.
-  const again = browse('r0', '/x', 2);
+  for (const names of paged) deepEqual(names, ['a', 'b', 'c']);
+  deepEqual(
+    lists.map(({ path }) => path),
+    ['/at/r0/vda1/x', '/at/r0/vda1/y', '/at/r0/vda2/x', '/at/r1/vda1/x'],
+    'each was listed once',
+  );
+  // Who begins at the beginning sees what is there now.
+  const again = browse('r0', '/x', 0);
   await settled();
-  lists[3]!.gate.resolve();
-  equal((await again).entries.length, 1);
-  await rejects(browse('r9', '/x', 0), { code: 'NOT_FOUND' });
+  equal(lists.length, 5);
+  lists[4]!.gate.resolve();
+  await again;
+  await rejects(browse('r9', '/x', 2), { code: 'NOT_FOUND' });
+  await files[Symbol.asyncDispose]();
+  await rejects(browse('r0', '/x', 2), { code: 'NOT_FOUND' });
+});
+
+test('a volume that hangs holds up only what is to be listed of it', async () => {
+  const { files, lists, openAll, browse } = desk();
+  await openAll(2);
+  const known = browse('r0', '/known', 0);
+  await settled();
+  lists[0]!.gate.resolve();
+  await known;
+  const hanging = browse('r0', '/hangs', 0);
+  const behind = browse('r0', '/x', 0);
+  await settled();
+  equal(lists.length, 2, 'one of a volume at a time');
+  equal((await browse('r0', '/known', 2)).entries.length, 1, 'what is known of it is told');
+  const others = [browse('r0', '/x', 0, 'vda2'), browse('r1', '/x', 0)];
+  await settled();
+  for (const { gate } of lists.slice(2)) gate.resolve();
+  for (const { total } of await Promise.all(others)) equal(total, 3);
+  lists[1]!.gate.reject(new GranularError('UNREADABLE', 'find hangs'));
+  await rejects(hanging, { code: 'UNREADABLE' });
+  await settled();
+  lists[4]!.gate.resolve();
+  equal((await behind).total, 3);
+  await files[Symbol.asyncDispose]();
+});
+
+test('four directories are listed at a time', async () => {
+  const { files, lists, openAll, browse } = desk();
+  await openAll(2);
+  const asked = ['r0', 'r1'].flatMap((id) =>
+    ['vda1', 'vda2', 'vda3'].map((volume) => browse(id, '/x', 0, volume)),
+  );
+  await settled();
+  equal(lists.length, 4);
+  lists[1]!.gate.reject(new GranularError('UNREADABLE', 'damaged'));
+  await rejects(asked[1]!, { code: 'UNREADABLE' });
+  await settled();
+  equal(lists.length, 5, 'what has failed has left its place');
+  for (const at of [0, 2, 3, 4, 5]) {
+    lists[at]!.gate.resolve();
+    await asked[at];
+    await settled();
+  }
+  equal(lists.length, 6);
   await files[Symbol.asyncDispose]();
 });
