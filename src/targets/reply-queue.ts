@@ -27,6 +27,8 @@ export interface SlabPool {
   take(length: number): Slab;
   /** Nobody may use it any more. */
   give(slab: Slab): void;
+  /** Nobody is connected: gives the memory back. */
+  clear(): void;
 }
 
 export interface ReplyQueueOptions {
@@ -42,9 +44,9 @@ const SLAB_LENGTH = 256 * KiB;
 const FLUSH_LENGTH = 64 * KiB;
 /** For the usual largest request; what is larger gets memory of its own. */
 const LARGE_SLAB_LENGTH = MiB + 512;
-/** Of each size, some 12 MiB together: what a few busy connections have under way. */
-const SPARE_MAX = 16;
-const SPARE_LARGE_MAX = 8;
+/** What a busy connection has under way, or several that are less so. */
+const SPARE_MAX = 8;
+const SPARE_LARGE_MAX = 4;
 
 interface Slab {
   readonly bytes: Uint8Array;
@@ -69,6 +71,10 @@ export function slabPool(): SlabPool {
       if (length === LARGE_SLAB_LENGTH && spareLarge.length < SPARE_LARGE_MAX) {
         spareLarge.push(slab);
       }
+    },
+    clear() {
+      spare.length = 0;
+      spareLarge.length = 0;
     },
   };
 }

@@ -92,6 +92,7 @@ export async function openNbdTarget(options: NbdTargetOptions): Promise<NbdTarge
       onClose() {
         undecided.delete(stream);
         streams.delete(stream);
+        if (streams.size === 0) shared.slabs.clear();
       },
     });
   }

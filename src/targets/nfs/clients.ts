@@ -99,6 +99,7 @@ export function nfsClients({ clock, admits }: NfsClientsOptions): NfsClients {
       stream.onClose = () => {
         client.connection.abandon();
         clients.delete(stream);
+        if (clients.size === 0) slabs.clear();
       };
     },
     askAgain() {
