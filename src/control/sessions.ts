@@ -27,7 +27,7 @@ import type { WhenFull } from '../formats/store/session.ts';
 import type { Address, TlsCredentials } from '../sys/network.ts';
 import { isAnyAddress } from '../sys/networks.ts';
 import type { NfsRequest } from './nfs-place.ts';
-import { type House, openPoint, openSet, type WorkOptions } from './house.ts';
+import { type House, openPoint, openSet, type SecretSource, type WorkOptions } from './house.ts';
 import { formatListenAddress, parseListenAddress } from './listen-address.ts';
 import { readTlsFiles, type TlsFiles } from './tls-files.ts';
 
@@ -76,14 +76,31 @@ export async function recover(
   }
 }
 
+/** Loads code while a passphrase is stretched in another thread: a guest waits for both, and loading yields to none. */
+function loadedMeanwhile<Code>(secrets: SecretSource, load: () => Promise<Code>) {
+  let loading: Promise<Code> | undefined;
+  const loaded = (): Promise<Code> => (loading ??= load());
+  return {
+    loaded,
+    async secrets(set: string) {
+      const given = await secrets(set);
+      // By then it is being stretched.
+      setImmediate(() => void loaded());
+      return given;
+    },
+  };
+}
+
 async function run(
   house: House,
   request: RecoverRequest,
-  { secrets, report, onNew }: WorkOptions & { readonly onNew: (id: string) => void },
+  { report, onNew, ...options }: WorkOptions & { readonly onNew: (id: string) => void },
 ): Promise<RunningSession> {
   const { world, store } = house;
-  // Read while a passphrase is stretched: a guest waits for both.
-  const serving = import('../recovery/serve-session.ts');
+  const { secrets, loaded: serving } = loadedMeanwhile(
+    options.secrets,
+    () => import('../recovery/serve-session.ts'),
+  );
   const listen = request.listen === undefined ? undefined : parseListenAddress(request.listen);
   const nfs =
     request.nfs && (await nfsParts()).nfsPlace(request.nfs, (await house.nfs()).inherited);
@@ -115,7 +132,7 @@ async function run(
   const place = nfs ?? record.nfs;
   const { reader } = stack.use(await house.reader());
   const served = stack.use(
-    await (await serving).serveSession({ world, store }, record, {
+    await (await serving()).serveSession({ world, store }, record, {
       ...{ set, point, reader, shared: house.disks },
       tls,
       nfs: place && { place, server: await house.nfs() },
