@@ -12,7 +12,10 @@ export const JOBS_MAX = 512;
 const SUBMITTED = 0;
 const COMPLETED = 1;
 const STOP = 2;
-/** Workers that sleep, or are about to: waking one is a call into the kernel, and mostly all are awake. */
+/**
+ * Workers that sleep, or are about to: waking one is a call into the kernel, and mostly all are awake. Whoever goes to
+ * sleep says so first and then looks once more: either he is seen, or he sees what has come. So with WAITING.
+ */
 const SLEEPING = 7;
 /** 1: the main thread wants to be told of the next completion. */
 const WAITING = 8;

@@ -34,6 +34,8 @@ export interface ManifestDiskOptions {
 }
 
 const PREFETCHES_AT_ONCE = 16;
+/** So many blocks are announced though they were before. */
+const HINTED_MIN = 8;
 /** More than this is decoded by several threads in less time. */
 const READ_NOW_MAX = 128 * 1024;
 
@@ -64,7 +66,9 @@ export function manifestDisk(
   /** Into the page cache only: what lies around the wanted blocks is decoded when it is wanted. */
   function announce(segment: number, leaf: Leaf, wanted: readonly BlockAddress[]): void {
     const worth = around.missed(segment);
-    if (worth !== 'nothing') domain.announce(worth === 'segment' ? leaf.addresses() : wanted);
+    if (worth === 'segment') domain.announce(leaf.addresses());
+    // The page cache may have forgotten the segment; a hint costs less than it saves a large read.
+    else if (worth === 'wanted' || wanted.length >= HINTED_MIN) domain.announce(wanted);
   }
   const device = readLayer(
     name,
