@@ -12,6 +12,15 @@ import { faultyFs } from '../support/faulty-fs.ts';
 import { seeded } from '../support/random.ts';
 import { simulatedWorld } from '../support/store.ts';
 
+/** No write has room while `isFull`. */
+function fullDisk(inner: FileSystem) {
+  const space = { isFull: true };
+  const files = faultyFs(inner, (operation) =>
+    space.isFull && operation === 'write' ? new SystemError('NO_SPACE', 'no room') : undefined,
+  );
+  return Object.assign(space, { files });
+}
+
 async function opened(files: FileSystem) {
   const clock = fakeClock('2026-11-21T12:00:00Z');
   const world = { ...simulatedWorld(files), clock };
@@ -197,16 +206,13 @@ test('a power cut at any call: what was raised stands', async () => {
 
 test('a disk that is full loses no alarm while the service runs; a damaged file begins anew', async () => {
   const home = disk();
-  let isFull = true;
-  const files = faultyFs(home.files, (operation) =>
-    isFull && operation === 'write' ? new SystemError('NO_SPACE', 'no room') : undefined,
-  );
-  const { book, standing, troubles } = await opened(files);
+  const space = fullDisk(home.files);
+  const { book, standing, troubles } = await opened(space.files);
   await book.compare(['pool-space'], [full('critical')]);
   deepEqual(standing(), ['pool-space']);
   equal(troubles.length, 1);
   deepEqual(await standingAlarms(home.files, '/store', 'pool-space'), []);
-  isFull = false;
+  space.isFull = false;
   await book.raise({ kind: 'trouble', about: 'x', level: 'warning', message: 'x' });
   equal((await standingAlarms(home.files, '/store', 'pool-space')).length, 1);
   await using file = await home.files.open('/store/alarms.json', 'write');
@@ -218,11 +224,8 @@ test('a disk that is full loses no alarm while the service runs; a damaged file 
 
 test('what could not be written is written later, though nothing new has happened', async () => {
   const home = disk();
-  let isFull = true;
-  const files = faultyFs(home.files, (operation) =>
-    isFull && operation === 'write' ? new SystemError('NO_SPACE', 'no room') : undefined,
-  );
-  const { book, troubles, heard } = await opened(files);
+  const space = fullDisk(home.files);
+  const { book, troubles, heard } = await opened(space.files);
   const jump: Condition = { kind: 'clock-jump', level: 'critical', message: 'a year' };
   await book.raise(jump);
   await book.raise(jump);
@@ -230,12 +233,12 @@ test('what could not be written is written later, though nothing new has happene
   deepEqual(await standingAlarms(home.files, '/store', 'clock-jump'), []);
   deepEqual(heard(), ['raised clock-jump critical 1']);
   equal(troubles.length, 1, 'it is told once');
-  isFull = false;
+  space.isFull = false;
   await book.raise(jump);
   equal((await standingAlarms(home.files, '/store', 'clock-jump')).length, 1);
-  isFull = true;
+  space.isFull = true;
   await book.acknowledge('clock-jump', 7);
-  isFull = false;
+  space.isFull = false;
   await book.compare(['pool-space'], []);
   deepEqual(await standingAlarms(home.files, '/store', 'clock-jump'), [], 'nor is that lost');
   const before = home.calls();

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { connect as tlsConnect } from 'node:tls';
 import { test } from 'tap';
+import { type CertificateFiles, selfSigned } from '../support/certificates.ts';
 import { expectDone, run } from '../support/cli.ts';
 import { makeRawDisk } from '../support/images.ts';
 import { without } from '../support/programs.ts';
@@ -22,22 +23,14 @@ const root = temporaryDirectory();
 const image = join(root, 'disk.raw');
 makeRawDisk(image, 2 ** 20, 10);
 
-function certificate(name: string): { readonly certificate: string; readonly key: string } {
+async function certificate(name: string): Promise<CertificateFiles> {
   const files = { certificate: join(root, `${name}.pem`), key: join(root, `${name}.key`) };
-  execFileSync(
-    'openssl',
-    [
-      ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'],
-      ...['-days', '2', '-subj', `/CN=${name}`, '-addext', 'subjectAltName=IP:127.0.0.1'],
-      ...['-keyout', files.key, '-out', files.certificate],
-    ],
-    { stdio: 'ignore' },
-  );
+  await selfSigned(files, name, 'IP:127.0.0.1');
   return files;
 }
 
-const own = skip === false ? certificate('box') : { certificate: '', key: '' };
-const other = skip === false ? certificate('other') : own;
+const own = skip === false ? await certificate('box') : { certificate: '', key: '' };
+const other = skip === false ? await certificate('other') : own;
 const home = serviceHome(root);
 const listen = { address: '127.0.0.1:0', tokens: join(root, 'state', 'tokens.json') };
 home.configure({ passphraseFiles: { nightly: home.passphrase }, listen: { ...listen, ...own } });

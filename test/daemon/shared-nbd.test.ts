@@ -3,6 +3,7 @@ import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
 import { openNbdDisk } from '../../src/block/nbd-disk.ts';
+import { selfSigned } from '../support/certificates.ts';
 import { expectDone } from '../support/cli.ts';
 import { makeRawDisk } from '../support/images.ts';
 import { program, without } from '../support/programs.ts';
@@ -110,20 +111,8 @@ test('with TLS that asks nobody who he is, sessions that want TLS are not shown'
   const [directory, client] = [join(root, 'server'), join(root, 'client')];
   for (const it of [directory, client]) mkdirSync(it);
   const certificate = join(directory, 'server-cert.pem');
-  const request = [
-    'req',
-    '-x509',
-    '-newkey',
-    'rsa:2048',
-    '-nodes',
-    '-days',
-    '2',
-    '-subj',
-    '/CN=box',
-  ];
-  const names = ['-addext', 'subjectAltName=DNS:localhost'];
   const key = join(directory, 'server-key.pem');
-  await program('openssl', ...request, ...names, '-keyout', key, '-out', certificate);
+  await selfSigned({ certificate, key }, 'box', 'DNS:localhost');
   copyFileSync(certificate, join(client, 'ca-cert.pem'));
   home.configure({ passphraseFiles, nbd: { listen, tls: { kind: 'x509', directory } } });
   {

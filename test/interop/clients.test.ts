@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
+import { selfSigned } from '../support/certificates.ts';
 import { expectDone, holdfastIn } from '../support/cli.ts';
 import { makeRawDisk, sameFiles } from '../support/images.ts';
 import { program, without } from '../support/programs.ts';
@@ -103,18 +104,7 @@ test('TLS by certificate and by pre-shared key', {
   mkdirSync(pki);
   const openssl = (...args: string[]) => program('openssl', ...args);
   const pem = (name: string) => join(pki, `${name}.pem`);
-  const selfSigned = [
-    'req',
-    '-x509',
-    '-newkey',
-    'rsa:2048',
-    '-nodes',
-    '-days',
-    '2',
-    '-subj',
-    '/CN=ca',
-  ];
-  await openssl(...selfSigned, '-keyout', pem('ca-key'), '-out', pem('ca-cert'));
+  await selfSigned({ certificate: pem('ca-cert'), key: pem('ca-key') }, 'ca');
   for (const who of ['server', 'client']) {
     await openssl(
       'req',
