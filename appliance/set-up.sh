@@ -75,8 +75,4 @@ if [ ! -L node_modules ]; then
   fi
 fi
 
-if ! node_modules/.bin/node --version >/dev/null 2>&1; then
-  echo "node_modules/.bin/node is missing: npm left out the optional package node-linux-*." >&2
-  echo "Holdfast runs on Linux with x64 or arm64; npm must not be told to omit optional packages." >&2
-  exit 1
-fi
+. appliance/node.sh

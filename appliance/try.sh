@@ -16,7 +16,7 @@ if [ -z "$image" ] && [ "$(uname -m)" != x86_64 ]; then
 fi
 
 sh appliance/set-up.sh
-PATH=$PWD/node_modules/.bin:$PATH
+. appliance/node.sh
 mkdir -p var
 store=$PWD/var/store
 secret=$PWD/var/passphrase
