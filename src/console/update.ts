@@ -50,8 +50,11 @@ function withLooks([model, effects]: Next): Next {
 
 function keyed(model: Model, key: Key): Next {
   if (key.kind === 'named' && key.name === 'redraw') return [model, [{ kind: 'redraw' }]];
-  // Nothing is done that cannot be seen.
-  if (isTooSmall(model.size)) return [model, []];
+  // Nothing is done that cannot be seen, but a person can always leave.
+  if (isTooSmall(model.size)) {
+    const leaves = key.kind === 'text' ? key.text === model.leaving.key : key.name === 'interrupt';
+    return [model, leaves ? [{ kind: 'leave' }] : []];
+  }
   if (model.dialog) return dialogKey(model, model.dialog, key);
   return key.kind === 'text' ? textKey(model, key.text) : NAMED[key.name](model);
 }
