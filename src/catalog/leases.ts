@@ -1,9 +1,10 @@
 import { join } from 'node:path/posix';
-import { parseFields } from '../formats/store/json-record.ts';
+import { encodeSummed, parseFields } from '../formats/store/json-record.ts';
 import type { Store } from '../store/store.ts';
 import { putDurably } from '../sys/put-durably.ts';
 import { SystemError } from '../sys/system-error.ts';
 import type { World } from '../sys/world.ts';
+import { CatalogError } from './catalog-error.ts';
 import { readRecord } from './read-record.ts';
 
 /** Says that a recovery point is in use, until it is released: never by time. */
@@ -52,7 +53,7 @@ export async function takeLease(
   id: string,
   lease: Lease,
 ): Promise<void> {
-  await putDurably(files, pathOf(store, id), Buffer.from(`${JSON.stringify(lease)}\n`));
+  await putDurably(files, pathOf(store, id), encodeSummed(lease));
 }
 
 export async function releaseLease({ files }: World, store: Store, id: string): Promise<void> {
@@ -61,21 +62,43 @@ export async function releaseLease({ files }: World, store: Store, id: string): 
   await files.syncDirectory(join(store.directory, 'leases'));
 }
 
-export async function leasesOf({ files }: World, store: Store): Promise<Lease[]> {
+export interface LeaseList {
+  readonly leases: readonly Lease[];
+  /** Leases that cannot be read. */
+  readonly damaged: readonly { readonly path: string; readonly reason: string }[];
+}
+
+/** Rejects CORRUPT where one cannot be read: it may be of any recovery point. */
+export async function leasesOf(world: World, store: Store): Promise<readonly Lease[]> {
+  const { leases, damaged } = await listLeases(world, store);
+  const [first] = damaged;
+  if (!first) return leases;
+  throw new CatalogError(
+    'CORRUPT',
+    `${first.reason}; it may protect any recovery point: find its session with "session list", ` +
+      'stop and resume it to write the lease again, or discard it',
+  );
+}
+
+export async function listLeases({ files }: World, store: Store): Promise<LeaseList> {
   const directory = join(store.directory, 'leases');
   const leases: Lease[] = [];
+  const damaged: { path: string; reason: string }[] = [];
   for (const name of await files.list(directory)) {
     if (!name.endsWith(SUFFIX)) continue;
-    leases.push(
-      await readRecord(files, join(directory, name), RECORD_LENGTH_MAX, (bytes) => {
-        const fields = parseFields(bytes);
-        return {
-          set: fields.text('set'),
-          point: fields.text('point'),
-          holder: fields.text('holder'),
-        };
-      }),
-    );
+    const path = join(directory, name);
+    try {
+      leases.push(await readRecord(files, path, RECORD_LENGTH_MAX, decodeLease));
+    } catch (cause) {
+      if (cause instanceof SystemError && cause.code === 'NOT_FOUND') continue;
+      if (!(cause instanceof CatalogError)) throw cause;
+      damaged.push({ path, reason: cause.message });
+    }
   }
-  return leases;
+  return { leases, damaged };
+}
+
+function decodeLease(bytes: Uint8Array): Lease {
+  const fields = parseFields(bytes);
+  return { set: fields.text('set'), point: fields.text('point'), holder: fields.text('holder') };
 }

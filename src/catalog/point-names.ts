@@ -2,7 +2,7 @@ import type { Store } from '../store/store.ts';
 import type { World } from '../sys/world.ts';
 import { checkName } from './names.ts';
 import { idTime, pointIds, type PointPlace, pointsDirectory } from './points.ts';
-import { listSets } from './sets.ts';
+import { setNames } from './sets.ts';
 
 /*
  * Which recovery points there are, newest first by the time in their IDs, kept from one question to the next:
@@ -49,7 +49,7 @@ export function pointNames(world: World, store: Store): PointNames {
     async newestFirst(set) {
       if (set !== undefined) return ofSet(set);
       const of: (readonly PointPlace[])[] = [];
-      const names = (await listSets(world, store)).map(({ name }) => name);
+      const names = await setNames(world, store);
       for (const name of names) of.push(await ofSet(name));
       for (const name of listings.keys()) if (!names.includes(name)) listings.delete(name);
       if (of.length === 1) return of[0]!;

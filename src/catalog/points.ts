@@ -9,7 +9,7 @@ import { CatalogError } from './catalog-error.ts';
 import { checkName } from './names.ts';
 import type { PointNames } from './point-names.ts';
 import { readRecord } from './read-record.ts';
-import { listSets, type OpenSet, setDirectory } from './sets.ts';
+import { type OpenSet, setDirectory, setNames } from './sets.ts';
 
 /** Which recovery point: known by its place, not yet by its contents. */
 export interface PointPlace {
@@ -76,7 +76,7 @@ export async function listPoints(
   set: string | undefined,
   keys?: DomainKeys,
 ): Promise<PointList> {
-  const sets = set === undefined ? (await listSets(world, store)).map(({ name }) => name) : [set];
+  const sets = set === undefined ? await setNames(world, store) : [set];
   const places: PointPlace[] = [];
   for (const name of sets) {
     for (const id of await pointIds(world, store, name)) places.push({ set: name, id });
@@ -184,7 +184,7 @@ export async function readPoint(
  */
 export async function findPoint(world: World, store: Store, query: string): Promise<PointPlace> {
   const [, set, rest = ''] = /^(?:([^/]+)\/)?(.*)$/s.exec(query)!;
-  const sets = (await listSets(world, store)).map(({ name }) => name);
+  const sets = await setNames(world, store);
   if (set !== undefined && !sets.includes(set)) {
     throw new CatalogError('NOT_FOUND', `there is no backup set "${set}" in ${store.directory}`);
   }

@@ -17,7 +17,7 @@ import {
   pointsOfMachine,
   readPointFile,
 } from './points.ts';
-import type { OpenSet } from './sets.ts';
+import { mendSetRecord, type OpenSet } from './sets.ts';
 
 /*
  * How recovery points come and go. An incremental backup has to know which was the last state of the machine that
@@ -40,6 +40,7 @@ export async function publishPoint(
   draft: PointDraft,
 ): Promise<PointRecord> {
   const { files, clock } = world;
+  await mendSetRecord(world, store, set);
   const machine = { set: set.name, machine: draft.machine };
   const { points } = await pointsOfMachine(world, store, machine, set.keys);
   const forgotten = await forgottenOf(world, store, machine, set.keys);

@@ -1,9 +1,14 @@
 import { resolve } from 'node:path/posix';
 import { listPoints } from '../catalog/points.ts';
-import { listSets, type OpenSet } from '../catalog/sets.ts';
+import { CatalogError } from '../catalog/catalog-error.ts';
+import { listLeases } from '../catalog/leases.ts';
+import { checkSetRecords, type OpenSet, setNames } from '../catalog/sets.ts';
 import type { CheckResult, Report, StoreSummary } from '../protocol/results.ts';
+import { SessionError } from '../recovery/session-error.ts';
+import { readJournal, sessionIds } from '../recovery/session-files.ts';
 import { checkPacks, manifestChecker, type Problem } from '../store/check.ts';
 import { createStore, openStore } from '../store/store.ts';
+import { readStoreRecord } from '../store/store-record.ts';
 import { rebuildIndex } from '../store/store-writer.ts';
 import { realWorld } from '../sys/world.ts';
 import { kindOfFailure } from './failures.ts';
@@ -32,6 +37,7 @@ export async function checkStore(
   const { world, store } = house;
   const problems: Problem[] = [];
   const onProblem = (problem: Problem): void => void problems.push(problem);
+  await checkRecords(house, onProblem);
   const { open, locked } = await openSets(house, secrets);
   const domains = new Map(open.map(({ record, keys }) => [hexOf(record.domain), keys]));
 
@@ -44,19 +50,46 @@ export async function checkStore(
       report({ event: 'progress', phase: 'packs', position, total, readBytes }),
   });
   let points = 0;
-  for (const { name } of await listSets(world, store)) {
+  for (const name of await setNames(world, store)) {
     points += await checkPoints(house, name, { open, onProblem, signal });
   }
   return { ...packs, points, locked, problems };
 }
 
+/** What needs no key: the store's own record, the sets', leases and the journals of sessions. */
+async function checkRecords(
+  { world, store }: House,
+  onProblem: (problem: Problem) => void,
+): Promise<void> {
+  const { problems } = await readStoreRecord(world.files, store.directory);
+  for (const problem of problems) onProblem(problem);
+  for (const name of await setNames(world, store)) {
+    for (const { path, reason } of await checkSetRecords(world, store, name)) {
+      onProblem({ where: path, what: reason });
+    }
+  }
+  for (const { path, reason } of (await listLeases(world, store)).damaged) {
+    onProblem({ where: path, what: reason });
+  }
+  for (const id of await sessionIds(world, store)) {
+    try {
+      await readJournal(world, store, id);
+    } catch (cause) {
+      if (!(cause instanceof SessionError)) throw cause;
+      onProblem({ where: `session ${id}`, what: cause.message });
+    }
+  }
+}
+
 async function openSets(house: House, secrets: SecretSource) {
   const open: OpenSet[] = [];
   const locked: string[] = [];
-  for (const { name } of await listSets(house.world, house.store)) {
+  for (const name of await setNames(house.world, house.store)) {
     try {
       open.push(await openSet(house, name, secrets));
     } catch (cause) {
+      // What is wrong with its record was reported with the records.
+      if (cause instanceof CatalogError && cause.code !== 'WRONG_KEY') continue;
       if (kindOfFailure(cause) !== 'wrong-key') throw cause;
       locked.push(name);
     }

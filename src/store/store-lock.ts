@@ -3,6 +3,7 @@ import { SystemError } from '../sys/system-error.ts';
 import type { World } from '../sys/world.ts';
 import type { Store } from './store.ts';
 import { StoreError } from './store-error.ts';
+import { mendStoreRecord } from './store-record.ts';
 
 /** For whoever changes the store, in whatever way. Rejects BUSY, naming who does now. */
 export async function lockStore(
@@ -10,10 +11,15 @@ export async function lockStore(
   store: Store,
   holder: string,
 ): Promise<AsyncDisposable> {
+  let lock: AsyncDisposable;
   try {
-    return await files.lock(join(store.directory, 'lock'), holder);
+    lock = await files.lock(join(store.directory, 'lock'), holder);
   } catch (cause) {
     if (!(cause instanceof SystemError) || cause.code !== 'BUSY') throw cause;
     throw new StoreError('BUSY', cause.message.replace('/lock is', ' is'), { cause });
   }
+  await using stack = new AsyncDisposableStack();
+  stack.use(lock);
+  await mendStoreRecord(files, store.directory);
+  return stack.move();
 }

@@ -1,3 +1,4 @@
+import { crc32 } from 'node:zlib';
 import { concatBytes, utf8 } from '../../lib/bytes.ts';
 import { FormatError } from '../format-error.ts';
 import { keyedHash } from './digest.ts';
@@ -27,14 +28,35 @@ export function decodeJsonRecord(bytes: Uint8Array, key: Uint8Array | undefined)
   return parseFields(line);
 }
 
-/** The fields of a JSON object in `bytes`. */
+/** One JSON object over several lines, with a checksum that needs no key as its last field. */
+export function encodeSummed(value: object): Uint8Array {
+  const fields = JSON.parse(JSON.stringify(value)) as object;
+  return utf8(`${JSON.stringify({ ...fields, sum: sumOf(fields) }, undefined, 2)}\n`);
+}
+
+/** Whether the object carries a checksum: the releases before this one wrote none. */
+export function isSummed(bytes: Uint8Array): boolean {
+  return parseFields(bytes).has('sum');
+}
+
+function sumOf(fields: object): string {
+  return crc32(JSON.stringify(fields)).toString(16).padStart(8, '0');
+}
+
+/** The fields of a JSON object in `bytes`; its checksum, where it has one, is checked. */
 export function parseFields(bytes: Uint8Array): Fields {
   let value: unknown;
+  let isWhole = true;
   try {
     value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+    if (typeof value === 'object' && value !== null && Object.hasOwn(value, 'sum')) {
+      const { sum, ...rest } = value as { readonly sum: unknown };
+      isWhole = sum === sumOf(rest);
+    }
   } catch (cause) {
     throw new FormatError('CORRUPT', 'record is not JSON', { cause });
   }
+  if (!isWhole) throw new FormatError('CORRUPT', 'record fails its checksum: it was damaged');
   return fieldsOf(value, 'record');
 }
 

@@ -1,6 +1,5 @@
-import { utf8 } from '../../lib/bytes.ts';
 import { DOMAIN_LENGTH } from './pack.ts';
-import { type Fields, hex, parseFields } from './json-record.ts';
+import { encodeSummed, type Fields, hex, parseFields } from './json-record.ts';
 
 // A backup set: how its disks are cut, and the locks on its data key. Grammar: set-record.md.
 
@@ -64,14 +63,15 @@ export function encodeSet({ name, created, domain, cutting, slots }: SetRecord):
     created,
     domain: hex(domain),
     cutting,
+    // The order of the fields is fixed: two copies of one record have the same bytes.
     slots: slots.map((slot) => ({
-      ...slot,
+      kind: slot.kind,
+      ...(slot.kind === 'passphrase' && { kdf: { ...slot.kdf, salt: hex(slot.kdf.salt) } }),
       nonce: hex(slot.nonce),
       wrapped: hex(slot.wrapped),
-      ...(slot.kind === 'passphrase' && { kdf: { ...slot.kdf, salt: hex(slot.kdf.salt) } }),
     })),
   };
-  return utf8(`${JSON.stringify(record, undefined, 2)}\n`);
+  return encodeSummed(record);
 }
 
 export function decodeSet(bytes: Uint8Array): SetRecord {

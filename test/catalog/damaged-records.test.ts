@@ -1,0 +1,181 @@
+import { deepEqual, equal, ok, rejects } from 'node:assert/strict';
+import {
+  cpSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'tap';
+import { listLeases, takeLease } from '../../src/catalog/leases.ts';
+import { listPoints } from '../../src/catalog/points.ts';
+import { forgetPoint, publishPoint } from '../../src/catalog/publication.ts';
+import { createSet, listSets, readSet, unlockSet } from '../../src/catalog/sets.ts';
+import { openHouse } from '../../src/control/house.ts';
+import { checkStore } from '../../src/control/stores.ts';
+import { lockStore } from '../../src/store/store-lock.ts';
+import { createStore, openStore } from '../../src/store/store.ts';
+import { realWorld } from '../../src/sys/world.ts';
+
+const PASSPHRASE = Buffer.from('correct horse');
+const SECRET = { kind: 'passphrase', passphrase: PASSPHRASE } as const;
+
+/** An encrypted set "a" with a recovery point "p", and an unencrypted set "b". */
+async function place() {
+  const directory = join(mkdtempSync(join(tmpdir(), 'hf-records-')), 'store');
+  const world = realWorld();
+  await createStore(world, directory);
+  const store = await openStore(world, directory);
+  await createSet(world, store, 'a', { passphrase: PASSPHRASE });
+  await createSet(world, store, 'b', {});
+  const path = (...names: string[]): string => join(directory, ...names);
+  async function publish(id: string): Promise<void> {
+    const set = await unlockSet(await readSet(world, store, 'a'), SECRET);
+    await using _lock = await lockStore(world, store, 'test');
+    await publishPoint(world, store, set, {
+      ...{ id, machine: 'm', parent: undefined, origin: 'backup', disks: [] },
+      stats: { readBytes: 0, storedBytes: 0 },
+    });
+  }
+  async function problems(): Promise<string[]> {
+    await using house = await openHouse(directory);
+    const { problems: found } = await checkStore(house, {
+      ...{ readData: false, secrets: async () => SECRET },
+      ...{ signal: new AbortController().signal, report: () => {} },
+    });
+    return found.map(({ where, what }) => `${where}: ${what}`);
+  }
+  await publish('p');
+  return {
+    ...{ directory, world, store, path, publish, problems },
+    async [Symbol.asyncDispose]() {
+      await store[Symbol.asyncDispose]();
+      rmSync(join(directory, '..'), { recursive: true });
+    },
+  };
+}
+
+function flip(path: string, at: number): void {
+  const bytes = readFileSync(path);
+  bytes[at]! ^= 1;
+  writeFileSync(path, bytes);
+}
+
+// A5
+test('any flipped byte of a set record is noticed, harms nothing, and is mended by the next backup', async () => {
+  await using it = await place();
+  const { world, store } = it;
+  deepEqual(await it.problems(), []);
+  const whole = await readSet(world, store, 'a');
+  for (const name of ['set.json', 'set.copy.json']) {
+    const path = it.path('sets', 'a', name);
+    const bytes = readFileSync(path);
+    for (let at = 0; at < bytes.length; at++) {
+      flip(path, at);
+      deepEqual(await readSet(world, store, 'a'), whole, `${name} at ${at}`);
+      writeFileSync(path, bytes);
+    }
+    flip(path, bytes.indexOf('domain') + 12);
+    const [problem = ''] = await it.problems();
+    ok(problem.includes(path), problem);
+    await it.publish(`after-${name}`);
+    deepEqual(await it.problems(), []);
+    deepEqual(readFileSync(path), bytes);
+  }
+});
+
+test('with both copies damaged the set is damaged, which is not a wrong passphrase, and other sets go on', async () => {
+  await using it = await place();
+  const { world, store } = it;
+  for (const name of ['set.json', 'set.copy.json']) {
+    const path = it.path('sets', 'a', name);
+    flip(path, readFileSync(path).indexOf('domain') + 12);
+  }
+  await rejects(readSet(world, store, 'a'), { code: 'CORRUPT', message: /damaged/ });
+  // A13
+  deepEqual(
+    (await listSets(world, store)).map(({ name }) => name),
+    ['b'],
+  );
+  equal((await listPoints(world, store, undefined)).points.length, 1);
+  equal((await it.problems()).filter((line) => line.includes('set.')).length, 2);
+});
+
+// A14
+test('a lost set record is reported, its points stay listed, and its name is not given away', async () => {
+  await using it = await place();
+  const { world, store } = it;
+  unlinkSync(it.path('sets', 'a', 'set.json'));
+  ok((await it.problems()).some((line) => line.includes('set.json is missing')));
+  unlinkSync(it.path('sets', 'a', 'set.copy.json'));
+  ok((await it.problems()).some((line) => line.includes('both copies')));
+  equal((await listPoints(world, store, undefined)).points.length, 1);
+  await rejects(createSet(world, store, 'a', { passphrase: PASSPHRASE }), { code: 'EXISTS' });
+});
+
+// A3
+test('a set record of another directory is refused, and so is a key for a set that has no slots', async () => {
+  await using it = await place();
+  const { world, store } = it;
+  for (const name of ['set.json', 'set.copy.json']) {
+    cpSync(it.path('sets', 'b', name), it.path('sets', 'a', name));
+  }
+  await rejects(readSet(world, store, 'a'), { code: 'CORRUPT', message: /record of set "b"/ });
+  await rejects(unlockSet(await readSet(world, store, 'b'), SECRET), { code: 'WRONG_KEY' });
+});
+
+test('a set without checksum and copy opens, and gets its copy with the next backup', async () => {
+  await using it = await place();
+  const path = it.path('sets', 'a', 'set.json');
+  const { sum: _, ...record } = JSON.parse(readFileSync(path, 'utf8')) as { sum: string };
+  writeFileSync(path, `${JSON.stringify(record, undefined, 2)}\n`);
+  unlinkSync(it.path('sets', 'a', 'set.copy.json'));
+  deepEqual(await it.problems(), []);
+  await it.publish('q');
+  flip(path, readFileSync(path).indexOf('domain') + 12);
+  await it.publish('r');
+  deepEqual(await it.problems(), []);
+});
+
+// A22
+test('either copy of the record opens the store, and the next writer makes the other one again', async () => {
+  await using it = await place();
+  const names = ['holdfast-store.json', 'holdfast-store.copy.json'];
+  for (const name of names) {
+    const path = it.path(name);
+    const bytes = readFileSync(path);
+    for (let at = 0; at < bytes.length; at++) {
+      flip(path, at);
+      const again = await openStore(it.world, it.directory);
+      equal(again.id, it.store.id, `${name} at ${at}`);
+      await again[Symbol.asyncDispose]();
+      writeFileSync(path, bytes);
+    }
+    renameSync(path, `${path}.away`);
+    ok((await it.problems()).some((line) => line.includes(`${name} is missing`)));
+    await it.publish(`after-${name}`);
+    deepEqual(readFileSync(path), bytes);
+  }
+});
+
+// A24
+test('a damaged lease blocks forgetting, is named, and is found by a check', async () => {
+  await using it = await place();
+  const { world, store } = it;
+  await takeLease(world, store, 's', { set: 'a', point: 'p', holder: 'session s' });
+  const path = it.path('leases', 's.json');
+  const bytes = readFileSync(path);
+  flip(path, bytes.indexOf('"p"') + 1);
+  await rejects(forgetPoint(world, store, { set: 'a', id: 'p' }), {
+    code: 'CORRUPT',
+    message: /s\.json/,
+  });
+  equal((await listLeases(world, store)).damaged.length, 1);
+  ok((await it.problems()).some((line) => line.includes(path)));
+  writeFileSync(path, bytes);
+  await rejects(forgetPoint(world, store, { set: 'a', id: 'p' }), { code: 'IN_USE' });
+});
