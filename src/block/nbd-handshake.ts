@@ -29,7 +29,7 @@ const CLIENT_FLAGS = HANDSHAKE_FLAGS.fixedNewstyle | HANDSHAKE_FLAGS.noZeroes;
 /** "Block size constraints": what holds where a server says nothing. */
 const PAYLOAD_MAX = 32 * 1024 * 1024;
 const BLOCK_SIZE = 4096;
-/** Names, descriptions and messages are 4096 bytes at most (proto.md, "Conventions"); this leaves room for whoever forgets. */
+/** Names, descriptions and messages are 4096 bytes at most (proto.md, "Conventions"); this leaves room for more. */
 const REPLY_LENGTH_MAX = 64 * 1024;
 /** To one option: some kinds of information, or one context. A server that answers more does not mean to end. */
 const REPLIES_MAX = 1024;

@@ -8,6 +8,7 @@ import type { World } from '../sys/world.ts';
 import { CatalogError } from './catalog-error.ts';
 import { checkName } from './names.ts';
 import type { PointNames } from './point-names.ts';
+import { byPublication, oldestFirst } from './publication-order.ts';
 import { readRecord } from './read-record.ts';
 import { type OpenSet, setDirectory, setNames } from './sets.ts';
 
@@ -33,10 +34,13 @@ export function pointPath(store: Store, { set, id }: PointPlace): string {
   return join(pointsDirectory(store, set), id + SUFFIX);
 }
 
-/** When the recovery point was begun, as its ID says: 20261120215403; 0 where it says nothing. */
+/** When the recovery point was begun, as its ID says; 0 where it says nothing. */
 export function idTime(id: string): number {
-  const at = id.length - ID_TAIL_LENGTH + 1;
-  return Number(id.slice(at, at + 8) + id.slice(at + 9, at + 15)) || 0;
+  const [, date, time] = /-(\d{8})T(\d{6})Z-[0-9a-f]{6}$/.exec(id) ?? [];
+  if (date === undefined || time === undefined) return 0;
+  const at = (text: string, from: number, to?: number): number => Number(text.slice(from, to));
+  const day = [at(date, 0, 4), at(date, 4, 6) - 1, at(date, 6)] as const;
+  return Date.UTC(...day, at(time, 0, 2), at(time, 2, 4), at(time, 4));
 }
 
 /** The ID of a recovery point that is to be made now: nobody has had it. */
@@ -69,7 +73,10 @@ export interface DamagedPoint {
   readonly reason: string;
 }
 
-/** Of one set, or of all; oldest first. Without a key of that set nothing vouches for what they say. */
+/**
+ * Of one set, or of all; oldest first, each machine's as they were published. Without a key of that set nothing vouches
+ * for what they say.
+ */
 export async function listPoints(
   world: World,
   store: Store,
@@ -82,8 +89,7 @@ export async function listPoints(
     for (const id of await pointIds(world, store, name)) places.push({ set: name, id });
   }
   const { points, damaged } = await readPlaces(world, store, places, keys);
-  const sorted = points.toSorted((a, b) => compare(a.created, b.created) || compare(a.id, b.id));
-  return { points: sorted, damaged };
+  return { points: oldestFirst(points), damaged };
 }
 
 /** Of one machine, in the order in which they were published. What is damaged may have been of another one. */
@@ -104,11 +110,6 @@ export async function pointsOfMachine(
 export function mayBeOf(id: string, machine: string): boolean {
   const owner = /^(.*)-\d{8}T\d{6}Z-[0-9a-f]{6}$/s.exec(id)?.[1];
   return owner === undefined ? id.startsWith(`${machine}-`) : owner === machine;
-}
-
-/** Clocks are set back; where a release did not count yet, they are all there is. */
-export function byPublication(a: PointRecord, b: PointRecord): number {
-  return a.sequence - b.sequence || compare(a.created, b.created) || compare(a.id, b.id);
 }
 
 /** In the order of the places. */
@@ -263,8 +264,4 @@ export async function readPointFile(
 function checkPlace(point: PointRecord, { set, id }: PointPlace): void {
   if (point.id === id && point.set === set) return;
   throw new CatalogError('CORRUPT', `the record of ${set}/${id} says ${point.set}/${point.id}`);
-}
-
-function compare(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0;
 }

@@ -8,7 +8,6 @@ import type { World } from '../sys/world.ts';
 import { CatalogError } from './catalog-error.ts';
 import { leasesOf, leaseTurn } from './leases.ts';
 import {
-  byPublication,
   type DamagedPoint,
   mayBeOf,
   type PointPlace,
@@ -17,6 +16,7 @@ import {
   pointsOfMachine,
   readPointFile,
 } from './points.ts';
+import { byPublication } from './publication-order.ts';
 import { mendSetRecord, type OpenSet } from './sets.ts';
 
 /*

@@ -7,7 +7,10 @@ import type { House } from './house.ts';
  * Before anything is deleted for good. Goes by what lies in the store, so that it holds for commands without a service
  * as well. Rejects FROZEN, LOCKED.
  */
-export async function checkDeletions({ world, store }: House): Promise<void> {
+export async function checkDeletions({
+  world,
+  store,
+}: Pick<House, 'world' | 'store'>): Promise<void> {
   if (await readLockdown(world.files, store.directory)) {
     throw new AlarmError('LOCKED', 'nothing is forgotten while the lockdown is on');
   }

@@ -1,8 +1,9 @@
 import { CatalogError } from '../catalog/catalog-error.ts';
 import { listPoints } from '../catalog/points.ts';
+import { byPublication } from '../catalog/publication-order.ts';
 import { forgetPoint } from '../catalog/publication.ts';
 import { readSet } from '../catalog/sets.ts';
-import { expired, keepsSomething, type Retention } from '../jobs/retention.ts';
+import { expired, isOfTheFuture, keepsSomething, type Retention } from '../jobs/retention.ts';
 import { SchemaError } from '../lib/schema.ts';
 import type { RequestOf, ResultOf } from '../protocol/operations.ts';
 import { checkDeletions } from './deletions.ts';
@@ -13,7 +14,7 @@ import type { House } from './house.ts';
  * somebody's decision. What a session runs from stays until the next time.
  */
 export async function retain(
-  house: House,
+  house: Pick<House, 'world' | 'store'>,
   { set, machine, retention, dryRun }: RequestOf<'backup/retain'>,
 ): Promise<ResultOf<'backup/retain'>> {
   const { world, store } = house;
@@ -24,8 +25,11 @@ export async function retain(
   const counted = points.filter(
     (point) => point.origin === 'backup' && (machine === undefined || point.machine === machine),
   );
+  const now = world.clock.now();
   const machines = Map.groupBy(counted, (point) => point.machine);
-  const gone = [...machines.values()].flatMap((all) => expired(all, retention));
+  const gone = [...machines.values()].flatMap((all) =>
+    expired(all.toSorted(byPublication), retention, now),
+  );
   const forgotten: string[] = [];
   const inUse: string[] = [];
   for (const { id } of gone) {
@@ -37,7 +41,8 @@ export async function retain(
       inUse.push(id);
     }
   }
-  return { forgotten, inUse, kept: counted.length - gone.length };
+  const future = counted.filter((point) => isOfTheFuture(point, now)).map(({ id }) => id);
+  return { forgotten, inUse, kept: counted.length - gone.length, future };
 }
 
 /** Throws SchemaError: all zeros is no rule, but a mistake that would leave one recovery point. */

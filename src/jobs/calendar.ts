@@ -5,8 +5,10 @@
  *     minutely hourly daily weekly monthly quarterly yearly
  *
  * where each number may be `*`, a list `1,15`, a range `1..5`, and may repeat: `0/15`, `8..18/2`. A missing date means
- * every day, a missing time midnight. Without UTC it is the clock on the wall: an hour that is left out in spring is
- * taken as the one that follows, and of one that comes twice in autumn the first counts.
+ * every day, a missing time midnight. Without UTC it is the clock on the wall, which is set forward in spring and back
+ * in autumn. What comes at every hour comes whenever that clock shows the time: twice in an hour that it shows twice, not
+ * in one that it leaves out. What comes at certain hours comes once a day for each: an hour that is left out is taken as
+ * the one that follows, and of one that comes twice the first counts.
  */
 export interface Calendar {
   /** The first time after `after`; undefined: never again. */
@@ -29,6 +31,8 @@ const WORDS: Readonly<Record<string, string>> = {
   annually: '*-01-01 00:00:00',
 };
 const DAYS = ['sun', 'mon', 'tue', 'wed', 'thu', 'fri', 'sat'];
+const HOURS = 24;
+const DAY_MS = 86_400_000;
 const LENGTH_MAX = 256;
 const YEAR_MIN = 1970;
 const YEAR_MAX = 2199;
@@ -50,7 +54,8 @@ interface Parts {
 export function parseCalendar(source: string): Calendar {
   if (source.length > LENGTH_MAX) throw new CalendarError('the expression is too long');
   const parts = partsOf(source.trim());
-  return { next: (after) => nextOf(parts, after) };
+  const isWithEveryHour = !parts.utc && parts.hours.length === HOURS;
+  return { next: (after) => (isWithEveryHour ? nextShown(parts, after) : nextOf(parts, after)) };
 }
 
 function partsOf(source: string): Parts {
@@ -149,6 +154,45 @@ function nextOf(parts: Parts, after: Date): Date | undefined {
     if (found) return found;
   }
   return undefined;
+}
+
+/** The next time that the clock on the wall shows, however it is set. */
+function nextShown(parts: Parts, after: Date): Date | undefined {
+  let fromMs = after.getTime();
+  let offsetMs = offsetAt(fromMs);
+  for (;;) {
+    // What the wall would show if it were never set again, counted where no clock is set.
+    const shown = nextOf({ ...parts, utc: true }, new Date(fromMs - offsetMs));
+    if (!shown) return undefined;
+    const foundMs = shown.getTime() + offsetMs;
+    const change = firstChange(fromMs, foundMs, offsetMs);
+    if (change === undefined) return new Date(foundMs);
+    // Just before, so that the time at which it is set counts as well.
+    fromMs = change - 1;
+    offsetMs = offsetAt(change);
+  }
+}
+
+/** When the clock is first set between two times, the latter included; `offsetMs`: how it is set at first. */
+function firstChange(fromMs: number, toMs: number, offsetMs: number): number | undefined {
+  // No place sets its clocks twice in a day.
+  for (let before = fromMs; before < toMs; before += DAY_MS) {
+    let after = Math.min(before + DAY_MS, toMs);
+    if (offsetAt(after) === offsetMs) continue;
+    let same = before;
+    while (after - same > 1) {
+      const middle = Math.floor((same + after) / 2);
+      if (offsetAt(middle) === offsetMs) same = middle;
+      else after = middle;
+    }
+    return after;
+  }
+  return undefined;
+}
+
+/** What is to be added to what the wall shows, so that it is UTC. */
+function offsetAt(ms: number): number {
+  return new Date(ms).getTimezoneOffset() * 60_000;
 }
 
 function isDay({ weekdays, years, months, days }: Parts, date: Date): boolean {

@@ -1,7 +1,10 @@
+import { steadyTimes } from '../lib/steady-times.ts';
+
 /*
  * Which recovery points stay. Each rule keeps the newest point of each of its newest periods that have one; a point
  * stays if any rule keeps it. Periods are those of UTC, weeks begin on Monday: the same points are kept wherever the
- * question is asked.
+ * question is asked. Clocks are wrong at times: which point is newer is known by the order in which they were
+ * published, and a time that does not fit that order counts as that of the point before.
  */
 export interface Retention {
   readonly last: number;
@@ -22,10 +25,30 @@ export function keepsSomething({ last, daily, weekly, monthly, yearly }: Retenti
   return last + daily + weekly + monthly + yearly > 0;
 }
 
-/** Of the points of one machine: those that no rule keeps, oldest first. The newest always stays. */
-export function expired<T extends DatedPoint>(points: readonly T[], retention: Retention): T[] {
-  const newestFirst = [...points].sort((a, b) => Date.parse(b.created) - Date.parse(a.created));
-  const kept = new Set<T>(newestFirst.slice(0, Math.max(1, retention.last)));
+/** A clock that was just set right may have gone back so far. */
+const FUTURE_MS = 10 * 60_000;
+
+/** Whether the clock was wrong when it was made, or is wrong now. A date that is none is no better. */
+export function isOfTheFuture({ created }: DatedPoint, now: Date): boolean {
+  return !(Date.parse(created) <= now.getTime() + FUTURE_MS);
+}
+
+/**
+ * Of the points of one machine, in the order in which they were published: those that no rule keeps. The newest always
+ * stays. One from the future counts for no rule, and none forgets it.
+ */
+export function expired<T extends DatedPoint>(
+  published: readonly T[],
+  retention: Retention,
+  now: Date,
+): T[] {
+  const counted = published.filter((point) => !isOfTheFuture(point, now));
+  const times = steadyTimes(counted.map(({ created }) => Date.parse(created)));
+  const newestFirst = counted
+    .map((point, at) => ({ point, time: new Date(times[at]!) }))
+    .toReversed();
+  const kept = new Set(newestFirst.slice(0, retention.last).map(({ point }) => point));
+  for (const newest of published.slice(-1)) kept.add(newest);
   for (const [period, count] of [
     [dayOf, retention.daily],
     [weekOf, retention.weekly],
@@ -33,13 +56,13 @@ export function expired<T extends DatedPoint>(points: readonly T[], retention: R
     [yearOf, retention.yearly],
   ] as const) {
     const newest = new Map<string, T>();
-    for (const point of newestFirst) {
-      const key = period(new Date(point.created));
+    for (const { point, time } of newestFirst) {
+      const key = period(time);
       if (!newest.has(key)) newest.set(key, point);
     }
     for (const point of [...newest.values()].slice(0, count)) kept.add(point);
   }
-  return newestFirst.filter((point) => !kept.has(point)).toReversed();
+  return counted.filter((point) => !kept.has(point));
 }
 
 function dayOf(date: Date): string {

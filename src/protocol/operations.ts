@@ -206,7 +206,10 @@ export const OPERATIONS = {
   'backup/retain': changes(
     'forget the recovery points of backups that no rule keeps',
     retainRequest,
-    object({ forgotten: list(name, MANY), kept: count, inUse: list(name, MANY) }),
+    object({
+      ...{ forgotten: list(name, MANY), inUse: list(name, MANY), kept: count },
+      future: list(name, MANY),
+    }),
   ),
   'job/create': changes('do it in the background, though it takes days', jobRequest, jobSummary),
   'job/list': looks(

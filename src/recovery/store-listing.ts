@@ -1,4 +1,5 @@
 import { pointIds, readPoint } from '../catalog/points.ts';
+import { oldestFirst } from '../catalog/publication-order.ts';
 import type { OpenSet } from '../catalog/sets.ts';
 import type { PointRecord } from '../formats/store/point.ts';
 import type { SessionRecord } from '../formats/store/session.ts';
@@ -130,8 +131,8 @@ function pointsOf({ world, store }: SessionHouse, { sets, only }: ListingOptions
         next.set(key, point);
         found.push(point);
       }
-      found.sort((a, b) => (a.created < b.created ? -1 : a.created > b.created ? 1 : 0));
-      all.push({ set, found });
+      // The last of a machine is what `latest` points to.
+      all.push({ set, found: oldestFirst(found) });
     }
     known = next;
     return all;

@@ -88,7 +88,8 @@ async function smallExtents(
         isGreeted = true;
         bytes = bytes.subarray(4);
       }
-      while (isGreeted && !isServing && bytes.length >= 16) {
+      if (!isGreeted) return;
+      while (!isServing && bytes.length >= 16) {
         const length = bytes.readUInt32BE(12);
         if (bytes.length < 16 + length) return;
         const option = bytes.readUInt32BE(8);
@@ -105,7 +106,8 @@ async function smallExtents(
         }
         socket.write(optionReply(option, 1, Buffer.alloc(0)));
       }
-      while (isServing && bytes.length >= 28) {
+      if (!isServing) return;
+      while (bytes.length >= 28) {
         const command = bytes.readUInt16BE(6);
         const cookie = bytes.subarray(8, 16);
         if (command === 7) socket.write(statusChunk(cookie, count()));

@@ -197,6 +197,31 @@ test('the newest is what was published last, whatever the clock says', async () 
   equal((await findPoint(world, store, 'vm1@latest')).id, kept.id);
 });
 
+// A8, D6: listings sorted by date, "latest" by publication.
+test('lists have the order of publication, whatever the clock said', async () => {
+  let nowMs = Date.UTC(2026, 10, 1);
+  const { world, store, publish } = await house(() => new Date(nowMs));
+  const ids: string[] = [];
+  for (const [machine, at] of [
+    ['vm1', Date.UTC(2026, 10, 1)],
+    ['vm1', Date.UTC(2036, 0, 1)],
+    ['vm2', Date.UTC(2026, 10, 2)],
+    ['vm1', Date.UTC(2026, 10, 3)],
+    ['vm2', Date.UTC(2026, 10, 4)],
+    ['vm1', Date.UTC(2016, 0, 1)],
+  ] as const) {
+    nowMs = at;
+    ids.push((await publish(machine)).id);
+  }
+  // The one of 2016 was made at some time after the one before it: only that is known.
+  const expected = [0, 1, 2, 3, 5, 4].map((at) => ids[at]!);
+  const listed = await listPoints(world, store, undefined);
+  deepEqual(
+    listed.points.map(({ id }) => id),
+    expected,
+  );
+});
+
 test('that the newest backup was forgotten is known until there is a newer one', async () => {
   const { world, store, set, publish } = await house();
   const place = ({ id }: { readonly id: string }) => ({ set: 'set', id });

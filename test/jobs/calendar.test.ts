@@ -1,4 +1,4 @@
-import { equal, throws } from 'node:assert/strict';
+import { deepEqual, equal, throws } from 'node:assert/strict';
 import * as fc from 'fast-check';
 import { test } from 'tap';
 import { CalendarError, parseCalendar } from '../../src/jobs/calendar.ts';
@@ -106,6 +106,96 @@ test('any expression: the next time fits it, is later, and none between does', a
       equal(calendar.next(new Date(found.getTime() - 1))!.getTime(), found.getTime());
     }),
     { numRuns: 200 },
+  );
+});
+
+/** The clock on the wall of a place; what comes in a while, in UTC. */
+function shown(zone: string, at: string, from: string, hours: number): string[] {
+  const before = process.env['TZ'];
+  process.env['TZ'] = zone;
+  try {
+    const until = new Date(Date.parse(`${from}Z`) + hours * 3_600_000);
+    const found: string[] = [];
+    const calendar = parseCalendar(at);
+    let next = calendar.next(new Date(`${from}Z`));
+    for (; next && next < until; next = calendar.next(next)) {
+      found.push(next.toISOString().slice(11, 16));
+    }
+    return found;
+  } finally {
+    if (before === undefined) delete process.env['TZ'];
+    else process.env['TZ'] = before;
+  }
+}
+
+/** The times of a day, so many minutes apart. */
+function steps(from: string, minutes: number, count: number): string[] {
+  const start = Date.parse(`2000-01-01T${from}:00Z`);
+  return Array.from({ length: count }, (_, n) =>
+    new Date(start + n * minutes * 60_000).toISOString().slice(11, 16),
+  );
+}
+
+// F27
+test('what comes at every hour loses none when clocks are set back', async () => {
+  const berlin = ['Europe/Berlin', '2027-10-30T22:30:00'] as const;
+  deepEqual(shown(berlin[0], 'hourly', berlin[1], 5), steps('23:00', 60, 5));
+  deepEqual(shown(berlin[0], '*:0/15', berlin[1], 5), steps('22:45', 15, 19));
+  deepEqual(shown(berlin[0], '0/1:00', berlin[1], 5), steps('23:00', 60, 5));
+  deepEqual(shown(berlin[0], 'Sun *:30', berlin[1], 5), steps('23:30', 60, 4));
+  // Half an hour: 01:30 to 02:00 is shown twice, no full hour is.
+  const lordHowe = ['Australia/Lord_Howe', '2027-04-03T13:00:01'] as const;
+  deepEqual(shown(lordHowe[0], '*:0/15', lordHowe[1], 3), steps('13:15', 15, 12));
+  deepEqual(shown(lordHowe[0], 'hourly', lordHowe[1], 3), ['14:00', '15:30']);
+  deepEqual(shown(lordHowe[0], '*:45', lordHowe[1], 3), ['13:45', '14:45', '15:15']);
+  // At midnight: 23:00 is shown twice.
+  deepEqual(shown('America/Santiago', 'hourly', '2027-04-04T01:30:00', 4), steps('02:00', 60, 4));
+});
+
+test('what comes at every hour comes once an hour when clocks are set forward', async () => {
+  const berlin = ['Europe/Berlin', '2027-03-27T23:30:00'] as const;
+  deepEqual(shown(berlin[0], 'hourly', berlin[1], 4), steps('00:00', 60, 4));
+  deepEqual(shown(berlin[0], '*:0/15', berlin[1], 4), steps('23:45', 15, 15));
+  deepEqual(shown(berlin[0], '*:30', berlin[1], 4), steps('00:30', 60, 3));
+  const lordHowe = ['Australia/Lord_Howe', '2027-10-02T14:00:01'] as const;
+  deepEqual(shown(lordHowe[0], '*:0/15', lordHowe[1], 3), steps('14:15', 15, 12));
+  // 02:00 is not shown.
+  deepEqual(shown(lordHowe[0], 'hourly', lordHowe[1], 3), ['14:30', '16:00', '17:00']);
+  // 00:00 to 01:00 is left out.
+  deepEqual(shown('America/Santiago', 'hourly', '2027-09-05T02:30:00', 4), steps('03:00', 60, 4));
+});
+
+test('what comes at an hour of the day comes once a day, however clocks are set', async () => {
+  for (const zone of [
+    ...['Europe/Berlin', 'Australia/Lord_Howe', 'America/Santiago', 'Africa/Cairo'],
+    ...['Asia/Beirut', 'America/Havana', 'Australia/Sydney', 'Asia/Kolkata'],
+  ]) {
+    for (const at of ['daily', '00:30', '01:45', '02:00', '02:30', '23:30']) {
+      const found = shown(zone, at, '2027-01-01T12:00:00', 24 * 365);
+      equal(found.length, 365, `${at} in ${zone}`);
+    }
+  }
+});
+
+test('every hour in every zone: whatever is found is shown, and the next hour that is shown is found', async () => {
+  const zones = fc.constantFrom('Europe/Berlin', 'Australia/Lord_Howe', 'America/Santiago');
+  const moments = fc.integer({ min: Date.UTC(2026, 0), max: Date.UTC(2028, 0) });
+  fc.assert(
+    fc.property(zones, moments, fc.nat(59), (zone, ms, minute) => {
+      const before = process.env['TZ'];
+      process.env['TZ'] = zone;
+      try {
+        const found = parseCalendar(`*:${minute}`).next(new Date(ms))!;
+        equal(found.getMinutes(), minute);
+        let wanted = Math.floor(ms / 60_000 + 1) * 60_000;
+        while (new Date(wanted).getMinutes() !== minute) wanted += 60_000;
+        equal(found.getTime(), wanted);
+      } finally {
+        if (before === undefined) delete process.env['TZ'];
+        else process.env['TZ'] = before;
+      }
+    }),
+    { numRuns: 300 },
   );
 });
 

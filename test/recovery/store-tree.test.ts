@@ -76,3 +76,22 @@ test('what was made since is shown, also after a listing that failed', async () 
   await tree.read(tree.lookup(directory, 'vda.raw')!, into, 5000);
   deepEqual(into, noise(SIZE, 2).slice(5000, 6000));
 });
+
+test('"latest" is what was published last, whatever the clock said', async () => {
+  const simulated = simulatedWorld();
+  let nowMs = Date.UTC(2036, 0, 1);
+  const world = { ...simulated, clock: { ...simulated.clock, now: () => new Date(nowMs) } };
+  const { store, set } = await newStore(world);
+  await storePoint(world, store, set, noise(SIZE, 1));
+  nowMs = Date.UTC(2026, 0, 1);
+  const second = await storePoint(world, store, set, noise(SIZE, 2));
+  await using reader = openBlockReader(store, {});
+  const listing = storeListing(
+    { world, store },
+    { sets: [set], reader, setsPath: '', sessionsPath: undefined, partsOf: undefined },
+  );
+  await using tree = await storeTree(world, store.directory, listing);
+  let directory = tree.root;
+  for (const name of ['set', 'vm']) directory = tree.lookup(directory, name)!;
+  equal(tree.readLink(tree.lookup(directory, 'latest')!), second.id);
+});

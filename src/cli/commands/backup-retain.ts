@@ -23,6 +23,9 @@ export const command: Command = {
           (point) => `${dryRun ? 'would be forgotten' : 'forgotten'}  ${point}`,
         ),
         ...done.inUse.map((point) => `in use     ${point}`),
+        ...done.future.map(
+          (point) => `stays      ${point}: its date is in the future, so no rule counts it`,
+        ),
         `${done.kept} stay`,
       ].join('\n'),
     );

@@ -1,0 +1,65 @@
+import { deepEqual } from 'node:assert/strict';
+import { test } from 'tap';
+import { newPointId, pointIds } from '../../src/catalog/points.ts';
+import { publishPoint } from '../../src/catalog/publication.ts';
+import { retain } from '../../src/control/retention.ts';
+import type { PointOrigin } from '../../src/formats/store/point.ts';
+import { newStore, simulatedWorld } from '../support/store.ts';
+
+const DAY = 86_400_000;
+const NONE = { last: 0, daily: 0, weekly: 0, monthly: 0, yearly: 0 };
+
+async function machineRoom() {
+  const simulated = simulatedWorld();
+  let nowMs = Date.UTC(2026, 10, 1);
+  const world = { ...simulated, clock: { ...simulated.clock, now: () => new Date(nowMs) } };
+  const { store, set } = await newStore(world);
+  return {
+    house: { world, store },
+    setClock: (ms: number) => void (nowMs = ms),
+    left: async () => new Set(await pointIds(world, store, 'set')),
+    publish: (machine: string, origin: PointOrigin = 'backup') =>
+      publishPoint(world, store, set, {
+        id: newPointId(world, machine),
+        ...{ machine, origin, parent: undefined },
+        disks: [{ name: 'vda', size: 512, source: 'x', reference: undefined }],
+        stats: { readBytes: 0, storedBytes: 0 },
+      }),
+  };
+}
+const of = (last: number, dryRun = false) => ({
+  ...{ set: 'set', machine: undefined, dryRun },
+  retention: { ...NONE, last },
+});
+
+test('a backup made while the clock was wrong is neither forgotten nor a reason to forget a newer one', async () => {
+  const { house, publish, setClock, left } = await machineRoom();
+  const start = Date.UTC(2026, 10, 1);
+  const first = await publish('vm1');
+  setClock(Date.UTC(2036, 0, 1));
+  const ahead = await publish('vm1');
+  setClock(start + DAY);
+  const second = await publish('vm1');
+  const other = await publish('vm2');
+  const dry = await retain(house, of(1, true));
+  deepEqual(dry, { forgotten: [first.id], inUse: [], kept: 3, future: [ahead.id] });
+  deepEqual(await retain(house, of(1)), dry);
+  setClock(Date.UTC(2016, 0, 1));
+  const back = await publish('vm1');
+  setClock(start + 2 * DAY);
+  const { forgotten } = await retain(house, of(1));
+  deepEqual(forgotten, [second.id]);
+  deepEqual(await left(), new Set([ahead.id, back.id, other.id]));
+});
+
+test('a session that was kept counts for no rule and stays', async () => {
+  const { house, publish, left } = await machineRoom();
+  const older = await publish('vm1');
+  const kept = await publish('vm1', 'session');
+  const newer = await publish('vm1');
+  const last = await publish('vm1', 'session');
+  deepEqual(await retain(house, of(1)), {
+    ...{ forgotten: [older.id], inUse: [], kept: 1, future: [] },
+  });
+  deepEqual(await left(), new Set([kept.id, newer.id, last.id]));
+});
