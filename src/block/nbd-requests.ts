@@ -61,7 +61,8 @@ interface Place {
 const COOKIES = 2 ** 32;
 /**
  * The largest chunk that is not data: a block status of the 4 GiB that a request can ask about, in extents of 4 KiB,
- * with its context (8 MiB). QEMU stops at 131,072 extents (nbd/server.c, NBD_MAX_BLOCK_STATUS_EXTENTS: 1 MiB + 4 bytes), other
+ * with its context (8 MiB).
+ * QEMU stops at 131,072 extents (nbd/server.c, NBD_MAX_BLOCK_STATUS_EXTENTS: 1 MiB + 4 bytes), other
  * servers do not. Data goes to its reader at once.
  */
 const CHUNK_LENGTH_MAX = 4 + 8 * Math.floor((2 ** 32 - 1) / 4096);
