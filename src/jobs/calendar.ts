@@ -7,9 +7,10 @@
  * where each number may be `*`, a list `1,15`, a range `1..5`, and may repeat: `0/15`, `8..18/2`. A missing date means
  * every day, a missing time midnight. Without UTC it is the clock on the wall, which is set forward in spring and back
  * in autumn.
- * What comes at every hour comes whenever that clock shows the time: twice in an hour that it shows twice, not
- * in one that it leaves out. What comes at certain hours comes once a day for each: an hour that is left out is taken as
- * the one that follows, and of one that comes twice the first counts.
+ * What comes at every hour comes whenever that clock shows the time: twice in an hour that it shows twice, not in
+ * one that it leaves out.
+ * What comes at certain hours comes once a day for each: an hour that is left out is taken as the one that
+ * follows, and of one that comes twice the first counts.
  */
 export interface Calendar {
   /** The first time after `after`; undefined: never again. */
