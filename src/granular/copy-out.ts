@@ -11,7 +11,7 @@ export interface CopyProgress {
 export interface CopyOptions {
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: CopyProgress) => void;
-  /** A guest's program is not to run here with the rights of its owner. */
+  /** A guest's program is not to run here with the rights of its owner, nor with capabilities of its own. */
   readonly dropSetId?: boolean;
 }
 
@@ -57,7 +57,8 @@ export async function copyOut(
     ...['--filter=-x trusted.SGI_ACL_*', '--filter=-x system.*'],
     // A device file of a guest would be a door to this host's devices.
     ...['--no-devices', '--partial', '--no-inc-recursive', '--no-human-readable'],
-    ...(dropSetId ? ['--chmod=ug-s'] : []),
+    // File capabilities (capabilities(7)) give a program rights as set-uid does; a guest's SELinux labels mean nothing.
+    ...(dropSetId ? ['--chmod=ug-s', '--filter=-x security.*'] : []),
     ...['--info=progress2', '--outbuf=L', '--'],
     ...sources.map(({ path }) => (path === '' ? `${root}/` : `${root}/${path}`)),
     destination,

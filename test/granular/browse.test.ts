@@ -1,6 +1,13 @@
 import { deepEqual, equal, ok, rejects, throws } from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { mkdirSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { spawnSync } from 'node:child_process';
 import { test } from 'tap';
@@ -110,6 +117,25 @@ test('files and directories are copied with all that belongs to them', { skip },
   ok(spawnSync('test', ['-L', to('link/relative')]).status === 0);
   await copyOut(root, ['home/relative/'], to('led'));
   deepEqual(readdirSync(to('led/deep/er')), ['file']);
+});
+
+// A6.
+test('where rights are dropped a copied program has none of its own', { skip }, async () => {
+  mkdirSync(join(root, 'capable'));
+  const path = join(root, 'capable/tool');
+  writeFileSync(path, '#!/bin/sh\n', { mode: 0o6755 });
+  await program('setfattr', '-n', 'user.note', '-v', 'kept', path);
+  // Version 2, effective; every capability of the first half permitted (linux/capability.h, vfs_cap_data).
+  const every = `0x01000002ffffffff${'0'.repeat(24)}`;
+  await program('setfattr', '-n', 'security.capability', '-v', every, path);
+  const attributes = (at: string): string =>
+    spawnSync('getfattr', ['-d', '-m', '-', at], { encoding: 'utf8' }).stdout;
+  ok(attributes(path).includes('security.capability'));
+  await copyOut(root, ['capable'], to('dropped'), { dropSetId: true });
+  const copied = to('dropped/capable/tool');
+  equal(statSync(copied).mode & 0o7777, 0o755);
+  ok(!attributes(copied).includes('security.capability'), attributes(copied));
+  ok(attributes(copied).includes('user.note'));
 });
 
 test('what was copied half is gone on with', { skip }, async () => {
