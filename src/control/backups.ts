@@ -125,6 +125,11 @@ export async function forget(house: House, query: string): Promise<{ readonly po
   const { world, store } = house;
   await checkDeletions(house);
   const place = await findPoint(world, store, query);
+  // The beginning of an ID is enough to look at a recovery point, not to lose it.
+  if (query !== place.id && query !== `${place.set}/${place.id}`) {
+    const advice = `to forget it, give its whole ID: ${place.id}`;
+    throw new CatalogError('AMBIGUOUS', `"${query}" is not the ID of a recovery point; ${advice}`);
+  }
   await forgetPoint(world, store, place);
   return { point: place.id };
 }

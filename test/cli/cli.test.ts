@@ -352,6 +352,10 @@ test('check finds damage, cat shows every format, the index can be lost', async 
   await running.stop('SIGINT');
   equal((await holdfast('store', 'cat', 'frob', 'x')).code, 2);
   await expectDone(holdfast('session', 'discard', session));
+  // F26: what shows a recovery point is not enough to destroy it.
+  const refused = await holdfast('backup', 'forget', point.slice(0, -1));
+  ok(refused.code !== 0 && refused.stderr.includes(point), refused.stderr);
+  await expectDone(holdfast('backup', 'show', point));
   await expectDone(holdfast('backup', 'forget', point));
   equal((await holdfast('backup', 'show', point)).code, 5);
   ok(!existsSync(join(store, 'sets', 'nightly', 'points', `${point}.point`)));

@@ -2,7 +2,10 @@ import type { Command } from '../command.ts';
 
 export const command: Command = {
   usage: 'POINT',
-  details: ['Its blocks stay in the store until a sweep. Refused while a session runs from it.'],
+  details: [
+    'POINT is a whole ID: the beginning of one is not enough.',
+    'Its blocks stay in the store until a sweep. Refused while a session runs from it.',
+  ],
   options: {},
   takes: [1, 1],
   async run({ args }, { output, call }) {
