@@ -30,8 +30,9 @@ export async function enterPrivateMounts(place: string): Promise<void> {
   if (libc().unshare(CLONE_NEWNS) !== 0) {
     throw new SystemError('DENIED', `mounts of its own: errno ${libc().errno()}; run this as root`);
   }
-  // Else what is mounted here would show up in the namespace that we come from.
-  await runOrFail('mount', ['--make-rprivate', '/'], { timeoutMs: MOUNT_MS });
+  // What is mounted here must not show up in the namespace that we come from; what is unmounted there must go here too,
+  // or its device would stay in use for as long as this process runs.
+  await runOrFail('mount', ['--make-rslave', '/'], { timeoutMs: MOUNT_MS });
   const options = `mode=0700,size=${PLACE_SIZE},nosuid,nodev,noexec`;
   await runOrFail('mount', ['-t', 'tmpfs', '-o', options, 'holdfast', place], {
     timeoutMs: MOUNT_MS,
