@@ -71,7 +71,10 @@ function initScript(guest: string): string {
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8
 mkdir -p /dev/pts /dev/shm /lib/modules /mnt
 mount -t devpts devpts /dev/pts
-cp -a ${guest}/tools/. /
+# On a machine whose /sbin and /lib are links into /usr, cp would refuse to put directories there.
+tar -C ${guest}/tools -cf - . | tar -C / --keep-directory-symlink -xf -
+# The packages' own scripts, which would make rpcbind's user, did not run.
+grep -q '^_rpc:' /etc/passwd || echo '_rpc:x:981:65534::/run/rpcbind:/usr/sbin/nologin' >>/etc/passwd
 ldconfig
 rm -rf /lib/modules/*
 ln -s ${guest}/modules /lib/modules/$(uname -r)
