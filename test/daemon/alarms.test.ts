@@ -255,6 +255,8 @@ test('a lockdown leaves what a recovery needs, and survives kill -9', async () =
   match(alone.stderr, /while the lockdown is on/);
   await using service = await home.run();
   equal((await expectDone(holdfast('lockdown', 'off'))).result['on'], false);
-  await expectDone(holdfast('backup', 'forget', point));
+  const { result } = await expectDone(holdfast('backup', 'list'));
+  const [oldest] = result['points'] as { point: string }[];
+  await expectDone(holdfast('backup', 'forget', oldest!.point));
   equal(await service.stop('SIGTERM'), 0);
 });
