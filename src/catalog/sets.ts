@@ -127,7 +127,7 @@ export async function readSet(world: World, store: Store, name: string): Promise
   if (!first) {
     throw new CatalogError('NOT_FOUND', `there is no backup set "${name}" in ${store.directory}`);
   }
-  throw new CatalogError('CORRUPT', `the record of set "${name}" is damaged: ${first.reason}`);
+  throw new CatalogError('CORRUPT', `the record of set "${name}" cannot be used: ${first.reason}`);
 }
 
 /** Sets whose records can be read: a damaged one does not hide the others, see `checkSetRecords`. */
@@ -198,8 +198,9 @@ async function holdsPoints({ files }: World, store: Store, name: string): Promis
 }
 
 /**
- * The record as its two copies say. Releases before this one wrote one, without a checksum: where that differs
- * from a copy that has one, it was damaged.
+ * The record as its two copies say. Releases before this one wrote one, without a checksum: where that differs from a
+ * copy that has one, it was damaged. Damage does not leave two that differ and have checksums: neither is believed
+ * then, and neither written over the other, which may hold the only slots that open the set.
  */
 async function readCopies(
   world: World,
@@ -215,8 +216,11 @@ async function readCopies(
   const problems = [first, copy].flatMap(({ problem }) => problem ?? []);
   const isOf = (it: SetRecord): string => Buffer.from(encodeSet(it)).toString('latin1');
   if (first.record && copy.record && isOf(first.record) !== isOf(copy.record)) {
-    problems.push({ path, reason: `${path} and ${copyPath} differ` });
-    return { record: first.isSummed ? first.record : copy.record, problems };
+    const reason = `${path} and ${copyPath} differ: one was altered; remove the one that is wrong`;
+    problems.push({ path, reason });
+    const isDamage = first.isSummed !== copy.isSummed;
+    const whole = first.isSummed ? first.record : copy.record;
+    return { record: isDamage ? whole : undefined, problems };
   }
   const isCopyMissing = first.isSummed && !copy.record && !copy.problem;
   if (isCopyMissing) problems.push({ path: copyPath, reason: `${copyPath} is missing` });
@@ -257,8 +261,8 @@ export async function unlockSet(record: SetRecord, secret: Secret | undefined): 
     if (!secret) return { name, record, keys: publicKeys() };
     throw new CatalogError(
       'WRONG_KEY',
-      `set "${name}" says that it is not encrypted, but a key was given: the record of the set was ` +
-        'altered, or the key belongs to another set',
+      `set "${name}" says that it is not encrypted, but a key was given for it: if it was encrypted, ` +
+        'somebody altered its record, and nothing in it may be trusted; if it never was, give no key',
     );
   }
   if (!secret) {

@@ -13,7 +13,13 @@ import { UsageError } from './command.ts';
 import { sentSecret } from '../client/sent-secret.ts';
 import { ServiceFailure } from '../client/service-failure.ts';
 import { SERVICE_SOCKET } from '../client/service-socket.ts';
-import { findSecret, isSecretGiven, newSecret, type SecretOptions } from './secrets.ts';
+import {
+  findSecret,
+  isSecretGiven,
+  newSecret,
+  type SecretOptions,
+  secretSource,
+} from './secrets.ts';
 
 /*
  * Where a command is carried out: by the service that has the store, or, where none runs, in this process. The
@@ -113,7 +119,7 @@ export function openCalls(settings: CallSettings): Calls {
     return handle(name, deskOf(settings), request, {
       given: ask === 'new' ? newSecret(secrets) : undefined,
       who: undefined,
-      secrets: mayAsk ? async (set) => findSecret(set, secrets) : noSecrets,
+      secrets: mayAsk ? secretSource(secrets) : noSecrets,
       report,
       signal,
     });

@@ -19,7 +19,7 @@ import { openOutput, type Output } from './output.ts';
 import { ServiceFailure } from '../client/service-failure.ts';
 import { openCalls } from './calls.ts';
 import { givenService, requireHere } from './server.ts';
-import { descriptorOnce, findSecret, isSecretGiven, type SecretOptions } from './secrets.ts';
+import { descriptorOnce, isSecretGiven, type SecretOptions, secretSource } from './secrets.ts';
 
 /** Runs one command line and answers the exit code. */
 export async function main(words: readonly string[]): Promise<number> {
@@ -133,7 +133,7 @@ async function runCommand(command: Command, input: Input, output: Output): Promi
     output,
     storeDirectory,
     signal: interrupt.signal,
-    secrets: async (set) => findSecret(set, secretOptions),
+    secrets: secretSource(secretOptions),
     hasSecret: isSecretGiven(secretOptions),
     house: openOnce,
     named,

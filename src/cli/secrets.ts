@@ -1,4 +1,4 @@
-import type { GivenSecret } from '../control/house.ts';
+import type { GivenSecret, SecretSource } from '../control/house.ts';
 import { passphraseCredential, readPassphrase } from '../control/passphrase-file.ts';
 import { askSecretly, readSecretFrom } from '../sys/terminal.ts';
 import { UsageError } from './command.ts';
@@ -21,6 +21,15 @@ export function isSecretGiven(options: SecretOptions): boolean {
   const { passphraseFile, passphraseFd, recoveryKeyFile, credentials } = options;
   const given = [passphraseFile, passphraseFd, recoveryKeyFile, credentials];
   return given.some((it) => it !== undefined);
+}
+
+/** A credential may be of any set; the other options are about the sets that the command line names. */
+export function secretSource(options: SecretOptions): SecretSource {
+  const explicit = { ...options, credentials: undefined };
+  return async (set, when) => {
+    if (when === 'needed') return findSecret(set, options);
+    return isSecretGiven(explicit) ? findSecret(set, explicit) : undefined;
+  };
 }
 
 /** For what is locked already. Throws UsageError where nobody can be asked. */

@@ -6,7 +6,7 @@ import type { Clock } from '../sys/clock.ts';
 import { startOwnProcess } from '../sys/own-process.ts';
 import { SystemError } from '../sys/system-error.ts';
 import { firstFailure, isAway, kindOfFailure, OperationFailure } from './failures.ts';
-import type { GivenSecret } from './house.ts';
+import type { GivenSecret, SecretSource } from './house.ts';
 import type { CallOptions } from './handlers.ts';
 
 /*
@@ -23,13 +23,17 @@ export type ToWorker =
       readonly request: unknown;
       readonly secretFiles: readonly string[];
     }
-  | { readonly kind: 'secret'; readonly set: string; readonly secret: GivenSecret }
+  | { readonly kind: 'secret'; readonly set: string; readonly secret: GivenSecret | undefined }
   | { readonly kind: 'no secret'; readonly set: string; readonly failure: Failure }
   | { readonly kind: 'abort' };
 
 export type FromWorker =
   | { readonly kind: 'event'; readonly event: Parameters<Report>[0] }
-  | { readonly kind: 'secret?'; readonly set: string }
+  | {
+      readonly kind: 'secret?';
+      readonly set: string;
+      readonly when: Parameters<SecretSource>[1];
+    }
   | { readonly kind: 'done'; readonly result: unknown }
   | { readonly kind: 'failed'; readonly failure: Failure };
 
@@ -71,8 +75,8 @@ export async function runApart<N extends OperationName>(
       case 'failed':
         return answered.reject(failureOf(message.failure));
       case 'secret?': {
-        const { set } = message;
-        secrets(set).then(
+        const { set, when } = message;
+        secrets(set, when).then(
           (secret) => worker.post({ kind: 'secret', set, secret }),
           (cause: unknown) => {
             const failure = toldFailure(cause);

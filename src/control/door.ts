@@ -178,10 +178,10 @@ async function answerCall(
       ...{ given, who: 'token' in who ? undefined : who },
       signal: http.signal,
       report: isStream ? paced(clock, line) : () => {},
-      async secrets(set) {
+      async secrets(set, when) {
         if (given) return given;
         needsKeyOf = set;
-        const own = await secrets(set);
+        const own = await secrets(set, when);
         needsKeyOf = undefined;
         return own;
       },

@@ -64,22 +64,38 @@ export type GivenSecret =
   | { readonly kind: 'passphrase'; readonly passphrase: Uint8Array }
   | { readonly kind: 'recovery-key'; readonly text: string };
 
-export type SecretSource = (set: string) => Promise<GivenSecret>;
+/**
+ * The secret of a set. `if given`: the set says that it is not encrypted, so nobody is asked, and the answer is what
+ * somebody gave for this set all the same. Rejects WRONG_KEY where a secret is needed and there is none.
+ */
+export type SecretSource = (
+  set: string,
+  when: 'needed' | 'if given',
+) => Promise<GivenSecret | undefined>;
 
 /** Where nobody is to be asked. */
-export const noSecrets: SecretSource = async (set) => {
+export const noSecrets: SecretSource = async (set, when) => {
+  if (when === 'if given') return undefined;
   throw new CatalogError('WRONG_KEY', `no key of set "${set}" was given`);
 };
 
-/** Rejects CatalogError WRONG_KEY, NOT_FOUND. */
+/** For many sets at once: a secret that opens some of them says nothing of the others. */
+export function whereNeeded(secrets: SecretSource): SecretSource {
+  return async (set, when) => (when === 'needed' ? secrets(set, when) : undefined);
+}
+
+/**
+ * Rejects CatalogError WRONG_KEY, NOT_FOUND. A set that has lost its slots is not believed where a secret was given for
+ * it: whoever can write the store could have the next backup written in plain text.
+ */
 export async function openSet(
   { world, store }: House,
   name: string,
   secrets: SecretSource,
 ): Promise<OpenSet> {
   const record = await readSet(world, store, name);
-  const isEncrypted = record.slots.length > 0;
-  return unlockSet(record, isEncrypted ? readSecret(await secrets(name)) : undefined);
+  const given = await secrets(name, record.slots.length > 0 ? 'needed' : 'if given');
+  return unlockSet(record, given && readSecret(given));
 }
 
 /** Throws WRONG_KEY for what cannot be a recovery key. */

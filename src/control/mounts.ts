@@ -4,7 +4,7 @@ import type { ReadyMount } from '../protocol/results.ts';
 import { mountStore } from '../recovery/mount.ts';
 import { clearDeadMount, mountedDevice } from '../sys/fuse-mount.ts';
 import { SystemError } from '../sys/system-error.ts';
-import { type House, openSet, type WorkOptions } from './house.ts';
+import { type House, openSet, whereNeeded, type WorkOptions } from './house.ts';
 
 export interface MountRequest {
   /** An empty directory. */
@@ -43,7 +43,8 @@ export async function mount(
   }
   const names = await namesOf(house, request.sets);
   const sets: OpenSet[] = [];
-  for (const name of names) sets.push(await openSet(house, name, secrets));
+  const source = names.length === 1 ? secrets : whereNeeded(secrets);
+  for (const name of names) sets.push(await openSet(house, name, source));
   const mounted = await mountStore({
     ...{ clock: world.clock, store: resolve(store.directory), directory, sets },
     onRestart: (how) =>

@@ -10,12 +10,12 @@ import { secretsAmong } from './secret-files.ts';
 
 const side = processSide<ToWorker, FromWorker>();
 const abort = new AbortController();
-const asked = new Map<string, PromiseWithResolvers<GivenSecret>>();
+const asked = new Map<string, PromiseWithResolvers<GivenSecret | undefined>>();
 
-const secrets: SecretSource = (set) => {
-  const answer = asked.get(set) ?? Promise.withResolvers<GivenSecret>();
+const secrets: SecretSource = (set, when) => {
+  const answer = asked.get(set) ?? Promise.withResolvers<GivenSecret | undefined>();
   asked.set(set, answer);
-  side.post({ kind: 'secret?', set });
+  side.post({ kind: 'secret?', set, when });
   return answer.promise;
 };
 

@@ -64,7 +64,7 @@ export async function keyOfDisks(
   if (await sessionNamed(house, query)) return undefined;
   const { set } = await findPoint(world, store, query);
   const { slots } = await readSet(world, store, set);
-  return slots.length > 0 ? secrets(set) : undefined;
+  return secrets(set, slots.length > 0 ? 'needed' : 'if given');
 }
 
 /** Undefined: it is the name of no session, so a recovery point is meant. */

@@ -82,8 +82,8 @@ function loadedMeanwhile<Code>(secrets: SecretSource, load: () => Promise<Code>)
   const loaded = (): Promise<Code> => (loading ??= load());
   return {
     loaded,
-    async secrets(set: string) {
-      const given = await secrets(set);
+    async secrets(...asked: Parameters<SecretSource>) {
+      const given = await secrets(...asked);
       // By then it is being stretched.
       setImmediate(() => void loaded());
       return given;

@@ -11,8 +11,10 @@ import type { Settings } from './settings.ts';
  * credential. Read when they are needed and kept nowhere. Rejects WRONG_KEY where there is none.
  */
 export function keyring(settings: () => Settings, credentials: string | undefined): SecretSource {
-  return async (set) => {
+  return async (set, when) => {
     const named = settings().passphraseFiles[set];
+    // The credential may be of any set, a file that the settings name is of this one.
+    if (when === 'if given' && named === undefined) return undefined;
     const file =
       named ?? (credentials === undefined ? undefined : passphraseCredential(credentials));
     const passphrase = file === undefined ? undefined : read(file, named !== undefined);

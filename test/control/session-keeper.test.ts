@@ -32,10 +32,10 @@ const NO_KEY: SecretSource = async () => {
 function gated() {
   const asked = Promise.withResolvers<void>();
   const gate = Promise.withResolvers<void>();
-  const source: SecretSource = async (set) => {
+  const source: SecretSource = async (...about) => {
     asked.resolve();
     await gate.promise;
-    return KEY(set);
+    return KEY(...about);
   };
   return { source, asked: asked.promise, open: () => gate.resolve() };
 }
@@ -119,7 +119,7 @@ test('a session that is stopped while it is being resumed is stopped', async () 
   deepEqual(await servedSessions(house), [session]);
 
   let secrets = NO_KEY;
-  const { keeper, events } = keeperOf(house, (set) => secrets(set));
+  const { keeper, events } = keeperOf(house, (...asked) => secrets(...asked));
   await keeper.resumeAll();
   deepEqual(keeper.counts(), { running: 0, waiting: 1 });
   const gate = gated();
@@ -155,7 +155,7 @@ test('a disk that does not say what sessions there are is asked again, and ends 
     },
   };
   const world = { ...house.world, files, clock };
-  const { keeper } = keeperOf({ ...house, world }, (set) => secrets(set));
+  const { keeper } = keeperOf({ ...house, world }, (...asked) => secrets(...asked));
   await keeper.resumeAll();
   deepEqual(keeper.counts(), { running: 0, waiting: 1 });
   isFailing = true;
