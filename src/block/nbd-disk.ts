@@ -20,7 +20,7 @@ export interface NbdDisk extends WritableBlockDevice {
 const REQUEST_LENGTH_MAX = 2 * MiB;
 const ZERO_LENGTH_MAX = GiB;
 const STATUS_LENGTH_MAX = 2 * GiB;
-/** Of one answer to who asks for extents, give or take one block status: 1 GiB that alternates every 4 KiB. */
+/** Extents in one answer, give or take one block status: 1 GiB that alternates every 4 KiB. */
 const EXTENTS_MAX = 256 * 1024;
 
 /** As long as a server may take that has to wake its disks up. */

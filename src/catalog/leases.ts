@@ -42,7 +42,7 @@ export async function leaseTurn(
   }
 }
 
-function pathOf(store: Store, id: string): string {
+export function leasePath(store: Store, id: string): string {
   return join(store.directory, 'leases', id + SUFFIX);
 }
 
@@ -53,13 +53,29 @@ export async function takeLease(
   id: string,
   lease: Lease,
 ): Promise<void> {
-  await putDurably(files, pathOf(store, id), encodeSummed(lease));
+  await putDurably(files, leasePath(store, id), encodeSummed(lease));
 }
 
 export async function releaseLease({ files }: World, store: Store, id: string): Promise<void> {
-  if (await files.stat(pathOf(store, id))) await files.unlink(pathOf(store, id));
+  if (await files.stat(leasePath(store, id))) await files.unlink(leasePath(store, id));
   // Also where it is gone already: a process that was killed may have got no further.
   await files.syncDirectory(join(store.directory, 'leases'));
+}
+
+/** Undefined: it is missing or damaged. */
+export async function readLease(
+  { files }: World,
+  store: Store,
+  id: string,
+): Promise<Lease | undefined> {
+  const path = leasePath(store, id);
+  if (!(await files.stat(path))) return undefined;
+  try {
+    return await readRecord(files, path, RECORD_LENGTH_MAX, decodeLease);
+  } catch (cause) {
+    if (cause instanceof CatalogError && cause.code === 'CORRUPT') return undefined;
+    throw cause;
+  }
 }
 
 export interface LeaseList {

@@ -74,8 +74,8 @@ export interface DamagedPoint {
 }
 
 /**
- * Of one set, or of all; oldest first, each machine's as they were published. Without a key of that set nothing vouches
- * for what they say.
+ * The recovery points of one set, or of all; oldest first, each machine's as they were published. Without a key of that
+ * set nothing vouches for what they say.
  */
 export async function listPoints(
   world: World,

@@ -12,7 +12,7 @@ export function byPublication(a: Published, b: Published): number {
   return a.sequence - b.sequence || compare(a.created, b.created) || compare(a.id, b.id);
 }
 
-/** Of any machines and sets, oldest first; where times and order differ, a time that fits the order is taken. */
+/** Sorts points of any machines, oldest first; where time and order differ, a time that fits the order counts. */
 export function oldestFirst<T extends Published>(points: Iterable<T>): T[] {
   const placed: { readonly point: T; readonly owner: string; readonly ms: number }[] = [];
   for (const [owner, its] of Map.groupBy(points, ({ set, machine }) => `${set}/${machine}`)) {

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path/posix';
 import { listPoints } from '../catalog/points.ts';
 import { CatalogError } from '../catalog/catalog-error.ts';
-import { listLeases } from '../catalog/leases.ts';
+import { leasePath, listLeases } from '../catalog/leases.ts';
 import { checkSetRecords, type OpenSet, setNames } from '../catalog/sets.ts';
 import type { CheckResult, Report, StoreSummary } from '../protocol/results.ts';
 import { SessionError } from '../recovery/session-error.ts';
@@ -12,7 +12,7 @@ import { readStoreRecord } from '../store/store-record.ts';
 import { rebuildIndex } from '../store/store-writer.ts';
 import { realWorld } from '../sys/world.ts';
 import { kindOfFailure } from './failures.ts';
-import { type House, openSet, type SecretSource } from './house.ts';
+import { type House, openSet, type SecretSource, whereNeeded } from './house.ts';
 
 export async function makeStore(directory: string): Promise<StoreSummary> {
   const world = realWorld();
@@ -73,7 +73,14 @@ async function checkRecords(
   }
   for (const id of await sessionIds(world, store)) {
     try {
-      await readJournal(world, store, id);
+      const session = await readJournal(world, store, id);
+      // A damaged one was reported with the leases.
+      const isLeased = (await world.files.stat(leasePath(store, id))) !== undefined;
+      if (session?.phase === 'ready' && !isLeased) {
+        const what =
+          'its lease is missing, so its recovery point could be forgotten: stop and resume it';
+        onProblem({ where: `session ${id}`, what });
+      }
     } catch (cause) {
       if (!(cause instanceof SessionError)) throw cause;
       onProblem({ where: `session ${id}`, what: cause.message });
@@ -86,7 +93,7 @@ async function openSets(house: House, secrets: SecretSource) {
   const locked: string[] = [];
   for (const name of await setNames(house.world, house.store)) {
     try {
-      open.push(await openSet(house, name, secrets));
+      open.push(await openSet(house, name, whereNeeded(secrets)));
     } catch (cause) {
       // What is wrong with its record was reported with the records.
       if (cause instanceof CatalogError && cause.code !== 'WRONG_KEY') continue;

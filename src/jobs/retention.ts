@@ -28,14 +28,14 @@ export function keepsSomething({ last, daily, weekly, monthly, yearly }: Retenti
 /** A clock that was just set right may have gone back so far. */
 const FUTURE_MS = 10 * 60_000;
 
-/** Whether the clock was wrong when it was made, or is wrong now. A date that is none is no better. */
+/** Whether the clock was wrong when it was made, or is wrong now. A date that cannot be read counts as wrong. */
 export function isOfTheFuture({ created }: DatedPoint, now: Date): boolean {
   return !(Date.parse(created) <= now.getTime() + FUTURE_MS);
 }
 
 /**
- * Of the points of one machine, in the order in which they were published: those that no rule keeps. The newest always
- * stays. One from the future counts for no rule, and none forgets it.
+ * The points of one machine that no rule keeps; `published` is in the order of publication. The newest always stays.
+ * One from the future counts for no rule, and none forgets it.
  */
 export function expired<T extends DatedPoint>(
   published: readonly T[],

@@ -3,12 +3,13 @@ import { readLayer } from '../block/layer.ts';
 import { openOverlay, type Overlay } from '../block/overlay.ts';
 import { type SpaceGuard, spaceGuard, type SpaceGuardOptions } from '../block/space-guard.ts';
 import type { BlockDevice } from '../block/block-device.ts';
-import { leaseTurn, releaseLease, takeLease } from '../catalog/leases.ts';
+import { leaseTurn, readLease, releaseLease, takeLease } from '../catalog/leases.ts';
 import { isPublished } from '../catalog/points.ts';
 import type { PointRecord } from '../formats/store/point.ts';
 import type { SessionDisk, SessionRecord } from '../formats/store/session.ts';
 import { MiB } from '../lib/sizes.ts';
 import type { Store } from '../store/store.ts';
+import { SystemError } from '../sys/system-error.ts';
 import type { World } from '../sys/world.ts';
 import { SessionError } from './session-error.ts';
 import { removeSession, sessionDirectory } from './session-files.ts';
@@ -46,6 +47,19 @@ export async function prepare(house: SessionHouse, session: SessionRecord): Prom
     await using _made = await overlayOf(house, session, { disk, base: nothing, space });
   }
   await world.files.syncDirectory(sessionDirectory(store, id));
+}
+
+/** Takes the lease again where it is missing or damaged: a session that is resumed must be protected like a new one. */
+export async function mendLease(house: SessionHouse, session: SessionRecord): Promise<void> {
+  const { world, store } = house;
+  const lease = await readLease(world, store, session.id);
+  if (lease?.set === session.set && lease.point === session.point) return;
+  try {
+    await takeLeaseOf(house, session);
+  } catch (cause) {
+    // Its guest needs the session more: a check names the lease, and the next start tries again.
+    if (!(cause instanceof SystemError) || cause.code !== 'NO_SPACE') throw cause;
+  }
 }
 
 /** From then on the recovery point stays. Rejects NOT_FOUND. */

@@ -12,7 +12,7 @@ import {
   sessionIds,
   writeJournal,
 } from './session-files.ts';
-import { clean, prepare, sessionDisks, type SessionHouse } from './session-steps.ts';
+import { clean, mendLease, prepare, sessionDisks, type SessionHouse } from './session-steps.ts';
 
 /** A session that this process holds: nobody else serves or changes it. */
 export interface HeldSession extends AsyncDisposable {
@@ -92,6 +92,7 @@ export async function resumeSession(
         `session ${id} is open to TLS clients only: give --tls-x509 or --tls-psk again`,
       );
     }
+    if (record.phase === 'ready') await mendLease(house, record);
     return held(house, (await advance(house, record, undefined, stepsWithoutKeys(house)))!, lock);
   } catch (cause) {
     await lock[Symbol.asyncDispose]();

@@ -56,7 +56,7 @@ export async function readStoreRecord(
     if (error) throw error;
     throw new StoreError(
       'NOT_A_STORE',
-      `${directory} is no Holdfast store: make one with "holdfast store create ${directory}"`,
+      `${directory} is not a Holdfast store: make one with "holdfast store create ${directory}"`,
     );
   }
   const differ = first.record && copy.record && first.record.id !== copy.record.id;

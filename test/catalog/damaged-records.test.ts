@@ -12,11 +12,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'tap';
 import { listLeases, takeLease } from '../../src/catalog/leases.ts';
-import { listPoints } from '../../src/catalog/points.ts';
+import { listPoints, readPoint } from '../../src/catalog/points.ts';
 import { forgetPoint, publishPoint } from '../../src/catalog/publication.ts';
 import { createSet, listSets, readSet, unlockSet } from '../../src/catalog/sets.ts';
 import { openHouse } from '../../src/control/house.ts';
 import { checkStore } from '../../src/control/stores.ts';
+import { resumeSession, startSession } from '../../src/recovery/sessions.ts';
 import { lockStore } from '../../src/store/store-lock.ts';
 import { createStore, openStore } from '../../src/store/store.ts';
 import { realWorld } from '../../src/sys/world.ts';
@@ -95,7 +96,7 @@ test('with both copies damaged the set is damaged, which is not a wrong passphra
     const path = it.path('sets', 'a', name);
     flip(path, readFileSync(path).indexOf('domain') + 12);
   }
-  await rejects(readSet(world, store, 'a'), { code: 'CORRUPT', message: /damaged/ });
+  await rejects(readSet(world, store, 'a'), { code: 'CORRUPT', message: /checksum|damaged/ });
   // A13
   deepEqual(
     (await listSets(world, store)).map(({ name }) => name),
@@ -177,5 +178,29 @@ test('a damaged lease blocks forgetting, is named, and is found by a check', asy
   equal((await listLeases(world, store)).damaged.length, 1);
   ok((await it.problems()).some((line) => line.includes(path)));
   writeFileSync(path, bytes);
+  await rejects(forgetPoint(world, store, { set: 'a', id: 'p' }), { code: 'IN_USE' });
+});
+
+test('a session that is resumed takes its lease again, whether it is missing or damaged', async () => {
+  await using it = await place();
+  const { world, store } = it;
+  const house = { world, store };
+  const set = await unlockSet(await readSet(world, store, 'a'), SECRET);
+  const options = { listen: undefined, tls: false, nfs: undefined, whenFull: 'pause' } as const;
+  const started = await startSession(house, await readPoint(world, store, set, 'p'), options);
+  const { id } = started.record;
+  await started[Symbol.asyncDispose]();
+  deepEqual(await it.problems(), []);
+  const path = it.path('leases', `${id}.json`);
+  const bytes = readFileSync(path);
+  unlinkSync(path);
+  ok((await it.problems()).some((line) => line.includes(`session ${id}: its lease is missing`)));
+  for (const harm of [() => {}, () => flip(path, bytes.indexOf('"p"') + 1)]) {
+    harm();
+    const resumed = await resumeSession(house, id, { tls: false });
+    await resumed[Symbol.asyncDispose]();
+    deepEqual(readFileSync(path), bytes);
+    deepEqual(await it.problems(), []);
+  }
   await rejects(forgetPoint(world, store, { set: 'a', id: 'p' }), { code: 'IN_USE' });
 });
