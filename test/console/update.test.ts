@@ -359,11 +359,24 @@ test('on a line of the machine itself it is left with l for a login, and with no
   deepEqual(driven.effects.at(-1), { kind: 'leave' });
 });
 
+test('a terminal that is too small can be left', async () => {
+  const driven = onSessions();
+  driven.send({ kind: 'resize', size: { columns: 60, rows: 20 } });
+  for (const key of [
+    { kind: 'text', text: 'q' },
+    { kind: 'named', name: 'interrupt' },
+  ] as const) {
+    const before = driven.effects.length;
+    driven.send({ kind: 'key', key });
+    deepEqual(driven.effects.slice(before), [{ kind: 'leave' }]);
+  }
+});
+
 test('no key does anything that cannot be seen', async () => {
   const driven = onSessions();
   driven.send({ kind: 'resize', size: { columns: 79, rows: 24 } });
   match(driven.text(), /79x24 characters: Holdfast needs 80x24/);
-  driven.type('sq');
+  driven.type('s');
   ok(!driven.asked.some(({ call }) => call.name === 'session/stop'));
   driven.send({ kind: 'resize', size: { columns: 80, rows: 24 } });
   match(driven.text(), /web-1a2b3c/);

