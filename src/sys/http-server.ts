@@ -1,5 +1,11 @@
 import { chmodSync } from 'node:fs';
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import {
+  createServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerResponse,
+} from 'node:http';
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
 import type { Socket } from 'node:net';
 import { createSecureContext } from 'node:tls';
@@ -77,13 +83,15 @@ export async function serveHttp({
 }: HttpServerOptions): Promise<HttpServer> {
   if (at.kind === 'unix') await clearPath(at.path);
   const peers = new WeakMap<Socket, UnixPeer>();
-  const server = createServer(LIMITS, (message, response) => {
+  const answer: RequestListener = (message, response) => {
     const request = requestOf(message, response, peers.get(message.socket));
     onRequest(request).catch((error: unknown) => {
       message.socket.destroy();
       onError(error);
     });
-  });
+  };
+  const server = createServer(LIMITS, answer);
+  server.on('checkContinue', answer);
   server.maxConnections = CONNECTIONS_MAX;
   server.on('connection', (socket) => {
     const peer = unixPeer(socket);
@@ -132,7 +140,7 @@ export async function serveHttps({
     ...secureOptions(credentials),
     handshakeTimeout: HEADERS_TIMEOUT_MS,
   };
-  const server = createTlsServer(options, (message, response) => {
+  const answer: RequestListener = (message, response) => {
     const { authorization = '' } = message.headers;
     const address = plainAddress(message.socket.remoteAddress ?? '');
     const remote = { address, authorization };
@@ -140,7 +148,9 @@ export async function serveHttps({
       message.socket.destroy();
       onError(error);
     });
-  });
+  };
+  const server = createTlsServer(options, answer);
+  server.on('checkContinue', answer);
   limitConnections(server);
   server.maxRequestsPerSocket = REQUESTS_OF_CONNECTION_MAX;
   server.on('tlsClientError', (_error, socket) => socket.destroy());
@@ -231,7 +241,7 @@ function requestOf(
     path: (message.url ?? '').split('?')[0]!,
     peer,
     accept: message.headers.accept ?? '',
-    body: () => bodyOf(message),
+    body: () => bodyOf(message, response),
     signal: left.signal,
     begin(status, type, close = false) {
       response.writeHead(status, {
@@ -248,9 +258,11 @@ function requestOf(
   };
 }
 
-async function bodyOf(message: IncomingMessage): Promise<Uint8Array> {
+async function bodyOf(message: IncomingMessage, response: ServerResponse): Promise<Uint8Array> {
   const tooLong = new SchemaError([], `a request has at most ${BODY_LENGTH_MAX} bytes`);
   if (Number(message.headers['content-length'] ?? 0) > BODY_LENGTH_MAX) throw tooLong;
+  // RFC 9110 10.1.1: a client that asks first sends nothing that is going to be refused, and sees why it is.
+  if (message.headers.expect !== undefined) response.writeContinue();
   const parts: Buffer[] = [];
   let length = 0;
   try {
