@@ -1,0 +1,92 @@
+import { connect, type Socket } from 'node:net';
+import {
+  COMMAND_FLAGS,
+  COMMANDS,
+  encodeOption,
+  encodeString,
+  OPTIONS,
+  REQUEST_LENGTH,
+  writeRequest,
+} from '../../src/formats/wire/nbd.ts';
+
+export const CLIENT_FLAGS = Buffer.from([0, 0, 0, 3]);
+export const GO = encodeOption(
+  OPTIONS.go,
+  Buffer.concat([encodeString('vda'), Buffer.from([0, 0])]),
+);
+
+/** Bytes that come, as they are waited for. */
+export function received(socket: Socket) {
+  let bytes = Buffer.alloc(0);
+  let wake = (): void => {};
+  let isOver = false;
+  socket.on('data', (part: Buffer) => {
+    bytes = Buffer.concat([bytes, part]);
+    wake();
+  });
+  socket.on('error', () => {});
+  socket.on('close', () => {
+    isOver = true;
+    wake();
+  });
+  return {
+    /** Undefined: it was closed before. */
+    async take(length: number): Promise<Buffer | undefined> {
+      while (bytes.length < length && !isOver) await new Promise<void>((r) => (wake = r));
+      if (bytes.length < length) return undefined;
+      const part = bytes.subarray(0, length);
+      bytes = bytes.subarray(length);
+      return part;
+    },
+    get waiting() {
+      return bytes.length;
+    },
+    /** What came until it was closed. */
+    async all(): Promise<Buffer> {
+      while (!isOver) await new Promise<void>((r) => (wake = r));
+      return bytes;
+    },
+  };
+}
+
+/** A client that sends what no client of ours would: export `vda`, after the handshake. */
+export async function nbdConversation(path: string, style: 'simple' | 'extended' = 'simple') {
+  const socket = connect(path);
+  const got = received(socket);
+  await got.take(18);
+  const options =
+    style === 'simple' ? [] : [encodeOption(OPTIONS.extendedHeaders, Buffer.alloc(0))];
+  socket.write(Buffer.concat([CLIENT_FLAGS, ...options]));
+  if (style === 'extended') await got.take(20);
+  socket.write(GO);
+  // Two answers with data, and that it is agreed.
+  for (const length of [20 + 12, 20 + 14, 20]) await got.take(length);
+  return {
+    /** Without the rest of its payload. */
+    beginWrite(offset: number, length: number, payload: Uint8Array): void {
+      const bytes = new Uint8Array(REQUEST_LENGTH);
+      const fields = { command: COMMANDS.write, flags: 0, offset, length, cookieLow: 1 };
+      writeRequest(new DataView(bytes.buffer), 0, fields);
+      socket.write(Buffer.concat([bytes, payload]));
+    },
+    /** With 64 bits of length; answers the error. */
+    async trim(
+      offset: number,
+      length: number,
+      { fua }: { readonly fua: boolean },
+    ): Promise<number> {
+      const header = Buffer.alloc(32);
+      header.writeUInt32BE(0x21e41c71, 0);
+      header.writeUInt16BE(fua ? COMMAND_FLAGS.fua : 0, 4);
+      header.writeUInt16BE(COMMANDS.trim, 6);
+      header.writeBigUInt64BE(7n, 8);
+      header.writeBigUInt64BE(BigInt(offset), 16);
+      header.writeBigUInt64BE(BigInt(length), 24);
+      socket.write(header);
+      const head = (await got.take(32))!;
+      const said = Number(head.readBigUInt64BE(24));
+      return said === 0 ? 0 : (await got.take(said))!.readUInt32BE(0);
+    },
+    end: () => void socket.destroy(),
+  };
+}
