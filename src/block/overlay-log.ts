@@ -78,11 +78,22 @@ export async function openOverlayLog(
 
 function* recordsOf(runs: Iterable<PageRun>): Generator<Uint8Array> {
   let group: PageRun[] = [];
-  for (const run of runs) {
+  for (const run of cut(runs)) {
     group.push(run);
     if (group.length < RECORD_RUNS_MAX) continue;
     yield encodeOverlayRecord(group);
     group = [];
   }
   if (group.length > 0) yield encodeOverlayRecord(group);
+}
+
+/** A record counts the pages of a run in 32 bits. */
+const RUN_PAGES_MAX = 2 ** 32 - 1;
+
+function* cut(runs: Iterable<PageRun>): Generator<PageRun> {
+  for (const { first, count, state } of runs) {
+    for (let done = 0; done < count; done += RUN_PAGES_MAX) {
+      yield { first: first + done, count: Math.min(RUN_PAGES_MAX, count - done), state };
+    }
+  }
 }

@@ -1,10 +1,13 @@
 import type { PageRun, PageState } from '../formats/store/overlay-map.ts';
 
-/** Pages of one chunk: 64 MiB of disk, 16 KiB of memory, and only where something was written. */
+/** Pages of one chunk: 64 MiB of disk, 16 KiB of memory, and only where not all pages are alike. */
 const CHUNK_PAGES = 16_384;
 const ABSENT = 0;
 const DATA = 1;
 const ZERO = 2;
+/** Of all chunks whose pages are all alike: a guest may discard a disk of many TiB in one request. Never written to. */
+const ALL_DATA = new Uint8Array(CHUNK_PAGES).fill(DATA);
+const ALL_ZERO = new Uint8Array(CHUNK_PAGES).fill(ZERO);
 
 /** What became of each page of a disk: nothing yet (absent), data, or zeros. */
 export interface PageMap {
@@ -37,6 +40,13 @@ export function pageMap(): PageMap {
     const chunk = chunks.get(Math.floor(page / CHUNK_PAGES));
     return chunk === undefined ? ABSENT : chunk[page % CHUNK_PAGES]!;
   }
+  /** A chunk that may be written to. */
+  function own(index: number, chunk: Uint8Array | undefined): Uint8Array {
+    if (chunk && chunk !== ALL_DATA && chunk !== ALL_ZERO) return chunk;
+    const made = chunk ? chunk.slice() : new Uint8Array(CHUNK_PAGES);
+    chunks.set(index, made);
+    return made;
+  }
   function* pieces(first: number, count: number) {
     for (let page = first; page < first + count; ) {
       const index = Math.floor(page / CHUNK_PAGES);
@@ -59,7 +69,7 @@ export function pageMap(): PageMap {
           start = here;
           current = next;
         }
-        if (chunk === undefined) break;
+        if (chunk === undefined || chunk === ALL_DATA || chunk === ALL_ZERO) break;
       }
     }
     yield { first: start, count: first + count - start, state: NAMES[current]! };
@@ -77,31 +87,37 @@ export function pageMap(): PageMap {
     },
     state: (page) => NAMES[code(page)]!,
     set(first, count, state) {
-      const value = state === 'data' ? DATA : ZERO;
+      const [value, alike] = state === 'data' ? [DATA, ALL_DATA] : [ZERO, ALL_ZERO];
       for (const { index, from, to } of pieces(first, count)) {
-        let chunk = chunks.get(index);
-        if (chunk === undefined) chunks.set(index, (chunk = new Uint8Array(CHUNK_PAGES)));
-        for (let at = from; at < to; at++) if (chunk[at] === DATA) dataPages--;
-        chunk.fill(value, from, to);
+        const chunk = chunks.get(index);
+        dataPages -= countData(chunk, from, to);
+        if (to - from === CHUNK_PAGES) chunks.set(index, alike);
+        else if (chunk !== alike) own(index, chunk).fill(value, from, to);
       }
       if (state === 'data') dataPages += count;
     },
     countWithoutData(first, count) {
       let absent = count;
       for (const { index, from, to } of pieces(first, count)) {
-        const chunk = chunks.get(index);
-        if (chunk === undefined) continue;
-        for (let at = from; at < to; at++) if (chunk[at] === DATA) absent--;
+        absent -= countData(chunks.get(index), from, to);
       }
       return absent;
     },
     runs,
     *written() {
+      let open: PageRun | undefined;
       for (const index of [...chunks.keys()].sort((a, b) => a - b)) {
-        for (const run of runs(index * CHUNK_PAGES, CHUNK_PAGES)) {
-          if (run.state !== 'absent') yield { ...run, state: run.state };
+        for (const { first, count, state } of runs(index * CHUNK_PAGES, CHUNK_PAGES)) {
+          if (state === 'absent') continue;
+          if (open?.state === state && open.first + open.count === first) {
+            open = { ...open, count: open.count + count };
+          } else {
+            if (open) yield open;
+            open = { first, count, state };
+          }
         }
       }
+      if (open) yield open;
     },
     dataPages: () => dataPages,
   };
@@ -114,4 +130,12 @@ export function pageMap(): PageMap {
     }
     return true;
   }
+}
+
+function countData(chunk: Uint8Array | undefined, from: number, to: number): number {
+  if (chunk === undefined || chunk === ALL_ZERO) return 0;
+  if (chunk === ALL_DATA) return to - from;
+  let count = 0;
+  for (let at = from; at < to; at++) if (chunk[at] === DATA) count++;
+  return count;
 }

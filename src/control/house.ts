@@ -6,9 +6,11 @@ import type { Report } from '../protocol/results.ts';
 import { CatalogError } from '../catalog/catalog-error.ts';
 import { type OpenSet, readSet, unlockSet } from '../catalog/sets.ts';
 import type { DiskServer } from '../recovery/disk-server.ts';
+import { nbdMemory } from '../recovery/nbd-memory.ts';
 import type { NfsServer } from '../recovery/nfs-server.ts';
 import { type BorrowedReader, sharedReader } from '../store/shared-reader.ts';
 import { openStore, type Store } from '../store/store.ts';
+import type { MemoryBudget } from '../lib/memory-budget.ts';
 import { giveBackFreedMemory } from '../sys/memory.ts';
 import { processors } from '../sys/processors.ts';
 import { realWorld, type World } from '../sys/world.ts';
@@ -26,6 +28,8 @@ export interface House extends AsyncDisposable {
   nfs(): Promise<NfsServer>;
   /** Before sessions are ended with the process: from here on it answers nobody, if it is there. */
   leaveNfs(): Promise<void>;
+  /** For what guests write over NBD: all sessions share it. */
+  readonly nbdMemory: MemoryBudget;
   /** Of a service that is set to have one. */
   readonly disks: DiskServer | undefined;
 }
@@ -51,6 +55,7 @@ export async function openHouse(directory: string): Promise<House> {
     reader,
     nfs: () => (nfs ??= openNfs()),
     leaveNfs: async () => (await nfs)?.leave(),
+    nbdMemory: nbdMemory(),
     disks: undefined,
     async [Symbol.asyncDispose]() {
       await (await nfs)?.[Symbol.asyncDispose]();

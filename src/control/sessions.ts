@@ -133,7 +133,7 @@ async function run(
   const { reader } = stack.use(await house.reader());
   const served = stack.use(
     await (await serving()).serveSession({ world, store }, record, {
-      ...{ set, point, reader, shared: house.disks },
+      ...{ set, point, reader, shared: house.disks, memory: house.nbdMemory },
       tls,
       nfs: place && { place, server: await house.nfs() },
       listen: listen ?? parseListenAddress(record.listen),

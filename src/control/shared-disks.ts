@@ -1,6 +1,6 @@
 import { type DiskServer, openDiskServer } from '../recovery/disk-server.ts';
 import { LOOPBACK, parseNetworks } from '../sys/networks.ts';
-import type { World } from '../sys/world.ts';
+import type { House } from './house.ts';
 import { parseListenAddress } from './listen-address.ts';
 import { readTlsFiles, type TlsFiles } from './tls-files.ts';
 
@@ -17,7 +17,7 @@ export interface SharedDisksPlace {
  * Rejects FAILED for networks that are none, and what listening rejects.
  */
 export async function openSharedDisks(
-  { clock, files }: Pick<World, 'clock' | 'files'>,
+  { world: { clock, files }, nbdMemory }: Pick<House, 'world' | 'nbdMemory'>,
   { listen, allow = LOOPBACK, tls }: SharedDisksPlace,
   inherited: readonly number[],
 ): Promise<DiskServer | undefined> {
@@ -25,7 +25,7 @@ export async function openSharedDisks(
   const all = [...inherited.map((fd) => ({ kind: 'fd', fd }) as const), ...own];
   if (all.length === 0) return undefined;
   return openDiskServer({
-    ...{ clock, listen: all, allow: parseNetworks(allow) },
+    ...{ clock, listen: all, allow: parseNetworks(allow), memory: nbdMemory },
     tls: tls && (await readTlsFiles(files, tls)),
   });
 }

@@ -68,7 +68,7 @@ export async function ownStore(directory: string, options: OwnOptions): Promise<
     guard.wake();
     if (event.kind !== 'notice') options.onChange();
   };
-  const disks = await openSharedDisks(world, options.nbd, sockets.nbd);
+  const disks = await openSharedDisks(opened, options.nbd, sockets.nbd);
   if (disks) stack.use(disks);
   const house: House = { ...opened, disks };
   const answerNfs = await holdNfs(house, sockets.nfs);

@@ -1,4 +1,5 @@
 import type { Clock } from '../sys/clock.ts';
+import type { MemoryBudget } from '../lib/memory-budget.ts';
 import { type Address, type Peer, type TlsCredentials } from '../sys/network.ts';
 import type { Networks } from '../sys/networks.ts';
 import { type NbdTarget, openNbdTarget } from '../targets/nbd/target.ts';
@@ -23,6 +24,8 @@ export interface DiskServerOptions {
   /** At least one. */
   readonly listen: readonly Address[];
   readonly allow: Networks;
+  /** For what guests write. */
+  readonly memory: MemoryBudget;
   readonly tls: TlsCredentials | undefined;
 }
 
@@ -31,10 +34,11 @@ export async function openDiskServer({
   clock,
   listen: [first, ...others],
   allow,
+  memory,
   tls,
 }: DiskServerOptions): Promise<DiskServer> {
   const target = await openNbdTarget({
-    ...{ clock, listen: first!, others },
+    ...{ clock, listen: first!, others, memory },
     // A client that comes again must not write to whatever session is alone by then.
     hasDefault: false,
     admits: (peer: Peer | undefined) => peer !== undefined && allow.has(peer.address),

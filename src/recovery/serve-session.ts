@@ -3,6 +3,7 @@ import { loadProfile } from '../catalog/profiles.ts';
 import type { OpenSet } from '../catalog/sets.ts';
 import type { PointRecord } from '../formats/store/point.ts';
 import type { NfsPlace, SessionRecord } from '../formats/store/session.ts';
+import type { MemoryBudget } from '../lib/memory-budget.ts';
 import type { BlockReader } from '../store/block-reader.ts';
 import { type ManifestDisk, manifestDisk } from '../store/manifest-disk.ts';
 import type { Address, TlsCredentials } from '../sys/network.ts';
@@ -38,6 +39,8 @@ export interface ServeOptions {
   readonly nfs: { readonly place: NfsPlace; readonly server: NfsServer } | undefined;
   /** Shows the disks too. */
   readonly shared: DiskServer | undefined;
+  /** For what guests write. */
+  readonly memory: MemoryBudget;
   /** Lent. */
   readonly reader: BlockReader;
   readonly onEvent: (event: ServeEvent) => void;
@@ -55,7 +58,7 @@ export async function serveSession(
   options: ServeOptions,
 ): Promise<ServedSession> {
   const { world } = house;
-  const { set, point, listen, tls, nfs, shared, reader, onEvent } = options;
+  const { set, point, listen, tls, nfs, shared, reader, memory, onEvent } = options;
   await using stack = new AsyncDisposableStack();
   const ending = new AbortController();
   const space = sessionSpace(house, session, {
@@ -76,6 +79,7 @@ export async function serveSession(
     await openNbdTarget({
       clock: world.clock,
       listen,
+      memory,
       tls: tls && { mode: 'require', credentials: tls },
     }),
   );
@@ -118,11 +122,11 @@ async function exportHere(
   session: SessionRecord,
   { options, overlays }: { readonly options: ServeOptions; readonly overlays: readonly Overlay[] },
 ): Promise<Export[]> {
-  const { point, listen, tls } = options;
+  const { point, listen, tls, memory } = options;
   if (listen.kind === 'unix' && !tls) return [];
   const here = { kind: 'unix', path: innerSocket(store, session.id) } as const;
   const target = stack.use(
-    await openNbdTarget({ clock: world.clock, listen: here, tls: undefined }),
+    await openNbdTarget({ clock: world.clock, listen: here, memory, tls: undefined }),
   );
   return exportAll(target, point, overlays).map((it) => stack.use(it.export));
 }

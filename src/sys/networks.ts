@@ -60,6 +60,23 @@ export function addressFamily(text: string): 4 | 6 | undefined {
   return version === 0 ? undefined : (version as 4 | 6);
 }
 
+/** Words of 16 bits in the part of an IPv6 address that names a network: a host has all addresses in one. */
+const NETWORK_WORDS = 4;
+
+/** What a peer cannot change by taking another address: an IPv4 address, or the /64 of an IPv6 address. */
+export function peerNetwork(address: string): string {
+  if (isIP(address) !== 6) return address;
+  const [head = '', tail] = address.split('::');
+  const words = (part: string): string[] => (part === '' ? [] : part.split(':'));
+  const known = [...words(head)];
+  if (tail !== undefined) {
+    const after = words(tail);
+    while (known.length + after.length < 8) known.push('0');
+    known.push(...after);
+  }
+  return `${known.slice(0, NETWORK_WORDS).join(':')}::/64`;
+}
+
 /** Who listens there does so at all addresses, and clients have to be told another. */
 export function isAnyAddress(host: string): boolean {
   return isIP(host) !== 0 && /^[0:.]+$/.test(host);

@@ -1,17 +1,81 @@
+import { peerNetwork } from '../sys/networks.ts';
 import type { ByteStream } from '../sys/network.ts';
+
+/*
+ * Connections that compete for room. Full is never a reason to turn away a host that has few: the host that has most
+ * gives one up. Which one, and whether a host may do that to itself, differs: see `yields`.
+ */
+export interface Crowd {
+  /** Undefined: there is no room. Another may have been ended for it. */
+  enter(stream: ByteStream): Member | undefined;
+  readonly size: number;
+}
+
+export interface Member {
+  /** It does something: others are ended before it. */
+  heard(): void;
+  leave(): void;
+}
+
+export interface CrowdOptions {
+  /**
+   * `always`: the connection of which nothing was heard for longest makes room for the next, also one of the same host:
+   * nothing is lost with it. `to-others`: it is in use (a guest's disk), and makes room for hosts that have fewer only.
+   */
+  readonly yields: 'always' | 'to-others';
+}
 
 /** Each takes a descriptor, and buffers of its own. */
 const CONNECTIONS_MAX = 256;
 /** Of one host, so that others have room: Linux makes up to 16 for an NFS mount (`nconnect`). */
 const CONNECTIONS_OF_HOST_MAX = 128;
 
-/** Whether there is no room for a stream beside these. Over a unix socket all are this machine: no host. */
-export function isFull(streams: Iterable<ByteStream>, { peer }: ByteStream): boolean {
-  let all = 0;
-  let its = 0;
-  for (const it of streams) {
-    all++;
-    if (peer && it.peer?.address === peer.address) its++;
+interface Inside {
+  readonly stream: ByteStream;
+  /** Undefined: over a unix socket, from this machine. */
+  readonly host: string | undefined;
+  lastHeard: number;
+}
+
+export function crowd({ yields }: CrowdOptions): Crowd {
+  const inside = new Set<Inside>();
+  /** Not a time: only the order counts. */
+  let sequence = 0;
+
+  function ofHost(host: string | undefined): Inside[] {
+    return [...inside].filter((it) => it.host === host);
   }
-  return all >= CONNECTIONS_MAX || its >= CONNECTIONS_OF_HOST_MAX;
+  function largestHost(): Inside[] {
+    const hosts = Map.groupBy(inside, ({ host }) => host);
+    return [...hosts.values()].reduce((most, it) => (it.length > most.length ? it : most));
+  }
+  /** Those of whom one has to go; undefined: nobody will. */
+  function whoYields(host: string | undefined): Inside[] | undefined {
+    const its = ofHost(host);
+    if (yields === 'always' && its.length >= CONNECTIONS_OF_HOST_MAX) return its;
+    const most = largestHost();
+    return yields === 'always' || most.length > its.length + 1 ? most : undefined;
+  }
+  return {
+    get size() {
+      return inside.size;
+    },
+    enter(stream) {
+      const host = stream.peer && peerNetwork(stream.peer.address);
+      const hostIsFull = host !== undefined && ofHost(host).length >= CONNECTIONS_OF_HOST_MAX;
+      if (hostIsFull && yields === 'to-others') return undefined;
+      if (hostIsFull || inside.size >= CONNECTIONS_MAX) {
+        const silent = whoYields(host)?.reduce((a, b) => (b.lastHeard < a.lastHeard ? b : a));
+        if (!silent) return undefined;
+        inside.delete(silent);
+        silent.stream.destroy();
+      }
+      const it: Inside = { stream, host, lastHeard: ++sequence };
+      inside.add(it);
+      return {
+        heard: () => void (it.lastHeard = ++sequence),
+        leave: () => void inside.delete(it),
+      };
+    },
+  };
 }

@@ -1,12 +1,12 @@
 import type { ByteStream } from '../sys/network.ts';
-import { isFull } from './crowd.ts';
+import { crowd } from './crowd.ts';
 
 /**
  * Where connections come in. Those that come while it is held wait, unread, instead of being answered as if what
  * they look for were no more: whoever listens has begun, and what is to be shown is on its way.
  */
 export interface Entrance {
-  /** Welcomes it, now or once `open` is called; ends it where too many wait already. */
+  /** Welcomes it, now or once `open` is called. Where too many wait, those that came first are ended. */
   pass(stream: ByteStream, welcome: Welcome): void;
   hold(): void;
   open(): void;
@@ -18,23 +18,31 @@ type Welcome = (stream: ByteStream) => void;
 
 /** Open from the start. */
 export function entrance(): Entrance {
-  const waiting = new Map<ByteStream, Welcome>();
+  const room = crowd({ yields: 'always' });
+  const waiting = new Map<ByteStream, () => void>();
   let isHeld = false;
   return {
     pass(stream, welcome) {
       if (!isHeld) return welcome(stream);
-      if (isFull(waiting.keys(), stream)) return stream.destroy();
-      waiting.set(stream, welcome);
-      stream.onClose = () => waiting.delete(stream);
+      const place = room.enter(stream);
+      if (!place) return stream.destroy();
+      waiting.set(stream, () => {
+        place.leave();
+        welcome(stream);
+      });
+      stream.onClose = () => {
+        place.leave();
+        waiting.delete(stream);
+      };
     },
     hold() {
       isHeld = true;
     },
     open() {
       isHeld = false;
-      for (const [stream, welcome] of waiting) {
+      for (const [stream, go] of waiting) {
         waiting.delete(stream);
-        welcome(stream);
+        go();
       }
     },
     close() {

@@ -55,3 +55,21 @@ test('a log that is written anew names no page that was not flushed', async () =
   equal(again.map.state(2), 'zero');
   equal(again.map.dataPages(), 25_000);
 });
+
+// A10
+test('a run of more pages than 32 bits count is the same after a restart, and takes little memory', async () => {
+  const { files } = crashingFs(seeded(1));
+  const pages = 4.5 * 2 ** 30;
+  const header = { pageLength: 4096, size: 4096 * pages };
+  const runs = [{ first: 0, count: pages, state: 'zero' }] as const;
+  const before = process.memoryUsage();
+  {
+    await using log = await createOverlayLog(files, '/map', header);
+    await log.append(runs);
+  }
+  await using log = await openOverlayLog(files, '/map', header);
+  deepEqual([...log.map.written()], runs);
+  const { heapUsed, arrayBuffers } = process.memoryUsage();
+  const taken = heapUsed - before.heapUsed + arrayBuffers - before.arrayBuffers;
+  ok(taken < 64 * 2 ** 20, `${taken} bytes`);
+});

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { test } from 'tap';
 import { openNbdDisk } from '../../src/block/nbd-disk.ts';
 import { openBlockReader } from '../../src/store/block-reader.ts';
+import { nbdMemory } from '../../src/recovery/nbd-memory.ts';
 import { serveSession } from '../../src/recovery/serve-session.ts';
 import { listSessions, startSession } from '../../src/recovery/sessions.ts';
 import { noise } from '../support/random.ts';
@@ -25,7 +26,7 @@ test('a session whose guest waits for space can be ended, and that write was nev
   const paused = Promise.withResolvers<void>();
   const serving = await serveSession(house, held.record, {
     ...{ set, point, listen: { kind: 'unix', path: socket }, tls: undefined, nfs: undefined },
-    ...{ reader, shared: undefined },
+    ...{ reader, shared: undefined, memory: nbdMemory() },
     onEvent: ({ kind }) => void (kind === 'paused' && paused.resolve()),
   });
   const guest = await openNbdDisk(serving.exports[0]!.uri);

@@ -1,5 +1,7 @@
 import { join } from 'node:path/posix';
 import type { BlockDevice, WritableBlockDevice } from '../../src/block/block-device.ts';
+import type { MemoryBudget } from '../../src/lib/memory-budget.ts';
+import { nbdMemory } from '../../src/recovery/nbd-memory.ts';
 import { systemClock } from '../../src/sys/clock.ts';
 import { type NbdTarget, openNbdTarget } from '../../src/targets/nbd/target.ts';
 import type { Export } from '../../src/targets/export.ts';
@@ -22,11 +24,13 @@ export async function serveOne(
     readOnly?: boolean;
     socket?: string;
     tls?: Parameters<typeof openNbdTarget>[0]['tls'];
+    memory?: MemoryBudget;
   } = {},
 ): Promise<TestServer> {
   const socket = options.socket ?? join(root, `${count++}.sock`);
   const target = await openNbdTarget({
     clock: systemClock(),
+    memory: options.memory ?? nbdMemory(),
     listen: { kind: 'unix', path: socket },
     tls: options.tls,
   });

@@ -1,5 +1,6 @@
 import {
   type BlockDevice,
+  type Durability,
   isWritable,
   type WritableBlockDevice,
 } from '../../block/block-device.ts';
@@ -13,8 +14,10 @@ import {
   type Request,
 } from '../../formats/wire/nbd.ts';
 import { bufferPool } from '../../lib/buffer-pool.ts';
-import { MiB } from '../../lib/sizes.ts';
+import type { MemoryShare } from '../../lib/memory-budget.ts';
+import { GiB, MiB } from '../../lib/sizes.ts';
 import { blockStatus } from './block-status.ts';
+import { type PartialWrite, partialWrite } from './partial-write.ts';
 import type { Traffic } from '../traffic.ts';
 import type { Agreement } from './handshake.ts';
 import type { SlabPool } from '../reply-queue.ts';
@@ -29,10 +32,18 @@ export interface AnsweringOptions {
   readonly slabs: SlabPool;
   /** Counts what is read and written. */
   readonly traffic: Traffic;
+  /** For what is to be written, until it is. */
+  readonly memory: MemoryShare;
 }
 
 /** Of each size, for reads that are not answered at once. */
 const SPARE_BUFFERS = 16;
+
+/**
+ * A range of zeros may be as long as the disk; the map of a session has a byte for each page of it, and all guests
+ * wait while it is gone through. This much takes 2 ms.
+ */
+const ZERO_STEP = 4 * GiB;
 
 /** Does what requests ask for, and keeps the accounts of what is under way. */
 export function answering(options: AnsweringOptions, onProgress: () => void) {
@@ -47,7 +58,7 @@ export function answering(options: AnsweringOptions, onProgress: () => void) {
   });
 
   /** `work` answers what is to be said once it is done. */
-  function run(echo: Echo, length: number, work: () => Promise<() => void>): void {
+  const run: Run = (echo, length, work) => {
     const end = accounts.begin(length);
     void work()
       .catch((cause: unknown) => () => refuse(echo, cause))
@@ -55,20 +66,12 @@ export function answering(options: AnsweringOptions, onProgress: () => void) {
         answer();
         end();
       });
-  }
+  };
   function refuse(echo: Echo, cause: unknown): void {
     if (!(cause instanceof BlockError)) throw cause;
     reply.fail(echo, ERROR_OF[cause.code], cause.message);
   }
-  function change(request: Request, work: (to: WritableBlockDevice) => Promise<void>): void {
-    const echo = echoOf(request);
-    const length = request.command === COMMANDS.write ? request.length : 0;
-    run(echo, length, async () => {
-      await work(writable!);
-      traffic.writtenBytes += length;
-      return () => reply.done(echo);
-    });
-  }
+  const { change, changeInParts } = changing(options, { writable, accounts, run, reply });
   function read(request: Request, isLast: boolean): void {
     const { offset, length } = request;
     const effort = isLast && accounts.running === 0 ? 'medium' : 'memory';
@@ -90,17 +93,17 @@ export function answering(options: AnsweringOptions, onProgress: () => void) {
       };
     });
   }
+  function cache({ offset, length, ...echo }: Request): void {
+    run(echo, 0, async () => {
+      await readThrough(device, offset, Math.min(length, PAYLOAD_LENGTH_MAX));
+      return () => reply.done(echo);
+    });
+  }
   function status({ offset, length, flags, ...echo }: Request): void {
     const only = (flags & COMMAND_FLAGS.reqOne) === 0 ? 'all' : 'first';
     run(echo, 0, async () => {
       const extents = await blockStatus(device, offset, length, only);
       return () => reply.blockStatus(echo, extents);
-    });
-  }
-  function cache({ offset, length, ...echo }: Request): void {
-    run(echo, 0, async () => {
-      await readThrough(device, offset, Math.min(length, PAYLOAD_LENGTH_MAX));
-      return () => reply.done(echo);
     });
   }
   /** `isLast`: of what has come so far. */
@@ -117,7 +120,7 @@ export function answering(options: AnsweringOptions, onProgress: () => void) {
         return change(request, (to) => to.write(payload, offset, durability));
       case COMMANDS.trim:
       case COMMANDS.writeZeroes:
-        return change(request, (to) => to.zero(offset, length, durability));
+        return change(request, (to) => zeroInTurns(to, { offset, length, durability }));
       case COMMANDS.flush:
         return writable ? change(request, (to) => to.flush()) : reply.done(request);
       case COMMANDS.cache:
@@ -128,12 +131,51 @@ export function answering(options: AnsweringOptions, onProgress: () => void) {
   }
   return {
     answer,
+    changeInParts,
     /** Whether a payload is worth its memory. */
     wantsPayload: (request: Request) =>
       request.command === COMMANDS.write && objection(request) === ERRORS.none,
     unsent: () => reply.unsent(),
     flush: () => reply.flush(),
     accounts,
+  };
+}
+
+type Run = (echo: Echo, length: number, work: () => Promise<() => void>) => void;
+
+interface ChangingParts {
+  readonly writable: WritableBlockDevice | undefined;
+  readonly accounts: ReturnType<typeof openAccounts>;
+  readonly run: Run;
+  readonly reply: ReturnType<typeof replyWriter>;
+}
+
+/** For requests that are not refused, so that there is something to write to. */
+function changing(
+  { traffic, memory }: AnsweringOptions,
+  { writable, accounts, run, reply }: ChangingParts,
+) {
+  return {
+    change(request: Request, work: (to: WritableBlockDevice) => Promise<void>): void {
+      const echo = echoOf(request);
+      const length = request.command === COMMANDS.write ? request.length : 0;
+      run(echo, length, async () => {
+        await work(writable!).finally(() => memory.give(length));
+        traffic.writtenBytes += length;
+        return () => reply.done(echo);
+      });
+    },
+    changeInParts(request: Request): PartialWrite {
+      const { length } = request;
+      const write = partialWrite(writable!, request, { memory, begin: accounts.begin });
+      const echo = echoOf(request);
+      run(echo, 0, async () => {
+        await write.done;
+        traffic.writtenBytes += length;
+        return () => reply.done(echo);
+      });
+      return write;
+    },
   };
 }
 
@@ -200,6 +242,25 @@ const FLAGS_OF: Readonly<Record<number, number>> = {
   [COMMANDS.blockStatus]: fua | reqOne,
 };
 const WRITING: ReadonlySet<number> = new Set([COMMANDS.write, COMMANDS.trim, COMMANDS.writeZeroes]);
+
+async function zeroInTurns(
+  to: WritableBlockDevice,
+  { offset, length, durability }: ZeroRange,
+): Promise<void> {
+  let at = offset;
+  for (; length - (at - offset) > ZERO_STEP; at += ZERO_STEP) {
+    await to.zero(at, ZERO_STEP, 'cached');
+    await new Promise<void>((resolve) => setImmediate(resolve));
+  }
+  // A sync is one of all that came before it.
+  await to.zero(at, length - (at - offset), durability);
+}
+
+interface ZeroRange {
+  readonly offset: number;
+  readonly length: number;
+  readonly durability: Durability;
+}
 
 async function readThrough(device: BlockDevice, offset: number, length: number): Promise<void> {
   const scratch = Buffer.allocUnsafeSlow(Math.min(length, MiB));

@@ -5,6 +5,11 @@ import { MiB } from '../../lib/sizes.ts';
 /** A reply's worth; a client asks again from where it ends. */
 const EXTENTS_MAX = 4096;
 const FIRST_STEP = 64 * MiB;
+/** Where every other page differs: 65,536 extents, which is what is in memory at most and takes some milliseconds. */
+const LONGEST_STEP = 256 * MiB;
+/** As far as one reply looks, and how often others have a turn meanwhile: a client goes on from where it ends. */
+const STEPS_MAX = 256;
+const STEPS_OF_TURN = 16;
 
 /**
  * What a range holds, from its beginning: one extent, or as many as fit a reply. Looks no further than
@@ -19,7 +24,9 @@ export async function blockStatus(
   const found: Extent[] = [];
   const end = offset + length;
   let step = FIRST_STEP;
-  for (let at = offset; at < end; ) {
+  let steps = 0;
+  for (let at = offset; at < end && steps < STEPS_MAX; steps++) {
+    if (steps % STEPS_OF_TURN === STEPS_OF_TURN - 1) await turnOfLoop();
     const count = Math.min(step, end - at);
     for (const extent of await device.extents(at, count)) {
       const last = found.at(-1);
@@ -33,9 +40,13 @@ export async function blockStatus(
     if (found.length > EXTENTS_MAX) return found.slice(0, EXTENTS_MAX);
     at += count;
     // A single extent so far: probably the empty part of a large disk.
-    if (found.length === 1) step *= 2;
+    if (found.length === 1) step = Math.min(2 * step, LONGEST_STEP);
   }
   return found;
+}
+
+function turnOfLoop(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
 }
 
 /** Payload of a block status chunk for the one context that there is. */

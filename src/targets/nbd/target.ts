@@ -1,5 +1,6 @@
 import type { BlockDevice, WritableBlockDevice } from '../../block/block-device.ts';
 import { isWritable } from '../../block/block-device.ts';
+import type { MemoryBudget } from '../../lib/memory-budget.ts';
 import { KiB } from '../../lib/sizes.ts';
 import type { Clock } from '../../sys/clock.ts';
 import {
@@ -10,7 +11,7 @@ import {
   type Peer,
   type TlsCredentials,
 } from '../../sys/network.ts';
-import { isFull } from '../crowd.ts';
+import { crowd, type Member } from '../crowd.ts';
 import { entrance } from '../entrance.ts';
 import type { Export } from '../export.ts';
 import { addTraffic, type Client, noTraffic, sumOfTraffic, type Traffic } from '../traffic.ts';
@@ -46,6 +47,8 @@ export interface NbdTargetOptions {
   readonly hasDefault?: boolean;
   /** Whether the peer is served; left out: whoever can connect. */
   readonly admits?: (peer: Peer | undefined) => boolean;
+  /** For what clients write, until it is written. */
+  readonly memory: MemoryBudget;
   readonly tls?:
     | { readonly mode: 'allow' | 'require'; readonly credentials: TlsCredentials }
     | undefined;
@@ -78,18 +81,26 @@ interface Connection extends Client {
 export async function openNbdTarget(options: NbdTargetOptions): Promise<NbdTarget> {
   const served = new Map<string, Served>();
   const streams = new Set<ByteStream>();
-  /** Those that have no export yet. */
+  /** Those that have no export yet: until they have shown that they may, they take no room of those who have one. */
   const undecided = new Set<ByteStream>();
+  const shaking = crowd({ yields: 'always' });
+  const room = crowd({ yields: 'to-others' });
   const shared: Shared = { awake: stayAwake(options.clock), slabs: slabPool() };
   const door = entrance();
   const { admits = () => true, others = [] } = options;
   function accept(stream: ByteStream): void {
-    if (isFull(streams, stream)) return stream.destroy();
+    let place = shaking.enter(stream);
+    if (!place) return stream.destroy();
     streams.add(stream);
     undecided.add(stream);
     serve(stream, { ...options, ...shared }, served, {
-      onDecided: () => undecided.delete(stream),
+      enter() {
+        undecided.delete(stream);
+        place?.leave();
+        return (place = room.enter(stream));
+      },
       onClose() {
+        place?.leave();
         undecided.delete(stream);
         streams.delete(stream);
         if (streams.size === 0) shared.slabs.clear();
@@ -162,11 +173,17 @@ async function finish(clock: Clock, { stream, transmission }: Connection): Promi
   stream.end();
 }
 
+interface ServeEvents {
+  /** It has chosen an export; undefined: there is no room for it. */
+  readonly enter: () => Member | undefined;
+  readonly onClose: () => void;
+}
+
 function serve(
   stream: ByteStream,
-  { clock, hasDefault = true, tls, awake, slabs }: NbdTargetOptions & Shared,
+  { clock, hasDefault = true, tls, awake, slabs, memory }: NbdTargetOptions & Shared,
   served: ReadonlyMap<string, Served>,
-  { onDecided, onClose }: { readonly onDecided: () => void; readonly onClose: () => void },
+  { enter, onClose }: ServeEvents,
 ): void {
   const talk = handshake({
     offers: () => [...served.values()].map(({ offer }) => offer),
@@ -195,14 +212,17 @@ function serve(
         return;
       case 'agreed': {
         over.abort();
-        onDecided();
+        const place = enter();
         const { agreement, rest } = outcome;
         const entry = served.get(agreement.offer.name);
-        if (!entry) return stream.destroy();
+        if (!entry || !place) return stream.destroy();
         const traffic = noTraffic();
         const made: Connection = {
           ...{ stream, traffic, address: stream.peer?.address, since: clock.now() },
-          transmission: begin(stream, awake, { device: entry.device, agreement, slabs, traffic }),
+          transmission: begin(stream, awake, place, {
+            ...{ device: entry.device, agreement, slabs, traffic },
+            memory: memory.join(),
+          }),
         };
         connection = made;
         const { connections, past } = entry;
@@ -225,7 +245,8 @@ function serve(
 function begin(
   stream: ByteStream,
   awake: StayAwake,
-  what: Pick<TransmissionOptions, 'device' | 'agreement' | 'slabs' | 'traffic'>,
+  place: Member,
+  what: Pick<TransmissionOptions, 'device' | 'agreement' | 'slabs' | 'traffic' | 'memory'>,
 ): Transmission {
   const requests = transmission({
     ...what,
@@ -235,6 +256,7 @@ function begin(
     close: stream.end,
   });
   stream.onBytes = (bytes) => {
+    place.heard();
     requests.push(bytes);
     awake.arrived(requests.isIdle);
   };

@@ -8,8 +8,10 @@ import {
   requestLength,
   requestPayload,
 } from '../../formats/wire/nbd.ts';
+import type { MemoryShare } from '../../lib/memory-budget.ts';
 import { MiB } from '../../lib/sizes.ts';
 import { answering, type AnsweringOptions } from './answers.ts';
+import type { PartialWrite } from './partial-write.ts';
 
 /**
  * "Transmission phase": requests in, replies out. What is in memory is answered at once, in the loop
@@ -40,10 +42,14 @@ const RUNNING_LENGTH_MAX = 2 * PAYLOAD_LENGTH_MAX;
 
 interface Payload {
   readonly request: Request;
-  /** Undefined: refused, and only read past. */
-  readonly bytes: Uint8Array | undefined;
+  /** Not: refused, and only read past. */
+  readonly isWanted: boolean;
   readonly length: number;
-  filled: number;
+  received: number;
+  /** Memory for what comes next: for all of it, where there is enough. */
+  part: Uint8Array | undefined;
+  partFilled: number;
+  write: PartialWrite | undefined;
 }
 
 export function transmission(options: TransmissionOptions): Transmission {
@@ -55,7 +61,9 @@ export function transmission(options: TransmissionOptions): Transmission {
   let onAllSent = (): void => {};
   const parser = requestParser(options.agreement.style, {
     wantsPayload: answers.wantsPayload,
+    memory: options.memory,
     take: answers.answer,
+    takeInParts: answers.changeInParts,
     mayTake: () => !isOver && !stalled(),
     end,
   });
@@ -71,6 +79,7 @@ export function transmission(options: TransmissionOptions): Transmission {
     if (isOver) return;
     isOver = true;
     held = undefined;
+    parser.drop();
     void finish().then(close);
   }
   async function finish(): Promise<void> {
@@ -106,12 +115,14 @@ export function transmission(options: TransmissionOptions): Transmission {
     stop() {
       isOver = true;
       held = undefined;
+      parser.drop();
       return finish();
     },
     isIdle: () => answers.accounts.running === 0,
     abandon() {
       isOver = true;
       held = undefined;
+      parser.drop();
     },
   };
 }
@@ -119,8 +130,10 @@ export function transmission(options: TransmissionOptions): Transmission {
 interface ParserEvents {
   /** Whether a payload is worth its memory. */
   wantsPayload(request: Request): boolean;
-  /** `isLast`: nothing that came is left. */
+  readonly memory: MemoryShare;
+  /** `isLast`: nothing that came is left. The payload's memory is given back by who takes it. */
   take(request: Request, payload: Uint8Array | undefined, isLast: boolean): void;
+  takeInParts(request: Request): PartialWrite;
   mayTake(): boolean;
   /** Nothing that follows can be understood, or is meant to be. */
   end(): void;
@@ -128,6 +141,7 @@ interface ParserEvents {
 
 /** Cuts what comes into requests and their payloads. */
 function requestParser(style: HeaderStyle, events: ParserEvents) {
+  const { memory } = events;
   const headerLength = requestLength(style);
   const head = new Uint8Array(headerLength);
   const headView = new DataView(head.buffer);
@@ -140,31 +154,57 @@ function requestParser(style: HeaderStyle, events: ParserEvents) {
     if (request.command === COMMANDS.disconnect || length > PAYLOAD_LENGTH_MAX) {
       events.end();
     } else if (length > 0) {
-      const wanted = events.wantsPayload(request);
-      const bytes = wanted ? Buffer.allocUnsafeSlow(length) : undefined;
-      payload = { request: { ...request }, bytes, length, filled: 0 };
+      payload = {
+        ...{ request: { ...request }, isWanted: events.wantsPayload(request), length },
+        ...{ received: 0, part: undefined, partFilled: 0, write: undefined },
+      };
     } else {
       events.take(request, undefined, isLast);
     }
   }
+  /** Undefined: there is none until something of this connection's is written. */
+  function partOf(open: Payload): Uint8Array | undefined {
+    const length = memory.take(open.length - open.received);
+    return length > 0 ? Buffer.allocUnsafeSlow(length) : undefined;
+  }
+  /** How far it came: less than all if it has to wait. */
   function fill(open: Payload, bytes: Uint8Array): number {
-    const count = Math.min(open.length - open.filled, bytes.length);
-    open.bytes?.set(bytes.subarray(0, count), open.filled);
-    open.filled += count;
-    if (open.filled === open.length) {
-      payload = undefined;
-      events.take(open.request, open.bytes, false);
-    }
+    if (open.isWanted && !(open.part ??= partOf(open))) return 0;
+    const room = open.part ? open.part.length - open.partFilled : open.length - open.received;
+    const count = Math.min(room, bytes.length);
+    open.part?.set(bytes.subarray(0, count), open.partFilled);
+    open.received += count;
+    open.partFilled += count;
+    if (count === room) put(open);
     return count;
   }
+  function put(open: Payload): void {
+    const { part, length, received } = open;
+    const isAll = received === length;
+    if (isAll) payload = undefined;
+    open.part = undefined;
+    open.partFilled = 0;
+    if (!part || part.length === length) return events.take(open.request, part, false);
+    open.write ??= events.takeInParts(open.request);
+    open.write.put(part, received - part.length);
+    if (isAll) open.write.end();
+  }
   return {
+    /** What of a request came and will not be whole. */
+    drop(): void {
+      if (payload?.part) memory.give(payload.part.length);
+      payload?.write?.drop();
+      payload = undefined;
+    },
     /** Parses as much as may be and returns how far it came. */
     parse(bytes: Uint8Array): number {
       const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
       let at = 0;
       while (at < bytes.length) {
         if (payload) {
-          at += fill(payload, bytes.subarray(at));
+          const count = fill(payload, bytes.subarray(at));
+          if (count === 0) return at;
+          at += count;
           continue;
         }
         if (!events.mayTake()) return at;

@@ -1,7 +1,7 @@
 import { MiB } from '../../lib/sizes.ts';
 import type { Clock } from '../../sys/clock.ts';
 import type { ByteStream, Peer } from '../../sys/network.ts';
-import { isFull } from '../crowd.ts';
+import { crowd } from '../crowd.ts';
 import { slabPool } from '../reply-queue.ts';
 import { stayAwake } from '../stay-awake.ts';
 import { addTraffic, type Client, noTraffic, type Traffic } from '../traffic.ts';
@@ -53,6 +53,8 @@ export function nfsClients({ clock, admits }: NfsClientsOptions): NfsClients {
   const awake = stayAwake(clock);
   const memory = recordMemory();
   const slabs = slabPool();
+  /** A client whose connection is ended comes again with what it had no answer to. */
+  const room = crowd({ yields: 'always' });
 
   function hasRoom(length: number): boolean {
     let held = length;
@@ -80,7 +82,8 @@ export function nfsClients({ clock, admits }: NfsClientsOptions): NfsClients {
     knows,
     accept(stream, dispatch) {
       const { peer } = stream;
-      if (!peer || !knows(stream) || isFull(clients.keys(), stream)) return stream.destroy();
+      const place = peer && knows(stream) ? room.enter(stream) : undefined;
+      if (!peer || !place) return stream.destroy();
       const count = (served: Served, moved: Partial<Traffic>): void => {
         addTraffic(trafficIn(client.traffic, served), moved);
         addTraffic(trafficIn(total, served), moved);
@@ -91,13 +94,16 @@ export function nfsClients({ clock, admits }: NfsClientsOptions): NfsClients {
         hasUnanswered: false,
         connection: connection({
           ...{ stream, memory, slabs, awake, hasRoom },
-          answer: (record, how, open) =>
-            dispatch(record, { ...how, peer, count, onUnanswered }, open),
+          answer(record, how, open) {
+            place.heard();
+            dispatch(record, { ...how, peer, count, onUnanswered }, open);
+          },
         }),
       };
       clients.set(stream, client);
       stream.onClose = () => {
         client.connection.abandon();
+        place.leave();
         clients.delete(stream);
         if (clients.size === 0) slabs.clear();
       };

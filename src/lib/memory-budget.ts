@@ -1,0 +1,43 @@
+/**
+ * Memory that many share, so that their sum has a bound and none of them takes it from the others. One may hold as
+ * much as is still free for all: alone half of it, with others that wait ever less, so that something is always left
+ * for the next. One that holds nothing always gets `own`: nobody waits for what others have.
+ */
+export interface MemoryBudget {
+  join(): MemoryShare;
+  /** By all of them. */
+  readonly held: number;
+}
+
+export interface MemoryShare {
+  /** How many of the bytes may be held now: all of them, a part if nothing is held yet, or 0. */
+  take(length: number): number;
+  give(length: number): void;
+}
+
+/** The sum is at most `max`, and `own` for each that shares it. */
+export function memoryBudget({ max, own }: { readonly max: number; readonly own: number }) {
+  let total = 0;
+  const budget: MemoryBudget = {
+    get held() {
+      return total;
+    },
+    join() {
+      let held = 0;
+      return {
+        take(length) {
+          const fits = held + length <= max - total;
+          const granted = fits ? length : held === 0 ? Math.min(length, own) : 0;
+          held += granted;
+          total += granted;
+          return granted;
+        },
+        give(length) {
+          held -= length;
+          total -= length;
+        },
+      };
+    },
+  };
+  return budget;
+}

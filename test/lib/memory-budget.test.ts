@@ -1,0 +1,41 @@
+import { equal, ok } from 'node:assert/strict';
+import { test } from 'tap';
+import { memoryBudget, type MemoryShare } from '../../src/lib/memory-budget.ts';
+
+const MAX = 1024;
+const OWN = 16;
+
+/** Takes until it gets no more. */
+function fill(share: MemoryShare, length: number): number {
+  let held = 0;
+  for (let got = share.take(length); got > 0; got = share.take(length)) held += got;
+  return held;
+}
+
+test('one that waits for ever leaves half of the memory to others', async () => {
+  const budget = memoryBudget({ max: MAX, own: OWN });
+  equal(fill(budget.join(), 8), MAX / 2);
+  ok(fill(budget.join(), 8) >= MAX / 4);
+});
+
+test('however many wait, one that holds nothing gets something, and the sum has a bound', async () => {
+  const budget = memoryBudget({ max: MAX, own: OWN });
+  const shares = Array.from({ length: 100 }, () => budget.join());
+  for (const share of shares) ok(fill(share, 100) >= OWN);
+  ok(budget.held <= MAX + 100 * OWN, `${budget.held}`);
+  const another = budget.join();
+  const got = another.take(400);
+  ok(got >= OWN && got < 400, `${got}`);
+  equal(another.take(400), 0, 'it has something');
+  another.give(got);
+  ok(another.take(400) > 0);
+});
+
+test('what was given back is there again', async () => {
+  const budget = memoryBudget({ max: MAX, own: OWN });
+  const share = budget.join();
+  equal(share.take(300), 300);
+  share.give(300);
+  equal(budget.held, 0);
+  equal(share.take(512), 512);
+});

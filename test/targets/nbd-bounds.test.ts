@@ -1,0 +1,184 @@
+import { deepEqual, equal, ok, rejects } from 'node:assert/strict';
+import { test } from 'tap';
+import type { WritableBlockDevice } from '../../src/block/block-device.ts';
+import { writeLayer } from '../../src/block/layer.ts';
+import { BlockError } from '../../src/block/block-error.ts';
+import { memoryDevice } from '../../src/block/memory.ts';
+import { openNbdDisk } from '../../src/block/nbd-disk.ts';
+import { memoryBudget } from '../../src/lib/memory-budget.ts';
+import { GiB, KiB, MiB } from '../../src/lib/sizes.ts';
+import { blockStatus } from '../../src/targets/nbd/block-status.ts';
+import { nbdConversation } from '../support/nbd-conversation.ts';
+import { serveOne } from '../support/nbd-server.ts';
+import { pattern } from '../support/random.ts';
+
+// What one client asks for has a bound, in memory and in the time for which others wait.
+
+/** Writes and flushes wait until it is opened. */
+function gated(device: WritableBlockDevice) {
+  const gate = Promise.withResolvers<void>();
+  let waiting = 0;
+  const layer = writeLayer('gated', device.geometry, {
+    tryRead: device.tryRead,
+    read: device.read,
+    async write(from, offset, durability) {
+      waiting++;
+      await gate.promise;
+      await device.write(from, offset, durability);
+    },
+    flush: device.flush,
+  });
+  return { device: layer, open: gate.resolve, waiting: () => waiting };
+}
+
+// A19
+test('writes that wait take bounded memory of all clients together, and none is lost', async () => {
+  const clients = 8;
+  const size = 16 * MiB;
+  const contents = new Uint8Array(size);
+  const { device, open } = gated(memoryDevice(contents));
+  const own = 64 * KiB;
+  const memory = memoryBudget({ max: 2 * MiB, own });
+  await using server = await serveOne(device, { memory });
+  await using stack = new AsyncDisposableStack();
+  const expected = pattern(size);
+  const writes: Promise<void>[] = [];
+  for (let n = 0; n < clients; n++) {
+    const disk = stack.use(await openNbdDisk(server.uri));
+    for (let at = (n * size) / clients; at < ((n + 1) * size) / clients; at += 256 * KiB) {
+      writes.push(disk.write(expected.subarray(at, at + 256 * KiB), at, 'cached'));
+    }
+  }
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  ok(memory.held > 0 && memory.held <= 2 * MiB + clients * own, `${memory.held} bytes`);
+  open();
+  await Promise.all(writes);
+  deepEqual(contents, expected);
+  equal(memory.held, 0);
+});
+
+test('while the writes of one client wait, those of another are written', async () => {
+  const stuck = gated(memoryDevice(new Uint8Array(64 * MiB)));
+  const memory = memoryBudget({ max: 2 * MiB, own: 64 * KiB });
+  await using one = await serveOne(stuck.device, { memory });
+  const contents = new Uint8Array(8 * MiB);
+  await using other = await serveOne(memoryDevice(contents), { memory });
+  await using stack = new AsyncDisposableStack();
+  const writes: Promise<void>[] = [];
+  for (let n = 0; n < 8; n++) {
+    const disk = stack.use(await openNbdDisk(one.uri));
+    for (let at = 0; at < 8; at++) writes.push(disk.write(new Uint8Array(MiB), at * MiB, 'cached'));
+  }
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  await using disk = await openNbdDisk(other.uri);
+  const expected = pattern(contents.length);
+  await disk.write(expected, 0, 'durable');
+  deepEqual(contents, expected);
+  stuck.open();
+  await Promise.all(writes);
+});
+
+test('a client that leaves in the middle of a write gives its memory back', async () => {
+  const memory = memoryBudget({ max: 64 * KiB, own: 16 * KiB });
+  await using server = await serveOne(memoryDevice(new Uint8Array(4 * MiB)), { memory });
+  for (const length of [MiB, 16 * KiB]) {
+    const peer = await nbdConversation(server.socket);
+    peer.beginWrite(0, length, pattern(length / 2));
+    await until(() => memory.held > 0 || length === MiB);
+    peer.end();
+    await until(() => memory.held === 0);
+  }
+  await using disk = await openNbdDisk(server.uri);
+  await disk.read(new Uint8Array(512), 0);
+});
+
+test('a write in parts is answered once, with what failed first', async () => {
+  const memory = memoryBudget({ max: 0, own: 16 * KiB });
+  const refusing = writeLayer(
+    'refusing',
+    { size: 4 * MiB, blockSize: 512 },
+    {
+      async read() {},
+      async write(_from, offset) {
+        if (offset >= MiB) throw new BlockError('NO_SPACE', 'full');
+      },
+      async flush() {},
+    },
+  );
+  await using server = await serveOne(refusing, { memory });
+  await using disk = await openNbdDisk(server.uri);
+  await disk.write(new Uint8Array(MiB), 0, 'durable');
+  await rejects(disk.write(new Uint8Array(2 * MiB), 0, 'cached'), { code: 'NO_SPACE' });
+  await disk.write(new Uint8Array(MiB), 0, 'cached');
+});
+
+async function until(done: () => boolean): Promise<void> {
+  for (let n = 0; n < 600 && !done(); n++) await new Promise((r) => setTimeout(r, 5));
+  ok(done(), 'it never came');
+}
+
+// A9
+test('zeros of any length are written in turns, others are answered in between, the last is durable', async () => {
+  const size = 64 * 1024 * GiB;
+  const pieces: { readonly offset: number; readonly length: number; readonly how: string }[] = [];
+  const device = writeLayer(
+    'sparse',
+    { size, blockSize: 4096 },
+    {
+      async read(into) {
+        into.fill(0);
+      },
+      async write() {},
+      async zero(offset, length, how) {
+        pieces.push({ offset, length, how });
+      },
+      async flush() {},
+    },
+  );
+  await using server = await serveOne(device);
+  await using other = await openNbdDisk(server.uri);
+  const peer = await nbdConversation(server.socket, 'extended');
+  const answered = peer.trim(4096, 17 * 1024 * GiB, { fua: true });
+  await until(() => pieces.length > 2);
+  const before = pieces.length;
+  await other.read(new Uint8Array(4096), 0);
+  ok(before < 17 * 256, 'others were answered in between');
+  equal(await answered, 0);
+  ok(Math.max(...pieces.map(({ length }) => length)) <= 4 * GiB);
+  let at = 4096;
+  for (const { offset, length } of pieces) {
+    equal(offset, at);
+    at += length;
+  }
+  equal(at, 4096 + 17 * 1024 * GiB);
+  deepEqual(new Set(pieces.slice(0, -1).map(({ how }) => how)), new Set(['cached']));
+  equal(pieces.at(-1)!.how, 'durable');
+  peer.end();
+});
+
+test('what a range holds is looked at in pieces, however much of it is alike', async () => {
+  let longest = 0;
+  let calls = 0;
+  const device = writeLayer(
+    'alike',
+    { size: 64 * 1024 * GiB, blockSize: 4096 },
+    {
+      async read() {},
+      async write() {},
+      async extents(offset, length) {
+        calls++;
+        longest = Math.max(longest, length);
+        return [{ offset, length, kind: 'zero' }];
+      },
+      async flush() {},
+    },
+  );
+  let turns = 0;
+  const timer = setInterval(() => turns++, 0);
+  const found = await blockStatus(device, 0, 64 * 1024 * GiB, 'all');
+  clearInterval(timer);
+  ok(longest <= 256 * MiB, `${longest} bytes at once`);
+  ok(calls <= 256, `${calls} calls`);
+  equal(found.length, 1);
+  ok(found[0]!.length >= 32 * GiB, `only ${found[0]!.length}`);
+});
