@@ -34,12 +34,19 @@ interface Inside {
   readonly stream: ByteStream;
   /** Undefined: over a unix socket, from this machine. */
   readonly host: string | undefined;
+  /** Whether anything came from it yet, and when it came or, until then, when it entered: only the order counts. */
+  hasSpoken: boolean;
   lastHeard: number;
+}
+
+/** Which of two goes first: one that has said nothing at all, else the one that was silent for longer. */
+function lessUsed(a: Inside, b: Inside): Inside {
+  if (a.hasSpoken !== b.hasSpoken) return a.hasSpoken ? b : a;
+  return b.lastHeard < a.lastHeard ? b : a;
 }
 
 export function crowd({ yields }: CrowdOptions): Crowd {
   const inside = new Set<Inside>();
-  /** Not a time: only the order counts. */
   let sequence = 0;
 
   function ofHost(host: string | undefined): Inside[] {
@@ -65,15 +72,18 @@ export function crowd({ yields }: CrowdOptions): Crowd {
       const hostIsFull = host !== undefined && ofHost(host).length >= CONNECTIONS_OF_HOST_MAX;
       if (hostIsFull && yields === 'to-others') return undefined;
       if (hostIsFull || inside.size >= CONNECTIONS_MAX) {
-        const silent = whoYields(host)?.reduce((a, b) => (b.lastHeard < a.lastHeard ? b : a));
+        const silent = whoYields(host)?.reduce(lessUsed);
         if (!silent) return undefined;
         inside.delete(silent);
         silent.stream.destroy();
       }
-      const it: Inside = { stream, host, lastHeard: ++sequence };
+      const it: Inside = { stream, host, hasSpoken: false, lastHeard: ++sequence };
       inside.add(it);
       return {
-        heard: () => void (it.lastHeard = ++sequence),
+        heard() {
+          it.hasSpoken = true;
+          it.lastHeard = ++sequence;
+        },
         leave: () => void inside.delete(it),
       };
     },
