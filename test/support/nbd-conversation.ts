@@ -19,20 +19,20 @@ export const GO = encodeOption(
 export function received(socket: Socket) {
   let bytes = Buffer.alloc(0);
   let wake = (): void => {};
-  let isOver = false;
+  const state = { isOver: false };
   socket.on('data', (part: Buffer) => {
     bytes = Buffer.concat([bytes, part]);
     wake();
   });
   socket.on('error', () => {});
   socket.on('close', () => {
-    isOver = true;
+    state.isOver = true;
     wake();
   });
   return {
     /** Undefined: it was closed before. */
     async take(length: number): Promise<Buffer | undefined> {
-      while (bytes.length < length && !isOver) await new Promise<void>((r) => (wake = r));
+      while (bytes.length < length && !state.isOver) await new Promise<void>((r) => (wake = r));
       if (bytes.length < length) return undefined;
       const part = bytes.subarray(0, length);
       bytes = bytes.subarray(length);
@@ -43,7 +43,7 @@ export function received(socket: Socket) {
     },
     /** What came until it was closed. */
     async all(): Promise<Buffer> {
-      while (!isOver) await new Promise<void>((r) => (wake = r));
+      while (!state.isOver) await new Promise<void>((r) => (wake = r));
       return bytes;
     },
   };
