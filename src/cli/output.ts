@@ -2,13 +2,16 @@ import { formatSize } from '../lib/sizes.ts';
 import type { Change, Notice, Progress, Report } from '../protocol/results.ts';
 import type { Clock } from '../sys/clock.ts';
 import { Interrupted } from './interrupted.ts';
-import { systemError } from '../sys/system-error.ts';
+import { standardOutput } from '../sys/standard-output.ts';
+import { SystemError } from '../sys/system-error.ts';
 
 /** Speaks to a person, or with `--json` to a program: results on stdout, the rest on stderr. */
 export interface Output {
   readonly json: boolean;
   /** The command's answer: an object, or what a person reads. */
   result(value: object, text: () => string): void;
+  /** Text that is the answer, whoever reads it. */
+  print(text: string): void;
   /** A line for a person only. */
   say(text: string): void;
   readonly report: Report;
@@ -18,6 +21,8 @@ export interface Output {
   bytes(from: Uint8Array): Promise<void>;
   /** The progress line ends here. */
   endProgress(): void;
+  /** Resolves once all answers are written, or their reader has seen enough; rejects where one could not be written. */
+  finished(): Promise<void>;
 }
 
 /** Terminals are redrawn this often; logs and programs hear of progress less often. */
@@ -26,22 +31,32 @@ const LOG_MS = 10_000;
 const JSON_MS = 1000;
 
 export function openOutput(clock: Clock, json: boolean): Output {
-  const { stdout, stderr } = process;
+  const { stderr } = process;
+  const stdout = standardOutput();
   const isTerminal = !json && stderr.isTTY;
   const every = json ? JSON_MS : isTerminal ? TERMINAL_MS : LOG_MS;
   const started = clock.monotonicMs();
   let last = started - (isTerminal ? TERMINAL_MS : 0);
   let phase: { readonly name: string; readonly since: number } | undefined;
   let isLineOpen = false;
-  // A reader that has seen enough (`| head`) is no failure of ours; who writes much is told by `written`.
-  stdout.on('error', () => {});
+  let lastAnswer: Promise<void> = Promise.resolve();
+  let failure: SystemError | undefined;
+  // Progress that nobody can read, on a full disk or a closed terminal, ends no backup.
+  stderr.on('error', () => {});
 
   function endProgress(): void {
     if (isLineOpen) stderr.write('\n');
     isLineOpen = false;
   }
+  /** What is short is written without waiting; `finished` knows how it went. */
+  function print(text: string): void {
+    lastAnswer = stdout.write(`${text}\n`).catch((cause: unknown) => {
+      if (!(cause instanceof SystemError)) throw cause;
+      if (cause.code !== 'UNREACHABLE') failure ??= cause;
+    });
+  }
   function line(object: object): void {
-    stdout.write(`${JSON.stringify(object, plain)}\n`);
+    print(JSON.stringify(object, plain));
   }
   function progress(event: Progress): void {
     const now = clock.monotonicMs();
@@ -61,20 +76,20 @@ export function openOutput(clock: Clock, json: boolean): Output {
     if (json) line(event);
     else stderr.write(`${event.message}\n`);
   }
-  /** Resolves when it is on its way; rejects where nobody reads any more. */
-  function written(what: string | Uint8Array): Promise<void> {
-    return new Promise((resolve, reject) => {
-      stdout.write(what, (cause) => {
-        if (!cause) resolve();
-        else if ((cause as NodeJS.ErrnoException).code === 'EPIPE') reject(new Interrupted());
-        else reject(systemError(cause, 'write to standard output'));
-      });
-    });
+  /** Resolves when it is on its way; rejects where nobody reads any more, which ends what writes much. */
+  async function written(what: string | Uint8Array): Promise<void> {
+    try {
+      await stdout.write(what);
+    } catch (cause) {
+      throw cause instanceof SystemError && cause.code === 'UNREACHABLE'
+        ? new Interrupted()
+        : cause;
+    }
   }
   function change(event: Change): void {
     endProgress();
     if (json) line(event);
-    else stdout.write(`${changeText(event)}\n`);
+    else print(changeText(event));
   }
   return {
     json,
@@ -87,13 +102,18 @@ export function openOutput(clock: Clock, json: boolean): Output {
     result(value, text) {
       endProgress();
       if (json) line(value);
-      else stdout.write(`${text()}\n`);
+      else print(text());
     },
     async part(value, text) {
       endProgress();
       await written(`${json ? JSON.stringify(value, plain) : text()}\n`);
     },
     bytes: written,
+    print,
+    async finished() {
+      await lastAnswer;
+      if (failure) throw failure;
+    },
     say(text) {
       endProgress();
       if (!json) stderr.write(`${text}\n`);

@@ -30,10 +30,12 @@ export async function main(words: readonly string[]): Promise<number> {
   const options = end < 0 ? words : words.slice(0, end);
   const output = openOutput(systemClock(), options.includes('--json'));
   try {
-    return await dispatch(words, output);
+    const code = await dispatch(words, output);
+    await output.finished();
+    return code;
   } catch (cause) {
     output.endProgress();
-    return await failed(cause, output.json);
+    return await failed(cause, output);
   }
 }
 
@@ -42,7 +44,7 @@ async function dispatch(words: readonly string[], output: Output): Promise<numbe
   if (!found) {
     const isAsked = words.some((word) => word === '--help' || word === '-h' || word === 'help');
     if (isAsked || words.length === 0) {
-      process.stdout.write(`${overview(COMMANDS)}\n`);
+      output.print(overview(COMMANDS));
       return words.length === 0 ? EXIT_CODES.usage : 0;
     }
     throw new UsageError(`unknown command "${words.slice(0, 2).join(' ')}": see "holdfast --help"`);
@@ -50,7 +52,7 @@ async function dispatch(words: readonly string[], output: Output): Promise<numbe
   const command = await found.load();
   const { values, positionals } = parsed(command, words.slice(found.words.length));
   if (values['help'] === true) {
-    process.stdout.write(`${commandHelp(found, command)}\n`);
+    output.print(commandHelp(found, command));
     return 0;
   }
   const [min, max] = command.takes;
@@ -148,14 +150,14 @@ async function runCommand(command: Command, input: Input, output: Output): Promi
   }
 }
 
-async function failed(error: unknown, json: boolean): Promise<number> {
+async function failed(error: unknown, output: Output): Promise<number> {
   const { firstFailure, kindOfFailure } = await import('../control/failures.ts');
   const cause = firstFailure(error);
   const own = OWN_KINDS.find(([type]) => cause instanceof type)?.[1];
   const kind = own ?? (cause instanceof ServiceFailure ? cause.kind : kindOfFailure(cause));
   if (kind === undefined) throw cause;
   const { message } = cause as Error;
-  if (json) process.stdout.write(`${JSON.stringify({ event: 'error', kind, message })}\n`);
+  if (output.json) output.print(JSON.stringify({ event: 'error', kind, message }));
   const isOwnWish = cause instanceof Interrupted || kind === 'interrupted';
   if (!isOwnWish) process.stderr.write(`holdfast: ${message}\n`);
   else if (message !== '') process.stderr.write(`${message}\n`);

@@ -24,9 +24,9 @@ export const command: Command = {
   ],
   options: {},
   takes: [2, 3],
-  async run({ args }, { house, secrets }) {
+  async run({ args }, { house, secrets, output }) {
     for await (const object of show(await house(), args, secrets)) {
-      process.stdout.write(`${JSON.stringify(object, hexadecimal)}\n`);
+      await output.part(object, () => JSON.stringify(object, hexadecimal));
     }
   },
 };
