@@ -5,14 +5,15 @@ import {
   encodeOverlayHeader,
   encodeOverlayRecord,
   OVERLAY_HEADER_LENGTH,
-  OVERLAY_RECORD_LENGTH_MAX,
   type OverlayHeader,
+  overlayRecords,
   type PageRun,
   RECORD_RUNS_MAX,
 } from '../formats/store/overlay-map.ts';
 import type { FileSystem } from '../sys/file-system.ts';
 import { putDurably } from '../sys/put-durably.ts';
 import { openRecordLog, type Replay } from '../sys/record-log.ts';
+import { SystemError } from '../sys/system-error.ts';
 import { BlockError } from './block-error.ts';
 import { type PageMap, pageMap } from './page-map.ts';
 
@@ -59,7 +60,7 @@ export async function openOverlayLog(
   try {
     const log = await openRecordLog(files, path, {
       headerLength: OVERLAY_HEADER_LENGTH,
-      recordLengthMax: OVERLAY_RECORD_LENGTH_MAX,
+      records: overlayRecords,
       checkHeader,
       replay: replayTo(map),
       async whole(again) {
@@ -71,6 +72,9 @@ export async function openOverlayLog(
     });
     return { ...log, map, append: (runs) => log.append(recordsOf(runs)) };
   } catch (cause) {
+    if (cause instanceof SystemError && cause.code === 'CORRUPT') {
+      throw new BlockError('CORRUPT', cause.message, { cause });
+    }
     if (!(cause instanceof FormatError)) throw cause;
     throw new BlockError('CORRUPT', `${path}: ${cause.message}`, { cause });
   }

@@ -1,7 +1,7 @@
 import { FormatError } from '../formats/format-error.ts';
 import {
   decodeOverlayRecord,
-  OVERLAY_RECORD_LENGTH_MAX,
+  overlayRecords,
   type PageRun,
   singleRunEncoder,
 } from '../formats/store/overlay-map.ts';
@@ -14,6 +14,7 @@ import { assert } from '../lib/assert.ts';
 import { MiB } from '../lib/sizes.ts';
 import type { File, FileSystem } from '../sys/file-system.ts';
 import { replayAll } from '../sys/record-log.ts';
+import { SystemError } from '../sys/system-error.ts';
 import { BlockError } from './block-error.ts';
 import { unflushedRuns } from './unflushed-runs.ts';
 
@@ -99,12 +100,12 @@ async function headerOf(file: File) {
   }
 }
 
-/** Up to what was never answered: a record that is torn, or that this overlay cannot have. */
+/** Up to what was never answered: a last record that is torn, or one that this overlay cannot have. */
 async function eachRun(file: File, pages: number, add: (run: PageRun) => void): Promise<void> {
   try {
     await replayAll(file, {
       headerLength: RECENT_HEADER_LENGTH,
-      recordLengthMax: OVERLAY_RECORD_LENGTH_MAX,
+      records: overlayRecords,
       checkHeader: decodeRecentHeader,
       replay(bytes) {
         const record = decodeOverlayRecord(bytes, pages);
@@ -113,6 +114,9 @@ async function eachRun(file: File, pages: number, add: (run: PageRun) => void): 
       },
     });
   } catch (cause) {
+    if (cause instanceof SystemError && cause.code === 'CORRUPT') {
+      throw new BlockError('CORRUPT', cause.message, { cause });
+    }
     if (!(cause instanceof FormatError)) throw cause;
   }
 }

@@ -22,6 +22,7 @@ const SYSTEM = {
   BUSY: 'in-use',
   UNREACHABLE: 'failed',
   FAILED: 'failed',
+  CORRUPT: 'corrupt',
   IO: 'failed',
 } as const satisfies Record<SystemErrorCode, FailureKind>;
 

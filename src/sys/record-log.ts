@@ -1,19 +1,34 @@
 import { concatBytes } from '../lib/bytes.ts';
+import { MiB } from '../lib/sizes.ts';
 import type { File, FileSystem } from './file-system.ts';
 import { putDurably } from './put-durably.ts';
+import { SystemError } from './system-error.ts';
 
 /**
- * A log in one file: a header, then records that are appended. When it has grown to several times what a fresh one
- * needs, a fresh one takes its place. What a power cut tore was never acknowledged: the log ends before it.
+ * A log in one file: a header, then records that are appended, each synced before the next one is written. So a
+ * power cut can tear the last record only: that one was never acknowledged, and the log ends before it. Any other
+ * record that is not whole is damage, and reported: nothing behind it is read, and nothing is cut off. When the log
+ * has grown to several times what a fresh one needs, a fresh one takes its place.
  */
 export interface RecordLog extends AsyncDisposable {
   /** Durable once resolved. After a failure nobody knows what is in the log: it is not to be used any more. */
   append(records: Iterable<Uint8Array>): Promise<void>;
 }
 
+/** How records are told apart without knowing what they say. */
+export interface RecordShape {
+  /** Bytes that have to be there to ask for the length. */
+  readonly headLength: number;
+  readonly lengthMax: number;
+  /** The whole length that the record at `at` says it has; undefined: none can begin there. */
+  readonly lengthAt: (view: DataView, at: number) => number | undefined;
+  /** Whether `record`, of the length that it says, has the checksum that it says. */
+  readonly isSound: (record: Uint8Array) => boolean;
+}
+
 export interface RecordLogOptions {
   readonly headerLength: number;
-  readonly recordLengthMax: number;
+  readonly records: RecordShape;
   /** Gets what there is of the header; throws where it is another one. */
   readonly checkHeader: (bytes: Uint8Array) => void;
   readonly replay: Replay;
@@ -30,10 +45,15 @@ export interface RecordLogOptions {
 export type Replay = (bytes: Uint8Array) => number | undefined;
 
 /** Below this a fresh log would gain nothing. */
-const REWRITE_ABOVE = 1024 * 1024;
+const REWRITE_ABOVE = MiB;
 const REWRITE_FACTOR = 4;
 
-/** Replays what is there. */
+/** What a search for a whole record may put into checksums. A guest's writes could be made to look like many. */
+const SEARCHED_MAX = 256 * MiB;
+/** A disk writes as much at once, or none of it. */
+const SECTOR = 512;
+
+/** Replays what is there. Rejects SystemError CORRUPT where a record is damaged that is not the last one. */
 export async function openRecordLog(
   files: FileSystem,
   path: string,
@@ -67,22 +87,25 @@ export async function openRecordLog(
       }
       for (const record of records) {
         await file.write(record, end);
+        await file.sync();
         end += record.length;
       }
-      await file.sync();
       if (end > rewriteAbove) await rewrite();
     },
     [Symbol.asyncDispose]: async () => file[Symbol.asyncDispose](),
   };
 }
 
-/** In pieces, so that a long log takes no more memory than a short one; answers where the last whole record ends. */
+/**
+ * In pieces, so that a long log takes no more memory than a short one; answers where the last whole record ends.
+ * Rejects SystemError CORRUPT where what follows is more than one torn record.
+ */
 export async function replayAll(
   file: File,
-  { headerLength, recordLengthMax, checkHeader, replay }: Omit<RecordLogOptions, 'whole'>,
+  { headerLength, records, checkHeader, replay }: Omit<RecordLogOptions, 'whole'>,
 ): Promise<number> {
   const size = await file.size();
-  const window = new Uint8Array(Math.min(size, Math.max(headerLength, 2 * recordLengthMax)));
+  const window = new Uint8Array(Math.min(size, Math.max(headerLength, 2 * records.lengthMax)));
   const head = window.subarray(0, headerLength);
   checkHeader(head.subarray(0, await file.read(head, 0)));
   let end = headerLength;
@@ -95,5 +118,49 @@ export async function replayAll(
     if (at === 0) break;
     end += at;
   }
+  if (end < size) await checkTorn(file, { end, size }, records);
   return end;
+}
+
+/** Between `end` and `size` lies what is left of the last record, and nothing else. */
+async function checkTorn(
+  file: File,
+  { end, size }: { readonly end: number; readonly size: number },
+  records: RecordShape,
+): Promise<void> {
+  if (size - end <= records.lengthMax) {
+    const rest = new Uint8Array(size - end);
+    await file.read(rest, end);
+    if (!isLonger(rest, end, records) && !hasRecord(rest, records)) return;
+  }
+  throw new SystemError(
+    'CORRUPT',
+    `${file.path} is damaged at byte ${end} of ${size}: the record there fails its checksum, and what ` +
+      'follows was acknowledged. Nothing was changed: save a copy of the file first of all',
+  );
+}
+
+/** Whether more lies there than the record that begins says: its beginning got to the disk whole, or not at all. */
+function isLonger(rest: Uint8Array, at: number, records: RecordShape): boolean {
+  const isInOneSector = (at % SECTOR) + records.headLength <= SECTOR;
+  if (!isInOneSector || rest.length < records.headLength) return false;
+  const length = records.lengthAt(viewOf(rest), 0);
+  return length !== undefined && length < rest.length;
+}
+
+/** Whether a whole record begins anywhere. What takes too long to tell counts as one. */
+function hasRecord(rest: Uint8Array, { headLength, lengthAt, isSound }: RecordShape): boolean {
+  const view = viewOf(rest);
+  let left = SEARCHED_MAX;
+  for (let at = 1; at + headLength <= rest.length; at++) {
+    const length = lengthAt(view, at);
+    if (length === undefined || at + length > rest.length) continue;
+    left -= length;
+    if (left < 0 || isSound(rest.subarray(at, at + length))) return true;
+  }
+  return false;
+}
+
+function viewOf({ buffer, byteOffset, length }: Uint8Array): DataView {
+  return new DataView(buffer, byteOffset, length);
 }

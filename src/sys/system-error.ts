@@ -1,6 +1,7 @@
 /**
  * NOT_FOUND, EXISTS, NO_SPACE (also a quota), DENIED (permissions, read-only), BUSY (held by someone
- * else), UNREACHABLE (no such peer, or it went away), FAILED (a program ended badly), IO (the rest).
+ * else), UNREACHABLE (no such peer, or it went away), FAILED (a program ended badly), CORRUPT (a log of
+ * ours is damaged), IO (the rest).
  */
 export type SystemErrorCode =
   | 'NOT_FOUND'
@@ -10,6 +11,7 @@ export type SystemErrorCode =
   | 'BUSY'
   | 'UNREACHABLE'
   | 'FAILED'
+  | 'CORRUPT'
   | 'IO';
 
 /** The outside world failed us: `cause` holds what Node or the kernel said. */

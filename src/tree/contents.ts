@@ -19,7 +19,10 @@ export interface Contents extends AsyncDisposable {
   resize(id: number, size: number, after: () => void): Promise<void>;
   /** Of a node that the tree has no more. */
   remove(id: number): Promise<void>;
-  /** Takes away what was never acknowledged: contents without a node, bytes beyond its size. */
+  /**
+   * Takes away what was never acknowledged: bytes beyond a node's size, and contents without a node, which get
+   * another name. Should the log have lost the node, they are still there, until the session is removed.
+   */
   settle(): Promise<void>;
 }
 
@@ -100,7 +103,7 @@ export function treeContents({ files, directory, space, sizeOf }: ContentsOption
         const path = join(directory, name);
         const size = sizeOf(Number(id));
         if (size === undefined) {
-          await files.unlink(path);
+          await files.rename(path, `${path}.lost`);
         } else if ((await files.stat(path))!.size > size) {
           await using file = await files.open(path, 'write');
           await file.truncate(size);

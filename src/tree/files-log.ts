@@ -5,14 +5,15 @@ import {
   encodeFilesLogHeader,
   encodeFilesRecord,
   FILES_LOG_HEADER_LENGTH,
-  FILES_RECORD_LENGTH_MAX,
   type FilesChange,
+  filesRecords,
 } from '../formats/store/files-log.ts';
 import { FormatError } from '../formats/format-error.ts';
 import { concatBytes } from '../lib/bytes.ts';
 import type { FileSystem } from '../sys/file-system.ts';
 import { putDurably } from '../sys/put-durably.ts';
 import { openRecordLog } from '../sys/record-log.ts';
+import { SystemError } from '../sys/system-error.ts';
 import { TreeError } from './tree-error.ts';
 
 /** Where a namespace is kept: appended to with each operation, rewritten when it grew stale. */
@@ -50,7 +51,7 @@ export async function openFilesLog(
   try {
     const log = await openRecordLog(files, path, {
       headerLength: FILES_LOG_HEADER_LENGTH,
-      recordLengthMax: FILES_RECORD_LENGTH_MAX,
+      records: filesRecords,
       checkHeader: checkFilesLogHeader,
       replay(bytes) {
         const record = decodeFilesRecord(bytes);
@@ -61,6 +62,9 @@ export async function openFilesLog(
     });
     return { ...log, append: (operations) => log.append(recordsOf(operations)) };
   } catch (cause) {
+    if (cause instanceof SystemError && cause.code === 'CORRUPT') {
+      throw new TreeError('CORRUPT', cause.message, { cause });
+    }
     if (!(cause instanceof FormatError) && !(cause instanceof TreeError)) throw cause;
     throw new TreeError('CORRUPT', `${path}: ${cause.message}`, { cause });
   }

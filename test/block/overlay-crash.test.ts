@@ -265,13 +265,26 @@ test('recent writes end where a record is torn or cannot be', async () => {
   const damaged = FOUR.slice();
   damaged[15]! ^= 1;
   const torn = Array.from(FOUR, (_, length) => FOUR.subarray(0, length));
-  for (const last of [...torn, Buffer.concat([beyond, FOUR]), Buffer.concat([damaged, FOUR])]) {
+  for (const last of [...torn, damaged, Buffer.concat([beyond, FOUR])]) {
     const files = await withRecent((bootId) =>
       Buffer.concat([encodeRecentHeader({ generation: 1, bootId }), THREE, last]),
     );
     await using disk = await open(files, seeded(1));
     deepEqual(await pages(disk, 3, 4), [0, BASE_VALUE]);
   }
+});
+
+test('recent writes that are damaged before their end are reported, and stay', async () => {
+  const damaged = FOUR.slice();
+  damaged[15]! ^= 1;
+  const files = await withRecent((bootId) =>
+    Buffer.concat([encodeRecentHeader({ generation: 1, bootId }), damaged, THREE]),
+  );
+  await rejects(open(files, seeded(1)), {
+    code: 'CORRUPT',
+    message: /recent-0 is damaged at byte/,
+  });
+  ok(await files.stat(RECENT));
 });
 
 test('recent writes that are none are ignored; those of a later release are refused', async () => {

@@ -31,6 +31,25 @@ test('a map is what was appended to it; one that is damaged is an error of the d
   await rejects(openOverlayLog(files, '/map', HEADER), corrupt);
 });
 
+// A2
+test('a flipped byte in the middle of a map is an error: no flushed page reads as the base again', async () => {
+  const { files } = crashingFs(seeded(1));
+  {
+    await using log = await createOverlayLog(files, '/map', HEADER);
+    for (let n = 0; n < 40; n++) await log.append([{ first: n, count: 1, state: 'data' }]);
+  }
+  const bytes = await files.readFile('/map', 2 ** 20);
+  await using file = await files.open('/map', 'write');
+  const at = 24 + 10 * 20;
+  await file.write(Buffer.from([bytes[at + 9]! ^ 1]), at + 9);
+  await rejects(openOverlayLog(files, '/map', HEADER), {
+    name: 'BlockError',
+    code: 'CORRUPT',
+    message: new RegExp(`^/map is damaged at byte ${at} of ${bytes.length}: `),
+  });
+  equal((await files.stat('/map'))!.size, bytes.length);
+});
+
 test('a log that is written anew names no page that was not flushed', async () => {
   const { files } = crashingFs(seeded(1));
   const header = { pageLength: 4096, size: 2 ** 30 };

@@ -3,13 +3,22 @@ import { crc32 } from 'node:zlib';
 import { test } from 'tap';
 import type { FileSystem } from '../../src/sys/file-system.ts';
 import { putDurably } from '../../src/sys/put-durably.ts';
-import { openRecordLog, type RecordLog } from '../../src/sys/record-log.ts';
+import { openRecordLog, type RecordLog, type RecordShape } from '../../src/sys/record-log.ts';
 import { crashingFs, onlyPowerCuts } from '../support/crashing-fs.ts';
 import { below, seeded } from '../support/random.ts';
 
 const PATH = '/log';
 const HEADER = Buffer.from('header');
 const RECORD_LENGTH_MAX = 4096;
+const RECORDS: RecordShape = {
+  headLength: 8,
+  lengthMax: RECORD_LENGTH_MAX,
+  lengthAt: (view, at) => {
+    const length = view.getUint32(at + 4, true);
+    return length > 0 && length < RECORD_LENGTH_MAX ? 8 + length : undefined;
+  },
+  isSound: (record) => crc32(record.subarray(4)) === Buffer.from(record).readUInt32LE(0),
+};
 const SEEDS = Number(process.env['SEEDS'] ?? 3);
 
 /** crc, length, and a text. */
@@ -31,7 +40,7 @@ async function openLog(files: FileSystem, latest?: () => string[]): Promise<Open
   const texts: string[] = [];
   const log = await openRecordLog(files, PATH, {
     headerLength: HEADER.length,
-    recordLengthMax: RECORD_LENGTH_MAX,
+    records: RECORDS,
     checkHeader(bytes) {
       if (!HEADER.equals(bytes)) throw new Error('another header');
     },
@@ -134,15 +143,76 @@ test('a power cut at any call: what was acknowledged is there, and nothing behin
   }
 });
 
-test('what follows a torn record never counts again, also where power goes a second time', async () => {
+/** A log of four records, and where each begins and the last one ends. */
+async function fourRecords() {
+  const files = await newFs();
+  const texts = ['one', 'two'.repeat(300), 'three', 'four'.repeat(10)];
+  const opened = await openLog(files);
+  for (const text of texts) await opened.append(text);
+  await opened.log[Symbol.asyncDispose]();
+  const places = [HEADER.length];
+  for (const text of texts) places.push(places.at(-1)! + record(text).length);
+  return { files, texts, places, bytes: await files.readFile(PATH, 2 ** 20) };
+}
+
+// A2
+test('a record in the middle that is damaged is reported with its place, and nothing is cut', async () => {
+  const { files, places, bytes } = await fourRecords();
+  const last = places[3]!;
+  for (let at = HEADER.length; at < last; at++) {
+    const damaged = bytes.slice();
+    damaged[at]! ^= 0x10;
+    await putDurably(files, PATH, damaged);
+    const place = places.findLast((it) => it <= at);
+    await rejects(openLog(files), {
+      name: 'SystemError',
+      code: 'CORRUPT',
+      message: new RegExp(`^${PATH} is damaged at byte ${place} of ${bytes.length}: `),
+    });
+    deepEqual(await files.readFile(PATH, 2 ** 20), damaged);
+  }
+});
+
+test('of a last record that was torn nothing counts, however it was torn', async () => {
+  const { files, texts, places, bytes } = await fourRecords();
+  const last = places[3]!;
+  for (let end = last; end < bytes.length; end++) {
+    await putDurably(files, PATH, bytes.subarray(0, end));
+    deepEqual(await replayed(files), texts.slice(0, 3), `cut at ${end}`);
+    // A sector that was never written, in a file that is long enough already.
+    await putDurably(files, PATH, Buffer.concat([bytes.subarray(0, end)], bytes.length));
+    deepEqual(await replayed(files), texts.slice(0, 3), `zeros from ${end}`);
+    const damaged = bytes.slice();
+    damaged[end]! ^= 0x10;
+    await putDurably(files, PATH, damaged);
+    deepEqual(await replayed(files), texts.slice(0, 3), `damaged at ${end}`);
+  }
+});
+
+test('more than the longest record that is not whole is damage', async () => {
+  const files = await newFs();
+  const log = (length: number) => Buffer.concat([HEADER, record('one')], length);
+  const end = HEADER.length + record('one').length;
+  await putDurably(files, PATH, log(end + RECORD_LENGTH_MAX));
+  deepEqual(await replayed(files), ['one']);
+  await putDurably(files, PATH, log(end + RECORD_LENGTH_MAX + 1));
+  await rejects(openLog(files), { code: 'CORRUPT' });
+});
+
+test('records that follow one that says it is shorter are no part of it', async () => {
+  const { files, places, bytes } = await fourRecords();
+  const damaged = bytes.slice();
+  for (const at of places.slice(2, 4)) damaged[at + 8]! ^= 1;
+  await putDurably(files, PATH, damaged);
+  await rejects(openLog(files), { code: 'CORRUPT', message: new RegExp(`at byte ${places[2]} `) });
+});
+
+test('nothing of a torn record is left once another one is written, also where power goes again', async () => {
   const initial = crashingFs(seeded(0));
-  await putDurably(initial.files, PATH, HEADER);
   const torn = record('torn'.repeat(200));
   torn[100]! ^= 1;
-  {
-    await using file = await initial.files.open(PATH, 'write');
-    await file.write(Buffer.concat([torn, record('never acknowledged')]), HEADER.length);
-  }
+  await putDurably(initial.files, PATH, Buffer.concat([HEADER, torn]));
+  const next = 'next'.repeat(20);
   let isCut = true;
   for (let cutAt = 1; isCut; cutAt++) {
     isCut = false;
@@ -152,15 +222,18 @@ test('what follows a torn record never counts again, also where power goes a sec
       try {
         const opened = await openLog(disk.files);
         deepEqual(opened.texts, []);
-        await opened.append('same'.repeat(200));
+        await opened.append(next);
         acknowledged++;
       } catch (cause) {
         onlyPowerCuts(cause);
         isCut = true;
       }
-      const found = await replayed(disk.reboot().files);
-      deepEqual(found, ['same'.repeat(200)].slice(0, found.length));
+      const after = disk.reboot();
+      const found = await replayed(after.files);
+      deepEqual(found, [next].slice(0, found.length));
       ok(found.length >= acknowledged, `cutAt=${cutAt} seed=${seed}`);
+      if (acknowledged === 0) continue;
+      equal((await after.files.stat(PATH))!.size, HEADER.length + record(next).length);
     }
   }
 });

@@ -3,6 +3,7 @@ import { assert } from '../../lib/assert.ts';
 import { concatBytes, utf8 } from '../../lib/bytes.ts';
 import { MiB } from '../../lib/sizes.ts';
 import { FormatError } from '../format-error.ts';
+import { checkZero } from '../spare-bytes.ts';
 import { type Fields, parseFields } from './json-record.ts';
 
 // The names beside a session's disks: a header, then a log of changes. Grammar: files-log.md.
@@ -46,8 +47,22 @@ const MAGIC = 0x6c664648;
 const VERSION = 1;
 const RECORD_HEADER_LENGTH = 8;
 /** CHANGES_MAX times a symbolic link to 1024 bytes, each of them written as an escape of six. */
-export const FILES_RECORD_LENGTH_MAX = 2 * MiB;
+const RECORD_LENGTH_MAX = 2 * MiB;
 const ID_MAX = Number.MAX_SAFE_INTEGER;
+
+/** How records follow each other. One that is empty is none: a torn sector of zeros would be one. */
+export const filesRecords = {
+  headLength: RECORD_HEADER_LENGTH,
+  lengthMax: RECORD_LENGTH_MAX,
+  lengthAt(view: DataView, at: number): number | undefined {
+    const length = RECORD_HEADER_LENGTH + view.getUint32(at, true);
+    return length > RECORD_HEADER_LENGTH && length <= RECORD_LENGTH_MAX ? length : undefined;
+  },
+  isSound(record: Uint8Array): boolean {
+    const view = new DataView(record.buffer, record.byteOffset, RECORD_HEADER_LENGTH);
+    return crc32(record.subarray(RECORD_HEADER_LENGTH)) === view.getUint32(4, true);
+  },
+};
 
 export function encodeFilesLogHeader(): Uint8Array {
   const bytes = new Uint8Array(FILES_LOG_HEADER_LENGTH);
@@ -63,6 +78,7 @@ export function checkFilesLogHeader(bytes: Uint8Array): void {
   const view = new DataView(bytes.buffer, bytes.byteOffset, FILES_LOG_HEADER_LENGTH);
   if (view.getUint32(0, true) !== MAGIC) throw new FormatError('BAD_MAGIC', 'no files log');
   if (bytes[4] !== VERSION) throw new FormatError('UNSUPPORTED', `files log version ${bytes[4]}`);
+  checkZero(bytes, { from: 5, to: FILES_LOG_HEADER_LENGTH }, 'files log header');
 }
 
 /** At most CHANGES_MAX: operations that happened, all of them whole. */
@@ -70,7 +86,7 @@ export function encodeFilesRecord(changes: readonly FilesChange[]): Uint8Array {
   assert(changes.length <= CHANGES_MAX, `a record of ${changes.length} changes`);
   const body = utf8(JSON.stringify({ changes: changes.map(encodeChange) }));
   const head = new Uint8Array(RECORD_HEADER_LENGTH);
-  assert(head.length + body.length <= FILES_RECORD_LENGTH_MAX, `a record of ${body.length} bytes`);
+  assert(head.length + body.length <= RECORD_LENGTH_MAX, `a record of ${body.length} bytes`);
   const view = new DataView(head.buffer);
   view.setUint32(0, body.length, true);
   view.setUint32(4, crc32(body), true);
@@ -83,10 +99,10 @@ export function decodeFilesRecord(
 ): { readonly changes: readonly FilesChange[]; readonly length: number } | undefined {
   if (bytes.length < RECORD_HEADER_LENGTH) return undefined;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-  const length = RECORD_HEADER_LENGTH + view.getUint32(0, true);
-  if (length > bytes.length || length > FILES_RECORD_LENGTH_MAX) return undefined;
+  const length = filesRecords.lengthAt(view, 0);
+  if (length === undefined || length > bytes.length) return undefined;
+  if (!filesRecords.isSound(bytes.subarray(0, length))) return undefined;
   const body = bytes.subarray(RECORD_HEADER_LENGTH, length);
-  if (crc32(body) !== view.getUint32(4, true)) return undefined;
   return { changes: parseFields(body).list('changes', CHANGES_MAX, decodeChange), length };
 }
 

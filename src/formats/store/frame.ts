@@ -4,6 +4,7 @@ import { blake3 } from '@napi-rs/blake-hash';
 import { copyBytes } from '../../lib/bytes.ts';
 import { assert } from '../../lib/assert.ts';
 import { FormatError } from '../format-error.ts';
+import { checkZero } from '../spare-bytes.ts';
 import { DIGEST_LENGTH, digester } from './digest.ts';
 import { compressor, decompressor } from './zstd.ts';
 
@@ -106,10 +107,13 @@ export function parseFrameHeader(bytes: Uint8Array): FrameHeader {
       `frame of kind ${bytes[5]}, lengths ${plainLength}, ${storedLength}`,
     );
   }
+  const encrypted = (flags & ENCRYPTED) !== 0;
+  checkZero(bytes, { from: 7, to: 8 }, 'frame header');
+  if (!encrypted) checkZero(bytes, { from: NONCE_AT, to: STORED_CRC_AT }, 'frame nonce');
   return {
     kind,
     compressed: (flags & COMPRESSED) !== 0,
-    encrypted: (flags & ENCRYPTED) !== 0,
+    encrypted,
     plainLength,
     storedLength,
     digest: bytes.subarray(16, 16 + DIGEST_LENGTH),

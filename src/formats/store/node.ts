@@ -1,5 +1,6 @@
 import { assert } from '../../lib/assert.ts';
 import { FormatError } from '../format-error.ts';
+import { checkZero } from '../spare-bytes.ts';
 import { DIGEST_LENGTH } from './digest.ts';
 import { FRAME_LENGTH_MAX, PLAIN_LENGTH_MAX } from './frame.ts';
 
@@ -102,6 +103,7 @@ export function decodeNode(bytes: Uint8Array): Node {
       `node of level ${level}, ${count} entries, ${bytes.length} bytes`,
     );
   }
+  checkZero(bytes, { from: 8, to: HEADER_LENGTH }, 'node');
   const entries: NodeEntry[] = [];
   let free = 0;
   for (let start = HEADER_LENGTH; start < bytes.length; start += ENTRY_LENGTH) {
@@ -109,7 +111,8 @@ export function decodeNode(bytes: Uint8Array): Node {
     const span = bytes[start + 1]! + 1;
     const length = view.getUint32(start + 12, true);
     const fits = at >= free && at + span <= FAN_OUT && span <= (level === 0 ? SPAN_MAX : 1);
-    if (!fits || length > FRAME_LENGTH_MAX) {
+    const isSpareZero = bytes[start + 2] === 0 && bytes[start + 3] === 0;
+    if (!fits || length > FRAME_LENGTH_MAX || !isSpareZero) {
       throw new FormatError('CORRUPT', `node entry ${at}+${span} after ${free}, frame ${length}`);
     }
     free = at + span;

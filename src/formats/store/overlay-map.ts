@@ -1,5 +1,6 @@
 import { crc32 } from 'node:zlib';
 import { FormatError } from '../format-error.ts';
+import { checkZero } from '../spare-bytes.ts';
 
 /*
  * Which pages of a session's disk were written: a header, then a log of runs. Grammar: overlay-map.md.
@@ -29,8 +30,22 @@ const MAGIC = 0x766f4648;
 const VERSION = 1;
 const RECORD_HEADER_LENGTH = 8;
 const RUN_LENGTH = 12;
-export const OVERLAY_RECORD_LENGTH_MAX = RECORD_HEADER_LENGTH + RECORD_RUNS_MAX * RUN_LENGTH;
 const STATES = { data: 1, zero: 2 } as const satisfies Record<PageState, number>;
+
+/** How records follow each other. */
+export const overlayRecords = {
+  headLength: RECORD_HEADER_LENGTH,
+  lengthMax: RECORD_HEADER_LENGTH + RECORD_RUNS_MAX * RUN_LENGTH,
+  lengthAt(view: DataView, at: number): number | undefined {
+    const count = view.getUint32(at + 4, true);
+    if (count === 0 || count > RECORD_RUNS_MAX) return undefined;
+    return RECORD_HEADER_LENGTH + count * RUN_LENGTH;
+  },
+  isSound(record: Uint8Array): boolean {
+    const view = new DataView(record.buffer, record.byteOffset, RECORD_HEADER_LENGTH);
+    return crc32(record.subarray(4)) === view.getUint32(0, true);
+  },
+};
 
 export function encodeOverlayHeader({ pageLength, size }: OverlayHeader): Uint8Array {
   const bytes = new Uint8Array(OVERLAY_HEADER_LENGTH);
@@ -56,6 +71,7 @@ export function decodeOverlayHeader(bytes: Uint8Array): OverlayHeader {
   if (!intact || !Number.isSafeInteger(size)) {
     throw new FormatError('CORRUPT', 'overlay map header fails its checksum');
   }
+  checkZero(bytes, { from: 5, to: 8 }, 'overlay map header');
   return { pageLength: view.getUint32(8, true), size };
 }
 
@@ -99,10 +115,9 @@ export function decodeOverlayRecord(
 ): { readonly runs: readonly PageRun[]; readonly length: number } | undefined {
   if (bytes.length < RECORD_HEADER_LENGTH) return undefined;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-  const count = view.getUint32(4, true);
-  const length = RECORD_HEADER_LENGTH + count * RUN_LENGTH;
-  if (count === 0 || count > RECORD_RUNS_MAX || length > bytes.length) return undefined;
-  if (crc32(bytes.subarray(4, length)) !== view.getUint32(0, true)) return undefined;
+  const length = overlayRecords.lengthAt(view, 0);
+  if (length === undefined || length > bytes.length) return undefined;
+  if (!overlayRecords.isSound(bytes.subarray(0, length))) return undefined;
   const runs: PageRun[] = [];
   for (let at = RECORD_HEADER_LENGTH; at < length; at += RUN_LENGTH) {
     const first = view.getUint32(at, true) + view.getUint16(at + 4, true) * 2 ** 32;
@@ -110,7 +125,11 @@ export function decodeOverlayRecord(
     if (first + run > pages) {
       throw new FormatError('CORRUPT', `overlay run ${first}+${run} of ${pages} pages`);
     }
-    runs.push({ first, count: run, state: bytes[at + 6] === STATES.zero ? 'zero' : 'data' });
+    const state = bytes[at + 6] === STATES.zero ? 'zero' : 'data';
+    if (bytes[at + 6] !== STATES[state] || bytes[at + 7] !== 0) {
+      throw new FormatError('CORRUPT', `overlay run of state ${bytes[at + 6]}, ${bytes[at + 7]}`);
+    }
+    runs.push({ first, count: run, state });
   }
   return { runs, length };
 }

@@ -1,6 +1,7 @@
 import { crc32 } from 'node:zlib';
 import { assert } from '../../lib/assert.ts';
 import { FormatError } from '../format-error.ts';
+import { checkZero } from '../spare-bytes.ts';
 
 /*
  * What was written to a session's disk since the last flush: a header, then records of overlay-map.ts.
@@ -46,5 +47,6 @@ export function decodeRecentHeader(bytes: Uint8Array): RecentHeader {
   if (!isIntact || !Number.isSafeInteger(generation)) {
     throw new FormatError('CORRUPT', 'recent writes: the header fails its checksum');
   }
+  checkZero(head, { from: 5, to: 8 }, 'recent writes: header');
   return { generation, bootId: head.toString('latin1', BOOT_ID_AT, CRC_AT) };
 }

@@ -2,6 +2,7 @@ import { crc32 } from 'node:zlib';
 import { assert } from '../../lib/assert.ts';
 import { MiB } from '../../lib/sizes.ts';
 import { FormatError } from '../format-error.ts';
+import { checkZero } from '../spare-bytes.ts';
 import { DIGEST_LENGTH } from './digest.ts';
 import type { FrameKind } from './frame.ts';
 
@@ -69,6 +70,7 @@ export function decodePackHeader(bytes: Uint8Array): PackHeader {
   if (view.getUint32(28, true) !== crc32(bytes.subarray(0, 28)) || bytes[5] !== KINDS[kind]) {
     throw new FormatError('CORRUPT', 'pack header fails its checksum');
   }
+  checkZero(bytes, { from: 6, to: 8 }, 'pack header');
   return { kind, number: view.getUint32(8, true), domain: bytes.slice(12, 12 + DOMAIN_LENGTH) };
 }
 

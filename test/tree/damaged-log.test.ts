@@ -1,0 +1,60 @@
+import { deepEqual, equal, rejects } from 'node:assert/strict';
+import { test } from 'tap';
+import { noise } from '../support/random.ts';
+import { FILE, fresh, HOME, treeOn } from '../support/session-tree.ts';
+
+const LOG = `${HOME}/files.log`;
+
+/** Ten files of a session, each synced before the next one was made. */
+async function tenFiles() {
+  const files = fresh();
+  const names = Array.from({ length: 10 }, (_, n) => `f${n}`);
+  const ends: number[] = [];
+  {
+    await using tree = await treeOn(files);
+    for (const [n, name] of names.entries()) {
+      const id = await tree.make(tree.root, name, FILE);
+      await tree.write(id, noise(1000, n), 0, 'durable');
+      ends.push((await files.stat(LOG))!.size);
+    }
+  }
+  return { files, names, ends, bytes: await files.readFile(LOG, 2 ** 20) };
+}
+
+// A2
+test('a flipped byte in the middle of the log of names is reported; no name and no contents vanish', async () => {
+  const { files, ends, bytes } = await tenFiles();
+  const before = await files.list(HOME);
+  for (let at = ends[2]! + 8; at < ends[4]!; at += 7) {
+    const damaged = bytes.slice();
+    damaged[at]! ^= 1;
+    await using file = await files.open(LOG, 'write');
+    await file.write(damaged, 0);
+    await rejects(treeOn(files), {
+      name: 'TreeError',
+      code: 'CORRUPT',
+      message: /files\.log is damaged at byte \d+ of \d+: /,
+    });
+    deepEqual(await files.list(HOME), before);
+    deepEqual(await files.readFile(LOG, 2 ** 20), damaged);
+  }
+});
+
+test('contents whose node the log does not know are kept under another name', async () => {
+  const { files, names, ends, bytes } = await tenFiles();
+  const before = (await files.list(HOME)).filter((name) => name.startsWith('file-'));
+  {
+    await using file = await files.open(LOG, 'write');
+    await file.truncate(ends[8]!);
+  }
+  {
+    await using tree = await treeOn(files);
+    equal(tree.lookup(tree.root, names[8]!) !== undefined, true);
+    equal(tree.lookup(tree.root, names[9]!), undefined);
+  }
+  const lost = (await files.list(HOME)).filter((name) => name.endsWith('.lost'));
+  equal(lost.length, 1);
+  deepEqual(await files.readFile(`${HOME}/${lost[0]!}`, 2 ** 20), noise(1000, 9));
+  equal((await files.list(HOME)).filter((name) => name.startsWith('file-')).length, before.length);
+  equal(bytes.length, ends[9]);
+});
