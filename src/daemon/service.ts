@@ -126,10 +126,9 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   stack.use(
     await serveHttp({
       at: control === undefined ? { kind: 'unix', path: socket } : { kind: 'fd', fd: control },
+      knows: (peer) => accessOf(peer) !== undefined,
       onRequest: door({ ...doorOptions, access: (peer) => accessOf(peer) }),
-      onError(error) {
-        throw error;
-      },
+      onError: endProcess,
     }),
   );
   const owned = stack.move();
@@ -165,6 +164,11 @@ export async function startService(options: ServiceOptions): Promise<Service> {
 const REQUEST_MAX = 1024;
 
 /** Notes each change, and refuses what is not allowed now, once there is a store. */
+/** What is thrown outside any promise ends it. */
+function endProcess(error: unknown): never {
+  throw error;
+}
+
 function watchOver(place: LateStore, log: Log): Pick<DoorOptions, 'audited' | 'checkAllowed'> {
   return {
     /** The audit log is in the store: before there is one, changes are in the log of the service. */

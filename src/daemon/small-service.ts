@@ -56,6 +56,7 @@ export async function runSmallService(options: SmallServiceOptions): Promise<voi
   const seen = { underWay: 0, lastMs: clock.monotonicMs() };
   await using server = await serveHttp({
     at: { kind: 'fd', fd },
+    knows: (peer) => access(peer) !== undefined,
     async onRequest(http) {
       seen.underWay++;
       try {

@@ -10,6 +10,7 @@ import { createServer as createTlsServer, type Server as TlsServer } from 'node:
 import type { Socket } from 'node:net';
 import { createSecureContext } from 'node:tls';
 import { SchemaError } from '../lib/schema.ts';
+import { type ConnectionRoom, connectionRoom, type Occupant } from './connection-room.ts';
 import { clearPath, plainAddress, type TlsCredentials } from './network.ts';
 import { SystemError, systemError } from './system-error.ts';
 import { type UnixPeer, unixPeer } from './unix-peer.ts';
@@ -45,6 +46,8 @@ export interface HttpServer extends AsyncDisposable {
 
 export interface HttpServerOptions {
   readonly at: HttpPlace;
+  /** Whether a peer may ask for anything: those who may not share little room. */
+  readonly knows: (peer: UnixPeer) => boolean;
   readonly onRequest: (request: HttpRequest) => Promise<void>;
   /** The handler failed, which is our own fault; the peer is disconnected. */
   readonly onError: (error: unknown) => void;
@@ -55,8 +58,6 @@ export type HttpPlace =
   /** A listening unix socket that systemd opened: it stays open, with those that wait at it, when this process ends. */
   | { readonly kind: 'fd'; readonly fd: number };
 
-/** Each takes a descriptor; a console, some scripts and some people who watch are far fewer. */
-const CONNECTIONS_MAX = 128;
 const HEADERS_LENGTH_MAX = 16 * 1024;
 const HEADERS_TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 30_000;
@@ -75,16 +76,34 @@ const LIMITS = {
   connectionsCheckingInterval: HEADERS_TIMEOUT_MS / 2,
 } as const;
 
+interface Known {
+  readonly peer: UnixPeer | undefined;
+  readonly place: Occupant;
+}
+
+function admitted(socket: Socket, room: ConnectionRoom): Known | undefined {
+  socket.on('error', () => {});
+  const peer = unixPeer(socket);
+  const place = room.enter(peer, () => socket.destroy());
+  if (place) socket.once('close', place.leave);
+  else socket.destroy();
+  return place && { peer, place };
+}
+
 /** Everybody on this machine may connect: what they may do is decided by who they are. */
 export async function serveHttp({
   at,
+  knows,
   onRequest,
   onError,
 }: HttpServerOptions): Promise<HttpServer> {
   if (at.kind === 'unix') await clearPath(at.path);
-  const peers = new WeakMap<Socket, UnixPeer>();
+  const peers = new WeakMap<Socket, Known>();
   const answer: RequestListener = (message, response) => {
-    const request = requestOf(message, response, peers.get(message.socket));
+    const known = peers.get(message.socket);
+    known?.place.busy(true);
+    response.once('close', () => known?.place.busy(false));
+    const request = requestOf(message, response, known?.peer);
     onRequest(request).catch((error: unknown) => {
       message.socket.destroy();
       onError(error);
@@ -92,11 +111,10 @@ export async function serveHttp({
   };
   const server = createServer(LIMITS, answer);
   server.on('checkContinue', answer);
-  server.maxConnections = CONNECTIONS_MAX;
+  const room = connectionRoom(knows);
   server.on('connection', (socket) => {
-    const peer = unixPeer(socket);
-    if (peer) peers.set(socket, peer);
-    socket.on('error', () => {});
+    const known = admitted(socket, room);
+    if (known) peers.set(socket, known);
   });
   server.on('clientError', (_error, socket) => socket.destroy());
   await new Promise<void>((resolve, reject) => {
@@ -115,13 +133,15 @@ export interface HttpsServer extends HttpServer {
   renew(credentials: X509Credentials): void;
 }
 
-export interface HttpsServerOptions extends Omit<HttpServerOptions, 'at'> {
+export interface HttpsServerOptions extends Omit<HttpServerOptions, 'at' | 'knows'> {
   readonly at: { readonly host: string; readonly port: number };
   readonly credentials: X509Credentials;
 }
 
 export type X509Credentials = Extract<TlsCredentials, { kind: 'x509' }>;
 
+/** Each takes a descriptor. */
+const CONNECTIONS_MAX = 128;
 /** Of one host: others have to find room. */
 const CONNECTIONS_OF_ADDRESS_MAX = 16;
 

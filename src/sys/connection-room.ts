@@ -1,0 +1,71 @@
+import type { UnixPeer } from './unix-peer.ts';
+
+/*
+ * Room for connections over a unix socket that everybody on this machine may open. Root has room of its own, so that
+ * no user keeps the administrator out; each other user who may ask has a bound; all who may not ask share a small one.
+ * Where there is none left, the connection of the same group that has been idle for longest is ended for the next: a
+ * user's own forgotten connections do not keep that user out either.
+ */
+export interface ConnectionRoom {
+  /** Undefined: there is none. `end` ends another connection, that it may be called for later. */
+  enter(peer: UnixPeer | undefined, end: () => void): Occupant | undefined;
+}
+
+export interface Occupant {
+  /** A request is under way, or is not any more. */
+  busy(isBusy: boolean): void;
+  leave(): void;
+}
+
+/** Each takes a descriptor; a console, some scripts and some people who watch are far fewer. */
+const OF_ROOT_MAX = 64;
+const OF_USER_MAX = 32;
+const OF_USERS_MAX = 128;
+/** Each gets one answer: that it may not ask. */
+const OF_STRANGERS_MAX = 16;
+
+interface Inside {
+  readonly group: string;
+  readonly end: () => void;
+  isBusy: boolean;
+  since: number;
+}
+
+/** `knows` says whether a peer may ask for anything. */
+export function connectionRoom(knows: (peer: UnixPeer) => boolean): ConnectionRoom {
+  const inside = new Set<Inside>();
+  let sequence = 0;
+
+  function groupOf(peer: UnixPeer | undefined): string {
+    if (!peer || !knows(peer)) return 'strangers';
+    return peer.uid === 0 ? 'root' : `user ${peer.uid}`;
+  }
+  const count = (isIn: (it: Inside) => boolean): number => [...inside].filter(isIn).length;
+  function isFull(group: string): boolean {
+    const its = count((it) => it.group === group);
+    if (group === 'strangers') return its >= OF_STRANGERS_MAX;
+    if (group === 'root') return its >= OF_ROOT_MAX;
+    return its >= OF_USER_MAX || count((it) => it.group.startsWith('user ')) >= OF_USERS_MAX;
+  }
+  return {
+    enter(peer, end) {
+      const group = groupOf(peer);
+      if (isFull(group)) {
+        const idle = [...inside].filter((it) => it.group === group && !it.isBusy);
+        if (idle.length === 0) return undefined;
+        const longest = idle.reduce((a, b) => (b.since < a.since ? b : a));
+        inside.delete(longest);
+        longest.end();
+      }
+      const it: Inside = { group, end, isBusy: false, since: ++sequence };
+      inside.add(it);
+      return {
+        busy(isBusy) {
+          it.isBusy = isBusy;
+          it.since = ++sequence;
+        },
+        leave: () => void inside.delete(it),
+      };
+    },
+  };
+}
