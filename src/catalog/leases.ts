@@ -1,5 +1,5 @@
 import { join } from 'node:path/posix';
-import { encodeSummed, parseFields } from '../formats/store/json-record.ts';
+import { decodeSummed, encodeSummed } from '../formats/store/json-record.ts';
 import type { Store } from '../store/store.ts';
 import { putDurably } from '../sys/put-durably.ts';
 import { SystemError } from '../sys/system-error.ts';
@@ -115,6 +115,9 @@ export async function listLeases({ files }: World, store: Store): Promise<LeaseL
 }
 
 function decodeLease(bytes: Uint8Array): Lease {
-  const fields = parseFields(bytes);
-  return { set: fields.text('set'), point: fields.text('point'), holder: fields.text('holder') };
+  return decodeSummed(bytes, (fields) => ({
+    set: fields.text('set'),
+    point: fields.text('point'),
+    holder: fields.text('holder'),
+  }));
 }

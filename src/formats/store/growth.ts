@@ -1,5 +1,4 @@
-import { utf8 } from '../../lib/bytes.ts';
-import { parseFields } from './json-record.ts';
+import { decodeSummed, encodeSummed, type Fields } from './json-record.ts';
 
 // How full the disk of the store was, now and then. Grammar: growth.md.
 
@@ -17,12 +16,15 @@ const VERSION = 1;
 export const GROWTH_SAMPLES_MAX = 336;
 
 export function encodeGrowth(samples: readonly GrowthSample[]): Uint8Array {
-  return utf8(`${JSON.stringify({ format: FORMAT, version: VERSION, samples })}\n`);
+  return encodeSummed({ format: FORMAT, version: VERSION, samples });
 }
 
 /** Throws FormatError. */
 export function decodeGrowth(bytes: Uint8Array): GrowthSample[] {
-  const fields = parseFields(bytes);
+  return decodeSummed(bytes, samplesOf);
+}
+
+function samplesOf(fields: Fields): GrowthSample[] {
   fields.expect(FORMAT, VERSION);
   return fields.list('samples', GROWTH_SAMPLES_MAX, (sample) => ({
     time: sample.text('time'),

@@ -9,55 +9,102 @@ import { keyedHash } from './digest.ts';
  */
 const MAC = /^([0-9a-f]{64})\n$/;
 
-/** `key` is secret in an encrypted set, public otherwise: then the line is a mere checksum. */
+/** `key` is secret in an encrypted set, public otherwise: then the second line protects from nobody. */
 export function encodeJsonRecord(value: object, key: Uint8Array): Uint8Array {
-  const line = utf8(`${JSON.stringify(value)}\n`);
+  const line = utf8(`${JSON.stringify(summed(value))}\n`);
   return concatBytes(line, utf8(`${hex(keyedHash(key, line))}\n`));
 }
 
-/** The fields of a record. Without a key its second line is not checked. */
-export function decodeJsonRecord(bytes: Uint8Array, key: Uint8Array | undefined): Fields {
+/** What `read` makes of a record's fields. Without a key its second line is not checked. */
+export function decodeJsonRecord<T>(
+  bytes: Uint8Array,
+  key: Uint8Array | undefined,
+  read: (fields: Fields) => T,
+): T {
   const end = bytes.indexOf(0x0a) + 1;
   if (end === 0) throw new FormatError('TRUNCATED', 'record has no end of line');
   const line = bytes.subarray(0, end);
   const mac = MAC.exec(Buffer.from(bytes.subarray(end)).toString('latin1'))?.[1];
   if (mac === undefined) throw new FormatError('TRUNCATED', 'record has no authentication line');
+  // First of all: what was damaged was not altered by somebody, and is not under another key.
+  const value = parsed(line);
   if (key && mac !== hex(keyedHash(key, line))) {
-    throw new FormatError('CORRUPT', 'record fails its authentication: it was damaged or altered');
+    const why = hasSum(value)
+      ? 'it was altered, or made with another key'
+      : 'it was damaged or altered';
+    throw new FormatError('CORRUPT', `record fails its authentication: ${why}`);
   }
-  return parseFields(line);
+  return fieldsRead(value, read);
 }
 
 /** One JSON object over several lines, with a checksum that needs no key as its last field. */
 export function encodeSummed(value: object): Uint8Array {
-  const fields = JSON.parse(JSON.stringify(value)) as object;
-  return utf8(`${JSON.stringify({ ...fields, sum: sumOf(fields) }, undefined, 2)}\n`);
+  return utf8(`${JSON.stringify(summed(value), undefined, 2)}\n`);
 }
 
-/** Whether the object carries a checksum: the releases before this one wrote none. */
+/** What `read` makes of the fields of an object that `encodeSummed`, or a release before it, wrote. */
+export function decodeSummed<T>(bytes: Uint8Array, read: (fields: Fields) => T): T {
+  return fieldsRead(parsed(bytes), read);
+}
+
+/** Whether the object carries a checksum: the release of 22 November wrote none. */
 export function isSummed(bytes: Uint8Array): boolean {
-  return parseFields(bytes).has('sum');
+  return hasSum(parsed(bytes));
+}
+
+/** The fields of a JSON object that something else protects. */
+export function parseFields(bytes: Uint8Array): Fields {
+  return fieldsOf(parsed(bytes), 'record', undefined);
+}
+
+function summed(value: object): object {
+  const fields = JSON.parse(JSON.stringify(value)) as object;
+  return { ...fields, sum: sumOf(fields) };
 }
 
 function sumOf(fields: object): string {
   return crc32(JSON.stringify(fields)).toString(16).padStart(8, '0');
 }
 
-/** The fields of a JSON object in `bytes`; its checksum, where it has one, is checked. */
-export function parseFields(bytes: Uint8Array): Fields {
+function hasSum(value: unknown): value is { readonly sum: unknown } {
+  return typeof value === 'object' && value !== null && Object.hasOwn(value, 'sum');
+}
+
+/** Its checksum, where it has one, is checked. */
+function parsed(bytes: Uint8Array): unknown {
   let value: unknown;
-  let isWhole = true;
   try {
     value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
-    if (typeof value === 'object' && value !== null && Object.hasOwn(value, 'sum')) {
-      const { sum, ...rest } = value as { readonly sum: unknown };
-      isWhole = sum === sumOf(rest);
-    }
   } catch (cause) {
-    throw new FormatError('CORRUPT', 'record is not JSON', { cause });
+    throw new FormatError('CORRUPT', 'record is not JSON: it was damaged', { cause });
   }
-  if (!isWhole) throw new FormatError('CORRUPT', 'record fails its checksum: it was damaged');
-  return fieldsOf(value, 'record');
+  if (!hasSum(value)) return value;
+  const { sum, ...rest } = value;
+  if (sum === sumOf(rest)) return value;
+  throw new FormatError('CORRUPT', 'record fails its checksum: it was damaged');
+}
+
+/**
+ * A record without a checksum is of the release of 22 November or before, whose fields are all known: one more is a
+ * known one whose name was damaged, and would be taken for one that is absent.
+ */
+function fieldsRead<T>(value: unknown, read: (fields: Fields) => T): T {
+  if (hasSum(value)) return read(fieldsOf(value, 'record', undefined));
+  const objects: ReadObject[] = [];
+  const result = read(fieldsOf(value, 'record', objects));
+  for (const { object, where, names } of objects) {
+    const unknown = Object.keys(object).find((name) => !names.has(name));
+    if (unknown === undefined) continue;
+    throw new FormatError('CORRUPT', `${where}: there is no field "${unknown}": it was damaged`);
+  }
+  return result;
+}
+
+interface ReadObject {
+  readonly object: object;
+  readonly where: string;
+  /** The fields that were asked for. */
+  readonly names: Set<string>;
 }
 
 /** Typed access to the fields of a JSON object; everything that cannot be is CORRUPT. */
@@ -78,43 +125,51 @@ export interface Fields {
 /** Longest text of any field; a disk's source may be a long path. */
 const TEXT_LENGTH_MAX = 4096;
 
-function fieldsOf(value: unknown, where: string): Fields {
+function fieldsOf(value: unknown, where: string, objects: ReadObject[] | undefined): Fields {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw new FormatError('CORRUPT', `${where} is no object`);
+    throw new FormatError('CORRUPT', `${where} is not an object`);
   }
   const object = value as Readonly<Record<string, unknown>>;
+  const names = objects && new Set<string>();
+  if (names) objects.push({ object, where, names });
 
+  function get(name: string): unknown {
+    names?.add(name);
+    return Object.hasOwn(object, name) ? object[name] : undefined;
+  }
   function wrong(name: string): FormatError {
     return new FormatError('CORRUPT', `${where}: field "${name}" is missing or cannot be`);
   }
   function text(name: string): string {
-    const found = object[name];
+    const found = get(name);
     if (typeof found !== 'string' || found.length > TEXT_LENGTH_MAX) throw wrong(name);
     return found;
   }
   return {
     text,
-    has: (name) => object[name] !== undefined && object[name] !== null,
+    has: (name) => get(name) !== undefined && get(name) !== null,
     expect(format, version) {
-      if (object['format'] !== format) throw new FormatError('BAD_MAGIC', `${where}: no ${format}`);
-      if (object['version'] !== version) {
-        const found = String(object['version']);
-        throw new FormatError('UNSUPPORTED', `${format} of version ${found}, not ${version}`);
+      if (get('format') !== format) throw new FormatError('BAD_MAGIC', `${where}: no ${format}`);
+      const found = get('version');
+      if (found !== version) {
+        const text = String(found);
+        throw new FormatError('UNSUPPORTED', `${format} of version ${text}, not ${version}`);
       }
     },
     oneOf(name, values) {
-      const found = values.find((it) => it === object[name]);
+      const value = get(name);
+      const found = values.find((it) => it === value);
       if (found === undefined) throw wrong(name);
       return found;
     },
     integer(name, min, max) {
-      const found = object[name];
+      const found = get(name);
       if (typeof found !== 'number' || !Number.isSafeInteger(found)) throw wrong(name);
       if (found < min || found > max) throw wrong(name);
       return found;
     },
     flag(name) {
-      const found = object[name];
+      const found = get(name);
       if (typeof found !== 'boolean') throw wrong(name);
       return found;
     },
@@ -123,11 +178,11 @@ function fieldsOf(value: unknown, where: string): Fields {
       if (found.length !== 2 * length || !/^[0-9a-f]*$/.test(found)) throw wrong(name);
       return Uint8Array.from(Buffer.from(found, 'hex'));
     },
-    object: (name) => fieldsOf(object[name], `${where}.${name}`),
+    object: (name) => fieldsOf(get(name), `${where}.${name}`, objects),
     list(name, max, item) {
-      const found = object[name];
+      const found = get(name);
       if (!Array.isArray(found) || found.length > max) throw wrong(name);
-      return found.map((it, at) => item(fieldsOf(it, `${where}.${name}[${at}]`)));
+      return found.map((it, at) => item(fieldsOf(it, `${where}.${name}[${at}]`, objects)));
     },
   };
 }

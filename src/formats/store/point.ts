@@ -57,7 +57,10 @@ export function encodePoint(point: PointRecord, key: Uint8Array): Uint8Array {
 
 /** Throws FormatError. Without a key its authenticity is not checked: good for listings only. */
 export function decodePoint(bytes: Uint8Array, key: Uint8Array | undefined): PointRecord {
-  const fields = decodeJsonRecord(bytes, key);
+  return decodeJsonRecord(bytes, key, pointOf);
+}
+
+function pointOf(fields: Fields): PointRecord {
   fields.expect(FORMAT, VERSION);
   const stats = fields.object('stats');
   return {

@@ -1,4 +1,4 @@
-import { decodeJsonRecord, encodeJsonRecord } from './json-record.ts';
+import { decodeJsonRecord, encodeJsonRecord, type Fields } from './json-record.ts';
 
 // What a machine read in the first minutes of its last boot. Framing: json-record.md.
 
@@ -24,7 +24,10 @@ export function encodeProfile({ machine, disks }: BootProfile, key: Uint8Array):
 }
 
 export function decodeProfile(bytes: Uint8Array, key: Uint8Array): BootProfile {
-  const fields = decodeJsonRecord(bytes, key);
+  return decodeJsonRecord(bytes, key, profileOf);
+}
+
+function profileOf(fields: Fields): BootProfile {
   fields.expect(FORMAT, VERSION);
   return {
     machine: fields.text('machine'),

@@ -1,5 +1,4 @@
-import { utf8 } from '../../lib/bytes.ts';
-import { parseFields } from './json-record.ts';
+import { decodeSummed, encodeSummed, type Fields } from './json-record.ts';
 
 // Says that the service runs a session, and again after every start until it is told to stop it. Grammar: session.md.
 
@@ -16,13 +15,15 @@ const FORMAT = 'holdfast-served';
 const VERSION = 1;
 
 export function encodeServed(served: ServedRecord): Uint8Array {
-  const record = { format: FORMAT, version: VERSION, ...served };
-  return utf8(`${JSON.stringify(record, undefined, 2)}\n`);
+  return encodeSummed({ format: FORMAT, version: VERSION, ...served });
 }
 
 /** Throws FormatError. */
 export function decodeServed(bytes: Uint8Array): ServedRecord {
-  const fields = parseFields(bytes);
+  return decodeSummed(bytes, servedOf);
+}
+
+function servedOf(fields: Fields): ServedRecord {
   fields.expect(FORMAT, VERSION);
   if (!fields.has('tls')) return { tls: undefined };
   const tls = fields.object('tls');

@@ -1,5 +1,4 @@
-import { utf8 } from '../../lib/bytes.ts';
-import { type Fields, parseFields } from './json-record.ts';
+import { decodeSummed, encodeSummed, type Fields } from './json-record.ts';
 
 // A recovery session's journal: what it is, and how far it has come. Grammar: session.md.
 
@@ -61,12 +60,14 @@ export function encodeSession(session: SessionRecord): Uint8Array {
   const { nfs } = session;
   const allow = nfs?.allow.map((network) => ({ network }));
   const place = nfs && { ...nfs, allow };
-  const record = { format: FORMAT, version: VERSION, ...session, nfs: place };
-  return utf8(`${JSON.stringify(record, undefined, 2)}\n`);
+  return encodeSummed({ format: FORMAT, version: VERSION, ...session, nfs: place });
 }
 
 export function decodeSession(bytes: Uint8Array): SessionRecord {
-  const fields = parseFields(bytes);
+  return decodeSummed(bytes, sessionOf);
+}
+
+function sessionOf(fields: Fields): SessionRecord {
   fields.expect(FORMAT, VERSION);
   return {
     id: fields.text('id'),

@@ -1,5 +1,5 @@
 import { DOMAIN_LENGTH } from './pack.ts';
-import { encodeSummed, type Fields, hex, parseFields } from './json-record.ts';
+import { decodeSummed, encodeSummed, type Fields, hex } from './json-record.ts';
 
 // A backup set: how its disks are cut, and the locks on its data key. Grammar: set-record.md.
 
@@ -75,7 +75,10 @@ export function encodeSet({ name, created, domain, cutting, slots }: SetRecord):
 }
 
 export function decodeSet(bytes: Uint8Array): SetRecord {
-  const fields = parseFields(bytes);
+  return decodeSummed(bytes, setOf);
+}
+
+function setOf(fields: Fields): SetRecord {
   fields.expect(FORMAT, VERSION);
   return {
     name: fields.text('name'),

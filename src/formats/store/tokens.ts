@@ -1,7 +1,7 @@
 import { timingSafeEqual } from 'node:crypto';
 import { utf8 } from '../../lib/bytes.ts';
 import { DIGEST_LENGTH, keyedHash } from './digest.ts';
-import { decodeJsonRecord, encodeJsonRecord, hex } from './json-record.ts';
+import { decodeJsonRecord, encodeJsonRecord, type Fields, hex } from './json-record.ts';
 
 // What other hosts show to be let in. Grammar: tokens.md.
 
@@ -31,7 +31,10 @@ export function encodeTokens(tokens: readonly TokenRecord[]): Uint8Array {
 
 /** Throws FormatError. */
 export function decodeTokens(bytes: Uint8Array): readonly TokenRecord[] {
-  const record = decodeJsonRecord(bytes, PUBLIC);
+  return decodeJsonRecord(bytes, PUBLIC, tokensOf);
+}
+
+function tokensOf(record: Fields): readonly TokenRecord[] {
   record.expect(FORMAT, VERSION);
   return record.list('tokens', TOKENS_MAX, (fields) => ({
     name: fields.text('name'),
