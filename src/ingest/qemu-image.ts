@@ -1,4 +1,4 @@
-import { dirname, join } from 'node:path/posix';
+import { join } from 'node:path/posix';
 import { openNbdDisk, type NbdDisk } from '../block/nbd-disk.ts';
 import { privateDirectory } from '../sys/private-directory.ts';
 import { run, runOrFail, start } from '../sys/processes.ts';
@@ -26,7 +26,7 @@ const POLL_MS = 10;
 export async function serveImage(
   clock: Clock,
   path: string,
-  { format, access }: { readonly format: ImageFormat; readonly access: 'read' | 'write' },
+  { format, access, isDevice = false }: ServeOptions,
 ): Promise<ServedImage> {
   await using stack = new AsyncDisposableStack();
   const directory = stack.use(await privateDirectory());
@@ -35,9 +35,9 @@ export async function serveImage(
     await start(
       'qemu-nbd',
       [
-        ...['--socket', socket, '--format', format, '--export-name', 'disk', '--persistent'],
+        ...['--socket', socket, '--export-name', 'disk', '--persistent', '--cache=writeback'],
         ...(access === 'read' ? ['--read-only'] : ['--discard=unmap']),
-        ...['--cache=writeback', '--', path],
+        ...imageWords(path, { format, isDevice }),
       ],
       { output: 'capture' },
     ),
@@ -53,6 +53,24 @@ export async function serveImage(
   stack.use(disk);
   const owned = stack.move();
   return { disk, pid: program.pid, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+interface ServeOptions {
+  readonly format: ImageFormat;
+  readonly access: 'read' | 'write';
+  /** A block device holds the image. */
+  readonly isDevice?: boolean;
+}
+
+function imageWords(
+  path: string,
+  { format, isDevice }: { readonly format: ImageFormat; readonly isDevice: boolean },
+): string[] {
+  if (format !== 'vpc') return ['--format', format, '--', path];
+  // By itself qemu takes the size of a VHD from cylinders and heads, unless it knows the program that made it.
+  const file = `file.driver=${isDevice ? 'host_device' : 'file'}`;
+  const name = `file.filename=${path.replaceAll(',', ',,')}`;
+  return ['--image-opts', '--', `driver=vpc,force_size_calc=current_size,${file},${name}`];
 }
 
 async function connected(
@@ -83,40 +101,36 @@ interface ImageInfo {
   };
 }
 
+/** To look at an image's header, and to open its chain; what waits longer waits for somebody. */
+const PROBE_MS = 20_000;
+/** To walk all of an image's tables. */
 const TOOL_MS = 600_000;
 /** A split VMDK has a file for every 2 GB: a message tells the first. */
 const NAMED_MAX = 3;
 
 /**
- * Refuses what is corrupt, truncated, or would make us read other files: any at all where the format was
- * only detected (beside a guest's disk lie those of other guests), else parts outside of its own directory.
+ * What qemu itself sees in an image that was looked at before (image-look.ts): damage, and other files that it would
+ * open. Rejects BAD_IMAGE, REFUSED.
  */
 export async function examineImage(
   path: string,
   { format, isSaid }: { readonly format: ImageFormat; readonly isSaid: boolean },
 ): Promise<void> {
   const target = ['-f', format, '--', path];
-  const text = await toolOutput(path, ['info', '--output=json', ...target]);
-  const info = JSON.parse(text) as ImageInfo;
+  const info = JSON.parse(
+    await toolOutput(path, ['info', '--output=json', ...target]),
+  ) as ImageInfo;
   const data = info['format-specific']?.data;
   if (data?.corrupt === true) throw new IngestError('BAD_IMAGE', `${path} is marked as corrupt`);
   const isOther = (it: string | undefined): it is string => it !== undefined && it !== path;
-  const parts = (data?.extents ?? []).map(({ filename }) => filename).filter(isOther);
+  const parts = (data?.extents ?? []).map(({ filename }) => filename);
   const named = [info['backing-filename'], data?.['data-file'], ...parts].filter(isOther);
   if (named.length > 0 && !isSaid) {
     const others = named.slice(0, NAMED_MAX).join(', ');
-    throw new IngestError(
-      'REFUSED',
-      `${path} looks like ${format} and refers to ${others}. A guest can make a raw disk look so: ` +
-        `give --format ${format} if it is that, or --format raw`,
-    );
+    throw new IngestError('REFUSED', `${path} refers to ${others}, which its header hides`);
   }
-  const home = dirname(path);
-  const foreign = parts.find(
-    (part) => dirname(join(home, part)) !== home && dirname(part) !== home,
-  );
-  if (foreign !== undefined) {
-    throw new IngestError('REFUSED', `${path} refers to ${foreign}, outside of its own directory`);
+  if (info['backing-filename'] !== undefined) {
+    await toolOutput(path, ['info', '--output=json', '--backing-chain', ...target]);
   }
   await checkImage(path, format);
 }
@@ -153,9 +167,20 @@ export async function createImage(
 }
 
 async function toolOutput(path: string, args: readonly string[]): Promise<string> {
-  const { code, stdout, stderr } = await run('qemu-img', args, { timeoutMs: TOOL_MS });
-  if (code === 0) return stdout;
-  throw new IngestError('BAD_IMAGE', `${path} cannot be opened: ${lastLine(stderr)}`);
+  const stop = AbortSignal.timeout(PROBE_MS);
+  try {
+    const { code, stdout, stderr } = await run('qemu-img', args, { signal: stop });
+    if (code === 0) return stdout;
+    throw new IngestError('BAD_IMAGE', `${path} cannot be opened: ${lastLine(stderr)}`);
+  } catch (cause) {
+    if (!stop.aborted) throw cause;
+    const seconds = PROBE_MS / 1000;
+    throw new IngestError(
+      'BAD_IMAGE',
+      `${path} was not open after ${seconds} seconds: does it refer to something that does not answer?`,
+      { cause },
+    );
+  }
 }
 
 function firstLine(text: string): string {

@@ -8,6 +8,8 @@ import { SystemError } from '../sys/system-error.ts';
 import type { World } from '../sys/world.ts';
 import { detectFormat, type ImageFormat } from './image-format.ts';
 import { IngestError } from './ingest-error.ts';
+import { lookAtImage } from './image-look.ts';
+import { readAlone } from './image-users.ts';
 import { examineImage, serveImage } from './qemu-image.ts';
 
 /** Whether a file may not be read for whoever asks for a backup; a path without links. */
@@ -35,7 +37,10 @@ export async function openSource(
     if (format && format !== 'raw') {
       throw new IngestError('UNSUPPORTED', `${where}: what NBD serves is raw, not ${format}`);
     }
-    return whole(await openNbdDisk(where), where);
+    await using stack = new AsyncDisposableStack();
+    const device = stack.use(await openNbdDisk(where));
+    requireWhole(device, where);
+    return owning(device, where, stack.move());
   }
   const { files, clock } = world;
   const path = resolve(where);
@@ -44,26 +49,45 @@ export async function openSource(
   if (status.kind !== 'file' && status.kind !== 'block-device') {
     throw new IngestError('UNSUPPORTED', `${path} is neither a file nor a block device`);
   }
-  const isFile = status.kind === 'file';
-  const kind = format ?? (isFile ? await detectFormat(files, path) : 'raw');
   await using stack = new AsyncDisposableStack();
+  const file = stack.use(await files.open(path, 'read'));
+  const kind = format ?? (await detectFormat(file, status.kind));
   if (kind === 'raw') {
-    const source = stack.use(await whole(await fileDevice(files, path), path));
+    readAlone(file);
+    const device = stack.use(await fileDevice(files, path));
     await refuseSecrets(process.pid, path, isSecret);
-    stack.move();
-    return source;
+    requireWhole(device, path);
+    return owning(device, path, stack.move());
   }
+  const look = await lookAtImage(files, path, {
+    format: kind,
+    isSaid: format !== undefined,
+    stack,
+  });
   await examineImage(path, { format: kind, isSaid: format !== undefined });
-  const served = stack.use(await serveImage(clock, path, { format: kind, access: 'read' }));
+  const isDevice = status.kind === 'block-device';
+  const served = stack.use(
+    await serveImage(clock, path, { format: kind, access: 'read', isDevice }),
+  );
   // It has all parts of the image open, and what a part names as well: more is none of it.
   await openNoMore(served.pid);
   await refuseSecrets(served.pid, path, isSecret);
-  stack.move();
-  return {
-    device: served.disk,
-    where: path,
-    [Symbol.asyncDispose]: () => served[Symbol.asyncDispose](),
-  };
+  if (look.complaint !== undefined) throw new IngestError('BAD_IMAGE', look.complaint);
+  requireSize(look.size, served.disk.geometry.size, path);
+  return owning(served.disk, path, stack.move());
+}
+
+function owning(device: BlockDevice, where: string, owned: AsyncDisposableStack): Source {
+  return { device, where, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+/** What is read must be what the image says that it holds; qemu counts in sectors. */
+function requireSize(said: number | undefined, served: number, path: string): void {
+  if (said === undefined || Math.ceil(said / SECTOR) * SECTOR === served) return;
+  throw new IngestError(
+    'BAD_IMAGE',
+    `${path} says that it holds ${said} bytes, and ${served} can be read`,
+  );
 }
 
 /** Rejects DENIED. */
@@ -77,13 +101,8 @@ async function refuseSecrets(pid: number, path: string, isSecret: IsSecret): Pro
 }
 
 /** Disks are whole sectors: what is not was cut off. */
-async function whole(device: BlockDevice, where: string): Promise<Source> {
-  const { size } = device.geometry;
-  if (size === 0 || size % SECTOR !== 0) {
-    await device[Symbol.asyncDispose]();
-    const why =
-      size === 0 ? 'is empty' : `has ${size} bytes, no whole number of sectors: truncated?`;
-    throw new IngestError('BAD_IMAGE', `${where} ${why}`);
-  }
-  return { device, where, [Symbol.asyncDispose]: () => device[Symbol.asyncDispose]() };
+function requireWhole({ geometry: { size } }: BlockDevice, where: string): void {
+  if (size > 0 && size % SECTOR === 0) return;
+  const why = size === 0 ? 'is empty' : `has ${size} bytes, no whole number of sectors: truncated?`;
+  throw new IngestError('BAD_IMAGE', `${where} ${why}`);
 }

@@ -9,6 +9,7 @@ export interface FileSystem {
    * private one.
    */
   create(path: string, access?: 'private' | 'shared'): Promise<File>;
+  /** Never waits for somebody at the other end of a pipe. */
   open(path: string, access: 'read' | 'write'): Promise<File>;
   /** The whole contents; refuses (IO) files above `limit` bytes. */
   readFile(path: string, limit: number): Promise<Uint8Array>;
@@ -80,4 +81,11 @@ export interface File extends AsyncDisposable {
   punchHole(offset: number, length: number): Promise<void>;
   /** Start of the first data at or after `offset`, its end in `end`; undefined: only a hole follows. */
   nextData(offset: number): Promise<{ readonly start: number; readonly end: number } | undefined>;
+  /**
+   * Holds byte `at`, which need not exist, until this file is closed, beside others who hold it (fcntl(2), "Open file
+   * description locks"). Does nothing where the file system has no locks.
+   */
+  holdByte(at: number): void;
+  /** Whether the file is open elsewhere and byte `at` held there. */
+  isByteHeld(at: number): boolean;
 }

@@ -14,6 +14,8 @@ export interface Libc {
   adviseSoon(fd: number, offset: number, length: number, advice: number): void;
   mallopt(parameter: number, value: number): number;
   fcntl(fd: number, command: number, argument: number): number;
+  /** With a `struct flock`: 0, or -1 with `errno`. */
+  fcntlLock(fd: number, command: number, lock: Uint8Array): number;
   /** How many of the `struct pollfd` in `fds` have something; -1 with `errno`. */
   poll(fds: Uint8Array, count: number, timeoutMs: number): number;
   /** Of the calling thread: 0, or -1 with `errno`. */
@@ -49,6 +51,8 @@ export const LOCK_NOT_BLOCKING = 4;
 export const FADVISE_WILL_NEED = 3;
 export const FCNTL_SET_FLAGS = 4;
 export const FCNTL_SET_OWNER = 8;
+export const FCNTL_GET_LOCK = 36;
+export const FCNTL_SET_LOCK = 37;
 export const POLL_IN = 1;
 export const POLL_ERROR = 8;
 /** prctl(2): PR_SET_IO_FLUSHER. */
@@ -79,6 +83,7 @@ function load(): Libc {
     adviseSoon: (...all) => fadvise.async(...all, () => {}),
     mallopt: library.func('int mallopt(int parameter, int value)'),
     fcntl: library.func('int fcntl(int fd, int command, long argument)'),
+    fcntlLock: library.func('int fcntl(int fd, int command, _Inout_ uint8_t *lock)'),
     poll: library.func('int poll(uint8_t *fds, unsigned long count, int timeout)'),
     unshare: library.func('int unshare(int flags)'),
     prctl: (option, argument) => prctl(option, argument, 0, 0, 0),

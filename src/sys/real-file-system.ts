@@ -16,6 +16,8 @@ import {
   FADVISE_WILL_NEED,
   FALLOC_KEEP_SIZE,
   FALLOC_PUNCH_HOLE,
+  FCNTL_GET_LOCK,
+  FCNTL_SET_LOCK,
   libc,
   SEEK_DATA,
   SEEK_END,
@@ -29,6 +31,10 @@ const syncAll = promisify(fsync);
 const syncData = promisify(fdatasync);
 const truncateFile = promisify(ftruncate);
 const ENXIO = 6;
+const OPEN_FLAGS = {
+  read: constants.O_RDONLY | constants.O_NONBLOCK,
+  write: constants.O_RDWR | constants.O_NONBLOCK,
+} as const;
 
 /** The machine's own file system. */
 export function realFileSystem(): FileSystem {
@@ -42,7 +48,7 @@ export function realFileSystem(): FileSystem {
     },
     async open(path, access) {
       return doing(`open ${path}`, async () => {
-        return fileOf(path, await openFile(path, access === 'write' ? O_RDWR : O_RDONLY));
+        return fileOf(path, await openFile(path, OPEN_FLAGS[access]));
       });
     },
     async readFile(path, limit) {
@@ -142,12 +148,35 @@ function fileOf(path: string, fd: number): File {
     async nextData(offset) {
       return nextData(path, fd, offset);
     },
+    holdByte(at) {
+      libc().fcntlLock(fd, FCNTL_SET_LOCK, byteLock(SHARED, at));
+    },
+    isByteHeld(at) {
+      const lock = byteLock(EXCLUSIVE, at);
+      if (libc().fcntlLock(fd, FCNTL_GET_LOCK, lock) !== 0) return false;
+      return new DataView(lock.buffer).getInt16(0, true) !== FREE;
+    },
     async [Symbol.asyncDispose]() {
       if (!isOpen) return;
       isOpen = false;
       closeSync(fd);
     },
   };
+}
+
+/** fcntl(2): l_type. */
+const SHARED = 0;
+const EXCLUSIVE = 1;
+const FREE = 2;
+
+/** `struct flock` of 64-bit Linux: type, whence, start (8), length (16), process (24). */
+function byteLock(type: number, at: number): Uint8Array<ArrayBuffer> {
+  const lock = new Uint8Array(32);
+  const view = new DataView(lock.buffer);
+  view.setInt16(0, type, true);
+  view.setBigInt64(8, BigInt(at), true);
+  view.setBigInt64(16, 1n, true);
+  return lock;
 }
 
 const ZEROS = new Uint8Array(1024 * 1024);

@@ -286,6 +286,8 @@ function fileOn(path: string, inode: Inode, { step, random }: Process): File {
       step();
       return offset < inode.live.length ? { start: offset, end: inode.live.length } : undefined;
     },
+    holdByte() {},
+    isByteHeld: () => false,
     async [Symbol.asyncDispose]() {},
   };
 }
