@@ -150,6 +150,12 @@ async function lookAtQcow2(file: File): Promise<ImageLook> {
   const { path } = file;
   const { version, size, isEncrypted, backing, backingFormat, dataFile } = header;
   if (version === 1) unsupported(`${path} is a qcow image of version 1: convert it to qcow2 first`);
+  if (version !== 2 && version !== 3) {
+    throw new IngestError(
+      'BAD_IMAGE',
+      `${path} is damaged, or its qcow2 version, ${version}, is not known`,
+    );
+  }
   if (isEncrypted) {
     unsupported(
       `${path} is an encrypted qcow2 image, of which Holdfast has no key: back up the disk as its machine sees it`,
