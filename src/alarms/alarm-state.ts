@@ -43,6 +43,7 @@ const ENDS = {
   'session-space': 'gone',
   'session-waits': 'gone',
   'schedule-late': 'gone',
+  'job-waits': 'gone',
   damage: 'gone',
   'notify-failing': 'gone',
   'job-failed': 'either',

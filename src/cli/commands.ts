@@ -129,6 +129,11 @@ export const COMMANDS: readonly CommandEntry[] = [
   entry('job show', 'show a job', () => import('./commands/job-show.ts')),
   entry('job log', "read a job's log", () => import('./commands/job-log.ts')),
   entry('job attend', 'wait for a job', () => import('./commands/job-attend.ts')),
+  entry(
+    'job unlock',
+    'give a job the key that it waits for',
+    () => import('./commands/job-unlock.ts'),
+  ),
   entry('job cancel', 'end a job, or never begin it', () => import('./commands/job-cancel.ts')),
   entry(
     'schedule create',

@@ -225,6 +225,7 @@ function outcome({ name, result }: Answer): string {
   if (name === 'files/copy') return copiedWords(result);
   if (name === 'session/keep') return `kept as ${result.point}`;
   if (name === 'job/create') return `it is job ${result.job}`;
+  if (name === 'job/unlock') return 'it has its key';
   if (name === 'job/cancel') return result.state === 'canceled' ? 'done' : 'it is asked to end';
   if (name !== 'schedule/create') return 'done';
   return result.next === null ? 'made' : `its first job at ${utc(result.next)} UTC`;

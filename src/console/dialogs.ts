@@ -1,7 +1,7 @@
 import type { Key, KeyName } from './keys.ts';
 import type { Dialog, FollowedDialog, FormDialog, JobDialog, TextDialog } from './dialog-model.ts';
 import { edited, formKey } from './form-keys.ts';
-import { cancelOf, hasEnded } from './jobs-keys.ts';
+import { cancelOf, hasEnded, unlock } from './jobs-keys.ts';
 import { bodyRows, type Model, type Next, noPoints } from './model.ts';
 import { recoveryKeyKey } from './recovery-key.ts';
 import { wrapped } from './screen.ts';
@@ -81,9 +81,11 @@ function submitted(it: FormDialog, model: Model): Next {
 }
 
 function jobDialogKey(it: JobDialog, model: Model, key: Key): Next {
-  if (key.kind !== 'text' || key.text !== 'c') return logKey(it, model, key);
+  const typed = key.kind === 'text' ? key.text : '';
+  if (typed !== 'c' && typed !== 'u') return logKey(it, model, key);
   const { shown } = it;
   if (shown.kind !== 'known') return [model, []];
+  if (typed === 'u') return unlock(model, shown.value);
   if (hasEnded(shown.value)) return [{ ...model, hint: 'It has ended already.' }, []];
   return [{ ...model, dialog: cancelOf(shown.value) }, []];
 }

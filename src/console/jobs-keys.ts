@@ -3,6 +3,7 @@ import { type ConfirmDialog, NO_LOG } from './dialog-model.ts';
 import { jobForm } from './job-forms.ts';
 import { chosenIn } from './lists.ts';
 import { type Model, type Next, UNKNOWN } from './model.ts';
+import { startTask } from './tasks.ts';
 
 export function jobsKey(model: Model, key: string): Next {
   if (key === 'n') return [{ ...model, dialog: jobForm() }, []];
@@ -12,6 +13,7 @@ export function jobsKey(model: Model, key: string): Next {
     const { job } = it;
     return [{ ...model, dialog: { kind: 'job', job, shown: UNKNOWN, log: NO_LOG } }, []];
   }
+  if (key === 'u') return unlock(model, it);
   if (key !== 'c') return [model, []];
   if (hasEnded(it)) return [{ ...model, hint: `Job ${it.job} has ended already.` }, []];
   return [{ ...model, dialog: cancelOf(it) }, []];
@@ -19,6 +21,12 @@ export function jobsKey(model: Model, key: string): Next {
 
 export function hasEnded({ state }: JobSummary): boolean {
   return state !== 'waiting' && state !== 'running';
+}
+
+/** The service finds the key by itself, or says of which set it is to be asked for. */
+export function unlock(model: Model, { job, needsKeyOf }: JobSummary): Next {
+  if (needsKeyOf === null) return [{ ...model, hint: `Job ${job} waits for no key.` }, []];
+  return startTask(model, `unlock ${job}`, { call: { name: 'job/unlock', request: { job } } });
 }
 
 export function cancelOf({ job, state }: JobSummary): ConfirmDialog {

@@ -199,6 +199,7 @@ type Asked =
       | 'job/log'
       | 'job/create'
       | 'job/cancel'
+      | 'job/unlock'
       | 'schedule/list'
       | 'schedule/create'
       | 'schedule/remove'

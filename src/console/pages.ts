@@ -76,7 +76,7 @@ const setsPage: Page = {
 
 const jobsPage: Page = {
   title: 'Jobs',
-  help: () => 'Enter show  n new  c cancel  ',
+  help: () => 'Enter show  n new  u give key  c cancel  ',
   looks: ['jobs'],
   list: { kind: 'paged', name: 'jobs' },
   body: jobsBody,

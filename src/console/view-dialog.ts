@@ -89,7 +89,7 @@ export function dialogHelp(dialog: Dialog): string {
 }
 
 const HELP: Readonly<Record<Exclude<Dialog['kind'], 'form'>, string>> = {
-  job: 'Up/Down PgUp/PgDn log  c cancel it  Enter back',
+  job: 'Up/Down PgUp/PgDn log  u give its key  c cancel it  Enter back',
   session: 'Up/Down PgUp/PgDn log  Enter back',
   filter: 'Enter search  Esc back',
   confirm: 'Enter go on  Esc back',

@@ -29,14 +29,8 @@ export async function createBackup(
   { set, machine, disks, format, changed }: BackupRequest,
   { secrets, signal, report, isSecret }: WorkOptions & { readonly isSecret: IsSecret },
 ): Promise<MadePoint> {
-  checkName(machine, 'machine');
-  for (const { name } of disks) checkName(name, 'disk');
-  const names = disks.map(({ name }) => name);
-  if (new Set(names).size < names.length) {
-    throw new CatalogError('BAD_NAME', `two disks of one name in ${names.join(', ')}`);
-  }
+  const { as, names } = checkBackup({ machine, disks, format });
   const { world, store, workers } = house;
-  const as = format === undefined ? undefined : parseImageFormat(format);
   const ranges =
     changed === undefined ? undefined : await readChangedBlocks(world.files, changed, names);
   const open = await openSet(house, set, secrets);
@@ -57,6 +51,21 @@ export async function createBackup(
     },
   });
   return { ...summaryOf(point), scopes };
+}
+
+/** What can be known of a request without the store. Throws BAD_NAME, UNSUPPORTED. */
+export function checkBackup({
+  machine,
+  disks,
+  format,
+}: Pick<BackupRequest, 'machine' | 'disks' | 'format'>) {
+  checkName(machine, 'machine');
+  for (const { name } of disks) checkName(name, 'disk');
+  const names = disks.map(({ name }) => name);
+  if (new Set(names).size < names.length) {
+    throw new CatalogError('BAD_NAME', `two disks of one name in ${names.join(', ')}`);
+  }
+  return { names, as: format === undefined ? undefined : parseImageFormat(format) };
 }
 
 function reporting(report: Report, hasList: boolean): (event: BackupEvent) => void {

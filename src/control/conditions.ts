@@ -22,6 +22,8 @@ export interface Circumstances {
   /** Sessions that are to run and do not, and why. */
   readonly waiting: ReadonlyMap<string, string>;
   readonly jobs: readonly JobRecord[];
+  /** Whether a job waits for a key. */
+  readonly needsKey: (job: string) => boolean;
   readonly schedules: Pick<Schedules, 'list' | 'nth'>;
   /** So many times a schedule may come without success. */
   readonly latePeriods: number;
@@ -32,6 +34,7 @@ export const SEEN_KINDS: readonly AlarmKind[] = [
   'session-space',
   'session-waits',
   'job-failed',
+  'job-waits',
   'schedule-late',
 ];
 
@@ -40,6 +43,8 @@ const SESSION_SPACE_LOW = 4 * GiB;
 const SESSION_SPACE_ENOUGH = 6 * GiB;
 /** A schedule of minutes is not late because one job took longer. */
 const LATE_MIN_MS = 15 * 60_000;
+/** What fails by itself is tried for 81 minutes. */
+const JOB_WAITS_MS = 2 * 60 * 60_000;
 
 export function conditionsOf(it: Circumstances): Condition[] {
   return [
@@ -52,6 +57,7 @@ export function conditionsOf(it: Circumstances): Condition[] {
       }),
     ),
     ...failedJobs(it.jobs),
+    ...waitingJobs(it),
     ...lateSchedules(it),
   ];
 }
@@ -89,6 +95,17 @@ function failedJobs(jobs: readonly JobRecord[]): Condition[] {
     const message = `job ${job.id} has failed: ${job.reason ?? 'nobody knows why'}`;
     const about = job.schedule ?? job.id;
     return [{ kind: 'job-failed', about, level: 'warning', message, occurrence: job.id }];
+  });
+}
+
+/** At once where only a person can help; else once it would have failed, if it were not for something that is away. */
+function waitingJobs({ now, jobs, needsKey }: Circumstances): Condition[] {
+  return jobs.flatMap(({ id, state, reason, created }): Condition[] => {
+    if (state !== 'waiting' || reason === undefined) return [];
+    const isLong = now.getTime() - Date.parse(created) >= JOB_WAITS_MS;
+    if (!isLong && !needsKey(id)) return [];
+    const message = `job ${id} waits: ${reason}`;
+    return [{ kind: 'job-waits', about: id, level: 'warning', message }];
   });
 }
 

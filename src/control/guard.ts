@@ -50,7 +50,9 @@ export interface Guard extends AsyncDisposable {
 
 export interface Watched {
   readonly sessions: Pick<SessionKeeper, 'counts' | 'waiting'>;
-  readonly jobs: Pick<JobDesk, 'schedules'> & { readonly queue: Pick<JobDesk['queue'], 'list'> };
+  readonly jobs: Pick<JobDesk, 'schedules' | 'keys'> & {
+    readonly queue: Pick<JobDesk['queue'], 'list'>;
+  };
   readonly audit: Pick<Audit, 'check'>;
 }
 
@@ -161,6 +163,7 @@ function watchOf(
 
   async function see({ sessions, jobs }: Watched): Promise<void> {
     const { latePeriods, persons: _, ...limits } = rules();
+    const standing = new Set(alarms.list().flatMap((it) => (stands(it) ? [it.id] : [])));
     const conditions = conditionsOf({
       ...{ latePeriods, limits, now: world.clock.now(), schedules: jobs.schedules },
       before: (kind) => alarms.list().find((it) => it.kind === kind && stands(it))?.level,
@@ -168,6 +171,10 @@ function watchOf(
       running: sessions.counts().running,
       waiting: sessions.waiting(),
       jobs: jobs.queue.list().map(({ job }) => job),
+      // What was so when the service ended is so until the job has been tried again.
+      needsKey: (id) =>
+        jobs.keys.neededBy(id) !== undefined ||
+        (!jobs.keys.wasTried(id) && standing.has(alarmId({ kind: 'job-waits', about: id }))),
     });
     await alarms.compare(SEEN_KINDS, conditions);
   }

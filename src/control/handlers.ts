@@ -167,18 +167,21 @@ const HANDLERS: Handlers = {
     (await backups()).restore(await desk.house(), request, options),
   'backup/retain': async (desk, request) =>
     (await import('./retention.ts')).retain(await desk.house(), request),
-  'job/create': async (desk, request) => (await jobs()).createJob(await desk.jobs(), request),
+  'job/create': async (desk, request, options) =>
+    (await jobs()).createJob(await desk.jobs(), await desk.house(), request, options),
+  'job/unlock': async (desk, { job }, options) =>
+    (await jobs()).unlockJob(await desk.jobs(), await desk.house(), job, options),
   'job/list': async (desk, request) => (await jobs()).jobs(await desk.jobs(), request),
   'job/show': async (desk, { job }) => (await jobs()).showJob(await desk.jobs(), job),
   'job/log': async (desk, request) => (await jobs()).jobLog(await desk.jobs(), request),
   'job/attend': async (desk, { job }, options) =>
     (await jobs()).attendJob(await desk.jobs(), job, options),
   'job/cancel': async (desk, { job }) => (await jobs()).cancelJob(await desk.jobs(), job),
-  'schedule/create': async (desk, request) =>
-    (await jobs()).createSchedule(await desk.jobs(), request),
+  'schedule/create': async (desk, request, options) =>
+    (await jobs()).createSchedule(await desk.jobs(), await desk.house(), request, options),
   'schedule/list': async (desk) => (await jobs()).listSchedules(await desk.jobs()),
   'schedule/remove': async (desk, { schedule }) => {
-    await (await desk.jobs()).schedules.remove(schedule);
+    await (await jobs()).removeSchedule(await desk.jobs(), schedule);
     return { schedule, removed: true };
   },
   'session/list': async (desk) => (await sessions()).sessions(await desk.house(), desk.whyWaiting),

@@ -4,35 +4,70 @@ import type { JobQueue, JobView } from '../jobs/queue.ts';
 import type { ScheduleView, Schedules } from '../jobs/schedules.ts';
 import type { RequestOf, ResultOf } from '../protocol/operations.ts';
 import type { JobSummary, Report, ScheduleOutcome, ScheduleSummary } from '../protocol/results.ts';
-import { checkRetention } from './retention.ts';
+import { JobError } from '../jobs/job-error.ts';
+import type { CallOptions } from './handlers.ts';
+import { type House, openSet } from './house.ts';
+import { checkJob, setOf } from './job-checks.ts';
+import type { JobKeys } from './job-keys.ts';
+import { jobRequest } from '../protocol/requests.ts';
 
 /** What is asked of jobs and schedules. */
 export interface JobDesk {
   readonly queue: JobQueue;
   readonly schedules: Schedules;
+  readonly keys: JobKeys;
 }
 
+/** A key that comes with it is kept in memory, until the job has ended. */
 export async function createJob(
-  { queue }: JobDesk,
-  { kind, request }: RequestOf<'job/create'>,
+  desk: JobDesk,
+  house: House,
+  job: RequestOf<'job/create'>,
+  options: CallOptions,
 ): Promise<JobSummary> {
-  checkRequest({ kind, request } as RequestOf<'job/create'>);
-  const { id } = await queue.submit({ kind, request });
-  return summaryOf(queue.show(id));
+  const { queue, keys } = desk;
+  await checkJob(house, job, options);
+  const { kind, request } = job;
+  const made = await queue.submit({ kind, request });
+  // In time: to begin it is to be noted on the disk first.
+  if (options.given) keys.give(made, options.given);
+  return summaryOf(desk, queue.show(made.id));
+}
+
+/** Gives a job that waits the key that it waits for. */
+export async function unlockJob(
+  desk: JobDesk,
+  house: House,
+  id: string,
+  { secrets, given }: CallOptions,
+): Promise<JobSummary> {
+  const { queue, keys } = desk;
+  const { job } = queue.show(id);
+  if (job.state !== 'waiting') {
+    throw new JobError('IMPOSSIBLE', `job ${id} is ${job.state}: only one that waits takes a key`);
+  }
+  const what = jobRequest.parse({ kind: job.kind, request: job.request }, []);
+  if (what.kind === 'check') {
+    throw new JobError('IMPOSSIBLE', `job ${id} is a check, which waits for no key`);
+  }
+  await openSet(house, await setOf(house, what), secrets);
+  if (given) keys.give(job, given);
+  queue.wake();
+  return summaryOf(desk, queue.show(id));
 }
 
 export function jobs(
-  { queue }: JobDesk,
+  desk: JobDesk,
   { first, count, active }: RequestOf<'job/list'>,
 ): ResultOf<'job/list'> {
   const isActive = ({ job }: JobView): boolean => !active || !hasEnded(job);
-  const all = queue.list().filter(isActive);
+  const all = desk.queue.list().filter(isActive);
   const end = count === undefined ? all.length : first + count;
-  return { jobs: all.slice(first, end).map(summaryOf), total: all.length, first };
+  return { jobs: all.slice(first, end).map((it) => summaryOf(desk, it)), total: all.length, first };
 }
 
-export function showJob({ queue }: JobDesk, id: string): JobSummary {
-  return summaryOf(queue.show(id));
+export function showJob(desk: JobDesk, id: string): JobSummary {
+  return summaryOf(desk, desk.queue.show(id));
 }
 
 export async function jobLog(
@@ -53,27 +88,43 @@ function parsedNote(line: string): { readonly time: string; readonly message: st
   }
 }
 
-export async function cancelJob({ queue }: JobDesk, id: string): Promise<JobSummary> {
-  await queue.cancel(id);
-  return summaryOf(queue.show(id));
+export async function cancelJob(desk: JobDesk, id: string): Promise<JobSummary> {
+  await desk.queue.cancel(id);
+  return summaryOf(desk, desk.queue.show(id));
 }
 
 export async function attendJob(
-  { queue }: JobDesk,
+  desk: JobDesk,
   id: string,
   { report, signal }: { readonly report: Report; readonly signal: AbortSignal },
 ): Promise<JobSummary> {
-  return summaryOf(await queue.attend(id, report, signal));
+  return summaryOf(desk, await desk.queue.attend(id, report, signal));
 }
 
+/** A key that comes with it is kept in memory, for its jobs, until the service ends. */
 export async function createSchedule(
-  { schedules, queue }: JobDesk,
+  { schedules, queue, keys }: JobDesk,
+  house: House,
   { schedule, at, job }: RequestOf<'schedule/create'>,
+  options: CallOptions,
 ): Promise<ScheduleSummary> {
-  checkRequest(job);
+  await checkJob(house, job, options);
   const { kind, request } = job;
   const made = await schedules.create({ name: schedule, at, kind, request });
+  if (options.given) {
+    keys.giveSchedule(schedule, options.given);
+    options.report({ event: 'notice', message: KEPT_IN_MEMORY });
+  }
   return scheduleSummaryOf(made, endedJobs(queue));
+}
+
+const KEPT_IN_MEMORY =
+  'the key is kept in memory: once the service was started again, the next job of this schedule waits for it. ' +
+  'To give it for good, name a file in "passphraseFiles" of the settings';
+
+export async function removeSchedule({ schedules, keys }: JobDesk, name: string): Promise<void> {
+  await schedules.remove(name);
+  keys.forgetSchedule(name);
 }
 
 export function listSchedules({ schedules, queue }: JobDesk): ResultOf<'schedule/list'> {
@@ -92,23 +143,19 @@ function endedJobs(queue: Pick<JobQueue, 'list'>): ReadonlyMap<string, EndedJob>
   return newest;
 }
 
-/** What would fail each time is refused when it is asked for. */
-function checkRequest(job: RequestOf<'job/create'>): void {
-  if (job.kind === 'backup' && job.request.retention) checkRetention(job.request.retention);
-}
-
 export function countsOf({ queue }: JobDesk): { running: number; waiting: number } {
   const states = queue.list().map(({ job }) => job.state);
   const count = (state: JobRecord['state']): number => states.filter((it) => it === state).length;
   return { running: count('running'), waiting: count('waiting') };
 }
 
-function summaryOf({ job, progress }: JobView): JobSummary {
+function summaryOf({ keys }: JobDesk, { job, progress }: JobView): JobSummary {
   const { id, kind, state, schedule, created, started, ended, reason, notBefore } = job;
   return {
     ...{ job: id, kind, state, schedule: schedule ?? null, created },
     ...{ started: started ?? null, ended: ended ?? null, reason: reason ?? null },
     ...{ notBefore: notBefore ?? null, failures: job.failures },
+    needsKeyOf: (state === 'waiting' ? keys.neededBy(id) : undefined) ?? null,
     ...{ request: job.request, result: job.result ?? null },
     progress: progress
       ? { phase: progress.phase, position: progress.position, total: progress.total }

@@ -8,6 +8,7 @@ import { backupJob, bySession, checkRequest } from '../protocol/requests.ts';
 import { firstFailure, isAway, kindOfFailure } from './failures.ts';
 import type { CallOptions, RunApart } from './handlers.ts';
 import type { House, SecretSource } from './house.ts';
+import type { JobKeys } from './job-keys.ts';
 import { checkRetention, retain } from './retention.ts';
 
 /** More is no result to be kept with a job. */
@@ -31,33 +32,39 @@ export function laneOf(kind: JobKind): string {
 }
 
 /** What jobs do. Never rejects but for our own faults. */
-export function jobWork(house: House, { secrets, apart }: WorkParts) {
+export function jobWork(house: House, { keys, apart }: WorkParts) {
   return async (job: JobRecord, { signal, report: tell }: AttemptOptions): Promise<Outcome> => {
     const report: Report = (event) => {
       if (event.event === 'progress' || event.event === 'notice') tell(event);
     };
-    const parts = { house, apart };
+    const find = keys.sourceOf(job);
+    let asked: string | undefined;
+    const secrets: SecretSource = async (set, when) => {
+      asked = set;
+      return find(set, when);
+    };
     try {
-      return await attempt(job, {
-        ...parts,
-        given: undefined,
-        who: undefined,
-        secrets,
-        signal,
-        report,
+      const outcome = await attempt(job, {
+        ...{ house, apart, secrets, signal, report },
+        ...{ given: undefined, who: undefined },
       });
+      keys.tried(job.id, undefined);
+      return outcome;
     } catch (error) {
       const cause = firstFailure(error);
       const kind = kindOfFailure(cause);
       if (kind === undefined) throw cause;
-      const reason = asError(cause).message;
+      const needsKeyOf = kind === 'wrong-key' ? asked : undefined;
+      keys.tried(job.id, needsKeyOf);
+      const advice = needsKeyOf === undefined ? '' : `; "holdfast job unlock ${job.id}" gives it`;
+      const reason = `${asError(cause).message}${advice}`;
       return { kind: 'failed', reason, again: isAway(cause) ? 'until' : AGAIN[kind] };
     }
   };
 }
 
 interface WorkParts {
-  readonly secrets: SecretSource;
+  readonly keys: JobKeys;
   readonly apart: RunApart;
 }
 

@@ -10,6 +10,7 @@ import type { JobDesk } from '../control/job-desk.ts';
 import { holdNfs } from '../control/nfs-restart.ts';
 import { openSharedDisks, type SharedDisksPlace } from '../control/shared-disks.ts';
 import { recordGrowth } from '../control/growth.ts';
+import { openJobKeys } from '../control/job-keys.ts';
 import { jobWork, laneOf } from '../control/job-work.ts';
 import {
   type IngestMeter,
@@ -17,6 +18,7 @@ import {
   type ThroughputRecorder,
 } from '../control/throughput.ts';
 import type { JobRecord } from '../formats/store/job.ts';
+import { hasEnded } from '../jobs/job-state.ts';
 import { openJobFiles } from '../jobs/job-files.ts';
 import { openQueue } from '../jobs/queue.ts';
 import { openSchedules } from '../jobs/schedules.ts';
@@ -108,15 +110,17 @@ async function openJobs(
   house: House,
   { secrets, log, feed, apart, guard }: OwnOptions & { readonly guard: Guard },
 ): Promise<JobDesk> {
+  const keys = openJobKeys(secrets);
   const { world, store } = house;
   const files = await openJobFiles(world.files, store.directory);
   const onTrouble = (message: string): void => guard.trouble(message);
   const queue = stack.use(
     await openQueue({
       ...{ world, files, onTrouble, laneOf },
-      attempt: jobWork(house, { secrets, apart }),
+      attempt: jobWork(house, { keys, apart }),
       onChange(job) {
         const { id, state, reason = null } = job;
+        if (hasEnded(job)) keys.forgetJob(id);
         log(state === 'failed' ? 'error' : 'info', wordsOf(job), { job: id });
         feed.tell({ event: 'job', job: id, state, reason });
         guard.wake();
@@ -127,7 +131,7 @@ async function openJobs(
   const schedules = stack.use(await openSchedules({ world, files, queue, onTrouble, onMissed }));
   queue.start();
   schedules.start();
-  return { queue, schedules };
+  return { queue, schedules, keys };
 }
 
 function wordsOf({ id, state, reason }: JobRecord): string {

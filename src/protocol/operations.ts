@@ -211,7 +211,10 @@ export const OPERATIONS = {
       future: list(name, MANY),
     }),
   ),
-  'job/create': changes('do it in the background, though it takes days', jobRequest, jobSummary),
+  'job/create': withKey(
+    changes('do it in the background, though it takes days', jobRequest, jobSummary),
+  ),
+  'job/unlock': withKey(changes('give a job the key that it waits for', byJob, jobSummary)),
   'job/list': looks(
     'list jobs, newest first',
     jobsRequest,
@@ -225,7 +228,9 @@ export const OPERATIONS = {
   ),
   'job/attend': looks('hear of a job until it has ended', byJob, jobSummary),
   'job/cancel': changes('end a job, or never begin it', byJob, jobSummary),
-  'schedule/create': changes('make jobs at certain times', scheduleRequest, scheduleSummary),
+  'schedule/create': withKey(
+    changes('make jobs at certain times', scheduleRequest, scheduleSummary),
+  ),
   'schedule/list': looks(
     'list schedules',
     nothing,

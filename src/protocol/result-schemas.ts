@@ -136,6 +136,7 @@ export const jobSummary: Schema<JobSummary> = object({
   schedule: nullable(name),
   ...{ created: name, started: nullable(name), ended: nullable(name) },
   ...{ reason: nullable(long), notBefore: nullable(name), failures: count },
+  needsKeyOf: nullable(name),
   ...{ request: anything, result: nullable(anything) },
   progress: nullable(object({ phase: name, position: count, total: count })),
 });

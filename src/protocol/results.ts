@@ -216,6 +216,8 @@ export interface JobSummary {
   /** While it waits after a failure: not before. */
   readonly notBefore: string | null;
   readonly failures: number;
+  /** The set whose key it waits for. */
+  readonly needsKeyOf: string | null;
   readonly request: Readonly<Record<string, unknown>>;
   readonly result: Readonly<Record<string, unknown>> | null;
   readonly progress: {

@@ -38,6 +38,28 @@ test('jobs say what they are for and how far they have come; many are asked for 
   deepEqual(requestOf(long, 'job/list'), { first: 1882, count: 300, active: false });
 });
 
+test('a job that waits for a key is given it', async () => {
+  const waiting = job({
+    ...{ state: 'waiting', progress: null, reason: 'no passphrase', needsKeyOf: 'nightly' },
+  });
+  const driven = onJobs(waiting);
+  driven.type('u');
+  deepEqual(requestOf(driven, 'job/unlock'), { job: 'backup-1' });
+  driven.fail('job/unlock', refusal('no passphrase', 'nightly'));
+  match(driven.text(), /The set "nightly" is encrypted/);
+  driven.type('correct horse\r');
+  const secret = driven.asked.find(({ call }) => call.name === 'job/unlock')!.secret;
+  deepEqual(secret, {
+    kind: 'passphrase',
+    base64: Buffer.from('correct horse').toString('base64'),
+  });
+  driven.answer('job/unlock', { ...waiting, needsKeyOf: null });
+  match(driven.text(), /unlock backup-1: it has its key/);
+  const other = onJobs(job());
+  other.type('u');
+  match(other.text(), /waits for no key/);
+});
+
 test('a job is seen with its log as both go on', async () => {
   const driven = onJobs(job());
   driven.type('\r');

@@ -17,7 +17,7 @@ const ROOMY = { freeBytes: 900 * GiB, totalBytes: 1000 * GiB };
 const FINE: Circumstances = {
   ...{ now: new Date('2026-11-21T12:00:00Z'), space: ROOMY, running: 0, waiting: new Map() },
   ...{ limits: { warningPercent: 85, criticalPercent: 95 }, before: () => undefined },
-  ...{ jobs: [], latePeriods: 2 },
+  ...{ jobs: [], needsKey: () => false, latePeriods: 2 },
   schedules: { list: () => [], nth: () => undefined },
 };
 
@@ -74,6 +74,15 @@ test('a failed job counts until the same succeeds, and a schedule is one thing',
   deepEqual(idsOf({ jobs: [find] }), [], 'what a check found is an alarm of its own');
 });
 
+test('a job that waits for a key is told of at once, one that waits for a host after two hours', async () => {
+  const waits = { reason: 'no passphrase' };
+  const jobs = [job('11:59', 'waiting', waits), job('11:00', 'waiting'), job('10:30', 'running')];
+  deepEqual(idsOf({ jobs }), []);
+  deepEqual(idsOf({ jobs, needsKey: (id) => id === '11:59' }), ['job-waits 11:59 warning']);
+  deepEqual(idsOf({ jobs: [job('09:00', 'waiting', waits)] }), ['job-waits 09:00 warning']);
+  deepEqual(idsOf({ jobs: [job('09:00', 'waiting')] }), [], 'it waits for its turn');
+});
+
 test('a schedule is late after two of its times without success, however many jobs others made', async () => {
   const clock = fakeClock('2026-11-21T12:00:00Z');
   const world = { ...simulatedWorld(crashingFs(seeded(1)).files), clock };
@@ -98,7 +107,7 @@ test('a schedule is late after two of its times without success, however many jo
     conditionsOf({
       ...{ ...FINE, now: clock.now(), schedules },
       jobs: queue.list().map((it) => it.job),
-    });
+    }).filter(({ kind }) => kind === 'schedule-late');
   await clock.advance(3 * DAY);
   deepEqual(late(), []);
   isGood = false;

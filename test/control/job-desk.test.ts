@@ -1,6 +1,8 @@
 import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'tap';
 import { createSchedule, listSchedules } from '../../src/control/job-desk.ts';
+import { type House, noSecrets } from '../../src/control/house.ts';
+import { openJobKeys } from '../../src/control/job-keys.ts';
 import { openSchedules } from '../../src/jobs/schedules.ts';
 import { crashingFs } from '../support/crashing-fs.ts';
 import { opened } from '../support/job-queue.ts';
@@ -11,16 +13,25 @@ const MINUTE = 60_000;
 async function openedDesk(home: Parameters<typeof opened>[0], start?: string) {
   const it = await opened(home, async () => ({ kind: 'done', result: {} }), start);
   const schedules = await openSchedules({ ...it });
-  const desk = { queue: it.queue, schedules };
+  const desk = { queue: it.queue, schedules, keys: openJobKeys(noSecrets) };
   it.queue.start();
   schedules.start();
   return {
     ...{ desk, clock: it.clock },
     create: () =>
-      createSchedule(desk, {
-        ...{ schedule: 'often', at: '*:0/10 UTC' },
-        job: { kind: 'check', request: { readData: false } },
-      }),
+      createSchedule(
+        desk,
+        // A check needs nothing of the store when it is asked for.
+        {} as House,
+        {
+          ...{ schedule: 'often', at: '*:0/10 UTC' },
+          job: { kind: 'check', request: { readData: false } },
+        },
+        {
+          ...{ given: undefined, who: undefined, secrets: noSecrets, report() {} },
+          signal: new AbortController().signal,
+        },
+      ),
     last: () => listSchedules(desk).schedules.map(({ last }) => last),
     async [Symbol.asyncDispose]() {
       await schedules[Symbol.asyncDispose]();

@@ -3,6 +3,7 @@ import { test } from 'tap';
 import { OperationFailure } from '../../src/control/failures.ts';
 import type { RunApart } from '../../src/control/handlers.ts';
 import type { House } from '../../src/control/house.ts';
+import { openJobKeys } from '../../src/control/job-keys.ts';
 import { jobWork } from '../../src/control/job-work.ts';
 import type { JobRecord } from '../../src/formats/store/job.ts';
 
@@ -24,7 +25,8 @@ test('a session that is gone at the second try was kept by the first, whichever 
     throw new OperationFailure('not-found', 'there is no session "vm-1"', false);
   };
   // Nothing but what runs apart is needed to keep a session.
-  const work = jobWork({} as House, { secrets: () => Promise.reject(new Error()), apart });
+  const keys = openJobKeys(() => Promise.reject(new Error()));
+  const work = jobWork({} as House, { keys, apart });
   const options = { signal: new AbortController().signal, report: () => {} };
   const kept = { kind: 'done', result: { session: 'vm-1', point: null } };
   deepEqual(await work({ ...KEEP, failures: 1 }, options), kept);

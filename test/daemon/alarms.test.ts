@@ -135,8 +135,10 @@ test('damage, failed jobs and sessions that cannot go on are alarms until they a
   await expectDone(holdfast('store', 'check', '--read-data'));
   deepEqual(await ids(), []);
 
-  const failing = ['backup', 'create', 'nowhere', '--machine', 'vm', '--disk', `vda=${image}`];
-  const lost = await expectDone(holdfast(...failing, '--queue', '--format', 'nonsense'));
+  const cut = join(root, 'cut.raw');
+  writeFileSync(cut, 'no whole sector');
+  const failing = ['backup', 'create', 'nightly', '--machine', 'cut', '--disk', `vda=${cut}`];
+  const lost = await expectDone(holdfast(...failing, '--queue'));
   const job = lost.result['job'] as string;
   equal((await holdfast('job', 'attend', job)).code, 1);
   await until('job-failed', async () => (await ids()).includes(`job-failed:${job}`));

@@ -65,8 +65,9 @@ test('jobs: backed up, retained, checked, kept, canceled, failed', async () => {
   deepEqual(dry.result['forgotten'], [], 'a session that was kept is no backup');
   ok((await pointsOf('vm')).includes(point));
 
-  const gone = await expectDone(backUp('x', join(root, 'nothing'), '--queue'));
-  await service.logged(/is waiting: .*nothing/);
+  equal((await backUp('x', join(root, 'nothing'), '--queue')).code, 5);
+  const gone = await expectDone(backUp('x', 'nbd://127.0.0.1:1/nothing', '--queue'));
+  await service.logged(/is waiting: .*127\.0\.0\.1:1/);
   const failing = gone.result['job'] as string;
   equal((await expectDone(holdfast('job', 'cancel', failing))).result['state'], 'canceled');
   equal((await holdfast('job', 'attend', failing)).code, 1);

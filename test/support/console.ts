@@ -152,7 +152,7 @@ export function job(more: Partial<JobSummary> = {}): JobSummary {
   return {
     ...{ job: 'backup-1', kind: 'backup', state: 'running', schedule: 'web', created: TIME },
     ...{ started: TIME, ended: null, reason: null, notBefore: null, failures: 1 },
-    ...{ request, result: null },
+    ...{ needsKeyOf: null, request, result: null },
     progress: { phase: 'backup', position: 256, total: 1024 },
     ...more,
   };

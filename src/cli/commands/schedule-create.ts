@@ -17,6 +17,8 @@ export const command: Command = {
     '--backup SET       with the options of "backup create", and:',
     ...RETENTION_DETAILS,
     '--check            with --read-data reads every block as well',
+    'An encrypted set needs a key that the service finds by itself ("passphraseFiles" of the settings, or its',
+    'credential); one that is given here is kept in memory until the service ends.',
     'What came due while no service ran is made up for once. While its last job has not ended, none is made.',
   ],
   options: {

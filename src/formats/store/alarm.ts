@@ -8,6 +8,7 @@ export const ALARM_KINDS = [
   'session-space',
   'session-waits',
   'job-failed',
+  'job-waits',
   'schedule-late',
   'damage',
   'clock-jump',

@@ -1,0 +1,43 @@
+import { resolve } from 'node:path/posix';
+import { isNbdUri } from '../block/nbd-uri.ts';
+import type { RequestOf } from '../protocol/operations.ts';
+import { sessionStatus } from '../recovery/sessions.ts';
+import { SystemError } from '../sys/system-error.ts';
+import { checkBackup } from './backups.ts';
+import { type House, openSet, type SecretSource } from './house.ts';
+import { checkRetention } from './retention.ts';
+
+type Job = RequestOf<'job/create'>;
+
+/**
+ * What would fail each time, or wait for a key that nobody gives, is refused when it is asked for: not in the night.
+ * What an NBD server has is not looked at, for it may be there at the time of the backup only.
+ */
+export async function checkJob(
+  house: House,
+  job: Job,
+  { secrets }: { readonly secrets: SecretSource },
+): Promise<void> {
+  // A check reads what the keys at hand open, and names the rest.
+  if (job.kind === 'check') return;
+  if (job.kind === 'backup') {
+    const { request } = job;
+    checkBackup(request);
+    if (request.retention) checkRetention(request.retention);
+    const files = request.disks.map(({ where }) => where).filter((where) => !isNbdUri(where));
+    for (const where of files) await checkImage(house, where);
+  }
+  await openSet(house, await setOf(house, job), secrets);
+}
+
+/** The set whose key a job needs. */
+export async function setOf(house: House, job: Exclude<Job, { kind: 'check' }>): Promise<string> {
+  if (job.kind === 'backup') return job.request.set;
+  return (await sessionStatus(house, job.request.session)).record.set;
+}
+
+async function checkImage({ world }: House, where: string): Promise<void> {
+  const path = resolve(where);
+  if (await world.files.stat(path)) return;
+  throw new SystemError('NOT_FOUND', `${path}: there is no such image`);
+}
