@@ -12,7 +12,7 @@ import {
 } from '../formats/store/overlay-map.ts';
 import type { FileSystem } from '../sys/file-system.ts';
 import { putDurably } from '../sys/put-durably.ts';
-import { openRecordLog, type Replay } from '../sys/record-log.ts';
+import { openRecordLog, type Replay, replayAll, type ReplayOptions } from '../sys/record-log.ts';
 import { SystemError } from '../sys/system-error.ts';
 import { BlockError } from './block-error.ts';
 import { type PageMap, pageMap } from './page-map.ts';
@@ -40,37 +40,59 @@ export async function openOverlayLog(
   header: OverlayHeader,
 ): Promise<OverlayLog> {
   const map = pageMap();
-  const pages = Math.ceil(header.size / header.pageLength);
-  function checkHeader(bytes: Uint8Array): void {
-    const found = decodeOverlayHeader(bytes);
-    if (found.size === header.size && found.pageLength === header.pageLength) return;
-    throw new BlockError(
-      'CORRUPT',
-      `${path} belongs to a disk of ${found.size} bytes, this one has ${header.size}`,
-    );
-  }
-  function replayTo(map: PageMap): Replay {
-    return (bytes) => {
-      const record = decodeOverlayRecord(bytes, pages);
-      if (!record) return undefined;
-      for (const { first, count, state } of record.runs) map.set(first, count, state);
-      return record.length;
-    };
-  }
-  try {
+  return worldly(path, async () => {
     const log = await openRecordLog(files, path, {
-      headerLength: OVERLAY_HEADER_LENGTH,
-      records: overlayRecords,
-      checkHeader,
-      replay: replayTo(map),
+      ...replayOptions(path, header, map),
       async whole(again) {
         // As the log has it: `map` also knows pages that were written since, whose contents may be lost.
         const logged = pageMap();
-        await again(replayTo(logged));
+        await again(replayTo(logged, header));
         return [encodeOverlayHeader(header), ...recordsOf(logged.written())];
       },
     });
     return { ...log, map, append: (runs) => log.append(recordsOf(runs)) };
+  });
+}
+
+/** Reads all of the log; changes nothing, also while somebody appends to it. Rejects BlockError CORRUPT. */
+export async function checkOverlayLog(
+  files: FileSystem,
+  path: string,
+  header: OverlayHeader,
+): Promise<void> {
+  await using file = await files.open(path, 'read');
+  await worldly(path, () => replayAll(file, replayOptions(path, header, pageMap())));
+}
+
+function replayOptions(path: string, header: OverlayHeader, map: PageMap): ReplayOptions {
+  return {
+    headerLength: OVERLAY_HEADER_LENGTH,
+    records: overlayRecords,
+    checkHeader(bytes) {
+      const found = decodeOverlayHeader(bytes);
+      if (found.size === header.size && found.pageLength === header.pageLength) return;
+      throw new BlockError(
+        'CORRUPT',
+        `${path} belongs to a disk of ${found.size} bytes, this one has ${header.size}`,
+      );
+    },
+    replay: replayTo(map, header),
+  };
+}
+
+function replayTo(map: PageMap, { size, pageLength }: OverlayHeader): Replay {
+  const pages = Math.ceil(size / pageLength);
+  return (bytes) => {
+    const record = decodeOverlayRecord(bytes, pages);
+    if (!record) return undefined;
+    for (const { first, count, state } of record.runs) map.set(first, count, state);
+    return record.length;
+  };
+}
+
+async function worldly<T>(path: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
   } catch (cause) {
     if (cause instanceof SystemError && cause.code === 'CORRUPT') {
       throw new BlockError('CORRUPT', cause.message, { cause });

@@ -8,7 +8,12 @@ import type { BlockDevice, Extent, WritableBlockDevice } from './block-device.ts
 import { BlockError } from './block-error.ts';
 import { blockError } from './file.ts';
 import { type WriteOps, writeLayer } from './layer.ts';
-import { createOverlayLog, openOverlayLog, type OverlayLog } from './overlay-log.ts';
+import {
+  checkOverlayLog,
+  createOverlayLog,
+  openOverlayLog,
+  type OverlayLog,
+} from './overlay-log.ts';
 import { flushRounds } from './flush-rounds.ts';
 import type { PageMap } from './page-map.ts';
 import { type LeftWrites, leftWrites, recentWrites } from './recent-writes.ts';
@@ -95,6 +100,22 @@ export async function openOverlay(options: OverlayOptions, base: BlockDevice): P
       return map.dataPages() * PAGE_LENGTH;
     },
   });
+}
+
+/**
+ * Whether the map and the data file of a disk of `size` bytes are there and the map can be read; changes nothing,
+ * also while the overlay is open. Rejects BlockError CORRUPT.
+ */
+export async function checkOverlay(
+  { files, directory, disk }: Pick<OverlayOptions, 'files' | 'directory' | 'disk'>,
+  size: number,
+): Promise<void> {
+  const mapPath = join(directory, `${disk}.map`);
+  for (const path of [join(directory, `${disk}.data`), mapPath]) {
+    if (await files.stat(path)) continue;
+    throw new BlockError('CORRUPT', `${path} is missing: what was written to the disk is lost`);
+  }
+  await checkOverlayLog(files, mapPath, { pageLength: PAGE_LENGTH, size });
 }
 
 async function openFiles(

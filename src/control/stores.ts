@@ -5,6 +5,7 @@ import { leasePath, listLeases } from '../catalog/leases.ts';
 import { checkSetRecords, type OpenSet, setNames } from '../catalog/sets.ts';
 import type { CheckResult, Report, StoreSummary } from '../protocol/results.ts';
 import { SessionError } from '../recovery/session-error.ts';
+import { sessionDamage } from '../recovery/session-check.ts';
 import { readJournal, sessionIds } from '../recovery/session-files.ts';
 import { checkPacks, manifestChecker, type Problem } from '../store/check.ts';
 import { createStore, openStore } from '../store/store.ts';
@@ -56,7 +57,7 @@ export async function checkStore(
   return { ...packs, points, locked, problems };
 }
 
-/** What needs no key: the store's own record, the sets', leases and the journals of sessions. */
+/** What needs no key: the store's own record, the sets', leases, and of sessions the journals and logs. */
 async function checkRecords(
   { world, store }: House,
   onProblem: (problem: Problem) => void,
@@ -74,9 +75,13 @@ async function checkRecords(
   for (const id of await sessionIds(world, store)) {
     try {
       const session = await readJournal(world, store, id);
+      if (!session) continue;
+      for (const what of await sessionDamage({ world, store }, session)) {
+        onProblem({ where: `session ${id}`, what });
+      }
       // A damaged one was reported with the leases.
       const isLeased = (await world.files.stat(leasePath(store, id))) !== undefined;
-      if (session?.phase === 'ready' && !isLeased) {
+      if (session.phase === 'ready' && !isLeased) {
         const what =
           'its lease is missing, so its recovery point could be forgotten: stop and resume it';
         onProblem({ where: `session ${id}`, what });

@@ -26,12 +26,15 @@ export interface RecordShape {
   readonly isSound: (record: Uint8Array) => boolean;
 }
 
-export interface RecordLogOptions {
+export interface ReplayOptions {
   readonly headerLength: number;
   readonly records: RecordShape;
   /** Gets what there is of the header; throws where it is another one. */
   readonly checkHeader: (bytes: Uint8Array) => void;
   readonly replay: Replay;
+}
+
+export interface RecordLogOptions extends ReplayOptions {
   /** Header and records that a fresh log has now; `again` replays what this one holds. */
   readonly whole: (
     again: (replay: Replay) => Promise<unknown>,
@@ -102,7 +105,7 @@ export async function openRecordLog(
  */
 export async function replayAll(
   file: File,
-  { headerLength, records, checkHeader, replay }: Omit<RecordLogOptions, 'whole'>,
+  { headerLength, records, checkHeader, replay }: ReplayOptions,
 ): Promise<number> {
   const size = await file.size();
   const window = new Uint8Array(Math.min(size, Math.max(headerLength, 2 * records.lengthMax)));

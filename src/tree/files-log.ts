@@ -12,7 +12,7 @@ import { FormatError } from '../formats/format-error.ts';
 import { concatBytes } from '../lib/bytes.ts';
 import type { FileSystem } from '../sys/file-system.ts';
 import { putDurably } from '../sys/put-durably.ts';
-import { openRecordLog } from '../sys/record-log.ts';
+import { openRecordLog, replayAll, type ReplayOptions } from '../sys/record-log.ts';
 import { SystemError } from '../sys/system-error.ts';
 import { TreeError } from './tree-error.ts';
 
@@ -48,19 +48,41 @@ export async function openFilesLog(
     readonly whole: () => readonly FilesChange[];
   },
 ): Promise<FilesLog> {
-  try {
+  return worldly(path, async () => {
     const log = await openRecordLog(files, path, {
-      headerLength: FILES_LOG_HEADER_LENGTH,
-      records: filesRecords,
-      checkHeader: checkFilesLogHeader,
-      replay(bytes) {
-        const record = decodeFilesRecord(bytes);
-        if (record) replay(record.changes);
-        return record?.length;
-      },
+      ...replayOptions(replay),
       whole: () => wholeLog(whole()),
     });
     return { ...log, append: (operations) => log.append(recordsOf(operations)) };
+  });
+}
+
+/** Hands all of the log to `replay`; changes nothing, also while somebody appends to it. Rejects TreeError CORRUPT. */
+export async function readFilesLog(
+  files: FileSystem,
+  path: string,
+  replay: (changes: readonly FilesChange[]) => void,
+): Promise<void> {
+  await using file = await files.open(path, 'read');
+  await worldly(path, () => replayAll(file, replayOptions(replay)));
+}
+
+function replayOptions(replay: (changes: readonly FilesChange[]) => void): ReplayOptions {
+  return {
+    headerLength: FILES_LOG_HEADER_LENGTH,
+    records: filesRecords,
+    checkHeader: checkFilesLogHeader,
+    replay(bytes) {
+      const record = decodeFilesRecord(bytes);
+      if (record) replay(record.changes);
+      return record?.length;
+    },
+  };
+}
+
+async function worldly<T>(path: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
   } catch (cause) {
     if (cause instanceof SystemError && cause.code === 'CORRUPT') {
       throw new TreeError('CORRUPT', cause.message, { cause });

@@ -10,7 +10,7 @@ import { SystemError } from '../sys/system-error.ts';
 import { type Contents, treeContents } from './contents.ts';
 import type { FileTree, NodeChanges, TreeSpace, WritableFileTree } from './file-tree.ts';
 import { type FileFlushes, fileFlushes } from './file-flushes.ts';
-import { openFilesLog } from './files-log.ts';
+import { openFilesLog, readFilesLog } from './files-log.ts';
 import { type FirstFiles, makeFirstFiles } from './first-files.ts';
 import { type Namespace, namespace, ROOT } from './namespace.ts';
 import {
@@ -102,6 +102,12 @@ export async function openSessionTree(options: SessionTreeOptions): Promise<Writ
       }
     },
   };
+}
+
+/** Reads all of the log of a tree; changes nothing, also while the tree is open. Rejects TreeError CORRUPT. */
+export async function checkSessionTree(files: FileSystem, directory: string): Promise<void> {
+  const path = join(directory, LOG);
+  if (await files.stat(path)) await readFilesLog(files, path, namespace().apply);
 }
 
 interface Parts {
