@@ -21,14 +21,22 @@ export interface AuditEnd {
   readonly hash: AuditHash;
   /** Where the next line is written. */
   readonly size: number;
-  /** Something followed the last whole line, and was cut off. */
+  /** A part of a line followed the last whole one, and was cut off. */
   readonly isTorn: boolean;
+  /** More than that followed: what the file is now called. */
+  readonly damaged: string | undefined;
+}
+
+interface FileEnd extends Omit<AuditEnd, 'damaged'> {
+  readonly isDamaged: boolean;
 }
 
 const NAME = 'audit.log';
 const FULL = /^audit-\d{12}\.log$/;
 /** The newest entries, for those who want to know where to go on. */
 const TAIL_LENGTH = 4 * AUDIT_LINE_MAX;
+/** The longest request and the longest reason, each character of which takes several bytes. */
+const TORN_LENGTH_MAX = 2 * AUDIT_LINE_MAX;
 /** Of these, 10,000 are told of at once. */
 const SHOWN_LENGTH_MAX = 8 * MiB;
 /** What is checked at once. */
@@ -45,23 +53,45 @@ async function fullFiles({ files }: World, directory: string): Promise<readonly 
   return (await files.list(directory)).filter((name) => FULL.test(name));
 }
 
-const EMPTY: AuditEnd = { number: 0, hash: AUDIT_START, size: 0, isTorn: false };
+const EMPTY: FileEnd = {
+  ...{ number: 0, hash: AUDIT_START, size: 0 },
+  ...{ isTorn: false, isDamaged: false },
+};
 
-/** Mends the end of the file that is written. Makes none: the service starts also where the disk is full. */
+/**
+ * Mends the end of the file that is written: what is left of one line is cut off, and a file that is damaged is set
+ * aside as it is. Makes none: the service starts also where the disk is full.
+ */
 export async function openEnd(world: World, directory: string): Promise<AuditEnd> {
   const path = auditPath(directory);
   const end = (await world.files.stat(path)) ? await endOf(world, path) : EMPTY;
-  if (end.number > 0) return end;
-  // Nothing was written since `setAside`, or ever.
   const before = (await fullFiles(world, directory)).at(-1);
-  if (before === undefined) return end;
-  const { number, hash } = await endOf(world, join(directory, before));
-  return { ...end, number, hash };
+  // Nothing was written since `setAside`, or ever.
+  const isNew = end.number === 0 && before !== undefined;
+  const { number, hash } = isNew ? await endOf(world, join(directory, before)) : end;
+  if (!end.isDamaged) {
+    if (end.isTorn) await cut(world, path, end.size);
+    return { number, hash, size: end.size, isTorn: end.isTorn, damaged: undefined };
+  }
+  let free = number;
+  while (await world.files.stat(fullPath(directory, free))) free++;
+  await setAside(world, directory, free);
+  return { number, hash, size: 0, isTorn: false, damaged: fullPath(directory, free) };
+}
+
+async function cut({ files }: World, path: string, size: number): Promise<void> {
+  await using file = await files.open(path, 'write');
+  await file.truncate(size);
+  await file.sync();
+}
+
+function fullPath(directory: string, last: number): string {
+  return join(directory, `audit-${String(last).padStart(12, '0')}.log`);
 }
 
 /** What was written stays under the number of its last entry; nothing is written before `makeFile`. Rejects EXISTS. */
 export async function setAside({ files }: World, directory: string, last: number): Promise<void> {
-  const full = join(directory, `audit-${String(last).padStart(12, '0')}.log`);
+  const full = fullPath(directory, last);
   if (await files.stat(full)) throw new SystemError('EXISTS', `${full} is there already`);
   await files.rename(auditPath(directory), full);
 }
@@ -207,33 +237,40 @@ async function* linesOf(file: File, length: number): AsyncGenerator<string> {
   if (rest.length > 0) yield Buffer.from(rest).toString('utf8');
 }
 
-/** Where to go on; what follows the last whole line is cut off, and that line too if its middle was torn. */
-async function endOf({ files }: World, path: string): Promise<AuditEnd> {
-  await using file = await files.open(path, 'write');
+/** Changes nothing. */
+async function endOf({ files }: World, path: string): Promise<FileEnd> {
+  await using file = await files.open(path, 'read');
   const size = await file.size();
-  const tail = new Uint8Array(Math.min(size, TAIL_LENGTH));
-  await file.read(tail, size - tail.length);
-  let whole = tail.lastIndexOf(NEWLINE) + 1;
-  let last = lastLine(tail, whole);
-  if (whole > 0 && !last) {
-    whole = whole < 2 ? 0 : tail.lastIndexOf(NEWLINE, whole - 2) + 1;
-    last = lastLine(tail, whole);
-  }
-  const end = size - tail.length + whole;
-  const isTorn = end < size;
-  if (isTorn) {
-    await file.truncate(end);
-    await file.sync();
-  }
-  // Without a last line all was altered: what comes from now on stands, and `check` tells where that begins.
-  return { number: last?.entry.number ?? 0, hash: last?.hash ?? AUDIT_START, size: end, isTorn };
+  const last =
+    (await lastEntry(file, size, TAIL_LENGTH)) ?? (await lastEntry(file, size, SHOWN_LENGTH_MAX));
+  const end = { number: last?.number ?? 0, hash: last?.hash ?? AUDIT_START, size: last?.end ?? 0 };
+  if (end.size === size) return { ...end, isTorn: false, isDamaged: false };
+  const isTorn = await isOneLine(file, end.size, size);
+  return { ...end, isTorn, isDamaged: !isTorn };
 }
 
-/** The line that ends before `end`; undefined: it is none. */
-function lastLine(bytes: Uint8Array, end: number): ReturnType<typeof decodeAudit> | undefined {
-  if (end < 2) return undefined;
-  const start = bytes.lastIndexOf(NEWLINE, end - 2) + 1;
-  return decoded(Buffer.from(bytes.subarray(start, end - 1)).toString('utf8'));
+/** The newest entry in the last `max` bytes that can be read, and where its line ends. */
+async function lastEntry(file: File, size: number, max: number) {
+  const tail = new Uint8Array(Math.min(size, max));
+  await file.read(tail, size - tail.length);
+  for (let end = tail.lastIndexOf(NEWLINE) + 1; end > 1; ) {
+    const start = tail.lastIndexOf(NEWLINE, end - 2) + 1;
+    const found = decoded(Buffer.from(tail.subarray(start, end - 1)).toString('utf8'));
+    if (found) {
+      return { number: found.entry.number, hash: found.hash, end: size - tail.length + end };
+    }
+    end = start;
+  }
+  return undefined;
+}
+
+/** Whether what a power cut leaves of one line is all that lies from `start` on: its middle may be missing. */
+async function isOneLine(file: File, start: number, size: number): Promise<boolean> {
+  if (size - start > TORN_LENGTH_MAX) return false;
+  const rest = new Uint8Array(size - start);
+  await file.read(rest, start);
+  const newline = rest.indexOf(NEWLINE);
+  return newline < 0 || newline === rest.length - 1;
 }
 
 /** Undefined: it is none. */

@@ -36,7 +36,7 @@ const FILE_LENGTH = 8 * MiB;
 const REQUEST_MAX = 4096;
 const REASON_MAX = 1024;
 
-/** Rejects IO. A file whose end was torn off by a power cut is mended; one that was altered is for `check` to tell. */
+/** Rejects IO. A file whose end was torn off by a power cut is mended, a damaged one set aside. */
 export async function openAudit(
   world: World,
   directory: string,
@@ -87,8 +87,12 @@ export async function openAudit(
   }
   // Only what there is is taken in turn: whoever looks must not hold up those who change something.
   const allFiles = (): Promise<AuditFiles> => turn(() => openFiles(world, directory, size));
-  if (end.isTorn) {
-    await add({ what: 'audit', uid: 0, gid: 0, pid: 0, outcome: 'torn' });
+  const self = { what: 'audit', uid: 0, gid: 0, pid: 0 };
+  if (end.isTorn) await add({ ...self, outcome: 'torn' });
+  if (end.damaged !== undefined) {
+    const reason = `entries after number ${number} cannot be read: ${end.damaged} holds what is left of them`;
+    onTrouble(`${path} was damaged: ${reason}`);
+    await add({ ...self, outcome: 'failed', reason });
   }
   return {
     refused: (what, reason) =>

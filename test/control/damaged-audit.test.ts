@@ -1,0 +1,79 @@
+import { deepEqual, equal, match } from 'node:assert/strict';
+import { test } from 'tap';
+import { openAudit } from '../../src/control/audit.ts';
+import { type CrashingFs, crashingFs } from '../support/crashing-fs.ts';
+import { seeded } from '../support/random.ts';
+import { simulatedWorld } from '../support/store.ts';
+
+const ROOT = { pid: 7, uid: 0, gids: [0, 10] };
+const PATH = '/store/audit.log';
+
+async function opened({ files }: Pick<CrashingFs, 'files'>, fileLength?: number) {
+  const world = simulatedWorld(files);
+  await files.makeDirectory('/store');
+  await files.syncDirectory('/');
+  const troubles: string[] = [];
+  const audit = await openAudit(
+    world,
+    '/store',
+    (message) => void troubles.push(message),
+    fileLength,
+  );
+  return { audit, troubles };
+}
+
+// A2
+test('an end of which more than one line is damaged is set aside whole, and reported', async () => {
+  const damages: readonly ((bytes: Uint8Array, lines: readonly number[]) => void)[] = [
+    // Two whole lines.
+    (bytes, lines) => {
+      for (const end of lines.slice(-2)) bytes[end - 1]! ^= 1;
+    },
+    // A rotten sector over the end.
+    (bytes, lines) => bytes.fill(0, lines.at(-3)! + 20),
+    // All of it.
+    (bytes) => bytes.fill(0x0a),
+  ];
+  for (const [n, harm] of damages.entries()) {
+    const disk = crashingFs(seeded(1));
+    const { audit } = await opened(disk);
+    for (let n = 0; n < 30; n++) {
+      await (await audit.begin(ROOT, 'set/create', { x: 'x'.repeat(2000) }))('done');
+    }
+    const bytes = Buffer.from(await disk.files.readFile(PATH, 2 ** 20));
+    const ends: number[] = [];
+    for (let at = bytes.indexOf(10); at >= 0; at = bytes.indexOf(10, at + 1)) ends.push(at);
+    if (n === 1) bytes.fill('y', bytes.length - 40_000);
+    harm(bytes, ends);
+    {
+      await using file = await disk.files.open(PATH, 'write');
+      await file.write(bytes, 0);
+    }
+    const next = await opened(disk);
+    equal(next.troubles.length, 1);
+    const aside = /(\/store\/audit-\d{12}\.log) holds what is left/.exec(next.troubles[0]!)?.[1];
+    deepEqual(Buffer.from(await disk.files.readFile(aside!, 2 ** 20)), bytes, 'nothing is cut');
+    const [first] = await next.audit.last(1);
+    equal(first?.what, 'audit');
+    equal(first.outcome, 'failed');
+    match((await next.audit.check()).problem ?? '', /^audit-\d{12}\.log, line \d+: /);
+    await (await next.audit.begin(ROOT, 'set/create', {}))('done');
+    deepEqual((await opened(disk)).troubles, [], 'once');
+  }
+});
+
+test('a damaged last line of a full file is not cut off', async () => {
+  const disk = crashingFs(seeded(1));
+  const { audit } = await opened(disk, 300);
+  await (await audit.begin(ROOT, 'set/create', { x: 'x'.repeat(500) }))('done');
+  const name = (await disk.files.list('/store')).find((it) => it !== 'audit.log')!;
+  const bytes = await disk.files.readFile(`/store/${name}`, 2 ** 20);
+  bytes[bytes.length - 2]! ^= 1;
+  {
+    await using file = await disk.files.open(`/store/${name}`, 'write');
+    await file.write(bytes, 0);
+  }
+  await disk.files.unlink(PATH);
+  await opened(disk, 300);
+  deepEqual(await disk.files.readFile(`/store/${name}`, 2 ** 20), bytes);
+});
