@@ -191,6 +191,7 @@ async function foundInside(shell: ApplianceShell, known: readonly Volume[]): Pro
         : known[0]!.disk,
       place: { kind: 'device', device },
       ...(await describe(shell, device)),
+      aside: undefined,
     });
   }
   return found;

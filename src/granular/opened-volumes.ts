@@ -38,13 +38,13 @@ export async function openVolumes(
   disks: readonly DiskFiles[],
   options: OpenVolumesOptions,
 ): Promise<OpenedVolumes> {
-  const { directory, work, wanted, onDirectories, signal } = options;
+  const { work, wanted, onDirectories, signal } = options;
   await using stack = new AsyncDisposableStack();
   const { volumes, needAppliance } = await discover(disks, options, stack);
   const chosen = wanted === undefined ? ofDisk(volumes, options) : [volumeNamed(volumes, wanted)];
 
   const opening = { ...options, wanted: wanted !== undefined };
-  const plan = planned(chosen, directory);
+  const plan = planned(chosen, opening);
   const guests = plan.filter(({ volume }) => volume.driver.kind === 'guestfs');
   const paths = [...plan.map(({ path }) => path), ...(guests.length > 0 ? [shownIn(work)] : [])];
   await onDirectories?.(paths);
@@ -52,7 +52,7 @@ export async function openVolumes(
   await makeDirectories(paths, signal);
 
   const failed = chosen.flatMap((volume) => {
-    const reason = notOpened(volume);
+    const reason = opening.wanted ? notOpenedAtAll(volume) : notOpened(volume);
     return reason === undefined ? [] : [{ volume, reason }];
   });
   if (opening.wanted && failed.length > 0) throw notOpenable(failed[0]!.volume, failed[0]!.reason);
@@ -164,9 +164,9 @@ interface Place {
   readonly opening: Omit<OpenVolumesOptions, 'wanted'> & { readonly wanted: boolean };
 }
 
-function planned(chosen: readonly Volume[], directory: string): Planned[] {
+function planned(chosen: readonly Volume[], { directory, wanted }: Place['opening']): Planned[] {
   return chosen
-    .filter((it) => notOpened(it) === undefined)
+    .filter((it) => (wanted ? notOpenedAtAll(it) : notOpened(it)) === undefined)
     .map((volume) => ({ volume, path: `${directory}/${volume.name}` }));
 }
 
@@ -216,8 +216,14 @@ async function mountOthers(
   }
 }
 
-/** Why nobody tries to. */
+/** Why it is not opened with others. */
 function notOpened(volume: Volume): string | undefined {
+  const reason = notOpenedAtAll(volume);
+  if (reason !== undefined || volume.aside === undefined) return reason;
+  return `${volume.aside}: it is opened only where it is asked for by its name, ${volume.name}`;
+}
+
+function notOpenedAtAll(volume: Volume): string | undefined {
   const { name, found, driver } = volume;
   if (driver.kind === 'none') return driver.reason;
   if (driver.kind !== 'container') return undefined;

@@ -1,7 +1,8 @@
 import type { DiskFiles } from './disk-files.ts';
-import { GranularError } from './granular-error.ts';
-import { type Partition, readPartitions } from './partitions.ts';
-import { PARSER_MEMORY_MAX, printable, runProgram } from './programs.ts';
+import { GranularError, type GranularErrorCode } from './granular-error.ts';
+import { type Partition, type PartitionTable, readPartitions } from './partitions.ts';
+import { printable, runProgram } from './programs.ts';
+import { decoded, probe, type Signatures } from './signatures.ts';
 
 /** `unknown`: something else, or nothing that is recognised; `found` says what. */
 export type VolumeKind =
@@ -48,6 +49,8 @@ export interface Volume {
   readonly label: string | undefined;
   readonly uuid: string | undefined;
   readonly driver: VolumeDriver;
+  /** Why it is opened only where it is asked for by its name; undefined: it is opened with the others. */
+  readonly aside: string | undefined;
 }
 
 export interface FindVolumesOptions {
@@ -57,8 +60,6 @@ export interface FindVolumesOptions {
 }
 
 const PROBE_MS = 60_000;
-const NOTHING_FOUND = 2;
-const AMBIVALENT = 8;
 
 /** Kinds that the kernel may have a driver for, and that driver. */
 export const KERNEL_DRIVERS: Readonly<Partial<Record<VolumeKind, string>>> = {
@@ -106,15 +107,38 @@ export async function findVolumes(
   const volumes: Volume[] = [];
   for (const disk of disks) {
     try {
-      const { partitions } = await readPartitions(disk.path, options.signal);
-      for (const partition of partitions) {
-        volumes.push(await volumeOn(disk, partition, options));
-      }
+      volumes.push(...(await volumesOn(disk, options)));
     } catch (cause) {
       volumes.push(unreadable({ disk, number: 0, size: undefined }, cause));
     }
   }
   return volumes;
+}
+
+async function volumesOn(disk: DiskFiles, options: FindVolumesOptions): Promise<Volume[]> {
+  const table = await readPartitions(disk.path, options.signal);
+  const volumes: Volume[] = [];
+  for (const partition of table.partitions) {
+    const volume = await volumeOn(disk, partition, options);
+    if (partition.number > 0 || table.scheme === 'none') volumes.push(volume);
+    else volumes.push(...besideTable(volume, table));
+  }
+  const odd = table.odd.map(({ number, reason }) =>
+    unreadable({ disk, number, size: undefined }, new GranularError('UNREADABLE', reason)),
+  );
+  return [...volumes, ...odd];
+}
+
+/**
+ * What the whole disk bears beside a partition table: images of CDs are both, since ISO 9660 leaves the first 32 KiB to
+ * others; of other file systems that is mostly what is left from before the table was made.
+ */
+function besideTable(volume: Volume, { scheme }: PartitionTable): Volume[] {
+  const { kind, driver } = volume;
+  if (kind === 'iso9660' || kind === 'udf') return [volume];
+  if (kind === 'swap' || driver.kind === 'container') return [];
+  const aside = `the disk has a partition table (${scheme}), and this may be what is left from before it`;
+  return [{ ...volume, aside }];
 }
 
 async function volumeOn(
@@ -127,7 +151,15 @@ async function volumeOn(
     const seen = describe(await probe(pathOf(disk, number), options.signal), partition);
     const { kind, found, label, uuid } = seen;
     const driver = await driverFor(seen, options);
-    return { ...placeOf({ disk, number, size }), kind, found, label, uuid, driver };
+    return {
+      ...placeOf({ disk, number, size }),
+      kind,
+      found,
+      label,
+      uuid,
+      driver,
+      aside: undefined,
+    };
   } catch (cause) {
     return unreadable({ disk, number, size }, cause);
   }
@@ -152,9 +184,12 @@ function pathOf(disk: DiskFiles, number: number): string {
   return number === 0 ? disk.path : disk.partition(number);
 }
 
+/** What would fail with any disk. */
+const NOT_OF_THE_DISK: readonly GranularErrorCode[] = ['TOOL_MISSING', 'INTERRUPTED', 'DENIED'];
+
 /** Throws what is not the disk's fault. */
 function unreadable(spot: Spot, cause: unknown): Volume {
-  if (!(cause instanceof GranularError) || cause.code !== 'UNREADABLE') throw cause;
+  if (!(cause instanceof GranularError) || NOT_OF_THE_DISK.includes(cause.code)) throw cause;
   return {
     ...placeOf(spot),
     kind: 'unknown',
@@ -162,6 +197,7 @@ function unreadable(spot: Spot, cause: unknown): Volume {
     label: undefined,
     uuid: undefined,
     driver: { kind: 'none', reason: cause.message },
+    aside: undefined,
   };
 }
 
@@ -203,7 +239,7 @@ type Seen = Pick<Volume, 'kind' | 'found' | 'label' | 'uuid'> & {
   readonly isFileSystem: boolean;
 };
 
-function describe(fields: Readonly<Record<string, string>>, { type }: Partition): Seen {
+function describe(fields: Signatures, { type }: Partition): Seen {
   const fsType = fields['ID_FS_TYPE'];
   const version = fields['ID_FS_VERSION'];
   const isVersioned = fsType === 'crypto_LUKS' && version !== undefined;
@@ -218,60 +254,13 @@ function describe(fields: Readonly<Record<string, string>>, { type }: Partition)
   };
 }
 
-function other(fields: Readonly<Record<string, string>>, type: string | undefined): string {
+function other(fields: Signatures, type: string | undefined): string {
   const several = fields['SEVERAL'];
   if (several !== undefined) return `several signatures at once (${several})`;
   const table = fields['ID_PART_TABLE_TYPE'];
   if (table !== undefined) return `a partition table (${table}) inside a partition`;
   const name = PARTITION_TYPES[type ?? ''];
   return `nothing that is recognised${name === undefined ? '' : ` (${name})`}`;
-}
-
-/** blkid's low-level probing: `ID_FS_TYPE` and so on; `SEVERAL` where it cannot decide. */
-async function probe(
-  path: string,
-  signal?: AbortSignal,
-): Promise<Readonly<Record<string, string>>> {
-  const options = { timeoutMs: PROBE_MS, memoryMax: PARSER_MEMORY_MAX, ...(signal && { signal }) };
-  const { code, stdout, stderr } = await runProgram(
-    'blkid',
-    ['-p', '-o', 'udev', '--', path],
-    options,
-  );
-  if (code === AMBIVALENT) return { SEVERAL: await signatures(path, options) };
-  if (code === NOTHING_FOUND) {
-    const isGone = (await runProgram('stat', ['--', path], options)).code !== 0;
-    if (isGone) throw new GranularError('UNREADABLE', `${path} is not there`);
-    return {};
-  }
-  if (code !== 0) {
-    throw new GranularError('UNREADABLE', `blkid cannot read ${path}: ${printable(stderr.trim())}`);
-  }
-  const lines = stdout.toString('latin1').split('\n');
-  return Object.fromEntries(
-    lines.flatMap((line) => {
-      const at = line.indexOf('=');
-      return at > 0 ? [[line.slice(0, at), line.slice(at + 1)] as const] : [];
-    }),
-  );
-}
-
-async function signatures(
-  path: string,
-  options: { readonly timeoutMs: number; readonly memoryMax: number },
-): Promise<string> {
-  const { stdout } = await runProgram('wipefs', ['--json', '--no-act', '--', path], options);
-  const types = [...stdout.toString().matchAll(/"type":\s*"([A-Za-z0-9_ -]{1,32})"/g)];
-  return [...new Set(types.map((it) => it[1]!))].join(', ') || 'which ones blkid does not say';
-}
-
-/** blkid writes what is not plain as \xHH; `text` has a character for each byte. */
-function decoded(text: string | undefined): string | undefined {
-  if (text === undefined) return undefined;
-  const bytes = text.replace(/\\x([0-9a-fA-F]{2})/g, (_, hex: string) =>
-    String.fromCharCode(Number.parseInt(hex, 16)),
-  );
-  return printable(Buffer.from(bytes, 'latin1').toString('utf8'));
 }
 
 async function driverFor(

@@ -181,7 +181,10 @@ test('isolated, every file system is read by a VM, and a journal is replayed the
 
 test('a VM that cannot start says why and leaves nothing', { skip }, async () => {
   const nothing: DiskFiles = { disk: 'vda', path: join(directory, 'nothing'), partition: () => '' };
-  await rejects(open(nothing, { isolated: true }), { code: 'NOT_FOUND' });
+  {
+    await using opened = await open(nothing, { isolated: true });
+    match(opened.failed[0]!.reason, /no disk/);
+  }
   const bare = join(directory, 'bin');
   mkdirSync(bare);
   writeFileSync(
