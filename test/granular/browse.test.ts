@@ -136,6 +136,9 @@ test('where rights are dropped a copied program has none of its own', { skip }, 
   equal(statSync(copied).mode & 0o7777, 0o755);
   ok(!attributes(copied).includes('security.capability'), attributes(copied));
   ok(attributes(copied).includes('user.note'));
+  // What takes copies for others has no right to give them one.
+  const unit = readFileSync('systemd/holdfast-filesd.service', 'utf8');
+  ok(!unit.includes('CAP_SETFCAP'));
 });
 
 test('what was copied half is gone on with', { skip }, async () => {
