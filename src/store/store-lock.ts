@@ -5,12 +5,17 @@ import type { Store } from './store.ts';
 import { StoreError } from './store-error.ts';
 import { mendStoreRecord } from './store-record.ts';
 
-/** For whoever changes the store, in whatever way. Rejects BUSY, naming who does now. */
+/**
+ * For whoever changes the store, in whatever way. Rejects BUSY, naming who does now; UNSUPPORTED, naming the feature,
+ * where this release may only read the store.
+ */
 export async function lockStore(
   { files }: World,
   store: Store,
   holder: string,
 ): Promise<AsyncDisposable> {
+  // Before the lock's file is made, too: what may not be changed stays as it is.
+  store.checkWritable();
   let lock: AsyncDisposable;
   try {
     lock = await files.lock(join(store.directory, 'lock'), holder);
@@ -20,6 +25,8 @@ export async function lockStore(
   }
   await using stack = new AsyncDisposableStack();
   stack.use(lock);
-  await mendStoreRecord(files, store.directory);
+  // Another process may have upgraded the store since it was opened.
+  store.renew(await mendStoreRecord(files, store.directory));
+  store.checkWritable();
   return stack.move();
 }

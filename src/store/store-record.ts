@@ -1,6 +1,12 @@
 import { join } from 'node:path/posix';
 import { FormatError } from '../formats/format-error.ts';
-import { encodeSummed, isSummed } from '../formats/store/json-record.ts';
+import { isFeature, type Needs } from '../formats/store/features.ts';
+import { isSummed } from '../formats/store/json-record.ts';
+import {
+  decodeStoreRecord,
+  encodeStoreRecord,
+  type StoreRecord,
+} from '../formats/store/store-record.ts';
 import type { FileSystem } from '../sys/file-system.ts';
 import { putDurably } from '../sys/put-durably.ts';
 import { SystemError } from '../sys/system-error.ts';
@@ -9,28 +15,12 @@ import { StoreError } from './store-error.ts';
 
 /*
  * The record that makes a directory a store. It lies there twice: either copy opens the store, and the next writer
- * makes the other one again. Releases before this one wrote one copy, without a checksum, and ignore both.
+ * makes the other one again. The release of 22 November wrote one copy, without a checksum, and reads that one only:
+ * so it comes first where the version rises, and no older release gets in between.
  */
-interface StoreRecord {
-  readonly format: typeof FORMAT;
-  readonly version: number;
-  readonly id: string;
-  readonly created: string;
-}
-
-export const STORE_RECORD = 'holdfast-store.json';
-export const STORE_RECORD_COPY = 'holdfast-store.copy.json';
-const FORMAT = 'holdfast-store';
-const VERSION = 1;
+const STORE_RECORD = 'holdfast-store.json';
+const STORE_RECORD_COPY = 'holdfast-store.copy.json';
 const RECORD_LENGTH_MAX = 64 * 1024;
-
-export function newStoreRecord(id: string, created: Date): Uint8Array {
-  const record: StoreRecord = {
-    ...{ format: FORMAT, version: VERSION },
-    ...{ id, created: created.toISOString() },
-  };
-  return encodeSummed(record);
-}
 
 export interface StoreRecordCopies {
   readonly record: StoreRecord;
@@ -47,7 +37,7 @@ export async function readStoreRecord(
   const copyPath = join(directory, STORE_RECORD_COPY);
   const first = await readCopy(files, path);
   const copy = await readCopy(files, copyPath);
-  if (first.error?.code === 'UNSUPPORTED') throw first.error;
+  for (const { error } of [first, copy]) if (error?.code === 'UNSUPPORTED') throw error;
   const problems = [first, copy].flatMap(({ error }, at) =>
     error ? [{ where: at === 0 ? path : copyPath, what: error.message }] : [],
   );
@@ -59,7 +49,7 @@ export async function readStoreRecord(
       `${directory} is not a Holdfast store: make one with "holdfast store create ${directory}"`,
     );
   }
-  const differ = first.record && copy.record && first.record.id !== copy.record.id;
+  const differ = first.record && copy.record && !isSame(first.record, copy.record);
   if (differ) problems.push({ where: path, what: `${path} and ${copyPath} differ` });
   if (copy.record && !first.record && !first.error) {
     problems.push({ where: path, what: `${path} is missing` });
@@ -67,28 +57,57 @@ export async function readStoreRecord(
   if (first.isSummed && !copy.record && !copy.error) {
     problems.push({ where: copyPath, what: `${copyPath} is missing` });
   }
-  const isCopyBetter = !first.record || (differ === true && !first.isSummed);
-  return { record: isCopyBetter ? copy.record! : first.record, problems };
+  return { record: isCopyBetter(first, copy) ? copy.record! : first.record!, problems };
+}
+
+/** A copy of before an upgrade may lie beside one of after it; one without a checksum may be damaged. */
+function isCopyBetter(first: Copy, copy: Copy): boolean {
+  if (!first.record || !copy.record) return !first.record;
+  if (first.record.id !== copy.record.id) return !first.isSummed;
+  const weight = ({ version, needs }: StoreRecord): number =>
+    version * 1000 + needs.read.length + needs.write.length;
+  return weight(copy.record) > weight(first.record);
+}
+
+const isSame = (a: StoreRecord, b: StoreRecord): boolean =>
+  Buffer.compare(encodeStoreRecord(a), encodeStoreRecord(b)) === 0;
+
+/** The first of the features that the store has and this release does not know. */
+export function unknownFeature({ needs }: StoreRecord, whose: keyof Needs): string | undefined {
+  return needs[whose].find((name) => !isFeature(name));
+}
+
+/** The caller holds the store's lock, unless it makes the store. */
+export async function writeStoreRecord(
+  files: FileSystem,
+  directory: string,
+  record: StoreRecord,
+): Promise<void> {
+  const bytes = encodeStoreRecord(record);
+  for (const name of [STORE_RECORD, STORE_RECORD_COPY]) {
+    await putDurably(files, join(directory, name), bytes);
+  }
 }
 
 /**
  * Makes the damaged or missing copy again. The caller holds the store's lock, and goes on where the disk is
  * full: forgetting has to be possible then.
  */
-export async function mendStoreRecord(files: FileSystem, directory: string): Promise<void> {
-  const paths = [join(directory, STORE_RECORD), join(directory, STORE_RECORD_COPY)];
-  const copies: Copy[] = [];
-  for (const path of paths) copies.push(await readCopy(files, path));
-  const isWhole = copies.every(({ record }) => record?.id === copies[0]!.record?.id && record);
-  if (isWhole) return;
+export async function mendStoreRecord(files: FileSystem, directory: string): Promise<StoreRecord> {
   const { record } = await readStoreRecord(files, directory);
+  // What is not known is not written again.
+  if (unknownFeature(record, 'write') !== undefined) return record;
+  const bytes = encodeStoreRecord(record);
   try {
-    for (const [at, path] of paths.entries()) {
-      if (copies[at]!.record?.id !== record.id) await putDurably(files, path, encodeSummed(record));
+    for (const name of [STORE_RECORD, STORE_RECORD_COPY]) {
+      const path = join(directory, name);
+      const { record: found } = await readCopy(files, path);
+      if (!found || !isSame(found, record)) await putDurably(files, path, bytes);
     }
   } catch (cause) {
     if (!(cause instanceof SystemError)) throw cause;
   }
+  return record;
 }
 
 interface Copy {
@@ -103,29 +122,20 @@ async function readCopy(files: FileSystem, path: string): Promise<Copy> {
   if (!(await files.stat(path))) return none;
   const bytes = await files.readFile(path, RECORD_LENGTH_MAX);
   try {
-    const record = parseRecord(path, bytes);
-    return { record, error: undefined, isSummed: isSummed(bytes) };
+    return { record: decodeStoreRecord(bytes), error: undefined, isSummed: isSummed(bytes) };
   } catch (cause) {
-    if (!(cause instanceof StoreError)) throw cause;
-    return { ...none, error: cause };
+    if (!(cause instanceof FormatError)) throw cause;
+    return { ...none, error: errorOf(path, cause) };
   }
 }
 
-function parseRecord(path: string, bytes: Uint8Array): StoreRecord {
-  let record: Partial<StoreRecord> | null;
-  try {
-    record = JSON.parse(Buffer.from(bytes).toString('utf8')) as Partial<StoreRecord> | null;
-    if (record?.format === FORMAT) isSummed(bytes);
-  } catch (cause) {
-    if (!(cause instanceof FormatError) && !(cause instanceof SyntaxError)) throw cause;
-    throw new StoreError('CORRUPT', `${path} is damaged`, { cause });
+function errorOf(path: string, cause: FormatError): StoreError {
+  if (cause.code === 'UNSUPPORTED') {
+    return new StoreError('UNSUPPORTED', `${path}: ${cause.message}`, { cause });
   }
-  if (record?.format !== FORMAT || typeof record.id !== 'string') {
-    throw new StoreError('NOT_A_STORE', `${path} does not describe a Holdfast store`);
+  if (cause.code === 'BAD_MAGIC') {
+    const what = `${path} does not describe a Holdfast store`;
+    return new StoreError('NOT_A_STORE', what, { cause });
   }
-  if (record.version !== VERSION) {
-    throw new StoreError('UNSUPPORTED', `${path}: version ${record.version}, this release reads 1`);
-  }
-  const { format, version, id, created = '' } = record;
-  return { format, version, id, created };
+  return new StoreError('CORRUPT', `${path} is damaged: ${cause.message}`, { cause });
 }

@@ -1,14 +1,10 @@
 import { join } from 'node:path/posix';
-import { putDurably } from '../sys/put-durably.ts';
+import type { Feature } from '../formats/store/features.ts';
+import { featuresOf, newStoreRecord, type StoreRecord } from '../formats/store/store-record.ts';
 import type { World } from '../sys/world.ts';
 import { type PackFiles, packFiles } from './pack-files.ts';
 import { StoreError } from './store-error.ts';
-import {
-  newStoreRecord,
-  readStoreRecord,
-  STORE_RECORD,
-  STORE_RECORD_COPY,
-} from './store-record.ts';
+import { readStoreRecord, unknownFeature, writeStoreRecord } from './store-record.ts';
 
 /**
  * A store on a file system: packs, and beside them what other rooms keep there (`sets`, `sessions`,
@@ -19,6 +15,14 @@ export interface Store extends AsyncDisposable {
   readonly directory: string;
   readonly id: string;
   readonly packs: PackFiles;
+  /** As it was read last: another process may have upgraded the store since. */
+  readonly record: StoreRecord;
+  /** Whether the store has it: see formats/store/features.md. */
+  has(feature: Feature): boolean;
+  /** Throws UNSUPPORTED: the store has something that this release does not know and a writer has to. */
+  checkWritable(): void;
+  /** The record was read again. */
+  renew(record: StoreRecord): void;
 }
 
 const DIRECTORIES = ['packs', 'sets', 'sessions', 'leases'] as const;
@@ -37,21 +41,40 @@ export async function createStore(world: World, directory: string): Promise<void
     );
   }
   for (const name of DIRECTORIES) await files.makeDirectory(join(directory, name));
-  const bytes = newStoreRecord(Buffer.from(random.bytes(16)).toString('hex'), clock.now());
+  const id = Buffer.from(random.bytes(16)).toString('hex');
   // Written last: a directory with a record is a whole store.
-  await putDurably(files, join(directory, STORE_RECORD), bytes);
-  await putDurably(files, join(directory, STORE_RECORD_COPY), bytes);
+  await writeStoreRecord(files, directory, newStoreRecord(id, clock.now()));
   await files.syncDirectory(join(directory, '..'));
 }
 
 /** Rejects NOT_A_STORE, UNSUPPORTED. */
 export async function openStore({ files }: World, directory: string): Promise<Store> {
-  const { record } = await readStoreRecord(files, directory);
+  let { record } = await readStoreRecord(files, directory);
+  refuse(directory, unknownFeature(record, 'read'), 'readers');
   const packs = packFiles(files, join(directory, 'packs'));
   return {
     directory,
     id: record.id,
     packs,
+    get record() {
+      return record;
+    },
+    has: (feature) => featuresOf(record).has(feature),
+    checkWritable: () => refuse(directory, unknownFeature(record, 'write'), 'writers'),
+    renew(next) {
+      record = next;
+    },
     [Symbol.asyncDispose]: () => packs[Symbol.asyncDispose](),
   };
+}
+
+/** Throws UNSUPPORTED where there is such a feature. */
+function refuse(directory: string, feature: string | undefined, whom: 'readers' | 'writers'): void {
+  if (feature === undefined) return;
+  const what = whom === 'readers' ? 'cannot be read' : 'can be read and recovered, not changed';
+  throw new StoreError(
+    'UNSUPPORTED',
+    `${directory} has the feature "${feature}", which this release does not know: the store ${what}; ` +
+      'install the release that made it, or a later one',
+  );
 }

@@ -119,6 +119,7 @@ export interface Fields {
   bytes(name: string, length: number): Uint8Array;
   object(name: string): Fields;
   list<T>(name: string, max: number, item: (fields: Fields) => T): T[];
+  texts(name: string, max: number): string[];
   has(name: string): boolean;
 }
 
@@ -177,6 +178,14 @@ function fieldsOf(value: unknown, where: string, objects: ReadObject[] | undefin
       const found = text(name);
       if (found.length !== 2 * length || !/^[0-9a-f]*$/.test(found)) throw wrong(name);
       return Uint8Array.from(Buffer.from(found, 'hex'));
+    },
+    texts(name, max) {
+      const found = get(name);
+      if (!Array.isArray(found) || found.length > max) throw wrong(name);
+      if (!found.every((it) => typeof it === 'string' && it.length <= TEXT_LENGTH_MAX)) {
+        throw wrong(name);
+      }
+      return found as string[];
     },
     object: (name) => fieldsOf(get(name), `${where}.${name}`, objects),
     list(name, max, item) {

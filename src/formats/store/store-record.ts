@@ -1,0 +1,60 @@
+import { FormatError } from '../format-error.ts';
+import { ALL_FEATURES, type Feature, isFeature, type Needs, needsOf } from './features.ts';
+import { decodeSummed, encodeSummed, type Fields } from './json-record.ts';
+
+// What makes a directory a store, and what one has to know to use it. Grammar: features.md.
+
+export interface StoreRecord {
+  readonly id: string;
+  readonly created: string;
+  readonly version: 1 | 2;
+  /** Of version 1: none. */
+  readonly needs: Needs;
+}
+
+const FORMAT = 'holdfast-store';
+const STORE_VERSION = 2;
+/** Far more than there will be. */
+const FEATURES_MAX = 256;
+const NO_NEEDS: Needs = { read: [], write: [] };
+
+export function encodeStoreRecord({ id, created, version, needs }: StoreRecord): Uint8Array {
+  return encodeSummed({
+    ...{ format: FORMAT, version, id, created },
+    ...(version > 1 && { needs }),
+  });
+}
+
+/** Throws FormatError; UNSUPPORTED for a version of a later release. */
+export function decodeStoreRecord(bytes: Uint8Array): StoreRecord {
+  return decodeSummed(bytes, recordOf);
+}
+
+function recordOf(fields: Fields): StoreRecord {
+  if (!fields.has('format') || fields.text('format') !== FORMAT) {
+    throw new FormatError('BAD_MAGIC', 'it does not describe a Holdfast store');
+  }
+  const version = fields.integer('version', 1, Number.MAX_SAFE_INTEGER);
+  if (version > STORE_VERSION) {
+    const what = `version ${version}, this release reads 1 to ${STORE_VERSION}`;
+    throw new FormatError('UNSUPPORTED', what);
+  }
+  const [id, created] = [fields.text('id'), fields.text('created')];
+  if (version === 1) return { id, created, version, needs: NO_NEEDS };
+  if (!fields.has('sum')) throw new FormatError('CORRUPT', 'its checksum is missing');
+  const needs = fields.object('needs');
+  const [read, write] = [needs.texts('read', FEATURES_MAX), needs.texts('write', FEATURES_MAX)];
+  return { id, created, version: STORE_VERSION, needs: { read, write } };
+}
+
+/** Those that this release knows. */
+export function featuresOf({ needs }: Pick<StoreRecord, 'needs'>): ReadonlySet<Feature> {
+  return new Set([...needs.read, ...needs.write].filter(isFeature));
+}
+
+export function newStoreRecord(id: string, created: Date): StoreRecord {
+  return {
+    ...{ id, created: created.toISOString(), version: STORE_VERSION },
+    needs: needsOf(ALL_FEATURES),
+  };
+}
