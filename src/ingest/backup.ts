@@ -1,3 +1,4 @@
+import type { BlockDevice } from '../block/block-device.ts';
 import { frameCodec } from '../formats/store/frame.ts';
 import { SEGMENT_LENGTH } from '../formats/store/node.ts';
 import type { PointDisk, PointRecord } from '../formats/store/point.ts';
@@ -13,7 +14,7 @@ import type { Store } from '../store/store.ts';
 import type { World } from '../sys/world.ts';
 import { type ChangedBlocks, touchedPieces } from './changed-blocks.ts';
 import { copyDisk, type Scope } from './copy-disk.ts';
-import { type IsSecret, openSource, type Source } from './source.ts';
+import { type IsSecret, openSource } from './source.ts';
 import type { ImageFormat } from './image-format.ts';
 import { IngestError } from './ingest-error.ts';
 
@@ -24,14 +25,17 @@ export interface BackupDisk {
   readonly format: ImageFormat | undefined;
 }
 
-export interface BackupOptions {
-  readonly set: OpenSet;
-  readonly machine: string;
+export interface BackupOptions extends MachineOptions {
   readonly disks: readonly BackupDisk[];
-  /** A disk that is left out is read whole. */
-  readonly changed?: ChangedBlocks | undefined;
   readonly isSecret: IsSecret;
   readonly workers: number;
+}
+
+export interface MachineOptions {
+  readonly set: OpenSet;
+  readonly machine: string;
+  /** A disk that is left out is read whole. */
+  readonly changed?: ChangedBlocks | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onEvent: (event: BackupEvent) => void;
 }
@@ -69,9 +73,10 @@ export async function backup(
   const { set, machine, disks, isSecret, workers, onEvent } = options;
   await using stack = new AsyncDisposableStack();
   // Sources first: what is wrong with them should be told before anything is locked.
-  const sources: Source[] = [];
-  for (const { where, format } of disks) {
-    sources.push(stack.use(await openSource(world, where, { format, isSecret })));
+  const sources: NamedSource[] = [];
+  for (const { name, where, format } of disks) {
+    const source = stack.use(await openSource(world, where, { format, isSecret }));
+    sources.push({ name, where: source.where, device: source.device });
   }
   const writer = stack.use(
     await openStoreWriter(world, store, {
@@ -83,8 +88,35 @@ export async function backup(
   const { keys, record } = set;
   const { cutting } = record;
   const encoder = stack.use(encoderPool({ keys, cutting, random: world.random, writer, workers }));
+  return await storeMachine(world, store, options, { sources, writer, encoder });
+}
+
+/** A disk that is open for reading. */
+export interface NamedSource {
+  readonly name: string;
+  /** For people. */
+  readonly where: string;
+  readonly device: BlockDevice;
+}
+
+export interface MachineParts {
+  readonly sources: readonly NamedSource[];
+  readonly writer: StoreWriter;
+  readonly encoder: Encoder;
+}
+
+/** The backup itself, once all that it needs is open: everything is lent. */
+export async function storeMachine(
+  world: World,
+  store: Store,
+  options: MachineOptions,
+  parts: MachineParts,
+): Promise<PointRecord> {
+  const { set, machine } = options;
+  const { writer } = parts;
   const base = await baseOf(world, store, options);
-  const made = await copyAll(world, store, options, { sources, writer, encoder, base });
+  const made = await copyAll(world, store, options, { ...parts, base });
+  // What the recovery point refers to is durable before the point is there.
   await writer.commit();
   return publishPoint(world, store, set, {
     id: newPointId(world, machine),
@@ -107,7 +139,7 @@ interface Base {
 async function baseOf(
   world: World,
   store: Store,
-  { set, machine, changed }: BackupOptions,
+  { set, machine, changed }: MachineOptions,
 ): Promise<Base> {
   if (changed?.since !== undefined) {
     const { since } = changed;
@@ -131,18 +163,11 @@ async function baseOf(
   return { parent, gap };
 }
 
-interface Parts {
-  readonly sources: readonly Source[];
-  readonly writer: StoreWriter;
-  readonly encoder: Encoder;
-  readonly base: Base;
-}
-
 async function copyAll(
   world: World,
   store: Store,
-  { set, disks, changed, signal, onEvent }: BackupOptions,
-  { sources, writer, encoder, base: { parent, gap } }: Parts,
+  { set, changed, signal, onEvent }: MachineOptions,
+  { sources, writer, encoder, base: { parent, gap } }: MachineParts & { readonly base: Base },
 ) {
   const { keys } = set;
   const nodes = nodeReader(store.packs, frameCodec(keys));
@@ -150,8 +175,7 @@ async function copyAll(
   const made: PointDisk[] = [];
   let readBefore = 0;
   let positionBefore = 0;
-  for (const [index, { name }] of disks.entries()) {
-    const { device, where } = sources[index]!;
+  for (const { name, where, device } of sources) {
     const { size } = device.geometry;
     const before = parent?.disks.find((disk) => disk.name === name);
     const base = before && before.size <= size ? before : undefined;

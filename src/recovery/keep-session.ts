@@ -45,7 +45,16 @@ export async function keepSession(
   const encoder = stack.use(encoderPool({ keys, cutting, random, writer, workers }));
   const reader = stack.use(openBlockReader(store, {}));
   const parts = { set, reader, writer, encoder, onProgress, signal };
-  const as = record.keepAs ?? newPointId(world, record.machine);
+  return { point: await keepHeld(house, record, parts) };
+}
+
+/** The same of a session that the caller holds, with all open that it needs, which is lent; answers the point's ID. */
+export async function keepHeld(
+  house: SessionHouse,
+  record: SessionRecord,
+  parts: KeepParts,
+): Promise<string> {
+  const as = record.keepAs ?? newPointId(house.world, record.machine);
   await advance(
     house,
     record,
@@ -55,10 +64,10 @@ export async function keepSession(
       publish: (session) => publish(house, session, parts),
     },
   );
-  return { point: as };
+  return as;
 }
 
-export interface PublishParts {
+export interface KeepParts {
   readonly set: OpenSet;
   readonly reader: BlockReader;
   readonly writer: StoreWriter;
@@ -68,10 +77,10 @@ export interface PublishParts {
 }
 
 /** Makes a recovery point of what the session's disks hold, reading only where they were written. */
-export async function publish(
+async function publish(
   house: SessionHouse,
   session: SessionRecord,
-  parts: PublishParts,
+  parts: KeepParts,
 ): Promise<void> {
   const { world, store } = house;
   const { set, writer } = parts;
@@ -108,7 +117,7 @@ async function keepDisk(
     encoder,
     onProgress,
     signal,
-  }: PublishParts & {
+  }: KeepParts & {
     readonly disk: PointDisk;
   },
 ) {

@@ -1,14 +1,13 @@
 import { deepEqual, equal, ok } from 'node:assert/strict';
 import { test } from 'tap';
 import { leasesOf } from '../../src/catalog/leases.ts';
-import { findPoint, listPoints, newPointId, readPoint } from '../../src/catalog/points.ts';
+import { findPoint, listPoints, readPoint } from '../../src/catalog/points.ts';
 import type { OpenSet } from '../../src/catalog/sets.ts';
 import type { PointRecord } from '../../src/formats/store/point.ts';
-import { advance } from '../../src/recovery/session-executor.ts';
 import type { SessionError } from '../../src/recovery/session-error.ts';
 import { readJournal, sessionIds } from '../../src/recovery/session-files.ts';
-import { clean, overlayOf, prepare, sessionSpace } from '../../src/recovery/session-steps.ts';
-import { publish } from '../../src/recovery/keep-session.ts';
+import { overlayOf, sessionSpace } from '../../src/recovery/session-steps.ts';
+import { keepHeld } from '../../src/recovery/keep-session.ts';
 import { discardSession, resumeSession, startSession } from '../../src/recovery/sessions.ts';
 import { openBlockReader } from '../../src/store/block-reader.ts';
 import { CUTTING_DEFAULT } from '../../src/store/cutter.ts';
@@ -83,18 +82,7 @@ async function keep(files: FileSystem, set: OpenSet, id: string): Promise<string
   const { keys } = set;
   await using encoder = inlineEncoder({ keys, cutting: CUTTING_DEFAULT, random, writer });
   await using reader = openBlockReader(store, { cacheLength: 2 ** 22 });
-  const as = record.keepAs ?? newPointId(world, 'vm');
-  await advance(
-    house,
-    record,
-    { kind: 'keep', as },
-    {
-      prepare: (session) => prepare(house, session),
-      clean: (session) => clean(house, session),
-      publish: (session) => publish(house, session, { set, reader, writer, encoder }),
-    },
-  );
-  return as;
+  return await keepHeld(house, record, { set, reader, writer, encoder });
 }
 
 async function contents(files: FileSystem, set: OpenSet, point: PointRecord): Promise<Uint8Array> {

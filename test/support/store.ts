@@ -1,10 +1,10 @@
 import { createSet, type OpenSet, unlockSet } from '../../src/catalog/sets.ts';
-import { newPointId } from '../../src/catalog/points.ts';
-import { publishPoint } from '../../src/catalog/publication.ts';
 import { memoryDevice } from '../../src/block/memory.ts';
 import { frameCodec } from '../../src/formats/store/frame.ts';
 import type { PointRecord } from '../../src/formats/store/point.ts';
 import type { Cutting } from '../../src/formats/store/set-record.ts';
+import { storeMachine } from '../../src/ingest/backup.ts';
+import type { ChangedBlocks } from '../../src/ingest/changed-blocks.ts';
 import { copyDisk, type Scope } from '../../src/ingest/copy-disk.ts';
 import { memoryIndex } from '../../src/store/block-index.ts';
 import { CUTTING_DEFAULT } from '../../src/store/cutter.ts';
@@ -81,26 +81,28 @@ export async function storeDisk(
   const disk = await openDiskWriter({ writer, encoder, keys, random, nodes, size, parent });
   await using device = memoryDevice(contents);
   await copyDisk(device, disk, { scope, signal: undefined, onProgress() {} });
-  return disk.finish();
+  return await disk.finish();
 }
 
-/** A backup of one disk, `vda`. */
+export interface PointOptions {
+  readonly packLength?: number;
+  readonly changed?: ChangedBlocks;
+}
+
+/** A backup of one disk, `vda`, as ingest/backup.ts makes it, encoding in this thread. */
 export async function storePoint(
   world: World,
   store: Store,
   set: OpenSet,
   contents: Uint8Array,
-  { parent, packLength }: { parent?: PointRecord; packLength?: number } = {},
+  { packLength, changed }: PointOptions = {},
 ): Promise<PointRecord> {
+  const { keys } = set;
+  const { random } = world;
   await using writer = await simulatedWriter(world, store, set, packLength);
-  const root = await storeDisk(world, store, set, writer, contents, { parent: parent?.disks[0] });
-  await writer.commit();
-  return publishPoint(world, store, set, {
-    id: newPointId(world, 'vm'),
-    machine: 'vm',
-    parent: parent?.id,
-    origin: 'backup',
-    disks: [{ name: 'vda', source: 'memory', ...root }],
-    stats: { readBytes: contents.length, storedBytes: writer.stats.storedBytes },
-  });
+  await using encoder = inlineEncoder({ keys, cutting: CUTTING_DEFAULT, random, writer });
+  await using device = memoryDevice(contents);
+  const sources = [{ name: 'vda', where: 'memory', device }];
+  const options = { set, machine: 'vm', changed, onEvent() {} };
+  return await storeMachine(world, store, options, { sources, writer, encoder });
 }
