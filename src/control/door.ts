@@ -21,6 +21,7 @@ import { breaksInvariant, firstFailure, kindOfFailure } from './failures.ts';
 import { metrics, METRICS_TYPE } from './metrics.ts';
 import { type Desk, handle } from './handlers.ts';
 import type { GivenSecret, SecretSource } from './house.ts';
+import { asSeenHere } from './service-view.ts';
 
 /*
  * The door of the service: who asks is known from the kernel, what is asked is checked against the protocol's
@@ -167,9 +168,11 @@ async function answerCall(
   const line = (value: object): void => http.send(`${JSON.stringify(value, plain)}\n`);
   let needsKeyOf: string | undefined;
   let ended: AuditEnd = async () => {};
+  let asked: RequestOf<OperationName> | undefined;
   if (isStream) http.begin(200, EVENTS_TYPE);
   try {
     const { request, given } = parsedBody(name, await http.body());
+    asked = request;
     if (!mayNameFiles) checkNoFiles(name, request);
     if (OPERATIONS[name].access === 'change') ended = await audited(who, name, request);
     // After it was noted that somebody tried.
@@ -191,7 +194,9 @@ async function answerCall(
     line({ event: 'result', result });
     http.end();
   } catch (error) {
-    const told = toldOf(error, name, onFault);
+    const failed = toldOf(error, name, onFault);
+    const message = asked ? await asSeenHere(failed, name, asked) : failed.message;
+    const told = { ...failed, message };
     await ended('failed', told.message);
     const needs = told.kind === 'wrong-key' && needsKeyOf !== undefined && { needsKeyOf };
     const failure = { event: 'error', ...told, ...needs };

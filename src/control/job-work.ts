@@ -3,6 +3,7 @@ import { asError } from '../lib/as-error.ts';
 import type { Again, Outcome } from '../jobs/job-state.ts';
 import type { AttemptOptions } from '../jobs/queue.ts';
 import type { FailureKind } from '../protocol/failure.ts';
+import type { RequestOf } from '../protocol/operations.ts';
 import type { Report } from '../protocol/results.ts';
 import { backupJob, bySession, checkRequest } from '../protocol/requests.ts';
 import { firstFailure, isAway, kindOfFailure } from './failures.ts';
@@ -10,6 +11,7 @@ import type { CallOptions, RunApart } from './handlers.ts';
 import type { House, SecretSource } from './house.ts';
 import type { JobKeys } from './job-keys.ts';
 import { checkRetention, retain } from './retention.ts';
+import { asSeenHere } from './service-view.ts';
 
 /** More is no result to be kept with a job. */
 const PROBLEMS_MAX = 1000;
@@ -38,9 +40,9 @@ export function jobWork(house: House, { keys, apart }: WorkParts) {
       if (event.event === 'progress' || event.event === 'notice') tell(event);
     };
     const find = keys.sourceOf(job);
-    let asked: string | undefined;
+    let needed: string | undefined;
     const secrets: SecretSource = async (set, when) => {
-      asked = set;
+      needed = set;
       return find(set, when);
     };
     try {
@@ -54,10 +56,12 @@ export function jobWork(house: House, { keys, apart }: WorkParts) {
       const cause = firstFailure(error);
       const kind = kindOfFailure(cause);
       if (kind === undefined) throw cause;
-      const needsKeyOf = kind === 'wrong-key' ? asked : undefined;
+      const needsKeyOf = kind === 'wrong-key' ? needed : undefined;
       keys.tried(job.id, needsKeyOf);
       const advice = needsKeyOf === undefined ? '' : `; "holdfast job unlock ${job.id}" gives it`;
-      const reason = `${asError(cause).message}${advice}`;
+      const asked = { kind: job.kind, request: job.request } as RequestOf<'job/create'>;
+      const seen = await asSeenHere({ kind, message: asError(cause).message }, 'job/create', asked);
+      const reason = `${seen}${advice}`;
       return { kind: 'failed', reason, again: isAway(cause) ? 'until' : AGAIN[kind] };
     }
   };

@@ -75,6 +75,29 @@ test('a store, a set and a backup are made through the socket, with the passphra
   equal((await run('stat', '-c', '%U %a', '/run/holdfast')).trim(), 'root 755');
 });
 
+test('the service says what it does not see, and has a place where it may write', {
+  skip,
+}, async () => {
+  const { run, tryRun, path } = host!;
+  for (const file of ['/root/web1.raw', '/tmp/web1.raw']) {
+    writeFileSync(path(file), noise(2 ** 20, 2));
+    const disk = ['--machine', 'web1', '--disk', `vda=${file}`];
+    const { code, stderr } = await tryRun('holdfast', 'backup', 'create', 'nightly', ...disk);
+    equal(code, 5);
+    match(stderr, /the service does not see what others see in \/(root|tmp): use another place/);
+  }
+  const restore = (to: string) =>
+    tryRun('holdfast', 'restore', 'disk', 'vm@latest', 'vda', '--to', to);
+  for (const to of ['/root/out.raw', '/images.raw', '/srv/out.raw']) {
+    const { code, stderr } = await restore(to);
+    equal(code, 1, to);
+    match(stderr, /the service (does not see|may not write).*\/srv\/holdfast-disks/, to);
+  }
+  const done = await restore('/srv/holdfast-disks/out.raw');
+  equal(done.code, 0, done.stderr);
+  await run('cmp', '/srv/disk.raw', '/srv/holdfast-disks/out.raw');
+});
+
 test("what the host keeps secret is no image, not even by another name or in another file's place", {
   skip,
 }, async () => {
