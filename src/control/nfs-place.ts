@@ -3,6 +3,7 @@ import type { NfsResult } from '../protocol/results.ts';
 import { nfsSnippets } from '../recovery/nfs-snippets.ts';
 import type { ServedFiles } from '../recovery/serve-nfs.ts';
 import { isAnyAddress, LOOPBACK, parseNetworks } from '../sys/networks.ts';
+import { reachableAt } from '../sys/this-host.ts';
 import { mayListenOnLowPorts } from '../sys/processes.ts';
 
 export interface NfsRequest {
@@ -45,6 +46,6 @@ export function nfsPlace(
 }
 
 export function nfsResult(session: SessionRecord, { host, ports }: ServedFiles): NfsResult {
-  const known = isAnyAddress(host) ? 'HOST' : host;
+  const known = isAnyAddress(host) ? reachableAt(session.nfs?.allow) : host;
   return { host: known, ports, ...nfsSnippets(session, { host: known, ports }) };
 }

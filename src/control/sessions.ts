@@ -26,6 +26,7 @@ import { tryBoot, type TryBootOptions } from '../recovery/try-boot.ts';
 import type { WhenFull } from '../formats/store/session.ts';
 import type { Address, TlsCredentials } from '../sys/network.ts';
 import { isAnyAddress } from '../sys/networks.ts';
+import { reachableAt } from '../sys/this-host.ts';
 import type { NfsRequest } from './nfs-place.ts';
 import { type House, openPoint, openSet, type SecretSource, type WorkOptions } from './house.ts';
 import { formatListenAddress, parseListenAddress } from './listen-address.ts';
@@ -175,7 +176,7 @@ function attached({ exports, address }: ServedSession, tls: TlsCredentials | und
 /** Listening everywhere is no address that a client can be given. */
 function reachableFrom(address: Address): Address {
   const isAny = address.kind === 'tcp' && isAnyAddress(address.host);
-  return isAny ? { ...address, host: 'HOST' } : address;
+  return isAny ? { ...address, host: reachableAt(undefined) } : address;
 }
 
 function readyOf(

@@ -156,7 +156,7 @@ export interface ReadySession {
 
 /** A session's directory as hosts find it. */
 export interface NfsResult {
-  /** `HOST` where it listens everywhere: the name that hosts know it by. */
+  /** Where it listens everywhere, an address that those who are let in reach. */
   readonly host: string;
   readonly ports: { readonly nfs: number; readonly mount: number; readonly portmap: number };
   /** What is mounted, and the session's directory in it. */

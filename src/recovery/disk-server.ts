@@ -1,7 +1,8 @@
 import type { Clock } from '../sys/clock.ts';
 import type { MemoryBudget } from '../lib/memory-budget.ts';
 import { type Address, type Peer, type TlsCredentials } from '../sys/network.ts';
-import type { Networks } from '../sys/networks.ts';
+import { isAnyAddress, type Networks } from '../sys/networks.ts';
+import { reachableAt } from '../sys/this-host.ts';
 import { type NbdTarget, openNbdTarget } from '../targets/nbd/target.ts';
 
 /**
@@ -10,6 +11,8 @@ import { type NbdTarget, openNbdTarget } from '../targets/nbd/target.ts';
  */
 export interface DiskServer extends AsyncDisposable {
   readonly target: NbdTarget;
+  /** Where clients reach it. */
+  host(): string;
   /** Clients are served through TLS only. */
   readonly tls: boolean;
   /**
@@ -49,6 +52,10 @@ export async function openDiskServer({
   return {
     target,
     tls: tls !== undefined,
+    host() {
+      const isOne = first!.kind === 'tcp' && !isAnyAddress(first!.host);
+      return isOne ? first!.host : reachableAt(allow.names);
+    },
     shows: (session) => knowsClients || !session.tls,
     [Symbol.asyncDispose]: () => target[Symbol.asyncDispose](),
   };

@@ -1,4 +1,5 @@
 import { hostname, networkInterfaces } from 'node:os';
+import { LOOPBACK, parseNetworks } from './networks.ts';
 
 /**
  * The machine's name, and its addresses that others may reach: neither loopback nor link-local. None where the kernel
@@ -11,6 +12,37 @@ export function thisHost(query: typeof networkInterfaces = networkInterfaces): {
   const all = Object.values(interfacesBy(query)).flatMap((of) => of ?? []);
   const reachable = all.filter(({ internal, address }) => !internal && !/^fe80:/i.test(address));
   return { name: hostname(), addresses: reachable.map(({ address }) => address) };
+}
+
+/**
+ * Where clients reach what listens at all addresses of this machine: an address among those that are let in, else one in
+ * their network, else the first, IPv4 before IPv6; where the kernel tells of none, the machine's name. `allow`: addresses
+ * and networks, undefined: everybody.
+ */
+export function reachableAt(
+  allow: readonly string[] | undefined,
+  query: typeof networkInterfaces = networkInterfaces,
+): string {
+  const allowed = allow && parseNetworks(allow);
+  const own = parseNetworks(LOOPBACK);
+  if (allow?.every((name) => own.has(name.split('/')[0]!))) {
+    return allow.some((name) => !name.includes(':')) ? '127.0.0.1' : '::1';
+  }
+  const all = Object.values(interfacesBy(query)).flatMap((of) => of ?? []);
+  const isOfTheirs = (cidr: string): boolean => {
+    const network = parseNetworks([cidr]);
+    return allow?.some((name) => network.has(name.split('/')[0]!)) === true;
+  };
+  const ranked = all
+    .filter(({ internal, address }) => !internal && !/^fe80:/i.test(address))
+    .map(({ address, cidr, family }) => ({
+      address,
+      rank:
+        (allowed?.has(address) ? 0 : cidr !== null && isOfTheirs(cidr) ? 2 : 4) +
+        (family === 'IPv4' ? 0 : 1),
+    }));
+  const [best] = ranked.sort((a, b) => a.rank - b.rank);
+  return best?.address ?? hostname();
 }
 
 function interfacesBy(query: typeof networkInterfaces): ReturnType<typeof networkInterfaces> {

@@ -2,6 +2,7 @@ import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { test } from 'tap';
+import { reachableAt } from '../../src/sys/this-host.ts';
 import { expectDone } from '../support/cli.ts';
 import { makeRawDisk } from '../support/images.ts';
 import { lookup, list, read, write } from '../support/nfs-calls.ts';
@@ -65,10 +66,11 @@ test('a second session is simply a second directory, whoever else comes and goes
     '192.0.2.0/24',
   );
   deepEqual(second.nfs.ports, first.nfs.ports);
-  deepEqual([first.nfs.host, second.nfs.host], ['127.0.0.1', 'HOST']);
+  const { host } = second.nfs;
+  deepEqual([first.nfs.host, host], ['127.0.0.1', reachableAt(['192.0.2.0/24'])]);
   // All addresses, written otherwise: they are served already.
   const third = await recover(...portsOf(first), '--allow', '::1', '--nfs-listen', '::0');
-  equal(third.nfs.host, 'HOST');
+  equal(third.nfs.host, '::1');
   const { handle } = await client.mount('/holdfast');
   deepEqual(
     (await list(client, handle, { plus: true, size: 4096 })).sort(),
@@ -79,7 +81,7 @@ test('a second session is simply a second directory, whoever else comes and goes
   equal((await client.mount(third.nfs.directory)).status, 2);
 
   const shown = await expectDone(holdfast('session', 'show', second.session));
-  deepEqual(shown.result['addresses'], [`nfs://HOST:${port}${second.nfs.directory}`]);
+  deepEqual(shown.result['addresses'], [`nfs://${host}:${port}${second.nfs.directory}`]);
   for (const { session } of [second, third]) {
     await expectDone(holdfast('session', 'stop', session));
     equal((await read(client, disk, 0, 512)).status, 0);

@@ -46,9 +46,9 @@ async function recover({ run }: DebianHost) {
   const { session, nfs } = started;
   deepEqual(nfs.ports, { nfs: 2049, mount: 20_048, portmap: 111 });
   const shown = await ask<{ addresses: string[] }>('session', 'show', session);
-  const nbd = `nbd://HOST:10809/${session}/vda`;
+  const nbd = `nbd://127.0.0.1:10809/${session}/vda`;
   deepEqual(shown.addresses, [`nfs://127.0.0.1${nfs.directory}`, nbd]);
-  return { session, addresses: { nbd: nbd.replace('HOST', '127.0.0.1'), nfs: nfs.directory } };
+  return { session, addresses: { nbd, nfs: nfs.directory } };
 }
 
 /** Programs that read again and again, and come back whenever their connection ends. */

@@ -11,6 +11,8 @@ import {
   type Peer,
   type TlsCredentials,
 } from '../../sys/network.ts';
+import { isAnyAddress } from '../../sys/networks.ts';
+import { reachableAt } from '../../sys/this-host.ts';
 import { crowd, type Member } from '../crowd.ts';
 import { entrance } from '../entrance.ts';
 import type { Export } from '../export.ts';
@@ -272,7 +274,8 @@ function uriOf({ address }: Listener, name: string, tls: boolean): string {
     case 'unix':
       return `${scheme}+unix:///${path}?socket=${address.path}`;
     case 'tcp': {
-      const host = address.host.includes(':') ? `[${address.host}]` : address.host;
+      const at = isAnyAddress(address.host) ? reachableAt(undefined) : address.host;
+      const host = at.includes(':') ? `[${at}]` : at;
       return `${scheme}://${host}:${address.port}/${path}`;
     }
     case 'fd':

@@ -1,5 +1,6 @@
 import type { Clock } from '../../sys/clock.ts';
 import type { Random } from '../../sys/random.ts';
+import { reachableAt } from '../../sys/this-host.ts';
 import type { FileTree } from '../../tree/file-tree.ts';
 import { entrance } from '../entrance.ts';
 import type { Export } from '../export.ts';
@@ -110,8 +111,7 @@ export async function openNfsTarget({ clock, random }: NfsTargetOptions): Promis
       let gone: Promise<void> | undefined;
       return {
         name,
-        // Whatever name clients know this machine by.
-        uri: `nfs://HOST${EXPORT_PATH}/${name}`,
+        uri: `nfs://${reachableAt(access.flatMap(({ allow }) => allow.names))}${EXPORT_PATH}/${name}`,
         get clients() {
           return clients.of(served);
         },
