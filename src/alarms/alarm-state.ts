@@ -44,6 +44,8 @@ const ENDS = {
   'session-waits': 'gone',
   'schedule-late': 'gone',
   'job-waits': 'gone',
+  settings: 'gone',
+  'not-served': 'gone',
   damage: 'gone',
   'notify-failing': 'gone',
   'job-failed': 'either',

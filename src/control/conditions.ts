@@ -36,6 +36,8 @@ export const SEEN_KINDS: readonly AlarmKind[] = [
   'job-failed',
   'job-waits',
   'schedule-late',
+  'settings',
+  'not-served',
 ];
 
 /** Guests that write at full speed fill it within a minute: time for somebody to do something. */

@@ -168,7 +168,7 @@ async function answerCall(
   const line = (value: object): void => http.send(`${JSON.stringify(value, plain)}\n`);
   let needsKeyOf: string | undefined;
   let ended: AuditEnd = async () => {};
-  let asked: RequestOf<OperationName> | undefined;
+  let asked: object | undefined;
   if (isStream) http.begin(200, EVENTS_TYPE);
   try {
     const { request, given } = parsedBody(name, await http.body());

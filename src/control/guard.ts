@@ -1,6 +1,6 @@
 import { join } from 'node:path/posix';
 import { type AlarmBook, openAlarmBook, standingAlarms } from '../alarms/alarm-book.ts';
-import { alarmId, type AlarmNews, stands } from '../alarms/alarm-state.ts';
+import { alarmId, type AlarmNews, type Condition, stands } from '../alarms/alarm-state.ts';
 import type { Sender } from '../alarms/channel.ts';
 import { type ClockWatch, openClockWatch } from '../alarms/clock-watch.ts';
 import { type Lockdown, openLockdown } from '../alarms/lockdown.ts';
@@ -62,6 +62,8 @@ export interface GuardOptions {
   readonly directory: string;
   /** As they are now. */
   readonly rules: () => GuardRules;
+  /** What is wrong with the service itself. */
+  readonly ownConditions: () => readonly Condition[];
   readonly senders: Readonly<Record<Channel, () => Sender | undefined>>;
   readonly tell: (change: Extract<Change, { event: 'alarm' }>) => void;
   readonly log: (level: 'error' | 'warning' | 'notice', message: string) => void;
@@ -155,7 +157,7 @@ function inBackground() {
 }
 
 function watchOf(
-  { world, directory, rules, log }: GuardOptions,
+  { world, directory, rules, log, ownConditions }: GuardOptions,
   { alarms, clock }: { readonly alarms: AlarmBook; readonly clock: ClockWatch },
 ) {
   let watched: Watched | undefined;
@@ -176,7 +178,7 @@ function watchOf(
         jobs.keys.neededBy(id) !== undefined ||
         (!jobs.keys.wasTried(id) && standing.has(alarmId({ kind: 'job-waits', about: id }))),
     });
-    await alarms.compare(SEEN_KINDS, conditions);
+    await alarms.compare(SEEN_KINDS, [...conditions, ...ownConditions()]);
   }
   async function seeClock(): Promise<void> {
     const jump = await clock.look();

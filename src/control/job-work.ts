@@ -3,7 +3,6 @@ import { asError } from '../lib/as-error.ts';
 import type { Again, Outcome } from '../jobs/job-state.ts';
 import type { AttemptOptions } from '../jobs/queue.ts';
 import type { FailureKind } from '../protocol/failure.ts';
-import type { RequestOf } from '../protocol/operations.ts';
 import type { Report } from '../protocol/results.ts';
 import { backupJob, bySession, checkRequest } from '../protocol/requests.ts';
 import { firstFailure, isAway, kindOfFailure } from './failures.ts';
@@ -59,7 +58,7 @@ export function jobWork(house: House, { keys, apart }: WorkParts) {
       const needsKeyOf = kind === 'wrong-key' ? needed : undefined;
       keys.tried(job.id, needsKeyOf);
       const advice = needsKeyOf === undefined ? '' : `; "holdfast job unlock ${job.id}" gives it`;
-      const asked = { kind: job.kind, request: job.request } as RequestOf<'job/create'>;
+      const asked = { kind: job.kind, request: job.request };
       const seen = await asSeenHere({ kind, message: asError(cause).message }, 'job/create', asked);
       const reason = `${seen}${advice}`;
       return { kind: 'failed', reason, again: isAway(cause) ? 'until' : AGAIN[kind] };

@@ -14,10 +14,10 @@ const OWN_PLACE = '/srv/holdfast-disks';
 const KINDS: ReadonlySet<FailureKind> = new Set(['failed', 'not-found']);
 
 /** The message of a failure with what the service's own view of the files has to do with it. */
-export async function asSeenHere<N extends OperationName>(
+export async function asSeenHere(
   { kind, message }: { readonly kind: FailureKind; readonly message: string },
-  name: N,
-  request: RequestOf<N>,
+  name: OperationName,
+  request: object,
 ): Promise<string> {
   if (!KINDS.has(kind)) return message;
   const files = hostFilesIn(OPERATIONS[name].request.json, request).map(withoutScheme);

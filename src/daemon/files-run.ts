@@ -4,7 +4,8 @@ import { isFilesOperation } from '../protocol/files-operations.ts';
 import { realWorld } from '../sys/world.ts';
 import { exitCodeOf } from './exit-code.ts';
 import { lineLog } from './log.ts';
-import { SETTINGS_FILE, settingsIn } from './settings.ts';
+import { SETTINGS_FILE } from './settings.ts';
+import { settingsFile } from './settings-file.ts';
 import { runSmallService } from './small-service.ts';
 
 /**
@@ -18,7 +19,9 @@ export async function main(): Promise<number> {
   const stop = new AbortController();
   for (const name of ['SIGTERM', 'SIGINT'] as const) process.on(name, () => stop.abort());
   return exitCodeOf(log, async () => {
-    await using files = openFilesDesk(() => settingsIn(world.files, SETTINGS_FILE));
+    const file = { file: SETTINGS_FILE, isNamed: false, state: process.env['STATE_DIRECTORY'] };
+    const settings = settingsFile(world.files, file);
+    await using files = openFilesDesk(async () => (await settings.readOrLast()).settings);
     const desk = { ...bareDesk('FAILED', 'only holdfastd does that'), files: files.work };
     await runSmallService({
       ...{ world, log, desk, signal: stop.signal },

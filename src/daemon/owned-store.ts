@@ -1,4 +1,5 @@
 import { join } from 'node:path/posix';
+import type { Condition } from '../alarms/alarm-state.ts';
 import type { RunApart } from '../control/handlers.ts';
 import { type House, openHouse, type SecretSource } from '../control/house.ts';
 import { type KeeperEvent, sessionKeeper, type SessionKeeper } from '../control/session-keeper.ts';
@@ -22,6 +23,7 @@ import { hasEnded } from '../jobs/job-state.ts';
 import { openJobFiles } from '../jobs/job-files.ts';
 import { openQueue } from '../jobs/queue.ts';
 import { openSchedules } from '../jobs/schedules.ts';
+import { SystemError } from '../sys/system-error.ts';
 import type { Log } from './log.ts';
 
 /** The service's one store, and what runs on it. */
@@ -39,6 +41,7 @@ export interface OwnOptions {
   readonly apart: RunApart;
   readonly rules: GuardOptions['rules'];
   readonly senders: GuardOptions['senders'];
+  readonly ownConditions: GuardOptions['ownConditions'];
   readonly log: Log;
   readonly feed: Feed;
   /** Where systemd listens for the service. */
@@ -61,16 +64,32 @@ export async function ownStore(directory: string, options: OwnOptions): Promise<
   const opened = stack.use(await openHouse(directory));
   const { world } = opened;
   stack.use(await world.files.lock(join(directory, LOCK), 'holdfastd'));
+  let notServed: string | undefined;
   const guard = stack.use(
-    await openGuard({ ...options, world, directory, tell: (change) => feed.tell(change) }),
+    await openGuard({
+      ...{ ...options, world, directory },
+      tell: (change) => feed.tell(change),
+      ownConditions: () => [...options.ownConditions(), ...nbdConditions(notServed)],
+    }),
   );
+  /** Sessions have addresses of their own too, and are served at those where this one is taken. */
+  async function sharedDisks(): Promise<House['disks']> {
+    try {
+      return await openSharedDisks(opened, options.nbd, sockets.nbd);
+    } catch (cause) {
+      if (!(cause instanceof SystemError)) throw cause;
+      notServed = `"nbd" of the settings is not done until the service is started again: ${cause.message}`;
+      options.log('error', notServed);
+      return undefined;
+    }
+  }
   const audit = await openAudit(world, directory, (message) => guard.trouble(message));
   const onEvent = (event: KeeperEvent): void => {
     tellOfSession(options, event);
     guard.wake();
     if (event.kind !== 'notice') options.onChange();
   };
-  const disks = await openSharedDisks(opened, options.nbd, sockets.nbd);
+  const disks = await sharedDisks();
   if (disks) stack.use(disks);
   const house: House = { ...opened, disks };
   const answerNfs = await holdNfs(house, sockets.nfs);
@@ -103,6 +122,11 @@ export async function ownStore(directory: string, options: OwnOptions): Promise<
     throughput,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
+}
+
+function nbdConditions(message: string | undefined): Condition[] {
+  if (message === undefined) return [];
+  return [{ kind: 'not-served', about: 'nbd', level: 'critical', message }];
 }
 
 async function openJobs(

@@ -17,9 +17,9 @@ export interface RemoteDoor extends AsyncDisposable {
   tokens(): Promise<Tokens>;
   /**
    * As the settings are now; a certificate is read anew. Never rejects: what is wrong with it is logged, for guests
-   * and this machine are served anyway.
+   * and this machine are served anyway. Answers why it is not as the settings say; undefined: it is.
    */
-  apply(listen: Settings['listen']): Promise<void>;
+  apply(listen: Settings['listen']): Promise<string | undefined>;
 }
 
 export interface RemoteDoorOptions {
@@ -87,13 +87,17 @@ export function remoteDoor({ world, log, door, note }: RemoteDoorOptions): Remot
     async apply(at) {
       if (!at) {
         await close();
-        return forget();
+        await forget();
+        return undefined;
       }
       try {
         await listen(at);
+        return undefined;
       } catch (cause) {
         if (!(cause instanceof SystemError || cause instanceof FormatError)) throw cause;
-        log('error', `"listen" of the settings is not done: ${asError(cause).message}`);
+        const problem = `"listen" of the settings is not done: ${asError(cause).message}`;
+        log('error', problem);
+        return problem;
       }
     },
     async [Symbol.asyncDispose]() {

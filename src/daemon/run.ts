@@ -8,25 +8,29 @@ import { realWorld, type World } from '../sys/world.ts';
 import { exitCodeOf } from './exit-code.ts';
 import { type Log, lineLog } from './log.ts';
 import { startService } from './service.ts';
-import { readSettings, SETTINGS_FILE, type Settings, settingsIn } from './settings.ts';
+import { SETTINGS_FILE, type Settings } from './settings.ts';
+import { type SettingsFile, settingsFile } from './settings-file.ts';
 
 /** Of the protocol: fields and operations are added to it, none is taken away. */
 const VERSION = '1';
 
-const HELP = `Usage: holdfastd [--config FILE] [--store DIR] [--socket PATH]
+const HELP = `Usage: holdfastd [--config FILE] [--store DIR] [--socket PATH] [--check]
 
 Runs in the foreground: owns one store, and the sessions on it.
 
   --config FILE   the settings; ${SETTINGS_FILE}, if it is there
   --store DIR     instead of what the settings, or HOLDFAST_STORE, say
   --socket PATH   instead of what the settings, or HOLDFAST_SOCKET, say
+  --check         says what is wrong with the settings, and runs nothing
 
+Where the settings are wrong when it starts, the last ones that were right are in force, and an alarm says so.
 SIGHUP reads the settings again. SIGTERM and Ctrl-C flush everything and end it; sessions go on at the next start.`;
 
 const OPTIONS = {
   config: { type: 'string' },
   store: { type: 'string' },
   socket: { type: 'string' },
+  check: { type: 'boolean' },
   help: { type: 'boolean', short: 'h' },
 } as const;
 
@@ -54,8 +58,12 @@ export async function main(words: readonly string[]): Promise<number> {
     return 0;
   }
   return exitCodeOf(log, async () => {
-    await serve(world, values, log);
-    log('notice', 'stopped');
+    if (values.check === true) {
+      await settingsOf(world, values).read();
+    } else {
+      await serve(world, values, log);
+      log('notice', 'stopped');
+    }
   });
 }
 
@@ -66,7 +74,7 @@ async function serve(world: World, values: Values, log: Log): Promise<void> {
   notices.status('sessions are resumed');
   await using service = await startService({
     ...{ world, log, version: VERSION, credentials: process.env['CREDENTIALS_DIRECTORY'] },
-    settings: () => settingsOf(world, values),
+    settings: settingsOf(world, values),
     sockets: inheritedSockets(process.env),
     onStatus: (status) => notices.status(status),
   });
@@ -88,19 +96,31 @@ interface Values {
   readonly config?: string;
   readonly store?: string;
   readonly socket?: string;
+  readonly check?: boolean;
   readonly help?: boolean;
 }
 
 /** The command line goes before the environment, and that before the file. */
-async function settingsOf({ files }: World, given: Values): Promise<Settings> {
-  const file = resolve(given.config ?? SETTINGS_FILE);
-  const settings = await (given.config === undefined ? settingsIn : readSettings)(files, file);
-  const store = given.store ?? process.env['HOLDFAST_STORE'];
-  const socket = given.socket ?? process.env['HOLDFAST_SOCKET'];
-  return {
+function settingsOf({ files }: World, given: Values): SettingsFile {
+  const { HOLDFAST_STORE, HOLDFAST_SOCKET, HOLDFAST_STATE, STATE_DIRECTORY } = process.env;
+  const file = settingsFile(files, {
+    ...{ file: resolve(given.config ?? SETTINGS_FILE), isNamed: given.config !== undefined },
+    // Of systemd.exec(5): the first of those that the unit has.
+    state: HOLDFAST_STATE ?? STATE_DIRECTORY?.split(':')[0],
+  });
+  const store = given.store ?? HOLDFAST_STORE;
+  const socket = given.socket ?? HOLDFAST_SOCKET;
+  const over = (settings: Settings): Settings => ({
     ...settings,
     ...(store !== undefined && { store: resolve(store) }),
     ...(socket !== undefined && { socket: resolve(socket) }),
+  });
+  return {
+    read: async () => over(await file.read()),
+    async readOrLast() {
+      const { settings, problem } = await file.readOrLast();
+      return { settings: over(settings), problem };
+    },
   };
 }
 

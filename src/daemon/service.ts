@@ -1,6 +1,5 @@
 import { dirname } from 'node:path/posix';
-import { AlarmError } from '../alarms/alarm-error.ts';
-import { isDeepStrictEqual } from 'node:util';
+import type { Condition } from '../alarms/alarm-state.ts';
 import { accessOf } from '../control/access.ts';
 import { callerWords } from '../control/caller.ts';
 import { openFilesDesk } from '../control/files-work.ts';
@@ -16,7 +15,6 @@ import { checkLockdown } from '../control/lockdown-desk.ts';
 import { refuseSecretFiles } from '../control/secret-files.ts';
 import { ingestMeter } from '../control/throughput.ts';
 import { makeStore } from '../control/stores.ts';
-import { asError } from '../lib/as-error.ts';
 import type { RequestOf, ResultOf } from '../protocol/operations.ts';
 import { StoreError } from '../store/store-error.ts';
 import { serveHttp } from '../sys/http-server.ts';
@@ -31,6 +29,7 @@ import { senders } from './senders.ts';
 import { remoteDoor } from './remote-door.ts';
 import { type OwnedStore, type OwnOptions, ownStore } from './owned-store.ts';
 import type { Settings } from './settings.ts';
+import { type SettingsFile, settingsInForce } from './settings-file.ts';
 
 /** The service as it runs. Disposing it stops what runs, flushed and to be resumed. */
 export interface Service extends AsyncDisposable {
@@ -42,8 +41,7 @@ export interface Service extends AsyncDisposable {
 
 export interface ServiceOptions {
   readonly world: World;
-  /** As they are now. */
-  readonly settings: () => Promise<Settings>;
+  readonly settings: SettingsFile;
   /** Where systemd puts credentials. */
   readonly credentials: string | undefined;
   /** Where systemd listens for the service. */
@@ -60,9 +58,10 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const { control } = sockets;
   const { clock } = world;
   await using stack = new AsyncDisposableStack();
-  let settings = await options.settings();
-  const secrets = keyring(() => settings, credentials);
-  const { socket, store, nbd } = settings;
+  const settings = await settingsInForce(options.settings, log);
+  let notServed: string | undefined;
+  const secrets = keyring(settings.now, credentials);
+  const { socket, store, nbd } = settings.now();
   if (control === undefined) {
     // Who may ask is decided by who connects. A socket of systemd's is in a directory that is not ours, and can have
     // no other service.
@@ -72,7 +71,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const feed = openFeed();
   const ingest = ingestMeter();
   const apart: RunApart = async (name, request, options) => {
-    const apart = { store, clock, secretFiles: secretFiles(settings, credentials) };
+    const apart = { store, clock, secretFiles: secretFiles(settings.now(), credentials) };
     if (name === 'backup/create') {
       await refuseSecretFiles(request as RequestOf<'backup/create'>, apart.secretFiles);
     }
@@ -88,22 +87,23 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const place = stack.use(
     lateStore(store, {
       ...{ secrets, log, feed, apart, ingest, onChange, sockets, nbd },
-      rules: () => rulesOf(settings),
-      senders: senders(world, () => settings),
+      rules: () => rulesOf(settings.now()),
+      ownConditions: () => [...settings.conditions(), ...listenConditions(notServed)],
+      senders: senders(world, settings.now),
     }),
   );
   await place.look();
   // Root has the rights itself: a service in a checkout.
   const own = isSuperuser()
-    ? stack.use(openFilesDesk(async () => ({ store, restores: settings.restores })))
+    ? stack.use(openFilesDesk(async () => ({ store, restores: settings.now().restores })))
     : undefined;
   const desk = deskOn(place, {
     files: own?.work ?? forwardedFiles,
     ...{ apart, feed, directory: store, started: clock.now().toISOString() },
     tokens: () => remote.tokens(),
     support: async () => ({
-      ...{ protocol: version, settings },
-      secrets: knownSecrets(settings, credentials),
+      ...{ protocol: version, settings: settings.now() },
+      secrets: knownSecrets(settings.now(), credentials),
     }),
   });
   const doorOptions = {
@@ -121,7 +121,8 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       },
     }),
   );
-  await remote.apply(settings.listen);
+  notServed = await remote.apply(settings.now().listen);
+  place.found()?.guard.wake();
   // Last, and so the first to be closed: what is asked needs all the rest.
   stack.use(
     await serveHttp({
@@ -135,20 +136,12 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   return {
     status: () => statusOf(place.found()),
     async reload() {
-      try {
-        if (place.found()?.guard.lockdown.state())
-          throw new AlarmError('LOCKED', 'the lockdown is on');
-        const next = await options.settings();
-        for (const name of ['socket', 'store', 'nbd'] as const) {
-          if (isDeepStrictEqual(next[name], settings[name])) continue;
-          log('warning', `"${name}" stays as it was until the service is started again`);
-        }
-        settings = { ...next, socket, store, nbd };
-        log('info', 'the settings are read again');
-      } catch (cause) {
-        log('error', `the settings stay as they were: ${asError(cause).message}`);
+      if (place.found()?.guard.lockdown.state()) {
+        log('error', 'the settings stay as they were: the lockdown is on');
+      } else {
+        await settings.reload();
       }
-      await remote.apply(settings.listen);
+      notServed = await remote.apply(settings.now().listen);
       await place.look();
       // A passphrase may be there now.
       place.found()?.jobs.queue.wake();
@@ -162,6 +155,11 @@ export async function startService(options: ServiceOptions): Promise<Service> {
 
 /** Of a change that only the log of the service tells of. */
 const REQUEST_MAX = 1024;
+
+function listenConditions(message: string | undefined): Condition[] {
+  if (message === undefined) return [];
+  return [{ kind: 'not-served', about: 'listen', level: 'critical', message }];
+}
 
 /** Notes each change, and refuses what is not allowed now, once there is a store. */
 /** What is thrown outside any promise ends it. */

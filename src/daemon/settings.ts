@@ -12,7 +12,9 @@ import {
   variants,
   withDefault,
 } from '../lib/schema.ts';
+import { parseListenAddress } from '../control/listen-address.ts';
 import type { FileSystem } from '../sys/file-system.ts';
+import { parseNetworks } from '../sys/networks.ts';
 import { SystemError } from '../sys/system-error.ts';
 
 /** What the administrator decides; everything has a default, so that an empty file, or none, is right. */
@@ -142,6 +144,23 @@ export function parseSettings(file: string, source: string): Settings {
 /** Throws SchemaError: each is right by itself, and both together are not. */
 function sensible(settings: Settings): Settings {
   const { poolWarningPercent, poolCriticalPercent } = settings.alarms;
-  if (poolWarningPercent <= poolCriticalPercent) return settings;
-  throw new SchemaError(['alarms', 'poolWarningPercent'], 'more than poolCriticalPercent');
+  if (poolWarningPercent > poolCriticalPercent) {
+    throw new SchemaError(['alarms', 'poolWarningPercent'], 'more than poolCriticalPercent');
+  }
+  const { listen: nbd, allow } = settings.nbd;
+  if (nbd !== undefined) said(['nbd', 'listen'], () => parseListenAddress(nbd));
+  if (allow) said(['nbd', 'allow'], () => parseNetworks(allow));
+  const { listen } = settings;
+  if (listen) said(['listen', 'address'], () => parseListenAddress(`tcp:${listen.address}`));
+  return settings;
+}
+
+/** Throws SchemaError: what a parser of the text itself says of it, with its place in the file. */
+function said(at: readonly string[], parse: () => unknown): void {
+  try {
+    parse();
+  } catch (cause) {
+    if (!(cause instanceof SystemError)) throw cause;
+    throw new SchemaError(at, cause.message);
+  }
 }

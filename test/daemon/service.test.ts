@@ -224,7 +224,9 @@ test('a second service is refused, by name of the first', async () => {
 
 test('wrong settings end it with a message, before anything runs', async () => {
   home.configure({ store: 'relative' });
-  await rejects(home.run(), /holdfastd\.json: line 2: store: not a path/);
+  const environment = { HOLDFAST_STATE: temporaryDirectory() };
+  const wrong = /holdfastd\.json: line 2: store: not a path/;
+  await rejects(home.run({ environment }), wrong, 'no others are known');
   home.configure({ passphraseFiles: { nightly: home.passphrase } });
 });
 

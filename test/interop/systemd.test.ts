@@ -7,6 +7,7 @@ import { noise } from '../support/random.ts';
 import { metOver, nfsPortByDatagram } from '../support/steady-clients.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 import { lockdowns } from './lockdowns.ts';
+import { serviceAnswers } from './service-answers.ts';
 import { upgrades } from './upgrades.ts';
 
 // One machine for the whole file: what is installed in the beginning is removed in the end.
@@ -75,28 +76,7 @@ test('a store, a set and a backup are made through the socket, with the passphra
   equal((await run('stat', '-c', '%U %a', '/run/holdfast')).trim(), 'root 755');
 });
 
-test('the service says what it does not see, and has a place where it may write', {
-  skip,
-}, async () => {
-  const { run, tryRun, path } = host!;
-  for (const file of ['/root/web1.raw', '/tmp/web1.raw']) {
-    writeFileSync(path(file), noise(2 ** 20, 2));
-    const disk = ['--machine', 'web1', '--disk', `vda=${file}`];
-    const { code, stderr } = await tryRun('holdfast', 'backup', 'create', 'nightly', ...disk);
-    equal(code, 5);
-    match(stderr, /the service does not see what others see in \/(root|tmp): use another place/);
-  }
-  const restore = (to: string) =>
-    tryRun('holdfast', 'restore', 'disk', 'vm@latest', 'vda', '--to', to);
-  for (const to of ['/root/out.raw', '/images.raw', '/srv/out.raw']) {
-    const { code, stderr } = await restore(to);
-    equal(code, 1, to);
-    match(stderr, /the service (does not see|may not write).*\/srv\/holdfast-disks/, to);
-  }
-  const done = await restore('/srv/holdfast-disks/out.raw');
-  equal(done.code, 0, done.stderr);
-  await run('cmp', '/srv/disk.raw', '/srv/holdfast-disks/out.raw');
-});
+serviceAnswers(test, { skip, host, json });
 
 test("what the host keeps secret is no image, not even by another name or in another file's place", {
   skip,
@@ -125,14 +105,6 @@ test("what the host keeps secret is no image, not even by another name or in ano
   await image('plain.qcow2', '/srv/disk.raw');
   const plain = await backUp('plain.qcow2');
   equal(plain.code, 0, plain.stderr);
-});
-
-test('a host without /srv has the service too', { skip }, async () => {
-  const { run } = host!;
-  await run('mv', '/srv', '/elsewhere');
-  await run('systemctl', 'restart', 'holdfastd.service');
-  await run('mv', '/elsewhere', '/srv');
-  await run('systemctl', 'restart', 'holdfastd.service');
 });
 
 test('who is in holdfast-view may look and not change, in holdfast both, others nothing', {

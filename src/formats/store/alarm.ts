@@ -10,6 +10,8 @@ export const ALARM_KINDS = [
   'job-failed',
   'job-waits',
   'schedule-late',
+  'settings',
+  'not-served',
   'damage',
   'clock-jump',
   'audit-broken',

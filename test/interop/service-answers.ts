@@ -1,0 +1,66 @@
+import { equal, match, notEqual } from 'node:assert/strict';
+import { readFileSync, writeFileSync } from 'node:fs';
+import type { test as tapTest } from 'tap';
+import type { DebianHost } from '../support/debian-host.ts';
+import type { InstalledHost } from '../support/installed-host.ts';
+import { noise } from '../support/random.ts';
+
+/** What the service says and does that sees less than root; there is a recovery point of /srv/disk.raw. */
+export function serviceAnswers(
+  test: typeof tapTest,
+  {
+    skip,
+    host,
+    json,
+  }: {
+    readonly skip: string | boolean;
+    readonly host: DebianHost | undefined;
+    readonly json: InstalledHost['json'];
+  },
+): void {
+  test('the service says what it does not see, and has a place where it may write', {
+    skip,
+  }, async () => {
+    const { run, tryRun, path } = host!;
+    for (const file of ['/root/web1.raw', '/tmp/web1.raw']) {
+      writeFileSync(path(file), noise(2 ** 20, 2));
+      const disk = ['--machine', 'web1', '--disk', `vda=${file}`];
+      const { code, stderr } = await tryRun('holdfast', 'backup', 'create', 'nightly', ...disk);
+      equal(code, 5);
+      match(stderr, /the service does not see what others see in \/(root|tmp): use another place/);
+    }
+    const restore = (to: string) =>
+      tryRun('holdfast', 'restore', 'disk', 'vm@latest', 'vda', '--to', to);
+    for (const to of ['/root/out.raw', '/images.raw', '/srv/out.raw']) {
+      const { code, stderr } = await restore(to);
+      equal(code, 1, to);
+      match(stderr, /the service (does not see|may not write).*\/srv\/holdfast-disks/, to);
+    }
+    const done = await restore('/srv/holdfast-disks/out.raw');
+    equal(done.code, 0, done.stderr);
+    await run('cmp', '/srv/disk.raw', '/srv/holdfast-disks/out.raw');
+  });
+
+  test('wrong settings are refused by reload, and keep the service from nothing', {
+    skip,
+  }, async () => {
+    const { run, tryRun, path } = host!;
+    const settings = path('/etc/holdfast/holdfastd.json');
+    const before = readFileSync(settings);
+    writeFileSync(settings, '{ "stroe": "/x" }');
+    notEqual((await tryRun('systemctl', 'reload', 'holdfastd.service')).code, 0);
+    await run('systemctl', 'restart', 'holdfastd.service');
+    const { alarms } = (await json('holdfast', 'alarm', 'list')) as { alarms: { alarm: string }[] };
+    equal(alarms.map(({ alarm }) => alarm).join(), 'settings');
+    writeFileSync(settings, before);
+    await run('systemctl', 'reload', 'holdfastd.service');
+  });
+
+  test('a host without /srv has the service too', { skip }, async () => {
+    const { run } = host!;
+    await run('mv', '/srv', '/elsewhere');
+    await run('systemctl', 'restart', 'holdfastd.service');
+    await run('mv', '/elsewhere', '/srv');
+    await run('systemctl', 'restart', 'holdfastd.service');
+  });
+}
