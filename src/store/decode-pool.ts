@@ -19,6 +19,8 @@ export interface DecodePoolOptions {
   readonly directory: string;
   readonly workers: number;
   readonly clock: Clock;
+  /** Left out: threads of decode-worker.ts. */
+  readonly start?: (data: DecodeWorkerData) => Thread;
 }
 
 type Thread = WorkerThread<DomainMessage, 'ready'>;
@@ -34,10 +36,11 @@ interface Waiting {
 
 /**
  * Decodes in worker threads. Until the first of them has started this thread does the work, so that
- * nobody waits for a start; a worker that dies fails the jobs that it had and is replaced.
+ * nobody waits for a start. A worker that dies is replaced, and this thread does the job that it had: a guest waits a
+ * moment longer, and sees no error of ours.
  */
 export function decodePool(options: DecodePoolOptions): Decoder {
-  const { arena, packs, directory, workers, clock } = options;
+  const { arena, packs, directory, workers, clock, start = startDecodeWorker } = options;
   const inline = inlineDecoder(arena, packs);
   const ring = ringMemory();
   const sender = ringSender(ring);
@@ -45,24 +48,31 @@ export function decodePool(options: DecodePoolOptions): Decoder {
   const domains: DomainKeys[] = [];
   const threads: Thread[] = [];
   let ready = 0;
+  let alive = 0;
   let closing = false;
 
+  function decodeHere({ job, priority, resolve }: Waiting): void {
+    inline.decode(job, priority).then(resolve, () => resolve('failed'));
+  }
   function startThread(worker: number): void {
-    const script = new URL('./decode-worker.ts', import.meta.url);
-    const data: DecodeWorkerData = { ring, arena, packs: directory, worker };
-    const thread: Thread = startWorker(script, data);
+    const thread: Thread = start({ ring, arena, packs: directory, worker });
     let started = false;
+    alive++;
     thread.onMessage = () => {
       started = true;
       ready++;
     };
     thread.onFailure = () => {
       if (closing) return;
-      jobs.fail(worker);
-      // One that cannot even start would fail for ever: this thread then goes on alone.
-      if (!started) return;
-      ready--;
-      startThread(worker);
+      alive--;
+      if (started) {
+        ready--;
+        jobs.takenBy(worker).forEach(decodeHere);
+        startThread(worker);
+      } else if (alive === 0) {
+        // One that cannot even start would fail for ever: this thread goes on alone, with all that there is.
+        jobs.all().forEach(decodeHere);
+      }
     };
     domains.forEach((keys, domain) => thread.post({ domain, keys }));
     threads[worker] = thread;
@@ -93,9 +103,13 @@ export function decodePool(options: DecodePoolOptions): Decoder {
       soon.abort();
       sender.stop();
       await Promise.all(threads.map((thread) => thread[Symbol.asyncDispose]()));
-      jobs.fail(undefined);
+      for (const { resolve } of jobs.all()) resolve('failed');
     },
   };
+}
+
+function startDecodeWorker(data: DecodeWorkerData): Thread {
+  return startWorker(new URL('./decode-worker.ts', import.meta.url), data);
 }
 
 /** Numbers for jobs, who waits for which, and the one loop that looks for completions. */
@@ -104,7 +118,7 @@ function jobTable(sender: RingSender) {
   const free = Array.from({ length: JOBS_MAX }, (_, job) => job);
   const queue: Waiting[] = [];
   let watching = false;
-  let failAll = false;
+  let isOver = false;
 
   function submit(waiting: Waiting): void {
     const job = free.pop();
@@ -132,7 +146,7 @@ function jobTable(sender: RingSender) {
     for (;;) {
       const seen = sender.completed();
       collect();
-      if (running.size === 0 || failAll) break;
+      if (running.size === 0 || isOver) break;
       await sender.moreThan(seen);
     }
     watching = false;
@@ -144,14 +158,24 @@ function jobTable(sender: RingSender) {
         if (!watching) void watch();
       });
     },
-    /** Ends what a dead worker had taken; undefined: everything. */
-    fail(worker: number | undefined): void {
+    /** What a dead worker had taken: no longer ours. */
+    takenBy(worker: number): readonly Waiting[] {
       collect();
-      failAll ||= worker === undefined;
-      for (const [job, waiting] of running) {
-        if (worker === undefined || sender.owner(job) === worker) end(job, waiting, 'failed');
+      const taken = [...running].filter(([job]) => sender.owner(job) === worker);
+      for (const [job] of taken) {
+        running.delete(job);
+        free.push(job);
       }
-      if (worker === undefined) for (const { resolve } of queue.splice(0)) resolve('failed');
+      collect();
+      return taken.map(([, waiting]) => waiting);
+    },
+    /** Everything, once no worker is left; from then on nothing is taken. */
+    all(): readonly Waiting[] {
+      collect();
+      isOver = true;
+      const left = [...running.values(), ...queue.splice(0)];
+      running.clear();
+      return left;
     },
   };
 }
