@@ -137,8 +137,10 @@ export function writableDeviceConforms(
 
   test('close waits for requests that are under way', async () => {
     const device = await open(initial);
-    const write = device.write(pattern(size), 0, 'cached');
+    let isWritten = false;
+    const write = device.write(pattern(size), 0, 'cached').then(() => (isWritten = true));
     await device[Symbol.asyncDispose]();
+    equal(isWritten, true);
     await write;
   });
 

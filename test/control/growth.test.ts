@@ -55,6 +55,14 @@ test('too little history, another disk, and what cannot be are no forecast', asy
   deepEqual(forecastOf(future, space(GiB), NOW), none);
 });
 
+test('a forecast looks back a week, and no further', async () => {
+  // It filled fast, two weeks ago; since then it stands still.
+  const samples = watched(14 * 24, (hour) => Math.min(hour, 6 * 24) * GiB);
+  const { bytesPerDay, fullAt } = forecastOf(samples, space(GiB), NOW);
+  equal(bytesPerDay, 0);
+  equal(fullAt, undefined);
+});
+
 test('a store that empties, or hardly grows, is never full', async () => {
   const empties = forecastOf(
     watched(48, (hour) => TOTAL - hour * GiB),

@@ -1,4 +1,5 @@
 import { deepEqual, equal, ok, throws } from 'node:assert/strict';
+import { crc32 } from 'node:zlib';
 import * as fc from 'fast-check';
 import { test } from 'tap';
 import { FormatError } from '../../src/formats/format-error.ts';
@@ -87,7 +88,6 @@ for (const [name, keys] of [
 test('a frame that was altered with its checksums made good fails its tag', async () => {
   const { frame, digest } = sealed(pattern(4096));
   const codec = frameCodec(SECRET);
-  const { crc32 } = await import('node:zlib');
   for (const at of [48, 60, FRAME_HEADER_LENGTH, frame.length - 1]) {
     const altered = frame.slice();
     altered[at]! ^= 1;
@@ -96,6 +96,20 @@ test('a frame that was altered with its checksums made good fails its tag', asyn
     view.setUint32(76, crc32(altered.subarray(0, 76)), true);
     checkFrame(altered);
     throws(() => codec.open(altered, new Uint8Array(4096), digest), /authentication tag/);
+  }
+});
+
+test('a frame that is not encrypted and was altered with its checksums made good fails its digest', async () => {
+  for (const plain of [pattern(4096), noise(4096, 1)]) {
+    const { frame, digest } = sealed(plain, PUBLIC);
+    const altered = frame.slice();
+    altered[frame.length - 1]! ^= 1;
+    const view = new DataView(altered.buffer);
+    view.setUint32(72, crc32(altered.subarray(FRAME_HEADER_LENGTH)), true);
+    view.setUint32(76, crc32(altered.subarray(0, 76)), true);
+    checkFrame(altered);
+    const message = /fail their digest|does not decompress/;
+    throws(() => frameCodec(PUBLIC).open(altered, new Uint8Array(4096), digest), message);
   }
 });
 
@@ -162,6 +176,15 @@ test('nodes from strangers are refused or harmless', async () => {
   const tooLong = whole.slice();
   tooLong[17] = 64;
   throws(() => decodeNode(tooLong), { code: 'CORRUPT' }, 'a block of 65 pages');
+  const place = { pack: 1, offset: 2, length: 3, digest: pattern(32) };
+  for (const at of [3, 4, 2]) {
+    const overlapping = [
+      { at: 3, span: 2, ...place },
+      { at, span: 1, ...place },
+    ];
+    const bytes = encodeNode({ level: 0, entries: overlapping });
+    throws(() => decodeNode(bytes), { code: 'CORRUPT' }, `page ${at} is in two blocks`);
+  }
 });
 
 test('the level of a root follows from the size of its disk', async () => {

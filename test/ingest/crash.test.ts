@@ -107,6 +107,19 @@ test('a power cut in the backup after the newest was forgotten: changes never co
   }
 });
 
+test('a power cut in the first backup of a store: the point is there whole, or not at all', async () => {
+  const disk = crashingFs(seeded(0));
+  const { set } = await newStore(simulatedWorld(disk.files));
+  const backUp = async (files: FileSystem) => {
+    const { world, store } = await houseOn(files, 4);
+    return storePoint(world, store, set, FIRST);
+  };
+  for await (const { files, isDone, where } of cuts(disk, backUp)) {
+    const { length } = await soundness(files, set, () => FIRST);
+    ok(length === 1 || (length === 0 && !isDone), where);
+  }
+});
+
 test('whoever changes what recovery points or sets there are holds the lock of the store', async () => {
   const { disk, second } = await setUp();
   const { world, store } = await houseOn(disk.files);

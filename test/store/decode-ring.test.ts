@@ -9,10 +9,11 @@ import {
   type RingReceiver,
   ringSender,
 } from '../../src/store/decode-ring.ts';
-import type { DecodeWorkerData } from '../../src/store/decode-worker.ts';
+import type { DecodeWorkerData, DomainMessage } from '../../src/store/decode-worker.ts';
 import type { DecodeJob } from '../../src/store/decoder.ts';
 import type { PackFiles } from '../../src/store/pack-files.ts';
 import { systemClock } from '../../src/sys/clock.ts';
+import type { WorkerThread } from '../../src/sys/worker-thread.ts';
 import { pattern } from '../support/random.ts';
 
 const LENGTH = 4096;
@@ -39,10 +40,10 @@ function puppets() {
   return {
     threads,
     start({ ring, worker }: DecodeWorkerData) {
-      const thread = {
+      const thread: WorkerThread<DomainMessage, 'ready'> = {
         post() {},
-        onMessage(_: 'ready') {},
-        onFailure(_: Error) {},
+        onMessage() {},
+        onFailure() {},
         hold() {},
         async [Symbol.asyncDispose]() {},
       };

@@ -99,7 +99,10 @@ export async function rpcClient(port: number, host = '127.0.0.1'): Promise<RpcCl
         clearTimeout(limit);
         resolve(reply);
       });
-      void closed.then(() => reject(new Error('the connection ended')));
+      void closed.then(() => {
+        clearTimeout(limit);
+        reject(new Error('the connection ended'));
+      });
       send(recordOf(what, xid), what.fragment);
     });
     waiting.delete(xid);

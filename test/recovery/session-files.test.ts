@@ -1,12 +1,13 @@
-import { deepEqual, equal } from 'node:assert/strict';
+import { deepEqual, equal, rejects } from 'node:assert/strict';
 import { test } from 'tap';
 import { memoryDevice } from '../../src/block/memory.ts';
 import { machineFiles } from '../../src/recovery/machine-files.ts';
 import { sessionDamage } from '../../src/recovery/session-check.ts';
 import { sessionDirectory } from '../../src/recovery/session-files.ts';
 import { overlayOf, sessionSpace } from '../../src/recovery/session-steps.ts';
-import { discardSession, startSession } from '../../src/recovery/sessions.ts';
+import { discardSession, resumeSession, startSession } from '../../src/recovery/sessions.ts';
 import { openSessionTree } from '../../src/tree/session-tree.ts';
+import { broken, faultyFs } from '../support/faulty-fs.ts';
 import { noise } from '../support/random.ts';
 import { FILE } from '../support/session-tree.ts';
 import { newStore, simulatedWorld, storePoint } from '../support/store.ts';
@@ -61,6 +62,40 @@ test('damage of what a session wrote is found without a key, and named', async (
     deepEqual(await sessionDamage(house, record), [lost]);
     await files.rename(`${path}.away`, path);
   }
+});
+
+test('what is left of a session whose removal failed has its map, or is never served again', async () => {
+  for (let allowed = 0; ; allowed++) {
+    const { house, record, directory, files } = await place();
+    const before = await files.list(directory);
+    let left = allowed;
+    const faulty = faultyFs(files, (operation, path) =>
+      operation === 'unlink' && path.startsWith(directory) && left-- <= 0
+        ? broken(path)
+        : undefined,
+    );
+    const world = { ...house.world, files: faulty };
+    const isGone = await discardSession({ ...house, world }, record.id).then(
+      () => true,
+      () => false,
+    );
+    if (isGone) break;
+    const after = await files.list(directory);
+    equal(after.includes('session.json'), true);
+    if (after.length < before.length) equal(after.includes('vda.map'), false, after.join(' '));
+  }
+});
+
+test('a session behind TLS is not resumed without', async () => {
+  const { house, record } = await place();
+  {
+    await using session = await resumeSession(house, record.id, { tls: false });
+    await session.settle({ listen: 'tcp:127.0.0.1:10809', tls: true, nfs: undefined });
+  }
+  const impossible = { code: 'IMPOSSIBLE', message: /is open to TLS clients only/ };
+  await rejects(resumeSession(house, record.id, { tls: false }), impossible);
+  await using again = await resumeSession(house, record.id, { tls: true });
+  equal(again.record.tls, true);
 });
 
 test('a session that is discarded while it is checked is not damaged', async () => {
