@@ -71,10 +71,21 @@ export async function readLease(
   const path = leasePath(store, id);
   if (!(await files.stat(path))) return undefined;
   try {
-    return await readRecord(files, path, RECORD_LENGTH_MAX, decodeLease);
+    return await readRecord({ files, store }, path, RECORD_LENGTH_MAX, decodeLease);
   } catch (cause) {
     if (cause instanceof CatalogError && cause.code === 'CORRUPT') return undefined;
     throw cause;
+  }
+}
+
+/** For `checked-records`: writes all leases again, with checksums. What is damaged stays as it is. */
+export async function checkLeases(world: World, store: Store): Promise<void> {
+  await using _turn = await leaseTurn(world, store, 'store upgrade');
+  const names = await world.files.list(join(store.directory, 'leases'));
+  for (const name of names.filter((it) => it.endsWith(SUFFIX))) {
+    const id = name.slice(0, -SUFFIX.length);
+    const lease = await readLease(world, store, id);
+    if (lease) await takeLease(world, store, id, lease);
   }
 }
 
@@ -104,7 +115,7 @@ export async function listLeases({ files }: World, store: Store): Promise<LeaseL
     if (!name.endsWith(SUFFIX)) continue;
     const path = join(directory, name);
     try {
-      leases.push(await readRecord(files, path, RECORD_LENGTH_MAX, decodeLease));
+      leases.push(await readRecord({ files, store }, path, RECORD_LENGTH_MAX, decodeLease));
     } catch (cause) {
       if (cause instanceof SystemError && cause.code === 'NOT_FOUND') continue;
       if (!(cause instanceof CatalogError)) throw cause;

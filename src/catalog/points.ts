@@ -246,7 +246,7 @@ async function readPlace(
   place: PointPlace,
   key: Uint8Array | undefined,
 ): Promise<PointRecord> {
-  const point = await readPointFile(files, pointPath(store, place), key);
+  const point = await readPointFile(files, store, pointPath(store, place), key);
   checkPlace(point, place);
   return point;
 }
@@ -254,10 +254,11 @@ async function readPlace(
 /** Whatever its name. Rejects NOT_FOUND, CatalogError. */
 export async function readPointFile(
   files: FileSystem,
+  store: Store,
   path: string,
   key: Uint8Array | undefined,
 ): Promise<PointRecord> {
-  return readRecord(files, path, RECORD_LENGTH_MAX, (bytes) => decodePoint(bytes, key));
+  return readRecord({ files, store }, path, RECORD_LENGTH_MAX, (bytes) => decodePoint(bytes, key));
 }
 
 /** A record that was copied to another name would be another point of the same contents. */

@@ -35,7 +35,7 @@ export async function loadProfile(
   const path = pathOf(store, set, machine);
   if (!(await files.stat(path))) return undefined;
   try {
-    return await readRecord(files, path, RECORD_LENGTH_MAX, (bytes) =>
+    return await readRecord({ files, store }, path, RECORD_LENGTH_MAX, (bytes) =>
       decodeProfile(bytes, set.keys.record),
     );
   } catch (cause) {

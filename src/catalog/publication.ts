@@ -104,7 +104,7 @@ export async function forgetPoint(world: World, store: Store, place: PointPlace)
 
 /** Of the backups of its machine. */
 async function mayBeNewest(world: World, store: Store, place: PointPlace): Promise<boolean> {
-  const point = await readable(world, pointPath(store, place), undefined);
+  const point = await readable(world, store, pointPath(store, place), undefined);
   if (!point) return true;
   if (point.origin !== 'backup') return false;
   const { machine } = point;
@@ -131,7 +131,7 @@ async function forgottenOf(
     const id = name.slice(0, -FORGOTTEN.length);
     if (!name.endsWith(FORGOTTEN) || !mayBeOf(id, machine)) continue;
     const path = join(directory, name);
-    found.push({ id, path, record: await readable(world, path, keys?.record) });
+    found.push({ id, path, record: await readable(world, store, path, keys?.record) });
   }
   return found;
 }
@@ -139,11 +139,12 @@ async function forgottenOf(
 /** Undefined: it is damaged. */
 async function readable(
   { files }: World,
+  store: Store,
   path: string,
   key: Uint8Array | undefined,
 ): Promise<PointRecord | undefined> {
   try {
-    return await readPointFile(files, path, key);
+    return await readPointFile(files, store, path, key);
   } catch (cause) {
     if (cause instanceof CatalogError && cause.code === 'CORRUPT') return undefined;
     throw cause;

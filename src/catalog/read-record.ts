@@ -1,17 +1,21 @@
 import { FormatError } from '../formats/format-error.ts';
+import { requireSum } from '../formats/store/json-record.ts';
+import type { Store } from '../store/store.ts';
 import type { FileSystem } from '../sys/file-system.ts';
 import { CatalogError } from './catalog-error.ts';
 
-/** Reads and decodes a record; what is damaged is CORRUPT, with the file's name. */
+/** Reads and decodes a record of a store; what is damaged is CORRUPT, with the file's name. */
 export async function readRecord<T>(
-  files: FileSystem,
+  { files, store }: { readonly files: FileSystem; readonly store: Store },
   path: string,
   lengthMax: number,
   decode: (bytes: Uint8Array) => T,
 ): Promise<T> {
   const bytes = await files.readFile(path, lengthMax);
   try {
-    return decode(bytes);
+    const value = decode(bytes);
+    if (store.has('checked-records')) requireSum(bytes);
+    return value;
   } catch (cause) {
     if (!(cause instanceof FormatError)) throw cause;
     throw new CatalogError('CORRUPT', `${path}: ${cause.message}`, { cause });

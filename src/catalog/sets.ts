@@ -179,14 +179,14 @@ export async function checkSetRecords(
 export async function mendSetRecord(
   world: World,
   store: Store,
-  { name, record }: OpenSet,
+  { name, record }: Pick<OpenSet, 'name' | 'record'>,
 ): Promise<void> {
   const directory = setDirectory(store, name);
   const bytes = encodeSet(record);
   for (const file of [RECORD, COPY]) {
     const path = join(directory, file);
-    const { record: found } = await readCopy(world, path, name);
-    if (found && Buffer.compare(encodeSet(found), bytes) === 0) continue;
+    const { record: found, isSummed } = await readCopy(world, store, path, name);
+    if (isSummed && found && Buffer.compare(encodeSet(found), bytes) === 0) continue;
     await putDurably(world.files, path, bytes);
   }
 }
@@ -211,8 +211,8 @@ async function readCopies(
   const directory = setDirectory(store, name);
   const path = join(directory, RECORD);
   const copyPath = join(directory, COPY);
-  const first = await readCopy(world, path, name);
-  const copy = await readCopy(world, copyPath, name);
+  const first = await readCopy(world, store, path, name);
+  const copy = await readCopy(world, store, copyPath, name);
   const problems = [first, copy].flatMap(({ problem }) => problem ?? []);
   const isOf = (it: SetRecord): string => Buffer.from(encodeSet(it)).toString('latin1');
   if (first.record && copy.record && isOf(first.record) !== isOf(copy.record)) {
@@ -237,11 +237,11 @@ interface Copy {
 }
 
 /** Neither a record nor a problem: it is not there. */
-async function readCopy({ files }: World, path: string, name: string): Promise<Copy> {
+async function readCopy({ files }: World, store: Store, path: string, name: string): Promise<Copy> {
   const none = { record: undefined, problem: undefined, isSummed: false };
   if (!(await files.stat(path))) return none;
   try {
-    return await readRecord(files, path, RECORD_LENGTH_MAX, (bytes) => {
+    return await readRecord({ files, store }, path, RECORD_LENGTH_MAX, (bytes) => {
       const record = decodeSet(bytes);
       // A record under another set's name would bring that set's keys with it.
       if (record.name === name) return { record, problem: undefined, isSummed: isSummed(bytes) };

@@ -24,6 +24,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     () => import('./commands/store-rebuild-index.ts'),
   ),
   entry(
+    'store upgrade',
+    'give a store of an earlier release what new stores have',
+    () => import('./commands/store-upgrade.ts'),
+  ),
+  entry(
     'store cat',
     'show a record or a file of the store as JSON',
     () => import('./commands/store-cat.ts'),

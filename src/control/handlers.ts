@@ -144,6 +144,10 @@ const HANDLERS: Handlers = {
   'store/usage': async (desk) => (await import('./usage.ts')).usage(await desk.house()),
   'store/check': async (desk, { readData }, options) =>
     (await stores()).checkStore(await desk.house(), { readData, ...options }),
+  'store/upgrade': async (desk, request, options) => {
+    const { upgrade } = await import('./upgrade.ts');
+    return upgrade(await desk.house(), desk.jobs, request, options);
+  },
   'store/rebuild-index': async (desk, _request, { report }) => {
     await (await stores()).remakeIndex(await desk.house(), report);
     return { rebuilt: true };

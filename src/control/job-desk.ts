@@ -1,4 +1,5 @@
 import type { JobRecord } from '../formats/store/job.ts';
+import type { JobFiles } from '../jobs/job-files.ts';
 import { type EndedJob, hasEnded } from '../jobs/job-state.ts';
 import type { JobQueue, JobView } from '../jobs/queue.ts';
 import type { ScheduleView, Schedules } from '../jobs/schedules.ts';
@@ -16,6 +17,7 @@ export interface JobDesk {
   readonly queue: JobQueue;
   readonly schedules: Schedules;
   readonly keys: JobKeys;
+  readonly files: JobFiles;
 }
 
 /** A key that comes with it is kept in memory, until the job has ended. */

@@ -9,6 +9,7 @@ import { type Guard, type GuardOptions, openGuard } from '../control/guard.ts';
 import type { InheritedSockets } from '../control/inherited-sockets.ts';
 import type { JobDesk } from '../control/job-desk.ts';
 import { holdNfs } from '../control/nfs-restart.ts';
+import { SERVICE_LOCK } from '../control/service-lock.ts';
 import { openSharedDisks, type SharedDisksPlace } from '../control/shared-disks.ts';
 import { recordGrowth } from '../control/growth.ts';
 import { openJobKeys } from '../control/job-keys.ts';
@@ -54,16 +55,13 @@ export interface OwnOptions {
   readonly onChange: () => void;
 }
 
-/** Held as long as the service has the store: whoever else runs a service on it is refused. */
-const LOCK = 'service.lock';
-
 /** Rejects NOT_A_STORE where there is none; BUSY, naming the service that has it. */
 export async function ownStore(directory: string, options: OwnOptions): Promise<OwnedStore> {
   const { secrets, sockets, feed } = options;
   await using stack = new AsyncDisposableStack();
   const opened = stack.use(await openHouse(directory));
   const { world } = opened;
-  stack.use(await world.files.lock(join(directory, LOCK), 'holdfastd'));
+  stack.use(await world.files.lock(join(directory, SERVICE_LOCK), 'holdfastd'));
   let notServed: string | undefined;
   const guard = stack.use(
     await openGuard({
@@ -136,7 +134,9 @@ async function openJobs(
 ): Promise<JobDesk> {
   const keys = openJobKeys(secrets);
   const { world, store } = house;
-  const files = await openJobFiles(world.files, store.directory);
+  const files = await openJobFiles(world.files, store.directory, () =>
+    store.has('checked-records') ? 'checked' : 'unchecked',
+  );
   const onTrouble = (message: string): void => guard.trouble(message);
   const queue = stack.use(
     await openQueue({
@@ -155,7 +155,7 @@ async function openJobs(
   const schedules = stack.use(await openSchedules({ world, files, queue, onTrouble, onMissed }));
   queue.start();
   schedules.start();
-  return { queue, schedules, keys };
+  return { queue, schedules, keys, files };
 }
 
 function wordsOf({ id, state, reason }: JobRecord): string {

@@ -8,7 +8,9 @@ import {
   type JobRecord,
   type ScheduleRecord,
 } from '../formats/store/job.ts';
+import type { Checks } from '../formats/store/plain-record.ts';
 import { utf8 } from '../lib/bytes.ts';
+import { turns } from '../lib/turns.ts';
 import type { FileSystem } from '../sys/file-system.ts';
 import { SystemError } from '../sys/system-error.ts';
 import { putDurably } from '../sys/put-durably.ts';
@@ -26,6 +28,8 @@ export interface JobFiles {
   putSchedule(schedule: ScheduleRecord): Promise<void>;
   schedules(): Promise<Loaded<ScheduleRecord>>;
   removeSchedule(name: string): Promise<void>;
+  /** Gives all records a checksum; nothing else is written before `finish` has said in the store that they have one. */
+  check(finish: () => Promise<void>): Promise<void>;
 }
 
 export interface Loaded<T> {
@@ -40,21 +44,31 @@ const LOG_LENGTH_MAX = 512 * 1024;
 const RECORD = '.json';
 const LOG = '.log';
 
-/** Makes the two directories in `directory`, if they are not there. */
-export async function openJobFiles(files: FileSystem, directory: string): Promise<JobFiles> {
+/** Makes the two directories in `directory`, if they are not there. `checksOf`: of the store, as it is now. */
+export async function openJobFiles(
+  files: FileSystem,
+  directory: string,
+  checksOf: () => Checks = () => 'unchecked',
+): Promise<JobFiles> {
   const jobs = join(directory, 'jobs');
   const schedules = join(directory, 'schedules');
   for (const path of [jobs, schedules]) await files.makeDirectory(path);
   await files.syncDirectory(directory);
 
-  async function load<T>(from: string, decode: (bytes: Uint8Array) => T): Promise<Loaded<T>> {
+  /** What is written and what an upgrade writes again do not meet. */
+  const turn = turns();
+
+  async function load<T>(
+    from: string,
+    decode: (bytes: Uint8Array, checks: Checks) => T,
+  ): Promise<Loaded<T>> {
     const records: T[] = [];
     const damaged: string[] = [];
     for (const name of await files.list(from)) {
       if (!name.endsWith(RECORD)) continue;
       const path = join(from, name);
       try {
-        records.push(decode(await files.readFile(path, RECORD_LENGTH_MAX)));
+        records.push(decode(await files.readFile(path, RECORD_LENGTH_MAX), checksOf()));
       } catch (cause) {
         // One that cannot be read is no reason to leave all others, and every guest, lying.
         if (cause instanceof SystemError) damaged.push(cause.message);
@@ -73,10 +87,11 @@ export async function openJobFiles(files: FileSystem, directory: string): Promis
     await files.syncDirectory(directory);
   }
   return {
-    putJob: (job) => putDurably(files, join(jobs, job.id + RECORD), encodeJob(job)),
+    putJob: (job) =>
+      turn(() => putDurably(files, join(jobs, job.id + RECORD), encodeJob(job, checksOf()))),
     jobs: () => load(jobs, decodeJob),
     // The record goes last: a log without one would stay forever.
-    removeJob: (id) => remove(jobs, [id + LOG, id + RECORD]),
+    removeJob: (id) => turn(() => remove(jobs, [id + LOG, id + RECORD])),
     async note(id, line) {
       const path = join(jobs, id + LOG);
       const exists = (await files.stat(path)) !== undefined;
@@ -92,10 +107,44 @@ export async function openJobFiles(files: FileSystem, directory: string): Promis
       return text.split('\n').filter((line) => line !== '');
     },
     putSchedule: (schedule) =>
-      putDurably(files, join(schedules, schedule.name + RECORD), encodeSchedule(schedule)),
+      turn(() => {
+        const path = join(schedules, schedule.name + RECORD);
+        return putDurably(files, path, encodeSchedule(schedule, checksOf()));
+      }),
     schedules: () => load(schedules, decodeSchedule),
-    removeSchedule: (name) => remove(schedules, [name + RECORD]),
+    removeSchedule: (name) => turn(() => remove(schedules, [name + RECORD])),
+    check: (finish) =>
+      turn(async () => {
+        await addChecksums(files, { jobs, schedules });
+        await finish();
+      }),
   };
+}
+
+/** To every record that can be read. */
+async function addChecksums(
+  files: FileSystem,
+  { jobs, schedules }: { readonly jobs: string; readonly schedules: string },
+): Promise<void> {
+  async function rewrite<T>(
+    directory: string,
+    decode: (bytes: Uint8Array) => T,
+    encode: (record: T, checks: Checks) => Uint8Array,
+  ): Promise<void> {
+    for (const name of await files.list(directory)) {
+      if (!name.endsWith(RECORD)) continue;
+      const path = join(directory, name);
+      const bytes = await files.readFile(path, RECORD_LENGTH_MAX);
+      try {
+        await putDurably(files, path, encode(decode(bytes), 'checked'));
+      } catch (cause) {
+        // What is damaged stays so, and is reported as such.
+        if (!(cause instanceof FormatError)) throw cause;
+      }
+    }
+  }
+  await rewrite(jobs, decodeJob, encodeJob);
+  await rewrite(schedules, decodeSchedule, encodeSchedule);
 }
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;

@@ -28,6 +28,7 @@ import {
   startRequest,
   throughputRequest,
   tokenRequest,
+  upgradeRequest,
 } from './requests.ts';
 import {
   alarmSummary,
@@ -164,6 +165,17 @@ export const OPERATIONS = {
     storeUsage,
   ),
   'store/check': withKey(changes('look for damage', checkRequest, checkResult)),
+  'store/upgrade': withKey(
+    changes(
+      'give the store what new stores have, or say what that is',
+      upgradeRequest,
+      object({
+        store: long,
+        features: list(object({ feature: name, changes: long }), MANY),
+        upgraded: flag(),
+      }),
+    ),
+  ),
   'store/rebuild-index': changes('make the index anew', nothing, object({ rebuilt: flag() })),
   'set/list': looks('list backup sets', nothing, object({ sets: list(setSummary, MANY) })),
   'set/create': withKey(

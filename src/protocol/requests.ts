@@ -65,6 +65,8 @@ export const byPoint = object({ point });
 
 export const setRequest = object({ set: name, encrypted: withDefault(flag(), false) });
 
+/** Without `confirmed` it is only said what would change. */
+export const upgradeRequest = object({ confirmed: withDefault(flag(), false) });
 export const checkRequest = object({ readData: withDefault(flag(), false) });
 
 export const listRequest = object({ set: optional(name), machine: optional(name) });

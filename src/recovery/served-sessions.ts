@@ -1,5 +1,6 @@
 import { join } from 'node:path/posix';
 import { FormatError } from '../formats/format-error.ts';
+import { requireSum } from '../formats/store/json-record.ts';
 import { decodeServed, encodeServed, type ServedRecord } from '../formats/store/served.ts';
 import { putDurably } from '../sys/put-durably.ts';
 import { SessionError } from './session-error.ts';
@@ -49,7 +50,10 @@ export async function readServed(
 ): Promise<ServedRecord> {
   const path = join(sessionDirectory(store, id), NAME);
   try {
-    return decodeServed(await world.files.readFile(path, LENGTH_MAX));
+    const bytes = await world.files.readFile(path, LENGTH_MAX);
+    const served = decodeServed(bytes);
+    if (store.has('checked-records')) requireSum(bytes);
+    return served;
   } catch (cause) {
     if (!(cause instanceof FormatError)) throw cause;
     throw new SessionError('CORRUPT', `${path}: ${cause.message}`, { cause });

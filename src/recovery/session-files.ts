@@ -1,5 +1,6 @@
 import { join } from 'node:path/posix';
 import { FormatError } from '../formats/format-error.ts';
+import { requireSum } from '../formats/store/json-record.ts';
 import { decodeSession, encodeSession, type SessionRecord } from '../formats/store/session.ts';
 import type { Store } from '../store/store.ts';
 import { putDurably } from '../sys/put-durably.ts';
@@ -35,7 +36,10 @@ export async function readJournal(
   const path = join(sessionDirectory(store, id), JOURNAL);
   if (!(await files.stat(path))) return undefined;
   try {
-    return decodeSession(await files.readFile(path, JOURNAL_LENGTH_MAX));
+    const bytes = await files.readFile(path, JOURNAL_LENGTH_MAX);
+    const session = decodeSession(bytes);
+    if (store.has('checked-records')) requireSum(bytes);
+    return session;
   } catch (cause) {
     if (!(cause instanceof FormatError)) throw cause;
     throw new SessionError('CORRUPT', `${path}: ${cause.message}`, { cause });

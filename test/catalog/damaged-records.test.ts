@@ -20,6 +20,7 @@ import { checkStore } from '../../src/control/stores.ts';
 import { resumeSession, startSession } from '../../src/recovery/sessions.ts';
 import { lockStore } from '../../src/store/store-lock.ts';
 import { createStore, openStore } from '../../src/store/store.ts';
+import { writeStoreRecord } from '../../src/store/store-record.ts';
 import { realWorld } from '../../src/sys/world.ts';
 
 const PASSPHRASE = Buffer.from('correct horse');
@@ -129,8 +130,13 @@ test('a set record of another directory is refused, and so is a key for a set th
   await rejects(unlockSet(await readSet(world, store, 'b'), SECRET), { code: 'WRONG_KEY' });
 });
 
-test('a set without checksum and copy opens, and gets its copy with the next backup', async () => {
+test('a set without checksum and copy opens, and gets both with the next backup', async () => {
   await using it = await place();
+  // As the release of 22 November left it.
+  const { id, created } = it.store.record;
+  const needs = { read: [], write: [] };
+  await writeStoreRecord(it.world.files, it.directory, { id, created, version: 1, needs });
+  await (await lockStore(it.world, it.store, 'test'))[Symbol.asyncDispose]();
   const path = it.path('sets', 'a', 'set.json');
   const { sum: _, ...record } = JSON.parse(readFileSync(path, 'utf8')) as { sum: string };
   writeFileSync(path, `${JSON.stringify(record, undefined, 2)}\n`);

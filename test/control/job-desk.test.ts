@@ -13,7 +13,7 @@ const MINUTE = 60_000;
 async function openedDesk(home: Parameters<typeof opened>[0], start?: string) {
   const it = await opened(home, async () => ({ kind: 'done', result: {} }), start);
   const schedules = await openSchedules({ ...it });
-  const desk = { queue: it.queue, schedules, keys: openJobKeys(noSecrets) };
+  const desk = { queue: it.queue, schedules, keys: openJobKeys(noSecrets), files: it.files };
   it.queue.start();
   schedules.start();
   return {

@@ -78,7 +78,7 @@ test('a store of the release of 22 November keeps its version, whatever is done 
   equal(checked.code, 0, checked.stdout + checked.stderr);
 });
 
-test('who lacks a feature of writers still reads, checks, restores and recovers; the rest is refused by name', async () => {
+test('who lacks a feature of writers reads, checks, restores and recovers; the rest is refused by name', async () => {
   const it = await holdfastIn(temporaryDirectory());
   const { holdfast, store, backUp } = it;
   const image = join(store, '..', 'disk.raw');

@@ -7,7 +7,7 @@ import {
   optional,
   text,
 } from '../../lib/schema.ts';
-import { plainRecord } from './plain-record.ts';
+import { type Checks, plainRecord } from './plain-record.ts';
 
 // Jobs and schedules as they lie in the store. Grammar: job.md.
 
@@ -85,10 +85,13 @@ const SCHEDULE = plainRecord('holdfast-schedule', {
   last: time,
 });
 
-export const encodeJob = (job: JobRecord): Uint8Array => JOB.encode(job);
+export const encodeJob = (job: JobRecord, checks?: Checks): Uint8Array => JOB.encode(job, checks);
 /** Throws FormatError. */
-export const decodeJob = (bytes: Uint8Array): JobRecord => JOB.decode(bytes);
+export const decodeJob = (bytes: Uint8Array, checks?: Checks): JobRecord =>
+  JOB.decode(bytes, checks);
 
-export const encodeSchedule = (schedule: ScheduleRecord): Uint8Array => SCHEDULE.encode(schedule);
+export const encodeSchedule = (schedule: ScheduleRecord, checks?: Checks): Uint8Array =>
+  SCHEDULE.encode(schedule, checks);
 /** Throws FormatError. */
-export const decodeSchedule = (bytes: Uint8Array): ScheduleRecord => SCHEDULE.decode(bytes);
+export const decodeSchedule = (bytes: Uint8Array, checks?: Checks): ScheduleRecord =>
+  SCHEDULE.decode(bytes, checks);

@@ -47,9 +47,33 @@ export function decodeSummed<T>(bytes: Uint8Array, read: (fields: Fields) => T):
   return fieldsRead(parsed(bytes), read);
 }
 
+/** The checksum is the last field, before a second line that may follow. */
+const SUM_AT_END = /"sum": ?"[0-9a-f]{8}"\n?\}\n(?:[0-9a-f]{64}\n)?$/;
+const END_LENGTH = 128;
+
+/** Whether a record carries a checksum, by its end: whether that is right is seen where the record is decoded. */
+export function endsWithSum(bytes: Uint8Array): boolean {
+  return SUM_AT_END.test(Buffer.from(bytes.subarray(-END_LENGTH)).toString('latin1'));
+}
+
+/** Throws CORRUPT where a record has no checksum, in a store whose records all have one. */
+export function requireSum(bytes: Uint8Array): void {
+  if (endsWithSum(bytes)) return;
+  const what = 'record has no checksum: it was damaged, or is of an earlier release';
+  throw new FormatError('CORRUPT', what);
+}
+
 /** Whether the object carries a checksum: the release of 22 November wrote none. */
 export function isSummed(bytes: Uint8Array): boolean {
   return hasSum(parsed(bytes));
+}
+
+/** The JSON value, its checksum checked and taken off. */
+export function parseSummed(bytes: Uint8Array): unknown {
+  const value = parsed(bytes);
+  if (!hasSum(value)) return value;
+  const { sum: _, ...rest } = value;
+  return rest;
 }
 
 /** The fields of a JSON object that something else protects. */

@@ -1,0 +1,83 @@
+import { join } from 'node:path/posix';
+import { addChecksums, lacksChecksums } from '../catalog/checked-set.ts';
+import { checkLeases } from '../catalog/leases.ts';
+import { mendSetRecord, readSet, setNames } from '../catalog/sets.ts';
+import { ALL_FEATURES, type Feature, needsOf } from '../formats/store/features.ts';
+import { type JobFiles, openJobFiles } from '../jobs/job-files.ts';
+import type { Report } from '../protocol/results.ts';
+import type { RequestOf, ResultOf } from '../protocol/operations.ts';
+import { checkSession } from '../recovery/checked-session.ts';
+import { sessionIds } from '../recovery/session-files.ts';
+import { lockStore } from '../store/store-lock.ts';
+import { writeStoreRecord } from '../store/store-record.ts';
+import { SystemError } from '../sys/system-error.ts';
+import { type House, openSet, type SecretSource, type WorkOptions, whereNeeded } from './house.ts';
+import type { JobDesk } from './job-desk.ts';
+import { SERVICE_LOCK } from './service-lock.ts';
+
+/** What people read before they agree; the whole of it: formats/store/features.md. */
+const CHANGES: Readonly<Record<Feature, string>> = {
+  'checked-records':
+    'every record gets a checksum, so that damage is found without a key; sessions have to be stopped for that',
+};
+
+/**
+ * Gives the store the features of this release that it lacks; without `confirmed` only says which. Rejects
+ * WRONG_KEY where a set's key is needed, RUNNING where a session runs, BUSY. May be interrupted, and repeated.
+ */
+export async function upgrade(
+  house: House,
+  jobs: () => Promise<JobDesk>,
+  { confirmed }: RequestOf<'store/upgrade'>,
+  { secrets, report }: Pick<WorkOptions, 'secrets' | 'report'>,
+): Promise<ResultOf<'store/upgrade'>> {
+  const { world, store } = house;
+  const missing = ALL_FEATURES.filter((feature) => !store.has(feature));
+  const plan = {
+    store: store.directory,
+    features: missing.map((feature) => ({ feature, changes: CHANGES[feature] })),
+  };
+  if (!confirmed || missing.length === 0) return { ...plan, upgraded: false };
+  await using stack = new AsyncDisposableStack();
+  stack.use(await lockStore(world, store, 'store upgrade'));
+  const files = await jobFilesOf(house, jobs, stack);
+  const { id, created, needs } = store.record;
+  // From here on no older release gets in, whatever becomes of this process.
+  await writeStoreRecord(world.files, store.directory, { id, created, version: 2, needs });
+  await rewriteSets(house, secrets, report);
+  for (const session of await sessionIds(world, store)) await checkSession(house, session);
+  await checkLeases(world, store);
+  await files.check(async () => {
+    const record = { id, created, version: 2, needs: needsOf(ALL_FEATURES) } as const;
+    await writeStoreRecord(world.files, store.directory, record);
+    store.renew(record);
+  });
+  return { ...plan, upgraded: true };
+}
+
+/** Those of the service that has the store. Where none runs, none begins meanwhile. */
+async function jobFilesOf(
+  { world, store }: House,
+  jobs: () => Promise<JobDesk>,
+  stack: AsyncDisposableStack,
+): Promise<JobFiles> {
+  try {
+    return (await jobs()).files;
+  } catch (cause) {
+    if (!(cause instanceof SystemError)) throw cause;
+    stack.use(await world.files.lock(join(store.directory, SERVICE_LOCK), 'store upgrade'));
+    return openJobFiles(world.files, store.directory);
+  }
+}
+
+async function rewriteSets(house: House, secrets: SecretSource, report: Report): Promise<void> {
+  const { world, store } = house;
+  const names = await setNames(world, store);
+  for (const [position, name] of names.entries()) {
+    report({ event: 'progress', phase: 'records', position, total: names.length });
+    await mendSetRecord(world, store, { name, record: await readSet(world, store, name) });
+    if (await lacksChecksums(world, store, name)) {
+      await addChecksums(world, store, await openSet(house, name, whereNeeded(secrets)));
+    }
+  }
+}
