@@ -38,8 +38,8 @@ export const disks: readonly Mutant[] = [
   {
     name: 'record log: records of one append are synced together',
     file: 'src/sys/record-log.ts',
-    text: '        await file.write(record, end);\n        await file.sync();\n        end += record.length;\n      }\n',
-    to: '        await file.write(record, end);\n        end += record.length;\n      }\n      await file.sync();\n',
+    text: '        await file.sync();\n        end += record.length;\n      }\n',
+    to: '        end += record.length;\n      }\n      await file.sync();\n',
     tests: [RECORD_LOG],
   },
   {

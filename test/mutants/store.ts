@@ -42,8 +42,8 @@ export const store: readonly Mutant[] = [
   {
     name: 'publication: the forgotten point goes before the new one is there',
     file: 'src/catalog/publication.ts',
-    text: '  await putDurably(files, pointPath(store, point), encodePoint(point, set.keys.record));\n',
-    to: '  for (const { path } of forgotten) await files.unlink(path);\n  await putDurably(files, pointPath(store, point), encodePoint(point, set.keys.record));\n',
+    text: 'const created = clock.now().toISOString();',
+    to: 'for (const { path } of forgotten) await files.unlink(path);\n  const created = clock.now().toISOString();',
     tests: [INGEST_CRASH],
   },
   {
