@@ -177,6 +177,8 @@ test('nodes from strangers are refused or harmless', async () => {
   tooLong[17] = 64;
   throws(() => decodeNode(tooLong), { code: 'CORRUPT' }, 'a block of 65 pages');
   const place = { pack: 1, offset: 2, length: 3, digest: pattern(32) };
+  const beyond = encodeNode({ level: 0, entries: [{ at: 255, span: 2, ...place }] });
+  throws(() => decodeNode(beyond), { code: 'CORRUPT' }, 'a page behind the last one');
   for (const at of [3, 4, 2]) {
     const overlapping = [
       { at: 3, span: 2, ...place },

@@ -143,8 +143,8 @@ export const disks: readonly Mutant[] = [
   {
     name: 'overlay: a page is marked before its data is there',
     file: 'src/block/overlay.ts',
-    text: "    await store(from, offset);\n    // Pages that are data all along are known as such, to the log or to the runs that go there next.\n    if (lacking > 0) mark(first, count, 'data');\n",
-    to: "    if (lacking > 0) mark(first, count, 'data');\n    await store(from, offset);\n",
+    text: '    await store(from, offset);\n    // Pages',
+    to: "    if (lacking > 0) mark(first, count, 'data');\n    await store(from, offset);\n    // Pages",
     tests: [OVERLAY_CRASH, OVERLAY],
   },
   {
