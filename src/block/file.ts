@@ -17,8 +17,9 @@ export async function fileDevice(files: FileSystem, path: string): Promise<Block
 export async function writableFileDevice(
   files: FileSystem,
   path: string,
+  access: 'write' | 'alone' = 'write',
 ): Promise<WritableBlockDevice> {
-  const file = await files.open(path, 'write');
+  const file = await files.open(path, access);
   const size = await file.size();
   return writeLayer(path, { size, blockSize: BLOCK_LENGTH }, fileOps(file, size));
 }

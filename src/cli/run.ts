@@ -100,11 +100,13 @@ function inputOf(args: readonly string[], values: Values): Input {
   };
 }
 
+/** A connection that drops (SIGHUP) leaves nothing half done either. */
+const STOP_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
 async function runCommand(command: Command, input: Input, output: Output): Promise<void> {
   const interrupt = new AbortController();
   const onSignal = (): void => interrupt.abort(new Interrupted('interrupted'));
-  process.once('SIGINT', onSignal);
-  process.once('SIGTERM', onSignal);
+  for (const signal of STOP_SIGNALS) process.once(signal, onSignal);
   const storeDirectory = input.text('store') ?? process.env['HOLDFAST_STORE'];
   const secretOptions: SecretOptions = {
     passphraseFile: input.text('passphrase-file'),
@@ -145,8 +147,7 @@ async function runCommand(command: Command, input: Input, output: Output): Promi
     await command.run(input, context);
   } finally {
     await house?.[Symbol.asyncDispose]();
-    process.off('SIGINT', onSignal);
-    process.off('SIGTERM', onSignal);
+    for (const signal of STOP_SIGNALS) process.off(signal, onSignal);
   }
 }
 

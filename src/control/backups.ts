@@ -5,13 +5,15 @@ import { checkName } from '../catalog/names.ts';
 import type { PointRecord } from '../formats/store/point.ts';
 import { backup, type BackupEvent } from '../ingest/backup.ts';
 import { readChangedBlocks } from '../ingest/changed-blocks.ts';
-import { parseImageFormat } from '../ingest/image-format.ts';
+import { formatName, parseImageFormat } from '../ingest/image-format.ts';
 import { restoreDisk } from '../ingest/restore.ts';
 import type { IsSecret } from '../ingest/source.ts';
 import type { DamagedPoint, MadePoint, PointSummary, Report } from '../protocol/results.ts';
 import { openBlockReader } from '../store/block-reader.ts';
 import { manifestDisk } from '../store/manifest-disk.ts';
 import { formatSize, MiB } from '../lib/sizes.ts';
+import { runProgram } from '../host/programs.ts';
+import { requireErasable } from './erasure.ts';
 import { checkDeletions } from './deletions.ts';
 import { type House, openPoint, openSet, type SecretSource, type WorkOptions } from './house.ts';
 
@@ -147,14 +149,16 @@ export interface RestoreRequest {
   readonly point: string;
   readonly disk: string;
   readonly to: string;
-  readonly format: string;
+  readonly format: string | undefined;
   readonly overwrite: boolean;
+  readonly erase: string | undefined;
 }
 
 export interface RestoreResult {
   readonly point: string;
   readonly disk: string;
   readonly to: string;
+  readonly format: string;
   readonly size: number;
   readonly writtenBytes: number;
 }
@@ -168,9 +172,9 @@ export async function restore(
   { secrets, signal, report }: WorkOptions,
 ): Promise<RestoreResult> {
   const { world, store, workers } = house;
-  const format = parseImageFormat(request.format);
+  const said = request.format === undefined ? undefined : parseImageFormat(request.format);
   const { set, point } = await openPoint(house, request.point, secrets);
-  const { disk, to, overwrite } = request;
+  const { disk, to, overwrite, erase } = request;
   const root = point.disks.find(({ name }) => name === disk);
   if (!root) {
     const names = point.disks.map(({ name }) => name).join(', ');
@@ -182,14 +186,12 @@ export async function restore(
     cacheLength: RESTORE_CACHE_LENGTH,
   });
   await using device = manifestDisk(reader, { name: `${point.id}/${disk}`, root, keys: set.keys });
-  const { writtenBytes } = await restoreDisk(world, device, {
-    to,
-    format,
-    overwrite,
-    signal,
+  const { writtenBytes, format } = await restoreDisk(world, device, {
+    ...{ to, format: said, overwrite, signal },
+    mayErase: (path) => requireErasable(runProgram, path, erase),
     onProgress: (progress) => report({ event: 'progress', ...progress }),
   });
-  return { point: point.id, disk, to, size: root.size, writtenBytes };
+  return { point: point.id, disk, to, format: formatName(format), size: root.size, writtenBytes };
 }
 
 function summaryOf(point: PointRecord): PointSummary {

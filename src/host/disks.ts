@@ -1,3 +1,4 @@
+import { basename } from 'node:path/posix';
 import type { Machine } from './machine.ts';
 import { jsonOutput, output, type RunProgram } from './programs.ts';
 
@@ -61,15 +62,29 @@ export async function findDisk(
 ): Promise<Omit<Disk, 'health'> | undefined> {
   const found = (await readDevices(run)).find((it) => it.name === name);
   if (!found || !isDisk(found)) return undefined;
-  const disk = diskOf(found);
+  return withMarks(run, diskOf(found), `/dev/${name}`);
+}
+
+/** A disk, a partition or a volume, by its path. */
+export async function lookAtDevice(run: RunProgram, path: string): Promise<Omit<Disk, 'health'>> {
+  const [found] = await readDevices(run, path);
+  return withMarks(run, diskOf({ name: basename(path), ...found }), path);
+}
+
+async function withMarks(
+  run: RunProgram,
+  disk: Omit<Disk, 'health'>,
+  path: string,
+): Promise<Omit<Disk, 'health'>> {
   if (disk.holds.length > 0) return disk;
   // What udev has not told lsblk of.
-  const marks = await output(run, 'wipefs', ['--noheadings', '--output', 'TYPE', `/dev/${name}`]);
+  const marks = await output(run, 'wipefs', ['--noheadings', '--output', 'TYPE', path]);
   return { ...disk, holds: marks.split('\n').filter((it) => it.trim() !== '') };
 }
 
-async function readDevices(run: RunProgram): Promise<readonly BlockDevice[]> {
-  const args = ['--json', '--bytes', '--output', COLUMNS];
+async function readDevices(run: RunProgram, path?: string): Promise<readonly BlockDevice[]> {
+  const one = path === undefined ? [] : ['--', path];
+  const args = ['--json', '--bytes', '--output', COLUMNS, ...one];
   const found = (await jsonOutput(run, 'lsblk', args)) as { readonly blockdevices?: BlockDevice[] };
   return found.blockdevices ?? [];
 }

@@ -34,7 +34,7 @@ const ENDINGS: Readonly<Record<string, ImageFormat>> = {
 };
 
 /** What a file's name promises; undefined: nothing. VMware's `-flat.vmdk` are raw disks. */
-function formatOfName(path: string): ImageFormat | undefined {
+export function formatOfName(path: string): ImageFormat | undefined {
   const name = path.toLowerCase();
   if (name.endsWith('-flat.vmdk')) return 'raw';
   return ENDINGS[/\.[^./]*$/.exec(name)?.[0] ?? ''];

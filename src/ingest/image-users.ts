@@ -28,6 +28,6 @@ export function readAlone(file: File): void {
 }
 
 /** Whether a virtual machine has it open for writing. */
-function isBeingWritten(file: File): boolean {
+export function isBeingWritten(file: File): boolean {
   return [DOES + WRITE, DOES + RESIZE].some((byte) => file.isByteHeld(byte));
 }

@@ -151,6 +151,7 @@ async function checkImage(path: string, format: ImageFormat): Promise<void> {
   throw new IngestError('BAD_IMAGE', `${path} is damaged or truncated: ${reason}`);
 }
 
+/** In a file that is there, whose rights it keeps: qemu would let everybody read a new one. */
 export async function createImage(
   path: string,
   { format, size }: { readonly format: ImageFormat; readonly size: number },

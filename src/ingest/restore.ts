@@ -1,56 +1,77 @@
-import { basename, dirname, join, resolve } from 'node:path/posix';
+import { resolve } from 'node:path/posix';
 import type { BlockDevice, WritableBlockDevice } from '../block/block-device.ts';
 import { writableFileDevice } from '../block/file.ts';
 import { openNbdDisk } from '../block/nbd-disk.ts';
 import { isNbdUri } from '../block/nbd-uri.ts';
-import type { FileSystem } from '../sys/file-system.ts';
+import type { File, FileStatus } from '../sys/file-system.ts';
+import { realTarget } from '../sys/real-path.ts';
+import { SystemError } from '../sys/system-error.ts';
 import type { World } from '../sys/world.ts';
-import type { ImageFormat } from './image-format.ts';
+import { formatName, formatOfName, type ImageFormat } from './image-format.ts';
+import { isBeingWritten } from './image-users.ts';
 import { IngestError } from './ingest-error.ts';
+import { openPartFile } from './part-file.ts';
 import { createImage, serveImage } from './qemu-image.ts';
 import { rewriteDisk, type RewriteOptions } from './rewrite-disk.ts';
 
 export interface RestoreOptions extends Omit<RewriteOptions, 'isEmpty'> {
   /** A file, a block device, or an NBD URI. */
   readonly to: string;
-  readonly format: ImageFormat;
+  /** Undefined: what the file's name promises, else raw. */
+  readonly format: ImageFormat | undefined;
   /** Replaces a file that is there. */
   readonly overwrite: boolean;
+  /** Asked once nobody else can use the device: rejects if what is on it may not be lost. */
+  readonly mayErase: (device: string) => Promise<void>;
+}
+
+export interface RestoredDisk {
+  readonly writtenBytes: number;
+  readonly format: ImageFormat;
 }
 
 /**
  * Writes a disk where it is wanted and reads it back. A file appears under its name only when it is
- * whole; holes stay holes. Rejects EXISTS, TOO_SMALL, VERIFY.
+ * whole; holes stay holes. Nothing but regular files is replaced, links are followed, and no device is
+ * written that is in use. Rejects EXISTS, TOO_SMALL, UNSUPPORTED, REFUSED, VERIFY; NO_SPACE, BUSY.
  */
 export async function restoreDisk(
   world: World,
   disk: BlockDevice,
   options: RestoreOptions,
-): Promise<{ readonly writtenBytes: number }> {
-  const { to, format } = options;
-  const { size } = disk.geometry;
+): Promise<RestoredDisk> {
+  const { to } = options;
   if (isNbdUri(to)) {
-    requireRaw(to, format);
     await using target = await openNbdDisk(to);
-    return await rewriteDisk(disk, fitting(target, to, size), { ...options, isEmpty: false });
+    return await overwriteRaw(disk, target, to, options);
   }
   const { files } = world;
-  const path = resolve(to);
+  const path = await realTarget(to);
   const status = await files.stat(path);
   if (status?.kind === 'block-device') {
-    requireRaw(path, format);
-    await using target = await writableFileDevice(files, path);
-    return await rewriteDisk(disk, fitting(target, path, size), { ...options, isEmpty: false });
+    await using target = await deviceAlone(world, path);
+    await options.mayErase(path);
+    return await overwriteRaw(disk, target, path, options);
   }
-  if (status && !options.overwrite) {
-    throw new IngestError('EXISTS', `${path} exists: remove it, or say --overwrite`);
-  }
-  return restoreFile(world, disk, { ...options, path });
+  await requireReplaceable(world, path, status, options);
+  const format = wantedFormat(resolve(to), options.format);
+  return restoreFile(world, disk, { ...options, path, format });
 }
 
-function requireRaw(to: string, format: ImageFormat): void {
-  if (format === 'raw') return;
-  throw new IngestError('UNSUPPORTED', `${to}: only raw can be written there, not ${format}`);
+async function overwriteRaw(
+  disk: BlockDevice,
+  target: WritableBlockDevice,
+  to: string,
+  options: RestoreOptions,
+): Promise<RestoredDisk> {
+  const { format = 'raw' } = options;
+  if (format !== 'raw') {
+    const name = formatName(format);
+    throw new IngestError('UNSUPPORTED', `${to}: only raw can be written there, not ${name}`);
+  }
+  const { size } = disk.geometry;
+  const done = await rewriteDisk(disk, fitting(target, to, size), { ...options, isEmpty: false });
+  return { ...done, format };
 }
 
 function fitting(target: WritableBlockDevice, to: string, size: number): WritableBlockDevice {
@@ -59,58 +80,119 @@ function fitting(target: WritableBlockDevice, to: string, size: number): Writabl
   throw new IngestError('TOO_SMALL', `${to} has ${has} bytes, the disk has ${size}`);
 }
 
+async function deviceAlone({ files }: World, path: string): Promise<WritableBlockDevice> {
+  try {
+    return await writableFileDevice(files, path, 'alone');
+  } catch (cause) {
+    if (!(cause instanceof SystemError) || cause.code !== 'BUSY') throw cause;
+    throw new SystemError(
+      'BUSY',
+      `${path} is in use: it, or a partition of it, is mounted, swapped to, or part of LVM, RAID or an encrypted ` +
+        'volume. Nothing was written. Unmount or detach it first, or name another device',
+      { cause },
+    );
+  }
+}
+
+/** Rejects REFUSED, EXISTS, BUSY. */
+async function requireReplaceable(
+  { files }: World,
+  path: string,
+  status: FileStatus | undefined,
+  { overwrite }: RestoreOptions,
+): Promise<void> {
+  if (!status) return;
+  if (status.kind === 'directory') {
+    throw new IngestError('REFUSED', `${path} is a directory: name a file in it`);
+  }
+  if (status.kind !== 'file') {
+    throw new IngestError(
+      'REFUSED',
+      `${path} is neither a regular file nor a block device: it is not replaced`,
+    );
+  }
+  if (!overwrite) {
+    throw new IngestError('EXISTS', `${path} exists: remove it, or say --overwrite`);
+  }
+  await using file = await files.open(path, 'read');
+  if (!isBeingWritten(file)) return;
+  throw new SystemError(
+    'BUSY',
+    `${path} is in use: a virtual machine has it open for writing, and would go on with what nobody finds again. ` +
+      'Shut the machine down first, or name another file',
+  );
+}
+
+/** Rejects UNSUPPORTED: who opens the file goes by its name. */
+function wantedFormat(path: string, said: ImageFormat | undefined): ImageFormat {
+  const promised = formatOfName(path);
+  if (said === undefined) return promised ?? 'raw';
+  if (promised === undefined || promised === said) return said;
+  const [by, is] = [formatName(promised), formatName(said)];
+  throw new IngestError(
+    'UNSUPPORTED',
+    `${path} is named like ${by}, and --format says ${is}: give --format ${by}, or a name that does not end so`,
+  );
+}
+
 async function restoreFile(
   world: World,
   disk: BlockDevice,
-  options: RestoreOptions & { readonly path: string },
-): Promise<{ readonly writtenBytes: number }> {
-  const { files, random } = world;
-  const { path, format } = options;
-  const directory = dirname(path);
-  const tail = Buffer.from(random.bytes(4)).toString('hex');
-  const temporary = join(directory, `.${basename(path)}.${tail}.part`);
-  try {
-    const result = await (format === 'raw'
-      ? fillRaw(files, temporary, disk, options)
-      : fillForeign(world, temporary, disk, options));
-    await syncFile(files, temporary);
-    await files.rename(temporary, path);
-    await files.syncDirectory(directory);
-    return result;
-  } catch (cause) {
-    if (await files.stat(temporary)) await files.unlink(temporary);
-    throw cause;
+  options: RestoreOptions & { readonly path: string; readonly format: ImageFormat },
+): Promise<RestoredDisk> {
+  const { files } = world;
+  const { path, format, signal } = options;
+  await using part = await openPartFile(world, path);
+  await requireSpace(world, disk, path, signal);
+  const done = await (format === 'raw'
+    ? fillRaw(world, part.file, disk, options)
+    : fillForeign(world, part.file.path, disk, { ...options, format }));
+  await part.file.sync();
+  // It took hours, in which somebody may have made what was not there.
+  await requireReplaceable(world, path, await files.stat(path), options);
+  await part.publish();
+  return { ...done, format };
+}
+
+const LOOK_LENGTH = 1024 * 1024 * 1024;
+
+/** Rejects NO_SPACE where the data alone is more than there is room for: known before hours are spent. */
+async function requireSpace(
+  { files }: World,
+  disk: BlockDevice,
+  path: string,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const { size } = disk.geometry;
+  const { freeBytes } = await files.space(resolve(path, '..'));
+  if (freeBytes >= size) return;
+  let data = 0;
+  for (let at = 0; at < size; at += LOOK_LENGTH) {
+    signal?.throwIfAborted();
+    const extents = await disk.extents(at, Math.min(LOOK_LENGTH, size - at));
+    for (const { kind, length } of extents) if (kind === 'data') data += length;
   }
+  if (freeBytes >= data) return;
+  throw new SystemError(
+    'NO_SPACE',
+    `${path}: the disk holds ${data} bytes of data, and ${freeBytes} are free there. Nothing was written`,
+  );
 }
 
 async function fillForeign(
   { clock }: World,
   path: string,
   disk: BlockDevice,
-  options: RestoreOptions,
+  { format, ...options }: RestoreOptions & { readonly format: ImageFormat },
 ) {
-  const { format } = options;
   const { size } = disk.geometry;
   await createImage(path, { format, size });
   await using image = await serveImage(clock, path, { format, access: 'write' });
   return await rewriteDisk(disk, fitting(image.disk, path, size), { ...options, isEmpty: true });
 }
 
-async function fillRaw(
-  files: FileSystem,
-  temporary: string,
-  disk: BlockDevice,
-  options: RestoreOptions,
-) {
-  {
-    await using file = await files.create(temporary);
-    await file.truncate(disk.geometry.size);
-  }
-  await using target = await writableFileDevice(files, temporary);
+async function fillRaw({ files }: World, part: File, disk: BlockDevice, options: RestoreOptions) {
+  await part.truncate(disk.geometry.size);
+  await using target = await writableFileDevice(files, part.path);
   return await rewriteDisk(disk, target, { ...options, isEmpty: true });
-}
-
-async function syncFile(files: FileSystem, path: string): Promise<void> {
-  await using file = await files.open(path, 'write');
-  await file.sync();
 }

@@ -212,7 +212,7 @@ export const OPERATIONS = {
     changes(
       'write a disk to a file, a device or an NBD server',
       restoreRequest,
-      object({ point: name, disk: name, to: long, size: count, writtenBytes: count }),
+      object({ point: name, disk: name, to: long, format: name, size: count, writtenBytes: count }),
     ),
   ),
   'backup/retain': changes(

@@ -160,8 +160,11 @@ export const restoreRequest = object({
   point,
   disk: name,
   to: disk,
-  format: withDefault(line(32), 'raw'),
+  /** Default: what the file's name ends in, else raw. */
+  format: optional(line(32)),
   overwrite: withDefault(flag(), false),
+  /** What is on a device is lost: its serial number, or its name where it has none. */
+  erase: optional(line(256)),
 });
 
 export const startRequest = object({

@@ -9,8 +9,11 @@ export interface FileSystem {
    * private one.
    */
   create(path: string, access?: 'private' | 'shared'): Promise<File>;
-  /** Never waits for somebody at the other end of a pipe. */
-  open(path: string, access: 'read' | 'write'): Promise<File>;
+  /**
+   * Never waits for somebody at the other end of a pipe. `alone`: a block device, to be written, BUSY where it, a part
+   * of it or what it is a part of is mounted, swapped to, or in use by LVM, RAID or another that opened it so.
+   */
+  open(path: string, access: FileAccess): Promise<File>;
   /** The whole contents; refuses (IO) files above `limit` bytes. */
   readFile(path: string, limit: number): Promise<Uint8Array>;
   stat(path: string): Promise<FileStatus | undefined>;
@@ -42,6 +45,8 @@ export interface FileSystem {
    */
   bootId(): Promise<string>;
 }
+
+export type FileAccess = 'read' | 'write' | 'alone';
 
 export interface Space {
   /** What is taken, and what is free. */

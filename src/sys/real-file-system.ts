@@ -11,7 +11,7 @@ import {
 import { read, readSync, write, writeSync } from 'node:fs';
 import { dirname } from 'node:path/posix';
 import { promisify } from 'node:util';
-import type { File, FileStatus, FileSystem } from './file-system.ts';
+import type { File, FileAccess, FileStatus, FileSystem } from './file-system.ts';
 import {
   FADVISE_WILL_NEED,
   FALLOC_KEEP_SIZE,
@@ -34,7 +34,9 @@ const ENXIO = 6;
 const OPEN_FLAGS = {
   read: constants.O_RDONLY | constants.O_NONBLOCK,
   write: constants.O_RDWR | constants.O_NONBLOCK,
-} as const;
+  // open(2): of a block device, without O_CREAT.
+  alone: constants.O_RDWR | constants.O_NONBLOCK | constants.O_EXCL,
+} as const satisfies Record<FileAccess, number>;
 
 /** The machine's own file system. */
 export function realFileSystem(): FileSystem {

@@ -2,16 +2,18 @@ import { formatSize } from '../../lib/sizes.ts';
 import type { Command } from '../command.ts';
 
 export const command: Command = {
-  usage: 'POINT DISK --to FILE|DEVICE|NBD-URI [--format FORMAT] [--overwrite]',
+  usage: 'POINT DISK --to FILE|DEVICE|NBD-URI [--format FORMAT] [--overwrite] [--erase SERIAL]',
   details: [
     '--to           a file appears when it is whole; holes stay holes; what was written is read back',
-    '--format raw|qcow2|vmdk|vdi|vhd|vhdx   raw if nothing is said; the others for files only',
+    '--format raw|qcow2|vmdk|vdi|vhd|vhdx   default: what the name ends in, else raw; others than raw for files only',
     '--overwrite    replaces a file that is there',
+    '--erase SERIAL what is on a device is lost: its serial number (its name, where it has none), typed out',
   ],
   options: {
     to: { type: 'string' },
     format: { type: 'string' },
     overwrite: { type: 'boolean' },
+    erase: { type: 'string' },
   },
   takes: [2, 2],
   async run(input, { output, call, path }) {
@@ -19,13 +21,14 @@ export const command: Command = {
       point: input.args[0]!,
       disk: input.args[1]!,
       to: await path(input.required('to')),
-      format: input.text('format') ?? 'raw',
+      format: input.text('format'),
       overwrite: input.flag('overwrite'),
+      erase: input.text('erase'),
     };
     const done = await call('restore/disk', request);
     output.result(done, () => {
       const written = formatSize(done.writtenBytes);
-      return `Disk ${done.disk} of ${done.point} is in ${done.to} (${written} written and verified)`;
+      return `Disk ${done.disk} of ${done.point} is in ${done.to}, ${done.format} (${written} written and verified)`;
     });
   },
 };

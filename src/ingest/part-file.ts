@@ -1,0 +1,69 @@
+import { basename, dirname, join } from 'node:path/posix';
+import type { File, FileSystem } from '../sys/file-system.ts';
+import type { World } from '../sys/world.ts';
+
+/*
+ * A file that is written for hours gets its name when it is whole. Until then it lies beside it as
+ * `.NAME.XXXXXXXX.part`, and its writer holds its first byte: a part that nobody holds is what a killed process left.
+ */
+
+/** Disposing removes it unless it was published. */
+export interface PartFile extends AsyncDisposable {
+  readonly file: File;
+  /** It is synced. It gets its name, durably, whatever had that. */
+  publish(): Promise<void>;
+}
+
+/** Of a name, in Linux: bytes. */
+const NAME_MAX = 255;
+const MARK = 0;
+const ENDING = /^[0-9a-f]{8}\.part$/;
+const ENDING_LENGTH = '.00000000.part'.length;
+
+/** Made for nobody else to read. Removes what killed processes left of `path`. */
+export async function openPartFile({ files, random }: World, path: string): Promise<PartFile> {
+  const directory = dirname(path);
+  const stem = `.${cut(basename(path), NAME_MAX - 1 - ENDING_LENGTH)}.`;
+  await removeLeftovers(files, directory, stem);
+  const tail = Buffer.from(random.bytes(4)).toString('hex');
+  const place = join(directory, `${stem}${tail}.part`);
+  const file = await files.create(place);
+  file.holdByte(MARK);
+  let isPublished = false;
+  return {
+    file,
+    async publish() {
+      await files.rename(place, path);
+      isPublished = true;
+      await files.syncDirectory(directory);
+    },
+    async [Symbol.asyncDispose]() {
+      if (!isPublished && (await files.stat(place))) await files.unlink(place);
+      await file[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** Its first bytes, without a half of a character. */
+function cut(name: string, length: number): string {
+  const bytes = Buffer.from(name);
+  if (bytes.length <= length) return name;
+  let end = length;
+  while ((bytes[end]! & 0xc0) === 0x80) end--;
+  return bytes.toString('utf8', 0, end);
+}
+
+async function removeLeftovers(files: FileSystem, directory: string, stem: string): Promise<void> {
+  const isPart = (it: string): boolean => it.startsWith(stem) && ENDING.test(it.slice(stem.length));
+  for (const name of (await files.list(directory)).filter(isPart)) {
+    const place = join(directory, name);
+    if ((await files.stat(place))?.kind !== 'file') continue;
+    const isHeld = await isHeldElsewhere(files, place);
+    if (!isHeld) await files.unlink(place);
+  }
+}
+
+async function isHeldElsewhere(files: FileSystem, place: string): Promise<boolean> {
+  await using file = await files.open(place, 'read');
+  return file.isByteHeld(MARK);
+}

@@ -1,0 +1,67 @@
+import { deepEqual, equal, match, ok } from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, readFileSync, readdirSync, truncateSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { test } from 'tap';
+import { expectDone, holdfastIn } from '../support/cli.ts';
+import { makeRawDisk } from '../support/images.ts';
+import { program, without } from '../support/programs.ts';
+import { temporaryDirectory } from '../support/temporary.ts';
+
+// Disks are written onto real devices: those in use are left alone by whoever is asked.
+const root = temporaryDirectory();
+const MiB = 2 ** 20;
+const SIZE = 24 * MiB;
+
+function attach(t: Scope, name: string, ...more: string[]): string | undefined {
+  const file = join(root, name);
+  writeFileSync(file, '');
+  truncateSync(file, 2 * SIZE);
+  const made = spawnSync('losetup', ['--find', '--show', ...more, file], { encoding: 'utf8' });
+  if (made.status !== 0) return undefined;
+  const device = made.stdout.trim();
+  t.after(() => void spawnSync('losetup', ['--detach', device]));
+  return device;
+}
+
+interface Scope {
+  after(then: () => void): void;
+}
+
+// F8
+test('a disk is restored onto a device', {
+  skip: without('mkfs.ext4', 'losetup', 'wipefs'),
+}, async (t) => {
+  const device = attach(t, 'device');
+  if (device === undefined) return t.comment('no loop devices here');
+  const { holdfast, backUp } = await holdfastIn(root);
+  const image = join(root, 'disk.raw');
+  makeRawDisk(image, SIZE);
+  await expectDone(backUp('vm', [`vda=${image}`]));
+  const restore = (...more: string[]) =>
+    holdfast('restore', 'disk', 'vm@latest', 'vda', '--to', device, ...more);
+  await expectDone(restore());
+  deepEqual(readFileSync(device).subarray(0, SIZE), readFileSync(image));
+
+  await program('mkfs.ext4', '-q', device);
+  const place = join(root, 'mounted');
+  mkdirSync(place);
+  await program('mount', device, place);
+  writeFileSync(join(place, 'precious'), 'of somebody');
+  for (const more of [[], ['--overwrite'], ['--erase', basename(device)]]) {
+    const used = await restore(...more);
+    equal(used.code, 3, used.stderr);
+    match(used.stderr, /is in use.*Nothing was written/s);
+  }
+  equal(readFileSync(join(place, 'precious'), 'utf8'), 'of somebody');
+  await program('umount', place);
+  await program('fsck.ext4', '-n', device);
+
+  const full = await restore('--overwrite');
+  equal(full.code, 1);
+  match(full.stderr, new RegExp(`not empty: ext4.*--erase ${basename(device)}`, 's'));
+  await program('fsck.ext4', '-n', device);
+  await expectDone(restore('--erase', basename(device)));
+  deepEqual(readFileSync(device).subarray(0, SIZE), readFileSync(image));
+  ok(readdirSync(root).every((it) => !it.endsWith('.part')));
+});
