@@ -12,7 +12,7 @@ import { nodeReader } from '../store/node-reader.ts';
 import { openStoreWriter, type StoreWriter } from '../store/store-writer.ts';
 import type { Store } from '../store/store.ts';
 import type { World } from '../sys/world.ts';
-import { type ChangedBlocks, touchedPieces } from './changed-blocks.ts';
+import { type ChangedBlocks, requireWithin, touchedPieces } from './changed-blocks.ts';
 import { copyDisk, type Scope } from './copy-disk.ts';
 import { type IsSecret, openSource } from './source.ts';
 import type { ImageFormat } from './image-format.ts';
@@ -175,11 +175,21 @@ async function copyAll(
   const made: PointDisk[] = [];
   let readBefore = 0;
   let positionBefore = 0;
-  for (const { name, where, device } of sources) {
+  const plans = sources.map(({ name, where, device }) => {
     const { size } = device.geometry;
     const before = parent?.disks.find((disk) => disk.name === name);
     const base = before && before.size <= size ? before : undefined;
-    const { scope, reason } = scopeOf(size, { before, gap, changed: changed?.disks.get(name) });
+    const ranges = changed?.disks.get(name);
+    return {
+      name,
+      where,
+      device,
+      base,
+      ...scopeOf({ name, size }, { before, gap, changed: ranges }),
+    };
+  });
+  for (const { name, where, device, base, scope, reason } of plans) {
+    const { size } = device.geometry;
     const kind = scope.kind === 'all' ? 'all' : 'changes';
     onEvent({ kind: 'disk', disk: name, size, scope: kind, reason });
     const disk = { writer, encoder, keys, random: world.random, nodes, size, parent: base };
@@ -200,9 +210,12 @@ async function copyAll(
   return { disks: made, readBytes: readBefore };
 }
 
-/** A changed-block list says something only about a disk that was backed up at its present size. */
+/**
+ * A changed-block list says something only about a disk that was backed up, and has not shrunk since. Rejects
+ * BAD_CHANGES.
+ */
 function scopeOf(
-  size: number,
+  { name, size }: { readonly name: string; readonly size: number },
   {
     before,
     gap,
@@ -218,6 +231,7 @@ function scopeOf(
   if (gap !== undefined) return { scope: all, reason: gap };
   if (!before) return { scope: all, reason: 'there is no earlier recovery point of it' };
   if (before.size > size) return { scope: all, reason: 'it has shrunk' };
+  requireWithin(changed, { name, size });
   // What it grew by is as good as changed; the last segment may have ended at the old size.
   const grown = size > before.size ? [{ offset: before.size, length: size - before.size }] : [];
   const segments = touchedPieces([...changed, ...grown], SEGMENT_LENGTH, size);

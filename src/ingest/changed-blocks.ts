@@ -67,6 +67,28 @@ function rangesOf(path: string, value: unknown): ChangedRange[] {
   throw new IngestError('BAD_CHANGES', `${path}: no list of {"offset", "length"} in bytes${which}`);
 }
 
+/** Hypervisors count in pieces, of 64 KiB to some MiB: the last one may reach beyond the disk's end. */
+const TRACKED_PIECE_MAX = 32 * 1024 * 1024;
+
+/**
+ * A list that reaches beyond the disk is of another disk, or counts in other units, and so misses what changed.
+ * Rejects BAD_CHANGES.
+ */
+export function requireWithin(
+  ranges: readonly ChangedRange[],
+  { name, size }: { readonly name: string; readonly size: number },
+): void {
+  const isOutside = ({ offset, length }: ChangedRange): boolean =>
+    length > 0 && (offset >= size || offset + length >= size + TRACKED_PIECE_MAX);
+  const wrong = ranges.findIndex(isOutside);
+  if (wrong === -1) return;
+  throw new IngestError(
+    'BAD_CHANGES',
+    `entry ${wrong + 1} of the changed-block list lies beyond the end of disk ${name} (${size} bytes): is it of ` +
+      'another disk, or does it not count in bytes? Nothing was read',
+  );
+}
+
 /** The numbers of the pieces of `pieceLength` that the ranges touch, ascending. */
 export function touchedPieces(
   ranges: readonly ChangedRange[],

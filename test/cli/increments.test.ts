@@ -40,6 +40,14 @@ test('an increment holds all that changed, whatever was forgotten, or says why i
     equal(scope?.scope, 'changes');
   });
 
+  await t.test('a list of another disk is refused, and nothing is read', async () => {
+    const list = join(root, 'other.json');
+    writeFileSync(list, JSON.stringify([{ offset: 30 * MiB, length: 4096 }]));
+    const refused = await backUp('vm', [`vda=${image}`], '--changed', list);
+    equal(refused.code, 2);
+    match(refused.stderr, /entry 1 .* beyond the end of disk vda \(25165824 bytes\)/);
+  });
+
   await t.test('the newest was forgotten: everything is read, and it says so', async () => {
     const gone = (await expectDone(increment(4))).result['point'] as string;
     await forget(gone);

@@ -1,6 +1,6 @@
-import { deepEqual, match, ok, rejects } from 'node:assert/strict';
+import { deepEqual, match, ok, rejects, throws } from 'node:assert/strict';
 import { test } from 'tap';
-import { readChangedBlocks } from '../../src/ingest/changed-blocks.ts';
+import { readChangedBlocks, requireWithin } from '../../src/ingest/changed-blocks.ts';
 import { IngestError } from '../../src/ingest/ingest-error.ts';
 import { crashingFs } from '../support/crashing-fs.ts';
 import { seeded } from '../support/random.ts';
@@ -61,5 +61,30 @@ test('what is wrong with a list is told without a word of what it holds', async 
     for (let at: unknown = error; at instanceof Error; at = at.cause) {
       ok(!/hunt|ter2/.test(at.message), at.message);
     }
+  }
+});
+
+// F11
+test('a list that reaches beyond the disk is of another one', async () => {
+  const MiB = 2 ** 20;
+  const disk = { name: 'vda', size: 24 * MiB + 512 };
+  for (const [offset, length] of [
+    [24 * MiB, 64 * 1024],
+    [0, 32 * MiB],
+    [disk.size, 0],
+    [disk.size + 4096, 0],
+  ] as const) {
+    requireWithin([{ offset, length }], disk);
+  }
+  for (const [offset, length] of [
+    [disk.size, 1],
+    [disk.size + 4096, 512],
+    [0, disk.size + 32 * MiB],
+  ] as const) {
+    const ranges = [
+      { offset: 0, length: 512 },
+      { offset, length },
+    ];
+    throws(() => requireWithin(ranges, disk), /entry 2 .*beyond the end of disk vda/);
   }
 });
