@@ -52,6 +52,9 @@ const ENDS = {
   'clock-jump': 'acknowledged',
   trouble: 'acknowledged',
   'audit-broken': 'both',
+  'store-not-adopted': 'gone',
+  'store-adopted': 'acknowledged',
+  'box-memory': 'gone',
 } as const satisfies Record<AlarmKind, 'gone' | 'acknowledged' | 'either' | 'both'>;
 
 /** For people to look at. */

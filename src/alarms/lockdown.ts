@@ -4,6 +4,7 @@ import { lockdownFile, type LockdownRecord } from '../formats/store/alarm.ts';
 import { turns } from '../lib/turns.ts';
 import type { FileSystem } from '../sys/file-system.ts';
 import { putDurably } from '../sys/put-durably.ts';
+import { SystemError } from '../sys/system-error.ts';
 import type { World } from '../sys/world.ts';
 import { AlarmError } from './alarm-error.ts';
 
@@ -40,10 +41,17 @@ export async function readLockdown(
   }
 }
 
+export interface LockdownPlaces {
+  /** Of the box: what counts. */
+  readonly directory: string;
+  /** Where commands without a service look: a copy, which never ends a lockdown by not being there. */
+  readonly store: string;
+}
+
 /** One that cannot be read is on: who has damaged it must not have ended it. */
 export async function openLockdown(
   { files, clock }: World,
-  directory: string,
+  { directory, store }: LockdownPlaces,
   onTrouble: (message: string) => void,
 ): Promise<Lockdown> {
   const path = join(directory, NAME);
@@ -61,7 +69,17 @@ export async function openLockdown(
   }
   async function put(next: LockdownRecord): Promise<LockdownRecord> {
     await putDurably(files, path, lockdownFile.encode(next));
-    return (record = next);
+    record = next;
+    await copied(() => putDurably(files, join(store, NAME), lockdownFile.encode(next)));
+    return next;
+  }
+  async function copied(work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (cause) {
+      if (!(cause instanceof SystemError)) throw cause;
+      onTrouble(`commands without a service may not see the lockdown: ${cause.message}`);
+    }
   }
   return {
     state: () => record,
@@ -77,7 +95,13 @@ export async function openLockdown(
         if (approvals.length < record.persons) return put({ ...record, approvals });
         await files.unlink(path);
         await files.syncDirectory(directory);
-        return (record = undefined);
+        record = undefined;
+        await copied(async () => {
+          if (!(await files.stat(join(store, NAME)))) return;
+          await files.unlink(join(store, NAME));
+          await files.syncDirectory(store);
+        });
+        return undefined;
       }),
   };
 }

@@ -1,6 +1,7 @@
 /**
  * NOT_FOUND (no such set, recovery point or profile), AMBIGUOUS (a prefix of several), EXISTS,
- * WRONG_KEY (also: none was given), IN_USE (the message says by whom), BAD_NAME, CORRUPT.
+ * WRONG_KEY (also: none was given), IN_USE (the message says by whom), BAD_NAME, CORRUPT,
+ * ALTERED (the set is not the one that this box knows).
  */
 export type CatalogErrorCode =
   | 'NOT_FOUND'
@@ -9,7 +10,8 @@ export type CatalogErrorCode =
   | 'WRONG_KEY'
   | 'IN_USE'
   | 'BAD_NAME'
-  | 'CORRUPT';
+  | 'CORRUPT'
+  | 'ALTERED';
 
 export class CatalogError extends Error {
   override readonly name = 'CatalogError';

@@ -29,6 +29,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     () => import('./commands/store-upgrade.ts'),
   ),
   entry(
+    'store adopt',
+    'obey what this box does not know of the store',
+    () => import('./commands/store-adopt.ts'),
+  ),
+  entry(
     'store cat',
     'show a record or a file of the store as JSON',
     () => import('./commands/store-cat.ts'),

@@ -18,7 +18,9 @@ function percentOf({ position, total }: { position: number; total: number }): nu
 }
 
 /** How it is, in a few words. */
-export function stateText({ state, reason, notBefore, progress, result }: JobSummary): string {
+export function stateText(job: JobSummary): string {
+  const { state, reason, notBefore, progress, result, adopted } = job;
+  if (!adopted) return 'not adopted: see "holdfast store adopt"';
   if (progress && state === 'running') {
     return `${progress.phase} ${percentOf(progress)} % of ${formatSize(progress.total)}`;
   }

@@ -28,7 +28,8 @@ export function schedulesBody(model: Model): readonly Line[] {
     heading: columns(['SCHEDULE', 'NEXT (UTC)', 'LAST (UTC)', 'WHEN', 'WHAT'], widths),
     none: 'No schedules: n makes one.',
     text: (it: ScheduleSummary) => {
-      const next = it.next === null ? 'never again' : utc(it.next).slice(MONTH_AT);
+      const never = it.adopted ? 'never again' : 'not adopted';
+      const next = it.next === null ? never : utc(it.next).slice(MONTH_AT);
       const last =
         it.last === null ? '-' : `${utc(it.last.ended).slice(MONTH_AT)} ${it.last.state}`;
       return columns([it.schedule, next, last, it.at, workText(it)], widths);

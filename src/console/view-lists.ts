@@ -65,10 +65,14 @@ export function sessionsBody(model: Model): readonly Line[] {
     known: sessions,
     heading: columns(['SESSION', 'STATE', 'BEGUN (UTC)', 'WRITTEN', 'WHERE, UNDER WAY'], widths),
     none: 'No sessions. One begins when a recovery point is run.',
-    text: ({ session, state, waits, created, takenBytes, listen }: SessionSummary) => {
+    text: (it: SessionSummary) => {
+      const { session, state, waits, created, takenBytes, listen } = it;
+      const isForeign = !it.adopted && it.holder === null;
       const shown = waits === null ? state : 'waits';
       const [now] = underWay(session, model);
-      const place = now ? now.progress || now.what : (waits ?? listen);
+      const place = now
+        ? now.progress || now.what
+        : (waits ?? (isForeign ? 'not adopted' : listen));
       const begun = utc(created).slice(MONTH_AT);
       const cells = [session, shown, begun, formatSize(takenBytes), place];
       return columns(cells, widths);

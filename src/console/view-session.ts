@@ -26,7 +26,9 @@ export function sessionDialogBody(
 }
 
 function factLines(it: SessionSummary): Line[] {
-  const state = it.waits === null ? it.state : `waits: ${it.waits}`;
+  const isForeign = !it.adopted && it.holder === null;
+  const own = isForeign ? 'not adopted: see "holdfast store adopt"' : it.state;
+  const state = it.waits === null ? own : `waits: ${it.waits}`;
   const served = it.holder === null ? '' : `: ${it.holder}`;
   return [
     field('Machine', `${it.machine}, of set ${it.set}`),

@@ -25,6 +25,10 @@ export interface Circumstances {
   /** Whether a job waits for a key. */
   readonly needsKey: (job: string) => boolean;
   readonly schedules: Pick<Schedules, 'list' | 'nth'>;
+  /** In words: orders in the store that this box has not given. */
+  readonly foreign: readonly string[];
+  /** Why the box remembers nothing. */
+  readonly boxProblem: string | undefined;
   /** So many times a schedule may come without success. */
   readonly latePeriods: number;
 }
@@ -38,11 +42,16 @@ export const SEEN_KINDS: readonly AlarmKind[] = [
   'schedule-late',
   'settings',
   'not-served',
+  'store-not-adopted',
+  'box-memory',
 ];
 
 /** Guests that write at full speed fill it within a minute: time for somebody to do something. */
 const SESSION_SPACE_LOW = 4 * GiB;
 const SESSION_SPACE_ENOUGH = 6 * GiB;
+/** Some 3,000 characters at most: an alarm has room for 4,096. */
+const LISTED_MAX = 12;
+const LISTED_LENGTH_MAX = 250;
 /** A schedule of minutes is not late because one job took longer. */
 const LATE_MIN_MS = 15 * 60_000;
 /** What fails by itself is tried for 81 minutes. */
@@ -58,10 +67,35 @@ export function conditionsOf(it: Circumstances): Condition[] {
         message: `session ${about} cannot go on: ${reason}`,
       }),
     ),
+    ...notAdopted(it),
     ...failedJobs(it.jobs),
     ...waitingJobs(it),
     ...lateSchedules(it),
   ];
+}
+
+function notAdopted({ foreign, boxProblem }: Circumstances): Condition[] {
+  const lost: Condition[] =
+    boxProblem === undefined
+      ? []
+      : [
+          {
+            ...{ kind: 'box-memory', level: 'critical' },
+            message:
+              `${boxProblem}; nothing in the store is obeyed by itself. Put it back from a copy, or: ` +
+              '"holdfast store adopt"',
+          },
+        ];
+  if (foreign.length === 0) return lost;
+  const message = `this box has not ordered, and does not obey: ${listed(foreign)}. See "holdfast store adopt"`;
+  return [...lost, { kind: 'store-not-adopted', level: 'critical', message }];
+}
+
+/** As many as a message has room for. */
+export function listed(words: readonly string[]): string {
+  const some = words.slice(0, LISTED_MAX).map((it) => it.slice(0, LISTED_LENGTH_MAX));
+  const more = words.length - some.length;
+  return `${some.join('; ')}${more > 0 ? `; and ${more} more` : ''}`;
 }
 
 function poolSpace({ space, limits, before }: Circumstances): Condition[] {

@@ -10,8 +10,11 @@ import type { House } from './house.ts';
 export async function checkDeletions({
   world,
   store,
-}: Pick<House, 'world' | 'store'>): Promise<void> {
-  if (await readLockdown(world.files, store.directory)) {
+  box,
+}: Pick<House, 'world' | 'store' | 'box'>): Promise<void> {
+  const places = [box.directory, store.directory];
+  const found = await Promise.all(places.map((place) => readLockdown(world.files, place)));
+  if (found.some((it) => it !== undefined)) {
     throw new AlarmError('LOCKED', 'nothing is forgotten while the lockdown is on');
   }
   const [jump] = await standingAlarms(world.files, store.directory, 'clock-jump');

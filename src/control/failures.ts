@@ -56,6 +56,7 @@ const CATALOG = {
   IN_USE: 'in-use',
   BAD_NAME: 'usage',
   CORRUPT: 'corrupt',
+  ALTERED: 'corrupt',
 } as const satisfies Record<CatalogErrorCode, FailureKind>;
 
 const INGEST = {

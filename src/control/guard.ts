@@ -54,12 +54,17 @@ export interface Watched {
     readonly queue: Pick<JobDesk['queue'], 'list'>;
   };
   readonly audit: Pick<Audit, 'check'>;
+  /** What lies in the store and is not obeyed, in words; why the box remembers nothing. */
+  foreign(): Promise<readonly string[]>;
+  boxProblem(): Promise<string | undefined>;
 }
 
 export interface GuardOptions {
   readonly world: World;
   /** The store's. */
   readonly directory: string;
+  /** Of the box, outside of every store: what forbids something must not be lost with a file of the store. */
+  readonly boxDirectory: string;
   /** As they are now. */
   readonly rules: () => GuardRules;
   /** What is wrong with the service itself. */
@@ -80,7 +85,7 @@ const AUDIT_EVERY_MS = 24 * 60 * 60_000;
 const ABOUT_MAX = 100;
 
 export async function openGuard(options: GuardOptions): Promise<Guard> {
-  const { world, directory, log } = options;
+  const { world, directory, boxDirectory, log } = options;
   await using stack = new AsyncDisposableStack();
   const background = inBackground();
   stack.defer(() => background.settled());
@@ -102,8 +107,8 @@ export async function openGuard(options: GuardOptions): Promise<Guard> {
     ...{ world, directory, onTrouble: say },
     onNews: (news) => spread(news, { ...options, outboxes }),
   });
-  const lockdown = await openLockdown(world, directory, say);
-  const clock = await openClockWatch(world, directory);
+  const lockdown = await openLockdown(world, { directory: boxDirectory, store: directory }, say);
+  const clock = await openClockWatch(world, boxDirectory);
 
   async function told(channel: Channel, reason: string | undefined): Promise<void> {
     const what = { kind: 'notify-failing', about: channel, level: 'warning' } as const;
@@ -163,13 +168,15 @@ function watchOf(
   let watched: Watched | undefined;
   let auditedMs = Number.NEGATIVE_INFINITY;
 
-  async function see({ sessions, jobs }: Watched): Promise<void> {
+  async function see({ sessions, jobs, foreign, boxProblem }: Watched): Promise<void> {
     const { latePeriods, persons: _, ...limits } = rules();
     const standing = new Set(alarms.list().flatMap((it) => (stands(it) ? [it.id] : [])));
     const conditions = conditionsOf({
       ...{ latePeriods, limits, now: world.clock.now(), schedules: jobs.schedules },
       before: (kind) => alarms.list().find((it) => it.kind === kind && stands(it))?.level,
       space: await world.files.space(directory),
+      foreign: await foreign(),
+      boxProblem: await boxProblem(),
       running: sessions.counts().running,
       waiting: sessions.waiting(),
       jobs: jobs.queue.list().map(({ job }) => job),

@@ -19,6 +19,7 @@ import {
 } from '../protocol/files-operations.ts';
 import type { IsSecret } from '../ingest/source.ts';
 import type { GivenSecret, House, WorkOptions } from './house.ts';
+import { SystemError } from '../sys/system-error.ts';
 import type { UnixPeer } from '../sys/unix-peer.ts';
 import type { Audit } from './audit.ts';
 import type { factoryReset } from './factory-reset.ts';
@@ -141,6 +142,16 @@ const HANDLERS: Handlers = {
     (await lockdown()).endLockdown((await desk.guard()).lockdown, who),
   'notify/test': async (desk) => (await desk.guard()).test(),
   'store/create': (desk) => desk.makeStore(),
+  'store/adopt': async (desk, request) => {
+    const house = await desk.house();
+    const [jobs, sessions] = await Promise.all([
+      desk.jobs().catch(none),
+      desk.sessions().catch(none),
+    ]);
+    const done = await (await import('./adoption.ts')).adopt(house, jobs, request);
+    if (done.adopted) await sessions?.resumeAll();
+    return done;
+  },
   'store/usage': async (desk) => (await import('./usage.ts')).usage(await desk.house()),
   'store/check': async (desk, { readData }, options) =>
     (await stores()).checkStore(await desk.house(), { readData, ...options }),
@@ -218,6 +229,12 @@ const HANDLERS: Handlers = {
   'session/keep': async (desk, { session }, options) =>
     (await sessions()).keep(await desk.house(), session, options),
 };
+
+/** Where no service runs. */
+function none(cause: unknown): undefined {
+  if (!(cause instanceof SystemError)) throw cause;
+  return undefined;
+}
 
 /** Who opens volumes has no keys: whoever is asked finds the one that is needed, and hands it on. */
 async function filesWork<N extends FilesOperationName>(

@@ -5,6 +5,9 @@ import { findPoint, readPoint } from '../catalog/points.ts';
 import type { Report } from '../protocol/results.ts';
 import { CatalogError } from '../catalog/catalog-error.ts';
 import { type OpenSet, readSet, unlockSet } from '../catalog/sets.ts';
+import { checkRemembered, rememberSet } from './remembered-sets.ts';
+import { type Box, type StoreMemory } from '../box/box.ts';
+import { ownBox } from '../box/own-box.ts';
 import type { DiskServer } from '../recovery/disk-server.ts';
 import { nbdMemory } from '../recovery/nbd-memory.ts';
 import type { NfsServer } from '../recovery/nfs-server.ts';
@@ -19,6 +22,9 @@ import { realWorld, type World } from '../sys/world.ts';
 export interface House extends AsyncDisposable {
   readonly world: World;
   readonly store: Store;
+  readonly box: Box;
+  /** What the box knows of this store without asking it. */
+  readonly memory: StoreMemory;
   readonly pointNames: PointNames;
   /** Threads for work that can be split. */
   readonly workers: number;
@@ -37,6 +43,7 @@ export interface House extends AsyncDisposable {
 export async function openHouse(directory: string): Promise<House> {
   giveBackFreedMemory();
   const world = realWorld();
+  const box = ownBox(world);
   const store = await openStore(world, directory);
   const workers = processors();
   const reader = sharedReader(async () => {
@@ -50,6 +57,8 @@ export async function openHouse(directory: string): Promise<House> {
   return {
     world,
     store,
+    box,
+    memory: box.of(store),
     pointNames: pointNames(world, store),
     workers,
     reader,
@@ -90,17 +99,22 @@ export function whereNeeded(secrets: SecretSource): SecretSource {
 }
 
 /**
- * Rejects CatalogError WRONG_KEY, NOT_FOUND. A set that has lost its slots is not believed where a secret was given for
- * it: whoever can write the store could have the next backup written in plain text.
+ * Rejects CatalogError WRONG_KEY, NOT_FOUND, ALTERED. A set that has lost its slots is not believed where this box
+ * remembers that it was encrypted, or a secret was given for it: whoever can write the store could have the next backup
+ * written in plain text.
  */
 export async function openSet(
-  { world, store }: House,
+  { world, store, memory }: House,
   name: string,
   secrets: SecretSource,
 ): Promise<OpenSet> {
   const record = await readSet(world, store, name);
+  const known = (await memory.look()).set(name);
+  checkRemembered(record, known);
   const given = await secrets(name, record.slots.length > 0 ? 'needed' : 'if given');
-  return unlockSet(record, given && readSecret(given));
+  const open = await unlockSet(record, given && readSecret(given));
+  await rememberSet(memory, record, known);
+  return open;
 }
 
 /** Throws WRONG_KEY for what cannot be a recovery key. */

@@ -63,9 +63,13 @@ export function jobs(
   { first, count, active }: RequestOf<'job/list'>,
 ): ResultOf<'job/list'> {
   const isActive = ({ job }: JobView): boolean => !active || !hasEnded(job);
-  const all = desk.queue.list().filter(isActive);
+  const foreign = desk.queue.foreign().map((job): JobView => ({ job, progress: undefined }));
+  const known = desk.queue.list().filter(isActive);
+  const all = [...foreign, ...known];
   const end = count === undefined ? all.length : first + count;
-  return { jobs: all.slice(first, end).map((it) => summaryOf(desk, it)), total: all.length, first };
+  const shown = all.slice(first, end);
+  const jobs = shown.map((it) => ({ ...summaryOf(desk, it), adopted: !foreign.includes(it) }));
+  return { jobs, total: all.length, first };
 }
 
 export function showJob(desk: JobDesk, id: string): JobSummary {
@@ -131,7 +135,13 @@ export async function removeSchedule({ schedules, keys }: JobDesk, name: string)
 
 export function listSchedules({ schedules, queue }: JobDesk): ResultOf<'schedule/list'> {
   const ended = endedJobs(queue);
-  return { schedules: schedules.list().map((it) => scheduleSummaryOf(it, ended)) };
+  const foreign = schedules.foreign().map((schedule) => ({
+    ...scheduleSummaryOf({ schedule, next: undefined }, new Map()),
+    adopted: false,
+  }));
+  return {
+    schedules: [...schedules.list().map((it) => scheduleSummaryOf(it, ended)), ...foreign],
+  };
 }
 
 /** The newest job of each schedule that has ended, by the schedule's name. */
@@ -158,7 +168,7 @@ function summaryOf({ keys }: JobDesk, { job, progress }: JobView): JobSummary {
     ...{ started: started ?? null, ended: ended ?? null, reason: reason ?? null },
     ...{ notBefore: notBefore ?? null, failures: job.failures },
     needsKeyOf: (state === 'waiting' ? keys.neededBy(id) : undefined) ?? null,
-    ...{ request: job.request, result: job.result ?? null },
+    ...{ request: job.request, result: job.result ?? null, adopted: true },
     progress: progress
       ? { phase: progress.phase, position: progress.position, total: progress.total }
       : null,
@@ -171,7 +181,7 @@ function scheduleSummaryOf(
 ): ScheduleSummary {
   const { name, at, kind, request, created } = schedule;
   const last = outcomeOf(ended.get(name), created);
-  return { schedule: name, at, kind, request, created, next: next ?? null, last };
+  return { schedule: name, at, kind, request, created, next: next ?? null, last, adopted: true };
 }
 
 /** Null where the job was made before the schedule was: by one that had the same name, and was removed. */

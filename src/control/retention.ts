@@ -14,7 +14,7 @@ import type { House } from './house.ts';
  * somebody's decision. What a session runs from stays until the next time.
  */
 export async function retain(
-  house: Pick<House, 'world' | 'store'>,
+  house: Pick<House, 'world' | 'store' | 'box'>,
   { set, machine, retention, dryRun }: RequestOf<'backup/retain'>,
 ): Promise<ResultOf<'backup/retain'>> {
   const { world, store } = house;

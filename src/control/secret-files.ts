@@ -10,8 +10,11 @@ import { SystemError } from '../sys/system-error.ts';
  * passwd(1) does, brings the new one to light.
  */
 
-const ALWAYS =
-  /^\/(?:etc\/g?shadow[^/]*|etc\/ssh\/.+|(?:etc|run|usr\/lib)\/cred(?:entials|store)[^/]*\/.+)$/;
+const ALWAYS = [
+  /^\/etc\/(?:g?shadow[^/]*|ssh\/.+)$/,
+  /^\/var\/lib\/holdfast-box(?:\/.*)?$/,
+  /^\/(?:etc|run|usr\/lib)\/cred(?:entials|store)[^/]*\/.+$/,
+];
 
 /** `more`: files and directories that the settings name. */
 export async function secretsAmong(more: readonly string[]): Promise<IsSecret> {
@@ -19,7 +22,8 @@ export async function secretsAmong(more: readonly string[]): Promise<IsSecret> {
   const real = await Promise.all(more.map((path) => realPath(path).catch(() => undefined)));
   const secret = real.filter((path) => path !== undefined);
   return (path) =>
-    ALWAYS.test(path) || secret.some((it) => path === it || path.startsWith(`${it}/`));
+    ALWAYS.some((it) => it.test(path)) ||
+    secret.some((it) => path === it || path.startsWith(`${it}/`));
 }
 
 /**

@@ -11,9 +11,11 @@ import { CatalogError } from '../catalog/catalog-error.ts';
 import type { ReadySession, Report, SessionExport, Traffic } from '../protocol/results.ts';
 import { keyedTurns } from '../lib/turns.ts';
 import { asError } from '../lib/as-error.ts';
+import { servedOrder } from './orders.ts';
 import { firstFailure, kindOfFailure } from './failures.ts';
 import type { House, SecretSource, WorkOptions } from './house.ts';
 import { type LogLine, sessionLog } from './session-log.ts';
+import { SystemError } from '../sys/system-error.ts';
 import { recover, type RecoverRequest, type RunningSession } from './sessions.ts';
 
 /*
@@ -111,6 +113,7 @@ export function sessionKeeper(house: House, options: KeeperOptions): SessionKeep
         }
         // First: a crash from here on leaves it stopped, as was asked for.
         await unmarkServed(house, id);
+        await house.memory.forget([{ kind: 'served', name: id }]);
         resumption.waiting.delete(id);
         await held.end(id);
         onEvent({ kind: 'stopped', session: id });
@@ -192,6 +195,7 @@ function heldSessions(house: House, onEvent: KeeperOptions['onEvent']): HeldSess
     signal.throwIfAborted();
     // Before anyone is told that it runs: from then on a crash must not lose it.
     await markServed(house, session, { tls: request.tls });
+    await rememberServed(house, session, request.tls, onEvent);
     signal.throwIfAborted();
     undo.move();
     const it = { running, audience, ended: Promise.withResolvers<void>() };
@@ -249,7 +253,12 @@ function resumptionOf(
     try {
       // Somebody may have started or stopped it meanwhile.
       if (kept.has(id) || !(await isServed(house, id))) return void waiting.delete(id);
-      const { tls } = await readServed(house, id);
+      const served = await readServed(house, id);
+      // Somebody may have written another one in the meantime.
+      if (!(await house.memory.look()).isOurs(servedOrder(id, served))) {
+        return void waiting.delete(id);
+      }
+      const { tls } = served;
       const what = { kind: 'resume', session: id } as const;
       await run({ what, listen: undefined, nfs: undefined, tls }, secrets);
       waiting.delete(id);
@@ -265,7 +274,7 @@ function resumptionOf(
     }
   }
   async function resumeAll(): Promise<void> {
-    const ids = (await servedSessions(house)).filter((id) => !kept.has(id));
+    const ids = (await ownServed(house)).filter((id) => !kept.has(id));
     for (const id of waiting.keys()) if (!ids.includes(id)) waiting.delete(id);
     const queue = ids.values();
     const lanes = Array.from({ length: RESUME_AT_ONCE }, async () => {
@@ -299,6 +308,38 @@ function resumptionOf(
       await retrying;
     },
   };
+}
+
+/** Those that this box itself has started; what else lies in the store waits for a person: see adoption.ts. */
+async function ownServed(house: House): Promise<string[]> {
+  const { isOurs } = await house.memory.look();
+  const found: string[] = [];
+  for (const id of await servedSessions(house)) {
+    try {
+      if (isOurs(servedOrder(id, await readServed(house, id)))) found.push(id);
+    } catch (cause) {
+      if (!(cause instanceof SessionError || cause instanceof SystemError)) throw cause;
+      // It is to run, as far as the box knows: why it cannot is reported when it is resumed.
+      found.push(id);
+    }
+  }
+  return found;
+}
+
+/** What cannot be remembered runs all the same, until the next start of the service. */
+async function rememberServed(
+  { memory }: House,
+  session: string,
+  tls: RecoverRequest['tls'],
+  onEvent: KeeperOptions['onEvent'],
+): Promise<void> {
+  try {
+    await memory.settle([servedOrder(session, { tls })]);
+  } catch (cause) {
+    if (!(cause instanceof SystemError)) throw cause;
+    const message = `this box cannot note that it runs the session: ${cause.message}`;
+    onEvent({ kind: 'notice', session, message });
+  }
 }
 
 function wordsOf(event: KeeperEvent): string {

@@ -1,3 +1,4 @@
+import type { Remembered } from '../box/box.ts';
 import { parseNbdUri } from '../block/nbd-uri.ts';
 import { readPoint } from '../catalog/points.ts';
 import type { OpenSet } from '../catalog/sets.ts';
@@ -18,6 +19,7 @@ import {
   type HeldSession,
   listSessions,
   resumeSession,
+  type SessionPlace,
   type SessionStatus,
   sessionStatus,
   startSession,
@@ -25,9 +27,11 @@ import {
 import { tryBoot, type TryBootOptions } from '../recovery/try-boot.ts';
 import type { WhenFull } from '../formats/store/session.ts';
 import type { Address, TlsCredentials } from '../sys/network.ts';
+import { SystemError } from '../sys/system-error.ts';
 import { isAnyAddress } from '../sys/networks.ts';
 import { reachableAt } from '../sys/this-host.ts';
 import type { NfsRequest } from './nfs-place.ts';
+import { forgetSession, requireOwnSession, sessionOrder } from './orders.ts';
 import { type House, openPoint, openSet, type SecretSource, type WorkOptions } from './house.ts';
 import { formatListenAddress, parseListenAddress } from './listen-address.ts';
 import { readTlsFiles, type TlsFiles } from './tls-files.ts';
@@ -97,7 +101,7 @@ async function run(
   request: RecoverRequest,
   { report, onNew, ...options }: WorkOptions & { readonly onNew: (id: string) => void },
 ): Promise<RunningSession> {
-  const { world, store } = house;
+  const { world, store, memory } = house;
   const { secrets, loaded: serving } = loadedMeanwhile(
     options.secrets,
     () => import('../recovery/serve-session.ts'),
@@ -128,6 +132,8 @@ async function run(
     point = await readPoint(world, store, set, record.point);
     const secured = { tls: tls !== undefined };
     session = stack.use(await resumeSession({ world, store }, record.id, secured));
+    // As it is now that nobody else changes it.
+    await requireOwnSession(memory, session.record);
   }
   const { record } = session;
   const place = nfs ?? record.nfs;
@@ -148,11 +154,12 @@ async function run(
     }),
   );
   const { files } = served;
-  await session.settle({
+  const found = {
     listen: formatListenAddress(served.address),
     tls: tls !== undefined,
     nfs: place && files && { ...place, ports: files.ports },
-  });
+  };
+  await settle(house, session, { found, report });
   const owned = stack.move();
   const disks = attached(served, tls);
   return {
@@ -164,6 +171,30 @@ async function run(
     boot: (options) => tryBoot({ ...options, disks }),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
+}
+
+/** What cannot be remembered runs all the same: a recovery must not wait for the disk of the box. */
+async function settle(
+  { memory }: House,
+  session: HeldSession,
+  { found, report }: { readonly found: SessionPlace; readonly report: WorkOptions['report'] },
+): Promise<void> {
+  const orders = [sessionOrder({ ...session.record, ...found })];
+  let problem: SystemError | undefined;
+  const noted = async (work: Promise<void>): Promise<void> => {
+    try {
+      await work;
+    } catch (cause) {
+      if (!(cause instanceof SystemError)) throw cause;
+      problem = cause;
+    }
+  };
+  await noted(memory.remember(orders));
+  await session.settle(found);
+  if (!problem) await noted(memory.settle(orders));
+  if (!problem) return;
+  const message = `this box cannot note the session, which has to be adopted before it is resumed: ${problem.message}`;
+  report({ event: 'notice', message });
 }
 
 function attached({ exports, address }: ServedSession, tls: TlsCredentials | undefined) {
@@ -202,7 +233,11 @@ export async function sessions(
   whyWaiting: WhyWaiting,
 ): Promise<ResultOf<'session/list'>> {
   const { sessions, damaged } = await listSessions(house);
-  return { sessions: sessions.map((it) => summaryOf(house, it, whyWaiting)), damaged };
+  const remembered = await house.memory.look();
+  return {
+    sessions: sessions.map((it) => summaryOf(house, it, { whyWaiting, remembered })),
+    damaged,
+  };
 }
 
 export async function showSession(
@@ -210,11 +245,13 @@ export async function showSession(
   id: string,
   whyWaiting: WhyWaiting,
 ): Promise<SessionSummary> {
-  return summaryOf(house, await sessionStatus(house, id), whyWaiting);
+  const remembered = await house.memory.look();
+  return summaryOf(house, await sessionStatus(house, id), { whyWaiting, remembered });
 }
 
-export async function discard({ world, store }: House, id: string): Promise<void> {
+export async function discard({ world, store, memory }: House, id: string): Promise<void> {
   await discardSession({ world, store }, id);
+  await forgetSession(memory, id);
 }
 
 export async function keep(
@@ -222,8 +259,9 @@ export async function keep(
   id: string,
   { secrets, signal, report }: WorkOptions,
 ): Promise<{ readonly session: string; readonly point: string }> {
-  const { world, store, workers } = house;
+  const { world, store, workers, memory } = house;
   const { record } = await sessionStatus({ world, store }, id);
+  await requireOwnSession(memory, record);
   const set = await openSet(house, record.set, secrets);
   const sizes = new Map(record.disks.map(({ name, size }) => [name, size]));
   const { keepSession } = await import('../recovery/keep-session.ts');
@@ -234,13 +272,14 @@ export async function keep(
     onProgress: (disk, position) =>
       report({ event: 'progress', phase: `keep ${disk}`, position, total: sizes.get(disk) ?? 0 }),
   });
+  await forgetSession(memory, id);
   return { session: id, point };
 }
 
 function summaryOf(
   { disks }: House,
   { record, holder, takenBytes }: SessionStatus,
-  whyWaiting: WhyWaiting,
+  { whyWaiting, remembered }: { readonly whyWaiting: WhyWaiting; readonly remembered: Remembered },
 ): SessionSummary {
   const { id, set, point, machine, created, phase, listen } = record;
   return {
@@ -255,6 +294,7 @@ function summaryOf(
     listen,
     addresses: sessionAddresses(record, holder === undefined ? undefined : disks),
     waits: whyWaiting(id) ?? null,
+    adopted: remembered.isOurs(sessionOrder(record)),
   };
 }
 

@@ -3,6 +3,7 @@ import type { SetSummary } from '../protocol/results.ts';
 import type { SetRecord } from '../formats/store/set-record.ts';
 import { SchemaError } from '../lib/schema.ts';
 import type { GivenSecret, House } from './house.ts';
+import { rememberSet } from './remembered-sets.ts';
 
 export interface NewSet extends SetSummary {
   /** Shown once: it is stored nowhere. */
@@ -10,11 +11,12 @@ export interface NewSet extends SetSummary {
 }
 
 export async function makeSet(
-  { world, store }: House,
+  { world, store, memory }: House,
   name: string,
   passphrase: Uint8Array | undefined,
 ): Promise<NewSet> {
   const { record, recoveryKey } = await createSet(world, store, name, { passphrase });
+  await rememberSet(memory, record, undefined);
   return { ...summary(record), recoveryKey: recoveryKey ?? null };
 }
 

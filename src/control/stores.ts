@@ -39,7 +39,7 @@ export async function checkStore(
   const problems: Problem[] = [];
   const onProblem = (problem: Problem): void => void problems.push(problem);
   await checkRecords(house, onProblem);
-  const { open, locked } = await openSets(house, secrets);
+  const { open, locked } = await openSets(house, secrets, onProblem);
   const domains = new Map(open.map(({ record, keys }) => [hexOf(record.domain), keys]));
 
   const packs = await checkPacks(store.packs, {
@@ -93,13 +93,21 @@ async function checkRecords(
   }
 }
 
-async function openSets(house: House, secrets: SecretSource) {
+async function openSets(
+  house: House,
+  secrets: SecretSource,
+  onProblem: (problem: Problem) => void,
+) {
   const open: OpenSet[] = [];
   const locked: string[] = [];
   for (const name of await setNames(house.world, house.store)) {
     try {
       open.push(await openSet(house, name, whereNeeded(secrets)));
     } catch (cause) {
+      if (cause instanceof CatalogError && cause.code === 'ALTERED') {
+        onProblem({ where: `set ${name}`, what: cause.message });
+        continue;
+      }
       // What is wrong with its record was reported with the records.
       if (cause instanceof CatalogError && cause.code !== 'WRONG_KEY') continue;
       if (kindOfFailure(cause) !== 'wrong-key') throw cause;

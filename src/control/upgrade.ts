@@ -57,7 +57,7 @@ export async function upgrade(
 
 /** Those of the service that has the store. Where none runs, none begins meanwhile. */
 async function jobFilesOf(
-  { world, store }: House,
+  { world, store, memory }: House,
   jobs: () => Promise<JobDesk>,
   stack: AsyncDisposableStack,
 ): Promise<JobFiles> {
@@ -66,7 +66,7 @@ async function jobFilesOf(
   } catch (cause) {
     if (!(cause instanceof SystemError)) throw cause;
     stack.use(await world.files.lock(join(store.directory, SERVICE_LOCK), 'store upgrade'));
-    return openJobFiles(world.files, store.directory);
+    return openJobFiles(world.files, store.directory, { memory });
   }
 }
 

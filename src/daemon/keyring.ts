@@ -1,4 +1,5 @@
 import { join } from 'node:path/posix';
+import { boxDirectory } from '../box/box-directory.ts';
 import { CatalogError } from '../catalog/catalog-error.ts';
 import type { SecretSource } from '../control/house.ts';
 import { passphraseCredential, readPassphrase } from '../control/passphrase-file.ts';
@@ -29,6 +30,7 @@ export function keyring(settings: () => Settings, credentials: string | undefine
 export function secretFiles(settings: Settings, credentials: string | undefined): string[] {
   const { listen, nbd } = settings;
   const files = lineFiles(settings);
+  files.push(boxDirectory(process.env));
   if (credentials !== undefined) files.push(credentials);
   if (listen) files.push(listen.key, listen.tokens);
   if (nbd.tls?.kind === 'psk') files.push(nbd.tls.path);

@@ -13,6 +13,10 @@ import { found, hasEnded } from './job-state.ts';
  */
 export interface JobBook {
   readonly jobs: ReadonlyMap<string, JobRecord>;
+  /** Those that lie in the store and are not obeyed. */
+  foreign(): readonly JobRecord[];
+  /** These are obeyed from now on: the box knows them. */
+  adopt(records: readonly JobRecord[]): Promise<void>;
   /** Once this resolves the job survives a crash. An ID that is there already changes nothing. Rejects FULL. */
   add(draft: JobDraft): Promise<JobRecord>;
   /** The job as `step` leaves it. Rejects NOT_FOUND. */
@@ -77,7 +81,7 @@ export async function openBook({
 }: BookOptions): Promise<JobBook> {
   const { clock } = world;
   const jobs = new Map<string, JobRecord>();
-  const audiences = new Map<string, Set<(event: JobEvent) => void>>();
+  const audiences = listening();
   const turn = turns();
   let isSchedule: IsSchedule = () => true;
 
@@ -103,21 +107,26 @@ export async function openBook({
     throw new JobError('NOT_FOUND', `there is no job "${id}": see "job list"`);
   }
   function tell(id: string, event: JobEvent): void {
-    for (const hear of audiences.get(id) ?? []) hear(event);
+    audiences.tell(id, event);
     if (event.event === 'progress') return;
     const line = { time: clock.now().toISOString(), message: event.message };
     // A log that cannot be written is told of by the record that cannot be written either.
     turn(() => files.note(id, line)).catch(() => {});
   }
-  const { records, damaged } = await files.jobs();
-  for (const reason of damaged) onTrouble(reason);
-  for (const record of records) {
+  async function take(record: JobRecord): Promise<JobRecord> {
     const job = found(record, clock.now());
     if (job !== record) await tryPut(job);
     jobs.set(job.id, job);
+    return job;
   }
+  const { records, damaged, foreign } = await files.jobs();
+  for (const reason of damaged) onTrouble(reason);
+  for (const record of records) await take(record);
+  const strangers = new Map(foreign.map((job) => [job.id, job]));
   return {
     ...{ jobs, find, tell },
+    foreign: () => [...strangers.values()],
+    adopt: (records) => turn(() => adoptAll(records, { strangers, take, onChange })),
     add: (draft) =>
       turn(async () => {
         const job = newJob(world, draft);
@@ -134,21 +143,14 @@ export async function openBook({
           await files.removeJob(job.id).catch(() => {});
           throw cause;
         }
+        strangers.delete(job.id);
         jobs.set(job.id, job);
         onChange(job);
         return job;
       }),
     change: (id, step) => turn(() => changed(id, step, tryPut)),
     decide: (id, step) => turn(() => changed(id, step, put)),
-    listen(id, hear) {
-      const audience = audiences.get(id) ?? new Set();
-      audiences.set(id, audience);
-      audience.add(hear);
-      return () => {
-        audience.delete(hear);
-        if (audience.size === 0) audiences.delete(id);
-      };
-    },
+    listen: audiences.listen,
     async notes(id) {
       find(id);
       return turn(() => files.notes(id));
@@ -156,12 +158,7 @@ export async function openBook({
     trim: () =>
       turn(async () => {
         for (const { id } of forgettable(jobs, isSchedule).slice(0, -HISTORY_MAX)) {
-          try {
-            await files.removeJob(id);
-          } catch (cause) {
-            if (!(cause instanceof SystemError)) throw cause;
-            return onTrouble(`job ${id} cannot be forgotten: ${cause.message}`);
-          }
+          if (!(await removed(id, files, onTrouble))) return;
           jobs.delete(id);
           notes.forget(id);
         }
@@ -172,6 +169,57 @@ export async function openBook({
     },
     settled: () => turn(async () => {}),
   };
+}
+
+function listening(): Pick<JobBook, 'tell' | 'listen'> {
+  const audiences = new Map<string, Set<(event: JobEvent) => void>>();
+  return {
+    tell(id, event) {
+      for (const hear of audiences.get(id) ?? []) hear(event);
+    },
+    listen(id, hear) {
+      const audience = audiences.get(id) ?? new Set();
+      audiences.set(id, audience);
+      audience.add(hear);
+      return () => {
+        audience.delete(hear);
+        if (audience.size === 0) audiences.delete(id);
+      };
+    },
+  };
+}
+
+/** Where it cannot be removed it stays, and that is reported. */
+async function removed(
+  id: string,
+  files: JobFiles,
+  onTrouble: BookOptions['onTrouble'],
+): Promise<boolean> {
+  try {
+    await files.removeJob(id);
+    return true;
+  } catch (cause) {
+    if (!(cause instanceof SystemError)) throw cause;
+    onTrouble(`job ${id} cannot be forgotten: ${cause.message}`);
+    return false;
+  }
+}
+
+async function adoptAll(
+  records: readonly JobRecord[],
+  {
+    strangers,
+    take,
+    onChange,
+  }: {
+    readonly strangers: Map<string, JobRecord>;
+    readonly take: (record: JobRecord) => Promise<JobRecord>;
+    readonly onChange: BookOptions['onChange'];
+  },
+): Promise<void> {
+  for (const record of records) {
+    if (strangers.delete(record.id)) onChange(await take(record));
+  }
 }
 
 /**

@@ -8,6 +8,7 @@ import {
   type JobRecord,
   type ScheduleRecord,
 } from '../formats/store/job.ts';
+import type { Order, StoreMemory } from '../box/box.ts';
 import type { Checks } from '../formats/store/plain-record.ts';
 import { utf8 } from '../lib/bytes.ts';
 import { turns } from '../lib/turns.ts';
@@ -15,6 +16,7 @@ import type { FileSystem } from '../sys/file-system.ts';
 import { SystemError } from '../sys/system-error.ts';
 import { putDurably } from '../sys/put-durably.ts';
 import { JobError } from './job-error.ts';
+import { hasEnded } from './job-state.ts';
 
 /** Where jobs and schedules lie: see formats/store/job.md. */
 export interface JobFiles {
@@ -34,6 +36,8 @@ export interface JobFiles {
 
 export interface Loaded<T> {
   readonly records: readonly T[];
+  /** Not of this box, or altered since: shown, and not obeyed until a person says so. */
+  readonly foreign: readonly T[];
   /** What cannot be read, in words. */
   readonly damaged: readonly string[];
 }
@@ -44,11 +48,17 @@ const LOG_LENGTH_MAX = 512 * 1024;
 const RECORD = '.json';
 const LOG = '.log';
 
-/** Makes the two directories in `directory`, if they are not there. `checksOf`: of the store, as it is now. */
+export interface JobFilesOptions {
+  readonly memory: StoreMemory;
+  /** Of the store, as it is now; left out: none. */
+  readonly checksOf?: () => Checks;
+}
+
+/** Makes the two directories in `directory`, if they are not there. */
 export async function openJobFiles(
   files: FileSystem,
   directory: string,
-  checksOf: () => Checks = () => 'unchecked',
+  { memory, checksOf = () => 'unchecked' }: JobFilesOptions,
 ): Promise<JobFiles> {
   const jobs = join(directory, 'jobs');
   const schedules = join(directory, 'schedules');
@@ -57,18 +67,35 @@ export async function openJobFiles(
 
   /** What is written and what an upgrade writes again do not meet. */
   const turn = turns();
-
+  /** What the box knows already: of a job and a schedule it never changes. */
+  const remembered = new Set<string>();
+  async function remember(order: Order): Promise<void> {
+    const key = `${order.kind}/${order.name}`;
+    if (remembered.has(key)) return;
+    await memory.settle([order]);
+    remembered.add(key);
+  }
+  async function forget(kind: Order['kind'], name: string): Promise<void> {
+    remembered.delete(`${kind}/${name}`);
+    await memory.forget([{ kind, name }]);
+  }
   async function load<T>(
     from: string,
     decode: (bytes: Uint8Array, checks: Checks) => T,
+    orderOf: (record: T) => Order | undefined,
   ): Promise<Loaded<T>> {
+    const { isOurs } = await memory.look();
     const records: T[] = [];
+    const foreign: T[] = [];
     const damaged: string[] = [];
     for (const name of await files.list(from)) {
       if (!name.endsWith(RECORD)) continue;
       const path = join(from, name);
       try {
-        records.push(decode(await files.readFile(path, RECORD_LENGTH_MAX), checksOf()));
+        const record = decode(await files.readFile(path, RECORD_LENGTH_MAX), checksOf());
+        const order = orderOf(record);
+        const isWell = !order || (order.name + RECORD === name && isOurs(order));
+        (isWell ? records : foreign).push(record);
       } catch (cause) {
         // One that cannot be read is no reason to leave all others, and every guest, lying.
         if (cause instanceof SystemError) damaged.push(cause.message);
@@ -76,7 +103,7 @@ export async function openJobFiles(
         else throw cause;
       }
     }
-    return { records, damaged };
+    return { records, foreign, damaged };
   }
   /** One after the other. */
   async function remove(directory: string, names: readonly string[]): Promise<void> {
@@ -88,10 +115,19 @@ export async function openJobFiles(
   }
   return {
     putJob: (job) =>
-      turn(() => putDurably(files, join(jobs, job.id + RECORD), encodeJob(job, checksOf()))),
-    jobs: () => load(jobs, decodeJob),
-    // The record goes last: a log without one would stay forever.
-    removeJob: (id) => turn(() => remove(jobs, [id + LOG, id + RECORD])),
+      turn(async () => {
+        if (!hasEnded(job)) await remember(jobOrder(job));
+        await putDurably(files, join(jobs, job.id + RECORD), encodeJob(job, checksOf()));
+        // From here on a record that says that it waits is an old one, put back.
+        if (hasEnded(job)) await forget('job', job.id);
+      }),
+    jobs: () => load(jobs, decodeJob, (job) => (hasEnded(job) ? undefined : jobOrder(job))),
+    removeJob: (id) =>
+      turn(async () => {
+        await forget('job', id);
+        // The record goes last: a log without one would stay forever.
+        await remove(jobs, [id + LOG, id + RECORD]);
+      }),
     async note(id, line) {
       const path = join(jobs, id + LOG);
       const exists = (await files.stat(path)) !== undefined;
@@ -107,12 +143,17 @@ export async function openJobFiles(
       return text.split('\n').filter((line) => line !== '');
     },
     putSchedule: (schedule) =>
-      turn(() => {
+      turn(async () => {
+        await remember(scheduleOrder(schedule));
         const path = join(schedules, schedule.name + RECORD);
-        return putDurably(files, path, encodeSchedule(schedule, checksOf()));
+        await putDurably(files, path, encodeSchedule(schedule, checksOf()));
       }),
-    schedules: () => load(schedules, decodeSchedule),
-    removeSchedule: (name) => turn(() => remove(schedules, [name + RECORD])),
+    schedules: () => load(schedules, decodeSchedule, scheduleOrder),
+    removeSchedule: (name) =>
+      turn(async () => {
+        await forget('schedule', name);
+        await remove(schedules, [name + RECORD]);
+      }),
     check: (finish) =>
       turn(async () => {
         await addChecksums(files, { jobs, schedules });
@@ -145,6 +186,15 @@ async function addChecksums(
   }
   await rewrite(jobs, decodeJob, encodeJob);
   await rewrite(schedules, decodeSchedule, encodeSchedule);
+}
+
+/** What of a job decides what is done. */
+export function jobOrder({ id, kind, request, schedule }: JobRecord): Order {
+  return { kind: 'job', name: id, order: { id, kind, request, schedule } };
+}
+
+export function scheduleOrder({ name, at, kind, request }: ScheduleRecord): Order {
+  return { kind: 'schedule', name, order: { name, at, kind, request } };
 }
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;

@@ -22,6 +22,10 @@ export interface JobQueue extends AsyncDisposable {
   submit(draft: JobDraft): Promise<JobRecord>;
   /** Newest first. */
   list(): JobView[];
+  /** Those that lie in the store and are not obeyed. */
+  foreign(): readonly JobRecord[];
+  /** These are obeyed from now on: the box knows them. */
+  adopt(records: readonly JobRecord[]): Promise<void>;
   /** Throws NOT_FOUND. */
   show(id: string): JobView;
   /** The job's log, a JSON object a line. */
@@ -68,6 +72,11 @@ export async function openQueue(options: QueueOptions): Promise<JobQueue> {
   return {
     show: (id) => workers.view(book.find(id)),
     list: () => byAge(book.jobs.values()).toReversed().map(workers.view),
+    foreign: book.foreign,
+    async adopt(records) {
+      await book.adopt(records);
+      workers.look();
+    },
     notes: (id) => book.notes(id),
     async submit(draft) {
       const job = await book.add(draft);

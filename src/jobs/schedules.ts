@@ -18,6 +18,10 @@ import type { JobQueue } from './queue.ts';
 export interface Schedules extends AsyncDisposable {
   /** By name. */
   list(): ScheduleView[];
+  /** Those that lie in the store and make no jobs. */
+  foreign(): readonly ScheduleRecord[];
+  /** These make jobs from now on: the box knows them. */
+  adopt(records: readonly ScheduleRecord[]): Promise<void>;
   /** Rejects EXISTS, BAD_TIME. */
   create(draft: ScheduleDraft): Promise<ScheduleView>;
   /** Jobs that it has made go on. Rejects NOT_FOUND. */
@@ -57,7 +61,7 @@ const SLEEP_MAX_MS = 30_000;
 export async function openSchedules(options: SchedulesOptions): Promise<Schedules> {
   const { world, files, queue, onTrouble, onMissed } = options;
   const { clock } = world;
-  const { schedules, calendars } = await load(files, onTrouble);
+  const { schedules, calendars, foreign, take } = await load(files, onTrouble);
   queue.keepNewestOf((name) => schedules.has(name));
   /** What is in memory and what is on the disk change together: a schedule that is removed is not noted again. */
   const turn = turns();
@@ -122,12 +126,16 @@ export async function openSchedules(options: SchedulesOptions): Promise<Schedule
   const ticks = ticker(clock, look);
   return {
     list: () => [...schedules.values()].sort((a, b) => (a.name < b.name ? -1 : 1)).map(view),
+    foreign: () => [...foreign.values()],
+    adopt: (records) =>
+      turn(async () => {
+        for (const record of records) if (foreign.delete(record.name)) take(record);
+        ticks.wake();
+      }),
     create: ({ name, at, kind, request }) =>
       turn(async () => {
         checkScheduleName(name);
-        if (schedules.has(name))
-          throw new JobError('EXISTS', `there is a schedule "${name}" already`);
-        if (schedules.size >= SCHEDULES_MAX) throw new JobError('FULL', 'there are 1000 schedules');
+        checkRoom(schedules, name);
         const calendar = calendarOf(at);
         const created = clock.now().toISOString();
         if (!calendar.next(new Date(created)))
@@ -140,6 +148,7 @@ export async function openSchedules(options: SchedulesOptions): Promise<Schedule
           await files.removeSchedule(name).catch(() => {});
           throw cause;
         }
+        foreign.delete(name);
         schedules.set(name, schedule);
         calendars.set(name, calendar);
         ticks.wake();
@@ -147,10 +156,11 @@ export async function openSchedules(options: SchedulesOptions): Promise<Schedule
       }),
     remove: (name) =>
       turn(async () => {
-        if (!schedules.has(name)) {
+        if (!schedules.has(name) && !foreign.has(name)) {
           throw new JobError('NOT_FOUND', `there is no schedule "${name}": see "schedule list"`);
         }
         await files.removeSchedule(name);
+        foreign.delete(name);
         schedules.delete(name);
         calendars.delete(name);
       }),
@@ -160,13 +170,18 @@ export async function openSchedules(options: SchedulesOptions): Promise<Schedule
   };
 }
 
+function checkRoom(schedules: ReadonlyMap<string, unknown>, name: string): void {
+  if (schedules.has(name)) throw new JobError('EXISTS', `there is a schedule "${name}" already`);
+  if (schedules.size >= SCHEDULES_MAX) throw new JobError('FULL', 'there are 1000 schedules');
+}
+
 /** What cannot be understood is told of, and left out. */
 async function load(files: JobFiles, onTrouble: SchedulesOptions['onTrouble']) {
   const schedules = new Map<string, ScheduleRecord>();
   const calendars = new Map<string, Calendar>();
-  const { records, damaged } = await files.schedules();
+  const { records, damaged, foreign } = await files.schedules();
   for (const reason of damaged) onTrouble(reason);
-  for (const record of records) {
+  const take = (record: ScheduleRecord): void => {
     try {
       calendars.set(record.name, calendarOf(record.at));
       schedules.set(record.name, record);
@@ -174,8 +189,9 @@ async function load(files: JobFiles, onTrouble: SchedulesOptions['onTrouble']) {
       if (!(cause instanceof JobError)) throw cause;
       onTrouble(`schedule ${record.name}: ${cause.message}`);
     }
-  }
-  return { schedules, calendars };
+  };
+  records.forEach(take);
+  return { schedules, calendars, take, foreign: new Map(foreign.map((it) => [it.name, it])) };
 }
 
 function nthOf(calendar: Calendar | undefined, after: Date, count: number): Date | undefined {

@@ -1,8 +1,19 @@
-import { flag, integer, list, nullable, type Of, object, oneOf, text } from '../lib/schema.ts';
+import {
+  anyObject,
+  flag,
+  integer,
+  list,
+  nullable,
+  type Of,
+  object,
+  oneOf,
+  text,
+} from '../lib/schema.ts';
 import { FILES_OPERATIONS } from './files-operations.ts';
 import { HOST_OPERATIONS } from './host-operations.ts';
 import { changes, looks, type Operation, withKey } from './operation.ts';
 import {
+  adoptRequest,
   alarmsRequest,
   backupRequest,
   byAlarm,
@@ -58,6 +69,7 @@ const name = text({ max: 256 });
 const long = text({ max: 64 * 1024 });
 const count = integer(0, Number.MAX_SAFE_INTEGER);
 const MANY = 10_000_000;
+const BIG = 4 * 1024 * 1024;
 const ARCHIVE_MAX = 16 * 1024 * 1024;
 
 const logLine = object({ time: name, message: long });
@@ -159,6 +171,34 @@ export const OPERATIONS = {
     object({ entries: count, first: count, hash: name, problem: nullable(long) }),
   ),
   'store/create': changes('make the store that the service is set to', nothing, storeSummary),
+  'store/adopt': changes(
+    'show what this box does not know of the store; obey it, once you have seen it',
+    adoptRequest,
+    object({
+      store: long,
+      /** Names what is shown: give it back to have just that adopted. */
+      plan: name,
+      adopted: flag(),
+      /** Why the box remembers nothing at all; null: it does. */
+      memory: nullable(long),
+      sessions: list(
+        object({
+          ...{ session: name, set: name, point: name, listen: long, tls: flag() },
+          /** Whether the service is to run it by itself. */
+          starts: flag(),
+          /** Who may use it over NFS; null: it is not shown there. */
+          nfs: nullable(list(name, MANY)),
+        }),
+        MANY,
+      ),
+      jobs: list(object({ job: name, kind: name, request: anyObject(BIG) }), MANY),
+      schedules: list(
+        object({ schedule: name, at: name, kind: name, request: anyObject(BIG) }),
+        MANY,
+      ),
+      sets: list(object({ set: name, encrypted: flag(), wasEncrypted: flag() }), MANY),
+    }),
+  ),
   'store/usage': looks(
     'how full the store is, when it will be full, and what it saves',
     nothing,
@@ -345,4 +385,6 @@ export const AT_THE_BOX: ReadonlySet<OperationName> = new Set([
   'ssh-key/add',
   // Every disk is a file of the machine, and what was on this one is lost.
   'pool/create',
+  // Sessions show decrypted disks, jobs read files of this machine.
+  'store/adopt',
 ]);

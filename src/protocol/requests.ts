@@ -56,6 +56,9 @@ const nfs = optional(
   }),
 );
 
+/** The digest of the plan that was shown; without it, to be shown. */
+export const adoptRequest = object({ plan: optional(line(128)) });
+
 /** Where a session is reached. */
 const reached = { listen: optional(address), tls, nfs };
 

@@ -73,6 +73,7 @@ export const sessionSummary: Schema<SessionSummary> = object({
   listen: long,
   addresses: list(long, MANY),
   waits: nullable(long),
+  adopted: flag(),
 });
 
 const traffic = { readBytes: count, writtenBytes: count };
@@ -137,12 +138,14 @@ export const jobSummary: Schema<JobSummary> = object({
   ...{ created: name, started: nullable(name), ended: nullable(name) },
   ...{ reason: nullable(long), notBefore: nullable(name), failures: count },
   needsKeyOf: nullable(name),
+  adopted: flag(),
   ...{ request: anything, result: nullable(anything) },
   progress: nullable(object({ phase: name, position: count, total: count })),
 });
 
 export const scheduleSummary: Schema<ScheduleSummary> = object({
   ...{ schedule: name, at: name, kind, request: anything, created: name },
+  adopted: flag(),
   next: nullable(name),
   last: nullable(
     object({

@@ -80,6 +80,8 @@ export interface SessionSummary {
   readonly addresses: readonly string[];
   /** Why the service cannot run it yet, though it is to. */
   readonly waits: string | null;
+  /** Whether this box knows its record: it is not resumed or kept otherwise. */
+  readonly adopted: boolean;
 }
 
 /** Bytes of data. */
@@ -218,6 +220,8 @@ export interface JobSummary {
   readonly failures: number;
   /** The set whose key it waits for. */
   readonly needsKeyOf: string | null;
+  /** Whether this box knows it: it does not run otherwise. */
+  readonly adopted: boolean;
   readonly request: Readonly<Record<string, unknown>>;
   readonly result: Readonly<Record<string, unknown>> | null;
   readonly progress: {
@@ -233,6 +237,8 @@ export interface ScheduleSummary {
   readonly kind: JobSummary['kind'];
   readonly request: Readonly<Record<string, unknown>>;
   readonly created: string;
+  /** Whether this box knows it: it makes no jobs otherwise. */
+  readonly adopted: boolean;
   /** Null: never again. */
   readonly next: string | null;
   /** Null: none of its jobs that are still known has ended. */

@@ -16,7 +16,10 @@ async function opened(home: CrashingFs, start = '2026-11-21T12:00:00Z') {
   await home.files.syncDirectory('/');
   const world = { ...simulatedWorld(home.files), clock };
   const troubles: string[] = [];
-  const lockdown = await openLockdown(world, '/store', (message) => void troubles.push(message));
+  await home.files.makeDirectory('/box');
+  await home.files.syncDirectory('/');
+  const places = { directory: '/box', store: '/store' };
+  const lockdown = await openLockdown(world, places, (message) => void troubles.push(message));
   return { clock, lockdown, troubles };
 }
 
@@ -69,7 +72,7 @@ test('a record that cannot be read is no end of it', async () => {
   const home = crashingFs(seeded(1));
   const { lockdown } = await opened(home);
   await lockdown.begin(ANN, 1);
-  await using file = await home.files.open('/store/lockdown.json', 'write');
+  await using file = await home.files.open('/box/lockdown.json', 'write');
   await file.truncate(20);
   const again = await opened(home);
   equal(again.lockdown.state()?.persons, 1);

@@ -162,7 +162,14 @@ test('a schedule is made; what the service says of its time comes back with the 
   match(driven.text(), /\[ verify \].*\[ at noon \].*"at noon" is no calendar expression/s);
   driven.type(`${UP}${UP}${'\u007f'.repeat(7)}12:00\r`);
   equal((requestOf(driven, 'schedule/create') as { at: string }).at, '12:00');
-  const made = { schedule: 'verify', at: '12:00', ...check, kind: 'check', created: TIME } as const;
+  const made = {
+    schedule: 'verify',
+    at: '12:00',
+    ...check,
+    kind: 'check',
+    created: TIME,
+    adopted: true,
+  } as const;
   driven.answer('schedule/create', { ...made, next: TIME, last: null });
   match(driven.text(), /schedule verify: its first job at 2026-11-21 18:00 UTC/);
   driven.answer('schedule/list', { schedules: [{ ...made, next: TIME, last: null }] });

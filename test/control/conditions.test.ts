@@ -8,6 +8,7 @@ import { openSchedules } from '../../src/jobs/schedules.ts';
 import { crashingFs } from '../support/crashing-fs.ts';
 import { fakeClock } from '../support/fake-clock.ts';
 import { seeded } from '../support/random.ts';
+import { trustingMemory } from '../support/box-memory.ts';
 import { simulatedWorld } from '../support/store.ts';
 
 const GiB = 2 ** 30;
@@ -17,7 +18,7 @@ const ROOMY = { freeBytes: 900 * GiB, totalBytes: 1000 * GiB };
 const FINE: Circumstances = {
   ...{ now: new Date('2026-11-21T12:00:00Z'), space: ROOMY, running: 0, waiting: new Map() },
   ...{ limits: { warningPercent: 85, criticalPercent: 95 }, before: () => undefined },
-  ...{ jobs: [], needsKey: () => false, latePeriods: 2 },
+  ...{ jobs: [], needsKey: () => false, latePeriods: 2, foreign: [], boxProblem: undefined },
   schedules: { list: () => [], nth: () => undefined },
 };
 
@@ -87,7 +88,7 @@ test('a schedule is late after two of its times without success, however many jo
   const clock = fakeClock('2026-11-21T12:00:00Z');
   const world = { ...simulatedWorld(crashingFs(seeded(1)).files), clock };
   await world.files.makeDirectory('/store');
-  const files = await openJobFiles(world.files, '/store');
+  const files = await openJobFiles(world.files, '/store', { memory: trustingMemory() });
   let isGood = true;
   const quiet = { world, files, onTrouble() {}, onMissed() {}, onChange() {} };
   const queue = await openQueue({

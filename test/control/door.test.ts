@@ -125,7 +125,7 @@ test('a peer that the kernel does not vouch for may nothing', async () => {
 });
 
 test('what the lockdown forbids is told to have been tried, and is not done', async () => {
-  const lockdown = await openLockdown(simulatedWorld(), '/', () => {});
+  const lockdown = await openLockdown(simulatedWorld(), { directory: '/', store: '/' }, () => {});
   const tried: string[] = [];
   const guarded = door({
     ...DOOR,

@@ -1,5 +1,6 @@
 import { deepEqual } from 'node:assert/strict';
 import { test } from 'tap';
+import { openBox } from '../../src/box/box.ts';
 import { newPointId, pointIds } from '../../src/catalog/points.ts';
 import { publishPoint } from '../../src/catalog/publication.ts';
 import { retain } from '../../src/control/retention.ts';
@@ -15,7 +16,7 @@ async function machineRoom() {
   const world = { ...simulated, clock: { ...simulated.clock, now: () => new Date(nowMs) } };
   const { store, set } = await newStore(world);
   return {
-    house: { world, store },
+    house: { world, store, box: openBox(world, { directory: '/box', credentials: undefined }) },
     setClock: (ms: number) => void (nowMs = ms),
     left: async () => new Set(await pointIds(world, store, 'set')),
     publish: (machine: string, origin: PointOrigin = 'backup') =>

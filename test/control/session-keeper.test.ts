@@ -13,6 +13,9 @@ import { fakeClock } from '../support/fake-clock.ts';
 import { faultyFs, full } from '../support/faulty-fs.ts';
 import { makeRawDisk } from '../support/images.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
+import { rememberApart } from '../support/box-state.ts';
+
+rememberApart();
 
 const root = temporaryDirectory();
 const image = join(root, 'disk.raw');

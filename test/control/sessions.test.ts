@@ -10,6 +10,9 @@ import { SystemError } from '../../src/sys/system-error.ts';
 import { expectDone, holdfastIn } from '../support/cli.ts';
 import { makeRawDisk } from '../support/images.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
+import { rememberApart } from '../support/box-state.ts';
+
+rememberApart();
 
 const root = temporaryDirectory();
 const image = join(root, 'disk.raw');

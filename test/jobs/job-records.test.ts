@@ -7,6 +7,7 @@ import { openSchedules } from '../../src/jobs/schedules.ts';
 import { type CrashingFs, crashingFs } from '../support/crashing-fs.ts';
 import { broken, faultyFs, type Operation } from '../support/faulty-fs.ts';
 import { opened } from '../support/job-queue.ts';
+import { trustingMemory } from '../support/box-memory.ts';
 import { seeded } from '../support/random.ts';
 
 const DONE: Outcome = { kind: 'done', result: { fine: true } };
@@ -25,7 +26,7 @@ function failable(home: CrashingFs) {
 test('of what has ended the oldest is forgotten; where that fails, it is told and nothing ends', async () => {
   const home = disk();
   await home.files.makeDirectory('/store');
-  const jobs = await openJobFiles(home.files, '/store');
+  const jobs = await openJobFiles(home.files, '/store', { memory: trustingMemory() });
   const minute = (n: number): string => new Date(Date.UTC(2026, 9, 1, 0, n)).toISOString();
   for (let n = 0; n < 1000; n++) await jobs.putJob(done(`check-${n}`, minute(n), minute(n + 1)));
   // It took weeks.
@@ -54,7 +55,7 @@ test('of what has ended the oldest is forgotten; where that fails, it is told an
 test('the newest jobs of a schedule stay while it is there; those of removed ones are history as any', async () => {
   const home = disk();
   await home.files.makeDirectory('/store');
-  const jobs = await openJobFiles(home.files, '/store');
+  const jobs = await openJobFiles(home.files, '/store', { memory: trustingMemory() });
   const minute = (n: number): string => new Date(Date.UTC(2026, 9, 1, 0, n)).toISOString();
   // The oldest of all.
   for (const name of ['good', 'removed', 'bad'])

@@ -6,6 +6,7 @@ import { openSchedules } from '../../src/jobs/schedules.ts';
 import { type CrashingFs, crashingFs } from '../support/crashing-fs.ts';
 import { broken, faultyFs, type Operation } from '../support/faulty-fs.ts';
 import { opened } from '../support/job-queue.ts';
+import { trustingMemory } from '../support/box-memory.ts';
 import { seeded } from '../support/random.ts';
 
 const MINUTE = 60_000;
@@ -93,7 +94,7 @@ test('a schedule that cannot be removed or written is what the disk says', async
   const files = faultyFs(home.files, (operation, path) =>
     operation === failing ? broken(path) : undefined,
   );
-  const jobFiles = await openJobFiles(files, '/store');
+  const jobFiles = await openJobFiles(files, '/store', { memory: trustingMemory() });
   const schedules = await openSchedules({ ...first, files: jobFiles });
   const draft = { name: 's', at: 'daily', kind: 'check', request: {} } as const;
   failing = 'syncDirectory';

@@ -3,6 +3,9 @@ import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { rememberApart } from './box-state.ts';
+
+rememberApart();
 
 const MAIN = new URL('../../src/cli/main.ts', import.meta.url).pathname;
 const LIMIT_MS = 120_000;

@@ -108,7 +108,7 @@ export function session(more: Partial<SessionSummary> = {}): SessionSummary {
   return {
     ...{ session: 'web-1a2b3c', set: 'nightly', point: pointAt(0).point, machine: 'web' },
     ...{ created: TIME, state: 'running', holder: 'x', takenBytes: 16_384 },
-    ...{ listen: 'unix:/x', addresses: [], waits: null },
+    ...{ listen: 'unix:/x', addresses: [], waits: null, adopted: true },
     ...more,
   };
 }
@@ -152,7 +152,7 @@ export function job(more: Partial<JobSummary> = {}): JobSummary {
   return {
     ...{ job: 'backup-1', kind: 'backup', state: 'running', schedule: 'web', created: TIME },
     ...{ started: TIME, ended: null, reason: null, notBefore: null, failures: 1 },
-    ...{ needsKeyOf: null, request, result: null },
+    ...{ needsKeyOf: null, request, result: null, adopted: true },
     progress: { phase: 'backup', position: 256, total: 1024 },
     ...more,
   };

@@ -4,6 +4,7 @@ import type { Outcome } from '../../src/jobs/job-state.ts';
 import { type AttemptOptions, openQueue } from '../../src/jobs/queue.ts';
 import type { CrashingFs } from './crashing-fs.ts';
 import { fakeClock } from './fake-clock.ts';
+import { trustingMemory } from './box-memory.ts';
 import { simulatedWorld } from './store.ts';
 
 type Attempt = (job: JobRecord, options: AttemptOptions) => Promise<Outcome>;
@@ -18,7 +19,7 @@ export async function opened(
   const world = { ...simulatedWorld(disk.files), clock };
   await world.files.makeDirectory('/store');
   await world.files.syncDirectory('/');
-  const files = await openJobFiles(world.files, '/store');
+  const files = await openJobFiles(world.files, '/store', { memory: trustingMemory() });
   const troubles: string[] = [];
   const onTrouble = (message: string): void => void troubles.push(message);
   const laneOf = (kind: JobKind): string => (kind === 'check' ? 'check' : 'write');

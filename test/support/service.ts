@@ -4,6 +4,9 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { expectDone, type Holdfast, run, start } from './cli.ts';
+import { rememberApart } from './box-state.ts';
+
+rememberApart();
 
 const MAIN = new URL('../../src/daemon/main.ts', import.meta.url).pathname;
 const LIMIT_MS = 30_000;

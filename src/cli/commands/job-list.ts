@@ -19,9 +19,9 @@ export const command: Command = {
     output.result(listing, () =>
       table(
         ['JOB', 'STATE', 'CREATED', ''],
-        listing.jobs.map(({ job, state, created, reason, progress }) => [
+        listing.jobs.map(({ job, state, created, reason, progress, adopted }) => [
           job,
-          state,
+          adopted ? state : 'not adopted',
           created,
           progress ? progressText(progress) : (reason ?? ''),
         ]),

@@ -11,11 +11,11 @@ export const command: Command = {
     output.result(listing, () =>
       table(
         ['SCHEDULE', 'KIND', 'AT', 'NEXT', 'LAST'],
-        listing.schedules.map(({ schedule, kind, at, next, last }) => [
+        listing.schedules.map(({ schedule, kind, at, next, last, adopted }) => [
           schedule,
           kind,
           at,
-          next ?? 'never',
+          adopted ? (next ?? 'never') : 'not adopted',
           last === null ? '-' : `${last.state} ${last.ended}`,
         ]),
       ),

@@ -12,13 +12,15 @@ export const command: Command = {
     output.result(listing, () =>
       table(
         ['SESSION', 'STATE', 'POINT', 'CREATED', 'WRITTEN'],
-        listing.sessions.map(({ session, state, waits, point, created, takenBytes }) => [
-          session,
-          waits === null ? state : 'waits',
-          point,
-          created,
-          formatSize(takenBytes),
-        ]),
+        listing.sessions.map(
+          ({ session, state, waits, adopted, holder, point, created, takenBytes }) => [
+            session,
+            waits !== null ? 'waits' : adopted || holder !== null ? state : 'not adopted',
+            point,
+            created,
+            formatSize(takenBytes),
+          ],
+        ),
       ),
     );
     for (const { reason } of listing.damaged) output.say(`DAMAGED ${reason}`);

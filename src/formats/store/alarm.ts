@@ -15,6 +15,9 @@ export const ALARM_KINDS = [
   'damage',
   'clock-jump',
   'audit-broken',
+  'store-not-adopted',
+  'store-adopted',
+  'box-memory',
   'notify-failing',
   'trouble',
 ] as const;

@@ -1,0 +1,60 @@
+import type { Command } from '../command.ts';
+import { table } from '../output.ts';
+
+export const command: Command = {
+  usage: '[--yes]',
+  details: [
+    'Shows sessions, jobs, schedules and sets in the store that this box does not know: the store came from another',
+    'machine, was out of sight, or somebody has written them there. None of them is obeyed. --yes: all that is shown',
+    'is obeyed from now on. Read it first: a session shows decrypted disks, a job reads files of this machine.',
+  ],
+  options: { yes: { type: 'boolean' } },
+  takes: [0, 0],
+  async run(input, { output, call }) {
+    const shown = await call('store/adopt', { plan: undefined });
+    const isNothing = [shown.sessions, shown.jobs, shown.schedules, shown.sets].every(
+      ({ length }) => length === 0,
+    );
+    const mayAdopt = input.flag('yes');
+    const done = mayAdopt ? await call('store/adopt', { plan: shown.plan }) : shown;
+    output.result(done, () =>
+      [
+        ...(shown.memory === null ? [] : [`MEMORY  ${shown.memory}`]),
+        ...(isNothing ? ['Nothing in the store is unknown to this box.'] : []),
+        ...list('SESSION', shown.sessions, ({ session, point, listen, tls, starts, nfs }) => [
+          session,
+          point,
+          listen,
+          tls ? 'TLS' : 'no TLS',
+          starts ? 'runs by itself' : 'stopped',
+          nfs === null ? '' : `NFS for ${nfs.join(' ')}`,
+        ]),
+        ...list('JOB', shown.jobs, ({ job, kind, request }) => [
+          job,
+          kind,
+          JSON.stringify(request),
+        ]),
+        ...list('SCHEDULE', shown.schedules, ({ schedule, at, kind, request }) => [
+          schedule,
+          at,
+          kind,
+          JSON.stringify(request),
+        ]),
+        ...list('SET', shown.sets, ({ set, encrypted, wasEncrypted }) => [
+          set,
+          wasEncrypted && !encrypted ? 'NOT ENCRYPTED ANY MORE' : 'another key than before',
+        ]),
+        done.adopted ? 'Adopted: all of this is obeyed from now on.' : 'Nothing was changed.',
+        ...(done.adopted || (isNothing && shown.memory === null)
+          ? []
+          : ['To obey all of this: holdfast store adopt --yes']),
+      ].join('\n'),
+    );
+  },
+};
+
+function list<T>(title: string, items: readonly T[], row: (item: T) => string[]): string[] {
+  if (items.length === 0) return [];
+  const rows = items.map(row);
+  return [table([title, ...rows[0]!.slice(1).map(() => '')], rows)];
+}

@@ -1,0 +1,187 @@
+import type { Order } from '../box/box.ts';
+import { listSets } from '../catalog/sets.ts';
+import { keyedHash } from '../formats/store/digest.ts';
+import type { JobRecord, ScheduleRecord } from '../formats/store/job.ts';
+import type { ServedRecord } from '../formats/store/served.ts';
+import type { SessionRecord } from '../formats/store/session.ts';
+import { jobOrder, scheduleOrder } from '../jobs/job-files.ts';
+import { hasEnded } from '../jobs/job-state.ts';
+import { utf8 } from '../lib/bytes.ts';
+import type { RequestOf, ResultOf } from '../protocol/operations.ts';
+import { isServed, readServed } from '../recovery/served-sessions.ts';
+import { SessionError } from '../recovery/session-error.ts';
+import { listSessions } from '../recovery/sessions.ts';
+import { SystemError } from '../sys/system-error.ts';
+import { AlarmError } from '../alarms/alarm-error.ts';
+import type { House } from './house.ts';
+import type { JobDesk } from './job-desk.ts';
+import { servedOrder, sessionOrder } from './orders.ts';
+import { rememberedSet } from './remembered-sets.ts';
+
+/*
+ * Orders that lie in a store and were not given by this box: the store came from another one, was out of sight, or
+ * somebody who can write there wrote them. They are shown, and obeyed once a person says so. What is adopted is exactly
+ * what was shown.
+ */
+type Plan = Omit<ResultOf<'store/adopt'>, 'adopted'>;
+
+interface Foreign {
+  readonly sessions: readonly ServedSession[];
+  readonly jobs: readonly JobRecord[];
+  readonly schedules: readonly ScheduleRecord[];
+}
+
+interface ServedSession {
+  readonly record: SessionRecord;
+  /** Undefined: nobody is to resume it by itself. */
+  readonly served: ServedRecord | undefined;
+}
+
+/** Jobs and schedules are the service's: a command without one adopts the rest. */
+export type AdoptingJobs = JobDesk | undefined;
+
+/** Without the digest of a plan, the plan; with it, what was shown is adopted. Rejects REFUSED where it has changed. */
+export async function adopt(
+  house: House,
+  jobs: AdoptingJobs,
+  { plan: wanted }: RequestOf<'store/adopt'>,
+): Promise<ResultOf<'store/adopt'>> {
+  const { foreign, plan } = await plannedOf(house, jobs);
+  if (wanted === undefined) return { ...plan, adopted: false };
+  if (wanted !== plan.plan) {
+    throw new AlarmError('REFUSED', 'the store has changed since it was shown: look at it again');
+  }
+  await adoptAll(house, jobs, foreign);
+  return { ...plan, adopted: true };
+}
+
+/** What an earlier release has left runs on, once: answers it in words, for the alarm. */
+export async function adoptFirst(
+  house: House,
+  found: { readonly jobs: AdoptingJobs },
+): Promise<string[]> {
+  const { foreign, plan } = await plannedOf(house, found.jobs);
+  await adoptAll(house, found.jobs, foreign);
+  return wordsOf(plan);
+}
+
+/** In words, what would be done by itself and is not; a stopped session waits for a person anyway. */
+export async function foreignOrders(house: House, jobs: JobDesk): Promise<string[]> {
+  const { plan } = await plannedOf(house, jobs);
+  return wordsOf({ ...plan, sessions: plan.sessions.filter(({ starts }) => starts) });
+}
+
+async function plannedOf(
+  house: House,
+  jobs: AdoptingJobs,
+): Promise<{ readonly foreign: Foreign; readonly plan: Plan }> {
+  const foreign = {
+    sessions: await foreignSessions(house),
+    jobs: jobs?.queue.foreign() ?? [],
+    schedules: jobs?.schedules.foreign() ?? [],
+  };
+  const { look } = house.memory;
+  const remembered = await look();
+  const sets = (await listSets(house.world, house.store)).flatMap((record) => {
+    const known = remembered.set(record.name);
+    const now = rememberedSet(record);
+    const isSame = known?.domain === now.domain && known.encrypted === now.encrypted;
+    if (!known || isSame) return [];
+    return [{ set: record.name, encrypted: now.encrypted, wasEncrypted: known.encrypted }];
+  });
+  const shown = {
+    store: house.store.directory,
+    memory: (await house.box.problem()) ?? null,
+    sessions: foreign.sessions.map(({ record, served }) => ({
+      ...{ session: record.id, set: record.set, point: record.point, listen: record.listen },
+      ...{ tls: record.tls, starts: served !== undefined },
+      nfs: record.nfs ? record.nfs.allow.slice() : null,
+    })),
+    jobs: foreign.jobs.map(({ id, kind, request }) => ({ job: id, kind, request })),
+    schedules: foreign.schedules.map(({ name, at, kind, request }) => ({
+      ...{ schedule: name, at, kind, request },
+    })),
+    sets,
+  };
+  const orders = JSON.stringify([...ordersOf(foreign).map(({ order }) => order), shown]);
+  const plan = Buffer.from(keyedHash(new Uint8Array(0), utf8(orders))).toString('hex');
+  return { foreign, plan: { ...shown, plan } };
+}
+
+async function adoptAll(house: House, jobs: AdoptingJobs, foreign: Foreign): Promise<void> {
+  const { world, store, memory } = house;
+  const records = await listSets(world, store);
+  const sets = Object.fromEntries(records.map((it) => [it.name, rememberedSet(it)]));
+  const known = await ownOrders(house, jobs);
+  await memory.adopt([...known, ...ordersOf(foreign)], sets);
+  await jobs?.queue.adopt(foreign.jobs);
+  await jobs?.schedules.adopt(foreign.schedules);
+}
+
+function ordersOf({ sessions, jobs, schedules }: Foreign): Order[] {
+  return [
+    ...sessions.flatMap(({ record, served }) => [
+      sessionOrder(record),
+      ...(served ? [servedOrder(record.id, served)] : []),
+    ]),
+    ...jobs.map(jobOrder),
+    ...schedules.map(scheduleOrder),
+  ];
+}
+
+/** What this box has given already, and goes on counting. */
+async function ownOrders(house: House, jobs: AdoptingJobs): Promise<Order[]> {
+  const { isOurs } = await house.memory.look();
+  const sessions = (await servedOf(house)).flatMap(({ record, served }) => [
+    sessionOrder(record),
+    ...(served ? [servedOrder(record.id, served)] : []),
+  ]);
+  // Of the queue's own a memory that cannot be read knows nothing; they were taken by this very process.
+  const running = (jobs?.queue.list() ?? []).flatMap(({ job }) =>
+    hasEnded(job) ? [] : [jobOrder(job)],
+  );
+  const scheduled = (jobs?.schedules.list() ?? []).map(({ schedule }) => scheduleOrder(schedule));
+  return [...sessions.filter(isOurs), ...running, ...scheduled];
+}
+
+async function foreignSessions(house: House): Promise<ServedSession[]> {
+  const { isOurs } = await house.memory.look();
+  return (await servedOf(house)).filter(
+    ({ record, served }) =>
+      !isOurs(sessionOrder(record)) || (served && !isOurs(servedOrder(record.id, served))),
+  );
+}
+
+/** Those that can be read; of the others the listing of sessions tells. */
+async function servedOf(house: House): Promise<ServedSession[]> {
+  const { sessions } = await listSessions(house);
+  const found: ServedSession[] = [];
+  for (const { record } of sessions) {
+    try {
+      const served = (await isServed(house, record.id))
+        ? await readServed(house, record.id)
+        : undefined;
+      found.push({ record, served });
+    } catch (cause) {
+      if (!(cause instanceof SessionError || cause instanceof SystemError)) throw cause;
+    }
+  }
+  return found;
+}
+
+function wordsOf({ sessions, jobs, schedules, sets }: Plan): string[] {
+  return [
+    ...sessions.map(
+      ({ session, listen, tls, starts, nfs }) =>
+        `session ${session} (${starts ? 'runs by itself' : 'stopped'}, at ${listen} ` +
+        `${tls ? 'with' : 'without'} TLS${nfs ? `, NFS for ${nfs.join(', ')}` : ''})`,
+    ),
+    ...jobs.map(({ job, kind }) => `job ${job} (${kind})`),
+    ...schedules.map(({ schedule, kind, at }) => `schedule ${schedule} (${kind}, ${at})`),
+    ...sets.map(({ set, encrypted, wasEncrypted }) =>
+      wasEncrypted && !encrypted
+        ? `set ${set} (was encrypted, and says that it is not now)`
+        : `set ${set} (has another key than before)`,
+    ),
+  ];
+}

@@ -1,0 +1,47 @@
+import type { StoreMemory } from '../box/box.ts';
+import { CatalogError } from '../catalog/catalog-error.ts';
+import type { RememberedSet } from '../formats/store/box.ts';
+import type { SetRecord } from '../formats/store/set-record.ts';
+import { SystemError } from '../sys/system-error.ts';
+
+/*
+ * Whether a set is encrypted is written in the store, and whoever can write there could say that it is not: backups
+ * would go to disk in the clear, and recovery points made without a key would be believed. So the first use of a set is
+ * remembered, and every later one compared with it.
+ */
+
+/** Throws ALTERED: an encrypted set has lost its encryption, or has become another one. */
+export function checkRemembered(record: SetRecord, known: RememberedSet | undefined): void {
+  if (!known?.encrypted) return;
+  const { domain, encrypted } = rememberedSet(record);
+  if (encrypted && domain === known.domain) return;
+  const what = encrypted ? 'has another key now' : 'says that it is not encrypted now';
+  throw new CatalogError(
+    'ALTERED',
+    `set "${record.name}" was encrypted when this box used it last, and ${what}: its record was altered or replaced. ` +
+      'Nothing is read from it or written to it. Restore sets/' +
+      `${record.name}/set.json from a copy; if you replaced the set yourself: "holdfast store adopt"`,
+  );
+}
+
+/**
+ * The next use compares with this. A memory that cannot be written must not keep anybody from a recovery: then it is
+ * remembered by the next use.
+ */
+export async function rememberSet(
+  memory: StoreMemory,
+  record: SetRecord,
+  known: RememberedSet | undefined,
+): Promise<void> {
+  const now = rememberedSet(record);
+  if (known?.encrypted === now.encrypted && known.domain === now.domain) return;
+  try {
+    await memory.rememberSet(record.name, now);
+  } catch (cause) {
+    if (!(cause instanceof SystemError)) throw cause;
+  }
+}
+
+export function rememberedSet({ domain, slots }: SetRecord): RememberedSet {
+  return { domain: Buffer.from(domain).toString('hex'), encrypted: slots.length > 0 };
+}
