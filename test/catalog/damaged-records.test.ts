@@ -22,6 +22,9 @@ import { lockStore } from '../../src/store/store-lock.ts';
 import { createStore, openStore } from '../../src/store/store.ts';
 import { writeStoreRecord } from '../../src/store/store-record.ts';
 import { realWorld } from '../../src/sys/world.ts';
+import { rememberApart } from '../support/box-state.ts';
+
+rememberApart();
 
 const PASSPHRASE = Buffer.from('correct horse');
 const SECRET = { kind: 'passphrase', passphrase: PASSPHRASE } as const;

@@ -3,8 +3,11 @@ import { spawnSync } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
+import { rememberApart } from '../support/box-state.ts';
 import { program } from '../support/programs.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
+
+rememberApart();
 
 const MAIN = new URL('../../src/cli/main.ts', import.meta.url).pathname;
 const root = temporaryDirectory();

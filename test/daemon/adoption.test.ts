@@ -2,6 +2,7 @@ import { equal, match, notEqual } from 'node:assert/strict';
 import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
+import { decodeSession, encodeSession } from '../../src/formats/store/session.ts';
 import { expectDone } from '../support/cli.ts';
 import { serviceHome, serviceWith } from '../support/service.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
@@ -151,7 +152,8 @@ test('an old record of a session that was stopped is not obeyed, nor is one that
   equal((await state())['state'], 'running');
   await expectDone(holdfast('session', 'stop', id));
   const journal = join(store, 'sessions', id, 'session.json');
-  writeFileSync(journal, readFileSync(journal, 'utf8').replace(/unix:[^"]+/, 'tcp:0.0.0.0:0'));
+  const record = decodeSession(readFileSync(journal));
+  writeFileSync(journal, encodeSession({ ...record, listen: 'tcp:0.0.0.0:0' }));
   match((await holdfast('session', 'resume', id)).stderr, /not adopted/);
   await service.stop('SIGTERM');
 });
