@@ -84,7 +84,8 @@ test('an upgrade that lacks the key of a set says of which, and goes on later', 
 test('the service upgrades the store that it has, and goes on writing its jobs as the store wants them', async () => {
   const { store } = place();
   const home = serviceHome(join(store, '..'));
-  await using service = await home.run();
+  // A box that begins to remember adopts what the release before has left.
+  await using service = await home.run({ environment: { HOLDFAST_STATE: join(store, '../box') } });
   const { holdfast } = home;
   const refused = await holdfast('store', 'upgrade', '--yes');
   match(refused.stderr, /session vm-28689a is served/);

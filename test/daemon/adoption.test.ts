@@ -4,11 +4,17 @@ import { join } from 'node:path';
 import { test } from 'tap';
 import { decodeSession, encodeSession } from '../../src/formats/store/session.ts';
 import { expectDone } from '../support/cli.ts';
+import {
+  alterSet,
+  plantJob,
+  plantSchedule,
+  plantSession,
+  withoutSlots,
+} from '../support/planted.ts';
 import { serviceHome, serviceWith } from '../support/service.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 
 const root = temporaryDirectory();
-const TIME = '2026-11-22T00:00:00.000Z';
 
 function fixture(name: string) {
   const directory = join(root, name);
@@ -36,56 +42,13 @@ test('orders that somebody wrote into the store are shown and not obeyed, until 
   }
   const points = readdirSync(join(store, 'sets/nightly/points'));
   const point = points.find((it) => it.endsWith('.point'))!.replace('.point', '');
-  const session = join(store, 'sessions/vm-bad000');
-  mkdirSync(session);
-  writeFileSync(
-    join(session, 'session.json'),
-    JSON.stringify({
-      ...{
-        format: 'holdfast-session',
-        version: 1,
-        id: 'vm-bad000',
-        created: TIME,
-        set: 'nightly',
-        point,
-      },
-      ...{
-        machine: 'vm',
-        disks: [{ name: 'vda', size: 256 * 1024 }],
-        listen: 'tcp:127.0.0.1:0',
-        tls: false,
-      },
-      ...{ whenFull: 'pause', phase: 'preparing' },
-    }),
-  );
-  writeFileSync(join(session, 'served.json'), '{"format":"holdfast-served","version":1}');
+  plantSession(store, { point, disks: [{ name: 'vda', size: 256 * 1024 }] });
   const request = {
-    set: 'plain',
-    machine: 'stolen',
+    ...{ set: 'plain', machine: 'stolen', format: 'raw' },
     disks: [{ name: 'vda', where: image }],
-    format: 'raw',
   };
-  writeFileSync(
-    join(store, 'jobs/evil.json'),
-    JSON.stringify({
-      ...{ format: 'holdfast-job', version: 1, id: 'evil', kind: 'backup', request, created: TIME },
-      ...{ state: 'waiting', failures: 0, deaths: 0 },
-    }),
-  );
-  writeFileSync(
-    join(store, 'schedules/evil.json'),
-    JSON.stringify({
-      ...{
-        format: 'holdfast-schedule',
-        version: 1,
-        name: 'evil',
-        at: '*:*:*',
-        kind: 'backup',
-        request,
-      },
-      ...{ created: TIME, last: TIME },
-    }),
-  );
+  plantJob(store, { kind: 'backup', request });
+  plantSchedule(store, { kind: 'backup', request });
   await using service = await home.run({ environment: box });
   const lists = async () => ({
     sessions: (await expectDone(holdfast('session', 'list'))).result['sessions'] as {
@@ -163,17 +126,7 @@ test('an encrypted set that says it is not encrypted is refused, and named by ch
   const { home, image } = fixture('downgrade');
   const service = await serviceWith(home, image);
   await service.stop('SIGTERM');
-  for (const name of ['set.json', 'set.copy.json']) {
-    const path = join(home.store, 'sets/nightly', name);
-    let value: Record<string, unknown>;
-    try {
-      value = JSON.parse(readFileSync(path, 'utf8')) as Record<string, unknown>;
-    } catch {
-      continue;
-    }
-    const { sum: _sum, ...rest } = value;
-    writeFileSync(path, JSON.stringify({ ...rest, slots: [], domain: '0'.repeat(32) }));
-  }
+  alterSet(home.store, 'nightly', withoutSlots);
   await using again = await home.run();
   const disk = ['--machine', 'vm', '--disk', `vda=${image}`];
   const secret = ['--passphrase-file', home.passphrase];

@@ -1,10 +1,10 @@
 import { deepEqual, equal, match } from 'node:assert/strict';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
-import { decodeSet, encodeSet } from '../../src/formats/store/set-record.ts';
 import { expectDone, holdfastIn } from '../support/cli.ts';
 import { makeRawDisk } from '../support/images.ts';
+import { alterSet, withoutSlots } from '../support/planted.ts';
 import { serviceHome, serviceWith } from '../support/service.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 
@@ -14,17 +14,8 @@ const image = join(temporaryDirectory(), 'disk.raw');
 makeRawDisk(image, 8 * 2 ** 20, 50);
 const BOTH = ['set.json', 'set.copy.json'];
 
-/** As somebody would who has no key, but knows the format; answers what was there before. */
-function takeSlots(store: string, names: readonly string[]): () => void {
-  const undo = names.map((name) => {
-    const path = join(store, 'sets', 'nightly', name);
-    const bytes = readFileSync(path);
-    const domain = new Uint8Array(16);
-    writeFileSync(path, encodeSet({ ...decodeSet(bytes), domain, slots: [] }));
-    return () => writeFileSync(path, bytes);
-  });
-  return () => undo.forEach((each) => each());
-}
+const takeSlots = (store: string, names: readonly string[]): (() => void) =>
+  alterSet(store, 'nightly', withoutSlots, names);
 
 test('a set that has lost its slots takes no backup from who gives a passphrase', async () => {
   const { holdfast, store, backUp } = await holdfastIn(temporaryDirectory());
