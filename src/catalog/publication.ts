@@ -1,12 +1,12 @@
 import { join } from 'node:path/posix';
-import type { DomainKeys } from '../formats/store/frame.ts';
-import { encodePoint, type PointRecord } from '../formats/store/point.ts';
+import { encodePoint, linkTo, type PointRecord } from '../formats/store/point.ts';
 import { lockStore } from '../store/store-lock.ts';
 import type { Store } from '../store/store.ts';
 import { putDurably } from '../sys/put-durably.ts';
 import type { World } from '../sys/world.ts';
 import { CatalogError } from './catalog-error.ts';
 import { leasesOf, leaseTurn } from './leases.ts';
+import { linkToFile, type MachineInSet, usableHead, writeHead } from './point-chain.ts';
 import {
   type DamagedPoint,
   mayBeOf,
@@ -21,13 +21,13 @@ import { mendSetRecord, type OpenSet } from './sets.ts';
 
 /*
  * How recovery points come and go. An incremental backup has to know which was the last state of the machine that
- * a backup saw, or that it is gone: points are counted, and the record of a forgotten newest one stays, under a
- * name that makes it no recovery point, until the next backup has been published.
+ * a backup saw, or that it is gone: points are counted, and the record of a forgotten one stays, under a name that
+ * makes it a tombstone, as long as it is the newest backup's or something names it (formats/store/head.md).
  */
 
-export type PointDraft = Omit<PointRecord, 'set' | 'created' | 'sequence'>;
-
 const FORGOTTEN = '.forgotten';
+
+export type PointDraft = Omit<PointRecord, 'set' | 'created' | 'sequence' | 'previous'>;
 
 /**
  * The commit point of everything: once this resolves the recovery point survives a power cut. All that
@@ -41,17 +41,47 @@ export async function publishPoint(
 ): Promise<PointRecord> {
   const { files, clock } = world;
   await mendSetRecord(world, store, set);
-  const machine = { set: set.name, machine: draft.machine };
-  const { points } = await pointsOfMachine(world, store, machine, set.keys);
-  const forgotten = await forgottenOf(world, store, machine, set.keys);
-  const before = [...points, ...forgotten.map(({ record }) => record)];
-  const sequence = 1 + Math.max(0, ...before.map((point) => point?.sequence ?? 0));
+  const { machine } = draft;
+  const { previous, sequence } = await placeInChain(world, store, set, machine);
   const created = clock.now().toISOString();
-  const point: PointRecord = { ...draft, set: set.name, created, sequence };
-  await putDurably(files, pointPath(store, point), encodePoint(point, set.keys.record));
-  // From now on this is the newest: if a power cut brings one of those back, it says less.
-  if (point.origin === 'backup') for (const { path } of forgotten) await files.unlink(path);
+  const point: PointRecord = { ...draft, set: set.name, created, sequence, previous };
+  const bytes = encodePoint(point, set.keys.record);
+  await putDurably(files, pointPath(store, point), bytes);
+  // From now on this is the newest: if a power cut brings an older tombstone back, it says less.
+  if (store.has('point-chain')) {
+    await writeHead(world, store, set, { machine, point: linkTo(point, bytes) });
+  }
+  const isNewestBackup = point.origin === 'backup';
+  const of = { set: set.name, machine };
+  await dropTombstones(world, store, of, { isNewestBackup, key: set.keys.record });
   return point;
+}
+
+/** What comes after all that there were of the machine, as far as they can be read. */
+async function placeInChain(
+  world: World,
+  store: Store,
+  set: OpenSet,
+  machine: string,
+): Promise<Pick<PointRecord, 'previous' | 'sequence'>> {
+  const of = { set: set.name, machine };
+  const key = set.keys.record;
+  const { points } = await pointsOfMachine(world, store, of, set.keys);
+  const forgotten = await forgottenOf(world, store, of, key);
+  const before = [
+    ...points.map((record) => ({ path: pointPath(store, record), record })),
+    ...forgotten.flatMap(({ path, record }) => (record ? [{ path, record }] : [])),
+  ].toSorted((a, b) => byPublication(a.record, b.record));
+  const newest = before.at(-1);
+  const next = 1 + (newest?.record.sequence ?? 0);
+  if (!store.has('point-chain')) return { previous: undefined, sequence: next };
+  const head = await usableHead(world, store, of, key);
+  // Without a head nobody could say whether all points of the machine had been deleted.
+  if (!head && !newest) await writeHead(world, store, set, { machine, point: undefined });
+  const last = newest && (await linkToFile(world, newest.path, newest.record));
+  // A head that is ahead names one that was deleted: that stays to be seen.
+  if (!head?.point || head.point.sequence < next) return { previous: last, sequence: next };
+  return { previous: head.point, sequence: 1 + head.point.sequence };
 }
 
 export interface NewestBackup {
@@ -73,11 +103,21 @@ export async function newestBackup(
   const of = { set: set.name, machine };
   const { points, damaged } = await pointsOfMachine(world, store, of, set.keys);
   const point = points.findLast(({ origin }) => origin === 'backup');
-  const isNewer = (record: PointRecord | undefined): boolean =>
-    !record || !point || byPublication(record, point) > 0;
-  const forgotten = await forgottenOf(world, store, of, set.keys);
-  const newer = forgotten.find(({ record }) => isNewer(record));
+  const forgotten = await forgottenOf(world, store, of, set.keys.record);
+  const newer = forgotten.find((it) => mayBeNewer(it, point, points));
   return { point, forgotten: newer?.id, damaged: damaged[0] };
+}
+
+/** Whether a tombstone is, or may be, that of a newer backup than `point`. */
+function mayBeNewer(
+  { id, record }: Tombstone,
+  point: PointRecord | undefined,
+  points: readonly PointRecord[],
+): boolean {
+  if (record) return record.origin === 'backup' && (!point || byPublication(record, point) > 0);
+  // One that is damaged is older than the point that names it.
+  const after = points.find(({ previous }) => previous?.id === id);
+  return !point || !after || byPublication(after, point) > 0;
 }
 
 /** Its blocks stay until a sweep. Rejects IN_USE while a session runs from it, NOT_FOUND. */
@@ -95,43 +135,77 @@ export async function forgetPoint(world: World, store: Store, place: PointPlace)
   }
   const path = pointPath(store, place);
   const directory = pointsDirectory(store, place.set);
+  const record = await readable(world, store, path, undefined);
   // Nothing is written anew: this has to be possible on a full disk.
-  if (await mayBeNewest(world, store, place)) {
-    await files.rename(path, join(directory, place.id + FORGOTTEN));
-  } else await files.unlink(path);
+  await files.rename(path, join(directory, place.id + FORGOTTEN));
+  if (record) {
+    const of = { set: place.set, machine: record.machine };
+    await dropTombstones(world, store, of, { isNewestBackup: false, key: undefined });
+  }
   await files.syncDirectory(directory);
 }
 
-/** Of the backups of its machine. */
-async function mayBeNewest(world: World, store: Store, place: PointPlace): Promise<boolean> {
-  const point = await readable(world, store, pointPath(store, place), undefined);
-  if (!point) return true;
-  if (point.origin !== 'backup') return false;
-  const { machine } = point;
-  const { points } = await pointsOfMachine(world, store, { set: place.set, machine });
-  return points.findLast(({ origin }) => origin === 'backup')?.id === point.id;
+/**
+ * Removes the tombstones of a machine that nothing needs: no recovery point and no head names them, and they are not
+ * of its newest backup. `isNewestBackup`: one was just published, so that of those that cannot be read none is newer.
+ */
+async function dropTombstones(
+  world: World,
+  store: Store,
+  of: MachineInSet,
+  {
+    isNewestBackup,
+    key,
+  }: { readonly isNewestBackup: boolean; readonly key: Uint8Array | undefined },
+): Promise<void> {
+  const tombstones = await forgottenOf(world, store, of, key);
+  if (tombstones.length === 0) return;
+  const { points } = await pointsOfMachine(world, store, of);
+  const head = await usableHead(world, store, of, key);
+  const named = new Set([head?.point?.id, ...points.map(({ previous }) => previous?.id)]);
+  const backups = [...points, ...tombstones.flatMap(({ record }) => record ?? [])]
+    .filter(({ origin }) => origin === 'backup')
+    .toSorted(byPublication);
+  const newest = backups.at(-1)?.id;
+  for (const { id, path, record } of tombstones) {
+    const mayCount = record ? id === newest : !isNewestBackup;
+    if (!named.has(id) && !mayCount) await world.files.unlink(path);
+  }
 }
 
-/** Backups that were the newest when they were forgotten; without a record: it is damaged. */
-interface Forgotten {
+/** Of a recovery point that was forgotten; without a record: it is damaged. */
+export interface Tombstone {
   readonly id: string;
   readonly path: string;
   readonly record: PointRecord | undefined;
 }
 
+/** Of one machine; what is damaged may be of another one. */
 async function forgottenOf(
   world: World,
   store: Store,
-  { set, machine }: { readonly set: string; readonly machine: string },
-  keys?: DomainKeys,
-): Promise<Forgotten[]> {
+  { set, machine }: MachineInSet,
+  key: Uint8Array | undefined,
+): Promise<Tombstone[]> {
+  const all = await tombstones(world, store, set, key, (id) => mayBeOf(id, machine));
+  return all.filter(({ record }) => !record || record.machine === machine);
+}
+
+/** Of a set; those that `isWanted` names by their IDs. */
+export async function tombstones(
+  world: World,
+  store: Store,
+  set: string,
+  key: Uint8Array | undefined,
+  isWanted: (id: string) => boolean,
+): Promise<Tombstone[]> {
   const directory = pointsDirectory(store, set);
-  const found: Forgotten[] = [];
+  const found: Tombstone[] = [];
   for (const name of await world.files.list(directory)) {
     const id = name.slice(0, -FORGOTTEN.length);
-    if (!name.endsWith(FORGOTTEN) || !mayBeOf(id, machine)) continue;
+    if (!name.endsWith(FORGOTTEN) || !isWanted(id)) continue;
     const path = join(directory, name);
-    found.push({ id, path, record: await readable(world, store, path, keys?.record) });
+    found.push({ id, path, record: await readable(world, store, path, key) });
   }
   return found;
 }

@@ -1,4 +1,5 @@
 import { resolve } from 'node:path/posix';
+import { checkChain } from '../catalog/check-chain.ts';
 import { listPoints } from '../catalog/points.ts';
 import { CatalogError } from '../catalog/catalog-error.ts';
 import { leasePath, listLeases } from '../catalog/leases.ts';
@@ -134,7 +135,8 @@ async function checkPoints(
   const set = open.find((it) => it.name === name);
   const checker = set && manifestChecker(store.packs, set.keys, onProblem);
   const { points, damaged } = await listPoints(world, store, name, set?.keys);
-  for (const { path, reason } of damaged) onProblem({ where: path, what: reason });
+  const chain = await checkChain(world, store, name, set?.keys);
+  for (const { path, reason } of [...damaged, ...chain]) onProblem({ where: path, what: reason });
   for (const point of points) {
     signal.throwIfAborted();
     for (const disk of point.disks) await checker?.check(disk, `${point.id}/${disk.name}`);

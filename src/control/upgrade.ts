@@ -1,5 +1,5 @@
 import { join } from 'node:path/posix';
-import { addChecksums, lacksChecksums } from '../catalog/checked-set.ts';
+import { isOutdated, upgradeSet } from '../catalog/upgraded-set.ts';
 import { checkLeases } from '../catalog/leases.ts';
 import { mendSetRecord, readSet, setNames } from '../catalog/sets.ts';
 import { ALL_FEATURES, type Feature, needsOf } from '../formats/store/features.ts';
@@ -19,6 +19,8 @@ import { SERVICE_LOCK } from './service-lock.ts';
 const CHANGES: Readonly<Record<Feature, string>> = {
   'checked-records':
     'every record gets a checksum, so that damage is found without a key; sessions have to be stopped for that',
+  'point-chain':
+    'each recovery point names the one before it, so that "store check" notices one that was deleted',
 };
 
 /**
@@ -76,8 +78,8 @@ async function rewriteSets(house: House, secrets: SecretSource, report: Report):
   for (const [position, name] of names.entries()) {
     report({ event: 'progress', phase: 'records', position, total: names.length });
     await mendSetRecord(world, store, { name, record: await readSet(world, store, name) });
-    if (await lacksChecksums(world, store, name)) {
-      await addChecksums(world, store, await openSet(house, name, whereNeeded(secrets)));
+    if (await isOutdated(world, store, name)) {
+      await upgradeSet(world, store, await openSet(house, name, whereNeeded(secrets)));
     }
   }
 }

@@ -1,5 +1,5 @@
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
 import { endsWithSum } from '../../src/formats/store/json-record.ts';
@@ -31,7 +31,7 @@ function place() {
 function unchecked(store: string): string[] {
   const names = readdirSync(store, { recursive: true }) as string[];
   const records = names.filter((name) =>
-    /\.(point|forgotten|profile)$|^(sets|sessions|leases|jobs|schedules)\/.*\.json$|^holdfast/.test(
+    /\.(point|forgotten|profile|head)$|^(sets|sessions|leases|jobs|schedules)\/.*\.json$|^holdfast/.test(
       name,
     ),
   );
@@ -50,7 +50,7 @@ test('an upgrade is shown first; with --yes every record gets what new stores ha
   const { store, holdfast, disk, passphrase } = place();
   const shown = await expectDone(holdfast('store', 'upgrade'));
   equal(shown.result['upgraded'], false);
-  match(JSON.stringify(shown.result['features']), /checked-records/);
+  match(JSON.stringify(shown.result['features']), /checked-records.*point-chain/);
   equal(take(store)['version'], 1, 'it is only shown');
   const done = await expectDone(holdfast('store', 'upgrade', '--yes'));
   equal(done.result['upgraded'], true);
@@ -61,6 +61,11 @@ test('an upgrade is shown first; with --yes every record gets what new stores ha
   deepEqual((await expectDone(holdfast('store', 'upgrade'))).result['features'], []);
   await expectDone(holdfast('backup', 'create', 'nightly', ...disk));
   await expectDone(holdfast('session', 'discard', STORE_1.session));
+  await expectDone(holdfast('store', 'check'));
+  unlinkSync(join(store, `sets/nightly/points/${STORE_1.nightly[0]}.point`));
+  const missed = await holdfast('store', 'check');
+  equal(missed.code, 6);
+  match(missed.stdout, new RegExp(`recovery point ${STORE_1.nightly[0]} was deleted`));
   const old = oldRelease();
   if (!old) return;
   const refused = old('backup', 'list', '--store', store, '--passphrase-file', passphrase);

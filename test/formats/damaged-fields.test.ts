@@ -22,6 +22,7 @@ const POINT: PointRecord = {
   machine: 'vm1',
   created: '2026-11-21T01:30:00.000Z',
   sequence: 7,
+  previous: { id: 'vm-0', sequence: 1, digest: pattern(32, 9) },
   parent: 'vm1-20261120T013000Z-000000',
   origin: 'backup',
   disks: [

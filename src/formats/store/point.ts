@@ -1,5 +1,5 @@
 import { type Fields, decodeJsonRecord, encodeJsonRecord, hex } from './json-record.ts';
-import { DIGEST_LENGTH } from './digest.ts';
+import { DIGEST_LENGTH, keyedHash } from './digest.ts';
 import type { Reference } from './node.ts';
 
 // A recovery point: which disks a machine had, and the roots of their manifests. Framing: json-record.md.
@@ -18,11 +18,21 @@ export interface PointRecord {
    * that there were in the set. 0: of a release that did not count.
    */
   readonly sequence: number;
+  /** The machine's newest in the set when it was published: head.md. Undefined: it is the first. */
+  readonly previous: PointLink | undefined;
   /** The recovery point that it was made over. */
   readonly parent: string | undefined;
   readonly origin: PointOrigin;
   readonly disks: readonly PointDisk[];
   readonly stats: PointStats;
+}
+
+/** Names a recovery point so that nothing else can stand for it. */
+export interface PointLink {
+  readonly id: string;
+  readonly sequence: number;
+  /** Of its record, as it was written. */
+  readonly digest: Uint8Array;
 }
 
 export interface PointDisk {
@@ -52,7 +62,25 @@ export function encodePoint(point: PointRecord, key: Uint8Array): Uint8Array {
     ...disk,
     ...(reference && { root: { ...reference, digest: hex(reference.digest) } }),
   }));
-  return encodeJsonRecord({ format: FORMAT, version: VERSION, ...point, disks }, key);
+  const previous = point.previous && encodeLink(point.previous);
+  return encodeJsonRecord({ format: FORMAT, version: VERSION, ...point, previous, disks }, key);
+}
+
+/** `bytes`: its whole record. */
+export function linkTo({ id, sequence }: PointRecord, bytes: Uint8Array): PointLink {
+  return { id, sequence, digest: Uint8Array.from(keyedHash(new Uint8Array(0), bytes)) };
+}
+
+export function encodeLink({ id, sequence, digest }: PointLink): object {
+  return { id, sequence, digest: hex(digest) };
+}
+
+export function decodeLink(fields: Fields): PointLink {
+  return {
+    id: fields.text('id'),
+    sequence: fields.integer('sequence', 0, Number.MAX_SAFE_INTEGER),
+    digest: fields.bytes('digest', DIGEST_LENGTH),
+  };
 }
 
 /** Throws FormatError. Without a key its authenticity is not checked: good for listings only. */
@@ -69,6 +97,7 @@ function pointOf(fields: Fields): PointRecord {
     machine: fields.text('machine'),
     created: fields.text('created'),
     sequence: fields.has('sequence') ? fields.integer('sequence', 0, Number.MAX_SAFE_INTEGER) : 0,
+    previous: fields.has('previous') ? decodeLink(fields.object('previous')) : undefined,
     parent: fields.has('parent') ? fields.text('parent') : undefined,
     origin: fields.oneOf('origin', ['backup', 'session']),
     disks: fields.list('disks', DISKS_MAX, diskOf),

@@ -1,0 +1,99 @@
+import { join } from 'node:path/posix';
+import { decodeHead, encodeHead, type HeadRecord } from '../formats/store/head.ts';
+import { linkTo, type PointLink, type PointRecord } from '../formats/store/point.ts';
+import type { Store } from '../store/store.ts';
+import { putDurably } from '../sys/put-durably.ts';
+import type { World } from '../sys/world.ts';
+import { CatalogError } from './catalog-error.ts';
+import { checkName } from './names.ts';
+import { readRecord } from './read-record.ts';
+import { type OpenSet, setDirectory } from './sets.ts';
+
+/*
+ * Each recovery point names the one before it, and a head names the last one: one that is deleted is missed. Grammar:
+ * formats/store/head.md.
+ */
+const SUFFIX = '.head';
+const HEAD_LENGTH_MAX = 16 * 1024;
+const RECORD_LENGTH_MAX = 2 * 1024 * 1024;
+
+export interface MachineInSet {
+  readonly set: string;
+  readonly machine: string;
+}
+
+function headsDirectory(store: Store, set: string): string {
+  return join(setDirectory(store, set), 'heads');
+}
+
+export function headPath(store: Store, { set, machine }: MachineInSet): string {
+  checkName(machine, 'machine');
+  return join(headsDirectory(store, set), machine + SUFFIX);
+}
+
+/** Undefined: there is none. Rejects CORRUPT. */
+export async function readHead(
+  { files }: World,
+  store: Store,
+  of: MachineInSet,
+  key: Uint8Array | undefined,
+): Promise<HeadRecord | undefined> {
+  const path = headPath(store, of);
+  if (!(await files.stat(path))) return undefined;
+  const head = await readRecord({ files, store }, path, HEAD_LENGTH_MAX, (it) =>
+    decodeHead(it, key),
+  );
+  if (head.set === of.set && head.machine === of.machine) return head;
+  const what = `${path} is the head of ${head.set}/${head.machine}`;
+  throw new CatalogError('CORRUPT', what);
+}
+
+/** The same; undefined also where it is damaged: the next publication writes it again. */
+export async function usableHead(
+  world: World,
+  store: Store,
+  of: MachineInSet,
+  key: Uint8Array | undefined,
+): Promise<HeadRecord | undefined> {
+  try {
+    return await readHead(world, store, of, key);
+  } catch (cause) {
+    if (cause instanceof CatalogError && cause.code === 'CORRUPT') return undefined;
+    throw cause;
+  }
+}
+
+/** The end of the chain is `point` from now on. The caller holds the store's lock. */
+export async function writeHead(
+  { files }: World,
+  store: Store,
+  set: OpenSet,
+  { machine, point }: Omit<HeadRecord, 'set'>,
+): Promise<void> {
+  const of = { set: set.name, machine };
+  await files.makeDirectory(headsDirectory(store, set.name));
+  await files.syncDirectory(setDirectory(store, set.name));
+  await putDurably(files, headPath(store, of), encodeHead({ ...of, point }, set.keys.record));
+}
+
+/** A link to what lies at `path`; undefined: no longer. */
+export async function linkToFile(
+  { files }: World,
+  path: string,
+  record: PointRecord,
+): Promise<PointLink | undefined> {
+  if (!(await files.stat(path))) return undefined;
+  return linkTo(record, await files.readFile(path, RECORD_LENGTH_MAX));
+}
+
+/** Machines that have a head, by the names of the files. */
+export async function machinesWithHead(
+  { files }: World,
+  store: Store,
+  set: string,
+): Promise<string[]> {
+  const directory = headsDirectory(store, set);
+  if (!(await files.stat(directory))) return [];
+  const names = (await files.list(directory)).filter((name) => name.endsWith(SUFFIX));
+  return names.map((name) => name.slice(0, -SUFFIX.length));
+}

@@ -1,0 +1,109 @@
+import { join } from 'node:path/posix';
+import { FormatError } from '../formats/format-error.ts';
+import { endsWithSum } from '../formats/store/json-record.ts';
+import {
+  decodePoint,
+  encodePoint,
+  linkTo,
+  type PointLink,
+  type PointRecord,
+} from '../formats/store/point.ts';
+import { decodeProfile, encodeProfile } from '../formats/store/profile.ts';
+import type { Store } from '../store/store.ts';
+import { putDurably } from '../sys/put-durably.ts';
+import type { World } from '../sys/world.ts';
+import { usableHead, writeHead } from './point-chain.ts';
+import { pointsDirectory } from './points.ts';
+import { byPublication } from './publication-order.ts';
+import { type OpenSet, setDirectory } from './sets.ts';
+
+/*
+ * For `checked-records` and `point-chain`: gives the records of a set of an earlier release what they lack. May be
+ * interrupted, and repeated. What is damaged stays as it is.
+ */
+const LENGTH_MAX = 8 * 1024 * 1024;
+
+/** Whether something has to be written again, for which the set's key is needed. */
+export async function isOutdated(world: World, store: Store, set: string): Promise<boolean> {
+  for (const path of await profilePaths(world, store, set)) {
+    if (!endsWithSum(await world.files.readFile(path, LENGTH_MAX))) return true;
+  }
+  for (const [machine, points] of await pointsByMachine(world, store, set, undefined)) {
+    let previous: PointLink | undefined;
+    for (const { record, bytes } of points) {
+      if (!endsWithSum(bytes) || !isSame(record.previous, previous)) return true;
+      previous = linkTo(record, bytes);
+    }
+    const head = await usableHead(world, store, { set, machine }, undefined);
+    if (!isSame(head?.point, previous)) return true;
+  }
+  return false;
+}
+
+/** The caller holds the store's lock. */
+export async function upgradeSet(world: World, store: Store, set: OpenSet): Promise<void> {
+  const { files } = world;
+  const key = set.keys.record;
+  for (const path of await profilePaths(world, store, set.name)) {
+    const bytes = await files.readFile(path, LENGTH_MAX);
+    const profile = readable(() => decodeProfile(bytes, key));
+    if (profile && !endsWithSum(bytes)) await putDurably(files, path, encodeProfile(profile, key));
+  }
+  for (const [machine, points] of await pointsByMachine(world, store, set.name, key)) {
+    let previous: PointLink | undefined;
+    for (const { path, record, bytes } of points) {
+      const again = encodePoint({ ...record, previous }, key);
+      if (Buffer.compare(again, bytes) !== 0) await putDurably(files, path, again);
+      previous = linkTo(record, again);
+    }
+    await writeHead(world, store, set, { machine, point: previous });
+  }
+}
+
+interface FoundPoint {
+  readonly path: string;
+  readonly record: PointRecord;
+  readonly bytes: Uint8Array;
+}
+
+/** Of each machine in the order of their publication; the forgotten ones too. */
+async function pointsByMachine(
+  { files }: World,
+  store: Store,
+  set: string,
+  key: Uint8Array | undefined,
+): Promise<Map<string, FoundPoint[]>> {
+  const directory = pointsDirectory(store, set);
+  const found: FoundPoint[] = [];
+  for (const name of await files.list(directory)) {
+    if (!/\.(point|forgotten)$/.test(name)) continue;
+    const path = join(directory, name);
+    const bytes = await files.readFile(path, LENGTH_MAX);
+    const record = readable(() => decodePoint(bytes, key));
+    if (record) found.push({ path, record, bytes });
+  }
+  found.sort((a, b) => byPublication(a.record, b.record));
+  return Map.groupBy(found, ({ record }) => record.machine);
+}
+
+async function profilePaths({ files }: World, store: Store, set: string): Promise<string[]> {
+  const directory = join(setDirectory(store, set), 'profiles');
+  if (!(await files.stat(directory))) return [];
+  const names = (await files.list(directory)).filter((name) => name.endsWith('.profile'));
+  return names.map((name) => join(directory, name));
+}
+
+/** Undefined: it is damaged. */
+function readable<T>(decode: () => T): T | undefined {
+  try {
+    return decode();
+  } catch (cause) {
+    if (!(cause instanceof FormatError)) throw cause;
+    return undefined;
+  }
+}
+
+function isSame(a: PointLink | undefined, b: PointLink | undefined): boolean {
+  if (!a || !b) return a === b;
+  return a.id === b.id && Buffer.compare(a.digest, b.digest) === 0;
+}

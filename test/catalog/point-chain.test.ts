@@ -1,0 +1,172 @@
+import { deepEqual, equal, match, ok } from 'node:assert/strict';
+import {
+  copyFileSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'tap';
+import { checkChain } from '../../src/catalog/check-chain.ts';
+import { usableHead } from '../../src/catalog/point-chain.ts';
+import { listPoints, pointsDirectory } from '../../src/catalog/points.ts';
+import { forgetPoint, newestBackup, publishPoint } from '../../src/catalog/publication.ts';
+import type { PointOrigin } from '../../src/formats/store/point.ts';
+import { lockStore } from '../../src/store/store-lock.ts';
+import { realWorld } from '../../src/sys/world.ts';
+import { newStore } from '../support/store.ts';
+import { temporaryDirectory } from '../support/temporary.ts';
+
+/** An encrypted set "set" in a store of this release. */
+async function place() {
+  const world = realWorld();
+  const home = join(temporaryDirectory(), 'store');
+  const { store, set } = await newStore(world, { passphrase: 'correct horse', home });
+  const directory = pointsDirectory(store, 'set');
+  const names = (): string[] => readdirSync(directory).sort();
+  const path = (name: string): string => join(directory, name);
+  async function publish(id: string, machine = 'm', origin: PointOrigin = 'backup'): Promise<void> {
+    await using _lock = await lockStore(world, store, 'test');
+    await publishPoint(world, store, set, {
+      ...{ id, machine, parent: undefined, origin, disks: [] },
+      stats: { readBytes: 0, storedBytes: 0 },
+    });
+  }
+  const forget = (id: string) => forgetPoint(world, store, { set: 'set', id });
+  const problems = async (): Promise<string[]> =>
+    (await checkChain(world, store, 'set', set.keys)).map(({ reason }) => reason);
+  const head = join(directory, '../heads/m.head');
+  return { world, store, set, publish, forget, problems, names, path, head };
+}
+
+test('points that are forgotten are not missed, and leave one tombstone at most for each that stays', async () => {
+  for (const order of [
+    ['m-1', 'm-2', 'm-3', 'm-4'],
+    ['m-4', 'm-3', 'm-2', 'm-1'],
+    ['m-2', 'm-4', 'm-1', 'm-3'],
+  ]) {
+    const it = await place();
+    for (const id of ['m-1', 'm-2', 'm-3', 'm-4']) await it.publish(id);
+    const live = new Set(['m-1', 'm-2', 'm-3', 'm-4']);
+    for (const id of order) {
+      await it.forget(id);
+      live.delete(id);
+      deepEqual(await it.problems(), [], `${order.join()} at ${id}`);
+      const tombstones = it.names().filter((name) => name.endsWith('.forgotten'));
+      ok(tombstones.length <= live.size + 1, it.names().join());
+    }
+    deepEqual(it.names(), ['m-4.forgotten']);
+    await it.publish('m-5');
+    deepEqual(await it.problems(), []);
+    deepEqual(it.names(), ['m-4.forgotten', 'm-5.point']);
+    const { points } = await listPoints(it.world, it.store, 'set', it.set.keys);
+    equal(points[0]!.sequence, 5);
+  }
+});
+
+test('any recovery point that was deleted is missed, the newest one too, also after the next backup', async () => {
+  for (const id of ['m-1', 'm-2', 'm-3']) {
+    const it = await place();
+    for (const id of ['m-1', 'm-2', 'm-3', 'n-1']) await it.publish(id, id[0]);
+    unlinkSync(it.path(`${id}.point`));
+    match(
+      (await it.problems()).join('\n'),
+      new RegExp(`^recovery point ${id} was deleted: [^\\n]*$`),
+    );
+    await it.publish('m-4');
+    match(
+      (await it.problems()).join('\n'),
+      new RegExp(`^recovery point ${id} was deleted: [^\\n]*$`),
+    );
+    // Once those that name it are forgotten, nobody misses it.
+    for (const id of ['m-1', 'm-2', 'm-3']) await it.forget(id).catch(() => {});
+    await it.publish('m-5');
+    await it.forget('m-4');
+    equal((await it.problems()).length, 0);
+  }
+});
+
+test('all points of a machine that were deleted are missed', async () => {
+  const it = await place();
+  for (const id of ['m-1', 'm-2']) await it.publish(id);
+  for (const id of ['m-1', 'm-2']) unlinkSync(it.path(`${id}.point`));
+  match((await it.problems()).join('\n'), /^recovery point m-2 was deleted: .*m\.head names it/);
+});
+
+test('a tombstone that was removed, or put there without the record, is noticed', async () => {
+  const it = await place();
+  for (const id of ['m-1', 'm-2', 'm-3']) await it.publish(id);
+  await it.forget('m-2');
+  const grave = it.path('m-2.forgotten');
+  const bytes = readFileSync(grave);
+  unlinkSync(grave);
+  match((await it.problems()).join('\n'), /^recovery point m-2 was deleted/);
+  writeFileSync(grave, 'x');
+  match((await it.problems()).join('\n'), /record of a forgotten point is damaged/);
+  // Another authentic record under its name.
+  copyFileSync(it.path('m-1.point'), grave);
+  match((await it.problems()).join('\n'), /is not the record that recovery point m-3 names/);
+  writeFileSync(grave, bytes);
+  deepEqual(await it.problems(), []);
+});
+
+test('a head that is missing, damaged or of another machine is noticed; the next backup writes it', async () => {
+  const it = await place();
+  for (const id of ['m-1', 'm-2', 'n-1']) await it.publish(id, id[0]);
+  const whole = readFileSync(it.head);
+  renameSync(it.head, `${it.head}.away`);
+  match((await it.problems()).join('\n'), /m\.head is missing/);
+  for (let at = 0; at < whole.length; at += 7) {
+    const bytes = Buffer.from(whole);
+    bytes[at]! ^= 4;
+    writeFileSync(it.head, bytes);
+    match((await it.problems()).join('\n'), /m\.head/);
+  }
+  copyFileSync(join(it.head, '../n.head'), it.head);
+  match((await it.problems()).join('\n'), /m\.head is the head of set\/n/);
+  await it.publish('m-3');
+  deepEqual(await it.problems(), []);
+});
+
+test('a crash between a point and its head leaves a chain that leads to the head', async () => {
+  const it = await place();
+  await it.publish('m-1');
+  const before = readFileSync(it.head);
+  await it.publish('m-2');
+  writeFileSync(it.head, before);
+  deepEqual(await it.problems(), []);
+  await it.publish('m-3');
+  deepEqual(await it.problems(), []);
+  const of = { set: 'set', machine: 'm' };
+  equal((await usableHead(it.world, it.store, of, it.set.keys.record))?.point?.id, 'm-3');
+  const { points } = await listPoints(it.world, it.store, 'set', it.set.keys);
+  deepEqual(
+    points.map(({ previous }) => previous?.id),
+    [undefined, 'm-1', 'm-2'],
+  );
+});
+
+test('a tombstone of a session, or of an older backup, does not make the newest backup unknown', async () => {
+  const it = await place();
+  for (const id of ['m-1', 'm-2']) await it.publish(id);
+  await it.publish('m-3', 'm', 'session');
+  const newest = () => newestBackup(it.world, it.store, it.set, 'm');
+  await it.forget('m-3');
+  await it.forget('m-1');
+  deepEqual(it.names(), ['m-1.forgotten', 'm-2.point', 'm-3.forgotten']);
+  let found = await newest();
+  deepEqual([found.point?.id, found.forgotten], ['m-2', undefined]);
+  // Of a damaged one the point that names it says that it is older.
+  const path = it.path('m-1.forgotten');
+  const bytes = readFileSync(path);
+  bytes[30]! ^= 1;
+  writeFileSync(path, bytes);
+  found = await newest();
+  deepEqual([found.point?.id, found.forgotten], ['m-2', undefined]);
+  await it.forget('m-2');
+  found = await newest();
+  equal(found.point, undefined);
+  ok(found.forgotten);
+});
