@@ -130,14 +130,25 @@ export async function readSet(world: World, store: Store, name: string): Promise
   throw new CatalogError('CORRUPT', `the record of set "${name}" cannot be used: ${first.reason}`);
 }
 
-/** Sets whose records can be read: a damaged one does not hide the others, see `checkSetRecords`. */
-export async function listSets(world: World, store: Store): Promise<SetRecord[]> {
-  const whole: SetRecord[] = [];
+export interface SetList {
+  readonly sets: readonly SetRecord[];
+  /** Whose records cannot be read, neither copy: they hide no others. */
+  readonly damaged: readonly (RecordProblem & { readonly set: string })[];
+}
+
+export async function listSets(world: World, store: Store): Promise<SetList> {
+  const sets: SetRecord[] = [];
+  const damaged: SetList['damaged'][number][] = [];
   for (const name of await setNames(world, store)) {
     const { record } = await readCopies(world, store, name);
-    if (record) whole.push(record);
+    if (record) sets.push(record);
+    else {
+      const [first] = await checkSetRecords(world, store, name);
+      // It may have been removed, or made whole, since it was looked at.
+      if (first) damaged.push({ set: name, ...first });
+    }
   }
-  return whole;
+  return { sets, damaged };
 }
 
 /** Names of all sets, sorted; also of those whose records are damaged, or lost while their points are there. */

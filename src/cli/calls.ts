@@ -168,8 +168,9 @@ async function findService(
     if (named === undefined && cause instanceof SystemError) return undefined;
     if (named === undefined && store !== undefined) return undefined;
     if (!(cause instanceof SystemError)) throw cause;
-    const why = typeof at === 'string' ? 'start holdfastd' : cause.message;
-    throw new SystemError('UNREACHABLE', `no service answers at ${where}: ${why}`, { cause });
+    const message =
+      typeof at === 'string' ? silentService(where) : unreachable(where, cause.message);
+    throw new SystemError('UNREACHABLE', message, { cause });
   }
   if (named === undefined) return undefined;
   throw new UsageError(`the service at ${where} has another store than ${store}`);
@@ -188,6 +189,23 @@ const hostHere: HostWork = async (name, request, options) => {
 };
 
 function deskOf({ house }: CallSettings): Desk {
-  const reason = `no service answers at ${SERVICE_SOCKET}: start holdfastd`;
-  return { ...bareDesk('UNREACHABLE', reason), house, host: hostHere };
+  return { ...bareDesk('UNREACHABLE', silentService(SERVICE_SOCKET)), house, host: hostHere };
+}
+
+function unreachable(where: string, why: string): string {
+  return `no service answers at ${where}: ${why}`;
+}
+
+function silentService(socket: string): string {
+  return unreachable(socket, 'start it ("systemctl start holdfastd")');
+}
+
+/** As appliance/install leaves it: whoever names no store means that of the service. */
+const UNIT = '/usr/lib/systemd/system/holdfastd.service';
+
+/** Neither a store nor a service was named, and no service answers. */
+export async function noStoreNamed(): Promise<Error> {
+  const isInstalled = (await realFileSystem().stat(UNIT)) !== undefined;
+  if (!isInstalled) return new UsageError('which store? Give --store DIR, or set HOLDFAST_STORE');
+  return new SystemError('UNREACHABLE', silentService(SERVICE_SOCKET));
 }

@@ -17,7 +17,7 @@ import { Interrupted } from './interrupted.ts';
 import { commandHelp, overview } from './help.ts';
 import { openOutput, type Output } from './output.ts';
 import { ServiceFailure } from '../client/service-failure.ts';
-import { openCalls } from './calls.ts';
+import { noStoreNamed, openCalls } from './calls.ts';
 import { givenService, requireHere } from './server.ts';
 import { descriptorOnce, isSecretGiven, type SecretOptions, secretSource } from './secrets.ts';
 
@@ -119,9 +119,7 @@ async function runCommand(command: Command, input: Input, output: Output): Promi
   async function openOnce(): Promise<House> {
     requireHere(named);
     const directory = storeDirectory ?? (await calls.servedStore());
-    if (directory === undefined) {
-      throw new UsageError('which store? Give --store DIR, or set HOLDFAST_STORE');
-    }
+    if (directory === undefined) throw await noStoreNamed();
     const { openHouse } = await import('../control/house.ts');
     return (house ??= await openHouse(directory));
   }

@@ -61,7 +61,9 @@ function lookAnswered(model: Model, { what }: Look, answer: Answer): Model {
     const { sessions, damaged: damagedSessions } = result;
     return { ...withSessions(model, known(sessions)), damagedSessions };
   }
-  if (name === 'set/list') return { ...model, sets: known(result.sets) };
+  if (name === 'set/list') {
+    return { ...model, sets: known(result.sets), damagedSets: result.damaged };
+  }
   if (name === 'schedule/list') return { ...model, schedules: known(result.schedules) };
   if (name === 'alarm/list') return { ...model, standing: known(result.alarms) };
   if (name === 'store/usage') return { ...model, usage: known(result) };

@@ -45,6 +45,7 @@ export interface Model {
   readonly latest: Known<ResultOf<'backup/page'>>;
   readonly sessions: Known<readonly SessionSummary[]>;
   readonly damagedSessions: readonly DamagedPoint[];
+  readonly damagedSets: readonly DamagedPoint[];
   readonly sets: Known<readonly SetSummary[]>;
   readonly schedules: Known<readonly ScheduleSummary[]>;
   /** Jobs that wait or run. */
@@ -268,6 +269,7 @@ export function firstModel(of: {
     hasBegun: false,
     ...NOTHING_KNOWN,
     damagedSessions: [],
+    damagedSets: [],
     points: noPoints(''),
     jobs: NO_ROWS,
     ...NO_PLACE,

@@ -1,8 +1,8 @@
 import { formatSize } from '../lib/sizes.ts';
-import type { PointSummary, SessionSummary } from '../protocol/results.ts';
+import type { DamagedPoint, PointSummary, SessionSummary } from '../protocol/results.ts';
 import { topFor } from './lists.ts';
 import { type Known, listRows, type Model, type PagedList } from './model.ts';
-import { columns, fitted, type Line, line } from './screen.ts';
+import { columns, fitted, type Line, line, wrapped } from './screen.ts';
 import { underWay } from './view-session.ts';
 import { notKnown } from './view-status.ts';
 import { utc } from './words.ts';
@@ -58,12 +58,25 @@ function pointText({ created, machine, set, origin, disks }: PointSummary): stri
   return columns([utc(created), machine, set, origin, sizes], POINT_WIDTHS);
 }
 
+/** A long list leaves no room for the lines below it. */
+function damagedNote({ length }: readonly DamagedPoint[]): string {
+  return length === 0 ? '' : `   ${length} DAMAGED`;
+}
+
+/** What there is and cannot be read, below what can be. */
+function damagedLines(damaged: readonly DamagedPoint[], { size }: Model): Line[] {
+  return damaged.flatMap(({ reason }) =>
+    wrapped(`DAMAGED ${reason}`, size.columns - 3).map((text) => line(` ${text}`, 'bad')),
+  );
+}
+
 export function sessionsBody(model: Model): readonly Line[] {
-  const { sessions } = model;
+  const { sessions, damagedSessions } = model;
   const widths = [22, 9, 11, 10];
-  return listBody(model, {
+  const list = listBody(model, {
     known: sessions,
     heading: columns(['SESSION', 'STATE', 'BEGUN (UTC)', 'WRITTEN', 'WHERE, UNDER WAY'], widths),
+    note: damagedNote(damagedSessions),
     none: 'No sessions. One begins when a recovery point is run.',
     text: (it: SessionSummary) => {
       const { session, state, waits, created, takenBytes, listen } = it;
@@ -78,17 +91,20 @@ export function sessionsBody(model: Model): readonly Line[] {
       return columns(cells, widths);
     },
   });
+  return [...list, ...damagedLines(damagedSessions, model)];
 }
 
 export function setsBody(model: Model): readonly Line[] {
   const widths = [32, 16];
-  return listBody(model, {
+  const list = listBody(model, {
     known: model.sets,
     heading: columns(['SET', 'CREATED (UTC)', 'ENCRYPTED'], widths),
+    note: damagedNote(model.damagedSets),
     none: 'No backup sets: see "holdfast set create".',
     text: ({ set, created, encrypted }) =>
       columns([set, utc(created), encrypted ? 'yes' : 'no'], widths),
   });
+  return [...list, ...damagedLines(model.damagedSets, model)];
 }
 
 export function logBody(model: Model): readonly Line[] {
@@ -106,11 +122,14 @@ export function listBody<T>(
   {
     known,
     heading,
+    note = '',
     none,
     text,
   }: {
     readonly known: Known<readonly T[]>;
     readonly heading: string;
+    /** Behind it. */
+    readonly note?: string;
     readonly none: string;
     readonly text: (item: T) => string;
   },
@@ -124,7 +143,7 @@ export function listBody<T>(
   const shown = value
     .slice(top, top + height)
     .map((item, at) => listLine(text(item), top + at === chosen, model.size.columns));
-  return [line(fitted(` ${heading}`, model.size.columns - 1).trimEnd(), 'strong'), ...shown];
+  return [line(fitted(` ${heading}${note}`, model.size.columns - 1).trimEnd(), 'strong'), ...shown];
 }
 
 function listLine(text: string, isChosen: boolean, width: number): Line {

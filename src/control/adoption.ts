@@ -82,7 +82,7 @@ async function plannedOf(
   };
   const { look } = house.memory;
   const remembered = await look();
-  const sets = (await listSets(house.world, house.store)).flatMap((record) => {
+  const sets = (await listSets(house.world, house.store)).sets.flatMap((record) => {
     const known = remembered.set(record.name);
     const now = rememberedSet(record);
     const isSame = known?.domain === now.domain && known.encrypted === now.encrypted;
@@ -110,8 +110,8 @@ async function plannedOf(
 
 async function adoptAll(house: House, jobs: AdoptingJobs, foreign: Foreign): Promise<void> {
   const { world, store, memory } = house;
-  const records = await listSets(world, store);
-  const sets = Object.fromEntries(records.map((it) => [it.name, rememberedSet(it)]));
+  const listed = await listSets(world, store);
+  const sets = Object.fromEntries(listed.sets.map((it) => [it.name, rememberedSet(it)]));
   const known = await ownOrders(house, jobs);
   await memory.adopt([...known, ...ordersOf(foreign)], sets);
   await jobs?.queue.adopt(foreign.jobs);

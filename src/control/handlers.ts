@@ -163,7 +163,7 @@ const HANDLERS: Handlers = {
     await (await stores()).remakeIndex(await desk.house(), report);
     return { rebuilt: true };
   },
-  'set/list': async (desk) => ({ sets: await (await sets()).sets(await desk.house()) }),
+  'set/list': async (desk) => (await sets()).sets(await desk.house()),
   'set/create': async (desk, { set, encrypted }, { given }) => {
     const passphrase = encrypted ? (await sets()).newPassphrase(given) : undefined;
     return (await sets()).makeSet(await desk.house(), set, passphrase);

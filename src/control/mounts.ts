@@ -65,5 +65,5 @@ async function namesOf(
   given: readonly string[],
 ): Promise<readonly string[]> {
   if (given.length > 0) return given;
-  return (await listSets(world, store)).map(({ name }) => name);
+  return (await listSets(world, store)).sets.map(({ name }) => name);
 }

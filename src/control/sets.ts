@@ -1,4 +1,5 @@
 import { createSet, listSets } from '../catalog/sets.ts';
+import type { ResultOf } from '../protocol/operations.ts';
 import type { SetSummary } from '../protocol/results.ts';
 import type { SetRecord } from '../formats/store/set-record.ts';
 import { SchemaError } from '../lib/schema.ts';
@@ -26,8 +27,12 @@ export function newPassphrase(given: GivenSecret | undefined): Uint8Array {
   throw new SchemaError(['secret'], 'the passphrase of the new set is missing');
 }
 
-export async function sets({ world, store }: House): Promise<SetSummary[]> {
-  return (await listSets(world, store)).map(summary);
+export async function sets({ world, store }: House): Promise<ResultOf<'set/list'>> {
+  const { sets, damaged } = await listSets(world, store);
+  return {
+    sets: sets.map(summary),
+    damaged: damaged.map(({ set, path, reason }) => ({ path, reason: `set "${set}": ${reason}` })),
+  };
 }
 
 function summary({ name, created, slots }: SetRecord): SetSummary {

@@ -217,7 +217,7 @@ export const OPERATIONS = {
     ),
   ),
   'store/rebuild-index': changes('make the index anew', nothing, object({ rebuilt: flag() })),
-  'set/list': looks('list backup sets', nothing, object({ sets: list(setSummary, MANY) })),
+  'set/list': looks('list backup sets', nothing, object({ sets: list(setSummary, MANY), damaged })),
   'set/create': withKey(
     changes(
       'make a backup set; `secret` is the passphrase of an encrypted one',

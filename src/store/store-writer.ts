@@ -250,7 +250,7 @@ async function storing(work: () => Promise<void>): Promise<void> {
     if (!(cause instanceof SystemError)) throw cause;
     const full = cause.code === 'NO_SPACE';
     const message = full
-      ? 'the store is full: free space or forget recovery points'
+      ? 'the disk of the store is full: make room on it, or enlarge it (what is forgotten frees nothing yet)'
       : cause.message;
     throw new StoreError(full ? 'NO_SPACE' : 'IO', message, { cause });
   }

@@ -6,8 +6,11 @@ import { access, readFile } from 'node:fs/promises';
  * directories over home directories, and others' places under /tmp (ProtectHome=, PrivateTmp= of systemd.exec(5)).
  */
 
-/** What lies under such a mount of systemd's, by the root that proc_pid_mountinfo(5) shows of it. */
-const HIDING = /^\/(?:.*\/)?(?:systemd\/inaccessible\/|systemd-private-)/;
+/**
+ * What lies under such a mount of systemd's, by the root that proc_pid_mountinfo(5) shows: `/systemd/inaccessible/dir`
+ * of /run, in containers `/host/inaccessible/dir`; a directory `systemd-private-...`.
+ */
+const HIDING = /(?:^|\/)(?:inaccessible\/\w+$|systemd-private-)/;
 
 /** The directory whose own contents are hidden from this process, if `path` is in one. */
 export async function hiddenDirectory(path: string): Promise<string | undefined> {

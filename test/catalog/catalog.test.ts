@@ -50,7 +50,7 @@ test('a set opens with its passphrase or its recovery key, and with nothing else
   await rejects(unlockSet(record, undefined), { code: 'WRONG_KEY', message: /encrypted/ });
   await rejects(createSet(world, store, 'nightly', {}), { code: 'EXISTS' });
   deepEqual(
-    (await listSets(world, store)).map(({ name }) => name),
+    (await listSets(world, store)).sets.map(({ name }) => name),
     ['nightly', 'set'],
   );
   const files = await world.files.readFile('/store/sets/nightly/set.json', 10_000);

@@ -102,9 +102,10 @@ test('with both copies damaged the set is damaged, which is not a wrong passphra
   }
   await rejects(readSet(world, store, 'a'), { code: 'CORRUPT', message: /checksum|damaged/ });
   // A13
+  const listed = await listSets(world, store);
   deepEqual(
-    (await listSets(world, store)).map(({ name }) => name),
-    ['b'],
+    [listed.sets.map(({ name }) => name), listed.damaged.map(({ set }) => set)],
+    [['b'], ['a']],
   );
   equal((await listPoints(world, store, undefined)).points.length, 1);
   equal((await it.problems()).filter((line) => line.includes('set.')).length, 2);

@@ -112,7 +112,11 @@ test('a job is canceled by its word, and one that has ended is not', async () =>
 test('a backup of a set is started; what is wrong is said where it is typed', async () => {
   const driven = driveUp();
   driven.type('4');
-  driven.answer('set/list', { sets: [{ set: 'nightly', created: TIME, encrypted: true }] });
+  driven.answer('set/list', {
+    sets: [{ set: 'nightly', created: TIME, encrypted: true }],
+    damaged: [{ path: '/s', reason: 'set "weekly": its checksum is wrong' }],
+  });
+  match(driven.text(), /^ DAMAGED set "weekly": its checksum is wrong$/m);
   driven.type('b\r');
   match(driven.text(), /Backup set +\[ nightly \].*A backup needs disks/s);
   driven.type(`${DOWN}${DOWN}web${DOWN}vda=/a.qcow2, vdb\r`);

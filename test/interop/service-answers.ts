@@ -41,6 +41,22 @@ export function serviceAnswers(
     await run('cmp', '/srv/disk.raw', '/srv/holdfast-disks/out.raw');
   });
 
+  test('commands say that the service is stopped, and how to start it', { skip }, async () => {
+    const { run, tryRun } = host!;
+    await run('systemctl', 'stop', 'holdfastd.socket', 'holdfastd.service');
+    for (const words of [
+      ['session', 'list'],
+      ['job', 'list'],
+      ['set', 'list'],
+      ['service', 'show'],
+    ]) {
+      const { code, stderr } = await tryRun('holdfast', ...words);
+      equal(code, 1, words.join(' '));
+      match(stderr, /no service answers at .*: start it \("systemctl start holdfastd"\)/);
+    }
+    await run('systemctl', 'start', 'holdfastd.socket', 'holdfastd.service');
+  });
+
   test('wrong settings are refused by reload, and keep the service from nothing', {
     skip,
   }, async () => {

@@ -7,12 +7,13 @@ export const command: Command = {
   options: {},
   takes: [0, 0],
   async run(_input, { output, call }) {
-    const { sets: list } = await call('set/list', {});
-    output.result({ sets: list }, () =>
+    const listing = await call('set/list', {});
+    output.result(listing, () =>
       table(
         ['SET', 'CREATED', 'ENCRYPTED'],
-        list.map(({ set, created, encrypted }) => [set, created, encrypted ? 'yes' : 'no']),
+        listing.sets.map(({ set, created, encrypted }) => [set, created, encrypted ? 'yes' : 'no']),
       ),
     );
+    for (const { reason } of listing.damaged) output.say(`DAMAGED ${reason}`);
   },
 };
