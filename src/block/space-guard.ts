@@ -1,5 +1,5 @@
 import type { Clock } from '../sys/clock.ts';
-import type { FileSystem } from '../sys/file-system.ts';
+import type { FileSystem, Space } from '../sys/file-system.ts';
 import { BlockError } from './block-error.ts';
 
 /** Keeps a reserve of free space, so that sessions stop cleanly before a pool is full. */
@@ -16,7 +16,8 @@ export interface SpaceGuardOptions {
   readonly files: FileSystem;
   readonly clock: Clock;
   readonly directory: string;
-  readonly reserve: number;
+  /** Bytes that are left to others, asked whenever the file system is. */
+  readonly reserve: (space: Space) => number | Promise<number>;
   readonly whenFull: 'pause' | 'refuse';
   /** Nobody is waited for any more: those that wait reject CLOSED. */
   readonly signal?: AbortSignal;
@@ -30,11 +31,14 @@ const LOOK_EVERY_MS = 1000;
 export function spaceGuard(options: SpaceGuardOptions): SpaceGuard {
   const { files, clock, directory, reserve, whenFull, signal, onPause } = options;
   let budget = 0;
+  let kept = 0;
   let lookedAt = Number.NEGATIVE_INFINITY;
 
   async function look(): Promise<void> {
     lookedAt = clock.monotonicMs();
-    budget = (await files.space(directory)).freeBytes - reserve;
+    const space = await files.space(directory);
+    kept = await reserve(space);
+    budget = space.freeBytes - kept;
   }
   function tryTake(bytes: number): boolean {
     if (budget < bytes || clock.monotonicMs() - lookedAt > LOOK_EVERY_MS) return false;
@@ -52,7 +56,7 @@ export function spaceGuard(options: SpaceGuardOptions): SpaceGuard {
         await look();
         if (tryTake(bytes)) return;
         if (whenFull === 'refuse') {
-          throw new BlockError('NO_SPACE', `${directory}: only the reserve of ${reserve} is left`);
+          throw new BlockError('NO_SPACE', `${directory}: only the reserve of ${kept} is left`);
         }
         if (waits === 0) onPause?.();
         await clock.sleep(LOOK_EVERY_MS, signal).catch(() => {

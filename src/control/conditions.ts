@@ -5,7 +5,7 @@ import type { JobRecord } from '../formats/store/job.ts';
 import { hasEnded } from '../jobs/job-state.ts';
 import type { Schedules } from '../jobs/schedules.ts';
 import { formatSize, GiB } from '../lib/sizes.ts';
-import { SPACE_RESERVE } from '../recovery/session-steps.ts';
+import { sessionReserve } from '../store/space-reserve.ts';
 import type { Space } from '../sys/file-system.ts';
 
 /*
@@ -107,7 +107,7 @@ function poolSpace({ space, limits, before }: Circumstances): Condition[] {
 }
 
 function sessionSpace({ space, running, before }: Circumstances): Condition[] {
-  const left = space.freeBytes - SPACE_RESERVE;
+  const left = space.freeBytes - sessionReserve(space);
   const limit = before('session-space') === undefined ? SESSION_SPACE_LOW : SESSION_SPACE_ENOUGH;
   if (running === 0 || left >= limit) return [];
   const message =

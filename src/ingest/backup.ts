@@ -15,6 +15,7 @@ import type { World } from '../sys/world.ts';
 import { type ChangedBlocks, requireWithin, touchedPieces } from './changed-blocks.ts';
 import { copyDisk, type Scope } from './copy-disk.ts';
 import { type IsSecret, openSource } from './source.ts';
+import { whileThereIsRoom } from './store-room.ts';
 import type { ImageFormat } from './image-format.ts';
 import { IngestError } from './ingest-error.ts';
 
@@ -74,9 +75,10 @@ export async function backup(
   await using stack = new AsyncDisposableStack();
   // Sources first: what is wrong with them should be told before anything is locked.
   const sources: NamedSource[] = [];
+  const limited = whileThereIsRoom(world, store);
   for (const { name, where, format } of disks) {
     const source = stack.use(await openSource(world, where, { format, isSecret }));
-    sources.push({ name, where: source.where, device: source.device });
+    sources.push({ name, where: source.where, device: limited(source.device) });
   }
   const writer = stack.use(
     await openStoreWriter(world, store, {

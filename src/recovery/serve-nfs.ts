@@ -8,7 +8,8 @@ import { openSessionTree } from '../tree/session-tree.ts';
 import { machineFiles } from './machine-files.ts';
 import { accessOf, type NfsServer } from './nfs-server.ts';
 import { sessionDirectory } from './session-files.ts';
-import { type SessionHouse, SPACE_RESERVE } from './session-steps.ts';
+import { sessionReserve } from '../store/space-reserve.ts';
+import type { SessionHouse } from './session-steps.ts';
 
 /** A session's directory, served. Disposing flushes what was written to its files. */
 export interface ServedFiles extends AsyncDisposable {
@@ -34,7 +35,7 @@ export async function serveNfs(
   await using stack = new AsyncDisposableStack();
   const directory = sessionDirectory(store, session.id);
   const space = spaceGuard({
-    ...{ files, clock, directory, reserve: SPACE_RESERVE, whenFull: 'refuse' },
+    ...{ files, clock, directory, reserve: sessionReserve, whenFull: 'refuse' },
   });
   const first = machineFiles(session);
   const tree = stack.use(await openSessionTree({ files, clock, directory, first, disks, space }));

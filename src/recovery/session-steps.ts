@@ -7,7 +7,7 @@ import { leaseTurn, readLease, releaseLease, takeLease } from '../catalog/leases
 import { isPublished } from '../catalog/points.ts';
 import type { PointRecord } from '../formats/store/point.ts';
 import type { SessionDisk, SessionRecord } from '../formats/store/session.ts';
-import { MiB } from '../lib/sizes.ts';
+import { sessionReserve } from '../store/space-reserve.ts';
 import type { Store } from '../store/store.ts';
 import { SystemError } from '../sys/system-error.ts';
 import type { World } from '../sys/world.ts';
@@ -20,9 +20,6 @@ export interface SessionHouse {
   readonly store: Store;
 }
 
-/** What is left to others on the disk that sessions write to. */
-export const SPACE_RESERVE = 512 * MiB;
-
 export function sessionSpace(
   { world, store }: SessionHouse,
   { id, whenFull }: SessionRecord,
@@ -30,8 +27,7 @@ export function sessionSpace(
 ): SpaceGuard {
   const { files, clock } = world;
   const directory = sessionDirectory(store, id);
-  const reserve = SPACE_RESERVE;
-  return spaceGuard({ files, clock, directory, reserve, whenFull, ...pausing });
+  return spaceGuard({ files, clock, directory, reserve: sessionReserve, whenFull, ...pausing });
 }
 
 /** Takes the lease and makes empty overlays. */

@@ -10,7 +10,13 @@ function guardOf(whenFull: 'pause' | 'refuse', freeBytes: () => number) {
   const pauses: number[] = [];
   const guard = spaceGuard({
     files: { ...files, space: async () => ({ freeBytes: freeBytes(), totalBytes: 10_000 }) },
-    ...{ clock, directory: '/store', reserve: 500, whenFull, onPause: () => void pauses.push(1) },
+    ...{
+      clock,
+      directory: '/store',
+      reserve: () => 500,
+      whenFull,
+      onPause: () => void pauses.push(1),
+    },
   });
   return { guard, clock, pauses };
 }

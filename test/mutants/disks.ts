@@ -108,8 +108,8 @@ export const disks: readonly Mutant[] = [
   {
     name: 'space guard: nothing is left to others',
     file: 'src/block/space-guard.ts',
-    text: 'budget = (await files.space(directory)).freeBytes - reserve;',
-    to: 'budget = (await files.space(directory)).freeBytes;',
+    text: 'budget = space.freeBytes - kept;',
+    to: 'budget = space.freeBytes;',
     tests: ['test/block/space-guard.test.ts'],
   },
   {
