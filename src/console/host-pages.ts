@@ -11,7 +11,7 @@ import { setUpBody } from './view-set-up.ts';
 export const HOST_PAGES = {
   network: {
     title: 'Network',
-    help: () => 'Enter addresses  v VLAN  b bond  x remove  t test  R reset  ',
+    help: () => 'Enter addresses  v VLAN  b bond  d remove  t test  R reset  ',
     looks: ['network'],
     list: { kind: 'rows', count: (model) => knownRows(interfacesOf(model)) },
     body: networkBody,
@@ -19,7 +19,7 @@ export const HOST_PAGES = {
   },
   machine: {
     title: 'Host',
-    help: () => 'Enter settings  p password  r reboot  o off  L lockdown  F reset  ',
+    help: () => 'Enter settings  p password  B reboot  P power off  L lockdown  F reset  ',
     looks: ['machine', 'lockdown'],
     list: { kind: 'none' },
     body: machineBody,
@@ -35,7 +35,7 @@ export const HOST_PAGES = {
   },
   ssh: {
     title: 'SSH',
-    help: () => 'o on  x off  s shell  a add key  d remove key  ',
+    help: () => 'o open  x close  S shell  a add key  d remove key  ',
     looks: ['ssh'],
     list: { kind: 'rows', count: (model) => knownRows(keysOf(model)) },
     body: sshBody,

@@ -1,9 +1,8 @@
 import { chosenOf } from './lists.ts';
 import { keyForm, poolForm, powerForm, settingsForm, shellForm, sshForm } from './machine-forms.ts';
-import type { Call, Known, Model, Next } from './model.ts';
+import type { Known, Model, Next } from './model.ts';
 import { askNewSecret } from './secret-dialog.ts';
 import type { ConfirmDialog, SecretDialog } from './dialog-model.ts';
-import { startTask } from './tasks.ts';
 import type { ResultOf } from '../protocol/operations.ts';
 
 const PASSWORD_MIN = 10;
@@ -19,8 +18,8 @@ export function passwordDialog(): SecretDialog {
 
 export function machineKey(model: Model, key: string): Next {
   const { machine } = model;
-  if (key === 'r') return [{ ...model, dialog: powerForm('reboot') }, []];
-  if (key === 'o') return [{ ...model, dialog: powerForm('poweroff') }, []];
+  if (key === 'B') return [{ ...model, dialog: powerForm('reboot') }, []];
+  if (key === 'P') return [{ ...model, dialog: powerForm('poweroff') }, []];
   if (key === 'L') return lockdownKey(model);
   if (machine.kind !== 'known') return [model, []];
   if (key === 'enter') {
@@ -71,6 +70,13 @@ export function disksKey(model: Model, key: string): Next {
   return [{ ...model, dialog: poolForm(disk) }, []];
 }
 
+const SSH_OFF: ConfirmDialog = {
+  ...{ kind: 'confirm', title: 'SSH off', word: 'off', typed: '' },
+  question:
+    'Nobody comes in over SSH any more, and only somebody at this screen can let it in again.',
+  call: { name: 'ssh/off', request: {} },
+};
+
 type SshKey = ResultOf<'ssh/show'>['keys'][number];
 
 export function keysOf({ ssh }: Model): Known<readonly SshKey[]> {
@@ -80,11 +86,8 @@ export function keysOf({ ssh }: Model): Known<readonly SshKey[]> {
 export function sshKey(model: Model, key: string): Next {
   if (key === 'o') return [{ ...model, dialog: sshForm() }, []];
   if (key === 'a') return [{ ...model, dialog: keyForm() }, []];
-  if (key === 's') return [{ ...model, dialog: shellForm() }, []];
-  if (key === 'x') {
-    const call: Call = { name: 'ssh/off', request: {} };
-    return startTask(model, 'SSH off', { call });
-  }
+  if (key === 'S') return [{ ...model, dialog: shellForm() }, []];
+  if (key === 'x') return [{ ...model, dialog: SSH_OFF }, []];
   const it = chosenOf(keysOf(model), model.chosen.ssh);
   if (!it || key !== 'd') return [model, []];
   const { user, fingerprint } = it;

@@ -26,7 +26,7 @@ export function networkKey(model: Model, key: string): Next {
     const call: Call = { name: key === 'c' ? 'network/confirm' : 'network/revert', request: {} };
     return startTask(model, key === 'c' ? 'network: confirm' : 'network: undo', { call });
   }
-  const own = ['enter', 'v', 'b', 'x'].includes(key);
+  const own = ['enter', 'v', 'b', 'd'].includes(key);
   if (!it || !own) return [model, []];
   if (pending) {
     return [{ ...model, hint: 'First c to keep the last change, or u to undo it.' }, []];
@@ -37,8 +37,19 @@ export function networkKey(model: Model, key: string): Next {
     const wired = all.value.filter(({ kind }) => kind === 'wired').map(({ name }) => name);
     return [{ ...model, dialog: bondForm(wired.join(' ')) }, []];
   }
-  const call: Call = { name: 'network/remove', request: { name: it.name, seconds: 60 } };
-  return startTask(model, `removal of ${it.name}`, { call });
+  return [{ ...model, dialog: removalOf(it.name) }, []];
+}
+
+const REMOVAL_SECONDS = 60;
+
+function removalOf(name: string): ConfirmDialog {
+  return {
+    ...{ kind: 'confirm', title: `removal of ${name}`, word: 'remove', typed: '' },
+    question:
+      `Who reaches this machine, or its sessions, through ${name} does not any more. It comes back by itself unless ` +
+      `the change is kept within ${REMOVAL_SECONDS} seconds.`,
+    call: { name: 'network/remove', request: { name, seconds: REMOVAL_SECONDS } },
+  };
 }
 
 const RESET: ConfirmDialog = {

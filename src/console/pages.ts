@@ -59,7 +59,7 @@ const pointsPage: Page = {
 const sessionsPage: Page = {
   title: 'Sessions',
   help: () => 'Enter show  s stop  r resume  k keep (b: job)  f files  d discard  ',
-  looks: ['sessions', 'active'],
+  looks: ['sessions', 'active', 'exports'],
   list: { kind: 'rows', count: ({ sessions }) => knownRows(sessions) },
   body: sessionsBody,
   key: sessionsKey,

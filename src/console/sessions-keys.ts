@@ -1,6 +1,6 @@
 import { formatSize } from '../lib/sizes.ts';
 import type { SessionSummary } from '../protocol/results.ts';
-import { NO_LOG } from './dialog-model.ts';
+import { type ConfirmDialog, NO_LOG } from './dialog-model.ts';
 import { openFiles } from './files.ts';
 import { chosenOf } from './lists.ts';
 import { type Call, type Model, type Next, UNKNOWN } from './model.ts';
@@ -14,8 +14,11 @@ export function sessionsKey(model: Model, key: string): Next {
   switch (key) {
     case 'enter':
       return [{ ...model, dialog: { kind: 'session', session, shown: UNKNOWN, log: NO_LOG } }, []];
-    case 's':
+    case 's': {
+      const dialog = stopOf(it, model);
+      if (dialog) return [{ ...model, dialog }, []];
       return start(`stop ${session}`, { name: 'session/stop', request: { session } });
+    }
     case 'r': {
       const reached = { listen: undefined, tls: undefined, nfs: undefined };
       const request = { session, ...reached };
@@ -34,6 +37,23 @@ export function sessionsKey(model: Model, key: string): Next {
     default:
       return [model, []];
   }
+}
+
+/** One key freezes no guest: undefined where nobody is connected. */
+function stopOf({ session, state }: SessionSummary, { exports }: Model): ConfirmDialog | undefined {
+  if (state !== 'running') return undefined;
+  const own = exports.kind === 'known' ? exports.value.filter((it) => it.session === session) : [];
+  const clients = own.reduce((sum, it) => sum + it.clients.length, 0);
+  if (exports.kind === 'known' && clients === 0) return undefined;
+  const who =
+    clients === 0
+      ? 'Nobody knows who is connected to it.'
+      : `${clients} ${clients === 1 ? 'client is' : 'clients are'} connected to it.`;
+  return {
+    ...{ kind: 'confirm', title: `stop ${session}`, word: 'stop', typed: '' },
+    question: `${who} From then on reads and writes of guests wait or fail, until it is resumed.`,
+    call: { name: 'session/stop', request: { session } },
+  };
 }
 
 function discardOf({ session, takenBytes }: SessionSummary) {

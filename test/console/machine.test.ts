@@ -69,6 +69,16 @@ test('a change of the network counts down, and is kept or undone by one key', as
   equal(taken(driven).call.name, 'network/confirm');
 });
 
+test('an interface is removed by its word', async () => {
+  const driven = driveUp();
+  seen(driven, 'Network');
+  driven.answer('network/show', NETWORK);
+  driven.type('d\r');
+  match(driven.text(), /Type remove, or press Esc/);
+  driven.type('remove\r');
+  equal(taken(driven).call.name, 'network/remove');
+});
+
 test('what was refused is told in the form, with what was typed', async () => {
   const driven = driveUp();
   seen(driven, 'Network');
@@ -83,7 +93,7 @@ test('a machine goes down for a reason only, and becomes as it came by its typed
   const driven = driveUp();
   seen(driven, 'Host');
   driven.answer('host/show', MACHINE);
-  driven.type('r\r');
+  driven.type('B\r');
   match(driven.text(), /Why\? It goes to the audit log/);
   driven.type('new kernel\r');
   deepEqual(taken(driven).call.request, { reason: 'new kernel' });
@@ -143,6 +153,10 @@ test('SSH is let in for a time, and a key goes by a typed word', async () => {
   match(driven.text(), /SSH +on until 2026-11-22 01:00 UTC/);
   driven.type('dremove\r');
   deepEqual(taken(driven).call.request, { user: 'admin', fingerprint: 'SHA256:x' });
+  driven.type('xoff');
+  ok(!driven.asked.some(({ call }) => call.name === 'ssh/off'), 'one key shuts nobody out');
+  driven.type('\r');
+  equal(taken(driven).call.name, 'ssh/off');
 });
 
 /** The console of a machine that nobody has set up. */

@@ -2,11 +2,13 @@ import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { test } from 'tap';
 import {
   answerPage,
+  EXPORT,
   drive,
   driveUp,
   FACTS,
   GONE,
   job,
+  onSessions,
   pointAt,
   refusal,
   session,
@@ -198,12 +200,6 @@ test('a passphrase is asked for where the service has none, and is seen nowhere'
   ok(!JSON.stringify(driven.model()).includes(base64));
 });
 
-function onSessions() {
-  const driven = driveUp();
-  driven.type('3');
-  return driven;
-}
-
 test('discard wants its word, and nothing else does', async () => {
   const driven = onSessions();
   const isAsked = (): boolean => driven.asked.some(({ call }) => call.name === 'session/discard');
@@ -252,6 +248,7 @@ test('who has chosen a session keeps it whatever the list does, and has none whe
     driven.tick(20_000);
     driven.fail('session/list', GONE);
     driven.answer('service/show', FACTS);
+    driven.answer('export/list', { exports: [] });
     list(...after);
     driven.type('s');
   }
@@ -275,16 +272,14 @@ test('stop, resume and keep are asked as they are pressed; progress is seen', as
 });
 
 test('a session is seen with what goes through it, what is done with it, and its log', async () => {
-  const driven = onSessions();
+  const driven = onSessions('unknown');
   driven.type('k\r');
   const { id } = driven.asked.find(({ call }) => call.name === 'session/keep')!;
   driven.answer('session/show', session());
   const lines = [{ time: TIME, message: 'no space is left: guests wait until there is some' }];
   driven.answer('session/log', { session: 'web-1a2b3c', lines });
-  const client = { address: '10.0.0.5', since: TIME, readBytes: 2048, writtenBytes: 0 };
-  const shown = { session: 'web-1a2b3c', uri: 'nbd://x/vda', readBytes: 4096, writtenBytes: 1024 };
-  const other = { ...shown, session: 'other', clients: [] };
-  driven.answer('export/list', { exports: [{ ...shown, clients: [client] }, other] });
+  const other = { ...EXPORT, session: 'other', clients: [] };
+  driven.answer('export/list', { exports: [EXPORT, other] });
   const event = { event: 'progress', phase: 'keep vda', position: 512, total: 1024 } as const;
   driven.send({ kind: 'report', id, event });
   match(driven.text(), /Clients +1; 4\.00 KiB read, 1\.00 KiB written/);

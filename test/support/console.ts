@@ -9,7 +9,12 @@ import {
 } from '../../src/console/model.ts';
 import { update } from '../../src/console/update.ts';
 import { view } from '../../src/console/view.ts';
-import type { JobSummary, PointSummary, SessionSummary } from '../../src/protocol/results.ts';
+import type {
+  JobSummary,
+  PointSummary,
+  SessionExport,
+  SessionSummary,
+} from '../../src/protocol/results.ts';
 
 type Ask = Extract<Effect, { kind: 'ask' }>;
 
@@ -166,5 +171,19 @@ export function driveUp(size?: { columns: number; rows: number }): Driven {
   driven.answer('session/list', { sessions: [session()], damaged: [] });
   answerPage(driven, 3);
   answerStatus(driven);
+  return driven;
+}
+
+/** What one client is connected to. */
+export const EXPORT: SessionExport = {
+  ...{ session: 'web-1a2b3c', uri: 'nbd://x/vda', readBytes: 4096, writtenBytes: 1024 },
+  clients: [{ address: '10.0.0.5', since: TIME, readBytes: 2048, writtenBytes: 0 }],
+};
+
+/** With the screen of sessions. `exports`: what the service says of who is connected; it may not have yet. */
+export function onSessions(exports: readonly SessionExport[] | 'unknown' = []): Driven {
+  const driven = driveUp();
+  driven.type('3');
+  if (exports !== 'unknown') driven.answer('export/list', { exports });
   return driven;
 }
