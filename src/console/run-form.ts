@@ -10,7 +10,7 @@ export function runForm(point: string): FormDialog {
     form: { ...FORM, submit: (values) => submitted(point, values) },
     values: {
       ...{ listen: '', tls: 'no', tlsPath: '', nfs: 'no', allow: '', host: '' },
-      ...{ points: 'no', squash: 'none', whenFull: 'pause' },
+      ...{ points: 'no', squash: 'root', whenFull: 'pause' },
     },
   };
 }
@@ -49,8 +49,8 @@ const FORM: Omit<Form, 'submit'> = {
       note: 'all recovery points of its set as files too, to be read',
     },
     {
-      ...{ name: 'squash', label: 'NFS users', choices: ['none', 'root', 'all'], matters: withNfs },
-      note: 'who becomes nobody: none, root, all',
+      ...{ name: 'squash', label: 'NFS users', choices: ['root', 'none', 'all'], matters: withNfs },
+      note: 'whose calls count as nobody’s; hypervisors come as root: none',
     },
     {
       ...{ name: 'whenFull', label: 'When full', choices: ['pause', 'refuse'] },
@@ -88,9 +88,9 @@ function nfsRequest(
 ): Request['nfs'] {
   const networks = allow.split(/[\s,]+/).filter((it) => it !== '');
   return {
-    ...{ host, points: points === 'yes', readOnly: false, privilegedPorts: false },
+    ...{ host, points: points === 'yes', readOnly: false, privilegedPorts: true },
     allow: networks.length > 0 ? networks : undefined,
     ports: { nfs: undefined, mount: undefined, portmap: undefined },
-    squash: squash === 'root' || squash === 'all' ? squash : 'none',
+    squash: squash === 'none' || squash === 'all' ? squash : 'root',
   };
 }

@@ -50,8 +50,8 @@ const nfs = optional(
       ...{ nfs: undefined, mount: undefined, portmap: undefined },
     }),
     readOnly: withDefault(flag(), false),
-    squash: withDefault(oneOf('none', 'root', 'all'), 'none'),
-    privilegedPorts: withDefault(flag(), false),
+    squash: withDefault(oneOf('none', 'root', 'all'), 'root'),
+    privilegedPorts: withDefault(flag(), true),
     points: withDefault(flag(), false),
   }),
 );

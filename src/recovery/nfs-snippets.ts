@@ -15,35 +15,43 @@ export function nfsSnippets(
   const server = host.includes(':') ? `[${host}]` : host;
   const isStandard = ports.nfs === 2049 && ports.portmap === 111;
   const mount = `mount -t nfs -o ${mountOptions(ports)} ${server}:${EXPORT_PATH} ${MOUNT_POINT}`;
+  const asRoot = (...lines: string[]): string => [...rightsNote(session), ...lines].join('\n');
   const standardOnly = 'needs the standard ports: start this as root, without port options';
   return {
     export: EXPORT_PATH,
     directory,
     files: [...first.disks.flatMap(({ names }) => names), ...first.files.map(({ name }) => name)],
     snippets: {
-      linux: `mkdir -p ${MOUNT_POINT} && ${mount}`,
-      libvirt: `${mount} && virsh create ${MOUNT_POINT}/${id}/${machine}.xml`,
+      linux: asRoot(`mkdir -p ${MOUNT_POINT} && ${mount}`),
+      libvirt: asRoot(`${mount} && virsh create ${MOUNT_POINT}/${id}/${machine}.xml`),
       esxi: isStandard
-        ? [
+        ? asRoot(
             `esxcli storage nfs add --host=${host} --share=${EXPORT_PATH} --volume-name=holdfast`,
             `vim-cmd solo/registervm /vmfs/volumes/holdfast/${id}/${machine}.vmx`,
-          ].join('\n')
+          )
         : `ESXi ${standardOnly}`,
       proxmox: isStandard
-        ? [
+        ? asRoot(
             `pvesm add nfs holdfast --server ${host} --export ${EXPORT_PATH} --content images --options vers=3,hard`,
             `qm create VMID --name ${machine}-recovered --memory 2048 --scsi0 /mnt/pve/holdfast/${id}/${disk}`,
-          ].join('\n')
+          )
         : `Proxmox VE ${standardOnly}`,
-      xcpng: [
+      xcpng: asRoot(
         `mkdir -p ${MOUNT_POINT} && ${mount}`,
         `xe vdi-import uuid=VDI filename=${MOUNT_POINT}/${id}/${disk} format=raw`,
-      ].join('\n'),
+      ),
       qemu: isStandard
-        ? `-drive file=nfs://${server}${directory}/${disk},format=raw,if=virtio`
+        ? asRoot(`-drive file=nfs://${server}${directory}/${disk},format=raw,if=virtio`)
         : `QEMU's nfs driver ${standardOnly}`,
     },
   };
+}
+
+/** The files are root's, and all who run guests come as root. */
+function rightsNote({ nfs }: SessionRecord): string[] {
+  return nfs?.squash === 'none'
+    ? []
+    : ['# needs --squash none: its calls are root’s, who is nobody here'];
 }
 
 /** Hard: a guest waits for a restart instead of meeting an error. */

@@ -15,12 +15,16 @@ export type PeerAddress = Exclude<Address, { kind: 'fd' }>;
 export interface Peer {
   readonly address: string;
   readonly port: number;
+  /** Whose socket it is, where it is on this machine and was looked up (socket-owner.ts). */
+  readonly user?: number | undefined;
 }
 
 /** A connected stream of bytes. Nothing is received before `start`. */
 export interface ByteStream {
   /** Of a stream over TCP. */
   readonly peer: Peer | undefined;
+  /** Our own end of it. */
+  readonly local: Peer | undefined;
   /** `bytes` are lent until the call returns. */
   onBytes: (bytes: Uint8Array) => void;
   /** Once, whoever ended it; with the error that did. */
@@ -159,6 +163,11 @@ function doing<T>(what: string, work: () => T): T {
   }
 }
 
+function peerOf(address: string | undefined, port: number | undefined): Peer | undefined {
+  if (address === undefined || port === undefined) return undefined;
+  return { address: plainAddress(address), port };
+}
+
 function streamOf(accepted: Socket): ByteStream {
   let socket = accepted;
   let closed = false;
@@ -183,12 +192,10 @@ function streamOf(accepted: Socket): ByteStream {
     socket.removeAllListeners('data');
     socket.removeAllListeners('end');
   }
-  const { remoteAddress, remotePort } = accepted;
+  const { remoteAddress, remotePort, localAddress, localPort } = accepted;
   const stream: ByteStream = {
-    peer:
-      remoteAddress === undefined || remotePort === undefined
-        ? undefined
-        : { address: plainAddress(remoteAddress), port: remotePort },
+    peer: peerOf(remoteAddress, remotePort),
+    local: peerOf(localAddress, localPort),
     onBytes() {},
     onClose() {},
     start: flow,

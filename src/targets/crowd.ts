@@ -1,13 +1,13 @@
 import { peerNetwork } from '../sys/networks.ts';
-import type { ByteStream } from '../sys/network.ts';
+import type { ByteStream, Peer } from '../sys/network.ts';
 
 /*
  * Connections that compete for room. Full is never a reason to turn away a host that has few: the host that has most
  * gives one up. Which one, and whether a host may do that to itself, differs: see `yields`.
  */
 export interface Crowd {
-  /** Undefined: there is no room. Another may have been ended for it. */
-  enter(stream: ByteStream): Member | undefined;
+  /** Undefined: there is no room. Another may have been ended for it. `peer`: what is known of it beside its stream. */
+  enter(stream: ByteStream, peer?: Peer): Member | undefined;
   readonly size: number;
 }
 
@@ -32,7 +32,7 @@ const CONNECTIONS_OF_HOST_MAX = 128;
 
 interface Inside {
   readonly stream: ByteStream;
-  /** Undefined: over a unix socket, from this machine. */
+  /** Or a user of this machine; undefined: over a unix socket. */
   readonly host: string | undefined;
   /** Whether anything came from it yet, and when it came or, until then, when it entered: only the order counts. */
   hasSpoken: boolean;
@@ -43,6 +43,11 @@ interface Inside {
 function lessUsed(a: Inside, b: Inside): Inside {
   if (a.hasSpoken !== b.hasSpoken) return a.hasSpoken ? b : a;
   return b.lastHeard < a.lastHeard ? b : a;
+}
+
+/** Each user of this machine is as good as a host. */
+function hostOf({ address, user }: Peer): string {
+  return user === undefined ? peerNetwork(address) : `user ${user}`;
 }
 
 export function crowd({ yields }: CrowdOptions): Crowd {
@@ -67,8 +72,8 @@ export function crowd({ yields }: CrowdOptions): Crowd {
     get size() {
       return inside.size;
     },
-    enter(stream) {
-      const host = stream.peer && peerNetwork(stream.peer.address);
+    enter(stream, peer = stream.peer) {
+      const host = peer && hostOf(peer);
       const hostIsFull = host !== undefined && ofHost(host).length >= CONNECTIONS_OF_HOST_MAX;
       if (hostIsFull && yields === 'to-others') return undefined;
       if (hostIsFull || inside.size >= CONNECTIONS_MAX) {

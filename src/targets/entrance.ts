@@ -10,7 +10,7 @@ export interface Entrance {
   pass(stream: ByteStream, welcome: Welcome): void;
   hold(): void;
   open(): void;
-  /** Ends those that wait. */
+  /** Ends those that wait, and those that still come. */
   close(): void;
 }
 
@@ -21,8 +21,10 @@ export function entrance(): Entrance {
   const room = crowd({ yields: 'always' });
   const waiting = new Map<ByteStream, () => void>();
   let isHeld = false;
+  let isClosed = false;
   return {
     pass(stream, welcome) {
+      if (isClosed) return stream.destroy();
       if (!isHeld) return welcome(stream);
       const place = room.enter(stream);
       if (!place) return stream.destroy();
@@ -46,6 +48,7 @@ export function entrance(): Entrance {
       }
     },
     close() {
+      isClosed = true;
       for (const stream of waiting.keys()) stream.destroy();
     },
   };

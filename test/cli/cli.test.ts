@@ -51,7 +51,7 @@ test('options of NFS without --nfs are refused by name', async () => {
     ['--nfs-port', '0'],
     ['--squash', 'all'],
     ['--nfs-read-only'],
-    ['--privileged-ports'],
+    ['--any-port'],
   ];
   for (const words of idle) {
     for (const what of [['vm@latest'], ['--resume', 'vm-000000']]) {

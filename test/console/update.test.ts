@@ -161,7 +161,7 @@ test('a recovery point is run with its options', async () => {
     [`nightly/${pointAt(1).point}`, 'tcp:0:10809', 'refuse'],
   );
   const { allow, squash, points } = request['nfs'] as Record<string, unknown>;
-  deepEqual([allow, squash, points], [['10.0.0.0/24', '10.1.0.0/16'], 'root', true]);
+  deepEqual([allow, squash, points], [['10.0.0.0/24', '10.1.0.0/16'], 'none', true]);
   const message = '3 MiB of the last boot are in memory';
   driven.send({ kind: 'report', id: ask.id, event: { event: 'notice', message } });
   match(driven.text(), /run nightly\/web-\S+: 3 MiB of the last boot/);

@@ -6,7 +6,7 @@ import { reachableAt } from '../../src/sys/this-host.ts';
 import { expectDone } from '../support/cli.ts';
 import { makeRawDisk } from '../support/images.ts';
 import { lookup, list, read, write } from '../support/nfs-calls.ts';
-import { rpcClient, type RpcClient } from '../support/nfs-client.ts';
+import { OPEN_NFS, rpcClient, type RpcClient } from '../support/nfs-client.ts';
 import { noise } from '../support/random.ts';
 import { serviceHome, serviceWith } from '../support/service.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
@@ -32,7 +32,7 @@ interface Started {
 
 async function recover(...more: string[]): Promise<Started> {
   const { result } = await expectDone(
-    holdfast('recover', 'vm@latest', '--detach', '--nfs', ...more),
+    holdfast('recover', 'vm@latest', '--detach', '--nfs', ...OPEN_NFS, ...more),
   );
   return result as unknown as Started;
 }
@@ -92,6 +92,7 @@ test('a second session is simply a second directory, whoever else comes and goes
     'vm@latest',
     '--detach',
     '--nfs',
+    ...OPEN_NFS,
     '--nfs-port',
     `${port}`,
   );
@@ -146,7 +147,7 @@ test('recovery points of a set are shown once, to all who may see them by some s
   );
   const only = ['--nfs-points', '--allow', '127.0.0.1'];
   const weekly = await expectDone(
-    holdfast('recover', 'other@latest', '--detach', '--nfs', ...portsOf(one), ...only),
+    holdfast('recover', 'other@latest', '--detach', '--nfs', ...OPEN_NFS, ...portsOf(one), ...only),
   );
   await using client = await rpcClient(one.nfs.ports.nfs);
   const { handle: points } = await client.mount('/holdfast/points');
@@ -223,7 +224,7 @@ test('a session whose key is missing waits, and with it those who have it mounte
     service.now = await home.run();
     match(service.now.log(), /cannot be resumed yet/);
     const { result } = await expectDone(
-      holdfast('recover', 'other@latest', '--detach', '--nfs', ...ANY),
+      holdfast('recover', 'other@latest', '--detach', '--nfs', ...OPEN_NFS, ...ANY),
     );
     return result as unknown as Started;
   })();

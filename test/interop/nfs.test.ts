@@ -13,6 +13,7 @@ import { expectInGuest, guestMissing, HOST_IN_GUEST } from '../support/linux-gue
 import { program, without } from '../support/programs.ts';
 import { serviceHome, serviceWith } from '../support/service.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
+import { OPEN_NFS } from '../support/nfs-client.ts';
 
 // The NFS target against the Linux kernel's client, libnfs and QEMU.
 const root = temporaryDirectory();
@@ -56,7 +57,7 @@ function nfsOf({ ready }: Running): Nfs {
 test('libnfs: lists, reads, writes', {
   skip: standard || without('nfs-ls', 'nfs-cat', 'nfs-cp'),
 }, async () => {
-  await using running = await start('recover', 'vm@latest', '--nfs', '--nfs-points');
+  await using running = await start('recover', 'vm@latest', '--nfs', ...OPEN_NFS, '--nfs-points');
   const { directory } = nfsOf(running);
   const url = `nfs://127.0.0.1${directory}`;
   const listed = await program('nfs-ls', url);
@@ -82,7 +83,7 @@ test('libnfs: lists, reads, writes', {
 test('QEMU: nfs://, and the VMDK descriptor beside the flat file', {
   skip: standard || without('qemu-img', 'nfs-cp'),
 }, async () => {
-  await using running = await start('recover', 'vm@latest', '--nfs');
+  await using running = await start('recover', 'vm@latest', '--nfs', ...OPEN_NFS);
   const { directory, snippets } = nfsOf(running);
   const url = `nfs://127.0.0.1${directory}`;
   match(snippets['qemu']!, new RegExp(`file=${url}/vda\\.raw`));
@@ -96,7 +97,7 @@ test('QEMU: nfs://, and the VMDK descriptor beside the flat file', {
 test('showmount and rpcinfo find what they look for', {
   skip: standard || guestMissing,
 }, async () => {
-  await using running = await start('recover', 'vm@latest', '--nfs');
+  await using running = await start('recover', 'vm@latest', '--nfs', ...OPEN_NFS);
   match(nfsOf(running).directory, /^\/holdfast\/vm-/);
   const output = await expectInGuest(`
     showmount --no-headers --exports ${HOST_IN_GUEST}
@@ -111,7 +112,7 @@ test('showmount and rpcinfo find what they look for', {
 test('the kernel: a default mount with locks, and everything that programs do with files', {
   skip: standard || guestMissing,
 }, async () => {
-  await using running = await start('recover', 'vm@latest', '--nfs');
+  await using running = await start('recover', 'vm@latest', '--nfs', ...OPEN_NFS);
   const { session } = running.ready;
   const output = await expectInGuest(`
     rpcbind; rpc.statd --no-notify; sleep 0.5
@@ -173,7 +174,7 @@ test('the kernel: the server is killed five times under load, and nobody notices
   skip: standard || guestMissing,
   timeout: 400_000,
 }, async () => {
-  const first = await start('recover', 'vm@latest', '--nfs');
+  const first = await start('recover', 'vm@latest', '--nfs', ...OPEN_NFS);
   const { session } = first.ready;
   let running = first;
   const work = { isOver: false };
@@ -224,7 +225,7 @@ test('the kernel: two sessions of the service, mounted at once; it is killed und
   let service = await serviceWith(home, raw);
   try {
     const recover = async () =>
-      (await expectDone(home.holdfast('recover', 'vm@latest', '--detach', '--nfs')))
+      (await expectDone(home.holdfast('recover', 'vm@latest', '--detach', '--nfs', ...OPEN_NFS)))
         .result as unknown as {
         session: string;
         nfs: Nfs;
@@ -284,7 +285,12 @@ test('QEMU boots a guest from nfs://', {
   timeout: 400_000,
 }, async () => {
   const made = await expectDone(backUp('demo', [`vda=${await demoVm()}`]));
-  await using running = await start('recover', made.result['point'] as string, '--nfs');
+  await using running = await start(
+    'recover',
+    made.result['point'] as string,
+    '--nfs',
+    ...OPEN_NFS,
+  );
   const { snippets } = nfsOf(running);
   await using guest = startGuest(snippets['qemu']!.split(' '));
   await guest.login();
@@ -296,7 +302,14 @@ test('QEMU boots a guest from nfs://', {
 test('one session is not another: allowed networks, read-only, high ports', async () => {
   const ports = ['--nfs-port', '0', '--mount-port', '0', '--portmap-port', '0'];
   const access = ['--allow', '192.0.2.0/24', '--allow', '127.0.0.1', '--nfs-read-only'];
-  await using running = await start('recover', 'vm@latest', '--nfs', ...ports, ...access);
+  await using running = await start(
+    'recover',
+    'vm@latest',
+    '--nfs',
+    ...OPEN_NFS,
+    ...ports,
+    ...access,
+  );
   const nfs = nfsOf(running);
   ok(nfs.ports.nfs > 1024 && nfs.ports.portmap > 1024);
   match(
@@ -314,6 +327,7 @@ test('one session is not another: allowed networks, read-only, high ports', asyn
     'recover',
     'x',
     '--nfs',
+    ...OPEN_NFS,
     '--nfs-port',
     '99999',
   ]);
@@ -322,10 +336,24 @@ test('one session is not another: allowed networks, read-only, high ports', asyn
   const sessions = async () =>
     ((await expectDone(holdfast('session', 'list'))).result['sessions'] as unknown[]).length;
   const before = await sessions();
-  const taken = await holdfast('recover', 'vm@latest', '--nfs', '--nfs-port', `${nfs.ports.nfs}`);
+  const taken = await holdfast(
+    'recover',
+    'vm@latest',
+    '--nfs',
+    ...OPEN_NFS,
+    '--nfs-port',
+    `${nfs.ports.nfs}`,
+  );
   equal(taken.code, 3, taken.stderr);
   match(taken.stderr, /listen on tcp/);
-  const nowhere = await holdfast('recover', 'vm@latest', '--nfs', '--allow', '10.0.0.0/33');
+  const nowhere = await holdfast(
+    'recover',
+    'vm@latest',
+    '--nfs',
+    ...OPEN_NFS,
+    '--allow',
+    '10.0.0.0/33',
+  );
   match(nowhere.stderr, /no address and no network/);
   equal(await sessions(), before);
 });

@@ -195,7 +195,7 @@ test('NFS is served where hypervisors look for it, and survives a restart there'
   skip,
 }, async () => {
   const { run } = host!;
-  const recover = ['recover', 'vm@latest', '--detach', '--nfs'];
+  const recover = ['recover', 'vm@latest', '--detach', '--nfs', '--squash', 'none', '--any-port'];
   const { session, nfs } = (await json('holdfast', ...recover)) as {
     session: string;
     nfs: { ports: object };

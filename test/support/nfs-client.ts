@@ -48,6 +48,9 @@ export interface NfsReply {
   readonly results: XdrReader;
 }
 
+/** Options of `recover --nfs` for clients here: root's, from ports above 1023, as those of a guest are too. */
+export const OPEN_NFS: readonly string[] = ['--squash', 'none', '--any-port'];
+
 const MEMORY = 1024 * 1024 + 8192;
 const LIMIT_MS = 20_000;
 

@@ -3,6 +3,7 @@ import type { WritableBlockDevice } from '../../src/block/block-device.ts';
 import { systemClock } from '../../src/sys/clock.ts';
 import { parseNetworks } from '../../src/sys/networks.ts';
 import { systemRandom } from '../../src/sys/random.ts';
+import type { SocketOwner } from '../../src/sys/socket-owner.ts';
 import type { FileSystem } from '../../src/sys/file-system.ts';
 import type { Export } from '../../src/targets/export.ts';
 import { type NfsAccess } from '../../src/targets/nfs/access.ts';
@@ -29,6 +30,8 @@ export interface NfsServerOptions {
   readonly access?: Partial<NfsAccess>;
   /** What the space guard of the session is asked. */
   readonly left?: () => Promise<number>;
+  /** Whose the connections are: root's if nothing is said. */
+  readonly owner?: SocketOwner;
 }
 
 export const LOCAL: NfsAccess = {
@@ -39,8 +42,12 @@ export const LOCAL: NfsAccess = {
 };
 
 /** One that shows nothing yet, on ports of its own. */
-export async function listeningTarget(host = '127.0.0.1'): Promise<NfsTarget & NfsListening> {
-  const target = await openNfsTarget({ clock: systemClock(), random: systemRandom() });
+export async function listeningTarget(
+  host = '127.0.0.1',
+  owner: SocketOwner = 0,
+): Promise<NfsTarget & NfsListening> {
+  const owners = { of: async () => owner };
+  const target = await openNfsTarget({ clock: systemClock(), random: systemRandom(), owners });
   const ports = { nfs: 0, mount: 0, portmap: 0 };
   const { ports: found } = await target.listen({ kind: 'ports', host, ports });
   return { ...target, ports: found };
@@ -67,7 +74,7 @@ export async function sessionTree(options: NfsServerOptions = {}): Promise<Writa
 /** A session `vm-1` with a disk `vda` on ports of its own. */
 export async function serveSession(options: NfsServerOptions = {}): Promise<NfsServer> {
   const tree = await sessionTree(options);
-  const target = await listeningTarget();
+  const target = await listeningTarget('127.0.0.1', options.owner);
   const exported = target.export('vm-1', tree, {
     access: [{ ...LOCAL, ...options.access }],
     tag: 77,

@@ -1,6 +1,7 @@
 import { deepEqual, equal } from 'node:assert/strict';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import type { DebianHost } from './debian-host.ts';
+import { OPEN_NFS } from './nfs-client.ts';
 
 const MAIN = new URL('./steady-clients-main.ts', import.meta.url).pathname;
 const NODE = '/usr/lib/holdfast/bin/node';
@@ -42,7 +43,7 @@ async function recover({ run }: DebianHost) {
   const ask = async <T>(...words: string[]): Promise<T> =>
     JSON.parse((await run('holdfast', ...words, '--json')).trim().split('\n').at(-1)!) as T;
   type Started = { session: string; nfs: { ports: object; directory: string } };
-  const started = await ask<Started>('recover', 'vm@latest', '--detach', '--nfs');
+  const started = await ask<Started>('recover', 'vm@latest', '--detach', '--nfs', ...OPEN_NFS);
   const { session, nfs } = started;
   deepEqual(nfs.ports, { nfs: 2049, mount: 20_048, portmap: 111 });
   const shown = await ask<{ addresses: string[] }>('session', 'show', session);

@@ -118,7 +118,7 @@ test('NBD: while nobody is answered yet too', async () => {
 test('NFS: served or not yet, the same', async () => {
   const allow = parseNetworks(['127.0.0.0/8', '::1']);
   await using tree = await sessionTree();
-  await using target = await listeningTarget('::');
+  await using target = await listeningTarget('::', 'elsewhere');
   target.export('vm', tree, { access: [{ ...LOCAL, allow }], tag: 7, generation: 1 });
   const { nfs: port } = target.ports;
   {

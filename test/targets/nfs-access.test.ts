@@ -124,6 +124,31 @@ test('ports, squashing and read-only exports', async () => {
   }
 });
 
+// A11
+test('a local user is who the kernel says, whatever the call says', async () => {
+  {
+    await using it = await session({ owner: 65_534 });
+    const { handle } = await lookup(it.client, it.directory, 'vda.raw');
+    equal((await read(it.client, handle, 0, 512)).status, STATUS.access);
+    const data = noise(512, 1);
+    equal((await write(it.client, handle, { at: 0, data, stable: 2 })).status, STATUS.access);
+    equal((await create(it.client, it.directory, 'f')).status, STATUS.access);
+  }
+  {
+    // Whoever may bind ports below 1024 here is not root by that.
+    await using server = await serveSession({ access: { privilegedPorts: true }, owner: 65_534 });
+    const client = await rpcClient(server.target.ports.nfs);
+    await client.closed;
+  }
+  for (const owner of ['gone', 'elsewhere'] as const) {
+    await using server = await serveSession({ owner });
+    const client = await rpcClient(server.target.ports.nfs);
+    if (owner === 'gone') await client.closed;
+    else equal((await client.mount('/holdfast/vm-1')).status, 0);
+    await client[Symbol.asyncDispose]();
+  }
+});
+
 test('locks exclude others, over ranges, until they are given back', async () => {
   await using it = await session();
   const { handle } = await lookup(it.client, it.directory, 'vda.raw');

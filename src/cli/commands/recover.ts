@@ -12,7 +12,7 @@ const NFS_OPTIONS = {
   'mount-port': { type: 'string' },
   'portmap-port': { type: 'string' },
   squash: { type: 'string' },
-  'privileged-ports': { type: 'boolean' },
+  'any-port': { type: 'boolean' },
   'nfs-read-only': { type: 'boolean' },
   'nfs-points': { type: 'boolean' },
 } as const;
@@ -28,8 +28,8 @@ export const command: Command = {
     '--allow NETWORK    an address or a network (10.0.0.0/24); may be given several times',
     '--nfs-listen ADDR  where: all addresses if others are allowed, 127.0.0.1 if not',
     '--nfs-port N, --mount-port N, --portmap-port N   2049, 20048 and 111 where it may, else 12049, 12048, 10111',
-    "--squash root|all  their calls count as nobody's; none if nothing is said",
-    '--privileged-ports only from ports below 1024',
+    "--squash none|root|all  whose calls count as nobody's: root's by default; hypervisors come as root: none",
+    '--any-port         from ports of 1024 and above too, which any user of a host may use',
     '--nfs-read-only    nothing can be written there',
     '--nfs-points       the recovery points of the set too, to be read, in /holdfast/points',
     '--when-full pause|refuse  guests wait (if nothing is said), or get an error',
@@ -134,8 +134,8 @@ function nfsOf(input: Input): RecoverRequest['nfs'] {
     ports,
     readOnly: input.flag('nfs-read-only'),
     points: input.flag('nfs-points'),
-    squash: oneOf(input, 'squash', ['none', 'root', 'all'] as const),
-    privilegedPorts: input.flag('privileged-ports'),
+    squash: oneOf(input, 'squash', ['root', 'none', 'all'] as const),
+    privilegedPorts: !input.flag('any-port'),
   };
 }
 

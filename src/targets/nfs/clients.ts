@@ -16,9 +16,10 @@ export interface NfsClients extends AsyncDisposable {
   of(served: Served): readonly Client[];
   /** Of all clients, those that have left too. */
   trafficOf(served: Served): Traffic;
-  /** Whether it comes from a host that may see anything. Strangers are not even listened to. */
-  knows(stream: ByteStream): boolean;
-  accept(stream: ByteStream, dispatch: Dispatch): void;
+  /** Whether it comes from a host or a local user that may see anything. Strangers are not even listened to. */
+  knows(peer: Peer): boolean;
+  /** `peer` is at the other end of the stream. */
+  accept(stream: ByteStream, peer: Peer, dispatch: Dispatch): void;
   /** Ends connections on which calls stayed without an answer: their clients come again and ask again. */
   askAgain(): void;
 }
@@ -62,7 +63,7 @@ export function nfsClients({ clock, admits }: NfsClientsOptions): NfsClients {
     return held <= HELD_MAX;
   }
   // Whether a host is known at all has nothing to do with its port.
-  const knows = ({ peer }: ByteStream): boolean => peer !== undefined && admits(anyPort(peer));
+  const knows = (peer: Peer): boolean => admits(anyPort(peer));
   async function finish(stream: ByteStream, it: Connection): Promise<void> {
     const over = new AbortController();
     await Promise.race([it.stop(), clock.sleep(FINISH_MS, over.signal).catch(() => {})]);
@@ -80,10 +81,9 @@ export function nfsClients({ clock, admits }: NfsClientsOptions): NfsClients {
     },
     trafficOf: (served) => ({ ...(total.get(served) ?? noTraffic()) }),
     knows,
-    accept(stream, dispatch) {
-      const { peer } = stream;
-      const place = peer && knows(stream) ? room.enter(stream) : undefined;
-      if (!peer || !place) return stream.destroy();
+    accept(stream, peer, dispatch) {
+      const place = knows(peer) ? room.enter(stream, peer) : undefined;
+      if (!place) return stream.destroy();
       const count = (served: Served, moved: Partial<Traffic>): void => {
         addTraffic(trafficIn(client.traffic, served), moved);
         addTraffic(trafficIn(total, served), moved);
@@ -123,6 +123,6 @@ function trafficIn(all: TrafficByTree, served: Served): Traffic {
   return its;
 }
 
-export function anyPort({ address }: Peer): Peer {
-  return { address, port: 0 };
+export function anyPort({ address, user }: Peer): Peer {
+  return { address, port: 0, user };
 }

@@ -13,6 +13,7 @@ import {
 } from '../../formats/wire/rpc.ts';
 import { xdrReader } from '../../formats/wire/xdr.ts';
 import type { Peer } from '../../sys/network.ts';
+import { identified } from './access.ts';
 import type { Served } from './exports.ts';
 import { Unanswered } from './failure.ts';
 import type { OpenReply } from './replies.ts';
@@ -55,7 +56,7 @@ export function dispatcher(programs: readonly Program[], replays: ReplayCache): 
       refuse(open(xid, rethrow), problem, program, call);
       return;
     }
-    const key = program.happensOnce(procedure) ? replayKey(peer.address, xid, record) : undefined;
+    const key = program.happensOnce(procedure) ? replayKey(peer, xid, record) : undefined;
     const fail = (reply: Reply, cause: unknown): void => {
       if (cause instanceof Unanswered) {
         if (key !== undefined) replays.end(key, undefined);
@@ -75,7 +76,8 @@ export function dispatcher(programs: readonly Program[], replays: ReplayCache): 
     const reply = open(xid, fail, onEnd);
     const { uid, gid, gids } = call;
     try {
-      handler(reader, { peer, count, identity: { uid, gid, gids }, keep, isLast }, reply);
+      const identity = identified({ uid, gid, gids }, peer);
+      handler(reader, { peer, count, identity, keep, isLast }, reply);
     } catch (cause) {
       fail(reply, cause);
     }

@@ -1,4 +1,5 @@
 import { callChecksum } from '../../formats/wire/rpc.ts';
+import type { Peer } from '../../sys/network.ts';
 
 /**
  * Replies to calls that may not happen twice: a client that lost its connection sends them again with the same
@@ -58,6 +59,6 @@ function clientOf(key: string): string {
 }
 
 /** The same number from the same client with other arguments is another call. */
-export function replayKey(address: string, xid: number, record: Uint8Array): string {
-  return `${address} ${xid} ${callChecksum(record)}`;
+export function replayKey({ address, user }: Peer, xid: number, record: Uint8Array): string {
+  return `${address}/${user ?? ''} ${xid} ${callChecksum(record)}`;
 }

@@ -1,7 +1,9 @@
 import type { Clock } from '../../sys/clock.ts';
 import type { Random } from '../../sys/random.ts';
 import { reachableAt } from '../../sys/this-host.ts';
+import { type SocketOwners, socketOwners } from '../../sys/socket-owner.ts';
 import type { FileTree } from '../../tree/file-tree.ts';
+import { arrivals } from '../arrivals.ts';
 import { entrance } from '../entrance.ts';
 import type { Export } from '../export.ts';
 import type { NfsAccess } from './access.ts';
@@ -53,13 +55,19 @@ export interface NfsExportOptions {
 export interface NfsTargetOptions {
   readonly clock: Clock;
   readonly random: Random;
+  /** Of those who come from this machine. */
+  readonly owners?: SocketOwners;
 }
 
 const VERIFIER_LENGTH = 8;
 /** What is under way for a tree that is taken away is waited for so long. */
 const FINISH_MS = 5000;
 
-export async function openNfsTarget({ clock, random }: NfsTargetOptions): Promise<NfsTarget> {
+export async function openNfsTarget({
+  clock,
+  random,
+  owners = socketOwners(),
+}: NfsTargetOptions): Promise<NfsTarget> {
   const exports = nfsExports(() => clock.now().getTime());
   const { admits } = exports;
   const clients = nfsClients({ clock, admits });
@@ -84,10 +92,11 @@ export async function openNfsTarget({ clock, random }: NfsTargetOptions): Promis
         admits: (peer) => admits(anyPort(peer)),
         welcome(portmap) {
           const dispatch = dispatcher([...programs, portmap], replays);
-          return (stream) => {
-            if (!clients.knows(stream)) return stream.destroy();
-            door.pass(stream, () => clients.accept(stream, dispatch));
-          };
+          return arrivals(owners, {
+            knows: clients.knows,
+            welcome: (stream, peer) =>
+              door.pass(stream, () => clients.accept(stream, peer, dispatch)),
+          });
         },
       });
       const it: NfsListening = {
