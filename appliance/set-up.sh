@@ -23,8 +23,8 @@ if [ "${1-}" = --tests ]; then
   wanted="$wanted libnbd-bin nbdkit fio openssl libnfs-utils qemu-block-extra busybox-static cpio kmod"
   # A terminal for the console, and what looks at the manual page.
   wanted="$wanted tmux man-db"
-  # Other hosts' client of the service.
-  wanted="$wanted curl"
+  # Other hosts' client of the service; what looks at the domains that are printed for libvirt.
+  wanted="$wanted curl libvirt-clients"
   # Guests' disks with all kinds of file systems.
   wanted="$wanted xfsprogs btrfs-progs cryptsetup-bin acl attr unzip"
   # A Debian that boots as a container, to be installed on.

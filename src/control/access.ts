@@ -1,4 +1,4 @@
-import { groupId, ownIds, type UnixPeer } from '../sys/unix-peer.ts';
+import { groupId, ownIds, type UnixPeer, userId } from '../sys/unix-peer.ts';
 import type { Access } from './door.ts';
 
 const ALL = 'holdfast';
@@ -19,4 +19,13 @@ export function accessOf(
   };
   if (isIn(ALL)) return 'change';
   return isIn(VIEW) ? 'view' : undefined;
+}
+
+/** As whom libvirt runs QEMU: on Debian, on Fedora. */
+const QEMU_USERS = ['libvirt-qemu', 'qemu'];
+
+/** Whether a process of this machine may open the disks of a session at its socket. */
+export function mayOpenDisks(peer: UnixPeer, userIdOf: typeof userId = userId): boolean {
+  if (accessOf(peer) === 'change') return true;
+  return QEMU_USERS.some((name) => userIdOf(name) === peer.uid);
 }

@@ -26,10 +26,12 @@ import {
 } from '../recovery/sessions.ts';
 import { tryBoot, type TryBootOptions } from '../recovery/try-boot.ts';
 import type { WhenFull } from '../formats/store/session.ts';
-import type { Address, TlsCredentials } from '../sys/network.ts';
+import type { Address } from '../sys/network.ts';
 import { SystemError } from '../sys/system-error.ts';
 import { isAnyAddress } from '../sys/networks.ts';
 import { reachableAt } from '../sys/this-host.ts';
+import { socketDirectory } from '../sys/socket-directory.ts';
+import { mayOpenDisks } from './access.ts';
 import type { NfsRequest } from './nfs-place.ts';
 import { forgetSession, requireOwnSession, sessionOrder } from './orders.ts';
 import { type House, openPoint, openSet, type SecretSource, type WorkOptions } from './house.ts';
@@ -60,7 +62,7 @@ export type GuestOptions = Omit<TryBootOptions, 'disks'>;
 export async function bootReady({ exports }: ReadySession, options: GuestOptions): Promise<void> {
   const disks = exports.map(({ disk, uri }): AttachedDisk => {
     const { address } = parseNbdUri(uri);
-    return { disk, address, tls: false };
+    return { disk, address, tls: undefined };
   });
   await tryBoot({ ...options, disks });
 }
@@ -106,6 +108,8 @@ async function run(
     options.secrets,
     () => import('../recovery/serve-session.ts'),
   );
+  // It may have gone with the last start of the machine.
+  const sockets = socketDirectory();
   const listen = request.listen === undefined ? undefined : parseListenAddress(request.listen);
   const nfs =
     request.nfs && (await nfsParts()).nfsPlace(request.nfs, (await house.nfs()).inherited);
@@ -120,6 +124,7 @@ async function run(
     session = stack.use(
       await startSession({ world, store }, point, {
         listen: request.listen,
+        sockets,
         tls: tls !== undefined,
         nfs,
         whenFull,
@@ -144,6 +149,7 @@ async function run(
       tls,
       nfs: place && { place, server: await house.nfs() },
       listen: listen ?? parseListenAddress(record.listen),
+      admits: (peer) => mayOpenDisks(peer),
       onEvent(event) {
         const message =
           event.kind === 'paused'
@@ -161,14 +167,14 @@ async function run(
   };
   await settle(house, session, { found, report });
   const owned = stack.move();
-  const disks = attached(served, tls);
+  const disks = attached(served, reachableFrom(served.address), tls?.kind);
   return {
     ready: {
       ...readyOf(record.id, point.id, { served, disks }),
       ...(files && { nfs: (await nfsParts()).nfsResult(record, files) }),
     },
     exports: served.shown,
-    boot: (options) => tryBoot({ ...options, disks }),
+    boot: (options) => tryBoot({ ...options, disks: attached(served, served.here, undefined) }),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }
@@ -197,11 +203,12 @@ async function settle(
   report({ event: 'notice', message });
 }
 
-function attached({ exports, address }: ServedSession, tls: TlsCredentials | undefined) {
-  const reachable = reachableFrom(address);
-  return exports.map(
-    ({ disk }): AttachedDisk => ({ disk, address: reachable, tls: tls !== undefined }),
-  );
+function attached(
+  { exports }: ServedSession,
+  address: Address,
+  tls: AttachedDisk['tls'],
+): AttachedDisk[] {
+  return exports.map(({ disk }) => ({ disk, address, tls }));
 }
 
 /** Listening everywhere is no address that a client can be given. */

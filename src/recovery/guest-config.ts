@@ -1,4 +1,4 @@
-import type { Address } from '../sys/network.ts';
+import type { Address, TlsCredentials } from '../sys/network.ts';
 
 /*
  * What an administrator pastes to attach a session's disks. Each says how long to wait for a server that
@@ -7,26 +7,44 @@ import type { Address } from '../sys/network.ts';
 export interface AttachedDisk {
   readonly disk: string;
   readonly address: Address;
-  readonly tls: boolean;
+  /** How clients show who they are, and are served. */
+  readonly tls: TlsCredentials['kind'] | undefined;
 }
 
 /** As long as a restart with a large index may take, and a guest's own time-outs allow. */
 const RECONNECT_SECONDS = 60;
 
+/** Where libvirt looks for a host's certificates: ca-cert.pem, and client-cert.pem with client-key.pem. */
+export const CERTIFICATES = '/etc/pki/qemu';
+/** In it, keys.psk: lines of identity:key. */
+export const SHARED_KEYS = '/etc/pki/qemu-psk';
+
 /** Arguments for qemu-system-*, one disk each as virtio-blk. */
 export function qemuArguments(disks: readonly AttachedDisk[]): string[] {
-  return disks.flatMap(({ disk, address, tls }) => {
-    const node = {
-      driver: 'nbd',
-      'node-name': disk,
-      export: disk,
-      server: qemuServer(address),
-      ...(tls && { 'tls-creds': 'tls0' }),
-      'reconnect-delay': RECONNECT_SECONDS,
-      discard: 'unmap',
-    };
-    return ['-blockdev', JSON.stringify(node), '-device', `virtio-blk-pci,drive=${disk}`];
-  });
+  return [...credentialArguments(disks), ...disks.flatMap(diskArguments)];
+}
+
+function credentialArguments(disks: readonly AttachedDisk[]): string[] {
+  const tls = disks.find((it) => it.tls !== undefined)?.tls;
+  if (tls === undefined) return [];
+  const kind =
+    tls === 'x509'
+      ? `tls-creds-x509,dir=${CERTIFICATES}`
+      : `tls-creds-psk,dir=${SHARED_KEYS},username=IDENTITY`;
+  return ['-object', `${kind},id=tls0,endpoint=client`];
+}
+
+function diskArguments({ disk, address, tls }: AttachedDisk): string[] {
+  const node = {
+    driver: 'nbd',
+    'node-name': disk,
+    export: disk,
+    server: qemuServer(address),
+    ...(tls && { 'tls-creds': 'tls0' }),
+    'reconnect-delay': RECONNECT_SECONDS,
+    discard: 'unmap',
+  };
+  return ['-blockdev', JSON.stringify(node), '-device', `virtio-blk-pci,drive=${disk}`];
 }
 
 function qemuServer(address: Address) {
@@ -44,23 +62,40 @@ export function shellWords(words: readonly string[]): string {
     .join(' ');
 }
 
-/** `<disk>` elements of a libvirt domain. */
+/**
+ * `<disk>` elements of a libvirt domain, for all versions: one that does not know an element refuses it, or drops it
+ * without a word. Where the server is away the guest is paused instead of meeting an error.
+ */
 export function libvirtXml(disks: readonly AttachedDisk[]): string {
-  return disks
+  const xml = disks
     .map(({ disk, address, tls }) => {
       const source = `<source protocol='nbd' name='${escapedXml(disk)}'${tls ? " tls='yes'" : ''}>`;
       return [
         "<disk type='network' device='disk'>",
-        "  <driver name='qemu' type='raw' discard='unmap'/>",
+        "  <driver name='qemu' type='raw' discard='unmap' error_policy='stop' rerror_policy='stop'/>",
         `  ${source}`,
         `    ${libvirtHost(address)}`,
-        `    <reconnect delay='${RECONNECT_SECONDS}'/>`,
         '  </source>',
         `  <target dev='${escapedXml(disk)}' bus='virtio'/>`,
         '</disk>',
       ].join('\n');
     })
     .join('\n');
+  return [...tlsNotes(disks[0]?.tls), ...PAUSE_NOTES, xml].join('\n');
+}
+
+const PAUSE_NOTES: readonly string[] = [
+  '<!-- While the server restarts the guest is paused: virsh resume DOMAIN. A libvirt that knows it waits by itself',
+  `     with this in <source>: <reconnect delay='${RECONNECT_SECONDS}'/> -->`,
+];
+
+function tlsNotes(tls: AttachedDisk['tls']): string[] {
+  if (tls === 'psk') return ['<!-- libvirt knows no pre-shared keys: serve with TLS x509 -->'];
+  if (tls === undefined) return [];
+  return [
+    `<!-- The host needs ca-cert.pem in ${CERTIFICATES} (or nbd_tls_x509_cert_dir in qemu.conf), and client-cert.pem`,
+    '     and client-key.pem where this server has a ca-cert.pem -->',
+  ];
 }
 
 function libvirtHost(address: Address): string {

@@ -7,6 +7,7 @@ import type { MemoryBudget } from '../lib/memory-budget.ts';
 import type { BlockReader } from '../store/block-reader.ts';
 import { type ManifestDisk, manifestDisk } from '../store/manifest-disk.ts';
 import type { Address, TlsCredentials } from '../sys/network.ts';
+import type { UnixPeer } from '../sys/unix-peer.ts';
 import { type NbdTarget, openNbdTarget } from '../targets/nbd/target.ts';
 import type { Export } from '../targets/export.ts';
 import { keepProfile, prefetchBoot, RECORD_MS, recordBoot } from './boot-profile.ts';
@@ -20,6 +21,8 @@ import { overlayOf, type SessionHouse, sessionSpace } from './session-steps.ts';
 export interface ServedSession extends AsyncDisposable {
   readonly exports: readonly ServedDisk[];
   readonly address: Address;
+  /** For other processes of this machine, without TLS. */
+  readonly here: Address;
   readonly files: ServedFiles | undefined;
   /** All of it, however it is reached. */
   readonly shown: readonly Export[];
@@ -35,6 +38,8 @@ export interface ServeOptions {
   readonly set: OpenSet;
   readonly point: PointRecord;
   readonly listen: Address;
+  /** Who of this machine may open the disks where that is a unix socket. */
+  readonly admits: (peer: UnixPeer) => boolean;
   readonly tls: TlsCredentials | undefined;
   readonly nfs: { readonly place: NfsPlace; readonly server: NfsServer } | undefined;
   /** Shows the disks too. */
@@ -58,7 +63,7 @@ export async function serveSession(
   options: ServeOptions,
 ): Promise<ServedSession> {
   const { world } = house;
-  const { set, point, listen, tls, nfs, shared, reader, memory, onEvent } = options;
+  const { set, point, listen, admits, tls, nfs, shared, reader, memory, onEvent } = options;
   await using stack = new AsyncDisposableStack();
   const ending = new AbortController();
   const space = sessionSpace(house, session, {
@@ -80,6 +85,7 @@ export async function serveSession(
       clock: world.clock,
       listen,
       memory,
+      admitsProcess: admits,
       tls: tls && { mode: 'require', credentials: tls },
     }),
   );
@@ -88,7 +94,7 @@ export async function serveSession(
   const together = shared?.shows({ tls: tls !== undefined })
     ? exportAll(shared.target, point, overlays, `${session.id}/`).map((it) => stack.use(it.export))
     : [];
-  const here = await exportHere(stack, house, session, { options, overlays });
+  const here = await exportHere(stack, house, session, { options, overlays, own: target.address });
   const disks = new Map(point.disks.map(({ name }, index) => [name, overlays[index]!]));
   // Loaded only where it is wanted, for a quick start.
   const files =
@@ -104,15 +110,23 @@ export async function serveSession(
   return {
     exports: exported.map(({ served }) => served),
     address: target.address,
+    here: here.address,
     files,
     shown: [
       ...exported.map((it) => it.export),
       ...(files ? [files.export] : []),
       ...together,
-      ...here,
+      ...here.exports,
     ],
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
+}
+
+interface HereParts {
+  readonly options: ServeOptions;
+  readonly overlays: readonly Overlay[];
+  /** Where guests come. */
+  readonly own: Address;
 }
 
 /** For other processes of this machine, where guests come over the network: `mount`, `files`. */
@@ -120,15 +134,16 @@ async function exportHere(
   stack: AsyncDisposableStack,
   { world, store }: SessionHouse,
   session: SessionRecord,
-  { options, overlays }: { readonly options: ServeOptions; readonly overlays: readonly Overlay[] },
-): Promise<Export[]> {
+  { options, overlays, own }: HereParts,
+): Promise<{ readonly address: Address; readonly exports: readonly Export[] }> {
   const { point, listen, tls, memory } = options;
-  if (listen.kind === 'unix' && !tls) return [];
+  if (listen.kind === 'unix' && !tls) return { address: own, exports: [] };
   const here = { kind: 'unix', path: innerSocket(store, session.id) } as const;
   const target = stack.use(
     await openNbdTarget({ clock: world.clock, listen: here, memory, tls: undefined }),
   );
-  return exportAll(target, point, overlays).map((it) => stack.use(it.export));
+  const exports = exportAll(target, point, overlays).map((it) => stack.use(it.export));
+  return { address: here, exports };
 }
 
 function exportAll(

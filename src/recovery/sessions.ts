@@ -24,8 +24,10 @@ export interface HeldSession extends AsyncDisposable {
 export type SessionPlace = Pick<SessionRecord, 'listen' | 'tls' | 'nfs'>;
 
 export interface NewSession {
-  /** Where its disks will be exported; undefined: a socket in the session's directory. */
+  /** Where its disks will be exported; undefined: a socket of its own. */
   readonly listen: string | undefined;
+  /** Where that is made; undefined: in the session's directory, which nobody else can enter. */
+  readonly sockets?: string | undefined;
   readonly tls: boolean;
   readonly nfs: NfsPlace | undefined;
   readonly whenFull: WhenFull;
@@ -37,7 +39,7 @@ const ID_RANDOM_LENGTH = 3;
 export async function startSession(
   house: SessionHouse,
   point: PointRecord,
-  { listen, tls, nfs, whenFull }: NewSession,
+  { listen, sockets, tls, nfs, whenFull }: NewSession,
 ): Promise<HeldSession> {
   const { world, store } = house;
   const tail = Buffer.from(world.random.bytes(ID_RANDOM_LENGTH)).toString('hex');
@@ -53,7 +55,8 @@ export async function startSession(
       point: point.id,
       machine: point.machine,
       disks: sessionDisks(point),
-      listen: listen ?? `unix:${join(directory, 'nbd.sock')}`,
+      listen:
+        listen ?? `unix:${sockets ? join(sockets, `${id}.sock`) : join(directory, 'nbd.sock')}`,
       tls,
       nfs,
       whenFull,

@@ -2,6 +2,7 @@ import { chmodSync, lstatSync, unlinkSync } from 'node:fs';
 import { createConnection, createServer, type Server, Socket } from 'node:net';
 import { createServer as createTlsServer } from 'node:tls';
 import { SystemError, systemError } from './system-error.ts';
+import { type UnixPeer, unixPeer } from './unix-peer.ts';
 
 export type Address =
   | { readonly kind: 'unix'; readonly path: string }
@@ -25,6 +26,8 @@ export interface ByteStream {
   readonly peer: Peer | undefined;
   /** Our own end of it. */
   readonly local: Peer | undefined;
+  /** Of a unix socket that is open to all users. */
+  readonly process: UnixPeer | undefined;
   /** `bytes` are lent until the call returns. */
   onBytes: (bytes: Uint8Array) => void;
   /** Once, whoever ended it; with the error that did. */
@@ -63,14 +66,21 @@ export interface Listener extends AsyncDisposable {
   readonly port: number | undefined;
 }
 
-/** A unix socket is made for this user only; one that a dead process left is replaced. */
+export interface ListenOptions {
+  /** A unix socket: all users of this machine may connect, and are to be asked who they are. */
+  readonly forAllUsers?: boolean;
+}
+
+/** A unix socket is made for this user only, unless it is for all; one that a dead process left is replaced. */
 export async function listen(
   address: Address,
   onStream: (stream: ByteStream) => void,
+  { forAllUsers = false }: ListenOptions = {},
 ): Promise<Listener> {
+  const isOpen = forAllUsers && address.kind === 'unix';
   if (address.kind === 'unix') await clearPath(address.path);
   const server = createServer({ pauseOnConnect: true, noDelay: true, keepAlive: true }, (socket) =>
-    onStream(streamOf(socket)),
+    onStream(streamOf(socket, isOpen ? unixPeer(socket) : undefined)),
   );
   await new Promise<void>((resolve, reject) => {
     server.once('error', (cause) => reject(systemError(cause, `listen on ${shown(address)}`)));
@@ -81,7 +91,7 @@ export async function listen(
   if (address.kind === 'unix') {
     const { path } = address;
     try {
-      doing(`restrict ${path} to this user`, () => chmodSync(path, 0o600));
+      doing(`restrict ${path} to its users`, () => chmodSync(path, isOpen ? 0o666 : 0o600));
     } catch (cause) {
       server.close();
       throw cause;
@@ -168,7 +178,7 @@ function peerOf(address: string | undefined, port: number | undefined): Peer | u
   return { address: plainAddress(address), port };
 }
 
-function streamOf(accepted: Socket): ByteStream {
+function streamOf(accepted: Socket, process?: UnixPeer): ByteStream {
   let socket = accepted;
   let closed = false;
   let failure: Error | undefined;
@@ -196,6 +206,7 @@ function streamOf(accepted: Socket): ByteStream {
   const stream: ByteStream = {
     peer: peerOf(remoteAddress, remotePort),
     local: peerOf(localAddress, localPort),
+    process,
     onBytes() {},
     onClose() {},
     start: flow,

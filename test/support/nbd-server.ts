@@ -2,6 +2,7 @@ import { join } from 'node:path/posix';
 import type { BlockDevice, WritableBlockDevice } from '../../src/block/block-device.ts';
 import type { MemoryBudget } from '../../src/lib/memory-budget.ts';
 import { nbdMemory } from '../../src/recovery/nbd-memory.ts';
+import type { UnixPeer } from '../../src/sys/unix-peer.ts';
 import { systemClock } from '../../src/sys/clock.ts';
 import { type NbdTarget, openNbdTarget } from '../../src/targets/nbd/target.ts';
 import type { Export } from '../../src/targets/export.ts';
@@ -25,6 +26,7 @@ export async function serveOne(
     socket?: string;
     tls?: Parameters<typeof openNbdTarget>[0]['tls'];
     memory?: MemoryBudget;
+    admitsProcess?: (peer: UnixPeer) => boolean;
   } = {},
 ): Promise<TestServer> {
   const socket = options.socket ?? join(root, `${count++}.sock`);
@@ -33,6 +35,7 @@ export async function serveOne(
     memory: options.memory ?? nbdMemory(),
     listen: { kind: 'unix', path: socket },
     tls: options.tls,
+    ...(options.admitsProcess && { admitsProcess: options.admitsProcess }),
   });
   const served = target.export('vda', device, {
     description: 'a disk',

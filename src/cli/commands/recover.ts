@@ -21,7 +21,7 @@ export const command: Command = {
   usage: 'POINT | --resume SESSION  [--nbd ADDRESS] [--nfs [--allow NETWORK ...]] [--boot]',
   details: [
     '--nbd ADDRESS      unix:PATH, tcp:HOST:PORT (port 0: any), fd:N (a socket of systemd); without it a',
-    "                   socket in the session's directory. Beyond this host use TLS:",
+    '                   socket of its own. Beyond this host use TLS:',
     '--tls-x509 DIR     server-cert.pem, server-key.pem; with ca-cert.pem clients need certificates',
     '--tls-psk FILE     lines of identity:key',
     '--nfs              as a directory of the NFS export /holdfast too, for this host only, or for:',

@@ -3,6 +3,7 @@ import { isWritable } from '../../block/block-device.ts';
 import type { MemoryBudget } from '../../lib/memory-budget.ts';
 import { KiB } from '../../lib/sizes.ts';
 import type { Clock } from '../../sys/clock.ts';
+import type { UnixPeer } from '../../sys/unix-peer.ts';
 import {
   type Address,
   type ByteStream,
@@ -49,6 +50,8 @@ export interface NbdTargetOptions {
   readonly hasDefault?: boolean;
   /** Whether the peer is served; left out: whoever can connect. */
   readonly admits?: (peer: Peer | undefined) => boolean;
+  /** Whether a process of this machine is served at a unix socket; left out: of this user's and root's only. */
+  readonly admitsProcess?: (peer: UnixPeer) => boolean;
   /** For what clients write, until it is written. */
   readonly memory: MemoryBudget;
   readonly tls?:
@@ -89,7 +92,7 @@ export async function openNbdTarget(options: NbdTargetOptions): Promise<NbdTarge
   const room = crowd({ yields: 'to-others' });
   const shared: Shared = { awake: stayAwake(options.clock), slabs: slabPool() };
   const door = entrance();
-  const { admits = () => true, others = [] } = options;
+  const { admits = () => true, admitsProcess, others = [] } = options;
   function accept(stream: ByteStream): void {
     let place = shaking.enter(stream);
     if (!place) return stream.destroy();
@@ -110,12 +113,14 @@ export async function openNbdTarget(options: NbdTargetOptions): Promise<NbdTarge
     });
   }
   await using stack = new AsyncDisposableStack();
-  const open = async (address: Address): Promise<Listener> =>
-    stack.use(
-      await listen(address, (stream) =>
-        admits(stream.peer) ? door.pass(stream, accept) : stream.destroy(),
-      ),
-    );
+  async function open(address: Address): Promise<Listener> {
+    const ofProcesses = address.kind === 'unix' ? admitsProcess : undefined;
+    const mayEnter = ({ peer, process }: ByteStream): boolean =>
+      ofProcesses ? process !== undefined && ofProcesses(process) : admits(peer);
+    const welcome = (stream: ByteStream): void =>
+      mayEnter(stream) ? door.pass(stream, accept) : stream.destroy();
+    return stack.use(await listen(address, welcome, { forAllUsers: ofProcesses !== undefined }));
+  }
   const listener = await open(options.listen);
   for (const address of others) await open(address);
   const listeners = stack.move();

@@ -1,0 +1,19 @@
+import { chmodSync, mkdirSync } from 'node:fs';
+
+/** As systemd makes it for the service (RuntimeDirectory=). */
+const OF_ROOT = '/run/holdfast-nbd';
+/** Everybody may enter: the sockets in it are guarded by asking who connects. */
+const MODE = 0o755;
+
+/**
+ * Where sockets lie that other users of this machine are to reach, such as the one that runs QEMU. Undefined: this
+ * process has no such place.
+ */
+export function socketDirectory(): string | undefined {
+  const given = process.env['RUNTIME_DIRECTORY']?.split(':')[0];
+  if (given) return given;
+  if (process.getuid?.() !== 0) return undefined;
+  // What the process was started with may hide it from others.
+  if (mkdirSync(OF_ROOT, { recursive: true }) !== undefined) chmodSync(OF_ROOT, MODE);
+  return OF_ROOT;
+}
