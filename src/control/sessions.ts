@@ -108,12 +108,17 @@ async function run(
     options.secrets,
     () => import('../recovery/serve-session.ts'),
   );
+  /** What is resumed had clients that knew it; what is new is better not begun. */
+  function onDates(message: string): void {
+    if (request.what.kind === 'point') throw new SystemError('FAILED', message);
+    report({ event: 'notice', message });
+  }
   // It may have gone with the last start of the machine.
   const sockets = socketDirectory();
   const listen = request.listen === undefined ? undefined : parseListenAddress(request.listen);
   const nfs =
     request.nfs && (await nfsParts()).nfsPlace(request.nfs, (await house.nfs()).inherited);
-  const tls = request.tls && (await readTlsFiles(world.files, request.tls));
+  const tls = request.tls && (await readTlsFiles(world, request.tls, onDates));
   await using stack = new AsyncDisposableStack();
   let session: HeldSession;
   let set: OpenSet;

@@ -12,20 +12,27 @@ export interface SharedDisksPlace {
   readonly tls: TlsFiles | undefined;
 }
 
+interface SharedDisksOptions {
+  /** Sockets of systemd's. */
+  readonly inherited: readonly number[];
+  /** Clients will refuse the certificate. */
+  readonly onDates: (problem: string) => void;
+}
+
 /**
  * The NBD server of all sessions, which answers nobody before it is told to; undefined: there is to be none.
  * Rejects FAILED for networks that are none, and what listening rejects.
  */
 export async function openSharedDisks(
-  { world: { clock, files }, nbdMemory }: Pick<House, 'world' | 'nbdMemory'>,
+  { world, nbdMemory }: Pick<House, 'world' | 'nbdMemory'>,
   { listen, allow = LOOPBACK, tls }: SharedDisksPlace,
-  inherited: readonly number[],
+  { inherited, onDates }: SharedDisksOptions,
 ): Promise<DiskServer | undefined> {
   const own = listen === undefined ? [] : [parseListenAddress(listen)];
   const all = [...inherited.map((fd) => ({ kind: 'fd', fd }) as const), ...own];
   if (all.length === 0) return undefined;
   return openDiskServer({
-    ...{ clock, listen: all, allow: parseNetworks(allow), memory: nbdMemory },
-    tls: tls && (await readTlsFiles(files, tls)),
+    ...{ clock: world.clock, listen: all, allow: parseNetworks(allow), memory: nbdMemory },
+    tls: tls && (await readTlsFiles(world, tls, onDates)),
   });
 }

@@ -1,7 +1,8 @@
 import { join } from 'node:path/posix';
-import type { FileSystem } from '../sys/file-system.ts';
 import type { TlsCredentials } from '../sys/network.ts';
 import { SystemError } from '../sys/system-error.ts';
+import { checkX509, datesProblem, type X509Credentials } from '../sys/tls-credentials.ts';
+import type { World } from '../sys/world.ts';
 
 /** Where credentials lie, as QEMU and libnbd expect them. */
 export type TlsFiles =
@@ -15,19 +16,35 @@ export const TLS_KEY = 'server-key.pem';
 
 const FILE_LENGTH_MAX = 1024 * 1024;
 
-export async function readTlsFiles(files: FileSystem, from: TlsFiles): Promise<TlsCredentials> {
+/**
+ * Rejects FAILED for what no client could be served with, naming the file. `onDates` hears why clients will refuse
+ * certificates that are not valid now.
+ */
+export async function readTlsFiles(
+  { files, clock }: Pick<World, 'files' | 'clock'>,
+  from: TlsFiles,
+  onDates: (problem: string) => void,
+): Promise<TlsCredentials> {
   if (from.kind === 'psk') {
     const keys = parsePsk(from.path, await files.readFile(from.path, FILE_LENGTH_MAX));
     return { kind: 'psk', keyOf: (identity) => keys.get(identity) };
   }
-  const read = (name: string) => files.readFile(join(from.directory, name), FILE_LENGTH_MAX);
-  const authority = join(from.directory, 'ca-cert.pem');
-  return {
-    kind: 'x509',
-    key: await read(TLS_KEY),
-    certificate: await read('server-cert.pem'),
-    authority: (await files.stat(authority)) ? await read('ca-cert.pem') : undefined,
+  const read = (path: string) => files.readFile(path, FILE_LENGTH_MAX);
+  const names = {
+    key: join(from.directory, TLS_KEY),
+    certificate: join(from.directory, 'server-cert.pem'),
+    authority: join(from.directory, 'ca-cert.pem'),
   };
+  const credentials: X509Credentials = {
+    kind: 'x509',
+    key: await read(names.key),
+    certificate: await read(names.certificate),
+    authority: (await files.stat(names.authority)) ? await read(names.authority) : undefined,
+  };
+  checkX509(credentials, names);
+  const problem = datesProblem(credentials, names, clock.now());
+  if (problem !== undefined) onDates(problem);
+  return credentials;
 }
 
 function parsePsk(path: string, bytes: Uint8Array): Map<string, Uint8Array> {

@@ -83,7 +83,10 @@ export async function ownStore(directory: string, options: OwnOptions): Promise<
   /** Sessions have addresses of their own too, and are served at those where this one is taken. */
   async function sharedDisks(): Promise<House['disks']> {
     try {
-      return await openSharedDisks(opened, options.nbd, sockets.nbd);
+      return await openSharedDisks(opened, options.nbd, {
+        inherited: sockets.nbd,
+        onDates: (problem) => options.log('warning', `"nbd" of the settings: ${problem}`),
+      });
     } catch (cause) {
       if (!(cause instanceof SystemError)) throw cause;
       notServed = `"nbd" of the settings is not done until the service is started again: ${cause.message}`;

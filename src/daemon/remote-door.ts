@@ -5,8 +5,9 @@ import { wrongTokens } from '../control/wrong-tokens.ts';
 import { assert } from '../lib/assert.ts';
 import { asError } from '../lib/as-error.ts';
 import { FormatError } from '../formats/format-error.ts';
-import { type HttpsServer, serveHttps, type X509Credentials } from '../sys/http-server.ts';
+import { type HttpsServer, serveHttps } from '../sys/http-server.ts';
 import { SystemError } from '../sys/system-error.ts';
+import { checkX509, datesProblem, type X509Credentials } from '../sys/tls-credentials.ts';
 import type { World } from '../sys/world.ts';
 import type { Log } from './log.ts';
 import type { Settings } from './settings.ts';
@@ -59,7 +60,7 @@ export function remoteDoor({ world, log, door, note }: RemoteDoorOptions): Remot
       await forget();
       opened = next;
     }
-    const credentials = await readCredentials(world, at);
+    const credentials = await readCredentials(world, at, (it) => log('warning', `"listen": ${it}`));
     if (open?.address === at.address) return open.server.renew(credentials);
     await close();
     const place = parseListenAddress(`tcp:${at.address}`);
@@ -110,13 +111,19 @@ export function remoteDoor({ world, log, door, note }: RemoteDoorOptions): Remot
 }
 
 async function readCredentials(
-  { files }: World,
+  { files, clock }: World,
   { certificate, key }: NonNullable<Settings['listen']>,
+  onDates: (problem: string) => void,
 ): Promise<X509Credentials> {
-  return {
+  const credentials: X509Credentials = {
     kind: 'x509',
     key: await files.readFile(key, PEM_LENGTH_MAX),
     certificate: await files.readFile(certificate, PEM_LENGTH_MAX),
     authority: undefined,
   };
+  const names = { key, certificate, authority: '' };
+  checkX509(credentials, names);
+  const problem = datesProblem(credentials, names, clock.now());
+  if (problem !== undefined) onDates(problem);
+  return credentials;
 }

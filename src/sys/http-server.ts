@@ -11,8 +11,9 @@ import type { Socket } from 'node:net';
 import { createSecureContext } from 'node:tls';
 import { SchemaError } from '../lib/schema.ts';
 import { type ConnectionRoom, connectionRoom, type Occupant } from './connection-room.ts';
-import { clearPath, plainAddress, type TlsCredentials } from './network.ts';
+import { clearPath, plainAddress } from './network.ts';
 import { SystemError, systemError } from './system-error.ts';
+import type { X509Credentials } from './tls-credentials.ts';
 import { type UnixPeer, unixPeer } from './unix-peer.ts';
 
 /*
@@ -137,8 +138,6 @@ export interface HttpsServerOptions extends Omit<HttpServerOptions, 'at' | 'know
   readonly at: { readonly host: string; readonly port: number };
   readonly credentials: X509Credentials;
 }
-
-export type X509Credentials = Extract<TlsCredentials, { kind: 'x509' }>;
 
 /** Each takes a descriptor. */
 const CONNECTIONS_MAX = 128;
