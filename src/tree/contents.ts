@@ -98,10 +98,10 @@ export function treeContents({ files, directory, space, sizeOf }: ContentsOption
     },
     async settle() {
       for (const name of await files.list(directory)) {
-        const id = NAME.exec(name)?.[1];
+        const id = contentId(name);
         if (id === undefined) continue;
         const path = join(directory, name);
-        const size = sizeOf(Number(id));
+        const size = sizeOf(id);
         if (size === undefined) {
           await files.rename(path, `${path}.lost`);
         } else if ((await files.stat(path))!.size > size) {
@@ -112,6 +112,12 @@ export function treeContents({ files, directory, space, sizeOf }: ContentsOption
     },
     [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose](),
   };
+}
+
+/** Of a file in the directory that holds the contents of one; undefined: it does not. */
+export function contentId(name: string): number | undefined {
+  const id = NAME.exec(name)?.[1];
+  return id === undefined ? undefined : Number(id);
 }
 
 export function contentPath(directory: string, id: number): string {

@@ -1,10 +1,11 @@
 import { dirname } from 'node:path/posix';
 import type { FileNode } from '../formats/store/files-log.ts';
 import type { FileSystem } from '../sys/file-system.ts';
-import { contentPath } from './contents.ts';
+import { contentId, contentPath } from './contents.ts';
 import { createFilesLog } from './files-log.ts';
 import { namespace, ROOT } from './namespace.ts';
 import { linkNode, makeNode } from './namespace-steps.ts';
+import { TreeError } from './tree-error.ts';
 
 /** What a session's tree begins with. */
 export interface FirstFiles {
@@ -21,14 +22,47 @@ const FILE_MODE = 0o600;
 const DIRECTORY_MODE = 0o755;
 const DIRECTORY_SIZE = 4096;
 
-/** Makes `log`, and before that what it names. */
+/** Makes `log`, and before that what it names. Rejects TreeError CORRUPT where there was a log once. */
 export async function makeFirstFiles(
   files: FileSystem,
   log: string,
   { first, now }: { readonly first: FirstFiles; readonly now: number },
 ): Promise<void> {
   const directory = dirname(log);
+  const { names, contents } = firstNames(first, now);
+  await checkNoneBefore(files, log, first);
+  for (const [id, bytes] of contents) {
+    const path = contentPath(directory, id);
+    // Left by a power cut before the log was made.
+    if (await files.stat(path)) await files.unlink(path);
+    await using file = await files.create(path);
+    await file.write(bytes, 0);
+    await file.sync();
+  }
+  await files.syncDirectory(directory);
+  await createFilesLog(files, log, names.whole());
+}
+
+/**
+ * Contents of other files than the first ones have a log that names them: where there is none, it was lost. Rejects
+ * TreeError CORRUPT.
+ */
+export async function checkNoneBefore(
+  files: FileSystem,
+  log: string,
+  first: FirstFiles,
+): Promise<void> {
+  const { contents } = firstNames(first, 0);
+  for (const name of await files.list(dirname(log))) {
+    const id = contentId(name);
+    if (id === undefined || contents.has(id)) continue;
+    throw new TreeError('CORRUPT', `${log} is missing: it names what ${name} and others hold`);
+  }
+}
+
+function firstNames(first: FirstFiles, now: number) {
   const names = namespace();
+  const contents = new Map<number, Uint8Array>();
   const owner = { uid: 0, gid: 0 };
   const root: FileNode = {
     ...{ id: ROOT, kind: 'directory', mode: DIRECTORY_MODE, links: 2, size: DIRECTORY_SIZE },
@@ -49,14 +83,8 @@ export async function makeFirstFiles(
       names.apply(linkNode(names, id, { directory: ROOT, name }, now));
     }
   }
-  for (const { name, contents } of first.files) {
-    const path = contentPath(directory, make(name, { size: contents.length }));
-    // Left by a power cut before the log was made.
-    if (await files.stat(path)) await files.unlink(path);
-    await using file = await files.create(path);
-    await file.write(contents, 0);
-    await file.sync();
+  for (const { name, contents: bytes } of first.files) {
+    contents.set(make(name, { size: bytes.length }), bytes);
   }
-  await files.syncDirectory(directory);
-  await createFilesLog(files, log, names.whole());
+  return { names, contents };
 }

@@ -11,7 +11,7 @@ import { type Contents, treeContents } from './contents.ts';
 import type { FileTree, NodeChanges, TreeSpace, WritableFileTree } from './file-tree.ts';
 import { type FileFlushes, fileFlushes } from './file-flushes.ts';
 import { openFilesLog, readFilesLog } from './files-log.ts';
-import { type FirstFiles, makeFirstFiles } from './first-files.ts';
+import { checkNoneBefore, type FirstFiles, makeFirstFiles } from './first-files.ts';
 import { type Namespace, namespace, ROOT } from './namespace.ts';
 import {
   changeNode,
@@ -105,9 +105,22 @@ export async function openSessionTree(options: SessionTreeOptions): Promise<Writ
 }
 
 /** Reads all of the log of a tree; changes nothing, also while the tree is open. Rejects TreeError CORRUPT. */
-export async function checkSessionTree(files: FileSystem, directory: string): Promise<void> {
+export async function checkSessionTree(
+  files: FileSystem,
+  directory: string,
+  first: FirstFiles,
+): Promise<void> {
   const path = join(directory, LOG);
-  if (await files.stat(path)) await readFilesLog(files, path, namespace().apply);
+  if (!(await files.stat(path))) return checkNoneBefore(files, path, first);
+  const names = namespace();
+  await readFilesLog(files, path, names.apply);
+  checkRoot(names, path);
+}
+
+/** It is in the first record, which was published whole: no power cut tears it. */
+function checkRoot(names: Namespace, path: string): void {
+  if (names.nodes.has(ROOT)) return;
+  throw new TreeError('CORRUPT', `${path}: its beginning is missing: there is no root directory`);
 }
 
 interface Parts {
@@ -143,6 +156,12 @@ async function openHistory(
       return names.whole();
     },
   });
+  try {
+    checkRoot(names, path);
+  } catch (cause) {
+    await log[Symbol.asyncDispose]();
+    throw cause;
+  }
   const rounds = flushRounds(async () => {
     const operations = pending;
     pending = [];

@@ -2,6 +2,7 @@ import { memoryDevice } from '../../src/block/memory.ts';
 import type { SpaceGuard } from '../../src/block/space-guard.ts';
 import { systemClock } from '../../src/sys/clock.ts';
 import type { File, FileSystem } from '../../src/sys/file-system.ts';
+import type { FirstFiles } from '../../src/tree/first-files.ts';
 import type { NewNode, WritableFileTree } from '../../src/tree/file-tree.ts';
 import { openSessionTree } from '../../src/tree/session-tree.ts';
 import { crashingFs } from './crashing-fs.ts';
@@ -16,6 +17,11 @@ export const PLENTY: SpaceGuard = {
 export const FILE: NewNode = { kind: 'file', mode: 0o644, uid: 0, gid: 0 };
 export const DIRECTORY: NewNode = { kind: 'directory', mode: 0o755, uid: 0, gid: 0 };
 
+export const FIRST: FirstFiles = {
+  disks: [{ disk: 'vda', size: 65_536, names: ['vda.raw', 'vda-flat.vmdk'] }],
+  files: [{ name: 'vm.vmx', contents: Buffer.from('config.version = "8"\n') }],
+};
+
 export async function treeOn(files: FileSystem, space = PLENTY): Promise<WritableFileTree> {
   await files.makeDirectory(HOME);
   return openSessionTree({
@@ -24,10 +30,7 @@ export async function treeOn(files: FileSystem, space = PLENTY): Promise<Writabl
     directory: HOME,
     space,
     disks: new Map([['vda', memoryDevice(pattern(65_536))]]),
-    first: {
-      disks: [{ disk: 'vda', size: 65_536, names: ['vda.raw', 'vda-flat.vmdk'] }],
-      files: [{ name: 'vm.vmx', contents: Buffer.from('config.version = "8"\n') }],
-    },
+    first: FIRST,
   });
 }
 export const fresh = (): FileSystem => crashingFs(seeded(1)).files;

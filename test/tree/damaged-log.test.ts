@@ -1,7 +1,8 @@
 import { deepEqual, equal, rejects } from 'node:assert/strict';
 import { test } from 'tap';
+import { checkSessionTree } from '../../src/tree/session-tree.ts';
 import { noise } from '../support/random.ts';
-import { FILE, fresh, HOME, treeOn } from '../support/session-tree.ts';
+import { FILE, FIRST, fresh, HOME, treeOn } from '../support/session-tree.ts';
 
 const LOG = `${HOME}/files.log`;
 
@@ -38,6 +39,31 @@ test('a flipped byte in the middle of the log of names is reported; no name and 
     deepEqual(await files.list(HOME), before);
     deepEqual(await files.readFile(LOG, 2 ** 20), damaged);
   }
+});
+
+test('a log of names that lacks its beginning is damaged, and says so', async () => {
+  const { files, bytes } = await tenFiles();
+  await using file = await files.open(LOG, 'write');
+  for (const length of [8, 9, 200]) {
+    await file.truncate(0);
+    await file.write(bytes.subarray(0, length), 0);
+    const corrupt = { name: 'TreeError', code: 'CORRUPT', message: /files\.log: its beginning/ };
+    await rejects(treeOn(files), corrupt);
+    await rejects(checkSessionTree(files, HOME, FIRST), corrupt);
+  }
+});
+
+test('a log of names that is missing is not made anew while there are contents that it named', async () => {
+  const { files } = await tenFiles();
+  const before = await files.list(HOME);
+  await files.unlink(LOG);
+  const corrupt = { name: 'TreeError', code: 'CORRUPT', message: /files\.log is missing/ };
+  await rejects(treeOn(files), corrupt);
+  await rejects(checkSessionTree(files, HOME, FIRST), corrupt);
+  deepEqual(
+    await files.list(HOME),
+    before.filter((name) => name !== 'files.log'),
+  );
 });
 
 test('contents whose node the log does not know are kept under another name', async () => {
