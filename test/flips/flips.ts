@@ -1,0 +1,68 @@
+import { deepEqual } from 'node:assert/strict';
+import { cpSync, mkdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { realWorld } from '../../src/sys/world.ts';
+import { seeded } from '../support/random.ts';
+import { temporaryDirectory } from '../support/temporary.ts';
+import type { FileKind } from './classes.ts';
+import { type Damage, filesOf, harm } from './damage.ts';
+import { makePlace } from './place.ts';
+import { complaintOf, type Findings, probe } from './probe.ts';
+
+/** Of one try; a machine may be busy. */
+const LIMIT_MS = 60_000;
+const SHOWN_MAX = 20;
+
+/** Harms a store `count` times, each time a fresh copy of it, and looks what comes of that. */
+export async function flips(count: number, seed: number): Promise<ReadonlyMap<FileKind, number>> {
+  const root = temporaryDirectory();
+  const original = await makePlace(realWorld(), join(root, 'original'));
+  const files = filesOf(original.directory);
+  const random = seeded(seed);
+  const tries = new Map<FileKind, number>();
+  const wrong: string[] = [];
+  for (let n = 0; n < count && wrong.length < SHOWN_MAX; n++) {
+    const directory = join(root, 'copy');
+    rmSync(directory, { recursive: true, force: true });
+    mkdirSync(directory);
+    cpSync(original.directory, directory, { recursive: true });
+    const damage = harm(directory, files, random);
+    tries.set(damage.kind, (tries.get(damage.kind) ?? 0) + 1);
+    const withBackup = damage.kind.name === 'index' || damage.kind.class === 'copy' || n % 10 === 0;
+    const found = await within(LIMIT_MS, damage, probe({ ...original, directory }, { withBackup }));
+    wrong.push(...verdict(damage, found).map((it) => `#${n} ${damage.what}: ${it}`));
+  }
+  deepEqual(wrong, []);
+  return tries;
+}
+
+/** What must not be so. */
+function verdict({ kind, damage, paths, isHarmless }: Damage, found: Findings): string[] {
+  const { problems, refusals, wrong, told } = found;
+  const isOpen = kind.open?.some((it) => it.damage.includes(damage)) === true;
+  if (isOpen && kind.class === 'cache') return wrong.map((what) => `${what} is wrong`);
+  const complaints = refusals.flatMap((it) => complaintOf(it, paths) ?? []);
+  if (isHarmless) return [...complaints, ...wrong.map((what) => `${what} is wrong`)];
+  const bytes = isOpen ? [] : wrong.map((what) => `${what} is wrong, without a word`);
+  const verdicts = [...complaints, ...bytes];
+  if (kind.class === 'cache') {
+    verdicts.push(...refusals.map(({ of, error }) => `${of}: ${(error as Error).message}`));
+  } else if (kind.class === 'book') {
+    if (damage !== 'delete' && damage !== 'truncate' && told.length === 0) {
+      verdicts.push('nobody says so');
+    }
+  } else if (!isOpen && problems?.length === 0) {
+    verdicts.push('check finds no damage');
+  }
+  return verdicts;
+}
+
+async function within<T>(limitMs: number, { what }: Damage, work: Promise<T>): Promise<T> {
+  const over = Promise.withResolvers<never>();
+  const timer = setTimeout(() => over.reject(new Error(`${what}: it hangs`)), limitMs);
+  try {
+    return await Promise.race([work, over.promise]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

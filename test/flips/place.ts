@@ -1,0 +1,167 @@
+import { join } from 'node:path';
+import { memoryDevice } from '../../src/block/memory.ts';
+import { saveProfile } from '../../src/catalog/profiles.ts';
+import { createSet, type OpenSet, unlockSet } from '../../src/catalog/sets.ts';
+import { openAudit } from '../../src/control/audit.ts';
+import { encodeGrowth } from '../../src/formats/store/growth.ts';
+import { lockSlot } from '../../src/formats/store/key-slot.ts';
+import type { PointRecord } from '../../src/formats/store/point.ts';
+import { encodeSet } from '../../src/formats/store/set-record.ts';
+import { storeMachine } from '../../src/ingest/backup.ts';
+import { openJobFiles } from '../../src/jobs/job-files.ts';
+import { machineFiles } from '../../src/recovery/machine-files.ts';
+import { markServed } from '../../src/recovery/served-sessions.ts';
+import { sessionDirectory } from '../../src/recovery/session-files.ts';
+import { overlayOf, sessionSpace } from '../../src/recovery/session-steps.ts';
+import { startSession } from '../../src/recovery/sessions.ts';
+import { openBlockReader } from '../../src/store/block-reader.ts';
+import { CUTTING_DEFAULT } from '../../src/store/cutter.ts';
+import { inlineEncoder } from '../../src/store/encoder.ts';
+import { manifestDisk } from '../../src/store/manifest-disk.ts';
+import { createStore, openStore, type Store } from '../../src/store/store.ts';
+import { openStoreWriter } from '../../src/store/store-writer.ts';
+import { argon2id } from '../../src/sys/argon2.ts';
+import { putDurably } from '../../src/sys/put-durably.ts';
+import type { World } from '../../src/sys/world.ts';
+import { openSessionTree } from '../../src/tree/session-tree.ts';
+import { trustingMemory } from '../support/box-memory.ts';
+import { noise, pattern } from '../support/random.ts';
+import { FILE } from '../support/session-tree.ts';
+
+/** A small store with all kinds of files in it, and what can be read of it. */
+export interface Place {
+  readonly directory: string;
+  /** By the recovery point's ID. */
+  readonly points: ReadonlyMap<string, Uint8Array>;
+  readonly session: string;
+  /** What the session's disk holds: all of it was flushed. */
+  readonly disk: Uint8Array;
+  /** What files beside it hold, by name. */
+  readonly files: ReadonlyMap<string, Uint8Array>;
+  /** What a next backup of `vm` takes in. */
+  readonly next: Uint8Array;
+}
+
+const SIZE = 2 ** 19;
+export const PASSPHRASE = Buffer.from('correct horse');
+/** The real parameters take 50 ms each time. */
+const KDF = { memoryKiB: 64, passes: 1 } as const;
+
+export async function makePlace(world: World, directory: string): Promise<Place> {
+  await createStore(world, directory);
+  await using store = await openStore(world, directory);
+  const secret = await encryptedSet(world, store);
+  const { record } = await createSet(world, store, 'plain', {});
+  const plain = await unlockSet(record, undefined);
+  const first = noise(SIZE, 1);
+  const second = first.slice();
+  second.set(noise(60_000, 2), 200_000);
+  const other = noise(SIZE, 3);
+  const points = new Map<string, Uint8Array>();
+  for (const [set, contents] of [
+    [secret, first],
+    [secret, second],
+    [plain, other],
+  ] as const) {
+    points.set((await backUp(world, store, set, contents)).id, contents);
+  }
+  const newest = await backUp(world, store, secret, second);
+  points.set(newest.id, second);
+  const session = await liveSession({ world, store, set: secret }, newest, second);
+  await books(world, store, secret);
+  const next = second.slice();
+  next.set(noise(30_000, 7), 10_000);
+  return { directory, points, next, ...session };
+}
+
+async function encryptedSet(world: World, store: Store): Promise<OpenSet> {
+  const { record: made } = await createSet(world, store, 'secret', { passphrase: PASSPHRASE });
+  const kdf = { ...KDF, salt: pattern(16) };
+  const stretched = await argon2id(PASSPHRASE, kdf, 32);
+  const slot = lockSlot(
+    pattern(32, 9),
+    { kind: 'passphrase', stretched },
+    { domain: made.domain, nonce: pattern(12), kdf },
+  );
+  const record = { ...made, slots: [slot] };
+  for (const name of ['set.json', 'set.copy.json']) {
+    await putDurably(world.files, join(store.directory, 'sets/secret', name), encodeSet(record));
+  }
+  return unlockSet(record, { kind: 'passphrase', passphrase: PASSPHRASE });
+}
+
+export async function backUp(
+  world: World,
+  store: Store,
+  set: OpenSet,
+  contents: Uint8Array,
+): Promise<PointRecord> {
+  const { keys } = set;
+  const { random } = world;
+  const { domain } = set.record;
+  await using writer = await openStoreWriter(world, store, { domain, holder: 'test' });
+  await using encoder = inlineEncoder({ keys, cutting: CUTTING_DEFAULT, random, writer });
+  await using device = memoryDevice(contents);
+  const sources = [{ name: 'vda', where: 'memory', device }];
+  const options = { set, machine: 'vm', onEvent() {} };
+  return await storeMachine(world, store, options, { sources, writer, encoder });
+}
+
+async function liveSession(
+  { world, store, set }: { readonly world: World; readonly store: Store; readonly set: OpenSet },
+  point: PointRecord,
+  contents: Uint8Array,
+) {
+  const house = { world, store };
+  const options = { listen: undefined, tls: false, nfs: undefined, whenFull: 'refuse' } as const;
+  await using session = await startSession(house, point, options);
+  const { record } = session;
+  await using reader = openBlockReader(store, { cacheLength: 2 ** 22 });
+  const root = point.disks[0]!;
+  await using base = manifestDisk(reader, { name: 'vda', root, keys: set.keys });
+  const space = sessionSpace(house, record);
+  await using overlay = await overlayOf(house, record, { disk: record.disks[0]!, base, space });
+  const disk = contents.slice();
+  const files = new Map<string, Uint8Array>();
+  await using tree = await openSessionTree({
+    ...{ files: world.files, clock: world.clock, directory: sessionDirectory(store, record.id) },
+    ...{ first: machineFiles(record), disks: new Map([['vda', overlay]]), space },
+  });
+  for (let n = 0; n < 6; n++) {
+    const at = 40_960 * n + 512;
+    disk.set(noise(3000, 20 + n), at);
+    await overlay.write(noise(3000, 20 + n), at, 'durable');
+    const name = `file${n}`;
+    files.set(name, noise(1500, 40 + n));
+    await tree.write(await tree.make(tree.root, name, FILE), files.get(name)!, 0, 'durable');
+  }
+  await markServed(house, record.id, { tls: { kind: 'psk', path: '/etc/holdfast/keys.psk' } });
+  return { session: record.id, disk, files };
+}
+
+/** What the service writes down. */
+async function books(world: World, store: Store, set: OpenSet): Promise<void> {
+  const { directory } = store;
+  const ranges = [{ offset: 0, length: 65_536 }];
+  await saveProfile(world, store, set, { machine: 'vm', disks: [{ name: 'vda', ranges }] });
+  const time = '2026-11-21T01:30:00.000Z';
+  const growth = encodeGrowth([{ time, usedBytes: 1, totalBytes: 2 }]);
+  await putDurably(world.files, join(directory, 'growth.json'), growth);
+  const audit = await openAudit(world, directory, () => {});
+  const caller = { pid: 1, uid: 0, gids: [0] };
+  for (let n = 0; n < 4; n++) await (await audit.begin(caller, 'set/create', { n }))('done');
+  const jobs = await openJobFiles(world.files, directory, {
+    memory: trustingMemory(),
+    checksOf: () => 'checked',
+  });
+  const request = { set: 'plain', machine: 'vm', disks: [] };
+  await jobs.putSchedule({
+    ...{ name: 'nightly', at: '*-*-* 01:00', kind: 'backup' },
+    ...{ request, created: time, last: time },
+  });
+  await jobs.putJob({
+    ...{ id: 'nightly-1', kind: 'backup', request, schedule: 'nightly', created: time },
+    ...{ state: 'done', canceling: undefined, failures: 0, deaths: 0, notBefore: undefined },
+    ...{ started: time, ended: time, reason: undefined, result: {} },
+  });
+}

@@ -1,0 +1,183 @@
+import { join } from 'node:path';
+import { loadProfile } from '../../src/catalog/profiles.ts';
+import { findPoint, listPoints, readPoint } from '../../src/catalog/points.ts';
+import { openAudit } from '../../src/control/audit.ts';
+import { kindOfFailure } from '../../src/control/failures.ts';
+import { readGrowth } from '../../src/control/growth.ts';
+import { type House, openHouse, openSet, type SecretSource } from '../../src/control/house.ts';
+import { checkStore } from '../../src/control/stores.ts';
+import { openJobFiles } from '../../src/jobs/job-files.ts';
+import { machineFiles } from '../../src/recovery/machine-files.ts';
+import { readServed } from '../../src/recovery/served-sessions.ts';
+import { sessionDirectory } from '../../src/recovery/session-files.ts';
+import { overlayOf, sessionSpace } from '../../src/recovery/session-steps.ts';
+import { listSessions, resumeSession } from '../../src/recovery/sessions.ts';
+import { openBlockReader } from '../../src/store/block-reader.ts';
+import { manifestDisk } from '../../src/store/manifest-disk.ts';
+import { openSessionTree } from '../../src/tree/session-tree.ts';
+import { trustingMemory } from '../support/box-memory.ts';
+import { backUp, PASSPHRASE, type Place } from './place.ts';
+
+/** What was tried came to nothing, and says why. */
+export interface Refusal {
+  readonly of: string;
+  readonly error: unknown;
+}
+
+export interface Findings {
+  /** What `store check --read-data` says; undefined: it was refused. */
+  readonly problems: readonly string[] | undefined;
+  readonly refusals: readonly Refusal[];
+  /** Bytes that are not what they were, without a word. */
+  readonly wrong: readonly string[];
+  /** What is said of books that are damaged. */
+  readonly told: readonly string[];
+}
+
+const SECRETS: SecretSource = async (set) =>
+  set === 'secret' ? { kind: 'passphrase', passphrase: PASSPHRASE } : undefined;
+
+/** Tries all that a store is there for; `withBackup`: a next backup too. */
+export async function probe(
+  place: Place,
+  { withBackup }: { withBackup: boolean },
+): Promise<Findings> {
+  const refusals: Refusal[] = [];
+  const wrong: string[] = [];
+  const told: string[] = [];
+  async function attempt<T>(of: string, work: () => Promise<T>): Promise<T | undefined> {
+    try {
+      return await work();
+    } catch (error) {
+      refusals.push({ of, error });
+      return undefined;
+    }
+  }
+  function compare(what: string, found: Uint8Array, wanted: Uint8Array): void {
+    if (Buffer.compare(found, wanted) !== 0) wrong.push(what);
+  }
+  const house = await attempt('open', () => openHouse(place.directory));
+  if (!house) return { problems: undefined, refusals, wrong, told };
+  await using _house = house;
+  const problems = await attempt('check', () => check(house));
+  for (const [id, contents] of place.points) {
+    await attempt(`restore of ${id}`, async () =>
+      compare(id, await pointBytes(house, id), contents),
+    );
+  }
+  await attempt('session', () => session(house, place, compare));
+  await attempt('lists', () => lists(house, told));
+  await attempt('books', () => books(house, told));
+  if (withBackup) {
+    await attempt('backup', async () => {
+      const set = await openSet(house, 'secret', SECRETS);
+      const { id } = await backUp(house.world, house.store, set, place.next);
+      compare('the next backup', await pointBytes(house, id), place.next);
+    });
+  }
+  return { problems, refusals, wrong, told };
+}
+
+async function check(house: House): Promise<string[]> {
+  const { problems } = await checkStore(house, {
+    ...{ readData: true, secrets: SECRETS },
+    ...{ signal: new AbortController().signal, report() {} },
+  });
+  return problems.map(({ where, what }) => `${where}: ${what}`);
+}
+
+async function pointBytes(house: House, id: string): Promise<Uint8Array> {
+  const { world, store } = house;
+  const place = await findPoint(world, store, id);
+  const set = await openSet(house, place.set, SECRETS);
+  const [root] = (await readPoint(world, store, set, id)).disks;
+  await using reader = openBlockReader(store, { cacheLength: 2 ** 21 });
+  await using disk = manifestDisk(reader, { name: 'vda', root: root!, keys: set.keys });
+  const bytes = new Uint8Array(root!.size);
+  await disk.read(bytes, 0);
+  return bytes;
+}
+
+type Compare = (what: string, found: Uint8Array, wanted: Uint8Array) => void;
+
+async function session(house: House, place: Place, compare: Compare): Promise<void> {
+  const { world, store } = house;
+  await readServed(house, place.session);
+  await using held = await resumeSession(house, place.session, { tls: true });
+  const { record } = held;
+  const set = await openSet(house, record.set, SECRETS);
+  const [root] = (await readPoint(world, store, set, record.point)).disks;
+  await using reader = openBlockReader(store, { cacheLength: 2 ** 21 });
+  await using base = manifestDisk(reader, { name: 'vda', root: root!, keys: set.keys });
+  const space = sessionSpace(house, record);
+  await using overlay = await overlayOf(house, record, { disk: record.disks[0]!, base, space });
+  const found = new Uint8Array(overlay.geometry.size);
+  await overlay.read(found, 0);
+  compare('disk of the session', found, place.disk);
+  await using tree = await openSessionTree({
+    ...{ files: world.files, clock: world.clock, directory: sessionDirectory(store, record.id) },
+    ...{ first: machineFiles(record), disks: new Map([['vda', overlay]]), space },
+  });
+  for (const [name, contents] of place.files) {
+    const id = tree.lookup(tree.root, name);
+    const bytes = new Uint8Array(id === undefined ? 0 : tree.node(id)!.size);
+    if (id !== undefined) await tree.read(id, bytes, 0);
+    compare(`${name} of the session`, bytes, contents);
+  }
+}
+
+/** What has to be listed whatever is damaged. */
+async function lists(house: House, told: string[]): Promise<void> {
+  const { world, store } = house;
+  for (const set of ['secret', 'plain']) {
+    const { damaged } = await listPoints(world, store, set);
+    told.push(...damaged.map(({ reason }) => reason));
+  }
+  const { damaged } = await listSessions(house);
+  told.push(...damaged.map(({ reason }) => reason));
+}
+
+async function books(house: House, told: string[]): Promise<void> {
+  const { world, store } = house;
+  const jobs = await openJobFiles(world.files, store.directory, {
+    memory: trustingMemory(),
+    checksOf: () => 'checked',
+  });
+  for (const { damaged } of [await jobs.jobs(), await jobs.schedules()]) told.push(...damaged);
+  await readGrowth(world, store.directory);
+  const set = await openSet(house, 'secret', SECRETS);
+  await loadProfile(world, store, set, 'vm');
+  const audit = await openAudit(world, store.directory, (message) => void told.push(message));
+  if ((await audit.last(10)).some(({ outcome }) => outcome === 'torn')) told.push('audit: torn');
+  const { problem } = await audit.check();
+  if (problem !== null) told.push(`audit: ${problem}`);
+}
+
+/** Whether a failure is one that people can be told of, and says of which file it speaks. */
+export function complaintOf({ of, error }: Refusal, paths: readonly string[]): string | undefined {
+  if (kindOfFailure(error) === undefined)
+    return `${of}: ${String((error as Error)?.stack ?? error)}`;
+  const message = (error as Error).message;
+  const named = paths.flatMap(namesOf).some((name) => message.includes(name));
+  return named ? undefined : `${of}: "${message}" does not name ${paths.join(' or ')}`;
+}
+
+/** As messages may call the file. */
+function namesOf(path: string): string[] {
+  const parts = path.split('/');
+  const base = parts.at(-1)!;
+  const stem = base.replace(/\.[^.]*$/, '');
+  const pack = /^(\d{8})\.pack$/.exec(base)?.[1];
+  const inside = parts.length > 1 ? [join(...parts.slice(0, -1))] : [];
+  const session = parts[0] === 'sessions' ? [`session ${parts[1]}`] : [];
+  const set = parts[0] === 'sets' ? [`set "${parts[1]}"`] : [];
+  return [
+    path,
+    base,
+    stem,
+    ...inside,
+    ...session,
+    ...set,
+    ...(pack ? [`pack ${Number(pack)}`] : []),
+  ];
+}
