@@ -1,6 +1,7 @@
 import { deepEqual, equal, match } from 'node:assert/strict';
 import { test } from 'tap';
 import { openAudit } from '../../src/control/audit.ts';
+import { AUDIT_START, decodeAudit, encodeAudit } from '../../src/formats/store/audit.ts';
 import { type CrashingFs, crashingFs } from '../support/crashing-fs.ts';
 import { seeded } from '../support/random.ts';
 import { simulatedWorld } from '../support/store.ts';
@@ -60,6 +61,25 @@ test('an end of which more than one line is damaged is set aside whole, and repo
     await (await next.audit.begin(ROOT, 'set/create', {}))('done');
     deepEqual((await opened(disk)).troubles, [], 'once');
   }
+});
+
+test('a line that was altered with its own hash made good is found at the one behind it', async () => {
+  const disk = crashingFs(seeded(1));
+  const { audit } = await opened(disk);
+  for (const session of ['a', 'b']) {
+    await (await audit.begin(ROOT, 'session/discard', { session }))('done');
+  }
+  const lines = Buffer.from(await disk.files.readFile(PATH, 2 ** 20))
+    .toString()
+    .split('\n');
+  const first = decodeAudit(lines[0]!, AUDIT_START);
+  const { entry } = decodeAudit(lines[1]!, first.hash);
+  const forged = encodeAudit({ ...entry, outcome: 'failed' }, first.hash).line;
+  lines[1] = Buffer.from(forged).toString().trimEnd();
+  await using file = await disk.files.open(PATH, 'write');
+  await file.truncate(0);
+  await file.write(Buffer.from(lines.join('\n')), 0);
+  match((await (await opened(disk)).audit.check()).problem ?? '', /^audit\.log, line 3: /);
 });
 
 test('a damaged last line of a full file is not cut off', async () => {

@@ -223,6 +223,10 @@ test('pack headers and footers', async () => {
     throws(() => decodePackHeader(damaged), FormatError);
   }
   throws(() => decodePackTrailer(new Uint8Array(3), 3), FormatError);
+  const end = bytes.subarray(-PACK_TRAILER_LENGTH);
+  for (const size of [999 + bytes.length, 1001 + bytes.length]) {
+    throws(() => decodePackTrailer(end, size), { code: 'CORRUPT' });
+  }
 });
 
 test('overlay maps: a torn record ends the log', async () => {

@@ -49,8 +49,8 @@ export const store: readonly Mutant[] = [
   {
     name: 'publication: order is not counted',
     file: 'src/catalog/publication.ts',
-    text: 'const sequence = 1 + Math.max(',
-    to: 'const sequence = 0 * Math.max(',
+    text: 'const next = 1 + (newest?.record.sequence ?? 0);',
+    to: 'const next = 1;',
     tests: [CATALOG, INGEST_CRASH],
   },
   {
@@ -77,15 +77,15 @@ export const store: readonly Mutant[] = [
   {
     name: 'forget: that it was the newest is not remembered',
     file: 'src/catalog/publication.ts',
-    text: 'if (await mayBeNewest(world, store, place)) {',
-    to: 'if (false) {',
+    text: 'await files.rename(path, join(directory, place.id + FORGOTTEN));',
+    to: 'await files.unlink(path);',
     tests: [INGEST_CRASH],
   },
   {
     name: 'forget: the directory is not synced',
     file: 'src/catalog/publication.ts',
-    text: '  } else await files.unlink(path);\n  await files.syncDirectory(directory);\n',
-    to: '  } else await files.unlink(path);\n',
+    text: '  await files.syncDirectory(directory);\n',
+    to: '',
     tests: [INGEST_CRASH],
   },
   {

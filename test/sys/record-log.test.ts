@@ -199,6 +199,16 @@ test('more than the longest record that is not whole is damage', async () => {
   await rejects(openLog(files), { code: 'CORRUPT' });
 });
 
+test('a record whose length was torn in the middle was torn', async () => {
+  const files = await newFs();
+  // Of the record the first sector got to the disk: the checksum, and one byte of the length.
+  const before = record('x'.repeat(507 - HEADER.length - 8));
+  const bytes = Buffer.concat([HEADER, before, record('y'.repeat(0x123))]);
+  bytes.fill(0, 512);
+  await putDurably(files, PATH, bytes);
+  equal((await replayed(files)).length, 1);
+});
+
 test('records that follow one that says it is shorter are no part of it', async () => {
   const { files, places, bytes } = await fourRecords();
   const damaged = bytes.slice();

@@ -66,6 +66,17 @@ test('a log of names that is missing is not made anew while there are contents t
   );
 });
 
+test('a record of which nothing but zeros got to the disk was torn', async () => {
+  const { files, names, bytes } = await tenFiles();
+  for (const length of [8, 9, 512, 5000]) {
+    await using file = await files.open(LOG, 'write');
+    await file.truncate(0);
+    await file.write(Buffer.concat([bytes], bytes.length + length), 0);
+    await using tree = await treeOn(files);
+    equal(tree.lookup(tree.root, names[9]!) !== undefined, true);
+  }
+});
+
 test('contents whose node the log does not know are kept under another name', async () => {
   const { files, names, ends, bytes } = await tenFiles();
   const before = (await files.list(HOME)).filter((name) => name.startsWith('file-'));
