@@ -163,3 +163,25 @@ test('what fails below is an error of the disk, whichever way it is asked', asyn
   ok(disk.tryRead(got, 0, 'memory'));
   deepEqual(got, page);
 });
+
+test('after a flush that failed nothing is written any more, also where a page was written before', async () => {
+  let isFailing = false;
+  const faulty = faultyFs(files, (operation, path) =>
+    isFailing && operation === 'sync' && path.endsWith('.data') ? broken(path) : undefined,
+  );
+  const disk = await openOverlay(
+    { files: faulty, clock, directory: freshDirectory(), disk: 'vda', space: roomy },
+    memoryDevice(new Uint8Array(2 ** 20)),
+  );
+  const page = new Uint8Array(4096).fill(6);
+  await disk.write(page, 0, 'durable');
+  await disk.write(page, 4096, 'cached');
+  isFailing = true;
+  await rejects(disk.flush(), { code: 'IO' });
+  isFailing = false;
+  for (const offset of [0, 4096, 8192]) {
+    await rejects(disk.write(page, offset, 'cached'), { code: 'IO', message: /earlier flush/ });
+    await rejects(disk.zero(offset, 4096, 'cached'), { code: 'IO', message: /earlier flush/ });
+  }
+  await rejects(async () => disk[Symbol.asyncDispose](), { code: 'IO' });
+});

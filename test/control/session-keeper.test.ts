@@ -176,3 +176,44 @@ test('a disk that does not say what sessions there are is asked again, and ends 
   deepEqual(keeper.counts(), { running: 1, waiting: 0 });
   await keeper[Symbol.asyncDispose]();
 });
+
+test('who asked for a resumption and left has made no session that is resumed for ever', async () => {
+  await using house = await openHouse(store);
+  const { keeper: first } = keeperOf(house, KEY);
+  const { session } = await first.start({ what: point, ...reached }, whole());
+  await first.stop(session);
+  await first[Symbol.asyncDispose]();
+  const leaving = new AbortController();
+  const files: FileSystem = {
+    ...house.world.files,
+    async rename(from, to) {
+      await house.world.files.rename(from, to);
+      if (!to.endsWith('served.json')) return;
+      leaving.abort(new SystemError('UNREACHABLE', 'whoever asked has left'));
+    },
+  };
+  const { keeper } = keeperOf({ ...house, world: { ...house.world, files } }, KEY);
+  const asked = { what: { kind: 'resume', session }, ...reached } as const;
+  const started = keeper.start(asked, { ...whole(), signal: leaving.signal });
+  await rejects(started, { code: 'UNREACHABLE' });
+  equal((await servedSessions(house)).includes(session), false);
+  deepEqual(keeper.counts(), { running: 0, waiting: 0 });
+  await keeper[Symbol.asyncDispose]();
+});
+
+test('a session that waits for the same reason as before is told of once', async () => {
+  await using house = await openHouse(store);
+  const { keeper: first } = keeperOf(house, KEY);
+  await first.start({ what: point, ...reached }, whole());
+  await first[Symbol.asyncDispose]();
+  let reason = 'nobody knows it';
+  const { keeper, events } = keeperOf(house, async () => {
+    throw new CatalogError('WRONG_KEY', reason);
+  });
+  for (let n = 0; n < 3; n++) await keeper.resumeAll();
+  equal(events.filter((kind) => kind === 'waits').length, keeper.counts().waiting);
+  reason = 'it is away';
+  await keeper.resumeAll();
+  equal(events.filter((kind) => kind === 'waits').length, 2 * keeper.counts().waiting);
+  await keeper[Symbol.asyncDispose]();
+});

@@ -358,6 +358,27 @@ export const service: readonly Mutant[] = [
     tests: ['test/control/growth.test.ts'],
   },
   {
+    name: 'sessions: one whose resumption nobody waited for is resumed for ever',
+    file: 'src/control/session-keeper.ts',
+    text: 'if (!wasServed) undo.defer(() => unmarkServed(house, session));',
+    to: '',
+    tests: ['test/control/session-keeper.test.ts'],
+  },
+  {
+    name: 'sessions: one that waits is told of again each time',
+    file: 'src/control/session-keeper.ts',
+    text: 'if (before !== reason) onEvent(',
+    to: 'if (before !== null) onEvent(',
+    tests: ['test/control/session-keeper.test.ts'],
+  },
+  {
+    name: 'sessions: one that is stopped is resumed by the next start',
+    file: 'src/control/session-keeper.ts',
+    text: '        await unmarkServed(house, id);\n',
+    to: '',
+    tests: ['test/control/session-keeper.test.ts'],
+  },
+  {
     name: 'tokens: one may be tried as fast as one can',
     file: 'src/control/wrong-tokens.ts',
     text: 'const waitMs = Math.min(WAIT_MS_MAX, WAIT_MS * 2 ** (counted(address) - 1));',
