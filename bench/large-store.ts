@@ -6,7 +6,7 @@ import { publishPoint } from '../src/catalog/publication.ts';
 import { readSet, unlockSet } from '../src/catalog/sets.ts';
 import { encodePackFooter, encodePackHeader, type PackEntry } from '../src/formats/store/pack.ts';
 import { levelIndex } from '../src/store/block-index.ts';
-import { packPath } from '../src/store/pack-files.ts';
+import { packPath } from '../src/store/pack-path.ts';
 import { openStore } from '../src/store/store.ts';
 import { realWorld } from '../src/sys/world.ts';
 
@@ -32,7 +32,7 @@ export async function growStore(directory: string, { blocks, points }: Growth): 
   const passphrase = Buffer.from('bench');
   const set = await unlockSet(record, { kind: 'passphrase', passphrase });
   const first = (await store.packs.list()).at(-1)! + 1;
-  await using index = await levelIndex(join(directory, 'index'));
+  await using index = await levelIndex(join(directory, 'block-index'));
   const digests = new Uint8Array(FRAMES_A_PACK * DIGEST_LENGTH);
   for (let made = 0, number = first; made < blocks; made += FRAMES_A_PACK, number++) {
     randomFillSync(digests);
@@ -42,8 +42,8 @@ export async function growStore(directory: string, { blocks, points }: Growth): 
       length: FRAME_LENGTH,
     }));
     const header = encodePackHeader({ kind: 'block', number, domain: record.domain });
-    writePack(packPath(join(directory, 'packs'), number), header, entries);
-    await index.addPack(number, entries);
+    const size = writePack(packPath(join(directory, 'packs'), number), header, entries);
+    await index.addPack({ pack: number, size, isSound: true }, entries);
   }
   const [point] = (await listPoints(world, store, 'bench', set.keys)).points;
   for (let n = 0; n < points; n++) {
@@ -55,7 +55,7 @@ export async function growStore(directory: string, { blocks, points }: Growth): 
   }
 }
 
-function writePack(path: string, header: Uint8Array, entries: readonly PackEntry[]): void {
+function writePack(path: string, header: Uint8Array, entries: readonly PackEntry[]): number {
   mkdirSync(dirname(path), { recursive: true });
   const end = HEADER_LENGTH + FRAMES_A_PACK * FRAME_LENGTH;
   const footer = encodePackFooter(entries, end);
@@ -64,4 +64,5 @@ function writePack(path: string, header: Uint8Array, entries: readonly PackEntry
   ftruncateSync(fd, end);
   writeSync(fd, footer, 0, footer.length, end);
   closeSync(fd);
+  return end + footer.length;
 }

@@ -8,13 +8,14 @@ import { readChangedBlocks } from '../ingest/changed-blocks.ts';
 import { formatName, parseImageFormat } from '../ingest/image-format.ts';
 import { restoreDisk } from '../ingest/restore.ts';
 import type { IsSecret } from '../ingest/source.ts';
-import type { DamagedPoint, MadePoint, PointSummary, Report } from '../protocol/results.ts';
+import type { Damage, DamagedPoint, MadePoint, PointSummary, Report } from '../protocol/results.ts';
 import { openBlockReader } from '../store/block-reader.ts';
 import { manifestDisk } from '../store/manifest-disk.ts';
 import { formatSize, MiB } from '../lib/sizes.ts';
 import { runProgram } from '../host/programs.ts';
 import { requireErasable } from './erasure.ts';
 import { checkDeletions } from './deletions.ts';
+import { damageNotice } from './damage-notice.ts';
 import { type House, openPoint, openSet, type SecretSource, type WorkOptions } from './house.ts';
 
 export interface BackupRequest {
@@ -36,7 +37,8 @@ export async function createBackup(
   const ranges =
     changed === undefined ? undefined : await readChangedBlocks(world.files, changed, names);
   const open = await openSet(house, set, secrets);
-  const scopes: MadePoint['scopes'][number][] = [];
+  const scopes = new Map<string, MadePoint['scopes'][number]>();
+  const damage: Damage[] = [];
   const tell = reporting(report, ranges !== undefined);
   const point = await backup(world, store, {
     set: open,
@@ -47,12 +49,13 @@ export async function createBackup(
     onEvent(event) {
       if (event.kind === 'disk') {
         const { disk, scope, reason } = event;
-        scopes.push({ disk, scope, reason });
+        scopes.set(disk, { disk, scope, reason });
       }
+      if (event.kind === 'damage') damage.push({ where: event.where, what: event.what });
       tell(event);
     },
   });
-  return { ...summaryOf(point), scopes };
+  return { ...summaryOf(point), scopes: [...scopes.values()], damage };
 }
 
 /** What can be known of a request without the store. Throws BAD_NAME, UNSUPPORTED. */
@@ -86,6 +89,8 @@ function reporting(report: Report, hasList: boolean): (event: BackupEvent) => vo
         const message = `disk ${event.disk}: all of its ${size} are read, because ${event.reason}`;
         return report({ event: 'notice', message });
       }
+      case 'damage':
+        return report({ event: 'notice', message: damageNotice(event) });
       case 'progress': {
         const { position, total, readBytes, storedBytes } = event;
         const phase = 'backup';

@@ -46,6 +46,8 @@ const STORE = {
   NO_SPACE: 'no-space',
   IO: 'failed',
   CLOSED: 'failed',
+  INDEX: 'corrupt',
+  LOST: 'corrupt',
 } as const satisfies Record<StoreErrorCode, FailureKind>;
 
 const CATALOG = {

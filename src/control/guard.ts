@@ -9,7 +9,7 @@ import type { FillLimits } from '../alarms/pool-fill.ts';
 import { type AlarmNotice, type Channel, CHANNELS } from '../formats/store/alarm.ts';
 import { asError } from '../lib/as-error.ts';
 import type { OperationName, RequestOf, ResultOf } from '../protocol/operations.ts';
-import type { Change } from '../protocol/results.ts';
+import type { Change, Damage } from '../protocol/results.ts';
 import { SystemError } from '../sys/system-error.ts';
 import { thisHost } from '../sys/this-host.ts';
 import { ticker } from '../sys/ticker.ts';
@@ -129,8 +129,12 @@ export async function openGuard(options: GuardOptions): Promise<Guard> {
       background.run(() => alarms.raise({ kind: 'trouble', about, level: 'warning', message }));
     },
     async finished(name, request, result) {
-      if (name !== 'store/check') return;
-      await checked(alarms, request as RequestOf<'store/check'>, result as ResultOf<'store/check'>);
+      if (name === 'store/check') {
+        const check = request as RequestOf<'store/check'>;
+        await checked(alarms, check, result as ResultOf<'store/check'>);
+      } else if ('damage' in result) {
+        await met(alarms, name, result.damage);
+      }
     },
     auditChecked: (result) => auditChecked(alarms, result),
     wake: () => watch.wake(),
@@ -230,6 +234,19 @@ function watchOf(
 }
 
 /** A check that has read less does not take back what one that has read more found. */
+/** Work that goes on without what is damaged; a check that finds nothing ends the alarm. */
+async function met(
+  alarms: AlarmBook,
+  name: OperationName,
+  damage: readonly Damage[],
+): Promise<void> {
+  const [first] = damage;
+  if (!first) return;
+  const more = damage.length > 1 ? `, and ${damage.length - 1} more` : '';
+  const message = `${name} met damage: ${first.where}: ${first.what}${more}; run "store check"`;
+  await alarms.raise({ kind: 'damage', about: 'structure', level: 'critical', message });
+}
+
 async function checked(
   alarms: AlarmBook,
   { readData }: RequestOf<'store/check'>,

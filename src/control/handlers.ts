@@ -159,10 +159,8 @@ const HANDLERS: Handlers = {
     const { upgrade } = await import('./upgrade.ts');
     return upgrade(await desk.house(), desk.jobs, request, options);
   },
-  'store/rebuild-index': async (desk, _request, { report }) => {
-    await (await stores()).remakeIndex(await desk.house(), report);
-    return { rebuilt: true };
-  },
+  'store/rebuild-index': async (desk, _request, { report }) =>
+    (await stores()).remakeIndex(await desk.house(), report),
   'set/list': async (desk) => (await sets()).sets(await desk.house()),
   'set/create': async (desk, { set, encrypted }, { given }) => {
     const passphrase = encrypted ? (await sets()).newPassphrase(given) : undefined;

@@ -4,7 +4,7 @@ import { readPoint } from '../catalog/points.ts';
 import type { OpenSet } from '../catalog/sets.ts';
 import type { PointRecord } from '../formats/store/point.ts';
 import type { ResultOf } from '../protocol/operations.ts';
-import type { ReadySession, SessionSummary } from '../protocol/results.ts';
+import type { Damage, KeptSession, ReadySession, SessionSummary } from '../protocol/results.ts';
 import { formatSize } from '../lib/sizes.ts';
 import {
   type AttachedDisk,
@@ -33,6 +33,7 @@ import { reachableAt } from '../sys/this-host.ts';
 import { socketDirectory } from '../sys/socket-directory.ts';
 import { mayOpenDisks } from './access.ts';
 import type { NfsRequest } from './nfs-place.ts';
+import { damageNotice } from './damage-notice.ts';
 import { forgetSession, requireOwnSession, sessionOrder } from './orders.ts';
 import { type House, openPoint, openSet, type SecretSource, type WorkOptions } from './house.ts';
 import { formatListenAddress, parseListenAddress } from './listen-address.ts';
@@ -270,8 +271,9 @@ export async function keep(
   house: House,
   id: string,
   { secrets, signal, report }: WorkOptions,
-): Promise<{ readonly session: string; readonly point: string }> {
+): Promise<KeptSession> {
   const { world, store, workers, memory } = house;
+  const damage: Damage[] = [];
   const { record } = await sessionStatus({ world, store }, id);
   await requireOwnSession(memory, record);
   const set = await openSet(house, record.set, secrets);
@@ -283,9 +285,13 @@ export async function keep(
     signal,
     onProgress: (disk, position) =>
       report({ event: 'progress', phase: `keep ${disk}`, position, total: sizes.get(disk) ?? 0 }),
+    onDamage(where, what) {
+      damage.push({ where, what });
+      report({ event: 'notice', message: damageNotice({ where, what }) });
+    },
   });
   await forgetSession(memory, id);
-  return { session: id, point };
+  return { session: id, point, damage };
 }
 
 function summaryOf(

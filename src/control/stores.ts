@@ -4,7 +4,14 @@ import { listPoints } from '../catalog/points.ts';
 import { CatalogError } from '../catalog/catalog-error.ts';
 import { leasePath, listLeases } from '../catalog/leases.ts';
 import { checkSetRecords, type OpenSet, setNames } from '../catalog/sets.ts';
-import type { CheckResult, Report, StoreSummary } from '../protocol/results.ts';
+import type {
+  CheckResult,
+  Damage,
+  RebuiltIndex,
+  Report,
+  StoreSummary,
+} from '../protocol/results.ts';
+import { damageNotice } from './damage-notice.ts';
 import { SessionError } from '../recovery/session-error.ts';
 import { sessionDamage } from '../recovery/session-check.ts';
 import { readJournal, sessionIds } from '../recovery/session-files.ts';
@@ -144,10 +151,17 @@ async function checkPoints(
   return points.length;
 }
 
-export async function remakeIndex({ world, store }: House, report: Report): Promise<void> {
-  await rebuildIndex(world, store, (position, total) =>
-    report({ event: 'progress', phase: 'indexing', position, total }),
-  );
+export async function remakeIndex({ world, store }: House, report: Report): Promise<RebuiltIndex> {
+  const damage: Damage[] = [];
+  await rebuildIndex(world, store, {
+    onIndexing: (position, total) =>
+      report({ event: 'progress', phase: 'indexing', position, total }),
+    onDamage(where, what) {
+      damage.push({ where, what });
+      report({ event: 'notice', message: damageNotice({ where, what }) });
+    },
+  });
+  return { rebuilt: true, damage };
 }
 
 function hexOf(bytes: Uint8Array): string {

@@ -7,10 +7,13 @@ import { isPublished, newPointId, readPoint } from '../catalog/points.ts';
 import { newestBackup, publishPoint } from '../catalog/publication.ts';
 import type { OpenSet } from '../catalog/sets.ts';
 import { openDiskWriter } from '../store/disk-writer.ts';
+import { lostSegments } from '../store/lost-segments.ts';
+import type { SegmentRange } from '../store/tree-builder.ts';
 import { type Encoder, encoderPool } from '../store/encoder.ts';
 import { nodeReader } from '../store/node-reader.ts';
-import { openStoreWriter, type StoreWriter } from '../store/store-writer.ts';
+import { type StoreWriter, withStoreWriter } from '../store/store-writer.ts';
 import type { Store } from '../store/store.ts';
+import { formatSize } from '../lib/sizes.ts';
 import type { World } from '../sys/world.ts';
 import { type ChangedBlocks, requireWithin, touchedPieces } from './changed-blocks.ts';
 import { copyDisk, type Scope } from './copy-disk.ts';
@@ -52,6 +55,8 @@ export type BackupEvent =
       readonly scope: 'changes' | 'all';
       readonly reason: string;
     }
+  /** Something of the store is missing or damaged; the backup goes on without it. */
+  | { readonly kind: 'damage'; readonly where: string; readonly what: string }
   /** Over all disks, bytes. */
   | {
       readonly kind: 'progress';
@@ -80,17 +85,19 @@ export async function backup(
     const source = stack.use(await openSource(world, where, { format, isSecret }));
     sources.push({ name, where: source.where, device: limited(source.device) });
   }
-  const writer = stack.use(
-    await openStoreWriter(world, store, {
-      domain: set.record.domain,
-      holder: `backup create ${set.name} of ${machine}`,
-      onIndexing: (done, total) => onEvent({ kind: 'indexing', done, total }),
-    }),
-  );
-  const { keys, record } = set;
-  const { cutting } = record;
-  const encoder = stack.use(encoderPool({ keys, cutting, random: world.random, writer, workers }));
-  return await storeMachine(world, store, options, { sources, writer, encoder });
+  const writing = {
+    domain: set.record.domain,
+    holder: `backup create ${set.name} of ${machine}`,
+    onIndexing: (done: number, total: number) => onEvent({ kind: 'indexing', done, total }),
+    onDamage: (where: string, what: string) => onEvent({ kind: 'damage', where, what }),
+  };
+  return await withStoreWriter(world, store, writing, async (writer) => {
+    const { keys, record } = set;
+    const { cutting } = record;
+    const { random } = world;
+    await using encoder = encoderPool({ keys, cutting, random, writer, workers });
+    return await storeMachine(world, store, options, { sources, writer, encoder });
+  });
 }
 
 /** A disk that is open for reading. */
@@ -172,7 +179,8 @@ async function copyAll(
   { sources, writer, encoder, base: { parent, gap } }: MachineParts & { readonly base: Base },
 ) {
   const { keys } = set;
-  const nodes = nodeReader(store.packs, frameCodec(keys));
+  const { packs } = store;
+  const nodes = nodeReader(packs, frameCodec(keys));
   const total = sources.reduce((sum, { device }) => sum + device.geometry.size, 0);
   const made: PointDisk[] = [];
   let readBefore = 0;
@@ -187,15 +195,20 @@ async function copyAll(
       where,
       device,
       base,
-      ...scopeOf({ name, size }, { before, gap, changed: ranges }),
+      plan: scopeOf({ name, size }, { before, gap, changed: ranges }),
     };
   });
-  for (const { name, where, device, base, scope, reason } of plans) {
+  for (const { name, where, device, base, plan } of plans) {
     const { size } = device.geometry;
+    const lost = base && writer.hasLoss ? await lostSegments(base, { nodes, packs, writer }) : [];
+    const { scope, reason } = withLost(plan, lost, size);
     const kind = scope.kind === 'all' ? 'all' : 'changes';
     onEvent({ kind: 'disk', disk: name, size, scope: kind, reason });
-    const disk = { writer, encoder, keys, random: world.random, nodes, size, parent: base };
-    const diskWriter = await openDiskWriter(disk);
+    const diskWriter = await openDiskWriter({
+      ...{ writer, encoder, keys, random: world.random, nodes, size },
+      parent: base,
+      rewritten: scope.kind === 'all' ? 'all' : lost,
+    });
     const onProgress = (position: number, readBytes: number): void =>
       onEvent({
         kind: 'progress',
@@ -210,6 +223,12 @@ async function copyAll(
     made.push({ name, size, reference, source: where });
   }
   return { disks: made, readBytes: readBefore };
+}
+
+/** What of a disk is read, and why. */
+interface DiskScope {
+  readonly scope: Scope;
+  readonly reason: string;
 }
 
 /**
@@ -227,7 +246,7 @@ function scopeOf(
     readonly gap: string | undefined;
     readonly changed: readonly { readonly offset: number; readonly length: number }[] | undefined;
   },
-): { readonly scope: Scope; readonly reason: string } {
+): DiskScope {
   const all: Scope = { kind: 'all' };
   if (!changed) return { scope: all, reason: 'there is no changed-block list for it' };
   if (gap !== undefined) return { scope: all, reason: gap };
@@ -238,4 +257,24 @@ function scopeOf(
   const grown = size > before.size ? [{ offset: before.size, length: size - before.size }] : [];
   const segments = touchedPieces([...changed, ...grown], SEGMENT_LENGTH, size);
   return { scope: { kind: 'segments', segments }, reason: 'there is a changed-block list' };
+}
+
+/** A list of changes does not tell what the store has lost since. */
+function withLost(
+  { scope, reason }: DiskScope,
+  lost: readonly SegmentRange[],
+  size: number,
+): DiskScope {
+  if (scope.kind === 'all' || lost.length === 0) return { scope, reason };
+  const ranges = lost.map(({ first, count }) => ({
+    offset: first * SEGMENT_LENGTH,
+    length: Math.min(count * SEGMENT_LENGTH, size - first * SEGMENT_LENGTH),
+  }));
+  const again = touchedPieces(ranges, SEGMENT_LENGTH, size);
+  const segments = [...new Set([...scope.segments, ...again])].sort((a, b) => a - b);
+  const bytes = ranges.reduce((sum, { length }) => sum + length, 0);
+  return {
+    scope: { kind: 'segments', segments },
+    reason: `${reason}, and the store has lost ${formatSize(bytes)} of the recovery point before`,
+  };
 }

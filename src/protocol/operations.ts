@@ -48,7 +48,9 @@ import {
   damagedPoint,
   hostFacts,
   jobSummary,
+  keptSession,
   madePoint,
+  rebuiltIndex,
   pointSummary,
   readySession,
   scheduleSummary,
@@ -216,7 +218,7 @@ export const OPERATIONS = {
       }),
     ),
   ),
-  'store/rebuild-index': changes('make the index anew', nothing, object({ rebuilt: flag() })),
+  'store/rebuild-index': changes('make the index anew', nothing, rebuiltIndex),
   'set/list': looks('list backup sets', nothing, object({ sets: list(setSummary, MANY), damaged })),
   'set/create': withKey(
     changes(
@@ -324,13 +326,7 @@ export const OPERATIONS = {
     bySession,
     object({ session: name, discarded: flag() }),
   ),
-  'session/keep': withKey(
-    changes(
-      'make a session a new recovery point',
-      bySession,
-      object({ session: name, point: name }),
-    ),
-  ),
+  'session/keep': withKey(changes('make a session a new recovery point', bySession, keptSession)),
   ...FILES_OPERATIONS,
   ...HOST_OPERATIONS,
 } as const satisfies Readonly<Record<string, Operation>>;

@@ -11,11 +11,13 @@ import {
   text,
 } from '../lib/schema.ts';
 import type {
+  RebuiltIndex,
   AlarmSummary,
   CheckResult,
   DamagedPoint,
   HostFacts,
   JobSummary,
+  KeptSession,
   MadePoint,
   PointSummary,
   ReadySession,
@@ -60,9 +62,16 @@ const point = {
 };
 export const pointSummary: Schema<PointSummary> = object(point);
 
+const damage = list(object({ where: long, what: long }), MANY);
+
+export const keptSession: Schema<KeptSession> = object({ session: name, point: name, damage });
+
+export const rebuiltIndex: Schema<RebuiltIndex> = object({ rebuilt: flag(), damage });
+
 export const madePoint: Schema<MadePoint> = object({
   ...point,
   scopes: list(object({ disk: name, scope: oneOf('changes', 'all'), reason: long }), 256),
+  damage,
 });
 
 export const sessionSummary: Schema<SessionSummary> = object({
@@ -124,7 +133,7 @@ export const readySession = object({
 export const checkResult: Schema<CheckResult> = object({
   ...{ packs: count, frames: count, bytes: count, points: count },
   locked: list(name, MANY),
-  problems: list(object({ where: long, what: long }), MANY),
+  problems: damage,
 });
 
 const kind = oneOf('backup', 'check', 'keep');

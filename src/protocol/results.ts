@@ -63,6 +63,25 @@ export interface MadePoint extends PointSummary {
     readonly scope: 'changes' | 'all';
     readonly reason: string;
   }[];
+  readonly damage: readonly Damage[];
+}
+
+/** `point`: what the session's disks held. */
+export interface KeptSession {
+  readonly session: string;
+  readonly point: string;
+  readonly damage: readonly Damage[];
+}
+
+export interface RebuiltIndex {
+  readonly rebuilt: boolean;
+  readonly damage: readonly Damage[];
+}
+
+/** What is missing or damaged in the store: a file, or a disk of a recovery point, and what is wrong with it. */
+export interface Damage {
+  readonly where: string;
+  readonly what: string;
 }
 
 export interface SessionSummary {
@@ -202,7 +221,7 @@ export interface CheckResult {
   readonly points: number;
   /** Sets whose manifests could not be looked at, because their key was not given. */
   readonly locked: readonly string[];
-  readonly problems: readonly { readonly where: string; readonly what: string }[];
+  readonly problems: readonly Damage[];
 }
 
 export interface JobSummary {

@@ -12,7 +12,7 @@ import { openDiskWriter } from '../store/disk-writer.ts';
 import { type Encoder, encoderPool } from '../store/encoder.ts';
 import { manifestDisk } from '../store/manifest-disk.ts';
 import { nodeReader } from '../store/node-reader.ts';
-import { openStoreWriter, type StoreWriter } from '../store/store-writer.ts';
+import { type StoreWriter, withStoreWriter } from '../store/store-writer.ts';
 import { advance } from './session-executor.ts';
 import { overlayOf, type SessionHouse, sessionSpace } from './session-steps.ts';
 import { holdFound, stepsWithoutKeys } from './sessions.ts';
@@ -21,6 +21,8 @@ export interface KeepOptions {
   readonly set: OpenSet;
   readonly workers: number;
   readonly onProgress: (disk: string, position: number) => void;
+  /** Something of the store is missing or damaged; nothing stops for it. */
+  readonly onDamage: (where: string, what: string) => void;
   readonly signal: AbortSignal | undefined;
 }
 
@@ -31,7 +33,7 @@ export interface KeepOptions {
 export async function keepSession(
   house: SessionHouse,
   id: string,
-  { set, workers, onProgress, signal }: KeepOptions,
+  { set, workers, onProgress, onDamage, signal }: KeepOptions,
 ): Promise<{ readonly point: string }> {
   const { world, store } = house;
   await using stack = new AsyncDisposableStack();
@@ -40,12 +42,19 @@ export async function keepSession(
   const { domain, cutting } = set.record;
   const { keys } = set;
   const holder = `session keep ${id}`;
-  const writer = stack.use(await openStoreWriter(world, store, { domain, holder }));
   const { random } = world;
-  const encoder = stack.use(encoderPool({ keys, cutting, random, writer, workers }));
   const reader = stack.use(openBlockReader(store, {}));
-  const parts = { set, reader, writer, encoder, onProgress, signal };
-  return { point: await keepHeld(house, record, parts) };
+  const point = await withStoreWriter(
+    world,
+    store,
+    { domain, holder, onDamage },
+    async (writer) => {
+      await using encoder = encoderPool({ keys, cutting, random, writer, workers });
+      const parts = { set, reader, writer, encoder, onProgress, signal };
+      return await keepHeld(house, record, parts);
+    },
+  );
+  return { point };
 }
 
 /** The same of a session that the caller holds, with all open that it needs, which is lent; answers the point's ID. */
@@ -128,8 +137,12 @@ async function keepDisk(
   const space = sessionSpace(house, session);
   await using overlay = await overlayOf(house, session, { disk, base, space });
   const nodes = nodeReader(store.packs, frameCodec(keys));
-  const options = { writer, encoder, keys, random: world.random, nodes, size, parent: disk };
-  const diskWriter = await openDiskWriter(options);
+  const diskWriter = await openDiskWriter({
+    ...{ writer, encoder, keys, random: world.random, nodes, size },
+    parent: disk,
+    // What the base has lost nobody has: it stays lost, and is named by a check.
+    rewritten: [],
+  });
   const segments = touchedPieces(overlay.written(), SEGMENT_LENGTH, size);
   const readBytes = await copyDisk(overlay, diskWriter, {
     scope: { kind: 'segments', segments },

@@ -1,17 +1,28 @@
 import { ClassicLevel } from 'classic-level';
 import { digestKey } from '../formats/store/digest.ts';
+import {
+  decodeKnownPack,
+  decodePlace,
+  encodeKnownPack,
+  encodePlace,
+  KNOWN_PACK_KEYS,
+  type KnownPack,
+} from '../formats/store/index-entry.ts';
 import type { Location } from '../formats/store/node.ts';
 import { StoreError } from './store-error.ts';
 
 /**
  * Digest to location, for the writer: which blocks the store has. A cache that is rebuilt from the
- * packs' footers whenever it is missing or behind; never the only copy of anything.
+ * packs' footers whenever it is missing, behind or damaged; never the only copy of anything.
+ * What cannot be read of it is INDEX: the index must be made anew.
  */
 export interface BlockIndex extends AsyncDisposable {
+  /** Throws INDEX. The pack that is named may be gone: see `trust.ts`. */
   get(digest: Uint8Array): Location | undefined;
   /** All entries of one sealed pack, and that the index now knows this pack. */
-  addPack(pack: number, entries: Iterable<IndexEntry>): Promise<void>;
-  knowsPack(pack: number): boolean;
+  addPack(pack: KnownPack, entries: Iterable<IndexEntry>): Promise<void>;
+  /** The packs that `addPack` named, by number; also those that are gone since. */
+  packs(): Promise<ReadonlyMap<number, KnownPack>>;
   /** Where worker threads may open it beside us; undefined if it is only in memory. */
   readonly directory: string | undefined;
 }
@@ -22,15 +33,12 @@ export interface IndexEntry {
   readonly length: number;
 }
 
-const LOCATION_LENGTH = 12;
 const CACHE_LENGTH = 32 * 1024 * 1024;
 const WRITE_BUFFER_LENGTH = 8 * 1024 * 1024;
-/** Longer than a digest, so that it can never be one. */
-const PACK_PREFIX = Buffer.from('pack that is wholly in this index: ');
 
 type Level = ClassicLevel<Uint8Array, Uint8Array>;
 
-/** Opens LevelDB at `directory`; several threads of one process may hold it at once. */
+/** Opens LevelDB at `directory`; several threads of one process may hold it at once. Rejects INDEX. */
 export async function openIndexHandle(directory: string): Promise<Level> {
   const level: Level = new ClassicLevel(directory, {
     keyEncoding: 'view',
@@ -41,75 +49,86 @@ export async function openIndexHandle(directory: string): Promise<Level> {
     cacheSize: CACHE_LENGTH,
     writeBufferSize: WRITE_BUFFER_LENGTH,
   });
-  try {
-    await level.open();
-  } catch (cause) {
-    throw new StoreError('IO', `index ${directory} cannot be opened`, { cause });
-  }
+  await asking(() => level.open());
   return level;
 }
 
+/** Undefined also where the value is damaged: the block is stored once more. Throws what LevelDB throws. */
 export function findInIndex(level: Level, digest: Uint8Array): Location | undefined {
   const value = level.getSync(digest);
-  return value?.length === LOCATION_LENGTH ? decodeLocation(value) : undefined;
+  return value && decodePlace(digest, value);
 }
 
 export async function levelIndex(directory: string): Promise<BlockIndex> {
   const level = await openIndexHandle(directory);
   return {
     directory,
-    get: (digest) => findInIndex(level, digest),
-    async addPack(pack, entries) {
+    get(digest) {
+      try {
+        return findInIndex(level, digest);
+      } catch (cause) {
+        throw indexError(cause);
+      }
+    },
+    async addPack(known, entries) {
+      const { pack } = known;
       const batch = level.batch();
       for (const { digest, offset, length } of entries) {
-        batch.put(digest, encodeLocation({ pack, offset, length }));
+        batch.put(digest, encodePlace(digest, { pack, offset, length }));
       }
-      batch.put(packKey(pack), new Uint8Array(1));
+      const { key, value } = encodeKnownPack(known);
+      batch.put(key, value);
       // Unsynced: what a power cut takes is read from the footers again.
-      await batch.write();
+      await asking(() => batch.write());
     },
-    knowsPack: (pack) => level.getSync(packKey(pack)) !== undefined,
+    async packs() {
+      const found = new Map<number, KnownPack>();
+      await asking(async () => {
+        for await (const [key, value] of level.iterator(KNOWN_PACK_KEYS)) {
+          const known = decodeKnownPack(key, value);
+          // One that is damaged is read from its footer again.
+          if (known) found.set(known.pack, known);
+        }
+      });
+      return found;
+    },
     [Symbol.asyncDispose]: () => level.close(),
   };
 }
 
 export function memoryIndex(): BlockIndex {
   const entries = new Map<string, Location>();
-  const packs = new Set<number>();
+  const packs = new Map<number, KnownPack>();
   return {
     directory: undefined,
     get: (digest) => entries.get(digestKey(digest)),
-    async addPack(pack, added) {
+    async addPack(known, added) {
+      const { pack } = known;
       for (const { digest, offset, length } of added) {
         entries.set(digestKey(digest), { pack, offset, length });
       }
-      packs.add(pack);
+      packs.set(pack, known);
     },
-    knowsPack: (pack) => packs.has(pack),
+    packs: async () => packs,
     async [Symbol.asyncDispose]() {},
   };
 }
 
-function packKey(pack: number): Uint8Array {
-  const number = Buffer.alloc(4);
-  number.writeUInt32BE(pack);
-  return Buffer.concat([PACK_PREFIX, number]);
+async function asking<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (cause) {
+    throw indexError(cause);
+  }
 }
 
-function encodeLocation({ pack, offset, length }: Location): Uint8Array {
-  const bytes = new Uint8Array(LOCATION_LENGTH);
-  const view = new DataView(bytes.buffer);
-  view.setUint32(0, pack, true);
-  view.setUint32(4, offset, true);
-  view.setUint32(8, length, true);
-  return bytes;
-}
-
-function decodeLocation(bytes: Uint8Array): Location {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, LOCATION_LENGTH);
-  return {
-    pack: view.getUint32(0, true),
-    offset: view.getUint32(4, true),
-    length: view.getUint32(8, true),
-  };
+/** A full disk says nothing against the index. */
+function indexError(cause: unknown): StoreError {
+  const texts: string[] = [];
+  for (let it = cause; it instanceof Error; it = it.cause) texts.push(it.message);
+  const text = texts.join(': ');
+  if (/no space left|quota exceeded/i.test(text)) {
+    return new StoreError('NO_SPACE', 'the store is full: its index cannot grow', { cause });
+  }
+  return new StoreError('INDEX', `it cannot be read: ${text}`, { cause });
 }

@@ -7,9 +7,17 @@ import type { Clock } from '../sys/clock.ts';
 import { KiB, MiB } from '../lib/sizes.ts';
 import { type BlockCache, blockCache } from './block-cache.ts';
 import { decodePool } from './decode-pool.ts';
-import { type DecodeOutcome, type Decoder, inlineDecoder, type Priority } from './decoder.ts';
+import {
+  type DecodeJob,
+  type DecodeOutcome,
+  type Decoder,
+  inlineDecoder,
+  type Priority,
+} from './decoder.ts';
+import { placesOf } from './moved-frames.ts';
 import { type NodeReader, nodeReader } from './node-reader.ts';
-import { packPath } from './pack-files.ts';
+import { locationKey } from './trust.ts';
+import { packPath } from './pack-path.ts';
 import { pacedReads, type TryReadFrame } from './paced-reads.ts';
 import type { Store } from './store.ts';
 
@@ -56,14 +64,6 @@ export interface ReaderOptions {
 
 /** With Node itself and its threads the process stays below 400 MiB. */
 const CACHE_LENGTH = 160 * MiB;
-/** Offsets in a pack stay below this: 64 MiB and one frame more. */
-const PACK_SPAN = 2 ** 27;
-
-/** One safe integer for a place in the store. */
-export function locationKey({ pack, offset }: Pick<Location, 'pack' | 'offset'>): number {
-  return pack * PACK_SPAN + offset;
-}
-
 export function openBlockReader(
   store: Store,
   { cacheLength = CACHE_LENGTH, threads, clock }: ReaderOptions,
@@ -72,6 +72,7 @@ export function openBlockReader(
   const decoder = openDecoder(store, cache, { threads, clock });
   const tryReadFrame = clock ? pacedReads(store.packs, clock) : () => false;
   const fetching = new Map<number, Promise<void>>();
+  const { packs } = store;
   const domains: { readonly keys: DomainKeys; readonly domain: ReadDomain }[] = [];
 
   async function reserve(domain: number, { key, plainLength }: BlockAddress): Promise<number> {
@@ -82,6 +83,23 @@ export function openBlockReader(
       await Promise.race(fetching.values()).catch(() => {});
     }
   }
+  /** The frame may have been stored again, elsewhere. */
+  async function decodeElsewhere(
+    block: BlockAddress,
+    into: Omit<DecodeJob, keyof Location>,
+    { outcome: first, priority }: { outcome: DecodeOutcome; priority: Priority },
+  ): Promise<DecodeOutcome> {
+    let outcome = first;
+    let last = locationOf(block);
+    for await (const place of placesOf(packs.moved, last)) {
+      if (locationKey(place) === locationKey(last)) continue;
+      last = place;
+      outcome = await decoder.decode({ ...into, ...place }, priority);
+      if (outcome === 'decoded') return outcome;
+    }
+    if (outcome !== 'failed') await packs.want({ ...last, digest: block.digest });
+    return outcome;
+  }
   async function fetchBlock(domain: number, block: BlockAddress, priority: Priority) {
     const { key, digest, plainLength } = block;
     const known = cache.find(domain, key);
@@ -90,13 +108,7 @@ export function openBlockReader(
     const place = await reserve(domain, block);
     const into = { domain, digest, plainLength, place };
     let outcome = await decoder.decode({ ...into, ...locationOf(block) }, priority);
-    if (outcome === 'missing' || outcome === 'corrupt') {
-      // The hint may be stale: a compaction moved the frame.
-      const moved = await store.packs.locate(digest).catch(() => undefined);
-      if (moved && locationKey(moved) !== key) {
-        outcome = await decoder.decode({ ...into, ...moved }, priority);
-      }
-    }
+    if (outcome !== 'decoded') outcome = await decodeElsewhere(block, into, { outcome, priority });
     cache.settle(place, outcome === 'decoded');
     if (outcome !== 'decoded') throw unreadable(block, outcome);
   }

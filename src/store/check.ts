@@ -2,8 +2,11 @@ import { FormatError } from '../formats/format-error.ts';
 import {
   checkFrame,
   type DomainKeys,
+  FRAME_HEADER_LENGTH,
   FRAME_LENGTH_MAX,
+  type FrameCodec,
   frameCodec,
+  parseFrameHeader,
   PLAIN_LENGTH_MAX,
 } from '../formats/store/frame.ts';
 import { type Node, type Reference, rootLevel } from '../formats/store/node.ts';
@@ -12,8 +15,10 @@ import { SystemError } from '../sys/system-error.ts';
 import { digestKey } from '../formats/store/digest.ts';
 import type { DiskRoot } from './disk-root.ts';
 import { type NodeReader, nodeReader } from './node-reader.ts';
-import type { PackFiles, PackFooter } from './pack-files.ts';
-import { locationKey } from './block-reader.ts';
+import type { PackEntry } from '../formats/store/pack.ts';
+import { placesOf } from './moved-frames.ts';
+import type { PackFiles } from './pack-files.ts';
+import type { Place } from './trust.ts';
 import { StoreError } from './store-error.ts';
 
 /** Something that is not as it should be; `where` is a file, or a disk of a recovery point. */
@@ -38,60 +43,124 @@ export interface PackCheck {
   readonly bytes: number;
 }
 
-/** Goes through all packs in their order. */
-export async function checkPacks(
-  packs: PackFiles,
-  { readData, keysOf, signal, onProgress, onProblem }: PackCheckOptions,
-): Promise<PackCheck> {
+/** Goes through all packs in their order, and through what is marked as damaged. */
+export async function checkPacks(packs: PackFiles, options: PackCheckOptions): Promise<PackCheck> {
+  const { readData, keysOf, signal, onProgress, onProblem } = options;
   const numbers = await packs.list();
-  let frames = 0;
+  const marks = await marksOf(packs);
+  const frames = frameChecker(packs, options, marks);
+  let count = 0;
   let bytes = 0;
   for (const [done, pack] of numbers.entries()) {
     signal?.throwIfAborted();
     const where = packs.path(pack);
     try {
-      const footer = await packs.footer(pack);
-      if (footer.header.number !== pack) {
-        onProblem({ where, what: `says that it is pack ${footer.header.number}` });
-      }
-      frames += footer.entries.length;
-      bytes += footer.size;
-      if (readData) await checkFrames(packs, pack, { footer, keysOf, onProblem });
+      const { size, header, entries, damage } = await packs.contents(pack);
+      const says = header && header.number !== pack && `it says that it is pack ${header.number}`;
+      for (const what of [damage, says]) if (what) onProblem({ where, what });
+      count += entries.length;
+      bytes += size;
+      const keys = header && keysOf(header.domain);
+      if (readData) await frames.check(pack, entries, keys);
+      else await frames.check(pack, marks.get(pack) ?? [], keys);
     } catch (cause) {
       onProblem({ where, what: reason(cause) });
     }
     onProgress(done + 1, numbers.length, bytes);
   }
-  return { packs: numbers.length, frames, bytes };
+  for (const problem of await packs.moved.problems()) onProblem(problem);
+  return { packs: numbers.length, frames: count, bytes };
 }
 
-async function checkFrames(
+/** What a read found damaged, by pack. */
+async function marksOf(packs: PackFiles): Promise<ReadonlyMap<number, readonly PlacedFrame[]>> {
+  const marks = (await packs.wanted.list()).flatMap(({ pack, frame }) =>
+    frame ? [{ pack, frame }] : [],
+  );
+  const byPack = Map.groupBy(marks, ({ pack }) => pack);
+  return new Map([...byPack].map(([pack, of]) => [pack, of.map(({ frame }) => frame)]));
+}
+
+/** `length` is absent where only a mark says that there is a frame. */
+interface PlacedFrame {
+  readonly digest: Uint8Array;
+  readonly offset: number;
+  readonly length?: number;
+}
+
+/** Reads frames. A damaged one is marked, so that a backup stores it again; the mark of a sound one goes. */
+function frameChecker(
   packs: PackFiles,
-  pack: number,
-  {
-    footer,
-    keysOf,
-    onProblem,
-  }: Pick<PackCheckOptions, 'keysOf' | 'onProblem'> & { readonly footer: PackFooter },
-): Promise<void> {
-  const keys = keysOf(footer.header.domain);
-  const codec = keys && frameCodec(keys);
+  { onProblem }: Pick<PackCheckOptions, 'onProblem'>,
+  marks: ReadonlyMap<number, readonly PlacedFrame[]>,
+) {
   const memory = new Uint8Array(FRAME_LENGTH_MAX);
   const plain = new Uint8Array(PLAIN_LENGTH_MAX);
-  for (const { digest, offset, length } of footer.entries) {
-    try {
-      if (length > FRAME_LENGTH_MAX) throw new FormatError('CORRUPT', `frame of ${length} bytes`);
-      const frame = memory.subarray(0, length);
-      await packs.read(frame, pack, offset);
-      const header = checkFrame(frame);
-      if (digestKey(header.digest) !== digestKey(digest)) {
-        throw new FormatError('CORRUPT', 'frame of another digest than the footer says');
-      }
-      codec?.open(frame, plain.subarray(0, header.plainLength), digest);
-    } catch (cause) {
-      onProblem({ where: packs.path(pack), what: `at ${offset}: ${reason(cause)}` });
+
+  /** Throws what is wrong with it. */
+  async function read(
+    pack: number,
+    { digest, offset, length }: PlacedFrame,
+    codec: FrameCodec | undefined,
+  ): Promise<void> {
+    const frame = memory.subarray(0, length ?? (await lengthAt(pack, offset)));
+    await packs.read(frame, pack, offset);
+    const header = checkFrame(frame);
+    if (digestKey(header.digest) !== digestKey(digest)) {
+      throw new FormatError('CORRUPT', 'frame of another digest than the footer says');
     }
+    codec?.open(frame, plain.subarray(0, header.plainLength), digest);
   }
+  async function lengthAt(pack: number, offset: number): Promise<number> {
+    const head = memory.subarray(0, FRAME_HEADER_LENGTH);
+    await packs.read(head, pack, offset);
+    return FRAME_HEADER_LENGTH + parseFrameHeader(head).storedLength;
+  }
+  /** Whether it was stored again. */
+  async function isElsewhere(
+    pack: number,
+    { digest, offset }: PlacedFrame,
+    codec: FrameCodec | undefined,
+  ): Promise<boolean> {
+    const first = await packs.moved.next({ pack, offset });
+    for await (const place of placesOf(packs.moved, first)) {
+      try {
+        await read(place.pack, { digest, ...place }, codec);
+        return true;
+      } catch (cause) {
+        reason(cause);
+      }
+    }
+    return false;
+  }
+  return {
+    async check(
+      pack: number,
+      frames: readonly PlacedFrame[],
+      keys: DomainKeys | undefined,
+    ): Promise<void> {
+      const codec = keys && frameCodec(keys);
+      const marked = marks.get(pack) ?? [];
+      for (const frame of frames) {
+        const { offset, digest, length } = frame;
+        const mark = marked.find(
+          (it) => it.offset === offset && digestKey(it.digest) === digestKey(digest),
+        );
+        try {
+          if (length !== undefined && length > FRAME_LENGTH_MAX) {
+            throw new FormatError('CORRUPT', `frame of ${length} bytes`);
+          }
+          await read(pack, frame, codec);
+          if (mark && codec) await packs.wanted.remove({ pack, frame: mark });
+        } catch (cause) {
+          const what = `at ${offset}: ${reason(cause)}`;
+          if (await isElsewhere(pack, frame, codec)) continue;
+          await packs.want({ pack, offset, digest });
+          onProblem({ where: packs.path(pack), what });
+        }
+      }
+    },
+  };
 }
 
 /** Checks manifests; what several of them share is looked at once. */
@@ -105,19 +174,21 @@ export function manifestChecker(
   onProblem: (problem: Problem) => void,
 ): ManifestChecker {
   const nodes = nodeReader(packs, frameCodec(keys));
-  const seen = new Set<number>();
+  const seen = places();
   const holds = blockFinder(packs);
 
   async function walk(reference: Reference, level: number, where: string): Promise<void> {
-    const key = locationKey(reference);
-    if (seen.has(key)) return;
-    seen.add(key);
+    if (seen.has(reference)) return;
     const node = await open(nodes, reference, level, where);
-    for (const entry of node?.entries ?? []) {
+    if (!node) return;
+    seen.add(reference);
+    for (const entry of node.entries) {
       if (level > 0) await walk(entry, level - 1, where);
       else if (!(await holds(entry))) {
+        await packs.want(entry);
         const name = Buffer.from(entry.digest).toString('hex').slice(0, 16);
-        onProblem({ where, what: `block ${name} of pack ${entry.pack} is missing` });
+        const at = `${packs.path(entry.pack)} at ${entry.offset}`;
+        onProblem({ where, what: `block ${name} is missing: it ought to be in ${at}` });
       }
     }
   }
@@ -143,26 +214,63 @@ export function manifestChecker(
   };
 }
 
-/** Footers kept: manifests name packs in their order, mostly. */
-const FOOTERS_MAX = 64;
+/** No two frames begin within this: a header alone is longer. */
+const PLACE_SHIFT = 6;
 
-/** Whether a block is where its leaf says, or elsewhere. */
+/** Places in packs, at a bit for each 64 bytes of a pack that has any: a Map of numbers ends at 2^24. */
+function places() {
+  const packs = new Map<number, Uint8Array>();
+  return {
+    has({ pack, offset }: Place): boolean {
+      const at = offset >>> PLACE_SHIFT;
+      return ((packs.get(pack)?.[at >>> 3] ?? 0) & (1 << (at & 7))) !== 0;
+    },
+    add({ pack, offset }: Place): void {
+      const at = offset >>> PLACE_SHIFT;
+      let bits = packs.get(pack) ?? new Uint8Array(0);
+      if (bits.length <= at >>> 3) {
+        const grown = new Uint8Array(2 * (at >>> 3) + 1);
+        grown.set(bits);
+        bits = grown;
+        packs.set(pack, bits);
+      }
+      bits[at >>> 3]! |= 1 << (at & 7);
+    },
+  };
+}
+
+/** Packs whose entries are kept: manifests name packs in their order, mostly. */
+const PACKS_MAX = 64;
+
+/** Whether a block is where its leaf says, or was stored again elsewhere. */
 function blockFinder(packs: PackFiles): (reference: Reference) => Promise<boolean> {
-  const footers = new Map<number, Map<number, string>>();
+  const kept = new Map<number, Map<number, string>>();
 
   async function offsetsOf(pack: number): Promise<Map<number, string>> {
-    const known = footers.get(pack);
+    const known = kept.get(pack);
     if (known) return known;
-    const footer = await packs.footer(pack).catch(() => undefined);
-    const made = new Map(footer?.entries.map(({ offset, digest }) => [offset, digestKey(digest)]));
-    footers.set(pack, made);
-    const [oldest] = footers.keys();
-    if (footers.size > FOOTERS_MAX) footers.delete(oldest!);
+    const entries = await entriesOf(pack);
+    const made = new Map(entries.map(({ offset, digest }) => [offset, digestKey(digest)]));
+    kept.set(pack, made);
+    const [oldest] = kept.keys();
+    if (kept.size > PACKS_MAX) kept.delete(oldest!);
     return made;
   }
-  return async ({ digest, pack, offset }) => {
-    if ((await offsetsOf(pack)).get(offset) === digestKey(digest)) return true;
-    return (await packs.locate(digest).catch(() => undefined)) !== undefined;
+  /** A damaged one was reported with the packs. */
+  async function entriesOf(pack: number): Promise<readonly PackEntry[]> {
+    try {
+      return (await packs.contents(pack)).entries;
+    } catch (cause) {
+      reason(cause);
+      return [];
+    }
+  }
+  return async (reference) => {
+    const key = digestKey(reference.digest);
+    for await (const { pack, offset } of placesOf(packs.moved, reference)) {
+      if ((await offsetsOf(pack)).get(offset) === key) return true;
+    }
+    return false;
   };
 }
 

@@ -1,3 +1,4 @@
+import { digestKey } from '../formats/store/digest.ts';
 import { frameCodec, type DomainKeys } from '../formats/store/frame.ts';
 import type { NodeEntry } from '../formats/store/node.ts';
 import { asError } from '../lib/as-error.ts';
@@ -7,7 +8,7 @@ import type { Encoder } from './encoder.ts';
 import type { NodeReader } from './node-reader.ts';
 import type { EncodedBlock, Slot } from './segment-encoder.ts';
 import type { StoreWriter } from './store-writer.ts';
-import { openTreeBuilder } from './tree-builder.ts';
+import { openTreeBuilder, type Rewritten } from './tree-builder.ts';
 
 /**
  * Puts a disk into the store, segment by segment in the order of the disk. Segments are encoded side by
@@ -34,10 +35,19 @@ export interface DiskWriterOptions {
   readonly nodes: NodeReader;
   readonly size: number;
   readonly parent: DiskRoot | undefined;
+  /** What will be handed over in any case. */
+  readonly rewritten: Rewritten;
+}
+
+interface Encoded {
+  readonly blocks: readonly EncodedBlock[];
+  /** What the parent's leaf names that is lost, by `digestKey`. */
+  readonly lost: ReadonlyMap<string, NodeEntry>;
 }
 
 export async function openDiskWriter(options: DiskWriterOptions): Promise<DiskWriter> {
   const { writer, encoder, keys } = options;
+  const { hasLoss, isGood } = writer;
   const tree = await openTreeBuilder({ ...options, codec: frameCodec(keys) });
   let last: Promise<void> = Promise.resolve();
   let failure: Error | undefined;
@@ -53,13 +63,18 @@ export async function openDiskWriter(options: DiskWriterOptions): Promise<DiskWr
       }
     });
   }
-  async function encode(index: number, slot: Slot, length: number): Promise<EncodedBlock[]> {
-    return encoder.encode(slot, length, await tree.parentLeaf(index));
+  async function encode(index: number, slot: Slot, length: number): Promise<Encoded> {
+    const before = await tree.parentLeaf(index);
+    const blocks = await encoder.encode(slot, length, before);
+    const lost = hasLoss ? (before?.entries ?? []).filter((entry) => !isGood(entry)) : [];
+    return { blocks, lost: new Map(lost.map((entry) => [digestKey(entry.digest), entry])) };
   }
-  async function append(index: number, blocks: readonly EncodedBlock[]): Promise<void> {
-    const entries: NodeEntry[] = blocks.map(({ at, span, digest, known, frame }) => {
+  async function append(index: number, { blocks, lost }: Encoded): Promise<void> {
+    const entries = blocks.map(({ at, span, digest, known, frame }) => {
+      const was = hasLoss ? (lost.get(digestKey(digest)) ?? writer.lostPlace(digest)) : undefined;
       const location = known ?? writer.append(frame!, { kind: 'block', digest });
-      return { at, span, digest, ...location };
+      if (hasLoss) writer.met(digest, location, was);
+      return { at, span, digest, ...location, was };
     });
     const leaf = entries.length > 0 ? tree.store({ level: 0, entries }) : undefined;
     await tree.set(index, leaf);

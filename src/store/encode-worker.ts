@@ -1,10 +1,12 @@
 import type { DomainKeys } from '../formats/store/frame.ts';
-import { decodeNode } from '../formats/store/node.ts';
+import { decodeNode, type Location } from '../formats/store/node.ts';
+import { asError } from '../lib/as-error.ts';
 import { systemRandom } from '../sys/random.ts';
 import { workerSide } from '../sys/worker-thread.ts';
 import { findInIndex, openIndexHandle } from './block-index.ts';
 import type { Cutting } from '../formats/store/set-record.ts';
 import { segmentEncoder, slotOf } from './segment-encoder.ts';
+import { type TrustData, trustOf } from './trust.ts';
 
 export interface EncodeWorkerData {
   readonly keys: DomainKeys;
@@ -12,6 +14,13 @@ export interface EncodeWorkerData {
   readonly memories: readonly SharedArrayBuffer[];
   /** The writer's LevelDB, which this thread opens beside it. */
   readonly index: string | undefined;
+  readonly trust: TrustData;
+}
+
+/** `failure`: why the index cannot be read; the slot has no blocks then. */
+export interface EncodeReply {
+  readonly slot: number;
+  readonly failure?: string;
 }
 
 export interface EncodeJob {
@@ -21,17 +30,24 @@ export interface EncodeJob {
   readonly leaf: Uint8Array | undefined;
 }
 
-const side = workerSide<EncodeJob, { readonly slot: number }>();
-const { keys, cutting, memories, index } = side.data as EncodeWorkerData;
+const side = workerSide<EncodeJob, EncodeReply>();
+const { keys, cutting, memories, index, trust } = side.data as EncodeWorkerData;
+const { isGood, isKnown } = trustOf(trust);
 const level = index === undefined ? undefined : await openIndexHandle(index);
 const slots = memories.map(slotOf);
-const encode = segmentEncoder({
-  keys,
-  cutting,
-  random: systemRandom(),
-  find: (digest) => (level ? findInIndex(level, digest) : undefined),
-});
+let failure: string | undefined;
+const encode = segmentEncoder({ keys, cutting, random: systemRandom(), find, isGood });
+
+function find(digest: Uint8Array): Location | undefined {
+  try {
+    const place = level && findInIndex(level, digest);
+    return place && isKnown(place) ? place : undefined;
+  } catch (cause) {
+    failure = asError(cause).message;
+    return undefined;
+  }
+}
 side.listen(({ slot, length, leaf }) => {
   encode(slots[slot]!, length, leaf ? decodeNode(leaf) : undefined);
-  side.post({ slot });
+  side.post(failure === undefined ? { slot } : { slot, failure });
 });

@@ -3,7 +3,7 @@ import { encodeNode, type Node } from '../formats/store/node.ts';
 import type { Random } from '../sys/random.ts';
 import { startWorker, type WorkerThread } from '../sys/worker-thread.ts';
 import type { Cutting } from '../formats/store/set-record.ts';
-import type { EncodeJob, EncodeWorkerData } from './encode-worker.ts';
+import type { EncodeJob, EncodeReply, EncodeWorkerData } from './encode-worker.ts';
 import {
   type EncodedBlock,
   encodedBlocks,
@@ -12,6 +12,7 @@ import {
   segmentEncoder,
   slotOf,
 } from './segment-encoder.ts';
+import { StoreError } from './store-error.ts';
 import type { StoreWriter } from './store-writer.ts';
 
 /** Turns segments into blocks for one domain, several at once, in a fixed amount of memory. */
@@ -36,8 +37,8 @@ const SLOTS = 12;
 /** In this thread: for tests, whose file systems and indexes no worker can see. */
 export function inlineEncoder({ keys, cutting, random, writer }: EncoderOptions): Encoder {
   const slots = slotPool();
-  const find = (digest: Uint8Array) => writer.find(digest);
-  const encode = segmentEncoder({ keys, cutting, random, find });
+  const { find, isGood } = writer;
+  const encode = segmentEncoder({ keys, cutting, random, find, isGood });
   return {
     ...slots,
     async encode(slot, length, parent) {
@@ -48,10 +49,7 @@ export function inlineEncoder({ keys, cutting, random, writer }: EncoderOptions)
   };
 }
 
-interface Reply {
-  readonly slot: number;
-}
-type Thread = WorkerThread<EncodeJob, Reply>;
+type Thread = WorkerThread<EncodeJob, EncodeReply>;
 
 interface Running {
   readonly resolve: () => void;
@@ -69,13 +67,16 @@ export function encoderPool(options: EncoderOptions & { readonly workers: number
   const numbers = new Map(slots.all.map((slot, number) => [slot, number]));
   const running = new Map<number, Running>();
   let failure: Error | undefined;
-  const data: EncodeWorkerData = { keys, cutting, memories, index: writer.index.directory };
+  const { indexDirectory: index, trust } = writer;
+  const data: EncodeWorkerData = { keys, cutting, memories, index, trust };
   const script = new URL('./encode-worker.ts', import.meta.url);
   const threads = Array.from({ length: workers }, () => {
     const thread: Thread = startWorker(script, data);
-    thread.onMessage = ({ slot }) => {
-      running.get(slot)?.resolve();
+    thread.onMessage = ({ slot, failure: reason }) => {
+      const it = running.get(slot);
       running.delete(slot);
+      if (reason === undefined) it?.resolve();
+      else it?.reject(new StoreError('INDEX', `it cannot be read: ${reason}`));
     };
     thread.onFailure = (error) => {
       failure ??= error;

@@ -1,7 +1,8 @@
 import { assert } from '../lib/assert.ts';
 import { DIGEST_LENGTH } from '../formats/store/digest.ts';
 import { type Node, PAGE_LENGTH, SEGMENT_PAGES } from '../formats/store/node.ts';
-import { type BlockAddress, locationKey } from './block-reader.ts';
+import type { BlockAddress } from './block-reader.ts';
+import { locationKey } from './trust.ts';
 
 /** A leaf made for quick look-ups: which block a page of the segment lies in. */
 export interface Leaf {

@@ -3,6 +3,7 @@ import { FormatError } from '../formats/format-error.ts';
 import { type FrameCodec, FRAME_HEADER_LENGTH, parseFrameHeader } from '../formats/store/frame.ts';
 import { decodeNode, type Location, type Node, type Reference } from '../formats/store/node.ts';
 import type { Effort } from '../block/block-device.ts';
+import { placesOf } from './moved-frames.ts';
 import type { PackFiles } from './pack-files.ts';
 import type { TryReadFrame } from './paced-reads.ts';
 import { SystemError } from '../sys/system-error.ts';
@@ -50,15 +51,18 @@ export function nodeReader(
     return decodeNode(plain);
   }
   async function readOrFind(reference: Reference): Promise<Node> {
-    try {
-      return await read(reference, reference);
-    } catch (cause) {
-      const stale = cause instanceof FormatError || (cause as StoreError).code === 'MISSING';
-      const moved = stale ? await packs.locate(reference.digest).catch(() => undefined) : undefined;
-      const elsewhere = moved?.pack !== reference.pack || moved.offset !== reference.offset;
-      if (moved && elsewhere) return read(reference, moved);
-      throw cause;
+    let last: Location = reference;
+    let failure: unknown;
+    for await (const place of placesOf(packs.moved, reference)) {
+      last = place;
+      try {
+        return await read(reference, place);
+      } catch (cause) {
+        failure = cause;
+      }
     }
+    if (isDamage(failure)) await packs.want({ ...last, digest: reference.digest });
+    throw failure;
   }
   function keep(key: string, node: Node): Node {
     if (node.level === 0) return node;
@@ -94,10 +98,14 @@ function keyOf({ pack, offset }: Location): string {
   return `${pack}:${offset}`;
 }
 
+/** The frame is gone, or is not what it should be. */
+function isDamage(cause: unknown): cause is FormatError | StoreError {
+  if (cause instanceof FormatError) return true;
+  return cause instanceof StoreError && (cause.code === 'MISSING' || cause.code === 'CORRUPT');
+}
+
 function nodeError(cause: unknown, { pack, offset }: Location): unknown {
-  const damaged =
-    cause instanceof FormatError ||
-    (cause instanceof StoreError && (cause.code === 'MISSING' || cause.code === 'CORRUPT'));
+  const damaged = isDamage(cause);
   const failed = cause instanceof StoreError || cause instanceof SystemError;
   if (!damaged && !failed) return cause;
   return new BlockError(

@@ -1,6 +1,5 @@
 import { join } from 'node:path/posix';
 import { FormatError } from '../formats/format-error.ts';
-import type { Location } from '../formats/store/node.ts';
 import {
   decodePackEntries,
   decodePackHeader,
@@ -14,8 +13,11 @@ import {
 import type { File, FileSystem } from '../sys/file-system.ts';
 import { openFiles } from '../sys/open-files.ts';
 import { SystemError } from '../sys/system-error.ts';
-import { digestKey } from '../formats/store/digest.ts';
+import { walkFrames } from './frame-walk.ts';
+import { type MovedFiles, movedFiles } from './moved-frames.ts';
+import { listPacks, packPath } from './pack-path.ts';
 import { StoreError } from './store-error.ts';
+import { type WantedFrame, type WantedMarks, wantedMarks } from './wanted-marks.ts';
 
 /** The sealed packs of a store, for reading. Sealed packs never change. */
 export interface PackFiles extends AsyncDisposable {
@@ -30,13 +32,25 @@ export interface PackFiles extends AsyncDisposable {
   path(pack: number): string;
   /** Numbers of the sealed packs, ascending. */
   list(): Promise<number[]>;
-  /** Size, header and footer of a sealed pack, checked. */
+  /** Size, header and footer of a sealed pack, checked. FormatError, naming the file. */
   footer(pack: number): Promise<PackFooter>;
-  /**
-   * Where a frame is now, for hints that a compaction made stale: from a table of all footers, made
-   * on the first call (some 150 bytes for each frame in the store).
-   */
-  locate(digest: Uint8Array): Promise<Location | undefined>;
+  /** What is in a sealed pack: from its footer or, where that is damaged, from frame to frame. */
+  contents(pack: number): Promise<PackContents>;
+  /** Where frames went that a pack no longer gives. */
+  readonly moved: MovedFiles;
+  /** Marks of frames that are missing or damaged. */
+  readonly wanted: WantedMarks;
+  /** Notes that a frame is missing or damaged where it ought to be. Never rejects for the disk. */
+  want(frame: WantedFrame): Promise<void>;
+}
+
+export interface PackContents {
+  readonly size: number;
+  /** Undefined: it is damaged. */
+  readonly header: PackHeader | undefined;
+  readonly entries: readonly PackEntry[];
+  /** What is wrong with header or footer; undefined: nothing. */
+  readonly damage: string | undefined;
 }
 
 export interface PackFooter {
@@ -47,19 +61,12 @@ export interface PackFooter {
 
 /** Packs kept open: far below the usual limit of 1,024 descriptors of a process. */
 const OPEN_FILES_MAX = 64;
-/** Directories of 1,000 packs. */
-const PER_DIRECTORY = 1000;
-const SEALED = /^(\d{8})\.pack$/;
-
-export function packPath(directory: string, pack: number): string {
-  const group = String(Math.floor(pack / PER_DIRECTORY)).padStart(5, '0');
-  return join(directory, group, `${String(pack).padStart(8, '0')}.pack`);
-}
 
 /** `directory`: the store's `packs`. */
 export function packFiles(files: FileSystem, directory: string): PackFiles {
   const handles = openFiles<number>(openPack, OPEN_FILES_MAX);
-  let table: Promise<Map<string, Location>> | undefined;
+  const moved = movedFiles(files, directory);
+  const wanted = wantedMarks(files, join(directory, '../wanted'));
 
   async function openPack(pack: number): Promise<File> {
     try {
@@ -69,27 +76,14 @@ export function packFiles(files: FileSystem, directory: string): PackFiles {
       throw new StoreError(missing ? 'MISSING' : 'IO', `pack ${pack} cannot be opened`, { cause });
     }
   }
-  async function list(): Promise<number[]> {
-    const found: number[] = [];
-    for (const group of await files.list(directory)) {
-      for (const name of await files.list(join(directory, group))) {
-        const match = SEALED.exec(name);
-        if (match) found.push(Number(match[1]));
-      }
+  async function footer(pack: number): Promise<PackFooter> {
+    try {
+      return await handles.use(pack, readFooter);
+    } catch (cause) {
+      if (!(cause instanceof FormatError)) throw cause;
+      const message = `${packPath(directory, pack)}: ${cause.message}`;
+      throw new FormatError(cause.code, message, { cause });
     }
-    return found.sort((a, b) => a - b);
-  }
-  async function makeTable(): Promise<Map<string, Location>> {
-    const found = new Map<string, Location>();
-    for (const pack of await list()) {
-      for (const { digest, offset, length } of (await footer(pack)).entries) {
-        found.set(digestKey(digest), { pack, offset, length });
-      }
-    }
-    return found;
-  }
-  function footer(pack: number): Promise<PackFooter> {
-    return handles.use(pack, readFooter);
   }
   function whole(count: number, into: Uint8Array, pack: number, offset: number): void {
     if (count === into.length) return;
@@ -112,12 +106,23 @@ export function packFiles(files: FileSystem, directory: string): PackFiles {
       handles.use(pack, async (file) => file.willNeed(offset, length)).catch(() => {});
     },
     path: (pack) => packPath(directory, pack),
-    list,
+    list: () => listPacks(files, directory, 'pack'),
     footer,
-    async locate(digest) {
-      table ??= makeTable();
-      return (await table).get(digestKey(digest));
+    async contents(pack) {
+      try {
+        return { ...(await footer(pack)), damage: undefined };
+      } catch (cause) {
+        if (!(cause instanceof FormatError)) throw cause;
+        const damage = cause.message;
+        return handles.use(pack, async (file) => {
+          const { entries } = await walkFrames(file, 'end');
+          return { size: await file.size(), header: await readHeader(file), entries, damage };
+        });
+      }
     },
+    moved,
+    wanted,
+    want: (frame) => wanted.add(frame),
     [Symbol.asyncDispose]: () => handles[Symbol.asyncDispose](),
   };
 }
@@ -131,6 +136,15 @@ export async function readFooter(file: File): Promise<PackFooter> {
   const length = trailer.count * PACK_ENTRY_LENGTH;
   const entries = decodePackEntries(await bytesOf(file, trailer.footerOffset, length), trailer);
   return { size, header, entries };
+}
+
+async function readHeader(file: File): Promise<PackHeader | undefined> {
+  try {
+    return decodePackHeader(await bytesOf(file, 0, PACK_HEADER_LENGTH));
+  } catch (cause) {
+    if (!(cause instanceof FormatError)) throw cause;
+    return undefined;
+  }
 }
 
 async function bytesOf(file: File, offset: number, length: number): Promise<Uint8Array> {

@@ -17,6 +17,7 @@ import {
 import type { Random } from '../sys/random.ts';
 import type { Cutting } from '../formats/store/set-record.ts';
 import { cutter } from './cutter.ts';
+import type { Place } from './trust.ts';
 
 /** One block of a segment: where the store has it, or the frame to append. */
 export interface EncodedBlock {
@@ -62,15 +63,18 @@ export interface SegmentEncoderOptions {
   readonly keys: DomainKeys;
   readonly cutting: Cutting;
   readonly random: Random;
-  /** Where the store has a block. */
+  /** Where the store has a block that may be referred to. */
   readonly find: (digest: Uint8Array) => Location | undefined;
+  /** Whether what the parent's leaf names may be referred to again. */
+  readonly isGood: (place: Place) => boolean;
 }
 
 /** Random bytes are drawn for this many blocks at once. */
 const NONCES = 512;
 
 /** Cuts, names, looks up, compresses and seals; for one thread, whose scratch memory it owns. */
-export function segmentEncoder({ keys, cutting, random, find }: SegmentEncoderOptions) {
+export function segmentEncoder(options: SegmentEncoderOptions) {
+  const { keys, cutting, random, find, isGood } = options;
   const codec = frameCodec(keys);
   const cut = cutter(cutting);
   let nonces = new Uint8Array(0);
@@ -93,7 +97,8 @@ export function segmentEncoder({ keys, cutting, random, find }: SegmentEncoderOp
       const plain = slot.input.subarray(at * PAGE_LENGTH, (at + span) * PAGE_LENGTH);
       const digest = codec.digest(plain);
       slot.digests.set(digest, index * DIGEST_LENGTH);
-      const known = sameBlock(before.get(at), span, digest) ?? find(digest);
+      const same = sameBlock(before.get(at), span, digest);
+      const known = same && isGood(same) ? same : find(digest);
       if (known) {
         slot.table.set([at, span, 1, known.pack, known.offset, known.length], fieldAt(index));
         continue;

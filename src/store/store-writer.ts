@@ -1,4 +1,4 @@
-import { dirname, join } from 'node:path/posix';
+import { join } from 'node:path/posix';
 import { digestKey } from '../formats/store/digest.ts';
 import type { FrameKind } from '../formats/store/frame.ts';
 import type { Location } from '../formats/store/node.ts';
@@ -8,25 +8,38 @@ import { SystemError } from '../sys/system-error.ts';
 import type { World } from '../sys/world.ts';
 import { type BlockIndex, levelIndex } from './block-index.ts';
 import { type PackBuilder, packBuilder } from './pack-builder.ts';
-import { packPath } from './pack-files.ts';
-import { salvageOpenPacks } from './salvage.ts';
+import { healing } from './healing.ts';
+import { packPath } from './pack-path.ts';
+import { type Stock, type StockOptions, takeStock } from './stock.ts';
 import type { Store } from './store.ts';
-import { StoreError } from './store-error.ts';
+import { StoreError, type StoreErrorCode } from './store-error.ts';
 import { lockStore } from './store-lock.ts';
+import { type Place, type TrustData, trustOf } from './trust.ts';
 
 /**
  * The one writer of a store. Frames go into packs in the order of their appending, blocks and nodes
  * into packs of their own; what the store has already is not written again.
  */
 export interface StoreWriter extends AsyncDisposable {
-  readonly index: BlockIndex;
-  /** Known to the index, or appended by this writer. */
+  /** Where encode threads open the index beside us; undefined: it is in memory. */
+  readonly indexDirectory: string | undefined;
+  /** For encode threads: what of the index, and of a parent's leaf, may be referred to. */
+  readonly trust: TrustData;
+  /** Something that recovery points need is lost or damaged: tell `met` what comes by. */
+  readonly hasLoss: boolean;
+  /** Where a sound frame with these contents is, known to the index or appended by this writer. Throws INDEX. */
   find(digest: Uint8Array): Location | undefined;
+  /** Whether what a recovery point names here may be referred to again. */
+  isGood(place: Place): boolean;
   /** Copies the frame; a digest that the store has gives the old location. */
   append(
     frame: Uint8Array,
     as: { readonly kind: FrameKind; readonly digest: Uint8Array },
   ): Location;
+  /** Where frames with these contents were, if that place is lost or damaged. Throws INDEX. */
+  lostPlace(digest: Uint8Array): Location | undefined;
+  /** Contents came by that are at `now`: older points find them there if what they name (also `old`) is lost. */
+  met(digest: Uint8Array, now: Location, old?: Place): void;
   /** Await it now and then: resolves when little enough waits to be written. Rejects what failed. */
   drained(): Promise<void>;
   /**
@@ -45,131 +58,165 @@ export interface WriterStats {
   readonly knownFrames: number;
 }
 
-export interface WriterOptions {
+export interface WriterOptions extends StockOptions {
   /** Whose keys seal the frames: 16 bytes. */
   readonly domain: Uint8Array;
   /** Who writes, for whoever is refused meanwhile: `backup create nightly`. */
   readonly holder: string;
   readonly packLength?: number;
-  /** Called while an index that is missing or behind catches up with the packs. */
-  readonly onIndexing?: (done: number, total: number) => void;
 }
 
 /** Packs that are being made durable behind the ones that fill. */
 const SEALING_MAX = 2;
+/** Places of lost frames that were found again, at some 200 bytes each. */
+const HEALED_MAX = 16_384;
 
-/** Rejects BUSY, naming who writes now. Repairs what a crash of an earlier writer left. */
-export async function openStoreWriter(
+/**
+ * Opens the store's writer for `work`, and closes it behind it. Where the index turns out to be damaged, or what
+ * `work` took from an earlier point to be lost, it is begun once more, with what is known then: what the first attempt
+ * stored is found again. Rejects BUSY, naming who writes now. Repairs what a crash of an earlier writer left.
+ */
+export async function withStoreWriter<Result>(
   world: World,
   store: Store,
   options: WriterOptions,
+  work: (writer: StoreWriter) => Promise<Result>,
+): Promise<Result> {
+  try {
+    await using writer = await openStoreWriter(world, store, options);
+    return await work(writer);
+  } catch (cause) {
+    if (!hasCode(cause, 'INDEX') && !hasCode(cause, 'LOST')) throw cause;
+    const isRemade = hasCode(cause, 'INDEX');
+    if (isRemade) tellRemade(store, cause, options);
+    await using writer = await openStoreWriter(world, store, { ...options, isRemade });
+    return work(writer);
+  }
+}
+
+/** `isRemade`: the index that is there is thrown away. Rejects BUSY, INDEX. */
+export async function openStoreWriter(
+  world: World,
+  store: Store,
+  options: WriterOptions & { readonly isRemade?: boolean },
 ): Promise<StoreWriter> {
   await using stack = new AsyncDisposableStack();
   const lock = stack.use(await lockStore(world, store, options.holder));
-  const index = stack.use(await openIndex(world, join(store.directory, 'index')));
-  await catchUp(world, store, index, options.onIndexing);
-  const writer = await writerOn(world, store, index, options, lock);
+  if (options.isRemade) await world.files.removeTree(indexPath(store));
+  const { index, stock } = await openIndex(world, store, options);
+  stack.use(index);
+  const writer = await writerOn(world, store, { index, stock, lock }, options);
   stack.move();
   return writer;
 }
 
+function indexPath(store: Store): string {
+  return join(store.directory, 'block-index');
+}
+
+/** The index of releases before this one, whose entries have no checksum. */
+const OLD_INDEX = 'index';
+
 /** A damaged index is thrown away: it can be made again. */
-async function openIndex({ files }: World, directory: string): Promise<BlockIndex> {
-  await files.makeDirectory(directory);
+async function openIndex(world: World, store: Store, options: StockOptions) {
+  const { files } = world;
+  await files.removeTree(join(store.directory, OLD_INDEX));
+  const open = async () => {
+    await files.makeDirectory(indexPath(store));
+    await using stack = new AsyncDisposableStack();
+    const index = stack.use(await levelIndex(indexPath(store)));
+    const stock = await takeStock(world, store, index, options);
+    stack.move();
+    return { index, stock };
+  };
   try {
-    return await levelIndex(directory);
-  } catch {
-    await files.removeTree(directory);
-    await files.makeDirectory(directory);
-    return levelIndex(directory);
+    return await open();
+  } catch (cause) {
+    if (!hasCode(cause, 'INDEX')) throw cause;
+    tellRemade(store, cause, options);
+    await files.removeTree(indexPath(store));
+    return open();
   }
+}
+
+function tellRemade(store: Store, { message }: StoreError, { onDamage }: StockOptions): void {
+  onDamage?.(indexPath(store), `the index is made anew, because ${message}`);
 }
 
 /** Makes the index anew from the packs' footers. Rejects BUSY. */
 export async function rebuildIndex(
   world: World,
   store: Store,
-  onIndexing: (done: number, total: number) => void,
+  options: StockOptions,
 ): Promise<void> {
   await using _lock = await lockStore(world, store, 'store rebuild-index');
-  const directory = join(store.directory, 'index');
-  await world.files.removeTree(directory);
-  await using index = await openIndex(world, directory);
-  await catchUp(world, store, index, onIndexing);
+  await world.files.removeTree(indexPath(store));
+  const { index } = await openIndex(world, store, options);
+  await index[Symbol.asyncDispose]();
 }
 
-/** Repairs what a crash left of packs, and tells the index of those that it lacks, which are durable then. */
-export async function catchUp(
-  { files }: World,
-  store: Store,
-  index: BlockIndex,
-  onIndexing?: (done: number, total: number) => void,
-): Promise<void> {
-  const directory = join(store.directory, 'packs');
-  await salvageOpenPacks(files, directory);
-  const missing = (await store.packs.list()).filter((pack) => !index.knowsPack(pack));
-  // A writer that was killed may have renamed what a power cut would still take back: what is found in such
-  // a pack may not be referred to before.
-  const groups = new Set(missing.map((pack) => dirname(store.packs.path(pack))));
-  for (const path of [directory, ...groups]) await files.syncDirectory(path);
-  for (const [done, pack] of missing.entries()) {
-    const { entries } = await store.packs.footer(pack);
-    await index.addPack(pack, entries);
-    onIndexing?.(done + 1, missing.length);
-  }
+function hasCode(cause: unknown, code: StoreErrorCode): cause is StoreError {
+  return cause instanceof StoreError && cause.code === code;
 }
 
-/** The writer itself, over an index and a lock that it takes over. */
+/** What a writer takes over. */
+export interface WriterParts {
+  readonly index: BlockIndex;
+  readonly stock: Stock;
+  readonly lock: AsyncDisposable;
+}
+
+/** The writer itself. */
 export async function writerOn(
   { files }: World,
   store: Store,
-  index: BlockIndex,
+  { index, stock, lock }: WriterParts,
   { domain, packLength = PACK_LENGTH }: Pick<WriterOptions, 'domain' | 'packLength'>,
-  lock: AsyncDisposable,
 ): Promise<StoreWriter> {
-  let next = ((await store.packs.list()).at(-1) ?? 0) + 1;
-  const open = new Map<FrameKind, PackBuilder>();
+  const { trust, hasLoss } = stock;
+  const { isGood, isKnown } = trustOf(trust);
   /** What is in packs that the index does not know yet. */
   const recent = new Map<string, Location>();
-  const sealing = sealer(index, recent);
+  const healed = healing(files, store, stock);
+  const sealing = sealer(sealed);
+  const packs = openPacks(trust.firstNew, sealing.add, (kind, number) =>
+    packBuilder(files, packPath(join(store.directory, 'packs'), number), { kind, number, domain }),
+  );
   const stats = { storedBytes: 0, storedFrames: 0, knownFrames: 0 };
   let closed = false;
 
-  function builder(kind: FrameKind): PackBuilder {
-    const current = open.get(kind);
-    if (current) return current;
-    const number = next++;
-    const path = packPath(join(store.directory, 'packs'), number);
-    const made = packBuilder(files, path, { kind, number, domain });
-    open.set(kind, made);
-    return made;
-  }
-  function seal(kind: FrameKind): void {
-    const full = open.get(kind);
-    if (!full) return;
-    open.delete(kind);
-    sealing.add(full);
+  async function sealed({ number, size, entries }: PackBuilder): Promise<void> {
+    await index.addPack({ pack: number, size, isSound: true }, entries);
+    for (const { digest } of entries) recent.delete(digestKey(digest));
+    await healed.write((pack) => pack === number || pack < trust.firstNew);
   }
   async function commit(): Promise<void> {
-    sealNodes();
+    packs.seal();
     await sealing.done();
-  }
-  /** Nodes refer to blocks, so no node pack is sealed before the blocks that it may name. */
-  function sealNodes(): void {
-    seal('block');
-    seal('node');
-  }
-  function sealFull(kind: FrameKind): void {
-    if (kind === 'node') sealNodes();
-    else seal(kind);
+    await storing(() => healed.write(() => true));
   }
   function find(digest: Uint8Array): Location | undefined {
-    return recent.get(digestKey(digest)) ?? index.get(digest);
+    const own = recent.get(digestKey(digest));
+    if (own) return own;
+    const place = index.get(digest);
+    return place && isKnown(place) ? place : undefined;
+  }
+  function lostPlace(digest: Uint8Array): Location | undefined {
+    const place = hasLoss ? index.get(digest) : undefined;
+    return place && !isKnown(place) ? place : undefined;
+  }
+  function met(digest: Uint8Array, now: Location, old?: Place): void {
+    if (hasLoss) healed.note(digest, now, [lostPlace(digest), old]);
   }
   return {
-    index,
+    indexDirectory: index.directory,
+    trust,
+    hasLoss,
     stats,
     find,
+    isGood,
+    lostPlace,
+    met,
     append(frame, { kind, digest }) {
       if (closed) throw new StoreError('CLOSED', 'this writer has ended');
       const known = find(digest);
@@ -177,17 +224,20 @@ export async function writerOn(
         stats.knownFrames++;
         return known;
       }
-      const pack = builder(kind);
+      const pack = packs.open(kind);
       const location = pack.append(frame, digest);
       recent.set(digestKey(digest), location);
       stats.storedFrames++;
       stats.storedBytes += frame.length;
-      if (pack.size >= packLength) sealFull(kind);
+      if (pack.size >= packLength) packs.seal(kind);
       return location;
     },
     async drained() {
-      for (const pack of open.values()) await storing(() => pack.drained());
+      for (const pack of packs.all()) await storing(() => pack.drained());
       await sealing.drained();
+      if (healed.waiting > HEALED_MAX) {
+        await storing(() => healed.write((pack) => pack < trust.firstNew));
+      }
     },
     commit,
     async [Symbol.asyncDispose]() {
@@ -202,8 +252,40 @@ export async function writerOn(
   };
 }
 
-/** Makes full packs durable behind the ones that fill, in order, and tells the index. */
-function sealer(index: BlockIndex, recent: Map<string, Location>) {
+/** The packs that fill: one of blocks, one of nodes. */
+function openPacks(
+  first: number,
+  sealed: (pack: PackBuilder) => void,
+  make: (kind: FrameKind, number: number) => PackBuilder,
+) {
+  let next = first;
+  const open = new Map<FrameKind, PackBuilder>();
+
+  function sealOne(kind: FrameKind): void {
+    const full = open.get(kind);
+    if (!full) return;
+    open.delete(kind);
+    sealed(full);
+  }
+  return {
+    all: () => open.values(),
+    open(kind: FrameKind): PackBuilder {
+      const current = open.get(kind);
+      if (current) return current;
+      const made = make(kind, next++);
+      open.set(kind, made);
+      return made;
+    },
+    /** Nodes refer to blocks, so no node pack is sealed before the blocks that it may name. */
+    seal(kind: FrameKind = 'node'): void {
+      sealOne('block');
+      if (kind === 'node') sealOne('node');
+    },
+  };
+}
+
+/** Makes full packs durable behind the ones that fill, in order, and tells `sealed` of them. */
+function sealer(sealed: (pack: PackBuilder) => Promise<void>) {
   let last: Promise<void> = Promise.resolve();
   let waiting = 0;
   let failure: Error | undefined;
@@ -212,8 +294,7 @@ function sealer(index: BlockIndex, recent: Map<string, Location>) {
     try {
       if (failure) throw failure;
       await pack.seal();
-      await index.addPack(pack.number, pack.entries);
-      for (const { digest } of pack.entries) recent.delete(digestKey(digest));
+      await sealed(pack);
     } catch (cause) {
       failure = asError(cause);
       // After a failure nothing is sealed any more, but closed.

@@ -3,14 +3,19 @@ import { FRAME_LENGTH_MAX, type FrameCodec, NONCE_LENGTH } from '../formats/stor
 import {
   encodeNode,
   FAN_OUT,
+  type Location,
   type Node,
+  type NodeEntry,
   type Reference,
   rootLevel,
+  segmentCount,
   segmentsPerNode,
 } from '../formats/store/node.ts';
+import { BlockError } from '../block/block-error.ts';
 import type { Random } from '../sys/random.ts';
 import type { DiskRoot } from './disk-root.ts';
 import type { NodeReader } from './node-reader.ts';
+import { StoreError } from './store-error.ts';
 import type { StoreWriter } from './store-writer.ts';
 
 /**
@@ -20,13 +25,13 @@ import type { StoreWriter } from './store-writer.ts';
  */
 export interface TreeBuilder {
   /** Segment `index` is this leaf now; undefined: it reads as zeros. Ascending. */
-  set(index: number, leaf: Reference | undefined): Promise<void>;
+  set(index: number, leaf: StoredReference | undefined): Promise<void>;
   /** Segments `first..first+count` read as zeros. Ascending with `set`. */
   clear(first: number, count: number): Promise<void>;
-  /** The parent's leaf at this place, if it has one. */
+  /** The parent's leaf at this place, if it has one and it can be read. */
   parentLeaf(index: number): Promise<Node | undefined>;
   /** Seals and appends a node, unless the store has it. */
-  store(node: Node): Reference;
+  store(node: StoredNode): StoredReference;
   finish(): Promise<DiskRoot>;
 }
 
@@ -38,12 +43,32 @@ export interface TreeBuilderOptions {
   readonly size: number;
   /** Not larger than the new disk: what lies beyond its end would have to be cut off. */
   readonly parent: DiskRoot | undefined;
+  /** What is set or cleared in any case, so that nodes of the parent that stand for it may be lost. */
+  readonly rewritten: Rewritten;
+}
+
+/** Ranges of segments, ascending and disjoint. */
+export type Rewritten = 'all' | readonly SegmentRange[];
+
+export interface SegmentRange {
+  readonly first: number;
+  readonly count: number;
+}
+
+/** `was`: the place that is lost, where recovery points before this one have it. */
+export interface StoredReference extends Reference {
+  readonly was?: Location | undefined;
+}
+
+export interface StoredNode {
+  readonly level: number;
+  readonly entries: readonly (NodeEntry & StoredReference)[];
 }
 
 interface OpenNode {
   readonly level: number;
   readonly index: number;
-  readonly children: (Reference | undefined)[];
+  readonly children: (StoredReference | undefined)[];
   readonly original: Reference | undefined;
   changed: boolean;
 }
@@ -52,20 +77,39 @@ export async function openTreeBuilder(options: TreeBuilderOptions): Promise<Tree
   const { writer, codec, random, nodes, size, parent } = options;
   const top = rootLevel(size);
   assert(!parent || parent.size <= size, 'a parent larger than its child');
-  const old = parentTree(parent, nodes);
+  const old = parentTree(parent, nodes, options.rewritten);
   /** From the root down; the last is the lowest that is open. */
   const path: OpenNode[] = [];
   let root = old.top === top ? parent?.reference : undefined;
   const frame = new Uint8Array(FRAME_LENGTH_MAX);
 
-  function store(node: Node): Reference {
+  function store(node: StoredNode): StoredReference {
+    const { plain, digest } = encoded(node);
+    const was = writer.lostPlace(digest) ?? storeFormer(node);
+    const location = writer.find(digest) ?? append(plain, digest);
+    writer.met(digest, location);
+    return { ...location, digest, was };
+  }
+  /**
+   * What names children by places that are lost has other bytes, and another digest, than what names them by their
+   * new ones: where it is lost too, older points need it as it was. Its place.
+   */
+  function storeFormer({ level, entries }: StoredNode): Location | undefined {
+    if (!entries.some(({ was }) => was)) return undefined;
+    const former = entries.map((entry) => ({ ...entry, ...entry.was }));
+    const { plain, digest } = encoded({ level, entries: former });
+    const lost = writer.lostPlace(digest);
+    if (lost) writer.met(digest, append(plain, digest), lost);
+    return lost ?? writer.find(digest);
+  }
+  function encoded(node: Node): { readonly plain: Uint8Array; readonly digest: Uint8Array } {
     const plain = encodeNode(node);
-    const digest = codec.digest(plain);
-    const known = writer.find(digest);
-    if (known) return { ...known, digest };
+    return { plain, digest: codec.digest(plain) };
+  }
+  function append(plain: Uint8Array, digest: Uint8Array): Location {
     const nonce = random.bytes(NONCE_LENGTH);
     const length = codec.seal(plain, frame, { kind: 'node', digest, nonce });
-    return { ...writer.append(frame.subarray(0, length), { kind: 'node', digest }), digest };
+    return writer.append(frame.subarray(0, length), { kind: 'node', digest });
   }
   function closeLowest(): void {
     const node = path.pop()!;
@@ -74,11 +118,11 @@ export async function openTreeBuilder(options: TreeBuilderOptions): Promise<Tree
     if (above) put(above, node.index, reference);
     else root = reference;
   }
-  function stored({ level, children }: OpenNode): Reference | undefined {
+  function stored({ level, children }: OpenNode): StoredReference | undefined {
     const entries = children.flatMap((child, at) => (child ? [{ ...child, at, span: 1 }] : []));
     return entries.length > 0 ? store({ level, entries }) : undefined;
   }
-  function put(node: OpenNode, index: number, reference: Reference | undefined): void {
+  function put(node: OpenNode, index: number, reference: StoredReference | undefined): void {
     const at = index % FAN_OUT;
     if (sameReference(node.children[at], reference)) return;
     node.children[at] = reference;
@@ -97,7 +141,7 @@ export async function openTreeBuilder(options: TreeBuilderOptions): Promise<Tree
     }
     return path.at(-1);
   }
-  async function setNode(level: number, index: number, reference: Reference | undefined) {
+  async function setNode(level: number, index: number, reference: StoredReference | undefined) {
     const above = await openAbove(level, index);
     if (above) put(above, index, reference);
     else root = reference;
@@ -127,8 +171,8 @@ export async function openTreeBuilder(options: TreeBuilderOptions): Promise<Tree
   };
 }
 
-/** The nodes of the recovery point before, by level and number. */
-function parentTree(parent: DiskRoot | undefined, nodes: NodeReader) {
+/** The nodes of the recovery point before, by level and number. Rejects LOST where one is missed. */
+function parentTree(parent: DiskRoot | undefined, nodes: NodeReader, rewritten: Rewritten) {
   const top = parent ? rootLevel(parent.size) : -1;
 
   async function find(level: number, index: number): Promise<Reference | undefined> {
@@ -142,21 +186,44 @@ function parentTree(parent: DiskRoot | undefined, nodes: NodeReader) {
     }
     return reference;
   }
+  function isRewritten(level: number, index: number): boolean {
+    if (rewritten === 'all') return true;
+    const first = index * segmentsPerNode(level);
+    const end = Math.min(first + segmentsPerNode(level), segmentCount(parent!.size));
+    return rewritten.some((it) => it.first <= first && end <= it.first + it.count);
+  }
   return {
     top,
     async open(level: number, index: number): Promise<OpenNode> {
-      const original = await find(level, index);
       const children: (Reference | undefined)[] = Array.from({ length: FAN_OUT });
-      for (const entry of original ? (await nodes.node(original)).entries : []) {
-        children[entry.at] = entry;
+      const node = { level, index, children };
+      try {
+        const original = await find(level, index);
+        for (const entry of original ? (await nodes.node(original)).entries : []) {
+          children[entry.at] = entry;
+        }
+        return { ...node, original, changed: false };
+      } catch (cause) {
+        if (!isCorrupt(cause)) throw cause;
+        if (isRewritten(level, index)) return { ...node, original: undefined, changed: true };
+        throw new StoreError('LOST', cause.message, { cause });
       }
-      return { level, index, children, original, changed: false };
     },
+    /** Only a hint: whoever asks puts another leaf there. */
     async leaf(index: number): Promise<Node | undefined> {
-      const reference = await find(0, index);
-      return reference && nodes.node(reference);
+      try {
+        const reference = await find(0, index);
+        return reference && (await nodes.node(reference));
+      } catch (cause) {
+        if (!isCorrupt(cause)) throw cause;
+        return undefined;
+      }
     },
   };
+}
+
+function isCorrupt(cause: unknown): cause is BlockError {
+  return cause instanceof BlockError && cause.code === 'CORRUPT';
 }
 
 function fits(at: number, end: number, level: number): boolean {

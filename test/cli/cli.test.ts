@@ -330,8 +330,10 @@ test('check finds damage, cat shows every format, the index can be lost', async 
   const found = await holdfast('store', 'check', '--read-data');
   equal(found.code, 6);
   match(found.stdout, /"problems":\[\{"where":"[^"]*00000001.pack"/);
+  equal((await holdfast('store', 'check')).code, 6, 'what is known is not forgotten');
   writeFileSync(path, intact);
-  rmSync(join(store, 'index'), { recursive: true });
+  equal((await holdfast('store', 'check')).code, 0, 'it is whole again, and known to be');
+  rmSync(join(store, 'block-index'), { recursive: true });
   await expectDone(holdfast('store', 'rebuild-index'));
   const again = await expectDone(backUp('vm', [`vda=${image}`]));
   equal(again.result['storedBytes'], 0);

@@ -266,7 +266,7 @@ test('stop, resume and keep are asked as they are pressed; progress is seen', as
   const event = { event: 'progress', phase: 'keep vda', position: 512, total: 1024 } as const;
   driven.send({ kind: 'report', id, event });
   match(driven.text(), /keep web-1a2b3c: keep vda 50 % .*\(and 2 more\)/);
-  driven.answer('session/keep', { session: 'web-1a2b3c', point: 'web-2' });
+  driven.answer('session/keep', { session: 'web-1a2b3c', damage: [], point: 'web-2' });
   driven.fail('session/stop', GONE);
   match(driven.text(), /Failed: stop.*whether it was done shows when it is back/s);
 });

@@ -353,7 +353,7 @@ test('the same home again, made by the helper in one step', async () => {
 });
 
 test('a start looks at neither packs nor index: what a store holds does not delay it', async () => {
-  const parts = ['packs', 'index'];
+  const parts = ['packs', 'block-index'];
   const away = (part: string): string => join(root, `${part}-away`);
   for (const part of parts) renameSync(join(home.store, part), away(part));
   {

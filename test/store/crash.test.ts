@@ -81,3 +81,26 @@ test('killed at any call, repeated, and then the power goes: nothing that was pu
     equal(after.length, points.length, `killAt=${killAt}`);
   }
 });
+
+test('a power cut while a lost pack is stored again leaves nothing that the next backup does not mend', async () => {
+  const { initial, set } = await setUp();
+  const before = simulatedWorld(initial.files);
+  await using store = await openStore(before, HOME);
+  await initial.files.unlink(store.packs.path(1));
+  await initial.files.syncDirectory(`${HOME}/packs/00000`);
+  const backup = async (files: FileSystem): Promise<void> => {
+    const world = simulatedWorld(files, 7);
+    await using store = await openStore(world, HOME);
+    await storePoint(world, store, set, FIRST, { packLength: PACK_LENGTH });
+  };
+  const whole = initial.copy(seeded(0));
+  await backup(whole.files);
+  for (let cutAt = 1; cutAt <= whole.calls(); cutAt++) {
+    const disk = initial.copy(seeded(cutAt), cutAt);
+    await backup(disk.files).catch(onlyPowerCuts);
+    const after = disk.reboot();
+    await backup(after.files);
+    const points = await soundness(after.files, set, () => FIRST);
+    ok(points.length >= 2, `cutAt=${cutAt}`);
+  }
+});

@@ -26,7 +26,7 @@ const FIRST = noise(SIZE, 1);
 const SECOND = FIRST.slice();
 SECOND.set(noise(300_000, 2), 500_000);
 const HOME = join(temporaryDirectory(), 'store');
-const INDEX = join(HOME, 'index');
+const INDEX = join(HOME, 'block-index');
 
 /** Directories of the index are made and removed on the real disk too. */
 function withIndex(files: FileSystem): FileSystem {
@@ -71,7 +71,7 @@ async function backUp(files: FileSystem, set: OpenSet) {
 
 async function rebuild(files: FileSystem): Promise<void> {
   const { world, store } = await houseOn(files, 6);
-  await rebuildIndex(world, store, () => {});
+  await rebuildIndex(world, store, {});
 }
 
 const contentsOf = (_: unknown, index: number): Uint8Array => (index === 0 ? FIRST : SECOND);

@@ -1,7 +1,9 @@
 import { deepEqual, equal, ok, rejects } from 'node:assert/strict';
+import { join } from 'node:path/posix';
 import { test } from 'tap';
 import { FRAME_LENGTH_MAX, frameCodec } from '../../src/formats/store/frame.ts';
 import { encodeNode } from '../../src/formats/store/node.ts';
+import { addMoved } from '../../src/store/moved-frames.ts';
 import { manifestDisk } from '../../src/store/manifest-disk.ts';
 import { openBlockReader } from '../../src/store/block-reader.ts';
 import { nodeReader } from '../../src/store/node-reader.ts';
@@ -127,12 +129,23 @@ test('damage is an error for the block that has it, and for no other', async () 
   ok(failed > 0 && failed <= 64, `${failed} pages failed`);
 });
 
-test('a stale location is found again by the digest', async () => {
+test('frames that moved are found where the list beside their old pack says', async () => {
   const contents = noise(MiB, 4);
   const { world, store, root, reader, set } = await roundTrip(contents);
-  // As a compaction leaves it: the same frames under another number.
+  const { entries } = await store.packs.footer(1);
   await world.files.rename(store.packs.path(1), store.packs.path(77));
   await store.packs[Symbol.asyncDispose]();
+  const directory = join(HOME, 'packs');
+  // In two steps, with an end to each circle.
+  const move = (pack: number) =>
+    new Map(entries.map(({ offset, length }) => [offset, { pack, offset, length }] as const));
+  await addMoved(world.files, directory, 1, move(5));
+  await addMoved(world.files, directory, 5, move(1));
+  {
+    await using disk = manifestDisk(reader, { name: 'vda', root, keys: set.keys });
+    await rejects(readAll(disk), { code: 'CORRUPT' });
+  }
+  await addMoved(world.files, directory, 5, move(77));
   await using disk = manifestDisk(reader, { name: 'vda', root, keys: set.keys });
   deepEqual(await readAll(disk), contents);
 });

@@ -69,7 +69,7 @@ test('what was committed is found after the index is deleted, or damaged', async
     writer.append(one.frame, one.as);
     await writer.commit();
   }
-  rmSync(join(directory, 'index'), { recursive: true });
+  rmSync(join(directory, 'block-index'), { recursive: true });
   {
     const seen: number[] = [];
     await using writer = await openStoreWriter(world, store, {
@@ -80,9 +80,9 @@ test('what was committed is found after the index is deleted, or damaged', async
     ok(writer.find(one.as.digest));
     deepEqual(seen, [1]);
   }
-  rmSync(join(directory, 'index', 'CURRENT'));
-  await rebuildIndex(world, store, () => {});
-  ok(existsSync(join(directory, 'index', 'CURRENT')));
+  rmSync(join(directory, 'block-index', 'CURRENT'));
+  await rebuildIndex(world, store, {});
+  ok(existsSync(join(directory, 'block-index', 'CURRENT')));
   await using writer = await openStoreWriter(world, store, { domain, holder: 'a' });
   ok(writer.find(one.as.digest));
 });
@@ -116,6 +116,7 @@ test('encoder threads and decoder threads give back what they got', async () => 
       nodes,
       size,
       parent: undefined,
+      rewritten: 'all',
     });
     await using device = memoryDevice(contents);
     await copyDisk(device, disk, { scope: { kind: 'all' }, signal: undefined, onProgress() {} });

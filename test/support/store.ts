@@ -14,7 +14,8 @@ import { inlineEncoder } from '../../src/store/encoder.ts';
 import { nodeReader } from '../../src/store/node-reader.ts';
 import { createStore, openStore, type Store } from '../../src/store/store.ts';
 import { lockStore } from '../../src/store/store-lock.ts';
-import { catchUp, type StoreWriter, writerOn } from '../../src/store/store-writer.ts';
+import { takeStock } from '../../src/store/stock.ts';
+import { type StoreWriter, writerOn } from '../../src/store/store-writer.ts';
 import type { FileSystem } from '../../src/sys/file-system.ts';
 import { systemClock } from '../../src/sys/clock.ts';
 import type { World } from '../../src/sys/world.ts';
@@ -59,9 +60,9 @@ export async function simulatedWriter(
 ): Promise<StoreWriter> {
   const lock = await lockStore(world, store, 'test');
   const index = memoryIndex();
-  await catchUp(world, store, index);
+  const stock = await takeStock(world, store, index);
   const options = { domain: set.record.domain, ...(packLength && { packLength }) };
-  return writerOn(world, store, index, options, lock);
+  return writerOn(world, store, { index, stock, lock }, options);
 }
 
 /** Puts contents into the store, encoding in this thread. */
@@ -78,7 +79,10 @@ export async function storeDisk(
   await using encoder = inlineEncoder({ keys, cutting: CUTTING_DEFAULT, random, writer });
   const nodes = nodeReader(store.packs, frameCodec(keys));
   const size = contents.length;
-  const disk = await openDiskWriter({ writer, encoder, keys, random, nodes, size, parent });
+  const rewritten = scope.kind === 'all' ? 'all' : [];
+  const disk = await openDiskWriter({
+    ...{ writer, encoder, keys, random, nodes, size, parent, rewritten },
+  });
   await using device = memoryDevice(contents);
   await copyDisk(device, disk, { scope, signal: undefined, onProgress() {} });
   return await disk.finish();

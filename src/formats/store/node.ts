@@ -56,9 +56,14 @@ export function segmentsPerNode(level: number): number {
   return FAN_OUT ** level;
 }
 
+/** Segments of a disk of `size` bytes; the last may be shorter. */
+export function segmentCount(size: number): number {
+  return Math.ceil(size / SEGMENT_LENGTH);
+}
+
 /** The level of the root of a disk of `size` bytes. */
 export function rootLevel(size: number): number {
-  const segments = Math.max(1, Math.ceil(size / SEGMENT_LENGTH));
+  const segments = Math.max(1, segmentCount(size));
   let level = 0;
   while (segmentsPerNode(level) < segments) level++;
   return level;

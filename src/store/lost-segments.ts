@@ -1,0 +1,64 @@
+import { BlockError } from '../block/block-error.ts';
+import {
+  type NodeEntry,
+  type Reference,
+  rootLevel,
+  segmentCount,
+  segmentsPerNode,
+} from '../formats/store/node.ts';
+import type { DiskRoot } from './disk-root.ts';
+import { placesOf } from './moved-frames.ts';
+import type { NodeReader } from './node-reader.ts';
+import type { PackFiles } from './pack-files.ts';
+import type { StoreWriter } from './store-writer.ts';
+import type { SegmentRange } from './tree-builder.ts';
+
+/**
+ * What of a disk the store cannot give back any more, as far as is known: segments below nodes that cannot be read,
+ * and segments with blocks in lost places. Reads every node, so it is asked only where `hasLoss`.
+ */
+export async function lostSegments(
+  { size, reference }: DiskRoot,
+  { nodes, packs, writer }: LossParts,
+): Promise<SegmentRange[]> {
+  const found: SegmentRange[] = [];
+
+  async function walk(node: Reference, level: number, index: number): Promise<void> {
+    const first = index * segmentsPerNode(level);
+    const count = Math.min(segmentsPerNode(level), segmentCount(size) - first);
+    try {
+      const { entries } = await nodes.node(node);
+      if (level > 0) {
+        for (const entry of entries) {
+          await walk(entry, level - 1, index * segmentsPerNode(1) + entry.at);
+        }
+      } else if (!(await areThere(entries))) {
+        found.push({ first, count });
+      }
+    } catch (cause) {
+      if (!(cause instanceof BlockError) || cause.code !== 'CORRUPT') throw cause;
+      found.push({ first, count });
+    }
+  }
+  async function areThere(entries: readonly NodeEntry[]): Promise<boolean> {
+    for (const entry of entries) {
+      if (writer.isGood(entry)) continue;
+      if (!(await isElsewhere(entry))) return false;
+    }
+    return true;
+  }
+  async function isElsewhere(entry: NodeEntry): Promise<boolean> {
+    for await (const place of placesOf(packs.moved, entry)) {
+      if (writer.isGood(place)) return true;
+    }
+    return false;
+  }
+  if (reference) await walk(reference, rootLevel(size), 0);
+  return found;
+}
+
+export interface LossParts {
+  readonly nodes: NodeReader;
+  readonly packs: PackFiles;
+  readonly writer: StoreWriter;
+}

@@ -1,0 +1,287 @@
+import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict';
+import {
+  closeSync,
+  existsSync,
+  ftruncateSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'tap';
+import { listPoints } from '../../src/catalog/points.ts';
+import { createSet, type OpenSet, unlockSet } from '../../src/catalog/sets.ts';
+import { PACK_HEADER_LENGTH } from '../../src/formats/store/pack.ts';
+import type { PointRecord } from '../../src/formats/store/point.ts';
+import { backup, type BackupEvent } from '../../src/ingest/backup.ts';
+import type { ChangedBlocks } from '../../src/ingest/changed-blocks.ts';
+import { openBlockReader } from '../../src/store/block-reader.ts';
+import { checkPacks, manifestChecker, type Problem } from '../../src/store/check.ts';
+import { manifestDisk } from '../../src/store/manifest-disk.ts';
+import { createStore, openStore } from '../../src/store/store.ts';
+import { rebuildIndex } from '../../src/store/store-writer.ts';
+import { realWorld } from '../../src/sys/world.ts';
+import { readAll } from '../block/conformance.ts';
+import { noise } from '../support/random.ts';
+import { temporaryDirectory } from '../support/temporary.ts';
+
+const MiB = 2 ** 20;
+const world = realWorld();
+const root = temporaryDirectory();
+let made = 0;
+
+/** A store with an encrypted set, and what one does with it from outside. Each call opens the store anew. */
+async function house() {
+  const directory = join(root, `store-${++made}`);
+  await createStore(world, directory);
+  const passphrase = Buffer.from('secret');
+  let set: OpenSet;
+  {
+    await using store = await openStore(world, directory);
+    const { record } = await createSet(world, store, 'set', { passphrase });
+    set = await unlockSet(record, { kind: 'passphrase', passphrase });
+  }
+  const image = join(root, `image-${made}.raw`);
+
+  async function backUp(contents: Uint8Array, machine = 'vm', changed?: ChangedBlocks) {
+    writeFileSync(image, contents);
+    await using store = await openStore(world, directory);
+    const events: BackupEvent[] = [];
+    const point = await backup(world, store, {
+      ...{ set, machine, changed, workers: 1 },
+      disks: [{ name: 'vda', where: image, format: 'raw' }],
+      isSecret: () => false,
+      onEvent: (event) => events.push(event),
+    });
+    const damage = events.flatMap((event) => (event.kind === 'damage' ? [event.what] : []));
+    return { point, damage, stored: point.stats.storedBytes, read: point.stats.readBytes };
+  }
+  async function contentsOf({ disks: [disk] }: PointRecord): Promise<Uint8Array> {
+    await using store = await openStore(world, directory);
+    await using reader = openBlockReader(store, { cacheLength: 8 * MiB });
+    await using device = manifestDisk(reader, { name: 'vda', root: disk!, keys: set.keys });
+    return readAll(device);
+  }
+  async function check(readData: boolean): Promise<string[]> {
+    await using store = await openStore(world, directory);
+    const problems: Problem[] = [];
+    const onProblem = (problem: Problem): void => void problems.push(problem);
+    const options = { readData, keysOf: () => set.keys, signal: undefined, onProgress() {} };
+    await checkPacks(store.packs, { ...options, onProblem });
+    const checker = manifestChecker(store.packs, set.keys, onProblem);
+    for (const { id, disks } of (await listPoints(world, store, 'set', set.keys)).points) {
+      for (const disk of disks) await checker.check(disk, id);
+    }
+    return problems.map(({ where, what }) => `${where}: ${what}`);
+  }
+  const pack = (number: number) =>
+    join(directory, 'packs', '00000', `${String(number).padStart(8, '0')}.pack`);
+  return {
+    ...{ directory, set, backUp, contentsOf, check, pack },
+    async rebuild() {
+      await using store = await openStore(world, directory);
+      await rebuildIndex(world, store, {});
+    },
+  };
+}
+
+function isSame(a: Uint8Array, b: Uint8Array): void {
+  equal(Buffer.compare(a, b), 0);
+}
+
+function flip(path: string, offset: number, count = 8): void {
+  const bytes = readFileSync(path);
+  const at = offset < 0 ? bytes.length + offset : offset;
+  for (let byte = at; byte < at + count; byte++) bytes[byte]! ^= 0xff;
+  const fd = openSync(path, 'r+');
+  writeSync(fd, bytes.subarray(at, at + count), 0, count, at);
+  closeSync(fd);
+}
+
+// A1, D1, D2 (trust.md, years.md)
+for (const rebuilt of [false, true]) {
+  const how = rebuilt ? ', also with an index made anew' : '';
+  test(`a full backup after a pack was lost stores its contents again${how}`, async () => {
+    const it = await house();
+    const contents = noise(3 * MiB, 1);
+    const first = await it.backUp(contents);
+    rmSync(it.pack(1));
+    await rejects(it.contentsOf(first.point), { code: 'CORRUPT', message: /missing/ });
+    ok((await it.check(false)).length > 0);
+    if (rebuilt) await it.rebuild();
+    const again = await it.backUp(contents);
+    ok(again.stored > 2.9 * MiB, `${again.stored} bytes stored`);
+    if (!rebuilt) match(again.damage.join(), /the pack is missing/);
+    isSame(await it.contentsOf(again.point), contents);
+    isSame(await it.contentsOf(first.point), contents);
+    deepEqual(await it.check(true), []);
+    equal((await it.backUp(contents)).stored, 0, 'and once only');
+  });
+}
+
+test('another machine with the same contents mends a lost pack of the first', async () => {
+  const it = await house();
+  const contents = noise(3 * MiB, 2);
+  const first = await it.backUp(contents, 'one');
+  rmSync(it.pack(1));
+  const { point } = await it.backUp(contents, 'two');
+  isSame(await it.contentsOf(point), contents);
+  isSame(await it.contentsOf(first.point), contents);
+});
+
+test('a lost pack of manifest nodes is written again by a full backup', async () => {
+  const it = await house();
+  const contents = noise(3 * MiB, 3);
+  const first = await it.backUp(contents);
+  rmSync(it.pack(2));
+  await rejects(it.contentsOf(first.point), { code: 'CORRUPT' });
+  const again = await it.backUp(contents);
+  isSame(await it.contentsOf(again.point), contents);
+  isSame(await it.contentsOf(first.point), contents);
+  deepEqual(await it.check(true), []);
+});
+
+test('a rotten block that a check has read, or a reader, is stored again by the next backup', async () => {
+  for (const finder of ['check', 'reader'] as const) {
+    const it = await house();
+    const contents = noise(3 * MiB, 4);
+    const first = await it.backUp(contents);
+    flip(it.pack(1), 500_000);
+    if (finder === 'check') equal((await it.check(true)).length, 1);
+    else await rejects(it.contentsOf(first.point), { code: 'CORRUPT' });
+    equal((await it.check(false)).length, 1, 'what is known is told without reading all');
+    const again = await it.backUp(contents);
+    ok(again.stored > 0 && again.stored < MiB, `${again.stored} bytes stored`);
+    isSame(await it.contentsOf(again.point), contents);
+    isSame(await it.contentsOf(first.point), contents);
+    deepEqual(await it.check(true), []);
+    deepEqual(readdirSync(join(it.directory, 'wanted')), []);
+  }
+});
+
+test('what was lost of the point before is read again, whatever a list of changes says', async () => {
+  for (const lost of [1, 2]) {
+    const it = await house();
+    const contents = noise(6 * MiB, 5);
+    const first = await it.backUp(contents);
+    rmSync(it.pack(lost));
+    const changed = {
+      since: first.point.id,
+      disks: new Map([['vda', [{ offset: 0, length: 1 }]]]),
+    };
+    const second = await it.backUp(contents, 'vm', changed);
+    isSame(await it.contentsOf(second.point), contents);
+    isSame(await it.contentsOf(first.point), contents);
+    const third = await it.backUp(contents, 'vm', { ...changed, since: second.point.id });
+    equal(third.read, MiB, 'and then only what changed');
+  }
+});
+
+// D3, D4
+test('a damaged footer stops nothing: it is named, and what it held is stored again', async () => {
+  const it = await house();
+  const contents = [noise(2 * MiB, 6), noise(2 * MiB, 7)];
+  const one = await it.backUp(contents[0]!, 'one');
+  const two = await it.backUp(contents[1]!, 'two');
+  flip(it.pack(1), -10, 4);
+  const problems = await it.check(false);
+  equal(problems.length, 1, 'no block is called missing that is there');
+  match(problems[0]!, /00000001\.pack: .*checksum/);
+  rmSync(join(it.directory, 'block-index'), { recursive: true });
+  const three = await it.backUp(contents[1]!, 'three');
+  match(three.damage.join(), /checksum/);
+  equal(three.stored, 0);
+  const four = await it.backUp(contents[0]!, 'four');
+  deepEqual(four.damage, [], 'told once');
+  ok(four.stored > 1.9 * MiB);
+  for (const { point } of [one, four]) isSame(await it.contentsOf(point), contents[0]!);
+  for (const { point } of [two, three]) isSame(await it.contentsOf(point), contents[1]!);
+});
+
+test('a pack that was cut is not built upon', async () => {
+  const it = await house();
+  const contents = noise(3 * MiB, 8);
+  const first = await it.backUp(contents);
+  const fd = openSync(it.pack(1), 'r+');
+  ftruncateSync(fd, 2 * MiB);
+  closeSync(fd);
+  const again = await it.backUp(contents);
+  ok(again.damage.length > 0);
+  isSame(await it.contentsOf(again.point), contents);
+  isSame(await it.contentsOf(first.point), contents);
+});
+
+// A23
+test('an index that is cut, emptied, zeroed or overwritten is made anew by the backup that meets it', async () => {
+  const it = await house();
+  const contents = noise(4 * MiB, 9);
+  const directory = join(it.directory, 'block-index');
+  // Enough for tables: what the log holds is moved into one each time the index is opened.
+  for (let turn = 0; turn < 3; turn++) await it.backUp(noise(MiB, 100 + turn));
+  await it.backUp(contents);
+  for (const damage of ['cut', 'empty', 'zeros', 'text'] as const) {
+    const tables = readdirSync(directory).filter((name) => name.endsWith('.ldb'));
+    ok(tables.length > 0);
+    for (const name of tables) {
+      const path = join(directory, name);
+      const { length } = readFileSync(path);
+      if (damage === 'cut') writeFileSync(path, readFileSync(path).subarray(0, length >> 1));
+      if (damage === 'empty') writeFileSync(path, '');
+      if (damage === 'zeros') writeFileSync(path, Buffer.alloc(length));
+      if (damage === 'text') writeFileSync(path, 'not a table');
+    }
+    const changed = contents.slice();
+    changed.set(noise(4096, made), 0);
+    const { point, stored, damage: told } = await it.backUp(changed, `vm-${damage}`);
+    match(told.join(), /the index is made anew, because it cannot be read/, damage);
+    ok(stored < MiB, `${damage}: ${stored} bytes stored`);
+    isSame(await it.contentsOf(point), changed);
+    deepEqual(await it.check(true), []);
+    // Tables again, for the next kind of damage.
+    for (let turn = 0; turn < 2; turn++) await it.backUp(noise(4096, made * 10 + turn), 'more');
+  }
+});
+
+test('a wrong place in the index is never referred to', async () => {
+  const it = await house();
+  const contents = noise(2 * MiB, 10);
+  await it.backUp(contents);
+  const directory = join(it.directory, 'block-index');
+  for (const name of readdirSync(directory).filter((it) => /\.(ldb|log)$/.test(it))) {
+    const path = join(directory, name);
+    const bytes = readFileSync(path);
+    for (let at = 7; at < bytes.length; at += 97) bytes[at]! ^= 1 << (at % 8);
+    writeFileSync(path, bytes);
+  }
+  const { point } = await it.backUp(contents, 'two');
+  isSame(await it.contentsOf(point), contents);
+});
+
+test('a store that is not mounted gets no marks', async () => {
+  const it = await house();
+  const first = await it.backUp(noise(MiB, 11));
+  await using store = await openStore(world, it.directory);
+  await using reader = openBlockReader(store, {});
+  const root = first.point.disks[0]!;
+  await using disk = manifestDisk(reader, { name: 'vda', root, keys: it.set.keys });
+  renameSync(it.directory, `${it.directory}.away`);
+  await rejects(disk.read(new Uint8Array(4096), 0));
+  ok(!existsSync(it.directory));
+});
+
+test('frames behind a damaged header of a pack are found, and keep their places', async () => {
+  const it = await house();
+  const contents = noise(2 * MiB, 12);
+  const first = await it.backUp(contents);
+  flip(it.pack(1), 4, PACK_HEADER_LENGTH - 8);
+  equal((await it.check(true)).length, 1);
+  isSame(await it.contentsOf(first.point), contents);
+  rmSync(join(it.directory, 'block-index'), { recursive: true });
+  await it.backUp(contents);
+  rmSync(it.pack(1));
+  isSame(await it.contentsOf(first.point), contents);
+});
