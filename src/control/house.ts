@@ -13,7 +13,6 @@ import { nbdMemory } from '../recovery/nbd-memory.ts';
 import type { NfsServer } from '../recovery/nfs-server.ts';
 import { type BorrowedReader, sharedReader } from '../store/shared-reader.ts';
 import { openStore, type Store } from '../store/store.ts';
-import type { MemoryBudget } from '../lib/memory-budget.ts';
 import { giveBackFreedMemory } from '../sys/memory.ts';
 import { processors } from '../sys/processors.ts';
 import { realWorld, type World } from '../sys/world.ts';
@@ -35,7 +34,7 @@ export interface House extends AsyncDisposable {
   /** Before sessions are ended with the process: from here on it answers nobody, if it is there. */
   leaveNfs(): Promise<void>;
   /** For what guests write over NBD: all sessions share it. */
-  readonly nbdMemory: MemoryBudget;
+  readonly nbdMemory: ReturnType<typeof nbdMemory>;
   /** Of a service that is set to have one. */
   readonly disks: DiskServer | undefined;
 }

@@ -1,9 +1,8 @@
 import type { Clock } from '../sys/clock.ts';
-import type { MemoryBudget } from '../lib/memory-budget.ts';
 import { type Address, type Peer, type TlsCredentials } from '../sys/network.ts';
 import { isAnyAddress, type Networks } from '../sys/networks.ts';
 import { reachableAt } from '../sys/this-host.ts';
-import { type NbdTarget, openNbdTarget } from '../targets/nbd/target.ts';
+import { type NbdMemory, type NbdTarget, openNbdTarget } from '../targets/nbd/target.ts';
 
 /**
  * An NBD server for the disks of all sessions of this process, each as export `SESSION/DISK`, beside the addresses
@@ -28,7 +27,7 @@ export interface DiskServerOptions {
   readonly listen: readonly Address[];
   readonly allow: Networks;
   /** For what guests write. */
-  readonly memory: MemoryBudget;
+  readonly memory: NbdMemory;
   readonly tls: TlsCredentials | undefined;
 }
 

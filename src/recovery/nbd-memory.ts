@@ -1,12 +1,20 @@
-import { type MemoryBudget, memoryBudget } from '../lib/memory-budget.ts';
+import { memoryBudget } from '../lib/memory-budget.ts';
 import { KiB, MiB } from '../lib/sizes.ts';
+import type { NbdMemory } from '../targets/nbd/target.ts';
 
 /** As NFS has it. */
 const WRITES_MAX = 128 * MiB;
 /** A connection has as much memory to receive into. */
 const WRITES_OWN = 256 * KiB;
 
-/** For what clients of NBD write, until it is written: of all servers of a process together. */
-export function nbdMemory(): MemoryBudget {
-  return memoryBudget({ max: WRITES_MAX, own: WRITES_OWN });
+const READS_MAX = 128 * MiB;
+/** More than guests read at once: only programs that copy disks ask for more, and may have to wait. */
+const READS_OWN = MiB;
+
+/** Of all servers of a process together. */
+export function nbdMemory(): NbdMemory {
+  return {
+    writes: memoryBudget({ max: WRITES_MAX, own: WRITES_OWN }),
+    reads: memoryBudget({ max: READS_MAX, own: READS_OWN }),
+  };
 }

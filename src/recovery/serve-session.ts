@@ -3,12 +3,11 @@ import { loadProfile } from '../catalog/profiles.ts';
 import type { OpenSet } from '../catalog/sets.ts';
 import type { PointRecord } from '../formats/store/point.ts';
 import type { NfsPlace, SessionRecord } from '../formats/store/session.ts';
-import type { MemoryBudget } from '../lib/memory-budget.ts';
 import type { BlockReader } from '../store/block-reader.ts';
 import { type ManifestDisk, manifestDisk } from '../store/manifest-disk.ts';
 import type { Address, TlsCredentials } from '../sys/network.ts';
 import type { UnixPeer } from '../sys/unix-peer.ts';
-import { type NbdTarget, openNbdTarget } from '../targets/nbd/target.ts';
+import { type NbdMemory, type NbdTarget, openNbdTarget } from '../targets/nbd/target.ts';
 import type { Export } from '../targets/export.ts';
 import { keepProfile, prefetchBoot, RECORD_MS, recordBoot } from './boot-profile.ts';
 import type { DiskServer } from './disk-server.ts';
@@ -45,7 +44,7 @@ export interface ServeOptions {
   /** Shows the disks too. */
   readonly shared: DiskServer | undefined;
   /** For what guests write. */
-  readonly memory: MemoryBudget;
+  readonly memory: NbdMemory;
   /** Lent. */
   readonly reader: BlockReader;
   readonly onEvent: (event: ServeEvent) => void;

@@ -31,6 +31,25 @@ test('however many wait, one that holds nothing gets something, and the sum has 
   ok(another.take(400) > 0);
 });
 
+test('who needs all at once waits for it, but not for what is its own', async () => {
+  const budget = memoryBudget({ max: MAX, own: OWN });
+  const [one, two, three] = [budget.join(), budget.join(), budget.join()];
+  ok(one.takeAll(MAX));
+  ok(!two.takeAll(OWN + 1));
+  ok(two.takeAll(OWN));
+  ok(!two.takeAll(1), 'it has its own');
+  let isThere = false;
+  const waited = three.all(MAX / 2).then(() => (isThere = true));
+  two.give(OWN);
+  await new Promise((resolve) => setImmediate(resolve));
+  ok(!isThere);
+  one.give(MAX);
+  await waited;
+  three.give(MAX / 2);
+  await three.all(2 * MAX);
+  equal(budget.held, 2 * MAX, 'more than there is: once nobody else has any');
+});
+
 test('what was given back is there again', async () => {
   const budget = memoryBudget({ max: MAX, own: OWN });
   const share = budget.join();

@@ -69,6 +69,14 @@ export async function nbdConversation(path: string, style: 'simple' | 'extended'
       writeRequest(new DataView(bytes.buffer), 0, fields);
       socket.write(Buffer.concat([bytes, payload]));
     },
+    /** Nothing takes the answer. */
+    beginRead(offset: number, length: number): void {
+      const bytes = new Uint8Array(REQUEST_LENGTH);
+      const fields = { command: COMMANDS.read, flags: 0, offset, length, cookieLow: 1 };
+      writeRequest(new DataView(bytes.buffer), 0, fields);
+      socket.pause();
+      socket.write(bytes);
+    },
     /** With 64 bits of length; answers the error. */
     async trim(
       offset: number,

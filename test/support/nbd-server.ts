@@ -25,14 +25,17 @@ export async function serveOne(
     readOnly?: boolean;
     socket?: string;
     tls?: Parameters<typeof openNbdTarget>[0]['tls'];
+    /** For what is written, and for what is read. */
     memory?: MemoryBudget;
+    reads?: MemoryBudget;
     admitsProcess?: (peer: UnixPeer) => boolean;
   } = {},
 ): Promise<TestServer> {
   const socket = options.socket ?? join(root, `${count++}.sock`);
+  const usual = nbdMemory();
   const target = await openNbdTarget({
     clock: systemClock(),
-    memory: options.memory ?? nbdMemory(),
+    memory: { writes: options.memory ?? usual.writes, reads: options.reads ?? usual.reads },
     listen: { kind: 'unix', path: socket },
     tls: options.tls,
     ...(options.admitsProcess && { admitsProcess: options.admitsProcess }),

@@ -92,6 +92,32 @@ test('a client that leaves in the middle of a write gives its memory back', asyn
   await disk.read(new Uint8Array(512), 0);
 });
 
+test('peers that read and take nothing hold bounded memory together, and others read on', async () => {
+  const size = 64 * MiB;
+  const reads = memoryBudget({ max: 8 * MiB, own: 256 * KiB });
+  const contents = pattern(size);
+  await using server = await serveOne(memoryDevice(contents), { reads });
+  const peers = [];
+  for (let n = 0; n < 16; n++) {
+    const peer = await nbdConversation(server.socket);
+    for (let at = 0; at < 32; at++) peer.beginRead(at * MiB, at % 2 === 0 ? MiB : 64 * KiB);
+    peers.push(peer);
+  }
+  await until(() => reads.held > 4 * MiB);
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  ok(reads.held <= 8 * MiB + 17 * 256 * KiB, `${reads.held} bytes`);
+  await using disk = await openNbdDisk(server.uri);
+  const got = new Uint8Array(256 * KiB);
+  for (let at = 0; at < 4 * MiB; at += got.length) {
+    await disk.read(got, at);
+    deepEqual(got, contents.subarray(at, at + got.length));
+  }
+  const large = disk.read(new Uint8Array(6 * MiB), 0);
+  for (const peer of peers) peer.end();
+  await large;
+  await until(() => reads.held === 0);
+});
+
 test('a write in parts is answered once, with what failed first', async () => {
   const memory = memoryBudget({ max: 0, own: 16 * KiB });
   const refusing = writeLayer(

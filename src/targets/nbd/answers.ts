@@ -34,6 +34,8 @@ export interface AnsweringOptions {
   readonly traffic: Traffic;
   /** For what is to be written, until it is. */
   readonly memory: MemoryShare;
+  /** For what is read, until the peer has taken it. */
+  readonly reads: MemoryShare;
 }
 
 /** Of each size, for reads that are not answered at once. */
@@ -49,14 +51,17 @@ const ZERO_STEP = 4 * GiB;
 export function answering(options: AnsweringOptions, onProgress: () => void) {
   const { device, agreement, send, slabs, traffic } = options;
   const writable = isWritable(device) && !agreement.offer.readOnly ? device : undefined;
-  const reply = replyWriter(agreement.style, traffic, { slabs, send, onSent: onProgress });
+  const reply = replyWriter(agreement.style, traffic, { slabs, send, onSent });
   const objection = objections(device.geometry.size, writable !== undefined, agreement);
-  const pool = bufferPool(SPARE_BUFFERS);
   const accounts = openAccounts(() => {
     reply.flush();
     onProgress();
   });
 
+  function onSent(): void {
+    reading.sent();
+    onProgress();
+  }
   /** `work` answers what is to be said once it is done. */
   const run: Run = (echo, length, work) => {
     const end = accounts.begin(length);
@@ -72,27 +77,7 @@ export function answering(options: AnsweringOptions, onProgress: () => void) {
     reply.fail(echo, ERROR_OF[cause.code], cause.message);
   }
   const { change, changeInParts } = changing(options, { writable, accounts, run, reply });
-  function read(request: Request, isLast: boolean): void {
-    const { offset, length } = request;
-    const effort = isLast && accounts.running === 0 ? 'medium' : 'memory';
-    let isDone: boolean;
-    try {
-      isDone = device.tryRead(reply.roomForData(length), offset, effort);
-    } catch (cause) {
-      return refuse(request, cause);
-    }
-    if (isDone) return reply.data(request, length);
-    const echo = echoOf(request);
-    run(echo, length, async () => {
-      const bytes = pool.take(length);
-      await device.read(bytes, offset);
-      return () => {
-        reply.roomForData(length).set(bytes);
-        reply.data(echo, length);
-        pool.give(bytes);
-      };
-    });
-  }
+  const reading = readings(options, { accounts, run, reply, refuse });
   function cache({ offset, length, ...echo }: Request): void {
     run(echo, 0, async () => {
       await readThrough(device, offset, Math.min(length, PAYLOAD_LENGTH_MAX));
@@ -114,7 +99,7 @@ export function answering(options: AnsweringOptions, onProgress: () => void) {
     const durability = (flags & COMMAND_FLAGS.fua) === 0 ? 'cached' : 'durable';
     switch (command) {
       case COMMANDS.read:
-        return length === 0 ? reply.done(request) : read(request, isLast);
+        return length === 0 ? reply.done(request) : reading.read(request, isLast);
       case COMMANDS.write:
         if (!payload) return reply.done(request);
         return change(request, (to) => to.write(payload, offset, durability));
@@ -136,8 +121,76 @@ export function answering(options: AnsweringOptions, onProgress: () => void) {
     wantsPayload: (request: Request) =>
       request.command === COMMANDS.write && objection(request) === ERRORS.none,
     unsent: () => reply.unsent(),
+    /** The peer has gone: nothing more is sent. */
+    abandon: reading.abandon,
     flush: () => reply.flush(),
     accounts,
+  };
+}
+
+interface ReadingParts extends Omit<ChangingParts, 'writable'> {
+  readonly refuse: (echo: Echo, cause: unknown) => void;
+}
+
+/** Its memory is held from before it is read until the peer has taken the answer. */
+function readings(
+  { device, reads }: AnsweringOptions,
+  { accounts, run, reply, refuse }: ReadingParts,
+) {
+  const pool = bufferPool(SPARE_BUFFERS);
+  let queued = 0;
+  let isOver = false;
+
+  function keep(length: number): void {
+    reads.give(queued - length);
+    queued = length;
+  }
+  /** An answer is on its way. */
+  function queue(length: number): void {
+    queued += length;
+    if (isOver) keep(0);
+  }
+  function read(request: Request, isLast: boolean): void {
+    const { offset, length } = request;
+    const effort = isLast && accounts.running === 0 ? 'medium' : 'memory';
+    const isHeld = reads.takeAll(length);
+    let isDone = false;
+    try {
+      isDone = isHeld && device.tryRead(reply.roomForData(length), offset, effort);
+    } catch (cause) {
+      reads.give(length);
+      return refuse(request, cause);
+    }
+    if (isDone) {
+      reply.data(request, length);
+      return queue(length);
+    }
+    const echo = echoOf(request);
+    run(echo, length, async () => {
+      if (!isHeld) await reads.all(length);
+      const bytes = pool.take(length);
+      try {
+        await device.read(bytes, offset);
+      } catch (cause) {
+        reads.give(length);
+        throw cause;
+      }
+      return () => {
+        reply.roomForData(length).set(bytes);
+        reply.data(echo, length);
+        queue(length);
+        pool.give(bytes);
+      };
+    });
+  }
+  return {
+    /** `isLast`: of what has come so far. */
+    read,
+    sent: () => keep(Math.min(queued, reply.unsent())),
+    abandon(): void {
+      isOver = true;
+      keep(0);
+    },
   };
 }
 

@@ -41,6 +41,14 @@ export interface ExportOptions {
   readonly readOnly: boolean;
 }
 
+/** That all clients share, of however many servers. */
+export interface NbdMemory {
+  /** What they write, until it is written. */
+  readonly writes: MemoryBudget;
+  /** What they read, until they have taken it. */
+  readonly reads: MemoryBudget;
+}
+
 export interface NbdTargetOptions {
   readonly clock: Clock;
   readonly listen: Address;
@@ -53,7 +61,7 @@ export interface NbdTargetOptions {
   /** Whether a process of this machine is served at a unix socket; left out: of this user's and root's only. */
   readonly admitsProcess?: (peer: UnixPeer) => boolean;
   /** For what clients write, until it is written. */
-  readonly memory: MemoryBudget;
+  readonly memory: NbdMemory;
   readonly tls?:
     | { readonly mode: 'allow' | 'require'; readonly credentials: TlsCredentials }
     | undefined;
@@ -228,7 +236,8 @@ function serve(
           ...{ stream, traffic, address: stream.peer?.address, since: clock.now() },
           transmission: begin(stream, awake, place, {
             ...{ device: entry.device, agreement, slabs, traffic },
-            memory: memory.join(),
+            memory: memory.writes.join(),
+            reads: memory.reads.join(),
           }),
         };
         connection = made;
@@ -253,7 +262,10 @@ function begin(
   stream: ByteStream,
   awake: StayAwake,
   place: Member,
-  what: Pick<TransmissionOptions, 'device' | 'agreement' | 'slabs' | 'traffic' | 'memory'>,
+  what: Pick<
+    TransmissionOptions,
+    'device' | 'agreement' | 'slabs' | 'traffic' | 'memory' | 'reads'
+  >,
 ): Transmission {
   const requests = transmission({
     ...what,

@@ -123,6 +123,7 @@ export function transmission(options: TransmissionOptions): Transmission {
       isOver = true;
       held = undefined;
       parser.drop();
+      answers.abandon();
     },
   };
 }
