@@ -29,6 +29,8 @@ export interface Libc {
     value: Uint8Array,
     length: Uint32Array,
   ): number;
+  /** 0, or -1 with `errno`. */
+  setsockopt(fd: number, level: number, name: number, value: Uint8Array, length: number): number;
   /** A descriptor, or -1 with `errno`. */
   socket(family: number, kind: number, protocol: number): number;
   /** 0, or -1 with `errno`. */
@@ -89,6 +91,9 @@ function load(): Libc {
     prctl: (option, argument) => prctl(option, argument, 0, 0, 0),
     getsockopt: library.func(
       'int getsockopt(int fd, int level, int name, _Inout_ uint8_t *value, _Inout_ uint32_t *length)',
+    ),
+    setsockopt: library.func(
+      'int setsockopt(int fd, int level, int name, uint8_t *value, uint32_t length)',
     ),
     socket: library.func('int socket(int family, int kind, int protocol)'),
     connect: library.func('int connect(int fd, uint8_t *address, uint32_t length)'),

@@ -1,6 +1,7 @@
 import { chmodSync, lstatSync, unlinkSync } from 'node:fs';
 import { createConnection, createServer, type Server, Socket } from 'node:net';
 import { createServer as createTlsServer } from 'node:tls';
+import { descriptorOf, limitUnacknowledged } from './socket-options.ts';
 import { SystemError, systemError } from './system-error.ts';
 import { type UnixPeer, unixPeer } from './unix-peer.ts';
 
@@ -66,6 +67,21 @@ export interface Listener extends AsyncDisposable {
   readonly port: number | undefined;
 }
 
+/** From then on a silent peer is asked whether it is there, ten times in ten seconds (libuv). */
+const PROBE_AFTER_MS = 20_000;
+/** Longer than a network's usual hiccups, and than a guest's host is frozen for a snapshot. */
+const DEAD_AFTER_MS = 120_000;
+const SERVER_OPTIONS = {
+  ...{ pauseOnConnect: true, noDelay: true },
+  ...{ keepAlive: true, keepAliveInitialDelay: PROBE_AFTER_MS },
+};
+
+/** A host that went away without a word must not hold its connections, when it comes back and makes new ones. */
+function limitDeadPeer(socket: Socket): void {
+  const fd = descriptorOf(socket);
+  if (fd !== undefined) limitUnacknowledged(fd, DEAD_AFTER_MS);
+}
+
 export interface ListenOptions {
   /** A unix socket: all users of this machine may connect, and are to be asked who they are. */
   readonly forAllUsers?: boolean;
@@ -79,9 +95,10 @@ export async function listen(
 ): Promise<Listener> {
   const isOpen = forAllUsers && address.kind === 'unix';
   if (address.kind === 'unix') await clearPath(address.path);
-  const server = createServer({ pauseOnConnect: true, noDelay: true, keepAlive: true }, (socket) =>
-    onStream(streamOf(socket, isOpen ? unixPeer(socket) : undefined)),
-  );
+  const server = createServer(SERVER_OPTIONS, (socket) => {
+    if (address.kind !== 'unix') limitDeadPeer(socket);
+    onStream(streamOf(socket, isOpen ? unixPeer(socket) : undefined));
+  });
   await new Promise<void>((resolve, reject) => {
     server.once('error', (cause) => reject(systemError(cause, `listen on ${shown(address)}`)));
     server.listen(listenOptions(address), resolve);

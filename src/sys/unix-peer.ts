@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import type { Socket } from 'node:net';
-import { SO_PEERCRED, SO_PEERGROUPS, socketOption } from './socket-options.ts';
+import { descriptorOf, SO_PEERCRED, SO_PEERGROUPS, socketOption } from './socket-options.ts';
 
 /** The process at the other end of a unix socket, as the kernel vouches for it at the time that it connected. */
 export interface UnixPeer {
@@ -16,10 +16,8 @@ const GROUPS_MAX = 65_536;
 
 /** Undefined: the kernel does not say, or it is gone already. */
 export function unixPeer(socket: Socket): UnixPeer | undefined {
-  // Node has no public name for the descriptor of a socket; the version of Node is pinned.
-  const { _handle: handle } = socket as unknown as { _handle: { readonly fd?: number } | null };
-  const fd = handle?.fd;
-  if (fd === undefined || fd < 0) return undefined;
+  const fd = descriptorOf(socket);
+  if (fd === undefined) return undefined;
   const credentials = socketOption(fd, SO_PEERCRED, CREDENTIALS_LENGTH);
   if (credentials?.length !== 3) return undefined;
   const [pid, uid, gid] = credentials as unknown as [number, number, number];

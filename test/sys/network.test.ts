@@ -1,8 +1,9 @@
-import { rejects } from 'node:assert/strict';
+import { ok, rejects } from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
-import { listen } from '../../src/sys/network.ts';
+import { type ByteStream, connect, listen } from '../../src/sys/network.ts';
+import { program, without } from '../support/programs.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 
 test('a path that can be no socket is refused with an error of the world', async () => {
@@ -23,4 +24,19 @@ test('a path that can be no socket is refused with an error of the world', async
       path,
     );
   }
+});
+
+test('a peer that went away without a word is asked whether it is there, and soon', {
+  skip: without('ss'),
+}, async () => {
+  const arrived = Promise.withResolvers<ByteStream>();
+  await using listener = await listen({ kind: 'tcp', host: '127.0.0.1', port: 0 }, arrived.resolve);
+  const client = await connect({ kind: 'tcp', host: '127.0.0.1', port: listener.port! });
+  const stream = await arrived.promise;
+  stream.start();
+  const timers = await program('ss', '-tnoH', `sport = :${listener.port}`);
+  const [, seconds] = /timer:\(keepalive,(\d+)sec,0\)/.exec(timers) ?? [];
+  ok(seconds !== undefined && Number(seconds) <= 20, timers);
+  client.destroy();
+  stream.destroy();
 });
