@@ -99,7 +99,7 @@ function copyForm({ id, point, volume }: Place, paths: readonly string[]): FormD
       ],
       submit({ to = '' }) {
         if (to.trim() === '') return 'Where to?';
-        const request = { id, volume, paths, to: to.trim() };
+        const request = { id, volume, paths, to: to.trim(), overwrite: false };
         return { title: `copy ${what}`, call: { name: 'files/copy', request } };
       },
     },

@@ -85,6 +85,7 @@ const GRANULAR = {
   NO_SPACE: 'no-space',
   DENIED: 'failed',
   INCOMPLETE: 'failed',
+  EXISTS: 'failed',
   FAILED: 'failed',
 } as const satisfies Record<GranularErrorCode, FailureKind>;
 

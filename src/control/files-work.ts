@@ -110,14 +110,14 @@ export function openFilesDesk(
       const page = entries.slice(first, first + count);
       return { total: entries.length, first, entries: page.map(summaryOf), refused };
     },
-    async 'files/copy'({ id, volume, paths, to }, { signal, report }) {
+    async 'files/copy'({ id, volume, paths, to, overwrite }, { signal, report }) {
       const root = rootOf(found(id), volume);
       const directory = join((await places()).restores, to);
       await makeDirectories([directory], signal);
       const progress = (position: number, total: number): void =>
         report({ event: 'progress', phase: 'copy', position, total });
       const done = await copyOut(root, paths, `${directory}/`, {
-        ...{ signal, dropSetId: true },
+        ...{ signal, dropSetId: true, overwrite },
         onProgress: ({ position, total }) => progress(position, Math.max(total, position + 1)),
       });
       progress(1, 1);

@@ -43,7 +43,7 @@ export interface VisitedDisk extends AsyncDisposable {
   list(path: string): AsyncIterable<FileEntry>;
   find(path: string, name: string | undefined): AsyncIterable<FileEntry>;
   /** See `copyOut`; `to` is absolute. */
-  copy(paths: readonly string[], to: string): Promise<CopiedFiles>;
+  copy(paths: readonly string[], to: string, overwrite: boolean): Promise<CopiedFiles>;
   /** One archive, or one file as it is. */
   stream(
     paths: readonly string[],
@@ -127,10 +127,10 @@ function visited(
       const { volume, root } = await volumeWith(opened, [path], signal);
       yield* summaries(volume, findFiles(root, path, { name, signal }));
     },
-    async copy(paths, to) {
+    async copy(paths, to, overwrite) {
       const { volume, root } = await volumeWith(opened, paths, signal);
       const done = await copyOut(root, paths, to, {
-        signal,
+        ...{ signal, overwrite },
         // While rsync still looks around, what it knows of is all there is to it.
         onProgress: ({ position, total }) =>
           report(progressOf(position, Math.max(total, position + 1))),

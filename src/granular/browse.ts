@@ -131,7 +131,17 @@ function entryOf(fields: readonly string[], above: string): Entry {
     mode: Number.parseInt(mode, 8),
     uid: Number(uid),
     gid: Number(gid),
-    modified: Math.round(Number(modified) * 1000),
+    modified: millisecondsOf(modified),
     target: kind === 'link' ? target : undefined,
   };
+}
+
+/** What a Date can hold: Btrfs and XFS can have stranger times. */
+const DATE_MAX_MS = 8.64e15;
+
+/** `find` writes seconds and, as if they were a fraction of them, nanoseconds that count upwards: -2.5 is -1.5. */
+function millisecondsOf(text: string): number {
+  const [seconds, fraction = '0'] = text.split('.') as [string, string?];
+  const ms = Number(seconds) * 1000 + Math.round(Number(`0.${fraction}`) * 1000);
+  return Math.min(DATE_MAX_MS, Math.max(-DATE_MAX_MS, ms));
 }

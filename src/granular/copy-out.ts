@@ -13,6 +13,8 @@ export interface CopyOptions {
   readonly onProgress?: (progress: CopyProgress) => void;
   /** A guest's program is not to run here with the rights of its owner, nor with capabilities of its own. */
   readonly dropSetId?: boolean;
+  /** What is at the destination and differs is replaced. Without it nothing is copied where something would be. */
+  readonly overwrite?: boolean;
 }
 
 export interface CopyResult {
@@ -26,12 +28,19 @@ export interface CopyResult {
 const IDLE_MS = 15 * 60_000;
 const LOOK_MS = 60_000;
 const NOTES_MAX = 20;
+/** Of files that would be replaced. */
+const NAMED_MAX = 5;
+/** Beside the file, for what an interruption leaves of it: under its own name a file is whole. */
+const PARTIAL_DIRECTORY = '.holdfast-partial';
 /** rsync, "EXIT VALUES": some files failed, some were gone. */
 const PARTIAL = 23;
 const VANISHED = 24;
 /** Lines about what is attached to a file, which itself was copied. */
 const ATTACHED =
   /\b(set_acl|get_acl|sys_acl_\w+|rsync_xal_\w+|\w*xattr\w*|chown|chgrp|failed to set (times|permissions)|chmod)\b/;
+/** What an attribute holds is content where the destination takes attributes, but not so large ones. */
+const ATTRIBUTE = /\brsync_xal_set\b/;
+const TOO_LARGE = /No space left on device|Argument list too long|Numerical result out of range/;
 const FULL = /No space left on device|Disk quota exceeded/;
 const READ_ONLY = /Read-only file system|Permission denied/;
 const SOURCE =
@@ -41,13 +50,14 @@ const SOURCE =
  * Copies files and directories of the volume at `root` with names, times, owners, holes, hard links and what
  * is attached to them. `to` is a directory, in which they get their own names and which is made if need be, or
  * for one file the new file's name. What is there already and has size and time is not copied again: after
- * an interruption, run it again. Links are copied as links, device files not at all.
+ * an interruption, run it again. Links are copied as links, device files not at all. Rejects EXISTS where files
+ * would be replaced; what only gets other rights is not asked about.
  */
 export async function copyOut(
   root: string,
   paths: readonly string[],
   to: string,
-  { signal, onProgress, dropSetId = false }: CopyOptions = {},
+  { signal, onProgress, dropSetId = false, overwrite = false }: CopyOptions = {},
 ): Promise<CopyResult> {
   const sources = await findSources(root, paths, signal);
   const destination = await destinationOf(sources, to, signal);
@@ -56,14 +66,18 @@ export async function copyOut(
     // Lists of rights go as such. XFS shows them as attributes too, others what they are made of.
     ...['--filter=-x trusted.SGI_ACL_*', '--filter=-x system.*'],
     // A device file of a guest would be a door to this host's devices.
-    ...['--no-devices', '--partial', '--no-inc-recursive', '--no-human-readable'],
+    ...['--no-devices', `--partial-dir=${PARTIAL_DIRECTORY}`, '--no-human-readable'],
     // File capabilities (capabilities(7)) give a program rights as set-uid does; a guest's SELinux labels mean nothing.
     ...(dropSetId ? ['--chmod=ug-s', '--filter=-x security.*'] : []),
-    ...['--info=progress2', '--outbuf=L', '--'],
+  ];
+  const places = [
+    '--',
     ...sources.map(({ path }) => (path === '' ? `${root}/` : `${root}/${path}`)),
     destination,
   ];
-  await using rsync = await startProgram('rsync', args, {
+  if (!overwrite) await refuseToReplace(args, places, signal);
+  const shown = ['--no-inc-recursive', '--info=progress2', '--outbuf=L'];
+  await using rsync = await startProgram('rsync', [...args, ...shown, ...places], {
     idleMs: IDLE_MS,
     ...(signal && { signal }),
   });
@@ -78,6 +92,53 @@ export async function copyOut(
   const end = await rsync.ended;
   const lost = judge(exitCode('rsync', end), end.stderr, to);
   return { to: destination, lost };
+}
+
+/** Asks rsync what it would do. Where the destination is new, or empty, there is nothing to ask. */
+async function refuseToReplace(
+  args: readonly string[],
+  places: readonly string[],
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const destination = places.at(-1)!;
+  const limits = { timeoutMs: LOOK_MS, ...(signal && { signal }) };
+  // A file stands for itself; of a directory, what is in it.
+  const depth = destination.endsWith('/') ? '1' : '0';
+  const look = ['-P', destination, '-mindepth', depth, '-maxdepth', depth, '-print', '-quit'];
+  if ((await runProgram('find', look, limits)).stdout.length === 0) return;
+  const asked = [...args, '--dry-run', '--existing', '--out-format=%i %n', ...places];
+  await using rsync = await startProgram('rsync', asked, {
+    idleMs: IDLE_MS,
+    ...(signal && { signal }),
+  });
+  rsync.stdin.end();
+  let [rest, count] = ['', 0];
+  const first: string[] = [];
+  for await (const part of outputOf(rsync)) {
+    const lines = `${rest}${part.toString()}`.split('\n');
+    rest = lines.pop()!;
+    for (const line of lines) {
+      const name = replacedBy(line);
+      if (name === undefined) continue;
+      count++;
+      if (first.length < NAMED_MAX) first.push(printable(name));
+    }
+  }
+  // What else is in the way comes up when it is done, as it did here.
+  exitCode('rsync', await rsync.ended);
+  if (count === 0) return;
+  const more = count > first.length ? ` and ${count - first.length} more` : '';
+  throw new GranularError(
+    'EXISTS',
+    `${first.join(', ')}${more} would be replaced in ${destination}, nothing was copied: ` +
+      'choose another directory, or overwrite them (--overwrite)',
+  );
+}
+
+/** Of a line `%i %n` (rsync(1), --itemize-changes) about what exists: a new content, kind or target. */
+function replacedBy(line: string): string | undefined {
+  const isReplaced = /^(?:[<>ch][fLDS]|cd\+)\S* /.test(line);
+  return isReplaced ? line.slice(line.indexOf(' ') + 1) : undefined;
 }
 
 /**
@@ -148,6 +209,12 @@ async function findSources(
     // A trailing slash means what a link leads to.
     const follow = path.endsWith('/');
     const source = await findInside(root, path, { follow, ...(signal && { signal }) });
+    if (source.kind === 'device') {
+      throw new GranularError(
+        'BAD_PATH',
+        `"${printable(path)}" is a device file: it has no content`,
+      );
+    }
     const same = sources.find((it) => baseOf(it.path) === baseOf(source.path));
     if (same) {
       throw new GranularError(
@@ -215,6 +282,16 @@ export function judge(code: number, stderr: string, to: string): string[] {
   const refused = failed.find((line) => READ_ONLY.test(line));
   if (refused !== undefined && code !== PARTIAL) {
     throw new GranularError('DENIED', `${to} takes no files: ${refused}`);
+  }
+  const tooLarge = lines.filter(
+    (line) => TOO_LARGE.test(line) && ATTRIBUTE.test(withoutNames(line)),
+  );
+  if (tooLarge.length > 0) {
+    throw new GranularError(
+      'INCOMPLETE',
+      `all was copied but attributes (streams of NTFS) that are too large for the file system of ${to}; ` +
+        `a tar has them (--to - --tar): ${tooLarge.slice(0, 5).join('; ')}`,
+    );
   }
   const isAlmost = code === PARTIAL || code === VANISHED;
   if (isAlmost && failed.length === 0) return lines.slice(0, NOTES_MAX);

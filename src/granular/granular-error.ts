@@ -3,7 +3,7 @@
  * AMBIGUOUS (several volumes have it), UNREADABLE (damaged: a table, a file system, a file), UNSUPPORTED
  * (nothing here can open it), LOCKED (a key is needed), WRONG_KEY, TOOL_MISSING (with its package), TIMEOUT
  * (a program was given up), INTERRUPTED (by who asked), NO_SPACE, DENIED (needs root, or read-only),
- * INCOMPLETE (some files were not copied), FAILED (the rest).
+ * INCOMPLETE (some files were not copied), EXISTS (files would be replaced), FAILED (the rest).
  */
 export type GranularErrorCode =
   | 'BAD_PATH'
@@ -19,6 +19,7 @@ export type GranularErrorCode =
   | 'NO_SPACE'
   | 'DENIED'
   | 'INCOMPLETE'
+  | 'EXISTS'
   | 'FAILED';
 
 /** Files of a machine cannot be had out of its disks. */

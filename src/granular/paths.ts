@@ -16,7 +16,7 @@ const DEPTH_MAX = 400;
 export interface Inside {
   /** Without links on the way; `` is the volume's root. Never begins with `/`. */
   readonly path: string;
-  readonly kind: 'file' | 'directory' | 'link' | 'other';
+  readonly kind: 'file' | 'directory' | 'link' | 'device' | 'other';
 }
 
 /** Names of a path as people write it. Throws BAD_PATH. */
@@ -100,6 +100,7 @@ async function look(root: string, names: readonly string[], signal?: AbortSignal
 function kindOf(type: string): Inside['kind'] {
   if (type === 'f') return 'file';
   if (type === 'd') return 'directory';
+  if (type === 'b' || type === 'c') return 'device';
   return type === 'l' ? 'link' : 'other';
 }
 

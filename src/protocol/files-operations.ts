@@ -118,6 +118,8 @@ export const FILES_OPERATIONS = {
         ...{ max: 128, pattern: /^[\w][\w. -]*$/ },
         words: 'a name of letters, digits, ".", "_", "-" and blanks',
       }),
+      /** Without it nothing is copied where a file would be replaced. */
+      overwrite: withDefault(flag(), false),
     }),
     copiedFiles,
   ),

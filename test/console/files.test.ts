@@ -121,7 +121,7 @@ test('what is marked is copied, or else what is chosen', async () => {
   match(driven.text(), /Copy 2 files and directories/);
   driven.type('\r');
   deepEqual(requestsOf(driven, 'files/copy'), [
-    { id: OPENED.id, volume: 'vda1', paths: ['etc', 'notes'], to: 'web-1' },
+    { id: OPENED.id, volume: 'vda1', paths: ['etc', 'notes'], to: 'web-1', overwrite: false },
   ]);
   driven.answer('files/copy', { volume: 'vda1', to: '/srv/x/web-1/', lost: ['chown failed'] });
   const last = driven.model().log.at(-1)?.text ?? '';

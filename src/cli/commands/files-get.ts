@@ -5,17 +5,20 @@ import { copiedText } from '../file-lines.ts';
 import { VOLUME_HELP, VOLUME_OPTIONS, volumeOptions } from '../volume-options.ts';
 
 export const command: Command = {
-  usage: 'POINT|SESSION DISK PATH... --to DIRECTORY|FILE|- [--tar | --zip] [--volume NAME]',
+  usage:
+    'POINT|SESSION DISK PATH... --to DIRECTORY|FILE|- [--overwrite] [--tar | --zip] [--volume NAME]',
   details: [
     '--to DIRECTORY         made if need be; names, times, owners, holes, hard links and attributes are kept.',
     '                       What is there already is not copied again: after an interruption run it again',
     "--to FILE              one file, under another name; '-' is standard output",
+    '--overwrite            replaces files that are there and differ; without it nothing is copied then',
     '--tar, --zip           one archive, to standard output',
     '--volume NAME          where several have the paths',
     ...VOLUME_HELP,
   ],
   options: {
     to: { type: 'string' },
+    overwrite: { type: 'boolean' },
     tar: { type: 'boolean' },
     zip: { type: 'boolean' },
     volume: { type: 'string' },
@@ -32,7 +35,7 @@ export const command: Command = {
       for await (const part of await visited.stream(paths, format)) await output.bytes(part);
       return;
     }
-    const done = await visited.copy(paths, to);
+    const done = await visited.copy(paths, to, input.flag('overwrite'));
     output.result(done, () => copiedText(done));
   },
 };
