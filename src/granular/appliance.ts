@@ -1,8 +1,8 @@
-import type { DiskFiles } from './disk-files.ts';
 import { GranularError } from './granular-error.ts';
 import { type ApplianceShell, openApplianceShell, type ShellOptions } from './appliance-shell.ts';
 import { unmount } from './mounts.ts';
 import { printable } from './programs.ts';
+import { type GroupMember, type SeparatedGroups, separateGroups } from './volume-groups.ts';
 import {
   isContainer,
   isLocked,
@@ -13,8 +13,9 @@ import {
 } from './volumes.ts';
 
 /*
- * A small VM (libguestfs) that has the disks and reads what the kernel of this host cannot, or shall not.
- * Its disks are read-only; what its file systems write, such as a journal that they replay, goes to overlays
+ * A small VM (libguestfs) that has volumes as its disks and reads what the kernel of this host cannot, or shall not.
+ * It gets those that it is needed for: each disk costs it time, and the kernel inside need not understand the tables.
+ * They are read-only; what its file systems write, such as a journal that they replay, goes to overlays
  * that nobody keeps.
  */
 
@@ -26,6 +27,8 @@ export interface ApplianceOptions extends Omit<ShellOptions, 'emulated'> {
 }
 
 export interface Appliance extends AsyncDisposable {
+  /** Whether it was launched with this volume, or has found it. */
+  has(volume: Volume): boolean;
   /**
    * `volumes` as they were seen from outside, with what was found in containers. Volumes that could be
    * unlocked are what is in them; others stay what they are.
@@ -38,6 +41,8 @@ export interface Appliance extends AsyncDisposable {
 export interface ShownVolumes extends AsyncDisposable {
   /** Those that could not be mounted, and why. */
   readonly failed: ReadonlyMap<Volume, GranularError>;
+  /** Those whose journal could not be replayed: they are shown as they lie on the disk. */
+  readonly unreplayed: ReadonlySet<Volume>;
 }
 
 /** The first start on a machine builds the VM. */
@@ -53,58 +58,69 @@ const CACHE_SECONDS = 600;
 /** Whether /dev/kvm is there and yet starts no VM: found out once, and true of this host. */
 const acceleration = { fails: false };
 
+/** A VM has one controller, with the VM's own disk on it (libguestfs, guestfs_max_disks). */
+const VOLUMES_MAX = 255;
+
+/** `volumes`: partitions and whole disks, in the order in which groups of one name keep theirs. */
 export async function launchAppliance(
-  disks: readonly DiskFiles[],
+  volumes: readonly Volume[],
   options: ApplianceOptions,
 ): Promise<Appliance> {
-  const shell = await launch(disks, options);
+  const paths = volumes.flatMap(({ place }) => (place.kind === 'partition' ? [place.path] : []));
+  if (paths.length > VOLUMES_MAX) {
+    const what = `${paths.length} volumes are too many for one VM, which takes ${VOLUMES_MAX}`;
+    throw new GranularError('UNSUPPORTED', `${what}: ask for one disk, or one volume`);
+  }
+  const shell = await launch(paths, options);
   await using stack = new AsyncDisposableStack();
   stack.use(shell);
   const devices = lines(await shell.ask(['list-devices']));
-  if (devices.length < disks.length) {
+  if (devices.length < paths.length) {
     throw new GranularError(
       'FAILED',
-      `the appliance has ${devices.length} of ${disks.length} disks`,
+      `the appliance has ${devices.length} of ${paths.length} volumes`,
     );
   }
   /** What it calls a volume that was seen from outside, or in here. */
-  function deviceOf({ disk, place }: Volume): string {
-    if (place.kind === 'device') return place.device;
-    const device = devices[disks.findIndex((it) => it.disk === disk)]!;
-    return place.number === 0 ? device : `${device}${place.number}`;
+  function deviceOf({ place }: Volume): string {
+    return place.kind === 'device' ? place.device : devices[paths.indexOf(place.path)]!;
   }
+  const has = ({ place }: Volume): boolean => place.kind === 'device' || paths.includes(place.path);
   const owned = stack.move();
   return {
-    openContainers: (volumes) => openContainers(shell, volumes, { keys: options.keys, deviceOf }),
-    show: (volumes, directory) => show(shell, { volumes, directory, deviceOf }),
+    has,
+    openContainers: (given) => openContainers(shell, given, { keys: options.keys, has, deviceOf }),
+    show: (given, directory) => show(shell, { volumes: given, directory, deviceOf }),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }
 
 async function launch(
-  disks: readonly DiskFiles[],
+  paths: readonly string[],
   options: ApplianceOptions,
 ): Promise<ApplianceShell> {
   if (!acceleration.fails) {
     try {
-      return await start(disks, { ...options, emulated: false });
+      return await start(paths, { ...options, emulated: false });
     } catch (cause) {
       const isOurs =
         cause instanceof GranularError && (cause.code === 'FAILED' || cause.code === 'TIMEOUT');
       if (!isOurs) throw cause;
     }
   }
-  const shell = await start(disks, { ...options, emulated: true });
+  const shell = await start(paths, { ...options, emulated: true });
   acceleration.fails = true;
   return shell;
 }
 
-async function start(disks: readonly DiskFiles[], options: ShellOptions): Promise<ApplianceShell> {
+async function start(paths: readonly string[], options: ShellOptions): Promise<ApplianceShell> {
   await using stack = new AsyncDisposableStack();
   const shell = stack.use(await openApplianceShell(options));
-  for (const { path } of disks) {
+  for (const path of paths) {
     await shell.ask(['add-drive', path, 'readonly:true', 'format:raw']);
   }
+  // Where the overlays find no space, what is written in there fails: by itself the VM would stop for ever.
+  await shell.ask(['config', '-global', 'scsi-hd.werror=report']);
   await shell.ask(['run'], { timeoutMs: LAUNCH_MS });
   const owned = stack.move();
   return { ...shell, [Symbol.asyncDispose]: () => owned.disposeAsync() };
@@ -112,20 +128,24 @@ async function start(disks: readonly DiskFiles[], options: ShellOptions): Promis
 
 interface Containers {
   readonly keys: KeySource;
+  readonly has: (volume: Volume) => boolean;
   readonly deviceOf: (volume: Volume) => string;
 }
 
 async function openContainers(
   shell: ApplianceShell,
   given: readonly Volume[],
-  { keys, deviceOf }: Containers,
+  { keys, has, deviceOf }: Containers,
 ): Promise<Volume[]> {
   let volumes = [...given];
   const tried = new Set<string>();
   for (let depth = 0; depth < DEPTH_MAX; depth++) {
-    const found = await foundInside(shell, volumes);
-    volumes = [...volumes, ...found];
-    const locked = volumes.filter((it) => isLocked(it) && !tried.has(it.name));
+    const { found, failed } = await foundInside(shell, volumes, { has, deviceOf });
+    volumes = [
+      ...volumes.map((it) => (failed.has(it) ? unopened(it, failed.get(it)!) : it)),
+      ...found,
+    ];
+    const locked = volumes.filter((it) => has(it) && isLocked(it) && !tried.has(it.name));
     for (const volume of locked) {
       tried.add(volume.name);
       const key = await keys(volume);
@@ -136,6 +156,10 @@ async function openContainers(
     if (found.length === 0 && locked.length === 0) break;
   }
   return volumes;
+}
+
+function unopened(volume: Volume, reason: string): Volume {
+  return { ...volume, driver: { kind: 'none', reason: `${volume.name}: ${reason}` } };
 }
 
 async function unlock(
@@ -156,11 +180,10 @@ async function unlock(
     if (!(cause instanceof GranularError) || cause.code !== 'FAILED') throw cause;
     const { message } = cause;
     const isWrong = /No key available|Operation not permitted|passphrase/i.test(message);
-    throw new GranularError(
-      isWrong ? 'WRONG_KEY' : 'FAILED',
-      isWrong ? `wrong key for ${volume.name} (${volume.found})` : `${volume.name}: ${message}`,
-      { cause },
-    );
+    // One that is damaged keeps nobody from the others.
+    if (!isWrong) return unopened(volume, message);
+    const what = `wrong key for ${volume.name} (${volume.found})`;
+    throw new GranularError('WRONG_KEY', what, { cause });
   }
   const opened = `/dev/mapper/${map}`;
   const inside = await describe(shell, opened);
@@ -172,41 +195,72 @@ async function unlock(
   };
 }
 
+interface Found {
+  readonly found: readonly Volume[];
+  /** Physical volumes of which nothing can be had, and why. */
+  readonly failed: ReadonlyMap<Volume, string>;
+}
+
 /** Logical volumes and RAID arrays that are not among `known`. */
-async function foundInside(shell: ApplianceShell, known: readonly Volume[]): Promise<Volume[]> {
-  await shell.ask(['lvm-scan', 'true']);
-  const logical = lines(await shell.ask(['lvs']));
+async function foundInside(
+  shell: ApplianceShell,
+  known: readonly Volume[],
+  { has, deviceOf }: Pick<Containers, 'has' | 'deviceOf'>,
+): Promise<Found> {
+  const members = known.filter((it) => it.kind === 'LVM2_member' && has(it));
+  const { logical, disks, failed } = await logicalVolumes(
+    shell,
+    members.map((volume) => ({ volume, device: deviceOf(volume) })),
+  );
   const arrays = lines(await shell.ask(['list-md-devices']));
   const isNew = (device: string): boolean =>
     !known.some(({ place }) => place.kind === 'device' && place.device === device);
   const found: Volume[] = [];
   for (const device of [...logical, ...arrays].filter(isNew)) {
     const path = device.replace(/^\/dev\//, '');
+    const group = path.split('/')[0]!;
     const taken = new Set([...known, ...found].map(({ name }) => name));
     const name = safeName(path.replaceAll('/', '-'));
+    const first = known.find(has)!.disk;
     found.push({
       name: taken.has(name) ? `${name}-${taken.size}` : name,
       disk: logical.includes(device)
-        ? await diskOf(shell, path.split('/')[0]!, known)
-        : known[0]!.disk,
+        ? (disks.get(group) ?? (await diskOf(shell, group, members)) ?? first)
+        : first,
       place: { kind: 'device', device },
       ...(await describe(shell, device)),
       aside: undefined,
     });
   }
-  return found;
+  return { found, failed };
+}
+
+async function logicalVolumes(
+  shell: ApplianceShell,
+  members: readonly GroupMember[],
+): Promise<SeparatedGroups & { readonly logical: readonly string[] }> {
+  try {
+    const groups = await separateGroups(shell, members);
+    await shell.ask(['lvm-scan', 'true']);
+    return { ...groups, logical: lines(await shell.ask(['lvs'])) };
+  } catch (cause) {
+    if (!(cause instanceof GranularError) || cause.code !== 'FAILED') throw cause;
+    const { message } = cause;
+    const failed = new Map(members.map(({ volume }) => [volume, message] as const));
+    return { logical: [], disks: new Map(), failed };
+  }
 }
 
 /** Of a volume group: where its first physical volume lies. */
 async function diskOf(
   shell: ApplianceShell,
   group: string,
-  known: readonly Volume[],
-): Promise<string> {
-  const uuids = lines(await shell.ask(['vgpvuuids', group]));
+  members: readonly Volume[],
+): Promise<string | undefined> {
+  const uuids = lines(await shell.ask(['vgpvuuids', group]).catch(() => ''));
   const plain = (uuid: string | undefined): string => (uuid ?? '').replaceAll('-', '');
   const isPart = (it: Volume): boolean => uuids.some((uuid) => plain(uuid) === plain(it.uuid));
-  return (known.find(isPart) ?? known[0]!).disk;
+  return members.find(isPart)?.disk;
 }
 
 type Description = Pick<Volume, 'kind' | 'found' | 'label' | 'uuid' | 'size' | 'driver'>;
@@ -267,11 +321,13 @@ async function show(
   { volumes, directory, deviceOf }: Showing,
 ): Promise<ShownVolumes> {
   const failed = new Map<Volume, GranularError>();
+  const unreplayed = new Set<Volume>();
   for (const volume of volumes) {
     const point = `/${volume.name}`;
     await shell.ask(['mkmountpoint', point]);
     try {
-      await mountInside(shell, volume.kind, deviceOf(volume), point);
+      const isFirst = await mountInside(shell, volume.kind, deviceOf(volume), point);
+      if (!isFirst) unreplayed.add(volume);
     } catch (cause) {
       if (!(cause instanceof GranularError) || cause.code !== 'FAILED') throw cause;
       const { message } = cause;
@@ -283,27 +339,29 @@ async function show(
   await shell.ask(['mount-local', directory, ...options]);
   // Serves until it is unmounted; then the mark comes.
   shell.say(['mount-local-run']);
-  return { failed, [Symbol.asyncDispose]: () => unmount(directory) };
+  return { failed, unreplayed, [Symbol.asyncDispose]: () => unmount(directory) };
 }
 
+/** Resolves to whether it could be mounted the way that is tried first. */
 async function mountInside(
   shell: ApplianceShell,
   kind: VolumeKind,
   device: string,
   point: string,
-): Promise<void> {
+): Promise<boolean> {
   const timeoutMs = MOUNT_MS;
   let first: unknown;
   for (const [options, type] of MOUNTS[kind] ?? []) {
     try {
       await shell.ask(['mount-vfs', options!, type!, device, point], { timeoutMs });
-      return;
+      return first === undefined;
     } catch (cause) {
       first ??= cause;
     }
   }
   try {
     await shell.ask(['mount-ro', device, point], { timeoutMs });
+    return true;
   } catch (cause) {
     throw first ?? cause;
   }

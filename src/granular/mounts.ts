@@ -24,6 +24,11 @@ export interface MountedVolume extends AsyncDisposable {
 const MOUNT_MS = 60_000;
 const UNMOUNT_MS = 15_000;
 const POLL_MS = 30;
+/**
+ * Of the host's memory. A journal that is replayed may have a GiB; several restores may be open, in a service that gets
+ * 40 %. A limit of what is used, not an amount that is set aside.
+ */
+const MEMORY_SIZE = '12%';
 const NTFS_MEMORY_MAX = 2 * 1024 * 1024 * 1024;
 const FLAGS = ['ro', 'nosuid', 'nodev', 'noexec'];
 
@@ -82,6 +87,23 @@ export async function bindMount(
   stack.defer(() => unmount(path));
   await restrict(path, { noFollow, limits });
   return stack.move();
+}
+
+/** An empty directory in memory at the existing `path`, for what an appliance writes: at most `MEMORY_SIZE`. */
+export async function mountMemory(path: string): Promise<void> {
+  const options = `mode=0700,size=${MEMORY_SIZE},nosuid,nodev,noexec`;
+  const args = [
+    '--internal-only',
+    '--types',
+    'tmpfs',
+    '--options',
+    options,
+    '--',
+    'holdfast',
+    path,
+  ];
+  const { code, stderr } = await runProgram('mount', args, { timeoutMs: MOUNT_MS });
+  if (code !== 0) throw refused(`${path} cannot be mounted`, stderr);
 }
 
 /**

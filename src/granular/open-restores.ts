@@ -1,5 +1,5 @@
 import { GranularError } from './granular-error.ts';
-import { unmount } from './mounts.ts';
+import { mountMemory, unmount } from './mounts.ts';
 import { makeDirectories, removeDirectories } from './opened-volumes.ts';
 import { lastWords, runProgram } from './programs.ts';
 import { utf8 } from '../lib/bytes.ts';
@@ -75,6 +75,8 @@ export async function beginOpenRestore(
     putDurably(files, pathOf(state, id), utf8(`${JSON.stringify(record, undefined, 2)}\n`));
   await put();
   await makeDirectories([disks, work, at]);
+  // Not in what all of /run has: that is the host's.
+  await mountMemory(work);
   let isOpen = true;
   return {
     id,

@@ -29,6 +29,8 @@ export interface OpenVolumesOptions extends MountOptions {
 }
 
 const MAKE_MS = 30_000;
+/** EUCLEAN: the kernel has understood it so far as to know that it is damaged. */
+const DAMAGED = /Structure needs cleaning/;
 
 /**
  * Finds and mounts what is in `disks` (all of a machine's, since volume groups span them). Where one volume is
@@ -38,28 +40,34 @@ export async function openVolumes(
   disks: readonly DiskFiles[],
   options: OpenVolumesOptions,
 ): Promise<OpenedVolumes> {
-  const { work, wanted, onDirectories, signal } = options;
+  const { directory, wanted } = options;
   await using stack = new AsyncDisposableStack();
-  const { volumes, needAppliance } = await discover(disks, options, stack);
+  const { volumes, appliance, keys } = await discover(disks, options, stack);
   const chosen = wanted === undefined ? ofDisk(volumes, options) : [volumeNamed(volumes, wanted)];
-
-  const opening = { ...options, wanted: wanted !== undefined };
-  const plan = planned(chosen, opening);
-  const guests = plan.filter(({ volume }) => volume.driver.kind === 'guestfs');
-  const paths = [...plan.map(({ path }) => path), ...(guests.length > 0 ? [shownIn(work)] : [])];
-  await onDirectories?.(paths);
-  stack.defer(() => removeDirectories(paths));
-  await makeDirectories(paths, signal);
-
+  const whyNot = wanted === undefined ? notOpened : notOpenedAtAll;
   const failed = chosen.flatMap((volume) => {
-    const reason = opening.wanted ? notOpenedAtAll(volume) : notOpened(volume);
+    const reason = whyNot(volume);
     return reason === undefined ? [] : [{ volume, reason }];
   });
-  if (opening.wanted && failed.length > 0) throw notOpenable(failed[0]!.volume, failed[0]!.reason);
-  const mounted: { volume: Volume; path: string }[] = [];
-  const place = { mounted, failed, stack };
-  if (guests.length > 0) await mountGuests(await needAppliance(), guests, { ...place, opening });
-  await mountOthers(plan, { ...place, opening });
+  if (wanted !== undefined && failed.length > 0) {
+    throw notOpenable(failed[0]!.volume, failed[0]!.reason);
+  }
+  const plan = chosen
+    .filter((it) => whyNot(it) === undefined)
+    .map((volume) => ({ volume, path: `${directory}/${volume.name}` }));
+  const mounted: Planned[] = [];
+  const place = { volumes, mounted, failed, keys, stack, options };
+  await makePlaces(
+    place,
+    plan.map(({ path }) => path),
+  );
+  const refused = await mountOutside(plan, place);
+  const inside = plan.filter(({ volume }) => volume.driver.kind === 'guestfs');
+  const isThere = ({ volume }: Planned): boolean => appliance?.has(volume) === true;
+  const insidePlace = { ...place, refused };
+  if (appliance) await mountInside(async () => appliance, inside.filter(isThere), insidePlace);
+  const rest = [...inside.filter((it) => !isThere(it)), ...refused.keys()];
+  await mountInside(() => another(rest, place), rest, insidePlace);
   const owned = stack.move();
   return {
     volumes,
@@ -82,28 +90,57 @@ export async function lookForVolumes(
 type DiscoverOptions = Pick<OpenVolumesOptions, 'work' | 'isolated' | 'disk' | 'wanted'> &
   Pick<OpenVolumesOptions, 'signal' | 'keys'>;
 
-/** An appliance that is needed is the stack's to end. */
+interface Discovered {
+  readonly volumes: readonly Volume[];
+  /** The stack's to end; undefined: none was needed so far. */
+  readonly appliance: Appliance | undefined;
+  readonly keys: KeySource;
+}
+
 async function discover(
   disks: readonly DiskFiles[],
   options: DiscoverOptions,
   stack: AsyncDisposableStack,
-): Promise<{
-  readonly volumes: readonly Volume[];
-  readonly needAppliance: () => Promise<Appliance>;
-}> {
-  const { work, wanted, signal } = options;
+): Promise<Discovered> {
+  const { wanted } = options;
   const keys = askingOnce(options.keys);
-  let appliance: Appliance | undefined;
-  const needAppliance = async (): Promise<Appliance> =>
-    (appliance ??= stack.use(
-      await launchAppliance(disks, { directory: work, keys, ...(signal && { signal }) }),
-    ));
   const outside = await findVolumes(disks, options);
   const known = outside.find(({ name }) => name === wanted);
-  // A VM takes seconds to start: not for a volume that is there without it.
+  // A VM takes seconds to start: not for a volume that is there without it, nor for other disks than the one asked for.
   const isPlain = known !== undefined && known.driver.kind !== 'container';
-  if (isPlain || !(await isPacked(outside, keys))) return { volumes: outside, needAppliance };
-  return { volumes: await (await needAppliance()).openContainers(outside), needAppliance };
+  if (isPlain || !(await isPacked(ofDisk(outside, options), keys))) {
+    return { volumes: outside, appliance: undefined, keys };
+  }
+  const containers = outside.filter(({ driver }) => driver.kind === 'container');
+  const guests = ofDisk(outside, options).filter(({ driver }) => driver.kind === 'guestfs');
+  const attached = outside.filter(
+    (it) => containers.includes(it) || (wanted === undefined && guests.includes(it)),
+  );
+  try {
+    const appliance = stack.use(
+      await launchAppliance(attached, { ...applianceOptions(options), keys }),
+    );
+    return { volumes: await appliance.openContainers(outside), appliance, keys };
+  } catch (cause) {
+    // What is in the way of the containers keeps nobody from what needs no VM.
+    if (wanted !== undefined || !isOfTheAppliance(cause)) throw cause;
+    const closed = (it: Volume): Volume =>
+      it.driver.kind === 'container'
+        ? { ...it, driver: { kind: 'none', reason: cause.message } }
+        : it;
+    return { volumes: outside.map(closed), appliance: undefined, keys };
+  }
+}
+
+function isOfTheAppliance(cause: unknown): cause is GranularError {
+  return (
+    cause instanceof GranularError &&
+    ['FAILED', 'TIMEOUT', 'TOOL_MISSING', 'UNSUPPORTED'].includes(cause.code)
+  );
+}
+
+function applianceOptions({ work, signal }: DiscoverOptions) {
+  return { directory: work, ...(signal && { signal }) };
 }
 
 function ofDisk(
@@ -158,61 +195,113 @@ interface Planned {
 }
 
 interface Place {
+  /** All that there are. */
+  readonly volumes: readonly Volume[];
   readonly mounted: Planned[];
   readonly failed: { volume: Volume; reason: string }[];
+  readonly keys: KeySource;
   readonly stack: AsyncDisposableStack;
-  readonly opening: Omit<OpenVolumesOptions, 'wanted'> & { readonly wanted: boolean };
+  readonly options: OpenVolumesOptions;
 }
 
-function planned(chosen: readonly Volume[], { directory, wanted }: Place['opening']): Planned[] {
-  return chosen
-    .filter((it) => (wanted ? notOpenedAtAll(it) : notOpened(it)) === undefined)
-    .map((volume) => ({ volume, path: `${directory}/${volume.name}` }));
+/** To be unmounted and removed whatever comes. */
+async function makePlaces({ stack, options }: Place, paths: readonly string[]): Promise<void> {
+  await options.onDirectories?.(paths);
+  stack.defer(() => removeDirectories(paths));
+  await makeDirectories(paths, options.signal);
 }
 
-function shownIn(work: string): string {
-  return `${work}/appliance`;
-}
-
-async function mountGuests(
-  appliance: Appliance,
-  guests: readonly Planned[],
-  { mounted, failed, stack, opening }: Place,
-): Promise<void> {
-  const all = shownIn(opening.work);
-  const shown = stack.use(
-    await appliance.show(
-      guests.map(({ volume }) => volume),
-      all,
-    ),
-  );
-  for (const { volume, path } of guests) {
-    const failure = shown.failed.get(volume);
-    if (failure) {
-      if (opening.wanted) throw failure;
-      failed.push({ volume, reason: failure.message });
-      continue;
-    }
-    stack.use(await bindMount(`${all}/${volume.name}`, path, opening));
-    mounted.push({ volume, path });
-  }
-}
-
-async function mountOthers(
+/** By this host's kernel and by ntfs-3g. Answers what the kernel refused, and why: a VM's may take it. */
+async function mountOutside(
   plan: readonly Planned[],
-  { mounted, failed, stack, opening }: Place,
-): Promise<void> {
-  for (const { volume, path } of plan) {
+  { mounted, failed, stack, options }: Place,
+): Promise<Map<Planned, GranularError>> {
+  const refused = new Map<Planned, GranularError>();
+  for (const planned of plan) {
+    const { volume, path } = planned;
     if (volume.driver.kind === 'guestfs') continue;
     try {
-      stack.use(await mountVolume(volume, path, opening));
-      mounted.push({ volume, path });
+      stack.use(await mountVolume(volume, path, options));
+      mounted.push(planned);
     } catch (cause) {
       // A volume that nobody can read does not keep the others away; a missing program or right would.
       const isItsOwn = cause instanceof GranularError && cause.code === 'UNREADABLE';
-      if (opening.wanted || !isItsOwn) throw cause;
-      failed.push({ volume, reason: cause.message });
+      if (!isItsOwn) throw cause;
+      const mayBeTheDriver = volume.driver.kind === 'kernel' && !DAMAGED.test(cause.message);
+      if (mayBeTheDriver) refused.set(planned, cause);
+      else if (options.wanted !== undefined) throw cause;
+      else failed.push({ volume, reason: cause.message });
     }
+  }
+  return refused;
+}
+
+/** A VM for these alone. A Btrfs may lie on several disks, and needs them all. */
+async function another(
+  guests: readonly Planned[],
+  { volumes, keys, stack, options }: Place,
+): Promise<Appliance> {
+  const wanted = guests.map(({ volume }) => volume);
+  const uuids = wanted.filter(({ kind }) => kind === 'btrfs').map(({ uuid }) => uuid ?? '');
+  const isPart = ({ kind, uuid }: Volume): boolean =>
+    kind === 'btrfs' && uuids.includes(uuid ?? '-');
+  const attached = volumes.filter((it) => wanted.includes(it) || isPart(it));
+  return stack.use(await launchAppliance(attached, { ...applianceOptions(options), keys }));
+}
+
+interface InsidePlace extends Place {
+  /** Those that this host's kernel did not take, and why. */
+  readonly refused: ReadonlyMap<Planned, GranularError>;
+}
+
+/** Where there is no VM, or it fails, that keeps nobody from what is mounted without it. */
+async function mountInside(
+  launch: () => Promise<Appliance>,
+  guests: readonly Planned[],
+  place: InsidePlace,
+): Promise<void> {
+  if (guests.length === 0) return;
+  const { mounted, failed, refused, options } = place;
+  const isAlone = mounted.length === 0 && guests.every((it) => !refused.has(it));
+  const fail = (planned: Planned, cause: GranularError): void => {
+    const first = refused.get(planned);
+    const reason = first ? `${first.message}; nor in a VM: ${cause.message}` : cause.message;
+    if (options.wanted === undefined) failed.push({ volume: planned.volume, reason });
+    else throw first ? new GranularError('UNREADABLE', reason, { cause }) : cause;
+  };
+  try {
+    await showInside(await launch(), guests, { place, fail });
+  } catch (cause) {
+    // Where nothing else is there, why there is no VM is the answer.
+    if (!isOfTheAppliance(cause) || isAlone) throw cause;
+    const open = new Set(mounted.map(({ path }) => path));
+    for (const planned of guests) if (!open.has(planned.path)) fail(planned, cause);
+  }
+}
+
+async function showInside(
+  appliance: Appliance,
+  guests: readonly Planned[],
+  {
+    place,
+    fail,
+  }: { readonly place: Place; readonly fail: (planned: Planned, cause: GranularError) => void },
+): Promise<void> {
+  const { mounted, stack, options } = place;
+  const all = `${options.work}/appliance-${guests[0]!.volume.name}`;
+  await makePlaces(place, [all]);
+  const volumes = guests.map(({ volume }) => volume);
+  const shown = stack.use(await appliance.show(volumes, all));
+  for (const planned of guests) {
+    const { volume, path } = planned;
+    const failure = shown.failed.get(volume);
+    if (failure) {
+      fail(planned, failure);
+      continue;
+    }
+    stack.use(await bindMount(`${all}/${volume.name}`, path, options));
+    const found = `${volume.found}, its journal not replayed`;
+    mounted.push({ volume: shown.unreplayed.has(volume) ? { ...volume, found } : volume, path });
   }
 }
 
@@ -232,7 +321,7 @@ function notOpenedAtAll(volume: Volume): string | undefined {
 }
 
 function notOpenable(volume: Volume, reason: string): GranularError {
-  return isLocked(volume)
+  return isLocked(volume) && volume.driver.kind === 'container'
     ? new GranularError('LOCKED', `${reason}: it needs its key`)
     : new GranularError('UNSUPPORTED', `${volume.name} cannot be opened: ${reason}`);
 }

@@ -6,8 +6,11 @@ import { SystemError, systemError } from './system-error.ts';
 
 const CLONE_NEWNS = 0x00020000;
 const MOUNT_MS = 30_000;
-/** It holds directories only. */
-const PLACE_SIZE = '4m';
+/**
+ * It holds directories, and what VMs write that look into disks: a journal that is replayed may have a GiB. A limit of
+ * what is used, not an amount that is set aside.
+ */
+const PLACE_SIZE = '25%';
 
 /**
  * From here on nobody else sees what is mounted by this process and by the programs that it starts, and all

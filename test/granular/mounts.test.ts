@@ -222,7 +222,14 @@ test('it is unmounted under open files and under a shell that is in it', { skip 
 
 test('damaged and hostile volumes are refused or read as far as they go, and nothing hangs', {
   skip,
-}, async () => {
+}, async (t) => {
+  // No VM, which is tried after the kernel: test/interop/appliance.test.ts has one.
+  const bare = join(directory, 'no-vm');
+  mkdirSync(bare);
+  writeFileSync(join(bare, 'guestfish'), '#!/bin/sh\nexit 1\n', { mode: 0o755 });
+  const { PATH: before } = process.env;
+  process.env['PATH'] = `${bare}:${before}`;
+  t.teardown(() => (process.env['PATH'] = before));
   const cut = join(directory, 'cut');
   copyFileSync(join(directory, 'ext4'), cut);
   truncateSync(cut, 20 * 2 ** 20);

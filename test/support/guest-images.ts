@@ -13,7 +13,7 @@ import {
 } from 'node:fs';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import type { DiskFiles } from '../../src/granular/disk-files.ts';
 import { program } from './programs.ts';
 import { noise } from './random.ts';
@@ -226,9 +226,9 @@ export async function sfdisk(path: string, script: string): Promise<void> {
   await withInput(`${script}\n`, 'sfdisk', '-q', '--no-reread', path);
 }
 
-/** Runs commands in a libguestfs appliance with `path` as its disk. */
-async function guestfish(path: string, script: readonly string[]): Promise<void> {
-  const lines = [`add-drive ${path} format:raw`, 'run', ...script, ''];
+/** Runs commands in a libguestfs appliance with `paths` as its disks. */
+async function guestfish(paths: readonly string[], script: readonly string[]): Promise<void> {
+  const lines = [...paths.map((path) => `add-drive ${path} format:raw`), 'run', ...script, ''];
   await withInput(lines.join('\n'), 'guestfish', '--keys-from-stdin');
 }
 
@@ -262,17 +262,56 @@ export async function makeLayered(
   const luks = await makeLuks(`${path}.luks`, 120);
   sized(path, 640);
   await sfdisk(path, 'label: gpt\nsize=480M,type=lvm\nsize=120M,type=linux');
-  await guestfish(path, [
-    `upload ${luks} /dev/sda2`,
-    ...['pvcreate /dev/sda1', 'vgcreate vg-one /dev/sda1'],
-    ...['lvcreate root vg-one 80', 'lvcreate data vg-one 320', 'lvcreate swap vg-one 16'],
-    ...['mkfs ext4 /dev/vg-one/root', `upload ${xfs} /dev/vg-one/data`, 'mkswap /dev/vg-one/swap'],
-    ...['mount /dev/vg-one/root /', `tar-in ${tar} / xattrs:true acls:true`, 'umount /'],
-    ...['cryptsetup-open /dev/sda2 open', KEY, 'mkfs ext4 /dev/mapper/open'],
-    ...['mount /dev/mapper/open /', `tar-in ${tar} /`, 'umount /'],
-    'cryptsetup-close /dev/mapper/open',
-  ]);
+  await guestfish(
+    [path],
+    [
+      `upload ${luks} /dev/sda2`,
+      ...['pvcreate /dev/sda1', 'vgcreate vg-one /dev/sda1'],
+      ...['lvcreate root vg-one 80', 'lvcreate data vg-one 320', 'lvcreate swap vg-one 16'],
+      ...[
+        'mkfs ext4 /dev/vg-one/root',
+        `upload ${xfs} /dev/vg-one/data`,
+        'mkswap /dev/vg-one/swap',
+      ],
+      ...['mount /dev/vg-one/root /', `tar-in ${tar} / xattrs:true acls:true`, 'umount /'],
+      ...['cryptsetup-open /dev/sda2 open', KEY, 'mkfs ext4 /dev/mapper/open'],
+      ...['mount /dev/mapper/open /', `tar-in ${tar} /`, 'umount /'],
+      'cryptsetup-close /dev/mapper/open',
+    ],
+  );
   return cutInto(path, 2);
+}
+
+/** Physical volumes of two groups, both called `rl`, each with a `root` whose file `who` names the disk. */
+export async function makeTwins(one: string, two: string): Promise<void> {
+  const script = [one, two].flatMap((path, at) => {
+    const device = `/dev/sd${'ab'[at]}`;
+    return [
+      `lvm-set-filter ${device}`,
+      ...[`pvcreate ${device}`, `vgcreate rl ${device}`, 'lvcreate root rl 20'],
+      ...['mkfs ext4 /dev/rl/root', 'mount /dev/rl/root /', `write /who ${basename(path)}`],
+      'umount-all',
+    ];
+  });
+  await guestfish([sized(one, 40), sized(two, 40)], script);
+}
+
+/** A Btrfs whose data is striped over two disks. */
+export async function makeStriped(one: string, two: string, tree: string): Promise<void> {
+  await program('mkfs.btrfs', '-q', '-d', 'raid0', '-m', 'raid1', sized(one, 128), sized(two, 128));
+  const loop = async (path: string): Promise<string> =>
+    (await program('losetup', '--find', '--show', path)).trim();
+  const devices = [await loop(one), await loop(two)];
+  const mounted = `${one}.mounted`;
+  mkdirSync(mounted, { recursive: true });
+  try {
+    const options = devices.map((device) => `device=${device}`).join(',');
+    await program('mount', '-t', 'btrfs', '-o', options, devices[0]!, mounted);
+    await program('rsync', '-aHAXS', `${tree}/`, `${mounted}/`);
+    await program('umount', mounted);
+  } finally {
+    await program('losetup', '--detach', ...devices);
+  }
 }
 
 /** The partitions of a disk as files beside it. */
