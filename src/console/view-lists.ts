@@ -101,8 +101,15 @@ export function setsBody(model: Model): readonly Line[] {
     heading: columns(['SET', 'CREATED (UTC)', 'ENCRYPTED'], widths),
     note: damagedNote(model.damagedSets),
     none: 'No backup sets: see "holdfast set create".',
-    text: ({ set, created, encrypted }) =>
-      columns([set, utc(created), encrypted ? 'yes' : 'no'], widths),
+    text: ({ set, created, encrypted, problem }) =>
+      columns(
+        [
+          set,
+          utc(created),
+          problem === null ? (encrypted ? 'yes' : 'no') : 'REFUSED: see "set list"',
+        ],
+        widths,
+      ),
   });
   return [...list, ...damagedLines(model.damagedSets, model)];
 }

@@ -1,4 +1,4 @@
-import type { Order } from '../box/box.ts';
+import type { Order } from '../box/store-memory.ts';
 import { listSets } from '../catalog/sets.ts';
 import { keyedHash } from '../formats/store/digest.ts';
 import type { JobRecord, ScheduleRecord } from '../formats/store/job.ts';

@@ -10,6 +10,7 @@ export function bareDesk(code: 'FAILED' | 'UNREACHABLE', reason: string): Desk {
     ...{ house: none, makeStore: none, sessions: none, jobs: none, service: none, audit: none },
     ...{ support: none, guard: none, tokens: none, follow: none, host: none, files: none },
     throughput: none,
+    box: undefined,
     whyWaiting: () => undefined,
     // Whoever asks this very process reads with his own rights.
     isSecret: () => false,

@@ -12,11 +12,19 @@ export async function factoryReset(
 ): Promise<Result> {
   const { reset, failed } = await desk.host('host/factory-reset', request, options);
   const tokens = await desk.tokens().catch(onlySystem);
-  // Where the service listens for no other hosts, nobody comes in by one.
-  if (tokens instanceof SystemError) return { reset, failed };
-  const problem = await tokens.revokeAll().catch(onlySystem);
-  if (problem) return { reset, failed: [...failed, `tokens: ${problem.message}`] };
-  return { reset: [...reset, 'tokens'], failed };
+  const { box } = desk;
+  const steps: (readonly [string, () => Promise<void>])[] = [
+    // Where the service listens for no other hosts, nobody comes in by one.
+    ...(tokens instanceof SystemError ? [] : [['tokens', () => tokens.revokeAll()] as const]),
+    ...(box ? [['memory of the box', () => box.reset()] as const] : []),
+  ];
+  const all = { reset: [...reset], failed: [...failed] };
+  for (const [what, act] of steps) {
+    const problem = await act().catch(onlySystem);
+    if (problem) all.failed.push(`${what}: ${problem.message}`);
+    else all.reset.push(what);
+  }
+  return all;
 }
 
 function onlySystem(cause: unknown): SystemError {

@@ -39,6 +39,8 @@ export interface Guard extends AsyncDisposable {
   auditChecked(result: AuditCheck): Promise<void>;
   /** Something has changed that may be a reason for an alarm, or the end of one. */
   wake(): void;
+  /** In words: what the store orders and this box does not obey, as it was when the guard looked last. */
+  notAdopted(): readonly string[];
   /** What waits to be told is tried now. */
   retell(): void;
   /** How many messages wait to be told. */
@@ -138,6 +140,7 @@ export async function openGuard(options: GuardOptions): Promise<Guard> {
     },
     auditChecked: (result) => auditChecked(alarms, result),
     wake: () => watch.wake(),
+    notAdopted: () => watch.notAdopted(),
     retell() {
       for (const outbox of outboxes.values()) outbox.wake();
     },
@@ -171,15 +174,17 @@ function watchOf(
 ) {
   let watched: Watched | undefined;
   let auditedMs = Number.NEGATIVE_INFINITY;
+  let notAdopted: readonly string[] = [];
 
   async function see({ sessions, jobs, foreign, boxProblem }: Watched): Promise<void> {
     const { latePeriods, persons: _, ...limits } = rules();
     const standing = new Set(alarms.list().flatMap((it) => (stands(it) ? [it.id] : [])));
+    notAdopted = await foreign();
     const conditions = conditionsOf({
       ...{ latePeriods, limits, now: world.clock.now(), schedules: jobs.schedules },
       before: (kind) => alarms.list().find((it) => it.kind === kind && stands(it))?.level,
       space: await world.files.space(directory),
-      foreign: await foreign(),
+      foreign: notAdopted,
       boxProblem: await boxProblem(),
       running: sessions.counts().running,
       waiting: sessions.waiting(),
@@ -225,6 +230,7 @@ function watchOf(
   return {
     seeClock: () => seen(seeClock),
     wake: () => ticks.wake(),
+    notAdopted: () => notAdopted,
     start(it: Watched): void {
       watched = it;
       ticks.start();

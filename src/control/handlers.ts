@@ -17,6 +17,7 @@ import {
   type FilesResultOf,
   isFilesOperation,
 } from '../protocol/files-operations.ts';
+import type { Box } from '../box/box.ts';
 import type { IsSecret } from '../ingest/source.ts';
 import type { GivenSecret, House, WorkOptions } from './house.ts';
 import { SystemError } from '../sys/system-error.ts';
@@ -49,6 +50,8 @@ export interface Desk {
   /** Rejects where no service runs. */
   guard(): Promise<Guard>;
   support(): Promise<SupportFacts>;
+  /** Of the service; undefined: none runs. */
+  readonly box: Box | undefined;
   /** Rejects where no service runs, or none that listens for other hosts. */
   tokens(): Promise<Tokens>;
   /** Rejects where no service runs. */
@@ -150,6 +153,7 @@ const HANDLERS: Handlers = {
     ]);
     const done = await (await import('./adoption.ts')).adopt(house, jobs, request);
     if (done.adopted) await sessions?.resumeAll();
+    if (done.adopted) (await desk.guard().catch(none))?.wake();
     return done;
   },
   'store/usage': async (desk) => (await import('./usage.ts')).usage(await desk.house()),

@@ -6,12 +6,14 @@ import type { Report } from '../protocol/results.ts';
 import { CatalogError } from '../catalog/catalog-error.ts';
 import { type OpenSet, readSet, unlockSet } from '../catalog/sets.ts';
 import { checkRemembered, rememberSet } from './remembered-sets.ts';
-import { type Box, type StoreMemory } from '../box/box.ts';
+import type { Box } from '../box/box.ts';
+import type { StoreMemory } from '../box/store-memory.ts';
 import { ownBox } from '../box/own-box.ts';
 import type { DiskServer } from '../recovery/disk-server.ts';
 import { nbdMemory } from '../recovery/nbd-memory.ts';
 import type { NfsServer } from '../recovery/nfs-server.ts';
 import { type BorrowedReader, sharedReader } from '../store/shared-reader.ts';
+import type { SetRecord } from '../formats/store/set-record.ts';
 import { openStore, type Store } from '../store/store.ts';
 import { giveBackFreedMemory } from '../sys/memory.ts';
 import { processors } from '../sys/processors.ts';
@@ -102,18 +104,22 @@ export function whereNeeded(secrets: SecretSource): SecretSource {
  * remembers that it was encrypted, or a secret was given for it: whoever can write the store could have the next backup
  * written in plain text.
  */
-export async function openSet(
-  { world, store, memory }: House,
-  name: string,
-  secrets: SecretSource,
-): Promise<OpenSet> {
-  const record = await readSet(world, store, name);
-  const known = (await memory.look()).set(name);
-  checkRemembered(record, known);
+export async function openSet(house: House, name: string, secrets: SecretSource): Promise<OpenSet> {
+  const record = await readKnownSet(house, name);
   const given = await secrets(name, record.slots.length > 0 ? 'needed' : 'if given');
   const open = await unlockSet(record, given && readSecret(given));
-  await rememberSet(memory, record, known);
+  await rememberSet(house.memory, record);
   return open;
+}
+
+/** Rejects NOT_FOUND, CORRUPT, and ALTERED where it is not as this box knows it. Needs no key. */
+export async function readKnownSet(
+  { world, store, memory }: Pick<House, 'world' | 'store' | 'memory'>,
+  name: string,
+): Promise<SetRecord> {
+  const record = await readSet(world, store, name);
+  checkRemembered(record, await memory.look());
+  return record;
 }
 
 /** Throws WRONG_KEY for what cannot be a recovery key. */

@@ -1,4 +1,4 @@
-import type { Order, StoreMemory } from '../box/box.ts';
+import type { Order, StoreMemory } from '../box/store-memory.ts';
 import type { ServedRecord } from '../formats/store/served.ts';
 import type { SessionRecord } from '../formats/store/session.ts';
 import { SessionError } from '../recovery/session-error.ts';

@@ -1,4 +1,4 @@
-import type { StoreMemory } from '../box/box.ts';
+import type { Remembered, StoreMemory } from '../box/store-memory.ts';
 import { CatalogError } from '../catalog/catalog-error.ts';
 import type { RememberedSet } from '../formats/store/box.ts';
 import type { SetRecord } from '../formats/store/set-record.ts';
@@ -11,16 +11,27 @@ import { SystemError } from '../sys/system-error.ts';
  */
 
 /** Throws ALTERED: an encrypted set has lost its encryption, or has become another one. */
-export function checkRemembered(record: SetRecord, known: RememberedSet | undefined): void {
-  if (!known?.encrypted) return;
+export function checkRemembered(record: SetRecord, remembered: Remembered): void {
+  const problem = alterationOf(record, remembered);
+  if (problem !== undefined) throw new CatalogError('ALTERED', problem);
+}
+
+/** In words, and what to do; undefined: the set is as this box knows it, or new. */
+export function alterationOf(record: SetRecord, { set, problem }: Remembered): string | undefined {
+  const known = set(record.name);
   const { domain, encrypted } = rememberedSet(record);
-  if (encrypted && domain === known.domain) return;
+  if (problem !== undefined && !encrypted) {
+    return (
+      `set "${record.name}" says that it is not encrypted, and this box cannot tell whether it was: ${problem}. ` +
+      'Put the memory back from a copy; if you know that the set is not encrypted: "holdfast store adopt"'
+    );
+  }
+  if (!known?.encrypted || (encrypted && domain === known.domain)) return undefined;
   const what = encrypted ? 'has another key now' : 'says that it is not encrypted now';
-  throw new CatalogError(
-    'ALTERED',
+  return (
     `set "${record.name}" was encrypted when this box used it last, and ${what}: its record was altered or replaced. ` +
-      'Nothing is read from it or written to it. Restore sets/' +
-      `${record.name}/set.json from a copy; if you replaced the set yourself: "holdfast store adopt"`,
+    'Nothing is read from it or written to it. Restore sets/' +
+    `${record.name}/set.json from a copy; if you replaced the set yourself: "holdfast store adopt"`
   );
 }
 
@@ -28,12 +39,9 @@ export function checkRemembered(record: SetRecord, known: RememberedSet | undefi
  * The next use compares with this. A memory that cannot be written must not keep anybody from a recovery: then it is
  * remembered by the next use.
  */
-export async function rememberSet(
-  memory: StoreMemory,
-  record: SetRecord,
-  known: RememberedSet | undefined,
-): Promise<void> {
+export async function rememberSet(memory: StoreMemory, record: SetRecord): Promise<void> {
   const now = rememberedSet(record);
+  const known = (await memory.look()).set(record.name);
   if (known?.encrypted === now.encrypted && known.domain === now.domain) return;
   try {
     await memory.rememberSet(record.name, now);

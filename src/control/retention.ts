@@ -2,25 +2,24 @@ import { CatalogError } from '../catalog/catalog-error.ts';
 import { listPoints } from '../catalog/points.ts';
 import { byPublication } from '../catalog/publication-order.ts';
 import { forgetPoint } from '../catalog/publication.ts';
-import { readSet } from '../catalog/sets.ts';
 import { expired, isOfTheFuture, keepsSomething, type Retention } from '../jobs/retention.ts';
 import { SchemaError } from '../lib/schema.ts';
 import type { RequestOf, ResultOf } from '../protocol/operations.ts';
 import { checkDeletions } from './deletions.ts';
-import type { House } from './house.ts';
+import { type House, readKnownSet } from './house.ts';
 
 /**
  * Forgets what no rule keeps, machine by machine. Only what backups made counts and goes: a session that was kept is
  * somebody's decision. What a session runs from stays until the next time.
  */
 export async function retain(
-  house: Pick<House, 'world' | 'store' | 'box'>,
+  house: Pick<House, 'world' | 'store' | 'box' | 'memory'>,
   { set, machine, retention, dryRun }: RequestOf<'backup/retain'>,
 ): Promise<ResultOf<'backup/retain'>> {
   const { world, store } = house;
   checkRetention(retention);
   if (!dryRun) await checkDeletions(house);
-  await readSet(world, store, set);
+  await readKnownSet(house, set);
   const { points } = await listPoints(world, store, set);
   const counted = points.filter(
     (point) => point.origin === 'backup' && (machine === undefined || point.machine === machine),

@@ -1,12 +1,18 @@
 import { resolve } from 'node:path/posix';
 import { findPoint } from '../catalog/points.ts';
-import { type OpenSet, readSet } from '../catalog/sets.ts';
+import type { OpenSet } from '../catalog/sets.ts';
 import type { DiskFiles } from '../granular/disk-files.ts';
 import { diskFilesOfPoint, diskFilesOfSession } from '../recovery/disk-files.ts';
 import { mountStore, type StoreMount } from '../recovery/mount.ts';
 import { SessionError } from '../recovery/session-error.ts';
 import { type SessionStatus, sessionStatus } from '../recovery/sessions.ts';
-import { type GivenSecret, type House, openPoint, type SecretSource } from './house.ts';
+import {
+  type GivenSecret,
+  type House,
+  openPoint,
+  readKnownSet,
+  type SecretSource,
+} from './house.ts';
 
 /** The disks of a recovery point, or of a running session, as files for as long as it is not disposed. */
 export interface ServedDisks extends AsyncDisposable {
@@ -63,7 +69,7 @@ export async function keyOfDisks(
   const { world, store } = house;
   if (await sessionNamed(house, query)) return undefined;
   const { set } = await findPoint(world, store, query);
-  const { slots } = await readSet(world, store, set);
+  const { slots } = await readKnownSet(house, set);
   return secrets(set, slots.length > 0 ? 'needed' : 'if given');
 }
 

@@ -1,4 +1,4 @@
-import type { Remembered } from '../box/box.ts';
+import type { Remembered } from '../box/store-memory.ts';
 import { parseNbdUri } from '../block/nbd-uri.ts';
 import { readPoint } from '../catalog/points.ts';
 import type { OpenSet } from '../catalog/sets.ts';

@@ -4,9 +4,9 @@ import type { SetSummary } from '../protocol/results.ts';
 import type { SetRecord } from '../formats/store/set-record.ts';
 import { SchemaError } from '../lib/schema.ts';
 import type { GivenSecret, House } from './house.ts';
-import { rememberSet } from './remembered-sets.ts';
+import { alterationOf, rememberSet } from './remembered-sets.ts';
 
-export interface NewSet extends SetSummary {
+export interface NewSet extends Omit<SetSummary, 'problem'> {
   /** Shown once: it is stored nowhere. */
   readonly recoveryKey: string | null;
 }
@@ -17,7 +17,7 @@ export async function makeSet(
   passphrase: Uint8Array | undefined,
 ): Promise<NewSet> {
   const { record, recoveryKey } = await createSet(world, store, name, { passphrase });
-  await rememberSet(memory, record, undefined);
+  await rememberSet(memory, record);
   return { ...summary(record), recoveryKey: recoveryKey ?? null };
 }
 
@@ -27,14 +27,15 @@ export function newPassphrase(given: GivenSecret | undefined): Uint8Array {
   throw new SchemaError(['secret'], 'the passphrase of the new set is missing');
 }
 
-export async function sets({ world, store }: House): Promise<ResultOf<'set/list'>> {
+export async function sets({ world, store, memory }: House): Promise<ResultOf<'set/list'>> {
   const { sets, damaged } = await listSets(world, store);
+  const remembered = await memory.look();
   return {
-    sets: sets.map(summary),
+    sets: sets.map((it) => ({ ...summary(it), problem: alterationOf(it, remembered) ?? null })),
     damaged: damaged.map(({ set, path, reason }) => ({ path, reason: `set "${set}": ${reason}` })),
   };
 }
 
-function summary({ name, created, slots }: SetRecord): SetSummary {
+function summary({ name, created, slots }: SetRecord): Omit<SetSummary, 'problem'> {
   return { set: name, created, encrypted: slots.length > 0 };
 }

@@ -34,6 +34,8 @@ export interface ValidToken extends Pick<TokenRecord, 'name' | 'may' | 'files'> 
   readonly ended: AbortSignal;
 }
 
+/** In the directory of the box, where the settings name no other place. */
+export const TOKENS_FILE = 'tokens.json';
 const LENGTH_MAX = 1024 * 1024;
 const DAY_MS = 86_400_000;
 /** So much longer may something go on that was begun with a token that is over. */

@@ -1,7 +1,7 @@
 import { join } from 'node:path/posix';
 import { isOutdated, upgradeSet } from '../catalog/upgraded-set.ts';
 import { checkLeases } from '../catalog/leases.ts';
-import { mendSetRecord, readSet, setNames } from '../catalog/sets.ts';
+import { mendSetRecord, setNames } from '../catalog/sets.ts';
 import { ALL_FEATURES, type Feature, needsOf } from '../formats/store/features.ts';
 import { type JobFiles, openJobFiles } from '../jobs/job-files.ts';
 import type { Report } from '../protocol/results.ts';
@@ -11,7 +11,14 @@ import { sessionIds } from '../recovery/session-files.ts';
 import { lockStore } from '../store/store-lock.ts';
 import { writeStoreRecord } from '../store/store-record.ts';
 import { SystemError } from '../sys/system-error.ts';
-import { type House, openSet, type SecretSource, type WorkOptions, whereNeeded } from './house.ts';
+import {
+  type House,
+  openSet,
+  readKnownSet,
+  type SecretSource,
+  type WorkOptions,
+  whereNeeded,
+} from './house.ts';
 import type { JobDesk } from './job-desk.ts';
 import { SERVICE_LOCK } from './service-lock.ts';
 
@@ -77,7 +84,7 @@ async function rewriteSets(house: House, secrets: SecretSource, report: Report):
   const names = await setNames(world, store);
   for (const [position, name] of names.entries()) {
     report({ event: 'progress', phase: 'records', position, total: names.length });
-    await mendSetRecord(world, store, { name, record: await readSet(world, store, name) });
+    await mendSetRecord(world, store, { name, record: await readKnownSet(house, name) });
     if (await isOutdated(world, store, name)) {
       await upgradeSet(world, store, await openSet(house, name, whereNeeded(secrets)));
     }

@@ -32,7 +32,7 @@ export function secretFiles(settings: Settings, credentials: string | undefined)
   const files = lineFiles(settings);
   files.push(boxDirectory(process.env));
   if (credentials !== undefined) files.push(credentials);
-  if (listen) files.push(listen.key, listen.tokens);
+  if (listen) files.push(listen.key, ...(listen.tokens === undefined ? [] : [listen.tokens]));
   if (nbd.tls?.kind === 'psk') files.push(nbd.tls.path);
   // The key may be a link to where it is renewed.
   if (nbd.tls?.kind === 'x509') {

@@ -24,13 +24,9 @@ import { hasEnded } from '../jobs/job-state.ts';
 import { openJobFiles } from '../jobs/job-files.ts';
 import { openQueue } from '../jobs/queue.ts';
 import { openSchedules } from '../jobs/schedules.ts';
-import { adoptFirst, foreignOrders } from '../control/adoption.ts';
-import { listed } from '../control/conditions.ts';
-import type { Met } from '../box/box.ts';
-import { putDurably } from '../sys/put-durably.ts';
+import { foreignOrders } from '../control/adoption.ts';
 import { SystemError } from '../sys/system-error.ts';
-import { ownIds } from '../sys/unix-peer.ts';
-import type { World } from '../sys/world.ts';
+import { adoptOnce, meetStore, noted } from './box-start.ts';
 import type { Log } from './log.ts';
 
 /** The service's one store, and what runs on it. */
@@ -60,8 +56,6 @@ export interface OwnOptions {
   /** A session began, ended or waits. */
   readonly onChange: () => void;
 }
-
-const RECORD_LENGTH_MAX = 64 * 1024;
 
 /** Rejects NOT_A_STORE where there is none; BUSY, naming the service that has it. */
 export async function ownStore(directory: string, options: OwnOptions): Promise<OwnedStore> {
@@ -107,7 +101,7 @@ export async function ownStore(directory: string, options: OwnOptions): Promise<
   const sessions = stack.use(sessionKeeper(house, { secrets, onEvent }));
   const opening = (): Promise<JobDesk> => openJobs(stack, house, { ...options, guard });
   const early = met === 'first' ? await opening() : undefined;
-  if (early) await adoptOnce(house, { jobs: early, guard, audit });
+  if (early) await noted(options.log, () => adoptOnce(house, { jobs: early, guard, audit }));
   // Guests wait for their disks; jobs can wait for guests.
   await sessions.resumeAll();
   answerNfs();
@@ -120,7 +114,7 @@ export async function ownStore(directory: string, options: OwnOptions): Promise<
   const jobs = early ?? (await opening());
   jobs.queue.start();
   jobs.schedules.start();
-  await seen(options.log, () => house.memory.mark());
+  await noted(options.log, () => house.memory.mark());
   const throughput = stack.use(
     recordThroughput(house.world.clock, () => ({
       ...sessions.traffic(),
@@ -148,59 +142,6 @@ export async function ownStore(directory: string, options: OwnOptions): Promise<
 function nbdConditions(message: string | undefined): Condition[] {
   if (message === undefined) return [];
   return [{ kind: 'not-served', about: 'nbd', level: 'critical', message }];
-}
-
-/**
- * A service whose own disk is full, or read-only, serves its guests all the same; what it cannot note is not adopted.
- */
-async function seen(log: Log, work: () => Promise<void>): Promise<boolean> {
-  try {
-    await work();
-    return true;
-  } catch (cause) {
-    if (!(cause instanceof SystemError)) throw cause;
-    log('error', `the memory of the box: ${cause.message}`);
-    return false;
-  }
-}
-
-async function meetStore({ box, memory, store, world }: House, log: Log): Promise<Met> {
-  let met: Met = 'unknown';
-  await seen(log, async () => {
-    await box.prepare();
-    met = await memory.meet();
-    if (met === 'returned') {
-      log('warning', `${store.directory} was out of sight: what it orders waits to be adopted`);
-    }
-    // A lockdown, and the clock as it was last trusted, of the release before.
-    if (met === 'first') await takeOver(world, store.directory, box.directory);
-  });
-  return met;
-}
-
-async function takeOver({ files }: World, from: string, to: string): Promise<void> {
-  for (const name of ['lockdown.json', 'clock.json']) {
-    if (!(await files.stat(join(from, name))) || (await files.stat(join(to, name)))) continue;
-    await putDurably(
-      files,
-      join(to, name),
-      await files.readFile(join(from, name), RECORD_LENGTH_MAX),
-    );
-  }
-}
-
-/** This box remembers no store: what is there is of the release before, and runs on. It is said what that is. */
-async function adoptOnce(
-  house: House,
-  { jobs, guard, audit }: { readonly jobs: JobDesk; readonly guard: Guard; readonly audit: Audit },
-): Promise<void> {
-  const words = await adoptFirst(house, { jobs });
-  if (words.length === 0) return;
-  const message = `the first start with a memory of the box: it has adopted ${listed(words)}`;
-  const { pid, uid } = ownIds();
-  const end = await audit.begin({ pid, uid, gids: [] }, 'store/adopt', { adopted: words });
-  await end('done');
-  await guard.alarms.raise({ kind: 'store-adopted', level: 'warning', message });
 }
 
 async function openJobs(

@@ -26,6 +26,8 @@ export interface RemoteDoor extends AsyncDisposable {
 export interface RemoteDoorOptions {
   readonly world: World;
   readonly log: Log;
+  /** Where tokens are kept if the settings do not say. */
+  readonly tokens: string;
   readonly door: Omit<TokenDoorOptions, 'tokens' | 'wrong'>;
   /** Of those who were not let in. */
   readonly note: (words: string) => Promise<void>;
@@ -38,7 +40,7 @@ interface Open extends AsyncDisposable {
   readonly server: HttpsServer;
 }
 
-export function remoteDoor({ world, log, door, note }: RemoteDoorOptions): RemoteDoor {
+export function remoteDoor({ world, log, tokens, door, note }: RemoteDoorOptions): RemoteDoor {
   const wrong = wrongTokens(world.clock, note);
   let opened: { readonly path: string; readonly tokens: Tokens } | undefined;
   let open: Open | undefined;
@@ -54,8 +56,9 @@ export function remoteDoor({ world, log, door, note }: RemoteDoorOptions): Remot
     await it?.tokens[Symbol.asyncDispose]();
   }
   async function listen(at: NonNullable<Settings['listen']>): Promise<void> {
-    if (opened?.path !== at.tokens) {
-      const next = { path: at.tokens, tokens: await openTokens(world, at.tokens) };
+    const { tokens: path = tokens } = at;
+    if (opened?.path !== path) {
+      const next = { path, tokens: await openTokens(world, path) };
       await close();
       await forget();
       opened = next;

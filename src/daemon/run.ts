@@ -75,6 +75,7 @@ async function serve(world: World, values: Values, log: Log): Promise<void> {
   await using service = await startService({
     ...{ world, log, version: VERSION, credentials: process.env['CREDENTIALS_DIRECTORY'] },
     settings: settingsOf(world, values),
+    stateBefore: ownState() ?? '/var/lib/holdfast',
     sockets: inheritedSockets(process.env),
     onStatus: (status) => notices.status(status),
   });
@@ -100,13 +101,17 @@ interface Values {
   readonly help?: boolean;
 }
 
+/** Of systemd.exec(5): the first of those that the unit has. */
+function ownState(): string | undefined {
+  return process.env['STATE_DIRECTORY']?.split(':')[0];
+}
+
 /** The command line goes before the environment, and that before the file. */
 function settingsOf({ files }: World, given: Values): SettingsFile {
-  const { HOLDFAST_STORE, HOLDFAST_SOCKET, HOLDFAST_STATE, STATE_DIRECTORY } = process.env;
+  const { HOLDFAST_STORE, HOLDFAST_SOCKET, HOLDFAST_STATE } = process.env;
   const file = settingsFile(files, {
     ...{ file: resolve(given.config ?? SETTINGS_FILE), isNamed: given.config !== undefined },
-    // Of systemd.exec(5): the first of those that the unit has.
-    state: HOLDFAST_STATE ?? STATE_DIRECTORY?.split(':')[0],
+    state: HOLDFAST_STATE ?? ownState(),
   });
   const store = given.store ?? HOLDFAST_STORE;
   const socket = given.socket ?? HOLDFAST_SOCKET;

@@ -1,5 +1,7 @@
-import { dirname } from 'node:path/posix';
+import { dirname, join } from 'node:path/posix';
 import type { Condition } from '../alarms/alarm-state.ts';
+import type { Box } from '../box/box.ts';
+import { ownBox } from '../box/own-box.ts';
 import { accessOf } from '../control/access.ts';
 import { callerWords } from '../control/caller.ts';
 import { openFilesDesk } from '../control/files-work.ts';
@@ -14,6 +16,7 @@ import { countsOf } from '../control/job-desk.ts';
 import { checkLockdown } from '../control/lockdown-desk.ts';
 import { refuseSecretFiles } from '../control/secret-files.ts';
 import { ingestMeter } from '../control/throughput.ts';
+import { TOKENS_FILE } from '../control/tokens.ts';
 import { makeStore } from '../control/stores.ts';
 import type { RequestOf, ResultOf } from '../protocol/operations.ts';
 import { StoreError } from '../store/store-error.ts';
@@ -22,6 +25,7 @@ import { thisHost } from '../sys/this-host.ts';
 import { isSuperuser } from '../sys/processes.ts';
 import { ownIds } from '../sys/unix-peer.ts';
 import type { World } from '../sys/world.ts';
+import { noted, takeOverTokens } from './box-start.ts';
 import { forwardedFiles, forwardedHost } from './forwarded.ts';
 import { keyring, knownSecrets, secretFiles } from './keyring.ts';
 import { faultLog, type Log } from './log.ts';
@@ -44,6 +48,8 @@ export interface ServiceOptions {
   readonly settings: SettingsFile;
   /** Where systemd puts credentials. */
   readonly credentials: string | undefined;
+  /** Where releases before this one kept what is the box's. */
+  readonly stateBefore: string;
   /** Where systemd listens for the service. */
   readonly sockets: InheritedSockets;
   readonly version: string;
@@ -92,14 +98,17 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       senders: senders(world, settings.now),
     }),
   );
+  const box = ownBox(world);
+  await noted(log, () => takeOverTokens(world, box, options.stateBefore));
   await place.look();
+  await noted(log, () => box.begin());
   // Root has the rights itself: a service in a checkout.
   const own = isSuperuser()
     ? stack.use(openFilesDesk(async () => ({ store, restores: settings.now().restores })))
     : undefined;
   const desk = deskOn(place, {
     files: own?.work ?? forwardedFiles,
-    ...{ apart, feed, directory: store, started: clock.now().toISOString() },
+    ...{ apart, feed, box, directory: store, started: clock.now().toISOString() },
     tokens: () => remote.tokens(),
     support: async () => ({
       ...{ protocol: version, settings: settings.now() },
@@ -114,7 +123,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   };
   const remote = stack.use(
     remoteDoor({
-      ...{ world, log, door: doorOptions },
+      ...{ world, log, door: doorOptions, tokens: join(box.directory, TOKENS_FILE) },
       async note(words) {
         log('warning', words);
         await place.found()?.audit.refused('token', words);
@@ -196,11 +205,13 @@ function deskOn(
     started,
     apart,
     feed,
+    box,
     files,
     support,
     tokens,
   }: {
     readonly tokens: Desk['tokens'];
+    readonly box: Box;
     readonly files: Desk['files'];
     readonly support: Desk['support'];
     readonly feed: Feed;
@@ -216,7 +227,7 @@ function deskOn(
     throw new StoreError('NOT_A_STORE', `${directory} is no store: see "holdfast store create"`);
   }
   return {
-    ...{ apart, support, tokens, files, host: forwardedHost },
+    ...{ apart, support, tokens, files, box, host: forwardedHost },
     // Images are read apart from it only.
     isSecret: () => true,
     follow: (report, signal) => feed.follow(report, signal),
@@ -246,6 +257,7 @@ function deskOn(
         jobs: it ? countsOf(it.jobs) : none,
         alarms: alarmsOf(it),
         lockdown: it?.guard.lockdown.state()?.since ?? null,
+        notAdopted: it?.guard.notAdopted() ?? [],
       };
     },
   };

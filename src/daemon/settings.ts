@@ -106,7 +106,8 @@ const SETTINGS = object({
       /** PEM: with those between it and an authority that clients know. */
       certificate: path,
       key: path,
-      tokens: withDefault(path, '/var/lib/holdfast/tokens.json'),
+      /** Left out: in the directory of the box. */
+      tokens: optional(path),
     }),
   ),
 });

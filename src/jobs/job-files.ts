@@ -8,8 +8,8 @@ import {
   type JobRecord,
   type ScheduleRecord,
 } from '../formats/store/job.ts';
-import type { Order, StoreMemory } from '../box/box.ts';
 import type { Checks } from '../formats/store/plain-record.ts';
+import type { Order, StoreMemory } from '../box/store-memory.ts';
 import { utf8 } from '../lib/bytes.ts';
 import { turns } from '../lib/turns.ts';
 import type { FileSystem } from '../sys/file-system.ts';

@@ -108,6 +108,8 @@ export const OPERATIONS = {
       /** Those that stand and nobody has acknowledged; those that somebody has; messages that wait to be told. */
       /** Since when; null: it is off. */
       lockdown: nullable(name),
+      /** In words: what the store orders and this box does not obey. */
+      notAdopted: list(long, MANY),
       alarms: object({ critical: count, warning: count, acknowledged: count, untold: count }),
     }),
   ),

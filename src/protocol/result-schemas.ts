@@ -50,6 +50,7 @@ export const setSummary: Schema<SetSummary> = object({
   set: name,
   created: name,
   encrypted: flag(),
+  problem: nullable(long),
 });
 
 const point = {

@@ -38,6 +38,8 @@ export interface SetSummary {
   readonly set: string;
   readonly created: string;
   readonly encrypted: boolean;
+  /** Why nothing is read from it or written to it: it is not as this box knows it. */
+  readonly problem: string | null;
 }
 
 export interface PointSummary {

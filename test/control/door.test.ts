@@ -32,6 +32,7 @@ const desk: { -readonly [K in keyof Desk]: Desk[K] } = {
     throughput: none,
     tokens: none,
   },
+  box: undefined,
   whyWaiting: () => undefined,
   ...{ host: none, files: none },
   isSecret: () => true,
@@ -42,6 +43,7 @@ const desk: { -readonly [K in keyof Desk]: Desk[K] } = {
     host: { name: 'box', addresses: [] },
     alarms: { critical: 0, warning: 0, acknowledged: 0, untold: 0 },
     lockdown: null,
+    notAdopted: [],
   }),
 };
 const faults: string[] = [];

@@ -15,8 +15,9 @@ async function machineRoom() {
   let nowMs = Date.UTC(2026, 10, 1);
   const world = { ...simulated, clock: { ...simulated.clock, now: () => new Date(nowMs) } };
   const { store, set } = await newStore(world);
+  const box = openBox(world, { directory: '/box', credentials: undefined });
   return {
-    house: { world, store, box: openBox(world, { directory: '/box', credentials: undefined }) },
+    house: { world, store, box, memory: box.of(store) },
     setClock: (ms: number) => void (nowMs = ms),
     left: async () => new Set(await pointIds(world, store, 'set')),
     publish: (machine: string, origin: PointOrigin = 'backup') =>

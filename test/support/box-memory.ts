@@ -1,10 +1,10 @@
-import type { StoreMemory } from '../../src/box/box.ts';
+import type { StoreMemory } from '../../src/box/store-memory.ts';
 
 /** A memory that takes every order for its own, for tests of other things. */
 export function trustingMemory(): StoreMemory {
   const nothing = async (): Promise<void> => {};
   return {
-    look: async () => ({ isOurs: () => true, set: () => undefined }),
+    look: async () => ({ problem: undefined, isOurs: () => true, set: () => undefined }),
     ...{ remember: nothing, settle: nothing, forget: nothing, rememberSet: nothing },
     ...{ meet: async () => 'known', mark: nothing, adopt: nothing },
   };

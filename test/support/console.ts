@@ -101,6 +101,7 @@ export const FACTS = {
   jobs: { running: 1, waiting: 2 },
   alarms: { critical: 0, warning: 0, acknowledged: 0, untold: 0 },
   lockdown: null,
+  notAdopted: [],
 };
 
 export const GONE: Failure = { kind: 'gone', message: 'connection refused' };

@@ -9,6 +9,7 @@ export const command: Command = {
   async run(_input, { output, call }) {
     const shown = await call('service/show', {});
     const { pid, started, store, storeId, space, host, sessions, jobs, alarms, lockdown } = shown;
+    const { notAdopted } = shown;
     output.result(shown, () =>
       [
         `process   ${pid}, since ${started}`,
@@ -21,6 +22,8 @@ export const command: Command = {
         `jobs      ${jobs.running} run, ${jobs.waiting} wait`,
         `alarms    ${alarms.critical} critical, ${alarms.warning} warnings, ${alarms.acknowledged} acknowledged`,
         ...(lockdown === null ? [] : [`lockdown  since ${lockdown}`]),
+        ...notAdopted.map((it) => `not adopted  ${it}`),
+        ...(notAdopted.length > 0 ? ['see "holdfast store adopt"'] : []),
         ...(alarms.untold > 0 ? [`untold    ${alarms.untold} messages wait to be sent`] : []),
       ].join('\n'),
     );

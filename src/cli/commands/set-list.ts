@@ -14,6 +14,7 @@ export const command: Command = {
         listing.sets.map(({ set, created, encrypted }) => [set, created, encrypted ? 'yes' : 'no']),
       ),
     );
+    for (const { problem } of listing.sets) if (problem !== null) output.say(`REFUSED ${problem}`);
     for (const { reason } of listing.damaged) output.say(`DAMAGED ${reason}`);
   },
 };

@@ -1,0 +1,159 @@
+import { dirname, join } from 'node:path/posix';
+import { FormatError } from '../formats/format-error.ts';
+import {
+  BOX_ID_LENGTH,
+  BOX_KEY_LENGTH,
+  type BoxMemory,
+  decodeMemory,
+  encodeMemory,
+} from '../formats/store/box.ts';
+import { isOwnDirectory, requirePrivate } from '../sys/private-files.ts';
+import { putDurably } from '../sys/put-durably.ts';
+import { SystemError } from '../sys/system-error.ts';
+import type { World } from '../sys/world.ts';
+
+/*
+ * The key and the memory of the box on the disk. Nothing is read before something is asked, each change is durable before
+ * it is answered, and a memory that cannot be read is never replaced by an empty one without a person saying so.
+ */
+export interface BoxFiles {
+  readonly world: World;
+  readonly directory: string;
+  load(): Promise<Loaded>;
+  /** Rejects FAILED where the memory cannot be read. A memory that is not there is begun. */
+  change<T>(step: (whole: Whole) => Promise<Changed<T>>): Promise<T>;
+  /** The memory as `step` leaves it in the middle of a change. */
+  put(whole: Whole): Promise<void>;
+  /** What cannot be read makes room for a new memory. */
+  putAside(): Promise<void>;
+  /** A memory that knows no store, and, unless a credential is the key, another key. */
+  beginAgain(): Promise<void>;
+  prepare(): Promise<void>;
+}
+
+export interface Whole {
+  readonly kind: 'whole';
+  readonly key: Uint8Array;
+  readonly memory: BoxMemory;
+}
+
+export type Loaded =
+  | Whole
+  | { readonly kind: 'none'; readonly key: Uint8Array | undefined }
+  | { readonly kind: 'damaged'; readonly reason: string };
+
+interface Changed<T> {
+  readonly memory: BoxMemory;
+  readonly answer: T;
+}
+
+export interface BoxOptions {
+  readonly directory: string;
+  /** Where systemd puts credentials. */
+  readonly credentials: string | undefined;
+}
+
+/** The credential of systemd that takes the place of the file. */
+const BOX_CREDENTIAL = 'holdfast-box-key';
+const KEY = 'box.key';
+const MEMORY = 'memory.json';
+const LOCK = 'lock';
+const MEMORY_LENGTH_MAX = 64 * 1024 * 1024;
+/** A change takes two syncs; a slow disk has that behind it by then. */
+const LOCK_WAIT_MS = 10_000;
+const LOCK_POLL_MS = 10;
+
+export function openBoxFiles(world: World, { directory, credentials }: BoxOptions): BoxFiles {
+  const { files, clock, random } = world;
+  const keyPath = join(directory, KEY);
+  const memoryPath = join(directory, MEMORY);
+
+  async function credential(): Promise<string | undefined> {
+    const path = credentials === undefined ? undefined : join(credentials, BOX_CREDENTIAL);
+    return path !== undefined && (await files.stat(path)) ? path : undefined;
+  }
+  async function readKey(): Promise<Uint8Array | undefined> {
+    const given = await credential();
+    const path = given ?? keyPath;
+    if (given === undefined) {
+      if (!(await files.stat(path))) return undefined;
+      requirePrivate(path);
+    }
+    const key = await files.readFile(path, BOX_KEY_LENGTH * 2);
+    if (key.length === BOX_KEY_LENGTH) return key;
+    throw new FormatError('CORRUPT', `${path}: ${key.length} bytes, not ${BOX_KEY_LENGTH}`);
+  }
+  async function load(): Promise<Loaded> {
+    try {
+      const key = await readKey();
+      if (!(await files.stat(memoryPath))) return { kind: 'none', key };
+      const bytes = await files.readFile(memoryPath, MEMORY_LENGTH_MAX);
+      if (!key) throw new FormatError('CORRUPT', `its key ${keyPath} is gone`);
+      return { kind: 'whole', key, memory: decodeMemory(bytes, key) };
+    } catch (cause) {
+      const isDenied = cause instanceof SystemError && cause.code === 'DENIED';
+      if (!isDenied && !(cause instanceof FormatError)) throw cause;
+      const reason = `${memoryPath} cannot be used: ${cause.message}`;
+      return { kind: 'damaged', reason };
+    }
+  }
+  async function makeDirectory(): Promise<void> {
+    if (!(await files.stat(directory))) {
+      await files.makeDirectory(directory);
+      await files.syncDirectory(dirname(directory));
+    }
+    // Root may look into the directory of the service; a file of root's in it would lock the service out.
+    if (isOwnDirectory(directory)) return;
+    throw new SystemError('DENIED', `${directory} belongs to another user: nothing is noted there`);
+  }
+  /** Commands of one user, and processes of the service, change it at the same time. */
+  async function locked<T>(work: () => Promise<T>): Promise<T> {
+    await makeDirectory();
+    const untilMs = clock.sinceBootMs() + LOCK_WAIT_MS;
+    for (;;) {
+      try {
+        await using _lock = await files.lock(join(directory, LOCK), 'the memory of the box');
+        return await work();
+      } catch (cause) {
+        const isBusy = cause instanceof SystemError && cause.code === 'BUSY';
+        if (!isBusy || clock.sinceBootMs() > untilMs) throw cause;
+        await clock.sleep(LOCK_POLL_MS);
+      }
+    }
+  }
+  async function begin(known: Uint8Array | undefined): Promise<Whole> {
+    const key = known ?? random.bytes(BOX_KEY_LENGTH);
+    if (!known) await putDurably(files, keyPath, key);
+    const box = Buffer.from(random.bytes(BOX_ID_LENGTH)).toString('hex');
+    return { kind: 'whole', key, memory: { box, stores: {} } };
+  }
+  async function put({ memory, key }: Whole): Promise<void> {
+    await putDurably(files, memoryPath, encodeMemory(memory, key));
+  }
+  return {
+    ...{ world, directory, load, put, prepare: makeDirectory },
+    change: (step) =>
+      locked(async () => {
+        const loaded = await load();
+        if (loaded.kind === 'damaged') throw new SystemError('FAILED', loaded.reason);
+        const whole = loaded.kind === 'whole' ? loaded : await begin(loaded.key);
+        const { memory, answer } = await step(whole);
+        if (memory !== whole.memory || loaded.kind === 'none') await put({ ...whole, memory });
+        return answer;
+      }),
+    async putAside() {
+      const loaded = await load();
+      if (loaded.kind !== 'damaged') return;
+      for (const path of [memoryPath, keyPath]) {
+        if (await files.stat(path)) await files.rename(path, `${path}.damaged`);
+      }
+      await files.syncDirectory(directory);
+    },
+    beginAgain: () =>
+      locked(async () => {
+        const given = (await credential()) === undefined ? undefined : await readKey();
+        // Between the two the memory cannot be read: nothing is obeyed then, either.
+        await put(await begin(given));
+      }),
+  };
+}

@@ -1,0 +1,214 @@
+import { join } from 'node:path/posix';
+import { FormatError } from '../formats/format-error.ts';
+import {
+  type BoxMark,
+  type BoxMemory,
+  decodeMark,
+  encodeMark,
+  orderDigest,
+  type RememberedSet,
+  type RememberedStore,
+} from '../formats/store/box.ts';
+import type { FileSystem } from '../sys/file-system.ts';
+import { putDurably } from '../sys/put-durably.ts';
+import type { BoxFiles, Loaded, Whole } from './box-files.ts';
+
+/*
+ * What the box remembers of one store: sets as they were when it used them last, and digests of orders. An order that lies
+ * in the store is obeyed if its digest is remembered. Grammar: formats/store/box.md.
+ */
+
+/** A store, as far as its memory is concerned. */
+export interface StorePlace {
+  readonly id: string;
+  readonly directory: string;
+}
+
+export type OrderKind = 'session' | 'served' | 'job' | 'schedule';
+
+export interface Order {
+  readonly kind: OrderKind;
+  readonly name: string;
+  /** What counts of it: an object that can be JSON. */
+  readonly order: object;
+}
+
+/**
+ * How a store is met. `first`: this box has no memory at all yet. `new`: it does not know this store. `returned`: it was out of
+ * sight, and all its orders were forgotten. `unknown`: the memory cannot be read.
+ */
+export type Met = 'first' | 'new' | 'known' | 'returned' | 'unknown';
+
+export interface StoreMemory {
+  /** As it is now, for several questions at once. */
+  look(): Promise<Remembered>;
+  /**
+   * Rejects where it cannot be noted; the order must not change then. A memory that cannot be read stays as it is:
+   * whoever asks whether an order is ours hears no.
+   */
+  remember(orders: readonly Order[]): Promise<void>;
+  /** Of an order that was changed, only its new form counts from now on. */
+  settle(orders: readonly Order[]): Promise<void>;
+  forget(orders: readonly Pick<Order, 'kind' | 'name'>[]): Promise<void>;
+  /** Of a set, as it was opened or made here. */
+  rememberSet(name: string, set: RememberedSet): Promise<void>;
+  /** Compares the mark in the store with what is remembered. Rejects IO. */
+  meet(): Promise<Met>;
+  /** Leaves a new mark in the store. Rejects where the store, or the memory, cannot be written. */
+  mark(): Promise<void>;
+  /** Exactly these count from now on, because a person says so. A memory that cannot be read is put aside. */
+  adopt(orders: readonly Order[], sets: Readonly<Record<string, RememberedSet>>): Promise<void>;
+}
+
+export interface Remembered {
+  /** Why nothing is remembered. */
+  readonly problem: string | undefined;
+  isOurs(order: Order): boolean;
+  set(name: string): RememberedSet | undefined;
+}
+
+const MARK = 'box.json';
+const MARK_LENGTH_MAX = 64 * 1024;
+
+export function memoryOf(core: BoxFiles, { id, directory }: StorePlace): StoreMemory {
+  const { files } = core.world;
+  const markPath = join(directory, MARK);
+
+  function entryOf(memory: BoxMemory): RememberedStore | undefined {
+    return ownEntry(memory.stores, id);
+  }
+  function withEntry(memory: BoxMemory, entry: RememberedStore): BoxMemory {
+    return { ...memory, stores: { ...memory.stores, [id]: entry } };
+  }
+  const fresh = (): RememberedStore => ({
+    ...{ path: directory, epoch: 0, nextEpoch: 0, marked: false, sets: {}, orders: {} },
+  });
+  async function edit(
+    step: (entry: RememberedStore, key: Uint8Array) => RememberedStore,
+  ): Promise<void> {
+    if ((await core.load()).kind === 'damaged') return;
+    await core.change(async ({ memory, key }) => {
+      const entry = entryOf(memory);
+      const next = step(entry ?? fresh(), key);
+      return { memory: next === entry ? memory : withEntry(memory, next), answer: undefined };
+    });
+  }
+  const { readMark, inSight } = markIn(files, { id, path: markPath });
+  return {
+    look: async () => lookedUp(await core.load(), id),
+    remember: (orders) => edit((entry, key) => ordered(entry, key, { orders, keep: 'both' })),
+    settle: (orders) => edit((entry, key) => ordered(entry, key, { orders, keep: 'new' })),
+    async forget(orders) {
+      const gone = new Set(orders.map(keyOf));
+      const loaded = await core.load();
+      const known = loaded.kind === 'whole' ? entryOf(loaded.memory) : undefined;
+      if (!known || !Object.keys(known.orders).some((name) => gone.has(name))) return;
+      await edit((entry) => ({
+        ...entry,
+        orders: Object.fromEntries(
+          Object.entries(entry.orders).filter(([name]) => !gone.has(name)),
+        ),
+      }));
+    },
+    rememberSet: (name, set) =>
+      edit((entry) => ({ ...entry, sets: { ...entry.sets, [name]: set } })),
+    async meet() {
+      const loaded = await core.load();
+      if (loaded.kind === 'damaged') return 'unknown';
+      // Noted by `adopt` only: cut short before that, it is the first time again.
+      if (loaded.kind === 'none' && !(await files.stat(markPath))) return 'first';
+      const known = loaded.kind === 'whole' ? entryOf(loaded.memory) : undefined;
+      if (loaded.kind === 'whole' && known && (await inSight(known, loaded))) return 'known';
+      return core.change<Met>(async ({ memory }) => {
+        const entry = entryOf(memory);
+        if (!entry) return { memory: withEntry(memory, fresh()), answer: 'new' };
+        return { memory: withEntry(memory, { ...entry, orders: {} }), answer: 'returned' };
+      });
+    },
+    mark: () =>
+      core.change(async (whole) => {
+        const entry = entryOf(whole.memory) ?? fresh();
+        const mark = await readMark(whole.key, whole.memory);
+        const last = mark !== undefined && mark !== 'other' ? mark.epoch : entry.nextEpoch;
+        const epoch = Math.max(last, entry.nextEpoch) + 1;
+        const next = { ...entry, path: directory, epoch: last, nextEpoch: epoch };
+        const memory = withEntry(whole.memory, next);
+        await core.put({ ...whole, memory });
+        const bytes = encodeMark({ box: memory.box, store: id, epoch }, whole.key);
+        await putDurably(files, markPath, bytes);
+        return { memory: withEntry(memory, { ...next, epoch, marked: true }), answer: undefined };
+      }),
+    async adopt(orders, sets) {
+      await core.putAside();
+      await edit((entry, key) =>
+        ordered({ ...entry, path: directory, sets, orders: {} }, key, { orders, keep: 'new' }),
+      );
+    },
+  };
+}
+
+function keyOf({ kind, name }: Pick<Order, 'kind' | 'name'>): string {
+  return `${kind}/${name}`;
+}
+
+/** At most two of each: the one that is written now, and the one that is there until then. */
+function ordered(
+  entry: RememberedStore,
+  key: Uint8Array,
+  { orders, keep }: { readonly orders: readonly Order[]; readonly keep: 'both' | 'new' },
+): RememberedStore {
+  const next = { ...entry.orders };
+  for (const it of orders) {
+    const digest = orderDigest(it.order, key);
+    const before = (next[keyOf(it)] ?? []).filter((known) => known !== digest);
+    next[keyOf(it)] = keep === 'both' ? [digest, ...before.slice(0, 1)] : [digest];
+  }
+  const isSame = JSON.stringify(next) === JSON.stringify(entry.orders);
+  return isSame ? entry : { ...entry, orders: next };
+}
+
+/** The mark that lies in a store. */
+function markIn(files: FileSystem, { id, path }: { readonly id: string; readonly path: string }) {
+  /** Of this box; `other`: of another one, or it cannot be read; undefined: there is none. */
+  async function readMark(
+    key: Uint8Array,
+    memory: BoxMemory,
+  ): Promise<BoxMark | 'other' | undefined> {
+    if (!(await files.stat(path))) return undefined;
+    try {
+      const mark = decodeMark(await files.readFile(path, MARK_LENGTH_MAX), key);
+      return mark.box === memory.box && mark.store === id ? mark : 'other';
+    } catch (cause) {
+      if (!(cause instanceof FormatError)) throw cause;
+      return 'other';
+    }
+  }
+  async function inSight(
+    { epoch, nextEpoch, marked }: RememberedStore,
+    { key, memory }: Whole,
+  ): Promise<boolean> {
+    const mark = await readMark(key, memory);
+    if (mark === undefined) return !marked;
+    return mark !== 'other' && (mark.epoch === epoch || mark.epoch === nextEpoch);
+  }
+  return { readMark, inSight };
+}
+
+/** A store that is not remembered has no orders of ours. */
+function lookedUp(loaded: Loaded, id: string): Remembered {
+  const entry = loaded.kind === 'whole' ? ownEntry(loaded.memory.stores, id) : undefined;
+  const problem = loaded.kind === 'damaged' ? loaded.reason : undefined;
+  if (loaded.kind !== 'whole' || !entry) {
+    return { problem, isOurs: () => false, set: () => undefined };
+  }
+  const { key } = loaded;
+  return {
+    problem,
+    isOurs: (it) => (ownEntry(entry.orders, keyOf(it)) ?? []).includes(orderDigest(it.order, key)),
+    set: (name) => ownEntry(entry.sets, name),
+  };
+}
+
+function ownEntry<T>(record: Readonly<Record<string, T>>, name: string): T | undefined {
+  return Object.hasOwn(record, name) ? record[name] : undefined;
+}

@@ -1,0 +1,82 @@
+import { join } from 'node:path/posix';
+import type { Box } from '../box/box.ts';
+import type { Met } from '../box/store-memory.ts';
+import { adoptFirst } from '../control/adoption.ts';
+import type { Audit } from '../control/audit.ts';
+import { listed } from '../control/conditions.ts';
+import type { Guard } from '../control/guard.ts';
+import type { House } from '../control/house.ts';
+import type { JobDesk } from '../control/job-desk.ts';
+import { TOKENS_FILE } from '../control/tokens.ts';
+import { putDurably } from '../sys/put-durably.ts';
+import { SystemError } from '../sys/system-error.ts';
+import { ownIds } from '../sys/unix-peer.ts';
+import type { World } from '../sys/world.ts';
+import type { Log } from './log.ts';
+
+/*
+ * How the service begins to remember. What the release before has left counts once, as long as the box has no memory:
+ * later, anybody who can write to the store, or to the pool, could bring it.
+ */
+
+const RECORD_LENGTH_MAX = 1024 * 1024;
+
+/**
+ * A service whose own disk is full, or read-only, serves its guests all the same; what it cannot note is not adopted.
+ */
+export async function noted(log: Log, work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (cause) {
+    if (!(cause instanceof SystemError)) throw cause;
+    log('error', `the memory of the box: ${cause.message}`);
+  }
+}
+
+/** `from`: where the release before kept them. */
+export async function takeOverTokens(world: World, box: Box, from: string): Promise<void> {
+  if (await box.isNew()) await takeOver(world, from, box.directory, [TOKENS_FILE]);
+}
+
+export async function meetStore({ box, memory, store, world }: House, log: Log): Promise<Met> {
+  let met: Met = 'unknown';
+  await noted(log, async () => {
+    await box.prepare();
+    met = await memory.meet();
+    if (met === 'returned') {
+      log('warning', `${store.directory} was out of sight: what it orders waits to be adopted`);
+    }
+    if (met === 'first') {
+      await takeOver(world, store.directory, box.directory, ['lockdown.json', 'clock.json']);
+    }
+  });
+  return met;
+}
+
+/** What is there is of the release before, and runs on. It is said what that is. */
+export async function adoptOnce(
+  house: House,
+  { jobs, guard, audit }: { readonly jobs: JobDesk; readonly guard: Guard; readonly audit: Audit },
+): Promise<void> {
+  const words = await adoptFirst(house, { jobs });
+  if (words.length === 0) return;
+  const message = `the first start with a memory of the box: it has adopted ${listed(words)}`;
+  const { pid, uid } = ownIds();
+  const end = await audit.begin({ pid, uid, gids: [] }, 'store/adopt', { adopted: words });
+  await end('done');
+  await guard.alarms.raise({ kind: 'store-adopted', level: 'warning', message });
+}
+
+async function takeOver(
+  { files }: World,
+  from: string,
+  to: string,
+  names: readonly string[],
+): Promise<void> {
+  for (const name of names) {
+    if (!(await files.stat(join(from, name))) || (await files.stat(join(to, name)))) continue;
+    await files.makeDirectory(to);
+    const bytes = await files.readFile(join(from, name), RECORD_LENGTH_MAX);
+    await putDurably(files, join(to, name), bytes);
+  }
+}
