@@ -42,7 +42,7 @@ export async function readLockdown(
 }
 
 export interface LockdownPlaces {
-  /** Of the box: what counts. */
+  /** The box's: what counts. */
   readonly directory: string;
   /** Where commands without a service look: a copy, which never ends a lockdown by not being there. */
   readonly store: string;

@@ -13,8 +13,8 @@ import { SystemError } from '../sys/system-error.ts';
 import type { World } from '../sys/world.ts';
 
 /*
- * The key and the memory of the box on the disk. Nothing is read before something is asked, each change is durable before
- * it is answered, and a memory that cannot be read is never replaced by an empty one without a person saying so.
+ * The key and the memory of the box on the disk. Nothing is read before something is asked, each change is durable
+ * before it is answered, and a memory that cannot be read is never replaced by an empty one without a person saying so.
  */
 export interface BoxFiles {
   readonly world: World;

@@ -14,8 +14,8 @@ import { putDurably } from '../sys/put-durably.ts';
 import type { BoxFiles, Loaded, Whole } from './box-files.ts';
 
 /*
- * What the box remembers of one store: sets as they were when it used them last, and digests of orders. An order that lies
- * in the store is obeyed if its digest is remembered. Grammar: formats/store/box.md.
+ * What the box remembers of one store: sets as they were when it used them last, and digests of orders. An order that
+ * lies in the store is obeyed if its digest is remembered. Grammar: formats/store/box.md.
  */
 
 /** A store, as far as its memory is concerned. */
@@ -47,10 +47,10 @@ export interface StoreMemory {
    * whoever asks whether an order is ours hears no.
    */
   remember(orders: readonly Order[]): Promise<void>;
-  /** Of an order that was changed, only its new form counts from now on. */
+  /** Only the new form of an order that was changed counts from now on. */
   settle(orders: readonly Order[]): Promise<void>;
   forget(orders: readonly Pick<Order, 'kind' | 'name'>[]): Promise<void>;
-  /** Of a set, as it was opened or made here. */
+  /** A set as it was opened or made here. */
   rememberSet(name: string, set: RememberedSet): Promise<void>;
   /** Compares the mark in the store with what is remembered. Rejects IO. */
   meet(): Promise<Met>;
@@ -169,7 +169,7 @@ function ordered(
 
 /** The mark that lies in a store. */
 function markIn(files: FileSystem, { id, path }: { readonly id: string; readonly path: string }) {
-  /** Of this box; `other`: of another one, or it cannot be read; undefined: there is none. */
+  /** This box's; `other`: another one's, or it cannot be read; undefined: there is none. */
   async function readMark(
     key: Uint8Array,
     memory: BoxMemory,

@@ -136,7 +136,7 @@ async function ownOrders(house: House, jobs: AdoptingJobs): Promise<Order[]> {
     sessionOrder(record),
     ...(served ? [servedOrder(record.id, served)] : []),
   ]);
-  // Of the queue's own a memory that cannot be read knows nothing; they were taken by this very process.
+  // A memory that cannot be read knows nothing of the queue's own; they were taken by this very process.
   const running = (jobs?.queue.list() ?? []).flatMap(({ job }) =>
     hasEnded(job) ? [] : [jobOrder(job)],
   );

@@ -65,7 +65,7 @@ export interface GuardOptions {
   readonly world: World;
   /** The store's. */
   readonly directory: string;
-  /** Of the box, outside of every store: what forbids something must not be lost with a file of the store. */
+  /** The box's, outside of every store: what forbids something must not be lost with a file of the store. */
   readonly boxDirectory: string;
   /** As they are now. */
   readonly rules: () => GuardRules;

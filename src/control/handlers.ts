@@ -50,7 +50,7 @@ export interface Desk {
   /** Rejects where no service runs. */
   guard(): Promise<Guard>;
   support(): Promise<SupportFacts>;
-  /** Of the service; undefined: none runs. */
+  /** The service's; undefined: none runs. */
   readonly box: Box | undefined;
   /** Rejects where no service runs, or none that listens for other hosts. */
   tokens(): Promise<Tokens>;

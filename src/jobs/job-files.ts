@@ -50,7 +50,7 @@ const LOG = '.log';
 
 export interface JobFilesOptions {
   readonly memory: StoreMemory;
-  /** Of the store, as it is now; left out: none. */
+  /** The store's, as it is now; left out: none. */
   readonly checksOf?: () => Checks;
 }
 

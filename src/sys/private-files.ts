@@ -2,7 +2,7 @@ import { statSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { SystemError, systemError } from './system-error.ts';
 
-/** Of this user, as the machine knows it; `HOME` goes before that. */
+/** This user's, as the machine knows it; `HOME` goes before that. */
 export function homeDirectory(): string {
   const { HOME } = process.env;
   if (HOME !== undefined && HOME.startsWith('/')) return HOME;
