@@ -34,8 +34,8 @@ export interface Order {
 }
 
 /**
- * How a store is met. `first`: this box has no memory at all yet. `new`: it does not know this store. `returned`: it was out of
- * sight, and all its orders were forgotten. `unknown`: the memory cannot be read.
+ * How a store is met. `first`: this box has no memory at all yet. `new`: it does not know this store. `returned`: the
+ * store was out of sight, and all its orders were forgotten. `unknown`: the memory cannot be read.
  */
 export type Met = 'first' | 'new' | 'known' | 'returned' | 'unknown';
 
