@@ -47,6 +47,7 @@ const ENDS = {
   settings: 'gone',
   'not-served': 'gone',
   damage: 'gone',
+  'damaged-frames': 'gone',
   'notify-failing': 'gone',
   'job-failed': 'either',
   'clock-jump': 'acknowledged',

@@ -29,6 +29,8 @@ export interface Circumstances {
   readonly foreign: readonly string[];
   /** Why the box remembers nothing. */
   readonly boxProblem: string | undefined;
+  /** How many frames of the store reads and checks have found missing or damaged. */
+  readonly damagedFrames: number;
   /** So many times a schedule may come without success. */
   readonly latePeriods: number;
 }
@@ -44,6 +46,7 @@ export const SEEN_KINDS: readonly AlarmKind[] = [
   'not-served',
   'store-not-adopted',
   'box-memory',
+  'damaged-frames',
 ];
 
 /** Guests that write at full speed fill it within a minute: time for somebody to do something. */
@@ -68,10 +71,19 @@ export function conditionsOf(it: Circumstances): Condition[] {
       }),
     ),
     ...notAdopted(it),
+    ...damagedFrames(it),
     ...failedJobs(it.jobs),
     ...waitingJobs(it),
     ...lateSchedules(it),
   ];
+}
+
+function damagedFrames({ damagedFrames: count }: Circumstances): Condition[] {
+  if (count === 0) return [];
+  const message =
+    `${count} frames of the store are missing or damaged, so recovery points that need them are not whole. ` +
+    'Full backups store again what they still find on the machines; "holdfast store check" says what is hurt';
+  return [{ kind: 'damaged-frames', level: 'critical', message }];
 }
 
 function notAdopted({ foreign, boxProblem }: Circumstances): Condition[] {

@@ -2,6 +2,7 @@ import { join } from 'node:path/posix';
 import { type AlarmBook, openAlarmBook, standingAlarms } from '../alarms/alarm-book.ts';
 import { alarmId, type AlarmNews, type Condition, stands } from '../alarms/alarm-state.ts';
 import type { Sender } from '../alarms/channel.ts';
+import { wantedMarks } from '../store/wanted-marks.ts';
 import { type ClockWatch, openClockWatch } from '../alarms/clock-watch.ts';
 import { type Lockdown, openLockdown } from '../alarms/lockdown.ts';
 import { type Outbox, openOutbox } from '../alarms/outbox.ts';
@@ -186,6 +187,7 @@ function watchOf(
       space: await world.files.space(directory),
       foreign: notAdopted,
       boxProblem: await boxProblem(),
+      damagedFrames: (await wantedMarks(world.files, join(directory, 'wanted')).list()).length,
       running: sessions.counts().running,
       waiting: sessions.waiting(),
       jobs: jobs.queue.list().map(({ job }) => job),
@@ -239,7 +241,6 @@ function watchOf(
   };
 }
 
-/** A check that has read less does not take back what one that has read more found. */
 /** Work that goes on without what is damaged; a check that finds nothing ends the alarm. */
 async function met(
   alarms: AlarmBook,
@@ -253,6 +254,7 @@ async function met(
   await alarms.raise({ kind: 'damage', about: 'structure', level: 'critical', message });
 }
 
+/** A check that has read less does not take back what one that has read more found. */
 async function checked(
   alarms: AlarmBook,
   { readData }: RequestOf<'store/check'>,

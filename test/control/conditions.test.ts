@@ -19,6 +19,7 @@ const FINE: Circumstances = {
   ...{ now: new Date('2026-11-21T12:00:00Z'), space: ROOMY, running: 0, waiting: new Map() },
   ...{ limits: { warningPercent: 85, criticalPercent: 95 }, before: () => undefined },
   ...{ jobs: [], needsKey: () => false, latePeriods: 2, foreign: [], boxProblem: undefined },
+  damagedFrames: 0,
   schedules: { list: () => [], nth: () => undefined },
 };
 
@@ -54,6 +55,10 @@ test('space: for the pool by its limits, for sessions while some run', async () 
   const low = { space: { freeBytes: 6 * GiB, totalBytes: 10 * GiB }, running: 1 };
   deepEqual(idsOf(low), []);
   deepEqual(idsOf({ ...low, before: () => 'warning' }).at(-1), 'session-space  warning');
+});
+
+test('damaged frames are told of until they are stored again', async () => {
+  deepEqual(idsOf({ damagedFrames: 3 }), ['damaged-frames  critical']);
 });
 
 test('a failed job counts until the same succeeds, and a schedule is one thing', async () => {

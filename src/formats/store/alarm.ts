@@ -13,6 +13,7 @@ export const ALARM_KINDS = [
   'settings',
   'not-served',
   'damage',
+  'damaged-frames',
   'clock-jump',
   'audit-broken',
   'store-not-adopted',
