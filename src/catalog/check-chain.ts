@@ -6,7 +6,7 @@ import { CatalogError } from './catalog-error.ts';
 import { headPath, linkToFile, machinesWithHead, readHead } from './point-chain.ts';
 import { listPoints, type PointList, pointPath } from './points.ts';
 import { type Tombstone, tombstones } from './publication.ts';
-import type { RecordProblem } from './sets.ts';
+import type { RecordProblem } from './set-copies.ts';
 
 /**
  * What is wrong with the chain of a set's recovery points: see formats/store/head.md. With the set's keys links are

@@ -7,7 +7,8 @@ import type { World } from '../sys/world.ts';
 import { CatalogError } from './catalog-error.ts';
 import { checkName } from './names.ts';
 import { readRecord } from './read-record.ts';
-import { type OpenSet, setDirectory } from './sets.ts';
+import { setDirectory } from './set-copies.ts';
+import type { OpenSet } from './sets.ts';
 
 /*
  * Each recovery point names the one before it, and a head names the last one: one that is deleted is missed. Grammar:

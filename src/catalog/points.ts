@@ -10,7 +10,8 @@ import { checkName } from './names.ts';
 import type { PointNames } from './point-names.ts';
 import { byPublication, oldestFirst } from './publication-order.ts';
 import { readRecord } from './read-record.ts';
-import { type OpenSet, setDirectory, setNames } from './sets.ts';
+import { setDirectory } from './set-copies.ts';
+import { type OpenSet, setNames } from './sets.ts';
 
 /** Which recovery point: known by its place, not yet by its contents. */
 export interface PointPlace {

@@ -6,7 +6,8 @@ import type { World } from '../sys/world.ts';
 import { CatalogError } from './catalog-error.ts';
 import { checkName } from './names.ts';
 import { readRecord } from './read-record.ts';
-import { type OpenSet, setDirectory } from './sets.ts';
+import { setDirectory } from './set-copies.ts';
+import type { OpenSet } from './sets.ts';
 
 const RECORD_LENGTH_MAX = 8 * 1024 * 1024;
 

@@ -17,7 +17,8 @@ import {
   readPointFile,
 } from './points.ts';
 import { byPublication } from './publication-order.ts';
-import { mendSetRecord, type OpenSet } from './sets.ts';
+import { mendSetRecord } from './set-copies.ts';
+import type { OpenSet } from './sets.ts';
 
 /*
  * How recovery points come and go. An incremental backup has to know which was the last state of the machine that

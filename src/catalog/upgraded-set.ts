@@ -9,13 +9,15 @@ import {
   type PointRecord,
 } from '../formats/store/point.ts';
 import { decodeProfile, encodeProfile } from '../formats/store/profile.ts';
+import { sealSet } from '../formats/store/set-record.ts';
 import type { Store } from '../store/store.ts';
 import { putDurably } from '../sys/put-durably.ts';
 import type { World } from '../sys/world.ts';
 import { usableHead, writeHead } from './point-chain.ts';
 import { pointsDirectory } from './points.ts';
 import { byPublication } from './publication-order.ts';
-import { type OpenSet, setDirectory } from './sets.ts';
+import { mendSetRecord, setDirectory } from './set-copies.ts';
+import type { OpenSet } from './sets.ts';
 
 /*
  * For `checked-records` and `point-chain`: gives the records of a set of an earlier release what they lack. May be
@@ -44,6 +46,11 @@ export async function isOutdated(world: World, store: Store, set: string): Promi
 export async function upgradeSet(world: World, store: Store, set: OpenSet): Promise<void> {
   const { files } = world;
   const key = set.keys.record;
+  const { record } = set;
+  await mendSetRecord(world, store, {
+    ...set,
+    record: record.seal ? record : sealSet(record, 1, key),
+  });
   for (const path of await profilePaths(world, store, set.name)) {
     const bytes = await files.readFile(path, LENGTH_MAX);
     const profile = readable(() => decodeProfile(bytes, key));

@@ -44,6 +44,16 @@ export const COMMANDS: readonly CommandEntry[] = [
     () => import('./commands/store-usage.ts'),
   ),
   entry('set create', 'make a backup set', () => import('./commands/set-create.ts')),
+  entry(
+    'set export-key',
+    'print the key of a set, for paper',
+    () => import('./commands/set-export-key.ts'),
+  ),
+  entry(
+    'set import-key',
+    'make the record of a set again from its key on paper',
+    () => import('./commands/set-import-key.ts'),
+  ),
   entry('set list', 'list backup sets', () => import('./commands/set-list.ts')),
   entry(
     'backup create',

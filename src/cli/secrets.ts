@@ -36,11 +36,15 @@ export function secretSource(options: SecretOptions): SecretSource {
 export function findSecret(set: string, options: SecretOptions): GivenSecret {
   const { recoveryKeyFile } = options;
   if (recoveryKeyFile !== undefined) {
-    const text = Buffer.from(readSecretFrom(recoveryKeyFile)).toString('utf8');
-    return { kind: 'recovery-key', text };
+    return { kind: 'recovery-key', text: keyIn(recoveryKeyFile) };
   }
   const passphrase = givenPassphrase(options) ?? ask(`Passphrase of set "${set}": `);
   return { kind: 'passphrase', passphrase };
+}
+
+/** What a file has, as text. */
+export function keyIn(file: string): string {
+  return Buffer.from(readSecretFrom(file)).toString('utf8');
 }
 
 /** For a new lock. */

@@ -1,5 +1,5 @@
 import { asError } from '../lib/as-error.ts';
-import { type Of, SchemaError } from '../lib/schema.ts';
+import { type JsonObject, type Of, SchemaError } from '../lib/schema.ts';
 import type { FailureKind } from '../protocol/failure.ts';
 import { EVENTS_TYPE, openApi } from '../protocol/openapi.ts';
 import { hostFilesIn } from '../protocol/host-files.ts';
@@ -174,7 +174,8 @@ async function answerCall(
     const { request, given } = parsedBody(name, await http.body());
     asked = request;
     if (!mayNameFiles) checkNoFiles(name, request);
-    if (OPERATIONS[name].access === 'change') ended = await audited(who, name, request);
+    if (OPERATIONS[name].access === 'change')
+      ended = await audited(who, name, withoutHidden(name, request));
     // After it was noted that somebody tried.
     checkAllowed(name);
     const result = await handle(name, desk, request, {
@@ -268,4 +269,9 @@ function paced(clock: Clock, line: (event: object) => void): Report {
 /** Bytes as hexadecimal; everything else as it is. */
 function plain(_key: string, value: unknown): unknown {
   return value instanceof Uint8Array ? Buffer.from(value).toString('hex') : value;
+}
+
+function withoutHidden(name: OperationName, request: object): JsonObject {
+  const hidden: readonly string[] = OPERATIONS[name].hidden;
+  return Object.fromEntries(Object.entries(request).filter(([field]) => !hidden.includes(field)));
 }

@@ -170,6 +170,8 @@ const HANDLERS: Handlers = {
     const passphrase = encrypted ? (await sets()).newPassphrase(given) : undefined;
     return (await sets()).makeSet(await desk.house(), set, passphrase);
   },
+  'set/import-key': async (desk, request, { given }) =>
+    (await import('./set-keys.ts')).importKey(await desk.house(), request, given),
   'backup/create': async (desk, request, options) =>
     (await backups()).createBackup(await desk.house(), request, {
       ...options,

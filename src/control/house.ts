@@ -123,7 +123,7 @@ export async function readKnownSet(
 }
 
 /** Throws WRONG_KEY for what cannot be a recovery key. */
-function readSecret(given: GivenSecret): Secret {
+export function readSecret(given: GivenSecret): Secret {
   if (given.kind === 'passphrase') return given;
   const key = parseRecoveryKey(given.text);
   if (key) return { kind: 'recovery-key', key };

@@ -3,7 +3,8 @@ import { checkChain } from '../catalog/check-chain.ts';
 import { listPoints } from '../catalog/points.ts';
 import { CatalogError } from '../catalog/catalog-error.ts';
 import { leasePath, listLeases } from '../catalog/leases.ts';
-import { checkSetRecords, type OpenSet, setNames } from '../catalog/sets.ts';
+import { checkSetRecords } from '../catalog/set-copies.ts';
+import { type OpenSet, setNames } from '../catalog/sets.ts';
 import type {
   CheckResult,
   Damage,

@@ -1,7 +1,8 @@
 import { join } from 'node:path/posix';
 import { isOutdated, upgradeSet } from '../catalog/upgraded-set.ts';
 import { checkLeases } from '../catalog/leases.ts';
-import { mendSetRecord, setNames } from '../catalog/sets.ts';
+import { checkSetRecords } from '../catalog/set-copies.ts';
+import { setNames } from '../catalog/sets.ts';
 import { ALL_FEATURES, type Feature, needsOf } from '../formats/store/features.ts';
 import { type JobFiles, openJobFiles } from '../jobs/job-files.ts';
 import type { Report } from '../protocol/results.ts';
@@ -84,8 +85,9 @@ async function rewriteSets(house: House, secrets: SecretSource, report: Report):
   const names = await setNames(world, store);
   for (const [position, name] of names.entries()) {
     report({ event: 'progress', phase: 'records', position, total: names.length });
-    await mendSetRecord(world, store, { name, record: await readKnownSet(house, name) });
-    if (await isOutdated(world, store, name)) {
+    const { seal } = await readKnownSet(house, name);
+    const problems = await checkSetRecords(world, store, name);
+    if (!seal || problems.length > 0 || (await isOutdated(world, store, name))) {
       await upgradeSet(world, store, await openSet(house, name, whereNeeded(secrets)));
     }
   }

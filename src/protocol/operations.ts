@@ -1,19 +1,9 @@
-import {
-  anyObject,
-  flag,
-  integer,
-  list,
-  nullable,
-  type Of,
-  object,
-  oneOf,
-  text,
-} from '../lib/schema.ts';
+import { flag, integer, list, nullable, type Of, object, oneOf, text } from '../lib/schema.ts';
+import { STORE_OPERATIONS } from './store-operations.ts';
 import { FILES_OPERATIONS } from './files-operations.ts';
 import { HOST_OPERATIONS } from './host-operations.ts';
 import { changes, looks, type Operation, withKey } from './operation.ts';
 import {
-  adoptRequest,
   alarmsRequest,
   backupRequest,
   byAlarm,
@@ -22,7 +12,6 @@ import {
   bySchedule,
   bySession,
   byToken,
-  checkRequest,
   jobLogRequest,
   jobRequest,
   jobsRequest,
@@ -35,31 +24,24 @@ import {
   retainRequest,
   scheduleRequest,
   sessionLogRequest,
-  setRequest,
   startRequest,
   throughputRequest,
   tokenRequest,
-  upgradeRequest,
 } from './requests.ts';
 import {
   alarmSummary,
   auditEntry,
-  checkResult,
   damagedPoint,
   hostFacts,
   jobSummary,
   keptSession,
   madePoint,
-  rebuiltIndex,
   pointSummary,
   readySession,
   scheduleSummary,
   sessionExport,
   sessionSummary,
-  setSummary,
   storeSpace,
-  storeSummary,
-  storeUsage,
   throughput,
 } from './result-schemas.ts';
 
@@ -71,7 +53,6 @@ const name = text({ max: 256 });
 const long = text({ max: 64 * 1024 });
 const count = integer(0, Number.MAX_SAFE_INTEGER);
 const MANY = 10_000_000;
-const BIG = 4 * 1024 * 1024;
 const ARCHIVE_MAX = 16 * 1024 * 1024;
 
 const logLine = object({ time: name, message: long });
@@ -174,64 +155,7 @@ export const OPERATIONS = {
     nothing,
     object({ entries: count, first: count, hash: name, problem: nullable(long) }),
   ),
-  'store/create': changes('make the store that the service is set to', nothing, storeSummary),
-  'store/adopt': changes(
-    'show what this box does not know of the store; obey it, once you have seen it',
-    adoptRequest,
-    object({
-      store: long,
-      /** Names what is shown: give it back to have just that adopted. */
-      plan: name,
-      adopted: flag(),
-      /** Why the box remembers nothing at all; null: it does. */
-      memory: nullable(long),
-      sessions: list(
-        object({
-          ...{ session: name, set: name, point: name, listen: long, tls: flag() },
-          /** Whether the service is to run it by itself. */
-          starts: flag(),
-          /** Who may use it over NFS; null: it is not shown there. */
-          nfs: nullable(list(name, MANY)),
-        }),
-        MANY,
-      ),
-      jobs: list(object({ job: name, kind: name, request: anyObject(BIG) }), MANY),
-      schedules: list(
-        object({ schedule: name, at: name, kind: name, request: anyObject(BIG) }),
-        MANY,
-      ),
-      sets: list(object({ set: name, encrypted: flag(), wasEncrypted: flag() }), MANY),
-    }),
-  ),
-  'store/usage': looks(
-    'how full the store is, when it will be full, and what it saves',
-    nothing,
-    storeUsage,
-  ),
-  'store/check': withKey(changes('look for damage', checkRequest, checkResult)),
-  'store/upgrade': withKey(
-    changes(
-      'give the store what new stores have, or say what that is',
-      upgradeRequest,
-      object({
-        store: long,
-        features: list(object({ feature: name, changes: long }), MANY),
-        upgraded: flag(),
-      }),
-    ),
-  ),
-  'store/rebuild-index': changes('make the index anew', nothing, rebuiltIndex),
-  'set/list': looks('list backup sets', nothing, object({ sets: list(setSummary, MANY), damaged })),
-  'set/create': withKey(
-    changes(
-      'make a backup set; `secret` is the passphrase of an encrypted one',
-      setRequest,
-      object({
-        ...{ set: name, created: name, encrypted: flag() },
-        recoveryKey: nullable(name),
-      }),
-    ),
-  ),
+  ...STORE_OPERATIONS,
   'backup/create': withKey(
     changes('make a recovery point from disk images', backupRequest, madePoint),
   ),

@@ -68,6 +68,8 @@ export const byPoint = object({ point });
 
 export const setRequest = object({ set: name, encrypted: withDefault(flag(), false) });
 
+/** `key`: as `set export-key` printed it, or a person typed it. */
+export const importKeyRequest = object({ set: name, key: text({ max: 1024 }) });
 /** Without `confirmed` it is only said what would change. */
 export const upgradeRequest = object({ confirmed: withDefault(flag(), false) });
 export const checkRequest = object({ readData: withDefault(flag(), false) });

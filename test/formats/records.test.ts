@@ -6,7 +6,9 @@ import {
   domainKeys,
   formatRecoveryKey,
   lockSlot,
+  formatSetKey,
   parseRecoveryKey,
+  parseSetKey,
   type SlotSecret,
   unlockSlot,
 } from '../../src/formats/store/key-slot.ts';
@@ -17,7 +19,13 @@ import {
   encodeSession,
   type SessionRecord,
 } from '../../src/formats/store/session.ts';
-import { decodeSet, encodeSet, type SetRecord } from '../../src/formats/store/set-record.ts';
+import {
+  decodeSet,
+  encodeSet,
+  type SetRecord,
+  isSealedBy,
+  sealSet,
+} from '../../src/formats/store/set-record.ts';
 import { pattern } from '../support/random.ts';
 
 const KEY = domainKeys(pattern(32)).record;
@@ -113,9 +121,27 @@ test('a slot opens for its own secret and set only', async () => {
   equal(unlockSlot(spare, { kind: 'recovery-key', key: pattern(32, 9) }, domain), undefined);
 });
 
+test('the key of a set survives a person, and mistypes are found', async () => {
+  fc.assert(
+    fc.property(fc.uint8Array({ minLength: 48, maxLength: 48 }), fc.nat(), (bytes, salt) => {
+      const key = { dataKey: bytes.slice(0, 32), domain: bytes.slice(32) };
+      const text = formatSetKey(key);
+      equal(text.split('-').length, 22);
+      deepEqual(parseSetKey(text), key);
+      deepEqual(parseSetKey(` ${text.toLowerCase().replaceAll('-', '\n')}\n`), key);
+      equal(parseRecoveryKey(text), undefined);
+      const at = salt % text.length;
+      if (text[at] === '-') return;
+      const typo = text[at] === 'Z' ? 'Y' : 'Z';
+      equal(parseSetKey(text.slice(0, at) + typo + text.slice(at + 1)), undefined);
+    }),
+    { numRuns: 200 },
+  );
+});
+
 test('sets keep their slots, and hostile ones cannot take all memory', async () => {
   const domain = pattern(16);
-  const set: SetRecord = {
+  const unsealed = {
     name: 'nightly',
     created: POINT.created,
     domain,
@@ -124,7 +150,11 @@ test('sets keep their slots, and hostile ones cannot take all memory', async () 
       slotOf({ kind: 'passphrase', stretched: pattern(32, 4) }, domain),
       slotOf({ kind: 'recovery-key', key: pattern(32) }, domain),
     ],
-  };
+  } as const;
+  const set: SetRecord = sealSet(unsealed, 7, KEY);
+  ok(isSealedBy(set, KEY));
+  ok(!isSealedBy({ ...set, slots: set.slots.slice(1) }, KEY));
+  ok(!isSealedBy(set, pattern(32, 3)));
   const decoded = decodeSet(encodeSet(set));
   deepEqual(decoded, set);
   const kdf = { ...KDF, memoryKiB: 2 ** 32 - 1 };

@@ -118,9 +118,9 @@ export const store: readonly Mutant[] = [
   },
   {
     name: 'sets: there is one copy of the record',
-    file: 'src/catalog/sets.ts',
-    text: '  await putDurably(files, copy, encodeSet(record));\n',
-    to: '',
+    file: 'src/catalog/set-copies.ts',
+    text: 'for (const file of [RECORD, COPY]) {\n    await putDurably',
+    to: 'for (const file of [RECORD]) {\n    await putDurably',
     tests: [DAMAGED],
   },
   {

@@ -2,6 +2,7 @@ import { createCipheriv, createDecipheriv } from 'node:crypto';
 import { concatBytes, utf8 } from '../../lib/bytes.ts';
 import { keyedHash } from './digest.ts';
 import type { DomainKeys } from './frame.ts';
+import { DOMAIN_LENGTH } from './pack.ts';
 import type { KdfParameters, KeySlot, WrappedKey } from './set-record.ts';
 
 // The locks on a set's data key and what is derived from it. Argument: set-record.md.
@@ -83,26 +84,66 @@ function boundTo(domain: Uint8Array, kind: KeySlot['kind']): Uint8Array {
   return concatBytes(utf8(`holdfast 1 slot ${kind}`), domain);
 }
 
-const ALPHABET = '0123456789ABCDEFGHJKMNPQRSTVWXYZ';
-const CHECK_LENGTH = 3;
-
-/** For paper: base 32 (Crockford's), in groups of four, with 24 bits of checksum. */
+/** For paper: the key and 24 bits of checksum. */
 export function formatRecoveryKey(key: Uint8Array): string {
-  const check = keyedHash(key, utf8('holdfast 1 recovery key')).subarray(0, CHECK_LENGTH);
-  const bits = [...key, ...check].map((byte) => byte.toString(2).padStart(8, '0')).join('');
-  const digits = bits.match(/.{5}/g)!.map((five) => ALPHABET[Number.parseInt(five, 2)]);
-  return digits.join('').match(/.{4}/g)!.join('-');
+  return paperText(concatBytes(key, checkOf(key, 'recovery key', CHECK_LENGTH)));
 }
 
 /** As a person typed it; undefined: mistyped. */
 export function parseRecoveryKey(text: string): Uint8Array | undefined {
+  const bytes = paperBytes(text, RECOVERY_KEY_LENGTH + CHECK_LENGTH);
+  const key = bytes?.slice(0, RECOVERY_KEY_LENGTH);
+  if (!bytes || !key) return undefined;
+  const check = checkOf(key, 'recovery key', CHECK_LENGTH);
+  return Buffer.compare(bytes.subarray(RECOVERY_KEY_LENGTH), check) === 0 ? key : undefined;
+}
+
+/** All that makes the record of a set again: who has it needs no passphrase. */
+export interface SetKey {
+  readonly dataKey: Uint8Array;
+  readonly domain: Uint8Array;
+}
+
+const SET_KEY_VERSION = 1;
+const SET_KEY_LENGTH = 1 + DATA_KEY_LENGTH + DOMAIN_LENGTH;
+/** Makes whole groups of four digits of all. */
+const SET_KEY_CHECK_LENGTH = 6;
+
+/** For paper: version, data key, domain, and 48 bits of checksum: 22 groups. */
+export function formatSetKey({ dataKey, domain }: SetKey): string {
+  const body = concatBytes(Uint8Array.of(SET_KEY_VERSION), concatBytes(dataKey, domain));
+  return paperText(concatBytes(body, checkOf(body, 'set key', SET_KEY_CHECK_LENGTH)));
+}
+
+/** As a person typed it; undefined: mistyped. */
+export function parseSetKey(text: string): SetKey | undefined {
+  const bytes = paperBytes(text, SET_KEY_LENGTH + SET_KEY_CHECK_LENGTH);
+  const body = bytes?.slice(0, SET_KEY_LENGTH);
+  if (!bytes || !body || body[0] !== SET_KEY_VERSION) return undefined;
+  const check = checkOf(body, 'set key', SET_KEY_CHECK_LENGTH);
+  if (Buffer.compare(bytes.subarray(SET_KEY_LENGTH), check) !== 0) return undefined;
+  return { dataKey: body.slice(1, 1 + DATA_KEY_LENGTH), domain: body.slice(1 + DATA_KEY_LENGTH) };
+}
+
+const ALPHABET = '0123456789ABCDEFGHJKMNPQRSTVWXYZ';
+const CHECK_LENGTH = 3;
+
+/** Base 32 (Crockford's), in groups of four; of a multiple of five bytes. */
+function paperText(bytes: Uint8Array): string {
+  const bits = [...bytes].map((byte) => byte.toString(2).padStart(8, '0')).join('');
+  const digits = bits.match(/.{5}/g)!.map((five) => ALPHABET[Number.parseInt(five, 2)]);
+  return digits.join('').match(/.{4}/g)!.join('-');
+}
+
+/** Undefined: not so many bytes. */
+function paperBytes(text: string, length: number): Uint8Array | undefined {
   const digits = text.toUpperCase().replace(/[\s-]/g, '').replace(/O/g, '0').replace(/[IL]/g, '1');
   const values = digits.split('').map((digit) => ALPHABET.indexOf(digit));
-  const length = (8 * (RECOVERY_KEY_LENGTH + CHECK_LENGTH)) / 5;
-  if (values.length !== length || values.includes(-1)) return undefined;
+  if (values.length !== (8 * length) / 5 || values.includes(-1)) return undefined;
   const bits = values.map((value) => value.toString(2).padStart(5, '0')).join('');
-  const bytes = Uint8Array.from(bits.match(/.{8}/g)!, (byte) => Number.parseInt(byte, 2));
-  const key = bytes.slice(0, RECOVERY_KEY_LENGTH);
-  const check = keyedHash(key, utf8('holdfast 1 recovery key')).subarray(0, CHECK_LENGTH);
-  return Buffer.compare(bytes.subarray(RECOVERY_KEY_LENGTH), check) === 0 ? key : undefined;
+  return Uint8Array.from(bits.match(/.{8}/g)!, (byte) => Number.parseInt(byte, 2));
+}
+
+function checkOf(bytes: Uint8Array, what: string, length: number): Uint8Array {
+  return keyedHash(bytes, utf8(`holdfast 1 ${what}`)).subarray(0, length);
 }

@@ -1,3 +1,5 @@
+import { utf8 } from '../../lib/bytes.ts';
+import { DIGEST_LENGTH, keyedHash } from './digest.ts';
 import { DOMAIN_LENGTH } from './pack.ts';
 import { decodeSummed, encodeSummed, type Fields, hex } from './json-record.ts';
 
@@ -12,6 +14,16 @@ export interface SetRecord {
   readonly cutting: Cutting;
   /** Ways to the data key; none: the set is not encrypted. */
   readonly slots: readonly KeySlot[];
+  /** Undefined: of a release that wrote none. */
+  readonly seal: SetSeal | undefined;
+}
+
+/** Vouches for a record, and says which of two is newer. */
+export interface SetSeal {
+  /** Higher in each record of the set than in those before it. */
+  readonly counter: number;
+  /** Of all the rest, under the set's record key. */
+  readonly mac: Uint8Array;
 }
 
 /** How segments are cut into blocks; see ../../store/cutting.md. */
@@ -55,23 +67,55 @@ const SEGMENT_PAGES = 256;
 /** Of the largest block that a frame may hold. */
 const BLOCK_PAGES_MAX = 64;
 
-export function encodeSet({ name, created, domain, cutting, slots }: SetRecord): Uint8Array {
-  const record = {
+export function encodeSet({ seal, ...record }: SetRecord): Uint8Array {
+  return encodeSummed({
+    ...fieldsIn(record, seal?.counter),
+    ...(seal && { mac: hex(seal.mac) }),
+  });
+}
+
+/** The record with a seal; `key`: the set's record key. */
+export function sealSet(record: UnsealedSet, counter: number, key: Uint8Array): SetRecord {
+  return { ...record, seal: { counter, mac: macOf(record, counter, key) } };
+}
+
+/** Whether its seal is of the set's record key. */
+export function isSealedBy({ seal, ...record }: SetRecord, key: Uint8Array): boolean {
+  return seal !== undefined && hex(macOf(record, seal.counter, key)) === hex(seal.mac);
+}
+
+export type UnsealedSet = Omit<SetRecord, 'seal'>;
+
+function macOf(record: UnsealedSet, counter: number, key: Uint8Array): Uint8Array {
+  return Uint8Array.from(keyedHash(key, utf8(JSON.stringify(fieldsIn(record, counter)))));
+}
+
+/** Always in the same order. */
+function fieldsIn(
+  { name, created, domain, cutting, slots }: UnsealedSet,
+  counter: number | undefined,
+): object {
+  return {
     format: FORMAT,
     version: VERSION,
     name,
     created,
     domain: hex(domain),
-    cutting,
-    // The order of the fields is fixed: two copies of one record have the same bytes.
+    cutting: cuttingIn(cutting),
     slots: slots.map((slot) => ({
       kind: slot.kind,
       ...(slot.kind === 'passphrase' && { kdf: { ...slot.kdf, salt: hex(slot.kdf.salt) } }),
       nonce: hex(slot.nonce),
       wrapped: hex(slot.wrapped),
     })),
+    ...(counter !== undefined && { counter }),
   };
-  return encodeSummed(record);
+}
+
+function cuttingIn(cutting: Cutting): Cutting {
+  if (cutting.kind === 'fixed') return { kind: cutting.kind, pages: cutting.pages };
+  const { kind, pagesMin, pagesAverage, pagesMax } = cutting;
+  return { kind, pagesMin, pagesAverage, pagesMax };
 }
 
 export function decodeSet(bytes: Uint8Array): SetRecord {
@@ -86,7 +130,13 @@ function setOf(fields: Fields): SetRecord {
     domain: fields.bytes('domain', DOMAIN_LENGTH),
     cutting: cuttingOf(fields.object('cutting')),
     slots: fields.list('slots', SLOTS_MAX, slotOf),
+    seal: fields.has('mac') ? sealIn(fields) : undefined,
   };
+}
+
+function sealIn(fields: Fields): SetSeal {
+  const counter = fields.integer('counter', 1, Number.MAX_SAFE_INTEGER);
+  return { counter, mac: fields.bytes('mac', DIGEST_LENGTH) };
 }
 
 function cuttingOf(fields: Fields): Cutting {

@@ -1,0 +1,62 @@
+import { domainKeys, type Secret, type SetKey } from '../formats/store/key-slot.ts';
+import { isSealedBy, type SetRecord, sealSet } from '../formats/store/set-record.ts';
+import { CUTTING_DEFAULT } from '../store/cutter.ts';
+import { lockStore } from '../store/store-lock.ts';
+import type { Store } from '../store/store.ts';
+import type { World } from '../sys/world.ts';
+import { CatalogError } from './catalog-error.ts';
+import { listPoints } from './points.ts';
+import { readCopies, writeSetRecord } from './set-copies.ts';
+import { lockDataKey, openDataKey } from './set-keys.ts';
+import { setNames, unlockSet } from './sets.ts';
+
+/*
+ * A set's key outside the store, for paper: where both copies of the set's record are lost, or nobody knows the
+ * passphrase, the record is made again from it.
+ */
+
+/** Rejects WRONG_KEY; also where the set is not encrypted, and so has no key. */
+export async function exportSetKey(record: SetRecord, secret: Secret | undefined): Promise<SetKey> {
+  if (record.slots.length === 0) {
+    throw new CatalogError('WRONG_KEY', `set "${record.name}" is not encrypted: it has no key`);
+  }
+  // Also whether the record is authentic.
+  await unlockSet(record, secret);
+  return { dataKey: await openDataKey(record, secret!), domain: record.domain };
+}
+
+/**
+ * Makes the record of a set again, with a new passphrase and a new recovery key: those of before open it no longer.
+ * Rejects NOT_FOUND; WRONG_KEY where the key is of another set.
+ */
+export async function importSetKey(
+  world: World,
+  store: Store,
+  name: string,
+  { key, passphrase }: { readonly key: SetKey; readonly passphrase: Uint8Array },
+): Promise<{ readonly record: SetRecord; readonly recoveryKey: string }> {
+  await using _lock = await lockStore(world, store, `set import-key ${name}`);
+  if (!(await setNames(world, store)).includes(name)) {
+    throw new CatalogError('NOT_FOUND', `there is no backup set "${name}" in ${store.directory}`);
+  }
+  const keys = domainKeys(key.dataKey);
+  const { record: old } = await readCopies(world, store, name);
+  const { points, damaged } = await listPoints(world, store, name, keys);
+  // A record may be lost, or somebody else's: then recovery points say which key is the set's.
+  const isOfRecord = old !== undefined && isSealedBy(old, keys.record);
+  const isOfNothing = old !== undefined && !old.seal && damaged.length === 0;
+  if (!isOfRecord && !isOfNothing && points.length === 0) {
+    throw new CatalogError('WRONG_KEY', `that is not the key of set "${name}"`);
+  }
+  const { domain } = key;
+  const { slots, recoveryKey } = await lockDataKey(world.random, key.dataKey, {
+    domain,
+    passphrase,
+  });
+  const created = old?.created ?? world.clock.now().toISOString();
+  const cutting = old?.cutting ?? CUTTING_DEFAULT;
+  const counter = 1 + (old?.seal?.counter ?? 0);
+  const record = sealSet({ name, created, domain, cutting, slots }, counter, keys.record);
+  await writeSetRecord(world, store, record);
+  return { record, recoveryKey };
+}

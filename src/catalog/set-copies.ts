@@ -1,0 +1,180 @@
+import { join } from 'node:path/posix';
+import type { DomainKeys } from '../formats/store/frame.ts';
+import { isSummed } from '../formats/store/json-record.ts';
+import { decodeSet, encodeSet, isSealedBy, type SetRecord } from '../formats/store/set-record.ts';
+import type { Store } from '../store/store.ts';
+import { putDurably } from '../sys/put-durably.ts';
+import { SystemError } from '../sys/system-error.ts';
+import type { World } from '../sys/world.ts';
+import { CatalogError } from './catalog-error.ts';
+import { checkName } from './names.ts';
+import { readRecord } from './read-record.ts';
+
+/*
+ * The record of a set lies there twice: no single file may be the loss of a set's keys. Either copy is enough; of two
+ * whole ones the newer counts, and the next writer that has the key makes the other one again.
+ */
+const RECORD_LENGTH_MAX = 64 * 1024;
+const RECORD = 'set.json';
+const COPY = 'set.copy.json';
+
+export interface RecordProblem {
+  readonly path: string;
+  readonly reason: string;
+}
+
+export function setDirectory(store: Store, set: string): string {
+  return join(store.directory, 'sets', set);
+}
+
+/** Whether there is a copy, whole or not. */
+export async function hasSetRecord({ files }: World, store: Store, name: string): Promise<boolean> {
+  for (const file of [RECORD, COPY]) {
+    if (await files.stat(join(setDirectory(store, name), file))) return true;
+  }
+  return false;
+}
+
+/** Both copies. */
+export async function writeSetRecord(
+  { files }: World,
+  store: Store,
+  record: SetRecord,
+): Promise<void> {
+  const bytes = encodeSet(record);
+  for (const file of [RECORD, COPY]) {
+    await putDurably(files, join(setDirectory(store, record.name), file), bytes);
+  }
+}
+
+/** What is wrong with the copies of a set's record. */
+export async function checkSetRecords(
+  world: World,
+  store: Store,
+  name: string,
+): Promise<readonly RecordProblem[]> {
+  const { record, problems } = await readCopies(world, store, name);
+  if (record !== undefined || problems.length > 0) return problems;
+  const reason =
+    'both copies of the record are missing: "set import-key" makes it again from a key on paper';
+  return [{ path: join(setDirectory(store, name), RECORD), reason }];
+}
+
+/**
+ * Writes again the copies of an opened set's record that are not as they should be. The set may have been opened before
+ * somebody changed its slots: an older record is never written over a newer one. The caller holds the store's lock.
+ */
+export async function mendSetRecord(
+  world: World,
+  store: Store,
+  {
+    name,
+    record,
+    keys,
+  }: { readonly name: string; readonly record: SetRecord; readonly keys: DomainKeys },
+): Promise<void> {
+  const directory = setDirectory(store, name);
+  const copies: { readonly path: string; readonly copy: Copy }[] = [];
+  for (const path of [join(directory, RECORD), join(directory, COPY)]) {
+    copies.push({ path, copy: await readCopy(world, store, path, name) });
+  }
+  const newest = copies
+    .flatMap(({ copy }) => (copy.record && isSealedBy(copy.record, keys.record) ? copy.record : []))
+    .reduce((a, b) => (counterOf(b) > counterOf(a) ? b : a), record);
+  const bytes = encodeSet(newest);
+  for (const { path, copy } of copies) {
+    const isRight = copy.record && Buffer.compare(encodeSet(copy.record), bytes) === 0;
+    if (!isRight || !copy.isSummed) await putDurably(world.files, path, bytes);
+  }
+}
+
+const counterOf = ({ seal }: SetRecord): number => seal?.counter ?? 0;
+
+/**
+ * The record as its two copies say. The release of 22 November wrote one, without a checksum: where that differs from a
+ * copy that has one, it was damaged. Of two that have one the newer counts, if both are of one set that is encrypted in
+ * both or in neither: `unlockSet` sees whether its counter is authentic. Else neither is believed, nor written over the
+ * other, which may hold the only slots that open the set.
+ */
+export async function readCopies(
+  world: World,
+  store: Store,
+  name: string,
+): Promise<{ readonly record: SetRecord | undefined; readonly problems: RecordProblem[] }> {
+  checkName(name, 'backup set');
+  const directory = setDirectory(store, name);
+  const path = join(directory, RECORD);
+  const copyPath = join(directory, COPY);
+  const first = await readCopy(world, store, path, name);
+  const copy = await readCopy(world, store, copyPath, name);
+  const problems = [first, copy].flatMap(({ problem }) => problem ?? []);
+  if (first.record && copy.record && !isSame(first.record, copy.record)) {
+    const found = newerOf({ first, copy, path, copyPath });
+    return { record: found.record, problems: [...problems, found.problem] };
+  }
+  const isCopyMissing = first.isSummed && !copy.record && !copy.problem;
+  if (isCopyMissing) problems.push({ path: copyPath, reason: `${copyPath} is missing` });
+  if (copy.record && !first.record && !first.problem) {
+    problems.push({ path, reason: `${path} is missing` });
+  }
+  return { record: first.record ?? copy.record, problems };
+}
+
+/** Of two that differ. */
+function newerOf({
+  first,
+  copy,
+  path,
+  copyPath,
+}: {
+  readonly first: Copy;
+  readonly copy: Copy;
+  readonly path: string;
+  readonly copyPath: string;
+}): { readonly record: SetRecord | undefined; readonly problem: RecordProblem } {
+  const [a, b] = [first.record!, copy.record!];
+  const isOneSet =
+    Buffer.compare(a.domain, b.domain) === 0 && a.slots.length > 0 === b.slots.length > 0;
+  if (a.seal && b.seal && isOneSet && counterOf(a) !== counterOf(b)) {
+    const isFirstNewer = counterOf(a) > counterOf(b);
+    const older = isFirstNewer ? copyPath : path;
+    const reason = `${older} is older than the other copy, which counts; the next backup writes it again`;
+    return { record: isFirstNewer ? a : b, problem: { path: older, reason } };
+  }
+  const reason = `${path} and ${copyPath} differ: one was altered; remove the one that is wrong`;
+  const isDamage = first.isSummed !== copy.isSummed;
+  const whole = first.isSummed ? a : b;
+  return { record: isDamage ? whole : undefined, problem: { path, reason } };
+}
+
+const isSame = (a: SetRecord, b: SetRecord): boolean =>
+  Buffer.compare(encodeSet(a), encodeSet(b)) === 0;
+
+interface Copy {
+  readonly record: SetRecord | undefined;
+  readonly problem: RecordProblem | undefined;
+  readonly isSummed: boolean;
+}
+
+/** Neither a record nor a problem: it is not there. */
+async function readCopy({ files }: World, store: Store, path: string, name: string): Promise<Copy> {
+  const none = { record: undefined, problem: undefined, isSummed: false };
+  if (!(await files.stat(path))) return none;
+  try {
+    return await readRecord({ files, store }, path, RECORD_LENGTH_MAX, (bytes) => {
+      const record = decodeSet(bytes);
+      // A record under another set's name would bring that set's keys with it.
+      if (record.name !== name) {
+        throw new CatalogError('CORRUPT', `${path} is the record of set "${record.name}"`);
+      }
+      if (store.has('checked-records') && !record.seal) {
+        throw new CatalogError('CORRUPT', `${path} has no counter: it is of before the upgrade`);
+      }
+      return { record, problem: undefined, isSummed: isSummed(bytes) };
+    });
+  } catch (cause) {
+    if (cause instanceof SystemError && cause.code === 'NOT_FOUND') return none;
+    if (!(cause instanceof CatalogError)) throw cause;
+    return { ...none, problem: { path, reason: cause.message } };
+  }
+}

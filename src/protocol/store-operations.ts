@@ -1,0 +1,96 @@
+import { anyObject, flag, list, nullable, object, text } from '../lib/schema.ts';
+import { changes, hiding, looks, type Operation, withKey } from './operation.ts';
+import {
+  adoptRequest,
+  checkRequest,
+  importKeyRequest,
+  nothing,
+  setRequest,
+  upgradeRequest,
+} from './requests.ts';
+import {
+  checkResult,
+  damagedPoint,
+  rebuiltIndex,
+  setSummary,
+  storeSummary,
+  storeUsage,
+} from './result-schemas.ts';
+
+const name = text({ max: 256 });
+const long = text({ max: 64 * 1024 });
+const MANY = 10_000_000;
+const BIG = 4 * 1024 * 1024;
+const damaged = list(damagedPoint, MANY);
+
+/** What is asked of a store and of its sets; the rest: operations.ts. */
+export const STORE_OPERATIONS = {
+  'store/create': changes('make the store that the service is set to', nothing, storeSummary),
+  'store/adopt': changes(
+    'show what this box does not know of the store; obey it, once you have seen it',
+    adoptRequest,
+    object({
+      store: long,
+      /** Names what is shown: give it back to have just that adopted. */
+      plan: name,
+      adopted: flag(),
+      /** Why the box remembers nothing at all; null: it does. */
+      memory: nullable(long),
+      sessions: list(
+        object({
+          ...{ session: name, set: name, point: name, listen: long, tls: flag() },
+          /** Whether the service is to run it by itself. */
+          starts: flag(),
+          /** Who may use it over NFS; null: it is not shown there. */
+          nfs: nullable(list(name, MANY)),
+        }),
+        MANY,
+      ),
+      jobs: list(object({ job: name, kind: name, request: anyObject(BIG) }), MANY),
+      schedules: list(
+        object({ schedule: name, at: name, kind: name, request: anyObject(BIG) }),
+        MANY,
+      ),
+      sets: list(object({ set: name, encrypted: flag(), wasEncrypted: flag() }), MANY),
+    }),
+  ),
+  'store/usage': looks(
+    'how full the store is, when it will be full, and what it saves',
+    nothing,
+    storeUsage,
+  ),
+  'store/check': withKey(changes('look for damage', checkRequest, checkResult)),
+  'store/upgrade': withKey(
+    changes(
+      'give the store what new stores have, or say what that is',
+      upgradeRequest,
+      object({
+        store: long,
+        features: list(object({ feature: name, changes: long }), MANY),
+        upgraded: flag(),
+      }),
+    ),
+  ),
+  'store/rebuild-index': changes('make the index anew', nothing, rebuiltIndex),
+  'set/list': looks('list backup sets', nothing, object({ sets: list(setSummary, MANY), damaged })),
+  'set/create': withKey(
+    changes(
+      'make a backup set; `secret` is the passphrase of an encrypted one',
+      setRequest,
+      object({
+        ...{ set: name, created: name, encrypted: flag() },
+        recoveryKey: nullable(name),
+      }),
+    ),
+  ),
+  'set/import-key': hiding(
+    withKey(
+      changes(
+        'make the record of a set again from its key on paper; `secret` is its new passphrase',
+        importKeyRequest,
+        object({ set: name, recoveryKey: name }),
+      ),
+    ),
+    'key',
+  ),
+} as const satisfies Readonly<Record<string, Operation>>;
