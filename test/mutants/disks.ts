@@ -246,10 +246,10 @@ export const disks: readonly Mutant[] = [
     tests: [TREE],
   },
   {
-    name: 'session files: a write waits behind a removal and is done all the same',
+    name: 'session files: a file is made for a node that was removed',
     file: 'src/tree/contents.ts',
-    text: '      checkNode(id);\n      return turnsOf(id)',
-    to: '      return turnsOf(id)',
+    text: '    checkNode(id);\n    const file = await files.create(path);',
+    to: '    const file = await files.create(path);',
     tests: [RACES],
   },
   {
@@ -257,7 +257,7 @@ export const disks: readonly Mutant[] = [
     file: 'src/tree/namespace.ts',
     text: "const changes: FilesChange[] = [{ op: 'next', id: next }];",
     to: 'const changes: FilesChange[] = [];',
-    tests: [TREE],
+    tests: ['test/tree/damaged-log.test.ts'],
   },
   {
     name: 'session files: a directory moves into itself',

@@ -1,5 +1,6 @@
 import { deepEqual, equal, rejects } from 'node:assert/strict';
 import { test } from 'tap';
+import { namespace } from '../../src/tree/namespace.ts';
 import { checkSessionTree } from '../../src/tree/session-tree.ts';
 import { noise } from '../support/random.ts';
 import { FILE, FIRST, fresh, HOME, treeOn } from '../support/session-tree.ts';
@@ -94,4 +95,37 @@ test('contents whose node the log does not know are kept under another name', as
   deepEqual(await files.readFile(`${HOME}/${lost[0]!}`, 2 ** 20), noise(1000, 9));
   equal((await files.list(HOME)).filter((name) => name.startsWith('file-')).length, before.length);
   equal(bytes.length, ends[9]);
+});
+
+test('bytes that were written beyond the size that was flushed do not come back when the file grows', async () => {
+  const { files, names } = await tenFiles();
+  let id: number;
+  {
+    await using tree = await treeOn(files);
+    id = tree.lookup(tree.root, names[3]!)!;
+  }
+  {
+    await using file = await files.open(`${HOME}/file-${id}`, 'write');
+    await file.write(noise(500, 99), 1000);
+  }
+  await using tree = await treeOn(files);
+  await tree.change(id, { size: 2000 });
+  const bytes = new Uint8Array(2000);
+  await tree.read(id, bytes, 0);
+  deepEqual(bytes.subarray(0, 1000), noise(1000, 3));
+  deepEqual(bytes.subarray(1000), new Uint8Array(1000));
+});
+
+test('a log that is written anew remembers which ids were used', async () => {
+  const names = namespace();
+  const now = 1;
+  const node = { ...FILE, id: 9, links: 1, size: 0, accessedMs: now, modifiedMs: now } as const;
+  const rest = { changedMs: now, target: undefined, disk: undefined, exclusive: undefined };
+  names.apply([
+    { op: 'put', node: { ...node, ...rest } },
+    { op: 'drop', id: 9 },
+  ]);
+  const again = namespace();
+  again.apply(names.whole());
+  equal(again.number(), 10);
 });
