@@ -277,13 +277,20 @@ async function describe(shell: ApplianceShell, device: string): Promise<Descript
     label: text(await quietly('vfs-label', device)),
     uuid: text(await quietly('vfs-uuid', device)),
     size: Number.isSafeInteger(size) && size > 0 ? size : undefined,
-    driver: driverOf(kind, type),
+    driver: await driverOf(kind, type, quietly),
   };
 }
 
-function driverOf(kind: VolumeKind, type: string): Volume['driver'] {
+async function driverOf(
+  kind: VolumeKind,
+  type: string,
+  quietly: (...words: string[]) => Promise<string>,
+): Promise<Volume['driver']> {
   if (kind === 'swap') return { kind: 'none', reason: 'swap space holds no files' };
   if (type === '') return { kind: 'none', reason: 'nothing that is recognised' };
+  if (kind === 'unknown' && (await quietly('filesystem-available', type)).trim() === 'false') {
+    return { kind: 'none', reason: `${type}: the kernel of the VM has no driver for it` };
+  }
   return { kind: isContainer(kind) ? 'container' : 'guestfs' };
 }
 

@@ -1,6 +1,7 @@
 import { GranularError, type GranularErrorCode } from './granular-error.ts';
 import { exitCode, lastWords, runProgram, startProgram } from './programs.ts';
-import { KERNEL_DRIVERS, type Volume, type VolumeKind } from './volumes.ts';
+import { KERNEL_DRIVERS } from './drivers.ts';
+import type { Volume, VolumeKind } from './volumes.ts';
 import type { Clock } from '../sys/clock.ts';
 
 /*

@@ -1,7 +1,8 @@
 import type { DiskFiles } from './disk-files.ts';
+import { fileSystemDriver, KERNEL_DRIVERS } from './drivers.ts';
 import { GranularError, type GranularErrorCode } from './granular-error.ts';
 import { type Partition, type PartitionTable, readPartitions } from './partitions.ts';
-import { printable, runProgram } from './programs.ts';
+import { printable } from './programs.ts';
 import { decoded, probe, type Signatures } from './signatures.ts';
 
 /** `unknown`: something else, or nothing that is recognised; `found` says what. */
@@ -59,20 +60,6 @@ export interface FindVolumesOptions {
   readonly signal?: AbortSignal;
 }
 
-const PROBE_MS = 60_000;
-
-/** Kinds that the kernel may have a driver for, and that driver. */
-export const KERNEL_DRIVERS: Readonly<Partial<Record<VolumeKind, string>>> = {
-  ext2: 'ext4',
-  ext3: 'ext4',
-  ext4: 'ext4',
-  xfs: 'xfs',
-  btrfs: 'btrfs',
-  vfat: 'vfat',
-  exfat: 'exfat',
-  iso9660: 'iso9660',
-  udf: 'udf',
-};
 const CONTAINERS: readonly VolumeKind[] = [
   'LVM2_member',
   'crypto_LUKS',
@@ -196,9 +183,17 @@ function unreadable(spot: Spot, cause: unknown): Volume {
     found: 'unreadable',
     label: undefined,
     uuid: undefined,
-    driver: { kind: 'none', reason: cause.message },
+    driver: { kind: 'none', reason: withoutPaths(cause.message, spot) },
     aside: undefined,
   };
+}
+
+/** Where a disk is served from means nothing to people. */
+function withoutPaths(message: string, spot: Spot): string {
+  const { name } = placeOf(spot);
+  return message
+    .replaceAll(pathOf(spot.disk, spot.number), name)
+    .replaceAll(spot.disk.path, spot.disk.disk);
 }
 
 /** The one of that name; the message of NOT_FOUND names them all. */
@@ -265,27 +260,10 @@ function other(fields: Signatures, type: string | undefined): string {
 
 async function driverFor(
   { kind, found, isFileSystem }: Seen,
-  { isolated, signal }: FindVolumesOptions,
+  options: FindVolumesOptions,
 ): Promise<VolumeDriver> {
   if (kind === 'swap') return { kind: 'none', reason: 'swap space holds no files' };
   if (isContainer(kind)) return { kind: 'container' };
   if (!isFileSystem) return { kind: 'none', reason: `${found}: nothing here can open that` };
-  if (isolated) return { kind: 'guestfs' };
-  if (kind === 'ntfs') return { kind: 'ntfs-3g' };
-  const driver = KERNEL_DRIVERS[kind];
-  return driver !== undefined && (await kernelHas(driver, signal))
-    ? { kind: 'kernel' }
-    : { kind: 'guestfs' };
-}
-
-/** Asks the kernel to load it if need be. */
-async function kernelHas(driver: string, signal?: AbortSignal): Promise<boolean> {
-  const options = { timeoutMs: PROBE_MS, ...(signal && { signal }) };
-  const isThere = async (): Promise<boolean> => {
-    const { stdout } = await runProgram('cat', ['/proc/filesystems'], options);
-    return new RegExp(`^\\t${driver}$`, 'm').test(stdout.toString());
-  };
-  if (await isThere()) return true;
-  await runProgram('modprobe', ['--quiet', '--', driver], options).catch(() => {});
-  return isThere();
+  return fileSystemDriver({ kind, type: found }, options);
 }

@@ -229,10 +229,10 @@ function disksParts(
   }
   async function look(disk: DiskFile): Promise<void> {
     const { path, mode, size } = disk;
-    // A disk without a table that can be understood is one without parts.
-    const all = await partsOf(path).catch(() => []);
-    const parts = all.filter(({ offset, length }) => length > 0 && offset + length <= size);
-    const isSteady = mode === READ_MODE;
+    // A disk without a table that can be understood is one without parts: for now, since a busy host may be the reason.
+    const all = await partsOf(path).catch(() => undefined);
+    const parts = (all ?? []).filter(({ offset, length }) => length > 0 && offset + length <= size);
+    const isSteady = mode === READ_MODE && all !== undefined;
     const until = isSteady ? Number.POSITIVE_INFINITY : clock.monotonicMs() + SESSION_PARTS_MS;
     known.set(path, { parts, until });
   }

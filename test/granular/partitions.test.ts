@@ -279,4 +279,6 @@ test('a disk that cannot be read is named, and the volumes of the others are the
       ['vdb', 'ext4'],
     ],
   );
+  const [{ driver }] = volumes as [(typeof volumes)[0]];
+  match(driver.kind === 'none' ? driver.reason : '', /^no disk vda: [^/]*$/);
 });

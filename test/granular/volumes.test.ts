@@ -18,6 +18,7 @@ import {
   makeTree,
   sfdisk,
 } from '../support/guest-images.ts';
+import { overwrite } from '../support/images.ts';
 import { program, without } from '../support/programs.ts';
 import { below, noise, seeded } from '../support/random.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
@@ -220,6 +221,33 @@ test('volumes are named by what is on them, and how each is opened', { skip }, a
     (await findVolumes([cut], shared)).map(({ uuid }) => uuid),
     volumes.map(({ uuid }) => uuid),
   );
+});
+
+// F24
+test('a file system that no kernel here reads is listed as closed, with the reason', {
+  skip: skip || without('mkfs.minix'),
+}, async () => {
+  const minix = blank('minix', 4 * MiB);
+  await program('mkfs.minix', minix);
+  const [volume] = await findVolumes([diskFiles(minix)], shared);
+  equal(volume!.found, 'minix');
+  const module = await program('find', '/lib/modules', '-name', 'minix.ko*');
+  equal(volume!.driver.kind, module === '' ? 'none' : 'guestfs');
+  if (volume!.driver.kind === 'none') match(volume!.driver.reason, /linux-image-amd64/);
+
+  // Labels of ZFS: uberblocks in the first two and the last two quarters of a MiB.
+  const zfs = blank('zfs', 64 * MiB);
+  for (const label of [0, 256, 65_024, 65_280]) {
+    for (let at = 0; at < 128; at++) {
+      const block = Buffer.alloc(40);
+      for (const [field, value] of [0xbab10c, 5000, at + 10, 1, 2].entries()) {
+        block.writeBigUInt64LE(BigInt(value), field * 8);
+      }
+      overwrite(zfs, block, (label + 128 + at) * 1024);
+    }
+  }
+  const [pool] = await findVolumes([diskFiles(zfs)], shared);
+  deepEqual([pool!.found, pool!.driver.kind], ['zfs_member', 'none']);
 });
 
 test('a missing program is named with its package', { skip }, async () => {
