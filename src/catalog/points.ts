@@ -11,7 +11,7 @@ import type { PointNames } from './point-names.ts';
 import { byPublication, oldestFirst } from './publication-order.ts';
 import { readRecord } from './read-record.ts';
 import { setDirectory } from './set-copies.ts';
-import { type OpenSet, setNames } from './sets.ts';
+import { noSet, type OpenSet, setNames } from './sets.ts';
 
 /** Which recovery point: known by its place, not yet by its contents. */
 export interface PointPlace {
@@ -84,7 +84,9 @@ export async function listPoints(
   set: string | undefined,
   keys?: DomainKeys,
 ): Promise<PointList> {
-  const sets = set === undefined ? await setNames(world, store) : [set];
+  const all = await setNames(world, store);
+  if (set !== undefined && !all.includes(set)) throw noSet(store, set, all);
+  const sets = set === undefined ? all : [set];
   const places: PointPlace[] = [];
   for (const name of sets) {
     for (const id of await pointIds(world, store, name)) places.push({ set: name, id });
@@ -188,7 +190,7 @@ export async function findPoint(world: World, store: Store, query: string): Prom
   const [, set, rest = ''] = /^(?:([^/]+)\/)?(.*)$/s.exec(query)!;
   const sets = await setNames(world, store);
   if (set !== undefined && !sets.includes(set)) {
-    throw new CatalogError('NOT_FOUND', `there is no backup set "${set}" in ${store.directory}`);
+    throw noSet(store, set, sets);
   }
   const searched = set === undefined ? sets : [set];
   const machine = /^(.*)@latest$/s.exec(rest)?.[1];

@@ -32,6 +32,9 @@ export interface SetOptions {
   readonly cutting?: Cutting | undefined;
 }
 
+/** So many sets are named where another one was meant. */
+const NAMED_MAX = 10;
+
 /** The recovery key of an encrypted set is in the answer and nowhere else. */
 export async function createSet(
   world: World,
@@ -75,10 +78,15 @@ export async function readSet(world: World, store: Store, name: string): Promise
   const { record, problems } = await readCopies(world, store, name);
   if (record) return record;
   const [first] = problems;
-  if (!first) {
-    throw new CatalogError('NOT_FOUND', `there is no backup set "${name}" in ${store.directory}`);
-  }
+  if (!first) throw noSet(store, name, await setNames(world, store));
   throw new CatalogError('CORRUPT', `the record of set "${name}" cannot be used: ${first.reason}`);
+}
+
+export function noSet(store: Store, name: string, names: readonly string[]): CatalogError {
+  const has = names.length === 0 ? 'no set' : names.slice(0, NAMED_MAX).join(', ');
+  const more = names.length > NAMED_MAX ? ', and others' : '';
+  const message = `there is no backup set "${name}" in ${store.directory}: it has ${has}${more}`;
+  return new CatalogError('NOT_FOUND', message);
 }
 
 export interface SetList {

@@ -38,7 +38,9 @@ export function findSecret(set: string, options: SecretOptions): GivenSecret {
   if (recoveryKeyFile !== undefined) {
     return { kind: 'recovery-key', text: keyIn(recoveryKeyFile) };
   }
-  const passphrase = givenPassphrase(options) ?? ask(`Passphrase of set "${set}": `);
+  const passphrase =
+    givenPassphrase(options) ??
+    ask(`Passphrase of set "${set}": `, `set "${set}" is encrypted, and its passphrase is missing`);
   return { kind: 'passphrase', passphrase };
 }
 
@@ -56,8 +58,9 @@ export function newSecret(options: SecretOptions): GivenSecret {
 function choosePassphrase(options: SecretOptions): Uint8Array {
   const given = givenPassphrase(options);
   if (given) return given;
-  const first = ask('New passphrase: ');
-  const second = ask('Once more: ');
+  const missing = 'the new passphrase, or password, is missing';
+  const first = ask('New passphrase: ', missing);
+  const second = ask('Once more: ', missing);
   if (first.length === 0) throw new UsageError('the passphrase is empty');
   if (Buffer.compare(first, second) !== 0) throw new UsageError('those are two passphrases');
   return first;
@@ -92,11 +95,11 @@ function firstLine(from: string | number): Uint8Array {
   throw new UsageError(`the passphrase in ${from} is empty`);
 }
 
-function ask(question: string): Uint8Array {
+function ask(question: string, missing: string): Uint8Array {
   const answer = typed(question);
   if (answer) return answer;
   throw new UsageError(
-    'the set is encrypted and nobody answers: give --passphrase-file or --passphrase-fd',
+    `${missing}: nobody can be asked here, so give --passphrase-file or --passphrase-fd`,
   );
 }
 

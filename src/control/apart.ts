@@ -5,7 +5,7 @@ import type { Report } from '../protocol/results.ts';
 import type { Clock } from '../sys/clock.ts';
 import { startOwnProcess } from '../sys/own-process.ts';
 import { SystemError } from '../sys/system-error.ts';
-import { firstFailure, isAway, kindOfFailure, OperationFailure } from './failures.ts';
+import { firstFailure, kindOfFailure, OperationFailure } from './failures.ts';
 import type { GivenSecret, SecretSource } from './house.ts';
 import type { CallOptions } from './handlers.ts';
 
@@ -40,7 +40,6 @@ export type FromWorker =
 export interface Failure {
   readonly kind: FailureKind;
   readonly message: string;
-  readonly isAway: boolean;
 }
 
 /** From the request to end to the end by force: a pack is sealed meanwhile. */
@@ -116,9 +115,9 @@ export async function runApart<N extends OperationName>(
 export function toldFailure(error: unknown): Failure | undefined {
   const cause = firstFailure(error);
   const kind = kindOfFailure(cause);
-  return kind && { kind, message: asError(cause).message, isAway: isAway(cause) };
+  return kind && { kind, message: asError(cause).message };
 }
 
-export function failureOf({ kind, message, isAway }: Failure): OperationFailure {
-  return new OperationFailure(kind, message, isAway);
+export function failureOf({ kind, message }: Failure): OperationFailure {
+  return new OperationFailure(kind, message);
 }

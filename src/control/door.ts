@@ -13,6 +13,7 @@ import {
 import { givenSecret } from '../protocol/requests.ts';
 import type { Report } from '../protocol/results.ts';
 import type { Clock } from '../sys/clock.ts';
+import { SystemError } from '../sys/system-error.ts';
 import type { HttpRequest } from '../sys/http-server.ts';
 import type { UnixPeer } from '../sys/unix-peer.ts';
 import type { Caller } from './caller.ts';
@@ -57,6 +58,8 @@ const STATUS = {
   'not-found': 404,
   corrupt: 500,
   'no-space': 507,
+  denied: 403,
+  unreachable: 502,
   interrupted: 503,
 } as const satisfies Record<FailureKind, number>;
 
@@ -118,7 +121,8 @@ function isOperation(name: string): name is OperationName {
 
 /** What cannot be asked at all. A body that nobody reads ends the connection. */
 export function refuse(http: HttpRequest, status: number, message: string): void {
-  answer(http, status, { event: 'error', kind: 'usage', message }, true);
+  const kind = status === 401 || status === 403 ? 'denied' : 'usage';
+  answer(http, status, { event: 'error', kind, message }, true);
 }
 
 function answer(http: HttpRequest, status: number, value: object, close = false): void {
@@ -231,8 +235,8 @@ function parsedBody<N extends OperationName>(
 function checkNoFiles(name: OperationName, request: unknown): void {
   const [file] = hostFilesIn(OPERATIONS[name].request.json, request);
   if (file === undefined) return;
-  throw new SchemaError(
-    [],
+  throw new SystemError(
+    'DENIED',
     `"${file}" is a file of the service's machine: only a token of "token create --files" may name one`,
   );
 }

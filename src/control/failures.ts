@@ -18,10 +18,11 @@ const SYSTEM = {
   NOT_FOUND: 'not-found',
   EXISTS: 'failed',
   NO_SPACE: 'no-space',
-  DENIED: 'failed',
+  DENIED: 'denied',
   BUSY: 'in-use',
-  UNREACHABLE: 'failed',
+  UNREACHABLE: 'unreachable',
   FAILED: 'failed',
+  INVALID: 'usage',
   CORRUPT: 'corrupt',
   IO: 'failed',
 } as const satisfies Record<SystemErrorCode, FailureKind>;
@@ -83,7 +84,7 @@ const GRANULAR = {
   TIMEOUT: 'failed',
   INTERRUPTED: 'interrupted',
   NO_SPACE: 'no-space',
-  DENIED: 'failed',
+  DENIED: 'denied',
   INCOMPLETE: 'failed',
   EXISTS: 'failed',
   FAILED: 'failed',
@@ -145,18 +146,10 @@ const HOST = {
 export class OperationFailure extends Error {
   override readonly name = 'OperationFailure';
   readonly kind: FailureKind;
-  readonly isAway: boolean;
-  constructor(kind: FailureKind, message: string, isAway: boolean) {
+  constructor(kind: FailureKind, message: string) {
     super(message);
     this.kind = kind;
-    this.isAway = isAway;
   }
-}
-
-/** Whether a host is not there, and may be again. */
-export function isAway(error: unknown): boolean {
-  if (error instanceof OperationFailure) return error.isAway;
-  return error instanceof SystemError && error.code === 'UNREACHABLE';
 }
 
 /** What failed first: closing what it had open may have failed as well because of it. */

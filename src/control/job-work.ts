@@ -5,7 +5,7 @@ import type { AttemptOptions } from '../jobs/queue.ts';
 import type { FailureKind } from '../protocol/failure.ts';
 import type { Report } from '../protocol/results.ts';
 import { backupJob, bySession, checkRequest } from '../protocol/requests.ts';
-import { firstFailure, isAway, kindOfFailure } from './failures.ts';
+import { firstFailure, kindOfFailure } from './failures.ts';
 import type { CallOptions, RunApart } from './handlers.ts';
 import type { House, SecretSource } from './house.ts';
 import type { JobKeys } from './job-keys.ts';
@@ -24,6 +24,8 @@ const AGAIN = {
   'not-found': 'soon',
   corrupt: 'never',
   'no-space': 'soon',
+  denied: 'soon',
+  unreachable: 'until',
   interrupted: 'soon',
 } as const satisfies Record<FailureKind, Again>;
 
@@ -61,7 +63,7 @@ export function jobWork(house: House, { keys, apart }: WorkParts) {
       const asked = { kind: job.kind, request: job.request };
       const seen = await asSeenHere({ kind, message: asError(cause).message }, 'job/create', asked);
       const reason = `${seen}${advice}`;
-      return { kind: 'failed', reason, again: isAway(cause) ? 'until' : AGAIN[kind] };
+      return { kind: 'failed', reason, again: AGAIN[kind] };
     }
   };
 }

@@ -11,7 +11,7 @@ export function parseListenAddress(text: string): Address {
   if (tcp && port < 65_536) return { kind: 'tcp', host: tcp[1] ?? tcp[2]!, port };
   const fd = /^fd:(\d{1,6})$/.exec(text)?.[1];
   if (fd !== undefined) return { kind: 'fd', fd: Number(fd) };
-  throw new SystemError('FAILED', `"${text}" is none of unix:PATH, tcp:HOST:PORT, fd:N`);
+  throw new SystemError('INVALID', `"${text}" is none of unix:PATH, tcp:HOST:PORT, fd:N`);
 }
 
 /** As `parseListenAddress` reads it. */

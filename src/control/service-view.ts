@@ -11,7 +11,7 @@ import type { FailureKind } from '../protocol/failure.ts';
 
 /** The service's own, below /srv: appliance/install makes it. */
 const OWN_PLACE = '/srv/holdfast-disks';
-const KINDS: ReadonlySet<FailureKind> = new Set(['failed', 'not-found']);
+const KINDS: ReadonlySet<FailureKind> = new Set(['failed', 'denied', 'not-found']);
 
 /** The message of a failure with what the service's own view of the files has to do with it. */
 export async function asSeenHere(

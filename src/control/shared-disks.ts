@@ -21,7 +21,7 @@ interface SharedDisksOptions {
 
 /**
  * The NBD server of all sessions, which answers nobody before it is told to; undefined: there is to be none.
- * Rejects FAILED for networks that are none, and what listening rejects.
+ * Rejects INVALID for networks that are none, and what listening rejects.
  */
 export async function openSharedDisks(
   { world, nbdMemory }: Pick<House, 'world' | 'nbdMemory'>,

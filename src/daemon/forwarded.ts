@@ -29,13 +29,12 @@ async function forward(
     return (await askService(socket, name, request as never, options)) as never;
   } catch (cause) {
     if (cause instanceof ServiceFailure) {
-      throw new OperationFailure(cause.kind, cause.message, false);
+      throw new OperationFailure(cause.kind, cause.message);
     }
     if (!(cause instanceof SystemError)) throw cause;
     throw new OperationFailure(
-      'failed',
+      'unreachable',
       `what has root's rights does not answer: systemctl start ${unit} (${cause.message})`,
-      false,
     );
   }
 }

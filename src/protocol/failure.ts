@@ -7,6 +7,8 @@ export const EXIT_CODES = {
   'not-found': 5,
   corrupt: 6,
   'no-space': 7,
+  denied: 8,
+  unreachable: 9,
   interrupted: 130,
 } as const;
 

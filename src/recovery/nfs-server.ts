@@ -84,7 +84,7 @@ export async function openNfsServer(
   };
 }
 
-/** Throws FAILED for networks that are none. */
+/** Throws INVALID for networks that are none. */
 export function accessOf({ allow, readOnly, squash, privilegedPorts }: NfsPlace): NfsAccess {
   return { allow: parseNetworks(allow), readOnly, squash, privilegedPorts };
 }

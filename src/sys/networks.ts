@@ -13,7 +13,7 @@ export const LOOPBACK: readonly string[] = ['127.0.0.0/8', '::1'];
 
 const BITS = { 4: 32, 6: 128 } as const;
 
-/** `10.0.0.7`, `10.0.0.0/24`, `fd00::/8`. Rejects what is neither (FAILED). */
+/** `10.0.0.7`, `10.0.0.0/24`, `fd00::/8`. Rejects what is neither (INVALID). */
 export function parseNetworks(names: readonly string[]): Networks {
   const list = new BlockList();
   for (const name of names) {
@@ -23,7 +23,7 @@ export function parseNetworks(names: readonly string[]): Networks {
     const length = prefix === undefined ? bits : Number(prefix);
     const isWhole = Number.isInteger(length) && length >= 0 && length <= bits;
     if (more.length > 0 || prefix === '' || !isWhole) {
-      throw new SystemError('FAILED', `"${name}" is no address and no network (10.0.0.0/24)`);
+      throw new SystemError('INVALID', `"${name}" is no address and no network (10.0.0.0/24)`);
     }
     list.addSubnet(address!, length, familyOf(version));
   }

@@ -1,6 +1,7 @@
 /**
  * NOT_FOUND, EXISTS, NO_SPACE (also a quota), DENIED (permissions, read-only), BUSY (held by someone
- * else), UNREACHABLE (no such peer, or it went away), FAILED (a program ended badly), CORRUPT (a log of
+ * else), UNREACHABLE (no such peer, or it went away), FAILED (a program ended badly), INVALID (what was
+ * asked for makes no sense), CORRUPT (a log of
  * ours is damaged), IO (the rest).
  */
 export type SystemErrorCode =
@@ -11,6 +12,7 @@ export type SystemErrorCode =
   | 'BUSY'
   | 'UNREACHABLE'
   | 'FAILED'
+  | 'INVALID'
   | 'CORRUPT'
   | 'IO';
 
@@ -24,32 +26,62 @@ export class SystemError extends Error {
   }
 }
 
-const CODES: Readonly<Record<string, SystemErrorCode>> = {
-  ENOENT: 'NOT_FOUND',
-  ENOTDIR: 'NOT_FOUND',
-  EEXIST: 'EXISTS',
-  ENOTEMPTY: 'EXISTS',
-  ENOSPC: 'NO_SPACE',
-  EDQUOT: 'NO_SPACE',
-  EACCES: 'DENIED',
-  EPERM: 'DENIED',
-  EROFS: 'DENIED',
-  EBUSY: 'BUSY',
-  ETXTBSY: 'BUSY',
-  EADDRINUSE: 'BUSY',
-  ECONNREFUSED: 'UNREACHABLE',
-  ECONNRESET: 'UNREACHABLE',
-  EHOSTUNREACH: 'UNREACHABLE',
-  ENETUNREACH: 'UNREACHABLE',
-  ENOTFOUND: 'UNREACHABLE',
-  ETIMEDOUT: 'UNREACHABLE',
-  EPIPE: 'UNREACHABLE',
+/** What the kernel's and the resolver's codes mean here, and for people (errno(3)). */
+const MEANINGS: Readonly<Record<string, readonly [SystemErrorCode, string]>> = {
+  ENOENT: ['NOT_FOUND', 'there is no such file or directory'],
+  ENOTDIR: ['NOT_FOUND', 'a part of the path is not a directory'],
+  ENXIO: ['NOT_FOUND', 'there is no such device'],
+  ENODEV: ['NOT_FOUND', 'there is no such device'],
+  EEXIST: ['EXISTS', 'it exists already'],
+  ENOTEMPTY: ['EXISTS', 'the directory is not empty'],
+  ENOSPC: ['NO_SPACE', 'the disk is full'],
+  EDQUOT: ['NO_SPACE', 'the quota is used up'],
+  EACCES: ['DENIED', 'permission denied'],
+  EPERM: ['DENIED', 'it is not permitted'],
+  EROFS: ['DENIED', 'the file system is read-only'],
+  EBUSY: ['BUSY', 'it is in use'],
+  ETXTBSY: ['BUSY', 'it is a program that runs'],
+  EADDRINUSE: ['BUSY', 'another program listens at that address'],
+  EADDRNOTAVAIL: ['INVALID', 'this machine has no such address'],
+  EISDIR: ['INVALID', 'it is a directory'],
+  ENAMETOOLONG: ['INVALID', 'the name is too long'],
+  ELOOP: ['INVALID', 'links lead in a circle'],
+  ECONNREFUSED: ['UNREACHABLE', 'nobody listens there'],
+  ECONNRESET: ['UNREACHABLE', 'the other side ended the connection'],
+  EPIPE: ['UNREACHABLE', 'the other side has gone'],
+  EHOSTUNREACH: ['UNREACHABLE', 'there is no way to that host'],
+  ENETUNREACH: ['UNREACHABLE', 'there is no way to that network'],
+  ENOTFOUND: ['UNREACHABLE', 'no host has that name'],
+  EAI_AGAIN: ['UNREACHABLE', 'no name server answers'],
+  ETIMEDOUT: ['UNREACHABLE', 'there was no answer in time'],
+  EFBIG: ['IO', 'the file is larger than is allowed there'],
+  EIO: ['IO', 'the device has failed'],
+  EMFILE: ['IO', 'this process has too many files open'],
+  ENFILE: ['IO', 'this machine has too many files open'],
+  ENOMEM: ['IO', 'there is not enough memory'],
+  DEPTH_ZERO_SELF_SIGNED_CERT: [
+    'UNREACHABLE',
+    'its certificate is self-signed, and not trusted here (--cafile)',
+  ],
+  SELF_SIGNED_CERT_IN_CHAIN: [
+    'UNREACHABLE',
+    'its authority is self-signed, and not trusted here (--cafile)',
+  ],
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: [
+    'UNREACHABLE',
+    'the authority of its certificate is not known (--cafile)',
+  ],
+  CERT_HAS_EXPIRED: ['UNREACHABLE', 'its certificate has expired'],
 };
 
 /** Turns what a Node call threw into a SystemError; `what` says what was being done to what. */
 export function systemError(cause: unknown, what: string): SystemError {
   if (cause instanceof SystemError) return cause;
-  const code = (cause as NodeJS.ErrnoException | null)?.code ?? '';
+  const name = (cause as NodeJS.ErrnoException | null)?.code ?? '';
+  const [code, words] = MEANINGS[name] ?? ['IO', undefined];
   const detail = cause instanceof Error ? cause.message : String(cause);
-  return new SystemError(CODES[code] ?? 'IO', `${what}: ${detail}`, { cause });
+  // The name is what people find in manuals and reports.
+  return new SystemError(code, `${what}: ${words === undefined ? detail : `${words} (${name})`}`, {
+    cause,
+  });
 }

@@ -1,6 +1,6 @@
 import { equal, match } from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
 import { rememberApart } from '../support/box-state.ts';
@@ -49,4 +49,40 @@ test('a disk that takes only a part of an answer is full', async ({ teardown }) 
 
 test('words that nobody can read end no command', async () => {
   equal(into('/dev/full', ['frob'], 'stderr').status, 2, 'the exit code still says what was wrong');
+});
+
+test('words that make no sense, a host that is away and a missing set have their own exit codes', async () => {
+  const store = join(root, 'coded');
+  const coded = (...words: string[]) => {
+    const args = [MAIN, ...words, '--store', store];
+    const { status, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' });
+    return [status, stderr.trim()];
+  };
+  equal(coded('store', 'create')[0], 0);
+  equal(coded('set', 'create', 'plain')[0], 0);
+  const image = join(root, 'image');
+  writeFileSync(image, new Uint8Array(4096));
+  const backup = ['backup', 'create', 'plain', '--machine', 'vm', '--disk'];
+  equal(coded(...backup, `vda=${image}`)[0], 0);
+  for (const words of [
+    ['--nbd', '10.0.0.1'],
+    ['--nfs', '--allow', '10.0.0.0/33'],
+    ['--nbd', 'tcp:192.0.2.99:1'],
+  ]) {
+    equal(coded('recover', 'vm@latest', ...words)[0], 2, words.join(' '));
+  }
+  const [asked, missing] = coded('set', 'create', 'sealed', '--encrypt');
+  equal(asked, 2);
+  match(String(missing), /the new passphrase, or password, is missing: nobody can be asked here/);
+  const [away, why] = coded(...backup, 'vda=nbd://127.0.0.1:1/x');
+  equal(away, 9);
+  match(String(why), /nobody listens there \(ECONNREFUSED\)$/);
+  for (const words of [
+    ['list', 'nosuch'],
+    ['retain', 'nosuch', '--keep-last', '1'],
+  ]) {
+    const [code, said] = coded('backup', ...words);
+    equal(code, 5);
+    match(String(said), /there is no backup set "nosuch" in .*: it has plain$/);
+  }
 });

@@ -22,7 +22,7 @@ const KEEP: JobRecord = {
 
 test('a session that is gone at the second try was kept by the first, whichever process died', async () => {
   const apart: RunApart = async () => {
-    throw new OperationFailure('not-found', 'there is no session "vm-1"', false);
+    throw new OperationFailure('not-found', 'there is no session "vm-1"');
   };
   // Nothing but what runs apart is needed to keep a session.
   const keys = openJobKeys(() => Promise.reject(new Error()));

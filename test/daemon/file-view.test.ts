@@ -41,7 +41,7 @@ test('a file that the service does not see, or may not write, is told of as that
   const restore = (to: string) =>
     home.holdfast('restore', 'disk', 'vm@latest', 'vda', '--to', join(root, to));
   const closed = await restore('closed/out.raw');
-  equal(closed.code, 1);
+  equal(closed.code, 8);
   match(closed.stderr, /the service may not write in .*\/closed: .*ReadWritePaths=/);
   await expectDone(restore('out.raw'));
   equal(await service.stop('SIGTERM'), 0);

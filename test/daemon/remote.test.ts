@@ -148,7 +148,7 @@ test('files of the machine are named by no token but one that was made for it', 
   const to = join(root, 'restored.raw');
   const restore = ['restore', 'disk', 'vm@latest', 'vda', '--to', to];
   const refused = await remote(manage, ...restore);
-  equal(refused.code, 2);
+  equal(refused.code, 8);
   match(refused.stderr, /is a file of the service's machine/);
   ok(!existsSync(to));
   await expectDone(remote(files, ...restore));
@@ -158,7 +158,7 @@ test('files of the machine are named by no token but one that was made for it', 
 test('wrong tokens are noted, and no token is written anywhere', { skip }, async () => {
   const wrong = join(root, 'wrong');
   writeFileSync(wrong, `hft_${'x'.repeat(43)}\n`);
-  for (let n = 0; n < 2; n++) equal((await remote(wrong, 'set', 'list')).code, 2);
+  for (let n = 0; n < 2; n++) equal((await remote(wrong, 'set', 'list')).code, 8);
   const { result } = await expectDone(home.holdfast('audit', 'show'));
   const noted = JSON.stringify(result['entries']);
   match(noted, /"what":"token".*without a valid token, the last from 127\.0\.0\.\d/);

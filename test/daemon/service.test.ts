@@ -80,14 +80,14 @@ test('the passphrases that its settings name cannot be backed up', async () => {
   for (const path of [home.passphrase, link]) {
     const disk = ['--machine', 'vm', '--disk', `vda=${path}`];
     const { code, stderr } = await holdfast('backup', 'create', 'nightly', ...disk);
-    equal(code, 1);
+    equal(code, 8);
     match(stderr, /holds secrets of this host/);
   }
   const named = join(root, 'named.qcow2');
   await program('qemu-img', 'create', '-qfqcow2', '-b', link, '-F', 'raw', named, '1M');
   const disk = ['--machine', 'vm', '--disk', `vda=${named}`, '--format', 'qcow2'];
   const { code, stderr } = await holdfast('backup', 'create', 'nightly', ...disk);
-  equal(code, 1);
+  equal(code, 8);
   match(stderr, /named\.qcow2 leads to .*, which holds secrets of this host/);
 });
 
@@ -202,7 +202,7 @@ test('an attached recover: Ctrl-C stops the session, a lost terminal does not', 
     kept.result['point'],
   );
   equal(await service.stop('SIGINT'), 0);
-  equal((await holdfast('service', 'show')).code, 1, 'it is gone');
+  equal((await holdfast('service', 'show')).code, 9, 'it is gone');
   await expectDone(holdfastHere('session', 'discard', lost.ready.session));
 });
 
