@@ -192,7 +192,7 @@ export async function restore(
   });
   await using device = manifestDisk(reader, { name: `${point.id}/${disk}`, root, keys: set.keys });
   const { writtenBytes, format } = await restoreDisk(world, device, {
-    ...{ to, format: said, overwrite, signal },
+    ...{ to, format: said, overwrite, signal, store },
     mayErase: (path) => requireErasable(runProgram, path, erase),
     onProgress: (progress) => report({ event: 'progress', ...progress }),
   });

@@ -22,7 +22,7 @@ export async function asSeenHere(
   if (!KINDS.has(kind)) return message;
   const files = hostFilesIn(OPERATIONS[name].request.json, request).map(withoutScheme);
   for (const file of files) {
-    const advice = (await hiddenAdvice(file)) ?? (await deviceAdvice(file, message));
+    const advice = (await hiddenAdvice(file)) ?? (await deviceAdvice(file, message, name));
     if (advice !== undefined) return `${message}; ${advice}`;
   }
   const to = written(name, request);
@@ -39,7 +39,8 @@ function withoutScheme(name: string): string {
 function written(name: OperationName, request: object): string | undefined {
   if (name !== 'restore/disk') return undefined;
   const { to } = request as RequestOf<'restore/disk'>;
-  return to.startsWith('/') ? to : undefined;
+  // A device is not made.
+  return to.startsWith('/') && !to.startsWith('/dev/') ? to : undefined;
 }
 
 async function hiddenAdvice(file: string): Promise<string | undefined> {
@@ -54,9 +55,15 @@ async function hiddenAdvice(file: string): Promise<string | undefined> {
 }
 
 /** Devices are closed to the service one by one, by the kernel's control groups. */
-async function deviceAdvice(file: string, message: string): Promise<string | undefined> {
+async function deviceAdvice(
+  file: string,
+  message: string,
+  name: OperationName,
+): Promise<string | undefined> {
   if (!file.startsWith('/dev/') || !/EPERM|not permitted/.test(message)) return undefined;
-  return `the service may open no device that is not named to it ("systemctl edit holdfastd": DeviceAllow=${file} r)`;
+  const rights = name === 'restore/disk' ? 'rw' : 'r';
+  const line = `DeviceAllow=${file} ${rights}`;
+  return `the service may open no device that is not named to it ("systemctl edit holdfastd": ${line})`;
 }
 
 async function writeAdvice(directory: string): Promise<string> {

@@ -3,6 +3,7 @@ import type { BlockDevice, WritableBlockDevice } from '../block/block-device.ts'
 import { writableFileDevice } from '../block/file.ts';
 import { openNbdDisk } from '../block/nbd-disk.ts';
 import { isNbdUri } from '../block/nbd-uri.ts';
+import type { Store } from '../store/store.ts';
 import type { File, FileStatus } from '../sys/file-system.ts';
 import { realTarget } from '../sys/real-path.ts';
 import { SystemError } from '../sys/system-error.ts';
@@ -12,6 +13,7 @@ import { isBeingWritten } from './image-users.ts';
 import { IngestError } from './ingest-error.ts';
 import { openPartFile } from './part-file.ts';
 import { createImage, serveImage } from './qemu-image.ts';
+import { requireSectors, requireSpace } from './restore-limits.ts';
 import { rewriteDisk, type RewriteOptions } from './rewrite-disk.ts';
 
 export interface RestoreOptions extends Omit<RewriteOptions, 'isEmpty'> {
@@ -21,6 +23,8 @@ export interface RestoreOptions extends Omit<RewriteOptions, 'isEmpty'> {
   readonly format: ImageFormat | undefined;
   /** Replaces a file that is there. */
   readonly overwrite: boolean;
+  /** The store that the disk comes from: its sessions want space too, where the file lies beside it. */
+  readonly store: Pick<Store, 'directory'>;
   /** Asked once nobody else can use the device: rejects if what is on it may not be lost. */
   readonly mayErase: (device: string) => Promise<void>;
 }
@@ -141,9 +145,10 @@ async function restoreFile(
   options: RestoreOptions & { readonly path: string; readonly format: ImageFormat },
 ): Promise<RestoredDisk> {
   const { files } = world;
-  const { path, format, signal } = options;
+  const { path, format, store, signal } = options;
   await using part = await openPartFile(world, path);
-  await requireSpace(world, disk, path, signal);
+  await requireSectors(disk, path, format);
+  await requireSpace(world, disk, { path, store, signal });
   const done = await (format === 'raw'
     ? fillRaw(world, part.file, disk, options)
     : fillForeign(world, part.file.path, disk, { ...options, format }));
@@ -152,31 +157,6 @@ async function restoreFile(
   await requireReplaceable(world, path, await files.stat(path), options);
   await part.publish();
   return { ...done, format };
-}
-
-const LOOK_LENGTH = 1024 * 1024 * 1024;
-
-/** Rejects NO_SPACE where the data alone is more than there is room for: known before hours are spent. */
-async function requireSpace(
-  { files }: World,
-  disk: BlockDevice,
-  path: string,
-  signal: AbortSignal | undefined,
-): Promise<void> {
-  const { size } = disk.geometry;
-  const { freeBytes } = await files.space(resolve(path, '..'));
-  if (freeBytes >= size) return;
-  let data = 0;
-  for (let at = 0; at < size; at += LOOK_LENGTH) {
-    signal?.throwIfAborted();
-    const extents = await disk.extents(at, Math.min(LOOK_LENGTH, size - at));
-    for (const { kind, length } of extents) if (kind === 'data') data += length;
-  }
-  if (freeBytes >= data) return;
-  throw new SystemError(
-    'NO_SPACE',
-    `${path}: the disk holds ${data} bytes of data, and ${freeBytes} are free there. Nothing was written`,
-  );
 }
 
 async function fillForeign(

@@ -61,6 +61,8 @@ export interface FileStatus {
   readonly size: number;
   /** Bytes really taken on the disk. */
   readonly allocated: number;
+  /** Of the file system that it lies on: equal numbers share their space. */
+  readonly fileSystem: number;
   /** When its contents, or the names in it, last changed, in milliseconds since 1970; NaN: nobody knows. */
   readonly modifiedMs: number;
 }

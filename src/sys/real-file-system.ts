@@ -71,7 +71,13 @@ export function realFileSystem(): FileSystem {
         // What lies above belongs to others too.
         await promises.mkdir(dirname(path), { recursive: true });
         const mode = access === 'private' ? 0o700 : 0o755;
-        await promises.mkdir(path, { recursive: true, mode });
+        try {
+          // With `recursive` Node says ENOENT of a file system that is read-only.
+          await promises.mkdir(path, { mode });
+        } catch (cause) {
+          const isThere = (cause as NodeJS.ErrnoException).code === 'EEXIST';
+          if (!isThere || (await status(path))?.kind !== 'directory') throw cause;
+        }
       });
     },
     list: (directory) =>
@@ -249,6 +255,7 @@ async function status(path: string): Promise<FileStatus | undefined> {
           kind: 'block-device',
           size: sizeOf(path, fd),
           allocated: 0,
+          fileSystem: stat.dev,
           modifiedMs: Number.NaN,
         };
       } finally {
@@ -256,7 +263,8 @@ async function status(path: string): Promise<FileStatus | undefined> {
       }
     }
     const kind = stat.isFile() ? 'file' : stat.isDirectory() ? 'directory' : 'other';
-    return { kind, size: stat.size, allocated: stat.blocks * 512, modifiedMs: stat.mtimeMs };
+    const { size, dev: fileSystem, mtimeMs: modifiedMs } = stat;
+    return { kind, size, allocated: stat.blocks * 512, fileSystem, modifiedMs };
   } catch (cause) {
     const error = systemError(cause, `stat ${path}`);
     if (error.code === 'NOT_FOUND') return undefined;

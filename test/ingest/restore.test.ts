@@ -25,6 +25,7 @@ import { temporaryDirectory } from '../support/temporary.ts';
 const root = temporaryDirectory();
 const world = realWorld();
 const contents = noise(256 * 1024, 1);
+const store = { directory: '/nowhere' };
 const noDevice = (): Promise<void> => Promise.reject(new Error('no device was named'));
 const at = (name: string): string => join(root, name);
 const parts = (): string[] => readdirSync(root).filter((it) => it.endsWith('.part'));
@@ -34,7 +35,7 @@ async function restore(
   { format, overwrite = false, disk = memoryDevice(contents) }: Asked = {},
 ): Promise<string> {
   const done = await restoreDisk(world, disk, {
-    ...{ to, format, overwrite, mayErase: noDevice, onProgress: () => {} },
+    ...{ to, format, overwrite, store, mayErase: noDevice, onProgress: () => {} },
   });
   return done.format;
 }
@@ -181,7 +182,7 @@ test('there must be room for the data before any of it is written, and for no ho
   };
   const narrow = { ...world, files };
   const options = {
-    ...{ to: at('large.raw'), format: undefined, overwrite: false, mayErase: noDevice },
+    ...{ to: at('large.raw'), format: undefined, overwrite: false, store, mayErase: noDevice },
     onProgress: () => {},
   };
   await rejects(restoreDisk(narrow, memoryDevice(contents), options), {
@@ -217,4 +218,35 @@ test('an image that a virtual machine writes to is not replaced', {
     await new Promise((resolve) => child.once('close', resolve));
   }
   await restore(path, { overwrite: true });
+});
+
+// F14, F5
+test('beside its store a restored disk leaves sessions their space', async () => {
+  const MiB = 2 ** 20;
+  const enough = { totalBytes: 2 ** 40, freeBytes: 1024 * MiB + contents.length };
+  let space = { ...enough, freeBytes: enough.freeBytes - 1 };
+  const narrow = { ...world, files: { ...world.files, space: async () => space } };
+  const options = {
+    ...{ to: at('beside.raw'), format: undefined, overwrite: false, mayErase: noDevice },
+    ...{ store: { directory: root }, onProgress: () => {} },
+  };
+  await rejects(restoreDisk(narrow, memoryDevice(contents), options), {
+    code: 'NO_SPACE',
+    message: /262143 are free there \(1073741824 more are kept for sessions/,
+  });
+  space = enough;
+  await restoreDisk(narrow, memoryDevice(contents), options);
+});
+
+// F3
+test('a disk of large sectors does not become an image whose partitions nobody finds', async () => {
+  const large = Buffer.from(contents);
+  large.write('EFI PART', 4096, 'latin1');
+  for (const ending of ['vhd', 'vhdx', 'vmdk', 'vdi']) {
+    await refused(at(`large-sectors.${ending}`), /sectors of 4096 bytes.*raw or qcow2/, {
+      disk: memoryDevice(large),
+    });
+  }
+  await restore(at('large-sectors.raw'), { disk: memoryDevice(large) });
+  deepEqual(parts(), []);
 });

@@ -161,10 +161,10 @@ function fileSystemOn(process: Process): FileSystem {
       step();
       const found = machine.names.get(path);
       if (!found) return undefined;
-      const modifiedMs = Number.NaN;
-      if (found === 'directory') return { kind: 'directory', size: 0, allocated: 0, modifiedMs };
+      const same = { fileSystem: 1, modifiedMs: Number.NaN };
+      if (found === 'directory') return { kind: 'directory', size: 0, allocated: 0, ...same };
       const { length } = found.live;
-      return { kind: 'file', size: length, allocated: length, modifiedMs };
+      return { kind: 'file', size: length, allocated: length, ...same };
     },
     async rename(from, to) {
       step();
