@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, readdirSync, truncateSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { test } from 'tap';
-import { expectDone, holdfastIn } from '../support/cli.ts';
+import { expectDone, holdfastIn, run } from '../support/cli.ts';
 import { makeRawDisk } from '../support/images.ts';
 import { program, without } from '../support/programs.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
@@ -64,4 +64,29 @@ test('a disk is restored onto a device', {
   await expectDone(restore('--erase', basename(device)));
   deepEqual(readFileSync(device).subarray(0, SIZE), readFileSync(image));
   ok(readdirSync(root).every((it) => !it.endsWith('.part')));
+});
+
+// F29
+test('a store that is read-only says so to whoever wants to run from it', async (t) => {
+  const home = join(root, 'read-only');
+  mkdirSync(home);
+  const { store, passphrase, backUp } = await holdfastIn(home);
+  const image = join(home, 'disk.raw');
+  makeRawDisk(image, SIZE);
+  await expectDone(backUp('vm', [`vda=${image}`]));
+  const seen = join(home, 'seen');
+  mkdirSync(seen);
+  if (spawnSync('mount', ['--bind', store, seen]).status !== 0) return t.comment('no mounts here');
+  t.after(() => void spawnSync('umount', [seen]));
+  await program('mount', '-o', 'remount,bind,ro', seen);
+  const refused = await run([
+    'recover',
+    'vm@latest',
+    '--store',
+    seen,
+    '--passphrase-file',
+    passphrase,
+  ]);
+  equal(refused.code, 1);
+  match(refused.stderr, /read-only file system/);
 });
