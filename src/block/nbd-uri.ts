@@ -1,4 +1,4 @@
-import type { PeerAddress } from '../sys/network.ts';
+import type { Address, PeerAddress } from '../sys/network.ts';
 import { BlockError } from './block-error.ts';
 
 export interface NbdPlace {
@@ -32,4 +32,21 @@ export function parseNbdUri(text: string): NbdPlace {
   // The brackets of an IPv6 address belong to the URI, not to the address.
   const host = uri.hostname.replace(/^\[(.*)\]$/, '$1') || 'localhost';
   return { name, address: { kind: 'tcp', host, port: uri.port === '' ? PORT : Number(uri.port) } };
+}
+
+/** As in doc/uri.md of the NBD project. */
+export function nbdUri(address: Address, name: string, tls: boolean): string {
+  const scheme = tls ? 'nbds' : 'nbd';
+  const path = encodeURIComponent(name);
+  switch (address.kind) {
+    case 'unix':
+      return `${scheme}+unix:///${path}?socket=${address.path}`;
+    case 'tcp': {
+      const host = address.host.includes(':') ? `[${address.host}]` : address.host;
+      return `${scheme}://${host}:${address.port}/${path}`;
+    }
+    case 'fd':
+      break;
+  }
+  return `${scheme}:///${path}`;
 }

@@ -2,12 +2,16 @@ import type { NfsResult, ReadySession } from '../protocol/results.ts';
 
 /** `serving` says how it ends. */
 export function readyText(
-  { session, point, exports, qemu, libvirt, nfs }: ReadySession,
+  ready: ReadySession,
   serving = 'Ctrl-C ends it; it can be resumed.',
 ): string {
+  const { session, point } = ready;
+  return `Session ${session} of ${point} is running. ${serving}\n\n${attachText(ready)}`;
+}
+
+/** Lines are as long as they are: each is to be copied whole. */
+export function attachText({ exports, qemu, libvirt, nfs }: ReadySession): string {
   return [
-    `Session ${session} of ${point} is running. ${serving}`,
-    '',
     ...exports.map(({ disk, uri }) => `  ${disk}  ${uri}`),
     '',
     'QEMU:',

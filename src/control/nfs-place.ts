@@ -1,7 +1,6 @@
 import type { NfsPlace, SessionRecord, Squash } from '../formats/store/session.ts';
 import type { NfsResult } from '../protocol/results.ts';
 import { nfsSnippets } from '../recovery/nfs-snippets.ts';
-import type { ServedFiles } from '../recovery/serve-nfs.ts';
 import { isAnyAddress, LOOPBACK, parseNetworks } from '../sys/networks.ts';
 import { reachableAt } from '../sys/this-host.ts';
 import { mayListenOnLowPorts } from '../sys/processes.ts';
@@ -45,7 +44,10 @@ export function nfsPlace(
   };
 }
 
-export function nfsResult(session: SessionRecord, { host, ports }: ServedFiles): NfsResult {
+export function nfsResult(
+  session: SessionRecord,
+  { host, ports }: Pick<NfsPlace, 'host' | 'ports'>,
+): NfsResult {
   const known = isAnyAddress(host) ? reachableAt(session.nfs?.allow) : host;
   return { host: known, ports, ...nfsSnippets(session, { host: known, ports }) };
 }

@@ -4,15 +4,17 @@ import { readPoint } from '../catalog/points.ts';
 import type { OpenSet } from '../catalog/sets.ts';
 import type { PointRecord } from '../formats/store/point.ts';
 import type { ResultOf } from '../protocol/operations.ts';
-import type { Damage, KeptSession, ReadySession, SessionSummary } from '../protocol/results.ts';
+import type {
+  Damage,
+  KeptSession,
+  ReadySession,
+  SessionSummary,
+  ShownSession,
+} from '../protocol/results.ts';
 import { formatSize } from '../lib/sizes.ts';
-import {
-  type AttachedDisk,
-  libvirtXml,
-  qemuArguments,
-  shellWords,
-} from '../recovery/guest-config.ts';
+import type { AttachedDisk } from '../recovery/guest-config.ts';
 import { sessionAddresses } from '../recovery/session-addresses.ts';
+import { isServed, readServed } from '../recovery/served-sessions.ts';
 import type { ServedSession } from '../recovery/serve-session.ts';
 import {
   discardSession,
@@ -25,13 +27,11 @@ import {
   startSession,
 } from '../recovery/sessions.ts';
 import { tryBoot, type TryBootOptions } from '../recovery/try-boot.ts';
-import type { WhenFull } from '../formats/store/session.ts';
-import type { Address } from '../sys/network.ts';
+import type { SessionRecord, WhenFull } from '../formats/store/session.ts';
 import { SystemError } from '../sys/system-error.ts';
-import { isAnyAddress } from '../sys/networks.ts';
-import { reachableAt } from '../sys/this-host.ts';
 import { socketDirectory } from '../sys/socket-directory.ts';
 import { mayOpenDisks } from './access.ts';
+import { attachments, nfsParts } from './attach.ts';
 import type { NfsRequest } from './nfs-place.ts';
 import { damageNotice } from './damage-notice.ts';
 import { forgetSession, requireOwnSession, sessionOrder } from './orders.ts';
@@ -173,14 +173,10 @@ async function run(
   };
   await settle(house, session, { found, report });
   const owned = stack.move();
-  const disks = attached(served, reachableFrom(served.address), tls?.kind);
   return {
-    ready: {
-      ...readyOf(record.id, point.id, { served, disks }),
-      ...(files && { nfs: (await nfsParts()).nfsResult(record, files) }),
-    },
+    ready: await attachments({ ...record, ...found }, tls?.kind),
     exports: served.shown,
-    boot: (options) => tryBoot({ ...options, disks: attached(served, served.here, undefined) }),
+    boot: (options) => tryBoot({ ...options, disks: attachedHere(served) }),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }
@@ -209,33 +205,8 @@ async function settle(
   report({ event: 'notice', message });
 }
 
-function attached(
-  { exports }: ServedSession,
-  address: Address,
-  tls: AttachedDisk['tls'],
-): AttachedDisk[] {
-  return exports.map(({ disk }) => ({ disk, address, tls }));
-}
-
-/** Listening everywhere is no address that a client can be given. */
-function reachableFrom(address: Address): Address {
-  const isAny = address.kind === 'tcp' && isAnyAddress(address.host);
-  return isAny ? { ...address, host: reachableAt(undefined) } : address;
-}
-
-function readyOf(
-  session: string,
-  point: string,
-  { served, disks }: { readonly served: ServedSession; readonly disks: readonly AttachedDisk[] },
-): ReadySession {
-  return {
-    event: 'ready',
-    session,
-    point,
-    exports: served.exports,
-    qemu: shellWords(qemuArguments(disks)),
-    libvirt: libvirtXml(disks),
-  };
+function attachedHere({ exports, here: address }: ServedSession): AttachedDisk[] {
+  return exports.map(({ disk }) => ({ disk, address, tls: undefined }));
 }
 
 /** Why the service cannot run a session yet, though it is to. */
@@ -257,9 +228,21 @@ export async function showSession(
   house: House,
   id: string,
   whyWaiting: WhyWaiting,
-): Promise<SessionSummary> {
+): Promise<ShownSession> {
   const remembered = await house.memory.look();
-  return summaryOf(house, await sessionStatus(house, id), { whyWaiting, remembered });
+  const status = await sessionStatus(house, id);
+  const { record, holder } = status;
+  return {
+    ...summaryOf(house, status, { whyWaiting, remembered }),
+    attach: holder === undefined ? null : await attachments(record, await tlsOf(house, record)),
+  };
+}
+
+/** Which kind it is only the service notes. */
+async function tlsOf(house: House, { id, tls }: SessionRecord): Promise<AttachedDisk['tls']> {
+  if (!tls) return undefined;
+  if (!(await isServed(house, id))) return 'x509';
+  return (await readServed(house, id)).tls?.kind ?? 'x509';
 }
 
 export async function discard({ world, store, memory }: House, id: string): Promise<void> {
@@ -314,9 +297,4 @@ function summaryOf(
     waits: whyWaiting(id) ?? null,
     adopted: remembered.isOurs(sessionOrder(record)),
   };
-}
-
-/** Loaded only where it is wanted: a guest waits for every file that is read before its first byte. */
-function nfsParts() {
-  return import('./nfs-place.ts');
 }

@@ -41,6 +41,7 @@ import {
   scheduleSummary,
   sessionExport,
   sessionSummary,
+  shownSession,
   storeSpace,
   throughput,
 } from './result-schemas.ts';
@@ -231,7 +232,7 @@ export const OPERATIONS = {
     nothing,
     object({ exports: list(sessionExport, MANY) }),
   ),
-  'session/show': looks('show a recovery session', bySession, sessionSummary),
+  'session/show': looks('show a recovery session', bySession, shownSession),
   'session/log': looks(
     'read what happened to a session since the service was started',
     sessionLogRequest,

@@ -21,6 +21,7 @@ import type {
   MadePoint,
   PointSummary,
   ReadySession,
+  ShownSession,
   ScheduleSummary,
   SessionExport,
   SessionSummary,
@@ -75,7 +76,7 @@ export const madePoint: Schema<MadePoint> = object({
   damage,
 });
 
-export const sessionSummary: Schema<SessionSummary> = object({
+const summary = {
   ...{ session: name, set: name, point: name, machine: name, created: name },
   state: oneOf('running', 'preparing', 'ready', 'keeping', 'cleaning'),
   holder: nullable(long),
@@ -84,7 +85,8 @@ export const sessionSummary: Schema<SessionSummary> = object({
   addresses: list(long, MANY),
   waits: nullable(long),
   adopted: flag(),
-});
+};
+export const sessionSummary: Schema<SessionSummary> = object(summary);
 
 const traffic = { readBytes: count, writtenBytes: count };
 
@@ -130,6 +132,11 @@ export const readySession = object({
   libvirt: long,
   nfs: optional(nfsResult),
 }) as Schema<ReadySession>;
+
+export const shownSession: Schema<ShownSession> = object({
+  ...summary,
+  attach: nullable(readySession),
+});
 
 export const checkResult: Schema<CheckResult> = object({
   ...{ packs: count, frames: count, bytes: count, points: count },

@@ -105,6 +105,11 @@ export interface SessionSummary {
   readonly adopted: boolean;
 }
 
+export interface ShownSession extends SessionSummary {
+  /** What is pasted on hypervisors to attach its disks; null: it does not run. */
+  readonly attach: ReadySession | null;
+}
+
 /** Bytes of data. */
 export interface Traffic {
   readonly readBytes: number;

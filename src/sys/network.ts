@@ -67,7 +67,7 @@ export interface Listener extends AsyncDisposable {
   readonly port: number | undefined;
 }
 
-/** From then on a silent peer is asked whether it is there, ten times in ten seconds (libuv). */
+/** From then on a silent peer is asked every second whether it is there (libuv), and gone when DEAD_AFTER_MS are over. */
 const PROBE_AFTER_MS = 20_000;
 /** Longer than a network's usual hiccups, and than a guest's host is frozen for a snapshot. */
 const DEAD_AFTER_MS = 120_000;

@@ -1,5 +1,6 @@
 import { hostname, networkInterfaces } from 'node:os';
-import { LOOPBACK, parseNetworks } from './networks.ts';
+import type { Address } from './network.ts';
+import { isAnyAddress, LOOPBACK, parseNetworks } from './networks.ts';
 
 /**
  * The machine's name, and its addresses that others may reach: neither loopback nor link-local. None where the kernel
@@ -51,4 +52,10 @@ function interfacesBy(query: typeof networkInterfaces): ReturnType<typeof networ
   } catch {
     return {};
   }
+}
+
+/** Listening everywhere is not an address that a client can be given. */
+export function reachableAddress(address: Address): Address {
+  const isAny = address.kind === 'tcp' && isAnyAddress(address.host);
+  return isAny ? { ...address, host: reachableAt(undefined) } : address;
 }

@@ -1,4 +1,4 @@
-import { deepEqual, equal, match, rejects } from 'node:assert/strict';
+import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
@@ -7,7 +7,7 @@ import { serveDisks } from '../../src/control/served-disks.ts';
 import { sessions } from '../../src/control/sessions.ts';
 import type { FileSystem } from '../../src/sys/file-system.ts';
 import { SystemError } from '../../src/sys/system-error.ts';
-import { expectDone, holdfastIn } from '../support/cli.ts';
+import { expectDone, holdfastIn, run } from '../support/cli.ts';
 import { makeRawDisk } from '../support/images.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 import { rememberApart } from '../support/box-state.ts';
@@ -38,6 +38,18 @@ test('a session that cannot be read is told of beside the others', async () => {
   );
   equal(shown.damaged.length, 1);
   match(shown.damaged[0]!.reason, /sessions\/broken\/session\.json: /);
+});
+
+test('how a running session is attached is shown again, in lines that can be copied whole', async () => {
+  await using again = await start('recover', '--resume', session);
+  const { result } = await expectDone(holdfast('session', 'show', session));
+  deepEqual(result['attach'], again.ready);
+  const said = (await run(['session', 'show', session, '--store', store])).stdout;
+  const { qemu, libvirt } = again.ready as unknown as Record<'qemu' | 'libvirt', string>;
+  for (const line of [...qemu.split('\n'), ...libvirt.split('\n')]) ok(said.includes(line), line);
+  await again.stop('SIGTERM');
+  const stopped = await expectDone(holdfast('session', 'show', session));
+  equal(stopped.result['attach'], null);
 });
 
 test('a session that is discarded while sessions are listed is left out', async () => {

@@ -1,4 +1,5 @@
 import { formatSize } from '../../lib/sizes.ts';
+import { attachText } from '../../client/ready-text.ts';
 import type { Command } from '../command.ts';
 
 export const command: Command = {
@@ -8,7 +9,8 @@ export const command: Command = {
   takes: [1, 1],
   async run({ args }, { output, call }) {
     const session = await call('session/show', { session: args[0]! });
-    const { state, holder, set, point, created, takenBytes, listen, addresses, waits } = session;
+    const { state, holder, set, point, created, takenBytes, listen, addresses, waits, attach } =
+      session;
     output.result(session, () =>
       [
         `session  ${session.session}`,
@@ -19,6 +21,7 @@ export const command: Command = {
         `exports  ${listen}`,
         ...addresses.map((it) => `also     ${it}`),
         ...(waits === null ? [] : [`waits    ${waits}`]),
+        ...(attach === null ? [] : ['', attachText(attach)]),
       ].join('\n'),
     );
   },

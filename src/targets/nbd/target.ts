@@ -1,6 +1,7 @@
 import type { BlockDevice, WritableBlockDevice } from '../../block/block-device.ts';
 import { isWritable } from '../../block/block-device.ts';
 import type { MemoryBudget } from '../../lib/memory-budget.ts';
+import { nbdUri } from '../../block/nbd-uri.ts';
 import { KiB } from '../../lib/sizes.ts';
 import type { Clock } from '../../sys/clock.ts';
 import type { UnixPeer } from '../../sys/unix-peer.ts';
@@ -12,8 +13,7 @@ import {
   type Peer,
   type TlsCredentials,
 } from '../../sys/network.ts';
-import { isAnyAddress } from '../../sys/networks.ts';
-import { reachableAt } from '../../sys/this-host.ts';
+import { reachableAddress } from '../../sys/this-host.ts';
 import { crowd, type Member } from '../crowd.ts';
 import { entrance } from '../entrance.ts';
 import type { Export } from '../export.ts';
@@ -153,7 +153,7 @@ export async function openNbdTarget(options: NbdTargetOptions): Promise<NbdTarge
       served.set(name, entry);
       return {
         name,
-        uri: uriOf(listener, name, options.tls !== undefined),
+        uri: nbdUri(reachableAddress(listener.address), name, options.tls !== undefined),
         get clients() {
           return [...entry.connections];
         },
@@ -281,22 +281,4 @@ function begin(
   };
   stream.receiveInto(new Uint8Array(RECEIVE_LENGTH));
   return requests;
-}
-
-/** As in doc/uri.md of the NBD project. */
-function uriOf({ address }: Listener, name: string, tls: boolean): string {
-  const scheme = tls ? 'nbds' : 'nbd';
-  const path = encodeURIComponent(name);
-  switch (address.kind) {
-    case 'unix':
-      return `${scheme}+unix:///${path}?socket=${address.path}`;
-    case 'tcp': {
-      const at = isAnyAddress(address.host) ? reachableAt(undefined) : address.host;
-      const host = at.includes(':') ? `[${at}]` : at;
-      return `${scheme}://${host}:${address.port}/${path}`;
-    }
-    case 'fd':
-      break;
-  }
-  return `${scheme}:///${path}`;
 }
