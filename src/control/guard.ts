@@ -138,6 +138,7 @@ export async function openGuard(options: GuardOptions): Promise<Guard> {
       } else if ('damage' in result) {
         await met(alarms, name, result.damage);
       }
+      watch.wake();
     },
     auditChecked: (result) => auditChecked(alarms, result),
     wake: () => watch.wake(),
