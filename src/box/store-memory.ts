@@ -9,6 +9,7 @@ import {
   type RememberedSet,
   type RememberedStore,
 } from '../formats/store/box.ts';
+import type { Needs } from '../formats/store/features.ts';
 import type { FileSystem } from '../sys/file-system.ts';
 import { putDurably } from '../sys/put-durably.ts';
 import type { BoxFiles, Loaded, Whole } from './box-files.ts';
@@ -22,6 +23,8 @@ import type { BoxFiles, Loaded, Whole } from './box-files.ts';
 export interface StorePlace {
   readonly id: string;
   readonly directory: string;
+  /** What it says of itself, as it was read last. */
+  readonly record: { readonly needs: Needs };
 }
 
 export type OrderKind = 'session' | 'served' | 'job' | 'schedule';
@@ -50,7 +53,7 @@ export interface StoreMemory {
   /** Only the new form of an order that was changed counts from now on. */
   settle(orders: readonly Order[]): Promise<void>;
   forget(orders: readonly Pick<Order, 'kind' | 'name'>[]): Promise<void>;
-  /** A set as it was opened or made here. */
+  /** A set as it was opened or made here, and what its store has by now. */
   rememberSet(name: string, set: RememberedSet): Promise<void>;
   /** Compares the mark in the store with what is remembered. Rejects IO. */
   meet(): Promise<Met>;
@@ -65,12 +68,17 @@ export interface Remembered {
   readonly problem: string | undefined;
   isOurs(order: Order): boolean;
   set(name: string): RememberedSet | undefined;
+  /** Features that the store had when this box used a set of it last, and has no longer by its record. */
+  readonly lost: readonly string[];
+  /** Features that it has, and had not then. */
+  readonly gained: readonly string[];
 }
 
 const MARK = 'box.json';
 const MARK_LENGTH_MAX = 64 * 1024;
 
-export function memoryOf(core: BoxFiles, { id, directory }: StorePlace): StoreMemory {
+export function memoryOf(core: BoxFiles, store: StorePlace): StoreMemory {
+  const { id, directory } = store;
   const { files } = core.world;
   const markPath = join(directory, MARK);
 
@@ -81,7 +89,8 @@ export function memoryOf(core: BoxFiles, { id, directory }: StorePlace): StoreMe
     return { ...memory, stores: { ...memory.stores, [id]: entry } };
   }
   const fresh = (): RememberedStore => ({
-    ...{ path: directory, epoch: 0, nextEpoch: 0, marked: false, sets: {}, orders: {} },
+    ...{ path: directory, epoch: 0, nextEpoch: 0, marked: false },
+    ...{ sets: {}, features: [], orders: {} },
   });
   async function edit(
     step: (entry: RememberedStore, key: Uint8Array) => RememberedStore,
@@ -95,7 +104,7 @@ export function memoryOf(core: BoxFiles, { id, directory }: StorePlace): StoreMe
   }
   const { readMark, inSight } = markIn(files, { id, path: markPath });
   return {
-    look: async () => lookedUp(await core.load(), id),
+    look: async () => lookedUp(await core.load(), store),
     remember: (orders) => edit((entry, key) => ordered(entry, key, { orders, keep: 'both' })),
     settle: (orders) => edit((entry, key) => ordered(entry, key, { orders, keep: 'new' })),
     async forget(orders) {
@@ -111,7 +120,11 @@ export function memoryOf(core: BoxFiles, { id, directory }: StorePlace): StoreMe
       }));
     },
     rememberSet: (name, set) =>
-      edit((entry) => ({ ...entry, sets: { ...entry.sets, [name]: set } })),
+      edit((entry) => ({
+        ...entry,
+        sets: { ...entry.sets, [name]: set },
+        features: [...new Set([...entry.features, ...featuresOf(store)])].sort(),
+      })),
     async meet() {
       const loaded = await core.load();
       if (loaded.kind === 'damaged') return 'unknown';
@@ -141,7 +154,10 @@ export function memoryOf(core: BoxFiles, { id, directory }: StorePlace): StoreMe
     async adopt(orders, sets) {
       await core.putAside();
       await edit((entry, key) =>
-        ordered({ ...entry, path: directory, sets, orders: {} }, key, { orders, keep: 'new' }),
+        ordered({ ...entry, path: directory, sets, features: featuresOf(store), orders: {} }, key, {
+          orders,
+          keep: 'new',
+        }),
       );
     },
   };
@@ -195,18 +211,28 @@ function markIn(files: FileSystem, { id, path }: { readonly id: string; readonly
 }
 
 /** A store that is not remembered has no orders of ours. */
-function lookedUp(loaded: Loaded, id: string): Remembered {
-  const entry = loaded.kind === 'whole' ? ownEntry(loaded.memory.stores, id) : undefined;
+function lookedUp(loaded: Loaded, store: StorePlace): Remembered {
+  const entry = loaded.kind === 'whole' ? ownEntry(loaded.memory.stores, store.id) : undefined;
   const problem = loaded.kind === 'damaged' ? loaded.reason : undefined;
   if (loaded.kind !== 'whole' || !entry) {
-    return { problem, isOurs: () => false, set: () => undefined };
+    return {
+      ...{ problem, isOurs: () => false, set: () => undefined },
+      ...{ lost: [], gained: featuresOf(store) },
+    };
   }
+  const now = featuresOf(store);
   const { key } = loaded;
   return {
     problem,
     isOurs: (it) => (ownEntry(entry.orders, keyOf(it)) ?? []).includes(orderDigest(it.order, key)),
     set: (name) => ownEntry(entry.sets, name),
+    lost: entry.features.filter((it) => !now.includes(it)),
+    gained: now.filter((it) => !entry.features.includes(it)),
   };
+}
+
+function featuresOf({ record: { needs } }: StorePlace): string[] {
+  return [...new Set([...needs.read, ...needs.write])].sort();
 }
 
 function ownEntry<T>(record: Readonly<Record<string, T>>, name: string): T | undefined {

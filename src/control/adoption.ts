@@ -92,6 +92,7 @@ async function plannedOf(
   const shown = {
     store: house.store.directory,
     memory: (await house.box.problem()) ?? null,
+    lost: [...remembered.lost],
     sessions: foreign.sessions.map(({ record, served }) => ({
       ...{ session: record.id, set: record.set, point: record.point, listen: record.listen },
       ...{ tls: record.tls, starts: served !== undefined },
@@ -169,7 +170,7 @@ async function servedOf(house: House): Promise<ServedSession[]> {
   return found;
 }
 
-function wordsOf({ sessions, jobs, schedules, sets }: Plan): string[] {
+function wordsOf({ sessions, jobs, schedules, sets, lost }: Plan): string[] {
   return [
     ...sessions.map(
       ({ session, listen, tls, starts, nfs }) =>
@@ -178,6 +179,7 @@ function wordsOf({ sessions, jobs, schedules, sets }: Plan): string[] {
     ),
     ...jobs.map(({ job, kind }) => `job ${job} (${kind})`),
     ...schedules.map(({ schedule, kind, at }) => `schedule ${schedule} (${kind}, ${at})`),
+    ...lost.map((it) => `the store (had the feature "${it}", and says that it has not)`),
     ...sets.map(({ set, encrypted, wasEncrypted }) =>
       wasEncrypted && !encrypted
         ? `set ${set} (was encrypted, and says that it is not now)`

@@ -17,13 +17,23 @@ export function checkRemembered(record: SetRecord, remembered: Remembered): void
 }
 
 /** In words, and what to do; undefined: the set is as this box knows it, or new. */
-export function alterationOf(record: SetRecord, { set, problem }: Remembered): string | undefined {
+export function alterationOf(
+  record: SetRecord,
+  { set, problem, lost }: Remembered,
+): string | undefined {
   const known = set(record.name);
   const { domain, encrypted } = rememberedSet(record);
   if (problem !== undefined && !encrypted) {
     return (
       `set "${record.name}" says that it is not encrypted, and this box cannot tell whether it was: ${problem}. ` +
       'Put the memory back from a copy; if you know that the set is not encrypted: "holdfast store adopt"'
+    );
+  }
+  if (lost[0] !== undefined) {
+    return (
+      `the store had the feature "${lost[0]}" when this box used it last, and says that it has not: its record was ` +
+      `altered or put back, so set "${record.name}" is neither read nor written. Restore holdfast-store.json and ` +
+      'holdfast-store.copy.json from a copy; if you have put back the whole store: "holdfast store adopt"'
     );
   }
   if (!known?.encrypted || (encrypted && domain === known.domain)) return undefined;
@@ -41,8 +51,10 @@ export function alterationOf(record: SetRecord, { set, problem }: Remembered): s
  */
 export async function rememberSet(memory: StoreMemory, record: SetRecord): Promise<void> {
   const now = rememberedSet(record);
-  const known = (await memory.look()).set(record.name);
-  if (known?.encrypted === now.encrypted && known.domain === now.domain) return;
+  const { set, gained } = await memory.look();
+  const known = set(record.name);
+  const isSame = known?.encrypted === now.encrypted && known.domain === now.domain;
+  if (isSame && gained.length === 0) return;
   try {
     await memory.rememberSet(record.name, now);
   } catch (cause) {

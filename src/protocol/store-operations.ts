@@ -36,6 +36,8 @@ export const STORE_OPERATIONS = {
       adopted: flag(),
       /** Why the box remembers nothing at all; null: it does. */
       memory: nullable(long),
+      /** Features that the store had when this box used it last, and has no longer. */
+      lost: list(name, MANY),
       sessions: list(
         object({
           ...{ session: name, set: name, point: name, listen: long, tls: flag() },

@@ -15,7 +15,8 @@ const OTHER: Order = { kind: 'job', name: 'x', order: { id: 'x', request: { b: 1
 
 function place() {
   const root = temporaryDirectory();
-  const store = { id: ID, directory: join(root, 'store') };
+  const record = { needs: { read: ['a'], write: ['b', 'a'] } };
+  const store = { id: ID, directory: join(root, 'store'), record };
   mkdirSync(store.directory);
   const boxAt = (name: string) =>
     openBox(realWorld(), { directory: join(root, name), credentials: join(root, 'credentials') });
@@ -78,6 +79,27 @@ test('a store that another box had, or that was put back, is known and its order
   equal(await first.meet(), 'returned');
   rmSync(file('store', 'box.json'));
   equal(await second.meet(), 'returned', 'the mark is gone');
+});
+
+test('what a store has lost since is known, until it is adopted', async () => {
+  const { store, boxAt } = place();
+  const set = { domain: '0'.repeat(32), encrypted: false };
+  const memory = boxAt('box').of(store);
+  const seen = async (needs: { read: string[]; write: string[] }) => {
+    const { lost, gained } = await boxAt('box')
+      .of({ ...store, record: { needs } })
+      .look();
+    return { lost, gained };
+  };
+  deepEqual(await seen({ read: [], write: ['b'] }), { lost: [], gained: ['b'] });
+  await memory.rememberSet('x', set);
+  deepEqual(await seen({ read: [], write: ['b'] }), { lost: ['a'], gained: [] });
+  deepEqual(await seen({ read: ['c'], write: ['a', 'b'] }), { lost: [], gained: ['c'] });
+  const old = boxAt('box').of({ ...store, record: { needs: { read: [], write: [] } } });
+  await old.rememberSet('y', set);
+  deepEqual(await seen({ read: [], write: [] }), { lost: ['a', 'b'], gained: [] });
+  await old.adopt([], { x: set });
+  deepEqual(await seen({ read: [], write: [] }), { lost: [], gained: [] });
 });
 
 test('a box that is set back obeys nothing that it obeyed before, and adopts nothing by itself', async () => {

@@ -171,6 +171,33 @@ test('an encrypted set without slots is refused by every command, though nobody 
   await service.stop('SIGTERM');
 });
 
+test('a store that says it is of an earlier release than it was is refused, until it is adopted', async () => {
+  const { home, start, fill, disk } = fixture('level');
+  const { holdfast, store } = home;
+  {
+    await using service = await start();
+    await fill();
+    await service.stop('SIGTERM');
+  }
+  // As the release of 22 November wrote it: records without checksums, and points without predecessors, are believed.
+  const path = join(store, 'holdfast-store.json');
+  const { id, created } = JSON.parse(readFileSync(path, 'utf8')) as Record<string, string>;
+  writeFileSync(path, JSON.stringify({ format: 'holdfast-store', version: 1, id, created }));
+  rmSync(join(store, 'holdfast-store.copy.json'));
+  await using service = await start();
+  const refused = await holdfast('backup', 'create', 'nightly', ...disk);
+  equal(refused.code, 6, refused.stderr);
+  match(
+    refused.stderr,
+    /had the feature "checked-records".*holdfast-store\.copy\.json from a copy/,
+  );
+  match((await holdfast('store', 'adopt')).stdout, /"lost":\["checked-records","point-chain"\]/);
+  match(await alarms(holdfast), /store-not-adopted.*had the feature \\"point-chain\\"/);
+  await expectDone(holdfast('store', 'adopt', '--yes'));
+  await expectDone(holdfast('backup', 'create', 'nightly', ...disk));
+  await service.stop('SIGTERM');
+});
+
 test('two sets whose directories are swapped are refused, whatever their records say', async () => {
   const { home, start, fill, secret, disk, directory } = fixture('swapped');
   const { holdfast, store } = home;

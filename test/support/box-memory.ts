@@ -4,7 +4,10 @@ import type { StoreMemory } from '../../src/box/store-memory.ts';
 export function trustingMemory(): StoreMemory {
   const nothing = async (): Promise<void> => {};
   return {
-    look: async () => ({ problem: undefined, isOurs: () => true, set: () => undefined }),
+    look: async () => ({
+      problem: undefined,
+      ...{ isOurs: () => true, set: () => undefined, lost: [], gained: [] },
+    }),
     ...{ remember: nothing, settle: nothing, forget: nothing, rememberSet: nothing },
     ...{ meet: async () => 'known', mark: nothing, adopt: nothing },
   };

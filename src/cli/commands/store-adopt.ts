@@ -12,7 +12,7 @@ export const command: Command = {
   takes: [0, 0],
   async run(input, { output, call }) {
     const shown = await call('store/adopt', { plan: undefined });
-    const isNothing = [shown.sessions, shown.jobs, shown.schedules, shown.sets].every(
+    const isNothing = [shown.sessions, shown.jobs, shown.schedules, shown.sets, shown.lost].every(
       ({ length }) => length === 0,
     );
     const mayAdopt = input.flag('yes');
@@ -21,6 +21,7 @@ export const command: Command = {
       [
         ...(shown.memory === null ? [] : [`MEMORY  ${shown.memory}`]),
         ...(isNothing ? ['Nothing in the store is unknown to this box.'] : []),
+        ...list('STORE', shown.lost, (feature) => ['has no longer', feature]),
         ...list('SESSION', shown.sessions, ({ session, point, listen, tls, starts, nfs }) => [
           session,
           point,

@@ -25,6 +25,8 @@ const ORDERS_MAX = 10_000;
 const SETS_MAX = 10_000;
 const STORES_MAX = 1000;
 const PATH_MAX = 4096;
+const FEATURES_MAX = 1000;
+const FEATURE_MAX = 256;
 
 const COUNT = integer(0, Number.MAX_SAFE_INTEGER);
 const ID = text({ max: 32, pattern: /^[0-9a-f]{32}$/, words: '32 hexadecimal digits' });
@@ -44,6 +46,8 @@ const STORE = object({
   /** Whether a mark was left in the store. */
   marked: flag(),
   sets: record(SET, SETS_MAX),
+  /** Names of features that the store had when this box used a set of it last, sorted. */
+  features: list(text({ max: FEATURE_MAX }), FEATURES_MAX),
   /** By kind and name, as `job/ID`: digests of what was ordered. Two while it changes. */
   orders: record(list(DIGEST, 2, 1), ORDERS_MAX),
 });
