@@ -1,4 +1,4 @@
-import { join } from 'node:path/posix';
+import { join, resolve } from 'node:path/posix';
 import { FormatError } from '../formats/format-error.ts';
 import {
   type BoxMark,
@@ -78,7 +78,8 @@ const MARK = 'box.json';
 const MARK_LENGTH_MAX = 64 * 1024;
 
 export function memoryOf(core: BoxFiles, store: StorePlace): StoreMemory {
-  const { id, directory } = store;
+  const { id } = store;
+  const directory = resolve(store.directory);
   const { files } = core.world;
   const markPath = join(directory, MARK);
 
@@ -123,7 +124,8 @@ export function memoryOf(core: BoxFiles, store: StorePlace): StoreMemory {
       edit((entry) => ({
         ...entry,
         sets: { ...entry.sets, [name]: set },
-        features: [...new Set([...entry.features, ...featuresOf(store)])].sort(),
+        path: directory,
+        features: [...new Set([...knownFeatures(entry, store), ...featuresOf(store)])].sort(),
       })),
     async meet() {
       const loaded = await core.load();
@@ -226,9 +228,14 @@ function lookedUp(loaded: Loaded, store: StorePlace): Remembered {
     problem,
     isOurs: (it) => (ownEntry(entry.orders, keyOf(it)) ?? []).includes(orderDigest(it.order, key)),
     set: (name) => ownEntry(entry.sets, name),
-    lost: entry.features.filter((it) => !now.includes(it)),
-    gained: now.filter((it) => !entry.features.includes(it)),
+    lost: knownFeatures(entry, store).filter((it) => !now.includes(it)),
+    gained: now.filter((it) => !knownFeatures(entry, store).includes(it)),
   };
+}
+
+/** A copy elsewhere, such as one to try an upgrade on, has features of its own. */
+function knownFeatures({ path, features }: RememberedStore, store: StorePlace): readonly string[] {
+  return path === resolve(store.directory) ? features : [];
 }
 
 function featuresOf({ record: { needs } }: StorePlace): string[] {

@@ -8,6 +8,7 @@ import type { Order } from '../../src/box/store-memory.ts';
 import { realWorld } from '../../src/sys/world.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 
+const NOTHING = { read: [], write: [] };
 const ID = 'a'.repeat(32);
 const ORDER: Order = { kind: 'job', name: 'x', order: { id: 'x', request: { b: 1, a: [2] } } };
 const SAME: Order = { kind: 'job', name: 'x', order: { request: { a: [2], b: 1 }, id: 'x' } };
@@ -95,9 +96,14 @@ test('what a store has lost since is known, until it is adopted', async () => {
   await memory.rememberSet('x', set);
   deepEqual(await seen({ read: [], write: ['b'] }), { lost: ['a'], gained: [] });
   deepEqual(await seen({ read: ['c'], write: ['a', 'b'] }), { lost: [], gained: ['c'] });
-  const old = boxAt('box').of({ ...store, record: { needs: { read: [], write: [] } } });
+  const old = boxAt('box').of({ ...store, record: { needs: NOTHING } });
   await old.rememberSet('y', set);
   deepEqual(await seen({ read: [], write: [] }), { lost: ['a', 'b'], gained: [] });
+  // Somebody has tried the upgrade on a copy.
+  const copy = boxAt('box').of({ ...store, directory: `${store.directory}-copy` });
+  deepEqual((await copy.look()).gained, ['a', 'b']);
+  const plain = { ...store, directory: `${store.directory}-copy`, record: { needs: NOTHING } };
+  deepEqual((await boxAt('box').of(plain).look()).lost, []);
   await old.adopt([], { x: set });
   deepEqual(await seen({ read: [], write: [] }), { lost: [], gained: [] });
 });
