@@ -67,7 +67,7 @@ export interface Listener extends AsyncDisposable {
   readonly port: number | undefined;
 }
 
-/** From then on a silent peer is asked every second whether it is there (libuv), and gone when DEAD_AFTER_MS are over. */
+/** From then on a silent peer is asked every second (libuv) whether it is there, until DEAD_AFTER_MS are over. */
 const PROBE_AFTER_MS = 20_000;
 /** Longer than a network's usual hiccups, and than a guest's host is frozen for a snapshot. */
 const DEAD_AFTER_MS = 120_000;
