@@ -16,11 +16,13 @@ import { HOME, newStore, simulatedWorld, storePoint } from '../support/store.ts'
  * Power cuts in what makes and forgets recovery points, as commands do it. What a backup stores and in which order
  * is cut in store/crash.test.ts, keeping a session in recovery/crash.test.ts.
  */
-const SIZE = 2 ** 20;
+/** Three segments, most of which are zeros: a list of changes is taken by segments. */
+const SIZE = 3 * 2 ** 20;
 const SEEDS = Number(process.env['SEEDS'] ?? 3);
-const FIRST = noise(SIZE, 1);
+const FIRST = new Uint8Array(SIZE);
+for (let at = 0; at < SIZE; at += SIZE / 6) FIRST.set(noise(60_000, at + 1), at);
 const SECOND = FIRST.slice();
-SECOND.set(noise(100_000, 2), 500_000);
+SECOND.set(noise(100_000, 2), 2_500_000);
 /** What changed since SECOND is the first 4 KiB. */
 const THIRD = SECOND.slice();
 THIRD.set(noise(4096, 3));
@@ -105,6 +107,18 @@ test('a power cut in the backup after the newest was forgotten: changes never co
     await backUpChanges(files, set);
     equal((await soundness(files, set, contentsOf)).length, points.length + 1, where);
   }
+});
+
+test('a disk that has grown is read where it grew, whatever the list of changes says', async () => {
+  const disk = crashingFs(seeded(0));
+  const world = simulatedWorld(disk.files);
+  const { store, set } = await newStore(world);
+  await storePoint(world, store, set, FIRST.subarray(0, 1_500_160));
+  const changed = { since: undefined, disks: new Map([['vda', []]]) };
+  await storePoint(world, store, set, FIRST, { changed });
+  const contentsOf = (_: unknown, index: number) =>
+    index === 0 ? FIRST.subarray(0, 1_500_160) : FIRST;
+  equal((await soundness(disk.files, set, contentsOf)).length, 2);
 });
 
 test('a power cut in the first backup of a store: the point is there whole, or not at all', async () => {
