@@ -7,7 +7,7 @@ import { findVolumes, isLocked, type Volume, volumeNamed } from './volumes.ts';
 
 /** Volumes of a machine, mounted; disposing unmounts them. */
 export interface OpenedVolumes extends AsyncDisposable {
-  /** All that there are, also those that were not wanted and those that cannot be opened. */
+  /** All that were looked at, also those that were not wanted and those that cannot be opened. */
   readonly volumes: readonly Volume[];
   readonly mounted: readonly { readonly volume: Volume; readonly path: string }[];
   readonly failed: readonly { readonly volume: Volume; readonly reason: string }[];
@@ -104,7 +104,7 @@ async function discover(
 ): Promise<Discovered> {
   const { wanted } = options;
   const keys = askingOnce(options.keys);
-  const outside = await findVolumes(disks, options);
+  const outside = await findOutside(disks, options);
   const known = outside.find(({ name }) => name === wanted);
   // A VM takes seconds to start: not for a volume that is there without it, nor for other disks than the one asked for.
   const isPlain = known !== undefined && known.driver.kind !== 'container';
@@ -130,6 +130,22 @@ async function discover(
         : it;
     return { volumes: outside.map(closed), appliance: undefined, keys };
   }
+}
+
+/** Other disks than the one asked for count only where something of it may lie on them too. */
+async function findOutside(
+  disks: readonly DiskFiles[],
+  options: DiscoverOptions,
+): Promise<readonly Volume[]> {
+  const { disk, wanted } = options;
+  if (disk === undefined) return findVolumes(disks, options);
+  const own = await findVolumes(
+    disks.filter((it) => it.disk === disk),
+    options,
+  );
+  const maySpan = own.some(({ kind, driver }) => driver.kind === 'container' || kind === 'btrfs');
+  const isThere = wanted === undefined || own.some(({ name }) => name === wanted);
+  return isThere && !maySpan ? own : findVolumes(disks, options);
 }
 
 function isOfTheAppliance(cause: unknown): cause is GranularError {

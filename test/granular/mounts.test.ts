@@ -63,24 +63,25 @@ let count = 0;
 
 interface Wanted {
   readonly wanted?: string;
+  readonly others?: readonly DiskFiles[];
   readonly noFollow?: boolean;
 }
 
 async function open(
   disk: DiskFiles,
-  { wanted, noFollow = false }: Wanted = {},
+  { wanted, noFollow = false, others = [] }: Wanted = {},
 ): Promise<OpenedVolumes> {
   const place = join(directory, `open-${++count}`);
   const work = join(directory, `work-${count}`);
   mkdirSync(place);
   mkdirSync(work);
-  return openVolumes([disk], {
+  return openVolumes([disk, ...others], {
     directory: place,
     work,
     isolated: false,
     noFollow,
     wanted,
-    disk: undefined,
+    disk: others.length > 0 ? disk.disk : undefined,
     clock: systemClock(),
     keys: async () => undefined,
   });
@@ -275,6 +276,29 @@ test('damaged and hostile volumes are refused or read as far as they go, and not
     }
   }
   deepEqual(leftovers(), []);
+});
+
+test('a machine of many disks: only the one that is asked for is looked at, if nothing spans them', {
+  skip,
+}, async () => {
+  const others: DiskFiles[] = [];
+  for (let at = 0; at < 255; at++) {
+    const never = (): never => {
+      throw new Error(`disk ${at} was looked at`);
+    };
+    others.push({
+      disk: `x${at}`,
+      get path() {
+        return never();
+      },
+      partition: never,
+    });
+  }
+  await using opened = await open(diskFiles(join(directory, 'ext2')), { others });
+  deepEqual(
+    opened.mounted.map(({ volume }) => volume.name),
+    ['vda'],
+  );
 });
 
 test('a disk with nothing to open says what it is', { skip }, async () => {
