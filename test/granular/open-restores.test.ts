@@ -1,7 +1,14 @@
 import { deepEqual, equal, match, rejects } from 'node:assert/strict';
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statfsSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { test } from 'tap';
@@ -56,6 +63,9 @@ async function nothingIsLeft(): Promise<void> {
   deepEqual(leftovers(), []);
 }
 
+/** statfs(2). */
+const TMPFS_MAGIC = 0x01021994;
+
 async function open(state: string, at?: string) {
   const restore = await beginOpenRestore(world, state, { point: 'web1-1', at });
   const volumes = await openVolumes([files], {
@@ -91,6 +101,9 @@ test('what a restore will mount is on record before it is mounted, and off it af
     record?.directories.filter((path) => path.includes('vda')),
     [`${restore.at}/vda1`, `${restore.at}/vda2`],
   );
+  // F23: what a journal is replayed into, and not the host's /run.
+  const { type, blocks, bsize } = statfsSync(restore.work);
+  deepEqual([type, blocks * bsize > 64 * 2 ** 20], [TMPFS_MAGIC, true]);
   deepEqual(await sweepOpenRestores(world.files, state), [], 'a living one is left alone');
   await volumes[Symbol.asyncDispose]();
   await restore[Symbol.asyncDispose]();
@@ -218,7 +231,10 @@ test('a process with mounts of its own leaves nothing, even when it is killed', 
   ]);
   const mounts = readFileSync('/proc/self/mountinfo', 'utf8');
   equal(mounts.includes(directory), false, 'nobody else sees them');
-  match(readFileSync(`/proc/${child.pid}/mountinfo`, 'utf8'), /place\/volumes\/vda2/);
+  const own = readFileSync(`/proc/${child.pid}/mountinfo`, 'utf8');
+  match(own, /place\/volumes\/vda2/);
+  const size = /^.*\/place .* tmpfs .*\bsize=(\d+)k/m.exec(own)?.[1];
+  equal(Number(size) > 64 * 1024, true, 'room for a journal that is replayed');
   child.kill('SIGKILL');
   await once(child, 'exit');
   await nothingIsLeft();
