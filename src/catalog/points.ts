@@ -239,7 +239,10 @@ async function latest(
 /** Of all recovery points of a set. */
 export async function pointIds({ files }: World, store: Store, set: string): Promise<string[]> {
   checkName(set, 'backup set');
-  const names = await files.list(pointsDirectory(store, set));
+  const directory = pointsDirectory(store, set);
+  // A check reports that it is missing; other sets go on.
+  if (!(await files.stat(directory)) && (await files.stat(setDirectory(store, set)))) return [];
+  const names = await files.list(directory);
   return names.filter((name) => name.endsWith(SUFFIX)).map((name) => name.slice(0, -SUFFIX.length));
 }
 

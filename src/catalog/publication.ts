@@ -202,6 +202,7 @@ export async function tombstones(
 ): Promise<Tombstone[]> {
   const directory = pointsDirectory(store, set);
   const found: Tombstone[] = [];
+  if (!(await world.files.stat(directory))) return found;
   for (const name of await world.files.list(directory)) {
     const id = name.slice(0, -FORGOTTEN.length);
     if (!name.endsWith(FORGOTTEN) || !isWanted(id)) continue;

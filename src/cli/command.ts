@@ -60,6 +60,11 @@ export class CheckFailed extends Error {
   override readonly name = 'CheckFailed';
 }
 
+/** What the given key would have shown was not looked at. */
+export class KeyDoesNotFit extends Error {
+  override readonly name = 'KeyDoesNotFit';
+}
+
 /** The command did what it was asked to, and what it found is bad. */
 export class DamageFound extends Error {
   override readonly name = 'DamageFound';

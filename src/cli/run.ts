@@ -9,6 +9,7 @@ import {
   type Command,
   type Context,
   DamageFound,
+  KeyDoesNotFit,
   type Input,
   JobFailed,
   UsageError,
@@ -167,6 +168,7 @@ const OWN_KINDS = [
   [UsageError, 'usage'],
   [Interrupted, 'interrupted'],
   [DamageFound, 'corrupt'],
+  [KeyDoesNotFit, 'wrong-key'],
   [JobFailed, 'failed'],
   [CheckFailed, 'failed'],
 ] as const;

@@ -1,9 +1,8 @@
 import { resolve } from 'node:path/posix';
+import { checkSetRecords } from '../catalog/set-copies.ts';
 import { checkChain } from '../catalog/check-chain.ts';
 import { listPoints } from '../catalog/points.ts';
 import { CatalogError } from '../catalog/catalog-error.ts';
-import { leasePath, listLeases } from '../catalog/leases.ts';
-import { checkSetRecords } from '../catalog/set-copies.ts';
 import { type OpenSet, setNames } from '../catalog/sets.ts';
 import type {
   CheckResult,
@@ -12,13 +11,10 @@ import type {
   Report,
   StoreSummary,
 } from '../protocol/results.ts';
+import { checkDirectories, checkRecords } from './check-records.ts';
 import { damageNotice } from './damage-notice.ts';
-import { SessionError } from '../recovery/session-error.ts';
-import { sessionDamage } from '../recovery/session-check.ts';
-import { readJournal, sessionIds } from '../recovery/session-files.ts';
 import { checkPacks, manifestChecker, type Problem } from '../store/check.ts';
 import { createStore, openStore } from '../store/store.ts';
-import { readStoreRecord } from '../store/store-record.ts';
 import { rebuildIndex } from '../store/store-writer.ts';
 import { realWorld } from '../sys/world.ts';
 import { kindOfFailure } from './failures.ts';
@@ -47,8 +43,11 @@ export async function checkStore(
   const { world, store } = house;
   const problems: Problem[] = [];
   const onProblem = (problem: Problem): void => void problems.push(problem);
-  await checkRecords(house, onProblem);
-  const { open, locked } = await openSets(house, secrets, onProblem);
+  if (!(await checkDirectories(house, onProblem))) {
+    return { packs: 0, frames: 0, bytes: 0, points: 0, locked: [], wrongKey: [], problems };
+  }
+  const { open, locked, wrongKey } = await openSets(house, secrets, onProblem);
+  await checkRecords(house, open, onProblem);
   const domains = new Map(open.map(({ record, keys }) => [hexOf(record.domain), keys]));
 
   const packs = await checkPacks(store.packs, {
@@ -63,45 +62,10 @@ export async function checkStore(
   for (const name of await setNames(world, store)) {
     points += await checkPoints(house, name, { open, onProblem, signal });
   }
-  return { ...packs, points, locked, problems };
+  return { ...packs, points, locked, wrongKey, problems };
 }
 
-/** What needs no key: the store's own record, the sets', leases, and of sessions the journals and logs. */
-async function checkRecords(
-  { world, store }: House,
-  onProblem: (problem: Problem) => void,
-): Promise<void> {
-  const { problems } = await readStoreRecord(world.files, store.directory);
-  for (const problem of problems) onProblem(problem);
-  for (const name of await setNames(world, store)) {
-    for (const { path, reason } of await checkSetRecords(world, store, name)) {
-      onProblem({ where: path, what: reason });
-    }
-  }
-  for (const { path, reason } of (await listLeases(world, store)).damaged) {
-    onProblem({ where: path, what: reason });
-  }
-  for (const id of await sessionIds(world, store)) {
-    try {
-      const session = await readJournal(world, store, id);
-      if (!session) continue;
-      for (const what of await sessionDamage({ world, store }, session)) {
-        onProblem({ where: `session ${id}`, what });
-      }
-      // A damaged one was reported with the leases.
-      const isLeased = (await world.files.stat(leasePath(store, id))) !== undefined;
-      if (session.phase === 'ready' && !isLeased) {
-        const what =
-          'its lease is missing, so its recovery point could be forgotten: stop and resume it';
-        onProblem({ where: `session ${id}`, what });
-      }
-    } catch (cause) {
-      if (!(cause instanceof SessionError)) throw cause;
-      onProblem({ where: `session ${id}`, what: cause.message });
-    }
-  }
-}
-
+/** `wrongKey`: a key was given for them, and it opens none of the store's sets that are encrypted. */
 async function openSets(
   house: House,
   secrets: SecretSource,
@@ -109,21 +73,33 @@ async function openSets(
 ) {
   const open: OpenSet[] = [];
   const locked: string[] = [];
+  const tried: string[] = [];
   for (const name of await setNames(house.world, house.store)) {
+    let isGiven = false;
+    const given: SecretSource = async (...asked) => {
+      const secret = await whereNeeded(secrets)(...asked);
+      isGiven = secret !== undefined;
+      return secret;
+    };
     try {
-      open.push(await openSet(house, name, whereNeeded(secrets)));
+      open.push(await openSet(house, name, given));
     } catch (cause) {
-      if (cause instanceof CatalogError && cause.code === 'ALTERED') {
-        onProblem({ where: `set ${name}`, what: cause.message });
+      if (cause instanceof CatalogError && cause.code !== 'WRONG_KEY') {
+        // What is wrong with its copies is reported with the records.
+        const { world, store } = house;
+        const isReported = (await checkSetRecords(world, store, name)).length > 0;
+        if (!isReported || cause.code === 'ALTERED') {
+          onProblem({ where: `set ${name}`, what: cause.message });
+        }
         continue;
       }
-      // What is wrong with its record was reported with the records.
-      if (cause instanceof CatalogError && cause.code !== 'WRONG_KEY') continue;
       if (kindOfFailure(cause) !== 'wrong-key') throw cause;
       locked.push(name);
+      if (isGiven) tried.push(name);
     }
   }
-  return { open, locked };
+  const isAnyOpen = open.some(({ record }) => record.slots.length > 0);
+  return { open, locked, wrongKey: isAnyOpen ? [] : tried };
 }
 
 /** With the set's keys records are authenticated and manifests walked; without, records are parsed. */

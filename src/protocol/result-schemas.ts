@@ -140,7 +140,7 @@ export const shownSession: Schema<ShownSession> = object({
 
 export const checkResult: Schema<CheckResult> = object({
   ...{ packs: count, frames: count, bytes: count, points: count },
-  locked: list(name, MANY),
+  ...{ locked: list(name, MANY), wrongKey: list(name, MANY) },
   problems: damage,
 });
 

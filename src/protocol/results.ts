@@ -228,6 +228,8 @@ export interface CheckResult {
   readonly points: number;
   /** Sets whose manifests could not be looked at, because their key was not given. */
   readonly locked: readonly string[];
+  /** Those of them for which a key was given, where it opens no set at all. */
+  readonly wrongKey: readonly string[];
   readonly problems: readonly Damage[];
 }
 

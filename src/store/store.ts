@@ -25,7 +25,8 @@ export interface Store extends AsyncDisposable {
   renew(record: StoreRecord): void;
 }
 
-const DIRECTORIES = ['packs', 'sets', 'sessions', 'leases'] as const;
+/** What is in every store. */
+export const STORE_DIRECTORIES = ['packs', 'sets', 'sessions', 'leases'] as const;
 
 /** The directory must be absent or empty. Rejects EXISTS. */
 export async function createStore(world: World, directory: string): Promise<void> {
@@ -40,7 +41,7 @@ export async function createStore(world: World, directory: string): Promise<void
       `${directory} is not empty: a store needs a directory of its own`,
     );
   }
-  for (const name of DIRECTORIES) await files.makeDirectory(join(directory, name));
+  for (const name of STORE_DIRECTORIES) await files.makeDirectory(join(directory, name));
   const id = Buffer.from(random.bytes(16)).toString('hex');
   // Written last: a directory with a record is a whole store.
   await writeStoreRecord(files, directory, newStoreRecord(id, clock.now()));

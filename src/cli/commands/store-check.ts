@@ -1,16 +1,16 @@
 import type { CheckResult } from '../../protocol/results.ts';
 import { formatSize } from '../../lib/sizes.ts';
-import { type Command, DamageFound } from '../command.ts';
+import { type Command, DamageFound, KeyDoesNotFit } from '../command.ts';
 import { QUEUE_DETAILS, QUEUE_OPTION, queueJob } from '../queued-job.ts';
 
 export const command: Command = {
   usage: '[--read-data] [--queue]',
   details: [
-    'Checks headers and footers of all packs, all records, and all manifests of the sets whose key',
-    'is given (without it, or with one that does not fit, a set is told of as locked).',
+    'Checks headers and footers of all packs, all records, what sessions wrote, the audit log, and all',
+    'manifests of the sets whose key is given (a set without it is reported as locked).',
     '--read-data     reads and checks every block as well',
     ...QUEUE_DETAILS,
-    'Exit code 6 if anything is damaged.',
+    'Exit code 6 if anything is damaged, 4 if a key was given that opens no set.',
   ],
   options: { 'read-data': { type: 'boolean' }, ...QUEUE_OPTION },
   takes: [0, 0],
@@ -22,6 +22,11 @@ export const command: Command = {
     output.result(result, () => text(result));
     if (result.problems.length > 0) {
       throw new DamageFound(`${result.problems.length} problems: see above`);
+    }
+    if (result.wrongKey.length > 0) {
+      throw new KeyDoesNotFit(
+        'the key that was given opens no set: their manifests were not checked',
+      );
     }
   },
 };

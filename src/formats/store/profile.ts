@@ -23,7 +23,8 @@ export function encodeProfile({ machine, disks }: BootProfile, key: Uint8Array):
   return encodeJsonRecord({ format: FORMAT, version: VERSION, machine, disks }, key);
 }
 
-export function decodeProfile(bytes: Uint8Array, key: Uint8Array): BootProfile {
+/** Throws FormatError. Without a key its authenticity is not checked. */
+export function decodeProfile(bytes: Uint8Array, key: Uint8Array | undefined): BootProfile {
   return decodeJsonRecord(bytes, key, profileOf);
 }
 

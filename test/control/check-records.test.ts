@@ -1,0 +1,183 @@
+import { deepEqual, equal, match, ok } from 'node:assert/strict';
+import {
+  cpSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'tap';
+import { openHouse } from '../../src/control/house.ts';
+import { checkStore } from '../../src/control/stores.ts';
+import { rememberApart } from '../support/box-state.ts';
+import { expectDone, run } from '../support/cli.ts';
+import { makeRawDisk } from '../support/images.ts';
+import { STORE_1, storeOfRelease1 } from '../support/store-1.ts';
+
+rememberApart();
+
+const SECRET = { kind: 'passphrase', passphrase: Buffer.from(STORE_1.passphrase) } as const;
+
+/** An upgraded store with all kinds of files, and a passphrase for it. */
+async function upgraded() {
+  const store = storeOfRelease1();
+  const passphrase = join(store, '..', 'passphrase');
+  writeFileSync(passphrase, `${STORE_1.passphrase}\n`);
+  const holdfast = (...args: string[]) =>
+    run([...args, '--store', store, '--passphrase-file', passphrase, '--json']);
+  await expectDone(holdfast('store', 'upgrade', '--yes'));
+  const image = join(store, '..', 'disk.raw');
+  makeRawDisk(image, 2 ** 23, 50);
+  const disk = ['--machine', 'vm', '--disk', `vda=${image}`];
+  await expectDone(holdfast('backup', 'create', 'nightly', ...disk));
+  await expectDone(holdfast('backup', 'forget', STORE_1.nightly[1]));
+  return { store, holdfast };
+}
+
+async function check(store: string): Promise<string[]> {
+  await using house = await openHouse(store);
+  const { problems } = await checkStore(house, {
+    ...{ readData: false, secrets: async (_set, when) => (when === 'needed' ? SECRET : undefined) },
+    ...{ signal: new AbortController().signal, report: () => {} },
+  });
+  return problems.map(({ where, what }) => `${where}: ${what}`);
+}
+
+/** Which files a check looks at: how they are missed, and how damage in them is reported. */
+const CLASSES: readonly {
+  readonly files: RegExp;
+  readonly flipped: boolean;
+  readonly deleted: boolean;
+}[] = [
+  // What makes a store and its sets.
+  { files: /^holdfast-store(\.copy)?\.json$/, flipped: true, deleted: true },
+  { files: /^sets\/\w+\/set(\.copy)?\.json$/, flipped: true, deleted: true },
+  { files: /\.(point|forgotten|head)$/, flipped: true, deleted: true },
+  // A cache: a start without it is slower.
+  { files: /\.profile$/, flipped: true, deleted: false },
+  // What a session has to have. Its data have no checksums yet.
+  { files: /^sessions\/.*\/(session\.json|vda\.map)$/, flipped: true, deleted: true },
+  { files: /^sessions\/.*\/vda\.data$/, flipped: false, deleted: true },
+  { files: /^leases\/.*\.json$/, flipped: true, deleted: true },
+  // What is to be done: nobody knows of what is gone.
+  { files: /^sessions\/.*\/served\.json$/, flipped: true, deleted: false },
+  { files: /^(jobs|schedules)\/.*\.json$/, flipped: true, deleted: false },
+  { files: /^audit\.log$/, flipped: true, deleted: false },
+  // The one has no checksum, the other has one as soon as the service writes it again.
+  { files: /^(clock|growth)\.json$/, flipped: false, deleted: false },
+  // For people, caches, locks; packs have tests of their own.
+  {
+    files: /^jobs\/.*\.log$|^(block-)?index\/|(^|[/.])lock$|^packs\/|^box\.json$/,
+    flipped: false,
+    deleted: false,
+  },
+];
+
+test('a check finds damage in each file that a store has to have, and misses each that is gone', async () => {
+  const { store } = await upgraded();
+  deepEqual(await check(store), []);
+  const names = (readdirSync(store, { recursive: true }) as string[]).filter((name) =>
+    statSync(join(store, name)).isFile(),
+  );
+  const seen = new Set<RegExp>();
+  for (const name of names.sort()) {
+    const of = CLASSES.find(({ files }) => files.test(name));
+    ok(of, `${name} has no class`);
+    seen.add(of.files);
+    const path = join(store, name);
+    const session = /^sessions\/([^/]+)/.exec(name)?.[1];
+    const said = session === undefined ? name : session;
+    if (of.flipped) {
+      const bytes = readFileSync(path);
+      const at = Math.floor(bytes.length / 2);
+      writeFileSync(path, bytes.with(at, bytes[at]! ^ 4));
+      const problems = await check(store);
+      ok(
+        problems.some((line) => line.includes(said)),
+        `${name} flipped: ${problems.join()}`,
+      );
+      writeFileSync(path, bytes);
+    }
+    if (of.deleted) {
+      renameSync(path, join(store, '..', 'away'));
+      const problems = await check(store);
+      const id = /([^/]+)\.(point|forgotten|json)$/.exec(name)?.[1];
+      const byName = id !== undefined && /^(sets\/.*\/points|leases)\//.test(name) ? id : said;
+      ok(
+        problems.some((line) => line.includes(byName)),
+        `${name} deleted: ${problems.join()}`,
+      );
+      renameSync(join(store, '..', 'away'), path);
+    }
+  }
+  equal(seen.size, CLASSES.length, 'the store has files of every class');
+  deepEqual(await check(store), []);
+});
+
+test('whole directories that are gone are missed, and end neither the check nor the listing of others', async () => {
+  const { store, holdfast } = await upgraded();
+  for (const name of ['sets', 'sessions', 'leases', 'packs', 'sets/plain/points']) {
+    const path = join(store, name);
+    renameSync(path, join(store, '..', 'away'));
+    const problems = await check(store);
+    ok(
+      problems.some((line) => line.startsWith(`${path}: the directory is missing`)),
+      problems.join(),
+    );
+    if (name === 'sets/plain/points') await expectDone(holdfast('backup', 'list'));
+    renameSync(join(store, '..', 'away'), path);
+  }
+});
+
+test('a record under the name of another one is noticed', async () => {
+  const { store } = await upgraded();
+  for (const [from, to] of [
+    ['schedules/weekly.json', 'schedules/daily.json'],
+    ['sets/nightly/profiles/vm.profile', 'sets/nightly/profiles/other.profile'],
+  ] as const) {
+    cpSync(join(store, from), join(store, to));
+    match((await check(store)).join('\n'), new RegExp(`${to}: it is the record of`));
+    rmSync(join(store, to));
+  }
+  mkdirSync(join(store, 'sessions/left'));
+  writeFileSync(join(store, 'sessions/left/vda.map'), 'x');
+  match((await check(store)).join('\n'), /session left: its journal session\.json is missing/);
+});
+
+test('a key that opens nothing is not damage, and no answer that all is well', async () => {
+  const { store, holdfast } = await upgraded();
+  const wrong = join(store, '..', 'wrong');
+  writeFileSync(wrong, 'another\n');
+  const tried = await run([
+    'store',
+    'check',
+    '--store',
+    store,
+    '--passphrase-file',
+    wrong,
+    '--json',
+  ]);
+  equal(tried.code, 4, tried.stdout);
+  const told = tried.lines.find((line) => 'wrongKey' in line);
+  deepEqual([told?.['wrongKey'], told?.['problems']], [['nightly'], []]);
+  const none = await expectDone(run(['store', 'check', '--store', store, '--json']));
+  deepEqual([none.result['locked'], none.result['wrongKey']], [['nightly'], []]);
+  await expectDone(holdfast('store', 'check'));
+  // Damage comes first: it is there whatever the key.
+  const path = join(store, 'schedules/weekly.json');
+  writeFileSync(path, readFileSync(path, 'utf8').replace('Sun', 'Mon'));
+  const damaged = await run([
+    'store',
+    'check',
+    '--store',
+    store,
+    '--passphrase-file',
+    wrong,
+    '--json',
+  ]);
+  equal(damaged.code, 6);
+});
