@@ -1,6 +1,8 @@
 import { equal, match, ok, rejects } from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { copyFileSync, existsSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { test } from 'tap';
@@ -265,6 +267,10 @@ async function writer(path: string, format: string): Promise<AsyncDisposable> {
   const child = spawn('qemu-nbd', ['-t', '-f', format, '-k', socket, path]);
   const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
   while (!existsSync(socket)) await sleep(10);
+  // It listens before it opens the image, and answers after.
+  const client = connect(socket);
+  await once(client, 'data');
+  client.destroy();
   return {
     async [Symbol.asyncDispose]() {
       child.kill();

@@ -83,6 +83,7 @@ test('nothing is left running of what is refused', { skip }, async () => {
 });
 
 test('all that the settings name is secret, and what lies in a directory of keys', async () => {
+  process.env['HOLDFAST_STATE'] = '/k/box';
   const settings = parseSettings(
     'f',
     JSON.stringify({
@@ -93,7 +94,7 @@ test('all that the settings name is secret, and what lies in a directory of keys
     }),
   );
   deepEqual(secretFiles(settings, '/run/c').sort(), [
-    ...['/k/hook', '/k/listen', '/k/nightly', '/k/psk', '/k/tokens', '/run/c'],
+    ...['/k/box', '/k/hook', '/k/listen', '/k/nightly', '/k/psk', '/k/tokens', '/run/c'],
   ]);
   const x509 = parseSettings('f', `{"nbd": {"tls": {"kind": "x509", "directory": "${keys}"}}}`);
   const secret = await secretsAmong(secretFiles(x509, undefined));
