@@ -3,6 +3,7 @@ import type { Mutant } from './mutant.ts';
 const CRASH = 'test/store/crash.test.ts';
 const INGEST_CRASH = 'test/ingest/crash.test.ts';
 const RING = 'test/store/decode-ring.test.ts';
+const CHECK = 'test/store/check.test.ts';
 const CATALOG = 'test/catalog/catalog.test.ts';
 const DAMAGED = 'test/catalog/damaged-records.test.ts';
 const SESSION_CRASH = 'test/recovery/crash.test.ts';
@@ -100,7 +101,7 @@ export const store: readonly Mutant[] = [
     file: 'src/catalog/publication-order.ts',
     text: 'compare(a.created, b.created)',
     to: 'compare(b.created, a.created)',
-    tests: [CATALOG],
+    tests: ['test/catalog/publication-order.test.ts'],
   },
   {
     name: 'sets: made without the lock of the store',
@@ -276,5 +277,40 @@ export const store: readonly Mutant[] = [
     text: 'damage.push(cause.message);',
     to: 'void damage;',
     tests: [SESSION_FILES],
+  },
+  {
+    name: 'check: a block that is missing is not reported',
+    file: 'src/store/check.ts',
+    text: 'onProblem({ where, what: `block ${name} is missing: it ought to be in ${at}` });',
+    to: 'void [name, at];',
+    tests: [CHECK],
+  },
+  {
+    name: 'check: the number in the header of a pack is not looked at',
+    file: 'src/store/check.ts',
+    text: 'header && header.number !== pack && `it says',
+    to: 'header && header.number < 0 && `it says',
+    tests: [CHECK],
+  },
+  {
+    name: 'check: a frame of another digest than the footer says is sound',
+    file: 'src/store/check.ts',
+    text: 'if (digestKey(header.digest) !== digestKey(digest)) {',
+    to: 'if (false) {',
+    tests: [CHECK],
+  },
+  {
+    name: 'check: contents are not read',
+    file: 'src/store/check.ts',
+    text: 'if (readData) await frames.check(pack, entries, keys);\n      else await',
+    to: 'await',
+    tests: [CHECK],
+  },
+  {
+    name: 'check: a manifest that cannot be read is not reported',
+    file: 'src/store/check.ts',
+    text: '      onProblem({ where, what: reason(cause) });\n    }\n    return undefined;',
+    to: '      reason(cause);\n    }\n    return undefined;',
+    tests: [CHECK],
   },
 ];
