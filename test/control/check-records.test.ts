@@ -34,7 +34,6 @@ async function upgraded() {
   makeRawDisk(image, 2 ** 23, 50);
   const disk = ['--machine', 'vm', '--disk', `vda=${image}`];
   await expectDone(holdfast('backup', 'create', 'nightly', ...disk));
-  await expectDone(holdfast('backup', 'forget', STORE_1.nightly[1]));
   return { store, holdfast };
 }
 
