@@ -39,7 +39,9 @@ export async function readJournal(
     const bytes = await files.readFile(path, JOURNAL_LENGTH_MAX);
     const session = decodeSession(bytes);
     if (store.has('checked-records')) requireSum(bytes);
-    return session;
+    // Under another name it would be a second session on the files of the first.
+    if (session.id === id) return session;
+    throw new FormatError('CORRUPT', `record is of session "${session.id}"`);
   } catch (cause) {
     if (!(cause instanceof FormatError)) throw cause;
     throw new SessionError('CORRUPT', `${path}: ${cause.message}`, { cause });

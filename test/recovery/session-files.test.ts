@@ -1,11 +1,13 @@
-import { deepEqual, equal, rejects } from 'node:assert/strict';
+import { deepEqual, equal, rejects, throws } from 'node:assert/strict';
 import { test } from 'tap';
 import { memoryDevice } from '../../src/block/memory.ts';
+import { decodeSession, encodeSession } from '../../src/formats/store/session.ts';
 import { machineFiles } from '../../src/recovery/machine-files.ts';
 import { sessionDamage } from '../../src/recovery/session-check.ts';
 import { sessionDirectory } from '../../src/recovery/session-files.ts';
 import { overlayOf, sessionSpace } from '../../src/recovery/session-steps.ts';
 import { discardSession, resumeSession, startSession } from '../../src/recovery/sessions.ts';
+import { putDurably } from '../../src/sys/put-durably.ts';
 import { openSessionTree } from '../../src/tree/session-tree.ts';
 import { broken, faultyFs } from '../support/faulty-fs.ts';
 import { noise } from '../support/random.ts';
@@ -102,4 +104,26 @@ test('a session that is discarded while it is checked is not damaged', async () 
   const { house, record } = await place();
   await discardSession(house, record.id);
   deepEqual(await sessionDamage(house, record), []);
+});
+
+test('names of a session lead nowhere else, and no second session is on the files of the first', async () => {
+  const { house, record, directory, files } = await place();
+  for (const wrong of [
+    { set: '../x' },
+    { point: 'a/b' },
+    { machine: '' },
+    { keepAs: '/etc/x' },
+    { disks: [{ name: '..', size: SIZE }] },
+  ]) {
+    const bytes = encodeSession({ ...record, ...wrong });
+    throws(() => decodeSession(bytes), /is no name/);
+  }
+  const other = `${record.id}-2`;
+  await files.makeDirectory(sessionDirectory(house.store, other));
+  const journal = await files.readFile(`${directory}/session.json`, SIZE);
+  await putDurably(files, `${sessionDirectory(house.store, other)}/session.json`, journal);
+  await rejects(
+    resumeSession(house, other, { tls: false }),
+    new RegExp(`record is of session "${record.id}"`),
+  );
 });

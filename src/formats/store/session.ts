@@ -1,3 +1,4 @@
+import { FormatError } from '../format-error.ts';
 import { decodeSummed, encodeSummed, type Fields } from './json-record.ts';
 
 // A recovery session's journal: what it is, and how far it has come. Grammar: session.md.
@@ -54,6 +55,8 @@ const FORMAT = 'holdfast-session';
 const VERSION = 1;
 const DISKS_MAX = 256;
 const NETWORKS_MAX = 256;
+/** The longest are IDs: a machine's name, a time and random digits. */
+const FILE_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
 const PORT_MAX = 65_535;
 
 export function encodeSession(session: SessionRecord): Uint8Array {
@@ -70,13 +73,13 @@ export function decodeSession(bytes: Uint8Array): SessionRecord {
 function sessionOf(fields: Fields): SessionRecord {
   fields.expect(FORMAT, VERSION);
   return {
-    id: fields.text('id'),
+    id: fileName(fields, 'id'),
     created: fields.text('created'),
-    set: fields.text('set'),
-    point: fields.text('point'),
-    machine: fields.text('machine'),
+    set: fileName(fields, 'set'),
+    point: fileName(fields, 'point'),
+    machine: fileName(fields, 'machine'),
     disks: fields.list('disks', DISKS_MAX, (disk) => ({
-      name: disk.text('name'),
+      name: fileName(disk, 'name'),
       size: disk.integer('size', 1, Number.MAX_SAFE_INTEGER),
     })),
     listen: fields.text('listen'),
@@ -84,8 +87,18 @@ function sessionOf(fields: Fields): SessionRecord {
     nfs: fields.has('nfs') ? decodePlace(fields.object('nfs')) : undefined,
     whenFull: fields.oneOf('whenFull', ['pause', 'refuse']),
     phase: fields.oneOf('phase', ['preparing', 'ready', 'keeping', 'cleaning']),
-    keepAs: fields.has('keepAs') ? fields.text('keepAs') : undefined,
+    keepAs: fields.has('keepAs') ? fileName(fields, 'keepAs') : undefined,
   };
+}
+
+/** It becomes a part of paths, and somebody else may have written it. */
+function fileName(fields: Fields, field: string): string {
+  const found = fields.text(field);
+  if (FILE_NAME.test(found)) return found;
+  throw new FormatError(
+    'CORRUPT',
+    `record's "${field}" is no name: ${JSON.stringify(found.slice(0, 100))}`,
+  );
 }
 
 function decodePlace(fields: Fields): NfsPlace {
