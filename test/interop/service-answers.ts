@@ -72,6 +72,23 @@ export function serviceAnswers(
     await run('systemctl', 'reload', 'holdfastd.service');
   });
 
+  test('the memory of the box lies outside of the pool, and its key is a credential', {
+    skip,
+  }, async () => {
+    const { run, tryRun } = host!;
+    const modes = async (...files: string[]) => (await run('stat', '-c', '%U %a', ...files)).trim();
+    const memory = '/var/lib/holdfast-box';
+    equal(await modes('/etc/credstore/holdfast-box-key'), 'root 600');
+    equal(await modes(memory, `${memory}/memory.json`), 'holdfast 700\nholdfast 600');
+    notEqual((await tryRun('test', '-e', `${memory}/box.key`)).code, 0);
+    const { alarms } = (await json('holdfast', 'alarm', 'list')) as { alarms: unknown[] };
+    equal(alarms.length, 0);
+    match(
+      await run('cat', `${memory}/memory.json`),
+      /"nightly":\{"domain":"[0-9a-f]{32}","encrypted":true\}/,
+    );
+  });
+
   test('a host without /srv has the service too', { skip }, async () => {
     const { run } = host!;
     await run('mv', '/srv', '/elsewhere');
