@@ -8,7 +8,6 @@ import {
   type OpenedVolumes,
   openVolumes,
 } from '../granular/opened-volumes.ts';
-import { findInside } from '../granular/paths.ts';
 import type { Volume } from '../granular/volumes.ts';
 import type {
   CopiedFiles,
@@ -20,6 +19,7 @@ import type {
 import { enterPrivateMounts } from '../sys/mount-namespace.ts';
 import type { House, WorkOptions } from './house.ts';
 import { type ServedDisks, serveDisks } from './served-disks.ts';
+import { volumeOfPaths } from './volume-of-paths.ts';
 
 /*
  * Files out of a recovery point in one go. The disks are mounted where only this process and its programs see
@@ -120,15 +120,15 @@ function visited(
 ): Omit<VisitedDisk, typeof Symbol.asyncDispose> {
   return {
     async *list(path) {
-      const { volume, root } = await volumeWith(opened, [path], signal);
+      const { volume, root } = await volumeOfPaths(opened, [path], signal);
       yield* summaries(volume, listDirectory(root, path, { signal }));
     },
     async *find(path, name) {
-      const { volume, root } = await volumeWith(opened, [path], signal);
+      const { volume, root } = await volumeOfPaths(opened, [path], signal);
       yield* summaries(volume, findFiles(root, path, { name, signal }));
     },
     async copy(paths, to, overwrite) {
-      const { volume, root } = await volumeWith(opened, paths, signal);
+      const { volume, root } = await volumeOfPaths(opened, paths, signal);
       const done = await copyOut(root, paths, to, {
         ...{ signal, overwrite },
         // While rsync still looks around, what it knows of is all there is to it.
@@ -139,7 +139,7 @@ function visited(
       return { volume: volume.name, to: done.to, lost: done.lost };
     },
     async stream(paths, format) {
-      const { root } = await volumeWith(opened, paths, signal);
+      const { root } = await volumeOfPaths(opened, paths, signal);
       if (format !== 'plain') return archive(root, paths, { format, signal });
       if (paths.length === 1) return readOut(root, paths[0]!, { signal });
       throw new GranularError('BAD_PATH', 'several files are one stream as a tar or a zip only');
@@ -166,47 +166,6 @@ function summaryOf(volume: Volume, reason: string | undefined): VolumeSummary {
     ...{ volume: name, disk, kind, found },
     ...{ label: label ?? null, size: size ?? null, closed: reason ?? null },
   };
-}
-
-/** The only open volume that has all of `paths`; the messages name what there is. */
-async function volumeWith(
-  { mounted, failed }: OpenedVolumes,
-  paths: readonly string[],
-  signal: AbortSignal,
-): Promise<{ readonly volume: Volume; readonly root: string }> {
-  const all = mounted.map(({ volume, path: root }) => ({ volume, root }));
-  if (all.length === 1) return all[0]!;
-  if (all.length === 0) {
-    const why = failed.map(({ volume, reason }) => `${volume.name}: ${reason}`).join('; ');
-    throw new GranularError(
-      'UNSUPPORTED',
-      `no volume can be opened: ${why || 'the disk is empty'}`,
-    );
-  }
-  const having = [];
-  for (const it of all) if (await hasAll(it.root, paths, signal)) having.push(it);
-  if (having.length === 1) return having[0]!;
-  const names = (list: typeof all): string => list.map(({ volume }) => volume.name).join(', ');
-  const what = paths.join(', ');
-  throw having.length === 0
-    ? new GranularError('NOT_FOUND', `none of the volumes ${names(all)} has ${what}`)
-    : new GranularError('AMBIGUOUS', `${names(having)} have ${what}: choose with --volume`);
-}
-
-async function hasAll(
-  root: string,
-  paths: readonly string[],
-  signal: AbortSignal,
-): Promise<boolean> {
-  for (const path of paths) {
-    try {
-      await findInside(root, path, { follow: false, signal });
-    } catch (cause) {
-      if (cause instanceof GranularError && cause.code === 'NOT_FOUND') return false;
-      throw cause;
-    }
-  }
-  return true;
 }
 
 async function* summaries(
