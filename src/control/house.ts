@@ -63,7 +63,12 @@ export async function openHouse(directory: string): Promise<House> {
     pointNames: pointNames(world, store),
     workers,
     reader,
-    nfs: () => (nfs ??= openNfs()),
+    // A failure is not kept: the next caller tries again.
+    nfs: () =>
+      (nfs ??= openNfs().catch((cause: unknown) => {
+        nfs = undefined;
+        throw cause;
+      })),
     leaveNfs: async () => (await nfs)?.leave(),
     nbdMemory: nbdMemory(),
     disks: undefined,

@@ -7,7 +7,9 @@ import type { PointDisk } from '../formats/store/point.ts';
 import type { SessionRecord } from '../formats/store/session.ts';
 import { touchedPieces } from '../ingest/changed-blocks.ts';
 import { copyDisk } from '../ingest/copy-disk.ts';
+import { formatSize } from '../lib/sizes.ts';
 import { type BlockReader, openBlockReader } from '../store/block-reader.ts';
+import { lostSegments } from '../store/lost-segments.ts';
 import { openDiskWriter } from '../store/disk-writer.ts';
 import { type Encoder, encoderPool } from '../store/encoder.ts';
 import { manifestDisk } from '../store/manifest-disk.ts';
@@ -50,7 +52,7 @@ export async function keepSession(
     { domain, holder, onDamage },
     async (writer) => {
       await using encoder = encoderPool({ keys, cutting, random, writer, workers });
-      const parts = { set, reader, writer, encoder, onProgress, signal };
+      const parts = { set, reader, writer, encoder, onProgress, onDamage, signal };
       return await keepHeld(house, record, parts);
     },
   );
@@ -82,6 +84,7 @@ export interface KeepParts {
   readonly writer: StoreWriter;
   readonly encoder: Encoder;
   readonly onProgress?: (disk: string, position: number) => void;
+  readonly onDamage?: KeepOptions['onDamage'];
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -105,6 +108,7 @@ async function publish(
     readBytes += kept.readBytes;
   }
   await writer.commit();
+  await tellLoss(house, id, { ...parts, disks });
   await publishPoint(world, store, set, {
     id,
     machine: point.machine,
@@ -113,6 +117,23 @@ async function publish(
     disks,
     stats: { readBytes, storedBytes: writer.stats.storedBytes },
   });
+}
+
+/** What the session began from may have lost something that no guest has written again: the new point lacks it too. */
+async function tellLoss(
+  { store: { packs } }: SessionHouse,
+  id: string,
+  { set, writer, disks, onDamage }: KeepParts & { readonly disks: readonly PointDisk[] },
+): Promise<void> {
+  if (!writer.hasLoss) return;
+  const nodes = nodeReader(packs, frameCodec(set.keys));
+  for (const disk of disks) {
+    const lost = await lostSegments(disk, { nodes, packs, writer });
+    const bytes = lost.reduce((sum, { count }) => sum + count * SEGMENT_LENGTH, 0);
+    if (bytes === 0) continue;
+    const what = `the store has lost something in ${formatSize(bytes)} of what the session began from`;
+    onDamage?.(`${id}/${disk.name}`, what);
+  }
 }
 
 async function keepDisk(

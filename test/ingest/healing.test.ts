@@ -19,6 +19,8 @@ import { PACK_HEADER_LENGTH } from '../../src/formats/store/pack.ts';
 import type { PointRecord } from '../../src/formats/store/point.ts';
 import { backup, type BackupEvent } from '../../src/ingest/backup.ts';
 import type { ChangedBlocks } from '../../src/ingest/changed-blocks.ts';
+import { keepSession } from '../../src/recovery/keep-session.ts';
+import { startSession } from '../../src/recovery/sessions.ts';
 import { openBlockReader } from '../../src/store/block-reader.ts';
 import { checkPacks, manifestChecker, type Problem } from '../../src/store/check.ts';
 import { manifestDisk } from '../../src/store/manifest-disk.ts';
@@ -179,6 +181,22 @@ test('what was lost of the point before is read again, whatever a list of change
     const third = await it.backUp(contents, 'vm', { ...changed, since: second.point.id });
     equal(third.read, MiB, 'and then only what changed');
   }
+});
+
+test('what a session kept lacks, because its recovery point lacked it, is told', async () => {
+  const it = await house();
+  const { point } = await it.backUp(noise(2 * MiB, 13));
+  rmSync(it.pack(1));
+  await using store = await openStore(world, it.directory);
+  const options = { listen: undefined, tls: false, nfs: undefined, whenFull: 'refuse' } as const;
+  const session = await startSession({ world, store }, point, options);
+  await session[Symbol.asyncDispose]();
+  const told: string[] = [];
+  await keepSession({ world, store }, session.record.id, {
+    ...{ set: it.set, workers: 1, signal: undefined, onProgress() {} },
+    onDamage: (where, what) => told.push(`${where}: ${what}`),
+  });
+  match(told.join(), /the pack is missing.*vm-.*\/vda: the store has lost something in 2.00 MiB/);
 });
 
 // D3, D4
