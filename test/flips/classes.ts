@@ -76,17 +76,7 @@ export const FILE_KINDS: readonly FileKind[] = [
     open: [{ damage: ALL, why: 'contents of files have no checksum' }],
   },
   { name: 'lease', path: /^leases\/[^/]+\.json$/, class: 'needed' },
-  {
-    name: 'index',
-    path: /^index\/.+$/,
-    class: 'cache',
-    open: [
-      {
-        damage: ALL,
-        why: 'an index that opens, and throws when it is read, is not made again yet',
-      },
-    ],
-  },
+  { name: 'index', path: /^block-index\/.+$/, class: 'cache' },
   { name: 'profile', path: /^sets\/\w+\/profiles\/.+$/, class: 'cache' },
   { name: 'growth', path: /^growth\.json$/, class: 'cache' },
   { name: 'audit', path: /^audit\.log$/, class: 'book' },

@@ -40,7 +40,6 @@ export async function flips(count: number, seed: number): Promise<ReadonlyMap<Fi
 function verdict({ kind, damage, paths, isHarmless }: Damage, found: Findings): string[] {
   const { problems, refusals, wrong, told } = found;
   const isOpen = kind.open?.some((it) => it.damage.includes(damage)) === true;
-  if (isOpen && kind.class === 'cache') return wrong.map((what) => `${what} is wrong`);
   const complaints = refusals.flatMap((it) => complaintOf(it, paths) ?? []);
   if (isHarmless) return [...complaints, ...wrong.map((what) => `${what} is wrong`)];
   const bytes = isOpen ? [] : wrong.map((what) => `${what} is wrong, without a word`);

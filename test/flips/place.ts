@@ -4,9 +4,9 @@ import { saveProfile } from '../../src/catalog/profiles.ts';
 import { createSet, type OpenSet, unlockSet } from '../../src/catalog/sets.ts';
 import { openAudit } from '../../src/control/audit.ts';
 import { encodeGrowth } from '../../src/formats/store/growth.ts';
-import { lockSlot } from '../../src/formats/store/key-slot.ts';
+import { domainKeys, lockSlot } from '../../src/formats/store/key-slot.ts';
 import type { PointRecord } from '../../src/formats/store/point.ts';
-import { encodeSet } from '../../src/formats/store/set-record.ts';
+import { encodeSet, sealSet } from '../../src/formats/store/set-record.ts';
 import { storeMachine } from '../../src/ingest/backup.ts';
 import { openJobFiles } from '../../src/jobs/job-files.ts';
 import { machineFiles } from '../../src/recovery/machine-files.ts';
@@ -78,12 +78,13 @@ async function encryptedSet(world: World, store: Store): Promise<OpenSet> {
   const { record: made } = await createSet(world, store, 'secret', { passphrase: PASSPHRASE });
   const kdf = { ...KDF, salt: pattern(16) };
   const stretched = await argon2id(PASSPHRASE, kdf, 32);
+  const dataKey = pattern(32, 9);
   const slot = lockSlot(
-    pattern(32, 9),
+    dataKey,
     { kind: 'passphrase', stretched },
     { domain: made.domain, nonce: pattern(12), kdf },
   );
-  const record = { ...made, slots: [slot] };
+  const record = sealSet({ ...made, slots: [slot] }, 2, domainKeys(dataKey).record);
   for (const name of ['set.json', 'set.copy.json']) {
     await putDurably(world.files, join(store.directory, 'sets/secret', name), encodeSet(record));
   }
