@@ -88,7 +88,9 @@ async function attempt(job: JobRecord, options: Attempt): Promise<Outcome> {
       const { problems } = result;
       const told = { ...result, problems: problems.slice(0, PROBLEMS_MAX) };
       if (problems.length === 0) return { kind: 'done', result: told };
-      return { kind: 'bad', result: told, reason: `${problems.length} problems were found` };
+      const count = problems.length;
+      const reason = count === 1 ? '1 problem was found' : `${count} problems were found`;
+      return { kind: 'bad', result: told, reason };
     }
     case 'keep':
       return { kind: 'done', result: await keepOnce(job, options) };

@@ -21,7 +21,8 @@ export const command: Command = {
     const result = await call('store/check', request, { ask: 'never' });
     output.result(result, () => text(result));
     if (result.problems.length > 0) {
-      throw new DamageFound(`${result.problems.length} problems: see above`);
+      const count = result.problems.length;
+      throw new DamageFound(count === 1 ? '1 problem: see above' : `${count} problems: see above`);
     }
     if (result.wrongKey.length > 0) {
       throw new KeyDoesNotFit(
@@ -37,6 +38,12 @@ function text({ packs, frames, bytes, points, locked, problems }: CheckResult): 
     `${packs} packs with ${frames} blocks and nodes, ${size}; ${points} recovery points`,
     ...locked.map((set) => `set "${set}" is locked: give its key to check its manifests`),
     ...problems.map(({ where, what }) => `DAMAGED ${where}: ${what}`),
-    ...(problems.length === 0 ? ['No damage found.'] : []),
+    ...(problems.length === 0 ? [found(locked.length)] : []),
   ].join('\n');
+}
+
+function found(locked: number): string {
+  return locked === 0
+    ? 'No damage found.'
+    : 'No damage found, as far as could be seen without keys.';
 }
