@@ -313,4 +313,18 @@ export const store: readonly Mutant[] = [
     to: '      reason(cause);\n    }\n    return undefined;',
     tests: [CHECK],
   },
+  {
+    name: 'writer: after a pack that failed later ones are sealed',
+    file: 'src/store/store-writer.ts',
+    text: '      if (failure) throw failure;\n      await pack.seal();',
+    to: '      await pack.seal();',
+    tests: ['test/store/sealing.test.ts'],
+  },
+  {
+    name: 'reader: as much is read ahead as a leaf says',
+    file: 'src/store/block-reader.ts',
+    text: 'Math.min(end - offset, ANNOUNCED_MAX)',
+    to: 'end - offset + 0 * ANNOUNCED_MAX',
+    tests: ['test/store/sealing.test.ts'],
+  },
 ];
