@@ -3,9 +3,10 @@ import { readJournal, sessionIds } from '../recovery/session-files.ts';
 import { SessionError } from '../recovery/session-error.ts';
 import type { House } from './house.ts';
 import type { InheritedNfs } from './inherited-sockets.ts';
+import { sessionOrder } from './orders.ts';
 
 /**
- * Before sessions are resumed: from here on clients of all that the store has may connect, and wait. The answer
+ * Before sessions are resumed: from here on clients of all that this box runs may connect, and wait. The answer
  * opens to them, once what can be resumed is there; those whose session is not go on waiting.
  */
 export async function holdNfs(
@@ -20,12 +21,14 @@ export async function holdNfs(
   return () => server.answer();
 }
 
-async function nfsSessions({ world, store }: House): Promise<SessionRecord[]> {
+/** What somebody else has written into the store is not even looked for: see adoption.ts. */
+async function nfsSessions({ world, store, memory }: House): Promise<SessionRecord[]> {
+  const { isOurs } = await memory.look();
   const found: SessionRecord[] = [];
   for (const id of await sessionIds(world, store)) {
     try {
       const session = await readJournal(world, store, id);
-      if (session?.nfs) found.push(session);
+      if (session?.nfs && isOurs(sessionOrder(session))) found.push(session);
     } catch (cause) {
       // One that is damaged cannot be resumed either, which is told there.
       if (!(cause instanceof SessionError)) throw cause;

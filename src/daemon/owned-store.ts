@@ -97,11 +97,11 @@ export async function ownStore(directory: string, options: OwnOptions): Promise<
   const disks = await sharedDisks();
   if (disks) stack.use(disks);
   const house: House = { ...opened, disks };
-  const answerNfs = await holdNfs(house, sockets.nfs);
   const sessions = stack.use(sessionKeeper(house, { secrets, onEvent }));
   const opening = (): Promise<JobDesk> => openJobs(stack, house, { ...options, guard });
   const early = met === 'first' ? await opening() : undefined;
   if (early) await noted(options.log, () => adoptOnce(house, { jobs: early, guard, audit }));
+  const answerNfs = await holdNfs(house, sockets.nfs);
   // Guests wait for their disks; jobs can wait for guests.
   await sessions.resumeAll();
   answerNfs();

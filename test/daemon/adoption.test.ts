@@ -178,6 +178,13 @@ test('a memory that is damaged is not begun again by itself', async () => {
   notEqual(sessions[0]!.state, 'running');
   equal((await expectDone(holdfast('recover', 'vm@latest', '--detach'))).code, 0);
   equal(readFileSync(memory).equals(bytes), true);
+  const undo = alterSet(home.store, 'nightly', withoutSlots);
+  const disk = ['--machine', 'vm', '--disk', `vda=${image}`];
+  match(
+    (await holdfast('backup', 'create', 'nightly', ...disk)).stderr,
+    /not encrypted, and this box cannot tell whether it was/,
+  );
+  undo();
   await expectDone(holdfast('store', 'adopt', '--yes'));
   equal(
     JSON.stringify((await expectDone(holdfast('session', 'list'))).result).split('"running"')

@@ -78,6 +78,8 @@ test('what a service orders is not what somebody has made of it while the servic
   const request = { ...schedule.request, set: 'plain', disks };
   writeFileSync(daily, encodeSchedule({ ...schedule, at: '*:*:*', request }, 'checked'));
   rmSync(join(store, 'lockdown.json'));
+  // One that no service could ever have made.
+  plantSession(store, { point: record.point, nfs: { ...nfs, allow: ['nonsense'] } });
 
   await using service = await start();
   const shown = (await expectDone(holdfast('session', 'show', session))).result;
@@ -87,7 +89,7 @@ test('what a service orders is not what somebody has made of it while the servic
   const { notAdopted } = (await expectDone(holdfast('service', 'show'))).result as {
     notAdopted: string[];
   };
-  equal(notAdopted.length, 2);
+  equal(notAdopted.length, 3);
   match(notAdopted.join('\n'), /session .* at tcp:0\.0\.0\.0:0 without TLS, NFS for 0\.0\.0\.0\/0/);
   match(notAdopted.join('\n'), /schedule daily \(backup, \*:\*:\*\)/);
   equal(readdirSync(join(store, 'sets/plain/points')).length, 0);

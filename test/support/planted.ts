@@ -15,7 +15,7 @@ export function plantSession(store: string, more: Partial<SessionRecord>): void 
   const directory = join(store, 'sessions', id);
   mkdirSync(directory);
   const record: SessionRecord = {
-    ...{ id, created: TIME, set: 'nightly', point: '', machine: 'vm' },
+    ...{ id, created: TIME, set: 'nightly', point: 'x', machine: 'vm' },
     ...{ disks: [], listen: 'tcp:127.0.0.1:0', tls: false, nfs: undefined },
     ...{ whenFull: 'pause', phase: 'preparing', keepAs: undefined },
     ...more,
