@@ -1,5 +1,6 @@
 import type { Mutant } from './mutant.ts';
 
+const HANDSHAKE = 'test/targets/nbd-handshake.test.ts';
 const HOSTILE = 'test/targets/nbd-hostile.test.ts';
 const NBD_TLS = 'test/targets/nbd-tls.test.ts';
 const NFS_ACCESS = 'test/targets/nfs-access.test.ts';
@@ -40,14 +41,14 @@ export const service: readonly Mutant[] = [
     file: 'src/targets/nbd/handshake.ts',
     text: ' || ++count > OPTIONS_MAX)',
     to: ')',
-    tests: [HOSTILE],
+    tests: [HANDSHAKE, HOSTILE],
   },
   {
     name: 'NBD: an option of any length is read',
     file: 'src/targets/nbd/handshake.ts',
     text: 'if (length > OPTION_LENGTH_MAX) {',
     to: 'if (false) {',
-    tests: [HOSTILE],
+    tests: [HANDSHAKE, HOSTILE],
   },
   {
     name: 'NBD: a read-only export says that it can be written',

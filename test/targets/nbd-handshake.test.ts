@@ -1,0 +1,34 @@
+import { equal } from 'node:assert/strict';
+import { test } from 'tap';
+import { OPTION_MAGIC, OPTIONS } from '../../src/formats/wire/nbd.ts';
+import { handshake } from '../../src/targets/nbd/handshake.ts';
+
+function optionOf(option: number, length = 0): Uint8Array {
+  const bytes = Buffer.alloc(16 + length);
+  bytes.writeBigUInt64BE(OPTION_MAGIC);
+  bytes.writeUInt32BE(option, 8);
+  bytes.writeUInt32BE(length, 12);
+  return bytes;
+}
+
+/** After the client's flags. */
+function begun() {
+  const talk = handshake({ offers: () => [], hasDefault: false, tls: 'none' });
+  equal(talk.push(Buffer.from([0, 0, 0, 3]), () => {}).kind, 'more');
+  return talk;
+}
+
+test('nobody negotiates for ever', async () => {
+  const talk = begun();
+  let options = 0;
+  while (talk.push(optionOf(OPTIONS.list), () => {}).kind === 'more' && options < 1000) options++;
+  equal(options, 256);
+});
+
+test('an option that is longer than any is refused before it has come', async () => {
+  const talk = begun();
+  const replies: Uint8Array[] = [];
+  const head = optionOf(OPTIONS.list, 16 * 1024 + 1).subarray(0, 16);
+  equal(talk.push(head, (reply) => void replies.push(reply)).kind, 'close');
+  equal(replies.length, 1);
+});
