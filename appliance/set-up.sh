@@ -4,9 +4,15 @@
 #
 #   set-up.sh            to back up, recover and try
 #   set-up.sh --tests    and the programs of other people that the tests compare with
+#   set-up.sh --list ... only names the Debian packages
 set -eu
 cd "$(dirname "$0")/.."
 
+list=''
+if [ "${1-}" = --list ]; then
+  list=1
+  shift
+fi
 architecture=$(dpkg --print-architecture 2>/dev/null || echo amd64)
 # qemu-utils reads foreign disk images, qemu-system-x86 boots recovery points, the others build the demo VM.
 wanted='qemu-utils qemu-system-x86 mmdebstrap mtools dosfstools fdisk e2fsprogs'
@@ -29,6 +35,11 @@ if [ "${1-}" = --tests ]; then
   wanted="$wanted xfsprogs btrfs-progs cryptsetup-bin acl attr unzip"
   # A Debian that boots as a container, to be installed on.
   wanted="$wanted systemd-container"
+fi
+
+if [ -n "$list" ]; then
+  echo "$wanted"
+  exit
 fi
 
 missing=''
