@@ -153,6 +153,7 @@ test('what a killed restore left goes with the next one to that name, and no oth
       if (during.length === 0) {
         during = parts();
         await restore(at('left.raw'));
+        deepEqual(parts(), during);
       }
       await disk.read(into, offset);
     },

@@ -1,7 +1,8 @@
 import { disks } from './disks.ts';
 import { formats } from './formats.ts';
+import { ingest } from './ingest.ts';
 import type { Mutant } from './mutant.ts';
 import { service } from './service.ts';
 import { store } from './store.ts';
 
-export const mutants: readonly Mutant[] = [...formats, ...disks, ...store, ...service];
+export const mutants: readonly Mutant[] = [...formats, ...disks, ...store, ...ingest, ...service];

@@ -1,0 +1,148 @@
+import type { Mutant } from './mutant.ts';
+
+const RESTORE = 'test/ingest/restore.test.ts';
+const IMAGES = 'test/ingest/images.test.ts';
+const ROOM = 'test/ingest/store-room.test.ts';
+
+export const ingest: readonly Mutant[] = [
+  {
+    name: 'restore: a pipe is replaced',
+    file: 'src/ingest/restore.ts',
+    text: "if (status.kind !== 'file') {",
+    to: 'if (Number.isNaN(status.size)) {',
+    tests: [RESTORE],
+  },
+  {
+    name: 'restore: what appeared meanwhile is replaced',
+    file: 'src/ingest/restore.ts',
+    text: 'await requireReplaceable(world, path, await files.stat(path), options);',
+    to: 'await files.stat(path);',
+    tests: [RESTORE],
+  },
+  {
+    name: 'restore: an image in use is replaced',
+    file: 'src/ingest/restore.ts',
+    text: 'if (!isBeingWritten(file)) return;',
+    to: 'if (!isBeingWritten(file) || overwrite) return;',
+    tests: [RESTORE],
+  },
+  {
+    name: 'restore: a name may contradict its format',
+    file: 'src/ingest/restore.ts',
+    text: 'if (promised === undefined || promised === said) return said;',
+    to: 'if (said !== undefined) return said;',
+    tests: [RESTORE],
+  },
+  {
+    name: 'restore: a link is replaced',
+    file: 'src/sys/real-path.ts',
+    text: 'if (next === undefined) return place;',
+    to: 'if (next !== place) return place;',
+    tests: [RESTORE],
+  },
+  {
+    name: 'restore: others may read what is restored',
+    file: 'src/ingest/part-file.ts',
+    text: 'const file = await files.create(place);',
+    to: "const file = await files.create(place, 'shared');",
+    tests: [RESTORE],
+  },
+  {
+    name: 'restore: parts of one that is under way are removed',
+    file: 'src/ingest/part-file.ts',
+    text: 'if (!isHeld) await files.unlink(place);',
+    to: 'if (!isHeld || name !== stem) await files.unlink(place);',
+    tests: [RESTORE],
+  },
+  {
+    name: 'restore: parts of killed ones stay',
+    file: 'src/ingest/part-file.ts',
+    text: 'if (!isHeld) await files.unlink(place);',
+    to: 'if (!isHeld && name === stem) await files.unlink(place);',
+    tests: [RESTORE],
+  },
+  {
+    name: 'restore: holes need room',
+    file: 'src/ingest/restore-limits.ts',
+    text: "if (kind === 'data') data += length;",
+    to: "if (kind !== 'gone') data += length;",
+    tests: [RESTORE],
+  },
+  {
+    name: 'restore: sessions lose their space to a file beside the store',
+    file: 'src/ingest/restore-limits.ts',
+    text: 'const free = Math.max(0, space.freeBytes - kept);',
+    to: 'const free = Math.max(0, space.freeBytes);',
+    tests: [RESTORE],
+  },
+  {
+    name: 'restore: a device that is not empty is written over',
+    file: 'src/control/erasure.ts',
+    text: 'if (holds.length === 0 || erase === word) return;',
+    to: 'if (holds.length >= 0 || erase === word) return;',
+    tests: ['test/control/erasure.test.ts'],
+  },
+  {
+    name: 'restore: the serial number of another device will do',
+    file: 'src/control/erasure.ts',
+    text: 'if (erase !== undefined && erase !== word) {',
+    to: "if (erase === '' && erase !== word) {",
+    tests: ['test/control/erasure.test.ts'],
+  },
+  {
+    name: 'changed blocks: what lies beyond the disk is passed over',
+    file: 'src/ingest/changed-blocks.ts',
+    text: 'length > 0 && (offset >= size || ',
+    to: 'length > 0 && (',
+    tests: ['test/ingest/changed-blocks.test.ts'],
+  },
+  {
+    name: 'backup: sessions do not count in what is left to them',
+    file: 'src/ingest/store-room.ts',
+    text: 'kept = backupReserve(space, hasSessions);',
+    to: 'kept = backupReserve(space, hasSessions && false);',
+    tests: [ROOM],
+  },
+  {
+    name: 'backup: the disk of the store is filled',
+    file: 'src/ingest/backup.ts',
+    text: 'device: limited(source.device) });',
+    to: 'device: source.device });',
+    tests: [ROOM],
+  },
+  {
+    name: 'images: a differencing VHD is read as if it had no parent',
+    file: 'src/ingest/image-look.ts',
+    text: "if (kind === 'differencing') {",
+    to: "if (kind === 'differencing' && size < 0) {",
+    tests: [IMAGES],
+  },
+  {
+    name: 'images: the size of a VHD comes from its cylinders',
+    file: 'src/ingest/qemu-image.ts',
+    text: 'driver=vpc,force_size_calc=current_size,',
+    to: 'driver=vpc,',
+    tests: [IMAGES],
+  },
+  {
+    name: 'images: one that a virtual machine writes to is read',
+    file: 'src/ingest/image-users.ts',
+    text: 'return [DOES + WRITE, DOES + RESIZE].some((byte) => file.isByteHeld(byte));',
+    to: 'return [DOES + WRITE, DOES + RESIZE].every((byte) => byte < 0 && file.isByteHeld(byte));',
+    tests: [IMAGES],
+  },
+  {
+    name: 'images: a pipe among the files of an image is waited for',
+    file: 'src/ingest/image-look.ts',
+    text: "if (status.kind !== 'file' && status.kind !== 'block-device') {",
+    to: "if (status.kind === 'directory') {",
+    tests: [IMAGES],
+  },
+  {
+    name: 'images: what looks like another product is a raw disk',
+    file: 'src/ingest/image-format.ts',
+    text: 'if (foreign !== undefined) {',
+    to: "if (foreign === '') {",
+    tests: [IMAGES],
+  },
+];
