@@ -1,9 +1,16 @@
 import type { DomainKeys } from '../formats/store/frame.ts';
+import type { HeadRecord } from '../formats/store/head.ts';
 import type { PointLink, PointRecord } from '../formats/store/point.ts';
 import type { Store } from '../store/store.ts';
 import type { World } from '../sys/world.ts';
 import { CatalogError } from './catalog-error.ts';
-import { headPath, linkToFile, machinesWithHead, readHead } from './point-chain.ts';
+import {
+  headPath,
+  linkToFile,
+  type MachineInSet,
+  machinesWithHead,
+  readHead,
+} from './point-chain.ts';
 import { listPoints, type PointList, pointPath } from './points.ts';
 import { type Tombstone, tombstones } from './publication.ts';
 import type { RecordProblem } from './set-copies.ts';
@@ -35,39 +42,48 @@ async function chainProblems(
   const key = keys?.record;
   const graves = await tombstones(world, store, set, key, () => true);
   const problems: RecordProblem[] = [];
-  for (const { path, record } of graves) {
-    if (!record)
+  for (const { path, record, isLost } of graves) {
+    if (!record && !isLost)
       problems.push({ path, reason: `${path}: the record of a forgotten point is damaged` });
   }
   const find = await finder(world, store, set, { list, graves });
-  const tell = (problem: RecordProblem | undefined): void =>
-    void (problem && problems.push(problem));
+  const missed = new Set<string>();
+  const look = async (link: PointLink, by: string): Promise<void> => {
+    const problem = missed.has(link.id) ? undefined : await find(link, by);
+    if (!problem) return;
+    missed.add(link.id);
+    problems.push(problem);
+  };
   for (const { id, previous } of list.points) {
-    if (previous) tell(await find(previous, `recovery point ${id}`));
+    if (previous) await look(previous, `recovery point ${id}`);
   }
   const machines = new Set(list.points.map(({ machine }) => machine));
   for (const { record } of graves) if (record) machines.add(record.machine);
   for (const machine of await machinesWithHead(world, store, set)) machines.add(machine);
   for (const machine of machines) {
-    tell(await checkHead(world, store, { set, machine }, { key, find }));
+    const head = await headOrProblem(world, store, { set, machine }, key);
+    if ('reason' in head) problems.push(head);
+    else for (const link of linksOf(head)) await look(link, headPath(store, head));
   }
   return problems;
 }
 
-type Find = (link: PointLink, by: string) => Promise<RecordProblem | undefined>;
+function linksOf({ point, points }: HeadRecord): readonly PointLink[] {
+  return point ? [point, ...points] : points;
+}
 
-async function checkHead(
+async function headOrProblem(
   world: World,
   store: Store,
-  of: { readonly set: string; readonly machine: string },
-  { key, find }: { readonly key: Uint8Array | undefined; readonly find: Find },
-): Promise<RecordProblem | undefined> {
+  of: MachineInSet,
+  key: Uint8Array | undefined,
+): Promise<HeadRecord | RecordProblem> {
   const path = headPath(store, of);
   try {
     const head = await readHead(world, store, of, key);
-    if (head) return head.point && (await find(head.point, path));
+    if (head) return head;
     const reason =
-      `${path} is missing: whether newer recovery points of ${of.machine} were deleted cannot be known; ` +
+      `${path} is missing: whether recovery points of ${of.machine} were deleted cannot be known; ` +
       'the next backup writes it again';
     return { path, reason };
   } catch (cause) {
@@ -75,6 +91,8 @@ async function checkHead(
     return { path, reason: cause.message };
   }
 }
+
+type Find = (link: PointLink, by: string) => Promise<RecordProblem | undefined>;
 
 /** Looks for what a link names, once for each name. */
 async function finder(
@@ -97,7 +115,8 @@ async function finder(
       ? { path, record: point }
       : grave?.record && { path: grave.path, record: grave.record };
     if (!found) {
-      const reason = `recovery point ${id} was deleted: ${by} names it, and it was never forgotten`;
+      const what = `recovery point ${id} was deleted: ${by} names it`;
+      const reason = `${what}; if that was meant, "backup forget ${id}" ends this`;
       return { path, reason };
     }
     const now = await linkToFile(world, found.path, found.record);

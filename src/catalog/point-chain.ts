@@ -15,7 +15,8 @@ import type { OpenSet } from './sets.ts';
  * formats/store/head.md.
  */
 const SUFFIX = '.head';
-const HEAD_LENGTH_MAX = 16 * 1024;
+/** 100,000 links of some 170 bytes. */
+const HEAD_LENGTH_MAX = 32 * 1024 * 1024;
 const RECORD_LENGTH_MAX = 2 * 1024 * 1024;
 
 export interface MachineInSet {
@@ -69,12 +70,12 @@ export async function writeHead(
   { files }: World,
   store: Store,
   set: OpenSet,
-  { machine, point }: Omit<HeadRecord, 'set'>,
+  { machine, ...rest }: Omit<HeadRecord, 'set'>,
 ): Promise<void> {
   const of = { set: set.name, machine };
   await files.makeDirectory(headsDirectory(store, set.name));
   await files.syncDirectory(setDirectory(store, set.name));
-  await putDurably(files, headPath(store, of), encodeHead({ ...of, point }, set.keys.record));
+  await putDurably(files, headPath(store, of), encodeHead({ ...of, ...rest }, set.keys.record));
 }
 
 /** A link to what lies at `path`; undefined: no longer. */

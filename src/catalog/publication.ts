@@ -1,12 +1,18 @@
 import { join } from 'node:path/posix';
-import { encodePoint, linkTo, type PointRecord } from '../formats/store/point.ts';
+import { encodePoint, linkTo, type PointLink, type PointRecord } from '../formats/store/point.ts';
 import { lockStore } from '../store/store-lock.ts';
 import type { Store } from '../store/store.ts';
 import { putDurably } from '../sys/put-durably.ts';
 import type { World } from '../sys/world.ts';
 import { CatalogError } from './catalog-error.ts';
 import { leasesOf, leaseTurn } from './leases.ts';
-import { linkToFile, type MachineInSet, usableHead, writeHead } from './point-chain.ts';
+import {
+  linkToFile,
+  type MachineInSet,
+  machinesWithHead,
+  usableHead,
+  writeHead,
+} from './point-chain.ts';
 import {
   type DamagedPoint,
   mayBeOf,
@@ -18,7 +24,7 @@ import {
 } from './points.ts';
 import { byPublication } from './publication-order.ts';
 import { mendSetRecord } from './set-copies.ts';
-import type { OpenSet } from './sets.ts';
+import { type OpenSet, setNames } from './sets.ts';
 
 /*
  * How recovery points come and go. An incremental backup has to know which was the last state of the machine that
@@ -43,19 +49,25 @@ export async function publishPoint(
   const { files, clock } = world;
   await mendSetRecord(world, store, set);
   const { machine } = draft;
-  const { previous, sequence } = await placeInChain(world, store, set, machine);
+  const { previous, sequence, others } = await placeInChain(world, store, set, machine);
   const created = clock.now().toISOString();
   const point: PointRecord = { ...draft, set: set.name, created, sequence, previous };
   const bytes = encodePoint(point, set.keys.record);
   await putDurably(files, pointPath(store, point), bytes);
   // From now on this is the newest: if a power cut brings an older tombstone back, it says less.
   if (store.has('point-chain')) {
-    await writeHead(world, store, set, { machine, point: linkTo(point, bytes) });
+    const link = linkTo(point, bytes);
+    await writeHead(world, store, set, { machine, point: link, points: [...others, link] });
   }
   const isNewestBackup = point.origin === 'backup';
   const of = { set: set.name, machine };
   await dropTombstones(world, store, of, { isNewestBackup, key: set.keys.record });
   return point;
+}
+
+interface PlaceInChain extends Pick<PointRecord, 'previous' | 'sequence'> {
+  /** Links to those that the new head has to name beside the new point. */
+  readonly others: readonly PointLink[];
 }
 
 /** What comes after all that there were of the machine, as far as they can be read. */
@@ -64,7 +76,7 @@ async function placeInChain(
   store: Store,
   set: OpenSet,
   machine: string,
-): Promise<Pick<PointRecord, 'previous' | 'sequence'>> {
+): Promise<PlaceInChain> {
   const of = { set: set.name, machine };
   const key = set.keys.record;
   const { points } = await pointsOfMachine(world, store, of, set.keys);
@@ -75,14 +87,24 @@ async function placeInChain(
   ].toSorted((a, b) => byPublication(a.record, b.record));
   const newest = before.at(-1);
   const next = 1 + (newest?.record.sequence ?? 0);
-  if (!store.has('point-chain')) return { previous: undefined, sequence: next };
+  if (!store.has('point-chain')) return { previous: undefined, sequence: next, others: [] };
   const head = await usableHead(world, store, of, key);
   // Without a head nobody could say whether all points of the machine had been deleted.
-  if (!head && !newest) await writeHead(world, store, set, { machine, point: undefined });
+  if (!head && !newest)
+    await writeHead(world, store, set, { machine, point: undefined, points: [] });
   const last = newest && (await linkToFile(world, newest.path, newest.record));
+  // What is missing and was not forgotten stays named.
+  const gone = new Set(forgotten.map(({ id }) => id));
+  const others = (head?.points ?? []).filter(({ id }) => !gone.has(id));
+  const named = new Set(others.map(({ id }) => id));
+  for (const point of points.filter(({ id }) => !named.has(id))) {
+    others.push((await linkToFile(world, pointPath(store, point), point))!);
+  }
   // A head that is ahead names one that was deleted: that stays to be seen.
-  if (!head?.point || head.point.sequence < next) return { previous: last, sequence: next };
-  return { previous: head.point, sequence: 1 + head.point.sequence };
+  if (!head?.point || head.point.sequence < next) {
+    return { previous: last, sequence: next, others };
+  }
+  return { previous: head.point, sequence: 1 + head.point.sequence, others };
 }
 
 export interface NewestBackup {
@@ -146,6 +168,25 @@ export async function forgetPoint(world: World, store: Store, place: PointPlace)
   await files.syncDirectory(directory);
 }
 
+/** Of one that a head names and that is gone: from now on it is not missed. Rejects NOT_FOUND. */
+export async function forgetLost(world: World, store: Store, query: string): Promise<PointPlace> {
+  const { files } = world;
+  await using _lock = await lockStore(world, store, `backup forget ${query}`);
+  for (const set of await setNames(world, store)) {
+    for (const machine of await machinesWithHead(world, store, set)) {
+      const head = await usableHead(world, store, { set, machine }, undefined);
+      const found = head?.points.find(({ id }) => query === id || query === `${set}/${id}`);
+      if (!found) continue;
+      const tombstone = join(pointsDirectory(store, set), found.id + FORGOTTEN);
+      const isThere = await files.stat(pointPath(store, { set, id: found.id }));
+      if (isThere || (await files.stat(tombstone))) continue;
+      await putDurably(files, tombstone, new Uint8Array(0));
+      return { set, id: found.id };
+    }
+  }
+  throw new CatalogError('NOT_FOUND', `no recovery point "${query}": see "backup list"`);
+}
+
 /**
  * Removes the tombstones of a machine that nothing needs: no recovery point and no head names them, and they are not
  * of its newest backup. `isNewestBackup`: one was just published, so that of those that cannot be read none is newer.
@@ -163,7 +204,11 @@ async function dropTombstones(
   if (tombstones.length === 0) return;
   const { points } = await pointsOfMachine(world, store, of);
   const head = await usableHead(world, store, of, key);
-  const named = new Set([head?.point?.id, ...points.map(({ previous }) => previous?.id)]);
+  const named = new Set([
+    head?.point?.id,
+    ...(head?.points ?? []).map(({ id }) => id),
+    ...points.map(({ previous }) => previous?.id),
+  ]);
   const backups = [...points, ...tombstones.flatMap(({ record }) => record ?? [])]
     .filter(({ origin }) => origin === 'backup')
     .toSorted(byPublication);
@@ -179,6 +224,8 @@ export interface Tombstone {
   readonly id: string;
   readonly path: string;
   readonly record: PointRecord | undefined;
+  /** The point was lost, and a person has said that it need not be missed. */
+  readonly isLost: boolean;
 }
 
 /** Of one machine; what is damaged may be of another one. */
@@ -207,7 +254,8 @@ export async function tombstones(
     const id = name.slice(0, -FORGOTTEN.length);
     if (!name.endsWith(FORGOTTEN) || !isWanted(id)) continue;
     const path = join(directory, name);
-    found.push({ id, path, record: await readable(world, store, path, key) });
+    const isLost = (await world.files.stat(path))?.size === 0;
+    found.push({ id, path, isLost, record: await readable(world, store, path, key) });
   }
   return found;
 }

@@ -58,12 +58,14 @@ export async function upgradeSet(world: World, store: Store, set: OpenSet): Prom
   }
   for (const [machine, points] of await pointsByMachine(world, store, set.name, key)) {
     let previous: PointLink | undefined;
+    const live: PointLink[] = [];
     for (const { path, record, bytes } of points) {
       const again = encodePoint({ ...record, previous }, key);
       if (Buffer.compare(again, bytes) !== 0) await putDurably(files, path, again);
       previous = linkTo(record, again);
+      if (path.endsWith('.point')) live.push(previous);
     }
-    await writeHead(world, store, set, { machine, point: previous });
+    await writeHead(world, store, set, { machine, point: previous, points: live });
   }
 }
 

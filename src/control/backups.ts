@@ -1,5 +1,11 @@
-import { findPoint, listPoints, type PageRequest, pageOfPoints } from '../catalog/points.ts';
-import { forgetPoint } from '../catalog/publication.ts';
+import {
+  findPoint,
+  listPoints,
+  type PageRequest,
+  pageOfPoints,
+  type PointPlace,
+} from '../catalog/points.ts';
+import { forgetLost, forgetPoint } from '../catalog/publication.ts';
 import { CatalogError } from '../catalog/catalog-error.ts';
 import { checkName } from '../catalog/names.ts';
 import type { PointRecord } from '../formats/store/point.ts';
@@ -140,7 +146,9 @@ export async function showPoint(
 export async function forget(house: House, query: string): Promise<{ readonly point: string }> {
   const { world, store } = house;
   await checkDeletions(house);
-  const place = await findPoint(world, store, query);
+  const place = await placeOf(house, query);
+  // One that was deleted by other means can be forgotten as long as it is missed.
+  if (!place) return { point: (await forgetLost(world, store, query)).id };
   // The beginning of an ID is enough to look at a recovery point, not to lose it.
   if (query !== place.id && query !== `${place.set}/${place.id}`) {
     const advice = `to forget it, give its whole ID: ${place.id}`;
@@ -148,6 +156,16 @@ export async function forget(house: House, query: string): Promise<{ readonly po
   }
   await forgetPoint(world, store, place);
   return { point: place.id };
+}
+
+/** Undefined: it is not there. */
+async function placeOf({ world, store }: House, query: string): Promise<PointPlace | undefined> {
+  try {
+    return await findPoint(world, store, query);
+  } catch (cause) {
+    if (!(cause instanceof CatalogError) || cause.code !== 'NOT_FOUND') throw cause;
+    return undefined;
+  }
 }
 
 export interface RestoreRequest {

@@ -33,6 +33,7 @@ async function upgraded() {
   const image = join(store, '..', 'disk.raw');
   makeRawDisk(image, 2 ** 23, 50);
   const disk = ['--machine', 'vm', '--disk', `vda=${image}`];
+  await expectDone(holdfast('backup', 'forget', STORE_1.nightly[1]));
   await expectDone(holdfast('backup', 'create', 'nightly', ...disk));
   return { store, holdfast };
 }

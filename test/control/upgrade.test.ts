@@ -66,6 +66,8 @@ test('an upgrade is shown first; with --yes every record gets what new stores ha
   const missed = await holdfast('store', 'check');
   equal(missed.code, 6);
   match(missed.stdout, new RegExp(`recovery point ${STORE_1.nightly[0]} was deleted`));
+  await expectDone(holdfast('backup', 'forget', STORE_1.nightly[0]));
+  await expectDone(holdfast('store', 'check'));
   const old = oldRelease();
   if (!old) return;
   const refused = old('backup', 'list', '--store', store, '--passphrase-file', passphrase);

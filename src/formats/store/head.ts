@@ -8,13 +8,23 @@ export interface HeadRecord {
   readonly machine: string;
   /** Undefined: none was published yet. */
   readonly point: PointLink | undefined;
+  /** All that there were when it was written, and those that were missing then. */
+  readonly points: readonly PointLink[];
 }
 
 const FORMAT = 'holdfast-head';
 const VERSION = 1;
+/** One an hour for eleven years. */
+const HEAD_POINTS_MAX = 100_000;
 
-export function encodeHead({ set, machine, point }: HeadRecord, key: Uint8Array): Uint8Array {
-  const record = { set, machine, point: point ? encodeLink(point) : null };
+export function encodeHead(
+  { set, machine, point, points }: HeadRecord,
+  key: Uint8Array,
+): Uint8Array {
+  const record = {
+    ...{ set, machine, point: point ? encodeLink(point) : null },
+    points: points.map(encodeLink),
+  };
   return encodeJsonRecord({ format: FORMAT, version: VERSION, ...record }, key);
 }
 
@@ -29,5 +39,6 @@ function headOf(fields: Fields): HeadRecord {
     set: fields.text('set'),
     machine: fields.text('machine'),
     point: fields.has('point') ? decodeLink(fields.object('point')) : undefined,
+    points: fields.list('points', HEAD_POINTS_MAX, decodeLink),
   };
 }
