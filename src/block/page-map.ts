@@ -74,7 +74,6 @@ export function pageMap(): PageMap {
     }
     yield { first: start, count: first + count - start, state: NAMES[current]! };
   }
-
   return {
     allAbsent(first, count) {
       const index = Math.floor(first / CHUNK_PAGES);
@@ -107,7 +106,10 @@ export function pageMap(): PageMap {
     *written() {
       let open: PageRun | undefined;
       for (const index of [...chunks.keys()].sort((a, b) => a - b)) {
-        for (const { first, count, state } of runs(index * CHUNK_PAGES, CHUNK_PAGES)) {
+        const all = alikeRun(index, chunks.get(index));
+        for (const { first, count, state } of all
+          ? [all]
+          : runs(index * CHUNK_PAGES, CHUNK_PAGES)) {
           if (state === 'absent') continue;
           if (open?.state === state && open.first + open.count === first) {
             open = { ...open, count: open.count + count };
@@ -130,6 +132,12 @@ export function pageMap(): PageMap {
     }
     return true;
   }
+}
+
+/** A disk of many TiB has mostly chunks whose pages are all alike: they need not be looked at. */
+function alikeRun(index: number, chunk: Uint8Array | undefined): MapRun | undefined {
+  if (chunk !== ALL_DATA && chunk !== ALL_ZERO) return undefined;
+  return { first: index * CHUNK_PAGES, count: CHUNK_PAGES, state: NAMES[chunk[0]!]! };
 }
 
 function countData(chunk: Uint8Array | undefined, from: number, to: number): number {

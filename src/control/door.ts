@@ -241,7 +241,28 @@ function checkNoFiles(name: OperationName, request: unknown): void {
   );
 }
 
+/** Deeper than any request is; one of a megabyte of brackets would hold the process for a tenth of a second. */
+const DEPTH_MAX = 32;
+
+function isTooDeep(body: Uint8Array): boolean {
+  const [quote, backslash, openList, openObject, closeList, closeObject] = Buffer.from('"\\[{]}');
+  let depth = 0;
+  let isText = false;
+  for (let at = 0; at < body.length; at++) {
+    const sign = body[at];
+    if (isText) {
+      if (sign === backslash) at++;
+      else if (sign === quote) isText = false;
+    } else if (sign === quote) isText = true;
+    else if (sign === openList || sign === openObject) {
+      if (++depth > DEPTH_MAX) return true;
+    } else if (sign === closeList || sign === closeObject) depth--;
+  }
+  return false;
+}
+
 function parsedJson(body: Uint8Array): unknown {
+  if (isTooDeep(body)) throw new SchemaError([], `a request is at most ${DEPTH_MAX} levels deep`);
   try {
     return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body));
   } catch {

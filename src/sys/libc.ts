@@ -1,4 +1,5 @@
 import { createRequire } from 'node:module';
+import { asError } from '../lib/as-error.ts';
 
 /*
  * The few system calls that Node has no function for, by koffi (a prebuilt foreign-function binding).
@@ -9,6 +10,8 @@ export interface Libc {
   seek(fd: number, offset: number, whence: number): number;
   /** 0, or -1 with `errno`. */
   fallocate(fd: number, mode: number, offset: number, length: number): number;
+  /** The same in another thread. */
+  fallocateApart(fd: number, mode: number, offset: number, length: number): Promise<number>;
   flock(fd: number, operation: number): number;
   /** In another thread, for it begins to read: what comes of it nobody is told. */
   adviseSoon(fd: number, offset: number, length: number, advice: number): void;
@@ -78,9 +81,16 @@ function load(): Libc {
   const fadvise = library.func(
     'int posix_fadvise(int fd, int64_t offset, int64_t length, int advice)',
   );
+  const fallocate = library.func('int fallocate(int fd, int mode, int64_t offset, int64_t length)');
   return {
     seek: library.func('int64_t lseek(int fd, int64_t offset, int whence)'),
-    fallocate: library.func('int fallocate(int fd, int mode, int64_t offset, int64_t length)'),
+    fallocate,
+    fallocateApart: (...all) =>
+      new Promise((resolve, reject) => {
+        fallocate.async(...all, (cause: unknown, result: number) =>
+          cause ? reject(asError(cause)) : resolve(result),
+        );
+      }),
     flock: library.func('int flock(int fd, int operation)'),
     adviseSoon: (...all) => fadvise.async(...all, () => {}),
     mallopt: library.func('int mallopt(int parameter, int value)'),

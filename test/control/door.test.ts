@@ -113,6 +113,17 @@ test('root and the group holdfast may do all, holdfast-view may look, others may
   }
 });
 
+test('a request is not deeper than requests are, whatever its texts hold', async () => {
+  const deep = (levels: number) => `${'['.repeat(levels)}${']'.repeat(levels)}`;
+  const { status, text } = await ask('/v1/backup/list', { body: `{"set":${deep(400_000)}}` });
+  equal(status, 400);
+  match(text, /at most 32 levels deep/);
+  deepEqual(seen, []);
+  const set = '[{'.repeat(50) + String.raw`\"[{`.repeat(5);
+  const flat = await ask('/v1/backup/list', { body: JSON.stringify({ set }) });
+  ok(!/levels deep/.test(flat.text), flat.text);
+});
+
 test('a peer that the kernel does not vouch for may nothing', async () => {
   let status = 0;
   await answer({

@@ -9,6 +9,7 @@ import { memoryBudget } from '../../src/lib/memory-budget.ts';
 import { GiB, KiB, MiB } from '../../src/lib/sizes.ts';
 import { blockStatus } from '../../src/targets/nbd/block-status.ts';
 import { nbdConversation } from '../support/nbd-conversation.ts';
+import { nbdExtended } from '../support/nbd-extended.ts';
 import { serveOne } from '../support/nbd-server.ts';
 import { pattern } from '../support/random.ts';
 
@@ -203,8 +204,39 @@ test('what a range holds is looked at in pieces, however much of it is alike', a
   const timer = setInterval(() => turns++, 0);
   const found = await blockStatus(device, 0, 64 * 1024 * GiB, 'all');
   clearInterval(timer);
-  ok(longest <= 256 * MiB, `${longest} bytes at once`);
-  ok(calls <= 256, `${calls} calls`);
+  ok(longest <= 32 * MiB, `${longest} bytes at once`);
+  ok(calls <= 2048, `${calls} calls`);
   equal(found.length, 1);
   ok(found[0]!.length >= 32 * GiB, `only ${found[0]!.length}`);
+});
+
+test('a long read comes in pieces, each where it belongs, and with what failed at its end', async () => {
+  const start = 4 * GiB - 2 * MiB;
+  const bad = start + 24 * MiB;
+  const device = writeLayer(
+    'long',
+    { size: 8 * GiB, blockSize: 512 },
+    {
+      async read(into, offset) {
+        if (offset + into.length > bad) throw new BlockError('CORRUPT', 'a block is lost');
+        into.fill((offset / MiB) % 251);
+      },
+      async write() {},
+      async flush() {},
+    },
+  );
+  await using server = await serveOne(device);
+  await using disk = await openNbdDisk(server.uri);
+  const got = new Uint8Array(20 * MiB);
+  await disk.read(got, start);
+  for (let at = 0; at < got.length; at += MiB) {
+    equal(got[at], ((start + at) / MiB) % 251);
+    equal(got[at + MiB - 1], ((start + at) / MiB) % 251);
+  }
+  await rejects(disk.read(new Uint8Array(8 * MiB), bad - 4 * MiB), /lost|I\/O|IO/);
+  await disk.read(new Uint8Array(512), 0);
+  const peer = await nbdExtended(server.socket, 'vda');
+  const chunks = await peer.ask('read', { offset: start, length: 3 * MiB + 512 });
+  equal(chunks, 3 * MiB + 512 + 4 * 8, 'four pieces');
+  peer.end();
 });

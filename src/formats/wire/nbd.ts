@@ -219,17 +219,24 @@ export function chunkHeaderLength(style: HeaderStyle): number {
   return style === 'extended' ? EXTENDED_CHUNK_HEADER_LENGTH : CHUNK_HEADER_LENGTH;
 }
 
-/** A chunk that ends its reply; `length` bytes of payload follow. */
+export interface ChunkOptions {
+  readonly type: number;
+  readonly length: number;
+  /** Of the reply; left out: it is the only one. */
+  readonly isLast?: boolean;
+}
+
+/** `length` bytes of payload follow. */
 export function writeChunkHeader(
   view: DataView,
   at: number,
   style: HeaderStyle,
   echo: Echo,
-  { type, length }: { readonly type: number; readonly length: number },
+  { type, length, isLast = true }: ChunkOptions,
 ): void {
   const extended = style === 'extended';
   view.setUint32(at, extended ? EXTENDED_REPLY_MAGIC : STRUCTURED_REPLY_MAGIC);
-  view.setUint16(at + 4, CHUNK_DONE);
+  view.setUint16(at + 4, isLast ? CHUNK_DONE : 0);
   view.setUint16(at + 6, type);
   view.setUint32(at + 8, echo.cookieHigh);
   view.setUint32(at + 12, echo.cookieLow);

@@ -132,26 +132,61 @@ interface ReadingParts extends Omit<ChangingParts, 'writable'> {
   readonly refuse: (echo: Echo, cause: unknown) => void;
 }
 
+/** What is longer is read and sent in pieces of it, where the style of replies has pieces. */
+const READ_PIECE = MiB;
+/** Of one read on their way: enough to go on with while the first is sent. */
+const PIECES_LENGTH_MAX = 4 * MiB;
+
 /** Its memory is held from before it is read until the peer has taken the answer. */
 function readings(
-  { device, reads }: AnsweringOptions,
+  { device, reads, agreement: { style } }: AnsweringOptions,
   { accounts, run, reply, refuse }: ReadingParts,
 ) {
   const pool = bufferPool(SPARE_BUFFERS);
+  const waiting: (() => void)[] = [];
   let queued = 0;
   let isOver = false;
 
   function keep(length: number): void {
     reads.give(queued - length);
     queued = length;
+    if (queued <= PIECES_LENGTH_MAX) for (const go of waiting.splice(0)) go();
   }
   /** An answer is on its way. */
   function queue(length: number): void {
     queued += length;
     if (isOver) keep(0);
   }
+  async function inPieces(echo: Echo, offset: number, length: number): Promise<void> {
+    const memory = Buffer.allocUnsafeSlow(READ_PIECE);
+    for (let at = 0; at < length; at += READ_PIECE) {
+      if (isOver) return;
+      const count = Math.min(READ_PIECE, length - at);
+      await reads.all(count);
+      const bytes = memory.subarray(0, count);
+      try {
+        await device.read(bytes, offset + at);
+      } catch (cause) {
+        reads.give(count);
+        throw cause;
+      }
+      reply.roomForData(count).set(bytes);
+      reply.data(echo, count, { at, isLast: at + count === length });
+      queue(count);
+      reply.flush();
+      if (queued > PIECES_LENGTH_MAX) await new Promise<void>((resolve) => waiting.push(resolve));
+      else await turnOfLoop();
+    }
+  }
   function read(request: Request, isLast: boolean): void {
     const { offset, length } = request;
+    if (length > READ_PIECE && style !== 'simple' && (request.flags & COMMAND_FLAGS.df) === 0) {
+      const echo = echoOf(request);
+      return run(echo, length, async () => {
+        await inPieces(echo, offset, length);
+        return () => {};
+      });
+    }
     const effort = isLast && accounts.running === 0 ? 'medium' : 'memory';
     const isHeld = reads.takeAll(length);
     let isDone = false;
@@ -303,10 +338,14 @@ async function zeroInTurns(
   let at = offset;
   for (; length - (at - offset) > ZERO_STEP; at += ZERO_STEP) {
     await to.zero(at, ZERO_STEP, 'cached');
-    await new Promise<void>((resolve) => setImmediate(resolve));
+    await turnOfLoop();
   }
   // A sync is one of all that came before it.
   await to.zero(at, length - (at - offset), durability);
+}
+
+function turnOfLoop(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
 }
 
 interface ZeroRange {

@@ -4,11 +4,11 @@ import { MiB } from '../../lib/sizes.ts';
 
 /** A reply's worth; a client asks again from where it ends. */
 const EXTENTS_MAX = 4096;
-const FIRST_STEP = 64 * MiB;
-/** Where every other page differs: 65,536 extents, which is what is in memory at most and takes some milliseconds. */
-const LONGEST_STEP = 256 * MiB;
+const FIRST_STEP = 16 * MiB;
+/** Where every other page differs: 8192 extents, which is what is in memory at most and takes some milliseconds. */
+const LONGEST_STEP = 32 * MiB;
 /** As far as one reply looks, and how often others have a turn meanwhile: a client goes on from where it ends. */
-const STEPS_MAX = 256;
+const STEPS_MAX = 2048;
 const STEPS_OF_TURN = 16;
 
 /**

@@ -16,7 +16,15 @@ import { replyQueue, type ReplyQueueOptions } from '../reply-queue.ts';
 const OFFSET_LENGTH = 8;
 const MESSAGE_LENGTH_MAX = 512;
 
-/** Puts replies, in the style agreed on, into the queue: each is a single chunk. */
+/** Of what a read asked for. */
+interface Piece {
+  readonly at: number;
+  readonly isLast: boolean;
+}
+
+const WHOLE: Piece = { at: 0, isLast: true };
+
+/** Puts replies, in the style agreed on, into the queue: each is a single chunk, but for data in pieces. */
 export function replyWriter(style: HeaderStyle, traffic: Traffic, options: ReplyQueueOptions) {
   const queue = replyQueue(options);
   const dataHeader =
@@ -56,17 +64,18 @@ export function replyWriter(style: HeaderStyle, traffic: Traffic, options: Reply
       dataAt = queue.reserve(dataHeader + length) + dataHeader;
       return queue.bytes.subarray(dataAt, dataAt + length);
     },
-    /** The room that was asked for last holds the data of this reply. */
-    data(echo: Echo, length: number): void {
+    /** The room that was asked for last holds the data of this reply, or of a piece of it: not for simple replies. */
+    data(echo: Echo, length: number, { at: offset, isLast }: Piece = WHOLE): void {
       const { view } = queue;
       const at = dataAt - dataHeader;
       if (style === 'simple') {
         writeSimpleReply(view, at, echo, ERRORS.none);
       } else {
-        const what = { type: CHUNKS.offsetData, length: OFFSET_LENGTH + length };
+        const what = { type: CHUNKS.offsetData, length: OFFSET_LENGTH + length, isLast };
         writeChunkHeader(view, at, style, echo, what);
-        view.setUint32(dataAt - 8, echo.offsetHigh);
-        view.setUint32(dataAt - 4, echo.offsetLow);
+        const low = echo.offsetLow + offset;
+        view.setUint32(dataAt - 8, echo.offsetHigh + Math.floor(low / 2 ** 32));
+        view.setUint32(dataAt - 4, low >>> 0);
       }
       queue.commit(dataHeader + length);
       traffic.readBytes += length;
