@@ -37,6 +37,8 @@ const NO_TABLE = /does not contain a recognized partition table/;
 const NO_FILE = /No such file or directory/;
 const EXTENDED: readonly string[] = ['5', 'F', '85'];
 const PROTECTIVE = 'EE';
+/** An entry of a GPT that is not used, whatever else it says. */
+const UNUSED = '00000000-0000-0000-0000-000000000000';
 /** MBR partitions with a table of another kind in them, which the kernel reads too: BSDs, Solaris, Minix, UnixWare. */
 const WITH_TABLES: readonly string[] = ['A5', 'A6', 'A9', '82', 'BF', '81', '63'];
 /** What sfdisk reads better than partx: damaged tables too. */
@@ -70,7 +72,7 @@ export async function readPartitions(path: string, signal?: AbortSignal): Promis
   const whole = { number: 0, offset: 0, length, type: undefined, name: undefined };
   const seen = await probe(path, signal);
   const table = await tableOf(path, seen, options);
-  const real = table?.entries.filter((it) => it.length !== 0) ?? [];
+  const real = table?.entries.filter((it) => it.length !== 0 && it.type !== UNUSED) ?? [];
   if (!table || real.length === 0) return { scheme: 'none', partitions: [whole], odd: [] };
   const used = real.filter(({ type }) => table.scheme !== 'dos' || !EXTENDED.includes(type));
   const isOdd = (it: TableEntry): boolean => oddityOf(it, length) !== undefined;
@@ -110,8 +112,8 @@ async function tableOf(
       `the partition table of ${path}: only the protective MBR of a GPT is left: the disk is cut off`,
     );
   }
-  // FAT, NTFS and others begin with a boot sector too, whose code may look like a table.
-  if (scheme === undefined && table.scheme === 'dos' && seen['ID_FS_TYPE'] !== undefined) {
+  // FAT, NTFS and others begin with a boot sector too, whose code may look like a table; so may noise.
+  if (scheme === undefined && table.scheme === 'dos') {
     return (await isTableToKernel(path, table, options)) ? table : undefined;
   }
   if (table.scheme !== 'dos' || WITH_TABLES.every((type) => !types.has(type))) return table;

@@ -180,16 +180,31 @@ test('an entry that makes no sense is left out or named, and the others are ther
   );
 
   const gpt = blank(64);
-  await sfdisk(gpt, 'label: gpt\nstart=2048,size=4096\nstart=8192,size=4096');
+  await sfdisk(
+    gpt,
+    'label: gpt\nstart=2048,size=4096\nstart=8192,size=4096\nstart=16384,size=4096',
+  );
   // Second: it ends beyond the disk. All checksums are right.
   const [entriesAt, length] = [1024, 128 * 128];
   const table = readFileSync(gpt).subarray(0, entriesAt + length);
   table.writeBigUInt64LE(2n ** 60n, entriesAt + 128 + 40);
+  // Third: of no type, which is unused.
+  table.fill(0, entriesAt + 256, entriesAt + 256 + 16);
   table.writeUInt32LE(crc32(table.subarray(entriesAt)), 512 + 88);
   table.writeUInt32LE(0, 512 + 16);
   table.writeUInt32LE(crc32(table.subarray(512, 512 + 92)), 512 + 16);
   patch(gpt, table, 0);
   deepEqual(await found(gpt), [[1, 2048, 4096]]);
+  deepEqual(
+    (await readPartitions(gpt)).odd.map(({ number }) => number),
+    [2],
+  );
+
+  // A boot indicator that is neither 0 nor 80h: to the kernel that is not a table.
+  const noise = blank(64);
+  await sfdisk(noise, 'label: dos\nstart=2048,size=4096');
+  patch(noise, Buffer.of(0x77), 446);
+  equal((await readPartitions(noise)).scheme, 'none');
 });
 
 // F28

@@ -222,28 +222,33 @@ export function diskFiles(
   return { disk, path, partition: (number) => parts.get(number) ?? `${path}-part${number}` };
 }
 
-export async function sfdisk(path: string, script: string): Promise<void> {
-  await withInput(`${script}\n`, 'sfdisk', '-q', '--no-reread', path);
+export async function sfdisk(path: string, script: string, ...more: string[]): Promise<void> {
+  await withInput(`${script}\n`, 'sfdisk', '-q', '--no-reread', ...more, path);
 }
 
-/** Runs commands in a libguestfs appliance with `paths` as its disks. */
-async function guestfish(paths: readonly string[], script: readonly string[]): Promise<void> {
+/** Runs commands in a libguestfs appliance with `paths` as its disks; answers what they print. */
+export async function askGuestfish(
+  paths: readonly string[],
+  script: readonly string[],
+): Promise<string> {
   const lines = [...paths.map((path) => `add-drive ${path} format:raw`), 'run', ...script, ''];
-  await withInput(lines.join('\n'), 'guestfish', '--keys-from-stdin');
+  return withInput(lines.join('\n'), 'guestfish', '--keys-from-stdin');
 }
 
-async function withInput(input: string, command: string, ...args: string[]): Promise<void> {
+async function withInput(input: string, command: string, ...args: string[]): Promise<string> {
   const env = {
     ...process.env,
     LIBGUESTFS_BACKEND: 'direct',
     LIBGUESTFS_BACKEND_SETTINGS: 'force_tcg',
   };
-  const child = spawn(command, args, { stdio: ['pipe', 'ignore', 'pipe'], env });
-  let stderr = '';
+  const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'pipe'], env });
+  let [stdout, stderr] = ['', ''];
+  child.stdout.on('data', (part: Buffer) => (stdout += part.toString()));
   child.stderr.on('data', (part: Buffer) => (stderr += part.toString()));
   child.stdin.end(input);
   const [code] = (await once(child, 'close')) as [number | null];
   if (code !== 0) throw new Error(`${command}: ${stderr}`);
+  return stdout;
 }
 
 /** Empty, and opened by KEY. A derivation that is no work: a VM without KVM does it too. */
@@ -262,7 +267,7 @@ export async function makeLayered(
   const luks = await makeLuks(`${path}.luks`, 120);
   sized(path, 640);
   await sfdisk(path, 'label: gpt\nsize=480M,type=lvm\nsize=120M,type=linux');
-  await guestfish(
+  await askGuestfish(
     [path],
     [
       `upload ${luks} /dev/sda2`,
@@ -293,7 +298,7 @@ export async function makeTwins(one: string, two: string): Promise<void> {
       'umount-all',
     ];
   });
-  await guestfish([sized(one, 40), sized(two, 40)], script);
+  await askGuestfish([sized(one, 40), sized(two, 40)], script);
 }
 
 /** A Btrfs whose data is striped over two disks. */
