@@ -1,8 +1,16 @@
 import { disks } from './disks.ts';
 import { formats } from './formats.ts';
 import { ingest } from './ingest.ts';
+import { guard } from './guard.ts';
 import type { Mutant } from './mutant.ts';
 import { service } from './service.ts';
 import { store } from './store.ts';
 
-export const mutants: readonly Mutant[] = [...formats, ...disks, ...store, ...ingest, ...service];
+export const mutants: readonly Mutant[] = [
+  ...formats,
+  ...disks,
+  ...store,
+  ...ingest,
+  ...service,
+  ...guard,
+];
