@@ -1,6 +1,7 @@
 import type { SessionRecord } from '../formats/store/session.ts';
 import { readJournal, sessionIds } from '../recovery/session-files.ts';
 import { SessionError } from '../recovery/session-error.ts';
+import { kindOfFailure } from './failures.ts';
 import type { House } from './house.ts';
 import type { InheritedNfs } from './inherited-sockets.ts';
 import { sessionOrder } from './orders.ts';
@@ -16,7 +17,14 @@ export async function holdNfs(
   const sessions = await nfsSessions(house);
   if (!sockets && sessions.length === 0) return () => {};
   const server = await house.nfs();
-  for (const session of sessions) server.expect(session);
+  for (const session of sessions) {
+    try {
+      server.expect(session);
+    } catch (cause) {
+      // Its networks make no sense: it is not resumed either, and why is told there.
+      if (kindOfFailure(cause) === undefined) throw cause;
+    }
+  }
   await server.hold(sockets);
   return () => server.answer();
 }

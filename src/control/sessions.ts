@@ -283,6 +283,8 @@ function summaryOf(
   { whyWaiting, remembered }: { readonly whyWaiting: WhyWaiting; readonly remembered: Remembered },
 ): SessionSummary {
   const { id, set, point, machine, created, phase, listen } = record;
+  const adopted = remembered.isOurs(sessionOrder(record));
+  const isReached = adopted || holder !== undefined;
   return {
     session: id,
     set,
@@ -293,8 +295,9 @@ function summaryOf(
     holder: holder ?? null,
     takenBytes,
     listen,
-    addresses: sessionAddresses(record, holder === undefined ? undefined : disks),
+    // What somebody else has written may make no sense.
+    addresses: isReached ? sessionAddresses(record, holder === undefined ? undefined : disks) : [],
     waits: whyWaiting(id) ?? null,
-    adopted: remembered.isOurs(sessionOrder(record)),
+    adopted,
   };
 }

@@ -14,7 +14,13 @@ import { test } from 'tap';
 import { decodeJob, decodeSchedule, encodeSchedule } from '../../src/formats/store/job.ts';
 import { decodeSession, encodeSession } from '../../src/formats/store/session.ts';
 import { expectDone, run } from '../support/cli.ts';
-import { alterSet, plantJob, plantSession, withoutSlots } from '../support/planted.ts';
+import {
+  alterSet,
+  plantJob,
+  plantSchedule,
+  plantSession,
+  withoutSlots,
+} from '../support/planted.ts';
 import { serviceHome } from '../support/service.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 
@@ -85,6 +91,7 @@ test('what a service orders is not what somebody has made of it while the servic
   const shown = (await expectDone(holdfast('session', 'show', session))).result;
   deepEqual([shown['state'], shown['adopted']], ['ready', false]);
   deepEqual((await expectDone(holdfast('export', 'list'))).result['exports'], []);
+  equal(((await expectDone(holdfast('session', 'list'))).result['sessions'] as []).length, 2);
   match(await alarms(holdfast), /store-not-adopted.*this box has not ordered.*store adopt/);
   const { notAdopted } = (await expectDone(holdfast('service', 'show'))).result as {
     notAdopted: string[];
@@ -273,6 +280,33 @@ test('the first start with a memory adopts what the release before has left, onc
   notEqual(await stateOf(session), 'running');
   match(await alarms(holdfast), /store-not-adopted.*vm-bad000/);
   equal(existsSync(join(directory, 'box/tokens.json')), false);
+  await service.stop('SIGTERM');
+});
+
+test('what makes no sense keeps nothing else from its service, also once it is adopted', async () => {
+  const { home, start } = fixture('nonsense');
+  const { holdfast, store } = home;
+  {
+    await using service = await start();
+    await expectDone(holdfast('store', 'create'));
+    await service.stop('SIGTERM');
+  }
+  const nfs = {
+    ...{ host: 'nowhere', ports: { nfs: 0, mount: 0, portmap: 0 }, allow: ['nonsense'] },
+    ...{ readOnly: true, squash: 'none' as const, privilegedPorts: false, points: true },
+  };
+  plantSession(store, { set: 'nowhere', listen: 'nonsense', phase: 'ready', nfs });
+  plantJob(store, { kind: 'backup', request: { disks: 'x' } });
+  plantSchedule(store, { kind: 'backup', request: {} });
+  {
+    await using service = await start();
+    await expectDone(holdfast('store', 'adopt', '--yes'));
+    await service.stop('SIGTERM');
+  }
+  await using service = await start();
+  for (const what of ['session', 'job', 'schedule']) await expectDone(holdfast(what, 'list'));
+  match(await alarms(holdfast), /job evil\S* has failed/);
+  match(await alarms(holdfast), /session vm-bad000 cannot go on/);
   await service.stop('SIGTERM');
 });
 
