@@ -19,7 +19,7 @@ import { below, seeded } from '../support/random.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 
 /*
-const skip = without('sfdisk', 'partx', 'guestfish', 'mkfs.vfat', 'mkfs.ntfs', 'mkfs.ext4');
+ * What Holdfast sees on a disk against what a Linux kernel sees on it: tables with stale signatures around them and with
  * entries that make no sense, shown to the kernel in a VM of libguestfs.
  */
 
