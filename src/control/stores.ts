@@ -12,6 +12,7 @@ import type {
   StoreSummary,
 } from '../protocol/results.ts';
 import { checkDirectories, checkRecords } from './check-records.ts';
+import { findStrays } from './strays.ts';
 import { damageNotice } from './damage-notice.ts';
 import { checkPacks, manifestChecker, type Problem } from '../store/check.ts';
 import { createStore, openStore } from '../store/store.ts';
@@ -44,7 +45,8 @@ export async function checkStore(
   const problems: Problem[] = [];
   const onProblem = (problem: Problem): void => void problems.push(problem);
   if (!(await checkDirectories(house, onProblem))) {
-    return { packs: 0, frames: 0, bytes: 0, points: 0, locked: [], wrongKey: [], problems };
+    const nothing = { packs: 0, frames: 0, bytes: 0, points: 0, locked: [], wrongKey: [] };
+    return { ...nothing, problems, strays: await findStrays(house) };
   }
   const { open, locked, wrongKey } = await openSets(house, secrets, onProblem);
   await checkRecords(house, open, onProblem);
@@ -62,7 +64,7 @@ export async function checkStore(
   for (const name of await setNames(world, store)) {
     points += await checkPoints(house, name, { open, onProblem, signal });
   }
-  return { ...packs, points, locked, wrongKey, problems };
+  return { ...packs, points, locked, wrongKey, problems, strays: await findStrays(house) };
 }
 
 /** `wrongKey`: a key was given for them, and it opens none of the store's sets that are encrypted. */

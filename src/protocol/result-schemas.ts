@@ -142,6 +142,7 @@ export const checkResult: Schema<CheckResult> = object({
   ...{ packs: count, frames: count, bytes: count, points: count },
   ...{ locked: list(name, MANY), wrongKey: list(name, MANY) },
   problems: damage,
+  strays: list(long, MANY),
 });
 
 const kind = oneOf('backup', 'check', 'keep');

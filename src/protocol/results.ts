@@ -231,6 +231,8 @@ export interface CheckResult {
   /** Those of them for which a key was given, where it opens no set at all. */
   readonly wrongKey: readonly string[];
   readonly problems: readonly Damage[];
+  /** Files and directories that are not Holdfast's: no damage, but nothing uses them. At most 100. */
+  readonly strays: readonly string[];
 }
 
 export interface JobSummary {

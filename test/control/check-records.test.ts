@@ -148,6 +148,19 @@ test('a record under the name of another one is noticed', async () => {
   match((await check(store)).join('\n'), /session left: its journal session\.json is missing/);
 });
 
+test('what is not of Holdfast is shown, and is not damage', async () => {
+  const { store, holdfast } = await upgraded();
+  const clean = await expectDone(holdfast('store', 'check'));
+  deepEqual(clean.result['strays'], []);
+  const strays = ['notes.txt', 'packs/1.pack', 'sets/nightly/points/x.point.bak', 'leases/more'];
+  for (const name of strays) writeFileSync(join(store, name), 'x');
+  const checked = await expectDone(holdfast('store', 'check'));
+  deepEqual(
+    (checked.result['strays'] as string[]).toSorted(),
+    strays.map((it) => join(store, it)).toSorted(),
+  );
+});
+
 test('a key that opens nothing is not damage, and no answer that all is well', async () => {
   const { store, holdfast } = await upgraded();
   const wrong = join(store, '..', 'wrong');
