@@ -1,4 +1,4 @@
-import { groupId, ownIds, type UnixPeer, userId } from '../sys/unix-peer.ts';
+import { groupId, groupsOf, ownIds, type UnixPeer, userId } from '../sys/unix-peer.ts';
 import type { Access } from './door.ts';
 
 const ALL = 'holdfast';
@@ -28,4 +28,9 @@ const QEMU_USERS = ['libvirt-qemu', 'qemu'];
 export function mayOpenDisks(peer: UnixPeer, userIdOf: typeof userId = userId): boolean {
   if (accessOf(peer) === 'change') return true;
   return QEMU_USERS.some((name) => userIdOf(name) === peer.uid);
+}
+
+/** The same of somebody who comes over TCP from this machine. */
+export function userMayOpenDisks(uid: number): boolean {
+  return mayOpenDisks({ pid: 0, uid, gids: groupsOf(uid) });
 }

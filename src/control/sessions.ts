@@ -30,7 +30,7 @@ import { tryBoot, type TryBootOptions } from '../recovery/try-boot.ts';
 import type { SessionRecord, WhenFull } from '../formats/store/session.ts';
 import { SystemError } from '../sys/system-error.ts';
 import { socketDirectory } from '../sys/socket-directory.ts';
-import { mayOpenDisks } from './access.ts';
+import { mayOpenDisks, userMayOpenDisks } from './access.ts';
 import { attachments, nfsParts } from './attach.ts';
 import type { NfsRequest } from './nfs-place.ts';
 import { damageNotice } from './damage-notice.ts';
@@ -156,6 +156,7 @@ async function run(
       nfs: place && { place, server: await house.nfs() },
       listen: listen ?? parseListenAddress(record.listen),
       admits: (peer) => mayOpenDisks(peer),
+      admitsUser: userMayOpenDisks,
       onEvent(event) {
         const message =
           event.kind === 'paused'

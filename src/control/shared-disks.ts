@@ -1,5 +1,6 @@
 import { type DiskServer, openDiskServer } from '../recovery/disk-server.ts';
 import { LOOPBACK, parseNetworks } from '../sys/networks.ts';
+import { userMayOpenDisks } from './access.ts';
 import type { House } from './house.ts';
 import { parseListenAddress } from './listen-address.ts';
 import { readTlsFiles, type TlsFiles } from './tls-files.ts';
@@ -33,6 +34,7 @@ export async function openSharedDisks(
   if (all.length === 0) return undefined;
   return openDiskServer({
     ...{ clock: world.clock, listen: all, allow: parseNetworks(allow), memory: nbdMemory },
+    admitsUser: userMayOpenDisks,
     tls: tls && (await readTlsFiles(world, tls, onDates)),
   });
 }

@@ -29,6 +29,13 @@ export interface DiskServerOptions {
   /** For what guests write. */
   readonly memory: NbdMemory;
   readonly tls: TlsCredentials | undefined;
+  /** Who of this machine may open disks, where nothing asks clients who they are. */
+  readonly admitsUser: (uid: number) => boolean;
+}
+
+/** Whether TLS asks clients who they are. */
+export function knowsClients(tls: TlsCredentials | undefined): boolean {
+  return tls?.kind === 'psk' || tls?.authority !== undefined;
 }
 
 /** Answers nobody until `target.answer`. Rejects BUSY, DENIED. */
@@ -38,16 +45,18 @@ export async function openDiskServer({
   allow,
   memory,
   tls,
+  admitsUser,
 }: DiskServerOptions): Promise<DiskServer> {
   const target = await openNbdTarget({
     ...{ clock, listen: first!, others, memory },
     // A client that comes again must not write to whatever session is alone by then.
     hasDefault: false,
+    ...(!knowsClients(tls) && { admitsUser }),
     admits: (peer: Peer | undefined) => peer !== undefined && allow.has(peer.address),
     tls: tls && { mode: 'require', credentials: tls },
   });
   target.hold();
-  const knowsClients = tls?.kind === 'psk' || tls?.authority !== undefined;
+  const isKnown = knowsClients(tls);
   return {
     target,
     tls: tls !== undefined,
@@ -55,7 +64,7 @@ export async function openDiskServer({
       const isOne = first!.kind === 'tcp' && !isAnyAddress(first!.host);
       return isOne ? first!.host : reachableAt(allow.names);
     },
-    shows: (session) => knowsClients || !session.tls,
+    shows: (session) => isKnown || !session.tls,
     [Symbol.asyncDispose]: () => target[Symbol.asyncDispose](),
   };
 }

@@ -10,7 +10,7 @@ import type { UnixPeer } from '../sys/unix-peer.ts';
 import { type NbdMemory, type NbdTarget, openNbdTarget } from '../targets/nbd/target.ts';
 import type { Export } from '../targets/export.ts';
 import { keepProfile, prefetchBoot, RECORD_MS, recordBoot } from './boot-profile.ts';
-import type { DiskServer } from './disk-server.ts';
+import { type DiskServer, knowsClients } from './disk-server.ts';
 import type { NfsServer } from './nfs-server.ts';
 import type { ServedFiles } from './serve-nfs.ts';
 import { innerSocket } from './session-sockets.ts';
@@ -39,6 +39,8 @@ export interface ServeOptions {
   readonly listen: Address;
   /** Who of this machine may open the disks where that is a unix socket. */
   readonly admits: (peer: UnixPeer) => boolean;
+  /** Who of this machine may open them over TCP, where nothing asks clients who they are. */
+  readonly admitsUser: (uid: number) => boolean;
   readonly tls: TlsCredentials | undefined;
   readonly nfs: { readonly place: NfsPlace; readonly server: NfsServer } | undefined;
   /** Shows the disks too. */
@@ -85,6 +87,7 @@ export async function serveSession(
       listen,
       memory,
       admitsProcess: admits,
+      ...(!knowsClients(tls) && { admitsUser: options.admitsUser }),
       tls: tls && { mode: 'require', credentials: tls },
     }),
   );

@@ -35,6 +35,18 @@ export function userId(name: string): number | undefined {
   return idIn('/etc/passwd', name);
 }
 
+/** Groups of a user by /etc/passwd and /etc/group: for what is known of by its user ID only. */
+export function groupsOf(uid: number): number[] {
+  const lines = (file: string): string[][] =>
+    readFileSync(file, 'utf8')
+      .split('\n')
+      .map((line) => line.split(':'));
+  const [name, , , own] = lines('/etc/passwd').find((it) => Number(it[2]) === uid) ?? [];
+  if (name === undefined) return [];
+  const others = lines('/etc/group').filter((it) => it[3]?.split(',').includes(name));
+  return [Number(own), ...others.map((it) => Number(it[2]))];
+}
+
 function idIn(file: string, name: string): number | undefined {
   const lines = readFileSync(file, 'utf8').split('\n');
   const fields = lines.map((line) => line.split(':')).find(([it]) => it === name);

@@ -5,7 +5,7 @@ import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
 import { memoryDevice } from '../../src/block/memory.ts';
-import { mayOpenDisks } from '../../src/control/access.ts';
+import { mayOpenDisks, userMayOpenDisks } from '../../src/control/access.ts';
 import type { SessionRecord } from '../../src/formats/store/session.ts';
 import {
   type AttachedDisk,
@@ -138,4 +138,19 @@ test('another user finds a disk at its socket if it is QEMU’s, and no other', 
   equal((await info(qemu)).trim(), '65536');
   equal((await info(0)).trim(), '65536');
   equal(await info(other).catch(() => 'refused'), 'refused');
+});
+
+// A11, over NBD
+test('over TCP from this machine a user who may not is not served, and root is', {
+  skip: process.getuid!() !== 0 ? 'needs root' : without('nbdinfo', 'setpriv'),
+}, async () => {
+  await using target = await openNbdTarget({
+    ...{ clock: systemClock(), memory: nbdMemory(), admitsUser: userMayOpenDisks },
+    listen: { kind: 'tcp', host: '127.0.0.1', port: 0 },
+  });
+  target.export('vda', memoryDevice(pattern(65_536)), { description: '', readOnly: false });
+  const uri = `nbd://127.0.0.1:${target.port}/vda`;
+  const nobody = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'] as const;
+  equal((await program('nbdinfo', '--size', uri)).trim(), '65536');
+  equal(await program(...nobody, 'nbdinfo', '--size', uri).catch(() => 'refused'), 'refused');
 });

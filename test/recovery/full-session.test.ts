@@ -26,7 +26,13 @@ test('a session whose guest waits for space can be ended, and that write was nev
   const paused = Promise.withResolvers<void>();
   const serving = await serveSession(house, held.record, {
     ...{ set, point, listen: { kind: 'unix', path: socket }, tls: undefined, nfs: undefined },
-    ...{ reader, shared: undefined, memory: nbdMemory(), admits: () => true },
+    ...{
+      reader,
+      shared: undefined,
+      memory: nbdMemory(),
+      admits: () => true,
+      admitsUser: () => true,
+    },
     onEvent: ({ kind }) => void (kind === 'paused' && paused.resolve()),
   });
   const guest = await openNbdDisk(serving.exports[0]!.uri);

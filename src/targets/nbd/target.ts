@@ -4,6 +4,7 @@ import type { MemoryBudget } from '../../lib/memory-budget.ts';
 import { nbdUri } from '../../block/nbd-uri.ts';
 import { KiB } from '../../lib/sizes.ts';
 import type { Clock } from '../../sys/clock.ts';
+import { socketOwners } from '../../sys/socket-owner.ts';
 import type { UnixPeer } from '../../sys/unix-peer.ts';
 import {
   type Address,
@@ -15,6 +16,7 @@ import {
 } from '../../sys/network.ts';
 import { reachableAddress } from '../../sys/this-host.ts';
 import { crowd, type Member } from '../crowd.ts';
+import { arrivals } from '../arrivals.ts';
 import { entrance } from '../entrance.ts';
 import type { Export } from '../export.ts';
 import { addTraffic, type Client, noTraffic, sumOfTraffic, type Traffic } from '../traffic.ts';
@@ -60,6 +62,8 @@ export interface NbdTargetOptions {
   readonly admits?: (peer: Peer | undefined) => boolean;
   /** Whether a process of this machine is served at a unix socket; left out: of this user's and root's only. */
   readonly admitsProcess?: (peer: UnixPeer) => boolean;
+  /** Whether a user of this machine is served over TCP; left out: all are. */
+  readonly admitsUser?: (uid: number) => boolean;
   /** For what clients write, until it is written. */
   readonly memory: NbdMemory;
   readonly tls?:
@@ -100,7 +104,7 @@ export async function openNbdTarget(options: NbdTargetOptions): Promise<NbdTarge
   const room = crowd({ yields: 'to-others' });
   const shared: Shared = { awake: stayAwake(options.clock), slabs: slabPool() };
   const door = entrance();
-  const { admits = () => true, admitsProcess, others = [] } = options;
+  const { admits = () => true, admitsProcess, admitsUser, others = [] } = options;
   function accept(stream: ByteStream): void {
     let place = shaking.enter(stream);
     if (!place) return stream.destroy();
@@ -125,8 +129,10 @@ export async function openNbdTarget(options: NbdTargetOptions): Promise<NbdTarge
     const ofProcesses = address.kind === 'unix' ? admitsProcess : undefined;
     const mayEnter = ({ peer, process }: ByteStream): boolean =>
       ofProcesses ? process !== undefined && ofProcesses(process) : admits(peer);
+    const pass = (stream: ByteStream): void => door.pass(stream, accept);
+    const known = admitsUser && address.kind !== 'unix' && localUsers(admitsUser, pass);
     const welcome = (stream: ByteStream): void =>
-      mayEnter(stream) ? door.pass(stream, accept) : stream.destroy();
+      mayEnter(stream) ? (known || pass)(stream) : stream.destroy();
     return stack.use(await listen(address, welcome, { forAllUsers: ofProcesses !== undefined }));
   }
   const listener = await open(options.listen);
@@ -175,6 +181,15 @@ export async function openNbdTarget(options: NbdTargetOptions): Promise<NbdTarge
       for (const stream of streams) stream.destroy();
     },
   };
+}
+
+/** Lets in those of other machines too: what decides about them is their address, and TLS. */
+function localUsers(
+  admitsUser: (uid: number) => boolean,
+  welcome: (stream: ByteStream) => void,
+): (stream: ByteStream) => void {
+  const knows = ({ user }: Peer): boolean => user === undefined || admitsUser(user);
+  return arrivals(socketOwners(), { knows, welcome });
 }
 
 async function finish(clock: Clock, { stream, transmission }: Connection): Promise<void> {
