@@ -1,5 +1,6 @@
 import { basename, dirname, join } from 'node:path/posix';
 import type { File, FileSystem } from '../sys/file-system.ts';
+import { SystemError } from '../sys/system-error.ts';
 import type { World } from '../sys/world.ts';
 
 /*
@@ -55,11 +56,21 @@ function cut(name: string, length: number): string {
 
 async function removeLeftovers(files: FileSystem, directory: string, stem: string): Promise<void> {
   const isPart = (it: string): boolean => it.startsWith(stem) && ENDING.test(it.slice(stem.length));
-  for (const name of (await files.list(directory)).filter(isPart)) {
+  for (const name of (await namesIn(files, directory)).filter(isPart)) {
     const place = join(directory, name);
     if ((await files.stat(place))?.kind !== 'file') continue;
     const isHeld = await isHeldElsewhere(files, place);
     if (!isHeld) await files.unlink(place);
+  }
+}
+
+/** Who may write in a directory may not always look into it. */
+async function namesIn(files: FileSystem, directory: string): Promise<readonly string[]> {
+  try {
+    return await files.list(directory);
+  } catch (cause) {
+    if (cause instanceof SystemError && cause.code === 'DENIED') return [];
+    throw cause;
   }
 }
 

@@ -16,6 +16,7 @@ import { test } from 'tap';
 import type { BlockDevice } from '../../src/block/block-device.ts';
 import { memoryDevice } from '../../src/block/memory.ts';
 import { restoreDisk } from '../../src/ingest/restore.ts';
+import { SystemError } from '../../src/sys/system-error.ts';
 import { realWorld } from '../../src/sys/world.ts';
 import { noise } from '../support/random.ts';
 import { program, without } from '../support/programs.ts';
@@ -163,6 +164,19 @@ test('what a killed restore left goes with the next one to that name, and no oth
   ok(!during.includes('.left.raw.00000001.part'));
   deepEqual(parts(), ['.other.raw.00000001.part']);
   unlinkSync(at('.other.raw.00000001.part'));
+});
+
+test('a directory that may be written to but not looked into takes a disk', async () => {
+  const list = async (): Promise<never> => {
+    throw new SystemError('DENIED', 'permission denied');
+  };
+  const options = {
+    ...{ to: at('unseen.raw'), format: undefined, overwrite: false, store, mayErase: noDevice },
+    onProgress: () => {},
+  };
+  const closed = { ...world, files: { ...world.files, list } };
+  await restoreDisk(closed, memoryDevice(contents), options);
+  deepEqual(readFileSync(at('unseen.raw')), Buffer.from(contents));
 });
 
 // F29
