@@ -214,6 +214,6 @@ export const formats: readonly Mutant[] = [
     file: 'src/formats/store/audit.ts',
     text: "concatBytes(Buffer.from(before, 'hex'), utf8(json))",
     to: "concatBytes(Buffer.from(before, 'hex').subarray(32), utf8(json))",
-    tests: ['test/control/audit.test.ts'],
+    tests: ['test/control/damaged-audit.test.ts'],
   },
 ];
