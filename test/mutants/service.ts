@@ -132,7 +132,7 @@ export const service: readonly Mutant[] = [
     file: 'src/alarms/alarm-book.ts',
     text: 'for (const news of step.news) await onNews(news);',
     to: 'for (const news of step.news) void onNews(news).catch(() => {});',
-    tests: [ALARMS],
+    tests: ['test/alarms/news.test.ts'],
   },
   {
     name: 'alarms: what was altered ends its alarm when it is altered back',
