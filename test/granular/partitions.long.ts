@@ -19,8 +19,8 @@ import { below, seeded } from '../support/random.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 
 /*
- * What Holdfast sees on a disk against what a Linux kernel sees on it: tables with stale signatures around them and with
- * entries that make no sense, shown to the kernel in a VM of libguestfs.
+ * What Holdfast sees on a disk against what a Linux kernel sees on it: tables with stale signatures around them and
+ * with entries that make no sense, shown to the kernel in a VM of libguestfs.
  */
 
 const skip = without(
