@@ -1,5 +1,6 @@
 import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict';
 import { test } from 'tap';
+import { openBox } from '../../src/box/box.ts';
 import { bareDesk } from '../../src/control/bare-desk.ts';
 import { type Desk, handle } from '../../src/control/handlers.ts';
 import { noSecrets } from '../../src/control/house.ts';
@@ -9,11 +10,13 @@ import { decodeTokens, encodeTokens } from '../../src/formats/store/tokens.ts';
 import { FormatError } from '../../src/formats/format-error.ts';
 import { hostFilesIn } from '../../src/protocol/host-files.ts';
 import { OPERATIONS } from '../../src/protocol/operations.ts';
+import { realWorld } from '../../src/sys/world.ts';
 import { crashingFs, onlyPowerCuts } from '../support/crashing-fs.ts';
 import { fakeClock } from '../support/fake-clock.ts';
 import { faultyFs, full } from '../support/faulty-fs.ts';
 import { seeded } from '../support/random.ts';
 import { simulatedWorld } from '../support/store.ts';
+import { temporaryDirectory } from '../support/temporary.ts';
 
 const PATH = '/state/tokens.json';
 const LOOK = { may: 'look', files: false, expiresDays: undefined } as const;
@@ -208,7 +211,11 @@ test('a factory reset revokes every token, or says that it could not', async () 
   match(failed.join(), /^tokens: .*no space left/);
   equal(ended.aborted, false);
   isFull = false;
-  deepEqual(await reset(desk), { reset: ['network', 'tokens'], failed: [] });
+  const box = openBox(realWorld(), { directory: temporaryDirectory(), credentials: undefined });
+  const done = { reset: ['network', 'tokens', 'memory of the box'], failed: [] };
+  deepEqual(await reset({ ...desk, box }), done);
+  // It has one that knows no store: nothing that it meets is adopted by itself.
+  equal(await box.isNew(), false);
   equal(ended.aborted, true);
   for (const { secret } of made) equal(tokens.find(secret), undefined);
   await using again = await openTokens(simulatedWorld(files), PATH);

@@ -41,6 +41,7 @@ test('the bundle has what helps, and no secret wherever one was given', async ()
   const credentials = join(root, 'credentials');
   mkdirSync(credentials);
   writeFileSync(join(credentials, 'holdfast-passphrase'), 'planted-in-credential\n');
+  writeFileSync(join(credentials, 'holdfast-box-key'), 'planted-in-the-key-of-the-box-32');
   writeFileSync(home.passphrase, 'planted-in-file\n');
   const signing = join(root, 'signing');
   writeFileSync(signing, 'planted-in-signing-key\n');
@@ -52,7 +53,8 @@ test('the bundle has what helps, and no secret wherever one was given', async ()
   const psk = join(root, 'psk');
   const pskKey = Buffer.from(noise(32, 7)).toString('hex');
   writeFileSync(psk, `client:${pskKey}\n`);
-  await using _service = await home.run({ environment: { CREDENTIALS_DIRECTORY: credentials } });
+  const environment = { CREDENTIALS_DIRECTORY: credentials, HOLDFAST_STATE: join(root, 'box') };
+  await using _service = await home.run({ environment });
   await expectDone(holdfast('store', 'create'));
   const secret = ['--passphrase-file', home.passphrase];
   const { result } = await expectDone(holdfast('set', 'create', 'nightly', '--encrypt', ...secret));
@@ -95,6 +97,7 @@ test('the bundle has what helps, and no secret wherever one was given', async ()
   );
   match(texts.get('settings.json')!, /"nightly": ".*passphrase"/);
   match(texts.get('service.json')!, /"running": 1/);
+  match(texts.get('service.json')!, /"notAdopted": \[\]/);
   match(texts.get('sessions.json')!, /"state": "running"/);
   match(texts.get('metrics.txt')!, /^holdfast_store_present 1$/m);
   match(texts.get('audit.jsonl')!, /"what":"session\/discard".*"outcome":"failed"/);
