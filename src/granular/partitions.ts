@@ -122,7 +122,7 @@ async function tableOf(
   return { ...table, entries: [...table.entries, ...inner.filter((it) => !known.has(it.number))] };
 }
 
-/** As linux/block/partitions/msdos.c: each boot indicator is 0 or 80h. An entry at the first byte is the volume. */
+/** As linux/block/partitions/msdos.c: each boot indicator is 0 or 80h. mkfs.vfat makes one entry for all. */
 async function isTableToKernel(
   path: string,
   { entries }: TableList,
@@ -132,9 +132,8 @@ async function isTableToKernel(
   const indicators = [0, 1, 2, 3].map((at) => stdout[ENTRIES_AT + at * ENTRY_LENGTH]);
   const areIndicators = indicators.every((it) => it === 0 || it === 0x80);
   const used = entries.filter(({ length }) => length > 0);
-  return (
-    stdout.length === BOOT_SECTOR_LENGTH && areIndicators && used.every(({ offset }) => offset > 0)
-  );
+  const isVolume = used.length === 1 && used[0]!.offset === 0;
+  return stdout.length === BOOT_SECTOR_LENGTH && areIndicators && !isVolume;
 }
 
 async function bySfdisk(path: string, options: Options): Promise<TableList | undefined> {
