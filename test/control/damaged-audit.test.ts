@@ -82,6 +82,19 @@ test('a line that was altered with its own hash made good is found at the one be
   match((await (await opened(disk)).audit.check()).problem ?? '', /^audit\.log, line 3: /);
 });
 
+test('a number that is missing is found where the chain was made good', async () => {
+  const disk = crashingFs(seeded(1));
+  const { audit } = await opened(disk);
+  await (await audit.begin(ROOT, 'session/discard', { session: 'a' }))('done');
+  const text = Buffer.from(await disk.files.readFile(PATH, 2 ** 20)).toString();
+  const first = decodeAudit(text.split('\n')[0]!, AUDIT_START);
+  const { entry } = decodeAudit(text.split('\n')[1]!, first.hash);
+  const forged = encodeAudit({ ...entry, number: 3 }, first.hash).line;
+  await using file = await disk.files.open(PATH, 'write');
+  await file.write(forged, text.indexOf('\n') + 1);
+  match((await audit.check()).problem ?? '', /^audit\.log, line 2: a number is missing/);
+});
+
 test('a damaged last line of a full file is not cut off', async () => {
   const disk = crashingFs(seeded(1));
   const { audit } = await opened(disk, 300);

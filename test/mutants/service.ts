@@ -251,14 +251,14 @@ export const service: readonly Mutant[] = [
     file: 'src/jobs/job-state.ts',
     text: 'Math.max(0, deaths - DEATHS_AT_ONCE) * DEATH_DELAY_MS',
     to: '0 * DEATHS_AT_ONCE * DEATH_DELAY_MS',
-    tests: [QUEUE],
+    tests: ['test/jobs/job-state.test.ts'],
   },
   {
     name: 'jobs: one that was to end runs again after a restart',
     file: 'src/jobs/job-state.ts',
     text: "if (job.canceling === true) return ended(job, { kind: 'canceled' }, now);",
     to: '',
-    tests: [QUEUE],
+    tests: ['test/jobs/job-state.test.ts'],
   },
   {
     name: 'jobs: two of a lane run side by side',
@@ -307,7 +307,7 @@ export const service: readonly Mutant[] = [
     file: 'src/control/audit-files.ts',
     text: "if (number !== first + entries) throw new FormatError('CORRUPT', 'a number is missing');",
     to: '',
-    tests: [AUDIT],
+    tests: ['test/control/damaged-audit.test.ts'],
   },
   {
     name: 'audit: a damaged end is cut off',
