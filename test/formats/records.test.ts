@@ -12,6 +12,8 @@ import {
   type SlotSecret,
   unlockSlot,
 } from '../../src/formats/store/key-slot.ts';
+import { decodeHead, encodeHead } from '../../src/formats/store/head.ts';
+import { decodeStoreRecord, encodeStoreRecord } from '../../src/formats/store/store-record.ts';
 import { decodePoint, encodePoint, type PointRecord } from '../../src/formats/store/point.ts';
 import { decodeProfile, encodeProfile } from '../../src/formats/store/profile.ts';
 import {
@@ -63,6 +65,45 @@ test('recovery points: authentic with the key, readable without', async () => {
   throws(() => decodePoint(bytes, domainKeys(pattern(32, 1)).record), /authentication/);
 });
 
+test('heads, and what a store needs: each flipped bit and each cut is noticed', async () => {
+  const link = { id: 'vm-1', sequence: 4, digest: pattern(32, 6) };
+  const head = { set: 'nightly', machine: 'vm', point: link, points: [link] };
+  const first = { ...head, point: undefined, points: [] };
+  for (const it of [head, first]) deepEqual(decodeHead(encodeHead(it, KEY), KEY), it);
+  const store = { id: '0'.repeat(32), created: POINT.created, version: 2 } as const;
+  const record = { ...store, needs: { read: ['a'], write: ['a', 'b'] } };
+  deepEqual(decodeStoreRecord(encodeStoreRecord(record)), record);
+  const bare = { ...store, version: 1, needs: { read: [], write: [] } } as const;
+  deepEqual(decodeStoreRecord(encodeStoreRecord(bare)), bare);
+  const cases: readonly [Uint8Array, (bytes: Uint8Array) => unknown][] = [
+    [encodeHead(head, KEY), (bytes) => decodeHead(bytes, KEY)],
+    [encodeStoreRecord(record), decodeStoreRecord],
+  ];
+  for (const [bytes, decode] of cases) {
+    const whole = decode(bytes);
+    for (let at = 0; at < bytes.length; at++) {
+      const altered = bytes.slice();
+      altered[at]! ^= 2;
+      // In the space between fields nothing is said.
+      if (/\s/.test(String.fromCharCode(bytes[at]!))) tolerated(() => decode(altered), whole);
+      else throws(() => decode(altered), FormatError);
+      if (at < bytes.length - 2) throws(() => decode(bytes.slice(0, at)), FormatError);
+    }
+  }
+});
+
+/** What it was, or a FormatError. */
+function tolerated(decode: () => unknown, whole: unknown): void {
+  let found: unknown;
+  try {
+    found = decode();
+  } catch (cause) {
+    ok(cause instanceof FormatError);
+    return;
+  }
+  deepEqual(found, whole);
+}
+
 test('any JSON in place of a record is refused by name of the field', async () => {
   fc.assert(
     fc.property(fc.json(), (json) => {
@@ -70,6 +111,8 @@ test('any JSON in place of a record is refused by name of the field', async () =
       throws(() => decodePoint(bytes, undefined), FormatError);
       throws(() => decodeSet(bytes), FormatError);
       throws(() => decodeSession(bytes), FormatError);
+      throws(() => decodeHead(bytes, undefined), FormatError);
+      throws(() => decodeStoreRecord(bytes), FormatError);
     }),
     { numRuns: 500 },
   );
