@@ -133,12 +133,14 @@ test('with TLS that asks nobody who he is, sessions that want TLS are not shown'
   match(address!, /^nbds:/);
 });
 
-test('settings that cannot be are refused', async () => {
+test('settings that cannot be are refused, where there are none from before', async () => {
   for (const [nbd, message] of [
     [{ listen: 'unix:/x' }, /nbd\.listen: not "tcp:HOST:PORT"/],
     [{ listen, allow: ['10.0.0.0/33'] }, /no address and no network/],
   ] as const) {
-    home.configure({ passphraseFiles, nbd });
-    await rejects(home.run(), message);
+    const fresh = serviceHome(temporaryDirectory());
+    fresh.configure({ passphraseFiles, nbd });
+    const environment = { HOLDFAST_STATE: temporaryDirectory() };
+    await rejects(fresh.run({ environment }), message);
   }
 });
