@@ -36,7 +36,7 @@ export async function createJob(
   return summaryOf(desk, queue.show(made.id));
 }
 
-/** Gives a job that waits the key that it waits for. */
+/** Gives a job the key that it waits for; it may be trying without it right now. */
 export async function unlockJob(
   desk: JobDesk,
   house: House,
@@ -45,8 +45,8 @@ export async function unlockJob(
 ): Promise<JobSummary> {
   const { queue, keys } = desk;
   const { job } = queue.show(id);
-  if (job.state !== 'waiting') {
-    throw new JobError('IMPOSSIBLE', `job ${id} is ${job.state}: only one that waits takes a key`);
+  if (hasEnded(job)) {
+    throw new JobError('IMPOSSIBLE', `job ${id} is ${job.state}: it needs no key any more`);
   }
   const what = jobRequest.parse({ kind: job.kind, request: job.request }, []);
   if (what.kind === 'check') {
