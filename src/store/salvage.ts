@@ -26,7 +26,9 @@ export async function salvageOpenPacks(files: FileSystem, directory: string): Pr
       if (name.endsWith(`.pack${OPEN_SUFFIX}`)) {
         const sealed = name.slice(0, -OPEN_SUFFIX.length);
         const number = packNumber(group, sealed, 'pack');
-        if (number !== undefined) await salvage(files, join(directory, group, sealed), number);
+        const path = join(directory, group, sealed);
+        // Where the pack is there, sealed, this is of another copy of the store: what is published stays.
+        if (number !== undefined && !(await files.stat(path))) await salvage(files, path, number);
       }
     }
   }
