@@ -1,6 +1,7 @@
 import { BlockError } from '../block/block-error.ts';
 import { FormatError } from '../formats/format-error.ts';
 import { type FrameCodec, FRAME_HEADER_LENGTH, parseFrameHeader } from '../formats/store/frame.ts';
+import { digestKey } from '../formats/store/digest.ts';
 import { decodeNode, type Location, type Node, type Reference } from '../formats/store/node.ts';
 import type { Effort } from '../block/block-device.ts';
 import { placesOf } from './moved-frames.ts';
@@ -94,8 +95,9 @@ export function nodeReader(
   };
 }
 
-function keyOf({ pack, offset }: Location): string {
-  return `${pack}:${offset}`;
+/** With the digest: what is not authenticated may name one place for two nodes. */
+function keyOf({ pack, offset, digest }: Reference): string {
+  return `${pack}:${offset}:${digestKey(digest)}`;
 }
 
 /** The frame is gone, or is not what it should be. */
