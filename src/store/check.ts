@@ -68,6 +68,9 @@ export async function checkPacks(packs: PackFiles, options: PackCheckOptions): P
     }
     onProgress(done + 1, numbers.length, bytes);
   }
+  // Whoever looks at manifests misses what is lost with its pack.
+  const there = new Set(numbers);
+  for (const [pack, of] of marks) if (!there.has(pack)) await frames.settle(pack, of);
   for (const problem of await packs.moved.problems()) onProblem(problem);
   return { packs: numbers.length, frames: count, bytes };
 }
@@ -134,6 +137,12 @@ function frameChecker(
     return false;
   }
   return {
+    /** The marks of a lost pack whose frames were stored again since. */
+    async settle(pack: number, frames: readonly PlacedFrame[]): Promise<void> {
+      for (const frame of frames) {
+        if (await isElsewhere(pack, frame, undefined)) await packs.wanted.remove({ pack, frame });
+      }
+    },
     async check(
       pack: number,
       frames: readonly PlacedFrame[],
@@ -154,7 +163,10 @@ function frameChecker(
           if (mark && codec) await packs.wanted.remove({ pack, frame: mark });
         } catch (cause) {
           const what = `at ${offset}: ${reason(cause)}`;
-          if (await isElsewhere(pack, frame, codec)) continue;
+          if (await isElsewhere(pack, frame, codec)) {
+            if (mark && codec) await packs.wanted.remove({ pack, frame: mark });
+            continue;
+          }
           await packs.want({ pack, offset, digest });
           onProblem({ where: packs.path(pack), what });
         }

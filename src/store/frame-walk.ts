@@ -8,6 +8,7 @@ import {
 import { PACK_HEADER_LENGTH, type PackEntry } from '../formats/store/pack.ts';
 import { MiB } from '../lib/sizes.ts';
 import type { File } from '../sys/file-system.ts';
+import { PACK_SPAN } from './trust.ts';
 
 /** The frames of a pack without its footer, as far as their checksums tell. */
 export interface WalkedFrames {
@@ -39,7 +40,7 @@ export async function walkFrames(file: File, until: 'first-damage' | 'end'): Pro
       throw cause;
     }
   }
-  for (let at: number | undefined = end; at !== undefined; ) {
+  for (let at: number | undefined = end; at !== undefined && at < PACK_SPAN; ) {
     const entry: PackEntry | undefined = await frameAt(at);
     if (entry) {
       entries.push(entry);
@@ -58,7 +59,7 @@ const MAGIC = Buffer.from('HFfr', 'latin1');
 /** Where, from `from` on, the next whole frame header begins. */
 async function nextHeader(file: File, from: number): Promise<number | undefined> {
   const bytes = Buffer.alloc(LOOK_LENGTH);
-  for (let start = from; ; start += LOOK_LENGTH - FRAME_HEADER_LENGTH) {
+  for (let start = from; start < PACK_SPAN; start += LOOK_LENGTH - FRAME_HEADER_LENGTH) {
     const got = bytes.subarray(0, await file.read(bytes, start));
     for (let at = got.indexOf(MAGIC); at >= 0; at = got.indexOf(MAGIC, at + 1)) {
       try {
@@ -70,4 +71,5 @@ async function nextHeader(file: File, from: number): Promise<number | undefined>
     }
     if (got.length < LOOK_LENGTH) return undefined;
   }
+  return undefined;
 }

@@ -5,7 +5,7 @@ import type { FileSystem } from '../sys/file-system.ts';
 import { addMoved } from './moved-frames.ts';
 import type { Stock } from './stock.ts';
 import type { Store } from './store.ts';
-import { locationKey, type Place, trustOf } from './trust.ts';
+import { locationKey, PACK_SPAN, type Place, trustOf } from './trust.ts';
 
 /** Writes down where frames are now whose old places are lost or damaged: older recovery points find them there. */
 export interface Healing {
@@ -28,7 +28,12 @@ export function healing(files: FileSystem, store: Store, { trust, marks }: Stock
   const { isKnown } = trustOf(trust);
   /** By `locationKey` of the old place. */
   let waiting = new Map<number, Move>();
+  let last: Promise<void> = Promise.resolve();
 
+  /** Marks and leaves of sets that are not encrypted may be made up: nothing is written down of such places. */
+  function isPlace({ pack, offset }: Place): boolean {
+    return pack > 0 && pack < trust.firstNew && offset < PACK_SPAN;
+  }
   async function write(moves: readonly Move[]): Promise<void> {
     const packs = Map.groupBy(moves, ({ old }) => old.pack);
     for (const [pack, of] of packs) {
@@ -45,7 +50,7 @@ export function healing(files: FileSystem, store: Store, { trust, marks }: Stock
   return {
     note(digest, now, old) {
       for (const place of [...(marks.get(digestKey(digest)) ?? []), ...old]) {
-        if (!place || isKnown(place) || isSame(place, now)) continue;
+        if (!place || !isPlace(place) || isKnown(place) || isSame(place, now)) continue;
         const key = locationKey(place);
         if (!waiting.has(key)) waiting.set(key, { old: place, now, digest: digest.slice() });
       }
@@ -58,7 +63,10 @@ export function healing(files: FileSystem, store: Store, { trust, marks }: Stock
       const ready = all.filter(([, { now }]) => isDurable(now.pack));
       if (ready.length === 0) return;
       waiting = new Map(all.filter(([, { now }]) => !isDurable(now.pack)));
-      await write(ready.map(([, move]) => move));
+      // A file is read, added to and replaced: one at a time, also while packs are sealed beside.
+      const done = last.then(() => write(ready.map(([, move]) => move)));
+      last = done.catch(() => {});
+      await done;
     },
   };
 }

@@ -1,5 +1,9 @@
 import { BlockError } from '../block/block-error.ts';
+import { FormatError } from '../formats/format-error.ts';
+import { digestKey } from '../formats/store/digest.ts';
+import { checkFrame } from '../formats/store/frame.ts';
 import {
+  type Location,
   type NodeEntry,
   type Reference,
   rootLevel,
@@ -10,8 +14,10 @@ import type { DiskRoot } from './disk-root.ts';
 import { placesOf } from './moved-frames.ts';
 import type { NodeReader } from './node-reader.ts';
 import type { PackFiles } from './pack-files.ts';
+import { StoreError } from './store-error.ts';
 import type { StoreWriter } from './store-writer.ts';
 import type { SegmentRange } from './tree-builder.ts';
+import { locationKey } from './trust.ts';
 
 /**
  * What of a disk the store cannot give back any more, as far as is known: segments below nodes that cannot be read,
@@ -48,10 +54,24 @@ export async function lostSegments(
     return true;
   }
   async function isElsewhere(entry: NodeEntry): Promise<boolean> {
+    const known = writer.find(entry.digest);
     for await (const place of placesOf(packs.moved, entry)) {
-      if (writer.isGood(place)) return true;
+      if (!writer.isGood(place)) continue;
+      if (known && locationKey(known) === locationKey(place)) return true;
+      if (await isFrameOf(entry, place)) return true;
     }
     return false;
+  }
+  /** What says where a frame went is not authenticated. */
+  async function isFrameOf({ digest }: NodeEntry, { pack, offset, length }: Location) {
+    try {
+      const frame = new Uint8Array(length);
+      await packs.read(frame, pack, offset);
+      return digestKey(checkFrame(frame).digest) === digestKey(digest);
+    } catch (cause) {
+      if (cause instanceof FormatError || cause instanceof StoreError) return false;
+      throw cause;
+    }
   }
   if (reference) await walk(reference, rootLevel(size), 0);
   return found;

@@ -7,11 +7,11 @@ import type { FileSystem } from '../sys/file-system.ts';
 import type { World } from '../sys/world.ts';
 import type { BlockIndex } from './block-index.ts';
 import { readMoved } from './moved-frames.ts';
-import { listPacks, movedPath } from './pack-path.ts';
+import { listPacks, movedPath, PACK_NUMBER_MAX } from './pack-path.ts';
 import { salvageOpenPacks } from './salvage.ts';
 import type { Store } from './store.ts';
 import { StoreError } from './store-error.ts';
-import { locationKey, type Place, type TrustData, trustData } from './trust.ts';
+import { hasKey, locationKey, type Place, sortedKeys, type TrustData, trustData } from './trust.ts';
 
 /** What a writer finds when it opens a store. */
 export interface Stock {
@@ -47,20 +47,35 @@ export async function takeStock(
   const sizes = await sizesOf({ files }, store);
   const known = await index.packs();
   const marks = await packs.wanted.list();
-  const { moved, frames } = await movedFrames(files, directory, onDamage);
-  const distrusted = new Set([
-    ...frames,
-    ...marks.flatMap(({ pack, frame }) =>
-      frame ? [locationKey({ pack, offset: frame.offset })] : [],
-    ),
-  ]);
+  const moved = await listPacks(files, directory, 'moved');
+  const marked = marks.map(({ pack }) => pack);
+  const last = lastNumber([...sizes.keys(), ...known.keys(), ...moved, ...marked]);
+  for (const pack of [...sizes.keys()].filter((it) => !isGiven(it, last))) {
+    onDamage(packs.path(pack), 'no pack of this store has such a number: it is passed over');
+    sizes.delete(pack);
+  }
+  const damaged = new Set([...sizes.keys()].filter((pack) => known.get(pack)?.isSound === false));
+  const wholePacks = new Set(marks.filter(({ frame }) => !frame).map(({ pack }) => pack));
+  const usable = (pack: number) => sizes.has(pack) && !damaged.has(pack) && !wholePacks.has(pack);
+  const { keys, full, unreadable } = await movedFrames(
+    files,
+    directory,
+    moved.filter(usable),
+    onDamage,
+  );
+  // What a list of moved frames said that is damaged nobody knows: any frame may have been one of them.
+  for (const pack of unreadable) damaged.add(pack);
+  for (const pack of full) wholePacks.add(pack);
+  for (const { pack, frame } of marks) {
+    if (frame) keys.push(locationKey({ pack, offset: frame.offset }));
+  }
+  const distrusted = sortedKeys(keys);
 
   const behind = [...sizes].filter(([pack, size]) => known.get(pack)?.size !== size);
   // A writer that was killed may have renamed what a power cut would still take back: what is found in such
   // a pack may not be referred to before.
   const groups = new Set(behind.map(([pack]) => dirname(packs.path(pack))));
   for (const path of [directory, ...groups]) await files.syncDirectory(path);
-  const damaged = new Set([...sizes.keys()].filter((pack) => known.get(pack)?.isSound === false));
   for (const [done, [pack, size]] of behind.entries()) {
     const entries = await soundEntries(store, pack, onDamage);
     if (entries && known.has(pack)) {
@@ -68,13 +83,13 @@ export async function takeStock(
     }
     if (!entries) damaged.add(pack);
     const trusted = (entries ?? []).filter(
-      ({ offset }) => !distrusted.has(locationKey({ pack, offset })),
+      ({ offset }) => !hasKey(distrusted, locationKey({ pack, offset })),
     );
     await index.addPack({ pack, size, isSound: entries !== undefined }, trusted);
     onIndexing?.(done + 1, behind.length);
   }
   for (const { pack, isSound } of known.values()) {
-    if (sizes.has(pack) || !isSound) continue;
+    if (sizes.has(pack) || !isSound || !isGiven(pack, last)) continue;
     onDamage(packs.path(pack), 'the pack is missing');
     // Told once; what was in it stays unknown.
     await index.addPack({ pack, size: 0, isSound: false }, []);
@@ -82,11 +97,8 @@ export async function takeStock(
   for (const { where, what } of damage.slice(0, TOLD_MAX)) tell?.(where, what);
   const more = damage.length - TOLD_MAX;
   if (more > 0) tell?.(directory, `${more} more files are missing or damaged`);
-  const last = [...sizes.keys(), ...known.keys(), ...moved].reduce((a, b) => Math.max(a, b), 0);
-  const wholePacks = new Set(marks.filter(({ frame }) => !frame).map(({ pack }) => pack));
-  const sound = [...sizes.keys()].filter((pack) => !damaged.has(pack) && !wholePacks.has(pack));
   return {
-    trust: trustData(sound, last + 1, distrusted),
+    trust: trustData([...sizes.keys()].filter(usable), last + 1, distrusted),
     // Numbers are given without gaps: one that is not there is a pack that was lost.
     hasLoss: sizes.size < last || damaged.size > 0 || marks.length > 0,
     marks: byDigest(marks),
@@ -99,11 +111,32 @@ type OnDamage = (where: string, what: string) => void;
 const TOLD_MAX = 20;
 /** Sizes asked for at once. */
 const STATS_MAX = 32;
+/** Numbers that may be missing side by side: 64 TiB of packs. */
+const GAP_MAX = 2 ** 20;
+/** Places that frames of sound packs were moved away from, at some 20 bytes each. */
+const MOVED_MAX = 2 ** 20;
+
+/**
+ * The greatest number that a pack has, or had. Names and index are not authenticated: a number far from all others
+ * is not one, or the next pack would have a number that no file name holds.
+ */
+function lastNumber(numbers: readonly number[]): number {
+  let last = 0;
+  for (const number of Float64Array.from(numbers).sort()) {
+    if (number > Math.min(last + GAP_MAX, PACK_NUMBER_MAX)) break;
+    last = number;
+  }
+  return last;
+}
+
+function isGiven(pack: number, last: number): boolean {
+  return pack > 0 && pack <= last;
+}
 
 async function sizesOf(
   { files }: Pick<World, 'files'>,
   { packs }: Store,
-): Promise<ReadonlyMap<number, number>> {
+): Promise<Map<number, number>> {
   const numbers = await packs.list();
   const sizes = new Map<number, number>();
   for (let at = 0; at < numbers.length; at += STATS_MAX) {
@@ -133,20 +166,28 @@ async function soundEntries(
   return undefined;
 }
 
-/** Places that frames were moved away from. */
-async function movedFrames(files: FileSystem, directory: string, onDamage: OnDamage) {
-  const moved = await listPacks(files, directory, 'moved');
-  const frames: number[] = [];
-  for (const pack of moved) {
+/** Places that frames of these packs were moved away from; `full`: packs with more than may be kept of all. */
+async function movedFrames(
+  files: FileSystem,
+  directory: string,
+  packs: readonly number[],
+  onDamage: OnDamage,
+) {
+  const keys: number[] = [];
+  const full: number[] = [];
+  const unreadable: number[] = [];
+  for (const pack of packs) {
     try {
       const places = await readMoved(files, directory, pack);
-      for (const offset of places.keys()) frames.push(locationKey({ pack, offset }));
+      if (keys.length + places.size > MOVED_MAX) full.push(pack);
+      else for (const offset of places.keys()) keys.push(locationKey({ pack, offset }));
     } catch (cause) {
       if (!(cause instanceof FormatError)) throw cause;
+      unreadable.push(pack);
       onDamage(movedPath(directory, pack), cause.message);
     }
   }
-  return { moved, frames };
+  return { keys, full, unreadable };
 }
 
 function byDigest(marks: readonly Wanted[]): Map<string, Place[]> {

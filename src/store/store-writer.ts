@@ -9,7 +9,7 @@ import type { World } from '../sys/world.ts';
 import { type BlockIndex, levelIndex } from './block-index.ts';
 import { type PackBuilder, packBuilder } from './pack-builder.ts';
 import { healing } from './healing.ts';
-import { packPath } from './pack-path.ts';
+import { PACK_NUMBER_MAX, packPath } from './pack-path.ts';
 import { type Stock, type StockOptions, takeStock } from './stock.ts';
 import type { Store } from './store.ts';
 import { StoreError, type StoreErrorCode } from './store-error.ts';
@@ -272,6 +272,9 @@ function openPacks(
     open(kind: FrameKind): PackBuilder {
       const current = open.get(kind);
       if (current) return current;
+      // Beyond it no name is found again.
+      if (next > PACK_NUMBER_MAX)
+        throw new StoreError('NO_SPACE', 'the store has no numbers left for packs');
       const made = make(kind, next++);
       open.set(kind, made);
       return made;

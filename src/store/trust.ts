@@ -9,9 +9,12 @@ export interface TrustData {
   readonly sound: Uint8Array;
   /** Packs from this number on are this writer's own. */
   readonly firstNew: number;
-  /** `locationKey` of frames in sound packs that are damaged, or were stored again elsewhere. Ascending. */
-  readonly distrusted: Float64Array;
+  /** `locationKey` of frames in sound packs that are damaged, or were stored again elsewhere. */
+  readonly distrusted: SortedKeys;
 }
+
+/** Ascending, in shared memory. */
+export type SortedKeys = Float64Array;
 
 /** Where a frame is, or was. */
 export type Place = Pick<Location, 'pack' | 'offset'>;
@@ -24,7 +27,7 @@ export interface Trust {
 }
 
 /** Offsets in a pack stay below this: 64 MiB and one frame more. */
-const PACK_SPAN = 2 ** 27;
+export const PACK_SPAN = 2 ** 27;
 
 /** One safe integer for a place in the store. */
 export function locationKey({ pack, offset }: Place): number {
@@ -34,31 +37,37 @@ export function locationKey({ pack, offset }: Place): number {
 export function trustData(
   sound: readonly number[],
   firstNew: number,
-  distrusted: Iterable<number>,
+  distrusted: SortedKeys,
 ): TrustData {
   const bits = new Uint8Array(new SharedArrayBuffer(Math.ceil(firstNew / 8)));
   for (const pack of sound) bits[pack >> 3]! |= 1 << (pack & 7);
-  const sorted = Float64Array.from(distrusted).sort();
-  const keys = new Float64Array(new SharedArrayBuffer(sorted.byteLength));
-  keys.set(sorted);
-  return { sound: bits, firstNew, distrusted: keys };
+  return { sound: bits, firstNew, distrusted };
+}
+
+export function sortedKeys(keys: readonly number[]): SortedKeys {
+  const sorted = new Float64Array(
+    new SharedArrayBuffer(keys.length * Float64Array.BYTES_PER_ELEMENT),
+  );
+  sorted.set(keys);
+  return sorted.sort();
+}
+
+export function hasKey(sorted: SortedKeys, key: number): boolean {
+  let from = 0;
+  let to = sorted.length;
+  while (from < to) {
+    const middle = (from + to) >> 1;
+    if (sorted[middle]! < key) from = middle + 1;
+    else to = middle;
+  }
+  return sorted[from] === key;
 }
 
 export function trustOf({ sound, firstNew, distrusted }: TrustData): Trust {
-  function isDistrusted(key: number): boolean {
-    let from = 0;
-    let to = distrusted.length;
-    while (from < to) {
-      const middle = (from + to) >> 1;
-      if (distrusted[middle]! < key) from = middle + 1;
-      else to = middle;
-    }
-    return distrusted[from] === key;
-  }
   function isGood(place: Place): boolean {
     const { pack } = place;
     const isSound = pack < firstNew && (sound[pack >> 3]! & (1 << (pack & 7))) !== 0;
-    return isSound && !isDistrusted(locationKey(place));
+    return isSound && !hasKey(distrusted, locationKey(place));
   }
   return { isGood, isKnown: (place) => place.pack >= firstNew || isGood(place) };
 }

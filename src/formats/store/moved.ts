@@ -1,5 +1,6 @@
 import { crc32 } from 'node:zlib';
 import { FormatError } from '../format-error.ts';
+import { FRAME_LENGTH_MAX } from './frame.ts';
 import type { Location } from './node.ts';
 
 /*
@@ -64,10 +65,14 @@ export function decodeMoved(bytes: Uint8Array, pack: number): MovedFrames {
   }
   const frames = new Map<number, Location>();
   for (let at = HEADER_LENGTH; at < end; at += ENTRY_LENGTH) {
+    const length = view.getUint32(at + 12, true);
+    if (length > FRAME_LENGTH_MAX) {
+      throw new FormatError('CORRUPT', `list of moved frames with one of ${length} bytes`);
+    }
     frames.set(view.getUint32(at, true), {
       pack: view.getUint32(at + 4, true),
       offset: view.getUint32(at + 8, true),
-      length: view.getUint32(at + 12, true),
+      length,
     });
   }
   return { frames };

@@ -17,13 +17,15 @@ export function encodeWanted({ pack, frame }: Wanted): string {
   return `${number}-${String(frame.offset).padStart(10, '0')}-${digest}`;
 }
 
+const OFFSET_MAX = 0xffffffff;
+
 /** Undefined: it is something else. */
 export function decodeWanted(name: string): Wanted | undefined {
   const match = NAME.exec(name);
   if (!match) return undefined;
   const [, pack, offset, hex] = match;
   if (offset === undefined || hex === undefined) return { pack: Number(pack) };
-  if (hex.length !== 2 * DIGEST_LENGTH) return undefined;
+  if (hex.length !== 2 * DIGEST_LENGTH || Number(offset) > OFFSET_MAX) return undefined;
   const digest = Uint8Array.from(Buffer.from(hex, 'hex'));
   return { pack: Number(pack), frame: { offset: Number(offset), digest } };
 }

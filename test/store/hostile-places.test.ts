@@ -1,0 +1,220 @@
+import { deepEqual, equal, ok, rejects, throws } from 'node:assert/strict';
+import { dirname } from 'node:path/posix';
+import { test } from 'tap';
+import { digestKey } from '../../src/formats/store/digest.ts';
+import { FRAME_LENGTH_MAX, frameCodec } from '../../src/formats/store/frame.ts';
+import { decodeMoved, encodeMoved } from '../../src/formats/store/moved.ts';
+import type { Location } from '../../src/formats/store/node.ts';
+import { PACK_HEADER_LENGTH } from '../../src/formats/store/pack.ts';
+import type { PointRecord } from '../../src/formats/store/point.ts';
+import { decodeWanted } from '../../src/formats/store/wanted.ts';
+import { memoryIndex } from '../../src/store/block-index.ts';
+import { openBlockReader } from '../../src/store/block-reader.ts';
+import { checkPacks } from '../../src/store/check.ts';
+import { healing } from '../../src/store/healing.ts';
+import { manifestDisk } from '../../src/store/manifest-disk.ts';
+import { readMoved } from '../../src/store/moved-frames.ts';
+import { nodeReader } from '../../src/store/node-reader.ts';
+import { takeStock } from '../../src/store/stock.ts';
+import { openStore, type Store } from '../../src/store/store.ts';
+import { sortedKeys, trustData } from '../../src/store/trust.ts';
+import { readAll } from '../block/conformance.ts';
+import { noise } from '../support/random.ts';
+import { HOME, newStore, simulatedWorld, storePoint } from '../support/store.ts';
+
+const MiB = 2 ** 20;
+const PACKS = `${HOME}/packs`;
+const contents = noise(2 * MiB, 1);
+
+async function place() {
+  const world = simulatedWorld();
+  const { set } = await newStore(world, {});
+  const { files } = world;
+  /** Each opens the store anew, and its index is always made anew. */
+  async function using<T>(work: (store: Store) => Promise<T>): Promise<T> {
+    await using store = await openStore(world, HOME);
+    return await work(store);
+  }
+  async function put(path: string, bytes: Uint8Array): Promise<void> {
+    await files.makeDirectory(dirname(path));
+    if (await files.stat(path)) await files.unlink(path);
+    await using file = await files.create(path);
+    await file.write(bytes, 0);
+  }
+  return {
+    ...{ world, files, set, using, put },
+    backUp: (changed = contents, parent?: PointRecord) =>
+      using((store) => {
+        const disks = new Map([['vda', [{ offset: 0, length: 1 }]]]);
+        const list = parent && { changed: { since: parent.id, disks } };
+        return storePoint(world, store, set, changed, { packLength: MiB, ...list });
+      }),
+    isWhole: ({ disks: [root] }: PointRecord, wanted = contents) =>
+      using(async (store) => {
+        await using reader = openBlockReader(store, {});
+        await using disk = manifestDisk(reader, { name: 'vda', root: root!, keys: set.keys });
+        equal(Buffer.compare(await readAll(disk), wanted), 0);
+      }),
+    check: (readData: boolean) =>
+      using(async ({ packs }) => {
+        const found: string[] = [];
+        await checkPacks(packs, {
+          ...{ readData, keysOf: () => set.keys, signal: undefined, onProgress() {} },
+          onProblem: ({ what }) => void found.push(what),
+        });
+        return found;
+      }),
+    firstFrame: (pack: number) =>
+      using(async ({ packs }) => (await packs.footer(pack)).entries[0]!),
+    marks: () => using(({ packs }) => packs.wanted.list()),
+  };
+}
+
+const pathOf = (pack: number, kind = 'pack') =>
+  `${PACKS}/${String(Math.floor(pack / 1000)).padStart(5, '0')}/${String(pack).padStart(8, '0')}.${kind}`;
+
+test('numbers far from those of all packs do not decide what the next pack is called', async () => {
+  const it = await place();
+  await it.backUp();
+  const { digest } = await it.firstFrame(1);
+  const junk = noise(100, 2);
+  for (const kind of ['pack', 'moved']) await it.put(pathOf(99_999_999, kind), junk);
+  await it.put(
+    `${HOME}/wanted/98000000-0000000032-${Buffer.from(digest).toString('hex')}`,
+    new Uint8Array(),
+  );
+  const other = noise(2 * MiB, 3);
+  const point = await it.backUp(other);
+  const again = await it.backUp();
+  await it.isWhole(point, other);
+  await it.isWhole(again);
+  const numbers = await it.using(({ packs }) => packs.list());
+  deepEqual(
+    numbers.filter((pack) => pack > 100),
+    [99_999_999],
+  );
+  ok(!(await it.files.stat(`${PACKS}/98000`)), 'nothing is written beside a pack that never was');
+});
+
+test('a mark behind the end of any pack moves nothing', async () => {
+  const it = await place();
+  await it.backUp();
+  const { digest } = await it.firstFrame(1);
+  const hex = Buffer.from(digest).toString('hex');
+  equal(decodeWanted(`00000001-${2 ** 32 + PACK_HEADER_LENGTH}-${hex}`), undefined);
+  for (const offset of [2 ** 32 + PACK_HEADER_LENGTH, 2 ** 27]) {
+    const name = `00000001-${String(offset).padStart(10, '0')}-${hex}`;
+    await it.put(`${HOME}/wanted/${name}`, new Uint8Array());
+  }
+  await it.backUp();
+  ok(!(await it.files.stat(pathOf(1, 'moved'))));
+});
+
+test('a list of moved frames that leads to other contents keeps nothing from being read again', async () => {
+  const it = await place();
+  const point = await it.backUp();
+  const { entries } = await it.using(({ packs }) => packs.footer(1));
+  const { offset, length } = await it.firstFrame(2);
+  await it.files.unlink(pathOf(1));
+  const wrong = new Map(entries.map((entry) => [entry.offset, { pack: 2, offset, length }]));
+  await it.put(pathOf(1, 'moved'), encodeMoved(1, { frames: wrong }));
+  const next = await it.backUp(contents, point);
+  await it.isWhole(next);
+  await it.isWhole(point);
+});
+
+test('a moved frame is no longer than a frame can be', async () => {
+  const encode = (length: number) =>
+    encodeMoved(1, { frames: new Map([[32, { pack: 2, offset: 32, length }]]) });
+  equal(decodeMoved(encode(FRAME_LENGTH_MAX), 1).frames.size, 1);
+  throws(() => decodeMoved(encode(FRAME_LENGTH_MAX + 1), 1), { code: 'CORRUPT' });
+});
+
+test('an open pack beside the sealed one of its number leaves that as it is', async () => {
+  const it = await place();
+  const point = await it.backUp();
+  await it.put(`${pathOf(1)}.open`, noise(1000, 4));
+  await it.put(`${pathOf(point.disks[0]!.reference!.pack)}.open`, noise(1000, 5));
+  await it.isWhole(await it.backUp());
+  await it.isWhole(point);
+});
+
+test('moves of one pack that are written at once are all there', async () => {
+  const it = await place();
+  await it.backUp();
+  await it.using(async (store) => {
+    const trust = trustData([1, 2, 3], 10, sortedKeys([]));
+    const healed = healing(it.files, store, { trust, hasLoss: true, marks: new Map() });
+    const to = (offset: number): Location => ({ pack: 1, offset, length: 100 });
+    const written: Promise<void>[] = [];
+    for (let offset = 1; offset <= 5; offset++) {
+      healed.note(noise(32, offset), to(offset), [{ pack: 7, offset }]);
+      written.push(healed.write(() => true));
+    }
+    await Promise.all(written);
+    equal((await readMoved(it.files, PACKS, 7)).size, 5);
+    healed.note(noise(32, 6), to(6), [
+      { pack: 10, offset: 6 },
+      { pack: 0, offset: 6 },
+    ]);
+    equal(healed.waiting, 0, 'only packs that were there can have lost something');
+  });
+});
+
+test('what was moved within a pack that is lost takes no memory, and a damaged list trusts no frame', async () => {
+  const it = await place();
+  const point = await it.backUp();
+  const { offset, digest } = await it.firstFrame(3);
+  await it.using(({ packs }) => packs.want({ pack: 3, offset, digest }));
+  await it.backUp();
+  const stock = () =>
+    it.using((store) =>
+      takeStock(it.world, store, memoryIndex()).then(({ trust, hasLoss }) => ({
+        ...{ moved: trust.distrusted.length, hasLoss },
+        isSound: (trust.sound[0]! & (1 << 3)) !== 0,
+      })),
+    );
+  deepEqual(await stock(), { moved: 1, hasLoss: false, isSound: true });
+  await it.put(pathOf(3, 'moved'), noise(50, 6));
+  deepEqual(await stock(), { moved: 0, hasLoss: true, isSound: false });
+  const next = await it.backUp(contents, point);
+  equal(next.stats.readBytes, contents.length, 'all that may be lost is read again');
+  await it.isWhole(next);
+  const { moved, ...after } = await stock();
+  deepEqual(after, { hasLoss: false, isSound: true });
+  ok(moved > 1, 'all that was stored again');
+  await it.files.unlink(pathOf(3));
+  deepEqual(await stock(), { moved: 0, hasLoss: true, isSound: false });
+});
+
+test('a check removes the marks of what was stored again, also where the pack is lost', async () => {
+  for (const lost of [false, true]) {
+    const it = await place();
+    await it.backUp();
+    const { offset, digest } = await it.firstFrame(1);
+    const mark = { pack: 1, offset, digest };
+    await using file = await it.files.open(pathOf(1), 'write');
+    await file.write(noise(100, 7), offset);
+    if (lost) await it.files.unlink(pathOf(1));
+    await it.using(({ packs }) => packs.want(mark));
+    await it.backUp();
+    equal((await it.marks()).length, 0);
+    await it.using(({ packs }) => packs.want(mark));
+    deepEqual(await it.check(false), []);
+    equal((await it.marks()).length, 0);
+  }
+});
+
+test('a node in memory answers only for its own digest', async () => {
+  const it = await place();
+  const { disks } = await it.backUp();
+  const reference = disks[0]!.reference!;
+  await it.using(async ({ packs }) => {
+    const nodes = nodeReader(packs, frameCodec(it.set.keys));
+    equal((await nodes.node(reference)).level, 1);
+    const other = { ...reference, digest: noise(32, 8) };
+    ok(digestKey(other.digest) !== digestKey(reference.digest));
+    equal(nodes.tryNode(other, 'memory'), undefined);
+    await rejects(nodes.node(other), { code: 'CORRUPT' });
+  });
+});
