@@ -76,7 +76,7 @@ export const service: readonly Mutant[] = [
     file: 'src/targets/crowd.ts',
     text: 'if (a.hasSpoken !== b.hasSpoken) return a.hasSpoken ? b : a;',
     to: '',
-    tests: ['test/targets/crowd.test.ts'],
+    tests: ['test/targets/crowd-order.test.ts'],
   },
   {
     name: 'NFS: a retransmission of a call under way is carried out',
