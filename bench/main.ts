@@ -29,6 +29,8 @@ const { values, positionals } = parseArgs({
 const wanted = (part: string): boolean => positionals.length === 0 || positionals.includes(part);
 
 const work = mkdtempSync(join(tmpdir(), 'holdfast-bench-'));
+// Nothing of this is remembered at home.
+process.env['HOLDFAST_STATE'] = join(work, 'box');
 try {
   process.stdout.write(
     `Node ${process.version}, ${cpus().length} x ${cpus()[0]?.model ?? 'unknown'}\n`,

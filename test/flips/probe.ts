@@ -17,6 +17,9 @@ import { manifestDisk } from '../../src/store/manifest-disk.ts';
 import { openSessionTree } from '../../src/tree/session-tree.ts';
 import { trustingMemory } from '../support/box-memory.ts';
 import { backUp, PASSPHRASE, type Place } from './place.ts';
+import { rememberApart } from '../support/box-state.ts';
+
+rememberApart();
 
 /** What was tried came to nothing, and says why. */
 export interface Refusal {
