@@ -113,11 +113,11 @@ test('a mark behind the end of any pack moves nothing', async () => {
 test('a list of moved frames that leads to other contents keeps nothing from being read again', async () => {
   const it = await place();
   const point = await it.backUp();
-  const { entries } = await it.using(({ packs }) => packs.footer(1));
+  const { entries } = await it.using(({ packs }) => packs.footer(3));
   const { offset, length } = await it.firstFrame(2);
-  await it.files.unlink(pathOf(1));
+  await it.files.unlink(pathOf(3));
   const wrong = new Map(entries.map((entry) => [entry.offset, { pack: 2, offset, length }]));
-  await it.put(pathOf(1, 'moved'), encodeMoved(1, { frames: wrong }));
+  await it.put(pathOf(3, 'moved'), encodeMoved(3, { frames: wrong }));
   const next = await it.backUp(contents, point);
   await it.isWhole(next);
   await it.isWhole(point);
