@@ -157,6 +157,16 @@ test('a power cut while a session is kept: the session or the recovery point, ne
   }
 });
 
+async function pointFiles(files: FileSystem): Promise<ReadonlyMap<string, Uint8Array>> {
+  const directory = `${HOME}/sets/set/points`;
+  const found = new Map<string, Uint8Array>();
+  for (const name of await files.list(directory)) {
+    if (name.endsWith('.point'))
+      found.set(name, await files.readFile(`${directory}/${name}`, 65_536));
+  }
+  return found;
+}
+
 test('killed while a session is kept, kept again, and then the power goes: the point is there', async () => {
   const { disk: initial, set, point } = await setUp();
   const id = await start(initial.files, set, point);
@@ -171,7 +181,10 @@ test('killed while a session is kept, kept again, and then the power goes: the p
       simulatedWorld(next.files),
       (await houseOn(next.files, 1)).store,
     );
+    const before = await pointFiles(next.files);
     const acknowledged = found.length > 0 && (await keep(next.files, set, id));
+    const after = await pointFiles(next.files);
+    for (const [name, bytes] of before) deepEqual(after.get(name), bytes, 'it never changes');
     const { files } = next.reboot();
     const where = `killAt=${killAt}`;
     const house = await houseOn(files, 9);
