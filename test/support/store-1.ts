@@ -18,6 +18,14 @@ export const STORE_1 = {
   plain: ['vm-20261129T090407Z-a9996b'],
 } as const;
 
+/** Where it was made. A session says at which socket in the store its disks are. */
+const MADE_IN = '/tmp/holdfast/store';
+
+function moved(name: string, bytes: Uint8Array, directory: string): Uint8Array | string {
+  if (!name.endsWith('/session.json')) return bytes;
+  return Buffer.from(bytes).toString().replaceAll(MADE_IN, directory);
+}
+
 /** The directory of a copy of it. */
 export function storeOfRelease1(): string {
   const directory = join(temporaryDirectory(), 'store');
@@ -25,7 +33,7 @@ export function storeOfRelease1(): string {
   for (const [name, bytes] of Object.entries(files)) {
     const path = join(directory, name);
     mkdirSync(dirname(path), { recursive: true });
-    writeFileSync(path, inflateSync(Buffer.from(bytes, 'base64')));
+    writeFileSync(path, moved(name, inflateSync(Buffer.from(bytes, 'base64')), directory));
   }
   return directory;
 }
