@@ -21,6 +21,7 @@ import { SessionError } from '../recovery/session-error.ts';
 import { readJournal, sessionIds } from '../recovery/session-files.ts';
 import type { Problem } from '../store/check.ts';
 import { STORE_DIRECTORIES } from '../store/store.ts';
+import { readLastPack } from '../store/last-pack.ts';
 import { readStoreRecord } from '../store/store-record.ts';
 import { SystemError } from '../sys/system-error.ts';
 import { checkFiles, openFiles } from './audit-files.ts';
@@ -56,6 +57,8 @@ export async function checkRecords(
   const { world, store } = house;
   const { problems } = await readStoreRecord(world.files, store.directory);
   for (const problem of problems) tell(problem);
+  const { damage } = await readLastPack(world.files, store.directory);
+  if (damage) tell(damage);
   for (const name of await setNames(world, store)) await checkSet(house, name, { open, tell });
   for (const { path, reason } of (await listLeases(world, store)).damaged) {
     tell({ where: path, what: reason });

@@ -3,8 +3,6 @@ import type { FileSystem } from '../sys/file-system.ts';
 
 /** Directories of 1,000 packs. */
 const PER_DIRECTORY = 1000;
-/** The greatest number that a file's name holds. */
-export const PACK_NUMBER_MAX = 99_999_999;
 const NAME = /^(\d{8})\.(pack|moved)$/;
 const GROUP = /^\d{5}$/;
 

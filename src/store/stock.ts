@@ -1,13 +1,14 @@
 import { dirname, join } from 'node:path/posix';
 import { digestKey } from '../formats/store/digest.ts';
-import type { PackEntry } from '../formats/store/pack.ts';
+import { PACK_NUMBER_MAX, type PackEntry } from '../formats/store/pack.ts';
 import type { Wanted } from '../formats/store/wanted.ts';
 import { FormatError } from '../formats/format-error.ts';
 import type { FileSystem } from '../sys/file-system.ts';
 import type { World } from '../sys/world.ts';
 import type { BlockIndex } from './block-index.ts';
+import { readLastPack } from './last-pack.ts';
 import { readMoved } from './moved-frames.ts';
-import { listPacks, movedPath, PACK_NUMBER_MAX } from './pack-path.ts';
+import { listPacks, movedPath } from './pack-path.ts';
 import { salvageOpenPacks } from './salvage.ts';
 import type { Store } from './store.ts';
 import { StoreError } from './store-error.ts';
@@ -16,6 +17,8 @@ import { hasKey, locationKey, type Place, sortedKeys, type TrustData, trustData 
 /** What a writer finds when it opens a store. */
 export interface Stock {
   readonly trust: TrustData;
+  /** What the store says of the last pack; 0: nothing, or nothing that can be read. */
+  readonly writtenLast: number;
   /** Something that points may need is lost or damaged: what comes by may mend it. */
   readonly hasLoss: boolean;
   /** Marked frames by the `digestKey` of their contents. */
@@ -49,7 +52,9 @@ export async function takeStock(
   const marks = await packs.wanted.list();
   const moved = await listPacks(files, directory, 'moved');
   const marked = marks.map(({ pack }) => pack);
-  const last = lastNumber([...sizes.keys(), ...known.keys(), ...moved, ...marked]);
+  const written = await readLastPack(files, store.directory);
+  if (written.damage) onDamage(written.damage.where, written.damage.what);
+  const last = lastNumber([...sizes.keys(), ...known.keys(), ...moved, ...marked, written.last]);
   for (const pack of [...sizes.keys()].filter((it) => !isGiven(it, last))) {
     onDamage(packs.path(pack), 'no pack of this store has such a number: it is passed over');
     sizes.delete(pack);
@@ -98,6 +103,7 @@ export async function takeStock(
   const more = damage.length - TOLD_MAX;
   if (more > 0) tell?.(directory, `${more} more files are missing or damaged`);
   return {
+    writtenLast: written.last,
     trust: trustData([...sizes.keys()].filter(usable), last + 1, distrusted),
     // Numbers are given without gaps: one that is not there is a pack that was lost.
     hasLoss: sizes.size < last || damaged.size > 0 || marks.length > 0,

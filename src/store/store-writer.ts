@@ -2,14 +2,15 @@ import { join } from 'node:path/posix';
 import { digestKey } from '../formats/store/digest.ts';
 import type { FrameKind } from '../formats/store/frame.ts';
 import type { Location } from '../formats/store/node.ts';
-import { PACK_LENGTH } from '../formats/store/pack.ts';
+import { PACK_LENGTH, PACK_NUMBER_MAX } from '../formats/store/pack.ts';
 import { asError } from '../lib/as-error.ts';
 import { SystemError } from '../sys/system-error.ts';
 import type { World } from '../sys/world.ts';
 import { type BlockIndex, levelIndex } from './block-index.ts';
 import { type PackBuilder, packBuilder } from './pack-builder.ts';
 import { healing } from './healing.ts';
-import { PACK_NUMBER_MAX, packPath } from './pack-path.ts';
+import { writeLastPack } from './last-pack.ts';
+import { packPath } from './pack-path.ts';
 import { type Stock, type StockOptions, takeStock } from './stock.ts';
 import type { Store } from './store.ts';
 import { StoreError, type StoreErrorCode } from './store-error.ts';
@@ -183,6 +184,7 @@ export async function writerOn(
     packBuilder(files, packPath(join(store.directory, 'packs'), number), { kind, number, domain }),
   );
   const stats = { storedBytes: 0, storedFrames: 0, knownFrames: 0 };
+  let { writtenLast } = stock;
   let closed = false;
 
   async function sealed({ number, size, entries }: PackBuilder): Promise<void> {
@@ -193,7 +195,13 @@ export async function writerOn(
   async function commit(): Promise<void> {
     packs.seal();
     await sealing.done();
-    await storing(() => healed.write(() => true));
+    await storing(async () => {
+      await healed.write(() => true);
+      // Before a recovery point names any of them.
+      const last = packs.last();
+      if (last > writtenLast) await writeLastPack(files, store.directory, last);
+      writtenLast = Math.max(last, writtenLast);
+    });
   }
   function find(digest: Uint8Array): Location | undefined {
     const own = recent.get(digestKey(digest));
@@ -268,6 +276,8 @@ function openPacks(
     sealed(full);
   }
   return {
+    /** The greatest number that was given. */
+    last: () => next - 1,
     all: () => open.values(),
     open(kind: FrameKind): PackBuilder {
       const current = open.get(kind);

@@ -57,6 +57,8 @@ const CLASSES: readonly {
   { files: /^holdfast-store(\.copy)?\.json$/, flipped: true, deleted: true },
   { files: /^sets\/\w+\/set(\.copy)?\.json$/, flipped: true, deleted: true },
   { files: /\.(point|forgotten|head)$/, flipped: true, deleted: true },
+  // The packs say it as well; older stores have none.
+  { files: /^last-pack\.json$/, flipped: true, deleted: false },
   // A cache: a start without it is slower.
   { files: /\.profile$/, flipped: true, deleted: false },
   // What a session has to have. Its data have no checksums yet.

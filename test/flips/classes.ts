@@ -76,6 +76,12 @@ export const FILE_KINDS: readonly FileKind[] = [
     open: [{ damage: ALL, why: 'contents of files have no checksum' }],
   },
   { name: 'lease', path: /^leases\/[^/]+\.json$/, class: 'needed' },
+  {
+    name: 'last-pack',
+    path: /^last-pack\.json$/,
+    class: 'needed',
+    open: [{ damage: ['delete'], why: 'older stores have none, and the packs say it themselves' }],
+  },
   { name: 'index', path: /^block-index\/.+$/, class: 'cache' },
   { name: 'profile', path: /^sets\/\w+\/profiles\/.+$/, class: 'cache' },
   { name: 'growth', path: /^growth\.json$/, class: 'cache' },

@@ -199,6 +199,21 @@ test('what a session kept lacks, because its recovery point lacked it, is told',
   match(told.join(), /the pack is missing.*vm-.*\/vda: the store has lost something in 2.00 MiB/);
 });
 
+test('the number of a lost pack is not given again, even where the index is lost with it', async () => {
+  const it = await house();
+  const contents = [noise(3 * MiB, 14), noise(3 * MiB, 15)];
+  const first = await it.backUp(contents[0]!);
+  // The last packs: of blocks, and of nodes.
+  for (const number of [1, 2]) rmSync(it.pack(number));
+  rmSync(join(it.directory, 'block-index'), { recursive: true });
+  const other = await it.backUp(contents[1]!, 'other');
+  isSame(await it.contentsOf(other.point), contents[1]!);
+  const changed = { since: first.point.id, disks: new Map([['vda', [{ offset: 0, length: 1 }]]]) };
+  const second = await it.backUp(contents[0]!, 'vm', changed);
+  isSame(await it.contentsOf(second.point), contents[0]!);
+  for (const number of [1, 2]) ok(!existsSync(it.pack(number)));
+});
+
 // D3, D4
 test('a damaged footer stops nothing: it is named, and what it held is stored again', async () => {
   const it = await house();

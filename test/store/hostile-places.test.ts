@@ -144,7 +144,12 @@ test('moves of one pack that are written at once are all there', async () => {
   await it.backUp();
   await it.using(async (store) => {
     const trust = trustData([1, 2, 3], 10, sortedKeys([]));
-    const healed = healing(it.files, store, { trust, hasLoss: true, marks: new Map() });
+    const healed = healing(it.files, store, {
+      trust,
+      hasLoss: true,
+      writtenLast: 0,
+      marks: new Map(),
+    });
     const to = (offset: number): Location => ({ pack: 1, offset, length: 100 });
     const written: Promise<void>[] = [];
     for (let offset = 1; offset <= 5; offset++) {

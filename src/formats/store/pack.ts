@@ -18,6 +18,8 @@ export const PACK_TRAILER_LENGTH = 20;
 export const PACK_ENTRY_LENGTH = 40;
 export const DOMAIN_LENGTH = 16;
 
+/** The greatest number that a file's name holds. */
+export const PACK_NUMBER_MAX = 99_999_999;
 /** Packs are sealed when they reach this; one frame more may lie above it. */
 export const PACK_LENGTH = 64 * MiB;
 /** A pack of the smallest frames: what a footer may list, and so the memory to read one. */
