@@ -127,6 +127,8 @@ export async function storeMachine(
   const made = await copyAll(world, store, options, { ...parts, base });
   // What the recovery point refers to is durable before the point is there.
   await writer.commit();
+  // What the store had lost of them was read again.
+  for (const { reference } of made.disks) if (reference) await writer.markWhole(reference.digest);
   return publishPoint(world, store, set, {
     id: newPointId(world, machine),
     machine,
@@ -200,7 +202,8 @@ async function copyAll(
   });
   for (const { name, where, device, base, plan } of plans) {
     const { size } = device.geometry;
-    const lost = base && writer.hasLoss ? await lostSegments(base, { nodes, packs, writer }) : [];
+    const isAsked = plan.scope.kind === 'segments' && writer.hasLoss && !isWhole(writer, base);
+    const lost = base && isAsked ? await lostSegments(base, { nodes, packs, writer }) : [];
     const { scope, reason } = withLost(plan, lost, size);
     const kind = scope.kind === 'all' ? 'all' : 'changes';
     onEvent({ kind: 'disk', disk: name, size, scope: kind, reason });
@@ -223,6 +226,11 @@ async function copyAll(
     made.push({ name, size, reference, source: where });
   }
   return { disks: made, readBytes: readBefore };
+}
+
+/** Then the tree needs no walk. */
+function isWhole(writer: StoreWriter, base: PointDisk | undefined): boolean {
+  return base?.reference !== undefined && writer.isWhole(base.reference.digest);
 }
 
 /** What of a disk is read, and why. */

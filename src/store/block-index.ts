@@ -7,6 +7,7 @@ import {
   encodePlace,
   KNOWN_PACK_KEYS,
   type KnownPack,
+  wholeKey,
 } from '../formats/store/index-entry.ts';
 import type { Location } from '../formats/store/node.ts';
 import { StoreError } from './store-error.ts';
@@ -23,6 +24,10 @@ export interface BlockIndex extends AsyncDisposable {
   addPack(pack: KnownPack, entries: Iterable<IndexEntry>): Promise<void>;
   /** The packs that `addPack` named, by number; also those that are gone since. */
   packs(): Promise<ReadonlyMap<number, KnownPack>>;
+  /** Whether `markWhole` said so of the tree with this root, under the same loss. Throws INDEX. */
+  isWhole(root: Uint8Array, loss: Uint8Array): boolean;
+  /** Nothing of the tree with this root is lost. */
+  markWhole(root: Uint8Array, loss: Uint8Array): Promise<void>;
   /** Where worker threads may open it beside us; undefined if it is only in memory. */
   readonly directory: string | undefined;
 }
@@ -92,6 +97,15 @@ export async function levelIndex(directory: string): Promise<BlockIndex> {
       });
       return found;
     },
+    isWhole(root, loss) {
+      try {
+        const found = level.getSync(wholeKey(root));
+        return found !== undefined && Buffer.compare(found, loss) === 0;
+      } catch (cause) {
+        throw indexError(cause);
+      }
+    },
+    markWhole: (root, loss) => asking(() => level.put(wholeKey(root), loss)),
     [Symbol.asyncDispose]: () => level.close(),
   };
 }
@@ -99,6 +113,7 @@ export async function levelIndex(directory: string): Promise<BlockIndex> {
 export function memoryIndex(): BlockIndex {
   const entries = new Map<string, Location>();
   const packs = new Map<number, KnownPack>();
+  const whole = new Map<string, string>();
   return {
     directory: undefined,
     get: (digest) => entries.get(digestKey(digest)),
@@ -110,6 +125,10 @@ export function memoryIndex(): BlockIndex {
       packs.set(pack, known);
     },
     packs: async () => packs,
+    isWhole: (root, loss) => whole.get(digestKey(root)) === digestKey(loss),
+    async markWhole(root, loss) {
+      whole.set(digestKey(root), digestKey(loss));
+    },
     async [Symbol.asyncDispose]() {},
   };
 }

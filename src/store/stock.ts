@@ -1,6 +1,7 @@
 import { dirname, join } from 'node:path/posix';
 import { digestKey } from '../formats/store/digest.ts';
 import { PACK_NUMBER_MAX, type PackEntry } from '../formats/store/pack.ts';
+import { lossOf } from '../formats/store/index-entry.ts';
 import type { Wanted } from '../formats/store/wanted.ts';
 import { FormatError } from '../formats/format-error.ts';
 import type { FileSystem } from '../sys/file-system.ts';
@@ -12,13 +13,23 @@ import { listPacks, movedPath } from './pack-path.ts';
 import { salvageOpenPacks } from './salvage.ts';
 import type { Store } from './store.ts';
 import { StoreError } from './store-error.ts';
-import { hasKey, locationKey, type Place, sortedKeys, type TrustData, trustData } from './trust.ts';
+import {
+  hasKey,
+  locationKey,
+  type Place,
+  sortedKeys,
+  type TrustData,
+  trustData,
+  trustOf,
+} from './trust.ts';
 
 /** What a writer finds when it opens a store. */
 export interface Stock {
   readonly trust: TrustData;
   /** What the store says of the last pack; 0: nothing, or nothing that can be read. */
   readonly writtenLast: number;
+  /** What is lost, as an index remembers it; undefined: frames are marked, and nobody knows yet whose they are. */
+  readonly loss: Uint8Array | undefined;
   /** Something that points may need is lost or damaged: what comes by may mend it. */
   readonly hasLoss: boolean;
   /** Marked frames by the `digestKey` of their contents. */
@@ -102,13 +113,35 @@ export async function takeStock(
   for (const { where, what } of damage.slice(0, TOLD_MAX)) tell?.(where, what);
   const more = damage.length - TOLD_MAX;
   if (more > 0) tell?.(directory, `${more} more files are missing or damaged`);
+  const trust = trustData([...sizes.keys()].filter(usable), last + 1, distrusted);
+  const open = await openMarks(store, index, { marks, trust });
   return {
     writtenLast: written.last,
-    trust: trustData([...sizes.keys()].filter(usable), last + 1, distrusted),
+    loss: open.length > 0 ? undefined : lossOf(gonePacks(sizes, last), damaged),
+    trust,
     // Numbers are given without gaps: one that is not there is a pack that was lost.
-    hasLoss: sizes.size < last || damaged.size > 0 || marks.length > 0,
-    marks: byDigest(marks),
+    hasLoss: sizes.size < last || damaged.size > 0 || open.length > 0,
+    marks: byDigest(open),
   };
+}
+
+/** Removes marks of frames that were stored again since: a read may have left one while a writer was at work. */
+async function openMarks(
+  { packs }: Store,
+  index: BlockIndex,
+  { marks, trust }: { readonly marks: readonly Wanted[]; readonly trust: TrustData },
+): Promise<Wanted[]> {
+  const { isGood } = trustOf(trust);
+  const open: Wanted[] = [];
+  for (const mark of marks) {
+    const { pack, frame } = mark;
+    const to = frame && (await packs.moved.next({ pack, offset: frame.offset }));
+    const known = frame && to && index.get(frame.digest);
+    const isThere = to && known && locationKey(to) === locationKey(known) && isGood(known);
+    if (isThere) await packs.wanted.remove(mark);
+    else open.push(mark);
+  }
+  return open;
 }
 
 type OnDamage = (where: string, what: string) => void;
@@ -133,6 +166,10 @@ function lastNumber(numbers: readonly number[]): number {
     last = number;
   }
   return last;
+}
+
+function* gonePacks(sizes: ReadonlyMap<number, number>, last: number): Generator<number> {
+  for (let pack = 1; pack <= last; pack++) if (!sizes.has(pack)) yield pack;
 }
 
 function isGiven(pack: number, last: number): boolean {

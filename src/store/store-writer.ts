@@ -37,6 +37,10 @@ export interface StoreWriter extends AsyncDisposable {
     frame: Uint8Array,
     as: { readonly kind: FrameKind; readonly digest: Uint8Array },
   ): Location;
+  /** Whether nothing of the tree with this root is lost, as `markWhole` said under the same loss. Throws INDEX. */
+  isWhole(root: Uint8Array): boolean;
+  /** Nothing of the tree with this root is lost. Ignored where nothing is lost at all. */
+  markWhole(root: Uint8Array): Promise<void>;
   /** Where frames with these contents were, if that place is lost or damaged. Throws INDEX. */
   lostPlace(digest: Uint8Array): Location | undefined;
   /** Contents came by that are at `now`: older points find them there if what they name (also `old`) is lost. */
@@ -174,7 +178,7 @@ export async function writerOn(
   { index, stock, lock }: WriterParts,
   { domain, packLength = PACK_LENGTH }: Pick<WriterOptions, 'domain' | 'packLength'>,
 ): Promise<StoreWriter> {
-  const { trust, hasLoss } = stock;
+  const { trust, hasLoss, loss } = stock;
   const { isGood, isKnown } = trustOf(trust);
   /** What is in packs that the index does not know yet. */
   const recent = new Map<string, Location>();
@@ -224,6 +228,10 @@ export async function writerOn(
     find,
     isGood,
     lostPlace,
+    isWhole: (root) => loss !== undefined && index.isWhole(root, loss),
+    async markWhole(root) {
+      if (hasLoss && loss) await index.markWhole(root, loss);
+    },
     met,
     append(frame, { kind, digest }) {
       if (closed) throw new StoreError('CLOSED', 'this writer has ended');

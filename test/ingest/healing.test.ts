@@ -25,7 +25,7 @@ import { openBlockReader } from '../../src/store/block-reader.ts';
 import { checkPacks, manifestChecker, type Problem } from '../../src/store/check.ts';
 import { manifestDisk } from '../../src/store/manifest-disk.ts';
 import { createStore, openStore } from '../../src/store/store.ts';
-import { rebuildIndex } from '../../src/store/store-writer.ts';
+import { openStoreWriter, rebuildIndex } from '../../src/store/store-writer.ts';
 import { realWorld } from '../../src/sys/world.ts';
 import { readAll } from '../block/conformance.ts';
 import { noise } from '../support/random.ts';
@@ -180,6 +180,17 @@ test('what was lost of the point before is read again, whatever a list of change
     isSame(await it.contentsOf(first.point), contents);
     const third = await it.backUp(contents, 'vm', { ...changed, since: second.point.id });
     equal(third.read, MiB, 'and then only what changed');
+    const isWhole = async (point: PointRecord): Promise<boolean> => {
+      await using store = await openStore(world, it.directory);
+      await using writer = await openStoreWriter(world, store, {
+        ...{ domain: it.set.record.domain, holder: 'test' },
+      });
+      return writer.isWhole(point.disks[0]!.reference!.digest);
+    };
+    ok(await isWhole(third.point), 'its tree is not walked again');
+    const packs = readdirSync(join(it.directory, 'packs', '00000'));
+    rmSync(join(it.directory, 'packs', '00000', packs.findLast((name) => /pack$/.test(name))!));
+    ok(!(await isWhole(third.point)), 'until more is lost');
   }
 });
 

@@ -148,6 +148,7 @@ test('moves of one pack that are written at once are all there', async () => {
       trust,
       hasLoss: true,
       writtenLast: 0,
+      loss: undefined,
       marks: new Map(),
     });
     const to = (offset: number): Location => ({ pack: 1, offset, length: 100 });

@@ -1,4 +1,5 @@
 import { crc32 } from 'node:zlib';
+import { blake3 } from '@napi-rs/blake-hash';
 import type { Location } from './node.ts';
 
 /*
@@ -64,6 +65,20 @@ export function decodeKnownPack(key: Uint8Array, value: Uint8Array): KnownPack |
   const pack = Buffer.from(key).readUInt32BE(PACK_PREFIX.length);
   if (bytes.readUInt32LE(9) !== crc32(bytes.subarray(0, 9), pack)) return undefined;
   return { pack, size: Number(bytes.readBigUInt64LE(0)), isSound: bytes[8] === 1 };
+}
+
+/** Longer than a digest, and not the beginning of a pack's key. */
+const WHOLE_PREFIX = Buffer.from('tree without anything that is lost: ');
+
+/** The key under which the loss is, as `lossOf` names it, that a tree with this root was found whole under. */
+export function wholeKey(root: Uint8Array): Uint8Array {
+  return Buffer.concat([WHOLE_PREFIX, root]);
+}
+
+/** Names a loss: numbers of packs that are gone, and of packs that are damaged. */
+export function lossOf(gone: Iterable<number>, damaged: Iterable<number>): Uint8Array {
+  const text = JSON.stringify([[...gone], [...damaged].sort((a, b) => a - b)]);
+  return blake3(Buffer.from(text));
 }
 
 function packKey(pack: number): Uint8Array {
