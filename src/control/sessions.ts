@@ -264,6 +264,7 @@ export async function keep(
   const sizes = new Map(record.disks.map(({ name, size }) => [name, size]));
   const { keepSession } = await import('../recovery/keep-session.ts');
   const { point } = await keepSession({ world, store }, id, {
+    allow: (held) => requireOwnSession(memory, held),
     set,
     workers,
     signal,

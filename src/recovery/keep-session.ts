@@ -21,6 +21,8 @@ import { holdFound, stepsWithoutKeys } from './sessions.ts';
 
 export interface KeepOptions {
   readonly set: OpenSet;
+  /** Rejects where the record, as it is once nobody else holds the session, is not to be obeyed. */
+  readonly allow?: (record: SessionRecord) => Promise<void>;
   readonly workers: number;
   readonly onProgress: (disk: string, position: number) => void;
   /** Something of the store is missing or damaged; nothing stops for it. */
@@ -35,12 +37,13 @@ export interface KeepOptions {
 export async function keepSession(
   house: SessionHouse,
   id: string,
-  { set, workers, onProgress, onDamage, signal }: KeepOptions,
+  { set, workers, allow, onProgress, onDamage, signal }: KeepOptions,
 ): Promise<{ readonly point: string }> {
   const { world, store } = house;
   await using stack = new AsyncDisposableStack();
   const { record, lock } = await holdFound(house, id);
   stack.use(lock);
+  await allow?.(record);
   const { domain, cutting } = set.record;
   const { keys } = set;
   const holder = `session keep ${id}`;
