@@ -22,7 +22,7 @@ export interface BoxFiles {
   load(): Promise<Loaded>;
   /** Rejects FAILED where the memory cannot be read. A memory that is not there is begun. */
   change<T>(step: (whole: Whole) => Promise<Changed<T>>): Promise<T>;
-  /** The memory as `step` leaves it in the middle of a change. */
+  /** The memory as `step` leaves it in the middle of a change. Rejects FAILED where it has no room for that. */
   put(whole: Whole): Promise<void>;
   /** What cannot be read makes room for a new memory. */
   putAside(): Promise<void>;
@@ -81,7 +81,7 @@ export function openBoxFiles(world: World, { directory, credentials }: BoxOption
     }
     const key = await files.readFile(path, BOX_KEY_LENGTH * 2);
     if (key.length === BOX_KEY_LENGTH) return key;
-    throw new FormatError('CORRUPT', `${path}: ${key.length} bytes, not ${BOX_KEY_LENGTH}`);
+    throw new SystemError('CORRUPT', `${path}: ${key.length} bytes, not ${BOX_KEY_LENGTH}`);
   }
   async function load(): Promise<Loaded> {
     try {
@@ -91,8 +91,8 @@ export function openBoxFiles(world: World, { directory, credentials }: BoxOption
       if (!key) throw new FormatError('CORRUPT', `its key ${keyPath} is gone`);
       return { kind: 'whole', key, memory: decodeMemory(bytes, key) };
     } catch (cause) {
-      const isDenied = cause instanceof SystemError && cause.code === 'DENIED';
-      if (!isDenied && !(cause instanceof FormatError)) throw cause;
+      // A disk of the box that cannot be read must not keep anybody from a recovery, either.
+      if (!(cause instanceof SystemError) && !(cause instanceof FormatError)) throw cause;
       const reason = `${memoryPath} cannot be used: ${cause.message}`;
       return { kind: 'damaged', reason };
     }
@@ -128,7 +128,19 @@ export function openBoxFiles(world: World, { directory, credentials }: BoxOption
     return { kind: 'whole', key, memory: { box, stores: {} } };
   }
   async function put({ memory, key }: Whole): Promise<void> {
-    await putDurably(files, memoryPath, encodeMemory(memory, key));
+    await putDurably(files, memoryPath, encoded(memory, key));
+  }
+  /** What could not be read again is refused: all that is remembered of all stores would be lost with it. */
+  function encoded(memory: BoxMemory, key: Uint8Array): Uint8Array {
+    let problem = `it would have more than ${MEMORY_LENGTH_MAX} bytes`;
+    try {
+      const bytes = encodeMemory(memory, key);
+      if (bytes.length <= MEMORY_LENGTH_MAX) return bytes;
+    } catch (cause) {
+      if (!(cause instanceof FormatError)) throw cause;
+      problem = cause.message;
+    }
+    throw new SystemError('FAILED', `${memoryPath} takes no more, and stays as it was: ${problem}`);
   }
   return {
     ...{ world, directory, load, put, prepare: makeDirectory },
@@ -141,14 +153,15 @@ export function openBoxFiles(world: World, { directory, credentials }: BoxOption
         if (memory !== whole.memory || loaded.kind === 'none') await put({ ...whole, memory });
         return answer;
       }),
-    async putAside() {
-      const loaded = await load();
-      if (loaded.kind !== 'damaged') return;
-      for (const path of [memoryPath, keyPath]) {
-        if (await files.stat(path)) await files.rename(path, `${path}.damaged`);
-      }
-      await files.syncDirectory(directory);
-    },
+    putAside: () =>
+      locked(async () => {
+        const loaded = await load();
+        if (loaded.kind !== 'damaged') return;
+        for (const path of [memoryPath, keyPath]) {
+          if (await files.stat(path)) await files.rename(path, `${path}.damaged`);
+        }
+        await files.syncDirectory(directory);
+      }),
     beginAgain: () =>
       locked(async () => {
         const given = (await credential()) === undefined ? undefined : await readKey();

@@ -11,11 +11,11 @@ export interface Box {
   of(store: StorePlace): StoreMemory;
   /** Makes the directory, if it is not there. Rejects where that cannot be done. */
   prepare(): Promise<void>;
-  /** Whether it has no memory yet, not even of having begun. Rejects IO. */
+  /** Whether it has no memory yet, not even of having begun. */
   isNew(): Promise<boolean>;
   /** From now on it is not new: what it meets is not adopted by itself. Rejects where that cannot be noted. */
   begin(): Promise<void>;
-  /** Why nothing is remembered; undefined: all is well. Rejects IO. */
+  /** Why nothing is remembered; undefined: all is well. */
   problem(): Promise<string | undefined>;
   /** Everything is forgotten, the key too: every store has to be adopted again. */
   reset(): Promise<void>;

@@ -12,6 +12,7 @@ import {
 import type { Needs } from '../formats/store/features.ts';
 import type { FileSystem } from '../sys/file-system.ts';
 import { putDurably } from '../sys/put-durably.ts';
+import { SystemError } from '../sys/system-error.ts';
 import type { BoxFiles, Loaded, Whole } from './box-files.ts';
 
 /*
@@ -59,7 +60,10 @@ export interface StoreMemory {
   meet(): Promise<Met>;
   /** Leaves a new mark in the store. Rejects where the store, or the memory, cannot be written. */
   mark(): Promise<void>;
-  /** Exactly these count from now on, because a person says so. A memory that cannot be read is put aside. */
+  /**
+   * These count from now on as well, because a person says so. A memory that cannot be read is put aside. Rejects where
+   * that cannot be noted.
+   */
   adopt(orders: readonly Order[], sets: Readonly<Record<string, RememberedSet>>): Promise<void>;
 }
 
@@ -155,12 +159,15 @@ export function memoryOf(core: BoxFiles, store: StorePlace): StoreMemory {
       }),
     async adopt(orders, sets) {
       await core.putAside();
-      await edit((entry, key) =>
-        ordered({ ...entry, path: directory, sets, features: featuresOf(store), orders: {} }, key, {
-          orders,
-          keep: 'new',
-        }),
-      );
+      // Not `edit`, which lets a memory be that still cannot be read: nothing would be adopted then.
+      await core.change(async ({ memory, key }) => {
+        const entry = entryOf(memory) ?? fresh();
+        // A set whose record cannot be read now is not shown either, and must not come back as another one.
+        const known = { path: directory, sets: { ...entry.sets, ...sets } };
+        const next = { ...entry, ...known, features: featuresOf(store) };
+        const answer = undefined;
+        return { memory: withEntry(memory, ordered(next, key, { orders, keep: 'new' })), answer };
+      });
     },
   };
 }
@@ -192,12 +199,16 @@ function markIn(files: FileSystem, { id, path }: { readonly id: string; readonly
     key: Uint8Array,
     memory: BoxMemory,
   ): Promise<BoxMark | 'other' | undefined> {
-    if (!(await files.stat(path))) return undefined;
+    const found = await files.stat(path);
+    if (!found) return undefined;
+    // No box has left one like that: whoever can write to the store must not hide so that it was out of sight.
+    if (found.kind !== 'file' || found.size > MARK_LENGTH_MAX) return 'other';
     try {
       const mark = decodeMark(await files.readFile(path, MARK_LENGTH_MAX), key);
       return mark.box === memory.box && mark.store === id ? mark : 'other';
     } catch (cause) {
-      if (!(cause instanceof FormatError)) throw cause;
+      const isDenied = cause instanceof SystemError && cause.code === 'DENIED';
+      if (!isDenied && !(cause instanceof FormatError)) throw cause;
       return 'other';
     }
   }

@@ -1,5 +1,6 @@
 import type { Order } from '../box/store-memory.ts';
 import { listSets } from '../catalog/sets.ts';
+import type { RememberedSet } from '../formats/store/box.ts';
 import { keyedHash } from '../formats/store/digest.ts';
 import type { JobRecord, ScheduleRecord } from '../formats/store/job.ts';
 import type { ServedRecord } from '../formats/store/served.ts';
@@ -26,6 +27,8 @@ import { rememberedSet } from './remembered-sets.ts';
 type Plan = Omit<ResultOf<'store/adopt'>, 'adopted'>;
 
 interface Foreign {
+  /** All sets that can be read, as they were when the plan was made. */
+  readonly sets: Readonly<Record<string, RememberedSet>>;
   readonly sessions: readonly ServedSession[];
   readonly jobs: readonly JobRecord[];
   readonly schedules: readonly ScheduleRecord[];
@@ -55,14 +58,13 @@ export async function adopt(
   return { ...plan, adopted: true };
 }
 
-/** What an earlier release has left runs on, once: answers it in words, for the alarm. */
-export async function adoptFirst(
+/** What an earlier release has left runs on, once: in words, for the audit log and the alarm that go before. */
+export async function firstAdoption(
   house: House,
-  found: { readonly jobs: AdoptingJobs },
-): Promise<string[]> {
-  const { foreign, plan } = await plannedOf(house, found.jobs);
-  await adoptAll(house, found.jobs, foreign);
-  return wordsOf(plan);
+  jobs: AdoptingJobs,
+): Promise<{ readonly words: readonly string[]; readonly adopt: () => Promise<void> }> {
+  const { foreign, plan } = await plannedOf(house, jobs);
+  return { words: wordsOf(plan), adopt: () => adoptAll(house, jobs, foreign) };
 }
 
 /** In words, what would be done by itself and is not; a stopped session waits for a person anyway. */
@@ -75,19 +77,19 @@ async function plannedOf(
   house: House,
   jobs: AdoptingJobs,
 ): Promise<{ readonly foreign: Foreign; readonly plan: Plan }> {
+  const listed = (await listSets(house.world, house.store)).sets;
   const foreign = {
+    sets: Object.fromEntries(listed.map((it) => [it.name, rememberedSet(it)])),
     sessions: await foreignSessions(house),
     jobs: jobs?.queue.foreign() ?? [],
     schedules: jobs?.schedules.foreign() ?? [],
   };
-  const { look } = house.memory;
-  const remembered = await look();
-  const sets = (await listSets(house.world, house.store)).sets.flatMap((record) => {
-    const known = remembered.set(record.name);
-    const now = rememberedSet(record);
+  const remembered = await house.memory.look();
+  const sets = Object.entries(foreign.sets).flatMap(([set, now]) => {
+    const known = remembered.set(set);
     const isSame = known?.domain === now.domain && known.encrypted === now.encrypted;
     if (!known || isSame) return [];
-    return [{ set: record.name, encrypted: now.encrypted, wasEncrypted: known.encrypted }];
+    return [{ set, encrypted: now.encrypted, wasEncrypted: known.encrypted }];
   });
   const shown = {
     store: house.store.directory,
@@ -110,11 +112,7 @@ async function plannedOf(
 }
 
 async function adoptAll(house: House, jobs: AdoptingJobs, foreign: Foreign): Promise<void> {
-  const { world, store, memory } = house;
-  const listed = await listSets(world, store);
-  const sets = Object.fromEntries(listed.sets.map((it) => [it.name, rememberedSet(it)]));
-  const known = await ownOrders(house, jobs);
-  await memory.adopt([...known, ...ordersOf(foreign)], sets);
+  await house.memory.adopt([...ownWork(jobs), ...ordersOf(foreign)], foreign.sets);
   await jobs?.queue.adopt(foreign.jobs);
   await jobs?.schedules.adopt(foreign.schedules);
 }
@@ -130,19 +128,13 @@ function ordersOf({ sessions, jobs, schedules }: Foreign): Order[] {
   ];
 }
 
-/** What this box has given already, and goes on counting. */
-async function ownOrders(house: House, jobs: AdoptingJobs): Promise<Order[]> {
-  const { isOurs } = await house.memory.look();
-  const sessions = (await servedOf(house)).flatMap(({ record, served }) => [
-    sessionOrder(record),
-    ...(served ? [servedOrder(record.id, served)] : []),
-  ]);
-  // A memory that cannot be read knows nothing of the queue's own; they were taken by this very process.
+/** A memory that could not be read knows nothing of the queue's own; they were taken by this very process. */
+function ownWork(jobs: AdoptingJobs): Order[] {
   const running = (jobs?.queue.list() ?? []).flatMap(({ job }) =>
     hasEnded(job) ? [] : [jobOrder(job)],
   );
   const scheduled = (jobs?.schedules.list() ?? []).map(({ schedule }) => scheduleOrder(schedule));
-  return [...sessions.filter(isOurs), ...running, ...scheduled];
+  return [...running, ...scheduled];
 }
 
 async function foreignSessions(house: House): Promise<ServedSession[]> {

@@ -1,7 +1,7 @@
 import { join } from 'node:path/posix';
 import type { Box } from '../box/box.ts';
 import type { Met } from '../box/store-memory.ts';
-import { adoptFirst } from '../control/adoption.ts';
+import { firstAdoption } from '../control/adoption.ts';
 import type { Audit } from '../control/audit.ts';
 import { listed } from '../control/conditions.ts';
 import type { Guard } from '../control/guard.ts';
@@ -53,18 +53,27 @@ export async function meetStore({ box, memory, store, world }: House, log: Log):
   return met;
 }
 
-/** What is there is of the release before, and runs on. It is said what that is. */
+/** What is there is of the release before, and runs on. What that is, is noted first: it happens once. */
 export async function adoptOnce(
   house: House,
-  { jobs, guard, audit }: { readonly jobs: JobDesk; readonly guard: Guard; readonly audit: Audit },
+  {
+    jobs,
+    guard,
+    audit,
+  }: {
+    readonly jobs: JobDesk;
+    readonly guard: { readonly alarms: Pick<Guard['alarms'], 'raise'> };
+    readonly audit: Pick<Audit, 'begin'>;
+  },
 ): Promise<void> {
-  const words = await adoptFirst(house, { jobs });
-  if (words.length === 0) return;
-  const message = `the first start with a memory of the box: it has adopted ${listed(words)}`;
+  const { words, adopt } = await firstAdoption(house, jobs);
+  if (words.length === 0) return adopt();
+  const message = `the first start with a memory of the box: it adopts ${listed(words)}`;
   const { pid, uid } = ownIds();
   const end = await audit.begin({ pid, uid, gids: [] }, 'store/adopt', { adopted: words });
-  await end('done');
   await guard.alarms.raise({ kind: 'store-adopted', level: 'warning', message });
+  await adopt();
+  await end('done');
 }
 
 async function takeOver(

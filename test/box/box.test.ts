@@ -170,3 +170,59 @@ test('a box lies where the environment says, else in the state directory of its 
   equal(boxDirectory({ XDG_STATE_HOME: 'b' }).endsWith('/.local/state/holdfast'), true);
   equal(boxDirectory({}).endsWith('/.local/state/holdfast'), true);
 });
+
+test('what could not be read again is not remembered, and costs nothing that is', async () => {
+  const { store, boxAt } = place();
+  const box = boxAt('box');
+  const set = { domain: '1'.repeat(32), encrypted: true };
+  await box.of(store).rememberSet('nightly', set);
+  // As a store may say of itself, whoever has written that.
+  const long = { ...store, record: { needs: { read: [], write: ['x'.repeat(300)] } } };
+  await rejects(box.of(long).rememberSet('plain', set), /memory\.json takes no more/);
+  const many = Array.from({ length: 10_001 }, (_, at) => ({ ...ORDER, name: `x${at}` }));
+  await rejects(box.of(store).adopt(many, {}), /memory\.json takes no more.*at most 10000/);
+  equal(await box.problem(), undefined);
+  equal((await box.of(store).look()).set('nightly')?.encrypted, true);
+});
+
+test('what is adopted is remembered, or refused', async () => {
+  const { store, boxAt, file } = place();
+  const set = { domain: '1'.repeat(32), encrypted: true };
+  const memory = boxAt('box').of(store);
+  await memory.remember([ORDER]);
+  await memory.adopt([{ ...OTHER, name: 'y' }], { seen: set });
+  equal((await memory.look()).isOurs(ORDER), true, 'given while somebody read what was shown');
+  await memory.adopt([], {});
+  equal((await memory.look()).set('seen')?.encrypted, true, 'its record cannot be read now');
+  mkdirSync(file('credentials'));
+  writeFileSync(file('credentials', 'holdfast-box-key'), 'short');
+  await rejects(memory.adopt([ORDER], {}), /5 bytes, not 32/);
+});
+
+test('a memory that cannot be read keeps nobody from asking', async () => {
+  const { store, boxAt, file } = place();
+  await boxAt('box').of(store).remember([ORDER]);
+  mkdirSync(file('credentials'));
+  writeFileSync(file('credentials', 'holdfast-box-key'), Buffer.alloc(100));
+  const { problem, isOurs } = await boxAt('box').of(store).look();
+  match(problem!, /100 bytes, at most 64/);
+  equal(isOurs(ORDER), false);
+});
+
+test('a mark that no box would leave is that of another one', async () => {
+  const { store, boxAt, file } = place();
+  const path = file('store', 'box.json');
+  for (const spoil of [
+    () => writeFileSync(path, Buffer.alloc(100_000)),
+    () => mkdirSync(path),
+  ]) {
+    const memory = boxAt('box').of(store);
+    rmSync(path, { force: true });
+    await memory.adopt([ORDER], {});
+    await memory.mark();
+    rmSync(path);
+    spoil();
+    equal(await memory.meet(), 'returned');
+    equal((await memory.look()).isOurs(ORDER), false);
+  }
+});

@@ -66,8 +66,11 @@ const MARK = object({
 });
 export type BoxMark = Omit<Of<typeof MARK>, 'format' | 'version'>;
 
+/** Throws FormatError for more than `decodeMemory` would read: a box that wrote it would know nothing afterwards. */
 export function encodeMemory(memory: BoxMemory, key: Uint8Array): Uint8Array {
-  return sealed({ format: 'holdfast-box-memory', version: 1, ...memory }, key);
+  const value = { format: 'holdfast-box-memory', version: 1, ...memory };
+  checked(value, MEMORY);
+  return sealed(value, key);
 }
 
 /** Throws FormatError. */
@@ -124,10 +127,22 @@ function opened<T>(bytes: Uint8Array, key: Uint8Array, schema: Schema<T>): T {
   if (asText(body.subarray(line.length)) !== `mac ${hex(keyedHash(key, line))}\n`) {
     throw new FormatError('CORRUPT', 'it was not made with the key of this box');
   }
+  return checked(jsonOf(line), schema);
+}
+
+function jsonOf(line: Uint8Array): unknown {
   try {
-    return schema.parse(JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(line)), []);
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(line));
   } catch (cause) {
-    const what = cause instanceof SchemaError ? cause.message : 'it is not JSON';
-    throw new FormatError('CORRUPT', what, { cause });
+    throw new FormatError('CORRUPT', 'it is not JSON', { cause });
+  }
+}
+
+function checked<T>(value: unknown, schema: Schema<T>): T {
+  try {
+    return schema.parse(value, []);
+  } catch (cause) {
+    if (!(cause instanceof SchemaError)) throw cause;
+    throw new FormatError('CORRUPT', cause.message, { cause });
   }
 }
