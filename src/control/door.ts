@@ -176,12 +176,13 @@ async function answerCall(
   if (isStream) http.begin(200, EVENTS_TYPE);
   try {
     const { request, given } = parsedBody(name, await http.body());
-    asked = request;
     if (!mayNameFiles) checkNoFiles(name, request);
     if (OPERATIONS[name].access === 'change')
       ended = await audited(who, name, withoutHidden(name, request));
     // After it was noted that somebody tried.
     checkAllowed(name);
+    // Not before: whoever may not ask hears nothing of the files that he names.
+    asked = request;
     const result = await handle(name, desk, request, {
       ...{ given, who: 'token' in who ? undefined : who },
       signal: http.signal,

@@ -170,12 +170,12 @@ function listenConditions(message: string | undefined): Condition[] {
   return [{ kind: 'not-served', about: 'listen', level: 'critical', message }];
 }
 
-/** Notes each change, and refuses what is not allowed now, once there is a store. */
 /** What is thrown outside any promise ends it. */
 function endProcess(error: unknown): never {
   throw error;
 }
 
+/** Notes each change, and refuses what is not allowed now, once there is a store. */
 function watchOver(place: LateStore, log: Log): Pick<DoorOptions, 'audited' | 'checkAllowed'> {
   return {
     /** The audit log is in the store: before there is one, changes are in the log of the service. */

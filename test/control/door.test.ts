@@ -12,6 +12,7 @@ import { OPERATIONS } from '../../src/protocol/operations.ts';
 import { openApi } from '../../src/protocol/openapi.ts';
 import { systemClock } from '../../src/sys/clock.ts';
 import type { HttpRequest } from '../../src/sys/http-server.ts';
+import { SystemError } from '../../src/sys/system-error.ts';
 import { simulatedWorld } from '../support/store.ts';
 
 const seen: string[] = [];
@@ -122,6 +123,18 @@ test('a request is not deeper than requests are, whatever its texts hold', async
   const set = '[{'.repeat(50) + String.raw`\"[{`.repeat(5);
   const flat = await ask('/v1/backup/list', { body: JSON.stringify({ set }) });
   ok(!/levels deep/.test(flat.text), flat.text);
+});
+
+test('whoever may not ask hears nothing of the files that he names', async () => {
+  const refusing = door({
+    ...DOOR,
+    checkAllowed() {
+      throw new SystemError('DENIED', 'not now');
+    },
+  });
+  const request = { point: 'x', disk: 'vda', to: '/nowhere/there/is/x.raw' };
+  const { text } = await ask('/v1/restore/disk', { body: JSON.stringify(request) }, refusing);
+  equal((JSON.parse(text) as { message: string }).message, 'not now');
 });
 
 test('a peer that the kernel does not vouch for may nothing', async () => {
