@@ -226,8 +226,9 @@ const HANDLERS: Handlers = {
     await (await desk.sessions()).stop(session);
     return { session, stopped: true };
   },
-  'session/discard': async (desk, { session }) => {
-    await (await sessions()).discard(await desk.house(), session);
+  'session/discard': async (desk, { session }, { report }) => {
+    const tell = (message: string): void => report({ event: 'notice', message });
+    await (await sessions()).discard(await desk.house(), session, tell);
     return { session, discarded: true };
   },
   'session/keep': async (desk, { session }, options) =>

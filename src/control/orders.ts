@@ -2,6 +2,7 @@ import type { Order, StoreMemory } from '../box/store-memory.ts';
 import type { ServedRecord } from '../formats/store/served.ts';
 import type { SessionRecord } from '../formats/store/session.ts';
 import { SessionError } from '../recovery/session-error.ts';
+import { SystemError } from '../sys/system-error.ts';
 
 /*
  * What of a session's records is an order: which disk is shown, where, and to whom. How far a session has come is
@@ -25,10 +26,28 @@ export async function requireOwnSession(memory: StoreMemory, record: SessionReco
   );
 }
 
-/** A session that has ended: no record of it that is put back is obeyed. */
-export function forgetSession(memory: StoreMemory, name: string): Promise<void> {
-  return memory.forget([
-    { kind: 'session', name },
-    { kind: 'served', name },
-  ]);
+/**
+ * A session is over, or (`served` alone) is not to run by itself any more: no record of that which is put back is
+ * obeyed. Where that cannot be noted it is over all the same, on a full disk too: `tell` hears of it.
+ */
+export async function forgetSession(
+  memory: StoreMemory,
+  name: string,
+  {
+    kinds = ['session', 'served'],
+    tell,
+  }: {
+    readonly kinds?: readonly ('session' | 'served')[];
+    readonly tell: (message: string) => void;
+  },
+): Promise<void> {
+  try {
+    await memory.forget(kinds.map((kind) => ({ kind, name })));
+  } catch (cause) {
+    if (!(cause instanceof SystemError)) throw cause;
+    tell(
+      `this box cannot note that session ${name} is over: ${cause.message}. It is, but a record of it that somebody ` +
+        'puts back would be obeyed',
+    );
+  }
 }

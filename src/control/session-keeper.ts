@@ -6,17 +6,17 @@ import {
   unmarkServed,
 } from '../recovery/served-sessions.ts';
 import { SessionError } from '../recovery/session-error.ts';
-import { discardSession, sessionStatus } from '../recovery/sessions.ts';
+import { sessionStatus } from '../recovery/sessions.ts';
 import { CatalogError } from '../catalog/catalog-error.ts';
 import type { ReadySession, Report, SessionExport, Traffic } from '../protocol/results.ts';
 import { keyedTurns } from '../lib/turns.ts';
 import { asError } from '../lib/as-error.ts';
-import { servedOrder } from './orders.ts';
+import { forgetSession, servedOrder } from './orders.ts';
 import { firstFailure, kindOfFailure } from './failures.ts';
 import type { House, SecretSource, WorkOptions } from './house.ts';
 import { type LogLine, sessionLog } from './session-log.ts';
 import { SystemError } from '../sys/system-error.ts';
-import { recover, type RecoverRequest, type RunningSession } from './sessions.ts';
+import { discard, recover, type RecoverRequest, type RunningSession } from './sessions.ts';
 
 /*
  * The sessions that the service runs. One that was started here is started again after every start of the
@@ -112,8 +112,7 @@ export function sessionKeeper(house: House, options: KeeperOptions): SessionKeep
           if (!(await isServed(house, id))) runningHere(id);
         }
         // First: a crash from here on leaves it stopped, as was asked for.
-        await unmarkServed(house, id);
-        await house.memory.forget([{ kind: 'served', name: id }]);
+        await unserve(house, id, onEvent);
         resumption.waiting.delete(id);
         await held.end(id);
         onEvent({ kind: 'stopped', session: id });
@@ -189,8 +188,9 @@ function heldSessions(house: House, onEvent: KeeperOptions['onEvent']): HeldSess
     id = session;
     // Nobody who asked hears of it: then it is as if they had not.
     await using undo = new AsyncDisposableStack();
-    if (what.kind === 'point') undo.defer(() => discardSession(house, session));
-    if (!wasServed) undo.defer(() => unmarkServed(house, session));
+    const tell = (message: string): void => onEvent({ kind: 'notice', session, message });
+    if (what.kind === 'point') undo.defer(() => discard(house, session, tell));
+    if (!wasServed) undo.defer(() => unserve(house, session, onEvent));
     undo.use(running);
     signal.throwIfAborted();
     // Before anyone is told that it runs: from then on a crash must not lose it.
@@ -340,6 +340,17 @@ async function rememberServed(
     const message = `this box cannot note that it runs the session: ${cause.message}`;
     onEvent({ kind: 'notice', session, message });
   }
+}
+
+/** The next start does not resume it. */
+async function unserve(
+  house: House,
+  session: string,
+  onEvent: KeeperOptions['onEvent'],
+): Promise<void> {
+  await unmarkServed(house, session);
+  const tell = (message: string): void => onEvent({ kind: 'notice', session, message });
+  await forgetSession(house.memory, session, { kinds: ['served'], tell });
 }
 
 function wordsOf(event: KeeperEvent): string {

@@ -79,7 +79,7 @@ export async function recover(
     return await run(house, request, { ...options, onNew: (id) => (fresh = id) });
   } catch (cause) {
     // What failed first is what is told.
-    if (fresh !== undefined) await discardSession(house, fresh).catch(() => {});
+    if (fresh !== undefined) await discard(house, fresh, () => {}).catch(() => {});
     throw cause;
   }
 }
@@ -139,6 +139,8 @@ async function run(
     onNew(session.record.id);
   } else {
     const { record } = await sessionStatus({ world, store }, request.what.session);
+    // Which point is opened is read here; nobody is asked for a key for what is refused anyway.
+    await requireOwnSession(memory, record);
     set = await openSet(house, record.set, secrets);
     point = await readPoint(world, store, set, record.point);
     const secured = { tls: tls !== undefined };
@@ -246,9 +248,13 @@ async function tlsOf(house: House, { id, tls }: SessionRecord): Promise<Attached
   return (await readServed(house, id)).tls?.kind ?? 'x509';
 }
 
-export async function discard({ world, store, memory }: House, id: string): Promise<void> {
+export async function discard(
+  { world, store, memory }: House,
+  id: string,
+  tell: (message: string) => void,
+): Promise<void> {
   await discardSession({ world, store }, id);
-  await forgetSession(memory, id);
+  await forgetSession(memory, id, { tell });
 }
 
 export async function keep(
@@ -275,7 +281,7 @@ export async function keep(
       report({ event: 'notice', message: damageNotice({ where, what }) });
     },
   });
-  await forgetSession(memory, id);
+  await forgetSession(memory, id, { tell: (message) => report({ event: 'notice', message }) });
   return { session: id, point, damage };
 }
 

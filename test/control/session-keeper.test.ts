@@ -1,10 +1,11 @@
-import { deepEqual, equal, ok, rejects } from 'node:assert/strict';
+import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
 import { CatalogError } from '../../src/catalog/catalog-error.ts';
 import { type House, openHouse, type SecretSource } from '../../src/control/house.ts';
 import { type KeeperEvent, sessionKeeper } from '../../src/control/session-keeper.ts';
+import { discard } from '../../src/control/sessions.ts';
 import { servedSessions } from '../../src/recovery/served-sessions.ts';
 import type { FileSystem } from '../../src/sys/file-system.ts';
 import { SystemError } from '../../src/sys/system-error.ts';
@@ -215,5 +216,49 @@ test('a session that waits for the same reason as before is told of once', async
   reason = 'it is away';
   await keeper.resumeAll();
   equal(events.filter((kind) => kind === 'waits').length, 2 * keeper.counts().waiting);
+  await keeper[Symbol.asyncDispose]();
+});
+
+test('a session is stopped and discarded also where the box cannot note it', async () => {
+  await using house = await openHouse(store);
+  const forget = async (): Promise<void> => {
+    throw new SystemError('NO_SPACE', 'the disk of the box is full');
+  };
+  const fullBox = { ...house, memory: { ...house.memory, forget } };
+  const { keeper, events } = keeperOf(fullBox, KEY);
+  const { session } = await keeper.start({ what: point, ...reached }, whole());
+  await keeper.stop(session);
+  deepEqual(keeper.counts(), { running: 0, waiting: 0 });
+  deepEqual(events, ['started', 'notice', 'stopped']);
+  const told: string[] = [];
+  await discard(fullBox, session, (message) => void told.push(message));
+  equal(readdirSync(join(store, 'sessions')).includes(session), false);
+  match(told[0]!, new RegExp(`session ${session} is over: the disk of the box is full`));
+  await keeper[Symbol.asyncDispose]();
+});
+
+test('a session that nobody heard of leaves nothing in the memory of the box', async () => {
+  await using house = await openHouse(store);
+  const forgotten: string[] = [];
+  const memory = {
+    ...house.memory,
+    async forget(orders: Parameters<House['memory']['forget']>[0]) {
+      forgotten.push(...orders.map(({ kind }) => kind));
+      await house.memory.forget(orders);
+    },
+  };
+  const leaving = new AbortController();
+  const files: FileSystem = {
+    ...house.world.files,
+    async rename(from, to) {
+      await house.world.files.rename(from, to);
+      if (!to.endsWith('served.json')) return;
+      leaving.abort(new SystemError('UNREACHABLE', 'whoever asked has left'));
+    },
+  };
+  const { keeper } = keeperOf({ ...house, memory, world: { ...house.world, files } }, KEY);
+  const started = keeper.start({ what: point, ...reached }, { ...whole(), signal: leaving.signal });
+  await rejects(started, { code: 'UNREACHABLE' });
+  deepEqual(forgotten.sort(), ['served', 'served', 'session']);
   await keeper[Symbol.asyncDispose]();
 });

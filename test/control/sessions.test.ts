@@ -1,10 +1,11 @@
 import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
-import { noSecrets, openHouse } from '../../src/control/house.ts';
+import { noSecrets, openHouse, type SecretSource } from '../../src/control/house.ts';
 import { serveDisks } from '../../src/control/served-disks.ts';
-import { sessions } from '../../src/control/sessions.ts';
+import { recover, sessions } from '../../src/control/sessions.ts';
+import { decodeSession, encodeSession } from '../../src/formats/store/session.ts';
 import type { FileSystem } from '../../src/sys/file-system.ts';
 import { SystemError } from '../../src/sys/system-error.ts';
 import { expectDone, holdfastIn, run } from '../support/cli.ts';
@@ -86,4 +87,25 @@ test('files of a recovery point do not wait for the session that is broken', asy
   await rejects(serve('broken'), { name: 'SessionError', code: 'CORRUPT' });
   await rejects(serve(session), { name: 'SessionError', code: 'IMPOSSIBLE' });
   await rejects(serve('vm-000000'), { name: 'CatalogError', code: 'NOT_FOUND' });
+});
+
+test('the recovery point of a session is that of the record which this box knows', async () => {
+  await using house = await openHouse(store);
+  const journal = join(store, 'sessions', session, 'session.json');
+  const own = readFileSync(journal);
+  const other = (await expectDone(backUp('other', [`vda=${image}`]))).result['point'] as string;
+  writeFileSync(journal, encodeSession({ ...decodeSession(own), point: other }));
+  let isAsked = false;
+  const secrets: SecretSource = async () => {
+    isAsked = true;
+    // Whoever altered it puts the right one back before the session is taken.
+    writeFileSync(journal, own);
+    return { kind: 'passphrase', passphrase: Buffer.from('correct horse') };
+  };
+  const request = { what: { kind: 'resume', session }, listen: undefined, tls: undefined } as const;
+  const signal = new AbortController().signal;
+  const resumed = recover(house, { ...request, nfs: undefined }, { secrets, signal, report() {} });
+  await rejects(resumed, { code: 'IMPOSSIBLE' });
+  equal(isAsked, false, 'nobody is asked for the key of what is refused');
+  writeFileSync(journal, own);
 });
