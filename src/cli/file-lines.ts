@@ -1,5 +1,6 @@
 import { formatSize } from '../lib/sizes.ts';
 import type { CopiedFiles, FileEntry, VolumeSummary } from '../protocol/results.ts';
+import { harmless } from './harmless-text.ts';
 import { table } from './output.ts';
 
 const LETTERS = { file: '-', directory: 'd', link: 'l', other: '?' } as const;
@@ -11,8 +12,8 @@ export function entryLine(entry: FileEntry): string {
   const rights = RIGHTS.map((it, at) => ((mode >> (8 - at)) & 1 ? it : '-')).join('');
   const owner = `${uid}:${gid}`.padStart(11);
   const time = modified.slice(0, 16).replace('T', ' ');
-  const link = target === undefined ? '' : ` -> ${plain(target)}`;
-  return `${LETTERS[kind]}${rights} ${owner} ${String(size).padStart(14)} ${time} ${plain(path)}${link}`;
+  const link = target === undefined ? '' : ` -> ${harmless(target)}`;
+  return `${LETTERS[kind]}${rights} ${owner} ${String(size).padStart(14)} ${time} ${harmless(path)}${link}`;
 }
 
 export function volumesTable(volumes: readonly VolumeSummary[]): string {
@@ -20,8 +21,8 @@ export function volumesTable(volumes: readonly VolumeSummary[]): string {
     volume,
     found,
     size === null ? '' : formatSize(size),
-    plain(label ?? ''),
-    closed === null ? '' : `closed: ${plain(closed)}`,
+    label ?? '',
+    closed === null ? '' : `closed: ${closed}`,
   ]);
   return table(['VOLUME', 'IS', 'SIZE', 'LABEL', ''], rows);
 }
@@ -30,9 +31,4 @@ export function copiedText({ volume, to, lost }: CopiedFiles): string {
   const text = `Copied from ${volume} to ${to}`;
   const lines = lost.map((it) => `\n  ${it}`).join('');
   return lines === '' ? text : `${text}. It could not take, with some files:${lines}`;
-}
-
-function plain(text: string): string {
-  // oxlint-disable-next-line eslint/no-control-regex -- they are what is looked for
-  return text.replace(/[\u0000-\u001f\u007f-\u009f]/g, '?');
 }

@@ -2,13 +2,15 @@ import type { Command } from '../command.ts';
 import { table } from '../output.ts';
 
 export const command: Command = {
-  usage: '[--yes]',
+  usage: '[--yes [--plan PLAN]]',
   details: [
     'Shows sessions, jobs, schedules and sets in the store that this box does not know: the store came from another',
     'machine, was out of sight, or somebody has written them there. None of them is obeyed. --yes: all that is shown',
     'is obeyed from now on. Read it first: a session shows decrypted disks, a job reads files of this machine.',
+    '--plan PLAN   as it was shown before: nothing is obeyed if anything has changed since. Without it --yes is about',
+    '              what is in the store now',
   ],
-  options: { yes: { type: 'boolean' } },
+  options: { yes: { type: 'boolean' }, plan: { type: 'string' } },
   takes: [0, 0],
   async run(input, { output, call }) {
     const shown = await call('store/adopt', { plan: undefined });
@@ -16,7 +18,8 @@ export const command: Command = {
       ({ length }) => length === 0,
     );
     const mayAdopt = input.flag('yes');
-    const done = mayAdopt ? await call('store/adopt', { plan: shown.plan }) : shown;
+    const plan = input.text('plan') ?? shown.plan;
+    const done = mayAdopt ? await call('store/adopt', { plan }) : shown;
     output.result(done, () =>
       [
         ...(shown.memory === null ? [] : [`MEMORY  ${shown.memory}`]),
@@ -48,7 +51,7 @@ export const command: Command = {
         done.adopted ? 'Adopted: all of this is obeyed from now on.' : 'Nothing was changed.',
         ...(done.adopted || (isNothing && shown.memory === null)
           ? []
-          : ['To obey all of this: holdfast store adopt --yes']),
+          : [`To obey just this: holdfast store adopt --yes --plan ${shown.plan}`]),
       ].join('\n'),
     );
   },
