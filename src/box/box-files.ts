@@ -128,19 +128,7 @@ export function openBoxFiles(world: World, { directory, credentials }: BoxOption
     return { kind: 'whole', key, memory: { box, stores: {} } };
   }
   async function put({ memory, key }: Whole): Promise<void> {
-    await putDurably(files, memoryPath, encoded(memory, key));
-  }
-  /** What could not be read again is refused: all that is remembered of all stores would be lost with it. */
-  function encoded(memory: BoxMemory, key: Uint8Array): Uint8Array {
-    let problem = `it would have more than ${MEMORY_LENGTH_MAX} bytes`;
-    try {
-      const bytes = encodeMemory(memory, key);
-      if (bytes.length <= MEMORY_LENGTH_MAX) return bytes;
-    } catch (cause) {
-      if (!(cause instanceof FormatError)) throw cause;
-      problem = cause.message;
-    }
-    throw new SystemError('FAILED', `${memoryPath} takes no more, and stays as it was: ${problem}`);
+    await putDurably(files, memoryPath, encoded(memory, key, memoryPath));
   }
   return {
     ...{ world, directory, load, put, prepare: makeDirectory },
@@ -169,4 +157,17 @@ export function openBoxFiles(world: World, { directory, credentials }: BoxOption
         await put(await begin(given));
       }),
   };
+}
+
+/** What could not be read again is refused: all that is remembered of all stores would be lost with it. */
+function encoded(memory: BoxMemory, key: Uint8Array, path: string): Uint8Array {
+  let problem = `it would have more than ${MEMORY_LENGTH_MAX} bytes`;
+  try {
+    const bytes = encodeMemory(memory, key);
+    if (bytes.length <= MEMORY_LENGTH_MAX) return bytes;
+  } catch (cause) {
+    if (!(cause instanceof FormatError)) throw cause;
+    problem = cause.message;
+  }
+  throw new SystemError('FAILED', `${path} takes no more, and stays as it was: ${problem}`);
 }

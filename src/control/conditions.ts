@@ -99,7 +99,9 @@ function notAdopted({ foreign, boxProblem }: Circumstances): Condition[] {
           },
         ];
   if (foreign.length === 0) return lost;
-  const message = `this box has not ordered, and does not obey: ${listed(foreign)}. See "holdfast store adopt"`;
+  const message =
+    `this box has not ordered, and does not obey: ${listed(foreign)}. ` +
+    'See "holdfast store adopt"; "session discard", "job cancel" and "schedule remove" remove one';
   return [...lost, { kind: 'store-not-adopted', level: 'critical', message }];
 }
 

@@ -12,10 +12,16 @@ export async function checkDeletions({
   store,
   box,
 }: Pick<House, 'world' | 'store' | 'box'>): Promise<void> {
-  const places = [box.directory, store.directory];
-  const found = await Promise.all(places.map((place) => readLockdown(world.files, place)));
-  if (found.some((it) => it !== undefined)) {
-    throw new AlarmError('LOCKED', 'nothing is forgotten while the lockdown is on');
+  const locked = 'nothing is forgotten while the lockdown is on';
+  if (await readLockdown(world.files, box.directory)) {
+    throw new AlarmError('LOCKED', `${locked}: see "holdfast lockdown show"`);
+  }
+  if (await readLockdown(world.files, store.directory)) {
+    throw new AlarmError(
+      'LOCKED',
+      `${locked}, as ${store.directory} says: see "holdfast lockdown show". If it is off there, that is left of an ` +
+        'earlier one: "holdfast lockdown on" and "off" remove it',
+    );
   }
   const [jump] = await standingAlarms(world.files, store.directory, 'clock-jump');
   if (!jump) return;

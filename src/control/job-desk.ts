@@ -95,8 +95,8 @@ function parsedNote(line: string): { readonly time: string; readonly message: st
 }
 
 export async function cancelJob(desk: JobDesk, id: string): Promise<JobSummary> {
-  await desk.queue.cancel(id);
-  return summaryOf(desk, desk.queue.show(id));
+  const job = await desk.queue.cancel(id);
+  return summaryOf(desk, { job, progress: undefined });
 }
 
 export async function attendJob(

@@ -19,6 +19,8 @@ export interface JobBook {
   adopt(records: readonly JobRecord[]): Promise<void>;
   /** Once this resolves the job survives a crash. An ID that is there already changes nothing. Rejects FULL. */
   add(draft: JobDraft): Promise<JobRecord>;
+  /** Removes one that is not obeyed; undefined: there is none of that ID. */
+  decline(id: string): Promise<JobRecord | undefined>;
   /** The job as `step` leaves it. Rejects NOT_FOUND. */
   change(id: string, step: (job: JobRecord) => JobRecord): Promise<JobRecord>;
   /** The same as somebody asked for it: where it cannot be written it rejects, and nothing has changed. */
@@ -104,7 +106,7 @@ export async function openBook({
   function find(id: string): JobRecord {
     const job = jobs.get(id);
     if (job) return job;
-    throw new JobError('NOT_FOUND', `there is no job "${id}": see "job list"`);
+    throw notOurs(id, strangers.has(id));
   }
   function tell(id: string, event: JobEvent): void {
     audiences.tell(id, event);
@@ -120,13 +122,14 @@ export async function openBook({
     return job;
   }
   const { records, damaged, foreign } = await files.jobs();
+  const strangers = new Map(foreign.map((job) => [job.id, job]));
   for (const reason of damaged) onTrouble(reason);
   for (const record of records) await take(record);
-  const strangers = new Map(foreign.map((job) => [job.id, job]));
   return {
     ...{ jobs, find, tell },
     foreign: () => [...strangers.values()],
     adopt: (records) => turn(() => adoptAll(records, { strangers, take, onChange })),
+    decline: (id) => turn(() => declined(id, strangers, files)),
     add: (draft) =>
       turn(async () => {
         const job = newJob(world, draft);
@@ -203,6 +206,24 @@ async function removed(
     onTrouble(`job ${id} cannot be forgotten: ${cause.message}`);
     return false;
   }
+}
+
+function notOurs(id: string, isStranger: boolean): JobError {
+  if (!isStranger) return new JobError('NOT_FOUND', `there is no job "${id}": see "job list"`);
+  const how = `"holdfast store adopt" shows it, "holdfast job cancel ${id}" removes it`;
+  const message = `job ${id} is not adopted, for this box did not order it: ${how}`;
+  return new JobError('IMPOSSIBLE', message);
+}
+
+async function declined(
+  id: string,
+  strangers: Map<string, JobRecord>,
+  files: JobFiles,
+): Promise<JobRecord | undefined> {
+  const job = strangers.get(id);
+  if (job) await files.removeJob(id);
+  strangers.delete(id);
+  return job;
 }
 
 async function adoptAll(

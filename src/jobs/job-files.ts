@@ -45,6 +45,8 @@ export interface Loaded<T> {
 const RECORD_LENGTH_MAX = 8 * 1024 * 1024;
 /** Some thousand lines: more than anyone reads. */
 const LOG_LENGTH_MAX = 512 * 1024;
+/** As many as this box takes of its own. Whoever can write to the store makes up as many as there is room for. */
+const FOREIGN_MAX = 1000;
 const RECORD = '.json';
 const LOG = '.log';
 
@@ -79,31 +81,8 @@ export async function openJobFiles(
     remembered.delete(`${kind}/${name}`);
     await memory.forget([{ kind, name }]);
   }
-  async function load<T>(
-    from: string,
-    decode: (bytes: Uint8Array, checks: Checks) => T,
-    orderOf: (record: T) => Order | undefined,
-  ): Promise<Loaded<T>> {
-    const { isOurs } = await memory.look();
-    const records: T[] = [];
-    const foreign: T[] = [];
-    const damaged: string[] = [];
-    for (const name of await files.list(from)) {
-      if (!name.endsWith(RECORD)) continue;
-      const path = join(from, name);
-      try {
-        const record = decode(await files.readFile(path, RECORD_LENGTH_MAX), checksOf());
-        const order = orderOf(record);
-        const isWell = !order || (order.name + RECORD === name && isOurs(order));
-        (isWell ? records : foreign).push(record);
-      } catch (cause) {
-        // One that cannot be read is no reason to leave all others, and every guest, lying.
-        if (cause instanceof SystemError) damaged.push(cause.message);
-        else if (cause instanceof FormatError) damaged.push(`${path}: ${cause.message}`);
-        else throw cause;
-      }
-    }
-    return { records, foreign, damaged };
+  async function load<T>(from: string, kind: Omit<Kind<T>, 'isOurs'>): Promise<Loaded<T>> {
+    return loaded(files, from, { ...kind, isOurs: (await memory.look()).isOurs });
   }
   /** One after the other. */
   async function remove(directory: string, names: readonly string[]): Promise<void> {
@@ -121,7 +100,12 @@ export async function openJobFiles(
         // From here on a record that says that it waits is an old one, put back.
         if (hasEnded(job)) await forget('job', job.id);
       }),
-    jobs: () => load(jobs, decodeJob, (job) => (hasEnded(job) ? undefined : jobOrder(job))),
+    jobs: () =>
+      load(jobs, {
+        decode: (bytes) => decodeJob(bytes, checksOf()),
+        nameOf: ({ id }) => id,
+        orderOf: (job) => (hasEnded(job) ? undefined : jobOrder(job)),
+      }),
     removeJob: (id) =>
       turn(async () => {
         await forget('job', id);
@@ -148,7 +132,12 @@ export async function openJobFiles(
         const path = join(schedules, schedule.name + RECORD);
         await putDurably(files, path, encodeSchedule(schedule, checksOf()));
       }),
-    schedules: () => load(schedules, decodeSchedule, scheduleOrder),
+    schedules: () =>
+      load(schedules, {
+        decode: (bytes) => decodeSchedule(bytes, checksOf()),
+        nameOf: ({ name }) => name,
+        orderOf: scheduleOrder,
+      }),
     removeSchedule: (name) =>
       turn(async () => {
         await forget('schedule', name);
@@ -160,6 +149,49 @@ export async function openJobFiles(
         await finish();
       }),
   };
+}
+
+interface Kind<T> {
+  readonly decode: (bytes: Uint8Array) => T;
+  readonly nameOf: (record: T) => string;
+  /** Undefined: nothing is to be done any more. */
+  readonly orderOf: (record: T) => Order | undefined;
+  readonly isOurs: (order: Order) => boolean;
+}
+
+async function loaded<T>(
+  files: FileSystem,
+  from: string,
+  { decode, nameOf, orderOf, isOurs }: Kind<T>,
+): Promise<Loaded<T>> {
+  const records: T[] = [];
+  const foreign: T[] = [];
+  const damaged: string[] = [];
+  let ignored = 0;
+  for (const name of await files.list(from)) {
+    if (!name.endsWith(RECORD)) continue;
+    const path = join(from, name);
+    try {
+      const record = decode(await files.readFile(path, RECORD_LENGTH_MAX));
+      // Under another name it would be a second one, or take the place of the first.
+      const own = nameOf(record);
+      if (own + RECORD !== name) throw new FormatError('CORRUPT', `it is the record of "${own}"`);
+      const order = orderOf(record);
+      if (!order || isOurs(order)) records.push(record);
+      else if (foreign.length < FOREIGN_MAX) foreign.push(record);
+      else ignored++;
+    } catch (cause) {
+      // One that cannot be read is no reason to leave all others, and every guest, lying.
+      if (cause instanceof SystemError) damaged.push(cause.message);
+      else if (cause instanceof FormatError) damaged.push(`${path}: ${cause.message}`);
+      else throw cause;
+    }
+  }
+  if (ignored > 0) {
+    const what = `${ignored} more orders that this box did not give, and does not look at`;
+    damaged.push(`${from}: ${what}: remove the files that should not be there`);
+  }
+  return { records, foreign, damaged };
 }
 
 /** To every record that can be read. */

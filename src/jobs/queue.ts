@@ -84,6 +84,8 @@ export async function openQueue(options: QueueOptions): Promise<JobQueue> {
       return job;
     },
     async cancel(id) {
+      const stranger = await book.decline(id);
+      if (stranger) return ended(stranger, { kind: 'canceled' }, clock.now());
       const job = book.find(id);
       if (hasEnded(job)) throw new JobError('IMPOSSIBLE', `job ${id} is ${job.state} already`);
       try {

@@ -212,10 +212,7 @@ test('a memory that cannot be read keeps nobody from asking', async () => {
 test('a mark that no box would leave is that of another one', async () => {
   const { store, boxAt, file } = place();
   const path = file('store', 'box.json');
-  for (const spoil of [
-    () => writeFileSync(path, Buffer.alloc(100_000)),
-    () => mkdirSync(path),
-  ]) {
+  for (const spoil of [() => writeFileSync(path, Buffer.alloc(100_000)), () => mkdirSync(path)]) {
     const memory = boxAt('box').of(store);
     rmSync(path, { force: true });
     await memory.adopt([ORDER], {});

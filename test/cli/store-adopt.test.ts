@@ -7,7 +7,10 @@ import { temporaryDirectory } from '../support/temporary.ts';
 test('exactly what was shown is adopted, and what is shown cannot hide anything', async () => {
   const { store, holdfast } = await holdfastIn(temporaryDirectory());
   const adopt = (...more: string[]) => run(['store', 'adopt', '--store', store, ...more]);
-  plantSession(store, { id: 'vm-bad000', listen: 'tcp:0.0.0.0:10809\u001b[2K\u001b[1A\r\nSESSION  none' });
+  plantSession(store, {
+    id: 'vm-bad000',
+    listen: 'tcp:0.0.0.0:10809\u001b[2K\u001b[1A\r\nSESSION  none',
+  });
   const { stdout } = await expectDone(adopt());
   // oxlint-disable-next-line eslint/no-control-regex -- they are what is looked for
   equal(/[\u0000-\u0009\u000b-\u001f]/.test(stdout), false, JSON.stringify(stdout));

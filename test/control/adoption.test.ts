@@ -1,9 +1,9 @@
-import { deepEqual, equal, rejects } from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { deepEqual, equal, match, rejects, throws } from 'node:assert/strict';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
 import { adopt } from '../../src/control/adoption.ts';
-import { noSecrets, openHouse } from '../../src/control/house.ts';
+import { type House, noSecrets, openHouse } from '../../src/control/house.ts';
 import { openJobKeys } from '../../src/control/job-keys.ts';
 import { adoptOnce } from '../../src/daemon/box-start.ts';
 import { openJobFiles } from '../../src/jobs/job-files.ts';
@@ -20,6 +20,19 @@ rememberApart();
 async function opened() {
   const { store } = await holdfastIn(temporaryDirectory());
   return { store, house: await openHouse(store) };
+}
+
+/** A queue on a store in which somebody has written the job `evil`. */
+async function foreignJob(stack: AsyncDisposableStack, store: string, { world, memory }: House) {
+  const files = await openJobFiles(world.files, store, { memory });
+  plantJob(store, { kind: 'check', request: {} });
+  const queue = stack.use(
+    await openQueue({
+      ...{ world, files, laneOf: () => 'check', onChange() {}, onTrouble() {} },
+      attempt: async () => ({ kind: 'done', result: {} }),
+    }),
+  );
+  return { files, queue };
 }
 
 test('a set that cannot be read while somebody adopts does not come back unencrypted', async () => {
@@ -57,15 +70,8 @@ test('what the first start adopts is noted before it is obeyed', async () => {
   await using stack = new AsyncDisposableStack();
   stack.use(house);
   const { world, memory } = house;
-  const files = await openJobFiles(world.files, store, { memory });
-  plantJob(store, { kind: 'check', request: {} });
   const told: string[] = [];
-  const queue = stack.use(
-    await openQueue({
-      ...{ world, files, laneOf: () => 'check', onChange() {}, onTrouble() {} },
-      attempt: async () => ({ kind: 'done', result: {} }),
-    }),
-  );
+  const { files, queue } = await foreignJob(stack, store, house);
   const about = { world, files, queue, onTrouble() {}, onMissed() {} };
   const schedules = stack.use(await openSchedules(about));
   const failing = {
@@ -93,4 +99,29 @@ test('what the first start adopts is noted before it is obeyed', async () => {
   await adoptOnce(house, parts);
   deepEqual(told.slice(2), ['store/adopt', 'store-adopted', 'done']);
   deepEqual(queue.foreign(), []);
+});
+
+test('a job that this box did not order is removed without being adopted', async () => {
+  const { store, house } = await opened();
+  await using stack = new AsyncDisposableStack();
+  stack.use(house);
+  const { queue } = await foreignJob(stack, store, house);
+  throws(() => queue.show('evil'), { code: 'IMPOSSIBLE', message: /job cancel evil/ });
+  equal((await queue.cancel('evil')).state, 'canceled');
+  deepEqual([queue.foreign(), readdirSync(join(store, 'jobs'))], [[], []]);
+  await rejects(queue.cancel('evil'), { code: 'NOT_FOUND' });
+});
+
+test('made-up jobs take little memory, and no job has the file of another', async () => {
+  const { store, house } = await opened();
+  await using _house = house;
+  const files = await openJobFiles(house.world.files, store, { memory: house.memory });
+  plantJob(store, { kind: 'check', request: {} });
+  const bytes = readFileSync(join(store, 'jobs/evil.json'));
+  writeFileSync(join(store, 'jobs/other.json'), bytes);
+  for (let at = 0; at < 1001; at++) plantJob(store, { id: `x${at}`, kind: 'check', request: {} });
+  const { records, foreign, damaged } = await files.jobs();
+  deepEqual([records.length, foreign.length], [0, 1000]);
+  match(damaged[0]!, /other\.json: it is the record of "evil"/);
+  match(damaged[1]!, /jobs: 2 more orders that this box did not give/);
 });

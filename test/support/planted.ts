@@ -24,14 +24,17 @@ export function plantSession(store: string, more: Partial<SessionRecord>): void 
   writeFileSync(join(directory, 'served.json'), encodeServed({ tls: undefined }));
 }
 
-export function plantJob(store: string, more: Pick<JobRecord, 'kind' | 'request'>): void {
+export function plantJob(
+  store: string,
+  more: Pick<JobRecord, 'kind' | 'request'> & Partial<JobRecord>,
+): void {
   const record: JobRecord = {
     ...{ id: 'evil', schedule: undefined, created: TIME, state: 'waiting', canceling: undefined },
     ...{ failures: 0, deaths: 0, notBefore: undefined, started: undefined, ended: undefined },
     ...{ reason: undefined, result: undefined },
     ...more,
   };
-  writeFileSync(join(store, 'jobs/evil.json'), encodeJob(record, 'checked'));
+  writeFileSync(join(store, `jobs/${record.id}.json`), encodeJob(record, 'checked'));
 }
 
 /** Due every second. */
