@@ -85,7 +85,11 @@ async function checkSet(
   const key = open.find((set) => set.name === name)?.keys.record;
   await checkFilesIn(house, join(directory, 'profiles'), {
     ...{ suffix: '.profile', tell },
-    decode: (bytes) => decodeProfile(bytes, key).machine,
+    decode(bytes) {
+      const { machine } = decodeProfile(bytes, key);
+      if (store.has('checked-records')) requireSum(bytes);
+      return machine;
+    },
   });
 }
 
@@ -169,7 +173,6 @@ async function checkFilesIn(
   },
 ): Promise<void> {
   if (!(await house.world.files.stat(directory))) return;
-  const isChecked = house.store.has('checked-records') && !directory.includes('/outbox/');
   for (const file of await house.world.files.list(directory)) {
     if (!file.endsWith(suffix)) continue;
     const path = join(directory, file);
@@ -177,7 +180,6 @@ async function checkFilesIn(
       tell,
       decode(bytes) {
         const name = decode(bytes);
-        if (isChecked) requireSum(bytes);
         if (name === basename(path, suffix)) return;
         throw new FormatError('CORRUPT', `it is the record of "${name}"`);
       },

@@ -1,10 +1,12 @@
-import { deepEqual } from 'node:assert/strict';
+import { deepEqual, rejects } from 'node:assert/strict';
 import { test } from 'tap';
 import { openBox } from '../../src/box/box.ts';
 import { newPointId, pointIds } from '../../src/catalog/points.ts';
 import { publishPoint } from '../../src/catalog/publication.ts';
 import { retain } from '../../src/control/retention.ts';
+import { lockdownFile } from '../../src/formats/store/alarm.ts';
 import type { PointOrigin } from '../../src/formats/store/point.ts';
+import { putDurably } from '../../src/sys/put-durably.ts';
 import { newStore, simulatedWorld } from '../support/store.ts';
 
 const DAY = 86_400_000;
@@ -64,4 +66,19 @@ test('a session that was kept counts for no rule and stays', async () => {
     ...{ forgotten: [older.id], inUse: [], kept: 1, future: [] },
   });
   deepEqual(await left(), new Set([kept.id, newer.id, last.id]));
+});
+
+test('a lockdown that only the store knows forbids as much, and it is said how it ends', async () => {
+  const { house, left, publish } = await machineRoom();
+  await publish('vm1');
+  await publish('vm1');
+  const record = { since: '2026-11-21T12:00:00Z', uid: 0, persons: 2, approvals: [] };
+  const { files } = house.world;
+  const path = `${house.store.directory}/lockdown.json`;
+  await putDurably(files, path, lockdownFile.encode(record));
+  await rejects(retain(house, of(1)), /while the lockdown is on.*"holdfast lockdown on" and "off"/);
+  await files.makeDirectory('/box');
+  await putDurably(files, '/box/lockdown.json', lockdownFile.encode(record));
+  await rejects(retain(house, of(1)), /the lockdown is on: see "holdfast lockdown show"/);
+  deepEqual((await left()).size, 2);
 });
