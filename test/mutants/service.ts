@@ -361,7 +361,7 @@ export const service: readonly Mutant[] = [
   {
     name: 'sessions: one whose resumption nobody waited for is resumed for ever',
     file: 'src/control/session-keeper.ts',
-    text: 'if (!wasServed) undo.defer(() => unmarkServed(house, session));',
+    text: 'if (!wasServed) undo.defer(() => unserve(house, session, onEvent));',
     to: '',
     tests: ['test/control/session-keeper.test.ts'],
   },
@@ -375,7 +375,7 @@ export const service: readonly Mutant[] = [
   {
     name: 'sessions: one that is stopped is resumed by the next start',
     file: 'src/control/session-keeper.ts',
-    text: '        await unmarkServed(house, id);\n',
+    text: '        await unserve(house, id, onEvent);\n',
     to: '',
     tests: ['test/control/session-keeper.test.ts'],
   },
