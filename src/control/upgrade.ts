@@ -2,13 +2,14 @@ import { join } from 'node:path/posix';
 import { isOutdated, upgradeSet } from '../catalog/upgraded-set.ts';
 import { checkLeases } from '../catalog/leases.ts';
 import { checkSetRecords } from '../catalog/set-copies.ts';
-import { setNames } from '../catalog/sets.ts';
+import { type OpenSet, setNames } from '../catalog/sets.ts';
 import { ALL_FEATURES, type Feature, needsOf } from '../formats/store/features.ts';
 import { type JobFiles, openJobFiles } from '../jobs/job-files.ts';
-import type { Report } from '../protocol/results.ts';
 import type { RequestOf, ResultOf } from '../protocol/operations.ts';
 import { checkSession } from '../recovery/checked-session.ts';
+import { SessionError } from '../recovery/session-error.ts';
 import { sessionIds } from '../recovery/session-files.ts';
+import { listSessions } from '../recovery/sessions.ts';
 import { lockStore } from '../store/store-lock.ts';
 import { writeStoreRecord } from '../store/store-record.ts';
 import { SystemError } from '../sys/system-error.ts';
@@ -52,9 +53,15 @@ export async function upgrade(
   stack.use(await lockStore(world, store, 'store upgrade'));
   const files = await jobFilesOf(house, jobs, stack);
   const { id, created, needs } = store.record;
+  // What is refused is refused before anything is changed: older releases can go on with the store then.
+  await requireStopped(house);
+  const sets = await outdatedSets(house, secrets);
   // From here on no older release gets in, whatever becomes of this process.
   await writeStoreRecord(world.files, store.directory, { id, created, version: 2, needs });
-  await rewriteSets(house, secrets, report);
+  for (const [position, set] of sets.entries()) {
+    report({ event: 'progress', phase: 'records', position, total: sets.length });
+    await upgradeSet(world, store, set);
+  }
   for (const session of await sessionIds(world, store)) await checkSession(house, session);
   await checkLeases(world, store);
   await files.check(async () => {
@@ -80,15 +87,24 @@ async function jobFilesOf(
   }
 }
 
-async function rewriteSets(house: House, secrets: SecretSource, report: Report): Promise<void> {
+async function requireStopped(house: House): Promise<void> {
+  for (const { record, holder } of (await listSessions(house)).sessions) {
+    if (holder === undefined) continue;
+    const message = `session ${record.id} is served by ${holder}: stop that first`;
+    throw new SessionError('RUNNING', message);
+  }
+}
+
+/** Those of which something has to be written again, opened. */
+async function outdatedSets(house: House, secrets: SecretSource): Promise<OpenSet[]> {
   const { world, store } = house;
-  const names = await setNames(world, store);
-  for (const [position, name] of names.entries()) {
-    report({ event: 'progress', phase: 'records', position, total: names.length });
+  const open: OpenSet[] = [];
+  for (const name of await setNames(world, store)) {
     const { seal } = await readKnownSet(house, name);
     const problems = await checkSetRecords(world, store, name);
     if (!seal || problems.length > 0 || (await isOutdated(world, store, name))) {
-      await upgradeSet(world, store, await openSet(house, name, whereNeeded(secrets)));
+      open.push(await openSet(house, name, whereNeeded(secrets)));
     }
   }
+  return open;
 }
