@@ -7,21 +7,31 @@ import { KiB } from '../lib/sizes.ts';
  * domain, and is given to others only once all its blocks have gone. Rows are evicted whole, those first that were
  * not used since the hand last passed (CLOCK). A row in which a block is being decoded stays.
  *
+ * A place in the store names a block for as long as its pack is there: a pack that was lost, and whose number an earlier
+ * release gave again, had other blocks at its places, which readers of older points find where they were moved to. So a
+ * block is found by its place and by a part of its digest, its `tag`.
+ *
  * A slot's place may be reused after the next `reserve`: whoever gets one copies in the same tick.
  */
 export interface BlockCache {
   readonly arena: SharedArrayBuffer;
   /** The arena to copy from: `Buffer.copy` is twice as fast as `set` from shared memory. */
   readonly memory: Buffer;
-  /** Where block `key` of a domain begins in the arena, or -1. */
-  find(domain: number, key: number): number;
+  /** Where a block of a domain begins in the arena, or -1. */
+  find(domain: number, key: number, tag: number): number;
   /** How long the block is that begins there. */
   lengthAt(place: number): number;
-  /** Makes room for `key`, not findable until `settle`. Undefined: every row is being filled. */
-  reserve(domain: number, key: number, length: number): number | undefined;
+  /** Makes room for a block, not findable until `settle`. Undefined: every row is being filled. */
+  reserve(domain: number, block: CachedBlock): number | undefined;
   /** The block that was to begin there is decoded, or (`false`) could not be. */
   settle(place: number, decoded: boolean): void;
   readonly rows: number;
+}
+
+export interface CachedBlock {
+  readonly key: number;
+  readonly tag: number;
+  readonly plainLength: number;
 }
 
 const ROW_LENGTH = 256 * KiB;
@@ -34,6 +44,7 @@ interface Row {
   slotLength: number;
   /** Keys of its slots; -1 is free. */
   keys: number[];
+  tags: number[];
   /** Of the blocks in its slots. */
   lengths: number[];
   filling: number;
@@ -48,6 +59,7 @@ export function blockCache(length: number): BlockCache {
     domain: 0,
     slotLength: 0,
     keys: [],
+    tags: [],
     lengths: [],
     filling: 0,
     used: false,
@@ -98,11 +110,11 @@ export function blockCache(length: number): BlockCache {
     arena,
     memory: Buffer.from(arena),
     rows: count,
-    find(domain, key) {
+    find(domain, key, tag) {
       const place = places.get(key);
       if (place === undefined) return -1;
       const row = rowAt(place);
-      if (row.domain !== domain) return -1;
+      if (row.domain !== domain || row.tags[slotAt(row, place)] !== tag) return -1;
       row.used = true;
       return place;
     },
@@ -110,7 +122,7 @@ export function blockCache(length: number): BlockCache {
       const row = rowAt(place);
       return row.lengths[slotAt(row, place)]!;
     },
-    reserve(domain, key, wanted) {
+    reserve(domain, { key, tag, plainLength: wanted }) {
       const slotLength = SLOT_LENGTHS.find((it) => it >= wanted);
       assert(slotLength !== undefined, `block of ${wanted}`);
       let row = current.get(kindOf(domain, slotLength));
@@ -121,6 +133,7 @@ export function blockCache(length: number): BlockCache {
       }
       if (!row) return undefined;
       row.keys[slot] = key;
+      row.tags[slot] = tag;
       row.lengths[slot] = wanted;
       row.filling++;
       const place = placeOf(row, slot);

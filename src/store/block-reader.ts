@@ -5,7 +5,7 @@ import type { Location, Reference } from '../formats/store/node.ts';
 import { FormatError } from '../formats/format-error.ts';
 import type { Clock } from '../sys/clock.ts';
 import { KiB, MiB } from '../lib/sizes.ts';
-import { type BlockCache, blockCache } from './block-cache.ts';
+import { type BlockCache, blockCache, type CachedBlock } from './block-cache.ts';
 import { decodePool } from './decode-pool.ts';
 import {
   type DecodeJob,
@@ -35,8 +35,8 @@ export interface BlockReader extends AsyncDisposable {
 export interface ReadDomain {
   readonly nodes: NodeReader;
   /** Copies from a cached block, or answers false. `into` gets the bytes from `from` on. */
-  tryCopy(into: Uint8Array, key: number, from: number): boolean;
-  has(key: number): boolean;
+  tryCopy(into: Uint8Array, key: number, tag: number, from: number): boolean;
+  has(key: number, tag: number): boolean;
   /** These blocks are going to be fetched: neighbours in a pack are read in one. */
   announce(blocks: readonly BlockAddress[]): void;
   /**
@@ -44,15 +44,15 @@ export interface ReadDomain {
    * slow, or something is wrong; then some of them may be there all the same.
    */
   tryFetch(blocks: readonly BlockAddress[]): boolean;
-  /** Resolves once the block is in the cache, where it stays for this tick at least. */
+  /**
+   * Resolves once the block is in the cache, where it stays for this tick at least, or another one at the same place
+   * is: then it is to be called again.
+   */
   fetch(block: BlockAddress, priority: Priority): Promise<void>;
 }
 
 /** A block as a leaf names it. `key` is its `locationKey`. */
-export interface BlockAddress extends Reference {
-  readonly key: number;
-  readonly plainLength: number;
-}
+export interface BlockAddress extends Reference, CachedBlock {}
 
 export interface ReaderOptions {
   readonly cacheLength?: number;
@@ -60,6 +60,12 @@ export interface ReaderOptions {
   readonly threads?: number | undefined;
   /** Given: this thread may wait for the medium as long as that is quick. */
   readonly clock?: Clock | undefined;
+}
+
+interface Fetch {
+  readonly domain: number;
+  readonly tag: number;
+  readonly done: Promise<void>;
 }
 
 /** With Node itself and its threads the process stays below 400 MiB. */
@@ -71,16 +77,18 @@ export function openBlockReader(
   const cache = blockCache(cacheLength);
   const decoder = openDecoder(store, cache, { threads, clock });
   const tryReadFrame = clock ? pacedReads(store.packs, clock) : () => false;
-  const fetching = new Map<number, Promise<void>>();
+  const fetching = new Map<number, Fetch>();
   const { packs } = store;
   const domains: { readonly keys: DomainKeys; readonly domain: ReadDomain }[] = [];
 
-  async function reserve(domain: number, { key, plainLength }: BlockAddress): Promise<number> {
+  const running = () => [...fetching.values()].map(({ done }) => done);
+
+  async function reserve(domain: number, block: BlockAddress): Promise<number> {
     for (;;) {
-      const place = cache.reserve(domain, key, plainLength);
+      const place = cache.reserve(domain, block);
       if (place !== undefined) return place;
       // Every row has a block under way: when one of them ends there may be room.
-      await Promise.race(fetching.values()).catch(() => {});
+      await Promise.race(running()).catch(() => {});
     }
   }
   /** The frame may have been stored again, elsewhere. */
@@ -101,8 +109,8 @@ export function openBlockReader(
     return outcome;
   }
   async function fetchBlock(domain: number, block: BlockAddress, priority: Priority) {
-    const { key, digest, plainLength } = block;
-    const known = cache.find(domain, key);
+    const { key, tag, digest, plainLength } = block;
+    const known = cache.find(domain, key, tag);
     if (known >= 0 && cache.lengthAt(known) === plainLength) return;
     if (known >= 0) throw unreadable(block, 'corrupt');
     const place = await reserve(domain, block);
@@ -125,10 +133,10 @@ export function openBlockReader(
       const domain: ReadDomain = {
         nodes: nodeReader(store.packs, codec, tryReadFrame),
         tryFetch: (blocks) => !blocks.some(({ key }) => fetching.has(key)) && fetchNow(blocks),
-        has: (key) => cache.find(number, key) >= 0,
+        has: (key, tag) => cache.find(number, key, tag) >= 0,
         announce: (blocks) => announce(store, blocks),
-        tryCopy(into, key, from) {
-          const place = cache.find(number, key);
+        tryCopy(into, key, tag, from) {
+          const place = cache.find(number, key, tag);
           // What an unencrypted leaf says of a block may be made up.
           if (place < 0 || from + into.length > cache.lengthAt(place)) return false;
           const start = place + from;
@@ -136,13 +144,16 @@ export function openBlockReader(
           return true;
         },
         fetch(block, priority) {
-          const { key } = block;
-          let fetch = fetching.get(key);
-          if (!fetch) {
-            fetch = fetchBlock(number, block, priority).finally(() => fetching.delete(key));
-            fetching.set(key, fetch);
+          const { key, tag } = block;
+          const other = fetching.get(key);
+          if (!other) {
+            const done = fetchBlock(number, block, priority).finally(() => fetching.delete(key));
+            fetching.set(key, { domain: number, tag, done });
+            return done;
           }
-          return fetch;
+          if (other.domain === number && other.tag === tag) return other.done;
+          // Whether that one can be read says nothing of this one.
+          return other.done.catch(() => {});
         },
       };
       domains.push({ keys, domain });
@@ -150,7 +161,7 @@ export function openBlockReader(
     },
     async [Symbol.asyncDispose]() {
       await decoder[Symbol.asyncDispose]();
-      await Promise.allSettled(fetching.values());
+      await Promise.allSettled(running());
     },
   };
 }
@@ -189,8 +200,9 @@ function spanFetcher(
 ) {
   const scratch = new Uint8Array(SPAN_MAX);
 
-  function open({ key, digest, plainLength }: BlockAddress, frame: Uint8Array): boolean {
-    const place = cache.reserve(number, key, plainLength);
+  function open(block: BlockAddress, frame: Uint8Array): boolean {
+    const { digest, plainLength } = block;
+    const place = cache.reserve(number, block);
     if (place === undefined) return false;
     let isWhole = false;
     try {
@@ -218,7 +230,7 @@ function spanFetcher(
       for (const block of blocks.slice(first, next)) {
         const at = block.offset - offset;
         if (
-          cache.find(number, block.key) < 0 &&
+          cache.find(number, block.key, block.tag) < 0 &&
           !open(block, scratch.subarray(at, at + block.length))
         ) {
           return false;

@@ -11,6 +11,8 @@ export interface Leaf {
   readonly firstPage: Uint8Array;
   readonly pages: Uint16Array;
   readonly keys: Float64Array;
+  /** Of each block's digest, so much as tells it from others at the same place: see block-cache.ts. */
+  readonly tags: Uint32Array;
   address(block: number): BlockAddress;
   /** Of all blocks, in the order of the disk. */
   addresses(): BlockAddress[];
@@ -27,6 +29,7 @@ export function leafOf({ level, entries }: Node): Leaf {
     firstPage: new Uint8Array(count),
     pages: new Uint16Array(count),
     keys: new Float64Array(count),
+    tags: new Uint32Array(count),
   };
   const locations = new Uint32Array(count * 3);
   const digests = new Uint8Array(count * DIGEST_LENGTH);
@@ -35,12 +38,14 @@ export function leafOf({ level, entries }: Node): Leaf {
     leaf.firstPage[block] = entry.at;
     leaf.pages[block] = entry.span;
     leaf.keys[block] = locationKey(entry);
+    leaf.tags[block] = tagOf(entry.digest);
     locations.set([entry.pack, entry.offset, entry.length], block * 3);
     digests.set(entry.digest, block * DIGEST_LENGTH);
   });
   function address(block: number): BlockAddress {
     return {
       key: leaf.keys[block]!,
+      tag: leaf.tags[block]!,
       plainLength: leaf.pages[block]! * PAGE_LENGTH,
       pack: locations[block * 3]!,
       offset: locations[block * 3 + 1]!,
@@ -49,4 +54,8 @@ export function leafOf({ level, entries }: Node): Leaf {
     };
   }
   return { ...leaf, address, addresses: () => Array.from(leaf.keys, (_, block) => address(block)) };
+}
+
+function tagOf(digest: Uint8Array): number {
+  return digest[0]! + digest[1]! * 2 ** 8 + digest[2]! * 2 ** 16 + digest[3]! * 2 ** 24;
 }

@@ -188,7 +188,8 @@ function copyNow(
   }
   return eachBlock(leaf, part, (block, within, at, count) => {
     if (block !== NO_BLOCK) {
-      return domain.tryCopy(into.subarray(at, at + count), leaf.keys[block]!, within);
+      const target = into.subarray(at, at + count);
+      return domain.tryCopy(target, leaf.keys[block]!, leaf.tags[block]!, within);
     }
     into.fill(0, at, at + count);
     return true;
@@ -198,7 +199,8 @@ function copyNow(
 function missing(domain: ReadDomain, leaf: Leaf, part: Part): BlockAddress[] {
   const found: BlockAddress[] = [];
   eachBlock(leaf, part, (block) => {
-    if (block !== NO_BLOCK && !domain.has(leaf.keys[block]!)) found.push(leaf.address(block));
+    if (block === NO_BLOCK || domain.has(leaf.keys[block]!, leaf.tags[block]!)) return true;
+    found.push(leaf.address(block));
     return true;
   });
   return found;
@@ -215,7 +217,7 @@ async function copy(
   eachBlock(leaf, part, (block, within, at, count) => {
     const target = into.subarray(at, at + count);
     if (block === NO_BLOCK) target.fill(0);
-    else if (!domain.tryCopy(target, leaf.keys[block]!, within)) {
+    else if (!domain.tryCopy(target, leaf.keys[block]!, leaf.tags[block]!, within)) {
       misses.push({ block: leaf.address(block), target, within });
     }
     return true;
@@ -237,7 +239,7 @@ async function fetchAndCopy(
   do {
     await domain.fetch(block, 'guest');
     // Under great pressure it may have gone again before this turn.
-  } while (!domain.tryCopy(into, block.key, within));
+  } while (!domain.tryCopy(into, block.key, block.tag, within));
 }
 
 /** The stored blocks of a range, in the order of the disk. */
@@ -260,7 +262,9 @@ async function fetchAll(
   signal: AbortSignal,
 ): Promise<void> {
   const priority: Priority = 'background';
-  const order = blocks.filter(({ key }) => !domain.has(key)).sort((a, b) => a.key - b.key);
+  const order = blocks
+    .filter(({ key, tag }) => !domain.has(key, tag))
+    .sort((a, b) => a.key - b.key);
   let next = 0;
   async function lane(): Promise<void> {
     while (next < order.length && !signal.aborted) {

@@ -11,9 +11,9 @@ test('no two blocks ever share memory, and what is found is what was put there',
   for (let n = 0; n < 20_000; n++) {
     const key = below(random, 400);
     const domain = key % 3;
-    if (cache.find(domain, key) < 0 && !filling.includes(key)) {
+    if (cache.find(domain, key, key) < 0 && !filling.includes(key)) {
       const length = 4096 * (1 + below(random, 64));
-      const place = cache.reserve(domain, key, length);
+      const place = cache.reserve(domain, { key, tag: key, plainLength: length });
       if (place === undefined) {
         ok(filling.length > 0, 'refused only while rows are being filled');
       } else {
@@ -33,11 +33,12 @@ test('no two blocks ever share memory, and what is found is what was put there',
       if (done !== undefined) cache.settle(places.get(done)!.place, random() < 0.9);
     }
     const any = below(random, 400);
-    const found = cache.find(any % 3, any);
+    const found = cache.find(any % 3, any, any);
     if (found >= 0) {
       equal(found, places.get(any)?.place);
       equal(cache.lengthAt(found), places.get(any)?.length);
     }
-    equal(cache.find((any + 1) % 3, any), -1, 'of another domain');
+    equal(cache.find((any + 1) % 3, any, any), -1, 'of another domain');
+    equal(cache.find(any % 3, any, any + 1), -1, 'another block at the same place');
   }
 });

@@ -37,7 +37,7 @@ test('however much a leaf says that there is to be read, a bounded part of it is
   await using reader = openBlockReader({ ...store, packs }, { cacheLength: 2 ** 20 });
   const block = (offset: number): BlockAddress => ({
     ...{ pack: 1, offset, length: 2 ** 31, digest: pattern(32), plainLength: 4096 },
-    key: offset,
+    ...{ key: offset, tag: 0 },
   });
   reader.domain(publicKeys()).announce([block(32), block(32 + 2 ** 31)]);
   ok(announced.length > 0);
