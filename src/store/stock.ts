@@ -117,7 +117,9 @@ export async function takeStock(
   const open = await openMarks(store, index, { marks, trust });
   return {
     writtenLast: written.last,
-    loss: open.length > 0 ? undefined : lossOf(gonePacks(sizes, last), damaged),
+    loss: open.some(({ frame }) => frame)
+      ? undefined
+      : lossOf(gonePacks(sizes, last), new Set([...damaged, ...wholePacks])),
     trust,
     // Numbers are given without gaps: one that is not there is a pack that was lost.
     hasLoss: sizes.size < last || damaged.size > 0 || open.length > 0,

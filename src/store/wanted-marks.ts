@@ -38,6 +38,7 @@ export function wantedMarks(files: FileSystem, directory: string): WantedMarks {
       try {
         // Where a store was unmounted nothing of it is there, and nothing may be made.
         if (!(await files.stat(join(directory, '../packs')))) return;
+        if (wholePacks.has(pack)) return;
         if (room === 0) {
           await files.makeDirectory(directory);
           room = Math.max(0, MARKS_MAX - (await names()).length);
@@ -45,7 +46,7 @@ export function wantedMarks(files: FileSystem, directory: string): WantedMarks {
         if (room > 0) {
           room--;
           await make({ pack, frame: { offset, digest } });
-        } else if (!wholePacks.has(pack)) {
+        } else {
           await make({ pack });
           wholePacks.add(pack);
         }

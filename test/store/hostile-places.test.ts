@@ -1,5 +1,5 @@
-import { deepEqual, equal, ok, rejects, throws } from 'node:assert/strict';
-import { dirname } from 'node:path/posix';
+import { deepEqual, equal, notDeepEqual, ok, rejects, throws } from 'node:assert/strict';
+import { basename, dirname } from 'node:path/posix';
 import { test } from 'tap';
 import { digestKey } from '../../src/formats/store/digest.ts';
 import { FRAME_LENGTH_MAX, frameCodec } from '../../src/formats/store/frame.ts';
@@ -18,6 +18,8 @@ import { nodeReader } from '../../src/store/node-reader.ts';
 import { takeStock } from '../../src/store/stock.ts';
 import { openStore, type Store } from '../../src/store/store.ts';
 import { sortedKeys, trustData } from '../../src/store/trust.ts';
+import { wantedMarks } from '../../src/store/wanted-marks.ts';
+import type { FileSystem } from '../../src/sys/file-system.ts';
 import { readAll } from '../block/conformance.ts';
 import { noise } from '../support/random.ts';
 import { HOME, newStore, simulatedWorld, storePoint } from '../support/store.ts';
@@ -223,4 +225,43 @@ test('a node in memory answers only for its own digest', async () => {
     equal(nodes.tryNode(other, 'memory'), undefined);
     await rejects(nodes.node(other), { code: 'CORRUPT' });
   });
+});
+
+test('where there are too many marks a pack is marked once, and marks are not counted for each read', async () => {
+  const { world, using } = await place();
+  let counted = 0;
+  const many = Array.from({ length: 65_536 }, (_, at) => `${at}`);
+  const files: FileSystem = {
+    ...world.files,
+    async list(directory) {
+      if (basename(directory) !== 'wanted') return world.files.list(directory);
+      counted++;
+      return many;
+    },
+  };
+  const marks = wantedMarks(files, `${HOME}/wanted`);
+  const digest = noise(32, 6);
+  for (let n = 0; n < 100; n++) await marks.add({ pack: 1 + (n % 2), offset: 32 + n, digest });
+  equal(counted, 2);
+  deepEqual(
+    await using(async ({ packs }) =>
+      (await packs.wanted.list()).map(({ pack, frame }) => [pack, frame]),
+    ),
+    [
+      [1, undefined],
+      [2, undefined],
+    ],
+  );
+});
+
+test('a pack that is marked as a whole is a loss that is known, and is looked into once', async () => {
+  const { world, backUp, put, using } = await place();
+  await backUp();
+  const stock = () => using((store) => takeStock(world, store, memoryIndex()));
+  const before = await stock();
+  await put(`${HOME}/wanted/00000001`, new Uint8Array());
+  const { loss, hasLoss } = await stock();
+  ok(hasLoss && loss);
+  notDeepEqual(loss, before.loss);
+  deepEqual((await stock()).loss, loss);
 });
