@@ -158,13 +158,9 @@ export async function forgetPoint(world: World, store: Store, place: PointPlace)
   }
   const path = pointPath(store, place);
   const directory = pointsDirectory(store, place.set);
-  const record = await readable(world, store, path, undefined);
-  // Nothing is written anew: this has to be possible on a full disk.
+  // Nothing is written anew: this has to be possible on a full disk. Nothing else is read: whoever forgets thousands
+  // of a machine's points would read all of them each time. What is needed no longer goes with the next publication.
   await files.rename(path, join(directory, place.id + FORGOTTEN));
-  if (record) {
-    const of = { set: place.set, machine: record.machine };
-    await dropTombstones(world, store, of, { isNewestBackup: false, key: undefined });
-  }
   await files.syncDirectory(directory);
 }
 
@@ -195,10 +191,7 @@ async function dropTombstones(
   world: World,
   store: Store,
   of: MachineInSet,
-  {
-    isNewestBackup,
-    key,
-  }: { readonly isNewestBackup: boolean; readonly key: Uint8Array | undefined },
+  { isNewestBackup, key }: { readonly isNewestBackup: boolean; readonly key: Uint8Array },
 ): Promise<void> {
   const tombstones = await forgottenOf(world, store, of, key);
   if (tombstones.length === 0) return;
