@@ -20,6 +20,7 @@ import { sessionDamage } from '../recovery/session-check.ts';
 import { SessionError } from '../recovery/session-error.ts';
 import { readJournal, sessionIds } from '../recovery/session-files.ts';
 import type { Problem } from '../store/check.ts';
+import { linkProblems } from '../store/own-directories.ts';
 import { STORE_DIRECTORIES } from '../store/store.ts';
 import { readLastPack } from '../store/last-pack.ts';
 import { readStoreRecord } from '../store/store-record.ts';
@@ -39,6 +40,7 @@ const LENGTH_MAX = 8 * 1024 * 1024;
 /** Whether the directories are there that every store has: without them nothing else can be looked at. */
 export async function checkDirectories({ world, store }: House, tell: Tell): Promise<boolean> {
   let isWhole = true;
+  for (const problem of await linkProblems(world, store)) tell(problem);
   for (const name of STORE_DIRECTORIES) {
     const where = join(store.directory, name);
     if ((await world.files.stat(where))?.kind === 'directory') continue;

@@ -25,6 +25,7 @@ import { openJobFiles } from '../jobs/job-files.ts';
 import { openQueue } from '../jobs/queue.ts';
 import { openSchedules } from '../jobs/schedules.ts';
 import { foreignOrders } from '../control/adoption.ts';
+import { refuseLinks } from '../store/own-directories.ts';
 import { SystemError } from '../sys/system-error.ts';
 import { adoptOnce, meetStore, noted } from './box-start.ts';
 import type { Log } from './log.ts';
@@ -57,12 +58,13 @@ export interface OwnOptions {
   readonly onChange: () => void;
 }
 
-/** Rejects NOT_A_STORE where there is none; BUSY, naming the service that has it. */
+/** Rejects NOT_A_STORE where there is none; BUSY, naming the service that has it; CORRUPT where a link is in the way. */
 export async function ownStore(directory: string, options: OwnOptions): Promise<OwnedStore> {
   const { secrets, sockets, feed } = options;
   await using stack = new AsyncDisposableStack();
   const opened = stack.use(await openHouse(directory));
   const { world } = opened;
+  await refuseLinks(world, opened.store);
   stack.use(await world.files.lock(join(directory, SERVICE_LOCK), 'holdfastd'));
   const { box } = opened;
   const met = await meetStore(opened, options.log);

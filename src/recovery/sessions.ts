@@ -2,6 +2,7 @@ import { join } from 'node:path/posix';
 import { isDeepStrictEqual } from 'node:util';
 import type { PointRecord } from '../formats/store/point.ts';
 import type { NfsPlace, SessionRecord, WhenFull } from '../formats/store/session.ts';
+import { refuseLinks } from '../store/own-directories.ts';
 import { SystemError } from '../sys/system-error.ts';
 import { SessionError } from './session-error.ts';
 import { advance, type Steps } from './session-executor.ts';
@@ -45,6 +46,7 @@ export async function startSession(
   const tail = Buffer.from(world.random.bytes(ID_RANDOM_LENGTH)).toString('hex');
   const id = `${point.machine}-${tail}`;
   const directory = sessionDirectory(store, id);
+  await refuseLinks(world, store);
   await world.files.makeDirectory(directory);
   const lock = await holdSession(house, id);
   try {
@@ -172,6 +174,7 @@ export async function holdFound(
   id: string,
 ): Promise<{ readonly record: SessionRecord; readonly lock: AsyncDisposable }> {
   await findSession(house, id);
+  await refuseLinks(house.world, house.store);
   const lock = await holdSession(house, id);
   try {
     return { record: await findSession(house, id), lock };

@@ -1,21 +1,24 @@
 import { join } from 'node:path/posix';
 import { SystemError } from '../sys/system-error.ts';
 import type { World } from '../sys/world.ts';
+import { refuseLinks } from './own-directories.ts';
 import type { Store } from './store.ts';
 import { StoreError } from './store-error.ts';
 import { mendStoreRecord } from './store-record.ts';
 
 /**
  * For whoever changes the store, in whatever way. Rejects BUSY, naming who does now; UNSUPPORTED, naming the feature,
- * where this release may only read the store.
+ * where this release may only read the store; CORRUPT where what is written would go elsewhere.
  */
 export async function lockStore(
-  { files }: World,
+  world: World,
   store: Store,
   holder: string,
 ): Promise<AsyncDisposable> {
+  const { files } = world;
   // Before the lock's file is made, too: what may not be changed stays as it is.
   store.checkWritable();
+  await refuseLinks(world, store);
   let lock: AsyncDisposable;
   try {
     lock = await files.lock(join(store.directory, 'lock'), holder);

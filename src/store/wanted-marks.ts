@@ -1,4 +1,4 @@
-import { join } from 'node:path/posix';
+import { basename, dirname, join } from 'node:path/posix';
 import type { Reference } from '../formats/store/node.ts';
 import { decodeWanted, encodeWanted, type Wanted } from '../formats/store/wanted.ts';
 import type { FileSystem } from '../sys/file-system.ts';
@@ -40,6 +40,7 @@ export function wantedMarks(files: FileSystem, directory: string): WantedMarks {
         if (!(await files.stat(join(directory, '../packs')))) return;
         if (wholePacks.has(pack)) return;
         if (room === 0) {
+          if ((await files.links(dirname(directory))).includes(basename(directory))) return;
           await files.makeDirectory(directory);
           room = Math.max(0, MARKS_MAX - (await names()).length);
         }

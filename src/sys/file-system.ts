@@ -10,12 +10,14 @@ export interface FileSystem {
    */
   create(path: string, access?: 'private' | 'shared'): Promise<File>;
   /**
-   * Never waits for somebody at the other end of a pipe. `alone`: a block device, to be written, BUSY where it, a part
-   * of it or what it is a part of is mounted, swapped to, or in use by LVM, RAID or another that opened it so.
+   * Never waits for somebody at the other end of a pipe. To be written a symbolic link is INVALID: it may lead
+   * anywhere. `alone`: a block device, to be written, BUSY where it, a part of it or what it is a part of is mounted,
+   * swapped to, or in use by LVM, RAID or another that opened it so.
    */
   open(path: string, access: FileAccess): Promise<File>;
   /** The whole contents; refuses (IO) files above `limit` bytes. */
   readFile(path: string, limit: number): Promise<Uint8Array>;
+  /** Follows links. */
   stat(path: string): Promise<FileStatus | undefined>;
   rename(from: string, to: string): Promise<void>;
   unlink(path: string): Promise<void>;
@@ -28,11 +30,13 @@ export interface FileSystem {
   makeDirectory(path: string, access?: 'private' | 'shared'): Promise<void>;
   /** Names, sorted; an absent directory is NOT_FOUND. */
   list(directory: string): Promise<string[]>;
+  /** Those names in `directory`, sorted, that are symbolic links; an absent directory has none. */
+  links(directory: string): Promise<string[]>;
   /** Makes creations, renames and removals in `directory` durable. */
   syncDirectory(directory: string): Promise<void>;
   /**
    * Holds `path`, a file that is made for it, until disposed or until this process ends in whatever way.
-   * Rejects BUSY, naming the holder.
+   * Rejects BUSY, naming the holder; INVALID where it is a symbolic link.
    */
   lock(path: string, holder: string): Promise<AsyncDisposable>;
   /** The holder's own words, if someone holds `path` now. */

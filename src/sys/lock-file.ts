@@ -26,7 +26,7 @@ const RECORD_LENGTH_MAX = 4096;
 
 /**
  * Holds `path` until disposed or until this process ends in whatever way: the lock is the kernel's
- * (flock), the file's contents only say who it is. Rejects BUSY, naming the holder.
+ * (flock), the file's contents only say who it is. Rejects BUSY, naming the holder; INVALID for a symbolic link.
  */
 export async function takeLock(path: string, holder: string): Promise<AsyncDisposable> {
   const fd = openLock(path);
@@ -74,7 +74,7 @@ function note(fd: number, text: string): void {
 export function lockHolder(path: string): string | undefined {
   let fd: number;
   try {
-    fd = openSync(path, constants.O_RDWR);
+    fd = openSync(path, constants.O_RDWR | constants.O_NOFOLLOW);
   } catch {
     return undefined;
   }
@@ -85,7 +85,8 @@ export function lockHolder(path: string): string | undefined {
 
 function openLock(path: string): number {
   try {
-    return openSync(path, constants.O_RDWR | constants.O_CREAT, 0o600);
+    // What a link leads to would be emptied for the holder's name.
+    return openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
   } catch (cause) {
     throw systemError(cause, `open lock ${path}`);
   }

@@ -33,9 +33,9 @@ const truncateFile = promisify(ftruncate);
 const ENXIO = 6;
 const OPEN_FLAGS = {
   read: constants.O_RDONLY | constants.O_NONBLOCK,
-  write: constants.O_RDWR | constants.O_NONBLOCK,
-  // open(2): of a block device, without O_CREAT.
-  alone: constants.O_RDWR | constants.O_NONBLOCK | constants.O_EXCL,
+  write: constants.O_RDWR | constants.O_NONBLOCK | constants.O_NOFOLLOW,
+  // open(2): O_EXCL of a block device, without O_CREAT.
+  alone: constants.O_RDWR | constants.O_NONBLOCK | constants.O_NOFOLLOW | constants.O_EXCL,
 } as const satisfies Record<FileAccess, number>;
 
 /** The machine's own file system. */
@@ -82,6 +82,7 @@ export function realFileSystem(): FileSystem {
     },
     list: (directory) =>
       doing(`list ${directory}`, async () => (await promises.readdir(directory)).sort()),
+    links: (directory) => doing(`list ${directory}`, () => linksIn(directory)),
     syncDirectory: (directory) =>
       doing(`sync directory ${directory}`, async () => {
         const fd = await openFile(directory, O_RDONLY);
@@ -275,6 +276,16 @@ async function status(path: string): Promise<FileStatus | undefined> {
     const error = systemError(cause, `stat ${path}`);
     if (error.code === 'NOT_FOUND') return undefined;
     throw error;
+  }
+}
+
+async function linksIn(directory: string): Promise<string[]> {
+  try {
+    const entries = await promises.readdir(directory, { withFileTypes: true });
+    return entries.flatMap((it) => (it.isSymbolicLink() ? [it.name] : [])).sort();
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw cause;
   }
 }
 

@@ -45,7 +45,7 @@ const MEANINGS: Readonly<Record<string, readonly [SystemErrorCode, string]>> = {
   EADDRNOTAVAIL: ['INVALID', 'this machine has no such address'],
   EISDIR: ['INVALID', 'it is a directory'],
   ENAMETOOLONG: ['INVALID', 'the name is too long'],
-  ELOOP: ['INVALID', 'links lead in a circle'],
+  ELOOP: ['INVALID', 'it is a symbolic link where none may be, or links lead in a circle'],
   ECONNREFUSED: ['UNREACHABLE', 'nobody listens there'],
   ECONNRESET: ['UNREACHABLE', 'the other side ended the connection'],
   EPIPE: ['UNREACHABLE', 'the other side has gone'],

@@ -203,6 +203,10 @@ function fileSystemOn(process: Process): FileSystem {
       );
       return inside.map((path) => path.slice(path.lastIndexOf('/') + 1)).sort();
     },
+    async links() {
+      step();
+      return [];
+    },
     async syncDirectory(directory) {
       step();
       // This one's names and no others: many a file system does more, but none promises it.

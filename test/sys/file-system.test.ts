@@ -1,7 +1,7 @@
 import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { writeFileSync } from 'node:fs';
+import { symlinkSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path/posix';
 import { test } from 'tap';
@@ -94,6 +94,26 @@ for (const [name, open] of Object.entries(kinds)) {
     await using _again = await files.lock(path, 'the second');
   });
 }
+
+test('what a link leads to is read, and neither written nor locked', async () => {
+  const files = realFileSystem();
+  const home = join(root, 'linked');
+  await files.makeDirectory(home);
+  deepEqual(await files.links(home), []);
+  deepEqual(await files.links(join(home, 'no')), []);
+  const [path, link] = [join(home, 'file'), join(home, 'link')];
+  writeFileSync(path, 'as it was');
+  symlinkSync(path, link);
+  deepEqual(await files.links(home), ['link']);
+  equal(Buffer.from(await files.readFile(link, 100)).toString(), 'as it was');
+  const refused = { code: 'INVALID', message: /link: it is a symbolic link/ };
+  await rejects(files.open(link, 'write'), refused);
+  await rejects(files.open(link, 'alone'), refused);
+  await rejects(files.lock(link, 'somebody'), refused);
+  await rejects(files.create(link), { code: 'EXISTS' });
+  equal(await files.lockHolder(link), undefined);
+  equal(Buffer.from(await files.readFile(path, 100)).toString(), 'as it was');
+});
 
 test('a lock that is held for a moment, to find out who holds it, is no obstacle', async () => {
   const files = realFileSystem();
