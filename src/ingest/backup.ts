@@ -202,7 +202,7 @@ async function copyAll(
   });
   for (const { name, where, device, base, plan } of plans) {
     const { size } = device.geometry;
-    const isAsked = plan.scope.kind === 'segments' && writer.hasLoss && !isWhole(writer, base);
+    const isAsked = plan.scope.kind === 'segments' && writer.hasLoss;
     const lost = base && isAsked ? await lostSegments(base, { nodes, packs, writer }) : [];
     const { scope, reason } = withLost(plan, lost, size);
     const kind = scope.kind === 'all' ? 'all' : 'changes';
@@ -226,11 +226,6 @@ async function copyAll(
     made.push({ name, size, reference, source: where });
   }
   return { disks: made, readBytes: readBefore };
-}
-
-/** Then the tree needs no walk. */
-function isWhole(writer: StoreWriter, base: PointDisk | undefined): boolean {
-  return base?.reference !== undefined && writer.isWhole(base.reference.digest);
 }
 
 /** What of a disk is read, and why. */

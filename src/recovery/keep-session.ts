@@ -111,7 +111,7 @@ async function publish(
     readBytes += kept.readBytes;
   }
   await writer.commit();
-  await tellLoss(house, id, { ...parts, disks });
+  await tellLoss(house, id, { ...parts, disks, before: point.disks });
   await publishPoint(world, store, set, {
     id,
     machine: point.machine,
@@ -126,11 +126,22 @@ async function publish(
 async function tellLoss(
   { store: { packs } }: SessionHouse,
   id: string,
-  { set, writer, disks, onDamage }: KeepParts & { readonly disks: readonly PointDisk[] },
+  {
+    set,
+    writer,
+    disks,
+    before,
+    onDamage,
+  }: KeepParts & { readonly disks: readonly PointDisk[]; readonly before: readonly PointDisk[] },
 ): Promise<void> {
   if (!writer.hasLoss) return;
   const nodes = nodeReader(packs, frameCodec(set.keys));
-  for (const disk of disks) {
+  for (const [at, disk] of disks.entries()) {
+    const base = before[at]?.reference;
+    // Then what was written over it is all that is new.
+    if (disk.reference && base && writer.isWhole(base.digest)) {
+      await writer.markWhole(disk.reference.digest);
+    }
     const lost = await lostSegments(disk, { nodes, packs, writer });
     const bytes = lost.reduce((sum, { count }) => sum + count * SEGMENT_LENGTH, 0);
     if (bytes === 0) continue;

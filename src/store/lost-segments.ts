@@ -21,7 +21,8 @@ import { locationKey } from './trust.ts';
 
 /**
  * What of a disk the store cannot give back any more, as far as is known: segments below nodes that cannot be read,
- * and segments with blocks in lost places. Reads every node, so it is asked only where `hasLoss`.
+ * and segments with blocks in lost places. Asked only where `hasLoss`: it reads every node, unless it has found the
+ * tree whole before, under the same loss.
  */
 export async function lostSegments(
   { size, reference }: DiskRoot,
@@ -73,7 +74,9 @@ export async function lostSegments(
       throw cause;
     }
   }
-  if (reference) await walk(reference, rootLevel(size), 0);
+  if (!reference || writer.isWhole(reference.digest)) return [];
+  await walk(reference, rootLevel(size), 0);
+  if (found.length === 0) await writer.markWhole(reference.digest);
   return found;
 }
 

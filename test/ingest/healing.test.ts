@@ -80,10 +80,17 @@ async function house() {
     }
     return problems.map(({ where, what }) => `${where}: ${what}`);
   }
+  /** Whether a writer need not walk its tree for what is lost. */
+  async function isKnownWhole({ disks: [disk] }: PointRecord): Promise<boolean> {
+    await using store = await openStore(world, directory);
+    const options = { domain: set.record.domain, holder: 'test' };
+    await using writer = await openStoreWriter(world, store, options);
+    return writer.isWhole(disk!.reference!.digest);
+  }
   const pack = (number: number) =>
     join(directory, 'packs', '00000', `${String(number).padStart(8, '0')}.pack`);
   return {
-    ...{ directory, set, backUp, contentsOf, check, pack },
+    ...{ directory, set, backUp, contentsOf, check, isKnownWhole, pack },
     async rebuild() {
       await using store = await openStore(world, directory);
       await rebuildIndex(world, store, {});
@@ -180,17 +187,10 @@ test('what was lost of the point before is read again, whatever a list of change
     isSame(await it.contentsOf(first.point), contents);
     const third = await it.backUp(contents, 'vm', { ...changed, since: second.point.id });
     equal(third.read, MiB, 'and then only what changed');
-    const isWhole = async (point: PointRecord): Promise<boolean> => {
-      await using store = await openStore(world, it.directory);
-      await using writer = await openStoreWriter(world, store, {
-        ...{ domain: it.set.record.domain, holder: 'test' },
-      });
-      return writer.isWhole(point.disks[0]!.reference!.digest);
-    };
-    ok(await isWhole(third.point), 'its tree is not walked again');
+    ok(await it.isKnownWhole(third.point), 'its tree is not walked again');
     const packs = readdirSync(join(it.directory, 'packs', '00000'));
     rmSync(join(it.directory, 'packs', '00000', packs.findLast((name) => name.endsWith('.pack'))!));
-    ok(!(await isWhole(third.point)), 'until more is lost');
+    ok(!(await it.isKnownWhole(third.point)), 'until more is lost');
   }
 });
 
@@ -208,6 +208,25 @@ test('what a session kept lacks, because its recovery point lacked it, is told',
     onDamage: (where, what) => told.push(`${where}: ${what}`),
   });
   match(told.join(), /the pack is missing.*vm-.*\/vda: the store has lost something in 2.00 MiB/);
+});
+
+test('for what other points have lost a tree that was kept is walked once', async () => {
+  const it = await house();
+  await it.backUp(noise(2 * MiB, 16), 'other');
+  const { point } = await it.backUp(noise(2 * MiB, 17));
+  rmSync(it.pack(1));
+  await using store = await openStore(world, it.directory);
+  const options = { listen: undefined, tls: false, nfs: undefined, whenFull: 'refuse' } as const;
+  const session = await startSession({ world, store }, point, options);
+  await session[Symbol.asyncDispose]();
+  const told: string[] = [];
+  await keepSession({ world, store }, session.record.id, {
+    ...{ set: it.set, workers: 1, signal: undefined, onProgress() {} },
+    onDamage: (_, what) => told.push(what),
+  });
+  deepEqual(told, ['the pack is missing']);
+  const { points } = await listPoints(world, store, 'set', it.set.keys);
+  ok(await it.isKnownWhole(points.at(-1)!));
 });
 
 test('the number of a lost pack is not given again, even where the index is lost with it', async () => {
