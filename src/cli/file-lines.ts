@@ -1,6 +1,6 @@
+import { printable } from '../lib/printable.ts';
 import { formatSize } from '../lib/sizes.ts';
 import type { CopiedFiles, FileEntry, VolumeSummary } from '../protocol/results.ts';
-import { harmless } from './harmless-text.ts';
 import { table } from './output.ts';
 
 const LETTERS = { file: '-', directory: 'd', link: 'l', other: '?' } as const;
@@ -12,8 +12,8 @@ export function entryLine(entry: FileEntry): string {
   const rights = RIGHTS.map((it, at) => ((mode >> (8 - at)) & 1 ? it : '-')).join('');
   const owner = `${uid}:${gid}`.padStart(11);
   const time = modified.slice(0, 16).replace('T', ' ');
-  const link = target === undefined ? '' : ` -> ${harmless(target)}`;
-  return `${LETTERS[kind]}${rights} ${owner} ${String(size).padStart(14)} ${time} ${harmless(path)}${link}`;
+  const link = target === undefined ? '' : ` -> ${printable(target)}`;
+  return `${LETTERS[kind]}${rights} ${owner} ${String(size).padStart(14)} ${time} ${printable(path)}${link}`;
 }
 
 export function volumesTable(volumes: readonly VolumeSummary[]): string {

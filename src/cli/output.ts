@@ -2,7 +2,7 @@ import { formatSize } from '../lib/sizes.ts';
 import type { Change, Notice, Progress, Report } from '../protocol/results.ts';
 import type { Clock } from '../sys/clock.ts';
 import { Interrupted } from './interrupted.ts';
-import { harmless, harmlessLines } from './harmless-text.ts';
+import { printable, printableLines } from './printable-text.ts';
 import { standardOutput } from '../sys/standard-output.ts';
 import { SystemError } from '../sys/system-error.ts';
 
@@ -75,7 +75,7 @@ export function openOutput(clock: Clock, json: boolean): Output {
   function notice(event: Notice): void {
     endProgress();
     if (json) line(event);
-    else stderr.write(`${harmlessLines(event.message)}\n`);
+    else stderr.write(`${printableLines(event.message)}\n`);
   }
   /** Resolves when it is on its way; rejects where nobody reads any more, which ends what writes much. */
   async function written(what: string | Uint8Array): Promise<void> {
@@ -90,7 +90,7 @@ export function openOutput(clock: Clock, json: boolean): Output {
   function change(event: Change): void {
     endProgress();
     if (json) line(event);
-    else print(harmless(changeText(event)));
+    else print(printable(changeText(event)));
   }
   return {
     json,
@@ -103,7 +103,7 @@ export function openOutput(clock: Clock, json: boolean): Output {
     result(value, text) {
       endProgress();
       if (json) line(value);
-      else print(harmlessLines(text()));
+      else print(printableLines(text()));
     },
     async part(value, text) {
       endProgress();
@@ -117,7 +117,7 @@ export function openOutput(clock: Clock, json: boolean): Output {
     },
     say(text) {
       endProgress();
-      if (!json) stderr.write(`${harmlessLines(text)}\n`);
+      if (!json) stderr.write(`${printableLines(text)}\n`);
     },
   };
 }
@@ -161,7 +161,7 @@ function duration(seconds: number): string {
 
 /** Columns as wide as their widest cell. */
 export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const all = [head, ...rows].map((row) => row.map(harmless));
+  const all = [head, ...rows].map((row) => row.map(printable));
   const widths = head.map((_, column) => Math.max(...all.map((row) => row[column]!.length)));
   return all
     .map((row) =>

@@ -16,7 +16,7 @@ import {
 } from './command.ts';
 import { Interrupted } from './interrupted.ts';
 import { commandHelp, overview } from './help.ts';
-import { harmlessLines } from './harmless-text.ts';
+import { printableLines } from './printable-text.ts';
 import { openOutput, type Output } from './output.ts';
 import { ServiceFailure } from '../client/service-failure.ts';
 import { noStoreNamed, openCalls } from './calls.ts';
@@ -160,8 +160,8 @@ async function failed(error: unknown, output: Output): Promise<number> {
   const { message } = cause as Error;
   if (output.json) output.print(JSON.stringify({ event: 'error', kind, message }));
   const isOwnWish = cause instanceof Interrupted || kind === 'interrupted';
-  if (!isOwnWish) process.stderr.write(`holdfast: ${harmlessLines(message)}\n`);
-  else if (message !== '') process.stderr.write(`${harmlessLines(message)}\n`);
+  if (!isOwnWish) process.stderr.write(`holdfast: ${printableLines(message)}\n`);
+  else if (message !== '') process.stderr.write(`${printableLines(message)}\n`);
   return EXIT_CODES[kind];
 }
 

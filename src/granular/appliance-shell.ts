@@ -1,5 +1,7 @@
 import { GranularError } from './granular-error.ts';
-import { exitCode, lastWords, printable, startProgram } from './programs.ts';
+import { printable } from '../lib/printable.ts';
+import { turnOfLoop } from '../lib/turn-of-loop.ts';
+import { exitCode, lastWords, startProgram } from './programs.ts';
 import { systemClock } from '../sys/clock.ts';
 
 /*
@@ -101,7 +103,7 @@ export async function openApplianceShell({
       fish.stdin.write(`echo ${quoted(mark)}\n`);
       const answer = await until(`${mark}\n`, timeoutMs);
       // Errors were written before the mark, on another pipe: they are read in the same round.
-      await new Promise((resolve) => setImmediate(resolve));
+      await turnOfLoop();
       const failed = fish.stderr().slice(said);
       // It says nothing of what went well.
       if (failed === '') return answer;

@@ -1,7 +1,7 @@
 import { GranularError } from './granular-error.ts';
 import { type ApplianceShell, openApplianceShell, type ShellOptions } from './appliance-shell.ts';
 import { unmount } from './mounts.ts';
-import { printable } from './programs.ts';
+import { printable } from '../lib/printable.ts';
 import { type GroupMember, type SeparatedGroups, separateGroups } from './volume-groups.ts';
 import {
   isContainer,

@@ -1,6 +1,7 @@
 import { GranularError } from './granular-error.ts';
 import { findInside, type Inside } from './paths.ts';
-import { exitCode, lastWords, outputOf, printable, runProgram, startProgram } from './programs.ts';
+import { printable } from '../lib/printable.ts';
+import { exitCode, lastWords, outputOf, runProgram, startProgram } from './programs.ts';
 
 export interface CopyProgress {
   /** Bytes, of all that is there; 0: not known yet. */

@@ -1,5 +1,6 @@
 import { GranularError } from './granular-error.ts';
-import { lastWords, printable, runProgram } from './programs.ts';
+import { printable } from '../lib/printable.ts';
+import { lastWords, runProgram } from './programs.ts';
 
 /*
  * Paths inside a volume. A guest's symbolic links mean places in the guest, so they are followed here, by

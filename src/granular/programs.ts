@@ -1,3 +1,4 @@
+import { printable } from '../lib/printable.ts';
 import { SystemError } from '../sys/system-error.ts';
 import {
   isMissing,
@@ -103,12 +104,6 @@ export async function* outputOf(tool: Tool): AsyncGenerator<Buffer> {
 /** What a program says at its end is why it failed. */
 export function lastWords(stderr: string): string {
   return printable(stderr.trim().split('\n').slice(-3).join('; ').slice(-500)) || 'without a word';
-}
-
-/** For messages: what a disk says may hold anything, also what a terminal would obey. */
-export function printable(text: string): string {
-  // oxlint-disable-next-line eslint/no-control-regex -- they are what is looked for
-  return text.replace(/[\u0000-\u001f\u007f-\u009f]/g, '?');
 }
 
 function translated(cause: unknown): unknown {

@@ -1,5 +1,6 @@
 import { GranularError } from './granular-error.ts';
-import { PARSER_MEMORY_MAX, printable, runProgram } from './programs.ts';
+import { printable } from '../lib/printable.ts';
+import { PARSER_MEMORY_MAX, runProgram } from './programs.ts';
 
 /*
  * What blkid recognises on a disk or a partition, by low-level probing. It names one file system or container and one

@@ -1,5 +1,5 @@
 import { GranularError } from './granular-error.ts';
-import { printable } from './programs.ts';
+import { printable } from '../lib/printable.ts';
 import { decoded } from './signatures.ts';
 
 /** An entry of a partition table, as it stands there: what makes no sense is not sorted out yet. */

@@ -2,7 +2,7 @@ import type { DiskFiles } from './disk-files.ts';
 import { fileSystemDriver, KERNEL_DRIVERS } from './drivers.ts';
 import { GranularError, type GranularErrorCode } from './granular-error.ts';
 import { type Partition, type PartitionTable, readPartitions } from './partitions.ts';
-import { printable } from './programs.ts';
+import { printable } from '../lib/printable.ts';
 import { decoded, probe, type Signatures } from './signatures.ts';
 
 /** `unknown`: something else, or nothing that is recognised; `found` says what. */

@@ -21,6 +21,7 @@ import {
   VMDK_HEADER_LENGTH,
   type VmdkExtent,
 } from '../formats/image/vmdk.ts';
+import { printable } from '../lib/printable.ts';
 import type { File, FileSystem } from '../sys/file-system.ts';
 import { SystemError } from '../sys/system-error.ts';
 import { detectFormat, formatName, type ImageFormat, readEnd, readPart } from './image-format.ts';
@@ -52,7 +53,10 @@ interface NamedFile {
 
 /** Longer chains than any hypervisor makes. */
 const CHAIN_MAX = 64;
-const PARTS_MAX = 4096;
+/** Of one image and all that it refers to. Each stays open; a split VMDK of 16 TB has so many. */
+const FILES_MAX = 8192;
+/** Bytes: PATH_MAX of Linux. */
+const NAME_LENGTH_MAX = 4095;
 
 type Look = (file: File) => Promise<ImageLook>;
 
@@ -77,7 +81,7 @@ export async function lookAtImage(
 ): Promise<ImageLook> {
   const file = stack.use(await files.open(path, 'read'));
   readAlone(file);
-  const look = await LOOKS[format](file);
+  const look = await lookAt(file, format);
   if (look.named.length > 0 && !isSaid) {
     const others = look.named.slice(0, NAMED_MAX).map(({ name }) => name);
     throw new IngestError(
@@ -86,7 +90,8 @@ export async function lookAtImage(
         `give --format ${formatName(format)} if it is that, or --format raw`,
     );
   }
-  const complaints = [look.complaint, ...(await lookAtNamed(files, path, look.named, stack, 1))];
+  const chain: Chain = { files, stack, opened: 0 };
+  const complaints = [look.complaint, ...(await lookAtNamed(chain, path, look.named, 1))];
   return { ...look, complaint: complaints.find((it) => it !== undefined) };
 }
 
@@ -99,14 +104,33 @@ export interface LookOptions {
 /** Names in a message. */
 const NAMED_MAX = 3;
 
+/** Rejects BAD_IMAGE for names that messages cannot repeat, beside all that is wrong with the image itself. */
+async function lookAt(file: File, format: ImageFormat): Promise<ImageLook> {
+  const look = await LOOKS[format](file);
+  const isName = ({ name }: NamedFile): boolean =>
+    Buffer.byteLength(name) <= NAME_LENGTH_MAX && name === printable(name);
+  if (look.named.every(isName)) return look;
+  throw new IngestError(
+    'BAD_IMAGE',
+    `${file.path} refers to a file by what is not a name: it is too long, or has control characters`,
+  );
+}
+
+interface Chain {
+  readonly files: FileSystem;
+  readonly stack: AsyncDisposableStack;
+  opened: number;
+}
+
 async function lookAtNamed(
-  files: FileSystem,
+  chain: Chain,
   by: string,
   named: readonly NamedFile[],
-  stack: AsyncDisposableStack,
   depth: number,
 ): Promise<(string | undefined)[]> {
-  if (depth > CHAIN_MAX || named.length > PARTS_MAX) {
+  const { files, stack } = chain;
+  chain.opened += named.length;
+  if (depth > CHAIN_MAX || chain.opened > FILES_MAX) {
     throw new IngestError('BAD_IMAGE', `${by} refers to more files than any disk has`);
   }
   const complaints: (string | undefined)[] = [];
@@ -130,9 +154,9 @@ async function lookAtNamed(
     }
     if (role === 'part') continue;
     const kind = format === 'unknown' ? await detectFormat(file, 'file') : format;
-    const below = await LOOKS[kind](file);
+    const below = await lookAt(file, kind);
     complaints.push(below.complaint);
-    complaints.push(...(await lookAtNamed(files, path, below.named, stack, depth + 1)));
+    complaints.push(...(await lookAtNamed(chain, path, below.named, depth + 1)));
   }
   return complaints;
 }
@@ -264,6 +288,8 @@ async function lookAtVdi(file: File): Promise<ImageLook> {
 /** What qemu reads; it passes over all others. */
 const EXTENTS = ['FLAT', 'SPARSE', 'VMFS', 'VMFSSPARSE', 'SESPARSE'];
 const FLAT_EXTENTS = ['FLAT', 'VMFS'];
+/** Letters in a message. */
+const KIND_SHOWN_MAX = 32;
 
 async function lookAtVmdk(file: File): Promise<ImageLook> {
   const { path } = file;
@@ -292,7 +318,7 @@ async function lookAtVmdk(file: File): Promise<ImageLook> {
   const odd = extents.find(({ access, kind }) => access !== 'RW' || !EXTENTS.includes(kind));
   if (odd) {
     unsupported(
-      `${path} has an extent of kind ${odd.access} ${odd.kind}, which Holdfast does not read`,
+      `${path} has an extent of kind ${odd.access} ${odd.kind.slice(0, KIND_SHOWN_MAX)}, which Holdfast does not read`,
     );
   }
   const home = dirname(path);

@@ -1,5 +1,6 @@
 import { join } from 'node:path/posix';
 import { openNbdDisk, type NbdDisk } from '../block/nbd-disk.ts';
+import { printable } from '../lib/printable.ts';
 import { privateDirectory } from '../sys/private-directory.ts';
 import { run, runOrFail, start } from '../sys/processes.ts';
 import { SystemError } from '../sys/system-error.ts';
@@ -126,7 +127,7 @@ export async function examineImage(
   const parts = (data?.extents ?? []).map(({ filename }) => filename);
   const named = [info['backing-filename'], data?.['data-file'], ...parts].filter(isOther);
   if (named.length > 0 && !isSaid) {
-    const others = named.slice(0, NAMED_MAX).join(', ');
+    const others = printable(named.slice(0, NAMED_MAX).join(', '));
     throw new IngestError('REFUSED', `${path} refers to ${others}, which its header hides`);
   }
   if (info['backing-filename'] !== undefined) {
@@ -185,9 +186,9 @@ async function toolOutput(path: string, args: readonly string[]): Promise<string
 }
 
 function firstLine(text: string): string {
-  return text.trim().split('\n', 1)[0]!.slice(0, 500);
+  return printable(text.trim().split('\n', 1)[0]!.slice(0, 500));
 }
 
 function lastLine(text: string): string {
-  return text.trim().split('\n').at(-1)!.slice(0, 500);
+  return printable(text.trim().split('\n').at(-1)!.slice(0, 500));
 }

@@ -216,6 +216,22 @@ test('no extent of a VMDK is passed over', { skip }, async () => {
   }
 });
 
+test('what an image names has bounds, and reaches no terminal as it is', async () => {
+  for (const name of ['\u001b[2J.raw', 'x'.repeat(5000)]) {
+    writeFileSync(at('named.vmdk'), descriptor(`RW 2048 FLAT "${name}" 0`));
+    for (const format of [undefined, 'vmdk'] as const) {
+      await refused(
+        'named.vmdk',
+        /^\S+ refers to a file by what is not a name: it is .*s$/,
+        format,
+      );
+    }
+  }
+  const many = Array.from({ length: 8193 }, () => 'RW 2048 FLAT "many.vmdk" 0');
+  writeFileSync(at('many.vmdk'), descriptor(...many));
+  await refused('many.vmdk', /more files than any disk has/, 'vmdk');
+});
+
 // A15
 test('a pipe or a device among the files of an image is refused at once', { skip }, async () => {
   await program('mkfifo', at('pipe'));

@@ -22,6 +22,8 @@ const LONG_HEADER_LENGTH = 104;
 const BACKING_FORMAT = 0xe2792aca;
 const DATA_FILE = 0x44415441;
 const EXTENSIONS_MAX = 64;
+/** Names are no longer; QEMU takes no others (block/qcow2.c). */
+const TEXT_LENGTH_MAX = 1023;
 
 export function decodeQcow2Header(bytes: Uint8Array): Qcow2Header | undefined {
   if (bytes.length < HEADER_LENGTH || latin1(bytes, 0, 4) !== 'QFI\xfb') return undefined;
@@ -56,5 +58,6 @@ function extensionsOf(bytes: Uint8Array, start: number): Map<number, string> {
 }
 
 function utf8(bytes: Uint8Array, at: number, length: number): string {
-  return Buffer.from(bytes.subarray(at, at + length)).toString('utf8');
+  const end = at + Math.min(length, TEXT_LENGTH_MAX);
+  return Buffer.from(bytes.subarray(at, end)).toString('utf8');
 }

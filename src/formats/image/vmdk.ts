@@ -33,8 +33,9 @@ export interface VmdkExtent {
 
 const SECTOR = 512;
 const NO_PARENT = 'ffffffff';
+/** What is before it in its line only: in a file of empty lines each would else be looked through from each. */
 const EXTENT =
-  /^\s*(RW|RDONLY|NOACCESS)\s+(\d{1,15})\s+(\w+)(?:\s+"([^"\n]*)"(?:\s+(\d{1,15}))?)?/gm;
+  /^[ \t]*(RW|RDONLY|NOACCESS)\s+(\d{1,15})\s+(\w+)(?:\s+"([^"\n]*)"(?:\s+(\d{1,15}))?)?/gm;
 
 export function decodeVmdkSparseHeader(bytes: Uint8Array): VmdkSparseHeader | undefined {
   if (bytes.length < VMDK_HEADER_LENGTH || latin1(bytes, 0, 4) !== 'KDMV') return undefined;
@@ -49,7 +50,7 @@ export function decodeVmdkDescriptor(bytes: Uint8Array): VmdkDescriptor | undefi
   if (!all.startsWith('# Disk DescriptorFile')) return undefined;
   const [text = ''] = Buffer.from(bytes).toString('utf8').split('\0', 1);
   const field = (name: string): string | undefined =>
-    new RegExp(`^\\s*${name}\\s*=\\s*"?([^"\\r\\n]*)"?`, 'm').exec(text)?.[1]?.trim();
+    new RegExp(`^[ \\t]*${name}\\s*=\\s*"?([^"\\r\\n]*)"?`, 'm').exec(text)?.[1]?.trim();
   return {
     hasParent: (field('parentCID') ?? NO_PARENT).toLowerCase() !== NO_PARENT,
     parent: field('parentFileNameHint'),

@@ -16,6 +16,7 @@ import {
 import { bufferPool } from '../../lib/buffer-pool.ts';
 import type { MemoryShare } from '../../lib/memory-budget.ts';
 import { GiB, MiB } from '../../lib/sizes.ts';
+import { turnOfLoop } from '../../lib/turn-of-loop.ts';
 import { blockStatus } from './block-status.ts';
 import { type PartialWrite, partialWrite } from './partial-write.ts';
 import type { Traffic } from '../traffic.ts';
@@ -342,10 +343,6 @@ async function zeroInTurns(
   }
   // A sync is one of all that came before it.
   await to.zero(at, length - (at - offset), durability);
-}
-
-function turnOfLoop(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
 }
 
 interface ZeroRange {

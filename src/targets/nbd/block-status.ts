@@ -1,6 +1,7 @@
 import type { BlockDevice, Extent } from '../../block/block-device.ts';
 import { type HeaderStyle, STATES } from '../../formats/wire/nbd.ts';
 import { MiB } from '../../lib/sizes.ts';
+import { turnOfLoop } from '../../lib/turn-of-loop.ts';
 
 /** A reply's worth; a client asks again from where it ends. */
 const EXTENTS_MAX = 4096;
@@ -43,10 +44,6 @@ export async function blockStatus(
     if (found.length === 1) step = Math.min(2 * step, LONGEST_STEP);
   }
   return found;
-}
-
-function turnOfLoop(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
 }
 
 /** Payload of a block status chunk for the one context that there is. */
