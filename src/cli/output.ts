@@ -1,3 +1,4 @@
+import { printableLines } from '../lib/printable.ts';
 import { formatSize } from '../lib/sizes.ts';
 import type { Change, Notice, Progress, Report } from '../protocol/results.ts';
 import type { Clock } from '../sys/clock.ts';

@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import { printableLines } from '../lib/printable.ts';
 import type { House } from '../control/house.ts';
 import { EXIT_CODES } from '../protocol/failure.ts';
 import { systemClock } from '../sys/clock.ts';
@@ -160,8 +161,9 @@ async function failed(error: unknown, output: Output): Promise<number> {
   const { message } = cause as Error;
   if (output.json) output.print(JSON.stringify({ event: 'error', kind, message }));
   const isOwnWish = cause instanceof Interrupted || kind === 'interrupted';
-  if (!isOwnWish) process.stderr.write(`holdfast: ${printableLines(message)}\n`);
-  else if (message !== '') process.stderr.write(`${printableLines(message)}\n`);
+  const text = printableLines(message);
+  if (!isOwnWish) process.stderr.write(`holdfast: ${text}\n`);
+  else if (text !== '') process.stderr.write(`${text}\n`);
   return EXIT_CODES[kind];
 }
 

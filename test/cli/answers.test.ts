@@ -36,6 +36,13 @@ test('an answer that cannot be written is a failure with an exit code', async ()
   }
 });
 
+test('what a message repeats reaches no terminal as it is', async () => {
+  const store = join(root, 'no\u001b]0;title\u0007store');
+  const { status, stderr } = into(join(root, 'out'), ['set', 'list', '--store', store]);
+  equal(status, 5);
+  match(stderr, /no\?\]0;title\?store/);
+});
+
 test('a disk that takes only a part of an answer is full', async ({ teardown }) => {
   const full = join(root, 'small');
   mkdirSync(full);
