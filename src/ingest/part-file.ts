@@ -39,8 +39,8 @@ export async function openPartFile({ files, random }: World, path: string): Prom
       await files.syncDirectory(directory);
     },
     async [Symbol.asyncDispose]() {
+      await using _file = file;
       if (!isPublished && (await files.stat(place))) await files.unlink(place);
-      await file[Symbol.asyncDispose]();
     },
   };
 }
@@ -74,7 +74,13 @@ async function namesIn(files: FileSystem, directory: string): Promise<readonly s
   }
 }
 
+/** Also what another user has made, in a directory that all may write to: it is not ours to remove. */
 async function isHeldElsewhere(files: FileSystem, place: string): Promise<boolean> {
-  await using file = await files.open(place, 'read');
-  return file.isByteHeld(MARK);
+  try {
+    await using file = await files.open(place, 'read');
+    return file.isByteHeld(MARK);
+  } catch (cause) {
+    if (cause instanceof SystemError && cause.code === 'DENIED') return true;
+    throw cause;
+  }
 }

@@ -18,6 +18,7 @@ import { memoryDevice } from '../../src/block/memory.ts';
 import { restoreDisk } from '../../src/ingest/restore.ts';
 import { SystemError } from '../../src/sys/system-error.ts';
 import { realWorld } from '../../src/sys/world.ts';
+import { faultyFs } from '../support/faulty-fs.ts';
 import { noise } from '../support/random.ts';
 import { program, without } from '../support/programs.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
@@ -164,6 +165,22 @@ test('what a killed restore left goes with the next one to that name, and no oth
   ok(!during.includes('.left.raw.00000001.part'));
   deepEqual(parts(), ['.other.raw.00000001.part']);
   unlinkSync(at('.other.raw.00000001.part'));
+});
+
+test("what another user has left beside it stays, and is in nobody's way", async () => {
+  const theirs = at('.shared.raw.00000001.part');
+  writeFileSync(theirs, 'of another user');
+  const files = faultyFs(world.files, (operation, path) =>
+    operation === 'open' && path === theirs
+      ? new SystemError('DENIED', 'permission denied')
+      : undefined,
+  );
+  await restoreDisk({ ...world, files }, memoryDevice(contents), {
+    ...{ to: at('shared.raw'), format: undefined, overwrite: false, store },
+    ...{ mayErase: noDevice, onProgress: () => {} },
+  });
+  equal(readFileSync(theirs, 'utf8'), 'of another user');
+  unlinkSync(theirs);
 });
 
 test('a directory that may be written to but not looked into takes a disk', async () => {
