@@ -1,6 +1,6 @@
 import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict';
 import { test } from 'tap';
-import { openAudit } from '../../src/control/audit.ts';
+import { AUDIT, openedAudit, ROOT } from '../support/audit.ts';
 import { decodeAudit } from '../../src/formats/store/audit.ts';
 import { FormatError } from '../../src/formats/format-error.ts';
 import { SystemError } from '../../src/sys/system-error.ts';
@@ -8,43 +8,25 @@ import type { FileSystem } from '../../src/sys/file-system.ts';
 import { type CrashingFs, crashingFs, onlyPowerCuts } from '../support/crashing-fs.ts';
 import { faultyFs } from '../support/faulty-fs.ts';
 import { seeded } from '../support/random.ts';
-import { simulatedWorld } from '../support/store.ts';
-
-const ROOT = { pid: 7, uid: 0, gids: [0, 10] };
-const PATH = '/store/audit.log';
-
-async function opened({ files }: Pick<CrashingFs, 'files'>, fileLength?: number) {
-  const world = simulatedWorld(files);
-  await files.makeDirectory('/store');
-  await files.syncDirectory('/');
-  const troubles: string[] = [];
-  const audit = await openAudit(
-    world,
-    '/store',
-    (message) => void troubles.push(message),
-    fileLength,
-  );
-  return { audit, troubles };
-}
 
 async function textOf(files: FileSystem): Promise<string> {
-  return Buffer.from(await files.readFile(PATH, 2 ** 20)).toString('utf8');
+  return Buffer.from(await files.readFile(AUDIT, 2 ** 20)).toString('utf8');
 }
 
 async function rewrite(files: FileSystem, text: string): Promise<void> {
-  await files.unlink(PATH);
-  await using file = await files.create(PATH);
+  await files.unlink(AUDIT);
+  await using file = await files.create(AUDIT);
   await file.write(Buffer.from(text), 0);
 }
 
 test('each change has its beginning and its end, also after a restart', async () => {
   const disk = crashingFs(seeded(1));
-  const { audit } = await opened(disk);
+  const { audit } = await openedAudit(disk);
   const ended = await audit.begin(ROOT, 'session/discard', { session: 'x' });
   const other = await audit.begin({ ...ROOT, uid: 5 }, 'backup/forget', { point: 'p' });
   await other('failed', 'it is in use');
   await ended('done');
-  const again = (await opened(disk.copy(seeded(2)))).audit;
+  const again = (await openedAudit(disk.copy(seeded(2)))).audit;
   await (await again.begin(ROOT, 'job/create', { long: 'x'.repeat(10_000) }))('done');
   deepEqual(
     (await again.last(100)).map(({ number, what, outcome, of }) => [number, what, outcome, of]),
@@ -65,7 +47,7 @@ test('each change has its beginning and its end, also after a restart', async ()
 
 test('what was altered, taken out, put in or moved is found', async () => {
   const disk = crashingFs(seeded(1));
-  const { audit } = await opened(disk);
+  const { audit } = await openedAudit(disk);
   for (const session of ['a', 'b', 'c']) {
     await (await audit.begin(ROOT, 'session/discard', { session }))('done');
   }
@@ -102,7 +84,7 @@ for (const fileLength of [undefined, 300]) {
 
 async function powerCuts(fileLength: number | undefined): Promise<void> {
   const work = async (fs: CrashingFs): Promise<void> => {
-    const { audit } = await opened(fs, fileLength);
+    const { audit } = await openedAudit(fs, fileLength);
     for (const session of ['a', 'b'.repeat(1500)]) {
       await (await audit.begin(ROOT, 'session/discard', { session }))('done');
       acknowledged++;
@@ -116,7 +98,7 @@ async function powerCuts(fileLength: number | undefined): Promise<void> {
       const fs = crashingFs(seeded(seed), cut);
       acknowledged = 0;
       await work(fs).catch(onlyPowerCuts);
-      const { audit } = await opened(fs.reboot(), fileLength);
+      const { audit } = await openedAudit(fs.reboot(), fileLength);
       const done = (await audit.last(100)).filter(({ outcome }) => outcome === 'done');
       ok(done.length >= acknowledged, `cut ${cut}, seed ${seed}`);
       await (await audit.begin(ROOT, 'set/create', {}))('done');
@@ -127,11 +109,11 @@ async function powerCuts(fileLength: number | undefined): Promise<void> {
 
 test('full files stay; the chain, the newest entries and the check go on over them', async () => {
   const disk = crashingFs(seeded(1));
-  const { audit } = await opened(disk, 500);
+  const { audit } = await openedAudit(disk, 500);
   for (let n = 0; n < 10; n++) await (await audit.begin(ROOT, 'set/create', { n }))('done');
   const names = (await disk.files.list('/store')).filter((name) => name.startsWith('audit'));
   ok(names.length > 3, names.join(' '));
-  for (const log of [audit, (await opened(disk, 500)).audit]) {
+  for (const log of [audit, (await openedAudit(disk, 500)).audit]) {
     const { entries, first, problem } = await log.check();
     deepEqual([entries, first, problem], [20, 1, null]);
     const numbers = (await log.last(15)).map(({ number }) => number);
@@ -157,7 +139,7 @@ test('full files stay; the chain, the newest entries and the check go on over th
 
 test('what is damaged is left out of what is shown, and told of where nothing else is left', async () => {
   const disk = crashingFs(seeded(1));
-  const { audit } = await opened(disk, 1500);
+  const { audit } = await openedAudit(disk, 1500);
   const numbers = async (count: number) => (await audit.last(count)).map(({ number }) => number);
   deepEqual(await numbers(5), []);
   for (let n = 0; n < 6; n++) await (await audit.begin(ROOT, 'set/create', { n }))('done');
@@ -189,7 +171,7 @@ for (const fault of ['rename', 'create', 'syncDirectory'] as const) {
         ? new SystemError('IO', 'it failed')
         : undefined,
     );
-    const { audit, troubles } = await opened({ files }, 500);
+    const { audit, troubles } = await openedAudit({ files }, 500);
     const change = async (n: number, log = audit) =>
       (await log.begin(ROOT, 'set/create', { n }))('done');
     for (let n = 0; n < 4; n++) {
@@ -210,14 +192,14 @@ for (const fault of ['rename', 'create', 'syncDirectory'] as const) {
     ok(troubles.length > told);
     const before = await audit.check();
     equal((await audit.last(100)).length, before.entries);
-    const started = (await opened({ files }, 500)).audit;
+    const started = (await openedAudit({ files }, 500)).audit;
     deepEqual(await started.check(), before);
     deepEqual(await started.last(100), await audit.last(100));
     failures = 0;
     await change(9, started);
     const after = await started.check();
     deepEqual([after.entries, after.problem], [before.entries + 2, null]);
-    const again = (await opened(disk, 500)).audit;
+    const again = (await openedAudit(disk, 500)).audit;
     deepEqual(await again.check(), after);
   });
 }
@@ -229,25 +211,25 @@ test('a file whose name was not made durable is made so before a later start wri
     const files = faultyFs(disk.files, (operation) =>
       isFailing && operation === 'syncDirectory' ? new SystemError('IO', 'it failed') : undefined,
     );
-    const { audit, troubles } = await opened({ files }, 500);
+    const { audit, troubles } = await openedAudit({ files }, 500);
     isFailing = true;
     for (let n = 0; n < 4; n++) await (await audit.begin(ROOT, 'set/create', { n }))('done');
     ok(troubles.length > 0);
     isFailing = false;
-    const next = (await opened({ files }, 500)).audit;
+    const next = (await openedAudit({ files }, 500)).audit;
     await (await next.begin(ROOT, 'set/create', {}))('done');
     const { entries, hash } = await next.check();
-    const rebooted = (await opened(disk.reboot(), 500)).audit;
+    const rebooted = (await openedAudit(disk.reboot(), 500)).audit;
     deepEqual(await rebooted.check(), { entries, first: 1, hash, problem: null });
   }
 });
 
 test('a file that was taken away while it is written is told of', async () => {
   const disk = crashingFs(seeded(1));
-  const { audit } = await opened(disk);
+  const { audit } = await openedAudit(disk);
   deepEqual([await audit.last(10), (await audit.check()).entries], [[], 0], 'there is none yet');
   await (await audit.begin(ROOT, 'set/create', {}))('done');
-  await disk.files.unlink(PATH);
+  await disk.files.unlink(AUDIT);
   await rejects(audit.check(), { code: 'NOT_FOUND' });
   await rejects(audit.last(10), { code: 'NOT_FOUND' });
 });
@@ -255,7 +237,7 @@ test('a file that was taken away while it is written is told of', async () => {
 test('a file that has the name of the next full one stays', async () => {
   const log = async (name: string | undefined) => {
     const disk = crashingFs(seeded(1));
-    const { audit, troubles } = await opened(disk, 500);
+    const { audit, troubles } = await openedAudit(disk, 500);
     if (name !== undefined)
       await (await disk.files.create(`/store/${name}`))[Symbol.asyncDispose]();
     for (let n = 0; n < 2; n++) await (await audit.begin(ROOT, 'set/create', {}))('done');
@@ -277,7 +259,7 @@ test('a log that cannot be written is an alarm, and no reason to refuse what wou
   const files = faultyFs(disk.files, (operation) =>
     isFull && operation === 'write' ? new SystemError('NO_SPACE', 'no room') : undefined,
   );
-  const { audit, troubles } = await opened({ files });
+  const { audit, troubles } = await openedAudit({ files });
   await (await audit.begin(ROOT, 'set/create', { a: 1 }))('done');
   isFull = true;
   await (await audit.begin(ROOT, 'session/discard', {}))('done');
@@ -294,7 +276,7 @@ test('a change whose beginning could not be noted says itself what was asked', a
   const files = faultyFs(disk.files, (operation) =>
     isFull && operation === 'write' ? new SystemError('NO_SPACE', 'no room') : undefined,
   );
-  const { audit } = await opened({ files });
+  const { audit } = await openedAudit({ files });
   const first = await audit.begin(ROOT, 'session/discard', { session: 'x' });
   isFull = false;
   await first('done');
@@ -333,7 +315,7 @@ test('whoever checks or looks does not hold up those who change something', asyn
       };
     },
   };
-  const { audit } = await opened({ files });
+  const { audit } = await openedAudit({ files });
   const change = async () => (await audit.begin(ROOT, 'set/create', {}))('done');
   for (let n = 0; n < 3; n++) await change();
   isSlow = true;
@@ -347,10 +329,10 @@ test('whoever checks or looks does not hold up those who change something', asyn
 
 test('a log of many pieces is checked to its end', async () => {
   const disk = crashingFs(seeded(1));
-  const { audit } = await opened(disk);
+  const { audit } = await openedAudit(disk);
   const request = { name: 'ä'.repeat(3000) };
   for (let n = 0; n < 400; n++) await (await audit.begin(ROOT, 'set/create', request))('done');
-  ok((await disk.files.stat(PATH))!.size > 2 * 2 ** 20);
+  ok((await disk.files.stat(AUDIT))!.size > 2 * 2 ** 20);
   const { entries, problem } = await audit.check();
   deepEqual([entries, problem], [800, null]);
 });

@@ -20,10 +20,14 @@ import { STORE_1, storeOfRelease1 } from '../support/store-1.ts';
 
 rememberApart();
 
-const SECRET = { kind: 'passphrase', passphrase: Buffer.from(STORE_1.passphrase) } as const;
+/** Without a passphrase to be stretched each time. */
+const SECRET = { kind: 'recovery-key', text: STORE_1.recoveryKey } as const;
 
-/** An upgraded store with all kinds of files, and a passphrase for it. */
-async function upgraded() {
+/** An upgraded store with all kinds of files, and a passphrase for it: one for all tests, which leave it as it was. */
+let made: ReturnType<typeof makeUpgraded> | undefined;
+const upgraded = () => (made ??= makeUpgraded());
+
+async function makeUpgraded() {
   const store = storeOfRelease1();
   const passphrase = join(store, '..', 'passphrase');
   writeFileSync(passphrase, `${STORE_1.passphrase}\n`);
@@ -148,6 +152,7 @@ test('a record under the name of another one is noticed', async () => {
   mkdirSync(join(store, 'sessions/left'));
   writeFileSync(join(store, 'sessions/left/vda.map'), 'x');
   match((await check(store)).join('\n'), /session left: its journal session\.json is missing/);
+  rmSync(join(store, 'sessions/left'), { recursive: true });
 });
 
 test('what is not of Holdfast is shown, and is not damage', async () => {
@@ -161,38 +166,26 @@ test('what is not of Holdfast is shown, and is not damage', async () => {
     (checked.result['strays'] as string[]).toSorted(),
     strays.map((it) => join(store, it)).toSorted(),
   );
+  for (const name of strays) rmSync(join(store, name));
 });
 
 test('a key that opens nothing is not damage, and no answer that all is well', async () => {
   const { store, holdfast } = await upgraded();
   const wrong = join(store, '..', 'wrong');
   writeFileSync(wrong, 'another\n');
-  const tried = await run([
-    'store',
-    'check',
-    '--store',
-    store,
-    '--passphrase-file',
-    wrong,
-    '--json',
-  ]);
+  const checkWith = (...more: string[]) =>
+    run(['store', 'check', '--store', store, '--json', ...more]);
+  const tried = await checkWith('--passphrase-file', wrong);
   equal(tried.code, 4, tried.stdout);
   const told = tried.lines.find((line) => 'wrongKey' in line);
   deepEqual([told?.['wrongKey'], told?.['problems']], [['nightly'], []]);
-  const none = await expectDone(run(['store', 'check', '--store', store, '--json']));
+  const none = await expectDone(checkWith());
   deepEqual([none.result['locked'], none.result['wrongKey']], [['nightly'], []]);
   await expectDone(holdfast('store', 'check'));
   // Damage comes first: it is there whatever the key.
   const path = join(store, 'schedules/weekly.json');
-  writeFileSync(path, readFileSync(path, 'utf8').replace('Sun', 'Mon'));
-  const damaged = await run([
-    'store',
-    'check',
-    '--store',
-    store,
-    '--passphrase-file',
-    wrong,
-    '--json',
-  ]);
-  equal(damaged.code, 6);
+  const schedule = readFileSync(path, 'utf8');
+  writeFileSync(path, schedule.replace('Sun', 'Mon'));
+  equal((await checkWith('--passphrase-file', wrong)).code, 6);
+  writeFileSync(path, schedule);
 });

@@ -1,27 +1,9 @@
 import { deepEqual, equal, match } from 'node:assert/strict';
 import { test } from 'tap';
-import { openAudit } from '../../src/control/audit.ts';
+import { AUDIT, openedAudit, ROOT } from '../support/audit.ts';
 import { AUDIT_START, decodeAudit, encodeAudit } from '../../src/formats/store/audit.ts';
-import { type CrashingFs, crashingFs } from '../support/crashing-fs.ts';
+import { crashingFs } from '../support/crashing-fs.ts';
 import { seeded } from '../support/random.ts';
-import { simulatedWorld } from '../support/store.ts';
-
-const ROOT = { pid: 7, uid: 0, gids: [0, 10] };
-const PATH = '/store/audit.log';
-
-async function opened({ files }: Pick<CrashingFs, 'files'>, fileLength?: number) {
-  const world = simulatedWorld(files);
-  await files.makeDirectory('/store');
-  await files.syncDirectory('/');
-  const troubles: string[] = [];
-  const audit = await openAudit(
-    world,
-    '/store',
-    (message) => void troubles.push(message),
-    fileLength,
-  );
-  return { audit, troubles };
-}
 
 // A2
 test('an end of which more than one line is damaged is set aside whole, and reported', async () => {
@@ -37,20 +19,20 @@ test('an end of which more than one line is damaged is set aside whole, and repo
   ];
   for (const [n, harm] of damages.entries()) {
     const disk = crashingFs(seeded(1));
-    const { audit } = await opened(disk);
+    const { audit } = await openedAudit(disk);
     for (let n = 0; n < 30; n++) {
       await (await audit.begin(ROOT, 'set/create', { x: 'x'.repeat(2000) }))('done');
     }
-    const bytes = Buffer.from(await disk.files.readFile(PATH, 2 ** 20));
+    const bytes = Buffer.from(await disk.files.readFile(AUDIT, 2 ** 20));
     const ends: number[] = [];
     for (let at = bytes.indexOf(10); at >= 0; at = bytes.indexOf(10, at + 1)) ends.push(at);
     if (n === 1) bytes.fill('y', bytes.length - 40_000);
     harm(bytes, ends);
     {
-      await using file = await disk.files.open(PATH, 'write');
+      await using file = await disk.files.open(AUDIT, 'write');
       await file.write(bytes, 0);
     }
-    const next = await opened(disk);
+    const next = await openedAudit(disk);
     equal(next.troubles.length, 1);
     const aside = /(\/store\/audit-\d{12}\.log) holds what is left/.exec(next.troubles[0]!)?.[1];
     deepEqual(Buffer.from(await disk.files.readFile(aside!, 2 ** 20)), bytes, 'nothing is cut');
@@ -59,45 +41,45 @@ test('an end of which more than one line is damaged is set aside whole, and repo
     equal(first.outcome, 'failed');
     match((await next.audit.check()).problem ?? '', /^audit-\d{12}\.log, line \d+: /);
     await (await next.audit.begin(ROOT, 'set/create', {}))('done');
-    deepEqual((await opened(disk)).troubles, [], 'once');
+    deepEqual((await openedAudit(disk)).troubles, [], 'once');
   }
 });
 
 test('a line that was altered with its own hash made good is found at the one behind it', async () => {
   const disk = crashingFs(seeded(1));
-  const { audit } = await opened(disk);
+  const { audit } = await openedAudit(disk);
   for (const session of ['a', 'b']) {
     await (await audit.begin(ROOT, 'session/discard', { session }))('done');
   }
-  const lines = Buffer.from(await disk.files.readFile(PATH, 2 ** 20))
+  const lines = Buffer.from(await disk.files.readFile(AUDIT, 2 ** 20))
     .toString()
     .split('\n');
   const first = decodeAudit(lines[0]!, AUDIT_START);
   const { entry } = decodeAudit(lines[1]!, first.hash);
   const forged = encodeAudit({ ...entry, outcome: 'failed' }, first.hash).line;
   lines[1] = Buffer.from(forged).toString().trimEnd();
-  await using file = await disk.files.open(PATH, 'write');
+  await using file = await disk.files.open(AUDIT, 'write');
   await file.truncate(0);
   await file.write(Buffer.from(lines.join('\n')), 0);
-  match((await (await opened(disk)).audit.check()).problem ?? '', /^audit\.log, line 3: /);
+  match((await (await openedAudit(disk)).audit.check()).problem ?? '', /^audit\.log, line 3: /);
 });
 
 test('a number that is missing is found where the chain was made good', async () => {
   const disk = crashingFs(seeded(1));
-  const { audit } = await opened(disk);
+  const { audit } = await openedAudit(disk);
   await (await audit.begin(ROOT, 'session/discard', { session: 'a' }))('done');
-  const text = Buffer.from(await disk.files.readFile(PATH, 2 ** 20)).toString();
+  const text = Buffer.from(await disk.files.readFile(AUDIT, 2 ** 20)).toString();
   const first = decodeAudit(text.split('\n')[0]!, AUDIT_START);
   const { entry } = decodeAudit(text.split('\n')[1]!, first.hash);
   const forged = encodeAudit({ ...entry, number: 3 }, first.hash).line;
-  await using file = await disk.files.open(PATH, 'write');
+  await using file = await disk.files.open(AUDIT, 'write');
   await file.write(forged, text.indexOf('\n') + 1);
   match((await audit.check()).problem ?? '', /^audit\.log, line 2: a number is missing/);
 });
 
 test('a damaged last line of a full file is not cut off', async () => {
   const disk = crashingFs(seeded(1));
-  const { audit } = await opened(disk, 300);
+  const { audit } = await openedAudit(disk, 300);
   await (await audit.begin(ROOT, 'set/create', { x: 'x'.repeat(500) }))('done');
   const name = (await disk.files.list('/store')).find((it) => it !== 'audit.log')!;
   const bytes = await disk.files.readFile(`/store/${name}`, 2 ** 20);
@@ -106,7 +88,7 @@ test('a damaged last line of a full file is not cut off', async () => {
     await using file = await disk.files.open(`/store/${name}`, 'write');
     await file.write(bytes, 0);
   }
-  await disk.files.unlink(PATH);
-  await opened(disk, 300);
+  await disk.files.unlink(AUDIT);
+  await openedAudit(disk, 300);
   deepEqual(await disk.files.readFile(`/store/${name}`, 2 ** 20), bytes);
 });

@@ -28,9 +28,12 @@ import { temporaryDirectory } from '../support/temporary.ts';
 
 const root = temporaryDirectory();
 const SIZE = 256 * 1024;
+/** The same for each test: what a box remembers says where it was. */
+const directory = join(root, 'place');
+const FILLED = join(root, 'filled');
 
-function fixture(name: string) {
-  const directory = join(root, name);
+function fixture() {
+  rmSync(directory, { recursive: true, force: true });
   mkdirSync(directory);
   const image = join(directory, 'vda.raw');
   writeFileSync(image, Buffer.alloc(SIZE, 'marker of the guest '));
@@ -39,17 +42,29 @@ function fixture(name: string) {
   const secret = ['--passphrase-file', home.passphrase];
   const disk = ['--machine', 'vm', '--disk', `vda=${image}`];
   return {
-    ...{ directory, home, image, at, secret, disk },
+    ...{ home, image, secret, disk },
     start: (box = 'box', more: Record<string, string> = {}) =>
       home.run({ environment: { ...at(box), ...more } }),
-    /** A store with an encrypted set `nightly`, a plain one, and a recovery point of `vm`. */
-    async fill(): Promise<void> {
-      await expectDone(home.holdfast('store', 'create'));
-      await expectDone(home.holdfast('set', 'create', 'nightly', '--encrypt', ...secret));
-      await expectDone(home.holdfast('set', 'create', 'plain'));
-      await expectDone(home.holdfast('backup', 'create', 'nightly', ...disk));
-    },
   };
+}
+
+/** A store with an encrypted set `nightly`, a plain one, and a recovery point of `vm`; its service was stopped. */
+async function filled() {
+  const it = fixture();
+  if (existsSync(FILLED)) {
+    cpSync(FILLED, directory, { recursive: true });
+    return it;
+  }
+  const { start, secret, disk } = it;
+  const { holdfast } = it.home;
+  await using service = await start();
+  await expectDone(holdfast('store', 'create'));
+  await expectDone(holdfast('set', 'create', 'nightly', '--encrypt', ...secret));
+  await expectDone(holdfast('set', 'create', 'plain'));
+  await expectDone(holdfast('backup', 'create', 'nightly', ...disk));
+  await service.stop('SIGTERM');
+  cpSync(directory, FILLED, { recursive: true });
+  return it;
 }
 
 async function alarms(holdfast: ReturnType<typeof fixture>['home']['holdfast']): Promise<string> {
@@ -57,12 +72,11 @@ async function alarms(holdfast: ReturnType<typeof fixture>['home']['holdfast']):
 }
 
 test('what a service orders is not what somebody has made of it while the service was off', async () => {
-  const { home, start, fill, image } = fixture('altered');
+  const { home, start, image } = await filled();
   const { holdfast, store } = home;
   let session: string;
   {
     await using service = await start();
-    await fill();
     session = (await expectDone(holdfast('recover', 'vm@latest', '--detach'))).result[
       'session'
     ] as string;
@@ -106,13 +120,12 @@ test('what a service orders is not what somebody has made of it while the servic
 });
 
 test('a job that has ended and is put back as waiting does not run again', async () => {
-  const { home, start, fill, disk } = fixture('replayed');
+  const { home, start, disk } = await filled();
   const { holdfast, store } = home;
   let old: Buffer;
   let path: string;
   {
     await using service = await start();
-    await fill();
     // Waits: its set has no key.
     const words = ['backup', 'create', 'nightly', ...disk, '--queue'];
     const { result } = await expectDone(holdfast(...words));
@@ -136,13 +149,8 @@ test('a job that has ended and is put back as waiting does not run again', async
 });
 
 test('an encrypted set without slots is refused by every command, though nobody gives a key', async () => {
-  const { home, start, fill, disk, directory } = fixture('downgrade');
+  const { home, start, disk } = await filled();
   const { holdfast, store } = home;
-  {
-    await using service = await start();
-    await fill();
-    await service.stop('SIGTERM');
-  }
   const here = async (...words: string[]) => run([...words, '--store', store, '--json']);
   const empty = join(directory, 'empty');
   mkdirSync(empty);
@@ -181,13 +189,8 @@ test('an encrypted set without slots is refused by every command, though nobody 
 });
 
 test('a store that says it is of an earlier release than it was is refused, until it is adopted', async () => {
-  const { home, start, fill, disk } = fixture('level');
+  const { home, start, disk } = await filled();
   const { holdfast, store } = home;
-  {
-    await using service = await start();
-    await fill();
-    await service.stop('SIGTERM');
-  }
   // As the release of 22 November wrote it: records without checksums, and points without predecessors, are believed.
   const path = join(store, 'holdfast-store.json');
   const { id, created } = JSON.parse(readFileSync(path, 'utf8')) as Record<string, string>;
@@ -208,11 +211,10 @@ test('a store that says it is of an earlier release than it was is refused, unti
 });
 
 test('two sets whose directories are swapped are refused, whatever their records say', async () => {
-  const { home, start, fill, secret, disk, directory } = fixture('swapped');
+  const { home, start, secret, disk } = await filled();
   const { holdfast, store } = home;
   {
     await using service = await start();
-    await fill();
     await expectDone(holdfast('set', 'create', 'weekly', '--encrypt', ...secret));
     await expectDone(holdfast('backup', 'create', 'weekly', ...disk, ...secret));
     await service.stop('SIGTERM');
@@ -242,12 +244,12 @@ test('two sets whose directories are swapped are refused, whatever their records
 });
 
 test('the first start with a memory adopts what the release before has left, once, and says what', async () => {
-  const { home, start, fill, directory } = fixture('first');
+  const { home, start } = await filled();
   const { holdfast, store } = home;
   let session: string;
+  renameSync(join(directory, 'box'), join(directory, 'before'));
   {
     await using service = await start('before');
-    await fill();
     session = (await expectDone(holdfast('recover', 'vm@latest', '--detach'))).result[
       'session'
     ] as string;
@@ -284,7 +286,7 @@ test('the first start with a memory adopts what the release before has left, onc
 });
 
 test('what makes no sense keeps nothing else from its service, also once it is adopted', async () => {
-  const { home, start } = fixture('nonsense');
+  const { home, start } = fixture();
   const { holdfast, store } = home;
   {
     await using service = await start();
@@ -311,14 +313,13 @@ test('what makes no sense keeps nothing else from its service, also once it is a
 });
 
 test('a store that comes from another box is shown and not obeyed, there and when it comes back', async () => {
-  const { home, start, fill, directory } = fixture('moved');
+  const { home, start } = await filled();
   const { holdfast, store } = home;
   const stateOf = async () =>
     ((await expectDone(holdfast('session', 'list'))).result['sessions'] as { state: string }[])[0]!
       .state;
   {
     await using service = await start('box');
-    await fill();
     await expectDone(holdfast('recover', 'vm@latest', '--detach'));
     await service.stop('SIGTERM');
   }

@@ -1,5 +1,4 @@
 import { join } from 'node:path';
-import { memoryDevice } from '../../src/block/memory.ts';
 import { saveProfile } from '../../src/catalog/profiles.ts';
 import { createSet, type OpenSet, unlockSet } from '../../src/catalog/sets.ts';
 import { openAudit } from '../../src/control/audit.ts';
@@ -7,7 +6,6 @@ import { encodeGrowth } from '../../src/formats/store/growth.ts';
 import { domainKeys, lockSlot } from '../../src/formats/store/key-slot.ts';
 import type { PointRecord } from '../../src/formats/store/point.ts';
 import { encodeSet, sealSet } from '../../src/formats/store/set-record.ts';
-import { storeMachine } from '../../src/ingest/backup.ts';
 import { openJobFiles } from '../../src/jobs/job-files.ts';
 import { machineFiles } from '../../src/recovery/machine-files.ts';
 import { markServed } from '../../src/recovery/served-sessions.ts';
@@ -15,11 +13,8 @@ import { sessionDirectory } from '../../src/recovery/session-files.ts';
 import { overlayOf, sessionSpace } from '../../src/recovery/session-steps.ts';
 import { startSession } from '../../src/recovery/sessions.ts';
 import { openBlockReader } from '../../src/store/block-reader.ts';
-import { CUTTING_DEFAULT } from '../../src/store/cutter.ts';
-import { inlineEncoder } from '../../src/store/encoder.ts';
 import { manifestDisk } from '../../src/store/manifest-disk.ts';
 import { createStore, openStore, type Store } from '../../src/store/store.ts';
-import { openStoreWriter } from '../../src/store/store-writer.ts';
 import { argon2id } from '../../src/sys/argon2.ts';
 import { putDurably } from '../../src/sys/put-durably.ts';
 import type { World } from '../../src/sys/world.ts';
@@ -27,6 +22,7 @@ import { openSessionTree } from '../../src/tree/session-tree.ts';
 import { trustingMemory } from '../support/box-memory.ts';
 import { noise, pattern } from '../support/random.ts';
 import { FILE } from '../support/session-tree.ts';
+import { storeIndexed } from '../support/store.ts';
 
 /** A small store with all kinds of files in it, and what can be read of it. */
 export interface Place {
@@ -63,9 +59,9 @@ export async function makePlace(world: World, directory: string): Promise<Place>
     [secret, second],
     [plain, other],
   ] as const) {
-    points.set((await backUp(world, store, set, contents)).id, contents);
+    points.set((await storeIndexed(world, store, set, contents)).id, contents);
   }
-  const newest = await backUp(world, store, secret, second);
+  const newest = await storeIndexed(world, store, secret, second);
   points.set(newest.id, second);
   const session = await liveSession({ world, store, set: secret }, newest, second);
   await books(world, store, secret);
@@ -89,23 +85,6 @@ async function encryptedSet(world: World, store: Store): Promise<OpenSet> {
     await putDurably(world.files, join(store.directory, 'sets/secret', name), encodeSet(record));
   }
   return unlockSet(record, { kind: 'passphrase', passphrase: PASSPHRASE });
-}
-
-export async function backUp(
-  world: World,
-  store: Store,
-  set: OpenSet,
-  contents: Uint8Array,
-): Promise<PointRecord> {
-  const { keys } = set;
-  const { random } = world;
-  const { domain } = set.record;
-  await using writer = await openStoreWriter(world, store, { domain, holder: 'test' });
-  await using encoder = inlineEncoder({ keys, cutting: CUTTING_DEFAULT, random, writer });
-  await using device = memoryDevice(contents);
-  const sources = [{ name: 'vda', where: 'memory', device }];
-  const options = { set, machine: 'vm', onEvent() {} };
-  return await storeMachine(world, store, options, { sources, writer, encoder });
 }
 
 async function liveSession(

@@ -16,8 +16,9 @@ import { openBlockReader } from '../../src/store/block-reader.ts';
 import { manifestDisk } from '../../src/store/manifest-disk.ts';
 import { openSessionTree } from '../../src/tree/session-tree.ts';
 import { trustingMemory } from '../support/box-memory.ts';
-import { backUp, PASSPHRASE, type Place } from './place.ts';
+import { PASSPHRASE, type Place } from './place.ts';
 import { rememberApart } from '../support/box-state.ts';
+import { storeIndexed } from '../support/store.ts';
 
 rememberApart();
 
@@ -74,7 +75,7 @@ export async function probe(
   if (withBackup) {
     await attempt('backup', async () => {
       const set = await openSet(house, 'secret', SECRETS);
-      const { id } = await backUp(house.world, house.store, set, place.next);
+      const { id } = await storeIndexed(house.world, house.store, set, place.next);
       compare('the next backup', await pointBytes(house, id), place.next);
     });
   }

@@ -14,7 +14,7 @@ import {
 } from '../../src/formats/store/key-slot.ts';
 import { decodeHead, encodeHead } from '../../src/formats/store/head.ts';
 import { decodeStoreRecord, encodeStoreRecord } from '../../src/formats/store/store-record.ts';
-import { decodePoint, encodePoint, type PointRecord } from '../../src/formats/store/point.ts';
+import { decodePoint, encodePoint } from '../../src/formats/store/point.ts';
 import { decodeProfile, encodeProfile } from '../../src/formats/store/profile.ts';
 import {
   decodeSession,
@@ -28,29 +28,10 @@ import {
   isSealedBy,
   sealSet,
 } from '../../src/formats/store/set-record.ts';
+import { POINT } from '../support/point-record.ts';
 import { pattern } from '../support/random.ts';
 
 const KEY = domainKeys(pattern(32)).record;
-const POINT: PointRecord = {
-  id: 'vm1-20261121T013000Z-a3f9c2',
-  set: 'nightly',
-  machine: 'vm1',
-  created: '2026-11-21T01:30:00.000Z',
-  sequence: 7,
-  previous: { id: 'vm-0', sequence: 1, digest: pattern(32, 9) },
-  parent: undefined,
-  origin: 'backup',
-  disks: [
-    {
-      name: 'vda',
-      size: 2 ** 43,
-      source: '/images/ü "x".raw',
-      reference: { pack: 2 ** 32 - 1, offset: 7, length: 80, digest: pattern(32, 5) },
-    },
-    { name: 'vdb', size: 512, source: 'nbd://h/x', reference: undefined },
-  ],
-  stats: { readBytes: 1, storedBytes: 2 },
-};
 
 test('recovery points: authentic with the key, readable without', async () => {
   const bytes = encodePoint(POINT, KEY);

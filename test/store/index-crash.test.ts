@@ -1,19 +1,15 @@
 import { equal, ok } from 'node:assert/strict';
-import { mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { cpSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
-import { memoryDevice } from '../../src/block/memory.ts';
 import type { OpenSet } from '../../src/catalog/sets.ts';
-import { storeMachine } from '../../src/ingest/backup.ts';
-import { CUTTING_DEFAULT } from '../../src/store/cutter.ts';
-import { inlineEncoder } from '../../src/store/encoder.ts';
 import { openStore } from '../../src/store/store.ts';
-import { openStoreWriter, rebuildIndex } from '../../src/store/store-writer.ts';
+import { rebuildIndex } from '../../src/store/store-writer.ts';
 import type { FileSystem } from '../../src/sys/file-system.ts';
 import { crashingFs, onlyPowerCuts } from '../support/crashing-fs.ts';
 import { noise, seeded } from '../support/random.ts';
 import { soundness } from '../support/soundness.ts';
-import { newStore, simulatedWorld, storePoint } from '../support/store.ts';
+import { newStore, simulatedWorld, storeIndexed, storePoint } from '../support/store.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 
 /*
@@ -27,6 +23,7 @@ const SECOND = FIRST.slice();
 SECOND.set(noise(300_000, 2), 500_000);
 const HOME = join(temporaryDirectory(), 'store');
 const INDEX = join(HOME, 'block-index');
+const BEFORE = join(temporaryDirectory(), 'block-index');
 
 /** Directories of the index are made and removed on the real disk too. */
 function withIndex(files: FileSystem): FileSystem {
@@ -58,15 +55,7 @@ async function setUp() {
 
 async function backUp(files: FileSystem, set: OpenSet) {
   const { world, store } = await houseOn(files, 5);
-  const { record, keys } = set;
-  const { domain } = record;
-  const { random } = world;
-  await using writer = await openStoreWriter(world, store, { domain, holder: 'test' });
-  await using encoder = inlineEncoder({ keys, cutting: CUTTING_DEFAULT, random, writer });
-  await using device = memoryDevice(SECOND);
-  const sources = [{ name: 'vda', where: 'memory', device }];
-  const options = { set, machine: 'vm', onEvent() {} };
-  return await storeMachine(world, store, options, { sources, writer, encoder });
+  return storeIndexed(world, store, set, SECOND);
 }
 
 async function rebuild(files: FileSystem): Promise<void> {
@@ -84,12 +73,15 @@ for (const [name, work] of [
     const { disk: initial, set } = await setUp();
     rmSync(INDEX, { recursive: true, force: true });
     await rebuild(initial.files);
+    // Of what was there before: the same each time.
+    rmSync(BEFORE, { recursive: true, force: true });
+    cpSync(INDEX, BEFORE, { recursive: true });
     const whole = initial.copy(seeded(0));
     await work(whole.files, set);
     ok(whole.calls() > 10);
     for (let cutAt = 1; cutAt <= whole.calls(); cutAt += STEP) {
       rmSync(INDEX, { recursive: true, force: true });
-      await rebuild(initial.copy(seeded(1)).files);
+      cpSync(BEFORE, INDEX, { recursive: true });
       const disk = initial.copy(seeded(cutAt), cutAt);
       await work(disk.files, set).catch(onlyPowerCuts);
       const { files } = disk.reboot();

@@ -15,7 +15,7 @@ import { nodeReader } from '../../src/store/node-reader.ts';
 import { createStore, openStore, type Store } from '../../src/store/store.ts';
 import { lockStore } from '../../src/store/store-lock.ts';
 import { takeStock } from '../../src/store/stock.ts';
-import { type StoreWriter, writerOn } from '../../src/store/store-writer.ts';
+import { openStoreWriter, type StoreWriter, writerOn } from '../../src/store/store-writer.ts';
 import type { FileSystem } from '../../src/sys/file-system.ts';
 import { systemClock } from '../../src/sys/clock.ts';
 import type { World } from '../../src/sys/world.ts';
@@ -101,9 +101,36 @@ export async function storePoint(
   contents: Uint8Array,
   { packLength, changed }: PointOptions = {},
 ): Promise<PointRecord> {
+  await using writer = await simulatedWriter(world, store, set, packLength);
+  return await storeWith(writer, { world, store, set, contents, changed });
+}
+
+/** The same with the writer that commands have, whose index lies on the disk. */
+export async function storeIndexed(
+  world: World,
+  store: Store,
+  set: OpenSet,
+  contents: Uint8Array,
+): Promise<PointRecord> {
+  const { domain } = set.record;
+  await using writer = await openStoreWriter(world, store, { domain, holder: 'test' });
+  return await storeWith(writer, { world, store, set, contents, changed: undefined });
+}
+
+interface Stored {
+  readonly world: World;
+  readonly store: Store;
+  readonly set: OpenSet;
+  readonly contents: Uint8Array;
+  readonly changed: ChangedBlocks | undefined;
+}
+
+async function storeWith(
+  writer: StoreWriter,
+  { world, store, set, contents, changed }: Stored,
+): Promise<PointRecord> {
   const { keys } = set;
   const { random } = world;
-  await using writer = await simulatedWriter(world, store, set, packLength);
   await using encoder = inlineEncoder({ keys, cutting: CUTTING_DEFAULT, random, writer });
   await using device = memoryDevice(contents);
   const sources = [{ name: 'vda', where: 'memory', device }];
