@@ -1,6 +1,5 @@
 import { connect, type Socket } from 'node:net';
 import {
-  COMMAND_FLAGS,
   COMMANDS,
   encodeOption,
   encodeString,
@@ -50,15 +49,11 @@ export function received(socket: Socket) {
 }
 
 /** A client that sends what no client of ours would: export `vda`, after the handshake. */
-export async function nbdConversation(path: string, style: 'simple' | 'extended' = 'simple') {
+export async function nbdConversation(path: string) {
   const socket = connect(path);
   const got = received(socket);
   await got.take(18);
-  const options =
-    style === 'simple' ? [] : [encodeOption(OPTIONS.extendedHeaders, Buffer.alloc(0))];
-  socket.write(Buffer.concat([CLIENT_FLAGS, ...options]));
-  if (style === 'extended') await got.take(20);
-  socket.write(GO);
+  socket.write(Buffer.concat([CLIENT_FLAGS, GO]));
   // Two answers with data, and that it is agreed.
   for (const length of [20 + 12, 20 + 14, 20]) await got.take(length);
   return {
@@ -76,24 +71,6 @@ export async function nbdConversation(path: string, style: 'simple' | 'extended'
       writeRequest(new DataView(bytes.buffer), 0, fields);
       socket.pause();
       socket.write(bytes);
-    },
-    /** With 64 bits of length; answers the error. */
-    async trim(
-      offset: number,
-      length: number,
-      { fua }: { readonly fua: boolean },
-    ): Promise<number> {
-      const header = Buffer.alloc(32);
-      header.writeUInt32BE(0x21e41c71, 0);
-      header.writeUInt16BE(fua ? COMMAND_FLAGS.fua : 0, 4);
-      header.writeUInt16BE(COMMANDS.trim, 6);
-      header.writeBigUInt64BE(7n, 8);
-      header.writeBigUInt64BE(BigInt(offset), 16);
-      header.writeBigUInt64BE(BigInt(length), 24);
-      socket.write(header);
-      const head = (await got.take(32))!;
-      const said = Number(head.readBigUInt64BE(24));
-      return said === 0 ? 0 : (await got.take(said))!.readUInt32BE(0);
     },
     end: () => void socket.destroy(),
   };

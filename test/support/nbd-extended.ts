@@ -1,11 +1,25 @@
 import { connect } from 'node:net';
-import { COMMANDS, encodeOption, encodeString, OPTIONS } from '../../src/formats/wire/nbd.ts';
+import {
+  COMMAND_FLAGS,
+  COMMANDS,
+  encodeOption,
+  encodeString,
+  OPTIONS,
+} from '../../src/formats/wire/nbd.ts';
 import { CLIENT_FLAGS, received } from './nbd-conversation.ts';
 
 const REQUEST_MAGIC = 0x21e41c71;
 const CHUNK_HEADER_LENGTH = 32;
 const DONE = 1;
+/** In the type of a chunk. */
+const IS_ERROR = 0x8000;
 const CONTEXT = 'base:allocation';
+
+interface Range {
+  readonly offset: number;
+  readonly length: number;
+  readonly fua?: boolean;
+}
 
 /** One request at a time, of any length that 64 bits can say ("extended headers"), over a unix socket. */
 export async function nbdExtended(path: string, name: string) {
@@ -22,26 +36,29 @@ export async function nbdExtended(path: string, name: string) {
   socket.write(encodeOption(OPTIONS.go, Buffer.concat([encodeString(name), Buffer.alloc(2)])));
   for (const length of [20 + 12, 20 + 14, 20]) await got.take(length);
   return {
-    /** Answers how many bytes came. */
+    /** Answers how many bytes came; rejects where it was refused. */
     async ask(
       command: keyof typeof COMMANDS,
-      { offset, length }: { readonly offset: number; readonly length: number },
+      { offset, length, fua = false }: Range,
       payload: Uint8Array = Buffer.alloc(0),
     ): Promise<number> {
       const header = Buffer.alloc(32);
       header.writeUInt32BE(REQUEST_MAGIC, 0);
-      // NBD_CMD_FLAG_PAYLOAD_LEN.
-      header.writeUInt16BE(payload.length > 0 ? 32 : 0, 4);
+      const flags = payload.length > 0 ? COMMAND_FLAGS.payloadLength : 0;
+      header.writeUInt16BE(flags | (fua ? COMMAND_FLAGS.fua : 0), 4);
       header.writeUInt16BE(COMMANDS[command], 6);
       header.writeBigUInt64BE(BigInt(offset), 16);
       header.writeBigUInt64BE(BigInt(length), 24);
       socket.write(Buffer.concat([header, payload]));
       let bytes = 0;
-      for (let flags = 0; (flags & DONE) === 0; ) {
+      for (let isDone = false; !isDone; ) {
         const head = (await got.take(CHUNK_HEADER_LENGTH))!;
-        flags = head.readUInt16BE(4);
+        isDone = (head.readUInt16BE(4) & DONE) !== 0;
         const size = Number(head.readBigUInt64BE(24));
-        if (size > 0) await got.take(size);
+        const chunk = size > 0 ? await got.take(size) : undefined;
+        if ((head.readUInt16BE(6) & IS_ERROR) !== 0) {
+          throw new Error(`${command}: error ${chunk!.readUInt32BE()}`);
+        }
         bytes += size;
       }
       return bytes;

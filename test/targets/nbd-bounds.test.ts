@@ -164,13 +164,12 @@ test('zeros of any length are written in turns, others are answered in between, 
   );
   await using server = await serveOne(device);
   await using other = await openNbdDisk(server.uri);
-  const peer = await nbdConversation(server.socket, 'extended');
-  const answered = peer.trim(4096, 17 * 1024 * GiB, { fua: true });
+  const peer = await nbdExtended(server.socket, 'vda');
+  const answered = peer.ask('trim', { offset: 4096, length: 17 * 1024 * GiB, fua: true });
   await until(() => pieces.length > 2);
-  const before = pieces.length;
   await other.read(new Uint8Array(4096), 0);
-  ok(before < 17 * 256, 'others were answered in between');
-  equal(await answered, 0);
+  ok(pieces.length < 17 * 256, 'others are answered in between');
+  await answered;
   ok(Math.max(...pieces.map(({ length }) => length)) <= 4 * GiB);
   let at = 4096;
   for (const { offset, length } of pieces) {
