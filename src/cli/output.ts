@@ -1,9 +1,8 @@
-import { printableLines } from '../lib/printable.ts';
+import { printable, printableLines } from '../lib/printable.ts';
 import { formatSize } from '../lib/sizes.ts';
 import type { Change, Notice, Progress, Report } from '../protocol/results.ts';
 import type { Clock } from '../sys/clock.ts';
 import { Interrupted } from './interrupted.ts';
-import { printable, printableLines } from './printable-text.ts';
 import { standardOutput } from '../sys/standard-output.ts';
 import { SystemError } from '../sys/system-error.ts';
 

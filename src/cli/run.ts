@@ -17,7 +17,6 @@ import {
 } from './command.ts';
 import { Interrupted } from './interrupted.ts';
 import { commandHelp, overview } from './help.ts';
-import { printableLines } from './printable-text.ts';
 import { openOutput, type Output } from './output.ts';
 import { ServiceFailure } from '../client/service-failure.ts';
 import { noStoreNamed, openCalls } from './calls.ts';
