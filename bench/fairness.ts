@@ -72,7 +72,7 @@ async function judge(
   let [held, grown] = [0, 0];
   for (let round = 0; round < ROUNDS; round++) {
     const before = residentNow(service.pid!);
-    // proc(5): the most that was resident is counted anew.
+    // proc(5): the peak of resident memory is counted from zero again.
     writeFileSync(`/proc/${service.pid}/clear_refs`, '5');
     service.send('begin');
     await work();
