@@ -168,7 +168,7 @@ async function readCopy({ files }: World, store: Store, path: string, name: stri
         throw new CatalogError('CORRUPT', `${path} is the record of set "${record.name}"`);
       }
       if (store.has('checked-records') && !record.seal) {
-        throw new CatalogError('CORRUPT', `${path} has no counter: it is of before the upgrade`);
+        throw new CatalogError('CORRUPT', `${path} has no counter: it dates from before the upgrade`);
       }
       return { record, problem: undefined, isSummed: isSummed(bytes) };
     });

@@ -140,7 +140,7 @@ export async function unlockSet(record: SetRecord, secret: Secret | undefined): 
     throw new CatalogError(
       'WRONG_KEY',
       `set "${name}" says that it is not encrypted, but a key was given for it: if it was encrypted, ` +
-        'somebody altered its record, and nothing in it may be trusted; if it never was, give no key',
+        'its record was altered, and nothing in it may be trusted; if it never was, give no key',
     );
   }
   if (slots.length > 0 && !secret) {

@@ -20,7 +20,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   entry('store check', 'look for damage', () => import('./commands/store-check.ts')),
   entry(
     'store rebuild-index',
-    'make the index anew',
+    'rebuild the index from the packs',
     () => import('./commands/store-rebuild-index.ts'),
   ),
   entry(
@@ -30,7 +30,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   ),
   entry(
     'store adopt',
-    'obey what this box does not know of the store',
+    'show orders that this box did not give, and obey them',
     () => import('./commands/store-adopt.ts'),
   ),
   entry(

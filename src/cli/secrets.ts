@@ -99,7 +99,7 @@ function ask(question: string, missing: string): Uint8Array {
   const answer = typed(question);
   if (answer) return answer;
   throw new UsageError(
-    `${missing}: nobody can be asked here, so give --passphrase-file or --passphrase-fd`,
+    `${missing}: there is no terminal to ask for it, so give --passphrase-file or --passphrase-fd`,
   );
 }
 

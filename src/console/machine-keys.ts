@@ -73,7 +73,7 @@ export function disksKey(model: Model, key: string): Next {
 const SSH_OFF: ConfirmDialog = {
   ...{ kind: 'confirm', title: 'SSH off', word: 'off', typed: '' },
   question:
-    'Nobody comes in over SSH any more, and only somebody at this screen can let it in again.',
+    'New SSH logins are refused from then on, and only a user at this screen can allow them again.',
   call: { name: 'ssh/off', request: {} },
 };
 

@@ -46,7 +46,7 @@ function removalOf(name: string): ConfirmDialog {
   return {
     ...{ kind: 'confirm', title: `removal of ${name}`, word: 'remove', typed: '' },
     question:
-      `Who reaches this machine, or its sessions, through ${name} does not any more. It comes back by itself unless ` +
+      `This machine and its sessions can no longer be reached through ${name}. It comes back by itself unless ` +
       `the change is kept within ${REMOVAL_SECONDS} seconds.`,
     call: { name: 'network/remove', request: { name, seconds: REMOVAL_SECONDS } },
   };

@@ -50,7 +50,7 @@ const FORM: Omit<Form, 'submit'> = {
     },
     {
       ...{ name: 'squash', label: 'NFS users', choices: ['root', 'none', 'all'], matters: withNfs },
-      note: 'whose calls count as nobody’s; hypervisors come as root: none',
+      note: 'users who are mapped to “nobody”; hypervisors connect as root: none',
     },
     {
       ...{ name: 'whenFull', label: 'When full', choices: ['pause', 'refuse'] },

@@ -47,7 +47,7 @@ function stopOf({ session, state }: SessionSummary, { exports }: Model): Confirm
   if (exports.kind === 'known' && clients === 0) return undefined;
   const who =
     clients === 0
-      ? 'Nobody knows who is connected to it.'
+      ? 'The clients that are connected to it are not known.'
       : `${clients} ${clients === 1 ? 'client is' : 'clients are'} connected to it.`;
   return {
     ...{ kind: 'confirm', title: `stop ${session}`, word: 'stop', typed: '' },

@@ -82,7 +82,7 @@ function damagedFrames({ damagedFrames: count }: Circumstances): Condition[] {
   if (count === 0) return [];
   const message =
     `${count} frames of the store are missing or damaged, so recovery points that need them are not whole. ` +
-    'Full backups store again what they still find on the machines; "holdfast store check" says what is hurt';
+    'Full backups store again what they still find on the machines; "holdfast store check" lists the damage';
   return [{ kind: 'damaged-frames', level: 'critical', message }];
 }
 
@@ -94,7 +94,7 @@ function notAdopted({ foreign, boxProblem }: Circumstances): Condition[] {
           {
             ...{ kind: 'box-memory', level: 'critical' },
             message:
-              `${boxProblem}; nothing in the store is obeyed by itself. Put it back from a copy, or: ` +
+              `${boxProblem}; no order in the store is obeyed automatically. Put the memory back from a copy, or: ` +
               '"holdfast store adopt"',
           },
         ];

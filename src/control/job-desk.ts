@@ -126,7 +126,7 @@ export async function createSchedule(
 
 const KEPT_IN_MEMORY =
   'the key is kept in memory: once the service was started again, the next job of this schedule waits for it. ' +
-  'To give it for good, name a file in "passphraseFiles" of the settings';
+  'To give it permanently, name a file in "passphraseFiles" of the settings';
 
 export async function removeSchedule({ schedules, keys }: JobDesk, name: string): Promise<void> {
   await schedules.remove(name);

@@ -47,7 +47,7 @@ async function hiddenAdvice(file: string): Promise<string | undefined> {
   const hidden = await hiddenDirectory(file);
   if (hidden === undefined) return undefined;
   return (
-    `the service does not see what others see in ${hidden}: use another place, such as ${OWN_PLACE}` +
+    `the service cannot see what others see in ${hidden}: use another place, such as ${OWN_PLACE}` +
     (hidden.startsWith('/tmp') || hidden.startsWith('/var/tmp')
       ? ''
       : ', or let it read there ("systemctl edit holdfastd": ProtectHome=read-only)')
@@ -63,11 +63,11 @@ async function deviceAdvice(
   if (!file.startsWith('/dev/') || !/EPERM|not permitted/.test(message)) return undefined;
   const rights = name === 'restore/disk' ? 'rw' : 'r';
   const line = `DeviceAllow=${file} ${rights}`;
-  return `the service may open no device that is not named to it ("systemctl edit holdfastd": ${line})`;
+  return `the service may open only the devices that its unit names ("systemctl edit holdfastd": ${line})`;
 }
 
 async function writeAdvice(directory: string): Promise<string> {
-  const may = `the service may not write in ${directory}: let its user (holdfast) write there, and name it to systemd`;
+  const may = `the service may not write in ${directory}: let its user (holdfast) write there, and add it to its unit`;
   const own = (await mayWrite(OWN_PLACE)) ? `, or use ${OWN_PLACE}, which is its own` : '';
   return `${may} if it is outside of /var/lib/holdfast and /srv ("systemctl edit holdfastd": ReadWritePaths=)${own}`;
 }

@@ -85,7 +85,7 @@ export async function ownStore(directory: string, options: OwnOptions): Promise<
       });
     } catch (cause) {
       if (!(cause instanceof SystemError)) throw cause;
-      notServed = `"nbd" of the settings is not done until the service is started again: ${cause.message}`;
+      notServed = `"nbd" of the settings is not served until the service is started again: ${cause.message}`;
       options.log('error', notServed);
       return undefined;
     }

@@ -99,7 +99,7 @@ export function remoteDoor({ world, log, tokens, door, note }: RemoteDoorOptions
         return undefined;
       } catch (cause) {
         if (!(cause instanceof SystemError || cause instanceof FormatError)) throw cause;
-        const problem = `"listen" of the settings is not done: ${asError(cause).message}`;
+        const problem = `"listen" of the settings is not served: ${asError(cause).message}`;
         log('error', problem);
         return problem;
       }

@@ -290,8 +290,8 @@ export function judge(code: number, stderr: string, to: string): string[] {
   if (tooLarge.length > 0) {
     throw new GranularError(
       'INCOMPLETE',
-      `all was copied but attributes (streams of NTFS) that are too large for the file system of ${to}; ` +
-        `a tar has them (--to - --tar): ${tooLarge.slice(0, 5).join('; ')}`,
+      `everything was copied except attributes (streams of NTFS) that are too large for the file system of ${to}; ` +
+        `a tar takes them (--to - --tar): ${tooLarge.slice(0, 5).join('; ')}`,
     );
   }
   const isAlmost = code === PARTIAL || code === VANISHED;

@@ -46,7 +46,7 @@ async function signatures(
 ): Promise<string> {
   const { stdout } = await runProgram('wipefs', ['--json', '--no-act', '--', path], options);
   const types = [...stdout.toString().matchAll(/"type":\s*"([A-Za-z0-9_ -]{1,32})"/g)];
-  return [...new Set(types.map((it) => it[1]!))].join(', ') || 'which ones blkid does not say';
+  return [...new Set(types.map((it) => it[1]!))].join(', ') || 'blkid does not say which';
 }
 
 /** blkid writes what is not plain as \xHH; `text` has a character for each byte. */

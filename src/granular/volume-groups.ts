@@ -53,7 +53,7 @@ export async function separateGroups(
       } else taken.add(group.name);
     } catch (cause) {
       if (!(cause instanceof GranularError) || cause.code !== 'FAILED') throw cause;
-      const what = group.isCopy ? 'is a copy of another disk' : 'has a name that is there twice';
+      const what = group.isCopy ? 'is a copy of another disk' : 'has a name that occurs twice';
       for (const { volume } of group.members) {
         failed.set(volume, `its volume group ${group.name} ${what}: ${cause.message}`);
       }

@@ -278,6 +278,6 @@ function withLost(
   const bytes = ranges.reduce((sum, { length }) => sum + length, 0);
   return {
     scope: { kind: 'segments', segments },
-    reason: `${reason}, and the store has lost ${formatSize(bytes)} of the recovery point before`,
+    reason: `${reason}, and the store has lost ${formatSize(bytes)} of the previous recovery point`,
   };
 }

@@ -84,8 +84,8 @@ export function requireWithin(
   if (wrong === -1) return;
   throw new IngestError(
     'BAD_CHANGES',
-    `entry ${wrong + 1} of the changed-block list lies beyond the end of disk ${name} (${size} bytes): is it of ` +
-      'another disk, or does it not count in bytes? Nothing was read',
+    `entry ${wrong + 1} of the changed-block list lies beyond the end of disk ${name} (${size} bytes): does it ` +
+      'belong to another disk, or does it not count in bytes? Nothing was read',
   );
 }
 

@@ -122,7 +122,7 @@ async function requireReplaceable(
   if (!isBeingWritten(file)) return;
   throw new SystemError(
     'BUSY',
-    `${path} is in use: a virtual machine has it open for writing, and would go on with what nobody finds again. ` +
+    `${path} is in use: a virtual machine has it open for writing, and would go on with the replaced file. ` +
       'Shut the machine down first, or name another file',
   );
 }

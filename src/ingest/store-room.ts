@@ -37,7 +37,7 @@ export function whileThereIsRoom(
         'NO_SPACE',
         `the disk of the store is full for backups: its last ${formatSize(kept)} are kept for sessions and the ` +
           'service. No recovery point was made. Make the disk larger, move other files off it, or discard sessions ' +
-          'that are no longer needed; to forget recovery points gives no space back yet',
+          'that are no longer needed; forgetting recovery points does not free space yet',
         { cause },
       );
     }

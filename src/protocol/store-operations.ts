@@ -73,7 +73,7 @@ export const STORE_OPERATIONS = {
       }),
     ),
   ),
-  'store/rebuild-index': changes('make the index anew', nothing, rebuiltIndex),
+  'store/rebuild-index': changes('rebuild the index from the packs', nothing, rebuiltIndex),
   'set/list': looks('list backup sets', nothing, object({ sets: list(setSummary, MANY), damaged })),
   'set/create': withKey(
     changes(

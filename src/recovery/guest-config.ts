@@ -85,7 +85,7 @@ export function libvirtXml(disks: readonly AttachedDisk[]): string {
 }
 
 const PAUSE_NOTES: readonly string[] = [
-  '<!-- While the server restarts the guest is paused: virsh resume DOMAIN. A libvirt that knows it waits by itself',
+  '<!-- While the server restarts the guest is paused: virsh resume DOMAIN. A newer libvirt waits by itself',
   `     with this in <source>: <reconnect delay='${RECONNECT_SECONDS}'/> -->`,
 ];
 

@@ -51,7 +51,7 @@ export function nfsSnippets(
 function rightsNote({ nfs }: SessionRecord): string[] {
   return nfs?.squash === 'none'
     ? []
-    : ['# needs --squash none: its calls are root’s, who is nobody here'];
+    : ['# needs --squash none: it connects as root, who is mapped to “nobody” here'];
 }
 
 /** Hard: a guest waits for a restart instead of meeting an error. */

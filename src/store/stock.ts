@@ -67,7 +67,7 @@ export async function takeStock(
   if (written.damage) onDamage(written.damage.where, written.damage.what);
   const last = lastNumber([...sizes.keys(), ...known.keys(), ...moved, ...marked, written.last]);
   for (const pack of [...sizes.keys()].filter((it) => !isGiven(it, last))) {
-    onDamage(packs.path(pack), 'no pack of this store has such a number: it is passed over');
+    onDamage(packs.path(pack), 'no pack of this store has such a number: it is ignored');
     sizes.delete(pack);
   }
   const damaged = new Set([...sizes.keys()].filter((pack) => known.get(pack)?.isSound === false));

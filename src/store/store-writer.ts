@@ -145,7 +145,7 @@ async function openIndex(world: World, store: Store, options: StockOptions) {
 }
 
 function tellRemade(store: Store, { message }: StoreError, { onDamage }: StockOptions): void {
-  onDamage?.(indexPath(store), `the index is made anew, because ${message}`);
+  onDamage?.(indexPath(store), `the index is rebuilt, because ${message}`);
 }
 
 /** Makes the index anew from the packs' footers. Rejects BUSY. */
@@ -352,7 +352,7 @@ async function storing(work: () => Promise<void>): Promise<void> {
     if (!(cause instanceof SystemError)) throw cause;
     const full = cause.code === 'NO_SPACE';
     const message = full
-      ? 'the disk of the store is full: make room on it, or enlarge it (what is forgotten frees nothing yet)'
+      ? 'the disk of the store is full: free space on it, or enlarge it (forgetting recovery points frees none yet)'
       : cause.message;
     throw new StoreError(full ? 'NO_SPACE' : 'IO', message, { cause });
   }

@@ -90,7 +90,7 @@ test('what a webhook answers is told without its address, and redirections are n
   refusing.close();
   await once(refusing, 'close');
   const refused = await failure(`http://user:pass@127.0.0.1:${port}/T0P-SECRET`);
-  match(refused, /^post to 127\.0\.0\.1:\d+: nobody listens there \(ECONNREFUSED\)/);
+  match(refused, /^post to 127\.0\.0\.1:\d+: no program listens there \(ECONNREFUSED\)/);
   const unknown = await failure('http://nowhere.invalid/T0P-SECRET');
   match(unknown, /^post to nowhere\.invalid: /);
   for (const text of [refused, unknown]) ok(!/SECRET|pass/.test(text), text);

@@ -80,10 +80,10 @@ test('words that make no sense, a host that is away and a missing set have their
   }
   const [asked, missing] = coded('set', 'create', 'sealed', '--encrypt');
   equal(asked, 2);
-  match(String(missing), /the new passphrase, or password, is missing: nobody can be asked here/);
+  match(String(missing), /the new passphrase, or password, is missing: there is no terminal to ask for it/);
   const [away, why] = coded(...backup, 'vda=nbd://127.0.0.1:1/x');
   equal(away, 9);
-  match(String(why), /nobody listens there \(ECONNREFUSED\)$/);
+  match(String(why), /no program listens there \(ECONNREFUSED\)$/);
   for (const words of [
     ['list', 'nosuch'],
     ['retain', 'nosuch', '--keep-last', '1'],

@@ -33,7 +33,7 @@ test('a file that the service does not see, or may not write, is told of as that
   for (const queued of [[], ['--queue']]) {
     const refused = await home.holdfast(...words, `vda=${hidden}`, ...queued);
     equal(refused.code, 5);
-    match(refused.stderr, /no such image; the service does not see what others see in .*\/hidden/);
+    match(refused.stderr, /no such image; the service cannot see what others see in .*\/hidden/);
     const missing = await home.holdfast(...words, `vda=${join(root, 'nothing')}`, ...queued);
     equal(missing.code, 5);
     match(missing.stderr, /nothing: there is no such image$/m, 'which is so for everybody');

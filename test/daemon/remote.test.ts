@@ -286,7 +286,7 @@ test('a reload takes a new certificate, and a wrong one ends nothing', { skip },
   equal(shown.code, 0, shown.stderr);
   home.configure({ listen: { ...listen, certificate: other.certificate, key: own.key } });
   service!.signal('SIGHUP');
-  await service!.logged(/"listen" of the settings is not done: .* is not the key of/);
+  await service!.logged(/"listen" of the settings is not served: .* is not the key of/);
   match(
     execFileSync('openssl', ['s_client', '-connect', `127.0.0.1:${port()}`, '-showcerts'], {
       encoding: 'utf8',

@@ -113,8 +113,8 @@ test('an address that is taken, or a certificate that is missing, is an alarm, a
   home.configure({ passphraseFiles, nbd, listen: { ...listen, tokens: join(root, 'tokens') } });
   await using service = await home.run({ environment });
   const found = (await alarms('not-served:listen', 'not-served:nbd')).map(({ message }) => message);
-  match(found[0]!, /"listen" of the settings is not done: .*\/nope/);
-  match(found[1]!, /"nbd" of the settings is not done/);
+  match(found[0]!, /"listen" of the settings is not served: .*\/nope/);
+  match(found[1]!, /"nbd" of the settings is not served/);
   const { result } = await expectDone(holdfast('recover', 'vm@latest', '--detach'));
   await expectDone(holdfast('session', 'stop', result['session'] as string));
   taken.close();

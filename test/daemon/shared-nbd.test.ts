@@ -136,7 +136,7 @@ test('with TLS that asks nobody who he is, sessions that want TLS are not shown'
 test('settings that cannot be are refused, where there are none from before', async () => {
   for (const [nbd, message] of [
     [{ listen: 'unix:/x' }, /nbd\.listen: not "tcp:HOST:PORT"/],
-    [{ listen, allow: ['10.0.0.0/33'] }, /no address and no network/],
+    [{ listen, allow: ['10.0.0.0/33'] }, /neither an address nor a network/],
   ] as const) {
     const fresh = serviceHome(temporaryDirectory());
     fresh.configure({ passphraseFiles, nbd });

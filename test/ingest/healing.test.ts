@@ -307,7 +307,7 @@ test('an index that is cut, emptied, zeroed or overwritten is made anew by the b
     const changed = contents.slice();
     changed.set(noise(4096, made), 0);
     const { point, stored, damage: told } = await it.backUp(changed, `vm-${damage}`);
-    match(told.join(), /the index is made anew, because it cannot be read/, damage);
+    match(told.join(), /the index is rebuilt, because it cannot be read/, damage);
     ok(stored < MiB, `${damage}: ${stored} bytes stored`);
     isSame(await it.contentsOf(point), changed);
     deepEqual(await it.check(true), []);

@@ -354,7 +354,7 @@ test('one session is not another: allowed networks, read-only, high ports', asyn
     '--allow',
     '10.0.0.0/33',
   );
-  match(nowhere.stderr, /no address and no network/);
+  match(nowhere.stderr, /neither an address nor a network/);
   equal(await sessions(), before);
 });
 

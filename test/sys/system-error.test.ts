@@ -29,7 +29,7 @@ test('what the kernel refused is said in words, with the name that manuals have'
   const refused = Object.assign(new Error('connect ECONNREFUSED ::1:1'), { code: 'ECONNREFUSED' });
   equal(
     systemError(refused, 'connect to x').message,
-    'connect to x: nobody listens there (ECONNREFUSED)',
+    'connect to x: no program listens there (ECONNREFUSED)',
   );
   const other = systemError(new Error('something else'), 'do it');
   deepEqual([other.code, other.message], ['IO', 'do it: something else']);

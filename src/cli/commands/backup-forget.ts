@@ -4,8 +4,8 @@ export const command: Command = {
   usage: 'POINT',
   details: [
     'POINT is a whole ID: the beginning of one is not enough.',
-    'Its blocks stay in the store until a sweep. Refused while a session runs from it. One that was deleted by other',
-    'means, which "store check" reports, is not reported any longer then.',
+    'Its blocks stay in the store until a sweep. Refused while a session runs from it. If the point was deleted by',
+    'other means, "store check" no longer reports it after this command.',
   ],
   options: {},
   takes: [1, 1],

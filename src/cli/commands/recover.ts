@@ -28,7 +28,7 @@ export const command: Command = {
     '--allow NETWORK    an address or a network (10.0.0.0/24); may be given several times',
     '--nfs-listen ADDR  where: all addresses if others are allowed, 127.0.0.1 if not',
     '--nfs-port N, --mount-port N, --portmap-port N   2049, 20048 and 111 where it may, else 12049, 12048, 10111',
-    "--squash none|root|all  whose calls count as nobody's: root's by default; hypervisors come as root: none",
+    '--squash none|root|all  users who are mapped to "nobody"; default: root; hypervisors connect as root: none',
     '--any-port         from ports of 1024 and above too, which any user of a host may use',
     '--nfs-read-only    nothing can be written there',
     '--nfs-points       the recovery points of the set too, to be read, in /holdfast/points',

@@ -5,9 +5,9 @@ export const command: Command = {
   usage: 'POINT DISK --to FILE|DEVICE|NBD-URI [--format FORMAT] [--overwrite] [--erase SERIAL]',
   details: [
     '--to           a file appears when it is whole; holes stay holes; what was written is read back',
-    '--format raw|qcow2|vmdk|vdi|vhd|vhdx   default: what the name ends in, else raw; others than raw for files only',
+    '--format raw|qcow2|vmdk|vdi|vhd|vhdx   default: the ending of the name, else raw; only raw for devices and NBD',
     '--overwrite    replaces a file that is there',
-    '--erase SERIAL what is on a device is lost: its serial number (its name, where it has none), typed out',
+    '--erase SERIAL overwrites what is on a device: its serial number (its name, if it has none), typed out',
   ],
   options: {
     to: { type: 'string' },

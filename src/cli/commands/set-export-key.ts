@@ -4,9 +4,10 @@ import type { Command } from '../command.ts';
 export const command: Command = {
   usage: 'SET',
   details: [
-    'Prints the key of an encrypted set, to be kept on paper. Whoever has it needs no passphrase: keep it away from',
-    'the store, and from everybody who may not read the set. "set import-key" makes the record of the set again',
-    'from it, where both copies of that are lost or nobody knows the passphrase. It is done here, never by a service.',
+    'Prints the key of an encrypted set, to be kept on paper. The key opens the set without a passphrase: keep it',
+    'away from the store, and from people who may not read the set. If both copies of the record of the set are lost,',
+    'or the passphrase is forgotten, "set import-key" makes the record again from the key. This command itself prints',
+    'the key, never a service.',
   ],
   options: {},
   takes: [1, 1],
@@ -20,7 +21,7 @@ export const command: Command = {
         '',
         ...lines.map((line) => `  ${line}`),
         '',
-        'Keep it on paper, away from the store: whoever has it can read the set.',
+        'Keep it on paper, away from the store: the set can be read with this key alone.',
       ].join('\n'),
     );
   },

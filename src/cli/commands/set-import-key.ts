@@ -5,7 +5,7 @@ export const command: Command = {
   usage: 'SET --key-file FILE [--passphrase-file FILE]',
   details: [
     'Makes the record of a set again from the key that "set export-key" printed. The set gets a new passphrase (asked',
-    'for twice, or --passphrase-file, --passphrase-fd) and a new recovery key; those of before no longer open it.',
+    'for twice, or --passphrase-file, --passphrase-fd) and a new recovery key; the former ones no longer open it.',
     '--key-file FILE   the key, as it was printed or typed from paper; case, spaces and lines do not matter',
   ],
   options: { 'key-file': { type: 'string' } },
@@ -19,7 +19,7 @@ export const command: Command = {
         '',
         `  ${made.recoveryKey}`,
         '',
-        'Write it down and keep it away from the store. The passphrase and the recovery key of before are void.',
+        'Write it down and keep it away from the store. The former passphrase and recovery key are void.',
       ].join('\n'),
     );
   },

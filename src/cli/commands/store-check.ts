@@ -38,7 +38,7 @@ function text({ packs, frames, bytes, points, locked, problems, strays }: CheckR
     `${packs} packs with ${frames} blocks and nodes, ${size}; ${points} recovery points`,
     ...locked.map((set) => `set "${set}" is locked: give its key to check its manifests`),
     ...problems.map(({ where, what }) => `DAMAGED ${where}: ${what}`),
-    ...strays.map((path) => `not of Holdfast, and not used: ${path}`),
+    ...strays.map((path) => `not a file of Holdfast, and not used: ${path}`),
     ...(problems.length === 0 ? [found(locked.length)] : []),
   ].join('\n');
 }

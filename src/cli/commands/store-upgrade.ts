@@ -4,7 +4,7 @@ import type { Command } from '../command.ts';
 export const command: Command = {
   usage: '[--yes]',
   details: [
-    'Shows what the store lacks that new stores of this release have. A store is never upgraded by itself.',
+    'Shows which features of new stores this store lacks. A store is never upgraded automatically.',
     '--yes          upgrades it: earlier releases can no longer use it then. The keys of its encrypted sets are',
     '               needed, and sessions have to be stopped. May be interrupted, and repeated.',
   ],

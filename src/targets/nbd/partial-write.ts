@@ -55,7 +55,7 @@ export function partialWrite(
     },
     end: close,
     drop() {
-      failure ??= new BlockError('CLOSED', 'the write did not come to its end');
+      failure ??= new BlockError('CLOSED', 'the write was not completed');
       close();
     },
     done: finish(),
