@@ -1,5 +1,5 @@
 /*
- * Loaded into a server before anything else (`node --import`): on demand it tells for how long its main thread was held
+ * Loaded into a server before anything else (`node --import`): on demand it reports how long its main thread was held
  * at once. Time on the processor, so that other programs of this machine count for nothing.
  */
 let isRunning = false;

@@ -54,7 +54,7 @@ export async function openOverlayLog(
   });
 }
 
-/** Reads all of the log; changes nothing, also while somebody appends to it. Rejects BlockError CORRUPT. */
+/** Reads all of the log; changes nothing, also while a writer appends to it. Rejects BlockError CORRUPT. */
 export async function checkOverlayLog(
   files: FileSystem,
   path: string,

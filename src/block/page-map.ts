@@ -5,7 +5,7 @@ const CHUNK_PAGES = 16_384;
 const ABSENT = 0;
 const DATA = 1;
 const ZERO = 2;
-/** Of all chunks whose pages are all alike: a guest may discard a disk of many TiB in one request. Never written to. */
+/** Shared by all chunks whose pages are alike: a guest may discard many TiB in one request. Never written to. */
 const ALL_DATA = new Uint8Array(CHUNK_PAGES).fill(DATA);
 const ALL_ZERO = new Uint8Array(CHUNK_PAGES).fill(ZERO);
 

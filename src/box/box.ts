@@ -3,8 +3,8 @@ import { type BoxOptions, openBoxFiles } from './box-files.ts';
 import { memoryOf, type StoreMemory, type StorePlace } from './store-memory.ts';
 
 /*
- * What this machine, or this user, knows of stores without asking them: whoever can write to a store writes orders
- * (sessions, jobs, schedules) and descriptions of sets as he likes.
+ * What this machine, or this user, knows of stores without asking them: an attacker with write access to a store can
+ * write any orders (sessions, jobs, schedules) and descriptions of sets.
  */
 export interface Box {
   readonly directory: string;
@@ -13,11 +13,11 @@ export interface Box {
   prepare(): Promise<void>;
   /** Whether it has no memory yet, not even of having begun. */
   isNew(): Promise<boolean>;
-  /** From now on it is not new: what it meets is not adopted by itself. Rejects where that cannot be noted. */
+  /** From now on it is not new, and adopts nothing automatically. Rejects where that cannot be noted. */
   begin(): Promise<void>;
   /** Why nothing is remembered; undefined: all is well. */
   problem(): Promise<string | undefined>;
-  /** Everything is forgotten, the key too: every store has to be adopted again. */
+  /** Forgets everything, the key too: every store has to be adopted again. */
   reset(): Promise<void>;
 }
 

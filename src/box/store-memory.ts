@@ -48,7 +48,7 @@ export interface StoreMemory {
   look(): Promise<Remembered>;
   /**
    * Rejects where it cannot be noted; the order must not change then. A memory that cannot be read stays as it is:
-   * whoever asks whether an order is ours hears no.
+   * `isOurs` then answers false for every order.
    */
   remember(orders: readonly Order[]): Promise<void>;
   /** Only the new form of an order that was changed counts from now on. */

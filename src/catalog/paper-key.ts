@@ -11,8 +11,8 @@ import { lockDataKey, openDataKey } from './set-keys.ts';
 import { setNames, unlockSet } from './sets.ts';
 
 /*
- * A set's key outside the store, for paper: where both copies of the set's record are lost, or nobody knows the
- * passphrase, the record is made again from it.
+ * A set's key outside the store, for paper: if both copies of the set's record are lost, or the passphrase is
+ * forgotten, the record is made again from this key.
  */
 
 /** Rejects WRONG_KEY; also where the set is not encrypted, and so has no key. */
@@ -26,7 +26,7 @@ export async function exportSetKey(record: SetRecord, secret: Secret | undefined
 }
 
 /**
- * Makes the record of a set again, with a new passphrase and a new recovery key: those of before open it no longer.
+ * Makes the record of a set again, with a new passphrase and a new recovery key: the former ones no longer open it.
  * Rejects NOT_FOUND; WRONG_KEY where the key is of another set.
  */
 export async function importSetKey(
@@ -42,7 +42,7 @@ export async function importSetKey(
   const keys = domainKeys(key.dataKey);
   const { record: old } = await readCopies(world, store, name);
   const { points, damaged } = await listPoints(world, store, name, keys);
-  // A record may be lost, or somebody else's: then recovery points say which key is the set's.
+  // The record may be lost, or belong to another set: then recovery points say which key is the set's.
   const isOfRecord = old !== undefined && isSealedBy(old, keys.record);
   const isOfNothing = old !== undefined && !old.seal && damaged.length === 0;
   if (!isOfRecord && !isOfNothing && points.length === 0) {

@@ -89,7 +89,7 @@ async function placeInChain(
   const next = 1 + (newest?.record.sequence ?? 0);
   if (!store.has('point-chain')) return { previous: undefined, sequence: next, others: [] };
   const head = await usableHead(world, store, of, key);
-  // Without a head nobody could say whether all points of the machine had been deleted.
+  // Without a head, no check could say whether all points of the machine had been deleted.
   if (!head && !newest)
     await writeHead(world, store, set, { machine, point: undefined, points: [] });
   const last = newest && (await linkToFile(world, newest.path, newest.record));
@@ -164,7 +164,7 @@ export async function forgetPoint(world: World, store: Store, place: PointPlace)
   await files.syncDirectory(directory);
 }
 
-/** Of one that a head names and that is gone: from now on it is not missed. Rejects NOT_FOUND. */
+/** A point that a head names and that is gone no longer counts as missing. Rejects NOT_FOUND. */
 export async function forgetLost(world: World, store: Store, query: string): Promise<PointPlace> {
   const { files } = world;
   await using _lock = await lockStore(world, store, `backup forget ${query}`);
@@ -184,8 +184,8 @@ export async function forgetLost(world: World, store: Store, query: string): Pro
 }
 
 /**
- * Removes the tombstones of a machine that nothing needs: no recovery point and no head names them, and they are not
- * of its newest backup. `isNewestBackup`: one was just published, so that of those that cannot be read none is newer.
+ * Removes the tombstones of a machine that nothing needs: no recovery point and no head names them, and they do not
+ * belong to its newest backup. `isNewestBackup`: one was just published, so no tombstone that cannot be read is newer.
  */
 async function dropTombstones(
   world: World,
@@ -212,7 +212,7 @@ async function dropTombstones(
   }
 }
 
-/** Of a recovery point that was forgotten; without a record: it is damaged. */
+/** What stays of a recovery point that was forgotten; without a record: it is damaged. */
 export interface Tombstone {
   readonly id: string;
   readonly path: string;
@@ -221,7 +221,7 @@ export interface Tombstone {
   readonly isLost: boolean;
 }
 
-/** Of one machine; what is damaged may be of another one. */
+/** The tombstones of one machine; damaged ones may belong to another machine. */
 async function forgottenOf(
   world: World,
   store: Store,
@@ -232,7 +232,7 @@ async function forgottenOf(
   return all.filter(({ record }) => !record || record.machine === machine);
 }
 
-/** Of a set; those that `isWanted` names by their IDs. */
+/** The tombstones of a set whose IDs `isWanted` accepts. */
 export async function tombstones(
   world: World,
   store: Store,

@@ -61,8 +61,9 @@ export async function checkSetRecords(
 }
 
 /**
- * Writes again the copies of an opened set's record that are not as they should be. The set may have been opened before
- * somebody changed its slots: an older record is never written over a newer one. The caller holds the store's lock.
+ * Writes again the copies of an opened set's record that are not as they should be. Another process may have changed
+ * the slots of the set since it was opened: an older record is never written over a newer one. The caller holds the
+ * store's lock.
  */
 export async function mendSetRecord(
   world: World,
@@ -120,7 +121,7 @@ export async function readCopies(
   return { record: first.record ?? copy.record, problems };
 }
 
-/** Of two that differ. */
+/** Which of two copies that differ counts. */
 function newerOf({
   first,
   copy,
@@ -156,7 +157,7 @@ interface Copy {
   readonly isSummed: boolean;
 }
 
-/** Neither a record nor a problem: it is not there. */
+/** Neither a record nor a problem: the copy is missing. */
 async function readCopy({ files }: World, store: Store, path: string, name: string): Promise<Copy> {
   const none = { record: undefined, problem: undefined, isSummed: false };
   if (!(await files.stat(path))) return none;
@@ -168,7 +169,10 @@ async function readCopy({ files }: World, store: Store, path: string, name: stri
         throw new CatalogError('CORRUPT', `${path} is the record of set "${record.name}"`);
       }
       if (store.has('checked-records') && !record.seal) {
-        throw new CatalogError('CORRUPT', `${path} has no counter: it dates from before the upgrade`);
+        throw new CatalogError(
+          'CORRUPT',
+          `${path} has no counter: it dates from before the upgrade`,
+        );
       }
       return { record, problem: undefined, isSummed: isSummed(bytes) };
     });

@@ -45,7 +45,7 @@ export async function lockDataKey(
   return { slots, recoveryKey: formatRecoveryKey(recovery) };
 }
 
-/** Of an encrypted set. Rejects WRONG_KEY: the secret opens none of its slots. */
+/** Opens the data key of an encrypted set. Rejects WRONG_KEY: the secret opens none of its slots. */
 export async function openDataKey(
   { name, slots, domain }: SetRecord,
   secret: Secret,

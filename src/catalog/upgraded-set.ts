@@ -75,7 +75,7 @@ interface FoundPoint {
   readonly bytes: Uint8Array;
 }
 
-/** Of each machine in the order of their publication; the forgotten ones too. */
+/** The points of each machine in the order of their publication, including the forgotten ones. */
 async function pointsByMachine(
   { files }: World,
   store: Store,

@@ -200,7 +200,7 @@ function silentService(socket: string): string {
   return unreachable(socket, 'start it ("systemctl start holdfastd")');
 }
 
-/** As appliance/install leaves it: whoever names no store means that of the service. */
+/** As appliance/install leaves it: a command that names no store uses that of the service. */
 const UNIT = '/usr/lib/systemd/system/holdfastd.service';
 
 /** Neither a store nor a service was named, and no service answers. */

@@ -11,7 +11,7 @@ export interface Output {
   readonly json: boolean;
   /** The command's answer: an object, or what a person reads. */
   result(value: object, text: () => string): void;
-  /** Text that is the answer, whoever reads it. */
+  /** Text that is the answer, for people and programs alike. */
   print(text: string): void;
   /** A line for a person only. */
   say(text: string): void;
@@ -42,7 +42,7 @@ export function openOutput(clock: Clock, json: boolean): Output {
   let isLineOpen = false;
   let lastAnswer: Promise<void> = Promise.resolve();
   let failure: SystemError | undefined;
-  // Progress that nobody can read, on a full disk or a closed terminal, ends no backup.
+  // Progress that cannot be written (a full disk, a closed terminal) does not end a backup.
   stderr.on('error', () => {});
 
   function endProgress(): void {
@@ -77,7 +77,7 @@ export function openOutput(clock: Clock, json: boolean): Output {
     if (json) line(event);
     else stderr.write(`${printableLines(event.message)}\n`);
   }
-  /** Resolves when it is on its way; rejects where nobody reads any more, which ends what writes much. */
+  /** Resolves when it is on its way; rejects once the reader has gone, which ends a long output. */
   async function written(what: string | Uint8Array): Promise<void> {
     try {
       await stdout.write(what);

@@ -23,7 +23,7 @@ export function hasEnded({ state }: JobSummary): boolean {
   return state !== 'waiting' && state !== 'running';
 }
 
-/** The service finds the key by itself, or says of which set it is to be asked for. */
+/** The service finds the key by itself, or names the set whose key the user has to give. */
 export function unlock(model: Model, { job, needsKeyOf }: JobSummary): Next {
   if (needsKeyOf === null) return [{ ...model, hint: `Job ${job} waits for no key.` }, []];
   return startTask(model, `unlock ${job}`, { call: { name: 'job/unlock', request: { job } } });

@@ -39,7 +39,7 @@ export function sessionsKey(model: Model, key: string): Next {
   }
 }
 
-/** One key freezes no guest: undefined where nobody is connected. */
+/** A single key must not freeze a guest: undefined where no client is connected. */
 function stopOf({ session, state }: SessionSummary, { exports }: Model): ConfirmDialog | undefined {
   if (state !== 'running') return undefined;
   const own = exports.kind === 'known' ? exports.value.filter((it) => it.session === session) : [];

@@ -30,7 +30,7 @@ export function mayOpenDisks(peer: UnixPeer, userIdOf: typeof userId = userId): 
   return QEMU_USERS.some((name) => userIdOf(name) === peer.uid);
 }
 
-/** The same of somebody who comes over TCP from this machine. */
+/** The same for a user who connects over TCP from this machine. */
 export function userMayOpenDisks(uid: number): boolean {
   return mayOpenDisks({ pid: 0, uid, gids: groupsOf(uid) });
 }

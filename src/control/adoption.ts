@@ -21,8 +21,8 @@ import { rememberedSet } from './remembered-sets.ts';
 
 /*
  * Orders that lie in a store and were not given by this box: the store came from another one, was out of sight, or
- * somebody who can write there wrote them. They are shown, and obeyed once a person says so. What is adopted is exactly
- * what was shown.
+ * an attacker with write access wrote them. They are shown, and obeyed once an administrator agrees. Exactly what was
+ * shown is adopted.
  */
 type Plan = Omit<ResultOf<'store/adopt'>, 'adopted'>;
 
@@ -36,7 +36,7 @@ interface Foreign {
 
 interface ServedSession {
   readonly record: SessionRecord;
-  /** Undefined: nobody is to resume it by itself. */
+  /** Undefined: it is not to be resumed automatically. */
   readonly served: ServedRecord | undefined;
 }
 
@@ -67,7 +67,7 @@ export async function firstAdoption(
   return { words: wordsOf(plan), adopt: () => adoptAll(house, jobs, foreign) };
 }
 
-/** In words, what would be done by itself and is not; a stopped session waits for a person anyway. */
+/** In words, the orders that are not obeyed automatically; a stopped session waits for a person anyway. */
 export async function foreignOrders(house: House, jobs: JobDesk): Promise<string[]> {
   const { plan } = await plannedOf(house, jobs);
   return wordsOf({ ...plan, sessions: plan.sessions.filter(({ starts }) => starts) });
@@ -128,7 +128,7 @@ function ordersOf({ sessions, jobs, schedules }: Foreign): Order[] {
   ];
 }
 
-/** A memory that could not be read knows nothing of the queue's own; they were taken by this very process. */
+/** A memory that cannot be read does not contain the queue's own; they were taken by this very process. */
 function ownWork(jobs: AdoptingJobs): Order[] {
   const running = (jobs?.queue.list() ?? []).flatMap(({ job }) =>
     hasEnded(job) ? [] : [jobOrder(job)],
@@ -145,7 +145,7 @@ async function foreignSessions(house: House): Promise<ServedSession[]> {
   );
 }
 
-/** Those that can be read; of the others the listing of sessions tells. */
+/** Those that can be read; the list of sessions shows the others. */
 async function servedOf(house: House): Promise<ServedSession[]> {
   const { sessions } = await listSessions(house);
   const found: ServedSession[] = [];

@@ -103,7 +103,7 @@ async function checkSessions({ world, store }: House, tell: Tell): Promise<void>
   for (const name of await files.list(parent)) {
     const directory = join(parent, name);
     if (ids.has(name) || (await files.stat(directory))?.kind !== 'directory') continue;
-    // Of making or removing a session a crash leaves a directory with a lock at most: the journal goes last.
+    // A crash while a session is made or removed leaves at most a directory with a lock: the journal goes last.
     const left = (await files.list(directory)).filter(
       (it) => it !== 'lock' && !it.endsWith('.tmp'),
     );
@@ -135,7 +135,7 @@ async function checkSessions({ world, store }: House, tell: Tell): Promise<void>
   }
 }
 
-/** What is to be done, what needs somebody, and what was seen. */
+/** Jobs, schedules, alarms with their messages, and the states of clock, lockdown and growth. */
 async function checkWork(house: House, tell: Tell): Promise<void> {
   const { directory } = house.store;
   const checks: Checks = house.store.has('checked-records') ? 'checked' : 'unchecked';

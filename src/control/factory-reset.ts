@@ -14,7 +14,7 @@ export async function factoryReset(
   const tokens = await desk.tokens().catch(onlySystem);
   const { box } = desk;
   const steps: (readonly [string, () => Promise<void>])[] = [
-    // Where the service listens for no other hosts, nobody comes in by one.
+    // Where the service does not listen for other hosts, a token lets no client in.
     ...(tokens instanceof SystemError ? [] : [['tokens', () => tokens.revokeAll()] as const]),
     ...(box ? [['memory of the box', () => box.reset()] as const] : []),
   ];

@@ -85,8 +85,8 @@ export type GivenSecret =
   | { readonly kind: 'recovery-key'; readonly text: string };
 
 /**
- * The secret of a set. `if given`: the set says that it is not encrypted, so nobody is asked, and the answer is what
- * somebody gave for this set all the same. Rejects WRONG_KEY where a secret is needed and there is none.
+ * The secret of a set. `if given`: the set says that it is not encrypted, so the user is not asked; the answer is a
+ * secret that was given for this set all the same. Rejects WRONG_KEY where a secret is needed and there is none.
  */
 export type SecretSource = (
   set: string,
@@ -106,8 +106,8 @@ export function whereNeeded(secrets: SecretSource): SecretSource {
 
 /**
  * Rejects CatalogError WRONG_KEY, NOT_FOUND, ALTERED. A set that has lost its slots is not believed where this box
- * remembers that it was encrypted, or a secret was given for it: whoever can write the store could have the next backup
- * written in plain text.
+ * remembers that it was encrypted, or a secret was given for it: an attacker with write access to the store could
+ * make the next backup be written in plain text.
  */
 export async function openSet(house: House, name: string, secrets: SecretSource): Promise<OpenSet> {
   const record = await readKnownSet(house, name);

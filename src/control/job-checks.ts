@@ -10,8 +10,8 @@ import { checkRetention } from './retention.ts';
 type Job = RequestOf<'job/create'>;
 
 /**
- * What would fail each time, or wait for a key that nobody gives, is refused when it is asked for: not in the night.
- * What an NBD server has is not looked at, for it may be there at the time of the backup only.
+ * A job that would fail each time, or wait for a key that is never given, is refused when it is made: not in the night.
+ * NBD servers are not checked, for they may run at the time of the backup only.
  */
 export async function checkJob(
   house: House,

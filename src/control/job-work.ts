@@ -59,7 +59,8 @@ export function jobWork(house: House, { keys, apart }: WorkParts) {
       if (kind === undefined) throw cause;
       const needsKeyOf = kind === 'wrong-key' ? needed : undefined;
       keys.tried(job.id, needsKeyOf);
-      const advice = needsKeyOf === undefined ? '' : `; "holdfast job unlock ${job.id}" gives it the key`;
+      const advice =
+        needsKeyOf === undefined ? '' : `; "holdfast job unlock ${job.id}" gives it the key`;
       const asked = { kind: job.kind, request: job.request };
       const seen = await asSeenHere({ kind, message: asError(cause).message }, 'job/create', asked);
       const reason = `${seen}${advice}`;

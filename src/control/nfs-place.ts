@@ -23,7 +23,7 @@ const STANDARD_PORTS = { nfs: 2049, mount: 20_048, portmap: 111 };
 const HIGH_PORTS = { nfs: 12_049, mount: 12_048, portmap: 10_111 };
 
 /**
- * Open to nobody but this host unless said otherwise. `inherited`: where systemd listens already. Throws INVALID for
+ * Open to this host only, unless options say otherwise. `inherited`: where systemd listens already. Throws INVALID for
  * networks that are none.
  */
 export function nfsPlace(

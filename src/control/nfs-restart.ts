@@ -21,7 +21,7 @@ export async function holdNfs(
     try {
       server.expect(session);
     } catch (cause) {
-      // Its networks make no sense: it is not resumed either, and why is told there.
+      // Its networks make no sense: it is not resumed either, and the reason is reported there.
       if (kindOfFailure(cause) === undefined) throw cause;
     }
   }
@@ -29,7 +29,7 @@ export async function holdNfs(
   return () => server.answer();
 }
 
-/** What somebody else has written into the store is not even looked for: see adoption.ts. */
+/** Sessions that this box did not order are not even looked for: see adoption.ts. */
 async function nfsSessions({ world, store, memory }: House): Promise<SessionRecord[]> {
   const { isOurs } = await memory.look();
   const found: SessionRecord[] = [];

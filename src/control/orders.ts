@@ -5,8 +5,8 @@ import { SessionError } from '../recovery/session-error.ts';
 import { SystemError } from '../sys/system-error.ts';
 
 /*
- * What of a session's records is an order: which disk is shown, where, and to whom. How far a session has come is
- * none, and changes without the box hearing of it.
+ * What of a session's records is an order: which disk is shown, where, and to whom. The progress of a session is not
+ * an order, and changes without a note in the box.
  */
 export function sessionOrder({ phase: _phase, keepAs: _keepAs, ...order }: SessionRecord): Order {
   return { kind: 'session', name: order.id, order };

@@ -5,8 +5,8 @@ import type { SetRecord } from '../formats/store/set-record.ts';
 import { SystemError } from '../sys/system-error.ts';
 
 /*
- * Whether a set is encrypted is written in the store, and whoever can write there could say that it is not: backups
- * would go to disk in the clear, and recovery points made without a key would be believed. So the first use of a set is
+ * Whether a set is encrypted is written in the store, and an attacker with write access could alter that: backups would
+ * go to disk in the clear, and recovery points made without a key would be believed. So the first use of a set is
  * remembered, and every later one compared with it.
  */
 
@@ -46,8 +46,8 @@ export function alterationOf(
 }
 
 /**
- * The next use compares with this. A memory that cannot be written must not keep anybody from a recovery: then it is
- * remembered by the next use.
+ * The next use compares with this. A memory that cannot be written must not prevent a recovery: then the next use
+ * remembers the set.
  */
 export async function rememberSet(memory: StoreMemory, record: SetRecord): Promise<void> {
   const now = rememberedSet(record);

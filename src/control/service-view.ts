@@ -6,7 +6,7 @@ import type { FailureKind } from '../protocol/failure.ts';
 
 /*
  * Paths in a request are those of the machine, as the service sees and may use them: "there is no such image" of a file
- * that `ls` shows would be a lie. What failed is told with what the service can do there, and where it can.
+ * that `ls` shows would be a lie. The message of a failure says what the service can do there, and where it can.
  */
 
 /** The service's own, below /srv: appliance/install makes it. */

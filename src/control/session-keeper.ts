@@ -254,7 +254,7 @@ function resumptionOf(
       // Somebody may have started or stopped it meanwhile.
       if (kept.has(id) || !(await isServed(house, id))) return void waiting.delete(id);
       const served = await readServed(house, id);
-      // Somebody may have written another one in the meantime.
+      // Another record may have been written in the meantime.
       if (!(await house.memory.look()).isOurs(servedOrder(id, served))) {
         return void waiting.delete(id);
       }

@@ -145,7 +145,7 @@ async function run(
     point = await readPoint(world, store, set, record.point);
     const secured = { tls: tls !== undefined };
     session = stack.use(await resumeSession({ world, store }, record.id, secured));
-    // As it is now that nobody else changes it.
+    // As it is now that no other process can change it.
     await requireOwnSession(memory, session.record);
   }
   const { record } = session;
@@ -303,7 +303,7 @@ function summaryOf(
     holder: holder ?? null,
     takenBytes,
     listen,
-    // What somebody else has written may make no sense.
+    // A record that another box or an attacker wrote may make no sense.
     addresses: isReached ? sessionAddresses(record, holder === undefined ? undefined : disks) : [],
     waits: whyWaiting(id) ?? null,
     adopted,

@@ -11,7 +11,7 @@ import {
 } from './house.ts';
 import { newPassphrase } from './sets.ts';
 
-/** For paper. Not for the service, which gives its keys to nobody. Rejects WRONG_KEY. */
+/** For paper. Not for the service, which never gives its keys away. Rejects WRONG_KEY. */
 export async function exportKey(
   house: House,
   name: string,

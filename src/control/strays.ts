@@ -4,8 +4,8 @@ import { SystemError } from '../sys/system-error.ts';
 import type { House } from './house.ts';
 
 /*
- * What lies in a store and no release before or of now has put there: nothing uses it, but somebody may believe that it
- * is kept, or has renamed what is needed.
+ * Files in a store that no release up to this one has put there: nothing uses them, but a user may believe that they
+ * are kept, or may have renamed files that are needed.
  */
 const FILES = new RegExp(
   [
@@ -19,7 +19,7 @@ const FILES = new RegExp(
     String.raw`^sets/[^/]+/(profiles/[^/]+\.profile|heads/[^/]+\.head)$`,
     String.raw`^leases/(lock|[^/]+\.json)$`,
     String.raw`^(jobs/[^/]+\.(json|log)|schedules/[^/]+\.json)$`,
-    // Of a write that a crash has interrupted.
+    // Left by a write that a crash interrupted.
     String.raw`\.tmp$`,
   ].join('|'),
 );
@@ -28,7 +28,7 @@ const OPEN =
   /^(packs|packs\/\d{5}|sets|sets\/[^/]+|sets\/[^/]+\/(points|profiles|heads)|leases|jobs|schedules)$/;
 /** Looked at by others, caches, and what a file system has of its own. */
 const CLOSED = /^(sessions|index|block-index|wanted|outbox|lost\+found)$/;
-/** More are not told of. */
+/** More are not listed. */
 const STRAYS_MAX = 100;
 
 /** Their paths. */
@@ -49,7 +49,7 @@ export async function findStrays({ world, store }: House): Promise<string[]> {
   try {
     await walk('');
   } catch (cause) {
-    // A directory went away meanwhile, or cannot be read, which is reported already.
+    // A directory was removed in the meantime, or cannot be read, which is reported already.
     if (!(cause instanceof SystemError)) throw cause;
   }
   return found;

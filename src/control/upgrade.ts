@@ -72,7 +72,7 @@ export async function upgrade(
   return { ...plan, upgraded: true };
 }
 
-/** Those of the service that has the store. Where none runs, none begins meanwhile. */
+/** Those of the service that has the store. Where none runs, none starts in the meantime. */
 async function jobFilesOf(
   { world, store, memory }: House,
   jobs: () => Promise<JobDesk>,

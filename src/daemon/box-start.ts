@@ -15,8 +15,8 @@ import type { World } from '../sys/world.ts';
 import type { Log } from './log.ts';
 
 /*
- * How the service begins to remember. What the release before has left counts once, as long as the box has no memory:
- * later, anybody who can write to the store, or to the pool, could bring it.
+ * How the service begins to remember. What the previous release has left counts once, as long as the box has no memory:
+ * later, an attacker with write access to the store, or to the pool, could put it there.
  */
 
 const RECORD_LENGTH_MAX = 1024 * 1024;
@@ -33,7 +33,7 @@ export async function noted(log: Log, work: () => Promise<void>): Promise<void> 
   }
 }
 
-/** `from`: where the release before kept them. */
+/** `from`: where the previous release kept them. */
 export async function takeOverTokens(world: World, box: Box, from: string): Promise<void> {
   if (await box.isNew()) await takeOver(world, from, box.directory, [TOKENS_FILE]);
 }
@@ -53,7 +53,7 @@ export async function meetStore({ box, memory, store, world }: House, log: Log):
   return met;
 }
 
-/** What is there is of the release before, and runs on. What that is, is noted first: it happens once. */
+/** What is there comes from the previous release, and continues to run. The log and an alarm list it first: it happens once. */
 export async function adoptOnce(
   house: House,
   {

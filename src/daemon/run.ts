@@ -101,7 +101,7 @@ interface Values {
   readonly help?: boolean;
 }
 
-/** Of systemd.exec(5): the first of those that the unit has. */
+/** The first of the state directories of the unit (systemd.exec(5)). */
 function ownState(): string | undefined {
   return process.env['STATE_DIRECTORY']?.split(':')[0];
 }

@@ -69,7 +69,7 @@ export interface SettingsInForce {
   readonly now: () => Settings;
   /** Reads them again; where they are wrong, those that were stay in force. Never rejects. */
   reload(): Promise<void>;
-  /** What there is for people to know of them. */
+  /** What people have to know about them. */
   conditions(): Condition[];
 }
 

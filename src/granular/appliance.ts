@@ -180,7 +180,7 @@ async function unlock(
     if (!(cause instanceof GranularError) || cause.code !== 'FAILED') throw cause;
     const { message } = cause;
     const isWrong = /No key available|Operation not permitted|passphrase/i.test(message);
-    // One that is damaged keeps nobody from the others.
+    // A damaged volume does not prevent access to the others.
     if (!isWrong) return unopened(volume, message);
     const what = `wrong key for ${volume.name} (${volume.found})`;
     throw new GranularError('WRONG_KEY', what, { cause });
@@ -197,7 +197,7 @@ async function unlock(
 
 interface Found {
   readonly found: readonly Volume[];
-  /** Physical volumes of which nothing can be had, and why. */
+  /** Physical volumes that cannot be used, and why. */
   readonly failed: ReadonlyMap<Volume, string>;
 }
 

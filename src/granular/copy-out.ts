@@ -29,7 +29,7 @@ export interface CopyResult {
 const IDLE_MS = 15 * 60_000;
 const LOOK_MS = 60_000;
 const NOTES_MAX = 20;
-/** Of files that would be replaced. */
+/** So many files that would be replaced are named. */
 const NAMED_MAX = 5;
 /** Beside the file, for what an interruption leaves of it: under its own name a file is whole. */
 const PARTIAL_DIRECTORY = '.holdfast-partial';
@@ -136,7 +136,7 @@ async function refuseToReplace(
   );
 }
 
-/** Of a line `%i %n` (rsync(1), --itemize-changes) about what exists: a new content, kind or target. */
+/** The name in a line `%i %n` (rsync(1), --itemize-changes) if it replaces what exists: content, kind or target. */
 function replacedBy(line: string): string | undefined {
   const isReplaced = /^(?:[<>ch][fLDS]|cd\+)\S* /.test(line);
   return isReplaced ? line.slice(line.indexOf(' ') + 1) : undefined;

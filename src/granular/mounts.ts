@@ -26,8 +26,8 @@ const MOUNT_MS = 60_000;
 const UNMOUNT_MS = 15_000;
 const POLL_MS = 30;
 /**
- * Of the host's memory. A journal that is replayed may have a GiB; several restores may be open, in a service that gets
- * 40 %. A limit of what is used, not an amount that is set aside.
+ * A limit as a part of the host's memory, not an amount that is set aside. A journal that is replayed may have a GiB;
+ * several restores may be open, in a service that gets 40 %.
  */
 const MEMORY_SIZE = '12%';
 const NTFS_MEMORY_MAX = 2 * 1024 * 1024 * 1024;

@@ -122,7 +122,7 @@ async function discover(
     );
     return { volumes: await appliance.openContainers(outside), appliance, keys };
   } catch (cause) {
-    // What is in the way of the containers keeps nobody from what needs no VM.
+    // Trouble with the containers does not prevent access to volumes that need no VM.
     if (wanted !== undefined || !isOfTheAppliance(cause)) throw cause;
     const closed = (it: Volume): Volume =>
       it.driver.kind === 'container'
@@ -240,7 +240,7 @@ async function mountOutside(
       stack.use(await mountVolume(volume, path, options));
       mounted.push(planned);
     } catch (cause) {
-      // A volume that nobody can read does not keep the others away; a missing program or right would.
+      // An unreadable volume does not prevent access to the others; a missing program or right would.
       const isItsOwn = cause instanceof GranularError && cause.code === 'UNREADABLE';
       if (!isItsOwn) throw cause;
       const mayBeTheDriver = volume.driver.kind === 'kernel' && !DAMAGED.test(cause.message);
@@ -270,7 +270,7 @@ interface InsidePlace extends Place {
   readonly refused: ReadonlyMap<Planned, GranularError>;
 }
 
-/** Where there is no VM, or it fails, that keeps nobody from what is mounted without it. */
+/** A missing or failed VM does not prevent access to what is mounted without it. */
 async function mountInside(
   launch: () => Promise<Appliance>,
   guests: readonly Planned[],
@@ -288,7 +288,7 @@ async function mountInside(
   try {
     await showInside(await launch(), guests, { place, fail });
   } catch (cause) {
-    // Where nothing else is there, why there is no VM is the answer.
+    // If nothing else was mounted, the answer is the reason why there is no VM.
     if (!isOfTheAppliance(cause) || isAlone) throw cause;
     const open = new Set(mounted.map(({ path }) => path));
     for (const planned of guests) if (!open.has(planned.path)) fail(planned, cause);

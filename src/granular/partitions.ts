@@ -47,7 +47,7 @@ const COLUMNS = 'NR,START,SECTORS,TYPE,NAME,SCHEME';
 const SECTOR = 512;
 const LARGE_SECTOR = 4096;
 const BOOT_SECTOR_LENGTH = 512;
-/** Of the four entries of an MBR. */
+/** Where the four entries of an MBR begin. */
 const ENTRIES_AT = 446;
 const ENTRY_LENGTH = 16;
 

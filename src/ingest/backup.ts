@@ -55,7 +55,7 @@ export type BackupEvent =
       readonly scope: 'changes' | 'all';
       readonly reason: string;
     }
-  /** Something of the store is missing or damaged; the backup goes on without it. */
+  /** Called when something of the store is missing or damaged; the backup continues without it. */
   | { readonly kind: 'damage'; readonly where: string; readonly what: string }
   /** Over all disks, bytes. */
   | {
@@ -262,7 +262,7 @@ function scopeOf(
   return { scope: { kind: 'segments', segments }, reason: 'there is a changed-block list' };
 }
 
-/** A list of changes does not tell what the store has lost since. */
+/** A list of changes does not contain what the store has lost since. */
 function withLost(
   { scope, reason }: DiskScope,
   lost: readonly SegmentRange[],

@@ -39,7 +39,7 @@ export interface ImageLook {
   readonly size: number | undefined;
   /** Files that it needs beside itself, as it names them. */
   readonly named: readonly NamedFile[];
-  /** What is only told after it is known that whoever asked may read the files. */
+  /** Reported only after it is known that the caller may read the files. */
   readonly complaint: string | undefined;
 }
 
@@ -136,7 +136,7 @@ async function lookAtNamed(
   const complaints: (string | undefined)[] = [];
   for (const { name, role, format, lengthMin } of named) {
     const path = placeOf(by, name);
-    // Of a protocol of qemu's: what can be known of it is known by opening it, which has a time limit.
+    // A protocol of qemu's: only opening it, which has a time limit, can say more about it.
     if (path === undefined) continue;
     const status = await files.stat(path);
     if (!status) throw new SystemError('NOT_FOUND', `${by} refers to ${path}, which is not there`);

@@ -5,7 +5,7 @@ import type { World } from '../sys/world.ts';
 
 /*
  * A file that is written for hours gets its name when it is whole. Until then it lies beside it as
- * `.NAME.XXXXXXXX.part`, and its writer holds its first byte: a part that nobody holds is what a killed process left.
+ * `.NAME.XXXXXXXX.part`, and its writer holds its first byte: a part that no process holds was left by a killed one.
  */
 
 /** Disposing removes it unless it was published. */
@@ -15,13 +15,13 @@ export interface PartFile extends AsyncDisposable {
   publish(): Promise<void>;
 }
 
-/** Of a name, in Linux: bytes. */
+/** The longest name in Linux, in bytes. */
 const NAME_MAX = 255;
 const MARK = 0;
 const ENDING = /^[0-9a-f]{8}\.part$/;
 const ENDING_LENGTH = '.00000000.part'.length;
 
-/** Made for nobody else to read. Removes what killed processes left of `path`. */
+/** Made so that only its owner can read it. Removes what killed processes left of `path`. */
 export async function openPartFile({ files, random }: World, path: string): Promise<PartFile> {
   const directory = dirname(path);
   const stem = `.${cut(basename(path), NAME_MAX - 1 - ENDING_LENGTH)}.`;
@@ -64,7 +64,7 @@ async function removeLeftovers(files: FileSystem, directory: string, stem: strin
   }
 }
 
-/** Who may write in a directory may not always look into it. */
+/** A user who may write in a directory may not always list it. */
 async function namesIn(files: FileSystem, directory: string): Promise<readonly string[]> {
   try {
     return await files.list(directory);

@@ -102,7 +102,7 @@ interface ImageInfo {
   };
 }
 
-/** To look at an image's header, and to open its chain; what waits longer waits for somebody. */
+/** To look at an image's header, and to open its chain; an image that takes longer waits for another program. */
 const PROBE_MS = 20_000;
 /** To walk all of an image's tables. */
 const TOOL_MS = 600_000;
@@ -152,7 +152,7 @@ async function checkImage(path: string, format: ImageFormat): Promise<void> {
   throw new IngestError('BAD_IMAGE', `${path} is damaged or truncated: ${reason}`);
 }
 
-/** In a file that is there, whose rights it keeps: qemu would let everybody read a new one. */
+/** In an existing file, whose rights it keeps: qemu would let all users read a new one. */
 export async function createImage(
   path: string,
   { format, size }: { readonly format: ImageFormat; readonly size: number },

@@ -11,7 +11,7 @@ import { IngestError } from './ingest-error.ts';
 /* What can be known to fail, or to be of no use, before hours are spent on it. */
 
 export interface Room {
-  /** Of the file. */
+  /** The file that is written. */
   readonly path: string;
   readonly store: Pick<Store, 'directory'>;
   readonly signal: AbortSignal | undefined;

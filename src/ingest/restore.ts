@@ -25,7 +25,7 @@ export interface RestoreOptions extends Omit<RewriteOptions, 'isEmpty'> {
   readonly overwrite: boolean;
   /** The store that the disk comes from: its sessions want space too, where the file lies beside it. */
   readonly store: Pick<Store, 'directory'>;
-  /** Asked once nobody else can use the device: rejects if what is on it may not be lost. */
+  /** Asked once no other process can use the device: rejects if what is on it may not be lost. */
   readonly mayErase: (device: string) => Promise<void>;
 }
 
@@ -127,7 +127,7 @@ async function requireReplaceable(
   );
 }
 
-/** Rejects UNSUPPORTED: who opens the file goes by its name. */
+/** Rejects UNSUPPORTED: a program that opens the file trusts its name. */
 function wantedFormat(path: string, said: ImageFormat | undefined): ImageFormat {
   const promised = formatOfName(path);
   if (said === undefined) return promised ?? 'raw';
@@ -153,7 +153,7 @@ async function restoreFile(
     ? fillRaw(world, part.file, disk, options)
     : fillForeign(world, part.file.path, disk, { ...options, format }));
   await part.file.sync();
-  // It took hours, in which somebody may have made what was not there.
+  // It took hours, in which another process may have made a file of this name.
   await requireReplaceable(world, path, await files.stat(path), options);
   await part.publish();
   return { ...done, format };

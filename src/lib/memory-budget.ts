@@ -1,7 +1,7 @@
 /**
  * Memory that many share, so that their sum has a bound and none of them takes it from the others. One may hold as
  * much as is still free for all: alone half of it, with others that wait ever less, so that something is always left
- * for the next. One that holds nothing always gets `own`: nobody waits for what others have.
+ * for the next. One that holds nothing always gets `own`: it never waits for what others have.
  */
 export interface MemoryBudget {
   join(): MemoryShare;

@@ -70,7 +70,7 @@ export const setRequest = object({ set: name, encrypted: withDefault(flag(), fal
 
 /** `key`: as `set export-key` printed it, or a person typed it. */
 export const importKeyRequest = object({ set: name, key: text({ max: 1024 }) });
-/** Without `confirmed` it is only said what would change. */
+/** Without `confirmed` the answer only says what would change. */
 export const upgradeRequest = object({ confirmed: withDefault(flag(), false) });
 export const checkRequest = object({ readData: withDefault(flag(), false) });
 
@@ -165,10 +165,10 @@ export const restoreRequest = object({
   point,
   disk: name,
   to: disk,
-  /** Default: what the file's name ends in, else raw. */
+  /** Default: the ending of the file's name, else raw. */
   format: optional(line(32)),
   overwrite: withDefault(flag(), false),
-  /** What is on a device is lost: its serial number, or its name where it has none. */
+  /** Allows contents of a device to be overwritten: its serial number, or its name where it has none. */
   erase: optional(line(256)),
 });
 

@@ -106,7 +106,7 @@ export interface SessionSummary {
 }
 
 export interface ShownSession extends SessionSummary {
-  /** What is pasted on hypervisors to attach its disks; null: it does not run. */
+  /** Text to paste on hypervisors to attach its disks; null: it does not run. */
   readonly attach: ReadySession | null;
 }
 
@@ -184,7 +184,7 @@ export interface ReadySession {
 
 /** A session's directory as hosts find it. */
 export interface NfsResult {
-  /** Where it listens everywhere, an address that those who are let in reach. */
+  /** Where it listens everywhere, an address that its clients can reach. */
   readonly host: string;
   readonly ports: { readonly nfs: number; readonly mount: number; readonly portmap: number };
   /** What is mounted, and the session's directory in it. */

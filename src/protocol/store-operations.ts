@@ -23,7 +23,7 @@ const MANY = 10_000_000;
 const BIG = 4 * 1024 * 1024;
 const damaged = list(damagedPoint, MANY);
 
-/** What is asked of a store and of its sets; the rest: operations.ts. */
+/** Operations on a store and its sets; the rest: operations.ts. */
 export const STORE_OPERATIONS = {
   'store/create': changes('make the store that the service is set to', nothing, storeSummary),
   'store/adopt': changes(
@@ -31,7 +31,7 @@ export const STORE_OPERATIONS = {
     adoptRequest,
     object({
       store: long,
-      /** Names what is shown: give it back to have just that adopted. */
+      /** Names what is shown: a request with it adopts exactly that. */
       plan: name,
       adopted: flag(),
       /** Why the box remembers nothing at all; null: it does. */
@@ -43,7 +43,7 @@ export const STORE_OPERATIONS = {
           ...{ session: name, set: name, point: name, listen: long, tls: flag() },
           /** Whether the service is to run it by itself. */
           starts: flag(),
-          /** Who may use it over NFS; null: it is not shown there. */
+          /** Hosts that may use it over NFS; null: it is not exported there. */
           nfs: nullable(list(name, MANY)),
         }),
         MANY,

@@ -29,11 +29,11 @@ export interface DiskServerOptions {
   /** For what guests write. */
   readonly memory: NbdMemory;
   readonly tls: TlsCredentials | undefined;
-  /** Who of this machine may open disks, where nothing asks clients who they are. */
+  /** Which users of this machine may open disks, where clients are not authenticated. */
   readonly admitsUser: (uid: number) => boolean;
 }
 
-/** Whether TLS asks clients who they are. */
+/** Whether TLS authenticates clients. */
 export function knowsClients(tls: TlsCredentials | undefined): boolean {
   return tls?.kind === 'psk' || tls?.authority !== undefined;
 }

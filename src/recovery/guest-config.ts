@@ -7,7 +7,7 @@ import type { Address, TlsCredentials } from '../sys/network.ts';
 export interface AttachedDisk {
   readonly disk: string;
   readonly address: Address;
-  /** How clients show who they are, and are served. */
+  /** How clients are authenticated and served. */
   readonly tls: TlsCredentials['kind'] | undefined;
 }
 
@@ -64,7 +64,7 @@ export function shellWords(words: readonly string[]): string {
 
 /**
  * `<disk>` elements of a libvirt domain, for all versions: one that does not know an element refuses it, or drops it
- * without a word. Where the server is away the guest is paused instead of meeting an error.
+ * without a word. While the server is away the guest is paused instead of getting an error.
  */
 export function libvirtXml(disks: readonly AttachedDisk[]): string {
   const xml = disks

@@ -21,11 +21,11 @@ import { holdFound, stepsWithoutKeys } from './sessions.ts';
 
 export interface KeepOptions {
   readonly set: OpenSet;
-  /** Rejects where the record, as it is once nobody else holds the session, is not to be obeyed. */
+  /** Rejects where the record, as it is once no other process holds the session, is not to be obeyed. */
   readonly allow?: (record: SessionRecord) => Promise<void>;
   readonly workers: number;
   readonly onProgress: (disk: string, position: number) => void;
-  /** Something of the store is missing or damaged; nothing stops for it. */
+  /** Called when something of the store is missing or damaged; the work continues. */
   readonly onDamage: (where: string, what: string) => void;
   readonly signal: AbortSignal | undefined;
 }
@@ -175,7 +175,7 @@ async function keepDisk(
   const diskWriter = await openDiskWriter({
     ...{ writer, encoder, keys, random: world.random, nodes, size },
     parent: disk,
-    // What the base has lost nobody has: it stays lost, and is named by a check.
+    // Contents that the base has lost exist nowhere else: they stay lost, and a check names them.
     rewritten: [],
   });
   const segments = touchedPieces(overlay.written(), SEGMENT_LENGTH, size);

@@ -11,7 +11,7 @@ const READS_MAX = 128 * MiB;
 /** More than guests read at once: only programs that copy disks ask for more, and may have to wait. */
 const READS_OWN = MiB;
 
-/** Of all servers of a process together. */
+/** Shared by all servers of a process. */
 export function nbdMemory(): NbdMemory {
   return {
     writes: memoryBudget({ max: WRITES_MAX, own: WRITES_OWN }),

@@ -47,7 +47,7 @@ export function nfsSnippets(
   };
 }
 
-/** The files are root's, and all who run guests come as root. */
+/** The files belong to root, and hypervisors connect as root. */
 function rightsNote({ nfs }: SessionRecord): string[] {
   return nfs?.squash === 'none'
     ? []

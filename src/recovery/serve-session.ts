@@ -37,9 +37,9 @@ export interface ServeOptions {
   readonly set: OpenSet;
   readonly point: PointRecord;
   readonly listen: Address;
-  /** Who of this machine may open the disks where that is a unix socket. */
+  /** Which processes of this machine may open the disks where that is a unix socket. */
   readonly admits: (peer: UnixPeer) => boolean;
-  /** Who of this machine may open them over TCP, where nothing asks clients who they are. */
+  /** Which users of this machine may open them over TCP, where clients are not authenticated. */
   readonly admitsUser: (uid: number) => boolean;
   readonly tls: TlsCredentials | undefined;
   readonly nfs: { readonly place: NfsPlace; readonly server: NfsServer } | undefined;

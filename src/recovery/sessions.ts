@@ -27,7 +27,7 @@ export type SessionPlace = Pick<SessionRecord, 'listen' | 'tls' | 'nfs'>;
 export interface NewSession {
   /** Where its disks will be exported; undefined: a socket of its own. */
   readonly listen: string | undefined;
-  /** Where that is made; undefined: in the session's directory, which nobody else can enter. */
+  /** Where that is made; undefined: in the session's directory, which no other user can enter. */
   readonly sockets?: string | undefined;
   readonly tls: boolean;
   readonly nfs: NfsPlace | undefined;

@@ -15,7 +15,7 @@ import { StoreError } from './store-error.ts';
 /**
  * Digest to location, for the writer: which blocks the store has. A cache that is rebuilt from the
  * packs' footers whenever it is missing, behind or damaged; never the only copy of anything.
- * What cannot be read of it is INDEX: the index must be made anew.
+ * What cannot be read of it is INDEX: the index must be rebuilt.
  */
 export interface BlockIndex extends AsyncDisposable {
   /** Throws INDEX. The pack that is named may be gone: see `trust.ts`. */

@@ -68,7 +68,7 @@ export async function checkPacks(packs: PackFiles, options: PackCheckOptions): P
     }
     onProgress(done + 1, numbers.length, bytes);
   }
-  // Whoever looks at manifests misses what is lost with its pack.
+  // The walk through the manifests reports frames that are lost with their pack; here only their marks are settled.
   const there = new Set(numbers);
   for (const [pack, of] of marks) if (!there.has(pack)) await frames.settle(pack, of);
   for (const problem of await packs.moved.problems()) onProblem(problem);

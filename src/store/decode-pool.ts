@@ -35,9 +35,9 @@ interface Waiting {
 }
 
 /**
- * Decodes in worker threads. Until the first of them has started this thread does the work, so that
- * nobody waits for a start. A worker that dies is replaced, and this thread does the job that it had: a guest waits a
- * moment longer, and sees no error of ours.
+ * Decodes in worker threads. Until the first of them has started this thread does the work, so that no reader waits
+ * for a start. A worker that dies is replaced, and this thread does the job that it had: a guest waits a moment longer,
+ * and sees no error of ours.
  */
 export function decodePool(options: DecodePoolOptions): Decoder {
   const { arena, packs, directory, workers, clock, start = startDecodeWorker } = options;

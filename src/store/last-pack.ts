@@ -14,7 +14,7 @@ import { putDurably } from '../sys/put-durably.ts';
  */
 const LAST_PACK = 'last-pack.json';
 
-/** 0: nobody knows; `damage` says so. Whoever asks looks at the packs as well. */
+/** 0: it is not known; `damage` says so. The caller looks at the packs as well. */
 export async function readLastPack(
   files: FileSystem,
   store: string,

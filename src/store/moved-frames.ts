@@ -48,7 +48,7 @@ export function movedFiles(files: FileSystem, directory: string): MovedFiles {
       if (kept.size > KEPT_MAX) kept.delete(oldest!);
       return frames;
     } catch (cause) {
-      // Whoever asks has a failed read in hand already, and reports that one.
+      // The caller has a failed read in hand already, and reports that one.
       if (cause instanceof SystemError || cause instanceof FormatError) return NONE;
       throw cause;
     }

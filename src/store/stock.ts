@@ -28,9 +28,9 @@ export interface Stock {
   readonly trust: TrustData;
   /** What the store says of the last pack; 0: nothing, or nothing that can be read. */
   readonly writtenLast: number;
-  /** What is lost, as an index remembers it; undefined: frames are marked, and nobody knows yet whose they are. */
+  /** What is lost, as an index remembers it; undefined: frames are marked, and it is not known yet whose they are. */
   readonly loss: Uint8Array | undefined;
-  /** Something that points may need is lost or damaged: what comes by may mend it. */
+  /** Something that points may need is lost or damaged: contents of this backup may repair it. */
   readonly hasLoss: boolean;
   /** Marked frames by the `digestKey` of their contents. */
   readonly marks: ReadonlyMap<string, readonly Place[]>;
@@ -39,12 +39,12 @@ export interface Stock {
 export interface StockOptions {
   /** Called while an index that is missing or behind catches up with the packs. */
   readonly onIndexing?: ((done: number, total: number) => void) | undefined;
-  /** Called for packs that are missing or damaged. Nothing stops for them. */
+  /** Called for packs that are missing or damaged. The work continues. */
   readonly onDamage?: ((where: string, what: string) => void) | undefined;
 }
 
 /**
- * Repairs what a crash left of packs, tells the index of those that it lacks, which are durable then, and finds out
+ * Repairs what a crash left of packs, adds to the index those that it lacks, which are durable then, and finds out
  * what may be referred to. Rejects INDEX: the index speaks of other packs than these.
  */
 export async function takeStock(
@@ -79,7 +79,7 @@ export async function takeStock(
     moved.filter(usable),
     onDamage,
   );
-  // What a list of moved frames said that is damaged nobody knows: any frame may have been one of them.
+  // The contents of a damaged list of moved frames are not known: any frame may have been in it.
   for (const pack of unreadable) damaged.add(pack);
   for (const pack of full) wholePacks.add(pack);
   for (const { pack, frame } of marks) {
@@ -107,7 +107,7 @@ export async function takeStock(
   for (const { pack, isSound } of known.values()) {
     if (sizes.has(pack) || !isSound || !isGiven(pack, last)) continue;
     onDamage(packs.path(pack), 'the pack is missing');
-    // Told once; what was in it stays unknown.
+    // Reported once; what was in it stays unknown.
     await index.addPack({ pack, size: 0, isSound: false }, []);
   }
   for (const { where, what } of damage.slice(0, TOLD_MAX)) tell?.(where, what);
@@ -121,7 +121,7 @@ export async function takeStock(
       ? undefined
       : lossOf(gonePacks(sizes, last), new Set([...damaged, ...wholePacks])),
     trust,
-    // Numbers are given without gaps: one that is not there is a pack that was lost.
+    // Numbers are given without gaps: a missing one is a pack that was lost.
     hasLoss: sizes.size < last || damaged.size > 0 || open.length > 0,
     marks: byDigest(open),
   };
@@ -194,7 +194,7 @@ async function sizesOf(
   return sizes;
 }
 
-/** Undefined: the pack is damaged; what is in it is not referred to again, and stored anew when it comes by. */
+/** Undefined: the pack is damaged; nothing refers to its frames again; a backup of their contents stores new ones. */
 async function soundEntries(
   { packs }: Store,
   pack: number,

@@ -7,8 +7,8 @@ import { StoreError } from './store-error.ts';
 import { mendStoreRecord } from './store-record.ts';
 
 /**
- * For whoever changes the store, in whatever way. Rejects BUSY, naming who does now; UNSUPPORTED, naming the feature,
- * where this release may only read the store; CORRUPT where what is written would go elsewhere.
+ * Held by each process that changes the store, in any way. Rejects BUSY, naming the one that does now; UNSUPPORTED,
+ * naming the feature, where this release may only read the store; CORRUPT where a link would lead writes elsewhere.
  */
 export async function lockStore(
   world: World,

@@ -26,7 +26,7 @@ export interface StoreWriter extends AsyncDisposable {
   readonly indexDirectory: string | undefined;
   /** For encode threads: what of the index, and of a parent's leaf, may be referred to. */
   readonly trust: TrustData;
-  /** Something that recovery points need is lost or damaged: tell `met` what comes by. */
+  /** Something that recovery points need is lost or damaged: call `met` for the contents of this backup. */
   readonly hasLoss: boolean;
   /** Where a sound frame with these contents is, known to the index or appended by this writer. Throws INDEX. */
   find(digest: Uint8Array): Location | undefined;
@@ -43,7 +43,7 @@ export interface StoreWriter extends AsyncDisposable {
   markWhole(root: Uint8Array): Promise<void>;
   /** Where frames with these contents were, if that place is lost or damaged. Throws INDEX. */
   lostPlace(digest: Uint8Array): Location | undefined;
-  /** Contents came by that are at `now`: older points find them there if what they name (also `old`) is lost. */
+  /** This backup's contents are at `now`: older points find them there if what they name (also `old`) is lost. */
   met(digest: Uint8Array, now: Location, old?: Place): void;
   /** Await it now and then: resolves when little enough waits to be written. Rejects what failed. */
   drained(): Promise<void>;
@@ -79,7 +79,7 @@ const HEALED_MAX = 16_384;
 /**
  * Opens the store's writer for `work`, and closes it behind it. Where the index turns out to be damaged, or what
  * `work` took from an earlier point to be lost, it is begun once more, with what is known then: what the first attempt
- * stored is found again. Rejects BUSY, naming who writes now. Repairs what a crash of an earlier writer left.
+ * stored is found again. Rejects BUSY, naming the current writer. Repairs what a crash of an earlier writer left.
  */
 export async function withStoreWriter<Result>(
   world: World,

@@ -209,7 +209,7 @@ function parentTree(parent: DiskRoot | undefined, nodes: NodeReader, rewritten: 
         throw new StoreError('LOST', cause.message, { cause });
       }
     },
-    /** Only a hint: whoever asks puts another leaf there. */
+    /** Only a hint: the caller puts another leaf there. */
     async leaf(index: number): Promise<Node | undefined> {
       try {
         const reference = await find(0, index);

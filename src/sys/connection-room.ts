@@ -1,7 +1,7 @@
 import type { UnixPeer } from './unix-peer.ts';
 
 /*
- * Room for connections over a unix socket that everybody on this machine may open. Root has room of its own, so that
+ * Room for connections over a unix socket that every user of this machine may open. Root has room of its own, so that
  * no user keeps the administrator out; each other user who may ask has a bound; all who may not ask share a small one.
  * Where there is none left, the connection of the same group that has been idle for longest is ended for the next: a
  * user's own forgotten connections do not keep that user out either.

@@ -10,7 +10,7 @@ export interface FileSystem {
    */
   create(path: string, access?: 'private' | 'shared'): Promise<File>;
   /**
-   * Never waits for somebody at the other end of a pipe. To be written a symbolic link is INVALID: it may lead
+   * Never waits for a process at the other end of a pipe. To be written a symbolic link is INVALID: it may lead
    * anywhere. `alone`: a block device, to be written, BUSY where it, a part of it or what it is a part of is mounted,
    * swapped to, or in use by LVM, RAID or another that opened it so.
    */
@@ -65,7 +65,7 @@ export interface FileStatus {
   readonly size: number;
   /** Bytes really taken on the disk. */
   readonly allocated: number;
-  /** Of the file system that it lies on: equal numbers share their space. */
+  /** The number of the file system that it lies on: equal numbers share their space. */
   readonly fileSystem: number;
   /** When its contents, or the names in it, last changed, in milliseconds since 1970; NaN: nobody knows. */
   readonly modifiedMs: number;

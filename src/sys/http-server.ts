@@ -280,7 +280,7 @@ function requestOf(
 async function bodyOf(message: IncomingMessage, response: ServerResponse): Promise<Uint8Array> {
   const tooLong = new SchemaError([], `a request has at most ${BODY_LENGTH_MAX} bytes`);
   if (Number(message.headers['content-length'] ?? 0) > BODY_LENGTH_MAX) throw tooLong;
-  // RFC 9110 10.1.1: a client that asks first sends nothing that is going to be refused, and sees why it is.
+  // RFC 9110 10.1.1: a client that asks first does not send a request that will be refused, and sees the reason.
   if (message.headers.expect !== undefined) response.writeContinue();
   const parts: Buffer[] = [];
   let length = 0;

@@ -27,7 +27,7 @@ export interface ByteStream {
   readonly peer: Peer | undefined;
   /** Our own end of it. */
   readonly local: Peer | undefined;
-  /** Of a unix socket that is open to all users. */
+  /** The process at the other end of a unix socket that is open to all users. */
   readonly process: UnixPeer | undefined;
   /** `bytes` are lent until the call returns. */
   onBytes: (bytes: Uint8Array) => void;

@@ -23,7 +23,10 @@ export function parseNetworks(names: readonly string[]): Networks {
     const length = prefix === undefined ? bits : Number(prefix);
     const isWhole = Number.isInteger(length) && length >= 0 && length <= bits;
     if (more.length > 0 || prefix === '' || !isWhole) {
-      throw new SystemError('INVALID', `"${name}" is neither an address nor a network (10.0.0.0/24)`);
+      throw new SystemError(
+        'INVALID',
+        `"${name}" is neither an address nor a network (10.0.0.0/24)`,
+      );
     }
     list.addSubnet(address!, length, familyOf(version));
   }

@@ -17,7 +17,7 @@ export function homeDirectory(): string {
 
 /**
  * Rejects DENIED where others than its owner may do anything with the file, or where the owner is neither this
- * user nor root. Root trusts the file of any user: whoever reads a service's file as root.
+ * user nor root. Root trusts the file of any user, as when it reads a service's file.
  */
 export function requirePrivate(path: string): void {
   let mode: number;

@@ -15,7 +15,7 @@ export interface RecordLog extends AsyncDisposable {
   append(records: Iterable<Uint8Array>): Promise<void>;
 }
 
-/** How records are told apart without knowing what they say. */
+/** How records are recognized without knowing what they say. */
 export interface RecordShape {
   /** Bytes that have to be there to ask for the length. */
   readonly headLength: number;

@@ -2,7 +2,7 @@ import { chmodSync, mkdirSync } from 'node:fs';
 
 /** As systemd makes it for the service (RuntimeDirectory=). */
 const OF_ROOT = '/run/holdfast-nbd';
-/** Everybody may enter: the sockets in it are guarded by asking who connects. */
+/** All users may enter: the servers of the sockets in it check which user connects. */
 const MODE = 0o755;
 
 /**

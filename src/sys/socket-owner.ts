@@ -89,7 +89,7 @@ function ownerIn(table: string, ends: string): number | 'gone' | undefined {
   return Number(user);
 }
 
-/** Whoever is connected with IPv4 may have a socket of either family. */
+/** A process that is connected with IPv4 may have a socket of either family. */
 function linesOf(peer: Peer, local: Peer): string[] {
   const line = (of: (address: string) => string): string =>
     `${of(peer.address)}:${port(peer)} ${of(local.address)}:${port(local)} `;

@@ -5,8 +5,8 @@ import { systemError } from './system-error.ts';
 /** The answers of this process, in the order in which they were written. */
 export interface StandardOutput {
   /**
-   * Resolves once it is on its way. Rejects SystemError: NO_SPACE on a full disk, UNREACHABLE where nobody reads any
-   * more.
+   * Resolves once it is on its way. Rejects SystemError: NO_SPACE on a full disk, UNREACHABLE where the reader
+   * has gone.
    */
   write(what: string | Uint8Array): Promise<void>;
 }

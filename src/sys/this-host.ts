@@ -18,7 +18,7 @@ export function thisHost(query: typeof networkInterfaces = networkInterfaces): {
 /**
  * Where clients reach what listens at all addresses of this machine: an address among those that are let in, else one
  * in their network, else the first, IPv4 before IPv6; where the kernel tells of none, the machine's name. `allow`:
- * addresses and networks, undefined: everybody.
+ * addresses and networks, undefined: all hosts.
  */
 export function reachableAt(
   allow: readonly string[] | undefined,

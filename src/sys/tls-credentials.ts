@@ -13,8 +13,8 @@ export interface X509Names {
 }
 
 /**
- * Throws for what no client could be served with, while somebody is there to read why: FAILED, naming the file. Else it
- * would be found out by the first client, who is told nothing of it.
+ * Throws FAILED, naming the file, for credentials that no client could be served with: now the administrator reads why.
+ * Else the first client would find out, and no message would say why.
  */
 export function checkX509(
   { key, certificate, authority }: X509Credentials,

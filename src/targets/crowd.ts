@@ -61,7 +61,7 @@ export function crowd({ yields }: CrowdOptions): Crowd {
     const hosts = Map.groupBy(inside, ({ host }) => host);
     return [...hosts.values()].reduce((most, it) => (it.length > most.length ? it : most));
   }
-  /** Those of whom one has to go; undefined: nobody will. */
+  /** The connections of which one has to go; undefined: none has to. */
   function whoYields(host: string | undefined): Inside[] | undefined {
     const its = ofHost(host);
     if (yields === 'always' && its.length >= CONNECTIONS_OF_HOST_MAX) return its;

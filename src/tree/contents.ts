@@ -114,7 +114,7 @@ export function treeContents({ files, directory, space, sizeOf }: ContentsOption
   };
 }
 
-/** Of a file in the directory that holds the contents of one; undefined: it does not. */
+/** The id of the node whose contents a file in the directory holds; undefined: it holds none. */
 export function contentId(name: string): number | undefined {
   const id = NAME.exec(name)?.[1];
   return id === undefined ? undefined : Number(id);

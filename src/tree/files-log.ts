@@ -57,7 +57,7 @@ export async function openFilesLog(
   });
 }
 
-/** Hands all of the log to `replay`; changes nothing, also while somebody appends to it. Rejects TreeError CORRUPT. */
+/** Hands all of the log to `replay`; changes nothing, also while a writer appends to it. Rejects TreeError CORRUPT. */
 export async function readFilesLog(
   files: FileSystem,
   path: string,

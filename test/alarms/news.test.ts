@@ -3,7 +3,7 @@ import { test } from 'tap';
 import { openAlarmBook } from '../../src/alarms/alarm-book.ts';
 import { simulatedWorld } from '../support/store.ts';
 
-test('an alarm is noted only once those who are to be told will be, also after a crash', async () => {
+test('an alarm is noted only once its messages are certain to be sent, also after a crash', async () => {
   const world = simulatedWorld();
   await world.files.makeDirectory('/store');
   const asked = Promise.withResolvers<void>();

@@ -99,7 +99,7 @@ test('what a store has lost since is known, until it is adopted', async () => {
   const old = boxAt('box').of({ ...store, record: { needs: NOTHING } });
   await old.rememberSet('y', set);
   deepEqual(await seen({ read: [], write: [] }), { lost: ['a', 'b'], gained: [] });
-  // Somebody has tried the upgrade on a copy.
+  // An administrator has tried the upgrade on a copy.
   const copy = boxAt('box').of({ ...store, directory: `${store.directory}-copy` });
   deepEqual((await copy.look()).gained, ['a', 'b']);
   const plain = { ...store, directory: `${store.directory}-copy`, record: { needs: NOTHING } };
@@ -151,7 +151,7 @@ test('a memory that is damaged, or without its key, is no memory, and is not wri
   match((await box.problem())!, /its key .*box\.key is gone/);
 });
 
-test('the key is a credential where there is one, else a file that nobody else may read', async () => {
+test('the key is a credential where there is one, else a file that only its owner may read', async () => {
   const { store, boxAt, file } = place();
   await boxAt('box').of(store).remember([ORDER]);
   equal(statSync(file('box', 'box.key')).mode & 0o777, 0o600);

@@ -164,7 +164,7 @@ test('a tombstone of a session, or of an older backup, does not make the newest 
   deepEqual(it.names(), ['m-1.forgotten', 'm-2.point', 'm-3.forgotten']);
   let found = await newest();
   deepEqual([found.point?.id, found.forgotten], ['m-2', undefined]);
-  // Of a damaged one the point that names it says that it is older.
+  // If a tombstone is damaged, the point that names it says that it is older.
   const path = it.path('m-1.forgotten');
   const bytes = readFileSync(path);
   bytes[30]! ^= 1;

@@ -54,7 +54,7 @@ test('a disk that takes only a part of an answer is full', async ({ teardown }) 
   equal(status, 7);
 });
 
-test('words that nobody can read end no command', async () => {
+test('output that cannot be read ends no command', async () => {
   equal(into('/dev/full', ['frob'], 'stderr').status, 2, 'the exit code still says what was wrong');
 });
 
@@ -80,7 +80,10 @@ test('words that make no sense, a host that is away and a missing set have their
   }
   const [asked, missing] = coded('set', 'create', 'sealed', '--encrypt');
   equal(asked, 2);
-  match(String(missing), /the new passphrase, or password, is missing: there is no terminal to ask for it/);
+  match(
+    String(missing),
+    /the new passphrase, or password, is missing: there is no terminal to ask for it/,
+  );
   const [away, why] = coded(...backup, 'vda=nbd://127.0.0.1:1/x');
   equal(away, 9);
   match(String(why), /no program listens there \(ECONNREFUSED\)$/);

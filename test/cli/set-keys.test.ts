@@ -15,7 +15,7 @@ test('a set whose records are lost is there again with its key from paper, which
   await using _service = await serviceWith(home, image);
   const { holdfast, store, passphrase } = home;
   const secret = ['--passphrase-file', passphrase];
-  // The service has the passphrase, and gives the key to nobody.
+  // The service has the passphrase, and never gives the key away.
   const local = ['--store', store, '--json'];
   const wrong = join(directory, 'wrong');
   writeFileSync(wrong, 'another\n');

@@ -154,7 +154,7 @@ test('SSH is let in for a time, and a key goes by a typed word', async () => {
   driven.type('dremove\r');
   deepEqual(taken(driven).call.request, { user: 'admin', fingerprint: 'SHA256:x' });
   driven.type('xoff');
-  ok(!driven.asked.some(({ call }) => call.name === 'ssh/off'), 'one key shuts nobody out');
+  ok(!driven.asked.some(({ call }) => call.name === 'ssh/off'), 'one key shuts no user out');
   driven.type('\r');
   equal(taken(driven).call.name, 'ssh/off');
 });

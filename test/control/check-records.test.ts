@@ -69,7 +69,7 @@ const CLASSES: readonly {
   { files: /^sessions\/.*\/(session\.json|vda\.map)$/, flipped: true, deleted: true },
   { files: /^sessions\/.*\/vda\.data$/, flipped: false, deleted: true },
   { files: /^leases\/.*\.json$/, flipped: true, deleted: true },
-  // What is to be done: nobody knows of what is gone.
+  // Jobs and schedules: a check cannot know of one that is gone.
   { files: /^sessions\/.*\/served\.json$/, flipped: true, deleted: false },
   { files: /^(jobs|schedules)\/.*\.json$/, flipped: true, deleted: false },
   { files: /^audit\.log$/, flipped: true, deleted: false },

@@ -57,7 +57,7 @@ test('space: for the pool by its limits, for sessions while some run', async () 
   deepEqual(idsOf({ ...low, before: () => 'warning' }).at(-1), 'session-space  warning');
 });
 
-test('damaged frames are told of until they are stored again', async () => {
+test('damaged frames are reported until they are stored again', async () => {
   deepEqual(idsOf({ damagedFrames: 3 }), ['damaged-frames  critical']);
 });
 
@@ -80,7 +80,7 @@ test('a failed job counts until the same succeeds, and a schedule is one thing',
   deepEqual(idsOf({ jobs: [find] }), [], 'what a check found is an alarm of its own');
 });
 
-test('a job that waits for a key is told of at once, one that waits for a host after two hours', async () => {
+test('a job that waits for a key is reported at once, one that waits for a host after two hours', async () => {
   const waits = { reason: 'no passphrase' };
   const jobs = [job('11:59', 'waiting', waits), job('11:00', 'waiting'), job('10:30', 'running')];
   deepEqual(idsOf({ jobs }), []);

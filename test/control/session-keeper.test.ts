@@ -202,7 +202,7 @@ test('who asked for a resumption and left has made no session that is resumed fo
   await keeper[Symbol.asyncDispose]();
 });
 
-test('a session that waits for the same reason as before is told of once', async () => {
+test('a session that waits for the same reason as before is reported once', async () => {
   await using house = await openHouse(store);
   const { keeper: first } = keeperOf(house, KEY);
   await first.start({ what: point, ...reached }, whole());

@@ -10,7 +10,7 @@ import { without } from '../support/programs.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 
 // F12
-test('TLS files that no client could be served with are refused by name, before anybody comes', {
+test('TLS files that no client could be served with are refused by name, before any client connects', {
   skip: without('openssl'),
 }, async () => {
   const directory = temporaryDirectory();

@@ -25,7 +25,7 @@ function fixture(name: string) {
 }
 
 // A4
-test('orders that somebody wrote into the store are shown and not obeyed, until a person says so', async () => {
+test('orders that an attacker wrote into the store are shown, and obeyed only if an administrator agrees', async () => {
   const { home, image, box } = fixture('orders');
   const { holdfast, store } = home;
   {

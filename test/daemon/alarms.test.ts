@@ -162,7 +162,7 @@ test('damage, failed jobs and sessions that cannot go on are alarms until they a
 });
 
 test('a clock that jumped forbids deletions, and nothing else, until somebody has looked', async () => {
-  // Of the box, not of the store: whoever has the disk must not say what time it was.
+  // The file of the box, not of the store: an attacker with the disk must not set what time it was.
   const file = join(process.env['HOLDFAST_STATE']!, 'clock.json');
   const mark = JSON.parse(readFileSync(file, 'utf8')) as Record<string, unknown>;
   const lastWallMs = Date.now() + 400 * 24 * 60 * 60_000;

@@ -8,7 +8,7 @@ import { alterSet, withoutSlots } from '../support/planted.ts';
 import { serviceHome, serviceWith } from '../support/service.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 
-// A3: whoever can write the store says that an encrypted set is not.
+// A3: an attacker with write access to the store says that an encrypted set is not.
 
 const image = join(temporaryDirectory(), 'disk.raw');
 makeRawDisk(image, 8 * 2 ** 20, 50);

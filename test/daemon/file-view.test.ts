@@ -20,7 +20,7 @@ mount --bind $0/closed $0/closed && mount -o remount,bind,ro $0/closed
 exec "$@"`;
 
 // U22, U23
-test('a file that the service does not see, or may not write, is told of as that', async () => {
+test('a file that the service does not see, or may not write, is reported as such', async () => {
   for (const name of ['hidden', 'closed']) mkdirSync(join(root, name));
   const hidden = join(root, 'hidden', 'disk.raw');
   makeRawDisk(hidden, 2 ** 20, 20);
@@ -36,7 +36,7 @@ test('a file that the service does not see, or may not write, is told of as that
     match(refused.stderr, /no such image; the service cannot see what others see in .*\/hidden/);
     const missing = await home.holdfast(...words, `vda=${join(root, 'nothing')}`, ...queued);
     equal(missing.code, 5);
-    match(missing.stderr, /nothing: there is no such image$/m, 'which is so for everybody');
+    match(missing.stderr, /nothing: there is no such image$/m, 'which is so for every user');
   }
   const restore = (to: string) =>
     home.holdfast('restore', 'disk', 'vm@latest', 'vda', '--to', join(root, to));

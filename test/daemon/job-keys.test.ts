@@ -47,7 +47,7 @@ test('the key of a job is asked for when it is made, not in the night', async ()
   _service.signal('SIGHUP');
   await _service.logged(/settings are read again/);
   const none = await backup('--queue');
-  deepEqual([none.code, await jobCount()], [2, 0], 'nobody answers, and no job waits for ever');
+  deepEqual([none.code, await jobCount()], [2, 0], 'no user answers, and no job waits for ever');
   equal((await backup('--queue', ...wrong)).code, 4);
   const queued = await expectDone(backup('--queue', ...right));
   const done = await expectDone(holdfast('job', 'attend', queued.result['job'] as string));

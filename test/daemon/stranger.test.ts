@@ -24,7 +24,7 @@ import {
 import { serviceHome } from '../support/service.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 
-// A3, A4: somebody has the disk of the store, and no key.
+// A3, A4: an attacker has the disk of the store, and no key.
 
 const root = temporaryDirectory();
 const SIZE = 256 * 1024;
@@ -71,7 +71,7 @@ async function alarms(holdfast: ReturnType<typeof fixture>['home']['holdfast']):
   return JSON.stringify((await expectDone(holdfast('alarm', 'list'))).result);
 }
 
-test('what a service orders is not what somebody has made of it while the service was off', async () => {
+test('an order that an attacker altered while the service was off is not obeyed', async () => {
   const { home, start, image } = await filled();
   const { holdfast, store } = home;
   let session: string;
@@ -148,7 +148,7 @@ test('a job that has ended and is put back as waiting does not run again', async
   await service.stop('SIGTERM');
 });
 
-test('an encrypted set without slots is refused by every command, though nobody gives a key', async () => {
+test('an encrypted set without slots is refused by every command, though no key is given', async () => {
   const { home, start, disk } = await filled();
   const { holdfast, store } = home;
   const here = async (...words: string[]) => run([...words, '--store', store, '--json']);

@@ -3,7 +3,7 @@ import type { DamageKind } from './damage.ts';
 /**
  * What each kind of file is there for. `needed`: a restore, a session or a lock needs it, and `store check` finds its
  * damage. `copy`: one of two, either of which is enough; check finds it all the same. `cache`: it is made again, and
- * never changes a result. `book`: what the service wrote down; whoever reads it says that it is damaged.
+ * never changes a result. `book`: what the service wrote down; each reader of it says that it is damaged.
  */
 export type FileClass = 'needed' | 'copy' | 'cache' | 'book';
 

@@ -9,7 +9,7 @@ import { type Damage, filesOf, harm } from './damage.ts';
 import { makePlace } from './place.ts';
 import { complaintOf, type Findings, probe } from './probe.ts';
 
-/** Of one try; a machine may be busy. */
+/** The limit of one try; a machine may be busy. */
 const LIMIT_MS = 60_000;
 const SHOWN_MAX = 20;
 
@@ -48,7 +48,7 @@ function verdict({ kind, damage, paths, isHarmless }: Damage, found: Findings): 
     verdicts.push(...refusals.map(({ of, error }) => `${of}: ${(error as Error).message}`));
   } else if (kind.class === 'book') {
     if (damage !== 'delete' && damage !== 'truncate' && told.length === 0) {
-      verdicts.push('nobody says so');
+      verdicts.push('nothing reports it');
     }
   } else if (!isOpen && problems?.length === 0) {
     verdicts.push('check finds no damage');

@@ -157,7 +157,7 @@ async function books(house: House, told: string[]): Promise<void> {
   if (problem !== null) told.push(`audit: ${problem}`);
 }
 
-/** Whether a failure is one that people can be told of, and says of which file it speaks. */
+/** Whether a failure is one that can be reported to people, and names its file. */
 export function complaintOf({ of, error }: Refusal, paths: readonly string[]): string | undefined {
   if (kindOfFailure(error) === undefined)
     return `${of}: ${String((error as Error)?.stack ?? error)}`;

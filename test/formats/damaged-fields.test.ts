@@ -125,7 +125,7 @@ function shapeOf(value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).map(([name, it]) => [name, shapeOf(it)]));
 }
 
-test('damage is told from another key, and from a change that somebody made', async () => {
+test('damage is distinguished from another key, and from a change that an attacker made', async () => {
   const other = domainKeys(pattern(32, 1)).record;
   const bytes = encodePoint(POINT, KEY);
   throws(() => decodePoint(bytes, other), /authentication: it was altered, or made with another/);

@@ -134,7 +134,7 @@ test('a power cut in the first backup of a store: the point is there whole, or n
   }
 });
 
-test('whoever changes what recovery points or sets there are holds the lock of the store', async () => {
+test('each change of which recovery points or sets there are holds the lock of the store', async () => {
   const { disk, second } = await setUp();
   const { world, store } = await houseOn(disk.files);
   {

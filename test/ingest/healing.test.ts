@@ -38,7 +38,7 @@ const root = temporaryDirectory();
 let made = 0;
 
 const EMPTY = join(root, 'empty');
-/** A new store at EMPTY; once, for the key takes its time. */
+/** A new store at EMPTY, made once: deriving the key takes its time. */
 let emptySet: Promise<OpenSet> | undefined;
 
 async function newSet(): Promise<OpenSet> {
@@ -49,7 +49,7 @@ async function newSet(): Promise<OpenSet> {
   return await unlockSet(record, { kind: 'passphrase', passphrase });
 }
 
-/** A store with an encrypted set, and what one does with it from outside. Each call opens the store anew. */
+/** A store with an encrypted set, and what one does with it from outside. Each call opens the store again. */
 async function house() {
   const set = await (emptySet ??= newSet());
   const directory = join(root, `store-${++made}`);
@@ -120,7 +120,7 @@ function flip(path: string, offset: number, count = 8): void {
 
 // A1, D1, D2 (trust.md, years.md)
 for (const rebuilt of [false, true]) {
-  const how = rebuilt ? ', also with an index made anew' : '';
+  const how = rebuilt ? ', also with a rebuilt index' : '';
   test(`a full backup after a pack was lost stores its contents again${how}`, async () => {
     const it = await house();
     const contents = noise(3 * MiB, 1);
@@ -169,7 +169,7 @@ test('a rotten block that a check has read, or a reader, is stored again by the 
     flip(it.pack(1), 500_000);
     if (finder === 'check') equal((await it.check(true)).length, 1);
     else await rejects(it.contentsOf(first.point), { code: 'CORRUPT' });
-    equal((await it.check(false)).length, 1, 'what is known is told without reading all');
+    equal((await it.check(false)).length, 1, 'known damage is reported without reading all');
     const again = await it.backUp(contents);
     ok(again.stored > 0 && again.stored < MiB, `${again.stored} bytes stored`);
     isSame(await it.contentsOf(again.point), contents);
@@ -201,7 +201,7 @@ test('what was lost of the point before is read again, whatever a list of change
   }
 });
 
-test('what a session kept lacks, because its recovery point lacked it, is told', async () => {
+test('what a session kept lacks, because its recovery point lacked it, is reported', async () => {
   const it = await house();
   const { point } = await it.backUp(noise(2 * MiB, 13));
   rmSync(it.pack(1));
@@ -266,7 +266,7 @@ test('a damaged footer stops nothing: it is named, and what it held is stored ag
   match(three.damage.join(), /checksum/);
   equal(three.stored, 0);
   const four = await it.backUp(contents[0]!, 'four');
-  deepEqual(four.damage, [], 'told once');
+  deepEqual(four.damage, [], 'reported once');
   ok(four.stored > 1.9 * MiB);
   for (const { point } of [one, four]) isSame(await it.contentsOf(point), contents[0]!);
   for (const { point } of [two, three]) isSame(await it.contentsOf(point), contents[1]!);
@@ -286,7 +286,7 @@ test('a pack that was cut is not built upon', async () => {
 });
 
 // A23
-test('an index that is cut, emptied, zeroed or overwritten is made anew by the backup that meets it', async () => {
+test('an index that is cut, emptied, zeroed or overwritten is rebuilt by the backup that meets it', async () => {
   const it = await house();
   const contents = noise(4 * MiB, 9);
   const directory = join(it.directory, 'block-index');

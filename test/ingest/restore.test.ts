@@ -122,7 +122,7 @@ test('a name says its format, and none that contradicts it is written', async (t
 });
 
 // F7
-test('nobody else may read a restored disk, not while it is written either', async (t) => {
+test('no other user may read a restored disk, also not while it is written', async (t) => {
   const formats = without('qemu-img', 'qemu-nbd') === false ? ['raw', 'qcow2', 'vhd'] : ['raw'];
   const umask = process.umask(0);
   t.after(() => process.umask(umask));
@@ -271,7 +271,7 @@ test('beside its store a restored disk leaves sessions their space', async () =>
 });
 
 // F3
-test('a disk of large sectors does not become an image whose partitions nobody finds', async () => {
+test('a disk of large sectors does not become an image whose partitions cannot be found', async () => {
   const large = Buffer.from(contents);
   large.write('EFI PART', 4096, 'latin1');
   for (const ending of ['vhd', 'vhdx', 'vmdk', 'vdi']) {

@@ -8,7 +8,7 @@ import { makeRawDisk } from '../support/images.ts';
 import { program, without } from '../support/programs.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 
-// Disks are written onto real devices: those in use are left alone by whoever is asked.
+// Disks are written onto real devices: no command writes to those in use.
 const root = temporaryDirectory();
 const MiB = 2 ** 20;
 const SIZE = 24 * MiB;
@@ -67,7 +67,7 @@ test('a disk is restored onto a device', {
 });
 
 // F29
-test('a store that is read-only says so to whoever wants to run from it', async (t) => {
+test('a recovery from a store that is read-only says so', async (t) => {
   const home = join(root, 'read-only');
   mkdirSync(home);
   const { store, passphrase, backUp } = await holdfastIn(home);

@@ -69,7 +69,7 @@ async function place(random: () => number) {
   });
   /** What each recovery point holds. */
   const points = new Map<string, string>();
-  /** What one that nobody was told of may hold. */
+  /** What one that was never reported as done may hold. */
   let begun: string | undefined;
   /** May be there or not. */
   let leaving: string | undefined;

@@ -47,7 +47,7 @@ test('who needs all at once waits for it, but not for what is its own', async ()
   await waited;
   three.give(MAX / 2);
   await three.all(2 * MAX);
-  equal(budget.held, 2 * MAX, 'more than there is: once nobody else has any');
+  equal(budget.held, 2 * MAX, 'more than there is: once no other has any');
 });
 
 test('what was given back is there again', async () => {

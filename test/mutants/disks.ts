@@ -197,7 +197,7 @@ export const disks: readonly Mutant[] = [
     tests: [OVERLAY_CRASH],
   },
   {
-    name: 'overlay log: a log that is written anew names what was not flushed',
+    name: 'overlay log: a log that is rewritten names what was not flushed',
     file: 'src/block/overlay-log.ts',
     text: 'return [encodeOverlayHeader(header), ...recordsOf(logged.written())];',
     to: 'return [encodeOverlayHeader(header), ...recordsOf(map.written())];',
@@ -232,7 +232,7 @@ export const disks: readonly Mutant[] = [
     tests: ['test/tree/damaged-log.test.ts'],
   },
   {
-    name: 'session files: contents are not synced before their size is told',
+    name: 'session files: contents are not synced before their size is reported',
     file: 'src/tree/session-tree.ts',
     text: '    await contents.sync(id);\n',
     to: '',

@@ -10,7 +10,7 @@ function occurrences(text: string, part: string): number {
   return text.split(part).length - 1;
 }
 
-test('each mutant still fits the code that it changes: else write it anew, or take it out', async () => {
+test('each mutant still fits the code that it changes: else rewrite it, or take it out', async () => {
   const wrong = mutants.flatMap(({ name, file, text, to }) => {
     const found = existsSync(join(ROOT, file)) ? readFileSync(join(ROOT, file), 'utf8') : '';
     const count = occurrences(found, text);

@@ -37,7 +37,7 @@ export const service: readonly Mutant[] = [
     tests: [NBD_TLS, HOSTILE],
   },
   {
-    name: 'NBD: somebody may negotiate for ever',
+    name: 'NBD: a client may negotiate for ever',
     file: 'src/targets/nbd/handshake.ts',
     text: ' || ++count > OPTIONS_MAX)',
     to: ')',
@@ -100,7 +100,7 @@ export const service: readonly Mutant[] = [
     tests: [NFS_SHARED],
   },
   {
-    name: 'NFS: anybody may use a port above 1023',
+    name: 'NFS: every client may use a port above 1023',
     file: 'src/targets/nfs/access.ts',
     text: 'port < PRIVILEGED_END && user === ROOT',
     to: 'user === ROOT',
@@ -128,7 +128,7 @@ export const service: readonly Mutant[] = [
     tests: [NFS_ACCESS, 'test/targets/nfs.test.ts'],
   },
   {
-    name: 'alarms: what changed is noted before it is told',
+    name: 'alarms: what changed is noted before it is reported',
     file: 'src/alarms/alarm-book.ts',
     text: 'for (const news of step.news) await onNews(news);',
     to: 'for (const news of step.news) void onNews(news).catch(() => {});',
@@ -142,7 +142,7 @@ export const service: readonly Mutant[] = [
     tests: [ALARMS],
   },
   {
-    name: 'alarms: the same again is told again',
+    name: 'alarms: the same again is reported again',
     file: 'src/alarms/alarm-state.ts',
     text: 'return isSame ? before : next;',
     to: 'return next;',
@@ -359,14 +359,14 @@ export const service: readonly Mutant[] = [
     tests: ['test/control/growth.test.ts'],
   },
   {
-    name: 'sessions: one whose resumption nobody waited for is resumed for ever',
+    name: 'sessions: one whose resumption has no caller left is resumed for ever',
     file: 'src/control/session-keeper.ts',
     text: 'if (!wasServed) undo.defer(() => unserve(house, session, onEvent));',
     to: '',
     tests: ['test/control/session-keeper.test.ts'],
   },
   {
-    name: 'sessions: one that waits is told of again each time',
+    name: 'sessions: one that waits is reported again each time',
     file: 'src/control/session-keeper.ts',
     text: 'if (before !== reason) onEvent(',
     to: 'if (before !== null) onEvent(',

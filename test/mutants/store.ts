@@ -230,7 +230,7 @@ export const store: readonly Mutant[] = [
     tests: [SESSION_CRASH, SESSION_FILES],
   },
   {
-    name: 'sessions: a lost overlay is made anew',
+    name: 'sessions: a lost overlay is replaced by a new one',
     file: 'src/recovery/session-steps.ts',
     text: "if (phase !== 'preparing' && !(await files.stat(join(directory, `${disk.name}.map`)))) {",
     to: 'if (false) {',

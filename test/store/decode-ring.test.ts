@@ -111,7 +111,7 @@ test('where no worker is left and none starts, all that waits is done here', asy
   const waiting = Array.from({ length: 3 }, (_, n) => pool.decode(job(n * LENGTH), 'background'));
   threads[0]!.die();
   const between = pool.decode(job(5 * LENGTH), 'guest');
-  equal(await between, 'decoded', 'nobody waits for the start of another one');
+  equal(await between, 'decoded', 'no reader waits for the start of another one');
   threads[1]!.die();
   deepEqual(await Promise.all(waiting), ['decoded', 'decoded', 'decoded']);
   deepEqual(at(2 * LENGTH), plain);

@@ -32,7 +32,7 @@ async function place() {
   const world = simulatedWorld();
   const { set } = await newStore(world, {});
   const { files } = world;
-  /** Each opens the store anew, and its index is always made anew. */
+  /** Each opens the store again, and always rebuilds its index. */
   async function using<T>(work: (store: Store) => Promise<T>): Promise<T> {
     await using store = await openStore(world, HOME);
     return await work(store);

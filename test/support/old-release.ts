@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { temporaryDirectory } from './temporary.ts';
 
 const CHECKOUT = new URL('../..', import.meta.url).pathname;
-/** Of 22 November: the first release, whose stores have version 1. */
+/** The first release, of 22 November, whose stores have version 1. */
 const RELEASE_1 = 'b069473b';
 
 /** The command line of the release of 22 November; undefined: a shallow clone has no commit of it. */

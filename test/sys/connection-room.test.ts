@@ -19,7 +19,7 @@ function room() {
   return { enter, ended };
 }
 
-test('whoever may not ask, under however many names, takes no room of those who may', async () => {
+test('users who may not ask, under however many names, take no room of those who may', async () => {
   const { enter, ended } = room();
   for (let uid = 100_000; uid < 100_500; uid++) ok(enter(uid));
   equal(ended.length, 500 - 16, 'the last come first');

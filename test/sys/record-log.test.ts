@@ -201,7 +201,7 @@ test('more than the longest record that is not whole is damage', async () => {
 
 test('a record whose length was torn in the middle was torn', async () => {
   const files = await newFs();
-  // Of the record the first sector got to the disk: the checksum, and one byte of the length.
+  // The first sector of the record got to the disk: the checksum, and one byte of the length.
   const before = record('x'.repeat(507 - HEADER.length - 8));
   const bytes = Buffer.concat([HEADER, before, record('y'.repeat(0x123))]);
   bytes.fill(0, 512);

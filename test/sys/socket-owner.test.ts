@@ -42,7 +42,7 @@ test('a connection from this machine is its user’s, over either family', async
   }
 });
 
-test('one whose socket is closed already is nobody’s', async () => {
+test('one whose socket is closed already has no owner', async () => {
   const it = await connectedTo('127.0.0.1');
   it.client.destroy();
   await once(it.client, 'close');

@@ -18,7 +18,7 @@ function begun() {
   return talk;
 }
 
-test('nobody negotiates for ever', async () => {
+test('no client negotiates for ever', async () => {
   const talk = begun();
   let options = 0;
   while (talk.push(optionOf(OPTIONS.list), () => {}).kind === 'more' && options < 1000) options++;

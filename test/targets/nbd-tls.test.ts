@@ -49,7 +49,7 @@ async function answerOf(got: ReturnType<typeof received>): Promise<number | unde
   return head.readUInt32BE(12);
 }
 
-test('before TLS nothing is told of exports, and none can be chosen', async () => {
+test('before TLS no exports are listed, and none can be chosen', async () => {
   await using it = await server('require');
   const info = Buffer.concat([encodeString('vda'), Buffer.from([0, 0])]);
   const query = Buffer.concat([encodeString('vda'), Buffer.from([0, 0, 0, 0])]);

@@ -135,7 +135,7 @@ test('a local user is who the kernel says, whatever the call says', async () => 
     equal((await create(it.client, it.directory, 'f')).status, STATUS.access);
   }
   {
-    // Whoever may bind ports below 1024 here is not root by that.
+    // A user who may bind ports below 1024 here is not root by that.
     await using server = await serveSession({ access: { privilegedPorts: true }, owner: 65_534 });
     const client = await rpcClient(server.target.ports.nfs);
     await client.closed;

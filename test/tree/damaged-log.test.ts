@@ -54,7 +54,7 @@ test('a log of names that lacks its beginning is damaged, and says so', async ()
   }
 });
 
-test('a log of names that is missing is not made anew while there are contents that it named', async () => {
+test('a missing log of names is not replaced while there are contents that it named', async () => {
   const { files } = await tenFiles();
   const before = await files.list(HOME);
   await files.unlink(LOG);
@@ -116,7 +116,7 @@ test('bytes that were written beyond the size that was flushed do not come back 
   deepEqual(bytes.subarray(1000), new Uint8Array(1000));
 });
 
-test('a log that is written anew remembers which ids were used', async () => {
+test('a log that is rewritten remembers which ids were used', async () => {
   const names = namespace();
   const now = 1;
   const node = { ...FILE, id: 9, links: 1, size: 0, accessedMs: now, modifiedMs: now } as const;

@@ -10,7 +10,7 @@ export const FEATURES = {
 export type Feature = keyof typeof FEATURES;
 
 interface FeatureNeeds {
-  /** Whether who only reads the store has to know it. */
+  /** Whether a release that only reads the store has to know it. */
   readonly readers: boolean;
   readonly writers: boolean;
 }

@@ -9,7 +9,7 @@ import { keyedHash } from './digest.ts';
  */
 const MAC = /^([0-9a-f]{64})\n$/;
 
-/** `key` is secret in an encrypted set, public otherwise: then the second line protects from nobody. */
+/** `key` is secret in an encrypted set, public otherwise: then the second line protects from no attacker. */
 export function encodeJsonRecord(value: object, key: Uint8Array): Uint8Array {
   const line = utf8(`${JSON.stringify(summed(value))}\n`);
   return concatBytes(line, utf8(`${hex(keyedHash(key, line))}\n`));
@@ -26,7 +26,7 @@ export function decodeJsonRecord<T>(
   const line = bytes.subarray(0, end);
   const mac = MAC.exec(Buffer.from(bytes.subarray(end)).toString('latin1'))?.[1];
   if (mac === undefined) throw new FormatError('TRUNCATED', 'record has no authentication line');
-  // First of all: what was damaged was not altered by somebody, and is not under another key.
+  // First of all: a damaged record was not altered by an attacker, and is not under another key.
   const value = parsed(line);
   if (key && mac !== hex(keyedHash(key, line))) {
     const why = hasSum(value)
@@ -109,8 +109,8 @@ function parsed(bytes: Uint8Array): unknown {
 }
 
 /**
- * A record without a checksum is of the release of 22 November or before, whose fields are all known: one more is a
- * known one whose name was damaged, and would be taken for one that is absent.
+ * A record without a checksum is of the release of 22 November or before, whose fields are all known: an unknown
+ * field is a known one whose name was damaged, and would be taken for one that is absent.
  */
 function fieldsRead<T>(value: unknown, read: (fields: Fields) => T): T {
   if (hasSum(value)) return read(fieldsOf(value, 'record', undefined));

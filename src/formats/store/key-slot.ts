@@ -98,7 +98,7 @@ export function parseRecoveryKey(text: string): Uint8Array | undefined {
   return Buffer.compare(bytes.subarray(RECOVERY_KEY_LENGTH), check) === 0 ? key : undefined;
 }
 
-/** All that makes the record of a set again: who has it needs no passphrase. */
+/** All that makes the record of a set again: its owner needs no passphrase. */
 export interface SetKey {
   readonly dataKey: Uint8Array;
   readonly domain: Uint8Array;

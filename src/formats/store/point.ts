@@ -31,7 +31,7 @@ export interface PointRecord {
 export interface PointLink {
   readonly id: string;
   readonly sequence: number;
-  /** Of its record, as it was written. */
+  /** The digest of its record, as it was written. */
   readonly digest: Uint8Array;
 }
 

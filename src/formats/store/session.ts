@@ -91,7 +91,7 @@ function sessionOf(fields: Fields): SessionRecord {
   };
 }
 
-/** It becomes a part of paths, and somebody else may have written it. */
+/** It becomes a part of paths, and an attacker may have written it. */
 function fileName(fields: Fields, field: string): string {
   const found = fields.text(field);
   if (FILE_NAME.test(found)) return found;

@@ -22,7 +22,7 @@ export interface SetRecord {
 export interface SetSeal {
   /** Higher in each record of the set than in those before it. */
   readonly counter: number;
-  /** Of all the rest, under the set's record key. */
+  /** Authenticates all the rest, under the set's record key. */
   readonly mac: Uint8Array;
 }
 

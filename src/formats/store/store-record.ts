@@ -2,13 +2,13 @@ import { FormatError } from '../format-error.ts';
 import { ALL_FEATURES, type Feature, isFeature, type Needs, needsOf } from './features.ts';
 import { decodeSummed, encodeSummed, type Fields } from './json-record.ts';
 
-// What makes a directory a store, and what one has to know to use it. Grammar: features.md.
+// What makes a directory a store, and the features that a release must know to use it. Grammar: features.md.
 
 export interface StoreRecord {
   readonly id: string;
   readonly created: string;
   readonly version: 1 | 2;
-  /** Of version 1: none. */
+  /** Empty for version 1. */
   readonly needs: Needs;
 }
 

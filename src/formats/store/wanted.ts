@@ -2,7 +2,7 @@ import { DIGEST_LENGTH } from './digest.ts';
 
 // Names of the files in `wanted/`, which have no contents. Grammar: wanted.md.
 
-/** A frame, or (`frame` is absent) a whole pack, that the store does not trust any more. */
+/** A frame, or (`frame` is absent) a whole pack, that the store no longer trusts. */
 export interface Wanted {
   readonly pack: number;
   readonly frame?: { readonly offset: number; readonly digest: Uint8Array } | undefined;

@@ -222,7 +222,7 @@ export function chunkHeaderLength(style: HeaderStyle): number {
 export interface ChunkOptions {
   readonly type: number;
   readonly length: number;
-  /** Of the reply; left out: it is the only one. */
+  /** The last chunk of the reply; left out: it is the only one. */
   readonly isLast?: boolean;
 }
 

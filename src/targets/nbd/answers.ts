@@ -135,7 +135,7 @@ interface ReadingParts extends Omit<ChangingParts, 'writable'> {
 
 /** What is longer is read and sent in pieces of it, where the style of replies has pieces. */
 const READ_PIECE = MiB;
-/** Of one read on their way: enough to go on with while the first is sent. */
+/** How much of one read is on its way at once: enough to continue while the first piece is sent. */
 const PIECES_LENGTH_MAX = 4 * MiB;
 
 /** Its memory is held from before it is read until the peer has taken the answer. */

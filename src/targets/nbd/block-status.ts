@@ -8,7 +8,7 @@ const EXTENTS_MAX = 4096;
 const FIRST_STEP = 16 * MiB;
 /** Where every other page differs: 8192 extents, which is what is in memory at most and takes some milliseconds. */
 const LONGEST_STEP = 32 * MiB;
-/** As far as one reply looks, and how often others have a turn meanwhile: a client goes on from where it ends. */
+/** As far as one reply looks, and how often others have a turn in between: a client continues from where it ends. */
 const STEPS_MAX = 2048;
 const STEPS_OF_TURN = 16;
 

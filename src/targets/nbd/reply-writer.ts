@@ -16,7 +16,7 @@ import { replyQueue, type ReplyQueueOptions } from '../reply-queue.ts';
 const OFFSET_LENGTH = 8;
 const MESSAGE_LENGTH_MAX = 512;
 
-/** Of what a read asked for. */
+/** A part of what a read asked for. */
 interface Piece {
   readonly at: number;
   readonly isLast: boolean;

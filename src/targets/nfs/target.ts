@@ -55,7 +55,7 @@ export interface NfsExportOptions {
 export interface NfsTargetOptions {
   readonly clock: Clock;
   readonly random: Random;
-  /** Of those who come from this machine. */
+  /** The users of connections from this machine. */
   readonly owners?: SocketOwners;
 }
 
