@@ -53,7 +53,10 @@ export async function meetStore({ box, memory, store, world }: House, log: Log):
   return met;
 }
 
-/** What is there comes from the previous release, and continues to run. The log and an alarm list it first: it happens once. */
+/**
+ * What is there comes from the previous release, and continues to run. The audit log and an alarm list it first: it
+ * happens once.
+ */
 export async function adoptOnce(
   house: House,
   {

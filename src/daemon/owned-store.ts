@@ -58,7 +58,7 @@ export interface OwnOptions {
   readonly onChange: () => void;
 }
 
-/** Rejects NOT_A_STORE where there is none; BUSY, naming the service that has it; CORRUPT where a link is in the way. */
+/** Rejects NOT_A_STORE where there is none; BUSY, naming the service that has it; CORRUPT if a link is in the way. */
 export async function ownStore(directory: string, options: OwnOptions): Promise<OwnedStore> {
   const { secrets, sockets, feed } = options;
   await using stack = new AsyncDisposableStack();

@@ -7,9 +7,9 @@ import { KiB } from '../lib/sizes.ts';
  * domain, and is given to others only once all its blocks have gone. Rows are evicted whole, those first that were
  * not used since the hand last passed (CLOCK). A row in which a block is being decoded stays.
  *
- * A place in the store names a block for as long as its pack is there: a pack that was lost, and whose number an earlier
- * release gave again, had other blocks at its places, which readers of older points find where they were moved to. So a
- * block is found by its place and by a part of its digest, its `tag`.
+ * A place in the store names a block for as long as its pack is there. A pack may be lost, and an earlier release may
+ * have given its number to another pack with other blocks at its places; readers of older points find the blocks where
+ * they were moved to. So a block is found by its place and by a part of its digest, its `tag`.
  *
  * A slot's place may be reused after the next `reserve`: whoever gets one copies in the same tick.
  */

@@ -74,11 +74,14 @@ test('where a link leads nothing of the store is made, changed or removed', asyn
     unlinkSync(at);
     deepEqual(it.found(), before, path);
   }
-  for (const path of ['lock', 'packs/00000/00000099.pack.open']) {
+  for (const [path, code] of [
+    ['lock', 'CORRUPT'],
+    ['packs/00000/00000099.pack.open', 'INVALID'],
+  ] as const) {
     const at = join(it.home, path);
     if (existsSync(at)) unlinkSync(at);
     symlinkSync(wanted, at);
-    await rejects(it.backUp(), { code: 'INVALID', message: new RegExp(basename(at)) }, path);
+    await rejects(it.backUp(), { code, message: new RegExp(basename(at)) }, path);
     unlinkSync(at);
     deepEqual(it.found(), before, path);
   }
