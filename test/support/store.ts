@@ -58,11 +58,14 @@ export async function simulatedWriter(
   set: OpenSet,
   packLength?: number,
 ): Promise<StoreWriter> {
-  const lock = await lockStore(world, store, 'test');
+  await using stack = new AsyncDisposableStack();
+  const lock = stack.use(await lockStore(world, store, 'test'));
   const index = memoryIndex();
   const stock = await takeStock(world, store, index);
   const options = { domain: set.record.domain, ...(packLength && { packLength }) };
-  return writerOn(world, store, { index, stock, lock }, options);
+  const writer = await writerOn(world, store, { index, stock, lock }, options);
+  stack.move();
+  return writer;
 }
 
 /** Puts contents into the store, encoding in this thread. */
