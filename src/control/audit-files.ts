@@ -70,7 +70,7 @@ export async function openEnd(world: World, directory: string): Promise<AuditEnd
   const isNew = end.number === 0 && before !== undefined;
   const { number, hash } = isNew ? await endOf(world, join(directory, before)) : end;
   if (!end.isDamaged) {
-    if (end.isTorn) await cut(world, path, end.size);
+    if (end.isTorn) await cutOff(world, path, end.size);
     return { number, hash, size: end.size, isTorn: end.isTorn, damaged: undefined };
   }
   let free = number;
@@ -79,7 +79,8 @@ export async function openEnd(world: World, directory: string): Promise<AuditEnd
   return { number, hash, size: 0, isTorn: false, damaged: fullPath(directory, free) };
 }
 
-async function cut({ files }: World, path: string, size: number): Promise<void> {
+/** Rejects SystemError. */
+export async function cutOff({ files }: World, path: string, size: number): Promise<void> {
   await using file = await files.open(path, 'write');
   await file.truncate(size);
   await file.sync();

@@ -10,6 +10,7 @@ import {
   type AuditFiles,
   auditPath,
   checkFiles,
+  cutOff,
   lastEntries,
   makeFile,
   openEnd,
@@ -71,12 +72,14 @@ export async function openAudit(
       // A start after a failure may find it made, and its name not yet durable.
       if (size === 0) await makeFile(world, directory);
       await using file = await files.open(path, 'write');
-      // What failed before may have left a part of a line.
+      // What failed before may have left a part of a line, and could not be cut off.
       if ((await file.size()) > size) await file.truncate(size);
       await file.write(encoded.line, size);
       await file.sync();
     } catch (cause) {
       if (!(cause instanceof SystemError)) throw cause;
+      // A check would take half a line for an alteration. Where this fails, the next entry does it.
+      await cutOff(world, path, size).catch(() => {});
       // A full disk is mended by changes: they must not be refused for it.
       onTrouble(`${entry.what} is missing in the audit log: ${cause.message}`);
       return undefined;

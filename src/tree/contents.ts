@@ -46,9 +46,8 @@ export function treeContents({ files, directory, space, sizeOf }: ContentsOption
   async function open(id: number): Promise<File> {
     const path = contentPath(directory, id);
     checkNode(id);
+    // A removal waits for what is being opened: nothing is made behind it.
     if (await files.stat(path)) return files.open(path, 'write');
-    // Dropped meanwhile: whoever removes it may have looked for the file already.
-    checkNode(id);
     const file = await files.create(path);
     await files.syncDirectory(directory);
     return file;

@@ -78,6 +78,24 @@ test('what is refused, or is no news any more, is given up and said so', async (
   await outbox[Symbol.asyncDispose]();
 });
 
+test('a clock that is set back holds no message back', async () => {
+  const sent: string[] = [];
+  let isAway = true;
+  const { outbox, clock } = await opened(disk(), async (message) => {
+    if (isAway) throw new SystemError('UNREACHABLE', 'away');
+    sent.push(message.notice.message);
+  });
+  outbox.start();
+  await outbox.put(notice('a'));
+  await clock.advance(1);
+  // The message is to be sent again a minute later by the old time: in a year and a minute by the new one.
+  clock.turn(-365 * 24 * 60 * MINUTE);
+  isAway = false;
+  await clock.advance(2 * MINUTE);
+  deepEqual(sent, ['a']);
+  await outbox[Symbol.asyncDispose]();
+});
+
 test('in order, bounded, and nothing where nobody is to be told any more', async () => {
   const told: string[] = [];
   const { outbox, clock, troubles } = await opened(disk(), async (message) => {

@@ -1,8 +1,10 @@
-import { deepEqual, equal, match } from 'node:assert/strict';
+import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { test } from 'tap';
 import { AUDIT, openedAudit, ROOT } from '../support/audit.ts';
 import { AUDIT_START, decodeAudit, encodeAudit } from '../../src/formats/store/audit.ts';
+import { SystemError } from '../../src/sys/system-error.ts';
 import { crashingFs } from '../support/crashing-fs.ts';
+import { faultyFs } from '../support/faulty-fs.ts';
 import { seeded } from '../support/random.ts';
 
 // A2
@@ -75,6 +77,39 @@ test('a number that is missing is found where the chain was made good', async ()
   await using file = await disk.files.open(AUDIT, 'write');
   await file.write(forged, text.indexOf('\n') + 1);
   match((await audit.check()).problem ?? '', /^audit\.log, line 2: a number is missing/);
+});
+
+test('half a line of an entry for which there was no room does not pass for an alteration', async () => {
+  const disk = crashingFs(seeded(1));
+  let isFull = false;
+  const files = faultyFs(disk.files, (operation) =>
+    isFull && operation === 'write' ? new SystemError('NO_SPACE', 'no room') : undefined,
+  );
+  const { audit, troubles } = await openedAudit({ files });
+  await (await audit.begin(ROOT, 'session/discard', { session: 'a' }))('done');
+  isFull = true;
+  await (await audit.begin(ROOT, 'session/discard', { session: 'b' }))('done');
+  equal(troubles.length, 2);
+  const { entries, problem } = await audit.check();
+  deepEqual([entries, problem], [2, null]);
+});
+
+test('a torn line is cut off before its file, which is full, is set aside', async () => {
+  const disk = crashingFs(seeded(1));
+  const LENGTH = 300;
+  const { audit } = await openedAudit(disk, LENGTH);
+  await (await audit.begin(ROOT, 'set/create', { x: 'x'.repeat(LENGTH) }))('done');
+  await audit.begin(ROOT, 'set/create', { x: 'x'.repeat(LENGTH) });
+  {
+    await using file = await disk.files.open(AUDIT, 'write');
+    const size = await file.size();
+    ok(size >= LENGTH);
+    await file.write(Buffer.from('{"number":4,"ti'), size);
+  }
+  const next = await openedAudit(disk, LENGTH);
+  equal((await next.audit.last(1))[0]!.outcome, 'torn');
+  const { entries, problem } = await next.audit.check();
+  deepEqual([entries, problem], [4, null]);
 });
 
 test('a damaged last line of a full file is not cut off', async () => {

@@ -52,6 +52,20 @@ test('of what has ended the oldest is forgotten; where that fails, it is told an
   await queue[Symbol.asyncDispose]();
 });
 
+test('a job whose record could not be made durable is refused, and does not run after the next start', async () => {
+  const home = disk();
+  const { files, failing } = failable(home);
+  const { queue } = await opened({ files }, async () => DONE);
+  failing.add('syncDirectory');
+  await rejects(queue.submit({ kind: 'check', request: {} }), { code: 'IO' });
+  failing.clear();
+  await queue[Symbol.asyncDispose]();
+  const again = await opened(home, async () => DONE);
+  deepEqual(again.queue.list(), []);
+  deepEqual(again.troubles, []);
+  await again.queue[Symbol.asyncDispose]();
+});
+
 test('the newest jobs of a schedule stay while it is there; those of removed ones are history as any', async () => {
   const home = disk();
   await home.files.makeDirectory('/store');

@@ -3,7 +3,6 @@ import { test } from 'tap';
 import { decodeJob, encodeJob } from '../../src/formats/store/job.ts';
 import { FormatError } from '../../src/formats/format-error.ts';
 import type { Outcome } from '../../src/jobs/job-state.ts';
-import { openSchedules } from '../../src/jobs/schedules.ts';
 import type { FileSystem } from '../../src/sys/file-system.ts';
 import { crashingFs, onlyPowerCuts, type CrashingFs } from '../support/crashing-fs.ts';
 import { opened } from '../support/job-queue.ts';
@@ -199,88 +198,6 @@ test('codec: what was written is read, anything else is a FormatError', async ()
   for (let length = 0; length < bytes.length - 1; length += 7) {
     throws(() => decodeJob(bytes.subarray(0, length)), FormatError);
   }
-});
-
-test('a schedule makes its jobs in time, one while none of them waits, and makes up for once', async () => {
-  const home = disk();
-  let gate = Promise.withResolvers<Outcome>();
-  const first = await opened(home, () => gate.promise);
-  const schedules = await openSchedules({ ...first });
-  const at = '*:0/10 UTC';
-  await schedules.create({ name: 'often', at, kind: 'backup', request: REQUEST });
-  await rejects(schedules.create({ name: 'often', at, kind: 'check', request: {} }), {
-    code: 'EXISTS',
-  });
-  await rejects(schedules.create({ name: 'x', at: 'soon', kind: 'check', request: {} }), {
-    code: 'BAD_TIME',
-  });
-  await rejects(schedules.create({ name: '../x', at, kind: 'check', request: {} }), /letters/);
-  equal(schedules.list()[0]!.next, '2026-11-21T12:10:00.000Z');
-  first.queue.start();
-  schedules.start();
-  await first.clock.advance(9 * MINUTE);
-  equal(first.queue.list().length, 0);
-  await first.clock.advance(2 * MINUTE);
-  deepEqual(
-    first.queue.list().map(({ job }) => [job.id, job.state]),
-    [['often-20261121T121000Z', 'running']],
-  );
-  await first.clock.advance(20 * MINUTE);
-  equal(first.queue.list().length, 1, 'its job still runs');
-  match(first.troubles.join(), /left out/);
-  gate.resolve(DONE);
-  gate = Promise.withResolvers();
-  gate.resolve(DONE);
-  await first.clock.advance(10 * MINUTE);
-  equal(first.queue.list().length, 2);
-  await schedules[Symbol.asyncDispose]();
-  await first.queue[Symbol.asyncDispose]();
-
-  // A week later.
-  const later = await opened(home.copy(seeded(4)), async () => DONE, '2026-11-28T12:05:00Z');
-  const again = await openSchedules({ ...later });
-  later.queue.start();
-  again.start();
-  await later.clock.advance(1);
-  equal(later.queue.list().length, 3, 'once for all that was missed');
-  await later.clock.advance(5 * MINUTE);
-  equal(later.queue.list()[0]!.job.id, 'often-20261128T121000Z');
-  await again.remove('often');
-  await later.clock.advance(60 * MINUTE);
-  equal(later.queue.list().length, 4);
-  await rejects(again.remove('often'), { code: 'NOT_FOUND' });
-});
-
-test('a schedule of seconds is kept to the second', async () => {
-  const { queue, clock, ...rest } = await opened(disk(), async () => DONE);
-  const schedules = await openSchedules({ queue, ...rest, world: { ...rest.world, clock } });
-  await schedules.create({ name: 's', at: '*:*:0/5', kind: 'check', request: {} });
-  queue.start();
-  schedules.start();
-  await clock.advance(MINUTE);
-  equal(queue.list().length, 12);
-  await schedules[Symbol.asyncDispose]();
-  await queue[Symbol.asyncDispose]();
-});
-
-test('a crash between making a job and noting that does not make it twice', async () => {
-  const home = disk();
-  const due = '2026-11-21T12:10:00Z';
-  const { queue, files } = await opened(home, async () => DONE);
-  const created = '2026-11-21T12:00:00.000Z';
-  const schedule = { name: 's', at: '*:10 UTC', kind: 'backup', request: REQUEST } as const;
-  await files.putSchedule({ ...schedule, created, last: created });
-  await queue.submit({ id: 's-20261121T121000Z', kind: 'backup', request: REQUEST, schedule: 's' });
-  const again = await opened(home.copy(seeded(5)), async () => DONE, due);
-  const schedules = await openSchedules({ ...again });
-  again.queue.start();
-  schedules.start();
-  await again.clock.advance(MINUTE);
-  deepEqual(
-    again.queue.list().map(({ job }) => job.id),
-    ['s-20261121T121000Z'],
-  );
-  equal(schedules.list()[0]!.next, '2026-11-21T13:10:00.000Z');
 });
 
 async function put(files: FileSystem, path: string, text: string): Promise<void> {

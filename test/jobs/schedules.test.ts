@@ -1,4 +1,4 @@
-import { deepEqual, equal, rejects } from 'node:assert/strict';
+import { deepEqual, equal, match, rejects } from 'node:assert/strict';
 import { test } from 'tap';
 import { type JobFiles, openJobFiles } from '../../src/jobs/job-files.ts';
 import type { Outcome } from '../../src/jobs/job-state.ts';
@@ -14,6 +14,88 @@ const DONE: Outcome = { kind: 'done', result: { fine: true } };
 const REQUEST = { set: 'a' };
 
 const disk = (): CrashingFs => crashingFs(seeded(1));
+
+test('a schedule makes its jobs in time, one while none of them waits, and makes up for once', async () => {
+  const home = disk();
+  let gate = Promise.withResolvers<Outcome>();
+  const first = await opened(home, () => gate.promise);
+  const schedules = await openSchedules({ ...first });
+  const at = '*:0/10 UTC';
+  await schedules.create({ name: 'often', at, kind: 'backup', request: REQUEST });
+  await rejects(schedules.create({ name: 'often', at, kind: 'check', request: {} }), {
+    code: 'EXISTS',
+  });
+  await rejects(schedules.create({ name: 'x', at: 'soon', kind: 'check', request: {} }), {
+    code: 'BAD_TIME',
+  });
+  await rejects(schedules.create({ name: '../x', at, kind: 'check', request: {} }), /letters/);
+  equal(schedules.list()[0]!.next, '2026-11-21T12:10:00.000Z');
+  first.queue.start();
+  schedules.start();
+  await first.clock.advance(9 * MINUTE);
+  equal(first.queue.list().length, 0);
+  await first.clock.advance(2 * MINUTE);
+  deepEqual(
+    first.queue.list().map(({ job }) => [job.id, job.state]),
+    [['often-20261121T121000Z', 'running']],
+  );
+  await first.clock.advance(20 * MINUTE);
+  equal(first.queue.list().length, 1, 'its job still runs');
+  match(first.troubles.join(), /left out/);
+  gate.resolve(DONE);
+  gate = Promise.withResolvers();
+  gate.resolve(DONE);
+  await first.clock.advance(10 * MINUTE);
+  equal(first.queue.list().length, 2);
+  await schedules[Symbol.asyncDispose]();
+  await first.queue[Symbol.asyncDispose]();
+
+  // A week later.
+  const later = await opened(home.copy(seeded(4)), async () => DONE, '2026-11-28T12:05:00Z');
+  const again = await openSchedules({ ...later });
+  later.queue.start();
+  again.start();
+  await later.clock.advance(1);
+  equal(later.queue.list().length, 3, 'once for all that was missed');
+  await later.clock.advance(5 * MINUTE);
+  equal(later.queue.list()[0]!.job.id, 'often-20261128T121000Z');
+  await again.remove('often');
+  await later.clock.advance(60 * MINUTE);
+  equal(later.queue.list().length, 4);
+  await rejects(again.remove('often'), { code: 'NOT_FOUND' });
+});
+
+test('a schedule of seconds is kept to the second', async () => {
+  const { queue, clock, ...rest } = await opened(disk(), async () => DONE);
+  const schedules = await openSchedules({ queue, ...rest, world: { ...rest.world, clock } });
+  await schedules.create({ name: 's', at: '*:*:0/5', kind: 'check', request: {} });
+  queue.start();
+  schedules.start();
+  await clock.advance(MINUTE);
+  equal(queue.list().length, 12);
+  await schedules[Symbol.asyncDispose]();
+  await queue[Symbol.asyncDispose]();
+});
+
+test('a crash between making a job and noting that does not make it twice', async () => {
+  const home = disk();
+  const due = '2026-11-21T12:10:00Z';
+  const { queue, files } = await opened(home, async () => DONE);
+  const created = '2026-11-21T12:00:00.000Z';
+  const schedule = { name: 's', at: '*:10 UTC', kind: 'backup', request: REQUEST } as const;
+  await files.putSchedule({ ...schedule, created, last: created });
+  await queue.submit({ id: 's-20261121T121000Z', kind: 'backup', request: REQUEST, schedule: 's' });
+  const again = await opened(home.copy(seeded(5)), async () => DONE, due);
+  const schedules = await openSchedules({ ...again });
+  again.queue.start();
+  schedules.start();
+  await again.clock.advance(MINUTE);
+  deepEqual(
+    again.queue.list().map(({ job }) => job.id),
+    ['s-20261121T121000Z'],
+  );
+  equal(schedules.list()[0]!.next, '2026-11-21T13:10:00.000Z');
+});
 
 test('a clock that was years ahead silences no schedule and holds no job back', async () => {
   const home = disk();

@@ -248,8 +248,8 @@ export const disks: readonly Mutant[] = [
   {
     name: 'session files: a file is made for a node that was removed',
     file: 'src/tree/contents.ts',
-    text: '    checkNode(id);\n    const file = await files.create(path);',
-    to: '    const file = await files.create(path);',
+    text: '    const path = contentPath(directory, id);\n    checkNode(id);',
+    to: '    const path = contentPath(directory, id);',
     tests: [RACES],
   },
   {

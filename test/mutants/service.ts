@@ -272,7 +272,7 @@ export const service: readonly Mutant[] = [
     file: 'src/jobs/job-book.ts',
     text: '          await files.removeJob(job.id).catch(() => {});\n',
     to: '',
-    tests: [QUEUE],
+    tests: ['test/jobs/job-records.test.ts'],
   },
   {
     name: 'schedules: one makes a job while its last one runs',
@@ -319,9 +319,16 @@ export const service: readonly Mutant[] = [
   {
     name: 'audit: a torn line stays in the middle',
     file: 'src/control/audit-files.ts',
-    text: '    if (end.isTorn) await cut(world, path, end.size);\n',
+    text: '    if (end.isTorn) await cutOff(world, path, end.size);\n',
     to: '',
-    tests: [AUDIT],
+    tests: ['test/control/damaged-audit.test.ts'],
+  },
+  {
+    name: 'audit: half a line of an entry that failed stays',
+    file: 'src/control/audit.ts',
+    text: '      await cutOff(world, path, size).catch(() => {});\n',
+    to: '',
+    tests: ['test/control/damaged-audit.test.ts'],
   },
   {
     name: 'secrets: keys of this host may be read for a backup',

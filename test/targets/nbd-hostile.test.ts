@@ -8,6 +8,7 @@ import {
   encodeOption,
   encodeString,
   OPTIONS,
+  PAYLOAD_LENGTH_MAX,
   writeRequest,
 } from '../../src/formats/wire/nbd.ts';
 import { serveOne } from '../support/nbd-server.ts';
@@ -189,6 +190,18 @@ test('payloads of refused writes are read past, not kept', async () => {
   equal(got().readUInt32BE(4), 1);
   equal(got().readUInt32BE(20), 0);
   socket.destroy();
+});
+
+test('a write longer than the largest payload ends its connection before its bytes come', async () => {
+  await using server = await serveOne(memoryDevice(new Uint8Array(SIZE)));
+  const largest = await connected(server.socket, [GO]);
+  largest.socket.write(request(COMMANDS.write, 0, PAYLOAD_LENGTH_MAX));
+  const larger = await connected(server.socket, [GO]);
+  larger.socket.write(request(COMMANDS.write, 0, PAYLOAD_LENGTH_MAX + 1));
+  await until(() => server.export.clients.length === 1 && larger.socket.readableEnded);
+  equal(larger.got().length, 0);
+  equal(largest.socket.readableEnded, false);
+  largest.socket.destroy();
 });
 
 test('a client that disappears in the middle of its write changes nothing', async () => {
