@@ -16,22 +16,24 @@ const LARGEST = 256 * KiB;
 /** Keeps up to `spareMax` buffers of each power of two; what is longer than `lengthMax` is made each time. */
 export function bufferPool(spareMax: number, lengthMax = LARGEST): BufferPool {
   const spare = new Map<number, ArrayBuffer[]>();
+  const sizeMax = sizeFor(lengthMax);
 
-  function sizeFor(length: number): number {
-    return Math.max(SMALLEST, 2 ** Math.ceil(Math.log2(length)));
-  }
   return {
     take(length) {
-      if (length > lengthMax) return new Uint8Array(length);
+      if (length > sizeMax) return new Uint8Array(length);
       const size = sizeFor(length);
       return new Uint8Array(spare.get(size)?.pop() ?? new ArrayBuffer(size), 0, length);
     },
     give({ buffer }) {
       const { byteLength: size } = buffer;
-      if (size > lengthMax) return;
+      if (size > sizeMax) return;
       const list = spare.get(size) ?? [];
       spare.set(size, list);
       if (list.length < spareMax) list.push(buffer);
     },
   };
+}
+
+function sizeFor(length: number): number {
+  return Math.max(SMALLEST, 2 ** Math.ceil(Math.log2(length)));
 }

@@ -46,7 +46,7 @@ export function decodeInto(
   keysOf: (domain: number) => DomainKeys,
 ): (job: DecodeJob) => Promise<DecodeOutcome> {
   const codecs = new Map<number, FrameCodec>();
-  const pool = bufferPool(SPARE_FRAMES);
+  const pool = bufferPool(SPARE_FRAMES, FRAME_LENGTH_MAX);
 
   function codecOf(domain: number): FrameCodec {
     let codec = codecs.get(domain);

@@ -85,6 +85,22 @@ for (const [name, keys] of [
   });
 }
 
+test('frames leave no memory behind that waits for the garbage collector', async () => {
+  const [MiB, length, count] = [2 ** 20, 256 * 1024, 64];
+  const codec = frameCodec(SECRET);
+  const plain = noise(length, 1);
+  const digest = codec.digest(plain);
+  const into = new Uint8Array(FRAME_LENGTH_MAX);
+  const opened = new Uint8Array(length);
+  const before = process.memoryUsage().arrayBuffers;
+  for (let n = 0; n < count; n++) {
+    const end = codec.seal(plain, into, { kind: 'block', digest, nonce: NONCE });
+    codec.open(into.subarray(0, end), opened, digest);
+  }
+  const grown = process.memoryUsage().arrayBuffers - before;
+  ok(grown < MiB, `${grown} bytes after ${count} frames of ${length}`);
+});
+
 test('a frame that was altered with its checksums made good fails its tag', async () => {
   const { frame, digest } = sealed(pattern(4096));
   const codec = frameCodec(SECRET);

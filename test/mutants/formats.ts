@@ -14,6 +14,13 @@ export const formats: readonly Mutant[] = [
     tests: [STORE],
   },
   {
+    name: 'frame: what a cipher gave is left to the garbage collector',
+    file: 'src/formats/store/frame.ts',
+    text: 'bytes.buffer.transfer(0);',
+    to: 'void bytes;',
+    tests: [STORE],
+  },
+  {
     name: 'frame: a frame of another digest is opened',
     file: 'src/formats/store/frame.ts',
     text: 'if (!equal(header.digest, wanted)) {',
