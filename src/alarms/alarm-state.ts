@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import {
   type AlarmKind,
   type AlarmLevel,
@@ -63,9 +64,18 @@ const OVER_MAX = 100;
 /** Nobody looks through more; each is in the log as well. */
 const TROUBLES_MAX = 100;
 const MESSAGE_MAX = 4096;
+/** What tells a trouble from others: what follows may be different each time. */
+const TROUBLE_LENGTH = 200;
+const TROUBLE_DIGITS = 8;
 
 export function alarmId({ kind, about }: Pick<Condition, 'kind' | 'about'>): string {
   return about === undefined ? kind : `${kind}:${about}`;
+}
+
+/** What went wrong while the service did something else. Its ID is short: people type it to acknowledge the alarm. */
+export function troubleOf(message: string): Condition {
+  const digest = createHash('sha256').update(message.slice(0, TROUBLE_LENGTH)).digest('hex');
+  return { kind: 'trouble', about: digest.slice(0, TROUBLE_DIGITS), level: 'warning', message };
 }
 
 /** Whether it is to be shown. */

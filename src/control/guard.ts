@@ -1,6 +1,12 @@
 import { join } from 'node:path/posix';
 import { type AlarmBook, openAlarmBook, standingAlarms } from '../alarms/alarm-book.ts';
-import { alarmId, type AlarmNews, type Condition, stands } from '../alarms/alarm-state.ts';
+import {
+  alarmId,
+  type AlarmNews,
+  type Condition,
+  stands,
+  troubleOf,
+} from '../alarms/alarm-state.ts';
 import type { Sender } from '../alarms/channel.ts';
 import { wantedMarks } from '../store/wanted-marks.ts';
 import { type ClockWatch, openClockWatch } from '../alarms/clock-watch.ts';
@@ -84,8 +90,8 @@ export interface GuardRules extends FillLimits {
 
 const LOOK_EVERY_MS = 30_000;
 const AUDIT_EVERY_MS = 24 * 60 * 60_000;
-/** Of a trouble's message: what tells it from others. */
-const ABOUT_MAX = 100;
+/** What tells one alteration of the audit log from another: an occurrence has room for 256. */
+const OCCURRENCE_MAX = 100;
 
 export async function openGuard(options: GuardOptions): Promise<Guard> {
   const { world, directory, boxDirectory, log } = options;
@@ -128,8 +134,7 @@ export async function openGuard(options: GuardOptions): Promise<Guard> {
     persons: () => options.rules().persons,
     trouble(message) {
       say(message);
-      const about = message.slice(0, ABOUT_MAX);
-      background.run(() => alarms.raise({ kind: 'trouble', about, level: 'warning', message }));
+      background.run(() => alarms.raise(troubleOf(message)));
     },
     async finished(name, request, result) {
       if (name === 'store/check') {
@@ -278,7 +283,7 @@ async function auditChecked(alarms: AlarmBook, { problem }: AuditCheck): Promise
   const what = { kind: 'audit-broken', level: 'critical' } as const;
   if (problem === null) return alarms.clear(alarmId(what));
   const message = `the audit log was altered: ${problem}`;
-  await alarms.raise({ ...what, message, occurrence: message.slice(0, ABOUT_MAX) });
+  await alarms.raise({ ...what, message, occurrence: message.slice(0, OCCURRENCE_MAX) });
 }
 
 /** To whoever follows the service, and, before the alarm is noted, to those who are to be told. */

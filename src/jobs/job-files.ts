@@ -182,8 +182,8 @@ async function loaded<T>(
       else ignored++;
     } catch (cause) {
       // One that cannot be read is no reason to leave all others, and every guest, lying.
-      if (cause instanceof SystemError) damaged.push(cause.message);
-      else if (cause instanceof FormatError) damaged.push(`${path}: ${cause.message}`);
+      if (cause instanceof SystemError) damaged.push(leftOut(cause.message));
+      else if (cause instanceof FormatError) damaged.push(leftOut(`${path}: ${cause.message}`));
       else throw cause;
     }
   }
@@ -192,6 +192,10 @@ async function loaded<T>(
     damaged.push(`${from}: ${what}: remove the files that should not be there`);
   }
   return { records, foreign, damaged };
+}
+
+function leftOut(problem: string): string {
+  return `${problem}; this order is left out: put the file back from a copy, or remove it`;
 }
 
 /** To every record that can be read. */

@@ -1,7 +1,12 @@
-import { deepEqual, equal, ok, rejects } from 'node:assert/strict';
+import { deepEqual, equal, match, notEqual, ok, rejects } from 'node:assert/strict';
 import { test } from 'tap';
 import { openAlarmBook, standingAlarms } from '../../src/alarms/alarm-book.ts';
-import type { AlarmNews, Condition } from '../../src/alarms/alarm-state.ts';
+import {
+  alarmId,
+  type AlarmNews,
+  type Condition,
+  troubleOf,
+} from '../../src/alarms/alarm-state.ts';
 import { fillLevel } from '../../src/alarms/pool-fill.ts';
 import { ALARMS_MAX, alarmsFile } from '../../src/formats/store/alarm.ts';
 import { SystemError } from '../../src/sys/system-error.ts';
@@ -49,6 +54,14 @@ const full = (level: 'warning' | 'critical', message = 'full'): Condition => ({
 const failed = (job: string): Condition => ({
   ...{ kind: 'job-failed', about: 'nightly', level: 'warning', message: `${job} has failed` },
   occurrence: job,
+});
+
+test('the ID of a trouble is short enough to type, and the same for the same trouble', async () => {
+  const path = '/srv/backups/jobs/check-20261121T180000Z-53c1d4.json';
+  const id = alarmId(troubleOf(`${path}: it is the record of "evil"`));
+  match(id, /^trouble:[0-9a-f]{8}$/);
+  equal(alarmId(troubleOf(`${path}: it is the record of "evil"`)), id);
+  notEqual(alarmId(troubleOf(`${path}: it is the record of "other"`)), id);
 });
 
 test('raised once, told again when it gets worse, and over when its reason has gone', async () => {
