@@ -30,8 +30,8 @@ export const formats: readonly Mutant[] = [
   {
     name: 'frame: the header is not authenticated with the contents',
     file: 'src/formats/store/frame.ts',
-    text: 'cipher.setAAD(frame.subarray(0, STORED_CRC_AT));\n  copyBytes',
-    to: 'cipher.setAAD(frame.subarray(0, 8));\n  copyBytes',
+    text: 'cipher.setAAD(frame.subarray(0, STORED_CRC_AT));\n  const sealed',
+    to: 'cipher.setAAD(frame.subarray(0, 8));\n  const sealed',
     tests: [STORE],
   },
   {
