@@ -38,3 +38,12 @@ export async function openSharedDisks(
     tls: tls && (await readTlsFiles(world, tls, onDates)),
   });
 }
+
+/** Reads the files for TLS again, for clients that connect from now on. Rejects where those before stay in use. */
+export async function renewSharedDisks(
+  { world, disks }: Pick<House, 'world' | 'disks'>,
+  { tls }: SharedDisksPlace,
+  { onDates }: Pick<SharedDisksOptions, 'onDates'>,
+): Promise<void> {
+  if (disks && tls) disks.renew(await readTlsFiles(world, tls, onDates));
+}

@@ -10,7 +10,11 @@ import type { InheritedSockets } from '../control/inherited-sockets.ts';
 import type { JobDesk } from '../control/job-desk.ts';
 import { holdNfs } from '../control/nfs-restart.ts';
 import { SERVICE_LOCK } from '../control/service-lock.ts';
-import { openSharedDisks, type SharedDisksPlace } from '../control/shared-disks.ts';
+import {
+  openSharedDisks,
+  renewSharedDisks,
+  type SharedDisksPlace,
+} from '../control/shared-disks.ts';
 import { recordGrowth } from '../control/growth.ts';
 import { openJobKeys } from '../control/job-keys.ts';
 import { jobWork, laneOf } from '../control/job-work.ts';
@@ -38,6 +42,8 @@ export interface OwnedStore extends AsyncDisposable {
   readonly audit: Audit;
   readonly guard: Guard;
   readonly throughput: ThroughputRecorder;
+  /** Reads the files for TLS of the NBD server of all sessions again; what is wrong with them is logged. */
+  renewDisks(): Promise<void>;
 }
 
 export interface OwnOptions {
@@ -68,27 +74,28 @@ export async function ownStore(directory: string, options: OwnOptions): Promise<
   stack.use(await world.files.lock(join(directory, SERVICE_LOCK), 'holdfastd'));
   const { box } = opened;
   const met = await meetStore(opened, options.log);
-  let notServed: string | undefined;
+  let problem: string | undefined;
+  const onDates = (what: string): void => options.log('warning', `"nbd" of the settings: ${what}`);
   const guard = stack.use(
     await openGuard({
       ...{ ...options, world, directory, boxDirectory: box.directory },
       tell: (change) => feed.tell(change),
-      ownConditions: () => [...options.ownConditions(), ...nbdConditions(notServed)],
+      ownConditions: () => [...options.ownConditions(), ...nbdConditions(problem)],
     }),
   );
   /** Sessions have addresses of their own too, and are served at those where this one is taken. */
   async function sharedDisks(): Promise<House['disks']> {
     try {
-      return await openSharedDisks(opened, options.nbd, {
-        inherited: sockets.nbd,
-        onDates: (problem) => options.log('warning', `"nbd" of the settings: ${problem}`),
-      });
+      return await openSharedDisks(opened, options.nbd, { inherited: sockets.nbd, onDates });
     } catch (cause) {
-      if (!(cause instanceof SystemError)) throw cause;
-      notServed = `"nbd" of the settings is not served until the service is started again: ${cause.message}`;
-      options.log('error', notServed);
+      failed('"nbd" of the settings is not served until the service is started again', cause);
       return undefined;
     }
+  }
+  function failed(what: string, cause: unknown): void {
+    if (!(cause instanceof SystemError)) throw cause;
+    problem = `${what}: ${cause.message}`;
+    options.log('error', problem);
   }
   const audit = await openAudit(world, directory, (message) => guard.trouble(message));
   const onEvent = (event: KeeperEvent): void => {
@@ -137,6 +144,16 @@ export async function ownStore(directory: string, options: OwnOptions): Promise<
     audit,
     guard,
     throughput,
+    async renewDisks() {
+      if (!disks) return;
+      try {
+        await renewSharedDisks(house, options.nbd, { onDates });
+        problem = undefined;
+        if (disks.tls) options.log('info', 'the files for TLS of "nbd" are read again');
+      } catch (cause) {
+        failed('"nbd" of the settings goes on with the TLS files as they were read before', cause);
+      }
+    },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }

@@ -152,6 +152,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
       }
       notServed = await remote.apply(settings.now().listen);
       await place.look();
+      await place.found()?.renewDisks();
       // A passphrase may be there now.
       place.found()?.jobs.queue.wake();
       place.found()?.guard.retell();

@@ -1,6 +1,7 @@
 import type { Clock } from '../sys/clock.ts';
 import { type Address, type Peer, type TlsCredentials } from '../sys/network.ts';
 import { isAnyAddress, type Networks } from '../sys/networks.ts';
+import { SystemError } from '../sys/system-error.ts';
 import { reachableAt } from '../sys/this-host.ts';
 import { type NbdMemory, type NbdTarget, openNbdTarget } from '../targets/nbd/target.ts';
 
@@ -19,6 +20,11 @@ export interface DiskServer extends AsyncDisposable {
    * to those who have its key: here too only who shows that he is known may find it, and not whoever is encrypted.
    */
   shows(session: { readonly tls: boolean }): boolean;
+  /**
+   * Clients that connect from now on are served with these. Throws FAILED where they would decide otherwise than those
+   * before whether clients are authenticated: exports and users were chosen by that.
+   */
+  renew(tls: TlsCredentials): void;
 }
 
 export interface DiskServerOptions {
@@ -65,6 +71,15 @@ export async function openDiskServer({
       return isOne ? first!.host : reachableAt(allow.names);
     },
     shows: (session) => isKnown || !session.tls,
+    renew(next) {
+      if (!tls || knowsClients(next) !== isKnown) {
+        throw new SystemError(
+          'FAILED',
+          'whether TLS is used, and asks clients who they are, changes when the service is started again',
+        );
+      }
+      target.renew(next);
+    },
     [Symbol.asyncDispose]: () => target[Symbol.asyncDispose](),
   };
 }

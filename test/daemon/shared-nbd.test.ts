@@ -1,5 +1,5 @@
 import { deepEqual, doesNotMatch, match, rejects } from 'node:assert/strict';
-import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
 import { openNbdDisk } from '../../src/block/nbd-disk.ts';
@@ -107,6 +107,43 @@ test('with TLS nothing is told in the clear', { skip: without('nbdinfo') }, asyn
   await service.logged(/"nbd" stays as it was/);
 });
 
+test('keys for TLS are read again on a reload, and wrong ones leave those before in use', {
+  skip: without('nbdinfo'),
+}, async () => {
+  const changing = join(root, 'changing.psk');
+  const keys = { alice: '00'.repeat(16), bob: '11'.repeat(16) };
+  const key = (name: keyof typeof keys): string => `${name}:${keys[name]}\n`;
+  writeFileSync(changing, key('alice'));
+  home.configure({ passphraseFiles, nbd: { listen, tls: { kind: 'psk', path: changing } } });
+  await using service = await home.run();
+  const [address] = await addressesOf(await recover());
+  const own = join(root, 'client.psk');
+  const reach = (name: keyof typeof keys): Promise<string> => {
+    writeFileSync(own, key(name));
+    return program(
+      'nbdinfo',
+      `${address!.replace('nbds://', `nbds://${name}@`)}?tls-psk-file=${own}`,
+    );
+  };
+  const isTold = async (what: RegExp): Promise<void> => {
+    const { result } = await expectDone(holdfast('alarm', 'list'));
+    match(JSON.stringify(result), what);
+  };
+  match(await reach('alice'), /with TLS/);
+  writeFileSync(changing, key('bob'));
+  service.signal('SIGHUP');
+  await service.logged(/the settings are read again[^]*the files for TLS of "nbd" are read again/);
+  match(await reach('bob'), /with TLS/);
+  await rejects(reach('alice'));
+  writeFileSync(changing, 'bob\n');
+  service.signal('SIGHUP');
+  await service.logged(
+    /goes on with the TLS files as they were read before: .*changing\.psk: line 1/,
+  );
+  match(await reach('bob'), /with TLS/);
+  await isTold(/goes on with the TLS files/);
+});
+
 test('with TLS that asks nobody who he is, sessions that want TLS are not shown', {
   skip: without('openssl', 'nbdinfo'),
 }, async () => {
@@ -128,9 +165,13 @@ test('with TLS that asks nobody who he is, sessions that want TLS are not shown'
     doesNotMatch(told, new RegExp(secret.session));
   }
   copyFileSync(certificate, join(directory, 'ca-cert.pem'));
-  await using _service = await home.run();
+  await using service = await home.run();
   const [address] = await addressesOf(await recover('--tls-psk', psk));
   match(address!, /^nbds:/);
+  // From then on clients would not be asked who they are.
+  rmSync(join(directory, 'ca-cert.pem'));
+  service.signal('SIGHUP');
+  await service.logged(/asks clients who they are, changes when the service is started again/);
 });
 
 test('settings that cannot be are refused, where there are none from before', async () => {

@@ -1,5 +1,6 @@
 import type { BlockDevice, WritableBlockDevice } from '../../block/block-device.ts';
 import { isWritable } from '../../block/block-device.ts';
+import { assert } from '../../lib/assert.ts';
 import type { MemoryBudget } from '../../lib/memory-budget.ts';
 import { nbdUri } from '../../block/nbd-uri.ts';
 import { KiB } from '../../lib/sizes.ts';
@@ -35,6 +36,8 @@ export interface NbdTarget extends AsyncDisposable {
   /** Until `answer` whoever connects waits: no export is refused because it is not there yet, or not any more. */
   hold(): void;
   answer(): void;
+  /** Clients that connect from now on are served with these; only where there were some from the start. */
+  renew(credentials: TlsCredentials): void;
 }
 
 export interface ExportOptions {
@@ -105,12 +108,13 @@ export async function openNbdTarget(options: NbdTargetOptions): Promise<NbdTarge
   const shared: Shared = { awake: stayAwake(options.clock), slabs: slabPool() };
   const door = entrance();
   const { admits = () => true, admitsProcess, admitsUser, others = [] } = options;
+  let { tls } = options;
   function accept(stream: ByteStream): void {
     let place = shaking.enter(stream);
     if (!place) return stream.destroy();
     streams.add(stream);
     undecided.add(stream);
-    serve(stream, { ...options, ...shared }, served, {
+    serve(stream, { ...options, tls, ...shared }, served, {
       enter() {
         undecided.delete(stream);
         place?.leave();
@@ -146,6 +150,10 @@ export async function openNbdTarget(options: NbdTargetOptions): Promise<NbdTarge
       for (const stream of undecided) stream.destroy();
     },
     answer: door.open,
+    renew(credentials) {
+      assert(tls, 'there is TLS');
+      tls = { ...tls, credentials };
+    },
     export(name, device, { description, readOnly }) {
       const { size, blockSize } = device.geometry;
       const offer: Offer = {
