@@ -264,7 +264,10 @@ export async function readPointFile(
   path: string,
   key: Uint8Array | undefined,
 ): Promise<PointRecord> {
-  return readRecord({ files, store }, path, RECORD_LENGTH_MAX, (bytes) => decodePoint(bytes, key));
+  const checks = store.has('checked-records') ? 'checked' : 'unchecked';
+  return readRecord({ files, store }, path, RECORD_LENGTH_MAX, (bytes) =>
+    decodePoint(bytes, key, checks),
+  );
 }
 
 /** A record that was copied to another name would be another point of the same contents. */

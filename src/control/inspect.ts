@@ -3,6 +3,7 @@ import { loadProfile } from '../catalog/profiles.ts';
 import { readSet } from '../catalog/sets.ts';
 import { CatalogError } from '../catalog/catalog-error.ts';
 import { FormatError } from '../formats/format-error.ts';
+import { digestKey } from '../formats/store/digest.ts';
 import { frameCodec, parseFrameHeader, FRAME_HEADER_LENGTH } from '../formats/store/frame.ts';
 import { type Reference, rootLevel } from '../formats/store/node.ts';
 import {
@@ -33,7 +34,10 @@ export async function* catPack({ store }: House, pack: number): AsyncGenerator<o
   }
 }
 
-/** The nodes of a disk's manifest from the root down, parents before children. */
+/**
+ * The nodes of a disk's manifest from the root down, parents before children; inner nodes that it has several times are
+ * followed once.
+ */
 export async function* catManifest(
   house: House,
   { point, disk }: { readonly point: string; readonly disk: string },
@@ -44,10 +48,15 @@ export async function* catManifest(
   if (!root) throw new CatalogError('NOT_FOUND', `${record.id} has no disk "${disk}"`);
   const nodes = nodeReader(house.store.packs, frameCodec(set.keys));
 
+  const followed = new Set<string>();
+
   async function* walk(reference: Reference, level: number): AsyncGenerator<object> {
     const { entries } = await nodes.node(reference);
     yield { level, ...reference, entries };
-    for (const entry of level > 0 ? entries : []) yield* walk(entry, level - 1);
+    const key = `${level} ${digestKey(reference.digest)}`;
+    if (level === 0 || followed.has(key)) return;
+    followed.add(key);
+    for (const entry of entries) yield* walk(entry, level - 1);
   }
   yield { disk, size: root.size, level: rootLevel(root.size), root: root.reference ?? null };
   if (root.reference) yield* walk(root.reference, rootLevel(root.size));

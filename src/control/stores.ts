@@ -15,6 +15,7 @@ import { checkDirectories, checkRecords } from './check-records.ts';
 import { findStrays } from './strays.ts';
 import { damageNotice } from './damage-notice.ts';
 import { checkPacks, manifestChecker, type Problem } from '../store/check.ts';
+import { missingPackProblems, missingPacks } from '../store/missing-packs.ts';
 import { createStore, openStore } from '../store/store.ts';
 import { rebuildIndex } from '../store/store-writer.ts';
 import { realWorld } from '../sys/world.ts';
@@ -42,14 +43,14 @@ export async function checkStore(
   { readData, secrets, signal, report }: CheckOptions,
 ): Promise<CheckResult> {
   const { world, store } = house;
-  const problems: Problem[] = [];
-  const onProblem = (problem: Problem): void => void problems.push(problem);
+  const { problems, onProblem, end } = problemList(store.directory);
   if (!(await checkDirectories(house, onProblem))) {
     const nothing = { packs: 0, frames: 0, bytes: 0, points: 0, locked: [], wrongKey: [] };
     return { ...nothing, problems, strays: await findStrays(house) };
   }
   const { open, locked, wrongKey } = await openSets(house, secrets, onProblem);
   await checkRecords(house, open, onProblem);
+  const missing = await missingPacks(world, store);
   const domains = new Map(open.map(({ record, keys }) => [hexOf(record.domain), keys]));
 
   const packs = await checkPacks(store.packs, {
@@ -64,7 +65,29 @@ export async function checkStore(
   for (const name of await setNames(world, store)) {
     points += await checkPoints(house, name, { open, onProblem, signal });
   }
+  // Where every tree was walked, what they lack was reported block by block.
+  const isAllOpen = open.length === (await setNames(world, store)).length;
+  for (const it of isAllOpen ? [] : await missingPackProblems(world, store, missing)) onProblem(it);
+  end();
   return { ...packs, points, locked, wrongKey, problems, strays: await findStrays(house) };
+}
+
+/** Nobody reads more, and a store that has lost its disk has millions. */
+const PROBLEMS_MAX = 10_000;
+
+function problemList(store: string) {
+  const problems: Problem[] = [];
+  let more = 0;
+  return {
+    problems,
+    onProblem(problem: Problem): void {
+      if (problems.length < PROBLEMS_MAX) problems.push(problem);
+      else more++;
+    },
+    end(): void {
+      if (more > 0) problems.push({ where: store, what: `${more} more problems are not listed` });
+    },
+  };
 }
 
 /** `wrongKey`: a key was given for them, and it opens none of the store's sets that are encrypted. */

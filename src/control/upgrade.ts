@@ -10,6 +10,7 @@ import { checkSession } from '../recovery/checked-session.ts';
 import { SessionError } from '../recovery/session-error.ts';
 import { sessionIds } from '../recovery/session-files.ts';
 import { listSessions } from '../recovery/sessions.ts';
+import { lastPack } from '../store/missing-packs.ts';
 import { lockStore } from '../store/store-lock.ts';
 import { writeStoreRecord } from '../store/store-record.ts';
 import { SystemError } from '../sys/system-error.ts';
@@ -53,11 +54,14 @@ export async function upgrade(
   stack.use(await lockStore(world, store, 'store upgrade'));
   const files = await jobFilesOf(house, jobs, stack);
   const { id, created, needs } = store.record;
+  const gaplessFrom = await gaplessFromOf(house);
   // What is refused is refused before anything is changed: older releases can go on with the store then.
   await requireStopped(house);
   const sets = await outdatedSets(house, secrets);
   // From here on no older release gets in, whatever becomes of this process.
-  await writeStoreRecord(world.files, store.directory, { id, created, version: 2, needs });
+  await writeStoreRecord(world.files, store.directory, {
+    ...{ id, created, version: 2, needs, gaplessFrom },
+  });
   for (const [position, set] of sets.entries()) {
     report({ event: 'progress', phase: 'records', position, total: sets.length });
     await upgradeSet(world, store, set);
@@ -65,11 +69,18 @@ export async function upgrade(
   for (const session of await sessionIds(world, store)) await checkSession(house, session);
   await checkLeases(world, store);
   await files.check(async () => {
-    const record = { id, created, version: 2, needs: needsOf(ALL_FEATURES) } as const;
+    const needs = needsOf(ALL_FEATURES);
+    const record = { id, created, version: 2, needs, gaplessFrom } as const;
     await writeStoreRecord(world.files, store.directory, record);
     store.renew(record);
   });
   return { ...plan, upgraded: true };
+}
+
+/** The release of 22 November left gaps in the packs' numbers; a check does not take them for packs that were lost. */
+async function gaplessFromOf({ world, store }: House): Promise<number | undefined> {
+  const { record } = store;
+  return record.version === 1 ? 1 + (await lastPack(world, store)) : record.gaplessFrom;
 }
 
 /** Those of the service that has the store. Where none runs, none starts in the meantime. */

@@ -22,30 +22,43 @@ import { locationKey } from './trust.ts';
 /**
  * What of a disk the store cannot give back any more, as far as is known: segments below nodes that cannot be read,
  * and segments with blocks in lost places. Asked only where `hasLoss`: it reads every node, unless it has found the
- * tree whole before, under the same loss.
+ * tree whole before, under the same loss. What nodes share is read once: a disk may repeat itself, and a tree of an
+ * unencrypted set may be made up.
  */
 export async function lostSegments(
   { size, reference }: DiskRoot,
   { nodes, packs, writer }: LossParts,
 ): Promise<SegmentRange[]> {
-  const found: SegmentRange[] = [];
+  /** By the digest of inner nodes: what of theirs is lost, counted from their first segment. */
+  const known = new Map<string, readonly SegmentRange[]>();
+  let kept = 0;
 
-  async function walk(node: Reference, level: number, index: number): Promise<void> {
-    const first = index * segmentsPerNode(level);
-    const count = Math.min(segmentsPerNode(level), segmentCount(size) - first);
+  async function lostBelow(node: Reference, level: number): Promise<readonly SegmentRange[]> {
+    if (level === 0) return lostIn(node, level);
+    const key = `${level} ${digestKey(node.digest)}`;
+    const before = known.get(key);
+    if (before) return before;
+    const lost = await lostIn(node, level);
+    known.set(key, lost);
+    kept += lost.length;
+    return lost;
+  }
+  async function lostIn(node: Reference, level: number): Promise<readonly SegmentRange[]> {
+    const whole = [{ first: 0, count: segmentsPerNode(level) }];
+    const lost: SegmentRange[] = [];
     try {
       const { entries } = await nodes.node(node);
-      if (level > 0) {
-        for (const entry of entries) {
-          await walk(entry, level - 1, index * segmentsPerNode(1) + entry.at);
-        }
-      } else if (!(await areThere(entries))) {
-        found.push({ first, count });
+      if (level === 0) return (await areThere(entries)) ? [] : whole;
+      const span = segmentsPerNode(level - 1);
+      for (const entry of entries) {
+        for (const it of await lostBelow(entry, level - 1)) addRange(lost, it, entry.at * span);
       }
     } catch (cause) {
       if (!(cause instanceof BlockError) || cause.code !== 'CORRUPT') throw cause;
-      found.push({ first, count });
+      return whole;
     }
+    const isMuch = lost.length > 0 && kept + lost.length > RANGES_MAX;
+    return isMuch ? whole : lost;
   }
   async function areThere(entries: readonly NodeEntry[]): Promise<boolean> {
     for (const entry of entries) {
@@ -75,9 +88,23 @@ export async function lostSegments(
     }
   }
   if (!reference || writer.isWhole(reference.digest)) return [];
-  await walk(reference, rootLevel(size), 0);
+  const found = await lostBelow(reference, rootLevel(size));
   if (found.length === 0) await writer.markWhole(reference.digest);
-  return found;
+  const end = segmentCount(size);
+  return found
+    .filter(({ first }) => first < end)
+    .map(({ first, count }) => ({ first, count: Math.min(count, end - first) }));
+}
+
+/** Ranges that are kept; beyond, a node is one range: contents that are read again without need do no harm. */
+const RANGES_MAX = 2 ** 20;
+
+function addRange(ranges: SegmentRange[], { first, count }: SegmentRange, shift: number): void {
+  const last = ranges.at(-1);
+  const start = first + shift;
+  if (last && last.first + last.count === start) {
+    ranges[ranges.length - 1] = { first: last.first, count: last.count + count };
+  } else ranges.push({ first: start, count });
 }
 
 export interface LossParts {

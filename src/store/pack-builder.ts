@@ -1,4 +1,4 @@
-import { dirname } from 'node:path/posix';
+import { basename, dirname, join } from 'node:path/posix';
 import { asError } from '../lib/as-error.ts';
 import { assert } from '../lib/assert.ts';
 import { copyBytes } from '../lib/bytes.ts';
@@ -12,6 +12,7 @@ import {
 } from '../formats/store/pack.ts';
 import type { File, FileSystem } from '../sys/file-system.ts';
 import { readFooter } from './pack-files.ts';
+import { groupBefore } from './pack-path.ts';
 
 /** A pack that is being written. Locations are known at once; the bytes follow in large pieces. */
 export interface PackBuilder {
@@ -77,6 +78,9 @@ async function createIn(files: FileSystem, path: string): Promise<File> {
   if (!(await files.stat(group))) {
     await files.makeDirectory(group);
     await files.syncDirectory(dirname(group));
+    // Later packs are sealed in this directory, earlier ones are open in the one before: a power cut leaves no gap.
+    const before = join(dirname(group), groupBefore(basename(group)));
+    if (await files.stat(before)) await files.syncDirectory(before);
   }
   return files.create(path);
 }

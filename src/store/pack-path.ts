@@ -3,7 +3,10 @@ import type { FileSystem } from '../sys/file-system.ts';
 
 /** Directories of 1,000 packs. */
 const PER_DIRECTORY = 1000;
-const NAME = /^(\d{8})\.(pack|moved)$/;
+const NAME = /^(\d{8})\.(pack|moved|pack\.open)$/;
+
+/** `pack.open`: one that is being written, or that a crash left. */
+export type PackFileKind = 'pack' | 'moved' | 'pack.open';
 const GROUP = /^\d{5}$/;
 
 export function packPath(directory: string, pack: number): string {
@@ -19,12 +22,13 @@ export function isGroup(name: string): boolean {
   return GROUP.test(name);
 }
 
+/** The directory of the 1,000 packs before those of `group`. */
+export function groupBefore(group: string): string {
+  return groupName(Number(group) - 1);
+}
+
 /** The number in a file's name, if it is where that pack belongs. */
-export function packNumber(
-  group: string,
-  name: string,
-  kind: 'pack' | 'moved',
-): number | undefined {
+export function packNumber(group: string, name: string, kind: PackFileKind): number | undefined {
   const match = NAME.exec(name);
   if (match?.[2] !== kind) return undefined;
   const pack = Number(match[1]);
@@ -35,7 +39,7 @@ export function packNumber(
 export async function listPacks(
   files: FileSystem,
   directory: string,
-  kind: 'pack' | 'moved',
+  kind: PackFileKind,
 ): Promise<number[]> {
   const found: number[] = [];
   for (const group of (await files.list(directory)).filter(isGroup)) {
@@ -49,7 +53,11 @@ export async function listPacks(
 }
 
 function groupOf(pack: number): string {
-  return String(Math.floor(pack / PER_DIRECTORY)).padStart(5, '0');
+  return groupName(Math.floor(pack / PER_DIRECTORY));
+}
+
+function groupName(group: number): string {
+  return String(group).padStart(5, '0');
 }
 
 function pathOf(directory: string, pack: number, kind: 'pack' | 'moved'): string {

@@ -161,7 +161,7 @@ const MOVED_MAX = 2 ** 20;
  * The greatest number that a pack has, or had. Names and index are not authenticated: a number far from all others
  * is not one, or the next pack would have a number that no file name holds.
  */
-function lastNumber(numbers: readonly number[]): number {
+export function lastNumber(numbers: readonly number[]): number {
   let last = 0;
   for (const number of Float64Array.from(numbers).sort()) {
     if (number > Math.min(last + GAP_MAX, PACK_NUMBER_MAX)) break;

@@ -3,7 +3,7 @@ import { test } from 'tap';
 import { FormatError } from '../../src/formats/format-error.ts';
 import { keyedHash } from '../../src/formats/store/digest.ts';
 import { decodeGrowth, encodeGrowth } from '../../src/formats/store/growth.ts';
-import { hex } from '../../src/formats/store/json-record.ts';
+import { encodeJsonRecord, hex } from '../../src/formats/store/json-record.ts';
 import { domainKeys } from '../../src/formats/store/key-slot.ts';
 import { decodePoint, encodePoint } from '../../src/formats/store/point.ts';
 import { decodeProfile, encodeProfile } from '../../src/formats/store/profile.ts';
@@ -141,6 +141,20 @@ test('damage is distinguished from another key, and from a change that an attack
     message: /no field "rood"/,
   });
   throws(() => decodePoint(Buffer.from(old), other), /it was damaged or altered/);
+});
+
+test('a disk of zeros says so: one without "root" is damaged where every record has a checksum', async () => {
+  const bytes = encodePoint(POINT, KEY);
+  equal(decodePoint(bytes, KEY, 'checked').disks[1]!.reference, undefined);
+  const { sum: _, ...fields } = JSON.parse(Buffer.from(bytes).toString().split('\n')[0]!) as {
+    readonly sum: string;
+    readonly disks: readonly object[];
+  };
+  // As the release of 22 November wrote it, and with a checksum of ours.
+  const disks = fields.disks.map((disk) => ({ ...disk, root: undefined }));
+  const without = encodeJsonRecord({ ...fields, disks }, KEY);
+  throws(() => decodePoint(without, KEY, 'checked'), { code: 'CORRUPT', message: /"root"/ });
+  equal(decodePoint(without, KEY).disks[0]!.reference, undefined, 'in a store of that release');
 });
 
 test('profiles carry a checksum too', async () => {

@@ -145,6 +145,8 @@ export interface Fields {
   list<T>(name: string, max: number, item: (fields: Fields) => T): T[];
   texts(name: string, max: number): string[];
   has(name: string): boolean;
+  /** It is there, and may be null. */
+  require(name: string): void;
 }
 
 /** Longest text of any field; a disk's source may be a long path. */
@@ -173,6 +175,9 @@ function fieldsOf(value: unknown, where: string, objects: ReadObject[] | undefin
   return {
     text,
     has: (name) => get(name) !== undefined && get(name) !== null,
+    require(name) {
+      if (get(name) === undefined) throw wrong(name);
+    },
     expect(format, version) {
       if (get('format') !== format) throw new FormatError('BAD_MAGIC', `${where}: no ${format}`);
       const found = get('version');

@@ -1,6 +1,7 @@
 import { type Fields, decodeJsonRecord, encodeJsonRecord, hex } from './json-record.ts';
 import { DIGEST_LENGTH, keyedHash } from './digest.ts';
 import type { Reference } from './node.ts';
+import type { Checks } from './plain-record.ts';
 
 // A recovery point: which disks a machine had, and the roots of their manifests. Framing: json-record.md.
 
@@ -60,7 +61,7 @@ const U32_MAX = 2 ** 32 - 1;
 export function encodePoint(point: PointRecord, key: Uint8Array): Uint8Array {
   const disks = point.disks.map(({ reference, ...disk }) => ({
     ...disk,
-    ...(reference && { root: { ...reference, digest: hex(reference.digest) } }),
+    root: reference ? { ...reference, digest: hex(reference.digest) } : null,
   }));
   const previous = point.previous && encodeLink(point.previous);
   return encodeJsonRecord({ format: FORMAT, version: VERSION, ...point, previous, disks }, key);
@@ -83,12 +84,19 @@ export function decodeLink(fields: Fields): PointLink {
   };
 }
 
-/** Throws FormatError. Without a key its authenticity is not checked: good for listings only. */
-export function decodePoint(bytes: Uint8Array, key: Uint8Array | undefined): PointRecord {
-  return decodeJsonRecord(bytes, key, pointOf);
+/**
+ * Throws FormatError. Without a key its authenticity is not checked: good for listings only. `checks`: the release of
+ * 22 November wrote no `root` for a disk of zeros; where every record has a checksum, a disk without one is damaged.
+ */
+export function decodePoint(
+  bytes: Uint8Array,
+  key: Uint8Array | undefined,
+  checks?: Checks,
+): PointRecord {
+  return decodeJsonRecord(bytes, key, (fields) => pointOf(fields, checks));
 }
 
-function pointOf(fields: Fields): PointRecord {
+function pointOf(fields: Fields, checks: Checks | undefined): PointRecord {
   fields.expect(FORMAT, VERSION);
   const stats = fields.object('stats');
   return {
@@ -100,7 +108,7 @@ function pointOf(fields: Fields): PointRecord {
     previous: fields.has('previous') ? decodeLink(fields.object('previous')) : undefined,
     parent: fields.has('parent') ? fields.text('parent') : undefined,
     origin: fields.oneOf('origin', ['backup', 'session']),
-    disks: fields.list('disks', DISKS_MAX, diskOf),
+    disks: fields.list('disks', DISKS_MAX, (disk) => diskOf(disk, checks)),
     stats: {
       readBytes: stats.integer('readBytes', 0, Number.MAX_SAFE_INTEGER),
       storedBytes: stats.integer('storedBytes', 0, Number.MAX_SAFE_INTEGER),
@@ -108,7 +116,8 @@ function pointOf(fields: Fields): PointRecord {
   };
 }
 
-function diskOf(fields: Fields): PointDisk {
+function diskOf(fields: Fields, checks: Checks | undefined): PointDisk {
+  if (checks === 'checked') fields.require('root');
   return {
     name: fields.text('name'),
     size: fields.integer('size', 1, Number.MAX_SAFE_INTEGER),

@@ -1,5 +1,6 @@
 import { FormatError } from '../format-error.ts';
 import { ALL_FEATURES, type Feature, isFeature, type Needs, needsOf } from './features.ts';
+import { PACK_NUMBER_MAX } from './pack.ts';
 import { decodeSummed, encodeSummed, type Fields } from './json-record.ts';
 
 // What makes a directory a store, and the features that a release must know to use it. Grammar: features.md.
@@ -10,6 +11,8 @@ export interface StoreRecord {
   readonly version: 1 | 2;
   /** Empty for version 1. */
   readonly needs: Needs;
+  /** Numbers of packs have no gaps from this one on; undefined: none has, in a store of version 2. */
+  readonly gaplessFrom?: number | undefined;
 }
 
 const FORMAT = 'holdfast-store';
@@ -18,10 +21,11 @@ const STORE_VERSION = 2;
 const FEATURES_MAX = 256;
 const NO_NEEDS: Needs = { read: [], write: [] };
 
-export function encodeStoreRecord({ id, created, version, needs }: StoreRecord): Uint8Array {
+export function encodeStoreRecord(record: StoreRecord): Uint8Array {
+  const { id, created, version, needs, gaplessFrom } = record;
   return encodeSummed({
     ...{ format: FORMAT, version, id, created },
-    ...(version > 1 && { needs }),
+    ...(version > 1 && { needs, gaplessFrom }),
   });
 }
 
@@ -44,7 +48,11 @@ function recordOf(fields: Fields): StoreRecord {
   if (!fields.has('sum')) throw new FormatError('CORRUPT', 'its checksum is missing');
   const needs = fields.object('needs');
   const [read, write] = [needs.texts('read', FEATURES_MAX), needs.texts('write', FEATURES_MAX)];
-  return { id, created, version: STORE_VERSION, needs: { read, write } };
+  const gaplessFrom = fields.has('gaplessFrom')
+    ? fields.integer('gaplessFrom', 0, PACK_NUMBER_MAX + 1)
+    : undefined;
+  const found = { id, created, version: STORE_VERSION, needs: { read, write } } as const;
+  return gaplessFrom === undefined ? found : { ...found, gaplessFrom };
 }
 
 /** Those that this release knows. */
