@@ -28,6 +28,8 @@ import {
 } from '../recovery/sessions.ts';
 import { tryBoot, type TryBootOptions } from '../recovery/try-boot.ts';
 import type { SessionRecord, WhenFull } from '../formats/store/session.ts';
+import { isOpenSocket } from '../recovery/session-sockets.ts';
+import { clearSockets } from '../sys/network.ts';
 import { SystemError } from '../sys/system-error.ts';
 import { socketDirectory } from '../sys/socket-directory.ts';
 import { mayOpenDisks, userMayOpenDisks } from './access.ts';
@@ -210,6 +212,12 @@ async function settle(
 
 function attachedHere({ exports, here: address }: ServedSession): AttachedDisk[] {
   return exports.map(({ disk }) => ({ disk, address, tls: undefined }));
+}
+
+/** Removes sockets that killed processes left where all users find those of sessions; answers their paths. */
+export async function clearSessionSockets(): Promise<readonly string[]> {
+  const directory = socketDirectory();
+  return directory === undefined ? [] : clearSockets(directory, isOpenSocket);
 }
 
 /** Why the service cannot run a session yet, though it is to. */

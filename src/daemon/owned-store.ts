@@ -10,6 +10,7 @@ import type { InheritedSockets } from '../control/inherited-sockets.ts';
 import type { JobDesk } from '../control/job-desk.ts';
 import { holdNfs } from '../control/nfs-restart.ts';
 import { SERVICE_LOCK } from '../control/service-lock.ts';
+import { clearSessionSockets } from '../control/sessions.ts';
 import {
   openSharedDisks,
   renewSharedDisks,
@@ -110,6 +111,7 @@ export async function ownStore(directory: string, options: OwnOptions): Promise<
   const opening = (): Promise<JobDesk> => openJobs(stack, house, { ...options, guard });
   const early = met === 'first' ? await opening() : undefined;
   if (early) await noted(options.log, () => adoptOnce(house, { jobs: early, guard, audit }));
+  await clearLeftSockets(options.log);
   const answerNfs = await holdNfs(house, sockets.nfs);
   // Guests wait for their disks; jobs can wait for guests.
   await sessions.resumeAll();
@@ -156,6 +158,17 @@ export async function ownStore(directory: string, options: OwnOptions): Promise<
     },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
+}
+
+/** A service that was killed could not: guests are served all the same. */
+async function clearLeftSockets(log: Log): Promise<void> {
+  try {
+    const left = await clearSessionSockets();
+    if (left.length > 0) log('info', `removed what killed processes left: ${left.join(', ')}`);
+  } catch (cause) {
+    if (!(cause instanceof SystemError)) throw cause;
+    log('warning', `sockets that killed processes left stay: ${cause.message}`);
+  }
 }
 
 function nbdConditions(message: string | undefined): Condition[] {

@@ -13,8 +13,12 @@ const LOCK = 'lock';
 const JOURNAL_LENGTH_MAX = 256 * 1024;
 const ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,95}$/;
 
+export function isSessionId(text: string): boolean {
+  return ID.test(text);
+}
+
 export function sessionDirectory(store: Store, id: string): string {
-  if (!ID.test(id)) throw new SessionError('NOT_FOUND', `"${id}" is the name of no session`);
+  if (!isSessionId(id)) throw new SessionError('NOT_FOUND', `"${id}" is the name of no session`);
   return join(store.directory, 'sessions', id);
 }
 
@@ -75,7 +79,7 @@ export async function sessionIds({ files }: World, store: Store): Promise<string
   const parent = join(store.directory, 'sessions');
   const found: string[] = [];
   for (const id of await files.list(parent)) {
-    if (ID.test(id) && (await files.stat(join(parent, id, JOURNAL)))) found.push(id);
+    if (isSessionId(id) && (await files.stat(join(parent, id, JOURNAL)))) found.push(id);
   }
   return found;
 }

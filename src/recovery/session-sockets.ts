@@ -1,7 +1,7 @@
 import { join } from 'node:path/posix';
 import type { SessionRecord } from '../formats/store/session.ts';
 import type { Store } from '../store/store.ts';
-import { sessionDirectory } from './session-files.ts';
+import { isSessionId, sessionDirectory } from './session-files.ts';
 
 /** Where another process of this machine finds a session's disk, however its guests find it. */
 export function sessionDiskUri(store: Store, session: SessionRecord, disk: string): string {
@@ -18,3 +18,14 @@ function localSocket(store: Store, { id, listen, tls }: SessionRecord): string {
 export function innerSocket(store: Store, id: string): string {
   return join(sessionDirectory(store, id), 'disks.sock');
 }
+
+/** In a directory of sockets of all sessions. */
+export function openSocket(directory: string, id: string): string {
+  return join(directory, `${id}${ENDING}`);
+}
+
+export function isOpenSocket(name: string): boolean {
+  return name.endsWith(ENDING) && isSessionId(name.slice(0, -ENDING.length));
+}
+
+const ENDING = '.sock';

@@ -13,6 +13,7 @@ import {
   sessionIds,
   writeJournal,
 } from './session-files.ts';
+import { openSocket } from './session-sockets.ts';
 import { clean, mendLease, prepare, sessionDisks, type SessionHouse } from './session-steps.ts';
 
 /** A session that this process holds: nobody else serves or changes it. */
@@ -57,8 +58,7 @@ export async function startSession(
       point: point.id,
       machine: point.machine,
       disks: sessionDisks(point),
-      listen:
-        listen ?? `unix:${sockets ? join(sockets, `${id}.sock`) : join(directory, 'nbd.sock')}`,
+      listen: listen ?? `unix:${sockets ? openSocket(sockets, id) : join(directory, 'nbd.sock')}`,
       tls,
       nfs,
       whenFull,

@@ -1,8 +1,9 @@
-import { chmodSync, lstatSync, unlinkSync } from 'node:fs';
+import { chmodSync, lstatSync, readdirSync, rmSync, type Stats } from 'node:fs';
 import { createConnection, createServer, type Server, Socket } from 'node:net';
+import { join } from 'node:path/posix';
 import { createServer as createTlsServer } from 'node:tls';
 import { descriptorOf, limitUnacknowledged } from './socket-options.ts';
-import { SystemError, systemError } from './system-error.ts';
+import { SystemError, type SystemErrorCode, systemError } from './system-error.ts';
 import { type UnixPeer, unixPeer } from './unix-peer.ts';
 
 export type Address =
@@ -172,13 +173,50 @@ export async function clearPath(path: string): Promise<void> {
   if (Buffer.byteLength(path) > UNIX_PATH_MAX) {
     throw new SystemError('IO', `${path}: a socket's path has at most ${UNIX_PATH_MAX} bytes`);
   }
-  const status = doing(`look at ${path}`, () => lstatSync(path, { throwIfNoEntry: false }));
+  const status = statusOf(path);
   if (!status) return;
   if (!status.isSocket()) throw new SystemError('EXISTS', `${path} is in the way of a socket`);
-  const probe = await connect({ kind: 'unix', path }).catch(() => undefined);
-  probe?.destroy();
-  if (probe) throw new SystemError('BUSY', `${path}: another process listens there`);
-  doing(`remove ${path}`, () => unlinkSync(path));
+  if (await isListenedAt(path))
+    throw new SystemError('BUSY', `${path}: another process listens there`);
+  doing(`remove ${path}`, () => rmSync(path, { force: true }));
+}
+
+function statusOf(path: string): Stats | undefined {
+  return doing(`look at ${path}`, () => lstatSync(path, { throwIfNoEntry: false }));
+}
+
+/** In doubt (its queue is full, it is another user's) it is. */
+async function isListenedAt(path: string): Promise<boolean> {
+  try {
+    const probe = await connect({ kind: 'unix', path });
+    probe.destroy();
+    return true;
+  } catch (cause) {
+    return !(cause instanceof SystemError && DEAD.has(cause.code));
+  }
+}
+
+/** No process listens, or the socket has gone in the meantime. */
+const DEAD: ReadonlySet<SystemErrorCode> = new Set(['UNREACHABLE', 'NOT_FOUND']);
+
+/**
+ * Removes the sockets of this user in a directory that have such a name and at which no process listens any more, and
+ * answers their paths. Rejects where the directory cannot be read.
+ */
+export async function clearSockets(
+  directory: string,
+  isOurs: (name: string) => boolean,
+): Promise<string[]> {
+  const removed: string[] = [];
+  for (const name of doing(`list ${directory}`, () => readdirSync(directory))) {
+    const path = join(directory, name);
+    const status = isOurs(name) ? statusOf(path) : undefined;
+    if (!status?.isSocket() || status.uid !== process.getuid?.()) continue;
+    if (await isListenedAt(path)) continue;
+    doing(`remove ${path}`, () => rmSync(path, { force: true }));
+    removed.push(path);
+  }
+  return removed;
 }
 
 /** Node refuses some paths before it asks the kernel, and not as the kernel does. */

@@ -1,4 +1,5 @@
 import { chmodSync, mkdirSync } from 'node:fs';
+import { systemError } from './system-error.ts';
 
 /** As systemd makes it for the service (RuntimeDirectory=). */
 const OF_ROOT = '/run/holdfast-nbd';
@@ -13,7 +14,11 @@ export function socketDirectory(): string | undefined {
   const given = process.env['RUNTIME_DIRECTORY']?.split(':')[0];
   if (given) return given;
   if (process.getuid?.() !== 0) return undefined;
-  // What the process was started with may hide it from others.
-  if (mkdirSync(OF_ROOT, { recursive: true }) !== undefined) chmodSync(OF_ROOT, MODE);
+  try {
+    // What the process was started with may hide it from others.
+    if (mkdirSync(OF_ROOT, { recursive: true }) !== undefined) chmodSync(OF_ROOT, MODE);
+  } catch (cause) {
+    throw systemError(cause, `make ${OF_ROOT}`);
+  }
   return OF_ROOT;
 }

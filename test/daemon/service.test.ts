@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import {
   chmodSync,
   existsSync,
+  readdirSync,
   readFileSync,
   renameSync,
   symlinkSync,
@@ -13,6 +14,7 @@ import { createConnection } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'tap';
 import { openNbdDisk } from '../../src/block/nbd-disk.ts';
+import { listen } from '../../src/sys/network.ts';
 import { expectDone } from '../support/cli.ts';
 import { makeRawDisk } from '../support/images.ts';
 import { noise } from '../support/random.ts';
@@ -209,6 +211,24 @@ test('an attached recover: Ctrl-C stops the session, a lost terminal does not', 
 /** Without the service, in the command's own process. */
 const holdfastHere = (...args: string[]) =>
   import('../support/cli.ts').then(({ run }) => run([...args, '--store', home.store, '--json']));
+
+test('sockets that a killed service left go with the next start, those in use stay', async () => {
+  const sockets = temporaryDirectory();
+  const environment = { RUNTIME_DIRECTORY: sockets };
+  const inUse = join(sockets, 'vm-000000.sock');
+  await using _other = await listen({ kind: 'unix', path: inUse }, () => {});
+  const killed = await home.run({ environment });
+  const { result } = await expectDone(holdfast('recover', 'vm@latest', '--detach'));
+  const session = result['session'] as string;
+  await killed.stop('SIGKILL');
+  await expectDone(holdfastHere('session', 'discard', session));
+  deepEqual(readdirSync(sockets).sort(), [`${session}.sock`, 'vm-000000.sock'].sort());
+  await using service = await home.run({ environment });
+  await service.logged(
+    new RegExp(`removed what killed processes left: .*/${session}\\.sock$`, 'm'),
+  );
+  deepEqual(readdirSync(sockets), ['vm-000000.sock']);
+});
 
 test('a second service is refused, by name of the first', async () => {
   await using service = await home.run();

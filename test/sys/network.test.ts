@@ -1,8 +1,8 @@
-import { ok, rejects } from 'node:assert/strict';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { deepEqual, ok, rejects } from 'node:assert/strict';
+import { mkdirSync, readdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
-import { type ByteStream, connect, listen } from '../../src/sys/network.ts';
+import { type ByteStream, clearSockets, connect, listen } from '../../src/sys/network.ts';
 import { program, without } from '../support/programs.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 
@@ -24,6 +24,26 @@ test('a path that can be no socket is refused with an error of the world', async
       path,
     );
   }
+});
+
+test('sockets of ours at which no process listens are removed, and nothing else', async () => {
+  const directory = temporaryDirectory();
+  const path = (name: string): string => join(directory, name);
+  await using _live = await listen({ kind: 'unix', path: path('live.sock') }, () => {});
+  {
+    // A socket that goes with its listener is moved away in time.
+    await using _dead = await listen({ kind: 'unix', path: path('it') }, () => {});
+    renameSync(path('it'), path('dead.sock'));
+    await using _other = await listen({ kind: 'unix', path: path('it') }, () => {});
+    renameSync(path('it'), path('dead.other'));
+  }
+  writeFileSync(path('file.sock'), '');
+  symlinkSync('dead.other', path('link.sock'));
+  mkdirSync(path('directory.sock'));
+  const removed = await clearSockets(directory, (name) => name.endsWith('.sock'));
+  deepEqual(removed, [path('dead.sock')]);
+  const left = ['dead.other', 'directory.sock', 'file.sock', 'link.sock', 'live.sock'];
+  deepEqual(readdirSync(directory).sort(), left);
 });
 
 test('a peer that went away without a word is asked whether it is there, and soon', {
