@@ -57,6 +57,8 @@ export interface BoxOptions {
 const BOX_CREDENTIAL = 'holdfast-box-key';
 const KEY = 'box.key';
 const MEMORY = 'memory.json';
+/** See published.ts. */
+export const PUBLISHED = 'published';
 const LOCK = 'lock';
 const MEMORY_LENGTH_MAX = 64 * 1024 * 1024;
 /** A change takes two syncs; a slow disk has that behind it by then. */
@@ -155,6 +157,7 @@ export function openBoxFiles(world: World, { directory, credentials }: BoxOption
         const given = (await credential()) === undefined ? undefined : await readKey();
         // Between the two the memory cannot be read: nothing is obeyed then, either.
         await put(await begin(given));
+        await files.removeTree(join(directory, PUBLISHED));
       }),
   };
 }

@@ -14,6 +14,7 @@ import type { FileSystem } from '../sys/file-system.ts';
 import { putDurably } from '../sys/put-durably.ts';
 import { SystemError } from '../sys/system-error.ts';
 import type { BoxFiles, Loaded, Whole } from './box-files.ts';
+import { type PublishedMemory, publishedMemory } from './published.ts';
 
 /*
  * What the box remembers of one store: sets as they were when it used them last, and digests of orders. An order that
@@ -44,6 +45,8 @@ export interface Order {
 export type Met = 'first' | 'new' | 'known' | 'returned' | 'unknown';
 
 export interface StoreMemory {
+  /** The newest recovery points that this box has published. */
+  readonly published: PublishedMemory;
   /** As it is now, for several questions at once. */
   look(): Promise<Remembered>;
   /**
@@ -109,6 +112,7 @@ export function memoryOf(core: BoxFiles, store: StorePlace): StoreMemory {
   }
   const { readMark, inSight } = markIn(files, { id, path: markPath });
   return {
+    published: publishedMemory(core, { id, path: directory }),
     look: async () => lookedUp(await core.load(), store),
     remember: (orders) => edit((entry, key) => ordered(entry, key, { orders, keep: 'both' })),
     settle: (orders) => edit((entry, key) => ordered(entry, key, { orders, keep: 'new' })),

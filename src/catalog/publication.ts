@@ -38,18 +38,20 @@ export type PointDraft = Omit<PointRecord, 'set' | 'created' | 'sequence' | 'pre
 
 /**
  * The commit point of everything: once this resolves the recovery point survives a power cut. All that
- * it refers to must have been committed before. The caller holds the store's lock.
+ * it refers to must have been committed before. The caller holds the store's lock. `known`: the machine's newest, as
+ * something outside of the store remembers it: if the store does not have it, the new point and the head name it.
  */
 export async function publishPoint(
   world: World,
   store: Store,
   set: OpenSet,
   draft: PointDraft,
+  known?: PointLink,
 ): Promise<PointRecord> {
   const { files, clock } = world;
   await mendSetRecord(world, store, set);
   const { machine } = draft;
-  const { previous, sequence, others } = await placeInChain(world, store, set, machine);
+  const { previous, sequence, others } = await placeInChain(world, store, set, { machine, known });
   const created = clock.now().toISOString();
   const point: PointRecord = { ...draft, set: set.name, created, sequence, previous };
   const bytes = encodePoint(point, set.keys.record);
@@ -75,7 +77,7 @@ async function placeInChain(
   world: World,
   store: Store,
   set: OpenSet,
-  machine: string,
+  { machine, known }: { readonly machine: string; readonly known: PointLink | undefined },
 ): Promise<PlaceInChain> {
   const of = { set: set.name, machine };
   const key = set.keys.record;
@@ -100,11 +102,12 @@ async function placeInChain(
   for (const point of points.filter(({ id }) => !named.has(id))) {
     others.push((await linkToFile(world, pointPath(store, point), point))!);
   }
-  // A head that is ahead names one that was deleted: that stays to be seen.
-  if (!head?.point || head.point.sequence < next) {
-    return { previous: last, sequence: next, others };
-  }
-  return { previous: head.point, sequence: 1 + head.point.sequence, others };
+  const end = Math.max(next - 1, head?.point?.sequence ?? 0, known?.sequence ?? 0);
+  const isNamed = known && (gone.has(known.id) || others.some(({ id }) => id === known.id));
+  if (known?.sequence === end && !isNamed) others.push(known);
+  // What is ahead of all points was deleted, or the store has an older state: that stays to be seen.
+  const ahead = end < next ? undefined : [known, head?.point].find((it) => it?.sequence === end);
+  return { previous: ahead ?? last, sequence: 1 + end, others };
 }
 
 export interface NewestBackup {

@@ -17,6 +17,7 @@ import { AlarmError } from '../alarms/alarm-error.ts';
 import type { House } from './house.ts';
 import type { JobDesk } from './job-desk.ts';
 import { servedOrder, sessionOrder } from './orders.ts';
+import { type OlderMachine, olderMachines } from './published-points.ts';
 import { rememberedSet } from './remembered-sets.ts';
 
 /*
@@ -32,6 +33,8 @@ interface Foreign {
   readonly sessions: readonly ServedSession[];
   readonly jobs: readonly JobRecord[];
   readonly schedules: readonly ScheduleRecord[];
+  /** Of which the store has an older state than this box published. */
+  readonly older: readonly OlderMachine[];
 }
 
 interface ServedSession {
@@ -67,15 +70,19 @@ export async function firstAdoption(
   return { words: wordsOf(plan), adopt: () => adoptAll(house, jobs, foreign) };
 }
 
-/** In words, the orders that are not obeyed automatically; a stopped session waits for a person anyway. */
+/**
+ * In words, the orders that are not obeyed automatically; a stopped session waits for a person anyway. Asked twice a
+ * minute: machines with older recovery points are left to checks, backups and lists.
+ */
 export async function foreignOrders(house: House, jobs: JobDesk): Promise<string[]> {
-  const { plan } = await plannedOf(house, jobs);
+  const { plan } = await plannedOf(house, jobs, []);
   return wordsOf({ ...plan, sessions: plan.sessions.filter(({ starts }) => starts) });
 }
 
 async function plannedOf(
   house: House,
   jobs: AdoptingJobs,
+  older?: readonly OlderMachine[],
 ): Promise<{ readonly foreign: Foreign; readonly plan: Plan }> {
   const listed = (await listSets(house.world, house.store)).sets;
   const foreign = {
@@ -83,6 +90,7 @@ async function plannedOf(
     sessions: await foreignSessions(house),
     jobs: jobs?.queue.foreign() ?? [],
     schedules: jobs?.schedules.foreign() ?? [],
+    older: older ?? (await olderMachines(house, [])),
   };
   const remembered = await house.memory.look();
   const sets = Object.entries(foreign.sets).flatMap(([set, now]) => {
@@ -105,6 +113,7 @@ async function plannedOf(
       ...{ schedule: name, at, kind, request },
     })),
     sets,
+    older: foreign.older.map(({ set, machine, point }) => ({ set, machine, point })),
   };
   const orders = JSON.stringify([...ordersOf(foreign).map(({ order }) => order), shown]);
   const plan = Buffer.from(keyedHash(new Uint8Array(0), utf8(orders))).toString('hex');
@@ -113,6 +122,7 @@ async function plannedOf(
 
 async function adoptAll(house: House, jobs: AdoptingJobs, foreign: Foreign): Promise<void> {
   await house.memory.adopt([...ownWork(jobs), ...ordersOf(foreign)], foreign.sets);
+  await house.memory.published.forget(foreign.older);
   await jobs?.queue.adopt(foreign.jobs);
   await jobs?.schedules.adopt(foreign.schedules);
 }
@@ -162,7 +172,7 @@ async function servedOf(house: House): Promise<ServedSession[]> {
   return found;
 }
 
-function wordsOf({ sessions, jobs, schedules, sets, lost }: Plan): string[] {
+function wordsOf({ sessions, jobs, schedules, sets, lost, older }: Plan): string[] {
   return [
     ...sessions.map(
       ({ session, listen, tls, starts, nfs }) =>
@@ -171,6 +181,10 @@ function wordsOf({ sessions, jobs, schedules, sets, lost }: Plan): string[] {
     ),
     ...jobs.map(({ job, kind }) => `job ${job} (${kind})`),
     ...schedules.map(({ schedule, kind, at }) => `schedule ${schedule} (${kind}, ${at})`),
+    ...older.map(
+      ({ set, machine, point }) =>
+        `the store (an older state of ${machine} in set ${set}, before ${point})`,
+    ),
     ...lost.map((it) => `the store (had the feature "${it}", and says that it has not)`),
     ...sets.map(({ set, encrypted, wasEncrypted }) =>
       wasEncrypted && !encrypted

@@ -22,6 +22,7 @@ import { runProgram } from '../host/programs.ts';
 import { requireErasable } from './erasure.ts';
 import { checkDeletions } from './deletions.ts';
 import { damageNotice } from './damage-notice.ts';
+import { knownPoint, notePublished, olderMachines } from './published-points.ts';
 import { type House, openPoint, openSet, type SecretSource, type WorkOptions } from './house.ts';
 
 export interface BackupRequest {
@@ -46,11 +47,12 @@ export async function createBackup(
   const scopes = new Map<string, MadePoint['scopes'][number]>();
   const damage: Damage[] = [];
   const tell = reporting(report, ranges !== undefined);
+  const known = await knownPoint(house, { set, machine });
   const point = await backup(world, store, {
     set: open,
     machine,
     disks: disks.map((disk) => ({ ...disk, format: as })),
-    changed: ranges,
+    ...{ changed: ranges, known },
     ...{ isSecret, workers, signal },
     onEvent(event) {
       if (event.kind === 'disk') {
@@ -61,6 +63,8 @@ export async function createBackup(
       tell(event);
     },
   });
+  const notice = (message: string): void => report({ event: 'notice', message });
+  await notePublished(house, open, point.id, notice);
   return { ...summaryOf(point), scopes: [...scopes.values()], damage };
 }
 
@@ -112,14 +116,19 @@ export interface PointListing {
 }
 
 export async function points(
-  { world, store }: House,
+  house: House,
   { set, machine }: { readonly set: string | undefined; readonly machine: string | undefined },
 ): Promise<PointListing> {
+  const { world, store } = house;
   const list = await listPoints(world, store, set);
+  const older = (await olderMachines(house, [])).filter(
+    (it) =>
+      (set === undefined || it.set === set) && (machine === undefined || it.machine === machine),
+  );
   const wanted = list.points.filter((point) => machine === undefined || point.machine === machine);
   return {
     points: wanted.map(summaryOf),
-    damaged: list.damaged.map(({ path, reason }) => ({ path, reason })),
+    damaged: [...list.damaged, ...older].map(({ path, reason }) => ({ path, reason })),
   };
 }
 

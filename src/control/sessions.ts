@@ -36,6 +36,7 @@ import { mayOpenDisks, userMayOpenDisks } from './access.ts';
 import { attachments, nfsParts } from './attach.ts';
 import type { NfsRequest } from './nfs-place.ts';
 import { damageNotice } from './damage-notice.ts';
+import { knownPoint, notePublished } from './published-points.ts';
 import { forgetSession, requireOwnSession, sessionOrder } from './orders.ts';
 import { type House, openPoint, openSet, type SecretSource, type WorkOptions } from './house.ts';
 import { formatListenAddress, parseListenAddress } from './listen-address.ts';
@@ -277,8 +278,10 @@ export async function keep(
   const set = await openSet(house, record.set, secrets);
   const sizes = new Map(record.disks.map(({ name, size }) => [name, size]));
   const { keepSession } = await import('../recovery/keep-session.ts');
+  const tell = (message: string): void => report({ event: 'notice', message });
   const { point } = await keepSession({ world, store }, id, {
     allow: (held) => requireOwnSession(memory, held),
+    known: await knownPoint(house, { set: record.set, machine: record.machine }),
     set,
     workers,
     signal,
@@ -286,10 +289,11 @@ export async function keep(
       report({ event: 'progress', phase: `keep ${disk}`, position, total: sizes.get(disk) ?? 0 }),
     onDamage(where, what) {
       damage.push({ where, what });
-      report({ event: 'notice', message: damageNotice({ where, what }) });
+      tell(damageNotice({ where, what }));
     },
   });
-  await forgetSession(memory, id, { tell: (message) => report({ event: 'notice', message }) });
+  await notePublished(house, set, point, tell);
+  await forgetSession(memory, id, { tell });
   return { session: id, point, damage };
 }
 

@@ -14,6 +14,7 @@ import type {
 import { checkDirectories, checkRecords } from './check-records.ts';
 import { findStrays } from './strays.ts';
 import { damageNotice } from './damage-notice.ts';
+import { olderMachines } from './published-points.ts';
 import { checkPacks, manifestChecker, type Problem } from '../store/check.ts';
 import { missingPackProblems, missingPacks } from '../store/missing-packs.ts';
 import { createStore, openStore } from '../store/store.ts';
@@ -64,6 +65,9 @@ export async function checkStore(
   let points = 0;
   for (const name of await setNames(world, store)) {
     points += await checkPoints(house, name, { open, onProblem, signal });
+  }
+  for (const { path, reason } of await olderMachines(house, open)) {
+    onProblem({ where: path, what: reason });
   }
   // Where every tree was walked, what they lack was reported block by block.
   const isAllOpen = open.length === (await setNames(world, store)).length;

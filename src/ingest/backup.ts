@@ -1,8 +1,9 @@
 import type { BlockDevice } from '../block/block-device.ts';
 import { frameCodec } from '../formats/store/frame.ts';
 import { SEGMENT_LENGTH } from '../formats/store/node.ts';
-import type { PointDisk, PointRecord } from '../formats/store/point.ts';
+import type { PointDisk, PointLink, PointRecord } from '../formats/store/point.ts';
 import { CatalogError } from '../catalog/catalog-error.ts';
+import { olderState } from '../catalog/older-state.ts';
 import { isPublished, newPointId, readPoint } from '../catalog/points.ts';
 import { newestBackup, publishPoint } from '../catalog/publication.ts';
 import type { OpenSet } from '../catalog/sets.ts';
@@ -38,6 +39,8 @@ export interface BackupOptions extends MachineOptions {
 export interface MachineOptions {
   readonly set: OpenSet;
   readonly machine: string;
+  /** The machine's newest recovery point as the box remembers it: the store may have an older state. */
+  readonly known?: PointLink | undefined;
   /** A disk that is left out is read whole. */
   readonly changed?: ChangedBlocks | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -129,14 +132,11 @@ export async function storeMachine(
   await writer.commit();
   // What the store had lost of them was read again.
   for (const { reference } of made.disks) if (reference) await writer.markWhole(reference.digest);
-  return publishPoint(world, store, set, {
-    id: newPointId(world, machine),
-    machine,
-    parent: base.parent?.id,
-    origin: 'backup',
-    disks: made.disks,
+  const draft = {
+    ...{ id: newPointId(world, machine), machine, parent: base.parent?.id, disks: made.disks },
     stats: { readBytes: made.readBytes, storedBytes: writer.stats.storedBytes },
-  });
+  };
+  return publishPoint(world, store, set, { ...draft, origin: 'backup' }, options.known);
 }
 
 interface Base {
@@ -150,8 +150,12 @@ interface Base {
 async function baseOf(
   world: World,
   store: Store,
-  { set, machine, changed }: MachineOptions,
+  { set, machine, changed, known, onEvent }: MachineOptions,
 ): Promise<Base> {
+  const older =
+    known &&
+    (await olderState(world, store, { set: set.name, machine, point: known }, set.keys.record));
+  if (older) onEvent({ kind: 'damage', where: older.path, what: older.reason });
   if (changed?.since !== undefined) {
     const { since } = changed;
     if (await isPublished(world, store, { set: set.name, id: since })) {
@@ -164,6 +168,10 @@ async function baseOf(
   if (!changed) return { parent, gap: undefined };
   if (changed.since !== undefined) {
     const gap = 'the recovery point that the changes are counted from is not there any more';
+    return { parent, gap };
+  }
+  if (older) {
+    const gap = `${known?.id}, which the changes may be counted from, is not there: the store has an older state`;
     return { parent, gap };
   }
   if (damaged) {

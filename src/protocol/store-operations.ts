@@ -54,6 +54,8 @@ export const STORE_OPERATIONS = {
         MANY,
       ),
       sets: list(object({ set: name, encrypted: flag(), wasEncrypted: flag() }), MANY),
+      /** Machines whose recovery points are older than `point`, which this box made. */
+      older: list(object({ set: name, machine: name, point: name }), MANY),
     }),
   ),
   'store/usage': looks(

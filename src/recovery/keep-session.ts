@@ -3,7 +3,7 @@ import { publishPoint } from '../catalog/publication.ts';
 import type { OpenSet } from '../catalog/sets.ts';
 import { frameCodec } from '../formats/store/frame.ts';
 import { SEGMENT_LENGTH } from '../formats/store/node.ts';
-import type { PointDisk } from '../formats/store/point.ts';
+import type { PointDisk, PointLink } from '../formats/store/point.ts';
 import type { SessionRecord } from '../formats/store/session.ts';
 import { touchedPieces } from '../ingest/changed-blocks.ts';
 import { copyDisk } from '../ingest/copy-disk.ts';
@@ -24,6 +24,8 @@ export interface KeepOptions {
   /** Rejects where the record, as it is once no other process holds the session, is not to be obeyed. */
   readonly allow?: (record: SessionRecord) => Promise<void>;
   readonly workers: number;
+  /** The machine's newest recovery point, as the box remembers it. */
+  readonly known: PointLink | undefined;
   readonly onProgress: (disk: string, position: number) => void;
   /** Called when something of the store is missing or damaged; the work continues. */
   readonly onDamage: (where: string, what: string) => void;
@@ -37,7 +39,7 @@ export interface KeepOptions {
 export async function keepSession(
   house: SessionHouse,
   id: string,
-  { set, workers, allow, onProgress, onDamage, signal }: KeepOptions,
+  { set, workers, known, allow, onProgress, onDamage, signal }: KeepOptions,
 ): Promise<{ readonly point: string }> {
   const { world, store } = house;
   await using stack = new AsyncDisposableStack();
@@ -55,7 +57,7 @@ export async function keepSession(
     { domain, holder, onDamage },
     async (writer) => {
       await using encoder = encoderPool({ keys, cutting, random, writer, workers });
-      const parts = { set, reader, writer, encoder, onProgress, onDamage, signal };
+      const parts = { set, reader, writer, encoder, known, onProgress, onDamage, signal };
       return await keepHeld(house, record, parts);
     },
   );
@@ -86,6 +88,7 @@ export interface KeepParts {
   readonly reader: BlockReader;
   readonly writer: StoreWriter;
   readonly encoder: Encoder;
+  readonly known?: PointLink | undefined;
   readonly onProgress?: (disk: string, position: number) => void;
   readonly onDamage?: KeepOptions['onDamage'];
   readonly signal?: AbortSignal | undefined;
@@ -112,14 +115,12 @@ async function publish(
   }
   await writer.commit();
   await tellLoss(house, id, { ...parts, disks, before: point.disks });
-  await publishPoint(world, store, set, {
-    id,
-    machine: point.machine,
-    parent: point.id,
-    origin: 'session',
-    disks,
+  const { machine } = point;
+  const draft = {
+    ...{ id, machine, parent: point.id, disks },
     stats: { readBytes, storedBytes: writer.stats.storedBytes },
-  });
+  };
+  await publishPoint(world, store, set, { ...draft, origin: 'session' }, parts.known);
 }
 
 /** What the session began from may have lost something that no guest has written again: the new point lacks it too. */

@@ -45,7 +45,14 @@ test('recovery points are published while the store is locked', async () => {
   const options = { listen: undefined, tls: false, nfs: undefined, whenFull: 'refuse' } as const;
   const session = await startSession(house, await readPoint(world, store, set, id), options);
   await session[Symbol.asyncDispose]();
-  const kept = { set, workers: 1, onProgress() {}, onDamage() {}, signal: undefined };
+  const kept = {
+    set,
+    workers: 1,
+    known: undefined,
+    onProgress() {},
+    onDamage() {},
+    signal: undefined,
+  };
   const { point } = await keepSession(house, session.record.id, kept);
   equal((await readPoint(world, store, set, point)).parent, id);
   deepEqual(holders, ['backup create set of vm', `session keep ${session.record.id}`]);

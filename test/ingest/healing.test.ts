@@ -211,7 +211,7 @@ test('what a session kept lacks, because its recovery point lacked it, is report
   await session[Symbol.asyncDispose]();
   const told: string[] = [];
   await keepSession({ world, store }, session.record.id, {
-    ...{ set: it.set, workers: 1, signal: undefined, onProgress() {} },
+    ...{ set: it.set, workers: 1, known: undefined, signal: undefined, onProgress() {} },
     onDamage: (where, what) => told.push(`${where}: ${what}`),
   });
   match(told.join(), /the pack is missing.*vm-.*\/vda: the store has lost something in 2.00 MiB/);
@@ -228,7 +228,7 @@ test('for what other points have lost a tree that was kept is walked once', asyn
   await session[Symbol.asyncDispose]();
   const told: string[] = [];
   await keepSession({ world, store }, session.record.id, {
-    ...{ set: it.set, workers: 1, signal: undefined, onProgress() {} },
+    ...{ set: it.set, workers: 1, known: undefined, signal: undefined, onProgress() {} },
     onDamage: (_, what) => told.push(what),
   });
   deepEqual(told, ['the pack is missing']);

@@ -4,6 +4,9 @@ import type { StoreMemory } from '../../src/box/store-memory.ts';
 export function trustingMemory(): StoreMemory {
   const nothing = async (): Promise<void> => {};
   return {
+    published: {
+      ...{ get: async () => undefined, list: async () => [], note: nothing, forget: nothing },
+    },
     look: async () => ({
       problem: undefined,
       ...{ isOurs: () => true, set: () => undefined, lost: [], gained: [] },

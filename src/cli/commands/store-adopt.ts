@@ -4,10 +4,11 @@ import { table } from '../output.ts';
 export const command: Command = {
   usage: '[--yes [--plan PLAN]]',
   details: [
-    'Shows sessions, jobs, schedules and sets in the store that this box does not know: the store came from another',
-    'machine, was out of sight, or an attacker has written them there. This box obeys none of them. --yes: from now',
-    'on it obeys all that is shown. Read it first: a session exports decrypted disks, a job reads files of this',
-    'machine.',
+    'Shows sessions, jobs, schedules and sets in the store that this box does not know, and machines whose recovery',
+    'points are older than it remembers: the store came from another machine, was out of sight or put back from a',
+    'copy, or an attacker has written to it. This box obeys none of the orders. --yes: from now on it obeys all that',
+    'is shown, and takes the older points for the newest. Read it first: a session exports decrypted disks, a job',
+    'reads files of this machine.',
     '--plan PLAN   the plan as it was shown before: if anything has changed since, nothing is adopted. Without a plan',
     '              --yes adopts what is in the store now',
   ],
@@ -15,9 +16,9 @@ export const command: Command = {
   takes: [0, 0],
   async run(input, { output, call }) {
     const shown = await call('store/adopt', { plan: undefined });
-    const isNothing = [shown.sessions, shown.jobs, shown.schedules, shown.sets, shown.lost].every(
-      ({ length }) => length === 0,
-    );
+    const isNothing = [
+      ...[shown.sessions, shown.jobs, shown.schedules, shown.sets, shown.lost, shown.older],
+    ].every(({ length }) => length === 0);
     const mayAdopt = input.flag('yes');
     const plan = input.text('plan') ?? shown.plan;
     const done = mayAdopt ? await call('store/adopt', { plan }) : shown;
@@ -48,6 +49,11 @@ export const command: Command = {
         ...list('SET', shown.sets, ({ set, encrypted, wasEncrypted }) => [
           set,
           wasEncrypted && !encrypted ? 'NOT ENCRYPTED ANY MORE' : 'another key than before',
+        ]),
+        ...list('MACHINE', shown.older, ({ set, machine, point }) => [
+          machine,
+          set,
+          `older than ${point}`,
         ]),
         done.adopted ? 'Adopted: all of this is obeyed from now on.' : 'Nothing was changed.',
         ...(done.adopted || (isNothing && shown.memory === null)

@@ -66,6 +66,25 @@ const MARK = object({
 });
 export type BoxMark = Omit<Of<typeof MARK>, 'format' | 'version'>;
 
+const PUBLISHED = object({
+  ...{ format: oneOf('holdfast-published'), version: integer(1, 1) },
+  ...{ store: text({ max: 4096 }), path: text({ max: PATH_MAX }) },
+  ...{ set: text({ max: 256 }), machine: text({ max: 256 }) },
+  /** The recovery point, as a chain names it: head.md. */
+  ...{ point: text({ max: 4096 }), sequence: COUNT, digest: DIGEST },
+});
+export type PublishedRecord = Omit<Of<typeof PUBLISHED>, 'format' | 'version'>;
+
+export function encodePublished(record: PublishedRecord, key: Uint8Array): Uint8Array {
+  return sealed({ format: 'holdfast-published', version: 1, ...record }, key);
+}
+
+/** Throws FormatError. */
+export function decodePublished(bytes: Uint8Array, key: Uint8Array): PublishedRecord {
+  const { format: _format, version: _version, ...record } = opened(bytes, key, PUBLISHED);
+  return record;
+}
+
 /** Throws FormatError for more than `decodeMemory` would read: a box that wrote it would know nothing afterwards. */
 export function encodeMemory(memory: BoxMemory, key: Uint8Array): Uint8Array {
   const value = { format: 'holdfast-box-memory', version: 1, ...memory };

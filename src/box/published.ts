@@ -1,0 +1,101 @@
+import { join } from 'node:path/posix';
+import { FormatError } from '../formats/format-error.ts';
+import {
+  decodePublished,
+  encodePublished,
+  orderDigest,
+  type PublishedRecord,
+} from '../formats/store/box.ts';
+import { putDurably } from '../sys/put-durably.ts';
+import { type BoxFiles, PUBLISHED } from './box-files.ts';
+
+/*
+ * The newest recovery point of each machine that this box has published: an older state of the store's files that is
+ * put back is noticed by it. A small file for each machine, written after the publication: one that lags behind, or is
+ * lost, notices less; none is ever ahead.
+ */
+export interface PublishedMemory {
+  /** Undefined: none is remembered, or it cannot be read. */
+  get(of: MachineOf): Promise<Published | undefined>;
+  /** All that is remembered of the store; what cannot be read is passed over. */
+  list(): Promise<Published[]>;
+  /** Rejects where it cannot be noted. A newer one stays. */
+  note(published: Published): Promise<void>;
+  forget(machines: readonly MachineOf[]): Promise<void>;
+}
+
+export interface MachineOf {
+  readonly set: string;
+  readonly machine: string;
+}
+
+/** `digest`: hexadecimal. */
+export type Published = Omit<PublishedRecord, 'store' | 'path'>;
+
+const SUFFIX = '.json';
+const LENGTH_MAX = 64 * 1024;
+
+/** `path`: a copy of the store elsewhere, such as one to try something on, has a state of its own. */
+export function publishedMemory(
+  core: BoxFiles,
+  { id, path }: { readonly id: string; readonly path: string },
+): PublishedMemory {
+  const { files } = core.world;
+  const parent = join(core.directory, PUBLISHED);
+  // What a store says of itself makes no path.
+  const directoryOf = (key: Uint8Array): string => join(parent, orderDigest({ store: id }, key));
+  const fileOf = ({ set, machine }: MachineOf, key: Uint8Array): string =>
+    join(directoryOf(key), orderDigest({ set, machine }, key) + SUFFIX);
+
+  async function knownKey(): Promise<Uint8Array | undefined> {
+    const loaded = await core.load();
+    return loaded.kind === 'damaged' ? undefined : loaded.key;
+  }
+  async function read(file: string, key: Uint8Array): Promise<Published | undefined> {
+    try {
+      if (!(await files.stat(file))) return undefined;
+      const record = decodePublished(await files.readFile(file, LENGTH_MAX), key);
+      const { store: of, path: at, ...published } = record;
+      return of === id && at === path ? published : undefined;
+    } catch (cause) {
+      if (!(cause instanceof FormatError)) throw cause;
+      return undefined;
+    }
+  }
+  async function get(of: MachineOf): Promise<Published | undefined> {
+    const key = await knownKey();
+    return key && (await read(fileOf(of, key), key));
+  }
+  return {
+    get,
+    async list() {
+      const key = await knownKey();
+      if (!key || !(await files.stat(directoryOf(key)))) return [];
+      const found: Published[] = [];
+      for (const name of await files.list(directoryOf(key))) {
+        if (!name.endsWith(SUFFIX)) continue;
+        const published = await read(join(directoryOf(key), name), key);
+        if (published) found.push(published);
+      }
+      return found;
+    },
+    async note(published) {
+      const key = await knownKey();
+      // A memory that cannot be read stays as it is, and one that was not begun has no key yet.
+      if (!key || ((await get(published))?.sequence ?? -1) >= published.sequence) return;
+      await files.makeDirectory(directoryOf(key));
+      for (const made of [core.directory, parent]) await files.syncDirectory(made);
+      const record = { store: id, path, ...published };
+      await putDurably(files, fileOf(published, key), encodePublished(record, key));
+    },
+    async forget(machines) {
+      const key = await knownKey();
+      for (const of of key ? machines : []) {
+        const file = fileOf(of, key!);
+        if (!(await files.stat(file))) continue;
+        await files.unlink(file);
+        await files.syncDirectory(directoryOf(key!));
+      }
+    },
+  };
+}

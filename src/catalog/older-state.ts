@@ -1,0 +1,60 @@
+import type { PointLink } from '../formats/store/point.ts';
+import type { Store } from '../store/store.ts';
+import type { World } from '../sys/world.ts';
+import { headPath, linkToFile, type MachineInSet, usableHead } from './point-chain.ts';
+import { pointPath, pointsDirectory, pointsOfMachine } from './points.ts';
+import { tombstones } from './publication.ts';
+import type { RecordProblem } from './set-copies.ts';
+
+/** The newest recovery point of a machine that was published, as something outside of the store remembers it. */
+export interface KnownPoint extends MachineInSet {
+  readonly point: PointLink;
+}
+
+/**
+ * That the store has an older state of the machine's recovery points than `known`; undefined: it has not, or cannot
+ * tell, because it has no heads. With the set's record key the head is authentic. See formats/store/head.md.
+ */
+export async function olderState(
+  world: World,
+  store: Store,
+  { point: known, ...of }: KnownPoint,
+  key?: Uint8Array,
+): Promise<RecordProblem | undefined> {
+  if (!store.has('point-chain')) return undefined;
+  const found = await whatIsThere(world, store, { point: known, ...of }, key);
+  if (found === undefined) return undefined;
+  const reason =
+    `the last recovery point of ${of.machine} that this box made in set "${of.set}" is ${known.id}, number ` +
+    `${known.sequence}, and the store ${found}: its files are older, or were altered. Look for a newer copy of the ` +
+    'store; if you have put back an older one yourself: "holdfast store adopt"';
+  return { path: headPath(store, of), reason };
+}
+
+/** In words; undefined: the very point, or a newer one, or the point was forgotten. */
+async function whatIsThere(
+  world: World,
+  store: Store,
+  { point: known, ...of }: KnownPoint,
+  key: Uint8Array | undefined,
+): Promise<string | undefined> {
+  const head = await usableHead(world, store, of, key);
+  const end = head?.point;
+  if (end && (end.sequence > known.sequence || isSame(end, known))) return undefined;
+  const isThere = (await world.files.stat(pointsDirectory(store, of.set))) !== undefined;
+  // A head that is damaged, or behind its points, says less than they do.
+  const points = isThere ? (await pointsOfMachine(world, store, of)).points : [];
+  const newest = Math.max(end?.sequence ?? 0, ...points.map(({ sequence }) => sequence));
+  if (newest > known.sequence) return undefined;
+  const record = points.find(({ id }) => id === known.id);
+  const link = record && (await linkToFile(world, pointPath(store, record), record));
+  if (link) return isSame(link, known) ? undefined : 'has another one of that name';
+  const graves = await tombstones(world, store, of.set, key, (id) => id === known.id);
+  if (graves.length > 0) return undefined;
+  if (newest === known.sequence) return 'has another one of that number';
+  return newest === 0 ? 'has none of that machine' : `has none above number ${newest}`;
+}
+
+function isSame(a: PointLink, b: PointLink): boolean {
+  return a.id === b.id && Buffer.compare(a.digest, b.digest) === 0;
+}
