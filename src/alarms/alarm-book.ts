@@ -6,6 +6,7 @@ import {
   ALARMS_MAX,
   alarmsFile,
 } from '../formats/store/alarm.ts';
+import type { Checks } from '../formats/store/plain-record.ts';
 import { turns } from '../lib/turns.ts';
 import type { FileSystem } from '../sys/file-system.ts';
 import { putDurably } from '../sys/put-durably.ts';
@@ -40,6 +41,7 @@ export interface AlarmBookOptions {
   readonly world: World;
   /** The store's. */
   readonly directory: string;
+  readonly checks: () => Checks;
   /** Called before what changed is durable: it must be told, even if only after a crash. */
   readonly onNews: (news: AlarmNews) => Promise<void>;
   /** The book itself cannot be written or read. */
@@ -50,7 +52,7 @@ const NAME = 'alarms.json';
 const LENGTH_MAX = 32 * 1024 * 1024;
 
 export async function openAlarmBook(options: AlarmBookOptions): Promise<AlarmBook> {
-  const { world, directory, onNews, onTrouble } = options;
+  const { world, directory, checks, onNews, onTrouble } = options;
   const { files, clock } = world;
   const path = join(directory, NAME);
   const turn = turns();
@@ -76,7 +78,7 @@ export async function openAlarmBook(options: AlarmBookOptions): Promise<AlarmBoo
     ({ alarms } = step);
     if (noted === alarms) return;
     try {
-      await putDurably(files, path, alarmsFile.encode({ alarms }));
+      await putDurably(files, path, alarmsFile.encode({ alarms }, checks()));
       noted = alarms;
     } catch (cause) {
       if (!(cause instanceof SystemError)) throw cause;

@@ -45,8 +45,15 @@ function jumpOf(mark: ClockMark, now: Reading): string | undefined {
   return `the machine started ${duration(aheadMs)} after it was last seen, if its clock is right`;
 }
 
-/** A mark that cannot be read is none: the clock is trusted as it is. Rejects where it cannot be read or written. */
-export async function openClockWatch(world: World, directory: string): Promise<ClockWatch> {
+/**
+ * `directory`: the box's. A mark that is damaged is none, and reported: the clock is trusted as it is. Rejects where it
+ * cannot be read or written.
+ */
+export async function openClockWatch(
+  world: World,
+  directory: string,
+  onTrouble: (message: string) => void,
+): Promise<ClockWatch> {
   const { files, clock } = world;
   const path = join(directory, NAME);
   const bootId = await files.bootId();
@@ -64,11 +71,12 @@ export async function openClockWatch(world: World, directory: string): Promise<C
       return clockFile.decode(await files.readFile(path, LENGTH_MAX));
     } catch (cause) {
       if (!(cause instanceof FormatError)) throw cause;
+      onTrouble(`the clock is trusted as it is now: ${path}: ${cause.message}`);
       return undefined;
     }
   }
   async function note(next: ClockMark): Promise<void> {
-    await putDurably(files, path, clockFile.encode(next));
+    await putDurably(files, path, clockFile.encode(next, 'checked'));
     mark = next;
     notedMs = clock.sinceBootMs();
   }

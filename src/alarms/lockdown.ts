@@ -1,6 +1,7 @@
 import { join } from 'node:path/posix';
 import { FormatError } from '../formats/format-error.ts';
 import { lockdownFile, type LockdownRecord } from '../formats/store/alarm.ts';
+import type { Checks } from '../formats/store/plain-record.ts';
 import { turns } from '../lib/turns.ts';
 import type { FileSystem } from '../sys/file-system.ts';
 import { putDurably } from '../sys/put-durably.ts';
@@ -46,12 +47,14 @@ export interface LockdownPlaces {
   readonly directory: string;
   /** Where commands without a service look: a copy, which never ends a lockdown by not being there. */
   readonly store: string;
+  /** Of the copy. */
+  readonly checks: () => Checks;
 }
 
 /** One that cannot be read is on: who has damaged it must not have ended it. */
 export async function openLockdown(
   { files, clock }: World,
-  { directory, store }: LockdownPlaces,
+  { directory, store, checks }: LockdownPlaces,
   onTrouble: (message: string) => void,
 ): Promise<Lockdown> {
   const path = join(directory, NAME);
@@ -68,9 +71,10 @@ export async function openLockdown(
     }
   }
   async function put(next: LockdownRecord): Promise<LockdownRecord> {
-    await putDurably(files, path, lockdownFile.encode(next));
+    await putDurably(files, path, lockdownFile.encode(next, 'checked'));
     record = next;
-    await copied(() => putDurably(files, join(store, NAME), lockdownFile.encode(next)));
+    const copy = lockdownFile.encode(next, checks());
+    await copied(() => putDurably(files, join(store, NAME), copy));
     return next;
   }
   async function copied(work: () => Promise<void>): Promise<void> {

@@ -27,9 +27,9 @@ export async function openMessages(
   const messages = new Map<string, MessageRecord>();
   const turn = turns();
   const pathOf = (id: string): string => join(directory, id + RECORD);
-  await files.makeDirectory(directory);
   let isDirectoryDurable = false;
-  for (const name of await files.list(directory)) {
+  const names = (await files.stat(directory)) ? await files.list(directory) : [];
+  for (const name of names) {
     if (!name.endsWith(RECORD)) continue;
     const path = join(directory, name);
     try {
@@ -37,7 +37,7 @@ export async function openMessages(
       messages.set(message.id, message);
     } catch (cause) {
       if (!(cause instanceof FormatError)) throw cause;
-      onTrouble(`${path}: ${cause.message}`);
+      onTrouble(`a message that waited is lost: ${path}: ${cause.message}`);
       await files.unlink(path);
     }
   }
@@ -52,6 +52,7 @@ export async function openMessages(
   /** With the first message: whoever only starts need not wait for the disk. */
   async function makeDirectoryDurable(): Promise<void> {
     if (isDirectoryDurable) return;
+    await files.makeDirectory(directory);
     for (const parent of ['..', '../..']) await files.syncDirectory(join(directory, parent));
     isDirectoryDurable = true;
   }
@@ -62,7 +63,7 @@ export async function openMessages(
     list: () => [...messages.values()].sort((a, b) => (a.id < b.id ? -1 : 1)),
     async keep(message) {
       messages.set(message.id, message);
-      const bytes = messageFile.encode(message);
+      const bytes = messageFile.encode(message, 'checked');
       await tried('kept', async () => {
         await makeDirectoryDurable();
         await putDurably(files, pathOf(message.id), bytes);

@@ -9,6 +9,7 @@ import {
   clockFile,
   lockdownFile,
   messageFile,
+  OUTBOX,
 } from '../formats/store/alarm.ts';
 import { decodeGrowth } from '../formats/store/growth.ts';
 import { decodeJob, decodeSchedule } from '../formats/store/job.ts';
@@ -67,6 +68,7 @@ export async function checkRecords(
   }
   await checkSessions(house, tell);
   await checkWork(house, tell);
+  await checkBox(house, tell);
   await checkAudit(house, tell);
 }
 
@@ -135,29 +137,41 @@ async function checkSessions({ world, store }: House, tell: Tell): Promise<void>
   }
 }
 
-/** Jobs, schedules, alarms with their messages, and the states of clock, lockdown and growth. */
+/** Jobs, schedules, alarms, and the states of lockdown and growth. */
 async function checkWork(house: House, tell: Tell): Promise<void> {
   const { directory } = house.store;
   const checks: Checks = house.store.has('checked-records') ? 'checked' : 'unchecked';
   const records: readonly [string, (bytes: Uint8Array) => string][] = [
     ['jobs', (bytes) => decodeJob(bytes, checks).id],
     ['schedules', (bytes) => decodeSchedule(bytes, checks).name],
-    ...CHANNELS.map((channel) => {
-      const decode = (bytes: Uint8Array): string => messageFile.decode(bytes).id;
-      return [join('outbox', channel), decode] satisfies [string, typeof decode];
-    }),
   ];
   for (const [name, decode] of records) {
     await checkFilesIn(house, join(directory, name), { suffix: '.json', decode, tell });
   }
   const single: readonly [string, (bytes: Uint8Array) => unknown][] = [
     ['alarms.json', (bytes) => alarmsFile.decode(bytes)],
-    ['clock.json', (bytes) => clockFile.decode(bytes)],
     ['lockdown.json', (bytes) => lockdownFile.decode(bytes)],
     ['growth.json', decodeGrowth],
   ];
   for (const [name, decode] of single)
     await checkFile(house, join(directory, name), { decode, tell });
+}
+
+/** What the box keeps outside of the store, as far as this user may look: clock, lockdown, messages, its memory. */
+async function checkBox(house: House, tell: Tell): Promise<void> {
+  const { directory } = house.box;
+  const problem = await house.box.problem();
+  if (problem !== undefined) tell({ where: directory, what: problem });
+  const single: readonly [string, (bytes: Uint8Array) => unknown][] = [
+    ['clock.json', (bytes) => clockFile.decode(bytes)],
+    ['lockdown.json', (bytes) => lockdownFile.decode(bytes)],
+  ];
+  for (const [name, decode] of single)
+    await checkFile(house, join(directory, name), { decode, tell });
+  for (const channel of CHANNELS) {
+    const decode = (bytes: Uint8Array): string => messageFile.decode(bytes).id;
+    await checkFilesIn(house, join(directory, OUTBOX, channel), { suffix: '.json', decode, tell });
+  }
 }
 
 /** Records whose names are those of what they describe. */

@@ -13,7 +13,8 @@ import { type ClockWatch, openClockWatch } from '../alarms/clock-watch.ts';
 import { type Lockdown, openLockdown } from '../alarms/lockdown.ts';
 import { type Outbox, openOutbox } from '../alarms/outbox.ts';
 import type { FillLimits } from '../alarms/pool-fill.ts';
-import { type AlarmNotice, type Channel, CHANNELS } from '../formats/store/alarm.ts';
+import { type AlarmNotice, type Channel, CHANNELS, OUTBOX } from '../formats/store/alarm.ts';
+import type { Checks } from '../formats/store/plain-record.ts';
 import { asError } from '../lib/as-error.ts';
 import type { OperationName, RequestOf, ResultOf } from '../protocol/operations.ts';
 import type { Change, Damage } from '../protocol/results.ts';
@@ -72,6 +73,8 @@ export interface GuardOptions {
   readonly world: World;
   /** The store's. */
   readonly directory: string;
+  /** Of its records. */
+  readonly checks: () => Checks;
   /** The box's, outside of every store: what forbids something must not be lost with a file of the store. */
   readonly boxDirectory: string;
   /** As they are now. */
@@ -94,18 +97,26 @@ const AUDIT_EVERY_MS = 24 * 60 * 60_000;
 const OCCURRENCE_MAX = 100;
 
 export async function openGuard(options: GuardOptions): Promise<Guard> {
-  const { world, directory, boxDirectory, log } = options;
+  const { world, directory, checks, boxDirectory, log } = options;
   await using stack = new AsyncDisposableStack();
   const background = inBackground();
   stack.defer(() => background.settled());
   const say = (message: string): void => log('error', message);
+  /** Damage that is found before there are alarms. */
+  const early: string[] = [];
+  let isOpen = false;
+  const onTrouble = (message: string): void => {
+    say(message);
+    if (!isOpen) early.push(message);
+  };
   const outboxes = new Map<Channel, Outbox>();
   for (const channel of CHANNELS) {
     outboxes.set(
       channel,
       stack.use(
         await openOutbox({
-          ...{ world, directory: join(directory, 'outbox', channel), onTrouble: say },
+          // Not in the store: whoever can write there could have anything told in the name of this box.
+          ...{ world, directory: join(boxDirectory, OUTBOX, channel), onTrouble },
           sender: options.senders[channel],
           onState: (reason) => background.run(() => told(channel, reason)),
         }),
@@ -113,11 +124,14 @@ export async function openGuard(options: GuardOptions): Promise<Guard> {
     );
   }
   const alarms = await openAlarmBook({
-    ...{ world, directory, onTrouble: say },
+    ...{ world, directory, checks, onTrouble },
     onNews: (news) => spread(news, { ...options, outboxes }),
   });
-  const lockdown = await openLockdown(world, { directory: boxDirectory, store: directory }, say);
-  const clock = await openClockWatch(world, boxDirectory);
+  const places = { directory: boxDirectory, store: directory, checks };
+  const lockdown = await openLockdown(world, places, onTrouble);
+  const clock = await openClockWatch(world, boxDirectory, onTrouble);
+  isOpen = true;
+  for (const message of early) await alarms.raise(troubleOf(message));
 
   async function told(channel: Channel, reason: string | undefined): Promise<void> {
     const what = { kind: 'notify-failing', about: channel, level: 'warning' } as const;

@@ -8,6 +8,7 @@ import type { Guard } from '../control/guard.ts';
 import type { House } from '../control/house.ts';
 import type { JobDesk } from '../control/job-desk.ts';
 import { TOKENS_FILE } from '../control/tokens.ts';
+import { type Channel, CHANNELS, OUTBOX } from '../formats/store/alarm.ts';
 import { putDurably } from '../sys/put-durably.ts';
 import { SystemError } from '../sys/system-error.ts';
 import { ownIds } from '../sys/unix-peer.ts';
@@ -48,6 +49,8 @@ export async function meetStore({ box, memory, store, world }: House, log: Log):
     }
     if (met === 'first') {
       await takeOver(world, store.directory, box.directory, ['lockdown.json', 'clock.json']);
+      for (const channel of CHANNELS)
+        await takeOverOutbox(world, { from: store.directory, box, channel });
     }
   });
   return met;
@@ -77,6 +80,19 @@ export async function adoptOnce(
   await guard.alarms.raise({ kind: 'store-adopted', level: 'warning', message });
   await adopt();
   await end('done');
+}
+
+/** What the previous release had still to tell. */
+async function takeOverOutbox(
+  world: World,
+  { from, box, channel }: { readonly from: string; readonly box: Box; readonly channel: Channel },
+): Promise<void> {
+  const { files } = world;
+  const [old, to] = [join(from, OUTBOX, channel), join(box.directory, OUTBOX, channel)];
+  if (!(await files.stat(old))) return;
+  const names = (await files.list(old)).filter((name) => name.endsWith('.json'));
+  await takeOver(world, old, to, names);
+  for (const name of names) await files.unlink(join(old, name));
 }
 
 async function takeOver(

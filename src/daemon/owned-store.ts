@@ -25,6 +25,7 @@ import {
   type ThroughputRecorder,
 } from '../control/throughput.ts';
 import type { JobRecord } from '../formats/store/job.ts';
+import type { Checks } from '../formats/store/plain-record.ts';
 import { hasEnded } from '../jobs/job-state.ts';
 import { openJobFiles } from '../jobs/job-files.ts';
 import { openQueue } from '../jobs/queue.ts';
@@ -74,12 +75,13 @@ export async function ownStore(directory: string, options: OwnOptions): Promise<
   await refuseLinks(world, opened.store);
   stack.use(await world.files.lock(join(directory, SERVICE_LOCK), 'holdfastd'));
   const { box } = opened;
+  const checks = (): Checks => (opened.store.has('checked-records') ? 'checked' : 'unchecked');
   const met = await meetStore(opened, options.log);
   let problem: string | undefined;
   const onDates = (what: string): void => options.log('warning', `"nbd" of the settings: ${what}`);
   const guard = stack.use(
     await openGuard({
-      ...{ ...options, world, directory, boxDirectory: box.directory },
+      ...{ ...options, world, directory, checks, boxDirectory: box.directory },
       tell: (change) => feed.tell(change),
       ownConditions: () => [...options.ownConditions(), ...nbdConditions(problem)],
     }),

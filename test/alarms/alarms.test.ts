@@ -8,7 +8,9 @@ import {
   troubleOf,
 } from '../../src/alarms/alarm-state.ts';
 import { fillLevel } from '../../src/alarms/pool-fill.ts';
+import { FormatError } from '../../src/formats/format-error.ts';
 import { ALARMS_MAX, alarmsFile } from '../../src/formats/store/alarm.ts';
+import type { Checks } from '../../src/formats/store/plain-record.ts';
 import { SystemError } from '../../src/sys/system-error.ts';
 import type { FileSystem } from '../../src/sys/file-system.ts';
 import { type CrashingFs, crashingFs, onlyPowerCuts } from '../support/crashing-fs.ts';
@@ -26,7 +28,7 @@ function fullDisk(inner: FileSystem) {
   return Object.assign(space, { files });
 }
 
-async function opened(files: FileSystem) {
+async function opened(files: FileSystem, checks: Checks = 'checked') {
   const clock = fakeClock('2026-11-21T12:00:00Z');
   const world = { ...simulatedWorld(files), clock };
   await files.makeDirectory('/store');
@@ -34,7 +36,7 @@ async function opened(files: FileSystem) {
   const news: AlarmNews[] = [];
   const troubles: string[] = [];
   const book = await openAlarmBook({
-    ...{ world, directory: '/store' },
+    ...{ world, directory: '/store', checks: () => checks },
     onNews: async (it) => void news.push(it),
     onTrouble: (message) => void troubles.push(message),
   });
@@ -233,6 +235,29 @@ test('a disk that is full loses no alarm while the service runs; a damaged file 
   const again = await opened(home.files);
   deepEqual(again.standing(), []);
   equal(again.troubles.length, 1);
+});
+
+test('each flipped bit of the noted alarms is noticed, and what an earlier release noted is taken', async () => {
+  const { files } = disk();
+  const jump: Condition = { kind: 'clock-jump', level: 'critical', message: 'a year' };
+  const before = await opened(files, 'unchecked');
+  await before.book.raise(jump);
+  const { book, troubles } = await opened(files);
+  deepEqual(troubles, []);
+  equal((await standingAlarms(files, '/store', 'clock-jump')).length, 1);
+  await book.acknowledge('clock-jump', 7);
+  await book.raise(jump);
+  const bytes = await files.readFile('/store/alarms.json', 2 ** 20);
+  const shown = JSON.stringify(alarmsFile.decode(bytes));
+  for (let at = 0; at < bytes.length; at++) {
+    const damaged = bytes.slice();
+    damaged[at]! ^= 1;
+    try {
+      equal(JSON.stringify(alarmsFile.decode(damaged)), shown, `at ${at}`);
+    } catch (cause) {
+      ok(cause instanceof FormatError, `at ${at}: ${String(cause)}`);
+    }
+  }
 });
 
 test('what could not be written is written later, though nothing new has happened', async () => {

@@ -14,9 +14,29 @@ async function opened(home: CrashingFs, start = '2026-11-21T12:00:00Z') {
   const clock = fakeClock(start);
   await home.files.makeDirectory('/store');
   await home.files.syncDirectory('/');
-  const watch = await openClockWatch({ ...simulatedWorld(home.files), clock }, '/store');
-  return { clock, watch };
+  const troubles: string[] = [];
+  const world = { ...simulatedWorld(home.files), clock };
+  const watch = await openClockWatch(world, '/store', (it) => void troubles.push(it));
+  return { clock, watch, troubles };
 }
+
+test('a damaged mark is reported by its name, and the clock is trusted as it is', async () => {
+  const home = crashingFs(seeded(1));
+  const { watch } = await opened(home);
+  await watch.look();
+  {
+    await using file = await home.files.open('/store/clock.json', 'write');
+    const at = new Uint8Array(1);
+    await file.read(at, 60);
+    await file.write(
+      at.map((it) => it ^ 1),
+      60,
+    );
+  }
+  const again = await opened(home, '2036-11-21T12:00:00Z');
+  match(again.troubles.join(), /\/store\/clock\.json: record/);
+  equal(await again.watch.look(), undefined);
+});
 
 test('time that passes is no jump, however long, and small steps are what NTP makes', async () => {
   const { clock, watch } = await opened(crashingFs(seeded(1)));

@@ -18,7 +18,7 @@ async function opened(home: CrashingFs, start = '2026-11-21T12:00:00Z') {
   const troubles: string[] = [];
   await home.files.makeDirectory('/box');
   await home.files.syncDirectory('/');
-  const places = { directory: '/box', store: '/store' };
+  const places = { directory: '/box', store: '/store', checks: () => 'checked' as const };
   const lockdown = await openLockdown(world, places, (message) => void troubles.push(message));
   return { clock, lockdown, troubles };
 }

@@ -9,7 +9,7 @@ test('an alarm is noted only once its messages are certain to be sent, also afte
   const asked = Promise.withResolvers<void>();
   const gate = Promise.withResolvers<void>();
   const book = await openAlarmBook({
-    ...{ world, directory: '/store', onTrouble() {} },
+    ...{ world, directory: '/store', checks: () => 'checked', onTrouble() {} },
     async onNews() {
       asked.resolve();
       await gate.promise;

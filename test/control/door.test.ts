@@ -151,7 +151,11 @@ test('a peer that the kernel does not vouch for may nothing', async () => {
 });
 
 test('what the lockdown forbids is told to have been tried, and is not done', async () => {
-  const lockdown = await openLockdown(simulatedWorld(), { directory: '/', store: '/' }, () => {});
+  const lockdown = await openLockdown(
+    simulatedWorld(),
+    { directory: '/', store: '/', checks: () => 'checked' as const },
+    () => {},
+  );
   const tried: string[] = [];
   const guarded = door({
     ...DOOR,

@@ -3,8 +3,14 @@ import { test } from 'tap';
 import { standingAlarms } from '../../src/alarms/alarm-book.ts';
 import { stands } from '../../src/alarms/alarm-state.ts';
 import { type Guard, openGuard } from '../../src/control/guard.ts';
+import {
+  type AlarmNotice,
+  messageFile,
+  type MessageRecord,
+} from '../../src/formats/store/alarm.ts';
 import type { ResultOf } from '../../src/protocol/operations.ts';
 import type { FileSystem } from '../../src/sys/file-system.ts';
+import { putDurably } from '../../src/sys/put-durably.ts';
 import { crashingFs } from '../support/crashing-fs.ts';
 import { fakeClock } from '../support/fake-clock.ts';
 import { broken, faultyFs } from '../support/faulty-fs.ts';
@@ -17,13 +23,17 @@ async function disk(): Promise<FileSystem> {
   return files;
 }
 
-async function guardOn(files: FileSystem, time: string): Promise<Guard> {
+async function guardOn(files: FileSystem, time: string, sent?: MessageRecord[]): Promise<Guard> {
   const clock = fakeClock(time);
   return openGuard({
     ...{ world: { ...simulatedWorld(files), clock }, directory: '/store', boxDirectory: '/box' },
+    checks: () => 'checked',
     rules: () => ({ latePeriods: 2, persons: 1, warnPercent: 85, criticalPercent: 95 }) as never,
     ownConditions: () => [],
-    senders: { webhook: () => undefined, mail: () => undefined },
+    senders: {
+      webhook: () => sent && { send: async (message) => void sent.push(message) },
+      mail: () => undefined,
+    },
     tell() {},
     log() {},
   });
@@ -62,4 +72,51 @@ test('a clock that jumped is not trusted before its alarm is on the disk', async
   equal((await standingAlarms(files, '/store', 'clock-jump')).length, 0);
   await (await guardOn(files, later))[Symbol.asyncDispose]();
   equal((await standingAlarms(files, '/store', 'clock-jump')).length, 1);
+});
+
+test('a message that an attacker has put into the store is not sent, and one of this box is', async () => {
+  const files = await disk();
+  const notice: AlarmNotice = {
+    ...({ event: 'raised', kind: 'pool-space', level: 'critical' } as const),
+    ...{ host: 'box', alarm: 'a', message: '', time: '2026-11-21T12:00:00.000Z' },
+  };
+  async function plant(directory: string, message: string): Promise<void> {
+    await files.makeDirectory(directory);
+    const id = '20261121T120000000Z-aabbccdd';
+    const record: MessageRecord = {
+      ...{ id, created: notice.time, attempts: 0, notBefore: undefined, reason: undefined },
+      notice: { ...notice, message },
+    };
+    await putDurably(files, `${directory}/${id}.json`, messageFile.encode(record, 'checked'));
+  }
+  await plant('/store/outbox/webhook', 'made up');
+  await plant('/box/outbox/webhook', 'our own');
+  const sent: MessageRecord[] = [];
+  await using guard = await guardOn(files, '2026-11-21T12:00:00Z', sent);
+  equal(guard.untold(), 1);
+  guard.start({
+    sessions: { counts: () => ({ running: 0 }), waiting: () => new Map() },
+    jobs: { schedules: { list: () => [] }, keys: {}, queue: { list: () => [] } },
+    audit: { check: async () => ({ problem: null }) },
+    foreign: async () => [],
+    boxProblem: async () => undefined,
+  } as unknown as Parameters<Guard['start']>[0]);
+  while (sent.length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+  deepEqual(
+    sent.map((it) => it.notice.message),
+    ['our own'],
+  );
+});
+
+test('damage in what the box keeps is an alarm that names the file', async () => {
+  const files = await disk();
+  await files.makeDirectory('/box/outbox/mail');
+  for (const path of ['/box/clock.json', '/box/lockdown.json', '/box/outbox/mail/x.json']) {
+    await putDurably(files, path, Buffer.from('{ "sum": "0" }'));
+  }
+  await using guard = await guardOn(files, '2026-11-21T12:00:00Z');
+  const said = guard.alarms.list().map(({ message }) => message);
+  for (const name of ['clock', 'lockdown', 'x']) {
+    equal(said.filter((it) => it.includes(`/${name}.json: `)).length, 1, name);
+  }
 });

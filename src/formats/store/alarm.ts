@@ -75,6 +75,8 @@ export type LockdownRecord = ReturnType<typeof lockdownFile.decode>;
 
 export const CHANNELS = ['webhook', 'mail'] as const;
 export type Channel = (typeof CHANNELS)[number];
+/** In the directory of the box: a directory for each channel. */
+export const OUTBOX = 'outbox';
 
 /** Something that is to be told through one channel. */
 export const messageFile = plainRecord('holdfast-message', {
