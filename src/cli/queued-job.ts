@@ -32,6 +32,7 @@ export function jobText(summary: JobSummary): string {
     ['ended', ended],
     ['progress', progress && progressText(progress)],
     ['point', typeof result?.['point'] === 'string' ? result['point'] : null],
+    ['in', typeof result?.['to'] === 'string' ? result['to'] : null],
   ];
   return known
     .filter(([, value]) => value !== null)

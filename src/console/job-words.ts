@@ -9,6 +9,7 @@ export function workText({ kind, request }: Pick<JobSummary, 'kind' | 'request'>
     return typeof value === 'string' ? value : '?';
   };
   if (kind === 'backup') return `backup of ${text('machine')} to ${text('set')}`;
+  if (kind === 'restore') return `restore of ${text('disk')} of ${text('point')} to ${text('to')}`;
   if (kind === 'keep') return `keep session ${text('session')}`;
   return request['readData'] === true ? `${kind} of all data` : kind;
 }

@@ -12,7 +12,7 @@ import type { PointRecord } from '../formats/store/point.ts';
 import { backup, type BackupEvent } from '../ingest/backup.ts';
 import { readChangedBlocks } from '../ingest/changed-blocks.ts';
 import { formatName, parseImageFormat } from '../ingest/image-format.ts';
-import { restoreDisk } from '../ingest/restore.ts';
+import { checkTarget, restoreDisk } from '../ingest/restore.ts';
 import type { IsSecret } from '../ingest/source.ts';
 import type { Damage, DamagedPoint, MadePoint, PointSummary, Report } from '../protocol/results.ts';
 import { openBlockReader } from '../store/block-reader.ts';
@@ -204,14 +204,8 @@ export async function restore(
   { secrets, signal, report }: WorkOptions,
 ): Promise<RestoreResult> {
   const { world, store, workers } = house;
-  const said = request.format === undefined ? undefined : parseImageFormat(request.format);
-  const { set, point } = await openPoint(house, request.point, secrets);
+  const { set, point, root, said } = await whatToRestore(house, request, secrets);
   const { disk, to, overwrite, erase } = request;
-  const root = point.disks.find(({ name }) => name === disk);
-  if (!root) {
-    const names = point.disks.map(({ name }) => name).join(', ');
-    throw new CatalogError('NOT_FOUND', `${point.id} has no disk "${disk}" but ${names}`);
-  }
   await using reader = openBlockReader(store, {
     threads: workers,
     clock: world.clock,
@@ -224,6 +218,31 @@ export async function restore(
     onProgress: (progress) => report({ event: 'progress', ...progress }),
   });
   return { point: point.id, disk, to, format: formatName(format), size: root.size, writtenBytes };
+}
+
+/** Answers the ID of the point. Rejects what `restore` would reject at its beginning. */
+export async function checkRestore(
+  house: House,
+  request: RestoreRequest,
+  secrets: SecretSource,
+): Promise<string> {
+  const { point, said } = await whatToRestore(house, request, secrets);
+  const { to, overwrite } = request;
+  await checkTarget(house.world, { to, format: said, overwrite });
+  return point.id;
+}
+
+async function whatToRestore(
+  house: House,
+  { point: query, disk, format }: RestoreRequest,
+  secrets: SecretSource,
+) {
+  const said = format === undefined ? undefined : parseImageFormat(format);
+  const { set, point } = await openPoint(house, query, secrets);
+  const root = point.disks.find(({ name }) => name === disk);
+  if (root) return { set, point, root, said };
+  const names = point.disks.map(({ name }) => name).join(', ');
+  throw new CatalogError('NOT_FOUND', `${point.id} has no disk "${disk}" but ${names}`);
 }
 
 function summaryOf(point: PointRecord): PointSummary {

@@ -3,7 +3,8 @@ import { isNbdUri } from '../block/nbd-uri.ts';
 import type { RequestOf } from '../protocol/operations.ts';
 import { sessionStatus } from '../recovery/sessions.ts';
 import { SystemError } from '../sys/system-error.ts';
-import { checkBackup } from './backups.ts';
+import { findPoint } from '../catalog/points.ts';
+import { checkBackup, checkRestore } from './backups.ts';
 import { type House, openSet, type SecretSource } from './house.ts';
 import { checkRetention } from './retention.ts';
 
@@ -11,15 +12,20 @@ type Job = RequestOf<'job/create'>;
 
 /**
  * A job that would fail each time, or wait for a key that is never given, is refused when it is made: not in the night.
- * NBD servers are not checked, for they may run at the time of the backup only.
+ * NBD servers are not checked, for they may run at the time of the job only. Answers the job as it is to be done now:
+ * `@latest` is the point that is the newest when the job is made, whenever it is tried.
  */
 export async function checkJob(
   house: House,
   job: Job,
   { secrets }: { readonly secrets: SecretSource },
-): Promise<void> {
+): Promise<Job> {
   // A check reads what the keys at hand open, and names the rest.
-  if (job.kind === 'check') return;
+  if (job.kind === 'check') return job;
+  if (job.kind === 'restore') {
+    const point = await checkRestore(house, job.request, secrets);
+    return { ...job, request: { ...job.request, point } };
+  }
   if (job.kind === 'backup') {
     const { request } = job;
     checkBackup(request);
@@ -28,11 +34,15 @@ export async function checkJob(
     for (const where of files) await checkImage(house, where);
   }
   await openSet(house, await setOf(house, job), secrets);
+  return job;
 }
 
 /** The set whose key a job needs. */
 export async function setOf(house: House, job: Exclude<Job, { kind: 'check' }>): Promise<string> {
   if (job.kind === 'backup') return job.request.set;
+  if (job.kind === 'restore') {
+    return (await findPoint(house.world, house.store, job.request.point)).set;
+  }
   return (await sessionStatus(house, job.request.session)).record.set;
 }
 

@@ -28,8 +28,7 @@ export async function createJob(
   options: CallOptions,
 ): Promise<JobSummary> {
   const { queue, keys } = desk;
-  await checkJob(house, job, options);
-  const { kind, request } = job;
+  const { kind, request } = await checkJob(house, job, options);
   const made = await queue.submit({ kind, request });
   // In time: to begin it is to be noted on the disk first.
   if (options.given) keys.give(made, options.given);

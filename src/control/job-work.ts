@@ -4,7 +4,7 @@ import type { Again, Outcome } from '../jobs/job-state.ts';
 import type { AttemptOptions } from '../jobs/queue.ts';
 import type { FailureKind } from '../protocol/failure.ts';
 import type { Report } from '../protocol/results.ts';
-import { backupJob, bySession, checkRequest } from '../protocol/requests.ts';
+import { backupJob, bySession, checkRequest, restoreRequest } from '../protocol/requests.ts';
 import { firstFailure, kindOfFailure } from './failures.ts';
 import type { CallOptions, RunApart } from './handlers.ts';
 import type { House, SecretSource } from './house.ts';
@@ -29,9 +29,9 @@ const AGAIN = {
   interrupted: 'soon',
 } as const satisfies Record<FailureKind, Again>;
 
-/** Only one may write to a store; a check reads all of it, and two would only be slower. */
+/** Only one may write to a store. Checks and restores read; two of a kind would only make each other slower. */
 export function laneOf(kind: JobKind): string {
-  return kind === 'check' ? 'check' : 'write';
+  return kind === 'check' || kind === 'restore' ? kind : 'write';
 }
 
 /** What jobs do. Never rejects but for our own faults. */
@@ -95,6 +95,8 @@ async function attempt(job: JobRecord, options: Attempt): Promise<Outcome> {
     }
     case 'keep':
       return { kind: 'done', result: await keepOnce(job, options) };
+    case 'restore':
+      return restoreOnce(job, options);
     default:
       return job.kind satisfies never;
   }
@@ -117,6 +119,23 @@ async function backUp({ request }: JobRecord, options: Attempt) {
     options.report({ event: 'notice', message });
     return { ...point, retained: null };
   }
+}
+
+/** A file that is there at a later attempt may be what an earlier one made and did not live to tell: it is kept. */
+async function restoreOnce({ request, failures, deaths }: JobRecord, options: Attempt) {
+  const restore = restoreRequest.parse(request, []);
+  const { to, overwrite } = restore;
+  const isFirst = failures + deaths === 0;
+  if (!isFirst && !overwrite && (await options.house.world.files.stat(to))?.kind === 'file') {
+    const reason =
+      `${to} exists. If an earlier attempt of this job made it, it is whole: restored files appear under their ` +
+      'names only then. Otherwise restore to another name';
+    return { kind: 'failed', reason, again: 'never' } as const;
+  }
+  return {
+    kind: 'done',
+    result: { ...(await options.apart('restore/disk', restore, options)) },
+  } as const;
 }
 
 /** A session that is gone was kept by an attempt that did not live to tell: whichever process of ours died. */

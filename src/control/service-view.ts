@@ -22,7 +22,8 @@ export async function asSeenHere(
   if (!KINDS.has(kind)) return message;
   const files = hostFilesIn(OPERATIONS[name].request.json, request).map(withoutScheme);
   for (const file of files) {
-    const advice = (await hiddenAdvice(file)) ?? (await deviceAdvice(file, message, name));
+    const rights = restoreIn(name, request) ? 'rw' : 'r';
+    const advice = (await hiddenAdvice(file)) ?? (await deviceAdvice(file, message, rights));
     if (advice !== undefined) return `${message}; ${advice}`;
   }
   const to = written(name, request);
@@ -37,10 +38,18 @@ function withoutScheme(name: string): string {
 
 /** What a request has the service make. */
 function written(name: OperationName, request: object): string | undefined {
-  if (name !== 'restore/disk') return undefined;
-  const { to } = request as RequestOf<'restore/disk'>;
+  const restore = restoreIn(name, request);
+  if (!restore) return undefined;
+  const { to } = restore;
   // A device is not made.
   return to.startsWith('/') && !to.startsWith('/dev/') ? to : undefined;
+}
+
+function restoreIn(name: OperationName, request: object): RequestOf<'restore/disk'> | undefined {
+  if (name === 'restore/disk') return request as RequestOf<'restore/disk'>;
+  if (name !== 'job/create') return undefined;
+  const job = request as RequestOf<'job/create'>;
+  return job.kind === 'restore' ? job.request : undefined;
 }
 
 async function hiddenAdvice(file: string): Promise<string | undefined> {
@@ -58,10 +67,9 @@ async function hiddenAdvice(file: string): Promise<string | undefined> {
 async function deviceAdvice(
   file: string,
   message: string,
-  name: OperationName,
+  rights: 'r' | 'rw',
 ): Promise<string | undefined> {
   if (!file.startsWith('/dev/') || !/EPERM|not permitted/.test(message)) return undefined;
-  const rights = name === 'restore/disk' ? 'rw' : 'r';
   const line = `DeviceAllow=${file} ${rights}`;
   return `the service may open only the devices that its unit names ("systemctl edit holdfastd": ${line})`;
 }

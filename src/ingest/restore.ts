@@ -98,12 +98,28 @@ async function deviceAlone({ files }: World, path: string): Promise<WritableBloc
   }
 }
 
+/**
+ * What can be known of a place before its disk is read: whether a file may be made or replaced there, in that format.
+ * Nothing is said about devices and NBD servers. Rejects as `restoreDisk`.
+ */
+export async function checkTarget(
+  world: World,
+  { to, format, overwrite }: Pick<RestoreOptions, 'to' | 'format' | 'overwrite'>,
+): Promise<void> {
+  if (isNbdUri(to)) return;
+  const path = await realTarget(to);
+  const status = await world.files.stat(path);
+  if (status?.kind === 'block-device') return;
+  await requireReplaceable(world, path, status, { overwrite });
+  wantedFormat(resolve(to), format);
+}
+
 /** Rejects REFUSED, EXISTS, BUSY. */
 async function requireReplaceable(
   { files }: World,
   path: string,
   status: FileStatus | undefined,
-  { overwrite }: RestoreOptions,
+  { overwrite }: Pick<RestoreOptions, 'overwrite'>,
 ): Promise<void> {
   if (!status) return;
   if (status.kind === 'directory') {

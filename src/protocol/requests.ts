@@ -118,10 +118,22 @@ export const retainRequest = object({
   dryRun: withDefault(flag(), false),
 });
 
+export const restoreRequest = object({
+  point,
+  disk: name,
+  to: disk,
+  /** Default: the ending of the file's name, else raw. */
+  format: optional(line(32)),
+  overwrite: withDefault(flag(), false),
+  /** Allows contents of a device to be overwritten: its serial number, or its name where it has none. */
+  erase: optional(line(256)),
+});
+
 const jobs = {
   backup: { request: backupJob },
   check: { request: checkRequest },
   keep: { request: bySession },
+  restore: { request: restoreRequest },
 } as const;
 export const jobRequest = variants('kind', jobs);
 /** In how many parts the last hour is told of. */
@@ -159,17 +171,6 @@ export const scheduleRequest = object({
   /** A calendar expression as of systemd: `Mon..Fri 02:30`, `daily`. */
   at: line(256),
   job: jobRequest,
-});
-
-export const restoreRequest = object({
-  point,
-  disk: name,
-  to: disk,
-  /** Default: the ending of the file's name, else raw. */
-  format: optional(line(32)),
-  overwrite: withDefault(flag(), false),
-  /** Allows contents of a device to be overwritten: its serial number, or its name where it has none. */
-  erase: optional(line(256)),
 });
 
 export const startRequest = object({

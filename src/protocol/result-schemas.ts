@@ -145,7 +145,7 @@ export const checkResult: Schema<CheckResult> = object({
   strays: list(long, MANY),
 });
 
-const kind = oneOf('backup', 'check', 'keep');
+const kind = oneOf('backup', 'check', 'keep', 'restore');
 const anything = anyObject(MANY);
 
 export const jobSummary: Schema<JobSummary> = object({

@@ -237,7 +237,7 @@ export interface CheckResult {
 
 export interface JobSummary {
   readonly job: string;
-  readonly kind: 'backup' | 'check' | 'keep';
+  readonly kind: 'backup' | 'check' | 'keep' | 'restore';
   readonly state: 'waiting' | 'running' | 'done' | 'failed' | 'canceled';
   readonly schedule: string | null;
   readonly created: string;

@@ -1,4 +1,4 @@
-import { deepEqual } from 'node:assert/strict';
+import { deepEqual, match } from 'node:assert/strict';
 import { test } from 'tap';
 import { OperationFailure } from '../../src/control/failures.ts';
 import type { RunApart } from '../../src/control/handlers.ts';
@@ -6,6 +6,8 @@ import type { House } from '../../src/control/house.ts';
 import { openJobKeys } from '../../src/control/job-keys.ts';
 import { jobWork } from '../../src/control/job-work.ts';
 import type { JobRecord } from '../../src/formats/store/job.ts';
+import { crashingFs } from '../support/crashing-fs.ts';
+import { seeded } from '../support/random.ts';
 
 const KEEP: JobRecord = {
   ...{ id: 'keep-1', kind: 'keep', request: { session: 'vm-1' }, schedule: undefined },
@@ -33,4 +35,24 @@ test('a session that is gone at the second try was kept by the first, whichever 
   deepEqual(await work({ ...KEEP, deaths: 1 }, options), kept);
   const missing = { kind: 'failed', reason: 'there is no session "vm-1"', again: 'soon' };
   deepEqual(await work(KEEP, options), missing);
+});
+
+test('a restored file that a later attempt finds is kept, and the job ends', async () => {
+  let attempts = 0;
+  const apart: RunApart = async () => {
+    attempts++;
+    return {} as never;
+  };
+  const { files } = crashingFs(seeded(1));
+  await (await files.create('/vda.raw'))[Symbol.asyncDispose]();
+  const keys = openJobKeys(() => Promise.reject(new Error()));
+  const work = jobWork({ world: { files } } as House, { keys, apart });
+  const options = { signal: new AbortController().signal, report: () => {} };
+  const request = { point: 'vm-1', disk: 'vda', to: '/vda.raw' };
+  const job: JobRecord = { ...KEEP, kind: 'restore', request, deaths: 1 };
+  const ended = await work(job, options);
+  deepEqual([ended.kind, 'again' in ended && ended.again, attempts], ['failed', 'never', 0]);
+  match('reason' in ended ? ended.reason : '', /\/vda\.raw exists.* it is whole/);
+  const replaced = { ...job, request: { ...request, overwrite: true } };
+  deepEqual([(await work(replaced, options)).kind, attempts], ['done', 1]);
 });

@@ -162,6 +162,11 @@ test('the names of files in a request are found, those of other hosts are none',
       ['/x'],
     ],
     ['restore/disk', { point: 'p', disk: 'vda', to: '/dev/sda' }, ['/dev/sda']],
+    [
+      'job/create',
+      { kind: 'restore', request: { point: 'p', disk: 'vda', to: '/dev/sda' } },
+      ['/dev/sda'],
+    ],
     ['restore/disk', { point: 'p', disk: 'vda', to: 'nbd://h:10809/x' }, []],
     [
       'session/start',

@@ -81,6 +81,29 @@ test('jobs: backed up, retained, checked, kept, canceled, failed', async () => {
   ok(!service.log().includes('correct horse'));
 });
 
+test('a restore in the background is of the point that was the newest when it was asked for', async () => {
+  await using service = await home.run();
+  const to = join(root, 'restored.raw');
+  const restore = (...more: string[]) =>
+    holdfast('restore', 'disk', 'vm@latest', 'vda', '--to', to, '--queue', ...more);
+  const newest = (await pointsOf('vm')).at(0);
+  const { result } = await expectDone(restore());
+  const shown = await expectDone(holdfast('job', 'attend', result['job'] as string));
+  const done = shown.result as unknown as Shown & { request: Record<string, unknown> };
+  deepEqual([done.state, done.request['point'], done.result!['to']], ['done', newest, to]);
+  ok(readFileSync(to).equals(readFileSync(image)));
+  const before = (await jobs()).length;
+  const again = await restore();
+  equal(again.code, 1);
+  match(again.stderr, /restored\.raw exists: .*--overwrite/);
+  match((await restore('--format', 'qcow2', '--overwrite')).stderr, /is named like raw/);
+  equal((await holdfast('restore', 'disk', 'vm@latest', 'vdz', '--to', 'x', '--queue')).code, 5);
+  equal((await jobs()).length, before, 'what cannot be is refused when it is asked for');
+  const over = await expectDone(restore('--overwrite'));
+  await expectDone(holdfast('job', 'attend', over.result['job'] as string));
+  equal(await service.stop('SIGTERM'), 0);
+});
+
 test('whoever follows the service hears what happens', async () => {
   await using _service = await home.run();
   const child = spawn(process.execPath, [

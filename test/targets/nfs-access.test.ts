@@ -4,6 +4,8 @@ import { deepEqual, equal, rejects, throws } from 'node:assert/strict';
 import { test } from 'tap';
 import { STATUS } from '../../src/formats/wire/nfs3.ts';
 import { PROGRAMS } from '../../src/formats/wire/rpc.ts';
+import { permissions } from '../../src/targets/nfs/access.ts';
+import type { TreeNode } from '../../src/tree/file-tree.ts';
 import { parseNetworks } from '../../src/sys/networks.ts';
 import { type Args, rpcClient } from '../support/nfs-client.ts';
 import { LOCAL, serveSession } from '../support/nfs-server.ts';
@@ -96,6 +98,18 @@ test('an export of a name or a tag that is taken is refused, and the first one s
   throws(() => target.export('vm-2', tree, { access: [LOCAL], tag: 77, generation: 5 }), exists);
   throws(() => target.export('vm-3', tree, { access: [LOCAL], tag: 0, generation: 5 }), exists);
   equal((await it.client.mount('/holdfast/vm-1')).status, 0);
+});
+
+test('a file is open to its owner, its group and others as its mode says, and to root', async () => {
+  const node: TreeNode = {
+    ...{ id: 2, kind: 'file', mode: 0o751, uid: 10, gid: 20, links: 1, size: 0 },
+    ...{ accessedMs: 0, modifiedMs: 0, changedMs: 0 },
+  };
+  const who = (uid: number, gid: number, ...gids: number[]) =>
+    permissions(node, { uid, gid, gids });
+  deepEqual([who(10, 99), who(11, 20), who(11, 99, 20), who(11, 99, 98)], [7, 5, 5, 1]);
+  deepEqual(permissions({ ...node, mode: 0o017 }, { uid: 10, gid: 20, gids: [] }), 0, 'the owner');
+  deepEqual(permissions({ ...node, mode: 0o600 }, { uid: 0, gid: 0, gids: [] }), 6);
 });
 
 test('ports, squashing and read-only exports', async () => {

@@ -1,22 +1,27 @@
 import { formatSize } from '../../lib/sizes.ts';
 import type { Command } from '../command.ts';
+import { QUEUE_DETAILS, QUEUE_OPTION, queueJob } from '../queued-job.ts';
 
 export const command: Command = {
-  usage: 'POINT DISK --to FILE|DEVICE|NBD-URI [--format FORMAT] [--overwrite] [--erase SERIAL]',
+  usage:
+    'POINT DISK --to FILE|DEVICE|NBD-URI [--format FORMAT] [--overwrite] [--erase SERIAL] [--queue]',
   details: [
     '--to           a file appears when it is whole; holes stay holes; what was written is read back',
     '--format raw|qcow2|vmdk|vdi|vhd|vhdx   default: the ending of the name, else raw; only raw for devices and NBD',
     '--overwrite    replaces a file that is there',
     '--erase SERIAL overwrites what is on a device: its serial number (its name, if it has none), typed out',
+    ...QUEUE_DETAILS,
   ],
   options: {
     to: { type: 'string' },
     format: { type: 'string' },
     overwrite: { type: 'boolean' },
     erase: { type: 'string' },
+    ...QUEUE_OPTION,
   },
   takes: [2, 2],
-  async run(input, { output, call, path }) {
+  async run(input, context) {
+    const { output, call, path } = context;
     const request = {
       point: input.args[0]!,
       disk: input.args[1]!,
@@ -25,6 +30,7 @@ export const command: Command = {
       overwrite: input.flag('overwrite'),
       erase: input.text('erase'),
     };
+    if (input.flag('queue')) return queueJob({ kind: 'restore', request }, context);
     const done = await call('restore/disk', request);
     output.result(done, () => {
       const written = formatSize(done.writtenBytes);
