@@ -86,7 +86,7 @@ test('a restore in the background is of the point that was the newest when it wa
   const to = join(root, 'restored.raw');
   const restore = (...more: string[]) =>
     holdfast('restore', 'disk', 'vm@latest', 'vda', '--to', to, '--queue', ...more);
-  const newest = (await pointsOf('vm')).at(0);
+  const newest = (await pointsOf('vm')).at(-1);
   const { result } = await expectDone(restore());
   const shown = await expectDone(holdfast('job', 'attend', result['job'] as string));
   const done = shown.result as unknown as Shown & { request: Record<string, unknown> };
