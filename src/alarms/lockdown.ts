@@ -27,7 +27,7 @@ const AGREE_WITHIN_MS = 60 * 60_000;
 const NAME = 'lockdown.json';
 const LENGTH_MAX = 4096;
 
-/** Rejects CORRUPT: nobody knows then whether it is on. */
+/** Rejects CORRUPT: then it is not known whether it is on. */
 export async function readLockdown(
   files: FileSystem,
   directory: string,
@@ -66,7 +66,7 @@ export async function openLockdown(
       return await readLockdown(files, directory);
     } catch (cause) {
       if (!(cause instanceof FormatError)) throw cause;
-      onTrouble(`the lockdown is on, for nobody knows: ${cause.message}`);
+      onTrouble(`the lockdown is on, because its record cannot be read: ${cause.message}`);
       return { since: clock.now().toISOString(), uid: 0, persons: 1, approvals: [] };
     }
   }

@@ -63,7 +63,7 @@ export async function openOutbox(options: OutboxOptions): Promise<Outbox> {
       const next = failed(message, cause, clock.now());
       if (!next || next.attempts >= FAILS_AFTER) onState(cause.message);
       if (next) return messages.keep(next);
-      onTrouble(`nobody was told that ${message.notice.message}: ${cause.message}`);
+      onTrouble(`a notification was given up: ${message.notice.message}: ${cause.message}`);
       await messages.remove(message.id);
     }
   }
@@ -98,7 +98,7 @@ export async function openOutbox(options: OutboxOptions): Promise<Outbox> {
       const id = `${created.replace(/[-:.]/g, '')}-${tail}`;
       const [oldest] = messages.list();
       if (oldest && messages.size >= MESSAGES_MAX) {
-        onTrouble(`too much is to be told: nobody was told that ${oldest.notice.message}`);
+        onTrouble(`too many notifications wait: one was given up: ${oldest.notice.message}`);
         await messages.remove(oldest.id);
       }
       const fresh = { attempts: 0, notBefore: undefined, reason: undefined };

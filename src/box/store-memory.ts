@@ -205,7 +205,8 @@ function markIn(files: FileSystem, { id, path }: { readonly id: string; readonly
   ): Promise<BoxMark | 'other' | undefined> {
     const found = await files.stat(path);
     if (!found) return undefined;
-    // No box has left one like that: whoever can write to the store must not hide so that it was out of sight.
+    // No box leaves one like that. An attacker with write access must not hide in this way that the store was out of
+    // sight.
     if (found.kind !== 'file' || found.size > MARK_LENGTH_MAX) return 'other';
     try {
       const mark = decodeMark(await files.readFile(path, MARK_LENGTH_MAX), key);

@@ -161,7 +161,7 @@ export async function forgetPoint(world: World, store: Store, place: PointPlace)
   }
   const path = pointPath(store, place);
   const directory = pointsDirectory(store, place.set);
-  // Nothing is written anew: this has to be possible on a full disk. Nothing else is read: whoever forgets thousands
+  // Nothing new is written: this has to be possible on a full disk. Nothing else is read: to forget thousands
   // of a machine's points would read all of them each time. What is needed no longer goes with the next publication.
   await files.rename(path, join(directory, place.id + FORGOTTEN));
   await files.syncDirectory(directory);

@@ -3,8 +3,8 @@ import { type Input, UsageError } from './command.ts';
 
 export const WITHIN_OPTION = { within: { type: 'string' } } as const;
 export const WITHIN_DETAILS = [
-  '--within SECONDS    5 to 600, 60 unless given: unless "network confirm" comes in that time the change is rolled',
-  '                    back by itself, also if the machine, or all of Holdfast, went down meanwhile',
+  '--within SECONDS    5 to 600 (default: 60): unless "network confirm" comes in that time, the change is rolled',
+  '                    back, also if the machine, or all of Holdfast, went down in the meantime',
 ];
 const STANDARD = 60;
 

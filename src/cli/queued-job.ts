@@ -6,7 +6,7 @@ import type { Context } from './command.ts';
 /** Of commands that the service can carry out in the background. */
 export const QUEUE_OPTION = { queue: { type: 'boolean' } } as const;
 export const QUEUE_DETAILS = [
-  '--queue            as a job of the service, which is tried again, and survives a restart; a key that is given',
+  '--queue            as a job of the service: failures are retried, also after a restart; a key that is given',
   '                   is kept in memory until it has ended',
 ] as const;
 

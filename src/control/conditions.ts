@@ -142,7 +142,7 @@ function failedJobs(jobs: readonly JobRecord[]): Condition[] {
     // What a check found is an alarm of its own.
     const isFind = job.kind === 'check' && job.result !== undefined;
     if (job.state !== 'failed' || isFind) return [];
-    const message = `job ${job.id} has failed: ${job.reason ?? 'nobody knows why'}`;
+    const message = `job ${job.id} has failed: ${job.reason ?? 'the reason is not known'}`;
     const about = job.schedule ?? job.id;
     return [{ kind: 'job-failed', about, level: 'warning', message, occurrence: job.id }];
   });

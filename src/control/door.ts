@@ -181,7 +181,7 @@ async function answerCall(
       ended = await audited(who, name, withoutHidden(name, request));
     // After it was noted that somebody tried.
     checkAllowed(name);
-    // Not before: whoever may not ask hears nothing of the files that he names.
+    // Not before: a caller who may not ask learns nothing about the files that a request names.
     asked = request;
     const result = await handle(name, desk, request, {
       ...{ given, who: 'token' in who ? undefined : who },

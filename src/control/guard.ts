@@ -136,7 +136,7 @@ export async function openGuard(options: GuardOptions): Promise<Guard> {
   async function told(channel: Channel, reason: string | undefined): Promise<void> {
     const what = { kind: 'notify-failing', about: channel, level: 'warning' } as const;
     if (reason === undefined) return alarms.clear(alarmId(what));
-    await alarms.raise({ ...what, message: `nobody can be told by ${channel}: ${reason}` });
+    await alarms.raise({ ...what, message: `notifications by ${channel} fail: ${reason}` });
   }
   const watch = watchOf(options, { alarms, clock });
   stack.use(watch);

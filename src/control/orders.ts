@@ -46,8 +46,8 @@ export async function forgetSession(
   } catch (cause) {
     if (!(cause instanceof SystemError)) throw cause;
     tell(
-      `this box cannot note that session ${name} is over: ${cause.message}. It is, but a record of it that somebody ` +
-        'puts back would be obeyed',
+      `this box cannot note that session ${name} is over: ${cause.message}. It is over, but if an ` +
+        'old record of it were put back into the store, the box would obey it',
     );
   }
 }

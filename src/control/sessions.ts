@@ -142,7 +142,7 @@ async function run(
     onNew(session.record.id);
   } else {
     const { record } = await sessionStatus({ world, store }, request.what.session);
-    // Which point is opened is read here; nobody is asked for a key for what is refused anyway.
+    // The point is read from the record here: no key is asked for where the session is refused anyway.
     await requireOwnSession(memory, record);
     set = await openSet(house, record.set, secrets);
     point = await readPoint(world, store, set, record.point);

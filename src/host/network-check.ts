@@ -51,7 +51,7 @@ export async function checkNetwork(
   checks.push({
     what: `name ${host}`,
     ok: found !== undefined,
-    detail: found ?? 'nobody knows it',
+    detail: found ?? 'it is not known',
   });
   if (found !== undefined) checks.push({ what: `host ${host}`, ...(await ping(run, found)) });
   return checks;

@@ -53,7 +53,7 @@ interface NamedFile {
 
 /** Longer chains than any hypervisor makes. */
 const CHAIN_MAX = 64;
-/** Of one image and all that it refers to. Each stays open; a split VMDK of 16 TB has so many. */
+/** Files of one image, with all that it refers to. Each stays open; a split VMDK of 16 TB has so many. */
 const FILES_MAX = 8192;
 /** Bytes: PATH_MAX of Linux. */
 const NAME_LENGTH_MAX = 4095;

@@ -11,7 +11,7 @@ export interface Leaf {
   readonly firstPage: Uint8Array;
   readonly pages: Uint16Array;
   readonly keys: Float64Array;
-  /** Of each block's digest, so much as tells it from others at the same place: see block-cache.ts. */
+  /** As much of each block's digest as tells it from others at the same place: see block-cache.ts. */
   readonly tags: Uint32Array;
   address(block: number): BlockAddress;
   /** Of all blocks, in the order of the disk. */

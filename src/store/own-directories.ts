@@ -6,10 +6,10 @@ import type { Store } from './store.ts';
 import { StoreError } from './store-error.ts';
 
 /*
- * Whoever can write to the disk of a store can put a symbolic link where a directory belongs: what is made or removed
- * in it would be made or removed elsewhere, as root. So whoever changes a store looks for links first. Of files nothing
- * need be looked for: `FileSystem` opens no link to write, makes no file where one is, and renames and removes the link
- * itself. A reader is not harmed: what it reads is authenticated.
+ * An attacker who can write to the disk of a store can put a symbolic link where a directory belongs: what is made
+ * or removed in it would be made or removed elsewhere, as root. So links are looked for before a store is changed.
+ * Files need no such look: `FileSystem` opens no link to write, makes no file where one is, and renames and removes
+ * the link itself. A reader is not harmed: what it reads is authenticated.
  */
 const PARENTS = ['', 'packs', 'sets', 'sessions', 'block-index'] as const;
 
@@ -33,7 +33,7 @@ async function setsIn(files: FileSystem, store: string): Promise<string[]> {
   return (await files.stat(sets)) ? files.list(sets) : [];
 }
 
-/** Rejects CORRUPT. For whoever changes the store, in whatever way, before it does. */
+/** Rejects CORRUPT. Called before any change of the store. */
 export async function refuseLinks({ files }: World, { directory }: Store): Promise<void> {
   const [first] = await linksIn(files, directory);
   if (first !== undefined) throw new StoreError('CORRUPT', `${first} ${REASON}`);

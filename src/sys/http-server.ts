@@ -251,7 +251,7 @@ function requestOf(
   const left = new AbortController();
   response.on('close', () => {
     if (response.writableFinished) return;
-    left.abort(new SystemError('UNREACHABLE', 'whoever asked has left'));
+    left.abort(new SystemError('UNREACHABLE', 'the client has left'));
   });
   message.on('error', () => {});
   response.on('error', () => {});

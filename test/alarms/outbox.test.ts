@@ -67,14 +67,14 @@ test('what is refused, or is no news any more, is given up and said so', async (
   outbox.start();
   await outbox.put(notice('a'));
   await clock.advance(1);
-  match(troubles.join(), /nobody was told that a: no such user/);
+  match(troubles.join(), /a notification was given up: a: no such user/);
   failure = new SystemError('FAILED', '500');
   await outbox.put(notice('b'));
   await clock.advance(71 * 60 * MINUTE);
   equal(outbox.size, 1);
   await clock.advance(3 * 60 * MINUTE);
   equal(outbox.size, 0);
-  match(troubles.at(-1)!, /nobody was told that b: 500/);
+  match(troubles.at(-1)!, /a notification was given up: b: 500/);
   await outbox[Symbol.asyncDispose]();
 });
 

@@ -176,7 +176,7 @@ test('what could not be read again is not remembered, and costs nothing that is'
   const box = boxAt('box');
   const set = { domain: '1'.repeat(32), encrypted: true };
   await box.of(store).rememberSet('nightly', set);
-  // As a store may say of itself, whoever has written that.
+  // As an attacker may have written it into a store.
   const long = { ...store, record: { needs: { read: [], write: ['x'.repeat(300)] } } };
   await rejects(box.of(long).rememberSet('plain', set), /memory\.json takes no more/);
   const many = Array.from({ length: 10_001 }, (_, at) => ({ ...ORDER, name: `x${at}` }));
@@ -191,7 +191,7 @@ test('what is adopted is remembered, or refused', async () => {
   const memory = boxAt('box').of(store);
   await memory.remember([ORDER]);
   await memory.adopt([{ ...OTHER, name: 'y' }], { seen: set });
-  equal((await memory.look()).isOurs(ORDER), true, 'given while somebody read what was shown');
+  equal((await memory.look()).isOurs(ORDER), true, 'given while the list was read');
   await memory.adopt([], {});
   equal((await memory.look()).set('seen')?.encrypted, true, 'its record cannot be read now');
   mkdirSync(file('credentials'));
@@ -199,7 +199,7 @@ test('what is adopted is remembered, or refused', async () => {
   await rejects(memory.adopt([ORDER], {}), /5 bytes, not 32/);
 });
 
-test('a memory that cannot be read keeps nobody from asking', async () => {
+test('a memory that cannot be read refuses no request', async () => {
   const { store, boxAt, file } = place();
   await boxAt('box').of(store).remember([ORDER]);
   mkdirSync(file('credentials'));

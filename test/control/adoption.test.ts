@@ -22,7 +22,7 @@ async function opened() {
   return { store, house: await openHouse(store) };
 }
 
-/** A queue on a store in which somebody has written the job `evil`. */
+/** A queue on a store into which an attacker has written the job `evil`. */
 async function foreignJob(stack: AsyncDisposableStack, store: string, { world, memory }: House) {
   const files = await openJobFiles(world.files, store, { memory });
   plantJob(store, { kind: 'check', request: {} });
@@ -35,7 +35,7 @@ async function foreignJob(stack: AsyncDisposableStack, store: string, { world, m
   return { files, queue };
 }
 
-test('a set that cannot be read while somebody adopts does not come back unencrypted', async () => {
+test('a set that cannot be read during an adoption does not come back unencrypted', async () => {
   const { store, house } = await opened();
   await using _house = house;
   const undo = alterSet(store, 'nightly', (it) => it);

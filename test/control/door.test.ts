@@ -125,7 +125,7 @@ test('a request is not deeper than requests are, whatever its texts hold', async
   ok(!/levels deep/.test(flat.text), flat.text);
 });
 
-test('whoever may not ask hears nothing of the files that he names', async () => {
+test('a caller who may not ask learns nothing about the files that a request names', async () => {
   const refusing = door({
     ...DOOR,
     checkAllowed() {

@@ -29,7 +29,7 @@ const KEY: SecretSource = async () => ({
   passphrase: Buffer.from('correct horse'),
 });
 const NO_KEY: SecretSource = async () => {
-  throw new CatalogError('WRONG_KEY', 'nobody knows it');
+  throw new CatalogError('WRONG_KEY', 'the key is missing');
 };
 
 /** A source of secrets that somebody waits at. */
@@ -72,7 +72,7 @@ test('who asked for a session and left before it ran has made none', async () =>
     { ...whole(), secrets: gate.source, signal: leaving.signal },
   );
   await gate.asked;
-  leaving.abort(new SystemError('UNREACHABLE', 'whoever asked has left'));
+  leaving.abort(new SystemError('UNREACHABLE', 'the client has left'));
   gate.open();
   await rejects(started, { code: 'UNREACHABLE' });
   deepEqual(keeper.counts(), { running: 0, waiting: 0 });
@@ -190,7 +190,7 @@ test('who asked for a resumption and left has made no session that is resumed fo
     async rename(from, to) {
       await house.world.files.rename(from, to);
       if (!to.endsWith('served.json')) return;
-      leaving.abort(new SystemError('UNREACHABLE', 'whoever asked has left'));
+      leaving.abort(new SystemError('UNREACHABLE', 'the client has left'));
     },
   };
   const { keeper } = keeperOf({ ...house, world: { ...house.world, files } }, KEY);
@@ -207,7 +207,7 @@ test('a session that waits for the same reason as before is reported once', asyn
   const { keeper: first } = keeperOf(house, KEY);
   await first.start({ what: point, ...reached }, whole());
   await first[Symbol.asyncDispose]();
-  let reason = 'nobody knows it';
+  let reason = 'the key is missing';
   const { keeper, events } = keeperOf(house, async () => {
     throw new CatalogError('WRONG_KEY', reason);
   });
@@ -237,7 +237,7 @@ test('a session is stopped and discarded also where the box cannot note it', asy
   await keeper[Symbol.asyncDispose]();
 });
 
-test('a session that nobody heard of leaves nothing in the memory of the box', async () => {
+test('a session whose start was never answered leaves nothing in the memory of the box', async () => {
   await using house = await openHouse(store);
   const forgotten: string[] = [];
   const memory = {
@@ -253,7 +253,7 @@ test('a session that nobody heard of leaves nothing in the memory of the box', a
     async rename(from, to) {
       await house.world.files.rename(from, to);
       if (!to.endsWith('served.json')) return;
-      leaving.abort(new SystemError('UNREACHABLE', 'whoever asked has left'));
+      leaving.abort(new SystemError('UNREACHABLE', 'the client has left'));
     },
   };
   const { keeper } = keeperOf({ ...house, memory, world: { ...house.world, files } }, KEY);

@@ -106,6 +106,6 @@ test('the recovery point of a session is that of the record which this box knows
   const signal = new AbortController().signal;
   const resumed = recover(house, { ...request, nfs: undefined }, { secrets, signal, report() {} });
   await rejects(resumed, { code: 'IMPOSSIBLE' });
-  equal(isAsked, false, 'nobody is asked for the key of what is refused');
+  equal(isAsked, false, 'no key is asked for where the session is refused');
   writeFileSync(journal, own);
 });

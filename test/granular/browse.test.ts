@@ -171,7 +171,7 @@ test('a file that is there and differs is replaced only where that was said', {
   const there = (name: string): string => to(`replace/replace/${name}`);
   await program('cp', '--archive', join(source, 'same'), there('same'));
   writeFileSync(there('newer'), 'written since\n');
-  writeFileSync(there('mine'), 'of nobody else\n');
+  writeFileSync(there('mine'), 'my own\n');
   symlinkSync('/etc/hostname', there('was-link'));
   await rejects(copyOut(root, ['replace'], to('replace')), {
     code: 'EXISTS',
@@ -189,7 +189,7 @@ test('a file that is there and differs is replaced only where that was said', {
   for (const path of [there('newer'), there('was-link'), there('sub/in'), one]) {
     equal(readFileSync(path, 'utf8'), 'of the guest\n');
   }
-  equal(readFileSync(there('mine'), 'utf8'), 'of nobody else\n');
+  equal(readFileSync(there('mine'), 'utf8'), 'my own\n');
   // Nothing differs any more: nothing to ask.
   await copyOut(root, ['replace'], to('replace'));
 });

@@ -55,7 +55,7 @@ async function machine(broken: string) {
   };
 }
 
-test('what cannot be written, or is somebody else`s just now, keeps no other part from its reset', async () => {
+test('what cannot be written, or is in use by another process, keeps no other part from its reset', async () => {
   for (const [broken, step] of [
     [KEYS, 'SSH keys'],
     ['/etc/holdfast/first-boot', 'first boot'],
@@ -72,8 +72,8 @@ test('what cannot be written, or is somebody else`s just now, keeps no other par
     equal(it.faults(), 1);
   }
   const it = await machine('/nothing');
-  await using _held = await it.files.lock(NETWORK_PLACES.lock, 'somebody else');
+  await using _held = await it.files.lock(NETWORK_PLACES.lock, 'another process');
   const { reset, failed } = await it.reset();
   deepEqual(reset, STEPS.slice(0, -1));
-  match(failed.join(), /^network: .* in use by somebody else/);
+  match(failed.join(), /^network: .* in use by another process/);
 });

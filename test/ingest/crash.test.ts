@@ -138,8 +138,8 @@ test('each change of which recovery points or sets there are holds the lock of t
   const { disk, second } = await setUp();
   const { world, store } = await houseOn(disk.files);
   {
-    await using _lock = await lockStore(world, store, 'somebody else');
-    const busy = { code: 'BUSY', message: /somebody else/ };
+    await using _lock = await lockStore(world, store, 'another process');
+    const busy = { code: 'BUSY', message: /another process/ };
     await rejects(forgetPoint(world, store, { set: 'set', id: second.id }), busy);
     await rejects(createSet(world, store, 'other', {}), busy);
   }

@@ -96,12 +96,12 @@ test('what appears while the disk is written is not written over', async () => {
   const slow: BlockDevice = {
     ...disk,
     async read(into, offset) {
-      writeFileSync(to, 'of somebody else');
+      writeFileSync(to, 'of another user');
       await disk.read(into, offset);
     },
   };
   await refused(to, /exists/, { disk: slow });
-  equal(readFileSync(to, 'utf8'), 'of somebody else');
+  equal(readFileSync(to, 'utf8'), 'of another user');
   deepEqual(parts(), []);
 });
 
@@ -167,7 +167,7 @@ test('what a killed restore left goes with the next one to that name, and no oth
   unlinkSync(at('.other.raw.00000001.part'));
 });
 
-test("what another user has left beside it stays, and is in nobody's way", async () => {
+test('what another user has left beside it stays, and hinders no restore', async () => {
   const theirs = at('.shared.raw.00000001.part');
   writeFileSync(theirs, 'of another user');
   const files = faultyFs(world.files, (operation, path) =>

@@ -47,13 +47,13 @@ test('a disk is restored onto a device', {
   const place = join(root, 'mounted');
   mkdirSync(place);
   await program('mount', device, place);
-  writeFileSync(join(place, 'precious'), 'of somebody');
+  writeFileSync(join(place, 'precious'), 'of another');
   for (const more of [[], ['--overwrite'], ['--erase', basename(device)]]) {
     const used = await restore(...more);
     equal(used.code, 3, used.stderr);
     match(used.stderr, /is in use.*Nothing was written/s);
   }
-  equal(readFileSync(join(place, 'precious'), 'utf8'), 'of somebody');
+  equal(readFileSync(join(place, 'precious'), 'utf8'), 'of another');
   await program('umount', place);
   await program('fsck.ext4', '-n', device);
 

@@ -73,7 +73,7 @@ for (const [name, work] of [
     const { disk: initial, set } = await setUp();
     rmSync(INDEX, { recursive: true, force: true });
     await rebuild(initial.files);
-    // Of what was there before: the same each time.
+    // The blocks that were there before: the same each time.
     rmSync(BEFORE, { recursive: true, force: true });
     cpSync(INDEX, BEFORE, { recursive: true });
     const whole = initial.copy(seeded(0));

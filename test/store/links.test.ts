@@ -22,7 +22,7 @@ import { temporaryDirectory } from '../support/temporary.ts';
 
 const MiB = 2 ** 20;
 
-/** A store with a point and a session, and something of somebody else. */
+/** A store with a point and a session, and files that are not Holdfast's. */
 async function place() {
   const root = temporaryDirectory();
   const home = join(root, 'store');

@@ -265,7 +265,7 @@ async function madeUp(
   return { size: MiB, reference: { pack, offset, length, digest } };
 }
 
-test('a leaf that somebody made up reads nothing beyond the blocks that it names', async () => {
+test('a leaf that an attacker made up reads nothing beyond the blocks that it names', async () => {
   const it = await roundTrip(noise(MiB, 4));
   const { store, set, root, reader, disk } = it;
   await readAll(disk);

@@ -109,7 +109,7 @@ test('what a link leads to is read, and neither written nor locked', async () =>
   const refused = { code: 'INVALID', message: /link: it is a symbolic link/ };
   await rejects(files.open(link, 'write'), refused);
   await rejects(files.open(link, 'alone'), refused);
-  await rejects(files.lock(link, 'somebody'), refused);
+  await rejects(files.lock(link, 'this test'), refused);
   await rejects(files.create(link), { code: 'EXISTS' });
   equal(await files.lockHolder(link), undefined);
   equal(Buffer.from(await files.readFile(path, 100)).toString(), 'as it was');

@@ -5,8 +5,8 @@ const ALARMS_MAX = 100;
 export const command: Command = {
   usage: 'ALARM ...',
   details: [
-    'An alarm whose reason is there goes on standing, and is not told of again unless it gets worse; one that tells of',
-    'something that has happened is over with it. Acknowledging "clock-jump" allows deletions again.',
+    'While its cause lasts, an acknowledged alarm stays, and is reported again only if it gets worse. An alarm about',
+    'an event that has passed is over once acknowledged. Acknowledging "clock-jump" allows deletions again.',
   ],
   options: {},
   takes: [1, ALARMS_MAX],

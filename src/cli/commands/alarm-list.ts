@@ -3,7 +3,7 @@ import { table } from '../output.ts';
 
 export const command: Command = {
   usage: '[--all]',
-  details: ['What changed last stands first.', '  --all   those that are over as well'],
+  details: ['The one that changed last comes first.', '  --all   also those that are over'],
   options: { all: { type: 'boolean' } },
   takes: [0, 0],
   async run(input, { output, call }) {

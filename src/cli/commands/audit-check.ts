@@ -3,7 +3,7 @@ import { type Command, DamageFound } from '../command.ts';
 export const command: Command = {
   usage: '',
   details: [
-    'Each entry vouches for all before it. Keep the last hash elsewhere, and nothing can be cut off unseen.',
+    'Each entry holds the hash of all before it. If you keep the last hash elsewhere, a cut at the end shows too.',
   ],
   options: {},
   takes: [0, 0],

@@ -3,7 +3,7 @@ import { table } from '../output.ts';
 
 export const command: Command = {
   usage: '[--last N]',
-  details: ['Who changed what through the service: the newest last, 100 if nothing is said.'],
+  details: ['Who changed what through the service: the newest last; default: 100 entries.'],
   options: { last: { type: 'string' } },
   takes: [0, 0],
   async run(input, { output, call }) {

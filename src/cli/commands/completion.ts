@@ -29,7 +29,7 @@ complete -F _holdfast holdfast
 export const command: Command = {
   usage: 'bash | words -- WORD ...',
   details: [
-    'bash   the script: eval "$(holdfast completion bash)" in ~/.bashrc, where it is not installed',
+    'bash   the script; where it is not installed: eval "$(holdfast completion bash)" in ~/.bashrc',
     'words  what may follow on a command line, a line each; ":files" where it is a file',
   ],
   options: {},

@@ -12,7 +12,7 @@ export const command: Command = {
   details: [
     'Status, recovery points and sessions of the service, in this terminal (80x24 or more).',
     '--set-up: begins with the steps that set a new machine up.',
-    '--login: key l leaves it, for a login; for lines where nobody has logged in yet.',
+    '--login: key l leaves the console for a login; for terminal lines before any login.',
   ],
   options: { login: { type: 'boolean' }, 'set-up': { type: 'boolean' } },
   takes: [0, 0],

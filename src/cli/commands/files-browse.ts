@@ -5,7 +5,7 @@ const PAGE = 500;
 
 export const command: Command = {
   usage: 'ID VOLUME [PATH]',
-  details: ['What is in a directory of a volume that the service has open: see "files open".'],
+  details: ['Lists a directory of a volume that the service has open: see "files open".'],
   options: {},
   takes: [2, 3],
   async run(input, { output, call }) {

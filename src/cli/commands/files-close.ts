@@ -3,7 +3,9 @@ import { type Command, UsageError } from '../command.ts';
 
 export const command: Command = {
   usage: 'ID | --all',
-  details: ['Unmounts it, also under open files, and also what a killed process left.'],
+  details: [
+    'Unmounts the volumes, even if files in them are open, and what a killed process left.',
+  ],
   options: { all: { type: 'boolean' } },
   takes: [0, 1],
   async run(input, { output, service, call }) {

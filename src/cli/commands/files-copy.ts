@@ -4,7 +4,8 @@ import { copiedText } from '../file-lines.ts';
 export const command: Command = {
   usage: 'ID VOLUME PATH... --to NAME [--overwrite]',
   details: [
-    'Copies out of a volume that the service has open: see "files open". Again after an interruption, it goes on.',
+    'Copies out of a volume that the service has open: see "files open". After an interruption the same',
+    'command continues.',
     '--to NAME              a directory where the service keeps restored files: "restores" in its settings.',
     "                       Set-uid and set-gid are left out: a guest's programs get no rights here",
     '--overwrite            replaces files that are there and differ',

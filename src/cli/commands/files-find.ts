@@ -6,8 +6,8 @@ import { VOLUME_HELP, VOLUME_OPTIONS, volumeOptions } from '../volume-options.ts
 export const command: Command = {
   usage: 'POINT|SESSION DISK [PATH] [--name GLOB] [--volume NAME]',
   details: [
-    'PATH                   where to begin; the top if nothing is said',
-    "--name GLOB            names that match, such as '*.docx'; everything if nothing is said",
+    'PATH                   where to begin; default: the top',
+    "--name GLOB            names that match, such as '*.docx'; default: all",
     '--volume NAME          where several have the path',
     ...VOLUME_HELP,
   ],

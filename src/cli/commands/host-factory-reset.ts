@@ -4,7 +4,7 @@ export const command: Command = {
   usage: '--confirm HOSTNAME',
   details: [
     "Network (DHCP), name, time, SSH and its keys, the administrator's password: as they came. Where the service",
-    'listens for other hosts, all tokens are revoked. What cannot be set back keeps nothing else. Never the store, its',
+    'listens for other hosts, tokens are revoked. If one part cannot be reset, the others are. Never: the store, its',
     'disk, the settings of the service, or passphrases that it has. HOSTNAME is the name of this machine, typed out.',
   ],
   options: { confirm: { type: 'string' } },

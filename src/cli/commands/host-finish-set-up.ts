@@ -4,7 +4,7 @@ import { hostText } from '../host-text.ts';
 export const command: Command = {
   usage: '',
   details: [
-    'Until then whoever stands before the screen of a new machine sets it up, without a login. Refused while the',
+    'Until then, the screen of a new machine lets anyone set it up, without a login. Refused while the',
     'administrator has no password.',
   ],
   options: {},

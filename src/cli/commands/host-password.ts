@@ -4,7 +4,7 @@ export const command: Command = {
   usage: '[--passphrase-file FILE | --passphrase-fd N]',
   details: [
     'Of the user admin, at the screen of this machine: asked for twice, or the first line of FILE, or of a',
-    'descriptor (0: standard input). At least 10 characters. Until there is one nobody comes in by a password.',
+    'descriptor (0: standard input). At least 10 characters. Without one, no login by password is possible.',
   ],
   options: {},
   takes: [0, 0],

@@ -3,7 +3,7 @@ import type { Command } from '../command.ts';
 export const command: Command = {
   usage: '--reason TEXT',
   details: [
-    'Sessions are flushed and go on at the next start. The reason stands in the audit log.',
+    'Sessions are flushed and go on at the next start. The reason is noted in the audit log.',
   ],
   options: { reason: { type: 'string' } },
   takes: [0, 0],

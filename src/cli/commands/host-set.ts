@@ -4,7 +4,7 @@ import { hostText } from '../host-text.ts';
 export const command: Command = {
   usage: '[--hostname NAME] [--timezone ZONE] [--ntp SERVER ...] [--keyboard LAYOUT]',
   details: [
-    'What is not named stays.',
+    'Settings that are not named stay as they are.',
     '--timezone ZONE     as Europe/Berlin; "timedatectl list-timezones" has them all',
     '--ntp SERVER        time servers, any number of them; --ntp none: those that Debian comes with',
     '--keyboard LAYOUT   of the screen: us, gb, de, ch, fr ...',

@@ -4,7 +4,7 @@ import { jobText } from '../queued-job.ts';
 export const command: Command = {
   usage: 'JOB',
   details: [
-    'Shows how it goes on until it has ended; Ctrl-C leaves it alone. Exit code 1 if it failed.',
+    'Shows its progress until it has ended; Ctrl-C only ends the watching. Exit code 1 if the job failed.',
   ],
   options: {},
   takes: [1, 1],

@@ -2,7 +2,7 @@ import type { Command } from '../command.ts';
 
 export const command: Command = {
   usage: 'JOB',
-  details: ['A job that runs ends soon: "job attend" waits for that.'],
+  details: ['A job that runs ends soon after; "job attend" waits for that.'],
   options: {},
   takes: [1, 1],
   async run({ args }, { output, call }) {

@@ -4,7 +4,7 @@ import { lockdownText } from '../lockdown-text.ts';
 export const command: Command = {
   usage: '',
   details: [
-    'Where the settings ask for two people, another user has to say the same within an hour.',
+    'If the settings ask for two persons, another user has to give this command too, within an hour.',
   ],
   options: {},
   takes: [0, 0],

@@ -4,7 +4,7 @@ import { manPage } from '../man-page.ts';
 
 export const command: Command = {
   usage: '',
-  details: ['For man -l, and for appliance/install, which puts it where man finds it.'],
+  details: ['Prints it for man -l; appliance/install puts it where man finds it.'],
   options: {},
   takes: [0, 0],
   async run(_input, { output }) {

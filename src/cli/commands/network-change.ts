@@ -11,9 +11,9 @@ export const command: Command = {
     '--gateway G         of a fixed address',
     '--off               no address, as below a VLAN',
     '--dns SERVER        any number of them; --domain NAME is appended to names without a dot',
-    '--vlan ID --on IF   INTERFACE is made: VLAN ID (1 to 4094) on IF, which is set up already',
+    '--vlan ID --on IF   INTERFACE is made: VLAN ID (1 to 4094) on IF, which must be set up',
     '--bond IF ...       INTERFACE is made, of these; --mode active-backup (the default), 802.3ad, balance-alb',
-    'What was set up before on INTERFACE is gone.',
+    'The earlier settings of INTERFACE are replaced.',
     ...WITHIN_DETAILS,
   ],
   options: {

@@ -2,7 +2,7 @@ import type { Command } from '../command.ts';
 
 export const command: Command = {
   usage: '',
-  details: ['Keeps the change of the network that waits for it.'],
+  details: ['Keeps the change that waits for it.'],
   options: {},
   takes: [0, 0],
   async run(_input, { output, call }) {

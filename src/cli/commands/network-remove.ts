@@ -3,7 +3,10 @@ import { pendingText, WITHIN_DETAILS, WITHIN_OPTION, within } from '../network-o
 
 export const command: Command = {
   usage: 'INTERFACE',
-  details: ['VLANs and bonds go; others are left to whoever else sets them up.', ...WITHIN_DETAILS],
+  details: [
+    'VLANs and bonds are removed; Holdfast no longer sets up other interfaces.',
+    ...WITHIN_DETAILS,
+  ],
   options: WITHIN_OPTION,
   takes: [1, 1],
   async run(input, { output, call }) {

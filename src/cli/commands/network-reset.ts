@@ -3,7 +3,7 @@ import type { Command } from '../command.ts';
 export const command: Command = {
   usage: '',
   details: [
-    'For emergencies: all that Holdfast has set up is forgotten, VLANs and bonds go, and every wired interface asks',
+    'For emergencies: all that Holdfast has set up is removed, VLANs and bonds too, and every wired interface asks',
     'for an address by DHCP. It need not be confirmed, and is not rolled back.',
   ],
   options: {},

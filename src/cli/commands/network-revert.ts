@@ -2,7 +2,7 @@ import type { Command } from '../command.ts';
 
 export const command: Command = {
   usage: '',
-  details: ['Does not wait for the time of an unconfirmed change to be up.'],
+  details: ['Does so at once, without waiting for the time of an unconfirmed change to be up.'],
   options: {},
   takes: [0, 0],
   async run(_input, { output, call }) {

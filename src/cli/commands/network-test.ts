@@ -3,7 +3,7 @@ import { type Command, CheckFailed } from '../command.ts';
 export const command: Command = {
   usage: '[HOST]',
   details: [
-    'Tries the gateways, the name servers, and HOST where one is named. Exit code 1: something failed.',
+    'Tries the gateways, the name servers, and HOST if given. Exit code 1 if something failed.',
   ],
   options: {},
   takes: [0, 1],

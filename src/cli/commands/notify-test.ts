@@ -3,7 +3,7 @@ import { table } from '../output.ts';
 
 export const command: Command = {
   usage: '',
-  details: ['Sends something to the webhook and by mail, as the settings of the service say.'],
+  details: ['Sends a message to the webhook and by mail, as the settings of the service say.'],
   options: {},
   takes: [0, 0],
   async run(_input, { output, call }) {

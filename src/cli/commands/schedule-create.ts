@@ -19,7 +19,7 @@ export const command: Command = {
     '--check            with --read-data reads every block as well',
     'An encrypted set needs a key that the service finds by itself ("passphraseFiles" of the settings, or its',
     'credential); one that is given here is kept in memory until the service ends.',
-    'What came due while no service ran is made up for once. While its last job has not ended, none is made.',
+    'What came due while no service ran is made up for once. While its last job has not ended, no new one is made.',
   ],
   options: {
     at: { type: 'string' },

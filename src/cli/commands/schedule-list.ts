@@ -3,7 +3,7 @@ import { table } from '../output.ts';
 
 export const command: Command = {
   usage: '',
-  details: ['LAST is how the newest of its jobs has ended, and when: "job list" names it.'],
+  details: ['LAST: how its newest job ended, and when. "job list" shows the job.'],
   options: {},
   takes: [0, 0],
   async run(_input, { output, call }) {

@@ -2,7 +2,7 @@ import type { Command } from '../command.ts';
 
 export const command: Command = {
   usage: '',
-  details: ['Tells what happens to sessions and jobs, and what is wrong, until interrupted.'],
+  details: ['Prints what happens to sessions and jobs, and alarms, until interrupted.'],
   options: {},
   takes: [0, 0],
   async run(_input, { call, signal }) {

@@ -5,8 +5,8 @@ import { table } from '../output.ts';
 export const command: Command = {
   usage: '[--points N]',
   details: [
-    'Bytes a second: now, and in the last hour in N parts (60 if nothing is said, at most 720), the oldest',
-    'first. Nothing is known from before the service was started.',
+    'Bytes a second: now, and in the last hour in N parts (default: 60, at most 720), the oldest',
+    'first. Nothing from before the service was started is known.',
   ],
   options: { points: { type: 'string' } },
   takes: [0, 0],

@@ -2,7 +2,7 @@ import type { Command } from '../command.ts';
 
 export const command: Command = {
   usage: 'SESSION',
-  details: ['What happened to it since the service was started.'],
+  details: ['Older events are in the journal: journalctl HOLDFAST_SESSION=SESSION.'],
   options: {},
   takes: [1, 1],
   async run({ args }, { output, call }) {

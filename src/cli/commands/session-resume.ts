@@ -3,7 +3,9 @@ import { readyText } from '../../client/ready-text.ts';
 
 export const command: Command = {
   usage: 'SESSION',
-  details: ['At the same place. "recover --resume" can change that, and stays with it.'],
+  details: [
+    'Serves it at the same place as before. "recover --resume" can name another, and waits.',
+  ],
   options: {},
   takes: [1, 1],
   async run({ args }, { output, call }) {

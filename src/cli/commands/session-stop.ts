@@ -2,7 +2,7 @@ import type { Command } from '../command.ts';
 
 export const command: Command = {
   usage: 'SESSION',
-  details: ['What its guests have flushed is kept; "session resume" goes on with it.'],
+  details: ['What its guests have written is kept; "session resume" continues it.'],
   options: {},
   takes: [1, 1],
   async run({ args }, { output, call }) {

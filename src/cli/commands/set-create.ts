@@ -4,8 +4,8 @@ import { type Command, UsageError } from '../command.ts';
 export const command: Command = {
   usage: 'NAME [--encrypt [--passphrase-file FILE]]',
   details: [
-    '--encrypt      what the set holds can be read with its passphrase or its recovery key only;',
-    '               the recovery key is shown once, here: keep it where the backups are not',
+    '--encrypt      the set can be read only with its passphrase or its recovery key;',
+    '               the recovery key is shown once, here: keep it away from the backups',
   ],
   options: { encrypt: { type: 'boolean' } },
   takes: [1, 1],

@@ -3,7 +3,7 @@ import { sshText } from '../host-text.ts';
 
 export const command: Command = {
   usage: '',
-  details: ['Nobody comes in any more; who is in stays in.'],
+  details: ['Connections that are open stay open.'],
   options: {},
   takes: [0, 0],
   async run(_input, { output, call }) {

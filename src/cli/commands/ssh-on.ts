@@ -5,7 +5,7 @@ import { sshText } from '../host-text.ts';
 export const command: Command = {
   usage: '[--for TIME]',
   details: [
-    '--for TIME   30m, 4h, 2d: off again then, also if the machine was off meanwhile; else until "ssh off"',
+    '--for TIME   30m, 4h, 2d: then off again, even if the machine was off in the meantime; default: until "ssh off"',
   ],
   options: { for: { type: 'string' } },
   takes: [0, 0],

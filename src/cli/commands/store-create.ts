@@ -4,7 +4,7 @@ import { requireHere } from '../server.ts';
 export const command: Command = {
   usage: '[DIR]',
   details: [
-    'DIR is made, or must be empty; without it the store of --store or HOLDFAST_STORE is, or the one',
+    'DIR is made, or must be empty. Without DIR: the store of --store or HOLDFAST_STORE, or the one',
     'that the running service is set to.',
   ],
   options: {},

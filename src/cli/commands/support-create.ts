@@ -7,7 +7,7 @@ export const command: Command = {
   usage: '--to FILE|-',
   details: [
     'A tar.gz with versions, settings, sessions, jobs and their logs, the end of the audit log, metrics,',
-    'disks and the journal; contents.json lists it. No data, and nothing secret that is known as such:',
+    'disks and the journal; contents.json lists it. No data, and no secrets as far as they are known or look like one:',
     'names of machines, hosts and paths are in it. Look it through before you give it away.',
     '--to -  to standard output: ssh admin@box holdfast support create --to - > bundle.tar.gz',
   ],

@@ -3,12 +3,12 @@ import { type Command, UsageError } from '../command.ts';
 export const command: Command = {
   usage: 'NAME --may look|manage [--files] [--expires DAYS]',
   details: [
-    'Lets somebody ask from other hosts, where the settings have "listen". The token is shown once, here: it',
-    'belongs into a file that nobody else may read, for holdfast --server URL --token-file FILE.',
+    'For requests from other hosts, if the settings have "listen". The token is shown once, here: put it into a',
+    'file that only its user may read, for holdfast --server URL --token-file FILE.',
     '--may look       as the group holdfast-view',
-    '--may manage     as the group holdfast, but for tokens, and without naming files of this machine:',
+    '--may manage     as the group holdfast, except for tokens, and without naming files of this machine:',
     "--files          may do that too, which is as good as being the service's own user",
-    '--expires DAYS   for so long',
+    '--expires DAYS   valid for so many days',
   ],
   options: {
     may: { type: 'string' },

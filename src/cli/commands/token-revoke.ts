@@ -2,7 +2,7 @@ import type { Command } from '../command.ts';
 
 export const command: Command = {
   usage: 'TOKEN',
-  details: ['At once: what is under way by it ends too.'],
+  details: ['In force at once: requests that use the token are ended too.'],
   options: {},
   takes: [1, 1],
   async run({ args }, { output, call }) {
