@@ -1,11 +1,11 @@
-import { deepEqual, equal, ok } from 'node:assert/strict';
+import { deepEqual, equal, ok, rejects } from 'node:assert/strict';
 import { test } from 'tap';
 import { leasesOf } from '../../src/catalog/leases.ts';
 import { findPoint, listPoints, readPoint } from '../../src/catalog/points.ts';
 import type { OpenSet } from '../../src/catalog/sets.ts';
 import type { PointRecord } from '../../src/formats/store/point.ts';
 import type { SessionError } from '../../src/recovery/session-error.ts';
-import { readJournal, sessionIds } from '../../src/recovery/session-files.ts';
+import { readJournal, sessionIds, writeJournal } from '../../src/recovery/session-files.ts';
 import { overlayOf, sessionSpace } from '../../src/recovery/session-steps.ts';
 import { keepHeld } from '../../src/recovery/keep-session.ts';
 import { discardSession, resumeSession, startSession } from '../../src/recovery/sessions.ts';
@@ -122,6 +122,21 @@ test('a power cut while a session starts and writes: it resumes with all that wa
       deepEqual(await house.world.files.list(`${HOME}/leases`), []);
       equal(Buffer.compare(await contents(files, set, point), BASE), 0);
     }
+  }
+});
+
+test('a session that is being ended is not resumed, and says how to finish that', async () => {
+  const { disk, set, point } = await setUp();
+  const id = await start(disk.files, set, point);
+  const house = await houseOn(disk.files, 9);
+  const record = (await readJournal(house.world, house.store, id))!;
+  for (const [phase, advice] of [
+    ['keeping', /"session keep /],
+    ['cleaning', /"session discard /],
+  ] as const) {
+    await writeJournal(house.world, house.store, { ...record, phase, keepAs: undefined });
+    const refused = { code: 'IMPOSSIBLE', message: advice };
+    await rejects(resumeSession(house, id, { tls: false }), refused, phase);
   }
 });
 
