@@ -17,12 +17,16 @@ export async function attachments(
 ): Promise<ReadySession> {
   const { id, point, disks, nfs } = session;
   const address = reachableAddress(parseListenAddress(session.listen));
-  const attached = disks.map(({ name: disk }) => ({ disk, address, tls }));
+  const attached = disks.map(({ name: disk, sectorSize }) => ({
+    ...{ disk, address, tls },
+    ...(sectorSize && { sectorSize }),
+  }));
   return {
     event: 'ready',
     ...{ session: id, point },
-    exports: disks.map(({ name: disk, size }) => ({
+    exports: disks.map(({ name: disk, size, sectorSize }) => ({
       ...{ disk, size, uri: nbdUri(address, disk, session.tls) },
+      ...(sectorSize && { sectorSize }),
     })),
     qemu: shellWords(qemuArguments(attached)),
     libvirt: libvirtXml(attached),

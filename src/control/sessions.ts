@@ -64,9 +64,9 @@ export type GuestOptions = Omit<TryBootOptions, 'disks'>;
 
 /** Boots, in this terminal, a session that another process runs. */
 export async function bootReady({ exports }: ReadySession, options: GuestOptions): Promise<void> {
-  const disks = exports.map(({ disk, uri }): AttachedDisk => {
+  const disks = exports.map(({ disk, uri, sectorSize }): AttachedDisk => {
     const { address } = parseNbdUri(uri);
-    return { disk, address, tls: undefined };
+    return { disk, address, tls: undefined, ...(sectorSize && { sectorSize }) };
   });
   await tryBoot({ ...options, disks });
 }
@@ -212,7 +212,10 @@ async function settle(
 }
 
 function attachedHere({ exports, here: address }: ServedSession): AttachedDisk[] {
-  return exports.map(({ disk }) => ({ disk, address, tls: undefined }));
+  return exports.map(({ disk, sectorSize }) => ({
+    ...{ disk, address, tls: undefined },
+    ...(sectorSize && { sectorSize }),
+  }));
 }
 
 /** Removes sockets that killed processes left where all users find those of sessions; answers their paths. */

@@ -1,7 +1,7 @@
 import type { BlockDevice } from '../block/block-device.ts';
 import { frameCodec } from '../formats/store/frame.ts';
 import { SEGMENT_LENGTH } from '../formats/store/node.ts';
-import type { PointDisk, PointLink, PointRecord } from '../formats/store/point.ts';
+import type { PointDisk, PointLink, PointRecord, SectorSize } from '../formats/store/point.ts';
 import { CatalogError } from '../catalog/catalog-error.ts';
 import { olderState } from '../catalog/older-state.ts';
 import { isPublished, newPointId, readPoint } from '../catalog/points.ts';
@@ -86,7 +86,7 @@ export async function backup(
   const limited = whileThereIsRoom(world, store);
   for (const { name, where, format } of disks) {
     const source = stack.use(await openSource(world, where, { format, isSecret }));
-    sources.push({ name, where: source.where, device: limited(source.device) });
+    sources.push({ ...source, name, device: limited(source.device) });
   }
   const writing = {
     domain: set.record.domain,
@@ -109,6 +109,7 @@ export interface NamedSource {
   /** For people. */
   readonly where: string;
   readonly device: BlockDevice;
+  readonly sectorSize?: SectorSize | undefined;
 }
 
 export interface MachineParts {
@@ -195,7 +196,7 @@ async function copyAll(
   const made: PointDisk[] = [];
   let readBefore = 0;
   let positionBefore = 0;
-  const plans = sources.map(({ name, where, device }) => {
+  const plans = sources.map(({ name, where, device, sectorSize }) => {
     const { size } = device.geometry;
     const before = parent?.disks.find((disk) => disk.name === name);
     const base = before && before.size <= size ? before : undefined;
@@ -204,11 +205,12 @@ async function copyAll(
       name,
       where,
       device,
+      sectorSize,
       base,
       plan: scopeOf({ name, size }, { before, gap, changed: ranges }),
     };
   });
-  for (const { name, where, device, base, plan } of plans) {
+  for (const { name, where, device, sectorSize, base, plan } of plans) {
     const { size } = device.geometry;
     const isAsked = plan.scope.kind === 'segments' && writer.hasLoss;
     const lost = base && isAsked ? await lostSegments(base, { nodes, packs, writer }) : [];
@@ -231,7 +233,7 @@ async function copyAll(
     readBefore += await copyDisk(device, diskWriter, { scope, signal, onProgress });
     positionBefore += size;
     const { reference } = await diskWriter.finish();
-    made.push({ name, size, reference, source: where });
+    made.push({ name, size, reference, source: where, ...(sectorSize && { sectorSize }) });
   }
   return { disks: made, readBytes: readBefore };
 }

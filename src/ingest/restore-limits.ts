@@ -1,10 +1,12 @@
 import { dirname } from 'node:path/posix';
 import type { BlockDevice } from '../block/block-device.ts';
+import { LARGE_SECTOR } from '../formats/store/point.ts';
 import { GiB } from '../lib/sizes.ts';
 import { backupReserve } from '../store/space-reserve.ts';
 import type { Store } from '../store/store.ts';
 import { SystemError } from '../sys/system-error.ts';
 import type { World } from '../sys/world.ts';
+import { tableSectorSize } from './sector-size.ts';
 import { formatName, type ImageFormat } from './image-format.ts';
 import { IngestError } from './ingest-error.ts';
 
@@ -56,8 +58,6 @@ async function dataIn(disk: BlockDevice, signal: AbortSignal | undefined): Promi
 
 /** What says nothing of sectors, or leaves them to the machine that uses it. */
 const ANY_SECTORS: ReadonlySet<ImageFormat> = new Set(['raw', 'qcow2']);
-/** UEFI 2.10, 5.3.2: at the second sector. */
-const GPT = 'EFI PART';
 
 /** Rejects UNSUPPORTED: a table for sectors of 4096 bytes is not found in an image whose sectors have 512. */
 export async function requireSectors(
@@ -65,12 +65,7 @@ export async function requireSectors(
   path: string,
   format: ImageFormat,
 ): Promise<void> {
-  if (ANY_SECTORS.has(format) || disk.geometry.size < 2 * 4096) return;
-  const head = new Uint8Array(2 * 4096);
-  await disk.read(head, 0);
-  const tableAt = (offset: number): boolean =>
-    Buffer.from(head.buffer, offset, GPT.length).toString('latin1') === GPT;
-  if (!tableAt(4096) || tableAt(512)) return;
+  if (ANY_SECTORS.has(format) || (await tableSectorSize(disk)) !== LARGE_SECTOR) return;
   throw new IngestError(
     'UNSUPPORTED',
     `${path}: the disk has sectors of 4096 bytes, and those of ${formatName(format)} images have 512: its partitions ` +

@@ -3,6 +3,7 @@ import type { BlockDevice } from '../block/block-device.ts';
 import { fileDevice } from '../block/file.ts';
 import { openNbdDisk } from '../block/nbd-disk.ts';
 import { isNbdUri } from '../block/nbd-uri.ts';
+import type { SectorSize } from '../formats/store/point.ts';
 import { openNoMore, openPaths } from '../sys/process-files.ts';
 import { SystemError } from '../sys/system-error.ts';
 import type { World } from '../sys/world.ts';
@@ -10,6 +11,7 @@ import { detectFormat, type ImageFormat } from './image-format.ts';
 import { IngestError } from './ingest-error.ts';
 import { lookAtImage } from './image-look.ts';
 import { readAlone } from './image-users.ts';
+import { sectorSizeOf } from './sector-size.ts';
 import { examineImage, serveImage } from './qemu-image.ts';
 
 /** Whether a file may not be read for whoever asks for a backup; a path without links. */
@@ -20,6 +22,7 @@ export interface Source extends AsyncDisposable {
   readonly device: BlockDevice;
   /** For people: an absolute path, or a URI. */
   readonly where: string;
+  readonly sectorSize: SectorSize | undefined;
 }
 
 const SECTOR = 512;
@@ -40,7 +43,7 @@ export async function openSource(
     await using stack = new AsyncDisposableStack();
     const device = stack.use(await openNbdDisk(where));
     requireWhole(device, where);
-    return owning(device, where, stack.move());
+    return await owning(device, where, { stack });
   }
   const { files, clock } = world;
   const path = resolve(where);
@@ -57,7 +60,8 @@ export async function openSource(
     const device = stack.use(await fileDevice(files, path));
     await refuseSecrets(process.pid, path, isSecret);
     requireWhole(device, path);
-    return owning(device, path, stack.move());
+    const own = status.kind === 'block-device' ? file.sectorSize() : undefined;
+    return await owning(device, path, { own, stack });
   }
   const look = await lookAtImage(files, path, {
     format: kind,
@@ -74,11 +78,18 @@ export async function openSource(
   await refuseSecrets(served.pid, path, isSecret);
   if (look.complaint !== undefined) throw new IngestError('BAD_IMAGE', look.complaint);
   requireSize(look.size, served.disk.geometry.size, path);
-  return owning(served.disk, path, stack.move());
+  return await owning(served.disk, path, { stack });
 }
 
-function owning(device: BlockDevice, where: string, owned: AsyncDisposableStack): Source {
-  return { device, where, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+/** `own`: the sector size of the device that it lies on. */
+async function owning(
+  device: BlockDevice,
+  where: string,
+  { own, stack }: { readonly own?: number | undefined; readonly stack: AsyncDisposableStack },
+): Promise<Source> {
+  const sectorSize = await sectorSizeOf(device, own);
+  const owned = stack.move();
+  return { device, where, sectorSize, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
 /** What is read must be what the image says that it holds; qemu counts in sectors. */

@@ -127,7 +127,7 @@ export const readySession = object({
   event: oneOf('ready'),
   session: name,
   point: name,
-  exports: list(object({ disk: name, size: count, uri: long }), 256),
+  exports: list(object({ disk: name, size: count, uri: long, sectorSize: optional(count) }), 256),
   qemu: long,
   libvirt: long,
   nfs: optional(nfsResult),

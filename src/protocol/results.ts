@@ -175,6 +175,8 @@ export interface ReadySession {
     readonly disk: string;
     readonly size: number;
     readonly uri: string;
+    /** Left out: 512. */
+    readonly sectorSize?: number;
   }[];
   /** For a shell. */
   readonly qemu: string;

@@ -9,6 +9,8 @@ export interface AttachedDisk {
   readonly address: Address;
   /** How clients are authenticated and served. */
   readonly tls: TlsCredentials['kind'] | undefined;
+  /** Left out: QEMU's default, which is 512. It does not take it from the server. */
+  readonly sectorSize?: number;
 }
 
 /** As long as a restart with a large index may take, and a guest's own time-outs allow. */
@@ -34,7 +36,7 @@ function credentialArguments(disks: readonly AttachedDisk[]): string[] {
   return ['-object', `${kind},id=tls0,endpoint=client`];
 }
 
-function diskArguments({ disk, address, tls }: AttachedDisk): string[] {
+function diskArguments({ disk, address, tls, sectorSize }: AttachedDisk): string[] {
   const node = {
     driver: 'nbd',
     'node-name': disk,
@@ -44,7 +46,10 @@ function diskArguments({ disk, address, tls }: AttachedDisk): string[] {
     'reconnect-delay': RECONNECT_SECONDS,
     discard: 'unmap',
   };
-  return ['-blockdev', JSON.stringify(node), '-device', `virtio-blk-pci,drive=${disk}`];
+  const sectors = sectorSize
+    ? `,logical_block_size=${sectorSize},physical_block_size=${sectorSize}`
+    : '';
+  return ['-blockdev', JSON.stringify(node), '-device', `virtio-blk-pci,drive=${disk}${sectors}`];
 }
 
 function qemuServer(address: Address) {
@@ -68,7 +73,7 @@ export function shellWords(words: readonly string[]): string {
  */
 export function libvirtXml(disks: readonly AttachedDisk[]): string {
   const xml = disks
-    .map(({ disk, address, tls }) => {
+    .map(({ disk, address, tls, sectorSize }) => {
       const source = `<source protocol='nbd' name='${escapedXml(disk)}'${tls ? " tls='yes'" : ''}>`;
       return [
         "<disk type='network' device='disk'>",
@@ -77,11 +82,18 @@ export function libvirtXml(disks: readonly AttachedDisk[]): string {
         `    ${libvirtHost(address)}`,
         '  </source>',
         `  <target dev='${escapedXml(disk)}' bus='virtio'/>`,
+        ...blockSizes(sectorSize).map((line) => `  ${line}`),
         '</disk>',
       ].join('\n');
     })
     .join('\n');
   return [...tlsNotes(disks[0]?.tls), ...PAUSE_NOTES, xml].join('\n');
+}
+
+/** An element of `<disk>`, where the sectors of the disk are not as usual. */
+export function blockSizes(sectorSize: number | undefined): string[] {
+  if (sectorSize === undefined) return [];
+  return [`<blockio logical_block_size='${sectorSize}' physical_block_size='${sectorSize}'/>`];
 }
 
 const PAUSE_NOTES: readonly string[] = [

@@ -168,7 +168,7 @@ async function keepDisk(
 ) {
   const { world, store } = house;
   const { keys } = set;
-  const { size, name } = disk;
+  const { size, name, sectorSize } = disk;
   await using base = manifestDisk(reader, { name, root: disk, keys });
   const space = sessionSpace(house, session);
   await using overlay = await overlayOf(house, session, { disk, base, space });
@@ -186,5 +186,9 @@ async function keepDisk(
     onProgress: (position) => onProgress?.(name, position),
   });
   const { reference } = await diskWriter.finish();
-  return { readBytes, disk: { name, size, reference, source: `session ${session.id}` } };
+  const source = `session ${session.id}`;
+  return {
+    readBytes,
+    disk: { name, size, reference, source, ...(sectorSize && { sectorSize }) },
+  };
 }

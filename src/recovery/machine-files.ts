@@ -1,7 +1,7 @@
 import { utf8 } from '../lib/bytes.ts';
 import type { SessionRecord } from '../formats/store/session.ts';
 import type { FirstFiles } from '../tree/first-files.ts';
-import { escapedXml } from './guest-config.ts';
+import { blockSizes, escapedXml } from './guest-config.ts';
 
 /*
  * What a hypervisor needs beside the disks, as it lies in a session's directory: each disk as a flat file with a
@@ -91,11 +91,12 @@ function vmx({ machine, point, disks }: SessionRecord): string {
 export const MOUNT_POINT = '/mnt/holdfast';
 
 function libvirtDomain({ id, machine, disks }: SessionRecord): string {
-  const lines = disks.flatMap(({ name }) => [
+  const lines = disks.flatMap(({ name, sectorSize }) => [
     "    <disk type='file' device='disk'>",
     "      <driver name='qemu' type='raw' cache='none'/>",
     `      <source file='${escapedXml(`${MOUNT_POINT}/${id}/${name}.raw`)}'/>`,
     `      <target dev='${escapedXml(name)}' bus='virtio'/>`,
+    ...blockSizes(sectorSize).map((line) => `      ${line}`),
     '    </disk>',
   ]);
   return [

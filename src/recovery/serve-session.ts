@@ -31,6 +31,7 @@ export interface ServedDisk {
   readonly disk: string;
   readonly size: number;
   readonly uri: string;
+  readonly sectorSize?: number;
 }
 
 export interface ServeOptions {
@@ -154,13 +155,15 @@ function exportAll(
   overlays: readonly Overlay[],
   before = '',
 ): { readonly export: Export; readonly served: ServedDisk }[] {
-  return point.disks.map(({ name, size }, index) => {
+  return point.disks.map(({ name, size, sectorSize }, index) => {
     const description = `${point.machine} ${name}, ${point.created}`;
     const made = target.export(`${before}${name}`, overlays[index]!, {
       description,
       readOnly: false,
+      ...(sectorSize && { sectorSize }),
     });
-    return { export: made, served: { disk: name, size, uri: made.uri } };
+    const served = { disk: name, size, uri: made.uri, ...(sectorSize && { sectorSize }) };
+    return { export: made, served };
   });
 }
 

@@ -97,5 +97,8 @@ export async function clean({ world, store }: SessionHouse, { id }: SessionRecor
 
 /** The disks of a recovery point, by the names that a session has for them. */
 export function sessionDisks({ disks }: PointRecord): SessionDisk[] {
-  return disks.map(({ name, size }) => ({ name, size }));
+  return disks.map(({ name, size, sectorSize }) => ({
+    ...{ name, size },
+    ...(sectorSize && { sectorSize }),
+  }));
 }

@@ -92,6 +92,8 @@ export interface File extends AsyncDisposable {
   punchHole(offset: number, length: number): Promise<void>;
   /** Start of the first data at or after `offset`, its end in `end`; undefined: only a hole follows. */
   nextData(offset: number): Promise<{ readonly start: number; readonly end: number } | undefined>;
+  /** How long the logical sectors of a block device are. Throws SystemError. */
+  sectorSize(): number;
   /**
    * Holds byte `at`, which need not exist, until this file is closed, beside others who hold it (fcntl(2), "Open file
    * description locks"). Does nothing where the file system has no locks.

@@ -38,6 +38,8 @@ export interface Libc {
   socket(family: number, kind: number, protocol: number): number;
   /** 0, or -1 with `errno`. */
   connect(fd: number, address: Uint8Array, length: number): number;
+  /** 0, or -1 with `errno`. */
+  ioctl(fd: number, request: number, value: Int32Array): number;
   errno(): number;
 }
 
@@ -58,6 +60,8 @@ export const FCNTL_SET_FLAGS = 4;
 export const FCNTL_SET_OWNER = 8;
 export const FCNTL_GET_LOCK = 36;
 export const FCNTL_SET_LOCK = 37;
+/** Of linux/fs.h: BLKSSZGET. */
+export const GET_SECTOR_SIZE = 0x1268;
 export const POLL_IN = 1;
 export const POLL_ERROR = 8;
 /** prctl(2): PR_SET_IO_FLUSHER. */
@@ -107,6 +111,7 @@ function load(): Libc {
     ),
     socket: library.func('int socket(int family, int kind, int protocol)'),
     connect: library.func('int connect(int fd, uint8_t *address, uint32_t length)'),
+    ioctl: library.func('int ioctl(int fd, unsigned long request, _Out_ int32_t *value)'),
     errno: () => koffi.errno(),
   };
 }

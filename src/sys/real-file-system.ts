@@ -22,6 +22,7 @@ import {
   SEEK_DATA,
   SEEK_END,
   SEEK_HOLE,
+  GET_SECTOR_SIZE,
 } from './libc.ts';
 import { lockHolder, takeLock } from './lock-file.ts';
 import { SystemError, systemError } from './system-error.ts';
@@ -162,6 +163,11 @@ function fileOf(path: string, fd: number): File {
     },
     async nextData(offset) {
       return nextData(path, fd, offset);
+    },
+    sectorSize() {
+      const found = new Int32Array(1);
+      if (libc().ioctl(fd, GET_SECTOR_SIZE, found) === 0) return found[0]!;
+      throw new SystemError('IO', `sector size of ${path}: error ${libc().errno()}`);
     },
     holdByte(at) {
       libc().fcntlLock(fd, FCNTL_SET_LOCK, byteLock(SHARED, at));

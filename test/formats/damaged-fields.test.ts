@@ -5,7 +5,7 @@ import { keyedHash } from '../../src/formats/store/digest.ts';
 import { decodeGrowth, encodeGrowth } from '../../src/formats/store/growth.ts';
 import { encodeJsonRecord, hex } from '../../src/formats/store/json-record.ts';
 import { domainKeys } from '../../src/formats/store/key-slot.ts';
-import { decodePoint, encodePoint } from '../../src/formats/store/point.ts';
+import { decodePoint, encodePoint, LARGE_SECTOR } from '../../src/formats/store/point.ts';
 import { decodeProfile, encodeProfile } from '../../src/formats/store/profile.ts';
 import { decodeServed, encodeServed } from '../../src/formats/store/served.ts';
 import {
@@ -17,14 +17,21 @@ import { POINT as WITHOUT_PARENT } from '../support/point-record.ts';
 import { pattern } from '../support/random.ts';
 
 const KEY = domainKeys(pattern(32)).record;
-const POINT = { ...WITHOUT_PARENT, parent: 'vm1-20261120T013000Z-000000' };
+const POINT = {
+  ...WITHOUT_PARENT,
+  disks: WITHOUT_PARENT.disks.map((it, at) => (at > 0 ? { ...it, sectorSize: LARGE_SECTOR } : it)),
+  parent: 'vm1-20261120T013000Z-000000',
+};
 const SESSION: SessionRecord = {
   id: 'vm1-aabbcc',
   created: POINT.created,
   set: 'nightly',
   point: POINT.id,
   machine: 'vm1',
-  disks: [{ name: 'vda', size: 512 }],
+  disks: [
+    { name: 'vda', size: 512 },
+    { name: 'vdb', size: 8192, sectorSize: 4096 },
+  ],
   listen: 'unix:/x',
   tls: true,
   nfs: {

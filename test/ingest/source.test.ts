@@ -74,6 +74,25 @@ test('what an image would open only when it is read stays closed', { skip }, asy
   ok(!disk.includes('S3CRET'));
 });
 
+test('the sectors of a disk are those that its partition table counts in', async () => {
+  const usual = 8 * 4096;
+  for (const [at, size, expected] of [
+    [[4096], usual, 4096],
+    [[512], usual, undefined],
+    // A table of small sectors, made where one of large sectors was.
+    [[512, 4096], usual, undefined],
+    [[], usual, undefined],
+    [[4096], usual + 512, undefined],
+    [[], 512, undefined],
+  ] as const) {
+    const contents = Buffer.alloc(size);
+    for (const offset of at) contents.write('EFI PART', offset, 'latin1');
+    writeFileSync(join(root, 'sectors.raw'), contents);
+    await using source = await open(join(root, 'sectors.raw'), 'raw');
+    equal(source.sectorSize, expected, `${at.join()} of ${size}`);
+  }
+});
+
 test('nothing is left running of what is refused', { skip }, async () => {
   const own = (): string[] => readdirSync('/proc/self/fd');
   const before = own().length;

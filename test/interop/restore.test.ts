@@ -66,6 +66,36 @@ test('a disk is restored onto a device', {
   ok(readdirSync(root).every((it) => !it.endsWith('.part')));
 });
 
+// F3
+test('sectors of 4096 bytes reach the guest, also of a session that was kept', async (t) => {
+  const home = join(root, 'sectors');
+  mkdirSync(home);
+  const { start, holdfast, backUp } = await holdfastIn(home);
+  const table = join(home, 'table.raw');
+  const contents = Buffer.alloc(MiB);
+  contents.write('EFI PART', 4096, 'latin1');
+  writeFileSync(table, contents);
+  // Has no table: its own sectors count.
+  const device = attach(t, 'large-sectors', '--sector-size', '4096');
+  const disks = [`vda=${table}`, ...(device === undefined ? [] : [`vdb=${device}`])];
+  await expectDone(backUp('vm', disks));
+  const isSeen = async (point: string): Promise<string> => {
+    const session = await start('recover', point);
+    const shown = await expectDone(holdfast('session', 'show', session.ready.session));
+    const { qemu } = shown.result['attach'] as { qemu: string };
+    equal(qemu.match(/logical_block_size=4096/g)?.length, disks.length, point);
+    const { ready } = session as unknown as { ready: { exports: { sectorSize?: number }[] } };
+    deepEqual(
+      ready.exports.map(({ sectorSize }) => sectorSize),
+      disks.map(() => 4096),
+    );
+    await session.stop('SIGINT');
+    return session.ready.session;
+  };
+  const kept = await expectDone(holdfast('session', 'keep', await isSeen('vm@latest')));
+  await isSeen(kept.result['point'] as string);
+});
+
 // F29
 test('a recovery from a store that is read-only says so', async (t) => {
   const home = join(root, 'read-only');

@@ -50,7 +50,10 @@ test('libvirt takes the disks that are printed for it, by its own schema', {
 }, async () => {
   for (const address of [TCP, UNIX]) {
     for (const tls of [undefined, 'x509', 'psk'] as const) {
-      const disks: AttachedDisk[] = ['vda', 'vdb'].map((disk) => ({ disk, address, tls }));
+      const disks: AttachedDisk[] = [
+        { disk: 'vda', address, tls },
+        { disk: 'vdb', address, tls, sectorSize: 4096 },
+      ];
       const text = libvirtXml(disks);
       match(await define(domainWith(text)), /defined/, `${address.kind} ${tls}`);
       equal(text.includes(CERTIFICATES), tls === 'x509');
@@ -62,21 +65,25 @@ test('libvirt takes the domain that lies beside the disks over NFS', {
   skip: without('virsh'),
 }, async () => {
   const session = { id: 'vm-1a2b3c', machine: "it's & <that>", point: 'p', disks: [] };
-  const disks = ['vda', 'vdb'].map((name) => ({ name, size: 4096 }));
+  const disks = ['vda', 'vdb'].map((name) => ({ name, size: 4096, sectorSize: 4096 }));
   const { files } = machineFiles({ ...session, disks } as unknown as SessionRecord);
   const domain = files.find(({ name }) => name.endsWith('.xml'))!;
   match(await define(Buffer.from(domain.contents).toString()), /defined/);
 });
 
 /** What QEMU has for a disk once it has started with what was printed, pasted into a shell. */
-async function blocksOf(printed: string): Promise<string> {
+function blocksOf(printed: string): Promise<string> {
+  return monitor(printed, 'info block');
+}
+
+async function monitor(printed: string, command: string): Promise<string> {
   const quiet = '-S -nodefaults -display none -machine pc,accel=tcg -m 32 -monitor stdio';
   const qemu = spawn('sh', ['-c', `exec qemu-system-x86_64 ${quiet} ${printed}`]);
   let said = '';
   for (const stream of [qemu.stdout, qemu.stderr]) {
     stream.on('data', (bytes: Buffer) => (said += bytes.toString()));
   }
-  qemu.stdin.end('info block\nquit\n');
+  qemu.stdin.end(`${command}\nquit\n`);
   await once(qemu, 'close');
   return said;
 }
@@ -115,6 +122,25 @@ test('QEMU opens the disks with the arguments that are printed for it, through T
       .replace('IDENTITY', 'me');
     match(await blocksOf(printed), /^vda: .*nbd/m, `TLS: ${kind}`);
   }
+});
+
+// F3
+test('a disk with sectors of 4096 bytes has them in the server, and in QEMU with what is printed', {
+  skip: without('qemu-system-x86_64', 'nbdinfo'),
+}, async () => {
+  await using target = await openNbdTarget({
+    ...{ clock: systemClock(), memory: nbdMemory() },
+    listen: { kind: 'unix', path: join(directory, 'large-sectors.sock') },
+  });
+  const how = { description: '', readOnly: false, sectorSize: 4096 } as const;
+  const { uri } = target.export('vda', memoryDevice(pattern(65_536)), how);
+  match(await program('nbdinfo', '--json', uri), /"block_size_minimum": 4096\b/);
+  const args = qemuArguments([
+    { disk: 'vda', address: target.address, tls: undefined, sectorSize: 4096 },
+  ]);
+  const tree = await monitor(shellWords(args), 'info qtree');
+  match(tree, /logical_block_size = 4096 \(4 KiB\)/);
+  match(tree, /physical_block_size = 4096 \(4 KiB\)/);
 });
 
 // D4

@@ -290,6 +290,7 @@ function fileOn(path: string, inode: Inode, { step, random }: Process): File {
       step();
       return offset < inode.live.length ? { start: offset, end: inode.live.length } : undefined;
     },
+    sectorSize: () => 512,
     holdByte() {},
     isByteHeld: () => false,
     async [Symbol.asyncDispose]() {},

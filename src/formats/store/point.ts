@@ -39,11 +39,20 @@ export interface PointLink {
 export interface PointDisk {
   readonly name: string;
   readonly size: number;
+  readonly sectorSize?: SectorSize;
   /** The manifest's root; undefined: the whole disk reads as zeros. */
   readonly reference: Reference | undefined;
   /** For people: the image or URI that it was read from. */
   readonly source: string;
 }
+
+/**
+ * Of a disk's sectors, as a guest is to see them; left out: 512, or not known. A release that ignores it serves the
+ * disk with sectors of 512 bytes, and a guest does not find its partitions: nothing is misread or lost.
+ */
+export type SectorSize = 4096;
+
+export const LARGE_SECTOR: SectorSize = 4096;
 
 export interface PointStats {
   /** Bytes that were read from the sources. */
@@ -121,9 +130,17 @@ function diskOf(fields: Fields, checks: Checks | undefined): PointDisk {
   return {
     name: fields.text('name'),
     size: fields.integer('size', 1, Number.MAX_SAFE_INTEGER),
+    ...sectorsOf(fields),
     source: fields.text('source'),
     reference: fields.has('root') ? referenceOf(fields.object('root')) : undefined,
   };
+}
+
+/** A field of a disk in points and sessions. */
+export function sectorsOf(fields: Fields): { readonly sectorSize?: SectorSize } {
+  if (!fields.has('sectorSize')) return {};
+  fields.integer('sectorSize', LARGE_SECTOR, LARGE_SECTOR);
+  return { sectorSize: LARGE_SECTOR };
 }
 
 function referenceOf(fields: Fields): Reference {

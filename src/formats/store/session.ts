@@ -1,5 +1,6 @@
 import { FormatError } from '../format-error.ts';
 import { decodeSummed, encodeSummed, type Fields } from './json-record.ts';
+import { type SectorSize, sectorsOf } from './point.ts';
 
 // A recovery session's journal: what it is, and how far it has come. Grammar: session.md.
 
@@ -43,6 +44,7 @@ export type Squash = 'none' | 'root' | 'all';
 export interface SessionDisk {
   readonly name: string;
   readonly size: number;
+  readonly sectorSize?: SectorSize;
 }
 
 /** What a guest sees when no space is left for its writes. */
@@ -81,6 +83,7 @@ function sessionOf(fields: Fields): SessionRecord {
     disks: fields.list('disks', DISKS_MAX, (disk) => ({
       name: fileName(disk, 'name'),
       size: disk.integer('size', 1, Number.MAX_SAFE_INTEGER),
+      ...sectorsOf(disk),
     })),
     listen: fields.text('listen'),
     tls: fields.has('tls') && fields.flag('tls'),

@@ -25,6 +25,8 @@ export interface Offer {
   readonly name: string;
   readonly description: string;
   readonly size: number;
+  /** What clients are told to ask for multiples of; other requests are answered all the same. */
+  readonly sectorSize: number;
   readonly blockSize: number;
   readonly readOnly: boolean;
 }
@@ -332,11 +334,11 @@ function exportInfo(offer: Offer, style: HeaderStyle): Uint8Array {
   return bytes;
 }
 
-function blockSizeInfo({ blockSize }: Offer): Uint8Array {
+function blockSizeInfo({ sectorSize, blockSize }: Offer): Uint8Array {
   const bytes = new Uint8Array(14);
   const view = viewOf(bytes);
   view.setUint16(0, INFOS.blockSize);
-  view.setUint32(2, 1);
+  view.setUint32(2, sectorSize);
   view.setUint32(6, blockSize);
   view.setUint32(10, PAYLOAD_LENGTH_MAX);
   return bytes;

@@ -44,6 +44,8 @@ export interface ExportOptions {
   /** For people who list exports. */
   readonly description: string;
   readonly readOnly: boolean;
+  /** Of the disk, where a guest that sees another one does not find its partitions. */
+  readonly sectorSize?: number;
 }
 
 /** That all clients share, of however many servers. */
@@ -154,13 +156,14 @@ export async function openNbdTarget(options: NbdTargetOptions): Promise<NbdTarge
       assert(tls, 'there is TLS');
       tls = { ...tls, credentials };
     },
-    export(name, device, { description, readOnly }) {
+    export(name, device, { description, readOnly, sectorSize = 1 }) {
       const { size, blockSize } = device.geometry;
       const offer: Offer = {
         name,
         description,
         size,
-        blockSize,
+        sectorSize,
+        blockSize: Math.max(blockSize, sectorSize),
         readOnly: readOnly || !isWritable(device),
       };
       const entry: Served = { offer, device, connections: new Set(), past: noTraffic() };
