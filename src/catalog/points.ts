@@ -264,9 +264,8 @@ export async function readPointFile(
   path: string,
   key: Uint8Array | undefined,
 ): Promise<PointRecord> {
-  const checks = store.has('checked-records') ? 'checked' : 'unchecked';
   return readRecord({ files, store }, path, RECORD_LENGTH_MAX, (bytes) =>
-    decodePoint(bytes, key, checks),
+    decodePoint(bytes, key, store.checks()),
   );
 }
 

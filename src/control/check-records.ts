@@ -15,7 +15,6 @@ import { decodeGrowth } from '../formats/store/growth.ts';
 import { decodeJob, decodeSchedule } from '../formats/store/job.ts';
 import { requireSum } from '../formats/store/json-record.ts';
 import { decodeProfile } from '../formats/store/profile.ts';
-import type { Checks } from '../formats/store/plain-record.ts';
 import { isServed, readServed } from '../recovery/served-sessions.ts';
 import { sessionDamage } from '../recovery/session-check.ts';
 import { SessionError } from '../recovery/session-error.ts';
@@ -140,7 +139,7 @@ async function checkSessions({ world, store }: House, tell: Tell): Promise<void>
 /** Jobs, schedules, alarms, and the states of lockdown and growth. */
 async function checkWork(house: House, tell: Tell): Promise<void> {
   const { directory } = house.store;
-  const checks: Checks = house.store.has('checked-records') ? 'checked' : 'unchecked';
+  const checks = house.store.checks();
   const records: readonly [string, (bytes: Uint8Array) => string][] = [
     ['jobs', (bytes) => decodeJob(bytes, checks).id],
     ['schedules', (bytes) => decodeSchedule(bytes, checks).name],

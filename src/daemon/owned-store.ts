@@ -25,7 +25,6 @@ import {
   type ThroughputRecorder,
 } from '../control/throughput.ts';
 import type { JobRecord } from '../formats/store/job.ts';
-import type { Checks } from '../formats/store/plain-record.ts';
 import { hasEnded } from '../jobs/job-state.ts';
 import { openJobFiles } from '../jobs/job-files.ts';
 import { openQueue } from '../jobs/queue.ts';
@@ -75,7 +74,7 @@ export async function ownStore(directory: string, options: OwnOptions): Promise<
   await refuseLinks(world, opened.store);
   stack.use(await world.files.lock(join(directory, SERVICE_LOCK), 'holdfastd'));
   const { box } = opened;
-  const checks = (): Checks => (opened.store.has('checked-records') ? 'checked' : 'unchecked');
+  const { checks } = opened.store;
   const met = await meetStore(opened, options.log);
   let problem: string | undefined;
   const onDates = (what: string): void => options.log('warning', `"nbd" of the settings: ${what}`);
@@ -187,7 +186,7 @@ async function openJobs(
   const { world, store } = house;
   const files = await openJobFiles(world.files, store.directory, {
     memory: house.memory,
-    checksOf: () => (store.has('checked-records') ? 'checked' : 'unchecked'),
+    checksOf: store.checks,
   });
   const onTrouble = (message: string): void => guard.trouble(message);
   const queue = stack.use(

@@ -203,6 +203,15 @@ async function addChecksums(
   files: FileSystem,
   { jobs, schedules }: { readonly jobs: string; readonly schedules: string },
 ): Promise<void> {
+  /** Undefined: it is damaged. It stays so, and is reported as such where records are loaded. */
+  async function readable<T>(path: string, decode: (bytes: Uint8Array) => T) {
+    try {
+      return decode(await files.readFile(path, RECORD_LENGTH_MAX));
+    } catch (cause) {
+      if (cause instanceof FormatError || cause instanceof SystemError) return undefined;
+      throw cause;
+    }
+  }
   async function rewrite<T>(
     directory: string,
     decode: (bytes: Uint8Array) => T,
@@ -211,13 +220,8 @@ async function addChecksums(
     for (const name of await files.list(directory)) {
       if (!name.endsWith(RECORD)) continue;
       const path = join(directory, name);
-      const bytes = await files.readFile(path, RECORD_LENGTH_MAX);
-      try {
-        await putDurably(files, path, encode(decode(bytes), 'checked'));
-      } catch (cause) {
-        // What is damaged stays so, and is reported as such.
-        if (!(cause instanceof FormatError)) throw cause;
-      }
+      const record = await readable(path, decode);
+      if (record) await putDurably(files, path, encode(record, 'checked'));
     }
   }
   await rewrite(jobs, decodeJob, encodeJob);

@@ -1,5 +1,6 @@
 import { join } from 'node:path/posix';
 import type { Feature } from '../formats/store/features.ts';
+import type { Checks } from '../formats/store/plain-record.ts';
 import { featuresOf, newStoreRecord, type StoreRecord } from '../formats/store/store-record.ts';
 import type { World } from '../sys/world.ts';
 import { type PackFiles, packFiles } from './pack-files.ts';
@@ -19,6 +20,8 @@ export interface Store extends AsyncDisposable {
   readonly record: StoreRecord;
   /** Whether the store has it: see formats/store/features.md. */
   has(feature: Feature): boolean;
+  /** How its records are written and read now. */
+  checks(): Checks;
   /** Throws UNSUPPORTED: the store has something that this release does not know and a writer has to. */
   checkWritable(): void;
   /** The record was read again. */
@@ -61,6 +64,7 @@ export async function openStore({ files }: World, directory: string): Promise<St
       return record;
     },
     has: (feature) => featuresOf(record).has(feature),
+    checks: () => (featuresOf(record).has('checked-records') ? 'checked' : 'unchecked'),
     checkWritable: () => refuse(directory, unknownFeature(record, 'write'), 'writers'),
     renew(next) {
       record = next;

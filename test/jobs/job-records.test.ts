@@ -1,6 +1,7 @@
 import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict';
 import { test } from 'tap';
 import type { JobRecord } from '../../src/formats/store/job.ts';
+import type { Checks } from '../../src/formats/store/plain-record.ts';
 import { openJobFiles } from '../../src/jobs/job-files.ts';
 import type { Outcome } from '../../src/jobs/job-state.ts';
 import { openSchedules } from '../../src/jobs/schedules.ts';
@@ -10,6 +11,7 @@ import { opened } from '../support/job-queue.ts';
 import { trustingMemory } from '../support/box-memory.ts';
 import { seeded } from '../support/random.ts';
 
+const TIME = '2026-11-20T00:00:00.000Z';
 const DONE: Outcome = { kind: 'done', result: { fine: true } };
 
 const disk = (): CrashingFs => crashingFs(seeded(1));
@@ -64,6 +66,27 @@ test('a job whose record could not be made durable is refused, and does not run 
   deepEqual(again.queue.list(), []);
   deepEqual(again.troubles, []);
   await again.queue[Symbol.asyncDispose]();
+});
+
+test('a record that cannot be read keeps no other from its checksum', async () => {
+  const { files } = disk();
+  await files.makeDirectory('/store');
+  const jobs = await openJobFiles(files, '/store', { memory: trustingMemory() });
+  for (const id of ['a', 'z']) await jobs.putJob(done(id, TIME, TIME));
+  for (const [name, length] of [
+    ['long', 9 * 2 ** 20],
+    ['short', 1],
+  ] as const) {
+    await using file = await files.create(`/store/jobs/${name}.json`);
+    await file.write(new Uint8Array(length), 0);
+  }
+  let isFinished = false;
+  await jobs.check(async () => void (isFinished = true));
+  ok(isFinished);
+  const checksOf = (): Checks => 'checked';
+  const after = await openJobFiles(files, '/store', { memory: trustingMemory(), checksOf });
+  const { records, damaged } = await after.jobs();
+  deepEqual([records.map(({ id }) => id), damaged.length], [['a', 'z'], 2]);
 });
 
 test('the newest jobs of a schedule stay while it is there; those of removed ones are history as any', async () => {
