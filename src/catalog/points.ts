@@ -231,7 +231,10 @@ async function latest(
     throw new CatalogError('AMBIGUOUS', `several sets have "${machine}": ${names.join(', ')}`);
   }
   if (!found[0]) {
-    throw new CatalogError('NOT_FOUND', `no recovery point of a machine "${machine}"`);
+    throw new CatalogError(
+      'NOT_FOUND',
+      `there is no recovery point of a machine "${machine}": see "backup list"`,
+    );
   }
   return found[0];
 }

@@ -242,7 +242,7 @@ async function whatToRestore(
   const root = point.disks.find(({ name }) => name === disk);
   if (root) return { set, point, root, said };
   const names = point.disks.map(({ name }) => name).join(', ');
-  throw new CatalogError('NOT_FOUND', `${point.id} has no disk "${disk}" but ${names}`);
+  throw new CatalogError('NOT_FOUND', `${point.id} has no disk "${disk}": it has ${names}`);
 }
 
 function summaryOf(point: PointRecord): PointSummary {

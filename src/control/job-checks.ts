@@ -1,7 +1,8 @@
-import { resolve } from 'node:path/posix';
+import { dirname, resolve } from 'node:path/posix';
 import { isNbdUri } from '../block/nbd-uri.ts';
 import type { RequestOf } from '../protocol/operations.ts';
 import { sessionStatus } from '../recovery/sessions.ts';
+import { mayWrite } from '../sys/file-view.ts';
 import { SystemError } from '../sys/system-error.ts';
 import { findPoint } from '../catalog/points.ts';
 import { checkBackup, checkRestore } from './backups.ts';
@@ -24,6 +25,7 @@ export async function checkJob(
   if (job.kind === 'check') return job;
   if (job.kind === 'restore') {
     const point = await checkRestore(house, job.request, secrets);
+    await checkWritable(house, job.request.to);
     return { ...job, request: { ...job.request, point } };
   }
   if (job.kind === 'backup') {
@@ -44,6 +46,15 @@ export async function setOf(house: House, job: Exclude<Job, { kind: 'check' }>):
     return (await findPoint(house.world, house.store, job.request.point)).set;
   }
   return (await sessionStatus(house, job.request.session)).record.set;
+}
+
+/** A device is opened itself; a file is made beside its name first. */
+async function checkWritable({ world }: House, to: string): Promise<void> {
+  if (isNbdUri(to)) return;
+  const path = resolve(to);
+  if ((await world.files.stat(path))?.kind === 'block-device') return;
+  if (await mayWrite(dirname(path))) return;
+  throw new SystemError('DENIED', `${path} cannot be made: its directory may not be written`);
 }
 
 async function checkImage({ world }: House, where: string): Promise<void> {

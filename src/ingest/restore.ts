@@ -132,7 +132,7 @@ async function requireReplaceable(
     );
   }
   if (!overwrite) {
-    throw new IngestError('EXISTS', `${path} exists: remove it, or say --overwrite`);
+    throw new IngestError('EXISTS', `${path} exists: remove it, or give --overwrite`);
   }
   await using file = await files.open(path, 'read');
   if (!isBeingWritten(file)) return;

@@ -38,11 +38,13 @@ test('a file that the service does not see, or may not write, is reported as suc
     equal(missing.code, 5);
     match(missing.stderr, /nothing: there is no such image$/m, 'which is so for every user');
   }
-  const restore = (to: string) =>
-    home.holdfast('restore', 'disk', 'vm@latest', 'vda', '--to', join(root, to));
-  const closed = await restore('closed/out.raw');
-  equal(closed.code, 8);
-  match(closed.stderr, /the service may not write in .*\/closed: .*ReadWritePaths=/);
+  const restore = (to: string, ...queued: string[]) =>
+    home.holdfast('restore', 'disk', 'vm@latest', 'vda', '--to', join(root, to), ...queued);
+  for (const queued of [[], ['--queue']]) {
+    const closed = await restore('closed/out.raw', ...queued);
+    equal(closed.code, 8);
+    match(closed.stderr, /the service may not write in .*\/closed: .*ReadWritePaths=/);
+  }
   await expectDone(restore('out.raw'));
   equal(await service.stop('SIGTERM'), 0);
 });

@@ -28,6 +28,6 @@ function text({ set, recoveryKey }: ResultOf<'set/create'>): string {
     '',
     `  ${recoveryKey}`,
     '',
-    'Write it down and keep it away from the store. Without passphrase and key nothing can be restored.',
+    'Write it down and keep it away from the store. If passphrase and key are both lost, nothing can be restored.',
   ].join('\n');
 }

@@ -36,7 +36,10 @@ function text({ packs, frames, bytes, points, locked, problems, strays }: CheckR
   const size = formatSize(bytes);
   return [
     `${packs} packs with ${frames} blocks and nodes, ${size}; ${points} recovery points`,
-    ...locked.map((set) => `set "${set}" is locked: give its key to check its manifests`),
+    ...locked.map(
+      (set) =>
+        `set "${set}" is locked: its recovery points are checked only with its key (--passphrase-file)`,
+    ),
     ...problems.map(({ where, what }) => `DAMAGED ${where}: ${what}`),
     ...strays.map((path) => `not a file of Holdfast, and not used: ${path}`),
     ...(problems.length === 0 ? [found(locked.length)] : []),
