@@ -47,7 +47,7 @@ export interface LockdownPlaces {
   readonly directory: string;
   /** Where commands without a service look: a copy, which never ends a lockdown by not being there. */
   readonly store: string;
-  /** Of the copy. */
+  /** How the copy is written. */
   readonly checks: () => Checks;
 }
 

@@ -256,7 +256,7 @@ export const COMMANDS: readonly CommandEntry[] = [
     () => import('./commands/ssh-show.ts'),
   ),
   entry('ssh on', 'allow logins over SSH, for some time', () => import('./commands/ssh-on.ts')),
-  entry('ssh off', 'allow no more logins over SSH', () => import('./commands/ssh-off.ts')),
+  entry('ssh off', 'stop allowing logins over SSH', () => import('./commands/ssh-off.ts')),
   entry(
     'ssh shell',
     'allow a shell over SSH for some time',

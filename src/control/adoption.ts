@@ -33,7 +33,7 @@ interface Foreign {
   readonly sessions: readonly ServedSession[];
   readonly jobs: readonly JobRecord[];
   readonly schedules: readonly ScheduleRecord[];
-  /** Of which the store has an older state than this box published. */
+  /** Machines whose state in the store is older than what this box published. */
   readonly older: readonly OlderMachine[];
 }
 

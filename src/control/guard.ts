@@ -73,7 +73,7 @@ export interface GuardOptions {
   readonly world: World;
   /** The store's. */
   readonly directory: string;
-  /** Of its records. */
+  /** How its records are written. */
   readonly checks: () => Checks;
   /** The box's, outside of every store: what forbids something must not be lost with a file of the store. */
   readonly boxDirectory: string;
@@ -115,7 +115,7 @@ export async function openGuard(options: GuardOptions): Promise<Guard> {
       channel,
       stack.use(
         await openOutbox({
-          // Not in the store: whoever can write there could have anything told in the name of this box.
+          // Not in the store: an attacker who can write there could send messages in the name of this box.
           ...{ world, directory: join(boxDirectory, OUTBOX, channel), onTrouble },
           sender: options.senders[channel],
           onState: (reason) => background.run(() => told(channel, reason)),

@@ -60,7 +60,7 @@ export const FCNTL_SET_FLAGS = 4;
 export const FCNTL_SET_OWNER = 8;
 export const FCNTL_GET_LOCK = 36;
 export const FCNTL_SET_LOCK = 37;
-/** Of linux/fs.h: BLKSSZGET. */
+/** BLKSSZGET in linux/fs.h. */
 export const GET_SECTOR_SIZE = 0x1268;
 export const POLL_IN = 1;
 export const POLL_ERROR = 8;

@@ -47,7 +47,7 @@ export interface PointDisk {
 }
 
 /**
- * Of a disk's sectors, as a guest is to see them; left out: 512, or not known. A release that ignores it serves the
+ * Size of a disk's sectors as a guest is to see it; left out: 512, or not known. A release that ignores it serves the
  * disk with sectors of 512 bytes, and a guest does not find its partitions: nothing is misread or lost.
  */
 export type SectorSize = 4096;

@@ -44,7 +44,7 @@ export interface ExportOptions {
   /** For people who list exports. */
   readonly description: string;
   readonly readOnly: boolean;
-  /** Of the disk, where a guest that sees another one does not find its partitions. */
+  /** The disk's; a guest that sees another size does not find its partitions. */
   readonly sectorSize?: number;
 }
 
