@@ -70,7 +70,8 @@ export async function openEnd(world: World, directory: string): Promise<AuditEnd
   const isNew = end.number === 0 && before !== undefined;
   const { number, hash } = isNew ? await endOf(world, join(directory, before)) : end;
   if (!end.isDamaged) {
-    if (end.isTorn) await cutOff(world, path, end.size);
+    // Where that cannot be done it is with the first entry.
+    if (end.isTorn) await cutOff(world, path, end.size).catch(onlySystem);
     return { number, hash, size: end.size, isTorn: end.isTorn, damaged: undefined };
   }
   let free = number;
@@ -282,4 +283,8 @@ function decoded(line: string): ReturnType<typeof decodeAudit> | undefined {
     if (!(cause instanceof FormatError)) throw cause;
     return undefined;
   }
+}
+
+function onlySystem(cause: unknown): void {
+  if (!(cause instanceof SystemError)) throw cause;
 }

@@ -43,9 +43,10 @@ export interface House extends AsyncDisposable {
 
 export async function openHouse(directory: string): Promise<House> {
   giveBackFreedMemory();
-  const world = realWorld();
+  const real = realWorld();
+  const store = await openStore(real, directory);
+  const world: World = { ...real, files: store.files };
   const box = ownBox(world);
-  const store = await openStore(world, directory);
   const workers = processors();
   const reader = sharedReader(async () => {
     const { openBlockReader } = await import('../store/block-reader.ts');

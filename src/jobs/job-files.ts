@@ -56,7 +56,7 @@ export interface JobFilesOptions {
   readonly checksOf?: () => Checks;
 }
 
-/** Makes the two directories in `directory`, if they are not there. */
+/** The two directories in `directory` are made with the first record, if they are not there. */
 export async function openJobFiles(
   files: FileSystem,
   directory: string,
@@ -64,8 +64,13 @@ export async function openJobFiles(
 ): Promise<JobFiles> {
   const jobs = join(directory, 'jobs');
   const schedules = join(directory, 'schedules');
-  for (const path of [jobs, schedules]) await files.makeDirectory(path);
-  await files.syncDirectory(directory);
+  let isMade = false;
+  async function makeDirectories(): Promise<void> {
+    if (isMade) return;
+    for (const path of [jobs, schedules]) await files.makeDirectory(path);
+    await files.syncDirectory(directory);
+    isMade = true;
+  }
 
   /** What is written and what an upgrade writes again do not meet. */
   const turn = turns();
@@ -96,6 +101,7 @@ export async function openJobFiles(
     putJob: (job) =>
       turn(async () => {
         if (!hasEnded(job)) await remember(jobOrder(job));
+        await makeDirectories();
         await putDurably(files, join(jobs, job.id + RECORD), encodeJob(job, checksOf()));
         // From here on a record that says that it waits is an old one, put back.
         if (hasEnded(job)) await forget('job', job.id);
@@ -129,6 +135,7 @@ export async function openJobFiles(
     putSchedule: (schedule) =>
       turn(async () => {
         await remember(scheduleOrder(schedule));
+        await makeDirectories();
         const path = join(schedules, schedule.name + RECORD);
         await putDurably(files, path, encodeSchedule(schedule, checksOf()));
       }),
@@ -168,7 +175,7 @@ async function loaded<T>(
   const foreign: T[] = [];
   const damaged: string[] = [];
   let ignored = 0;
-  for (const name of await files.list(from)) {
+  for (const name of (await files.stat(from)) ? await files.list(from) : []) {
     if (!name.endsWith(RECORD)) continue;
     const path = join(from, name);
     try {
@@ -217,7 +224,7 @@ async function addChecksums(
     decode: (bytes: Uint8Array) => T,
     encode: (record: T, checks: Checks) => Uint8Array,
   ): Promise<void> {
-    for (const name of await files.list(directory)) {
+    for (const name of (await files.stat(directory)) ? await files.list(directory) : []) {
       if (!name.endsWith(RECORD)) continue;
       const path = join(directory, name);
       const record = await readable(path, decode);

@@ -2,7 +2,9 @@ import { join } from 'node:path/posix';
 import type { Feature } from '../formats/store/features.ts';
 import type { Checks } from '../formats/store/plain-record.ts';
 import { featuresOf, newStoreRecord, type StoreRecord } from '../formats/store/store-record.ts';
+import type { FileSystem } from '../sys/file-system.ts';
 import type { World } from '../sys/world.ts';
+import { guardedFiles } from './guarded-files.ts';
 import { type PackFiles, packFiles } from './pack-files.ts';
 import { StoreError } from './store-error.ts';
 import { readStoreRecord, unknownFeature, writeStoreRecord } from './store-record.ts';
@@ -15,6 +17,8 @@ import { readStoreRecord, unknownFeature, writeStoreRecord } from './store-recor
 export interface Store extends AsyncDisposable {
   readonly directory: string;
   readonly id: string;
+  /** For all that is done in the directory: nothing is changed that this release must not change (guarded-files.ts). */
+  readonly files: FileSystem;
   readonly packs: PackFiles;
   /** As it was read last: another process may have upgraded the store since. */
   readonly record: StoreRecord;
@@ -55,17 +59,20 @@ export async function createStore(world: World, directory: string): Promise<void
 export async function openStore({ files }: World, directory: string): Promise<Store> {
   let { record } = await readStoreRecord(files, directory);
   refuse(directory, unknownFeature(record, 'read'), 'readers');
-  const packs = packFiles(files, join(directory, 'packs'));
+  const checkWritable = (): void => refuse(directory, unknownFeature(record, 'write'), 'writers');
+  const guarded = guardedFiles(files, { directory, checkWritable });
+  const packs = packFiles(guarded, join(directory, 'packs'));
   return {
     directory,
     id: record.id,
+    files: guarded,
     packs,
     get record() {
       return record;
     },
     has: (feature) => featuresOf(record).has(feature),
     checks: () => (featuresOf(record).has('checked-records') ? 'checked' : 'unchecked'),
-    checkWritable: () => refuse(directory, unknownFeature(record, 'write'), 'writers'),
+    checkWritable,
     renew(next) {
       record = next;
     },

@@ -11,6 +11,7 @@ export interface WantedMarks {
   /** Never rejects for the disk: where it cannot be written to there is no mark, and the next read tries again. */
   add(frame: WantedFrame): Promise<void>;
   list(): Promise<Wanted[]>;
+  /** Never rejects for the disk: where it cannot be written to the mark stays. */
   remove(mark: Wanted): Promise<void>;
 }
 
@@ -62,7 +63,7 @@ export function wantedMarks(files: FileSystem, directory: string): WantedMarks {
       try {
         await files.unlink(join(directory, encodeWanted(mark)));
       } catch (cause) {
-        if (!(cause instanceof SystemError) || cause.code !== 'NOT_FOUND') throw cause;
+        if (!(cause instanceof SystemError)) throw cause;
       }
     },
   };

@@ -34,12 +34,14 @@ export function plantJob(
     ...{ reason: undefined, result: undefined },
     ...more,
   };
+  mkdirSync(join(store, 'jobs'), { recursive: true });
   writeFileSync(join(store, `jobs/${record.id}.json`), encodeJob(record, 'checked'));
 }
 
 /** Due every second. */
 export function plantSchedule(store: string, more: Pick<JobRecord, 'kind' | 'request'>): void {
   const record = { name: 'evil', at: '*:*:*', created: TIME, last: TIME, ...more };
+  mkdirSync(join(store, 'schedules'), { recursive: true });
   writeFileSync(join(store, 'schedules/evil.json'), encodeSchedule(record, 'checked'));
 }
 
