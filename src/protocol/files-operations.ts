@@ -91,7 +91,7 @@ export const FILES_OPERATIONS = {
     object({ opened: list(openFilesSummary, MANY) }),
   ),
   'files/close': changes(
-    'unmount them; without `id`, all',
+    'unmount the volumes that are open under an ID; without `id`, all',
     object({ id: optional(name) }),
     object({ closed: list(name, MANY) }),
   ),

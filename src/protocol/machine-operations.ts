@@ -60,7 +60,7 @@ const disk = object({
 });
 
 export const MACHINE_OPERATIONS = {
-  'host/show': looks('name, time, keyboard and accounts of this machine', nothing, hostView),
+  'host/show': looks('show name, time, keyboard and accounts of this machine', nothing, hostView),
   'host/set': changes(
     'set name, time zone, time servers and keyboard; what is not named stays',
     object({
@@ -72,7 +72,7 @@ export const MACHINE_OPERATIONS = {
     hostView,
   ),
   'host/finish-set-up': changes(
-    'the screen of this machine asks for a login from now on',
+    'end the set-up: the screen of this machine asks for a login',
     nothing,
     hostView,
   ),
@@ -83,34 +83,38 @@ export const MACHINE_OPERATIONS = {
       object({ isSet: flag() }),
     ),
   ),
-  'host/reboot': changes('start the machine again', reason, asked),
+  'host/reboot': changes('reboot the machine', reason, asked),
   'host/poweroff': changes('switch the machine off', reason, asked),
   'host/factory-reset': changes(
-    'network, name, time, accounts and keys as they came; never the store',
+    'reset network, name, time, accounts and keys to how they were delivered; never the store',
     object({ confirm: word }),
     object({ reset: list(long, MANY), failed: list(long, MANY) }),
   ),
-  'ssh/show': looks('who comes in over SSH, and until when', nothing, sshView),
-  'ssh/on': changes('let SSH in', object({ seconds: optional(integer(60, 30 * DAY)) }), sshView),
-  'ssh/off': changes('let SSH in no more; who is in stays', nothing, sshView),
+  'ssh/show': looks('show who may log in over SSH, and until when', nothing, sshView),
+  'ssh/on': changes(
+    'allow logins over SSH',
+    object({ seconds: optional(integer(60, 30 * DAY)) }),
+    sshView,
+  ),
+  'ssh/off': changes('stop allowing logins over SSH; open connections stay', nothing, sshView),
   'ssh/shell': changes(
-    'allow a shell over SSH for some time; 0: no more',
+    'allow a shell over SSH for some time; 0: not any longer',
     object({ seconds: integer(0, DAY) }),
     sshView,
   ),
   'ssh-key/add': changes(
-    'let somebody in by a public key',
+    'allow a public key to log in',
     object({ user, key: text({ max: 16 * 1024 }) }),
     key,
   ),
-  'ssh-key/remove': changes('let a key in no more', object({ user, fingerprint }), key),
+  'ssh-key/remove': changes('remove a key that may log in', object({ user, fingerprint }), key),
   'disk/list': looks(
-    'disks, what is on them, and how they are',
+    'list disks, their contents and their health',
     nothing,
     object({ disks: list(disk, MANY) }),
   ),
   'pool/create': changes(
-    'make a disk the one that backups are kept on',
+    'format a disk to keep backups on',
     object({
       disk: word,
       fileSystem: withDefault(oneOf('xfs', 'ext4'), 'xfs'),

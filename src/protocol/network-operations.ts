@@ -65,18 +65,22 @@ const networkView = object({
 });
 
 export const NETWORK_OPERATIONS = {
-  'network/show': looks('interfaces, addresses, routes and name servers', nothing, networkView),
+  'network/show': looks(
+    'show interfaces, addresses, routes and name servers',
+    nothing,
+    networkView,
+  ),
   'network/change': changes(
-    'set up an interface; rolled back by itself unless confirmed in time',
+    'set up an interface; rolled back unless confirmed in time',
     object({ name, ...settings, seconds }),
     pending,
   ),
   'network/remove': changes(
-    'set up an interface no more; rolled back by itself unless confirmed in time',
+    'remove the settings of an interface; rolled back unless confirmed in time',
     object({ name, seconds }),
     pending,
   ),
-  'network/confirm': changes('keep the last change', nothing, object({ confirmed: long })),
+  'network/confirm': changes('confirm the last change', nothing, object({ confirmed: long })),
   'network/revert': changes('roll the last change back now', nothing, object({ reverted: long })),
   'network/test': looks(
     'try gateways, name servers, and a host',
@@ -84,7 +88,7 @@ export const NETWORK_OPERATIONS = {
     object({ checks: list(object({ what: long, ok: flag(), detail: long }), 10_000) }),
   ),
   'network/reset': changes(
-    'emergency: DHCP on all wired interfaces, everything else forgotten',
+    'emergency: use DHCP on all wired interfaces, and remove all other settings',
     nothing,
     object({ interfaces: list(name, 10_000) }),
   ),

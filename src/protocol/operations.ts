@@ -76,7 +76,7 @@ const lockdownState = object({
 
 export const OPERATIONS = {
   'service/show': looks(
-    'what runs',
+    'show what the service does',
     nothing,
     object({
       ...{ pid: count, started: name, store: long },
@@ -96,30 +96,30 @@ export const OPERATIONS = {
     }),
   ),
   'service/follow': looks(
-    'hear what happens to sessions and jobs, and what is wrong, until you leave',
+    'report what happens to sessions and jobs, and alarms, until the client leaves',
     nothing,
     nothing,
   ),
   'alarm/list': looks(
-    'list what needs somebody, what changed last first',
+    'list alarms, the one that changed last first',
     alarmsRequest,
     object({ alarms: list(alarmSummary, MANY) }),
   ),
-  'alarm/acknowledge': changes('say that somebody takes care of it', byAlarm, alarmSummary),
+  'alarm/acknowledge': changes('acknowledge an alarm', byAlarm, alarmSummary),
   'notify/test': changes(
-    'tell those who are told of alarms that this is a test',
+    'send a test to all who are notified of alarms',
     nothing,
     object({
       channels: list(object({ channel: name, delivered: flag(), reason: nullable(long) }), MANY),
     }),
   ),
   'service/throughput': looks(
-    'what guests read and write, and what backups read: now and in the last hour',
+    'show what guests read and write, and what backups read: now and in the last hour',
     throughputRequest,
     throughput,
   ),
   'support/create': changes(
-    'collect what helps to help, without secrets',
+    'collect logs and settings for a support request, without secrets',
     nothing,
     object({
       name,
@@ -128,31 +128,27 @@ export const OPERATIONS = {
       archive: text({ max: ARCHIVE_MAX }),
     }),
   ),
-  'lockdown/show': looks('whether only what a recovery needs is allowed', nothing, lockdownState),
+  'lockdown/show': looks('show whether the lockdown is on', nothing, lockdownState),
   'lockdown/on': changes('allow only what a recovery needs', nothing, lockdownState),
   'lockdown/off': changes(
-    'agree to the end of the lockdown, which may need two people',
+    'end the lockdown, or agree to its end where two users have to',
     nothing,
     lockdownState,
   ),
   'token/create': changes(
-    'let somebody ask from other hosts',
+    'create a token for requests from other hosts',
     tokenRequest,
     object({ ...token, /** Its text, told this once. */ secret: name }),
   ),
   'token/list': looks('list tokens', nothing, object({ tokens: list(object(token), MANY) })),
-  'token/revoke': changes(
-    'let somebody in no more',
-    byToken,
-    object({ token: name, revoked: flag() }),
-  ),
+  'token/revoke': changes('revoke a token', byToken, object({ token: name, revoked: flag() })),
   'audit/show': looks(
-    'who changed what, the newest last',
+    'show who changed what, the newest last',
     lastRequest,
     object({ entries: list(auditEntry, MANY) }),
   ),
   'audit/check': looks(
-    'whether the audit log is as it was written',
+    'check whether the audit log was altered',
     nothing,
     object({ entries: count, first: count, hash: name, problem: nullable(long) }),
   ),
@@ -193,7 +189,7 @@ export const OPERATIONS = {
     }),
   ),
   'job/create': withKey(
-    changes('do it in the background, though it takes days', jobRequest, jobSummary),
+    changes('do it in the background, even if it takes days', jobRequest, jobSummary),
   ),
   'job/unlock': withKey(changes('give a job the key that it waits for', byJob, jobSummary)),
   'job/list': looks(
@@ -207,8 +203,8 @@ export const OPERATIONS = {
     jobLogRequest,
     object({ job: name, lines: list(logLine, MANY) }),
   ),
-  'job/attend': looks('hear of a job until it has ended', byJob, jobSummary),
-  'job/cancel': changes('end a job, or never begin it', byJob, jobSummary),
+  'job/attend': looks('report the progress of a job until it has ended', byJob, jobSummary),
+  'job/cancel': changes('cancel a job that waits or runs', byJob, jobSummary),
   'schedule/create': withKey(
     changes('make jobs at certain times', scheduleRequest, scheduleSummary),
   ),
@@ -218,7 +214,7 @@ export const OPERATIONS = {
     object({ schedules: list(scheduleSummary, MANY) }),
   ),
   'schedule/remove': changes(
-    'make no more jobs of a schedule',
+    'remove a schedule: it makes no further jobs',
     bySchedule,
     object({ schedule: name, removed: flag() }),
   ),
@@ -240,9 +236,13 @@ export const OPERATIONS = {
   ),
   'session/start': withKey(changes('run a recovery point', startRequest, readySession)),
   'session/resume': withKey(
-    changes('run a session again where it was left', resumeRequest, readySession),
+    changes('resume a session where it was left', resumeRequest, readySession),
   ),
-  'session/attend': looks('hear of a session until it ends', bySession, object({ session: name })),
+  'session/attend': looks(
+    'report what happens to a session until it ends',
+    bySession,
+    object({ session: name }),
+  ),
   'session/stop': changes(
     'flush a session and leave it, to be resumed',
     bySession,

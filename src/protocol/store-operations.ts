@@ -27,7 +27,7 @@ const damaged = list(damagedPoint, MANY);
 export const STORE_OPERATIONS = {
   'store/create': changes('make the store that the service is set to', nothing, storeSummary),
   'store/adopt': changes(
-    'show what this box does not know of the store; obey it, once you have seen it',
+    'show orders in the store that this box did not give; accept exactly what was shown',
     adoptRequest,
     object({
       store: long,
@@ -59,14 +59,14 @@ export const STORE_OPERATIONS = {
     }),
   ),
   'store/usage': looks(
-    'how full the store is, when it will be full, and what it saves',
+    'show how full the store is, when it will be full, and what it saves',
     nothing,
     storeUsage,
   ),
   'store/check': withKey(changes('look for damage', checkRequest, checkResult)),
   'store/upgrade': withKey(
     changes(
-      'give the store what new stores have, or say what that is',
+      'give an older store the features of new ones, or say which it lacks',
       upgradeRequest,
       object({
         store: long,
@@ -90,7 +90,7 @@ export const STORE_OPERATIONS = {
   'set/import-key': hiding(
     withKey(
       changes(
-        'make the record of a set again from its key on paper; `secret` is its new passphrase',
+        'make a lost record of a set again from its key; `secret` is its new passphrase',
         importKeyRequest,
         object({ set: name, recoveryKey: name }),
       ),
