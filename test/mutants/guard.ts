@@ -22,4 +22,11 @@ export const guard: readonly Mutant[] = [
     to: 'await',
     tests: ['test/control/guard.test.ts'],
   },
+  {
+    name: 'guard: messages that wait are taken from the store',
+    file: 'src/control/guard.ts',
+    text: 'join(boxDirectory, OUTBOX, channel)',
+    to: 'join(directory, OUTBOX, channel)',
+    tests: ['test/control/guard.test.ts'],
+  },
 ];

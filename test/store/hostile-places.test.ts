@@ -10,19 +10,21 @@ import type { PointRecord } from '../../src/formats/store/point.ts';
 import { decodeWanted } from '../../src/formats/store/wanted.ts';
 import { memoryIndex } from '../../src/store/block-index.ts';
 import { openBlockReader } from '../../src/store/block-reader.ts';
-import { checkPacks } from '../../src/store/check.ts';
+import { checkPacks, manifestChecker } from '../../src/store/check.ts';
 import { healing } from '../../src/store/healing.ts';
 import { manifestDisk } from '../../src/store/manifest-disk.ts';
 import { readMoved } from '../../src/store/moved-frames.ts';
 import { nodeReader } from '../../src/store/node-reader.ts';
 import { takeStock } from '../../src/store/stock.ts';
 import { openStore, type Store } from '../../src/store/store.ts';
+import { lockStore } from '../../src/store/store-lock.ts';
+import { writerOn } from '../../src/store/store-writer.ts';
 import { sortedKeys, trustData } from '../../src/store/trust.ts';
 import { wantedMarks } from '../../src/store/wanted-marks.ts';
 import type { FileSystem } from '../../src/sys/file-system.ts';
 import { readAll } from '../block/conformance.ts';
 import { noise } from '../support/random.ts';
-import { HOME, newStore, simulatedWorld, storePoint } from '../support/store.ts';
+import { HOME, newStore, simulatedWorld, storeDisk, storePoint } from '../support/store.ts';
 
 const MiB = 2 ** 20;
 const PACKS = `${HOME}/packs`;
@@ -264,4 +266,44 @@ test('a pack that is marked as a whole is a loss that is known, and is looked in
   ok(hasLoss && loss);
   notDeepEqual(loss, before.loss);
   deepEqual((await stock()).loss, loss);
+});
+
+test('an index that names a wrong place in a sound pack harms no read, is found, and is mended', async () => {
+  const it = await place();
+  const other = await place();
+  const wanted = noise(MiB, 9);
+  await it.backUp();
+  await other.backUp(wanted);
+  const made = await it.using(async (store) => {
+    const index = memoryIndex();
+    const stock = await takeStock(it.world, store, index);
+    // As an attacker with write access to the store would: the index is a cache without a key.
+    const { offset, length } = await it.firstFrame(1);
+    const { entries } = await other.using(({ packs }) => packs.footer(1));
+    const { digest } = entries[0]!;
+    await index.addPack({ pack: 1, size: 1, isSound: true }, [{ digest, offset, length }]);
+    const lock = await lockStore(it.world, store, 'test');
+    const { domain } = it.set.record;
+    await using writer = await writerOn(it.world, store, { index, stock, lock }, { domain });
+    const disk = await storeDisk(it.world, store, it.set, writer, wanted);
+    await writer.commit();
+    return disk;
+  });
+  const read = () =>
+    it.using(async (store) => {
+      await using reader = openBlockReader(store, {});
+      const options = { name: 'vda', root: made, keys: it.set.keys };
+      await using disk = manifestDisk(reader, options);
+      return await readAll(disk);
+    });
+  await rejects(read(), { code: 'CORRUPT' });
+  const found = await it.using(async ({ packs }) => {
+    const said: string[] = [];
+    const checker = manifestChecker(packs, it.set.keys, ({ what }) => void said.push(what));
+    await checker.check(made, 'vm/vda');
+    return said;
+  });
+  ok(found.length > 0 && found.every((what) => what.includes('is missing')), found.join());
+  await it.backUp(wanted);
+  equal(Buffer.compare(await read(), wanted), 0);
 });
