@@ -99,6 +99,7 @@ async function nbd(service: ChildProcess, { exports }: Started): Promise<void> {
   await peer.ask('read', { offset: NOISE_LENGTH - MiB, length: MiB });
   await setTimeout(THREADS_START_MS);
   await it('read of 32 MiB (fills the block cache)', () => peer.ask('read', large));
+  await it('read of 32 MiB in one chunk', () => peer.ask('read', { ...large, df: true }));
   await it('cache of 32 MiB', () => peer.ask('cache', { offset: LARGEST, length: LARGEST }));
   await it('write of 32 MiB', () => peer.ask('write', large, randomBytes(LARGEST)));
   await it('what 4 TiB hold', () => peer.ask('blockStatus', all));

@@ -5,6 +5,7 @@ import { guard } from './guard.ts';
 import type { Mutant } from './mutant.ts';
 import { service } from './service.ts';
 import { store } from './store.ts';
+import { targets } from './targets.ts';
 
 export const mutants: readonly Mutant[] = [
   ...formats,
@@ -12,5 +13,6 @@ export const mutants: readonly Mutant[] = [
   ...store,
   ...ingest,
   ...service,
+  ...targets,
   ...guard,
 ];

@@ -1,10 +1,5 @@
 import type { Mutant } from './mutant.ts';
 
-const HANDSHAKE = 'test/targets/nbd-handshake.test.ts';
-const HOSTILE = 'test/targets/nbd-hostile.test.ts';
-const NBD_TLS = 'test/targets/nbd-tls.test.ts';
-const NFS_ACCESS = 'test/targets/nfs-access.test.ts';
-const NFS_SHARED = 'test/targets/nfs-shared.test.ts';
 const ALARMS = 'test/alarms/alarms.test.ts';
 const CLOCK = 'test/alarms/clock-watch.test.ts';
 const LOCKDOWN = 'test/alarms/lockdown.test.ts';
@@ -15,118 +10,6 @@ const AUDIT = 'test/control/audit.test.ts';
 const REDACTION = 'test/control/redaction.test.ts';
 
 export const service: readonly Mutant[] = [
-  {
-    name: 'NBD: bytes in the clear behind STARTTLS are taken over',
-    file: 'src/targets/nbd/handshake.ts',
-    text: "if (outcome.kind === 'tls' && pending.length > 0) return { kind: 'close' };",
-    to: '',
-    tests: [NBD_TLS, HOSTILE],
-  },
-  {
-    name: 'NBD: exports are named and served before TLS where TLS is required',
-    file: 'src/targets/nbd/handshake.ts',
-    text: "if (tls === 'require' && !isSecure && !isAllowedInTheClear(option)) {",
-    to: 'if (false) {',
-    tests: [NBD_TLS, HOSTILE],
-  },
-  {
-    name: 'NBD: what was agreed before TLS counts after it',
-    file: 'src/targets/nbd/handshake.ts',
-    text: "      style = 'simple';\n      contextOf = undefined;\n",
-    to: '',
-    tests: [NBD_TLS, HOSTILE],
-  },
-  {
-    name: 'NBD: a client may negotiate for ever',
-    file: 'src/targets/nbd/handshake.ts',
-    text: ' || ++count > OPTIONS_MAX)',
-    to: ')',
-    tests: [HANDSHAKE, HOSTILE],
-  },
-  {
-    name: 'NBD: an option of any length is read',
-    file: 'src/targets/nbd/handshake.ts',
-    text: 'if (length > OPTION_LENGTH_MAX) {',
-    to: 'if (false) {',
-    tests: [HANDSHAKE, HOSTILE],
-  },
-  {
-    name: 'NBD: a read-only export says that it can be written',
-    file: 'src/targets/nbd/handshake.ts',
-    text: '(readOnly ? TRANSMISSION_FLAGS.readOnly : writing) |',
-    to: 'writing |',
-    tests: [HOSTILE, 'test/targets/nbd-conformance.test.ts'],
-  },
-  {
-    name: 'NBD: a request larger than any is taken',
-    file: 'src/targets/nbd/transmission.ts',
-    text: 'if (request.command === COMMANDS.disconnect || length > PAYLOAD_LENGTH_MAX) {',
-    to: 'if (request.command === COMMANDS.disconnect) {',
-    tests: [HOSTILE, 'test/targets/nbd-bounds.test.ts'],
-  },
-  {
-    name: 'connections: a host that has one is turned away where another has all',
-    file: 'src/targets/crowd.ts',
-    text: "return yields === 'always' || most.length > its.length + 1 ? most : undefined;",
-    to: "return yields === 'always' ? most : undefined;",
-    tests: ['test/targets/crowd.test.ts'],
-  },
-  {
-    name: 'connections: one that was used goes before one that said nothing',
-    file: 'src/targets/crowd.ts',
-    text: 'if (a.hasSpoken !== b.hasSpoken) return a.hasSpoken ? b : a;',
-    to: '',
-    tests: ['test/targets/crowd-order.test.ts'],
-  },
-  {
-    name: 'NFS: a retransmission of a call under way is carried out',
-    file: 'src/targets/nfs/dispatch.ts',
-    text: "if (known === 'running') return;",
-    to: '',
-    tests: ['test/targets/nfs-dispatch.test.ts'],
-  },
-  {
-    name: 'NFS: a call that was carried out is carried out again',
-    file: 'src/targets/nfs/dispatch.ts',
-    text: 'if (known) return repeat(open(xid, rethrow), known);',
-    to: '',
-    tests: ['test/targets/nfs-dispatch.test.ts'],
-  },
-  {
-    name: 'NFS: one client pushes out the answers of others',
-    file: 'src/targets/nfs/replay-cache.ts',
-    text: 'if (its > REPLIES_OF_CLIENT_MAX) dropOldest(client);\n      else if',
-    to: 'if',
-    tests: [NFS_SHARED],
-  },
-  {
-    name: 'NFS: every client may use a port above 1023',
-    file: 'src/targets/nfs/access.ts',
-    text: 'port < PRIVILEGED_END && user === ROOT',
-    to: 'user === ROOT',
-    tests: [NFS_ACCESS],
-  },
-  {
-    name: 'NFS: addresses that are not allowed are served',
-    file: 'src/targets/nfs/access.ts',
-    text: 'return allow.has(address) &&',
-    to: 'return allow && address !== null &&',
-    tests: [NFS_ACCESS],
-  },
-  {
-    name: 'NFS: root is root where it is squashed',
-    file: 'src/targets/nfs/access.ts',
-    text: "if (squash === 'all' || caller.uid === ROOT) return NOBODY;",
-    to: "if (squash === 'all') return NOBODY;",
-    tests: [NFS_ACCESS],
-  },
-  {
-    name: 'NFS: the group of a file has the rights of its owner',
-    file: 'src/targets/nfs/access.ts',
-    text: 'return (mode >> 3) & 7;',
-    to: 'return (mode >> 6) & 7;',
-    tests: [NFS_ACCESS, 'test/targets/nfs.test.ts'],
-  },
   {
     name: 'alarms: what changed is noted before it is reported',
     file: 'src/alarms/alarm-book.ts',

@@ -16,11 +16,12 @@ export const GO = encodeOption(
 
 /** Bytes that come, as they are waited for. */
 export function received(socket: Socket) {
-  let bytes = Buffer.alloc(0);
+  let parts: Buffer[] = [];
   let wake = (): void => {};
-  const state = { isOver: false };
+  const state = { isOver: false, waiting: 0 };
   socket.on('data', (part: Buffer) => {
-    bytes = Buffer.concat([bytes, part]);
+    parts.push(part);
+    state.waiting += part.length;
     wake();
   });
   socket.on('error', () => {});
@@ -31,19 +32,20 @@ export function received(socket: Socket) {
   return {
     /** Undefined: it was closed before. */
     async take(length: number): Promise<Buffer | undefined> {
-      while (bytes.length < length && !state.isOver) await new Promise<void>((r) => (wake = r));
-      if (bytes.length < length) return undefined;
-      const part = bytes.subarray(0, length);
-      bytes = bytes.subarray(length);
-      return part;
+      while (state.waiting < length && !state.isOver) await new Promise<void>((r) => (wake = r));
+      if (state.waiting < length) return undefined;
+      const bytes = Buffer.concat(parts);
+      parts = [bytes.subarray(length)];
+      state.waiting -= length;
+      return bytes.subarray(0, length);
     },
     get waiting() {
-      return bytes.length;
+      return state.waiting;
     },
     /** What came until it was closed. */
     async all(): Promise<Buffer> {
       while (!state.isOver) await new Promise<void>((r) => (wake = r));
-      return bytes;
+      return Buffer.concat(parts);
     },
   };
 }
@@ -65,12 +67,17 @@ export async function nbdConversation(path: string) {
       socket.write(Buffer.concat([bytes, payload]));
     },
     /** Nothing takes the answer. */
-    beginRead(offset: number, length: number): void {
+    beginRead(offset: number, length: number, cookieLow = 1): void {
       const bytes = new Uint8Array(REQUEST_LENGTH);
-      const fields = { command: COMMANDS.read, flags: 0, offset, length, cookieLow: 1 };
+      const fields = { command: COMMANDS.read, flags: 0, offset, length, cookieLow };
       writeRequest(new DataView(bytes.buffer), 0, fields);
       socket.pause();
       socket.write(bytes);
+    },
+    /** Of what answers; undefined: the server has closed. */
+    take(length: number): Promise<Buffer | undefined> {
+      socket.resume();
+      return got.take(length);
     },
     end: () => void socket.destroy(),
   };

@@ -19,6 +19,8 @@ interface Range {
   readonly offset: number;
   readonly length: number;
   readonly fua?: boolean;
+  /** In one chunk. */
+  readonly df?: boolean;
 }
 
 /** One request at a time, of any length that 64 bits can say ("extended headers"), over a unix socket. */
@@ -39,13 +41,14 @@ export async function nbdExtended(path: string, name: string) {
     /** Answers how many bytes came; rejects where it was refused. */
     async ask(
       command: keyof typeof COMMANDS,
-      { offset, length, fua = false }: Range,
+      { offset, length, fua = false, df = false }: Range,
       payload: Uint8Array = Buffer.alloc(0),
     ): Promise<number> {
       const header = Buffer.alloc(32);
       header.writeUInt32BE(REQUEST_MAGIC, 0);
       const flags = payload.length > 0 ? COMMAND_FLAGS.payloadLength : 0;
-      header.writeUInt16BE(flags | (fua ? COMMAND_FLAGS.fua : 0), 4);
+      const more = (fua ? COMMAND_FLAGS.fua : 0) | (df ? COMMAND_FLAGS.df : 0);
+      header.writeUInt16BE(flags | more, 4);
       header.writeUInt16BE(COMMANDS[command], 6);
       header.writeBigUInt64BE(BigInt(offset), 16);
       header.writeBigUInt64BE(BigInt(length), 24);

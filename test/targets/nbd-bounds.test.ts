@@ -7,6 +7,7 @@ import { memoryDevice } from '../../src/block/memory.ts';
 import { openNbdDisk } from '../../src/block/nbd-disk.ts';
 import { memoryBudget } from '../../src/lib/memory-budget.ts';
 import { GiB, KiB, MiB } from '../../src/lib/sizes.ts';
+import { turnOfLoop } from '../../src/lib/turn-of-loop.ts';
 import { blockStatus } from '../../src/targets/nbd/block-status.ts';
 import { nbdConversation } from '../support/nbd-conversation.ts';
 import { nbdExtended } from '../support/nbd-extended.ts';
@@ -238,4 +239,106 @@ test('a long read comes in pieces, each where it belongs, and with what failed a
   const chunks = await peer.ask('read', { offset: start, length: 3 * MiB + 512 });
   equal(chunks, 3 * MiB + 512 + 4 * 8, 'four pieces');
   peer.end();
+});
+
+/** Counts what is lent to it at once, and how much was read; what lies there is fixed by its place. */
+function counted(size: number) {
+  const counts = { lent: 0, mostLent: 0, read: 0, badAt: Infinity };
+  const device = writeLayer(
+    'counted',
+    { size, blockSize: 512 },
+    {
+      async read(into, offset) {
+        counts.lent += into.length;
+        counts.mostLent = Math.max(counts.mostLent, counts.lent);
+        await turnOfLoop();
+        counts.lent -= into.length;
+        counts.read += into.length;
+        if (offset + into.length > counts.badAt) throw new BlockError('CORRUPT', 'a block is lost');
+        for (let at = 0; at < into.length; at += 512) into.fill((offset + at) / 512, at, at + 512);
+      },
+      async write() {},
+      async flush() {},
+    },
+  );
+  return { device, counts };
+}
+
+function isAsRead(bytes: Uint8Array, offset: number): boolean {
+  for (let at = 0; at < bytes.length; at += 512) {
+    const expected = ((offset + at) / 512) & 255;
+    if (bytes[at] !== expected || bytes[at + 511] !== expected) return false;
+  }
+  return true;
+}
+
+const LARGEST = 32 * MiB;
+
+test('the largest read takes a few MiB, whatever the style of its answer', async () => {
+  const { device, counts } = counted(4 * LARGEST);
+  const reads = memoryBudget({ max: 8 * MiB, own: MiB });
+  await using server = await serveOne(device, { reads });
+  const simple = await nbdConversation(server.socket);
+  simple.beginRead(512, LARGEST);
+  // Until it takes something, only that is read in advance which sockets hold, and one part.
+  await until(() => counts.read > LARGEST);
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  ok(counts.read <= LARGEST + 4 * MiB, `${counts.read - LARGEST} bytes in advance`);
+  ok(reads.held <= MiB, `${reads.held} bytes held`);
+  equal((await simple.take(16))!.readUInt32BE(4), 0);
+  ok(isAsRead((await simple.take(LARGEST))!, 512));
+  simple.end();
+  const extended = await nbdExtended(server.socket, 'vda');
+  const large = { offset: LARGEST, length: LARGEST };
+  equal(await extended.ask('read', { ...large, df: true }), LARGEST + 8, 'one chunk');
+  equal(await extended.ask('read', large), LARGEST + 32 * 8);
+  extended.end();
+  await until(() => reads.held === 0);
+  ok(counts.mostLent <= MiB, `${counts.mostLent} bytes lent at once`);
+});
+
+test('nothing comes between the parts of a long answer, and all that was asked meanwhile is answered', async () => {
+  const { device } = counted(4 * LARGEST);
+  await using server = await serveOne(device);
+  const peer = await nbdConversation(server.socket);
+  const [size, count] = [5 * MiB, 4];
+  for (let n = 0; n < count; n++) {
+    peer.beginRead(n * size, size, 1);
+    peer.beginRead(n * MiB, 4096, 2);
+    // Refused: it would go beyond the end.
+    peer.beginWrite(4 * LARGEST, 4096, new Uint8Array(4096));
+  }
+  const seen = { long: 0, short: 0, refused: 0 };
+  while (seen.long + seen.short + seen.refused < 3 * count) {
+    const head = (await peer.take(16))!;
+    equal(head.readUInt32BE(0), 0x67446698, 'a reply begins here');
+    if (head.readUInt32BE(4) !== 0) {
+      seen.refused++;
+      continue;
+    }
+    const isLong = head.readUInt32BE(12) === 1;
+    await peer.take(isLong ? size : 4096);
+    seen[isLong ? 'long' : 'short']++;
+  }
+  deepEqual(seen, { long: count, short: count, refused: count });
+  peer.end();
+});
+
+test('a long read of a damaged range is refused; one that fails once it was begun ends the connection', async () => {
+  const { device, counts } = counted(4 * LARGEST);
+  await using server = await serveOne(device);
+  const peer = await nbdConversation(server.socket);
+  counts.badAt = 20 * MiB;
+  peer.beginRead(0, LARGEST);
+  equal((await peer.take(16))!.readUInt32BE(4), 5, 'EIO');
+  peer.beginRead(0, 512);
+  equal((await peer.take(16 + 512))!.readUInt32BE(4), 0);
+  counts.badAt = Infinity;
+  counts.read = 0;
+  peer.beginRead(0, LARGEST);
+  await until(() => counts.read > LARGEST);
+  counts.badAt = 20 * MiB;
+  equal((await peer.take(16))!.readUInt32BE(4), 0);
+  equal(await peer.take(LARGEST), undefined, 'closed before the end');
+  await until(() => server.export.clients.length === 0);
 });

@@ -13,16 +13,17 @@ import {
   PAYLOAD_LENGTH_MAX,
   type Request,
 } from '../../formats/wire/nbd.ts';
-import { bufferPool } from '../../lib/buffer-pool.ts';
 import type { MemoryShare } from '../../lib/memory-budget.ts';
-import { GiB, MiB } from '../../lib/sizes.ts';
+import { GiB } from '../../lib/sizes.ts';
 import { turnOfLoop } from '../../lib/turn-of-loop.ts';
+import { type Accounts, openAccounts, type Run } from './accounts.ts';
 import { blockStatus } from './block-status.ts';
 import { type PartialWrite, partialWrite } from './partial-write.ts';
 import type { Traffic } from '../traffic.ts';
 import type { Agreement } from './handshake.ts';
 import type { SlabPool } from '../reply-queue.ts';
-import { replyWriter } from './reply-writer.ts';
+import { readings, readThrough } from './reading.ts';
+import { echoOf, type ReplyWriter, replyWriter } from './reply-writer.ts';
 
 export interface AnsweringOptions {
   readonly device: BlockDevice | WritableBlockDevice;
@@ -37,10 +38,9 @@ export interface AnsweringOptions {
   readonly memory: MemoryShare;
   /** For what is read, until the peer has taken it. */
   readonly reads: MemoryShare;
+  /** An answer cannot be completed that has begun: nothing that follows would be understood. */
+  readonly onBroken: () => void;
 }
-
-/** Of each size, for reads that are not answered at once. */
-const SPARE_BUFFERS = 16;
 
 /**
  * A range of zeros may be as long as the disk; the map of a session has a byte for each page of it, and all guests
@@ -60,18 +60,19 @@ export function answering(options: AnsweringOptions, onProgress: () => void) {
   });
 
   function onSent(): void {
-    reading.sent();
+    reading.onSent();
     onProgress();
   }
-  /** `work` answers what is to be said once it is done. */
   const run: Run = (echo, length, work) => {
     const end = accounts.begin(length);
     void work()
       .catch((cause: unknown) => () => refuse(echo, cause))
-      .then((answer) => {
-        answer();
-        end();
-      });
+      .then((answer) =>
+        reading.between(() => {
+          answer();
+          end();
+        }),
+      );
   };
   function refuse(echo: Echo, cause: unknown): void {
     if (!(cause instanceof BlockError)) throw cause;
@@ -95,7 +96,10 @@ export function answering(options: AnsweringOptions, onProgress: () => void) {
   /** `isLast`: of what has come so far. */
   function answer(request: Request, payload: Uint8Array | undefined, isLast: boolean): void {
     const error = objection(request);
-    if (error !== ERRORS.none) return reply.fail(request, error, 'refused');
+    if (error !== ERRORS.none) {
+      const echo = echoOf(request);
+      return reading.between(() => reply.fail(echo, error, 'refused'));
+    }
     const { offset, length, flags, command } = request;
     const durability = (flags & COMMAND_FLAGS.fua) === 0 ? 'cached' : 'durable';
     switch (command) {
@@ -121,6 +125,8 @@ export function answering(options: AnsweringOptions, onProgress: () => void) {
     /** Whether a payload is worth its memory. */
     wantsPayload: (request: Request) =>
       request.command === COMMANDS.write && objection(request) === ERRORS.none,
+    /** An answer is being sent in parts: no request can be answered at once. */
+    isSending: reading.isSending,
     unsent: () => reply.unsent(),
     /** The peer has gone: nothing more is sent. */
     abandon: reading.abandon,
@@ -129,114 +135,11 @@ export function answering(options: AnsweringOptions, onProgress: () => void) {
   };
 }
 
-interface ReadingParts extends Omit<ChangingParts, 'writable'> {
-  readonly refuse: (echo: Echo, cause: unknown) => void;
-}
-
-/** What is longer is read and sent in pieces of it, where the style of replies has pieces. */
-const READ_PIECE = MiB;
-/** How much of one read is on its way at once: enough to continue while the first piece is sent. */
-const PIECES_LENGTH_MAX = 4 * MiB;
-
-/** Its memory is held from before it is read until the peer has taken the answer. */
-function readings(
-  { device, reads, agreement: { style } }: AnsweringOptions,
-  { accounts, run, reply, refuse }: ReadingParts,
-) {
-  const pool = bufferPool(SPARE_BUFFERS);
-  const waiting: (() => void)[] = [];
-  let queued = 0;
-  let isOver = false;
-
-  function keep(length: number): void {
-    reads.give(queued - length);
-    queued = length;
-    if (queued <= PIECES_LENGTH_MAX) for (const go of waiting.splice(0)) go();
-  }
-  /** An answer is on its way. */
-  function queue(length: number): void {
-    queued += length;
-    if (isOver) keep(0);
-  }
-  async function inPieces(echo: Echo, offset: number, length: number): Promise<void> {
-    const memory = Buffer.allocUnsafeSlow(READ_PIECE);
-    for (let at = 0; at < length; at += READ_PIECE) {
-      if (isOver) return;
-      const count = Math.min(READ_PIECE, length - at);
-      await reads.all(count);
-      const bytes = memory.subarray(0, count);
-      try {
-        await device.read(bytes, offset + at);
-      } catch (cause) {
-        reads.give(count);
-        throw cause;
-      }
-      reply.roomForData(count).set(bytes);
-      reply.data(echo, count, { at, isLast: at + count === length });
-      queue(count);
-      reply.flush();
-      if (queued > PIECES_LENGTH_MAX) await new Promise<void>((resolve) => waiting.push(resolve));
-      else await turnOfLoop();
-    }
-  }
-  function read(request: Request, isLast: boolean): void {
-    const { offset, length } = request;
-    if (length > READ_PIECE && style !== 'simple' && (request.flags & COMMAND_FLAGS.df) === 0) {
-      const echo = echoOf(request);
-      return run(echo, length, async () => {
-        await inPieces(echo, offset, length);
-        return () => {};
-      });
-    }
-    const effort = isLast && accounts.running === 0 ? 'medium' : 'memory';
-    const isHeld = reads.takeAll(length);
-    let isDone = false;
-    try {
-      isDone = isHeld && device.tryRead(reply.roomForData(length), offset, effort);
-    } catch (cause) {
-      reads.give(length);
-      return refuse(request, cause);
-    }
-    if (isDone) {
-      reply.data(request, length);
-      return queue(length);
-    }
-    const echo = echoOf(request);
-    run(echo, length, async () => {
-      if (!isHeld) await reads.all(length);
-      const bytes = pool.take(length);
-      try {
-        await device.read(bytes, offset);
-      } catch (cause) {
-        reads.give(length);
-        throw cause;
-      }
-      return () => {
-        reply.roomForData(length).set(bytes);
-        reply.data(echo, length);
-        queue(length);
-        pool.give(bytes);
-      };
-    });
-  }
-  return {
-    /** `isLast`: of what has come so far. */
-    read,
-    sent: () => keep(Math.min(queued, reply.unsent())),
-    abandon(): void {
-      isOver = true;
-      keep(0);
-    },
-  };
-}
-
-type Run = (echo: Echo, length: number, work: () => Promise<() => void>) => void;
-
 interface ChangingParts {
   readonly writable: WritableBlockDevice | undefined;
-  readonly accounts: ReturnType<typeof openAccounts>;
+  readonly accounts: Accounts;
   readonly run: Run;
-  readonly reply: ReturnType<typeof replyWriter>;
+  readonly reply: ReplyWriter;
 }
 
 /** For requests that are not refused, so that there is something to write to. */
@@ -265,42 +168,6 @@ function changing(
       });
       return write;
     },
-  };
-}
-
-/** How much is under way; `onTurn` is called once in a turn of the event loop in which some ended. */
-function openAccounts(onTurn: () => void) {
-  let running = 0;
-  let runningLength = 0;
-  let isTurnComing = false;
-  const idle: (() => void)[] = [];
-
-  function endSoon(): void {
-    if (isTurnComing) return;
-    isTurnComing = true;
-    setImmediate(() => {
-      isTurnComing = false;
-      onTurn();
-    });
-  }
-  return {
-    get running() {
-      return running;
-    },
-    get runningLength() {
-      return runningLength;
-    },
-    begin(length: number): () => void {
-      running++;
-      runningLength += length;
-      return () => {
-        running--;
-        runningLength -= length;
-        endSoon();
-        if (running === 0) for (const resolve of idle.splice(0)) resolve();
-      };
-    },
-    idle: () => (running === 0 ? Promise.resolve() : new Promise<void>((r) => idle.push(r))),
   };
 }
 
@@ -349,18 +216,6 @@ interface ZeroRange {
   readonly offset: number;
   readonly length: number;
   readonly durability: Durability;
-}
-
-async function readThrough(device: BlockDevice, offset: number, length: number): Promise<void> {
-  const scratch = Buffer.allocUnsafeSlow(Math.min(length, MiB));
-  for (let at = 0; at < length; at += scratch.length) {
-    const count = Math.min(scratch.length, length - at);
-    await device.read(scratch.subarray(0, count), offset + at);
-  }
-}
-
-function echoOf({ cookieHigh, cookieLow, offsetHigh, offsetLow }: Request): Echo {
-  return { cookieHigh, cookieLow, offsetHigh, offsetLow };
 }
 
 const ERROR_OF = {

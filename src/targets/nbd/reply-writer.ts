@@ -5,6 +5,7 @@ import {
   type Echo,
   ERRORS,
   type HeaderStyle,
+  type Request,
   SIMPLE_REPLY_LENGTH,
   writeChunkHeader,
   writeSimpleReply,
@@ -23,6 +24,8 @@ interface Piece {
 }
 
 const WHOLE: Piece = { at: 0, isLast: true };
+
+export type ReplyWriter = ReturnType<typeof replyWriter>;
 
 /** Puts replies, in the style agreed on, into the queue: each is a single chunk, but for data in pieces. */
 export function replyWriter(style: HeaderStyle, traffic: Traffic, options: ReplyQueueOptions) {
@@ -43,6 +46,20 @@ export function replyWriter(style: HeaderStyle, traffic: Traffic, options: Reply
     writeChunkHeader(queue.view, at, style, echo, { type, length: payload.length });
     queue.bytes.set(payload, at + header);
     queue.commit(header + payload.length);
+  }
+  function writeDataHead(
+    at: number,
+    echo: Echo,
+    { length, offset, isLast }: { length: number; offset: number; isLast: boolean },
+  ): void {
+    const { view } = queue;
+    if (style === 'simple') return writeSimpleReply(view, at, echo, ERRORS.none);
+    const what = { type: CHUNKS.offsetData, length: OFFSET_LENGTH + length, isLast };
+    writeChunkHeader(view, at, style, echo, what);
+    const low = echo.offsetLow + offset;
+    const end = at + dataHeader;
+    view.setUint32(end - 8, echo.offsetHigh + Math.floor(low / 2 ** 32));
+    view.setUint32(end - 4, low >>> 0);
   }
   return {
     flush: (): void => queue.flush(),
@@ -66,23 +83,30 @@ export function replyWriter(style: HeaderStyle, traffic: Traffic, options: Reply
     },
     /** The room that was asked for last holds the data of this reply, or of a piece of it: not for simple replies. */
     data(echo: Echo, length: number, { at: offset, isLast }: Piece = WHOLE): void {
-      const { view } = queue;
-      const at = dataAt - dataHeader;
-      if (style === 'simple') {
-        writeSimpleReply(view, at, echo, ERRORS.none);
-      } else {
-        const what = { type: CHUNKS.offsetData, length: OFFSET_LENGTH + length, isLast };
-        writeChunkHeader(view, at, style, echo, what);
-        const low = echo.offsetLow + offset;
-        view.setUint32(dataAt - 8, echo.offsetHigh + Math.floor(low / 2 ** 32));
-        view.setUint32(dataAt - 4, low >>> 0);
-      }
+      writeDataHead(dataAt - dataHeader, echo, { length, offset, isLast });
       queue.commit(dataHeader + length);
       traffic.readBytes += length;
+    },
+    /** The beginning of an answer whose data follow in parts, with nothing else in between. */
+    dataHead(echo: Echo, length: number): void {
+      const at = queue.reserve(dataHeader);
+      writeDataHead(at, echo, { length, offset: 0, isLast: true });
+      queue.commit(dataHeader);
+    },
+    /** The next part of it. */
+    dataPart(bytes: Uint8Array): void {
+      const at = queue.reserve(bytes.length);
+      queue.bytes.set(bytes, at);
+      queue.commit(bytes.length);
+      traffic.readBytes += bytes.length;
     },
     blockStatus(echo: Echo, extents: readonly Extent[]): void {
       const type = style === 'extended' ? CHUNKS.blockStatusExtended : CHUNKS.blockStatus;
       chunk(echo, type, encodeBlockStatus(extents, style));
     },
   };
+}
+
+export function echoOf({ cookieHigh, cookieLow, offsetHigh, offsetLow }: Request): Echo {
+  return { cookieHigh, cookieLow, offsetHigh, offsetLow };
 }

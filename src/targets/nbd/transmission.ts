@@ -29,7 +29,7 @@ export interface Transmission {
   abandon(): void;
 }
 
-export interface TransmissionOptions extends AnsweringOptions {
+export interface TransmissionOptions extends Omit<AnsweringOptions, 'onBroken'> {
   readonly pause: () => void;
   readonly resume: () => void;
   /** The peer is done, or nothing that it says can be understood. */
@@ -54,7 +54,7 @@ interface Payload {
 
 export function transmission(options: TransmissionOptions): Transmission {
   const { pause, resume, close } = options;
-  const answers = answering(options, wake);
+  const answers = answering({ ...options, onBroken: broken }, wake);
   /** What came and was not parsed, because too much was under way. */
   let held: Uint8Array | undefined;
   let isOver = false;
@@ -70,6 +70,7 @@ export function transmission(options: TransmissionOptions): Transmission {
 
   function stalled(): boolean {
     return (
+      answers.isSending() ||
       answers.unsent() > UNSENT_MAX ||
       answers.accounts.running >= RUNNING_MAX ||
       answers.accounts.runningLength > RUNNING_LENGTH_MAX
@@ -81,6 +82,12 @@ export function transmission(options: TransmissionOptions): Transmission {
     held = undefined;
     parser.drop();
     void finish().then(close);
+  }
+  function broken(): void {
+    isOver = true;
+    held = undefined;
+    parser.drop();
+    close();
   }
   async function finish(): Promise<void> {
     await answers.accounts.idle();

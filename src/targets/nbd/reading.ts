@@ -1,0 +1,171 @@
+import type { BlockDevice } from '../../block/block-device.ts';
+import { BlockError } from '../../block/block-error.ts';
+import { COMMAND_FLAGS, type Echo, type Request } from '../../formats/wire/nbd.ts';
+import { bufferPool } from '../../lib/buffer-pool.ts';
+import type { MemoryShare } from '../../lib/memory-budget.ts';
+import { MiB } from '../../lib/sizes.ts';
+import { turnOfLoop } from '../../lib/turn-of-loop.ts';
+import type { Accounts, Run } from './accounts.ts';
+import type { Agreement } from './handshake.ts';
+import { type Outgoing, outgoing, QUEUED_MAX } from './outgoing.ts';
+import { echoOf, type ReplyWriter } from './reply-writer.ts';
+
+/*
+ * Reads, and how their answers are sent: at once where the bytes are in memory, whole once they were read, or, for long
+ * ones, in pieces, of which only few are in memory at a time. Where the style of replies has no pieces, or the client
+ * wants none, the parts of a long answer follow each other with nothing in between, and nothing can be said any more
+ * once it has begun. So the range is read once before: what is damaged is found while it can still be refused.
+ */
+interface ReadingOptions {
+  readonly device: BlockDevice;
+  readonly agreement: Agreement;
+  readonly reads: MemoryShare;
+  readonly onBroken: () => void;
+}
+
+interface ReadingParts {
+  readonly accounts: Accounts;
+  readonly run: Run;
+  readonly reply: ReplyWriter;
+  readonly refuse: (echo: Echo, cause: unknown) => void;
+}
+
+/** Of each size, for reads that are not answered at once. */
+const SPARE_BUFFERS = 16;
+/** What is longer is read and sent in pieces of it, where replies have pieces. */
+const READ_PIECE = MiB;
+/** Two of them are what a connection may always hold: one is sent while the next one is read. */
+const READ_PART = MiB / 2;
+/** What is longer is read twice, where replies have no pieces: Linux's client asks for less. */
+const WHOLE_MAX = QUEUED_MAX;
+
+/** Memory of a read is held from before it is read until the peer has taken the answer. */
+export function readings(options: ReadingOptions, { accounts, run, reply, refuse }: ReadingParts) {
+  const { device, reads, agreement } = options;
+  const pool = bufferPool(SPARE_BUFFERS);
+  const out = outgoing(reads, reply);
+  const { pieces, parts } = longReads(options, reply, out);
+
+  function long(request: Request, how: typeof pieces): void {
+    const { offset, length } = request;
+    const echo = echoOf(request);
+    run(echo, length, async () => {
+      await how(echo, offset, length);
+      return () => {};
+    });
+  }
+  /** `isLast`: of what has come so far. */
+  function read(request: Request, isLast: boolean): void {
+    const { offset, length, flags } = request;
+    const hasPieces = agreement.style !== 'simple' && (flags & COMMAND_FLAGS.df) === 0;
+    if (hasPieces && length > READ_PIECE) return long(request, pieces);
+    if (length > WHOLE_MAX) return long(request, parts);
+    const effort = isLast && accounts.running === 0 ? 'medium' : 'memory';
+    const isHeld = reads.takeAll(length);
+    let isDone = false;
+    try {
+      isDone = isHeld && device.tryRead(reply.roomForData(length), offset, effort);
+    } catch (cause) {
+      reads.give(length);
+      return refuse(request, cause);
+    }
+    if (isDone) {
+      reply.data(request, length);
+      return out.queue(length);
+    }
+    const echo = echoOf(request);
+    run(echo, length, async () => {
+      if (!isHeld) await reads.all(length);
+      const bytes = pool.take(length);
+      try {
+        await device.read(bytes, offset);
+      } catch (cause) {
+        reads.give(length);
+        throw cause;
+      }
+      return () => {
+        reply.roomForData(length).set(bytes);
+        reply.data(echo, length);
+        out.queue(length);
+        pool.give(bytes);
+      };
+    });
+  }
+  return {
+    read,
+    between: out.between,
+    isSending: () => out.sending() !== undefined,
+    onSent: out.onSent,
+    abandon: out.abandon,
+  };
+}
+
+/** Longer ones than fit into one answer: `pieces` that are answers of their own, or `parts` of one. */
+function longReads({ device, reads, onBroken }: ReadingOptions, reply: ReplyWriter, out: Outgoing) {
+  async function pieces(echo: Echo, offset: number, length: number): Promise<void> {
+    const memory = Buffer.allocUnsafeSlow(READ_PIECE);
+    for (let at = 0; at < length && !out.isOver; at += READ_PIECE) {
+      const count = Math.min(READ_PIECE, length - at);
+      await reads.all(count);
+      const bytes = memory.subarray(0, count);
+      try {
+        await device.read(bytes, offset + at);
+      } catch (cause) {
+        reads.give(count);
+        throw cause;
+      }
+      for (let other = out.sending(); other; other = out.sending()) await other;
+      reply.roomForData(count).set(bytes);
+      reply.data(echo, count, { at, isLast: at + count === length });
+      out.queue(count);
+      reply.flush();
+      if (out.queued() > QUEUED_MAX) await out.nextSent();
+      else await turnOfLoop();
+    }
+  }
+  async function parts(echo: Echo, offset: number, length: number): Promise<void> {
+    await readThrough(device, offset, length);
+    // Now, for answers that wait in the meantime may hold what would be missing then.
+    await reads.all(2 * READ_PART);
+    for (let other = out.sending(); other; other = out.sending()) await other;
+    const end = out.beginParts();
+    reply.dataHead(echo, length);
+    try {
+      await sendParts(offset, length);
+    } catch (cause) {
+      reads.give(2 * READ_PART);
+      // It could be read a moment ago. Nothing else is sent any more.
+      if (cause instanceof BlockError) return onBroken();
+      end();
+      throw cause;
+    }
+    out.queue(2 * READ_PART);
+    out.onSent();
+    end();
+  }
+  async function sendParts(offset: number, length: number): Promise<void> {
+    const memory = Buffer.allocUnsafeSlow(READ_PART);
+    for (let at = 0; at < length && !out.isOver; at += READ_PART) {
+      const bytes = memory.subarray(0, Math.min(READ_PART, length - at));
+      await device.read(bytes, offset + at);
+      reply.dataPart(bytes);
+      reply.flush();
+      await turnOfLoop();
+      while (reply.unsent() > READ_PART && !out.isOver) await out.nextSent();
+    }
+  }
+  return { pieces, parts };
+}
+
+/** Reads a range for what comes of it: it is known to be readable then, and mostly in memory. */
+export async function readThrough(
+  device: BlockDevice,
+  offset: number,
+  length: number,
+): Promise<void> {
+  const scratch = Buffer.allocUnsafeSlow(Math.min(length, MiB));
+  for (let at = 0; at < length; at += scratch.length) {
+    const count = Math.min(scratch.length, length - at);
+    await device.read(scratch.subarray(0, count), offset + at);
+  }
+}
