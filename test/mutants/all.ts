@@ -2,6 +2,7 @@ import { disks } from './disks.ts';
 import { formats } from './formats.ts';
 import { ingest } from './ingest.ts';
 import { guard } from './guard.ts';
+import { jobs } from './jobs.ts';
 import type { Mutant } from './mutant.ts';
 import { service } from './service.ts';
 import { store } from './store.ts';
@@ -15,4 +16,5 @@ export const mutants: readonly Mutant[] = [
   ...service,
   ...targets,
   ...guard,
+  ...jobs,
 ];
