@@ -5,6 +5,7 @@ const HOSTILE = 'test/targets/nbd-hostile.test.ts';
 const NBD_TLS = 'test/targets/nbd-tls.test.ts';
 const NFS_ACCESS = 'test/targets/nfs-access.test.ts';
 const NFS_SHARED = 'test/targets/nfs-shared.test.ts';
+const SHARED_NBD = 'test/daemon/shared-nbd.test.ts';
 
 export const targets: readonly Mutant[] = [
   {
@@ -139,5 +140,40 @@ export const targets: readonly Mutant[] = [
     text: 'return (mode >> 3) & 7;',
     to: 'return (mode >> 6) & 7;',
     tests: [NFS_ACCESS, 'test/targets/nfs.test.ts'],
+  },
+  {
+    name: 'NBD: hosts that chose no export leave no room for others',
+    file: 'src/targets/nbd/target.ts',
+    text: "const shaking = crowd({ yields: 'always' });",
+    to: "const shaking = crowd({ yields: 'to-others' });",
+    tests: ['test/targets/crowd.test.ts'],
+  },
+  {
+    name: 'NBD: renewed credentials are not used',
+    file: 'src/targets/nbd/target.ts',
+    text: 'tls = { ...tls, credentials };',
+    to: 'void credentials;',
+    tests: [SHARED_NBD],
+  },
+  {
+    name: 'NBD: renewed credentials may stop to ask clients who they are',
+    file: 'src/recovery/disk-server.ts',
+    text: 'if (!tls || knowsClients(next) !== isKnown) {',
+    to: 'if (!tls) {',
+    tests: [SHARED_NBD],
+  },
+  {
+    name: 'sockets: one that is in use is taken for one that was left',
+    file: 'src/sys/network.ts',
+    text: '    if (await isListenedAt(path)) continue;',
+    to: '',
+    tests: ['test/sys/network.test.ts'],
+  },
+  {
+    name: 'sectors: a table of large sectors counts before one of small ones',
+    file: 'src/ingest/sector-size.ts',
+    text: '([USUAL_SECTOR, LARGE_SECTOR] as const)',
+    to: '([LARGE_SECTOR, USUAL_SECTOR] as const)',
+    tests: ['test/ingest/source.test.ts'],
   },
 ];

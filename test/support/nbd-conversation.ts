@@ -74,6 +74,7 @@ export async function nbdConversation(path: string) {
       socket.pause();
       socket.write(bytes);
     },
+    send: (bytes: Uint8Array) => void socket.write(bytes),
     /** Of what answers; undefined: the server has closed. */
     take(length: number): Promise<Buffer | undefined> {
       socket.resume();

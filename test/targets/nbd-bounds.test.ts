@@ -243,7 +243,7 @@ test('a long read comes in pieces, each where it belongs, and with what failed a
 
 /** Counts what is lent to it at once, and how much was read; what lies there is fixed by its place. */
 function counted(size: number) {
-  const counts = { lent: 0, mostLent: 0, read: 0, badAt: Infinity };
+  const counts = { lent: 0, mostLent: 0, read: 0, badAt: Infinity, small: Promise.resolve() };
   const device = writeLayer(
     'counted',
     { size, blockSize: 512 },
@@ -252,6 +252,7 @@ function counted(size: number) {
         counts.lent += into.length;
         counts.mostLent = Math.max(counts.mostLent, counts.lent);
         await turnOfLoop();
+        if (into.length === 4096) await counts.small;
         counts.lent -= into.length;
         counts.read += into.length;
         if (offset + into.length > counts.badAt) throw new BlockError('CORRUPT', 'a block is lost');
@@ -297,30 +298,31 @@ test('the largest read takes a few MiB, whatever the style of its answer', async
   ok(counts.mostLent <= MiB, `${counts.mostLent} bytes lent at once`);
 });
 
-test('nothing comes between the parts of a long answer, and all that was asked meanwhile is answered', async () => {
-  const { device } = counted(4 * LARGEST);
+test('nothing comes between the parts of a long answer, and what ends meanwhile is answered behind it', async () => {
+  const { device, counts } = counted(4 * LARGEST);
+  const gate = Promise.withResolvers<void>();
+  counts.small = gate.promise;
   await using server = await serveOne(device);
   const peer = await nbdConversation(server.socket);
-  const [size, count] = [5 * MiB, 4];
-  for (let n = 0; n < count; n++) {
-    peer.beginRead(n * size, size, 1);
-    peer.beginRead(n * MiB, 4096, 2);
-    // Refused: it would go beyond the end.
-    peer.beginWrite(4 * LARGEST, 4096, new Uint8Array(4096));
-  }
-  const seen = { long: 0, short: 0, refused: 0 };
-  while (seen.long + seen.short + seen.refused < 3 * count) {
+  const [size, small] = [16 * MiB, 4096];
+  peer.beginRead(0, small, 2);
+  peer.beginRead(0, size, 1);
+  // Refused, once all of it has come: it goes beyond the end.
+  peer.beginWrite(4 * LARGEST, small, new Uint8Array(small / 2));
+  await until(() => counts.read > size);
+  gate.resolve();
+  peer.send(new Uint8Array(small / 2));
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  const seen: string[] = [];
+  while (seen.length < 3) {
     const head = (await peer.take(16))!;
     equal(head.readUInt32BE(0), 0x67446698, 'a reply begins here');
-    if (head.readUInt32BE(4) !== 0) {
-      seen.refused++;
-      continue;
-    }
-    const isLong = head.readUInt32BE(12) === 1;
-    await peer.take(isLong ? size : 4096);
-    seen[isLong ? 'long' : 'short']++;
+    const isRefused = head.readUInt32BE(4) !== 0;
+    const length = isRefused ? 0 : head.readUInt32BE(12) === 1 ? size : small;
+    ok(isAsRead((await peer.take(length))!, 0));
+    seen.push(isRefused ? 'refused' : `${length}`);
   }
-  deepEqual(seen, { long: count, short: count, refused: count });
+  deepEqual(seen.sort(), [`${size}`, `${small}`, 'refused'].sort());
   peer.end();
 });
 
