@@ -2,6 +2,7 @@ import { deepEqual, equal, ok, throws } from 'node:assert/strict';
 import { test } from 'tap';
 import { FormatError } from '../../src/formats/format-error.ts';
 import { keyedHash } from '../../src/formats/store/digest.ts';
+import { FRAME_LENGTH_MAX } from '../../src/formats/store/frame.ts';
 import { decodeGrowth, encodeGrowth } from '../../src/formats/store/growth.ts';
 import { encodeJsonRecord, hex } from '../../src/formats/store/json-record.ts';
 import { domainKeys } from '../../src/formats/store/key-slot.ts';
@@ -162,6 +163,17 @@ test('a disk of zeros says so: one without "root" is damaged where every record 
   const without = encodeJsonRecord({ ...fields, disks }, KEY);
   throws(() => decodePoint(without, KEY, 'checked'), { code: 'CORRUPT', message: /"root"/ });
   equal(decodePoint(without, KEY).disks[0]!.reference, undefined, 'in a store of that release');
+});
+
+test('a root is no longer than a frame can be: a reader would take memory for it', async () => {
+  const [first] = POINT.disks;
+  const root = (length: number) =>
+    encodePoint(
+      { ...POINT, disks: [{ ...first!, reference: { ...first!.reference!, length } }] },
+      KEY,
+    );
+  equal(decodePoint(root(FRAME_LENGTH_MAX), KEY).disks.length, 1);
+  throws(() => decodePoint(root(FRAME_LENGTH_MAX + 1), KEY), { code: 'CORRUPT' });
 });
 
 test('profiles carry a checksum too', async () => {

@@ -1,5 +1,6 @@
 import { type Fields, decodeJsonRecord, encodeJsonRecord, hex } from './json-record.ts';
 import { DIGEST_LENGTH, keyedHash } from './digest.ts';
+import { FRAME_LENGTH_MAX } from './frame.ts';
 import type { Reference } from './node.ts';
 import type { Checks } from './plain-record.ts';
 
@@ -147,7 +148,8 @@ function referenceOf(fields: Fields): Reference {
   return {
     pack: fields.integer('pack', 0, U32_MAX),
     offset: fields.integer('offset', 0, U32_MAX),
-    length: fields.integer('length', 1, U32_MAX),
+    // What a reader takes memory for: in a set that is not encrypted it may be made up.
+    length: fields.integer('length', 1, FRAME_LENGTH_MAX),
     digest: fields.bytes('digest', DIGEST_LENGTH),
   };
 }
