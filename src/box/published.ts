@@ -7,6 +7,7 @@ import {
   type PublishedRecord,
 } from '../formats/store/box.ts';
 import { putDurably } from '../sys/put-durably.ts';
+import { SystemError } from '../sys/system-error.ts';
 import { type BoxFiles, PUBLISHED } from './box-files.ts';
 
 /*
@@ -58,8 +59,16 @@ export function publishedMemory(
       const { store: of, path: at, ...published } = record;
       return of === id && at === path ? published : undefined;
     } catch (cause) {
-      if (!(cause instanceof FormatError)) throw cause;
+      if (!(cause instanceof FormatError) && !(cause instanceof SystemError)) throw cause;
       return undefined;
+    }
+  }
+  async function namesIn(directory: string): Promise<string[]> {
+    try {
+      return await files.list(directory);
+    } catch (cause) {
+      if (!(cause instanceof SystemError)) throw cause;
+      return [];
     }
   }
   async function get(of: MachineOf): Promise<Published | undefined> {
@@ -70,9 +79,9 @@ export function publishedMemory(
     get,
     async list() {
       const key = await knownKey();
-      if (!key || !(await files.stat(directoryOf(key)))) return [];
+      if (!key) return [];
       const found: Published[] = [];
-      for (const name of await files.list(directoryOf(key))) {
+      for (const name of await namesIn(directoryOf(key))) {
         if (!name.endsWith(SUFFIX)) continue;
         const published = await read(join(directoryOf(key), name), key);
         if (published) found.push(published);
@@ -83,6 +92,8 @@ export function publishedMemory(
       const key = await knownKey();
       // A memory that cannot be read stays as it is, and one that was not begun has no key yet.
       if (!key || ((await get(published))?.sequence ?? -1) >= published.sequence) return;
+      // Not in the directory of another user.
+      await core.prepare();
       await files.makeDirectory(directoryOf(key));
       for (const made of [core.directory, parent]) await files.syncDirectory(made);
       const record = { store: id, path, ...published };
@@ -90,11 +101,12 @@ export function publishedMemory(
     },
     async forget(machines) {
       const key = await knownKey();
-      for (const of of key ? machines : []) {
-        const file = fileOf(of, key!);
+      if (!key) return;
+      for (const of of machines) {
+        const file = fileOf(of, key);
         if (!(await files.stat(file))) continue;
         await files.unlink(file);
-        await files.syncDirectory(directoryOf(key!));
+        await files.syncDirectory(directoryOf(key));
       }
     },
   };

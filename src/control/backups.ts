@@ -121,10 +121,12 @@ export async function points(
 ): Promise<PointListing> {
   const { world, store } = house;
   const list = await listPoints(world, store, set);
-  const older = (await olderMachines(house, [])).filter(
-    (it) =>
-      (set === undefined || it.set === set) && (machine === undefined || it.machine === machine),
-  );
+  // What is listed as well need not be looked for.
+  const listed = new Set(list.points.map((point) => `${point.set}/${point.id}`));
+  const older = await olderMachines(house, [], (it) => {
+    const isAsked = (set ?? it.set) === it.set && (machine === undefined || it.machine === machine);
+    return isAsked && !listed.has(`${it.set}/${it.point}`);
+  });
   const wanted = list.points.filter((point) => machine === undefined || point.machine === machine);
   return {
     points: wanted.map(summaryOf),

@@ -49,13 +49,15 @@ export async function notePublished(
 /** `point`: the newest that this box has published of it. */
 export type OlderMachine = MachineInSet & RecordProblem & Pick<Published, 'point'>;
 
-/** Machines of which the store has an older state than this box published. */
+/** Machines of which the store has an older state than this box published, out of those that `isWanted` accepts. */
 export async function olderMachines(
   { world, store, memory }: House,
   open: readonly OpenSet[],
+  isWanted: (published: Published) => boolean = () => true,
 ): Promise<OlderMachine[]> {
   const found: OlderMachine[] = [];
   for (const published of await memory.published.list()) {
+    if (!isWanted(published)) continue;
     const { set, machine, point } = published;
     const key = open.find(({ name }) => name === set)?.keys.record;
     const problem = await olderState(world, store, knownOf(published), key);
