@@ -40,7 +40,8 @@ export function nbdUri(address: Address, name: string, tls: boolean): string {
   const path = encodeURIComponent(name);
   switch (address.kind) {
     case 'unix':
-      return `${scheme}+unix:///${path}?socket=${address.path}`;
+      // Slashes may stand in a query as they are, and people read them.
+      return `${scheme}+unix:///${path}?socket=${encodeURIComponent(address.path).replaceAll('%2F', '/')}`;
     case 'tcp': {
       const host = address.host.includes(':') ? `[${address.host}]` : address.host;
       return `${scheme}://${host}:${address.port}/${path}`;

@@ -1,11 +1,12 @@
 import { join } from 'node:path/posix';
+import { nbdUri } from '../block/nbd-uri.ts';
 import type { SessionRecord } from '../formats/store/session.ts';
 import type { Store } from '../store/store.ts';
 import { isSessionId, sessionDirectory } from './session-files.ts';
 
 /** Where another process of this machine finds a session's disk, however its guests find it. */
 export function sessionDiskUri(store: Store, session: SessionRecord, disk: string): string {
-  return `nbd+unix:///${disk}?socket=${encodeURIComponent(localSocket(store, session))}`;
+  return nbdUri({ kind: 'unix', path: localSocket(store, session) }, disk, false);
 }
 
 /** Guests' own socket will do, where they have one that is open to this machine. */

@@ -76,17 +76,18 @@ export function transmission(options: TransmissionOptions): Transmission {
       answers.accounts.runningLength > RUNNING_LENGTH_MAX
     );
   }
-  function end(): void {
-    if (isOver) return;
+  function takeNoMore(): void {
     isOver = true;
     held = undefined;
     parser.drop();
+  }
+  function end(): void {
+    if (isOver) return;
+    takeNoMore();
     void finish().then(close);
   }
   function broken(): void {
-    isOver = true;
-    held = undefined;
-    parser.drop();
+    takeNoMore();
     close();
   }
   async function finish(): Promise<void> {
@@ -120,16 +121,12 @@ export function transmission(options: TransmissionOptions): Transmission {
       pause();
     },
     stop() {
-      isOver = true;
-      held = undefined;
-      parser.drop();
+      takeNoMore();
       return finish();
     },
     isIdle: () => answers.accounts.running === 0,
     abandon() {
-      isOver = true;
-      held = undefined;
-      parser.drop();
+      takeNoMore();
       answers.abandon();
     },
   };
