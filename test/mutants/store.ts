@@ -45,7 +45,7 @@ export const store: readonly Mutant[] = [
     file: 'src/catalog/publication.ts',
     text: 'if (!named.has(id) && !mayCount) await world.files.unlink(path);',
     to: 'await world.files.unlink(path);',
-    tests: [INGEST_CRASH],
+    tests: ['test/catalog/point-chain.test.ts', INGEST_CRASH],
   },
   {
     name: 'publication: order is not counted',
