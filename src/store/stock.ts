@@ -95,7 +95,10 @@ export async function takeStock(
   for (const [done, [pack, size]] of behind.entries()) {
     const entries = await soundEntries(store, pack, onDamage);
     if (entries && known.has(pack)) {
-      throw new StoreError('INDEX', `pack ${pack} is not the one that it knows`);
+      // Whether it is the same one cannot be known: entries of another one would lead to wrong places.
+      const isBack = known.get(pack)?.size === 0;
+      const what = isBack ? 'was missing and is there again' : 'is not the one that it knows';
+      throw new StoreError('INDEX', `pack ${pack} ${what}`);
     }
     if (!entries) damaged.add(pack);
     const trusted = (entries ?? []).filter(

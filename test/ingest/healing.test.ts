@@ -316,6 +316,24 @@ test('an index that is cut, emptied, zeroed or overwritten is rebuilt by the bac
   }
 });
 
+test('for a lost pack that is there again the index is rebuilt once, and the backup says so', async () => {
+  const it = await house();
+  const contents = noise(MiB, 12);
+  await it.backUp(contents);
+  const [path, away] = [
+    join(it.directory, 'packs/00000/00000001.pack'),
+    join(it.directory, 'away'),
+  ];
+  renameSync(path, away);
+  deepEqual((await it.backUp(noise(MiB, 13))).damage, ['the pack is missing']);
+  renameSync(away, path);
+  const { point, damage, stored } = await it.backUp(contents);
+  deepEqual(damage, ['the index is rebuilt, because pack 1 was missing and is there again']);
+  ok(stored < MiB / 2, `${stored} bytes stored`);
+  isSame(await it.contentsOf(point), contents);
+  deepEqual((await it.backUp(contents)).damage, []);
+});
+
 test('a wrong place in the index is never referred to', async () => {
   const it = await house();
   const contents = noise(2 * MiB, 10);
