@@ -66,6 +66,23 @@ test('points that are forgotten are not missed, and their tombstones go with the
   }
 });
 
+test('points are counted in a store without a chain too', async () => {
+  const it = await place();
+  const store = { ...it.store, has: () => false };
+  await using _lock = await lockStore(it.world, store, 'test');
+  for (const id of ['m-1', 'm-2', 'm-3']) {
+    await publishPoint(it.world, store, it.set, {
+      ...{ id, machine: 'm', parent: undefined, origin: 'backup', disks: [] },
+      stats: { readBytes: 0, storedBytes: 0 },
+    });
+  }
+  const { points } = await listPoints(it.world, store, 'set', it.set.keys);
+  deepEqual(
+    points.map(({ sequence }) => sequence),
+    [1, 2, 3],
+  );
+});
+
 test('any recovery point that was deleted is missed, also after later backups and forgettings', async () => {
   for (const id of ['m-1', 'm-2', 'm-3']) {
     const it = await place();

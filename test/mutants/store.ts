@@ -52,7 +52,7 @@ export const store: readonly Mutant[] = [
     file: 'src/catalog/publication.ts',
     text: 'const next = 1 + (newest?.record.sequence ?? 0);',
     to: 'const next = 1;',
-    tests: [CATALOG, INGEST_CRASH],
+    tests: ['test/catalog/point-chain.test.ts', CATALOG],
   },
   {
     name: 'forget: without the lock of the store',

@@ -131,8 +131,8 @@ test('a session that is being ended is not resumed, and says how to finish that'
   const house = await houseOn(disk.files, 9);
   const record = (await readJournal(house.world, house.store, id))!;
   for (const [phase, advice] of [
-    ['keeping', /"session keep /],
-    ['cleaning', /"session discard /],
+    ['keeping', /was being ended: finish that with "session keep /],
+    ['cleaning', /was being ended: finish that with "session discard /],
   ] as const) {
     await writeJournal(house.world, house.store, { ...record, phase, keepAs: undefined });
     const refused = { code: 'IMPOSSIBLE', message: advice };
