@@ -1,0 +1,75 @@
+import { assert } from '../../lib/assert.ts';
+import type { LocationNode } from './location-nodes.ts';
+
+/** Nodes of one shelf; one that is full is cut in two. */
+const SHELF_NODES = 512;
+
+/** Nodes in the order of the disk, without gaps: what a change moves is at most a shelf, and the list of shelves. */
+export interface NodeList {
+  readonly count: number;
+  find(page: number): LocationNode;
+  /** Adds one at the place that was cut off another. */
+  add(node: LocationNode): void;
+  /** Takes one away that another has taken in. */
+  remove(node: LocationNode): void;
+}
+
+interface Shelf {
+  readonly starts: number[];
+  readonly nodes: LocationNode[];
+}
+
+export function nodeList(only: LocationNode): NodeList {
+  const begins = [only.start];
+  const shelves: Shelf[] = [{ starts: [only.start], nodes: [only] }];
+  let count = 1;
+
+  return {
+    get count() {
+      return count;
+    },
+    find(page) {
+      const { starts, nodes } = shelves[lastUpTo(begins, page)]!;
+      return nodes[lastUpTo(starts, page)]!;
+    },
+    add(node) {
+      const at = lastUpTo(begins, node.start);
+      const { starts, nodes } = shelves[at]!;
+      const place = lastUpTo(starts, node.start) + 1;
+      starts.splice(place, 0, node.start);
+      nodes.splice(place, 0, node);
+      count++;
+      if (nodes.length <= SHELF_NODES) return;
+      const half = SHELF_NODES / 2;
+      shelves.splice(at + 1, 0, { starts: starts.splice(half), nodes: nodes.splice(half) });
+      begins.splice(at + 1, 0, shelves[at + 1]!.starts[0]!);
+    },
+    remove(node) {
+      const at = lastUpTo(begins, node.start);
+      const { starts, nodes } = shelves[at]!;
+      const place = lastUpTo(starts, node.start);
+      assert(nodes[place] === node && node.start > 0, 'what is removed is in the list');
+      starts.splice(place, 1);
+      nodes.splice(place, 1);
+      count--;
+      if (nodes.length > 0) {
+        begins[at] = starts[0]!;
+        return;
+      }
+      shelves.splice(at, 1);
+      begins.splice(at, 1);
+    },
+  };
+}
+
+/** Index of the last number that is not greater; the first never is. */
+function lastUpTo(ascending: readonly number[], limit: number): number {
+  let low = 0;
+  let high = ascending.length;
+  while (high - low > 1) {
+    const half = (low + high) >>> 1;
+    if (ascending[half]! <= limit) low = half;
+    else high = half;
+  }
+  return low;
+}

@@ -1,0 +1,151 @@
+import { assert } from '../../lib/assert.ts';
+import { turnOfLoop } from '../../lib/turn-of-loop.ts';
+import {
+  ABSENT,
+  continues,
+  isInOneSegment,
+  locationAt,
+  segmentOf,
+  ZERO,
+  type LocationRun,
+} from './location-nodes.ts';
+import { locationTree, type LocationTree } from './location-tree.ts';
+import { zeroTurns } from './zero-turns.ts';
+
+export { ABSENT, ZERO, type LocationRun };
+
+/**
+ * A body of 4 KiB, for 512 pieces or the locations of 1,024 pages (4 MiB of disk). Zeros of one turn: as much as 1,024
+ * leaves of 256 pages that all lie apart.
+ */
+const LIMITS: PageLocationsLimits = { bodyLength: 1024, turnNodes: 256 };
+/** What V8 takes for a node and its places in lists, and for a body beside its words. */
+const NODE_BYTES = 128;
+const BODY_BYTES = 200;
+/** Nodes that are read in one turn of the loop. */
+const READ_NODES = 64;
+
+/**
+ * Where each page of a disk lies in the log of its overlay: segment index << 14 | place; ABSENT where nothing was
+ * written, ZERO for zeros.
+ *
+ * An ordered list of nodes (location-nodes.ts) over the whole disk. However large, a range that is alike, or was written
+ * in one go, is one piece of a node; pages that were written one by one take 4 bytes each where they are dense and
+ * about 25 each where they are alone.
+ */
+export interface PageLocations {
+  get(page: number): number;
+  /** Puts `count` pages at `location` and behind it, in one segment. */
+  set(first: number, count: number, location: number): void;
+  /**
+   * Zeros, in turns of the loop. As soon as it is called a `set` is newer than it and wins; until it is done a page that
+   * is read is zeros or as it was.
+   */
+  zero(first: number, count: number): Promise<void>;
+  /** Ascending; covers the range, absent pages too. What is alike or lies one behind the other is one run. */
+  runs(first: number, count: number): readonly LocationRun[];
+  /** Ascending runs of all that is not absent. What is set in the meantime may or may not be seen. */
+  written(): AsyncGenerator<LocationRun>;
+  /**
+   * Whether `get`, `set` and `runs` may be called for the range in this turn. If not: `load`, then ask again. `zero` and
+   * `written` see to it themselves.
+   */
+  ready(first: number, count: number): boolean;
+  load(first: number, count: number): Promise<void>;
+  /** Pages that lie in segments. */
+  readonly dataPages: number;
+  /** Bytes, about. */
+  readonly memory: number;
+}
+
+export interface PageLocationsLimits {
+  /** Words of a node's body, a power of two: so many pages, or half as many pieces. */
+  readonly bodyLength: number;
+  /** Nodes that are set to zeros in one turn of the loop. */
+  readonly turnNodes: number;
+}
+
+export interface PageLocationsOptions {
+  /** Of the disk. */
+  readonly pages: number;
+  /** So many pages no longer lie in a segment. */
+  readonly replaced: (segment: number, count: number) => void;
+  /** Tests take smaller nodes. */
+  readonly limits?: Partial<PageLocationsLimits>;
+}
+
+export function pageLocations(options: PageLocationsOptions): PageLocations & AsyncDisposable {
+  const { pages, replaced } = options;
+  const { bodyLength: length, turnNodes } = { ...LIMITS, ...options.limits };
+  // The pages of the last node that are beyond the disk are as its last page, so that zeros may be one piece.
+  const limit = Math.ceil(pages / length) * length;
+  let dataPages = 0;
+  const zeros = zeroTurns(() => tree, turnNodes);
+  const tree: LocationTree = locationTree({
+    pages: limit,
+    length,
+    lost(_, count, location) {
+      if (location <= ZERO) return;
+      dataPages -= count;
+      replaced(segmentOf(location), count);
+    },
+    mayJoin: zeros.areEven,
+  });
+
+  function check(first: number, count: number): void {
+    assert(first >= 0 && count > 0 && first + count <= pages, 'pages are of this disk');
+  }
+
+  return {
+    get(page) {
+      check(page, 1);
+      return locationAt(tree.find(page), page);
+    },
+    set(first, count, location) {
+      check(first, count);
+      assert(isInOneSegment(location, count), 'pages of one set lie in one segment');
+      zeros.settle(first, first + count);
+      tree.replace(first, first + count, location);
+      dataPages += count;
+      // A page alone makes its node fuller; many may leave it nearly empty.
+      if (count >= length / 8) tree.tidy(first, first + count);
+    },
+    async zero(first, count) {
+      check(first, count);
+      await zeros.zero(first, first + count === pages ? limit : first + count);
+    },
+    runs(first, count) {
+      check(first, count);
+      return tree.runs(first, first + count);
+    },
+    written: () => written(tree, pages),
+    ready: () => true,
+    load: async () => {},
+    get dataPages() {
+      return dataPages;
+    },
+    get memory() {
+      return tree.bodies * (length * 4 + BODY_BYTES) + tree.nodes * NODE_BYTES;
+    },
+    [Symbol.asyncDispose]: async () => {},
+  };
+}
+
+async function* written(tree: LocationTree, pages: number): AsyncGenerator<LocationRun> {
+  let last: LocationRun | undefined;
+  let turns = 0;
+  for (let page = 0; page < pages; ) {
+    const { end } = tree.find(page);
+    for (const run of tree.runs(page, Math.min(end, pages))) {
+      if (last && continues(last.location, last.count, run.location)) {
+        last = { ...last, count: last.count + run.count };
+        continue;
+      }
+      if (last && last.location !== ABSENT) yield last;
+      last = run;
+    }
+    page = end;
+    if (++turns % READ_NODES === 0) await turnOfLoop();
+  }
+  if (last && last.location !== ABSENT) yield last;
+}

@@ -1,0 +1,71 @@
+import { turnOfLoop } from '../../lib/turn-of-loop.ts';
+import { ZERO, type LocationNode } from './location-nodes.ts';
+import type { LocationTree } from './location-tree.ts';
+
+/**
+ * Sets ranges to zeros in turns of the loop. What is set while it is under way is newer: before that, the zeros that are
+ * under way are set in the whole of its node, and a node remembers up to which of them it has them all.
+ */
+export interface ZeroTurns {
+  zero(first: number, end: number): Promise<void>;
+  /** To be called before a range is set. */
+  settle(first: number, end: number): void;
+  /** Whether two nodes may be joined: as one they can remember no more than one number. */
+  areEven(node: LocationNode, next: LocationNode): boolean;
+}
+
+interface Zeroing {
+  readonly number: number;
+  /** What is before is done. */
+  at: number;
+  readonly end: number;
+}
+
+export function zeroTurns(tree: () => LocationTree, turnNodes: number): ZeroTurns {
+  const underWay = new Set<Zeroing>();
+  let begun = 0;
+
+  function settleNode(node: LocationNode): void {
+    const { start, end, settled } = node;
+    node.settled = begun;
+    for (const zeroing of underWay) {
+      const from = Math.max(start, zeroing.at);
+      const to = Math.min(end, zeroing.end);
+      if (zeroing.number > settled && from < to) tree().replace(from, to, ZERO);
+    }
+  }
+  function someOf(zeroing: Zeroing): void {
+    for (let left = turnNodes; left > 0 && zeroing.at < zeroing.end; left--) {
+      const { at } = zeroing;
+      settleNode(tree().find(at));
+      const end = Math.min(tree().find(at).end, zeroing.end);
+      tree().tidy(at, end);
+      zeroing.at = end;
+    }
+  }
+
+  return {
+    async zero(first, end) {
+      const zeroing = { number: ++begun, at: first, end };
+      underWay.add(zeroing);
+      try {
+        while (true) {
+          someOf(zeroing);
+          if (zeroing.at === end) break;
+          await turnOfLoop();
+        }
+      } finally {
+        underWay.delete(zeroing);
+      }
+      tree().tidy(first, first + 1);
+      tree().tidy(end - 1, end);
+    },
+    settle(first, end) {
+      if (underWay.size === 0) return;
+      for (let page = first; page < end; page = tree().find(page).end) {
+        settleNode(tree().find(page));
+      }
+    },
+    areEven: (node, next) => underWay.size === 0 || node.settled === next.settled,
+  };
+}
