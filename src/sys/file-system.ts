@@ -88,6 +88,16 @@ export interface File extends AsyncDisposable {
   /** Contents and size are durable. A failure is final: never retried and believed. */
   sync(): Promise<void>;
   truncate(size: number): Promise<void>;
+  /**
+   * Takes space for this range and makes the file reach its end; what was there stays, the rest reads as zeros. After a
+   * failure a part may have been taken.
+   */
+  allocate(offset: number, length: number): Promise<void>;
+  /**
+   * Lets go of what memory holds of the whole 4 KiB pages in this range and is on the medium, or is taken to be: they
+   * are read from there.
+   */
+  drop(offset: number, length: number): Promise<void>;
   /** Gives the space back; the range reads as zeros. Does nothing more where that is not possible. */
   punchHole(offset: number, length: number): Promise<void>;
   /** Start of the first data at or after `offset`, its end in `end`; undefined: only a hole follows. */

@@ -12,6 +12,9 @@ export interface Libc {
   fallocate(fd: number, mode: number, offset: number, length: number): number;
   /** The same in another thread. */
   fallocateApart(fd: number, mode: number, offset: number, length: number): Promise<number>;
+  /** In another thread: 0, or the error's number. */
+  allocate(fd: number, offset: number, length: number): Promise<number>;
+  advise(fd: number, offset: number, length: number, advice: number): Promise<number>;
   flock(fd: number, operation: number): number;
   /** In another thread, for it begins to read: what comes of it nobody is told. */
   adviseSoon(fd: number, offset: number, length: number, advice: number): void;
@@ -56,6 +59,7 @@ export const FALLOC_PUNCH_HOLE = 2;
 export const LOCK_EXCLUSIVE = 2;
 export const LOCK_NOT_BLOCKING = 4;
 export const FADVISE_WILL_NEED = 3;
+export const FADVISE_DO_NOT_NEED = 4;
 export const FCNTL_SET_FLAGS = 4;
 export const FCNTL_SET_OWNER = 8;
 export const FCNTL_GET_LOCK = 36;
@@ -85,16 +89,15 @@ function load(): Libc {
   const fadvise = library.func(
     'int posix_fadvise(int fd, int64_t offset, int64_t length, int advice)',
   );
+  // Writes a byte into each block where the file system cannot.
+  const allocate = library.func('int posix_fallocate(int fd, int64_t offset, int64_t length)');
   const fallocate = library.func('int fallocate(int fd, int mode, int64_t offset, int64_t length)');
   return {
     seek: library.func('int64_t lseek(int fd, int64_t offset, int whence)'),
     fallocate,
-    fallocateApart: (...all) =>
-      new Promise((resolve, reject) => {
-        fallocate.async(...all, (cause: unknown, result: number) =>
-          cause ? reject(asError(cause)) : resolve(result),
-        );
-      }),
+    fallocateApart: (...all) => apart(fallocate, all),
+    allocate: (...all) => apart(allocate, all),
+    advise: (...all) => apart(fadvise, all),
     flock: library.func('int flock(int fd, int operation)'),
     adviseSoon: (...all) => fadvise.async(...all, () => {}),
     mallopt: library.func('int mallopt(int parameter, int value)'),
@@ -114,4 +117,14 @@ function load(): Libc {
     ioctl: library.func('int ioctl(int fd, unsigned long request, _Out_ int32_t *value)'),
     errno: () => koffi.errno(),
   };
+}
+
+type Call = ReturnType<import('koffi').LibraryHandle['func']>;
+
+function apart(call: Call, all: readonly unknown[]): Promise<number> {
+  return new Promise((resolve, reject) => {
+    call.async(...all, (cause: unknown, result: number) =>
+      cause ? reject(asError(cause)) : resolve(result),
+    );
+  });
 }

@@ -10,9 +10,10 @@ import {
 } from 'node:fs';
 import { read, readSync, write, writeSync } from 'node:fs';
 import { dirname } from 'node:path/posix';
-import { promisify } from 'node:util';
+import { getSystemErrorName, promisify } from 'node:util';
 import type { File, FileAccess, FileStatus, FileSystem } from './file-system.ts';
 import {
+  FADVISE_DO_NOT_NEED,
   FADVISE_WILL_NEED,
   FALLOC_KEEP_SIZE,
   FALLOC_PUNCH_HOLE,
@@ -152,6 +153,12 @@ function fileOf(path: string, fd: number): File {
     // fdatasync also makes the size durable where it grew.
     sync: () => doing(`sync ${path}`, () => syncData(fd)),
     truncate: (size) => doing(`truncate ${path}`, () => truncateFile(fd, size)),
+    allocate: (offset, length) =>
+      doing(`take space for ${path}`, () => numbered(libc().allocate(fd, offset, length))),
+    drop: (offset, length) =>
+      doing(`drop ${path} from memory`, () =>
+        numbered(libc().advise(fd, offset, length, FADVISE_DO_NOT_NEED)),
+      ),
     async punchHole(offset, length) {
       // Where the file system cannot, the blocks stay: zeros have to be written.
       const mode = FALLOC_PUNCH_HOLE | FALLOC_KEEP_SIZE;
@@ -183,6 +190,14 @@ function fileOf(path: string, fd: number): File {
       closeSync(fd);
     },
   };
+}
+
+/** What says how it failed by the number that it answers. */
+async function numbered(call: Promise<number>): Promise<void> {
+  const number = await call;
+  if (number === 0) return;
+  const code = getSystemErrorName(-number);
+  throw Object.assign(new Error(code), { code });
 }
 
 /** fcntl(2): l_type. */

@@ -2,6 +2,15 @@ import { dirname } from 'node:path/posix';
 import type { File, FileStatus, FileSystem } from '../../src/sys/file-system.ts';
 import { SystemError } from '../../src/sys/system-error.ts';
 import { below } from './random.ts';
+import {
+  applySome,
+  contentsOf,
+  dropOrphans,
+  type Entry,
+  type NameChange,
+  type Names,
+} from './crashing-names.ts';
+import { type Sectors, sectors } from './sectors.ts';
 
 const SECTOR = 512;
 
@@ -31,21 +40,18 @@ export function onlyPowerCuts(error: unknown): void {
   }
 }
 
-interface Inode {
-  live: Uint8Array;
-  durable: Uint8Array;
-  pending: { readonly from: Uint8Array; readonly offset: number }[];
-}
-type Entry = Inode | 'directory';
-type Names = Map<string, Entry>;
-
 /** What outlives a process: the disk, and what the kernel has of it in memory. */
 interface Machine {
   readonly names: Names;
   readonly durableNames: Names;
-  unsynced: { readonly directory: string; readonly apply: (names: Names) => void }[];
+  unsynced: NameChange[];
   readonly boot: number;
+  capacity: number;
+  syncFault: SyncFault;
 }
+
+/** Whether a sync fails, and how much of what it should have written is on the medium none the less. */
+export type SyncFault = (path: string) => 'none' | 'some' | 'all' | undefined;
 
 export interface CrashingFs {
   readonly files: FileSystem;
@@ -57,16 +63,23 @@ export interface CrashingFs {
   kill(cutAt?: number): CrashingFs;
   /** As it is now, all of it durable, in the same boot. */
   copy(random: () => number, cutAt?: number): CrashingFs;
+  /** From now on there is space for so many bytes; what is there stays. */
+  limit(capacity: number): void;
+  used(): number;
+  /** From now on syncs fail so, and the kernel takes what it could not write for written (fsync(2)). */
+  failSyncs(fault: SyncFault): void;
+  /** Changes what lies on the medium, behind everybody's back. */
+  damage(path: string, change: (bytes: Uint8Array) => Uint8Array): void;
 }
 
 /**
  * A disk in memory that loses power at its `cutAt`-th call, or whose process is killed there: `reboot` or
- * `kill` tells. What was not synced by then survives a power cut or not, sector by sector and directory
- * entry by directory entry, as `random` decides; a write at which it happens is done in part.
+ * `kill` tells. What was not synced by then survives a power cut or not, sector by sector in any of its versions and
+ * name by name, as `random` decides; a write at which it happens is done in part.
  *
- * Modelled: lost, reordered and torn writes; names that outlive or precede their contents; length that was
- * not flushed; locks that end with their process. Not modelled: damage of synced sectors, failing syncs
- * (faulty-fs.ts).
+ * Modelled: lost, reordered and torn writes; names that outlive or precede their contents, or come back; length that
+ * was not flushed; syncs and writes that take their time while others go on, and syncs that fail; a full disk; locks
+ * that end with their process. Not modelled: calls that fail otherwise (faulty-fs.ts).
  */
 export function crashingFs(
   random: () => number,
@@ -75,7 +88,15 @@ export function crashingFs(
   boot = 1,
 ): CrashingFs {
   const names = new Map(initial);
-  return processOn({ names, durableNames: new Map(initial), unsynced: [], boot }, random, cutAt);
+  const machine: Machine = {
+    names,
+    durableNames: new Map(initial),
+    unsynced: [],
+    boot,
+    capacity: 2 ** 41,
+    syncFault: () => undefined,
+  };
+  return processOn(machine, random, cutAt);
 }
 
 function processOn(machine: Machine, random: () => number, cutAt: number): CrashingFs {
@@ -87,24 +108,31 @@ function processOn(machine: Machine, random: () => number, cutAt: number): Crash
     if (calls === cutAt + 1 && !isKilled) torn?.();
     throw new PowerCut(`power cut at call ${calls}`);
   }
-  /** Changes the names now, and durably once the directory is synced. */
-  function change(directory: string, apply: (names: Names) => void): void {
-    apply(machine.names);
-    machine.unsynced.push({ directory, apply });
+  /** What others may do while a call goes on. */
+  async function pause(): Promise<void> {
+    for (let n = 0; n < 4 && random() >= 0.8; n++) {
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    if (isKilled) throw new PowerCut('power cut during a call');
   }
-  const files = fileSystemOn({ machine, locks: new Map(), random, step, change });
+  /** Changes the names now, and durably once the directory is synced. */
+  function change(directory: string, paths: readonly string[], apply: (names: Names) => void) {
+    apply(machine.names);
+    machine.unsynced.push({ directory, paths, apply });
+  }
+  function room(bytes: number, path: string): void {
+    if (bytes <= 0 || bytes <= machine.capacity - usedOf(machine)) return;
+    throw new SystemError('NO_SPACE', `${path}: no space left on device`);
+  }
+  const locks = new Map<string, string>();
+  const files = fileSystemOn({ machine, locks, random, step, pause, change, room });
   return {
     files,
     calls: () => calls,
     reboot(next) {
-      // The names of a directory become durable in their order, so what survives is a prefix of each.
-      for (const directory of new Set(machine.unsynced.map((it) => it.directory))) {
-        const changes = machine.unsynced.filter((it) => it.directory === directory);
-        const kept = below(random, changes.length + 1);
-        for (const { apply } of changes.slice(0, kept)) apply(machine.durableNames);
-      }
+      applySome(machine.unsynced, machine.durableNames, random);
       dropOrphans(machine.durableNames);
-      const names = contentsOf(machine.durableNames, (it) => survivor(it, random));
+      const names = contentsOf(machine.durableNames, (it) => it.survivor(random));
       return crashingFs(random, next, names, machine.boot + 1);
     },
     kill(next = Number.POSITIVE_INFINITY) {
@@ -112,8 +140,19 @@ function processOn(machine: Machine, random: () => number, cutAt: number): Crash
       return processOn(machine, random, next);
     },
     copy(seed, next) {
-      const names = contentsOf(machine.names, (it) => it.live);
+      const names = contentsOf(machine.names, (it) => it.live());
       return crashingFs(seed, next, names, machine.boot);
+    },
+    limit: (capacity) => void (machine.capacity = capacity),
+    used: () => usedOf(machine),
+    failSyncs: (fault) => void (machine.syncFault = fault),
+    damage(path, damaged) {
+      const entry = machine.names.get(path);
+      if (!entry || entry === 'directory') throw new Error(`${path} is not a file`);
+      const bytes = damaged(entry.live().slice());
+      entry.truncate(bytes.length);
+      entry.write(bytes, 0);
+      entry.beginSync().complete();
     },
   };
 }
@@ -123,7 +162,11 @@ interface Process {
   readonly locks: Map<string, string>;
   readonly random: () => number;
   readonly step: (torn?: () => void) => void;
-  readonly change: (directory: string, apply: (names: Names) => void) => void;
+  readonly pause: () => Promise<void>;
+  readonly change: (
+    ...change: [NameChange['directory'], NameChange['paths'], NameChange['apply']]
+  ) => void;
+  readonly room: (bytes: number, path: string) => void;
 }
 
 function fileSystemOn(process: Process): FileSystem {
@@ -133,7 +176,7 @@ function fileSystemOn(process: Process): FileSystem {
     if (!found) throw new SystemError('NOT_FOUND', `${path}: no such file`);
     return found;
   }
-  function inode(path: string): Inode {
+  function inode(path: string): Sectors {
     const found = entry(path);
     if (found === 'directory') throw new SystemError('IO', `${path} is a directory`);
     return found;
@@ -143,8 +186,8 @@ function fileSystemOn(process: Process): FileSystem {
       step();
       if (machine.names.has(path)) throw new SystemError('EXISTS', `${path} exists`);
       if (entry(dirname(path)) !== 'directory') throw new SystemError('NOT_FOUND', path);
-      const made: Inode = { live: new Uint8Array(), durable: new Uint8Array(), pending: [] };
-      change(dirname(path), (names) => names.set(path, made));
+      const made = sectors();
+      change(dirname(path), [path], (names) => names.set(path, made));
       return fileOn(path, made, process);
     },
     async open(path) {
@@ -153,9 +196,9 @@ function fileSystemOn(process: Process): FileSystem {
     },
     async readFile(path, limit) {
       step();
-      const { live } = inode(path);
-      if (live.length > limit) throw new SystemError('IO', `${path} is too long`);
-      return live.slice();
+      const { length, live } = inode(path);
+      if (length > limit) throw new SystemError('IO', `${path} is too long`);
+      return live().slice();
     },
     async stat(path): Promise<FileStatus | undefined> {
       step();
@@ -163,13 +206,13 @@ function fileSystemOn(process: Process): FileSystem {
       if (!found) return undefined;
       const same = { fileSystem: 1, modifiedMs: Number.NaN };
       if (found === 'directory') return { kind: 'directory', size: 0, allocated: 0, ...same };
-      const { length } = found.live;
+      const { length } = found;
       return { kind: 'file', size: length, allocated: length, ...same };
     },
     async rename(from, to) {
       step();
       const moved = entry(from);
-      change(dirname(to), (names) => {
+      change(dirname(to), [from, to], (names) => {
         names.delete(from);
         names.set(to, moved);
       });
@@ -177,7 +220,7 @@ function fileSystemOn(process: Process): FileSystem {
     async unlink(path) {
       step();
       inode(path);
-      change(dirname(path), (names) => names.delete(path));
+      change(dirname(path), [path], (names) => names.delete(path));
     },
     async removeTree(path) {
       step();
@@ -186,14 +229,14 @@ function fileSystemOn(process: Process): FileSystem {
       );
       // Deepest first, as rm does it; a power cut may leave any part.
       for (const it of inside.sort((a, b) => b.length - a.length)) {
-        change(dirname(it), (names) => names.delete(it));
+        change(dirname(it), [it], (names) => names.delete(it));
       }
     },
     async makeDirectory(path) {
       step();
       if (machine.names.get(path) === 'directory') return;
       if (!machine.names.has(dirname(path))) await files.makeDirectory(dirname(path));
-      change(dirname(path), (names) => names.set(path, 'directory'));
+      change(dirname(path), [path], (names) => names.set(path, 'directory'));
     },
     async list(directory) {
       step();
@@ -228,7 +271,8 @@ function fileSystemOn(process: Process): FileSystem {
     lockHolder: async (path) => locks.get(path),
     async space() {
       step();
-      return { freeBytes: 2 ** 40, totalBytes: 2 ** 41 };
+      const freeBytes = Math.max(0, Math.min(2 ** 40, machine.capacity - usedOf(machine)));
+      return { freeBytes, totalBytes: machine.capacity };
     },
     async bootId() {
       step();
@@ -238,20 +282,29 @@ function fileSystemOn(process: Process): FileSystem {
   return files;
 }
 
-function fileOn(path: string, inode: Inode, { step, random }: Process): File {
+function fileOn(
+  path: string,
+  inode: Sectors,
+  { machine, step, pause, random, room }: Process,
+): File {
   function write(from: Uint8Array, offset: number): void {
-    step(() => apply(from.subarray(0, below(random, from.length / SECTOR + 1) * SECTOR), offset));
-    apply(from, offset);
-  }
-  function apply(from: Uint8Array, offset: number): void {
-    if (from.length === 0) return;
-    inode.live = grown(inode.live, offset + from.length);
-    inode.live.set(from, offset);
-    inode.pending.push({ from: Uint8Array.from(from), offset });
+    step(() =>
+      inode.write(from.subarray(0, below(random, from.length / SECTOR + 1) * SECTOR), offset),
+    );
+    const lacking = offset + from.length - inode.length;
+    try {
+      room(lacking, path);
+    } catch (full) {
+      // As far as it goes, as the kernel does it.
+      const left = Math.max(0, machine.capacity - usedOf(machine));
+      inode.write(from.subarray(0, Math.max(0, from.length - lacking + left)), offset);
+      throw full;
+    }
+    inode.write(from, offset);
   }
   function read(into: Uint8Array, offset: number): number {
     step();
-    const part = inode.live.subarray(offset, offset + into.length);
+    const part = inode.live().subarray(offset, offset + into.length);
     into.set(part);
     return part.length;
   }
@@ -259,36 +312,48 @@ function fileOn(path: string, inode: Inode, { step, random }: Process): File {
     path,
     async size() {
       step();
-      return inode.live.length;
+      return inode.length;
     },
     read: async (into, offset) => read(into, offset),
     readNow: read,
     willNeed() {},
-    write: async (from, offset) => write(from, offset),
+    async write(from, offset) {
+      await pause();
+      write(from, offset);
+    },
     writeNow: write,
     async sync() {
       step();
-      inode.durable = inode.live.slice();
-      inode.pending = [];
+      const fault = machine.syncFault(path);
+      if (fault !== undefined) {
+        inode.failSync(random, fault);
+        throw new SystemError('IO', `${path}: input/output error`);
+      }
+      // What is written in the meantime is none of its business.
+      const sync = inode.beginSync();
+      await pause();
+      sync.complete();
     },
     async truncate(size) {
       step();
-      const next = new Uint8Array(size);
-      next.set(inode.live.subarray(0, size));
-      inode.live = next;
-      // Lengths reach the disk with the metadata, at any time.
-      const durable = new Uint8Array(size);
-      durable.set(inode.durable.subarray(0, size));
-      inode.durable = durable;
-      inode.pending = inode.pending.filter(({ from, offset }) => offset + from.length <= size);
+      inode.truncate(size);
+    },
+    async allocate(offset, length) {
+      step();
+      room(offset + length - inode.length, path);
+      inode.extend(offset + length);
+    },
+    async drop(offset, length) {
+      step();
+      inode.drop(offset, length);
     },
     async punchHole(offset, length) {
-      const end = Math.min(offset + length, inode.live.length);
+      const end = Math.min(offset + length, inode.length);
       if (end > offset) write(new Uint8Array(end - offset), offset);
     },
     async nextData(offset) {
       step();
-      return offset < inode.live.length ? { start: offset, end: inode.live.length } : undefined;
+      return offset < inode.length ? { start: offset, end: inode.length } : undefined;
     },
     sectorSize: () => 512,
     holdByte() {},
@@ -297,45 +362,8 @@ function fileOn(path: string, inode: Inode, { step, random }: Process): File {
   };
 }
 
-/** What lies in a directory that is gone. */
-function dropOrphans(names: Names): void {
-  for (const path of [...names.keys()].sort((a, b) => a.length - b.length)) {
-    if (names.get(dirname(path)) !== 'directory') names.delete(path);
-  }
-}
-
-function contentsOf(names: Names, bytesOf: (inode: Inode) => Uint8Array): Names {
-  const copies = new Map<Inode, Inode>();
-  const next: Names = new Map();
-  for (const [path, entry] of names) {
-    if (entry === 'directory') {
-      next.set(path, entry);
-      continue;
-    }
-    const bytes = bytesOf(entry);
-    const copy = copies.get(entry) ?? { live: bytes.slice(), durable: bytes.slice(), pending: [] };
-    copies.set(entry, copy);
-    next.set(path, copy);
-  }
-  return next;
-}
-
-function survivor(inode: Inode, random: () => number): Uint8Array {
-  let bytes = inode.durable.slice();
-  for (const { from, offset } of inode.pending) {
-    for (let at = 0; at < from.length; at += SECTOR) {
-      if (random() < 0.5) continue;
-      const part = from.subarray(at, Math.min(from.length, at + SECTOR));
-      bytes = grown(bytes, offset + at + part.length);
-      bytes.set(part, offset + at);
-    }
-  }
+function usedOf({ names }: Machine): number {
+  let bytes = 0;
+  for (const entry of names.values()) if (entry !== 'directory') bytes += entry.length;
   return bytes;
-}
-
-function grown(bytes: Uint8Array, length: number): Uint8Array<ArrayBuffer> {
-  if (bytes.length >= length) return bytes as Uint8Array<ArrayBuffer>;
-  const larger = new Uint8Array(length);
-  larger.set(bytes);
-  return larger;
 }

@@ -7,6 +7,7 @@ export type Operation =
   | 'read'
   | 'write'
   | 'sync'
+  | 'allocate'
   | 'rename'
   | 'unlink'
   | 'syncDirectory';
@@ -47,6 +48,10 @@ export function faultyFs(inner: FileSystem, faults: Faults): FileSystem {
       async sync() {
         check('sync', path);
         return file.sync();
+      },
+      async allocate(offset, length) {
+        check('allocate', path);
+        return file.allocate(offset, length);
       },
       [Symbol.asyncDispose]: () => file[Symbol.asyncDispose](),
     };

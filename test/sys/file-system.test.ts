@@ -43,6 +43,9 @@ for (const [name, open] of Object.entries(kinds)) {
       file.writeNow(new Uint8Array(3).fill(7), 200);
       await file.sync();
       await file.punchHole(4096, 1004);
+      await file.allocate(5000, 1096);
+      equal(await file.size(), 6096);
+      await file.drop(0, 0);
       await file.truncate(8192);
       equal(await file.read(got.subarray(0, 4096), 4096), 4096);
       ok(got.subarray(0, 4096).every((byte) => byte === 0));
