@@ -1,0 +1,210 @@
+import { deepEqual, equal, ok, throws } from 'node:assert/strict';
+import * as fc from 'fast-check';
+import { test } from 'tap';
+import { FormatError } from '../../src/formats/format-error.ts';
+import {
+  BIRTH_RANGES_MAX,
+  decodeBirth,
+  decodeFreed,
+  decodeSummary,
+  decodeZeros,
+  encodeBirth,
+  encodeFreed,
+  encodeSummary,
+  encodeZeros,
+  FREED_MAX,
+  ZERO_RUNS_MAX,
+} from '../../src/formats/store/overlay-bodies.ts';
+import { decodePreface, PLACE_LENGTH, slotCodec } from '../../src/formats/store/overlay-log.ts';
+import { codecOf, exampleTable, record, SALT, sealerOf, SUITES } from '../support/overlay-slots.ts';
+
+const corrupt = { name: 'FormatError', code: 'CORRUPT' } as const;
+
+/** A value or a typed error, whatever the bytes are. */
+function isTotal(decode: () => unknown): void {
+  try {
+    decode();
+  } catch (error) {
+    if (!(error instanceof FormatError)) throw error;
+  }
+}
+
+test('lists of zeros, of segments and of freed ones are decoded as they were encoded', async () => {
+  const runs = fc.array(
+    record({ first: fc.nat(2 ** 31), count: fc.integer({ min: 1, max: 2 ** 47 }) }),
+    { minLength: 1, maxLength: ZERO_RUNS_MAX, size: 'max' },
+  );
+  fc.assert(fc.property(runs, (list) => deepEqual(decodeZeros(encodeZeros(list), 2 ** 48), list)));
+  const whole = [{ first: 0, count: 2 ** 48 - 1 }];
+  deepEqual(decodeZeros(encodeZeros(whole), 2 ** 48), whole);
+
+  const numbers = fc.uniqueArray(fc.integer({ min: 0, max: 2 ** 32 - 1 }), {
+    minLength: 1,
+    maxLength: FREED_MAX,
+    size: 'max',
+  });
+  fc.assert(fc.property(numbers, (list) => deepEqual(decodeFreed(encodeFreed(list)), list)));
+
+  const gaps = fc.array(fc.integer({ min: 1, max: 3 }), {
+    minLength: 1,
+    maxLength: 3000,
+    size: 'max',
+  });
+  fc.assert(
+    fc.property(gaps, (list) => {
+      let number = 0;
+      const segments = list.map((gap) => (number += gap));
+      const bodies = encodeBirth(segments).map(decodeBirth);
+      deepEqual(
+        bodies.map(({ index, bodies: count }) => [index, count]),
+        bodies.map((_, index) => [index, bodies.length]),
+      );
+      const listed = bodies.flatMap(({ ranges }) =>
+        ranges.flatMap(({ first, last }) =>
+          Array.from({ length: last - first + 1 }, (_, at) => first + at),
+        ),
+      );
+      deepEqual(listed, segments);
+    }),
+    { numRuns: 30 },
+  );
+  const apart = Array.from({ length: BIRTH_RANGES_MAX + 1 }, (_, at) => 2 * at);
+  equal(encodeBirth(apart.slice(1)).length, 1);
+  equal(encodeBirth(apart).length, 2);
+});
+
+test('lists that cannot be are refused', async () => {
+  const altered = (bytes: Uint8Array, at: number, ...values: number[]): Uint8Array => {
+    const copy = Uint8Array.from(bytes);
+    copy.set(values, at);
+    return copy;
+  };
+  const zeros = encodeZeros([{ first: 5, count: 5 }]);
+  const birth = encodeBirth([3, 4, 9])[0]!;
+  const freed = encodeFreed([3]);
+  const cases: readonly [string, () => unknown][] = [
+    ['zeros: none', () => decodeZeros(altered(zeros, 0, 0), 100)],
+    ['zeros: too many', () => decodeZeros(altered(zeros, 0, 0xff, 0xff), 100)],
+    ['zeros: beyond the disk', () => decodeZeros(zeros, 9)],
+    ['zeros: an empty run', () => decodeZeros(altered(zeros, 14, 0), 100)],
+    ['zeros: a spare byte', () => decodeZeros(altered(zeros, 7, 1), 100)],
+    ['zeros: something behind the list', () => decodeZeros(altered(zeros, 4095, 1), 100)],
+    ['zeros: short', () => decodeZeros(zeros.subarray(1), 100)],
+    ['birth: none', () => decodeBirth(altered(birth, 0, 0))],
+    ['birth: too many', () => decodeBirth(altered(birth, 0, 0, 2))],
+    ['birth: beyond its bodies', () => decodeBirth(altered(birth, 2, 1))],
+    ['birth: of no bodies', () => decodeBirth(altered(birth, 4, 0))],
+    ['birth: a spare byte', () => decodeBirth(altered(birth, 6, 1))],
+    ['birth: a range that ends before it begins', () => decodeBirth(altered(birth, 12, 2))],
+    ['birth: ranges that overlap', () => decodeBirth(altered(birth, 16, 4))],
+    ['birth: something behind the list', () => decodeBirth(altered(birth, 24, 1))],
+    ['freed: none', () => decodeFreed(altered(freed, 0, 0))],
+    ['freed: too many', () => decodeFreed(altered(freed, 0, 0xff, 4))],
+    ['freed: a spare byte', () => decodeFreed(altered(freed, 2, 1))],
+    ['freed: something behind the list', () => decodeFreed(altered(freed, 12, 1))],
+  ];
+  for (const [name, decode] of cases) throws(decode, corrupt, name);
+  const bodies = fc.uint8Array({ minLength: 4000, maxLength: 4200, size: 'max' });
+  fc.assert(
+    fc.property(bodies, (body) => {
+      isTotal(() => decodeZeros(body, 2 ** 48));
+      isTotal(() => decodeBirth(body));
+      isTotal(() => decodeFreed(body));
+    }),
+  );
+});
+
+const OF = { number: 7, places: 600, pages: 2 ** 48 };
+
+for (const suite of SUITES) {
+  test(`a summary says what lies where: suite ${suite}`, async () => {
+    const codec = codecOf(suite, 'summary');
+    const table = exampleTable();
+    const bytes = encodeSummary(table, { number: 7, suite, salt: SALT }, codec);
+    deepEqual(decodePreface(bytes), { of: 'summary', suite, number: 7, salt: SALT });
+    const found = decodeSummary(bytes, OF, codec);
+    deepEqual(found.bytes, table.bytes);
+    for (let place = 0; place < 600; place++) {
+      equal(found.kindAt(place), table.kindAt(place));
+      equal(found.pageAt(place), table.pageAt(place));
+      equal(found.countAt(place), table.countAt(place));
+    }
+    equal(found.kindAt(5), 'pages');
+    equal(found.pageAt(5), 2 ** 40);
+    equal(found.countAt(5), 4);
+    equal(found.kindAt(6), undefined);
+
+    for (let at = PLACE_LENGTH; at < bytes.length; at += 37) {
+      bytes[at]! ^= 1;
+      throws(() => decodeSummary(bytes, OF, codec), FormatError, `byte ${at}`);
+      bytes[at]! ^= 1;
+    }
+    const refusals: readonly [string, () => unknown][] = [
+      ['another segment', () => decodeSummary(bytes, { ...OF, number: 8 }, codec)],
+      ['more places', () => decodeSummary(bytes, { ...OF, places: 601 }, codec)],
+      ['fewer pages', () => decodeSummary(bytes, { ...OF, pages: 2 ** 40 + 3 }, codec)],
+      ['cut short', () => decodeSummary(bytes.subarray(1), OF, codec)],
+      ['longer', () => decodeSummary(Uint8Array.of(...bytes, 0), OF, codec)],
+      ['slots of a segment', () => decodeSummary(bytes, OF, slotCodec(sealerOf(suite, 'summary')))],
+    ];
+    for (const [name, decode] of refusals) throws(decode, FormatError, name);
+  });
+
+  test(`a summary of what cannot be is refused although its seal fits: suite ${suite}`, async () => {
+    const codec = codecOf(suite, 'summary');
+    const entry = (place: number, page: number, kind: number, n: number) => {
+      const table = exampleTable();
+      const view = new DataView(table.bytes.buffer);
+      view.setUint32(place * 8, page, true);
+      table.bytes[place * 8 + 6] = kind;
+      table.bytes[place * 8 + 7] = n;
+      return encodeSummary(table, { number: 7, suite, salt: SALT }, codec);
+    };
+    ok(decodeSummary(entry(20, 1, 1, 1), OF, codec));
+    const cases: readonly (readonly [string, Uint8Array])[] = [
+      ['a slot where the preface is', entry(0, 1, 1, 1)],
+      ['a slot where the last preface is', entry(599, 1, 1, 1)],
+      ['a slot behind the segment', entry(600, 1, 1, 1)],
+      ['a quad that reaches into the last preface', entry(597, 1, 1, 4)],
+      ['a slot inside a quad', entry(6, 1, 1, 1)],
+      ['a quad where none may begin', entry(20, 1, 1, 4)],
+      ['a quad of zeros', entry(21, 0, 2, 4)],
+      ['two pages', entry(21, 0, 1, 2)],
+      ['a summary in a segment', entry(20, 7, 4, 1)],
+      ['an unknown kind', entry(20, 0, 7, 1)],
+      ['a void with a page', entry(20, 1, 0, 0)],
+      ['a void with a count', entry(20, 0, 0, 1)],
+      ['zeros with a page', entry(20, 1, 2, 1)],
+      ['the birth of another segment', entry(20, 8, 5, 1)],
+    ];
+    for (const [name, bytes] of cases) throws(() => decodeSummary(bytes, OF, codec), corrupt, name);
+  });
+}
+
+test('the bodies of lists do not drift', async () => {
+  const begin = (bytes: Uint8Array, length: number): string =>
+    Buffer.from(bytes.subarray(0, length)).toString('hex');
+  equal(
+    begin(encodeZeros([{ first: 2 ** 40, count: 2 ** 41 }]), 20),
+    '0100000000000000000000000001000000000002',
+  );
+  equal(
+    begin(encodeBirth([1, 2, 3, 7])[0]!, 24),
+    '020000000100000001000000030000000700000007000000',
+  );
+  equal(begin(encodeFreed([2, 3]), 16), '02000000000000000200000003000000');
+  const entries = [
+    '0000000000000000',
+    '0700000000000501',
+    '0000000000000201',
+    '0000000000000000',
+    '0000000000000000',
+    '0000000000010104',
+    '0000000000000000',
+    '0000000000000000',
+    '0000000000000000',
+    '0000000000000301',
+    '0000000000000601',
+  ];
+  equal(begin(exampleTable().bytes, 88), entries.join(''));
+});
