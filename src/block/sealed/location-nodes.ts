@@ -1,4 +1,5 @@
 import { assert } from '../../lib/assert.ts';
+import type { ScratchSlot } from './scratch-bodies.ts';
 
 /** Nothing was written: the page is as it is below. Place 0 of a segment is its preface and never holds a page. */
 export const ABSENT = 0;
@@ -28,6 +29,13 @@ export interface LocationNode {
   body: Uint32Array | undefined;
   /** Those zeros that were begun up to this one have been set here. */
   settled: number;
+  /** Where it is among those with a body in memory; negative: it has none. */
+  index: number;
+  isUsed: boolean;
+  /** Its body is being written to the scratch file, and did not change since. */
+  isLeaving: boolean;
+  /** Holds just what the body does, or the body itself where there is none in memory though there are pieces. */
+  slot: ScratchSlot | undefined;
 }
 
 export interface LocationRun {
@@ -37,11 +45,24 @@ export interface LocationRun {
   readonly location: number;
 }
 
+const IN_MEMORY = 'a node was loaded before it is looked into';
+
 type Seen = (first: number, count: number, location: number) => void;
 
 /** One in whose pages nothing was ever written. */
 export function emptyNode(start: number, end: number): LocationNode {
-  return { start, end, pieces: 1, value: ABSENT, body: undefined, settled: 0 };
+  return {
+    start,
+    end,
+    pieces: 1,
+    value: ABSENT,
+    body: undefined,
+    settled: 0,
+    index: -1,
+    isUsed: false,
+    isLeaving: false,
+    slot: undefined,
+  };
 }
 
 export function segmentOf(location: number): number {
@@ -77,8 +98,9 @@ export function continues(begin: number, distance: number, location: number): bo
 
 export function locationAt(node: LocationNode, page: number): number {
   const { body, pieces, start } = node;
+  node.isUsed = true;
   if (pieces === 1) return advance(node.value, page - start);
-  assert(body, 'a node that is read is in memory');
+  assert(body, IN_MEMORY);
   if (pieces === 0) return body[page - start]!;
   const at = pieceAt(node, page - start);
   return advance(body[body.length / 2 + at]!, page - start - body[at]!);
@@ -87,8 +109,9 @@ export function locationAt(node: LocationNode, page: number): number {
 /** The pieces of a range that lies in the node, ascending. */
 export function visit(node: LocationNode, first: number, end: number, seen: Seen): void {
   const { body, pieces, start } = node;
+  node.isUsed = true;
   if (pieces === 1) return seen(first, end - first, advance(node.value, first - start));
-  assert(body, 'a node that is read is in memory');
+  assert(body, IN_MEMORY);
   if (pieces === 0) return visitEach(node, body, first, end, seen);
   const half = body.length / 2;
   let at = pieceAt(node, first - start);
@@ -123,6 +146,7 @@ export interface Put {
 /** Puts a piece over a range that lies in the node. False: it has no room, and nothing was changed. */
 export function put(node: LocationNode, what: Put): boolean {
   const { first, end, location, length, lost } = what;
+  assert(node.pieces === 1 || node.body, IN_MEMORY);
   if (node.pieces > 1 && (first > node.start || end < node.end)) return putPiece(node, what);
   const isWhole = first === node.start && end === node.end;
   const isSame = node.pieces === 1 && advance(node.value, first - node.start) === location;
@@ -194,7 +218,8 @@ function putPiece(node: LocationNode, { first, end, location, lost }: Put): bool
 
 /** Cuts the node in two at `at`, a multiple of the length of a body within it, and returns the second. */
 export function cut(node: LocationNode, at: number, length: number): LocationNode {
-  const second = { ...emptyNode(at, node.end), settled: node.settled };
+  const second = emptyNode(at, node.end);
+  second.settled = node.settled;
   const { body } = node;
   if (node.pieces === 1) second.value = advance(node.value, at - node.start);
   else cutPieces(node, second, new Uint32Array(length));
@@ -259,7 +284,7 @@ function becomeSparse(node: LocationNode): void {
   if (count === 1) becomePiece(node, pieces[length / 2]!);
 }
 
-/** Takes the pages of the node behind it in, where both are small. False: nothing was changed. */
+/** Takes in the pages of the node behind it, which is gone then, where both are small. False: nothing was changed. */
 export function join(node: LocationNode, next: LocationNode, length: number): boolean {
   const span = next.start - node.start;
   if (node.pieces === 1 && next.pieces === 1 && continues(node.value, span, next.value)) {
@@ -267,7 +292,7 @@ export function join(node: LocationNode, next: LocationNode, length: number): bo
     return true;
   }
   const isSmall = node.pieces + next.pieces <= length / 4 && next.end - node.start <= SPAN_MAX;
-  if (!isSmall || node.pieces === 0 || next.pieces === 0) return false;
+  if (!isSmall || !hasPieces(node) || !hasPieces(next)) return false;
   const half = length / 2;
   const body = new Uint32Array(length);
   let count = 0;
@@ -282,7 +307,13 @@ export function join(node: LocationNode, next: LocationNode, length: number): bo
   node.body = body;
   node.pieces = count;
   node.end = next.end;
+  becomePiece(next, ABSENT);
   return true;
+}
+
+/** In memory, and not spelled out. */
+function hasPieces({ pieces, body }: LocationNode): boolean {
+  return pieces === 1 || (pieces > 1 && body !== undefined);
 }
 
 function becomePiece(node: LocationNode, location: number): void {

@@ -18,14 +18,15 @@ import { nodeList } from './node-list.ts';
 /** The pages of a disk in nodes, which are cut where they are full and joined where they are nearly empty. */
 export interface LocationTree {
   find(page: number): LocationNode;
+  /** Those that a range lies in, or the first of them. */
+  nodes(first: number, end: number, most?: number): LocationNode[];
   /** Puts a piece over a range. */
   replace(first: number, end: number, location: number): void;
   /** Joins the nodes of a range with their neighbors where both are small. */
   tidy(first: number, end: number): void;
   /** Ascending; covers the range. */
   runs(first: number, end: number): LocationRun[];
-  readonly nodes: number;
-  readonly bodies: number;
+  readonly count: number;
 }
 
 export interface LocationTreeOptions {
@@ -35,25 +36,20 @@ export interface LocationTreeOptions {
   readonly length: number;
   /** Gets each piece that something is put over. */
   readonly lost: (first: number, count: number, location: number) => void;
+  /** Gets each node that is another now, and each that is gone. */
+  readonly changed: (node: LocationNode) => void;
   readonly mayJoin: (node: LocationNode, next: LocationNode) => boolean;
 }
 
 export function locationTree(options: LocationTreeOptions): LocationTree {
-  const { pages, length, lost, mayJoin } = options;
+  const { pages, length, lost, mayJoin, changed } = options;
   const list = nodeList(emptyNode(0, pages));
-  let bodies = 0;
 
-  /** Whatever may give a node a body or take it away. */
-  function change<T>(node: LocationNode, work: () => T): T {
-    bodies -= bodyCount(node);
-    const result = work();
-    bodies += bodyCount(node);
-    return result;
-  }
   function cutAt(node: LocationNode, at: number): void {
-    const second = change(node, () => cut(node, at, length));
-    bodies += bodyCount(second);
+    const second = cut(node, at, length);
     list.add(second);
+    changed(node);
+    changed(second);
   }
   /** The node of `page` is full, or spans too much for a body: afterwards it has room, or is a smaller one. */
   function makeRoom(node: LocationNode, page: number): void {
@@ -61,8 +57,10 @@ export function locationTree(options: LocationTreeOptions): LocationTree {
     if (span > SPAN_MAX) {
       const begin = Math.floor(page / SPAN_MAX) * SPAN_MAX;
       cutAt(node, begin > node.start ? begin : begin + SPAN_MAX);
-    } else if (span === length) change(node, () => becomeDense(node));
-    else cutAt(node, middle(node));
+    } else if (span === length) {
+      becomeDense(node);
+      changed(node);
+    } else cutAt(node, middle(node));
   }
   /** Joins the node of `page` with those beside it; the node that the page is in then. */
   function tidyAt(page: number): LocationNode {
@@ -73,24 +71,32 @@ export function locationTree(options: LocationTreeOptions): LocationTree {
     return joined;
   }
   function joinTo(node: LocationNode, next: LocationNode): boolean {
-    if (!mayJoin(node, next)) return false;
-    const gone = bodyCount(next);
-    if (!change(node, () => join(node, next, length))) return false;
-    bodies -= gone;
+    if (!mayJoin(node, next) || !join(node, next, length)) return false;
     list.remove(next);
+    changed(node);
+    changed(next);
     return true;
   }
 
   return {
     find: list.find,
+    nodes(first, end, most = Infinity) {
+      const found: LocationNode[] = [];
+      for (let page = first; page < end && found.length < most; page = found.at(-1)!.end) {
+        found.push(list.find(page));
+      }
+      return found;
+    },
     replace(first, end, location) {
       for (let page = first; page < end; ) {
         const node = list.find(page);
         const to = Math.min(end, node.end);
         const at = advance(location, page - first);
         const what = { first: page, end: to, location: at, length, lost };
-        if (change(node, () => put(node, what))) page = to;
-        else makeRoom(node, page);
+        if (put(node, what)) {
+          changed(node);
+          page = to;
+        } else makeRoom(node, page);
       }
     },
     tidy(first, end) {
@@ -115,15 +121,8 @@ export function locationTree(options: LocationTreeOptions): LocationTree {
       }
       return found;
     },
-    get nodes() {
+    get count() {
       return list.count;
     },
-    get bodies() {
-      return bodies;
-    },
   };
-}
-
-function bodyCount({ body }: LocationNode): number {
-  return body ? 1 : 0;
 }

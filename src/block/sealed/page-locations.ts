@@ -1,5 +1,6 @@
 import { assert } from '../../lib/assert.ts';
 import { turnOfLoop } from '../../lib/turn-of-loop.ts';
+import type { File } from '../../sys/file-system.ts';
 import {
   ABSENT,
   continues,
@@ -9,6 +10,7 @@ import {
   ZERO,
   type LocationRun,
 } from './location-nodes.ts';
+import { nodeBodies, type NodeBodies } from './node-bodies.ts';
 import { locationTree, type LocationTree } from './location-tree.ts';
 import { zeroTurns } from './zero-turns.ts';
 
@@ -18,12 +20,12 @@ export { ABSENT, ZERO, type LocationRun };
  * A body of 4 KiB, for 512 pieces or the locations of 1,024 pages (4 MiB of disk). Zeros of one turn: as much as 1,024
  * leaves of 256 pages that all lie apart.
  */
-const LIMITS: PageLocationsLimits = { bodyLength: 1024, turnNodes: 256 };
+const LIMITS: PageLocationsLimits = { bodyLength: 1024, turnNodes: 256, bodiesMin: 64 };
 /** What V8 takes for a node and its places in lists, and for a body beside its words. */
-const NODE_BYTES = 128;
+const NODE_BYTES = 160;
 const BODY_BYTES = 200;
 /** Nodes that are read in one turn of the loop. */
-const READ_NODES = 64;
+const READ_NODES = 16;
 
 /**
  * Where each page of a disk lies in the log of its overlay: segment index << 14 | place; ABSENT where nothing was
@@ -63,6 +65,8 @@ export interface PageLocationsLimits {
   readonly bodyLength: number;
   /** Nodes that are set to zeros in one turn of the loop. */
   readonly turnNodes: number;
+  /** Bodies that are in memory even where the nodes alone take more than the budget. */
+  readonly bodiesMin: number;
 }
 
 export interface PageLocationsOptions {
@@ -70,17 +74,29 @@ export interface PageLocationsOptions {
   readonly pages: number;
   /** So many pages no longer lie in a segment. */
   readonly replaced: (segment: number, count: number) => void;
+  /** Bytes of memory: what was not used for longest goes to a scratch file beyond it. */
+  readonly budget: number;
+  /** Makes a file that has no name. It is closed here, and never synced. */
+  readonly scratch: () => Promise<File>;
   /** Tests take smaller nodes. */
   readonly limits?: Partial<PageLocationsLimits>;
 }
 
 export function pageLocations(options: PageLocationsOptions): PageLocations & AsyncDisposable {
-  const { pages, replaced } = options;
-  const { bodyLength: length, turnNodes } = { ...LIMITS, ...options.limits };
+  const { pages, replaced, budget, scratch } = options;
+  const { bodyLength: length, turnNodes, bodiesMin } = { ...LIMITS, ...options.limits };
   // The pages of the last node that are beyond the disk are as its last page, so that zeros may be one piece.
   const limit = Math.ceil(pages / length) * length;
   let dataPages = 0;
-  const zeros = zeroTurns(() => tree, turnNodes);
+  const bodies = nodeBodies({
+    length,
+    limit() {
+      const left = budget - tree.count * NODE_BYTES;
+      return Math.max(bodiesMin, Math.floor(left / (4 * length + BODY_BYTES)));
+    },
+    scratch,
+  });
+  const zeros = zeroTurns({ tree: () => tree, turnNodes, bodies });
   const tree: LocationTree = locationTree({
     pages: limit,
     length,
@@ -89,6 +105,7 @@ export function pageLocations(options: PageLocationsOptions): PageLocations & As
       dataPages -= count;
       replaced(segmentOf(location), count);
     },
+    changed: bodies.changed,
     mayJoin: zeros.areEven,
   });
 
@@ -118,25 +135,37 @@ export function pageLocations(options: PageLocationsOptions): PageLocations & As
       check(first, count);
       return tree.runs(first, first + count);
     },
-    written: () => written(tree, pages),
-    ready: () => true,
-    load: async () => {},
+    written: () => written(pages, tree, bodies),
+    ready: (first, count) => bodies.areReady || bodies.ready(tree.nodes(first, first + count)),
+    load: (first, count) => bodies.load(tree.nodes(first, first + count)),
     get dataPages() {
       return dataPages;
     },
     get memory() {
-      return tree.bodies * (length * 4 + BODY_BYTES) + tree.nodes * NODE_BYTES;
+      return bodies.inMemory * (4 * length + BODY_BYTES) + tree.count * NODE_BYTES;
     },
-    [Symbol.asyncDispose]: async () => {},
+    [Symbol.asyncDispose]: () => bodies[Symbol.asyncDispose](),
   };
 }
 
-async function* written(tree: LocationTree, pages: number): AsyncGenerator<LocationRun> {
+async function* written(
+  pages: number,
+  tree: LocationTree,
+  bodies: NodeBodies,
+): AsyncGenerator<LocationRun> {
   let last: LocationRun | undefined;
-  let turns = 0;
   for (let page = 0; page < pages; ) {
-    const { end } = tree.find(page);
-    for (const run of tree.runs(page, Math.min(end, pages))) {
+    await turnOfLoop();
+    const nodes = tree.nodes(page, pages, READ_NODES);
+    if (!bodies.ready(nodes.slice(0, 1))) {
+      await bodies.load(nodes);
+      continue;
+    }
+    const missing = nodes.find((node) => !bodies.ready([node]));
+    const end = missing?.start ?? Math.min(nodes.at(-1)!.end, pages);
+    const runs = tree.runs(page, end);
+    page = end;
+    for (const run of runs) {
       if (last && continues(last.location, last.count, run.location)) {
         last = { ...last, count: last.count + run.count };
         continue;
@@ -144,8 +173,6 @@ async function* written(tree: LocationTree, pages: number): AsyncGenerator<Locat
       if (last && last.location !== ABSENT) yield last;
       last = run;
     }
-    page = end;
-    if (++turns % READ_NODES === 0) await turnOfLoop();
   }
   if (last && last.location !== ABSENT) yield last;
 }

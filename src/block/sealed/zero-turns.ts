@@ -1,6 +1,7 @@
 import { turnOfLoop } from '../../lib/turn-of-loop.ts';
 import { ZERO, type LocationNode } from './location-nodes.ts';
 import type { LocationTree } from './location-tree.ts';
+import type { NodeBodies } from './node-bodies.ts';
 
 /**
  * Sets ranges to zeros in turns of the loop. What is set while it is under way is newer: before that, the zeros that are
@@ -21,7 +22,14 @@ interface Zeroing {
   readonly end: number;
 }
 
-export function zeroTurns(tree: () => LocationTree, turnNodes: number): ZeroTurns {
+export interface ZeroTurnsOptions {
+  readonly tree: () => LocationTree;
+  /** Nodes of one turn. */
+  readonly turnNodes: number;
+  readonly bodies: Pick<NodeBodies, 'ready' | 'load'>;
+}
+
+export function zeroTurns({ tree, turnNodes, bodies }: ZeroTurnsOptions): ZeroTurns {
   const underWay = new Set<Zeroing>();
   let begun = 0;
 
@@ -34,10 +42,13 @@ export function zeroTurns(tree: () => LocationTree, turnNodes: number): ZeroTurn
       if (zeroing.number > settled && from < to) tree().replace(from, to, ZERO);
     }
   }
+  /** Up to a node that is not in memory. */
   function someOf(zeroing: Zeroing): void {
     for (let left = turnNodes; left > 0 && zeroing.at < zeroing.end; left--) {
       const { at } = zeroing;
-      settleNode(tree().find(at));
+      const node = tree().find(at);
+      if (!bodies.ready([node])) return;
+      settleNode(node);
       const end = Math.min(tree().find(at).end, zeroing.end);
       tree().tidy(at, end);
       zeroing.at = end;
@@ -53,6 +64,8 @@ export function zeroTurns(tree: () => LocationTree, turnNodes: number): ZeroTurn
           someOf(zeroing);
           if (zeroing.at === end) break;
           await turnOfLoop();
+          const next = tree().nodes(zeroing.at, end, turnNodes);
+          if (!bodies.ready(next)) await bodies.load(next);
         }
       } finally {
         underWay.delete(zeroing);

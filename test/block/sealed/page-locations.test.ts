@@ -8,16 +8,29 @@ import {
   type LocationRun,
   type PageLocations,
 } from '../../../src/block/sealed/page-locations.ts';
+import type { File } from '../../../src/sys/file-system.ts';
 import { turnOfLoop } from '../../../src/lib/turn-of-loop.ts';
+import { crashingFs } from '../../support/crashing-fs.ts';
+import { seeded } from '../../support/random.ts';
 
 const PLACES = 2 ** 14;
 /** 8 PiB. */
 const LARGEST = 2 ** 41;
 /** Small nodes, so that they are cut, joined and spelled out within few pages. */
-const SMALL = { bodyLength: 16, turnNodes: 2 };
+const SMALL = { bodyLength: 16, turnNodes: 2, bodiesMin: 5 };
+
+interface Setup {
+  readonly limits?: typeof SMALL;
+  readonly budget?: number;
+  readonly scratch?: () => Promise<File>;
+}
+
+function noScratch(): Promise<File> {
+  throw new Error('all has room in memory');
+}
 
 /** A disk's map with the live pages of each segment, as the log counts them. */
-function counted(pages: number, limits?: typeof SMALL) {
+function counted(pages: number, { limits, budget = 2 ** 26, scratch = noScratch }: Setup = {}) {
   const live = new Map<number, number>();
   const count = (segment: number, more: number) => {
     const now = (live.get(segment) ?? 0) + more;
@@ -28,17 +41,23 @@ function counted(pages: number, limits?: typeof SMALL) {
   const map = pageLocations({
     pages,
     replaced: (segment, lost) => count(segment, -lost),
+    budget,
+    scratch,
     ...(limits && { limits }),
   });
   return {
     map,
     live,
     async set(first: number, pages: number, location: number) {
-      while (!map.ready(first, pages)) await map.load(first, pages);
+      await loaded(map, first, pages);
       count(Math.floor(location / PLACES), pages);
       map.set(first, pages, location);
     },
   };
+}
+
+async function loaded(map: PageLocations, first: number, count: number): Promise<void> {
+  while (!map.ready(first, count)) await map.load(first, count);
 }
 
 async function all<T>(values: AsyncIterable<T>): Promise<T[]> {
@@ -51,6 +70,12 @@ function isAlike(run: LocationRun, next: LocationRun): boolean {
   if (run.location <= ZERO || next.location <= ZERO) return run.location === next.location;
   const { location } = next;
   return run.location + run.count === location && location % PLACES !== 0;
+}
+
+function sum(counts: Iterable<number>): number {
+  let all = 0;
+  for (const count of counts) all += count;
+  return all;
 }
 
 /** Runs follow each other without gaps, none goes on from the one before, and none leaves its segment. */
@@ -83,7 +108,7 @@ const CLUSTERS = [0, 2 ** 32 - CLUSTER / 2, 2 ** 40 + 7, LARGEST - CLUSTER] as c
 const PAGES = CLUSTERS.flatMap((first) => Array.from({ length: CLUSTER }, (_, at) => first + at));
 
 type Step =
-  | { readonly do: 'set'; at: number; count: number; location: number }
+  | { readonly do: 'set' | 'scatter'; at: number; count: number; location: number }
   | { readonly do: 'zero'; at: number; to: number }
   | { readonly do: 'turn' | 'settle' };
 
@@ -92,7 +117,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   {
     weight: 12,
     arbitrary: fc.record({
-      do: fc.constant('set' as const),
+      do: fc.constantFrom('set' as const, 'scatter' as const),
       at: place,
       count: fc.oneof(fc.constant(1), fc.integer({ min: 1, max: 40 })),
       location: fc
@@ -134,55 +159,86 @@ function modelOf() {
         for (const page of range) if (page.zeros.delete(number)) page.location = ZERO;
       };
     },
-    check(map: PageLocations) {
-      pages.forEach(({ location, zeros }, at) => {
-        const is = map.get(PAGES[at]!);
-        ok(is === location || (zeros.size > 0 && is === ZERO), `page ${PAGES[at]} is ${is}`);
-      });
+    async check(map: PageLocations) {
+      for (const [at, page] of PAGES.entries()) {
+        await loaded(map, page, 1);
+        const is = map.get(page);
+        const { location, zeros } = pages[at]!;
+        ok(is === location || (zeros.size > 0 && is === ZERO), `page ${page} is ${is}`);
+      }
     },
   };
 }
 
-test('a map is what was set last, page by page, and counts what each segment has', async () => {
-  await fc.assert(
-    fc.asyncProperty(fc.array(step, { maxLength: 120 }), async (steps) => {
-      const { map, live, set } = counted(LARGEST, SMALL);
-      await using _map = map;
-      const model = modelOf();
-      let underWay: Promise<void>[] = [];
-      for (const next of steps) {
-        if (next.do === 'set') {
-          const count = Math.min(next.count, CLUSTER - (next.at % CLUSTER));
-          await set(PAGES[next.at]!, count, next.location);
-          model.set(next.at, count, next.location);
-        } else if (next.do === 'zero') {
-          const [at, last] = [Math.min(next.at, next.to), Math.max(next.at, next.to)];
-          const first = PAGES[at]!;
-          const end = model.beginZero(at, last + 1);
-          underWay.push(map.zero(first, PAGES[last]! + 1 - first).then(end));
-        } else if (next.do === 'turn') {
-          await turnOfLoop();
-        } else {
-          await Promise.all(underWay);
-          underWay = [];
-        }
-        model.check(map);
+/** Makes the steps, and compares after each. */
+async function follow(steps: readonly Step[], setup: Setup): Promise<void> {
+  const { map, live, set } = counted(LARGEST, setup);
+  await using _map = map;
+  const model = modelOf();
+  let underWay: Promise<void>[] = [];
+  for (const next of steps) {
+    if (next.do === 'set') {
+      const count = Math.min(next.count, CLUSTER - (next.at % CLUSTER));
+      await set(PAGES[next.at]!, count, next.location);
+      model.set(next.at, count, next.location);
+    } else if (next.do === 'scatter') {
+      // Each a piece of its own.
+      for (let n = 0; n < next.count && next.at + 2 * n < PAGES.length; n++) {
+        const at = next.at + 2 * n;
+        await set(PAGES[at]!, 1, next.location + 3 * n);
+        model.set(at, 1, next.location + 3 * n);
       }
+    } else if (next.do === 'zero') {
+      const [at, last] = [Math.min(next.at, next.to), Math.max(next.at, next.to)];
+      const first = PAGES[at]!;
+      const end = model.beginZero(at, last + 1);
+      underWay.push(map.zero(first, PAGES[last]! + 1 - first).then(end));
+    } else if (next.do === 'turn') {
+      await turnOfLoop();
+    } else {
       await Promise.all(underWay);
-      model.check(map);
-      ok(model.pages.every(({ zeros }) => zeros.size === 0));
-      const runs = map.runs(0, LARGEST);
-      checkRuns(runs, { first: 0, end: LARGEST });
-      deepEqual(liveOf(runs), live);
-      equal(
-        map.dataPages,
-        [...live.values()].reduce((sum, count) => sum + count, 0),
-      );
-      deepEqual(
-        await all(map.written()),
-        runs.filter(({ location }) => location !== ABSENT),
-      );
-    }),
-    { numRuns: 300 },
+      underWay = [];
+    }
+    await model.check(map);
+  }
+  await Promise.all(underWay);
+  await model.check(map);
+  ok(model.pages.every(({ zeros }) => zeros.size === 0));
+  const written = await all(map.written());
+  deepEqual(liveOf(written), live);
+  equal(map.dataPages, sum(live.values()));
+  for (const first of CLUSTERS) {
+    await loaded(map, first, CLUSTER);
+    const runs = map.runs(first, CLUSTER);
+    checkRuns(runs, { first, end: first + CLUSTER });
+    for (const run of runs) equal(map.get(run.first), run.location);
+  }
+  if (setup.budget === undefined) {
+    const runs = map.runs(0, LARGEST);
+    checkRuns(runs, { first: 0, end: LARGEST });
+    deepEqual(
+      written,
+      runs.filter(({ location }) => location !== ABSENT),
+    );
+  }
+}
+
+test('a map is what was set last, page by page, and counts what each segment has', async () => {
+  const steps = fc.array(step, { maxLength: 120 });
+  await fc.assert(
+    fc.asyncProperty(steps, (list) => follow(list, { limits: SMALL })),
+    { numRuns: 150 },
   );
+});
+
+test('a map whose nodes go to a scratch file and come back is the same', async () => {
+  const steps = fc.array(step, { maxLength: 120 });
+  const { files } = crashingFs(seeded(1));
+  let made = 0;
+  const scratch = () => files.create(`/scratch-${++made}`);
+  await fc.assert(
+    fc.asyncProperty(steps, (list) => follow(list, { limits: SMALL, budget: 0, scratch })),
+    { numRuns: 150 },
+  );
+  ok(made > 10, `${made} of 300 maps went to a scratch file`);
 });

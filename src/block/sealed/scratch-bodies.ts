@@ -1,0 +1,92 @@
+import { allDone } from '../../lib/all-done.ts';
+import type { File } from '../../sys/file-system.ts';
+import { BlockError } from '../block-error.ts';
+
+/** A body in the scratch file. */
+export interface ScratchSlot {
+  readonly index: number;
+  /** Of its words: who finds another was not given what was written. */
+  readonly sum: number;
+}
+
+/** Bodies in a file that lives as long as this process. It is made for the first of them, and never synced. */
+export interface ScratchBodies extends AsyncDisposable {
+  /** Copies the bodies at once. After a failure no slot is taken. */
+  write(bodies: readonly Uint32Array[]): Promise<ScratchSlot[]>;
+  /** Rejects IO where the file does not give what was written. */
+  read(slot: ScratchSlot): Promise<Uint32Array>;
+  free(slot: ScratchSlot): void;
+}
+
+export function scratchBodies(length: number, scratch: () => Promise<File>): ScratchBodies {
+  const bytes = 4 * length;
+  const spare: number[] = [];
+  let end = 0;
+  let opening: Promise<File> | undefined;
+
+  async function open(): Promise<File> {
+    opening ??= scratch();
+    try {
+      return await opening;
+    } catch (error) {
+      opening = undefined;
+      throw error;
+    }
+  }
+  return {
+    async write(bodies) {
+      const indexes = bodies.map(() => spare.pop() ?? end++).toSorted((a, b) => a - b);
+      const copy = new Uint32Array(bodies.length * length);
+      bodies.forEach((body, at) => copy.set(body, at * length));
+      const slots = bodies.map((body, at) => ({ index: indexes[at]!, sum: sumOf(body) }));
+      try {
+        const file = await open();
+        await allDone(
+          stretches(indexes).map(({ from, to }) => {
+            const part = new Uint8Array(copy.buffer, from * bytes, (to - from) * bytes);
+            return file.write(part, indexes[from]! * bytes);
+          }),
+        );
+      } catch (error) {
+        spare.push(...indexes);
+        throw error;
+      }
+      return slots;
+    },
+    async read({ index, sum }) {
+      const file = await open();
+      const body = new Uint32Array(length);
+      const count = await file.read(new Uint8Array(body.buffer), index * bytes);
+      if (count === bytes && sumOf(body) === sum) return body;
+      const where = `${file.path}, bytes ${index * bytes} to ${(index + 1) * bytes}`;
+      throw new BlockError(
+        'IO',
+        `${where}: the scratch file of the overlay does not hold what was written there. ` +
+          'Nothing stored is damaged by that: check the disk, then start the service again.',
+      );
+    },
+    free({ index }) {
+      spare.push(index);
+    },
+    async [Symbol.asyncDispose]() {
+      await (await opening)?.[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** Places of the list at which the numbers follow each other. */
+function stretches(ascending: readonly number[]): { from: number; to: number }[] {
+  const found: { from: number; to: number }[] = [];
+  ascending.forEach((value, at) => {
+    if (at > 0 && ascending[at - 1]! + 1 === value) found.at(-1)!.to = at + 1;
+    else found.push({ from: at, to: at + 1 });
+  });
+  return found;
+}
+
+/** Another if a word is another: each step can be undone. */
+function sumOf(body: Uint32Array): number {
+  let sum = 0;
+  for (const word of body) sum = Math.imul(sum ^ word, 0x9e3779b1);
+  return sum;
+}
