@@ -191,6 +191,13 @@ for (const suite of SUITES) {
       }
       ok(codec.open(bytes, 5, into));
       equal(codec.open(bytes.subarray(0, -1), 5, into), undefined);
+      // Without the key the tag is not looked at.
+      for (let at = body.length + 16; at < body.length + 36; at++) {
+        bytes[at]! ^= 1 << (at % 8);
+        equal(readTrailer(bytes, body.length), undefined, `byte ${at}`);
+        bytes[at]! ^= 1 << (at % 8);
+      }
+      equal(readTrailer(bytes, body.length)?.page, 9);
     }
   });
 

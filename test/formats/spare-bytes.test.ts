@@ -11,6 +11,12 @@ import {
 import { domainKeys, publicKeys } from '../../src/formats/store/key-slot.ts';
 import { decodeNode, encodeNode } from '../../src/formats/store/node.ts';
 import {
+  decodeHead,
+  decodePreface,
+  encodeHead,
+  encodePreface,
+} from '../../src/formats/store/overlay-log.ts';
+import {
   decodeOverlayHeader,
   decodeOverlayRecord,
   encodeOverlayHeader,
@@ -91,6 +97,23 @@ const FORMATS: readonly Format[] = [
     ],
     crc: { from: 4, to: 20, at: 0 },
     decode: (bytes) => decodeOverlayRecord(bytes, 100),
+  },
+  {
+    name: 'overlay log head',
+    bytes: encodeHead({ suite: 2, size: 2 ** 30, overlayId: pattern(16), places: 16_384 }),
+    spare: [[6, 8]],
+    crc: { from: 0, to: 40, at: 40 },
+    decode: decodeHead,
+  },
+  {
+    name: 'overlay log preface',
+    bytes: encodePreface({ of: 'segment', suite: 2, number: 7, salt: pattern(32) }),
+    spare: [
+      [6, 8],
+      [48, 4136],
+    ],
+    crc: { from: 0, to: 44, at: 44 },
+    decode: decodePreface,
   },
   {
     name: 'recent writes header',

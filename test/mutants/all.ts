@@ -4,6 +4,7 @@ import { ingest } from './ingest.ts';
 import { guard } from './guard.ts';
 import { jobs } from './jobs.ts';
 import type { Mutant } from './mutant.ts';
+import { sealedLog } from './sealed-log.ts';
 import { service } from './service.ts';
 import { store } from './store.ts';
 import { targets } from './targets.ts';
@@ -17,4 +18,5 @@ export const mutants: readonly Mutant[] = [
   ...targets,
   ...guard,
   ...jobs,
+  ...sealedLog,
 ];
