@@ -13,6 +13,7 @@ import {
   encodeSummary,
   encodeZeros,
   FREED_MAX,
+  placeTable,
   ZERO_RUNS_MAX,
 } from '../../src/formats/store/overlay-bodies.ts';
 import { decodePreface, PLACE_LENGTH, slotCodec } from '../../src/formats/store/overlay-log.ts';
@@ -148,6 +149,8 @@ for (const suite of SUITES) {
       ['slots of a segment', () => decodeSummary(bytes, OF, slotCodec(sealerOf(suite, 'summary')))],
     ];
     for (const [name, decode] of refusals) throws(decode, FormatError, name);
+    const nothing = encodeSummary(placeTable(600), { number: 7, suite, salt: SALT }, codec);
+    throws(() => decodeSummary(nothing, { ...OF, number: 8 }, codec), corrupt);
   });
 
   test(`a summary of what cannot be is refused although its seal fits: suite ${suite}`, async () => {
