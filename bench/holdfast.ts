@@ -26,13 +26,15 @@ export interface Serving extends AsyncDisposable {
   readonly readySeconds: number;
 }
 
-export async function holdfastIn(directory: string): Promise<Holdfast> {
+/** `tree`: where the project lies that is run; left out: this one. */
+export async function holdfastIn(directory: string, tree?: string): Promise<Holdfast> {
+  const main = tree === undefined ? MAIN : join(tree, 'src/cli/main.ts');
   mkdirSync(directory, { recursive: true });
   const store = join(directory, 'store');
   const passphrase = join(directory, 'passphrase');
   writeFileSync(passphrase, 'bench\n');
   const common = ['--store', store, '--passphrase-file', passphrase, '--json'];
-  const run = (...args: string[]) => timed([process.execPath, MAIN, ...args, ...common]);
+  const run = (...args: string[]) => timed([process.execPath, main, ...args, ...common]);
   await run('store', 'create');
   await run('set', 'create', 'bench', '--encrypt');
   return {
@@ -40,7 +42,7 @@ export async function holdfastIn(directory: string): Promise<Holdfast> {
     run,
     async recover(point, ...more) {
       const started = performance.now();
-      const { child, event } = await ready([MAIN, 'recover', point, ...more, ...common]);
+      const { child, event } = await ready([main, 'recover', point, ...more, ...common]);
       const [first] = event['exports'] as { uri: string }[];
       return {
         ...ending(child, 'SIGINT'),
@@ -51,7 +53,7 @@ export async function holdfastIn(directory: string): Promise<Holdfast> {
         readySeconds: (performance.now() - started) / 1000,
       };
     },
-    mount: async (at) => (await ready([MAIN, 'mount', at, ...common])).child,
+    mount: async (at) => (await ready([main, 'mount', at, ...common])).child,
   };
 }
 

@@ -11,14 +11,16 @@ import { benchIngest } from './ingest.ts';
 import { holdfastIn } from './holdfast.ts';
 import { benchLarge } from './large.ts';
 import { benchNfs } from './nfs.ts';
+import { benchOverlay } from './overlay.ts';
 import { benchReads } from './reads.ts';
 import { benchService } from './service.ts';
 import { benchStart } from './start.ts';
 
 /*
- * npm run bench [-- ingest reads nfs fuse files start boot service large fairness] [--image FILE] [--next FILE]
+ * npm run bench [-- ingest reads nfs fuse files start boot service large fairness overlay] [--image FILE] [--next FILE]
  *
- * `large` and `fairness` run only where they are named: one wants 3 GB and some minutes, the other knows limits, no peers.
+ * `large`, `fairness` and `overlay` run only where they are named: one wants 3 GB and some minutes, one knows limits, no
+ * peers, and the last one compares with another tree of this project too, if HOLDFAST_BENCH_BEFORE says where that is.
  * Each figure is a ratio to a peer that was measured in turn in the same run; above 1 is in our favour. The
  * disk is the demo VM unless an image (raw, and another of a later day) is given.
  */
@@ -26,6 +28,8 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: { image: { type: 'string' }, next: { type: 'string' } },
 });
+/** They make disks of their own. */
+const ALONE = new Set(['fairness', 'overlay']);
 const wanted = (part: string): boolean => positionals.length === 0 || positionals.includes(part);
 
 const work = mkdtempSync(join(tmpdir(), 'holdfast-bench-'));
@@ -36,7 +40,8 @@ try {
     `Node ${process.version}, ${cpus().length} x ${cpus()[0]?.model ?? 'unknown'}\n`,
   );
   if (positionals.includes('fairness')) await benchFairness(work);
-  if (positionals.join() !== 'fairness') await benchPeers();
+  if (positionals.includes('overlay')) await benchOverlay(work);
+  if (!positionals.every((part) => ALONE.has(part)) || positionals.length === 0) await benchPeers();
 } finally {
   rmSync(work, { recursive: true, force: true });
 }
