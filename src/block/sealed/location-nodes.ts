@@ -167,8 +167,8 @@ function putEach(node: LocationNode, first: number, end: number, location: numbe
   for (let page = first; page < end; page++) {
     body[page - node.start] = advance(location, page - first);
   }
-  // Only where much is alike now it is worth to look.
-  if (end - first >= body.length / 8) becomeSparse(node);
+  // A look at all pages is worth it where much is alike now, and where one who writes on comes to the end.
+  if (end - first >= body.length / 8 || end === node.end) becomeSparse(node);
 }
 
 function putPiece(node: LocationNode, { first, end, location, lost }: Put): boolean {

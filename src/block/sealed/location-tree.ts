@@ -20,8 +20,8 @@ export interface LocationTree {
   find(page: number): LocationNode;
   /** Those that a range lies in, or the first of them. */
   nodes(first: number, end: number, most?: number): LocationNode[];
-  /** Puts a piece over a range. */
-  replace(first: number, end: number, location: number): void;
+  /** Puts a piece over a range. Whether a node that had more in it is nearly empty now. */
+  replace(first: number, end: number, location: number): boolean;
   /** Joins the nodes of a range with their neighbors where both are small. */
   tidy(first: number, end: number): void;
   /** Ascending; covers the range. */
@@ -88,16 +88,21 @@ export function locationTree(options: LocationTreeOptions): LocationTree {
       return found;
     },
     replace(first, end, location) {
+      let isSmall = false;
       for (let page = first; page < end; ) {
         const node = list.find(page);
+        const before = node.pieces === 0 ? length : node.pieces;
         const to = Math.min(end, node.end);
         const at = advance(location, page - first);
-        const what = { first: page, end: to, location: at, length, lost };
-        if (put(node, what)) {
-          changed(node);
-          page = to;
-        } else makeRoom(node, page);
+        if (!put(node, { first: page, end: to, location: at, length, lost })) {
+          makeRoom(node, page);
+          continue;
+        }
+        changed(node);
+        isSmall ||= node.pieces > 0 && node.pieces < before && node.pieces <= length / 8;
+        page = to;
       }
+      return isSmall;
     },
     tidy(first, end) {
       for (let page = first; page < end; ) page = tidyAt(page).end;

@@ -36,10 +36,16 @@ export interface NodeBodiesOptions {
 export function nodeBodies({ length, limit, scratch }: NodeBodiesOptions): NodeBodies {
   const inMemory = clockOfNodes();
   const places = scratchBodies(length, scratch);
-  const reads = bodyReads(places, (node) => {
-    node.isUsed = true;
-    inScratch--;
-    add(node);
+  /** Arrays that come and go are no work for the collector, which would let many gather. */
+  const spare: Uint32Array[] = [];
+  const reads = bodyReads({
+    places,
+    room: () => spare.pop() ?? new Uint32Array(length),
+    came(node) {
+      node.isUsed = true;
+      inScratch--;
+      add(node);
+    },
   });
   let inScratch = 0;
   let round: Promise<void> | undefined;
@@ -57,6 +63,7 @@ export function nodeBodies({ length, limit, scratch }: NodeBodiesOptions): NodeB
     return round;
   }
   function toScratch(node: LocationNode): void {
+    if (spare.length < BATCH) spare.push(node.body!);
     node.body = undefined;
     inMemory.remove(node);
     inScratch++;
@@ -134,13 +141,21 @@ export function nodeBodies({ length, limit, scratch }: NodeBodiesOptions): NodeB
   };
 }
 
+interface BodyReadsOptions {
+  readonly places: ScratchBodies;
+  readonly room: () => Uint32Array;
+  readonly came: (node: LocationNode) => void;
+}
+
 /** Each body is read once, for all who ask. Until it has come its node does not change: who changes one asks first. */
-function bodyReads(places: ScratchBodies, came: (node: LocationNode) => void) {
+function bodyReads({ places, room, came }: BodyReadsOptions) {
   const underWay = new Map<LocationNode, Promise<void>>();
 
   async function readBody(node: LocationNode): Promise<void> {
     try {
-      node.body = await places.read(node.slot!);
+      const body = room();
+      await places.read(node.slot!, body);
+      node.body = body;
       came(node);
     } finally {
       underWay.delete(node);

@@ -17,10 +17,10 @@ import { zeroTurns } from './zero-turns.ts';
 export { ABSENT, ZERO, type LocationRun };
 
 /**
- * A body of 4 KiB, for 512 pieces or the locations of 1,024 pages (4 MiB of disk). Zeros of one turn: as much as 1,024
- * leaves of 256 pages that all lie apart.
+ * A body of 4 KiB, for 512 pieces or the locations of 1,024 pages (4 MiB of disk). Zeros of one turn: 64 bodies, as much
+ * as 65,536 pages that all lie apart, about 1 ms.
  */
-const LIMITS: PageLocationsLimits = { bodyLength: 1024, turnNodes: 256, bodiesMin: 64 };
+const LIMITS: PageLocationsLimits = { bodyLength: 1024, turnNodes: 64, bodiesMin: 64 };
 /** What V8 takes for a node and its places in lists, and for a body beside its words. */
 const NODE_BYTES = 160;
 const BODY_BYTES = 200;
@@ -31,17 +31,17 @@ const READ_NODES = 16;
  * Where each page of a disk lies in the log of its overlay: segment index << 14 | place; ABSENT where nothing was
  * written, ZERO for zeros.
  *
- * An ordered list of nodes (location-nodes.ts) over the whole disk. However large, a range that is alike, or was written
- * in one go, is one piece of a node; pages that were written one by one take 4 bytes each where they are dense and
- * about 25 each where they are alone.
+ * An ordered list of nodes (location-nodes.ts) over the whole disk. A range that is alike or was written in one go is
+ * one piece of a node, whatever its length; pages that were written one by one take 4 bytes each where they are dense,
+ * and about 25 each where they are alone. A trim costs what it takes away, not what it covers.
  */
 export interface PageLocations {
   get(page: number): number;
   /** Puts `count` pages at `location` and behind it, in one segment. */
   set(first: number, count: number, location: number): void;
   /**
-   * Zeros, in turns of the loop. As soon as it is called a `set` is newer than it and wins; until it is done a page that
-   * is read is zeros or as it was.
+   * Zeros, in turns of the loop. As soon as it is called a `set` is newer than it and wins; until it is done a page
+   * is zeros or as it was. Where it rejects, because the scratch file cannot be read, that stays so.
    */
   zero(first: number, count: number): Promise<void>;
   /** Ascending; covers the range, absent pages too. What is alike or lies one behind the other is one run. */
@@ -49,8 +49,8 @@ export interface PageLocations {
   /** Ascending runs of all that is not absent. What is set in the meantime may or may not be seen. */
   written(): AsyncGenerator<LocationRun>;
   /**
-   * Whether `get`, `set` and `runs` may be called for the range in this turn. If not: `load`, then ask again. `zero` and
-   * `written` see to it themselves.
+   * Whether `get`, `set` and `runs` may be called for the range, which is a request's and not half a disk, in this turn.
+   * If not: `load`, then ask again. `zero` and `written` see to it themselves.
    */
   ready(first: number, count: number): boolean;
   load(first: number, count: number): Promise<void>;
@@ -122,10 +122,9 @@ export function pageLocations(options: PageLocationsOptions): PageLocations & As
       check(first, count);
       assert(isInOneSegment(location, count), 'pages of one set lie in one segment');
       zeros.settle(first, first + count);
-      tree.replace(first, first + count, location);
+      const isSmall = tree.replace(first, first + count, location);
       dataPages += count;
-      // A page alone makes its node fuller; many may leave it nearly empty.
-      if (count >= length / 8) tree.tidy(first, first + count);
+      if (isSmall) tree.tidy(first, first + count);
     },
     async zero(first, count) {
       check(first, count);

@@ -11,10 +11,10 @@ export interface ScratchSlot {
 
 /** Bodies in a file that lives as long as this process. It is made for the first of them, and never synced. */
 export interface ScratchBodies extends AsyncDisposable {
-  /** Copies the bodies at once. After a failure no slot is taken. */
+  /** One call at a time, which copies the bodies at once. After a failure no slot is taken. */
   write(bodies: readonly Uint32Array[]): Promise<ScratchSlot[]>;
   /** Rejects IO where the file does not give what was written. */
-  read(slot: ScratchSlot): Promise<Uint32Array>;
+  read(slot: ScratchSlot, into: Uint32Array): Promise<void>;
   free(slot: ScratchSlot): void;
 }
 
@@ -22,6 +22,7 @@ export function scratchBodies(length: number, scratch: () => Promise<File>): Scr
   const bytes = 4 * length;
   const spare: number[] = [];
   let end = 0;
+  let copy = new Uint32Array(0);
   let opening: Promise<File> | undefined;
 
   async function open(): Promise<File> {
@@ -36,7 +37,7 @@ export function scratchBodies(length: number, scratch: () => Promise<File>): Scr
   return {
     async write(bodies) {
       const indexes = bodies.map(() => spare.pop() ?? end++).toSorted((a, b) => a - b);
-      const copy = new Uint32Array(bodies.length * length);
+      if (copy.length < bodies.length * length) copy = new Uint32Array(bodies.length * length);
       bodies.forEach((body, at) => copy.set(body, at * length));
       const slots = bodies.map((body, at) => ({ index: indexes[at]!, sum: sumOf(body) }));
       try {
@@ -53,11 +54,10 @@ export function scratchBodies(length: number, scratch: () => Promise<File>): Scr
       }
       return slots;
     },
-    async read({ index, sum }) {
+    async read({ index, sum }, into) {
       const file = await open();
-      const body = new Uint32Array(length);
-      const count = await file.read(new Uint8Array(body.buffer), index * bytes);
-      if (count === bytes && sumOf(body) === sum) return body;
+      const count = await file.read(new Uint8Array(into.buffer), index * bytes);
+      if (count === bytes && sumOf(into) === sum) return;
       const where = `${file.path}, bytes ${index * bytes} to ${(index + 1) * bytes}`;
       throw new BlockError(
         'IO',

@@ -4,8 +4,8 @@ import type { LocationTree } from './location-tree.ts';
 import type { NodeBodies } from './node-bodies.ts';
 
 /**
- * Sets ranges to zeros in turns of the loop. What is set while it is under way is newer: before that, the zeros that are
- * under way are set in the whole of its node, and a node remembers up to which of them it has them all.
+ * Sets ranges to zeros in turns of the loop. What is set in the meantime is newer: just before it, all zeros that are
+ * under way are set in the whole of its node. Each node remembers up to which of them it has them.
  */
 export interface ZeroTurns {
   zero(first: number, end: number): Promise<void>;
