@@ -3,8 +3,8 @@ import { blockError } from './file.ts';
 
 /**
  * Joins flushes: what is asked for while a round runs shares the next one, since the running one may
- * have begun before the caller's write. A round that failed is final: the kernel may have dropped the
- * pages that it could not write, so that a later success would prove nothing.
+ * have begun before the caller's write. A round that failed is final, unless the round itself knows better: the
+ * kernel may have dropped the pages that it could not write, so that a later success would prove nothing.
  */
 export interface FlushRounds {
   flush(): Promise<void>;
@@ -12,7 +12,11 @@ export interface FlushRounds {
   check(): void;
 }
 
-export function flushRounds(round: () => Promise<void>): FlushRounds {
+/** `isFinal`: asked after a round that failed. */
+export function flushRounds(
+  round: () => Promise<void>,
+  isFinal: () => boolean = () => true,
+): FlushRounds {
   let running: Promise<void> | undefined;
   let next: Promise<void> | undefined;
   let failure: unknown;
@@ -28,7 +32,7 @@ export function flushRounds(round: () => Promise<void>): FlushRounds {
     try {
       await round();
     } catch (cause) {
-      failure = cause;
+      if (isFinal()) failure = cause;
       throw blockError(cause, 'flush');
     }
   }

@@ -8,6 +8,8 @@ export interface SpaceGuard {
   tryTake(bytes: number): boolean;
   /** Resolves once `bytes` may be written; by choice waits for space or rejects NO_SPACE. */
   take(bytes: number): Promise<void>;
+  /** The medium said that it is full although `take` had not: resolves once it may be tried again, or rejects. */
+  full(cause: unknown): Promise<void>;
   /** How much may still be taken, now. */
   left(): Promise<number>;
 }
@@ -45,8 +47,18 @@ export function spaceGuard(options: SpaceGuardOptions): SpaceGuard {
     budget -= bytes;
     return true;
   }
+  async function pause(): Promise<void> {
+    await clock.sleep(LOOK_EVERY_MS, signal).catch(() => {
+      throw new BlockError('CLOSED', `${directory}: it is full, and nothing waits any longer`);
+    });
+  }
   return {
     tryTake,
+    async full(cause) {
+      if (whenFull === 'refuse') throw cause;
+      onPause?.();
+      await pause();
+    },
     async left() {
       await look();
       return Math.max(0, budget);
@@ -59,9 +71,7 @@ export function spaceGuard(options: SpaceGuardOptions): SpaceGuard {
           throw new BlockError('NO_SPACE', `${directory}: only the reserve of ${kept} is left`);
         }
         if (waits === 0) onPause?.();
-        await clock.sleep(LOOK_EVERY_MS, signal).catch(() => {
-          throw new BlockError('CLOSED', `${directory}: it is full, and nobody waits any more`);
-        });
+        await pause();
       }
     },
   };

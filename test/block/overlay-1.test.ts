@@ -1,18 +1,17 @@
 import { deepEqual, rejects } from 'node:assert/strict';
 import { test } from 'tap';
 import { openOverlay } from '../../src/block/overlay.ts';
-import type { SpaceGuard } from '../../src/block/space-guard.ts';
 import { systemClock } from '../../src/sys/clock.ts';
 import type { FileSystem } from '../../src/sys/file-system.ts';
 import { crashingFs } from '../support/crashing-fs.ts';
 import { base1, type Case1, overlayOfVersion1 } from '../support/overlay-1.ts';
 import { seeded } from '../support/random.ts';
 import { readAll } from './conformance.ts';
+import { ROOMY } from '../support/space.ts';
 
 // Overlays that the release of 22 November wrote.
 
 const HOME = '/session';
-const roomy: SpaceGuard = { tryTake: () => true, async take() {}, left: async () => 0 };
 
 async function found(which: Case1) {
   const disk = crashingFs(seeded(1));
@@ -22,7 +21,7 @@ async function found(which: Case1) {
 }
 
 function open(files: FileSystem) {
-  const place = { files, clock: systemClock(), directory: HOME, disk: 'vda', space: roomy };
+  const place = { files, clock: systemClock(), directory: HOME, disk: 'vda', space: ROOMY };
   return openOverlay(place, base1());
 }
 

@@ -3,7 +3,6 @@ import { test } from 'tap';
 import type { WritableBlockDevice } from '../../src/block/block-device.ts';
 import { memoryDevice } from '../../src/block/memory.ts';
 import { openOverlay, type OverlayOptions } from '../../src/block/overlay.ts';
-import type { SpaceGuard } from '../../src/block/space-guard.ts';
 import { encodeOverlayRecord } from '../../src/formats/store/overlay-map.ts';
 import { encodeRecentHeader } from '../../src/formats/store/overlay-recent.ts';
 import { type Clock, systemClock } from '../../src/sys/clock.ts';
@@ -13,6 +12,7 @@ import { broken, faultyFs } from '../support/faulty-fs.ts';
 import { below, seeded } from '../support/random.ts';
 import { type Loss, type WriteHistory, writeHistory } from '../support/write-history.ts';
 import { readAll } from './conformance.ts';
+import { ROOMY } from '../support/space.ts';
 
 // What a killed process and a power cut leave of an overlay.
 
@@ -23,7 +23,6 @@ const SIZE = 24 * PAGE + 1000;
 /** Writes have other values, and none has this. */
 const BASE_VALUE = 251;
 const HOME = '/session';
-const roomy: SpaceGuard = { tryTake: () => true, async take() {}, left: async () => 0 };
 
 function baseContents(): Uint8Array {
   return new Uint8Array(SIZE).fill(BASE_VALUE);
@@ -42,7 +41,7 @@ function open(files: FileSystem, random: () => number, options: Partial<OverlayO
       clock: simulatedClock(random),
       directory: HOME,
       disk: 'vda',
-      space: roomy,
+      space: ROOMY,
       ...options,
     },
     memoryDevice(baseContents()),

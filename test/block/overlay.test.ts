@@ -13,11 +13,11 @@ import { realFileSystem } from '../../src/sys/real-file-system.ts';
 import { broken, faultyFs, full, type Operation } from '../support/faulty-fs.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 import { readAll, writableDeviceConforms } from './conformance.ts';
+import { ROOMY } from '../support/space.ts';
 
 const root = temporaryDirectory();
 const files = realFileSystem();
 const clock = systemClock();
-const roomy: SpaceGuard = { tryTake: () => true, async take() {}, left: async () => 0 };
 let count = 0;
 
 function freshDirectory(): string {
@@ -25,7 +25,7 @@ function freshDirectory(): string {
   mkdirSync(directory);
   return directory;
 }
-function overlayOn(base: BlockDevice, directory = freshDirectory(), space = roomy) {
+function overlayOn(base: BlockDevice, directory = freshDirectory(), space = ROOMY) {
   return openOverlay({ files, clock, directory, disk: 'vda', space }, base);
 }
 
@@ -117,6 +117,7 @@ test('a full pool refuses new pages and takes writes to old ones', async () => {
   let room = 2;
   const space: SpaceGuard = {
     left: async () => 0,
+    async full() {},
     tryTake: (bytes) => (room -= bytes / 4096) >= 0,
     async take() {
       const { BlockError } = await import('../../src/block/block-error.ts');
@@ -141,7 +142,7 @@ test('what fails below is an error of the disk, whichever way it is asked', asyn
     operation === failing && path.endsWith('.data') ? error(path) : undefined,
   );
   await using disk = await openOverlay(
-    { files: faulty, clock, directory: freshDirectory(), disk: 'vda', space: roomy },
+    { files: faulty, clock, directory: freshDirectory(), disk: 'vda', space: ROOMY },
     memoryDevice(new Uint8Array(2 ** 20)),
   );
   const page = new Uint8Array(4096).fill(6);
@@ -170,7 +171,7 @@ test('after a flush that failed nothing is written any more, also where a page w
     isFailing && operation === 'sync' && path.endsWith('.data') ? broken(path) : undefined,
   );
   const disk = await openOverlay(
-    { files: faulty, clock, directory: freshDirectory(), disk: 'vda', space: roomy },
+    { files: faulty, clock, directory: freshDirectory(), disk: 'vda', space: ROOMY },
     memoryDevice(new Uint8Array(2 ** 20)),
   );
   const page = new Uint8Array(4096).fill(6);

@@ -7,13 +7,16 @@ import {
   decodeBirth,
   decodeFreed,
   decodeSummary,
+  decodeVoids,
   decodeZeros,
   encodeBirth,
   encodeFreed,
   encodeSummary,
+  encodeVoids,
   encodeZeros,
   FREED_MAX,
   placeTable,
+  VOIDS_MAX,
   ZERO_RUNS_MAX,
 } from '../../src/formats/store/overlay-bodies.ts';
 import { decodePreface, PLACE_LENGTH, slotCodec } from '../../src/formats/store/overlay-log.ts';
@@ -30,7 +33,7 @@ function isTotal(decode: () => unknown): void {
   }
 }
 
-test('lists of zeros, of segments and of freed ones are decoded as they were encoded', async () => {
+test('lists of zeros, segments, freed ones and voids are decoded as they were encoded', async () => {
   const runs = fc.array(
     record({ first: fc.nat(2 ** 31), count: fc.integer({ min: 1, max: 2 ** 47 }) }),
     { minLength: 1, maxLength: ZERO_RUNS_MAX, size: 'max' },
@@ -45,6 +48,16 @@ test('lists of zeros, of segments and of freed ones are decoded as they were enc
     size: 'max',
   });
   fc.assert(fc.property(numbers, (list) => deepEqual(decodeFreed(encodeFreed(list)), list)));
+
+  const voids = fc.array(
+    record({
+      segment: fc.integer({ min: 0, max: 2 ** 32 - 1 }),
+      from: fc.integer({ min: 1, max: 9000 }),
+      to: fc.integer({ min: 9001, max: 2 ** 14 }),
+    }),
+    { minLength: 1, maxLength: VOIDS_MAX, size: 'max' },
+  );
+  fc.assert(fc.property(voids, (list) => deepEqual(decodeVoids(encodeVoids(list)), list)));
 
   const gaps = fc.array(fc.integer({ min: 1, max: 3 }), {
     minLength: 1,
@@ -83,6 +96,7 @@ test('lists that cannot be are refused', async () => {
   const zeros = encodeZeros([{ first: 5, count: 5 }]);
   const birth = encodeBirth([3, 4, 9])[0]!;
   const freed = encodeFreed([3]);
+  const voids = encodeVoids([{ segment: 3, from: 4, to: 7 }]);
   const cases: readonly [string, () => unknown][] = [
     ['zeros: none', () => decodeZeros(altered(zeros, 0, 0), 100)],
     ['zeros: too many', () => decodeZeros(altered(zeros, 0, 0xff, 0xff), 100)],
@@ -103,6 +117,12 @@ test('lists that cannot be are refused', async () => {
     ['freed: too many', () => decodeFreed(altered(freed, 0, 0xff, 4))],
     ['freed: a spare byte', () => decodeFreed(altered(freed, 2, 1))],
     ['freed: something behind the list', () => decodeFreed(altered(freed, 12, 1))],
+    ['voids: none', () => decodeVoids(altered(voids, 0, 0))],
+    ['voids: too many', () => decodeVoids(altered(voids, 0, 0xff, 4))],
+    ['voids: a spare byte', () => decodeVoids(altered(voids, 2, 1))],
+    ['voids: an empty run', () => decodeVoids(altered(voids, 14, 4))],
+    ['voids: the preface', () => decodeVoids(altered(voids, 12, 0))],
+    ['voids: something behind the list', () => decodeVoids(altered(voids, 16, 1))],
   ];
   for (const [name, decode] of cases) throws(decode, corrupt, name);
   const bodies = fc.uint8Array({ minLength: 4000, maxLength: 4200, size: 'max' });
@@ -111,6 +131,7 @@ test('lists that cannot be are refused', async () => {
       isTotal(() => decodeZeros(body, 2 ** 48));
       isTotal(() => decodeBirth(body));
       isTotal(() => decodeFreed(body));
+      isTotal(() => decodeVoids(body));
     }),
   );
 });
@@ -174,7 +195,7 @@ for (const suite of SUITES) {
       ['a quad of zeros', entry(21, 0, 2, 4)],
       ['two pages', entry(21, 0, 1, 2)],
       ['a summary in a segment', entry(20, 7, 4, 1)],
-      ['an unknown kind', entry(20, 0, 7, 1)],
+      ['an unknown kind', entry(20, 0, 8, 1)],
       ['a void with a page', entry(20, 1, 0, 0)],
       ['a void with a count', entry(20, 0, 0, 1)],
       ['zeros with a page', entry(20, 1, 2, 1)],

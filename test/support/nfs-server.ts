@@ -62,7 +62,7 @@ export async function sessionTree(options: NfsServerOptions = {}): Promise<Writa
     files,
     clock: systemClock(),
     directory: '/session',
-    space: { tryTake: () => true, take: async () => {}, left },
+    space: { tryTake: () => true, take: async () => {}, full: async () => {}, left },
     disks: new Map([['vda', device]]),
     first: {
       disks: [{ disk: 'vda', size: device.geometry.size, names: ['vda.raw', 'vda-flat.vmdk'] }],

@@ -12,6 +12,7 @@ export const HOME = '/session';
 export const PLENTY: SpaceGuard = {
   tryTake: () => true,
   take: async () => {},
+  full: async () => {},
   left: async () => 1000,
 };
 export const FILE: NewNode = { kind: 'file', mode: 0o644, uid: 0, gid: 0 };

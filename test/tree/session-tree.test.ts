@@ -147,6 +147,7 @@ test('contents: holes are zeros, cut-off bytes do not come back, growth is refus
   const full: SpaceGuard = {
     tryTake: () => false,
     left: async () => 0,
+    full: async () => {},
     take: async () => {
       throw new BlockError('NO_SPACE', 'full');
     },

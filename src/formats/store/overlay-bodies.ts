@@ -22,6 +22,7 @@ import {
  *   zeros:  0 u16 count  2 6 zero  8 runs: u48 first page, u48 pages
  *   birth:  0 u16 count  2 u16 index  4 u16 bodies  6 2 zero  8 ranges: u32 first, u32 last segment
  *   freed:  0 u16 count  2 6 zero  8 u32 segments
+ *   voids:  0 u16 count  2 6 zero  8 runs: u32 segment, u16 first place, u16 place after the last
  *   summary: entries, one for each place: u48 page  u8 kind  u8 n
  */
 
@@ -43,6 +44,13 @@ export interface BirthBody {
   readonly ranges: readonly SegmentRange[];
 }
 
+/** Places that were used up and hold nothing: `from` to before `to`. */
+export interface VoidPlaces {
+  readonly segment: number;
+  readonly from: number;
+  readonly to: number;
+}
+
 const HEADER_LENGTH = 8;
 const RUN_LENGTH = 12;
 const RANGE_LENGTH = 8;
@@ -51,6 +59,7 @@ const ENTRY_LENGTH = 8;
 const ENTRIES = PAGE_LENGTH / ENTRY_LENGTH;
 export const ZERO_RUNS_MAX = Math.floor((PAGE_LENGTH - HEADER_LENGTH) / RUN_LENGTH);
 export const BIRTH_RANGES_MAX = Math.floor((PAGE_LENGTH - HEADER_LENGTH) / RANGE_LENGTH);
+export const VOIDS_MAX = Math.floor((PAGE_LENGTH - HEADER_LENGTH) / RANGE_LENGTH);
 export const FREED_MAX = Math.floor((PAGE_LENGTH - HEADER_LENGTH) / NUMBER_LENGTH);
 
 /** 1 to ZERO_RUNS_MAX runs. */
@@ -136,6 +145,34 @@ export function decodeFreed(body: Uint8Array): readonly number[] {
   );
 }
 
+/** 1 to VOIDS_MAX runs. */
+export function encodeVoids(runs: readonly VoidPlaces[]): Uint8Array {
+  const { bytes, view } = newBody(runs.length, VOIDS_MAX);
+  runs.forEach(({ segment, from, to }, index) => {
+    const at = HEADER_LENGTH + index * RANGE_LENGTH;
+    assert(from > 0 && from < to, `void places ${from} to ${to}`);
+    view.setUint32(at, segment, true);
+    view.setUint16(at + 4, from, true);
+    view.setUint16(at + 6, to, true);
+  });
+  return bytes;
+}
+
+export function decodeVoids(body: Uint8Array): readonly VoidPlaces[] {
+  const what = 'voids';
+  const { view, count } = openBody(body, { what, itemLength: RANGE_LENGTH, max: VOIDS_MAX });
+  checkZero(body, { from: 2, to: HEADER_LENGTH }, what);
+  return Array.from({ length: count }, (_, index) => {
+    const at = HEADER_LENGTH + index * RANGE_LENGTH;
+    const from = view.getUint16(at + 4, true);
+    const to = view.getUint16(at + 6, true);
+    if (from === 0 || from >= to) {
+      throw new FormatError('CORRUPT', `${what}: places ${from} to ${to}`);
+    }
+    return { segment: view.getUint32(at, true), from, to };
+  });
+}
+
 /** What lies in each place of one segment, in memory as in its summary: 8 bytes a place. */
 export interface PlaceTable {
   readonly places: number;
@@ -148,6 +185,8 @@ export interface PlaceTable {
     place: number,
     slot: { readonly kind: SlotKind; readonly page: number; readonly n: number },
   ): void;
+  /** Those from `from` to before `to` hold nothing. */
+  clear(from: number, to: number): void;
   /** The entries, lent; after the last one zeros, up to a whole number of bodies. */
   readonly bytes: Uint8Array;
 }
@@ -161,6 +200,7 @@ export function placeTable(places: number): PlaceTable {
     kindAt: (place) => slotKind(bytes[place * ENTRY_LENGTH + 6]!),
     pageAt: (place) => getU48(view, place * ENTRY_LENGTH),
     countAt: (place) => bytes[place * ENTRY_LENGTH + 7]!,
+    clear: (from, to) => void bytes.fill(0, from * ENTRY_LENGTH, to * ENTRY_LENGTH),
     set(place, { kind, page, n }) {
       assert(place > 0 && place + n < places, `slot at place ${place} of ${places}`);
       putU48(view, place * ENTRY_LENGTH, page);

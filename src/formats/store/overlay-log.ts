@@ -53,7 +53,7 @@ export interface Preface {
   readonly salt: Uint8Array;
 }
 
-export type SlotKind = 'pages' | 'zeros' | 'mark' | 'summary' | 'birth' | 'freed';
+export type SlotKind = 'pages' | 'zeros' | 'mark' | 'summary' | 'birth' | 'freed' | 'voids';
 
 /** A place in the log; everything before it. */
 export interface LogPosition {
@@ -124,6 +124,7 @@ export const KIND = {
   summary: 4,
   birth: 5,
   freed: 6,
+  voids: 7,
 } as const satisfies Record<SlotKind, number>;
 const KINDS: readonly (SlotKind | undefined)[] = [
   undefined,
@@ -133,6 +134,7 @@ const KINDS: readonly (SlotKind | undefined)[] = [
   'summary',
   'birth',
   'freed',
+  'voids',
 ];
 
 export function slotKind(code: number): SlotKind | undefined {

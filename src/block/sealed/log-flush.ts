@@ -1,0 +1,141 @@
+import {
+  encodeFreed,
+  encodeVoids,
+  FREED_MAX,
+  VOIDS_MAX,
+} from '../../formats/store/overlay-bodies.ts';
+import { type LogPosition, PAGE_LENGTH, type SlotKind } from '../../formats/store/overlay-log.ts';
+import { SystemError } from '../../sys/system-error.ts';
+import { BlockError } from '../block-error.ts';
+import { type FlushRounds, flushRounds } from '../flush-rounds.ts';
+import type { LogFiles } from './log-files.ts';
+import type { LogHead, Payer } from './log-head.ts';
+import { isBefore } from './positions.ts';
+import { proofOf } from './proof.ts';
+import type { Segment, Segments } from './segments.ts';
+
+export interface LogParts {
+  readonly log: LogFiles;
+  readonly segments: Segments;
+  readonly head: LogHead;
+}
+
+/** Segments that a record in the log says may vanish; they do so once it is durable. */
+interface Freed {
+  readonly segments: readonly Segment[];
+}
+
+export interface LogFlush extends FlushRounds {
+  /** Appends what a flush leaves to be said: segments that are dead now, as of before the flush that is over. */
+  free(): Promise<void>;
+  /** Those whose `freed` record is durable, once. */
+  takeFreed(): readonly Segment[];
+}
+
+const EMPTY = new Uint8Array(PAGE_LENGTH);
+
+/** Appends one slot that holds no page; resolves once it is written. */
+export async function appendRecord(
+  head: LogHead,
+  kind: SlotKind,
+  body: Uint8Array = EMPTY,
+): Promise<void> {
+  const payer: Payer = 'cleaner';
+  while (head.room(payer) === 0) await head.more(payer);
+  const batch = head.take(1, payer);
+  head.seal(batch, kind, 0, body);
+  await batch.written;
+}
+
+/**
+ * A flush makes the log durable as far as it goes when the flush begins: one sync of the file that it ends in, mostly.
+ * What died before that may be said to be free after it; what a flush made durable that something is free, may vanish.
+ */
+export function logFlush(parts: LogParts, onFlushed: () => void): LogFlush {
+  const { segments, head } = parts;
+  let freed: Freed[] = [];
+  let vanishing: Segment[] = [];
+  /** Nothing in these counted when the last flush began. */
+  let dead: readonly Segment[] = [];
+  let lost: unknown;
+
+  async function appendVoids(): Promise<void> {
+    while (head.voids.length > 0) {
+      const these = head.voids.slice(0, VOIDS_MAX);
+      await appendRecord(head, 'voids', encodeVoids(these));
+      // What fails in the meantime is at the end.
+      head.voids.splice(0, these.length);
+    }
+  }
+  async function round(): Promise<void> {
+    const position = head.position();
+    const { sealed } = head;
+    if (!isBefore(head.durable, position) && head.voids.length === 0) return;
+    const durableFrees = freed;
+    const deadNow = deadSegments(parts, position);
+    await head.settled();
+    // Before any slot can say that the log is durable beyond these places.
+    await appendVoids();
+    await makeDurable(position);
+    head.durable = position;
+    head.proven = sealed;
+    freed = freed.filter((it) => !durableFrees.includes(it));
+    vanishing.push(...durableFrees.flatMap((it) => it.segments));
+    dead = deadNow;
+    onFlushed();
+  }
+  async function makeDurable(position: LogPosition): Promise<void> {
+    const unsynced = [...segments.held()].filter((it) => it.isUnsynced || it.isDoubted);
+    for (const segment of unsynced) segment.isUnsynced = false;
+    const ends = await Promise.allSettled(unsynced.map((it) => segments.use(it, (f) => f.sync())));
+    const failed = unsynced.filter((_, at) => ends[at]?.status === 'rejected');
+    for (const segment of failed) segment.isDoubted = true;
+    const doubted = unsynced.filter((it) => it.isDoubted);
+    if (doubted.length > 0) await prove(doubted, position);
+  }
+  async function prove(doubted: readonly Segment[], position: LogPosition): Promise<void> {
+    try {
+      await proofOf(parts, doubted, { from: head.durable, to: position });
+    } catch (cause) {
+      if (!isFull(cause)) lost = cause;
+      throw cause;
+    }
+    for (const segment of doubted) segment.isDoubted = false;
+  }
+  return {
+    ...flushRounds(round, () => lost !== undefined),
+    takeFreed() {
+      const these = vanishing;
+      vanishing = [];
+      return these;
+    },
+    async free() {
+      const these = dead.filter((it) => !it.isFreed);
+      dead = [];
+      for (let at = 0; at < these.length; at += FREED_MAX) {
+        const some = these.slice(at, at + FREED_MAX);
+        for (const segment of some) segment.isFreed = true;
+        try {
+          await appendRecord(head, 'freed', encodeFreed(some.map((it) => it.number)));
+        } catch (cause) {
+          for (const segment of some) segment.isFreed = false;
+          throw cause;
+        }
+        freed.push({ segments: some });
+      }
+    },
+  };
+}
+
+/** Segments that lie wholly before a position and in which nothing counts any more. */
+function deadSegments({ segments, head }: LogParts, before: LogPosition): readonly Segment[] {
+  return [...segments.empty].filter((segment) => {
+    if (segment.live > 0) segments.empty.delete(segment);
+    const isFinished = segment.number < before.segment && !head.isOpen(segment);
+    return segment.live === 0 && isFinished && !segment.hasRecords && !segment.isFreed;
+  });
+}
+
+export function isFull(cause: unknown): boolean {
+  return (cause instanceof SystemError || cause instanceof BlockError) && cause.code === 'NO_SPACE';
+}

@@ -1,0 +1,283 @@
+import { assert } from '../../lib/assert.ts';
+import {
+  type LogPosition,
+  mayBeginQuad,
+  type NewSlot,
+  PAGE_LENGTH,
+  PLACE_LENGTH,
+  QUAD_PLACES,
+  type SlotKind,
+} from '../../formats/store/overlay-log.ts';
+import type { VoidPlaces } from '../../formats/store/overlay-bodies.ts';
+import type { Clock } from '../../sys/clock.ts';
+import type { SpaceGuard } from '../space-guard.ts';
+import { type Batch, BATCH_PLACES, batches } from './batches.ts';
+import type { Born } from './birth.ts';
+import { LOG_START } from './positions.ts';
+import { markQuad, type Segment } from './segments.ts';
+
+/** Whose space it is: what guests write is taken from the guard, what the cleaner copies from the reserve. */
+export type Payer = 'guest' | 'cleaner';
+
+/** The end of the log, where all slots are appended. */
+export interface LogHead {
+  /** How many places may be sealed in this tick, in one segment; 0: `more` comes first. */
+  room(payer: Payer): number;
+  /** Resolves once something changed about that. Rejects NO_SPACE, too where a later try may succeed. */
+  more(payer: Payer): Promise<void>;
+  /** A batch that takes `count` places at once, of those that there is room for. */
+  take(count: number, payer: Payer): Batch;
+  /** Seals the next slot of that batch. Its place is used up, whatever becomes of it. */
+  seal(batch: Batch, kind: SlotKind, page: number, body: Uint8Array): void;
+  /** Whether a quad may be sealed next. */
+  mayQuad(batch: Batch): boolean;
+  /** The next place: everything that was sealed lies before it. */
+  position(): LogPosition;
+  /** Batches that were begun, as of now. Waits for those that are under way. */
+  settled(): Promise<void>;
+  /** Places that no record names yet. */
+  readonly voids: VoidPlaces[];
+  /** Places sealed since this process began. */
+  readonly sealed: number;
+  /** The newest list of segments that is durable. */
+  readonly listed: ReadonlySet<number>;
+  readonly current: Segment | undefined;
+  /** Whether it changes still: the current one, or the one that is ready to be the next. */
+  isOpen(segment: Segment): boolean;
+  durable: LogPosition;
+  /** What `sealed` was there. */
+  proven: number;
+  /** The segment that was made ahead, once it is: it holds nothing. */
+  close(): Promise<Born | undefined>;
+}
+
+export interface LogHeadOptions {
+  readonly clock: Clock;
+  readonly space: SpaceGuard;
+  readonly places: number;
+  readonly limits: Pick<LogLimits, 'writeNowMax' | 'waitAt' | 'segmentMs' | 'stepMax'>;
+  readonly bear: (durable: LogPosition, allocate: number) => Promise<Born>;
+  /** Begins a flush because too much is not proven. */
+  readonly flush: () => Promise<void>;
+}
+
+/** Sizes in bytes. */
+export interface LogLimits {
+  /** A flush begins by itself once so much of the log is not proven to be on the medium. */
+  readonly unprovenMax: number;
+  /** Writes wait for it there. */
+  readonly waitAt: number;
+  /** Largest write that this thread does itself. */
+  readonly writeNowMax: number;
+  /** What no longer counts before the cleaner begins, unless more than that counts. */
+  readonly deadMax: number;
+  /** Space is taken for so many places at once, at most. */
+  readonly stepMax: number;
+  /** After so long a segment is left, so that a copy of this machine's memory shares little with it. */
+  readonly segmentMs: number;
+  /** Memory for where pages lie; the rest is on the disk. */
+  readonly mapBudget: number;
+  /** After so long without a write the log says that the last flush succeeded. */
+  readonly markAfterMs: number;
+}
+
+/** Places that space is taken for at first; doubles with each step. */
+const STEP_MIN = 16;
+/** The wall clock went so far from the monotonic one: this machine may be a copy of another. */
+const JUMP_MS = 5000;
+
+export function logHead(options: LogHeadOptions): LogHead {
+  const { clock, space, places, limits, bear, flush } = options;
+  const { isDue, began } = segmentAge(clock, limits.segmentMs);
+  const unprovenPlaces = Math.floor(limits.waitAt / PLACE_LENGTH);
+  const voids: VoidPlaces[] = [];
+  const writes = batches({ clock, nowMax: limits.writeNowMax, onFailed: drop });
+  const supply = segmentSupply(() => bear(head.durable, STEP_MIN));
+  const credit = placesPaid(space);
+  const underWay = sharedWork();
+  let current: Born | undefined;
+  let place = 0;
+  let allocated = 0;
+  let step = STEP_MIN;
+  let sealed = 0;
+
+  /** Nothing came to be there, or a part of it. */
+  function drop({ segment, first, count }: Batch): void {
+    voids.push({ segment: segment.number, from: first, to: first + count });
+    segment.table?.clear(first, first + count);
+  }
+  function leave({ segment }: Born, from: number): void {
+    writes.send();
+    if (from < places - 1) voids.push({ segment: segment.number, from, to: places - 1 });
+  }
+  async function turn(): Promise<void> {
+    let born = await supply.next();
+    if (current && isDue()) {
+      // The one that is ready has a key that a copy of this machine has as well.
+      supply.take();
+      leave(born, born.place);
+      born = await supply.next();
+    }
+    if (current) leave(current, place);
+    current = born;
+    ({ place, allocated } = born);
+    began();
+    supply.take();
+    supply.next().catch(() => {});
+  }
+  async function grow({ file, segment }: Born): Promise<void> {
+    const end = Math.min(places - 1, allocated + step);
+    await file.allocate(allocated * PLACE_LENGTH, (end - allocated) * PLACE_LENGTH);
+    step = Math.min(limits.stepMax, 2 * step);
+    if (current?.segment === segment) allocated = Math.max(allocated, end);
+  }
+  const head: LogHead = {
+    room(payer) {
+      if (!current || writes.isFull || (!writes.open && isDue())) return 0;
+      const here = Math.min(allocated - place, BATCH_PLACES);
+      if (payer === 'cleaner') return here;
+      return sealed - head.proven < unprovenPlaces ? Math.min(here, credit.left) : 0;
+    },
+    async more(payer) {
+      if (writes.isFull) return firstEnd(writes.underWay());
+      const isGuest = payer === 'guest';
+      if (isGuest && sealed - head.proven >= unprovenPlaces) return flush();
+      if (isGuest && credit.left === 0) return underWay('buy', () => credit.buy(step));
+      if (!current || place >= places - 1 || isDue()) return underWay('turn', turn);
+      const born = current;
+      if (allocated <= place) return underWay('grow', () => grow(born));
+    },
+    take(count, payer) {
+      assert(current && count <= head.room(payer), 'places that there is room for');
+      if (payer === 'guest') credit.left -= count;
+      const { open } = writes;
+      if (open && open.count + count <= BATCH_PLACES) return open;
+      return writes.begin(current.segment, current.file, place);
+    },
+    seal(batch, kind, page, body) {
+      assert(batch === writes.open && current, 'a batch of this tick');
+      const n = body.length / PAGE_LENGTH;
+      sealInto(batch, current, { place, kind, page, n, durable: head.durable }, body);
+      if (n === QUAD_PLACES) markQuad(current.segment, place, places);
+      batch.count += n;
+      place += n;
+      sealed += n;
+    },
+    mayQuad: () => mayBeginQuad(place),
+    position: () => (current ? { segment: current.segment.number, place } : LOG_START),
+    async settled() {
+      writes.send();
+      for (const { written } of [...writes.underWay()]) await written.catch(() => {});
+    },
+    voids,
+    get sealed() {
+      return sealed;
+    },
+    get listed() {
+      return supply.listed;
+    },
+    get current() {
+      return current?.segment;
+    },
+    isOpen: (segment) => segment === current?.segment || segment === supply.ready,
+    durable: LOG_START,
+    proven: 0,
+    close: () => supply.settled(),
+  };
+  return head;
+}
+
+function sealInto(
+  { staging, count }: Batch,
+  { segment, table }: Born,
+  slot: NewSlot & { readonly n: number },
+  body: Uint8Array,
+): void {
+  const at = count * PLACE_LENGTH;
+  segment.codec.seal(staging.subarray(at, at + slot.n * PLACE_LENGTH), slot, body);
+  table.set(slot.place, slot);
+  if (slot.kind === 'pages') segment.pages += slot.n;
+  else if (slot.kind !== 'mark') segment.hasRecords = true;
+}
+
+/** Makes segments ahead of their use. */
+function segmentSupply(bear: () => Promise<Born>) {
+  let next: Promise<Born> | undefined;
+  let ready: Segment | undefined;
+  let listed: ReadonlySet<number> = new Set();
+  return {
+    /** The one that comes next; it is being made, or was. */
+    next(): Promise<Born> {
+      if (next) return next;
+      const birth = bear().then((born) => {
+        ready = born.segment;
+        listed = born.listed;
+        return born;
+      });
+      // The one who needs it tries again.
+      birth.catch(() => {
+        if (next === birth) next = undefined;
+      });
+      next = birth;
+      return birth;
+    },
+    /** That one is in use from now on. */
+    take(): void {
+      next = undefined;
+      ready = undefined;
+    },
+    get ready() {
+      return ready;
+    },
+    get listed() {
+      return listed;
+    },
+    async settled(): Promise<Born | undefined> {
+      return next?.catch(() => undefined);
+    },
+  };
+}
+
+/** Places that guests have paid for and not used. */
+function placesPaid(space: SpaceGuard) {
+  const credit = {
+    left: 0,
+    async buy(count: number): Promise<void> {
+      const bytes = count * PLACE_LENGTH;
+      if (!space.tryTake(bytes)) await space.take(bytes);
+      credit.left += count;
+    },
+  };
+  return credit;
+}
+
+/** Work that whoever needs it waits for together: one of a name at a time. */
+function sharedWork(): (name: string, work: () => Promise<void>) => Promise<void> {
+  const running = new Map<string, Promise<void>>();
+  return (name, work) => {
+    const shared = running.get(name) ?? work().finally(() => running.delete(name));
+    running.set(name, shared);
+    return shared;
+  };
+}
+
+async function firstEnd(batches: Iterable<Batch>): Promise<void> {
+  for (const { written } of batches) return written.catch(() => {});
+}
+
+/** When the current segment is to be left, whatever room it has. */
+function segmentAge(clock: Clock, ageMax: number) {
+  let beganAt = 0;
+  let ahead = 0;
+  return {
+    began(): void {
+      beganAt = clock.monotonicMs();
+      ahead = clock.now().getTime() - beganAt;
+    },
+    isDue(): boolean {
+      const monotonic = clock.monotonicMs();
+      const isOld = monotonic - beganAt >= ageMax;
+      return isOld || Math.abs(clock.now().getTime() - monotonic - ahead) > JUMP_MS;
+    },
+  };
+}

@@ -1,0 +1,139 @@
+import { PAGE_LENGTH, PLACE_LENGTH } from '../../formats/store/overlay-log.ts';
+import { allDone } from '../../lib/all-done.ts';
+import { bufferPool } from '../../lib/buffer-pool.ts';
+import type { Clock } from '../../sys/clock.ts';
+import type { File } from '../../sys/file-system.ts';
+import type { BlockDevice, Effort } from '../block-device.ts';
+import { SystemError } from '../../sys/system-error.ts';
+import { BlockError } from '../block-error.ts';
+import { syncPace } from '../sync-pace.ts';
+import type { LogFiles } from './log-files.ts';
+import { ABSENT, type LocationRun, type PageLocations, ZERO } from './page-locations.ts';
+import type { Segments } from './segments.ts';
+import { openStretch, type Stretch, stretchOf } from './stretch.ts';
+
+export interface LogReads {
+  /** Fills `into` from the log, the base and zeros, or answers false: then `read` is the way. */
+  tryRead(into: Uint8Array, offset: number, effort: Effort): boolean;
+  read(into: Uint8Array, offset: number): Promise<void>;
+}
+
+export interface LogReadsOptions {
+  readonly log: LogFiles;
+  readonly segments: Segments;
+  readonly map: PageLocations;
+  readonly base: BlockDevice;
+  readonly clock: Clock;
+  readonly onDamage: (where: string, what: string) => void;
+}
+
+/** A read of this much from the page cache takes less than the turn of a thread pool. */
+const READ_NOW_MAX = 64 * 1024;
+/** With the rest of the quads that it begins and ends in. */
+const SCRATCH_PLACES = READ_NOW_MAX / PAGE_LENGTH + 8;
+/** Of one call for the medium. */
+const READ_PAGES = 256;
+const SPARE_BUFFERS = 4;
+const GONE_TRIES = 2;
+
+export function logReads({ log, segments, map, base, clock, onDamage }: LogReadsOptions): LogReads {
+  const pace = syncPace(clock);
+  const pool = bufferPool(SPARE_BUFFERS, 2 ** 21);
+  const scratch = new Uint8Array(SCRATCH_PLACES * PLACE_LENGTH);
+
+  function tryRun(run: LocationRun, into: Uint8Array, offset: number): boolean {
+    const it = stretchOf(segments, run);
+    const file = segments.opened(it.segment);
+    if (!file || it.to - it.from > SCRATCH_PLACES) return false;
+    const bytes = scratch.subarray(0, (it.to - it.from) * PLACE_LENGTH);
+    try {
+      pace.timed(() => file.readNow(bytes, it.from * PLACE_LENGTH));
+    } catch {
+      return false;
+    }
+    // What fails is read again in the other way, which tells why.
+    return openStretch(bytes, it, into, offset) === undefined;
+  }
+  async function readRun(run: LocationRun, into: Uint8Array, offset: number): Promise<void> {
+    for (let done = 0; done < run.count; done += READ_PAGES) {
+      const count = Math.min(READ_PAGES, run.count - done);
+      const first = run.first + done;
+      const it = stretchOf(segments, { first, count, location: run.location + done });
+      const bytes = pool.take((it.to - it.from) * PLACE_LENGTH);
+      try {
+        await segments.use(it.segment, (file) => readStretch(file, it, bytes, { into, offset }));
+      } finally {
+        pool.give(bytes);
+      }
+    }
+  }
+  async function readStretch(
+    file: File,
+    it: Stretch,
+    bytes: Uint8Array,
+    { into, offset }: { readonly into: Uint8Array; readonly offset: number },
+  ): Promise<void> {
+    const at = it.from * PLACE_LENGTH;
+    await file.read(bytes, at);
+    if (openStretch(bytes, it, into, offset) === undefined) return;
+    // Memory may be wrong where the medium is not.
+    await file.drop(at, bytes.length);
+    bytes.fill(0);
+    await file.read(bytes, at);
+    const page = openStretch(bytes, it, into, offset);
+    if (page === undefined) return;
+    const what = `page ${page} of disk ${log.disk} fails its seal in ${file.path}`;
+    it.segment.isDamaged = true;
+    onDamage(`${log.disk} page ${page}`, what);
+    throw new BlockError('CORRUPT', what);
+  }
+  /** A segment may be gone by the time that it is opened: then the map knows better by now. */
+  async function readAll(into: Uint8Array, offset: number, tries: number): Promise<void> {
+    const first = Math.floor(offset / PAGE_LENGTH);
+    const count = Math.ceil((offset + into.length) / PAGE_LENGTH) - first;
+    while (!map.ready(first, count)) await map.load(first, count);
+    const runs = map.runs(first, count);
+    try {
+      if (runs.length === 1) return await readPart(runs[0]!, into, offset);
+      await allDone(runs.map((run) => readPart(run, into, offset)));
+    } catch (cause) {
+      const isGone = cause instanceof SystemError && cause.code === 'NOT_FOUND';
+      if (!isGone || tries === 0) throw cause;
+      await readAll(into, offset, tries - 1);
+    }
+  }
+  async function readPart(run: LocationRun, into: Uint8Array, offset: number): Promise<void> {
+    const { part, at } = partOf(run, into, offset);
+    if (run.location === ZERO) part.fill(0);
+    else if (run.location === ABSENT) await base.read(part, at);
+    else await readRun(run, part, at);
+  }
+  return {
+    tryRead(into, offset, effort) {
+      const first = Math.floor(offset / PAGE_LENGTH);
+      const count = Math.ceil((offset + into.length) / PAGE_LENGTH) - first;
+      if (!map.ready(first, count)) return false;
+      const runs = map.runs(first, count);
+      if (runs.length === 1 && runs[0]!.location === ABSENT) {
+        return base.tryRead(into, offset, effort);
+      }
+      if (into.length > READ_NOW_MAX || !pace.mayBlock()) return false;
+      for (const run of runs) {
+        const { part, at } = partOf(run, into, offset);
+        if (run.location === ZERO) part.fill(0);
+        else if (run.location === ABSENT) {
+          if (!base.tryRead(part, at, effort)) return false;
+        } else if (!tryRun(run, part, at)) return false;
+      }
+      return true;
+    },
+    read: (into, offset) => readAll(into, offset, GONE_TRIES),
+  };
+}
+
+/** The part of `into` that a run of pages covers, and where that begins on the disk. */
+function partOf({ first, count }: LocationRun, into: Uint8Array, offset: number) {
+  const at = Math.max(offset, first * PAGE_LENGTH);
+  const end = Math.min(offset + into.length, (first + count) * PAGE_LENGTH);
+  return { part: into.subarray(at - offset, end - offset), at };
+}

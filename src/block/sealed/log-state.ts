@@ -1,0 +1,192 @@
+import { FormatError } from '../../formats/format-error.ts';
+import type { PlaceTable } from '../../formats/store/overlay-bodies.ts';
+import { type LogPosition, mayBeginQuad, PLACE_LENGTH } from '../../formats/store/overlay-log.ts';
+import type { File } from '../../sys/file-system.ts';
+import { BlockError } from '../block-error.ts';
+import type { FoundFiles, LogFiles } from './log-files.ts';
+import { isBefore, LOG_START } from './positions.ts';
+import { type FailedPlace, readSalt, readSummary, type Survey, surveySegment } from './survey.ts';
+
+/** What the files of a log say together, before anything is done about it. */
+export interface LogState {
+  /** Ascending; those that count. */
+  readonly segments: readonly Survey[];
+  /** Files that may go: freed, or never born, or brought back by a power cut that undid their removal. */
+  readonly leftOver: readonly number[];
+  readonly damage: readonly Damage[];
+  /** Greater than that of any file that is there. */
+  readonly nextNumber: number;
+}
+
+/** A place that held a slot once and no longer does, or a file. */
+export interface Damage {
+  readonly segment: number;
+  readonly place: number;
+  /** Undefined: it held no pages, or it is not known which. */
+  readonly pages: { readonly first: number; readonly count: number } | undefined;
+  /** Any page of the disk may be an older one than it should be. */
+  readonly isUnbounded: boolean;
+  readonly what: string;
+}
+
+/**
+ * Reads a log. `isRecovery`: nothing writes it, and what is found is made durable before it is believed. Rejects
+ * BlockError CORRUPT, naming the file, where a segment is missing.
+ */
+export async function readLogState(
+  log: LogFiles,
+  found: FoundFiles,
+  { isRecovery }: { readonly isRecovery: boolean },
+): Promise<LogState> {
+  const surveys: Survey[] = [];
+  const nameless: number[] = [];
+  const damage: Damage[] = [];
+  for (const number of found.segments) {
+    const summary = found.summaries.has(number) ? await readSummary(log, number) : undefined;
+    if (summary instanceof FormatError) damage.push(damagedSummary(log, number, summary));
+    const table = summary instanceof FormatError ? undefined : summary;
+    const survey = await surveyFile(log, { number, table, isRecovery });
+    if (survey) surveys.push(survey);
+    else nameless.push(number);
+  }
+  const durable = durableOf(surveys, log.head.places);
+  const isReached = (number: number) => number <= durable.segment;
+  const { kept, leftOver, ...told } = presence(log, surveys, { nameless, isReached });
+  damage.push(...told.damage);
+  const voids = voidPlaces(kept);
+  for (const survey of kept) damage.push(...damageOf(log, survey, { durable, voids }));
+  const nextNumber = 1 + found.segments.reduce((last, number) => Math.max(last, number), 0);
+  return { segments: kept, leftOver, damage, nextNumber };
+}
+
+/** Undefined: neither preface is whole. */
+async function surveyFile(
+  log: LogFiles,
+  {
+    number,
+    table,
+    isRecovery,
+  }: {
+    readonly number: number;
+    readonly table: PlaceTable | undefined;
+    readonly isRecovery: boolean;
+  },
+): Promise<Survey | undefined> {
+  await using file = await log.files.open(log.segmentPath(number), isRecovery ? 'write' : 'read');
+  if (isRecovery && !table) await believe(file, log.head.places);
+  const salt = await readSalt(log, number, file);
+  if (!salt) return undefined;
+  using codec = log.codec('segment', salt);
+  return await surveySegment(log, { number, salt, codec }, file, table);
+}
+
+/** Until it was synced, what is read may be lost; after a sync that failed, what memory has of it may be. */
+async function believe(file: File, places: number): Promise<void> {
+  // The first one may report what failed before this process began; what the medium has is read then.
+  await file.sync().catch(() => file.sync());
+  await file.drop(0, places * PLACE_LENGTH);
+}
+
+/** A summary is put when its segment is wholly durable. */
+function durableOf(surveys: readonly Survey[], places: number): LogPosition {
+  let durable = LOG_START;
+  for (const survey of surveys) {
+    const own = survey.hasSummary ? { segment: survey.number, place: places } : survey.durable;
+    if (isBefore(durable, own)) durable = own;
+  }
+  return durable;
+}
+
+/** Compares what is there with what the newest list says. */
+function presence(
+  log: LogFiles,
+  surveys: readonly Survey[],
+  { nameless, isReached }: { readonly nameless: readonly number[]; isReached(n: number): boolean },
+) {
+  const newest = surveys.findLast(({ listed }) => listed);
+  const freed = new Set(surveys.flatMap((it) => it.freed));
+  const damage: Damage[] = [];
+  const leftOver: number[] = [];
+  const kept: Survey[] = [];
+  for (const survey of surveys) {
+    const { number, listed, isUsed } = survey;
+    const isUnborn = !listed && !isUsed && !survey.hasSummary && !isReached(number);
+    const isUnlisted = newest && number < newest.number && !newest.listed!.has(number);
+    if (isUnborn || isUnlisted || freed.has(number)) {
+      leftOver.push(number);
+      continue;
+    }
+    kept.push(survey);
+    // An older list is not needed; without the newest one a segment might be missing unseen.
+    if (listed) continue;
+    const isUnbounded = number > (newest?.number ?? 0);
+    damage.push({
+      segment: number,
+      place: 1,
+      pages: undefined,
+      isUnbounded,
+      what: `${log.segmentPath(number)}: its list of segments is damaged`,
+    });
+  }
+  const present = new Set(kept.map((it) => it.number));
+  for (const number of nameless) {
+    if (freed.has(number) || !(isReached(number) || newest?.listed?.has(number))) {
+      leftOver.push(number);
+    } else throw gone(log, number, 'begins and ends with what is not a preface');
+  }
+  for (const number of newest?.listed ?? []) {
+    if (!present.has(number) && !freed.has(number)) throw gone(log, number, 'is missing');
+  }
+  return { kept, leftOver, damage };
+}
+
+function gone(log: LogFiles, number: number, what: string): BlockError {
+  return new BlockError(
+    'CORRUPT',
+    `${log.segmentPath(number)} ${what}: part of what was written to the disk is lost`,
+  );
+}
+
+/** The places that records call void: they may even hold something whole, whose writer was refused. */
+function voidPlaces(surveys: readonly Survey[]): (number: number, place: number) => boolean {
+  const bySegment = new Map<number, { readonly from: number; readonly to: number }[]>();
+  for (const { segment, from, to } of surveys.flatMap((it) => it.voids)) {
+    bySegment.set(segment, [...(bySegment.get(segment) ?? []), { from, to }]);
+  }
+  for (const { number, table, hasSummary } of surveys) {
+    if (hasSummary) continue;
+    for (const { from, to } of bySegment.get(number) ?? []) table?.clear(from, to);
+  }
+  return (number, place) =>
+    bySegment.get(number)?.some(({ from, to }) => place >= from && place < to) ?? false;
+}
+
+function damageOf(
+  log: LogFiles,
+  { number, failed, hasSummary }: Survey,
+  {
+    durable,
+    voids,
+  }: { readonly durable: LogPosition; readonly voids: (number: number, place: number) => boolean },
+): Damage[] {
+  const isProven = ({ place }: FailedPlace) =>
+    hasSummary || (isBefore({ segment: number, place }, durable) && !voids(number, place));
+  return failed.filter(isProven).map(({ place, kind, page, n }) => {
+    const isKnown = kind === 'pages' && page + n <= log.pages && (n === 1 || mayBeginQuad(place));
+    const pages = isKnown ? { first: page, count: n } : undefined;
+    const isHarmless = kind !== undefined && kind !== 'pages' && kind !== 'zeros';
+    const of = pages ? `page ${page} of disk ${log.disk}` : 'the slot there';
+    return {
+      segment: number,
+      place,
+      pages,
+      isUnbounded: !pages && !isHarmless,
+      what: `${log.segmentPath(number)}, place ${place}: ${of} is damaged`,
+    };
+  });
+}
+
+function damagedSummary(log: LogFiles, number: number, cause: FormatError): Damage {
+  const what = `${log.summaryPath(number)}: ${cause.message}; the segment itself is read instead`;
+  return { segment: number, place: 0, pages: undefined, isUnbounded: false, what };
+}

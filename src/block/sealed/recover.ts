@@ -1,0 +1,138 @@
+import { join } from 'node:path/posix';
+import { FormatError } from '../../formats/format-error.ts';
+import { encodeSummary, type PlaceTable } from '../../formats/store/overlay-bodies.ts';
+import { QUAD_PLACES, SALT_LENGTH } from '../../formats/store/overlay-log.ts';
+import { turnOfLoop } from '../../lib/turn-of-loop.ts';
+import { putDurably } from '../../sys/put-durably.ts';
+import type { Random } from '../../sys/random.ts';
+import { BlockError } from '../block-error.ts';
+import type { FoundFiles, LogFiles } from './log-files.ts';
+import { type Damage, type LogState, readLogState } from './log-state.ts';
+import type { PageLocations } from './page-locations.ts';
+import { markQuad, type Segment, type Segments } from './segments.ts';
+import { readSummary, type Survey } from './survey.ts';
+
+export interface Recovered {
+  readonly damage: readonly Damage[];
+  /** Damage of which it is not known what it hit: nothing may be written over that. */
+  readonly isReadOnly: boolean;
+  readonly nextNumber: number;
+}
+
+/**
+ * Takes up a log that the end of a process or of the power left, in whatever state: nothing of it is overwritten, so
+ * that this may itself end anywhere and begin again. Afterwards each segment has a summary, and is never appended to.
+ */
+export async function recoverLog(
+  log: LogFiles,
+  {
+    segments,
+    map,
+    random,
+    begun,
+  }: {
+    readonly segments: Segments;
+    readonly map: PageLocations;
+    readonly random: Random;
+    readonly begun: boolean;
+  },
+): Promise<Recovered> {
+  const found = await log.list();
+  if (begun && found.segments.length === 0) {
+    const what = 'no segment is there: what was written to the disk is lost';
+    throw new BlockError('CORRUPT', `${join(log.directory, log.disk)}.*.seg: ${what}`);
+  }
+  const state = await readLogState(log, found, { isRecovery: true });
+  const isReadOnly = state.damage.some((it) => it.isUnbounded);
+  await replay(log, state, { segments, map });
+  if (!isReadOnly) {
+    for (const { number, table } of state.segments) {
+      if (table) await putSummary(log, { number, table }, random);
+    }
+    await removeLeft(log, state, found);
+  }
+  return { damage: state.damage, isReadOnly, nextNumber: state.nextNumber };
+}
+
+/** For a segment that is wholly durable. What its table does not name is void from now on. */
+export async function putSummary(
+  log: LogFiles,
+  { number, table }: { readonly number: number; readonly table: PlaceTable },
+  random: Random,
+): Promise<void> {
+  const salt = Uint8Array.from(random.bytes(SALT_LENGTH));
+  using codec = log.codec('summary', salt);
+  const bytes = encodeSummary(table, { number, suite: log.head.suite, salt }, codec);
+  await putDurably(log.files, log.summaryPath(number), bytes);
+}
+
+/** Puts what each slot says into the map, in the order of the log. */
+async function replay(
+  log: LogFiles,
+  { segments: surveys, damage }: LogState,
+  { segments, map }: { readonly segments: Segments; readonly map: PageLocations },
+): Promise<void> {
+  for (const survey of surveys) {
+    const { number, salt } = survey;
+    const table = survey.table ?? (await summaryAgain(log, number));
+    const segment = segments.add(number, salt, undefined);
+    for (const { segment: of, place, pages } of damage) {
+      if (of !== number || !pages) continue;
+      // It stays where it is found: reading it fails, until something newer is written.
+      table.set(place, { kind: 'pages', page: pages.first, n: pages.count });
+      segment.isDamaged = true;
+    }
+    await replaySegment(table, survey.zeros, { segment, map, places: log.head.places });
+    await turnOfLoop();
+  }
+}
+
+async function summaryAgain(log: LogFiles, number: number): Promise<PlaceTable> {
+  const table = await readSummary(log, number);
+  if (table && !(table instanceof FormatError)) return table;
+  const why = table?.message ?? 'it is gone';
+  throw new BlockError('CORRUPT', `${log.summaryPath(number)} was whole a moment ago: ${why}`);
+}
+
+async function replaySegment(
+  table: PlaceTable,
+  zeros: Survey['zeros'],
+  {
+    segment,
+    map,
+    places,
+  }: { readonly segment: Segment; readonly map: PageLocations; readonly places: number },
+): Promise<void> {
+  for (let place = 1; place < places - 1; place++) {
+    const kind = table.kindAt(place);
+    if (kind === undefined) continue;
+    if (kind !== 'pages') {
+      segment.hasRecords ||= kind !== 'mark' && kind !== 'birth';
+      for (const { first, count } of zeros.get(place) ?? []) await map.zero(first, count);
+      continue;
+    }
+    const page = table.pageAt(place);
+    const n = table.countAt(place);
+    if (n === QUAD_PLACES) markQuad(segment, place, places);
+    if (!map.ready(page, n)) await map.load(page, n);
+    map.set(page, n, locationOf(segment, place));
+    segment.live += n;
+    segment.pages += n;
+    place += n - 1;
+  }
+}
+
+export function locationOf({ index }: Segment, place: number): number {
+  return (index << 14) | place;
+}
+
+async function removeLeft(log: LogFiles, { leftOver }: LogState, found: FoundFiles): Promise<void> {
+  const { files, directory } = log;
+  for (const name of found.temporary) await files.unlink(join(directory, name));
+  for (const number of leftOver) await files.unlink(log.segmentPath(number));
+  const gone = new Set(leftOver);
+  const present = new Set(found.segments);
+  for (const number of found.summaries) {
+    if (gone.has(number) || !present.has(number)) await files.unlink(log.summaryPath(number));
+  }
+}

@@ -1,0 +1,106 @@
+import { PLACE_LENGTH } from '../../formats/store/overlay-log.ts';
+import type { RangeTurns } from '../../lib/range-turns.ts';
+import type { Clock } from '../../sys/clock.ts';
+import type { Random } from '../../sys/random.ts';
+import type { SpaceGuard } from '../space-guard.ts';
+import { bearSegment } from './birth.ts';
+import { cleaner } from './clean.ts';
+import type { LogFiles } from './log-files.ts';
+import { appendRecord, logFlush } from './log-flush.ts';
+import { logHead, type LogLimits } from './log-head.ts';
+import type { LogReads } from './log-reads.ts';
+import { logWrites } from './log-writes.ts';
+import type { PageLocations } from './page-locations.ts';
+import { LOG_START } from './positions.ts';
+import type { Segments } from './segments.ts';
+import { upkeep } from './upkeep.ts';
+
+export interface SealedLogOptions {
+  readonly log: LogFiles;
+  readonly segments: Segments;
+  readonly map: PageLocations;
+  readonly reads: LogReads;
+  readonly turns: RangeTurns;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly space: SpaceGuard;
+  readonly limits: LogLimits;
+  readonly size: number;
+  /** No file has it yet. */
+  readonly nextNumber: number;
+  readonly begun: () => Promise<void> | undefined;
+}
+
+export type SealedLog = Awaited<ReturnType<typeof sealedLog>>;
+
+/** The part of an overlay that changes: what appends to its log, flushes it and cleans up behind it. */
+export async function sealedLog(options: SealedLogOptions) {
+  const { log, segments, clock, limits } = options;
+  let { nextNumber } = options;
+  const head = logHead({
+    ...options,
+    places: log.head.places,
+    bear: (durable, allocate) => bearSegment(options, { number: nextNumber++, durable, allocate }),
+    flush: () => flush.flush(),
+  });
+  const parts = { ...options, head };
+  const clean = cleaner();
+  const tasks = upkeep(
+    { ...parts, clock },
+    { flush: () => flush, markAfterMs: limits.markAfterMs, clean: clean.run },
+  );
+  const flush = logFlush(parts, () => tasks.begin());
+  const writes = logWrites({ ...parts, shortOfSpace: clean.hurry });
+  const flushAt = Math.floor(limits.unprovenMax / PLACE_LENGTH);
+
+  // What recovery found is durable: the first list says so, and after it so does everything.
+  head.durable = { segment: nextNumber, place: LOG_START.place };
+  await head.more('cleaner');
+  head.durable = head.position();
+
+  /** A flush that nobody asked for: one that fails, fails again for those who ask. */
+  function flushIfLong(): void {
+    if (head.sealed - head.proven >= flushAt) flush.flush().catch(() => {});
+  }
+  return {
+    flush,
+    head,
+    tasks,
+    clean,
+    async write(from: Uint8Array, offset: number): Promise<void> {
+      flush.check();
+      await writes.write(from, offset);
+      flushIfLong();
+    },
+    async zero(offset: number, length: number): Promise<void> {
+      flush.check();
+      await writes.zero(offset, length);
+      flushIfLong();
+    },
+    /** What was written is durable, and the log says so. */
+    async close(): Promise<void> {
+      try {
+        await flush.flush();
+        await tasks.close();
+        await finish();
+      } finally {
+        await tasks.close();
+        await dropSpare();
+      }
+    },
+  };
+
+  /** The next opening makes one of its own. */
+  async function dropSpare(): Promise<void> {
+    const spare = await head.close();
+    if (!spare) return;
+    await segments.remove(spare.segment);
+    await log.files.unlink(log.segmentPath(spare.segment.number));
+  }
+  async function finish(): Promise<void> {
+    const { current } = head;
+    if (!current) return;
+    await appendRecord(head, 'mark');
+    await segments.use(current, (file) => file.sync());
+  }
+}

@@ -1,0 +1,278 @@
+import { join } from 'node:path/posix';
+import {
+  encodeHead,
+  OVERLAY_ID_LENGTH,
+  PAGE_LENGTH,
+  PLACES_MAX,
+  type Suite,
+} from '../../formats/store/overlay-log.ts';
+import { rangeTurns } from '../../lib/range-turns.ts';
+import { KiB, MiB } from '../../lib/sizes.ts';
+import type { Clock } from '../../sys/clock.ts';
+import type { File } from '../../sys/file-system.ts';
+import { putDurably } from '../../sys/put-durably.ts';
+import type { Random } from '../../sys/random.ts';
+import type { BlockDevice, Extent, WritableBlockDevice } from '../block-device.ts';
+import { BlockError } from '../block-error.ts';
+import { blockError } from '../file.ts';
+import { type WriteOps, writeLayer } from '../layer.ts';
+import type { SpaceGuard } from '../space-guard.ts';
+import { headPath, type LogFilesOptions, openLogFiles } from './log-files.ts';
+import { type SealedLog, sealedLog } from './sealed-log.ts';
+import type { LogLimits } from './log-head.ts';
+import { logReads } from './log-reads.ts';
+import { ABSENT, type LocationRun, pageLocations, ZERO } from './page-locations.ts';
+import { recoverLog } from './recover.ts';
+import { segments as noSegments } from './segments.ts';
+
+/**
+ * What a session writes, over a base that stays untouched: a log of sealed slots (formats/store/overlay-log.md).
+ * Each page that is written is sealed into the next place of the log, and never written in place. So a page is as of
+ * the last flush or newer after a power cut, as of the last answer after the end of this process, and fails its seal
+ * rather than being wrong; what a torn write left is told from what rotted.
+ *
+ * Files here: log-files (names, keys), segments, birth, batches and log-head (appending), log-writes, log-reads,
+ * log-flush and proof, upkeep and clean (after flushes), survey, log-state and recover (opening).
+ */
+export interface SealedOverlay extends WritableBlockDevice {
+  /** Ascending; everything written or zeroed since the overlay began. */
+  written(): AsyncGenerator<Extent>;
+  /** Bytes of pages held here, those that no longer count included. */
+  readonly taken: number;
+  /** Why nothing may be written, if that is so. */
+  readonly readOnly: string | undefined;
+  readonly stats: SealedOverlayStats;
+  /** Resolves once what follows flushes is done. */
+  idle(): Promise<void>;
+}
+
+export interface SealedOverlayStats {
+  /** Pages that guests wrote since it was opened, and that the cleaner copied. */
+  readonly appended: number;
+  readonly copied: number;
+  /** Pages that count, and that no longer do. */
+  readonly live: number;
+  readonly dead: number;
+  readonly segments: number;
+  /** Bytes of the map. */
+  readonly memory: number;
+  /** Why what follows flushes failed the last time. */
+  readonly trouble: unknown;
+}
+
+export interface SealedOverlayOptions extends LogFilesOptions {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly space: SpaceGuard;
+  /** The session's journal says that segments have existed: their absence is CORRUPT. */
+  readonly begun: boolean;
+  /** Awaited before the first answer that lies in a segment: makes the journal say so. */
+  readonly begin?: () => Promise<void>;
+  /** A page that fails its seal, or a place of the log. */
+  readonly onDamage?: (where: string, what: string) => void;
+  readonly limits?: Partial<LogLimits>;
+}
+
+export const LIMITS: LogLimits = {
+  unprovenMax: 256 * MiB,
+  waitAt: 320 * MiB,
+  writeNowMax: 132 * KiB,
+  deadMax: 256 * MiB,
+  stepMax: 2048,
+  segmentMs: 60 * 60 * 1000,
+  markAfterMs: 1000,
+  mapBudget: 64 * MiB,
+};
+
+/** Makes the overlay's head; no keys are needed. */
+export async function prepareSealedOverlay({
+  files,
+  random,
+  directory,
+  disk,
+  size,
+  suite,
+  places = PLACES_MAX,
+}: Pick<LogFilesOptions, 'files' | 'directory' | 'disk'> & {
+  readonly random: Random;
+  readonly size: number;
+  readonly suite: Suite;
+  readonly places?: number;
+}): Promise<void> {
+  const overlayId = Uint8Array.from(random.bytes(OVERLAY_ID_LENGTH));
+  const head = encodeHead({ suite, size, overlayId, places });
+  await putDurably(files, headPath(directory, disk), head);
+}
+
+/** Goes on with what is there. The base is lent. */
+export async function openSealedOverlay(
+  options: SealedOverlayOptions,
+  base: BlockDevice,
+): Promise<SealedOverlay> {
+  await using stack = new AsyncDisposableStack();
+  const parts = await openParts(options, base, stack);
+  const { reads, found, size } = parts;
+  const readOnly = found.damage.find((it) => it.isUnbounded)?.what;
+  const own = readOnly === undefined ? await world(() => sealedLog(parts)) : undefined;
+  const owned = stack.move();
+  const device = writeLayer(
+    `overlay of ${base.name}`,
+    { size, blockSize: PAGE_LENGTH },
+    {
+      tryRead: reads.tryRead,
+      read: (into, offset) => world(() => reads.read(into, offset)),
+      extents: (offset, length) => world(() => extents(parts, base, { offset, length })),
+      ...(own ? changing(own) : refusing(readOnly!)),
+      async close() {
+        await using _owned = owned;
+        await world(async () => own?.close());
+      },
+    },
+  );
+  return Object.defineProperties(
+    device as SealedOverlay,
+    Object.getOwnPropertyDescriptors(facts(parts, own, readOnly)),
+  );
+}
+
+type Parts = Awaited<ReturnType<typeof openParts>>;
+
+async function openParts(
+  options: SealedOverlayOptions,
+  base: BlockDevice,
+  stack: AsyncDisposableStack,
+) {
+  const { onDamage = () => {}, disk, random, begun } = options;
+  const { size } = base.geometry;
+  const log = await world(() => openLogFiles(options, size));
+  const segments = stack.use(noSegments(log));
+  const replaced = (index: number, count: number) => segments.lose(index, count);
+  const limits = { ...LIMITS, ...options.limits };
+  const map = stack.use(
+    pageLocations({
+      pages: log.pages,
+      replaced,
+      budget: limits.mapBudget,
+      scratch: () => scratchFile(options),
+    }),
+  );
+  const found = await world(() => recoverLog(log, { segments, map, random, begun }));
+  for (const { what } of found.damage) onDamage(disk, what);
+  return {
+    ...options,
+    log,
+    segments,
+    map,
+    size,
+    found,
+    nextNumber: found.nextNumber,
+    reads: logReads({ ...options, log, segments, map, base, onDamage }),
+    turns: rangeTurns(),
+    limits,
+    begun: once(begun ? undefined : options.begin),
+  };
+}
+
+function changing({ write, zero, flush }: SealedLog): Pick<WriteOps, 'write' | 'zero' | 'flush'> {
+  return {
+    write: (from, offset, durability) =>
+      world(async () => {
+        await write(from, offset);
+        if (durability === 'durable') await flush.flush();
+      }),
+    zero: (offset, length, durability) =>
+      world(async () => {
+        await zero(offset, length);
+        if (durability === 'durable') await flush.flush();
+      }),
+    flush: () => flush.flush(),
+  };
+}
+
+function refusing(why: string): Pick<WriteOps, 'write' | 'zero' | 'flush'> {
+  async function refuse(): Promise<never> {
+    throw new BlockError('READ_ONLY', `nothing is written over damage of unknown extent: ${why}`);
+  }
+  return { write: refuse, zero: refuse, flush: async () => {} };
+}
+
+function facts({ map, segments, size }: Parts, own: SealedLog | undefined, readOnly?: string) {
+  return {
+    readOnly,
+    async *written(): AsyncGenerator<Extent> {
+      for await (const run of map.written()) yield extentOf(run, size);
+    },
+    get taken(): number {
+      return map.dataPages * PAGE_LENGTH;
+    },
+    get stats(): SealedOverlayStats {
+      const pages = [...segments.all()].reduce((sum, it) => sum + it.pages, 0);
+      const copied = own?.clean.copied ?? 0;
+      return {
+        appended: own ? own.head.sealed - copied : 0,
+        copied,
+        live: map.dataPages,
+        dead: pages - map.dataPages,
+        segments: segments.count,
+        memory: map.memory,
+        trouble: own?.tasks.trouble,
+      };
+    },
+    idle: async () => own?.tasks.idle(),
+  };
+}
+
+async function extents(
+  { map, size }: Pick<Parts, 'map' | 'size'>,
+  base: BlockDevice,
+  { offset, length }: { readonly offset: number; readonly length: number },
+): Promise<Extent[]> {
+  const first = Math.floor(offset / PAGE_LENGTH);
+  const count = Math.ceil((offset + length) / PAGE_LENGTH) - first;
+  while (!map.ready(first, count)) await map.load(first, count);
+  const found: Extent[] = [];
+  for (const run of map.runs(first, count)) {
+    const whole = extentOf(run, size);
+    const start = Math.max(offset, whole.offset);
+    const end = Math.min(offset + length, whole.offset + whole.length);
+    if (run.location === ABSENT) found.push(...(await base.extents(start, end - start)));
+    else found.push({ offset: start, length: end - start, kind: whole.kind });
+  }
+  return found;
+}
+
+function extentOf({ first, count, location }: LocationRun, size: number): Extent {
+  const offset = first * PAGE_LENGTH;
+  const length = Math.min(count * PAGE_LENGTH, size - offset);
+  return { offset, length, kind: location === ZERO ? 'zero' : 'data' };
+}
+
+/** Where the map puts what is too much for its memory; gone with this process. */
+async function scratchFile({ files, directory, disk }: SealedOverlayOptions): Promise<File> {
+  const path = join(directory, `${disk}.map-tmp`);
+  if (await files.stat(path)) await files.unlink(path);
+  const file = await files.create(path);
+  await files.unlink(path);
+  return file;
+}
+
+/** Nothing to wait for once it is done; a failure is tried again. */
+function once(work: (() => Promise<void>) | undefined): () => Promise<void> | undefined {
+  let isDone = work === undefined;
+  let running: Promise<void> | undefined;
+  return () => {
+    if (isDone) return undefined;
+    running ??= work!()
+      .then(() => void (isDone = true))
+      .finally(() => (running = undefined));
+    return running;
+  };
+}
+
+async function world<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (cause) {
+    throw blockError(cause, 'overlay');
+  }
+}

@@ -1,0 +1,221 @@
+import {
+  type BirthBody,
+  decodeBirth,
+  decodeFreed,
+  decodeSummary,
+  decodeVoids,
+  decodeZeros,
+  type PlaceTable,
+  placeTable,
+  summaryLength,
+  type VoidPlaces,
+  type ZeroRun,
+} from '../../formats/store/overlay-bodies.ts';
+import {
+  decodePreface,
+  type LogPosition,
+  mayBeginQuad,
+  PAGE_LENGTH,
+  PLACE_LENGTH,
+  QUAD_LENGTH,
+  QUAD_PLACES,
+  readTrailer,
+  type SlotCodec,
+  type SlotKind,
+  type SlotTrailer,
+} from '../../formats/store/overlay-log.ts';
+import { FormatError } from '../../formats/format-error.ts';
+import type { File } from '../../sys/file-system.ts';
+import { checkSuite, type LogFiles } from './log-files.ts';
+import { isBefore } from './positions.ts';
+
+/** What one segment says, read from its file, or from its summary and the slots that hold no pages. */
+export interface Survey {
+  readonly number: number;
+  readonly salt: Uint8Array;
+  /** Left out: the summary has it. All tables of a large log would be too much memory. */
+  readonly table: PlaceTable | undefined;
+  readonly hasSummary: boolean;
+  /** Places that hold no slot that fits its seal, of those that a summary does not call void. */
+  readonly failed: readonly FailedPlace[];
+  /** How far its slots say that the log was durable. */
+  readonly durable: LogPosition;
+  /** The segments that existed at its birth, unless its birth slots fail. */
+  readonly listed: ReadonlySet<number> | undefined;
+  readonly freed: readonly number[];
+  readonly voids: readonly VoidPlaces[];
+  readonly zeros: ReadonlyMap<number, readonly ZeroRun[]>;
+  /** A slot besides those of its birth is there, or may be. */
+  readonly isUsed: boolean;
+}
+
+export interface FailedPlace {
+  readonly place: number;
+  /** What a summary says of it, else its trailer, if at least that is whole. */
+  readonly kind: SlotKind | undefined;
+  readonly page: number;
+  readonly n: number;
+}
+
+/** Places read at once. */
+const READ_PLACES = 256;
+
+/** The salt of a segment, by one of its two prefaces; undefined: both are broken. Rejects CORRUPT for another suite. */
+export async function readSalt(
+  log: LogFiles,
+  number: number,
+  file: File,
+): Promise<Uint8Array | undefined> {
+  const { places, suite } = log.head;
+  for (const place of [0, places - 1]) {
+    const bytes = new Uint8Array(PLACE_LENGTH);
+    await file.read(bytes, place * PLACE_LENGTH);
+    try {
+      const preface = decodePreface(bytes);
+      if (preface.of !== 'segment' || preface.number !== number) continue;
+      checkSuite(file.path, preface.suite, suite);
+      return preface.salt;
+    } catch (cause) {
+      if (!(cause instanceof FormatError)) throw cause;
+    }
+  }
+  return undefined;
+}
+
+/** Reads a segment's summary, or undefined where it has none that is whole. */
+export async function readSummary(
+  log: LogFiles,
+  number: number,
+): Promise<PlaceTable | FormatError | undefined> {
+  const { places, suite } = log.head;
+  const path = log.summaryPath(number);
+  if (!(await log.files.stat(path))) return undefined;
+  const bytes = await log.files.readFile(path, 2 * summaryLength(places));
+  try {
+    const preface = decodePreface(bytes);
+    if (preface.of !== 'summary' || preface.number !== number) {
+      return new FormatError('CORRUPT', `summary of ${preface.number}`);
+    }
+    checkSuite(path, preface.suite, suite);
+    using codec = log.codec('summary', preface.salt);
+    return decodeSummary(bytes, { number, places, pages: log.pages }, codec);
+  } catch (cause) {
+    if (cause instanceof FormatError) return cause;
+    throw cause;
+  }
+}
+
+/** Reads all of a segment that has no summary, of another what holds no pages. */
+export async function surveySegment(
+  log: LogFiles,
+  {
+    number,
+    salt,
+    codec,
+  }: { readonly number: number; readonly salt: Uint8Array; readonly codec: SlotCodec },
+  file: File,
+  summary: PlaceTable | undefined,
+): Promise<Survey> {
+  const { places } = log.head;
+  const table = summary ?? placeTable(places);
+  const found = findings(log, table, number);
+  const bytes = new Uint8Array(READ_PLACES * PLACE_LENGTH);
+  let [from, to] = [0, 0];
+  /** The bytes from `place` on, as far as a quad reaches. */
+  async function at(place: number): Promise<Uint8Array> {
+    if (place + QUAD_PLACES > to && to < places) {
+      const wanted = bytes.subarray(0, Math.min(READ_PLACES, places - place) * PLACE_LENGTH);
+      wanted.fill(0);
+      await file.read(wanted, place * PLACE_LENGTH);
+      [from, to] = [place, place + wanted.length / PLACE_LENGTH];
+    }
+    return bytes.subarray((place - from) * PLACE_LENGTH, (to - from) * PLACE_LENGTH);
+  }
+  for (let place = 1; place < places - 1; ) {
+    const kind = summary?.kindAt(place);
+    if (summary && (kind === undefined || kind === 'pages')) {
+      place += kind ? summary.countAt(place) : 1;
+      continue;
+    }
+    place += found.slot(codec, await at(place), place);
+  }
+  const kept = summary ? undefined : table;
+  return { number, salt, table: kept, hasSummary: summary !== undefined, ...found.result() };
+}
+
+/** Collects what slots say. */
+function findings({ pages, head: { places } }: LogFiles, table: PlaceTable, number: number) {
+  const body = new Uint8Array(QUAD_LENGTH);
+  const single = body.subarray(0, PAGE_LENGTH);
+  const failed: FailedPlace[] = [];
+  const births: BirthBody[] = [];
+  const freed: number[] = [];
+  const voids: VoidPlaces[] = [];
+  const zeros = new Map<number, readonly ZeroRun[]>();
+  let durable: LogPosition = { segment: 0, place: 0 };
+  let isUsed = false;
+
+  function opened(codec: SlotCodec, bytes: Uint8Array, place: number): SlotTrailer | undefined {
+    const slot = codec.open(bytes, place, single);
+    if (slot || !isQuadPlace(place, bytes)) return slot;
+    return codec.open(bytes, place, body);
+  }
+  function isQuadPlace(place: number, bytes: Uint8Array): boolean {
+    const isRoom = place + QUAD_PLACES <= places - 1 && bytes.length >= QUAD_PLACES * PLACE_LENGTH;
+    return mayBeginQuad(place) && isRoom;
+  }
+  function record(slot: SlotTrailer, place: number): void {
+    if (slot.kind === 'birth') births.push(decodeBirth(single));
+    else isUsed = true;
+    if (slot.kind === 'freed') freed.push(...decodeFreed(single));
+    if (slot.kind === 'voids') voids.push(...decodeVoids(single));
+    if (slot.kind === 'zeros') zeros.set(place, decodeZeros(single, pages));
+  }
+  function fail(bytes: Uint8Array, place: number): number {
+    const trailer = trailerOf(bytes, isQuadPlace(place, bytes));
+    if (trailer) isUsed = true;
+    const { kind = table.kindAt(place), page = 0, n = 1 } = trailer ?? {};
+    failed.push({ place, kind, page, n });
+    return n;
+  }
+  return {
+    /** Takes what lies at `place` and answers how many places that is. */
+    slot(codec: SlotCodec, bytes: Uint8Array, place: number): number {
+      try {
+        const slot = opened(codec, bytes, place);
+        // Only that tells whether the file has the name that it had when it was made.
+        const isOther = slot?.kind === 'birth' && slot.page !== number;
+        if (!slot || isOther) return fail(bytes, place);
+        record(slot, place);
+        table.set(place, slot);
+        if (isBefore(durable, slot.durable)) durable = slot.durable;
+        return slot.n;
+      } catch (cause) {
+        if (!(cause instanceof FormatError)) throw cause;
+        return fail(bytes, place);
+      }
+    },
+    result() {
+      const isWhole = births.length > 0 && births.length === births[0]!.bodies;
+      const listed = isWhole ? numbersOf(births, number) : undefined;
+      return { failed, durable, listed, freed, voids, zeros, isUsed };
+    },
+  };
+}
+
+function trailerOf(bytes: Uint8Array, mayBeQuad: boolean): SlotTrailer | undefined {
+  const single = readTrailer(bytes, PAGE_LENGTH);
+  if (single?.n === 1) return single;
+  const quad = mayBeQuad ? readTrailer(bytes, QUAD_LENGTH) : undefined;
+  return quad?.n === QUAD_PLACES ? quad : undefined;
+}
+
+function numbersOf(births: readonly BirthBody[], own: number): ReadonlySet<number> {
+  const numbers = new Set<number>([own]);
+  for (const { ranges } of births) {
+    for (const { first, last } of ranges) {
+      for (let number = first; number <= last; number++) numbers.add(number);
+    }
+  }
+  return numbers;
+}

@@ -1,0 +1,115 @@
+import { PLACE_LENGTH } from '../../formats/store/overlay-log.ts';
+import type { Clock } from '../../sys/clock.ts';
+import type { Random } from '../../sys/random.ts';
+import { appendRecord, type LogFlush, type LogParts } from './log-flush.ts';
+import { putSummary } from './recover.ts';
+import type { Segment } from './segments.ts';
+
+/** What follows flushes, and nobody waits for. */
+export interface Upkeep {
+  /** A flush has succeeded. */
+  begin(): void;
+  /** Resolves once nothing of it is under way. */
+  idle(): Promise<void>;
+  close(): Promise<void>;
+  /** Why something of it failed the last time; it is tried again after the next flush. */
+  readonly trouble: unknown;
+}
+
+/** A tail of a segment that is given back, if it is longer. */
+const TAIL_MIN = 64 * 1024;
+
+export function upkeep(
+  parts: LogParts & { readonly random: Random; readonly clock: Clock },
+  {
+    flush,
+    markAfterMs,
+    clean,
+  }: {
+    readonly flush: () => LogFlush;
+    readonly markAfterMs: number;
+    readonly clean: () => Promise<void>;
+  },
+): Upkeep {
+  const { log, segments, head, random, clock } = parts;
+  const closing = new AbortController();
+  let running: Promise<void> | undefined;
+  let isAsked = false;
+  let marking: Promise<void> | undefined;
+  let trouble: unknown;
+
+  /** A flush made durable that these may go. What a power cut brings back of them goes when the log is opened. */
+  async function vanish(segment: Segment): Promise<void> {
+    const { number } = segment;
+    await segments.remove(segment);
+    const path = log.summaryPath(number);
+    if (await log.files.stat(path)) await log.files.unlink(path);
+    await log.files.unlink(log.segmentPath(number));
+  }
+  /** Segments that are wholly durable get a summary, the oldest first. */
+  async function summarize(): Promise<void> {
+    for (const segment of [...segments.held()].sort((a, b) => a.number - b.number)) {
+      const { number, table } = segment;
+      if (number >= head.durable.segment || !table || segment.isFreed || head.isOpen(segment)) {
+        continue;
+      }
+      await putSummary(log, { number, table }, random);
+      await giveTail(segment);
+      segment.table = undefined;
+      segments.release(segment);
+    }
+  }
+  /** One that was left early has space that it does not need; its second preface stays. */
+  async function giveTail(segment: Segment): Promise<void> {
+    const { places } = log.head;
+    let place = places - 2;
+    while (place > 0 && segment.table?.kindAt(place) === undefined) place--;
+    const from = (place + 4) * PLACE_LENGTH;
+    const to = (places - 1) * PLACE_LENGTH;
+    if (to - from < TAIL_MIN) return;
+    await segments.use(segment, (file) => file.punchHole(from, to - from));
+  }
+  async function round(): Promise<void> {
+    for (const segment of flush().takeFreed()) await vanish(segment);
+    await flush().free();
+    await summarize();
+    await clean();
+  }
+  async function run(): Promise<void> {
+    while (isAsked && !closing.signal.aborted) {
+      isAsked = false;
+      try {
+        await round();
+        trouble = undefined;
+      } catch (cause) {
+        trouble = cause;
+      }
+    }
+  }
+  async function mark(): Promise<void> {
+    const { sealed } = head;
+    try {
+      await clock.sleep(markAfterMs, closing.signal);
+      // What was sealed since then says it as well.
+      if (head.sealed === sealed) await appendRecord(head, 'mark');
+    } catch (cause) {
+      trouble = cause;
+    }
+  }
+  return {
+    get trouble() {
+      return trouble;
+    },
+    begin() {
+      isAsked = true;
+      running ??= run().finally(() => (running = undefined));
+      marking ??= mark().finally(() => (marking = undefined));
+    },
+    idle: async () => running,
+    async close() {
+      closing.abort();
+      await running;
+      await marking;
+    },
+  };
+}
