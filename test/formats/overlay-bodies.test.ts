@@ -15,7 +15,9 @@ import {
   encodeVoids,
   encodeZeros,
   FREED_MAX,
+  joinBirth,
   placeTable,
+  SEGMENTS_MAX,
   VOIDS_MAX,
   ZERO_RUNS_MAX,
 } from '../../src/formats/store/overlay-bodies.ts';
@@ -73,10 +75,8 @@ test('lists of zeros, segments, freed ones and voids are decoded as they were en
         bodies.map(({ index, bodies: count }) => [index, count]),
         bodies.map((_, index) => [index, bodies.length]),
       );
-      const listed = bodies.flatMap(({ ranges }) =>
-        ranges.flatMap(({ first, last }) =>
-          Array.from({ length: last - first + 1 }, (_, at) => first + at),
-        ),
+      const listed = joinBirth(bodies).flatMap(({ first, last }) =>
+        Array.from({ length: last - first + 1 }, (_, at) => first + at),
       );
       deepEqual(listed, segments);
     }),
@@ -85,6 +85,26 @@ test('lists of zeros, segments, freed ones and voids are decoded as they were en
   const apart = Array.from({ length: BIRTH_RANGES_MAX + 1 }, (_, at) => 2 * at);
   equal(encodeBirth(apart.slice(1)).length, 1);
   equal(encodeBirth(apart).length, 2);
+});
+
+test('birth bodies that do not follow each other, or list more than can be, are refused', async () => {
+  const apart = Array.from({ length: 2 * BIRTH_RANGES_MAX + 1 }, (_, at) => 2 * at);
+  const bodies = encodeBirth(apart).map(decodeBirth);
+  const [first, second, third] = bodies;
+  equal(joinBirth(bodies).length, apart.length);
+  const backwards = { ...second!, ranges: first!.ranges };
+  for (const wrong of [
+    [first!, second!],
+    [first!, third!, second!],
+    [first!, backwards, third!],
+    [...bodies, third!],
+  ]) {
+    throws(() => joinBirth(wrong), corrupt);
+  }
+  const list = (last: number) => [{ index: 0, bodies: 1, ranges: [{ first: 1, last }] }];
+  equal(joinBirth(list(SEGMENTS_MAX)).length, 1);
+  throws(() => joinBirth(list(SEGMENTS_MAX + 1)), corrupt);
+  throws(() => joinBirth(list(2 ** 32 - 1)), corrupt);
 });
 
 test('lists that cannot be are refused', async () => {

@@ -1,11 +1,18 @@
 import { FormatError } from '../../formats/format-error.ts';
-import type { PlaceTable } from '../../formats/store/overlay-bodies.ts';
+import type { PlaceTable, SegmentRange } from '../../formats/store/overlay-bodies.ts';
 import { type LogPosition, mayBeginQuad, PLACE_LENGTH } from '../../formats/store/overlay-log.ts';
 import type { File } from '../../sys/file-system.ts';
 import { BlockError } from '../block-error.ts';
 import type { FoundFiles, LogFiles } from './log-files.ts';
 import { isBefore, LOG_START } from './positions.ts';
-import { type FailedPlace, readSalt, readSummary, type Survey, surveySegment } from './survey.ts';
+import {
+  type FailedPlace,
+  readSalt,
+  readSummary,
+  type Survey,
+  type SurveyAndList,
+  surveySegment,
+} from './survey.ts';
 
 /** What the files of a log say together, before anything is done about it. */
 export interface LogState {
@@ -16,6 +23,12 @@ export interface LogState {
   readonly damage: readonly Damage[];
   /** Greater than that of any file that is there. */
   readonly nextNumber: number;
+}
+
+/** What existed when the newest segment was born that says so. */
+interface NewestList {
+  readonly of: number;
+  readonly ranges: readonly SegmentRange[];
 }
 
 /** A place that held a slot once and no longer does, or a file. */
@@ -41,17 +54,20 @@ export async function readLogState(
   const surveys: Survey[] = [];
   const nameless: number[] = [];
   const damage: Damage[] = [];
+  /** All lists together would be too much memory. */
+  let newest: NewestList | undefined;
   for (const number of found.segments) {
     const summary = found.summaries.has(number) ? await readSummary(log, number) : undefined;
     if (summary instanceof FormatError) damage.push(damagedSummary(log, number, summary));
     const table = summary instanceof FormatError ? undefined : summary;
-    const survey = await surveyFile(log, { number, table, isRecovery });
-    if (survey) surveys.push(survey);
+    const surveyed = await surveyFile(log, { number, table, isRecovery });
+    if (surveyed) surveys.push(surveyed.survey);
     else nameless.push(number);
+    if (surveyed?.list) newest = { of: number, ranges: surveyed.list };
   }
   const durable = durableOf(surveys, log.head.places);
   const isReached = (number: number) => number <= durable.segment;
-  const { kept, leftOver, ...told } = presence(log, surveys, { nameless, isReached });
+  const { kept, leftOver, ...told } = presence(log, surveys, { newest, nameless, isReached });
   damage.push(...told.damage);
   const voids = voidPlaces(kept);
   for (const survey of kept) damage.push(...damageOf(log, survey, { durable, voids }));
@@ -71,7 +87,7 @@ async function surveyFile(
     readonly table: PlaceTable | undefined;
     readonly isRecovery: boolean;
   },
-): Promise<Survey | undefined> {
+): Promise<SurveyAndList | undefined> {
   await using file = await log.files.open(log.segmentPath(number), isRecovery ? 'write' : 'read');
   if (isRecovery && !table) await believe(file, log.head.places);
   const salt = await readSalt(log, number, file);
@@ -101,25 +117,33 @@ function durableOf(surveys: readonly Survey[], places: number): LogPosition {
 function presence(
   log: LogFiles,
   surveys: readonly Survey[],
-  { nameless, isReached }: { readonly nameless: readonly number[]; isReached(n: number): boolean },
+  {
+    newest,
+    nameless,
+    isReached,
+  }: {
+    readonly newest: NewestList | undefined;
+    readonly nameless: readonly number[];
+    isReached(number: number): boolean;
+  },
 ) {
-  const newest = surveys.findLast(({ listed }) => listed);
+  const listed = newest && numbersOf(newest.ranges);
   const freed = new Set(surveys.flatMap((it) => it.freed));
   const damage: Damage[] = [];
   const leftOver: number[] = [];
   const kept: Survey[] = [];
   for (const survey of surveys) {
-    const { number, listed, isUsed } = survey;
-    const isUnborn = !listed && !isUsed && !survey.hasSummary && !isReached(number);
-    const isUnlisted = newest && number < newest.number && !newest.listed!.has(number);
+    const { number, hasList, isUsed } = survey;
+    const isUnborn = !hasList && !isUsed && !survey.hasSummary && !isReached(number);
+    const isUnlisted = newest && number < newest.of && !listed!.has(number);
     if (isUnborn || isUnlisted || freed.has(number)) {
       leftOver.push(number);
       continue;
     }
     kept.push(survey);
     // An older list is not needed; without the newest one a segment might be missing unseen.
-    if (listed) continue;
-    const isUnbounded = number > (newest?.number ?? 0);
+    if (hasList) continue;
+    const isUnbounded = number > (newest?.of ?? 0);
     damage.push({
       segment: number,
       place: 1,
@@ -130,14 +154,22 @@ function presence(
   }
   const present = new Set(kept.map((it) => it.number));
   for (const number of nameless) {
-    if (freed.has(number) || !(isReached(number) || newest?.listed?.has(number))) {
+    if (freed.has(number) || !(isReached(number) || listed?.has(number))) {
       leftOver.push(number);
     } else throw gone(log, number, 'begins and ends with what is not a preface');
   }
-  for (const number of newest?.listed ?? []) {
+  for (const number of listed ?? []) {
     if (!present.has(number) && !freed.has(number)) throw gone(log, number, 'is missing');
   }
   return { kept, leftOver, damage };
+}
+
+function numbersOf(ranges: readonly SegmentRange[]): ReadonlySet<number> {
+  const numbers = new Set<number>();
+  for (const { first, last } of ranges) {
+    for (let number = first; number <= last; number++) numbers.add(number);
+  }
+  return numbers;
 }
 
 function gone(log: LogFiles, number: number, what: string): BlockError {

@@ -5,8 +5,10 @@ import {
   decodeSummary,
   decodeVoids,
   decodeZeros,
+  joinBirth,
   type PlaceTable,
   placeTable,
+  type SegmentRange,
   summaryLength,
   type VoidPlaces,
   type ZeroRun,
@@ -40,8 +42,8 @@ export interface Survey {
   readonly failed: readonly FailedPlace[];
   /** How far its slots say that the log was durable. */
   readonly durable: LogPosition;
-  /** The segments that existed at its birth, unless its birth slots fail. */
-  readonly listed: ReadonlySet<number> | undefined;
+  /** Whether its birth slots say which segments existed then. */
+  readonly hasList: boolean;
   readonly freed: readonly number[];
   readonly voids: readonly VoidPlaces[];
   readonly zeros: ReadonlyMap<number, readonly ZeroRun[]>;
@@ -105,6 +107,12 @@ export async function readSummary(
   }
 }
 
+/** With the segments that existed at its birth: apart, since only the newest list counts. */
+export interface SurveyAndList {
+  readonly survey: Survey;
+  readonly list: readonly SegmentRange[] | undefined;
+}
+
 /** Reads all of a segment that has no summary, of another what holds no pages. */
 export async function surveySegment(
   log: LogFiles,
@@ -115,7 +123,7 @@ export async function surveySegment(
   }: { readonly number: number; readonly salt: Uint8Array; readonly codec: SlotCodec },
   file: File,
   summary: PlaceTable | undefined,
-): Promise<Survey> {
+): Promise<SurveyAndList> {
   const { places } = log.head;
   const table = summary ?? placeTable(places);
   const found = findings(log, table, number);
@@ -140,7 +148,9 @@ export async function surveySegment(
     place += found.slot(codec, await at(place), place);
   }
   const kept = summary ? undefined : table;
-  return { number, salt, table: kept, hasSummary: summary !== undefined, ...found.result() };
+  const { list, ...said } = found.result();
+  const parts = { number, salt, table: kept, hasSummary: summary !== undefined };
+  return { survey: { ...parts, hasList: list !== undefined, ...said }, list };
 }
 
 /** Collects what slots say. */
@@ -154,6 +164,8 @@ function findings({ pages, head: { places } }: LogFiles, table: PlaceTable, numb
   const zeros = new Map<number, readonly ZeroRun[]>();
   let durable: LogPosition = { segment: 0, place: 0 };
   let isUsed = false;
+  /** Places before this one belong to a slot that failed, if its trailer is true. */
+  let covered = 0;
 
   function opened(codec: SlotCodec, bytes: Uint8Array, place: number): SlotTrailer | undefined {
     const slot = codec.open(bytes, place, single);
@@ -171,12 +183,21 @@ function findings({ pages, head: { places } }: LogFiles, table: PlaceTable, numb
     if (slot.kind === 'voids') voids.push(...decodeVoids(single));
     if (slot.kind === 'zeros') zeros.set(place, decodeZeros(single, pages));
   }
-  function fail(bytes: Uint8Array, place: number): number {
+  function fail(bytes: Uint8Array, place: number): void {
+    if (place < covered) return;
     const trailer = trailerOf(bytes, isQuadPlace(place, bytes));
     if (trailer) isUsed = true;
-    const { kind = table.kindAt(place), page = 0, n = 1 } = trailer ?? {};
-    failed.push({ place, kind, page, n });
-    return n;
+    const { page = 0, n = 1 } = trailer ?? {};
+    // A summary is under a seal, and a trailer whose slot fails is not.
+    failed.push({ place, kind: table.kindAt(place) ?? trailer?.kind, page, n });
+    covered = place + n;
+  }
+  /** A whole slot in what should be a quad's: its trailer is what a guest wrote into a page of a later slot. */
+  function uncover(place: number): void {
+    if (place >= covered) return;
+    covered = place;
+    const quad = failed.pop()!;
+    failed.push({ place: quad.place, kind: undefined, page: 0, n: 1 });
   }
   return {
     /** Takes what lies at `place` and answers how many places that is. */
@@ -185,20 +206,23 @@ function findings({ pages, head: { places } }: LogFiles, table: PlaceTable, numb
         const slot = opened(codec, bytes, place);
         // Only that tells whether the file has the name that it had when it was made.
         const isOther = slot?.kind === 'birth' && slot.page !== number;
-        if (!slot || isOther) return fail(bytes, place);
+        if (!slot || isOther) {
+          fail(bytes, place);
+          return 1;
+        }
+        uncover(place);
         record(slot, place);
         table.set(place, slot);
         if (isBefore(durable, slot.durable)) durable = slot.durable;
         return slot.n;
       } catch (cause) {
         if (!(cause instanceof FormatError)) throw cause;
-        return fail(bytes, place);
+        fail(bytes, place);
+        return 1;
       }
     },
     result() {
-      const isWhole = births.length > 0 && births.length === births[0]!.bodies;
-      const listed = isWhole ? numbersOf(births, number) : undefined;
-      return { failed, durable, listed, freed, voids, zeros, isUsed };
+      return { failed, durable, list: listOf(births), freed, voids, zeros, isUsed };
     },
   };
 }
@@ -210,12 +234,12 @@ function trailerOf(bytes: Uint8Array, mayBeQuad: boolean): SlotTrailer | undefin
   return quad?.n === QUAD_PLACES ? quad : undefined;
 }
 
-function numbersOf(births: readonly BirthBody[], own: number): ReadonlySet<number> {
-  const numbers = new Set<number>([own]);
-  for (const { ranges } of births) {
-    for (const { first, last } of ranges) {
-      for (let number = first; number <= last; number++) numbers.add(number);
-    }
+/** Undefined: some of it is missing, or cannot be. */
+function listOf(births: readonly BirthBody[]): readonly SegmentRange[] | undefined {
+  try {
+    return births.length === 0 ? undefined : joinBirth(births);
+  } catch (cause) {
+    if (cause instanceof FormatError) return undefined;
+    throw cause;
   }
-  return numbers;
 }

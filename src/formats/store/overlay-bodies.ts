@@ -57,6 +57,8 @@ const RANGE_LENGTH = 8;
 const NUMBER_LENGTH = 4;
 const ENTRY_LENGTH = 8;
 const ENTRIES = PAGE_LENGTH / ENTRY_LENGTH;
+/** So many exist at once, at most: a location has 18 bits for the segment. */
+export const SEGMENTS_MAX = 2 ** 18;
 export const ZERO_RUNS_MAX = Math.floor((PAGE_LENGTH - HEADER_LENGTH) / RUN_LENGTH);
 export const BIRTH_RANGES_MAX = Math.floor((PAGE_LENGTH - HEADER_LENGTH) / RANGE_LENGTH);
 export const VOIDS_MAX = Math.floor((PAGE_LENGTH - HEADER_LENGTH) / RANGE_LENGTH);
@@ -105,7 +107,7 @@ export function encodeBirth(segments: Iterable<number>): readonly Uint8Array[] {
   });
 }
 
-/** Ranges ascend within one body; whether they do from one to the next is the caller's to check. */
+/** Ranges ascend within one body; `joinBirth` checks that they do from one to the next. */
 export function decodeBirth(body: Uint8Array): BirthBody {
   const what = 'birth';
   const limits = { what, itemLength: RANGE_LENGTH, max: BIRTH_RANGES_MAX };
@@ -125,6 +127,22 @@ export function decodeBirth(body: Uint8Array): BirthBody {
     return { first, last };
   });
   return { index, bodies, ranges };
+}
+
+/** What all bodies of one segment list, in the order of their slots. */
+export function joinBirth(bodies: readonly BirthBody[]): readonly SegmentRange[] {
+  const ranges: SegmentRange[] = [];
+  let count = 0;
+  for (const [at, { index, bodies: of, ranges: here }] of bodies.entries()) {
+    const isNext = (here[0]?.first ?? 0) > (ranges.at(-1)?.last ?? -1);
+    for (const { first, last } of here) count += last - first + 1;
+    if (index !== at || of !== bodies.length || !isNext || count > SEGMENTS_MAX) {
+      const found = `body ${index} of ${of} in slot ${at} of ${bodies.length}`;
+      throw new FormatError('CORRUPT', `birth: ${found}, ${count} segments`);
+    }
+    ranges.push(...here);
+  }
+  return ranges;
 }
 
 /** Numbers of segments: 1 to FREED_MAX. */
