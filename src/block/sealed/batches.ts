@@ -60,6 +60,8 @@ export function batches({
     pool.give(batch.staging);
   }
   function done(batch: Batch): void {
+    // A sync that began while it was being written has not seen it.
+    batch.segment.isUnsynced = true;
     end(batch);
     batch.settle.done();
   }

@@ -100,7 +100,8 @@ export function logFlush(parts: LogParts, onFlushed: () => void): LogFlush {
       if (!isFull(cause)) lost = cause;
       throw cause;
     }
-    for (const segment of doubted) segment.isDoubted = false;
+    // What was written behind the position may be lost as well: the next flush looks at it.
+    for (const segment of doubted) segment.isDoubted = segment.number >= position.segment;
   }
   return {
     ...flushRounds(round, () => lost !== undefined),

@@ -79,8 +79,8 @@ export function logWrites(options: LogWritesOptions): LogWrites {
       lastPage: lastPage ? await patched(last, from, offset) : undefined,
     };
     for (let done = 0; done < count; ) {
-      const some = head.room('guest') || (await appends.room());
-      done += await appends.pages(source, done, Math.min(some, count - done));
+      while (head.room('guest') === 0) await appends.more();
+      done += await appends.pages(source, done, Math.min(head.room('guest'), count - done));
     }
     if (source.firstPage) pages.give(source.firstPage);
     if (source.lastPage) pages.give(source.lastPage);
@@ -117,13 +117,9 @@ export function logWrites(options: LogWritesOptions): LogWrites {
 
 /** What is sealed, written, and found by the map from then on; all in the turn of its pages. */
 function appending({ head, map, space, begun, shortOfSpace }: LogWritesOptions) {
-  /** Resolves once there is room, to how many places. */
-  async function room(): Promise<number> {
-    for (;;) {
-      const count = head.room('guest');
-      if (count > 0) return count;
-      await head.more('guest').catch(fuller);
-    }
+  /** Waits for room. Others may have taken it when the caller goes on. */
+  async function more(): Promise<void> {
+    while (head.room('guest') === 0) await head.more('guest').catch(fuller);
   }
   /** The medium is full, although space was taken: waits with those who wait for space, or rejects. */
   async function fuller(cause: unknown): Promise<void> {
@@ -147,7 +143,7 @@ function appending({ head, map, space, begun, shortOfSpace }: LogWritesOptions) 
     return map.get(first) === ZERO && map.runs(first, count).length === 1;
   }
   return {
-    room,
+    more,
     /** `count` of the source's pages, from the one at `done` on; answers how many of them were written. */
     async pages(source: Source, done: number, count: number): Promise<number> {
       const batch = head.take(count, 'guest');
@@ -165,7 +161,7 @@ function appending({ head, map, space, begun, shortOfSpace }: LogWritesOptions) 
       if (isZero(first, count)) return;
       const body = encodeZeros([{ first, count }]);
       for (let isDone = false; !isDone; ) {
-        if (head.room('guest') === 0) await room();
+        while (head.room('guest') === 0) await more();
         const batch = head.take(1, 'guest');
         head.seal(batch, 'zeros', 0, body);
         isDone = await isWritten(batch);

@@ -128,7 +128,10 @@ export function locationOf({ index }: Segment, place: number): number {
 
 async function removeLeft(log: LogFiles, { leftOver }: LogState, found: FoundFiles): Promise<void> {
   const { files, directory } = log;
-  for (const name of found.temporary) await files.unlink(join(directory, name));
+  for (const name of found.temporary) {
+    // A summary that was put in the meantime took its place.
+    if (await files.stat(join(directory, name))) await files.unlink(join(directory, name));
+  }
   for (const number of leftOver) await files.unlink(log.segmentPath(number));
   const gone = new Set(leftOver);
   const present = new Set(found.segments);

@@ -186,7 +186,8 @@ function findings({ pages, head: { places } }: LogFiles, table: PlaceTable, numb
   function fail(bytes: Uint8Array, place: number): void {
     if (place < covered) return;
     const trailer = trailerOf(bytes, isQuadPlace(place, bytes));
-    if (trailer) isUsed = true;
+    // A birth may be torn in its body alone.
+    if (trailer && trailer.kind !== 'birth') isUsed = true;
     const { page = 0, n = 1 } = trailer ?? {};
     // A summary is under a seal, and a trailer whose slot fails is not.
     failed.push({ place, kind: table.kindAt(place) ?? trailer?.kind, page, n });
