@@ -50,8 +50,11 @@ interface Machine {
   syncFault: SyncFault;
 }
 
-/** Whether a sync fails, and how much of what it should have written is on the medium none the less. */
-export type SyncFault = (path: string) => 'none' | 'some' | 'all' | undefined;
+/**
+ * Whether a sync fails, and how much is on the medium none the less; `begun`: what was written when it began, but not
+ * what was written since.
+ */
+export type SyncFault = (path: string) => 'none' | 'begun' | 'some' | 'all' | undefined;
 
 export interface CrashingFs {
   readonly files: FileSystem;
@@ -325,14 +328,13 @@ function fileOn(
     async sync() {
       step();
       const fault = machine.syncFault(path);
-      if (fault !== undefined) {
-        inode.failSync(random, fault);
-        throw new SystemError('IO', `${path}: input/output error`);
-      }
       // What is written in the meantime is none of its business.
       const sync = inode.beginSync();
       await pause();
-      sync.complete();
+      if (fault === undefined || fault === 'begun') sync.complete();
+      if (fault === undefined) return;
+      inode.failSync(random, fault === 'begun' ? 'none' : fault);
+      throw new SystemError('IO', `${path}: input/output error`);
     },
     async truncate(size) {
       step();

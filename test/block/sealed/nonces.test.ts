@@ -1,0 +1,75 @@
+import { deepEqual, ok } from 'node:assert/strict';
+import { test } from 'tap';
+import { below, seeded } from '../../support/random.ts';
+import { counts, lives, sessionOf } from './lives.ts';
+import { endlessBytes, nonces, prepared, type Rig, rig } from './rig.ts';
+
+// Nothing is ever sealed twice under one key and nonce.
+
+const SEEDS = Number(process.env['SEEDS'] ?? 3);
+const SEED = Number(process.env['SEED'] ?? 1);
+
+test('no nonce comes twice, through short writes, full disks, failing disks, kills and power cuts', async (t) => {
+  const count = counts();
+  // `lives` looks at every key and nonce that anything was sealed under.
+  for (let seed = SEED; seed < SEED + 10 * SEEDS; seed++) {
+    await lives(seed, { lives: 8, faults: { calls: 0.1, syncs: 0.1 } }, count);
+  }
+  t.comment(JSON.stringify(count));
+  ok(count.nonces > 1000 && count.faults > 100);
+});
+
+/** The same overlay, taken up by another machine. */
+function another(it: Rig, seed: number): Rig {
+  return { ...it, bytes: endlessBytes(seed), nonces: nonces(), damage: [] };
+}
+
+test('two copies of one directory that both go on have no key in common', async () => {
+  for (let seed = SEED; seed < SEED + 4 * SEEDS; seed++) {
+    const random = seeded(seed);
+    const it = rig(random, seed);
+    const session = sessionOf(it, await prepared(it), { count: counts() });
+    await session.live(random() < 0.5 ? Number.POSITIVE_INFINITY : 40 + below(random, 150));
+    const disk = session.disk.kill();
+    const keys: Set<string>[] = [it.nonces.keys];
+    for (const copy of [1, 2]) {
+      const other = another(it, seed * 1000 + copy);
+      const own = sessionOf(other, disk.copy(random), { count: counts() });
+      // What was written before is not known to its oracle.
+      await own.goOn();
+      await own.live(Number.POSITIVE_INFINITY);
+      keys.push(other.nonces.keys);
+    }
+    ok(keys.every(({ size }) => size > 0));
+    deepEqual(
+      [...keys[1]!].filter((key) => keys[0]!.has(key) || keys[2]!.has(key)),
+      [],
+    );
+    deepEqual(
+      [...keys[2]!].filter((key) => keys[0]!.has(key)),
+      [],
+    );
+  }
+});
+
+test('a directory that is rolled back goes on under keys that were never used', async () => {
+  for (let seed = SEED; seed < SEED + 4 * SEEDS; seed++) {
+    const random = seeded(seed);
+    const it = rig(random, seed);
+    const session = sessionOf(it, await prepared(it), { count: counts() });
+    await session.live(40 + below(random, 150));
+    await session.recover('nothing answered', `SEED=${seed}`);
+    const earlier = session.disk.kill().copy(random);
+    await session.live(Number.POSITIVE_INFINITY);
+    const before = new Set(it.nonces.keys);
+    const other = another(it, seed * 1000);
+    const back = sessionOf(other, earlier, { count: counts() });
+    await back.goOn();
+    await back.live(Number.POSITIVE_INFINITY);
+    ok(other.nonces.keys.size > 0);
+    deepEqual(
+      [...other.nonces.keys].filter((key) => before.has(key)),
+      [],
+    );
+  }
+});
