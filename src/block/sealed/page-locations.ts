@@ -17,8 +17,8 @@ import { zeroTurns } from './zero-turns.ts';
 export { ABSENT, ZERO, type LocationRun };
 
 /**
- * A body of 4 KiB, for 512 pieces or the locations of 1,024 pages (4 MiB of disk). Zeros of one turn: 64 bodies, as much
- * as 65,536 pages that all lie apart, about 1 ms.
+ * A body of 4 KiB, for 512 pieces or the locations of 1,024 pages (4 MiB of disk). Zeros of one turn: 64 bodies, as
+ * much as 65,536 pages that all lie apart, about 1 ms.
  */
 const LIMITS: PageLocationsLimits = { bodyLength: 1024, turnNodes: 64, bodiesMin: 64 };
 /** What V8 takes for a node and its places in lists, and for a body beside its words. */
@@ -49,7 +49,7 @@ export interface PageLocations {
   /** Ascending runs of all that is not absent. What is set in the meantime may or may not be seen. */
   written(): AsyncGenerator<LocationRun>;
   /**
-   * Whether `get`, `set` and `runs` may be called for the range, which is a request's and not half a disk, in this turn.
+   * Whether `get`, `set` and `runs` may be called in this turn for the range, which is a request's and not half a disk.
    * If not: `load`, then ask again. `zero` and `written` see to it themselves.
    */
   ready(first: number, count: number): boolean;

@@ -3,79 +3,24 @@ import * as fc from 'fast-check';
 import { test } from 'tap';
 import {
   ABSENT,
-  pageLocations,
   ZERO,
   type LocationRun,
   type PageLocations,
 } from '../../../src/block/sealed/page-locations.ts';
-import type { File } from '../../../src/sys/file-system.ts';
 import { turnOfLoop } from '../../../src/lib/turn-of-loop.ts';
 import { crashingFs } from '../../support/crashing-fs.ts';
+import { all, counted, loaded, PLACES, sum, type Setup } from '../../support/page-locations.ts';
 import { seeded } from '../../support/random.ts';
 
-const PLACES = 2 ** 14;
 /** 8 PiB. */
 const LARGEST = 2 ** 41;
 /** Small nodes, so that they are cut, joined and spelled out within few pages. */
 const SMALL = { bodyLength: 16, turnNodes: 2, bodiesMin: 5 };
 
-interface Setup {
-  readonly limits?: typeof SMALL;
-  readonly budget?: number;
-  readonly scratch?: () => Promise<File>;
-}
-
-function noScratch(): Promise<File> {
-  throw new Error('all has room in memory');
-}
-
-/** A disk's map with the live pages of each segment, as the log counts them. */
-function counted(pages: number, { limits, budget = 2 ** 26, scratch = noScratch }: Setup = {}) {
-  const live = new Map<number, number>();
-  const count = (segment: number, more: number) => {
-    const now = (live.get(segment) ?? 0) + more;
-    ok(now >= 0, 'no segment loses more than it has');
-    if (now === 0) live.delete(segment);
-    else live.set(segment, now);
-  };
-  const map = pageLocations({
-    pages,
-    replaced: (segment, lost) => count(segment, -lost),
-    budget,
-    scratch,
-    ...(limits && { limits }),
-  });
-  return {
-    map,
-    live,
-    async set(first: number, pages: number, location: number) {
-      await loaded(map, first, pages);
-      count(Math.floor(location / PLACES), pages);
-      map.set(first, pages, location);
-    },
-  };
-}
-
-async function loaded(map: PageLocations, first: number, count: number): Promise<void> {
-  while (!map.ready(first, count)) await map.load(first, count);
-}
-
-async function all<T>(values: AsyncIterable<T>): Promise<T[]> {
-  const list: T[] = [];
-  for await (const value of values) list.push(value);
-  return list;
-}
-
 function isAlike(run: LocationRun, next: LocationRun): boolean {
   if (run.location <= ZERO || next.location <= ZERO) return run.location === next.location;
   const { location } = next;
   return run.location + run.count === location && location % PLACES !== 0;
-}
-
-function sum(counts: Iterable<number>): number {
-  let all = 0;
-  for (const count of counts) all += count;
-  return all;
 }
 
 /** Runs follow each other without gaps, none goes on from the one before, and none leaves its segment. */
@@ -227,7 +172,7 @@ test('a map is what was set last, page by page, and counts what each segment has
   const steps = fc.array(step, { maxLength: 120 });
   await fc.assert(
     fc.asyncProperty(steps, (list) => follow(list, { limits: SMALL })),
-    { numRuns: 150 },
+    { numRuns: 100 },
   );
 });
 
@@ -238,7 +183,7 @@ test('a map whose nodes go to a scratch file and come back is the same', async (
   const scratch = () => files.create(`/scratch-${++made}`);
   await fc.assert(
     fc.asyncProperty(steps, (list) => follow(list, { limits: SMALL, budget: 0, scratch })),
-    { numRuns: 150 },
+    { numRuns: 100 },
   );
   ok(made > 10, `${made} of 300 maps went to a scratch file`);
 });
