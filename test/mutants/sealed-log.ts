@@ -189,6 +189,43 @@ export const sealedLog: readonly Mutant[] = [
     tests: [BODIES],
   },
   {
+    name: 'birth: a list may name more segments than can exist',
+    file: 'src/formats/store/overlay-bodies.ts',
+    text: '|| !isNext || count > SEGMENTS_MAX) {',
+    to: '|| !isNext) {',
+    tests: [BODIES],
+  },
+  {
+    name: 'birth: the bodies of a list may be in any order',
+    file: 'src/formats/store/overlay-bodies.ts',
+    text: 'if (index !== at || of !== bodies.length || !isNext',
+    to: 'if (of !== bodies.length',
+    tests: [BODIES],
+  },
+  {
+    name: 'survey: a false trailer hides the slots that follow',
+    file: 'src/block/sealed/survey.ts',
+    text: `          fail(bytes, place);
+          return 1;`,
+    to: `          fail(bytes, place);
+          return failed.at(-1)!.n;`,
+    tests: ['test/block/sealed/survey.test.ts'],
+  },
+  {
+    name: 'survey: pages that a false trailer names are taken for damaged',
+    file: 'src/block/sealed/survey.ts',
+    text: '        uncover(place);\n',
+    to: '',
+    tests: ['test/block/sealed/survey.test.ts'],
+  },
+  {
+    name: 'codec pool: all codecs of a large log are in memory',
+    file: 'src/block/sealed/codec-pool.ts',
+    text: 'oldest.giveUp();',
+    to: '',
+    tests: ['test/block/sealed/codec-pool.test.ts'],
+  },
+  {
     name: 'page sealer: what does not authenticate is handed out',
     file: 'src/sys/page-sealer.ts',
     text: 'if (opening.verify(tag)) return true;\n      into.fill(0);',

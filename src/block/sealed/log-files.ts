@@ -5,8 +5,6 @@ import {
   OVERLAY_HEAD_LENGTH,
   type OverlayHead,
   PAGE_LENGTH,
-  type Preface,
-  type SlotCodec,
   slotCodec,
   type SlotSealer,
   type Suite,
@@ -15,6 +13,7 @@ import { FormatError } from '../../formats/format-error.ts';
 import type { FileSystem } from '../../sys/file-system.ts';
 import { pageSealer } from '../../sys/page-sealer.ts';
 import { BlockError } from '../block-error.ts';
+import { codecPool, type MakeCodec } from './codec-pool.ts';
 
 /** The names of an overlay's files, and what seals them. */
 export interface LogFiles {
@@ -28,8 +27,8 @@ export interface LogFiles {
   summaryPath(number: number): string;
   /** The numbers of those that are there, ascending. */
   list(): Promise<FoundFiles>;
-  /** Seals and opens the slots of one file. Free of use once it is disposed of. */
-  codec(of: Preface['of'], salt: Uint8Array): SlotCodec & Disposable;
+  /** Seals and opens the slots of one file. */
+  readonly codec: MakeCodec;
 }
 
 export interface FoundFiles {
@@ -59,6 +58,8 @@ export interface OverlayKey {
 
 /** At least. */
 const NUMBER_DIGITS = 8;
+/** As many as there are files open at once. */
+const CODECS_MAX = 256;
 
 export function headPath(directory: string, disk: string): string {
   return join(directory, `${disk}.head`);
@@ -79,13 +80,13 @@ export async function openLogFiles(options: LogFilesOptions, size: number): Prom
     segmentPath: (number) => join(directory, fileName(disk, number, 'seg')),
     summaryPath: (number) => join(directory, fileName(disk, number, 'sum')),
     list: async () => foundFiles(disk, await files.list(directory)),
-    codec(of, salt) {
+    codec: codecPool((of, salt) => {
       const own = segmentKey(key.overlayKey, { session, disk, ...head }, salt);
       const sealer = makeSealer(own, head.suite);
       return Object.assign(slotCodec(sealer, { of, pages }), {
         [Symbol.dispose]: () => sealer[Symbol.dispose](),
       });
-    },
+    }, CODECS_MAX),
   };
 }
 

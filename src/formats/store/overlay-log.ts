@@ -158,7 +158,7 @@ export function encodeHead({ suite, size, overlayId, places }: OverlayHead): Uin
   return bytes;
 }
 
-/** Of the whole file. The overlay id is a view into it. */
+/** Of the whole file. */
 export function decodeHead(bytes: Uint8Array): OverlayHead {
   const what = 'head of an overlay';
   if (bytes.length < OVERLAY_HEAD_LENGTH) {
@@ -176,7 +176,7 @@ export function decodeHead(bytes: Uint8Array): OverlayHead {
     const found = `${bytes.length} bytes, pages of ${pageLength}, segments of ${places}`;
     throw new FormatError('CORRUPT', `${what}: ${found}, disk of ${size} bytes`);
   }
-  return { suite, size, overlayId: bytes.subarray(24, HEAD_CRC_AT), places };
+  return { suite, size, overlayId: bytes.slice(24, HEAD_CRC_AT), places };
 }
 
 /** One place; of a segment also its last one. */
@@ -193,7 +193,7 @@ export function encodePreface({ of, suite, number, salt }: Preface): Uint8Array 
   return bytes;
 }
 
-/** Of the place that begins at `bytes`. The salt is a view into it. */
+/** Of the place that begins at `bytes`. */
 export function decodePreface(bytes: Uint8Array): Preface {
   const what = 'preface of an overlay segment';
   if (bytes.length < PLACE_LENGTH) {
@@ -205,7 +205,7 @@ export function decodePreface(bytes: Uint8Array): Preface {
   if (magic !== PREFACE_MAGIC[of]) throw new FormatError('BAD_MAGIC', `no ${what}`);
   const suite = checkedSuite(bytes, { crcAt: PREFACE_CRC_AT, what });
   checkZero(bytes, { from: PREFACE_LENGTH, to: PLACE_LENGTH }, what);
-  return { of, suite, number: view.getUint32(8, true), salt: bytes.subarray(12, PREFACE_CRC_AT) };
+  return { of, suite, number: view.getUint32(8, true), salt: bytes.slice(SALT_AT, PREFACE_CRC_AT) };
 }
 
 /** `of`: which file's kinds are allowed. `pages`: how many the disk has, left out: as many as can be numbered. */

@@ -1,0 +1,44 @@
+import { assert } from '../../lib/assert.ts';
+import type { Preface, SlotCodec } from '../../formats/store/overlay-log.ts';
+
+export type FileCodec = SlotCodec & Disposable;
+export type MakeCodec = (of: Preface['of'], salt: Uint8Array) => FileCodec;
+
+/**
+ * Codecs of which at most `max` have their key and scratch memory (4 KiB) at once: a log may have very many files, of
+ * which few are in use. One that was given up makes its own again when it is used: from the same salt, so the same key.
+ */
+export function codecPool(make: MakeCodec, max: number): MakeCodec {
+  /** In the order in which they were made. */
+  const ready = new Set<{ giveUp(): void }>();
+
+  return (of, salt) => {
+    let own: FileCodec | undefined;
+    let isDisposed = false;
+    const entry = {
+      giveUp(): void {
+        ready.delete(entry);
+        own?.[Symbol.dispose]();
+        own = undefined;
+      },
+    };
+    function made(): FileCodec {
+      assert(!isDisposed, 'a codec used after it was disposed of');
+      for (const oldest of ready) {
+        if (ready.size < max) break;
+        oldest.giveUp();
+      }
+      own = make(of, salt);
+      ready.add(entry);
+      return own;
+    }
+    return {
+      seal: (into, slot, body) => (own ?? made()).seal(into, slot, body),
+      open: (bytes, place, into) => (own ?? made()).open(bytes, place, into),
+      [Symbol.dispose]() {
+        isDisposed = true;
+        entry.giveUp();
+      },
+    };
+  };
+}
