@@ -49,6 +49,7 @@ const ENDS = {
   'not-served': 'gone',
   damage: 'gone',
   'damaged-frames': 'gone',
+  'damaged-overlay': 'both',
   'notify-failing': 'gone',
   'job-failed': 'either',
   'clock-jump': 'acknowledged',

@@ -12,6 +12,7 @@ export function bareDesk(code: 'FAILED' | 'UNREACHABLE', reason: string): Desk {
     throughput: none,
     box: undefined,
     whyWaiting: () => undefined,
+    overlay: () => undefined,
     // Whoever asks this very process reads with his own rights.
     isSecret: () => false,
     apart: undefined,

@@ -65,7 +65,7 @@ export async function checkRecords(
   for (const { path, reason } of (await listLeases(world, store)).damaged) {
     tell({ where: path, what: reason });
   }
-  await checkSessions(house, tell);
+  await checkSessions(house, open, tell);
   await checkWork(house, tell);
   await checkBox(house, tell);
   await checkAudit(house, tell);
@@ -97,7 +97,11 @@ async function checkSet(
 }
 
 /** Journals, who serves them, what they wrote, and their leases. */
-async function checkSessions({ world, store }: House, tell: Tell): Promise<void> {
+async function checkSessions(
+  { world, store }: House,
+  open: readonly OpenSet[],
+  tell: Tell,
+): Promise<void> {
   const { files } = world;
   const parent = join(store.directory, 'sessions');
   const ids = new Set(await sessionIds(world, store));
@@ -117,7 +121,8 @@ async function checkSessions({ world, store }: House, tell: Tell): Promise<void>
     try {
       const session = await readJournal(world, store, id);
       if (!session) continue;
-      for (const what of await sessionDamage({ world, store }, session)) {
+      const keys = open.find(({ name }) => name === session.set)?.keys;
+      for (const what of await sessionDamage({ world, store }, session, keys)) {
         tell({ where: `session ${id}`, what });
       }
       if (await isServed({ world, store }, id)) await readServed({ world, store }, id);

@@ -6,6 +6,7 @@ import { hasEnded } from '../jobs/job-state.ts';
 import type { Schedules } from '../jobs/schedules.ts';
 import { formatSize, GiB } from '../lib/sizes.ts';
 import { sessionReserve } from '../store/space-reserve.ts';
+import type { Damage } from '../protocol/results.ts';
 import type { Space } from '../sys/file-system.ts';
 
 /*
@@ -31,6 +32,8 @@ export interface Circumstances {
   readonly boxProblem: string | undefined;
   /** How many frames of the store reads and checks have found missing or damaged. */
   readonly damagedFrames: number;
+  /** What running sessions could not read of what their guests wrote. */
+  readonly damagedSessions: ReadonlyMap<string, readonly Damage[]>;
   /** So many times a schedule may come without success. */
   readonly latePeriods: number;
 }
@@ -47,6 +50,7 @@ export const SEEN_KINDS: readonly AlarmKind[] = [
   'store-not-adopted',
   'box-memory',
   'damaged-frames',
+  'damaged-overlay',
 ];
 
 /** Guests that write at full speed fill it within a minute: time for somebody to do something. */
@@ -72,6 +76,7 @@ export function conditionsOf(it: Circumstances): Condition[] {
     ),
     ...notAdopted(it),
     ...damagedFrames(it),
+    ...damagedOverlays(it),
     ...failedJobs(it.jobs),
     ...waitingJobs(it),
     ...lateSchedules(it),
@@ -84,6 +89,18 @@ function damagedFrames({ damagedFrames: count }: Circumstances): Condition[] {
     `${count} frames of the store are missing or damaged, so recovery points that need them are not whole. ` +
     'Full backups store again what they still find on the machines; "holdfast store check" lists the damage';
   return [{ kind: 'damaged-frames', level: 'critical', message }];
+}
+
+function damagedOverlays({ damagedSessions }: Circumstances): Condition[] {
+  return [...damagedSessions].map(([about, damage]): Condition => {
+    const [first] = damage;
+    const more = damage.length > 1 ? `, and at ${damage.length - 1} places more` : '';
+    const message =
+      `session ${about} cannot read back what its guest wrote: ${first!.where}: ${first!.what}${more}. The ` +
+      'guest gets an error for these pages, and all others are served. Copy what matters out of the guest, check ' +
+      'the disk of the store, and recover again; "holdfast store check" lists the damage';
+    return { kind: 'damaged-overlay', about, level: 'critical', message };
+  });
 }
 
 function notAdopted({ foreign, boxProblem }: Circumstances): Condition[] {

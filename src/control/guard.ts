@@ -59,7 +59,7 @@ export interface Guard extends AsyncDisposable {
 }
 
 export interface Watched {
-  readonly sessions: Pick<SessionKeeper, 'counts' | 'waiting'>;
+  readonly sessions: Pick<SessionKeeper, 'counts' | 'waiting' | 'damaged'>;
   readonly jobs: Pick<JobDesk, 'schedules' | 'keys'> & {
     readonly queue: Pick<JobDesk['queue'], 'list'>;
   };
@@ -210,6 +210,7 @@ function watchOf(
       damagedFrames: (await wantedMarks(world.files, join(directory, 'wanted')).list()).length,
       running: sessions.counts().running,
       waiting: sessions.waiting(),
+      damagedSessions: sessions.damaged(),
       jobs: jobs.queue.list().map(({ job }) => job),
       // What was so when the service ended is so until the job has been tried again.
       needsKey: (id) =>

@@ -30,7 +30,7 @@ import type { Tokens } from './tokens.ts';
 import type { SupportFacts } from './support.ts';
 import type { SessionKeeper } from './session-keeper.ts';
 import type { ThroughputRecorder } from './throughput.ts';
-import type { WhyWaiting } from './sessions.ts';
+import type { OverlayOfSession, WhyWaiting } from './sessions.ts';
 
 /** What handlers work on. */
 export interface Desk {
@@ -57,6 +57,7 @@ export interface Desk {
   /** Rejects where no service runs. */
   follow(report: Report, signal: AbortSignal): Promise<void>;
   readonly whyWaiting: WhyWaiting;
+  readonly overlay: OverlayOfSession;
   /** What is read for nobody who asks. */
   readonly isSecret: IsSecret;
   /** What is set on the machine itself. */
@@ -206,7 +207,7 @@ const HANDLERS: Handlers = {
   'session/list': async (desk) => (await sessions()).sessions(await desk.house(), desk.whyWaiting),
   'export/list': async (desk) => ({ exports: (await desk.sessions()).exports() }),
   'session/show': async (desk, { session }) =>
-    (await sessions()).showSession(await desk.house(), session, desk.whyWaiting),
+    (await sessions()).showSession(await desk.house(), session, desk),
   'session/log': async (desk, { session, first }) => {
     const lines = await (await desk.sessions()).log(session);
     return { session, lines: lines.slice(first) };

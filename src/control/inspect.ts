@@ -1,4 +1,3 @@
-import { join } from 'node:path/posix';
 import { loadProfile } from '../catalog/profiles.ts';
 import { readSet } from '../catalog/sets.ts';
 import { CatalogError } from '../catalog/catalog-error.ts';
@@ -6,13 +5,7 @@ import { FormatError } from '../formats/format-error.ts';
 import { digestKey } from '../formats/store/digest.ts';
 import { frameCodec, parseFrameHeader, FRAME_HEADER_LENGTH } from '../formats/store/frame.ts';
 import { type Reference, rootLevel } from '../formats/store/node.ts';
-import {
-  decodeOverlayHeader,
-  decodeOverlayRecord,
-  OVERLAY_HEADER_LENGTH,
-} from '../formats/store/overlay-map.ts';
-import { decodeRecentHeader, RECENT_HEADER_LENGTH } from '../formats/store/overlay-recent.ts';
-import { readJournal, sessionDirectory } from '../recovery/session-files.ts';
+import { readJournal } from '../recovery/session-files.ts';
 import { SessionError } from '../recovery/session-error.ts';
 import { nodeReader } from '../store/node-reader.ts';
 import { StoreError } from '../store/store-error.ts';
@@ -87,44 +80,8 @@ export async function catSession({ world, store }: House, id: string) {
   throw new SessionError('NOT_FOUND', `there is no session "${id}"`);
 }
 
-const MAP_LENGTH_MAX = 1024 * 1024 * 1024;
-
-/**
- * An overlay's map: its header, then one line for each record of its log; then the same of what was
- * written since the last flush, if it is open or its process was killed.
- */
-export async function* catOverlay(
-  { world, store }: House,
-  { session, disk }: { readonly session: string; readonly disk: string },
-): AsyncGenerator<object> {
-  const path = join(sessionDirectory(store, session), disk);
-  const bytes = await world.files.readFile(`${path}.map`, MAP_LENGTH_MAX);
-  const header = await formatted(async () => decodeOverlayHeader(bytes));
-  yield header;
-  const pages = Math.ceil(header.size / header.pageLength);
-  yield* overlayRecords(bytes, { start: OVERLAY_HEADER_LENGTH, pages });
-  for (const recent of [0, 1]) {
-    const file = `${path}.recent-${recent}`;
-    if (!((await world.files.stat(file))?.size ?? 0)) continue;
-    const bytes = await world.files.readFile(file, MAP_LENGTH_MAX);
-    yield { recent, ...(await formatted(async () => decodeRecentHeader(bytes))) };
-    yield* overlayRecords(bytes, { start: RECENT_HEADER_LENGTH, pages });
-  }
-}
-
-async function* overlayRecords(
-  bytes: Uint8Array,
-  { start, pages }: { readonly start: number; readonly pages: number },
-): AsyncGenerator<object> {
-  for (let at = start; at < bytes.length; ) {
-    const record = await formatted(async () => decodeOverlayRecord(bytes.subarray(at), pages));
-    if (!record) return;
-    yield { at, runs: record.runs };
-    at += record.length;
-  }
-}
-
-async function formatted<T>(work: () => Promise<T>): Promise<T> {
+/** What cannot be decoded is CORRUPT. */
+export async function formatted<T>(work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (cause) {

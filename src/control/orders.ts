@@ -5,11 +5,14 @@ import { SessionError } from '../recovery/session-error.ts';
 import { SystemError } from '../sys/system-error.ts';
 
 /*
- * What of a session's records is an order: which disk is shown, where, and to whom. The progress of a session is not
- * an order, and changes without a note in the box.
+ * What of a session's records is an order: which disk is shown, where, and to whom; and that no overlay in plain text,
+ * which anybody could have put there, lies below its sealed ones. The progress of a session is not an order, and
+ * changes without a note in the box: so does a session whose overlays in plain text get sealed ones above them.
  */
-export function sessionOrder({ phase: _phase, keepAs: _keepAs, ...order }: SessionRecord): Order {
-  return { kind: 'session', name: order.id, order };
+export function sessionOrder(record: SessionRecord): Order {
+  const { phase: _phase, keepAs: _keepAs, sealed, ...order } = record;
+  const isSealed = (sealed && !sealed.overPlain) || undefined;
+  return { kind: 'session', name: order.id, order: { ...order, isSealed } };
 }
 
 export function servedOrder(session: string, { tls }: ServedRecord): Order {

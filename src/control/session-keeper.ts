@@ -8,7 +8,14 @@ import {
 import { SessionError } from '../recovery/session-error.ts';
 import { sessionStatus } from '../recovery/sessions.ts';
 import { CatalogError } from '../catalog/catalog-error.ts';
-import type { ReadySession, Report, SessionExport, Traffic } from '../protocol/results.ts';
+import type {
+  Damage,
+  OverlayFigures,
+  ReadySession,
+  Report,
+  SessionExport,
+  Traffic,
+} from '../protocol/results.ts';
 import { keyedTurns } from '../lib/turns.ts';
 import { asError } from '../lib/as-error.ts';
 import { forgetSession, servedOrder } from './orders.ts';
@@ -44,6 +51,10 @@ export interface SessionKeeper extends AsyncDisposable {
   whyWaiting(id: string): string | undefined;
   /** All that are to run and do not, and why. */
   waiting(): ReadonlyMap<string, string>;
+  /** Undefined: it does not run here, or is not sealed. */
+  overlay(id: string): OverlayFigures | undefined;
+  /** Those that run and have met damage of what their guests wrote. */
+  damaged(): ReadonlyMap<string, readonly Damage[]>;
 }
 
 export interface KeeperOptions {
@@ -86,6 +97,13 @@ export function sessionKeeper(house: House, options: KeeperOptions): SessionKeep
     counts: () => ({ running: held.kept.size, waiting: resumption.waiting.size }),
     whyWaiting: (id) => resumption.waiting.get(id),
     waiting: () => resumption.waiting,
+    overlay: (id) => held.kept.get(id)?.running.overlay(),
+    damaged: () =>
+      new Map(
+        [...held.kept].flatMap(([id, { running }]) =>
+          running.damage.length > 0 ? [[id, running.damage] as const] : [],
+        ),
+      ),
     async log(id) {
       await sessionStatus(house, id);
       return log.lines(id);

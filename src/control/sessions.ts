@@ -1,4 +1,5 @@
 import type { Remembered } from '../box/store-memory.ts';
+import type { SealedOverlayStats } from '../block/sealed/sealed-overlay.ts';
 import { parseNbdUri } from '../block/nbd-uri.ts';
 import { readPoint } from '../catalog/points.ts';
 import type { OpenSet } from '../catalog/sets.ts';
@@ -7,6 +8,7 @@ import type { ResultOf } from '../protocol/operations.ts';
 import type {
   Damage,
   KeptSession,
+  OverlayFigures,
   ReadySession,
   SessionSummary,
   ShownSession,
@@ -15,7 +17,7 @@ import { formatSize } from '../lib/sizes.ts';
 import type { AttachedDisk } from '../recovery/guest-config.ts';
 import { sessionAddresses } from '../recovery/session-addresses.ts';
 import { isServed, readServed } from '../recovery/served-sessions.ts';
-import type { ServedSession } from '../recovery/serve-session.ts';
+import type { ServedSession, ServeEvent } from '../recovery/serve-session.ts';
 import {
   discardSession,
   type HeldSession,
@@ -27,6 +29,7 @@ import {
   startSession,
 } from '../recovery/sessions.ts';
 import { tryBoot, type TryBootOptions } from '../recovery/try-boot.ts';
+import { PAGE_LENGTH } from '../formats/store/overlay-log.ts';
 import type { SessionRecord, WhenFull } from '../formats/store/session.ts';
 import { isOpenSocket } from '../recovery/session-sockets.ts';
 import { clearSockets } from '../sys/network.ts';
@@ -52,10 +55,17 @@ export interface RecoverRequest {
   readonly nfs: NfsRequest | undefined;
 }
 
+/** More say no more. */
+const DAMAGE_MAX = 100;
+
 /** A session that runs until it is disposed, which leaves it resumable. */
 export interface RunningSession extends AsyncDisposable {
   readonly ready: ReadySession;
   readonly exports: ServedSession['shown'];
+  /** What could not be read of what its guests wrote, as found so far; not all of a long list. */
+  readonly damage: readonly Damage[];
+  /** Undefined: what its guests write is not sealed. */
+  overlay(): OverlayFigures | undefined;
   /** Boots it in this terminal; resolves when the guest is off. */
   boot(options: GuestOptions): Promise<void>;
 }
@@ -153,6 +163,7 @@ async function run(
   }
   const { record } = session;
   const place = nfs ?? record.nfs;
+  const damage: Damage[] = [];
   const { reader } = stack.use(await house.reader());
   const served = stack.use(
     await (await serving()).serveSession({ world, store }, record, {
@@ -162,12 +173,15 @@ async function run(
       listen: listen ?? parseListenAddress(record.listen),
       admits: (peer) => mayOpenDisks(peer),
       admitsUser: userMayOpenDisks,
+      begin: (disk) => session.begin(disk),
       onEvent(event) {
-        const message =
-          event.kind === 'paused'
-            ? 'no space is left: guests wait until there is some'
-            : `${formatSize(event.bytes)} of the last boot are in memory`;
-        report({ event: 'notice', message });
+        if (event.kind === 'damaged') {
+          const { where, what } = event;
+          // Its readers are answered with an error each time.
+          if (damage.length >= DAMAGE_MAX || damage.some((it) => it.where === where)) return;
+          damage.push({ where, what });
+        }
+        report({ event: 'notice', message: noticeOf(event) });
       },
     }),
   );
@@ -182,9 +196,31 @@ async function run(
   return {
     ready: await attachments({ ...record, ...found }, tls?.kind),
     exports: served.shown,
+    damage,
+    overlay: () => figuresOf(served.overlays()),
     boot: (options) => tryBoot({ ...options, disks: attachedHere(served) }),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
+}
+
+function figuresOf(overlays: readonly SealedOverlayStats[]): OverlayFigures | undefined {
+  if (overlays.length === 0) return undefined;
+  const sum = (name: 'live' | 'appended' | 'copied'): number =>
+    overlays.reduce((total, it) => total + it[name], 0) * PAGE_LENGTH;
+  return { liveBytes: sum('live'), writtenBytes: sum('appended'), copiedBytes: sum('copied') };
+}
+
+function noticeOf(event: ServeEvent): string {
+  switch (event.kind) {
+    case 'paused':
+      return 'no space is left: guests wait until there is some';
+    case 'prefetched':
+      return `${formatSize(event.bytes)} of the last boot are in memory`;
+    case 'damaged':
+      return `what the guest wrote cannot be read back: ${event.where}: ${event.what}`;
+    default:
+      return event satisfies never;
+  }
 }
 
 /** What cannot be remembered runs all the same: a recovery must not wait for the disk of the box. */
@@ -227,6 +263,9 @@ export async function clearSessionSockets(): Promise<readonly string[]> {
 /** Why the service cannot run a session yet, though it is to. */
 export type WhyWaiting = (session: string) => string | undefined;
 
+/** How much the sealed overlays of a session that this process runs have done. */
+export type OverlayOfSession = (session: string) => OverlayFigures | undefined;
+
 export async function sessions(
   house: House,
   whyWaiting: WhyWaiting,
@@ -242,13 +281,14 @@ export async function sessions(
 export async function showSession(
   house: House,
   id: string,
-  whyWaiting: WhyWaiting,
+  { whyWaiting, overlay }: { readonly whyWaiting: WhyWaiting; readonly overlay: OverlayOfSession },
 ): Promise<ShownSession> {
   const remembered = await house.memory.look();
   const status = await sessionStatus(house, id);
   const { record, holder } = status;
   return {
     ...summaryOf(house, status, { whyWaiting, remembered }),
+    overlay: overlay(id) ?? null,
     attach: holder === undefined ? null : await attachments(record, await tlsOf(house, record)),
   };
 }

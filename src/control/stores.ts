@@ -20,6 +20,7 @@ import { missingPackProblems, missingPacks } from '../store/missing-packs.ts';
 import { createStore, openStore } from '../store/store.ts';
 import { rebuildIndex } from '../store/store-writer.ts';
 import { realWorld } from '../sys/world.ts';
+import { plainSessions } from '../recovery/session-check.ts';
 import { kindOfFailure } from './failures.ts';
 import { type House, openSet, type SecretSource, whereNeeded } from './house.ts';
 
@@ -47,7 +48,7 @@ export async function checkStore(
   const { problems, onProblem, end } = problemList(store.directory);
   if (!(await checkDirectories(house, onProblem))) {
     const nothing = { packs: 0, frames: 0, bytes: 0, points: 0, locked: [], wrongKey: [] };
-    return { ...nothing, problems, strays: await findStrays(house) };
+    return { ...nothing, problems, plainSessions: [], strays: await findStrays(house) };
   }
   const { open, locked, wrongKey } = await openSets(house, secrets, onProblem);
   await checkRecords(house, open, onProblem);
@@ -73,7 +74,11 @@ export async function checkStore(
   const isAllOpen = open.length === (await setNames(world, store)).length;
   for (const it of isAllOpen ? [] : await missingPackProblems(world, store, missing)) onProblem(it);
   end();
-  return { ...packs, points, locked, wrongKey, problems, strays: await findStrays(house) };
+  return {
+    ...{ ...packs, points, locked, wrongKey, problems },
+    plainSessions: await plainSessions(house),
+    strays: await findStrays(house),
+  };
 }
 
 /** Nobody reads more, and a store that has lost its disk has millions. */

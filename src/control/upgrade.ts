@@ -31,6 +31,9 @@ const CHANGES: Readonly<Record<Feature, string>> = {
     'every record gets a checksum, so that damage is found without a key; sessions have to be stopped for that',
   'point-chain':
     'each recovery point names the one before it, so that "store check" notices one that was deleted',
+  'sealed-overlay':
+    'what guests of sessions write is encrypted where their set is, and has checksums; a session that is stopped now ' +
+    'does so once it is resumed, and what it wrote before stays in plain text until it ends',
 };
 
 /**

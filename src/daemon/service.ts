@@ -239,6 +239,7 @@ function deskOn(
     guard: async () => (await owned()).guard,
     throughput: async () => (await owned()).throughput,
     whyWaiting: (id) => place.found()?.sessions.whyWaiting(id),
+    overlay: (id) => place.found()?.sessions.overlay(id),
     async makeStore() {
       const made = await makeStore(directory);
       await owned();

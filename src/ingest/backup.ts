@@ -279,12 +279,13 @@ function withLost(
   size: number,
 ): DiskScope {
   if (scope.kind === 'all' || lost.length === 0) return { scope, reason };
-  const ranges = lost.map(({ first, count }) => ({
+  const bytesOf = ({ first, count }: SegmentRange) => ({
     offset: first * SEGMENT_LENGTH,
     length: Math.min(count * SEGMENT_LENGTH, size - first * SEGMENT_LENGTH),
-  }));
-  const again = touchedPieces(ranges, SEGMENT_LENGTH, size);
-  const segments = [...new Set([...scope.segments, ...again])].sort((a, b) => a - b);
+  });
+  const ranges = lost.map(bytesOf);
+  const known = scope.segments.map(bytesOf);
+  const segments = touchedPieces([...known, ...ranges], SEGMENT_LENGTH, size);
   const bytes = ranges.reduce((sum, { length }) => sum + length, 0);
   return {
     scope: { kind: 'segments', segments },

@@ -89,16 +89,47 @@ export function requireWithin(
   );
 }
 
-/** The numbers of the pieces of `pieceLength` that the ranges touch, ascending. */
+/** Pieces of a disk that follow each other, by their numbers. */
+export interface PieceRun {
+  readonly first: number;
+  readonly count: number;
+}
+
+/** The pieces of `pieceLength` that the ranges touch: runs in ascending order that do not meet. */
 export function touchedPieces(
-  ranges: readonly ChangedRange[],
+  ranges: Iterable<ChangedRange>,
   pieceLength: number,
   size: number,
-): number[] {
-  const touched = new Set<number>();
-  for (const { offset, length } of ranges) {
-    const end = Math.min(offset + length, size);
-    for (let at = Math.floor(offset / pieceLength); at * pieceLength < end; at++) touched.add(at);
+): PieceRun[] {
+  const pieces = touched(pieceLength, size);
+  for (const range of ranges) pieces.add(range);
+  return pieces.runs();
+}
+
+/** The same of ranges that come one by one: memory is for runs, not for pieces or ranges, where they come in order. */
+export function touched(pieceLength: number, size: number) {
+  const found: PieceRun[] = [];
+  return {
+    add({ offset, length }: ChangedRange): void {
+      const first = Math.floor(offset / pieceLength);
+      const end = Math.ceil(Math.min(offset + length, size) / pieceLength);
+      if (first < end) append(found, { first, count: end - first });
+    },
+    runs(): PieceRun[] {
+      const merged: PieceRun[] = [];
+      for (const run of found.sort((a, b) => a.first - b.first)) append(merged, run);
+      return merged;
+    },
+  };
+}
+
+/** Enlarges the last run where the next one meets it. */
+function append(runs: PieceRun[], next: PieceRun): void {
+  const last = runs.at(-1);
+  if (!last || next.first < last.first || next.first > last.first + last.count) {
+    runs.push(next);
+    return;
   }
-  return [...touched].sort((a, b) => a - b);
+  const end = Math.max(last.first + last.count, next.first + next.count);
+  runs[runs.length - 1] = { first: last.first, count: end - last.first };
 }

@@ -2,11 +2,12 @@ import type { BlockDevice } from '../block/block-device.ts';
 import { SEGMENT_LENGTH } from '../formats/store/node.ts';
 import type { DiskWriter } from '../store/disk-writer.ts';
 import type { Slot } from '../store/segment-encoder.ts';
+import type { SegmentRange } from '../store/tree-builder.ts';
 
-/** What of a disk is read: all of it, or the segments of these numbers. */
+/** What of a disk is read: all of it, or these segments, in ascending order. */
 export type Scope =
   | { readonly kind: 'all' }
-  | { readonly kind: 'segments'; readonly segments: readonly number[] };
+  | { readonly kind: 'segments'; readonly segments: readonly SegmentRange[] };
 
 export interface CopyOptions {
   readonly scope: Scope;
@@ -94,15 +95,12 @@ export async function copyDisk(
 
 async function* stretches(device: BlockDevice, scope: Scope): AsyncGenerator<Stretch> {
   const { size } = device.geometry;
-  if (scope.kind === 'all') {
-    for (let at = 0; at < size; at += LOOK_LENGTH) {
-      yield* segmentsOf(device, at, Math.min(LOOK_LENGTH, size - at));
+  const all = { first: 0, count: Math.ceil(size / SEGMENT_LENGTH) };
+  for (const { first, count } of scope.kind === 'all' ? [all] : scope.segments) {
+    const end = Math.min(size, (first + count) * SEGMENT_LENGTH);
+    for (let at = first * SEGMENT_LENGTH; at < end; at += LOOK_LENGTH) {
+      yield* segmentsOf(device, at, Math.min(LOOK_LENGTH, end - at));
     }
-    return;
-  }
-  for (const segment of scope.segments) {
-    const start = segment * SEGMENT_LENGTH;
-    yield* segmentsOf(device, start, Math.min(SEGMENT_LENGTH, size - start));
   }
 }
 

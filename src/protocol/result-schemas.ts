@@ -136,12 +136,14 @@ export const readySession = object({
 export const shownSession: Schema<ShownSession> = object({
   ...summary,
   attach: nullable(readySession),
+  overlay: nullable(object({ liveBytes: count, writtenBytes: count, copiedBytes: count })),
 });
 
 export const checkResult: Schema<CheckResult> = object({
   ...{ packs: count, frames: count, bytes: count, points: count },
   ...{ locked: list(name, MANY), wrongKey: list(name, MANY) },
   problems: damage,
+  plainSessions: list(name, MANY),
   strays: list(long, MANY),
 });
 

@@ -108,6 +108,18 @@ export interface SessionSummary {
 export interface ShownSession extends SessionSummary {
   /** Text to paste on hypervisors to attach its disks; null: it does not run. */
   readonly attach: ReadySession | null;
+  /** Of its sealed overlays; null: it has none, or the process that was asked does not run it. */
+  readonly overlay: OverlayFigures | null;
+}
+
+/** Since a session was started or resumed last. */
+export interface OverlayFigures {
+  /** Of pages as they are now: what the overlays would take if nothing had been written twice. */
+  readonly liveBytes: number;
+  /** What guests wrote, in whole pages. */
+  readonly writtenBytes: number;
+  /** What was copied to give back space. */
+  readonly copiedBytes: number;
 }
 
 /** Bytes of data. */
@@ -233,6 +245,8 @@ export interface CheckResult {
   /** Those of them for which a key was given, where it opens no set at all. */
   readonly wrongKey: readonly string[];
   readonly problems: readonly Damage[];
+  /** Sessions of which something that their guests wrote lies in plain text, by an older version. */
+  readonly plainSessions: readonly string[];
   /** Files and directories that are not Holdfast's: no damage, but nothing uses them. At most 100. */
   readonly strays: readonly string[];
 }

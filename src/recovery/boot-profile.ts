@@ -7,7 +7,7 @@ import {
 } from '../formats/store/profile.ts';
 import { GiB, MiB } from '../lib/sizes.ts';
 import type { DiskRange, ManifestDisk } from '../store/manifest-disk.ts';
-import type { SessionHouse } from './session-steps.ts';
+import type { SessionHouse } from './session-house.ts';
 
 /** A boot is over by then. */
 export const RECORD_MS = 5 * 60_000;

@@ -2,7 +2,7 @@ import { SystemError } from '../sys/system-error.ts';
 import { isServed, markServed, readServed } from './served-sessions.ts';
 import { SessionError } from './session-error.ts';
 import { writeJournal } from './session-files.ts';
-import type { SessionHouse } from './session-steps.ts';
+import type { SessionHouse } from './session-house.ts';
 import { holdFound } from './sessions.ts';
 
 /**

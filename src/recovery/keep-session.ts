@@ -5,7 +5,7 @@ import { frameCodec } from '../formats/store/frame.ts';
 import { SEGMENT_LENGTH } from '../formats/store/node.ts';
 import type { PointDisk, PointLink } from '../formats/store/point.ts';
 import type { SessionRecord } from '../formats/store/session.ts';
-import { touchedPieces } from '../ingest/changed-blocks.ts';
+import { touched } from '../ingest/changed-blocks.ts';
 import { copyDisk } from '../ingest/copy-disk.ts';
 import { formatSize } from '../lib/sizes.ts';
 import { type BlockReader, openBlockReader } from '../store/block-reader.ts';
@@ -16,7 +16,9 @@ import { manifestDisk } from '../store/manifest-disk.ts';
 import { nodeReader } from '../store/node-reader.ts';
 import { type StoreWriter, withStoreWriter } from '../store/store-writer.ts';
 import { advance } from './session-executor.ts';
-import { overlayOf, type SessionHouse, sessionSpace } from './session-steps.ts';
+import { type SessionHouse, sessionSpace } from './session-house.ts';
+import { overlayOf } from './session-overlays.ts';
+import { sessionJournal } from './session-files.ts';
 import { holdFound, stepsWithoutKeys } from './sessions.ts';
 
 export interface KeepOptions {
@@ -108,8 +110,9 @@ async function publish(
   const point = await readPoint(world, store, set, session.point);
   const disks: PointDisk[] = [];
   let readBytes = 0;
+  const { begin } = sessionJournal(world, store, session);
   for (const disk of point.disks) {
-    const kept = await keepDisk(house, session, { ...parts, disk });
+    const kept = await keepDisk(house, session, { ...parts, disk, begin });
     disks.push(kept.disk);
     readBytes += kept.readBytes;
   }
@@ -161,9 +164,11 @@ async function keepDisk(
     writer,
     encoder,
     onProgress,
+    begin,
     signal,
   }: KeepParts & {
     readonly disk: PointDisk;
+    readonly begin: (disk: string) => Promise<void>;
   },
 ) {
   const { world, store } = house;
@@ -171,7 +176,7 @@ async function keepDisk(
   const { size, name, sectorSize } = disk;
   await using base = manifestDisk(reader, { name, root: disk, keys });
   const space = sessionSpace(house, session);
-  await using overlay = await overlayOf(house, session, { disk, base, space });
+  await using overlay = await overlayOf(house, session, { disk, set, base, space, begin });
   const nodes = nodeReader(store.packs, frameCodec(keys));
   const diskWriter = await openDiskWriter({
     ...{ writer, encoder, keys, random: world.random, nodes, size },
@@ -179,7 +184,9 @@ async function keepDisk(
     // Contents that the base has lost exist nowhere else: they stay lost, and a check names them.
     rewritten: [],
   });
-  const segments = touchedPieces(overlay.written(), SEGMENT_LENGTH, size);
+  const pieces = touched(SEGMENT_LENGTH, size);
+  for await (const extent of overlay.written()) pieces.add(extent);
+  const segments = pieces.runs();
   const readBytes = await copyDisk(overlay, diskWriter, {
     scope: { kind: 'segments', segments },
     signal,

@@ -11,7 +11,7 @@ import { type NfsDoor, nfsDoors } from './nfs-doors.ts';
 import { identityOf } from './nfs-identity.ts';
 import { pointShelves } from './point-shelves.ts';
 import { readJournal } from './session-files.ts';
-import type { SessionHouse } from './session-steps.ts';
+import type { SessionHouse } from './session-house.ts';
 
 /**
  * The NFS server of this process, shared by all its sessions: each is a directory with rules of its own, wherever

@@ -4,7 +4,7 @@ import type { BorrowedReader } from '../store/shared-reader.ts';
 import type { NfsAccess } from '../targets/nfs/access.ts';
 import type { NfsTarget } from '../targets/nfs/target.ts';
 import { identityOf } from './nfs-identity.ts';
-import type { SessionHouse } from './session-steps.ts';
+import type { SessionHouse } from './session-house.ts';
 import { storeListing } from './store-listing.ts';
 import { storeTree } from './store-tree.ts';
 

@@ -9,7 +9,7 @@ import { machineFiles } from './machine-files.ts';
 import { accessOf, type NfsServer } from './nfs-server.ts';
 import { sessionDirectory } from './session-files.ts';
 import { sessionReserve } from '../store/space-reserve.ts';
-import type { SessionHouse } from './session-steps.ts';
+import type { SessionHouse } from './session-house.ts';
 
 /** A session's directory, served. Disposing flushes what was written to its files. */
 export interface ServedFiles extends AsyncDisposable {

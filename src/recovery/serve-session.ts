@@ -1,4 +1,5 @@
-import type { Overlay } from '../block/overlay.ts';
+import type { SessionOverlay } from './session-overlays.ts';
+import type { SealedOverlayStats } from '../block/sealed/sealed-overlay.ts';
 import { loadProfile } from '../catalog/profiles.ts';
 import type { OpenSet } from '../catalog/sets.ts';
 import type { PointRecord } from '../formats/store/point.ts';
@@ -14,7 +15,8 @@ import { type DiskServer, knowsClients } from './disk-server.ts';
 import type { NfsServer } from './nfs-server.ts';
 import type { ServedFiles } from './serve-nfs.ts';
 import { innerSocket } from './session-sockets.ts';
-import { overlayOf, type SessionHouse, sessionSpace } from './session-steps.ts';
+import { type SessionHouse, sessionSpace } from './session-house.ts';
+import { overlayOf } from './session-overlays.ts';
 
 /** A session whose disks are exported. Disposing flushes them; the session can be resumed. */
 export interface ServedSession extends AsyncDisposable {
@@ -25,6 +27,8 @@ export interface ServedSession extends AsyncDisposable {
   readonly files: ServedFiles | undefined;
   /** All of it, however it is reached. */
   readonly shown: readonly Export[];
+  /** Of the sealed overlays of its disks, each. */
+  overlays(): readonly SealedOverlayStats[];
 }
 
 export interface ServedDisk {
@@ -50,12 +54,16 @@ export interface ServeOptions {
   readonly memory: NbdMemory;
   /** Lent. */
   readonly reader: BlockReader;
+  /** Makes the session's journal say that the sealed log of this disk has begun. */
+  readonly begin: (disk: string) => Promise<void>;
   readonly onEvent: (event: ServeEvent) => void;
 }
 
 export type ServeEvent =
   /** No space is left for what guests write: their writes wait. */
   | { readonly kind: 'paused' }
+  /** What a guest wrote cannot be read back. */
+  | { readonly kind: 'damaged'; readonly where: string; readonly what: string }
   /** What the last boot read is in memory. */
   | { readonly kind: 'prefetched'; readonly bytes: number };
 
@@ -65,7 +73,7 @@ export async function serveSession(
   options: ServeOptions,
 ): Promise<ServedSession> {
   const { world } = house;
-  const { set, point, listen, admits, tls, nfs, shared, reader, memory, onEvent } = options;
+  const { set, point, listen, admits, tls, nfs, shared, reader, memory, begin, onEvent } = options;
   await using stack = new AsyncDisposableStack();
   const ending = new AbortController();
   const space = sessionSpace(house, session, {
@@ -73,12 +81,16 @@ export async function serveSession(
     onPause: () => onEvent({ kind: 'paused' }),
   });
   const bases = new Map<string, ManifestDisk>();
-  const overlays: Overlay[] = [];
+  const overlays: SessionOverlay[] = [];
   for (const disk of point.disks) {
     const name = `${point.id}/${disk.name}`;
     const base = stack.use(manifestDisk(reader, { name, root: disk, keys: set.keys }));
     bases.set(disk.name, base);
-    overlays.push(stack.use(await overlayOf(house, session, { disk, base, space })));
+    const parts = {
+      ...{ disk, set, base, space, begin },
+      onDamage: (where: string, what: string) => onEvent({ kind: 'damaged', where, what }),
+    };
+    overlays.push(stack.use(await overlayOf(house, session, parts)));
   }
   // Once nobody is answered any more, writes that wait for space end the wait: they were never answered.
   stack.defer(() => ending.abort());
@@ -115,6 +127,7 @@ export async function serveSession(
     address: target.address,
     here: here.address,
     files,
+    overlays: () => overlays.flatMap(({ stats }) => stats ?? []),
     shown: [
       ...exported.map((it) => it.export),
       ...(files ? [files.export] : []),
@@ -127,7 +140,7 @@ export async function serveSession(
 
 interface HereParts {
   readonly options: ServeOptions;
-  readonly overlays: readonly Overlay[];
+  readonly overlays: readonly SessionOverlay[];
   /** Where guests come. */
   readonly own: Address;
 }
@@ -152,7 +165,7 @@ async function exportHere(
 function exportAll(
   target: NbdTarget,
   point: PointRecord,
-  overlays: readonly Overlay[],
+  overlays: readonly SessionOverlay[],
   before = '',
 ): { readonly export: Export; readonly served: ServedDisk }[] {
   return point.disks.map(({ name, size, sectorSize }, index) => {

@@ -5,7 +5,7 @@ import { decodeServed, encodeServed, type ServedRecord } from '../formats/store/
 import { putDurably } from '../sys/put-durably.ts';
 import { SessionError } from './session-error.ts';
 import { sessionDirectory, sessionIds } from './session-files.ts';
-import type { SessionHouse } from './session-steps.ts';
+import type { SessionHouse } from './session-house.ts';
 
 /*
  * Which sessions the service runs: a record in the session's own directory, so that it goes with the session.

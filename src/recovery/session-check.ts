@@ -1,19 +1,27 @@
 import { BlockError } from '../block/block-error.ts';
 import { checkOverlay } from '../block/overlay.ts';
+import { readHead } from '../block/sealed/log-files.ts';
+import type { DomainKeys } from '../formats/store/frame.ts';
 import type { SessionRecord } from '../formats/store/session.ts';
+import { SessionError } from './session-error.ts';
 import { SystemError } from '../sys/system-error.ts';
 import { checkSessionTree } from '../tree/session-tree.ts';
 import { TreeError } from '../tree/tree-error.ts';
 import { machineFiles } from './machine-files.ts';
-import { readJournal, sessionDirectory } from './session-files.ts';
-import type { SessionHouse } from './session-steps.ts';
+import { readJournal, sessionDirectory, sessionIds } from './session-files.ts';
+import type { SessionHouse } from './session-house.ts';
+import { overlayKeyOf } from './session-overlays.ts';
 
-/** What is damaged of what a session wrote, in words. Changes nothing, also while the session runs. */
+/**
+ * What is damaged of what a session wrote, in words. Changes nothing, also while the session runs. Without the keys of
+ * its set it is not seen whether each page is as it was sealed.
+ */
 export async function sessionDamage(
   { world, store }: SessionHouse,
   session: SessionRecord,
+  keys?: DomainKeys,
 ): Promise<readonly string[]> {
-  const { id, phase, disks } = session;
+  const { id, phase, disks, sealed } = session;
   // Before and after these its files come and go.
   if (phase !== 'ready' && phase !== 'keeping') return [];
   const { files } = world;
@@ -28,12 +36,33 @@ export async function sessionDamage(
       damage.push(cause.message);
     }
   }
-  for (const { name, size } of disks) {
-    await find(() => checkOverlay({ files, directory, disk: name }, size));
+  for (const { name: disk, size } of disks) {
+    const isPlain = !sealed || sealed.overPlain;
+    if (isPlain) await find(() => checkOverlay({ files, directory, disk }, size));
+    if (!sealed) continue;
+    const suite = keys && overlayKeyOf(keys).suite;
+    await find(async () => {
+      await readHead({ files, directory, disk }, { size, ...(suite && { suite }) });
+    });
   }
   await find(() => checkSessionTree(files, directory, machineFiles(session)));
   if (damage.length === 0) return [];
   // It may have been kept or discarded in the meantime.
   const now = await readJournal(world, store, id);
   return now?.phase === phase ? damage : [];
+}
+
+/** IDs of sessions of which something that guests wrote lies in plain text, by an older version. */
+export async function plainSessions({ world, store }: SessionHouse): Promise<string[]> {
+  const found: string[] = [];
+  for (const id of await sessionIds(world, store)) {
+    try {
+      const session = await readJournal(world, store, id);
+      if (session && (!session.sealed || session.sealed.overPlain)) found.push(id);
+    } catch (cause) {
+      // A damaged journal is reported as such.
+      if (!(cause instanceof SessionError) && !(cause instanceof SystemError)) throw cause;
+    }
+  }
+  return found;
 }

@@ -1,7 +1,7 @@
 import type { SessionRecord } from '../formats/store/session.ts';
 import { writeJournal } from './session-files.ts';
 import { next, type SessionEvent, type Step, stepOf } from './session-state.ts';
-import type { SessionHouse } from './session-steps.ts';
+import type { SessionHouse } from './session-house.ts';
 
 export type Steps = Readonly<
   Record<Exclude<Step, undefined>, (session: SessionRecord) => Promise<void>>

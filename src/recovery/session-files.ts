@@ -1,7 +1,9 @@
 import { join } from 'node:path/posix';
+import { isDeepStrictEqual } from 'node:util';
 import { FormatError } from '../formats/format-error.ts';
 import { requireSum } from '../formats/store/json-record.ts';
 import { decodeSession, encodeSession, type SessionRecord } from '../formats/store/session.ts';
+import { turns } from '../lib/turns.ts';
 import type { Store } from '../store/store.ts';
 import { putDurably } from '../sys/put-durably.ts';
 import type { World } from '../sys/world.ts';
@@ -52,6 +54,41 @@ export async function readJournal(
   }
 }
 
+/** A session's journal, which several may change: one after the other, each what the one before has left. */
+export interface SessionJournal {
+  readonly record: SessionRecord;
+  /** Durable once resolved. */
+  change(step: (record: SessionRecord) => SessionRecord): Promise<void>;
+  /** The sealed log of a disk begins: from then on it has segments. */
+  begin(disk: string): Promise<void>;
+}
+
+/** Of a session that the caller holds. */
+export function sessionJournal(world: World, store: Store, record: SessionRecord): SessionJournal {
+  const inTurn = turns();
+  let current = record;
+  const change: SessionJournal['change'] = (step) =>
+    inTurn(async () => {
+      const next = step(current);
+      if (isDeepStrictEqual(next, current)) return;
+      await writeJournal(world, store, next);
+      current = next;
+    });
+  return {
+    get record() {
+      return current;
+    },
+    change,
+    begin: (disk) => change((before) => withBegun(before, disk)),
+  };
+}
+
+function withBegun(record: SessionRecord, disk: string): SessionRecord {
+  const { sealed } = record;
+  if (!sealed || sealed.begun.includes(disk)) return record;
+  return { ...record, sealed: { ...sealed, begun: [...sealed.begun, disk] } };
+}
+
 /** The journal goes last: after a crash the session is still there to be removed, with all that it took. */
 export async function removeSession(world: World, store: Store, id: string): Promise<void> {
   const { files } = world;
@@ -61,14 +98,14 @@ export async function removeSession(world: World, store: Store, id: string): Pro
 }
 
 /**
- * Removes all but the journal. The overlays' maps go first: without one the session is never served again,
+ * Removes all but the journal. The overlays' heads and maps go first: without one the session is never served again,
  * whatever else a crash leaves of it.
  */
 export async function emptySession({ files }: World, store: Store, id: string): Promise<void> {
   const directory = sessionDirectory(store, id);
   const names = (await files.list(directory)).filter((name) => name !== JOURNAL && name !== LOCK);
-  const isMap = (name: string): boolean => name.endsWith('.map');
-  for (const name of [...names.filter(isMap), ...names.filter((name) => !isMap(name))]) {
+  const isFirst = (name: string): boolean => name.endsWith('.head') || name.endsWith('.map');
+  for (const name of [...names.filter(isFirst), ...names.filter((name) => !isFirst(name))]) {
     await files.unlink(join(directory, name));
   }
   await files.syncDirectory(directory);

@@ -1,34 +1,13 @@
 import { join } from 'node:path/posix';
-import { readLayer } from '../block/layer.ts';
-import { openOverlay, type Overlay } from '../block/overlay.ts';
-import { type SpaceGuard, spaceGuard, type SpaceGuardOptions } from '../block/space-guard.ts';
-import type { BlockDevice } from '../block/block-device.ts';
 import { leaseTurn, readLease, releaseLease, takeLease } from '../catalog/leases.ts';
 import { isPublished } from '../catalog/points.ts';
 import type { PointRecord } from '../formats/store/point.ts';
 import type { SessionDisk, SessionRecord } from '../formats/store/session.ts';
-import { sessionReserve } from '../store/space-reserve.ts';
-import type { Store } from '../store/store.ts';
 import { SystemError } from '../sys/system-error.ts';
-import type { World } from '../sys/world.ts';
 import { SessionError } from './session-error.ts';
 import { removeSession, sessionDirectory } from './session-files.ts';
-
-/** Where sessions live. */
-export interface SessionHouse {
-  readonly world: World;
-  readonly store: Store;
-}
-
-export function sessionSpace(
-  { world, store }: SessionHouse,
-  { id, whenFull }: SessionRecord,
-  pausing: Pick<SpaceGuardOptions, 'signal' | 'onPause'> = {},
-): SpaceGuard {
-  const { files, clock } = world;
-  const directory = sessionDirectory(store, id);
-  return spaceGuard({ files, clock, directory, reserve: sessionReserve, whenFull, ...pausing });
-}
+import type { SessionHouse } from './session-house.ts';
+import { makeOverlays } from './session-overlays.ts';
 
 /** Takes the lease and makes empty overlays. */
 export async function prepare(house: SessionHouse, session: SessionRecord): Promise<void> {
@@ -37,11 +16,7 @@ export async function prepare(house: SessionHouse, session: SessionRecord): Prom
   // A lease whose session a power cut took back would never be released.
   await world.files.syncDirectory(join(store.directory, 'sessions'));
   await takeLeaseOf(house, session);
-  const space = sessionSpace(house, session);
-  for (const disk of session.disks) {
-    const nothing = readLayer('nothing', { size: disk.size, blockSize: 4096 }, { async read() {} });
-    await using _made = await overlayOf(house, session, { disk, base: nothing, space });
-  }
+  await makeOverlays(house, session);
   await world.files.syncDirectory(sessionDirectory(store, id));
 }
 
@@ -67,26 +42,6 @@ async function takeLeaseOf({ world, store }: SessionHouse, session: SessionRecor
     throw new SessionError('NOT_FOUND', `recovery point ${point} has just been forgotten`);
   }
   await takeLease(world, store, id, { set, point, holder });
-}
-
-export interface OverlayOf {
-  readonly disk: SessionDisk;
-  readonly base: BlockDevice;
-  readonly space: SpaceGuard;
-}
-
-/** Opens the overlay of a disk. Of a session past its preparation a lost one is never made anew. */
-export async function overlayOf(
-  { world, store }: SessionHouse,
-  { id, phase }: SessionRecord,
-  { disk, base, space }: OverlayOf,
-): Promise<Overlay> {
-  const { files, clock } = world;
-  const directory = sessionDirectory(store, id);
-  if (phase !== 'preparing' && !(await files.stat(join(directory, `${disk.name}.map`)))) {
-    throw new SessionError('CORRUPT', `session ${id} has lost the overlay of disk ${disk.name}`);
-  }
-  return openOverlay({ files, clock, directory, disk: disk.name, space }, base);
 }
 
 /** Removes all that the session had. */

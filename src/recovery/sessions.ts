@@ -1,5 +1,4 @@
 import { join } from 'node:path/posix';
-import { isDeepStrictEqual } from 'node:util';
 import type { PointRecord } from '../formats/store/point.ts';
 import type { NfsPlace, SessionRecord, WhenFull } from '../formats/store/session.ts';
 import { refuseLinks } from '../store/own-directories.ts';
@@ -11,14 +10,20 @@ import {
   readJournal,
   sessionDirectory,
   sessionIds,
+  sessionJournal,
   writeJournal,
 } from './session-files.ts';
 import { openSocket } from './session-sockets.ts';
-import { clean, mendLease, prepare, sessionDisks, type SessionHouse } from './session-steps.ts';
+import type { SessionHouse } from './session-house.ts';
+import { sealSession } from './session-overlays.ts';
+import { clean, mendLease, prepare, sessionDisks } from './session-steps.ts';
 
 /** A session that this process holds: nobody else serves or changes it. */
 export interface HeldSession extends AsyncDisposable {
+  /** As it is now. */
   readonly record: SessionRecord;
+  /** Makes its journal say that the sealed log of this disk has begun. */
+  begin(disk: string): Promise<void>;
   /** Remembers where its clients find it, and will look for it after a restart. */
   settle(place: SessionPlace): Promise<void>;
 }
@@ -64,6 +69,7 @@ export async function startSession(
       whenFull,
       phase: 'preparing',
       keepAs: undefined,
+      sealed: store.has('sealed-overlay') ? { begun: [], overPlain: false } : undefined,
     };
     await writeJournal(world, store, record);
     return held(house, (await advance(house, record, undefined, stepsWithoutKeys(house)))!, lock);
@@ -98,7 +104,8 @@ export async function resumeSession(
       );
     }
     if (record.phase === 'ready') await mendLease(house, record);
-    return held(house, (await advance(house, record, undefined, stepsWithoutKeys(house)))!, lock);
+    const ready = (await advance(house, record, undefined, stepsWithoutKeys(house)))!;
+    return held(house, await sealSession(house, ready), lock);
   } catch (cause) {
     await lock[Symbol.asyncDispose]();
     throw cause;
@@ -212,12 +219,13 @@ function held(
   record: SessionRecord,
   lock: AsyncDisposable,
 ): HeldSession {
+  const journal = sessionJournal(world, store, record);
   return {
-    record,
-    async settle(place) {
-      if (isDeepStrictEqual({ ...record, ...place }, record)) return;
-      await writeJournal(world, store, { ...record, ...place });
+    get record() {
+      return journal.record;
     },
+    begin: journal.begin,
+    settle: (place) => journal.change((before) => ({ ...before, ...place })),
     [Symbol.asyncDispose]: () => lock[Symbol.asyncDispose](),
   };
 }

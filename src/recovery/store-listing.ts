@@ -10,7 +10,7 @@ import { manifestDisk } from '../store/manifest-disk.ts';
 import { sessionDisk } from './session-disk.ts';
 import { sessionDiskUri } from './session-sockets.ts';
 import { readJournal, sessionDirectory, sessionIds } from './session-files.ts';
-import type { SessionHouse } from './session-steps.ts';
+import type { SessionHouse } from './session-house.ts';
 import { newShelf, type Shelf, type ShelfFile, type ShelfTimes } from './shelf.ts';
 import type { StoreFile, StoreListing } from './store-tree.ts';
 

@@ -275,7 +275,7 @@ test('a session is seen with what goes through it, what is done with it, and its
   const driven = onSessions('unknown');
   driven.type('k\r');
   const { id } = driven.asked.find(({ call }) => call.name === 'session/keep')!;
-  driven.answer('session/show', { ...session(), attach: null });
+  driven.answer('session/show', { ...session(), attach: null, overlay: null });
   const lines = [{ time: TIME, message: 'no space is left: guests wait until there is some' }];
   driven.answer('session/log', { session: 'web-1a2b3c', lines });
   const other = { ...EXPORT, session: 'other', clients: [] };

@@ -20,6 +20,7 @@ const FINE: Circumstances = {
   ...{ limits: { warningPercent: 85, criticalPercent: 95 }, before: () => undefined },
   ...{ jobs: [], needsKey: () => false, latePeriods: 2, foreign: [], boxProblem: undefined },
   damagedFrames: 0,
+  damagedSessions: new Map(),
   schedules: { list: () => [], nth: () => undefined },
 };
 

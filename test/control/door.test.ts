@@ -35,6 +35,7 @@ const desk: { -readonly [K in keyof Desk]: Desk[K] } = {
   },
   box: undefined,
   whyWaiting: () => undefined,
+  overlay: () => undefined,
   ...{ host: none, files: none },
   isSecret: () => true,
   apart: undefined,

@@ -10,7 +10,8 @@ import { openJobFiles } from '../../src/jobs/job-files.ts';
 import { machineFiles } from '../../src/recovery/machine-files.ts';
 import { markServed } from '../../src/recovery/served-sessions.ts';
 import { sessionDirectory } from '../../src/recovery/session-files.ts';
-import { overlayOf, sessionSpace } from '../../src/recovery/session-steps.ts';
+import { sessionSpace } from '../../src/recovery/session-house.ts';
+import { overlayOf } from '../../src/recovery/session-overlays.ts';
 import { startSession } from '../../src/recovery/sessions.ts';
 import { openBlockReader } from '../../src/store/block-reader.ts';
 import { manifestDisk } from '../../src/store/manifest-disk.ts';
@@ -100,7 +101,10 @@ async function liveSession(
   const root = point.disks[0]!;
   await using base = manifestDisk(reader, { name: 'vda', root, keys: set.keys });
   const space = sessionSpace(house, record);
-  await using overlay = await overlayOf(house, record, { disk: record.disks[0]!, base, space });
+  const { begin } = session;
+  await using overlay = await overlayOf(house, record, {
+    ...{ disk: record.disks[0]!, set, base, space, begin },
+  });
   const disk = contents.slice();
   const files = new Map<string, Uint8Array>();
   await using tree = await openSessionTree({

@@ -47,6 +47,7 @@ const SESSION: SessionRecord = {
   whenFull: 'pause',
   phase: 'keeping',
   keepAs: 'vm1-x',
+  sealed: { begun: ['vda'], overPlain: true },
 };
 const SERVED = { tls: { kind: 'psk', path: '/etc/holdfast/keys.psk' } } as const;
 const GROWTH = [{ time: POINT.created, usedBytes: 1, totalBytes: 2 }];

@@ -120,6 +120,7 @@ test('profiles and sessions', async () => {
     whenFull: 'pause',
     phase: 'keeping',
     keepAs: 'vm1-x',
+    sealed: { begun: ['vda'], overPlain: false },
   };
   deepEqual(decodeSession(encodeSession(session)), session);
 });

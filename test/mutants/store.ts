@@ -231,7 +231,7 @@ export const store: readonly Mutant[] = [
   },
   {
     name: 'sessions: a lost overlay is replaced by a new one',
-    file: 'src/recovery/session-steps.ts',
+    file: 'src/recovery/session-overlays.ts',
     text: "if (phase !== 'preparing' && !(await files.stat(join(directory, `${disk.name}.map`)))) {",
     to: 'if (false) {',
     tests: [SESSION_CRASH],

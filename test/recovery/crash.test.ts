@@ -5,8 +5,14 @@ import { findPoint, listPoints, readPoint } from '../../src/catalog/points.ts';
 import type { OpenSet } from '../../src/catalog/sets.ts';
 import type { PointRecord } from '../../src/formats/store/point.ts';
 import type { SessionError } from '../../src/recovery/session-error.ts';
-import { readJournal, sessionIds, writeJournal } from '../../src/recovery/session-files.ts';
-import { overlayOf, sessionSpace } from '../../src/recovery/session-steps.ts';
+import {
+  readJournal,
+  sessionIds,
+  sessionJournal,
+  writeJournal,
+} from '../../src/recovery/session-files.ts';
+import { sessionSpace } from '../../src/recovery/session-house.ts';
+import { overlayOf } from '../../src/recovery/session-overlays.ts';
 import { keepHeld } from '../../src/recovery/keep-session.ts';
 import { discardSession, resumeSession, startSession } from '../../src/recovery/sessions.ts';
 import { openBlockReader } from '../../src/store/block-reader.ts';
@@ -69,7 +75,8 @@ async function openDisk(
   const record = (await readJournal(house.world, house.store, id))!;
   const base = manifestDisk(reader, { name: 'vda', root: point.disks[0]!, keys: set.keys });
   const space = sessionSpace(house, record);
-  return overlayOf(house, record, { disk: record.disks[0]!, base, space });
+  const { begin } = sessionJournal(house.world, house.store, record);
+  return overlayOf(house, record, { disk: record.disks[0]!, set, base, space, begin });
 }
 
 /** As `session keep`, encoding in this thread. */
@@ -259,7 +266,7 @@ test('a power cut while a session is discarded: it can be discarded again', asyn
       for (const left of found ? [] : await files.list(`${HOME}/sessions`)) {
         const names = await files.list(`${HOME}/sessions/${left}`);
         ok(
-          !names.some((name) => name.endsWith('.data')),
+          !names.some((name) => name.endsWith('.seg')),
           `cutAt=${cutAt} seed=${seed}: ${names.join(' ')}`,
         );
       }

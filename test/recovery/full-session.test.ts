@@ -32,6 +32,7 @@ test('a session whose guest waits for space can be ended, and that write was nev
       memory: nbdMemory(),
       admits: () => true,
       admitsUser: () => true,
+      begin: held.begin,
     },
     onEvent: ({ kind }) => void (kind === 'paused' && paused.resolve()),
   });

@@ -5,7 +5,8 @@ import { decodeSession, encodeSession } from '../../src/formats/store/session.ts
 import { machineFiles } from '../../src/recovery/machine-files.ts';
 import { sessionDamage } from '../../src/recovery/session-check.ts';
 import { sessionDirectory } from '../../src/recovery/session-files.ts';
-import { overlayOf, sessionSpace } from '../../src/recovery/session-steps.ts';
+import { sessionSpace } from '../../src/recovery/session-house.ts';
+import { overlayOf } from '../../src/recovery/session-overlays.ts';
 import { discardSession, resumeSession, startSession } from '../../src/recovery/sessions.ts';
 import { putDurably } from '../../src/sys/put-durably.ts';
 import { openSessionTree } from '../../src/tree/session-tree.ts';
@@ -28,7 +29,9 @@ async function place() {
   const directory = sessionDirectory(store, record.id);
   const space = sessionSpace(house, record);
   const base = memoryDevice(noise(SIZE, 1));
-  await using overlay = await overlayOf(house, record, { disk: record.disks[0]!, base, space });
+  const { begin } = session;
+  const [disk] = record.disks;
+  await using overlay = await overlayOf(house, record, { disk: disk!, set, base, space, begin });
   await using tree = await openSessionTree({
     ...{ files: world.files, clock: world.clock, directory, space },
     ...{ first: machineFiles(record), disks: new Map([['vda', overlay]]) },
@@ -44,7 +47,7 @@ async function place() {
 test('damage of what a session wrote is found without a key, and named', async () => {
   const { house, record, directory, files } = await place();
   deepEqual(await sessionDamage(house, record), []);
-  for (const name of ['vda.map', 'files.log']) {
+  for (const name of ['vda.head', 'files.log']) {
     const path = `${directory}/${name}`;
     const bytes = await files.readFile(path, 2 ** 20);
     for (const at of [5, 30, Math.floor(bytes.length / 2)]) {
@@ -57,7 +60,7 @@ test('damage of what a session wrote is found without a key, and named', async (
     }
   }
   deepEqual(await sessionDamage(house, record), []);
-  for (const name of ['vda.map', 'vda.data']) {
+  for (const name of ['vda.head']) {
     const path = `${directory}/${name}`;
     await files.rename(path, `${path}.away`);
     const lost = `${path} is missing: what was written to the disk is lost`;
@@ -66,7 +69,7 @@ test('damage of what a session wrote is found without a key, and named', async (
   }
 });
 
-test('what is left of a session whose removal failed has its map, or is never served again', async () => {
+test('what is left of a session whose removal failed has its head, or is never served again', async () => {
   for (let allowed = 0; ; allowed++) {
     const { house, record, directory, files } = await place();
     const before = await files.list(directory);
@@ -84,7 +87,7 @@ test('what is left of a session whose removal failed has its map, or is never se
     if (isGone) break;
     const after = await files.list(directory);
     equal(after.includes('session.json'), true);
-    if (after.length < before.length) equal(after.includes('vda.map'), false, after.join(' '));
+    if (after.length < before.length) equal(after.includes('vda.head'), false, after.join(' '));
   }
 });
 

@@ -24,6 +24,7 @@ function session(phase: SessionPhase, keepAs?: string): SessionRecord {
     whenFull: 'pause',
     phase,
     keepAs,
+    sealed: undefined,
   };
 }
 

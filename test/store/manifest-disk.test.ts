@@ -71,7 +71,10 @@ test('an increment shares what did not change, and reads as what changed', async
   after.set(noise(5000, 3), 3 * MiB + 100);
   after.fill(0, 5 * MiB, 6 * MiB);
   await using writer = await simulatedWriter(world, store, set);
-  const scope = { kind: 'segments', segments: [3, 5] } as const;
+  const scope = {
+    kind: 'segments',
+    segments: [3, 5].map((first) => ({ first, count: 1 })),
+  } as const;
   const next = await storeDisk(world, store, set, writer, after, { parent: root, scope });
   await writer.commit();
   ok(writer.stats.storedBytes < 300_000, `${writer.stats.storedBytes} stored`);
@@ -88,7 +91,7 @@ test('a disk that grew keeps what it had', async () => {
   after.set(before);
   after.set(noise(5000, 3), 299 * MiB);
   await using writer = await simulatedWriter(world, store, set);
-  const scope = { kind: 'segments', segments: [299] } as const;
+  const scope = { kind: 'segments', segments: [{ first: 299, count: 1 }] } as const;
   const next = await storeDisk(world, store, set, writer, after, { parent: root, scope });
   await writer.commit();
   await using disk = manifestDisk(reader, { name: 'vda', root: next, keys: set.keys });

@@ -12,7 +12,7 @@ import { pattern } from './random.ts';
  */
 const FIXTURES = new URL('../fixtures/overlay-1.json', import.meta.url);
 
-export const SIZE_1 = 40 * 4096 + 1000;
+const SIZE_1 = 40 * 4096 + 1000;
 
 export type Case1 = 'clean' | 'killed' | 'torn' | 'rotten';
 

@@ -17,7 +17,7 @@ export function plantSession(store: string, more: Partial<SessionRecord>): void 
   const record: SessionRecord = {
     ...{ id, created: TIME, set: 'nightly', point: 'x', machine: 'vm' },
     ...{ disks: [], listen: 'tcp:127.0.0.1:0', tls: false, nfs: undefined },
-    ...{ whenFull: 'pause', phase: 'preparing', keepAs: undefined },
+    ...{ whenFull: 'pause', phase: 'preparing', keepAs: undefined, sealed: undefined },
     ...more,
   };
   writeFileSync(join(directory, 'session.json'), encodeSession(record));

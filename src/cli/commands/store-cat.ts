@@ -1,12 +1,12 @@
 import {
   catManifest,
-  catOverlay,
   catPack,
   catPoint,
   catProfile,
   catSession,
   catSet,
 } from '../../control/inspect.ts';
+import { catOverlay } from '../../control/inspect-overlay.ts';
 import type { House, SecretSource } from '../../control/house.ts';
 import { type Command, UsageError } from '../command.ts';
 
@@ -19,7 +19,7 @@ export const command: Command = {
     'set SET                 the record of a backup set',
     'profile SET MACHINE     what a machine reads when it boots',
     'session SESSION         the journal of a session',
-    'overlay SESSION DISK    the map of what a session wrote',
+    'overlay SESSION DISK    where what a session wrote lies',
     'Always JSON, one object a line.',
   ],
   options: {},

@@ -32,7 +32,8 @@ export const command: Command = {
   },
 };
 
-function text({ packs, frames, bytes, points, locked, problems, strays }: CheckResult): string {
+function text(result: CheckResult): string {
+  const { packs, frames, bytes, points, locked, problems, plainSessions, strays } = result;
   const size = formatSize(bytes);
   return [
     `${packs} packs with ${frames} blocks and nodes, ${size}; ${points} recovery points`,
@@ -41,6 +42,9 @@ function text({ packs, frames, bytes, points, locked, problems, strays }: CheckR
         `set "${set}" is locked: its recovery points are checked only with its key (--passphrase-file)`,
     ),
     ...problems.map(({ where, what }) => `DAMAGED ${where}: ${what}`),
+    ...plainSessions.map(
+      (id) => `session ${id}: written in plain text by an older version, until it ends`,
+    ),
     ...strays.map((path) => `not a file of Holdfast, and not used: ${path}`),
     ...(problems.length === 0 ? [found(locked.length)] : []),
   ].join('\n');

@@ -14,6 +14,7 @@ export const ALARM_KINDS = [
   'not-served',
   'damage',
   'damaged-frames',
+  'damaged-overlay',
   'clock-jump',
   'audit-broken',
   'store-not-adopted',

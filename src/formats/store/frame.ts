@@ -40,6 +40,8 @@ export interface DomainKeys {
   readonly frame: Uint8Array | undefined;
   /** Authenticates recovery points and profiles. */
   readonly record: Uint8Array;
+  /** Seals what guests of sessions write; known to all where the set is not encrypted. */
+  readonly overlay: Uint8Array;
 }
 
 export const NONCE_LENGTH = 24;

@@ -65,14 +65,20 @@ export function unlockSlot(
 
 export function domainKeys(dataKey: Uint8Array): DomainKeys {
   const derived = (use: string): Uint8Array => keyedHash(dataKey, utf8(`holdfast 1 ${use}`));
-  return { digest: derived('digest'), frame: derived('frame'), record: derived('record') };
+  return {
+    ...{ digest: derived('digest'), frame: derived('frame') },
+    ...{ record: derived('record'), overlay: derived('overlay') },
+  };
 }
 
 /** What unencrypted sets share, known to all. */
 export function publicKeys(): DomainKeys {
   const constant = (use: string): Uint8Array =>
     keyedHash(new Uint8Array(DATA_KEY_LENGTH), utf8(`holdfast 1 public ${use}`));
-  return { digest: constant('digest'), frame: undefined, record: constant('record') };
+  return {
+    ...{ digest: constant('digest'), frame: undefined },
+    ...{ record: constant('record'), overlay: constant('overlay') },
+  };
 }
 
 function slotKey(secret: SlotSecret): Uint8Array {

@@ -22,6 +22,16 @@ export interface SessionRecord {
   readonly phase: SessionPhase;
   /** While it is being kept: the ID of the recovery point to be. */
   readonly keepAs: string | undefined;
+  /** Undefined: overlays of version 1, in plain text (overlay-map.md). */
+  readonly sealed: SealedOverlays | undefined;
+}
+
+/** How far the sealed logs of its disks (overlay-log.md) are. */
+export interface SealedOverlays {
+  /** Names of disks whose log has had a segment: a log without any is damaged from then on. */
+  readonly begun: readonly string[];
+  /** Whether below each lies an overlay of version 1, which is only read from then on. */
+  readonly overPlain: boolean;
 }
 
 /** Where a session's directory is exported, and to whom. */
@@ -91,6 +101,14 @@ function sessionOf(fields: Fields): SessionRecord {
     whenFull: fields.oneOf('whenFull', ['pause', 'refuse']),
     phase: fields.oneOf('phase', ['preparing', 'ready', 'keeping', 'cleaning']),
     keepAs: fields.has('keepAs') ? fileName(fields, 'keepAs') : undefined,
+    sealed: fields.has('sealed') ? decodeSealed(fields.object('sealed')) : undefined,
+  };
+}
+
+function decodeSealed(fields: Fields): SealedOverlays {
+  return {
+    begun: fields.texts('begun', DISKS_MAX),
+    overPlain: fields.flag('overPlain'),
   };
 }
 
