@@ -65,6 +65,11 @@ export function emptyNode(start: number, end: number): LocationNode {
   };
 }
 
+/** Not so: its body is in the scratch file. */
+export function isInMemory({ pieces, body }: LocationNode): boolean {
+  return pieces === 1 || body !== undefined;
+}
+
 export function segmentOf(location: number): number {
   return location >>> PLACE_BITS;
 }
@@ -77,17 +82,6 @@ export function isInOneSegment(location: number, count: number): boolean {
 /** The location `count` pages behind one, in the same piece. */
 export function advance(location: number, count: number): number {
   return location > ZERO ? location + count : location;
-}
-
-/** What is put over a range of a node. */
-export interface Put {
-  readonly first: number;
-  readonly end: number;
-  readonly location: number;
-  /** Words of a body. */
-  readonly length: number;
-  /** Gets the pieces that were there. */
-  readonly lost: Seen;
 }
 
 /** Whether a page at `location` may belong to the piece that began `distance` pages before it. */
@@ -146,7 +140,7 @@ export interface Put {
 /** Puts a piece over a range that lies in the node. False: it has no room, and nothing was changed. */
 export function put(node: LocationNode, what: Put): boolean {
   const { first, end, location, length, lost } = what;
-  assert(node.pieces === 1 || node.body, IN_MEMORY);
+  assert(isInMemory(node), IN_MEMORY);
   if (node.pieces > 1 && (first > node.start || end < node.end)) return putPiece(node, what);
   const isWhole = first === node.start && end === node.end;
   const isSame = node.pieces === 1 && advance(node.value, first - node.start) === location;
@@ -311,9 +305,8 @@ export function join(node: LocationNode, next: LocationNode, length: number): bo
   return true;
 }
 
-/** In memory, and not spelled out. */
-function hasPieces({ pieces, body }: LocationNode): boolean {
-  return pieces === 1 || (pieces > 1 && body !== undefined);
+function hasPieces(node: LocationNode): boolean {
+  return node.pieces > 0 && isInMemory(node);
 }
 
 function becomePiece(node: LocationNode, location: number): void {

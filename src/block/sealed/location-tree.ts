@@ -5,6 +5,7 @@ import {
   continues,
   cut,
   emptyNode,
+  isInMemory,
   join,
   middle,
   put,
@@ -13,7 +14,7 @@ import {
   type LocationNode,
   type LocationRun,
 } from './location-nodes.ts';
-import { nodeList } from './node-list.ts';
+import { nodeList, type NodeList } from './node-list.ts';
 
 /** The pages of a disk in nodes, which are cut where they are full and joined where they are nearly empty. */
 export interface LocationTree {
@@ -24,6 +25,8 @@ export interface LocationTree {
   replace(first: number, end: number, location: number): boolean;
   /** Joins the nodes of a range with their neighbors where both are small. */
   tidy(first: number, end: number): void;
+  /** True only if all pages of the range are at `location`, and that can be seen in memory. */
+  isAll(first: number, end: number, location: number): boolean;
   /** Ascending; covers the range. */
   runs(first: number, end: number): LocationRun[];
   readonly count: number;
@@ -79,14 +82,7 @@ export function locationTree(options: LocationTreeOptions): LocationTree {
   }
 
   return {
-    find: list.find,
-    nodes(first, end, most = Infinity) {
-      const found: LocationNode[] = [];
-      for (let page = first; page < end && found.length < most; page = found.at(-1)!.end) {
-        found.push(list.find(page));
-      }
-      return found;
-    },
+    ...looks(list),
     replace(first, end, location) {
       let isSmall = false;
       for (let page = first; page < end; ) {
@@ -107,6 +103,38 @@ export function locationTree(options: LocationTreeOptions): LocationTree {
     tidy(first, end) {
       for (let page = first; page < end; ) page = tidyAt(page).end;
     },
+    get count() {
+      return list.count;
+    },
+  };
+}
+
+/** What changes nothing. */
+function looks(list: NodeList): Pick<LocationTree, 'find' | 'nodes' | 'isAll' | 'runs'> {
+  return {
+    find: list.find,
+    nodes(first, end, most = Infinity) {
+      const found: LocationNode[] = [];
+      for (let page = first; page < end && found.length < most; page = found.at(-1)!.end) {
+        found.push(list.find(page));
+      }
+      return found;
+    },
+    isAll(first, end, location) {
+      let others = 0;
+      const look = (_first: number, count: number, at: number) => {
+        if (at !== location) others += count;
+      };
+      for (let page = first; page < end; ) {
+        const node = list.find(page);
+        if (!isInMemory(node)) return false;
+        const to = Math.min(end, node.end);
+        visit(node, page, to, look);
+        if (others > 0) return false;
+        page = to;
+      }
+      return true;
+    },
     runs(first, end) {
       const found: LocationRun[] = [];
       let last = { first, count: 0, location: ABSENT };
@@ -125,9 +153,6 @@ export function locationTree(options: LocationTreeOptions): LocationTree {
         page = to;
       }
       return found;
-    },
-    get count() {
-      return list.count;
     },
   };
 }

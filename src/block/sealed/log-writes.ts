@@ -7,7 +7,7 @@ import type { Batch } from './batches.ts';
 import { isFull } from './log-flush.ts';
 import type { LogHead } from './log-head.ts';
 import type { LogReads } from './log-reads.ts';
-import { type PageLocations, ZERO } from './page-locations.ts';
+import type { PageLocations } from './page-locations.ts';
 import { locationOf } from './recover.ts';
 
 export interface LogWrites {
@@ -137,11 +137,6 @@ function appending({ head, map, space, begun, shortOfSpace }: LogWritesOptions) 
       },
     );
   }
-  /** Guests trim again what they have trimmed. */
-  function isZero(first: number, count: number): boolean {
-    if (!map.ready(first, count)) return false;
-    return map.get(first) === ZERO && map.runs(first, count).length === 1;
-  }
   return {
     more,
     /** `count` of the source's pages, from the one at `done` on; answers how many of them were written. */
@@ -158,7 +153,8 @@ function appending({ head, map, space, begun, shortOfSpace }: LogWritesOptions) 
       return count;
     },
     async zeros(first: number, count: number): Promise<void> {
-      if (isZero(first, count)) return;
+      // Guests trim again what they have trimmed.
+      if (map.isZero(first, count)) return;
       const body = encodeZeros([{ first, count }]);
       for (let isDone = false; !isDone; ) {
         while (head.room('guest') === 0) await more();

@@ -1,7 +1,7 @@
 import { allDone } from '../../lib/all-done.ts';
 import { turnOfLoop } from '../../lib/turn-of-loop.ts';
 import type { File } from '../../sys/file-system.ts';
-import type { LocationNode } from './location-nodes.ts';
+import { isInMemory, type LocationNode } from './location-nodes.ts';
 import { scratchBodies, type ScratchBodies } from './scratch-bodies.ts';
 
 /** Bodies that are written, or read, at once: 256 KiB. */
@@ -117,14 +117,14 @@ export function nodeBodies({ length, limit, scratch }: NodeBodiesOptions): NodeB
     get areReady() {
       return inScratch === 0 && !isTooMuch();
     },
-    ready: (nodes) => !isTooMuch() && nodes.every(hasAll),
+    ready: (nodes) => !isTooMuch() && nodes.every(isInMemory),
     async load(nodes) {
       if (isTooMuch()) await startRound();
       // So few that the first are still there when the last has come.
       const most = Math.max(1, Math.min(BATCH, limit() >> 2));
       await allDone(
         nodes
-          .filter((node) => !hasAll(node))
+          .filter((node) => !isInMemory(node))
           .slice(0, most)
           .map(reads.read),
       );
@@ -173,10 +173,6 @@ function bodyReads({ places, room, came }: BodyReadsOptions) {
       await Promise.allSettled(underWay.values());
     },
   };
-}
-
-function hasAll({ pieces, body }: LocationNode): boolean {
-  return pieces === 1 || body !== undefined;
 }
 
 /** The coldest ones beyond `aim`: `known` gets those that the scratch file has; the others have to be written. */

@@ -40,10 +40,12 @@ export interface PageLocations {
   /** Puts `count` pages at `location` and behind it, in one segment. */
   set(first: number, count: number, location: number): void;
   /**
-   * Zeros, in turns of the loop. As soon as it is called a `set` is newer than it and wins; until it is done a page
-   * is zeros or as it was. Where it rejects, because the scratch file cannot be read, that stays so.
+   * Zeros: as soon as it is called that is what is seen, and a `set` is newer and wins. The work is done in turns of
+   * the loop. Where it rejects, because the scratch file cannot be read, some pages may be as they were.
    */
   zero(first: number, count: number): Promise<void>;
+  /** True only if all pages are zeros; also false where it takes more than a look at what is in memory. */
+  isZero(first: number, count: number): boolean;
   /** Ascending; covers the range, absent pages too. What is alike or lies one behind the other is one run. */
   runs(first: number, count: number): readonly LocationRun[];
   /** Ascending runs of all that is not absent. What is set in the meantime may or may not be seen. */
@@ -112,10 +114,16 @@ export function pageLocations(options: PageLocationsOptions): PageLocations & As
   function check(first: number, count: number): void {
     assert(first >= 0 && count > 0 && first + count <= pages, 'pages are of this disk');
   }
+  /** What is read is settled first: who patches a page must not find what is zeros already. */
+  function runs(first: number, end: number): LocationRun[] {
+    zeros.settle(first, end);
+    return tree.runs(first, end);
+  }
 
   return {
     get(page) {
       check(page, 1);
+      zeros.settle(page, page + 1);
       return locationAt(tree.find(page), page);
     },
     set(first, count, location) {
@@ -130,11 +138,15 @@ export function pageLocations(options: PageLocationsOptions): PageLocations & As
       check(first, count);
       await zeros.zero(first, first + count === pages ? limit : first + count);
     },
+    isZero(first, count) {
+      check(first, count);
+      return tree.isAll(first, first + count, ZERO);
+    },
     runs(first, count) {
       check(first, count);
-      return tree.runs(first, first + count);
+      return runs(first, first + count);
     },
-    written: () => written(pages, tree, bodies),
+    written: () => written({ pages, tree, bodies, runs }),
     ready: (first, count) => bodies.areReady || bodies.ready(tree.nodes(first, first + count)),
     load: (first, count) => bodies.load(tree.nodes(first, first + count)),
     get dataPages() {
@@ -147,11 +159,14 @@ export function pageLocations(options: PageLocationsOptions): PageLocations & As
   };
 }
 
-async function* written(
-  pages: number,
-  tree: LocationTree,
-  bodies: NodeBodies,
-): AsyncGenerator<LocationRun> {
+interface Written {
+  readonly pages: number;
+  readonly tree: LocationTree;
+  readonly bodies: NodeBodies;
+  readonly runs: (first: number, end: number) => readonly LocationRun[];
+}
+
+async function* written({ pages, tree, bodies, runs }: Written): AsyncGenerator<LocationRun> {
   let last: LocationRun | undefined;
   for (let page = 0; page < pages; ) {
     await turnOfLoop();
@@ -162,9 +177,9 @@ async function* written(
     }
     const missing = nodes.find((node) => !bodies.ready([node]));
     const end = missing?.start ?? Math.min(nodes.at(-1)!.end, pages);
-    const runs = tree.runs(page, end);
+    const found = runs(page, end);
     page = end;
-    for (const run of runs) {
+    for (const run of found) {
       if (last && continues(last.location, last.count, run.location)) {
         last = { ...last, count: last.count + run.count };
         continue;

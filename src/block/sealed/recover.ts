@@ -114,7 +114,7 @@ async function replaySegment(
     const page = table.pageAt(place);
     const n = table.countAt(place);
     if (n === QUAD_PLACES) markQuad(segment, place, places);
-    if (!map.ready(page, n)) await map.load(page, n);
+    while (!map.ready(page, n)) await map.load(page, n);
     map.set(page, n, locationOf(segment, place));
     segment.live += n;
     segment.pages += n;

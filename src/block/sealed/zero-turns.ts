@@ -4,12 +4,12 @@ import type { LocationTree } from './location-tree.ts';
 import type { NodeBodies } from './node-bodies.ts';
 
 /**
- * Sets ranges to zeros in turns of the loop. What is set in the meantime is newer: just before it, all zeros that are
- * under way are set in the whole of its node. Each node remembers up to which of them it has them.
+ * Sets ranges to zeros in turns of the loop, as if it were done at once: before a node is read or set by others, all
+ * zeros that are under way are set in the whole of it. Each node remembers up to which of them it has them.
  */
 export interface ZeroTurns {
   zero(first: number, end: number): Promise<void>;
-  /** To be called before a range is set. */
+  /** To be called before a range, whose nodes are in memory, is read or set. */
   settle(first: number, end: number): void;
   /** Whether two nodes may be joined: as one they can remember no more than one number. */
   areEven(node: LocationNode, next: LocationNode): boolean;
