@@ -6,6 +6,7 @@ import { BlockError } from '../block-error.ts';
 import type { FoundFiles, LogFiles } from './log-files.ts';
 import { isBefore, LOG_START } from './positions.ts';
 import {
+  holdsSlots,
   type FailedPlace,
   readSalt,
   readSummary,
@@ -52,7 +53,9 @@ export async function readLogState(
   { isRecovery }: { readonly isRecovery: boolean },
 ): Promise<LogState> {
   const surveys: Survey[] = [];
+  /** Neither preface says what these are; `used`: guests' pages lie there, so that they were born. */
   const nameless: number[] = [];
+  const used = new Set<number>();
   const damage: Damage[] = [];
   /** All lists together would be too much memory. */
   let newest: NewestList | undefined;
@@ -62,12 +65,17 @@ export async function readLogState(
     const table = summary instanceof FormatError ? undefined : summary;
     const surveyed = await surveyFile(log, { number, table, isRecovery });
     if (surveyed) surveys.push(surveyed.survey);
+    else if (table || (await holdsSlots(log, number))) used.add(number);
     else nameless.push(number);
     if (surveyed?.list) newest = { of: number, ranges: surveyed.list };
   }
   const durable = durableOf(surveys, log.head.places);
   const isReached = (number: number) => number <= durable.segment;
-  const { kept, leftOver, ...told } = presence(log, surveys, { newest, nameless, isReached });
+  const { kept, leftOver, ...told } = presence(log, surveys, {
+    newest,
+    nameless: [...nameless, ...used],
+    isReached: (number) => isReached(number) || used.has(number),
+  });
   damage.push(...told.damage);
   const voids = voidPlaces(kept);
   for (const survey of kept) damage.push(...damageOf(log, survey, { durable, voids }));

@@ -84,6 +84,20 @@ export async function readSalt(
   return undefined;
 }
 
+/** Whether something was ever appended to a segment whose prefaces are broken; without a key, and so only to refuse it. */
+export async function holdsSlots({ files, ...log }: LogFiles, number: number): Promise<boolean> {
+  await using file = await files.open(log.segmentPath(number), 'read');
+  const bytes = new Uint8Array(PLACE_LENGTH);
+  const quadTrailer = QUAD_LENGTH - (QUAD_PLACES - 1) * PLACE_LENGTH;
+  for (let place = 1; place < log.head.places - 1; place++) {
+    bytes.fill(0);
+    await file.read(bytes, place * PLACE_LENGTH);
+    const found = readTrailer(bytes, PAGE_LENGTH) ?? readTrailer(bytes, quadTrailer);
+    if (found && found.kind !== 'birth') return true;
+  }
+  return false;
+}
+
 /** Reads a segment's summary, or undefined where it has none that is whole. */
 export async function readSummary(
   log: LogFiles,
