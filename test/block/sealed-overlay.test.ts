@@ -13,7 +13,9 @@ import { overlayKey } from '../../src/formats/store/overlay-key.ts';
 import type { Suite } from '../../src/formats/store/overlay-log.ts';
 import { systemClock } from '../../src/sys/clock.ts';
 import { systemRandom } from '../../src/sys/random.ts';
+import { SystemError } from '../../src/sys/system-error.ts';
 import { realFileSystem } from '../../src/sys/real-file-system.ts';
+import { faultyFs } from '../support/faulty-fs.ts';
 import { pattern } from '../support/random.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 import { readAll, writableDeviceConforms } from './conformance.ts';
@@ -83,4 +85,30 @@ test('a closed overlay goes on where it was', async () => {
     { offset: 28_672, length: 4096, kind: 'data' },
   ]);
   equal(again.taken, 4 * 4096);
+});
+
+test('a segment whose birth failed, and whose file stayed, is not missed', async () => {
+  const base = memoryDevice(new Uint8Array(40 * 4096));
+  const directory = await prepared(base, { places: 8 });
+  let faultsLeft = 2;
+  const failing = faultyFs(files, (operation, path) => {
+    const isOf = operation === 'allocate' || operation === 'unlink';
+    if (!path.endsWith('.00000002.seg') || !isOf || faultsLeft === 0) return undefined;
+    faultsLeft--;
+    return new SystemError('IO', `${operation} ${path}: made to fail`);
+  });
+  let expected: Uint8Array;
+  {
+    await using disk = await open(base, directory, { options: { files: failing } });
+    for (let page = 0; page < 30; page++) {
+      await disk.write(pattern(4096, page), page * 4096, 'cached').catch(async () => {
+        await disk.write(pattern(4096, page), page * 4096, 'cached');
+      });
+    }
+    expected = await readAll(disk);
+  }
+  equal(faultsLeft, 0);
+  deepEqual(expected.subarray(0, 4096), pattern(4096, 0));
+  await using again = await open(base, directory, { options: { begun: true } });
+  deepEqual(await readAll(again), expected);
 });

@@ -219,6 +219,20 @@ export const sealedLog: readonly Mutant[] = [
     tests: ['test/block/sealed/survey.test.ts'],
   },
   {
+    name: 'survey: a segment with a summary is read all the same',
+    file: 'src/block/sealed/survey.ts',
+    text: 'new Uint8Array((summary ? 1 : READ_PLACES) * PLACE_LENGTH)',
+    to: 'new Uint8Array(READ_PLACES * PLACE_LENGTH)',
+    tests: ['test/block/sealed/survey.test.ts'],
+  },
+  {
+    name: 'sealed log: a segment that was never born is missed',
+    file: 'src/block/sealed/log-state.ts',
+    text: '? isReached(number) : listed!.has(number);',
+    to: '? isReached(number) : isReached(number) || listed!.has(number);',
+    tests: ['test/block/sealed-overlay.test.ts'],
+  },
+  {
     name: 'codec pool: all codecs of a large log are in memory',
     file: 'src/block/sealed/codec-pool.ts',
     text: 'oldest.giveUp();',

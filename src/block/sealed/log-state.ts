@@ -162,9 +162,10 @@ function presence(
   }
   const present = new Set(kept.map((it) => it.number));
   for (const number of nameless) {
-    if (freed.has(number) || !(isReached(number) || listed?.has(number))) {
-      leftOver.push(number);
-    } else throw gone(log, number, 'begins and ends with what is not a preface');
+    // One whose birth failed, and whose file could not be removed either, is in no list that came later.
+    const isMissed = number > (newest?.of ?? 0) ? isReached(number) : listed!.has(number);
+    if (freed.has(number) || !isMissed) leftOver.push(number);
+    else throw gone(log, number, 'begins and ends with what is not a preface');
   }
   for (const number of listed ?? []) {
     if (!present.has(number) && !freed.has(number)) throw gone(log, number, 'is missing');

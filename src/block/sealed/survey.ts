@@ -141,12 +141,13 @@ export async function surveySegment(
   const { places } = log.head;
   const table = summary ?? placeTable(places);
   const found = findings(log, table, number);
-  const bytes = new Uint8Array(READ_PLACES * PLACE_LENGTH);
+  // What holds no pages lies apart, mostly, and takes one place.
+  const bytes = new Uint8Array((summary ? 1 : READ_PLACES) * PLACE_LENGTH);
   let [from, to] = [0, 0];
-  /** The bytes from `place` on, as far as a quad reaches. */
+  /** The bytes from `place` on, as far as a slot reaches that may lie there. */
   async function at(place: number): Promise<Uint8Array> {
-    if (place + QUAD_PLACES > to && to < places) {
-      const wanted = bytes.subarray(0, Math.min(READ_PLACES, places - place) * PLACE_LENGTH);
+    if (place + (summary ? 1 : QUAD_PLACES) > to && to < places) {
+      const wanted = bytes.subarray(0, (places - place) * PLACE_LENGTH);
       wanted.fill(0);
       await file.read(wanted, place * PLACE_LENGTH);
       [from, to] = [place, place + wanted.length / PLACE_LENGTH];

@@ -12,6 +12,7 @@ import {
   PLACE_LENGTH,
   QUAD_LENGTH,
 } from '../../../src/formats/store/overlay-log.ts';
+import type { File } from '../../../src/sys/file-system.ts';
 import { systemRandom } from '../../../src/sys/random.ts';
 import { realFileSystem } from '../../../src/sys/real-file-system.ts';
 import { pattern } from '../../support/random.ts';
@@ -26,11 +27,16 @@ const DURABLE = { segment: 1, place: 0 };
 
 /** What a segment of these pages is surveyed to hold, after `alter` changed its bytes. */
 async function survey(disk: string, pages: readonly Uint8Array[], alter: (bytes: Buffer) => void) {
+  const { log, file, codec } = await segment(disk, pages, alter);
+  return await surveySegment(log, { number: 1, salt: SALT, codec }, file, undefined);
+}
+
+async function segment(disk: string, pages: readonly Uint8Array[], alter: (bytes: Buffer) => void) {
   const size = 100 * PAGE_LENGTH;
   await prepareSealedOverlay({ files, random, directory, disk, size, suite: 1, places: PLACES });
   const key = { suite: 1, overlayKey: overlayKey(undefined) } as const;
   const log = await openLogFiles({ files, directory, disk, session: 'session', key }, size);
-  using codec = log.codec('segment', SALT);
+  const codec = log.codec('segment', SALT);
   const bytes = Buffer.alloc(PLACES * PLACE_LENGTH);
   const preface = encodePreface({ of: 'segment', suite: 1, number: 1, salt: SALT });
   for (const place of [0, PLACES - 1]) bytes.set(preface, place * PLACE_LENGTH);
@@ -44,9 +50,9 @@ async function survey(disk: string, pages: readonly Uint8Array[], alter: (bytes:
     place += page.length / PAGE_LENGTH;
   }
   alter(bytes);
-  await using file = await files.create(log.segmentPath(1));
+  const file = await files.create(log.segmentPath(1));
   await file.write(bytes, 0);
-  return await surveySegment(log, { number: 1, salt: SALT, codec }, file, undefined);
+  return { log, file, codec };
 }
 
 test('a quad that fails is one damage, of the pages that its trailer names', async () => {
@@ -95,4 +101,26 @@ test('what a guest writes into a page hides no slot, also where the one before i
       n: 1,
     },
   );
+});
+
+test('of a segment with a summary only the slots are read that hold no pages', async () => {
+  const { log, file, codec } = await segment(
+    'vdc',
+    [pattern(QUAD_LENGTH), pattern(4096)],
+    () => {},
+  );
+  const segment1 = { number: 1, salt: SALT, codec };
+  const { survey: whole, list } = await surveySegment(log, segment1, file, undefined);
+  const read: number[] = [];
+  const counting: File = {
+    ...file,
+    read(into, at) {
+      read.push(at / PLACE_LENGTH, into.length / PLACE_LENGTH);
+      return file.read(into, at);
+    },
+  };
+  const again = await surveySegment(log, segment1, counting, whole.table);
+  deepEqual(again.list, list);
+  deepEqual(again.survey.failed, []);
+  deepEqual(read, [1, 1]);
 });
