@@ -4,6 +4,7 @@ import { ingest } from './ingest.ts';
 import { guard } from './guard.ts';
 import { jobs } from './jobs.ts';
 import type { Mutant } from './mutant.ts';
+import { pageLocations } from './page-locations.ts';
 import { sealedLog } from './sealed-log.ts';
 import { service } from './service.ts';
 import { store } from './store.ts';
@@ -18,5 +19,6 @@ export const mutants: readonly Mutant[] = [
   ...targets,
   ...guard,
   ...jobs,
+  ...pageLocations,
   ...sealedLog,
 ];

@@ -142,30 +142,50 @@ const MEMORY = { budget: 100 * BODY, limits: MIDDLE };
 /** What is above the budget while the scratch file is written, with the nodes themselves. */
 const MEMORY_MAX = 1.25 * MEMORY.budget + 40 * BODY;
 
-/** Nodes of which each page has a piece of its own. */
+/** Nodes of which each page has a piece of its own; and the most that was in memory in the meantime. */
 async function filled(nodes: number, setup: Setup) {
   const disk = counted(2 ** 28, setup);
   const place = places();
-  for (let page = 0; page < nodes * 64; page++) {
-    await disk.set(page, 1, place());
-    if (page % 4096 === 0) await turnOfLoop();
-  }
-  return disk;
+  let most = 0;
+  const fill = async () => {
+    for (let page = 0; page < nodes * 64; page++) {
+      await disk.set(page, 1, place());
+      most = Math.max(most, disk.map.memory);
+    }
+  };
+  await fill();
+  return { ...disk, fill, most: () => most };
 }
 
 test('a map stays within its budget, and lets go of its scratch file', async () => {
-  const { scratch, openFiles } = scratchDisk();
+  const { scratch, files, openFiles } = scratchDisk();
+  const nodes = 640;
+  const setup = { ...MEMORY, budget: 250 * BODY, scratch };
+  const most = 1.25 * setup.budget + 40 * BODY;
   {
-    const { map } = await filled(400, { ...MEMORY, scratch });
+    const disk = await filled(nodes, setup);
+    const { map } = disk;
     await using _map = map;
     equal(openFiles(), 1);
-    ok(map.memory <= MEMORY_MAX, `${map.memory} bytes`);
-    ok(!map.ready(0, 400 * 64));
-    ok(map.ready(399 * 64, 1), 'what was used last is there');
-    equal(map.dataPages, 400 * 64);
-    equal((await all(map.written())).length, 400 * 64);
-    ok(map.memory <= MEMORY_MAX, `${map.memory} bytes after all was read`);
-    await Promise.all([map.zero(0, 2 ** 27), map.zero(2 ** 27, 2 ** 27)]);
+    ok(!map.ready(0, nodes * 64));
+    equal(map.isZero(0, nodes * 64), false);
+    ok(map.ready((nodes - 1) * 64, 1), 'what was used last is there');
+    for (let time = 0; time < 2; time++) await disk.fill();
+    ok(disk.most() <= most, `${disk.most()} bytes`);
+    equal(map.dataPages, nodes * 64);
+    equal((await all(map.written())).length, nodes * 64);
+    ok(map.memory <= most, `${map.memory} bytes after all was read`);
+    const { size } = (await files.stat('/scratch'))!;
+    ok(size <= (nodes + 64) * 256, `${size} bytes: slots are used again`);
+
+    await Promise.all([map.load(0, 1), map.load(0, 1)]);
+    const before = map.memory;
+    await map.zero(0, 64);
+    equal(map.memory, before - BODY, 'one body was there once');
+    await Promise.all([map.zero(0, nodes * 16), map.zero(nodes * 16, nodes * 16)]);
+    for (let page = 0; page < nodes * 32; page++) equal(map.get(page), ZERO);
+    equal(map.dataPages, nodes * 32);
+    await map.zero(0, 2 ** 28);
     equal(map.dataPages, 0);
     deepEqual(await all(map.written()), [{ first: 0, count: 2 ** 28, location: ZERO }]);
   }
@@ -242,6 +262,9 @@ test('what breaks the rules of the map is our own fault', async () => {
   ]) {
     throws(wrong, { name: 'InvariantError' });
   }
+  await map.zero(0, 1000);
+  ok(map.isZero(0, 1000));
+  ok(map.memory < 1024, `${map.memory} bytes: what is beyond the end is zeros as well`);
   map.set(0, 1, PLACES - 1);
   map.set(1, 1, PLACES);
   deepEqual(map.runs(0, 2).length, 2, 'no run goes from one segment to the next');

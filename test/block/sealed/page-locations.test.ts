@@ -156,7 +156,7 @@ test('a map is what was set last, page by page, and counts what each segment has
   const steps = fc.array(step, { maxLength: 120 });
   await fc.assert(
     fc.asyncProperty(steps, (list) => follow(list, { limits: SMALL })),
-    { numRuns: 250 },
+    { numRuns: 200 },
   );
 });
 
@@ -167,7 +167,7 @@ test('a map whose nodes go to a scratch file and come back is the same', async (
   const scratch = () => files.create(`/scratch-${++made}`);
   await fc.assert(
     fc.asyncProperty(steps, (list) => follow(list, { limits: SMALL, budget: 0, scratch })),
-    { numRuns: 250 },
+    { numRuns: 200 },
   );
   ok(made > 10, `${made} of 300 maps went to a scratch file`);
 });
