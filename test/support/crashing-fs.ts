@@ -52,9 +52,9 @@ interface Machine {
 
 /**
  * Whether a sync fails, and how much is on the medium none the less; `begun`: what was written when it began, but not
- * what was written since.
+ * what was written since. `full`: there is no space for it, and the kernel keeps it.
  */
-export type SyncFault = (path: string) => 'none' | 'begun' | 'some' | 'all' | undefined;
+export type SyncFault = (path: string) => 'none' | 'begun' | 'some' | 'all' | 'full' | undefined;
 
 export interface CrashingFs {
   readonly files: FileSystem;
@@ -333,6 +333,7 @@ function fileOn(
       await pause();
       if (fault === undefined || fault === 'begun') sync.complete();
       if (fault === undefined) return;
+      if (fault === 'full') throw new SystemError('NO_SPACE', `${path}: no space left on device`);
       inode.failSync(random, fault === 'begun' ? 'none' : fault);
       throw new SystemError('IO', `${path}: input/output error`);
     },

@@ -26,8 +26,8 @@ export const SIZE = 24 * PAGE + 1000;
 /** The session's journal: there once segments have existed. */
 const BEGUN = `${HOME}/begun`;
 
-export function baseContents(): Uint8Array {
-  return noise(SIZE, 5);
+export function baseContents(size = SIZE): Uint8Array {
+  return noise(size, 5);
 }
 
 /** Every key with every nonce that something was sealed under. */
@@ -121,12 +121,13 @@ export interface Rig {
   readonly damage: string[];
   readonly suite: Suite;
   readonly options: Partial<SealedOverlayOptions>;
+  readonly size: number;
 }
 
 export function rig(
   random: () => number,
   seed: number,
-  options: Partial<SealedOverlayOptions> = {},
+  { size = SIZE, ...options }: Partial<SealedOverlayOptions> & { readonly size?: number } = {},
 ): Rig {
   return {
     random,
@@ -136,6 +137,7 @@ export function rig(
     damage: [],
     suite: seed % 2 === 0 ? 1 : 2,
     options,
+    size,
   };
 }
 
@@ -171,7 +173,7 @@ export async function open(files: FileSystem, it: Rig): Promise<SealedOverlay> {
       ...options,
       limits: { ...LIMITS, ...options.limits },
     },
-    memoryDevice(baseContents()),
+    memoryDevice(baseContents(it.size)),
   );
 }
 
@@ -187,7 +189,7 @@ export async function prepared(it: Rig): Promise<CrashingFs> {
     random: bytes,
     directory: HOME,
     disk: DISK,
-    size: SIZE,
+    size: it.size,
     suite,
     places: PLACES,
   });
