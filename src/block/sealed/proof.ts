@@ -50,7 +50,7 @@ async function missingSlots(
   },
 ): Promise<number[]> {
   const { table, codec, number } = segment;
-  const bytes = new Uint8Array(READ_PLACES * PLACE_LENGTH);
+  const bytes = new Uint8Array(Math.min(READ_PLACES, places) * PLACE_LENGTH);
   const quad = new Uint8Array(QUAD_LENGTH);
   const lost: number[] = [];
   if (!table) return lost;

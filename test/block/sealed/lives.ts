@@ -75,14 +75,15 @@ export async function lives(seed: number, options: LivesOptions, count: Counts):
 export async function endedAt(
   seed: number,
   cutAt: number,
-  { loss, count }: { readonly loss: Loss; readonly count: Counts },
+  { loss, count, turns }: { readonly loss: Loss; readonly count: Counts; readonly turns: number },
 ): Promise<boolean> {
   const random = seeded(seed);
   const it = rig(random, seed);
-  const session = sessionOf(it, await prepared(it), { count });
+  const session = sessionOf(it, await prepared(it), { count, turns });
   return named(`SEED=${seed} CUT=${cutAt}`, async (where) => {
     const hasEnded = await session.live(cutAt);
     await session.recover(loss, where);
+    deepEqual(it.nonces.twice, [], where);
     count.nonces += it.nonces.used.size;
     return hasEnded;
   });
@@ -99,6 +100,8 @@ async function named<T>(where: string, work: (where: string) => Promise<T>): Pro
 interface Use {
   readonly count: Counts;
   readonly faults?: Faults;
+  /** How often a process asks something of its overlay; left out: as it happens. */
+  readonly turns?: number;
 }
 
 /** Turns of the loop after which a request that nothing holds up is not answered any more. */
@@ -109,7 +112,7 @@ const DEAD_TURNS = 50;
 const TRIES = 6;
 const LAST = SIZE - 1;
 
-export function sessionOf(it: Rig, first: CrashingFs, { count, faults = NONE }: Use) {
+export function sessionOf(it: Rig, first: CrashingFs, { count, faults = NONE, turns }: Use) {
   const mayFail = faults.calls + faults.syncs > 0;
   const { random, clock } = it;
   const expected = oracle(baseContents());
@@ -136,8 +139,8 @@ export function sessionOf(it: Rig, first: CrashingFs, { count, faults = NONE }: 
   }
   async function use(files: FileSystem, isDead: () => boolean): Promise<void> {
     const overlay = await open(files, it);
-    const turns = 3 + below(random, 25);
-    for (let turn = 0; turn < turns; turn++) {
+    const end = turns ?? 3 + below(random, 25);
+    for (let turn = 0; turn < end; turn++) {
       const burst = Array.from({ length: 1 + below(random, 5) }, () => act(overlay));
       await finished(burst, clock, isDead);
       if (random() < 0.1) clock.pass(1100);

@@ -26,8 +26,13 @@ export const SIZE = 24 * PAGE + 1000;
 /** The session's journal: there once segments have existed. */
 const BEGUN = `${HOME}/begun`;
 
+const bases = new Map<number, Uint8Array>();
+
+/** Nobody may change it. */
 export function baseContents(size = SIZE): Uint8Array {
-  return noise(size, 5);
+  const made = bases.get(size) ?? noise(size, 5);
+  bases.set(size, made);
+  return made;
 }
 
 /** Every key with every nonce that something was sealed under. */
