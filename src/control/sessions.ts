@@ -178,7 +178,7 @@ async function run(
         if (event.kind === 'damaged') {
           const { where, what } = event;
           // Its readers are answered with an error each time.
-          if (damage.length >= DAMAGE_MAX || damage.some((it) => it.where === where)) return;
+          if (damage.length >= DAMAGE_MAX || damage.some((it) => it.what === what)) return;
           damage.push({ where, what });
         }
         report({ event: 'notice', message: noticeOf(event) });

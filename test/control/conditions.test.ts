@@ -58,6 +58,18 @@ test('space: for the pool by its limits, for sessions while some run', async () 
   deepEqual(idsOf({ ...low, before: () => 'warning' }).at(-1), 'session-space  warning');
 });
 
+test('what a guest wrote and cannot be read back is critical, one alarm for each session', async () => {
+  const what = 'vda.00000001.seg, place 7: page 5 of disk vda is damaged';
+  const damagedSessions = new Map([
+    ['web-1', [{ where: 'vda', what }]],
+    ['web-2', Array.from({ length: 3 }, () => ({ where: 'vdb', what }))],
+  ]);
+  deepEqual(idsOf({ damagedSessions }), [
+    'damaged-overlay web-1 critical',
+    'damaged-overlay web-2 critical',
+  ]);
+});
+
 test('damaged frames are reported until they are stored again', async () => {
   deepEqual(idsOf({ damagedFrames: 3 }), ['damaged-frames  critical']);
 });

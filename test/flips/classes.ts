@@ -12,7 +12,14 @@ export interface FileKind {
   readonly path: RegExp;
   readonly class: FileClass;
   /** Damage that check does not find, or that reads as something else, and why that is so today. */
-  readonly open?: readonly { readonly damage: readonly DamageKind[]; readonly why: string }[];
+  readonly open?: readonly Exception[];
+  /** Damage that may hit what nothing needs: check finds nothing then, and nothing may read as something else. */
+  readonly idle?: readonly Exception[];
+}
+
+interface Exception {
+  readonly damage: readonly DamageKind[];
+  readonly why: string;
 }
 
 const ALL: readonly DamageKind[] = ['flip', 'truncate', 'swap', 'delete'];
@@ -39,18 +46,16 @@ export const FILE_KINDS: readonly FileKind[] = [
     class: 'needed',
     open: [{ damage: ALL, why: 'check does not read it; the service that does says so' }],
   },
+  { name: 'overlay head', path: /^sessions\/[^/]+\/[^/]+\.head$/, class: 'needed' },
   {
-    name: 'map',
-    path: /^sessions\/[^/]+\/[^/]+\.map$/,
+    name: 'overlay segment',
+    path: /^sessions\/[^/]+\/[^/]+\.seg$/,
     class: 'needed',
-    open: [
-      {
-        damage: ['truncate'],
-        why: 'a log that ends early looks like one whose last record was torn',
-      },
-      { damage: ['flip'], why: 'only the last record may be torn, and that one looks so' },
+    idle: [
+      { damage: ['flip', 'truncate'], why: 'most places of a segment hold nothing, or no longer' },
     ],
   },
+  { name: 'overlay summary', path: /^sessions\/[^/]+\/[^/]+\.sum$/, class: 'cache' },
   {
     name: 'names',
     path: /^sessions\/[^/]+\/files\.log$/,
@@ -62,12 +67,6 @@ export const FILE_KINDS: readonly FileKind[] = [
       },
       { damage: ['flip'], why: 'only the last record may be torn, and that one looks so' },
     ],
-  },
-  {
-    name: 'data',
-    path: /^sessions\/[^/]+\/[^/]+\.data$/,
-    class: 'needed',
-    open: [{ damage: ALL, why: 'pages of overlays have no checksum yet' }],
   },
   {
     name: 'contents',

@@ -40,6 +40,7 @@ export async function flips(count: number, seed: number): Promise<ReadonlyMap<Fi
 function verdict({ kind, damage, paths, isHarmless }: Damage, found: Findings): string[] {
   const { problems, refusals, wrong, told } = found;
   const isOpen = kind.open?.some((it) => it.damage.includes(damage)) === true;
+  const isIdle = kind.idle?.some((it) => it.damage.includes(damage)) === true;
   const complaints = refusals.flatMap((it) => complaintOf(it, paths) ?? []);
   if (isHarmless) return [...complaints, ...wrong.map((what) => `${what} is wrong`)];
   const bytes = isOpen ? [] : wrong.map((what) => `${what} is wrong, without a word`);
@@ -50,7 +51,7 @@ function verdict({ kind, damage, paths, isHarmless }: Damage, found: Findings): 
     if (damage !== 'delete' && damage !== 'truncate' && told.length === 0) {
       verdicts.push('nothing reports it');
     }
-  } else if (!isOpen && problems?.length === 0) {
+  } else if (!isOpen && !isIdle && problems?.length === 0) {
     verdicts.push('check finds no damage');
   }
   return verdicts;

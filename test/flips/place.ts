@@ -102,10 +102,15 @@ async function liveSession(
   await using base = manifestDisk(reader, { name: 'vda', root, keys: set.keys });
   const space = sessionSpace(house, record);
   const { begin } = session;
-  await using overlay = await overlayOf(house, record, {
-    ...{ disk: record.disks[0]!, set, base, space, begin },
-  });
+  const parts = { disk: record.disks[0]!, set, base, space, begin };
   const disk = contents.slice();
+  {
+    await using earlier = await overlayOf(house, record, parts);
+    disk.set(noise(3000, 19), 300_000);
+    await earlier.write(noise(3000, 19), 300_000, 'durable');
+  }
+  // Now its segment gets a summary, and another one begins.
+  await using overlay = await overlayOf(house, session.record, parts);
   const files = new Map<string, Uint8Array>();
   await using tree = await openSessionTree({
     ...{ files: world.files, clock: world.clock, directory: sessionDirectory(store, record.id) },
