@@ -98,7 +98,7 @@ export const OVERLAY_HEAD_LENGTH = 44;
 export const OVERLAY_ID_LENGTH = 16;
 export const SALT_LENGTH = 32;
 /** Both prefaces, a birth slot, and a quad with its neighbor. */
-export const PLACES_MIN = 8;
+const PLACES_MIN = 8;
 /** A location has 14 bits for the place. */
 export const PLACES_MAX = 2 ** 14;
 export const PAGE_NUMBER_MAX = 2 ** 48 - 1;
