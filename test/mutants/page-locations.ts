@@ -54,18 +54,18 @@ export const pageLocations: readonly Mutant[] = [
     tests: [MODEL],
   },
   {
-    name: 'locations: neighbours that differ become one piece',
+    name: 'locations: neighbors that differ become one piece',
     file: 'src/block/sealed/location-nodes.ts',
     text: 'next.pieces === 1 && continues(node.value, span, next.value)',
     to: 'next.pieces === 1',
-    tests: [MODEL],
+    tests: [MEMORY],
   },
   {
     name: 'locations: a node is joined with one in the scratch file',
     file: 'src/block/sealed/location-nodes.ts',
     text: 'return node.pieces > 0 && isInMemory(node);',
     to: 'return node.pieces > 0;',
-    tests: [MODEL],
+    tests: [MEMORY],
   },
   {
     name: 'locations: keys of more than 32 bits',
@@ -121,7 +121,7 @@ export const pageLocations: readonly Mutant[] = [
     file: 'src/block/sealed/page-locations.ts',
     text: 'if (last && continues(last.location, last.count, run.location)) {',
     to: 'if (false && last) {',
-    tests: [MODEL],
+    tests: [MEMORY],
   },
   {
     name: 'locations: a shelf that lost its first node is found by it',

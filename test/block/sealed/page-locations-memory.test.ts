@@ -108,6 +108,11 @@ test('what was written and trimmed leaves nothing behind in memory', async () =>
   for (let page = pages - 512; page >= 0; page -= 512) await set(page, 512, 2 ** 20 + 2);
   ok(map.memory < 8192, `${map.memory} bytes after large writes`);
   await scatter();
+  await set(0, 1024, 2 ** 21 + 2);
+  await set(1024, 1024, 2 ** 20 + 2);
+  equal(map.get(1023), 2 ** 21 + 2 + 1023);
+  equal(map.get(1024), 2 ** 20 + 2, 'neighbors that are one piece each stay apart');
+  await scatter();
   for (let page = 0; page < pages; page += 4096) await map.zero(page, 2048);
   const kept = map.runs(0, pages).filter(({ location }) => location > ZERO);
   equal(sum(kept.map(({ count }) => count)), pages / 2);
@@ -190,6 +195,31 @@ test('a map stays within its budget, and lets go of its scratch file', async () 
     deepEqual(await all(map.written()), [{ first: 0, count: 2 ** 28, location: ZERO }]);
   }
   equal(openFiles(), 0);
+});
+
+test('a part of the map that empties is joined with its neighbor only where that is in memory', async () => {
+  const { scratch } = scratchDisk();
+  const { map, set } = await filled(300, { ...MEMORY, scratch });
+  await using _map = map;
+  const halves = async (node: number) => {
+    await set(node * 64, 32, 2 ** 20 + 2);
+    await set(node * 64 + 32, 32, 2 ** 20 + 2);
+  };
+  await halves(100);
+  equal((await all(map.written())).length, 299 * 64 + 2);
+  ok(!map.ready(100 * 64, 1));
+  await halves(101);
+  equal((await all(map.written())).length, 298 * 64 + 4);
+});
+
+test('what is written goes on from one node to the next', async () => {
+  const nodes = 50;
+  const { map, set } = await filled(nodes, { limits: MIDDLE });
+  await using _map = map;
+  for (let node = 1; node < nodes; node++) await set(node * 64 - 1, 2, 2 ** 20 + 2);
+  const written = await all(map.written());
+  equal(written.length, nodes * 64 - (nodes - 1));
+  deepEqual(written, map.runs(0, nodes * 64));
 });
 
 test('every second leaf of a disk may be trimmed: beyond the budget that is in the scratch file', async () => {
