@@ -202,10 +202,10 @@ export const store: readonly Mutant[] = [
     tests: [SESSION_CRASH],
   },
   {
-    name: 'sessions: the maps are not removed first',
+    name: 'sessions: heads and maps are not removed first',
     file: 'src/recovery/session-files.ts',
-    text: 'for (const name of [...names.filter(isMap), ...names.filter((name) => !isMap(name))]) {',
-    to: 'for (const name of [...names.filter((name) => !isMap(name)), ...names.filter(isMap)]) {',
+    text: 'for (const name of [...names.filter(isFirst), ...names.filter((name) => !isFirst(name))]) {',
+    to: 'for (const name of [...names.filter((name) => !isFirst(name)), ...names.filter(isFirst)]) {',
     tests: [SESSION_FILES],
   },
   {

@@ -84,7 +84,7 @@ export async function readSalt(
   return undefined;
 }
 
-/** Whether something was ever appended to a segment whose prefaces are broken; without a key, and so only to refuse it. */
+/** Whether anything was ever appended to a segment whose prefaces are broken: without a key, so only to refuse it. */
 export async function holdsSlots({ files, ...log }: LogFiles, number: number): Promise<boolean> {
   await using file = await files.open(log.segmentPath(number), 'read');
   const bytes = new Uint8Array(PLACE_LENGTH);
