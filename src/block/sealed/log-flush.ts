@@ -76,7 +76,7 @@ export function logFlush(parts: LogParts, onFlushed: () => void): LogFlush {
     await head.settled();
     // Before any slot can say that the log is durable beyond these places.
     await appendVoids();
-    await makeDurable(position);
+    await makeDurable();
     head.durable = position;
     head.proven = sealed;
     freed = freed.filter((it) => !durableFrees.includes(it));
@@ -84,24 +84,26 @@ export function logFlush(parts: LogParts, onFlushed: () => void): LogFlush {
     dead = deadNow;
     onFlushed();
   }
-  async function makeDurable(position: LogPosition): Promise<void> {
+  async function makeDurable(): Promise<void> {
     const unsynced = [...segments.held()].filter((it) => it.isUnsynced || it.isDoubted);
     for (const segment of unsynced) segment.isUnsynced = false;
     const ends = await Promise.allSettled(unsynced.map((it) => segments.use(it, (f) => f.sync())));
     const failed = unsynced.filter((_, at) => ends[at]?.status === 'rejected');
     for (const segment of failed) segment.isDoubted = true;
     const doubted = unsynced.filter((it) => it.isDoubted);
-    if (doubted.length > 0) await prove(doubted, position);
+    if (doubted.length > 0) await prove(doubted);
   }
-  async function prove(doubted: readonly Segment[], position: LogPosition): Promise<void> {
+  async function prove(doubted: readonly Segment[]): Promise<void> {
+    // Not only as far as the flush goes: what was written since may be lost as well.
+    const to = head.position();
+    await head.settled();
     try {
-      await proofOf(parts, doubted, { from: head.durable, to: position });
+      await proofOf(parts, doubted, { from: head.durable, to });
     } catch (cause) {
       if (!isFull(cause)) lost = cause;
       throw cause;
     }
-    // What was written behind the position may be lost as well: the next flush looks at it.
-    for (const segment of doubted) segment.isDoubted = segment.number >= position.segment;
+    for (const segment of doubted) segment.isDoubted = false;
   }
   return {
     ...flushRounds(round, () => lost !== undefined),

@@ -142,7 +142,7 @@ export async function surveySegment(
   const table = summary ?? placeTable(places);
   const found = findings(log, table, number);
   // What holds no pages lies apart, mostly, and takes one place.
-  const bytes = new Uint8Array((summary ? 1 : READ_PLACES) * PLACE_LENGTH);
+  const bytes = new Uint8Array((summary ? 1 : Math.min(READ_PLACES, places)) * PLACE_LENGTH);
   let [from, to] = [0, 0];
   /** The bytes from `place` on, as far as a slot reaches that may lie there. */
   async function at(place: number): Promise<Uint8Array> {

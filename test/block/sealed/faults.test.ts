@@ -157,10 +157,12 @@ test('what is written while a sync fails is believed no sooner than it was read 
     const flushed = overlay.flush();
     await Promise.resolve();
     await write(overlay, 5, 3);
-    await flushed;
-    disk.failSyncs(() => undefined);
-    await overlay.flush().then(
-      async () => deepEqual(await stamps(await open(disk.reboot().files, it), 3, 4, 5), [1, 2, 3]),
+    await flushed.then(
+      async () => {
+        disk.failSyncs(() => undefined);
+        await overlay.flush();
+        deepEqual(await stamps(await open(disk.reboot().files, it), 3, 4, 5), [1, 2, 3]);
+      },
       () => failures++,
     );
   }
