@@ -6,6 +6,7 @@ import { jobs } from './jobs.ts';
 import type { Mutant } from './mutant.ts';
 import { pageLocations } from './page-locations.ts';
 import { sealedLog } from './sealed-log.ts';
+import { sealedOverlay } from './sealed-overlay.ts';
 import { service } from './service.ts';
 import { store } from './store.ts';
 import { targets } from './targets.ts';
@@ -21,4 +22,5 @@ export const mutants: readonly Mutant[] = [
   ...jobs,
   ...pageLocations,
   ...sealedLog,
+  ...sealedOverlay,
 ];

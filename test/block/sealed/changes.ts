@@ -1,9 +1,11 @@
+import { crc32 } from 'node:zlib';
 import {
   decodeHead,
   decodePreface,
   encodeHead,
   encodePreface,
   PLACE_LENGTH,
+  readTrailer,
 } from '../../../src/formats/store/overlay-log.ts';
 import { below } from '../../support/random.ts';
 import type { Change, Contents } from './damage.ts';
@@ -143,6 +145,20 @@ export const otherSuite: Change = (now, random) => {
   return `suite ${suite}${isHeadToo ? '' : ' but in the head'}`;
 };
 
+/** A slot says that it is another page's, and its checksum fits. */
+export const forgePage: Change = (now, random) => {
+  const name = named(now, /\.seg$/, random);
+  const bytes = name === undefined ? new Uint8Array() : now.get(name)!;
+  const place = some(usedPlaces(bytes), random);
+  if (place === undefined || place === 0 || place === PLACES - 1) return undefined;
+  const trailer = bytes.subarray(place * PLACE_LENGTH + PAGE, (place + 1) * PLACE_LENGTH);
+  if (readTrailer(trailer, 0)?.kind !== 'pages') return undefined;
+  const view = new DataView(trailer.buffer, trailer.byteOffset, trailer.length);
+  view.setUint32(16, below(random, 24), true);
+  view.setUint32(32, crc32(trailer.subarray(16, 32)), true);
+  return `${name}: place ${place} is of another page`;
+};
+
 export const CHANGES: readonly Change[] = [
   flipABit,
   flipABit,
@@ -154,4 +170,5 @@ export const CHANGES: readonly Change[] = [
   swapSlots,
   swapFiles,
   putBack,
+  forgePage,
 ];

@@ -213,7 +213,7 @@ export function numberOf(name: string): number | undefined {
   return digits === undefined ? undefined : Number.parseInt(digits, 16);
 }
 
-async function contentsOf({ files }: CrashingFs): Promise<Contents> {
+export async function contentsOf({ files }: CrashingFs): Promise<Contents> {
   const found: Contents = new Map();
   for (const name of await files.list(HOME)) {
     if (name !== 'begun') found.set(name, await files.readFile(`${HOME}/${name}`, 2 ** 30));
@@ -221,7 +221,7 @@ async function contentsOf({ files }: CrashingFs): Promise<Contents> {
   return found;
 }
 
-async function put(disk: CrashingFs, before: Contents, now: Contents): Promise<void> {
+export async function put(disk: CrashingFs, before: Contents, now: Contents): Promise<void> {
   for (const name of before.keys()) if (!now.has(name)) await disk.files.unlink(`${HOME}/${name}`);
   for (const [name, bytes] of now) {
     if (!before.has(name)) await disk.files.create(`${HOME}/${name}`);

@@ -7,9 +7,12 @@ import { endlessBytes, nonces, prepared, type Rig, rig } from './rig.ts';
 // Nothing is ever sealed twice under one key and nonce.
 
 const SEEDS = Number(process.env['SEEDS'] ?? 3);
+const timeout = 300_000;
 const SEED = Number(process.env['SEED'] ?? 1);
 
-test('no nonce comes twice, through short writes, full disks, failing disks, kills and power cuts', async (t) => {
+test('no nonce comes twice, through short writes, full disks, failing disks, kills and power cuts', {
+  timeout,
+}, async (t) => {
   const count = counts();
   // `lives` looks at every key and nonce that anything was sealed under.
   for (let seed = SEED; seed < SEED + 4 * SEEDS; seed++) {

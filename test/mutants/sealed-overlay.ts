@@ -1,0 +1,121 @@
+import type { Mutant } from './mutant.ts';
+
+const MODEL = 'test/block/sealed/model.test.ts';
+const DAMAGE = 'test/block/sealed/damage.test.ts';
+const FAULTS = 'test/block/sealed/faults.test.ts';
+const NONCES = 'test/block/sealed/nonces.test.ts';
+
+export const sealedOverlay: readonly Mutant[] = [
+  {
+    name: 'sealed overlay: a dead segment vanishes before the record of it is durable',
+    file: 'src/block/sealed/log-flush.ts',
+    text: '        freed.push({ segments: some });',
+    to: '        vanishing.push(...some);',
+    tests: [MODEL],
+  },
+  {
+    name: 'sealed overlay: what died while a flush ran is freed after it',
+    file: 'src/block/sealed/log-flush.ts',
+    text: '    dead = deadNow;',
+    to: '    dead = deadSegments(parts, head.position());',
+    tests: [MODEL],
+  },
+  {
+    name: 'sealed overlay: a summary is put before its segment is durable',
+    file: 'src/block/sealed/upkeep.ts',
+    text: 'number >= head.durable.segment',
+    to: 'number >= head.position().segment',
+    tests: [MODEL],
+  },
+  {
+    name: 'sealed overlay: a flush says that what was sealed since it began is durable',
+    file: 'src/block/sealed/log-flush.ts',
+    text: '    head.durable = position;',
+    to: '    head.durable = head.position();',
+    tests: [MODEL],
+  },
+  {
+    name: 'sealed overlay: void places are not recorded',
+    file: 'src/block/sealed/log-flush.ts',
+    text: '    await appendVoids();\n',
+    to: '    head.voids.length = 0;\n',
+    tests: [FAULTS, MODEL],
+  },
+  {
+    name: 'sealed overlay: a place is sealed again after a failed write',
+    file: 'src/block/sealed/log-head.ts',
+    text: '    voids.push({ segment: segment.number, from: first, to: first + count });',
+    to: '    if (segment === current?.segment) place = first;',
+    tests: [FAULTS, NONCES],
+  },
+  {
+    name: 'sealed overlay: the seal does not cover the page number',
+    file: 'src/formats/store/overlay-log.ts',
+    text: 'const aad = trailer.subarray(TAG_LENGTH, TRAILER_SEALED_END);',
+    to: 'const aad = trailer.subarray(TAG_LENGTH + 6, TRAILER_CRC_AT);',
+    tests: [DAMAGE],
+  },
+  {
+    name: 'sealed overlay: the head says which suite the overlay has',
+    file: 'src/block/sealed/log-files.ts',
+    text: '  checkSuite(path, head.suite, expected.suite);\n',
+    to: '',
+    tests: [DAMAGE],
+  },
+  {
+    name: 'sealed overlay: after a failed sync what memory holds is believed',
+    file: 'src/block/sealed/proof.ts',
+    text: '      await file.drop(0, places * PLACE_LENGTH);\n',
+    to: '',
+    tests: [FAULTS],
+  },
+  {
+    name: 'sealed overlay: after a failed sync nothing is read back',
+    file: 'src/block/sealed/log-flush.ts',
+    text: '    const to = head.position();\n',
+    to: '    const to = head.durable;\n',
+    tests: [FAULTS],
+  },
+  {
+    name: 'sealed overlay: the next process believes what memory holds after a failed sync',
+    file: 'src/block/sealed/log-state.ts',
+    text: '  await file.drop(0, places * PLACE_LENGTH);\n',
+    to: '',
+    tests: [MODEL],
+  },
+  {
+    name: 'sealed overlay: recovery does not sync what it believes',
+    file: 'src/block/sealed/log-state.ts',
+    text: '  await file.sync().catch(() => file.sync());\n',
+    to: '',
+    tests: [MODEL],
+  },
+  {
+    name: 'sealed overlay: a sync that began while a batch was being written counts for it',
+    file: 'src/block/sealed/batches.ts',
+    text: '    batch.segment.isUnsynced = true;\n    end(batch);',
+    to: '    end(batch);',
+    tests: [MODEL],
+  },
+  {
+    name: 'sealed overlay: a birth that is torn in its body is a damaged list',
+    file: 'src/block/sealed/survey.ts',
+    text: "trailer && trailer.kind !== 'birth'",
+    to: 'trailer',
+    tests: [MODEL],
+  },
+  {
+    name: 'sealed overlay: a used segment whose prefaces are broken is removed',
+    file: 'src/block/sealed/log-state.ts',
+    text: 'else if (table || (await holdsSlots(log, number))) used.add(number);',
+    to: 'else if (table) used.add(number);',
+    tests: [DAMAGE],
+  },
+  {
+    name: 'sealed overlay: a segment answers before its birth is durable',
+    file: 'src/block/sealed/birth.ts',
+    text: '    await files.syncDirectory(log.directory);\n',
+    to: '',
+    tests: [MODEL],
+  },
+];
