@@ -57,11 +57,11 @@ export function batches({
 
   function end(batch: Batch): void {
     underWay.delete(batch);
+    // Only now: a sync that began before need not have it.
+    batch.segment.isUnsynced = true;
     pool.give(batch.staging);
   }
   function done(batch: Batch): void {
-    // A sync that began while it was being written has not seen it.
-    batch.segment.isUnsynced = true;
     end(batch);
     batch.settle.done();
   }
@@ -76,7 +76,6 @@ export function batches({
     open = undefined;
     const bytes = batch.staging.subarray(0, batch.count * PLACE_LENGTH);
     const at = batch.first * PLACE_LENGTH;
-    batch.segment.isUnsynced = true;
     if (bytes.length > nowMax || !pace.mayBlock()) {
       batch.file.write(bytes, at).then(
         () => done(batch),

@@ -30,6 +30,8 @@ export interface LogFlush extends FlushRounds {
   free(): Promise<void>;
   /** Those whose `freed` record is durable, once. */
   takeFreed(): readonly Segment[];
+  /** Whether a flush now brings segments nearer to their end. */
+  readonly owes: boolean;
 }
 
 const EMPTY = new Uint8Array(PAGE_LENGTH);
@@ -40,7 +42,7 @@ export async function appendRecord(
   kind: SlotKind,
   body: Uint8Array = EMPTY,
 ): Promise<void> {
-  const payer: Payer = 'cleaner';
+  const payer: Payer = 'record';
   while (head.room(payer) === 0) await head.more(payer);
   const batch = head.take(1, payer);
   head.seal(batch, kind, 0, body);
@@ -58,6 +60,7 @@ export function logFlush(parts: LogParts, onFlushed: () => void): LogFlush {
   /** Nothing in these counted when the last flush began. */
   let dead: readonly Segment[] = [];
   let lost: unknown;
+  const rounds = flushRounds(round, () => lost !== undefined);
 
   async function appendVoids(): Promise<void> {
     while (head.voids.length > 0) {
@@ -71,7 +74,7 @@ export function logFlush(parts: LogParts, onFlushed: () => void): LogFlush {
     const position = head.position();
     const { sealed } = head;
     if (!isBefore(head.durable, position) && head.voids.length === 0) return;
-    const durableFrees = freed;
+    const durableFrees = [...freed];
     const deadNow = deadSegments(parts, position);
     await head.settled();
     // Before any slot can say that the log is durable beyond these places.
@@ -106,7 +109,11 @@ export function logFlush(parts: LogParts, onFlushed: () => void): LogFlush {
     for (const segment of doubted) segment.isDoubted = false;
   }
   return {
-    ...flushRounds(round, () => lost !== undefined),
+    flush: rounds.flush,
+    check: rounds.check,
+    get owes() {
+      return freed.length > 0 || deadSegments(parts, head.durable).length > 0;
+    },
     takeFreed() {
       const these = vanishing;
       vanishing = [];
@@ -135,7 +142,7 @@ function deadSegments({ segments, head }: LogParts, before: LogPosition): readon
   return [...segments.empty].filter((segment) => {
     if (segment.live > 0) segments.empty.delete(segment);
     const isFinished = segment.number < before.segment && !head.isOpen(segment);
-    return segment.live === 0 && isFinished && !segment.hasRecords && !segment.isFreed;
+    return segment.live === 0 && isFinished && segment.records === 0 && !segment.isFreed;
   });
 }
 

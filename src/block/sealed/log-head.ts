@@ -16,8 +16,11 @@ import type { Born } from './birth.ts';
 import { LOG_START } from './positions.ts';
 import { markQuad, type Segment } from './segments.ts';
 
-/** Whose space it is: what guests write is taken from the guard, what the cleaner copies from the reserve. */
-export type Payer = 'guest' | 'cleaner';
+/**
+ * Whose space it is. What guests write is taken from the guard. What the cleaner copies, and trims, may use the
+ * reserve: they give more back. Records of flushes do not even wait for a flush.
+ */
+export type Payer = 'guest' | 'reserve' | 'record';
 
 /** The end of the log, where all slots are appended. */
 export interface LogHead {
@@ -30,7 +33,7 @@ export interface LogHead {
   /** Seals the next slot of that batch. Its place is used up, whatever becomes of it. */
   seal(batch: Batch, kind: SlotKind, page: number, body: Uint8Array): void;
   /** Whether a quad may be sealed next. */
-  mayQuad(batch: Batch): boolean;
+  mayQuad(): boolean;
   /** The next place: everything that was sealed lies before it. */
   position(): LogPosition;
   /** Batches that were begun, as of now. Waits for those that are under way. */
@@ -47,8 +50,8 @@ export interface LogHead {
   durable: LogPosition;
   /** What `sealed` was there. */
   proven: number;
-  /** The segment that was made ahead, once it is: it holds nothing. */
-  close(): Promise<Born | undefined>;
+  /** The segment that was made ahead stays: its list is the newest one. */
+  close(): Promise<void>;
 }
 
 export interface LogHeadOptions {
@@ -57,6 +60,8 @@ export interface LogHeadOptions {
   readonly places: number;
   readonly limits: Pick<LogLimits, 'writeNowMax' | 'waitAt' | 'segmentMs' | 'stepMax'>;
   readonly bear: (durable: LogPosition, allocate: number) => Promise<Born>;
+  /** The guard has nothing left. */
+  readonly onShort: () => void;
   /** Begins a flush because too much is not proven. */
   readonly flush: () => Promise<void>;
 }
@@ -93,7 +98,7 @@ export function logHead(options: LogHeadOptions): LogHead {
   const voids: VoidPlaces[] = [];
   const writes = batches({ clock, nowMax: limits.writeNowMax, onFailed: drop });
   const supply = segmentSupply(() => bear(head.durable, STEP_MIN));
-  const credit = placesPaid(space);
+  const credit = placesPaid(space, options.onShort);
   const underWay = sharedWork();
   let current: Born | undefined;
   let place = 0;
@@ -135,14 +140,14 @@ export function logHead(options: LogHeadOptions): LogHead {
     room(payer) {
       if (!current || writes.isFull || (!writes.open && isDue())) return 0;
       const here = Math.min(allocated - place, BATCH_PLACES);
-      if (payer === 'cleaner') return here;
-      return sealed - head.proven < unprovenPlaces ? Math.min(here, credit.left) : 0;
+      if (payer === 'record') return here;
+      if (sealed - head.proven >= unprovenPlaces) return 0;
+      return payer === 'guest' ? Math.min(here, credit.left) : here;
     },
     async more(payer) {
       if (writes.isFull) return firstEnd(writes.underWay());
-      const isGuest = payer === 'guest';
-      if (isGuest && sealed - head.proven >= unprovenPlaces) return flush();
-      if (isGuest && credit.left === 0) return underWay('buy', () => credit.buy(step));
+      if (payer !== 'record' && sealed - head.proven >= unprovenPlaces) return flush();
+      if (payer === 'guest' && credit.left === 0) return underWay('buy', () => credit.buy(step));
       if (!current || place >= places - 1 || isDue()) return underWay('turn', turn);
       const born = current;
       if (allocated <= place) return underWay('grow', () => grow(born));
@@ -196,8 +201,8 @@ function sealInto(
   const at = count * PLACE_LENGTH;
   segment.codec.seal(staging.subarray(at, at + slot.n * PLACE_LENGTH), slot, body);
   table.set(slot.place, slot);
-  if (slot.kind === 'pages') segment.pages += slot.n;
-  else if (slot.kind !== 'mark') segment.hasRecords = true;
+  segment.used += slot.n;
+  if (slot.kind !== 'pages' && slot.kind !== 'mark') segment.records++;
 }
 
 /** Makes segments ahead of their use. */
@@ -232,19 +237,22 @@ function segmentSupply(bear: () => Promise<Born>) {
     get listed() {
       return listed;
     },
-    async settled(): Promise<Born | undefined> {
-      return next?.catch(() => undefined);
+    async settled(): Promise<void> {
+      await next?.catch(() => {});
     },
   };
 }
 
 /** Places that guests have paid for and not used. */
-function placesPaid(space: SpaceGuard) {
+function placesPaid(space: SpaceGuard, onShort: () => void) {
   const credit = {
     left: 0,
     async buy(count: number): Promise<void> {
       const bytes = count * PLACE_LENGTH;
-      if (!space.tryTake(bytes)) await space.take(bytes);
+      if (!space.tryTake(bytes)) {
+        if ((await space.left()) < bytes) onShort();
+        await space.take(bytes);
+      }
       credit.left += count;
     },
   };

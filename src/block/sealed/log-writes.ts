@@ -5,10 +5,10 @@ import type { RangeTurns } from '../../lib/range-turns.ts';
 import type { SpaceGuard } from '../space-guard.ts';
 import type { Batch } from './batches.ts';
 import { isFull } from './log-flush.ts';
-import type { LogHead } from './log-head.ts';
+import type { LogHead, Payer } from './log-head.ts';
 import type { LogReads } from './log-reads.ts';
 import type { PageLocations } from './page-locations.ts';
-import { locationOf } from './recover.ts';
+import { locationOf } from './segments.ts';
 
 export interface LogWrites {
   write(from: Uint8Array, offset: number): Promise<void>;
@@ -79,8 +79,9 @@ export function logWrites(options: LogWritesOptions): LogWrites {
       lastPage: lastPage ? await patched(last, from, offset) : undefined,
     };
     for (let done = 0; done < count; ) {
-      while (head.room('guest') === 0) await appends.more();
-      done += await appends.pages(source, done, Math.min(head.room('guest'), count - done));
+      const some = head.room('guest');
+      if (some === 0) await appends.more('guest');
+      else done += await appends.pages(source, done, Math.min(some, count - done));
     }
     if (source.firstPage) pages.give(source.firstPage);
     if (source.lastPage) pages.give(source.lastPage);
@@ -117,10 +118,6 @@ export function logWrites(options: LogWritesOptions): LogWrites {
 
 /** What is sealed, written, and found by the map from then on; all in the turn of its pages. */
 function appending({ head, map, space, begun, shortOfSpace }: LogWritesOptions) {
-  /** Waits for room. Others may have taken it when the caller goes on. */
-  async function more(): Promise<void> {
-    while (head.room('guest') === 0) await head.more('guest').catch(fuller);
-  }
   /** The medium is full, although space was taken: waits with those who wait for space, or rejects. */
   async function fuller(cause: unknown): Promise<void> {
     if (!isFull(cause)) throw cause;
@@ -138,7 +135,7 @@ function appending({ head, map, space, begun, shortOfSpace }: LogWritesOptions) 
     );
   }
   return {
-    more,
+    more: (payer: Payer) => head.more(payer).catch(fuller),
     /** `count` of the source's pages, from the one at `done` on; answers how many of them were written. */
     async pages(source: Source, done: number, count: number): Promise<number> {
       const batch = head.take(count, 'guest');
@@ -157,8 +154,8 @@ function appending({ head, map, space, begun, shortOfSpace }: LogWritesOptions) 
       if (map.isZero(first, count)) return;
       const body = encodeZeros([{ first, count }]);
       for (let isDone = false; !isDone; ) {
-        while (head.room('guest') === 0) await more();
-        const batch = head.take(1, 'guest');
+        while (head.room('reserve') === 0) await this.more('reserve');
+        const batch = head.take(1, 'reserve');
         head.seal(batch, 'zeros', 0, body);
         isDone = await isWritten(batch);
       }
@@ -174,7 +171,7 @@ function sealPages(head: LogHead, batch: Batch, source: Source, from: number, to
   const end = source.lastPage ? source.count - 1 : source.count;
   for (let at = from; at < to; ) {
     const start = source.start + at * PAGE_LENGTH;
-    const isQuad = at + QUAD_PLACES <= Math.min(to, end) && start >= 0 && head.mayQuad(batch);
+    const isQuad = at + QUAD_PLACES <= Math.min(to, end) && start >= 0 && head.mayQuad();
     let body: Uint8Array;
     if (isQuad) body = lent.subarray(start, start + QUAD_LENGTH);
     else if (at === 0 && source.firstPage) body = source.firstPage;

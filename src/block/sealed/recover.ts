@@ -9,7 +9,7 @@ import { BlockError } from '../block-error.ts';
 import type { FoundFiles, LogFiles } from './log-files.ts';
 import { type Damage, type LogState, readLogState } from './log-state.ts';
 import type { PageLocations } from './page-locations.ts';
-import { markQuad, type Segment, type Segments } from './segments.ts';
+import { locationOf, markQuad, type Segment, type Segments } from './segments.ts';
 import { readSummary, type Survey } from './survey.ts';
 
 export interface Recovered {
@@ -42,6 +42,7 @@ export async function recoverLog(
     const what = 'no segment is there: what was written to the disk is lost';
     throw new BlockError('CORRUPT', `${join(log.directory, log.disk)}.*.seg: ${what}`);
   }
+  for (const name of found.temporary) await log.files.unlink(join(log.directory, name));
   const state = await readLogState(log, found, { isRecovery: true });
   const isReadOnly = state.damage.some((it) => it.isUnbounded);
   await replay(log, state, { segments, map });
@@ -106,8 +107,9 @@ async function replaySegment(
   for (let place = 1; place < places - 1; place++) {
     const kind = table.kindAt(place);
     if (kind === undefined) continue;
+    segment.used += table.countAt(place);
     if (kind !== 'pages') {
-      segment.hasRecords ||= kind !== 'mark' && kind !== 'birth';
+      if (kind !== 'mark' && kind !== 'birth') segment.records++;
       for (const { first, count } of zeros.get(place) ?? []) await map.zero(first, count);
       continue;
     }
@@ -117,21 +119,12 @@ async function replaySegment(
     while (!map.ready(page, n)) await map.load(page, n);
     map.set(page, n, locationOf(segment, place));
     segment.live += n;
-    segment.pages += n;
     place += n - 1;
   }
 }
 
-export function locationOf({ index }: Segment, place: number): number {
-  return (index << 14) | place;
-}
-
 async function removeLeft(log: LogFiles, { leftOver }: LogState, found: FoundFiles): Promise<void> {
-  const { files, directory } = log;
-  for (const name of found.temporary) {
-    // A summary that was put in the meantime took its place.
-    if (await files.stat(join(directory, name))) await files.unlink(join(directory, name));
-  }
+  const { files } = log;
   for (const number of leftOver) await files.unlink(log.segmentPath(number));
   const gone = new Set(leftOver);
   const present = new Set(found.segments);

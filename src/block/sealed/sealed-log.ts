@@ -41,23 +41,28 @@ export async function sealedLog(options: SealedLogOptions) {
     ...options,
     places: log.head.places,
     bear: (durable, allocate) => bearSegment(options, { number: nextNumber++, durable, allocate }),
+    onShort: hurry,
     flush: () => flush.flush(),
   });
   const parts = { ...options, head };
-  const clean = cleaner();
+  const clean = cleaner(parts);
   const tasks = upkeep(
     { ...parts, clock },
-    { flush: () => flush, markAfterMs: limits.markAfterMs, clean: clean.run },
+    { flush: () => flush, markAfterMs: limits.markAfterMs, clean },
   );
   const flush = logFlush(parts, () => tasks.begin());
-  const writes = logWrites({ ...parts, shortOfSpace: clean.hurry });
+  const writes = logWrites({ ...parts, shortOfSpace: hurry });
   const flushAt = Math.floor(limits.unprovenMax / PLACE_LENGTH);
 
   // What recovery found is durable: the first list says so, and after it so does everything.
   head.durable = { segment: nextNumber, place: LOG_START.place };
-  await head.more('cleaner');
+  await head.more('record');
   head.durable = head.position();
 
+  function hurry(): void {
+    clean.hurry();
+    tasks.begin();
+  }
   /** A flush that nobody asked for: one that fails, fails again for those who ask. */
   function flushIfLong(): void {
     if (head.sealed - head.proven >= flushAt) flush.flush().catch(() => {});
@@ -76,27 +81,22 @@ export async function sealedLog(options: SealedLogOptions) {
       flush.check();
       await writes.zero(offset, length);
       flushIfLong();
+      if (clean.isHurried) tasks.begin();
     },
     /** What was written is durable, and the log says so. */
     async close(): Promise<void> {
       try {
         await flush.flush();
+        clean.close();
         await tasks.close();
         await finish();
       } finally {
         await tasks.close();
-        await dropSpare();
+        await head.close();
       }
     },
   };
 
-  /** The next opening makes one of its own. */
-  async function dropSpare(): Promise<void> {
-    const spare = await head.close();
-    if (!spare) return;
-    await segments.remove(spare.segment);
-    await log.files.unlink(log.segmentPath(spare.segment.number));
-  }
   async function finish(): Promise<void> {
     const { current } = head;
     if (!current) return;

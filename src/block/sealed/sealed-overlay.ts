@@ -50,7 +50,7 @@ export interface SealedOverlayStats {
   /** Pages that guests wrote since it was opened, and that the cleaner copied. */
   readonly appended: number;
   readonly copied: number;
-  /** Pages that count, and that no longer do. */
+  /** Pages that count, and places of slots that do not. */
   readonly live: number;
   readonly dead: number;
   readonly segments: number;
@@ -206,13 +206,13 @@ function facts({ map, segments, size }: Parts, own: SealedLog | undefined, readO
       return map.dataPages * PAGE_LENGTH;
     },
     get stats(): SealedOverlayStats {
-      const pages = [...segments.all()].reduce((sum, it) => sum + it.pages, 0);
+      const used = [...segments.all()].reduce((sum, it) => sum + it.used, 0);
       const copied = own?.clean.copied ?? 0;
       return {
         appended: own ? own.head.sealed - copied : 0,
         copied,
         live: map.dataPages,
-        dead: pages - map.dataPages,
+        dead: used - map.dataPages,
         segments: segments.count,
         memory: map.memory,
         trouble: own?.tasks.trouble,

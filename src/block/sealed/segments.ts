@@ -21,10 +21,12 @@ export interface Segment {
   quads: Uint8Array | undefined;
   /** Pages that the map finds here. */
   live: number;
-  /** Pages that were ever put here. */
-  pages: number;
-  /** Zeros or records of other segments, which may still count, lie here: it is not dead while it has no pages. */
-  hasRecords: boolean;
+  /** Places of slots that were ever sealed here. */
+  used: number;
+  /**
+   * Slots of zeros, and of what is to be known of other segments, that may still count: with one it is not dead.
+   */
+  records: number;
   /** Written to since its last sync. */
   isUnsynced: boolean;
   /** A sync of it failed: what it holds is believed once it was read from the medium. */
@@ -166,13 +168,18 @@ function newSegment(
     ...parts,
     quads: undefined,
     live: 0,
-    pages: 0,
-    hasRecords: false,
+    used: 0,
+    records: 0,
     isUnsynced: false,
     isDoubted: false,
     isDamaged: false,
     isFreed: false,
   };
+}
+
+/** What the map calls a place. */
+export function locationOf({ index }: Segment, place: number): number {
+  return index * 2 ** 14 + place;
 }
 
 export function markQuad(segment: Segment, place: number, places: number): void {

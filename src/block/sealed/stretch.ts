@@ -46,7 +46,12 @@ export function openStretch(
     const isInside = at >= 0 && at + length <= into.length;
     const isWanted = isInside && start >= place && start + n <= place + count;
     const body = isWanted ? into.subarray(at, at + length) : scratch.subarray(0, length);
-    if (!fits(segment, bytes.subarray((start - from) * PLACE_LENGTH), start, first, body)) {
+    const slot = {
+      place: start,
+      page: first,
+      bytes: bytes.subarray((start - from) * PLACE_LENGTH),
+    };
+    if (!openSlot(segment, slot, body)) {
       return Math.max(first, page);
     }
     if (!isWanted) copyPart(body, it, { first, n, into, offset });
@@ -55,12 +60,14 @@ export function openStretch(
   return undefined;
 }
 
-/** Whether that is the slot of `page`, and whole. */
-function fits(
+/** Fills `body` from the slot at `place` and answers whether it is that of `page`, and whole. */
+export function openSlot(
   { codec }: Segment,
-  bytes: Uint8Array,
-  place: number,
-  page: number,
+  {
+    place,
+    page,
+    bytes,
+  }: { readonly place: number; readonly page: number; readonly bytes: Uint8Array },
   body: Uint8Array,
 ): boolean {
   try {

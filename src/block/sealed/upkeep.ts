@@ -1,6 +1,7 @@
 import { PLACE_LENGTH } from '../../formats/store/overlay-log.ts';
 import type { Clock } from '../../sys/clock.ts';
 import type { Random } from '../../sys/random.ts';
+import type { Cleaner } from './clean.ts';
 import { appendRecord, type LogFlush, type LogParts } from './log-flush.ts';
 import { putSummary } from './recover.ts';
 import type { Segment } from './segments.ts';
@@ -28,7 +29,7 @@ export function upkeep(
   }: {
     readonly flush: () => LogFlush;
     readonly markAfterMs: number;
-    readonly clean: () => Promise<void>;
+    readonly clean: Cleaner;
   },
 ): Upkeep {
   const { log, segments, head, random, clock } = parts;
@@ -73,7 +74,9 @@ export function upkeep(
     for (const segment of flush().takeFreed()) await vanish(segment);
     await flush().free();
     await summarize();
-    await clean();
+    await clean.run();
+    // While space is short nobody else may flush.
+    if (clean.isHurried && flush().owes) await flush().flush();
   }
   async function run(): Promise<void> {
     while (isAsked && !closing.signal.aborted) {
