@@ -31,14 +31,19 @@ export async function serveNfs(
   place: NfsPlace,
   { disks, set, server }: NfsParts,
 ): Promise<ServedFiles> {
-  const { files, clock } = world;
+  const { files, clock, random } = world;
   await using stack = new AsyncDisposableStack();
   const directory = sessionDirectory(store, session.id);
   const space = spaceGuard({
     ...{ files, clock, directory, reserve: sessionReserve, whenFull: 'refuse' },
   });
   const first = machineFiles(session);
-  const tree = stack.use(await openSessionTree({ files, clock, directory, first, disks, space }));
+  const tree = stack.use(
+    await openSessionTree({
+      ...{ files, clock, random, directory, first, disks, space },
+      seal: undefined,
+    }),
+  );
   // Whoever comes in finds it: the directory is there before the doors open for it.
   const shown = stack.use(server.show(session, accessOf(place), tree));
   if (place.points) stack.use(await server.showPoints(set, accessOf(place)));

@@ -45,7 +45,10 @@ export async function sessionDamage(
       await readHead({ files, directory, disk }, { size, ...(suite && { suite }) });
     });
   }
-  await find(() => checkSessionTree(files, directory, machineFiles(session)));
+  await find(async () => {
+    const first = machineFiles(session);
+    damage.push(...(await checkSessionTree(files, directory, { first, seal: undefined })));
+  });
   if (damage.length === 0) return [];
   // It may have been kept or discarded in the meantime.
   const now = await readJournal(world, store, id);

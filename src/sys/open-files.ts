@@ -1,32 +1,35 @@
 import type { File } from './file-system.ts';
 
-/** Files kept open, a bounded number; the one used longest ago and by nobody now is closed first. */
-export interface OpenFiles<Key> extends AsyncDisposable {
+/**
+ * Files, or what is made of some, kept open, a bounded number; the one that is idle and was used longest ago is closed
+ * first.
+ */
+export interface OpenFiles<Key, It extends AsyncDisposable = File> extends AsyncDisposable {
   /** Opens it if need be; it stays open while `work` runs. */
-  use<T>(key: Key, work: (file: File) => Promise<T>): Promise<T>;
+  use<T>(key: Key, work: (file: It) => Promise<T>): Promise<T>;
   /** The file if it is open now: for this tick only. */
-  opened(key: Key): File | undefined;
-  /** Closes it once nobody uses it. Resolves when it is neither being opened nor, unless it is in use, open. */
+  opened(key: Key): It | undefined;
+  /** Waits for those that use it, and closes it. */
   forget(key: Key): Promise<void>;
 }
 
-interface Handle {
-  readonly file: Promise<File>;
+interface Handle<It> {
+  readonly file: Promise<It>;
   /** Once it is open. */
-  opened?: File;
+  opened?: It;
   users: number;
+  /** It was forgotten while it was in use: what to do once it is not. */
+  idle?: () => void;
 }
 
-export function openFiles<Key>(
-  open: (key: Key) => Promise<File>,
+export function openFiles<Key, It extends AsyncDisposable = File>(
+  open: (key: Key) => Promise<It>,
   filesMax: number,
-): OpenFiles<Key> {
-  const handles = new Map<Key, Handle>();
-  /** Forgotten while somebody used them. */
-  const leaving = new Set<Handle>();
+): OpenFiles<Key, It> {
+  const handles = new Map<Key, Handle<It>>();
 
   /** Moved to the end: the first key is the one that was used longest ago. */
-  function touch(key: Key, handle: Handle): void {
+  function touch(key: Key, handle: Handle<It>): void {
     handles.delete(key);
     handles.set(key, handle);
   }
@@ -45,30 +48,28 @@ export function openFiles<Key>(
       return handle?.opened;
     },
     async use(key, work) {
-      const handle: Handle = handles.get(key) ?? { file: open(key), users: 0 };
+      const handle: Handle<It> = handles.get(key) ?? { file: open(key), users: 0 };
       touch(key, handle);
       handle.users++;
       try {
         return await work((handle.opened ??= await handle.file));
       } catch (cause) {
-        // One that could not be opened is asked for anew next time.
+        // One that could not be opened is asked for again next time.
         await handle.file.catch(() => handles.delete(key));
         throw cause;
       } finally {
         handle.users--;
-        if (leaving.has(handle) && handle.users === 0) {
-          leaving.delete(handle);
-          await handle.opened?.[Symbol.asyncDispose]();
-        } else if (handles.size > filesMax) await shed();
+        if (handle.users === 0) handle.idle?.();
+        if (handles.size > filesMax) await shed();
       }
     },
     async forget(key) {
       const handle = handles.get(key);
       if (!handle) return;
       handles.delete(key);
-      if (handle.users === 0) return (await handle.file)[Symbol.asyncDispose]();
-      leaving.add(handle);
-      await handle.file.catch(() => {});
+      if (handle.users > 0) await new Promise<void>((resolve) => (handle.idle = resolve));
+      const file = await handle.file.catch(() => undefined);
+      await file?.[Symbol.asyncDispose]();
     },
     async [Symbol.asyncDispose]() {
       const all = await Promise.allSettled([...handles.values()].map(({ file }) => file));

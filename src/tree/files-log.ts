@@ -1,10 +1,12 @@
 import {
   CHANGES_MAX,
-  checkFilesLogHeader,
+  decodeFilesLogHeader,
   decodeFilesRecord,
   encodeFilesLogHeader,
   encodeFilesRecord,
   FILES_LOG_HEADER_LENGTH,
+  type FilesChain,
+  filesChain,
   type FilesChange,
   filesRecords,
 } from '../formats/store/files-log.ts';
@@ -25,35 +27,52 @@ export interface FilesLog extends AsyncDisposable {
 /** Changes that belong together. */
 type Operation = readonly FilesChange[];
 
+/** Undefined: of a session without sealed overlays, whose logs have no MACs. */
+export type LogKey = Uint8Array | undefined;
+
 export async function createFilesLog(
   files: FileSystem,
   path: string,
-  changes: readonly FilesChange[],
+  { changes, key }: { readonly changes: readonly FilesChange[]; readonly key: LogKey },
 ): Promise<void> {
-  await putDurably(files, path, concatBytes(...wholeLog(changes)));
+  await putDurably(files, path, concatBytes(...wholeLog(changes, key && filesChain(key))));
+}
+
+export interface ReadingLog {
+  readonly key: LogKey;
+  /** Whether a log of a session that has a key may have no MACs yet. */
+  readonly takesPlain: boolean;
+  readonly replay: (changes: readonly FilesChange[]) => void;
 }
 
 /**
- * Hands what the log holds to `replay`, in its order; `whole` gives what a fresh log would hold. Rejects TreeError
- * CORRUPT, also where `replay` throws a TreeError.
+ * Hands what the log holds to `replay`, in its order; `whole` gives what a fresh log would hold. A log without MACs gets
+ * them first, where there is a key. Rejects TreeError CORRUPT, also where `replay` throws a TreeError.
  */
 export async function openFilesLog(
   files: FileSystem,
   path: string,
-  {
-    replay,
-    whole,
-  }: {
-    readonly replay: (changes: readonly FilesChange[]) => void;
-    readonly whole: () => readonly FilesChange[];
-  },
+  { whole, ...reading }: ReadingLog & { readonly whole: () => readonly FilesChange[] },
 ): Promise<FilesLog> {
+  const { key } = reading;
   return worldly(path, async () => {
+    const { isPlain } = await replayLog(files, path, reading);
+    if (key && isPlain) await createFilesLog(files, path, { changes: whole(), key });
+    if (!key && !isPlain) {
+      throw new FormatError(
+        'CORRUPT',
+        'its records have MACs, and this session has no key for them',
+      );
+    }
+    const { options, state } = replayOptions({ ...reading, replay() {} });
     const log = await openRecordLog(files, path, {
-      ...replayOptions(replay),
-      whole: () => wholeLog(whole()),
+      ...options,
+      whole() {
+        state.chain = key && filesChain(key);
+        return wholeLog(whole(), state.chain);
+      },
     });
-    return { ...log, append: (operations) => log.append(recordsOf(operations)) };
+    return { ...log, append: (operations) => log.append(recordsOf(operations, state.chain)) };
   });
 }
 
@@ -61,23 +80,43 @@ export async function openFilesLog(
 export async function readFilesLog(
   files: FileSystem,
   path: string,
-  replay: (changes: readonly FilesChange[]) => void,
+  reading: ReadingLog,
 ): Promise<void> {
-  await using file = await files.open(path, 'read');
-  await worldly(path, () => replayAll(file, replayOptions(replay)));
+  await worldly(path, () => replayLog(files, path, reading));
 }
 
-function replayOptions(replay: (changes: readonly FilesChange[]) => void): ReplayOptions {
-  return {
+async function replayLog(
+  files: FileSystem,
+  path: string,
+  reading: ReadingLog,
+): Promise<{ readonly isPlain: boolean }> {
+  await using file = await files.open(path, 'read');
+  const { options, state } = replayOptions(reading);
+  await replayAll(file, options);
+  return { isPlain: !state.sealed };
+}
+
+function replayOptions({ key, takesPlain, replay }: ReadingLog) {
+  /** As of what was replayed. */
+  const state: { sealed: boolean; chain: FilesChain | undefined } = {
+    sealed: false,
+    chain: key && filesChain(key),
+  };
+  const options: ReplayOptions = {
     headerLength: FILES_LOG_HEADER_LENGTH,
     records: filesRecords,
-    checkHeader: checkFilesLogHeader,
+    checkHeader(bytes) {
+      state.sealed = decodeFilesLogHeader(bytes).sealed;
+      if (!key || state.sealed || takesPlain) return;
+      throw new FormatError('CORRUPT', 'its records have no MACs, as those of this session do');
+    },
     replay(bytes) {
-      const record = decodeFilesRecord(bytes);
+      const record = decodeFilesRecord(bytes, state);
       if (record) replay(record.changes);
       return record?.length;
     },
   };
+  return { options, state };
 }
 
 async function worldly<T>(path: string, work: () => Promise<T>): Promise<T> {
@@ -93,20 +132,29 @@ async function worldly<T>(path: string, work: () => Promise<T>): Promise<T> {
 }
 
 /** A fresh log is published as a whole: there, each change may stand for itself. */
-function* wholeLog(changes: readonly FilesChange[]): Generator<Uint8Array> {
-  yield encodeFilesLogHeader();
-  yield* recordsOf(changes.map((it) => [it]));
+function* wholeLog(
+  changes: readonly FilesChange[],
+  chain: FilesChain | undefined,
+): Generator<Uint8Array> {
+  yield encodeFilesLogHeader({ sealed: chain !== undefined });
+  yield* recordsOf(
+    changes.map((it) => [it]),
+    chain,
+  );
 }
 
 /** A record holds as many operations as fit, and no part of another one. */
-function* recordsOf(operations: readonly Operation[]): Generator<Uint8Array> {
+function* recordsOf(
+  operations: readonly Operation[],
+  chain: FilesChain | undefined,
+): Generator<Uint8Array> {
   let group: FilesChange[] = [];
   for (const operation of operations) {
     if (group.length + operation.length > CHANGES_MAX) {
-      yield encodeFilesRecord(group);
+      yield encodeFilesRecord(group, chain);
       group = [];
     }
     group.push(...operation);
   }
-  if (group.length > 0) yield encodeFilesRecord(group);
+  if (group.length > 0) yield encodeFilesRecord(group, chain);
 }

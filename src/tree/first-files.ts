@@ -1,8 +1,8 @@
 import { dirname } from 'node:path/posix';
 import type { FileNode } from '../formats/store/files-log.ts';
 import type { FileSystem } from '../sys/file-system.ts';
-import { contentId, contentPath } from './contents.ts';
-import { createFilesLog } from './files-log.ts';
+import { type ContentFiles, contentId } from './contents.ts';
+import { createFilesLog, type LogKey } from './files-log.ts';
 import { namespace, ROOT } from './namespace.ts';
 import { linkNode, makeNode } from './namespace-steps.ts';
 import { TreeError } from './tree-error.ts';
@@ -22,25 +22,24 @@ const FILE_MODE = 0o600;
 const DIRECTORY_MODE = 0o755;
 const DIRECTORY_SIZE = 4096;
 
+export interface FirstOptions {
+  readonly first: FirstFiles;
+  readonly now: number;
+  readonly contents: ContentFiles;
+  readonly key: LogKey;
+}
+
 /** Makes `log`, and before that what it names. Rejects TreeError CORRUPT where there was a log once. */
 export async function makeFirstFiles(
   files: FileSystem,
   log: string,
-  { first, now }: { readonly first: FirstFiles; readonly now: number },
+  { first, now, contents, key }: FirstOptions,
 ): Promise<void> {
-  const directory = dirname(log);
-  const { names, contents } = firstNames(first, now);
+  const made = firstNames(first, now);
   await checkNoneBefore(files, log, first);
-  for (const [id, bytes] of contents) {
-    const path = contentPath(directory, id);
-    // Left by a power cut before the log was made.
-    if (await files.stat(path)) await files.unlink(path);
-    await using file = await files.create(path);
-    await file.write(bytes, 0);
-    await file.sync();
-  }
-  await files.syncDirectory(directory);
-  await createFilesLog(files, log, names.whole());
+  for (const [id, bytes] of made.contents) await contents.make(id, bytes);
+  await files.syncDirectory(dirname(log));
+  await createFilesLog(files, log, { changes: made.names.whole(), key });
 }
 
 /**

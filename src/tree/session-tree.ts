@@ -3,14 +3,15 @@ import type { WritableBlockDevice } from '../block/block-device.ts';
 import { BlockError } from '../block/block-error.ts';
 import { flushRounds } from '../block/flush-rounds.ts';
 import type { SpaceGuard } from '../block/space-guard.ts';
-import type { FileNode, FilesChange } from '../formats/store/files-log.ts';
+import { type FileNode, type FilesChange, filesLogKey } from '../formats/store/files-log.ts';
 import type { Clock } from '../sys/clock.ts';
 import type { FileSystem } from '../sys/file-system.ts';
+import type { Random } from '../sys/random.ts';
 import { SystemError } from '../sys/system-error.ts';
-import { type Contents, treeContents } from './contents.ts';
+import { type ContentFiles, type Contents, treeContents } from './contents.ts';
 import type { FileTree, NodeChanges, TreeSpace, WritableFileTree } from './file-tree.ts';
 import { type FileFlushes, fileFlushes } from './file-flushes.ts';
-import { openFilesLog, readFilesLog } from './files-log.ts';
+import { type LogKey, openFilesLog, readFilesLog } from './files-log.ts';
 import { checkNoneBefore, type FirstFiles, makeFirstFiles } from './first-files.ts';
 import { type Namespace, namespace, ROOT } from './namespace.ts';
 import {
@@ -22,16 +23,26 @@ import {
   removeNode,
   renameNode,
 } from './namespace-steps.ts';
+import { plainContents, settlePlainContents } from './plain-contents.ts';
+import {
+  type CheckedSeal,
+  checkSealedContents,
+  sealedContents,
+  type TreeSeal,
+} from './sealed-contents.ts';
 import { TreeError } from './tree-error.ts';
 
 /**
  * What a session shows as a directory: its disks, the descriptions that a hypervisor needs of them, and
  * whatever small files the hypervisor puts beside them. Names and attributes live in a log
- * (formats/store/files-log.md), contents in a file for each node; what disks hold is their overlays'.
+ * (formats/store/files-log.md), contents in a log or a file for each node; what disks hold is their overlays'.
  */
 export interface SessionTreeOptions {
   readonly files: FileSystem;
   readonly clock: Clock;
+  readonly random: Random;
+  /** Undefined: of a session without sealed overlays. */
+  readonly seal: TreeSeal | undefined;
   readonly directory: string;
   /** What a new tree begins with. */
   readonly first: FirstFiles;
@@ -45,13 +56,14 @@ const LOG = 'files.log';
 
 /** Makes the tree, or goes on with the one that is there. Rejects TreeError CORRUPT. */
 export async function openSessionTree(options: SessionTreeOptions): Promise<WritableFileTree> {
-  const { files, clock, directory, disks, space } = options;
+  const { clock, disks, seal } = options;
   const nowMs = strictClock(clock);
   const names = namespace();
   const sizeOf = (id: number): number | undefined => names.nodes.get(id)?.size;
-  const contents = treeContents({ files, directory, space, sizeOf });
-  const history = await openHistory(options, names, nowMs());
-  await contents.settle();
+  const files = seal ? sealedContents({ ...options, seal }) : plainContents(options);
+  const contents = treeContents({ files, sizeOf });
+  const history = await openHistory(options, { names, contents: files, now: nowMs() });
+  if (!seal) await settlePlainContents(options, sizeOf);
   const flushes = fileFlushes(async (id) => {
     // Removed meanwhile: nothing of it will be asked for again.
     if (!names.nodes.has(id)) return;
@@ -104,17 +116,29 @@ export async function openSessionTree(options: SessionTreeOptions): Promise<Writ
   };
 }
 
-/** Reads all of the log of a tree; changes nothing, also while the tree is open. Rejects TreeError CORRUPT. */
+/**
+ * Reads all of the log of a tree, and looks for what it names; changes nothing, also while the tree is open. Answers
+ * what is damaged in contents, in words. Rejects TreeError CORRUPT.
+ */
 export async function checkSessionTree(
   files: FileSystem,
   directory: string,
-  first: FirstFiles,
-): Promise<void> {
+  { first, seal }: { readonly first: FirstFiles; readonly seal: CheckedSeal | undefined },
+): Promise<readonly string[]> {
   const path = join(directory, LOG);
-  if (!(await files.stat(path))) return checkNoneBefore(files, path, first);
+  if (!(await files.stat(path))) {
+    await checkNoneBefore(files, path, first);
+    return [];
+  }
   const names = namespace();
-  await readFilesLog(files, path, names.apply);
+  const takesPlain = seal?.takesPlain ?? true;
+  await readFilesLog(files, path, { key: keyOf(seal), takesPlain, replay: names.apply });
   checkRoot(names, path);
+  return seal ? checkSealedContents({ files, directory, seal }, names) : [];
+}
+
+function keyOf(seal: CheckedSeal | undefined): LogKey {
+  return seal?.key && filesLogKey(seal.key.overlayKey, seal.session);
 }
 
 /** It is in the first record, which was published whole: no power cut tears it. */
@@ -138,15 +162,21 @@ interface History extends AsyncDisposable {
 }
 
 async function openHistory(
-  { files, directory, first }: SessionTreeOptions,
-  names: Namespace,
-  now: number,
+  { files, directory, first, seal }: SessionTreeOptions,
+  {
+    names,
+    contents,
+    now,
+  }: { readonly names: Namespace; readonly contents: ContentFiles; readonly now: number },
 ): Promise<History> {
   const path = join(directory, LOG);
-  if (!(await files.stat(path))) await makeFirstFiles(files, path, { first, now });
+  const key = keyOf(seal);
+  if (!(await files.stat(path))) await makeFirstFiles(files, path, { first, now, contents, key });
   /** Operations that happened in memory, and not in the log yet. */
   let pending: (readonly FilesChange[])[] = [];
   const log = await openFilesLog(files, path, {
+    key,
+    takesPlain: seal?.takesPlain ?? true,
     replay(changes) {
       names.apply(changes);
       if (names.nodes.size > NODES_MAX) throw new TreeError('CORRUPT', 'too many nodes');

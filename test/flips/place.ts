@@ -115,6 +115,7 @@ async function liveSession(
   await using tree = await openSessionTree({
     ...{ files: world.files, clock: world.clock, directory: sessionDirectory(store, record.id) },
     ...{ first: machineFiles(record), disks: new Map([['vda', overlay]]), space },
+    ...{ random: world.random, seal: undefined },
   });
   for (let n = 0; n < 6; n++) {
     const at = 40_960 * n + 512;

@@ -124,6 +124,7 @@ async function session(house: House, place: Place, compare: Compare): Promise<vo
   await using tree = await openSessionTree({
     ...{ files: world.files, clock: world.clock, directory: sessionDirectory(store, record.id) },
     ...{ first: machineFiles(record), disks: new Map([['vda', overlay]]), space },
+    ...{ random: world.random, seal: undefined },
   });
   for (const [name, contents] of place.files) {
     const id = tree.lookup(tree.root, name);

@@ -1,7 +1,7 @@
 import { throws } from 'node:assert/strict';
 import { crc32 } from 'node:zlib';
 import { test } from 'tap';
-import { checkFilesLogHeader, encodeFilesLogHeader } from '../../src/formats/store/files-log.ts';
+import { decodeFilesLogHeader, encodeFilesLogHeader } from '../../src/formats/store/files-log.ts';
 import {
   FRAME_HEADER_LENGTH,
   FRAME_LENGTH_MAX,
@@ -124,9 +124,9 @@ const FORMATS: readonly Format[] = [
   },
   {
     name: 'files log header',
-    bytes: encodeFilesLogHeader(),
+    bytes: encodeFilesLogHeader({ sealed: true }),
     spare: [[5, 8]],
-    decode: checkFilesLogHeader,
+    decode: decodeFilesLogHeader,
   },
 ];
 

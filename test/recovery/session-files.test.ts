@@ -34,6 +34,7 @@ async function place() {
   await using overlay = await overlayOf(house, record, { disk: disk!, set, base, space, begin });
   await using tree = await openSessionTree({
     ...{ files: world.files, clock: world.clock, directory, space },
+    ...{ random: world.random, seal: undefined },
     ...{ first: machineFiles(record), disks: new Map([['vda', overlay]]) },
   });
   for (let n = 0; n < 5; n++) {

@@ -61,6 +61,8 @@ export async function sessionTree(options: NfsServerOptions = {}): Promise<Writa
   return openSessionTree({
     files,
     clock: systemClock(),
+    random: systemRandom(),
+    seal: undefined,
     directory: '/session',
     space: { tryTake: () => true, take: async () => {}, full: async () => {}, left },
     disks: new Map([['vda', device]]),

@@ -2,8 +2,10 @@ import { memoryDevice } from '../../src/block/memory.ts';
 import type { SpaceGuard } from '../../src/block/space-guard.ts';
 import { systemClock } from '../../src/sys/clock.ts';
 import type { File, FileSystem } from '../../src/sys/file-system.ts';
+import { systemRandom } from '../../src/sys/random.ts';
 import type { FirstFiles } from '../../src/tree/first-files.ts';
 import type { NewNode, WritableFileTree } from '../../src/tree/file-tree.ts';
+import type { TreeSeal } from '../../src/tree/sealed-contents.ts';
 import { openSessionTree } from '../../src/tree/session-tree.ts';
 import { crashingFs } from './crashing-fs.ts';
 import { pattern, seeded } from './random.ts';
@@ -23,11 +25,16 @@ export const FIRST: FirstFiles = {
   files: [{ name: 'vm.vmx', contents: Buffer.from('config.version = "8"\n') }],
 };
 
-export async function treeOn(files: FileSystem, space = PLENTY): Promise<WritableFileTree> {
+export async function treeOn(
+  files: FileSystem,
+  { space = PLENTY, seal }: { readonly space?: SpaceGuard; readonly seal?: TreeSeal } = {},
+): Promise<WritableFileTree> {
   await files.makeDirectory(HOME);
   return openSessionTree({
     files,
     clock: systemClock(),
+    random: systemRandom(),
+    seal,
     directory: HOME,
     space,
     disks: new Map([['vda', memoryDevice(pattern(65_536))]]),

@@ -165,7 +165,7 @@ test('contents: holes are zeros, cut-off bytes do not come back, growth is refus
     deepEqual(got, expected);
     await rejects(tree.write(id, new Uint8Array(1), 2 ** 50, 'cached'), { code: 'TOO_LARGE' });
   }
-  await using tree = await treeOn(files, full);
+  await using tree = await treeOn(files, { space: full });
   const id = tree.lookup(tree.root, 'f')!;
   equal(tree.node(id)!.size, 2000);
   await rejects(tree.write(id, new Uint8Array(1), 0, 'cached'), { code: 'NO_SPACE' });
@@ -173,9 +173,11 @@ test('contents: holes are zeros, cut-off bytes do not come back, growth is refus
 
 test("what the world refuses is the tree's own error, also where only space is asked for", async () => {
   await using tree = await treeOn(fresh(), {
-    ...PLENTY,
-    left: async () => {
-      throw broken(HOME);
+    space: {
+      ...PLENTY,
+      left: async () => {
+        throw broken(HOME);
+      },
     },
   });
   await rejects(tree.space(), { name: 'TreeError', code: 'IO' });

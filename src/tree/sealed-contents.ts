@@ -1,0 +1,166 @@
+import { join } from 'node:path/posix';
+import type { BlockDevice, Extent } from '../block/block-device.ts';
+import { readLayer } from '../block/layer.ts';
+import type { SpaceGuard } from '../block/space-guard.ts';
+import {
+  checkSealedOverlay,
+  openSealedOverlay,
+  prepareSealedOverlay,
+  type SealedOverlayOptions,
+} from '../block/sealed/sealed-overlay.ts';
+import type { Clock } from '../sys/clock.ts';
+import type { FileSystem } from '../sys/file-system.ts';
+import type { Random } from '../sys/random.ts';
+import { CONTENT_SIZE_MAX, type ContentFiles, contentId, plainPath } from './contents.ts';
+import type { Namespace } from './namespace.ts';
+import { TreeError } from './tree-error.ts';
+
+/** What seals a session's tree. */
+export interface TreeSeal {
+  readonly session: string;
+  readonly key: SealedOverlayOptions['key'];
+  /** Whether contents and names of the session may lie in plain text, from before it had sealed logs. */
+  readonly takesPlain: boolean;
+}
+
+export interface SealedOptions {
+  readonly files: FileSystem;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly directory: string;
+  readonly space: SpaceGuard;
+  readonly seal: TreeSeal;
+}
+
+const BLOCK_LENGTH = 4096;
+
+/**
+ * A sealed log (overlay-log.md) `_file-ID` for each node, as long as a file can be; how long it is, its node says. What
+ * version 1 left of it in plain text is only read.
+ */
+export function sealedContents(options: SealedOptions): ContentFiles {
+  const { files, directory, random, seal } = options;
+  const { session, key, takesPlain } = seal;
+
+  async function names(id: number): Promise<string[]> {
+    return (await files.list(directory)).filter((name) => contentId(name) === id);
+  }
+  async function remove(id: number): Promise<void> {
+    for (const name of await names(id)) await files.unlink(join(directory, name));
+  }
+  async function openLog(id: number, size: number) {
+    await using stack = new AsyncDisposableStack();
+    const disk = logName(id);
+    const plain = plainPath(directory, id);
+    const isOverPlain = takesPlain && (await files.stat(plain)) !== undefined;
+    const base = stack.use(isOverPlain ? await plainBase(files, plain) : nothing());
+    if (!(await files.stat(join(directory, `${disk}.head`)))) {
+      if (size > 0 && !isOverPlain) {
+        const path = join(directory, disk);
+        throw new TreeError(
+          'CORRUPT',
+          `${path}.head is missing: what was written to the file is lost`,
+        );
+      }
+      const { suite } = key;
+      await prepareSealedOverlay({ files, random, directory, disk, size: CONTENT_SIZE_MAX, suite });
+    }
+    // A size is noted only once something was written: a segment has been there.
+    const begun = size > 0 && !isOverPlain;
+    const log = stack.use(await openSealedOverlay({ ...options, disk, session, key, begun }, base));
+    const owned = stack.move();
+    return { log, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  }
+  return {
+    remove,
+    async make(id, contents) {
+      await remove(id);
+      await using made = await openLog(id, 0);
+      await made.log.write(contents, 0, 'durable');
+    },
+    async open(id, size) {
+      const opened = await openLog(id, size);
+      const { log } = opened;
+      const behind = await log.extents(size, CONTENT_SIZE_MAX - size);
+      const stale = behind.findLast(({ kind }) => kind === 'data');
+      // It was never acknowledged: were it to stay, it would come back when the file grows.
+      if (stale) await log.zero(size, stale.offset + stale.length - size, 'cached');
+      return {
+        read: (into, offset) => log.read(into, offset),
+        write: (from, offset) => log.write(from, offset, 'cached'),
+        resize: (from, to) => log.zero(Math.min(from, to), Math.abs(to - from), 'cached'),
+        sync: () => log.flush(),
+        [Symbol.asyncDispose]: () => opened[Symbol.asyncDispose](),
+      };
+    },
+  };
+}
+
+export interface CheckedSeal extends Omit<TreeSeal, 'key'> {
+  /** Undefined: only what needs no key is looked at. */
+  readonly key: TreeSeal['key'] | undefined;
+}
+
+/** What is damaged of what the nodes of `names` hold, in words; changes nothing, also while the tree is open. */
+export async function checkSealedContents(
+  { files, directory, seal }: Pick<SealedOptions, 'files' | 'directory'> & { seal: CheckedSeal },
+  { nodes }: Pick<Namespace, 'nodes'>,
+): Promise<string[]> {
+  const { session, key, takesPlain } = seal;
+  const damage: string[] = [];
+  for (const { id, kind, size, disk } of nodes.values()) {
+    if (kind !== 'file' || disk !== undefined) continue;
+    const name = logName(id);
+    const hasLog = (await files.stat(join(directory, `${name}.head`))) !== undefined;
+    if (hasLog) {
+      const log = { files, directory, disk: name, session, ...(key && { key }) };
+      damage.push(...(await checkSealedOverlay(log, CONTENT_SIZE_MAX)));
+    } else if (size > 0 && !(takesPlain && (await files.stat(plainPath(directory, id))))) {
+      damage.push(`${join(directory, name)}.head is missing: what was written to the file is lost`);
+    }
+  }
+  return damage;
+}
+
+const logName = (id: number): string => `_file-${id}`;
+
+function nothing(): BlockDevice {
+  return readLayer(
+    'nothing',
+    { size: CONTENT_SIZE_MAX, blockSize: BLOCK_LENGTH },
+    {
+      tryRead(into) {
+        into.fill(0);
+        return true;
+      },
+      async read(into) {
+        into.fill(0);
+      },
+      extents: async (offset, length) => [{ offset, length, kind: 'zero' }],
+    },
+  );
+}
+
+/** A file of version 1, and zeros behind it. */
+async function plainBase(files: FileSystem, path: string): Promise<BlockDevice> {
+  const file = await files.open(path, 'read');
+  const size = await file.size();
+  return readLayer(
+    path,
+    { size: CONTENT_SIZE_MAX, blockSize: BLOCK_LENGTH },
+    {
+      async read(into, offset) {
+        into.fill(0, await file.read(into, offset));
+      },
+      async extents(offset, length) {
+        const data = Math.min(length, Math.max(0, size - offset));
+        const all: Extent[] = [
+          { offset, length: data, kind: 'data' },
+          { offset: offset + data, length: length - data, kind: 'zero' },
+        ];
+        return all.filter((it) => it.length > 0);
+      },
+      close: async () => file[Symbol.asyncDispose](),
+    },
+  );
+}
