@@ -21,6 +21,8 @@ export interface TreeSeal {
   readonly key: SealedOverlayOptions['key'];
   /** Whether contents and names of the session may lie in plain text, from before it had sealed logs. */
   readonly takesPlain: boolean;
+  /** Places in a segment of a file's log: PLACES, where it is left out. */
+  readonly places?: number;
 }
 
 export interface SealedOptions {
@@ -33,6 +35,8 @@ export interface SealedOptions {
 }
 
 const BLOCK_LENGTH = 4096;
+/** Mostly a few KiB are written, and now and then a swap file: segments of 8 MiB. */
+const PLACES = 2048;
 
 /**
  * A sealed log (overlay-log.md) `_file-ID` for each node, as long as a file can be; how long it is, its node says. What
@@ -40,7 +44,7 @@ const BLOCK_LENGTH = 4096;
  */
 export function sealedContents(options: SealedOptions): ContentFiles {
   const { files, directory, random, seal } = options;
-  const { session, key, takesPlain } = seal;
+  const { session, key, takesPlain, places = PLACES } = seal;
 
   async function names(id: number): Promise<string[]> {
     return (await files.list(directory)).filter((name) => contentId(name) === id);
@@ -63,7 +67,8 @@ export function sealedContents(options: SealedOptions): ContentFiles {
         );
       }
       const { suite } = key;
-      await prepareSealedOverlay({ files, random, directory, disk, size: CONTENT_SIZE_MAX, suite });
+      const shape = { size: CONTENT_SIZE_MAX, suite, places };
+      await prepareSealedOverlay({ files, random, directory, disk, ...shape });
     }
     // A size is noted only once something was written: a segment has been there.
     const begun = size > 0 && !isOverPlain;

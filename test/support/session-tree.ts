@@ -8,7 +8,7 @@ import type { NewNode, WritableFileTree } from '../../src/tree/file-tree.ts';
 import type { TreeSeal } from '../../src/tree/sealed-contents.ts';
 import { openSessionTree } from '../../src/tree/session-tree.ts';
 import { crashingFs } from './crashing-fs.ts';
-import { pattern, seeded } from './random.ts';
+import { noise, pattern, seeded } from './random.ts';
 
 export const HOME = '/session';
 export const PLENTY: SpaceGuard = {
@@ -20,6 +20,13 @@ export const PLENTY: SpaceGuard = {
 export const FILE: NewNode = { kind: 'file', mode: 0o644, uid: 0, gid: 0 };
 export const DIRECTORY: NewNode = { kind: 'directory', mode: 0o755, uid: 0, gid: 0 };
 
+export const SEAL: TreeSeal = {
+  session: 'vm-1',
+  key: { suite: 2, overlayKey: noise(32, 99) },
+  takesPlain: false,
+  places: 32,
+};
+
 export const FIRST: FirstFiles = {
   disks: [{ disk: 'vda', size: 65_536, names: ['vda.raw', 'vda-flat.vmdk'] }],
   files: [{ name: 'vm.vmx', contents: Buffer.from('config.version = "8"\n') }],
@@ -27,14 +34,17 @@ export const FIRST: FirstFiles = {
 
 export async function treeOn(
   files: FileSystem,
-  { space = PLENTY, seal }: { readonly space?: SpaceGuard; readonly seal?: TreeSeal } = {},
+  {
+    space = PLENTY,
+    seal = SEAL,
+  }: { readonly space?: SpaceGuard; readonly seal?: TreeSeal | 'none' } = {},
 ): Promise<WritableFileTree> {
   await files.makeDirectory(HOME);
   return openSessionTree({
     files,
     clock: systemClock(),
     random: systemRandom(),
-    seal,
+    seal: seal === 'none' ? undefined : seal,
     directory: HOME,
     space,
     disks: new Map([['vda', memoryDevice(pattern(65_536))]]),

@@ -147,7 +147,9 @@ test('contents: holes are zeros, cut-off bytes do not come back, growth is refus
   const full: SpaceGuard = {
     tryTake: () => false,
     left: async () => 0,
-    full: async () => {},
+    full: async () => {
+      throw new BlockError('NO_SPACE', 'full');
+    },
     take: async () => {
       throw new BlockError('NO_SPACE', 'full');
     },
