@@ -8,6 +8,7 @@ import { openSessionTree } from '../tree/session-tree.ts';
 import { machineFiles } from './machine-files.ts';
 import { accessOf, type NfsServer } from './nfs-server.ts';
 import { sessionDirectory } from './session-files.ts';
+import { treeSealOf } from './session-overlays.ts';
 import { sessionReserve } from '../store/space-reserve.ts';
 import type { SessionHouse } from './session-house.ts';
 
@@ -41,7 +42,7 @@ export async function serveNfs(
   const tree = stack.use(
     await openSessionTree({
       ...{ files, clock, random, directory, first, disks, space },
-      seal: undefined,
+      seal: treeSealOf(session, set.keys),
     }),
   );
   // Whoever comes in finds it: the directory is there before the doors open for it.

@@ -47,7 +47,9 @@ export async function sessionDamage(
   }
   await find(async () => {
     const first = machineFiles(session);
-    damage.push(...(await checkSessionTree(files, directory, { first, seal: undefined })));
+    const key = keys && overlayKeyOf(keys);
+    const seal = sealed && { session: id, takesPlain: sealed.overPlain, key };
+    damage.push(...(await checkSessionTree(files, directory, { first, seal })));
   });
   if (damage.length === 0) return [];
   // It may have been kept or discarded in the meantime.

@@ -7,6 +7,7 @@ import { turns } from '../lib/turns.ts';
 import type { Store } from '../store/store.ts';
 import { putDurably } from '../sys/put-durably.ts';
 import type { World } from '../sys/world.ts';
+import { contentId } from '../tree/contents.ts';
 import { SessionError } from './session-error.ts';
 
 const JOURNAL = 'session.json';
@@ -98,13 +99,14 @@ export async function removeSession(world: World, store: Store, id: string): Pro
 }
 
 /**
- * Removes all but the journal. The overlays' heads and maps go first: without one the session is never served again,
- * whatever else a crash leaves of it.
+ * Removes all but the journal. The heads and maps of the disks' overlays go first: without one the session is never
+ * served again, whatever else a crash leaves of it.
  */
 export async function emptySession({ files }: World, store: Store, id: string): Promise<void> {
   const directory = sessionDirectory(store, id);
   const names = (await files.list(directory)).filter((name) => name !== JOURNAL && name !== LOCK);
-  const isFirst = (name: string): boolean => name.endsWith('.head') || name.endsWith('.map');
+  const isFirst = (name: string): boolean =>
+    contentId(name) === undefined && (name.endsWith('.head') || name.endsWith('.map'));
   for (const name of [...names.filter(isFirst), ...names.filter((name) => !isFirst(name))]) {
     await files.unlink(join(directory, name));
   }

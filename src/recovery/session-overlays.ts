@@ -13,6 +13,7 @@ import { type OpenSet, readSet } from '../catalog/sets.ts';
 import type { DomainKeys } from '../formats/store/frame.ts';
 import type { SessionDisk, SessionRecord } from '../formats/store/session.ts';
 import { SystemError } from '../sys/system-error.ts';
+import type { TreeSeal } from '../tree/sealed-contents.ts';
 import { SessionError } from './session-error.ts';
 import { sessionDirectory, writeJournal } from './session-files.ts';
 import { type SessionHouse, sessionSpace } from './session-house.ts';
@@ -166,6 +167,11 @@ function openSealed(
 /** The set decides how an overlay is sealed: what a file says of itself must be the same. */
 export function overlayKeyOf({ frame, overlay }: DomainKeys) {
   return { suite: frame ? 2 : 1, overlayKey: overlay } as const;
+}
+
+/** What seals the files beside a session's disks; undefined: nothing does. */
+export function treeSealOf({ id, sealed }: SessionRecord, keys: DomainKeys): TreeSeal | undefined {
+  return sealed && { session: id, key: overlayKeyOf(keys), takesPlain: sealed.overPlain };
 }
 
 async function openPlain(

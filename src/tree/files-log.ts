@@ -46,8 +46,8 @@ export interface ReadingLog {
 }
 
 /**
- * Hands what the log holds to `replay`, in its order; `whole` gives what a fresh log would hold. A log without MACs gets
- * them first, where there is a key. Rejects TreeError CORRUPT, also where `replay` throws a TreeError.
+ * Hands what the log holds to `replay`, in its order; `whole` gives what a fresh log would hold. Where there is a key,
+ * a log without MACs gets them first. Rejects TreeError CORRUPT, also where `replay` throws a TreeError.
  */
 export async function openFilesLog(
   files: FileSystem,

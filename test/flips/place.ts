@@ -11,7 +11,7 @@ import { machineFiles } from '../../src/recovery/machine-files.ts';
 import { markServed } from '../../src/recovery/served-sessions.ts';
 import { sessionDirectory } from '../../src/recovery/session-files.ts';
 import { sessionSpace } from '../../src/recovery/session-house.ts';
-import { overlayOf } from '../../src/recovery/session-overlays.ts';
+import { overlayOf, treeSealOf } from '../../src/recovery/session-overlays.ts';
 import { startSession } from '../../src/recovery/sessions.ts';
 import { openBlockReader } from '../../src/store/block-reader.ts';
 import { manifestDisk } from '../../src/store/manifest-disk.ts';
@@ -115,7 +115,7 @@ async function liveSession(
   await using tree = await openSessionTree({
     ...{ files: world.files, clock: world.clock, directory: sessionDirectory(store, record.id) },
     ...{ first: machineFiles(record), disks: new Map([['vda', overlay]]), space },
-    ...{ random: world.random, seal: undefined },
+    ...{ random: world.random, seal: treeSealOf(record, set.keys) },
   });
   for (let n = 0; n < 6; n++) {
     const at = 40_960 * n + 512;

@@ -11,7 +11,7 @@ import { machineFiles } from '../../src/recovery/machine-files.ts';
 import { readServed } from '../../src/recovery/served-sessions.ts';
 import { sessionDirectory } from '../../src/recovery/session-files.ts';
 import { sessionSpace } from '../../src/recovery/session-house.ts';
-import { overlayOf } from '../../src/recovery/session-overlays.ts';
+import { overlayOf, treeSealOf } from '../../src/recovery/session-overlays.ts';
 import { listSessions, resumeSession } from '../../src/recovery/sessions.ts';
 import { openBlockReader } from '../../src/store/block-reader.ts';
 import { manifestDisk } from '../../src/store/manifest-disk.ts';
@@ -124,7 +124,7 @@ async function session(house: House, place: Place, compare: Compare): Promise<vo
   await using tree = await openSessionTree({
     ...{ files: world.files, clock: world.clock, directory: sessionDirectory(store, record.id) },
     ...{ first: machineFiles(record), disks: new Map([['vda', overlay]]), space },
-    ...{ random: world.random, seal: undefined },
+    ...{ random: world.random, seal: treeSealOf(record, set.keys) },
   });
   for (const [name, contents] of place.files) {
     const id = tree.lookup(tree.root, name);

@@ -6,7 +6,7 @@ import { machineFiles } from '../../src/recovery/machine-files.ts';
 import { sessionDamage } from '../../src/recovery/session-check.ts';
 import { sessionDirectory } from '../../src/recovery/session-files.ts';
 import { sessionSpace } from '../../src/recovery/session-house.ts';
-import { overlayOf } from '../../src/recovery/session-overlays.ts';
+import { overlayOf, treeSealOf } from '../../src/recovery/session-overlays.ts';
 import { discardSession, resumeSession, startSession } from '../../src/recovery/sessions.ts';
 import { putDurably } from '../../src/sys/put-durably.ts';
 import { openSessionTree } from '../../src/tree/session-tree.ts';
@@ -34,7 +34,7 @@ async function place() {
   await using overlay = await overlayOf(house, record, { disk: disk!, set, base, space, begin });
   await using tree = await openSessionTree({
     ...{ files: world.files, clock: world.clock, directory, space },
-    ...{ random: world.random, seal: undefined },
+    ...{ random: world.random, seal: treeSealOf(record, set.keys) },
     ...{ first: machineFiles(record), disks: new Map([['vda', overlay]]) },
   });
   for (let n = 0; n < 5; n++) {

@@ -1,19 +1,24 @@
-import { deepEqual, equal, rejects } from 'node:assert/strict';
+import { deepEqual, equal, match, rejects } from 'node:assert/strict';
+import { crc32 } from 'node:zlib';
 import { test } from 'tap';
+import { systemClock } from '../../src/sys/clock.ts';
+import { systemRandom } from '../../src/sys/random.ts';
+import { contentId } from '../../src/tree/contents.ts';
 import { namespace } from '../../src/tree/namespace.ts';
+import { sealedContents, type TreeSeal } from '../../src/tree/sealed-contents.ts';
 import { checkSessionTree } from '../../src/tree/session-tree.ts';
 import { noise } from '../support/random.ts';
-import { FILE, FIRST, fresh, HOME, treeOn } from '../support/session-tree.ts';
+import { FILE, FIRST, fresh, HOME, PLENTY, SEAL, treeOn } from '../support/session-tree.ts';
 
 const LOG = `${HOME}/files.log`;
 
 /** Ten files of a session, each synced before the next one was made. */
-async function tenFiles() {
+async function tenFiles(seal: TreeSeal | 'none' = SEAL) {
   const files = fresh();
   const names = Array.from({ length: 10 }, (_, n) => `f${n}`);
   const ends: number[] = [];
   {
-    await using tree = await treeOn(files);
+    await using tree = await treeOn(files, { seal });
     for (const [n, name] of names.entries()) {
       const id = await tree.make(tree.root, name, FILE);
       await tree.write(id, noise(1000, n), 0, 'durable');
@@ -78,15 +83,102 @@ test('a record of which nothing but zeros got to the disk was torn', async () =>
   }
 });
 
+test('a log with records that were altered, left out, moved or taken from another session is damaged', async () => {
+  const { files, ends, bytes } = await tenFiles();
+  const records = ends.map((end, n) => bytes.subarray(n === 0 ? 8 : ends[n - 1]!, end));
+  const start = bytes.subarray(0, ends[0]);
+  const altered = Uint8Array.from(records[4]!);
+  const view = new DataView(altered.buffer);
+  const end = 8 + view.getUint32(0, true);
+  altered[altered.subarray(0, end).lastIndexOf('1'.charCodeAt(0))] = '2'.charCodeAt(0);
+  view.setUint32(4, crc32(altered.subarray(8, end)), true);
+  const logs = {
+    altered: [start, ...records.slice(1, 4), altered, ...records.slice(5)],
+    'left out': [start, ...records.slice(1, 4), ...records.slice(5)],
+    moved: [start, records[2]!, records[1]!, ...records.slice(3)],
+    'of another session': [(await tenFiles({ ...SEAL, session: 'vm-2' })).bytes],
+    'without MACs': [(await tenFiles('none')).bytes],
+  };
+  for (const [what, parts] of Object.entries(logs)) {
+    await files.unlink(LOG);
+    await using file = await files.create(LOG);
+    await file.write(Buffer.concat(parts), 0);
+    const corrupt = { name: 'TreeError', code: 'CORRUPT', message: /MAC/ };
+    await rejects(treeOn(files), corrupt, what);
+    await rejects(checkSessionTree(files, HOME, { first: FIRST, seal: SEAL }), corrupt, what);
+  }
+});
+
+test('what a session wrote before it had sealed logs stays, is sealed above, and its names get MACs', async () => {
+  const { files, names } = await tenFiles('none');
+  const seal = { ...SEAL, takesPlain: true };
+  let id: number;
+  {
+    await using tree = await treeOn(files, { seal });
+    id = tree.lookup(tree.root, names[3]!)!;
+    await tree.write(id, noise(10, 50), 500, 'durable');
+    await tree.change(tree.lookup(tree.root, names[4]!)!, { size: 100 });
+    await tree.change(tree.lookup(tree.root, names[4]!)!, { size: 1000 });
+  }
+  const plain = await files.readFile(`${HOME}/file-${id}`, 2000);
+  deepEqual(plain, noise(1000, 3), 'it is only read');
+  deepEqual(await checkSessionTree(files, HOME, { first: FIRST, seal }), []);
+  await using tree = await treeOn(files, { seal });
+  for (const [n, name] of names.entries()) {
+    const expected = noise(1000, n);
+    if (n === 3) expected.set(noise(10, 50), 500);
+    if (n === 4) expected.fill(0, 100);
+    const found = new Uint8Array(1000);
+    await tree.read(tree.lookup(tree.root, name)!, found, 0);
+    deepEqual(found, expected, name);
+  }
+});
+
+test('contents that are missing are damaged, and never read as zeros', async () => {
+  for (const seal of ['none', SEAL] as const) {
+    const { files, names } = await tenFiles(seal);
+    await using tree = await treeOn(files, { seal });
+    const id = tree.lookup(tree.root, names[3]!)!;
+    for (const name of await files.list(HOME)) {
+      if (contentId(name) === id) await files.unlink(`${HOME}/${name}`);
+    }
+    await rejects(tree.read(id, new Uint8Array(10), 0), { message: /is missing/ });
+    if (seal === 'none') continue;
+    const found = await checkSessionTree(files, HOME, { first: FIRST, seal });
+    match(found.join(), /_file-\d+\.head is missing/);
+  }
+});
+
+test('bytes that were written to a sealed log beyond the size that was flushed do not come back', async () => {
+  const { files, names } = await tenFiles();
+  let id: number;
+  {
+    await using tree = await treeOn(files);
+    id = tree.lookup(tree.root, names[3]!)!;
+  }
+  {
+    const parts = { files, clock: systemClock(), random: systemRandom(), directory: HOME };
+    const contents = sealedContents({ ...parts, space: PLENTY, seal: SEAL });
+    await using file = await contents.open(id, 1000);
+    await file.write(noise(500, 99), 1000);
+  }
+  await using tree = await treeOn(files);
+  await tree.change(id, { size: 2000 });
+  const bytes = new Uint8Array(2000);
+  await tree.read(id, bytes, 0);
+  deepEqual(bytes.subarray(0, 1000), noise(1000, 3));
+  deepEqual(bytes.subarray(1000), new Uint8Array(1000));
+});
+
 test('contents whose node the log does not know are kept under another name', async () => {
-  const { files, names, ends, bytes } = await tenFiles();
+  const { files, names, ends, bytes } = await tenFiles('none');
   const before = (await files.list(HOME)).filter((name) => name.startsWith('file-'));
   {
     await using file = await files.open(LOG, 'write');
     await file.truncate(ends[8]!);
   }
   {
-    await using tree = await treeOn(files);
+    await using tree = await treeOn(files, { seal: 'none' });
     equal(tree.lookup(tree.root, names[8]!) !== undefined, true);
     equal(tree.lookup(tree.root, names[9]!), undefined);
   }
@@ -98,17 +190,17 @@ test('contents whose node the log does not know are kept under another name', as
 });
 
 test('bytes that were written beyond the size that was flushed do not come back when the file grows', async () => {
-  const { files, names } = await tenFiles();
+  const { files, names } = await tenFiles('none');
   let id: number;
   {
-    await using tree = await treeOn(files);
+    await using tree = await treeOn(files, { seal: 'none' });
     id = tree.lookup(tree.root, names[3]!)!;
   }
   {
     await using file = await files.open(`${HOME}/file-${id}`, 'write');
     await file.write(noise(500, 99), 1000);
   }
-  await using tree = await treeOn(files);
+  await using tree = await treeOn(files, { seal: 'none' });
   await tree.change(id, { size: 2000 });
   const bytes = new Uint8Array(2000);
   await tree.read(id, bytes, 0);

@@ -15,7 +15,7 @@ test('who flushes while another one does is answered when that is durable, and n
     syncs++;
     if (isGated) await gate;
   });
-  await using tree = await treeOn(files);
+  await using tree = await treeOn(files, { seal: 'none' });
   const id = await tree.make(tree.root, 'a', FILE);
   await tree.write(id, noise(5000, 1), 0, 'cached');
   isGated = true;
@@ -45,7 +45,7 @@ test('writes that wait behind a removal are refused, and nothing is left of the 
     const files = gatedFs(inner, async (what) => {
       if (isGated && what === gatedCall) await gate;
     });
-    await using tree = await treeOn(files);
+    await using tree = await treeOn(files, { seal: 'none' });
     const id = await tree.make(tree.root, 'a', FILE);
     if (gatedCall === 'write') await tree.write(id, noise(5000, 1), 0, 'durable');
     isGated = true;
@@ -88,7 +88,7 @@ test('contents that could not be synced stay lost: no flush and no write of that
   const files = faultyFs(fresh(), (operation, path) =>
     isBroken && operation === 'sync' && !path.endsWith('.log') ? broken(path) : undefined,
   );
-  await using tree = await treeOn(files);
+  await using tree = await treeOn(files, { seal: 'none' });
   const id = await tree.make(tree.root, 'a', FILE);
   const other = await tree.make(tree.root, 'b', FILE);
   await tree.write(id, noise(5000, 1), 0, 'cached');

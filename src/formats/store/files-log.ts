@@ -68,8 +68,8 @@ export const filesRecords = {
 };
 
 /**
- * The MACs of the records of one log, in their order: each covers its own record and all before it, so that no record is
- * altered, left out, moved or taken from another log. Only the end of a log can be cut off.
+ * The MACs of the records of one log, in their order: each covers its own record and all before it, so that no record
+ * is altered, left out, moved or taken from another log. Only the end of a log can be cut off.
  */
 export interface FilesChain {
   /** The MAC of the next record, of this body. */
