@@ -1,10 +1,13 @@
 import { deepEqual, equal, ok, rejects } from 'node:assert/strict';
 import { test } from 'tap';
 import { systemClock } from '../../src/sys/clock.ts';
+import { systemRandom } from '../../src/sys/random.ts';
 import { treeContents } from '../../src/tree/contents.ts';
+import { plainContents } from '../../src/tree/plain-contents.ts';
+import { sealedContents } from '../../src/tree/sealed-contents.ts';
 import { broken, faultyFs } from '../support/faulty-fs.ts';
 import { noise } from '../support/random.ts';
-import { FILE, fresh, gatedFs, HOME, PLENTY, treeOn } from '../support/session-tree.ts';
+import { FILE, fresh, gatedFs, HOME, PLENTY, SEAL, treeOn } from '../support/session-tree.ts';
 
 test('who flushes while another one does is answered when that is durable, and not before', async () => {
   const { promise: gate, resolve: release } = Promise.withResolvers<void>();
@@ -68,19 +71,21 @@ test('writes that wait behind a removal are refused, and nothing is left of the 
 test('no file is made for contents whose node is gone, whatever is asked of them', async () => {
   const files = fresh();
   await files.makeDirectory(HOME);
-  await using contents = treeContents({
-    ...{ files, directory: HOME, space: PLENTY },
-    sizeOf: () => undefined,
-  });
-  const asked = [
-    contents.read(7, new Uint8Array(10), 0),
-    contents.write(7, noise(10, 1), 0, () => {}),
-    contents.sync(7),
-    contents.resize(7, 10, () => {}),
-  ];
-  for (const each of asked) await rejects(each, { code: 'STALE' });
-  await contents.remove(7);
-  deepEqual(await files.list(HOME), []);
+  const parts = { files, directory: HOME, space: PLENTY };
+  const world = { clock: systemClock(), random: systemRandom() };
+  const sealed = sealedContents({ ...parts, ...world, seal: SEAL });
+  for (const form of [plainContents(parts), sealed]) {
+    await using contents = treeContents({ files: form, sizeOf: () => undefined });
+    const asked = [
+      contents.read(7, new Uint8Array(10), 0),
+      contents.write(7, noise(10, 1), 0, () => {}),
+      contents.sync(7),
+      contents.resize(7, 10, () => {}),
+    ];
+    for (const each of asked) await rejects(each, { code: 'STALE' });
+    await contents.remove(7);
+    deepEqual(await files.list(HOME), []);
+  }
 });
 
 test('contents that could not be synced stay lost: no flush and no write of that file succeeds any more', async () => {
