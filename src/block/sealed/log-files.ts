@@ -118,7 +118,7 @@ export function checkSuite(path: string, found: Suite, expected: Suite | undefin
 }
 
 /** What fails to decode is CORRUPT, with the path of the file. */
-export function decoded<T>(path: string, decode: (bytes: Uint8Array) => T, bytes: Uint8Array): T {
+function decoded<T>(path: string, decode: (bytes: Uint8Array) => T, bytes: Uint8Array): T {
   try {
     return decode(bytes);
   } catch (cause) {

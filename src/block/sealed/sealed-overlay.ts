@@ -73,7 +73,7 @@ export interface SealedOverlayOptions extends LogFilesOptions {
   readonly limits?: Partial<LogLimits>;
 }
 
-export const LIMITS: LogLimits = {
+const LIMITS: LogLimits = {
   unprovenMax: 256 * MiB,
   waitAt: 320 * MiB,
   writeNowMax: 132 * KiB,

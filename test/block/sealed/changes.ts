@@ -47,7 +47,7 @@ function usedPlaces(bytes: Uint8Array): number[] {
   return used;
 }
 
-export const flipABit: Change = (now, random) => {
+const flipABit: Change = (now, random) => {
   const kind = some([/\.seg$/, /\.seg$/, /\.seg$/, /\.sum$/, /\.head$/], random)!;
   const name = named(now, kind, random);
   const bytes = name === undefined ? undefined : now.get(name)!;
@@ -68,7 +68,7 @@ export const flipABit: Change = (now, random) => {
   return `${name}: a bit of the ${field} at place ${place}, ${at - place * PLACE_LENGTH}`;
 };
 
-export const loseASector: Change = (now, random) => {
+const loseASector: Change = (now, random) => {
   const name = named(now, /./, random)!;
   const bytes = now.get(name)!;
   const at = below(random, Math.ceil(bytes.length / 512)) * 512;
@@ -79,7 +79,7 @@ export const loseASector: Change = (now, random) => {
   return `${name}: ${isNoise ? 'noise' : 'zeros'} at ${at}`;
 };
 
-export const cutAFile: Change = (now, random) => {
+const cutAFile: Change = (now, random) => {
   const name = named(now, /./, random)!;
   const bytes = now.get(name)!;
   const length = random() < 0.2 ? 0 : below(random, bytes.length + 1);
@@ -87,13 +87,13 @@ export const cutAFile: Change = (now, random) => {
   return `${name}: cut from ${bytes.length} to ${length}`;
 };
 
-export const removeAFile: Change = (now, random) => {
+const removeAFile: Change = (now, random) => {
   const name = named(now, /./, random)!;
   now.delete(name);
   return `${name} is removed`;
 };
 
-export const swapSlots: Change = (now, random) => {
+const swapSlots: Change = (now, random) => {
   const [one, other] = [named(now, /\.seg$/, random), named(now, /\.seg$/, random)];
   if (one === undefined || other === undefined) return undefined;
   const [from, to] = [now.get(one)!, now.get(other)!];
@@ -108,7 +108,7 @@ export const swapSlots: Change = (now, random) => {
   return `${one}: place ${place} swapped with ${target} of ${other}`;
 };
 
-export const swapFiles: Change = (now, random) => {
+const swapFiles: Change = (now, random) => {
   const kind = random() < 0.6 ? /\.seg$/ : /\.sum$/;
   const [one, other] = [named(now, kind, random), named(now, kind, random)];
   if (one === undefined || other === undefined || one === other) return undefined;
@@ -119,7 +119,7 @@ export const swapFiles: Change = (now, random) => {
 };
 
 /** A copy of an earlier time is put back, or a file that was removed since. */
-export const putBack: Change = (now, random, earlier) => {
+const putBack: Change = (now, random, earlier) => {
   const name = named(earlier, /\.(seg|sum)$/, random);
   if (name === undefined) return undefined;
   now.set(name, earlier.get(name)!.slice());
@@ -146,7 +146,7 @@ export const otherSuite: Change = (now, random) => {
 };
 
 /** A slot says that it is another page's, and its checksum fits. */
-export const forgePage: Change = (now, random) => {
+const forgePage: Change = (now, random) => {
   const name = named(now, /\.seg$/, random);
   const bytes = name === undefined ? new Uint8Array() : now.get(name)!;
   const place = some(usedPlaces(bytes), random);

@@ -208,7 +208,7 @@ function durableBy(it: Rig, now: Contents): number {
   return durable;
 }
 
-export function numberOf(name: string): number | undefined {
+function numberOf(name: string): number | undefined {
   const digits = /\.([0-9a-f]{8})\.seg$/.exec(name)?.[1];
   return digits === undefined ? undefined : Number.parseInt(digits, 16);
 }

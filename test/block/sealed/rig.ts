@@ -91,7 +91,7 @@ export interface TestClock extends Clock {
 }
 
 /** Sometimes slow, so that what blocks and what does not both occur; the same for a seed. */
-export function testClock(random: () => number): TestClock {
+function testClock(random: () => number): TestClock {
   let ms = 0;
   const sleepers = new Set<{ readonly until: number; readonly wake: () => void }>();
   return {
