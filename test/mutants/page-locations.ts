@@ -191,7 +191,7 @@ export const pageLocations: readonly Mutant[] = [
     file: 'src/block/sealed/zero-turns.ts',
     text: '      if (!bodies.ready([node])) return;\n',
     to: '',
-    tests: [MODEL],
+    tests: [MEMORY],
   },
   {
     name: 'zeros: pages that are not are taken for such',
@@ -219,7 +219,7 @@ export const pageLocations: readonly Mutant[] = [
     file: 'src/block/sealed/node-bodies.ts',
     text: '      node.isLeaving = false;\n      if (node.slot',
     to: '      if (node.slot',
-    tests: [MODEL],
+    tests: [MEMORY],
   },
   {
     name: 'scratch: writers do not wait for it',

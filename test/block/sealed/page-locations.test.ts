@@ -87,6 +87,19 @@ function modelOf() {
     zero(at: number, to: number) {
       pages.fill(ZERO, at, to);
     },
+    async checkRuns(map: PageLocations) {
+      for (const [at, first] of CLUSTERS.entries()) {
+        await loaded(map, first, CLUSTER);
+        const runs = map.runs(first, CLUSTER);
+        checkRuns(runs, { first, end: first + CLUSTER });
+        for (const { first: page, count, location } of runs) {
+          for (let n = 0; n < count; n++) {
+            const is = location > ZERO ? location + n : location;
+            equal(is, pages[at * CLUSTER + page - first + n], `page ${page + n}`);
+          }
+        }
+      }
+    },
     async check(map: PageLocations) {
       for (const [at, page] of PAGES.entries()) {
         await loaded(map, page, 1);
@@ -128,7 +141,8 @@ async function follow(steps: readonly Step[], setup: Setup): Promise<void> {
       underWay = [];
     }
     // A look sets zeros that are under way: not always.
-    if (step % 8 === 7) await model.check(map);
+    if (step % 16 === 7) await model.check(map);
+    if (step % 16 === 15) await model.checkRuns(map);
   }
   await model.check(map);
   await Promise.all(underWay);
@@ -136,12 +150,7 @@ async function follow(steps: readonly Step[], setup: Setup): Promise<void> {
   const written = await all(map.written());
   deepEqual(liveOf(written), live);
   equal(map.dataPages, sum(live.values()));
-  for (const first of CLUSTERS) {
-    await loaded(map, first, CLUSTER);
-    const runs = map.runs(first, CLUSTER);
-    checkRuns(runs, { first, end: first + CLUSTER });
-    for (const run of runs) equal(map.get(run.first), run.location);
-  }
+  await model.checkRuns(map);
   if (setup.budget === undefined) {
     const runs = map.runs(0, LARGEST);
     checkRuns(runs, { first: 0, end: LARGEST });
