@@ -149,7 +149,7 @@ export const pageLocations: readonly Mutant[] = [
     file: 'src/block/sealed/page-locations.ts',
     text: '    zeros.settle(first, end);\n    return tree.runs',
     to: '    return tree.runs',
-    tests: [MODEL],
+    tests: [MEMORY],
   },
   {
     name: 'zeros: a node forgets that it has them',
