@@ -8,9 +8,13 @@ const NONCES = 'test/block/sealed/nonces.test.ts';
 export const sealedOverlay: readonly Mutant[] = [
   {
     name: 'sealed overlay: a dead segment vanishes before the record of it is durable',
-    file: 'src/block/sealed/log-flush.ts',
-    text: '        freed.push({ segments: some });',
-    to: '        vanishing.push(...some);',
+    file: 'src/block/sealed/upkeep.ts',
+    text: '    await flush().free();\n',
+    to: `    await flush().free();
+    for (const { number, isFreed } of segments.all()) {
+      if (isFreed) await log.files.unlink(log.segmentPath(number));
+    }
+`,
     tests: [MODEL],
   },
   {
@@ -18,7 +22,7 @@ export const sealedOverlay: readonly Mutant[] = [
     file: 'src/block/sealed/log-flush.ts',
     text: '    dead = deadNow;',
     to: '    dead = deadSegments(parts, head.position());',
-    tests: [MODEL],
+    tests: [FAULTS],
   },
   {
     name: 'sealed overlay: a summary is put before its segment is durable',
@@ -116,6 +120,27 @@ export const sealedOverlay: readonly Mutant[] = [
     file: 'src/block/sealed/birth.ts',
     text: '    await files.syncDirectory(log.directory);\n',
     to: '',
+    tests: [MODEL],
+  },
+  {
+    name: 'sealed overlay: the cleaner drops zeros',
+    file: 'src/block/sealed/copied-records.ts',
+    text: "if (kind === 'zeros') await copyZeros(decodeZeros(body, log.pages));",
+    to: "if (kind === 'zeros') continue;",
+    tests: [MODEL],
+  },
+  {
+    name: 'sealed overlay: the cleaner copies pages outside their turn',
+    file: 'src/block/sealed/copied-pages.ts',
+    text: 'turns.run(slot.page, slot.n, () => copySlot(slot))',
+    to: 'copySlot(slot)',
+    tests: [MODEL],
+  },
+  {
+    name: 'sealed overlay: the cleaner forgets void places',
+    file: 'src/block/sealed/copied-records.ts',
+    text: '        if (needed.length > 0) await appendRecord(head, kind, encodeVoids(needed));',
+    to: '        void needed;',
     tests: [MODEL],
   },
 ];

@@ -2,6 +2,8 @@ import { below } from './random.ts';
 
 const SECTOR = 512;
 const PAGE = 4096;
+/** What a power cut leaves of what was not synced. */
+const KINDS = ['none', 'sectors', 'writes', 'all'] as const;
 
 /** One file of a disk that loses single sectors: what the kernel has of it in memory, and what the medium has. */
 export interface Sectors {
@@ -112,9 +114,12 @@ export function sectors(initial: Uint8Array = new Uint8Array()): Sectors {
     },
     survivor(random) {
       const bytes = growable(durable.bytes());
-      // All and nothing are as likely as a part: a coin for each sector would hardly ever show them.
-      const kind = below(random, 4);
-      if (kind > 0) write(pending, () => kind === 1 || random() >= 0.5, bytes);
+      // All, nothing and whole writes are as likely as single sectors: coins for each of them would hardly ever show it.
+      const kind = KINDS[below(random, KINDS.length)]!;
+      for (const change of pending) {
+        const part = kind === 'writes' ? (random() < 0.5 ? 'none' : 'all') : kind;
+        write([change], () => part === 'all' || (part === 'sectors' && random() >= 0.5), bytes);
+      }
       return bytes.bytes().slice();
     },
   };

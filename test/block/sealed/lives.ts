@@ -22,6 +22,8 @@ export interface Counts {
   faults: number;
   nonces: number;
   segments: number;
+  /** Pages that the cleaner copied. */
+  copied: number;
 }
 
 export function counts(): Counts {
@@ -37,6 +39,7 @@ export function counts(): Counts {
     faults: 0,
     nonces: 0,
     segments: 0,
+    copied: 0,
   };
 }
 
@@ -145,6 +148,7 @@ export function sessionOf(it: Rig, first: CrashingFs, { count, faults = NONE, tu
       await finished(burst, clock, isDead);
       if (random() < 0.1) clock.pass(1100);
     }
+    count.copied += overlay.stats.copied;
     const closed = expected.flush();
     await overlay[Symbol.asyncDispose]();
     closed();

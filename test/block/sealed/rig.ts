@@ -141,7 +141,8 @@ export function rig(
     nonces: nonces(),
     damage: [],
     suite: seed % 2 === 0 ? 1 : 2,
-    options,
+    // Half of them write by the pool alone, where others go on meanwhile.
+    options: seed % 4 < 2 ? options : { ...options, limits: { ...options.limits, writeNowMax: 0 } },
     size,
   };
 }
