@@ -63,7 +63,7 @@ export async function lives(seed: number, options: LivesOptions, count: Counts):
   const session = sessionOf(it, await prepared(it), { count, faults: options.faults ?? NONE });
   for (let life = 0; life < options.lives; life++) {
     await named(`SEED=${seed} life ${life}`, async (where) => {
-      await session.live(random() < 0.2 ? Number.POSITIVE_INFINITY : below(random, 200));
+      await session.live(random() < 0.2 ? Number.POSITIVE_INFINITY : below(random, 300));
       await session.recover(random() < 0.5 ? 'nothing answered' : 'unflushed', where);
     });
   }

@@ -151,7 +151,7 @@ export function rig(
 const LIMITS: SealedOverlayOptions['limits'] = {
   unprovenMax: 30 * 4136,
   waitAt: 60 * 4136,
-  deadMax: 30 * PAGE,
+  deadMax: 4 * PAGE,
   stepMax: 8,
 };
 
