@@ -43,9 +43,9 @@ function held(): number {
 /** The longest that the loop was held up while `work` ran. */
 async function stall(work: Promise<void>): Promise<number> {
   let longest = 0;
-  let isRunning = true;
-  const end = work.finally(() => (isRunning = false));
-  while (isRunning) {
+  const running = new Set([work]);
+  const end = work.finally(() => running.clear());
+  while (running.size > 0) {
     const began = performance.now();
     await new Promise((resolve) => setImmediate(resolve));
     longest = Math.max(longest, performance.now() - began);

@@ -227,7 +227,7 @@ test('a trim of all gives nine tenths of the space back after two flushes', asyn
 });
 
 test('what a power cut leaves of a record that a segment is free costs nothing that was flushed', async () => {
-  for (let seed = 1; seed <= 60; seed++) {
+  for (let seed = 1; seed <= 150; seed++) {
     const it = rig(seeded(seed), seed);
     const disk = await prepared(it);
     const overlay = await open(disk.files, it);
@@ -237,7 +237,7 @@ test('what a power cut leaves of a record that a segment is free costs nothing t
     await overlay.idle();
     await write(overlay, 5, 200);
     const flushed = overlay.flush();
-    for (let turn = seed % 4; turn > 0; turn--) await Promise.resolve();
+    for (let turn = seed % 10; turn > 0; turn--) await Promise.resolve();
     // Now the first segment has nothing more that counts, and the flush may have begun before.
     await write(overlay, 0, 300);
     await flushed;
