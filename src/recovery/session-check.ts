@@ -1,6 +1,6 @@
 import { BlockError } from '../block/block-error.ts';
 import { checkOverlay } from '../block/overlay.ts';
-import { readHead } from '../block/sealed/log-files.ts';
+import { checkSealedOverlay } from '../block/sealed/check.ts';
 import type { DomainKeys } from '../formats/store/frame.ts';
 import type { SessionRecord } from '../formats/store/session.ts';
 import { SessionError } from './session-error.ts';
@@ -24,7 +24,7 @@ export async function sessionDamage(
   const { id, phase, disks, sealed } = session;
   // Before and after these its files come and go.
   if (phase !== 'ready' && phase !== 'keeping') return [];
-  const { files } = world;
+  const { files, clock } = world;
   const directory = sessionDirectory(store, id);
   const damage: string[] = [];
   async function find(check: () => Promise<void>): Promise<void> {
@@ -40,9 +40,17 @@ export async function sessionDamage(
     const isPlain = !sealed || sealed.overPlain;
     if (isPlain) await find(() => checkOverlay({ files, directory, disk }, size));
     if (!sealed) continue;
-    const suite = keys && overlayKeyOf(keys).suite;
     await find(async () => {
-      await readHead({ files, directory, disk }, { size, ...(suite && { suite }) });
+      const place = {
+        files,
+        clock,
+        directory,
+        disk,
+        session: id,
+        begun: sealed.begun.includes(disk),
+      };
+      const key = keys && { key: overlayKeyOf(keys) };
+      damage.push(...(await checkSealedOverlay({ ...place, ...key }, size)));
     });
   }
   await find(async () => {

@@ -9,7 +9,7 @@ import {
   prepareSealedOverlay,
   type SealedOverlayOptions,
 } from '../../src/block/sealed/sealed-overlay.ts';
-import { overlayKey } from '../../src/formats/store/overlay-key.ts';
+import { domainKeys, publicKeys } from '../../src/formats/store/key-slot.ts';
 import type { Suite } from '../../src/formats/store/overlay-log.ts';
 import { systemClock } from '../../src/sys/clock.ts';
 import { systemRandom } from '../../src/sys/random.ts';
@@ -45,7 +45,7 @@ async function prepared(base: BlockDevice, { suite = 2, places = 64 }: Which = {
   return directory;
 }
 function open(base: BlockDevice, directory: string, { suite = 2, options = {} }: Which = {}) {
-  const key = { suite, overlayKey: overlayKey(suite === 2 ? DATA_KEY : undefined) };
+  const key = { suite, overlayKey: (suite === 2 ? domainKeys(DATA_KEY) : publicKeys()).overlay };
   const session = '0190a1c2-0000-7000-8000-000000000001';
   const place = { files, clock, random, directory, disk: 'vda', space: ROOMY, session, key };
   return openSealedOverlay({ ...place, begun: false, ...options }, base);

@@ -10,7 +10,8 @@ import {
   encodeSummary,
   encodeZeros,
 } from '../../src/formats/store/overlay-bodies.ts';
-import { overlayKey, segmentKey } from '../../src/formats/store/overlay-key.ts';
+import { domainKeys, publicKeys } from '../../src/formats/store/key-slot.ts';
+import { segmentKey } from '../../src/formats/store/overlay-key.ts';
 import {
   decodeHead,
   decodePreface,
@@ -215,9 +216,9 @@ for (const suite of SUITES) {
     const four = new Uint8Array(4 * PLACE_LENGTH);
     four.set(single);
     equal(codec.open(four, 5, new Uint8Array(QUAD_LENGTH)), undefined);
-    const key = overlayKey(DATA_KEY);
+    const key = domainKeys(DATA_KEY).overlay;
     const other = [
-      segmentKey(overlayKey(undefined), LOG, SALT),
+      segmentKey(publicKeys().overlay, LOG, SALT),
       segmentKey(key, LOG, SALT.toReversed()),
       segmentKey(key, { ...LOG, session: 'web1-3f9c2b' }, SALT),
       segmentKey(key, { ...LOG, session: 'web1-3f9c2av', disk: 'da' }, SALT),
@@ -366,10 +367,8 @@ for (const suite of SUITES) {
       preface: hexOf(
         encodePreface({ of: 'segment', suite, number: 7, salt: SALT }).subarray(0, 48),
       ),
-      overlayKey: hexOf(overlayKey(suite === 2 ? DATA_KEY : undefined)),
-      segmentKey: hexOf(
-        segmentKey(overlayKey(suite === 2 ? DATA_KEY : undefined), { ...LOG, suite }, SALT),
-      ),
+      overlayKey: hexOf(keysOf(suite).overlay),
+      segmentKey: hexOf(segmentKey(keysOf(suite).overlay, { ...LOG, suite }, SALT)),
       single: digest(single),
       singleTrailer: trailer(single),
       quad: digest(quad),
@@ -382,4 +381,8 @@ for (const suite of SUITES) {
     };
     deepEqual(made, GOLDEN[suite]);
   });
+}
+
+function keysOf(suite: Suite) {
+  return suite === 2 ? domainKeys(DATA_KEY) : publicKeys();
 }

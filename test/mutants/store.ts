@@ -9,6 +9,9 @@ const DAMAGED = 'test/catalog/damaged-records.test.ts';
 const SESSION_CRASH = 'test/recovery/crash.test.ts';
 const SESSION_FILES = 'test/recovery/session-files.test.ts';
 const SESSION_STATE = 'test/recovery/session-state.test.ts';
+const PLAIN_OVERLAYS = 'test/recovery/plain-overlays.test.ts';
+const DAMAGED_OVERLAY = 'test/recovery/damaged-overlay.test.ts';
+const SESSION_ORDERS = 'test/control/session-orders.test.ts';
 const FORGET_RACE = 'test/recovery/forget-race.test.ts';
 
 export const store: readonly Mutant[] = [
@@ -207,6 +210,41 @@ export const store: readonly Mutant[] = [
     text: 'for (const name of [...names.filter(isFirst), ...names.filter((name) => !isFirst(name))]) {',
     to: 'for (const name of [...names.filter((name) => !isFirst(name)), ...names.filter(isFirst)]) {',
     tests: [SESSION_FILES],
+  },
+  {
+    name: 'sessions: the journal does not say that a log has begun',
+    file: 'src/recovery/session-files.ts',
+    text: 'if (!sealed || sealed.begun.includes(disk)) return record;',
+    to: 'if (record) return record;',
+    tests: [PLAIN_OVERLAYS, DAMAGED_OVERLAY],
+  },
+  {
+    name: 'sessions: the journal says that it is sealed before the heads are there',
+    file: 'src/recovery/session-overlays.ts',
+    text: '    await makeHeads(house, session);\n    await world.files.syncDirectory(directory);\n',
+    to: '',
+    tests: [PLAIN_OVERLAYS],
+  },
+  {
+    name: 'sessions: a file says how its overlay is sealed',
+    file: 'src/recovery/session-overlays.ts',
+    text: 'return { suite: frame ? 2 : 1, overlayKey: overlay } as const;',
+    to: 'return { suite: frame ? 1 : 2, overlayKey: overlay } as const;',
+    tests: [DAMAGED_OVERLAY],
+  },
+  {
+    name: 'sessions: kept without what lies below a sealed overlay',
+    file: 'src/recovery/session-overlays.ts',
+    text: '      yield* plain?.written() ?? [];\n',
+    to: '',
+    tests: [PLAIN_OVERLAYS],
+  },
+  {
+    name: 'sessions: the box does not know which are sealed',
+    file: 'src/control/orders.ts',
+    text: 'const isSealed = (sealed && !sealed.overPlain) || undefined;',
+    to: 'const isSealed = !sealed && undefined;',
+    tests: [SESSION_ORDERS],
   },
   {
     name: 'sessions: the journal is removed with the rest',

@@ -1,6 +1,7 @@
 import * as fc from 'fast-check';
 import { type PlaceTable, placeTable } from '../../src/formats/store/overlay-bodies.ts';
-import { overlayKey, segmentKey } from '../../src/formats/store/overlay-key.ts';
+import { domainKeys, publicKeys } from '../../src/formats/store/key-slot.ts';
+import { segmentKey } from '../../src/formats/store/overlay-key.ts';
 import {
   type NewSlot,
   PAGE_LENGTH,
@@ -35,7 +36,10 @@ export const MARK = new Uint8Array(PAGE_LENGTH);
 export function sealerOf(suite: Suite, of: 'segment' | 'summary' = 'segment'): SlotSealer {
   const dataKey = suite === 2 ? DATA_KEY : undefined;
   const salt = of === 'segment' ? SALT : SALT.toReversed();
-  return pageSealer(segmentKey(overlayKey(dataKey), { ...LOG, suite }, salt), suite);
+  return pageSealer(
+    segmentKey((dataKey ? domainKeys(dataKey) : publicKeys()).overlay, { ...LOG, suite }, salt),
+    suite,
+  );
 }
 
 export function codecOf(

@@ -38,10 +38,7 @@ export async function recoverLog(
   },
 ): Promise<Recovered> {
   const found = await log.list();
-  if (begun && found.segments.length === 0) {
-    const what = 'no segment is there: what was written to the disk is lost';
-    throw new BlockError('CORRUPT', `${join(log.directory, log.disk)}.*.seg: ${what}`);
-  }
+  if (begun && found.segments.length === 0) throw noSegmentIsThere(log);
   for (const name of found.temporary) await log.files.unlink(join(log.directory, name));
   const state = await readLogState(log, found, { isRecovery: true });
   const isReadOnly = state.damage.some((it) => it.isUnbounded);
@@ -53,6 +50,12 @@ export async function recoverLog(
     await removeLeft(log, state, found);
   }
   return { damage: state.damage, isReadOnly, nextNumber: state.nextNumber };
+}
+
+/** For a log that has had segments. */
+export function noSegmentIsThere({ directory, disk }: LogFiles): BlockError {
+  const what = 'no segment is there: what was written to the disk is lost';
+  return new BlockError('CORRUPT', `${join(directory, disk)}.*.seg: ${what}`);
 }
 
 /** For a segment that is wholly durable. What its table does not name is void from now on. */
@@ -68,9 +71,9 @@ export async function putSummary(
 }
 
 /** Puts what each slot says into the map, in the order of the log. */
-async function replay(
+export async function replay(
   log: LogFiles,
-  { segments: surveys, damage }: LogState,
+  { segments: surveys, damage }: Pick<LogState, 'segments' | 'damage'>,
   { segments, map }: { readonly segments: Segments; readonly map: PageLocations },
 ): Promise<void> {
   for (const survey of surveys) {

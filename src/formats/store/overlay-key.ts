@@ -8,13 +8,7 @@ import { encodeHead, OVERLAY_HEAD_LENGTH, type OverlayHead, SALT_LENGTH } from '
 
 const HEAD_CRC_LENGTH = 4;
 
-/** The key above those of an overlay's files; without a data key the public one. */
-export function overlayKey(dataKey: Uint8Array | undefined): Uint8Array {
-  if (dataKey) return keyedHash(dataKey, utf8('holdfast 1 overlay'));
-  return keyedHash(new Uint8Array(DATA_KEY_LENGTH), utf8('holdfast 1 public overlay'));
-}
-
-/** The key of one segment or summary; `key` is what `overlayKey` returned. */
+/** The key of one segment or summary; `key` is the domain's for overlays. */
 export function segmentKey(
   key: Uint8Array,
   { session, disk, ...head }: OverlayHead & { readonly session: string; readonly disk: string },

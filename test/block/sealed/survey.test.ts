@@ -5,7 +5,7 @@ import { openLogFiles } from '../../../src/block/sealed/log-files.ts';
 import { prepareSealedOverlay } from '../../../src/block/sealed/sealed-overlay.ts';
 import { surveySegment } from '../../../src/block/sealed/survey.ts';
 import { encodeBirth } from '../../../src/formats/store/overlay-bodies.ts';
-import { overlayKey } from '../../../src/formats/store/overlay-key.ts';
+import { publicKeys } from '../../../src/formats/store/key-slot.ts';
 import {
   encodePreface,
   PAGE_LENGTH,
@@ -34,7 +34,7 @@ async function survey(disk: string, pages: readonly Uint8Array[], alter: (bytes:
 async function segment(disk: string, pages: readonly Uint8Array[], alter: (bytes: Buffer) => void) {
   const size = 100 * PAGE_LENGTH;
   await prepareSealedOverlay({ files, random, directory, disk, size, suite: 1, places: PLACES });
-  const key = { suite: 1, overlayKey: overlayKey(undefined) } as const;
+  const key = { suite: 1, overlayKey: publicKeys().overlay } as const;
   const log = await openLogFiles({ files, directory, disk, session: 'session', key }, size);
   const codec = log.codec('segment', SALT);
   const bytes = Buffer.alloc(PLACES * PLACE_LENGTH);

@@ -1,0 +1,142 @@
+import { join } from 'node:path/posix';
+import { PAGE_LENGTH } from '../../formats/store/overlay-log.ts';
+import { MiB } from '../../lib/sizes.ts';
+import type { Clock } from '../../sys/clock.ts';
+import { SystemError } from '../../sys/system-error.ts';
+import { BlockError } from '../block-error.ts';
+import { readLayer } from '../layer.ts';
+import { type LogFiles, type LogFilesOptions, openLogFiles, readHead } from './log-files.ts';
+import { type LogReads, logReads } from './log-reads.ts';
+import { readLogState } from './log-state.ts';
+import { type PageLocations, pageLocations, ZERO } from './page-locations.ts';
+import { noSegmentIsThere, replay } from './recover.ts';
+import { segments as noSegments } from './segments.ts';
+import { holdsSlots, readSalt } from './survey.ts';
+
+/** Which overlay is checked. */
+export interface CheckedOverlay extends Omit<LogFilesOptions, 'key'> {
+  readonly clock: Clock;
+  /** Left out: what is sealed is not looked at. */
+  readonly key?: LogFilesOptions['key'];
+  /** The session's journal says that segments have existed. */
+  readonly begun: boolean;
+}
+
+/** Of the map; what is more goes to a scratch file. */
+const MAP_BUDGET = 64 * MiB;
+const READ_LENGTH = MiB;
+/** While the overlay is open, segments come and go below a look. */
+const LOOKS = 4;
+
+/**
+ * What is damaged of an overlay of a disk of `size` bytes, in words: all that its pages, as they are now, need is read.
+ * Changes nothing, also while the overlay is open: what two looks find is damaged, not just being written.
+ */
+export async function checkSealedOverlay(
+  place: CheckedOverlay,
+  size: number,
+): Promise<readonly string[]> {
+  let before: readonly string[] | undefined;
+  for (let looks = 0; ; looks++) {
+    try {
+      const found = await damageOf(place, size);
+      if (found.length === 0) return found;
+      if (before) return found.filter((what) => before!.includes(what));
+      before = found;
+    } catch (cause) {
+      const hasMoved = cause instanceof SystemError && cause.code === 'NOT_FOUND';
+      if (!hasMoved || looks >= LOOKS) throw cause;
+    }
+  }
+}
+
+async function damageOf(place: CheckedOverlay, size: number): Promise<readonly string[]> {
+  const { key } = place;
+  try {
+    if (key) return await damageOfSealed({ ...place, key }, size);
+    return await damageWithoutKey(place, size);
+  } catch (cause) {
+    if (!(cause instanceof BlockError) || cause.code !== 'CORRUPT') throw cause;
+    return [cause.message];
+  }
+}
+
+async function damageOfSealed(
+  place: CheckedOverlay & Pick<LogFilesOptions, 'key'>,
+  size: number,
+): Promise<readonly string[]> {
+  const { begun, clock } = place;
+  const log = await openLogFiles(place, size);
+  const found = await log.list();
+  if (begun && found.segments.length === 0) throw noSegmentIsThere(log);
+  const { segments: surveys, damage } = await readLogState(log, found, { isRecovery: false });
+  await using segments = noSegments(log);
+  await using map = pageLocations({
+    pages: log.pages,
+    replaced: (index, count) => segments.lose(index, count),
+    budget: MAP_BUDGET,
+    scratch: () => scratchFile(log),
+  });
+  await replay(log, { segments: surveys, damage }, { segments, map });
+  const what = damage.flatMap((it) => (it.pages ? [] : [it.what]));
+  const base = readLayer('nothing', { size, blockSize: PAGE_LENGTH }, { async read() {} });
+  const onDamage = (_where: string, page: string): void => void what.push(page);
+  await readLive(map, logReads({ log, segments, map, base, clock, onDamage }), size);
+  return [...new Set(what)];
+}
+
+/** Reads all pages that count, page by page where some of them cannot be read. */
+async function readLive(map: PageLocations, { read }: LogReads, size: number): Promise<void> {
+  const buffer = new Uint8Array(READ_LENGTH);
+  const readPart = async (offset: number, length: number): Promise<boolean> => {
+    try {
+      await read(buffer.subarray(0, length), offset);
+      return true;
+    } catch (cause) {
+      if (cause instanceof BlockError && cause.code === 'CORRUPT') return false;
+      throw cause;
+    }
+  };
+  for await (const { first, count, location } of map.written()) {
+    if (location === ZERO) continue;
+    const end = Math.min(size, (first + count) * PAGE_LENGTH);
+    for (let at = first * PAGE_LENGTH; at < end; at += READ_LENGTH) {
+      const stop = Math.min(end, at + READ_LENGTH);
+      if (await readPart(at, stop - at)) continue;
+      for (let page = at; page < stop; page += PAGE_LENGTH) {
+        await readPart(page, Math.min(PAGE_LENGTH, stop - page));
+      }
+    }
+  }
+}
+
+/** Head and prefaces are not sealed. */
+async function damageWithoutKey(
+  { begun, ...place }: CheckedOverlay,
+  size: number,
+): Promise<readonly string[]> {
+  const { suite } = await readHead(place, { size });
+  // Nothing is opened with it.
+  const log = await openLogFiles(
+    { ...place, key: { suite, overlayKey: new Uint8Array(32) } },
+    size,
+  );
+  const { segments } = await log.list();
+  if (begun && segments.length === 0) throw noSegmentIsThere(log);
+  const damage: string[] = [];
+  for (const number of segments) {
+    const path = log.segmentPath(number);
+    await using file = await log.files.open(path, 'read');
+    if ((await readSalt(log, number, file)) || !(await holdsSlots(log, number))) continue;
+    damage.push(`${path} begins and ends with what is not a preface`);
+  }
+  return damage;
+}
+
+async function scratchFile({ files, directory, disk }: LogFiles) {
+  const path = join(directory, `${disk}.check-tmp`);
+  if (await files.stat(path)) await files.unlink(path);
+  const file = await files.create(path);
+  await files.unlink(path);
+  return file;
+}
