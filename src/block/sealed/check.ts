@@ -7,7 +7,7 @@ import { BlockError } from '../block-error.ts';
 import { readLayer } from '../layer.ts';
 import { type LogFiles, type LogFilesOptions, openLogFiles, readHead } from './log-files.ts';
 import { type LogReads, logReads } from './log-reads.ts';
-import { readLogState } from './log-state.ts';
+import { type LogState, readLogState } from './log-state.ts';
 import { type PageLocations, pageLocations, ZERO } from './page-locations.ts';
 import { noSegmentIsThere, replay } from './recover.ts';
 import { segments as noSegments } from './segments.ts';
@@ -26,63 +26,87 @@ export interface CheckedOverlay extends Omit<LogFilesOptions, 'key'> {
 const MAP_BUDGET = 64 * MiB;
 const READ_LENGTH = MiB;
 /** While the overlay is open, segments come and go below a look. */
-const LOOKS = 4;
+const LOOKS = 20;
 
 /**
  * What is damaged of an overlay of a disk of `size` bytes, in words: all that its pages, as they are now, need is read.
- * Changes nothing, also while the overlay is open: what two looks find is damaged, not just being written.
+ * Changes nothing, also while the overlay is open. Rejects NOT_FOUND where it was removed in the meantime.
  */
 export async function checkSealedOverlay(
-  place: CheckedOverlay,
+  { key, ...place }: CheckedOverlay,
   size: number,
 ): Promise<readonly string[]> {
-  let before: readonly string[] | undefined;
-  for (let looks = 0; ; looks++) {
-    try {
-      const found = await damageOf(place, size);
-      if (found.length === 0) return found;
-      if (before) return found.filter((what) => before!.includes(what));
-      before = found;
-    } catch (cause) {
-      const hasMoved = cause instanceof SystemError && cause.code === 'NOT_FOUND';
-      if (!hasMoved || looks >= LOOKS) throw cause;
-    }
-  }
-}
-
-async function damageOf(place: CheckedOverlay, size: number): Promise<readonly string[]> {
-  const { key } = place;
   try {
-    if (key) return await damageOfSealed({ ...place, key }, size);
-    return await damageWithoutKey(place, size);
+    if (!key) return await settled(() => damageWithoutKey(place, size));
+    return await damageOf({ ...place, key }, size);
   } catch (cause) {
     if (!(cause instanceof BlockError) || cause.code !== 'CORRUPT') throw cause;
     return [cause.message];
   }
 }
 
-async function damageOfSealed(
-  place: CheckedOverlay & Pick<LogFilesOptions, 'key'>,
-  size: number,
-): Promise<readonly string[]> {
-  const { begun, clock } = place;
+type Opened = CheckedOverlay & Pick<LogFilesOptions, 'key'>;
+
+async function damageOf(place: Opened, size: number): Promise<readonly string[]> {
   const log = await openLogFiles(place, size);
+  await using it = await settled(() => takenUp(log, place));
+  const { damage, segments, map } = it;
+  if (damage.length > 0) {
+    // What two looks find is damaged, not just being written.
+    const again = recordsOf(await settled(() => stateOf(log, place)));
+    damage.splice(0, damage.length, ...damage.filter((what) => again.includes(what)));
+  }
+  const base = readLayer('nothing', { size, blockSize: PAGE_LENGTH }, { async read() {} });
+  const onDamage = (_where: string, what: string): void => void damage.push(what);
+  await readLive(map, logReads({ log, segments, map, base, clock: place.clock, onDamage }), size);
+  return [...new Set(damage)];
+}
+
+/** As recovery takes it up, but that nothing is changed. */
+async function takenUp(log: LogFiles, place: Opened) {
+  await using stack = new AsyncDisposableStack();
+  const segments = stack.use(noSegments(log));
+  const map = stack.use(
+    pageLocations({
+      pages: log.pages,
+      replaced: (index, count) => segments.lose(index, count),
+      budget: MAP_BUDGET,
+      scratch: () => scratchFile(log),
+    }),
+  );
+  const state = await stateOf(log, place);
+  await replay(log, state, { segments, map });
+  const owned = stack.move();
+  return {
+    ...{ damage: recordsOf(state), segments, map },
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+async function stateOf(log: LogFiles, { begun }: Opened): Promise<LogState> {
   const found = await log.list();
   if (begun && found.segments.length === 0) throw noSegmentIsThere(log);
-  const { segments: surveys, damage } = await readLogState(log, found, { isRecovery: false });
-  await using segments = noSegments(log);
-  await using map = pageLocations({
-    pages: log.pages,
-    replaced: (index, count) => segments.lose(index, count),
-    budget: MAP_BUDGET,
-    scratch: () => scratchFile(log),
-  });
-  await replay(log, { segments: surveys, damage }, { segments, map });
-  const what = damage.flatMap((it) => (it.pages ? [] : [it.what]));
-  const base = readLayer('nothing', { size, blockSize: PAGE_LENGTH }, { async read() {} });
-  const onDamage = (_where: string, page: string): void => void what.push(page);
-  await readLive(map, logReads({ log, segments, map, base, clock, onDamage }), size);
-  return [...new Set(what)];
+  return await readLogState(log, found, { isRecovery: false });
+}
+
+/** Again where a file is gone that was there a moment ago. */
+async function settled<T>(look: () => Promise<T>): Promise<T> {
+  for (let looks = 1; ; looks++) {
+    try {
+      return await look();
+    } catch (cause) {
+      if (!isGone(cause) || looks === LOOKS) throw cause;
+    }
+  }
+}
+
+function isGone(cause: unknown): boolean {
+  return cause instanceof SystemError && cause.code === 'NOT_FOUND';
+}
+
+/** That of pages is found where these are read, unless they were written again. */
+function recordsOf({ damage }: LogState): string[] {
+  return damage.flatMap((it) => (it.pages ? [] : [it.what]));
 }
 
 /** Reads all pages that count, page by page where some of them cannot be read. */
@@ -93,8 +117,10 @@ async function readLive(map: PageLocations, { read }: LogReads, size: number): P
       await read(buffer.subarray(0, length), offset);
       return true;
     } catch (cause) {
-      if (cause instanceof BlockError && cause.code === 'CORRUPT') return false;
-      throw cause;
+      const isDamaged = cause instanceof BlockError && cause.code === 'CORRUPT';
+      // A segment that is gone by now: its pages were written again, or copied.
+      if (!isDamaged && !isGone(cause)) throw cause;
+      return false;
     }
   };
   for await (const { first, count, location } of map.written()) {

@@ -5,6 +5,7 @@ import { QUAD_PLACES, SALT_LENGTH } from '../../formats/store/overlay-log.ts';
 import { turnOfLoop } from '../../lib/turn-of-loop.ts';
 import { putDurably } from '../../sys/put-durably.ts';
 import type { Random } from '../../sys/random.ts';
+import { SystemError } from '../../sys/system-error.ts';
 import { BlockError } from '../block-error.ts';
 import type { FoundFiles, LogFiles } from './log-files.ts';
 import { type Damage, type LogState, readLogState } from './log-state.ts';
@@ -94,8 +95,9 @@ export async function replay(
 async function summaryAgain(log: LogFiles, number: number): Promise<PlaceTable> {
   const table = await readSummary(log, number);
   if (table && !(table instanceof FormatError)) return table;
-  const why = table?.message ?? 'it is gone';
-  throw new BlockError('CORRUPT', `${log.summaryPath(number)} was whole a moment ago: ${why}`);
+  const what = `${log.summaryPath(number)} was whole a moment ago`;
+  if (table) throw new BlockError('CORRUPT', `${what}: ${table.message}`);
+  throw new SystemError('NOT_FOUND', `${what}: it is gone`);
 }
 
 async function replaySegment(
