@@ -95,10 +95,10 @@ export const sealedOverlay: readonly Mutant[] = [
     tests: [MODEL],
   },
   {
-    name: 'sealed overlay: a sync that began while a batch was being written counts for it',
+    name: 'sealed overlay: a flush that comes while a batch is being written syncs it, and no later one',
     file: 'src/block/sealed/batches.ts',
-    text: '    batch.segment.isUnsynced = true;\n    end(batch);',
-    to: '    end(batch);',
+    text: '    batch.segment.isUnsynced = true;\n    pool.give',
+    to: '    pool.give',
     tests: [MODEL],
   },
   {
