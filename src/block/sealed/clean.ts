@@ -86,11 +86,9 @@ export function cleaner(options: CleanerOptions): Cleaner {
       segment.isDamaged = true;
       return;
     }
-    await pages.copy(segment, table);
-    if (segment.isDamaged) return;
-    await records.copy(segment, table);
+    if (!(await pages.copy(segment, table)) || segment.isDamaged || segment.records === 0) return;
     // A record that could not be read stays where it is, with its segment.
-    if (!segment.isDamaged) segment.records = 0;
+    if ((await records.copy(segment, table)) && !segment.isDamaged) segment.records = 0;
   }
   async function tableOf({ number }: Segment): Promise<PlaceTable | undefined> {
     const table = await readSummary(log, number);
@@ -100,9 +98,11 @@ export function cleaner(options: CleanerOptions): Cleaner {
     async run() {
       await look();
       const last = head.durable.segment;
+      const seen = new Set<Segment>();
       for (;;) {
-        const [victim] = victims().filter((it) => it.number < last);
+        const victim = victims().find((it) => it.number < last && !seen.has(it));
         if (!victim || isClosed) return;
+        seen.add(victim);
         await clean(victim);
         await turnOfLoop();
       }

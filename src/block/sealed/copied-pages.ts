@@ -8,6 +8,7 @@ import {
 import { allDone } from '../../lib/all-done.ts';
 import { turnOfLoop } from '../../lib/turn-of-loop.ts';
 import type { CleanerOptions } from './clean.ts';
+import { freeTurn } from './free-turn.ts';
 import { locationOf, type Segment } from './segments.ts';
 import { openSlot } from './stretch.ts';
 
@@ -23,12 +24,16 @@ interface Slot {
   readonly bytes: Uint8Array;
 }
 
-/** Copies the pages that the map still finds in a segment to the end of the log. */
+/**
+ * Copies the pages that the map still finds in a segment to the end of the log. False: some of them stay, for requests
+ * to them take their time.
+ */
 export function copiedPages({ log, segments, map, head, turns }: CleanerOptions) {
   const { places } = log.head;
   let copied = 0;
 
-  async function copy(segment: Segment, table: PlaceTable): Promise<void> {
+  async function copy(segment: Segment, table: PlaceTable): Promise<boolean> {
+    let isDone = true;
     for (let from = 1; from < places - 1 && segment.live > 0; from += TURN_PLACES) {
       const to = Math.min(from + TURN_PLACES, places - 1);
       // The last quad may reach further.
@@ -36,9 +41,11 @@ export function copiedPages({ log, segments, map, head, turns }: CleanerOptions)
       const slots = slotsBetween(segment, table, { from, to, bytes });
       if (slots.length === 0) continue;
       await segments.use(segment, (file) => file.read(bytes, from * PLACE_LENGTH));
-      await allDone(slots.map((slot) => turns.run(slot.page, slot.n, () => copySlot(slot))));
+      const ends = slots.map((it) => freeTurn(turns, it.page, it.n, () => copySlot(it)));
+      if (!(await allDone(ends)).every(Boolean)) isDone = false;
       await turnOfLoop();
     }
+    return isDone;
   }
   /**
    * In the turn of its pages: a write that is sealed and that the map does not have yet would otherwise lie before the

@@ -14,6 +14,7 @@ import { PAGE_LENGTH, PLACE_LENGTH, type SlotKind } from '../../formats/store/ov
 import { turnOfLoop } from '../../lib/turn-of-loop.ts';
 import type { Batch } from './batches.ts';
 import type { CleanerOptions } from './clean.ts';
+import { freeTurn } from './free-turn.ts';
 import { appendRecord } from './log-flush.ts';
 import { ZERO } from './page-locations.ts';
 import type { Segment } from './segments.ts';
@@ -23,12 +24,12 @@ const LOOK_PAGES = 2 ** 16;
 /** Runs that one turn looks at, about. */
 const LOOK_RUNS = 4096;
 
-/** Copies to the end of the log what the records of a segment say and still counts. */
+/** Copies to the end of the log what the records of a segment say and still counts. False: some could not be yet. */
 export function copiedRecords({ log, segments, map, head, turns }: CleanerOptions) {
   const { places } = log.head;
 
-  async function copy(segment: Segment, table: PlaceTable): Promise<void> {
-    if (segment.records === 0) return;
+  async function copy(segment: Segment, table: PlaceTable): Promise<boolean> {
+    let isDone = true;
     for (let place = 1; place < places - 1; place++) {
       const kind = table.kindAt(place);
       if (kind !== 'zeros' && kind !== 'freed' && kind !== 'voids') continue;
@@ -37,13 +38,14 @@ export function copiedRecords({ log, segments, map, head, turns }: CleanerOption
         segment.isDamaged = true;
         continue;
       }
-      if (kind === 'zeros') await copyZeros(decodeZeros(body, log.pages));
+      if (kind === 'zeros') isDone = (await copyZeros(decodeZeros(body, log.pages))) && isDone;
       else if (kind === 'freed') await copyFreed(decodeFreed(body));
       else {
         const needed = decodeVoids(body).filter((it) => segments.numbered(it.segment));
         if (needed.length > 0) await appendRecord(head, kind, encodeVoids(needed));
       }
     }
+    return isDone;
   }
   async function bodyOf(
     segment: Segment,
@@ -69,17 +71,22 @@ export function copiedRecords({ log, segments, map, head, turns }: CleanerOption
     if (needed.length > 0) await appendRecord(head, 'freed', encodeFreed(needed));
   }
   /** What of these runs still is zeros. */
-  async function copyZeros(runs: readonly ZeroRun[]): Promise<void> {
+  async function copyZeros(runs: readonly ZeroRun[]): Promise<boolean> {
     for (const { first, count } of runs) {
       let look = LOOK_PAGES;
       for (let page = first; page < first + count; ) {
         const some = Math.min(look, first + count - page);
-        const found = await turns.run(page, some, () => zerosIn(page, some));
+        let found = 0;
+        const isFree = await freeTurn(turns, page, some, async () => {
+          found = await zerosIn(page, some);
+        });
+        if (!isFree) return false;
         page += some;
         look = found < LOOK_RUNS / 4 ? look * 2 : Math.max(1, Math.floor(look / 2));
         await turnOfLoop();
       }
     }
+    return true;
   }
   /**
    * In the turn of these pages, as long as it takes to seal: a write that comes after it lies behind. Answers how many

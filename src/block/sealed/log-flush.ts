@@ -30,8 +30,6 @@ export interface LogFlush extends FlushRounds {
   free(): Promise<void>;
   /** Those whose `freed` record is durable, once. */
   takeFreed(): readonly Segment[];
-  /** Whether a flush now brings segments nearer to their end. */
-  readonly owes: boolean;
 }
 
 const EMPTY = new Uint8Array(PAGE_LENGTH);
@@ -111,9 +109,6 @@ export function logFlush(parts: LogParts, onFlushed: () => void): LogFlush {
   return {
     flush: rounds.flush,
     check: rounds.check,
-    get owes() {
-      return freed.length > 0 || deadSegments(parts, head.durable).length > 0;
-    },
     takeFreed() {
       const these = vanishing;
       vanishing = [];

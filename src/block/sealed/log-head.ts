@@ -248,12 +248,16 @@ function placesPaid(space: SpaceGuard, onShort: () => void) {
   const credit = {
     left: 0,
     async buy(count: number): Promise<void> {
-      const bytes = count * PLACE_LENGTH;
-      if (!space.tryTake(bytes)) {
-        if ((await space.left()) < bytes) onShort();
-        await space.take(bytes);
+      if (space.tryTake(count * PLACE_LENGTH)) {
+        credit.left += count;
+        return;
       }
-      credit.left += count;
+      const free = Math.floor((await space.left()) / PLACE_LENGTH);
+      if (free < count) onShort();
+      // The last places are taken one step smaller, and not refused because the step is large.
+      const some = Math.max(1, Math.min(count, free));
+      await space.take(some * PLACE_LENGTH);
+      credit.left += some;
     },
   };
   return credit;

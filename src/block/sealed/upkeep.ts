@@ -71,12 +71,12 @@ export function upkeep(
     await segments.use(segment, (file) => file.punchHole(from, to - from));
   }
   async function round(): Promise<void> {
+    // Those who wait for space do not flush. One that has something to do asks for another round.
+    if (clean.isHurried) await flush().flush();
     for (const segment of flush().takeFreed()) await vanish(segment);
     await flush().free();
     await summarize();
     await clean.run();
-    // While space is short nobody else may flush.
-    if (clean.isHurried && flush().owes) await flush().flush();
   }
   async function run(): Promise<void> {
     while (isAsked && !closing.signal.aborted) {
