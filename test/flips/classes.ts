@@ -68,12 +68,6 @@ export const FILE_KINDS: readonly FileKind[] = [
       { damage: ['flip'], why: 'only the last record may be torn, and that one looks so' },
     ],
   },
-  {
-    name: 'contents',
-    path: /^sessions\/[^/]+\/file-\d+$/,
-    class: 'needed',
-    open: [{ damage: ALL, why: 'contents of files have no checksum' }],
-  },
   { name: 'lease', path: /^leases\/[^/]+\.json$/, class: 'needed' },
   {
     name: 'last-pack',
