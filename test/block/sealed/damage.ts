@@ -1,4 +1,5 @@
-import { ok } from 'node:assert/strict';
+import { deepEqual, ok } from 'node:assert/strict';
+import { checkSealedOverlay } from '../../../src/block/sealed/check.ts';
 import { BlockError } from '../../../src/block/block-error.ts';
 import { segmentKey } from '../../../src/formats/store/overlay-key.ts';
 import {
@@ -55,6 +56,11 @@ export async function damage(
   await session.live(end === 'closed' ? Number.POSITIVE_INFINITY : 40 + below(random, 150));
   const disk = end === 'cut' ? session.disk.reboot() : session.disk.kill();
   const loss = end === 'cut' ? 'unflushed' : 'nothing answered';
+  deepEqual(
+    await check(disk.copy(seeded(0)), it),
+    [],
+    `SEED=${seed} ${end}: a check of what is sound`,
+  );
   for (let n = 0; n < tries; n++) {
     const copy = disk.copy(seeded(n));
     const before = await contentsOf(copy);
@@ -81,10 +87,12 @@ interface Judged {
 async function judge(it: Rig, judged: Judged): Promise<keyof Finds> {
   const { disk, before, now, where, loss, expected } = judged;
   const mine: Rig = { ...it, damage: [] };
+  const checked = await check(disk, it);
   const found = await readPages(disk, mine);
   if (found instanceof BlockError) {
     ok(/vda/.test(found.message), `${where}: ${found.message}`);
     ok(['CORRUPT', 'IO'].includes(found.code), `${where}: ${found.code} ${found.message}`);
+    ok(checked.length > 0, `${where}: it is not opened: ${found.message}; a check finds nothing`);
     return 'told';
   }
   let refused = 0;
@@ -100,6 +108,7 @@ async function judge(it: Rig, judged: Judged): Promise<keyof Finds> {
     } else if (!expected.allows(page, bytes, loss)) wrong.push(page);
   }
   const told = mine.damage.length > 0;
+  if (refused > 0 || (wrong.length > 0 && told)) ok(checked.length > 0, `${where}: a check`);
   const unproven = unprovenPages(it, before, now);
   const isTold = told || wrong.every((page) => unproven.has(page));
   ok(isTold, `${where}: pages ${wrong.join()} read wrong, and nothing says so`);
@@ -107,6 +116,11 @@ async function judge(it: Rig, judged: Judged): Promise<keyof Finds> {
   if (wrong.length > 0) return told ? 'told' : 'unproven';
   if (refused > 0) return 'refused';
   return told ? 'told' : 'harmless';
+}
+
+async function check({ files }: CrashingFs, { suite, clock }: Rig): Promise<readonly string[]> {
+  const place = { files, clock, directory: HOME, disk: DISK, session: 'session-1', begun: true };
+  return checkSealedOverlay({ ...place, key: keyOf(suite) }, SIZE);
 }
 
 /** A second process finds what the first one did. */

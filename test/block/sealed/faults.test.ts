@@ -2,7 +2,7 @@ import { deepEqual, equal, ok, rejects } from 'node:assert/strict';
 import { test } from 'tap';
 import type { SealedOverlay } from '../../../src/block/sealed/sealed-overlay.ts';
 import { spaceGuard } from '../../../src/block/space-guard.ts';
-import type { FileAccess } from '../../../src/sys/file-system.ts';
+import type { FileAccess, FileSystem } from '../../../src/sys/file-system.ts';
 import type { CrashingFs, SyncFault } from '../../support/crashing-fs.ts';
 import { broken, faultyFs, full, type Operation } from '../../support/faulty-fs.ts';
 import { seeded } from '../../support/random.ts';
@@ -278,5 +278,34 @@ test('what a power cut leaves of a record that a segment is free costs nothing t
     ok(first === 1 || first === 300, `seed ${seed}: page 0 is ${first}`);
     deepEqual(rest, [102, 200, 121]);
     deepEqual(it.damage, []);
+  }
+});
+
+test('a write that lands while a flush syncs is synced by the next one', async () => {
+  for (let delay = 0; delay < 30; delay++) {
+    const it = rig(seeded(delay), delay, { limits: { writeNowMax: 0 } });
+    const disk = await prepared(it);
+    const files: FileSystem = {
+      ...disk.files,
+      async open(path, access) {
+        const file = await disk.files.open(path, access);
+        return {
+          ...file,
+          async write(from, offset) {
+            for (let n = 0; n < 8; n++) await new Promise((resolve) => setImmediate(resolve));
+            await file.write(from, offset);
+          },
+        };
+      },
+    };
+    const overlay = await open(files, it);
+    await write(overlay, 3, 1);
+    const flushed = overlay.flush();
+    for (let n = 0; n < delay; n++) await Promise.resolve();
+    await write(overlay, 4, 2);
+    await flushed;
+    await overlay.flush();
+    const next = await open(disk.reboot().files, it);
+    deepEqual(await stamps(next, 3, 4), [1, 2], `delay ${delay}`);
   }
 });
