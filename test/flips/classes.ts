@@ -51,6 +51,7 @@ export const FILE_KINDS: readonly FileKind[] = [
     name: 'overlay segment',
     path: /^sessions\/[^/]+\/[^/]+\.seg$/,
     class: 'needed',
+    open: [{ damage: ['delete'], why: 'without its newest segment a log is as of a flush before' }],
     idle: [
       { damage: ['flip', 'truncate'], why: 'most places of a segment hold nothing, or no longer' },
     ],

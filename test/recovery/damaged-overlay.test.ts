@@ -2,7 +2,12 @@ import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'tap';
 import { openNbdDisk } from '../../src/block/nbd-disk.ts';
-import { encodeHead, PLACE_LENGTH, readTrailer } from '../../src/formats/store/overlay-log.ts';
+import {
+  decodeHead,
+  encodeHead,
+  PLACE_LENGTH,
+  readTrailer,
+} from '../../src/formats/store/overlay-log.ts';
 import { nbdMemory } from '../../src/recovery/nbd-memory.ts';
 import {
   type ServeEvent,
@@ -107,7 +112,7 @@ test('a check finds a page that has rotted where it has the key of the set', asy
 });
 
 test('an overlay that is not sealed as its set is, or has lost all it held, is never served', async () => {
-  for (const harm of ['suite', 'segments', 'head'] as const) {
+  for (const harm of ['suite', 'segments', 'head', 'other head'] as const) {
     const it = await place();
     const head = join(it.directory, 'vda.head');
     const names = (await it.files.list(it.directory)).filter((name) => /\.(seg|sum)$/.test(name));
@@ -116,6 +121,14 @@ test('an overlay that is not sealed as its set is, or has lost all it held, is n
       await it.files.unlink(head);
       await using file = await it.files.create(head);
       await file.write(encodeHead({ suite: 1, size: SIZE, overlayId, places: 256 }), 0);
+    } else if (harm === 'other head') {
+      // As of another disk of the same size.
+      const bytes = await it.files.readFile(head, 4096);
+      const { places } = decodeHead(bytes);
+      await it.files.unlink(head);
+      await using file = await it.files.create(head);
+      const overlayId = new Uint8Array(16).fill(7);
+      await file.write(encodeHead({ suite: 2, size: SIZE, overlayId, places }), 0);
     } else if (harm === 'head') await it.files.unlink(head);
     else for (const name of names) await it.files.unlink(join(it.directory, name));
     await using held = await resumeSession(it.house, it.id, { tls: false });

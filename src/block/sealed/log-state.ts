@@ -3,7 +3,7 @@ import type { PlaceTable, SegmentRange } from '../../formats/store/overlay-bodie
 import { type LogPosition, mayBeginQuad, PLACE_LENGTH } from '../../formats/store/overlay-log.ts';
 import type { File } from '../../sys/file-system.ts';
 import { BlockError } from '../block-error.ts';
-import type { FoundFiles, LogFiles } from './log-files.ts';
+import { type FoundFiles, headPath, type LogFiles } from './log-files.ts';
 import { isBefore, LOG_START } from './positions.ts';
 import {
   holdsSlots,
@@ -69,6 +69,7 @@ export async function readLogState(
     else nameless.push(number);
     if (surveyed?.list) newest = { of: number, ranges: surveyed.list };
   }
+  requireOwn(log, surveys);
   const durable = durableOf(surveys, log.head.places);
   const isReached = (number: number) => number <= durable.segment;
   const { kept, leftOver, ...told } = presence(log, surveys, {
@@ -81,6 +82,20 @@ export async function readLogState(
   for (const survey of kept) damage.push(...damageOf(log, survey, { durable, voids }));
   const nextNumber = 1 + found.segments.reduce((last, number) => Math.max(last, number), 0);
   return { segments: kept, leftOver, damage, nextNumber };
+}
+
+/**
+ * Slots that are there and of which none opens are sealed under another key: without this they would all be taken for
+ * what a power cut tore, and the log for an empty one. Each slot says how far the log was durable, and none says nowhere.
+ */
+function requireOwn(log: LogFiles, surveys: readonly Survey[]): void {
+  const isOpened = surveys.some((it) => it.hasSummary || it.durable.segment > LOG_START.segment);
+  if (isOpened || !surveys.some((it) => it.isUsed)) return;
+  throw new BlockError(
+    'CORRUPT',
+    `${headPath(log.directory, log.disk)} does not belong to the segments beside it, or the key does not: no slot ` +
+      'of them opens. Put the right file back: what was written to the disk is in the segments',
+  );
 }
 
 /** Undefined: neither preface is whole. */
