@@ -125,22 +125,15 @@ export const sealedOverlay: readonly Mutant[] = [
   {
     name: 'sealed overlay: the cleaner drops zeros',
     file: 'src/block/sealed/copied-records.ts',
-    text: "if (kind === 'zeros') await copyZeros(decodeZeros(body, log.pages));",
+    text: "if (kind === 'zeros') isDone = (await copyZeros(decodeZeros(body, log.pages))) && isDone;",
     to: "if (kind === 'zeros') continue;",
     tests: [MODEL],
   },
   {
     name: 'sealed overlay: the cleaner copies pages outside their turn',
     file: 'src/block/sealed/copied-pages.ts',
-    text: 'turns.run(slot.page, slot.n, () => copySlot(slot))',
-    to: 'copySlot(slot)',
-    tests: [MODEL],
-  },
-  {
-    name: 'sealed overlay: the cleaner forgets void places',
-    file: 'src/block/sealed/copied-records.ts',
-    text: '        if (needed.length > 0) await appendRecord(head, kind, encodeVoids(needed));',
-    to: '        void needed;',
+    text: 'freeTurn(turns, it.page, it.n, () => copySlot(it))',
+    to: 'copySlot(it).then(() => true)',
     tests: [MODEL],
   },
 ];
