@@ -8,6 +8,7 @@ import { pageLocations } from './page-locations.ts';
 import { sealedLog } from './sealed-log.ts';
 import { sealedOverlay } from './sealed-overlay.ts';
 import { service } from './service.ts';
+import { sessions } from './sessions.ts';
 import { store } from './store.ts';
 import { targets } from './targets.ts';
 
@@ -15,6 +16,7 @@ export const mutants: readonly Mutant[] = [
   ...formats,
   ...disks,
   ...store,
+  ...sessions,
   ...ingest,
   ...service,
   ...targets,

@@ -114,7 +114,7 @@ export function sectors(initial: Uint8Array = new Uint8Array()): Sectors {
     },
     survivor(random) {
       const bytes = growable(durable.bytes());
-      // All, nothing and whole writes are as likely as single sectors: coins for each of them would hardly ever show it.
+      // All, nothing and whole writes are as likely as single sectors: a coin for each would hardly ever show them.
       const kind = KINDS[below(random, KINDS.length)]!;
       for (const change of pending) {
         const part = kind === 'writes' ? (random() < 0.5 ? 'none' : 'all') : kind;

@@ -7,7 +7,7 @@ import { contentsOf, damage, type Finds, put } from './damage.ts';
 import { bytesOf } from './oracle.ts';
 import { open, PAGE, PLACES, prepared, rig } from './rig.ts';
 
-// What the holder of the disk, or its rot, can do to a sealed overlay: right bytes, or an error that names page and disk.
+// Whatever the holder of the disk, or its rot, does to a sealed overlay: right bytes, or an error that names the page.
 
 const SEEDS = Number(process.env['SEEDS'] ?? 3);
 const SEED = Number(process.env['SEED'] ?? 1);

@@ -3,7 +3,7 @@ import { test } from 'tap';
 import { counts, endedAt, lives } from './lives.ts';
 import type { Loss } from './oracle.ts';
 
-// What a killed process and a power cut leave of a sealed overlay: the real one, on a disk that loses sectors. A failure
+// What a killed process and a power cut leave of a sealed overlay: the real one, on a disk that loses sectors. A fault
 // names its SEED; `SEED=n npx tap run` begins there. All of it, with many seeds: model.long.ts.
 
 const SEEDS = Number(process.env['SEEDS'] ?? 3);
