@@ -57,7 +57,7 @@ export async function sessionDamage(
     const first = machineFiles(session);
     const key = keys && overlayKeyOf(keys);
     const seal = sealed && { session: id, takesPlain: sealed.overPlain, key };
-    damage.push(...(await checkSessionTree(files, directory, { first, seal })));
+    damage.push(...(await checkSessionTree(files, directory, { clock, first, seal })));
   });
   if (damage.length === 0) return [];
   // It may have been kept or discarded in the meantime.

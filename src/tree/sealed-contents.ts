@@ -1,8 +1,7 @@
 import { join } from 'node:path/posix';
 import type { BlockDevice, Extent } from '../block/block-device.ts';
-import { BlockError } from '../block/block-error.ts';
 import { readLayer } from '../block/layer.ts';
-import { readHead } from '../block/sealed/log-files.ts';
+import { checkSealedOverlay } from '../block/sealed/check.ts';
 import type { SpaceGuard } from '../block/space-guard.ts';
 import {
   openSealedOverlay,
@@ -109,21 +108,25 @@ export interface CheckedSeal extends Omit<TreeSeal, 'key'> {
 
 /** What is damaged of what the nodes of `names` hold, in words; changes nothing, also while the tree is open. */
 export async function checkSealedContents(
-  { files, directory, seal }: Pick<SealedOptions, 'files' | 'directory'> & { seal: CheckedSeal },
+  {
+    files,
+    clock,
+    directory,
+    seal,
+  }: Pick<SealedOptions, 'files' | 'clock' | 'directory'> & { seal: CheckedSeal },
   { nodes }: Pick<Namespace, 'nodes'>,
 ): Promise<string[]> {
-  const { key, takesPlain } = seal;
+  const { key, takesPlain, session } = seal;
   const damage: string[] = [];
   for (const { id, kind, size, disk } of nodes.values()) {
     if (kind !== 'file' || disk !== undefined) continue;
     const name = logName(id);
     const hasLog = (await files.stat(join(directory, `${name}.head`))) !== undefined;
     if (hasLog) {
-      const expected = { size: CONTENT_SIZE_MAX, ...(key && { suite: key.suite }) };
-      await readHead({ files, directory, disk: name }, expected).catch((cause: unknown) => {
-        if (!(cause instanceof BlockError)) throw cause;
-        damage.push(cause.message);
-      });
+      const place = { files, clock, directory, disk: name, session, begun: false };
+      damage.push(
+        ...(await checkSealedOverlay({ ...place, ...(key && { key }) }, CONTENT_SIZE_MAX)),
+      );
     } else if (size > 0 && !(takesPlain && (await files.stat(plainPath(directory, id))))) {
       damage.push(`${join(directory, name)}.head is missing: what was written to the file is lost`);
     }

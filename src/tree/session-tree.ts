@@ -123,7 +123,15 @@ export async function openSessionTree(options: SessionTreeOptions): Promise<Writ
 export async function checkSessionTree(
   files: FileSystem,
   directory: string,
-  { first, seal }: { readonly first: FirstFiles; readonly seal: CheckedSeal | undefined },
+  {
+    clock,
+    first,
+    seal,
+  }: {
+    readonly clock: Clock;
+    readonly first: FirstFiles;
+    readonly seal: CheckedSeal | undefined;
+  },
 ): Promise<readonly string[]> {
   const path = join(directory, LOG);
   if (!(await files.stat(path))) {
@@ -134,7 +142,7 @@ export async function checkSessionTree(
   const takesPlain = seal?.takesPlain ?? true;
   await readFilesLog(files, path, { key: keyOf(seal), takesPlain, replay: names.apply });
   checkRoot(names, path);
-  return seal ? checkSealedContents({ files, directory, seal }, names) : [];
+  return seal ? checkSealedContents({ files, clock, directory, seal }, names) : [];
 }
 
 function keyOf(seal: CheckedSeal | undefined): LogKey {

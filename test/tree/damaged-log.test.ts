@@ -6,6 +6,7 @@ import { systemRandom } from '../../src/sys/random.ts';
 import { contentId } from '../../src/tree/contents.ts';
 import { namespace } from '../../src/tree/namespace.ts';
 import { sealedContents, type TreeSeal } from '../../src/tree/sealed-contents.ts';
+import { PAGE_LENGTH, PLACE_LENGTH, readTrailer } from '../../src/formats/store/overlay-log.ts';
 import { checkSessionTree } from '../../src/tree/session-tree.ts';
 import { noise } from '../support/random.ts';
 import { FILE, FIRST, fresh, HOME, PLENTY, SEAL, treeOn } from '../support/session-tree.ts';
@@ -55,7 +56,10 @@ test('a log of names that lacks its beginning is damaged, and says so', async ()
     await file.write(bytes.subarray(0, length), 0);
     const corrupt = { name: 'TreeError', code: 'CORRUPT', message: /files\.log: its beginning/ };
     await rejects(treeOn(files), corrupt);
-    await rejects(checkSessionTree(files, HOME, { first: FIRST, seal: undefined }), corrupt);
+    await rejects(
+      checkSessionTree(files, HOME, { clock: systemClock(), first: FIRST, seal: undefined }),
+      corrupt,
+    );
   }
 });
 
@@ -65,7 +69,10 @@ test('a missing log of names is not replaced while there are contents that it na
   await files.unlink(LOG);
   const corrupt = { name: 'TreeError', code: 'CORRUPT', message: /files\.log is missing/ };
   await rejects(treeOn(files), corrupt);
-  await rejects(checkSessionTree(files, HOME, { first: FIRST, seal: undefined }), corrupt);
+  await rejects(
+    checkSessionTree(files, HOME, { clock: systemClock(), first: FIRST, seal: undefined }),
+    corrupt,
+  );
   deepEqual(
     await files.list(HOME),
     before.filter((name) => name !== 'files.log'),
@@ -105,7 +112,11 @@ test('a log with records that were altered, left out, moved or taken from anothe
     await file.write(Buffer.concat(parts), 0);
     const corrupt = { name: 'TreeError', code: 'CORRUPT', message: /MAC/ };
     await rejects(treeOn(files), corrupt, what);
-    await rejects(checkSessionTree(files, HOME, { first: FIRST, seal: SEAL }), corrupt, what);
+    await rejects(
+      checkSessionTree(files, HOME, { clock: systemClock(), first: FIRST, seal: SEAL }),
+      corrupt,
+      what,
+    );
   }
 });
 
@@ -122,7 +133,7 @@ test('what a session wrote before it had sealed logs stays, is sealed above, and
   }
   const plain = await files.readFile(`${HOME}/file-${id}`, 2000);
   deepEqual(plain, noise(1000, 3), 'it is only read');
-  deepEqual(await checkSessionTree(files, HOME, { first: FIRST, seal }), []);
+  deepEqual(await checkSessionTree(files, HOME, { clock: systemClock(), first: FIRST, seal }), []);
   await using tree = await treeOn(files, { seal });
   for (const [n, name] of names.entries()) {
     const expected = noise(1000, n);
@@ -132,6 +143,28 @@ test('what a session wrote before it had sealed logs stays, is sealed above, and
     await tree.read(tree.lookup(tree.root, name)!, found, 0);
     deepEqual(found, expected, name);
   }
+});
+
+test('contents that have rotted are found by a check that has the key', async () => {
+  const { files, names } = await tenFiles(SEAL);
+  const check = () =>
+    checkSessionTree(files, HOME, { clock: systemClock(), first: FIRST, seal: SEAL });
+  let id: number;
+  {
+    await using tree = await treeOn(files, { seal: SEAL });
+    id = tree.lookup(tree.root, names[3]!)!;
+  }
+  deepEqual(await check(), []);
+  const segment = (await files.list(HOME)).find(
+    (name) => contentId(name) === id && name.endsWith('.seg'),
+  );
+  await using file = await files.open(`${HOME}/${segment}`, 'write');
+  const slot = new Uint8Array(PLACE_LENGTH);
+  let place = 1;
+  do await file.read(slot, ++place * PLACE_LENGTH);
+  while (readTrailer(slot, PAGE_LENGTH)?.kind !== 'pages');
+  await file.write(Uint8Array.of(slot[5]! ^ 1), place * PLACE_LENGTH + 5);
+  match((await check()).join(), /^page 0 of disk _file-\d+ fails its seal/);
 });
 
 test('contents that are missing are damaged, and never read as zeros', async () => {
@@ -144,7 +177,7 @@ test('contents that are missing are damaged, and never read as zeros', async () 
     }
     await rejects(tree.read(id, new Uint8Array(10), 0), { message: /is missing/ });
     if (seal === 'none') continue;
-    const found = await checkSessionTree(files, HOME, { first: FIRST, seal });
+    const found = await checkSessionTree(files, HOME, { clock: systemClock(), first: FIRST, seal });
     match(found.join(), /_file-\d+\.head is missing/);
   }
 });

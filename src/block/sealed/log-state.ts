@@ -86,7 +86,7 @@ export async function readLogState(
 
 /**
  * Slots that are there and of which none opens are sealed under another key: without this they would all be taken for
- * what a power cut tore, and the log for an empty one. Each slot says how far the log was durable, and none says nowhere.
+ * what a power cut tore, and the log for an empty one. One that opens says that the log was durable in some segment.
  */
 function requireOwn(log: LogFiles, surveys: readonly Survey[]): void {
   const isOpened = surveys.some((it) => it.hasSummary || it.durable.segment > LOG_START.segment);
