@@ -85,7 +85,7 @@ export async function readLogState(
 }
 
 /**
- * Slots that are there and of which none opens are sealed under another key: without this they would all be taken for
+ * Slots of which none opens are sealed under another key: without this they would all be taken for
  * what a power cut tore, and the log for an empty one. One that opens says that the log was durable in some segment.
  */
 function requireOwn(log: LogFiles, surveys: readonly Survey[]): void {
