@@ -3,9 +3,17 @@ import type { Mutant } from './mutant.ts';
 const MODEL = 'test/block/sealed/model.test.ts';
 const DAMAGE = 'test/block/sealed/damage.test.ts';
 const FAULTS = 'test/block/sealed/faults.test.ts';
+const CLEAN = 'test/block/sealed/clean.test.ts';
 const NONCES = 'test/block/sealed/nonces.test.ts';
 
 export const sealedOverlay: readonly Mutant[] = [
+  {
+    name: 'sealed overlay: the cleaner waits for writes that wait for space',
+    file: 'src/block/sealed/free-turn.ts',
+    text: '    if (turns.free(first, count)) {',
+    to: '    if (look >= 0) {',
+    tests: [CLEAN],
+  },
   {
     name: 'sealed overlay: a dead segment vanishes before the record of it is durable',
     file: 'src/block/sealed/upkeep.ts',

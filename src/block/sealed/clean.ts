@@ -17,6 +17,8 @@ export interface CleanerOptions extends LogParts {
   readonly turns: RangeTurns;
   readonly space: SpaceGuard;
   readonly limits: Pick<LogLimits, 'deadMax'>;
+  /** A slot that counts and fails its seal. */
+  readonly onDamage: (where: string, what: string) => void;
 }
 
 /**
@@ -38,6 +40,8 @@ export interface Cleaner {
 const SHORT_PART = 1 / 8;
 /** Records that are always worth the space of their segment. */
 const CHEAP_PART = 1 / 16;
+/** To look through them takes no time. */
+const FEW_SEGMENTS = 64;
 /** Space is not short any more. */
 const ENOUGH_SEGMENTS = 4;
 
@@ -47,6 +51,7 @@ export function cleaner(options: CleanerOptions): Cleaner {
   const pages = copiedPages(options);
   const records = copiedRecords(options);
   let isHurried = false;
+  let lookedAt = 0;
   let isClosed = false;
 
   /** Those that get no more slots, and whose end nothing has decided yet. */
@@ -97,6 +102,10 @@ export function cleaner(options: CleanerOptions): Cleaner {
   return {
     async run() {
       await look();
+      // Of many segments not after each flush.
+      const isNews = head.sealed - lookedAt >= places / 8 || segments.count < FEW_SEGMENTS;
+      if (!isHurried && !isNews) return;
+      lookedAt = head.sealed;
       const last = head.durable.segment;
       const seen = new Set<Segment>();
       for (;;) {

@@ -28,7 +28,7 @@ interface Slot {
  * Copies the pages that the map still finds in a segment to the end of the log. False: some of them stay, for requests
  * to them take their time.
  */
-export function copiedPages({ log, segments, map, head, turns }: CleanerOptions) {
+export function copiedPages({ log, segments, map, head, turns, onDamage }: CleanerOptions) {
   const { places } = log.head;
   let copied = 0;
 
@@ -63,6 +63,11 @@ export function copiedPages({ log, segments, map, head, turns }: CleanerOptions)
     if (!openSlot(segment, slot, body)) {
       // It stays, as the proof of what it was.
       segment.isDamaged = true;
+      const where = `${log.disk} page ${page}`;
+      onDamage(
+        where,
+        `${log.segmentPath(segment.number)}, place ${place}: ${where} fails its seal`,
+      );
       return;
     }
     if (live.length === n) return put(page, body);

@@ -29,6 +29,7 @@ export interface SealedLogOptions {
   /** No file has it yet. */
   readonly nextNumber: number;
   readonly begun: () => Promise<void> | undefined;
+  readonly onDamage: (where: string, what: string) => void;
 }
 
 export type SealedLog = Awaited<ReturnType<typeof sealedLog>>;

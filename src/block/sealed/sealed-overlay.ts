@@ -169,6 +169,7 @@ async function openParts(
     reads: logReads({ ...options, log, segments, map, base, onDamage }),
     turns: rangeTurns(),
     limits,
+    onDamage,
     begun: once(begun ? undefined : options.begin),
   };
 }

@@ -1,5 +1,5 @@
 import { deepEqual, equal, ok, rejects } from 'node:assert/strict';
-import { mkdirSync, readdirSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
 import { BlockError } from '../../../src/block/block-error.ts';
@@ -44,7 +44,7 @@ async function rig(pages: number): Promise<Rig> {
   const key = { suite: 2, overlayKey: new Uint8Array(32).fill(1) } as const;
   const clock = systemClock();
   const common = { ...place, clock, space: ROOMY, session: 's', key, begun: false };
-  const base = memoryDevice(new Uint8Array(size));
+  const base = memoryDevice(beginning(size));
   return {
     directory,
     size,
@@ -54,6 +54,11 @@ async function rig(pages: number): Promise<Rig> {
         base,
       ),
   };
+}
+
+/** What lies below: no zeros, so that those that are lost are seen. */
+function beginning(size: number): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(size).fill(255);
 }
 
 function page(value: number): Uint8Array {
@@ -73,7 +78,7 @@ test('a guest that writes the same pages over and over takes bounded space', asy
   const it = await rig(200);
   await using disk = await it.open();
   const next = seeded(1);
-  const model = new Uint8Array(it.size);
+  const model = beginning(it.size);
   for (let n = 0; n < 6000; n++) {
     const at = below(next, 200);
     const value = 1 + (n % 250);
@@ -92,7 +97,7 @@ test('a guest that writes the same pages over and over takes bounded space', asy
 
 test('what the cleaner copied is there after the next opening, pages and zeros', async () => {
   const it = await rig(300);
-  const model = new Uint8Array(it.size);
+  const model = beginning(it.size);
   const next = seeded(2);
   {
     await using disk = await it.open({ limits: { deadMax: PLACES * PAGE } });
@@ -118,7 +123,7 @@ test('what the cleaner copied is there after the next opening, pages and zeros',
 
 test('writes while the cleaner copies the same pages are never undone', async () => {
   const it = await rig(64);
-  const model = new Uint8Array(it.size);
+  const model = beginning(it.size);
   const next = seeded(3);
   {
     await using disk = await it.open({ limits: { deadMax: 1, writeNowMax: 0 } });
@@ -185,7 +190,7 @@ test('writes that wait for space go on once the cleaner has made some, without a
   const space = limited(it, 16 * PLACES * 4136, 'pause');
   await using disk = await it.open({ space, limits: { deadMax: 1e9, stepMax: 16 } });
   const next = seeded(4);
-  const model = new Uint8Array(it.size);
+  const model = beginning(it.size);
   for (let n = 0; n < 3000; n++) {
     const at = below(next, 400);
     const value = 1 + (n % 250);
@@ -214,6 +219,42 @@ test('where space is refused a write fails, others go on, and a trim makes room'
   const got = page(0);
   await disk.read(got, 0);
   deepEqual(got, page(2));
+});
+
+test('a page that is damaged stays so, and is reported, while other segments are cleaned', async () => {
+  const it = await rig(200);
+  const damage: string[] = [];
+  const onDamage = (where: string) => void damage.push(where);
+  const limits = { deadMax: 1 };
+  {
+    await using disk = await it.open();
+    for (let at = 0; at < 60; at++) await disk.write(page(at + 1), at * PAGE, 'cached');
+    await settled(disk);
+  }
+  const [first] = readdirSync(it.directory).filter((name) => name.endsWith('.seg'));
+  const path = join(it.directory, first!);
+  const bytes = readFileSync(path);
+  bytes[10 * 4136 + 100]! ^= 1;
+  writeFileSync(path, bytes);
+  {
+    await using disk = await it.open({ begun: true, onDamage, limits });
+    for (let n = 0; n < 400; n++) {
+      const at = n % 50 < 20 ? 20 + (n % 20) : 60 + (n % 100);
+      await disk.write(page(n % 250), at * PAGE, 'cached');
+      if (n % 20 === 0) await settled(disk);
+    }
+    ok(damage.length > 0);
+  }
+  await using again = await it.open({ begun: true, limits });
+  const got = page(0);
+  let damaged = 0;
+  for (let at = 0; at < 60; at++) {
+    await again.read(got, at * PAGE).catch((cause: BlockError) => {
+      equal(cause.code, 'CORRUPT');
+      damaged++;
+    });
+  }
+  equal(damaged, 1);
 });
 
 test('a wall clock that jumps, and an hour, begin a new segment under a new key', async () => {
