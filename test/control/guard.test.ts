@@ -95,7 +95,11 @@ test('a message that an attacker has put into the store is not sent, and one of 
   await using guard = await guardOn(files, '2026-11-21T12:00:00Z', sent);
   equal(guard.untold(), 1);
   guard.start({
-    sessions: { counts: () => ({ running: 0 }), waiting: () => new Map() },
+    sessions: {
+      counts: () => ({ running: 0 }),
+      waiting: () => new Map(),
+      damaged: () => new Map(),
+    },
     jobs: { schedules: { list: () => [] }, keys: {}, queue: { list: () => [] } },
     audit: { check: async () => ({ problem: null }) },
     foreign: async () => [],

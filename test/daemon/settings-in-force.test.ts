@@ -90,7 +90,10 @@ test('settings are checked before they are read', async () => {
   for (const [settings, message] of [
     [{ stroe: '/x' }, /stroe: there is no such field/],
     [{ nbd: { listen: 'tcp:127.0.0.1:99999' } }, /line \d+: nbd\.listen: .*99999/],
-    [{ nbd: { allow: ['10.0.0.0/33'] } }, /line \d+: nbd\.allow: "10\.0\.0\.0\/33" is no address/],
+    [
+      { nbd: { allow: ['10.0.0.0/33'] } },
+      /line \d+: nbd\.allow: "10\.0\.0\.0\/33" is neither an address/,
+    ],
     [
       { listen: { address: '127.0.0.1:99999', certificate: '/x', key: '/x' } },
       /line \d+: listen\.address/,
