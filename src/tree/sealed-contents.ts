@@ -35,8 +35,8 @@ export interface SealedOptions {
 }
 
 const BLOCK_LENGTH = 4096;
-/** Mostly a few KiB are written, and now and then a swap file: segments of 8 MiB. */
-const PLACES = 2048;
+/** Mostly a few KiB are written, and now and then a swap file: segments of 2 MiB, and half a TiB of them. */
+const PLACES = 512;
 
 /**
  * A sealed log (overlay-log.md) `_file-ID` for each node, as long as a file can be; how long it is, its node says. What
@@ -86,6 +86,10 @@ export function sealedContents(options: SealedOptions): ContentFiles {
     async open(id, size) {
       const opened = await openLog(id, size);
       const { log } = opened;
+      if (log.readOnly !== undefined) {
+        await opened[Symbol.asyncDispose]();
+        throw new TreeError('CORRUPT', `${join(directory, logName(id))}: ${log.readOnly}`);
+      }
       const behind = await log.extents(size, CONTENT_SIZE_MAX - size);
       const stale = behind.findLast(({ kind }) => kind === 'data');
       // It was never acknowledged: were it to stay, it would come back when the file grows.

@@ -54,6 +54,7 @@ export const FILE_KINDS: readonly FileKind[] = [
     open: [{ damage: ['delete'], why: 'without its newest segment a log is as of a flush before' }],
     idle: [
       { damage: ['flip', 'truncate'], why: 'most places of a segment hold nothing, or no longer' },
+      { damage: ['swap'], why: 'the newest segment is made in advance, and holds nothing yet' },
     ],
   },
   { name: 'overlay summary', path: /^sessions\/[^/]+\/[^/]+\.sum$/, class: 'cache' },

@@ -3,7 +3,7 @@ import { cpSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { realWorld } from '../../src/sys/world.ts';
 import { seeded } from '../support/random.ts';
-import { temporaryDirectory } from '../support/temporary.ts';
+import { temporaryInMemory } from '../support/temporary.ts';
 import type { FileKind } from './classes.ts';
 import { type Damage, filesOf, harm } from './damage.ts';
 import { makePlace } from './place.ts';
@@ -15,7 +15,7 @@ const SHOWN_MAX = 20;
 
 /** Harms a store `count` times, each time a fresh copy of it, and looks what comes of that. */
 export async function flips(count: number, seed: number): Promise<ReadonlyMap<FileKind, number>> {
-  const root = temporaryDirectory();
+  const root = temporaryInMemory();
   const original = await makePlace(realWorld(), join(root, 'original'));
   const files = filesOf(original.directory);
   const random = seeded(seed);

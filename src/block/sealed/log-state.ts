@@ -86,16 +86,20 @@ export async function readLogState(
 
 /**
  * Slots of which none opens are sealed under another key: without this they would all be taken for
- * what a power cut tore, and the log for an empty one. One that opens says that the log was durable in some segment.
+ * what a power cut tore, and the log for an empty one.
  */
 function requireOwn(log: LogFiles, surveys: readonly Survey[]): void {
-  const isOpened = surveys.some((it) => it.hasSummary || it.durable.segment > LOG_START.segment);
-  if (isOpened || !surveys.some((it) => it.isUsed)) return;
+  if (surveys.some(isOpened) || !surveys.some((it) => it.isUsed)) return;
   throw new BlockError(
     'CORRUPT',
     `${headPath(log.directory, log.disk)} does not belong to the segments beside it, or the key does not: no slot ` +
       'of them opens. Put the right file back: what was written to the disk is in the segments',
   );
+}
+
+/** A slot that opens says that the log was durable in some segment. */
+function isOpened({ hasSummary, durable }: Survey): boolean {
+  return hasSummary || durable.segment > LOG_START.segment;
 }
 
 /** Undefined: neither preface is whole. */
@@ -157,6 +161,15 @@ function presence(
   const kept: Survey[] = [];
   for (const survey of surveys) {
     const { number, hasList, isUsed } = survey;
+    // Its birth was durable before a list named it: at least that would open.
+    const isMissed = listed?.has(number) && !freed.has(number);
+    if (isMissed && survey.isUsed && !isOpened(survey)) {
+      throw gone(
+        log,
+        number,
+        'holds nothing that opens: it is damaged, or the file of another log',
+      );
+    }
     const isUnborn = !hasList && !isUsed && !survey.hasSummary && !isReached(number);
     const isUnlisted = newest && number < newest.of && !listed!.has(number);
     if (isUnborn || isUnlisted || freed.has(number)) {
