@@ -26,7 +26,7 @@ interface Pattern {
   readonly name: string;
   readonly fio: readonly string[];
   readonly aim: string;
-  /** Of pages that were not written before. */
+  /** Writes to pages that were not written before. */
   readonly isFirst?: boolean;
 }
 
@@ -64,7 +64,7 @@ interface Server {
 
 interface Sample {
   readonly perSecond: number;
-  /** Of the server, for each request. */
+  /** What the server takes for each request. */
   readonly cpuUs: number;
 }
 
@@ -200,7 +200,7 @@ function sample({ uri, pid }: Server, args: readonly string[]): Sample {
   return { perSecond: read.iops + write.iops, cpuUs: (spent * 1e6) / requests };
 }
 
-/** Of all threads of a process. */
+/** The sum over all threads of a process. */
 function cpuSeconds(pid: number): number {
   const text = readFileSync(`/proc/${pid}/stat`, 'utf8');
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');

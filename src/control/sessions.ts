@@ -55,7 +55,7 @@ export interface RecoverRequest {
   readonly nfs: NfsRequest | undefined;
 }
 
-/** More say no more. */
+/** More of them would add nothing. */
 const DAMAGE_MAX = 100;
 
 /** A session that runs until it is disposed, which leaves it resumable. */

@@ -81,7 +81,7 @@ export async function checkStore(
   };
 }
 
-/** Nobody reads more, and a store that has lost its disk has millions. */
+/** A store that has lost its disk has millions, and no reader gets through them. */
 const PROBLEMS_MAX = 10_000;
 
 function problemList(store: string) {

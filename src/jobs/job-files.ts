@@ -45,7 +45,7 @@ export interface Loaded<T> {
 const RECORD_LENGTH_MAX = 8 * 1024 * 1024;
 /** Some thousand lines: more than anyone reads. */
 const LOG_LENGTH_MAX = 512 * 1024;
-/** As many as this box takes of its own. Whoever can write to the store makes up as many as there is room for. */
+/** As many as this box takes of its own. A writer to the store can make up as many as there is room for. */
 const FOREIGN_MAX = 1000;
 const RECORD = '.json';
 const LOG = '.log';

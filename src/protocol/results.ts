@@ -108,13 +108,13 @@ export interface SessionSummary {
 export interface ShownSession extends SessionSummary {
   /** Text to paste on hypervisors to attach its disks; null: it does not run. */
   readonly attach: ReadySession | null;
-  /** Of its sealed overlays; null: it has none, or the process that was asked does not run it. */
+  /** What its sealed overlays say; null: it has none, or the process that was asked does not run it. */
   readonly overlay: OverlayFigures | null;
 }
 
 /** Since a session was started or resumed last. */
 export interface OverlayFigures {
-  /** Of pages as they are now: what the overlays would take if nothing had been written twice. */
+  /** Bytes of pages as they are now: what the overlays would take if nothing had been written twice. */
   readonly liveBytes: number;
   /** What guests wrote, in whole pages. */
   readonly writtenBytes: number;

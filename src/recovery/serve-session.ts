@@ -27,7 +27,7 @@ export interface ServedSession extends AsyncDisposable {
   readonly files: ServedFiles | undefined;
   /** All of it, however it is reached. */
   readonly shown: readonly Export[];
-  /** Of the sealed overlays of its disks, each. */
+  /** Statistics of the sealed overlay of each disk. */
   overlays(): readonly SealedOverlayStats[];
 }
 

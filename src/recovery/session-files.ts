@@ -64,7 +64,7 @@ export interface SessionJournal {
   begin(disk: string): Promise<void>;
 }
 
-/** Of a session that the caller holds. */
+/** For a session that the caller holds. */
 export function sessionJournal(world: World, store: Store, record: SessionRecord): SessionJournal {
   const inTurn = turns();
   let current = record;

@@ -102,7 +102,7 @@ export interface OverlayOf {
 export interface SessionOverlay extends WritableBlockDevice {
   /** All that was written or zeroed: ascending, and once more so for an overlay that lies below. */
   written(): AsyncIterable<Extent>;
-  /** Of what is sealed; undefined: nothing is. */
+  /** Statistics of the sealed overlay; undefined: there is none. */
   readonly stats: SealedOverlayStats | undefined;
 }
 

@@ -16,9 +16,9 @@ export interface EvpContext {
   authenticate(bytes: Uint8Array): void;
   /** `length` bytes of `from`, to the start of `into`. */
   update(from: Uint8Array, into: Uint8Array, length: number): void;
-  /** Of an encryption: writes 16 bytes. */
+  /** After an encryption: writes 16 bytes. */
   end(tag: Uint8Array): void;
-  /** Of a decryption: whether the tag fits. */
+  /** After a decryption: whether the tag fits. */
   verify(tag: Uint8Array): boolean;
   free(): void;
 }

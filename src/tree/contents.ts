@@ -12,7 +12,7 @@ export interface Contents extends AsyncDisposable {
   sync(id: number): Promise<void>;
   /** `after` runs while no write to the file is under way, once it has that size. */
   resize(id: number, size: number, after: () => void): Promise<void>;
-  /** For a node that the tree has no more. */
+  /** For a node that the tree no longer has. */
   remove(id: number): Promise<void>;
 }
 

@@ -98,7 +98,7 @@ test('the recovery point of a session is that of the record which this box knows
   let isAsked = false;
   const secrets: SecretSource = async () => {
     isAsked = true;
-    // Whoever altered it puts the right one back before the session is taken.
+    // The attacker puts the right one back before the session is taken.
     writeFileSync(journal, own);
     return { kind: 'passphrase', passphrase: Buffer.from('correct horse') };
   };

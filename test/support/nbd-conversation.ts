@@ -75,7 +75,7 @@ export async function nbdConversation(path: string) {
       socket.write(bytes);
     },
     send: (bytes: Uint8Array) => void socket.write(bytes),
-    /** Of what answers; undefined: the server has closed. */
+    /** The answer's; undefined: the server has closed. */
     take(length: number): Promise<Buffer | undefined> {
       socket.resume();
       return got.take(length);

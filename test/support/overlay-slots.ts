@@ -56,7 +56,7 @@ export function sealed(codec: SlotCodec, slot: NewSlot, body: Uint8Array): Uint8
   return bytes;
 }
 
-/** Of a segment of 600 places, so that the summary has two bodies. */
+/** A table of a segment of 600 places, so that the summary has two bodies. */
 export function exampleTable(places = 600): PlaceTable {
   const table = placeTable(places);
   table.set(1, { kind: 'birth', page: 7, n: 1 });

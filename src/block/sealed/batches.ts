@@ -97,7 +97,7 @@ export function batches({
     begin(segment, file, first) {
       send();
       const { promise: written, resolve, reject } = Promise.withResolvers<void>();
-      // Its writers look at it; a record that nobody waits for is looked at by the next flush.
+      // Its writers look at it; a record without a writer is looked at by the next flush.
       written.catch(() => {});
       const batch: Batch = {
         segment,

@@ -22,7 +22,7 @@ export interface CheckedOverlay extends Omit<LogFilesOptions, 'key'> {
   readonly begun: boolean;
 }
 
-/** Of the map; what is more goes to a scratch file. */
+/** The map's bytes in memory; the rest goes to a scratch file. */
 const MAP_BUDGET = 64 * MiB;
 const READ_LENGTH = MiB;
 /** While the overlay is open, segments come and go below a look. */

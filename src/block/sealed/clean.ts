@@ -54,7 +54,7 @@ export function cleaner(options: CleanerOptions): Cleaner {
   let lookedAt = 0;
   let isClosed = false;
 
-  /** Those that get no more slots, and whose end nothing has decided yet. */
+  /** Those that get no further slots, and whose end nothing has decided yet. */
   function finished(): Segment[] {
     const { segment: before } = head.durable;
     return [...segments.all()].filter(
@@ -102,7 +102,7 @@ export function cleaner(options: CleanerOptions): Cleaner {
   return {
     async run() {
       await look();
-      // Of many segments not after each flush.
+      // With many segments, not after each flush.
       const isNews = head.sealed - lookedAt >= places / 8 || segments.count < FEW_SEGMENTS;
       if (!isHurried && !isNews) return;
       lookedAt = head.sealed;

@@ -263,7 +263,7 @@ function placesPaid(space: SpaceGuard, onShort: () => void) {
   return credit;
 }
 
-/** Work that whoever needs it waits for together: one of a name at a time. */
+/** Work that all who need it wait for together: one of a name at a time. */
 function sharedWork(): (name: string, work: () => Promise<void>) => Promise<void> {
   const running = new Map<string, Promise<void>>();
   return (name, work) => {

@@ -31,7 +31,7 @@ export interface LogReadsOptions {
 const READ_NOW_MAX = 64 * 1024;
 /** With the rest of the quads that it begins and ends in. */
 const SCRATCH_PLACES = READ_NOW_MAX / PAGE_LENGTH + 8;
-/** Of one call for the medium. */
+/** The largest call for the medium. */
 const READ_PAGES = 256;
 const SPARE_BUFFERS = 4;
 const GONE_TRIES = 2;

@@ -5,7 +5,7 @@ import { BlockError } from '../block-error.ts';
 /** A body in the scratch file. */
 export interface ScratchSlot {
   readonly index: number;
-  /** Of its words: who finds another was not given what was written. */
+  /** A sum over its words: a reader that finds another was not given what was written. */
   readonly sum: number;
 }
 

@@ -64,7 +64,7 @@ export async function sealedLog(options: SealedLogOptions) {
     clean.hurry();
     tasks.begin();
   }
-  /** A flush that nobody asked for: one that fails, fails again for those who ask. */
+  /** A flush without a caller: one that fails, fails again for those who ask. */
   function flushIfLong(): void {
     if (head.sealed - head.proven >= flushAt) flush.flush().catch(() => {});
   }

@@ -44,7 +44,7 @@ export interface Segments extends AsyncDisposable {
   at(index: number): Segment | undefined;
   numbered(number: number): Segment | undefined;
   add(number: number, salt: Uint8Array, table: PlaceTable | undefined): Segment;
-  /** It is forgotten, and its file closed once nobody reads it any more. */
+  /** It is forgotten, and its file is closed after its last reader. */
   remove(segment: Segment): Promise<void>;
   /** Opens its file and keeps it open until `release`. */
   hold(segment: Segment): Promise<File>;

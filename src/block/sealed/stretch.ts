@@ -15,7 +15,7 @@ export interface Stretch {
   readonly count: number;
 }
 
-/** Of the longest slot; used within one call. */
+/** As long as the longest slot; used within one call. */
 const scratch = new Uint8Array(QUAD_LENGTH);
 
 /** Where the pages of a run lie. */

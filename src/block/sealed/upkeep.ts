@@ -6,7 +6,7 @@ import { appendRecord, type LogFlush, type LogParts } from './log-flush.ts';
 import { putSummary } from './recover.ts';
 import type { Segment } from './segments.ts';
 
-/** What follows flushes, and nobody waits for. */
+/** What follows flushes, without a caller that waits. */
 export interface Upkeep {
   /** A flush has succeeded. */
   begin(): void;

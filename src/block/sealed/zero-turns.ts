@@ -11,7 +11,7 @@ export interface ZeroTurns {
   zero(first: number, end: number): Promise<void>;
   /** To be called before a range, whose nodes are in memory, is read or set. */
   settle(first: number, end: number): void;
-  /** Whether two nodes may be joined: as one they can remember no more than one number. */
+  /** Whether two nodes may be joined: as one they can remember one number only. */
   areEven(node: LocationNode, next: LocationNode): boolean;
 }
 

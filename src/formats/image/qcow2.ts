@@ -22,7 +22,7 @@ const LONG_HEADER_LENGTH = 104;
 const BACKING_FORMAT = 0xe2792aca;
 const DATA_FILE = 0x44415441;
 const EXTENSIONS_MAX = 64;
-/** Names are no longer; QEMU takes no others (block/qcow2.c). */
+/** The longest name that QEMU takes (block/qcow2.c). */
 const TEXT_LENGTH_MAX = 1023;
 
 export function decodeQcow2Header(bytes: Uint8Array): Qcow2Header | undefined {

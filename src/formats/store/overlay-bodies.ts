@@ -254,7 +254,7 @@ export function encodeSummary(
 }
 
 /**
- * Of the whole file, whose preface the caller has decoded for the key of `codec`. `number` and `places` are what the
+ * Reads the whole file, whose preface the caller has decoded for the key of `codec`. `number` and `places` are what the
  * file's name and the head say; `pages` is how many the disk has.
  */
 export function decodeSummary(

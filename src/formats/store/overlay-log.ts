@@ -158,7 +158,7 @@ export function encodeHead({ suite, size, overlayId, places }: OverlayHead): Uin
   return bytes;
 }
 
-/** Of the whole file. */
+/** Bytes of the whole file. */
 export function decodeHead(bytes: Uint8Array): OverlayHead {
   const what = 'head of an overlay';
   if (bytes.length < OVERLAY_HEAD_LENGTH) {
@@ -193,7 +193,7 @@ export function encodePreface({ of, suite, number, salt }: Preface): Uint8Array 
   return bytes;
 }
 
-/** Of the place that begins at `bytes`. */
+/** Reads the place that begins at `bytes`. */
 export function decodePreface(bytes: Uint8Array): Preface {
   const what = 'preface of an overlay segment';
   if (bytes.length < PLACE_LENGTH) {
@@ -336,7 +336,7 @@ function checkedSlot(
   return { kind, page, n, durable: durableOf(view) };
 }
 
-/** What of these cannot be, whoever sealed it. */
+/** What cannot be in these, even under a seal that fits. */
 function problemOf({
   of,
   pages,

@@ -30,7 +30,7 @@ interface ReadingParts {
   readonly refuse: (echo: Echo, cause: unknown) => void;
 }
 
-/** Of each size, for reads that are not answered at once. */
+/** Buffers of each size, for reads that are not answered at once. */
 const SPARE_BUFFERS = 16;
 /** What is longer is read and sent in pieces of it, where replies have pieces. */
 const READ_PIECE = MiB;

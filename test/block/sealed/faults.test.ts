@@ -18,7 +18,7 @@ async function turns(it: Rig, count = 200): Promise<void> {
   }
 }
 
-/** Whether it is settled after all that needs no more than some seconds. */
+/** Whether it is settled after all that takes some seconds at most. */
 async function settles(it: Rig, work: Promise<unknown>): Promise<boolean> {
   let isSettled = false;
   const end = () => (isSettled = true);

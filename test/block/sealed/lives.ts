@@ -16,7 +16,7 @@ export interface Counts {
   reads: number;
   cuts: number;
   kills: number;
-  /** Of those, how many ended a process while it was in the middle of something. */
+  /** How many of those ended a process while it was in the middle of something. */
   inside: number;
   inRecovery: number;
   faults: number;

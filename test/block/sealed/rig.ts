@@ -28,7 +28,7 @@ const BEGUN = `${HOME}/begun`;
 
 const bases = new Map<number, Uint8Array>();
 
-/** Nobody may change it. */
+/** It may not be changed. */
 export function baseContents(size = SIZE): Uint8Array {
   const made = bases.get(size) ?? noise(size, 5);
   bases.set(size, made);
@@ -147,7 +147,7 @@ export function rig(
   };
 }
 
-/** Of small segments that are left and cleaned soon. */
+/** An overlay of small segments that are left and cleaned soon. */
 const LIMITS: SealedOverlayOptions['limits'] = {
   unprovenMax: 30 * 4136,
   waitAt: 60 * 4136,
