@@ -3,7 +3,7 @@ import {
   pageLocations,
   type PageLocations,
   type PageLocationsLimits,
-} from '../../src/block/sealed/page-locations.ts';
+} from '../../src/block/sealed/map/page-locations.ts';
 import type { File } from '../../src/sys/file-system.ts';
 
 export const PLACES = 2 ** 14;

@@ -8,7 +8,7 @@ import { readLayer } from '../layer.ts';
 import { type LogFiles, type LogFilesOptions, openLogFiles, readHead } from './log-files.ts';
 import { type LogReads, logReads } from './log-reads.ts';
 import { type LogState, readLogState } from './log-state.ts';
-import { type PageLocations, pageLocations, ZERO } from './page-locations.ts';
+import { type PageLocations, pageLocations, ZERO } from './map/page-locations.ts';
 import { noSegmentIsThere, replay } from './recover.ts';
 import { segments as noSegments } from './segments.ts';
 import { holdsSlots, readSalt } from './survey.ts';

@@ -8,7 +8,7 @@ import { copiedPages } from './copied-pages.ts';
 import { copiedRecords } from './copied-records.ts';
 import type { LogParts } from './log-flush.ts';
 import type { LogLimits } from './log-head.ts';
-import type { PageLocations } from './page-locations.ts';
+import type { PageLocations } from './map/page-locations.ts';
 import type { Segment } from './segments.ts';
 import { readSummary } from './survey.ts';
 

@@ -16,7 +16,7 @@ import type { Batch } from './batches.ts';
 import type { CleanerOptions } from './clean.ts';
 import { freeTurn } from './free-turn.ts';
 import { appendRecord } from './log-flush.ts';
-import { ZERO } from './page-locations.ts';
+import { ZERO } from './map/page-locations.ts';
 import type { Segment } from './segments.ts';
 
 /** Pages that are looked at in one turn at first; where little is found, more. */

@@ -8,7 +8,7 @@ import { SystemError } from '../../sys/system-error.ts';
 import { BlockError } from '../block-error.ts';
 import { syncPace } from '../sync-pace.ts';
 import type { LogFiles } from './log-files.ts';
-import { ABSENT, type LocationRun, type PageLocations, ZERO } from './page-locations.ts';
+import { ABSENT, type LocationRun, type PageLocations, ZERO } from './map/page-locations.ts';
 import type { Segments } from './segments.ts';
 import { openStretch, type Stretch, stretchOf } from './stretch.ts';
 

@@ -7,7 +7,7 @@ import type { Batch } from './batches.ts';
 import { isFull } from './log-flush.ts';
 import type { LogHead, Payer } from './log-head.ts';
 import type { LogReads } from './log-reads.ts';
-import type { PageLocations } from './page-locations.ts';
+import type { PageLocations } from './map/page-locations.ts';
 import { locationOf } from './segments.ts';
 
 export interface LogWrites {

@@ -9,7 +9,7 @@ import { SystemError } from '../../sys/system-error.ts';
 import { BlockError } from '../block-error.ts';
 import type { FoundFiles, LogFiles } from './log-files.ts';
 import { type Damage, type LogState, readLogState } from './log-state.ts';
-import type { PageLocations } from './page-locations.ts';
+import type { PageLocations } from './map/page-locations.ts';
 import { locationOf, markQuad, type Segment, type Segments } from './segments.ts';
 import { readSummary, type Survey } from './survey.ts';
 

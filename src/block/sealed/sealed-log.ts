@@ -10,7 +10,7 @@ import { appendRecord, logFlush } from './log-flush.ts';
 import { logHead, type LogLimits } from './log-head.ts';
 import type { LogReads } from './log-reads.ts';
 import { logWrites } from './log-writes.ts';
-import type { PageLocations } from './page-locations.ts';
+import type { PageLocations } from './map/page-locations.ts';
 import { LOG_START } from './positions.ts';
 import type { Segments } from './segments.ts';
 import { upkeep } from './upkeep.ts';

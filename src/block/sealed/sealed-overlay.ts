@@ -21,7 +21,7 @@ import { headPath, type LogFilesOptions, openLogFiles } from './log-files.ts';
 import { type SealedLog, sealedLog } from './sealed-log.ts';
 import type { LogLimits } from './log-head.ts';
 import { logReads } from './log-reads.ts';
-import { ABSENT, type LocationRun, pageLocations, ZERO } from './page-locations.ts';
+import { ABSENT, type LocationRun, pageLocations, ZERO } from './map/page-locations.ts';
 import { recoverLog } from './recover.ts';
 import { segments as noSegments } from './segments.ts';
 
@@ -32,7 +32,8 @@ import { segments as noSegments } from './segments.ts';
  * rather than being wrong; what a torn write left is told from what rotted.
  *
  * Files here: log-files (names, keys), segments, birth, batches and log-head (appending), log-writes, log-reads,
- * log-flush and proof, upkeep and clean (after flushes), survey, log-state and recover (opening).
+ * log-flush and proof, upkeep and clean (after flushes), survey, log-state and recover (opening); in map/ where each
+ * page lies in the log.
  */
 export interface SealedOverlay extends WritableBlockDevice {
   /** Ascending; everything written or zeroed since the overlay began. */

@@ -1,6 +1,6 @@
 import { FormatError } from '../../formats/format-error.ts';
 import { PAGE_LENGTH, PLACE_LENGTH, QUAD_LENGTH } from '../../formats/store/overlay-log.ts';
-import type { LocationRun } from './page-locations.ts';
+import type { LocationRun } from './map/page-locations.ts';
 import { type Segment, type Segments, slotPlaces, slotStart } from './segments.ts';
 
 /** Places of neighbouring slots, with the pages in them that are wanted. */

@@ -1,6 +1,6 @@
 import { deepEqual, equal, ok, rejects, throws } from 'node:assert/strict';
 import { test } from 'tap';
-import { ABSENT, pageLocations, ZERO } from '../../../src/block/sealed/page-locations.ts';
+import { ABSENT, pageLocations, ZERO } from '../../../src/block/sealed/map/page-locations.ts';
 import { turnOfLoop } from '../../../src/lib/turn-of-loop.ts';
 import type { File } from '../../../src/sys/file-system.ts';
 import { crashingFs } from '../../support/crashing-fs.ts';

@@ -6,7 +6,7 @@ import {
   ZERO,
   type LocationRun,
   type PageLocations,
-} from '../../../src/block/sealed/page-locations.ts';
+} from '../../../src/block/sealed/map/page-locations.ts';
 import { turnOfLoop } from '../../../src/lib/turn-of-loop.ts';
 import { crashingFs } from '../../support/crashing-fs.ts';
 import { all, counted, loaded, PLACES, sum, type Setup } from '../../support/page-locations.ts';

@@ -1,6 +1,6 @@
-import { allDone } from '../../lib/all-done.ts';
-import type { File } from '../../sys/file-system.ts';
-import { BlockError } from '../block-error.ts';
+import { allDone } from '../../../lib/all-done.ts';
+import type { File } from '../../../sys/file-system.ts';
+import { BlockError } from '../../block-error.ts';
 
 /** A body in the scratch file. */
 export interface ScratchSlot {

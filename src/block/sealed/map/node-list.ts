@@ -1,4 +1,4 @@
-import { assert } from '../../lib/assert.ts';
+import { assert } from '../../../lib/assert.ts';
 import type { LocationNode } from './location-nodes.ts';
 
 /** Nodes of one shelf; one that is full is cut in two. */

@@ -1,4 +1,4 @@
-import { assert } from '../../lib/assert.ts';
+import { assert } from '../../../lib/assert.ts';
 import type { ScratchSlot } from './scratch-bodies.ts';
 
 /** Nothing was written: the page is as it is below. Place 0 of a segment is its preface and never holds a page. */

@@ -1,4 +1,4 @@
-import { turnOfLoop } from '../../lib/turn-of-loop.ts';
+import { turnOfLoop } from '../../../lib/turn-of-loop.ts';
 import { ZERO, type LocationNode } from './location-nodes.ts';
 import type { LocationTree } from './location-tree.ts';
 import type { NodeBodies } from './node-bodies.ts';
