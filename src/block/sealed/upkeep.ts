@@ -1,4 +1,4 @@
-import { PLACE_LENGTH } from '../../formats/store/overlay-log.ts';
+import { type LogPosition, PLACE_LENGTH } from '../../formats/store/overlay-log.ts';
 import type { Clock } from '../../sys/clock.ts';
 import type { Random } from '../../sys/random.ts';
 import type { Cleaner } from './clean.ts';
@@ -89,12 +89,17 @@ export function upkeep(
       }
     }
   }
+  /** Once nothing has been written for a while; a flush that comes in the meantime is waited for as well. */
   async function mark(): Promise<void> {
-    const { sealed } = head;
+    let said: LogPosition | undefined;
     try {
-      await clock.sleep(markAfterMs, closing.signal);
-      // What was sealed since then says it as well.
-      if (head.sealed === sealed) await appendRecord(head, 'mark');
+      while (said !== head.durable) {
+        const { sealed, durable } = head;
+        await clock.sleep(markAfterMs, closing.signal);
+        if (head.sealed !== sealed || head.durable !== durable) continue;
+        await appendRecord(head, 'mark');
+        said = durable;
+      }
     } catch (cause) {
       trouble = cause;
     }
