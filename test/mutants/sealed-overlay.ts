@@ -3,16 +3,16 @@ import type { Mutant } from './mutant.ts';
 const MODEL = 'test/block/sealed/model.test.ts';
 const DAMAGE = 'test/block/sealed/damage.test.ts';
 const FAULTS = 'test/block/sealed/faults.test.ts';
-const CLEAN = 'test/block/sealed/clean.test.ts';
+const COPIES = 'test/block/sealed/copies.test.ts';
 const NONCES = 'test/block/sealed/nonces.test.ts';
 
 export const sealedOverlay: readonly Mutant[] = [
   {
     name: 'sealed overlay: the cleaner waits for writes that wait for space',
-    file: 'src/block/sealed/free-turn.ts',
-    text: '    if (turns.free(first, count)) {',
-    to: '    if (look >= 0) {',
-    tests: [CLEAN],
+    file: 'src/block/sealed/log-writes.ts',
+    text: 'turns.run(first, count, () => work(first, count))',
+    to: 'turns.run(first, count, () => options.unmapped.during(first, count, () => work(first, count)))',
+    tests: [FAULTS],
   },
   {
     name: 'sealed overlay: a dead segment vanishes before the record of it is durable',
@@ -133,15 +133,29 @@ export const sealedOverlay: readonly Mutant[] = [
   {
     name: 'sealed overlay: the cleaner drops zeros',
     file: 'src/block/sealed/copied-records.ts',
-    text: "if (kind === 'zeros') isDone = (await copyZeros(decodeZeros(body, log.pages))) && isDone;",
+    text: "if (kind === 'zeros') await copyZeros(decodeZeros(body, log.pages));",
     to: "if (kind === 'zeros') continue;",
     tests: [MODEL],
   },
   {
-    name: 'sealed overlay: the cleaner copies pages outside their turn',
+    name: 'sealed overlay: the cleaner copies pages that are sealed again and not mapped yet',
     file: 'src/block/sealed/copied-pages.ts',
-    text: 'freeTurn(turns, it.page, it.n, () => copySlot(it))',
-    to: 'copySlot(it).then(() => true)',
-    tests: [MODEL],
+    text: 'unmapped.passing(page, n)',
+    to: 'undefined as Promise<void> | undefined',
+    tests: [COPIES],
+  },
+  {
+    name: 'sealed overlay: the cleaner copies zeros over pages that are sealed and not mapped yet',
+    file: 'src/block/sealed/copied-records.ts',
+    text: 'unmapped.passing(page, some)',
+    to: 'undefined as Promise<void> | undefined',
+    tests: [COPIES],
+  },
+  {
+    name: 'sealed overlay: the map finds a copy of what a guest replaced in the meantime',
+    file: 'src/block/sealed/copied-pages.ts',
+    text: 'const count = countAt(page + at, n - at, location + at);\n        if',
+    to: 'const count = n - at;\n        if',
+    tests: [COPIES],
   },
 ];

@@ -1,7 +1,6 @@
 import { FormatError } from '../../formats/format-error.ts';
 import type { PlaceTable } from '../../formats/store/overlay-bodies.ts';
 import { PAGE_LENGTH } from '../../formats/store/overlay-log.ts';
-import type { RangeTurns } from '../../lib/range-turns.ts';
 import { turnOfLoop } from '../../lib/turn-of-loop.ts';
 import type { SpaceGuard } from '../space-guard.ts';
 import { copiedPages } from './copied-pages.ts';
@@ -11,10 +10,11 @@ import type { LogLimits } from './log-head.ts';
 import type { PageLocations } from './map/page-locations.ts';
 import type { Segment } from './segments.ts';
 import { readSummary } from './survey.ts';
+import type { Unmapped } from './unmapped.ts';
 
 export interface CleanerOptions extends LogParts {
   readonly map: PageLocations;
-  readonly turns: RangeTurns;
+  readonly unmapped: Unmapped;
   readonly space: SpaceGuard;
   readonly limits: Pick<LogLimits, 'deadMax'>;
   /** A slot that counts and fails its seal. */
@@ -91,9 +91,11 @@ export function cleaner(options: CleanerOptions): Cleaner {
       segment.isDamaged = true;
       return;
     }
-    if (!(await pages.copy(segment, table)) || segment.isDamaged || segment.records === 0) return;
+    await pages.copy(segment, table);
+    if (segment.isDamaged || segment.records === 0) return;
+    await records.copy(segment, table);
     // A record that could not be read stays where it is, with its segment.
-    if ((await records.copy(segment, table)) && !segment.isDamaged) segment.records = 0;
+    if (!segment.isDamaged) segment.records = 0;
   }
   async function tableOf({ number }: Segment): Promise<PlaceTable | undefined> {
     const table = await readSummary(log, number);

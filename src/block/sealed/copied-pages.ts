@@ -8,7 +8,6 @@ import {
 import { allDone } from '../../lib/all-done.ts';
 import { turnOfLoop } from '../../lib/turn-of-loop.ts';
 import type { CleanerOptions } from './clean.ts';
-import { freeTurn } from './free-turn.ts';
 import { locationOf, type Segment } from './segments.ts';
 import { openSlot } from './stretch.ts';
 
@@ -24,16 +23,12 @@ interface Slot {
   readonly bytes: Uint8Array;
 }
 
-/**
- * Copies the pages that the map still finds in a segment to the end of the log. False: some of them stay, for requests
- * to them take their time.
- */
-export function copiedPages({ log, segments, map, head, turns, onDamage }: CleanerOptions) {
+/** Copies the pages that the map still finds in a segment to the end of the log. */
+export function copiedPages({ log, segments, map, head, unmapped, onDamage }: CleanerOptions) {
   const { places } = log.head;
   let copied = 0;
 
-  async function copy(segment: Segment, table: PlaceTable): Promise<boolean> {
-    let isDone = true;
+  async function copy(segment: Segment, table: PlaceTable): Promise<void> {
     for (let from = 1; from < places - 1 && segment.live > 0; from += TURN_PLACES) {
       const to = Math.min(from + TURN_PLACES, places - 1);
       // The last quad may reach further.
@@ -41,43 +36,60 @@ export function copiedPages({ log, segments, map, head, turns, onDamage }: Clean
       const slots = slotsBetween(segment, table, { from, to, bytes });
       if (slots.length === 0) continue;
       await segments.use(segment, (file) => file.read(bytes, from * PLACE_LENGTH));
-      const ends = slots.map((it) => freeTurn(turns, it.page, it.n, () => copySlot(it)));
-      if (!(await allDone(ends)).every(Boolean)) isDone = false;
+      await allDone(slots.map(copySlot));
       await turnOfLoop();
     }
-    return isDone;
   }
-  /**
-   * In the turn of its pages: a write that is sealed and that the map does not have yet would otherwise lie before the
-   * copy of what it replaces, and lose.
-   */
   async function copySlot(slot: Slot): Promise<void> {
     const { segment, place, page, n } = slot;
-    while (!map.ready(page, n)) await map.load(page, n);
     const location = locationOf(segment, place);
-    const live = Array.from({ length: n }, (_, at) => at).filter(
-      (at) => map.get(page + at) === location + at,
-    );
-    if (live.length === 0) return;
-    const body = new Uint8Array(QUAD_LENGTH).subarray(0, n * PAGE_LENGTH);
-    if (!openSlot(segment, slot, body)) {
-      // It stays, as the proof of what it was.
-      segment.isDamaged = true;
-      const where = `${log.disk} page ${page}`;
-      onDamage(
-        where,
-        `${log.segmentPath(segment.number)}, place ${place}: ${where} fails its seal`,
-      );
-      return;
-    }
-    if (live.length === n) return put(page, body);
-    for (const at of live) {
-      await put(page + at, body.subarray(at * PAGE_LENGTH, (at + 1) * PAGE_LENGTH));
+    let body: Uint8Array | undefined;
+    for (let at = 0; at < n; ) {
+      const wait = obstacle(page + at, n - at);
+      if (wait) {
+        await wait;
+        continue;
+      }
+      // From here to the seal nothing else runs.
+      const count = countAt(page + at, n - at, location + at);
+      if (count === 0) {
+        at++;
+        continue;
+      }
+      body ??= bodyOf(slot);
+      if (!body) return;
+      const part = body.subarray(at * PAGE_LENGTH, (at + count) * PAGE_LENGTH);
+      at += await put(page + at, location + at, part);
     }
   }
-  /** Appends pages, four as a quad where one may begin. */
-  async function put(page: number, body: Uint8Array): Promise<void> {
-    while (head.room('reserve') === 0) await head.more('reserve');
+  /** Undefined: there is room, and the map is there and knows all that was sealed of these pages. */
+  function obstacle(page: number, n: number): Promise<void> | undefined {
+    const newer = unmapped.passing(page, n);
+    if (newer) return newer;
+    if (!map.ready(page, n)) return map.load(page, n);
+    return head.room('reserve') === 0 ? head.more('reserve') : undefined;
+  }
+  /** How many of the pages the map finds at this location and behind it, up to the first that lies elsewhere. */
+  function countAt(page: number, n: number, location: number): number {
+    let count = 0;
+    while (count < n && map.get(page + count) === location + count) count++;
+    return count;
+  }
+  /** Undefined: it fails its seal, and stays as the proof of what it was. */
+  function bodyOf(slot: Slot): Uint8Array | undefined {
+    const { segment, place, page, n } = slot;
+    const body = new Uint8Array(QUAD_LENGTH).subarray(0, n * PAGE_LENGTH);
+    if (openSlot(segment, slot, body)) return body;
+    segment.isDamaged = true;
+    const where = `${log.disk} page ${page}`;
+    onDamage(where, `${log.segmentPath(segment.number)}, place ${place}: ${where} fails its seal`);
+    return undefined;
+  }
+  /**
+   * Appends pages, four as a quad where one may begin; answers how many. The map finds a copy only where it still finds
+   * what was copied: what guests write in the meantime lies behind it, and is newer.
+   */
+  async function put(page: number, location: number, body: Uint8Array): Promise<number> {
     const n = Math.min(body.length / PAGE_LENGTH, head.room('reserve'));
     const batch = head.take(n, 'reserve');
     const place = batch.first + batch.count;
@@ -85,14 +97,21 @@ export function copiedPages({ log, segments, map, head, turns, onDamage }: Clean
     for (let at = 0; at < n * PAGE_LENGTH; at += unit) {
       head.seal(batch, 'pages', page + at / PAGE_LENGTH, body.subarray(at, at + unit));
     }
-    await batch.written;
-    while (!map.ready(page, n)) await map.load(page, n);
-    map.set(page, n, locationOf(batch.segment, place));
-    batch.segment.live += n;
-    copied += n;
-    if (n * PAGE_LENGTH < body.length) await put(page + n, body.subarray(n * PAGE_LENGTH));
+    await unmapped.during(page, n, async () => {
+      await batch.written;
+      while (!map.ready(page, n)) await map.load(page, n);
+      const there = locationOf(batch.segment, place);
+      for (let at = 0; at < n; ) {
+        const count = countAt(page + at, n - at, location + at);
+        if (count > 0) map.set(page + at, count, there + at);
+        batch.segment.live += count;
+        copied += count;
+        at += Math.max(1, count);
+      }
+    });
+    return n;
   }
-  /** Those that may count; the map is asked again in their turns. */
+  /** Those that may count; the map is asked again before each is copied. */
   function slotsBetween(
     segment: Segment,
     table: PlaceTable,

@@ -12,11 +12,9 @@ import {
 } from '../../formats/store/overlay-bodies.ts';
 import { PAGE_LENGTH, PLACE_LENGTH, type SlotKind } from '../../formats/store/overlay-log.ts';
 import { turnOfLoop } from '../../lib/turn-of-loop.ts';
-import type { Batch } from './batches.ts';
 import type { CleanerOptions } from './clean.ts';
-import { freeTurn } from './free-turn.ts';
 import { appendRecord } from './log-flush.ts';
-import { ZERO } from './map/page-locations.ts';
+import { type LocationRun, ZERO } from './map/page-locations.ts';
 import type { Segment } from './segments.ts';
 
 /** Pages that are looked at in one turn at first; where little is found, more. */
@@ -24,12 +22,11 @@ const LOOK_PAGES = 2 ** 16;
 /** Runs that one turn looks at, about. */
 const LOOK_RUNS = 4096;
 
-/** Copies to the end of the log what the records of a segment say and still counts. False: some could not be yet. */
-export function copiedRecords({ log, segments, map, head, turns }: CleanerOptions) {
+/** Copies to the end of the log what the records of a segment say and still counts. */
+export function copiedRecords({ log, segments, map, head, unmapped }: CleanerOptions) {
   const { places } = log.head;
 
-  async function copy(segment: Segment, table: PlaceTable): Promise<boolean> {
-    let isDone = true;
+  async function copy(segment: Segment, table: PlaceTable): Promise<void> {
     for (let place = 1; place < places - 1; place++) {
       const kind = table.kindAt(place);
       if (kind !== 'zeros' && kind !== 'freed' && kind !== 'voids') continue;
@@ -38,14 +35,13 @@ export function copiedRecords({ log, segments, map, head, turns }: CleanerOption
         segment.isDamaged = true;
         continue;
       }
-      if (kind === 'zeros') isDone = (await copyZeros(decodeZeros(body, log.pages))) && isDone;
+      if (kind === 'zeros') await copyZeros(decodeZeros(body, log.pages));
       else if (kind === 'freed') await copyFreed(decodeFreed(body));
       else {
         const needed = decodeVoids(body).filter((it) => segments.numbered(it.segment));
         if (needed.length > 0) await appendRecord(head, kind, encodeVoids(needed));
       }
     }
-    return isDone;
   }
   async function bodyOf(
     segment: Segment,
@@ -71,42 +67,41 @@ export function copiedRecords({ log, segments, map, head, turns }: CleanerOption
     if (needed.length > 0) await appendRecord(head, 'freed', encodeFreed(needed));
   }
   /** What of these runs still is zeros. */
-  async function copyZeros(runs: readonly ZeroRun[]): Promise<boolean> {
+  async function copyZeros(runs: readonly ZeroRun[]): Promise<void> {
     for (const { first, count } of runs) {
       let look = LOOK_PAGES;
       for (let page = first; page < first + count; ) {
         const some = Math.min(look, first + count - page);
-        let found = 0;
-        const isFree = await freeTurn(turns, page, some, async () => {
-          found = await zerosIn(page, some);
-        });
-        if (!isFree) return false;
-        page += some;
-        look = found < LOOK_RUNS / 4 ? look * 2 : Math.max(1, Math.floor(look / 2));
-        await turnOfLoop();
+        const newer = unmapped.passing(page, some);
+        if (newer && some > 1) {
+          look = Math.floor(some / 2);
+        } else if (newer) {
+          await newer;
+        } else if (!map.ready(page, some)) {
+          await map.load(page, some);
+        } else if (head.room('reserve') === 0) {
+          await head.more('reserve');
+        } else {
+          // From the look at the map to the seal nothing else runs: what comes later lies behind.
+          const found = map.runs(page, some);
+          page = await putZeros(found);
+          look = found.length < LOOK_RUNS / 4 ? look * 2 : Math.max(1, Math.floor(look / 2));
+          await turnOfLoop();
+        }
       }
     }
-    return true;
   }
-  /**
-   * In the turn of these pages, as long as it takes to seal: a write that comes after it lies behind. Answers how many
-   * runs there were.
-   */
-  async function zerosIn(first: number, count: number): Promise<number> {
-    while (!map.ready(first, count)) await map.load(first, count);
-    const runs = map.runs(first, count);
+  /** Appends which of these runs are zeros, as many as one slot names; answers the page behind those that it saw. */
+  async function putZeros(runs: readonly LocationRun[]): Promise<number> {
     const zeros = runs.filter(({ location }) => location === ZERO);
-    for (let at = 0; at < zeros.length; at += ZERO_RUNS_MAX) {
-      const batch = await sealed(zeros.slice(at, at + ZERO_RUNS_MAX));
+    const some = zeros.slice(0, ZERO_RUNS_MAX);
+    const last = zeros.length > some.length ? some.at(-1)! : runs.at(-1)!;
+    if (some.length > 0) {
+      const batch = head.take(1, 'reserve');
+      head.seal(batch, 'zeros', 0, encodeZeros(some));
       await batch.written;
     }
-    return runs.length;
-  }
-  async function sealed(runs: readonly ZeroRun[]): Promise<Batch> {
-    while (head.room('reserve') === 0) await head.more('reserve');
-    const batch = head.take(1, 'reserve');
-    head.seal(batch, 'zeros', 0, encodeZeros(runs));
-    return batch;
+    return last.first + last.count;
   }
   return { copy };
 }

@@ -9,6 +9,7 @@ import type { LogHead, Payer } from './log-head.ts';
 import type { LogReads } from './log-reads.ts';
 import type { PageLocations } from './map/page-locations.ts';
 import { locationOf } from './segments.ts';
+import type { Unmapped } from './unmapped.ts';
 
 export interface LogWrites {
   write(from: Uint8Array, offset: number): Promise<void>;
@@ -20,6 +21,7 @@ export interface LogWritesOptions {
   readonly map: PageLocations;
   readonly reads: LogReads;
   readonly turns: RangeTurns;
+  readonly unmapped: Unmapped;
   readonly space: SpaceGuard;
   /** Bytes of the disk. */
   readonly size: number;
@@ -117,22 +119,31 @@ export function logWrites(options: LogWritesOptions): LogWrites {
 }
 
 /** What is sealed, written, and found by the map from then on; all in the turn of its pages. */
-function appending({ head, map, space, begun, shortOfSpace }: LogWritesOptions) {
+function appending({ head, map, unmapped, space, begun, shortOfSpace }: LogWritesOptions) {
   /** The medium is full, although space was taken: waits with those who wait for space, or rejects. */
   async function fuller(cause: unknown): Promise<void> {
     if (!isFull(cause)) throw cause;
     shortOfSpace();
     await space.full(cause);
   }
-  /** Whether the batch came to be written; if not, but space may come, it is sealed again elsewhere. */
-  function isWritten({ written }: Batch): Promise<boolean> {
-    return written.then(
-      () => true,
-      async (cause: unknown) => {
-        await fuller(cause);
-        return false;
-      },
-    );
+  /**
+   * Whether the batch came to be written and the map knows it; if not, but space may come, it is sealed again elsewhere.
+   * Only the wait for space is outside of `unmapped`: the cleaner, which makes space, may copy these pages then.
+   */
+  function isMapped(
+    { written }: Batch,
+    [first, count]: readonly [number, number],
+    known: () => Promise<void>,
+  ): Promise<boolean> {
+    return unmapped
+      .during(first, count, () => written.then(known))
+      .then(
+        () => true,
+        async (cause: unknown) => {
+          await fuller(cause);
+          return false;
+        },
+      );
   }
   return {
     more: (payer: Payer) => head.more(payer).catch(fuller),
@@ -141,11 +152,13 @@ function appending({ head, map, space, begun, shortOfSpace }: LogWritesOptions) 
       const batch = head.take(count, 'guest');
       const place = batch.first + batch.count;
       sealPages(head, batch, source, done, done + count);
-      if (!(await isWritten(batch))) return 0;
       const page = source.first + done;
-      while (!map.ready(page, count)) await map.load(page, count);
-      map.set(page, count, locationOf(batch.segment, place));
-      batch.segment.live += count;
+      const isDone = await isMapped(batch, [page, count], async () => {
+        while (!map.ready(page, count)) await map.load(page, count);
+        map.set(page, count, locationOf(batch.segment, place));
+        batch.segment.live += count;
+      });
+      if (!isDone) return 0;
       await begun();
       return count;
     },
@@ -157,9 +170,8 @@ function appending({ head, map, space, begun, shortOfSpace }: LogWritesOptions) 
         while (head.room('reserve') === 0) await this.more('reserve');
         const batch = head.take(1, 'reserve');
         head.seal(batch, 'zeros', 0, body);
-        isDone = await isWritten(batch);
+        isDone = await isMapped(batch, [first, count], () => map.zero(first, count));
       }
-      await map.zero(first, count);
       await begun();
     },
   };

@@ -13,6 +13,7 @@ import { logWrites } from './log-writes.ts';
 import type { PageLocations } from './map/page-locations.ts';
 import { LOG_START } from './positions.ts';
 import type { Segments } from './segments.ts';
+import { unmappedPages } from './unmapped.ts';
 import { upkeep } from './upkeep.ts';
 
 export interface SealedLogOptions {
@@ -45,7 +46,7 @@ export async function sealedLog(options: SealedLogOptions) {
     onShort: hurry,
     flush: () => flush.flush(),
   });
-  const parts = { ...options, head };
+  const parts = { ...options, head, unmapped: unmappedPages() };
   const clean = cleaner(parts);
   const tasks = upkeep(
     { ...parts, clock },

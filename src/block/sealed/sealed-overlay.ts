@@ -31,9 +31,9 @@ import { segments as noSegments } from './segments.ts';
  * the last flush or newer after a power cut, as of the last answer after the end of this process, and fails its seal
  * rather than being wrong; what a torn write left is told from what rotted.
  *
- * Files here: log-files (names, keys), segments, birth, batches and log-head (appending), log-writes, log-reads,
- * log-flush and proof, upkeep and clean (after flushes), survey, log-state and recover (opening); in map/ where each
- * page lies in the log.
+ * Files here: log-files (names, keys), segments, birth, batches and log-head (appending), log-writes, unmapped (what is
+ * between the log and the map), log-reads, log-flush and proof, upkeep and clean (after flushes), survey, log-state and
+ * recover (opening); in map/ where each page lies in the log.
  */
 export interface SealedOverlay extends WritableBlockDevice {
   /** Ascending; everything written or zeroed since the overlay began. */

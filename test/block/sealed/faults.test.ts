@@ -2,12 +2,13 @@ import { deepEqual, equal, ok, rejects } from 'node:assert/strict';
 import { test } from 'tap';
 import type { SealedOverlay } from '../../../src/block/sealed/sealed-overlay.ts';
 import { spaceGuard } from '../../../src/block/space-guard.ts';
+import { PLACE_LENGTH } from '../../../src/formats/store/overlay-log.ts';
 import type { FileAccess, FileSystem } from '../../../src/sys/file-system.ts';
 import type { CrashingFs, SyncFault } from '../../support/crashing-fs.ts';
 import { broken, faultyFs, full, type Operation } from '../../support/faulty-fs.ts';
 import { seeded } from '../../support/random.ts';
 import { bytesOf } from './oracle.ts';
-import { HOME, open, PAGE, prepared, type Rig, rig } from './rig.ts';
+import { HOME, open, PAGE, PLACES, prepared, type Rig, rig } from './rig.ts';
 
 // A disk that is full or fails below a sealed overlay.
 
@@ -307,5 +308,42 @@ test('a write that lands while a flush syncs is synced by the next one', async (
     await overlay.flush();
     const next = await open(disk.reboot().files, it);
     deepEqual(await stamps(next, 3, 4), [1, 2], `delay ${delay}`);
+  }
+});
+
+test('where no space is left for guests, the cleaner makes some, and they go on', async () => {
+  for (let seed = 1; seed <= 3; seed++) {
+    const pages = 200;
+    const it = rig(seeded(seed), seed, { size: pages * PAGE });
+    const disk = await prepared(it);
+    const segment = PLACES * PLACE_LENGTH;
+    const reserve = 8 * segment;
+    // Of what is written over and over a third more than what counts has room.
+    disk.limit(reserve + (pages * PLACE_LENGTH * 4) / 3 + 4 * segment);
+    const { clock } = it;
+    const { files } = disk;
+    const options = { files, clock, directory: HOME, reserve: () => reserve };
+    let pauses = 0;
+    const space = spaceGuard({ ...options, whenFull: 'pause', onPause: () => pauses++ });
+    const overlay = await open(files, { ...it, options: { ...it.options, space } });
+    const newest: number[] = [];
+    for (let round = 1; round <= 60; round++) {
+      const all = Array.from({ length: 20 }, async (_, n) => {
+        const page = round <= 10 ? (round - 1) * 20 + n : Math.floor(it.random() * pages);
+        const stamp = round * 100 + n;
+        newest[page] = stamp;
+        await write(overlay, page, stamp);
+      });
+      ok(await settles(it, Promise.all(all)), `seed ${seed}: round ${round} goes on`);
+      await Promise.all(all);
+    }
+    ok(pauses > 0, 'they had to wait');
+    ok(overlay.stats.copied > 0);
+    deepEqual(await stamps(overlay, ...newest.keys()), newest);
+    const flushed = overlay.flush();
+    ok(await settles(it, flushed));
+    const next = await open(disk.reboot().files, it);
+    deepEqual(await stamps(next, ...newest.keys()), newest);
+    deepEqual(it.damage, []);
   }
 });
