@@ -127,7 +127,7 @@ function appending({ head, map, unmapped, space, begun, shortOfSpace }: LogWrite
     await space.full(cause);
   }
   /**
-   * Whether the batch came to be written and the map knows it; if not, but space may come, it is sealed again elsewhere.
+   * Whether the batch came to be written and the map knows it; if not, but space may come, it is sealed again.
    * Only the wait for space is outside of `unmapped`: the cleaner, which makes space, may copy these pages then.
    */
   function isMapped(
