@@ -187,15 +187,16 @@ async function keepDisk(
   const pieces = touched(SEGMENT_LENGTH, size);
   for await (const extent of overlay.written()) pieces.add(extent);
   const segments = pieces.runs();
-  const readBytes = await copyDisk(overlay, diskWriter, {
+  await using source = overlay.ascending();
+  const readBytes = await copyDisk(source, diskWriter, {
     scope: { kind: 'segments', segments },
     signal,
     onProgress: (position) => onProgress?.(name, position),
   });
   const { reference } = await diskWriter.finish();
-  const source = `session ${session.id}`;
+  const from = `session ${session.id}`;
   return {
     readBytes,
-    disk: { name, size, reference, source, ...(sectorSize && { sectorSize }) },
+    disk: { name, size, reference, source: from, ...(sectorSize && { sectorSize }) },
   };
 }

@@ -8,6 +8,7 @@ import {
   type SealedOverlay,
   type SealedOverlayStats,
 } from '../block/sealed/sealed-overlay.ts';
+import { slice } from '../block/slice.ts';
 import type { SpaceGuard } from '../block/space-guard.ts';
 import { type OpenSet, readSet } from '../catalog/sets.ts';
 import type { DomainKeys } from '../formats/store/frame.ts';
@@ -102,6 +103,8 @@ export interface OverlayOf {
 export interface SessionOverlay extends WritableBlockDevice {
   /** All that was written or zeroed: ascending, and once more so for an overlay that lies below. */
   written(): AsyncIterable<Extent>;
+  /** The same for one who reads all of it once, in ascending order. Closed before the overlay is. */
+  ascending(): BlockDevice;
   /** Statistics of the sealed overlay; undefined: there is none. */
   readonly stats: SealedOverlayStats | undefined;
 }
@@ -114,7 +117,14 @@ export async function overlayOf(
 ): Promise<SessionOverlay> {
   if (!session.sealed) {
     const { written, ...plain } = await openPlain(house, session, parts);
-    return { ...plain, stats: undefined, written: () => oneByOne(written()) };
+    const { size: length } = plain.geometry;
+    return {
+      ...plain,
+      stats: undefined,
+      written: () => oneByOne(written()),
+      // Pages lie there in the order of the disk.
+      ascending: () => slice(plain, { offset: 0, length }),
+    };
   }
   await using stack = new AsyncDisposableStack();
   const plain = session.sealed.overPlain

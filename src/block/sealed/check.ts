@@ -6,9 +6,10 @@ import { SystemError } from '../../sys/system-error.ts';
 import { BlockError } from '../block-error.ts';
 import { readLayer } from '../layer.ts';
 import { type LogFiles, type LogFilesOptions, openLogFiles, readHead } from './log-files.ts';
-import { type LogReads, logReads } from './log-reads.ts';
+import { logReads } from './log-reads.ts';
 import { type LogState, readLogState } from './log-state.ts';
 import { type PageLocations, pageLocations, ZERO } from './map/page-locations.ts';
+import type { AscendingReads } from './read-windows.ts';
 import { noSegmentIsThere, replay } from './recover.ts';
 import { segments as noSegments } from './segments.ts';
 import { holdsSlots, readSalt } from './survey.ts';
@@ -58,7 +59,9 @@ async function damageOf(place: Opened, size: number): Promise<readonly string[]>
   }
   const base = readLayer('nothing', { size, blockSize: PAGE_LENGTH }, { async read() {} });
   const onDamage = (_where: string, what: string): void => void damage.push(what);
-  await readLive(map, logReads({ log, segments, map, base, clock: place.clock, onDamage }), size);
+  const reads = logReads({ log, segments, map, base, clock: place.clock, onDamage });
+  await using ascending = reads.ascending();
+  await readLive(map, ascending, size);
   return [...new Set(damage)];
 }
 
@@ -110,7 +113,7 @@ function recordsOf({ damage }: LogState): string[] {
 }
 
 /** Reads all pages that count, page by page where some of them cannot be read. */
-async function readLive(map: PageLocations, { read }: LogReads, size: number): Promise<void> {
+async function readLive(map: PageLocations, { read }: AscendingReads, size: number): Promise<void> {
   const buffer = new Uint8Array(READ_LENGTH);
   const readPart = async (offset: number, length: number): Promise<boolean> => {
     try {

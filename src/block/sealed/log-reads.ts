@@ -9,13 +9,16 @@ import { BlockError } from '../block-error.ts';
 import { syncPace } from '../sync-pace.ts';
 import type { LogFiles } from './log-files.ts';
 import { ABSENT, type LocationRun, type PageLocations, ZERO } from './map/page-locations.ts';
+import { type AscendingReads, ascendingReads } from './read-windows.ts';
 import type { Segments } from './segments.ts';
-import { openStretch, type Stretch, stretchOf } from './stretch.ts';
+import { openStretch, partOf, type Stretch, stretchOf } from './stretch.ts';
 
 export interface LogReads {
   /** Fills `into` from the log, the base and zeros, or answers false: then `read` is the way. */
   tryRead(into: Uint8Array, offset: number, effort: Effort): boolean;
   read(into: Uint8Array, offset: number): Promise<void>;
+  /** As `read`, for one who reads the whole disk once in ascending order. Closed before the log is. */
+  ascending(): AscendingReads;
 }
 
 export interface LogReadsOptions {
@@ -108,6 +111,7 @@ export function logReads({ log, segments, map, base, clock, onDamage }: LogReads
     else if (run.location === ABSENT) await base.read(part, at);
     else await readRun(run, part, at);
   }
+  const read = (into: Uint8Array, offset: number) => readAll(into, offset, GONE_TRIES);
   return {
     tryRead(into, offset, effort) {
       const first = Math.floor(offset / PAGE_LENGTH);
@@ -127,13 +131,7 @@ export function logReads({ log, segments, map, base, clock, onDamage }: LogReads
       }
       return true;
     },
-    read: (into, offset) => readAll(into, offset, GONE_TRIES),
+    read,
+    ascending: () => ascendingReads({ segments, map }, read),
   };
-}
-
-/** The part of `into` that a run of pages covers, and where that begins on the disk. */
-function partOf({ first, count }: LocationRun, into: Uint8Array, offset: number) {
-  const at = Math.max(offset, first * PAGE_LENGTH);
-  const end = Math.min(offset + into.length, (first + count) * PAGE_LENGTH);
-  return { part: into.subarray(at - offset, end - offset), at };
 }

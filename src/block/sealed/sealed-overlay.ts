@@ -15,12 +15,12 @@ import type { Random } from '../../sys/random.ts';
 import type { BlockDevice, Extent, WritableBlockDevice } from '../block-device.ts';
 import { BlockError } from '../block-error.ts';
 import { blockError } from '../file.ts';
-import { type WriteOps, writeLayer } from '../layer.ts';
+import { readLayer, type WriteOps, writeLayer } from '../layer.ts';
 import type { SpaceGuard } from '../space-guard.ts';
 import { headPath, type LogFilesOptions, openLogFiles } from './log-files.ts';
 import { type SealedLog, sealedLog } from './sealed-log.ts';
 import type { LogLimits } from './log-head.ts';
-import { logReads } from './log-reads.ts';
+import { type LogReads, logReads } from './log-reads.ts';
 import { ABSENT, type LocationRun, pageLocations, ZERO } from './map/page-locations.ts';
 import { recoverLog } from './recover.ts';
 import { segments as noSegments } from './segments.ts';
@@ -32,12 +32,14 @@ import { segments as noSegments } from './segments.ts';
  * rather than being wrong; what a torn write left is told from what rotted.
  *
  * Files here: log-files (names, keys), segments, birth, batches and log-head (appending), log-writes, unmapped (what is
- * between the log and the map), log-reads, log-flush and proof, upkeep and clean (after flushes), survey, log-state and
- * recover (opening); in map/ where each page lies in the log.
+ * between the log and the map), log-reads and read-windows (of who reads all of it), log-flush and proof, upkeep and
+ * clean (after flushes), survey, log-state and recover (opening); in map/ where each page lies in the log.
  */
 export interface SealedOverlay extends WritableBlockDevice {
   /** Ascending; everything written or zeroed since the overlay began. */
   written(): AsyncGenerator<Extent>;
+  /** For one who reads all of it once, in ascending order: reads ahead. Closed before the overlay is. */
+  ascending(): BlockDevice;
   /** Bytes of pages held here, those that no longer count included. */
   readonly taken: number;
   /** Why nothing may be written, if that is so. */
@@ -132,8 +134,22 @@ export async function openSealedOverlay(
   );
   return Object.defineProperties(
     device as SealedOverlay,
-    Object.getOwnPropertyDescriptors(facts(parts, own, readOnly)),
+    Object.getOwnPropertyDescriptors({
+      ...facts(parts, own, readOnly),
+      ascending: () => ascending(device, reads),
+    }),
   );
+}
+
+function ascending({ name, geometry, extents }: BlockDevice, reads: LogReads): BlockDevice {
+  const own = reads.ascending();
+  return readLayer(`${name}, in order`, geometry, {
+    read: (into, offset) => world(() => own.read(into, offset)),
+    extents: async (offset, length) => [...(await extents(offset, length))],
+    async close() {
+      await own[Symbol.asyncDispose]();
+    },
+  });
 }
 
 type Parts = Awaited<ReturnType<typeof openParts>>;

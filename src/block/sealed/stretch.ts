@@ -104,3 +104,10 @@ function copyPart(
   );
   into.set(body.subarray(from - begin, to - begin), from - offset);
 }
+
+/** The part of `into` that a run of pages covers, and where that begins on the disk. */
+export function partOf({ first, count }: LocationRun, into: Uint8Array, offset: number) {
+  const at = Math.max(offset, first * PAGE_LENGTH);
+  const end = Math.min(offset + into.length, (first + count) * PAGE_LENGTH);
+  return { part: into.subarray(at - offset, end - offset), at };
+}
