@@ -4,6 +4,8 @@ const MODEL = 'test/block/sealed/model.test.ts';
 const DAMAGE = 'test/block/sealed/damage.test.ts';
 const FAULTS = 'test/block/sealed/faults.test.ts';
 const COPIES = 'test/block/sealed/copies.test.ts';
+const ROOM = 'test/block/sealed/room.test.ts';
+const BOUNDS = 'test/block/sealed/bounds.test.ts';
 const NONCES = 'test/block/sealed/nonces.test.ts';
 
 export const sealedOverlay: readonly Mutant[] = [
@@ -157,5 +159,61 @@ export const sealedOverlay: readonly Mutant[] = [
     text: 'const count = countAt(page + at, n - at, location + at);\n        if',
     to: 'const count = n - at;\n        if',
     tests: [COPIES],
+  },
+  {
+    name: 'sealed overlay: no flush begins by itself, however much is not proven',
+    file: 'src/block/sealed/sealed-log.ts',
+    text: 'if (head.sealed - head.proven >= flushAt)',
+    to: 'if (flushAt < 0)',
+    tests: [ROOM],
+  },
+  {
+    name: 'sealed overlay: a long write goes beyond the bound of what is not proven',
+    file: 'src/block/sealed/log-head.ts',
+    text: 'Math.max(0, Math.min(here, unprovenPlaces - (sealed - head.proven)))',
+    to: 'sealed - head.proven >= unprovenPlaces ? 0 : here',
+    tests: [ROOM],
+  },
+  {
+    name: 'sealed overlay: writes do not wait for a flush',
+    file: 'src/block/sealed/log-head.ts',
+    text: 'Math.max(0, Math.min(here, unprovenPlaces - (sealed - head.proven)))',
+    to: 'here',
+    tests: [ROOM],
+  },
+  {
+    name: 'sealed overlay: a flush that begins by itself begins late',
+    file: 'src/block/sealed/sealed-overlay.ts',
+    text: 'unprovenMax: 256 * MiB,',
+    to: 'unprovenMax: 260 * MiB,',
+    tests: [BOUNDS],
+  },
+  {
+    name: 'sealed overlay: writes wait for a flush late',
+    file: 'src/block/sealed/sealed-overlay.ts',
+    text: 'waitAt: 320 * MiB,',
+    to: 'waitAt: 324 * MiB,',
+    tests: [BOUNDS],
+  },
+  {
+    name: 'sealed overlay: what guests write is paid once and used for ever',
+    file: 'src/block/sealed/log-head.ts',
+    text: "      if (payer === 'guest') credit.left -= count;\n",
+    to: '',
+    tests: [ROOM],
+  },
+  {
+    name: 'sealed overlay: space is taken for each write',
+    file: 'src/block/sealed/log-head.ts',
+    text: 'credit.buy(step)',
+    to: 'credit.buy(1)',
+    tests: [ROOM],
+  },
+  {
+    name: 'sealed overlay: a dead segment keeps its space',
+    file: 'src/block/sealed/upkeep.ts',
+    text: '    await log.files.unlink(log.segmentPath(number));\n',
+    to: '',
+    tests: [ROOM],
   },
 ];

@@ -141,8 +141,8 @@ export function logHead(options: LogHeadOptions): LogHead {
       if (!current || writes.isFull || (!writes.open && isDue())) return 0;
       const here = Math.min(allocated - place, BATCH_PLACES);
       if (payer === 'record') return here;
-      if (sealed - head.proven >= unprovenPlaces) return 0;
-      return payer === 'guest' ? Math.min(here, credit.left) : here;
+      const some = Math.max(0, Math.min(here, unprovenPlaces - (sealed - head.proven)));
+      return payer === 'guest' ? Math.min(some, credit.left) : some;
     },
     async more(payer) {
       if (writes.isFull) return firstEnd(writes.underWay());

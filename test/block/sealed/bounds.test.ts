@@ -1,5 +1,6 @@
 import { deepEqual, ok } from 'node:assert/strict';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { test } from 'tap';
 import { readLayer } from '../../../src/block/layer.ts';
 import {
@@ -8,7 +9,9 @@ import {
 } from '../../../src/block/sealed/sealed-overlay.ts';
 import { systemClock } from '../../../src/sys/clock.ts';
 import { systemRandom } from '../../../src/sys/random.ts';
+import type { FileSystem } from '../../../src/sys/file-system.ts';
 import { realFileSystem } from '../../../src/sys/real-file-system.ts';
+import { PLACE_LENGTH } from '../../../src/formats/store/overlay-log.ts';
 import { below, seeded } from '../../support/random.ts';
 import { ROOMY } from '../../support/space.ts';
 import { temporaryDirectory } from '../../support/temporary.ts';
@@ -54,23 +57,20 @@ async function stall(work: Promise<void>): Promise<number> {
   return longest;
 }
 
-test('scattered writes and trims of a disk of 8 PiB take bounded memory and time', {
-  timeout: 300_000,
-}, async (t) => {
+async function newSession() {
   const files = realFileSystem();
   const directory = join(temporaryDirectory(), 'session');
   await files.makeDirectory(directory);
   const random = systemRandom();
-  const place = { files, directory, disk: 'vda' };
-  await prepareSealedOverlay({ ...place, random, size: SIZE, suite: 2 });
-  const options = {
-    ...place,
-    random,
-    clock: systemClock(),
-    space: ROOMY,
-    session: 'session-1',
-    key: keyOf(2),
-  };
+  const place = { files, random, directory, disk: 'vda' };
+  await prepareSealedOverlay({ ...place, size: SIZE, suite: 2 });
+  return { ...place, clock: systemClock(), space: ROOMY, session: 'session-1', key: keyOf(2) };
+}
+
+test('scattered writes and trims of a disk of 8 PiB take bounded memory and time', {
+  timeout: 300_000,
+}, async (t) => {
+  const options = await newSession();
   const where = seeded(1);
   const offsets = Array.from({ length: WRITES }, () => below(where, SIZE / PAGE) * PAGE);
   {
@@ -108,4 +108,59 @@ test('scattered writes and trims of a disk of 8 PiB take bounded memory and time
     await again.read(into, offset);
     deepEqual(Buffer.from(into), bytesOf(stamp, offset, PAGE));
   }
+});
+
+/** Segments that keep nothing of what guests write. `state.until`: how long a sync takes of what was written. */
+function forgetful(files: FileSystem) {
+  const state = { syncs: 0, until: Promise.resolve() };
+  const forgetting: FileSystem = {
+    ...files,
+    async open(path, access) {
+      const file = await files.open(path, access);
+      if (!path.endsWith('.seg')) return file;
+      let isBorn = false;
+      return {
+        ...file,
+        async write(from, offset) {
+          if (!isBorn) await file.write(from, offset);
+        },
+        writeNow() {},
+        async allocate() {},
+        async sync() {
+          if (isBorn) {
+            state.syncs++;
+            await state.until;
+          }
+          isBorn = true;
+        },
+      };
+    },
+  };
+  return { state, files: forgetting };
+}
+
+test('a flush begins by itself at 256 MiB that are not proven, and writes wait at 320 MiB', async () => {
+  const session = await newSession();
+  const { files, state } = forgetful(session.files);
+  const { promise, resolve } = Promise.withResolvers<void>();
+  state.until = promise;
+  await using overlay = await openSealedOverlay({ ...session, files, begun: false }, empty);
+  const log = () => overlay.stats.appended * PLACE_LENGTH;
+  const piece = new Uint8Array(MiB).fill(7);
+  let flushedAt = 0;
+  let answered = 0;
+  const isBusy = (at: number): boolean => answered === at;
+  let writing: Promise<void> | undefined;
+  for (let at = 0; isBusy(at) && at < 400 * MiB; at += MiB) {
+    writing = overlay.write(piece, at, 'cached').then(() => void (answered += MiB));
+    // A new segment takes its time; the bound is not waited for so long.
+    for (let ms = 0; isBusy(at) && (log() < 315 * MiB || ms < 300); ms++) await sleep(1);
+    if (state.syncs > 0) flushedAt ||= log();
+  }
+  const isWaiting = answered < 400 * MiB;
+  const waitedAt = log();
+  resolve();
+  await writing;
+  ok(flushedAt >= 256 * MiB && flushedAt < 259 * MiB, `it begins at ${flushedAt}`);
+  ok(isWaiting && waitedAt <= 320 * MiB && waitedAt > 318 * MiB, `writes wait at ${waitedAt}`);
 });

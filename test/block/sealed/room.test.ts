@@ -1,0 +1,154 @@
+import { deepEqual, equal, ok } from 'node:assert/strict';
+import { test } from 'tap';
+import type { SealedOverlay } from '../../../src/block/sealed/sealed-overlay.ts';
+import { type SpaceGuard, spaceGuard } from '../../../src/block/space-guard.ts';
+import { PLACE_LENGTH } from '../../../src/formats/store/overlay-log.ts';
+import { MiB } from '../../../src/lib/sizes.ts';
+import type { FileSystem } from '../../../src/sys/file-system.ts';
+import { seeded } from '../../support/random.ts';
+import { ROOMY } from '../../support/space.ts';
+import { bytesOf } from './oracle.ts';
+import { HOME, open, PAGE, prepared, rig } from './rig.ts';
+
+// How much of a log may be unproven, and what it takes from the disk's space.
+
+/** Counts syncs of segments that hold something of guests, and holds them up. */
+function watched(files: FileSystem) {
+  const state = { syncs: 0, until: Promise.resolve() };
+  const watching: FileSystem = {
+    ...files,
+    async open(path, access) {
+      const file = await files.open(path, access);
+      if (!path.endsWith('.seg')) return file;
+      let isBorn = false;
+      return {
+        ...file,
+        async sync() {
+          await file.sync();
+          if (isBorn) {
+            state.syncs++;
+            await state.until;
+          }
+          isBorn = true;
+        },
+      };
+    },
+  };
+  return { state, files: watching };
+}
+
+async function turns(count = 60): Promise<void> {
+  for (let turn = 0; turn < count; turn++) await new Promise((resolve) => setImmediate(resolve));
+}
+
+function write(overlay: SealedOverlay, page: number, stamp: number): Promise<void> {
+  return overlay.write(bytesOf(stamp, page * PAGE, PAGE), page * PAGE, 'cached');
+}
+
+test('a flush begins by itself once too much of the log is not proven', async () => {
+  for (let seed = 1; seed <= 4; seed++) {
+    const limits = { unprovenMax: 10 * PLACE_LENGTH, waitAt: 1e9, deadMax: 1e9 };
+    const it = rig(seeded(seed), seed, { limits });
+    const disk = await prepared(it);
+    const { files, state } = watched(disk.files);
+    const overlay = await open(files, it);
+    for (let round = 1; round <= 3; round++) {
+      const before = state.syncs;
+      for (let n = 0; n < 9; n++) await write(overlay, n, round * 100 + n);
+      await turns();
+      equal(state.syncs, before, `seed ${seed}, round ${round}: nine places wait`);
+      await write(overlay, 9, round * 100 + 9);
+      await turns();
+      ok(state.syncs > before, `seed ${seed}, round ${round}: ten do not`);
+    }
+    // It is a whole flush: what was written is there after a power cut.
+    const next = await open(disk.reboot().files, it);
+    const into = new Uint8Array(PAGE);
+    await next.read(into, 9 * PAGE);
+    deepEqual(Buffer.from(into), bytesOf(309, 9 * PAGE, PAGE));
+  }
+});
+
+test('writes wait at the bound of what is not proven until a flush is over, short ones and long ones', async () => {
+  for (let seed = 1; seed <= 4; seed++) {
+    const bound = 20;
+    const limits = { unprovenMax: 10 * PLACE_LENGTH, waitAt: bound * PLACE_LENGTH, deadMax: 1e9 };
+    const it = rig(seeded(seed), seed, { limits, size: 200 * PAGE });
+    const disk = await prepared(it);
+    const { files, state } = watched(disk.files);
+    const overlay = await open(files, it);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    state.until = promise;
+    let answered = 0;
+    const short = Array.from({ length: 5 }, (_, n) =>
+      write(overlay, n, 1 + n).then(() => answered++),
+    );
+    const long = overlay.write(bytesOf(7, 50 * PAGE, 60 * PAGE), 50 * PAGE, 'cached');
+    await turns();
+    equal(answered, 5, `seed ${seed}: the long one waits`);
+    equal(overlay.stats.appended, bound, 'no more is sealed in the meantime');
+    resolve();
+    await Promise.all([...short, long]);
+    ok(overlay.stats.appended >= 65);
+    const into = new Uint8Array(60 * PAGE);
+    await overlay.read(into, 50 * PAGE);
+    deepEqual(Buffer.from(into), bytesOf(7, 50 * PAGE, 60 * PAGE));
+  }
+});
+
+/** What guests pay, call by call. */
+function counting(): SpaceGuard & { readonly taken: number[] } {
+  const taken: number[] = [];
+  return { ...ROOMY, taken, tryTake: (bytes) => taken.push(bytes) > 0 };
+}
+
+test('space is taken once for each growth, as much as is written and one step at most', async () => {
+  for (let seed = 1; seed <= 4; seed++) {
+    const space = counting();
+    const limits = { stepMax: 64, unprovenMax: 1e9, waitAt: 1e9, deadMax: 1e9 };
+    const it = rig(seeded(seed), seed, { limits, space, size: 1000 * PAGE });
+    const disk = await prepared(it);
+    const overlay = await open(disk.files, it);
+    const sum = () => space.taken.reduce((all, bytes) => all + bytes, 0) / PLACE_LENGTH;
+    for (let page = 0; page < 600; page++) await write(overlay, page, 1 + page);
+    ok(sum() >= 600 && sum() < 600 + 64, `seed ${seed}: ${sum()} places were paid for`);
+    // 16, 32, and 64 places at a time.
+    ok(space.taken.length <= 2 + Math.ceil(600 / 64) + 2, `${space.taken.length} times`);
+    const before = sum();
+    await overlay.zero(0, 600 * PAGE, 'cached');
+    for (let n = 0; n < 3; n++) {
+      await overlay.flush();
+      await overlay.idle();
+    }
+    equal(sum(), before, 'trims, flushes and the cleaner take nothing of it');
+    deepEqual(overlay.stats.live, 0);
+  }
+});
+
+test('what is written and trimmed again leaves the guard what it had, but for files that are open', async () => {
+  const it = rig(seeded(1), 1, { size: 1000 * PAGE });
+  const disk = await prepared(it);
+  const capacity = disk.used() + 20 * MiB;
+  disk.limit(capacity);
+  const { files } = disk;
+  const reserve = () => 2 * MiB;
+  const { clock } = it;
+  const space = spaceGuard({ files, clock, directory: HOME, reserve, whenFull: 'refuse' });
+  const overlay = await open(files, { ...it, options: { space } });
+  const before = await space.left();
+  for (let round = 1; round <= 12; round++) {
+    // Some 4 MiB of 18, so that all of it would not fit without what was given back.
+    for (let page = 0; page < 1000; page += 10) {
+      await overlay.write(bytesOf(round, page * PAGE, 10 * PAGE), page * PAGE, 'cached');
+    }
+    ok((await space.left()) < before - 3.5 * MiB);
+    await overlay.zero(0, 1000 * PAGE, 'cached');
+    for (let n = 0; n < 3; n++) {
+      await overlay.flush();
+      await overlay.idle();
+    }
+    const lost = before - (await space.left());
+    ok(lost < 0.5 * MiB, `round ${round}: ${lost} bytes are not given back`);
+    equal(await space.left(), capacity - 2 * MiB - disk.used());
+  }
+});
