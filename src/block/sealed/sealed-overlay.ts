@@ -134,10 +134,9 @@ export async function openSealedOverlay(
   );
   return Object.defineProperties(
     device as SealedOverlay,
-    Object.getOwnPropertyDescriptors({
-      ...facts(parts, own, readOnly),
-      ascending: () => ascending(device, reads),
-    }),
+    Object.getOwnPropertyDescriptors(
+      Object.assign(facts(parts, own, readOnly), { ascending: () => ascending(device, reads) }),
+    ),
   );
 }
 
