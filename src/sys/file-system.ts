@@ -79,6 +79,11 @@ export interface File extends AsyncDisposable {
   read(into: Uint8Array, offset: number): Promise<number>;
   /** As `read`, blocking this thread: for what is known to be in memory, and for worker threads. */
   readNow(into: Uint8Array, offset: number): number;
+  /**
+   * Fills `into` from what memory holds of the file, and never waits for the medium. False: not all of it is there.
+   * Undefined: the file system cannot tell.
+   */
+  readCached(into: Uint8Array, offset: number): boolean | undefined;
   /** This range will be read in pieces: the medium may fetch it in one. Never fails, and may do nothing. */
   willNeed(offset: number, length: number): void;
   /** All of `from` or a failure; after NO_SPACE a part may have been written. */

@@ -16,6 +16,8 @@ export interface Libc {
   allocate(fd: number, offset: number, length: number): Promise<number>;
   advise(fd: number, offset: number, length: number, advice: number): Promise<number>;
   flock(fd: number, operation: number): number;
+  /** How many bytes were read, of what is in memory from `offset` on without a gap; -1 with `errno`. */
+  readCached(fd: number, into: Uint8Array, offset: number): number;
   /** In another thread, for it begins to read: what comes of it nobody is told. */
   adviseSoon(fd: number, offset: number, length: number, advice: number): void;
   mallopt(parameter: number, value: number): number;
@@ -68,6 +70,8 @@ export const FCNTL_SET_LOCK = 37;
 export const GET_SECTOR_SIZE = 0x1268;
 export const POLL_IN = 1;
 export const POLL_ERROR = 8;
+/** preadv2(2): RWF_NOWAIT. */
+const READ_WITHOUT_WAITING = 8;
 /** prctl(2): PR_SET_IO_FLUSHER. */
 export const SET_IO_FLUSHER = 57;
 export const MALLOC_TRIM_THRESHOLD = -1;
@@ -91,6 +95,11 @@ function load(): Libc {
   );
   // Writes a byte into each block where the file system cannot.
   const allocate = library.func('int posix_fallocate(int fd, int64_t offset, int64_t length)');
+  const readVector = library.func(
+    'int64_t preadv2(int fd, void *vector, int count, int64_t offset, int flags)',
+  );
+  /** `struct iovec`: address, length. */
+  const vector = new BigUint64Array(2);
   const fallocate = library.func('int fallocate(int fd, int mode, int64_t offset, int64_t length)');
   return {
     seek: library.func('int64_t lseek(int fd, int64_t offset, int whence)'),
@@ -99,6 +108,11 @@ function load(): Libc {
     allocate: (...all) => apart(allocate, all),
     advise: (...all) => apart(fadvise, all),
     flock: library.func('int flock(int fd, int operation)'),
+    readCached(fd, into, offset) {
+      vector[0] = koffi.address(into);
+      vector[1] = BigInt(into.length);
+      return readVector(fd, vector, 1, offset, READ_WITHOUT_WAITING);
+    },
     adviseSoon: (...all) => fadvise.async(...all, () => {}),
     mallopt: library.func('int mallopt(int parameter, int value)'),
     fcntl: library.func('int fcntl(int fd, int command, long argument)'),

@@ -33,6 +33,7 @@ const syncAll = promisify(fsync);
 const syncData = promisify(fdatasync);
 const truncateFile = promisify(ftruncate);
 const ENXIO = 6;
+const EOPNOTSUPP = 95;
 const OPEN_FLAGS = {
   read: constants.O_RDONLY | constants.O_NONBLOCK,
   write: constants.O_RDWR | constants.O_NONBLOCK | constants.O_NOFOLLOW,
@@ -138,6 +139,11 @@ function fileOf(path: string, fd: number): File {
         throw systemError(cause, `read ${path} at ${offset}`);
       }
       return done;
+    },
+    readCached(into, offset) {
+      const count = libc().readCached(fd, into, offset);
+      if (count >= 0) return count === into.length;
+      return libc().errno() === EOPNOTSUPP ? undefined : false;
     },
     willNeed: (offset, length) => libc().adviseSoon(fd, offset, length, FADVISE_WILL_NEED),
     write: (from, offset) => writeFully(path, fd, from, offset),

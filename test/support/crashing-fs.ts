@@ -319,6 +319,7 @@ function fileOn(
     },
     read: async (into, offset) => read(into, offset),
     readNow: read,
+    readCached: (into, offset) => read(into, offset) === into.length,
     willNeed() {},
     async write(from, offset) {
       await pause();

@@ -33,6 +33,10 @@ export function faultyFs(inner: FileSystem, faults: Faults): FileSystem {
         check('read', path);
         return file.readNow(into, offset);
       },
+      readCached(into, offset) {
+        check('read', path);
+        return file.readCached(into, offset);
+      },
       async write(from, offset) {
         const fault = faults('write', path);
         if (!fault) return file.write(from, offset);

@@ -1,4 +1,4 @@
-import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict';
+import { deepEqual, equal, match, notEqual, ok, rejects } from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { symlinkSync, writeFileSync } from 'node:fs';
@@ -40,6 +40,9 @@ for (const [name, open] of Object.entries(kinds)) {
       deepEqual(got.subarray(0, 50), new Uint8Array(50));
       deepEqual(got.subarray(50, 5050), pattern(5000));
       equal(file.readNow(got.subarray(0, 10), 5095), 5);
+      // What was written a moment ago is in memory, where the file system can tell.
+      notEqual(file.readCached(got.subarray(0, 5000), 100), false);
+      equal(file.readCached(got.subarray(0, 6000), 100) ?? false, false);
       file.writeNow(new Uint8Array(3).fill(7), 200);
       await file.sync();
       await file.punchHole(4096, 1004);

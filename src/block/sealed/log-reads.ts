@@ -1,12 +1,13 @@
-import { PAGE_LENGTH, PLACE_LENGTH } from '../../formats/store/overlay-log.ts';
+import { PAGE_LENGTH, PLACE_LENGTH, QUAD_PLACES } from '../../formats/store/overlay-log.ts';
 import { allDone } from '../../lib/all-done.ts';
 import { bufferPool } from '../../lib/buffer-pool.ts';
+import { KiB, MiB } from '../../lib/sizes.ts';
 import type { Clock } from '../../sys/clock.ts';
 import type { File } from '../../sys/file-system.ts';
 import type { BlockDevice, Effort } from '../block-device.ts';
 import { SystemError } from '../../sys/system-error.ts';
 import { BlockError } from '../block-error.ts';
-import { syncPace } from '../sync-pace.ts';
+import { type SyncPace, syncPace } from '../sync-pace.ts';
 import type { LogFiles } from './log-files.ts';
 import { ABSENT, type LocationRun, type PageLocations, ZERO } from './map/page-locations.ts';
 import { type AscendingReads, ascendingReads } from './read-windows.ts';
@@ -30,10 +31,14 @@ export interface LogReadsOptions {
   readonly onDamage: (where: string, what: string) => void;
 }
 
-/** A read of this much from the page cache takes less than the turn of a thread pool. */
-const READ_NOW_MAX = 64 * 1024;
+/** What is in memory is read and opened at once up to this length: 0.3 ms, less than the turn of a thread pool. */
+const CACHED_MAX = MiB;
+/** A read that may meet the medium is done at once up to this length, with the rest of two quads. */
+const READ_NOW_MAX = 96 * KiB;
+/** Pages that are read at once before they are opened: the processor's cache still has them then. */
+const NOW_PAGES = 64;
 /** With the rest of the quads that it begins and ends in. */
-const SCRATCH_PLACES = READ_NOW_MAX / PAGE_LENGTH + 8;
+const SCRATCH_PLACES = NOW_PAGES + 2 * (QUAD_PLACES - 1);
 /** The largest call for the medium. */
 const READ_PAGES = 256;
 const SPARE_BUFFERS = 4;
@@ -44,24 +49,25 @@ export function logReads({ log, segments, map, base, clock, onDamage }: LogReads
   const pool = bufferPool(SPARE_BUFFERS, 2 ** 21);
   const scratch = new Uint8Array(SCRATCH_PLACES * PLACE_LENGTH);
 
-  function tryRun(run: LocationRun, into: Uint8Array, offset: number): boolean {
-    const it = stretchOf(segments, run);
-    const file = segments.opened(it.segment);
-    if (!file || it.to - it.from > SCRATCH_PLACES) return false;
-    const bytes = scratch.subarray(0, (it.to - it.from) * PLACE_LENGTH);
-    try {
-      pace.timed(() => file.readNow(bytes, it.from * PLACE_LENGTH));
-    } catch {
-      return false;
+  function tryRun(run: LocationRun, into: Uint8Array, offset: number, effort: Effort): boolean {
+    for (let done = 0; done < run.count; ) {
+      const part = partOfRun(run, done, NOW_PAGES);
+      const it = stretchOf(segments, part);
+      const file = segments.opened(it.segment);
+      if (!file) return false;
+      const bytes = scratch.subarray(0, (it.to - it.from) * PLACE_LENGTH);
+      if (!tryFile(pace, { file, bytes, at: it.from * PLACE_LENGTH, effort })) return false;
+      // What fails is read again in the other way, which tells why.
+      if (openStretch(bytes, it, into, offset) !== undefined) return false;
+      done += part.count;
     }
-    // What fails is read again in the other way, which tells why.
-    return openStretch(bytes, it, into, offset) === undefined;
+    return true;
   }
   async function readRun(run: LocationRun, into: Uint8Array, offset: number): Promise<void> {
-    for (let done = 0; done < run.count; done += READ_PAGES) {
-      const count = Math.min(READ_PAGES, run.count - done);
-      const first = run.first + done;
-      const it = stretchOf(segments, { first, count, location: run.location + done });
+    for (let done = 0; done < run.count; ) {
+      const part = partOfRun(run, done, READ_PAGES);
+      const it = stretchOf(segments, part);
+      done += part.count;
       const bytes = pool.take((it.to - it.from) * PLACE_LENGTH);
       try {
         await segments.use(it.segment, (file) => readStretch(file, it, bytes, { into, offset }));
@@ -121,17 +127,46 @@ export function logReads({ log, segments, map, base, clock, onDamage }: LogReads
       if (runs.length === 1 && runs[0]!.location === ABSENT) {
         return base.tryRead(into, offset, effort);
       }
-      if (into.length > READ_NOW_MAX || !pace.mayBlock()) return false;
+      if (into.length > CACHED_MAX) return false;
       for (const run of runs) {
         const { part, at } = partOf(run, into, offset);
         if (run.location === ZERO) part.fill(0);
         else if (run.location === ABSENT) {
           if (!base.tryRead(part, at, effort)) return false;
-        } else if (!tryRun(run, part, at)) return false;
+        } else if (!tryRun(run, part, at, effort)) return false;
       }
       return true;
     },
     read,
     ascending: () => ascendingReads({ segments, map }, read),
   };
+}
+
+interface FileRead {
+  readonly file: File;
+  readonly bytes: Uint8Array;
+  readonly at: number;
+  readonly effort: Effort;
+}
+
+/** From memory, or from a medium that has been quick. */
+function tryFile(pace: SyncPace, { file, bytes, at, effort }: FileRead): boolean {
+  try {
+    const isCached = file.readCached(bytes, at);
+    if (isCached) return true;
+    // Where the file system cannot tell, the pace does.
+    const mayBlock = effort === 'medium' || isCached === undefined;
+    if (!mayBlock || bytes.length > READ_NOW_MAX || !pace.mayBlock()) return false;
+    pace.timed(() => file.readNow(bytes, at));
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Up to about `most` pages from the one at `done` on; what follows begins with a slot of its own. */
+function partOfRun({ first, count, location }: LocationRun, done: number, most: number) {
+  const begin = location + done;
+  const whole = most - ((begin + most - 1) % QUAD_PLACES);
+  return { first: first + done, count: Math.min(count - done, whole), location: begin };
 }
