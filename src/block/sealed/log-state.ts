@@ -24,6 +24,8 @@ export interface LogState {
   readonly damage: readonly Damage[];
   /** Greater than that of any file that is there. */
   readonly nextNumber: number;
+  /** Whether a record says that the place holds nothing. */
+  isVoid(number: number, place: number): boolean;
 }
 
 /** What existed when the newest segment was born that says so. */
@@ -78,10 +80,10 @@ export async function readLogState(
     isReached: (number) => isReached(number) || used.has(number),
   });
   damage.push(...told.damage);
-  const voids = voidPlaces(kept);
-  for (const survey of kept) damage.push(...damageOf(log, survey, { durable, voids }));
+  const isVoid = voidPlaces(kept);
+  for (const survey of kept) damage.push(...damageOf(log, survey, { durable, isVoid }));
   const nextNumber = 1 + found.segments.reduce((last, number) => Math.max(last, number), 0);
-  return { segments: kept, leftOver, damage, nextNumber };
+  return { segments: kept, leftOver, damage, nextNumber, isVoid };
 }
 
 /**
@@ -217,7 +219,7 @@ function gone(log: LogFiles, number: number, what: string): BlockError {
 }
 
 /** The places that records call void: they may even hold something whole, whose writer was refused. */
-function voidPlaces(surveys: readonly Survey[]): (number: number, place: number) => boolean {
+function voidPlaces(surveys: readonly Survey[]): LogState['isVoid'] {
   const bySegment = new Map<number, { readonly from: number; readonly to: number }[]>();
   for (const { segment, from, to } of surveys.flatMap((it) => it.voids)) {
     bySegment.set(segment, [...(bySegment.get(segment) ?? []), { from, to }]);
@@ -233,13 +235,10 @@ function voidPlaces(surveys: readonly Survey[]): (number: number, place: number)
 function damageOf(
   log: LogFiles,
   { number, failed, hasSummary }: Survey,
-  {
-    durable,
-    voids,
-  }: { readonly durable: LogPosition; readonly voids: (number: number, place: number) => boolean },
+  { durable, isVoid }: { readonly durable: LogPosition; readonly isVoid: LogState['isVoid'] },
 ): Damage[] {
   const isProven = ({ place }: FailedPlace) =>
-    hasSummary || (isBefore({ segment: number, place }, durable) && !voids(number, place));
+    hasSummary || (isBefore({ segment: number, place }, durable) && !isVoid(number, place));
   return failed.filter(isProven).map(({ place, kind, page, n }) => {
     const isKnown = kind === 'pages' && page + n <= log.pages && (n === 1 || mayBeginQuad(place));
     const pages = isKnown ? { first: page, count: n } : undefined;

@@ -1,6 +1,10 @@
 import { join } from 'node:path/posix';
 import { FormatError } from '../../formats/format-error.ts';
-import { encodeSummary, type PlaceTable } from '../../formats/store/overlay-bodies.ts';
+import {
+  encodeSummary,
+  type PlaceTable,
+  type VoidPlaces,
+} from '../../formats/store/overlay-bodies.ts';
 import { QUAD_PLACES, SALT_LENGTH } from '../../formats/store/overlay-log.ts';
 import { turnOfLoop } from '../../lib/turn-of-loop.ts';
 import { putDurably } from '../../sys/put-durably.ts';
@@ -18,6 +22,11 @@ export interface Recovered {
   /** Damage of which it is not known what it hit: nothing may be written over that. */
   readonly isReadOnly: boolean;
   readonly nextNumber: number;
+  /**
+   * Places that hold nothing, and of which only a summary says so: without a record they would be taken for damage once
+   * it is lost.
+   */
+  readonly voids: readonly VoidPlaces[];
 }
 
 /**
@@ -43,14 +52,20 @@ export async function recoverLog(
   for (const name of found.temporary) await log.files.unlink(join(log.directory, name));
   const state = await readLogState(log, found, { isRecovery: true });
   const isReadOnly = state.damage.some((it) => it.isUnbounded);
-  await replay(log, state, { segments, map });
+  const empty = await replay(log, state, { segments, map });
   if (!isReadOnly) {
     for (const { number, table } of state.segments) {
       if (table) await putSummary(log, { number, table }, random);
     }
     await removeLeft(log, state, found);
   }
-  return { damage: state.damage, isReadOnly, nextNumber: state.nextNumber };
+  const voids = empty.filter((it) => !isRecorded(state, it));
+  return { damage: state.damage, isReadOnly, nextNumber: state.nextNumber, voids };
+}
+
+function isRecorded({ isVoid }: LogState, { segment, from, to }: VoidPlaces): boolean {
+  for (let place = from; place < to; place++) if (!isVoid(segment, place)) return false;
+  return true;
 }
 
 /** For a log that has had segments. */
@@ -71,12 +86,13 @@ export async function putSummary(
   await putDurably(log.files, log.summaryPath(number), bytes);
 }
 
-/** Puts what each slot says into the map, in the order of the log. */
+/** Puts what each slot says into the map, in the order of the log. Answers the places without a slot. */
 export async function replay(
   log: LogFiles,
   { segments: surveys, damage }: Pick<LogState, 'segments' | 'damage'>,
   { segments, map }: { readonly segments: Segments; readonly map: PageLocations },
-): Promise<void> {
+): Promise<readonly VoidPlaces[]> {
+  const empty: VoidPlaces[] = [];
   for (const survey of surveys) {
     const { number, salt } = survey;
     const table = survey.table ?? (await summaryAgain(log, number));
@@ -88,7 +104,19 @@ export async function replay(
       segment.isDamaged = true;
     }
     await replaySegment(table, survey.zeros, { segment, map, places: log.head.places });
+    empty.push(...emptyPlaces(table, number));
     await turnOfLoop();
+  }
+  return empty;
+}
+
+function* emptyPlaces(table: PlaceTable, segment: number): Generator<VoidPlaces> {
+  const end = table.places - 1;
+  for (let place = 1; place < end; ) {
+    const from = place;
+    while (place < end && table.kindAt(place) === undefined) place++;
+    if (place > from) yield { segment, from, to: place };
+    else place += table.countAt(place);
   }
 }
 

@@ -1,3 +1,4 @@
+import type { VoidPlaces } from '../../formats/store/overlay-bodies.ts';
 import { PLACE_LENGTH } from '../../formats/store/overlay-log.ts';
 import type { RangeTurns } from '../../lib/range-turns.ts';
 import type { Clock } from '../../sys/clock.ts';
@@ -29,6 +30,8 @@ export interface SealedLogOptions {
   readonly size: number;
   /** No file has it yet. */
   readonly nextNumber: number;
+  /** Places of earlier segments that hold nothing; no record says so yet. */
+  readonly voids: readonly VoidPlaces[];
   readonly begun: () => Promise<void> | undefined;
   readonly onDamage: (where: string, what: string) => void;
 }
@@ -60,6 +63,8 @@ export async function sealedLog(options: SealedLogOptions) {
   head.durable = { segment: nextNumber, place: LOG_START.place };
   await head.more('record');
   head.durable = head.position();
+  // Until the first flush their summaries say it.
+  head.voids.push(...options.voids);
 
   function hurry(): void {
     clean.hurry();

@@ -182,6 +182,7 @@ async function openParts(
     size,
     found,
     nextNumber: found.nextNumber,
+    voids: found.voids,
     reads: logReads({ ...options, log, segments, map, base, onDamage }),
     turns: rangeTurns(),
     limits,

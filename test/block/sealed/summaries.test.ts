@@ -1,0 +1,84 @@
+import { deepEqual, equal, match } from 'node:assert/strict';
+import { test } from 'tap';
+import { contentsOf, put } from './damage.ts';
+import { open, PAGE, PLACES, prepared, type Rig, rig } from './rig.ts';
+import { pattern, seeded } from '../../support/random.ts';
+import type { CrashingFs } from '../../support/crashing-fs.ts';
+
+const PAGES = 24;
+/** Where a summary's first slot has its body. */
+const BODY_AT = 4136;
+
+/** The same pages, some of them a second time: more than one segment. */
+async function writeAll(disk: CrashingFs, it: Rig, salt: number): Promise<void> {
+  const overlay = await open(disk.files, it);
+  for (let count = 0; count < PLACES; count++) {
+    await overlay.write(pattern(PAGE, salt + count), (count % PAGES) * PAGE, 'cached');
+    if (count % 5 === 0) await overlay.flush();
+  }
+  await overlay.flush();
+  await overlay.idle();
+  await overlay[Symbol.asyncDispose]();
+}
+
+async function contents(disk: CrashingFs, it: Rig) {
+  await using overlay = await open(disk.files, it);
+  const all = new Uint8Array(PAGES * PAGE);
+  await overlay.read(all, 0);
+  return { all, readOnly: overlay.readOnly };
+}
+
+async function alterSummaries(
+  disk: CrashingFs,
+  alter: (bytes: Uint8Array) => Uint8Array | undefined,
+): Promise<number> {
+  const before = await contentsOf(disk);
+  const now = new Map(before);
+  let count = 0;
+  for (const [name, bytes] of before) {
+    if (!name.endsWith('.sum')) continue;
+    const altered = alter(bytes.slice());
+    if (altered) now.set(name, altered);
+    else now.delete(name);
+    count++;
+  }
+  await put(disk, before, now);
+  return count;
+}
+
+function flipped(bytes: Uint8Array): Uint8Array {
+  bytes[BODY_AT + 90]! ^= 1;
+  return bytes;
+}
+
+for (const { what, alter } of [
+  { what: 'rots', alter: flipped },
+  { what: 'is lost', alter: () => undefined },
+]) {
+  test(`an overlay whose every summary ${what} goes on as before`, async () => {
+    for (const seed of [1, 2]) {
+      const it = rig(seeded(seed), seed);
+      let disk = await prepared(it);
+      for (let life = 0; life < 3; life++) {
+        await writeAll(disk, it, life * 50);
+        // Some end without a word.
+        disk = life === 1 ? disk.reboot() : disk.kill();
+        await contents(disk, it);
+        // This one does so before its first flush.
+        if (life === 0) {
+          await open(disk.files, it);
+          disk = disk.kill();
+        }
+      }
+      const { all: expected } = await contents(disk, it);
+      it.damage.length = 0;
+      const count = await alterSummaries(disk, alter);
+      equal(count > 3, true, `${count} summaries`);
+      const { all, readOnly } = await contents(disk, it);
+      equal(readOnly, undefined);
+      deepEqual(all, expected);
+      for (const told of it.damage) match(told, /the segment itself is read instead$/);
+      equal(it.damage.length, alter === flipped ? count : 0);
+    }
+  });
+}
