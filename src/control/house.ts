@@ -10,7 +10,7 @@ import type { Box } from '../box/box.ts';
 import type { StoreMemory } from '../box/store-memory.ts';
 import { ownBox } from '../box/own-box.ts';
 import type { DiskServer } from '../recovery/disk-server.ts';
-import { nbdMemory } from '../recovery/nbd-memory.ts';
+import { guestMemory } from '../recovery/guest-memory.ts';
 import type { NfsServer } from '../recovery/nfs-server.ts';
 import { type BorrowedReader, sharedReader } from '../store/shared-reader.ts';
 import type { SetRecord } from '../formats/store/set-record.ts';
@@ -35,8 +35,8 @@ export interface House extends AsyncDisposable {
   nfs(): Promise<NfsServer>;
   /** Before sessions are ended with the process: from here on it answers nobody, if it is there. */
   leaveNfs(): Promise<void>;
-  /** For what guests write over NBD: all sessions share it. */
-  readonly nbdMemory: ReturnType<typeof nbdMemory>;
+  /** For what guests write, and read over NBD: all sessions share it. */
+  readonly guestMemory: ReturnType<typeof guestMemory>;
   /** Of a service that is set to have one. */
   readonly disks: DiskServer | undefined;
 }
@@ -52,10 +52,14 @@ export async function openHouse(directory: string): Promise<House> {
     const { openBlockReader } = await import('../store/block-reader.ts');
     return openBlockReader(store, { threads: workers, clock: world.clock });
   });
+  const memory = guestMemory();
   let nfs: Promise<NfsServer> | undefined;
   // Loaded only where it is wanted, for a quick start of all else.
   const openNfs = async (): Promise<NfsServer> =>
-    (await import('../recovery/nfs-server.ts')).openNfsServer({ world, store }, reader);
+    (await import('../recovery/nfs-server.ts')).openNfsServer(
+      { world, store },
+      { reader, writes: memory.writes },
+    );
   return {
     world,
     store,
@@ -71,7 +75,7 @@ export async function openHouse(directory: string): Promise<House> {
         throw cause;
       })),
     leaveNfs: async () => (await nfs)?.leave(),
-    nbdMemory: nbdMemory(),
+    guestMemory: memory,
     disks: undefined,
     async [Symbol.asyncDispose]() {
       await (await nfs)?.[Symbol.asyncDispose]();

@@ -167,7 +167,7 @@ async function run(
   const { reader } = stack.use(await house.reader());
   const served = stack.use(
     await (await serving()).serveSession({ world, store }, record, {
-      ...{ set, point, reader, shared: house.disks, memory: house.nbdMemory },
+      ...{ set, point, reader, shared: house.disks, memory: house.guestMemory },
       tls,
       nfs: place && { place, server: await house.nfs() },
       listen: listen ?? parseListenAddress(record.listen),

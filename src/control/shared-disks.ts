@@ -25,7 +25,7 @@ interface SharedDisksOptions {
  * Rejects INVALID for networks that are none, and what listening rejects.
  */
 export async function openSharedDisks(
-  { world, nbdMemory }: Pick<House, 'world' | 'nbdMemory'>,
+  { world, guestMemory }: Pick<House, 'world' | 'guestMemory'>,
   { listen, allow = LOOPBACK, tls }: SharedDisksPlace,
   { inherited, onDates }: SharedDisksOptions,
 ): Promise<DiskServer | undefined> {
@@ -33,7 +33,7 @@ export async function openSharedDisks(
   const all = [...inherited.map((fd) => ({ kind: 'fd', fd }) as const), ...own];
   if (all.length === 0) return undefined;
   return openDiskServer({
-    ...{ clock: world.clock, listen: all, allow: parseNetworks(allow), memory: nbdMemory },
+    ...{ clock: world.clock, listen: all, allow: parseNetworks(allow), memory: guestMemory },
     admitsUser: userMayOpenDisks,
     tls: tls && (await readTlsFiles(world, tls, onDates)),
   });

@@ -17,6 +17,10 @@ export interface MemoryShare {
   /** Resolves once all of them are held. What is longer than `own` waits for as long as others have the memory. */
   all(length: number): Promise<void>;
   give(length: number): void;
+  /** All of them are held, whatever others hold: they are in memory already. */
+  hold(length: number): void;
+  /** It holds more than its own, and as much as is still free for all: it is to take on nothing that it must `hold`. */
+  readonly isTight: boolean;
 }
 
 /** The sum is at most `max`, and `own` for each that shares it. */
@@ -49,6 +53,13 @@ export function memoryBudget({ max, own }: { readonly max: number; readonly own:
           while (!share.takeAll(length)) {
             await new Promise<void>((resolve) => waiting.push(resolve));
           }
+        },
+        hold(length) {
+          held += length;
+          total += length;
+        },
+        get isTight() {
+          return held > own && held > max - total;
         },
         give(length) {
           held -= length;

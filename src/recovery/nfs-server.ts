@@ -1,5 +1,6 @@
 import type { OpenSet } from '../catalog/sets.ts';
 import type { NfsPlace, SessionRecord } from '../formats/store/session.ts';
+import type { MemoryBudget } from '../lib/memory-budget.ts';
 import { parseNetworks } from '../sys/networks.ts';
 import type { Export } from '../targets/export.ts';
 import type { NfsAccess } from '../targets/nfs/access.ts';
@@ -38,14 +39,17 @@ export interface NfsServer extends AsyncDisposable {
   enter(place: NfsPlace): Promise<NfsDoor>;
 }
 
-/** `reader` is for recovery points. */
+/** `reader` is for recovery points; `writes` for what clients write, until it is written. */
 export async function openNfsServer(
   house: SessionHouse,
-  reader: () => Promise<BorrowedReader>,
+  {
+    reader,
+    writes,
+  }: { readonly reader: () => Promise<BorrowedReader>; readonly writes: MemoryBudget },
 ): Promise<NfsServer> {
   const { world, store } = house;
   await using stack = new AsyncDisposableStack();
-  const target = stack.use(await openNfsTarget(world));
+  const target = stack.use(await openNfsTarget({ ...world, writes }));
   const doors = nfsDoors(target);
   const shelves = pointShelves(house, target, reader);
   let inherited: NfsPorts | undefined;

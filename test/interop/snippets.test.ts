@@ -16,7 +16,7 @@ import {
   shellWords,
 } from '../../src/recovery/guest-config.ts';
 import { machineFiles } from '../../src/recovery/machine-files.ts';
-import { nbdMemory } from '../../src/recovery/nbd-memory.ts';
+import { guestMemory } from '../../src/recovery/guest-memory.ts';
 import { systemClock } from '../../src/sys/clock.ts';
 import type { Address, TlsCredentials } from '../../src/sys/network.ts';
 import { openNbdTarget } from '../../src/targets/nbd/target.ts';
@@ -110,7 +110,7 @@ test('QEMU opens the disks with the arguments that are printed for it, through T
   for (const kind of [undefined, 'x509', 'psk'] as const) {
     const credentials = kind && (await credentialsIn(kind));
     await using target = await openNbdTarget({
-      ...{ clock: systemClock(), memory: nbdMemory(), hasDefault: false },
+      ...{ clock: systemClock(), memory: guestMemory(), hasDefault: false },
       listen: { kind: 'tcp', host: '127.0.0.1', port: 0 },
       tls: credentials && { mode: 'require', credentials },
     });
@@ -129,7 +129,7 @@ test('a disk with sectors of 4096 bytes has them in the server, and in QEMU with
   skip: without('qemu-system-x86_64', 'nbdinfo'),
 }, async () => {
   await using target = await openNbdTarget({
-    ...{ clock: systemClock(), memory: nbdMemory() },
+    ...{ clock: systemClock(), memory: guestMemory() },
     listen: { kind: 'unix', path: join(directory, 'large-sectors.sock') },
   });
   const how = { description: '', readOnly: false, sectorSize: 4096 } as const;
@@ -171,7 +171,7 @@ test('over TCP from this machine a user who may not is not served, and root is',
   skip: process.getuid!() !== 0 ? 'needs root' : without('nbdinfo', 'setpriv'),
 }, async () => {
   await using target = await openNbdTarget({
-    ...{ clock: systemClock(), memory: nbdMemory(), admitsUser: userMayOpenDisks },
+    ...{ clock: systemClock(), memory: guestMemory(), admitsUser: userMayOpenDisks },
     listen: { kind: 'tcp', host: '127.0.0.1', port: 0 },
   });
   target.export('vda', memoryDevice(pattern(65_536)), { description: '', readOnly: false });

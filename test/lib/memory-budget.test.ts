@@ -58,3 +58,19 @@ test('what was given back is there again', async () => {
   equal(budget.held, 0);
   equal(share.take(512), 512);
 });
+
+test('one that must hold what it has is tight beyond its own and its part of what is free', async () => {
+  const budget = memoryBudget({ max: MAX, own: OWN });
+  const [one, other] = [budget.join(), budget.join()];
+  one.hold(MAX / 4);
+  equal(one.isTight, false);
+  one.hold(MAX / 4 + 1);
+  equal(one.isTight, true, 'the rest is for others');
+  other.hold(OWN);
+  equal(other.isTight, false, 'its own');
+  equal(budget.held, MAX / 2 + 1 + OWN);
+  one.give(MAX / 4);
+  equal(one.isTight, false);
+  other.hold(2 * MAX);
+  equal(other.isTight && one.isTight, true);
+});

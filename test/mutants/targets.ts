@@ -5,6 +5,7 @@ const HOSTILE = 'test/targets/nbd-hostile.test.ts';
 const NBD_TLS = 'test/targets/nbd-tls.test.ts';
 const NFS_ACCESS = 'test/targets/nfs-access.test.ts';
 const NFS_SHARED = 'test/targets/nfs-shared.test.ts';
+const WRITE_MEMORY = 'test/targets/write-memory.test.ts';
 const SHARED_NBD = 'test/daemon/shared-nbd.test.ts';
 
 export const targets: readonly Mutant[] = [
@@ -175,5 +176,33 @@ export const targets: readonly Mutant[] = [
     text: '([USUAL_SECTOR, LARGE_SECTOR] as const)',
     to: '([LARGE_SECTOR, USUAL_SECTOR] as const)',
     tests: ['test/ingest/source.test.ts'],
+  },
+  {
+    name: 'NFS: what waits to be written is not counted with what waits over NBD',
+    file: 'src/targets/nfs/connection.ts',
+    text: 'recordParser(counted(memory, writes), {',
+    to: 'recordParser(memory, {',
+    tests: [WRITE_MEMORY],
+  },
+  {
+    name: 'NFS: a connection takes on more than all have memory for',
+    file: 'src/targets/nfs/connection.ts',
+    text: 'replies.isStalled() || writes.isTight',
+    to: 'replies.isStalled()',
+    tests: [WRITE_MEMORY],
+  },
+  {
+    name: 'NFS: a client that leaves in the middle of a record keeps its memory',
+    file: 'src/targets/nfs/connection.ts',
+    text: '      parser.drop();\n',
+    to: '',
+    tests: [WRITE_MEMORY],
+  },
+  {
+    name: 'NFS: writes have memory of their own',
+    file: 'src/control/house.ts',
+    text: '{ reader, writes: memory.writes }',
+    to: '{ reader, writes: guestMemory().writes }',
+    tests: ['test/control/guest-memory.test.ts'],
   },
 ];

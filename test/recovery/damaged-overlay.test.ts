@@ -8,7 +8,7 @@ import {
   PLACE_LENGTH,
   readTrailer,
 } from '../../src/formats/store/overlay-log.ts';
-import { nbdMemory } from '../../src/recovery/nbd-memory.ts';
+import { guestMemory } from '../../src/recovery/guest-memory.ts';
 import {
   type ServeEvent,
   type ServedSession,
@@ -39,7 +39,7 @@ async function place() {
   async function serve(held: HeldSession): Promise<ServedSession> {
     return serveSession(house, held.record, {
       ...{ set, point, listen: { kind: 'unix', path: socket }, tls: undefined, nfs: undefined },
-      ...{ reader, shared: undefined, memory: nbdMemory(), begin: held.begin },
+      ...{ reader, shared: undefined, memory: guestMemory(), begin: held.begin },
       ...{ admits: () => true, admitsUser: () => true },
       onEvent: (event) => void events.push(event),
     });

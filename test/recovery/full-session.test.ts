@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { test } from 'tap';
 import { openNbdDisk } from '../../src/block/nbd-disk.ts';
 import { openBlockReader } from '../../src/store/block-reader.ts';
-import { nbdMemory } from '../../src/recovery/nbd-memory.ts';
+import { guestMemory } from '../../src/recovery/guest-memory.ts';
 import { serveSession } from '../../src/recovery/serve-session.ts';
 import { listSessions, startSession } from '../../src/recovery/sessions.ts';
 import { noise } from '../support/random.ts';
@@ -29,7 +29,7 @@ test('a session whose guest waits for space can be ended, and that write was nev
     ...{
       reader,
       shared: undefined,
-      memory: nbdMemory(),
+      memory: guestMemory(),
       admits: () => true,
       admitsUser: () => true,
       begin: held.begin,

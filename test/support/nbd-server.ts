@@ -1,7 +1,7 @@
 import { join } from 'node:path/posix';
 import type { BlockDevice, WritableBlockDevice } from '../../src/block/block-device.ts';
 import type { MemoryBudget } from '../../src/lib/memory-budget.ts';
-import { nbdMemory } from '../../src/recovery/nbd-memory.ts';
+import { guestMemory } from '../../src/recovery/guest-memory.ts';
 import type { UnixPeer } from '../../src/sys/unix-peer.ts';
 import { systemClock } from '../../src/sys/clock.ts';
 import { type NbdTarget, openNbdTarget } from '../../src/targets/nbd/target.ts';
@@ -32,7 +32,7 @@ export async function serveOne(
   } = {},
 ): Promise<TestServer> {
   const socket = options.socket ?? join(root, `${count++}.sock`);
-  const usual = nbdMemory();
+  const usual = guestMemory();
   const target = await openNbdTarget({
     clock: systemClock(),
     memory: { writes: options.memory ?? usual.writes, reads: options.reads ?? usual.reads },

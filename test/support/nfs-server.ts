@@ -1,5 +1,7 @@
 import { memoryDevice } from '../../src/block/memory.ts';
 import type { WritableBlockDevice } from '../../src/block/block-device.ts';
+import type { MemoryBudget } from '../../src/lib/memory-budget.ts';
+import { guestMemory } from '../../src/recovery/guest-memory.ts';
 import { systemClock } from '../../src/sys/clock.ts';
 import { parseNetworks } from '../../src/sys/networks.ts';
 import { systemRandom } from '../../src/sys/random.ts';
@@ -32,6 +34,8 @@ export interface NfsServerOptions {
   readonly left?: () => Promise<number>;
   /** Whose the connections are: root's if nothing is said. */
   readonly owner?: SocketOwner;
+  /** For what is written. */
+  readonly writes?: MemoryBudget;
 }
 
 export const LOCAL: NfsAccess = {
@@ -45,9 +49,15 @@ export const LOCAL: NfsAccess = {
 export async function listeningTarget(
   host = '127.0.0.1',
   owner: SocketOwner = 0,
+  { writes }: { readonly writes: MemoryBudget } = guestMemory(),
 ): Promise<NfsTarget & NfsListening> {
   const owners = { of: async () => owner };
-  const target = await openNfsTarget({ clock: systemClock(), random: systemRandom(), owners });
+  const target = await openNfsTarget({
+    clock: systemClock(),
+    random: systemRandom(),
+    writes,
+    owners,
+  });
   const ports = { nfs: 0, mount: 0, portmap: 0 };
   const { ports: found } = await target.listen({ kind: 'ports', host, ports });
   return { ...target, ports: found };
@@ -76,7 +86,8 @@ export async function sessionTree(options: NfsServerOptions = {}): Promise<Writa
 /** A session `vm-1` with a disk `vda` on ports of its own. */
 export async function serveSession(options: NfsServerOptions = {}): Promise<NfsServer> {
   const tree = await sessionTree(options);
-  const target = await listeningTarget('127.0.0.1', options.owner);
+  const { writes } = { ...guestMemory(), ...options };
+  const target = await listeningTarget('127.0.0.1', options.owner, { writes });
   const exported = target.export('vm-1', tree, {
     access: [{ ...LOCAL, ...options.access }],
     tag: 77,

@@ -4,7 +4,7 @@ import { connect, isIPv6, type Socket } from 'node:net';
 import { test } from 'tap';
 import { memoryDevice } from '../../src/block/memory.ts';
 import { openNbdDisk } from '../../src/block/nbd-disk.ts';
-import { nbdMemory } from '../../src/recovery/nbd-memory.ts';
+import { guestMemory } from '../../src/recovery/guest-memory.ts';
 import { systemClock } from '../../src/sys/clock.ts';
 import type { ByteStream } from '../../src/sys/network.ts';
 import { parseNetworks, peerNetwork } from '../../src/sys/networks.ts';
@@ -41,7 +41,7 @@ async function greedy(port: number, localAddress: string): Promise<Disposable> {
 
 async function nbdServer() {
   const listen = { kind: 'tcp', host: '::', port: 0 } as const;
-  const target = await openNbdTarget({ clock: systemClock(), listen, memory: nbdMemory() });
+  const target = await openNbdTarget({ clock: systemClock(), listen, memory: guestMemory() });
   target.export('vda', memoryDevice(pattern(4096)), { description: 'a disk', readOnly: true });
   return target;
 }

@@ -8,7 +8,7 @@ import { type NbdDisk, openNbdDisk } from '../../src/block/nbd-disk.ts';
 import { isNbdUri, parseNbdUri } from '../../src/block/nbd-uri.ts';
 import type { WritableBlockDevice } from '../../src/block/block-device.ts';
 import { BlockError } from '../../src/block/block-error.ts';
-import { nbdMemory } from '../../src/recovery/nbd-memory.ts';
+import { guestMemory } from '../../src/recovery/guest-memory.ts';
 import { systemClock } from '../../src/sys/clock.ts';
 import { listen } from '../../src/sys/network.ts';
 import { openNbdTarget } from '../../src/targets/nbd/target.ts';
@@ -167,7 +167,7 @@ test('closing an export finishes what is under way and refuses new clients', asy
 
 test('TCP, several exports, and names that need escaping', async () => {
   const listen = { kind: 'tcp', host: '127.0.0.1', port: 0 } as const;
-  await using target = await openNbdTarget({ clock: systemClock(), listen, memory: nbdMemory() });
+  await using target = await openNbdTarget({ clock: systemClock(), listen, memory: guestMemory() });
   const names = ['vda', 'a b/ü?', 'x'.repeat(200)];
   for (const [index, name] of names.entries()) {
     const device = memoryDevice(pattern(4096 * (index + 1)));

@@ -1,3 +1,4 @@
+import type { MemoryBudget } from '../../lib/memory-budget.ts';
 import { MiB } from '../../lib/sizes.ts';
 import type { Clock } from '../../sys/clock.ts';
 import type { ByteStream, Peer } from '../../sys/network.ts';
@@ -26,10 +27,11 @@ export interface NfsClients extends AsyncDisposable {
 
 export interface NfsClientsOptions {
   readonly clock: Clock;
+  readonly writes: MemoryBudget;
   readonly admits: (peer: Peer) => boolean;
 }
 
-/** Answers and writes of all connections. */
+/** Answers of all connections. */
 const HELD_MAX = 128 * MiB;
 const FINISH_MS = 5000;
 
@@ -47,7 +49,7 @@ interface Connected {
   hasUnanswered: boolean;
 }
 
-export function nfsClients({ clock, admits }: NfsClientsOptions): NfsClients {
+export function nfsClients({ clock, writes, admits }: NfsClientsOptions): NfsClients {
   const clients = new Map<ByteStream, Connected>();
   /** Of all clients, those that have left too. */
   const total: TrafficByTree = new WeakMap();
@@ -93,7 +95,7 @@ export function nfsClients({ clock, admits }: NfsClientsOptions): NfsClients {
         ...{ host: peer.address, since: clock.now(), traffic: new WeakMap() },
         hasUnanswered: false,
         connection: connection({
-          ...{ stream, memory, slabs, awake, hasRoom },
+          ...{ stream, memory, writes: writes.join(), slabs, awake, hasRoom },
           answer(record, how, open) {
             place.heard();
             dispatch(record, { ...how, peer, count, onUnanswered }, open);

@@ -1,15 +1,16 @@
 import { FormatError } from '../../formats/format-error.ts';
 import type { BufferPool } from '../../lib/buffer-pool.ts';
+import type { MemoryShare } from '../../lib/memory-budget.ts';
 import { KiB } from '../../lib/sizes.ts';
 import type { ByteStream } from '../../sys/network.ts';
 import type { SlabPool } from '../reply-queue.ts';
 import type { StayAwake } from '../stay-awake.ts';
-import { recordParser, type RecordState } from './records.ts';
+import { type RecordMemory, recordParser, type RecordState } from './records.ts';
 import { connectionReplies, type OpenReply } from './replies.ts';
 
 /** One client's stream of calls. Whatever it sends ends at most this connection. */
 export interface Connection {
-  /** Bytes in memory for its sake, beside its buffers. */
+  /** Bytes of answers in memory. */
   held(): number;
   /** Takes no call any more; resolves once those under way are answered. */
   stop(): Promise<void>;
@@ -21,6 +22,8 @@ export interface ConnectionOptions {
   readonly stream: ByteStream;
   /** For records, of all connections. */
   readonly memory: BufferPool;
+  /** Counts what of that is in use here, with all that waits to be written. */
+  readonly writes: MemoryShare;
   /** For replies, of all connections. */
   readonly slabs: SlabPool;
   readonly awake: StayAwake;
@@ -33,14 +36,15 @@ export interface ConnectionOptions {
 const RECEIVE_LENGTH = 256 * KiB;
 
 export function connection(options: ConnectionOptions): Connection {
-  const { stream, memory, slabs, awake, answer, hasRoom } = options;
+  const { stream, memory, writes, slabs, awake, answer, hasRoom } = options;
   const replies = connectionReplies({ slabs, send: stream.write, hasRoom, onProgress: goOn });
   /** What came and was not parsed, because too much was under way. */
   let held: Uint8Array | undefined;
   let isOver = false;
 
-  const parser = recordParser(memory, {
-    mayTake: () => !isOver && !replies.isStalled(),
+  const isStalled = (): boolean => replies.isStalled() || writes.isTight;
+  const parser = recordParser(counted(memory, writes), {
+    mayTake: () => !isOver && !isStalled(),
     broken: end,
     take(record, { keep, isLast }) {
       try {
@@ -64,7 +68,7 @@ export function connection(options: ConnectionOptions): Connection {
     return bytes.subarray(done);
   }
   function goOn(): void {
-    if (!held || isOver || replies.isStalled()) return;
+    if (!held || isOver || isStalled()) return;
     const rest = parse(held);
     held = rest.length > 0 ? rest : undefined;
     if (!held && !isOver) stream.resume();
@@ -94,7 +98,23 @@ export function connection(options: ConnectionOptions): Connection {
     abandon() {
       isOver = true;
       held = undefined;
+      parser.drop();
       replies.abandon();
+    },
+  };
+}
+
+/** What is taken is held while it is used: a record that is not whole yet, and what is to be written. */
+function counted(pool: RecordMemory, share: MemoryShare): RecordMemory {
+  return {
+    take(length) {
+      const bytes = pool.take(length);
+      share.hold(bytes.buffer.byteLength);
+      return bytes;
+    },
+    give(bytes) {
+      share.give(bytes.buffer.byteLength);
+      pool.give(bytes);
     },
   };
 }

@@ -9,6 +9,8 @@ import { LAST_FRAGMENT, RECORD_MARK_LENGTH } from '../../formats/wire/rpc.ts';
 export interface RecordParser {
   /** Parses as much as may be taken, and returns how far it came. */
   parse(bytes: Uint8Array): number;
+  /** Nothing more comes: gives back the memory of what came of a record. */
+  drop(): void;
 }
 
 export interface RecordState {
@@ -40,13 +42,15 @@ const FIRST_LENGTH = 128 * KiB;
 /** Of each size, for all connections. */
 const SPARE_BUFFERS = 8;
 
+export type RecordMemory = Pick<BufferPool, 'take' | 'give'>;
+
 /** Memory for records: fresh memory for each would cost more in garbage collections than the copying. */
 export function recordMemory(): BufferPool {
   return bufferPool(SPARE_BUFFERS, 2 * MiB);
 }
 
 export function recordParser(
-  memory: BufferPool,
+  memory: RecordMemory,
   { take, mayTake, broken }: RecordEvents,
 ): RecordParser {
   const mark = new Uint8Array(RECORD_MARK_LENGTH);
@@ -60,6 +64,7 @@ export function recordParser(
   let record = memory.take(0);
   let filled = 0;
   let isBroken = false;
+  let isDropped = false;
 
   function begin(value: number): void {
     isLast = (value & LAST_FRAGMENT) !== 0;
@@ -135,6 +140,13 @@ export function recordParser(
         } else if (missing === 0 && isLast) end(at === bytes.length);
       }
       return at;
+    },
+    drop() {
+      if (isDropped) return;
+      isDropped = true;
+      // Also where this is called by what takes a record.
+      isBroken = true;
+      memory.give(record);
     },
   };
 }

@@ -11,7 +11,7 @@ export interface Replies {
   isStalled(): boolean;
   /** Nothing is under way. */
   isQuiet(): boolean;
-  /** Bytes in memory. */
+  /** Bytes of answers in memory. */
   held(): number;
   flush(): void;
   /** Resolves once everything is answered and sent. */
@@ -65,7 +65,7 @@ export function connectionReplies(options: RepliesOptions): Replies {
   let readLength = 0;
   let isTurnComing = false;
 
-  const held = (): number => queue.unsent + readLength + runningLength;
+  const held = (): number => queue.unsent + readLength;
 
   function wake(): void {
     startWaiting();

@@ -1,3 +1,4 @@
+import type { MemoryBudget } from '../../lib/memory-budget.ts';
 import type { Clock } from '../../sys/clock.ts';
 import type { Random } from '../../sys/random.ts';
 import { reachableAt } from '../../sys/this-host.ts';
@@ -55,6 +56,8 @@ export interface NfsExportOptions {
 export interface NfsTargetOptions {
   readonly clock: Clock;
   readonly random: Random;
+  /** For what clients write, until it is written. */
+  readonly writes: MemoryBudget;
   /** The users of connections from this machine. */
   readonly owners?: SocketOwners;
 }
@@ -66,11 +69,12 @@ const FINISH_MS = 5000;
 export async function openNfsTarget({
   clock,
   random,
+  writes,
   owners = socketOwners(),
 }: NfsTargetOptions): Promise<NfsTarget> {
   const exports = nfsExports(() => clock.now().getTime());
   const { admits } = exports;
-  const clients = nfsClients({ clock, admits });
+  const clients = nfsClients({ clock, writes, admits });
   const locks = rangeLocks();
   const programs = [nfsProgram({ exports }), mountProgram(exports), lockProgram(exports, locks)];
   const replays = replayCache();

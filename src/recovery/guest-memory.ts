@@ -2,7 +2,7 @@ import { memoryBudget } from '../lib/memory-budget.ts';
 import { KiB, MiB } from '../lib/sizes.ts';
 import type { NbdMemory } from '../targets/nbd/target.ts';
 
-/** As NFS has it. */
+/** Of all servers, whatever they speak. */
 const WRITES_MAX = 128 * MiB;
 /** A connection has as much memory to receive into. */
 const WRITES_OWN = 256 * KiB;
@@ -11,8 +11,8 @@ const READS_MAX = 128 * MiB;
 /** More than guests read at once: only programs that copy disks ask for more, and may have to wait. */
 const READS_OWN = MiB;
 
-/** Shared by all servers of a process. */
-export function nbdMemory(): NbdMemory {
+/** Shared by all servers of a process: what guests write over NBD and NFS, and what they read over NBD. */
+export function guestMemory(): NbdMemory {
   return {
     writes: memoryBudget({ max: WRITES_MAX, own: WRITES_OWN }),
     reads: memoryBudget({ max: READS_MAX, own: READS_OWN }),
