@@ -76,8 +76,7 @@ function evpSealer(key: Uint8Array, suite: Suite): PageSealer {
     seal(iv, aad, plain, into, tag) {
       checkLengths(isOpen, iv, tag, plain, into);
       sealing ??= encryption(own);
-      sealing.begin(iv);
-      sealing.authenticate(aad);
+      sealing.begin(iv, aad);
       if (suite === 2) {
         sealing.update(plain, into, plain.length);
       } else {
@@ -89,8 +88,7 @@ function evpSealer(key: Uint8Array, suite: Suite): PageSealer {
     open(iv, aad, sealed, tag, into) {
       checkLengths(isOpen, iv, tag, into, sealed);
       opening ??= decryption(own);
-      opening.begin(iv);
-      opening.authenticate(aad);
+      opening.begin(iv, aad);
       if (suite === 2) {
         opening.update(sealed, into, into.length);
       } else {

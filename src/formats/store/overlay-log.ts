@@ -229,9 +229,10 @@ export function slotCodec(
       const { place, kind, page, durable } = slot;
       const n = body.length / PAGE_LENGTH;
       const problem = problemOf({ of, pages, kind, page, n });
-      assert(problem === undefined, `slot of ${body.length} bytes for page ${page}: ${problem}`);
-      assert(n === 1 || mayBeginQuad(place), `quad at place ${place}`);
-      assert(into.length >= n * PLACE_LENGTH, `place of ${into.length} bytes`);
+      // Constant messages: each is made in every call, needed or not.
+      assert(problem === undefined, problem ?? '');
+      assert(n === 1 || mayBeginQuad(place), 'a quad where none may begin');
+      assert(into.length >= n * PLACE_LENGTH, 'less room than a slot takes');
       putU48(view, 16, page);
       trailer[22] = KIND[kind];
       trailer[23] = n;
@@ -248,7 +249,7 @@ export function slotCodec(
 
     open(bytes, place, into) {
       const n = into.length / PAGE_LENGTH;
-      assert(n === 1 || (n === QUAD_PLACES && mayBeginQuad(place)), `${n} pages at place ${place}`);
+      assert(n === 1 || (n === QUAD_PLACES && mayBeginQuad(place)), 'a slot that cannot be');
       if (bytes.length < n * PLACE_LENGTH) return undefined;
       for (let at = 0; at < TRAILER_LENGTH; at++) trailer[at] = bytes[into.length + at]!;
       if (crc32(summed) !== view.getUint32(TRAILER_CRC_AT, true) || trailer[23] !== n) {
