@@ -11,7 +11,7 @@ import {
   encodeZeros,
 } from '../../src/formats/store/overlay-bodies.ts';
 import { domainKeys, publicKeys } from '../../src/formats/store/key-slot.ts';
-import { segmentKey } from '../../src/formats/store/overlay-key.ts';
+import { segmentKey, summaryKey } from '../../src/formats/store/overlay-key.ts';
 import {
   decodeHead,
   decodePreface,
@@ -227,6 +227,9 @@ for (const suite of SUITES) {
       segmentKey(key, { ...LOG, places: 8192 }, SALT),
       segmentKey(key, { ...LOG, suite: 1 }, SALT),
       segmentKey(key, { ...LOG, overlayId: OVERLAY_ID.toReversed() }, SALT),
+      summaryKey(key, LOG, { salt: SALT, segmentSalt: SALT }),
+      summaryKey(key, LOG, { salt: SALT, segmentSalt: SALT.toReversed() }),
+      summaryKey(key, LOG, { salt: SALT.toReversed(), segmentSalt: SALT }),
     ];
     const mine = slotCodec(pageSealer(segmentKey(key, LOG, SALT), suite));
     const bytes = sealed(mine, slot, PAGE);
@@ -329,7 +332,7 @@ const GOLDEN = {
     mark: '8c3714ce90c988138192cc3e22eadb6100000000000003010700000000400000cc60a86a00000000',
     birth: 'ea13b591a6e041aab5d0e53766ca74ee',
     freed: 'f623cd56bc69fe0b0ff060612a586367',
-    summary: '0f84dfe5d5d42bca8ffc2b94fa0477db',
+    summary: '9e079b26e0f35320125afe05a36fa353',
   },
   2: {
     head: '48466f680202000000100000004000000002000000050000101112131415161718191a1b1c1d1e1fe2345797',
@@ -346,7 +349,7 @@ const GOLDEN = {
     mark: '2bfeb68053fad7d13d296e96ee190b1000000000000003010700000000400000cc60a86a00000000',
     birth: 'd26c10631dab811cf68592da09ad36f8',
     freed: '3e5a1d788914bffe2af1dbfa358b6f2b',
-    summary: '6e3a24cd3907e60bb6a29619b232e165',
+    summary: 'fa884152e70cb1577608166d0b185a2d',
   },
 } as const satisfies Record<Suite, Record<string, string>>;
 

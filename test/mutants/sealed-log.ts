@@ -121,9 +121,16 @@ export const sealedLog: readonly Mutant[] = [
   {
     name: 'overlay key: the salt is left out',
     file: 'src/formats/store/overlay-key.ts',
-    text: 'return keyedHash(key, concatBytes(log, salt));',
+    text: 'return keyedHash(key, concatBytes(log, ...salts));',
     to: 'return keyedHash(key, log);',
     tests: [LOG],
+  },
+  {
+    name: "overlay key: a summary is not bound to its segment's salt",
+    file: 'src/formats/store/overlay-key.ts',
+    text: 'return fileKey(key, log, [salt, segmentSalt]);',
+    to: 'return fileKey(key, log, [salt]);',
+    tests: ['test/block/sealed/summaries.test.ts'],
   },
   {
     name: 'overlay key: session and disk run into each other',

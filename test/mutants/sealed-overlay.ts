@@ -121,8 +121,8 @@ export const sealedOverlay: readonly Mutant[] = [
   {
     name: 'sealed overlay: a used segment whose prefaces are broken is removed',
     file: 'src/block/sealed/log-state.ts',
-    text: 'else if (table || (await holdsSlots(log, number))) used.add(number);',
-    to: 'else if (table) used.add(number);',
+    text: 'else if (hasSummary || (await holdsSlots(log, number))) used.add(number);',
+    to: 'else if (hasSummary) used.add(number);',
     tests: [DAMAGE],
   },
   {

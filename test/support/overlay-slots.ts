@@ -1,7 +1,7 @@
 import * as fc from 'fast-check';
 import { type PlaceTable, placeTable } from '../../src/formats/store/overlay-bodies.ts';
 import { domainKeys, publicKeys } from '../../src/formats/store/key-slot.ts';
-import { segmentKey } from '../../src/formats/store/overlay-key.ts';
+import { segmentKey, summaryKey } from '../../src/formats/store/overlay-key.ts';
 import {
   type NewSlot,
   PAGE_LENGTH,
@@ -35,9 +35,11 @@ export const MARK = new Uint8Array(PAGE_LENGTH);
 
 export function sealerOf(suite: Suite, of: 'segment' | 'summary' = 'segment'): SlotSealer {
   const dataKey = suite === 2 ? DATA_KEY : undefined;
-  const salt = of === 'segment' ? SALT : SALT.toReversed();
+  const { overlay } = dataKey ? domainKeys(dataKey) : publicKeys();
+  const log = { ...LOG, suite };
+  const salts = { salt: SALT.toReversed(), segmentSalt: SALT };
   return pageSealer(
-    segmentKey((dataKey ? domainKeys(dataKey) : publicKeys()).overlay, { ...LOG, suite }, salt),
+    of === 'segment' ? segmentKey(overlay, log, SALT) : summaryKey(overlay, log, salts),
     suite,
   );
 }

@@ -97,8 +97,8 @@ export function cleaner(options: CleanerOptions): Cleaner {
     // A record that could not be read stays where it is, with its segment.
     if (!segment.isDamaged) segment.records = 0;
   }
-  async function tableOf({ number }: Segment): Promise<PlaceTable | undefined> {
-    const table = await readSummary(log, number);
+  async function tableOf(segment: Segment): Promise<PlaceTable | undefined> {
+    const table = await readSummary(log, segment);
     return table instanceof FormatError ? undefined : table;
   }
   return {

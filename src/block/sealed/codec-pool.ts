@@ -1,18 +1,22 @@
 import { assert } from '../../lib/assert.ts';
-import type { Preface, SlotCodec } from '../../formats/store/overlay-log.ts';
+import type { SlotCodec } from '../../formats/store/overlay-log.ts';
 
 export type FileCodec = SlotCodec & Disposable;
-export type MakeCodec = (of: Preface['of'], salt: Uint8Array) => FileCodec;
+/** What the key of a file is made from. */
+export type FileSalts =
+  | { readonly of: 'segment'; readonly salt: Uint8Array }
+  | { readonly of: 'summary'; readonly salt: Uint8Array; readonly segmentSalt: Uint8Array };
+export type MakeCodec = (salts: FileSalts) => FileCodec;
 
 /**
  * Codecs of which at most `max` have their key and scratch memory (4 KiB) at once: a log may have very many files, of
- * which few are in use. One that was given up makes its own again when it is used: from the same salt, so the same key.
+ * which few are in use. One that was given up makes its own again when it is used: from the same salts, so the same key.
  */
 export function codecPool(make: MakeCodec, max: number): MakeCodec {
   /** In the order in which they were made. */
   const ready = new Set<{ giveUp(): void }>();
 
-  return (of, salt) => {
+  return (salts) => {
     let own: FileCodec | undefined;
     let isDisposed = false;
     const entry = {
@@ -28,7 +32,7 @@ export function codecPool(make: MakeCodec, max: number): MakeCodec {
         if (ready.size < max) break;
         oldest.giveUp();
       }
-      own = make(of, salt);
+      own = make(salts);
       ready.add(entry);
       return own;
     }

@@ -1,5 +1,5 @@
 import { join } from 'node:path/posix';
-import { segmentKey } from '../../formats/store/overlay-key.ts';
+import { segmentKey, summaryKey } from '../../formats/store/overlay-key.ts';
 import {
   decodeHead,
   OVERLAY_HEAD_LENGTH,
@@ -80,8 +80,13 @@ export async function openLogFiles(options: LogFilesOptions, size: number): Prom
     segmentPath: (number) => join(directory, fileName(disk, number, 'seg')),
     summaryPath: (number) => join(directory, fileName(disk, number, 'sum')),
     list: async () => foundFiles(disk, await files.list(directory)),
-    codec: codecPool((of, salt) => {
-      const own = segmentKey(key.overlayKey, { session, disk, ...head }, salt);
+    codec: codecPool((salts) => {
+      const { of } = salts;
+      const ids = { session, disk, ...head };
+      const own =
+        of === 'segment'
+          ? segmentKey(key.overlayKey, ids, salts.salt)
+          : summaryKey(key.overlayKey, ids, salts);
       const sealer = makeSealer(own, head.suite);
       return Object.assign(slotCodec(sealer, { of, pages }), {
         [Symbol.dispose]: () => sealer[Symbol.dispose](),

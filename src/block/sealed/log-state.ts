@@ -1,5 +1,5 @@
 import { FormatError } from '../../formats/format-error.ts';
-import type { PlaceTable, SegmentRange } from '../../formats/store/overlay-bodies.ts';
+import type { SegmentRange } from '../../formats/store/overlay-bodies.ts';
 import { type LogPosition, mayBeginQuad, PLACE_LENGTH } from '../../formats/store/overlay-log.ts';
 import type { File } from '../../sys/file-system.ts';
 import { BlockError } from '../block-error.ts';
@@ -62,12 +62,10 @@ export async function readLogState(
   /** All lists together would be too much memory. */
   let newest: NewestList | undefined;
   for (const number of found.segments) {
-    const summary = found.summaries.has(number) ? await readSummary(log, number) : undefined;
-    if (summary instanceof FormatError) damage.push(damagedSummary(log, number, summary));
-    const table = summary instanceof FormatError ? undefined : summary;
-    const surveyed = await surveyFile(log, { number, table, isRecovery });
+    const hasSummary = found.summaries.has(number);
+    const surveyed = await surveyFile(log, { number, hasSummary, isRecovery, damage });
     if (surveyed) surveys.push(surveyed.survey);
-    else if (table || (await holdsSlots(log, number))) used.add(number);
+    else if (hasSummary || (await holdsSlots(log, number))) used.add(number);
     else nameless.push(number);
     if (surveyed?.list) newest = { of: number, ranges: surveyed.list };
   }
@@ -109,19 +107,26 @@ async function surveyFile(
   log: LogFiles,
   {
     number,
-    table,
+    hasSummary,
     isRecovery,
+    damage,
   }: {
     readonly number: number;
-    readonly table: PlaceTable | undefined;
+    readonly hasSummary: boolean;
     readonly isRecovery: boolean;
+    /** Takes that of the summary. */
+    readonly damage: Damage[];
   },
 ): Promise<SurveyAndList | undefined> {
   await using file = await log.files.open(log.segmentPath(number), isRecovery ? 'write' : 'read');
+  const found = await readSalt(log, number, file);
+  const summary = hasSummary && found ? await readSummary(log, { number, salt: found }) : undefined;
+  if (summary instanceof FormatError) damage.push(damagedSummary(log, number, summary));
+  const table = summary instanceof FormatError ? undefined : summary;
   if (isRecovery && !table) await believe(file, log.head.places);
   const salt = await readSalt(log, number, file);
   if (!salt) return undefined;
-  using codec = log.codec('segment', salt);
+  using codec = log.codec({ of: 'segment', salt });
   return await surveySegment(log, { number, salt, codec }, file, table);
 }
 

@@ -54,8 +54,8 @@ export async function recoverLog(
   const isReadOnly = state.damage.some((it) => it.isUnbounded);
   const empty = await replay(log, state, { segments, map });
   if (!isReadOnly) {
-    for (const { number, table } of state.segments) {
-      if (table) await putSummary(log, { number, table }, random);
+    for (const { number, salt, table } of state.segments) {
+      if (table) await putSummary(log, { number, salt, table }, random);
     }
     await removeLeft(log, state, found);
   }
@@ -77,11 +77,15 @@ export function noSegmentIsThere({ directory, disk }: LogFiles): BlockError {
 /** For a segment that is wholly durable. What its table does not name is void from now on. */
 export async function putSummary(
   log: LogFiles,
-  { number, table }: { readonly number: number; readonly table: PlaceTable },
+  {
+    number,
+    salt: segmentSalt,
+    table,
+  }: { readonly number: number; readonly salt: Uint8Array; readonly table: PlaceTable },
   random: Random,
 ): Promise<void> {
   const salt = Uint8Array.from(random.bytes(SALT_LENGTH));
-  using codec = log.codec('summary', salt);
+  using codec = log.codec({ of: 'summary', salt, segmentSalt });
   const bytes = encodeSummary(table, { number, suite: log.head.suite, salt }, codec);
   await putDurably(log.files, log.summaryPath(number), bytes);
 }
@@ -95,7 +99,7 @@ export async function replay(
   const empty: VoidPlaces[] = [];
   for (const survey of surveys) {
     const { number, salt } = survey;
-    const table = survey.table ?? (await summaryAgain(log, number));
+    const table = survey.table ?? (await summaryAgain(log, survey));
     const segment = segments.add(number, salt, undefined);
     for (const { segment: of, place, pages } of damage) {
       if (of !== number || !pages) continue;
@@ -120,8 +124,8 @@ function* emptyPlaces(table: PlaceTable, segment: number): Generator<VoidPlaces>
   }
 }
 
-async function summaryAgain(log: LogFiles, number: number): Promise<PlaceTable> {
-  const table = await readSummary(log, number);
+async function summaryAgain(log: LogFiles, { number, salt }: Survey): Promise<PlaceTable> {
+  const table = await readSummary(log, { number, salt });
   if (table && !(table instanceof FormatError)) return table;
   const what = `${log.summaryPath(number)} was whole a moment ago`;
   if (table) throw new BlockError('CORRUPT', `${what}: ${table.message}`);

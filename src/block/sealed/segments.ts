@@ -98,7 +98,7 @@ export function segments(log: LogFiles): Segments {
     at: (index) => byIndex[index],
     numbered: (number) => byNumber.get(number),
     add(number, salt, table) {
-      const codec = log.codec('segment', salt);
+      const codec = log.codec({ of: 'segment', salt });
       const index = freshIndex();
       const segment = newSegment({ number, index, salt, codec, table });
       codecs.set(segment, codec);

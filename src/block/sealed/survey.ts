@@ -98,10 +98,13 @@ export async function holdsSlots({ files, ...log }: LogFiles, number: number): P
   return false;
 }
 
-/** Reads a segment's summary, or undefined where it has none that is whole. */
+/**
+ * Reads the summary of the segment that has this salt; undefined: it has none. What fails its seal is damaged, or the
+ * summary of another segment of this number, of a copy of the log that went on elsewhere.
+ */
 export async function readSummary(
   log: LogFiles,
-  number: number,
+  { number, salt }: { readonly number: number; readonly salt: Uint8Array },
 ): Promise<PlaceTable | FormatError | undefined> {
   const { places, suite } = log.head;
   const path = log.summaryPath(number);
@@ -113,7 +116,7 @@ export async function readSummary(
       return new FormatError('CORRUPT', `summary of ${preface.number}`);
     }
     checkSuite(path, preface.suite, suite);
-    using codec = log.codec('summary', preface.salt);
+    using codec = log.codec({ of: 'summary', salt: preface.salt, segmentSalt: salt });
     return decodeSummary(bytes, { number, places, pages: log.pages }, codec);
   } catch (cause) {
     if (cause instanceof FormatError) return cause;

@@ -50,11 +50,11 @@ export function upkeep(
   /** Segments that are wholly durable get a summary, the oldest first. */
   async function summarize(): Promise<void> {
     for (const segment of [...segments.held()].sort((a, b) => a.number - b.number)) {
-      const { number, table } = segment;
+      const { number, salt, table } = segment;
       if (number >= head.durable.segment || !table || segment.isFreed || head.isOpen(segment)) {
         continue;
       }
-      await putSummary(log, { number, table }, random);
+      await putSummary(log, { number, salt, table }, random);
       await giveTail(segment);
       segment.table = undefined;
       segments.release(segment);

@@ -8,17 +8,32 @@ import { encodeHead, OVERLAY_HEAD_LENGTH, type OverlayHead, SALT_LENGTH } from '
 
 const HEAD_CRC_LENGTH = 4;
 
-/** The key of one segment or summary; `key` is the domain's for overlays. */
-export function segmentKey(
+type OfLog = OverlayHead & { readonly session: string; readonly disk: string };
+
+/** The key of one segment; `key` is the domain's for overlays. */
+export function segmentKey(key: Uint8Array, log: OfLog, salt: Uint8Array): Uint8Array {
+  return fileKey(key, log, [salt]);
+}
+
+/** The key of the summary of the segment that has the salt `segmentSalt`. */
+export function summaryKey(
   key: Uint8Array,
-  { session, disk, ...head }: OverlayHead & { readonly session: string; readonly disk: string },
-  salt: Uint8Array,
+  log: OfLog,
+  { salt, segmentSalt }: { readonly salt: Uint8Array; readonly segmentSalt: Uint8Array },
+): Uint8Array {
+  return fileKey(key, log, [salt, segmentSalt]);
+}
+
+function fileKey(
+  key: Uint8Array,
+  { session, disk, ...head }: OfLog,
+  salts: readonly Uint8Array[],
 ): Uint8Array {
   // Fields of fixed length around names that are ended by a zero byte: no two logs have the same input.
   assert(key.length === DATA_KEY_LENGTH, `overlay key of ${key.length} bytes`);
-  assert(salt.length === SALT_LENGTH, `salt of ${salt.length} bytes`);
+  for (const { length } of salts) assert(length === SALT_LENGTH, `salt of ${length} bytes`);
   assert(!session.includes('\0') && !disk.includes('\0'), 'a name with a zero byte');
   const summed = encodeHead(head).subarray(0, OVERLAY_HEAD_LENGTH - HEAD_CRC_LENGTH);
   const log = keyedHash(utf8(`${session}\0${disk}\0`), summed);
-  return keyedHash(key, concatBytes(log, salt));
+  return keyedHash(key, concatBytes(log, ...salts));
 }

@@ -109,6 +109,8 @@ const PREFACE_MAGIC = { segment: 0x736f4648, summary: 0x756f4648 } as const sati
   number
 >;
 const VERSION = 2;
+/** Those of version 2 were not bound to the salt of their segment. */
+const SUMMARY_VERSION = 3;
 const SALT_AT = 12;
 const PREFACE_CRC_AT = 44;
 const PREFACE_LENGTH = 48;
@@ -166,7 +168,7 @@ export function decodeHead(bytes: Uint8Array): OverlayHead {
   }
   const view = new DataView(bytes.buffer, bytes.byteOffset, OVERLAY_HEAD_LENGTH);
   if (view.getUint32(0, true) !== HEAD_MAGIC) throw new FormatError('BAD_MAGIC', `no ${what}`);
-  const suite = checkedSuite(bytes, { crcAt: HEAD_CRC_AT, what });
+  const suite = checkedSuite(bytes, { version: VERSION, crcAt: HEAD_CRC_AT, what });
   const pageLength = view.getUint32(8, true);
   const places = view.getUint32(12, true);
   const size = view.getUint32(16, true) + view.getUint32(20, true) * 2 ** 32;
@@ -185,7 +187,7 @@ export function encodePreface({ of, suite, number, salt }: Preface): Uint8Array 
   const bytes = new Uint8Array(PLACE_LENGTH);
   const view = new DataView(bytes.buffer);
   view.setUint32(0, PREFACE_MAGIC[of], true);
-  bytes[4] = VERSION;
+  bytes[4] = of === 'summary' ? SUMMARY_VERSION : VERSION;
   bytes[5] = suite;
   view.setUint32(8, number, true);
   bytes.set(salt, SALT_AT);
@@ -203,7 +205,8 @@ export function decodePreface(bytes: Uint8Array): Preface {
   const magic = view.getUint32(0, true);
   const of = magic === PREFACE_MAGIC.summary ? 'summary' : 'segment';
   if (magic !== PREFACE_MAGIC[of]) throw new FormatError('BAD_MAGIC', `no ${what}`);
-  const suite = checkedSuite(bytes, { crcAt: PREFACE_CRC_AT, what });
+  const version = of === 'summary' ? SUMMARY_VERSION : VERSION;
+  const suite = checkedSuite(bytes, { version, crcAt: PREFACE_CRC_AT, what });
   checkZero(bytes, { from: PREFACE_LENGTH, to: PLACE_LENGTH }, what);
   return { of, suite, number: view.getUint32(8, true), salt: bytes.slice(SALT_AT, PREFACE_CRC_AT) };
 }
@@ -296,9 +299,13 @@ export function getU48(view: DataView, at: number): number {
 /** Checks what a head and a preface have alike, and returns the suite. */
 function checkedSuite(
   bytes: Uint8Array,
-  { crcAt, what }: { readonly crcAt: number; readonly what: string },
+  {
+    version,
+    crcAt,
+    what,
+  }: { readonly version: number; readonly crcAt: number; readonly what: string },
 ): Suite {
-  if (bytes[4] !== VERSION) throw new FormatError('UNSUPPORTED', `${what}: version ${bytes[4]}`);
+  if (bytes[4] !== version) throw new FormatError('UNSUPPORTED', `${what}: version ${bytes[4]}`);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   if (crc32(bytes.subarray(0, crcAt)) !== view.getUint32(crcAt, true)) {
     throw new FormatError('CORRUPT', `${what} fails its checksum`);

@@ -11,7 +11,7 @@ const slot = { place: 1, kind: 'pages', page: 7, durable: { segment: 0, place: 0
 
 test('however many files a log has, a few codecs are ready, and each has its own key', async () => {
   let ready = 0;
-  const pool = codecPool((_of, salt): FileCodec => {
+  const pool = codecPool(({ salt }): FileCodec => {
     ready++;
     const sealer = pageSealer(salt, 2);
     return Object.assign(slotCodec(sealer), {
@@ -21,7 +21,9 @@ test('however many files a log has, a few codecs are ready, and each has its own
       },
     });
   }, MAX);
-  const codecs = Array.from({ length: FILES }, (_, at) => pool('segment', pattern(32, at)));
+  const codecs = Array.from({ length: FILES }, (_, at) =>
+    pool({ of: 'segment', salt: pattern(32, at) }),
+  );
   equal(ready, 0);
   const places = codecs.map((codec) => {
     const into = new Uint8Array(PLACE_LENGTH);

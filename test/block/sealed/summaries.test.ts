@@ -82,3 +82,42 @@ for (const { what, alter } of [
     }
   });
 }
+
+test('a summary of a copy of the overlay that went on elsewhere is not believed', async () => {
+  for (const seed of [1, 2]) {
+    const it = rig(seeded(seed), seed);
+    let disk = await prepared(it);
+    await writeAll(disk, it, 0);
+    disk = disk.kill();
+    // Restored twice from the same files: both number their segments alike from here on.
+    const other = rig(seeded(seed), seed + 100);
+    let fork = disk.copy(seeded(seed));
+    const before = new Set((await contentsOf(disk)).keys());
+    await writeAll(disk, it, 50);
+    await writeAll(fork, other, 90);
+    [disk, fork] = [disk.kill(), fork.kill()];
+    await contents(fork, other);
+    const { all: expected } = await contents(disk, it);
+    const mine = await contentsOf(disk);
+    const now = new Map(mine);
+    let count = 0;
+    for (const [name, bytes] of await contentsOf(fork)) {
+      if (!name.endsWith('.sum') || before.has(name) || !mine.has(name)) continue;
+      now.set(name, bytes);
+      count++;
+    }
+    equal(count > 0, true, 'segments of which both have a summary');
+    await put(disk, mine, now);
+    it.damage.length = 0;
+    const { all, readOnly } = await contents(disk, it);
+    equal(readOnly, undefined);
+    deepEqual(all, expected);
+    for (const told of it.damage)
+      match(told, /fails its seal; the segment itself is read instead$/);
+    equal(it.damage.length, count);
+    // They were made again.
+    it.damage.length = 0;
+    deepEqual((await contents(disk, it)).all, expected);
+    deepEqual(it.damage, []);
+  }
+});
