@@ -58,8 +58,9 @@ export function harm(
   }
   if (damage === 'truncate' || before.length === 0) {
     const length = below(random, Math.max(1, before.length));
-    writeFileSync(path, before.subarray(0, length));
-    const isHarmless = before.length === 0;
+    const after = before.subarray(0, length);
+    writeFileSync(path, after);
+    const isHarmless = before.length === 0 || saysTheSame(before, after);
     return { ...done, damage: 'truncate', what: `${name} cut to ${length}`, isHarmless };
   }
   const at = below(random, before.length);
