@@ -8,6 +8,8 @@ export interface BufferPool {
   take(length: number): Uint8Array<ArrayBuffer>;
   /** Nobody may use `bytes` any more. */
   give(bytes: Uint8Array<ArrayBuffer>): void;
+  /** Gives the spare memory back. */
+  clear(): void;
 }
 
 const SMALLEST = 4 * KiB;
@@ -31,6 +33,7 @@ export function bufferPool(spareMax: number, lengthMax = LARGEST): BufferPool {
       spare.set(size, list);
       if (list.length < spareMax) list.push(buffer);
     },
+    clear: () => spare.clear(),
   };
 }
 

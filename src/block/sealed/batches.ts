@@ -34,7 +34,8 @@ export const BATCH_PLACES = 256;
 const BATCH_LENGTH = BATCH_PLACES * PLACE_LENGTH;
 /** Each holds 1 MiB; their writers wait, so that these are as many as a disk takes side by side. */
 const BATCHES_MAX = 8;
-const SPARE_MAX = 4;
+/** All logs of this process share them. */
+const stagings = bufferPool(BATCHES_MAX, 2 * BATCH_LENGTH);
 
 /**
  * What is sealed in one turn of the loop goes to the file in one write, in a microtask after it: in this thread while
@@ -50,7 +51,6 @@ export function batches({
   readonly nowMax: number;
   readonly onFailed: (batch: Batch) => void;
 }): Batches {
-  const pool = bufferPool(SPARE_MAX, 2 * BATCH_LENGTH);
   const pace = syncPace(clock);
   const underWay = new Set<Batch>();
   let open: Batch | undefined;
@@ -59,7 +59,7 @@ export function batches({
     underWay.delete(batch);
     // Only now: a sync that began before need not have it.
     batch.segment.isUnsynced = true;
-    pool.give(batch.staging);
+    stagings.give(batch.staging);
   }
   function done(batch: Batch): void {
     end(batch);
@@ -104,7 +104,7 @@ export function batches({
         file,
         first,
         count: 0,
-        staging: pool.take(BATCH_LENGTH),
+        staging: stagings.take(BATCH_LENGTH),
         written,
         settle: { done: resolve, failed: reject },
       };

@@ -13,6 +13,7 @@ import {
   PAYLOAD_LENGTH_MAX,
   type Request,
 } from '../../formats/wire/nbd.ts';
+import type { BufferPool } from '../../lib/buffer-pool.ts';
 import type { MemoryShare } from '../../lib/memory-budget.ts';
 import { GiB } from '../../lib/sizes.ts';
 import { turnOfLoop } from '../../lib/turn-of-loop.ts';
@@ -36,6 +37,8 @@ export interface AnsweringOptions {
   readonly traffic: Traffic;
   /** For what is to be written, until it is. */
   readonly memory: MemoryShare;
+  /** What is to be written lies in these. */
+  readonly payloads: BufferPool;
   /** For what is read, until the peer has taken it. */
   readonly reads: MemoryShare;
   /** An answer cannot be completed that has begun: nothing that follows would be understood. */
@@ -65,20 +68,19 @@ export function answering(options: AnsweringOptions, onProgress: () => void) {
   }
   const run: Run = (echo, length, work) => {
     const end = accounts.begin(length);
-    void work()
-      .catch((cause: unknown) => () => refuse(echo, cause))
-      .then((answer) =>
-        reading.between(() => {
-          answer();
-          end();
-        }),
-      );
+    function say(answer: () => void): void {
+      reading.between(() => {
+        answer();
+        end();
+      });
+    }
+    void work().then(say, (cause: unknown) => say(() => refuse(echo, cause)));
   };
   function refuse(echo: Echo, cause: unknown): void {
     if (!(cause instanceof BlockError)) throw cause;
     reply.fail(echo, ERROR_OF[cause.code], cause.message);
   }
-  const { change, changeInParts } = changing(options, { writable, accounts, run, reply });
+  const { write, change, changeInParts } = changing(options, { writable, accounts, run, reply });
   const reading = readings(options, { accounts, run, reply, refuse });
   function cache({ offset, length, ...echo }: Request): void {
     run(echo, 0, async () => {
@@ -94,7 +96,11 @@ export function answering(options: AnsweringOptions, onProgress: () => void) {
     });
   }
   /** `isLast`: of what has come so far. */
-  function answer(request: Request, payload: Uint8Array | undefined, isLast: boolean): void {
+  function answer(
+    request: Request,
+    payload: Uint8Array<ArrayBuffer> | undefined,
+    isLast: boolean,
+  ): void {
     const error = objection(request);
     if (error !== ERRORS.none) {
       const echo = echoOf(request);
@@ -107,7 +113,7 @@ export function answering(options: AnsweringOptions, onProgress: () => void) {
         return length === 0 ? reply.done(request) : reading.read(request, isLast);
       case COMMANDS.write:
         if (!payload) return reply.done(request);
-        return change(request, (to) => to.write(payload, offset, durability));
+        return write(request, payload, durability);
       case COMMANDS.trim:
       case COMMANDS.writeZeroes:
         return change(request, (to) => zeroInTurns(to, { offset, length, durability }));
@@ -144,22 +150,34 @@ interface ChangingParts {
 
 /** For requests that are not refused, so that there is something to write to. */
 function changing(
-  { traffic, memory }: AnsweringOptions,
+  { traffic, memory, payloads }: AnsweringOptions,
   { writable, accounts, run, reply }: ChangingParts,
 ) {
   return {
+    write(request: Request, payload: Uint8Array<ArrayBuffer>, durability: Durability): void {
+      const { offset, length } = request;
+      const echo = echoOf(request);
+      run(echo, length, async () => {
+        try {
+          await writable!.write(payload, offset, durability);
+        } finally {
+          memory.give(length);
+          payloads.give(payload);
+        }
+        traffic.writtenBytes += length;
+        return () => reply.done(echo);
+      });
+    },
     change(request: Request, work: (to: WritableBlockDevice) => Promise<void>): void {
       const echo = echoOf(request);
-      const length = request.command === COMMANDS.write ? request.length : 0;
-      run(echo, length, async () => {
-        await work(writable!).finally(() => memory.give(length));
-        traffic.writtenBytes += length;
+      run(echo, 0, async () => {
+        await work(writable!);
         return () => reply.done(echo);
       });
     },
     changeInParts(request: Request): PartialWrite {
       const { length } = request;
-      const write = partialWrite(writable!, request, { memory, begin: accounts.begin });
+      const write = partialWrite(writable!, request, { memory, payloads, begin: accounts.begin });
       const echo = echoOf(request);
       run(echo, 0, async () => {
         await write.done;

@@ -2,12 +2,13 @@ import type { WritableBlockDevice } from '../../block/block-device.ts';
 import { BlockError } from '../../block/block-error.ts';
 import { COMMAND_FLAGS, type Request } from '../../formats/wire/nbd.ts';
 import { asError } from '../../lib/as-error.ts';
+import type { BufferPool } from '../../lib/buffer-pool.ts';
 import type { MemoryShare } from '../../lib/memory-budget.ts';
 
 /** A write whose bytes come in parts, where there was no memory for all of them. Each is written as it comes. */
 export interface PartialWrite {
   /** The part is used until it is written. */
-  put(part: Uint8Array, at: number): void;
+  put(part: Uint8Array<ArrayBuffer>, at: number): void;
   /** All parts were put. */
   end(): void;
   /** The others will not come. */
@@ -17,8 +18,9 @@ export interface PartialWrite {
 }
 
 interface PartialWriteOptions {
-  /** Gets back what the parts took. */
+  /** Both get back what the parts took. */
   readonly memory: MemoryShare;
+  readonly payloads: BufferPool;
   /** Counts a part as under way, until what is answered is called. */
   readonly begin: (length: number) => () => void;
 }
@@ -26,7 +28,7 @@ interface PartialWriteOptions {
 export function partialWrite(
   to: WritableBlockDevice,
   { offset, flags }: Request,
-  { memory, begin }: PartialWriteOptions,
+  { memory, payloads, begin }: PartialWriteOptions,
 ): PartialWrite {
   const all = Promise.withResolvers<void>();
   let failure: Error | undefined;
@@ -49,6 +51,7 @@ export function partialWrite(
         .catch((cause: unknown) => (failure ??= asError(cause)))
         .then(() => {
           memory.give(part.length);
+          payloads.give(part);
           end();
           close();
         });

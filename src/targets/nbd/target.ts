@@ -1,9 +1,10 @@
 import type { BlockDevice, WritableBlockDevice } from '../../block/block-device.ts';
 import { isWritable } from '../../block/block-device.ts';
 import { assert } from '../../lib/assert.ts';
+import { type BufferPool, bufferPool } from '../../lib/buffer-pool.ts';
 import type { MemoryBudget } from '../../lib/memory-budget.ts';
 import { nbdUri } from '../../block/nbd-uri.ts';
-import { KiB } from '../../lib/sizes.ts';
+import { KiB, MiB } from '../../lib/sizes.ts';
 import type { Clock } from '../../sys/clock.ts';
 import { socketOwners } from '../../sys/socket-owner.ts';
 import type { UnixPeer } from '../../sys/unix-peer.ts';
@@ -80,6 +81,9 @@ export interface NbdTargetOptions {
 const HANDSHAKE_MS = 30_000;
 const FINISH_MS = 5000;
 const RECEIVE_LENGTH = 256 * KiB;
+/** What busy connections have under way; what is larger gets memory of its own. */
+const SPARE_PAYLOADS = 16;
+const PAYLOAD_MAX = MiB;
 
 interface Served {
   readonly offer: Offer;
@@ -93,6 +97,8 @@ interface Served {
 interface Shared {
   readonly awake: StayAwake;
   readonly slabs: SlabPool;
+  /** For what is to be written. Fresh memory for each request would cost more, in garbage collections, than the write. */
+  readonly payloads: BufferPool;
 }
 
 interface Connection extends Client {
@@ -107,7 +113,11 @@ export async function openNbdTarget(options: NbdTargetOptions): Promise<NbdTarge
   const undecided = new Set<ByteStream>();
   const shaking = crowd({ yields: 'always' });
   const room = crowd({ yields: 'to-others' });
-  const shared: Shared = { awake: stayAwake(options.clock), slabs: slabPool() };
+  const shared: Shared = {
+    awake: stayAwake(options.clock),
+    slabs: slabPool(),
+    payloads: bufferPool(SPARE_PAYLOADS, PAYLOAD_MAX),
+  };
   const door = entrance();
   const { admits = () => true, admitsProcess, admitsUser, others = [] } = options;
   let { tls } = options;
@@ -126,7 +136,9 @@ export async function openNbdTarget(options: NbdTargetOptions): Promise<NbdTarge
         place?.leave();
         undecided.delete(stream);
         streams.delete(stream);
-        if (streams.size === 0) shared.slabs.clear();
+        if (streams.size > 0) return;
+        shared.slabs.clear();
+        shared.payloads.clear();
       },
     });
   }
@@ -222,7 +234,7 @@ interface ServeEvents {
 
 function serve(
   stream: ByteStream,
-  { clock, hasDefault = true, tls, awake, slabs, memory }: NbdTargetOptions & Shared,
+  { clock, hasDefault = true, tls, awake, slabs, payloads, memory }: NbdTargetOptions & Shared,
   served: ReadonlyMap<string, Served>,
   { enter, onClose }: ServeEvents,
 ): void {
@@ -261,7 +273,7 @@ function serve(
         const made: Connection = {
           ...{ stream, traffic, address: stream.peer?.address, since: clock.now() },
           transmission: begin(stream, awake, place, {
-            ...{ device: entry.device, agreement, slabs, traffic },
+            ...{ device: entry.device, agreement, slabs, payloads, traffic },
             memory: memory.writes.join(),
             reads: memory.reads.join(),
           }),
@@ -290,7 +302,7 @@ function begin(
   place: Member,
   what: Pick<
     TransmissionOptions,
-    'device' | 'agreement' | 'slabs' | 'traffic' | 'memory' | 'reads'
+    'device' | 'agreement' | 'slabs' | 'payloads' | 'traffic' | 'memory' | 'reads'
   >,
 ): Transmission {
   const requests = transmission({

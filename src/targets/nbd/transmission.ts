@@ -8,6 +8,7 @@ import {
   requestLength,
   requestPayload,
 } from '../../formats/wire/nbd.ts';
+import type { BufferPool } from '../../lib/buffer-pool.ts';
 import type { MemoryShare } from '../../lib/memory-budget.ts';
 import { MiB } from '../../lib/sizes.ts';
 import { answering, type AnsweringOptions } from './answers.ts';
@@ -47,7 +48,7 @@ interface Payload {
   readonly length: number;
   received: number;
   /** Memory for what comes next: for all of it, where there is enough. */
-  part: Uint8Array | undefined;
+  part: Uint8Array<ArrayBuffer> | undefined;
   partFilled: number;
   write: PartialWrite | undefined;
 }
@@ -62,6 +63,7 @@ export function transmission(options: TransmissionOptions): Transmission {
   const parser = requestParser(options.agreement.style, {
     wantsPayload: answers.wantsPayload,
     memory: options.memory,
+    payloads: options.payloads,
     take: answers.answer,
     takeInParts: answers.changeInParts,
     mayTake: () => !isOver && !stalled(),
@@ -136,8 +138,9 @@ interface ParserEvents {
   /** Whether a payload is worth its memory. */
   wantsPayload(request: Request): boolean;
   readonly memory: MemoryShare;
+  readonly payloads: BufferPool;
   /** `isLast`: nothing that came is left. The payload's memory is given back by who takes it. */
-  take(request: Request, payload: Uint8Array | undefined, isLast: boolean): void;
+  take(request: Request, payload: Uint8Array<ArrayBuffer> | undefined, isLast: boolean): void;
   takeInParts(request: Request): PartialWrite;
   mayTake(): boolean;
   /** Nothing that follows can be understood, or is meant to be. */
@@ -146,7 +149,7 @@ interface ParserEvents {
 
 /** Cuts what comes into requests and their payloads. */
 function requestParser(style: HeaderStyle, events: ParserEvents) {
-  const { memory } = events;
+  const { memory, payloads } = events;
   const headerLength = requestLength(style);
   const head = new Uint8Array(headerLength);
   const headView = new DataView(head.buffer);
@@ -168,9 +171,9 @@ function requestParser(style: HeaderStyle, events: ParserEvents) {
     }
   }
   /** Undefined: there is none until something of this connection's is written. */
-  function partOf(open: Payload): Uint8Array | undefined {
+  function partOf(open: Payload): Uint8Array<ArrayBuffer> | undefined {
     const length = memory.take(open.length - open.received);
-    return length > 0 ? Buffer.allocUnsafeSlow(length) : undefined;
+    return length > 0 ? payloads.take(length) : undefined;
   }
   /** How far it came: less than all if it has to wait. */
   function fill(open: Payload, bytes: Uint8Array): number {
@@ -197,7 +200,10 @@ function requestParser(style: HeaderStyle, events: ParserEvents) {
   return {
     /** What of a request came and will not be whole. */
     drop(): void {
-      if (payload?.part) memory.give(payload.part.length);
+      if (payload?.part) {
+        memory.give(payload.part.length);
+        payloads.give(payload.part);
+      }
       payload?.write?.drop();
       payload = undefined;
     },
