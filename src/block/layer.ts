@@ -37,15 +37,17 @@ export function readLayer(name: string, geometry: Geometry, ops: ReadOps): Block
   return reader(name, geometry, ops, door(name, geometry, ops));
 }
 
+const NOTHING_WRITTEN = Promise.resolve();
+
 export function writeLayer(name: string, geometry: Geometry, ops: WriteOps): WritableBlockDevice {
   const admission = door(name, geometry, ops);
   const { within } = admission;
   return {
     ...reader(name, geometry, ops, admission),
-    async write(from, offset, durability) {
-      if (from.length === 0) return;
-      await within(offset, from.length, () => ops.write(from, offset, durability));
-    },
+    write: (from, offset, durability) =>
+      from.length === 0
+        ? NOTHING_WRITTEN
+        : within(offset, from.length, () => ops.write(from, offset, durability)),
     async zero(offset, length, durability) {
       if (length === 0) return;
       await within(offset, length, () =>

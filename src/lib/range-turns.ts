@@ -3,15 +3,16 @@
  * which it was asked for; work on disjoint ranges runs side by side. Meant for some dozens at once.
  */
 export interface RangeTurns {
-  /** Whether nothing is under way or waiting anywhere in `first..first+count`. */
-  free(first: number, count: number): boolean;
+  /** Begins a turn whose end is the answer, unless something is under way or waiting anywhere in `first..first+count`. */
+  tryBegin(first: number, count: number): (() => void) | undefined;
   run<T>(first: number, count: number, work: () => Promise<T>): Promise<T>;
 }
 
 interface Turn {
   readonly first: number;
   readonly end: number;
-  readonly ended: Promise<unknown>;
+  /** Those who wait for its end; most turns end without any. */
+  waiting: (() => void)[] | undefined;
 }
 
 export function rangeTurns(): RangeTurns {
@@ -19,20 +20,35 @@ export function rangeTurns(): RangeTurns {
   function overlapping(first: number, count: number): Turn[] {
     return [...active].filter((turn) => turn.first < first + count && first < turn.end);
   }
+  function begin(first: number, count: number): Turn {
+    const turn: Turn = { first, end: first + count, waiting: undefined };
+    active.add(turn);
+    return turn;
+  }
+  function end(turn: Turn): void {
+    active.delete(turn);
+    for (const go of turn.waiting ?? []) go();
+  }
   return {
-    free: (first, count) => active.size === 0 || overlapping(first, count).length === 0,
+    tryBegin(first, count) {
+      for (const turn of active)
+        if (turn.first < first + count && first < turn.end) return undefined;
+      const turn = begin(first, count);
+      return () => end(turn);
+    },
     async run(first, count, work) {
-      const before = overlapping(first, count).map((turn) => turn.ended);
-      const { promise: ended, resolve: end } = Promise.withResolvers<void>();
-      const turn: Turn = { first, end: first + count, ended };
-      active.add(turn);
+      const before = overlapping(first, count);
+      const turn = begin(first, count);
       try {
-        if (before.length > 0) await Promise.all(before);
+        if (before.length > 0) await Promise.all(before.map(ended));
         return await work();
       } finally {
-        active.delete(turn);
-        end();
+        end(turn);
       }
     },
   };
+}
+
+function ended(turn: Turn): Promise<void> {
+  return new Promise((resolve) => (turn.waiting ??= []).push(resolve));
 }

@@ -213,7 +213,8 @@ function segmentSupply(bear: () => Promise<Born>) {
   return {
     /** The one that comes next; it is being made, or was. */
     next(): Promise<Born> {
-      if (next) return next;
+      // That one may fail for a reason that is over by now.
+      if (next) return next.catch(() => this.next());
       const birth = bear().then((born) => {
         ready = born.segment;
         listed = born.listed;
@@ -266,11 +267,13 @@ function placesPaid(space: SpaceGuard, onShort: () => void) {
 /** Work that all who need it wait for together: one of a name at a time. */
 function sharedWork(): (name: string, work: () => Promise<void>) => Promise<void> {
   const running = new Map<string, Promise<void>>();
-  return (name, work) => {
+  function share(name: string, work: () => Promise<void>): Promise<void> {
     const shared = running.get(name) ?? work().finally(() => running.delete(name));
     running.set(name, shared);
     return shared;
-  };
+  }
+  // What began before it was asked for may fail for a reason that is over by now.
+  return (name, work) => running.get(name)?.catch(() => share(name, work)) ?? share(name, work);
 }
 
 async function firstEnd(batches: Iterable<Batch>): Promise<void> {

@@ -45,49 +45,10 @@ interface Source {
 const SPARE_PAGES = 64;
 
 export function logWrites(options: LogWritesOptions): LogWrites {
-  const { head, reads, turns, size } = options;
+  const { turns, size } = options;
   const appends = appending(options);
-  const pages = bufferPool(SPARE_PAGES);
+  const { put, putNow } = putting(options, appends);
 
-  /** A page as it is, patched with what of the write lies in it. In the page's turn. */
-  async function patched(page: number, from: Uint8Array, offset: number) {
-    const body = pages.take(PAGE_LENGTH);
-    const start = page * PAGE_LENGTH;
-    const length = Math.min(PAGE_LENGTH, size - start);
-    const part = body.subarray(0, length);
-    body.fill(0, length);
-    const begin = Math.max(offset, start);
-    const end = Math.min(offset + from.length, start + length);
-    if (end - begin < length && !reads.tryRead(part, start, 'memory')) {
-      await reads.read(part, start);
-    }
-    body.set(from.subarray(begin - offset, end - offset), begin - start);
-    return body;
-  }
-  /** In the turn of all pages that it touches. */
-  async function put(from: Uint8Array, offset: number, first: number, count: number) {
-    const end = offset + from.length;
-    const last = first + count - 1;
-    const start = first * PAGE_LENGTH - offset;
-    const isLastPart = end < (last + 1) * PAGE_LENGTH;
-    const firstPage = start < 0 || (isLastPart && count === 1);
-    const lastPage = isLastPart && count > 1;
-    const source: Source = {
-      from,
-      start,
-      first,
-      count,
-      firstPage: firstPage ? await patched(first, from, offset) : undefined,
-      lastPage: lastPage ? await patched(last, from, offset) : undefined,
-    };
-    for (let done = 0; done < count; ) {
-      const some = head.room('guest');
-      if (some === 0) await appends.more('guest');
-      else done += await appends.pages(source, done, Math.min(some, count - done));
-    }
-    if (source.firstPage) pages.give(source.firstPage);
-    if (source.lastPage) pages.give(source.lastPage);
-  }
   async function clear(offset: number, length: number): Promise<void> {
     const end = offset + length;
     const first = Math.ceil(offset / PAGE_LENGTH);
@@ -113,9 +74,97 @@ export function logWrites(options: LogWritesOptions): LogWrites {
     return turns.run(first, count, () => work(first, count));
   }
   return {
-    write: (from, offset) => inTurn(offset, from.length, (...it) => put(from, offset, ...it)),
+    write: (from, offset) =>
+      putNow(from, offset) ?? inTurn(offset, from.length, (...it) => put(from, offset, ...it)),
     zero: (offset, length) => inTurn(offset, length, () => clear(offset, length)),
   };
+}
+
+/** What guests write, as whole pages. */
+function putting(
+  { head, reads, turns, size, begun }: LogWritesOptions,
+  appends: ReturnType<typeof appending>,
+) {
+  const pages = bufferPool(SPARE_PAGES);
+  /** Writes that wait for room: no other one overtakes them. */
+  let waiting = 0;
+
+  /** A page as it is, patched with what of the write lies in it. In the page's turn. */
+  async function patched(page: number, from: Uint8Array, offset: number) {
+    const body = pages.take(PAGE_LENGTH);
+    const start = page * PAGE_LENGTH;
+    const length = Math.min(PAGE_LENGTH, size - start);
+    const part = body.subarray(0, length);
+    body.fill(0, length);
+    const begin = Math.max(offset, start);
+    const end = Math.min(offset + from.length, start + length);
+    if (end - begin < length && !reads.tryRead(part, start, 'memory')) {
+      await reads.read(part, start);
+    }
+    body.set(from.subarray(begin - offset, end - offset), begin - start);
+    return body;
+  }
+  /** In the turn of all pages that it touches. */
+  async function put(from: Uint8Array, offset: number, first: number, count: number) {
+    const end = offset + from.length;
+    const last = first + count - 1;
+    const start = first * PAGE_LENGTH - offset;
+    const isLastPart = end < (last + 1) * PAGE_LENGTH;
+    const firstPage = start < 0 || (isLastPart && count === 1);
+    const lastPage = isLastPart && count > 1;
+    const source: Source = {
+      ...{ from, start, first, count },
+      firstPage: firstPage ? await patched(first, from, offset) : undefined,
+      lastPage: lastPage ? await patched(last, from, offset) : undefined,
+    };
+    for (let done = 0, isNext = waiting === 0; done < count; isNext = waiting === 0) {
+      while (!isNext || head.room('guest') === 0) {
+        await room();
+        isNext = true;
+      }
+      done += await appended(source, done, Math.min(head.room('guest'), count - done));
+    }
+    await begun();
+    if (source.firstPage) pages.give(source.firstPage);
+    if (source.lastPage) pages.give(source.lastPage);
+  }
+  async function room(): Promise<void> {
+    waiting++;
+    await appends.more('guest').finally(() => waiting--);
+  }
+  /** How many of `count` pages were appended: none if it must be tried again. */
+  async function appended(source: Source, done: number, count: number): Promise<number> {
+    try {
+      await appends.pages(source, done, count);
+      return count;
+    } catch (cause) {
+      await appends.fuller(cause);
+      return 0;
+    }
+  }
+  /** Whole pages that need to wait for nothing but the file. Undefined: they do, in their turn. */
+  function putNow(from: Uint8Array, offset: number): Promise<void> | undefined {
+    if (offset % PAGE_LENGTH !== 0 || from.length % PAGE_LENGTH !== 0) return undefined;
+    const first = offset / PAGE_LENGTH;
+    const count = from.length / PAGE_LENGTH;
+    if (waiting > 0 || head.room('guest') < count) return undefined;
+    const end = turns.tryBegin(first, count);
+    if (!end) return undefined;
+    const source = { from, start: 0, first, count, firstPage: undefined, lastPage: undefined };
+    return appends.pages(source, 0, count).then(
+      () => {
+        const wait = begun();
+        if (wait === undefined) end();
+        return wait?.finally(end);
+      },
+      (cause: unknown) =>
+        appends
+          .fuller(cause)
+          .then(() => put(from, offset, first, count))
+          .finally(end),
+    );
+  }
+  return { put, putNow };
 }
 
 /** What is sealed, written, and found by the map from then on; all in the turn of its pages. */
@@ -126,55 +175,56 @@ function appending({ head, map, unmapped, space, begun, shortOfSpace }: LogWrite
     shortOfSpace();
     await space.full(cause);
   }
-  /**
-   * Whether the batch came to be written and the map knows it; if not, but space may come, it is sealed again.
-   * Only the wait for space is outside of `unmapped`: the cleaner, which makes space, may copy these pages then.
-   */
-  function isMapped(
-    { written }: Batch,
-    [first, count]: readonly [number, number],
-    known: () => Promise<void>,
-  ): Promise<boolean> {
-    return unmapped
-      .during(first, count, () => written.then(known))
-      .then(
-        () => true,
-        async (cause: unknown) => {
-          await fuller(cause);
-          return false;
-        },
-      );
-  }
+  const more = (payer: Payer): Promise<void> => head.more(payer).catch(fuller);
+
   return {
-    more: (payer: Payer) => head.more(payer).catch(fuller),
-    /** `count` of the source's pages, from the one at `done` on; answers how many of them were written. */
-    async pages(source: Source, done: number, count: number): Promise<number> {
+    fuller,
+    more,
+    /** Seals `count` of the source's pages, from the one at `done` on. Resolves once the map finds them. */
+    pages(source: Source, done: number, count: number): Promise<void> {
       const batch = head.take(count, 'guest');
-      const place = batch.first + batch.count;
+      const { segment } = batch;
+      const location = locationOf(segment, batch.first + batch.count);
       sealPages(head, batch, source, done, done + count);
       const page = source.first + done;
-      const isDone = await isMapped(batch, [page, count], async () => {
-        while (!map.ready(page, count)) await map.load(page, count);
-        map.set(page, count, locationOf(batch.segment, place));
-        batch.segment.live += count;
-      });
-      if (!isDone) return 0;
-      await begun();
-      return count;
+      // The cleaner, which makes space, may copy these pages while they wait for it.
+      const isPassed = unmapped.begin(page, count);
+      function found(): void {
+        map.set(page, count, location);
+        segment.live += count;
+        isPassed();
+      }
+      return batch.written.then(
+        () =>
+          map.ready(page, count) ? found() : loaded(page, count).then(found).finally(isPassed),
+        (cause: unknown) => {
+          isPassed();
+          throw cause;
+        },
+      );
     },
     async zeros(first: number, count: number): Promise<void> {
       // Guests trim again what they have trimmed.
       if (map.isZero(first, count)) return;
       const body = encodeZeros([{ first, count }]);
       for (let isDone = false; !isDone; ) {
-        while (head.room('reserve') === 0) await this.more('reserve');
+        while (head.room('reserve') === 0) await more('reserve');
         const batch = head.take(1, 'reserve');
         head.seal(batch, 'zeros', 0, body);
-        isDone = await isMapped(batch, [first, count], () => map.zero(first, count));
+        isDone = await unmapped
+          .during(first, count, () => batch.written.then(() => map.zero(first, count)))
+          .then(
+            () => true,
+            (cause: unknown) => fuller(cause).then(() => false),
+          );
       }
       await begun();
     },
   };
+
+  async function loaded(page: number, count: number): Promise<void> {
+    while (!map.ready(page, count)) await map.load(page, count);
+  }
 }
 
 /** Seals the pages `from` to before `to` of a source, four at a time where that is possible. */

@@ -79,10 +79,11 @@ export async function sealedLog(options: SealedLogOptions) {
     head,
     tasks,
     clean,
-    async write(from: Uint8Array, offset: number): Promise<void> {
+    write(from: Uint8Array, offset: number): Promise<void> {
       flush.check();
-      await writes.write(from, offset);
+      const written = writes.write(from, offset);
       flushIfLong();
+      return written;
     },
     async zero(offset: number, length: number): Promise<void> {
       flush.check();

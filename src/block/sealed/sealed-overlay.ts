@@ -79,7 +79,7 @@ export interface SealedOverlayOptions extends LogFilesOptions {
 const LIMITS: LogLimits = {
   unprovenMax: 256 * MiB,
   waitAt: 320 * MiB,
-  writeNowMax: 132 * KiB,
+  writeNowMax: 280 * KiB,
   deadMax: 256 * MiB,
   stepMax: 2048,
   segmentMs: 60 * 60 * 1000,
@@ -194,9 +194,9 @@ async function openParts(
 function changing({ write, zero, flush }: SealedLog): Pick<WriteOps, 'write' | 'zero' | 'flush'> {
   return {
     write: (from, offset, durability) =>
-      world(async () => {
-        await write(from, offset);
-        if (durability === 'durable') await flush.flush();
+      world(() => {
+        const written = write(from, offset);
+        return durability === 'durable' ? written.then(flush.flush) : written;
       }),
     zero: (offset, length, durability) =>
       world(async () => {

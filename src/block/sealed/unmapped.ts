@@ -4,38 +4,44 @@
  * long as the write to the file, never as long as a wait for space.
  */
 export interface Unmapped {
-  /** Called in the tick that sealed the pages; `work` ends once the map finds them, or once they are void. */
+  /** Called in the tick that sealed the pages. The answer is called once the map finds them, or once they are void. */
+  begin(first: number, count: number): () => void;
+  /** As `begin`, until `work` ends. */
   during<T>(first: number, count: number, work: () => Promise<T>): Promise<T>;
-  /** Resolves once `work` of some of these pages has ended; undefined: nothing of them is under way. */
+  /** Resolves once some of these pages are no longer on their way; undefined: none of them is. */
   passing(first: number, count: number): Promise<void> | undefined;
 }
 
 interface Passing {
   readonly first: number;
   readonly end: number;
-  readonly ended: Promise<unknown>;
+  waiting: (() => void)[] | undefined;
 }
 
 export function unmappedPages(): Unmapped {
   const passing = new Set<Passing>();
+  function begin(first: number, count: number): () => void {
+    const mine: Passing = { first, end: first + count, waiting: undefined };
+    passing.add(mine);
+    return () => {
+      passing.delete(mine);
+      for (const go of mine.waiting ?? []) go();
+    };
+  }
   return {
+    begin,
     async during(first, count, work) {
-      const ended = work();
-      const mine = { first, end: first + count, ended };
-      passing.add(mine);
+      const end = begin(first, count);
       try {
-        return await ended;
+        return await work();
       } finally {
-        passing.delete(mine);
+        end();
       }
     },
     passing(first, count) {
       for (const it of passing) {
         if (it.first >= first + count || it.end <= first) continue;
-        return it.ended.then(
-          () => {},
-          () => {},
-        );
+        return new Promise((resolve) => (it.waiting ??= []).push(resolve));
       }
       return undefined;
     },
