@@ -14,10 +14,47 @@ export interface SpaceGuard {
   left(): Promise<number>;
 }
 
-export interface SpaceGuardOptions {
-  readonly files: FileSystem;
-  readonly clock: Clock;
+/** What is free on a disk, for all guards of those who write to it: what one has taken, no other has any more. */
+export interface SharedSpace {
   readonly directory: string;
+  /** Asks the file system. */
+  look(): Promise<Space>;
+  /** Bytes that were free when it was asked last, without what was taken since. */
+  readonly free: number;
+  take(bytes: number): void;
+}
+
+export function sharedSpace({
+  files,
+  directory,
+}: {
+  readonly files: FileSystem;
+  readonly directory: string;
+}): SharedSpace {
+  let free = 0;
+  let taken = 0;
+  return {
+    directory,
+    get free() {
+      return free;
+    },
+    async look() {
+      const before = taken;
+      const space = await files.space(directory);
+      // The file system may not have seen what was taken in the meantime.
+      free = space.freeBytes - (taken - before);
+      return space;
+    },
+    take(bytes) {
+      free -= bytes;
+      taken += bytes;
+    },
+  };
+}
+
+export interface SpaceGuardOptions {
+  readonly space: SharedSpace;
+  readonly clock: Clock;
   /** Bytes that are left to others, asked whenever the file system is. */
   readonly reserve: (space: Space) => number | Promise<number>;
   readonly whenFull: 'pause' | 'refuse';
@@ -31,20 +68,19 @@ export interface SpaceGuardOptions {
 const LOOK_EVERY_MS = 1000;
 
 export function spaceGuard(options: SpaceGuardOptions): SpaceGuard {
-  const { files, clock, directory, reserve, whenFull, signal, onPause } = options;
-  let budget = 0;
+  const { space, clock, reserve, whenFull, signal, onPause } = options;
+  const { directory } = space;
   let kept = 0;
   let lookedAt = Number.NEGATIVE_INFINITY;
 
   async function look(): Promise<void> {
-    lookedAt = clock.monotonicMs();
-    const space = await files.space(directory);
-    kept = await reserve(space);
-    budget = space.freeBytes - kept;
+    const now = clock.monotonicMs();
+    kept = await reserve(await space.look());
+    lookedAt = now;
   }
   function tryTake(bytes: number): boolean {
-    if (budget < bytes || clock.monotonicMs() - lookedAt > LOOK_EVERY_MS) return false;
-    budget -= bytes;
+    if (space.free - kept < bytes || clock.monotonicMs() - lookedAt > LOOK_EVERY_MS) return false;
+    space.take(bytes);
     return true;
   }
   async function pause(): Promise<void> {
@@ -61,7 +97,7 @@ export function spaceGuard(options: SpaceGuardOptions): SpaceGuard {
     },
     async left() {
       await look();
-      return Math.max(0, budget);
+      return Math.max(0, space.free - kept);
     },
     async take(bytes) {
       for (let waits = 0; ; waits++) {

@@ -16,14 +16,14 @@ export function whileThereIsRoom(
   { files, clock }: World,
   store: Store,
 ): (source: BlockDevice) => BlockDevice {
-  const { directory } = store;
+  const { directory, space } = store;
   let kept = 0;
   const room = spaceGuard({
-    ...{ files, clock, directory, whenFull: 'refuse' },
-    async reserve(space) {
+    ...{ space, clock, whenFull: 'refuse' },
+    async reserve(disk) {
       // One that is stopped may be resumed at any time.
       const hasSessions = (await files.list(join(directory, 'sessions'))).length > 0;
-      kept = backupReserve(space, hasSessions);
+      kept = backupReserve(disk, hasSessions);
       return kept;
     },
   });

@@ -1,5 +1,4 @@
 import type { WritableBlockDevice } from '../block/block-device.ts';
-import { spaceGuard } from '../block/space-guard.ts';
 import type { Export } from '../targets/export.ts';
 import type { OpenSet } from '../catalog/sets.ts';
 import type { NfsPlace, SessionRecord } from '../formats/store/session.ts';
@@ -9,8 +8,7 @@ import { machineFiles } from './machine-files.ts';
 import { accessOf, type NfsServer } from './nfs-server.ts';
 import { sessionDirectory } from './session-files.ts';
 import { treeSealOf } from './session-overlays.ts';
-import { sessionReserve } from '../store/space-reserve.ts';
-import type { SessionHouse } from './session-house.ts';
+import { type SessionHouse, sessionSpace } from './session-house.ts';
 
 /** A session's directory, served. Disposing flushes what was written to its files. */
 export interface ServedFiles extends AsyncDisposable {
@@ -27,17 +25,16 @@ export interface NfsParts {
 }
 
 export async function serveNfs(
-  { world, store }: SessionHouse,
+  house: SessionHouse,
   session: SessionRecord,
   place: NfsPlace,
   { disks, set, server }: NfsParts,
 ): Promise<ServedFiles> {
+  const { world, store } = house;
   const { files, clock, random } = world;
   await using stack = new AsyncDisposableStack();
   const directory = sessionDirectory(store, session.id);
-  const space = spaceGuard({
-    ...{ files, clock, directory, reserve: sessionReserve, whenFull: 'refuse' },
-  });
+  const space = sessionSpace(house, { whenFull: 'refuse' });
   const first = machineFiles(session);
   const tree = stack.use(
     await openSessionTree({

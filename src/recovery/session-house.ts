@@ -3,7 +3,6 @@ import type { SessionRecord } from '../formats/store/session.ts';
 import { sessionReserve } from '../store/space-reserve.ts';
 import type { Store } from '../store/store.ts';
 import type { World } from '../sys/world.ts';
-import { sessionDirectory } from './session-files.ts';
 
 /** Where sessions live. */
 export interface SessionHouse {
@@ -13,10 +12,10 @@ export interface SessionHouse {
 
 export function sessionSpace(
   { world, store }: SessionHouse,
-  { id, whenFull }: SessionRecord,
+  { whenFull }: Pick<SessionRecord, 'whenFull'>,
   pausing: Pick<SpaceGuardOptions, 'signal' | 'onPause'> = {},
 ): SpaceGuard {
-  const { files, clock } = world;
-  const directory = sessionDirectory(store, id);
-  return spaceGuard({ files, clock, directory, reserve: sessionReserve, whenFull, ...pausing });
+  const { clock } = world;
+  const { space } = store;
+  return spaceGuard({ space, clock, reserve: sessionReserve, whenFull, ...pausing });
 }

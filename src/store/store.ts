@@ -1,4 +1,5 @@
 import { join } from 'node:path/posix';
+import { type SharedSpace, sharedSpace } from '../block/space-guard.ts';
 import type { Feature } from '../formats/store/features.ts';
 import type { Checks } from '../formats/store/plain-record.ts';
 import { featuresOf, newStoreRecord, type StoreRecord } from '../formats/store/store-record.ts';
@@ -20,6 +21,8 @@ export interface Store extends AsyncDisposable {
   /** For all that is done in the directory: nothing is changed that this release must not change (guarded-files.ts). */
   readonly files: FileSystem;
   readonly packs: PackFiles;
+  /** Of its disk: for all that is written to the store, by sessions and by backups. */
+  readonly space: SharedSpace;
   /** As it was read last: another process may have upgraded the store since. */
   readonly record: StoreRecord;
   /** Whether the store has it: see formats/store/features.md. */
@@ -67,6 +70,7 @@ export async function openStore({ files }: World, directory: string): Promise<St
     id: record.id,
     files: guarded,
     packs,
+    space: sharedSpace({ files, directory }),
     get record() {
       return record;
     },

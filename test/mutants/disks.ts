@@ -108,14 +108,14 @@ export const disks: readonly Mutant[] = [
   {
     name: 'space guard: nothing is left to others',
     file: 'src/block/space-guard.ts',
-    text: 'budget = space.freeBytes - kept;',
-    to: 'budget = space.freeBytes;',
+    text: 'if (space.free - kept < bytes',
+    to: 'if (space.free < bytes',
     tests: ['test/block/space-guard.test.ts'],
   },
   {
     name: 'space guard: what was given is not counted',
     file: 'src/block/space-guard.ts',
-    text: '    budget -= bytes;\n',
+    text: '    space.take(bytes);\n',
     to: '',
     tests: ['test/block/space-guard.test.ts'],
   },

@@ -99,8 +99,8 @@ export const ingest: readonly Mutant[] = [
   {
     name: 'backup: sessions do not count in what is left to them',
     file: 'src/ingest/store-room.ts',
-    text: 'kept = backupReserve(space, hasSessions);',
-    to: 'kept = backupReserve(space, hasSessions && false);',
+    text: 'kept = backupReserve(disk, hasSessions);',
+    to: 'kept = backupReserve(disk, hasSessions && false);',
     tests: [ROOM],
   },
   {

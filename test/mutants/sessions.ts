@@ -114,4 +114,25 @@ export const sessions: readonly Mutant[] = [
     to: 'if (true) {',
     tests: [SESSION_STATE],
   },
+  {
+    name: 'space: each session has the whole disk',
+    file: 'src/store/store.ts',
+    text: 'space: sharedSpace({ files, directory }),',
+    to: 'get space() { return sharedSpace({ files, directory }); },',
+    tests: ['test/recovery/full-session.test.ts'],
+  },
+  {
+    name: 'space: what is taken while the file system is asked is free again',
+    file: 'src/block/space-guard.ts',
+    text: 'space.freeBytes - (taken - before)',
+    to: 'space.freeBytes',
+    tests: ['test/block/space-guard.test.ts'],
+  },
+  {
+    name: 'space: a guard leaves nothing to others before it has asked how much',
+    file: 'src/block/space-guard.ts',
+    text: '    if (space.free - kept < bytes || clock.monotonicMs() - lookedAt > LOOK_EVERY_MS) return false;\n',
+    to: '    if (space.free - kept < bytes) return false;\n',
+    tests: ['test/block/space-guard.test.ts'],
+  },
 ];

@@ -1,23 +1,46 @@
-import { deepEqual, rejects } from 'node:assert/strict';
+import { deepEqual, equal, rejects } from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'tap';
 import { openNbdDisk } from '../../src/block/nbd-disk.ts';
 import { openBlockReader } from '../../src/store/block-reader.ts';
 import { guestMemory } from '../../src/recovery/guest-memory.ts';
+import { sessionSpace } from '../../src/recovery/session-house.ts';
 import { serveSession } from '../../src/recovery/serve-session.ts';
 import { listSessions, startSession } from '../../src/recovery/sessions.ts';
+import { sessionReserve } from '../../src/store/space-reserve.ts';
+import type { Space } from '../../src/sys/file-system.ts';
+import type { World } from '../../src/sys/world.ts';
 import { noise } from '../support/random.ts';
 import { newStore, simulatedWorld, storePoint } from '../support/store.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 
 const SIZE = 2 ** 20;
 
-test('a session whose guest waits for space can be ended, and that write was never answered', async () => {
+function worldWith(space: Space): World {
   const simulated = simulatedWorld();
-  const { store, set } = await newStore(simulated);
-  const point = await storePoint(simulated, store, set, noise(SIZE, 1));
-  const files = { ...simulated.files, space: async () => ({ freeBytes: 0, totalBytes: 2 ** 40 }) };
-  const house = { world: { ...simulated, files }, store };
+  return { ...simulated, files: { ...simulated.files, space: async () => ({ ...space }) } };
+}
+
+test('sessions of one store take from one budget', async () => {
+  const totalBytes = 2 ** 40;
+  const reserve = sessionReserve({ totalBytes, freeBytes: 0 });
+  const world = worldWith({ freeBytes: reserve + 1000, totalBytes });
+  const { store } = await newStore(world);
+  const [one, other] = [1, 2].map(() => sessionSpace({ world, store }, { whenFull: 'refuse' }));
+  equal(await one!.left(), 1000);
+  equal(await other!.left(), 1000);
+  equal(one!.tryTake(700), true);
+  equal(other!.tryTake(700), false);
+  equal(other!.tryTake(300), true);
+});
+
+test('a session whose guest waits for space can be ended, and that write was never answered', async () => {
+  const space = { freeBytes: 2 ** 40, totalBytes: 2 ** 40 };
+  const world = worldWith(space);
+  const { store, set } = await newStore(world);
+  const point = await storePoint(world, store, set, noise(SIZE, 1));
+  space.freeBytes = 0;
+  const house = { world, store };
   const socket = join(temporaryDirectory(), 'nbd.sock');
   const held = await startSession(house, point, {
     ...{ listen: `unix:${socket}`, tls: false, nfs: undefined, whenFull: 'pause' },

@@ -1,7 +1,7 @@
 import { deepEqual, equal, ok, rejects } from 'node:assert/strict';
 import { test } from 'tap';
 import type { SealedOverlay } from '../../../src/block/sealed/sealed-overlay.ts';
-import { spaceGuard } from '../../../src/block/space-guard.ts';
+import { sharedSpace, spaceGuard } from '../../../src/block/space-guard.ts';
 import { PLACE_LENGTH } from '../../../src/formats/store/overlay-log.ts';
 import type { FileAccess, FileSystem } from '../../../src/sys/file-system.ts';
 import type { CrashingFs, SyncFault } from '../../support/crashing-fs.ts';
@@ -91,7 +91,12 @@ test('where a full disk is to refuse, it refuses, and takes writes again when th
     const { files, state } = failing(disk, operation, full);
     const { clock } = it;
     const reserve = () => 0;
-    const space = spaceGuard({ files, clock, directory: HOME, reserve, whenFull: 'refuse' });
+    const space = spaceGuard({
+      space: sharedSpace({ files, directory: HOME }),
+      clock,
+      reserve,
+      whenFull: 'refuse',
+    });
     const overlay = await open(files, { ...it, options: { space } });
     await write(overlay, 1, 1);
     state.isOn = true;
@@ -322,7 +327,11 @@ test('where no space is left for guests, the cleaner makes some, and they go on'
     disk.limit(reserve + (pages * PLACE_LENGTH * 4) / 3 + 4 * segment);
     const { clock } = it;
     const { files } = disk;
-    const options = { files, clock, directory: HOME, reserve: () => reserve };
+    const options = {
+      space: sharedSpace({ files, directory: HOME }),
+      clock,
+      reserve: () => reserve,
+    };
     let pauses = 0;
     const space = spaceGuard({ ...options, whenFull: 'pause', onPause: () => pauses++ });
     const overlay = await open(files, { ...it, options: { ...it.options, space } });

@@ -1,7 +1,7 @@
 import { deepEqual, equal, ok } from 'node:assert/strict';
 import { test } from 'tap';
 import type { SealedOverlay } from '../../../src/block/sealed/sealed-overlay.ts';
-import { type SpaceGuard, spaceGuard } from '../../../src/block/space-guard.ts';
+import { type SpaceGuard, sharedSpace, spaceGuard } from '../../../src/block/space-guard.ts';
 import { PLACE_LENGTH } from '../../../src/formats/store/overlay-log.ts';
 import { MiB } from '../../../src/lib/sizes.ts';
 import type { FileSystem } from '../../../src/sys/file-system.ts';
@@ -133,7 +133,12 @@ test('what is written and trimmed again leaves the guard what it had, but for fi
   const { files } = disk;
   const reserve = () => 2 * MiB;
   const { clock } = it;
-  const space = spaceGuard({ files, clock, directory: HOME, reserve, whenFull: 'refuse' });
+  const space = spaceGuard({
+    space: sharedSpace({ files, directory: HOME }),
+    clock,
+    reserve,
+    whenFull: 'refuse',
+  });
   const overlay = await open(files, { ...it, options: { space } });
   const before = await space.left();
   for (let round = 1; round <= 12; round++) {
