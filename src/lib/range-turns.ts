@@ -3,7 +3,7 @@
  * which it was asked for; work on disjoint ranges runs side by side. Meant for some dozens at once.
  */
 export interface RangeTurns {
-  /** Begins a turn whose end is the answer, unless something is under way or waiting anywhere in `first..first+count`. */
+  /** Begins a turn, whose end is the answer, unless one is under way or waiting anywhere in `first..first+count`. */
   tryBegin(first: number, count: number): (() => void) | undefined;
   run<T>(first: number, count: number, work: () => Promise<T>): Promise<T>;
 }

@@ -107,8 +107,8 @@ export const sealedOverlay: readonly Mutant[] = [
   {
     name: 'sealed overlay: a flush that comes while a batch is being written syncs it, and no later one',
     file: 'src/block/sealed/batches.ts',
-    text: '    batch.segment.isUnsynced = true;\n    pool.give',
-    to: '    pool.give',
+    text: '    batch.segment.isUnsynced = true;\n    stagings.give',
+    to: '    stagings.give',
     tests: [MODEL],
   },
   {

@@ -97,7 +97,7 @@ interface Served {
 interface Shared {
   readonly awake: StayAwake;
   readonly slabs: SlabPool;
-  /** For what is to be written. Fresh memory for each request would cost more, in garbage collections, than the write. */
+  /** For what is to be written: fresh memory for each request costs more, in garbage collections, than the write. */
   readonly payloads: BufferPool;
 }
 
