@@ -36,7 +36,7 @@ const CACHED_MAX = MiB;
 /** A read that may meet the medium is done at once up to this length, with the rest of two quads. */
 const READ_NOW_MAX = 96 * KiB;
 /** Pages that are read at once before they are opened: the processor's cache still has them then. */
-const NOW_PAGES = 64;
+const NOW_PAGES = 32;
 /** With the rest of the quads that it begins and ends in. */
 const SCRATCH_PLACES = NOW_PAGES + 2 * (QUAD_PLACES - 1);
 /** The largest call for the medium. */

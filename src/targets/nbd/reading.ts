@@ -3,7 +3,7 @@ import { BlockError } from '../../block/block-error.ts';
 import { COMMAND_FLAGS, type Echo, type Request } from '../../formats/wire/nbd.ts';
 import { bufferPool } from '../../lib/buffer-pool.ts';
 import type { MemoryShare } from '../../lib/memory-budget.ts';
-import { MiB } from '../../lib/sizes.ts';
+import { KiB, MiB } from '../../lib/sizes.ts';
 import { turnOfLoop } from '../../lib/turn-of-loop.ts';
 import type { Accounts, Run } from './accounts.ts';
 import type { Agreement } from './handshake.ts';
@@ -30,8 +30,11 @@ interface ReadingParts {
   readonly refuse: (echo: Echo, cause: unknown) => void;
 }
 
-/** Buffers of each size, for reads that are not answered at once. */
+/** Buffers of each size up to `SHORT_MAX`, for reads that are not answered at once. */
 const SPARE_BUFFERS = 16;
+const SHORT_MAX = 256 * KiB;
+/** And of up to `READ_PIECE`, the usual largest request. */
+const SPARE_LONG_BUFFERS = 2;
 /** What is longer is read and sent in pieces of it, where replies have pieces. */
 const READ_PIECE = MiB;
 /** Two of them are what a connection may always hold: one is sent while the next one is read. */
@@ -42,11 +45,12 @@ const WHOLE_MAX = QUEUED_MAX;
 /** Memory of a read is held from before it is read until the peer has taken the answer. */
 export function readings(options: ReadingOptions, { accounts, run, reply, refuse }: ReadingParts) {
   const { device, reads, agreement } = options;
-  const pool = bufferPool(SPARE_BUFFERS);
+  const short = bufferPool(SPARE_BUFFERS, SHORT_MAX);
+  const long = bufferPool(SPARE_LONG_BUFFERS, READ_PIECE);
   const out = outgoing(reads, reply);
   const { pieces, parts } = longReads(options, reply, out);
 
-  function long(request: Request, how: typeof pieces): void {
+  function inPieces(request: Request, how: typeof pieces): void {
     const { offset, length } = request;
     const echo = echoOf(request);
     run(echo, length, async () => {
@@ -58,8 +62,8 @@ export function readings(options: ReadingOptions, { accounts, run, reply, refuse
   function read(request: Request, isLast: boolean): void {
     const { offset, length, flags } = request;
     const hasPieces = agreement.style !== 'simple' && (flags & COMMAND_FLAGS.df) === 0;
-    if (hasPieces && length > READ_PIECE) return long(request, pieces);
-    if (length > WHOLE_MAX) return long(request, parts);
+    if (hasPieces && length > READ_PIECE) return inPieces(request, pieces);
+    if (length > WHOLE_MAX) return inPieces(request, parts);
     const effort = isLast && accounts.running === 0 ? 'medium' : 'memory';
     const isHeld = reads.takeAll(length);
     let isDone = false;
@@ -76,6 +80,7 @@ export function readings(options: ReadingOptions, { accounts, run, reply, refuse
     const echo = echoOf(request);
     run(echo, length, async () => {
       if (!isHeld) await reads.all(length);
+      const pool = length > SHORT_MAX ? long : short;
       const bytes = pool.take(length);
       try {
         await device.read(bytes, offset);
