@@ -95,7 +95,7 @@ export const sealedOverlay: readonly Mutant[] = [
     file: 'src/block/sealed/log-state.ts',
     text: '  await file.drop(0, places * PLACE_LENGTH);\n',
     to: '',
-    tests: [MODEL],
+    tests: [FAULTS],
   },
   {
     name: 'sealed overlay: recovery does not sync what it believes',
@@ -156,8 +156,8 @@ export const sealedOverlay: readonly Mutant[] = [
   {
     name: 'sealed overlay: the map finds a copy of what a guest replaced in the meantime',
     file: 'src/block/sealed/copied-pages.ts',
-    text: 'const count = countAt(page + at, n - at, location + at);\n        if',
-    to: 'const count = n - at;\n        if',
+    text: 'const count = countAt(page + at, n - at, location + at);\n          if',
+    to: 'const count = n - at;\n          if',
     tests: [COPIES],
   },
   {
@@ -215,5 +215,25 @@ export const sealedOverlay: readonly Mutant[] = [
     text: '    await log.files.unlink(log.segmentPath(number));\n',
     to: '',
     tests: [ROOM],
+  },
+  {
+    name: 'sealed overlay: what dies without anything that is appended after it keeps its space',
+    file: 'src/block/sealed/log-flush.ts',
+    text: '      dead = deadSegments(parts, position);\n',
+    to: '',
+    tests: [FAULTS],
+  },
+  {
+    name: 'sealed overlay: a segment is dead before the map knows what was written to it',
+    file: 'src/block/sealed/log-writes.ts',
+    text: `      segment.live += count;
+      function found(): void {
+        map.set(page, count, location);
+`,
+    to: `      function found(): void {
+        map.set(page, count, location);
+        segment.live += count;
+`,
+    tests: [COPIES],
   },
 ];

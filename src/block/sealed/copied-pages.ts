@@ -97,34 +97,25 @@ export function copiedPages({ log, segments, map, head, unmapped, onDamage }: Cl
     for (let at = 0; at < n * PAGE_LENGTH; at += unit) {
       head.seal(batch, 'pages', page + at / PAGE_LENGTH, body.subarray(at, at + unit));
     }
-    await unmapped.during(page, n, async () => {
-      await batch.written;
-      while (!map.ready(page, n)) await map.load(page, n);
-      const there = locationOf(batch.segment, place);
-      for (let at = 0; at < n; ) {
-        const count = countAt(page + at, n - at, location + at);
-        if (count > 0) map.set(page + at, count, there + at);
-        batch.segment.live += count;
-        copied += count;
-        at += Math.max(1, count);
-      }
-    });
-    return n;
-  }
-  /** Those that may count; the map is asked again before each is copied. */
-  function slotsBetween(
-    segment: Segment,
-    table: PlaceTable,
-    { from, to, bytes }: { readonly from: number; readonly to: number; readonly bytes: Uint8Array },
-  ): Slot[] {
-    const slots: Slot[] = [];
-    for (let place = from; place < to; place++) {
-      if (table.kindAt(place) !== 'pages') continue;
-      const [page, n] = [table.pageAt(place), table.countAt(place)];
-      const at = (place - from) * PLACE_LENGTH;
-      slots.push({ segment, place, page, n, bytes: bytes.subarray(at, at + n * PLACE_LENGTH) });
+    batch.segment.live += n;
+    let found = 0;
+    try {
+      await unmapped.during(page, n, async () => {
+        await batch.written;
+        while (!map.ready(page, n)) await map.load(page, n);
+        const there = locationOf(batch.segment, place);
+        for (let at = 0; at < n; ) {
+          const count = countAt(page + at, n - at, location + at);
+          if (count > 0) map.set(page + at, count, there + at);
+          found += count;
+          at += Math.max(1, count);
+        }
+      });
+    } finally {
+      if (found < n) segments.lose(batch.segment.index, n - found);
+      copied += found;
     }
-    return slots;
+    return n;
   }
   return {
     copy,
@@ -132,4 +123,20 @@ export function copiedPages({ log, segments, map, head, unmapped, onDamage }: Cl
       return copied;
     },
   };
+}
+
+/** Those that may count; the map is asked again before each is copied. */
+function slotsBetween(
+  segment: Segment,
+  table: PlaceTable,
+  { from, to, bytes }: { readonly from: number; readonly to: number; readonly bytes: Uint8Array },
+): Slot[] {
+  const slots: Slot[] = [];
+  for (let place = from; place < to; place++) {
+    if (table.kindAt(place) !== 'pages') continue;
+    const [page, n] = [table.pageAt(place), table.countAt(place)];
+    const at = (place - from) * PLACE_LENGTH;
+    slots.push({ segment, place, page, n, bytes: bytes.subarray(at, at + n * PLACE_LENGTH) });
+  }
+  return slots;
 }

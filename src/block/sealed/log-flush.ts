@@ -71,7 +71,11 @@ export function logFlush(parts: LogParts, onFlushed: () => void): LogFlush {
   async function round(): Promise<void> {
     const position = head.position();
     const { sealed } = head;
-    if (!isBefore(head.durable, position) && head.voids.length === 0) return;
+    if (!isBefore(head.durable, position) && head.voids.length === 0) {
+      // What has died since is dead by what is durable: on a full disk nothing else may be appended that says so.
+      dead = deadSegments(parts, position);
+      return;
+    }
     const durableFrees = [...freed];
     const deadNow = deadSegments(parts, position);
     await head.settled();

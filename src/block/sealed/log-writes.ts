@@ -8,7 +8,7 @@ import { isFull } from './log-flush.ts';
 import type { LogHead, Payer } from './log-head.ts';
 import type { LogReads } from './log-reads.ts';
 import type { PageLocations } from './map/page-locations.ts';
-import { locationOf } from './segments.ts';
+import { locationOf, type Segments } from './segments.ts';
 import type { Unmapped } from './unmapped.ts';
 
 export interface LogWrites {
@@ -18,6 +18,7 @@ export interface LogWrites {
 
 export interface LogWritesOptions {
   readonly head: LogHead;
+  readonly segments: Segments;
   readonly map: PageLocations;
   readonly reads: LogReads;
   readonly turns: RangeTurns;
@@ -168,7 +169,15 @@ function putting(
 }
 
 /** What is sealed, written, and found by the map from then on; all in the turn of its pages. */
-function appending({ head, map, unmapped, space, begun, shortOfSpace }: LogWritesOptions) {
+function appending({
+  head,
+  segments,
+  map,
+  unmapped,
+  space,
+  begun,
+  shortOfSpace,
+}: LogWritesOptions) {
   /** The medium is full, although space was taken: waits with those who wait for space, or rejects. */
   async function fuller(cause: unknown): Promise<void> {
     if (!isFull(cause)) throw cause;
@@ -189,18 +198,19 @@ function appending({ head, map, unmapped, space, begun, shortOfSpace }: LogWrite
       const page = source.first + done;
       // The cleaner, which makes space, may copy these pages while they wait for it.
       const isPassed = unmapped.begin(page, count);
+      segment.live += count;
       function found(): void {
         map.set(page, count, location);
-        segment.live += count;
         isPassed();
       }
+      function failed(cause: unknown): never {
+        segments.lose(segment.index, count);
+        isPassed();
+        throw cause;
+      }
       return batch.written.then(
-        () =>
-          map.ready(page, count) ? found() : loaded(page, count).then(found).finally(isPassed),
-        (cause: unknown) => {
-          isPassed();
-          throw cause;
-        },
+        () => (map.ready(page, count) ? found() : loaded(page, count).then(found, failed)),
+        failed,
       );
     },
     async zeros(first: number, count: number): Promise<void> {

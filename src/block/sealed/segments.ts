@@ -19,7 +19,7 @@ export interface Segment {
   table: PlaceTable | undefined;
   /** A bit for each quad of it. */
   quads: Uint8Array | undefined;
-  /** Pages that the map finds here. */
+  /** Pages that the map finds here, or will: from their seal on, for a segment that is dead vanishes. */
   live: number;
   /** Places of slots that were ever sealed here. */
   used: number;
@@ -53,7 +53,7 @@ export interface Segments extends AsyncDisposable {
   opened(segment: Segment): File | undefined;
   /** Those that are held: they may still change, or have no summary yet. */
   held(): Iterable<Segment>;
-  /** The map finds so many pages fewer there. */
+  /** The map finds so many pages fewer there, or will not find them after all. */
   lose(index: number, pages: number): void;
   /** Those in which the map finds nothing. */
   readonly empty: Set<Segment>;

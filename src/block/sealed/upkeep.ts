@@ -71,12 +71,15 @@ export function upkeep(
     await segments.use(segment, (file) => file.punchHole(from, to - from));
   }
   async function round(): Promise<void> {
-    // Those who wait for space do not flush. One that has something to do asks for another round.
+    const { sealed } = head;
+    // Those who wait for space do not flush.
     if (clean.isHurried) await flush().flush();
     for (const segment of flush().takeFreed()) await vanish(segment);
     await flush().free();
     await summarize();
     await clean.run();
+    // What it appended frees something once that is flushed.
+    if (clean.isHurried && head.sealed > sealed) isAsked = true;
   }
   async function run(): Promise<void> {
     while (isAsked && !closing.signal.aborted) {

@@ -157,3 +157,31 @@ test('a copy that is written later than what a guest wrote since is not what is 
     deepEqual(it.damage, []);
   }
 });
+
+test('a segment is not dead while the map does not know yet what was written to it', async () => {
+  for (let seed = 1; seed <= 4; seed++) {
+    const size = 64 * PAGE;
+    const it = { ...poolRig(seed), size };
+    const disk = await prepared(it);
+    const { files, hold, first } = gated(disk.files);
+    const overlay = await open(files, it);
+    // All of the first segment is under way when a flush begins behind it.
+    const writing = Array.from({ length: 8 }, () => hold('write', ({ path }) => path === first()));
+    const pages = Array.from({ length: 28 }, (_, page) => page);
+    const written = Promise.all(pages.map((page) => write(overlay, page, 1 + page)));
+    await turns();
+    const flushed = overlay.flush();
+    await turns();
+    for (const it of writing) it.release();
+    await Promise.all([written, flushed]);
+    for (let n = 0; n < 3; n++) {
+      await overlay.idle();
+      await write(overlay, 40 + n, 1);
+      await overlay.flush();
+    }
+    for (const page of pages) ok(await isPage(overlay, page, 1 + page), `page ${page}`);
+    const next = await open(disk.kill().files, it);
+    for (const page of pages) ok(await isPage(next, page, 1 + page), `page ${page} of the next`);
+    deepEqual(it.damage, []);
+  }
+});

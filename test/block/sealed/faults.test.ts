@@ -156,6 +156,22 @@ test('a sync that fails and loses something fails the flush, for ever, and nothi
   }
 });
 
+test('after a failed sync the next process believes what the medium has, not what memory has', async () => {
+  for (let seed = 1; seed <= 8; seed++) {
+    let count = 0;
+    const { it, disk, overlay } = await withSyncFault(seed, () => (count++ ? undefined : 'none'));
+    await rejects(overlay.flush(), { code: 'IO' });
+    disk.failSyncs(() => undefined);
+    const killed = disk.kill();
+    const next = await open(killed.files, it);
+    const [seen] = await stamps(next, 4);
+    await write(next, 5, 3);
+    await next.flush();
+    const last = await open(killed.reboot().files, it);
+    deepEqual(await stamps(last, 3, 4, 5), [1, seen, 3], `seed ${seed}`);
+  }
+});
+
 test('what is written while a sync fails is believed no sooner than it was read back', async () => {
   let failures = 0;
   for (let seed = 1; seed <= 30; seed++) {
