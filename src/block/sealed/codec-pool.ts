@@ -10,8 +10,8 @@ export type MakeCodec = (salts: FileSalts) => FileCodec;
 
 /**
  * Codecs of which at most `max` have their key and scratch memory (4 KiB) at once: a log may have very many files, of
- * which few are in use. One that was given up makes its own again when it is used: from the same salts, so under the
- * same key.
+ * which few are in use. One that was given up makes its own again when it is used, from the same salts and so under
+ * the same key.
  */
 export function codecPool(make: MakeCodec, max: number): MakeCodec {
   /** In the order in which they were made. */
