@@ -16,17 +16,17 @@ interface Turn {
 }
 
 export function rangeTurns(): RangeTurns {
-  const active = new Set<Turn>();
+  const active: Turn[] = [];
   function overlapping(first: number, count: number): Turn[] {
-    return [...active].filter((turn) => turn.first < first + count && first < turn.end);
+    return active.filter((turn) => turn.first < first + count && first < turn.end);
   }
   function begin(first: number, count: number): Turn {
     const turn: Turn = { first, end: first + count, waiting: undefined };
-    active.add(turn);
+    active.push(turn);
     return turn;
   }
   function end(turn: Turn): void {
-    active.delete(turn);
+    active.splice(active.indexOf(turn), 1);
     for (const go of turn.waiting ?? []) go();
   }
   return {

@@ -105,6 +105,13 @@ export const sealedOverlay: readonly Mutant[] = [
     tests: [MODEL],
   },
   {
+    name: 'sealed overlay: what is cleared ahead of flushes begins one place too early',
+    file: 'src/block/sealed/log-head.ts',
+    text: 'writeNow(zeros, place * PLACE_LENGTH)',
+    to: 'writeNow(zeros, (place - 1) * PLACE_LENGTH)',
+    tests: ['test/block/sealed/clear-ahead.test.ts'],
+  },
+  {
     name: 'sealed overlay: a flush that comes while a batch is being written syncs it, and no later one',
     file: 'src/block/sealed/batches.ts',
     text: '    batch.segment.isUnsynced = true;\n    stagings.give',

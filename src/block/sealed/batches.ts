@@ -28,6 +28,8 @@ export interface Batches {
   /** Those that are being written, oldest first. */
   underWay(): Iterable<Batch>;
   readonly isFull: boolean;
+  /** Whether the medium is quick enough for this thread to wait for it. */
+  mayBlock(): boolean;
 }
 
 export const BATCH_PLACES = 256;
@@ -117,6 +119,7 @@ export function batches({
     },
     send,
     underWay: () => underWay,
+    mayBlock: pace.mayBlock,
     get isFull() {
       return underWay.size >= BATCHES_MAX;
     },

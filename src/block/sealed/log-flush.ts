@@ -76,6 +76,7 @@ export function logFlush(parts: LogParts, onFlushed: () => void): LogFlush {
       dead = deadSegments(parts, position);
       return;
     }
+    head.clearAhead();
     const durableFrees = [...freed];
     const deadNow = deadSegments(parts, position);
     await head.settled();

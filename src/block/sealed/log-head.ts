@@ -36,6 +36,8 @@ export interface LogHead {
   mayQuad(): boolean;
   /** The next place: everything that was sealed lies before it. */
   position(): LogPosition;
+  /** A flush is about to begin. */
+  clearAhead(): void;
   /** Batches that were begun, as of now. Waits for those that are under way. */
   settled(): Promise<void>;
   /** Places that no record names yet. */
@@ -88,6 +90,10 @@ export interface LogLimits {
 
 /** Places that space is taken for at first; doubles with each step. */
 const STEP_MIN = 16;
+/** What a guest seals between two flushes that come so often that each journal commit counts. */
+const FEW_PLACES = 16;
+/** Cleared at once then: one commit for all of them. */
+const CLEARED = new Uint8Array(64 * PLACE_LENGTH);
 /** The wall clock went so far from the monotonic one: this machine may be a copy of another. */
 const JUMP_MS = 5000;
 
@@ -100,6 +106,7 @@ export function logHead(options: LogHeadOptions): LogHead {
   const supply = segmentSupply(() => bear(head.durable, STEP_MIN));
   const credit = placesPaid(space, options.onShort);
   const underWay = sharedWork();
+  const clear = clearing(writes.mayBlock);
   let current: Born | undefined;
   let place = 0;
   let allocated = 0;
@@ -168,6 +175,7 @@ export function logHead(options: LogHeadOptions): LogHead {
       place += n;
       sealed += n;
     },
+    clearAhead: () => clear(current, { place, allocated, sealed }),
     mayQuad: () => mayBeginQuad(place),
     position: () => (current ? { segment: current.segment.number, place } : LOG_START),
     async settled() {
@@ -203,6 +211,36 @@ function sealInto(
   table.set(slot.place, slot);
   segment.used += slot.n;
   if (slot.kind !== 'pages' && slot.kind !== 'mark') segment.records++;
+}
+
+/**
+ * Writes zeros to the places that come next, before a flush: one commit in the file system's journal, of that blocks
+ * have come to be used, is enough for all of them then.
+ */
+function clearing(mayBlock: () => boolean) {
+  let segment: Segment | undefined;
+  let cleared = 0;
+  let sealedBefore = 0;
+  return (
+    born: Born | undefined,
+    at: { readonly place: number; readonly allocated: number; readonly sealed: number },
+  ): void => {
+    const { place, allocated, sealed } = at;
+    const isFew = sealed - sealedBefore <= FEW_PLACES;
+    sealedBefore = sealed;
+    if (!born || !isFew || !mayBlock()) return;
+    if (born.segment !== segment) cleared = 0;
+    ({ segment } = born);
+    if (place < cleared || place >= allocated) return;
+    cleared = Math.min(allocated, place + CLEARED.length / PLACE_LENGTH);
+    const zeros = CLEARED.subarray(0, (cleared - place) * PLACE_LENGTH);
+    try {
+      // In this call: what is sealed next lies there.
+      born.file.writeNow(zeros, place * PLACE_LENGTH);
+    } catch {
+      // Then a sync takes longer.
+    }
+  };
 }
 
 /** Makes segments ahead of their use. */

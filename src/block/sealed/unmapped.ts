@@ -19,12 +19,14 @@ interface Passing {
 }
 
 export function unmappedPages(): Unmapped {
-  const passing = new Set<Passing>();
+  const passing: Passing[] = [];
   function begin(first: number, count: number): () => void {
     const mine: Passing = { first, end: first + count, waiting: undefined };
-    passing.add(mine);
+    passing.push(mine);
     return () => {
-      passing.delete(mine);
+      const at = passing.indexOf(mine);
+      if (at < 0) return;
+      passing.splice(at, 1);
       for (const go of mine.waiting ?? []) go();
     };
   }
