@@ -64,10 +64,14 @@ export function logReads({ log, segments, map, base, clock, onDamage }: LogReads
     return true;
   }
   async function readRun(run: LocationRun, into: Uint8Array, offset: number): Promise<void> {
+    const stretches: Stretch[] = [];
+    // All of them now: once a part was read, the location may be another segment's.
     for (let done = 0; done < run.count; ) {
       const part = partOfRun(run, done, READ_PAGES);
-      const it = stretchOf(segments, part);
+      stretches.push(stretchOf(segments, part));
       done += part.count;
+    }
+    for (const it of stretches) {
       const bytes = pool.take((it.to - it.from) * PLACE_LENGTH);
       try {
         await segments.use(it.segment, (file) => readStretch(file, it, bytes, { into, offset }));

@@ -152,7 +152,14 @@ function putting(
     const end = turns.tryBegin(first, count);
     if (!end) return undefined;
     const source = { from, start: 0, first, count, firstPage: undefined, lastPage: undefined };
-    return appends.pages(source, 0, count).then(
+    let done: Promise<void>;
+    try {
+      done = appends.pages(source, 0, count);
+    } catch (cause) {
+      end();
+      throw cause;
+    }
+    return done.then(
       () => {
         const wait = begun();
         if (wait === undefined) end();
