@@ -75,14 +75,33 @@ if [ -n "$missing" ]; then
   rm -f "$log"
 fi
 
+install_packages() {
+  npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2
+  # npm leaves the file alone when nothing changed; its age is what is compared below.
+  touch node_modules/.package-lock.json
+}
+
 # A linked node_modules belongs to another checkout.
 if [ ! -L node_modules ]; then
   if [ ! -e node_modules/.package-lock.json ] ||
     [ package-lock.json -nt node_modules/.package-lock.json ]; then
     echo "Installing the npm packages of package-lock.json" >&2
-    npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2
-    # npm leaves the file alone when nothing changed; its age is what is compared above.
-    touch node_modules/.package-lock.json
+    install_packages
+  fi
+  # npm leaves out optional packages that want a newer Node than the one that npm runs with: Debian's is too old for
+  # what parses the source in a test, and for the linter. The Node that was just installed is not.
+  if [ "${1-}" = --tests ] && ! ls -d node_modules/@oxc-parser/binding-linux-* >/dev/null 2>&1; then
+    echo "Installing them again, with the Node that is one of them: this one is too old for some" >&2
+    newer=$(mktemp -d)
+    (
+      . appliance/node.sh
+      cp "$(command -v node)" "$newer/"
+      # Debian's npm finds its parts there by a patch of Debian's Node.
+      PATH=$newer:$PATH NODE_PATH=/usr/share/nodejs NODE_NO_WARNINGS=1
+      export PATH NODE_PATH NODE_NO_WARNINGS
+      install_packages
+    )
+    rm -rf "$newer"
   fi
 fi
 
