@@ -69,7 +69,7 @@ export async function debianHost(directory: string, disk?: string): Promise<Debi
   process.once('exit', kill);
   let leader = await booted(directory);
   function command(...words: string[]): readonly string[] {
-    const enter = ['-t', String(leader), '-m', '-u', '-i', '-n', '-p'];
+    const enter = ['-t', String(leader), '-m', '-r', '-u', '-i', '-n', '-p'];
     return ['nsenter', ...enter, 'env', '-i', ...ENVIRONMENT, ...words];
   }
   async function tryRun(...words: [string, ...string[]]): Promise<Answer> {
@@ -117,7 +117,7 @@ async function booted(directory: string, before?: number): Promise<number> {
     await sleep(50);
     const leader = firstChild(nspawnOf(directory));
     if (leader === undefined || leader === before) continue;
-    const enter = ['-t', String(leader), '-m', '-p', 'systemctl', 'is-system-running'];
+    const enter = ['-t', String(leader), '-m', '-r', '-p', 'systemctl', 'is-system-running'];
     const { stdout } = await answerOf('nsenter', enter);
     if (/running|degraded/.test(stdout)) return leader;
   }
