@@ -91,9 +91,10 @@ if [ ! -L node_modules ]; then
   # npm leaves out optional packages that want a newer Node than the one that npm runs with: Debian's is too old for
   # what parses the source in a test, and for the linter. The Node that was just installed is not.
   if [ "${1-}" = --tests ] && ! ls -d node_modules/@oxc-parser/binding-linux-* >/dev/null 2>&1; then
-    echo "Installing them again, with the Node that is one of them: this one is too old for some" >&2
+    echo "Installing them again with a newer Node: npm left some out, for which Node $(node --version) is too old" >&2
     newer=$(mktemp -d)
     (
+      trap 'rm -rf "$newer"' EXIT
       . appliance/node.sh
       cp "$(command -v node)" "$newer/"
       # Debian's npm finds its parts there by a patch of Debian's Node.
@@ -101,7 +102,6 @@ if [ ! -L node_modules ]; then
       export PATH NODE_PATH NODE_NO_WARNINGS
       install_packages
     )
-    rm -rf "$newer"
   fi
 fi
 

@@ -2,7 +2,7 @@ import { memoryBudget } from '../lib/memory-budget.ts';
 import { KiB, MiB } from '../lib/sizes.ts';
 import type { NbdMemory } from '../targets/nbd/target.ts';
 
-/** Of all servers, whatever they speak. */
+/** The sum for all servers, over NBD and NFS. */
 const WRITES_MAX = 128 * MiB;
 /** A connection has as much memory to receive into. */
 const WRITES_OWN = 256 * KiB;

@@ -21,7 +21,7 @@ export interface Store extends AsyncDisposable {
   /** For all that is done in the directory: nothing is changed that this release must not change (guarded-files.ts). */
   readonly files: FileSystem;
   readonly packs: PackFiles;
-  /** Of its disk: for all that is written to the store, by sessions and by backups. */
+  /** The free space of its disk, which sessions and backups share. */
   readonly space: SharedSpace;
   /** As it was read last: another process may have upgraded the store since. */
   readonly record: StoreRecord;

@@ -90,7 +90,7 @@ export interface LogLimits {
 
 /** Places that space is taken for at first; doubles with each step. */
 const STEP_MIN = 16;
-/** What a guest seals between two flushes that come so often that each journal commit counts. */
+/** Flushes with no more than this between them come so often that each journal commit counts. */
 const FEW_PLACES = 16;
 /** Cleared at once then: one commit for all of them. */
 const CLEARED = new Uint8Array(64 * PLACE_LENGTH);
@@ -214,8 +214,8 @@ function sealInto(
 }
 
 /**
- * Writes zeros to the places that come next, before a flush: one commit in the file system's journal, of that blocks
- * have come to be used, is enough for all of them then.
+ * Writes zeros to the next places before a flush. Without that, each sync commits to the file system's journal that a
+ * few more of the allocated blocks are in use; with it, one commit is enough for all of these places.
  */
 function clearing(mayBlock: () => boolean) {
   let segment: Segment | undefined;

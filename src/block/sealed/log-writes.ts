@@ -204,15 +204,15 @@ function appending({
       sealPages(head, batch, source, done, done + count);
       const page = source.first + done;
       // The cleaner, which makes space, may copy these pages while they wait for it.
-      const isPassed = unmapped.begin(page, count);
+      const passed = unmapped.begin(page, count);
       segment.live += count;
       function found(): void {
         map.set(page, count, location);
-        isPassed();
+        passed();
       }
       function failed(cause: unknown): never {
         segments.lose(segment.index, count);
-        isPassed();
+        passed();
         throw cause;
       }
       return batch.written.then(

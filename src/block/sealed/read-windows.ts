@@ -121,16 +121,16 @@ function windowsOf({ segments, map }: Log) {
     try {
       const length = await segments.use(segment, (file) => file.read(bytes, from * PLACE_LENGTH));
       bytes.fill(0, length);
+      for (const [piece, it] of stretches) {
+        const into = memory.subarray(piece.at, piece.at + piece.count * PAGE_LENGTH);
+        const slots = bytes.subarray((it.from - from) * PLACE_LENGTH);
+        piece.isOpen = openStretch(slots, it, into, piece.first * PAGE_LENGTH) === undefined;
+      }
     } catch {
       // The ordinary way says why.
-      return;
+    } finally {
+      pool.give(bytes);
     }
-    for (const [piece, it] of stretches) {
-      const into = memory.subarray(piece.at, piece.at + piece.count * PAGE_LENGTH);
-      const slots = bytes.subarray((it.from - from) * PLACE_LENGTH);
-      piece.isOpen = openStretch(slots, it, into, piece.first * PAGE_LENGTH) === undefined;
-    }
-    pool.give(bytes);
   }
   return {
     /** Pages before `wanted` are left out. */

@@ -1,3 +1,5 @@
+import { busyRanges } from '../../lib/busy-ranges.ts';
+
 /**
  * Pages that are sealed into the log and that the map does not find there yet. A copy of what the map finds instead
  * would lie behind them in the log, and win when the log is opened again: the cleaner stays out of them. It takes as
@@ -8,28 +10,12 @@ export interface Unmapped {
   begin(first: number, count: number): () => void;
   /** As `begin`, until `work` ends. */
   during<T>(first: number, count: number, work: () => Promise<T>): Promise<T>;
-  /** Resolves once some of these pages are no longer on their way; undefined: none of them is. */
+  /** Resolves once the map knows what is on its way of these pages now; undefined: nothing is. */
   passing(first: number, count: number): Promise<void> | undefined;
 }
 
-interface Passing {
-  readonly first: number;
-  readonly end: number;
-  waiting: (() => void)[] | undefined;
-}
-
 export function unmappedPages(): Unmapped {
-  const passing: Passing[] = [];
-  function begin(first: number, count: number): () => void {
-    const mine: Passing = { first, end: first + count, waiting: undefined };
-    passing.push(mine);
-    return () => {
-      const at = passing.indexOf(mine);
-      if (at < 0) return;
-      passing.splice(at, 1);
-      for (const go of mine.waiting ?? []) go();
-    };
-  }
+  const { begin, ended } = busyRanges();
   return {
     begin,
     async during(first, count, work) {
@@ -40,12 +26,6 @@ export function unmappedPages(): Unmapped {
         end();
       }
     },
-    passing(first, count) {
-      for (const it of passing) {
-        if (it.first >= first + count || it.end <= first) continue;
-        return new Promise((resolve) => (it.waiting ??= []).push(resolve));
-      }
-      return undefined;
-    },
+    passing: ended,
   };
 }
