@@ -15,6 +15,7 @@ import { PLACE_LENGTH } from '../../../src/formats/store/overlay-log.ts';
 import { below, seeded } from '../../support/random.ts';
 import { ROOMY } from '../../support/space.ts';
 import { temporaryDirectory } from '../../support/temporary.ts';
+import { heldSyncs } from './held-syncs.ts';
 import { bytesOf } from './oracle.ts';
 import { keyOf, PAGE } from './rig.ts';
 
@@ -110,10 +111,9 @@ test('scattered writes and trims of a disk of 8 PiB take bounded memory and time
   }
 });
 
-/** Segments that keep nothing of what guests write. `state.until`: how long a sync takes of what was written. */
-function forgetful(files: FileSystem) {
-  const state = { syncs: 0, until: Promise.resolve() };
-  const forgetting: FileSystem = {
+/** Segments that keep nothing of what guests write. */
+function forgetful(files: FileSystem): FileSystem {
+  return {
     ...files,
     async open(path, access) {
       const file = await files.open(path, access);
@@ -127,21 +127,17 @@ function forgetful(files: FileSystem) {
         writeNow() {},
         async allocate() {},
         async sync() {
-          if (isBorn) {
-            state.syncs++;
-            await state.until;
-          }
+          if (!isBorn) await file.sync();
           isBorn = true;
         },
       };
     },
   };
-  return { state, files: forgetting };
 }
 
 test('a flush begins by itself at 256 MiB that are not proven, and writes wait at 320 MiB', async () => {
   const session = await newSession();
-  const { files, state } = forgetful(session.files);
+  const { files, state } = heldSyncs(forgetful(session.files));
   const { promise, resolve } = Promise.withResolvers<void>();
   state.until = promise;
   await using overlay = await openSealedOverlay({ ...session, files, begun: false }, empty);

@@ -4,38 +4,13 @@ import type { SealedOverlay } from '../../../src/block/sealed/sealed-overlay.ts'
 import { type SpaceGuard, sharedSpace, spaceGuard } from '../../../src/block/space-guard.ts';
 import { PLACE_LENGTH } from '../../../src/formats/store/overlay-log.ts';
 import { MiB } from '../../../src/lib/sizes.ts';
-import type { FileSystem } from '../../../src/sys/file-system.ts';
 import { seeded } from '../../support/random.ts';
 import { ROOMY } from '../../support/space.ts';
+import { heldSyncs } from './held-syncs.ts';
 import { bytesOf } from './oracle.ts';
 import { HOME, open, PAGE, prepared, rig } from './rig.ts';
 
 // How much of a log may be unproven, and what it takes from the disk's space.
-
-/** Counts syncs of segments that hold something of guests, and holds them up. */
-function watched(files: FileSystem) {
-  const state = { syncs: 0, until: Promise.resolve() };
-  const watching: FileSystem = {
-    ...files,
-    async open(path, access) {
-      const file = await files.open(path, access);
-      if (!path.endsWith('.seg')) return file;
-      let isBorn = false;
-      return {
-        ...file,
-        async sync() {
-          await file.sync();
-          if (isBorn) {
-            state.syncs++;
-            await state.until;
-          }
-          isBorn = true;
-        },
-      };
-    },
-  };
-  return { state, files: watching };
-}
 
 async function turns(count = 60): Promise<void> {
   for (let turn = 0; turn < count; turn++) await new Promise((resolve) => setImmediate(resolve));
@@ -50,7 +25,7 @@ test('a flush begins by itself once too much of the log is not proven', async ()
     const limits = { unprovenMax: 10 * PLACE_LENGTH, waitAt: 1e9, deadMax: 1e9 };
     const it = rig(seeded(seed), seed, { limits });
     const disk = await prepared(it);
-    const { files, state } = watched(disk.files);
+    const { files, state } = heldSyncs(disk.files);
     const overlay = await open(files, it);
     for (let round = 1; round <= 3; round++) {
       const before = state.syncs;
@@ -75,7 +50,7 @@ test('writes wait at the bound of what is not proven until a flush is over, shor
     const limits = { unprovenMax: 10 * PLACE_LENGTH, waitAt: bound * PLACE_LENGTH, deadMax: 1e9 };
     const it = rig(seeded(seed), seed, { limits, size: 200 * PAGE });
     const disk = await prepared(it);
-    const { files, state } = watched(disk.files);
+    const { files, state } = heldSyncs(disk.files);
     const overlay = await open(files, it);
     const { promise, resolve } = Promise.withResolvers<void>();
     state.until = promise;
