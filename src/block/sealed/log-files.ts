@@ -148,6 +148,6 @@ function foundFiles(disk: string, names: readonly string[]): FoundFiles {
     else if (name === fileName(disk, number, 'sum')) summaries.add(number);
     else if (name === `${fileName(disk, number, 'sum')}.tmp`) temporary.push(name);
   }
-  // Names are sorted as texts, which the numbers of nine digits would be the first of.
+  // Names are sorted as text, where nine digits may come before eight.
   return { segments: segments.sort((a, b) => a - b), summaries, temporary };
 }

@@ -32,8 +32,8 @@ import { segments as noSegments } from './segments.ts';
  * rather than being wrong; what a torn write left is told from what rotted.
  *
  * Files here: log-files (names, keys), segments, birth, batches and log-head (appending), log-writes, unmapped (what is
- * between the log and the map), log-reads and read-windows (of who reads all of it), log-flush and proof, upkeep and
- * clean (after flushes), survey, log-state and recover (opening); in map/ where each page lies in the log.
+ * between the log and the map), log-reads and read-windows (all of it in order), log-flush and proof, upkeep and clean
+ * (after flushes), survey, log-state and recover (opening); in map/ where each page lies in the log.
  */
 export interface SealedOverlay extends WritableBlockDevice {
   /** Ascending; everything written or zeroed since the overlay began. */
