@@ -18,6 +18,8 @@ export async function answerDatagrams(
   const shown = isInherited ? `descriptor ${place.fd}` : `udp:${place.host}:${place.port}`;
   const socket = createSocket({ type: isSix ? 'udp6' : 'udp4' });
   socket.on('message', (bytes, { address, port: from }) => {
+    // RFC 768: who sends from port 0 expects no answer, and Node throws where one is sent there.
+    if (from === 0) return;
     const reply = answer(bytes, { address: plainAddress(address), port: from });
     // Whether it arrives is the network's affair, and the peer asks again.
     if (reply) socket.send(reply, from, address, () => {});
