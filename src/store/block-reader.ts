@@ -115,9 +115,15 @@ export function openBlockReader(
     if (known >= 0) throw unreadable(block, 'corrupt');
     const place = await reserve(domain, block);
     const into = { domain, digest, plainLength, place };
-    let outcome = await decoder.decode({ ...into, ...locationOf(block) }, priority);
-    if (outcome !== 'decoded') outcome = await decodeElsewhere(block, into, { outcome, priority });
-    cache.settle(place, outcome === 'decoded');
+    let outcome: DecodeOutcome = 'failed';
+    try {
+      outcome = await decoder.decode({ ...into, ...locationOf(block) }, priority);
+      if (outcome !== 'decoded')
+        outcome = await decodeElsewhere(block, into, { outcome, priority });
+    } finally {
+      // Also after a fault of ours: a row in which a block is being decoded is never given to others.
+      cache.settle(place, outcome === 'decoded');
+    }
     if (outcome !== 'decoded') throw unreadable(block, outcome);
   }
 

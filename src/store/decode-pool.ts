@@ -94,6 +94,8 @@ export function decodePool(options: DecodePoolOptions): Decoder {
       return domain;
     },
     decode(job, priority) {
+      // No worker is left that could take it.
+      if (closing) return Promise.resolve('failed');
       startAll();
       if (ready === 0) return inline.decode(job, priority);
       return jobs.add(job, priority);

@@ -54,8 +54,10 @@ export function openFiles<Key, It extends AsyncDisposable = File>(
       try {
         return await work((handle.opened ??= await handle.file));
       } catch (cause) {
-        // One that could not be opened is asked for again next time.
-        await handle.file.catch(() => handles.delete(key));
+        // One that could not be opened is asked for again next time; another may have done so already.
+        await handle.file.catch(() => {
+          if (handles.get(key) === handle) handles.delete(key);
+        });
         throw cause;
       } finally {
         handle.users--;

@@ -59,6 +59,7 @@ const MEANINGS: Readonly<Record<string, readonly [SystemErrorCode, string]>> = {
   EMFILE: ['IO', 'this process has too many files open'],
   ENFILE: ['IO', 'this machine has too many files open'],
   ENOMEM: ['IO', 'there is not enough memory'],
+  ERR_WORKER_INIT_FAILED: ['IO', 'there is no room for more processes or threads'],
   DEPTH_ZERO_SELF_SIGNED_CERT: [
     'UNREACHABLE',
     'its certificate is self-signed, and not trusted here (--cafile)',

@@ -1,18 +1,28 @@
 import { parentPort, receiveMessageOnPort, Worker, workerData } from 'node:worker_threads';
+import { systemError } from './system-error.ts';
 
 /** A thread of our own code. `In` is what it is sent, `Out` what it sends back. */
 export interface WorkerThread<In, Out> extends AsyncDisposable {
   post(message: In): void;
   /** Set before the first turn of the event loop after the start. */
   onMessage: (message: Out) => void;
-  /** Called once, when the thread has died: of an uncaught error, or it ended though nobody asked. */
+  /** Called once: the thread could not be started, died of an uncaught error, or ended though nobody asked. */
   onFailure: (error: Error) => void;
   /** Whether it keeps the process alive. */
   hold(keep: boolean): void;
 }
 
+const NO_ROOM = 'ERR_WORKER_INIT_FAILED';
+
+/** Where the machine has no room for another thread, `onFailure` is called, as for one that dies later. */
 export function startWorker<In, Out>(script: URL, data: unknown): WorkerThread<In, Out> {
-  const worker = new Worker(script, { workerData: data });
+  let worker: Worker;
+  try {
+    worker = new Worker(script, { workerData: data });
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code !== NO_ROOM) throw cause;
+    return neverStarted(systemError(cause, 'start a thread'));
+  }
   let stopping = false;
   let failure: Error | undefined;
   const thread: WorkerThread<In, Out> = {
@@ -34,6 +44,21 @@ export function startWorker<In, Out>(script: URL, data: unknown): WorkerThread<I
     if (stopping) return;
     thread.onFailure(failure ?? new Error(`${script.pathname} ended with code ${code}`));
   });
+  return thread;
+}
+
+function neverStarted<In, Out>(failure: Error): WorkerThread<In, Out> {
+  let isDisposed = false;
+  const thread: WorkerThread<In, Out> = {
+    post() {},
+    onMessage() {},
+    onFailure() {},
+    hold() {},
+    async [Symbol.asyncDispose]() {
+      isDisposed = true;
+    },
+  };
+  setImmediate(() => isDisposed || thread.onFailure(failure));
   return thread;
 }
 

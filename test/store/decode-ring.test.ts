@@ -118,3 +118,17 @@ test('where no worker is left and none starts, all that waits is done here', asy
   equal(await pool.decode(job(6 * LENGTH), 'guest'), 'decoded');
   equal(threads.length, 2, 'it is not tried for ever');
 });
+
+test('what is still asked for while the pool ends has failed, and is not waited for', async () => {
+  const { packs, job } = oneFrame();
+  const { pool, threads } = poolOf(packs, 1);
+  await pool.decode(job(0), 'guest');
+  threads[0]!.ready();
+  const left = pool.decode(job(LENGTH), 'guest');
+  const ended = pool[Symbol.asyncDispose]();
+  const late = pool.decode(job(2 * LENGTH), 'guest');
+  await ended;
+  // As one that looks for its frame elsewhere only now.
+  const later = pool.decode(job(3 * LENGTH), 'guest');
+  deepEqual(await Promise.all([left, late, later]), ['failed', 'failed', 'failed']);
+});

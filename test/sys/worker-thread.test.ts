@@ -1,4 +1,4 @@
-import { deepEqual } from 'node:assert/strict';
+import { deepEqual, match } from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { test } from 'tap';
 import { startWorker } from '../../src/sys/worker-thread.ts';
@@ -30,4 +30,25 @@ test('a thread that is stopped has not failed', async () => {
   thread.onFailure = (error) => failures.push(error);
   await thread[Symbol.asyncDispose]();
   deepEqual(failures, []);
+});
+
+test('a thread that finds no room on the machine has failed like one that dies, and nothing is thrown', async (t) => {
+  const refusal = Object.assign(new Error('EAGAIN'), { code: 'ERR_WORKER_INIT_FAILED' });
+  function Worker(): never {
+    throw refusal;
+  }
+  const { startWorker: startWith } = await t.mockImport<
+    typeof import('../../src/sys/worker-thread.ts')
+  >('../../src/sys/worker-thread.ts', {
+    'node:worker_threads': {
+      parentPort: null,
+      receiveMessageOnPort() {},
+      Worker,
+      workerData: null,
+    },
+  });
+  const thread = startWith(new URL('file:///there-is-none.js'), {});
+  const failure = await new Promise<Error>((resolve) => (thread.onFailure = resolve));
+  match(failure.message, /no room for more processes or threads/);
+  await thread[Symbol.asyncDispose]();
 });
