@@ -42,6 +42,7 @@ import {
   record,
   SALT,
   sealed,
+  SEGMENT,
   sealerOf,
   SUITES,
 } from '../support/overlay-slots.ts';
@@ -132,7 +133,7 @@ test('an unknown version, an unknown suite and another kind of file are named', 
       new DataView(altered.buffer).setUint32(crcAt, crc32(altered.subarray(0, crcAt)), true);
       return altered;
     };
-    throws(() => decode(withByte(4, 3)), { code: 'UNSUPPORTED', message: /version 3/ });
+    throws(() => decode(withByte(4, 9)), { code: 'UNSUPPORTED', message: /version 9/ });
     throws(() => decode(withByte(5, 3)), { code: 'UNSUPPORTED', message: /suite 3/ });
     throws(() => decode(withByte(0, 0)), { code: 'BAD_MAGIC' });
   }
@@ -218,20 +219,23 @@ for (const suite of SUITES) {
     equal(codec.open(four, 5, new Uint8Array(QUAD_LENGTH)), undefined);
     const key = domainKeys(DATA_KEY).overlay;
     const other = [
-      segmentKey(publicKeys().overlay, LOG, SALT),
-      segmentKey(key, LOG, SALT.toReversed()),
-      segmentKey(key, { ...LOG, session: 'web1-3f9c2b' }, SALT),
-      segmentKey(key, { ...LOG, session: 'web1-3f9c2av', disk: 'da' }, SALT),
-      segmentKey(key, { ...LOG, disk: 'vdb' }, SALT),
-      segmentKey(key, { ...LOG, size: LOG.size + 512 }, SALT),
-      segmentKey(key, { ...LOG, places: 8192 }, SALT),
-      segmentKey(key, { ...LOG, suite: 1 }, SALT),
-      segmentKey(key, { ...LOG, overlayId: OVERLAY_ID.toReversed() }, SALT),
-      summaryKey(key, LOG, { salt: SALT, segmentSalt: SALT }),
-      summaryKey(key, LOG, { salt: SALT, segmentSalt: SALT.toReversed() }),
-      summaryKey(key, LOG, { salt: SALT.toReversed(), segmentSalt: SALT }),
+      segmentKey(publicKeys().overlay, LOG, SEGMENT),
+      segmentKey(key, LOG, { number: 7, salt: SALT.toReversed() }),
+      segmentKey(key, LOG, { number: 8, salt: SALT }),
+      segmentKey(key, LOG, { number: 7 * 2 ** 24, salt: SALT }),
+      segmentKey(key, { ...LOG, session: 'web1-3f9c2b' }, SEGMENT),
+      segmentKey(key, { ...LOG, session: 'web1-3f9c2av', disk: 'da' }, SEGMENT),
+      segmentKey(key, { ...LOG, disk: 'vdb' }, SEGMENT),
+      segmentKey(key, { ...LOG, size: LOG.size + 512 }, SEGMENT),
+      segmentKey(key, { ...LOG, places: 8192 }, SEGMENT),
+      segmentKey(key, { ...LOG, suite: 1 }, SEGMENT),
+      segmentKey(key, { ...LOG, overlayId: OVERLAY_ID.toReversed() }, SEGMENT),
+      summaryKey(key, LOG, { segment: SEGMENT, salt: SALT }),
+      summaryKey(key, LOG, { segment: { number: 8, salt: SALT }, salt: SALT }),
+      summaryKey(key, LOG, { segment: { number: 7, salt: SALT.toReversed() }, salt: SALT }),
+      summaryKey(key, LOG, { segment: SEGMENT, salt: SALT.toReversed() }),
     ];
-    const mine = slotCodec(pageSealer(segmentKey(key, LOG, SALT), suite));
+    const mine = slotCodec(pageSealer(segmentKey(key, LOG, SEGMENT), suite));
     const bytes = sealed(mine, slot, PAGE);
     ok(mine.open(bytes, 5, into));
     for (const [index, one] of other.entries()) {
@@ -320,36 +324,36 @@ const GOLDEN = {
   1: {
     head: '48466f680201000000100000004000000002000000050000101112131415161718191a1b1c1d1e1ffb0a841c',
     preface:
-      '48466f730201000007000000404142434445464748494a4b4c4d4e4f505152535455565758595a5b5c5d5e5f895739d1',
+      '48466f730301000007000000404142434445464748494a4b4c4d4e4f505152535455565758595a5b5c5d5e5fcec57d7e',
     overlayKey: '4ff17b2a5448ec0ba87efde6114a3b3d0a7c1518de2e7beefc2b1662f2552f72',
-    segmentKey: '26eb64ac4d39b6d2ab78c3fa71d3674c8835c1cef0f19f122285456a8951f4e0',
-    single: '7e161c7d8c6d4aac341443717e81fb12',
+    segmentKey: 'e0ff4d96e6a08397a436c1e269fc0d58501b98ad2226b46e65ffe12f1d94ec78',
+    single: 'e8a27b85bbf23859785eee4b7d00dced',
     singleTrailer:
-      'd82128b7ea7baf2c0a350c3d442baf0d03000000000101010700000000400000c3db1b8600000000',
-    quad: '7e62d005ccf0f507d67fa8334eeb0638',
-    quadTrailer: '747981cc26c27aa1dd6620df76512b7004000000000101040700000000400000f966753100000000',
-    zeros: '6ca5875302abd46a0072e60c6cee9db1',
-    mark: '8c3714ce90c988138192cc3e22eadb6100000000000003010700000000400000cc60a86a00000000',
-    birth: 'ea13b591a6e041aab5d0e53766ca74ee',
-    freed: 'f623cd56bc69fe0b0ff060612a586367',
-    summary: '9e079b26e0f35320125afe05a36fa353',
+      '212221d8e4449efbf807ec3db578f3e603000000000101010700000000400000c3db1b8600000000',
+    quad: '414c6bc7c33bc56ead277df3cb58fcfd',
+    quadTrailer: '22ea8c89a72660f350fe120e28f91f7104000000000101040700000000400000f966753100000000',
+    zeros: '13211edbd10cb2f9afcec9030d66c405',
+    mark: 'e38e232ff4966bda5489c25be60a1e7f00000000000003010700000000400000cc60a86a00000000',
+    birth: 'd283d5e4a383430aafa387b9fb6e0c2a',
+    freed: 'd8f2d7b83dffa9e024d3308901f1304b',
+    summary: '6f2424fd400e13a7080b5858b93c4ccd',
   },
   2: {
     head: '48466f680202000000100000004000000002000000050000101112131415161718191a1b1c1d1e1fe2345797',
     preface:
-      '48466f730202000007000000404142434445464748494a4b4c4d4e4f505152535455565758595a5b5c5d5e5f724ba202',
+      '48466f730302000007000000404142434445464748494a4b4c4d4e4f505152535455565758595a5b5c5d5e5f35d9e6ad',
     overlayKey: '824e5c2585c648edbc975eac4239d3299cd0abbd424dc080eb0b3d18ba4d2c9e',
-    segmentKey: '3a5a5a299057fbb6e82bf4dd7755ea8e2782b2d033a9f2a35b30edb61e521b5d',
-    single: '9a540e0a8eb469d64387f27e878a43c3',
+    segmentKey: 'b67d81412a26ac9db7719ae4d2212d126cca5ce98cad2e6a6ce18793713c694e',
+    single: '67d53ba7a1dce874ee34f70e9cee5c57',
     singleTrailer:
-      'c5d6482da7b52b2054d1afa20904c7a903000000000101010700000000400000c3db1b8600000000',
-    quad: '6c49c92bcefae302be56c305a3b873cc',
-    quadTrailer: 'b7999fd38f7b2358ccb34a29517f97f104000000000101040700000000400000f966753100000000',
-    zeros: '8e982a3e4a7a12b66af34ccfc0b4b370',
-    mark: '2bfeb68053fad7d13d296e96ee190b1000000000000003010700000000400000cc60a86a00000000',
-    birth: 'd26c10631dab811cf68592da09ad36f8',
-    freed: '3e5a1d788914bffe2af1dbfa358b6f2b',
-    summary: 'fa884152e70cb1577608166d0b185a2d',
+      'd26e2d7a70c8c9e74910d523be83644e03000000000101010700000000400000c3db1b8600000000',
+    quad: 'c285ea9b1b3d877211d3dfbcf8a5839d',
+    quadTrailer: '1e15ae3805520825eeee4bef0a6d4dc904000000000101040700000000400000f966753100000000',
+    zeros: '3d5d8310450728cbed3aa3ff130f6b00',
+    mark: 'bd74155d0a4c8c3618c7dba1df43f11800000000000003010700000000400000cc60a86a00000000',
+    birth: '1531e67204324182b2bdc4538bba552a',
+    freed: 'e8ffa0da8257b3707206ef38231658c4',
+    summary: 'b9c40c54cee716fb39261a5490505fd0',
   },
 } as const satisfies Record<Suite, Record<string, string>>;
 
@@ -371,7 +375,7 @@ for (const suite of SUITES) {
         encodePreface({ of: 'segment', suite, number: 7, salt: SALT }).subarray(0, 48),
       ),
       overlayKey: hexOf(keysOf(suite).overlay),
-      segmentKey: hexOf(segmentKey(keysOf(suite).overlay, { ...LOG, suite }, SALT)),
+      segmentKey: hexOf(segmentKey(keysOf(suite).overlay, { ...LOG, suite }, SEGMENT)),
       single: digest(single),
       singleTrailer: trailer(single),
       quad: digest(quad),

@@ -2,6 +2,7 @@ import type { Mutant } from './mutant.ts';
 
 const LOG = 'test/formats/overlay-log.test.ts';
 const BODIES = 'test/formats/overlay-bodies.test.ts';
+const RENUMBERED = 'test/block/sealed/renumbered.test.ts';
 const SEALER = 'test/sys/page-sealer.test.ts';
 
 /** The log of sealed slots: its bytes, and what seals them. */
@@ -121,15 +122,22 @@ export const sealedLog: readonly Mutant[] = [
   {
     name: 'overlay key: the salt is left out',
     file: 'src/formats/store/overlay-key.ts',
-    text: 'return keyedHash(key, concatBytes(log, ...salts));',
-    to: 'return keyedHash(key, log);',
+    text: 'return keyedHash(key, concatBytes(log, u32(number), ...salts));',
+    to: 'return keyedHash(key, concatBytes(log, u32(number)));',
     tests: [LOG],
+  },
+  {
+    name: 'overlay key: the number of the segment is left out',
+    file: 'src/formats/store/overlay-key.ts',
+    text: 'return keyedHash(key, concatBytes(log, u32(number), ...salts));',
+    to: 'return keyedHash(key, concatBytes(log, u32(0 * number), ...salts));',
+    tests: [RENUMBERED],
   },
   {
     name: "overlay key: a summary is not bound to its segment's salt",
     file: 'src/formats/store/overlay-key.ts',
-    text: 'return fileKey(key, log, [salt, segmentSalt]);',
-    to: 'return fileKey(key, log, [salt]);',
+    text: 'return fileKey(key, log, segment.number, [salt, segment.salt]);',
+    to: 'return fileKey(key, log, segment.number, [salt]);',
     tests: ['test/block/sealed/summaries.test.ts'],
   },
   {
@@ -238,6 +246,34 @@ export const sealedLog: readonly Mutant[] = [
     text: '? isReached(number) : listed!.has(number);',
     to: '? isReached(number) : isReached(number) || listed!.has(number);',
     tests: ['test/block/sealed-overlay.test.ts'],
+  },
+  {
+    name: 'sealed log: a segment in which nothing opens is taken for one that was never born',
+    file: 'src/block/sealed/log-state.ts',
+    text: 'const isMissed = isUsed || listed?.has(number) || isReached(number);',
+    to: 'const isMissed = listed?.has(number);',
+    tests: [RENUMBERED],
+  },
+  {
+    name: 'sealed log: a file with a number that is far off uses up all numbers',
+    file: 'src/block/sealed/log-state.ts',
+    text: 'found.findLast((number) => number < last + FAR_OFF)',
+    to: 'found.at(-1)',
+    tests: [RENUMBERED],
+  },
+  {
+    name: 'sealed log: segments of another version are taken for damaged ones',
+    file: 'src/block/sealed/survey.ts',
+    text: "if (cause.code === 'UNSUPPORTED') unsupported = cause;",
+    to: '',
+    tests: [RENUMBERED],
+  },
+  {
+    name: 'segments: the file of a freed one is opened again by a late reader',
+    file: 'src/block/sealed/segments.ts',
+    text: 'if (byNumber.get(segment.number) !== segment) {',
+    to: 'if (false) {',
+    tests: ['test/block/sealed/segments.test.ts'],
   },
   {
     name: 'codec pool: all codecs of a large log are in memory',

@@ -20,6 +20,7 @@ import { pattern } from './random.ts';
 export const SUITES = [1, 2] as const;
 export const OVERLAY_ID = Uint8Array.from({ length: 16 }, (_, at) => 0x10 + at);
 export const SALT = Uint8Array.from({ length: 32 }, (_, at) => 0x40 + at);
+export const SEGMENT = { number: 7, salt: SALT };
 export const DATA_KEY = Uint8Array.from({ length: 32 }, (_, at) => 0x80 + at);
 export const HEAD = {
   suite: 2,
@@ -37,9 +38,9 @@ export function sealerOf(suite: Suite, of: 'segment' | 'summary' = 'segment'): S
   const dataKey = suite === 2 ? DATA_KEY : undefined;
   const { overlay } = dataKey ? domainKeys(dataKey) : publicKeys();
   const log = { ...LOG, suite };
-  const salts = { salt: SALT.toReversed(), segmentSalt: SALT };
+  const summary = { segment: SEGMENT, salt: SALT.toReversed() };
   return pageSealer(
-    of === 'segment' ? segmentKey(overlay, log, SALT) : summaryKey(overlay, log, salts),
+    of === 'segment' ? segmentKey(overlay, log, SEGMENT) : summaryKey(overlay, log, summary),
     suite,
   );
 }

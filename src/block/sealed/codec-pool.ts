@@ -1,23 +1,24 @@
 import { assert } from '../../lib/assert.ts';
+import type { SegmentId } from '../../formats/store/overlay-key.ts';
 import type { SlotCodec } from '../../formats/store/overlay-log.ts';
 
 export type FileCodec = SlotCodec & Disposable;
 /** What the key of a file is made from. */
-export type FileSalts =
-  | { readonly of: 'segment'; readonly salt: Uint8Array }
-  | { readonly of: 'summary'; readonly salt: Uint8Array; readonly segmentSalt: Uint8Array };
-export type MakeCodec = (salts: FileSalts) => FileCodec;
+export type FileId =
+  | ({ readonly of: 'segment' } & SegmentId)
+  | { readonly of: 'summary'; readonly segment: SegmentId; readonly salt: Uint8Array };
+export type MakeCodec = (file: FileId) => FileCodec;
 
 /**
  * Codecs of which at most `max` have their key and scratch memory (4 KiB) at once: a log may have very many files, of
- * which few are in use. One that was given up makes its own again when it is used, from the same salts and so under
+ * which few are in use. One that was given up makes its own again when it is used, from the same id and so under
  * the same key.
  */
 export function codecPool(make: MakeCodec, max: number): MakeCodec {
   /** In the order in which they were made. */
   const ready = new Set<{ giveUp(): void }>();
 
-  return (salts) => {
+  return (file) => {
     let own: FileCodec | undefined;
     let isDisposed = false;
     const entry = {
@@ -33,7 +34,7 @@ export function codecPool(make: MakeCodec, max: number): MakeCodec {
         if (ready.size < max) break;
         oldest.giveUp();
       }
-      own = make(salts);
+      own = make(file);
       ready.add(entry);
       return own;
     }

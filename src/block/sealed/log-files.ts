@@ -5,6 +5,7 @@ import {
   OVERLAY_HEAD_LENGTH,
   type OverlayHead,
   PAGE_LENGTH,
+  SEGMENT_NUMBER_MAX,
   slotCodec,
   type SlotSealer,
   type Suite,
@@ -80,13 +81,13 @@ export async function openLogFiles(options: LogFilesOptions, size: number): Prom
     segmentPath: (number) => join(directory, fileName(disk, number, 'seg')),
     summaryPath: (number) => join(directory, fileName(disk, number, 'sum')),
     list: async () => foundFiles(disk, await files.list(directory)),
-    codec: codecPool((salts) => {
-      const { of } = salts;
+    codec: codecPool((file) => {
+      const { of } = file;
       const ids = { session, disk, ...head };
       const own =
         of === 'segment'
-          ? segmentKey(key.overlayKey, ids, salts.salt)
-          : summaryKey(key.overlayKey, ids, salts);
+          ? segmentKey(key.overlayKey, ids, file)
+          : summaryKey(key.overlayKey, ids, file);
       const sealer = makeSealer(own, head.suite);
       return Object.assign(slotCodec(sealer, { of, pages }), {
         [Symbol.dispose]: () => sealer[Symbol.dispose](),
@@ -144,6 +145,7 @@ function foundFiles(disk: string, names: readonly string[]): FoundFiles {
     const digits = /^\.(\d{8,10})\./.exec(name.slice(disk.length))?.[1];
     if (!digits || !name.startsWith(disk)) continue;
     const number = Number(digits);
+    if (number > SEGMENT_NUMBER_MAX) continue;
     if (name === fileName(disk, number, 'seg')) segments.push(number);
     else if (name === fileName(disk, number, 'sum')) summaries.add(number);
     else if (name === `${fileName(disk, number, 'sum')}.tmp`) temporary.push(name);

@@ -15,6 +15,9 @@ import {
   surveySegment,
 } from './survey.ts';
 
+/** More than there are births that fail and leave their files behind. */
+const FAR_OFF = 2 ** 16;
+
 /** What the files of a log say together, before anything is done about it. */
 export interface LogState {
   /** Ascending; those that count. */
@@ -22,7 +25,7 @@ export interface LogState {
   /** Files that may go: freed, or never born, or brought back by a power cut that undid their removal. */
   readonly leftOver: readonly number[];
   readonly damage: readonly Damage[];
-  /** Greater than that of any file that is there. */
+  /** No segment of the log has it, or a later one. */
   readonly nextNumber: number;
   /** Whether a record says that the place holds nothing. */
   isVoid(number: number, place: number): boolean;
@@ -80,8 +83,14 @@ export async function readLogState(
   damage.push(...told.damage);
   const isVoid = voidPlaces(kept);
   for (const survey of kept) damage.push(...damageOf(log, survey, { durable, isVoid }));
-  const nextNumber = 1 + found.segments.reduce((last, number) => Math.max(last, number), 0);
+  const nextNumber = numberAfter(kept, found.segments);
   return { segments: kept, leftOver, damage, nextNumber, isVoid };
+}
+
+/** A file that is far off has a number that no segment got: all numbers could be used up by it. */
+function numberAfter(kept: readonly Survey[], found: readonly number[]): number {
+  const last = kept.at(-1)?.number ?? 0;
+  return 1 + (found.findLast((number) => number < last + FAR_OFF) ?? last);
 }
 
 /**
@@ -126,7 +135,7 @@ async function surveyFile(
   if (isRecovery && !table) await believe(file, log.head.places);
   const salt = await readSalt(log, number, file);
   if (!salt) return undefined;
-  using codec = log.codec({ of: 'segment', salt });
+  using codec = log.codec({ of: 'segment', number, salt });
   return await surveySegment(log, { number, salt, codec }, file, table);
 }
 
@@ -168,18 +177,15 @@ function presence(
   const kept: Survey[] = [];
   for (const survey of surveys) {
     const { number, hasList, isUsed } = survey;
-    // Its birth was durable before a list named it: at least that would open.
-    const isMissed = listed?.has(number) && !freed.has(number);
-    if (isMissed && survey.isUsed && !isOpened(survey)) {
-      throw gone(
-        log,
-        number,
-        'holds nothing that opens: it is damaged, or the file of another log',
-      );
-    }
-    const isUnborn = !hasList && !isUsed && !survey.hasSummary && !isReached(number);
     const isUnlisted = newest && number < newest.of && !listed!.has(number);
-    if (isUnborn || isUnlisted || freed.has(number)) {
+    if (isUnlisted || freed.has(number)) {
+      leftOver.push(number);
+      continue;
+    }
+    if (!isOpened(survey)) {
+      // Its birth was durable before anything else said that it is there: at least that would open.
+      const isMissed = isUsed || listed?.has(number) || isReached(number);
+      if (isMissed) throw gone(log, number, NOTHING_OPENS);
       leftOver.push(number);
       continue;
     }
@@ -207,6 +213,9 @@ function presence(
   }
   return { kept, leftOver, damage };
 }
+
+const NOTHING_OPENS =
+  'holds nothing that opens: it is damaged, or not the file that had this name when the session wrote it';
 
 function numbersOf(ranges: readonly SegmentRange[]): ReadonlySet<number> {
   const numbers = new Set<number>();

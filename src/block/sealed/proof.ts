@@ -24,6 +24,8 @@ export async function proofOf(
 ): Promise<void> {
   const { places } = log.head;
   for (const segment of doubted) {
+    // It was freed in the meantime: nothing in it counts.
+    if (segments.numbered(segment.number) !== segment) continue;
     await segments.use(segment, async (file) => {
       await file.sync();
       await file.drop(0, places * PLACE_LENGTH);

@@ -5,6 +5,7 @@ import {
   type PlaceTable,
   type VoidPlaces,
 } from '../../formats/store/overlay-bodies.ts';
+import type { SegmentId } from '../../formats/store/overlay-key.ts';
 import { QUAD_PLACES, SALT_LENGTH } from '../../formats/store/overlay-log.ts';
 import { turnOfLoop } from '../../lib/turn-of-loop.ts';
 import { putDurably } from '../../sys/put-durably.ts';
@@ -77,15 +78,12 @@ export function noSegmentIsThere({ directory, disk }: LogFiles): BlockError {
 /** For a segment that is wholly durable. What its table does not name is void from now on. */
 export async function putSummary(
   log: LogFiles,
-  {
-    number,
-    salt: segmentSalt,
-    table,
-  }: { readonly number: number; readonly salt: Uint8Array; readonly table: PlaceTable },
+  { table, ...segment }: SegmentId & { readonly table: PlaceTable },
   random: Random,
 ): Promise<void> {
   const salt = Uint8Array.from(random.bytes(SALT_LENGTH));
-  using codec = log.codec({ of: 'summary', salt, segmentSalt });
+  const { number } = segment;
+  using codec = log.codec({ of: 'summary', segment, salt });
   const bytes = encodeSummary(table, { number, suite: log.head.suite, salt }, codec);
   await putDurably(log.files, log.summaryPath(number), bytes);
 }

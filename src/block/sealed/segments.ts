@@ -3,6 +3,7 @@ import type { PlaceTable } from '../../formats/store/overlay-bodies.ts';
 import { mayBeginQuad, QUAD_PLACES, type SlotCodec } from '../../formats/store/overlay-log.ts';
 import type { File } from '../../sys/file-system.ts';
 import { type OpenFiles, openFiles } from '../../sys/open-files.ts';
+import { SystemError } from '../../sys/system-error.ts';
 import type { LogFiles } from './log-files.ts';
 
 /**
@@ -57,7 +58,7 @@ export interface Segments extends AsyncDisposable {
   lose(index: number, pages: number): void;
   /** Those in which the map finds nothing. */
   readonly empty: Set<Segment>;
-  /** Its file stays open while `work` runs. */
+  /** Its file stays open while `work` runs. Rejects NOT_FOUND once the segment was removed. */
   use<T>(segment: Segment, work: (file: File) => Promise<T>): Promise<T>;
 }
 
@@ -98,7 +99,7 @@ export function segments(log: LogFiles): Segments {
     at: (index) => byIndex[index],
     numbered: (number) => byNumber.get(number),
     add(number, salt, table) {
-      const codec = log.codec({ of: 'segment', salt });
+      const codec = log.codec({ of: 'segment', number, salt });
       const index = freshIndex();
       const segment = newSegment({ number, index, salt, codec, table });
       codecs.set(segment, codec);
@@ -142,6 +143,10 @@ export function segments(log: LogFiles): Segments {
     empty,
     opened: (segment) => held.get(segment)?.file ?? open.opened(segment.number),
     async use(segment, work) {
+      // Its file may still be there: it would be opened again, with no codec, and keep its space once it is unlinked.
+      if (byNumber.get(segment.number) !== segment) {
+        throw new SystemError('NOT_FOUND', `${log.segmentPath(segment.number)}: it was freed`);
+      }
       users.set(segment, (users.get(segment) ?? 0) + 1);
       try {
         return await open.use(segment.number, work);

@@ -13,6 +13,7 @@ import {
   type VoidPlaces,
   type ZeroRun,
 } from '../../formats/store/overlay-bodies.ts';
+import type { SegmentId } from '../../formats/store/overlay-key.ts';
 import {
   decodePreface,
   type LogPosition,
@@ -28,6 +29,7 @@ import {
 } from '../../formats/store/overlay-log.ts';
 import { FormatError } from '../../formats/format-error.ts';
 import type { File } from '../../sys/file-system.ts';
+import { BlockError } from '../block-error.ts';
 import { checkSuite, type LogFiles } from './log-files.ts';
 import { isBefore } from './positions.ts';
 
@@ -62,13 +64,17 @@ export interface FailedPlace {
 /** Places read at once. */
 const READ_PLACES = 256;
 
-/** The salt of a segment, by one of its two prefaces; undefined: both are broken. Rejects CORRUPT for another suite. */
+/**
+ * The salt of a segment, by one of its two prefaces; undefined: both are broken. Rejects CORRUPT for another suite, and
+ * for a version that this release does not read.
+ */
 export async function readSalt(
   log: LogFiles,
   number: number,
   file: File,
 ): Promise<Uint8Array | undefined> {
   const { places, suite } = log.head;
+  let unsupported: FormatError | undefined;
   for (const place of [0, places - 1]) {
     const bytes = new Uint8Array(PLACE_LENGTH);
     await file.read(bytes, place * PLACE_LENGTH);
@@ -79,9 +85,12 @@ export async function readSalt(
       return preface.salt;
     } catch (cause) {
       if (!(cause instanceof FormatError)) throw cause;
+      if (cause.code === 'UNSUPPORTED') unsupported = cause;
     }
   }
-  return undefined;
+  if (!unsupported) return undefined;
+  const what = 'this release does not read it. Open the session with the release that wrote it';
+  throw new BlockError('CORRUPT', `${file.path}: ${unsupported.message}: ${what}`);
 }
 
 /** Whether anything was ever appended to a segment whose prefaces are broken: without a key, so only to refuse it. */
@@ -104,8 +113,9 @@ export async function holdsSlots({ files, ...log }: LogFiles, number: number): P
  */
 export async function readSummary(
   log: LogFiles,
-  { number, salt }: { readonly number: number; readonly salt: Uint8Array },
+  segment: SegmentId,
 ): Promise<PlaceTable | FormatError | undefined> {
+  const { number } = segment;
   const { places, suite } = log.head;
   const path = log.summaryPath(number);
   if (!(await log.files.stat(path))) return undefined;
@@ -116,7 +126,7 @@ export async function readSummary(
       return new FormatError('CORRUPT', `summary of ${preface.number}`);
     }
     checkSuite(path, preface.suite, suite);
-    using codec = log.codec({ of: 'summary', salt: preface.salt, segmentSalt: salt });
+    using codec = log.codec({ of: 'summary', segment, salt: preface.salt });
     return decodeSummary(bytes, { number, places, pages: log.pages }, codec);
   } catch (cause) {
     if (cause instanceof FormatError) return cause;
@@ -133,11 +143,7 @@ export interface SurveyAndList {
 /** Reads all of a segment that has no summary, of another what holds no pages. */
 export async function surveySegment(
   log: LogFiles,
-  {
-    number,
-    salt,
-    codec,
-  }: { readonly number: number; readonly salt: Uint8Array; readonly codec: SlotCodec },
+  { number, salt, codec }: SegmentId & { readonly codec: SlotCodec },
   file: File,
   summary: PlaceTable | undefined,
 ): Promise<SurveyAndList> {
@@ -223,7 +229,6 @@ function findings({ pages, head: { places } }: LogFiles, table: PlaceTable, numb
     slot(codec: SlotCodec, bytes: Uint8Array, place: number): number {
       try {
         const slot = opened(codec, bytes, place);
-        // Only that tells whether the file has the name that it had when it was made.
         const isOther = slot?.kind === 'birth' && slot.page !== number;
         if (!slot || isOther) {
           fail(bytes, place);

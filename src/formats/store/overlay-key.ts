@@ -10,23 +10,30 @@ const HEAD_CRC_LENGTH = 4;
 
 type OfLog = OverlayHead & { readonly session: string; readonly disk: string };
 
-/** The key of one segment; `key` is the domain's for overlays. */
-export function segmentKey(key: Uint8Array, log: OfLog, salt: Uint8Array): Uint8Array {
-  return fileKey(key, log, [salt]);
+/** What a segment is known by: no two of a log, or of its copies, have both alike. */
+export interface SegmentId {
+  readonly number: number;
+  readonly salt: Uint8Array;
 }
 
-/** The key of the summary of the segment that has the salt `segmentSalt`. */
+/** The key of one segment; `key` is the domain's for overlays. A file that gets another number opens with none. */
+export function segmentKey(key: Uint8Array, log: OfLog, { number, salt }: SegmentId): Uint8Array {
+  return fileKey(key, log, number, [salt]);
+}
+
+/** The key of the summary with the salt `salt` of a segment. */
 export function summaryKey(
   key: Uint8Array,
   log: OfLog,
-  { salt, segmentSalt }: { readonly salt: Uint8Array; readonly segmentSalt: Uint8Array },
+  { segment, salt }: { readonly segment: SegmentId; readonly salt: Uint8Array },
 ): Uint8Array {
-  return fileKey(key, log, [salt, segmentSalt]);
+  return fileKey(key, log, segment.number, [salt, segment.salt]);
 }
 
 function fileKey(
   key: Uint8Array,
   { session, disk, ...head }: OfLog,
+  number: number,
   salts: readonly Uint8Array[],
 ): Uint8Array {
   // Fields of fixed length around names that are ended by a zero byte: no two logs have the same input.
@@ -35,5 +42,11 @@ function fileKey(
   assert(!session.includes('\0') && !disk.includes('\0'), 'a name with a zero byte');
   const summed = encodeHead(head).subarray(0, OVERLAY_HEAD_LENGTH - HEAD_CRC_LENGTH);
   const log = keyedHash(utf8(`${session}\0${disk}\0`), summed);
-  return keyedHash(key, concatBytes(log, ...salts));
+  return keyedHash(key, concatBytes(log, u32(number), ...salts));
+}
+
+function u32(value: number): Uint8Array {
+  const bytes = new Uint8Array(4);
+  new DataView(bytes.buffer).setUint32(0, value, true);
+  return bytes;
 }

@@ -102,15 +102,16 @@ const PLACES_MIN = 8;
 /** A location has 14 bits for the place. */
 export const PLACES_MAX = 2 ** 14;
 export const PAGE_NUMBER_MAX = 2 ** 48 - 1;
+export const SEGMENT_NUMBER_MAX = 2 ** 32 - 1;
 
 const HEAD_MAGIC = 0x686f4648;
 const PREFACE_MAGIC = { segment: 0x736f4648, summary: 0x756f4648 } as const satisfies Record<
   Preface['of'],
   number
 >;
-const VERSION = 2;
-/** Those of version 2 were not bound to the salt of their segment. */
-const SUMMARY_VERSION = 3;
+const HEAD_VERSION = 2;
+/** In unreleased versions before these the key did not depend on the segment's number. */
+const PREFACE_VERSION = { segment: 3, summary: 4 } as const satisfies Record<Preface['of'], number>;
 const SALT_AT = 12;
 const PREFACE_CRC_AT = 44;
 const PREFACE_LENGTH = 48;
@@ -149,7 +150,7 @@ export function encodeHead({ suite, size, overlayId, places }: OverlayHead): Uin
   const bytes = new Uint8Array(OVERLAY_HEAD_LENGTH);
   const view = new DataView(bytes.buffer);
   view.setUint32(0, HEAD_MAGIC, true);
-  bytes[4] = VERSION;
+  bytes[4] = HEAD_VERSION;
   bytes[5] = suite;
   view.setUint32(8, PAGE_LENGTH, true);
   view.setUint32(12, places, true);
@@ -168,7 +169,7 @@ export function decodeHead(bytes: Uint8Array): OverlayHead {
   }
   const view = new DataView(bytes.buffer, bytes.byteOffset, OVERLAY_HEAD_LENGTH);
   if (view.getUint32(0, true) !== HEAD_MAGIC) throw new FormatError('BAD_MAGIC', `no ${what}`);
-  const suite = checkedSuite(bytes, { version: VERSION, crcAt: HEAD_CRC_AT, what });
+  const suite = checkedSuite(bytes, { version: HEAD_VERSION, crcAt: HEAD_CRC_AT, what });
   const pageLength = view.getUint32(8, true);
   const places = view.getUint32(12, true);
   const size = view.getUint32(16, true) + view.getUint32(20, true) * 2 ** 32;
@@ -187,7 +188,7 @@ export function encodePreface({ of, suite, number, salt }: Preface): Uint8Array 
   const bytes = new Uint8Array(PLACE_LENGTH);
   const view = new DataView(bytes.buffer);
   view.setUint32(0, PREFACE_MAGIC[of], true);
-  bytes[4] = of === 'summary' ? SUMMARY_VERSION : VERSION;
+  bytes[4] = PREFACE_VERSION[of];
   bytes[5] = suite;
   view.setUint32(8, number, true);
   bytes.set(salt, SALT_AT);
@@ -205,7 +206,7 @@ export function decodePreface(bytes: Uint8Array): Preface {
   const magic = view.getUint32(0, true);
   const of = magic === PREFACE_MAGIC.summary ? 'summary' : 'segment';
   if (magic !== PREFACE_MAGIC[of]) throw new FormatError('BAD_MAGIC', `no ${what}`);
-  const version = of === 'summary' ? SUMMARY_VERSION : VERSION;
+  const version = PREFACE_VERSION[of];
   const suite = checkedSuite(bytes, { version, crcAt: PREFACE_CRC_AT, what });
   checkZero(bytes, { from: PREFACE_LENGTH, to: PLACE_LENGTH }, what);
   return { of, suite, number: view.getUint32(8, true), salt: bytes.slice(SALT_AT, PREFACE_CRC_AT) };
@@ -364,7 +365,7 @@ function problemOf({
     return page + n > pages ? `pages ${page}+${n} of ${pages}` : undefined;
   }
   if (n !== 1) return `${kind} in ${n} places`;
-  const numberMax = kind === 'birth' || kind === 'summary' ? 2 ** 32 - 1 : 0;
+  const numberMax = kind === 'birth' || kind === 'summary' ? SEGMENT_NUMBER_MAX : 0;
   return page > numberMax ? `${kind} of ${page}` : undefined;
 }
 

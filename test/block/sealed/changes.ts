@@ -9,6 +9,7 @@ import {
 } from '../../../src/formats/store/overlay-log.ts';
 import { below } from '../../support/random.ts';
 import type { Change, Contents } from './damage.ts';
+import { renumbered } from './filled.ts';
 import { DISK, PAGE, PLACES } from './rig.ts';
 
 /** The field of a slot, a preface or the head that a byte is chosen from, as first byte and length. */
@@ -118,6 +119,31 @@ const swapFiles: Change = (now, random) => {
   return `${one} swapped with ${other}`;
 };
 
+/** As `swapFiles`, with the numbers in the prefaces, and with the summaries. */
+const exchangeNumbers: Change = (now, random) => {
+  const [one, other] = [named(now, /\.seg$/, random), named(now, /\.seg$/, random)];
+  if (one === undefined || other === undefined || one === other) return undefined;
+  const before = new Map(now);
+  const isSummaryToo = random() < 0.5;
+  for (const [from, to] of [
+    [one, other],
+    [other, one],
+  ] as const) {
+    const number = Number(to.split('.')[1]);
+    try {
+      now.set(to, renumbered(before.get(from)!, number));
+    } catch {
+      // One that was not born yet.
+      return undefined;
+    }
+    const [summary, target] = [from, to].map((name) => name.replace('.seg', '.sum'));
+    now.delete(target!);
+    const bytes = before.get(summary!);
+    if (bytes && isSummaryToo) now.set(target!, renumbered(bytes, number));
+  }
+  return `${one} and ${other} exchange their numbers`;
+};
+
 /** A copy of an earlier time is put back, or a file that was removed since. */
 const putBack: Change = (now, random, earlier) => {
   const name = named(earlier, /\.(seg|sum)$/, random);
@@ -169,6 +195,7 @@ export const CHANGES: readonly Change[] = [
   removeAFile,
   swapSlots,
   swapFiles,
+  exchangeNumbers,
   putBack,
   forgePage,
 ];

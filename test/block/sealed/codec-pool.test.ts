@@ -22,7 +22,7 @@ test('however many files a log has, a few codecs are ready, and each has its own
     });
   }, MAX);
   const codecs = Array.from({ length: FILES }, (_, at) =>
-    pool({ of: 'segment', salt: pattern(32, at) }),
+    pool({ of: 'segment', number: 1, salt: pattern(32, at) }),
   );
   equal(ready, 0);
   const places = codecs.map((codec) => {

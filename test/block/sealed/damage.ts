@@ -200,9 +200,9 @@ function durableBy(it: Rig, now: Contents): number {
     if (numberOf(name) === undefined) continue;
     for (const at of [0, (PLACES - 1) * PLACE_LENGTH]) {
       try {
-        const { salt } = decodePreface(bytes.subarray(at, at + PLACE_LENGTH));
+        const id = decodePreface(bytes.subarray(at, at + PLACE_LENGTH));
         const session = { session: 'session-1', disk: DISK, ...head };
-        const sealer = pageSealer(segmentKey(keyOf(it.suite).overlayKey, session, salt), it.suite);
+        const sealer = pageSealer(segmentKey(keyOf(it.suite).overlayKey, session, id), it.suite);
         const codec = slotCodec(sealer);
         for (let place = 1; place < PLACES - 1; place++) {
           for (const length of (place - 1) % 4 === 0 ? [PAGE, QUAD_LENGTH] : [PAGE]) {

@@ -36,7 +36,7 @@ async function segment(disk: string, pages: readonly Uint8Array[], alter: (bytes
   await prepareSealedOverlay({ files, random, directory, disk, size, suite: 1, places: PLACES });
   const key = { suite: 1, overlayKey: publicKeys().overlay } as const;
   const log = await openLogFiles({ files, directory, disk, session: 'session', key }, size);
-  const codec = log.codec({ of: 'segment', salt: SALT });
+  const codec = log.codec({ of: 'segment', number: 1, salt: SALT });
   const bytes = Buffer.alloc(PLACES * PLACE_LENGTH);
   const preface = encodePreface({ of: 'segment', suite: 1, number: 1, salt: SALT });
   for (const place of [0, PLACES - 1]) bytes.set(preface, place * PLACE_LENGTH);
