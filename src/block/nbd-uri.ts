@@ -1,4 +1,5 @@
 import type { Address, PeerAddress } from '../sys/network.ts';
+import { inUri } from '../sys/networks.ts';
 import { BlockError } from './block-error.ts';
 
 export interface NbdPlace {
@@ -42,10 +43,8 @@ export function nbdUri(address: Address, name: string, tls: boolean): string {
     case 'unix':
       // Slashes may stand in a query as they are, and people read them.
       return `${scheme}+unix:///${path}?socket=${encodeURIComponent(address.path).replaceAll('%2F', '/')}`;
-    case 'tcp': {
-      const host = address.host.includes(':') ? `[${address.host}]` : address.host;
-      return `${scheme}://${host}:${address.port}/${path}`;
-    }
+    case 'tcp':
+      return `${scheme}://${inUri(address.host)}:${address.port}/${path}`;
     case 'fd':
       break;
   }

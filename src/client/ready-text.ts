@@ -1,3 +1,4 @@
+import { inUri } from '../sys/networks.ts';
 import type { NfsResult, ReadySession } from '../protocol/results.ts';
 
 /** `serving` says how it ends. */
@@ -35,7 +36,7 @@ function nfsText({ host, ports, directory, snippets }: NfsResult): string[] {
   ];
   return [
     '',
-    `NFS: ${host}:${directory} (ports: nfs ${nfs}, mount ${mount}, portmap ${portmap})`,
+    `NFS: ${inUri(host)}:${directory} (ports: nfs ${nfs}, mount ${mount}, portmap ${portmap})`,
     ...of.flatMap(([name, text]) => ['', `${name}:`, text.replace(/^/gm, '  ')]),
   ];
 }

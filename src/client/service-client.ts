@@ -25,7 +25,7 @@ type Line =
       readonly needsKeyOf?: string;
     };
 
-/** Rejects ServiceFailure; UNREACHABLE where the service went away. */
+/** Rejects ServiceFailure; UNREACHABLE where the service went away, or where something else answers. */
 export async function askService<N extends OperationName>(
   at: HttpServerPlace,
   name: N,
@@ -36,7 +36,7 @@ export async function askService<N extends OperationName>(
   const posted = { at, path: `/v1/${name}`, accept: EVENTS_TYPE, body, signal };
   try {
     for await (const text of postForLines(posted)) {
-      const line = JSON.parse(text) as Line;
+      const line = lineIn(text, at);
       if (line.event === 'result') return line.result as ResultOf<N>;
       if (line.event === 'error') {
         throw new ServiceFailure(line.kind, line.message, line.needsKeyOf);
@@ -52,4 +52,17 @@ export async function askService<N extends OperationName>(
     'UNREACHABLE',
     `the service at ${placeName(at)} ended before it had answered`,
   );
+}
+
+/** Whatever listens at the place that was named may answer: a proxy says what it has to say in HTML. */
+function lineIn(text: string, at: HttpServerPlace): Line {
+  let line: Partial<Line> | null = null;
+  try {
+    line = JSON.parse(text) as Partial<Line> | null;
+  } catch (cause) {
+    if (!(cause instanceof SyntaxError)) throw cause;
+  }
+  if (typeof line?.event === 'string') return line as Line;
+  const message = `what answers at ${placeName(at)} is not the service of Holdfast: is the address right?`;
+  throw new SystemError('UNREACHABLE', message);
 }

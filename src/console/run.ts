@@ -1,6 +1,5 @@
 import { ServiceFailure } from '../client/service-failure.ts';
 import { askService } from '../client/service-client.ts';
-import { asError } from '../lib/as-error.ts';
 import { type Clock } from '../sys/clock.ts';
 import { type HttpServerPlace, placeName } from '../sys/http-place.ts';
 import { openRawTerminal, type RawTerminal } from '../sys/raw-terminal.ts';
@@ -169,9 +168,6 @@ function failureOf(cause: unknown): Failure {
     const { kind, message, needsKeyOf } = cause;
     return { kind, message, needsKeyOf };
   }
-  // What is no JSON was not said by the service.
-  if (cause instanceof SystemError || cause instanceof SyntaxError) {
-    return { kind: 'gone', message: asError(cause).message };
-  }
+  if (cause instanceof SystemError) return { kind: 'gone', message: cause.message };
   throw cause;
 }

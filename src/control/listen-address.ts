@@ -1,5 +1,6 @@
 import { resolve } from 'node:path/posix';
 import type { Address } from '../sys/network.ts';
+import { inUri } from '../sys/networks.ts';
 import { SystemError } from '../sys/system-error.ts';
 
 /** `unix:PATH`, `tcp:HOST:PORT`, `tcp:[IPv6]:PORT` or `fd:N` (a listening socket that systemd opened). */
@@ -19,5 +20,5 @@ export function formatListenAddress(address: Address): string {
   if (address.kind === 'unix') return `unix:${address.path}`;
   if (address.kind === 'fd') return `fd:${address.fd}`;
   const { host, port } = address;
-  return `tcp:${host.includes(':') ? `[${host}]` : host}:${port}`;
+  return `tcp:${inUri(host)}:${port}`;
 }

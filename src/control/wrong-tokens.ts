@@ -1,4 +1,5 @@
 import type { Clock } from '../sys/clock.ts';
+import { peerNetwork } from '../sys/networks.ts';
 
 /**
  * Those who come without a token that holds: each waits longer from time to time, and all of them together make few
@@ -13,7 +14,7 @@ export interface WrongTokens extends AsyncDisposable {
 const NOTE_MS = 60_000;
 const WAIT_MS = 250;
 const WAIT_MS_MAX = 8000;
-/** So long after its last try an address begins anew. */
+/** So long after its last try a host begins anew, whichever of its IPv6 addresses it takes. */
 const FORGET_MS = 600_000;
 const ADDRESSES_MAX = 10_000;
 
@@ -25,10 +26,11 @@ export function wrongTokens(clock: Clock, note: (words: string) => Promise<void>
 
   function counted(address: string): number {
     const nowMs = clock.monotonicMs();
-    const known = tries.get(address);
+    const host = peerNetwork(address);
+    const known = tries.get(host);
     const count = known && nowMs - known.atMs < FORGET_MS ? known.count + 1 : 1;
-    tries.delete(address);
-    tries.set(address, { count, atMs: nowMs });
+    tries.delete(host);
+    tries.set(host, { count, atMs: nowMs });
     // The one that was quiet for longest.
     if (tries.size > ADDRESSES_MAX) tries.delete(tries.keys().next().value!);
     return count;

@@ -1,6 +1,7 @@
 import type { SessionRecord } from '../formats/store/session.ts';
 import { EXPORT_PATH } from '../targets/nfs/export-path.ts';
 import type { NfsPorts } from '../targets/nfs/listening.ts';
+import { inUri } from '../sys/networks.ts';
 import { MOUNT_POINT, machineFiles } from './machine-files.ts';
 
 /** What an administrator does on a host of each kind to run a session from the export. */
@@ -12,7 +13,7 @@ export function nfsSnippets(
   const first = machineFiles(session);
   const disk = first.disks[0]!.names[0];
   const directory = `${EXPORT_PATH}/${id}`;
-  const server = host.includes(':') ? `[${host}]` : host;
+  const server = inUri(host);
   const isStandard = ports.nfs === 2049 && ports.portmap === 111;
   const mount = `mount -t nfs -o ${mountOptions(ports)} ${server}:${EXPORT_PATH} ${MOUNT_POINT}`;
   const asRoot = (...lines: string[]): string => [...rightsNote(session), ...lines].join('\n');

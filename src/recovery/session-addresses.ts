@@ -1,5 +1,5 @@
 import type { SessionRecord } from '../formats/store/session.ts';
-import { isAnyAddress } from '../sys/networks.ts';
+import { inUri, isAnyAddress } from '../sys/networks.ts';
 import { reachableAt } from '../sys/this-host.ts';
 import { EXPORT_PATH } from '../targets/nfs/export-path.ts';
 import type { DiskServer } from './disk-server.ts';
@@ -22,8 +22,4 @@ export function sessionAddresses(session: SessionRecord, shared: DiskServer | un
     addresses.push(...disks.map(({ name }) => `${scheme}://${host}:${port}/${id}/${name}`));
   }
   return addresses;
-}
-
-function inUri(host: string): string {
-  return host.includes(':') ? `[${host}]` : host;
 }

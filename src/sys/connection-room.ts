@@ -4,7 +4,8 @@ import type { UnixPeer } from './unix-peer.ts';
  * Room for connections over a unix socket that every user of this machine may open. Root has room of its own, so that
  * no user keeps the administrator out; each other user who may ask has a bound; all who may not ask share a small one.
  * Where there is none left, the connection of the same group that has been idle for longest is ended for the next: a
- * user's own forgotten connections do not keep that user out either.
+ * user's own forgotten connections do not keep that user out either. Nor do those of other users: the one that has most
+ * gives one up.
  */
 export interface ConnectionRoom {
   /** Undefined: there is none. `end` ends another connection, that it may be called for later. */
@@ -47,11 +48,25 @@ export function connectionRoom(knows: (peer: UnixPeer) => boolean): ConnectionRo
     if (group === 'root') return its >= OF_ROOT_MAX;
     return its >= OF_USER_MAX || count((it) => it.group.startsWith('user ')) >= OF_USERS_MAX;
   }
+  /** Those of which one may be ended for another one of the group. */
+  function idleFor(group: string): Inside[] {
+    const idle = [...inside].filter((it) => !it.isBusy);
+    const isUser = (it: string): boolean => it.startsWith('user ');
+    if (!isUser(group) || count((it) => it.group === group) >= OF_USER_MAX) {
+      return idle.filter((it) => it.group === group);
+    }
+    const users = Map.groupBy(
+      idle.filter((it) => isUser(it.group)),
+      (it) => it.group,
+    );
+    const [most = []] = [...users.values()].toSorted((a, b) => b.length - a.length);
+    return most;
+  }
   return {
     enter(peer, end) {
       const group = groupOf(peer);
       if (isFull(group)) {
-        const idle = [...inside].filter((it) => it.group === group && !it.isBusy);
+        const idle = idleFor(group);
         if (idle.length === 0) return undefined;
         const longest = idle.reduce((a, b) => (b.since < a.since ? b : a));
         inside.delete(longest);

@@ -1,5 +1,6 @@
 import { createSocket } from 'node:dgram';
 import { plainAddress, type Peer } from './network.ts';
+import { inUri } from './networks.ts';
 import { isIpv6 } from './socket-options.ts';
 import { systemError } from './system-error.ts';
 
@@ -15,7 +16,7 @@ export async function answerDatagrams(
 ): Promise<AsyncDisposable> {
   const isInherited = 'fd' in place;
   const isSix = isInherited ? isIpv6(place.fd) : place.host.includes(':');
-  const shown = isInherited ? `descriptor ${place.fd}` : `udp:${place.host}:${place.port}`;
+  const shown = isInherited ? `descriptor ${place.fd}` : `udp:${inUri(place.host)}:${place.port}`;
   const socket = createSocket({ type: isSix ? 'udp6' : 'udp4' });
   socket.on('message', (bytes, { address, port: from }) => {
     // RFC 768: who sends from port 0 expects no answer, and Node throws where one is sent there.

@@ -4,6 +4,9 @@ import { createInterface } from 'node:readline';
 import { type HttpServerPlace, placeName } from './http-place.ts';
 import { systemError } from './system-error.ts';
 
+/** Then a silent server is asked every second (libuv) whether it is there, ten times. */
+const PROBE_AFTER_MS = 20_000;
+
 export interface Posted {
   readonly at: HttpServerPlace;
   readonly path: string;
@@ -31,6 +34,8 @@ export async function* postForLines(posted: Posted): AsyncGenerator<string> {
           ...(at.authority && { ca: Buffer.from(at.authority) }),
           headers: { ...headers, authorization: `Bearer ${at.token}` },
         });
+  // A server that went away without a word is found out, however long its answer may take.
+  sent.setSocketKeepAlive(true, PROBE_AFTER_MS);
   const leave = (): void => void sent.destroy();
   signal.addEventListener('abort', leave, { once: true });
   if (signal.aborted) leave();

@@ -1,3 +1,5 @@
+import { inUri } from './networks.ts';
+
 /** The path of a unix socket, or a server on another host. */
 export type HttpServerPlace = string | HttpsPlace;
 
@@ -12,5 +14,5 @@ export interface HttpsPlace {
 
 /** For messages. */
 export function placeName(at: HttpServerPlace): string {
-  return typeof at === 'string' ? at : `https://${at.host}:${at.port}`;
+  return typeof at === 'string' ? at : `https://${inUri(at.host)}:${at.port}`;
 }

@@ -12,6 +12,7 @@ import { createSecureContext } from 'node:tls';
 import { SchemaError } from '../lib/schema.ts';
 import { type ConnectionRoom, connectionRoom, type Occupant } from './connection-room.ts';
 import { clearPath, plainAddress } from './network.ts';
+import { inUri, peerNetwork } from './networks.ts';
 import { SystemError, systemError } from './system-error.ts';
 import type { X509Credentials } from './tls-credentials.ts';
 import { type UnixPeer, unixPeer } from './unix-peer.ts';
@@ -141,8 +142,8 @@ export interface HttpsServerOptions extends Omit<HttpServerOptions, 'at' | 'know
 
 /** Each takes a descriptor. */
 const CONNECTIONS_MAX = 128;
-/** Of one host: others have to find room. */
-const CONNECTIONS_OF_ADDRESS_MAX = 16;
+/** Of one host, whichever of its IPv6 addresses it takes: others have to find room. */
+const CONNECTIONS_OF_NETWORK_MAX = 16;
 
 /** Of those that are sent without waiting for answers each takes memory, before anybody knows from whom they are. */
 const REQUESTS_OF_CONNECTION_MAX = 32;
@@ -175,7 +176,7 @@ export async function serveHttps({
   server.on('tlsClientError', (_error, socket) => socket.destroy());
   server.on('clientError', (_error, socket) => socket.destroy());
   await new Promise<void>((resolve, reject) => {
-    const where = `${at.host}:${at.port}`;
+    const where = `${inUri(at.host)}:${at.port}`;
     server.once('error', (cause) => reject(systemError(cause, `listen on ${where}`)));
     server.listen(at, resolve);
   });
@@ -188,22 +189,41 @@ export async function serveHttps({
   };
 }
 
+interface Connected {
+  readonly socket: Socket;
+  readonly network: string;
+}
+
+/**
+ * Full is no reason to turn away a host that has few: the one that has most gives up the connection that it has had
+ * for longest. Nothing of who they are is known yet.
+ */
 function limitConnections(server: TlsServer): void {
-  const open = new Map<string, number>();
-  server.maxConnections = CONNECTIONS_MAX;
+  const inside = new Set<Connected>();
   server.on('connection', (socket: Socket) => {
     socket.on('error', () => {});
     // A host that went away without a word is found out.
     socket.setKeepAlive(true, KEEP_ALIVE_PROBE_MS);
-    const address = plainAddress(socket.remoteAddress ?? '');
-    const count = (open.get(address) ?? 0) + 1;
-    open.set(address, count);
-    socket.once('close', () => {
-      const left = open.get(address)! - 1;
-      if (left > 0) open.set(address, left);
-      else open.delete(address);
-    });
-    if (count > CONNECTIONS_OF_ADDRESS_MAX) socket.destroy();
+    const network = peerNetwork(plainAddress(socket.remoteAddress ?? ''));
+    const its = [...inside].filter((it) => it.network === network).length;
+    if (its >= CONNECTIONS_OF_NETWORK_MAX) {
+      socket.destroy();
+      return;
+    }
+    if (inside.size >= CONNECTIONS_MAX) {
+      const hosts = [...Map.groupBy(inside, (it) => it.network).values()];
+      const most = hosts.reduce((a, b) => (b.length > a.length ? b : a));
+      if (most.length <= its + 1) {
+        socket.destroy();
+        return;
+      }
+      const [longest] = most;
+      inside.delete(longest!);
+      longest!.socket.destroy();
+    }
+    const it: Connected = { socket, network };
+    inside.add(it);
+    socket.once('close', () => inside.delete(it));
   });
 }
 

@@ -2,6 +2,7 @@ import { chmodSync, lstatSync, readdirSync, rmSync, type Stats } from 'node:fs';
 import { createConnection, createServer, type Server, Socket } from 'node:net';
 import { join } from 'node:path/posix';
 import { createServer as createTlsServer } from 'node:tls';
+import { inUri } from './networks.ts';
 import { descriptorOf, limitUnacknowledged } from './socket-options.ts';
 import { SystemError, type SystemErrorCode, systemError } from './system-error.ts';
 import { type UnixPeer, unixPeer } from './unix-peer.ts';
@@ -142,7 +143,7 @@ export async function connect(address: PeerAddress): Promise<ByteStream> {
 
 function shown(address: Address): string {
   if (address.kind === 'unix') return `unix:${address.path}`;
-  return address.kind === 'tcp' ? `tcp:${address.host}:${address.port}` : `fd:${address.fd}`;
+  return address.kind === 'tcp' ? `tcp:${inUri(address.host)}:${address.port}` : `fd:${address.fd}`;
 }
 
 function listenOptions(address: Address) {

@@ -85,6 +85,11 @@ export function isAnyAddress(host: string): boolean {
   return isIP(host) !== 0 && /^[0:.]+$/.test(host);
 }
 
+/** A host where a port or a path follows it: an IPv6 address has colons of its own (RFC 3986 3.2.2). */
+export function inUri(host: string): string {
+  return host.includes(':') ? `[${host}]` : host;
+}
+
 function familyOf(version: number): 'ipv4' | 'ipv6' {
   return version === 4 ? 'ipv4' : 'ipv6';
 }

@@ -144,6 +144,20 @@ test('who tries tokens waits longer each time, and fills no log', async () => {
   await wrong[Symbol.asyncDispose]();
 });
 
+test('another address of the same IPv6 host waits as long as the first', async () => {
+  const clock = fakeClock('2026-11-21T18:00:00Z');
+  await using wrong = wrongTokens(clock, async () => {});
+  const { signal } = new AbortController();
+  const answered: string[] = [];
+  for (const address of ['2001:db8::1', '2001:db8::2:1', '2001:db8:0:1::1']) {
+    void wrong.tried(address, signal).then(() => answered.push(address));
+  }
+  await clock.advance(250);
+  deepEqual(answered, ['2001:db8::1', '2001:db8:0:1::1']);
+  await clock.advance(250);
+  equal(answered.length, 3);
+});
+
 test('the names of files in a request are found, those of other hosts are none', async () => {
   const disk = (where: string) => ({ name: 'vda', where });
   const backup = { set: 's', machine: 'm', disks: [disk('/x'), disk('nbd://h/e')] };

@@ -231,6 +231,28 @@ test('long requests are refused, and a host that opens many connections shuts ou
   equal(curl('/v1/service/show', ...bearer(file)).status, 200);
 });
 
+test('hosts that take all connections together leave room for one that has none', {
+  skip,
+}, async () => {
+  const file = await token('late', '--may', 'look');
+  const hosts = Array.from({ length: 8 }, (_, at) => `127.0.0.${10 + at}`);
+  const sockets = hosts.flatMap((localAddress) =>
+    Array.from({ length: 16 }, () => connect({ port: port(), host: '127.0.0.1', localAddress })),
+  );
+  for (const socket of sockets) socket.on('error', () => {});
+  await Promise.all(sockets.map((socket) => once(socket, 'connect')));
+  const ended = Promise.any(sockets.map((socket) => once(socket, 'close')));
+  const asked = spawn('curl', [
+    ...['-s', '-o', join(root, 'late'), '-w', '%{http_code}', '--max-time', '8'],
+    ...['--cacert', own.certificate, '--interface', '127.0.0.2', '-X', 'POST', ...bearer(file)],
+    ...['-d', '{}', `https://127.0.0.1:${port()}/v1/service/show`],
+  ]);
+  const [status] = (await once(asked.stdout, 'data')) as [Buffer];
+  equal(status.toString(), '200');
+  await ended;
+  for (const socket of sockets) socket.destroy();
+});
+
 test('what a command does itself is not done here in the place of there', { skip }, async () => {
   const file = await token('mounter', '--may', 'manage', '--files');
   const made = join(root, 'made-here');

@@ -49,6 +49,15 @@ test('users who ask for all there is do not keep root out', async () => {
   for (let n = 0; n < 64; n++) ok(enter(0));
 });
 
+test('users whose idle connections take all there is leave room for a user who has none', async () => {
+  const { enter, ended } = room();
+  for (let uid = 1; uid <= 4; uid++) for (let n = 0; n < 32; n++) ok(enter(uid, `${uid}`));
+  for (let n = 0; n < 8; n++) ok(enter(5, '5'));
+  deepEqual(ended.toSorted(), ['1', '1', '2', '2', '3', '3', '4', '4']);
+  for (let n = 0; n < 32; n++) enter(6)?.busy(true);
+  equal(ended.filter((it) => it === '5').length, 0, 'it has fewer than others');
+});
+
 test('over a socket: more idle connections than there is room for, and the next is answered', async () => {
   const path = join(mkdtempSync(join(tmpdir(), 'room-')), 'socket');
   await using _server = await serveHttp({

@@ -1,6 +1,7 @@
 import type { MemoryBudget } from '../../lib/memory-budget.ts';
 import type { Clock } from '../../sys/clock.ts';
 import type { Random } from '../../sys/random.ts';
+import { inUri } from '../../sys/networks.ts';
 import { reachableAt } from '../../sys/this-host.ts';
 import { type SocketOwners, socketOwners } from '../../sys/socket-owner.ts';
 import type { FileTree } from '../../tree/file-tree.ts';
@@ -124,7 +125,7 @@ export async function openNfsTarget({
       let gone: Promise<void> | undefined;
       return {
         name,
-        uri: `nfs://${reachableAt(access.flatMap(({ allow }) => allow.names))}${EXPORT_PATH}/${name}`,
+        uri: `nfs://${inUri(reachableAt(access.flatMap(({ allow }) => allow.names)))}${EXPORT_PATH}/${name}`,
         get clients() {
           return clients.of(served);
         },
