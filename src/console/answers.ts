@@ -1,9 +1,10 @@
 import { formatSize } from '../lib/sizes.ts';
 import type { CopiedFiles, JobSummary, PointSummary, Progress } from '../protocol/results.ts';
-import { again, refreshed } from './asking.ts';
+import { again, isStillAsked, refreshed } from './asking.ts';
+import { withChosen } from './chosen.ts';
 import { type Dialog, followed, followedDialog, NO_LOG } from './dialog-model.ts';
 import { changedBy, hostAnswered, shownAfter } from './host-answers.ts';
-import { chosenOf, withPage } from './lists.ts';
+import { withPage } from './lists.ts';
 import { stepOn } from './set-up.ts';
 import {
   type Answer,
@@ -38,7 +39,8 @@ export function answered(
   if (look) {
     const looks = model.looks.filter((it) => it !== look);
     // With `refreshed`: the first answer opens the way for other questions, and a list may have moved on.
-    return refreshed(lookAnswered(begun({ ...up, looks }, answer), look, answer));
+    const next = lookAnswered(begun({ ...up, looks }, answer), look, answer);
+    return refreshed(withChosen(model, next));
   }
   if (id === model.follow) return [{ ...up, follow: undefined }, []];
   const task = model.tasks.find((it) => it.id === id);
@@ -59,7 +61,7 @@ function lookAnswered(model: Model, { what }: Look, answer: Answer): Model {
   if (name === 'service/show') return { ...model, facts: known(result), host: result.host };
   if (name === 'session/list') {
     const { sessions, damaged: damagedSessions } = result;
-    return { ...withSessions(model, known(sessions)), damagedSessions };
+    return { ...model, sessions: known(sessions), damagedSessions };
   }
   if (name === 'set/list') {
     return { ...model, sets: known(result.sets), damagedSets: result.damaged };
@@ -80,17 +82,6 @@ function lookAnswered(model: Model, { what }: Look, answer: Answer): Model {
   const { jobs: rows, ...place } = result;
   const page = { ...place, rows, idOf: ({ job }: JobSummary) => job };
   return { ...model, jobs: withPage(model, model.jobs, page) };
-}
-
-/** Who has chosen a session goes on having it, or nothing: keys never act on another one than was seen. */
-function withSessions(model: Model, sessions: Model['sessions']): Model {
-  const before = chosenOf(model.sessions, model.chosen.sessions)?.session ?? model.sessionBefore;
-  if (before === undefined || sessions.kind !== 'known') {
-    return { ...model, sessions, sessionBefore: before };
-  }
-  const row = sessions.value.findIndex(({ session }) => session === before);
-  const chosen = { ...model.chosen, sessions: row };
-  return { ...model, sessions, chosen, sessionBefore: undefined };
 }
 
 function pointsArrived(model: Model, answer: Extract<Answer, { name: 'backup/page' }>): PointsList {
@@ -138,12 +129,15 @@ export function failed(
   model: Model,
   { id, failure, time }: Extract<Event, { kind: 'failed' }>,
 ): Next {
-  const seen = failure.kind === 'gone' ? lost(model, failure.message) : model;
+  const seen = failure.kind === 'gone' ? withChosen(model, lost(model, failure.message)) : model;
   const look = model.looks.find((it) => it.id === id);
   if (look) {
     const looks = model.looks.filter((it) => it !== look);
     const next = { ...seen, looks };
-    return [failure.kind === 'gone' ? next : refused(next, look, failure.message), []];
+    return [
+      failure.kind === 'gone' ? next : withChosen(model, refused(next, look, failure.message)),
+      [],
+    ];
   }
   // A service that refuses is not asked again: it will not change its mind.
   if (id === model.follow && failure.kind === 'gone') return [{ ...seen, follow: undefined }, []];
@@ -158,9 +152,10 @@ function lost(model: Model, reason: string): Model {
   const it = followedDialog(dialog);
   const place = ({ chosen, top }: PagedList<unknown>) => ({ chosen, top });
   return {
-    ...withSessions(model, UNKNOWN),
+    ...model,
     service: { kind: 'down', reason, sinceMs },
     ...NOTHING_KNOWN,
+    ...{ damagedSessions: [], damagedSets: [] },
     ...NO_PLACE,
     points: { ...noPoints(points.filter), ...place(points) },
     jobs: { ...NO_ROWS, ...place(jobs) },
@@ -169,16 +164,18 @@ function lost(model: Model, reason: string): Model {
   };
 }
 
-function refused(model: Model, { what }: Look, message: string): Model {
+function refused(model: Model, look: Look, message: string): Model {
   const { nowMs: atMs, dialog } = model;
+  const { what } = look;
   const up: Model = { ...model, service: { kind: 'up' } };
+  // It is about a directory, a search or a dialog that was left in the meantime.
+  if (!isStillAsked(model, look)) return up;
   const no = { kind: 'refused', message } as const;
   if (what === 'points') {
     return { ...up, points: { ...noPoints(model.points.filter), refused: message, atMs } };
   }
   if (what === 'entries') return { ...up, entries: { ...NO_ROWS, refused: message, atMs } };
   if (what === 'jobs') return { ...up, jobs: { ...NO_ROWS, refused: message, atMs } };
-  if (what === 'sessions') return withSessions(up, no);
   if (what !== 'shown' && what !== 'shownLog') return { ...up, [what]: no };
   const it = followedDialog(dialog);
   if (!it) return up;
@@ -192,7 +189,9 @@ function taskDone(
   { answer, time }: { readonly answer: Answer; readonly time: string },
 ): Next {
   const tasks = model.tasks.filter((it) => it !== task);
-  const done = logged({ ...model, tasks }, { time, text: `${task.title}: ${outcome(answer)}` });
+  const bad = failureIn(answer);
+  const text = `${task.title}: ${bad ?? outcome(answer)}`;
+  const done = logged({ ...model, tasks }, { time, text, isFailure: bad !== undefined });
   const isReady = answer.name === 'session/start' || answer.name === 'session/resume';
   // Whoever types something now is not interrupted: the log has it.
   const dialog: Dialog | undefined =
@@ -205,7 +204,9 @@ function taskDone(
         }
       : (shownAfter(answer, model.dialog) ?? model.dialog);
   const shows = isReady ? 'sessions' : answer.name === 'files/open' ? 'files' : model.screen;
-  const screen = model.dialog ? model.screen : shows;
+  // Keys that are pressed on another screen by now are meant for that one.
+  const isLeft = model.dialog !== undefined || model.screen !== task.from;
+  const screen = isLeft ? model.screen : shows;
   const changed = changedBy(answer.name);
   // Whoever was let set this machine up without a login is done with it.
   const isLast = answer.name === 'host/finish-set-up' && model.leaving.key === 'l';
@@ -218,6 +219,17 @@ function taskDone(
 const CHANGED = [
   ...['facts', 'sessions', 'latest', 'active', 'jobs', 'schedules', 'opened', 'standing'],
 ] as const satisfies readonly LookName[];
+
+/** What of it could not be done, although it was answered. */
+function failureIn({ name, result }: Answer): string | undefined {
+  if (name === 'network/test') {
+    const failed = result.checks.filter(({ ok }) => !ok);
+    if (failed.length === 0) return undefined;
+    return failed.map(({ what, detail }) => `${what}: ${detail}`).join('; ');
+  }
+  if (name !== 'host/factory-reset' || result.failed.length === 0) return undefined;
+  return `not all could be reset: ${result.failed.join('; ')}`;
+}
 
 function outcome({ name, result }: Answer): string {
   if (name === 'session/start' || name === 'session/resume') {

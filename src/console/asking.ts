@@ -1,4 +1,13 @@
-import type { Call, KnownName, LookName, Model, Next, PagedList, PagedName } from './model.ts';
+import type {
+  Call,
+  KnownName,
+  Look,
+  LookName,
+  Model,
+  Next,
+  PagedList,
+  PagedName,
+} from './model.ts';
 import { followedDialog } from './dialog-model.ts';
 import { HOUR_PARTS, listRows } from './model.ts';
 import { PAGES } from './pages.ts';
@@ -119,11 +128,21 @@ function look([model, effects]: Next, what: LookName): Next {
   const call = callOf(model, what);
   if (!call) return [model, effects];
   const { nextId: id, nowMs: sinceMs } = model;
-  const looks = [...model.looks, { id, what, sinceMs }];
+  const looks = [...model.looks, { id, what, call, sinceMs }];
   return [
     { ...model, looks, nextId: id + 1 },
     [...effects, { kind: 'ask', id, call, secret: undefined }],
   ];
+}
+
+/** Whether what was asked is what is to be seen by now; it may be another part of the same list. */
+export function isStillAsked(model: Model, { what, call }: Look): boolean {
+  const now = callOf(model, what);
+  return now !== undefined && subjectOf(now) === subjectOf(call);
+}
+
+function subjectOf({ name, request }: Call): string {
+  return JSON.stringify([name, { ...request, first: 0 }]);
 }
 
 function callOf(model: Model, what: LookName): Call | undefined {

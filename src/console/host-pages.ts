@@ -1,4 +1,4 @@
-import { knownRows } from './lists.ts';
+import { idsOf } from './lists.ts';
 import { disksKey, keysOf, machineKey, sshKey } from './machine-keys.ts';
 import { interfacesOf, networkKey } from './network-keys.ts';
 import type { Page } from './pages.ts';
@@ -13,7 +13,7 @@ export const HOST_PAGES = {
     title: 'Network',
     help: () => 'Enter addresses  v VLAN  b bond  d remove  t test  R reset  ',
     looks: ['network'],
-    list: { kind: 'rows', count: (model) => knownRows(interfacesOf(model)) },
+    list: { kind: 'rows', ids: (model) => idsOf(interfacesOf(model), (it) => it.name) },
     body: networkBody,
     key: networkKey,
   },
@@ -29,7 +29,7 @@ export const HOST_PAGES = {
     title: 'Disks',
     help: () => 'Enter use for backups  ',
     looks: ['disks'],
-    list: { kind: 'rows', count: ({ disks }) => knownRows(disks) },
+    list: { kind: 'rows', ids: ({ disks }) => idsOf(disks, (it) => it.name) },
     body: disksBody,
     key: disksKey,
   },
@@ -37,7 +37,10 @@ export const HOST_PAGES = {
     title: 'SSH',
     help: () => 'o open  x close  S shell  a add key  d remove key  ',
     looks: ['ssh'],
-    list: { kind: 'rows', count: (model) => knownRows(keysOf(model)) },
+    list: {
+      kind: 'rows',
+      ids: (model) => idsOf(keysOf(model), (it) => `${it.user} ${it.fingerprint}`),
+    },
     body: sshBody,
     key: sshKey,
   },
@@ -45,7 +48,7 @@ export const HOST_PAGES = {
     title: 'Set-up',
     help: () => 'Enter do this step  Down leave it out  ',
     looks: ['machine', 'network', 'ssh', 'disks', 'sets'],
-    list: { kind: 'rows', count: () => STEPS.length },
+    list: { kind: 'rows', ids: () => STEPS.map(({ title }) => title) },
     body: setUpBody,
     key: setUpKey,
   },

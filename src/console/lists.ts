@@ -15,7 +15,7 @@ export function moved(model: Model, list: PageList, by: number): Model {
 export function movedTo(model: Model, list: PageList, row: number): Model {
   if (list.kind === 'none') return model;
   if (list.kind === 'rows') {
-    const chosen = clamped(row, list.count(model));
+    const chosen = clamped(row, list.ids(model)?.length ?? 0);
     return { ...model, chosen: { ...model.chosen, [model.screen]: chosen } };
   }
   const { total, top } = model[list.name];
@@ -30,8 +30,11 @@ function clamped(row: number, count: number): number {
   return Math.max(0, Math.min(row, count - 1));
 }
 
-export function knownRows(it: Known<readonly unknown[]>): number {
-  return it.kind === 'known' ? it.value.length : 0;
+export function idsOf<T>(
+  it: Known<readonly T[]>,
+  idOf: (row: T) => string,
+): readonly string[] | undefined {
+  return it.kind === 'known' ? it.value.map(idOf) : undefined;
 }
 
 /** The one that is chosen, where it is there. */

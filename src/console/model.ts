@@ -69,8 +69,8 @@ export interface Model {
   readonly jobs: PagedList<JobSummary>;
   /** Row that is chosen in the list of a screen, where that list is not a paged one; -1: none. */
   readonly chosen: Readonly<Partial<Record<ScreenName, number>>>;
-  /** The session that was chosen when the list was known; undefined while it is known. */
-  readonly sessionBefore: string | undefined;
+  /** What was chosen in a list when it was known; absent while it is. */
+  readonly chosenBefore: Readonly<Partial<Record<ScreenName, string>>>;
   readonly dialog: Dialog | undefined;
   /** The question by which the service tells what happens, once it was asked. */
   readonly follow: number | undefined;
@@ -143,6 +143,7 @@ export interface PointsList extends PagedList<PointSummary> {
 export interface Look {
   readonly id: number;
   readonly what: LookName;
+  readonly call: Call;
   readonly sinceMs: number;
 }
 
@@ -158,6 +159,8 @@ export interface Task {
   readonly call: Call;
   readonly title: string;
   readonly progress: string;
+  /** The screen that was seen when it was begun. */
+  readonly from: ScreenName;
   /** What it was asked with: whoever typed something wrong does not type it all again. */
   readonly form: FormDialog | undefined;
 }
@@ -274,7 +277,7 @@ export function firstModel(of: {
     jobs: NO_ROWS,
     ...NO_PLACE,
     chosen: {},
-    sessionBefore: undefined,
+    chosenBefore: {},
     dialog: undefined,
     ...{ time: '', follow: undefined },
     looks: [],

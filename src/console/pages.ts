@@ -8,7 +8,7 @@ import { pointsKey } from './points-keys.ts';
 import { schedulesKey } from './schedules-keys.ts';
 import { sessionsKey } from './sessions-keys.ts';
 import { setsKey } from './sets-keys.ts';
-import { knownRows } from './lists.ts';
+import { idsOf } from './lists.ts';
 import { jobsBody, schedulesBody } from './view-jobs.ts';
 import { logBody, pointsBody, sessionsBody, setsBody } from './view-lists.ts';
 import { exportsBody } from './view-exports.ts';
@@ -33,7 +33,8 @@ export interface Page {
 /** What Up and Down move through. */
 export type PageList =
   | { readonly kind: 'none' }
-  | { readonly kind: 'rows'; readonly count: (model: Model) => number }
+  /** What its rows are called by, in their order; undefined: they are not known. */
+  | { readonly kind: 'rows'; readonly ids: (model: Model) => readonly string[] | undefined }
   | { readonly kind: 'paged'; readonly name: PagedName };
 
 const still = (model: Model): Next => [model, []];
@@ -60,7 +61,7 @@ const sessionsPage: Page = {
   title: 'Sessions',
   help: () => 'Enter show  s stop  r resume  k keep (b: job)  f files  d discard  ',
   looks: ['sessions', 'active', 'exports'],
-  list: { kind: 'rows', count: ({ sessions }) => knownRows(sessions) },
+  list: { kind: 'rows', ids: ({ sessions }) => idsOf(sessions, (it) => it.session) },
   body: sessionsBody,
   key: sessionsKey,
 };
@@ -69,7 +70,7 @@ const setsPage: Page = {
   title: 'Sets',
   help: () => 'n new  b back up  s schedule  ',
   looks: ['sets'],
-  list: { kind: 'rows', count: ({ sets }) => knownRows(sets) },
+  list: { kind: 'rows', ids: ({ sets }) => idsOf(sets, (it) => it.set) },
   body: setsBody,
   key: setsKey,
 };
@@ -87,7 +88,7 @@ const schedulesPage: Page = {
   title: 'Schedules',
   help: () => 'Enter show  n new  d remove  ',
   looks: ['schedules'],
-  list: { kind: 'rows', count: ({ schedules }) => knownRows(schedules) },
+  list: { kind: 'rows', ids: ({ schedules }) => idsOf(schedules, (it) => it.schedule) },
   body: schedulesBody,
   key: schedulesKey,
 };
@@ -96,7 +97,7 @@ const exportsPage: Page = {
   title: 'Exports',
   help: () => '',
   looks: ['exports'],
-  list: { kind: 'rows', count: ({ exports }) => knownRows(exports) },
+  list: { kind: 'rows', ids: ({ exports }) => idsOf(exports, (it) => it.uri) },
   body: exportsBody,
   key: still,
 };
@@ -105,7 +106,10 @@ const filesPage: Page = {
   title: 'Files',
   help: () => 'Enter look into  x close  ',
   looks: ['opened'],
-  list: { kind: 'rows', count: (model) => knownRows(openVolumes(model)) },
+  list: {
+    kind: 'rows',
+    ids: (model) => idsOf(openVolumes(model), (it) => `${it.id} ${it.volume?.volume ?? ''}`),
+  },
   body: openedBody,
   key: openedKey,
 };
@@ -123,7 +127,7 @@ const alarmsPage: Page = {
   title: 'Alarms',
   help: () => 'Enter show  a acknowledge  ',
   looks: ['standing'],
-  list: { kind: 'rows', count: ({ standing }) => knownRows(standing) },
+  list: { kind: 'rows', ids: ({ standing }) => idsOf(standing, (it) => it.alarm) },
   body: alarmsBody,
   key: alarmsKey,
 };
@@ -132,7 +136,7 @@ const logPage: Page = {
   title: 'Log',
   help: () => '',
   looks: [],
-  list: { kind: 'rows', count: ({ log }) => log.length },
+  list: { kind: 'rows', ids: ({ log }) => log.map((_, at) => `${at}`) },
   body: logBody,
   key: still,
 };

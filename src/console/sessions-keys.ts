@@ -39,12 +39,19 @@ export function sessionsKey(model: Model, key: string): Next {
   }
 }
 
+/** What was said of clients longer ago, as when this screen was seen for the last time, is not believed. */
+const FRESH_MS = 5000;
+
 /** A single key must not freeze a guest: undefined where no client is connected. */
-function stopOf({ session, state }: SessionSummary, { exports }: Model): ConfirmDialog | undefined {
+function stopOf(
+  { session, state }: SessionSummary,
+  { exports, nowMs }: Model,
+): ConfirmDialog | undefined {
   if (state !== 'running') return undefined;
-  const own = exports.kind === 'known' ? exports.value.filter((it) => it.session === session) : [];
+  const isFresh = exports.kind === 'known' && nowMs - exports.atMs < FRESH_MS;
+  const own = isFresh ? exports.value.filter((it) => it.session === session) : [];
   const clients = own.reduce((sum, it) => sum + it.clients.length, 0);
-  if (exports.kind === 'known' && clients === 0) return undefined;
+  if (isFresh && clients === 0) return undefined;
   const who =
     clients === 0
       ? 'The clients that are connected to it are not known.'

@@ -35,7 +35,8 @@ export const STEPS: readonly Step[] = [
         const all = interfaces.flatMap(({ addresses }) => addresses);
         const own = all.filter(({ from }) => from !== 'link').map(({ address }) => address);
         const text = own.join(' ') || 'no address';
-        if (pending) return { isDone: false, text: `${text}: c confirms the change` };
+        if (pending)
+          return { isDone: false, text: `${text}: to be kept with c on the screen Network` };
         return { isDone: own.length > 0, text };
       }),
     open: page('network'),

@@ -21,7 +21,7 @@ export function startTask(
     return [{ ...model, dialog: undefined, hint: 'Too much is under way: wait a little.' }, []];
   }
   const id = model.nextId;
-  const tasks = [...model.tasks, { id, call, title, progress: '', form }];
+  const tasks = [...model.tasks, { id, call, title, progress: '', from: model.screen, form }];
   return [
     { ...model, tasks, dialog: undefined, nextId: id + 1 },
     [{ kind: 'ask', id, call, secret }],

@@ -27,13 +27,14 @@ export function machineBody(model: Model): readonly Line[] {
     field('Password', `of the administrator: ${password}`),
     ...lockdownLines(model),
     [],
-    line(' r starts the machine again, o switches it off: both ask for a reason.'),
+    line(' B starts the machine again, P switches it off: both ask for a reason.'),
     line(' F makes it as it came. The store is never touched.'),
   ];
 }
 
 function lockdownLines({ lockdown }: Model): Line[] {
-  if (lockdown.kind !== 'known') return [];
+  if (lockdown.kind === 'refused') return [field('Lockdown', lockdown.message)];
+  if (lockdown.kind === 'unknown') return [];
   const { on, since, persons, approvals } = lockdown.value;
   if (!on) return [field('Lockdown', 'off')];
   const agreed = `${approvals.length} of ${persons} agreed to its end`;

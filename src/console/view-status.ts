@@ -13,7 +13,7 @@ const SECTION_ROWS = 3;
 
 export function statusBody(model: Model): readonly Line[] {
   const { facts, host } = model;
-  if (facts.kind !== 'known') return [];
+  if (facts.kind !== 'known') return [notKnown(facts)];
   const { started, pid, store, storeId, space } = facts.value;
   const top = [
     field('Host', [host.name, ...host.addresses].join('  ')),
@@ -94,12 +94,23 @@ function throughputLines({ throughput }: Model): Line[] {
 
 function alarmLines(model: Model): Line[] {
   const found = alarmsOf(model);
-  const isAllKnown = model.sessions.kind === 'known' && model.latest.kind === 'known';
-  if (found.length === 0) return isAllKnown ? [line(' No alarms.', 'good')] : [];
-  const lines = found.flatMap((it) => wrapped(it, model.size.columns - 4));
+  const { sessions, latest, standing } = model;
+  const unknown =
+    standing.kind === 'refused' ? [`The alarms are not known: ${standing.message}`] : [];
+  if (found.length + unknown.length === 0) {
+    const isAllKnown =
+      sessions.kind === 'known' && latest.kind === 'known' && standing.kind === 'known';
+    return isAllKnown ? [noAlarms(standing.value.length)] : [];
+  }
+  const lines = [...found, ...unknown].flatMap((it) => wrapped(it, model.size.columns - 4));
   const more = lines.length > ALARMS_MAX ? [line(' ! ... and more', 'bad')] : [];
   const shown = lines.slice(0, ALARMS_MAX).map((it) => line(` ! ${it}`, 'bad'));
   return [...shown, ...more];
+}
+
+function noAlarms(acknowledged: number): Line {
+  if (acknowledged === 0) return line(' No alarms.', 'good');
+  return line(` No new alarms; ${acknowledged} acknowledged, see the screen Alarms.`, 'warning');
 }
 
 function jobLines({ facts, active }: Model): Line[] {

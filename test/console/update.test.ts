@@ -215,11 +215,13 @@ test('discard wants its word, and nothing else does', async () => {
 
 test('who has chosen a session keeps it whatever the list does, and has none when it is gone', async () => {
   const driven = onSessions();
-  const list = (...names: string[]): void =>
+  const list = (...names: string[]): void => {
     driven.answer('session/list', {
       sessions: names.map((it) => session({ session: it })),
       damaged: [],
     });
+    driven.answer('export/list', { exports: [] });
+  };
   const stopped = (): string[] =>
     driven.asked
       .filter(({ call }) => call.name === 'session/stop')
@@ -248,7 +250,6 @@ test('who has chosen a session keeps it whatever the list does, and has none whe
     driven.tick(20_000);
     driven.fail('session/list', GONE);
     driven.answer('service/show', FACTS);
-    driven.answer('export/list', { exports: [] });
     list(...after);
     driven.type('s');
   }
