@@ -1,6 +1,12 @@
 /** Ctrl-C, SIGTERM, or nobody reads the answer any more. */
 export class Interrupted extends Error {
   override readonly name = 'Interrupted';
+  /** The terminal went away (SIGHUP): nobody has asked for an end. */
+  readonly isHungUp: boolean;
+  constructor(message = '', isHungUp = false) {
+    super(message);
+    this.isHungUp = isHungUp;
+  }
 }
 
 /** For what is meant to end by Ctrl-C, so that this is no failure; or by itself, whatever comes first. */

@@ -69,7 +69,7 @@ export function openOutput(clock: Clock, json: boolean): Output {
     last = now;
     if (json) return line(event);
     const text = progressText(event, (now - phase.since) / 1000);
-    stderr.write(isTerminal ? `\r${text}\u001b[K` : `${text}\n`);
+    stderr.write(isTerminal ? `\r${printable(text)}\u001b[K` : `${printable(text)}\n`);
     isLineOpen = isTerminal;
   }
   function notice(event: Notice): void {

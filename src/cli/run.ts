@@ -107,7 +107,8 @@ const STOP_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 async function runCommand(command: Command, input: Input, output: Output): Promise<void> {
   const interrupt = new AbortController();
-  const onSignal = (): void => interrupt.abort(new Interrupted('interrupted'));
+  const onSignal = (signal: NodeJS.Signals): void =>
+    interrupt.abort(new Interrupted('interrupted', signal === 'SIGHUP'));
   for (const signal of STOP_SIGNALS) process.once(signal, onSignal);
   const storeDirectory = input.text('store') ?? process.env['HOLDFAST_STORE'];
   const secretOptions: SecretOptions = {

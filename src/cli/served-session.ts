@@ -2,6 +2,7 @@ import { resolve } from 'node:path/posix';
 import { bootReady, type GuestOptions, type RecoverRequest } from '../control/sessions.ts';
 import type { ReadySession } from '../protocol/results.ts';
 import type { Context } from './command.ts';
+import { Interrupted } from './interrupted.ts';
 import { readyText } from '../client/ready-text.ts';
 
 /**
@@ -30,7 +31,7 @@ export async function runServed(
   }
   if (how === 'attached') {
     output.result(ready, () => readyText(ready));
-    await attended(session, context);
+    if (!(await attended(session, context))) return output.say(`Session ${session} goes on.`);
   } else {
     output.say(`Session ${session} of ${ready.point}`);
     if (output.json) output.result(ready, () => '');
@@ -41,14 +42,17 @@ export async function runServed(
   output.say(`Session ${session} can be resumed: holdfast recover --resume ${session}`);
 }
 
-async function attended(session: string, context: Context): Promise<void> {
+/** False: the terminal went away, and the session goes on. */
+async function attended(session: string, context: Context): Promise<boolean> {
   const { call, signal } = context;
   try {
     await call('session/attend', { session });
   } catch (cause) {
     if (!signal.aborted) throw cause;
+    if (signal.reason instanceof Interrupted && signal.reason.isHungUp) return false;
     await stopped(session, context);
   }
+  return true;
 }
 
 /** Although this command was interrupted. */

@@ -227,6 +227,10 @@ function failureIn({ name, result }: Answer): string | undefined {
     if (failed.length === 0) return undefined;
     return failed.map(({ what, detail }) => `${what}: ${detail}`).join('; ');
   }
+  if (name === 'session/keep' && result.damage.length > 0) {
+    const places = result.damage.map(({ where, what }) => `${where}: ${what}`);
+    return `kept as ${result.point}, but the store is damaged: ${places.join('; ')}`;
+  }
   if (name !== 'host/factory-reset' || result.failed.length === 0) return undefined;
   return `not all could be reset: ${result.failed.join('; ')}`;
 }
@@ -275,7 +279,7 @@ function taskFailed(
 export function reported(model: Model, { id, event }: Extract<Event, { kind: 'report' }>): Next {
   switch (event.event) {
     case 'notice':
-      return [progressed(model, id, event.message), []];
+      return [noticed(model, id, event.message), []];
     case 'progress':
       return [progressed(model, id, progressText(event)), []];
     case 'alarm':
@@ -287,6 +291,14 @@ export function reported(model: Model, { id, event }: Extract<Event, { kind: 're
     default:
       return [model, []];
   }
+}
+
+/** Also in the log: the next progress takes its place. */
+function noticed(model: Model, id: number, text: string): Model {
+  const task = model.tasks.find((it) => it.id === id);
+  if (!task) return model;
+  const { time } = model;
+  return logged(progressed(model, id, text), { time, text: `${task.title}: ${text}` });
 }
 
 function progressed(model: Model, id: number, progress: string): Model {

@@ -1,5 +1,6 @@
 import { closeSync, openSync, readSync, writeSync } from 'node:fs';
 import { ReadStream } from 'node:tty';
+import { printable } from '../lib/printable.ts';
 import { SystemError, systemError } from './system-error.ts';
 
 const LENGTH_MAX = 64 * 1024;
@@ -58,14 +59,25 @@ export function askSecretly(question: string): Uint8Array | 'no terminal' | 'int
   // It makes what it is given not wait for input, and closes it: hence one of its own.
   const terminal = new ReadStream(openSync('/dev/tty', 'r+'));
   terminal.setRawMode(true);
-  writeSync(fd, question);
+  // It names a set, or a volume of a guest's disk.
+  writeSync(fd, printable(question));
   try {
     return typed(fd);
   } finally {
-    terminal.setRawMode(false);
-    writeSync(fd, '\n');
+    giveBack(terminal, fd);
     terminal.destroy();
     closeSync(fd);
+  }
+}
+
+/** One that was hung up takes nothing more. */
+function giveBack(terminal: ReadStream, fd: number): void {
+  terminal.on('error', () => {});
+  terminal.setRawMode(false);
+  try {
+    writeSync(fd, '\n');
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code !== 'EIO') throw cause;
   }
 }
 
@@ -73,11 +85,26 @@ function typed(fd: number): Uint8Array | 'interrupted' {
   const bytes: number[] = [];
   const one = new Uint8Array(1);
   for (;;) {
-    const count = readSync(fd, one);
-    const byte = count === 0 ? CONTROL_D : one[0]!;
-    if (byte === CONTROL_C) return 'interrupted';
+    const byte = readKey(fd, one);
+    // What was typed before the line was hung up is no answer.
+    if (byte === undefined || byte === CONTROL_C) return 'interrupted';
     if (ENTERS.includes(byte) || byte === CONTROL_D) return Uint8Array.from(bytes);
-    if (BACKSPACES.includes(byte)) bytes.pop();
+    if (BACKSPACES.includes(byte)) eraseCharacter(bytes);
     else if (bytes.length < LENGTH_MAX) bytes.push(byte);
   }
+}
+
+/** Undefined: the line was hung up. */
+function readKey(fd: number, into: Uint8Array): number | undefined {
+  try {
+    return readSync(fd, into) === 0 ? undefined : into[0];
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'EIO') return undefined;
+    throw cause;
+  }
+}
+
+/** In UTF-8 all bytes of a character but the first begin with the bits 10. */
+function eraseCharacter(bytes: number[]): void {
+  while (((bytes.pop() ?? 0) & 0xc0) === 0x80);
 }

@@ -1,5 +1,8 @@
 import { deepEqual, doesNotMatch, equal, match } from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { test } from 'tap';
 import { expectDone, holdfastIn } from '../support/cli.ts';
 import { without } from '../support/programs.ts';
@@ -64,4 +67,43 @@ test('Ctrl-C at a prompt interrupts, also where an empty answer means something'
     screen.keys(key);
     await screen.shows(what);
   }
+});
+
+/** What became of a prompt, as the process that asked writes it to `file`. */
+const asking = (name: string, file: string): string[] => [
+  process.execPath,
+  '-e',
+  `process.on('SIGHUP', () => {});
+  const say = (text) => require('fs').writeFileSync(${JSON.stringify(file)}, text);
+  import('${SECRETS}')
+    .then(({ findVolumeKey }) => findVolumeKey(${JSON.stringify(name)}, undefined))
+    .then((key) => say(Buffer.from(key).toString('hex')), ({ name }) => say(name));`,
+];
+
+async function written(file: string): Promise<string> {
+  while (!existsSync(file) || readFileSync(file).length === 0) await sleep(50);
+  return readFileSync(file, 'utf8');
+}
+
+test('a prompt commands no terminal, and erases characters, not bytes', {
+  skip: without('tmux'),
+}, async () => {
+  const file = join(root, 'key');
+  using screen = openScreen(asking('vd\u001b[2J\u009b31mx', file), terminal());
+  await screen.shows(/Key of volume vd\?\[2J\?31mx/);
+  screen.keys('a\u00fc\u20ac', 'BSpace', 'BSpace', 'b', 'Enter');
+  equal(await written(file), '6162');
+});
+
+test('a passphrase that was typed in part when the line was hung up is none', {
+  skip: without('tmux'),
+}, async () => {
+  const file = join(root, 'hung-up');
+  {
+    using screen = openScreen(asking('vda2', file), terminal());
+    await screen.shows(/Key of volume/);
+    screen.keys('correct ho');
+    await sleep(300);
+  }
+  equal(await written(file), 'Interrupted');
 });

@@ -259,6 +259,20 @@ test('a test of the network that failed is no success in the log either', async 
   ok(last.isFailure);
 });
 
+test('what is told while something is done is not lost behind its end', async () => {
+  const driven = onSessions();
+  driven.type('k');
+  const { id } = driven.asked.find(({ call }) => call.name === 'session/keep')!;
+  const place = { where: 'packs/00/00000001.pack', what: 'block 7 is missing' };
+  const notice = { event: 'notice', message: `DAMAGED ${place.where}: ${place.what}` } as const;
+  driven.send({ kind: 'report', id, event: notice });
+  driven.answer('session/keep', { session: 'web-1a2b3c', damage: [place], point: 'web-2' });
+  const [told, end] = driven.model().log;
+  match(told!.text, /DAMAGED .* block 7 is missing/);
+  match(end!.text, /kept as web-2, but the store is damaged: .* block 7/);
+  ok(end!.isFailure);
+});
+
 test('keys that a screen names are those that it has', async () => {
   const driven = driveUp();
   seen(driven, 'Host');

@@ -180,6 +180,12 @@ test('an attached recover: Ctrl-C stops the session, a lost terminal does not', 
   const lost = await attached('recover', 'vm@latest');
   await lost.stop('SIGKILL');
   deepEqual(await states(), ['running']);
+  const hungUp = await attached('recover', 'vm@latest');
+  await hungUp.stop('SIGHUP');
+  deepEqual(await states(), ['running', 'running']);
+  for (const what of ['stop', 'discard']) {
+    await expectDone(holdfast('session', what, hungUp.ready.session));
+  }
   const stopped = await attached('recover', 'vm@latest');
   const { session } = stopped.ready;
   {
