@@ -25,6 +25,12 @@ export interface BlockDevice extends AsyncDisposable {
  * after a write resolved sees it.
  */
 export interface WritableBlockDevice extends BlockDevice {
+  /**
+   * Takes what `from` holds, as a `write` that is 'cached', and calls `done` later, never before it returns, with what
+   * failed if something did. Or answers false and has done nothing: then `write` is the way. Throws what `write` would
+   * reject with.
+   */
+  tryWrite(from: Uint8Array, offset: number, done: WriteDone): boolean;
   /** `durable`: survives a power cut once resolved (NBD's FUA, NFS's FILE_SYNC). `from` is lent. */
   write(from: Uint8Array, offset: number, durability: Durability): Promise<void>;
   /** Reads as zeros afterwards; gives the space back where it can. */
@@ -40,6 +46,9 @@ export interface WritableBlockDevice extends BlockDevice {
 export type Effort = 'memory' | 'medium';
 
 export type Durability = 'cached' | 'durable';
+
+/** Undefined: nothing failed. */
+export type WriteDone = (failure?: unknown) => void;
 
 export interface Geometry {
   /** Bytes; constant while the device is open. */

@@ -6,6 +6,7 @@ import type {
   Extent,
   Geometry,
   WritableBlockDevice,
+  WriteDone,
 } from './block-device.ts';
 import { BlockError } from './block-error.ts';
 
@@ -27,6 +28,8 @@ export interface ReadOps {
 }
 
 export interface WriteOps extends ReadOps {
+  /** Left out: nothing is taken at once. */
+  tryWrite?(from: Uint8Array, offset: number, done: WriteDone): boolean;
   write(from: Uint8Array, offset: number, durability: Durability): Promise<void>;
   /** Left out: zeros are written. */
   zero?(offset: number, length: number, durability: Durability): Promise<void>;
@@ -41,9 +44,19 @@ const NOTHING_WRITTEN = Promise.resolve();
 
 export function writeLayer(name: string, geometry: Geometry, ops: WriteOps): WritableBlockDevice {
   const admission = door(name, geometry, ops);
-  const { within } = admission;
+  const { check, within, enter, leave } = admission;
   return {
     ...reader(name, geometry, ops, admission),
+    tryWrite(from, offset, done) {
+      check(offset, from.length);
+      if (from.length === 0 || !ops.tryWrite) return false;
+      const isTaken = ops.tryWrite(from, offset, (failure) => {
+        leave();
+        done(failure);
+      });
+      if (isTaken) enter();
+      return isTaken;
+    },
     write: (from, offset, durability) =>
       from.length === 0
         ? NOTHING_WRITTEN
@@ -98,6 +111,9 @@ function reader(name: string, geometry: Geometry, ops: ReadOps, admission: Door)
 
 interface Door {
   check(offset: number, length: number): void;
+  /** A request is under way, until `leave`. */
+  enter(): void;
+  leave(): void;
   within<T>(offset: number, length: number, work: () => Promise<T>): Promise<T>;
   close(): Promise<void>;
 }
@@ -115,20 +131,28 @@ function door(name: string, { size, blockSize }: Geometry, ops: ReadOps): Door {
       throw new BlockError('OUT_OF_RANGE', `${name}: ${offset}+${length} of ${size}`);
     }
   }
+  function enter(): void {
+    running++;
+  }
+  function leave(): void {
+    running--;
+    if (running === 0) idle?.();
+  }
   async function closeOnceIdle(): Promise<void> {
     if (running > 0) await new Promise<void>((resolve) => (idle = resolve));
     await ops.close?.();
   }
   return {
     check,
+    enter,
+    leave,
     async within(offset, length, work) {
       check(offset, length);
-      running++;
+      enter();
       try {
         return await work();
       } finally {
-        running--;
-        if (running === 0) idle?.();
+        leave();
       }
     },
     close: () => (closing ??= closeOnceIdle()),

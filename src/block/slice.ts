@@ -22,6 +22,7 @@ export function slice(whole: BlockDevice, { offset, length }: SliceRange): Block
   const writing: WritableBlockDevice = whole;
   return writeLayer(name, geometry, {
     ...reading,
+    tryWrite: (from, at, done) => writing.tryWrite(from, offset + at, done),
     write: (from, at, durability) => writing.write(from, offset + at, durability),
     zero: (at, count, durability) => writing.zero(offset + at, count, durability),
     flush: () => writing.flush(),

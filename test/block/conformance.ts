@@ -106,6 +106,38 @@ export function writableDeviceConforms(
     ok(got.every((byte) => byte === 1));
   });
 
+  test('takes what it is lent at once, or nothing of it', async () => {
+    await using device = await open(initial);
+    const model = Uint8Array.from(initial);
+    const random = seeded(5);
+    for (let n = 0; n < 200; n++) {
+      const { offset, length } = range(random, size);
+      const isWhole = n % 2 === 0 && size >= 8192;
+      const at = isWhole ? 4096 * below(random, Math.floor(size / 4096)) : offset;
+      const data = pattern(isWhole ? 4096 : length, n);
+      await give(device, data, at);
+      model.set(data, at);
+      const got = new Uint8Array(data.length);
+      await device.read(got, at);
+      deepEqual(Buffer.from(got), Buffer.from(data));
+    }
+    deepEqual(await readAll(device), model);
+    for (const [offset, length] of outside(size)) {
+      await rejects(give(device, new Uint8Array(length), offset), { code: 'OUT_OF_RANGE' });
+    }
+  });
+
+  test('close waits for what was taken', async () => {
+    const device = await open(initial);
+    const ends: number[] = [];
+    const gifts = Array.from({ length: 9 }, (_, n) =>
+      give(device, pattern(4096, n), n * 4096).then(() => ends.push(n)),
+    );
+    await device[Symbol.asyncDispose]();
+    equal(ends.length, gifts.length);
+    await Promise.all(gifts);
+  });
+
   test('partial writes of one block, all at once, lose nothing', async () => {
     await using device = await open(initial);
     const parts = Array.from({ length: 64 }, (_, i) => new Uint8Array(64).fill(i));
@@ -151,6 +183,21 @@ export function writableDeviceConforms(
     deepEqual(await readAll(device), model);
     await extentsHold(device, model);
   });
+}
+
+/** Writes as clients of NBD do: what is lent to a device that takes it is used for something else once it has. */
+export async function give(
+  device: WritableBlockDevice,
+  bytes: Uint8Array,
+  offset: number,
+): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const lent = Uint8Array.from(bytes);
+  const isTaken = device.tryWrite(lent, offset, (failure) =>
+    failure === undefined ? resolve() : reject(failure),
+  );
+  lent.fill(0xee);
+  await (isTaken ? promise : device.write(bytes, offset, 'cached'));
 }
 
 /** Applies random operations to `device` and to a plain array; returns the array. */

@@ -91,6 +91,62 @@ test('large requests, more than a connection may have under way', async () => {
   );
 });
 
+test('a write is given to the device as it comes, unless it is to be durable or is refused', async () => {
+  const said: string[] = [];
+  const device = writeLayer(
+    'takes',
+    { size: 1 << 20, blockSize: 4096 },
+    {
+      async read() {},
+      tryWrite(from, offset, done) {
+        said.push(`taken ${from[0]} at ${offset}`);
+        const failure = offset === 8192 ? new BlockError('NO_SPACE', 'full') : undefined;
+        setImmediate(() => done(failure));
+        return offset !== 12288;
+      },
+      async write(from, offset, durability) {
+        said.push(`${durability} ${from[0]} at ${offset}`);
+      },
+      async flush() {},
+    },
+  );
+  await using server = await serveOne(device);
+  await using disk = await openNbdDisk(server.uri);
+  const page = (value: number) => new Uint8Array(4096).fill(value);
+  await disk.write(page(1), 4096, 'cached');
+  await disk.write(page(2), 4096, 'durable');
+  await rejects(disk.write(page(3), 8192, 'cached'), { code: 'NO_SPACE' });
+  await rejects(disk.write(page(4), 1 << 20, 'cached'), { code: 'OUT_OF_RANGE' });
+  const [one, two, three, ...rest] = said;
+  equal(one, 'taken 1 at 4096');
+  equal(two, 'durable 2 at 4096');
+  equal(three, 'taken 3 at 8192');
+  deepEqual(rest, []);
+});
+
+test('a device that has taken a write is closed after it', async () => {
+  const said: string[] = [];
+  const device = writeLayer(
+    'takes',
+    { size: 8192, blockSize: 4096 },
+    {
+      async read() {},
+      tryWrite(_from, _offset, done) {
+        setImmediate(done);
+        return true;
+      },
+      async write() {},
+      async flush() {},
+      async close() {
+        said.push('closed');
+      },
+    },
+  );
+  device.tryWrite(new Uint8Array(4096), 0, () => said.push('done'));
+  await device[Symbol.asyncDispose]();
+  deepEqual(said, ['done', 'closed']);
+});
+
 test('errors reach the client by their kind, and the connection goes on', async () => {
   const codes = ['CORRUPT', 'NO_SPACE', 'READ_ONLY', 'TIMEOUT'] as const;
   const device = readLayer(

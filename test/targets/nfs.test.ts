@@ -186,7 +186,8 @@ test('GETATTR does not wait behind reads of a slow medium', async () => {
   const { promise: release, resolve } = Promise.withResolvers<void>();
   const size = 64 * MiB;
   const slow = readLayer('slow', { size, blockSize: 4096 }, { read: () => release });
-  const device = { ...slow, write: async () => {}, zero: async () => {}, flush: async () => {} };
+  const changing = { write: async () => {}, zero: async () => {}, flush: async () => {} };
+  const device = { ...slow, tryWrite: () => false, ...changing };
   await using it = await session({ device });
   const { handle } = await lookup(it.client, it.directory, 'vda.raw');
   const reads = Array.from({ length: 200 }, (_, n) => read(it.client, handle, (n % 64) * MiB, MiB));

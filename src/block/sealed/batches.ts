@@ -13,7 +13,9 @@ export interface Batch {
   /** Places that were sealed so far. */
   count: number;
   readonly staging: Uint8Array<ArrayBuffer>;
-  /** Rejects with what the file said: then its places hold nothing. */
+  /** Called at its end, with what the file said if its places hold nothing; the staging is what was sealed still. */
+  readonly waiting: ((failure: unknown) => void)[];
+  /** Settles after those were called. */
   readonly written: Promise<void>;
   readonly settle: { readonly done: () => void; readonly failed: (cause: unknown) => void };
 }
@@ -57,19 +59,20 @@ export function batches({
   const underWay = new Set<Batch>();
   let open: Batch | undefined;
 
-  function end(batch: Batch): void {
+  function end(batch: Batch, failure: unknown): void {
     underWay.delete(batch);
     // Only now: a sync that began before need not have it.
     batch.segment.isUnsynced = true;
+    for (const ended of batch.waiting) ended(failure);
     stagings.give(batch.staging);
   }
   function done(batch: Batch): void {
-    end(batch);
+    end(batch, undefined);
     batch.settle.done();
   }
   function failed(batch: Batch, cause: unknown): void {
-    end(batch);
     onFailed(batch);
+    end(batch, cause);
     batch.settle.failed(cause);
   }
   function send(): void {
@@ -107,6 +110,7 @@ export function batches({
         first,
         count: 0,
         staging: stagings.take(BATCH_LENGTH),
+        waiting: [],
         written,
         settle: { done: resolve, failed: reject },
       };

@@ -1,17 +1,28 @@
 import { encodeZeros } from '../../formats/store/overlay-bodies.ts';
-import { PAGE_LENGTH, QUAD_LENGTH, QUAD_PLACES } from '../../formats/store/overlay-log.ts';
+import {
+  PAGE_LENGTH,
+  PLACE_LENGTH,
+  QUAD_LENGTH,
+  QUAD_PLACES,
+} from '../../formats/store/overlay-log.ts';
+import { assert } from '../../lib/assert.ts';
 import { bufferPool } from '../../lib/buffer-pool.ts';
 import type { RangeTurns } from '../../lib/range-turns.ts';
+import { turns } from '../../lib/turns.ts';
+import type { WriteDone } from '../block-device.ts';
 import type { SpaceGuard } from '../space-guard.ts';
 import type { Batch } from './batches.ts';
 import { isFull } from './log-flush.ts';
 import type { LogHead, Payer } from './log-head.ts';
 import type { LogReads } from './log-reads.ts';
-import type { PageLocations } from './map/page-locations.ts';
+import type { LocationRun, PageLocations } from './map/page-locations.ts';
 import { locationOf, type Segments } from './segments.ts';
+import { openStretch, stretchOf } from './stretch.ts';
 import type { Unmapped } from './unmapped.ts';
 
 export interface LogWrites {
+  /** As that of a device. */
+  tryWrite(from: Uint8Array, offset: number, done: WriteDone): boolean;
   write(from: Uint8Array, offset: number): Promise<void>;
   zero(offset: number, length: number): Promise<void>;
 }
@@ -43,12 +54,15 @@ interface Source {
   readonly lastPage: Uint8Array<ArrayBuffer> | undefined;
 }
 
+/** `sealed` opens what was sealed, in this call only. */
+type PagesEnded = (failure: unknown, sealed: () => Uint8Array) => void;
+
 const SPARE_PAGES = 64;
 
 export function logWrites(options: LogWritesOptions): LogWrites {
   const { turns, size } = options;
   const appends = appending(options);
-  const { put, putNow } = putting(options, appends);
+  const { put, tryPut } = putting(options, appends);
 
   async function clear(offset: number, length: number): Promise<void> {
     const end = offset + length;
@@ -75,36 +89,27 @@ export function logWrites(options: LogWritesOptions): LogWrites {
     return turns.run(first, count, () => work(first, count));
   }
   return {
-    write: (from, offset) =>
-      putNow(from, offset) ?? inTurn(offset, from.length, (...it) => put(from, offset, ...it)),
+    tryWrite: tryPut,
+    write(from, offset) {
+      const { promise, resolve, reject } = Promise.withResolvers<void>();
+      const done: WriteDone = (failure) => (failure === undefined ? resolve() : reject(failure));
+      if (tryPut(from, offset, done)) return promise;
+      return inTurn(offset, from.length, (...it) => put(from, offset, ...it));
+    },
     zero: (offset, length) => inTurn(offset, length, () => clear(offset, length)),
   };
 }
 
 /** What guests write, as whole pages. */
 function putting(
-  { head, reads, turns, size, begun }: LogWritesOptions,
+  { head, reads, turns: pageTurns, size, begun }: LogWritesOptions,
   appends: ReturnType<typeof appending>,
 ) {
-  const pages = bufferPool(SPARE_PAGES);
+  const { patched, give } = patching(reads, size);
   /** Writes that wait for room: no other one overtakes them. */
   let waiting = 0;
+  const line = turns();
 
-  /** A page as it is, patched with what of the write lies in it. In the page's turn. */
-  async function patched(page: number, from: Uint8Array, offset: number) {
-    const body = pages.take(PAGE_LENGTH);
-    const start = page * PAGE_LENGTH;
-    const length = Math.min(PAGE_LENGTH, size - start);
-    const part = body.subarray(0, length);
-    body.fill(0, length);
-    const begin = Math.max(offset, start);
-    const end = Math.min(offset + from.length, start + length);
-    if (end - begin < length && !reads.tryRead(part, start, 'memory')) {
-      await reads.read(part, start);
-    }
-    body.set(from.subarray(begin - offset, end - offset), begin - start);
-    return body;
-  }
   /** In the turn of all pages that it touches. */
   async function put(from: Uint8Array, offset: number, first: number, count: number) {
     const end = offset + from.length;
@@ -118,61 +123,106 @@ function putting(
       firstPage: firstPage ? await patched(first, from, offset) : undefined,
       lastPage: lastPage ? await patched(last, from, offset) : undefined,
     };
-    for (let done = 0, isNext = waiting === 0; done < count; isNext = waiting === 0) {
-      while (!isNext || head.room('guest') === 0) {
-        await room();
-        isNext = true;
-      }
-      done += await appended(source, done, Math.min(head.room('guest'), count - done));
+    for (let done = 0; done < count; ) {
+      const isNext = waiting === 0 && head.room('guest') > 0;
+      const { some } = isNext ? part(source, done) : await partInLine(source, done);
+      done += await some;
     }
     await begun();
-    if (source.firstPage) pages.give(source.firstPage);
-    if (source.lastPage) pages.give(source.lastPage);
+    give(source.firstPage);
+    give(source.lastPage);
   }
-  async function room(): Promise<void> {
+  function partInLine(source: Source, done: number): Promise<{ readonly some: Promise<number> }> {
     waiting++;
-    await appends.more('guest').finally(() => waiting--);
+    return line(async () => {
+      try {
+        while (head.room('guest') === 0) await appends.more('guest');
+      } finally {
+        waiting--;
+      }
+      return part(source, done);
+    });
+  }
+  /** As much of it as there is room for; it is sealed in this call. */
+  function part(source: Source, done: number): { readonly some: Promise<number> } {
+    const count = Math.min(head.room('guest'), source.count - done);
+    return { some: appended(source, done, count) };
   }
   /** How many of `count` pages were appended: none if it must be tried again. */
   async function appended(source: Source, done: number, count: number): Promise<number> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
     try {
-      await appends.pages(source, done, count);
+      appends.pages(source, done, count, (failure) =>
+        failure === undefined ? resolve() : reject(failure),
+      );
+      await promise;
       return count;
     } catch (cause) {
       await appends.fuller(cause);
       return 0;
     }
   }
-  /** Whole pages that need to wait for nothing but the file. Undefined: they do, in their turn. */
-  function putNow(from: Uint8Array, offset: number): Promise<void> | undefined {
-    if (offset % PAGE_LENGTH !== 0 || from.length % PAGE_LENGTH !== 0) return undefined;
+  /** Whole pages that need to wait for nothing but the file, sealed now. False: they are to be put in their turn. */
+  function tryPut(from: Uint8Array, offset: number, done: WriteDone): boolean {
+    if (offset % PAGE_LENGTH !== 0 || from.length % PAGE_LENGTH !== 0) return false;
     const first = offset / PAGE_LENGTH;
     const count = from.length / PAGE_LENGTH;
-    if (waiting > 0 || head.room('guest') < count) return undefined;
-    const end = turns.tryBegin(first, count);
-    if (!end) return undefined;
+    if (waiting > 0 || head.room('guest') < count) return false;
+    const endTurn = pageTurns.tryBegin(first, count);
+    if (!endTurn) return false;
+    function end(failure?: unknown): void {
+      endTurn!();
+      done(failure);
+    }
     const source = { from, start: 0, first, count, firstPage: undefined, lastPage: undefined };
-    let done: Promise<void>;
     try {
-      done = appends.pages(source, 0, count);
+      appends.pages(source, 0, count, (failure, sealed) => {
+        if (failure !== undefined) {
+          // What was lent was given back.
+          const bytes = sealed();
+          const again = () => put(bytes, offset, first, count);
+          appends
+            .fuller(failure)
+            .then(again)
+            .then(() => end(), end);
+          return;
+        }
+        const wait = begun();
+        if (wait) wait.then(() => end(), end);
+        else end();
+      });
     } catch (cause) {
-      end();
+      endTurn();
       throw cause;
     }
-    return done.then(
-      () => {
-        const wait = begun();
-        if (wait === undefined) end();
-        return wait?.finally(end);
-      },
-      (cause: unknown) =>
-        appends
-          .fuller(cause)
-          .then(() => put(from, offset, first, count))
-          .finally(end),
-    );
+    return true;
   }
-  return { put, putNow };
+  return { put, tryPut };
+}
+
+/** Pages that a write covers a part of. */
+function patching(reads: LogReads, size: number) {
+  const pages = bufferPool(SPARE_PAGES);
+  return {
+    /** A page as it is, patched with what of the write lies in it. In the page's turn. */
+    async patched(page: number, from: Uint8Array, offset: number) {
+      const body = pages.take(PAGE_LENGTH);
+      const start = page * PAGE_LENGTH;
+      const length = Math.min(PAGE_LENGTH, size - start);
+      const part = body.subarray(0, length);
+      body.fill(0, length);
+      const begin = Math.max(offset, start);
+      const end = Math.min(offset + from.length, start + length);
+      if (end - begin < length && !reads.tryRead(part, start, 'memory')) {
+        await reads.read(part, start);
+      }
+      body.set(from.subarray(begin - offset, end - offset), begin - start);
+      return body;
+    },
+    give(page: Uint8Array<ArrayBuffer> | undefined): void {
+      if (page) pages.give(page);
+    },
+  };
 }
 
 /** What is sealed, written, and found by the map from then on; all in the turn of its pages. */
@@ -196,8 +246,11 @@ function appending({
   return {
     fuller,
     more,
-    /** Seals `count` of the source's pages, from the one at `done` on. Resolves once the map finds them. */
-    pages(source: Source, done: number, count: number): Promise<void> {
+    /**
+     * Seals `count` of the source's pages, from the one at `done` on. Calls `ended`, never before it returns, once the
+     * map finds them or they failed.
+     */
+    pages(source: Source, done: number, count: number, ended: PagesEnded): void {
       const batch = head.take(count, 'guest');
       const { segment } = batch;
       const location = locationOf(segment, batch.first + batch.count);
@@ -206,19 +259,23 @@ function appending({
       // The cleaner, which makes space, may copy these pages while they wait for it.
       const passed = unmapped.begin(page, count);
       segment.live += count;
+      const sealed = () => pagesIn(segments, batch, { first: page, count, location });
       function found(): void {
         map.set(page, count, location);
         passed();
+        ended(undefined, sealed);
       }
-      function failed(cause: unknown): never {
+      function failed(cause: unknown, bytes = sealed): void {
         segments.lose(segment.index, count);
         passed();
-        throw cause;
+        ended(cause, bytes);
       }
-      return batch.written.then(
-        () => (map.ready(page, count) ? found() : loaded(page, count).then(found, failed)),
-        failed,
-      );
+      batch.waiting.push((failure) => {
+        if (failure !== undefined) return failed(failure);
+        if (map.ready(page, count)) return found();
+        const bytes = sealed();
+        loaded(page, count).then(found, (cause: unknown) => failed(cause, () => bytes));
+      });
     },
     async zeros(first: number, count: number): Promise<void> {
       // Guests trim again what they have trimmed.
@@ -242,6 +299,16 @@ function appending({
   async function loaded(page: number, count: number): Promise<void> {
     while (!map.ready(page, count)) await map.load(page, count);
   }
+}
+
+/** Opens pages of a batch that has its staging still. */
+function pagesIn(segments: Segments, { first, staging }: Batch, run: LocationRun): Uint8Array {
+  const bytes = new Uint8Array(run.count * PAGE_LENGTH);
+  const it = stretchOf(segments, run);
+  const from = staging.subarray((it.from - first) * PLACE_LENGTH);
+  const failed = openStretch(from, it, bytes, run.first * PAGE_LENGTH);
+  assert(failed === undefined, 'what was sealed opens');
+  return bytes;
 }
 
 /** Seals the pages `from` to before `to` of a source, four at a time where that is possible. */

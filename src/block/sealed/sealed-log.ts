@@ -3,6 +3,7 @@ import { PLACE_LENGTH } from '../../formats/store/overlay-log.ts';
 import type { RangeTurns } from '../../lib/range-turns.ts';
 import type { Clock } from '../../sys/clock.ts';
 import type { Random } from '../../sys/random.ts';
+import type { WriteDone } from '../block-device.ts';
 import type { SpaceGuard } from '../space-guard.ts';
 import { bearSegment } from './birth.ts';
 import { cleaner } from './clean.ts';
@@ -79,6 +80,12 @@ export async function sealedLog(options: SealedLogOptions) {
     head,
     tasks,
     clean,
+    tryWrite(from: Uint8Array, offset: number, done: WriteDone): boolean {
+      flush.check();
+      const isTaken = writes.tryWrite(from, offset, done);
+      if (isTaken) flushIfLong();
+      return isTaken;
+    },
     write(from: Uint8Array, offset: number): Promise<void> {
       flush.check();
       const written = writes.write(from, offset);

@@ -79,9 +79,9 @@ export interface SealedOverlayOptions extends LogFilesOptions {
 const LIMITS: LogLimits = {
   unprovenMax: 256 * MiB,
   waitAt: 320 * MiB,
-  writeNowMax: 280 * KiB,
+  writeNowMax: 1100 * KiB,
   deadMax: 256 * MiB,
-  stepMax: 2048,
+  stepMax: PLACES_MAX,
   segmentMs: 60 * 60 * 1000,
   markAfterMs: 1000,
   mapBudget: 64 * MiB,
@@ -151,6 +151,7 @@ function ascending({ name, geometry, extents }: BlockDevice, reads: LogReads): B
   });
 }
 
+type Changing = Pick<WriteOps, 'tryWrite' | 'write' | 'zero' | 'flush'>;
 type Parts = Awaited<ReturnType<typeof openParts>>;
 
 async function openParts(
@@ -191,8 +192,10 @@ async function openParts(
   };
 }
 
-function changing({ write, zero, flush }: SealedLog): Pick<WriteOps, 'write' | 'zero' | 'flush'> {
+function changing({ tryWrite, write, zero, flush }: SealedLog): Changing {
   return {
+    tryWrite: (from, offset, done) =>
+      tryWrite(from, offset, (failure) => done(failure && blockError(failure, 'overlay'))),
     write: (from, offset, durability) =>
       world(() => {
         const written = write(from, offset);
@@ -207,7 +210,7 @@ function changing({ write, zero, flush }: SealedLog): Pick<WriteOps, 'write' | '
   };
 }
 
-function refusing(why: string): Pick<WriteOps, 'write' | 'zero' | 'flush'> {
+function refusing(why: string): Changing {
   async function refuse(): Promise<never> {
     throw new BlockError('READ_ONLY', `nothing is written over damage of unknown extent: ${why}`);
   }

@@ -232,9 +232,8 @@ export function slotCodec(
     seal(into, slot, body) {
       const { place, kind, page, durable } = slot;
       const n = body.length / PAGE_LENGTH;
-      const problem = problemOf({ of, pages, kind, page, n });
-      // Constant messages: each is made in every call, needed or not.
-      assert(problem === undefined, problem ?? '');
+      const problem = problemOf(of, pages, kind, page, n);
+      if (problem !== undefined) assert(false, problem);
       assert(n === 1 || mayBeginQuad(place), 'a quad where none may begin');
       assert(into.length >= n * PLACE_LENGTH, 'less room than a slot takes');
       putU48(view, 16, page);
@@ -337,7 +336,7 @@ function checkedSlot(
     throw new FormatError('UNSUPPORTED', `slot ${place} of kind ${view.getUint8(22)}`);
   }
   const page = getU48(view, 16);
-  const problem = problemOf({ of, pages, kind, page, n });
+  const problem = problemOf(of, pages, kind, page, n);
   if (problem !== undefined || view.getUint16(30, true) !== 0) {
     throw new FormatError('CORRUPT', `slot ${place}: ${problem ?? 'a spare byte is not zero'}`);
   }
@@ -345,20 +344,14 @@ function checkedSlot(
   return { kind, page, n, durable: durableOf(view) };
 }
 
-/** What cannot be in these, even under a seal that fits. */
-function problemOf({
-  of,
-  pages,
-  kind,
-  page,
-  n,
-}: {
-  readonly of: Preface['of'];
-  readonly pages: number;
-  readonly kind: SlotKind;
-  readonly page: number;
-  readonly n: number;
-}): string | undefined {
+/** What cannot be in these, even under a seal that fits. No object of them: this is called for each slot. */
+function problemOf(
+  of: Preface['of'],
+  pages: number,
+  kind: SlotKind,
+  page: number,
+  n: number,
+): string | undefined {
   if ((kind === 'summary') !== (of === 'summary')) return `kind ${kind} in a ${of}`;
   if (kind === 'pages') {
     if (n !== 1 && n !== QUAD_PLACES) return `${n} pages`;

@@ -66,21 +66,25 @@ export function answering(options: AnsweringOptions, onProgress: () => void) {
     reading.onSent();
     onProgress();
   }
+  function say(answer: () => void, end: () => void): void {
+    reading.between(() => {
+      answer();
+      end();
+    });
+  }
   const run: Run = (echo, length, work) => {
     const end = accounts.begin(length);
-    function say(answer: () => void): void {
-      reading.between(() => {
-        answer();
-        end();
-      });
-    }
-    void work().then(say, (cause: unknown) => say(() => refuse(echo, cause)));
+    void work().then(
+      (answer) => say(answer, end),
+      (cause: unknown) => say(() => refuse(echo, cause), end),
+    );
   };
   function refuse(echo: Echo, cause: unknown): void {
     if (!(cause instanceof BlockError)) throw cause;
     reply.fail(echo, ERROR_OF[cause.code], cause.message);
   }
-  const { write, change, changeInParts } = changing(options, { writable, accounts, run, reply });
+  const parts = { writable, accounts, run, reply, say, refuse };
+  const { tryWrite, write, change, changeInParts } = changing(options, parts);
   const reading = readings(options, { accounts, run, reply, refuse });
   function cache({ offset, length, ...echo }: Request): void {
     run(echo, 0, async () => {
@@ -94,6 +98,10 @@ export function answering(options: AnsweringOptions, onProgress: () => void) {
       const extents = await blockStatus(device, offset, length, only);
       return () => reply.blockStatus(echo, extents);
     });
+  }
+  /** Whether a payload is worth its memory. */
+  function wantsPayload(request: Request): boolean {
+    return request.command === COMMANDS.write && objection(request) === ERRORS.none;
   }
   /** `isLast`: of what has come so far. */
   function answer(
@@ -126,11 +134,12 @@ export function answering(options: AnsweringOptions, onProgress: () => void) {
     }
   }
   return {
+    /** Whether the whole payload was taken, before this returns; else nothing was done. */
+    tryWrite: (request: Request, payload: Uint8Array) =>
+      wantsPayload(request) && (request.flags & fua) === 0 && tryWrite(request, payload),
     answer,
     changeInParts,
-    /** Whether a payload is worth its memory. */
-    wantsPayload: (request: Request) =>
-      request.command === COMMANDS.write && objection(request) === ERRORS.none,
+    wantsPayload,
     /** An answer is being sent in parts: no request can be answered at once. */
     isSending: reading.isSending,
     unsent: () => reply.unsent(),
@@ -146,14 +155,33 @@ interface ChangingParts {
   readonly accounts: Accounts;
   readonly run: Run;
   readonly reply: ReplyWriter;
+  readonly say: (answer: () => void, end: () => void) => void;
+  readonly refuse: (echo: Echo, cause: unknown) => void;
 }
 
 /** For requests that are not refused, so that there is something to write to. */
 function changing(
   { traffic, memory, payloads }: AnsweringOptions,
-  { writable, accounts, run, reply }: ChangingParts,
+  { writable, accounts, run, reply, say, refuse }: ChangingParts,
 ) {
   return {
+    tryWrite(request: Request, payload: Uint8Array): boolean {
+      const { offset, length } = request;
+      const echo = echoOf(request);
+      let end: (() => void) | undefined;
+      function done(failure: unknown): void {
+        if (failure === undefined) traffic.writtenBytes += length;
+        say(() => (failure === undefined ? reply.done(echo) : refuse(echo, failure)), end!);
+      }
+      try {
+        if (!writable!.tryWrite(payload, offset, done)) return false;
+      } catch {
+        // `write` says why.
+        return false;
+      }
+      end = accounts.begin(length);
+      return true;
+    },
     write(request: Request, payload: Uint8Array<ArrayBuffer>, durability: Durability): void {
       const { offset, length } = request;
       const echo = echoOf(request);

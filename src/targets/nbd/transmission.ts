@@ -64,6 +64,7 @@ export function transmission(options: TransmissionOptions): Transmission {
     wantsPayload: answers.wantsPayload,
     memory: options.memory,
     payloads: options.payloads,
+    tryTake: answers.tryWrite,
     take: answers.answer,
     takeInParts: answers.changeInParts,
     mayTake: () => !isOver && !stalled(),
@@ -139,6 +140,8 @@ interface ParserEvents {
   wantsPayload(request: Request): boolean;
   readonly memory: MemoryShare;
   readonly payloads: BufferPool;
+  /** The whole payload came with its request. Takes it before it returns, or answers false: then `take` is the way. */
+  tryTake(request: Request, payload: Uint8Array): boolean;
   /** `isLast`: nothing that came is left. The payload's memory is given back by who takes it. */
   take(request: Request, payload: Uint8Array<ArrayBuffer> | undefined, isLast: boolean): void;
   takeInParts(request: Request): PartialWrite;
@@ -157,18 +160,22 @@ function requestParser(style: HeaderStyle, events: ParserEvents) {
   let headFilled = 0;
   let payload: Payload | undefined;
 
-  function begin(isLast: boolean): void {
+  /** The request whose payload begins at `at`; answers where what follows begins. */
+  function begin(bytes: Uint8Array, at: number): number {
     const length = requestPayload(request, style);
     if (request.command === COMMANDS.disconnect || length > PAYLOAD_LENGTH_MAX) {
       events.end();
-    } else if (length > 0) {
+    } else if (length === 0) {
+      events.take(request, undefined, at === bytes.length);
+    } else {
+      const end = at + length;
+      if (end <= bytes.length && events.tryTake(request, bytes.subarray(at, end))) return end;
       payload = {
         ...{ request: { ...request }, isWanted: events.wantsPayload(request), length },
         ...{ received: 0, part: undefined, partFilled: 0, write: undefined },
       };
-    } else {
-      events.take(request, undefined, isLast);
     }
+    return at;
   }
   /** Undefined: there is none until something of this connection's is written. */
   function partOf(open: Payload): Uint8Array<ArrayBuffer> | undefined {
@@ -232,7 +239,7 @@ function requestParser(style: HeaderStyle, events: ParserEvents) {
           headFilled = 0;
           known = readRequest(headView, 0, style, request);
         }
-        if (known) begin(at === bytes.length);
+        if (known) at = begin(bytes, at);
         else events.end();
       }
       return at;

@@ -7,6 +7,7 @@ import type { FileAccess, FileSystem } from '../../../src/sys/file-system.ts';
 import type { CrashingFs, SyncFault } from '../../support/crashing-fs.ts';
 import { broken, faultyFs, full, type Operation } from '../../support/faulty-fs.ts';
 import { seeded } from '../../support/random.ts';
+import { give } from '../conformance.ts';
 import { bytesOf } from './oracle.ts';
 import { HOME, open, PAGE, PLACES, prepared, type Rig, rig } from './rig.ts';
 
@@ -29,7 +30,7 @@ async function settles(it: Rig, work: Promise<unknown>): Promise<boolean> {
 }
 
 function write(overlay: SealedOverlay, page: number, stamp: number): Promise<void> {
-  return overlay.write(bytesOf(stamp, page * PAGE, PAGE), page * PAGE, 'cached');
+  return give(overlay, bytesOf(stamp, page * PAGE, PAGE), page * PAGE);
 }
 
 async function stamps(overlay: SealedOverlay, ...pages: readonly number[]): Promise<number[]> {

@@ -4,8 +4,8 @@ import type { FileSystem } from '../../../src/sys/file-system.ts';
 import { type CrashingFs, PowerCut } from '../../support/crashing-fs.ts';
 import { broken, faultyFs, full, type Operation } from '../../support/faulty-fs.ts';
 import { below, seeded } from '../../support/random.ts';
-import { readAll } from '../conformance.ts';
-import { bytesOf, type Loss, oracle } from './oracle.ts';
+import { give, readAll } from '../conformance.ts';
+import { type Asked, bytesOf, type Loss, oracle } from './oracle.ts';
 import { baseContents, open, PAGE, prepared, type Rig, rig, SIZE, type TestClock } from './rig.ts';
 
 /** How much was tried. */
@@ -169,14 +169,21 @@ export function sessionOf(it: Rig, first: CrashingFs, { count, faults = NONE, tu
     const wanted = isAligned ? pages * PAGE : 1 + below(random, pages * PAGE);
     const length = Math.min(wanted, SIZE - offset);
     const isDurable = random() < 0.1;
-    const durability = isDurable ? 'durable' : 'cached';
     const isZero = kind < 0.45;
     const asked = { offset, length, stamp: isZero ? 0 : ++stamp, isDurable };
     const answered = expected.ask(asked);
-    const request = isZero
-      ? overlay.zero(offset, length, durability)
-      : overlay.write(bytesOf(asked.stamp, offset, length), offset, durability);
-    if (await tried(request)) answered();
+    if (await tried(changed(overlay, asked, isZero))) answered();
+  }
+  function changed(
+    overlay: SealedOverlay,
+    { offset, length, stamp, isDurable }: Asked,
+    isZero: boolean,
+  ): Promise<void> {
+    const durability = isDurable ? 'durable' : 'cached';
+    if (isZero) return overlay.zero(offset, length, durability);
+    const bytes = bytesOf(stamp, offset, length);
+    const isGiven = !isDurable && random() < 0.5;
+    return isGiven ? give(overlay, bytes, offset) : overlay.write(bytes, offset, durability);
   }
   async function look(overlay: SealedOverlay): Promise<void> {
     const page = below(random, expected.pages);
