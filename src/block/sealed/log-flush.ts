@@ -50,6 +50,8 @@ export async function appendRecord(
 /**
  * A flush makes the log durable as far as it goes when the flush begins: one sync of the file that it ends in, mostly.
  * What died before that may be said to be free after it; what a flush made durable that something is free, may vanish.
+ * Segments that were begun and died since the last flush are said to be free in this one, and are not synced: guests
+ * that write the same pages over and over (journals, swap) do not fill the disk's queue with what nobody will read.
  */
 export function logFlush(parts: LogParts, onFlushed: () => void): LogFlush {
   const { segments, head } = parts;
@@ -77,11 +79,14 @@ export function logFlush(parts: LogParts, onFlushed: () => void): LogFlush {
       return;
     }
     head.clearAhead();
-    const durableFrees = [...freed];
     const deadNow = deadSegments(parts, position);
+    // No flush has promised anything of these: with their record, they need not become durable any more.
+    const unborn = deadNow.filter((it) => it.isUnsynced && it.number > head.durable.segment);
+    if (unborn.length > 0) await appendFreed(unborn).catch(() => {});
     await head.settled();
     // Before any slot can say that the log is durable beyond these places.
     await appendVoids();
+    const durableFrees = [...freed];
     await makeDurable();
     head.durable = position;
     head.proven = sealed;
@@ -90,8 +95,23 @@ export function logFlush(parts: LogParts, onFlushed: () => void): LogFlush {
     dead = deadNow;
     onFlushed();
   }
+  async function appendFreed(these: readonly Segment[]): Promise<void> {
+    for (let at = 0; at < these.length; at += FREED_MAX) {
+      const some = these.slice(at, at + FREED_MAX);
+      for (const segment of some) segment.isFreed = true;
+      try {
+        await appendRecord(head, 'freed', encodeFreed(some.map((it) => it.number)));
+      } catch (cause) {
+        for (const segment of some) segment.isFreed = false;
+        throw cause;
+      }
+      freed.push({ segments: some });
+    }
+  }
   async function makeDurable(): Promise<void> {
-    const unsynced = [...segments.held()].filter((it) => it.isUnsynced || it.isDoubted);
+    const unsynced = [...segments.held()].filter(
+      (it) => !it.isFreed && (it.isUnsynced || it.isDoubted),
+    );
     for (const segment of unsynced) segment.isUnsynced = false;
     const ends = await Promise.allSettled(unsynced.map((it) => segments.use(it, (f) => f.sync())));
     const failed = unsynced.filter((_, at) => ends[at]?.status === 'rejected');
@@ -122,17 +142,7 @@ export function logFlush(parts: LogParts, onFlushed: () => void): LogFlush {
     async free() {
       const these = dead.filter((it) => !it.isFreed);
       dead = [];
-      for (let at = 0; at < these.length; at += FREED_MAX) {
-        const some = these.slice(at, at + FREED_MAX);
-        for (const segment of some) segment.isFreed = true;
-        try {
-          await appendRecord(head, 'freed', encodeFreed(some.map((it) => it.number)));
-        } catch (cause) {
-          for (const segment of some) segment.isFreed = false;
-          throw cause;
-        }
-        freed.push({ segments: some });
-      }
+      await appendFreed(these);
     },
   };
 }

@@ -14,6 +14,7 @@ import type { SpaceGuard } from '../space-guard.ts';
 import { type Batch, BATCH_PLACES, batches } from './batches.ts';
 import type { Born } from './birth.ts';
 import { LOG_START } from './positions.ts';
+import { segmentSupply } from './segment-supply.ts';
 import { markQuad, type Segment } from './segments.ts';
 
 /**
@@ -78,7 +79,7 @@ export interface LogLimits {
   readonly writeNowMax: number;
   /** What no longer counts before the cleaner begins, unless more than that counts. */
   readonly deadMax: number;
-  /** Space is taken for so many places at once, at most. */
+  /** A file grows by so many places at once, at most. */
   readonly stepMax: number;
   /** After so long a segment is left, so that a copy of this machine's memory shares little with it. */
   readonly segmentMs: number;
@@ -88,8 +89,10 @@ export interface LogLimits {
   readonly markAfterMs: number;
 }
 
-/** Places that space is taken for at first; doubles with each step. */
+/** Places that the file grows by at first; doubles with each step. */
 const STEP_MIN = 16;
+/** And that guests pay for at once: those of other sessions may need what is not used. */
+const BUY_MAX = 2048;
 /** Flushes with no more than this between them come so often that each journal commit counts. */
 const FEW_PLACES = 16;
 /** Cleared at once then: one commit for all of them. */
@@ -98,19 +101,18 @@ const CLEARED = new Uint8Array(64 * PLACE_LENGTH);
 const JUMP_MS = 5000;
 
 export function logHead(options: LogHeadOptions): LogHead {
-  const { clock, space, places, limits, bear, flush } = options;
+  const { clock, places, limits, bear, flush } = options;
   const { isDue, began } = segmentAge(clock, limits.segmentMs);
   const unprovenPlaces = Math.floor(limits.waitAt / PLACE_LENGTH);
   const voids: VoidPlaces[] = [];
   const writes = batches({ clock, nowMax: limits.writeNowMax, onFailed: drop });
-  const supply = segmentSupply(() => bear(head.durable, STEP_MIN));
-  const credit = placesPaid(space, options.onShort);
+  const space = fileSpace(places, limits.stepMax);
+  const supply = segmentSupply(() => space.inSteps((some) => bear(head.durable, some)));
+  const credit = placesPaid(options.space, options.onShort);
   const underWay = sharedWork();
   const clear = clearing(writes.mayBlock);
   let current: Born | undefined;
   let place = 0;
-  let allocated = 0;
-  let step = STEP_MIN;
   let sealed = 0;
 
   /** Nothing came to be there, or a part of it. */
@@ -123,30 +125,23 @@ export function logHead(options: LogHeadOptions): LogHead {
     if (from < places - 1) voids.push({ segment: segment.number, from, to: places - 1 });
   }
   async function turn(): Promise<void> {
-    let born = await supply.next();
-    if (current && isDue()) {
-      // The one that is ready has a key that a copy of this machine has as well.
-      supply.take();
+    // Those that were made ahead have keys that a copy of this machine has as well.
+    let stale = current && isDue() ? supply.ahead : 0;
+    let born = await supply.take();
+    for (; stale > 0; stale--) {
       leave(born, born.place);
-      born = await supply.next();
+      born = await supply.take();
     }
     if (current) leave(current, place);
     current = born;
-    ({ place, allocated } = born);
+    ({ place } = born);
+    space.follow(born);
     began();
-    supply.take();
-    supply.next().catch(() => {});
-  }
-  async function grow({ file, segment }: Born): Promise<void> {
-    const end = Math.min(places - 1, allocated + step);
-    await file.allocate(allocated * PLACE_LENGTH, (end - allocated) * PLACE_LENGTH);
-    step = Math.min(limits.stepMax, 2 * step);
-    if (current?.segment === segment) allocated = Math.max(allocated, end);
   }
   const head: LogHead = {
     room(payer) {
       if (!current || writes.isFull || (!writes.open && isDue())) return 0;
-      const here = Math.min(allocated - place, BATCH_PLACES);
+      const here = Math.min(space.end - place, BATCH_PLACES);
       if (payer === 'record') return here;
       const some = Math.max(0, Math.min(here, unprovenPlaces - (sealed - head.proven)));
       return payer === 'guest' ? Math.min(some, credit.left) : some;
@@ -154,10 +149,10 @@ export function logHead(options: LogHeadOptions): LogHead {
     async more(payer) {
       if (writes.isFull) return firstEnd(writes.underWay());
       if (payer !== 'record' && sealed - head.proven >= unprovenPlaces) return flush();
-      if (payer === 'guest' && credit.left === 0) return underWay('buy', () => credit.buy(step));
+      if (payer === 'guest' && credit.left === 0)
+        return underWay('buy', () => credit.buy(Math.min(space.step, BUY_MAX)));
       if (!current || place >= places - 1 || isDue()) return underWay('turn', turn);
-      const born = current;
-      if (allocated <= place) return underWay('grow', () => grow(born));
+      if (space.end <= place) return underWay('grow', space.grow);
     },
     take(count, payer) {
       assert(current && count <= head.room(payer), 'places that there is room for');
@@ -174,8 +169,10 @@ export function logHead(options: LogHeadOptions): LogHead {
       batch.count += n;
       place += n;
       sealed += n;
+      // Who needs it tries again, and is told.
+      if (space.isLow(place)) underWay('grow', space.grow).catch(() => {});
     },
-    clearAhead: () => clear(current, { place, allocated, sealed }),
+    clearAhead: () => clear(current, { place, allocated: space.end, sealed }),
     mayQuad: () => mayBeginQuad(place),
     position: () => (current ? { segment: current.segment.number, place } : LOG_START),
     async settled() {
@@ -192,7 +189,7 @@ export function logHead(options: LogHeadOptions): LogHead {
     get current() {
       return current?.segment;
     },
-    isOpen: (segment) => segment === current?.segment || segment === supply.ready,
+    isOpen: (segment) => segment === current?.segment || supply.has(segment),
     durable: LOG_START,
     proven: 0,
     close: () => supply.settled(),
@@ -243,43 +240,54 @@ function clearing(mayBlock: () => boolean) {
   };
 }
 
-/** Makes segments ahead of their use. */
-function segmentSupply(bear: () => Promise<Born>) {
-  let next: Promise<Born> | undefined;
-  let ready: Segment | undefined;
-  let listed: ReadonlySet<number> = new Set();
-  return {
-    /** The one that comes next; it is being made, or was. */
-    next(): Promise<Born> {
-      // That one may fail for a reason that is over by now.
-      if (next) return next.catch(() => this.next());
-      const birth = bear().then((born) => {
-        ready = born.segment;
-        listed = born.listed;
-        return born;
-      });
-      // The one who needs it tries again.
-      birth.catch(() => {
-        if (next === birth) next = undefined;
-      });
-      next = birth;
-      return birth;
+/**
+ * The space of the file in which the log ends, taken in steps that double, and before the last step is used up, so that
+ * no write waits for it: the kernel makes a call for space wait for milliseconds while others write to the file.
+ */
+function fileSpace(places: number, stepMax: number) {
+  let born: Born | undefined;
+  let last = STEP_MIN;
+  let isGrowing = false;
+  const space = {
+    /** Places before this one have space. */
+    end: 0,
+    /** How many get it next. */
+    step: STEP_MIN,
+    /** The log ends in this one from now on. */
+    follow(next: Born): void {
+      born = next;
+      space.end = next.allocated;
     },
-    /** That one is in use from now on. */
-    take(): void {
-      next = undefined;
-      ready = undefined;
+    /** A medium on which there is not so much left is asked for less the next time. */
+    async inSteps<T>(work: (places: number) => Promise<T>): Promise<T> {
+      try {
+        return await work(space.step);
+      } catch (cause) {
+        space.step = STEP_MIN;
+        throw cause;
+      }
     },
-    get ready() {
-      return ready;
+    async grow(): Promise<void> {
+      const { segment, file } = born!;
+      const from = space.end;
+      isGrowing = true;
+      try {
+        const end = await space.inSteps(async (some) => {
+          const to = Math.min(places - 1, from + some);
+          await file.allocate(from * PLACE_LENGTH, (to - from) * PLACE_LENGTH);
+          return to;
+        });
+        last = space.step;
+        space.step = Math.min(stepMax, 2 * last);
+        if (born?.segment === segment) space.end = end;
+      } finally {
+        isGrowing = false;
+      }
     },
-    get listed() {
-      return listed;
-    },
-    async settled(): Promise<void> {
-      await next?.catch(() => {});
-    },
+    isLow: (place: number): boolean =>
+      !isGrowing && space.end < places - 1 && space.end - place < last / 2,
   };
+  return space;
 }
 
 /** Places that guests have paid for and not used. */

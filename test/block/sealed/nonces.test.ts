@@ -1,8 +1,11 @@
 import { deepEqual, ok } from 'node:assert/strict';
+import { basename } from 'node:path/posix';
 import { test } from 'tap';
+import type { FileSystem } from '../../../src/sys/file-system.ts';
 import { below, seeded } from '../../support/random.ts';
 import { counts, lives, sessionOf } from './lives.ts';
-import { endlessBytes, nonces, prepared, type Rig, rig } from './rig.ts';
+import { bytesOf } from './oracle.ts';
+import { endlessBytes, HOME, nonces, open, PAGE, prepared, type Rig, rig } from './rig.ts';
 
 // Nothing is ever sealed twice under one key and nonce.
 
@@ -54,6 +57,58 @@ test('two copies of one directory that both go on have no key in common', async 
     );
   }
 });
+
+test('a key that a copy of the memory may have seals nothing more, nor does one that was made ahead', async () => {
+  for (let seed = SEED; seed < SEED + 4 * SEEDS; seed++) {
+    const it = rig(seeded(seed), seed);
+    const disk = await prepared(it);
+    const paths: string[] = [];
+    const overlay = await open(writesSeen(disk.files, paths), it);
+    let stamp = 0;
+    const write = () => overlay.write(bytesOf(++stamp, 0, PAGE), 0, 'cached');
+    // All at once, so that more than one is made ahead.
+    await Promise.all(Array.from({ length: 60 + seed }, write));
+    await turns();
+    const before = new Set((await disk.files.list(HOME)).filter((name) => name.endsWith('.seg')));
+    await write();
+    const [used] = paths.slice(-1);
+    ok(before.has(used!), 'that one was made ahead, or in use');
+    it.clock.jump(seed % 2 ? 6000 : -6000);
+    await write();
+    await turns();
+    paths.length = 0;
+    await write();
+    ok(
+      paths.length > 0 && paths.every((name) => !before.has(name)),
+      `${paths.join()} after ${used}`,
+    );
+  }
+});
+
+async function turns(): Promise<void> {
+  for (let turn = 0; turn < 60; turn++) await new Promise((resolve) => setImmediate(resolve));
+}
+
+/** Takes down the names of the files that are written. */
+function writesSeen(files: FileSystem, names: string[]): FileSystem {
+  return {
+    ...files,
+    async open(path, access) {
+      const file = await files.open(path, access);
+      return {
+        ...file,
+        write(from, offset) {
+          names.push(basename(path));
+          return file.write(from, offset);
+        },
+        writeNow(from, offset) {
+          names.push(basename(path));
+          return file.writeNow(from, offset);
+        },
+      };
+    },
+  };
+}
 
 test('a directory that is rolled back goes on under keys that were never used', async () => {
   for (let seed = SEED; seed < SEED + 4 * SEEDS; seed++) {

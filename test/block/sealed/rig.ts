@@ -88,15 +88,18 @@ export function endlessBytes(seed: number): Random {
 export interface TestClock extends Clock {
   /** Lets so much time pass; wakes those whose time has come. */
   pass(ms: number): void;
+  /** The wall clock alone goes ahead: as where a copy of a machine's memory goes on later. */
+  jump(ms: number): void;
 }
 
 /** Sometimes slow, so that what blocks and what does not both occur; the same for a seed. */
 function testClock(random: () => number): TestClock {
   let ms = 0;
   const sleepers = new Set<{ readonly until: number; readonly wake: () => void }>();
+  let ahead = 0;
   return {
     ...systemClock(),
-    now: () => new Date(1.7e12 + ms),
+    now: () => new Date(1.7e12 + ms + ahead),
     monotonicMs: () => (ms += random() < 0.1 ? 10 : 0.1),
     sinceBootMs: () => ms,
     sleep: (duration, signal) =>
@@ -108,6 +111,7 @@ function testClock(random: () => number): TestClock {
           if (sleepers.delete(sleeper)) reject(signal.reason as Error);
         });
       }),
+    jump: (by) => void (ahead += by),
     pass(duration) {
       ms += duration;
       for (const sleeper of [...sleepers]) {

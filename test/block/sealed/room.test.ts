@@ -1,9 +1,11 @@
 import { deepEqual, equal, ok } from 'node:assert/strict';
+import { basename } from 'node:path/posix';
 import { test } from 'tap';
 import type { SealedOverlay } from '../../../src/block/sealed/sealed-overlay.ts';
 import { type SpaceGuard, sharedSpace, spaceGuard } from '../../../src/block/space-guard.ts';
 import { PLACE_LENGTH } from '../../../src/formats/store/overlay-log.ts';
 import { MiB } from '../../../src/lib/sizes.ts';
+import type { FileSystem } from '../../../src/sys/file-system.ts';
 import { seeded } from '../../support/random.ts';
 import { ROOMY } from '../../support/space.ts';
 import { heldSyncs } from './held-syncs.ts';
@@ -99,6 +101,114 @@ test('space is taken once for each growth, as much as is written and one step at
     deepEqual(overlay.stats.live, 0);
   }
 });
+
+/** Calls for space of segments that wait until they are let go. */
+function heldSpace(files: FileSystem) {
+  const state = { asked: 0, until: Promise.resolve() };
+  const holding: FileSystem = {
+    ...files,
+    async open(path, access) {
+      const file = await files.open(path, access);
+      if (!path.endsWith('.seg')) return file;
+      return {
+        ...file,
+        async allocate(offset, length) {
+          state.asked++;
+          await state.until;
+          await file.allocate(offset, length);
+        },
+      };
+    },
+  };
+  return { state, files: holding };
+}
+
+test('a file grows before its last places are used: no write waits for that', async () => {
+  for (let seed = 1; seed <= 4; seed++) {
+    const limits = { unprovenMax: 1e9, waitAt: 1e9, deadMax: 1e9, stepMax: 8 };
+    const it = rig(seeded(seed), seed, { limits, size: 100 * PAGE });
+    const disk = await prepared(it);
+    const { state, files } = heldSpace(disk.files);
+    const overlay = await open(files, it);
+    await turns();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    state.until = promise;
+    state.asked = 0;
+    let answered = 0;
+    let askedAt = 0;
+    for (let page = 0; page < 30 && answered === page; page++) {
+      void write(overlay, page, 1 + page).then(() => answered++);
+      await turns();
+      if (state.asked > 0 && askedAt === 0) askedAt = answered;
+    }
+    ok(
+      askedAt > 0 && answered > askedAt + 1,
+      `asked after ${askedAt}, and ${answered} did not wait`,
+    );
+    resolve();
+    await turns();
+    await overlay.flush();
+    const next = await open(disk.reboot().files, it);
+    const into = new Uint8Array(PAGE);
+    await next.read(into, 3 * PAGE);
+    deepEqual(Buffer.from(into), bytesOf(4, 3 * PAGE, PAGE));
+  }
+});
+
+test('a segment that has died before any flush is not synced by one, and costs nothing that was flushed', async () => {
+  for (let seed = 1; seed <= 20; seed++) {
+    const limits = { unprovenMax: 1e9, waitAt: 1e9, deadMax: 1e9 };
+    const it = rig(seeded(seed), seed, { limits });
+    const disk = await prepared(it);
+    const synced = new Set<string>();
+    const overlay = await open(syncsSeen(disk.files, synced), it);
+    for (let page = 0; page < 5; page++) await write(overlay, page, 1 + page);
+    await overlay.flush();
+    // Some six segments, of which the first and the last hold what counts.
+    for (let round = 1; round <= 25; round++) {
+      for (let page = 0; page < 5; page++) await write(overlay, page, 100 * round + page);
+    }
+    const names = (await disk.files.list(HOME)).filter((name) => name.endsWith('.seg')).sort();
+    synced.clear();
+    await overlay.flush();
+    const skipped = names.slice(1, -4).filter((name) => synced.has(name));
+    deepEqual(skipped, [], `seed ${seed}`);
+    ok(synced.size > 0);
+    await overlay.idle();
+    const left = (await disk.files.list(HOME)).filter((name) => name.endsWith('.seg'));
+    ok(left.length < names.length, 'they are gone after it');
+    for (let page = 0; page < 3; page++) await write(overlay, page, 7000 + page);
+    const next = await open(disk.reboot().files, it);
+    for (let page = 0; page < 5; page++) {
+      const into = new Uint8Array(PAGE);
+      await next.read(into, page * PAGE);
+      const either = page < 3 ? [2500, 7000] : [2500];
+      const expected = either.map((stamp) => bytesOf(stamp + page, page * PAGE, PAGE));
+      ok(
+        expected.some((bytes) => bytes.equals(into)),
+        `seed ${seed}, page ${page}`,
+      );
+    }
+    deepEqual(it.damage, []);
+  }
+});
+
+/** Names of the segments that were synced. */
+function syncsSeen(files: FileSystem, synced: Set<string>): FileSystem {
+  return {
+    ...files,
+    async open(path, access) {
+      const file = await files.open(path, access);
+      return {
+        ...file,
+        sync() {
+          synced.add(basename(path));
+          return file.sync();
+        },
+      };
+    },
+  };
+}
 
 test('what is written and trimmed again leaves the guard what it had, but for files that are open', async () => {
   const it = rig(seeded(1), 1, { size: 1000 * PAGE });
