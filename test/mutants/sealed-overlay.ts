@@ -114,8 +114,8 @@ export const sealedOverlay: readonly Mutant[] = [
   {
     name: 'sealed overlay: a flush that comes while a batch is being written syncs it, and no later one',
     file: 'src/block/sealed/batches.ts',
-    text: '    batch.segment.isUnsynced = true;\n    stagings.give',
-    to: '    stagings.give',
+    text: '    batch.segment.isUnsynced = true;\n',
+    to: '',
     tests: [MODEL],
   },
   {
@@ -212,7 +212,7 @@ export const sealedOverlay: readonly Mutant[] = [
   {
     name: 'sealed overlay: space is taken for each write',
     file: 'src/block/sealed/log-head.ts',
-    text: 'credit.buy(step)',
+    text: 'credit.buy(Math.min(space.step, BUY_MAX))',
     to: 'credit.buy(1)',
     tests: [ROOM],
   },
@@ -234,13 +234,67 @@ export const sealedOverlay: readonly Mutant[] = [
     name: 'sealed overlay: a segment is dead before the map knows what was written to it',
     file: 'src/block/sealed/log-writes.ts',
     text: `      segment.live += count;
+      const sealed = () => pagesIn(segments, batch, { first: page, count, location });
       function found(): void {
         map.set(page, count, location);
 `,
-    to: `      function found(): void {
+    to: `      const sealed = () => pagesIn(segments, batch, { first: page, count, location });
+      function found(): void {
         map.set(page, count, location);
         segment.live += count;
 `,
     tests: [COPIES],
+  },
+  {
+    name: 'sealed overlay: what was flushed is freed with what has replaced it, in one flush',
+    file: 'src/block/sealed/log-flush.ts',
+    text: 'it.isUnsynced && it.number > head.durable.segment',
+    to: 'it.isUnsynced',
+    tests: [ROOM, FAULTS, MODEL],
+  },
+  {
+    name: 'sealed overlay: a segment is freed with what has replaced it, although it was synced',
+    file: 'src/block/sealed/log-flush.ts',
+    text: 'deadNow.filter((it) => it.isUnsynced && it.number > head.durable.segment)',
+    to: 'deadNow',
+    tests: [ROOM, FAULTS, MODEL],
+  },
+  {
+    name: 'sealed overlay: what is dead is synced',
+    file: 'src/block/sealed/log-flush.ts',
+    text: '!it.isFreed && (it.isUnsynced || it.isDoubted)',
+    to: 'it.isUnsynced || it.isDoubted',
+    tests: [ROOM],
+  },
+  {
+    name: 'sealed overlay: a write that is taken at once overtakes those that wait for room',
+    file: 'src/block/sealed/log-writes.ts',
+    text: "    if (waiting > 0 || head.room('guest') < count) return false;\n",
+    to: "    if (head.room('guest') < count) return false;\n",
+    tests: [ROOM, FAULTS],
+  },
+  {
+    name: 'sealed overlay: what was sealed is looked at once it is used for something else',
+    file: 'src/block/sealed/batches.ts',
+    text: '    for (const ended of batch.waiting) ended(failure);\n    stagings.give(batch.staging);\n',
+    to: `    batch.staging.fill(0);
+    stagings.give(batch.staging);
+    for (const ended of batch.waiting) ended(failure);
+`,
+    tests: [FAULTS],
+  },
+  {
+    name: 'sealed overlay: a file grows when its last place is used',
+    file: 'src/block/sealed/log-head.ts',
+    text: 'space.end - place < last / 2',
+    to: 'false',
+    tests: [ROOM],
+  },
+  {
+    name: 'sealed overlay: a segment that was made before the clock jumped is used after it',
+    file: 'src/block/sealed/log-head.ts',
+    text: 'current && isDue() ? supply.ahead : 0',
+    to: '0',
+    tests: [NONCES],
   },
 ];

@@ -1,5 +1,6 @@
 import type { Mutant } from './mutant.ts';
 
+const CONFORMANCE = 'test/targets/nbd-conformance.test.ts';
 const HANDSHAKE = 'test/targets/nbd-handshake.test.ts';
 const HOSTILE = 'test/targets/nbd-hostile.test.ts';
 const NBD_TLS = 'test/targets/nbd-tls.test.ts';
@@ -9,6 +10,20 @@ const WRITE_MEMORY = 'test/targets/write-memory.test.ts';
 const SHARED_NBD = 'test/daemon/shared-nbd.test.ts';
 
 export const targets: readonly Mutant[] = [
+  {
+    name: 'NBD: a write that is to be durable is taken as if it were not',
+    file: 'src/targets/nbd/answers.ts',
+    text: 'wantsPayload(request) && (request.flags & fua) === 0 && tryWrite',
+    to: 'wantsPayload(request) && tryWrite',
+    tests: [CONFORMANCE],
+  },
+  {
+    name: 'devices: close does not wait for what was taken',
+    file: 'src/block/layer.ts',
+    text: '      if (isTaken) enter();\n',
+    to: '',
+    tests: [CONFORMANCE],
+  },
   {
     name: 'NBD: bytes in the clear behind STARTTLS are taken over',
     file: 'src/targets/nbd/handshake.ts',
