@@ -39,6 +39,8 @@ const TIMER = 'holdfast-ssh-off.timer';
 const UNTIL_FILE = `/etc/systemd/system/${TIMER}.d/until.conf`;
 const KEY_LENGTH_MAX = 16 * 1024;
 const KEYS_MAX = 1000;
+/** Of a line that is no key. */
+const SHOWN_MAX = 80;
 /** sshd(8): options may stand before a key, and would undo what appliance/ssh/sshd.conf sets. */
 const KEY = /^(ssh-[\w@.-]+|ecdsa-[\w@.-]+|sk-[\w@.-]+) [A-Za-z0-9+/=]+( [^\p{Cc}]*)?$/u;
 
@@ -51,9 +53,7 @@ export async function showSsh(machine: Machine, clock: Clock): Promise<SshView> 
   const running = (await isActive(run, SERVICE)) || (await isActive(run, SOCKET));
   const nowSeconds = clock.now().getTime() / 1000;
   const keys: SshKey[] = [];
-  for (const user of USERS) {
-    for (const line of await linesOf(machine, user)) keys.push(await keyOf(machine, user, line));
-  }
+  for (const user of USERS) keys.push(...(await keysOf(machine, user)).map(({ key }) => key));
   return {
     running,
     until: running && off > nowSeconds ? isoOf(off) : null,
@@ -72,29 +72,28 @@ export async function addKey(machine: Machine, user: SshUser, given: string): Pr
     );
   }
   const key = await keyOf(machine, user, line);
-  const lines = await linesOf(machine, user);
-  if (lines.length >= KEYS_MAX)
+  const others = await keysOf(machine, user);
+  if (others.length >= KEYS_MAX)
     throw new HostError('REFUSED', `${user} has ${KEYS_MAX} keys already`);
-  for (const other of lines) {
-    if ((await keyOf(machine, user, other)).fingerprint !== key.fingerprint) continue;
+  if (others.some((it) => it.key.fingerprint === key.fingerprint)) {
     throw new HostError('REFUSED', `${user} has the key ${key.fingerprint} already`);
   }
-  await writeKeys(machine, user, [...lines, line]);
+  await writeKeys(machine, user, [...others.map((it) => it.line), line]);
   return key;
 }
 
 /** By its fingerprint. */
 export async function removeKey(machine: Machine, user: SshUser, print: string): Promise<SshKey> {
-  const lines = await linesOf(machine, user);
-  const keys = await Promise.all(lines.map((line) => keyOf(machine, user, line)));
-  const gone = keys.find(({ fingerprint }) => fingerprint === print);
+  const keys = await keysOf(machine, user);
+  const gone = keys.find(({ key }) => key.fingerprint === print);
   if (!gone) throw new HostError('NOT_FOUND', `${user} has no key ${print}: see "ssh key list"`);
+  const left = keys.filter(({ key }) => key.fingerprint !== print);
   await writeKeys(
     machine,
     user,
-    lines.filter((_, at) => keys[at]!.fingerprint !== print),
+    left.map(({ line }) => line),
   );
-  return gone;
+  return gone.key;
 }
 
 export async function removeAllKeys(machine: Machine): Promise<void> {
@@ -178,7 +177,27 @@ async function writeKeys({ files }: Machine, user: SshUser, lines: readonly stri
   await writeText(files, fileOf(user), lines.map((line) => `${line}\n`).join(''));
 }
 
-/** `256 SHA256:... comment (ED25519)`. What root wrote by hand, and cannot be read, is shown as it is. */
+interface KeyLine {
+  readonly line: string;
+  readonly key: SshKey;
+}
+
+/** A line that root wrote by hand and that is no key, which sshd passes over, hides no other. */
+async function keysOf(machine: Machine, user: SshUser): Promise<KeyLine[]> {
+  const found: KeyLine[] = [];
+  for (const [at, line] of (await linesOf(machine, user)).entries()) {
+    try {
+      found.push({ line, key: await keyOf(machine, user, line) });
+    } catch (cause) {
+      if (!(cause instanceof HostError) || cause.code !== 'BAD_REQUEST') throw cause;
+      const comment = line.slice(0, SHOWN_MAX);
+      found.push({ line, key: { user, fingerprint: `line-${at + 1}`, type: 'no-key', comment } });
+    }
+  }
+  return found;
+}
+
+/** `256 SHA256:... comment (ED25519)`. Rejects BAD_REQUEST for what is no key. */
 async function keyOf({ run }: Machine, user: SshUser, line: string): Promise<SshKey> {
   const { code, stdout, stderr } = await run('ssh-keygen', ['-l', '-f', '-'], {
     input: `${line}\n`,

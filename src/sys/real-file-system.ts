@@ -25,6 +25,7 @@ import {
   SEEK_HOLE,
   GET_SECTOR_SIZE,
 } from './libc.ts';
+import { type DescriptorUse, descriptorUse } from './descriptor-use.ts';
 import { lockHolder, takeLock } from './lock-file.ts';
 import { SystemError, systemError } from './system-error.ts';
 
@@ -120,14 +121,18 @@ const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 const PUNCH_NOW_MAX = 1024 * 1024;
 
 function fileOf(path: string, fd: number): File {
-  let isOpen = true;
+  const use = descriptorUse(path, fd);
+  const { checkOpen, during } = use;
+  const open = { path, fd, use };
   return {
     path,
     async size() {
+      checkOpen();
       return sizeOf(path, fd);
     },
-    read: (into, offset) => readFully(path, fd, into, offset),
+    read: (into, offset) => readFully(open, into, offset),
     readNow(into, offset) {
+      checkOpen();
       let done = 0;
       try {
         while (done < into.length) {
@@ -141,13 +146,18 @@ function fileOf(path: string, fd: number): File {
       return done;
     },
     readCached(into, offset) {
+      checkOpen();
       const count = libc().readCached(fd, into, offset);
       if (count >= 0) return count === into.length;
       return libc().errno() === EOPNOTSUPP ? undefined : false;
     },
-    willNeed: (offset, length) => libc().adviseSoon(fd, offset, length, FADVISE_WILL_NEED),
-    write: (from, offset) => writeFully(path, fd, from, offset),
+    willNeed(offset, length) {
+      checkOpen();
+      libc().adviseSoon(fd, offset, length, FADVISE_WILL_NEED);
+    },
+    write: (from, offset) => writeFully(open, from, offset),
     writeNow(from, offset) {
+      checkOpen();
       try {
         for (let done = 0; done < from.length; ) {
           done += writeSync(fd, from, done, from.length - done, offset + done);
@@ -157,45 +167,59 @@ function fileOf(path: string, fd: number): File {
       }
     },
     // fdatasync also makes the size durable where it grew.
-    sync: () => doing(`sync ${path}`, () => syncData(fd)),
-    truncate: (size) => doing(`truncate ${path}`, () => truncateFile(fd, size)),
+    sync: () => during(() => doing(`sync ${path}`, () => syncData(fd))),
+    truncate: (size) => during(() => doing(`truncate ${path}`, () => truncateFile(fd, size))),
     allocate: (offset, length) =>
-      doing(`take space for ${path}`, () => numbered(libc().allocate(fd, offset, length))),
-    drop: (offset, length) =>
-      doing(`drop ${path} from memory`, () =>
-        numbered(libc().advise(fd, offset, length, FADVISE_DO_NOT_NEED)),
+      during(() =>
+        doing(`take space for ${path}`, () => numbered(libc().allocate(fd, offset, length))),
       ),
-    async punchHole(offset, length) {
-      // Where the file system cannot, the blocks stay: zeros have to be written.
-      const mode = FALLOC_PUNCH_HOLE | FALLOC_KEEP_SIZE;
-      const { fallocate, fallocateApart } = libc();
-      // A long one may have thousands of extents to give back.
-      const punch = length > PUNCH_NOW_MAX ? fallocateApart : fallocate;
-      if ((await punch(fd, mode, offset, length)) === 0) return;
-      await writeZeros(path, fd, offset, Math.min(length, sizeOf(path, fd) - offset));
-    },
+    drop: (offset, length) =>
+      during(() =>
+        doing(`drop ${path} from memory`, () =>
+          numbered(libc().advise(fd, offset, length, FADVISE_DO_NOT_NEED)),
+        ),
+      ),
+    punchHole: (offset, length) => during(() => punchHole({ path, fd }, offset, length)),
     async nextData(offset) {
+      checkOpen();
       return nextData(path, fd, offset);
     },
     sectorSize() {
+      checkOpen();
       const found = new Int32Array(1);
       if (libc().ioctl(fd, GET_SECTOR_SIZE, found) === 0) return found[0]!;
       throw new SystemError('IO', `sector size of ${path}: error ${libc().errno()}`);
     },
     holdByte(at) {
+      checkOpen();
       libc().fcntlLock(fd, FCNTL_SET_LOCK, byteLock(SHARED, at));
     },
     isByteHeld(at) {
+      checkOpen();
       const lock = byteLock(EXCLUSIVE, at);
       if (libc().fcntlLock(fd, FCNTL_GET_LOCK, lock) !== 0) return false;
       return new DataView(lock.buffer).getInt16(0, true) !== FREE;
     },
-    async [Symbol.asyncDispose]() {
-      if (!isOpen) return;
-      isOpen = false;
-      closeSync(fd);
-    },
+    [Symbol.asyncDispose]: use.close,
   };
+}
+
+interface Open {
+  readonly path: string;
+  readonly fd: number;
+  /** Undefined: it is counted already. */
+  readonly use?: DescriptorUse;
+}
+
+async function punchHole(open: Open, offset: number, length: number): Promise<void> {
+  const { path, fd } = open;
+  // Where the file system cannot, the blocks stay: zeros have to be written.
+  const mode = FALLOC_PUNCH_HOLE | FALLOC_KEEP_SIZE;
+  const { fallocate, fallocateApart } = libc();
+  // A long one may have thousands of extents to give back.
+  const punch = length > PUNCH_NOW_MAX ? fallocateApart : fallocate;
+  if ((await punch(fd, mode, offset, length)) === 0) return;
+  await writeZeros(open, offset, Math.min(length, sizeOf(path, fd) - offset));
 }
 
 /** What says how it failed by the number that it answers. */
@@ -223,35 +247,48 @@ function byteLock(type: number, at: number): Uint8Array<ArrayBuffer> {
 
 const ZEROS = new Uint8Array(1024 * 1024);
 
-async function writeZeros(path: string, fd: number, offset: number, length: number): Promise<void> {
+async function writeZeros(open: Open, offset: number, length: number): Promise<void> {
   for (let done = 0; done < length; done += ZEROS.length) {
     const part = ZEROS.subarray(0, Math.min(ZEROS.length, length - done));
-    await writeFully(path, fd, part, offset + done);
+    await writeFully(open, part, offset + done);
   }
 }
 
 /** Callbacks cost half of what node:fs/promises does for each call. */
-function readFully(path: string, fd: number, into: Uint8Array, offset: number): Promise<number> {
+function readFully({ path, fd, use }: Open, into: Uint8Array, offset: number): Promise<number> {
   return new Promise((resolve, reject) => {
+    use?.begin();
     function more(done: number): void {
-      if (done === into.length) return resolve(done);
+      if (done === into.length) return ended(done);
       read(fd, into, done, into.length - done, offset + done, (cause, count) => {
-        if (cause) reject(systemError(cause, `read ${path} at ${offset + done}`));
-        else if (count === 0) resolve(done);
+        if (cause) {
+          use?.end();
+          reject(systemError(cause, `read ${path} at ${offset + done}`));
+        } else if (count === 0) ended(done);
         else more(done + count);
       });
+    }
+    function ended(done: number): void {
+      use?.end();
+      resolve(done);
     }
     more(0);
   });
 }
 
-function writeFully(path: string, fd: number, from: Uint8Array, offset: number): Promise<void> {
+function writeFully({ path, fd, use }: Open, from: Uint8Array, offset: number): Promise<void> {
   return new Promise((resolve, reject) => {
+    use?.begin();
     function more(done: number): void {
-      if (done === from.length) return resolve();
+      if (done === from.length) {
+        use?.end();
+        return resolve();
+      }
       write(fd, from, done, from.length - done, offset + done, (cause, count) => {
-        if (cause) reject(systemError(cause, `write ${path} at ${offset + done}`));
-        else more(done + count);
+        if (cause) {
+          use?.end();
+          reject(systemError(cause, `write ${path} at ${offset + done}`));
+        } else more(done + count);
       });
     }
     more(0);

@@ -15,10 +15,14 @@ export interface WorkerThread<In, Out> extends AsyncDisposable {
 const NO_ROOM = 'ERR_WORKER_INIT_FAILED';
 
 /** Where the machine has no room for another thread, `onFailure` is called, as for one that dies later. */
-export function startWorker<In, Out>(script: URL, data: unknown): WorkerThread<In, Out> {
+export function startWorker<In, Out>(
+  script: URL,
+  data: unknown,
+  make = (workerData: unknown) => new Worker(script, { workerData }),
+): WorkerThread<In, Out> {
   let worker: Worker;
   try {
-    worker = new Worker(script, { workerData: data });
+    worker = make(data);
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code !== NO_ROOM) throw cause;
     return neverStarted(systemError(cause, 'start a thread'));

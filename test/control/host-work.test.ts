@@ -89,3 +89,27 @@ test('one pool is made at a time, for which nothing else waits', async () => {
   await first;
   deepEqual(it.asked.filter((line) => line.startsWith('mkfs')).length, 1);
 });
+
+test('a line that is no key hides no other, keeps none from being added or removed, and can be removed', async () => {
+  const world = simulatedWorld(crashingFs(seeded(0)).files);
+  const run: RunProgram = async (name, args, options) => {
+    const [type, print] = (options?.input ?? '').trim().split(' ');
+    const isKey = type === 'ssh-ed25519';
+    if (name !== 'ssh-keygen')
+      return { code: args.includes('is-active') ? 3 : 0, stdout: '', stderr: '' };
+    if (!isKey) return { code: 255, stdout: '', stderr: '(stdin) is not a public key file.' };
+    return { code: 0, stdout: `256 SHA256:${print} ann (ED25519)\n`, stderr: '' };
+  };
+  await world.files.makeDirectory(dirname(KEYS));
+  const lines = [lineOf('one'), 'pasted in two\u001b[2J', lineOf('two')];
+  await putDurably(world.files, KEYS, Buffer.from(lines.join('\n')));
+  const work = hostWork(world, run);
+  const shown = async () =>
+    (await work('ssh/show', {}, OPTIONS)).keys.map(({ fingerprint }) => fingerprint);
+  deepEqual(await shown(), ['SHA256:one', 'line-2', 'SHA256:two']);
+  await work('ssh-key/remove', { user: 'admin', fingerprint: 'SHA256:one' }, OPTIONS);
+  await work('ssh-key/add', { user: 'admin', key: lineOf('three') }, OPTIONS);
+  deepEqual(await shown(), ['line-1', 'SHA256:two', 'SHA256:three']);
+  await work('ssh-key/remove', { user: 'admin', fingerprint: 'line-1' }, OPTIONS);
+  deepEqual(await shown(), ['SHA256:two', 'SHA256:three']);
+});

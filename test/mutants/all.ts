@@ -4,7 +4,9 @@ import { ingest } from './ingest.ts';
 import { guard } from './guard.ts';
 import { jobs } from './jobs.ts';
 import type { Mutant } from './mutant.ts';
+import { network } from './network.ts';
 import { pageLocations } from './page-locations.ts';
+import { screens } from './screens.ts';
 import { sealedLog } from './sealed-log.ts';
 import { sealedOverlay } from './sealed-overlay.ts';
 import { service } from './service.ts';
@@ -25,4 +27,6 @@ export const mutants: readonly Mutant[] = [
   ...pageLocations,
   ...sealedLog,
   ...sealedOverlay,
+  ...screens,
+  ...network,
 ];

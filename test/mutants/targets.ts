@@ -48,9 +48,16 @@ export const targets: readonly Mutant[] = [
   {
     name: 'NBD: a client may negotiate for ever',
     file: 'src/targets/nbd/handshake.ts',
-    text: ' || ++count > OPTIONS_MAX)',
-    to: ')',
+    text: '++count > OPTIONS_MAX || told',
+    to: 'told',
     tests: [HANDSHAKE, HOSTILE],
+  },
+  {
+    name: 'NBD: a peer is told long lists without end',
+    file: 'src/targets/nbd/handshake.ts',
+    text: ' || told > TOLD_LENGTH_MAX;',
+    to: ';',
+    tests: [HANDSHAKE],
   },
   {
     name: 'NBD: an option of any length is read',

@@ -1,7 +1,7 @@
-import { deepEqual, equal, match, notEqual, ok, rejects } from 'node:assert/strict';
+import { deepEqual, equal, match, notEqual, ok, rejects, throws } from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { symlinkSync, writeFileSync } from 'node:fs';
+import { closeSync, openSync, symlinkSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path/posix';
 import { test } from 'tap';
@@ -178,4 +178,32 @@ test('a kill leaves what was written, a power cut what was synced', async () => 
   deepEqual(await files.readFile('/a', 2048), pattern(512));
   deepEqual(await files.list('/'), ['a']);
   equal(await files.bootId(), `00000000-0000-4000-8000-${'2'.padStart(12, '0')}`);
+});
+
+test('a file that is closed reads and writes no other that has its descriptor by then', async () => {
+  const files = realFileSystem();
+  const path = (name: string): string => join(root, `closed-${name}`);
+  const length = 64 * 1024;
+  for (const name of ['a', 'b']) writeFileSync(path(name), name.repeat(length));
+  const file = await files.open(path('a'), 'write');
+  const parts = Array.from({ length: 200 }, () => new Uint8Array(length));
+  const reads = parts.map((part) => file.read(part, 0));
+  const closed = file[Symbol.asyncDispose]();
+  const others = Array.from({ length: 16 }, () => openSync(path('b'), 'r+'));
+  await Promise.all(reads);
+  await closed;
+  for (const part of parts) ok(part.every((byte) => byte === 0x61));
+  const other = await files.open(path('b'), 'write');
+  await rejects(file.read(new Uint8Array(10), 0), /is closed already/);
+  await rejects(file.write(new Uint8Array(10), 0), /is closed already/);
+  throws(() => file.readNow(new Uint8Array(10), 0), /is closed already/);
+  throws(() => file.writeNow(new Uint8Array(10), 0), /is closed already/);
+  await rejects(file.truncate(0), /is closed already/);
+  await rejects(file.punchHole(0, 4096), /is closed already/);
+  equal(
+    (await files.readFile(path('b'), length)).every((byte) => byte === 0x62),
+    true,
+  );
+  await other[Symbol.asyncDispose]();
+  for (const fd of others) closeSync(fd);
 });

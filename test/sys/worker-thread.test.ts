@@ -32,22 +32,11 @@ test('a thread that is stopped has not failed', async () => {
   deepEqual(failures, []);
 });
 
-test('a thread that finds no room on the machine has failed like one that dies, and nothing is thrown', async (t) => {
+test('a thread that finds no room on the machine has failed like one that dies, and nothing is thrown', async () => {
   const refusal = Object.assign(new Error('EAGAIN'), { code: 'ERR_WORKER_INIT_FAILED' });
-  function Worker(): never {
+  const thread = startWorker(new URL('data:text/javascript,'), {}, () => {
     throw refusal;
-  }
-  const { startWorker: startWith } = await t.mockImport<
-    typeof import('../../src/sys/worker-thread.ts')
-  >('../../src/sys/worker-thread.ts', {
-    'node:worker_threads': {
-      parentPort: null,
-      receiveMessageOnPort() {},
-      Worker,
-      workerData: null,
-    },
   });
-  const thread = startWith(new URL('file:///there-is-none.js'), {});
   const failure = await new Promise<Error>((resolve) => (thread.onFailure = resolve));
   match(failure.message, /no room for more processes or threads/);
   await thread[Symbol.asyncDispose]();

@@ -1,4 +1,4 @@
-import { equal } from 'node:assert/strict';
+import { equal, ok } from 'node:assert/strict';
 import { test } from 'tap';
 import { OPTION_MAGIC, OPTIONS } from '../../src/formats/wire/nbd.ts';
 import { handshake } from '../../src/targets/nbd/handshake.ts';
@@ -23,6 +23,20 @@ test('no client negotiates for ever', async () => {
   let options = 0;
   while (talk.push(optionOf(OPTIONS.list), () => {}).kind === 'more' && options < 1000) options++;
   equal(options, 256);
+});
+
+test('however often a peer asks for a long list, it is told a bounded amount', async () => {
+  const offers = Array.from({ length: 1000 }, (_, at) => ({
+    ...{ name: `session-${at}/vda`, description: 'x'.repeat(100), size: 1 },
+    ...{ sectorSize: 512, blockSize: 512, readOnly: false },
+  }));
+  const talk = handshake({ offers: () => offers, hasDefault: false, tls: 'none' });
+  let told = 0;
+  const lists = Array.from({ length: 200 }, () => optionOf(OPTIONS.list));
+  const all = Buffer.concat([Buffer.from([0, 0, 0, 3]), ...lists]);
+  equal(talk.push(all, (reply) => void (told += reply.length)).kind, 'close');
+  ok(told > 100_000, 'a whole list');
+  ok(told < 1_000_000, `${told} bytes`);
 });
 
 test('an option that is longer than any is refused before it has come', async () => {

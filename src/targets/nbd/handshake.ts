@@ -65,6 +65,11 @@ interface Handshake {
 /** More than any client sends; nobody may negotiate for ever. */
 const OPTIONS_MAX = 256;
 const OPTION_LENGTH_MAX = 16 * 1024;
+/**
+ * Once it was told so much, it is told nothing more: a list of all exports for each option would fill memory for a peer
+ * that takes nothing. One list of any length is always told.
+ */
+const TOLD_LENGTH_MAX = 256 * 1024;
 const FLAGS_LENGTH = 4;
 const META_CONTEXT = 'base:allocation';
 const META_CONTEXT_ID = 1;
@@ -76,6 +81,7 @@ export function handshake(options: HandshakeOptions): Handshake {
   let pending: Uint8Array = new Uint8Array(0);
   let flagsSeen = false;
   let count = 0;
+  let told = 0;
 
   /** The client's flags, which come before all options. */
   function flags(): Outcome | undefined {
@@ -98,8 +104,8 @@ export function handshake(options: HandshakeOptions): Handshake {
         const view = viewOf(pending);
         const option = view.getUint32(8);
         const length = view.getUint32(12);
-        if (view.getBigUint64(0) !== OPTION_MAGIC || ++count > OPTIONS_MAX)
-          return { kind: 'close' };
+        const isTooMuch = ++count > OPTIONS_MAX || told > TOLD_LENGTH_MAX;
+        if (view.getBigUint64(0) !== OPTION_MAGIC || isTooMuch) return { kind: 'close' };
         // Not even read: a client that means well sends nothing like it.
         if (length > OPTION_LENGTH_MAX) {
           send(encodeOptionReply(option, OPTION_REPLIES.tooBig));
@@ -109,7 +115,10 @@ export function handshake(options: HandshakeOptions): Handshake {
         if (pending.length < end) break;
         const data = pending.subarray(OPTION_HEADER_LENGTH, end);
         pending = pending.subarray(end);
-        const outcome = talk.answer(option, data, send);
+        const outcome = talk.answer(option, data, (reply) => {
+          told += reply.length;
+          send(reply);
+        });
         if (!outcome) continue;
         // Bytes that came before TLS stands may be an attacker's: never to be taken for the peer's.
         if (outcome.kind === 'tls' && pending.length > 0) return { kind: 'close' };

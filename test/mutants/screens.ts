@@ -1,0 +1,55 @@
+import type { Mutant } from './mutant.ts';
+
+const LATE = 'test/console/late-answers.test.ts';
+
+export const screens: readonly Mutant[] = [
+  {
+    name: 'console: what is chosen is a row, whatever stands in it by then',
+    file: 'src/console/chosen.ts',
+    text: 'is.indexOf(id)',
+    to: 'row',
+    tests: [LATE],
+  },
+  {
+    name: 'console: a refusal is shown of whatever is looked at by then',
+    file: 'src/console/answers.ts',
+    text: '  if (!isStillAsked(model, look)) return up;\n',
+    to: '',
+    tests: [LATE],
+  },
+  {
+    name: 'console: alarms that are not known are none',
+    file: 'src/console/view-status.ts',
+    text: " && standing.kind === 'known';",
+    to: ';',
+    tests: [LATE],
+  },
+  {
+    name: 'console: clients that were counted some time ago are believed',
+    file: 'src/console/sessions-keys.ts',
+    text: ' && nowMs - exports.atMs < FRESH_MS;',
+    to: ';',
+    tests: [LATE],
+  },
+  {
+    name: 'console: what ends changes the screen under a person who has gone to another',
+    file: 'src/console/answers.ts',
+    text: 'model.dialog !== undefined || model.screen !== task.from;',
+    to: 'model.dialog !== undefined;',
+    tests: [LATE],
+  },
+  {
+    name: 'prompt: a name is written as it is',
+    file: 'src/sys/terminal.ts',
+    text: 'writeSync(fd, printable(question));',
+    to: 'writeSync(fd, question);',
+    tests: ['test/cli/secrets.test.ts'],
+  },
+  {
+    name: 'prompt: half a passphrase of a line that was hung up is a whole one',
+    file: 'src/sys/terminal.ts',
+    text: 'if (byte === undefined || byte === CONTROL_C)',
+    to: 'if (byte === undefined) return Uint8Array.from(bytes);\n    if (byte === CONTROL_C)',
+    tests: ['test/cli/secrets.test.ts'],
+  },
+];
