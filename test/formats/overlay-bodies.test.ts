@@ -4,23 +4,26 @@ import { test } from 'tap';
 import { FormatError } from '../../src/formats/format-error.ts';
 import {
   BIRTH_RANGES_MAX,
+  birthCopies,
   decodeBirth,
   decodeFreed,
-  decodeSummary,
   decodeVoids,
   decodeZeros,
   encodeBirth,
   encodeFreed,
-  encodeSummary,
   encodeVoids,
   encodeZeros,
   FREED_MAX,
   joinBirth,
-  placeTable,
   SEGMENTS_MAX,
   VOIDS_MAX,
   ZERO_RUNS_MAX,
 } from '../../src/formats/store/overlay-bodies.ts';
+import {
+  decodeSummary,
+  encodeSummary,
+  placeTable,
+} from '../../src/formats/store/overlay-summary.ts';
 import { decodePreface, PLACE_LENGTH, slotCodec } from '../../src/formats/store/overlay-log.ts';
 import { codecOf, exampleTable, record, SALT, sealerOf, SUITES } from '../support/overlay-slots.ts';
 
@@ -49,7 +52,10 @@ test('lists of zeros, segments, freed ones and voids are decoded as they were en
     maxLength: FREED_MAX,
     size: 'max',
   });
-  fc.assert(fc.property(numbers, (list) => deepEqual(decodeFreed(encodeFreed(list)), list)));
+  const copies = <T>(list: readonly T[]) => [0, 1, 2].map((copy) => ({ copy, list }));
+  fc.assert(
+    fc.property(numbers, (list) => deepEqual(encodeFreed(list).map(decodeFreed), copies(list))),
+  );
 
   const voids = fc.array(
     record({
@@ -59,7 +65,9 @@ test('lists of zeros, segments, freed ones and voids are decoded as they were en
     }),
     { minLength: 1, maxLength: VOIDS_MAX, size: 'max' },
   );
-  fc.assert(fc.property(voids, (list) => deepEqual(decodeVoids(encodeVoids(list)), list)));
+  fc.assert(
+    fc.property(voids, (list) => deepEqual(encodeVoids(list).map(decodeVoids), copies(list))),
+  );
 
   const gaps = fc.array(fc.integer({ min: 1, max: 3 }), {
     minLength: 1,
@@ -70,12 +78,15 @@ test('lists of zeros, segments, freed ones and voids are decoded as they were en
     fc.property(gaps, (list) => {
       let number = 0;
       const segments = list.map((gap) => (number += gap));
-      const bodies = encodeBirth(segments).map(decodeBirth);
+      const slots = encodeBirth(segments).map(decodeBirth);
+      const count = slots[0]!.bodies;
       deepEqual(
-        bodies.map(({ index, bodies: count }) => [index, count]),
-        bodies.map((_, index) => [index, bodies.length]),
+        slots.map(({ index, bodies }) => [index, bodies]),
+        Array.from({ length: birthCopies(count) * count }, (_, at) => [at % count, count]),
       );
-      const listed = joinBirth(bodies).flatMap(({ first, last }) =>
+      // Any copy of each is enough.
+      const some = slots.slice(0, count).map((slot, at) => (at % 2 ? slot : slots[count + at]!));
+      const listed = joinBirth(some).flatMap(({ first, last }) =>
         Array.from({ length: last - first + 1 }, (_, at) => first + at),
       );
       deepEqual(listed, segments);
@@ -83,21 +94,23 @@ test('lists of zeros, segments, freed ones and voids are decoded as they were en
     { numRuns: 30 },
   );
   const apart = Array.from({ length: BIRTH_RANGES_MAX + 1 }, (_, at) => 2 * at);
-  equal(encodeBirth(apart.slice(1)).length, 1);
-  equal(encodeBirth(apart).length, 2);
+  // No sector of 4 KiB reaches into the first and the last one.
+  equal(encodeBirth(apart.slice(1)).length, 3);
+  equal(encodeBirth(apart).length, 4);
 });
 
 test('birth bodies that do not follow each other, or list more than can be, are refused', async () => {
   const apart = Array.from({ length: 2 * BIRTH_RANGES_MAX + 1 }, (_, at) => 2 * at);
-  const bodies = encodeBirth(apart).map(decodeBirth);
+  const bodies = encodeBirth(apart).map(decodeBirth).slice(0, 3);
   const [first, second, third] = bodies;
   equal(joinBirth(bodies).length, apart.length);
   const backwards = { ...second!, ranges: first!.ranges };
   for (const wrong of [
     [first!, second!],
-    [first!, third!, second!],
+    [first!, first!, second!],
+    [second!, third!],
     [first!, backwards, third!],
-    [...bodies, third!],
+    [first!, { ...second!, bodies: 2 }, third!],
   ]) {
     throws(() => joinBirth(wrong), corrupt);
   }
@@ -115,8 +128,8 @@ test('lists that cannot be are refused', async () => {
   };
   const zeros = encodeZeros([{ first: 5, count: 5 }]);
   const birth = encodeBirth([3, 4, 9])[0]!;
-  const freed = encodeFreed([3]);
-  const voids = encodeVoids([{ segment: 3, from: 4, to: 7 }]);
+  const freed = encodeFreed([3])[0]!;
+  const voids = encodeVoids([{ segment: 3, from: 4, to: 7 }])[0]!;
   const cases: readonly [string, () => unknown][] = [
     ['zeros: none', () => decodeZeros(altered(zeros, 0, 0), 100)],
     ['zeros: too many', () => decodeZeros(altered(zeros, 0, 0xff, 0xff), 100)],
@@ -135,11 +148,13 @@ test('lists that cannot be are refused', async () => {
     ['birth: something behind the list', () => decodeBirth(altered(birth, 24, 1))],
     ['freed: none', () => decodeFreed(altered(freed, 0, 0))],
     ['freed: too many', () => decodeFreed(altered(freed, 0, 0xff, 4))],
-    ['freed: a spare byte', () => decodeFreed(altered(freed, 2, 1))],
+    ['freed: a copy that cannot be', () => decodeFreed(altered(freed, 2, 3))],
+    ['freed: a spare byte', () => decodeFreed(altered(freed, 3, 1))],
     ['freed: something behind the list', () => decodeFreed(altered(freed, 12, 1))],
     ['voids: none', () => decodeVoids(altered(voids, 0, 0))],
     ['voids: too many', () => decodeVoids(altered(voids, 0, 0xff, 4))],
-    ['voids: a spare byte', () => decodeVoids(altered(voids, 2, 1))],
+    ['voids: a copy that cannot be', () => decodeVoids(altered(voids, 2, 3))],
+    ['voids: a spare byte', () => decodeVoids(altered(voids, 3, 1))],
     ['voids: an empty run', () => decodeVoids(altered(voids, 14, 4))],
     ['voids: the preface', () => decodeVoids(altered(voids, 12, 0))],
     ['voids: something behind the list', () => decodeVoids(altered(voids, 16, 1))],
@@ -236,7 +251,8 @@ test('the bodies of lists do not drift', async () => {
     begin(encodeBirth([1, 2, 3, 7])[0]!, 24),
     '020000000100000001000000030000000700000007000000',
   );
-  equal(begin(encodeFreed([2, 3]), 16), '02000000000000000200000003000000');
+  equal(begin(encodeFreed([2, 3])[0]!, 16), '02000000000000000200000003000000');
+  equal(begin(encodeFreed([2, 3])[2]!, 16), '02000200000000000200000003000000');
   const entries = [
     '0000000000000000',
     '0700000000000501',

@@ -3,6 +3,7 @@ import type { Mutant } from './mutant.ts';
 const LOG = 'test/formats/overlay-log.test.ts';
 const BODIES = 'test/formats/overlay-bodies.test.ts';
 const RENUMBERED = 'test/block/sealed/renumbered.test.ts';
+const RECORDS = 'test/block/sealed/damaged-records.test.ts';
 const SEALER = 'test/sys/page-sealer.test.ts';
 
 /** The log of sealed slots: its bytes, and what seals them. */
@@ -184,21 +185,21 @@ export const sealedLog: readonly Mutant[] = [
   },
   {
     name: 'summary: that of another segment is believed',
-    file: 'src/formats/store/overlay-bodies.ts',
+    file: 'src/formats/store/overlay-summary.ts',
     text: 'if (page !== number || durable.segment !== number || durable.place !== places) {',
     to: 'if (durable.place !== places) {',
     tests: [BODIES],
   },
   {
     name: 'summary: a slot inside a quad is believed',
-    file: 'src/formats/store/overlay-bodies.ts',
+    file: 'src/formats/store/overlay-summary.ts',
     text: 'place >= free && place + n < places;',
     to: 'place >= 1 && place + n < places;',
     tests: [BODIES],
   },
   {
     name: 'summary: a place that is void may say something',
-    file: 'src/formats/store/overlay-bodies.ts',
+    file: 'src/formats/store/overlay-summary.ts',
     text: 'checkZero(bytes, { from: at, to: at + ENTRY_LENGTH }, `${what}, place ${place}`);',
     to: '',
     tests: [BODIES],
@@ -211,10 +212,10 @@ export const sealedLog: readonly Mutant[] = [
     tests: [BODIES],
   },
   {
-    name: 'birth: the bodies of a list may be in any order',
+    name: 'birth: a list that lacks a body is believed',
     file: 'src/formats/store/overlay-bodies.ts',
-    text: 'if (index !== at || of !== bodies.length || !isNext',
-    to: 'if (of !== bodies.length',
+    text: 'if (of !== length || !isNext || count > SEGMENTS_MAX) {',
+    to: 'if (count > SEGMENTS_MAX) {',
     tests: [BODIES],
   },
   {
@@ -274,6 +275,34 @@ export const sealedLog: readonly Mutant[] = [
     text: 'if (byNumber.get(segment.number) !== segment) {',
     to: 'if (false) {',
     tests: ['test/block/sealed/segments.test.ts'],
+  },
+  {
+    name: 'survey: a copy of a record whose trailer has rotted may be anything',
+    file: 'src/block/sealed/survey.ts',
+    text: 'copies.set(place - copy + at, kind);',
+    to: 'copies.set(place, kind);',
+    tests: [RECORDS],
+  },
+  {
+    name: 'survey: a copy of a list whose trailer has rotted may be anything',
+    file: 'src/block/sealed/survey.ts',
+    text: "copies.set(place, 'birth');",
+    to: '',
+    tests: [RECORDS],
+  },
+  {
+    name: 'sealed log: of a list and of records there is one copy',
+    file: 'src/formats/store/overlay-bodies.ts',
+    text: 'export const RECORD_COPIES = 3;',
+    to: 'export const RECORD_COPIES = 1;',
+    tests: [RECORDS],
+  },
+  {
+    name: 'sealed log: the cleaner takes a record for lost of which one copy is damaged',
+    file: 'src/block/sealed/copied-records.ts',
+    text: 'if (!body) continue;',
+    to: 'if (!body) break;',
+    tests: [RECORDS],
   },
   {
     name: 'codec pool: all codecs of a large log are in memory',

@@ -142,8 +142,8 @@ export const sealedOverlay: readonly Mutant[] = [
   {
     name: 'sealed overlay: the cleaner drops zeros',
     file: 'src/block/sealed/copied-records.ts',
-    text: "if (kind === 'zeros') await copyZeros(decodeZeros(body, log.pages));",
-    to: "if (kind === 'zeros') continue;",
+    text: 'if (body) await copyZeros(decodeZeros(body, log.pages));',
+    to: 'if (body) continue;',
     tests: [MODEL],
   },
   {
@@ -227,6 +227,13 @@ export const sealedOverlay: readonly Mutant[] = [
     name: 'sealed overlay: what dies without anything that is appended after it keeps its space',
     file: 'src/block/sealed/log-flush.ts',
     text: '      dead = deadSegments(parts, position);\n',
+    to: '',
+    tests: [FAULTS],
+  },
+  {
+    name: 'sealed overlay: a full disk on which nothing is gained is cleaned for ever',
+    file: 'src/block/sealed/upkeep.ts',
+    text: ' && gains.goOn(placesUsed(segments))',
     to: '',
     tests: [FAULTS],
   },

@@ -1,5 +1,5 @@
 import * as fc from 'fast-check';
-import { type PlaceTable, placeTable } from '../../src/formats/store/overlay-bodies.ts';
+import { type PlaceTable, placeTable } from '../../src/formats/store/overlay-summary.ts';
 import { domainKeys, publicKeys } from '../../src/formats/store/key-slot.ts';
 import { segmentKey, summaryKey } from '../../src/formats/store/overlay-key.ts';
 import {

@@ -1,4 +1,5 @@
-import { encodeBirth, type PlaceTable, placeTable } from '../../formats/store/overlay-bodies.ts';
+import { encodeBirth } from '../../formats/store/overlay-bodies.ts';
+import { type PlaceTable, placeTable } from '../../formats/store/overlay-summary.ts';
 import {
   encodePreface,
   type LogPosition,

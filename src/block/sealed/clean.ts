@@ -1,5 +1,6 @@
 import { FormatError } from '../../formats/format-error.ts';
-import type { PlaceTable } from '../../formats/store/overlay-bodies.ts';
+import { RECORD_COPIES } from '../../formats/store/overlay-bodies.ts';
+import type { PlaceTable } from '../../formats/store/overlay-summary.ts';
 import { PAGE_LENGTH } from '../../formats/store/overlay-log.ts';
 import { turnOfLoop } from '../../lib/turn-of-loop.ts';
 import type { SpaceGuard } from '../space-guard.ts';
@@ -79,7 +80,7 @@ export function cleaner(options: CleanerOptions): Cleaner {
   }
   /** Nothing but a few records keeps it. */
   function isCheap({ live, records }: Segment): boolean {
-    return live === 0 && records <= Math.max(1, places * CHEAP_PART);
+    return live === 0 && records <= Math.max(RECORD_COPIES, places * CHEAP_PART);
   }
   async function look(): Promise<void> {
     const enough = ENOUGH_SEGMENTS * places * PAGE_LENGTH;

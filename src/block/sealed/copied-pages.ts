@@ -1,4 +1,4 @@
-import type { PlaceTable } from '../../formats/store/overlay-bodies.ts';
+import type { PlaceTable } from '../../formats/store/overlay-summary.ts';
 import {
   PAGE_LENGTH,
   PLACE_LENGTH,

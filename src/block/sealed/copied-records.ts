@@ -6,16 +6,23 @@ import {
   encodeFreed,
   encodeVoids,
   encodeZeros,
-  type PlaceTable,
+  RECORD_COPIES,
   ZERO_RUNS_MAX,
   type ZeroRun,
 } from '../../formats/store/overlay-bodies.ts';
+import type { PlaceTable } from '../../formats/store/overlay-summary.ts';
 import { PAGE_LENGTH, PLACE_LENGTH, type SlotKind } from '../../formats/store/overlay-log.ts';
 import { turnOfLoop } from '../../lib/turn-of-loop.ts';
 import type { CleanerOptions } from './clean.ts';
 import { appendRecord } from './log-flush.ts';
 import { type LocationRun, ZERO } from './map/page-locations.ts';
 import type { Segment } from './segments.ts';
+
+/** One of the copies of a record, and what of the record still counts: the bodies of a new one. */
+interface RecordNow {
+  readonly copy: number;
+  readonly bodies: readonly Uint8Array[];
+}
 
 /** Pages that are looked at in one turn at first; where little is found, more. */
 const LOOK_PAGES = 2 ** 16;
@@ -29,19 +36,33 @@ export function copiedRecords({ log, segments, map, head, unmapped }: CleanerOpt
   async function copy(segment: Segment, table: PlaceTable): Promise<void> {
     for (let place = 1; place < places - 1; place++) {
       const kind = table.kindAt(place);
-      if (kind !== 'zeros' && kind !== 'freed' && kind !== 'voids') continue;
-      const body = await bodyOf(segment, place, kind);
-      if (!body) {
-        segment.isDamaged = true;
-        continue;
-      }
-      if (kind === 'zeros') await copyZeros(decodeZeros(body, log.pages));
-      else if (kind === 'freed') await copyFreed(decodeFreed(body));
-      else {
-        const needed = decodeVoids(body).filter((it) => segments.numbered(it.segment));
-        if (needed.length > 0) await appendRecord(head, kind, encodeVoids(needed));
+      if (kind === 'zeros') {
+        const body = await bodyOf(segment, place, kind);
+        if (body) await copyZeros(decodeZeros(body, log.pages));
+        else segment.isDamaged = true;
+      } else if (kind === 'freed' || kind === 'voids') {
+        place = await copyRecord(segment, table, place, kind);
       }
     }
+  }
+  /** Copies what still counts of the record at `place`, from any of its copies; answers the last place that it has. */
+  async function copyRecord(
+    segment: Segment,
+    table: PlaceTable,
+    place: number,
+    kind: 'freed' | 'voids',
+  ): Promise<number> {
+    for (let at = place; at < place + RECORD_COPIES && table.kindAt(at) === kind; at++) {
+      const body = await bodyOf(segment, at, kind);
+      if (!body) continue;
+      const { copy, bodies } = kind === 'freed' ? freedNow(body) : voidsNow(body);
+      // Else the next record: of this one nothing is left.
+      if (at - copy > place) break;
+      if (bodies.length > 0) await appendRecord(head, kind, bodies);
+      return at - copy + RECORD_COPIES - 1;
+    }
+    segment.isDamaged = true;
+    return place;
   }
   async function bodyOf(
     segment: Segment,
@@ -62,9 +83,15 @@ export function copiedRecords({ log, segments, map, head, unmapped }: CleanerOpt
    * As long as a segment is there, or the newest list names it: a power cut may bring back its file, or a reader of
    * that list may look for it.
    */
-  async function copyFreed(numbers: readonly number[]): Promise<void> {
-    const needed = numbers.filter((it) => segments.numbered(it) || head.listed.has(it));
-    if (needed.length > 0) await appendRecord(head, 'freed', encodeFreed(needed));
+  function freedNow(body: Uint8Array): RecordNow {
+    const { copy, list } = decodeFreed(body);
+    const some = list.filter((it) => segments.numbered(it) || head.listed.has(it));
+    return { copy, bodies: some.length > 0 ? encodeFreed(some) : [] };
+  }
+  function voidsNow(body: Uint8Array): RecordNow {
+    const { copy, list } = decodeVoids(body);
+    const some = list.filter((it) => segments.numbered(it.segment));
+    return { copy, bodies: some.length > 0 ? encodeVoids(some) : [] };
   }
   /** What of these runs still is zeros. */
   async function copyZeros(runs: readonly ZeroRun[]): Promise<void> {

@@ -34,16 +34,17 @@ export interface LogFlush extends FlushRounds {
 
 const EMPTY = new Uint8Array(PAGE_LENGTH);
 
-/** Appends one slot that holds no page; resolves once it is written. */
+/** Appends slots that hold no page, one behind the other in one segment; resolves once they are written. */
 export async function appendRecord(
   head: LogHead,
   kind: SlotKind,
-  body: Uint8Array = EMPTY,
+  bodies: readonly Uint8Array[] = [EMPTY],
 ): Promise<void> {
   const payer: Payer = 'record';
-  while (head.room(payer) === 0) await head.more(payer);
-  const batch = head.take(1, payer);
-  head.seal(batch, kind, 0, body);
+  const count = bodies.length;
+  while (head.room(payer) < count) await head.more(payer, count);
+  const batch = head.take(count, payer);
+  for (const body of bodies) head.seal(batch, kind, 0, body);
   await batch.written;
 }
 

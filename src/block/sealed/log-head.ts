@@ -27,8 +27,11 @@ export type Payer = 'guest' | 'reserve' | 'record';
 export interface LogHead {
   /** How many places may be sealed in this tick, in one segment; 0: `more` comes first. */
   room(payer: Payer): number;
-  /** Resolves once something changed about that. Rejects NO_SPACE, too where a later try may succeed. */
-  more(payer: Payer): Promise<void>;
+  /**
+   * Resolves once something changed about that, for one who needs `count` places of one segment: 1, where it is left
+   * out. Rejects NO_SPACE, too where a later try may succeed.
+   */
+  more(payer: Payer, count?: number): Promise<void>;
   /** A batch that takes `count` places at once, of those that there is room for. */
   take(count: number, payer: Payer): Batch;
   /** Seals the next slot of that batch. Its place is used up, whatever becomes of it. */
@@ -146,13 +149,13 @@ export function logHead(options: LogHeadOptions): LogHead {
       const some = Math.max(0, Math.min(here, unprovenPlaces - (sealed - head.proven)));
       return payer === 'guest' ? Math.min(some, credit.left) : some;
     },
-    async more(payer) {
+    async more(payer, count = 1) {
       if (writes.isFull) return firstEnd(writes.underWay());
       if (payer !== 'record' && sealed - head.proven >= unprovenPlaces) return flush();
       if (payer === 'guest' && credit.left === 0)
         return underWay('buy', () => credit.buy(Math.min(space.step, BUY_MAX)));
-      if (!current || place >= places - 1 || isDue()) return underWay('turn', turn);
-      if (space.end <= place) return underWay('grow', space.grow);
+      if (!current || place + count > places - 1 || isDue()) return underWay('turn', turn);
+      if (space.end < place + count) return underWay('grow', space.grow);
     },
     take(count, payer) {
       assert(current && count <= head.room(payer), 'places that there is room for');

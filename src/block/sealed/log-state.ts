@@ -171,7 +171,7 @@ function presence(
   },
 ) {
   const listed = newest && numbersOf(newest.ranges);
-  const freed = new Set(surveys.flatMap((it) => it.freed));
+  const freed = new Set(surveys.flatMap((it) => [...it.freed]));
   const damage: Damage[] = [];
   const leftOver: number[] = [];
   const kept: Survey[] = [];
@@ -248,11 +248,13 @@ function voidPlaces(surveys: readonly Survey[]): LogState['isVoid'] {
 
 function damageOf(
   log: LogFiles,
-  { number, failed, hasSummary }: Survey,
+  { number, failed, hasSummary, isUsed }: Survey,
   { durable, isVoid }: { readonly durable: LogPosition; readonly isVoid: LogState['isVoid'] },
 ): Damage[] {
-  const isProven = ({ place }: FailedPlace) =>
-    hasSummary || (isBefore({ segment: number, place }, durable) && !isVoid(number, place));
+  const isProven = ({ place, kind }: FailedPlace) =>
+    hasSummary ||
+    (kind === 'birth' && isUsed) ||
+    (isBefore({ segment: number, place }, durable) && !isVoid(number, place));
   return failed.filter(isProven).map(({ place, kind, page, n }) => {
     const isKnown = kind === 'pages' && page + n <= log.pages && (n === 1 || mayBeginQuad(place));
     const pages = isKnown ? { first: page, count: n } : undefined;

@@ -1,10 +1,7 @@
 import { join } from 'node:path/posix';
 import { FormatError } from '../../formats/format-error.ts';
-import {
-  encodeSummary,
-  type PlaceTable,
-  type VoidPlaces,
-} from '../../formats/store/overlay-bodies.ts';
+import type { VoidPlaces } from '../../formats/store/overlay-bodies.ts';
+import { encodeSummary, type PlaceTable } from '../../formats/store/overlay-summary.ts';
 import type { SegmentId } from '../../formats/store/overlay-key.ts';
 import { QUAD_PLACES, SALT_LENGTH } from '../../formats/store/overlay-log.ts';
 import { turnOfLoop } from '../../lib/turn-of-loop.ts';
@@ -142,7 +139,7 @@ async function replaySegment(
   for (let place = 1; place < places - 1; place++) {
     const kind = table.kindAt(place);
     if (kind === undefined) continue;
-    segment.used += table.countAt(place);
+    if (kind !== 'birth') segment.used += table.countAt(place);
     if (kind !== 'pages') {
       if (kind !== 'mark' && kind !== 'birth') segment.records++;
       for (const { first, count } of zeros.get(place) ?? []) await map.zero(first, count);

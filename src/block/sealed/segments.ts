@@ -1,5 +1,5 @@
 import { assert } from '../../lib/assert.ts';
-import type { PlaceTable } from '../../formats/store/overlay-bodies.ts';
+import type { PlaceTable } from '../../formats/store/overlay-summary.ts';
 import { mayBeginQuad, QUAD_PLACES, type SlotCodec } from '../../formats/store/overlay-log.ts';
 import type { File } from '../../sys/file-system.ts';
 import { type OpenFiles, openFiles } from '../../sys/open-files.ts';

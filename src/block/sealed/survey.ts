@@ -1,18 +1,23 @@
 import {
   type BirthBody,
+  birthCopies,
   decodeBirth,
   decodeFreed,
-  decodeSummary,
   decodeVoids,
   decodeZeros,
   joinBirth,
-  type PlaceTable,
-  placeTable,
+  RECORD_COPIES,
+  type RecordCopy,
   type SegmentRange,
-  summaryLength,
   type VoidPlaces,
   type ZeroRun,
 } from '../../formats/store/overlay-bodies.ts';
+import {
+  decodeSummary,
+  type PlaceTable,
+  placeTable,
+  summaryLength,
+} from '../../formats/store/overlay-summary.ts';
 import type { SegmentId } from '../../formats/store/overlay-key.ts';
 import {
   decodePreface,
@@ -46,7 +51,7 @@ export interface Survey {
   readonly durable: LogPosition;
   /** Whether its birth slots say which segments existed then. */
   readonly hasList: boolean;
-  readonly freed: readonly number[];
+  readonly freed: ReadonlySet<number>;
   readonly voids: readonly VoidPlaces[];
   readonly zeros: ReadonlyMap<number, readonly ZeroRun[]>;
   /** A slot besides those of its birth is there, or may be. */
@@ -183,8 +188,10 @@ function findings({ pages, head: { places } }: LogFiles, table: PlaceTable, numb
   const single = body.subarray(0, PAGE_LENGTH);
   const failed: FailedPlace[] = [];
   const births: BirthBody[] = [];
-  const freed: number[] = [];
+  const freed = new Set<number>();
   const voids: VoidPlaces[] = [];
+  /** What lies, or lay, where the other copies of a slot are. */
+  const copies = new Map<number, SlotKind>();
   const zeros = new Map<number, readonly ZeroRun[]>();
   let durable: LogPosition = { segment: 0, place: 0 };
   let isUsed = false;
@@ -201,11 +208,28 @@ function findings({ pages, head: { places } }: LogFiles, table: PlaceTable, numb
     return mayBeginQuad(place) && isRoom;
   }
   function record(slot: SlotTrailer, place: number): void {
-    if (slot.kind === 'birth') births.push(decodeBirth(single));
+    if (slot.kind === 'birth') births.push(born(decodeBirth(single)));
     else isUsed = true;
-    if (slot.kind === 'freed') freed.push(...decodeFreed(single));
-    if (slot.kind === 'voids') voids.push(...decodeVoids(single));
+    if (slot.kind === 'freed') {
+      for (const number of copied(slot.kind, place, decodeFreed(single))) freed.add(number);
+    }
+    if (slot.kind === 'voids') voids.push(...copied(slot.kind, place, decodeVoids(single)));
     if (slot.kind === 'zeros') zeros.set(place, decodeZeros(single, pages));
+  }
+  function born(body: BirthBody): BirthBody {
+    const count = body.bodies * birthCopies(body.bodies);
+    for (let place = 1; place <= count; place++) copies.set(place, 'birth');
+    return body;
+  }
+  function copied<T>(kind: SlotKind, place: number, { copy, list }: RecordCopy<T>): readonly T[] {
+    const isFirst = copies.get(place) !== kind;
+    for (let at = 0; at < RECORD_COPIES; at++) copies.set(place - copy + at, kind);
+    return isFirst ? list : [];
+  }
+  /** A copy of what was found elsewhere is known for one, whatever is left of it. */
+  function known(it: FailedPlace): FailedPlace {
+    const kind = copies.get(it.place);
+    return kind ? { place: it.place, kind, page: 0, n: 1 } : it;
   }
   function fail(bytes: Uint8Array, place: number): void {
     if (place < covered) return;
@@ -246,7 +270,8 @@ function findings({ pages, head: { places } }: LogFiles, table: PlaceTable, numb
       }
     },
     result() {
-      return { failed, durable, list: listOf(births), freed, voids, zeros, isUsed };
+      const list = listOf(births);
+      return { failed: failed.map(known), durable, list, freed, voids, zeros, isUsed };
     },
   };
 }

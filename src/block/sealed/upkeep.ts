@@ -4,7 +4,7 @@ import type { Random } from '../../sys/random.ts';
 import type { Cleaner } from './clean.ts';
 import { appendRecord, type LogFlush, type LogParts } from './log-flush.ts';
 import { putSummary } from './recover.ts';
-import type { Segment } from './segments.ts';
+import type { Segment, Segments } from './segments.ts';
 
 /** What follows flushes, without a caller that waits. */
 export interface Upkeep {
@@ -19,6 +19,9 @@ export interface Upkeep {
 
 /** A tail of a segment that is given back, if it is longer. */
 const TAIL_MIN = 64 * 1024;
+
+/** What a round copies makes space in the third one after it, once it is flushed, freed and gone; and some to spare. */
+const GAIN_ROUNDS = 16;
 
 export function upkeep(
   parts: LogParts & { readonly random: Random; readonly clock: Clock },
@@ -70,22 +73,25 @@ export function upkeep(
     if (to - from < TAIL_MIN) return;
     await segments.use(segment, (file) => file.punchHole(from, to - from));
   }
-  async function round(): Promise<void> {
+  async function round(gains: Gains): Promise<void> {
     const { sealed } = head;
     // Those who wait for space do not flush.
     if (clean.isHurried) await flush().flush();
+    // What that flush, or another one, asked for by now is done below.
+    isAsked = false;
     for (const segment of flush().takeFreed()) await vanish(segment);
     await flush().free();
     await summarize();
     await clean.run();
     // What it appended frees something once that is flushed.
-    if (clean.isHurried && head.sealed > sealed) isAsked = true;
+    if (clean.isHurried && head.sealed > sealed && gains.goOn(placesUsed(segments))) isAsked = true;
   }
   async function run(): Promise<void> {
+    const gains = gainsOf();
     while (isAsked && !closing.signal.aborted) {
       isAsked = false;
       try {
-        await round();
+        await round(gains);
         trouble = undefined;
       } catch (cause) {
         trouble = cause;
@@ -123,4 +129,28 @@ export function upkeep(
       await marking;
     },
   };
+}
+
+interface Gains {
+  /** Whether rounds that leave so many places in use are worth another one. */
+  goOn(used: number): boolean;
+}
+
+/** Where nothing but records could be copied again and again, a full disk would be cleaned for ever. */
+function gainsOf(): Gains {
+  let least = Number.POSITIVE_INFINITY;
+  let rounds = 0;
+  return {
+    goOn(used) {
+      rounds = used < least ? 0 : rounds + 1;
+      least = Math.min(least, used);
+      return rounds < GAIN_ROUNDS;
+    },
+  };
+}
+
+function placesUsed(segments: Segments): number {
+  let used = 0;
+  for (const segment of segments.all()) used += segment.used;
+  return used;
 }

@@ -1,29 +1,14 @@
 import { assert } from '../../lib/assert.ts';
 import { FormatError } from '../format-error.ts';
 import { checkZero } from '../spare-bytes.ts';
-import {
-  encodePreface,
-  getU48,
-  KIND,
-  mayBeginQuad,
-  PAGE_LENGTH,
-  PAGE_NUMBER_MAX,
-  PLACE_LENGTH,
-  type Preface,
-  putU48,
-  QUAD_PLACES,
-  type SlotCodec,
-  type SlotKind,
-  slotKind,
-} from './overlay-log.ts';
+import { getU48, PAGE_LENGTH, PAGE_NUMBER_MAX, putU48 } from './overlay-log.ts';
 
-// What the bodies of slots say that hold no pages, and summaries. Grammar: overlay-log.md.
+// What the bodies of slots say that hold no pages. Grammar: overlay-log.md.
 /*
  *   zeros:  0 u16 count  2 6 zero  8 runs: u48 first page, u48 pages
  *   birth:  0 u16 count  2 u16 index  4 u16 bodies  6 2 zero  8 ranges: u32 first, u32 last segment
- *   freed:  0 u16 count  2 6 zero  8 u32 segments
- *   voids:  0 u16 count  2 6 zero  8 runs: u32 segment, u16 first place, u16 place after the last
- *   summary: entries, one for each place: u48 page  u8 kind  u8 n
+ *   freed:  0 u16 count  2 u8 copy  3 5 zero  8 u32 segments
+ *   voids:  0 u16 count  2 u8 copy  3 5 zero  8 runs: u32 segment, u16 first place, u16 place after the last
  */
 
 export interface ZeroRun {
@@ -44,6 +29,13 @@ export interface BirthBody {
   readonly ranges: readonly SegmentRange[];
 }
 
+/** What one of the copies of a record says. They lie in RECORD_COPIES places, one behind the other. */
+export interface RecordCopy<T> {
+  /** From 0: which of these places this one is. */
+  readonly copy: number;
+  readonly list: readonly T[];
+}
+
 /** Places that were used up and hold nothing: `from` to before `to`. */
 export interface VoidPlaces {
   readonly segment: number;
@@ -52,11 +44,15 @@ export interface VoidPlaces {
 }
 
 const HEADER_LENGTH = 8;
+const COPY_AT = 2;
 const RUN_LENGTH = 12;
 const RANGE_LENGTH = 8;
 const NUMBER_LENGTH = 4;
-const ENTRY_LENGTH = 8;
-const ENTRIES = PAGE_LENGTH / ENTRY_LENGTH;
+/**
+ * The whole log hangs on records of what is freed or void: any copy of one is enough. No sector of 4 KiB has something
+ * of three places.
+ */
+export const RECORD_COPIES = 3;
 /** So many exist at once, at most: a location has 18 bits for the segment. */
 export const SEGMENTS_MAX = 2 ** 18;
 export const ZERO_RUNS_MAX = Math.floor((PAGE_LENGTH - HEADER_LENGTH) / RUN_LENGTH);
@@ -90,11 +86,16 @@ export function decodeZeros(body: Uint8Array, pages: number): readonly ZeroRun[]
   });
 }
 
-/** The bodies, in order, of the birth slots that list these segments: ascending, at least one. */
+/** How often a list of so many bodies is written, all of it each time: no sector of 4 KiB reaches into all copies. */
+export function birthCopies(bodies: number): number {
+  return bodies === 1 ? RECORD_COPIES : 2;
+}
+
+/** The bodies, in order, of all birth slots that list these segments: ascending, at least one. */
 export function encodeBirth(segments: Iterable<number>): readonly Uint8Array[] {
   const ranges = rangesOf(segments);
   const bodies = Math.ceil(ranges.length / BIRTH_RANGES_MAX);
-  return Array.from({ length: bodies }, (_, index) => {
+  const list = Array.from({ length: bodies }, (_, index) => {
     const here = ranges.slice(index * BIRTH_RANGES_MAX, (index + 1) * BIRTH_RANGES_MAX);
     const { bytes, view } = newBody(here.length, BIRTH_RANGES_MAX);
     view.setUint16(2, index, true);
@@ -105,6 +106,7 @@ export function encodeBirth(segments: Iterable<number>): readonly Uint8Array[] {
     });
     return bytes;
   });
+  return Array.from({ length: birthCopies(bodies) }, () => list).flat();
 }
 
 /** Ranges ascend within one body; `joinBirth` checks that they do from one to the next. */
@@ -129,42 +131,48 @@ export function decodeBirth(body: Uint8Array): BirthBody {
   return { index, bodies, ranges };
 }
 
-/** What all bodies of one segment list, in the order of their slots. */
-export function joinBirth(bodies: readonly BirthBody[]): readonly SegmentRange[] {
+/** What a segment lists, of whose birth slots at least one copy of each was found. */
+export function joinBirth(found: readonly BirthBody[]): readonly SegmentRange[] {
+  const bodies = new Map(found.map((body) => [body.index, body]));
   const ranges: SegmentRange[] = [];
+  const length = found[0]?.bodies ?? 0;
   let count = 0;
-  for (const [at, { index, bodies: of, ranges: here }] of bodies.entries()) {
+  for (let at = 0; at < length; at++) {
+    const { bodies: of = 0, ranges: here = [] } = bodies.get(at) ?? {};
     const isNext = (here[0]?.first ?? 0) > (ranges.at(-1)?.last ?? -1);
     for (const { first, last } of here) count += last - first + 1;
-    if (index !== at || of !== bodies.length || !isNext || count > SEGMENTS_MAX) {
-      const found = `body ${index} of ${of} in slot ${at} of ${bodies.length}`;
-      throw new FormatError('CORRUPT', `birth: ${found}, ${count} segments`);
+    if (of !== length || !isNext || count > SEGMENTS_MAX) {
+      throw new FormatError('CORRUPT', `birth: body ${at} of ${length}, ${count} segments`);
     }
     ranges.push(...here);
   }
   return ranges;
 }
 
-/** Numbers of segments: 1 to FREED_MAX. */
-export function encodeFreed(segments: readonly number[]): Uint8Array {
+/** The bodies of all copies of a record. Numbers of segments: 1 to FREED_MAX. */
+export function encodeFreed(segments: readonly number[]): readonly Uint8Array[] {
   const { bytes, view } = newBody(segments.length, FREED_MAX);
   segments.forEach((number, at) =>
     view.setUint32(HEADER_LENGTH + at * NUMBER_LENGTH, number, true),
   );
-  return bytes;
+  return copiesOf(bytes);
 }
 
-export function decodeFreed(body: Uint8Array): readonly number[] {
+export function decodeFreed(body: Uint8Array): RecordCopy<number> {
   const what = 'freed';
-  const { view, count } = openBody(body, { what, itemLength: NUMBER_LENGTH, max: FREED_MAX });
-  checkZero(body, { from: 2, to: HEADER_LENGTH }, what);
-  return Array.from({ length: count }, (_, at) =>
+  const { view, count, copy } = openCopy(body, {
+    what,
+    itemLength: NUMBER_LENGTH,
+    max: FREED_MAX,
+  });
+  const list = Array.from({ length: count }, (_, at) =>
     view.getUint32(HEADER_LENGTH + at * NUMBER_LENGTH, true),
   );
+  return { copy, list };
 }
 
-/** 1 to VOIDS_MAX runs. */
-export function encodeVoids(runs: readonly VoidPlaces[]): Uint8Array {
+/** The bodies of all copies of a record. 1 to VOIDS_MAX runs. */
+export function encodeVoids(runs: readonly VoidPlaces[]): readonly Uint8Array[] {
   const { bytes, view } = newBody(runs.length, VOIDS_MAX);
   runs.forEach(({ segment, from, to }, index) => {
     const at = HEADER_LENGTH + index * RANGE_LENGTH;
@@ -173,14 +181,13 @@ export function encodeVoids(runs: readonly VoidPlaces[]): Uint8Array {
     view.setUint16(at + 4, from, true);
     view.setUint16(at + 6, to, true);
   });
-  return bytes;
+  return copiesOf(bytes);
 }
 
-export function decodeVoids(body: Uint8Array): readonly VoidPlaces[] {
+export function decodeVoids(body: Uint8Array): RecordCopy<VoidPlaces> {
   const what = 'voids';
-  const { view, count } = openBody(body, { what, itemLength: RANGE_LENGTH, max: VOIDS_MAX });
-  checkZero(body, { from: 2, to: HEADER_LENGTH }, what);
-  return Array.from({ length: count }, (_, index) => {
+  const { view, count, copy } = openCopy(body, { what, itemLength: RANGE_LENGTH, max: VOIDS_MAX });
+  const list = Array.from({ length: count }, (_, index) => {
     const at = HEADER_LENGTH + index * RANGE_LENGTH;
     const from = view.getUint16(at + 4, true);
     const to = view.getUint16(at + 6, true);
@@ -189,135 +196,7 @@ export function decodeVoids(body: Uint8Array): readonly VoidPlaces[] {
     }
     return { segment: view.getUint32(at, true), from, to };
   });
-}
-
-/** What lies in each place of one segment, in memory as in its summary: 8 bytes a place. */
-export interface PlaceTable {
-  readonly places: number;
-  /** Undefined: void, a preface, or a later place of a quad. */
-  kindAt(place: number): SlotKind | undefined;
-  /** As in the slot's trailer, like `countAt`; only where a kind is. */
-  pageAt(place: number): number;
-  countAt(place: number): number;
-  set(
-    place: number,
-    slot: { readonly kind: SlotKind; readonly page: number; readonly n: number },
-  ): void;
-  /** Those from `from` to before `to` hold nothing. */
-  clear(from: number, to: number): void;
-  /** The entries, lent; after the last one zeros, up to a whole number of bodies. */
-  readonly bytes: Uint8Array;
-}
-
-export function placeTable(places: number): PlaceTable {
-  const bytes = new Uint8Array(summaryBodies(places) * PAGE_LENGTH);
-  const view = new DataView(bytes.buffer);
-  return {
-    places,
-    bytes,
-    kindAt: (place) => slotKind(bytes[place * ENTRY_LENGTH + 6]!),
-    pageAt: (place) => getU48(view, place * ENTRY_LENGTH),
-    countAt: (place) => bytes[place * ENTRY_LENGTH + 7]!,
-    clear: (from, to) => void bytes.fill(0, from * ENTRY_LENGTH, to * ENTRY_LENGTH),
-    set(place, { kind, page, n }) {
-      assert(place > 0 && place + n < places, `slot at place ${place} of ${places}`);
-      putU48(view, place * ENTRY_LENGTH, page);
-      bytes[place * ENTRY_LENGTH + 6] = KIND[kind];
-      bytes[place * ENTRY_LENGTH + 7] = n;
-    },
-  };
-}
-
-/** Bytes of a whole summary. */
-export function summaryLength(places: number): number {
-  return (1 + summaryBodies(places)) * PLACE_LENGTH;
-}
-
-/**
- * The whole file, for a segment that is wholly durable. The salt is fresh and the summary's own, and `codec` seals
- * under the key that it gives, with `of: 'summary'`.
- */
-export function encodeSummary(
-  table: PlaceTable,
-  { number, suite, salt }: Omit<Preface, 'of'>,
-  codec: SlotCodec,
-): Uint8Array {
-  const bytes = new Uint8Array(summaryLength(table.places));
-  bytes.set(encodePreface({ of: 'summary', suite, number, salt }));
-  const durable = { segment: number, place: table.places };
-  for (let place = 1; place <= summaryBodies(table.places); place++) {
-    const body = table.bytes.subarray((place - 1) * PAGE_LENGTH, place * PAGE_LENGTH);
-    const into = bytes.subarray(place * PLACE_LENGTH, (place + 1) * PLACE_LENGTH);
-    codec.seal(into, { place, kind: 'summary', page: number, durable }, body);
-  }
-  return bytes;
-}
-
-/**
- * Reads the whole file, whose preface the caller has decoded for the key of `codec`. `number` and `places` are what the
- * file's name and the head say; `pages` is how many the disk has.
- */
-export function decodeSummary(
-  bytes: Uint8Array,
-  {
-    number,
-    places,
-    pages,
-  }: { readonly number: number; readonly places: number; readonly pages: number },
-  codec: SlotCodec,
-): PlaceTable {
-  const what = `summary of segment ${number}`;
-  const length = summaryLength(places);
-  if (bytes.length !== length) {
-    const code = bytes.length < length ? 'TRUNCATED' : 'CORRUPT';
-    throw new FormatError(code, `${what}: ${bytes.length} bytes, not ${length}`);
-  }
-  const table = placeTable(places);
-  for (let place = 1; place <= summaryBodies(places); place++) {
-    const into = table.bytes.subarray((place - 1) * PAGE_LENGTH, place * PAGE_LENGTH);
-    const slot = codec.open(bytes.subarray(place * PLACE_LENGTH), place, into);
-    if (!slot) throw new FormatError('CORRUPT', `${what}: slot ${place} fails its seal`);
-    const { page, durable } = slot;
-    if (page !== number || durable.segment !== number || durable.place !== places) {
-      const found = `${page}, durable to ${durable.segment}:${durable.place}`;
-      throw new FormatError('CORRUPT', `${what}: slot ${place} is of segment ${found}`);
-    }
-  }
-  checkEntries(table, { number, pages, what });
-  return table;
-}
-
-function checkEntries(
-  table: PlaceTable,
-  {
-    number,
-    pages,
-    what,
-  }: { readonly number: number; readonly pages: number; readonly what: string },
-): void {
-  const { places, bytes } = table;
-  let free = 1;
-  for (let place = 0; place < bytes.length / ENTRY_LENGTH; place++) {
-    const at = place * ENTRY_LENGTH;
-    const kind = table.kindAt(place);
-    const n = table.countAt(place);
-    if (kind === undefined) {
-      checkZero(bytes, { from: at, to: at + ENTRY_LENGTH }, `${what}, place ${place}`);
-      continue;
-    }
-    const page = table.pageAt(place);
-    const isQuad = kind === 'pages' && n === QUAD_PLACES && mayBeginQuad(place);
-    const isInside = place >= free && place + n < places;
-    const isOf = kind === 'pages' ? page + n <= pages : page === (kind === 'birth' ? number : 0);
-    if (!isInside || kind === 'summary' || (n !== 1 && !isQuad) || !isOf) {
-      throw new FormatError('CORRUPT', `${what}: place ${place} has ${kind} ${page}+${n}`);
-    }
-    free = place + n;
-  }
-}
-
-function summaryBodies(places: number): number {
-  return Math.ceil(places / ENTRIES);
+  return { copy, list };
 }
 
 /** `segments` ascend. */
@@ -343,14 +222,33 @@ function newBody(
   return { bytes, view };
 }
 
+function copiesOf(first: Uint8Array): readonly Uint8Array[] {
+  return Array.from({ length: RECORD_COPIES }, (_, copy) => {
+    const bytes = first.slice();
+    bytes[COPY_AT] = copy;
+    return bytes;
+  });
+}
+
+interface ListLimits {
+  readonly what: string;
+  readonly itemLength: number;
+  readonly max: number;
+}
+
+/** As `openBody`, of a record that has copies. */
+function openCopy(body: Uint8Array, limits: ListLimits) {
+  const opened = openBody(body, limits);
+  const copy = body[COPY_AT]!;
+  checkZero(body, { from: COPY_AT + 1, to: HEADER_LENGTH }, limits.what);
+  if (copy < RECORD_COPIES) return { ...opened, copy };
+  throw new FormatError('CORRUPT', `${limits.what}: copy ${copy} of ${RECORD_COPIES}`);
+}
+
 /** Checks the count, and that only zeros follow what it counts. */
 function openBody(
   body: Uint8Array,
-  {
-    what,
-    itemLength,
-    max,
-  }: { readonly what: string; readonly itemLength: number; readonly max: number },
+  { what, itemLength, max }: ListLimits,
 ): { readonly view: DataView; readonly count: number } {
   if (body.length !== PAGE_LENGTH) {
     throw new FormatError('CORRUPT', `${what}: body of ${body.length} bytes`);

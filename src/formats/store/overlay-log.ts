@@ -5,7 +5,8 @@ import { checkZero } from '../spare-bytes.ts';
 
 /*
  * The log of sealed slots that holds what a session writes to a disk: its head, the prefaces of its files and its
- * slots. Their keys: overlay-key.ts; what bodies say: overlay-bodies.ts. Grammar and argument: overlay-log.md.
+ * slots. Their keys: overlay-key.ts; what bodies say: overlay-bodies.ts; summaries: overlay-summary.ts. Grammar and
+ * argument: overlay-log.md.
  *
  *   head:     0 u32 magic "HFoh"  4 u8 version  5 u8 suite  6 2 zero  8 u32 page length  12 u32 places of a segment
  *            16 u64 disk size    24 16 overlay id          40 u32 crc of bytes 0..40
@@ -97,7 +98,7 @@ export const QUAD_LENGTH = QUAD_PLACES * PAGE_LENGTH;
 export const OVERLAY_HEAD_LENGTH = 44;
 export const OVERLAY_ID_LENGTH = 16;
 export const SALT_LENGTH = 32;
-/** Both prefaces, a birth slot, and a quad with its neighbor. */
+/** Both prefaces, three birth slots, and three of a record. */
 const PLACES_MIN = 8;
 /** A location has 14 bits for the place. */
 export const PLACES_MAX = 2 ** 14;

@@ -239,7 +239,7 @@ test('a page that is damaged stays so, and is reported, while other segments are
   {
     await using disk = await it.open({ begun: true, onDamage, limits });
     for (let n = 0; n < 400; n++) {
-      const at = n % 50 < 20 ? 20 + (n % 20) : 60 + (n % 100);
+      const at = n % 2 === 0 ? 10 + ((n / 2) % 50) : 60 + (n % 100);
       await disk.write(page(n % 250), at * PAGE, 'cached');
       if (n % 20 === 0) await settled(disk);
     }

@@ -167,8 +167,8 @@ test('a page that fails its seal is named by the read of it, and by no other', a
     }
   }
   await using file = await files.open(join(directory, 'vda.00000001.seg'), 'write');
-  // Place 1 is the segment's birth.
-  await file.write(new Uint8Array(9), (2 + 33) * PLACE_LENGTH + 100);
+  // Places 1 to 3 are its birth.
+  await file.write(new Uint8Array(9), (4 + 33) * PLACE_LENGTH + 100);
   await using disk = await open(files, true);
   await using ascending = disk.ascending();
   const part = new Uint8Array(16 * PAGE);
