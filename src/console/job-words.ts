@@ -25,7 +25,7 @@ export function stateText(job: JobSummary): string {
   if (progress && state === 'running') {
     return `${progress.phase} ${percentOf(progress)} % of ${formatSize(progress.total)}`;
   }
-  const again = notBefore === null ? '' : `, again at ${utc(notBefore)}`;
+  const again = notBefore === null ? '' : `, again at ${utc(notBefore)} UTC`;
   if (reason !== null) return `${reason}${again}`;
   const point = result?.['point'];
   return typeof point === 'string' ? point : '';

@@ -40,5 +40,5 @@ function clientLines({ uri, clients }: SessionExport): Line[] {
 
 function clientText({ address, since, readBytes, writtenBytes }: ExportClient): string {
   const traffic = `${formatSize(readBytes)} read, ${formatSize(writtenBytes)} written`;
-  return columns([address ?? 'this host', `since ${utc(since)}`, traffic], [28, 22]);
+  return columns([address ?? 'this host', `since ${utc(since)} UTC`, traffic], [28, 26]);
 }

@@ -34,7 +34,7 @@ export function browseBody(model: Model): readonly Line[] {
   if (!place) return [line(' No volume is chosen: press Enter on one of the screen Files.')];
   const width = Math.max(12, size.columns - SIZE_WIDTH - TIME_WIDTH - 9);
   const where = `${place.volume}:/${place.path}`;
-  const note = marked.length > 0 ? `, ${marked.length} marked` : '';
+  const note = `${marked.length > 0 ? `, ${marked.length} marked` : ''}, times in UTC`;
   return pagedBody<FileEntry>(model, entries, {
     heading: fitted(where, Math.max(8, size.columns - 24)),
     none: `${where} is empty.`,

@@ -8,7 +8,7 @@ export function logLines({ lines, back }: FollowedLog, rows: number): Line[] {
   const seen = lines.slice(Math.max(0, end - rows), end);
   const place = back > 0 ? `${back} newer below` : 'followed';
   return [
-    line(` Its log, ${place}:`, 'strong'),
+    line(` Its log (UTC), ${place}:`, 'strong'),
     ...seen.map(({ time, message }) => line(` ${utc(time)}:${time.slice(17, 19)}  ${message}`)),
   ];
 }

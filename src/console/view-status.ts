@@ -55,7 +55,7 @@ function usageLines({ usage, time }: Model): Line[] {
 function forecastText({ growth }: StoreUsage, now: string): string {
   const { since, bytesPerDay, fullAt } = growth;
   if (bytesPerDay === null) {
-    const watched = since === null ? '' : `; watched since ${utc(since)}`;
+    const watched = since === null ? '' : `; watched since ${utc(since)} UTC`;
     return `not known yet (a day is needed${watched})`;
   }
   const rate = `${formatSize(Math.abs(bytesPerDay))} a day`;

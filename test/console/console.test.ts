@@ -49,7 +49,7 @@ for (const term of ['linux', 'xterm-256color', 'vt220']) {
     screen.keys('Enter');
     await screen.shows(/^>vm-\w+ +running/m);
     screen.keys('Enter');
-    await screen.shows(/Clients +0; .*Its log, followed:\n.*started/s);
+    await screen.shows(/Clients +0; .*Its log \(UTC\), followed:\n.*started/s);
     screen.keys('Escape', '7');
     await screen.shows(/^>vm-\w+ +0 .*Connected to nbd\+unix.*\n nobody/ms);
     screen.keys('1');
@@ -86,7 +86,7 @@ for (const term of ['linux', 'xterm-256color', 'vt220']) {
     screen.keys('Right', 'Enter');
     await screen.shows(/^>.* check$/m);
     screen.keys('Enter');
-    await screen.shows(/State +done.*Its log, followed:.*running.*done/s);
+    await screen.shows(/State +done.*Its log \(UTC\), followed:.*running.*done/s);
     screen.keys('Escape', '6', 'n');
     await screen.shows(/A new schedule/);
     screen.keys('-l', 'verify');

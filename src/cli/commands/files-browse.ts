@@ -5,7 +5,9 @@ const PAGE = 500;
 
 export const command: Command = {
   usage: 'ID VOLUME [PATH]',
-  details: ['Lists a directory of a volume that the service has open: see "files open".'],
+  details: [
+    'Lists a directory of a volume that the service has open: see "files open". Times are in UTC.',
+  ],
   options: {},
   takes: [2, 3],
   async run(input, { output, call }) {

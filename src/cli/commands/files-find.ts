@@ -10,6 +10,7 @@ export const command: Command = {
     "--name GLOB            names that match, such as '*.docx'; default: all",
     '--volume NAME          where several have the path',
     ...VOLUME_HELP,
+    'Times are in UTC.',
   ],
   options: { name: { type: 'string' }, volume: { type: 'string' }, ...VOLUME_OPTIONS },
   takes: [2, 3],

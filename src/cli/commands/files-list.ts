@@ -10,6 +10,7 @@ export const command: Command = {
     'PATH                   a directory or a file; without it the volumes of the disk are listed',
     '--volume NAME          where several have the path',
     ...VOLUME_HELP,
+    'Times are in UTC.',
   ],
   options: { volume: { type: 'string' }, ...VOLUME_OPTIONS },
   takes: [2, 3],
