@@ -1,11 +1,19 @@
 import { deepEqual, ok } from 'node:assert/strict';
-import { basename } from 'node:path/posix';
 import { test } from 'tap';
-import type { FileSystem } from '../../../src/sys/file-system.ts';
 import { below, seeded } from '../../support/random.ts';
 import { counts, lives, sessionOf } from './lives.ts';
 import { bytesOf } from './oracle.ts';
-import { endlessBytes, HOME, nonces, open, PAGE, prepared, type Rig, rig } from './rig.ts';
+import {
+  endlessBytes,
+  HOME,
+  nonces,
+  open,
+  PAGE,
+  prepared,
+  type Rig,
+  rig,
+  writesSeen,
+} from './rig.ts';
 
 // Nothing is ever sealed twice under one key and nonce.
 
@@ -87,27 +95,6 @@ test('a key that a copy of the memory may have seals nothing more, nor does one 
 
 async function turns(): Promise<void> {
   for (let turn = 0; turn < 60; turn++) await new Promise((resolve) => setImmediate(resolve));
-}
-
-/** Takes down the names of the files that are written. */
-function writesSeen(files: FileSystem, names: string[]): FileSystem {
-  return {
-    ...files,
-    async open(path, access) {
-      const file = await files.open(path, access);
-      return {
-        ...file,
-        write(from, offset) {
-          names.push(basename(path));
-          return file.write(from, offset);
-        },
-        writeNow(from, offset) {
-          names.push(basename(path));
-          return file.writeNow(from, offset);
-        },
-      };
-    },
-  };
 }
 
 test('a directory that is rolled back goes on under keys that were never used', async () => {

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { basename } from 'node:path/posix';
 import { memoryDevice } from '../../../src/block/memory.ts';
 import {
   openSealedOverlay,
@@ -205,4 +206,25 @@ export async function prepared(it: Rig): Promise<CrashingFs> {
   });
   await files.syncDirectory(HOME);
   return disk;
+}
+
+/** Takes down the names of the files that are written. */
+export function writesSeen(files: FileSystem, names: string[]): FileSystem {
+  return {
+    ...files,
+    async open(path, access) {
+      const file = await files.open(path, access);
+      return {
+        ...file,
+        write(from, offset) {
+          names.push(basename(path));
+          return file.write(from, offset);
+        },
+        writeNow(from, offset) {
+          names.push(basename(path));
+          return file.writeNow(from, offset);
+        },
+      };
+    },
+  };
 }
