@@ -1,5 +1,5 @@
-import { createSocket } from 'node:dgram';
-import { plainAddress, type Peer } from './network.ts';
+import { createSocket, type Socket } from 'node:dgram';
+import { anyFamily, plainAddress, type Peer } from './network.ts';
 import { inUri } from './networks.ts';
 import { isIpv6 } from './socket-options.ts';
 import { systemError } from './system-error.ts';
@@ -9,11 +9,23 @@ export type DatagramPlace =
   /** A socket that systemd opened. */
   | { readonly fd: number };
 
+type Answer = (bytes: Uint8Array, peer: Peer) => Uint8Array | undefined;
+
 /** Answers each datagram with at most one. Disposing ends it. */
 export async function answerDatagrams(
   place: DatagramPlace,
-  answer: (bytes: Uint8Array, peer: Peer) => Uint8Array | undefined,
+  answer: Answer,
 ): Promise<AsyncDisposable> {
+  const socket = await anyFamily(place, (at) => boundSocket(at, answer));
+  socket.on('error', () => {});
+  return {
+    async [Symbol.asyncDispose]() {
+      await new Promise<void>((resolve) => socket.close(resolve));
+    },
+  };
+}
+
+async function boundSocket(place: DatagramPlace, answer: Answer): Promise<Socket> {
   const isInherited = 'fd' in place;
   const isSix = isInherited ? isIpv6(place.fd) : place.host.includes(':');
   const shown = isInherited ? `descriptor ${place.fd}` : `udp:${inUri(place.host)}:${place.port}`;
@@ -26,16 +38,14 @@ export async function answerDatagrams(
     if (reply) socket.send(reply, from, address, () => {});
   });
   await new Promise<void>((resolve, reject) => {
-    socket.once('error', (cause) => reject(systemError(cause, `listen on ${shown}`)));
+    socket.once('error', (cause) => {
+      socket.close();
+      reject(systemError(cause, `listen on ${shown}`));
+    });
     socket.bind(
       isInherited ? { fd: place.fd } : { port: place.port, address: place.host },
       resolve,
     );
   });
-  socket.on('error', () => {});
-  return {
-    async [Symbol.asyncDispose]() {
-      await new Promise<void>((resolve) => socket.close(resolve));
-    },
-  };
+  return socket;
 }

@@ -2,7 +2,7 @@ import { chmodSync, lstatSync, readdirSync, rmSync, type Stats } from 'node:fs';
 import { createConnection, createServer, type Server, Socket } from 'node:net';
 import { join } from 'node:path/posix';
 import { createServer as createTlsServer } from 'node:tls';
-import { inUri } from './networks.ts';
+import { inUri, isAnyAddress } from './networks.ts';
 import { descriptorOf, limitUnacknowledged } from './socket-options.ts';
 import { SystemError, type SystemErrorCode, systemError } from './system-error.ts';
 import { type UnixPeer, unixPeer } from './unix-peer.ts';
@@ -101,10 +101,12 @@ export async function listen(
     if (address.kind !== 'unix') limitDeadPeer(socket);
     onStream(streamOf(socket, isOpen ? unixPeer(socket) : undefined));
   });
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', (cause) => reject(systemError(cause, `listen on ${shown(address)}`)));
-    server.listen(listenOptions(address), resolve);
-  });
+  const begin = (at: Address): Promise<void> =>
+    new Promise((resolve, reject) => {
+      server.once('error', (cause) => reject(systemError(cause, `listen on ${shown(at)}`)));
+      server.listen(listenOptions(at), resolve);
+    });
+  await anyFamily(address, begin);
   // A peer that cannot be accepted (no descriptors left) is its own trouble only.
   server.on('error', () => {});
   if (address.kind === 'unix') {
@@ -139,6 +141,24 @@ export async function connect(address: PeerAddress): Promise<ByteStream> {
   });
   socket.removeAllListeners('error');
   return streamOf(socket);
+}
+
+/** As `ipv6.disable=1` makes it: the kernel has no IPv6 at all, and all addresses are those of IPv4. */
+const NO_FAMILY = 'EAFNOSUPPORT';
+
+/** `begin` listens at a place: there or, where all addresses were meant and there is no IPv6, at those that there are. */
+export async function anyFamily<At extends object, T>(
+  at: At,
+  begin: (at: At) => Promise<T>,
+): Promise<T> {
+  try {
+    return await begin(at);
+  } catch (cause) {
+    const isAll = 'host' in at && typeof at.host === 'string' && isAnyAddress(at.host);
+    const { code } = ((cause as Error).cause ?? {}) as NodeJS.ErrnoException;
+    if (!isAll || code !== NO_FAMILY) throw cause;
+    return begin({ ...at, host: '0.0.0.0' });
+  }
 }
 
 function shown(address: Address): string {

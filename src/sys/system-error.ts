@@ -42,6 +42,7 @@ const MEANINGS: Readonly<Record<string, readonly [SystemErrorCode, string]>> = {
   EBUSY: ['BUSY', 'it is in use'],
   ETXTBSY: ['BUSY', 'it is a program that runs'],
   EADDRINUSE: ['BUSY', 'another program listens at that address'],
+  EAFNOSUPPORT: ['INVALID', 'this machine has no addresses of that kind'],
   EADDRNOTAVAIL: ['INVALID', 'this machine has no such address'],
   EISDIR: ['INVALID', 'it is a directory'],
   ENAMETOOLONG: ['INVALID', 'the name is too long'],
