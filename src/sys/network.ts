@@ -146,7 +146,7 @@ export async function connect(address: PeerAddress): Promise<ByteStream> {
 /** As `ipv6.disable=1` makes it: the kernel has no IPv6 at all, and all addresses are those of IPv4. */
 const NO_FAMILY = 'EAFNOSUPPORT';
 
-/** `begin` listens at a place: there or, where all addresses were meant and there is no IPv6, at those that there are. */
+/** `begin` listens at a place: there or, where all addresses were meant and there is no IPv6, at those of IPv4. */
 export async function anyFamily<At extends object, T>(
   at: At,
   begin: (at: At) => Promise<T>,

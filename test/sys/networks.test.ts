@@ -35,7 +35,7 @@ test('an IPv6 address stands in brackets wherever something follows it', async (
   );
 });
 
-test('without IPv6 in the kernel all addresses are those of IPv4, and others are refused by what is missing', async () => {
+test('without IPv6 in the kernel all addresses are those of IPv4, and no other takes their place', async () => {
   const refusal = Object.assign(new Error('no family'), { code: 'EAFNOSUPPORT' });
   const { listen: listenReally } = Server.prototype as { listen: (...args: unknown[]) => Server };
   const { bind: bindReally } = Socket.prototype as { bind: (...args: unknown[]) => Socket };
