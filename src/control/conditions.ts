@@ -93,12 +93,11 @@ function damagedFrames({ damagedFrames: count }: Circumstances): Condition[] {
 
 function damagedOverlays({ damagedSessions }: Circumstances): Condition[] {
   return [...damagedSessions].map(([about, damage]): Condition => {
-    const [first] = damage;
-    const more = damage.length > 1 ? `, and at ${damage.length - 1} places more` : '';
     const message =
-      `session ${about} cannot read back what its guest wrote: ${first!.where}: ${first!.what}${more}. The ` +
-      'guest gets an error for these pages, and all others are served. Copy what matters out of the guest, check ' +
-      'the disk of the store, and recover again; "holdfast store check" lists the damage';
+      `what the guest of session ${about} wrote is damaged: ${listed(damage.map(({ what }) => what))}. Reading a ` +
+      'damaged page is an I/O error for the guest, until it writes that page again; all others are served. Copy what ' +
+      'matters out of the guest, and check the disk of the store; "holdfast store check" with the key of the set ' +
+      'lists all damage';
     return { kind: 'damaged-overlay', about, level: 'critical', message };
   });
 }

@@ -164,6 +164,7 @@ async function run(
   const { record } = session;
   const place = nfs ?? record.nfs;
   const damage: Damage[] = [];
+  const lost = new Set<string>();
   const { reader } = stack.use(await house.reader());
   const served = stack.use(
     await (await serving()).serveSession({ world, store }, record, {
@@ -180,6 +181,10 @@ async function run(
           // Its readers are answered with an error each time.
           if (damage.length >= DAMAGE_MAX || damage.some((it) => it.what === what)) return;
           damage.push({ where, what });
+        }
+        if (event.kind === 'lost') {
+          if (lost.size >= DAMAGE_MAX || lost.has(event.what)) return;
+          lost.add(event.what);
         }
         report({ event: 'notice', message: noticeOf(event) });
       },
@@ -217,7 +222,9 @@ function noticeOf(event: ServeEvent): string {
     case 'prefetched':
       return `${formatSize(event.bytes)} of the last boot are in memory`;
     case 'damaged':
-      return `what the guest wrote cannot be read back: ${event.where}: ${event.what}`;
+      return `damage in what the guest wrote: ${event.what}`;
+    case 'lost':
+      return `the guest has read what the store has lost of the recovery point: ${event.what}`;
     default:
       return event satisfies never;
   }

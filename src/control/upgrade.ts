@@ -9,7 +9,7 @@ import type { RequestOf, ResultOf } from '../protocol/operations.ts';
 import { checkSession } from '../recovery/checked-session.ts';
 import { SessionError } from '../recovery/session-error.ts';
 import { sessionIds } from '../recovery/session-files.ts';
-import { listSessions } from '../recovery/sessions.ts';
+import { listSessions, sessionInUse } from '../recovery/sessions.ts';
 import { lastPack } from '../store/missing-packs.ts';
 import { lockStore } from '../store/store-lock.ts';
 import { writeStoreRecord } from '../store/store-record.ts';
@@ -104,8 +104,7 @@ async function jobFilesOf(
 async function requireStopped(house: House): Promise<void> {
   for (const { record, holder } of (await listSessions(house)).sessions) {
     if (holder === undefined) continue;
-    const message = `session ${record.id} is served by ${holder}: stop that first`;
-    throw new SessionError('RUNNING', message);
+    throw new SessionError('RUNNING', sessionInUse(record.id, holder));
   }
 }
 

@@ -1,3 +1,4 @@
+import { BlockError } from '../block/block-error.ts';
 import { isPublished, newPointId, readPoint } from '../catalog/points.ts';
 import { publishPoint } from '../catalog/publication.ts';
 import type { OpenSet } from '../catalog/sets.ts';
@@ -15,10 +16,13 @@ import { type Encoder, encoderPool } from '../store/encoder.ts';
 import { manifestDisk } from '../store/manifest-disk.ts';
 import { nodeReader } from '../store/node-reader.ts';
 import { type StoreWriter, withStoreWriter } from '../store/store-writer.ts';
+import { SystemError } from '../sys/system-error.ts';
+import { SessionError } from './session-error.ts';
 import { advance } from './session-executor.ts';
+import { next } from './session-state.ts';
 import { type SessionHouse, sessionSpace } from './session-house.ts';
 import { overlayOf } from './session-overlays.ts';
-import { sessionJournal } from './session-files.ts';
+import { readJournal, sessionJournal, writeJournal } from './session-files.ts';
 import { holdFound, stepsWithoutKeys } from './sessions.ts';
 
 export interface KeepOptions {
@@ -35,8 +39,9 @@ export interface KeepOptions {
 }
 
 /**
- * Makes what the session's disks hold a recovery point, and ends the session. Rejects RUNNING, NOT_FOUND, and
- * IMPOSSIBLE once it is being discarded.
+ * Makes what the session's disks hold a recovery point, and ends the session. Where that fails the session is as it
+ * was. Rejects RUNNING, NOT_FOUND, CORRUPT where something that was written cannot be read, and IMPOSSIBLE once it is
+ * being discarded.
  */
 export async function keepSession(
   house: SessionHouse,
@@ -79,10 +84,47 @@ export async function keepHeld(
     { kind: 'keep', as },
     {
       ...stepsWithoutKeys(house),
-      publish: (session) => publish(house, session, parts),
+      async publish(session) {
+        try {
+          await publish(house, session, parts);
+        } catch (cause) {
+          await giveUp(house, session);
+          if (!isDamage(cause)) throw cause;
+          throw notKept(
+            session,
+            cause.message,
+            'Once it has written all damaged pages again, keep the session',
+          );
+        }
+      },
     },
   );
   return as;
+}
+
+/**
+ * Lets the session be resumed again, unless its recovery point is there. A full disk, or a bad one, has no room for
+ * that: then another `keep`, or `discard`, ends it.
+ */
+async function giveUp({ world, store }: SessionHouse, { id }: SessionRecord): Promise<void> {
+  try {
+    const session = (await readJournal(world, store, id))!;
+    if (await isPublished(world, store, { set: session.set, id: session.keepAs! })) return;
+    await writeJournal(world, store, next(session, { kind: 'not kept' })!);
+  } catch (cause) {
+    if (!(cause instanceof SystemError) && !(cause instanceof SessionError)) throw cause;
+  }
+}
+
+function isDamage(cause: unknown): cause is BlockError {
+  return cause instanceof BlockError && cause.code === 'CORRUPT';
+}
+
+function notKept({ id }: SessionRecord, why: string, next: string): SessionError {
+  return new SessionError(
+    'CORRUPT',
+    `session ${id} was not kept, and is as it was: ${why}. Resume it, and copy what matters out of the guest. ${next}`,
+  );
 }
 
 export interface KeepParts {
@@ -177,6 +219,10 @@ async function keepDisk(
   await using base = manifestDisk(reader, { name, root: disk, keys });
   const space = sessionSpace(house, session);
   await using overlay = await overlayOf(house, session, { disk, set, base, space, begin });
+  // Any page may be an older one than the guest wrote: that must not become a recovery point.
+  if (overlay.readOnly !== undefined) {
+    throw notKept(session, overlay.readOnly, 'Then discard it');
+  }
   const nodes = nodeReader(store.packs, frameCodec(keys));
   const diskWriter = await openDiskWriter({
     ...{ writer, encoder, keys, random: world.random, nodes, size },

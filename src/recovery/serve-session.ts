@@ -1,4 +1,6 @@
 import type { SessionOverlay } from './session-overlays.ts';
+import type { BlockDevice } from '../block/block-device.ts';
+import { BlockError } from '../block/block-error.ts';
 import type { SealedOverlayStats } from '../block/sealed/sealed-overlay.ts';
 import { loadProfile } from '../catalog/profiles.ts';
 import type { OpenSet } from '../catalog/sets.ts';
@@ -64,6 +66,8 @@ export type ServeEvent =
   | { readonly kind: 'paused' }
   /** What a guest wrote cannot be read back. */
   | { readonly kind: 'damaged'; readonly where: string; readonly what: string }
+  /** A guest has read something that the store has lost of the recovery point. */
+  | { readonly kind: 'lost'; readonly what: string }
   /** What the last boot read is in memory. */
   | { readonly kind: 'prefetched'; readonly bytes: number };
 
@@ -87,7 +91,8 @@ export async function serveSession(
     const base = stack.use(manifestDisk(reader, { name, root: disk, keys: set.keys }));
     bases.set(disk.name, base);
     const parts = {
-      ...{ disk, set, base, space, begin },
+      ...{ disk, set, space, begin },
+      base: toldReads(base, (what) => onEvent({ kind: 'lost', what })),
       onDamage: (where: string, what: string) => onEvent({ kind: 'damaged', where, what }),
     };
     overlays.push(stack.use(await overlayOf(house, session, parts)));
@@ -135,6 +140,21 @@ export async function serveSession(
       ...here.exports,
     ],
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+/** The guest is told of an error, and no more. */
+function toldReads(disk: BlockDevice, onLost: (what: string) => void): BlockDevice {
+  return {
+    ...disk,
+    async read(into, offset) {
+      try {
+        await disk.read(into, offset);
+      } catch (cause) {
+        if (cause instanceof BlockError && cause.code === 'CORRUPT') onLost(cause.message);
+        throw cause;
+      }
+    },
   };
 }
 

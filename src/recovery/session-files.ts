@@ -51,8 +51,15 @@ export async function readJournal(
     throw new FormatError('CORRUPT', `record is of session "${session.id}"`);
   } catch (cause) {
     if (!(cause instanceof FormatError)) throw cause;
-    throw new SessionError('CORRUPT', `${path}: ${cause.message}`, { cause });
+    throw new SessionError('CORRUPT', `${path}: ${cause.message}. ${restoreOrDiscard(id)}`, {
+      cause,
+    });
   }
+}
+
+/** What to do where a file is lost without which a session cannot run. */
+export function restoreOrDiscard(id: string): string {
+  return `Put the file back from a copy of the store; if there is none, "session discard ${id}" ends the session`;
 }
 
 /** A session's journal, which several may change: one after the other, each what the one before has left. */

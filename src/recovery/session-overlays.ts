@@ -1,5 +1,6 @@
 import { join } from 'node:path/posix';
 import type { BlockDevice, Extent, WritableBlockDevice } from '../block/block-device.ts';
+import { BlockError } from '../block/block-error.ts';
 import { readLayer } from '../block/layer.ts';
 import { openOverlay, type Overlay } from '../block/overlay.ts';
 import {
@@ -16,7 +17,7 @@ import type { SessionDisk, SessionRecord } from '../formats/store/session.ts';
 import { SystemError } from '../sys/system-error.ts';
 import type { TreeSeal } from '../tree/sealed-contents.ts';
 import { SessionError } from './session-error.ts';
-import { sessionDirectory, writeJournal } from './session-files.ts';
+import { restoreOrDiscard, sessionDirectory, writeJournal } from './session-files.ts';
 import { type SessionHouse, sessionSpace } from './session-house.ts';
 
 /*
@@ -107,6 +108,8 @@ export interface SessionOverlay extends WritableBlockDevice {
   ascending(): BlockDevice;
   /** Statistics of the sealed overlay; undefined: there is none. */
   readonly stats: SealedOverlayStats | undefined;
+  /** Why nothing may be written: then any page may be older than it should be. */
+  readonly readOnly: string | undefined;
 }
 
 /** Opens the overlay of a disk. Of a session past its preparation a lost one is never made anew. */
@@ -120,7 +123,9 @@ export async function overlayOf(
     const { size: length } = plain.geometry;
     return {
       ...plain,
+      ...toldFlushes(plain, parts),
       stats: undefined,
+      readOnly: undefined,
       written: () => oneByOne(written()),
       // Pages lie there in the order of the disk.
       ascending: () => slice(plain, { offset: 0, length }),
@@ -135,12 +140,14 @@ export async function overlayOf(
   );
   const { readOnly } = sealed;
   if (readOnly !== undefined) {
-    parts.onDamage?.(parts.disk.name, `nothing can be written any more: ${readOnly}`);
+    const what = `the guest can only read disk ${parts.disk.name}, which may be older in places than it left it`;
+    parts.onDamage?.(parts.disk.name, what);
   }
   const owned = stack.move();
   const { written, ...device } = sealed;
   return {
     ...device,
+    ...toldFlushes(sealed, parts),
     get stats() {
       return sealed.stats;
     },
@@ -152,26 +159,62 @@ export async function overlayOf(
   };
 }
 
+/** Of a flush that fails, a guest alone would know: after that nothing more is written until the overlay is opened again. */
+function toldFlushes(
+  { write, zero, flush }: Pick<WritableBlockDevice, 'write' | 'zero' | 'flush'>,
+  { disk, onDamage }: OverlayOf,
+): Pick<WritableBlockDevice, 'write' | 'zero' | 'flush'> {
+  async function told(work: Promise<void>): Promise<void> {
+    try {
+      await work;
+    } catch (cause) {
+      if (cause instanceof BlockError && cause.code === 'IO') {
+        const what = `the disk of the store failed while disk ${disk.name} was flushed: ${cause.message}`;
+        onDamage?.(
+          disk.name,
+          `${what}. Nothing more is written until the session is stopped and resumed`,
+        );
+      }
+      throw cause;
+    }
+  }
+  return {
+    write: (from, offset, durability) =>
+      durability === 'durable'
+        ? told(write(from, offset, durability))
+        : write(from, offset, durability),
+    zero: (offset, length, durability) =>
+      durability === 'durable'
+        ? told(zero(offset, length, durability))
+        : zero(offset, length, durability),
+    flush: () => told(flush()),
+  };
+}
+
 async function* oneByOne(extents: readonly Extent[]): AsyncGenerator<Extent> {
   yield* extents;
 }
 
-function openSealed(
+async function openSealed(
   { world, store }: SessionHouse,
   { id, sealed }: SessionRecord,
   { disk, set, base, space, begin, onDamage }: OverlayOf,
 ): Promise<SealedOverlay> {
   const { files, clock, random } = world;
-  return openSealedOverlay(
-    {
-      ...{ files, clock, random, space, directory: sessionDirectory(store, id) },
-      ...{ disk: disk.name, session: id, key: overlayKeyOf(set.keys) },
-      begun: sealed!.begun.includes(disk.name),
-      begin: () => begin(disk.name),
-      ...(onDamage && { onDamage }),
-    },
-    base,
-  );
+  const options = {
+    ...{ files, clock, random, space, directory: sessionDirectory(store, id) },
+    ...{ disk: disk.name, session: id, key: overlayKeyOf(set.keys) },
+    begun: sealed!.begun.includes(disk.name),
+    begin: () => begin(disk.name),
+    ...(onDamage && { onDamage }),
+  };
+  try {
+    return await openSealedOverlay(options, base);
+  } catch (cause) {
+    if (!(cause instanceof BlockError) || cause.code !== 'CORRUPT') throw cause;
+    const message = `session ${id} cannot run: ${cause.message}. ${restoreOrDiscard(id)}`;
+    throw new SessionError('CORRUPT', message, { cause });
+  }
 }
 
 /** The set decides how an overlay is sealed: what a file says of itself must be the same. */
@@ -192,7 +235,8 @@ async function openPlain(
   const { files, clock } = world;
   const directory = sessionDirectory(store, id);
   if (phase !== 'preparing' && !(await files.stat(join(directory, `${disk.name}.map`)))) {
-    throw new SessionError('CORRUPT', `session ${id} has lost the overlay of disk ${disk.name}`);
+    const what = `session ${id} has lost the overlay of disk ${disk.name} (${disk.name}.map)`;
+    throw new SessionError('CORRUPT', `${what}. ${restoreOrDiscard(id)}`);
   }
   return openOverlay({ files, clock, directory, disk: disk.name, space }, base);
 }

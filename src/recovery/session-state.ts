@@ -9,6 +9,8 @@ export type SessionEvent =
   /** A step of the phase was carried out. */
   | { readonly kind: 'done' }
   | { readonly kind: 'keep'; readonly as: string }
+  /** It could not be published: nothing of the recovery point is there. */
+  | { readonly kind: 'not kept' }
   | { readonly kind: 'discard' };
 
 /**
@@ -44,6 +46,9 @@ export function next(session: SessionRecord, event: SessionEvent): SessionRecord
       // It was kept: what is left is to clean up.
       if (phase === 'cleaning' && session.keepAs !== undefined) return session;
       break;
+    case 'not kept':
+      if (phase === 'keeping') return { ...session, phase: 'ready', keepAs: undefined };
+      break;
     case 'discard':
       // While it is being kept too: nobody was told yet that it was.
       if (phase !== 'cleaning' || session.keepAs === undefined) {
@@ -56,6 +61,6 @@ export function next(session: SessionRecord, event: SessionEvent): SessionRecord
     const advice = `finish that with "session discard ${id}"`;
     throw new SessionError('IMPOSSIBLE', `session ${id} is being discarded: ${advice}`);
   }
-  const wanted = event.kind === 'done' ? 'go on' : event.kind;
+  const wanted = event.kind === 'keep' ? 'keep' : 'go on';
   throw new SessionError('IMPOSSIBLE', `session ${id} is ${phase}: it cannot ${wanted}`);
 }

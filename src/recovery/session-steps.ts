@@ -45,7 +45,10 @@ async function takeLeaseOf({ world, store }: SessionHouse, session: SessionRecor
 }
 
 /** Removes all that the session had. */
-export async function clean({ world, store }: SessionHouse, { id }: SessionRecord): Promise<void> {
+export async function clean(
+  { world, store }: SessionHouse,
+  { id }: Pick<SessionRecord, 'id'>,
+): Promise<void> {
   await releaseLease(world, store, id);
   await removeSession(world, store, id);
 }

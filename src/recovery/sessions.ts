@@ -154,8 +154,13 @@ export async function sessionStatus(house: SessionHouse, id: string): Promise<Se
   return { record, holder, takenBytes };
 }
 
-/** Throws away what the session wrote; on a full disk too. Rejects RUNNING, NOT_FOUND. */
+/** Throws away what the session wrote; on a full disk, and without its journal, too. Rejects RUNNING, NOT_FOUND. */
 export async function discardSession(house: SessionHouse, id: string): Promise<void> {
+  if (await isJournalDamaged(house, id)) {
+    await refuseLinks(house.world, house.store);
+    await using _lock = await holdSession(house, id);
+    return clean(house, { id });
+  }
   const { record, lock } = await holdFound(house, id);
   await using _lock = lock;
   try {
@@ -166,6 +171,16 @@ export async function discardSession(house: SessionHouse, id: string): Promise<v
     // left to do with the session but this.
     await emptySession(house.world, house.store, id);
     await clean(house, record);
+  }
+}
+
+async function isJournalDamaged(house: SessionHouse, id: string): Promise<boolean> {
+  try {
+    await findSession(house, id);
+    return false;
+  } catch (cause) {
+    if (!(cause instanceof SessionError) || cause.code !== 'CORRUPT') throw cause;
+    return true;
   }
 }
 
@@ -194,14 +209,16 @@ export async function holdFound(
 async function holdSession({ world, store }: SessionHouse, id: string): Promise<AsyncDisposable> {
   const path = join(sessionDirectory(store, id), 'lock');
   try {
-    return await world.files.lock(path, `session ${id}`);
+    return await world.files.lock(path, 'holdfast');
   } catch (cause) {
     if (!(cause instanceof SystemError) || cause.code !== 'BUSY') throw cause;
     const holder = (await world.files.lockHolder(path)) ?? 'another process';
-    throw new SessionError('RUNNING', `session ${id} is served by ${holder}: stop that first`, {
-      cause,
-    });
+    throw new SessionError('RUNNING', sessionInUse(id, holder), { cause });
   }
+}
+
+export function sessionInUse(id: string, holder: string): string {
+  return `session ${id} is in use by ${holder}: stop it first (Ctrl-C there, or "session stop" if the service runs it)`;
 }
 
 export function stepsWithoutKeys(house: SessionHouse): Steps {

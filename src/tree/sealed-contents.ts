@@ -118,24 +118,34 @@ export async function checkSealedContents(
     directory,
     seal,
   }: Pick<SealedOptions, 'files' | 'clock' | 'directory'> & { seal: CheckedSeal },
-  { nodes }: Pick<Namespace, 'nodes'>,
+  names: Pick<Namespace, 'nodes' | 'directory'>,
 ): Promise<string[]> {
   const { key, takesPlain, session } = seal;
   const damage: string[] = [];
-  for (const { id, kind, size, disk } of nodes.values()) {
+  const report = (id: number, found: readonly string[]): void =>
+    void damage.push(...found.map((what) => `file "${nameOf(names, id)}": ${what}`));
+  for (const { id, kind, size, disk } of names.nodes.values()) {
     if (kind !== 'file' || disk !== undefined) continue;
     const name = logName(id);
     const hasLog = (await files.stat(join(directory, `${name}.head`))) !== undefined;
     if (hasLog) {
       const place = { files, clock, directory, disk: name, session, begun: false };
-      damage.push(
-        ...(await checkSealedOverlay({ ...place, ...(key && { key }) }, CONTENT_SIZE_MAX)),
-      );
+      report(id, await checkSealedOverlay({ ...place, ...(key && { key }) }, CONTENT_SIZE_MAX));
     } else if (size > 0 && !(takesPlain && (await files.stat(plainPath(directory, id))))) {
-      damage.push(`${join(directory, name)}.head is missing: what was written to the file is lost`);
+      report(id, [
+        `${join(directory, name)}.head is missing: what was written to the file is lost`,
+      ]);
     }
   }
   return damage;
+}
+
+function nameOf({ nodes, directory }: Pick<Namespace, 'nodes' | 'directory'>, id: number): string {
+  for (const node of nodes.values()) {
+    if (node.kind !== 'directory') continue;
+    for (const entry of directory(node.id).values()) if (entry.id === id) return entry.name;
+  }
+  return logName(id);
 }
 
 const logName = (id: number): string => `_file-${id}`;

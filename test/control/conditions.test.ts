@@ -59,7 +59,7 @@ test('space: for the pool by its limits, for sessions while some run', async () 
 });
 
 test('what a guest wrote and cannot be read back is critical, one alarm for each session', async () => {
-  const what = 'vda.00000001.seg, place 7: page 5 of disk vda is damaged';
+  const what = 'page 5 of disk vda is damaged in vda.00000001.seg';
   const damagedSessions = new Map([
     ['web-1', [{ where: 'vda', what }]],
     ['web-2', Array.from({ length: 3 }, () => ({ where: 'vdb', what }))],

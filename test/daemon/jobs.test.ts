@@ -55,7 +55,7 @@ test('jobs: backed up, retained, checked, kept, canceled, failed', async () => {
   const session = running.result['session'] as string;
   const keep = await expectDone(holdfast('session', 'keep', session, '--queue'));
   const id = keep.result['job'] as string;
-  await service.logged(new RegExp(`${id} is waiting: session ${session} is served by`));
+  await service.logged(new RegExp(`${id} is waiting: session ${session} is in use by`));
   await expectDone(holdfast('session', 'stop', session));
   service.signal('SIGHUP');
   const kept = await expectDone(holdfast('job', 'attend', id));

@@ -201,6 +201,20 @@ export const store: readonly Mutant[] = [
     tests: [SESSION_CRASH],
   },
   {
+    name: 'keep: a session that cannot be kept can only be discarded',
+    file: 'src/recovery/keep-session.ts',
+    text: '          await giveUp(house, session);\n',
+    to: '          void giveUp;\n',
+    tests: ['test/recovery/damaged-overlay.test.ts'],
+  },
+  {
+    name: 'keep: what a guest wrote becomes a recovery point although some of it is lost',
+    file: 'src/recovery/keep-session.ts',
+    text: 'if (overlay.readOnly !== undefined) {',
+    to: 'if (false) {',
+    tests: ['test/recovery/damaged-overlay.test.ts'],
+  },
+  {
     name: 'check: damage of what a session wrote is not looked for',
     file: 'src/recovery/session-check.ts',
     text: 'damage.push(cause.message);',

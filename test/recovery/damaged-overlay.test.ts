@@ -8,18 +8,24 @@ import {
   PLACE_LENGTH,
   readTrailer,
 } from '../../src/formats/store/overlay-log.ts';
+import { listPoints, readPoint } from '../../src/catalog/points.ts';
 import { guestMemory } from '../../src/recovery/guest-memory.ts';
+import { keepHeld } from '../../src/recovery/keep-session.ts';
 import {
   type ServeEvent,
   type ServedSession,
   serveSession,
 } from '../../src/recovery/serve-session.ts';
 import { sessionDamage } from '../../src/recovery/session-check.ts';
-import { sessionDirectory } from '../../src/recovery/session-files.ts';
+import { readJournal, sessionDirectory } from '../../src/recovery/session-files.ts';
 import { type HeldSession, resumeSession, startSession } from '../../src/recovery/sessions.ts';
 import { openBlockReader } from '../../src/store/block-reader.ts';
+import { CUTTING_DEFAULT } from '../../src/store/cutter.ts';
+import { inlineEncoder } from '../../src/store/encoder.ts';
+import { manifestDisk } from '../../src/store/manifest-disk.ts';
+import { broken, faultyFs } from '../support/faulty-fs.ts';
 import { noise } from '../support/random.ts';
-import { newStore, simulatedWorld, storePoint } from '../support/store.ts';
+import { HOME, newStore, simulatedWorld, simulatedWriter, storePoint } from '../support/store.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 
 // What a session says and does where what its guest wrote has rotted.
@@ -36,8 +42,8 @@ async function place() {
   const reader = openBlockReader(store, {});
   const socket = join(temporaryDirectory(), 'nbd.sock');
   const events: ServeEvent[] = [];
-  async function serve(held: HeldSession): Promise<ServedSession> {
-    return serveSession(house, held.record, {
+  async function serve(held: HeldSession, on = house): Promise<ServedSession> {
+    return serveSession(on, held.record, {
       ...{ set, point, listen: { kind: 'unix', path: socket }, tls: undefined, nfs: undefined },
       ...{ reader, shared: undefined, memory: guestMemory(), begin: held.begin },
       ...{ admits: () => true, admitsUser: () => true },
@@ -109,6 +115,96 @@ test('a check finds a page that has rotted where it has the key of the set', asy
   equal(found.length, 1, found.join('; '));
   match(found[0]!, /page 4 of disk vda/);
   ok(found[0]!.includes(path), found[0]);
+});
+
+/** As `session keep`, encoding in this thread. */
+async function keep({ house, set, id }: Awaited<ReturnType<typeof place>>): Promise<string> {
+  const { world, store } = house;
+  const record = (await readJournal(world, store, id))!;
+  await using writer = await simulatedWriter(world, store, set);
+  const encoding = { keys: set.keys, cutting: CUTTING_DEFAULT, random: world.random, writer };
+  await using encoder = inlineEncoder(encoding);
+  await using reader = openBlockReader(store, {});
+  return await keepHeld(house, record, { set, reader, writer, encoder });
+}
+
+test('a session with a page that has rotted is not kept, goes on, and is kept once that is written again', async () => {
+  const it = await place();
+  await rot(it, 4);
+  const advice = /was not kept, and is as it was: page 4 of disk vda .*keep the session$/;
+  await rejects(keep(it), { code: 'CORRUPT', message: advice });
+  {
+    await using held = await resumeSession(it.house, it.id, { tls: false });
+    await using serving = await it.serve(held);
+    await using guest = await openNbdDisk(serving.exports[0]!.uri);
+    await guest.write(new Uint8Array(PAGE).fill(77), 4 * PAGE, 'durable');
+  }
+  const kept = await keep(it);
+  const { world, store } = it.house;
+  const point = await readPoint(world, store, it.set, kept);
+  await using reader = openBlockReader(store, {});
+  const { keys } = it.set;
+  await using disk = manifestDisk(reader, { name: 'vda', root: point.disks[0]!, keys });
+  for (const [page, byte] of [
+    [3, 4],
+    [4, 77],
+  ] as const) {
+    const found = new Uint8Array(PAGE);
+    await disk.read(found, page * PAGE);
+    deepEqual(found, new Uint8Array(PAGE).fill(byte));
+  }
+});
+
+test('a session of which it is not known what was lost is read-only, and never becomes a recovery point', async () => {
+  const it = await place();
+  const [name] = (await it.files.list(it.directory)).filter((file) => file.endsWith('.seg'));
+  const path = join(it.directory, name!);
+  // What lies there once was a page; nothing says which.
+  await using file = await it.files.open(path, 'write');
+  await file.write(new Uint8Array(PLACE_LENGTH), 4 * PLACE_LENGTH);
+  await rejects(keep(it), { code: 'CORRUPT', message: /damaged at place 4, .*Then discard it$/ });
+  const { world, store } = it.house;
+  equal((await listPoints(world, store, 'set')).points.length, 1);
+  await using held = await resumeSession(it.house, it.id, { tls: false });
+  await using serving = await it.serve(held);
+  await using guest = await openNbdDisk(serving.exports[0]!.uri);
+  await rejects(guest.write(new Uint8Array(PAGE), 0, 'durable'));
+  const told = it.events.flatMap((event) => (event.kind === 'damaged' ? [event.what] : []));
+  match(told.at(-1)!, /the guest can only read disk vda, which may be older in places/);
+});
+
+test('a disk that fails while a guest flushes is reported, not only to the guest', async () => {
+  const it = await place();
+  let isBroken = false;
+  const files = faultyFs(it.files, (operation, path) =>
+    isBroken && operation === 'sync' && path.endsWith('.seg') ? broken(path) : undefined,
+  );
+  const house = { ...it.house, world: { ...it.house.world, files } };
+  await using held = await resumeSession(house, it.id, { tls: false });
+  const serving = await it.serve(held, house);
+  await using guest = await openNbdDisk(serving.exports[0]!.uri);
+  await guest.write(new Uint8Array(PAGE).fill(7), 0, 'durable');
+  equal(it.events.length, 0);
+  isBroken = true;
+  await rejects(guest.write(new Uint8Array(PAGE).fill(8), 0, 'durable'), { code: 'IO' });
+  const told = it.events.flatMap((event) => (event.kind === 'damaged' ? [event.what] : []));
+  match(
+    told[0]!,
+    /^the disk of the store failed while disk vda was flushed: .* stopped and resumed$/,
+  );
+  await rejects(async () => serving[Symbol.asyncDispose]());
+});
+
+test('what the store has lost of the recovery point is reported when a guest reads it', async () => {
+  const it = await place();
+  const packs = `${HOME}/packs/00000`;
+  for (const name of await it.files.list(packs)) await it.files.unlink(`${packs}/${name}`);
+  await using held = await resumeSession(it.house, it.id, { tls: false });
+  await using serving = await it.serve(held);
+  await using guest = await openNbdDisk(serving.exports[0]!.uri);
+  await rejects(guest.read(new Uint8Array(PAGE), 100 * PAGE), { code: 'IO' });
+  const told = it.events.flatMap((event) => (event.kind === 'lost' ? [event.what] : []));
+  match(told.join(), /pack 2 cannot be opened/);
 });
 
 test('an overlay that is not sealed as its set is, or has lost all it held, is never served', async () => {

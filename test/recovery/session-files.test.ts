@@ -4,7 +4,7 @@ import { memoryDevice } from '../../src/block/memory.ts';
 import { decodeSession, encodeSession } from '../../src/formats/store/session.ts';
 import { machineFiles } from '../../src/recovery/machine-files.ts';
 import { sessionDamage } from '../../src/recovery/session-check.ts';
-import { sessionDirectory } from '../../src/recovery/session-files.ts';
+import { sessionDirectory, sessionIds } from '../../src/recovery/session-files.ts';
 import { sessionSpace } from '../../src/recovery/session-house.ts';
 import { overlayOf, treeSealOf } from '../../src/recovery/session-overlays.ts';
 import { discardSession, resumeSession, startSession } from '../../src/recovery/sessions.ts';
@@ -13,7 +13,7 @@ import { openSessionTree } from '../../src/tree/session-tree.ts';
 import { broken, faultyFs } from '../support/faulty-fs.ts';
 import { noise } from '../support/random.ts';
 import { FILE } from '../support/session-tree.ts';
-import { newStore, simulatedWorld, storePoint } from '../support/store.ts';
+import { HOME, newStore, simulatedWorld, storePoint } from '../support/store.ts';
 
 const SIZE = 2 ** 20;
 
@@ -90,6 +90,21 @@ test('what is left of a session whose removal failed has its head, or is never s
     equal(after.includes('session.json'), true);
     if (after.length < before.length) equal(after.includes('vda.head'), false, after.join(' '));
   }
+});
+
+test('a session whose journal is damaged says what to do, and can be discarded', async () => {
+  const { house, record, directory, files } = await place();
+  const path = `${directory}/session.json`;
+  const bytes = await files.readFile(path, 2 ** 20);
+  await putDurably(files, path, bytes.with(50, bytes[50]! ^ 1));
+  const advice = new RegExp(`damaged. Put the file back .*"session discard ${record.id}"`);
+  await rejects(resumeSession(house, record.id, { tls: false }), {
+    code: 'CORRUPT',
+    message: advice,
+  });
+  await discardSession(house, record.id);
+  deepEqual(await sessionIds(house.world, house.store), []);
+  deepEqual(await files.list(`${HOME}/leases`), []);
 });
 
 test('a session behind TLS is not resumed without', async () => {

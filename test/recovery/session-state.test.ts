@@ -8,6 +8,7 @@ const EVENTS: readonly SessionEvent[] = [
   { kind: 'done' },
   { kind: 'keep', as: 'p' },
   { kind: 'discard' },
+  { kind: 'not kept' },
 ];
 
 function session(phase: SessionPhase, keepAs?: string): SessionRecord {
@@ -39,10 +40,10 @@ test('every phase answers every event', async () => {
     }),
   );
   deepEqual(table, [
-    ['ready', 'impossible', 'cleaning'],
-    ['impossible', 'keeping', 'cleaning'],
-    ['cleaning', 'keeping', 'cleaning'],
-    ['gone', 'impossible', 'cleaning'],
+    ['ready', 'impossible', 'cleaning', 'impossible'],
+    ['impossible', 'keeping', 'cleaning', 'impossible'],
+    ['cleaning', 'keeping', 'cleaning', 'ready'],
+    ['gone', 'impossible', 'cleaning', 'impossible'],
   ]);
   deepEqual(
     PHASES.map((phase) => stepOf(session(phase))),
@@ -53,6 +54,7 @@ test('every phase answers every event', async () => {
 test('an ID that was chosen stands; what was kept cannot be discarded, nor what was discarded kept', async () => {
   equal(next(session('keeping', 'first'), { kind: 'keep', as: 'second' })?.keepAs, 'first');
   equal(next(session('keeping', 'first'), { kind: 'discard' })?.keepAs, undefined);
+  equal(next(session('keeping', 'first'), { kind: 'not kept' })?.keepAs, undefined);
   equal(next(session('cleaning', 'first'), { kind: 'discard' })?.keepAs, 'first');
   equal(next(session('cleaning', 'first'), { kind: 'keep', as: 'second' })?.keepAs, 'first');
   throws(() => next(session('cleaning'), { kind: 'keep', as: 'second' }), {

@@ -164,7 +164,7 @@ test('contents that have rotted are found by a check that has the key', async ()
   do await file.read(slot, ++place * PLACE_LENGTH);
   while (readTrailer(slot, PAGE_LENGTH)?.kind !== 'pages');
   await file.write(Uint8Array.of(slot[5]! ^ 1), place * PLACE_LENGTH + 5);
-  match((await check()).join(), /^page 0 of disk _file-\d+ fails its seal/);
+  match((await check()).join(), /^file "[^"]+": page 0 of disk _file-\d+ .* is damaged in /);
 });
 
 test('contents that are missing are damaged, and never read as zeros', async () => {

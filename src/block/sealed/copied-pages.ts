@@ -8,6 +8,7 @@ import {
 import { allDone } from '../../lib/all-done.ts';
 import { turnOfLoop } from '../../lib/turn-of-loop.ts';
 import type { CleanerOptions } from './clean.ts';
+import { damagedPages } from './damaged-pages.ts';
 import { locationOf, type Segment } from './segments.ts';
 import { openSlot } from './stretch.ts';
 
@@ -77,12 +78,13 @@ export function copiedPages({ log, segments, map, head, unmapped, onDamage }: Cl
   }
   /** Undefined: it fails its seal, and stays as the proof of what it was. */
   function bodyOf(slot: Slot): Uint8Array | undefined {
-    const { segment, place, page, n } = slot;
+    const { segment, page, n } = slot;
     const body = new Uint8Array(QUAD_LENGTH).subarray(0, n * PAGE_LENGTH);
     if (openSlot(segment, slot, body)) return body;
     segment.isDamaged = true;
-    const where = `${log.disk} page ${page}`;
-    onDamage(where, `${log.segmentPath(segment.number)}, place ${place}: ${where} fails its seal`);
+    const { disk } = log;
+    const path = log.segmentPath(segment.number);
+    onDamage(disk, damagedPages({ first: page, count: n }, { disk, path }));
     return undefined;
   }
   /**

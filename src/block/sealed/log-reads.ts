@@ -10,8 +10,9 @@ import { BlockError } from '../block-error.ts';
 import { type SyncPace, syncPace } from '../sync-pace.ts';
 import type { LogFiles } from './log-files.ts';
 import { ABSENT, type LocationRun, type PageLocations, ZERO } from './map/page-locations.ts';
+import { damagedPages, type SlotPages } from './damaged-pages.ts';
 import { type AscendingReads, ascendingReads } from './read-windows.ts';
-import type { Segments } from './segments.ts';
+import { locationOf, type Segments, slotPlaces } from './segments.ts';
 import { openStretch, partOf, type Stretch, stretchOf } from './stretch.ts';
 
 export interface LogReads {
@@ -93,11 +94,12 @@ export function logReads({ log, segments, map, base, clock, onDamage }: LogReads
     await file.drop(at, bytes.length);
     bytes.fill(0);
     await file.read(bytes, at);
-    const page = openStretch(bytes, it, into, offset);
-    if (page === undefined) return;
-    const what = `page ${page} of disk ${log.disk} fails its seal in ${file.path}`;
+    const failed = openStretch(bytes, it, into, offset);
+    if (failed === undefined) return;
+    const { disk } = log;
+    const what = damagedPages(pagesAt(map, it, failed), { disk, path: file.path });
     it.segment.isDamaged = true;
-    onDamage(`${log.disk} page ${page}`, what);
+    onDamage(disk, what);
     throw new BlockError('CORRUPT', what);
   }
   /** A segment may be gone by the time that it is opened: then the map knows better by now. */
@@ -144,6 +146,25 @@ export function logReads({ log, segments, map, base, clock, onDamage }: LogReads
     read,
     ascending: () => ascendingReads({ segments, map }, read),
   };
+}
+
+/** Those of the slot at `start` that the map still finds there, and what lies between them. */
+function pagesAt(
+  map: PageLocations,
+  { segment, page, place, count }: Stretch,
+  start: number,
+): SlotPages {
+  let first = page + (start - place);
+  let end = first + slotPlaces(segment, start);
+  if (!map.ready(first, end - first)) {
+    first = Math.max(first, page);
+    end = Math.min(end, page + count);
+    return { first, count: end - first };
+  }
+  const isThere = (at: number) => map.get(at) === locationOf(segment, place + (at - page));
+  while (first < end - 1 && !isThere(first)) first++;
+  while (end - 1 > first && !isThere(end - 1)) end--;
+  return { first, count: end - first };
 }
 
 interface FileRead {

@@ -3,6 +3,7 @@ import type { SegmentRange } from '../../formats/store/overlay-bodies.ts';
 import { type LogPosition, mayBeginQuad, PLACE_LENGTH } from '../../formats/store/overlay-log.ts';
 import type { File } from '../../sys/file-system.ts';
 import { BlockError } from '../block-error.ts';
+import { damagedPages } from './damaged-pages.ts';
 import { type FoundFiles, headPath, type LogFiles } from './log-files.ts';
 import { isBefore, LOG_START } from './positions.ts';
 import {
@@ -255,19 +256,39 @@ function damageOf(
     hasSummary ||
     (kind === 'birth' && isUsed) ||
     (isBefore({ segment: number, place }, durable) && !isVoid(number, place));
-  return failed.filter(isProven).map(({ place, kind, page, n }) => {
+  const { disk } = log;
+  const path = log.segmentPath(number);
+  const found = failed.filter(isProven).map(({ place, kind, page, n }) => {
     const isKnown = kind === 'pages' && page + n <= log.pages && (n === 1 || mayBeginQuad(place));
     const pages = isKnown ? { first: page, count: n } : undefined;
     const isHarmless = kind !== undefined && kind !== 'pages' && kind !== 'zeros';
-    const of = pages ? `page ${page} of disk ${log.disk}` : 'the slot there';
-    return {
-      segment: number,
-      place,
-      pages,
-      isUnbounded: !pages && !isHarmless,
-      what: `${log.segmentPath(number)}, place ${place}: ${of} is damaged`,
-    };
+    return { segment: number, place, pages, isUnbounded: !pages && !isHarmless };
   });
+  const nameless = (isUnbounded: boolean) =>
+    runsOf(found.filter((it) => !it.pages && it.isUnbounded === isUnbounded));
+  const [unbounded, harmless] = [nameless(true), nameless(false)];
+  return found.map((it) => {
+    const { place, pages } = it;
+    if (pages) return { ...it, what: damagedPages(pages, { disk, path }) };
+    const what = it.isUnbounded
+      ? `${unbounded.get(place)}, and it is not known what of disk ${disk} the guest wrote there`
+      : `${harmless.get(place)}, which held nothing that the guest wrote`;
+    return { ...it, what: `${path} is damaged at ${what}` };
+  });
+}
+
+/** Names ascending places, each together with those that follow one another. */
+function runsOf(found: readonly { readonly place: number }[]): ReadonlyMap<number, string> {
+  const names = new Map<number, string>();
+  for (let begin = 0; begin < found.length; ) {
+    const from = found[begin]!.place;
+    let end = begin + 1;
+    while (found[end]?.place === from + (end - begin)) end++;
+    const to = found[end - 1]!.place;
+    const name = from === to ? `place ${from}` : `places ${from} to ${to}`;
+    for (; begin < end; begin++) names.set(found[begin]!.place, name);
+  }
+  return names;
 }
 
 function damagedSummary(log: LogFiles, number: number, cause: FormatError): Damage {

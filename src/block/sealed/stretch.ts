@@ -29,7 +29,7 @@ export function stretchOf(segments: Segments, { first, count, location }: Locati
 
 /**
  * Opens the slots of a stretch, whose bytes were read, into what of `into` they hold; `offset` is that of `into` on the
- * disk. Answers the first page that fails its seal, or undefined.
+ * disk. Answers the place of the first slot that fails its seal, or undefined.
  */
 export function openStretch(
   bytes: Uint8Array,
@@ -51,9 +51,7 @@ export function openStretch(
       page: first,
       bytes: bytes.subarray((start - from) * PLACE_LENGTH),
     };
-    if (!openSlot(segment, slot, body)) {
-      return Math.max(first, page);
-    }
+    if (!openSlot(segment, slot, body)) return start;
     if (!isWanted) copyPart(body, it, { first, n, into, offset });
     start += n;
   }

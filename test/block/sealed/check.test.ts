@@ -1,4 +1,4 @@
-import { deepEqual, equal, match } from 'node:assert/strict';
+import { deepEqual, equal, match, rejects } from 'node:assert/strict';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
@@ -103,11 +103,45 @@ test('damage is found where a page needs it, and only there', async () => {
   }
   equal(await rot(directory, 7), 1);
   const [what, ...more] = await check();
-  match(what!, /^page 7 of disk vda fails its seal in .*vda\.00000001\.seg$/);
+  match(
+    what!,
+    /^page 7 of disk vda \(4\.00 KiB at byte 28672\) is damaged in .*vda\.00000001\.seg$/,
+  );
   deepEqual(more, []);
   {
     await using overlay = await open(true);
     await overlay.write(pattern(PAGE), 7 * PAGE, 'durable');
   }
   deepEqual(await check(), [], 'a newer one took its place');
+});
+
+test('pages that share a seal are one damage, which names those that are still there', async () => {
+  const { directory, open, check } = await place();
+  let page = -1;
+  {
+    await using overlay = await open(false);
+    await overlay.write(pattern(16 * PAGE), 8 * PAGE, 'durable');
+    const [segment] = (await WORLD.files.list(directory)).filter((name) => name.endsWith('.seg'));
+    await using file = await WORLD.files.open(join(directory, segment!), 'write');
+    const bytes = new Uint8Array(4 * PLACE_LENGTH);
+    for (let at = 1; page < 0; at += 4) {
+      await file.read(bytes, at * PLACE_LENGTH);
+      const trailer = readTrailer(bytes, 4 * PAGE);
+      if (trailer?.n !== 4) continue;
+      ({ page } = trailer);
+      await file.write(Uint8Array.of(bytes[9]! ^ 4), at * PLACE_LENGTH + 9);
+    }
+  }
+  {
+    await using overlay = await open(true);
+    const all = new RegExp(`pages ${page} to ${page + 3} of disk vda`);
+    await rejects(overlay.read(new Uint8Array(PAGE), (page + 1) * PAGE), all);
+    await overlay.write(pattern(PAGE), page * PAGE, 'durable');
+    await overlay.write(pattern(PAGE), (page + 2) * PAGE, 'durable');
+  }
+  const [what, ...more] = await check();
+  const bytes = `12.0 KiB at byte ${(page + 1) * PAGE}`;
+  const left = `pages ${page + 1} to ${page + 3} of disk vda (${bytes}) are damaged in `;
+  equal(what!.startsWith(left), true, what);
+  deepEqual(more, []);
 });
