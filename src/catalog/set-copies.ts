@@ -18,6 +18,9 @@ const RECORD_LENGTH_MAX = 64 * 1024;
 const RECORD = 'set.json';
 const COPY = 'set.copy.json';
 
+export const RECORD_MISSING =
+  'both copies of the record are missing: "set import-key" makes it again from a key on paper';
+
 export interface RecordProblem {
   readonly path: string;
   readonly reason: string;
@@ -55,9 +58,7 @@ export async function checkSetRecords(
 ): Promise<readonly RecordProblem[]> {
   const { record, problems } = await readCopies(world, store, name);
   if (record !== undefined || problems.length > 0) return problems;
-  const reason =
-    'both copies of the record are missing: "set import-key" makes it again from a key on paper';
-  return [{ path: join(setDirectory(store, name), RECORD), reason }];
+  return [{ path: join(setDirectory(store, name), RECORD), reason: RECORD_MISSING }];
 }
 
 /**

@@ -14,6 +14,7 @@ import {
   hasSetRecord,
   type RecordProblem,
   readCopies,
+  RECORD_MISSING,
   setDirectory,
   writeSetRecord,
 } from './set-copies.ts';
@@ -78,8 +79,15 @@ export async function readSet(world: World, store: Store, name: string): Promise
   const { record, problems } = await readCopies(world, store, name);
   if (record) return record;
   const [first] = problems;
-  if (!first) throw noSet(store, name, await setNames(world, store));
-  throw new CatalogError('CORRUPT', `the record of set "${name}" cannot be used: ${first.reason}`);
+  if (first) {
+    throw new CatalogError(
+      'CORRUPT',
+      `the record of set "${name}" cannot be used: ${first.reason}`,
+    );
+  }
+  const names = await setNames(world, store);
+  if (!names.includes(name)) throw noSet(store, name, names);
+  throw new CatalogError('CORRUPT', `the record of set "${name}" is lost: ${RECORD_MISSING}`);
 }
 
 export function noSet(store: Store, name: string, names: readonly string[]): CatalogError {

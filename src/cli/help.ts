@@ -49,7 +49,7 @@ export function commandHelp({ words, summary }: CommandEntry, command: Command):
     sentence(summary),
     '',
     ...command.details.map((line) => `  ${line}`),
-    '',
+    ...(command.details.length === 0 ? [] : ['']),
     COMMON_HELP,
   ].join('\n');
 }

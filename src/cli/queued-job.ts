@@ -15,7 +15,8 @@ export async function queueJob(
   { call, output }: Context,
 ): Promise<void> {
   const made = await call('job/create', request);
-  output.result(made, () => `Job ${made.job} is ${made.state}. "holdfast job attend ${made.job}"`);
+  const advice = `to wait for its end: holdfast job attend ${made.job}`;
+  output.result(made, () => `Job ${made.job} is ${made.state}; ${advice}`);
 }
 
 export function jobText(summary: JobSummary): string {

@@ -49,6 +49,9 @@ async function dispatch(words: readonly string[], output: Output): Promise<numbe
       output.print(overview(COMMANDS));
       return words.length === 0 ? EXIT_CODES.usage : 0;
     }
+    if (words[0]!.startsWith('-')) {
+      throw new UsageError(`options stand behind the command: holdfast COMMAND ... ${words[0]}`);
+    }
     throw new UsageError(`unknown command "${words.slice(0, 2).join(' ')}": see "holdfast --help"`);
   }
   const command = await found.load();

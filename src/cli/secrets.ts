@@ -44,9 +44,10 @@ export function findSecret(set: string, options: SecretOptions): GivenSecret {
   return { kind: 'passphrase', passphrase };
 }
 
-/** What a file has, as text. */
+/** What a file has, as text: of what was printed with a key, only the lines that may belong to it. */
 export function keyIn(file: string): string {
-  return Buffer.from(readSecretFrom(file)).toString('utf8');
+  const lines = Buffer.from(readSecretFrom(file)).toString('utf8').split('\n');
+  return lines.filter((line) => /^[\s\dA-Z-]*$/i.test(line)).join('\n');
 }
 
 /** For a new lock. */

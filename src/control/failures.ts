@@ -128,7 +128,7 @@ const JOB = {
 const ALARM = {
   NOT_FOUND: 'not-found',
   FROZEN: 'failed',
-  LOCKED: 'failed',
+  LOCKED: 'denied',
   IMPOSSIBLE: 'failed',
   REFUSED: 'failed',
 } as const satisfies Record<AlarmErrorCode, FailureKind>;

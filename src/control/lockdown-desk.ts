@@ -11,7 +11,8 @@ import { ownIds, type UnixPeer } from '../sys/unix-peer.ts';
 /** Throws LOCKED for what changes something and no recovery needs. */
 export function checkLockdown(lockdown: Lockdown, name: OperationName): void {
   if (!lockdown.state() || OPERATIONS[name].access === 'view' || IN_LOCKDOWN.has(name)) return;
-  throw new AlarmError('LOCKED', `the lockdown is on: ${name} is not for now, see "lockdown show"`);
+  const advice = 'only what a recovery needs is allowed until "holdfast lockdown off"';
+  throw new AlarmError('LOCKED', `the lockdown is on, and ${name} is refused: ${advice}`);
 }
 
 export function showLockdown(lockdown: Lockdown): ResultOf<'lockdown/show'> {

@@ -89,8 +89,10 @@ function problemList(store: string) {
   let more = 0;
   return {
     problems,
-    onProblem(problem: Problem): void {
-      if (problems.length < PROBLEMS_MAX) problems.push(problem);
+    onProblem({ where, what }: Problem): void {
+      // Readers of files begin with the path too.
+      const own = what.startsWith(`${where}: `) ? what.slice(where.length + 2) : what;
+      if (problems.length < PROBLEMS_MAX) problems.push({ where, what: own });
       else more++;
     },
     end(): void {

@@ -36,6 +36,7 @@ test('help, usage and exit codes', async () => {
   }
   equal((await run([])).code, 2);
   equal((await run(['backup', 'frob'])).code, 2);
+  match((await run(['--store', store, 'set', 'list'])).stderr, /options stand behind the command/);
   equal((await run(['set', 'list'])).code, 2, 'no store');
   equal((await run(['set', 'list', '--store', '/nowhere'])).code, 5);
   equal((await backUp('vm', [])).code, 2);

@@ -37,7 +37,8 @@ test('a set whose records are lost is there again with its key from paper, which
     '--disk',
     `vda=${image}`,
   );
-  ok(lost.code !== 0);
+  equal(lost.code, 6, lost.stderr);
+  match(lost.stderr, /the record of set "nightly" is lost: .*import-key/);
   const chosen = join(directory, 'chosen');
   writeFileSync(chosen, 'battery staple\n');
   const mistyped = join(directory, 'mistyped');
@@ -50,6 +51,10 @@ test('a set whose records are lost is there again with its key from paper, which
   const bad = await give(mistyped);
   equal(bad.code, 4);
   match(bad.stderr, /a digit is wrong or missing/);
+  // As it was printed, with what was printed around it.
+  const sheet = join(directory, 'sheet');
+  writeFileSync(sheet, printed.stdout);
+  await expectDone(give(sheet));
   const made = await expectDone(give(paper));
   match(made.result['recoveryKey'] as string, /^[0-9A-Z]{4}(-[0-9A-Z]{4}){13}$/);
   const out = join(directory, 'out.raw');

@@ -106,6 +106,7 @@ test('a check finds damage in each file that a store has to have, and misses eac
         problems.some((line) => line.includes(said)),
         `${name} flipped: ${problems.join()}`,
       );
+      ok(!problems.some((line) => /^(\/\S+): \1/.test(line)), `twice: ${problems.join()}`);
       writeFileSync(path, bytes);
     }
     if (of.deleted) {

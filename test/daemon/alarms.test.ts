@@ -225,7 +225,7 @@ test('a lockdown leaves what a recovery needs, and survives kill -9', async () =
   const point = 'vm@latest';
   const refused = async (...args: string[]): Promise<void> => {
     const { code, stderr } = await holdfast(...args);
-    equal(code, 1, args.join(' '));
+    equal(code, 8, args.join(' '));
     match(stderr, /lockdown/);
   };
   {

@@ -35,7 +35,7 @@ export const command: Command = {
     const at = input.required('at');
     const job = await jobOf(input, context);
     const made = await call('schedule/create', { schedule: input.args[0]!, at, job });
-    output.result(made, () => `Schedule ${made.schedule} is made; its first job: ${made.next}.`);
+    output.result(made, () => `Schedule ${made.schedule} created; its first job: ${made.next}`);
   },
 };
 

@@ -11,7 +11,7 @@ export const command: Command = {
     const listing = await call('session/list', {});
     output.result(listing, () =>
       table(
-        ['SESSION', 'STATE', 'POINT', 'CREATED', 'WRITTEN'],
+        ['SESSION', 'STATE', 'POINT', 'CREATED', 'TAKES'],
         listing.sessions.map(
           ({ session, state, waits, adopted, holder, point, created, takenBytes }) => [
             session,

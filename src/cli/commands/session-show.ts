@@ -11,14 +11,14 @@ export const command: Command = {
   async run({ args }, { output, call }) {
     const session = await call('session/show', { session: args[0]! });
     const { state, holder, set, point, created, takenBytes, listen, addresses, waits } = session;
-    const { attach, overlay } = session;
+    const { attach, overlay, adopted } = session;
     output.result(session, () =>
       [
         `session  ${session.session}`,
-        `state    ${state}${holder === null ? '' : `: ${holder}`}`,
+        `state    ${adopted || holder !== null ? state : 'not adopted'}${holder === null ? '' : `: ${holder}`}`,
         `point    ${set}/${point}`,
         `created  ${created}`,
-        `written  ${formatSize(takenBytes)}`,
+        `takes    ${formatSize(takenBytes)} on the disk of the store`,
         ...(overlay === null ? [] : [`overlay  ${overlayText(overlay)}`]),
         `exports  ${listen}`,
         ...addresses.map((it) => `also     ${it}`),
@@ -32,6 +32,6 @@ export const command: Command = {
 /** How much more is written to the disk than guests write. */
 function overlayText({ liveBytes, writtenBytes, copiedBytes }: OverlayFigures): string {
   const times = writtenBytes === 0 ? 1 : (writtenBytes + copiedBytes) / writtenBytes;
-  const live = `${formatSize(liveBytes)} of pages as they are now`;
-  return `${live}; ${formatSize(writtenBytes)} written since its start, to the disk ${times.toFixed(2)} times that`;
+  const written = `guests wrote ${formatSize(writtenBytes)} since the last start`;
+  return `holds ${formatSize(liveBytes)}; ${written} (${times.toFixed(2)} bytes on the disk for each byte)`;
 }

@@ -22,9 +22,9 @@ export const command: Command = {
 };
 
 function text({ set, recoveryKey }: ResultOf<'set/create'>): string {
-  if (recoveryKey === null) return `Backup set "${set}" is made. It is not encrypted.`;
+  if (recoveryKey === null) return `Backup set "${set}" created. It is not encrypted.`;
   return [
-    `Backup set "${set}" is made. Its recovery key, shown this once:`,
+    `Backup set "${set}" created. Its recovery key, shown this once:`,
     '',
     `  ${recoveryKey}`,
     '',

@@ -6,8 +6,8 @@ import { QUEUE_DETAILS, QUEUE_OPTION, queueJob } from '../queued-job.ts';
 export const command: Command = {
   usage: '[--read-data] [--queue]',
   details: [
-    'Checks headers and footers of all packs, all records, what sessions wrote, the audit log, and all',
-    'manifests of the sets whose key is given (a set without it is reported as locked).',
+    'Checks headers and footers of all packs, all records, the audit log and, of the sets whose key is given,',
+    'all manifests and what guests of sessions wrote (a set without it is reported as locked).',
     '--read-data     reads and checks every block as well',
     ...QUEUE_DETAILS,
     'Exit code 6 if anything is damaged, 4 if a key was given that opens no set.',
@@ -22,7 +22,8 @@ export const command: Command = {
     output.result(result, () => text(result));
     if (result.problems.length > 0) {
       const count = result.problems.length;
-      throw new DamageFound(count === 1 ? '1 problem: see above' : `${count} problems: see above`);
+      const problems = count === 1 ? '1 problem' : `${count} problems`;
+      throw new DamageFound(`${problems}: see above; docs/trust.md says what to do about each`);
     }
     if (result.wrongKey.length > 0) {
       throw new KeyDoesNotFit(
@@ -32,15 +33,15 @@ export const command: Command = {
   },
 };
 
+const LOCKED =
+  'its recovery points, and what guests of its sessions wrote, are checked only with its key (--passphrase-file)';
+
 function text(result: CheckResult): string {
   const { packs, frames, bytes, points, locked, problems, plainSessions, strays } = result;
   const size = formatSize(bytes);
   return [
-    `${packs} packs with ${frames} blocks and nodes, ${size}; ${points} recovery points`,
-    ...locked.map(
-      (set) =>
-        `set "${set}" is locked: its recovery points are checked only with its key (--passphrase-file)`,
-    ),
+    `recovery points: ${points}; packs: ${packs} (${size}, ${frames} blocks and nodes)`,
+    ...locked.map((set) => `set "${set}" is locked: ${LOCKED}`),
     ...problems.map(({ where, what }) => `DAMAGED ${where}: ${what}`),
     ...plainSessions.map(
       (id) => `session ${id}: written in plain text by an older version, until it ends`,

@@ -19,6 +19,6 @@ export const command: Command = {
     const store = isServed
       ? await call('store/create', {})
       : await (await import('../../control/stores.ts')).makeStore(directory!);
-    output.result(store, () => `Store ${store.store} is made. Next: "set create NAME".`);
+    output.result(store, () => `Store ${store.store} created. Next: "set create NAME".`);
   },
 };

@@ -19,7 +19,7 @@ export const command: Command = {
         `space     ${formatSize(space.freeBytes)} free of ${formatSize(space.totalBytes)}`,
         `growth    ${growthText(growth)}`,
         `full      ${growth.fullAt ?? '-'}`,
-        `saving    ${formatSize(readBytes)} read, ${formatSize(storedBytes)} stored (${points} recovery points)`,
+        `saving    ${formatSize(readBytes)} read, ${formatSize(storedBytes)} stored (recovery points: ${points})`,
       ].join('\n'),
     );
   },
@@ -32,7 +32,11 @@ function growthText({
   readonly since: string | null;
   readonly bytesPerDay: number | null;
 }): string {
-  if (bytesPerDay === null) return `not known yet: watched since ${since ?? 'never'}`;
+  if (bytesPerDay === null) {
+    return since === null
+      ? 'not known: only the service watches the disk'
+      : `not known yet: the service has watched the disk since ${since}, and a day is needed`;
+  }
   const size = formatSize(Math.abs(bytesPerDay));
   return bytesPerDay < 0 ? `${size} a day less` : `${size} a day`;
 }
