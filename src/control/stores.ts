@@ -91,7 +91,7 @@ function problemList(store: string) {
     problems,
     onProblem({ where, what }: Problem): void {
       // Readers of files begin with the path too.
-      const own = what.startsWith(`${where}: `) ? what.slice(where.length + 2) : what;
+      const own = what.startsWith(where) ? what.slice(where.length).replace(/^[: ]+/, '') : what;
       if (problems.length < PROBLEMS_MAX) problems.push({ where, what: own });
       else more++;
     },

@@ -159,7 +159,7 @@ export async function overlayOf(
   };
 }
 
-/** Of a flush that fails, a guest alone would know: after that nothing more is written until the overlay is opened again. */
+/** After a flush that fails nothing more is written until the overlay is opened again: administrators have to know. */
 function toldFlushes(
   { write, zero, flush }: Pick<WritableBlockDevice, 'write' | 'zero' | 'flush'>,
   { disk, onDamage }: OverlayOf,
