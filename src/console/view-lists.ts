@@ -1,3 +1,4 @@
+import { sessionState } from '../client/session-state.ts';
 import { formatSize } from '../lib/sizes.ts';
 import type { DamagedPoint, PointSummary, SessionSummary } from '../protocol/results.ts';
 import { topFor } from './lists.ts';
@@ -72,22 +73,18 @@ function damagedLines(damaged: readonly DamagedPoint[], { size }: Model): Line[]
 
 export function sessionsBody(model: Model): readonly Line[] {
   const { sessions, damagedSessions } = model;
-  const widths = [22, 9, 11, 10];
+  const widths = [21, 11, 11, 9];
   const list = listBody(model, {
     known: sessions,
-    heading: columns(['SESSION', 'STATE', 'BEGUN (UTC)', 'WRITTEN', 'WHERE, UNDER WAY'], widths),
+    heading: columns(['SESSION', 'STATE', 'BEGUN (UTC)', 'TAKES', 'WHERE, UNDER WAY'], widths),
     note: damagedNote(damagedSessions),
     none: 'No sessions. One begins when a recovery point is run.',
     text: (it: SessionSummary) => {
-      const { session, state, waits, created, takenBytes, listen } = it;
-      const isForeign = !it.adopted && it.holder === null;
-      const shown = waits === null ? state : 'waits';
+      const { session, waits, created, takenBytes, listen } = it;
       const [now] = underWay(session, model);
-      const place = now
-        ? now.progress || now.what
-        : (waits ?? (isForeign ? 'not adopted' : listen));
+      const place = now ? now.progress || now.what : (waits ?? listen);
       const begun = utc(created).slice(MONTH_AT);
-      const cells = [session, shown, begun, formatSize(takenBytes), place];
+      const cells = [session, sessionState(it), begun, formatSize(takenBytes), place];
       return columns(cells, widths);
     },
   });

@@ -1,3 +1,4 @@
+import { sessionState } from '../client/session-state.ts';
 import { formatSize } from '../lib/sizes.ts';
 import type { SessionSummary } from '../protocol/results.ts';
 import type { SessionDialog } from './dialog-model.ts';
@@ -27,7 +28,7 @@ export function sessionDialogBody(
 
 function factLines(it: SessionSummary): Line[] {
   const isForeign = !it.adopted && it.holder === null;
-  const own = isForeign ? 'not adopted: see "holdfast store adopt"' : it.state;
+  const own = isForeign ? 'not adopted: see "holdfast store adopt"' : sessionState(it);
   const state = it.waits === null ? own : `waits: ${it.waits}`;
   const served = it.holder === null ? '' : `: ${it.holder}`;
   return [
@@ -36,7 +37,7 @@ function factLines(it: SessionSummary): Line[] {
     field('Begun', `${utc(it.created)} UTC`),
     field('State', `${state}${served}`),
     field('Where', it.listen === '' ? '-' : it.listen),
-    field('Written', `${formatSize(it.takenBytes)} on the disk of the store`),
+    field('Takes', `${formatSize(it.takenBytes)} on the disk of the store`),
   ];
 }
 

@@ -60,7 +60,7 @@ for (const term of ['linux', 'xterm-256color', 'vt220']) {
     await service.stop('SIGKILL');
     const down = await screen.shows(/does not answer/);
     match(down, /systemctl status holdfastd/);
-    ok(!/No sessions|vm-\w+ +(running|ready)/.test(down), down);
+    ok(!/No sessions|vm-\w+ +(running|stopped)/.test(down), down);
     service = await home.run();
     await screen.shows(/^>vm-\w+ +running/m);
 
@@ -72,7 +72,7 @@ for (const term of ['linux', 'xterm-256color', 'vt220']) {
     await screen.shows(/The service runs\./);
 
     screen.keys('3', 's');
-    await screen.shows(/^>vm-\w+ +ready/m);
+    await screen.shows(/^>vm-\w+ +stopped/m);
     deepEqual(await states(home.holdfast), ['ready']);
     screen.keys('d');
     await screen.shows(/To go on, type discard/);

@@ -1,4 +1,5 @@
 import { formatSize } from '../../lib/sizes.ts';
+import { sessionState } from '../../client/session-state.ts';
 import type { Command } from '../command.ts';
 import { table } from '../output.ts';
 
@@ -12,15 +13,13 @@ export const command: Command = {
     output.result(listing, () =>
       table(
         ['SESSION', 'STATE', 'POINT', 'CREATED', 'TAKES'],
-        listing.sessions.map(
-          ({ session, state, waits, adopted, holder, point, created, takenBytes }) => [
-            session,
-            waits !== null ? 'waits' : adopted || holder !== null ? state : 'not adopted',
-            point,
-            created,
-            formatSize(takenBytes),
-          ],
-        ),
+        listing.sessions.map((it) => [
+          it.session,
+          sessionState(it),
+          it.point,
+          it.created,
+          formatSize(it.takenBytes),
+        ]),
       ),
     );
     for (const { reason } of listing.damaged) output.say(`DAMAGED ${reason}`);

@@ -1,4 +1,5 @@
 import { formatSize } from '../../lib/sizes.ts';
+import { sessionState } from '../../client/session-state.ts';
 import { attachText } from '../../client/ready-text.ts';
 import type { OverlayFigures } from '../../protocol/results.ts';
 import type { Command } from '../command.ts';
@@ -10,12 +11,12 @@ export const command: Command = {
   takes: [1, 1],
   async run({ args }, { output, call }) {
     const session = await call('session/show', { session: args[0]! });
-    const { state, holder, set, point, created, takenBytes, listen, addresses, waits } = session;
-    const { attach, overlay, adopted } = session;
+    const { holder, set, point, created, takenBytes, listen, addresses, waits } = session;
+    const { attach, overlay } = session;
     output.result(session, () =>
       [
         `session  ${session.session}`,
-        `state    ${adopted || holder !== null ? state : 'not adopted'}${holder === null ? '' : `: ${holder}`}`,
+        `state    ${sessionState(session)}${holder === null ? '' : `: ${holder}`}`,
         `point    ${set}/${point}`,
         `created  ${created}`,
         `takes    ${formatSize(takenBytes)} on the disk of the store`,
