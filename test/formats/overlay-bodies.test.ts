@@ -16,6 +16,7 @@ import {
   FREED_MAX,
   joinBirth,
   SEGMENTS_MAX,
+  segmentsDigest,
   VOIDS_MAX,
   ZERO_RUNS_MAX,
 } from '../../src/formats/store/overlay-bodies.ts';
@@ -25,7 +26,15 @@ import {
   placeTable,
 } from '../../src/formats/store/overlay-summary.ts';
 import { decodePreface, PLACE_LENGTH, slotCodec } from '../../src/formats/store/overlay-log.ts';
-import { codecOf, exampleTable, record, SALT, sealerOf, SUITES } from '../support/overlay-slots.ts';
+import {
+  codecOf,
+  exampleTable,
+  record,
+  SALT,
+  sealerOf,
+  SUITES,
+  withSalts,
+} from '../support/overlay-slots.ts';
 
 const corrupt = { name: 'FormatError', code: 'CORRUPT' } as const;
 
@@ -47,11 +56,13 @@ test('lists of zeros, segments, freed ones and voids are decoded as they were en
   const whole = [{ first: 0, count: 2 ** 48 - 1 }];
   deepEqual(decodeZeros(encodeZeros(whole), 2 ** 48), whole);
 
-  const numbers = fc.uniqueArray(fc.integer({ min: 0, max: 2 ** 32 - 1 }), {
-    minLength: 1,
-    maxLength: FREED_MAX,
-    size: 'max',
-  });
+  const numbers = fc
+    .uniqueArray(fc.integer({ min: 0, max: 2 ** 32 - 1 }), {
+      minLength: 1,
+      maxLength: FREED_MAX,
+      size: 'max',
+    })
+    .map(withSalts);
   const copies = <T>(list: readonly T[]) => [0, 1, 2].map((copy) => ({ copy, list }));
   fc.assert(
     fc.property(numbers, (list) => deepEqual(encodeFreed(list).map(decodeFreed), copies(list))),
@@ -78,7 +89,7 @@ test('lists of zeros, segments, freed ones and voids are decoded as they were en
     fc.property(gaps, (list) => {
       let number = 0;
       const segments = list.map((gap) => (number += gap));
-      const slots = encodeBirth(segments).map(decodeBirth);
+      const slots = encodeBirth(withSalts(segments)).map(decodeBirth);
       const count = slots[0]!.bodies;
       deepEqual(
         slots.map(({ index, bodies }) => [index, bodies]),
@@ -86,7 +97,9 @@ test('lists of zeros, segments, freed ones and voids are decoded as they were en
       );
       // Any copy of each is enough.
       const some = slots.slice(0, count).map((slot, at) => (at % 2 ? slot : slots[count + at]!));
-      const listed = joinBirth(some).flatMap(({ first, last }) =>
+      const { ranges, digest } = joinBirth(some);
+      equal(Buffer.compare(digest, segmentsDigest(withSalts(segments))), 0);
+      const listed = ranges.flatMap(({ first, last }) =>
         Array.from({ length: last - first + 1 }, (_, at) => first + at),
       );
       deepEqual(listed, segments);
@@ -95,15 +108,15 @@ test('lists of zeros, segments, freed ones and voids are decoded as they were en
   );
   const apart = Array.from({ length: BIRTH_RANGES_MAX + 1 }, (_, at) => 2 * at);
   // No sector of 4 KiB reaches into the first and the last one.
-  equal(encodeBirth(apart.slice(1)).length, 3);
-  equal(encodeBirth(apart).length, 4);
+  equal(encodeBirth(withSalts(apart.slice(1))).length, 3);
+  equal(encodeBirth(withSalts(apart)).length, 4);
 });
 
 test('birth bodies that do not follow each other, or list more than can be, are refused', async () => {
   const apart = Array.from({ length: 2 * BIRTH_RANGES_MAX + 1 }, (_, at) => 2 * at);
-  const bodies = encodeBirth(apart).map(decodeBirth).slice(0, 3);
+  const bodies = encodeBirth(withSalts(apart)).map(decodeBirth).slice(0, 3);
   const [first, second, third] = bodies;
-  equal(joinBirth(bodies).length, apart.length);
+  equal(joinBirth(bodies).ranges.length, apart.length);
   const backwards = { ...second!, ranges: first!.ranges };
   for (const wrong of [
     [first!, second!],
@@ -111,11 +124,13 @@ test('birth bodies that do not follow each other, or list more than can be, are 
     [second!, third!],
     [first!, backwards, third!],
     [first!, { ...second!, bodies: 2 }, third!],
+    [first!, { ...second!, digest: new Uint8Array(32) }, third!],
   ]) {
     throws(() => joinBirth(wrong), corrupt);
   }
-  const list = (last: number) => [{ index: 0, bodies: 1, ranges: [{ first: 1, last }] }];
-  equal(joinBirth(list(SEGMENTS_MAX)).length, 1);
+  const { digest } = first!;
+  const list = (last: number) => [{ index: 0, bodies: 1, digest, ranges: [{ first: 1, last }] }];
+  equal(joinBirth(list(SEGMENTS_MAX)).ranges.length, 1);
   throws(() => joinBirth(list(SEGMENTS_MAX + 1)), corrupt);
   throws(() => joinBirth(list(2 ** 32 - 1)), corrupt);
 });
@@ -127,8 +142,8 @@ test('lists that cannot be are refused', async () => {
     return copy;
   };
   const zeros = encodeZeros([{ first: 5, count: 5 }]);
-  const birth = encodeBirth([3, 4, 9])[0]!;
-  const freed = encodeFreed([3])[0]!;
+  const birth = encodeBirth(withSalts([3, 4, 9]))[0]!;
+  const freed = encodeFreed(withSalts([3]))[0]!;
   const voids = encodeVoids([{ segment: 3, from: 4, to: 7 }])[0]!;
   const cases: readonly [string, () => unknown][] = [
     ['zeros: none', () => decodeZeros(altered(zeros, 0, 0), 100)],
@@ -143,14 +158,14 @@ test('lists that cannot be are refused', async () => {
     ['birth: beyond its bodies', () => decodeBirth(altered(birth, 2, 1))],
     ['birth: of no bodies', () => decodeBirth(altered(birth, 4, 0))],
     ['birth: a spare byte', () => decodeBirth(altered(birth, 6, 1))],
-    ['birth: a range that ends before it begins', () => decodeBirth(altered(birth, 12, 2))],
-    ['birth: ranges that overlap', () => decodeBirth(altered(birth, 16, 4))],
-    ['birth: something behind the list', () => decodeBirth(altered(birth, 24, 1))],
+    ['birth: a range that ends before it begins', () => decodeBirth(altered(birth, 44, 2))],
+    ['birth: ranges that overlap', () => decodeBirth(altered(birth, 48, 4))],
+    ['birth: something behind the list', () => decodeBirth(altered(birth, 56, 1))],
     ['freed: none', () => decodeFreed(altered(freed, 0, 0))],
-    ['freed: too many', () => decodeFreed(altered(freed, 0, 0xff, 4))],
+    ['freed: too many', () => decodeFreed(altered(freed, 0, 114))],
     ['freed: a copy that cannot be', () => decodeFreed(altered(freed, 2, 3))],
     ['freed: a spare byte', () => decodeFreed(altered(freed, 3, 1))],
-    ['freed: something behind the list', () => decodeFreed(altered(freed, 12, 1))],
+    ['freed: something behind the list', () => decodeFreed(altered(freed, 44, 1))],
     ['voids: none', () => decodeVoids(altered(voids, 0, 0))],
     ['voids: too many', () => decodeVoids(altered(voids, 0, 0xff, 4))],
     ['voids: a copy that cannot be', () => decodeVoids(altered(voids, 2, 3))],
@@ -248,11 +263,13 @@ test('the bodies of lists do not drift', async () => {
     '0100000000000000000000000001000000000002',
   );
   equal(
-    begin(encodeBirth([1, 2, 3, 7])[0]!, 24),
-    '020000000100000001000000030000000700000007000000',
+    begin(encodeBirth(withSalts([1, 2, 3, 7]))[0]!, 56),
+    '0200000001000000ae2f7787263e40bb7f3132c6e2016055a9b4b0490e09de6e2549ecb1f2047e05' +
+      '01000000030000000700000007000000',
   );
-  equal(begin(encodeFreed([2, 3])[0]!, 16), '02000000000000000200000003000000');
-  equal(begin(encodeFreed([2, 3])[2]!, 16), '02000200000000000200000003000000');
+  const freed = `02000000${'02'.repeat(32)}03000000${'03'.repeat(32)}`;
+  equal(begin(encodeFreed(withSalts([2, 3]))[0]!, 80), `0200000000000000${freed}`);
+  equal(begin(encodeFreed(withSalts([2, 3]))[2]!, 80), `0200020000000000${freed}`);
   const entries = [
     '0000000000000000',
     '0700000000000501',

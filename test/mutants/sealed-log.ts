@@ -165,7 +165,7 @@ export const sealedLog: readonly Mutant[] = [
   {
     name: 'lists: what follows them passes',
     file: 'src/formats/store/overlay-bodies.ts',
-    text: 'checkZero(body, { from: HEADER_LENGTH + count * itemLength, to: PAGE_LENGTH }, what);',
+    text: 'checkZero(body, { from: headerLength + count * itemLength, to: PAGE_LENGTH }, what);',
     to: '',
     tests: [BODIES],
   },
@@ -214,7 +214,7 @@ export const sealedLog: readonly Mutant[] = [
   {
     name: 'birth: a list that lacks a body is believed',
     file: 'src/formats/store/overlay-bodies.ts',
-    text: 'if (of !== length || !isNext || count > SEGMENTS_MAX) {',
+    text: 'if (!isOne || !isNext || count > SEGMENTS_MAX) {',
     to: 'if (count > SEGMENTS_MAX) {',
     tests: [BODIES],
   },
@@ -303,6 +303,20 @@ export const sealedLog: readonly Mutant[] = [
     text: 'if (!body) continue;',
     to: 'if (!body) break;',
     tests: [RECORDS],
+  },
+  {
+    name: 'sealed log: segments of a copy that went on elsewhere are believed',
+    file: 'src/block/sealed/log-state.ts',
+    text: 'const isMeant = !newest ||',
+    to: 'const isMeant = true ||',
+    tests: ['test/block/sealed/forks.test.ts'],
+  },
+  {
+    name: 'birth: bodies of two lists are one list',
+    file: 'src/formats/store/overlay-bodies.ts',
+    text: ' && Buffer.compare(body.digest, digest) === 0',
+    to: '',
+    tests: [BODIES],
   },
   {
     name: 'codec pool: all codecs of a large log are in memory',

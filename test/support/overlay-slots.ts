@@ -1,7 +1,7 @@
 import * as fc from 'fast-check';
 import { type PlaceTable, placeTable } from '../../src/formats/store/overlay-summary.ts';
 import { domainKeys, publicKeys } from '../../src/formats/store/key-slot.ts';
-import { segmentKey, summaryKey } from '../../src/formats/store/overlay-key.ts';
+import { type SegmentId, segmentKey, summaryKey } from '../../src/formats/store/overlay-key.ts';
 import {
   type NewSlot,
   PAGE_LENGTH,
@@ -21,6 +21,11 @@ export const SUITES = [1, 2] as const;
 export const OVERLAY_ID = Uint8Array.from({ length: 16 }, (_, at) => 0x10 + at);
 export const SALT = Uint8Array.from({ length: 32 }, (_, at) => 0x40 + at);
 export const SEGMENT = { number: 7, salt: SALT };
+/** Each segment has a salt of its own. */
+export function withSalts(numbers: readonly number[]): readonly SegmentId[] {
+  return numbers.map((number) => ({ number, salt: new Uint8Array(32).fill(number) }));
+}
+
 export const DATA_KEY = Uint8Array.from({ length: 32 }, (_, at) => 0x80 + at);
 export const HEAD = {
   suite: 2,

@@ -55,8 +55,8 @@ export async function bearSegment(
   const segment = segments.add(number, salt, table);
   try {
     const file = await segments.hold(segment);
-    const numbers = [...segments.all()].map((it) => it.number).sort((a, b) => a - b);
-    const bodies = encodeBirth(numbers);
+    const all = [...segments.all()].sort((a, b) => a.number - b.number);
+    const bodies = encodeBirth(all);
     const place = 1 + bodies.length;
     const allocated = Math.min(places - 1, place + allocate);
     await file.allocate(0, allocated * PLACE_LENGTH);
@@ -72,7 +72,7 @@ export async function bearSegment(
     await file.write(preface, (places - 1) * PLACE_LENGTH);
     await file.sync();
     await files.syncDirectory(log.directory);
-    return { segment, table, file, place, allocated, listed: new Set(numbers) };
+    return { segment, table, file, place, allocated, listed: new Set(all.map((it) => it.number)) };
   } catch (cause) {
     // Not born: no other segment lists it yet. Its number is not used again.
     await segments.remove(segment);

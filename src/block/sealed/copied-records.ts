@@ -85,7 +85,7 @@ export function copiedRecords({ log, segments, map, head, unmapped }: CleanerOpt
    */
   function freedNow(body: Uint8Array): RecordNow {
     const { copy, list } = decodeFreed(body);
-    const some = list.filter((it) => segments.numbered(it) || head.listed.has(it));
+    const some = list.filter(({ number: it }) => segments.numbered(it) || head.listed.has(it));
     return { copy, bodies: some.length > 0 ? encodeFreed(some) : [] };
   }
   function voidsNow(body: Uint8Array): RecordNow {

@@ -101,7 +101,7 @@ export function logFlush(parts: LogParts, onFlushed: () => void): LogFlush {
       const some = these.slice(at, at + FREED_MAX);
       for (const segment of some) segment.isFreed = true;
       try {
-        await appendRecord(head, 'freed', encodeFreed(some.map((it) => it.number)));
+        await appendRecord(head, 'freed', encodeFreed(some));
       } catch (cause) {
         for (const segment of some) segment.isFreed = false;
         throw cause;

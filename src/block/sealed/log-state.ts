@@ -1,5 +1,10 @@
 import { FormatError } from '../../formats/format-error.ts';
-import type { SegmentRange } from '../../formats/store/overlay-bodies.ts';
+import {
+  type SegmentList,
+  type SegmentRange,
+  segmentsDigest,
+} from '../../formats/store/overlay-bodies.ts';
+import type { SegmentId } from '../../formats/store/overlay-key.ts';
 import { type LogPosition, mayBeginQuad, PLACE_LENGTH } from '../../formats/store/overlay-log.ts';
 import type { File } from '../../sys/file-system.ts';
 import { BlockError } from '../block-error.ts';
@@ -33,9 +38,8 @@ export interface LogState {
 }
 
 /** What existed when the newest segment was born that says so. */
-interface NewestList {
+interface NewestList extends SegmentList {
   readonly of: number;
-  readonly ranges: readonly SegmentRange[];
 }
 
 /** A place that held a slot once and no longer does, or a file. */
@@ -71,7 +75,7 @@ export async function readLogState(
     if (surveyed) surveys.push(surveyed.survey);
     else if (hasSummary || (await holdsSlots(log, number))) used.add(number);
     else nameless.push(number);
-    if (surveyed?.list) newest = { of: number, ranges: surveyed.list };
+    if (surveyed?.list) newest = { of: number, ...surveyed.list };
   }
   requireOwn(log, surveys);
   const durable = durableOf(surveys, log.head.places);
@@ -172,7 +176,7 @@ function presence(
   },
 ) {
   const listed = newest && numbersOf(newest.ranges);
-  const freed = new Set(surveys.flatMap((it) => [...it.freed]));
+  const freed = new Map(surveys.flatMap((it) => [...it.freed]));
   const damage: Damage[] = [];
   const leftOver: number[] = [];
   const kept: Survey[] = [];
@@ -202,16 +206,21 @@ function presence(
       what: `${log.segmentPath(number)}: its list of segments is damaged`,
     });
   }
-  const present = new Set(kept.map((it) => it.number));
+  const present = new Map(kept.map((it) => [it.number, it.salt]));
   for (const number of nameless) {
     // One whose birth failed, and whose file could not be removed either, is in no list that came later.
     const isMissed = number > (newest?.of ?? 0) ? isReached(number) : listed!.has(number);
     if (freed.has(number) || !isMissed) leftOver.push(number);
     else throw gone(log, number, 'begins and ends with what is not a preface');
   }
+  const meant: SegmentId[] = [];
   for (const number of listed ?? []) {
-    if (!present.has(number) && !freed.has(number)) throw gone(log, number, 'is missing');
+    const salt = freed.get(number) ?? present.get(number);
+    if (!salt) throw gone(log, number, 'is missing');
+    meant.push({ number, salt });
   }
+  const isMeant = !newest || Buffer.compare(segmentsDigest(meant), newest.digest) === 0;
+  if (!isMeant) throw notMeant(log, newest);
   return { kept, leftOver, damage };
 }
 
@@ -224,6 +233,16 @@ function numbersOf(ranges: readonly SegmentRange[]): ReadonlySet<number> {
     for (let number = first; number <= last; number++) numbers.add(number);
   }
   return numbers;
+}
+
+/** Two copies of a log that both went on number their segments alike. */
+function notMeant(log: LogFiles, { of, ranges }: NewestList): BlockError {
+  const which = `segments ${ranges[0]!.first} to ${ranges.at(-1)!.last}`;
+  return new BlockError(
+    'CORRUPT',
+    `${log.segmentPath(of)}: not all of ${which} are those that it lists: some are of a copy of this session that ` +
+      'went on elsewhere. Put back those that were beside it',
+  );
 }
 
 function gone(log: LogFiles, number: number, what: string): BlockError {

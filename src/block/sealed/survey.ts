@@ -8,7 +8,7 @@ import {
   joinBirth,
   RECORD_COPIES,
   type RecordCopy,
-  type SegmentRange,
+  type SegmentList,
   type VoidPlaces,
   type ZeroRun,
 } from '../../formats/store/overlay-bodies.ts';
@@ -51,7 +51,8 @@ export interface Survey {
   readonly durable: LogPosition;
   /** Whether its birth slots say which segments existed then. */
   readonly hasList: boolean;
-  readonly freed: ReadonlySet<number>;
+  /** Their salts, by number. */
+  readonly freed: ReadonlyMap<number, Uint8Array>;
   readonly voids: readonly VoidPlaces[];
   readonly zeros: ReadonlyMap<number, readonly ZeroRun[]>;
   /** A slot besides those of its birth is there, or may be. */
@@ -142,7 +143,7 @@ export async function readSummary(
 /** With the segments that existed at its birth: apart, since only the newest list counts. */
 export interface SurveyAndList {
   readonly survey: Survey;
-  readonly list: readonly SegmentRange[] | undefined;
+  readonly list: SegmentList | undefined;
 }
 
 /** Reads all of a segment that has no summary, of another what holds no pages. */
@@ -188,7 +189,7 @@ function findings({ pages, head: { places } }: LogFiles, table: PlaceTable, numb
   const single = body.subarray(0, PAGE_LENGTH);
   const failed: FailedPlace[] = [];
   const births: BirthBody[] = [];
-  const freed = new Set<number>();
+  const freed = new Map<number, Uint8Array>();
   const voids: VoidPlaces[] = [];
   /** What lies, or lay, where the other copies of a slot are. */
   const copies = new Map<number, SlotKind>();
@@ -211,7 +212,8 @@ function findings({ pages, head: { places } }: LogFiles, table: PlaceTable, numb
     if (slot.kind === 'birth') births.push(born(decodeBirth(single)));
     else isUsed = true;
     if (slot.kind === 'freed') {
-      for (const number of copied(slot.kind, place, decodeFreed(single))) freed.add(number);
+      const list = copied(slot.kind, place, decodeFreed(single));
+      for (const { number, salt } of list) freed.set(number, salt);
     }
     if (slot.kind === 'voids') voids.push(...copied(slot.kind, place, decodeVoids(single)));
     if (slot.kind === 'zeros') zeros.set(place, decodeZeros(single, pages));
@@ -284,7 +286,7 @@ function trailerOf(bytes: Uint8Array, mayBeQuad: boolean): SlotTrailer | undefin
 }
 
 /** Undefined: some of it is missing, or cannot be. */
-function listOf(births: readonly BirthBody[]): readonly SegmentRange[] | undefined {
+function listOf(births: readonly BirthBody[]): SegmentList | undefined {
   try {
     return births.length === 0 ? undefined : joinBirth(births);
   } catch (cause) {

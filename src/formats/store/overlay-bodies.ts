@@ -1,13 +1,15 @@
 import { assert } from '../../lib/assert.ts';
 import { FormatError } from '../format-error.ts';
 import { checkZero } from '../spare-bytes.ts';
-import { getU48, PAGE_LENGTH, PAGE_NUMBER_MAX, putU48 } from './overlay-log.ts';
+import { DIGEST_LENGTH, keyedHash } from './digest.ts';
+import type { SegmentId } from './overlay-key.ts';
+import { getU48, PAGE_LENGTH, PAGE_NUMBER_MAX, putU48, SALT_LENGTH } from './overlay-log.ts';
 
 // What the bodies of slots say that hold no pages. Grammar: overlay-log.md.
 /*
  *   zeros:  0 u16 count  2 6 zero  8 runs: u48 first page, u48 pages
- *   birth:  0 u16 count  2 u16 index  4 u16 bodies  6 2 zero  8 ranges: u32 first, u32 last segment
- *   freed:  0 u16 count  2 u8 copy  3 5 zero  8 u32 segments
+ *   birth:  0 u16 count  2 u16 index  4 u16 bodies  6 2 zero  8 32 digest  40 ranges: u32 first, u32 last segment
+ *   freed:  0 u16 count  2 u8 copy  3 5 zero  8 segments: u32 number, 32 salt
  *   voids:  0 u16 count  2 u8 copy  3 5 zero  8 runs: u32 segment, u16 first place, u16 place after the last
  */
 
@@ -22,11 +24,17 @@ export interface SegmentRange {
   readonly last: number;
 }
 
-/** One of the bodies that together list the segments that exist. */
-export interface BirthBody {
+/** The segments that exist. */
+export interface SegmentList {
+  /** `segmentsDigest` of them: whether a segment is the one that was meant, and not that of a copy of the log. */
+  readonly digest: Uint8Array;
+  readonly ranges: readonly SegmentRange[];
+}
+
+/** One of the bodies that together list the segments that exist: some of the ranges, and the digest of all. */
+export interface BirthBody extends SegmentList {
   readonly index: number;
   readonly bodies: number;
-  readonly ranges: readonly SegmentRange[];
 }
 
 /** What one of the copies of a record says. They lie in RECORD_COPIES places, one behind the other. */
@@ -45,9 +53,11 @@ export interface VoidPlaces {
 
 const HEADER_LENGTH = 8;
 const COPY_AT = 2;
+const NO_KEY = new Uint8Array();
 const RUN_LENGTH = 12;
 const RANGE_LENGTH = 8;
-const NUMBER_LENGTH = 4;
+const BIRTH_HEADER_LENGTH = HEADER_LENGTH + DIGEST_LENGTH;
+const SEGMENT_LENGTH = 4 + SALT_LENGTH;
 /**
  * The whole log hangs on records of what is freed or void: any copy of one is enough. No sector of 4 KiB has something
  * of three places.
@@ -56,9 +66,9 @@ export const RECORD_COPIES = 3;
 /** So many exist at once, at most: a location has 18 bits for the segment. */
 export const SEGMENTS_MAX = 2 ** 18;
 export const ZERO_RUNS_MAX = Math.floor((PAGE_LENGTH - HEADER_LENGTH) / RUN_LENGTH);
-export const BIRTH_RANGES_MAX = Math.floor((PAGE_LENGTH - HEADER_LENGTH) / RANGE_LENGTH);
+export const BIRTH_RANGES_MAX = Math.floor((PAGE_LENGTH - BIRTH_HEADER_LENGTH) / RANGE_LENGTH);
 export const VOIDS_MAX = Math.floor((PAGE_LENGTH - HEADER_LENGTH) / RANGE_LENGTH);
-export const FREED_MAX = Math.floor((PAGE_LENGTH - HEADER_LENGTH) / NUMBER_LENGTH);
+export const FREED_MAX = Math.floor((PAGE_LENGTH - HEADER_LENGTH) / SEGMENT_LENGTH);
 
 /** 1 to ZERO_RUNS_MAX runs. */
 export function encodeZeros(runs: readonly ZeroRun[]): Uint8Array {
@@ -92,17 +102,19 @@ export function birthCopies(bodies: number): number {
 }
 
 /** The bodies, in order, of all birth slots that list these segments: ascending, at least one. */
-export function encodeBirth(segments: Iterable<number>): readonly Uint8Array[] {
+export function encodeBirth(segments: readonly SegmentId[]): readonly Uint8Array[] {
   const ranges = rangesOf(segments);
+  const digest = segmentsDigest(segments);
   const bodies = Math.ceil(ranges.length / BIRTH_RANGES_MAX);
   const list = Array.from({ length: bodies }, (_, index) => {
     const here = ranges.slice(index * BIRTH_RANGES_MAX, (index + 1) * BIRTH_RANGES_MAX);
     const { bytes, view } = newBody(here.length, BIRTH_RANGES_MAX);
     view.setUint16(2, index, true);
     view.setUint16(4, bodies, true);
+    bytes.set(digest, HEADER_LENGTH);
     here.forEach(({ first, last }, at) => {
-      view.setUint32(HEADER_LENGTH + at * RANGE_LENGTH, first, true);
-      view.setUint32(HEADER_LENGTH + at * RANGE_LENGTH + 4, last, true);
+      view.setUint32(BIRTH_HEADER_LENGTH + at * RANGE_LENGTH, first, true);
+      view.setUint32(BIRTH_HEADER_LENGTH + at * RANGE_LENGTH + 4, last, true);
     });
     return bytes;
   });
@@ -112,7 +124,12 @@ export function encodeBirth(segments: Iterable<number>): readonly Uint8Array[] {
 /** Ranges ascend within one body; `joinBirth` checks that they do from one to the next. */
 export function decodeBirth(body: Uint8Array): BirthBody {
   const what = 'birth';
-  const limits = { what, itemLength: RANGE_LENGTH, max: BIRTH_RANGES_MAX };
+  const limits = {
+    what,
+    headerLength: BIRTH_HEADER_LENGTH,
+    itemLength: RANGE_LENGTH,
+    max: BIRTH_RANGES_MAX,
+  };
   const { view, count } = openBody(body, limits);
   checkZero(body, { from: 6, to: HEADER_LENGTH }, what);
   const index = view.getUint16(2, true);
@@ -120,54 +137,74 @@ export function decodeBirth(body: Uint8Array): BirthBody {
   if (index >= bodies) throw new FormatError('CORRUPT', `${what}: body ${index} of ${bodies}`);
   let free = 0;
   const ranges = Array.from({ length: count }, (_, at) => {
-    const first = view.getUint32(HEADER_LENGTH + at * RANGE_LENGTH, true);
-    const last = view.getUint32(HEADER_LENGTH + at * RANGE_LENGTH + 4, true);
+    const first = view.getUint32(BIRTH_HEADER_LENGTH + at * RANGE_LENGTH, true);
+    const last = view.getUint32(BIRTH_HEADER_LENGTH + at * RANGE_LENGTH + 4, true);
     if (first < free || last < first) {
       throw new FormatError('CORRUPT', `${what}: range ${first}..${last} after ${free - 1}`);
     }
     free = last + 1;
     return { first, last };
   });
-  return { index, bodies, ranges };
+  return { index, bodies, digest: body.slice(HEADER_LENGTH, BIRTH_HEADER_LENGTH), ranges };
 }
 
-/** What a segment lists, of whose birth slots at least one copy of each was found. */
-export function joinBirth(found: readonly BirthBody[]): readonly SegmentRange[] {
+/** What a segment lists, by its birth slots: at least one, and of each at least one copy. */
+export function joinBirth(found: readonly BirthBody[]): SegmentList {
   const bodies = new Map(found.map((body) => [body.index, body]));
   const ranges: SegmentRange[] = [];
-  const length = found[0]?.bodies ?? 0;
+  const { bodies: length, digest } = found[0]!;
   let count = 0;
   for (let at = 0; at < length; at++) {
-    const { bodies: of = 0, ranges: here = [] } = bodies.get(at) ?? {};
+    const body = bodies.get(at);
+    const here = body?.ranges ?? [];
     const isNext = (here[0]?.first ?? 0) > (ranges.at(-1)?.last ?? -1);
     for (const { first, last } of here) count += last - first + 1;
-    if (of !== length || !isNext || count > SEGMENTS_MAX) {
+    const isOne = body?.bodies === length && Buffer.compare(body.digest, digest) === 0;
+    if (!isOne || !isNext || count > SEGMENTS_MAX) {
       throw new FormatError('CORRUPT', `birth: body ${at} of ${length}, ${count} segments`);
     }
     ranges.push(...here);
   }
-  return ranges;
+  return { ranges, digest };
 }
 
-/** The bodies of all copies of a record. Numbers of segments: 1 to FREED_MAX. */
-export function encodeFreed(segments: readonly number[]): readonly Uint8Array[] {
+/** Of segments in ascending order: of their numbers and salts. */
+export function segmentsDigest(segments: readonly SegmentId[]): Uint8Array {
+  const bytes = new Uint8Array(segments.length * SEGMENT_LENGTH);
+  const view = new DataView(bytes.buffer);
+  segments.forEach((segment, at) => putSegment({ bytes, view }, at * SEGMENT_LENGTH, segment));
+  return keyedHash(NO_KEY, bytes);
+}
+
+function putSegment(
+  { bytes, view }: { readonly bytes: Uint8Array; readonly view: DataView },
+  at: number,
+  { number, salt }: SegmentId,
+): void {
+  view.setUint32(at, number, true);
+  bytes.set(salt, at + 4);
+}
+
+/** The bodies of all copies of a record. 1 to FREED_MAX segments. */
+export function encodeFreed(segments: readonly SegmentId[]): readonly Uint8Array[] {
   const { bytes, view } = newBody(segments.length, FREED_MAX);
-  segments.forEach((number, at) =>
-    view.setUint32(HEADER_LENGTH + at * NUMBER_LENGTH, number, true),
+  segments.forEach((segment, at) =>
+    putSegment({ bytes, view }, HEADER_LENGTH + at * SEGMENT_LENGTH, segment),
   );
   return copiesOf(bytes);
 }
 
-export function decodeFreed(body: Uint8Array): RecordCopy<number> {
+export function decodeFreed(body: Uint8Array): RecordCopy<SegmentId> {
   const what = 'freed';
   const { view, count, copy } = openCopy(body, {
     what,
-    itemLength: NUMBER_LENGTH,
+    itemLength: SEGMENT_LENGTH,
     max: FREED_MAX,
   });
-  const list = Array.from({ length: count }, (_, at) =>
-    view.getUint32(HEADER_LENGTH + at * NUMBER_LENGTH, true),
-  );
+  const list = Array.from({ length: count }, (_, index) => {
+    const at = HEADER_LENGTH + index * SEGMENT_LENGTH;
+    return { number: view.getUint32(at, true), salt: body.slice(at + 4, at + SEGMENT_LENGTH) };
+  });
   return { copy, list };
 }
 
@@ -200,9 +237,9 @@ export function decodeVoids(body: Uint8Array): RecordCopy<VoidPlaces> {
 }
 
 /** `segments` ascend. */
-function rangesOf(segments: Iterable<number>): readonly SegmentRange[] {
+function rangesOf(segments: readonly SegmentId[]): readonly SegmentRange[] {
   const ranges: { first: number; last: number }[] = [];
-  for (const number of segments) {
+  for (const { number } of segments) {
     const previous = ranges.at(-1);
     assert(previous === undefined || number > previous.last, 'segments that do not ascend');
     if (previous?.last === number - 1) previous.last = number;
@@ -232,6 +269,8 @@ function copiesOf(first: Uint8Array): readonly Uint8Array[] {
 
 interface ListLimits {
   readonly what: string;
+  /** HEADER_LENGTH, where it is left out. */
+  readonly headerLength?: number;
   readonly itemLength: number;
   readonly max: number;
 }
@@ -248,7 +287,7 @@ function openCopy(body: Uint8Array, limits: ListLimits) {
 /** Checks the count, and that only zeros follow what it counts. */
 function openBody(
   body: Uint8Array,
-  { what, itemLength, max }: ListLimits,
+  { what, headerLength = HEADER_LENGTH, itemLength, max }: ListLimits,
 ): { readonly view: DataView; readonly count: number } {
   if (body.length !== PAGE_LENGTH) {
     throw new FormatError('CORRUPT', `${what}: body of ${body.length} bytes`);
@@ -258,6 +297,6 @@ function openBody(
   if (count === 0 || count > max) {
     throw new FormatError('CORRUPT', `${what}: ${count} entries, at most ${max}`);
   }
-  checkZero(body, { from: HEADER_LENGTH + count * itemLength, to: PAGE_LENGTH }, what);
+  checkZero(body, { from: headerLength + count * itemLength, to: PAGE_LENGTH }, what);
   return { view, count };
 }

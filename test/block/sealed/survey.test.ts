@@ -1,10 +1,10 @@
-import { deepEqual, equal } from 'node:assert/strict';
+import { deepEqual, equal, ok } from 'node:assert/strict';
 import { crc32 } from 'node:zlib';
 import { test } from 'tap';
 import { openLogFiles } from '../../../src/block/sealed/log-files.ts';
 import { prepareSealedOverlay } from '../../../src/block/sealed/sealed-overlay.ts';
 import { surveySegment } from '../../../src/block/sealed/survey.ts';
-import { encodeBirth } from '../../../src/formats/store/overlay-bodies.ts';
+import { encodeBirth, segmentsDigest } from '../../../src/formats/store/overlay-bodies.ts';
 import { publicKeys } from '../../../src/formats/store/key-slot.ts';
 import {
   encodePreface,
@@ -40,7 +40,7 @@ async function segment(disk: string, pages: readonly Uint8Array[], alter: (bytes
   const bytes = Buffer.alloc(PLACES * PLACE_LENGTH);
   const preface = encodePreface({ of: 'segment', suite: 1, number: 1, salt: SALT });
   for (const place of [0, PLACES - 1]) bytes.set(preface, place * PLACE_LENGTH);
-  for (const [at, birth] of encodeBirth([1]).entries()) {
+  for (const [at, birth] of encodeBirth([{ number: 1, salt: SALT }]).entries()) {
     const slot = { place: 1 + at, kind: 'birth', page: 1, durable: DURABLE } as const;
     codec.seal(bytes.subarray(slot.place * PLACE_LENGTH), slot, birth);
   }
@@ -73,7 +73,9 @@ test('a quad that fails is one damage, of the pages that its trailer names', asy
     [],
   );
   equal(found.table?.kindAt(9), 'pages');
-  deepEqual(list, [{ first: 1, last: 1 }]);
+  ok(list);
+  deepEqual(list.ranges, [{ first: 1, last: 1 }]);
+  deepEqual(Buffer.from(list.digest), segmentsDigest([{ number: 1, salt: SALT }]));
 });
 
 test('what a guest writes into a page hides no slot, also where the one before is damaged', async () => {
