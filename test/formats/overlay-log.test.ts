@@ -197,6 +197,14 @@ for (const suite of SUITES) {
         bytes[at]! ^= 1 << (at % 8);
       }
       equal(readTrailer(bytes, body.length)?.page, 9);
+      // Nor does one whose checksum fits what was altered.
+      for (let at = 16; at < 32; at++) {
+        const altered = bytes.slice();
+        const trailer = new DataView(altered.buffer, body.length);
+        trailer.setUint8(at, trailer.getUint8(at) ^ (1 << (at % 8)));
+        trailer.setUint32(32, crc32(altered.subarray(body.length + 16, body.length + 32)), true);
+        equal(codec.open(altered, 5, into), undefined, `byte ${at} of the trailer`);
+      }
     }
   });
 

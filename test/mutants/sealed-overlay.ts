@@ -67,7 +67,7 @@ export const sealedOverlay: readonly Mutant[] = [
     file: 'src/formats/store/overlay-log.ts',
     text: 'const aad = trailer.subarray(TAG_LENGTH, TRAILER_SEALED_END);',
     to: 'const aad = trailer.subarray(TAG_LENGTH + 6, TRAILER_CRC_AT);',
-    tests: [DAMAGE],
+    tests: ['test/formats/overlay-log.test.ts'],
   },
   {
     name: 'sealed overlay: the head says which suite the overlay has',
