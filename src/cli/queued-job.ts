@@ -1,5 +1,5 @@
 import type { RequestOf } from '../protocol/operations.ts';
-import type { JobSummary } from '../protocol/results.ts';
+import type { CheckResult, JobSummary } from '../protocol/results.ts';
 import { formatSize } from '../lib/sizes.ts';
 import type { Context } from './command.ts';
 
@@ -35,10 +35,18 @@ export function jobText(summary: JobSummary): string {
     ['point', typeof result?.['point'] === 'string' ? result['point'] : null],
     ['in', typeof result?.['to'] === 'string' ? result['to'] : null],
   ];
-  return known
-    .filter(([, value]) => value !== null)
-    .map(([name, value]) => `${name.padEnd(9)} ${value}`)
-    .join('\n');
+  return [
+    ...known
+      .filter(([, value]) => value !== null)
+      .map(([name, value]) => `${name.padEnd(9)} ${value}`),
+    ...problemsOf(result).map(({ where, what }) => `DAMAGED ${where}: ${what}`),
+  ].join('\n');
+}
+
+/** What a check found. */
+function problemsOf(result: JobSummary['result']): CheckResult['problems'] {
+  const problems = result?.['problems'];
+  return Array.isArray(problems) ? (problems as CheckResult['problems']) : [];
 }
 
 export function progressText({

@@ -90,8 +90,9 @@ function problemList(store: string) {
   return {
     problems,
     onProblem({ where, what }: Problem): void {
-      // Readers of files begin with the path too.
-      const own = what.startsWith(where) ? what.slice(where.length).replace(/^[: ]+/, '') : what;
+      // Readers begin with the path too, and end with the advice to do just this.
+      const rest = what.startsWith(where) ? what.slice(where.length).replace(/^[: ]+/, '') : what;
+      const own = rest.replace(/[;:] run "store check"$/, '');
       if (problems.length < PROBLEMS_MAX) problems.push({ where, what: own });
       else more++;
     },

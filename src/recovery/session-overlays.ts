@@ -212,8 +212,7 @@ async function openSealed(
     return await openSealedOverlay(options, base);
   } catch (cause) {
     if (!(cause instanceof BlockError) || cause.code !== 'CORRUPT') throw cause;
-    const message = `session ${id} cannot run: ${cause.message}. ${restoreOrDiscard(id)}`;
-    throw new SessionError('CORRUPT', message, { cause });
+    throw new SessionError('CORRUPT', `${cause.message}. ${restoreOrDiscard(id)}`, { cause });
   }
 }
 

@@ -127,7 +127,10 @@ test('damage, failed jobs and sessions that cannot go on are alarms until they a
   const away = join(root, pack);
   renameSync(join(packs, pack), away);
   const check = await expectDone(holdfast('store', 'check', '--read-data', '--queue'));
-  equal((await holdfast('job', 'attend', check.result['job'] as string)).code, 1);
+  const job = check.result['job'] as string;
+  equal((await holdfast('job', 'attend', job)).code, 1);
+  const shown = await run(['job', 'show', job, '--socket', home.socket]);
+  match(shown.stdout, /^DAMAGED vm-.*: pack 2 cannot be opened$/m);
   const both = 'damage:contents damaged-frames';
   await until('damaged-frames', async () => (await ids()).join(' ') === both);
   renameSync(away, join(packs, pack));
@@ -141,10 +144,10 @@ test('damage, failed jobs and sessions that cannot go on are alarms until they a
   writeFileSync(cut, 'no whole sector');
   const failing = ['backup', 'create', 'nightly', '--machine', 'cut', '--disk', `vda=${cut}`];
   const lost = await expectDone(holdfast(...failing, '--queue'));
-  const job = lost.result['job'] as string;
-  equal((await holdfast('job', 'attend', job)).code, 1);
-  await until('job-failed', async () => (await ids()).includes(`job-failed:${job}`));
-  await expectDone(holdfast('alarm', 'acknowledge', `job-failed:${job}`));
+  const failed = lost.result['job'] as string;
+  equal((await holdfast('job', 'attend', failed)).code, 1);
+  await until('job-failed', async () => (await ids()).includes(`job-failed:${failed}`));
+  await expectDone(holdfast('alarm', 'acknowledge', `job-failed:${failed}`));
   deepEqual(await ids(), []);
 
   const { result } = await expectDone(holdfast('recover', 'vm@latest', '--detach'));

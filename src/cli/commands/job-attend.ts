@@ -11,6 +11,7 @@ export const command: Command = {
   async run({ args }, { output, call }) {
     const job = await call('job/attend', { job: args[0]! });
     output.result(job, () => jobText(job));
-    if (job.state !== 'done') throw new JobFailed(`job ${job.job} is ${job.state}`);
+    if (job.state === 'done') return;
+    throw new JobFailed(`job ${job.job} ${job.state === 'failed' ? 'has failed' : 'was canceled'}`);
   },
 };
