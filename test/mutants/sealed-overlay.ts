@@ -238,6 +238,20 @@ export const sealedOverlay: readonly Mutant[] = [
     tests: [FAULTS],
   },
   {
+    name: 'sealed overlay: guests take the segments that the cleaner needs to make room',
+    file: 'src/block/sealed/sealed-log.ts',
+    text: 'segments.count >= limits.segmentsMax - SPARE_SEGMENTS;',
+    to: 'segments.count >= limits.segmentsMax;',
+    tests: ['test/block/sealed/many-segments.test.ts'],
+  },
+  {
+    name: 'sealed overlay: a log that can have no segment more is not opened',
+    file: 'src/block/sealed/sealed-overlay.ts',
+    text: ' ?? fullOf(parts);',
+    to: ';',
+    tests: ['test/block/sealed/many-segments.test.ts'],
+  },
+  {
     name: 'sealed overlay: a segment is dead before the map knows what was written to it',
     file: 'src/block/sealed/log-writes.ts',
     text: `      segment.live += count;

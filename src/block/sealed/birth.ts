@@ -1,4 +1,4 @@
-import { encodeBirth } from '../../formats/store/overlay-bodies.ts';
+import { encodeBirth, RECORD_COPIES } from '../../formats/store/overlay-bodies.ts';
 import { type PlaceTable, placeTable } from '../../formats/store/overlay-summary.ts';
 import {
   encodePreface,
@@ -6,11 +6,12 @@ import {
   PAGE_LENGTH,
   PLACE_LENGTH,
   SALT_LENGTH,
+  SEGMENT_NUMBER_MAX,
 } from '../../formats/store/overlay-log.ts';
 import type { File } from '../../sys/file-system.ts';
 import type { Random } from '../../sys/random.ts';
 import type { LogFiles } from './log-files.ts';
-import type { Segment, Segments } from './segments.ts';
+import { crowded, type Segment, type Segments } from './segments.ts';
 
 /** A segment that is on the disk, and what its first slots list. */
 export interface Born {
@@ -38,16 +39,20 @@ export async function bearSegment(
   {
     number,
     durable,
+    max,
     allocate,
   }: {
     readonly number: number;
     readonly durable: LogPosition;
+    /** So many segments may exist. */
+    readonly max: number;
     /** Places that get space, besides those of the list. */
     readonly allocate: number;
   },
 ): Promise<Born> {
   const { files, head } = log;
   const { places, suite } = head;
+  if (segments.count >= max || number > SEGMENT_NUMBER_MAX) throw crowded(log, segments.count);
   const salt = Uint8Array.from(random.bytes(SALT_LENGTH));
   const path = log.segmentPath(number);
   await (await files.create(path))[Symbol.asyncDispose]();
@@ -58,6 +63,8 @@ export async function bearSegment(
     const all = [...segments.all()].sort((a, b) => a.number - b.number);
     const bodies = encodeBirth(all);
     const place = 1 + bodies.length;
+    // Else it would be left for the next one before anything is written to it.
+    if (place + RECORD_COPIES > places - 1) throw crowded(log, segments.count);
     const allocated = Math.min(places - 1, place + allocate);
     await file.allocate(0, allocated * PLACE_LENGTH);
     const preface = encodePreface({ of: 'segment', suite, number, salt });

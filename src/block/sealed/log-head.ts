@@ -10,6 +10,7 @@ import {
 } from '../../formats/store/overlay-log.ts';
 import type { VoidPlaces } from '../../formats/store/overlay-bodies.ts';
 import type { Clock } from '../../sys/clock.ts';
+import type { BlockError } from '../block-error.ts';
 import type { SpaceGuard } from '../space-guard.ts';
 import { type Batch, BATCH_PLACES, batches } from './batches.ts';
 import type { Born } from './birth.ts';
@@ -68,6 +69,8 @@ export interface LogHeadOptions {
   readonly bear: (durable: LogPosition, allocate: number) => Promise<Born>;
   /** The guard has nothing left. */
   readonly onShort: () => void;
+  /** Why guests get no further segment, if that is so. */
+  readonly refusal: () => BlockError | undefined;
   /** Begins a flush because too much is not proven. */
   readonly flush: () => Promise<void>;
 }
@@ -86,6 +89,8 @@ export interface LogLimits {
   readonly stepMax: number;
   /** After so long a segment is left, so that a copy of this machine's memory shares little with it. */
   readonly segmentMs: number;
+  /** So many segments may exist; guests are refused a little earlier. */
+  readonly segmentsMax: number;
   /** Memory for where pages lie; the rest is on the disk. */
   readonly mapBudget: number;
   /** After so long without a write the log says that the last flush succeeded. */
@@ -154,7 +159,10 @@ export function logHead(options: LogHeadOptions): LogHead {
       if (payer !== 'record' && sealed - head.proven >= unprovenPlaces) return flush();
       if (payer === 'guest' && credit.left === 0)
         return underWay('buy', () => credit.buy(Math.min(space.step, BUY_MAX)));
-      if (!current || place + count > places - 1 || isDue()) return underWay('turn', turn);
+      const isAtEnd = !current || place + count > places - 1;
+      const refused = isAtEnd && payer === 'guest' ? options.refusal() : undefined;
+      if (refused) throw refused;
+      if (isAtEnd || isDue()) return underWay('turn', turn);
       if (space.end < place + count) return underWay('grow', space.grow);
     },
     take(count, payer) {

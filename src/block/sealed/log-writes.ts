@@ -10,6 +10,7 @@ import { bufferPool } from '../../lib/buffer-pool.ts';
 import type { RangeTurns } from '../../lib/range-turns.ts';
 import { turns } from '../../lib/turns.ts';
 import type { WriteDone } from '../block-device.ts';
+import { BlockError } from '../block-error.ts';
 import type { SpaceGuard } from '../space-guard.ts';
 import type { Batch } from './batches.ts';
 import { isFull } from './log-flush.ts';
@@ -239,6 +240,8 @@ function appending({
   async function fuller(cause: unknown): Promise<void> {
     if (!isFull(cause)) throw cause;
     shortOfSpace();
+    // The guard has refused it, or the log itself, where waiting is of no use.
+    if (cause instanceof BlockError) throw cause;
     await space.full(cause);
   }
   const more = (payer: Payer): Promise<void> => head.more(payer).catch(fuller);

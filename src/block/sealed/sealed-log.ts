@@ -14,7 +14,7 @@ import type { LogReads } from './log-reads.ts';
 import { logWrites } from './log-writes.ts';
 import type { PageLocations } from './map/page-locations.ts';
 import { LOG_START } from './positions.ts';
-import type { Segments } from './segments.ts';
+import { crowded, type Segments } from './segments.ts';
 import { unmappedPages } from './unmapped.ts';
 import { upkeep } from './upkeep.ts';
 
@@ -37,6 +37,13 @@ export interface SealedLogOptions {
   readonly onDamage: (where: string, what: string) => void;
 }
 
+/** Segments that guests do not get: the cleaner needs some to make room, and each opening begins some. */
+const SPARE_SEGMENTS = 64;
+
+function isCrowded({ segments, limits }: Pick<SealedLogOptions, 'segments' | 'limits'>): boolean {
+  return segments.count >= limits.segmentsMax - SPARE_SEGMENTS;
+}
+
 export type SealedLog = Awaited<ReturnType<typeof sealedLog>>;
 
 /** The part of an overlay that changes: what appends to its log, flushes it and cleans up behind it. */
@@ -46,7 +53,9 @@ export async function sealedLog(options: SealedLogOptions) {
   const head = logHead({
     ...options,
     places: log.head.places,
-    bear: (durable, allocate) => bearSegment(options, { number: nextNumber++, durable, allocate }),
+    bear: (durable, allocate) =>
+      bearSegment(options, { number: nextNumber++, durable, allocate, max: limits.segmentsMax }),
+    refusal: () => (isCrowded(options) ? crowded(log, segments.count) : undefined),
     onShort: hurry,
     flush: () => flush.flush(),
   });

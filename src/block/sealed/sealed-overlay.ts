@@ -6,6 +6,7 @@ import {
   PLACES_MAX,
   type Suite,
 } from '../../formats/store/overlay-log.ts';
+import { SEGMENTS_MAX } from '../../formats/store/overlay-bodies.ts';
 import { rangeTurns } from '../../lib/range-turns.ts';
 import { KiB, MiB } from '../../lib/sizes.ts';
 import type { Clock } from '../../sys/clock.ts';
@@ -23,7 +24,7 @@ import type { LogLimits } from './log-head.ts';
 import { type LogReads, logReads } from './log-reads.ts';
 import { ABSENT, type LocationRun, pageLocations, ZERO } from './map/page-locations.ts';
 import { recoverLog } from './recover.ts';
-import { segments as noSegments } from './segments.ts';
+import { crowded, segments as noSegments } from './segments.ts';
 
 /**
  * What a session writes, over a base that stays untouched: a log of sealed slots (formats/store/overlay-log.md).
@@ -83,6 +84,7 @@ const LIMITS: LogLimits = {
   deadMax: 256 * MiB,
   stepMax: PLACES_MAX,
   segmentMs: 60 * 60 * 1000,
+  segmentsMax: SEGMENTS_MAX - 1,
   markAfterMs: 1000,
   mapBudget: 64 * MiB,
 };
@@ -115,7 +117,7 @@ export async function openSealedOverlay(
   await using stack = new AsyncDisposableStack();
   const parts = await openParts(options, base, stack);
   const { reads, found, size } = parts;
-  const readOnly = found.damage.find((it) => it.isUnbounded)?.what;
+  const readOnly = found.damage.find((it) => it.isUnbounded)?.what ?? fullOf(parts);
   const own = readOnly === undefined ? await world(() => sealedLog(parts)) : undefined;
   const owned = stack.move();
   const device = writeLayer(
@@ -212,9 +214,15 @@ function changing({ tryWrite, write, zero, flush }: SealedLog): Changing {
 
 function refusing(why: string): Changing {
   async function refuse(): Promise<never> {
-    throw new BlockError('READ_ONLY', `nothing is written over damage of unknown extent: ${why}`);
+    throw new BlockError('READ_ONLY', `nothing is written: ${why}`);
   }
   return { write: refuse, zero: refuse, flush: async () => {} };
+}
+
+/** Not even the segment can be begun that an opening needs. */
+function fullOf({ log, segments, limits }: Parts): string | undefined {
+  const { count } = segments;
+  return count < limits.segmentsMax ? undefined : crowded(log, count).message;
 }
 
 function facts({ map, segments, size }: Parts, own: SealedLog | undefined, readOnly?: string) {

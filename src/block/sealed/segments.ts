@@ -1,9 +1,12 @@
+import { join } from 'node:path/posix';
 import { assert } from '../../lib/assert.ts';
+import { SEGMENTS_MAX } from '../../formats/store/overlay-bodies.ts';
 import type { PlaceTable } from '../../formats/store/overlay-summary.ts';
 import { mayBeginQuad, QUAD_PLACES, type SlotCodec } from '../../formats/store/overlay-log.ts';
 import type { File } from '../../sys/file-system.ts';
 import { type OpenFiles, openFiles } from '../../sys/open-files.ts';
 import { SystemError } from '../../sys/system-error.ts';
+import { BlockError } from '../block-error.ts';
 import type { LogFiles } from './log-files.ts';
 
 /**
@@ -63,7 +66,7 @@ export interface Segments extends AsyncDisposable {
 }
 
 /** As many as the map's locations can name, but the first, whose locations say `absent` and `zeros`. */
-const INDEXES = 2 ** 18;
+const INDEXES = SEGMENTS_MAX;
 /** Open at once, of an overlay; those that still change are few. */
 const FILES_MAX = 256;
 
@@ -83,7 +86,7 @@ export function segments(log: LogFiles): Segments {
 
   function freshIndex(): number {
     const index = freeIndexes.pop() ?? byIndex.length;
-    assert(index < INDEXES, 'an overlay of more segments than a location can name');
+    if (index >= INDEXES) throw crowded(log, byNumber.size);
     return index;
   }
   function disposeUnused(segment: Segment): void {
@@ -164,6 +167,15 @@ export function segments(log: LogFiles): Segments {
       for (const codec of codecs.values()) codec[Symbol.dispose]();
     },
   };
+}
+
+/** For a log that can have no further segment. */
+export function crowded({ directory, disk }: LogFiles, count: number): BlockError {
+  return new BlockError(
+    'NO_SPACE',
+    `${join(directory, disk)}: the log of what is written to the disk has ${count} segments, as many as it can have. ` +
+      'Keep or migrate the session, or trim what the guest no longer needs; it can still be read',
+  );
 }
 
 function newSegment(
