@@ -103,7 +103,8 @@ export async function openAlarmBook(options: AlarmBookOptions): Promise<AlarmBoo
     acknowledge: (id, uid) =>
       turn(async () => {
         const step = acknowledged(alarms, { id, uid }, clock.now());
-        if (!step) throw new AlarmError('NOT_FOUND', `no alarm "${id}" stands: see "alarm list"`);
+        if (!step)
+          throw new AlarmError('NOT_FOUND', `there is no open alarm "${id}": see "alarm list"`);
         await take(step);
         return step.news[0]!.alarm;
       }),

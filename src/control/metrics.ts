@@ -80,7 +80,7 @@ async function ofStore(
     },
     {
       name: 'holdfast_alarm',
-      help: 'An alarm that stands: 0 where somebody has acknowledged it.',
+      help: 'An alarm that is not over: 0 once it is acknowledged.',
       samples: standing.map(({ id, kind, level, acknowledged }) => ({
         value: acknowledged === undefined ? 1 : 0,
         labels: { alarm: id, kind, level },

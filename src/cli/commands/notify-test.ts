@@ -11,11 +11,11 @@ export const command: Command = {
     output.result(tested, () =>
       table(
         ['CHANNEL', ''],
-        tested.channels.map(({ channel, reason }) => [channel, reason ?? 'was told']),
+        tested.channels.map(({ channel, reason }) => [channel, reason ?? 'notified']),
       ),
     );
     if (tested.channels.length === 0)
-      throw new CheckFailed('nobody is told: see "notify" in the settings');
+      throw new CheckFailed('no channel is set up: see "notify" in the settings of the service');
     const failed = tested.channels.find(({ delivered }) => !delivered);
     if (failed) throw new CheckFailed(`${failed.channel}: ${failed.reason}`);
   },

@@ -2,7 +2,9 @@ import type { Command } from '../command.ts';
 
 export const command: Command = {
   usage: 'SESSION',
-  details: ['The recovery point stays as it is.'],
+  details: [
+    'The recovery point stays as it is. Works also for a session that is too damaged to run.',
+  ],
   options: {},
   takes: [1, 1],
   async run({ args }, { output, call }) {

@@ -5,7 +5,8 @@ export const command: Command = {
   usage: 'SESSION [--queue]',
   details: [
     "Makes what the session's disks hold a new recovery point and ends the session. Only what was written",
-    'is read and stored.',
+    'is read and stored. If that fails, the session is as it was before. A session with damaged pages is refused',
+    '(exit code 6) until its guest has written these pages again.',
     ...QUEUE_DETAILS,
   ],
   options: QUEUE_OPTION,

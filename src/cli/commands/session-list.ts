@@ -5,7 +5,10 @@ import { table } from '../output.ts';
 
 export const command: Command = {
   usage: '',
-  details: [],
+  details: [
+    'STATE: "waits" is to run and cannot: "session show" says why. "not adopted": see "store adopt". "keeping" and',
+    '"cleaning" were cut off: repeat "session keep" or "session discard". TAKES: space on the disk of the store.',
+  ],
   options: {},
   takes: [0, 0],
   async run(_input, { output, call }) {

@@ -6,7 +6,9 @@ import type { Command } from '../command.ts';
 
 export const command: Command = {
   usage: 'SESSION',
-  details: [],
+  details: [
+    'Shows where its disks are exported, how to attach them to a guest, and how much space it takes. Needs no key.',
+  ],
   options: {},
   takes: [1, 1],
   async run({ args }, { output, call }) {
@@ -32,7 +34,8 @@ export const command: Command = {
 
 /** How much more is written to the disk than guests write. */
 function overlayText({ liveBytes, writtenBytes, copiedBytes }: OverlayFigures): string {
-  const times = writtenBytes === 0 ? 1 : (writtenBytes + copiedBytes) / writtenBytes;
-  const written = `guests wrote ${formatSize(writtenBytes)} since the last start`;
-  return `holds ${formatSize(liveBytes)}; ${written} (${times.toFixed(2)} bytes on the disk for each byte)`;
+  const written = `holds ${formatSize(liveBytes)}; guests wrote ${formatSize(writtenBytes)} since the last start`;
+  if (writtenBytes === 0) return written;
+  const times = (writtenBytes + copiedBytes) / writtenBytes;
+  return `${written} (${times.toFixed(2)} bytes on the disk for each byte)`;
 }
