@@ -9,18 +9,18 @@ import { DISK, HOME, open, prepared, rig } from './rig.ts';
 
 // An attacker with write access to the disk gives segments other numbers, which decide which of two versions is newer.
 
-/** Two lives, the second one on top of the first; killed. */
+/** Two lives, the second one on top of the first; killed, after a third one for odd seeds, which wrote nothing. */
 async function twoLives(seed: number) {
   const it = rig(seeded(seed), seed);
   let disk = await prepared(it);
   await writeAll(disk, it, 0);
   await writeAll(disk, it, 50);
-  await contents(disk, it);
+  if (seed % 2 === 1) await contents(disk, it);
   disk = disk.kill();
   const { all: expected } = await contents(disk.copy(seeded(1)), it);
   const files = await contentsOf(disk);
   const numbers = [...files.keys()].flatMap((name) => /\.(\d+)\.seg$/.exec(name)?.[1] ?? []);
-  ok(numbers.length > 4, numbers.join());
+  ok(numbers.length > 2, numbers.join());
   return { it, disk, expected, files, numbers: numbers.map(Number) };
 }
 
@@ -71,7 +71,7 @@ test('two segments that exchange their numbers, with their summaries or without,
       }
     }
   }
-  ok(refused > 20, `${refused} were refused`);
+  ok(refused > 10, `${refused} were refused`);
 });
 
 test('what an earlier version of the format sealed is refused by the number of the version', async () => {
