@@ -1,13 +1,14 @@
 import { bareDesk } from '../../src/control/bare-desk.ts';
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
-import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
 import { supportBundle } from '../../src/control/support.ts';
 import { SystemError } from '../../src/sys/system-error.ts';
 import { expectDone, run } from '../support/cli.ts';
 import { makeRawDisk } from '../support/images.ts';
+import { without } from '../support/programs.ts';
 import { noise } from '../support/random.ts';
 import { serviceHome } from '../support/service.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
@@ -34,6 +35,21 @@ function linesWith(texts: ReadonlyMap<string, string>, planted: string): string 
   const lines = [...texts.values()].join('\n').split('\n');
   return lines.filter((line) => line.includes(planted)).join('\n');
 }
+
+test('a bundle for which there is no room is not there in part', {
+  skip: without('prlimit'),
+}, async () => {
+  const home = serviceHome(temporaryDirectory());
+  await using _service = await home.run();
+  const to = join(root, 'cut.tar.gz');
+  const words = [MAIN, 'support', 'create', '--to', to, '--socket', home.socket];
+  // Without what the runner of the tests brings along, which would take the kernel's signal for an end.
+  const plain = ['-i', `PATH=${process.env['PATH']}`, 'prlimit', '--fsize=1000', process.execPath];
+  const { status, stderr } = spawnSync('env', [...plain, ...words], { encoding: 'utf8' });
+  equal(status, 1, stderr);
+  match(stderr, /larger than is allowed/);
+  equal(existsSync(to), false);
+});
 
 test('the bundle has what helps, and no secret wherever one was given', async () => {
   const home = serviceHome(root);

@@ -19,9 +19,7 @@ export const command: Command = {
     const { archive, ...made } = await call('support/create', {});
     const bytes = Buffer.from(archive, 'base64');
     if (to === '-') return output.bytes(bytes);
-    await using file = await realFileSystem().create(to);
-    await file.write(bytes, 0);
-    await file.sync();
+    await written(to, bytes);
     output.result({ ...made, file: to, bytes: bytes.length }, () =>
       [
         table(
@@ -33,3 +31,16 @@ export const command: Command = {
     );
   },
 };
+
+/** Whole, or not at all: a part of it would look like a bundle, and be in the way of the next one. */
+async function written(to: string, bytes: Uint8Array): Promise<void> {
+  const files = realFileSystem();
+  await using file = await files.create(to);
+  try {
+    await file.write(bytes, 0);
+    await file.sync();
+  } catch (cause) {
+    await files.unlink(to);
+    throw cause;
+  }
+}
