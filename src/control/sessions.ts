@@ -224,7 +224,7 @@ function noticeOf(event: ServeEvent): string {
     case 'damaged':
       return `damage in what the guest wrote: ${event.what}`;
     case 'lost':
-      return `the guest has read what the store has lost of the recovery point: ${event.what}`;
+      return `a read of the guest failed, since the store has lost part of the recovery point: ${event.what}`;
     default:
       return event satisfies never;
   }
