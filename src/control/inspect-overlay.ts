@@ -1,8 +1,7 @@
 import { join } from 'node:path/posix';
+import { decodeHeadFile, HEAD_FILE_LENGTH } from '../formats/store/overlay-head.ts';
 import {
-  decodeHead,
   decodePreface,
-  OVERLAY_HEAD_LENGTH,
   type OverlayHead,
   PAGE_LENGTH,
   PLACE_LENGTH,
@@ -43,8 +42,8 @@ async function* catSealed(
   directory: string,
   disk: string,
 ): AsyncGenerator<object> {
-  const bytes = await files.readFile(join(directory, `${disk}.head`), 2 * OVERLAY_HEAD_LENGTH);
-  const head = await formatted(async () => decodeHead(bytes));
+  const bytes = await files.readFile(join(directory, `${disk}.head`), 2 * HEAD_FILE_LENGTH);
+  const head = await formatted(async () => decodeHeadFile(bytes).head);
   yield head;
   const names = (await files.list(directory)).filter((name) => name.startsWith(`${disk}.`));
   for (const name of names.filter((it) => it.endsWith('.seg'))) {

@@ -6,6 +6,7 @@ const FAULTS = 'test/block/sealed/faults.test.ts';
 const COPIES = 'test/block/sealed/copies.test.ts';
 const ROOM = 'test/block/sealed/room.test.ts';
 const BOUNDS = 'test/block/sealed/bounds.test.ts';
+const RECORDS = 'test/block/sealed/damaged-records.test.ts';
 const NONCES = 'test/block/sealed/nonces.test.ts';
 
 export const sealedOverlay: readonly Mutant[] = [
@@ -243,6 +244,27 @@ export const sealedOverlay: readonly Mutant[] = [
     text: 'segments.count >= limits.segmentsMax - SPARE_SEGMENTS;',
     to: 'segments.count >= limits.segmentsMax;',
     tests: ['test/block/sealed/many-segments.test.ts'],
+  },
+  {
+    name: 'overlay head: the second copy is not looked at',
+    file: 'src/formats/store/overlay-head.ts',
+    text: 'copies.filter(isWhole);',
+    to: 'copies.slice(0, 1).filter(isWhole);',
+    tests: [RECORDS],
+  },
+  {
+    name: 'overlay head: two copies may differ',
+    file: 'src/formats/store/overlay-head.ts',
+    text: 'if (other && Buffer.compare(whole, other) !== 0) {',
+    to: 'if (!whole) {',
+    tests: ['test/formats/overlay-head.test.ts'],
+  },
+  {
+    name: 'overlay head: a copy that has rotted stays so',
+    file: 'src/block/sealed/recover.ts',
+    text: 'if (log.isHeadDamaged) {',
+    to: 'if (log.isHeadDamaged && isReadOnly) {',
+    tests: [RECORDS],
   },
   {
     name: 'sealed overlay: a log that can have no segment more is not opened',

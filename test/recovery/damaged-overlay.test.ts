@@ -3,11 +3,11 @@ import { join } from 'node:path';
 import { test } from 'tap';
 import { openNbdDisk } from '../../src/block/nbd-disk.ts';
 import {
-  decodeHead,
-  encodeHead,
-  PLACE_LENGTH,
-  readTrailer,
-} from '../../src/formats/store/overlay-log.ts';
+  decodeHeadFile,
+  encodeHeadFile,
+  HEAD_FILE_LENGTH,
+} from '../../src/formats/store/overlay-head.ts';
+import { PLACE_LENGTH, readTrailer } from '../../src/formats/store/overlay-log.ts';
 import { listPoints, readPoint } from '../../src/catalog/points.ts';
 import { guestMemory } from '../../src/recovery/guest-memory.ts';
 import { keepHeld } from '../../src/recovery/keep-session.ts';
@@ -216,15 +216,15 @@ test('an overlay that is not sealed as its set is, or has lost all it held, is n
       const overlayId = new Uint8Array(16);
       await it.files.unlink(head);
       await using file = await it.files.create(head);
-      await file.write(encodeHead({ suite: 1, size: SIZE, overlayId, places: 256 }), 0);
+      await file.write(encodeHeadFile({ suite: 1, size: SIZE, overlayId, places: 256 }), 0);
     } else if (harm === 'other head') {
       // As of another disk of the same size.
-      const bytes = await it.files.readFile(head, 4096);
-      const { places } = decodeHead(bytes);
+      const bytes = await it.files.readFile(head, 2 * HEAD_FILE_LENGTH);
+      const { places } = decodeHeadFile(bytes).head;
       await it.files.unlink(head);
       await using file = await it.files.create(head);
       const overlayId = new Uint8Array(16).fill(7);
-      await file.write(encodeHead({ suite: 2, size: SIZE, overlayId, places }), 0);
+      await file.write(encodeHeadFile({ suite: 2, size: SIZE, overlayId, places }), 0);
     } else if (harm === 'head') await it.files.unlink(head);
     else for (const name of names) await it.files.unlink(join(it.directory, name));
     await using held = await resumeSession(it.house, it.id, { tls: false });

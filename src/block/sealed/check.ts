@@ -7,7 +7,7 @@ import { BlockError } from '../block-error.ts';
 import { readLayer } from '../layer.ts';
 import { type LogFiles, type LogFilesOptions, openLogFiles, readHead } from './log-files.ts';
 import { logReads } from './log-reads.ts';
-import { type LogState, readLogState } from './log-state.ts';
+import { damagedHead, type LogState, readLogState } from './log-state.ts';
 import { type PageLocations, pageLocations, ZERO } from './map/page-locations.ts';
 import type { AscendingReads } from './read-windows.ts';
 import { noSegmentIsThere, replay } from './recover.ts';
@@ -144,7 +144,7 @@ async function damageWithoutKey(
   { begun, ...place }: CheckedOverlay,
   size: number,
 ): Promise<readonly string[]> {
-  const { suite } = await readHead(place, { size });
+  const { suite } = (await readHead(place, { size })).head;
   // Nothing is opened with it.
   const log = await openLogFiles(
     { ...place, key: { suite, overlayKey: new Uint8Array(32) } },
@@ -152,7 +152,7 @@ async function damageWithoutKey(
   );
   const { segments } = await log.list();
   if (begun && segments.length === 0) throw noSegmentIsThere(log);
-  const damage: string[] = [];
+  const damage = log.isHeadDamaged ? [damagedHead(log).what] : [];
   for (const number of segments) {
     const path = log.segmentPath(number);
     await using file = await log.files.open(path, 'read');

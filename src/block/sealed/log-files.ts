@@ -1,8 +1,11 @@
 import { join } from 'node:path/posix';
 import { segmentKey, summaryKey } from '../../formats/store/overlay-key.ts';
 import {
-  decodeHead,
-  OVERLAY_HEAD_LENGTH,
+  decodeHeadFile,
+  HEAD_FILE_LENGTH,
+  type HeadFile,
+} from '../../formats/store/overlay-head.ts';
+import {
   type OverlayHead,
   PAGE_LENGTH,
   SEGMENT_NUMBER_MAX,
@@ -22,6 +25,8 @@ export interface LogFiles {
   readonly directory: string;
   readonly disk: string;
   readonly head: OverlayHead;
+  /** One copy of it, of two. */
+  readonly isHeadDamaged: boolean;
   /** Pages of the disk; the last one may be a part of one. */
   readonly pages: number;
   segmentPath(number: number): string;
@@ -69,7 +74,7 @@ export function headPath(directory: string, disk: string): string {
 /** Reads the head. Rejects BlockError CORRUPT where it is missing, or of another disk or suite. */
 export async function openLogFiles(options: LogFilesOptions, size: number): Promise<LogFiles> {
   const { files, directory, disk, session, key } = options;
-  const head = await readHead(options, { size, suite: key.suite });
+  const { head, isDamaged } = await readHead(options, { size, suite: key.suite });
   const pages = Math.ceil(size / PAGE_LENGTH);
   const makeSealer = options.sealer ?? pageSealer;
   return {
@@ -77,6 +82,7 @@ export async function openLogFiles(options: LogFilesOptions, size: number): Prom
     directory,
     disk,
     head,
+    isHeadDamaged: isDamaged,
     pages,
     segmentPath: (number) => join(directory, fileName(disk, number, 'seg')),
     summaryPath: (number) => join(directory, fileName(disk, number, 'sum')),
@@ -99,18 +105,19 @@ export async function openLogFiles(options: LogFilesOptions, size: number): Prom
 export async function readHead(
   { files, directory, disk }: Pick<LogFilesOptions, 'files' | 'directory' | 'disk'>,
   expected: { readonly size: number; readonly suite?: Suite },
-): Promise<OverlayHead> {
+): Promise<HeadFile> {
   const path = headPath(directory, disk);
   if (!(await files.stat(path))) {
     throw new BlockError('CORRUPT', `${path} is missing: what was written to the disk is lost`);
   }
-  const head = decoded(path, decodeHead, await files.readFile(path, 2 * OVERLAY_HEAD_LENGTH));
+  const found = decoded(path, decodeHeadFile, await files.readFile(path, 2 * HEAD_FILE_LENGTH));
+  const { head } = found;
   if (head.size !== expected.size) {
     const what = `is of a disk of ${head.size} bytes, not ${expected.size}`;
     throw new BlockError('CORRUPT', `${path} ${what}`);
   }
   checkSuite(path, head.suite, expected.suite);
-  return head;
+  return found;
 }
 
 /** What the set says counts: a file cannot ask for less than that. */

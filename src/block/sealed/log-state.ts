@@ -66,7 +66,7 @@ export async function readLogState(
   /** Neither preface says what these are; `used`: guests' pages lie there, so that they were born. */
   const nameless: number[] = [];
   const used = new Set<number>();
-  const damage: Damage[] = [];
+  const damage: Damage[] = log.isHeadDamaged ? [damagedHead(log)] : [];
   /** All lists together would be too much memory. */
   let newest: NewestList | undefined;
   for (const number of found.segments) {
@@ -308,6 +308,11 @@ function runsOf(found: readonly { readonly place: number }[]): ReadonlyMap<numbe
     for (; begin < end; begin++) names.set(found[begin]!.place, name);
   }
   return names;
+}
+
+export function damagedHead({ directory, disk }: LogFiles): Damage {
+  const what = `${headPath(directory, disk)}: one of its two copies is damaged; the other one is used`;
+  return { segment: 0, place: 0, pages: undefined, isUnbounded: false, what };
 }
 
 function damagedSummary(log: LogFiles, number: number, cause: FormatError): Damage {

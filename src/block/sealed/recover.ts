@@ -2,6 +2,7 @@ import { join } from 'node:path/posix';
 import { FormatError } from '../../formats/format-error.ts';
 import type { VoidPlaces } from '../../formats/store/overlay-bodies.ts';
 import { encodeSummary, type PlaceTable } from '../../formats/store/overlay-summary.ts';
+import { encodeHeadFile } from '../../formats/store/overlay-head.ts';
 import type { SegmentId } from '../../formats/store/overlay-key.ts';
 import { QUAD_PLACES, SALT_LENGTH } from '../../formats/store/overlay-log.ts';
 import { turnOfLoop } from '../../lib/turn-of-loop.ts';
@@ -9,7 +10,7 @@ import { putDurably } from '../../sys/put-durably.ts';
 import type { Random } from '../../sys/random.ts';
 import { SystemError } from '../../sys/system-error.ts';
 import { BlockError } from '../block-error.ts';
-import type { FoundFiles, LogFiles } from './log-files.ts';
+import { type FoundFiles, headPath, type LogFiles } from './log-files.ts';
 import { type Damage, type LogState, readLogState } from './log-state.ts';
 import type { PageLocations } from './map/page-locations.ts';
 import { locationOf, markQuad, type Segment, type Segments } from './segments.ts';
@@ -52,6 +53,9 @@ export async function recoverLog(
   const isReadOnly = state.damage.some((it) => it.isUnbounded);
   const empty = await replay(log, state, { segments, map });
   if (!isReadOnly) {
+    if (log.isHeadDamaged) {
+      await putDurably(log.files, headPath(log.directory, log.disk), encodeHeadFile(log.head));
+    }
     for (const { number, salt, table } of state.segments) {
       if (table) await putSummary(log, { number, salt, table }, random);
     }

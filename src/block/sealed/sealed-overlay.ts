@@ -1,12 +1,12 @@
 import { join } from 'node:path/posix';
 import {
-  encodeHead,
   OVERLAY_ID_LENGTH,
   PAGE_LENGTH,
   PLACES_MAX,
   type Suite,
 } from '../../formats/store/overlay-log.ts';
 import { SEGMENTS_MAX } from '../../formats/store/overlay-bodies.ts';
+import { encodeHeadFile } from '../../formats/store/overlay-head.ts';
 import { rangeTurns } from '../../lib/range-turns.ts';
 import { KiB, MiB } from '../../lib/sizes.ts';
 import type { Clock } from '../../sys/clock.ts';
@@ -105,7 +105,7 @@ export async function prepareSealedOverlay({
   readonly places?: number;
 }): Promise<void> {
   const overlayId = Uint8Array.from(random.bytes(OVERLAY_ID_LENGTH));
-  const head = encodeHead({ suite, size, overlayId, places });
+  const head = encodeHeadFile({ suite, size, overlayId, places });
   await putDurably(files, headPath(directory, disk), head);
 }
 

@@ -5,8 +5,8 @@ import { checkZero } from '../spare-bytes.ts';
 
 /*
  * The log of sealed slots that holds what a session writes to a disk: its head, the prefaces of its files and its
- * slots. Their keys: overlay-key.ts; what bodies say: overlay-bodies.ts; summaries: overlay-summary.ts. Grammar and
- * argument: overlay-log.md.
+ * slots. Their keys: overlay-key.ts; what bodies say: overlay-bodies.ts; summaries: overlay-summary.ts; the
+ * file of the head: overlay-head.ts. Grammar and argument: overlay-log.md.
  *
  *   head:     0 u32 magic "HFoh"  4 u8 version  5 u8 suite  6 2 zero  8 u32 page length  12 u32 places of a segment
  *            16 u64 disk size    24 16 overlay id          40 u32 crc of bytes 0..40

@@ -1,12 +1,11 @@
 import { crc32 } from 'node:zlib';
 import {
-  decodeHead,
   decodePreface,
-  encodeHead,
   encodePreface,
   PLACE_LENGTH,
   readTrailer,
 } from '../../../src/formats/store/overlay-log.ts';
+import { decodeHeadFile, encodeHeadFile } from '../../../src/formats/store/overlay-head.ts';
 import { below } from '../../support/random.ts';
 import type { Change, Contents } from './damage.ts';
 import { renumbered } from './filled.ts';
@@ -155,9 +154,9 @@ const putBack: Change = (now, random, earlier) => {
 /** All that is not sealed says that the overlay is of the other suite. */
 export const otherSuite: Change = (now, random) => {
   const isHeadToo = random() < 0.5;
-  const head = decodeHead(now.get(`${DISK}.head`)!);
+  const { head } = decodeHeadFile(now.get(`${DISK}.head`)!);
   const suite = head.suite === 1 ? 2 : 1;
-  if (isHeadToo) now.set(`${DISK}.head`, encodeHead({ ...head, suite }));
+  if (isHeadToo) now.set(`${DISK}.head`, encodeHeadFile({ ...head, suite }));
   for (const bytes of now.values()) {
     for (const at of [0, (PLACES - 1) * PLACE_LENGTH]) {
       try {

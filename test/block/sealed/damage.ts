@@ -1,9 +1,9 @@
 import { deepEqual, ok } from 'node:assert/strict';
 import { checkSealedOverlay } from '../../../src/block/sealed/check.ts';
 import { BlockError } from '../../../src/block/block-error.ts';
+import { decodeHeadFile } from '../../../src/formats/store/overlay-head.ts';
 import { segmentKey } from '../../../src/formats/store/overlay-key.ts';
 import {
-  decodeHead,
   decodePreface,
   PLACE_LENGTH,
   QUAD_LENGTH,
@@ -193,7 +193,7 @@ function pagesAt(bytes: Uint8Array, place: number): readonly number[] {
 
 /** As segment * 2 ** 14 + place. */
 function durableBy(it: Rig, now: Contents): number {
-  const head = decodeHead(now.get(`${DISK}.head`)!);
+  const { head } = decodeHeadFile(now.get(`${DISK}.head`)!);
   let durable = 0;
   for (const [name, bytes] of now) {
     if (numberOf(name) === undefined) continue;

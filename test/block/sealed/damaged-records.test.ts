@@ -4,7 +4,7 @@ import { PLACE_LENGTH, readTrailer } from '../../../src/formats/store/overlay-lo
 import { below, seeded } from '../../support/random.ts';
 import { type Contents, contentsOf, put } from './damage.ts';
 import { contents, writeAll } from './filled.ts';
-import { open, PAGE, PLACES, prepared, rig } from './rig.ts';
+import { DISK, open, PAGE, PLACES, prepared, rig } from './rig.ts';
 
 // The whole log hangs on some slots that hold no page: lists of segments, and records of what is freed or void. What
 // rots in one of them harms no page, and the session goes on.
@@ -131,22 +131,51 @@ test('a sector of 4 KiB that is lost among the copies of a record harms no page'
 });
 
 test('a record of which one copy has rotted is copied, and its segment is freed', async () => {
+  const place = await withRecords(1);
+  const { it, disk, expected, files } = place;
+  /** What segments are there after more was written. */
+  async function goneOn(now: Contents, where: string): Promise<Contents> {
+    const copy = disk.copy(seeded(1));
+    await put(copy, files, now);
+    const mine = { ...it, damage: [] };
+    equal((await contents(copy, mine)).all, expected, where);
+    for (let life = 0; life < 3; life++) await writeAll(copy, mine, life * 7);
+    const { all } = await contents(copy, mine);
+    const left = await contentsOf(copy);
+    equal((await contents(copy.kill(), { ...it, damage: [] })).all, all, where);
+    return left;
+  }
+  const sound = await goneOn(files, 'sound');
   let gone = 0;
-  for (const seed of [1]) {
-    const { it, disk, expected, files } = await withRecords(seed);
-    const records = recordsOf(files).filter(({ kind }) => kind !== 'birth');
-    for (const { name, place } of records) {
-      if (!files.has(name.replace('.seg', '.sum'))) continue;
-      const copy = disk.copy(seeded(1));
-      const alter = (bytes: Uint8Array) => void (bytes[place * PLACE_LENGTH + 9]! ^= 1);
-      await put(copy, files, altered(files, name, { isBare: false, alter }));
-      const mine = { ...it, damage: [] };
-      equal((await contents(copy, mine)).all, expected);
-      for (let life = 0; life < 2; life++) await writeAll(copy, mine, life * 7);
-      const { all } = await contents(copy, mine);
-      if (!(await contentsOf(copy)).has(name)) gone++;
-      equal((await contents(copy.kill(), { ...it, damage: [] })).all, all, `${name}, ${place}`);
-    }
+  for (const { name, place: at, kind } of recordsOf(files)) {
+    if (kind === 'birth' || sound.has(name) || !files.has(name.replace('.seg', '.sum'))) continue;
+    const alter = (bytes: Uint8Array) => void (bytes[at * PLACE_LENGTH + 9]! ^= 1);
+    const where = `${kind} at place ${at} of ${name}`;
+    equal(
+      (await goneOn(altered(files, name, { isBare: false, alter }), where)).has(name),
+      false,
+      where,
+    );
+    gone++;
   }
   ok(gone > 2, `${gone} are gone`);
+});
+
+test('a head of which one copy has rotted is used, reported and mended', async () => {
+  const place = await withRecords(2);
+  const name = `${DISK}.head`;
+  for (const at of [0, 4, 5, 16, 30, 43, 44, 4095, 4096, 4101, 4139]) {
+    const alter = (bytes: Uint8Array) => void (bytes[at]! ^= 0x10);
+    const now = altered(place.files, name, { isBare: false, alter });
+    const copy = place.disk.copy(seeded(1));
+    await put(copy, place.files, now);
+    const damage: string[] = [];
+    equal((await contents(copy, { ...place.it, damage })).all, place.expected, `byte ${at}`);
+    equal(damage.length, 1, damage.join());
+    match(damage[0]!, /vda\.head: one of its two copies is damaged; the other one is used$/);
+    ok(
+      Buffer.from(place.files.get(name)!).equals((await contentsOf(copy)).get(name)!),
+      `byte ${at}`,
+    );
+  }
 });
