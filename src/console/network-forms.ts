@@ -5,15 +5,17 @@ import type { Form, FormDialog, FormField, FormValues } from './dialog-model.ts'
 
 export type InterfaceView = ResultOf<'network/show'>['interfaces'][number];
 
+const BOTH = 'DHCP and fixed';
 const isFixed = ({ how }: FormValues): boolean => how === 'fixed';
+const hasAddresses = (values: FormValues): boolean => isFixed(values) || values['how'] === BOTH;
 
 const ADDRESS_FIELDS: readonly FormField[] = [
   {
-    ...{ name: 'how', label: 'Addresses', choices: ['DHCP', 'fixed', 'none'] },
-    note: 'from the network; fixed; or none, as below VLANs',
+    ...{ name: 'how', label: 'Addresses', choices: ['DHCP', 'fixed', BOTH, 'none'] },
+    note: 'from the network; fixed; both; or none, as below VLANs',
   },
   {
-    ...{ name: 'addresses', label: 'Address', matters: isFixed },
+    ...{ name: 'addresses', label: 'Address', matters: hasAddresses },
     note: 'with the length of its prefix: 10.0.0.5/24; several with spaces between them',
   },
   {
@@ -36,7 +38,7 @@ export function interfaceForm({ name, planned, addresses }: InterfaceView): Form
   const fixed = addresses.filter(({ from }) => from === 'fixed').map(({ address }) => address);
   const values = planned
     ? {
-        how: planned.dhcp ? 'DHCP' : planned.addresses.length > 0 ? 'fixed' : 'none',
+        how: howOf(planned),
         addresses: planned.addresses.join(' '),
         gateways: planned.gateways.join(' '),
         ...{ dns: planned.dns.join(' '), domains: planned.domains.join(' ') },
@@ -51,6 +53,11 @@ export function interfaceForm({ name, planned, addresses }: InterfaceView): Form
     },
     values: { ...NO_ADDRESS, ...values },
   };
+}
+
+function howOf({ dhcp, addresses }: NonNullable<InterfaceView['planned']>): string {
+  if (addresses.length === 0) return dhcp ? 'DHCP' : 'none';
+  return dhcp ? BOTH : 'fixed';
 }
 
 export function vlanForm(on: string): FormDialog {
@@ -119,16 +126,16 @@ export function testForm(): FormDialog {
 type Kind = NonNullable<InterfaceView['planned']>['kind'];
 
 function change(name: string, kind: Kind, values: FormValues): ReturnType<Form['submit']> {
-  const fixed = isFixed(values);
-  const addresses = fixed ? listed(values['addresses']) : [];
-  if (fixed && addresses.length === 0) return 'Which address? For instance 10.0.0.5/24.';
+  const isNamed = hasAddresses(values);
+  const addresses = isNamed ? listed(values['addresses']) : [];
+  if (isNamed && addresses.length === 0) return 'Which address? For instance 10.0.0.5/24.';
   return {
     title: `network of ${name}`,
     call: {
       name: 'network/change',
       request: {
-        ...{ name, kind, addresses, dhcp: values['how'] === 'DHCP' },
-        gateways: fixed ? listed(values['gateways']) : [],
+        ...{ name, kind, addresses, dhcp: values['how'] === 'DHCP' || values['how'] === BOTH },
+        gateways: isFixed(values) ? listed(values['gateways']) : [],
         ...{ dns: listed(values['dns']), domains: listed(values['domains']) },
         seconds: Number(values['seconds']),
       },

@@ -52,7 +52,10 @@ function keyed(model: Model, key: Key): Next {
   if (key.kind === 'named' && key.name === 'redraw') return [model, [{ kind: 'redraw' }]];
   // Nothing is done that cannot be seen, but a person can always leave.
   if (isTooSmall(model.size)) {
-    const leaves = key.kind === 'text' ? key.text === model.leaving.key : key.name === 'interrupt';
+    // A recovery key that was not written down is gone then: only the key that `tooSmall` names for it.
+    const isAtStake = model.dialog?.kind === 'recovery-key';
+    const isLeaving = key.kind === 'text' && key.text === model.leaving.key && !isAtStake;
+    const leaves = isLeaving || (key.kind === 'named' && key.name === 'interrupt');
     return [model, leaves ? [{ kind: 'leave' }] : []];
   }
   if (model.dialog) return dialogKey(model, model.dialog, key);

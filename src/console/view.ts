@@ -16,10 +16,12 @@ export function view(model: Model): readonly Line[] {
   return [head(model), stateLine(model), ...filled, tasksLine(model), hintLine(model), foot(model)];
 }
 
-function tooSmall({ size: { columns, rows } }: Model): readonly Line[] {
+function tooSmall({ size: { columns, rows }, dialog }: Model): readonly Line[] {
   const { columns: width, rows: height } = SMALLEST;
   const text = `This terminal has ${columns}x${rows} characters: Holdfast needs ${width}x${height}.`;
-  return wrapped(text, Math.max(1, columns - 1))
+  const isAtStake = dialog?.kind === 'recovery-key';
+  const stake = ' A recovery key waits to be written down: Ctrl-C leaves, and it is lost.';
+  return wrapped(`${text}${isAtStake ? stake : ''}`, Math.max(1, columns - 1))
     .slice(0, rows)
     .map((it) => line(it));
 }

@@ -69,6 +69,22 @@ test('a change of the network counts down, and is kept or undone by one key', as
   equal(taken(driven).call.name, 'network/confirm');
 });
 
+test('fixed addresses beside DHCP stay where something else of the interface is changed', async () => {
+  const driven = driveUp();
+  seen(driven, 'Network');
+  const planned: typeof WIRE.planned = {
+    ...{ name: 'eth0', kind: { kind: 'wired' }, dhcp: true, addresses: ['10.0.0.9/24'] },
+    ...{ gateways: [], dns: [], domains: [] },
+  };
+  driven.answer('network/show', { ...NETWORK, interfaces: [{ ...WIRE, planned }] });
+  driven.type('\r');
+  match(driven.text(), /Addresses +\[ < DHCP and fixed > \]/);
+  driven.type('\u001b[B\u001b[B10.0.0.2\r');
+  const { request } = taken(driven).call as { request: Record<string, unknown> };
+  const { addresses, dhcp, dns, gateways } = request;
+  deepEqual([addresses, dhcp, dns, gateways], [['10.0.0.9/24'], true, ['10.0.0.2'], []]);
+});
+
 test('an interface is removed by its word', async () => {
   const driven = driveUp();
   seen(driven, 'Network');
@@ -248,6 +264,26 @@ test('a recovery key is not left before its end was typed from paper', async () 
   driven.type('\r7890\r');
   match(driven.text(), /The recovery key of "nightly" is confirmed/);
   equal(driven.model().dialog, undefined);
+});
+
+test('a terminal that was made too small does not lose a recovery key by the key that leaves', async () => {
+  const driven = fresh();
+  const isLeft = (): boolean => driven.effects.some(({ kind }) => kind === 'leave');
+  driven.type('\u001b[B'.repeat(9));
+  setMade(driven, '');
+  setAnswered(driven, 'nightly', RECOVERY_KEY);
+  driven.send({ kind: 'resize', size: { columns: 60, rows: 20 } });
+  match(
+    driven.text().replaceAll('\n', ' '),
+    /A recovery key waits.*: Ctrl-C leaves, and it is lost/,
+  );
+  driven.type(driven.model().leaving.key);
+  equal(isLeft(), false);
+  driven.send({ kind: 'resize', size: { columns: 80, rows: 24 } });
+  match(driven.text(), /1A2B-3C4D-5E6F-7890/);
+  driven.send({ kind: 'resize', size: { columns: 60, rows: 20 } });
+  driven.type('\u0003');
+  ok(isLeft());
 });
 
 /** Up to its second passphrase; `name`: its last letters, behind "nightly". */
