@@ -282,22 +282,11 @@ for (const suite of SUITES) {
       ['zeros of a page', (view) => view.setUint8(22, 2)],
       ['a mark of a page', (view) => view.setUint8(22, 3)],
       ['freed of a page', (view) => view.setUint8(22, 6)],
-      [
-        'birth of no segment',
-        (view) => {
-          view.setUint8(22, 5);
-          view.setUint16(20, 1, true);
-        },
-      ],
+      // The page's last two bytes, the kind, one place.
+      ['birth of no segment', (view) => view.setUint32(20, 0x01050001, true)],
       ['a quad beyond the disk', (view) => view.setUint32(16, 97, true), QUAD],
       ['a quad of zeros', (view) => view.setUint8(22, 2), QUAD],
-      [
-        'a mark that says something',
-        (view) => {
-          view.setUint8(22, 3);
-          view.setUint32(16, 0, true);
-        },
-      ],
+      ['a mark that says something', (view) => view.setBigUint64(16, 0x0103_0000_0000_0000n, true)],
     ];
     for (const [name, fields, body = PAGE] of cases) {
       const bytes = forged(sealer, { place: 1, body, fields });
