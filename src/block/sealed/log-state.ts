@@ -2,6 +2,7 @@ import { FormatError } from '../../formats/format-error.ts';
 import {
   type SegmentList,
   type SegmentRange,
+  type VoidPlaces,
   segmentsDigest,
 } from '../../formats/store/overlay-bodies.ts';
 import type { SegmentId } from '../../formats/store/overlay-key.ts';
@@ -254,9 +255,10 @@ function gone(log: LogFiles, number: number, what: string): BlockError {
 
 /** The places that records call void: they may even hold something whole, whose writer was refused. */
 function voidPlaces(surveys: readonly Survey[]): LogState['isVoid'] {
-  const bySegment = new Map<number, { readonly from: number; readonly to: number }[]>();
-  for (const { segment, from, to } of surveys.flatMap((it) => it.voids)) {
-    bySegment.set(segment, [...(bySegment.get(segment) ?? []), { from, to }]);
+  const bySegment = new Map<number, readonly VoidPlaces[]>();
+  const all = surveys.flatMap((it) => it.voids);
+  for (const [segment, runs] of Map.groupBy(all, (it) => it.segment)) {
+    bySegment.set(segment, merged(runs));
   }
   for (const { number, table, hasSummary } of surveys) {
     if (hasSummary) continue;
@@ -264,6 +266,17 @@ function voidPlaces(surveys: readonly Survey[]): LogState['isVoid'] {
   }
   return (number, place) =>
     bySegment.get(number)?.some(({ from, to }) => place >= from && place < to) ?? false;
+}
+
+/** Records may say the same over and over. */
+function merged(runs: readonly VoidPlaces[]): readonly VoidPlaces[] {
+  const apart: VoidPlaces[] = [];
+  for (const run of runs.toSorted((a, b) => a.from - b.from)) {
+    const last = apart.at(-1);
+    if (!last || run.from > last.to) apart.push(run);
+    else if (run.to > last.to) apart.splice(-1, 1, { ...last, to: run.to });
+  }
+  return apart;
 }
 
 function damageOf(
