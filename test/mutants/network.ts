@@ -68,6 +68,20 @@ export const network: readonly Mutant[] = [
     tests: [TOKENS],
   },
   {
+    name: 'TLS port: while it is full, a host that has no connection gets none',
+    file: 'src/sys/http-server.ts',
+    text: 'if (most.length <= its + 1) {',
+    to: 'if (most.length > 0) {',
+    tests: ['test/daemon/remote.test.ts'],
+  },
+  {
+    name: 'sockets: without IPv6 in the kernel nothing is listened at',
+    file: 'src/sys/network.ts',
+    text: 'if (!isAll || code !== NO_FAMILY) throw cause;',
+    to: 'if (code !== undefined || isAll) throw cause;',
+    tests: ['test/sys/networks.test.ts'],
+  },
+  {
     name: 'client: whatever answers is the service',
     file: 'src/client/service-client.ts',
     text: "if (typeof line?.event === 'string') return",

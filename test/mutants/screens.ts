@@ -39,6 +39,27 @@ export const screens: readonly Mutant[] = [
     tests: [LATE],
   },
   {
+    name: 'console: the key that leaves loses a recovery key on a small terminal',
+    file: 'src/console/update.ts',
+    text: ' && !isAtStake;',
+    to: ' && (isAtStake || true);',
+    tests: ['test/console/machine.test.ts'],
+  },
+  {
+    name: 'recover: a terminal that goes away stops the session',
+    file: 'src/cli/served-session.ts',
+    text: '    if (signal.reason instanceof Interrupted && signal.reason.isHungUp) return false;\n',
+    to: '',
+    tests: ['test/daemon/service.test.ts'],
+  },
+  {
+    name: 'support: a part of a bundle stays',
+    file: 'src/cli/commands/support-create.ts',
+    text: '    await files.unlink(to);\n',
+    to: '',
+    tests: ['test/daemon/support.test.ts'],
+  },
+  {
     name: 'prompt: a name is written as it is',
     file: 'src/sys/terminal.ts',
     text: 'writeSync(fd, printable(question));',
