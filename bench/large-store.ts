@@ -4,10 +4,14 @@ import { dirname, join } from 'node:path';
 import { listPoints, newPointId } from '../src/catalog/points.ts';
 import { publishPoint } from '../src/catalog/publication.ts';
 import { readSet, unlockSet } from '../src/catalog/sets.ts';
-import { encodePackFooter, encodePackHeader, type PackEntry } from '../src/formats/store/pack.ts';
-import { levelIndex } from '../src/store/block-index.ts';
-import { packPath } from '../src/store/pack-path.ts';
-import { openStore } from '../src/store/store.ts';
+import {
+  encodePackFooter,
+  encodePackHeader,
+  type PackEntry,
+} from '../src/formats/store/packs/pack.ts';
+import { levelIndex } from '../src/store/index/block-index.ts';
+import { packPath } from '../src/store/packs/pack-path.ts';
+import { openStore } from '../src/store/directory/store.ts';
 import { realWorld } from '../src/sys/world.ts';
 
 /** As blocks of 64 KiB come out of the encoder. */

@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { openNbdDisk } from '../src/block/nbd-disk.ts';
+import { openNbdDisk } from '../src/block/nbd-client/nbd-disk.ts';
 import { figure, seconds, section } from './figures.ts';
 import type { Holdfast } from './holdfast.ts';
 import { ended, residentNow } from './measure.ts';

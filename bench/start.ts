@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { closeSync, ftruncateSync, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { openNbdDisk } from '../src/block/nbd-disk.ts';
+import { openNbdDisk } from '../src/block/nbd-client/nbd-disk.ts';
 import { figure, seconds, section } from './figures.ts';
 import type { Holdfast } from './holdfast.ts';
 import { dropCaches, median } from './measure.ts';

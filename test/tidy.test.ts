@@ -49,7 +49,8 @@ const BANS: readonly Ban[] = [
   {
     pattern: /\bshell: true\b|\bexecSync\b/,
     except: [],
-    instead: 'run or start of sys/processes.ts with an argument list: no shell ever parses a name',
+    instead:
+      'run or start of sys/process/run.ts with an argument list: no shell ever parses a name',
   },
   {
     pattern: /\bTODO\b(?!\(#\d+\): \w)/,

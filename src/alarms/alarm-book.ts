@@ -5,12 +5,12 @@ import {
   type AlarmRecord,
   ALARMS_MAX,
   alarmsFile,
-} from '../formats/store/alarm.ts';
-import type { Checks } from '../formats/store/plain-record.ts';
-import { turns } from '../lib/turns.ts';
-import type { FileSystem } from '../sys/file-system.ts';
-import { putDurably } from '../sys/put-durably.ts';
-import { SystemError } from '../sys/system-error.ts';
+} from '../formats/store/service/alarm.ts';
+import type { Checks } from '../formats/store/base/plain-record.ts';
+import { turns } from '../lib/mutex.ts';
+import type { FileSystem } from '../sys/files/file-system.ts';
+import { putDurably } from '../sys/files/write-atomically.ts';
+import { SystemError } from '../sys/base/system-error.ts';
 import type { World } from '../sys/world.ts';
 import { AlarmError } from './alarm-error.ts';
 import {

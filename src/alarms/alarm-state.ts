@@ -4,7 +4,7 @@ import {
   type AlarmLevel,
   type AlarmRecord,
   ALARMS_MAX,
-} from '../formats/store/alarm.ts';
+} from '../formats/store/service/alarm.ts';
 
 /*
  * The life of alarms, as pure functions of their records. An alarm is raised once and stands until it ends: what ends

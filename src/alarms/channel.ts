@@ -1,4 +1,4 @@
-import type { MessageRecord } from '../formats/store/alarm.ts';
+import type { MessageRecord } from '../formats/store/service/alarm.ts';
 
 /** A way to tell people. */
 export interface Sender {

@@ -1,7 +1,7 @@
 import { join } from 'node:path/posix';
 import { FormatError } from '../formats/format-error.ts';
-import { clockFile, type ClockMark } from '../formats/store/alarm.ts';
-import { putDurably } from '../sys/put-durably.ts';
+import { clockFile, type ClockMark } from '../formats/store/service/alarm.ts';
+import { putDurably } from '../sys/files/write-atomically.ts';
 import type { World } from '../sys/world.ts';
 
 /*

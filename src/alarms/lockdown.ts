@@ -1,11 +1,11 @@
 import { join } from 'node:path/posix';
 import { FormatError } from '../formats/format-error.ts';
-import { lockdownFile, type LockdownRecord } from '../formats/store/alarm.ts';
-import type { Checks } from '../formats/store/plain-record.ts';
-import { turns } from '../lib/turns.ts';
-import type { FileSystem } from '../sys/file-system.ts';
-import { putDurably } from '../sys/put-durably.ts';
-import { SystemError } from '../sys/system-error.ts';
+import { lockdownFile, type LockdownRecord } from '../formats/store/service/alarm.ts';
+import type { Checks } from '../formats/store/base/plain-record.ts';
+import { turns } from '../lib/mutex.ts';
+import type { FileSystem } from '../sys/files/file-system.ts';
+import { putDurably } from '../sys/files/write-atomically.ts';
+import { SystemError } from '../sys/base/system-error.ts';
 import type { World } from '../sys/world.ts';
 import { AlarmError } from './alarm-error.ts';
 

@@ -1,6 +1,6 @@
-import { run } from '../sys/processes.ts';
-import type { MessageRecord } from '../formats/store/alarm.ts';
-import { SystemError } from '../sys/system-error.ts';
+import { run } from '../sys/process/run.ts';
+import type { MessageRecord } from '../formats/store/service/alarm.ts';
+import { SystemError } from '../sys/base/system-error.ts';
 import { AlarmError } from './alarm-error.ts';
 import { type Sender, SEND_TIMEOUT_MS } from './channel.ts';
 import { noticeText } from './notice-text.ts';

@@ -1,10 +1,10 @@
 import { join } from 'node:path/posix';
 import { FormatError } from '../formats/format-error.ts';
-import { messageFile, type MessageRecord } from '../formats/store/alarm.ts';
-import { turns } from '../lib/turns.ts';
-import type { FileSystem } from '../sys/file-system.ts';
-import { putDurably } from '../sys/put-durably.ts';
-import { SystemError } from '../sys/system-error.ts';
+import { messageFile, type MessageRecord } from '../formats/store/service/alarm.ts';
+import { turns } from '../lib/mutex.ts';
+import type { FileSystem } from '../sys/files/file-system.ts';
+import { putDurably } from '../sys/files/write-atomically.ts';
+import { SystemError } from '../sys/base/system-error.ts';
 
 /** Messages in memory and on the disk. What cannot be written counts all the same, until the service ends. */
 export interface Messages {

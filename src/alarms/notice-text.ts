@@ -1,4 +1,4 @@
-import type { AlarmNotice } from '../formats/store/alarm.ts';
+import type { AlarmNotice } from '../formats/store/service/alarm.ts';
 
 const SUBJECT_MAX = 200;
 

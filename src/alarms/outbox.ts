@@ -1,6 +1,6 @@
-import type { AlarmNotice, MessageRecord } from '../formats/store/alarm.ts';
-import { SystemError } from '../sys/system-error.ts';
-import { ticker } from '../sys/ticker.ts';
+import type { AlarmNotice, MessageRecord } from '../formats/store/service/alarm.ts';
+import { SystemError } from '../sys/base/system-error.ts';
+import { ticker } from '../sys/base/ticker.ts';
 import type { World } from '../sys/world.ts';
 import { AlarmError } from './alarm-error.ts';
 import type { Sender } from './channel.ts';

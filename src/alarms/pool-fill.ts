@@ -1,5 +1,5 @@
-import type { AlarmLevel } from '../formats/store/alarm.ts';
-import type { Space } from '../sys/file-system.ts';
+import type { AlarmLevel } from '../formats/store/service/alarm.ts';
+import type { Space } from '../sys/files/file-system.ts';
 
 export interface FillLimits {
   readonly warningPercent: number;

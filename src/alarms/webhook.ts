@@ -1,7 +1,7 @@
 import { createHmac } from 'node:crypto';
 import { utf8 } from '../lib/bytes.ts';
-import { SystemError } from '../sys/system-error.ts';
-import { postToWeb } from '../sys/web-post.ts';
+import { SystemError } from '../sys/base/system-error.ts';
+import { postToWeb } from '../sys/net/web-post.ts';
 import type { World } from '../sys/world.ts';
 import { type Sender, SEND_TIMEOUT_MS } from './channel.ts';
 import { noticeText } from './notice-text.ts';

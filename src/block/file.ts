@@ -1,5 +1,5 @@
-import type { File, FileSystem } from '../sys/file-system.ts';
-import { SystemError } from '../sys/system-error.ts';
+import type { File, FileSystem } from '../sys/files/file-system.ts';
+import { SystemError } from '../sys/base/system-error.ts';
 import type { BlockDevice, Extent, WritableBlockDevice } from './block-device.ts';
 import { BlockError } from './block-error.ts';
 import { readLayer, type WriteOps, writeLayer } from './layer.ts';

@@ -1,5 +1,5 @@
-import type { Clock } from '../sys/clock.ts';
-import type { FileSystem, Space } from '../sys/file-system.ts';
+import type { Clock } from '../sys/base/clock.ts';
+import type { FileSystem, Space } from '../sys/files/file-system.ts';
 import { BlockError } from './block-error.ts';
 
 /** Keeps a reserve of free space, so that sessions stop cleanly before a pool is full. */

@@ -1,6 +1,6 @@
 import { isAbsolute, join } from 'node:path/posix';
-import { SystemError } from '../sys/system-error.ts';
-import { homeDirectory } from '../sys/private-files.ts';
+import { SystemError } from '../sys/base/system-error.ts';
+import { homeDirectory } from '../sys/files/private-files.ts';
 
 export interface BoxEnvironment {
   readonly HOLDFAST_STATE?: string | undefined;

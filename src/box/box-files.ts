@@ -6,10 +6,10 @@ import {
   type BoxMemory,
   decodeMemory,
   encodeMemory,
-} from '../formats/store/box.ts';
-import { isOwnDirectory, requirePrivate } from '../sys/private-files.ts';
-import { putDurably } from '../sys/put-durably.ts';
-import { SystemError } from '../sys/system-error.ts';
+} from '../formats/store/service/box.ts';
+import { isOwnDirectory, requirePrivate } from '../sys/files/private-files.ts';
+import { putDurably } from '../sys/files/write-atomically.ts';
+import { SystemError } from '../sys/base/system-error.ts';
 import type { World } from '../sys/world.ts';
 
 /*

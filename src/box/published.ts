@@ -5,9 +5,9 @@ import {
   encodePublished,
   orderDigest,
   type PublishedRecord,
-} from '../formats/store/box.ts';
-import { putDurably } from '../sys/put-durably.ts';
-import { SystemError } from '../sys/system-error.ts';
+} from '../formats/store/service/box.ts';
+import { putDurably } from '../sys/files/write-atomically.ts';
+import { SystemError } from '../sys/base/system-error.ts';
 import { type BoxFiles, PUBLISHED } from './box-files.ts';
 
 /*

@@ -8,17 +8,17 @@ import {
   orderDigest,
   type RememberedSet,
   type RememberedStore,
-} from '../formats/store/box.ts';
-import type { Needs } from '../formats/store/features.ts';
-import type { FileSystem } from '../sys/file-system.ts';
-import { putDurably } from '../sys/put-durably.ts';
-import { SystemError } from '../sys/system-error.ts';
+} from '../formats/store/service/box.ts';
+import type { Needs } from '../formats/store/base/features.ts';
+import type { FileSystem } from '../sys/files/file-system.ts';
+import { putDurably } from '../sys/files/write-atomically.ts';
+import { SystemError } from '../sys/base/system-error.ts';
 import type { BoxFiles, Loaded, Whole } from './box-files.ts';
 import { type PublishedMemory, publishedMemory } from './published.ts';
 
 /*
  * What the box remembers of one store: sets as they were when it used them last, and digests of orders. An order that
- * lies in the store is obeyed if its digest is remembered. Grammar: formats/store/box.md.
+ * lies in the store is obeyed if its digest is remembered. Grammar: formats/store/service/box.md.
  */
 
 /** A store, as far as its memory is concerned. */

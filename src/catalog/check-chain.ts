@@ -1,7 +1,7 @@
-import type { DomainKeys } from '../formats/store/frame.ts';
-import type { HeadRecord } from '../formats/store/head.ts';
-import type { PointLink, PointRecord } from '../formats/store/point.ts';
-import type { Store } from '../store/store.ts';
+import type { DomainKeys } from '../formats/store/packs/frame.ts';
+import type { HeadRecord } from '../formats/store/catalog/head.ts';
+import type { PointLink, PointRecord } from '../formats/store/catalog/point.ts';
+import type { Store } from '../store/directory/store.ts';
 import type { World } from '../sys/world.ts';
 import { CatalogError } from './catalog-error.ts';
 import {
@@ -16,8 +16,8 @@ import { type Tombstone, tombstones } from './publication.ts';
 import type { RecordProblem } from './set-copies.ts';
 
 /**
- * What is wrong with the chain of a set's recovery points: see formats/store/head.md. With the set's keys links are
- * authentic. What is published or forgotten in the meantime may look wrong once, but not twice.
+ * What is wrong with the chain of a set's recovery points: see formats/store/catalog/head.md. With the set's keys links
+ * are authentic. What is published or forgotten in the meantime may look wrong once, but not twice.
  */
 export async function checkChain(
   world: World,

@@ -1,8 +1,8 @@
 import { join } from 'node:path/posix';
-import { decodeSummed, encodeSummed } from '../formats/store/json-record.ts';
-import type { Store } from '../store/store.ts';
-import { putDurably } from '../sys/put-durably.ts';
-import { SystemError } from '../sys/system-error.ts';
+import { decodeSummed, encodeSummed } from '../formats/store/base/json-record.ts';
+import type { Store } from '../store/directory/store.ts';
+import { putDurably } from '../sys/files/write-atomically.ts';
+import { SystemError } from '../sys/base/system-error.ts';
 import type { World } from '../sys/world.ts';
 import { CatalogError } from './catalog-error.ts';
 import { readRecord } from './read-record.ts';

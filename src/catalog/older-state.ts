@@ -1,5 +1,5 @@
-import type { PointLink } from '../formats/store/point.ts';
-import type { Store } from '../store/store.ts';
+import type { PointLink } from '../formats/store/catalog/point.ts';
+import type { Store } from '../store/directory/store.ts';
 import type { World } from '../sys/world.ts';
 import { headPath, linkToFile, type MachineInSet, usableHead } from './point-chain.ts';
 import { pointPath, pointsDirectory, pointsOfMachine } from './points.ts';
@@ -13,7 +13,7 @@ export interface KnownPoint extends MachineInSet {
 
 /**
  * That the store has an older state of the machine's recovery points than `known`; undefined: it has not, or cannot
- * tell, because it has no heads. With the set's record key the head is authentic. See formats/store/head.md.
+ * tell, because it has no heads. With the set's record key the head is authentic. See formats/store/catalog/head.md.
  */
 export async function olderState(
   world: World,

@@ -1,8 +1,8 @@
-import { domainKeys, type Secret, type SetKey } from '../formats/store/key-slot.ts';
-import { isSealedBy, type SetRecord, sealSet } from '../formats/store/set-record.ts';
-import { CUTTING_DEFAULT } from '../store/cutter.ts';
-import { lockStore } from '../store/store-lock.ts';
-import type { Store } from '../store/store.ts';
+import { domainKeys, type Secret, type SetKey } from '../formats/store/catalog/key-slot.ts';
+import { isSealedBy, type SetRecord, sealSet } from '../formats/store/catalog/set-record.ts';
+import { CUTTING_DEFAULT } from '../store/write/chunker.ts';
+import { lockStore } from '../store/directory/store-lock.ts';
+import type { Store } from '../store/directory/store.ts';
 import type { World } from '../sys/world.ts';
 import { CatalogError } from './catalog-error.ts';
 import { listPoints } from './points.ts';

@@ -1,8 +1,8 @@
 import { join } from 'node:path/posix';
-import { decodeHead, encodeHead, type HeadRecord } from '../formats/store/head.ts';
-import { linkTo, type PointLink, type PointRecord } from '../formats/store/point.ts';
-import type { Store } from '../store/store.ts';
-import { putDurably } from '../sys/put-durably.ts';
+import { decodeHead, encodeHead, type HeadRecord } from '../formats/store/catalog/head.ts';
+import { linkTo, type PointLink, type PointRecord } from '../formats/store/catalog/point.ts';
+import type { Store } from '../store/directory/store.ts';
+import { putDurably } from '../sys/files/write-atomically.ts';
 import type { World } from '../sys/world.ts';
 import { CatalogError } from './catalog-error.ts';
 import { checkName } from './names.ts';
@@ -12,7 +12,7 @@ import type { OpenSet } from './sets.ts';
 
 /*
  * Each recovery point names the one before it, and a head names the last one: one that is deleted is missed. Grammar:
- * formats/store/head.md.
+ * formats/store/catalog/head.md.
  */
 const SUFFIX = '.head';
 /** 100,000 links of some 170 bytes. */

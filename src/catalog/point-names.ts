@@ -1,4 +1,4 @@
-import type { Store } from '../store/store.ts';
+import type { Store } from '../store/directory/store.ts';
 import type { World } from '../sys/world.ts';
 import { checkName } from './names.ts';
 import { idTime, pointIds, type PointPlace, pointsDirectory } from './points.ts';

@@ -1,9 +1,9 @@
 import { join } from 'node:path/posix';
-import type { DomainKeys } from '../formats/store/frame.ts';
-import { decodePoint, type PointRecord } from '../formats/store/point.ts';
-import type { Store } from '../store/store.ts';
-import type { FileSystem } from '../sys/file-system.ts';
-import { SystemError } from '../sys/system-error.ts';
+import type { DomainKeys } from '../formats/store/packs/frame.ts';
+import { decodePoint, type PointRecord } from '../formats/store/catalog/point.ts';
+import type { Store } from '../store/directory/store.ts';
+import type { FileSystem } from '../sys/files/file-system.ts';
+import { SystemError } from '../sys/base/system-error.ts';
 import type { World } from '../sys/world.ts';
 import { CatalogError } from './catalog-error.ts';
 import { checkName } from './names.ts';

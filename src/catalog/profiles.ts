@@ -1,7 +1,11 @@
 import { join } from 'node:path/posix';
-import { type BootProfile, decodeProfile, encodeProfile } from '../formats/store/profile.ts';
-import type { Store } from '../store/store.ts';
-import { putDurably } from '../sys/put-durably.ts';
+import {
+  type BootProfile,
+  decodeProfile,
+  encodeProfile,
+} from '../formats/store/catalog/profile.ts';
+import type { Store } from '../store/directory/store.ts';
+import { putDurably } from '../sys/files/write-atomically.ts';
 import type { World } from '../sys/world.ts';
 import { CatalogError } from './catalog-error.ts';
 import { checkName } from './names.ts';

@@ -1,4 +1,4 @@
-import type { PointRecord } from '../formats/store/point.ts';
+import type { PointRecord } from '../formats/store/catalog/point.ts';
 import { steadyTimes } from '../lib/steady-times.ts';
 
 /*

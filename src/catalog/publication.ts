@@ -1,8 +1,13 @@
 import { join } from 'node:path/posix';
-import { encodePoint, linkTo, type PointLink, type PointRecord } from '../formats/store/point.ts';
-import { lockStore } from '../store/store-lock.ts';
-import type { Store } from '../store/store.ts';
-import { putDurably } from '../sys/put-durably.ts';
+import {
+  encodePoint,
+  linkTo,
+  type PointLink,
+  type PointRecord,
+} from '../formats/store/catalog/point.ts';
+import { lockStore } from '../store/directory/store-lock.ts';
+import type { Store } from '../store/directory/store.ts';
+import { putDurably } from '../sys/files/write-atomically.ts';
 import type { World } from '../sys/world.ts';
 import { CatalogError } from './catalog-error.ts';
 import { leasesOf, leaseTurn } from './leases.ts';
@@ -29,7 +34,7 @@ import { type OpenSet, setNames } from './sets.ts';
 /*
  * How recovery points come and go. An incremental backup has to know which was the last state of the machine that
  * a backup saw, or that it is gone: points are counted, and the record of a forgotten one stays, under a name that
- * makes it a tombstone, as long as it is the newest backup's or something names it (formats/store/head.md).
+ * makes it a tombstone, as long as it is the newest backup's or something names it (formats/store/catalog/head.md).
  */
 
 const FORGOTTEN = '.forgotten';

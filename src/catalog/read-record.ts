@@ -1,7 +1,7 @@
 import { FormatError } from '../formats/format-error.ts';
-import { requireSum } from '../formats/store/json-record.ts';
-import type { Store } from '../store/store.ts';
-import type { FileSystem } from '../sys/file-system.ts';
+import { requireSum } from '../formats/store/base/json-record.ts';
+import type { Store } from '../store/directory/store.ts';
+import type { FileSystem } from '../sys/files/file-system.ts';
 import { CatalogError } from './catalog-error.ts';
 
 /** Reads and decodes a record of a store; what is damaged is CORRUPT, with the file's name. */

@@ -1,10 +1,15 @@
 import { join } from 'node:path/posix';
-import type { DomainKeys } from '../formats/store/frame.ts';
-import { isSummed } from '../formats/store/json-record.ts';
-import { decodeSet, encodeSet, isSealedBy, type SetRecord } from '../formats/store/set-record.ts';
-import type { Store } from '../store/store.ts';
-import { putDurably } from '../sys/put-durably.ts';
-import { SystemError } from '../sys/system-error.ts';
+import type { DomainKeys } from '../formats/store/packs/frame.ts';
+import { isSummed } from '../formats/store/base/json-record.ts';
+import {
+  decodeSet,
+  encodeSet,
+  isSealedBy,
+  type SetRecord,
+} from '../formats/store/catalog/set-record.ts';
+import type { Store } from '../store/directory/store.ts';
+import { putDurably } from '../sys/files/write-atomically.ts';
+import { SystemError } from '../sys/base/system-error.ts';
 import type { World } from '../sys/world.ts';
 import { CatalogError } from './catalog-error.ts';
 import { checkName } from './names.ts';

@@ -7,17 +7,17 @@ import {
   type SlotSecret,
   STRETCHED_LENGTH,
   unlockSlot,
-} from '../formats/store/key-slot.ts';
+} from '../formats/store/catalog/key-slot.ts';
 import {
   type KdfParameters,
   type KeySlot,
   SALT_LENGTH,
   type SetRecord,
   WRAP_NONCE_LENGTH,
-} from '../formats/store/set-record.ts';
+} from '../formats/store/catalog/set-record.ts';
 import { assert } from '../lib/assert.ts';
-import { argon2id } from '../sys/argon2.ts';
-import type { Random } from '../sys/random.ts';
+import { argon2id } from '../sys/crypto/argon2.ts';
+import type { Random } from '../sys/base/random.ts';
 import { CatalogError } from './catalog-error.ts';
 
 /** See set-record.md: some 50 ms on a small appliance. */

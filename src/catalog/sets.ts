@@ -1,11 +1,16 @@
 import { join } from 'node:path/posix';
-import type { DomainKeys } from '../formats/store/frame.ts';
-import { domainKeys, publicKeys, type Secret } from '../formats/store/key-slot.ts';
-import { DOMAIN_LENGTH } from '../formats/store/pack.ts';
-import { type Cutting, isSealedBy, type SetRecord, sealSet } from '../formats/store/set-record.ts';
-import { CUTTING_DEFAULT } from '../store/cutter.ts';
-import { lockStore } from '../store/store-lock.ts';
-import type { Store } from '../store/store.ts';
+import type { DomainKeys } from '../formats/store/packs/frame.ts';
+import { domainKeys, publicKeys, type Secret } from '../formats/store/catalog/key-slot.ts';
+import { DOMAIN_LENGTH } from '../formats/store/packs/pack.ts';
+import {
+  type Cutting,
+  isSealedBy,
+  type SetRecord,
+  sealSet,
+} from '../formats/store/catalog/set-record.ts';
+import { CUTTING_DEFAULT } from '../store/write/chunker.ts';
+import { lockStore } from '../store/directory/store-lock.ts';
+import type { Store } from '../store/directory/store.ts';
 import type { World } from '../sys/world.ts';
 import { CatalogError } from './catalog-error.ts';
 import { checkName, isName } from './names.ts';

@@ -1,17 +1,17 @@
 import { join } from 'node:path/posix';
 import { FormatError } from '../formats/format-error.ts';
-import { endsWithSum } from '../formats/store/json-record.ts';
+import { endsWithSum } from '../formats/store/base/json-record.ts';
 import {
   decodePoint,
   encodePoint,
   linkTo,
   type PointLink,
   type PointRecord,
-} from '../formats/store/point.ts';
-import { decodeProfile, encodeProfile } from '../formats/store/profile.ts';
-import { sealSet } from '../formats/store/set-record.ts';
-import type { Store } from '../store/store.ts';
-import { putDurably } from '../sys/put-durably.ts';
+} from '../formats/store/catalog/point.ts';
+import { decodeProfile, encodeProfile } from '../formats/store/catalog/profile.ts';
+import { sealSet } from '../formats/store/catalog/set-record.ts';
+import type { Store } from '../store/directory/store.ts';
+import { putDurably } from '../sys/files/write-atomically.ts';
 import type { World } from '../sys/world.ts';
 import { usableHead, writeHead } from './point-chain.ts';
 import { pointsDirectory } from './points.ts';

@@ -3,14 +3,14 @@ import { askService } from '../client/service-client.ts';
 import { ServiceFailure } from '../client/service-failure.ts';
 import { SERVICE_SOCKET } from '../client/service-socket.ts';
 import { asError } from '../lib/as-error.ts';
-import { EXIT_CODES } from '../protocol/failure.ts';
-import { systemClock } from '../sys/clock.ts';
-import { run, start } from '../sys/processes.ts';
-import { realFileSystem } from '../sys/real-file-system.ts';
-import { SystemError } from '../sys/system-error.ts';
-import { UsageError } from './command.ts';
-import { commandWords } from './command-words.ts';
-import { findCommand } from './commands.ts';
+import { EXIT_CODES } from '../operations/failure.ts';
+import { systemClock } from '../sys/base/clock.ts';
+import { run, start } from '../sys/process/run.ts';
+import { realFileSystem } from '../sys/files/real-file-system.ts';
+import { SystemError } from '../sys/base/system-error.ts';
+import { UsageError } from './base/command.ts';
+import { commandWords } from './split-words.ts';
+import { findCommand } from './reference/commands.ts';
 import { main } from './run.ts';
 
 export interface LoginRequest {

@@ -1,10 +1,10 @@
 import { parseArgs } from 'node:util';
 import { printableLines } from '../lib/printable.ts';
-import type { House } from '../control/house.ts';
-import { EXIT_CODES } from '../protocol/failure.ts';
-import { systemClock } from '../sys/clock.ts';
-import { COMMANDS, findCommand } from './commands.ts';
-import { GENERAL_OPTIONS } from './general-options.ts';
+import type { House } from '../engine/base/engine.ts';
+import { EXIT_CODES } from '../operations/failure.ts';
+import { systemClock } from '../sys/base/clock.ts';
+import { COMMANDS, findCommand } from './reference/commands.ts';
+import { GENERAL_OPTIONS } from './base/general-options.ts';
 import {
   CheckFailed,
   type Command,
@@ -14,14 +14,14 @@ import {
   type Input,
   JobFailed,
   UsageError,
-} from './command.ts';
-import { Interrupted } from './interrupted.ts';
-import { commandHelp, overview } from './help.ts';
-import { openOutput, type Output } from './output.ts';
+} from './base/command.ts';
+import { Interrupted } from './base/interrupted.ts';
+import { commandHelp, overview } from './reference/help.ts';
+import { openOutput, type Output } from './base/output.ts';
 import { ServiceFailure } from '../client/service-failure.ts';
-import { noStoreNamed, openCalls } from './calls.ts';
-import { givenService, requireHere } from './server.ts';
-import { descriptorOnce, isSecretGiven, type SecretOptions, secretSource } from './secrets.ts';
+import { noStoreNamed, openCalls } from './base/client.ts';
+import { givenService, requireHere } from './base/remote-options.ts';
+import { descriptorOnce, isSecretGiven, type SecretOptions, secretSource } from './base/secrets.ts';
 
 /** Runs one command line and answers the exit code. */
 export async function main(words: readonly string[]): Promise<number> {
@@ -126,7 +126,7 @@ async function runCommand(command: Command, input: Input, output: Output): Promi
     requireHere(named);
     const directory = storeDirectory ?? (await calls.servedStore());
     if (directory === undefined) throw await noStoreNamed();
-    const { openHouse } = await import('../control/house.ts');
+    const { openHouse } = await import('../engine/base/engine.ts');
     return (house ??= await openHouse(directory));
   }
   const calls = openCalls({
@@ -156,7 +156,7 @@ async function runCommand(command: Command, input: Input, output: Output): Promi
 }
 
 async function failed(error: unknown, output: Output): Promise<number> {
-  const { firstFailure, kindOfFailure } = await import('../control/failures.ts');
+  const { firstFailure, kindOfFailure } = await import('../engine/base/failures.ts');
   const cause = firstFailure(error);
   const own = OWN_KINDS.find(([type]) => cause instanceof type)?.[1];
   const kind = own ?? (cause instanceof ServiceFailure ? cause.kind : kindOfFailure(cause));

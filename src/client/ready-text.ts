@@ -1,5 +1,5 @@
-import { inUri } from '../sys/networks.ts';
-import type { NfsResult, ReadySession } from '../protocol/results.ts';
+import { inUri } from '../sys/net/networks.ts';
+import type { NfsResult, ReadySession } from '../operations/results.ts';
 
 /** `serving` says how it ends. */
 export function readyText(

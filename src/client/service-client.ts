@@ -1,11 +1,11 @@
-import { EVENTS_TYPE } from '../protocol/openapi.ts';
-import type { FailureKind } from '../protocol/failure.ts';
-import type { OperationName, RequestOf, ResultOf } from '../protocol/operations.ts';
-import type { SentSecret } from '../protocol/requests.ts';
-import type { Notice, Progress, Report } from '../protocol/results.ts';
-import { postForLines } from '../sys/http-client.ts';
-import { type HttpServerPlace, placeName } from '../sys/http-place.ts';
-import { SystemError } from '../sys/system-error.ts';
+import { EVENTS_TYPE } from '../operations/openapi.ts';
+import type { FailureKind } from '../operations/failure.ts';
+import type { OperationName, RequestOf, ResultOf } from '../operations/operations.ts';
+import type { SentSecret } from '../operations/requests.ts';
+import type { Notice, Progress, Report } from '../operations/results.ts';
+import { postForLines } from '../sys/net/http-client.ts';
+import { type HttpServerPlace, placeName } from '../sys/net/http-place.ts';
+import { SystemError } from '../sys/base/system-error.ts';
 import { ServiceFailure } from './service-failure.ts';
 
 export interface AskOptions {

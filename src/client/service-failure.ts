@@ -1,4 +1,4 @@
-import type { FailureKind } from '../protocol/failure.ts';
+import type { FailureKind } from '../operations/failure.ts';
 
 /** What the service said went wrong. */
 export class ServiceFailure extends Error {

@@ -1,17 +1,17 @@
 import { join } from 'node:path/posix';
 import type { Box } from '../box/box.ts';
 import type { Met } from '../box/store-memory.ts';
-import { firstAdoption } from '../control/adoption.ts';
-import type { Audit } from '../control/audit.ts';
-import { listed } from '../control/conditions.ts';
-import type { Guard } from '../control/guard.ts';
-import type { House } from '../control/house.ts';
-import type { JobDesk } from '../control/job-desk.ts';
-import { TOKENS_FILE } from '../control/tokens.ts';
-import { type Channel, CHANNELS, OUTBOX } from '../formats/store/alarm.ts';
-import { putDurably } from '../sys/put-durably.ts';
-import { SystemError } from '../sys/system-error.ts';
-import { ownIds } from '../sys/unix-peer.ts';
+import { firstAdoption } from '../engine/operations/adoption.ts';
+import type { Audit } from '../engine/audit/audit.ts';
+import { listed } from '../engine/watch/alarm-rules.ts';
+import type { Guard } from '../engine/watch/monitor.ts';
+import type { House } from '../engine/base/engine.ts';
+import type { JobDesk } from '../engine/jobs/job-service.ts';
+import { TOKENS_FILE } from '../engine/secrets/tokens.ts';
+import { type Channel, CHANNELS, OUTBOX } from '../formats/store/service/alarm.ts';
+import { putDurably } from '../sys/files/write-atomically.ts';
+import { SystemError } from '../sys/base/system-error.ts';
+import { ownIds } from '../sys/net/unix-peer.ts';
 import type { World } from '../sys/world.ts';
 import type { Log } from './log.ts';
 

@@ -1,5 +1,5 @@
-import { firstFailure, kindOfFailure } from '../control/failures.ts';
-import { EXIT_CODES } from '../protocol/failure.ts';
+import { firstFailure, kindOfFailure } from '../engine/base/failures.ts';
+import { EXIT_CODES } from '../operations/failure.ts';
 import type { Log } from './log.ts';
 
 /** The exit code of `work`, with its failure in the log. */

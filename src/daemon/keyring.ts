@@ -1,10 +1,10 @@
 import { join } from 'node:path/posix';
 import { boxDirectory } from '../box/box-directory.ts';
 import { CatalogError } from '../catalog/catalog-error.ts';
-import type { SecretSource } from '../control/house.ts';
-import { passphraseCredential, readPassphrase } from '../control/passphrase-file.ts';
-import { TLS_KEY } from '../control/tls-files.ts';
-import { SystemError } from '../sys/system-error.ts';
+import type { SecretSource } from '../engine/base/engine.ts';
+import { passphraseCredential, readPassphrase } from '../engine/secrets/passphrase-file.ts';
+import { TLS_KEY } from '../engine/secrets/tls-files.ts';
+import { SystemError } from '../sys/base/system-error.ts';
 import type { Settings } from './settings.ts';
 
 /**

@@ -1,5 +1,5 @@
-import type { Clock } from '../sys/clock.ts';
-import type { Journal } from '../sys/journal.ts';
+import type { Clock } from '../sys/base/clock.ts';
+import type { Journal } from '../sys/systemd/journal.ts';
 
 /** Levels of syslog(3), as systemd reads them from the beginning of a line (sd-daemon(3)). */
 const LEVELS = { error: 3, warning: 4, notice: 5, info: 6 } as const;

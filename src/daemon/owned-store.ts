@@ -1,37 +1,41 @@
 import { join } from 'node:path/posix';
 import type { Condition } from '../alarms/alarm-state.ts';
-import type { RunApart } from '../control/handlers.ts';
-import { type House, openHouse, type SecretSource } from '../control/house.ts';
-import { type KeeperEvent, sessionKeeper, type SessionKeeper } from '../control/session-keeper.ts';
-import { type Audit, openAudit } from '../control/audit.ts';
-import type { Feed } from '../control/feed.ts';
-import { type Guard, type GuardOptions, openGuard } from '../control/guard.ts';
-import type { InheritedSockets } from '../control/inherited-sockets.ts';
-import type { JobDesk } from '../control/job-desk.ts';
-import { holdNfs } from '../control/nfs-restart.ts';
-import { SERVICE_LOCK } from '../control/service-lock.ts';
-import { clearSessionSockets } from '../control/sessions.ts';
+import type { RunApart } from '../engine/operations/handlers.ts';
+import { type House, openHouse, type SecretSource } from '../engine/base/engine.ts';
+import {
+  type KeeperEvent,
+  sessionKeeper,
+  type SessionKeeper,
+} from '../engine/sessions/session-supervisor.ts';
+import { type Audit, openAudit } from '../engine/audit/audit.ts';
+import type { Feed } from '../engine/server/feed.ts';
+import { type Guard, type GuardOptions, openGuard } from '../engine/watch/monitor.ts';
+import type { InheritedSockets } from '../engine/sessions/inherited-sockets.ts';
+import type { JobDesk } from '../engine/jobs/job-service.ts';
+import { holdNfs } from '../engine/sessions/nfs-restart.ts';
+import { SERVICE_LOCK } from '../engine/base/service-lock.ts';
+import { clearSessionSockets } from '../engine/sessions/run-session.ts';
 import {
   openSharedDisks,
   renewSharedDisks,
   type SharedDisksPlace,
-} from '../control/shared-disks.ts';
-import { recordGrowth } from '../control/growth.ts';
-import { openJobKeys } from '../control/job-keys.ts';
-import { jobWork, laneOf } from '../control/job-work.ts';
+} from '../engine/sessions/shared-disks.ts';
+import { recordGrowth } from '../engine/watch/growth.ts';
+import { openJobKeys } from '../engine/jobs/job-keys.ts';
+import { jobWork, laneOf } from '../engine/jobs/job-work.ts';
 import {
   type IngestMeter,
   recordThroughput,
   type ThroughputRecorder,
-} from '../control/throughput.ts';
-import type { JobRecord } from '../formats/store/job.ts';
+} from '../engine/watch/throughput.ts';
+import type { JobRecord } from '../formats/store/service/job.ts';
 import { hasEnded } from '../jobs/job-state.ts';
 import { openJobFiles } from '../jobs/job-files.ts';
 import { openQueue } from '../jobs/queue.ts';
 import { openSchedules } from '../jobs/schedules.ts';
-import { foreignOrders } from '../control/adoption.ts';
-import { refuseLinks } from '../store/own-directories.ts';
-import { SystemError } from '../sys/system-error.ts';
+import { foreignOrders } from '../engine/operations/adoption.ts';
+import { refuseLinks } from '../store/directory/own-directories.ts';
+import { SystemError } from '../sys/base/system-error.ts';
 import { adoptOnce, meetStore, noted } from './box-start.ts';
 import type { Log } from './log.ts';
 

@@ -1,9 +1,9 @@
 import { resolve } from 'node:path/posix';
 import { parseArgs } from 'node:util';
-import { inheritedSockets } from '../control/inherited-sockets.ts';
-import { EXIT_CODES } from '../protocol/failure.ts';
-import { openJournal } from '../sys/journal.ts';
-import { serviceNotices } from '../sys/service-notices.ts';
+import { inheritedSockets } from '../engine/sessions/inherited-sockets.ts';
+import { EXIT_CODES } from '../operations/failure.ts';
+import { openJournal } from '../sys/systemd/journal.ts';
+import { serviceNotices } from '../sys/systemd/service-notices.ts';
 import { realWorld, type World } from '../sys/world.ts';
 import { exitCodeOf } from './exit-code.ts';
 import { type Log, lineLog } from './log.ts';

@@ -1,7 +1,7 @@
 import type { Sender } from '../alarms/channel.ts';
 import { mail } from '../alarms/mail.ts';
 import { webhook } from '../alarms/webhook.ts';
-import type { Channel } from '../formats/store/alarm.ts';
+import type { Channel } from '../formats/store/service/alarm.ts';
 import type { World } from '../sys/world.ts';
 import type { Settings } from './settings.ts';
 

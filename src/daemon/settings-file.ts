@@ -2,9 +2,9 @@ import { join } from 'node:path/posix';
 import { isDeepStrictEqual } from 'node:util';
 import type { Condition } from '../alarms/alarm-state.ts';
 import { asError } from '../lib/as-error.ts';
-import type { FileSystem } from '../sys/file-system.ts';
-import { putDurably } from '../sys/put-durably.ts';
-import { SystemError } from '../sys/system-error.ts';
+import type { FileSystem } from '../sys/files/file-system.ts';
+import { putDurably } from '../sys/files/write-atomically.ts';
+import { SystemError } from '../sys/base/system-error.ts';
 import type { Log } from './log.ts';
 import { readSettings, type Settings, settingsIn } from './settings.ts';
 

@@ -12,10 +12,10 @@ import {
   variants,
   withDefault,
 } from '../lib/schema.ts';
-import { parseListenAddress } from '../control/listen-address.ts';
-import type { FileSystem } from '../sys/file-system.ts';
-import { parseNetworks } from '../sys/networks.ts';
-import { SystemError } from '../sys/system-error.ts';
+import { parseListenAddress } from '../engine/base/listen-address.ts';
+import type { FileSystem } from '../sys/files/file-system.ts';
+import { parseNetworks } from '../sys/net/networks.ts';
+import { SystemError } from '../sys/base/system-error.ts';
 
 /** What the administrator decides; everything has a default, so that an empty file, or none, is right. */
 export type Settings = Of<typeof SETTINGS>;

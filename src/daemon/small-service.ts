@@ -1,12 +1,12 @@
-import { callerWords } from '../control/caller.ts';
-import { door } from '../control/door.ts';
-import type { Desk } from '../control/handlers.ts';
-import { noSecrets } from '../control/house.ts';
-import type { OperationName } from '../protocol/operations.ts';
-import { inheritedDescriptors } from '../sys/inherited-descriptors.ts';
-import { serveHttp } from '../sys/http-server.ts';
-import { SystemError } from '../sys/system-error.ts';
-import { type UnixPeer, userId } from '../sys/unix-peer.ts';
+import { callerWords } from '../engine/base/caller.ts';
+import { door } from '../engine/server/http-api.ts';
+import type { Desk } from '../engine/operations/handlers.ts';
+import { noSecrets } from '../engine/base/engine.ts';
+import type { OperationName } from '../operations/operations.ts';
+import { inheritedDescriptors } from '../sys/systemd/inherited-descriptors.ts';
+import { serveHttp } from '../sys/net/http-server.ts';
+import { SystemError } from '../sys/base/system-error.ts';
+import { type UnixPeer, userId } from '../sys/net/unix-peer.ts';
 import type { World } from '../sys/world.ts';
 import { faultLog, type Log } from './log.ts';
 

@@ -1,7 +1,7 @@
-import type { JobKind, JobRecord } from '../formats/store/job.ts';
+import type { JobKind, JobRecord } from '../formats/store/service/job.ts';
 import type { JsonObject } from '../lib/schema.ts';
-import { turns } from '../lib/turns.ts';
-import { SystemError } from '../sys/system-error.ts';
+import { turns } from '../lib/mutex.ts';
+import { SystemError } from '../sys/base/system-error.ts';
 import type { World } from '../sys/world.ts';
 import { JobError } from './job-error.ts';
 import type { JobFiles } from './job-files.ts';

@@ -7,18 +7,18 @@ import {
   encodeSchedule,
   type JobRecord,
   type ScheduleRecord,
-} from '../formats/store/job.ts';
-import type { Checks } from '../formats/store/plain-record.ts';
+} from '../formats/store/service/job.ts';
+import type { Checks } from '../formats/store/base/plain-record.ts';
 import type { Order, StoreMemory } from '../box/store-memory.ts';
 import { utf8 } from '../lib/bytes.ts';
-import { turns } from '../lib/turns.ts';
-import type { FileSystem } from '../sys/file-system.ts';
-import { SystemError } from '../sys/system-error.ts';
-import { putDurably } from '../sys/put-durably.ts';
+import { turns } from '../lib/mutex.ts';
+import type { FileSystem } from '../sys/files/file-system.ts';
+import { SystemError } from '../sys/base/system-error.ts';
+import { putDurably } from '../sys/files/write-atomically.ts';
 import { JobError } from './job-error.ts';
 import { hasEnded } from './job-state.ts';
 
-/** Where jobs and schedules lie: see formats/store/job.md. */
+/** Where jobs and schedules lie: see formats/store/service/job.md. */
 export interface JobFiles {
   putJob(job: JobRecord): Promise<void>;
   jobs(): Promise<Loaded<JobRecord>>;

@@ -1,8 +1,8 @@
-import type { JobRecord, JobState } from '../formats/store/job.ts';
+import type { JobRecord, JobState } from '../formats/store/service/job.ts';
 import type { JsonObject } from '../lib/schema.ts';
 
 /*
- * The life of a job, as pure functions of its record: see formats/store/job.md.
+ * The life of a job, as pure functions of its record: see formats/store/service/job.md.
  */
 
 /** How an attempt ended. */

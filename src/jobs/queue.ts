@@ -1,4 +1,4 @@
-import type { JobKind, JobRecord } from '../formats/store/job.ts';
+import type { JobKind, JobRecord } from '../formats/store/service/job.ts';
 import type { World } from '../sys/world.ts';
 import {
   type BookOptions,
@@ -10,7 +10,7 @@ import {
   openBook,
 } from './job-book.ts';
 import { JobError } from './job-error.ts';
-import { ticker } from '../sys/ticker.ts';
+import { ticker } from '../sys/base/ticker.ts';
 import { begun, canceled, DELAY_MAX_MS, ended, hasEnded, type Outcome } from './job-state.ts';
 
 /*

@@ -1,13 +1,13 @@
-import type { JobKind, ScheduleRecord } from '../formats/store/job.ts';
+import type { JobKind, ScheduleRecord } from '../formats/store/service/job.ts';
 import type { JsonObject } from '../lib/schema.ts';
-import { turns } from '../lib/turns.ts';
-import { SystemError } from '../sys/system-error.ts';
+import { turns } from '../lib/mutex.ts';
+import { SystemError } from '../sys/base/system-error.ts';
 import type { World } from '../sys/world.ts';
 import { type Calendar, CalendarError, parseCalendar } from './calendar.ts';
 import { JobError } from './job-error.ts';
 import { checkScheduleName, type JobFiles } from './job-files.ts';
 import { hasEnded } from './job-state.ts';
-import { ticker } from '../sys/ticker.ts';
+import { ticker } from '../sys/base/ticker.ts';
 import { compactTime } from './job-book.ts';
 import type { JobQueue } from './queue.ts';
 

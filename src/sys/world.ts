@@ -1,7 +1,7 @@
-import { type Clock, systemClock } from './clock.ts';
-import type { FileSystem } from './file-system.ts';
-import { type Random, systemRandom } from './random.ts';
-import { realFileSystem } from './real-file-system.ts';
+import { type Clock, systemClock } from './base/clock.ts';
+import type { FileSystem } from './files/file-system.ts';
+import { type Random, systemRandom } from './base/random.ts';
+import { realFileSystem } from './files/real-file-system.ts';
 
 /** The effects that most of the house needs, handed in so that tests can replace them. */
 export interface World {

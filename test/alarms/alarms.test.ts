@@ -9,10 +9,10 @@ import {
 } from '../../src/alarms/alarm-state.ts';
 import { fillLevel } from '../../src/alarms/pool-fill.ts';
 import { FormatError } from '../../src/formats/format-error.ts';
-import { ALARMS_MAX, alarmsFile } from '../../src/formats/store/alarm.ts';
-import type { Checks } from '../../src/formats/store/plain-record.ts';
-import { SystemError } from '../../src/sys/system-error.ts';
-import type { FileSystem } from '../../src/sys/file-system.ts';
+import { ALARMS_MAX, alarmsFile } from '../../src/formats/store/service/alarm.ts';
+import type { Checks } from '../../src/formats/store/base/plain-record.ts';
+import { SystemError } from '../../src/sys/base/system-error.ts';
+import type { FileSystem } from '../../src/sys/files/file-system.ts';
 import { type CrashingFs, crashingFs, onlyPowerCuts } from '../support/crashing-fs.ts';
 import { fakeClock } from '../support/fake-clock.ts';
 import { faultyFs } from '../support/faulty-fs.ts';

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { test } from 'tap';
 import { mail, mailText } from '../../src/alarms/mail.ts';
 import { webhook } from '../../src/alarms/webhook.ts';
-import type { MessageRecord } from '../../src/formats/store/alarm.ts';
+import type { MessageRecord } from '../../src/formats/store/service/alarm.ts';
 import { realWorld } from '../../src/sys/world.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 

@@ -12,8 +12,8 @@ import {
 import { forgetPoint, newestBackup, publishPoint } from '../../src/catalog/publication.ts';
 import { loadProfile, saveProfile } from '../../src/catalog/profiles.ts';
 import { createSet, listSets, readSet, unlockSet } from '../../src/catalog/sets.ts';
-import type { PointOrigin } from '../../src/formats/store/point.ts';
-import { parseRecoveryKey } from '../../src/formats/store/key-slot.ts';
+import type { PointOrigin } from '../../src/formats/store/catalog/point.ts';
+import { parseRecoveryKey } from '../../src/formats/store/catalog/key-slot.ts';
 import { newStore, simulatedWorld } from '../support/store.ts';
 
 async function house(now: () => Date = () => new Date()) {

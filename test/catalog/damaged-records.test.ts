@@ -15,12 +15,12 @@ import { listLeases, takeLease } from '../../src/catalog/leases.ts';
 import { listPoints, readPoint } from '../../src/catalog/points.ts';
 import { forgetPoint, publishPoint } from '../../src/catalog/publication.ts';
 import { createSet, listSets, readSet, unlockSet } from '../../src/catalog/sets.ts';
-import { openHouse } from '../../src/control/house.ts';
-import { checkStore } from '../../src/control/stores.ts';
-import { resumeSession, startSession } from '../../src/recovery/sessions.ts';
-import { lockStore } from '../../src/store/store-lock.ts';
-import { createStore, openStore } from '../../src/store/store.ts';
-import { writeStoreRecord } from '../../src/store/store-record.ts';
+import { openHouse } from '../../src/engine/base/engine.ts';
+import { checkStore } from '../../src/engine/points/stores.ts';
+import { resumeSession, startSession } from '../../src/sessions/state/held-session.ts';
+import { lockStore } from '../../src/store/directory/store-lock.ts';
+import { createStore, openStore } from '../../src/store/directory/store.ts';
+import { writeStoreRecord } from '../../src/store/directory/store-record.ts';
 import { realWorld } from '../../src/sys/world.ts';
 import { rememberApart } from '../support/box-state.ts';
 

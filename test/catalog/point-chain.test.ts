@@ -18,8 +18,8 @@ import {
   newestBackup,
   publishPoint,
 } from '../../src/catalog/publication.ts';
-import type { PointOrigin } from '../../src/formats/store/point.ts';
-import { lockStore } from '../../src/store/store-lock.ts';
+import type { PointOrigin } from '../../src/formats/store/catalog/point.ts';
+import { lockStore } from '../../src/store/directory/store-lock.ts';
 import { realWorld } from '../../src/sys/world.ts';
 import { newStore } from '../support/store.ts';
 import { temporaryDirectory } from '../support/temporary.ts';

@@ -7,10 +7,14 @@ import { listPoints } from '../../src/catalog/points.ts';
 import { publishPoint } from '../../src/catalog/publication.ts';
 import { checkSetRecords } from '../../src/catalog/set-copies.ts';
 import { createSet, readSet, unlockSet } from '../../src/catalog/sets.ts';
-import type { Secret } from '../../src/formats/store/key-slot.ts';
-import { decodeSet, encodeSet, type SetRecord } from '../../src/formats/store/set-record.ts';
-import { lockStore } from '../../src/store/store-lock.ts';
-import { createStore, openStore } from '../../src/store/store.ts';
+import type { Secret } from '../../src/formats/store/catalog/key-slot.ts';
+import {
+  decodeSet,
+  encodeSet,
+  type SetRecord,
+} from '../../src/formats/store/catalog/set-record.ts';
+import { lockStore } from '../../src/store/directory/store-lock.ts';
+import { createStore, openStore } from '../../src/store/directory/store.ts';
 import { realWorld } from '../../src/sys/world.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 

@@ -13,7 +13,7 @@ import {
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { test } from 'tap';
-import { openNbdDisk } from '../../src/block/nbd-disk.ts';
+import { openNbdDisk } from '../../src/block/nbd-client/nbd-disk.ts';
 import { expectDone, holdfastIn, run } from '../support/cli.ts';
 import { makeRawDisk, overwrite, sameFiles } from '../support/images.ts';
 import { noise } from '../support/random.ts';
@@ -306,8 +306,8 @@ test('a second writer is refused by name of the first', async () => {
     JSON.stringify(new URL(`../../src/${path}`, import.meta.url).href);
   writeFileSync(
     held,
-    `import { openStore } from ${module('store/store.ts')};
-     import { lockStore } from ${module('store/store-lock.ts')};
+    `import { openStore } from ${module('store/directory/store.ts')};
+     import { lockStore } from ${module('store/directory/store-lock.ts')};
      import { realWorld } from ${module('sys/world.ts')};
      const world = realWorld();
      await lockStore(world, await openStore(world, process.argv[2]), 'session keep x');

@@ -6,8 +6,8 @@ import { createServer as createSilent } from 'node:net';
 import { join } from 'node:path';
 import { array, assert, property, string } from 'fast-check';
 import { test } from 'tap';
-import { UsageError } from '../../src/cli/command.ts';
-import { commandWords } from '../../src/cli/command-words.ts';
+import { UsageError } from '../../src/cli/base/command.ts';
+import { commandWords } from '../../src/cli/split-words.ts';
 import { admitted, lockedBy } from '../../src/cli/login-session.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 

@@ -2,8 +2,12 @@ import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict';
 import { closeSync, openSync, readdirSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
-import { openNbdDisk } from '../../src/block/nbd-disk.ts';
-import { PAGE_LENGTH, PLACE_LENGTH, readTrailer } from '../../src/formats/store/overlay-log.ts';
+import { openNbdDisk } from '../../src/block/nbd-client/nbd-disk.ts';
+import {
+  PAGE_LENGTH,
+  PLACE_LENGTH,
+  readTrailer,
+} from '../../src/formats/store/sessions/overlay-log.ts';
 import { expectDone, run, start } from '../support/cli.ts';
 import { makeRawDisk } from '../support/images.ts';
 import { STORE_1, storeOfRelease1 } from '../support/store-1.ts';

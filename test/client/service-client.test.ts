@@ -5,7 +5,7 @@ import { type Socket } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'tap';
 import { askService } from '../../src/client/service-client.ts';
-import { descriptorOf, socketOption } from '../../src/sys/socket-options.ts';
+import { descriptorOf, socketOption } from '../../src/sys/net/socket-options.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 
 const OPTIONS = { secret: undefined, report() {}, signal: new AbortController().signal };

@@ -1,12 +1,12 @@
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { test } from 'tap';
-import type { FilesResultOf } from '../../src/protocol/files-operations.ts';
-import type { ResultOf } from '../../src/protocol/operations.ts';
+import type { FilesResultOf } from '../../src/operations/files-operations.ts';
+import type { ResultOf } from '../../src/operations/operations.ts';
 import type {
   AlarmSummary,
   OpenFilesSummary,
   ScheduleSummary,
-} from '../../src/protocol/results.ts';
+} from '../../src/operations/results.ts';
 import {
   answerPage,
   type Driven,

@@ -4,7 +4,7 @@ import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { test } from 'tap';
-import type { ResultOf } from '../../src/protocol/operations.ts';
+import type { ResultOf } from '../../src/operations/operations.ts';
 import { FACTS, pointAt } from '../support/console.ts';
 import { without } from '../support/programs.ts';
 import { temporaryDirectory } from '../support/temporary.ts';

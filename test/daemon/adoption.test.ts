@@ -2,7 +2,7 @@ import { equal, match, notEqual } from 'node:assert/strict';
 import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
-import { decodeSession, encodeSession } from '../../src/formats/store/session.ts';
+import { decodeSession, encodeSession } from '../../src/formats/store/sessions/session.ts';
 import { expectDone } from '../support/cli.ts';
 import {
   alterSet,

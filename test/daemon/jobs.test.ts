@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
-import { openNbdDisk } from '../../src/block/nbd-disk.ts';
+import { openNbdDisk } from '../../src/block/nbd-client/nbd-disk.ts';
 import { expectDone } from '../support/cli.ts';
 import { makeRawDisk } from '../support/images.ts';
 import { noise } from '../support/random.ts';

@@ -2,7 +2,7 @@ import { deepEqual, equal } from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'tap';
 import { lineLog } from '../../src/daemon/log.ts';
-import { openJournal } from '../../src/sys/journal.ts';
+import { openJournal } from '../../src/sys/systemd/journal.ts';
 import { fakeClock } from '../support/fake-clock.ts';
 import { notifySocket } from '../support/notify-socket.ts';
 import { without } from '../support/programs.ts';

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
-import { inheritedDescriptors } from '../../src/sys/inherited-descriptors.ts';
+import { inheritedDescriptors } from '../../src/sys/systemd/inherited-descriptors.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 
 const MAIN = new URL('../../src/daemon/main.ts', import.meta.url).pathname;

@@ -1,8 +1,8 @@
 import { deepEqual, throws } from 'node:assert/strict';
 import { test } from 'tap';
 import { parseSettings, settingsIn } from '../../src/daemon/settings.ts';
-import { realFileSystem } from '../../src/sys/real-file-system.ts';
-import { SystemError } from '../../src/sys/system-error.ts';
+import { realFileSystem } from '../../src/sys/files/real-file-system.ts';
+import { SystemError } from '../../src/sys/base/system-error.ts';
 
 test('an empty file means the defaults', async () => {
   const missing = await settingsIn(realFileSystem(), '/nowhere/holdfastd.json');

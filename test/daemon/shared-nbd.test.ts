@@ -2,7 +2,7 @@ import { deepEqual, doesNotMatch, match, rejects } from 'node:assert/strict';
 import { copyFileSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
-import { openNbdDisk } from '../../src/block/nbd-disk.ts';
+import { openNbdDisk } from '../../src/block/nbd-client/nbd-disk.ts';
 import { selfSigned } from '../support/certificates.ts';
 import { expectDone } from '../support/cli.ts';
 import { makeRawDisk } from '../support/images.ts';

@@ -2,7 +2,7 @@ import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { test } from 'tap';
-import { reachableAt } from '../../src/sys/this-host.ts';
+import { reachableAt } from '../../src/sys/net/this-host.ts';
 import { expectDone } from '../support/cli.ts';
 import { makeRawDisk } from '../support/images.ts';
 import { lookup, list, read, write } from '../support/nfs-calls.ts';

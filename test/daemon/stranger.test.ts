@@ -11,8 +11,8 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
-import { decodeJob, decodeSchedule, encodeSchedule } from '../../src/formats/store/job.ts';
-import { decodeSession, encodeSession } from '../../src/formats/store/session.ts';
+import { decodeJob, decodeSchedule, encodeSchedule } from '../../src/formats/store/service/job.ts';
+import { decodeSession, encodeSession } from '../../src/formats/store/sessions/session.ts';
 import { expectDone, run } from '../support/cli.ts';
 import {
   alterSet,

@@ -1,11 +1,11 @@
-import { bareDesk } from '../../src/control/bare-desk.ts';
+import { bareDesk } from '../../src/engine/operations/bare-context.ts';
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
-import { supportBundle } from '../../src/control/support.ts';
-import { SystemError } from '../../src/sys/system-error.ts';
+import { supportBundle } from '../../src/engine/operations/support.ts';
+import { SystemError } from '../../src/sys/base/system-error.ts';
 import { expectDone, run } from '../support/cli.ts';
 import { makeRawDisk } from '../support/images.ts';
 import { without } from '../support/programs.ts';

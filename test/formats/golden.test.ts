@@ -1,25 +1,28 @@
 import { deepEqual, equal, ok } from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'tap';
-import { checkFrame, frameCodec } from '../../src/formats/store/frame.ts';
-import { domainKeys, unlockSlot } from '../../src/formats/store/key-slot.ts';
-import { decodeNode } from '../../src/formats/store/node.ts';
-import { decodeOverlayHeader, decodeOverlayRecord } from '../../src/formats/store/overlay-map.ts';
+import { checkFrame, frameCodec } from '../../src/formats/store/packs/frame.ts';
+import { domainKeys, unlockSlot } from '../../src/formats/store/catalog/key-slot.ts';
+import { decodeNode } from '../../src/formats/store/packs/node.ts';
+import {
+  decodeOverlayHeader,
+  decodeOverlayRecord,
+} from '../../src/formats/store/sessions/overlay-map.ts';
 import {
   decodeRecentHeader,
   RECENT_HEADER_LENGTH,
-} from '../../src/formats/store/overlay-recent.ts';
+} from '../../src/formats/store/sessions/overlay-recent.ts';
 import {
   decodePackEntries,
   decodePackHeader,
   decodePackTrailer,
   PACK_TRAILER_LENGTH,
-} from '../../src/formats/store/pack.ts';
-import { decodePoint } from '../../src/formats/store/point.ts';
-import { decodeProfile } from '../../src/formats/store/profile.ts';
-import { decodeSession } from '../../src/formats/store/session.ts';
-import { decodeSet } from '../../src/formats/store/set-record.ts';
-import { argon2id } from '../../src/sys/argon2.ts';
+} from '../../src/formats/store/packs/pack.ts';
+import { decodePoint } from '../../src/formats/store/catalog/point.ts';
+import { decodeProfile } from '../../src/formats/store/catalog/profile.ts';
+import { decodeSession } from '../../src/formats/store/sessions/session.ts';
+import { decodeSet } from '../../src/formats/store/catalog/set-record.ts';
+import { argon2id } from '../../src/sys/crypto/argon2.ts';
 import { pattern } from '../support/random.ts';
 
 // Every format as version 1 wrote it: what a later release has to read for ever.

@@ -1,29 +1,35 @@
 import { throws } from 'node:assert/strict';
 import { crc32 } from 'node:zlib';
 import { test } from 'tap';
-import { decodeFilesLogHeader, encodeFilesLogHeader } from '../../src/formats/store/files-log.ts';
+import {
+  decodeFilesLogHeader,
+  encodeFilesLogHeader,
+} from '../../src/formats/store/sessions/files-log.ts';
 import {
   FRAME_HEADER_LENGTH,
   FRAME_LENGTH_MAX,
   frameCodec,
   parseFrameHeader,
-} from '../../src/formats/store/frame.ts';
-import { domainKeys, publicKeys } from '../../src/formats/store/key-slot.ts';
-import { decodeNode, encodeNode } from '../../src/formats/store/node.ts';
+} from '../../src/formats/store/packs/frame.ts';
+import { domainKeys, publicKeys } from '../../src/formats/store/catalog/key-slot.ts';
+import { decodeNode, encodeNode } from '../../src/formats/store/packs/node.ts';
 import {
   decodeHead,
   decodePreface,
   encodeHead,
   encodePreface,
-} from '../../src/formats/store/overlay-log.ts';
+} from '../../src/formats/store/sessions/overlay-log.ts';
 import {
   decodeOverlayHeader,
   decodeOverlayRecord,
   encodeOverlayHeader,
   encodeOverlayRecord,
-} from '../../src/formats/store/overlay-map.ts';
-import { decodeRecentHeader, encodeRecentHeader } from '../../src/formats/store/overlay-recent.ts';
-import { decodePackHeader, encodePackHeader } from '../../src/formats/store/pack.ts';
+} from '../../src/formats/store/sessions/overlay-map.ts';
+import {
+  decodeRecentHeader,
+  encodeRecentHeader,
+} from '../../src/formats/store/sessions/overlay-recent.ts';
+import { decodePackHeader, encodePackHeader } from '../../src/formats/store/packs/pack.ts';
 import { pattern } from '../support/random.ts';
 
 /** With the checksum over `bytes[from, to)` made good at `crcAt`: only the spare bytes are wrong. */

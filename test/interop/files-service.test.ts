@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
 import { askService } from '../../src/client/service-client.ts';
-import { isSuperuser } from '../../src/sys/processes.ts';
+import { isSuperuser } from '../../src/sys/process/run.ts';
 import { expectDone } from '../support/cli.ts';
 import { makeDisk, makeExt, makeNtfs, makeTree } from '../support/guest-images.ts';
 import { program, without } from '../support/programs.ts';

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
-import { isSuperuser } from '../../src/sys/processes.ts';
+import { isSuperuser } from '../../src/sys/process/run.ts';
 import { type Ended, expectDone, holdfastIn, run } from '../support/cli.ts';
 import {
   differences,

@@ -9,7 +9,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
-import { isSuperuser } from '../../src/sys/processes.ts';
+import { isSuperuser } from '../../src/sys/process/run.ts';
 import { expectDone, holdfastIn } from '../support/cli.ts';
 import { makeDisk } from '../support/guest-images.ts';
 import { program, without } from '../support/programs.ts';

@@ -3,11 +3,11 @@ import { copyFileSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { spawnSync } from 'node:child_process';
 import { test } from 'tap';
-import { copyOut } from '../../src/granular/copy-out.ts';
-import type { DiskFiles } from '../../src/granular/disk-files.ts';
-import { type OpenedVolumes, openVolumes } from '../../src/granular/opened-volumes.ts';
-import { systemClock } from '../../src/sys/clock.ts';
-import { isSuperuser } from '../../src/sys/processes.ts';
+import { copyOut } from '../../src/file-restore/browse/copy-out.ts';
+import type { DiskFiles } from '../../src/file-restore/volumes/disk-files.ts';
+import { type OpenedVolumes, openVolumes } from '../../src/file-restore/mounting/opened-volumes.ts';
+import { systemClock } from '../../src/sys/base/clock.ts';
+import { isSuperuser } from '../../src/sys/process/run.ts';
 import {
   differences,
   diskFiles,

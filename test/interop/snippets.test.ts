@@ -5,8 +5,8 @@ import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
 import { memoryDevice } from '../../src/block/memory.ts';
-import { mayOpenDisks, userMayOpenDisks } from '../../src/control/access.ts';
-import type { SessionRecord } from '../../src/formats/store/session.ts';
+import { mayOpenDisks, userMayOpenDisks } from '../../src/engine/base/access.ts';
+import type { SessionRecord } from '../../src/formats/store/sessions/session.ts';
 import {
   type AttachedDisk,
   CERTIFICATES,
@@ -14,12 +14,12 @@ import {
   qemuArguments,
   SHARED_KEYS,
   shellWords,
-} from '../../src/recovery/guest-config.ts';
-import { machineFiles } from '../../src/recovery/machine-files.ts';
-import { guestMemory } from '../../src/recovery/guest-memory.ts';
-import { systemClock } from '../../src/sys/clock.ts';
-import type { Address, TlsCredentials } from '../../src/sys/network.ts';
-import { openNbdTarget } from '../../src/targets/nbd/target.ts';
+} from '../../src/sessions/guest/guest-config.ts';
+import { machineFiles } from '../../src/sessions/guest/machine-files.ts';
+import { guestMemory } from '../../src/sessions/serve/guest-memory.ts';
+import { systemClock } from '../../src/sys/base/clock.ts';
+import type { Address, TlsCredentials } from '../../src/sys/net/network.ts';
+import { openNbdTarget } from '../../src/servers/nbd/server.ts';
 import { selfSigned } from '../support/certificates.ts';
 import { serveOne } from '../support/nbd-server.ts';
 import { program, without } from '../support/programs.ts';

@@ -52,7 +52,10 @@ export function upgrades(
     );
     // The service loads that one only when somebody asks for it.
     match(
-      await refused('src/control/retention.ts', (text) => `${text}\nimport './not-there.ts';\n`),
+      await refused(
+        'src/engine/points/retention.ts',
+        (text) => `${text}\nimport './not-there.ts';\n`,
+      ),
       /does not load: nothing was changed/,
     );
     equal(await show('MainPID'), pid);

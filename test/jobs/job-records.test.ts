@@ -1,7 +1,7 @@
 import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict';
 import { test } from 'tap';
-import type { JobRecord } from '../../src/formats/store/job.ts';
-import type { Checks } from '../../src/formats/store/plain-record.ts';
+import type { JobRecord } from '../../src/formats/store/service/job.ts';
+import type { Checks } from '../../src/formats/store/base/plain-record.ts';
 import { openJobFiles } from '../../src/jobs/job-files.ts';
 import type { Outcome } from '../../src/jobs/job-state.ts';
 import { openSchedules } from '../../src/jobs/schedules.ts';

@@ -1,6 +1,6 @@
 import { equal } from 'node:assert/strict';
 import { test } from 'tap';
-import type { JobRecord } from '../../src/formats/store/job.ts';
+import type { JobRecord } from '../../src/formats/store/service/job.ts';
 import { found } from '../../src/jobs/job-state.ts';
 
 const NOW = new Date('2026-11-21T12:00:00Z');

@@ -1,9 +1,9 @@
 import { deepEqual, equal, match, ok, rejects, throws } from 'node:assert/strict';
 import { test } from 'tap';
-import { decodeJob, encodeJob } from '../../src/formats/store/job.ts';
+import { decodeJob, encodeJob } from '../../src/formats/store/service/job.ts';
 import { FormatError } from '../../src/formats/format-error.ts';
 import type { Outcome } from '../../src/jobs/job-state.ts';
-import type { FileSystem } from '../../src/sys/file-system.ts';
+import type { FileSystem } from '../../src/sys/files/file-system.ts';
 import { crashingFs, onlyPowerCuts, type CrashingFs } from '../support/crashing-fs.ts';
 import { opened } from '../support/job-queue.ts';
 import { seeded } from '../support/random.ts';

@@ -1,7 +1,7 @@
 import { deepEqual, equal, ok } from 'node:assert/strict';
 import { test } from 'tap';
 import { busyRanges } from '../../src/lib/busy-ranges.ts';
-import { rangeTurns } from '../../src/lib/range-turns.ts';
+import { rangeTurns } from '../../src/lib/range-lock.ts';
 
 test('a range is busy until all that overlaps it has ended, and no neighbor counts', async () => {
   const busy = busyRanges();

@@ -12,7 +12,7 @@ import { sealedOverlay } from './sealed-overlay.ts';
 import { service } from './service.ts';
 import { sessions } from './sessions.ts';
 import { store } from './store.ts';
-import { targets } from './targets.ts';
+import { targets } from './servers.ts';
 
 export const mutants: readonly Mutant[] = [
   ...formats,

@@ -55,10 +55,10 @@ export const jobs: readonly Mutant[] = [
   },
   {
     name: 'jobs: a restore writes over what an earlier attempt may have made',
-    file: 'src/control/job-work.ts',
+    file: 'src/engine/jobs/job-work.ts',
     text: 'if (!isFirst && !overwrite &&',
     to: 'if (false && !overwrite &&',
-    tests: ['test/control/job-work.test.ts'],
+    tests: ['test/engine/jobs/job-work.test.ts'],
   },
   {
     name: 'jobs: a record that cannot be read ends an upgrade half-way',

@@ -1,85 +1,85 @@
 import type { Mutant } from './mutant.ts';
 
-const FILES = 'test/sys/file-system.test.ts';
-const TOKENS = 'test/control/tokens.test.ts';
+const FILES = 'test/sys/files/file-system.test.ts';
+const TOKENS = 'test/engine/secrets/tokens.test.ts';
 
 export const network: readonly Mutant[] = [
   {
     name: 'datagrams: one from port 0 is answered',
-    file: 'src/sys/datagrams.ts',
+    file: 'src/sys/net/datagrams.ts',
     text: '    if (from === 0) return;\n',
     to: '',
-    tests: ['test/sys/datagrams.test.ts'],
+    tests: ['test/sys/net/datagrams.test.ts'],
   },
   {
     name: 'threads: no room for one is thrown',
-    file: 'src/sys/worker-thread.ts',
+    file: 'src/sys/process/worker-thread.ts',
     text: 'code !== NO_ROOM) throw',
     to: 'code !== undefined) throw',
-    tests: ['test/sys/worker-thread.test.ts'],
+    tests: ['test/sys/process/worker-thread.test.ts'],
   },
   {
     name: 'files: a descriptor is closed while a thread is at work with it',
-    file: 'src/sys/descriptor-use.ts',
+    file: 'src/sys/files/descriptor-use.ts',
     text: 'if (underWay > 0) await',
     to: 'if (underWay < 0) await',
     tests: [FILES],
   },
   {
     name: 'files: a closed one reads what has its descriptor',
-    file: 'src/sys/descriptor-use.ts',
+    file: 'src/sys/files/descriptor-use.ts',
     text: 'if (!isOpen) throw',
     to: 'if (underWay < 0) throw',
     tests: [FILES],
   },
   {
     name: 'files: another attempt to open takes an open one out of the list',
-    file: 'src/sys/open-files.ts',
+    file: 'src/sys/files/open-files.ts',
     text: 'if (handles.get(key) === handle) handles.delete(key);',
     to: 'handles.delete(key);',
-    tests: ['test/sys/open-files.test.ts'],
+    tests: ['test/sys/files/open-files.test.ts'],
   },
   {
     name: 'reader: a row of a block that failed by a fault of ours stays taken',
-    file: 'src/store/block-reader.ts',
+    file: 'src/store/read/block-reader.ts',
     text: "cache.settle(place, outcome === 'decoded');\n    }",
     to: "if (outcome !== 'failed') cache.settle(place, outcome === 'decoded');\n    }",
-    tests: ['test/store/decode-pool.test.ts'],
+    tests: ['test/store/decode/decode-pool.test.ts'],
   },
   {
     name: 'decode pool: what is asked for at its end waits for ever',
-    file: 'src/store/decode-pool.ts',
+    file: 'src/store/decode/decode-pool.ts',
     text: "      if (closing) return Promise.resolve('failed');\n",
     to: '',
-    tests: ['test/store/decode-ring.test.ts'],
+    tests: ['test/store/decode/decode-ring.test.ts'],
   },
   {
     name: 'socket: idle connections of users keep another user out',
-    file: 'src/sys/connection-room.ts',
+    file: 'src/sys/net/connection-room.ts',
     text: 'if (!isUser(group) || count',
     to: 'if (isUser(group) || count',
-    tests: ['test/sys/connection-room.test.ts'],
+    tests: ['test/sys/net/connection-room.test.ts'],
   },
   {
     name: 'tokens: each address of an IPv6 host may try anew',
-    file: 'src/control/wrong-tokens.ts',
+    file: 'src/engine/secrets/wrong-tokens.ts',
     text: 'const host = peerNetwork(address);',
     to: 'const host = address;',
     tests: [TOKENS],
   },
   {
     name: 'TLS port: while it is full, a host that has no connection gets none',
-    file: 'src/sys/http-server.ts',
+    file: 'src/sys/net/http-server.ts',
     text: 'if (most.length <= its + 1) {',
     to: 'if (most.length > 0) {',
     tests: ['test/daemon/remote.test.ts'],
   },
   {
     name: 'sockets: without IPv6 in the kernel nothing is listened at',
-    file: 'src/sys/network.ts',
+    file: 'src/sys/net/network.ts',
     text: 'if (!isAll || code !== NO_FAMILY) throw cause;',
     to: 'if (code !== undefined || isAll) throw cause;',
-    tests: ['test/sys/networks.test.ts'],
+    tests: ['test/sys/net/networks.test.ts'],
   },
   {
     name: 'client: whatever answers is the service',
@@ -90,16 +90,16 @@ export const network: readonly Mutant[] = [
   },
   {
     name: 'client: a server that went away without a word is waited for',
-    file: 'src/sys/http-client.ts',
+    file: 'src/sys/net/http-client.ts',
     text: '  sent.setSocketKeepAlive(true, PROBE_AFTER_MS);\n',
     to: '  void PROBE_AFTER_MS;\n',
     tests: ['test/client/service-client.test.ts'],
   },
   {
     name: 'SSH: a line that is no key hides all keys',
-    file: 'src/host/ssh.ts',
+    file: 'src/host/settings/ssh.ts',
     text: "cause.code !== 'BAD_REQUEST') throw",
     to: "cause.code !== 'FAILED') throw",
-    tests: ['test/control/host-work.test.ts'],
+    tests: ['test/engine/host/host-work.test.ts'],
   },
 ];

@@ -1,7 +1,7 @@
 import type { Mutant } from './mutant.ts';
 
-const MODEL = 'test/block/sealed/page-locations.test.ts';
-const MEMORY = 'test/block/sealed/page-locations-memory.test.ts';
+const MODEL = 'test/block/sealed/map/page-locations.test.ts';
+const MEMORY = 'test/block/sealed/map/page-locations-memory.test.ts';
 
 export const pageLocations: readonly Mutant[] = [
   {

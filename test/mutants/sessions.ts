@@ -1,125 +1,125 @@
 import type { Mutant } from './mutant.ts';
 
-const SESSION_CRASH = 'test/recovery/crash.test.ts';
-const SESSION_FILES = 'test/recovery/session-files.test.ts';
-const SESSION_STATE = 'test/recovery/session-state.test.ts';
-const PLAIN_OVERLAYS = 'test/recovery/plain-overlays.test.ts';
-const DAMAGED_OVERLAY = 'test/recovery/damaged-overlay.test.ts';
-const SESSION_ORDERS = 'test/control/session-orders.test.ts';
-const FORGET_RACE = 'test/recovery/forget-race.test.ts';
+const SESSION_CRASH = 'test/sessions/finish/crash.test.ts';
+const SESSION_FILES = 'test/sessions/state/session-files.test.ts';
+const SESSION_STATE = 'test/sessions/state/session-state.test.ts';
+const PLAIN_OVERLAYS = 'test/sessions/state/plain-overlays.test.ts';
+const DAMAGED_OVERLAY = 'test/sessions/state/damaged-overlay.test.ts';
+const SESSION_ORDERS = 'test/engine/sessions/orders.test.ts';
+const FORGET_RACE = 'test/sessions/state/forget-race.test.ts';
 
 export const sessions: readonly Mutant[] = [
   {
     name: 'sessions: heads and maps are not removed first',
-    file: 'src/recovery/session-files.ts',
+    file: 'src/sessions/state/session-files.ts',
     text: 'for (const name of [...names.filter(isFirst), ...names.filter((name) => !isFirst(name))]) {',
     to: 'for (const name of [...names.filter((name) => !isFirst(name)), ...names.filter(isFirst)]) {',
     tests: [SESSION_FILES],
   },
   {
     name: 'sessions: the journal does not say that a log has begun',
-    file: 'src/recovery/session-files.ts',
+    file: 'src/sessions/state/session-files.ts',
     text: 'if (!sealed || sealed.begun.includes(disk)) return record;',
     to: 'if (record) return record;',
     tests: [PLAIN_OVERLAYS, DAMAGED_OVERLAY],
   },
   {
     name: 'sessions: the journal says that it is sealed before the heads are there',
-    file: 'src/recovery/session-overlays.ts',
+    file: 'src/sessions/state/session-overlays.ts',
     text: '    await makeHeads(house, session);\n    await world.files.syncDirectory(directory);\n',
     to: '',
     tests: [PLAIN_OVERLAYS],
   },
   {
     name: 'sessions: a file says how its overlay is sealed',
-    file: 'src/recovery/session-overlays.ts',
+    file: 'src/sessions/state/session-overlays.ts',
     text: 'return { suite: frame ? 2 : 1, overlayKey: overlay } as const;',
     to: 'return { suite: frame ? 1 : 2, overlayKey: overlay } as const;',
     tests: [DAMAGED_OVERLAY],
   },
   {
     name: 'sessions: kept without what lies below a sealed overlay',
-    file: 'src/recovery/session-overlays.ts',
+    file: 'src/sessions/state/session-overlays.ts',
     text: '      yield* plain?.written() ?? [];\n',
     to: '',
     tests: [PLAIN_OVERLAYS],
   },
   {
     name: 'sessions: the box does not know which are sealed',
-    file: 'src/control/orders.ts',
+    file: 'src/engine/sessions/orders.ts',
     text: 'const isSealed = (sealed && !sealed.overPlain) || undefined;',
     to: 'const isSealed = !sealed && undefined;',
     tests: [SESSION_ORDERS],
   },
   {
     name: 'sessions: the journal is removed with the rest',
-    file: 'src/recovery/session-files.ts',
+    file: 'src/sessions/state/session-files.ts',
     text: 'name !== JOURNAL && name !== LOCK);',
     to: 'name !== LOCK);',
     tests: [SESSION_FILES, SESSION_CRASH],
   },
   {
     name: 'sessions: one behind TLS is resumed without',
-    file: 'src/recovery/sessions.ts',
+    file: 'src/sessions/state/held-session.ts',
     text: 'if (record.tls && !tls) {',
     to: 'if (false) {',
     tests: [SESSION_FILES],
   },
   {
     name: 'sessions: one that is being ended is resumed',
-    file: 'src/recovery/sessions.ts',
+    file: 'src/sessions/state/held-session.ts',
     text: "if (record.phase !== 'preparing' && record.phase !== 'ready') {",
     to: "if (record.phase === 'cleaning') {",
     tests: [SESSION_CRASH, SESSION_FILES],
   },
   {
     name: 'sessions: a lost overlay is replaced by a new one',
-    file: 'src/recovery/session-overlays.ts',
+    file: 'src/sessions/state/session-overlays.ts',
     text: "if (phase !== 'preparing' && !(await files.stat(join(directory, `${disk.name}.map`)))) {",
     to: 'if (false) {',
     tests: [SESSION_CRASH],
   },
   {
     name: 'sessions: the lease is taken without its turn',
-    file: 'src/recovery/session-steps.ts',
+    file: 'src/sessions/state/session-steps.ts',
     text: '  await using _turn = await leaseTurn(world, store, holder);\n',
     to: '',
     tests: [FORGET_RACE],
   },
   {
     name: 'sessions: one is made of a point that was just forgotten',
-    file: 'src/recovery/session-steps.ts',
+    file: 'src/sessions/state/session-steps.ts',
     text: 'if (!(await isPublished(world, store, { set, id: point }))) {',
     to: 'if (false) {',
     tests: [FORGET_RACE],
   },
   {
     name: 'sessions: the journal is written after the step',
-    file: 'src/recovery/session-executor.ts',
+    file: 'src/sessions/state/session-executor.ts',
     text: 'if (after && after !== current) await writeJournal(world, store, after);',
     to: "if (after && after !== current && event.kind === 'done') await writeJournal(world, store, after);",
     tests: [SESSION_CRASH],
   },
   {
     name: 'sessions: asked twice to keep, it becomes two points',
-    file: 'src/recovery/session-state.ts',
+    file: 'src/sessions/state/session-state.ts',
     text: "if (phase === 'keeping') return session;",
     to: "if (phase === 'keeping') return { ...session, keepAs: event.kind === 'keep' ? event.as : undefined };",
     tests: [SESSION_STATE],
   },
   {
     name: 'sessions: what was kept is discarded',
-    file: 'src/recovery/session-state.ts',
+    file: 'src/sessions/state/session-state.ts',
     text: "if (phase !== 'cleaning' || session.keepAs === undefined) {",
     to: 'if (true) {',
     tests: [SESSION_STATE],
   },
   {
     name: 'space: each session has the whole disk',
-    file: 'src/store/store.ts',
+    file: 'src/store/directory/store.ts',
     text: 'space: sharedSpace({ files, directory }),',
     to: 'get space() { return sharedSpace({ files, directory }); },',
-    tests: ['test/recovery/full-session.test.ts'],
+    tests: ['test/sessions/state/full-session.test.ts'],
   },
   {
     name: 'space: what is taken while the file system is asked is free again',

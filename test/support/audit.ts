@@ -1,4 +1,4 @@
-import { openAudit } from '../../src/control/audit.ts';
+import { openAudit } from '../../src/engine/audit/audit.ts';
 import type { CrashingFs } from './crashing-fs.ts';
 import { HOME, simulatedWorld } from './store.ts';
 

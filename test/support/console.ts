@@ -1,4 +1,4 @@
-import { parseKeys } from '../../src/console/keys.ts';
+import { parseKeys } from '../../src/console/terminal/keys.ts';
 import {
   type Answer,
   type Effect,
@@ -6,15 +6,15 @@ import {
   type Failure,
   firstModel,
   type Model,
-} from '../../src/console/model.ts';
-import { update } from '../../src/console/update.ts';
-import { view } from '../../src/console/view.ts';
+} from '../../src/console/state/model.ts';
+import { update } from '../../src/console/app/update.ts';
+import { view } from '../../src/console/app/view.ts';
 import type {
   JobSummary,
   PointSummary,
   SessionExport,
   SessionSummary,
-} from '../../src/protocol/results.ts';
+} from '../../src/operations/results.ts';
 
 type Ask = Extract<Effect, { kind: 'ask' }>;
 

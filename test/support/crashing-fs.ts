@@ -1,6 +1,6 @@
 import { dirname } from 'node:path/posix';
-import type { File, FileStatus, FileSystem } from '../../src/sys/file-system.ts';
-import { SystemError } from '../../src/sys/system-error.ts';
+import type { File, FileStatus, FileSystem } from '../../src/sys/files/file-system.ts';
+import { SystemError } from '../../src/sys/base/system-error.ts';
 import { below } from './random.ts';
 import {
   applySome,

@@ -1,4 +1,4 @@
-import type { Clock } from '../../src/sys/clock.ts';
+import type { Clock } from '../../src/sys/base/clock.ts';
 
 /** Time that goes on only when it is told to. */
 export interface FakeClock extends Clock {

@@ -1,5 +1,5 @@
-import type { File, FileSystem } from '../../src/sys/file-system.ts';
-import { SystemError } from '../../src/sys/system-error.ts';
+import type { File, FileSystem } from '../../src/sys/files/file-system.ts';
+import { SystemError } from '../../src/sys/base/system-error.ts';
 
 export type Operation =
   | 'create'

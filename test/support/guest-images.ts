@@ -14,7 +14,7 @@ import {
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { basename, join } from 'node:path';
-import type { DiskFiles } from '../../src/granular/disk-files.ts';
+import type { DiskFiles } from '../../src/file-restore/volumes/disk-files.ts';
 import { program } from './programs.ts';
 import { noise } from './random.ts';
 

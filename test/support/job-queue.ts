@@ -1,4 +1,4 @@
-import type { JobKind, JobRecord } from '../../src/formats/store/job.ts';
+import type { JobKind, JobRecord } from '../../src/formats/store/service/job.ts';
 import { openJobFiles } from '../../src/jobs/job-files.ts';
 import type { Outcome } from '../../src/jobs/job-state.ts';
 import { type AttemptOptions, openQueue } from '../../src/jobs/queue.ts';

@@ -1,11 +1,11 @@
 import { join } from 'node:path/posix';
 import type { BlockDevice, WritableBlockDevice } from '../../src/block/block-device.ts';
 import type { MemoryBudget } from '../../src/lib/memory-budget.ts';
-import { guestMemory } from '../../src/recovery/guest-memory.ts';
-import type { UnixPeer } from '../../src/sys/unix-peer.ts';
-import { systemClock } from '../../src/sys/clock.ts';
-import { type NbdTarget, openNbdTarget } from '../../src/targets/nbd/target.ts';
-import type { Export } from '../../src/targets/export.ts';
+import { guestMemory } from '../../src/sessions/serve/guest-memory.ts';
+import type { UnixPeer } from '../../src/sys/net/unix-peer.ts';
+import { systemClock } from '../../src/sys/base/clock.ts';
+import { type NbdTarget, openNbdTarget } from '../../src/servers/nbd/server.ts';
+import type { Export } from '../../src/servers/connection/export.ts';
 import { temporaryDirectory } from './temporary.ts';
 
 export interface TestServer extends AsyncDisposable {

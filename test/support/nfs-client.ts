@@ -1,4 +1,4 @@
-import { connect } from '../../src/sys/network.ts';
+import { connect } from '../../src/sys/net/network.ts';
 import { recordMark, PROGRAMS } from '../../src/formats/wire/rpc.ts';
 import { PROCEDURES, type Procedure } from '../../src/formats/wire/nfs3.ts';
 import {

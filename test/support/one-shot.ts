@@ -1,8 +1,8 @@
-import { type DiskFiles } from '../../src/granular/disk-files.ts';
-import { listDirectory } from '../../src/granular/browse.ts';
-import { makeDirectories, openVolumes } from '../../src/granular/opened-volumes.ts';
-import { systemClock } from '../../src/sys/clock.ts';
-import { enterPrivateMounts } from '../../src/sys/mount-namespace.ts';
+import { type DiskFiles } from '../../src/file-restore/volumes/disk-files.ts';
+import { listDirectory } from '../../src/file-restore/browse/browse.ts';
+import { makeDirectories, openVolumes } from '../../src/file-restore/mounting/opened-volumes.ts';
+import { systemClock } from '../../src/sys/base/clock.ts';
+import { enterPrivateMounts } from '../../src/sys/process/mount-namespace.ts';
 
 /*
  * A process that opens volumes in mounts of its own, prints the names at their tops, and then waits to be

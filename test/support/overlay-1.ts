@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { inflateSync } from 'node:zlib';
 import type { BlockDevice } from '../../src/block/block-device.ts';
 import { memoryDevice } from '../../src/block/memory.ts';
-import type { FileSystem } from '../../src/sys/file-system.ts';
+import type { FileSystem } from '../../src/sys/files/file-system.ts';
 import { pattern } from './random.ts';
 
 /*

@@ -1,7 +1,11 @@
 import * as fc from 'fast-check';
-import { type PlaceTable, placeTable } from '../../src/formats/store/overlay-summary.ts';
-import { domainKeys, publicKeys } from '../../src/formats/store/key-slot.ts';
-import { type SegmentId, segmentKey, summaryKey } from '../../src/formats/store/overlay-key.ts';
+import { type PlaceTable, placeTable } from '../../src/formats/store/sessions/overlay-summary.ts';
+import { domainKeys, publicKeys } from '../../src/formats/store/catalog/key-slot.ts';
+import {
+  type SegmentId,
+  segmentKey,
+  summaryKey,
+} from '../../src/formats/store/sessions/overlay-key.ts';
 import {
   type NewSlot,
   PAGE_LENGTH,
@@ -11,8 +15,8 @@ import {
   type SlotSealer,
   slotCodec,
   type Suite,
-} from '../../src/formats/store/overlay-log.ts';
-import { pageSealer } from '../../src/sys/page-sealer.ts';
+} from '../../src/formats/store/sessions/overlay-log.ts';
+import { pageSealer } from '../../src/sys/crypto/page-sealer.ts';
 import { pattern } from './random.ts';
 
 // One log of sealed slots, of always the same bytes, for the tests of its format.

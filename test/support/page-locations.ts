@@ -4,7 +4,7 @@ import {
   type PageLocations,
   type PageLocationsLimits,
 } from '../../src/block/sealed/map/page-locations.ts';
-import type { File } from '../../src/sys/file-system.ts';
+import type { File } from '../../src/sys/files/file-system.ts';
 
 export const PLACES = 2 ** 14;
 

@@ -1,9 +1,13 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { encodeJob, encodeSchedule, type JobRecord } from '../../src/formats/store/job.ts';
-import { encodeServed } from '../../src/formats/store/served.ts';
-import { encodeSession, type SessionRecord } from '../../src/formats/store/session.ts';
-import { decodeSet, encodeSet, type SetRecord } from '../../src/formats/store/set-record.ts';
+import { encodeJob, encodeSchedule, type JobRecord } from '../../src/formats/store/service/job.ts';
+import { encodeServed } from '../../src/formats/store/sessions/served.ts';
+import { encodeSession, type SessionRecord } from '../../src/formats/store/sessions/session.ts';
+import {
+  decodeSet,
+  encodeSet,
+  type SetRecord,
+} from '../../src/formats/store/catalog/set-record.ts';
 
 /*
  * What a stranger who has the disk of a store, and no key, can write into it: everything that is only checksummed.

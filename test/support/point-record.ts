@@ -1,4 +1,4 @@
-import type { PointRecord } from '../../src/formats/store/point.ts';
+import type { PointRecord } from '../../src/formats/store/catalog/point.ts';
 import { pattern } from './random.ts';
 
 /** With all fields but a parent. */

@@ -1,12 +1,12 @@
 import { memoryDevice } from '../../src/block/memory.ts';
 import type { SpaceGuard } from '../../src/block/space-guard.ts';
-import { systemClock } from '../../src/sys/clock.ts';
-import type { File, FileSystem } from '../../src/sys/file-system.ts';
-import { systemRandom } from '../../src/sys/random.ts';
-import type { FirstFiles } from '../../src/tree/first-files.ts';
-import type { NewNode, WritableFileTree } from '../../src/tree/file-tree.ts';
-import type { TreeSeal } from '../../src/tree/sealed-contents.ts';
-import { openSessionTree } from '../../src/tree/session-tree.ts';
+import { systemClock } from '../../src/sys/base/clock.ts';
+import type { File, FileSystem } from '../../src/sys/files/file-system.ts';
+import { systemRandom } from '../../src/sys/base/random.ts';
+import type { FirstFiles } from '../../src/vfs/initial-files.ts';
+import type { NewNode, WritableFileTree } from '../../src/vfs/file-tree.ts';
+import type { TreeSeal } from '../../src/vfs/sealed-contents.ts';
+import { openSessionTree } from '../../src/vfs/session-tree.ts';
 import { crashingFs } from './crashing-fs.ts';
 import { noise, pattern, seeded } from './random.ts';
 

@@ -1,12 +1,12 @@
 import { deepEqual, equal } from 'node:assert/strict';
 import { listPoints } from '../../src/catalog/points.ts';
 import type { OpenSet } from '../../src/catalog/sets.ts';
-import type { PointRecord } from '../../src/formats/store/point.ts';
-import { openBlockReader } from '../../src/store/block-reader.ts';
-import { checkPacks, manifestChecker, type Problem } from '../../src/store/check.ts';
-import { manifestDisk } from '../../src/store/manifest-disk.ts';
-import { openStore } from '../../src/store/store.ts';
-import type { FileSystem } from '../../src/sys/file-system.ts';
+import type { PointRecord } from '../../src/formats/store/catalog/point.ts';
+import { openBlockReader } from '../../src/store/read/block-reader.ts';
+import { checkPacks, manifestChecker, type Problem } from '../../src/store/check/check.ts';
+import { manifestDisk } from '../../src/store/read/manifest-disk.ts';
+import { openStore } from '../../src/store/directory/store.ts';
+import type { FileSystem } from '../../src/sys/files/file-system.ts';
 import { HOME, simulatedWorld } from './store.ts';
 
 /** Every point that is listed holds what `contentsOf` says, and every pack is sound. Answers the points. */

@@ -1,6 +1,6 @@
 import { existsSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { openNbdDisk } from '../../src/block/nbd-disk.ts';
+import { openNbdDisk } from '../../src/block/nbd-client/nbd-disk.ts';
 import { lookup, read } from './nfs-calls.ts';
 import { rpcClient } from './nfs-client.ts';
 

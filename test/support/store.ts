@@ -1,23 +1,23 @@
 import { createSet, type OpenSet, unlockSet } from '../../src/catalog/sets.ts';
 import { memoryDevice } from '../../src/block/memory.ts';
-import { frameCodec } from '../../src/formats/store/frame.ts';
-import type { PointRecord } from '../../src/formats/store/point.ts';
-import type { Cutting } from '../../src/formats/store/set-record.ts';
-import { storeMachine } from '../../src/ingest/backup.ts';
-import type { ChangedBlocks } from '../../src/ingest/changed-blocks.ts';
-import { copyDisk, type Scope } from '../../src/ingest/copy-disk.ts';
-import { memoryIndex } from '../../src/store/block-index.ts';
-import { CUTTING_DEFAULT } from '../../src/store/cutter.ts';
-import type { DiskRoot } from '../../src/store/disk-root.ts';
-import { openDiskWriter } from '../../src/store/disk-writer.ts';
-import { inlineEncoder } from '../../src/store/encoder.ts';
-import { nodeReader } from '../../src/store/node-reader.ts';
-import { createStore, openStore, type Store } from '../../src/store/store.ts';
-import { lockStore } from '../../src/store/store-lock.ts';
-import { takeStock } from '../../src/store/stock.ts';
-import { openStoreWriter, type StoreWriter, writerOn } from '../../src/store/store-writer.ts';
-import type { FileSystem } from '../../src/sys/file-system.ts';
-import { systemClock } from '../../src/sys/clock.ts';
+import { frameCodec } from '../../src/formats/store/packs/frame.ts';
+import type { PointRecord } from '../../src/formats/store/catalog/point.ts';
+import type { Cutting } from '../../src/formats/store/catalog/set-record.ts';
+import { storeMachine } from '../../src/ingest/backup/backup.ts';
+import type { ChangedBlocks } from '../../src/ingest/backup/changed-blocks.ts';
+import { copyDisk, type Scope } from '../../src/ingest/backup/copy-disk.ts';
+import { memoryIndex } from '../../src/store/index/block-index.ts';
+import { CUTTING_DEFAULT } from '../../src/store/write/chunker.ts';
+import type { DiskRoot } from '../../src/store/nodes/disk-root.ts';
+import { openDiskWriter } from '../../src/store/write/disk-writer.ts';
+import { inlineEncoder } from '../../src/store/write/encoder.ts';
+import { nodeReader } from '../../src/store/nodes/node-reader.ts';
+import { createStore, openStore, type Store } from '../../src/store/directory/store.ts';
+import { lockStore } from '../../src/store/directory/store-lock.ts';
+import { takeStock } from '../../src/store/index/stock.ts';
+import { openStoreWriter, type StoreWriter, writerOn } from '../../src/store/write/store-writer.ts';
+import type { FileSystem } from '../../src/sys/files/file-system.ts';
+import { systemClock } from '../../src/sys/base/clock.ts';
 import type { World } from '../../src/sys/world.ts';
 import { crashingFs } from './crashing-fs.ts';
 import { below, seeded } from './random.ts';
@@ -96,7 +96,7 @@ export interface PointOptions {
   readonly changed?: ChangedBlocks;
 }
 
-/** A backup of one disk, `vda`, as ingest/backup.ts makes it, encoding in this thread. */
+/** A backup of one disk, `vda`, as ingest/backup/backup.ts makes it, encoding in this thread. */
 export async function storePoint(
   world: World,
   store: Store,

@@ -1,18 +1,23 @@
 import { join } from 'node:path/posix';
-import { PAGE_LENGTH } from '../../formats/store/overlay-log.ts';
+import { PAGE_LENGTH } from '../../formats/store/sessions/overlay-log.ts';
 import { MiB } from '../../lib/sizes.ts';
-import type { Clock } from '../../sys/clock.ts';
-import { SystemError } from '../../sys/system-error.ts';
+import type { Clock } from '../../sys/base/clock.ts';
+import { SystemError } from '../../sys/base/system-error.ts';
 import { BlockError } from '../block-error.ts';
 import { readLayer } from '../layer.ts';
-import { type LogFiles, type LogFilesOptions, openLogFiles, readHead } from './log-files.ts';
-import { logReads } from './log-reads.ts';
-import { damagedHead, type LogState, readLogState } from './log-state.ts';
+import {
+  type LogFiles,
+  type LogFilesOptions,
+  openLogFiles,
+  readHead,
+} from './segments/log-files.ts';
+import { logReads } from './log/log-reads.ts';
+import { damagedHead, type LogState, readLogState } from './segments/log-state.ts';
 import { type PageLocations, pageLocations, ZERO } from './map/page-locations.ts';
-import type { AscendingReads } from './read-windows.ts';
+import type { AscendingReads } from './log/read-windows.ts';
 import { noSegmentIsThere, replay } from './recover.ts';
-import { segments as noSegments } from './segments.ts';
-import { holdsSlots, readSalt } from './survey.ts';
+import { segments as noSegments } from './segments/segments.ts';
+import { holdsSlots, readSalt } from './segments/survey.ts';
 
 /** Which overlay is checked. */
 export interface CheckedOverlay extends Omit<LogFilesOptions, 'key'> {

@@ -1,20 +1,20 @@
 import { join } from 'node:path/posix';
 import { FormatError } from '../../formats/format-error.ts';
-import type { VoidPlaces } from '../../formats/store/overlay-bodies.ts';
-import { encodeSummary, type PlaceTable } from '../../formats/store/overlay-summary.ts';
-import { encodeHeadFile } from '../../formats/store/overlay-head.ts';
-import type { SegmentId } from '../../formats/store/overlay-key.ts';
-import { QUAD_PLACES, SALT_LENGTH } from '../../formats/store/overlay-log.ts';
+import type { VoidPlaces } from '../../formats/store/sessions/overlay-bodies.ts';
+import { encodeSummary, type PlaceTable } from '../../formats/store/sessions/overlay-summary.ts';
+import { encodeHeadFile } from '../../formats/store/sessions/overlay-head.ts';
+import type { SegmentId } from '../../formats/store/sessions/overlay-key.ts';
+import { QUAD_PLACES, SALT_LENGTH } from '../../formats/store/sessions/overlay-log.ts';
 import { turnOfLoop } from '../../lib/turn-of-loop.ts';
-import { putDurably } from '../../sys/put-durably.ts';
-import type { Random } from '../../sys/random.ts';
-import { SystemError } from '../../sys/system-error.ts';
+import { putDurably } from '../../sys/files/write-atomically.ts';
+import type { Random } from '../../sys/base/random.ts';
+import { SystemError } from '../../sys/base/system-error.ts';
 import { BlockError } from '../block-error.ts';
-import { type FoundFiles, headPath, type LogFiles } from './log-files.ts';
-import { type Damage, type LogState, readLogState } from './log-state.ts';
+import { type FoundFiles, headPath, type LogFiles } from './segments/log-files.ts';
+import { type Damage, type LogState, readLogState } from './segments/log-state.ts';
 import type { PageLocations } from './map/page-locations.ts';
-import { locationOf, markQuad, type Segment, type Segments } from './segments.ts';
-import { readSummary, type Survey } from './survey.ts';
+import { locationOf, markQuad, type Segment, type Segments } from './segments/segments.ts';
+import { readSummary, type Survey } from './segments/survey.ts';
 
 export interface Recovered {
   readonly damage: readonly Damage[];

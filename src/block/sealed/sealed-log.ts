@@ -1,21 +1,21 @@
-import type { VoidPlaces } from '../../formats/store/overlay-bodies.ts';
-import { PLACE_LENGTH } from '../../formats/store/overlay-log.ts';
-import type { RangeTurns } from '../../lib/range-turns.ts';
-import type { Clock } from '../../sys/clock.ts';
-import type { Random } from '../../sys/random.ts';
+import type { VoidPlaces } from '../../formats/store/sessions/overlay-bodies.ts';
+import { PLACE_LENGTH } from '../../formats/store/sessions/overlay-log.ts';
+import type { RangeTurns } from '../../lib/range-lock.ts';
+import type { Clock } from '../../sys/base/clock.ts';
+import type { Random } from '../../sys/base/random.ts';
 import type { WriteDone } from '../block-device.ts';
 import type { SpaceGuard } from '../space-guard.ts';
-import { bearSegment } from './birth.ts';
-import { cleaner } from './clean.ts';
-import type { LogFiles } from './log-files.ts';
-import { appendRecord, logFlush } from './log-flush.ts';
-import { logHead, type LogLimits } from './log-head.ts';
-import type { LogReads } from './log-reads.ts';
-import { logWrites } from './log-writes.ts';
+import { bearSegment } from './segments/birth.ts';
+import { cleaner } from './cleaning/clean.ts';
+import type { LogFiles } from './segments/log-files.ts';
+import { appendRecord, logFlush } from './log/log-flush.ts';
+import { logHead, type LogLimits } from './log/log-head.ts';
+import type { LogReads } from './log/log-reads.ts';
+import { logWrites } from './log/log-writes.ts';
 import type { PageLocations } from './map/page-locations.ts';
-import { LOG_START } from './positions.ts';
-import { crowded, type Segments } from './segments.ts';
-import { unmappedPages } from './unmapped.ts';
+import { LOG_START } from './segments/positions.ts';
+import { crowded, type Segments } from './segments/segments.ts';
+import { unmappedPages } from './log/unmapped.ts';
 import { upkeep } from './upkeep.ts';
 
 export interface SealedLogOptions {

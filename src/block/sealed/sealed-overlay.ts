@@ -4,33 +4,33 @@ import {
   PAGE_LENGTH,
   PLACES_MAX,
   type Suite,
-} from '../../formats/store/overlay-log.ts';
-import { SEGMENTS_MAX } from '../../formats/store/overlay-bodies.ts';
-import { encodeHeadFile } from '../../formats/store/overlay-head.ts';
-import { rangeTurns } from '../../lib/range-turns.ts';
+} from '../../formats/store/sessions/overlay-log.ts';
+import { SEGMENTS_MAX } from '../../formats/store/sessions/overlay-bodies.ts';
+import { encodeHeadFile } from '../../formats/store/sessions/overlay-head.ts';
+import { rangeTurns } from '../../lib/range-lock.ts';
 import { KiB, MiB } from '../../lib/sizes.ts';
-import type { Clock } from '../../sys/clock.ts';
-import type { File } from '../../sys/file-system.ts';
-import { putDurably } from '../../sys/put-durably.ts';
-import type { Random } from '../../sys/random.ts';
+import type { Clock } from '../../sys/base/clock.ts';
+import type { File } from '../../sys/files/file-system.ts';
+import { putDurably } from '../../sys/files/write-atomically.ts';
+import type { Random } from '../../sys/base/random.ts';
 import type { BlockDevice, Extent, WritableBlockDevice } from '../block-device.ts';
 import { BlockError } from '../block-error.ts';
 import { blockError } from '../file.ts';
 import { readLayer, type WriteOps, writeLayer } from '../layer.ts';
 import type { SpaceGuard } from '../space-guard.ts';
-import { headPath, type LogFilesOptions, openLogFiles } from './log-files.ts';
+import { headPath, type LogFilesOptions, openLogFiles } from './segments/log-files.ts';
 import { type SealedLog, sealedLog } from './sealed-log.ts';
-import type { LogLimits } from './log-head.ts';
-import { type LogReads, logReads } from './log-reads.ts';
+import type { LogLimits } from './log/log-head.ts';
+import { type LogReads, logReads } from './log/log-reads.ts';
 import { ABSENT, type LocationRun, pageLocations, ZERO } from './map/page-locations.ts';
 import { recoverLog } from './recover.ts';
-import { crowded, segments as noSegments } from './segments.ts';
+import { crowded, segments as noSegments } from './segments/segments.ts';
 
 /**
- * What a session writes, over a base that stays untouched: a log of sealed slots (formats/store/overlay-log.md).
- * Each page that is written is sealed into the next place of the log, and never written in place. So a page is as of
- * the last flush or newer after a power cut, as of the last answer after the end of this process, and fails its seal
- * rather than being wrong; what a torn write left is told from what rotted.
+ * What a session writes, over a base that stays untouched: a log of sealed slots
+ * (formats/store/sessions/overlay-log.md). Each page that is written is sealed into the next place of the log, and
+ * never written in place. So a page is as of the last flush or newer after a power cut, as of the last answer after the
+ * end of this process, and fails its seal rather than being wrong; what a torn write left is told from what rotted.
  *
  * Files here: log-files (names, keys), segments, birth, batches and log-head (appending), log-writes, unmapped (what is
  * between the log and the map), log-reads and read-windows (all of it in order), log-flush and proof, upkeep and clean

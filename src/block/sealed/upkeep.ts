@@ -1,10 +1,10 @@
-import { type LogPosition, PLACE_LENGTH } from '../../formats/store/overlay-log.ts';
-import type { Clock } from '../../sys/clock.ts';
-import type { Random } from '../../sys/random.ts';
-import type { Cleaner } from './clean.ts';
-import { appendRecord, type LogFlush, type LogParts } from './log-flush.ts';
+import { type LogPosition, PLACE_LENGTH } from '../../formats/store/sessions/overlay-log.ts';
+import type { Clock } from '../../sys/base/clock.ts';
+import type { Random } from '../../sys/base/random.ts';
+import type { Cleaner } from './cleaning/clean.ts';
+import { appendRecord, type LogFlush, type LogParts } from './log/log-flush.ts';
 import { putSummary } from './recover.ts';
-import type { Segment, Segments } from './segments.ts';
+import type { Segment, Segments } from './segments/segments.ts';
 
 /** What follows flushes, without a caller that waits. */
 export interface Upkeep {

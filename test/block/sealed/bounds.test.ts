@@ -7,11 +7,11 @@ import {
   openSealedOverlay,
   prepareSealedOverlay,
 } from '../../../src/block/sealed/sealed-overlay.ts';
-import { systemClock } from '../../../src/sys/clock.ts';
-import { systemRandom } from '../../../src/sys/random.ts';
-import type { FileSystem } from '../../../src/sys/file-system.ts';
-import { realFileSystem } from '../../../src/sys/real-file-system.ts';
-import { PLACE_LENGTH } from '../../../src/formats/store/overlay-log.ts';
+import { systemClock } from '../../../src/sys/base/clock.ts';
+import { systemRandom } from '../../../src/sys/base/random.ts';
+import type { FileSystem } from '../../../src/sys/files/file-system.ts';
+import { realFileSystem } from '../../../src/sys/files/real-file-system.ts';
+import { PLACE_LENGTH } from '../../../src/formats/store/sessions/overlay-log.ts';
 import { below, seeded } from '../../support/random.ts';
 import { ROOMY } from '../../support/space.ts';
 import { temporaryDirectory } from '../../support/temporary.ts';

@@ -1,6 +1,6 @@
 import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'tap';
-import type { FileSystem } from '../../../src/sys/file-system.ts';
+import type { FileSystem } from '../../../src/sys/files/file-system.ts';
 import { seeded } from '../../support/random.ts';
 import { bytesOf } from './oracle.ts';
 import { open, PAGE, prepared, rig } from './rig.ts';

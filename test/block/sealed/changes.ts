@@ -4,8 +4,11 @@ import {
   encodePreface,
   PLACE_LENGTH,
   readTrailer,
-} from '../../../src/formats/store/overlay-log.ts';
-import { decodeHeadFile, encodeHeadFile } from '../../../src/formats/store/overlay-head.ts';
+} from '../../../src/formats/store/sessions/overlay-log.ts';
+import {
+  decodeHeadFile,
+  encodeHeadFile,
+} from '../../../src/formats/store/sessions/overlay-head.ts';
 import { below } from '../../support/random.ts';
 import type { Change, Contents } from './damage.ts';
 import { renumbered } from './filled.ts';

@@ -8,11 +8,11 @@ import {
   openSealedOverlay,
   prepareSealedOverlay,
 } from '../../../src/block/sealed/sealed-overlay.ts';
-import { publicKeys } from '../../../src/formats/store/key-slot.ts';
-import { PLACE_LENGTH, readTrailer } from '../../../src/formats/store/overlay-log.ts';
-import { systemClock } from '../../../src/sys/clock.ts';
-import { systemRandom } from '../../../src/sys/random.ts';
-import { realFileSystem } from '../../../src/sys/real-file-system.ts';
+import { publicKeys } from '../../../src/formats/store/catalog/key-slot.ts';
+import { PLACE_LENGTH, readTrailer } from '../../../src/formats/store/sessions/overlay-log.ts';
+import { systemClock } from '../../../src/sys/base/clock.ts';
+import { systemRandom } from '../../../src/sys/base/random.ts';
+import { realFileSystem } from '../../../src/sys/files/real-file-system.ts';
 import { below, pattern, seeded } from '../../support/random.ts';
 import { ROOMY } from '../../support/space.ts';
 import { temporaryDirectory } from '../../support/temporary.ts';

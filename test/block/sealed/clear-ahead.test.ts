@@ -1,7 +1,7 @@
 import { equal, ok } from 'node:assert/strict';
 import { test } from 'tap';
-import { PLACE_LENGTH } from '../../../src/formats/store/overlay-log.ts';
-import type { FileSystem } from '../../../src/sys/file-system.ts';
+import { PLACE_LENGTH } from '../../../src/formats/store/sessions/overlay-log.ts';
+import type { FileSystem } from '../../../src/sys/files/file-system.ts';
 import { seeded } from '../../support/random.ts';
 import { bytesOf } from './oracle.ts';
 import { open, PAGE, PLACES, prepared, rig } from './rig.ts';

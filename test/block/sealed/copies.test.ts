@@ -1,8 +1,8 @@
 import { deepEqual, ok } from 'node:assert/strict';
 import { test } from 'tap';
 import type { SealedOverlay } from '../../../src/block/sealed/sealed-overlay.ts';
-import { PLACE_LENGTH, readTrailer } from '../../../src/formats/store/overlay-log.ts';
-import type { File, FileSystem } from '../../../src/sys/file-system.ts';
+import { PLACE_LENGTH, readTrailer } from '../../../src/formats/store/sessions/overlay-log.ts';
+import type { File, FileSystem } from '../../../src/sys/files/file-system.ts';
 import { seeded } from '../../support/random.ts';
 import { bytesOf } from './oracle.ts';
 import { open, PAGE, prepared, type Rig, rig } from './rig.ts';

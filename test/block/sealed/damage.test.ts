@@ -1,6 +1,6 @@
 import { ok, rejects } from 'node:assert/strict';
 import { test } from 'tap';
-import { PLACE_LENGTH } from '../../../src/formats/store/overlay-log.ts';
+import { PLACE_LENGTH } from '../../../src/formats/store/sessions/overlay-log.ts';
 import { seeded } from '../../support/random.ts';
 import { CHANGES, otherSuite } from './changes.ts';
 import { contentsOf, damage, type Finds, put } from './damage.ts';

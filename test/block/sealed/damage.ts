@@ -1,16 +1,16 @@
 import { deepEqual, ok } from 'node:assert/strict';
 import { checkSealedOverlay } from '../../../src/block/sealed/check.ts';
 import { BlockError } from '../../../src/block/block-error.ts';
-import { decodeHeadFile } from '../../../src/formats/store/overlay-head.ts';
-import { segmentKey } from '../../../src/formats/store/overlay-key.ts';
+import { decodeHeadFile } from '../../../src/formats/store/sessions/overlay-head.ts';
+import { segmentKey } from '../../../src/formats/store/sessions/overlay-key.ts';
 import {
   decodePreface,
   PLACE_LENGTH,
   QUAD_LENGTH,
   readTrailer,
   slotCodec,
-} from '../../../src/formats/store/overlay-log.ts';
-import { pageSealer } from '../../../src/sys/page-sealer.ts';
+} from '../../../src/formats/store/sessions/overlay-log.ts';
+import { pageSealer } from '../../../src/sys/crypto/page-sealer.ts';
 import type { CrashingFs } from '../../support/crashing-fs.ts';
 import { below, seeded } from '../../support/random.ts';
 import { counts, sessionOf } from './lives.ts';

@@ -1,6 +1,6 @@
 import { equal, match, ok } from 'node:assert/strict';
 import { test } from 'tap';
-import { PLACE_LENGTH, readTrailer } from '../../../src/formats/store/overlay-log.ts';
+import { PLACE_LENGTH, readTrailer } from '../../../src/formats/store/sessions/overlay-log.ts';
 import { below, seeded } from '../../support/random.ts';
 import { type Contents, contentsOf, put } from './damage.ts';
 import { contents, writeAll } from './filled.ts';

@@ -3,7 +3,7 @@ import {
   decodePreface,
   encodePreface,
   PLACE_LENGTH,
-} from '../../../src/formats/store/overlay-log.ts';
+} from '../../../src/formats/store/sessions/overlay-log.ts';
 import type { CrashingFs } from '../../support/crashing-fs.ts';
 import { pattern } from '../../support/random.ts';
 import { open, PAGE, PLACES, type Rig } from './rig.ts';

@@ -1,4 +1,4 @@
-import type { FileSystem } from '../../../src/sys/file-system.ts';
+import type { FileSystem } from '../../../src/sys/files/file-system.ts';
 
 /** Counts syncs of segments that hold something of guests, which is all but the first of each; holds them up. */
 export function heldSyncs(files: FileSystem) {

@@ -1,6 +1,6 @@
 import { deepEqual } from 'node:assert/strict';
 import type { SealedOverlay } from '../../../src/block/sealed/sealed-overlay.ts';
-import type { FileSystem } from '../../../src/sys/file-system.ts';
+import type { FileSystem } from '../../../src/sys/files/file-system.ts';
 import { type CrashingFs, PowerCut } from '../../support/crashing-fs.ts';
 import { broken, faultyFs, full, type Operation } from '../../support/faulty-fs.ts';
 import { below, seeded } from '../../support/random.ts';

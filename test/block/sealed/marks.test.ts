@@ -8,7 +8,7 @@ import {
   openSealedOverlay,
   prepareSealedOverlay,
 } from '../../../src/block/sealed/sealed-overlay.ts';
-import { PLACE_LENGTH, readTrailer } from '../../../src/formats/store/overlay-log.ts';
+import { PLACE_LENGTH, readTrailer } from '../../../src/formats/store/sessions/overlay-log.ts';
 import { realWorld } from '../../../src/sys/world.ts';
 import { noise } from '../../support/random.ts';
 import { ROOMY } from '../../support/space.ts';

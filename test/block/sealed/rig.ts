@@ -7,12 +7,12 @@ import {
   type SealedOverlay,
   type SealedOverlayOptions,
 } from '../../../src/block/sealed/sealed-overlay.ts';
-import type { Suite } from '../../../src/formats/store/overlay-log.ts';
-import { type Clock, systemClock } from '../../../src/sys/clock.ts';
-import type { FileSystem } from '../../../src/sys/file-system.ts';
-import { pageSealer } from '../../../src/sys/page-sealer.ts';
-import { putDurably } from '../../../src/sys/put-durably.ts';
-import type { Random } from '../../../src/sys/random.ts';
+import type { Suite } from '../../../src/formats/store/sessions/overlay-log.ts';
+import { type Clock, systemClock } from '../../../src/sys/base/clock.ts';
+import type { FileSystem } from '../../../src/sys/files/file-system.ts';
+import { pageSealer } from '../../../src/sys/crypto/page-sealer.ts';
+import { putDurably } from '../../../src/sys/files/write-atomically.ts';
+import type { Random } from '../../../src/sys/base/random.ts';
 import { type CrashingFs, crashingFs } from '../../support/crashing-fs.ts';
 import { noise } from '../../support/random.ts';
 import { ROOMY } from '../../support/space.ts';

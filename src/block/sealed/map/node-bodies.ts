@@ -1,6 +1,6 @@
 import { allDone } from '../../../lib/all-done.ts';
 import { turnOfLoop } from '../../../lib/turn-of-loop.ts';
-import type { File } from '../../../sys/file-system.ts';
+import type { File } from '../../../sys/files/file-system.ts';
 import { isInMemory, type LocationNode } from './location-nodes.ts';
 import { scratchBodies, type ScratchBodies } from './scratch-bodies.ts';
 

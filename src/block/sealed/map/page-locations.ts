@@ -1,6 +1,6 @@
 import { assert } from '../../../lib/assert.ts';
 import { turnOfLoop } from '../../../lib/turn-of-loop.ts';
-import type { File } from '../../../sys/file-system.ts';
+import type { File } from '../../../sys/files/file-system.ts';
 import {
   ABSENT,
   continues,

@@ -1,5 +1,5 @@
 import { allDone } from '../../../lib/all-done.ts';
-import type { File } from '../../../sys/file-system.ts';
+import type { File } from '../../../sys/files/file-system.ts';
 import { BlockError } from '../../block-error.ts';
 
 /** A body in the scratch file. */

@@ -1,0 +1,131 @@
+import { FormatError } from '../../../formats/format-error.ts';
+import { RECORD_COPIES } from '../../../formats/store/sessions/overlay-bodies.ts';
+import type { PlaceTable } from '../../../formats/store/sessions/overlay-summary.ts';
+import { PAGE_LENGTH } from '../../../formats/store/sessions/overlay-log.ts';
+import { turnOfLoop } from '../../../lib/turn-of-loop.ts';
+import type { SpaceGuard } from '../../space-guard.ts';
+import { copiedPages } from './copied-pages.ts';
+import { copiedRecords } from './copied-records.ts';
+import type { LogParts } from '../log/log-flush.ts';
+import type { LogLimits } from '../log/log-head.ts';
+import type { PageLocations } from '../map/page-locations.ts';
+import type { Segment } from '../segments/segments.ts';
+import { readSummary } from '../segments/survey.ts';
+import type { Unmapped } from '../log/unmapped.ts';
+
+export interface CleanerOptions extends LogParts {
+  readonly map: PageLocations;
+  readonly unmapped: Unmapped;
+  readonly space: SpaceGuard;
+  readonly limits: Pick<LogLimits, 'deadMax'>;
+  /** A slot that counts and fails its seal. */
+  readonly onDamage: (where: string, what: string) => void;
+}
+
+/**
+ * Copies what counts out of segments in which little does, so that they die like any other. It looks at how much no
+ * longer counts, in all segments that are finished; the one in which least counts is first.
+ */
+export interface Cleaner {
+  /** Works until what does not count is within its bounds, or all segments of now were looked at. */
+  run(): Promise<void>;
+  /** Space is short: from now on much less is worth the work, until it is not. */
+  hurry(): void;
+  readonly isHurried: boolean;
+  /** Pages copied. */
+  readonly copied: number;
+  close(): void;
+}
+
+/** While space is short, what does not count may be this part of what does. */
+const SHORT_PART = 1 / 8;
+/** Records that are always worth the space of their segment. */
+const CHEAP_PART = 1 / 16;
+/** To look through them takes no time. */
+const FEW_SEGMENTS = 64;
+/** Space is not short any more. */
+const ENOUGH_SEGMENTS = 4;
+
+export function cleaner(options: CleanerOptions): Cleaner {
+  const { log, segments, head, space, limits } = options;
+  const { places } = log.head;
+  const pages = copiedPages(options);
+  const records = copiedRecords(options);
+  let isHurried = false;
+  let lookedAt = 0;
+  let isClosed = false;
+
+  /** Those that get no further slots, and whose end nothing has decided yet. */
+  function finished(): Segment[] {
+    const { segment: before } = head.durable;
+    return [...segments.all()].filter(
+      (it) =>
+        it.number < before &&
+        !head.isOpen(it) &&
+        !it.isFreed &&
+        !it.isDamaged &&
+        (it.live > 0 || it.records > 0),
+    );
+  }
+  function victims(): Segment[] {
+    const all = finished();
+    const used = all.reduce((sum, it) => sum + it.used, 0);
+    const live = all.reduce((sum, it) => sum + it.live, 0);
+    const dead = (used - live) * PAGE_LENGTH;
+    const bound = isHurried
+      ? live * PAGE_LENGTH * SHORT_PART
+      : Math.max(limits.deadMax, live * PAGE_LENGTH);
+    if (dead <= bound) return all.filter(isCheap);
+    return all.filter((it) => it.live < it.used).sort((a, b) => a.live - b.live);
+  }
+  /** Nothing but a few records keeps it. */
+  function isCheap({ live, records }: Segment): boolean {
+    return live === 0 && records <= Math.max(RECORD_COPIES, places * CHEAP_PART);
+  }
+  async function look(): Promise<void> {
+    const enough = ENOUGH_SEGMENTS * places * PAGE_LENGTH;
+    if (isHurried && (await space.left()) >= enough) isHurried = false;
+  }
+  async function clean(segment: Segment): Promise<void> {
+    const table = segment.table ?? (await tableOf(segment));
+    if (!table) {
+      segment.isDamaged = true;
+      return;
+    }
+    await pages.copy(segment, table);
+    if (segment.isDamaged || segment.records === 0) return;
+    await records.copy(segment, table);
+    // A record that could not be read stays where it is, with its segment.
+    if (!segment.isDamaged) segment.records = 0;
+  }
+  async function tableOf(segment: Segment): Promise<PlaceTable | undefined> {
+    const table = await readSummary(log, segment);
+    return table instanceof FormatError ? undefined : table;
+  }
+  return {
+    async run() {
+      await look();
+      // With many segments, not after each flush.
+      const isNews = head.sealed - lookedAt >= places / 8 || segments.count < FEW_SEGMENTS;
+      if (!isHurried && !isNews) return;
+      lookedAt = head.sealed;
+      const last = head.durable.segment;
+      const seen = new Set<Segment>();
+      for (;;) {
+        const victim = victims().find((it) => it.number < last && !seen.has(it));
+        if (!victim || isClosed) return;
+        seen.add(victim);
+        await clean(victim);
+        await turnOfLoop();
+      }
+    },
+    hurry: () => void (isHurried = true),
+    get isHurried() {
+      return isHurried;
+    },
+    get copied() {
+      return pages.copied;
+    },
+    close: () => void (isClosed = true),
+  };
+}

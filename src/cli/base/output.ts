@@ -1,0 +1,174 @@
+import { printable, printableLines } from '../../lib/printable.ts';
+import { formatSize } from '../../lib/sizes.ts';
+import type { Change, Notice, Progress, Report } from '../../operations/results.ts';
+import type { Clock } from '../../sys/base/clock.ts';
+import { Interrupted } from './interrupted.ts';
+import { standardOutput } from '../../sys/terminal/standard-output.ts';
+import { SystemError } from '../../sys/base/system-error.ts';
+
+/** Speaks to a person, or with `--json` to a program: results on stdout, the rest on stderr. */
+export interface Output {
+  readonly json: boolean;
+  /** The command's answer: an object, or what a person reads. */
+  result(value: object, text: () => string): void;
+  /** Text that is the answer, for people and programs alike. */
+  print(text: string): void;
+  /** A line for a person only. */
+  say(text: string): void;
+  readonly report: Report;
+  /** One of many answers, or a part of one; resolves once there is room for more. */
+  part(value: object, text: () => string): Promise<void>;
+  /** Bytes that are the answer. */
+  bytes(from: Uint8Array): Promise<void>;
+  /** The progress line ends here. */
+  endProgress(): void;
+  /** Resolves once all answers are written, or their reader has seen enough; rejects where one could not be written. */
+  finished(): Promise<void>;
+}
+
+/** Terminals are redrawn this often; logs and programs hear of progress less often. */
+const TERMINAL_MS = 200;
+const LOG_MS = 10_000;
+const JSON_MS = 1000;
+
+export function openOutput(clock: Clock, json: boolean): Output {
+  const { stderr } = process;
+  const stdout = standardOutput();
+  const isTerminal = !json && stderr.isTTY;
+  const every = json ? JSON_MS : isTerminal ? TERMINAL_MS : LOG_MS;
+  const started = clock.monotonicMs();
+  let last = started - (isTerminal ? TERMINAL_MS : 0);
+  let phase: { readonly name: string; readonly since: number } | undefined;
+  let isLineOpen = false;
+  let lastAnswer: Promise<void> = Promise.resolve();
+  let failure: SystemError | undefined;
+  // Progress that cannot be written (a full disk, a closed terminal) does not end a backup.
+  stderr.on('error', () => {});
+
+  function endProgress(): void {
+    if (isLineOpen) stderr.write('\n');
+    isLineOpen = false;
+  }
+  /** What is short is written without waiting; `finished` knows how it went. */
+  function print(text: string): void {
+    lastAnswer = stdout.write(`${text}\n`).catch((cause: unknown) => {
+      if (!(cause instanceof SystemError)) throw cause;
+      if (cause.code !== 'UNREACHABLE') failure ??= cause;
+    });
+  }
+  function line(object: object): void {
+    print(JSON.stringify(object, plain));
+  }
+  function progress(event: Progress): void {
+    const now = clock.monotonicMs();
+    if (phase?.name !== event.phase) {
+      if (isLineOpen) endProgress();
+      phase = { name: event.phase, since: now };
+    }
+    if (now - last < every && event.position < event.total) return;
+    last = now;
+    if (json) return line(event);
+    const text = progressText(event, (now - phase.since) / 1000);
+    stderr.write(isTerminal ? `\r${printable(text)}\u001b[K` : `${printable(text)}\n`);
+    isLineOpen = isTerminal;
+  }
+  function notice(event: Notice): void {
+    endProgress();
+    if (json) line(event);
+    else stderr.write(`${printableLines(event.message)}\n`);
+  }
+  /** Resolves when it is on its way; rejects once the reader has gone, which ends a long output. */
+  async function written(what: string | Uint8Array): Promise<void> {
+    try {
+      await stdout.write(what);
+    } catch (cause) {
+      throw cause instanceof SystemError && cause.code === 'UNREACHABLE'
+        ? new Interrupted()
+        : cause;
+    }
+  }
+  function change(event: Change): void {
+    endProgress();
+    if (json) line(event);
+    else print(printable(changeText(event)));
+  }
+  return {
+    json,
+    endProgress,
+    report(event) {
+      if (event.event === 'progress') progress(event);
+      else if (event.event === 'notice') notice(event);
+      else change(event);
+    },
+    result(value, text) {
+      endProgress();
+      if (json) line(value);
+      else print(printableLines(text()));
+    },
+    async part(value, text) {
+      endProgress();
+      await written(`${json ? JSON.stringify(value, plain) : text()}\n`);
+    },
+    bytes: written,
+    print,
+    async finished() {
+      await lastAnswer;
+      if (failure) throw failure;
+    },
+    say(text) {
+      endProgress();
+      if (!json) stderr.write(`${printableLines(text)}\n`);
+    },
+  };
+}
+
+/** Bytes as hexadecimal; everything else as it is. */
+function plain(_key: string, value: unknown): unknown {
+  return value instanceof Uint8Array ? Buffer.from(value).toString('hex') : value;
+}
+
+function changeText(change: Change): string {
+  if (change.event === 'alarm') return `alarm ${change.alarm}: ${change.what}: ${change.message}`;
+  const [name, what, why] =
+    change.event === 'job'
+      ? [`job ${change.job}`, change.state, change.reason]
+      : [`session ${change.session}`, change.what, change.message];
+  return `${name}: ${what}${why === null ? '' : `: ${why}`}`;
+}
+
+function progressText(
+  { phase, position, total, readBytes, storedBytes }: Progress,
+  seconds: number,
+) {
+  const percent = total > 0 ? Math.floor((100 * position) / total) : 100;
+  const parts = [`${phase}: ${percent} %`];
+  if (readBytes !== undefined) {
+    parts.push(`${formatSize(readBytes)} read`);
+    if (seconds > 1) parts.push(`${formatSize(Math.floor(readBytes / seconds))}/s`);
+  }
+  if (storedBytes !== undefined) parts.push(`${formatSize(storedBytes)} stored`);
+  if (position > 0 && position < total && seconds > 2) {
+    parts.push(`${duration((seconds * (total - position)) / position)} left`);
+  }
+  return parts.join(', ');
+}
+
+function duration(seconds: number): string {
+  if (seconds < 90) return `${Math.ceil(seconds)} s`;
+  const minutes = Math.ceil(seconds / 60);
+  return minutes < 90 ? `${minutes} min` : `${(minutes / 60).toFixed(1)} h`;
+}
+
+/** Columns as wide as their widest cell. */
+export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const all = [head, ...rows].map((row) => row.map(printable));
+  const widths = head.map((_, column) => Math.max(...all.map((row) => row[column]!.length)));
+  return all
+    .map((row) =>
+      row
+        .map((cell, column) => cell.padEnd(widths[column]!))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
+}

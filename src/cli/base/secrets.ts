@@ -1,0 +1,112 @@
+import type { GivenSecret, SecretSource } from '../../engine/base/engine.ts';
+import { passphraseCredential, readPassphrase } from '../../engine/secrets/passphrase-file.ts';
+import { askSecretly, readSecretFrom } from '../../sys/terminal/terminal.ts';
+import { UsageError } from './command.ts';
+import { Interrupted } from './interrupted.ts';
+
+/*
+ * Where a secret comes from: an option that names a file or a descriptor, a systemd credential, or a
+ * person. Never an argument or the environment, which other processes can read.
+ */
+export interface SecretOptions {
+  readonly passphraseFile: string | undefined;
+  /** See `descriptorOnce`. */
+  readonly passphraseFd: (() => Uint8Array) | undefined;
+  readonly recoveryKeyFile: string | undefined;
+  /** Where systemd puts credentials. */
+  readonly credentials: string | undefined;
+}
+
+export function isSecretGiven(options: SecretOptions): boolean {
+  const { passphraseFile, passphraseFd, recoveryKeyFile, credentials } = options;
+  const given = [passphraseFile, passphraseFd, recoveryKeyFile, credentials];
+  return given.some((it) => it !== undefined);
+}
+
+/** A credential may be of any set; the other options are about the sets that the command line names. */
+export function secretSource(options: SecretOptions): SecretSource {
+  const explicit = { ...options, credentials: undefined };
+  return async (set, when) => {
+    if (when === 'needed') return findSecret(set, options);
+    return isSecretGiven(explicit) ? findSecret(set, explicit) : undefined;
+  };
+}
+
+/** For what is locked already. Throws UsageError where nobody can be asked. */
+export function findSecret(set: string, options: SecretOptions): GivenSecret {
+  const { recoveryKeyFile } = options;
+  if (recoveryKeyFile !== undefined) {
+    return { kind: 'recovery-key', text: keyIn(recoveryKeyFile) };
+  }
+  const passphrase =
+    givenPassphrase(options) ??
+    ask(`Passphrase of set "${set}": `, `set "${set}" is encrypted, and its passphrase is missing`);
+  return { kind: 'passphrase', passphrase };
+}
+
+/** What a file has, as text: of what was printed with a key, only the lines that may belong to it. */
+export function keyIn(file: string): string {
+  const lines = Buffer.from(readSecretFrom(file)).toString('utf8').split('\n');
+  return lines.filter((line) => /^[\s\dA-Z-]*$/i.test(line)).join('\n');
+}
+
+/** For a new lock. */
+export function newSecret(options: SecretOptions): GivenSecret {
+  return { kind: 'passphrase', passphrase: choosePassphrase(options) };
+}
+
+/** A person types it twice. */
+function choosePassphrase(options: SecretOptions): Uint8Array {
+  const given = givenPassphrase(options);
+  if (given) return given;
+  const missing = 'the new passphrase, or password, is missing';
+  const first = ask('New passphrase: ', missing);
+  const second = ask('Once more: ', missing);
+  if (first.length === 0) throw new UsageError('the passphrase is empty');
+  if (Buffer.compare(first, second) !== 0) throw new UsageError('those are two passphrases');
+  return first;
+}
+
+/** Undefined: nobody knows it, and the volume stays locked. */
+export function findVolumeKey(volume: string, file: string | undefined): Uint8Array | undefined {
+  if (file !== undefined) return firstLine(file);
+  const key = typed(`Key of volume ${volume}, empty to leave it locked: `);
+  return key === undefined || key.length === 0 ? undefined : key;
+}
+
+/** What a descriptor gives: a pipe can be read once only, and a command may want its passphrase for several sets. */
+export function descriptorOnce(given: string | undefined): (() => Uint8Array) | undefined {
+  if (given === undefined) return undefined;
+  const fd = Number(given);
+  if (!Number.isInteger(fd) || fd < 0) throw new UsageError(`no descriptor: ${given}`);
+  let known: Uint8Array | undefined;
+  return () => (known ??= firstLine(fd));
+}
+
+function givenPassphrase(options: SecretOptions): Uint8Array | undefined {
+  const { passphraseFile, passphraseFd, credentials } = options;
+  if (passphraseFile !== undefined) return firstLine(passphraseFile);
+  if (passphraseFd !== undefined) return passphraseFd();
+  return credentials === undefined ? undefined : firstLine(passphraseCredential(credentials));
+}
+
+function firstLine(from: string | number): Uint8Array {
+  const secret = readPassphrase(from);
+  if (secret.length > 0) return secret;
+  throw new UsageError(`the passphrase in ${from} is empty`);
+}
+
+function ask(question: string, missing: string): Uint8Array {
+  const answer = typed(question);
+  if (answer) return answer;
+  throw new UsageError(
+    `${missing}: there is no terminal to ask for it, so give --passphrase-file or --passphrase-fd`,
+  );
+}
+
+/** Undefined: nobody can be asked. Throws Interrupted. */
+function typed(question: string): Uint8Array | undefined {
+  const answer = askSecretly(question);
+  if (answer === 'interrupted') throw new Interrupted('interrupted');
+  return answer === 'no terminal' ? undefined : answer;
+}

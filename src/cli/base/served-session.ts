@@ -1,0 +1,75 @@
+import { resolve } from 'node:path/posix';
+import {
+  bootReady,
+  type GuestOptions,
+  type RecoverRequest,
+} from '../../engine/sessions/run-session.ts';
+import type { ReadySession } from '../../operations/results.ts';
+import type { Context } from './command.ts';
+import { Interrupted } from './interrupted.ts';
+import { readyText } from '../../client/ready-text.ts';
+
+/**
+ * Runs a session in the service. It stays there whatever becomes of this command; only Ctrl-C, and the end of
+ * a guest that was booted here, stop it.
+ */
+export async function runServed(
+  { what, listen, tls, nfs }: RecoverRequest,
+  how: 'attached' | 'detached' | Omit<GuestOptions, 'signal'>,
+  context: Context,
+): Promise<void> {
+  const { call, output, signal } = context;
+  const reached = {
+    listen: listen?.replace(/^unix:(.+)$/s, unixOf),
+    tls: tls && located(tls),
+    nfs,
+  };
+  const ready: ReadySession =
+    what.kind === 'point'
+      ? await call('session/start', { point: what.point, whenFull: what.whenFull, ...reached })
+      : await call('session/resume', { session: what.session, ...reached });
+  const { session } = ready;
+  if (how === 'detached') {
+    const serving = `The service runs it; "holdfast session stop ${session}" ends it.`;
+    return output.result(ready, () => readyText(ready, serving));
+  }
+  if (how === 'attached') {
+    output.result(ready, () => readyText(ready));
+    if (!(await attended(session, context))) return output.say(`Session ${session} goes on.`);
+  } else {
+    output.say(`Session ${session} of ${ready.point}`);
+    if (output.json) output.result(ready, () => '');
+    await using stack = new AsyncDisposableStack();
+    stack.defer(() => stopped(session, context));
+    await bootReady(ready, { ...how, signal });
+  }
+  output.say(`Session ${session} can be resumed: holdfast recover --resume ${session}`);
+}
+
+/** False: the terminal went away, and the session goes on. */
+async function attended(session: string, context: Context): Promise<boolean> {
+  const { call, signal } = context;
+  try {
+    await call('session/attend', { session });
+  } catch (cause) {
+    if (!signal.aborted) throw cause;
+    if (signal.reason instanceof Interrupted && signal.reason.isHungUp) return false;
+    await stopped(session, context);
+  }
+  return true;
+}
+
+/** Although this command was interrupted. */
+async function stopped(session: string, { callOn }: Context): Promise<void> {
+  await callOn(new AbortController().signal)('session/stop', { session });
+}
+
+function unixOf(_listen: string, path: string): string {
+  return `unix:${resolve(path)}`;
+}
+
+function located(tls: NonNullable<RecoverRequest['tls']>) {
+  return tls.kind === 'psk'
+    ? { ...tls, path: resolve(tls.path) }
+    : { ...tls, directory: resolve(tls.directory) };
+}

@@ -1,0 +1,20 @@
+import { openedFiles } from '../../../engine/files/open-files.ts';
+import type { Command } from '../../base/command.ts';
+import { table } from '../../base/output.ts';
+
+export const command: Command = {
+  usage: '',
+  details: ['What "files open" has open on this host; "left" is what a killed process left there.'],
+  options: {},
+  takes: [0, 0],
+  async run(_input, { output, service, call }) {
+    const isServed = (await service()) !== undefined;
+    const opened = isServed ? (await call('files/opened', {})).opened : await openedFiles();
+    output.result({ opened }, () =>
+      table(
+        ['ID', 'POINT', 'AT', 'SINCE', 'STATE'],
+        opened.map(({ id, point, at, opened: since, state }) => [id, point, at, since, state]),
+      ),
+    );
+  },
+};

@@ -1,0 +1,33 @@
+import type { ResultOf } from '../../../operations/operations.ts';
+import { type Command, UsageError } from '../../base/command.ts';
+
+export const command: Command = {
+  usage: 'NAME [--encrypt [--passphrase-file FILE]]',
+  details: [
+    '--encrypt      the set can be read only with its passphrase or its recovery key;',
+    '               the recovery key is shown once, here: keep it away from the backups',
+  ],
+  options: { encrypt: { type: 'boolean' } },
+  takes: [1, 1],
+  async run(input, { output, call, hasSecret }) {
+    const encrypt = input.flag('encrypt');
+    if (hasSecret && !encrypt) throw new UsageError('a passphrase without --encrypt?');
+    const made = await call(
+      'set/create',
+      { set: input.args[0]!, encrypted: encrypt },
+      { ask: encrypt ? 'new' : 'never' },
+    );
+    output.result(made, () => text(made));
+  },
+};
+
+function text({ set, recoveryKey }: ResultOf<'set/create'>): string {
+  if (recoveryKey === null) return `Backup set "${set}" created. It is not encrypted.`;
+  return [
+    `Backup set "${set}" created. Its recovery key, shown this once:`,
+    '',
+    `  ${recoveryKey}`,
+    '',
+    'Write it down and keep it away from the store. If passphrase and key are both lost, nothing can be restored.',
+  ].join('\n');
+}

@@ -1,0 +1,28 @@
+import { exportKey } from '../../../engine/points/set-keys.ts';
+import type { Command } from '../../base/command.ts';
+
+export const command: Command = {
+  usage: 'SET',
+  details: [
+    'Prints the key of an encrypted set, to be kept on paper. The key opens the set without a passphrase: keep it',
+    'away from the store, and from people who may not read the set. If both copies of the record of the set are lost,',
+    'or the passphrase is forgotten, "set import-key" makes the record again from the key. This command itself prints',
+    'the key, never a service.',
+  ],
+  options: {},
+  takes: [1, 1],
+  async run({ args }, { house, secrets, output }) {
+    const { set, key } = await exportKey(await house(), args[0]!, secrets);
+    const groups = key.split('-');
+    const lines = [0, 1, 2, 3].map((at) => groups.slice(at * 6, at * 6 + 6).join('-'));
+    output.result({ set, key }, () =>
+      [
+        `The key of backup set "${set}":`,
+        '',
+        ...lines.map((line) => `  ${line}`),
+        '',
+        'Keep it on paper, away from the store: the set can be read with this key alone.',
+      ].join('\n'),
+    );
+  },
+};

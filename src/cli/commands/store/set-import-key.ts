@@ -1,0 +1,26 @@
+import { keyIn } from '../../base/secrets.ts';
+import type { Command } from '../../base/command.ts';
+
+export const command: Command = {
+  usage: 'SET --key-file FILE [--passphrase-file FILE]',
+  details: [
+    'Makes the record of a set again from the key that "set export-key" printed. The set gets a new passphrase (asked',
+    'for twice, or --passphrase-file, --passphrase-fd) and a new recovery key; the former ones no longer open it.',
+    '--key-file FILE   the key, as it was printed or typed from paper; case, spaces and lines do not matter',
+  ],
+  options: { 'key-file': { type: 'string' } },
+  takes: [1, 1],
+  async run(input, { output, call }) {
+    const key = keyIn(input.required('key-file'));
+    const made = await call('set/import-key', { set: input.args[0]!, key }, { ask: 'new' });
+    output.result(made, () =>
+      [
+        `Backup set "${made.set}" has its key again. Its new recovery key, shown this once:`,
+        '',
+        `  ${made.recoveryKey}`,
+        '',
+        'Write it down and keep it away from the store. The former passphrase and recovery key are void.',
+      ].join('\n'),
+    );
+  },
+};

@@ -1,0 +1,71 @@
+import type { Command } from '../../base/command.ts';
+import { table } from '../../base/output.ts';
+
+export const command: Command = {
+  usage: '[--yes [--plan PLAN]]',
+  details: [
+    'Shows sessions, jobs, schedules and sets in the store that this box does not know, and machines whose recovery',
+    'points are older than it remembers: the store came from another machine, was out of sight or put back from a',
+    'copy, or an attacker has written to it. This box obeys none of the orders. --yes: from now on it obeys all that',
+    'is shown, and takes the older points for the newest. Read it first: a session exports decrypted disks, a job',
+    'reads files of this machine.',
+    '--plan PLAN   the plan as it was shown before: if anything has changed since, nothing is adopted. Without a plan',
+    '              --yes adopts what is in the store now',
+  ],
+  options: { yes: { type: 'boolean' }, plan: { type: 'string' } },
+  takes: [0, 0],
+  async run(input, { output, call }) {
+    const shown = await call('store/adopt', { plan: undefined });
+    const isNothing = [
+      ...[shown.sessions, shown.jobs, shown.schedules, shown.sets, shown.lost, shown.older],
+    ].every(({ length }) => length === 0);
+    const mayAdopt = input.flag('yes');
+    const plan = input.text('plan') ?? shown.plan;
+    const done = mayAdopt ? await call('store/adopt', { plan }) : shown;
+    output.result(done, () =>
+      [
+        ...(shown.memory === null ? [] : [`MEMORY  ${shown.memory}`]),
+        ...(isNothing ? ['Nothing in the store is unknown to this box.'] : []),
+        ...list('STORE', shown.lost, (feature) => ['has no longer', feature]),
+        ...list('SESSION', shown.sessions, ({ session, point, listen, tls, starts, nfs }) => [
+          session,
+          point,
+          listen,
+          tls ? 'TLS' : 'no TLS',
+          starts ? 'runs by itself' : 'stopped',
+          nfs === null ? '' : `NFS for ${nfs.join(' ')}`,
+        ]),
+        ...list('JOB', shown.jobs, ({ job, kind, request }) => [
+          job,
+          kind,
+          JSON.stringify(request),
+        ]),
+        ...list('SCHEDULE', shown.schedules, ({ schedule, at, kind, request }) => [
+          schedule,
+          at,
+          kind,
+          JSON.stringify(request),
+        ]),
+        ...list('SET', shown.sets, ({ set, encrypted, wasEncrypted }) => [
+          set,
+          wasEncrypted && !encrypted ? 'NOT ENCRYPTED ANY MORE' : 'another key than before',
+        ]),
+        ...list('MACHINE', shown.older, ({ set, machine, point }) => [
+          machine,
+          set,
+          `older than ${point}`,
+        ]),
+        done.adopted ? 'Adopted: all of this is obeyed from now on.' : 'Nothing was changed.',
+        ...(done.adopted || (isNothing && shown.memory === null)
+          ? []
+          : [`To obey just this: holdfast store adopt --yes --plan ${shown.plan}`]),
+      ].join('\n'),
+    );
+  },
+};
+
+function list<T>(title: string, items: readonly T[], row: (item: T) => string[]): string[] {
+  if (items.length === 0) return [];
+  const rows = items.map(row);
+  return [table([title, ...rows[0]!.slice(1).map(() => '')], rows)];
+}

@@ -1,0 +1,73 @@
+import {
+  catManifest,
+  catPack,
+  catPoint,
+  catProfile,
+  catSession,
+  catSet,
+} from '../../../engine/points/inspect.ts';
+import { catOverlay } from '../../../engine/points/inspect-overlay.ts';
+import type { House, SecretSource } from '../../../engine/base/engine.ts';
+import { type Command, UsageError } from '../../base/command.ts';
+
+export const command: Command = {
+  usage: 'KIND NAME ...',
+  details: [
+    'pack NUMBER             its header and what is in it',
+    'manifest POINT DISK     the nodes of a disk, from the root down',
+    'point POINT             the record of a recovery point',
+    'set SET                 the record of a backup set',
+    'profile SET MACHINE     what a machine reads when it boots',
+    'session SESSION         the journal of a session',
+    'overlay SESSION DISK    where what a session wrote lies',
+    'Always JSON, one object a line.',
+  ],
+  options: {},
+  takes: [2, 3],
+  async run({ args }, { house, secrets, output }) {
+    for await (const object of show(await house(), args, secrets)) {
+      await output.part(object, () => JSON.stringify(object, hexadecimal));
+    }
+  },
+};
+
+async function* show(
+  house: House,
+  [kind = '', name, second]: readonly string[],
+  secrets: SecretSource,
+): AsyncGenerator<object> {
+  switch (kind) {
+    case 'pack': {
+      const pack = Number(name);
+      if (!Number.isInteger(pack) || pack < 0) throw new UsageError(`"${name}" is no pack number`);
+      return yield* catPack(house, pack);
+    }
+    case 'manifest':
+      return yield* catManifest(house, { point: name!, disk: needed(second, 'DISK') }, secrets);
+    case 'point':
+      return yield await catPoint(house, name!, secrets);
+    case 'set':
+      return yield await catSet(house, name!);
+    case 'profile':
+      return yield await catProfile(
+        house,
+        { set: name!, machine: needed(second, 'MACHINE') },
+        secrets,
+      );
+    case 'session':
+      return yield await catSession(house, name!);
+    case 'overlay':
+      return yield* catOverlay(house, { session: name!, disk: needed(second, 'DISK') });
+    default:
+      throw new UsageError(`"${kind}" is no kind of record: see "holdfast store cat --help"`);
+  }
+}
+
+function needed(value: string | undefined, what: string): string {
+  if (value !== undefined) return value;
+  throw new UsageError(`${what} is missing: see "holdfast store cat --help"`);
+}
+
+function hexadecimal(_key: string, value: unknown): unknown {
+  return value instanceof Uint8Array ? Buffer.from(value).toString('hex') : value;
+}

@@ -1,0 +1,24 @@
+import { type Command, UsageError } from '../../base/command.ts';
+import { requireHere } from '../../base/remote-options.ts';
+
+export const command: Command = {
+  usage: '[DIR]',
+  details: [
+    'DIR is made, or must be empty. Without DIR: the store of --store or HOLDFAST_STORE, or the one',
+    'that the running service is set to.',
+  ],
+  options: {},
+  takes: [0, 1],
+  async run({ args }, { output, storeDirectory, named, service, call }) {
+    if (args[0] !== undefined) requireHere(named);
+    const directory = args[0] ?? storeDirectory;
+    const isServed = args[0] === undefined && (await service()) !== undefined;
+    if (!isServed && directory === undefined) {
+      throw new UsageError('where? Give DIR, or --store DIR');
+    }
+    const store = isServed
+      ? await call('store/create', {})
+      : await (await import('../../../engine/points/stores.ts')).makeStore(directory!);
+    output.result(store, () => `Store ${store.store} created. Next: "set create NAME".`);
+  },
+};

@@ -1,0 +1,36 @@
+import { SERVICE_SOCKET } from '../../../client/service-socket.ts';
+import { systemClock } from '../../../sys/base/clock.ts';
+import { hasTerminal } from '../../../sys/terminal/raw-terminal.ts';
+import { startAnewWith } from '../../../sys/process/start-again.ts';
+import { type Command, UsageError } from '../../base/command.ts';
+
+/** What is short-lived (rows, answers) is cleared away every MiB, not every 16: a tenth less memory, unnoticed. */
+const SMALL = ['--max-semi-space-size=1'];
+
+export const command: Command = {
+  usage: '[--login] [--set-up]',
+  details: [
+    'Status, recovery points and sessions of the service, in this terminal (80x24 or more).',
+    '--set-up: begins with the steps that set a new machine up.',
+    '--login: key l leaves the console for a login; for terminal lines before any login.',
+  ],
+  options: { login: { type: 'boolean' }, 'set-up': { type: 'boolean' } },
+  takes: [0, 0],
+  async prepare() {
+    if (!hasTerminal()) throw new UsageError('the console needs a terminal');
+    // What is compiled once is there afterwards.
+    await import('../../../console/app/run.ts');
+    startAnewWith(SMALL);
+  },
+  async run(input, { named: service = SERVICE_SOCKET, signal }) {
+    const { runConsole } = await import('../../../console/app/run.ts');
+    const { TERM: term = '', LC_ALL: all, LC_CTYPE: type, LANG: language } = process.env;
+    // The first that is set to something, as in POSIX.
+    const locale = all || type || language || '';
+    const leaving = input.flag('login')
+      ? ({ key: 'l', word: 'log in' } as const)
+      : ({ key: 'q', word: 'leave' } as const);
+    const screen = input.flag('set-up') ? 'setUp' : 'status';
+    await runConsole({ service, term, locale, leaving, screen, signal, clock: systemClock() });
+  },
+};

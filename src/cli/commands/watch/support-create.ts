@@ -1,0 +1,46 @@
+import { formatSize } from '../../../lib/sizes.ts';
+import { realFileSystem } from '../../../sys/files/real-file-system.ts';
+import { type Command, UsageError } from '../../base/command.ts';
+import { table } from '../../base/output.ts';
+
+export const command: Command = {
+  usage: '--to FILE|-',
+  details: [
+    'A tar.gz with versions, settings, sessions, jobs and their logs, the end of the audit log, metrics,',
+    'disks and the journal; contents.json lists it. No data, and no secrets as far as they are known or look like one:',
+    'names of machines, hosts and paths are in it. Look it through before you give it away.',
+    '--to -  to standard output: ssh admin@box holdfast support create --to - > bundle.tar.gz',
+  ],
+  options: { to: { type: 'string' } },
+  takes: [0, 0],
+  async run(input, { output, call }) {
+    const to = input.required('to');
+    if (to === '-' && output.json) throw new UsageError('--to - leaves no room for --json');
+    const { archive, ...made } = await call('support/create', {});
+    const bytes = Buffer.from(archive, 'base64');
+    if (to === '-') return output.bytes(bytes);
+    await written(to, bytes);
+    output.result({ ...made, file: to, bytes: bytes.length }, () =>
+      [
+        table(
+          ['FILE', 'BYTES', ''],
+          made.contents.map((it) => [it.file, String(it.bytes), it.cut ? 'cut' : '']),
+        ),
+        `${to}: ${formatSize(bytes.length)}`,
+      ].join('\n'),
+    );
+  },
+};
+
+/** Whole, or not at all: a part of it would look like a bundle, and be in the way of the next one. */
+async function written(to: string, bytes: Uint8Array): Promise<void> {
+  const files = realFileSystem();
+  await using file = await files.create(to);
+  try {
+    await file.write(bytes, 0);
+    await file.sync();
+  } catch (cause) {
+    await files.unlink(to);
+    throw cause;
+  }
+}

@@ -1,0 +1,10 @@
+import { UsageError } from '../base/command.ts';
+
+const UNITS: Readonly<Record<string, number>> = { m: 60, h: 3600, d: 86_400 };
+
+/** `30m`, `4h`, `2d`. */
+export function secondsOf(text: string): number {
+  const [, count, unit] = /^(\d{1,6})([mhd])$/.exec(text) ?? [];
+  if (count !== undefined && Number(count) > 0) return Number(count) * UNITS[unit!]!;
+  throw new UsageError(`"${text}" is no time: 30m, 4h, 2d`);
+}

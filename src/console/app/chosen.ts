@@ -1,0 +1,27 @@
+import type { Model, ScreenName } from '../state/model.ts';
+import { PAGES, SCREENS } from './pages.ts';
+
+/**
+ * Who has chosen a row goes on having what stands in it, wherever in the list that is by now, or nothing: keys never
+ * act on something else than was seen. `after` is `before` once the service has said something.
+ */
+export function withChosen(before: Model, after: Model): Model {
+  let next = after;
+  for (const screen of SCREENS) next = keptOn(screen, before, next);
+  return next;
+}
+
+function keptOn(screen: ScreenName, before: Model, after: Model): Model {
+  const { list } = PAGES[screen];
+  if (list.kind !== 'rows') return after;
+  const [was, is] = [list.ids(before), list.ids(after)];
+  const row = before.chosen[screen] ?? 0;
+  const id = was ? was[Math.min(row, was.length - 1)] : before.chosenBefore[screen];
+  if (!is) {
+    const known = id === undefined ? {} : { [screen]: id };
+    return { ...after, chosenBefore: { ...after.chosenBefore, ...known } };
+  }
+  if (id === undefined) return after;
+  const { [screen]: _found, ...chosenBefore } = after.chosenBefore;
+  return { ...after, chosen: { ...after.chosen, [screen]: is.indexOf(id) }, chosenBefore };
+}

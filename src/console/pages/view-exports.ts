@@ -1,0 +1,44 @@
+import { formatSize } from '../../lib/sizes.ts';
+import type { ExportClient, SessionExport } from '../../operations/results.ts';
+import { chosenOf } from '../state/lists.ts';
+import type { Model } from '../state/model.ts';
+import { columns, type Line, line } from '../terminal/screen.ts';
+import { listBody } from './view-lists.ts';
+import { utc } from '../terminal/words.ts';
+
+/** Rows that clients take, and what separates them. */
+const CLIENT_ROWS = 6;
+const WIDTHS = [22, 7, 10, 10];
+
+/** What is exported; below, who is connected to the one that is chosen. */
+export function exportsBody(model: Model): readonly Line[] {
+  const { size } = model;
+  const above = { ...model, size: { ...size, rows: size.rows - CLIENT_ROWS } };
+  const list = listBody(above, {
+    known: model.exports,
+    heading: columns(['SESSION', 'CLIENTS', 'READ', 'WRITTEN', 'WHERE'], WIDTHS),
+    none: 'Nothing is exported: no session runs.',
+    text: ({ session, uri, clients, readBytes, writtenBytes }: SessionExport) =>
+      columns(
+        [session, String(clients.length), formatSize(readBytes), formatSize(writtenBytes), uri],
+        WIDTHS,
+      ),
+  });
+  const it = chosenOf(model.exports, model.chosen.exports);
+  return it ? [...list, [], ...clientLines(it)] : list;
+}
+
+function clientLines({ uri, clients }: SessionExport): Line[] {
+  const shown = clients.slice(0, CLIENT_ROWS - 3).map((it) => line(` ${clientText(it)}`));
+  const more = clients.length - shown.length;
+  return [
+    line(` Connected to ${uri}:`, 'strong'),
+    ...(clients.length === 0 ? [line(' nobody')] : shown),
+    ...(more > 0 ? [line(` ... and ${more} more`)] : []),
+  ];
+}
+
+function clientText({ address, since, readBytes, writtenBytes }: ExportClient): string {
+  const traffic = `${formatSize(readBytes)} read, ${formatSize(writtenBytes)} written`;
+  return columns([address ?? 'this host', `since ${utc(since)} UTC`, traffic], [28, 26]);
+}

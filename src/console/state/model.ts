@@ -1,0 +1,352 @@
+import type { FilesOperationName, FilesResultOf } from '../../operations/files-operations.ts';
+import type { HostOperationName } from '../../operations/host-operations.ts';
+import type { OperationName, RequestOf, ResultOf } from '../../operations/operations.ts';
+import type { FailureKind } from '../../operations/failure.ts';
+import type { SentSecret } from '../../operations/requests.ts';
+import type {
+  AlarmSummary,
+  DamagedPoint,
+  HostFacts,
+  JobSummary,
+  OpenFilesSummary,
+  PointSummary,
+  Report,
+  ScheduleSummary,
+  SessionExport,
+  SessionSummary,
+  SetSummary,
+  StoreUsage,
+  Throughput,
+  VolumeSummary,
+} from '../../operations/results.ts';
+import type { Dialog, FormDialog } from './dialog-model.ts';
+import type { Key } from '../terminal/keys.ts';
+import type { PAGES } from '../app/pages.ts';
+import type { Size } from '../terminal/screen.ts';
+
+/*
+ * All that the console knows. `update` makes the next one of an event, `view` lines of it; neither does
+ * anything. What is to be done comes out of `update` as effects.
+ */
+export interface Model {
+  readonly size: Size;
+  readonly socket: string;
+  readonly host: HostFacts;
+  readonly leaving: Leaving;
+  /** Milliseconds of a clock that never goes back. */
+  readonly nowMs: number;
+  /** ISO 8601, in UTC. */
+  readonly time: string;
+  readonly screen: ScreenName;
+  readonly service: ServiceState;
+  /** A service has said what it has: on a machine's own screen that may be long after this was started. */
+  readonly hasBegun: boolean;
+  readonly facts: Known<ResultOf<'service/show'>>;
+  readonly latest: Known<ResultOf<'backup/page'>>;
+  readonly sessions: Known<readonly SessionSummary[]>;
+  readonly damagedSessions: readonly DamagedPoint[];
+  readonly damagedSets: readonly DamagedPoint[];
+  readonly sets: Known<readonly SetSummary[]>;
+  readonly schedules: Known<readonly ScheduleSummary[]>;
+  /** Jobs that wait or run. */
+  readonly active: Known<readonly JobSummary[]>;
+  readonly usage: Known<StoreUsage>;
+  /** Alarms that are not over. */
+  readonly standing: Known<readonly AlarmSummary[]>;
+  readonly throughput: Known<Throughput>;
+  readonly exports: Known<readonly SessionExport[]>;
+  readonly network: Known<ResultOf<'network/show'>>;
+  readonly machine: Known<ResultOf<'host/show'>>;
+  readonly lockdown: Known<ResultOf<'lockdown/show'>>;
+  readonly ssh: Known<ResultOf<'ssh/show'>>;
+  readonly disks: Known<ResultOf<'disk/list'>['disks']>;
+  readonly points: PointsList;
+  readonly opened: Known<readonly OpenFilesSummary[]>;
+  /** The directory that is looked at, what is in it, and what of its volume is marked. */
+  readonly place: FilesPlace | undefined;
+  readonly entries: PagedList<FilesResultOf<'files/browse'>['entries'][number]>;
+  readonly marked: readonly string[];
+  readonly jobs: PagedList<JobSummary>;
+  /** Row that is chosen in the list of a screen, where that list is not a paged one; -1: none. */
+  readonly chosen: Readonly<Partial<Record<ScreenName, number>>>;
+  /** What was chosen in a list when it was known; absent while it is. */
+  readonly chosenBefore: Readonly<Partial<Record<ScreenName, string>>>;
+  readonly dialog: Dialog | undefined;
+  /** The question by which the service tells what happens, once it was asked. */
+  readonly follow: number | undefined;
+  readonly looks: readonly Look[];
+  readonly tasks: readonly Task[];
+  readonly log: readonly LogEntry[];
+  /** It is left as soon as nothing is lost by that; nothing more is begun. */
+  readonly isEnding: boolean;
+  /** What a key did not do, and why. */
+  readonly hint: string;
+  readonly nextId: number;
+}
+
+/** How it is left, and for what: a machine's own screen is left for a login only. */
+export type Leaving =
+  | { readonly key: 'q'; readonly word: 'leave' }
+  | { readonly key: 'l'; readonly word: 'log in' };
+
+export type ScreenName = keyof typeof PAGES;
+
+export type ServiceState =
+  | { readonly kind: 'unknown' }
+  | { readonly kind: 'up' }
+  | { readonly kind: 'down'; readonly reason: string; readonly sinceMs: number };
+
+/** What the service said about something. `unknown` is never shown as "none". */
+export type Known<T> =
+  | { readonly kind: 'unknown' }
+  | { readonly kind: 'known'; readonly value: T; readonly atMs: number }
+  | { readonly kind: 'refused'; readonly message: string };
+
+export const UNKNOWN = { kind: 'unknown' } as const;
+
+/** A part of a list, newest first: as many recovery points as are in the store would not fit anywhere. */
+export interface PagedList<T> {
+  readonly total: number | undefined;
+  /** Of the first in `rows`. */
+  readonly first: number;
+  readonly rows: readonly T[];
+  readonly chosen: number;
+  readonly top: number;
+  readonly refused: string | undefined;
+  readonly atMs: number;
+}
+
+/** A directory of an open volume. */
+export interface FilesPlace {
+  /** Of what is open, and the recovery point or session that it is. */
+  readonly id: string;
+  readonly point: string;
+  readonly volume: string;
+  /** Without a leading `/`. */
+  readonly path: string;
+}
+
+export interface OpenVolume {
+  readonly id: string;
+  readonly point: string;
+  /** Undefined: it has none, or only who opened it knows them. */
+  readonly volume: VolumeSummary | undefined;
+}
+
+export interface PointsList extends PagedList<PointSummary> {
+  readonly filter: string;
+  /** Records among those that were asked for. */
+  readonly damaged: readonly DamagedPoint[];
+}
+
+/** Something that only looks, under way. */
+export interface Look {
+  readonly id: number;
+  readonly what: LookName;
+  readonly call: Call;
+  readonly sinceMs: number;
+}
+
+/** What is asked as a whole, and again after a while. */
+export type KnownName = keyof typeof NOTHING_KNOWN;
+export type PagedName = 'points' | 'jobs' | 'entries';
+/** `shown`, `shownLog`: what a dialog follows, and its log. */
+export type LookName = KnownName | PagedName | 'shown' | 'shownLog';
+
+/** Something that was asked for and changes things, under way. */
+export interface Task {
+  readonly id: number;
+  readonly call: Call;
+  readonly title: string;
+  readonly progress: string;
+  /** The screen that was seen when it was begun. */
+  readonly from: ScreenName;
+  /** What it was asked with: whoever typed something wrong does not type it all again. */
+  readonly form: FormDialog | undefined;
+}
+
+export interface LogEntry {
+  readonly time: string;
+  readonly text: string;
+  readonly isFailure: boolean;
+}
+
+type Asked =
+  | HostOperationName
+  | FilesOperationName
+  | Extract<
+      OperationName,
+      | 'service/show'
+      | 'service/follow'
+      | 'backup/page'
+      | 'set/list'
+      | 'set/create'
+      | 'store/create'
+      | 'session/list'
+      | 'session/show'
+      | 'session/log'
+      | 'session/start'
+      | 'session/resume'
+      | 'session/stop'
+      | 'session/discard'
+      | 'session/keep'
+      | 'alarm/list'
+      | 'alarm/acknowledge'
+      | 'lockdown/show'
+      | 'lockdown/on'
+      | 'lockdown/off'
+      | 'store/usage'
+      | 'service/throughput'
+      | 'export/list'
+      | 'job/list'
+      | 'job/show'
+      | 'job/log'
+      | 'job/create'
+      | 'job/cancel'
+      | 'job/unlock'
+      | 'schedule/list'
+      | 'schedule/create'
+      | 'schedule/remove'
+    >;
+
+/** A request of the protocol. */
+export type Call = { [N in Asked]: { readonly name: N; readonly request: RequestOf<N> } }[Asked];
+
+/** A request with its answer. */
+export type Answer = {
+  [N in Asked]: {
+    readonly name: N;
+    readonly request: RequestOf<N>;
+    readonly result: ResultOf<N>;
+  };
+}[Asked];
+
+export type Effect =
+  | {
+      readonly kind: 'ask';
+      readonly id: number;
+      readonly call: Call;
+      readonly secret: SentSecret | undefined;
+    }
+  | { readonly kind: 'redraw' }
+  | { readonly kind: 'leave' };
+
+/** What comes while something is under way. */
+export type Reported = Parameters<Report>[0];
+
+export type Event =
+  | { readonly kind: 'key'; readonly key: Key }
+  | { readonly kind: 'resize'; readonly size: Size }
+  | { readonly kind: 'tick'; readonly nowMs: number; readonly time: string }
+  | { readonly kind: 'report'; readonly id: number; readonly event: Reported }
+  | { readonly kind: 'answer'; readonly id: number; readonly answer: Answer; readonly time: string }
+  | {
+      readonly kind: 'failed';
+      readonly id: number;
+      readonly failure: Failure;
+      readonly time: string;
+    };
+
+/** `gone`: nobody answers; otherwise what the service said. */
+export type Failure =
+  | { readonly kind: 'gone'; readonly message: string }
+  | {
+      readonly kind: FailureKind;
+      readonly message: string;
+      readonly needsKeyOf: string | undefined;
+    };
+
+export type Next = readonly [Model, readonly Effect[]];
+
+export function firstModel(of: {
+  readonly size: Size;
+  readonly socket: string;
+  readonly host: HostFacts;
+  readonly leaving: Leaving;
+  readonly screen: ScreenName;
+  readonly nowMs: number;
+}): Model {
+  return {
+    ...of,
+    service: UNKNOWN,
+    hasBegun: false,
+    ...NOTHING_KNOWN,
+    damagedSessions: [],
+    damagedSets: [],
+    points: noPoints(''),
+    jobs: NO_ROWS,
+    ...NO_PLACE,
+    chosen: {},
+    chosenBefore: {},
+    dialog: undefined,
+    ...{ time: '', follow: undefined },
+    looks: [],
+    tasks: [],
+    log: [],
+    isEnding: false,
+    hint: '',
+    nextId: 1,
+  };
+}
+
+/** What the service has to be asked for as a whole. */
+export const NOTHING_KNOWN = {
+  facts: UNKNOWN,
+  latest: UNKNOWN,
+  sessions: UNKNOWN,
+  sets: UNKNOWN,
+  schedules: UNKNOWN,
+  opened: UNKNOWN,
+  active: UNKNOWN,
+  usage: UNKNOWN,
+  standing: UNKNOWN,
+  throughput: UNKNOWN,
+  exports: UNKNOWN,
+  network: UNKNOWN,
+  machine: UNKNOWN,
+  lockdown: UNKNOWN,
+  ssh: UNKNOWN,
+  disks: UNKNOWN,
+};
+
+export const NO_ROWS: PagedList<never> = {
+  ...{ total: undefined, first: 0, rows: [], chosen: 0, top: 0 },
+  ...{ refused: undefined, atMs: 0 },
+};
+
+/** No directory is looked at. */
+export const NO_PLACE = { place: undefined, entries: NO_ROWS, marked: [] } as const;
+
+export function noPoints(filter: string): PointsList {
+  return { ...NO_ROWS, filter, damaged: [] };
+}
+
+const FRAME_ROWS = 5;
+
+/** Rows between the head and the foot of the screen. */
+export function bodyRows({ size }: Model): number {
+  return Math.max(1, size.rows - FRAME_ROWS);
+}
+
+/** The last hour in so many parts: what fits beside its figures on 80 columns, one for each. */
+export const HOUR_PARTS = 36;
+
+/** Rows of a list under its heading. */
+export function listRows(model: Model): number {
+  return Math.max(1, bodyRows(model) - 1);
+}
+
+export const SMALLEST: Size = { columns: 80, rows: 24 };
+
+export function isTooSmall({ columns, rows }: Size): boolean {
+  return columns < SMALLEST.columns || rows < SMALLEST.rows;
+}
+
+/** How long an answer may take before people are told. */
+const SLOW_MS = 3000;
+
+/** Since when the service has been silent, where that is worth a word. */
+export function silentMs({ looks, nowMs }: Model): number | undefined {
+  const longest = Math.max(0, ...looks.map(({ sinceMs }) => nowMs - sinceMs));
+  return longest >= SLOW_MS ? longest : undefined;
+}

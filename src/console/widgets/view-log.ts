@@ -1,0 +1,14 @@
+import type { FollowedLog } from '../state/dialog-model.ts';
+import { type Line, line } from '../terminal/screen.ts';
+import { utc } from '../terminal/words.ts';
+
+/** The end of a log, or as much before that as somebody has scrolled back. */
+export function logLines({ lines, back }: FollowedLog, rows: number): Line[] {
+  const end = lines.length - back;
+  const seen = lines.slice(Math.max(0, end - rows), end);
+  const place = back > 0 ? `${back} newer below` : 'followed';
+  return [
+    line(` Its log (UTC), ${place}:`, 'strong'),
+    ...seen.map(({ time, message }) => line(` ${utc(time)}:${time.slice(17, 19)}  ${message}`)),
+  ];
+}

@@ -1,0 +1,36 @@
+import { groupId, groupsOf, ownIds, type UnixPeer, userId } from '../../sys/net/unix-peer.ts';
+import type { Access } from '../server/http-api.ts';
+
+const ALL = 'holdfast';
+const VIEW = 'holdfast-view';
+
+/**
+ * What somebody on this machine may ask. Groups are looked up each time, so that one that is made later counts; those
+ * of the process itself are what it had when it connected.
+ */
+export function accessOf(
+  { uid, gids }: UnixPeer,
+  groupIdOf: typeof groupId = groupId,
+): Access | undefined {
+  if (uid === 0 || uid === ownIds().uid) return 'change';
+  const isIn = (name: string): boolean => {
+    const id = groupIdOf(name);
+    return id !== undefined && gids.includes(id);
+  };
+  if (isIn(ALL)) return 'change';
+  return isIn(VIEW) ? 'view' : undefined;
+}
+
+/** As whom libvirt runs QEMU: on Debian, on Fedora. */
+const QEMU_USERS = ['libvirt-qemu', 'qemu'];
+
+/** Whether a process of this machine may open the disks of a session at its socket. */
+export function mayOpenDisks(peer: UnixPeer, userIdOf: typeof userId = userId): boolean {
+  if (accessOf(peer) === 'change') return true;
+  return QEMU_USERS.some((name) => userIdOf(name) === peer.uid);
+}
+
+/** The same for a user who connects over TCP from this machine. */
+export function userMayOpenDisks(uid: number): boolean {
+  return mayOpenDisks({ pid: 0, uid, gids: groupsOf(uid) });
+}

@@ -1,0 +1,81 @@
+import { dirname } from 'node:path/posix';
+import { hostFilesIn } from '../../operations/host-files.ts';
+import { type OperationName, OPERATIONS, type RequestOf } from '../../operations/operations.ts';
+import { hiddenDirectory, mayWrite } from '../../sys/files/file-view.ts';
+import type { FailureKind } from '../../operations/failure.ts';
+
+/*
+ * Paths in a request are those of the machine, as the service sees and may use them: "there is no such image" of a file
+ * that `ls` shows would be a lie. The message of a failure says what the service can do there, and where it can.
+ */
+
+/** The service's own, below /srv: appliance/install makes it. */
+const OWN_PLACE = '/srv/holdfast-disks';
+const KINDS: ReadonlySet<FailureKind> = new Set(['failed', 'denied', 'not-found']);
+
+/** The message of a failure with what the service's own view of the files has to do with it. */
+export async function asSeenHere(
+  { kind, message }: { readonly kind: FailureKind; readonly message: string },
+  name: OperationName,
+  request: object,
+): Promise<string> {
+  if (!KINDS.has(kind)) return message;
+  const files = hostFilesIn(OPERATIONS[name].request.json, request).map(withoutScheme);
+  for (const file of files) {
+    const rights = restoreIn(name, request) ? 'rw' : 'r';
+    const advice = (await hiddenAdvice(file)) ?? (await deviceAdvice(file, message, rights));
+    if (advice !== undefined) return `${message}; ${advice}`;
+  }
+  const to = written(name, request);
+  if (to === undefined || (await mayWrite(dirname(to)))) return message;
+  return `${message}; ${await writeAdvice(dirname(to))}`;
+}
+
+/** `unix:PATH` of an address. */
+function withoutScheme(name: string): string {
+  return name.replace(/^unix:/, '');
+}
+
+/** What a request has the service make. */
+function written(name: OperationName, request: object): string | undefined {
+  const restore = restoreIn(name, request);
+  if (!restore) return undefined;
+  const { to } = restore;
+  // A device is not made.
+  return to.startsWith('/') && !to.startsWith('/dev/') ? to : undefined;
+}
+
+function restoreIn(name: OperationName, request: object): RequestOf<'restore/disk'> | undefined {
+  if (name === 'restore/disk') return request as RequestOf<'restore/disk'>;
+  if (name !== 'job/create') return undefined;
+  const job = request as RequestOf<'job/create'>;
+  return job.kind === 'restore' ? job.request : undefined;
+}
+
+async function hiddenAdvice(file: string): Promise<string | undefined> {
+  const hidden = await hiddenDirectory(file);
+  if (hidden === undefined) return undefined;
+  return (
+    `the service cannot see what others see in ${hidden}: use another place, such as ${OWN_PLACE}` +
+    (hidden.startsWith('/tmp') || hidden.startsWith('/var/tmp')
+      ? ''
+      : ', or let it read there ("systemctl edit holdfastd": ProtectHome=read-only)')
+  );
+}
+
+/** Devices are closed to the service one by one, by the kernel's control groups. */
+async function deviceAdvice(
+  file: string,
+  message: string,
+  rights: 'r' | 'rw',
+): Promise<string | undefined> {
+  if (!file.startsWith('/dev/') || !/EPERM|not permitted/.test(message)) return undefined;
+  const line = `DeviceAllow=${file} ${rights}`;
+  return `the service may open only the devices that its unit names ("systemctl edit holdfastd": ${line})`;
+}
+
+async function writeAdvice(directory: string): Promise<string> {
+  const may = `the service may not write in ${directory}: let its user (holdfast) write there, and add it to its unit`;
+  const own = (await mayWrite(OWN_PLACE)) ? `, or use ${OWN_PLACE}, which is its own` : '';
+  return `${may} if it is outside of /var/lib/holdfast and /srv ("systemctl edit holdfastd": ReadWritePaths=)${own}`;
+}

@@ -1,0 +1,200 @@
+import { join } from 'node:path/posix';
+import { type Entry, listDirectory } from '../../file-restore/browse/browse.ts';
+import { copyOut } from '../../file-restore/browse/copy-out.ts';
+import { GranularError } from '../../file-restore/base/file-restore-error.ts';
+import { makeDirectories } from '../../file-restore/mounting/opened-volumes.ts';
+import type {
+  FilesOperationName,
+  FilesRequestOf,
+  FilesResultOf,
+} from '../../operations/files-operations.ts';
+import type { CallOptions, FilesWork } from '../operations/handlers.ts';
+import { noSecrets, openHouse } from '../base/engine.ts';
+import { ENTRIES_MAX, type Listing, openListings } from './listing-cache.ts';
+import { closeFiles, openedFiles, openFiles, type RunningFiles } from './open-files.ts';
+
+/*
+ * Volumes that people look into and take files from, for as long as they like: in a small service with root's rights,
+ * or in holdfastd itself where root runs it.
+ */
+export interface FilesDesk extends AsyncDisposable {
+  readonly work: FilesWork;
+  /** How many have volumes open. */
+  readonly openCount: number;
+}
+
+export interface FilesPlaces {
+  /** The store's directory. */
+  readonly store: string;
+  /** Where what is taken out goes. */
+  readonly restores: string;
+}
+
+type Options = Omit<CallOptions, 'secrets'>;
+
+type FilesHandlers = {
+  readonly [N in FilesOperationName]: (
+    request: FilesRequestOf<N>,
+    options: Options,
+  ) => Promise<FilesResultOf<N>>;
+};
+
+/** How volumes are opened, and directories of them listed. */
+export interface FilesTools {
+  readonly open: typeof opened;
+  readonly list: typeof listed;
+}
+
+/** Each has programs of its own, and a small VM for what the kernel does not read. */
+const OPEN_MAX = 16;
+
+/** `places` is asked anew for each restore: settings change. */
+export function openFilesDesk(
+  places: () => Promise<FilesPlaces>,
+  tools: FilesTools = { open: opened, list: listed },
+): FilesDesk {
+  const restores = new Map<string, RunningFiles>();
+  let opening = 0;
+  const listings = openListings((id) => restores.has(id));
+
+  function found(id: string): RunningFiles {
+    const restore = restores.get(id);
+    if (restore) return restore;
+    throw new GranularError('NOT_FOUND', `no open restore ${id}: see "files opened"`);
+  }
+  async function close(id: string): Promise<void> {
+    const restore = found(id);
+    restores.delete(id);
+    listings.drop(id);
+    await restore[Symbol.asyncDispose]();
+  }
+  const handlers: FilesHandlers = {
+    async 'files/open'(request, options) {
+      if (restores.size + opening >= OPEN_MAX) {
+        throw new GranularError(
+          'FAILED',
+          `volumes of ${OPEN_MAX} are open, or being opened: close some, see "files opened"`,
+        );
+      }
+      opening++;
+      try {
+        const files = await tools.open((await places()).store, request, options);
+        const { id } = files.opened;
+        restores.set(id, files);
+        // Its disks cannot be read any more: nothing of it is left.
+        files.ended.catch(() => close(id)).catch(() => {});
+        return files.opened;
+      } finally {
+        opening--;
+      }
+    },
+    'files/opened': async () => {
+      const all = await openedFiles();
+      const volumesOf = (id: string) => restores.get(id)?.opened.volumes ?? [];
+      return { opened: all.map((it) => ({ ...it, volumes: volumesOf(it.id) })) };
+    },
+    async 'files/close'({ id }) {
+      const own = [...restores.keys()].filter((it) => id === undefined || it === id);
+      for (const it of own) await close(it);
+      if (id !== undefined && own.length > 0) return { closed: own };
+      return { closed: [...own, ...(await closeFiles(id))] };
+    },
+    async 'files/browse'({ id, volume, path, first, count }, { signal }) {
+      rootOf(found(id), volume);
+      // Who begins at the beginning wants to see what is there now.
+      const isNew = first === 0;
+      const { entries, refused } = await listings.get({ id, volume, path }, isNew, async () => {
+        signal.throwIfAborted();
+        return tools.list(rootOf(found(id), volume), path, signal);
+      });
+      const page = entries.slice(first, first + count);
+      return { total: entries.length, first, entries: page.map(summaryOf), refused };
+    },
+    async 'files/copy'({ id, volume, paths, to, overwrite }, { signal, report }) {
+      const root = rootOf(found(id), volume);
+      const directory = join((await places()).restores, to);
+      await makeDirectories([directory], signal);
+      const progress = (position: number, total: number): void =>
+        report({ event: 'progress', phase: 'copy', position, total });
+      const done = await copyOut(root, paths, `${directory}/`, {
+        ...{ signal, dropSetId: true, overwrite },
+        onProgress: ({ position, total }) => progress(position, Math.max(total, position + 1)),
+      });
+      progress(1, 1);
+      return { volume, to: done.to, lost: done.lost };
+    },
+  };
+  return {
+    get openCount() {
+      return restores.size;
+    },
+    work(name, request, options) {
+      // The compiler does not see that a name goes with its own request.
+      const handler = handlers[name] as (request: unknown, options: Options) => Promise<never>;
+      return handler(request, options);
+    },
+    async [Symbol.asyncDispose]() {
+      for (const id of restores.keys()) await close(id);
+    },
+  };
+}
+
+/** What is asked for may be given up until it is open, and not by whoever has asked going away afterwards. */
+async function opened(
+  store: string,
+  { what, disk, isolated }: FilesRequestOf<'files/open'>,
+  { given, signal, report }: Options,
+): Promise<RunningFiles> {
+  const opening = new AbortController();
+  const abort = (): void => opening.abort(signal.reason);
+  signal.throwIfAborted();
+  signal.addEventListener('abort', abort);
+  await using house = await openHouse(store);
+  try {
+    return await openFiles(
+      house,
+      { ...{ what, disk, isolated, at: undefined }, keys: async () => undefined },
+      {
+        secrets: given ? async () => given : noSecrets,
+        signal: opening.signal,
+        report,
+      },
+    );
+  } finally {
+    signal.removeEventListener('abort', abort);
+  }
+}
+
+function rootOf({ roots, opened }: RunningFiles, volume: string): string {
+  const root = roots.get(volume);
+  if (root !== undefined) return root;
+  const closed = opened.volumes.find((it) => it.volume === volume)?.closed;
+  throw closed === undefined || closed === null
+    ? new GranularError(
+        'NOT_FOUND',
+        `there is no volume ${volume}, but ${[...roots.keys()].join(', ')}`,
+      )
+    : new GranularError('UNSUPPORTED', `${volume} is not open: ${closed}`);
+}
+
+async function listed(root: string, path: string, signal: AbortSignal): Promise<Listing> {
+  const entries: Entry[] = [];
+  let refused: string | null = null;
+  try {
+    for await (const entry of listDirectory(root, path, { signal })) {
+      if (entries.push(entry) < ENTRIES_MAX) continue;
+      refused = `there is more: these are the first ${ENTRIES_MAX}`;
+      break;
+    }
+  } catch (cause) {
+    if (!(cause instanceof GranularError) || entries.length === 0) throw cause;
+    refused = cause.message;
+  }
+  const rank = ({ kind }: Entry): number => (kind === 'directory' ? 0 : 1);
+  entries.sort((a, b) => rank(a) - rank(b) || (a.path < b.path ? -1 : 1));
+  return { entries, refused };
+}
+
+function summaryOf({ modified, target, ...entry }: Entry) {
+  return { ...entry, modified: new Date(modified).toISOString(), target: target ?? null };
+}

@@ -1,0 +1,69 @@
+import { resolve } from 'node:path/posix';
+import { listSets, type OpenSet } from '../../catalog/sets.ts';
+import type { ReadyMount } from '../../operations/results.ts';
+import { mountStore } from '../../sessions/views/mount.ts';
+import { clearDeadMount, mountedDevice } from '../../sys/fuse/fuse-mount.ts';
+import { SystemError } from '../../sys/base/system-error.ts';
+import { type House, openSet, whereNeeded, type WorkOptions } from '../base/engine.ts';
+
+export interface MountRequest {
+  /** An empty directory. */
+  readonly directory: string;
+  /** Empty: every set. */
+  readonly sets: readonly string[];
+}
+
+/** The store as a file system, until it is disposed or somebody unmounts it. */
+export interface RunningMount extends AsyncDisposable {
+  readonly ready: ReadyMount;
+  /** Resolves once it is unmounted; rejects when it cannot be served any more. */
+  readonly ended: Promise<void>;
+}
+
+/** Rejects WRONG_KEY, NOT_FOUND, DENIED (only root may mount), EXISTS. */
+export async function mount(
+  house: House,
+  request: MountRequest,
+  { secrets, report }: WorkOptions,
+): Promise<RunningMount> {
+  const { world, store } = house;
+  const directory = resolve(request.directory);
+  if (await clearDeadMount(directory)) {
+    report({ event: 'notice', message: `${directory} was left by processes that died: unmounted` });
+  }
+  if ((await mountedDevice(directory)) !== undefined) {
+    throw new SystemError('BUSY', `something is mounted at ${directory}: unmount it first`);
+  }
+  const status = await world.files.stat(directory);
+  if (status?.kind !== 'directory') {
+    throw new SystemError('NOT_FOUND', `${directory} is no directory: make it first`);
+  }
+  if ((await world.files.list(directory)).length > 0) {
+    throw new SystemError('EXISTS', `${directory} is not empty: a mount would hide what is in it`);
+  }
+  const names = await namesOf(house, request.sets);
+  const sets: OpenSet[] = [];
+  const source = names.length === 1 ? secrets : whereNeeded(secrets);
+  for (const name of names) sets.push(await openSet(house, name, source));
+  const mounted = await mountStore({
+    ...{ clock: world.clock, store: resolve(store.directory), directory, sets },
+    onRestart: (how) =>
+      report({
+        event: 'notice',
+        message: `the serving process ended (${how}): another one goes on`,
+      }),
+  });
+  return {
+    ready: { event: 'ready', directory, sets: names },
+    ended: mounted.ended,
+    [Symbol.asyncDispose]: () => mounted[Symbol.asyncDispose](),
+  };
+}
+
+async function namesOf(
+  { world, store }: House,
+  given: readonly string[],
+): Promise<readonly string[]> {
+  if (given.length > 0) return given;
+  return (await listSets(world, store)).sets.map(({ name }) => name);
+}

@@ -1,0 +1,108 @@
+import { resolve } from 'node:path/posix';
+import type { KeySource } from '../../file-restore/mounting/appliance.ts';
+import {
+  beginOpenRestore,
+  closeOpenRestore,
+  listOpenRestores,
+  sweepOpenRestores,
+} from '../../file-restore/mounting/open-restores.ts';
+import { openVolumes } from '../../file-restore/mounting/opened-volumes.ts';
+import type { OpenedVolumes, OpenFilesSummary } from '../../operations/results.ts';
+import { systemClock } from '../../sys/base/clock.ts';
+import { isSuperuser } from '../../sys/process/run.ts';
+import { realFileSystem } from '../../sys/files/real-file-system.ts';
+import { SystemError } from '../../sys/base/system-error.ts';
+import { checkDisk, noticeTo, summariesOf } from './files.ts';
+import type { House, WorkOptions } from '../base/engine.ts';
+import { serveDisks } from './served-disks.ts';
+
+/*
+ * Volumes of a recovery point as directories that the whole host sees, for as long as a process has them open.
+ * They belong to the host and not to a store: what is on record of them lies where a restart of the host
+ * empties it.
+ */
+
+export interface OpenFilesRequest {
+  /** A recovery point, or a running session. */
+  readonly what: string;
+  /** Undefined: all of the machine's. */
+  readonly disk: string | undefined;
+  /** An empty directory, or none yet; undefined: one of its own. */
+  readonly at: string | undefined;
+  readonly isolated: boolean;
+  readonly keys: KeySource;
+}
+
+export interface RunningFiles extends AsyncDisposable {
+  readonly opened: OpenedVolumes;
+  /** By volume: where it is mounted. */
+  readonly roots: ReadonlyMap<string, string>;
+  /** Rejects when the disks cannot be served any more. */
+  readonly ended: Promise<void>;
+}
+
+const STATE = '/run/holdfast/files';
+
+/** Open until it is disposed. Takes away what dead processes left before. */
+export async function openFiles(
+  house: House,
+  request: OpenFilesRequest,
+  { secrets, signal, report }: WorkOptions,
+): Promise<RunningFiles> {
+  if (!isSuperuser()) throw new SystemError('DENIED', 'only root may mount: run this as root');
+  const { world } = house;
+  await sweepOpenRestores(world.files, STATE);
+  await using stack = new AsyncDisposableStack();
+  const at = request.at === undefined ? undefined : resolve(request.at);
+  const restore = stack.use(await beginOpenRestore(world, STATE, { point: request.what, at }));
+  const { disks: directory, work } = restore;
+  const served = stack.use(
+    await serveDisks(house, request.what, { directory, secrets, onNotice: noticeTo(report) }),
+  );
+  checkDisk(served, request.disk);
+  await restore.note({ point: served.id });
+  const opened = stack.use(
+    await openVolumes(served.disks, {
+      ...{ directory: restore.at, work, signal, clock: world.clock, noFollow: false },
+      ...{ isolated: request.isolated, keys: request.keys, disk: request.disk, wanted: undefined },
+      onDirectories: (directories) => restore.note({ directories }),
+    }),
+  );
+  const owned = stack.move();
+  return {
+    opened: {
+      ...{ id: restore.id, point: served.id, at: restore.at },
+      disks: served.disks.map(({ disk, path }) => ({ disk, path })),
+      volumes: summariesOf(opened),
+    },
+    roots: new Map(opened.mounted.map(({ volume, path }) => [volume.name, path])),
+    ended: served.ended,
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+export async function openedFiles(): Promise<OpenFilesSummary[]> {
+  const all = await listOpenRestores(realFileSystem(), STATE);
+  return all.map(({ record, isRunning }) => {
+    const { id, point, opened, at, owner } = record;
+    return {
+      id,
+      point,
+      opened,
+      at,
+      process: owner.pid,
+      state: isRunning ? 'open' : 'left',
+      volumes: [],
+    };
+  });
+}
+
+/** Waits until everything is unmounted. Undefined: all there are. Answers which. */
+export async function closeFiles(id: string | undefined): Promise<string[]> {
+  const world = { files: realFileSystem(), clock: systemClock() };
+  const closed = await sweepOpenRestores(world.files, STATE);
+  if (id !== undefined && closed.includes(id)) return [id];
+  const rest = id === undefined ? (await openedFiles()).map((it) => it.id) : [id];
+  for (const one of rest) await closeOpenRestore(world, STATE, one);
+  return id === undefined ? [...closed, ...rest] : rest;
+}

@@ -1,0 +1,98 @@
+import { resolve } from 'node:path/posix';
+import { findPoint } from '../../catalog/points.ts';
+import type { OpenSet } from '../../catalog/sets.ts';
+import type { DiskFiles } from '../../file-restore/volumes/disk-files.ts';
+import { diskFilesOfPoint, diskFilesOfSession } from '../../sessions/views/disk-files.ts';
+import { mountStore, type StoreMount } from '../../sessions/views/mount.ts';
+import { SessionError } from '../../sessions/state/session-error.ts';
+import { type SessionStatus, sessionStatus } from '../../sessions/state/held-session.ts';
+import {
+  type GivenSecret,
+  type House,
+  openPoint,
+  readKnownSet,
+  type SecretSource,
+} from '../base/engine.ts';
+
+/** The disks of a recovery point, or of a running session, as files for as long as it is not disposed. */
+export interface ServedDisks extends AsyncDisposable {
+  /** The ID of what was meant. */
+  readonly id: string;
+  readonly machine: string;
+  readonly disks: readonly DiskFiles[];
+  /** Rejects when they cannot be served any more. */
+  readonly ended: Promise<void>;
+}
+
+export interface ServeDisksOptions {
+  /** Absolute and empty: where they are mounted. */
+  readonly directory: string;
+  readonly secrets: SecretSource;
+  readonly onNotice: (message: string) => void;
+}
+
+/** `query` is a recovery point as `recover` takes it, or the ID of a running session. */
+export async function serveDisks(
+  house: House,
+  query: string,
+  { directory, secrets, onNotice }: ServeDisksOptions,
+): Promise<ServedDisks> {
+  const { world, store } = house;
+  const mount = (only: string, sets: readonly OpenSet[]) =>
+    mountStore({
+      ...{ clock: world.clock, store: resolve(store.directory), directory, sets, only },
+      onRestart: (how) => onNotice(`the serving process ended (${how}): another one goes on`),
+    });
+  const session = await sessionNamed(house, query);
+  if (session) {
+    const { record, holder } = session;
+    if (holder === undefined) {
+      throw new SessionError(
+        'IMPOSSIBLE',
+        `session ${query} is not running: resume it with "recover --resume ${query}"`,
+      );
+    }
+    const mounted = await mount(query, []);
+    return served(mounted, record, diskFilesOfSession(directory, record));
+  }
+  const { set, point } = await openPoint(house, query, secrets);
+  const mounted = await mount(point.id, [set]);
+  return served(mounted, point, diskFilesOfPoint(directory, point));
+}
+
+/** The key that `serveDisks` will want; undefined: none, or it is a session, whose server has it. */
+export async function keyOfDisks(
+  house: House,
+  query: string,
+  secrets: SecretSource,
+): Promise<GivenSecret | undefined> {
+  const { world, store } = house;
+  if (await sessionNamed(house, query)) return undefined;
+  const { set } = await findPoint(world, store, query);
+  const { slots } = await readKnownSet(house, set);
+  return secrets(set, slots.length > 0 ? 'needed' : 'if given');
+}
+
+/** Undefined: it is the name of no session, so a recovery point is meant. */
+async function sessionNamed(
+  { world, store }: House,
+  id: string,
+): Promise<SessionStatus | undefined> {
+  try {
+    return await sessionStatus({ world, store }, id);
+  } catch (cause) {
+    if (cause instanceof SessionError && cause.code === 'NOT_FOUND') return undefined;
+    throw cause;
+  }
+}
+
+function served(
+  mounted: StoreMount,
+  { id, machine }: { readonly id: string; readonly machine: string },
+  disks: readonly DiskFiles[],
+): ServedDisks {
+  return {
+    ...{ id, machine, disks, ended: mounted.ended },
+    [Symbol.asyncDispose]: () => mounted[Symbol.asyncDispose](),
+  };
+}

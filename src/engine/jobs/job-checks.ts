@@ -1,0 +1,64 @@
+import { dirname, resolve } from 'node:path/posix';
+import { isNbdUri } from '../../block/nbd-client/nbd-uri.ts';
+import type { RequestOf } from '../../operations/operations.ts';
+import { sessionStatus } from '../../sessions/state/held-session.ts';
+import { mayWrite } from '../../sys/files/file-view.ts';
+import { SystemError } from '../../sys/base/system-error.ts';
+import { findPoint } from '../../catalog/points.ts';
+import { checkBackup, checkRestore } from '../points/backups.ts';
+import { type House, openSet, type SecretSource } from '../base/engine.ts';
+import { checkRetention } from '../points/retention.ts';
+
+type Job = RequestOf<'job/create'>;
+
+/**
+ * A job that would fail each time, or wait for a key that is never given, is refused when it is made: not in the night.
+ * NBD servers are not checked, for they may run at the time of the job only. Answers the job as it is to be done now:
+ * `@latest` is the point that is the newest when the job is made, whenever it is tried.
+ */
+export async function checkJob(
+  house: House,
+  job: Job,
+  { secrets }: { readonly secrets: SecretSource },
+): Promise<Job> {
+  // A check reads what the keys at hand open, and names the rest.
+  if (job.kind === 'check') return job;
+  if (job.kind === 'restore') {
+    const point = await checkRestore(house, job.request, secrets);
+    await checkWritable(house, job.request.to);
+    return { ...job, request: { ...job.request, point } };
+  }
+  if (job.kind === 'backup') {
+    const { request } = job;
+    checkBackup(request);
+    if (request.retention) checkRetention(request.retention);
+    const files = request.disks.map(({ where }) => where).filter((where) => !isNbdUri(where));
+    for (const where of files) await checkImage(house, where);
+  }
+  await openSet(house, await setOf(house, job), secrets);
+  return job;
+}
+
+/** The set whose key a job needs. */
+export async function setOf(house: House, job: Exclude<Job, { kind: 'check' }>): Promise<string> {
+  if (job.kind === 'backup') return job.request.set;
+  if (job.kind === 'restore') {
+    return (await findPoint(house.world, house.store, job.request.point)).set;
+  }
+  return (await sessionStatus(house, job.request.session)).record.set;
+}
+
+/** A device is opened itself; a file is made beside its name first. */
+async function checkWritable({ world }: House, to: string): Promise<void> {
+  if (isNbdUri(to)) return;
+  const path = resolve(to);
+  if ((await world.files.stat(path))?.kind === 'block-device') return;
+  if (await mayWrite(dirname(path))) return;
+  throw new SystemError('DENIED', `${path} cannot be made: its directory may not be written`);
+}
+
+async function checkImage({ world }: House, where: string): Promise<void> {
+  const path = resolve(where);
+  if (await world.files.stat(path)) return;
+  throw new SystemError('NOT_FOUND', `${path}: there is no such image`);
+}

@@ -1,0 +1,196 @@
+import type { JobRecord } from '../../formats/store/service/job.ts';
+import type { JobFiles } from '../../jobs/job-files.ts';
+import { type EndedJob, hasEnded } from '../../jobs/job-state.ts';
+import type { JobQueue, JobView } from '../../jobs/queue.ts';
+import type { ScheduleView, Schedules } from '../../jobs/schedules.ts';
+import type { RequestOf, ResultOf } from '../../operations/operations.ts';
+import type {
+  JobSummary,
+  Report,
+  ScheduleOutcome,
+  ScheduleSummary,
+} from '../../operations/results.ts';
+import { JobError } from '../../jobs/job-error.ts';
+import type { CallOptions } from '../operations/handlers.ts';
+import { type House, openSet } from '../base/engine.ts';
+import { checkJob, setOf } from './job-checks.ts';
+import type { JobKeys } from './job-keys.ts';
+import { jobRequest } from '../../operations/requests.ts';
+
+/** What is asked of jobs and schedules. */
+export interface JobDesk {
+  readonly queue: JobQueue;
+  readonly schedules: Schedules;
+  readonly keys: JobKeys;
+  readonly files: JobFiles;
+}
+
+/** A key that comes with it is kept in memory, until the job has ended. */
+export async function createJob(
+  desk: JobDesk,
+  house: House,
+  job: RequestOf<'job/create'>,
+  options: CallOptions,
+): Promise<JobSummary> {
+  const { queue, keys } = desk;
+  const { kind, request } = await checkJob(house, job, options);
+  const made = await queue.submit({ kind, request });
+  // In time: to begin it is to be noted on the disk first.
+  if (options.given) keys.give(made, options.given);
+  return summaryOf(desk, queue.show(made.id));
+}
+
+/** Gives a job the key that it waits for; it may be trying without it right now. */
+export async function unlockJob(
+  desk: JobDesk,
+  house: House,
+  id: string,
+  { secrets, given }: CallOptions,
+): Promise<JobSummary> {
+  const { queue, keys } = desk;
+  const { job } = queue.show(id);
+  if (hasEnded(job)) {
+    throw new JobError('IMPOSSIBLE', `job ${id} is ${job.state}: it needs no key any more`);
+  }
+  const what = jobRequest.parse({ kind: job.kind, request: job.request }, []);
+  if (what.kind === 'check') {
+    throw new JobError('IMPOSSIBLE', `job ${id} is a check, which waits for no key`);
+  }
+  await openSet(house, await setOf(house, what), secrets);
+  if (given) keys.give(job, given);
+  queue.wake();
+  return summaryOf(desk, queue.show(id));
+}
+
+export function jobs(
+  desk: JobDesk,
+  { first, count, active }: RequestOf<'job/list'>,
+): ResultOf<'job/list'> {
+  const isActive = ({ job }: JobView): boolean => !active || !hasEnded(job);
+  const foreign = desk.queue.foreign().map((job): JobView => ({ job, progress: undefined }));
+  const known = desk.queue.list().filter(isActive);
+  const all = [...foreign, ...known];
+  const end = count === undefined ? all.length : first + count;
+  const shown = all.slice(first, end);
+  const jobs = shown.map((it) => ({ ...summaryOf(desk, it), adopted: !foreign.includes(it) }));
+  return { jobs, total: all.length, first };
+}
+
+export function showJob(desk: JobDesk, id: string): JobSummary {
+  return summaryOf(desk, desk.queue.show(id));
+}
+
+export async function jobLog(
+  { queue }: JobDesk,
+  { job, first }: RequestOf<'job/log'>,
+): Promise<ResultOf<'job/log'>> {
+  const notes = await queue.notes(job);
+  return { job, lines: notes.flatMap(parsedNote).slice(first) };
+}
+
+/** A power cut may have taken the end of a line. */
+function parsedNote(line: string): { readonly time: string; readonly message: string }[] {
+  try {
+    const { time, message } = JSON.parse(line) as Record<string, unknown>;
+    return typeof time === 'string' && typeof message === 'string' ? [{ time, message }] : [];
+  } catch {
+    return [];
+  }
+}
+
+export async function cancelJob(desk: JobDesk, id: string): Promise<JobSummary> {
+  const job = await desk.queue.cancel(id);
+  return summaryOf(desk, { job, progress: undefined });
+}
+
+export async function attendJob(
+  desk: JobDesk,
+  id: string,
+  { report, signal }: { readonly report: Report; readonly signal: AbortSignal },
+): Promise<JobSummary> {
+  return summaryOf(desk, await desk.queue.attend(id, report, signal));
+}
+
+/** A key that comes with it is kept in memory, for its jobs, until the service ends. */
+export async function createSchedule(
+  { schedules, queue, keys }: JobDesk,
+  house: House,
+  { schedule, at, job }: RequestOf<'schedule/create'>,
+  options: CallOptions,
+): Promise<ScheduleSummary> {
+  await checkJob(house, job, options);
+  const { kind, request } = job;
+  const made = await schedules.create({ name: schedule, at, kind, request });
+  if (options.given) {
+    keys.giveSchedule(schedule, options.given);
+    options.report({ event: 'notice', message: KEPT_IN_MEMORY });
+  }
+  return scheduleSummaryOf(made, endedJobs(queue));
+}
+
+const KEPT_IN_MEMORY =
+  'the key is kept in memory: once the service was started again, the next job of this schedule waits for it. ' +
+  'To give it permanently, name a file in "passphraseFiles" of the settings';
+
+export async function removeSchedule({ schedules, keys }: JobDesk, name: string): Promise<void> {
+  await schedules.remove(name);
+  keys.forgetSchedule(name);
+}
+
+export function listSchedules({ schedules, queue }: JobDesk): ResultOf<'schedule/list'> {
+  const ended = endedJobs(queue);
+  const foreign = schedules.foreign().map((schedule) => ({
+    ...scheduleSummaryOf({ schedule, next: undefined }, new Map()),
+    adopted: false,
+  }));
+  return {
+    schedules: [...schedules.list().map((it) => scheduleSummaryOf(it, ended)), ...foreign],
+  };
+}
+
+/** The newest job of each schedule that has ended, by the schedule's name. */
+function endedJobs(queue: Pick<JobQueue, 'list'>): ReadonlyMap<string, EndedJob> {
+  const newest = new Map<string, EndedJob>();
+  for (const { job } of queue.list()) {
+    const { schedule } = job;
+    if (schedule === undefined || newest.has(schedule) || !hasEnded(job)) continue;
+    newest.set(schedule, job);
+  }
+  return newest;
+}
+
+export function countsOf({ queue }: JobDesk): { running: number; waiting: number } {
+  const states = queue.list().map(({ job }) => job.state);
+  const count = (state: JobRecord['state']): number => states.filter((it) => it === state).length;
+  return { running: count('running'), waiting: count('waiting') };
+}
+
+function summaryOf({ keys }: JobDesk, { job, progress }: JobView): JobSummary {
+  const { id, kind, state, schedule, created, started, ended, reason, notBefore } = job;
+  return {
+    ...{ job: id, kind, state, schedule: schedule ?? null, created },
+    ...{ started: started ?? null, ended: ended ?? null, reason: reason ?? null },
+    ...{ notBefore: notBefore ?? null, failures: job.failures },
+    needsKeyOf: (state === 'waiting' ? keys.neededBy(id) : undefined) ?? null,
+    ...{ request: job.request, result: job.result ?? null, adopted: true },
+    progress: progress
+      ? { phase: progress.phase, position: progress.position, total: progress.total }
+      : null,
+  };
+}
+
+function scheduleSummaryOf(
+  { schedule, next }: ScheduleView,
+  ended: ReadonlyMap<string, EndedJob>,
+): ScheduleSummary {
+  const { name, at, kind, request, created } = schedule;
+  const last = outcomeOf(ended.get(name), created);
+  return { schedule: name, at, kind, request, created, next: next ?? null, last, adopted: true };
+}
+
+/** Null where the job was made before the schedule was: by one that had the same name, and was removed. */
+function outcomeOf(job: EndedJob | undefined, scheduleCreated: string): ScheduleOutcome | null {
+  if (job?.ended === undefined || job.created < scheduleCreated) return null;
+  const { id, state, ended, reason } = job;
+  return { job: id, state, ended, reason: reason ?? null };
+}

@@ -1,0 +1,151 @@
+import type { JobKind, JobRecord } from '../../formats/store/service/job.ts';
+import { asError } from '../../lib/as-error.ts';
+import type { Again, Outcome } from '../../jobs/job-state.ts';
+import type { AttemptOptions } from '../../jobs/queue.ts';
+import type { FailureKind } from '../../operations/failure.ts';
+import type { Report } from '../../operations/results.ts';
+import { backupJob, bySession, checkRequest, restoreRequest } from '../../operations/requests.ts';
+import { firstFailure, kindOfFailure } from '../base/failures.ts';
+import type { CallOptions, RunApart } from '../operations/handlers.ts';
+import type { House, SecretSource } from '../base/engine.ts';
+import type { JobKeys } from './job-keys.ts';
+import { checkRetention, retain } from '../points/retention.ts';
+import { asSeenHere } from '../base/service-view.ts';
+
+/** More is no result to be kept with a job. */
+const PROBLEMS_MAX = 1000;
+
+/** Whether a failure may go away by itself. */
+const AGAIN = {
+  failed: 'soon',
+  usage: 'never',
+  'in-use': 'until',
+  'wrong-key': 'until',
+  'not-found': 'soon',
+  corrupt: 'never',
+  'no-space': 'soon',
+  denied: 'soon',
+  unreachable: 'until',
+  interrupted: 'soon',
+} as const satisfies Record<FailureKind, Again>;
+
+/** Only one may write to a store. Checks and restores read; two of a kind would only make each other slower. */
+export function laneOf(kind: JobKind): string {
+  return kind === 'check' || kind === 'restore' ? kind : 'write';
+}
+
+/** What jobs do. Never rejects but for our own faults. */
+export function jobWork(house: House, { keys, apart }: WorkParts) {
+  return async (job: JobRecord, { signal, report: tell }: AttemptOptions): Promise<Outcome> => {
+    const report: Report = (event) => {
+      if (event.event === 'progress' || event.event === 'notice') tell(event);
+    };
+    const find = keys.sourceOf(job);
+    let needed: string | undefined;
+    const secrets: SecretSource = async (set, when) => {
+      needed = set;
+      return find(set, when);
+    };
+    try {
+      const outcome = await attempt(job, {
+        ...{ house, apart, secrets, signal, report },
+        ...{ given: undefined, who: undefined },
+      });
+      keys.tried(job.id, undefined);
+      return outcome;
+    } catch (error) {
+      const cause = firstFailure(error);
+      const kind = kindOfFailure(cause);
+      if (kind === undefined) throw cause;
+      const needsKeyOf = kind === 'wrong-key' ? needed : undefined;
+      keys.tried(job.id, needsKeyOf);
+      const advice =
+        needsKeyOf === undefined ? '' : `; "holdfast job unlock ${job.id}" gives it the key`;
+      const asked = { kind: job.kind, request: job.request };
+      const seen = await asSeenHere({ kind, message: asError(cause).message }, 'job/create', asked);
+      const reason = `${seen}${advice}`;
+      return { kind: 'failed', reason, again: AGAIN[kind] };
+    }
+  };
+}
+
+interface WorkParts {
+  readonly keys: JobKeys;
+  readonly apart: RunApart;
+}
+
+interface Attempt extends CallOptions {
+  readonly house: House;
+  readonly apart: RunApart;
+}
+
+async function attempt(job: JobRecord, options: Attempt): Promise<Outcome> {
+  switch (job.kind) {
+    case 'backup':
+      return { kind: 'done', result: await backUp(job, options) };
+    case 'check': {
+      const request = checkRequest.parse(job.request, []);
+      const result = await options.apart('store/check', request, options);
+      const { problems } = result;
+      const told = { ...result, problems: problems.slice(0, PROBLEMS_MAX) };
+      if (problems.length === 0) return { kind: 'done', result: told };
+      const count = problems.length;
+      const reason = count === 1 ? '1 problem was found' : `${count} problems were found`;
+      return { kind: 'bad', result: told, reason };
+    }
+    case 'keep':
+      return { kind: 'done', result: await keepOnce(job, options) };
+    case 'restore':
+      return restoreOnce(job, options);
+    default:
+      return job.kind satisfies never;
+  }
+}
+
+async function backUp({ request }: JobRecord, options: Attempt) {
+  const { retention, ...backup } = backupJob.parse(request, []);
+  if (retention) checkRetention(retention);
+  const point = await options.apart('backup/create', backup, options);
+  if (!retention) return { ...point };
+  const { set, machine } = backup;
+  try {
+    const rules = { set, machine, retention, dryRun: false };
+    return { ...point, retained: await retain(options.house, rules) };
+  } catch (error) {
+    const cause = firstFailure(error);
+    if (kindOfFailure(cause) === undefined) throw cause;
+    // The backup is made: doing it again would not help. The next one forgets what this one could not.
+    const message = `nothing was forgotten: ${asError(cause).message}`;
+    options.report({ event: 'notice', message });
+    return { ...point, retained: null };
+  }
+}
+
+/** A file that is there at a later attempt may be what an earlier one made and did not live to tell: it is kept. */
+async function restoreOnce({ request, failures, deaths }: JobRecord, options: Attempt) {
+  const restore = restoreRequest.parse(request, []);
+  const { to, overwrite } = restore;
+  const isFirst = failures + deaths === 0;
+  if (!isFirst && !overwrite && (await options.house.world.files.stat(to))?.kind === 'file') {
+    const reason =
+      `${to} exists. If an earlier attempt of this job made it, it is whole: restored files appear under their ` +
+      'names only then. Otherwise restore to another name';
+    return { kind: 'failed', reason, again: 'never' } as const;
+  }
+  return {
+    kind: 'done',
+    result: { ...(await options.apart('restore/disk', restore, options)) },
+  } as const;
+}
+
+/** A session that is gone was kept by an attempt that did not live to tell: whichever process of ours died. */
+async function keepOnce({ request, failures, deaths }: JobRecord, options: Attempt) {
+  const { session } = bySession.parse(request, []);
+  try {
+    return { ...(await options.apart('session/keep', { session }, options)) };
+  } catch (error) {
+    const isFirst = failures + deaths === 0;
+    if (kindOfFailure(firstFailure(error)) !== 'not-found' || isFirst) throw error;
+    return { session, point: null };
+  }
+}

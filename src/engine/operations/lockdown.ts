@@ -1,0 +1,40 @@
+import { AlarmError } from '../../alarms/alarm-error.ts';
+import type { Lockdown } from '../../alarms/lockdown.ts';
+import {
+  IN_LOCKDOWN,
+  type OperationName,
+  OPERATIONS,
+  type ResultOf,
+} from '../../operations/operations.ts';
+import { ownIds, type UnixPeer } from '../../sys/net/unix-peer.ts';
+
+/** Throws LOCKED for what changes something and no recovery needs. */
+export function checkLockdown(lockdown: Lockdown, name: OperationName): void {
+  if (!lockdown.state() || OPERATIONS[name].access === 'view' || IN_LOCKDOWN.has(name)) return;
+  const advice = 'only what a recovery needs is allowed until "holdfast lockdown off"';
+  throw new AlarmError('LOCKED', `the lockdown is on, and ${name} is refused: ${advice}`);
+}
+
+export function showLockdown(lockdown: Lockdown): ResultOf<'lockdown/show'> {
+  const { since, uid, persons, approvals } = lockdown.state() ?? OFF;
+  return { on: since !== null, since, uid, persons, approvals: [...approvals] };
+}
+
+export async function beginLockdown(
+  lockdown: Lockdown,
+  persons: number,
+  who: UnixPeer | undefined,
+): Promise<ResultOf<'lockdown/show'>> {
+  await lockdown.begin((who ?? ownIds()).uid, persons);
+  return showLockdown(lockdown);
+}
+
+export async function endLockdown(
+  lockdown: Lockdown,
+  who: UnixPeer | undefined,
+): Promise<ResultOf<'lockdown/show'>> {
+  await lockdown.end((who ?? ownIds()).uid);
+  return showLockdown(lockdown);
+}
+
+const OFF = { since: null, uid: null, persons: 0, approvals: [] } as const;

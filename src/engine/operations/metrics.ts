@@ -1,0 +1,119 @@
+import { JOB_STATES } from '../../formats/store/service/job.ts';
+import { stands } from '../../alarms/alarm-state.ts';
+import { residentBytes } from '../../sys/process/memory.ts';
+import type { Desk } from './handlers.ts';
+import { listSessions } from '../../sessions/state/held-session.ts';
+
+/*
+ * What Prometheus collects (text format 0.0.4). Names are added, never renamed.
+ */
+interface Family {
+  readonly name: string;
+  readonly help: string;
+  readonly samples: readonly Sample[];
+}
+interface Sample {
+  readonly value: number;
+  readonly labels?: Readonly<Record<string, string>>;
+}
+
+export const METRICS_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
+
+export async function metrics(desk: Desk): Promise<string> {
+  const shown = await desk.service();
+  const families: Family[] = [
+    one('holdfast_started_seconds', 'When the service was started.', seconds(shown.started)),
+    one('holdfast_store_present', 'Whether the store is there.', shown.storeId === null ? 0 : 1),
+    one('process_resident_memory_bytes', 'Resident memory of the service.', residentBytes()),
+  ];
+  if (shown.storeId !== null) families.push(...(await ofStore(desk, shown.sessions)));
+  return families.map(textOf).join('');
+}
+
+async function ofStore(
+  desk: Desk,
+  counts: { readonly running: number; readonly waiting: number },
+): Promise<Family[]> {
+  const { world, store } = await desk.house();
+  const { queue, schedules } = await desk.jobs();
+  const guard = await desk.guard();
+  const standing = guard.alarms.list().filter(stands);
+  const { sessions, damaged } = await listSessions({ world, store });
+  const jobs = queue.list().map(({ job }) => job);
+  const byState = JOB_STATES.map((state) => ({
+    value: jobs.filter((job) => job.state === state).length,
+    labels: { state },
+  }));
+  const lastDone = schedules.list().flatMap(({ schedule: { name } }) => {
+    const done = jobs.find((job) => job.schedule === name && job.state === 'done');
+    return done?.ended === undefined
+      ? []
+      : [{ value: seconds(done.ended), labels: { schedule: name } }];
+  });
+  const space = await world.files.space(store.directory);
+  return [
+    one(
+      'holdfast_store_free_bytes',
+      'What may still be written on the disk of the store.',
+      space.freeBytes,
+    ),
+    one(
+      'holdfast_store_total_bytes',
+      'What is taken on the disk of the store, and free.',
+      space.totalBytes,
+    ),
+    {
+      name: 'holdfast_sessions',
+      help: 'Sessions that the service runs, and those that are to run and cannot yet.',
+      samples: [
+        { value: counts.running, labels: { state: 'running' } },
+        { value: counts.waiting, labels: { state: 'waiting' } },
+      ],
+    },
+    {
+      name: 'holdfast_session_taken_bytes',
+      help: 'What a session takes on the disk of the store.',
+      samples: sessions.map(({ record, takenBytes }) => ({
+        value: takenBytes,
+        labels: { session: record.id },
+      })),
+    },
+    {
+      name: 'holdfast_alarm',
+      help: 'An alarm that is not over: 0 once it is acknowledged.',
+      samples: standing.map(({ id, kind, level, acknowledged }) => ({
+        value: acknowledged === undefined ? 1 : 0,
+        labels: { alarm: id, kind, level },
+      })),
+    },
+    one('holdfast_lockdown', 'Whether it is on.', guard.lockdown.state() ? 1 : 0),
+    one('holdfast_untold_messages', 'Messages of alarms that nobody got yet.', guard.untold()),
+    one('holdfast_sessions_damaged', 'Sessions whose records cannot be read.', damaged.length),
+    { name: 'holdfast_jobs', help: 'Jobs that are known, by their state.', samples: byState },
+    {
+      name: 'holdfast_schedule_last_done_seconds',
+      help: "When a schedule's last job that succeeded ended.",
+      samples: lastDone,
+    },
+  ];
+}
+
+function one(name: string, help: string, value: number): Family {
+  return { name, help, samples: [{ value }] };
+}
+
+function seconds(time: string): number {
+  return Date.parse(time) / 1000;
+}
+
+function textOf({ name, help, samples }: Family): string {
+  const lines = samples.map(({ value, labels = {} }) => {
+    const parts = Object.entries(labels).map(([label, it]) => `${label}="${escaped(it)}"`);
+    return `${name}${parts.length > 0 ? `{${parts.join(',')}}` : ''} ${value}\n`;
+  });
+  return `# HELP ${name} ${help}\n# TYPE ${name} gauge\n${lines.join('')}`;
+}
+
+function escaped(text: string): string {
+  return text.replace(/["\\\n]/g, (sign) => (sign === '\n' ? '\\n' : `\\${sign}`));
+}

@@ -1,0 +1,274 @@
+import {
+  findPoint,
+  listPoints,
+  type PageRequest,
+  pageOfPoints,
+  type PointPlace,
+} from '../../catalog/points.ts';
+import { forgetLost, forgetPoint } from '../../catalog/publication.ts';
+import { CatalogError } from '../../catalog/catalog-error.ts';
+import { checkName } from '../../catalog/names.ts';
+import type { PointRecord } from '../../formats/store/catalog/point.ts';
+import { backup, type BackupEvent } from '../../ingest/backup/backup.ts';
+import { readChangedBlocks } from '../../ingest/backup/changed-blocks.ts';
+import { formatName, parseImageFormat } from '../../ingest/source/image-format.ts';
+import { checkTarget, restoreDisk } from '../../ingest/restore/restore.ts';
+import type { IsSecret } from '../../ingest/source/source.ts';
+import type {
+  Damage,
+  DamagedPoint,
+  MadePoint,
+  PointSummary,
+  Report,
+} from '../../operations/results.ts';
+import { openBlockReader } from '../../store/read/block-reader.ts';
+import { manifestDisk } from '../../store/read/manifest-disk.ts';
+import { formatSize, MiB } from '../../lib/sizes.ts';
+import { runProgram } from '../../host/base/programs.ts';
+import { requireErasable } from './erasure.ts';
+import { checkDeletions } from './deletions.ts';
+import { damageNotice } from '../base/damage-notice.ts';
+import { knownPoint, notePublished, olderMachines } from './published-points.ts';
+import {
+  type House,
+  openPoint,
+  openSet,
+  type SecretSource,
+  type WorkOptions,
+} from '../base/engine.ts';
+
+export interface BackupRequest {
+  readonly set: string;
+  readonly machine: string;
+  readonly disks: readonly { readonly name: string; readonly where: string }[];
+  readonly format: string | undefined;
+  /** File of a changed-block list. */
+  readonly changed: string | undefined;
+}
+
+export async function createBackup(
+  house: House,
+  { set, machine, disks, format, changed }: BackupRequest,
+  { secrets, signal, report, isSecret }: WorkOptions & { readonly isSecret: IsSecret },
+): Promise<MadePoint> {
+  const { as, names } = checkBackup({ machine, disks, format });
+  const { world, store, workers } = house;
+  const ranges =
+    changed === undefined ? undefined : await readChangedBlocks(world.files, changed, names);
+  const open = await openSet(house, set, secrets);
+  const scopes = new Map<string, MadePoint['scopes'][number]>();
+  const damage: Damage[] = [];
+  const tell = reporting(report, ranges !== undefined);
+  const known = await knownPoint(house, { set, machine });
+  const point = await backup(world, store, {
+    set: open,
+    machine,
+    disks: disks.map((disk) => ({ ...disk, format: as })),
+    ...{ changed: ranges, known },
+    ...{ isSecret, workers, signal },
+    onEvent(event) {
+      if (event.kind === 'disk') {
+        const { disk, scope, reason } = event;
+        scopes.set(disk, { disk, scope, reason });
+      }
+      if (event.kind === 'damage') damage.push({ where: event.where, what: event.what });
+      tell(event);
+    },
+  });
+  const notice = (message: string): void => report({ event: 'notice', message });
+  await notePublished(house, open, point.id, notice);
+  return { ...summaryOf(point), scopes: [...scopes.values()], damage };
+}
+
+/** What can be known of a request without the store. Throws BAD_NAME, UNSUPPORTED. */
+export function checkBackup({
+  machine,
+  disks,
+  format,
+}: Pick<BackupRequest, 'machine' | 'disks' | 'format'>) {
+  checkName(machine, 'machine');
+  for (const { name } of disks) checkName(name, 'disk');
+  const names = disks.map(({ name }) => name);
+  if (new Set(names).size < names.length) {
+    throw new CatalogError('BAD_NAME', `two disks of one name in ${names.join(', ')}`);
+  }
+  return { names, as: format === undefined ? undefined : parseImageFormat(format) };
+}
+
+function reporting(report: Report, hasList: boolean): (event: BackupEvent) => void {
+  return (event) => {
+    switch (event.kind) {
+      case 'indexing':
+        return report({
+          event: 'progress',
+          phase: 'indexing',
+          position: event.done,
+          total: event.total,
+        });
+      case 'disk': {
+        if (!hasList || event.scope === 'changes') return;
+        const size = formatSize(event.size);
+        const message = `disk ${event.disk}: all of its ${size} are read, because ${event.reason}`;
+        return report({ event: 'notice', message });
+      }
+      case 'damage':
+        return report({ event: 'notice', message: damageNotice(event) });
+      case 'progress': {
+        const { position, total, readBytes, storedBytes } = event;
+        const phase = 'backup';
+        return report({ event: 'progress', phase, position, total, readBytes, storedBytes });
+      }
+    }
+  };
+}
+
+export interface PointListing {
+  readonly points: readonly PointSummary[];
+  readonly damaged: readonly DamagedPoint[];
+}
+
+export async function points(
+  house: House,
+  { set, machine }: { readonly set: string | undefined; readonly machine: string | undefined },
+): Promise<PointListing> {
+  const { world, store } = house;
+  const list = await listPoints(world, store, set);
+  // What is listed as well need not be looked for.
+  const listed = new Set(list.points.map((point) => `${point.set}/${point.id}`));
+  const older = await olderMachines(house, [], (it) => {
+    const isAsked = (set ?? it.set) === it.set && (machine === undefined || it.machine === machine);
+    return isAsked && !listed.has(`${it.set}/${it.point}`);
+  });
+  const wanted = list.points.filter((point) => machine === undefined || point.machine === machine);
+  return {
+    points: wanted.map(summaryOf),
+    damaged: [...list.damaged, ...older].map(({ path, reason }) => ({ path, reason })),
+  };
+}
+
+export async function pointPage(
+  { world, store, pointNames }: House,
+  request: PageRequest,
+): Promise<PointListing & { readonly total: number; readonly first: number }> {
+  const { points, damaged, total } = await pageOfPoints(world, store, pointNames, request);
+  return {
+    points: points.map(summaryOf),
+    damaged: damaged.map(({ path, reason }) => ({ path, reason })),
+    ...{ total, first: request.first },
+  };
+}
+
+export async function showPoint(
+  house: House,
+  query: string,
+  secrets: SecretSource,
+): Promise<PointSummary> {
+  return summaryOf((await openPoint(house, query, secrets)).point);
+}
+
+export async function forget(house: House, query: string): Promise<{ readonly point: string }> {
+  const { world, store } = house;
+  await checkDeletions(house);
+  const place = await placeOf(house, query);
+  // One that was deleted by other means can be forgotten as long as it is missed.
+  if (!place) return { point: (await forgetLost(world, store, query)).id };
+  // The beginning of an ID is enough to look at a recovery point, not to lose it.
+  if (query !== place.id && query !== `${place.set}/${place.id}`) {
+    const advice = `to forget it, give its whole ID: ${place.id}`;
+    throw new CatalogError('AMBIGUOUS', `"${query}" is not the ID of a recovery point; ${advice}`);
+  }
+  await forgetPoint(world, store, place);
+  return { point: place.id };
+}
+
+/** Undefined: it is not there. */
+async function placeOf({ world, store }: House, query: string): Promise<PointPlace | undefined> {
+  try {
+    return await findPoint(world, store, query);
+  } catch (cause) {
+    if (!(cause instanceof CatalogError) || cause.code !== 'NOT_FOUND') throw cause;
+    return undefined;
+  }
+}
+
+export interface RestoreRequest {
+  readonly point: string;
+  readonly disk: string;
+  readonly to: string;
+  readonly format: string | undefined;
+  readonly overwrite: boolean;
+  readonly erase: string | undefined;
+}
+
+export interface RestoreResult {
+  readonly point: string;
+  readonly disk: string;
+  readonly to: string;
+  readonly format: string;
+  readonly size: number;
+  readonly writtenBytes: number;
+}
+
+/** Each block is read once: a large cache would do nothing. */
+const RESTORE_CACHE_LENGTH = 64 * MiB;
+
+export async function restore(
+  house: House,
+  request: RestoreRequest,
+  { secrets, signal, report }: WorkOptions,
+): Promise<RestoreResult> {
+  const { world, store, workers } = house;
+  const { set, point, root, said } = await whatToRestore(house, request, secrets);
+  const { disk, to, overwrite, erase } = request;
+  await using reader = openBlockReader(store, {
+    threads: workers,
+    clock: world.clock,
+    cacheLength: RESTORE_CACHE_LENGTH,
+  });
+  await using device = manifestDisk(reader, { name: `${point.id}/${disk}`, root, keys: set.keys });
+  const { writtenBytes, format } = await restoreDisk(world, device, {
+    ...{ to, format: said, overwrite, signal, store },
+    mayErase: (path) => requireErasable(runProgram, path, erase),
+    onProgress: (progress) => report({ event: 'progress', ...progress }),
+  });
+  return { point: point.id, disk, to, format: formatName(format), size: root.size, writtenBytes };
+}
+
+/** Answers the ID of the point. Rejects what `restore` would reject at its beginning. */
+export async function checkRestore(
+  house: House,
+  request: RestoreRequest,
+  secrets: SecretSource,
+): Promise<string> {
+  const { point, said } = await whatToRestore(house, request, secrets);
+  const { to, overwrite } = request;
+  await checkTarget(house.world, { to, format: said, overwrite });
+  return point.id;
+}
+
+async function whatToRestore(
+  house: House,
+  { point: query, disk, format }: RestoreRequest,
+  secrets: SecretSource,
+) {
+  const said = format === undefined ? undefined : parseImageFormat(format);
+  const { set, point } = await openPoint(house, query, secrets);
+  const root = point.disks.find(({ name }) => name === disk);
+  if (root) return { set, point, root, said };
+  const names = point.disks.map(({ name }) => name).join(', ');
+  throw new CatalogError('NOT_FOUND', `${point.id} has no disk "${disk}": it has ${names}`);
+}
+
+function summaryOf(point: PointRecord): PointSummary {
+  const { id, set, machine, created, origin, parent, disks, stats } = point;
+  return {
+    point: id,
+    set,
+    machine,
+    created,
+    origin,
+    parent: parent ?? null,
+    disks: disks.map(({ name, size, source }) => ({ name, size, source })),
+    ...stats,
+  };
+}

@@ -1,0 +1,234 @@
+import { basename, join } from 'node:path/posix';
+import { leasePath, listLeases } from '../../catalog/leases.ts';
+import { checkSetRecords, setDirectory } from '../../catalog/set-copies.ts';
+import { type OpenSet, setNames } from '../../catalog/sets.ts';
+import { FormatError } from '../../formats/format-error.ts';
+import {
+  alarmsFile,
+  CHANNELS,
+  clockFile,
+  lockdownFile,
+  messageFile,
+  OUTBOX,
+} from '../../formats/store/service/alarm.ts';
+import { decodeGrowth } from '../../formats/store/service/growth.ts';
+import { decodeJob, decodeSchedule } from '../../formats/store/service/job.ts';
+import { requireSum } from '../../formats/store/base/json-record.ts';
+import { decodeProfile } from '../../formats/store/catalog/profile.ts';
+import { isServed, readServed } from '../../sessions/state/served-sessions.ts';
+import { sessionDamage } from '../../sessions/check/session-check.ts';
+import { SessionError } from '../../sessions/state/session-error.ts';
+import { readJournal, sessionIds } from '../../sessions/state/session-files.ts';
+import type { Problem } from '../../store/check/check.ts';
+import { linkProblems } from '../../store/directory/own-directories.ts';
+import { STORE_DIRECTORIES } from '../../store/directory/store.ts';
+import { readLastPack } from '../../store/packs/last-pack.ts';
+import { readStoreRecord } from '../../store/directory/store-record.ts';
+import { SystemError } from '../../sys/base/system-error.ts';
+import { checkFiles, openFiles } from '../audit/audit-files.ts';
+import type { House } from '../base/engine.ts';
+
+/*
+ * All that a store holds beside packs and recovery points, of which each has a class: what a restore, a session or a
+ * lock needs, what is done next, and who did what. Caches (the index, the growth of the disk) are made again.
+ */
+type Tell = (problem: Problem) => void;
+
+/** The largest of all: a job's result. */
+const LENGTH_MAX = 8 * 1024 * 1024;
+
+/** Whether the directories are there that every store has: without them nothing else can be looked at. */
+export async function checkDirectories({ world, store }: House, tell: Tell): Promise<boolean> {
+  let isWhole = true;
+  for (const problem of await linkProblems(world, store)) tell(problem);
+  for (const name of STORE_DIRECTORIES) {
+    const where = join(store.directory, name);
+    if ((await world.files.stat(where))?.kind === 'directory') continue;
+    tell({ where, what: 'the directory is missing, with all that was in it' });
+    isWhole = false;
+  }
+  return isWhole;
+}
+
+/** What needs no key, and profiles, which are authenticated where a set is open. */
+export async function checkRecords(
+  house: House,
+  open: readonly OpenSet[],
+  tell: Tell,
+): Promise<void> {
+  const { world, store } = house;
+  const { problems } = await readStoreRecord(world.files, store.directory);
+  for (const problem of problems) tell(problem);
+  const { damage } = await readLastPack(world.files, store.directory);
+  if (damage) tell(damage);
+  for (const name of await setNames(world, store)) await checkSet(house, name, { open, tell });
+  for (const { path, reason } of (await listLeases(world, store)).damaged) {
+    tell({ where: path, what: reason });
+  }
+  await checkSessions(house, open, tell);
+  await checkWork(house, tell);
+  await checkBox(house, tell);
+  await checkAudit(house, tell);
+}
+
+async function checkSet(
+  house: House,
+  name: string,
+  { open, tell }: { readonly open: readonly OpenSet[]; readonly tell: Tell },
+): Promise<void> {
+  const { world, store } = house;
+  for (const { path, reason } of await checkSetRecords(world, store, name)) {
+    tell({ where: path, what: reason });
+  }
+  const directory = setDirectory(store, name);
+  if (!(await world.files.stat(join(directory, 'points')))) {
+    const what = 'the directory is missing, with all recovery points of the set';
+    tell({ where: join(directory, 'points'), what });
+  }
+  const key = open.find((set) => set.name === name)?.keys.record;
+  await checkFilesIn(house, join(directory, 'profiles'), {
+    ...{ suffix: '.profile', tell },
+    decode(bytes) {
+      const { machine } = decodeProfile(bytes, key);
+      if (store.has('checked-records')) requireSum(bytes);
+      return machine;
+    },
+  });
+}
+
+/** Journals, who serves them, what they wrote, and their leases. */
+async function checkSessions(
+  { world, store }: House,
+  open: readonly OpenSet[],
+  tell: Tell,
+): Promise<void> {
+  const { files } = world;
+  const parent = join(store.directory, 'sessions');
+  const ids = new Set(await sessionIds(world, store));
+  for (const name of await files.list(parent)) {
+    const directory = join(parent, name);
+    if (ids.has(name) || (await files.stat(directory))?.kind !== 'directory') continue;
+    // A crash while a session is made or removed leaves at most a directory with a lock: the journal goes last.
+    const left = (await files.list(directory)).filter(
+      (it) => it !== 'lock' && !it.endsWith('.tmp'),
+    );
+    const isNow = await files.stat(join(directory, 'session.json'));
+    if (left.length === 0 || isNow) continue;
+    const what = `its journal session.json is missing, and ${left.length} of its files are there`;
+    tell({ where: `session ${name}`, what });
+  }
+  for (const id of ids) {
+    try {
+      const session = await readJournal(world, store, id);
+      if (!session) continue;
+      const keys = open.find(({ name }) => name === session.set)?.keys;
+      for (const what of await sessionDamage({ world, store }, session, keys)) {
+        tell({ where: `session ${id}`, what });
+      }
+      if (await isServed({ world, store }, id)) await readServed({ world, store }, id);
+      // A damaged one was reported with the leases.
+      const isLeased = (await files.stat(leasePath(store, id))) !== undefined;
+      if (session.phase === 'ready' && !isLeased) {
+        const what =
+          'its lease is missing, so its recovery point could be forgotten: stop and resume it';
+        tell({ where: `session ${id}`, what });
+      }
+    } catch (cause) {
+      const isGone = cause instanceof SystemError && cause.code === 'NOT_FOUND';
+      if (!isGone && !(cause instanceof SessionError)) throw cause;
+      if (!isGone) tell({ where: `session ${id}`, what: cause.message });
+    }
+  }
+}
+
+/** Jobs, schedules, alarms, and the states of lockdown and growth. */
+async function checkWork(house: House, tell: Tell): Promise<void> {
+  const { directory } = house.store;
+  const checks = house.store.checks();
+  const records: readonly [string, (bytes: Uint8Array) => string][] = [
+    ['jobs', (bytes) => decodeJob(bytes, checks).id],
+    ['schedules', (bytes) => decodeSchedule(bytes, checks).name],
+  ];
+  for (const [name, decode] of records) {
+    await checkFilesIn(house, join(directory, name), { suffix: '.json', decode, tell });
+  }
+  const single: readonly [string, (bytes: Uint8Array) => unknown][] = [
+    ['alarms.json', (bytes) => alarmsFile.decode(bytes)],
+    ['lockdown.json', (bytes) => lockdownFile.decode(bytes)],
+    ['growth.json', decodeGrowth],
+  ];
+  for (const [name, decode] of single)
+    await checkFile(house, join(directory, name), { decode, tell });
+}
+
+/** What the box keeps outside of the store, as far as this user may look: clock, lockdown, messages, its memory. */
+async function checkBox(house: House, tell: Tell): Promise<void> {
+  const { directory } = house.box;
+  const problem = await house.box.problem();
+  if (problem !== undefined) tell({ where: directory, what: problem });
+  const single: readonly [string, (bytes: Uint8Array) => unknown][] = [
+    ['clock.json', (bytes) => clockFile.decode(bytes)],
+    ['lockdown.json', (bytes) => lockdownFile.decode(bytes)],
+  ];
+  for (const [name, decode] of single)
+    await checkFile(house, join(directory, name), { decode, tell });
+  for (const channel of CHANNELS) {
+    const decode = (bytes: Uint8Array): string => messageFile.decode(bytes).id;
+    await checkFilesIn(house, join(directory, OUTBOX, channel), { suffix: '.json', decode, tell });
+  }
+}
+
+/** Records whose names are those of what they describe. */
+async function checkFilesIn(
+  house: House,
+  directory: string,
+  {
+    suffix,
+    decode,
+    tell,
+  }: {
+    readonly suffix: string;
+    readonly decode: (bytes: Uint8Array) => string;
+    readonly tell: Tell;
+  },
+): Promise<void> {
+  if (!(await house.world.files.stat(directory))) return;
+  for (const file of await house.world.files.list(directory)) {
+    if (!file.endsWith(suffix)) continue;
+    const path = join(directory, file);
+    await checkFile(house, path, {
+      tell,
+      decode(bytes) {
+        const name = decode(bytes);
+        if (name === basename(path, suffix)) return;
+        throw new FormatError('CORRUPT', `it is the record of "${name}"`);
+      },
+    });
+  }
+}
+
+async function checkFile(
+  { world }: House,
+  path: string,
+  { decode, tell }: { readonly decode: (bytes: Uint8Array) => unknown; readonly tell: Tell },
+): Promise<void> {
+  try {
+    if (await world.files.stat(path)) decode(await world.files.readFile(path, LENGTH_MAX));
+  } catch (cause) {
+    const isGone = cause instanceof SystemError && cause.code === 'NOT_FOUND';
+    if (isGone) return;
+    if (!(cause instanceof FormatError) && !(cause instanceof SystemError)) throw cause;
+    tell({ where: path, what: cause.message });
+  }
+}
+
+/** A service that writes on may have been met in the middle of a line: what is wrong is so twice. */
+async function checkAudit({ world, store }: House, tell: Tell): Promise<void> {
+  const look = async (): Promise<string | null> => {
+    await using files = await openFiles(world, store.directory, 0);
+    return (await checkFiles(files)).problem;
+  };
+  if ((await look()) === null) return;
+  const what = await look();
+  if (what !== null) tell({ where: join(store.directory, 'audit.log'), what });
+}

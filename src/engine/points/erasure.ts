@@ -1,0 +1,28 @@
+import { IngestError } from '../../ingest/source/ingest-error.ts';
+import { lookAtDevice } from '../../host/disks/disks.ts';
+import type { RunProgram } from '../../host/base/programs.ts';
+
+/**
+ * Lets a device be written over that holds nothing, or whose serial number (its name, where it has none) was typed:
+ * names such as sdb change from one start to the next. Rejects REFUSED.
+ */
+export async function requireErasable(
+  run: RunProgram,
+  path: string,
+  erase: string | undefined,
+): Promise<void> {
+  const { name, model, serial, holds } = await lookAtDevice(run, path);
+  const word = serial ?? name;
+  if (erase !== undefined && erase !== word) {
+    throw new IngestError(
+      'REFUSED',
+      `${path} is ${model ?? 'a device without a model'}, ${word}, and --erase names ${erase}: nothing was written`,
+    );
+  }
+  if (holds.length === 0 || erase === word) return;
+  throw new IngestError(
+    'REFUSED',
+    `${path} (${model ?? 'no model'}) is not empty: ${holds.join('; ')}. Nothing was written. To lose that, name ` +
+      `${serial === null ? 'the device' : 'its serial number'}: --erase ${word}`,
+  );
+}

@@ -1,0 +1,95 @@
+import { loadProfile } from '../../catalog/profiles.ts';
+import { readSet } from '../../catalog/sets.ts';
+import { CatalogError } from '../../catalog/catalog-error.ts';
+import { FormatError } from '../../formats/format-error.ts';
+import { digestKey } from '../../formats/store/base/digest.ts';
+import {
+  frameCodec,
+  parseFrameHeader,
+  FRAME_HEADER_LENGTH,
+} from '../../formats/store/packs/frame.ts';
+import { type Reference, rootLevel } from '../../formats/store/packs/node.ts';
+import { readJournal } from '../../sessions/state/session-files.ts';
+import { SessionError } from '../../sessions/state/session-error.ts';
+import { nodeReader } from '../../store/nodes/node-reader.ts';
+import { StoreError } from '../../store/packs/store-error.ts';
+import { type House, openSet, type SecretSource, openPoint } from '../base/engine.ts';
+
+/*
+ * `store cat`: every format as JSON lines, for people who want to see what is really there. Each yields
+ * plain values; digests and keys' wrappings are hexadecimal.
+ */
+
+/** A pack's header, then one line for each frame. */
+export async function* catPack({ store }: House, pack: number): AsyncGenerator<object> {
+  const { header, size, entries } = await formatted(() => store.packs.footer(pack));
+  yield { pack, ...header, size, frames: entries.length };
+  const bytes = new Uint8Array(FRAME_HEADER_LENGTH);
+  for (const { offset, length } of entries) {
+    await store.packs.read(bytes, pack, offset);
+    yield { offset, length, ...(await formatted(async () => parseFrameHeader(bytes))) };
+  }
+}
+
+/**
+ * The nodes of a disk's manifest from the root down, parents before children; inner nodes that it has several times are
+ * followed once.
+ */
+export async function* catManifest(
+  house: House,
+  { point, disk }: { readonly point: string; readonly disk: string },
+  secrets: SecretSource,
+): AsyncGenerator<object> {
+  const { set, point: record } = await openPoint(house, point, secrets);
+  const root = record.disks.find(({ name }) => name === disk);
+  if (!root) throw new CatalogError('NOT_FOUND', `${record.id} has no disk "${disk}"`);
+  const nodes = nodeReader(house.store.packs, frameCodec(set.keys));
+
+  const followed = new Set<string>();
+
+  async function* walk(reference: Reference, level: number): AsyncGenerator<object> {
+    const { entries } = await nodes.node(reference);
+    yield { level, ...reference, entries };
+    const key = `${level} ${digestKey(reference.digest)}`;
+    if (level === 0 || followed.has(key)) return;
+    followed.add(key);
+    for (const entry of entries) yield* walk(entry, level - 1);
+  }
+  yield { disk, size: root.size, level: rootLevel(root.size), root: root.reference ?? null };
+  if (root.reference) yield* walk(root.reference, rootLevel(root.size));
+}
+
+export async function catPoint(house: House, query: string, secrets: SecretSource) {
+  return (await openPoint(house, query, secrets)).point;
+}
+
+export async function catSet({ world, store }: House, name: string) {
+  return readSet(world, store, name);
+}
+
+export async function catProfile(
+  house: House,
+  { set, machine }: { readonly set: string; readonly machine: string },
+  secrets: SecretSource,
+) {
+  const open = await openSet(house, set, secrets);
+  const profile = await loadProfile(house.world, house.store, open, machine);
+  if (profile) return profile;
+  throw new CatalogError('NOT_FOUND', `set "${set}" has no boot profile of "${machine}"`);
+}
+
+export async function catSession({ world, store }: House, id: string) {
+  const record = await readJournal(world, store, id);
+  if (record) return record;
+  throw new SessionError('NOT_FOUND', `there is no session "${id}"`);
+}
+
+/** What cannot be decoded is CORRUPT. */
+export async function formatted<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (cause) {
+    if (!(cause instanceof FormatError)) throw cause;
+    throw new StoreError('CORRUPT', cause.message, { cause });
+  }
+}

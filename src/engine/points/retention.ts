@@ -1,0 +1,50 @@
+import { CatalogError } from '../../catalog/catalog-error.ts';
+import { listPoints } from '../../catalog/points.ts';
+import { byPublication } from '../../catalog/publication-order.ts';
+import { forgetPoint } from '../../catalog/publication.ts';
+import { expired, isOfTheFuture, keepsSomething, type Retention } from '../../catalog/retention.ts';
+import { SchemaError } from '../../lib/schema.ts';
+import type { RequestOf, ResultOf } from '../../operations/operations.ts';
+import { checkDeletions } from './deletions.ts';
+import { type House, readKnownSet } from '../base/engine.ts';
+
+/**
+ * Forgets what no rule keeps, machine by machine. Only what backups made counts and goes: a session that was kept is
+ * somebody's decision. What a session runs from stays until the next time.
+ */
+export async function retain(
+  house: Pick<House, 'world' | 'store' | 'box' | 'memory'>,
+  { set, machine, retention, dryRun }: RequestOf<'backup/retain'>,
+): Promise<ResultOf<'backup/retain'>> {
+  const { world, store } = house;
+  checkRetention(retention);
+  if (!dryRun) await checkDeletions(house);
+  await readKnownSet(house, set);
+  const { points } = await listPoints(world, store, set);
+  const counted = points.filter(
+    (point) => point.origin === 'backup' && (machine === undefined || point.machine === machine),
+  );
+  const now = world.clock.now();
+  const machines = Map.groupBy(counted, (point) => point.machine);
+  const gone = [...machines.values()].flatMap((all) =>
+    expired(all.toSorted(byPublication), retention, now),
+  );
+  const forgotten: string[] = [];
+  const inUse: string[] = [];
+  for (const { id } of gone) {
+    try {
+      if (!dryRun) await forgetPoint(world, store, { set, id });
+      forgotten.push(id);
+    } catch (cause) {
+      if (!(cause instanceof CatalogError) || cause.code !== 'IN_USE') throw cause;
+      inUse.push(id);
+    }
+  }
+  const future = counted.filter((point) => isOfTheFuture(point, now)).map(({ id }) => id);
+  return { forgotten, inUse, kept: counted.length - gone.length, future };
+}
+
+/** Throws SchemaError: all zeros is no rule, but a mistake that would leave one recovery point. */
+export function checkRetention(retention: Retention): void {
+  if (!keepsSomething(retention)) throw new SchemaError(['retention'], 'it keeps nothing');
+}

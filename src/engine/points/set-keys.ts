@@ -1,0 +1,40 @@
+import { CatalogError } from '../../catalog/catalog-error.ts';
+import { exportSetKey, importSetKey } from '../../catalog/paper-key.ts';
+import { formatSetKey, parseSetKey } from '../../formats/store/catalog/key-slot.ts';
+import type { RequestOf, ResultOf } from '../../operations/operations.ts';
+import {
+  type GivenSecret,
+  type House,
+  readKnownSet,
+  readSecret,
+  type SecretSource,
+} from '../base/engine.ts';
+import { newPassphrase } from './sets.ts';
+
+/** For paper. Not for the service, which never gives its keys away. Rejects WRONG_KEY. */
+export async function exportKey(
+  house: House,
+  name: string,
+  secrets: SecretSource,
+): Promise<{ readonly set: string; readonly key: string }> {
+  const record = await readKnownSet(house, name);
+  const given = await secrets(name, record.slots.length > 0 ? 'needed' : 'if given');
+  const key = await exportSetKey(record, given && readSecret(given));
+  return { set: name, key: formatSetKey(key) };
+}
+
+/** Rejects WRONG_KEY, NOT_FOUND. */
+export async function importKey(
+  { world, store }: House,
+  { set, key: text }: RequestOf<'set/import-key'>,
+  given: GivenSecret | undefined,
+): Promise<ResultOf<'set/import-key'>> {
+  const key = parseSetKey(text);
+  if (!key) {
+    const what = 'that is not the key of a set: a digit is wrong or missing';
+    throw new CatalogError('WRONG_KEY', what);
+  }
+  const passphrase = newPassphrase(given);
+  const { recoveryKey } = await importSetKey(world, store, set, { key, passphrase });
+  return { set, recoveryKey };
+}

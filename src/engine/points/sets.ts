@@ -1,0 +1,41 @@
+import { createSet, listSets } from '../../catalog/sets.ts';
+import type { ResultOf } from '../../operations/operations.ts';
+import type { SetSummary } from '../../operations/results.ts';
+import type { SetRecord } from '../../formats/store/catalog/set-record.ts';
+import { SchemaError } from '../../lib/schema.ts';
+import type { GivenSecret, House } from '../base/engine.ts';
+import { alterationOf, rememberSet } from '../base/remembered-sets.ts';
+
+export interface NewSet extends Omit<SetSummary, 'problem'> {
+  /** Shown once: it is stored nowhere. */
+  readonly recoveryKey: string | null;
+}
+
+export async function makeSet(
+  { world, store, memory }: House,
+  name: string,
+  passphrase: Uint8Array | undefined,
+): Promise<NewSet> {
+  const { record, recoveryKey } = await createSet(world, store, name, { passphrase });
+  await rememberSet(memory, record);
+  return { ...summary(record), recoveryKey: recoveryKey ?? null };
+}
+
+/** Throws SchemaError: an encrypted set begins with a passphrase. */
+export function newPassphrase(given: GivenSecret | undefined): Uint8Array {
+  if (given?.kind === 'passphrase' && given.passphrase.length > 0) return given.passphrase;
+  throw new SchemaError(['secret'], 'the passphrase of the new set is missing');
+}
+
+export async function sets({ world, store, memory }: House): Promise<ResultOf<'set/list'>> {
+  const { sets, damaged } = await listSets(world, store);
+  const remembered = await memory.look();
+  return {
+    sets: sets.map((it) => ({ ...summary(it), problem: alterationOf(it, remembered) ?? null })),
+    damaged: damaged.map(({ set, path, reason }) => ({ path, reason: `set "${set}": ${reason}` })),
+  };
+}
+
+function summary({ name, created, slots }: SetRecord): Omit<SetSummary, 'problem'> {
+  return { set: name, created, encrypted: slots.length > 0 };
+}

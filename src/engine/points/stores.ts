@@ -1,0 +1,183 @@
+import { resolve } from 'node:path/posix';
+import { checkSetRecords } from '../../catalog/set-copies.ts';
+import { checkChain } from '../../catalog/check-chain.ts';
+import { listPoints } from '../../catalog/points.ts';
+import { CatalogError } from '../../catalog/catalog-error.ts';
+import { type OpenSet, setNames } from '../../catalog/sets.ts';
+import type {
+  CheckResult,
+  Damage,
+  RebuiltIndex,
+  Report,
+  StoreSummary,
+} from '../../operations/results.ts';
+import { checkDirectories, checkRecords } from './check-records.ts';
+import { findStrays } from './strays.ts';
+import { damageNotice } from '../base/damage-notice.ts';
+import { olderMachines } from './published-points.ts';
+import { checkPacks, manifestChecker, type Problem } from '../../store/check/check.ts';
+import { missingPackProblems, missingPacks } from '../../store/index/missing-packs.ts';
+import { createStore, openStore } from '../../store/directory/store.ts';
+import { rebuildIndex } from '../../store/write/store-writer.ts';
+import { realWorld } from '../../sys/world.ts';
+import { plainSessions } from '../../sessions/check/session-check.ts';
+import { kindOfFailure } from '../base/failures.ts';
+import { type House, openSet, type SecretSource, whereNeeded } from '../base/engine.ts';
+
+export async function makeStore(directory: string): Promise<StoreSummary> {
+  const world = realWorld();
+  const path = resolve(directory);
+  await createStore(world, path);
+  await using store = await openStore(world, path);
+  return { store: path, id: store.id };
+}
+
+export interface CheckOptions {
+  readonly readData: boolean;
+  /** Rejects WRONG_KEY where no secret is at hand: such sets are told of as locked. */
+  readonly secrets: SecretSource;
+  readonly signal: AbortSignal;
+  readonly report: Report;
+}
+
+export async function checkStore(
+  house: House,
+  { readData, secrets, signal, report }: CheckOptions,
+): Promise<CheckResult> {
+  const { world, store } = house;
+  const { problems, onProblem, end } = problemList(store.directory);
+  if (!(await checkDirectories(house, onProblem))) {
+    const nothing = { packs: 0, frames: 0, bytes: 0, points: 0, locked: [], wrongKey: [] };
+    return { ...nothing, problems, plainSessions: [], strays: await findStrays(house) };
+  }
+  const { open, locked, wrongKey } = await openSets(house, secrets, onProblem);
+  await checkRecords(house, open, onProblem);
+  const missing = await missingPacks(world, store);
+  const domains = new Map(open.map(({ record, keys }) => [hexOf(record.domain), keys]));
+
+  const packs = await checkPacks(store.packs, {
+    readData,
+    signal,
+    onProblem,
+    keysOf: (domain) => domains.get(hexOf(domain)),
+    onProgress: (position, total, readBytes) =>
+      report({ event: 'progress', phase: 'packs', position, total, readBytes }),
+  });
+  let points = 0;
+  for (const name of await setNames(world, store)) {
+    points += await checkPoints(house, name, { open, onProblem, signal });
+  }
+  for (const { path, reason } of await olderMachines(house, open)) {
+    onProblem({ where: path, what: reason });
+  }
+  // Where every tree was walked, what they lack was reported block by block.
+  const isAllOpen = open.length === (await setNames(world, store)).length;
+  for (const it of isAllOpen ? [] : await missingPackProblems(world, store, missing)) onProblem(it);
+  end();
+  return {
+    ...{ ...packs, points, locked, wrongKey, problems },
+    plainSessions: await plainSessions(house),
+    strays: await findStrays(house),
+  };
+}
+
+/** A store that has lost its disk has millions, and no reader gets through them. */
+const PROBLEMS_MAX = 10_000;
+
+function problemList(store: string) {
+  const problems: Problem[] = [];
+  let more = 0;
+  return {
+    problems,
+    onProblem({ where, what }: Problem): void {
+      // Readers begin with the path too, and end with the advice to do just this.
+      const rest = what.startsWith(where) ? what.slice(where.length).replace(/^[: ]+/, '') : what;
+      const own = rest.replace(/[;:] run "store check"$/, '');
+      if (problems.length < PROBLEMS_MAX) problems.push({ where, what: own });
+      else more++;
+    },
+    end(): void {
+      if (more > 0) problems.push({ where: store, what: `${more} more problems are not listed` });
+    },
+  };
+}
+
+/** `wrongKey`: a key was given for them, and it opens none of the store's sets that are encrypted. */
+async function openSets(
+  house: House,
+  secrets: SecretSource,
+  onProblem: (problem: Problem) => void,
+) {
+  const open: OpenSet[] = [];
+  const locked: string[] = [];
+  const tried: string[] = [];
+  for (const name of await setNames(house.world, house.store)) {
+    let isGiven = false;
+    const given: SecretSource = async (...asked) => {
+      const secret = await whereNeeded(secrets)(...asked);
+      isGiven = secret !== undefined;
+      return secret;
+    };
+    try {
+      open.push(await openSet(house, name, given));
+    } catch (cause) {
+      if (cause instanceof CatalogError && cause.code !== 'WRONG_KEY') {
+        // What is wrong with its copies is reported with the records.
+        const { world, store } = house;
+        const isReported = (await checkSetRecords(world, store, name)).length > 0;
+        if (!isReported || cause.code === 'ALTERED') {
+          onProblem({ where: `set ${name}`, what: cause.message });
+        }
+        continue;
+      }
+      if (kindOfFailure(cause) !== 'wrong-key') throw cause;
+      locked.push(name);
+      if (isGiven) tried.push(name);
+    }
+  }
+  const isAnyOpen = open.some(({ record }) => record.slots.length > 0);
+  return { open, locked, wrongKey: isAnyOpen ? [] : tried };
+}
+
+/** With the set's keys records are authenticated and manifests walked; without, records are parsed. */
+async function checkPoints(
+  { world, store }: House,
+  name: string,
+  {
+    open,
+    onProblem,
+    signal,
+  }: {
+    readonly open: readonly OpenSet[];
+    readonly onProblem: (problem: Problem) => void;
+    readonly signal: AbortSignal;
+  },
+): Promise<number> {
+  const set = open.find((it) => it.name === name);
+  const checker = set && manifestChecker(store.packs, set.keys, onProblem);
+  const { points, damaged } = await listPoints(world, store, name, set?.keys);
+  const chain = await checkChain(world, store, name, set?.keys);
+  for (const { path, reason } of [...damaged, ...chain]) onProblem({ where: path, what: reason });
+  for (const point of points) {
+    signal.throwIfAborted();
+    for (const disk of point.disks) await checker?.check(disk, `${point.id}/${disk.name}`);
+  }
+  return points.length;
+}
+
+export async function remakeIndex({ world, store }: House, report: Report): Promise<RebuiltIndex> {
+  const damage: Damage[] = [];
+  await rebuildIndex(world, store, {
+    onIndexing: (position, total) =>
+      report({ event: 'progress', phase: 'indexing', position, total }),
+    onDamage(where, what) {
+      damage.push({ where, what });
+      report({ event: 'notice', message: damageNotice({ where, what }) });
+    },
+  });
+  return { rebuilt: true, damage };
+}
+
+function hexOf(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('hex');
+}

@@ -1,0 +1,56 @@
+import { join } from 'node:path/posix';
+import { isName } from '../../catalog/names.ts';
+import { SystemError } from '../../sys/base/system-error.ts';
+import type { House } from '../base/engine.ts';
+
+/*
+ * Files in a store that no release up to this one has put there: nothing uses them, but a user may believe that they
+ * are kept, or may have renamed files that are needed.
+ */
+const FILES = new RegExp(
+  [
+    String.raw`^holdfast-store(\.copy)?\.json$`,
+    String.raw`^(service\.)?lock$`,
+    String.raw`^(alarms|box|clock|growth|last-pack|lockdown|tokens)\.json$`,
+    String.raw`^audit(-\d{12})?\.log$`,
+    String.raw`^packs/\d{5}/\d{8}\.(pack|pack\.open|moved)$`,
+    String.raw`^sets/[^/]+/set(\.copy)?\.json$`,
+    String.raw`^sets/[^/]+/points/[^/]+\.(point|forgotten)$`,
+    String.raw`^sets/[^/]+/(profiles/[^/]+\.profile|heads/[^/]+\.head)$`,
+    String.raw`^leases/(lock|[^/]+\.json)$`,
+    String.raw`^(jobs/[^/]+\.(json|log)|schedules/[^/]+\.json)$`,
+    // Left by a write that a crash interrupted.
+    String.raw`\.tmp$`,
+  ].join('|'),
+);
+/** Looked into. */
+const OPEN =
+  /^(packs|packs\/\d{5}|sets|sets\/[^/]+|sets\/[^/]+\/(points|profiles|heads)|leases|jobs|schedules)$/;
+/** Looked at by others, caches, and what a file system has of its own. */
+const CLOSED = /^(sessions|index|block-index|wanted|outbox|lost\+found)$/;
+/** More are not listed. */
+const STRAYS_MAX = 100;
+
+/** Their paths. */
+export async function findStrays({ world, store }: House): Promise<string[]> {
+  const { files } = world;
+  const found: string[] = [];
+  async function walk(parent: string): Promise<void> {
+    for (const name of await files.list(join(store.directory, parent))) {
+      if (found.length >= STRAYS_MAX) return;
+      const path = join(parent, name);
+      const isSet = parent !== 'sets' || isName(name);
+      if (FILES.test(path) || CLOSED.test(path)) continue;
+      const kind = (await files.stat(join(store.directory, path)))?.kind;
+      if (kind === 'directory' && OPEN.test(path) && isSet) await walk(path);
+      else if (kind !== undefined) found.push(join(store.directory, path));
+    }
+  }
+  try {
+    await walk('');
+  } catch (cause) {
+    // A directory was removed in the meantime, or cannot be read, which is reported already.
+    if (!(cause instanceof SystemError)) throw cause;
+  }
+  return found;
+}

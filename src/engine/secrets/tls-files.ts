@@ -1,0 +1,66 @@
+import { join } from 'node:path/posix';
+import type { TlsCredentials } from '../../sys/net/network.ts';
+import { SystemError } from '../../sys/base/system-error.ts';
+import { checkX509, datesProblem, type X509Credentials } from '../../sys/net/tls-credentials.ts';
+import type { World } from '../../sys/world.ts';
+
+/** Where credentials lie, as QEMU and libnbd expect them. */
+export type TlsFiles =
+  /** A directory with server-cert.pem, server-key.pem and, to demand clients' certificates, ca-cert.pem. */
+  | { readonly kind: 'x509'; readonly directory: string }
+  /** Lines of `identity:hexadecimal key`, as psktool writes them. */
+  | { readonly kind: 'psk'; readonly path: string };
+
+/** In the directory of the first kind. */
+export const TLS_KEY = 'server-key.pem';
+
+const FILE_LENGTH_MAX = 1024 * 1024;
+
+/**
+ * Rejects FAILED for what no client could be served with, naming the file. `onDates` hears why clients will refuse
+ * certificates that are not valid now.
+ */
+export async function readTlsFiles(
+  { files, clock }: Pick<World, 'files' | 'clock'>,
+  from: TlsFiles,
+  onDates: (problem: string) => void,
+): Promise<TlsCredentials> {
+  if (from.kind === 'psk') {
+    const keys = parsePsk(from.path, await files.readFile(from.path, FILE_LENGTH_MAX));
+    return { kind: 'psk', keyOf: (identity) => keys.get(identity) };
+  }
+  const read = (path: string) => files.readFile(path, FILE_LENGTH_MAX);
+  const names = {
+    key: join(from.directory, TLS_KEY),
+    certificate: join(from.directory, 'server-cert.pem'),
+    authority: join(from.directory, 'ca-cert.pem'),
+  };
+  const credentials: X509Credentials = {
+    kind: 'x509',
+    key: await read(names.key),
+    certificate: await read(names.certificate),
+    authority: (await files.stat(names.authority)) ? await read(names.authority) : undefined,
+  };
+  checkX509(credentials, names);
+  const problem = datesProblem(credentials, names, clock.now());
+  if (problem !== undefined) onDates(problem);
+  return credentials;
+}
+
+function parsePsk(path: string, bytes: Uint8Array): Map<string, Uint8Array> {
+  const keys = new Map<string, Uint8Array>();
+  const lines = Buffer.from(bytes).toString('utf8').split('\n');
+  for (const [index, line] of lines.entries()) {
+    if (line.trim() === '') continue;
+    const match = /^([^:]+):((?:[0-9a-fA-F]{2})+)\s*$/.exec(line);
+    if (!match) {
+      throw new SystemError(
+        'FAILED',
+        `${path}: line ${index + 1} is no "identity:hexadecimal key"`,
+      );
+    }
+    keys.set(match[1]!, Buffer.from(match[2]!, 'hex'));
+  }
+  if (keys.size === 0) throw new SystemError('FAILED', `${path} has no key`);
+  return keys;
+}

@@ -1,0 +1,303 @@
+import { asError } from '../../lib/as-error.ts';
+import { type JsonObject, type Of, SchemaError } from '../../lib/schema.ts';
+import type { FailureKind } from '../../operations/failure.ts';
+import { EVENTS_TYPE, openApi } from '../../operations/openapi.ts';
+import { hostFilesIn } from '../../operations/host-files.ts';
+import type { Operation } from '../../operations/operation.ts';
+import {
+  AT_THE_BOX,
+  type OperationName,
+  OPERATIONS,
+  type RequestOf,
+} from '../../operations/operations.ts';
+import { givenSecret } from '../../operations/requests.ts';
+import type { Report } from '../../operations/results.ts';
+import type { Clock } from '../../sys/base/clock.ts';
+import { SystemError } from '../../sys/base/system-error.ts';
+import type { HttpRequest } from '../../sys/net/http-server.ts';
+import type { UnixPeer } from '../../sys/net/unix-peer.ts';
+import type { Caller } from '../base/caller.ts';
+import type { Audit, AuditEnd } from '../audit/audit.ts';
+import { breaksInvariant, firstFailure, kindOfFailure } from '../base/failures.ts';
+import { metrics, METRICS_TYPE } from '../operations/metrics.ts';
+import { type Desk, handle } from '../operations/handlers.ts';
+import type { GivenSecret, SecretSource } from '../base/engine.ts';
+import { asSeenHere } from '../base/service-view.ts';
+
+/*
+ * The door of the service: who asks is known from the kernel, what is asked is checked against the protocol's
+ * table, and only then does anything see it. Secrets come in bodies and go to the handler and nowhere else.
+ *
+ * A fault of ours in one request is an answer and a line in the log, for guests run beside it; only a broken invariant
+ * ends the process, because from then on what is in memory, also for guests, may be wrong.
+ */
+export interface DoorOptions {
+  readonly desk: Desk;
+  readonly clock: Clock;
+  readonly version: string;
+  /** What the service knows by itself; asked where nothing came with a request. */
+  readonly secrets: SecretSource;
+  readonly access: (peer: UnixPeer) => Access | undefined;
+  /** What is done here; nothing else is there. */
+  readonly offers: (name: OperationName) => boolean;
+  /** Throws where the operation is not allowed now, whoever asks. */
+  readonly checkAllowed: (name: OperationName) => void;
+  /** Notes that a change begins; what it answers notes how that ended. */
+  readonly audited: Audit['begin'];
+  /** An operation failed by our own fault. */
+  readonly onFault: (what: string, error: Error) => void;
+}
+
+export type Access = Operation['access'];
+
+const STATUS = {
+  failed: 500,
+  usage: 400,
+  'in-use': 409,
+  'wrong-key': 403,
+  'not-found': 404,
+  corrupt: 500,
+  'no-space': 507,
+  denied: 403,
+  unreachable: 502,
+  interrupted: 503,
+} as const satisfies Record<FailureKind, number>;
+
+const JSON_TYPE = 'application/json';
+const PREFIX = '/v1/';
+/** Where Prometheus looks. */
+const METRICS = '/metrics';
+/** Progress goes out as often as a person can see it. */
+const PROGRESS_MS = 100;
+
+export function door(options: DoorOptions): (http: HttpRequest) => Promise<void> {
+  return async (http) => {
+    const { peer } = http;
+    const access = peer && options.access(peer);
+    if (!access) return refuse(http, 403, 'only root and the groups holdfast and holdfast-view');
+    await admit(http, options, { who: peer, access, mayNameFiles: true });
+  };
+}
+
+/** Somebody who is known, and what that lets them do. */
+export interface Admitted {
+  readonly who: Caller;
+  readonly access: Access;
+  /** Whether a request may name files of this machine, which the service reads and writes. */
+  readonly mayNameFiles: boolean;
+}
+
+/** Answers a request of somebody who is known. */
+export async function admit(
+  http: HttpRequest,
+  options: Omit<DoorOptions, 'access'>,
+  admitted: Admitted,
+): Promise<void> {
+  const { method, path } = http;
+  const { who, access } = admitted;
+  if (path === `${PREFIX}openapi.json`) return answer(http, 200, openApi(options.version));
+  if (path === METRICS) return answerMetrics(http, options);
+  const name = path.startsWith(PREFIX) ? path.slice(PREFIX.length) : '';
+  if (!isOperation(name) || !options.offers(name)) {
+    return refuse(http, 404, 'there is no such operation');
+  }
+  const { access: needed } = OPERATIONS[name];
+  if (method !== 'POST' && !(method === 'GET' && needed === 'view')) {
+    return refuse(http, 405, `${name} is asked with POST`);
+  }
+  if ('token' in who && AT_THE_BOX.has(name)) {
+    return refuse(http, 403, `${name} is for root and the group holdfast, at the machine itself`);
+  }
+  if (needed === 'change' && access !== 'change') {
+    const whose = 'token' in who ? 'tokens that may manage' : 'root and the group holdfast';
+    return refuse(http, 403, `${name} is for ${whose}`);
+  }
+  await answerCall(http, name, { ...options, ...admitted });
+}
+
+function isOperation(name: string): name is OperationName {
+  return Object.hasOwn(OPERATIONS, name);
+}
+
+/** What cannot be asked at all. A body that nobody reads ends the connection. */
+export function refuse(http: HttpRequest, status: number, message: string): void {
+  const kind = status === 401 || status === 403 ? 'denied' : 'usage';
+  answer(http, status, { event: 'error', kind, message }, true);
+}
+
+function answer(http: HttpRequest, status: number, value: object, close = false): void {
+  const line = `${JSON.stringify(value, plain)}\n`;
+  http.begin(status, JSON_TYPE, close);
+  http.send(line);
+  http.end();
+}
+
+interface Told {
+  readonly kind: FailureKind;
+  readonly message: string;
+}
+
+/** What whoever asked is told of it. Our own faults are for the log: who looks may not be who is to read that. */
+function toldOf(error: unknown, what: string, onFault: DoorOptions['onFault']): Told {
+  const cause = asError(firstFailure(error));
+  const kind = kindOfFailure(cause);
+  if (kind !== undefined) return { kind, message: cause.message };
+  onFault(what, cause);
+  return { kind: 'failed', message: 'internal error: the log of the service says more' };
+}
+
+async function answerMetrics(
+  http: HttpRequest,
+  { desk, onFault }: Pick<DoorOptions, 'desk' | 'onFault'>,
+): Promise<void> {
+  try {
+    const text = await metrics(desk);
+    http.begin(200, METRICS_TYPE);
+    http.send(text);
+    http.end();
+  } catch (error) {
+    const told = toldOf(error, 'metrics', onFault);
+    answer(http, STATUS[told.kind], { event: 'error', ...told });
+    if (breaksInvariant(error)) throw error;
+  }
+}
+
+async function answerCall(
+  http: HttpRequest,
+  name: OperationName,
+  options: Omit<DoorOptions, 'access'> & Admitted,
+): Promise<void> {
+  const { desk, clock, secrets, audited, checkAllowed, onFault, who, mayNameFiles } = options;
+  const isStream = http.accept.includes(EVENTS_TYPE);
+  const line = (value: object): void => http.send(`${JSON.stringify(value, plain)}\n`);
+  let needsKeyOf: string | undefined;
+  let ended: AuditEnd = async () => {};
+  let asked: object | undefined;
+  if (isStream) http.begin(200, EVENTS_TYPE);
+  try {
+    const { request, given } = parsedBody(name, await http.body());
+    if (!mayNameFiles) checkNoFiles(name, request);
+    if (OPERATIONS[name].access === 'change')
+      ended = await audited(who, name, withoutHidden(name, request));
+    // After it was noted that somebody tried.
+    checkAllowed(name);
+    // Not before: a caller who may not ask learns nothing about the files that a request names.
+    asked = request;
+    const result = await handle(name, desk, request, {
+      ...{ given, who: 'token' in who ? undefined : who },
+      signal: http.signal,
+      report: isStream ? paced(clock, line) : () => {},
+      async secrets(set, when) {
+        if (given) return given;
+        needsKeyOf = set;
+        const own = await secrets(set, when);
+        needsKeyOf = undefined;
+        return own;
+      },
+    });
+    await ended('done');
+    if (!isStream) return answer(http, 200, result);
+    line({ event: 'result', result });
+    http.end();
+  } catch (error) {
+    const failed = toldOf(error, name, onFault);
+    const message = asked ? await asSeenHere(failed, name, asked) : failed.message;
+    const told = { ...failed, message };
+    await ended('failed', told.message);
+    const needs = told.kind === 'wrong-key' && needsKeyOf !== undefined && { needsKeyOf };
+    const failure = { event: 'error', ...told, ...needs };
+    if (isStream) {
+      line(failure);
+      http.end();
+    } else answer(http, STATUS[told.kind], failure, true);
+    if (breaksInvariant(error)) throw error;
+  }
+}
+
+function parsedBody<N extends OperationName>(
+  name: N,
+  body: Uint8Array,
+): { readonly request: RequestOf<N>; readonly given: GivenSecret | undefined } {
+  const operation: Operation = OPERATIONS[name];
+  const value = body.length === 0 ? {} : parsedJson(body);
+  const isObject = typeof value === 'object' && value !== null && !Array.isArray(value);
+  const { secret, ...request } = isObject ? (value as Record<string, unknown>) : {};
+  if (!isObject) throw new SchemaError([], 'a request is an object');
+  if (secret !== undefined && !operation.secrets) {
+    throw new SchemaError(['secret'], `${name} takes none`);
+  }
+  return {
+    request: operation.request.parse(request, []) as RequestOf<N>,
+    given: secret === undefined ? undefined : readGiven(givenSecret.parse(secret, ['secret'])),
+  };
+}
+
+/** Who names a file of this machine is as good as the service's own user, who may read nearly all of them. */
+function checkNoFiles(name: OperationName, request: unknown): void {
+  const [file] = hostFilesIn(OPERATIONS[name].request.json, request);
+  if (file === undefined) return;
+  throw new SystemError(
+    'DENIED',
+    `"${file}" is a file of the service's machine: only a token of "token create --files" may name one`,
+  );
+}
+
+/** Deeper than any request is; one of a megabyte of brackets would hold the process for a tenth of a second. */
+const DEPTH_MAX = 32;
+
+function isTooDeep(body: Uint8Array): boolean {
+  const [quote, backslash, openList, openObject, closeList, closeObject] = Buffer.from('"\\[{]}');
+  let depth = 0;
+  let isText = false;
+  for (let at = 0; at < body.length; at++) {
+    const sign = body[at];
+    if (isText) {
+      if (sign === backslash) at++;
+      else if (sign === quote) isText = false;
+    } else if (sign === quote) isText = true;
+    else if (sign === openList || sign === openObject) {
+      if (++depth > DEPTH_MAX) return true;
+    } else if (sign === closeList || sign === closeObject) depth--;
+  }
+  return false;
+}
+
+function parsedJson(body: Uint8Array): unknown {
+  if (isTooDeep(body)) throw new SchemaError([], `a request is at most ${DEPTH_MAX} levels deep`);
+  try {
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body));
+  } catch {
+    // What JSON.parse says repeats what it found, which may be a secret.
+    throw new SchemaError([], 'the body is no JSON');
+  }
+}
+
+function readGiven(secret: Of<typeof givenSecret>): GivenSecret {
+  return secret.kind === 'passphrase'
+    ? { kind: secret.kind, passphrase: Buffer.from(secret.base64, 'base64') }
+    : secret;
+}
+
+/** Of each phase the first, the last, and some between. */
+function paced(clock: Clock, line: (event: object) => void): Report {
+  let last = { phase: '', at: 0 };
+  return (event) => {
+    if (event.event === 'progress') {
+      const { phase, position, total } = event;
+      const at = clock.monotonicMs();
+      if (phase === last.phase && at - last.at < PROGRESS_MS && position < total) return;
+      last = { phase, at };
+    }
+    line(event);
+  };
+}
+
+/** Bytes as hexadecimal; everything else as it is. */
+function plain(_key: string, value: unknown): unknown {
+  return value instanceof Uint8Array ? Buffer.from(value).toString('hex') : value;
+}
+
+function withoutHidden(name: OperationName, request: object): JsonObject {
+  const hidden: readonly string[] = OPERATIONS[name].hidden;
+  return Object.fromEntries(Object.entries(request).filter(([field]) => !hidden.includes(field)));
+}

@@ -1,0 +1,36 @@
+import { assert } from '../../lib/assert.ts';
+import type { HttpRequest } from '../../sys/net/http-server.ts';
+import { admit, type DoorOptions, refuse } from './http-api.ts';
+import type { Tokens } from '../secrets/tokens.ts';
+import type { WrongTokens } from '../secrets/wrong-tokens.ts';
+
+export interface TokenDoorOptions extends Omit<DoorOptions, 'access'> {
+  readonly tokens: Tokens;
+  readonly wrong: WrongTokens;
+}
+
+const BEARER = /^Bearer +(\S+)$/i;
+
+/**
+ * The door of the service for other hosts: a token lets in, each request anew, and nothing of a request is looked at
+ * before. No header allows pages of other sites to ask (CORS): browsers refuse them.
+ */
+export function tokenDoor(options: TokenDoorOptions): (http: HttpRequest) => Promise<void> {
+  const { tokens, wrong } = options;
+  return async (http) => {
+    assert(http.remote, 'a door for other hosts is reached from there');
+    const { address, authorization } = http.remote;
+    const shown = BEARER.exec(authorization)?.[1];
+    const valid = shown === undefined ? undefined : tokens.find(shown);
+    if (!valid) {
+      await wrong.tried(address, http.signal);
+      return refuse(http, 401, 'a valid token is needed: see "holdfast token create"');
+    }
+    const { name, may, files, ended } = valid;
+    await admit({ ...http, signal: AbortSignal.any([http.signal, ended]) }, options, {
+      who: { token: name, address },
+      access: may === 'manage' ? 'change' : 'view',
+      mayNameFiles: files,
+    });
+  };
+}

@@ -1,0 +1,40 @@
+import { nbdUri } from '../../block/nbd-client/nbd-uri.ts';
+import type { SessionRecord } from '../../formats/store/sessions/session.ts';
+import type { ReadySession } from '../../operations/results.ts';
+import {
+  type AttachedDisk,
+  libvirtXml,
+  qemuArguments,
+  shellWords,
+} from '../../sessions/guest/guest-config.ts';
+import { reachableAddress } from '../../sys/net/this-host.ts';
+import { parseListenAddress } from '../base/listen-address.ts';
+
+/** What is pasted on hypervisors of each kind to attach the disks of a session, where it listens now. */
+export async function attachments(
+  session: SessionRecord,
+  tls: AttachedDisk['tls'],
+): Promise<ReadySession> {
+  const { id, point, disks, nfs } = session;
+  const address = reachableAddress(parseListenAddress(session.listen));
+  const attached = disks.map(({ name: disk, sectorSize }) => ({
+    ...{ disk, address, tls },
+    ...(sectorSize && { sectorSize }),
+  }));
+  return {
+    event: 'ready',
+    ...{ session: id, point },
+    exports: disks.map(({ name: disk, size, sectorSize }) => ({
+      ...{ disk, size, uri: nbdUri(address, disk, session.tls) },
+      ...(sectorSize && { sectorSize }),
+    })),
+    qemu: shellWords(qemuArguments(attached)),
+    libvirt: libvirtXml(attached),
+    ...(nfs && { nfs: (await nfsParts()).nfsResult(session, nfs) }),
+  };
+}
+
+/** Loaded only where it is wanted: a guest waits for every file that is read before its first byte. */
+export function nfsParts() {
+  return import('./nfs-place.ts');
+}

@@ -1,0 +1,53 @@
+import type { NfsPlace, SessionRecord, Squash } from '../../formats/store/sessions/session.ts';
+import type { NfsResult } from '../../operations/results.ts';
+import { nfsSnippets } from '../../sessions/guest/nfs-snippets.ts';
+import { isAnyAddress, LOOPBACK, parseNetworks } from '../../sys/net/networks.ts';
+import { reachableAt } from '../../sys/net/this-host.ts';
+import { mayListenOnLowPorts } from '../../sys/process/run.ts';
+
+export interface NfsRequest {
+  /** Undefined: this host only. */
+  readonly allow: readonly string[] | undefined;
+  /** Undefined: this host's own address, or all addresses where others are allowed. */
+  readonly host: string | undefined;
+  /** Undefined: where clients look, or as near to it as this user may. */
+  readonly ports: Readonly<Record<'nfs' | 'mount' | 'portmap', number | undefined>>;
+  readonly readOnly: boolean;
+  readonly squash: Squash;
+  readonly privilegedPorts: boolean;
+  readonly points: boolean;
+}
+
+/** Where clients look without being told; only root, or who has CAP_NET_BIND_SERVICE, can listen there. */
+const STANDARD_PORTS = { nfs: 2049, mount: 20_048, portmap: 111 };
+const HIGH_PORTS = { nfs: 12_049, mount: 12_048, portmap: 10_111 };
+
+/**
+ * Open to this host only, unless options say otherwise. `inherited`: where systemd listens already. Throws INVALID for
+ * networks that are none.
+ */
+export function nfsPlace(
+  { allow, host, ports, ...rules }: NfsRequest,
+  inherited: NfsPlace['ports'] | undefined,
+): NfsPlace {
+  parseNetworks(allow ?? []);
+  const usual = inherited ?? (mayListenOnLowPorts() ? STANDARD_PORTS : HIGH_PORTS);
+  return {
+    host: host ?? (allow ? '::' : '127.0.0.1'),
+    ports: {
+      nfs: ports.nfs ?? usual.nfs,
+      mount: ports.mount ?? usual.mount,
+      portmap: ports.portmap ?? usual.portmap,
+    },
+    allow: allow ?? LOOPBACK,
+    ...rules,
+  };
+}
+
+export function nfsResult(
+  session: SessionRecord,
+  { host, ports }: Pick<NfsPlace, 'host' | 'ports'>,
+): NfsResult {
+  const known = isAnyAddress(host) ? reachableAt(session.nfs?.allow) : host;
+  return { host: known, ports, ...nfsSnippets(session, { host: known, ports }) };
+}

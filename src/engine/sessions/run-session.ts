@@ -1,0 +1,379 @@
+import type { Remembered } from '../../box/store-memory.ts';
+import type { SealedOverlayStats } from '../../block/sealed/sealed-overlay.ts';
+import { parseNbdUri } from '../../block/nbd-client/nbd-uri.ts';
+import { readPoint } from '../../catalog/points.ts';
+import type { OpenSet } from '../../catalog/sets.ts';
+import type { PointRecord } from '../../formats/store/catalog/point.ts';
+import type { ResultOf } from '../../operations/operations.ts';
+import type {
+  Damage,
+  KeptSession,
+  OverlayFigures,
+  ReadySession,
+  SessionSummary,
+  ShownSession,
+} from '../../operations/results.ts';
+import { formatSize } from '../../lib/sizes.ts';
+import type { AttachedDisk } from '../../sessions/guest/guest-config.ts';
+import { sessionAddresses } from '../../sessions/serve/session-addresses.ts';
+import { isServed, readServed } from '../../sessions/state/served-sessions.ts';
+import type { ServedSession, ServeEvent } from '../../sessions/serve/serve-session.ts';
+import {
+  discardSession,
+  type HeldSession,
+  listSessions,
+  resumeSession,
+  type SessionPlace,
+  type SessionStatus,
+  sessionStatus,
+  startSession,
+} from '../../sessions/state/held-session.ts';
+import { tryBoot, type TryBootOptions } from '../../sessions/guest/try-boot.ts';
+import { PAGE_LENGTH } from '../../formats/store/sessions/overlay-log.ts';
+import type { SessionRecord, WhenFull } from '../../formats/store/sessions/session.ts';
+import { isOpenSocket } from '../../sessions/state/session-sockets.ts';
+import { clearSockets } from '../../sys/net/network.ts';
+import { SystemError } from '../../sys/base/system-error.ts';
+import { socketDirectory } from '../../sys/net/socket-directory.ts';
+import { mayOpenDisks, userMayOpenDisks } from '../base/access.ts';
+import { attachments, nfsParts } from './attach.ts';
+import type { NfsRequest } from './nfs-place.ts';
+import { damageNotice } from '../base/damage-notice.ts';
+import { knownPoint, notePublished } from '../points/published-points.ts';
+import { forgetSession, requireOwnSession, sessionOrder } from './orders.ts';
+import {
+  type House,
+  openPoint,
+  openSet,
+  type SecretSource,
+  type WorkOptions,
+} from '../base/engine.ts';
+import { formatListenAddress, parseListenAddress } from '../base/listen-address.ts';
+import { readTlsFiles, type TlsFiles } from '../secrets/tls-files.ts';
+
+export interface RecoverRequest {
+  readonly what:
+    | { readonly kind: 'point'; readonly point: string; readonly whenFull: WhenFull }
+    | { readonly kind: 'resume'; readonly session: string };
+  /** `unix:PATH`, `tcp:HOST:PORT`, `fd:N`; undefined: a socket in the session's directory. */
+  readonly listen: string | undefined;
+  readonly tls: TlsFiles | undefined;
+  readonly nfs: NfsRequest | undefined;
+}
+
+/** More of them would add nothing. */
+const DAMAGE_MAX = 100;
+
+/** A session that runs until it is disposed, which leaves it resumable. */
+export interface RunningSession extends AsyncDisposable {
+  readonly ready: ReadySession;
+  readonly exports: ServedSession['shown'];
+  /** What could not be read of what its guests wrote, as found so far; not all of a long list. */
+  readonly damage: readonly Damage[];
+  /** Undefined: what its guests write is not sealed. */
+  overlay(): OverlayFigures | undefined;
+  /** Boots it in this terminal; resolves when the guest is off. */
+  boot(options: GuestOptions): Promise<void>;
+}
+
+export type GuestOptions = Omit<TryBootOptions, 'disks'>;
+
+/** Boots, in this terminal, a session that another process runs. */
+export async function bootReady({ exports }: ReadySession, options: GuestOptions): Promise<void> {
+  const disks = exports.map(({ disk, uri, sectorSize }): AttachedDisk => {
+    const { address } = parseNbdUri(uri);
+    return { disk, address, tls: undefined, ...(sectorSize && { sectorSize }) };
+  });
+  await tryBoot({ ...options, disks });
+}
+
+/** A new session that cannot be served is not left behind. */
+export async function recover(
+  house: House,
+  request: RecoverRequest,
+  options: WorkOptions,
+): Promise<RunningSession> {
+  let fresh: string | undefined;
+  try {
+    return await run(house, request, { ...options, onNew: (id) => (fresh = id) });
+  } catch (cause) {
+    // What failed first is what is told.
+    if (fresh !== undefined) await discard(house, fresh, () => {}).catch(() => {});
+    throw cause;
+  }
+}
+
+/** Loads code while a passphrase is stretched in another thread: a guest waits for both, and loading yields to none. */
+function loadedMeanwhile<Code>(secrets: SecretSource, load: () => Promise<Code>) {
+  let loading: Promise<Code> | undefined;
+  const loaded = (): Promise<Code> => (loading ??= load());
+  return {
+    loaded,
+    async secrets(...asked: Parameters<SecretSource>) {
+      const given = await secrets(...asked);
+      // By then it is being stretched.
+      setImmediate(() => void loaded());
+      return given;
+    },
+  };
+}
+
+async function run(
+  house: House,
+  request: RecoverRequest,
+  { report, onNew, ...options }: WorkOptions & { readonly onNew: (id: string) => void },
+): Promise<RunningSession> {
+  const { world, store, memory } = house;
+  const { secrets, loaded: serving } = loadedMeanwhile(
+    options.secrets,
+    () => import('../../sessions/serve/serve-session.ts'),
+  );
+  /** What is resumed had clients that knew it; what is new is better not begun. */
+  function onDates(message: string): void {
+    if (request.what.kind === 'point') throw new SystemError('FAILED', message);
+    report({ event: 'notice', message });
+  }
+  // It may have gone with the last start of the machine.
+  const sockets = socketDirectory();
+  const listen = request.listen === undefined ? undefined : parseListenAddress(request.listen);
+  const nfs =
+    request.nfs && (await nfsParts()).nfsPlace(request.nfs, (await house.nfs()).inherited);
+  const tls = request.tls && (await readTlsFiles(world, request.tls, onDates));
+  await using stack = new AsyncDisposableStack();
+  let session: HeldSession;
+  let set: OpenSet;
+  let point: PointRecord;
+  if (request.what.kind === 'point') {
+    ({ set, point } = await openPoint(house, request.what.point, secrets));
+    const { whenFull } = request.what;
+    session = stack.use(
+      await startSession({ world, store }, point, {
+        listen: request.listen,
+        sockets,
+        tls: tls !== undefined,
+        nfs,
+        whenFull,
+      }),
+    );
+    onNew(session.record.id);
+  } else {
+    const { record } = await sessionStatus({ world, store }, request.what.session);
+    // The point is read from the record here: no key is asked for where the session is refused anyway.
+    await requireOwnSession(memory, record);
+    set = await openSet(house, record.set, secrets);
+    point = await readPoint(world, store, set, record.point);
+    const secured = { tls: tls !== undefined };
+    session = stack.use(await resumeSession({ world, store }, record.id, secured));
+    // As it is now that no other process can change it.
+    await requireOwnSession(memory, session.record);
+  }
+  const { record } = session;
+  const place = nfs ?? record.nfs;
+  const damage: Damage[] = [];
+  const lost = new Set<string>();
+  const { reader } = stack.use(await house.reader());
+  const served = stack.use(
+    await (await serving()).serveSession({ world, store }, record, {
+      ...{ set, point, reader, shared: house.disks, memory: house.guestMemory },
+      tls,
+      nfs: place && { place, server: await house.nfs() },
+      listen: listen ?? parseListenAddress(record.listen),
+      admits: (peer) => mayOpenDisks(peer),
+      admitsUser: userMayOpenDisks,
+      begin: (disk) => session.begin(disk),
+      onEvent(event) {
+        if (event.kind === 'damaged') {
+          const { where, what } = event;
+          // Its readers are answered with an error each time.
+          if (damage.length >= DAMAGE_MAX || damage.some((it) => it.what === what)) return;
+          damage.push({ where, what });
+        }
+        if (event.kind === 'lost') {
+          if (lost.size >= DAMAGE_MAX || lost.has(event.what)) return;
+          lost.add(event.what);
+        }
+        report({ event: 'notice', message: noticeOf(event) });
+      },
+    }),
+  );
+  const { files } = served;
+  const found = {
+    listen: formatListenAddress(served.address),
+    tls: tls !== undefined,
+    nfs: place && files && { ...place, ports: files.ports },
+  };
+  await settle(house, session, { found, report });
+  const owned = stack.move();
+  return {
+    ready: await attachments({ ...record, ...found }, tls?.kind),
+    exports: served.shown,
+    damage,
+    overlay: () => figuresOf(served.overlays()),
+    boot: (options) => tryBoot({ ...options, disks: attachedHere(served) }),
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+function figuresOf(overlays: readonly SealedOverlayStats[]): OverlayFigures | undefined {
+  if (overlays.length === 0) return undefined;
+  const sum = (name: 'live' | 'appended' | 'copied'): number =>
+    overlays.reduce((total, it) => total + it[name], 0) * PAGE_LENGTH;
+  return { liveBytes: sum('live'), writtenBytes: sum('appended'), copiedBytes: sum('copied') };
+}
+
+function noticeOf(event: ServeEvent): string {
+  switch (event.kind) {
+    case 'paused':
+      return 'no space is left: guests wait until there is some';
+    case 'prefetched':
+      return `${formatSize(event.bytes)} of the last boot are in memory`;
+    case 'damaged':
+      return `damage in what the guest wrote: ${event.what}`;
+    case 'lost':
+      return `a read of the guest failed, since the store has lost part of the recovery point: ${event.what}`;
+    default:
+      return event satisfies never;
+  }
+}
+
+/** What cannot be remembered runs all the same: a recovery must not wait for the disk of the box. */
+async function settle(
+  { memory }: House,
+  session: HeldSession,
+  { found, report }: { readonly found: SessionPlace; readonly report: WorkOptions['report'] },
+): Promise<void> {
+  const orders = [sessionOrder({ ...session.record, ...found })];
+  let problem: SystemError | undefined;
+  const noted = async (work: Promise<void>): Promise<void> => {
+    try {
+      await work;
+    } catch (cause) {
+      if (!(cause instanceof SystemError)) throw cause;
+      problem = cause;
+    }
+  };
+  await noted(memory.remember(orders));
+  await session.settle(found);
+  if (!problem) await noted(memory.settle(orders));
+  if (!problem) return;
+  const message = `this box cannot note the session, which has to be adopted before it is resumed: ${problem.message}`;
+  report({ event: 'notice', message });
+}
+
+function attachedHere({ exports, here: address }: ServedSession): AttachedDisk[] {
+  return exports.map(({ disk, sectorSize }) => ({
+    ...{ disk, address, tls: undefined },
+    ...(sectorSize && { sectorSize }),
+  }));
+}
+
+/** Removes sockets that killed processes left where all users find those of sessions; answers their paths. */
+export async function clearSessionSockets(): Promise<readonly string[]> {
+  const directory = socketDirectory();
+  return directory === undefined ? [] : clearSockets(directory, isOpenSocket);
+}
+
+/** Why the service cannot run a session yet, though it is to. */
+export type WhyWaiting = (session: string) => string | undefined;
+
+/** How much the sealed overlays of a session that this process runs have done. */
+export type OverlayOfSession = (session: string) => OverlayFigures | undefined;
+
+export async function sessions(
+  house: House,
+  whyWaiting: WhyWaiting,
+): Promise<ResultOf<'session/list'>> {
+  const { sessions, damaged } = await listSessions(house);
+  const remembered = await house.memory.look();
+  return {
+    sessions: sessions.map((it) => summaryOf(house, it, { whyWaiting, remembered })),
+    damaged,
+  };
+}
+
+export async function showSession(
+  house: House,
+  id: string,
+  { whyWaiting, overlay }: { readonly whyWaiting: WhyWaiting; readonly overlay: OverlayOfSession },
+): Promise<ShownSession> {
+  const remembered = await house.memory.look();
+  const status = await sessionStatus(house, id);
+  const { record, holder } = status;
+  return {
+    ...summaryOf(house, status, { whyWaiting, remembered }),
+    overlay: overlay(id) ?? null,
+    attach: holder === undefined ? null : await attachments(record, await tlsOf(house, record)),
+  };
+}
+
+/** Which kind it is only the service notes. */
+async function tlsOf(house: House, { id, tls }: SessionRecord): Promise<AttachedDisk['tls']> {
+  if (!tls) return undefined;
+  if (!(await isServed(house, id))) return 'x509';
+  return (await readServed(house, id)).tls?.kind ?? 'x509';
+}
+
+export async function discard(
+  { world, store, memory }: House,
+  id: string,
+  tell: (message: string) => void,
+): Promise<void> {
+  await discardSession({ world, store }, id);
+  await forgetSession(memory, id, { tell });
+}
+
+export async function keep(
+  house: House,
+  id: string,
+  { secrets, signal, report }: WorkOptions,
+): Promise<KeptSession> {
+  const { world, store, workers, memory } = house;
+  const damage: Damage[] = [];
+  const { record } = await sessionStatus({ world, store }, id);
+  await requireOwnSession(memory, record);
+  const set = await openSet(house, record.set, secrets);
+  const sizes = new Map(record.disks.map(({ name, size }) => [name, size]));
+  const { keepSession } = await import('../../sessions/finish/keep-session.ts');
+  const tell = (message: string): void => report({ event: 'notice', message });
+  const { point } = await keepSession({ world, store }, id, {
+    allow: (held) => requireOwnSession(memory, held),
+    known: await knownPoint(house, { set: record.set, machine: record.machine }),
+    set,
+    workers,
+    signal,
+    onProgress: (disk, position) =>
+      report({ event: 'progress', phase: `keep ${disk}`, position, total: sizes.get(disk) ?? 0 }),
+    onDamage(where, what) {
+      damage.push({ where, what });
+      tell(damageNotice({ where, what }));
+    },
+  });
+  await notePublished(house, set, point, tell);
+  await forgetSession(memory, id, { tell });
+  return { session: id, point, damage };
+}
+
+function summaryOf(
+  { disks }: House,
+  { record, holder, takenBytes }: SessionStatus,
+  { whyWaiting, remembered }: { readonly whyWaiting: WhyWaiting; readonly remembered: Remembered },
+): SessionSummary {
+  const { id, set, point, machine, created, phase, listen } = record;
+  const adopted = remembered.isOurs(sessionOrder(record));
+  const isReached = adopted || holder !== undefined;
+  return {
+    session: id,
+    set,
+    point,
+    machine,
+    created,
+    state: holder === undefined ? phase : 'running',
+    holder: holder ?? null,
+    takenBytes,
+    listen,
+    // A record that another box or an attacker wrote may make no sense.
+    addresses: isReached ? sessionAddresses(record, holder === undefined ? undefined : disks) : [],
+    waits: whyWaiting(id) ?? null,
+    adopted,
+  };
+}

@@ -1,0 +1,400 @@
+import {
+  isServed,
+  markServed,
+  readServed,
+  servedSessions,
+  unmarkServed,
+} from '../../sessions/state/served-sessions.ts';
+import { SessionError } from '../../sessions/state/session-error.ts';
+import { sessionStatus } from '../../sessions/state/held-session.ts';
+import { CatalogError } from '../../catalog/catalog-error.ts';
+import type {
+  Damage,
+  OverlayFigures,
+  ReadySession,
+  Report,
+  SessionExport,
+  Traffic,
+} from '../../operations/results.ts';
+import { keyedTurns } from '../../lib/mutex.ts';
+import { asError } from '../../lib/as-error.ts';
+import { forgetSession, servedOrder } from './orders.ts';
+import { firstFailure, kindOfFailure } from '../base/failures.ts';
+import type { House, SecretSource, WorkOptions } from '../base/engine.ts';
+import { type LogLine, sessionLog } from './session-log.ts';
+import { SystemError } from '../../sys/base/system-error.ts';
+import { discard, recover, type RecoverRequest, type RunningSession } from './run-session.ts';
+
+/*
+ * The sessions that the service runs. One that was started here is started again after every start of the
+ * service, at the same place, until it is stopped, kept or discarded: whether the service was stopped or
+ * killed makes no difference. What cannot be resumed now waits, and is tried again. What happens to one session happens
+ * one after the other: a stop that is answered while it is being resumed is a stop of what that makes.
+ */
+export interface SessionKeeper extends AsyncDisposable {
+  /** Once this resolves the session outlives the service. Rejects where who asked has left, and then there is none. */
+  start(request: RecoverRequest, options: WorkOptions): Promise<ReadySession>;
+  /** Flushes it and leaves it as it is, for `session resume`, `keep` and `discard`. Rejects NOT_FOUND. */
+  stop(id: string): Promise<void>;
+  /** All that ran when the service ended. Failures are reported, none is thrown. */
+  resumeAll(): Promise<void>;
+  /** Reports what happens to the session until it ends, or until `signal`. Rejects IMPOSSIBLE if it does not run. */
+  attend(id: string, report: Report, signal: AbortSignal): Promise<void>;
+  /** What happened to the session since the service was started, as far as is kept. Rejects NOT_FOUND. */
+  log(id: string): Promise<readonly LogLine[]>;
+  /** What is shown of those that run, and to whom. */
+  exports(): SessionExport[];
+  /** Of all sessions that ran since the service was started. */
+  traffic(): Traffic;
+  counts(): { readonly running: number; readonly waiting: number };
+  /** Why a session that is to run does not. */
+  whyWaiting(id: string): string | undefined;
+  /** All that are to run and do not, and why. */
+  waiting(): ReadonlyMap<string, string>;
+  /** Undefined: it does not run here, or is not sealed. */
+  overlay(id: string): OverlayFigures | undefined;
+  /** Those that run and have met damage of what their guests wrote. */
+  damaged(): ReadonlyMap<string, readonly Damage[]>;
+}
+
+export interface KeeperOptions {
+  /** What is at hand without asking anyone; rejects WRONG_KEY otherwise. */
+  readonly secrets: SecretSource;
+  readonly onEvent: (event: KeeperEvent) => void;
+}
+
+export type KeeperEvent =
+  | { readonly kind: 'resumed' | 'started' | 'stopped'; readonly session: string }
+  | { readonly kind: 'waits'; readonly session: string; readonly reason: string }
+  | { readonly kind: 'notice'; readonly session: string; readonly message: string };
+
+/** How soon a session that could not be resumed is tried again. */
+const RETRY_MS = 15_000;
+/** Sessions that are resumed at once: each reads a manifest and opens overlays. */
+const RESUME_AT_ONCE = 4;
+
+interface Kept {
+  readonly running: RunningSession;
+  readonly audience: Set<Report>;
+  readonly ended: PromiseWithResolvers<void>;
+}
+
+export function sessionKeeper(house: House, options: KeeperOptions): SessionKeeper {
+  const log = sessionLog(house.world.clock);
+  const onEvent = (event: KeeperEvent): void => {
+    log.note(event.session, wordsOf(event));
+    options.onEvent(event);
+  };
+  const turn = keyedTurns();
+  const held = heldSessions(house, onEvent);
+  const resumption = resumptionOf(house, { held, turn }, { ...options, onEvent });
+  function runningHere(id: string): Kept {
+    const it = held.kept.get(id);
+    if (it) return it;
+    throw new SessionError('IMPOSSIBLE', `session ${id} is not run by the service`);
+  }
+  return {
+    counts: () => ({ running: held.kept.size, waiting: resumption.waiting.size }),
+    whyWaiting: (id) => resumption.waiting.get(id),
+    waiting: () => resumption.waiting,
+    overlay: (id) => held.kept.get(id)?.running.overlay(),
+    damaged: () =>
+      new Map(
+        [...held.kept].flatMap(([id, { running }]) =>
+          running.damage.length > 0 ? [[id, running.damage] as const] : [],
+        ),
+      ),
+    async log(id) {
+      await sessionStatus(house, id);
+      return log.lines(id);
+    },
+    exports: () =>
+      [...held.kept].flatMap(([session, { running }]) =>
+        running.exports.map((it) => exportOf(session, it)),
+      ),
+    traffic: () => held.traffic(),
+    resumeAll: () => resumption.resumeAll(),
+    async start(request, { secrets, signal }) {
+      const { what } = request;
+      const run = (): Promise<Kept> => held.run(request, secrets, signal);
+      const it = await (what.kind === 'resume' ? turn(what.session, run) : run());
+      const { ready } = it.running;
+      resumption.waiting.delete(ready.session);
+      onEvent({ kind: 'started', session: ready.session });
+      return ready;
+    },
+    stop: (id) =>
+      turn(id, async () => {
+        if (!held.kept.has(id)) {
+          await sessionStatus(house, id);
+          if (!(await isServed(house, id))) runningHere(id);
+        }
+        // First: a crash from here on leaves it stopped, as was asked for.
+        await unserve(house, id, onEvent);
+        resumption.waiting.delete(id);
+        await held.end(id);
+        onEvent({ kind: 'stopped', session: id });
+      }),
+    async attend(id, report, signal) {
+      const it = runningHere(id);
+      it.audience.add(report);
+      const left = Promise.withResolvers<void>();
+      const leave = (): void => left.resolve();
+      signal.addEventListener('abort', leave, { once: true });
+      if (signal.aborted) leave();
+      await Promise.race([it.ended.promise, left.promise]);
+      signal.removeEventListener('abort', leave);
+      it.audience.delete(report);
+    },
+    async [Symbol.asyncDispose]() {
+      await using _held = held;
+      held.closing.abort(stopping());
+      await resumption.ended();
+    },
+  };
+}
+
+/** Those that run. Disposing flushes all, whatever becomes of one. */
+interface HeldSessions extends AsyncDisposable {
+  readonly kept: ReadonlyMap<string, Kept>;
+  /** Aborted: nothing is begun any more. */
+  readonly closing: AbortController;
+  /** Of those that ran too. */
+  traffic(): Traffic;
+  /** What `signal` comes too late for runs. */
+  run(request: RecoverRequest, secrets: SecretSource, signal?: AbortSignal): Promise<Kept>;
+  /** Flushes it; nothing where it does not run. */
+  end(id: string): Promise<void>;
+}
+
+function heldSessions(house: House, onEvent: KeeperOptions['onEvent']): HeldSessions {
+  const kept = new Map<string, Kept>();
+  const closing = new AbortController();
+  let past: Traffic = { readBytes: 0, writtenBytes: 0 };
+  /** What is being started or stopped: awaited before all is closed. */
+  const underWay = new Set<Promise<unknown>>();
+
+  function tracked<T>(work: Promise<T>): Promise<T> {
+    const settled: Promise<void> = work.then(
+      () => void underWay.delete(settled),
+      () => void underWay.delete(settled),
+    );
+    underWay.add(settled);
+    return work;
+  }
+  async function run(
+    request: RecoverRequest,
+    secrets: SecretSource,
+    asking?: AbortSignal,
+  ): Promise<Kept> {
+    const signal = asking ? AbortSignal.any([closing.signal, asking]) : closing.signal;
+    signal.throwIfAborted();
+    const { what } = request;
+    const wasServed = what.kind === 'resume' && (await isServed(house, what.session));
+    const audience = new Set<Report>();
+    let id: string | undefined;
+    const running = await recover(house, request, {
+      ...{ secrets, signal },
+      report(event) {
+        for (const report of audience) report(event);
+        if (event.event === 'notice' && id !== undefined) {
+          onEvent({ kind: 'notice', session: id, message: event.message });
+        }
+      },
+    });
+    const session = running.ready.session;
+    id = session;
+    // Nobody who asked hears of it: then it is as if they had not.
+    await using undo = new AsyncDisposableStack();
+    const tell = (message: string): void => onEvent({ kind: 'notice', session, message });
+    if (what.kind === 'point') undo.defer(() => discard(house, session, tell));
+    if (!wasServed) undo.defer(() => unserve(house, session, onEvent));
+    undo.use(running);
+    signal.throwIfAborted();
+    // Before anyone is told that it runs: from then on a crash must not lose it.
+    await markServed(house, session, { tls: request.tls });
+    await rememberServed(house, session, request.tls, onEvent);
+    signal.throwIfAborted();
+    undo.move();
+    const it = { running, audience, ended: Promise.withResolvers<void>() };
+    kept.set(session, it);
+    return it;
+  }
+  async function end(id: string, it: Kept): Promise<void> {
+    kept.delete(id);
+    past = sum([past, ...it.running.exports.map(({ traffic }) => traffic)]);
+    try {
+      await it.running[Symbol.asyncDispose]();
+    } finally {
+      it.ended.resolve();
+    }
+  }
+  return {
+    kept,
+    closing,
+    traffic: () =>
+      sum([
+        past,
+        ...[...kept.values()].flatMap(({ running }) =>
+          running.exports.map(({ traffic }) => traffic),
+        ),
+      ]),
+    run: (request, secrets, signal) => tracked(run(request, secrets, signal)),
+    async end(id) {
+      const it = kept.get(id);
+      if (it) await tracked(end(id, it));
+    },
+    async [Symbol.asyncDispose]() {
+      while (underWay.size > 0) await Promise.all(underWay);
+      const ends = await Promise.allSettled([...kept].map(([id, it]) => end(id, it)));
+      const failed = ends.flatMap((it) => (it.status === 'rejected' ? [it.reason as unknown] : []));
+      if (failed.length > 0) throw new AggregateError(failed, 'sessions could not be flushed');
+    },
+  };
+}
+
+/** Brings back what ran before, and goes on trying. */
+function resumptionOf(
+  house: House,
+  {
+    held: { kept, closing, run },
+    turn,
+  }: { readonly held: HeldSessions; readonly turn: ReturnType<typeof keyedTurns> },
+  { secrets, onEvent }: KeeperOptions,
+) {
+  const { signal } = closing;
+  const waiting = new Map<string, string>();
+  let retrying: Promise<void> | undefined;
+
+  /** In its turn. */
+  async function resume(id: string): Promise<void> {
+    try {
+      // Somebody may have started or stopped it meanwhile.
+      if (kept.has(id) || !(await isServed(house, id))) return void waiting.delete(id);
+      const served = await readServed(house, id);
+      // Another record may have been written in the meantime.
+      if (!(await house.memory.look()).isOurs(servedOrder(id, served))) {
+        return void waiting.delete(id);
+      }
+      const { tls } = served;
+      const what = { kind: 'resume', session: id } as const;
+      await run({ what, listen: undefined, nfs: undefined, tls }, secrets);
+      waiting.delete(id);
+      onEvent({ kind: 'resumed', session: id });
+    } catch (thrown) {
+      if (signal.aborted) return;
+      const cause = firstFailure(thrown);
+      if (kindOfFailure(cause) === undefined) throw thrown;
+      const reason = asError(cause).message;
+      const before = waiting.get(id);
+      waiting.set(id, reason);
+      if (before !== reason) onEvent({ kind: 'waits', session: id, reason });
+    }
+  }
+  async function resumeAll(): Promise<void> {
+    const ids = (await ownServed(house)).filter((id) => !kept.has(id));
+    for (const id of waiting.keys()) if (!ids.includes(id)) waiting.delete(id);
+    const queue = ids.values();
+    const lanes = Array.from({ length: RESUME_AT_ONCE }, async () => {
+      for (const id of queue) if (!signal.aborted) await turn(id, () => resume(id));
+    });
+    await Promise.all(lanes);
+  }
+  /** Whoever holds a session or an address lets go some day: nobody should have to ask again then. */
+  async function retry(): Promise<void> {
+    while (waiting.size > 0) {
+      await house.world.clock.sleep(RETRY_MS, signal);
+      try {
+        await resumeAll();
+      } catch (cause) {
+        // A disk that does not say now what there is may say it in a while; others run.
+        if (kindOfFailure(firstFailure(cause)) === undefined) throw cause;
+      }
+    }
+  }
+  return {
+    waiting,
+    async resumeAll(): Promise<void> {
+      await resumeAll();
+      retrying ??= retry()
+        .catch((cause: unknown) => {
+          if (!signal.aborted) throw cause;
+        })
+        .finally(() => (retrying = undefined));
+    },
+    async ended(): Promise<void> {
+      await retrying;
+    },
+  };
+}
+
+/** Those that this box itself has started; what else lies in the store waits for a person: see adoption.ts. */
+async function ownServed(house: House): Promise<string[]> {
+  const { isOurs } = await house.memory.look();
+  const found: string[] = [];
+  for (const id of await servedSessions(house)) {
+    try {
+      if (isOurs(servedOrder(id, await readServed(house, id)))) found.push(id);
+    } catch (cause) {
+      if (!(cause instanceof SessionError || cause instanceof SystemError)) throw cause;
+      // It is to run, as far as the box knows: why it cannot is reported when it is resumed.
+      found.push(id);
+    }
+  }
+  return found;
+}
+
+/** What cannot be remembered runs all the same, until the next start of the service. */
+async function rememberServed(
+  { memory }: House,
+  session: string,
+  tls: RecoverRequest['tls'],
+  onEvent: KeeperOptions['onEvent'],
+): Promise<void> {
+  try {
+    await memory.settle([servedOrder(session, { tls })]);
+  } catch (cause) {
+    if (!(cause instanceof SystemError)) throw cause;
+    const message = `this box cannot note that it runs the session: ${cause.message}`;
+    onEvent({ kind: 'notice', session, message });
+  }
+}
+
+/** The next start does not resume it. */
+async function unserve(
+  house: House,
+  session: string,
+  onEvent: KeeperOptions['onEvent'],
+): Promise<void> {
+  await unmarkServed(house, session);
+  const tell = (message: string): void => onEvent({ kind: 'notice', session, message });
+  await forgetSession(house.memory, session, { kinds: ['served'], tell });
+}
+
+function wordsOf(event: KeeperEvent): string {
+  if (event.kind === 'waits') return `cannot be resumed yet: ${event.reason}`;
+  return event.kind === 'notice' ? event.message : event.kind;
+}
+
+function sum(parts: readonly Traffic[]): Traffic {
+  return {
+    readBytes: parts.reduce((total, it) => total + it.readBytes, 0),
+    writtenBytes: parts.reduce((total, it) => total + it.writtenBytes, 0),
+  };
+}
+
+function exportOf(
+  session: string,
+  { uri, traffic, clients }: RunningSession['exports'][number],
+): SessionExport {
+  return {
+    ...{ session, uri, ...traffic },
+    clients: clients.map(({ address, since, traffic: own }) => ({
+      ...{ address: address ?? null, since: since.toISOString(), ...own },
+    })),
+  };
+}
+
+function stopping(): CatalogError {
+  return new CatalogError('IN_USE', 'the service is stopping: try again once it runs');
+}

@@ -1,0 +1,49 @@
+import { type DiskServer, openDiskServer } from '../../sessions/serve/disk-server.ts';
+import { LOOPBACK, parseNetworks } from '../../sys/net/networks.ts';
+import { userMayOpenDisks } from '../base/access.ts';
+import type { House } from '../base/engine.ts';
+import { parseListenAddress } from '../base/listen-address.ts';
+import { readTlsFiles, type TlsFiles } from '../secrets/tls-files.ts';
+
+export interface SharedDisksPlace {
+  /** Undefined: only where systemd listens. */
+  readonly listen: string | undefined;
+  /** Undefined: this host only. */
+  readonly allow: readonly string[] | undefined;
+  readonly tls: TlsFiles | undefined;
+}
+
+interface SharedDisksOptions {
+  /** Sockets of systemd's. */
+  readonly inherited: readonly number[];
+  /** Clients will refuse the certificate. */
+  readonly onDates: (problem: string) => void;
+}
+
+/**
+ * The NBD server of all sessions, which answers nobody before it is told to; undefined: there is to be none.
+ * Rejects INVALID for networks that are none, and what listening rejects.
+ */
+export async function openSharedDisks(
+  { world, guestMemory }: Pick<House, 'world' | 'guestMemory'>,
+  { listen, allow = LOOPBACK, tls }: SharedDisksPlace,
+  { inherited, onDates }: SharedDisksOptions,
+): Promise<DiskServer | undefined> {
+  const own = listen === undefined ? [] : [parseListenAddress(listen)];
+  const all = [...inherited.map((fd) => ({ kind: 'fd', fd }) as const), ...own];
+  if (all.length === 0) return undefined;
+  return openDiskServer({
+    ...{ clock: world.clock, listen: all, allow: parseNetworks(allow), memory: guestMemory },
+    admitsUser: userMayOpenDisks,
+    tls: tls && (await readTlsFiles(world, tls, onDates)),
+  });
+}
+
+/** Reads the files for TLS again, for clients that connect from now on. Rejects where those before stay in use. */
+export async function renewSharedDisks(
+  { world, disks }: Pick<House, 'world' | 'disks'>,
+  { tls }: SharedDisksPlace,
+  { onDates }: Pick<SharedDisksOptions, 'onDates'>,
+): Promise<void> {
+  if (disks && tls) disks.renew(await readTlsFiles(world, tls, onDates));
+}

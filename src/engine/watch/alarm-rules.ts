@@ -1,0 +1,194 @@
+import type { Condition } from '../../alarms/alarm-state.ts';
+import { fillLevel, type FillLimits, usedPercent } from '../../alarms/pool-fill.ts';
+import type { AlarmKind, AlarmLevel } from '../../formats/store/service/alarm.ts';
+import type { JobRecord } from '../../formats/store/service/job.ts';
+import { hasEnded } from '../../jobs/job-state.ts';
+import type { Schedules } from '../../jobs/schedules.ts';
+import { formatSize, GiB } from '../../lib/sizes.ts';
+import { sessionReserve } from '../../store/directory/space-reserve.ts';
+import type { Damage } from '../../operations/results.ts';
+import type { Space } from '../../sys/files/file-system.ts';
+
+/*
+ * What is wrong, as it can be seen from how things are: found again after each start, and gone when it is gone.
+ */
+export interface Circumstances {
+  readonly now: Date;
+  readonly space: Space;
+  readonly limits: FillLimits;
+  /** Of the alarm of this kind that stands: at a limit it must not come and go all day. */
+  readonly before: (kind: AlarmKind) => AlarmLevel | undefined;
+  /** How many sessions run. */
+  readonly running: number;
+  /** Sessions that are to run and do not, and why. */
+  readonly waiting: ReadonlyMap<string, string>;
+  readonly jobs: readonly JobRecord[];
+  /** Whether a job waits for a key. */
+  readonly needsKey: (job: string) => boolean;
+  readonly schedules: Pick<Schedules, 'list' | 'nth'>;
+  /** In words: orders in the store that this box has not given. */
+  readonly foreign: readonly string[];
+  /** Why the box remembers nothing. */
+  readonly boxProblem: string | undefined;
+  /** How many frames of the store reads and checks have found missing or damaged. */
+  readonly damagedFrames: number;
+  /** What running sessions could not read of what their guests wrote. */
+  readonly damagedSessions: ReadonlyMap<string, readonly Damage[]>;
+  /** So many times a schedule may come without success. */
+  readonly latePeriods: number;
+}
+
+export const SEEN_KINDS: readonly AlarmKind[] = [
+  'pool-space',
+  'session-space',
+  'session-waits',
+  'job-failed',
+  'job-waits',
+  'schedule-late',
+  'settings',
+  'not-served',
+  'store-not-adopted',
+  'box-memory',
+  'damaged-frames',
+  'damaged-overlay',
+];
+
+/** Guests that write at full speed fill it within a minute: time for somebody to do something. */
+const SESSION_SPACE_LOW = 4 * GiB;
+const SESSION_SPACE_ENOUGH = 6 * GiB;
+/** Some 3,000 characters at most: an alarm has room for 4,096. */
+const LISTED_MAX = 12;
+const LISTED_LENGTH_MAX = 250;
+/** A schedule of minutes is not late because one job took longer. */
+const LATE_MIN_MS = 15 * 60_000;
+/** What fails by itself is tried for 81 minutes. */
+const JOB_WAITS_MS = 2 * 60 * 60_000;
+
+export function conditionsOf(it: Circumstances): Condition[] {
+  return [
+    ...poolSpace(it),
+    ...sessionSpace(it),
+    ...[...it.waiting].map(
+      ([about, reason]): Condition => ({
+        ...{ kind: 'session-waits', about, level: 'critical' },
+        message: `session ${about} cannot go on: ${reason}`,
+      }),
+    ),
+    ...notAdopted(it),
+    ...damagedFrames(it),
+    ...damagedOverlays(it),
+    ...failedJobs(it.jobs),
+    ...waitingJobs(it),
+    ...lateSchedules(it),
+  ];
+}
+
+function damagedFrames({ damagedFrames: count }: Circumstances): Condition[] {
+  if (count === 0) return [];
+  const message =
+    `${count} frames of the store are missing or damaged, so recovery points that need them are not whole. ` +
+    'Full backups store again what they still find on the machines; "holdfast store check" lists the damage';
+  return [{ kind: 'damaged-frames', level: 'critical', message }];
+}
+
+function damagedOverlays({ damagedSessions }: Circumstances): Condition[] {
+  return [...damagedSessions].map(([about, damage]): Condition => {
+    const message =
+      `what the guest of session ${about} wrote is damaged: ${listed(damage.map(({ what }) => what))}. Reading a ` +
+      'damaged page is an I/O error for the guest, until it writes that page again; all others are served. Copy what ' +
+      'matters out of the guest, and check the disk of the store; "holdfast store check" with the key of the set ' +
+      'lists all damage';
+    return { kind: 'damaged-overlay', about, level: 'critical', message };
+  });
+}
+
+function notAdopted({ foreign, boxProblem }: Circumstances): Condition[] {
+  const lost: Condition[] =
+    boxProblem === undefined
+      ? []
+      : [
+          {
+            ...{ kind: 'box-memory', level: 'critical' },
+            message:
+              `${boxProblem}; no order in the store is obeyed automatically. Put the memory back from a copy, or: ` +
+              '"holdfast store adopt"',
+          },
+        ];
+  if (foreign.length === 0) return lost;
+  const message =
+    `this box has not ordered, and does not obey: ${listed(foreign)}. ` +
+    'See "holdfast store adopt"; "session discard", "job cancel" and "schedule remove" remove one';
+  return [...lost, { kind: 'store-not-adopted', level: 'critical', message }];
+}
+
+/** As many as a message has room for. */
+export function listed(words: readonly string[]): string {
+  const some = words.slice(0, LISTED_MAX).map((it) => it.slice(0, LISTED_LENGTH_MAX));
+  const more = words.length - some.length;
+  return `${some.join('; ')}${more > 0 ? `; and ${more} more` : ''}`;
+}
+
+function poolSpace({ space, limits, before }: Circumstances): Condition[] {
+  const percent = usedPercent(space);
+  const level = fillLevel(percent, limits, before('pool-space'));
+  if (level === undefined) return [];
+  const message = `the disk of the store is ${Math.floor(percent)} % full`;
+  return [{ kind: 'pool-space', level, message }];
+}
+
+function sessionSpace({ space, running, before }: Circumstances): Condition[] {
+  const left = space.freeBytes - sessionReserve(space);
+  const limit = before('session-space') === undefined ? SESSION_SPACE_LOW : SESSION_SPACE_ENOUGH;
+  if (running === 0 || left >= limit) return [];
+  const message =
+    left > 0
+      ? `guests of sessions may write less than ${formatSize(limit)} until the disk is full for them`
+      : 'the disk is full for sessions: writes of guests wait, or fail';
+  return [{ kind: 'session-space', level: left > 0 ? 'warning' : 'critical', message }];
+}
+
+/** Until another job of the same schedule, or of the same request, succeeds. */
+function failedJobs(jobs: readonly JobRecord[]): Condition[] {
+  const newest = new Map<string, JobRecord>();
+  for (const job of [...jobs].sort((a, b) => (a.created < b.created ? -1 : 1))) {
+    const isResult = hasEnded(job) && job.state !== 'canceled';
+    if (isResult) newest.set(job.schedule ?? JSON.stringify([job.kind, job.request]), job);
+  }
+  return [...newest.values()].flatMap((job): Condition[] => {
+    // What a check found is an alarm of its own.
+    const isFind = job.kind === 'check' && job.result !== undefined;
+    if (job.state !== 'failed' || isFind) return [];
+    const message = `job ${job.id} has failed: ${job.reason ?? 'the reason is not known'}`;
+    const about = job.schedule ?? job.id;
+    return [{ kind: 'job-failed', about, level: 'warning', message, occurrence: job.id }];
+  });
+}
+
+/** At once where only a person can help; else once it would have failed, if it were not for something that is away. */
+function waitingJobs({ now, jobs, needsKey }: Circumstances): Condition[] {
+  return jobs.flatMap(({ id, state, reason, created }): Condition[] => {
+    if (state !== 'waiting' || reason === undefined) return [];
+    const isLong = now.getTime() - Date.parse(created) >= JOB_WAITS_MS;
+    if (!isLong && !needsKey(id)) return [];
+    const message = `job ${id} waits: ${reason}`;
+    return [{ kind: 'job-waits', about: id, level: 'warning', message }];
+  });
+}
+
+function lateSchedules({ now, jobs, schedules, latePeriods }: Circumstances): Condition[] {
+  return schedules.list().flatMap(({ schedule: { name, created } }): Condition[] => {
+    const done = jobs.filter((job) => job.schedule === name && job.state === 'done');
+    const last =
+      done
+        .map((job) => job.created)
+        .sort()
+        .at(-1) ?? created;
+    const due = schedules.nth(name, new Date(last), latePeriods);
+    const isLate =
+      due !== undefined && due <= now && now.getTime() - Date.parse(last) >= LATE_MIN_MS;
+    if (!isLate) return [];
+    const since = done.length > 0 ? `since ${last}` : 'yet';
+    const message = `schedule ${name} has not succeeded ${since}`;
+    return [{ kind: 'schedule-late', about: name, level: 'critical', message }];
+  });
+}

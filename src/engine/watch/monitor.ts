@@ -1,0 +1,367 @@
+import { join } from 'node:path/posix';
+import { type AlarmBook, openAlarmBook, standingAlarms } from '../../alarms/alarm-book.ts';
+import {
+  alarmId,
+  type AlarmNews,
+  type Condition,
+  stands,
+  troubleOf,
+} from '../../alarms/alarm-state.ts';
+import type { Sender } from '../../alarms/channel.ts';
+import { wantedMarks } from '../../store/packs/wanted-marks.ts';
+import { type ClockWatch, openClockWatch } from '../../alarms/clock-watch.ts';
+import { type Lockdown, openLockdown } from '../../alarms/lockdown.ts';
+import { type Outbox, openOutbox } from '../../alarms/outbox.ts';
+import type { FillLimits } from '../../alarms/pool-fill.ts';
+import {
+  type AlarmNotice,
+  type Channel,
+  CHANNELS,
+  OUTBOX,
+} from '../../formats/store/service/alarm.ts';
+import type { Checks } from '../../formats/store/base/plain-record.ts';
+import { asError } from '../../lib/as-error.ts';
+import type { OperationName, RequestOf, ResultOf } from '../../operations/operations.ts';
+import type { Change, Damage } from '../../operations/results.ts';
+import { SystemError } from '../../sys/base/system-error.ts';
+import { thisHost } from '../../sys/net/this-host.ts';
+import { ticker } from '../../sys/base/ticker.ts';
+import type { World } from '../../sys/world.ts';
+import type { AuditCheck } from '../audit/audit-files.ts';
+import type { Audit } from '../audit/audit.ts';
+import { conditionsOf, SEEN_KINDS } from './alarm-rules.ts';
+import type { JobDesk } from '../jobs/job-service.ts';
+import type { SessionKeeper } from '../sessions/session-supervisor.ts';
+
+/*
+ * Watches over the store and what runs on it: finds what needs somebody, keeps it until it is over, and tells of it.
+ */
+export interface Guard extends AsyncDisposable {
+  readonly alarms: AlarmBook;
+  readonly lockdown: Lockdown;
+  /** How many have to agree to the end of a lockdown that begins now. */
+  persons(): number;
+  /** Something that nobody can see afterwards is wrong. */
+  trouble(message: string): void;
+  /** What has been done apart: a check may have found damage. */
+  finished<N extends OperationName>(
+    name: N,
+    request: RequestOf<N>,
+    result: ResultOf<N>,
+  ): Promise<void>;
+  auditChecked(result: AuditCheck): Promise<void>;
+  /** Something has changed that may be a reason for an alarm, or the end of one. */
+  wake(): void;
+  /** In words: what the store orders and this box does not obey, as it was when the guard looked last. */
+  notAdopted(): readonly string[];
+  /** What waits to be told is tried now. */
+  retell(): void;
+  /** How many messages wait to be told. */
+  untold(): number;
+  /** Sends something through each channel that there is. */
+  test(): Promise<ResultOf<'notify/test'>>;
+  start(watched: Watched): void;
+}
+
+export interface Watched {
+  readonly sessions: Pick<SessionKeeper, 'counts' | 'waiting' | 'damaged'>;
+  readonly jobs: Pick<JobDesk, 'schedules' | 'keys'> & {
+    readonly queue: Pick<JobDesk['queue'], 'list'>;
+  };
+  readonly audit: Pick<Audit, 'check'>;
+  /** What lies in the store and is not obeyed, in words; why the box remembers nothing. */
+  foreign(): Promise<readonly string[]>;
+  boxProblem(): Promise<string | undefined>;
+}
+
+export interface GuardOptions {
+  readonly world: World;
+  /** The store's. */
+  readonly directory: string;
+  /** How its records are written. */
+  readonly checks: () => Checks;
+  /** The box's, outside of every store: what forbids something must not be lost with a file of the store. */
+  readonly boxDirectory: string;
+  /** As they are now. */
+  readonly rules: () => GuardRules;
+  /** What is wrong with the service itself. */
+  readonly ownConditions: () => readonly Condition[];
+  readonly senders: Readonly<Record<Channel, () => Sender | undefined>>;
+  readonly tell: (change: Extract<Change, { event: 'alarm' }>) => void;
+  readonly log: (level: 'error' | 'warning' | 'notice', message: string) => void;
+}
+
+export interface GuardRules extends FillLimits {
+  readonly latePeriods: number;
+  readonly persons: number;
+}
+
+const LOOK_EVERY_MS = 30_000;
+const AUDIT_EVERY_MS = 24 * 60 * 60_000;
+/** What tells one alteration of the audit log from another: an occurrence has room for 256. */
+const OCCURRENCE_MAX = 100;
+
+export async function openGuard(options: GuardOptions): Promise<Guard> {
+  const { world, directory, checks, boxDirectory, log } = options;
+  await using stack = new AsyncDisposableStack();
+  const background = inBackground();
+  stack.defer(() => background.settled());
+  const say = (message: string): void => log('error', message);
+  /** Damage that is found before there are alarms. */
+  const early: string[] = [];
+  let isOpen = false;
+  const onTrouble = (message: string): void => {
+    say(message);
+    if (!isOpen) early.push(message);
+  };
+  const outboxes = new Map<Channel, Outbox>();
+  for (const channel of CHANNELS) {
+    outboxes.set(
+      channel,
+      stack.use(
+        await openOutbox({
+          // Not in the store: an attacker who can write there could send messages in the name of this box.
+          ...{ world, directory: join(boxDirectory, OUTBOX, channel), onTrouble },
+          sender: options.senders[channel],
+          onState: (reason) => background.run(() => told(channel, reason)),
+        }),
+      ),
+    );
+  }
+  const alarms = await openAlarmBook({
+    ...{ world, directory, checks, onTrouble },
+    onNews: (news) => spread(news, { ...options, outboxes }),
+  });
+  const places = { directory: boxDirectory, store: directory, checks };
+  const lockdown = await openLockdown(world, places, onTrouble);
+  const clock = await openClockWatch(world, boxDirectory, onTrouble);
+  isOpen = true;
+  for (const message of early) await alarms.raise(troubleOf(message));
+
+  async function told(channel: Channel, reason: string | undefined): Promise<void> {
+    const what = { kind: 'notify-failing', about: channel, level: 'warning' } as const;
+    if (reason === undefined) return alarms.clear(alarmId(what));
+    await alarms.raise({ ...what, message: `notifications by ${channel} fail: ${reason}` });
+  }
+  const watch = watchOf(options, { alarms, clock });
+  stack.use(watch);
+  // Before the first job may delete something.
+  await watch.seeClock();
+  const owned = stack.move();
+  return {
+    ...{ alarms, lockdown },
+    persons: () => options.rules().persons,
+    trouble(message) {
+      say(message);
+      background.run(() => alarms.raise(troubleOf(message)));
+    },
+    async finished(name, request, result) {
+      if (name === 'store/check') {
+        const check = request as RequestOf<'store/check'>;
+        await checked(alarms, check, result as ResultOf<'store/check'>);
+      } else if ('damage' in result) {
+        await met(alarms, name, result.damage);
+      }
+      watch.wake();
+    },
+    auditChecked: (result) => auditChecked(alarms, result),
+    wake: () => watch.wake(),
+    notAdopted: () => watch.notAdopted(),
+    retell() {
+      for (const outbox of outboxes.values()) outbox.wake();
+    },
+    untold: () => [...outboxes.values()].reduce((sum, { size }) => sum + size, 0),
+    test: () => test(options),
+    start(watched) {
+      for (const outbox of outboxes.values()) outbox.start();
+      watch.start(watched);
+    },
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+/** What is begun by calls that do not wait for it. */
+function inBackground() {
+  const running = new Set<Promise<void>>();
+  return {
+    run(work: () => Promise<void>): void {
+      const it: Promise<void> = work().finally(() => running.delete(it));
+      running.add(it);
+    },
+    async settled(): Promise<void> {
+      while (running.size > 0) await Promise.all(running);
+    },
+  };
+}
+
+function watchOf(
+  { world, directory, rules, log, ownConditions }: GuardOptions,
+  { alarms, clock }: { readonly alarms: AlarmBook; readonly clock: ClockWatch },
+) {
+  let watched: Watched | undefined;
+  let auditedMs = Number.NEGATIVE_INFINITY;
+  let notAdopted: readonly string[] = [];
+
+  async function see({ sessions, jobs, foreign, boxProblem }: Watched): Promise<void> {
+    const { latePeriods, persons: _, ...limits } = rules();
+    const standing = new Set(alarms.list().flatMap((it) => (stands(it) ? [it.id] : [])));
+    notAdopted = await foreign();
+    const conditions = conditionsOf({
+      ...{ latePeriods, limits, now: world.clock.now(), schedules: jobs.schedules },
+      before: (kind) => alarms.list().find((it) => it.kind === kind && stands(it))?.level,
+      space: await world.files.space(directory),
+      foreign: notAdopted,
+      boxProblem: await boxProblem(),
+      damagedFrames: (await wantedMarks(world.files, join(directory, 'wanted')).list()).length,
+      running: sessions.counts().running,
+      waiting: sessions.waiting(),
+      damagedSessions: sessions.damaged(),
+      jobs: jobs.queue.list().map(({ job }) => job),
+      // What was so when the service ended is so until the job has been tried again.
+      needsKey: (id) =>
+        jobs.keys.neededBy(id) !== undefined ||
+        (!jobs.keys.wasTried(id) && standing.has(alarmId({ kind: 'job-waits', about: id }))),
+    });
+    await alarms.compare(SEEN_KINDS, [...conditions, ...ownConditions()]);
+  }
+  async function seeClock(): Promise<void> {
+    const jump = await clock.look();
+    if (jump === undefined) return;
+    const message = `${jump}; nothing is forgotten until somebody has looked`;
+    await alarms.raise({ kind: 'clock-jump', level: 'critical', message });
+    // Only then: what forbids deletions must not be lost.
+    if ((await standingAlarms(world.files, directory, 'clock-jump')).length > 0)
+      await clock.trust();
+  }
+  async function seeAudit({ audit }: Watched): Promise<void> {
+    const nowMs = world.clock.sinceBootMs();
+    if (nowMs - auditedMs < AUDIT_EVERY_MS) return;
+    auditedMs = nowMs;
+    await auditChecked(alarms, await audit.check());
+  }
+  async function seen(what: () => Promise<void>): Promise<void> {
+    try {
+      await what();
+    } catch (cause) {
+      if (!(cause instanceof SystemError)) throw cause;
+      log('error', `it cannot be seen whether all is well: ${cause.message}`);
+    }
+  }
+  async function look(): Promise<number> {
+    const it = watched;
+    await seen(seeClock);
+    if (it) await seen(() => see(it));
+    if (it) await seen(() => seeAudit(it));
+    return LOOK_EVERY_MS;
+  }
+  const ticks = ticker(world.clock, look);
+  return {
+    seeClock: () => seen(seeClock),
+    wake: () => ticks.wake(),
+    notAdopted: () => notAdopted,
+    start(it: Watched): void {
+      watched = it;
+      ticks.start();
+    },
+    [Symbol.asyncDispose]: () => ticks[Symbol.asyncDispose](),
+  };
+}
+
+/** Work that goes on without what is damaged; a check that finds nothing ends the alarm. */
+async function met(
+  alarms: AlarmBook,
+  name: OperationName,
+  damage: readonly Damage[],
+): Promise<void> {
+  const [first] = damage;
+  if (!first) return;
+  const more = damage.length > 1 ? `, and ${damage.length - 1} more` : '';
+  const message = `${name} met damage: ${first.where}: ${first.what}${more}; run "store check"`;
+  await alarms.raise({ kind: 'damage', about: 'structure', level: 'critical', message });
+}
+
+/** A check that has read less does not take back what one that has read more found. */
+async function checked(
+  alarms: AlarmBook,
+  { readData }: RequestOf<'store/check'>,
+  { problems, locked }: ResultOf<'store/check'>,
+): Promise<void> {
+  const [first] = problems;
+  const finds = { contents: 'contents', structure: 'structure' } as const;
+  const about = readData ? finds.contents : finds.structure;
+  if (first) {
+    const more = problems.length > 1 ? `, and ${problems.length - 1} more` : '';
+    const message = `a check found damage: ${first.where}: ${first.what}${more}`;
+    return alarms.raise({ kind: 'damage', about, level: 'critical', message });
+  }
+  if (locked.length > 0) return;
+  const over = readData ? Object.values(finds) : [finds.structure];
+  for (const about of over) await alarms.clear(alarmId({ kind: 'damage', about }));
+}
+
+async function auditChecked(alarms: AlarmBook, { problem }: AuditCheck): Promise<void> {
+  const what = { kind: 'audit-broken', level: 'critical' } as const;
+  if (problem === null) return alarms.clear(alarmId(what));
+  const message = `the audit log was altered: ${problem}`;
+  await alarms.raise({ ...what, message, occurrence: message.slice(0, OCCURRENCE_MAX) });
+}
+
+/** To whoever follows the service, and, before the alarm is noted, to those who are to be told. */
+async function spread(
+  { event, alarm }: AlarmNews,
+  {
+    world,
+    senders,
+    outboxes,
+    tell,
+    log,
+  }: GuardOptions & { outboxes: ReadonlyMap<Channel, Outbox> },
+): Promise<void> {
+  const { id, kind, about, level, message } = alarm;
+  const isGood = event === 'ended' || event === 'acknowledged';
+  // A trouble is in the log already.
+  if (isGood || kind !== 'trouble') log(isGood ? 'notice' : 'error', wordsOf(event, alarm));
+  tell({ event: 'alarm', message, alarm: id, what: event, level });
+  if (event === 'acknowledged') return;
+  const time = world.clock.now().toISOString();
+  for (const [channel, outbox] of outboxes) {
+    const isItself = kind === 'notify-failing' && about === channel;
+    if (isItself || !senders[channel]()) continue;
+    await outbox.put({ event, host: thisHost().name, alarm: id, kind, level, message, time });
+  }
+}
+
+function wordsOf(event: AlarmNews['event'], { id, message }: AlarmNews['alarm']): string {
+  const words = {
+    raised: '',
+    again: ' again',
+    ended: ' is over',
+    acknowledged: ' is acknowledged',
+  };
+  return `alarm ${id}${words[event]}: ${message}`;
+}
+
+async function test({ world, senders }: GuardOptions): Promise<ResultOf<'notify/test'>> {
+  const created = world.clock.now().toISOString();
+  const notice: AlarmNotice = {
+    ...{ event: 'test', host: thisHost().name, alarm: 'test', kind: 'test', level: 'warning' },
+    ...{ message: 'somebody wants to know whether this arrives', time: created },
+  };
+  const attempts = CHANNELS.flatMap((channel) => {
+    const sender = senders[channel]();
+    return sender ? [{ channel, sender }] : [];
+  });
+  const channels = await Promise.all(
+    attempts.map(async ({ channel, sender }) => {
+      const id = `test-${Buffer.from(world.random.bytes(8)).toString('hex')}`;
+      const message = { id, created, attempts: 0, notBefore: undefined, reason: undefined, notice };
+      try {
+        await sender.send(message, new AbortController().signal);
+        return { channel, delivered: true, reason: null };
+      } catch (cause) {
+        return { channel, delivered: false, reason: asError(cause).message };
+      }
+    }),
+  );
+  return { channels };
+}

@@ -1,0 +1,93 @@
+import { ticker } from '../../sys/base/ticker.ts';
+import type { Report, Throughput, ThroughputRates } from '../../operations/results.ts';
+import type { Clock } from '../../sys/base/clock.ts';
+
+/* How much goes through, now and in the last hour: what guests read and write, and what backups read. */
+
+export interface ThroughputRecorder extends AsyncDisposable {
+  /** The last hour in `points` parts of equal length; those before the service was started are left out. */
+  show(points: number): Throughput;
+}
+
+/** Bytes since some beginning: they only grow. */
+export type Totals = ThroughputRates;
+
+const SAMPLE_MS = 5000;
+/** An hour: some 40 KiB of memory. */
+const SAMPLES_MAX = 720;
+
+const NONE: ThroughputRates = { readBytes: 0, writtenBytes: 0, ingestBytes: 0 };
+
+export function recordThroughput(clock: Clock, totals: () => Totals): ThroughputRecorder {
+  /** Bytes a second, the newest last. */
+  const samples: ThroughputRates[] = [];
+  let taken = 0;
+  let last = { totals: totals(), atMs: clock.monotonicMs() };
+
+  function sample(): void {
+    const now = { totals: totals(), atMs: clock.monotonicMs() };
+    const seconds = (now.atMs - last.atMs) / 1000;
+    if (seconds <= 0) return;
+    samples.push(rates((name) => Math.max(0, now.totals[name] - last.totals[name]) / seconds));
+    taken++;
+    if (samples.length > SAMPLES_MAX) samples.shift();
+    last = now;
+  }
+  const ticks = ticker(clock, () => {
+    sample();
+    return SAMPLE_MS;
+  });
+  ticks.start();
+  return {
+    show(points) {
+      const each = Math.ceil(SAMPLES_MAX / points);
+      const parts: ThroughputRates[] = [];
+      // Parts begin at fixed times: else the whole graph would change with each sample, and only the newest should.
+      let start = samples.length - (((taken - 1) % each) + 1);
+      for (let end = samples.length; end > 0; end = start, start -= each) {
+        parts.unshift(mean(samples.slice(Math.max(0, start), end)));
+      }
+      return { seconds: (each * SAMPLE_MS) / 1000, now: samples.at(-1) ?? NONE, points: parts };
+    },
+    [Symbol.asyncDispose]: () => ticks[Symbol.asyncDispose](),
+  };
+}
+
+function mean(samples: readonly ThroughputRates[]): ThroughputRates {
+  return rates((name) => samples.reduce((sum, it) => sum + it[name], 0) / samples.length);
+}
+
+function rates(of: (name: keyof ThroughputRates) => number): ThroughputRates {
+  const whole = (name: keyof ThroughputRates): number => Math.round(of(name));
+  return {
+    readBytes: whole('readBytes'),
+    writtenBytes: whole('writtenBytes'),
+    ingestBytes: whole('ingestBytes'),
+  };
+}
+
+/** Counts what backups read, by what they report. */
+export interface IngestMeter {
+  /** Of one backup: hears its reports, and passes them on. */
+  heard(report: Report): Report;
+  readonly totalBytes: number;
+}
+
+export function ingestMeter(): IngestMeter {
+  let totalBytes = 0;
+  return {
+    heard(report) {
+      let before = 0;
+      return (event) => {
+        if (event.event === 'progress' && event.readBytes !== undefined) {
+          totalBytes += Math.max(0, event.readBytes - before);
+          before = event.readBytes;
+        }
+        report(event);
+      };
+    },
+    get totalBytes() {
+      return totalBytes;
+    },
+  };
+}

@@ -1,0 +1,65 @@
+import { bareDesk } from '../operations/bare-context.ts';
+import { processSide } from '../../sys/process/own-process.ts';
+import { SystemError } from '../../sys/base/system-error.ts';
+import { failureOf, type FromWorker, type ToWorker, toldFailure } from './run-in-worker.ts';
+import { type Desk, handle } from '../operations/handlers.ts';
+import { type GivenSecret, type House, openHouse, type SecretSource } from '../base/engine.ts';
+import { secretsAmong } from '../secrets/secret-files.ts';
+
+/* The process in which an operation runs that takes long: `run-in-worker.ts` started it. */
+
+const side = processSide<ToWorker, FromWorker>();
+const abort = new AbortController();
+const asked = new Map<string, PromiseWithResolvers<GivenSecret | undefined>>();
+
+const secrets: SecretSource = (set, when) => {
+  const answer = asked.get(set) ?? Promise.withResolvers<GivenSecret | undefined>();
+  asked.set(set, answer);
+  side.post({ kind: 'secret?', set, when });
+  return answer.promise;
+};
+
+function hear(message: ToWorker): void {
+  if (message.kind === 'abort') abort.abort(new SystemError('FAILED', 'it was interrupted'));
+  else if (message.kind === 'secret') asked.get(message.set)?.resolve(message.secret);
+  else if (message.kind === 'no secret') {
+    asked.get(message.set)?.reject(failureOf(message.failure));
+  }
+}
+
+function deskOn(house: House, isSecret: Desk['isSecret']): Desk {
+  const bare = bareDesk('FAILED', 'only the service itself does that');
+  return { ...bare, isSecret, house: async () => house };
+}
+
+async function run(message: ToWorker): Promise<void> {
+  if (message.kind !== 'start') return;
+  const { store, name, request, secretFiles } = message;
+  try {
+    await using house = await openHouse(store);
+    const result = await handle(
+      name,
+      deskOn(house, await secretsAmong(secretFiles)),
+      request as never,
+      {
+        ...{ given: undefined, who: undefined },
+        secrets,
+        signal: abort.signal,
+        report: (event) => side.post({ kind: 'event', event }),
+      },
+    );
+    side.post({ kind: 'done', result });
+  } catch (error) {
+    const failure = toldFailure(error);
+    if (!failure) throw error;
+    side.post({ kind: 'failed', failure });
+  }
+}
+
+side.leaveSignals();
+side.stepBack();
+side.onOrphaned(() => abort.abort(new SystemError('FAILED', 'the service has ended')));
+const first = side.receive();
+side.listen(hear);
+await run(await first);
+side.close();

@@ -1,0 +1,310 @@
+import { GranularError } from '../base/file-restore-error.ts';
+import { findInside, type Inside } from '../base/paths.ts';
+import { printable } from '../../lib/printable.ts';
+import { exitCode, lastWords, outputOf, runProgram, startProgram } from '../base/programs.ts';
+
+export interface CopyProgress {
+  /** Bytes, of all that is there; 0: not known yet. */
+  readonly position: number;
+  readonly total: number;
+}
+
+export interface CopyOptions {
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: CopyProgress) => void;
+  /** A guest's program is not to run here with the rights of its owner, nor with capabilities of its own. */
+  readonly dropSetId?: boolean;
+  /** What is at the destination and differs is replaced. Without it nothing is copied where something would be. */
+  readonly overwrite?: boolean;
+}
+
+export interface CopyResult {
+  /** Absolute: the directory that it went to, or the file that it became. */
+  readonly to: string;
+  /** What the destination could not take of owners, lists and attributes; some of it if there is much. */
+  readonly lost: readonly string[];
+}
+
+/** Some file systems take long to delete or to extend one huge file; nothing takes this long. */
+const IDLE_MS = 15 * 60_000;
+const LOOK_MS = 60_000;
+const NOTES_MAX = 20;
+/** So many files that would be replaced are named. */
+const NAMED_MAX = 5;
+/** Beside the file, for what an interruption leaves of it: under its own name a file is whole. */
+const PARTIAL_DIRECTORY = '.holdfast-partial';
+/** rsync, "EXIT VALUES": some files failed, some were gone. */
+const PARTIAL = 23;
+const VANISHED = 24;
+/** Lines about what is attached to a file, which itself was copied. */
+const ATTACHED =
+  /\b(set_acl|get_acl|sys_acl_\w+|rsync_xal_\w+|\w*xattr\w*|chown|chgrp|failed to set (times|permissions)|chmod)\b/;
+/** What an attribute holds is content where the destination takes attributes, but not so large ones. */
+const ATTRIBUTE = /\brsync_xal_set\b/;
+const TOO_LARGE = /No space left on device|Argument list too long|Numerical result out of range/;
+const FULL = /No space left on device|Disk quota exceeded/;
+const READ_ONLY = /Read-only file system|Permission denied/;
+const SOURCE =
+  /\b(read errors mapping|readlink_stat|link_stat|opendir|readdir|send_files failed to open)\b/;
+
+/**
+ * Copies files and directories of the volume at `root` with names, times, owners, holes, hard links and what
+ * is attached to them. `to` is a directory, in which they get their own names and which is made if need be, or
+ * for one file the new file's name. What is there already and has size and time is not copied again: after
+ * an interruption, run it again. Links are copied as links, device files not at all. Rejects EXISTS where files
+ * would be replaced; what only gets other rights is not asked about.
+ */
+export async function copyOut(
+  root: string,
+  paths: readonly string[],
+  to: string,
+  { signal, onProgress, dropSetId = false, overwrite = false }: CopyOptions = {},
+): Promise<CopyResult> {
+  const sources = await findSources(root, paths, signal);
+  const destination = await destinationOf(sources, to, signal);
+  const args = [
+    ...['--archive', '--hard-links', '--acls', '--xattrs', '--sparse', '--numeric-ids'],
+    // Lists of rights go as such. XFS shows them as attributes too, others what they are made of.
+    ...['--filter=-x trusted.SGI_ACL_*', '--filter=-x system.*'],
+    // A device file of a guest would be a door to this host's devices.
+    ...['--no-devices', `--partial-dir=${PARTIAL_DIRECTORY}`, '--no-human-readable'],
+    // File capabilities (capabilities(7)) give a program rights as set-uid does; a guest's SELinux labels mean nothing.
+    ...(dropSetId ? ['--chmod=ug-s', '--filter=-x security.*'] : []),
+  ];
+  const places = [
+    '--',
+    ...sources.map(({ path }) => (path === '' ? `${root}/` : `${root}/${path}`)),
+    destination,
+  ];
+  if (!overwrite) await refuseToReplace(args, places, signal);
+  const shown = ['--no-inc-recursive', '--info=progress2', '--outbuf=L'];
+  await using rsync = await startProgram('rsync', [...args, ...shown, ...places], {
+    idleMs: IDLE_MS,
+    ...(signal && { signal }),
+  });
+  rsync.stdin.end();
+  let told = -1;
+  for await (const part of outputOf(rsync)) {
+    const progress = progressOf(part.toString());
+    // It says the same once more for every file that is there already.
+    if (progress && progress.position !== told) onProgress?.(progress);
+    told = progress?.position ?? told;
+  }
+  const end = await rsync.ended;
+  const lost = judge(exitCode('rsync', end), end.stderr, to);
+  return { to: destination, lost };
+}
+
+/** Asks rsync what it would do. Where the destination is new, or empty, there is nothing to ask. */
+async function refuseToReplace(
+  args: readonly string[],
+  places: readonly string[],
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const destination = places.at(-1)!;
+  const limits = { timeoutMs: LOOK_MS, ...(signal && { signal }) };
+  // A file stands for itself; of a directory, what is in it.
+  const depth = destination.endsWith('/') ? '1' : '0';
+  const look = ['-P', destination, '-mindepth', depth, '-maxdepth', depth, '-print', '-quit'];
+  if ((await runProgram('find', look, limits)).stdout.length === 0) return;
+  const asked = [...args, '--dry-run', '--existing', '--out-format=%i %n', ...places];
+  await using rsync = await startProgram('rsync', asked, {
+    idleMs: IDLE_MS,
+    ...(signal && { signal }),
+  });
+  rsync.stdin.end();
+  let [rest, count] = ['', 0];
+  const first: string[] = [];
+  for await (const part of outputOf(rsync)) {
+    const lines = `${rest}${part.toString()}`.split('\n');
+    rest = lines.pop()!;
+    for (const line of lines) {
+      const name = replacedBy(line);
+      if (name === undefined) continue;
+      count++;
+      if (first.length < NAMED_MAX) first.push(printable(name));
+    }
+  }
+  // What else is in the way comes up when it is done, as it did here.
+  exitCode('rsync', await rsync.ended);
+  if (count === 0) return;
+  const more = count > first.length ? ` and ${count - first.length} more` : '';
+  throw new GranularError(
+    'EXISTS',
+    `${first.join(', ')}${more} would be replaced in ${destination}, nothing was copied: ` +
+      'choose another directory, or overwrite them (--overwrite)',
+  );
+}
+
+/** The name in a line `%i %n` (rsync(1), --itemize-changes) if it replaces what exists: content, kind or target. */
+function replacedBy(line: string): string | undefined {
+  const isReplaced = /^(?:[<>ch][fLDS]|cd\+)\S* /.test(line);
+  return isReplaced ? line.slice(line.indexOf(' ') + 1) : undefined;
+}
+
+/**
+ * Files and directories of the volume at `root` as one archive, named as in the volume. A tar holds all that
+ * is attached to them, a zip names, times and modes. Throws at its end as `copyOut`.
+ */
+export async function* archive(
+  root: string,
+  paths: readonly string[],
+  { format, signal }: { readonly format: 'tar' | 'zip'; readonly signal?: AbortSignal },
+): AsyncGenerator<Uint8Array> {
+  const sources = await findSources(root, paths, signal);
+  const members = sources.map(({ path }) => (path === '' ? '.' : path));
+  const [program, args] =
+    format === 'tar'
+      ? (['tar', [...TAR, '-C', root, ...members.map((it) => `--add-file=${it}`)]] as const)
+      : // A member `@x` would be an archive to copy from; the substitution takes `./` off again.
+        (['bsdtar', [...ZIP, '-C', root, ...members.map((it) => `./${it}`)]] as const);
+  await using tool = await startProgram(program, args, {
+    idleMs: IDLE_MS,
+    ...(signal && { signal }),
+  });
+  tool.stdin.end();
+  yield* outputOf(tool);
+  const end = await tool.ended;
+  if (exitCode(program, end) !== 0) {
+    throw new GranularError('INCOMPLETE', `the archive is not whole: ${lastWords(end.stderr)}`);
+  }
+}
+
+/** The bytes of one file. */
+export async function* readOut(
+  root: string,
+  path: string,
+  { signal }: { readonly signal?: AbortSignal } = {},
+): AsyncGenerator<Uint8Array> {
+  const inside = await findInside(root, path, { follow: true, ...(signal && { signal }) });
+  if (inside.kind !== 'file')
+    throw new GranularError('BAD_PATH', `"${printable(path)}" is no file`);
+  await using tool = await startProgram('cat', ['--', `${root}/${inside.path}`], {
+    idleMs: IDLE_MS,
+    ...(signal && { signal }),
+  });
+  tool.stdin.end();
+  yield* outputOf(tool);
+  const end = await tool.ended;
+  if (exitCode('cat', end) !== 0) throw new GranularError('UNREADABLE', lastWords(end.stderr));
+}
+
+const TAR = [
+  ...['--create', '--file=-', '--format=posix', '--sparse', '--numeric-owner', '--acls'],
+  ...[
+    '--xattrs',
+    '--xattrs-include=*',
+    '--xattrs-exclude=trusted.SGI_ACL_*',
+    '--warning=no-file-ignored',
+  ],
+];
+const ZIP = ['-c', '-f', '-', '--format=zip', '-s', ',^\\./,,S'];
+
+async function findSources(
+  root: string,
+  paths: readonly string[],
+  signal?: AbortSignal,
+): Promise<Inside[]> {
+  const sources: Inside[] = [];
+  for (const path of paths) {
+    // A trailing slash means what a link leads to.
+    const follow = path.endsWith('/');
+    const source = await findInside(root, path, { follow, ...(signal && { signal }) });
+    if (source.kind === 'device') {
+      throw new GranularError(
+        'BAD_PATH',
+        `"${printable(path)}" is a device file: it has no content`,
+      );
+    }
+    const same = sources.find((it) => baseOf(it.path) === baseOf(source.path));
+    if (same) {
+      throw new GranularError(
+        'BAD_PATH',
+        `"${printable(same.path)}" and "${printable(source.path)}" would get the same name: copy them apart`,
+      );
+    }
+    sources.push(source);
+  }
+  return sources;
+}
+
+/** An existing directory, a new one, or a file's name. */
+async function destinationOf(
+  sources: readonly Inside[],
+  to: string,
+  signal?: AbortSignal,
+): Promise<string> {
+  if (!to.startsWith('/') || to.includes('\0')) {
+    throw new GranularError('BAD_PATH', `"${printable(to)}" is no absolute path`);
+  }
+  const options = { timeoutMs: LOOK_MS, ...(signal && { signal }) };
+  const seen = await runProgram('stat', ['--dereference', '--format=%F', '--', to], options);
+  const isThere = seen.code === 0;
+  const isDirectory = isThere && seen.stdout.toString().trim() === 'directory';
+  const isOneFile = sources.length === 1 && sources[0]!.kind !== 'directory';
+  if (isDirectory) return to.endsWith('/') ? to : `${to}/`;
+  if (isOneFile && !to.endsWith('/')) return to;
+  if (isThere) throw new GranularError('DENIED', `${to} is there and is no directory`);
+  const made = await runProgram('mkdir', ['--parents', '--', to], options);
+  if (made.code !== 0) {
+    const code = FULL.test(made.stderr) ? 'NO_SPACE' : 'DENIED';
+    throw new GranularError(code, `cannot make ${to}: ${lastWords(made.stderr)}`);
+  }
+  return to.endsWith('/') ? to : `${to}/`;
+}
+
+/** The last of `  1048579  99%  500.00MB/s  0:00:00 (xfr#2, to-chk=0/4)`; bytes go with a rounded share. */
+function progressOf(text: string): CopyProgress | undefined {
+  const last = [...text.matchAll(/(?:^|\r)\s*(\d+)\s+(\d+)%/g)].at(-1);
+  if (!last) return undefined;
+  const [position, percent] = [Number(last[1]), Number(last[2])];
+  const total = percent === 0 ? 0 : Math.round((position * 100) / percent);
+  return { position, total };
+}
+
+/** What was lost on the way, by what rsync said; throws for all that is worse. */
+export function judge(code: number, stderr: string, to: string): string[] {
+  if (code === 0) return [];
+  const lines = stderr
+    .split('\n')
+    .filter((line) => line !== '' && !/^rsync (error|warning):/.test(line))
+    .map(printable);
+  const failed = lines.filter((line) => !ATTACHED.test(withoutNames(line)));
+  const few = failed.slice(0, 5).join('; ');
+  const full = failed.find((line) => FULL.test(line));
+  if (full !== undefined) throw new GranularError('NO_SPACE', `${to} is full: ${full}`);
+  const unread = failed.filter((line) => SOURCE.test(withoutNames(line)));
+  if (unread.length > 0) {
+    throw new GranularError(
+      'UNREADABLE',
+      `not all could be read: ${unread.slice(0, 5).join('; ')}`,
+    );
+  }
+  const refused = failed.find((line) => READ_ONLY.test(line));
+  if (refused !== undefined && code !== PARTIAL) {
+    throw new GranularError('DENIED', `${to} takes no files: ${refused}`);
+  }
+  const tooLarge = lines.filter(
+    (line) => TOO_LARGE.test(line) && ATTRIBUTE.test(withoutNames(line)),
+  );
+  if (tooLarge.length > 0) {
+    throw new GranularError(
+      'INCOMPLETE',
+      `everything was copied except attributes (streams of NTFS) that are too large for the file system of ${to}; ` +
+        `a tar takes them (--to - --tar): ${tooLarge.slice(0, 5).join('; ')}`,
+    );
+  }
+  const isAlmost = code === PARTIAL || code === VANISHED;
+  if (isAlmost && failed.length === 0) return lines.slice(0, NOTES_MAX);
+  if (isAlmost) throw new GranularError('INCOMPLETE', `not all was copied: ${few}`);
+  throw new GranularError('FAILED', `rsync, exit code ${code}: ${few || lastWords(stderr)}`);
+}
+
+/** A file may be called like what may go wrong. */
+function withoutNames(line: string): string {
+  return line.replace(/".*"/, '""');
+}
+
+function baseOf(path: string): string {
+  return path.slice(path.lastIndexOf('/') + 1);
+}

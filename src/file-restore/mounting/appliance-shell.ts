@@ -1,0 +1,139 @@
+import { GranularError } from '../base/file-restore-error.ts';
+import { printable } from '../../lib/printable.ts';
+import { turnOfLoop } from '../../lib/turn-of-loop.ts';
+import { exitCode, lastWords, startProgram } from '../base/programs.ts';
+import { systemClock } from '../../sys/base/clock.ts';
+
+/*
+ * A conversation with guestfish: a command a line on its standard input, what it prints until a mark that it
+ * is asked to print. Keys go the same way and never into an argument.
+ */
+
+export interface ApplianceShell extends AsyncDisposable {
+  /** What the command prints; rejects FAILED with what it said where it failed. */
+  ask(words: readonly string[], options?: AskOptions): Promise<string>;
+  /** Says it and does not wait for an answer. */
+  say(words: readonly string[]): void;
+}
+
+export interface AskOptions {
+  /** A line that the command asks for. */
+  readonly key?: Uint8Array;
+  readonly timeoutMs?: number;
+}
+
+export interface ShellOptions {
+  /** For the overlays that take what a guest's file systems write. */
+  readonly directory: string;
+  /** Without /dev/kvm. */
+  readonly emulated: boolean;
+  readonly signal?: AbortSignal;
+}
+
+const ANSWER_MS = 120_000;
+const QUIT_MS = 5000;
+const OUTPUT_LENGTH_MAX = 16 * 1024 * 1024;
+const ERROR = /libguestfs: error: (.*)/g;
+/** More complaints than this are not kept, and a failure could be missed. */
+const COMPLAINTS_LENGTH_MAX = 32 * 1024;
+
+export async function openApplianceShell({
+  directory,
+  emulated,
+  signal,
+}: ShellOptions): Promise<ApplianceShell> {
+  const clock = systemClock();
+  const fish = await startProgram('guestfish', ['--keys-from-stdin'], {
+    environment: {
+      LIBGUESTFS_BACKEND: 'direct',
+      LIBGUESTFS_TMPDIR: directory,
+      ...(emulated && { LIBGUESTFS_BACKEND_SETTINGS: 'force_tcg' }),
+    },
+    ...(signal && { signal }),
+  });
+  let output = '';
+  let heard: (() => void) | undefined;
+  let isOver = false;
+  fish.stdout.setEncoding('utf8').on('data', (part: string) => {
+    output += part;
+    // Nothing that is asked for here is so long.
+    if (output.length > OUTPUT_LENGTH_MAX) fish.kill();
+    heard?.();
+  });
+  void fish.ended.then(() => {
+    isOver = true;
+    heard?.();
+  });
+
+  /** What was printed before `mark`. */
+  async function until(mark: string, timeoutMs: number): Promise<string> {
+    const limit = AbortSignal.timeout(timeoutMs);
+    limit.addEventListener('abort', () => heard?.(), { once: true });
+    for (;;) {
+      const at = output.indexOf(mark);
+      if (at >= 0) {
+        const answer = output.slice(0, at);
+        output = output.slice(at + mark.length);
+        return answer;
+      }
+      if (isOver) {
+        const end = await fish.ended;
+        exitCode('guestfish', end);
+        throw new GranularError('FAILED', `the appliance has ended: ${errorsIn(end.stderr)}`);
+      }
+      if (limit.aborted) {
+        fish.kill();
+        throw new GranularError('TIMEOUT', 'the appliance does not answer and was given up');
+      }
+      await new Promise<void>((resolve) => (heard = resolve));
+    }
+  }
+  let marks = 0;
+  return {
+    say: (words) => void fish.stdin.write(line(words)),
+    async ask(words, { key, timeoutMs = ANSWER_MS } = {}) {
+      const mark = `holdfast mark ${++marks}`;
+      const said = fish.stderr().length;
+      if (said > COMPLAINTS_LENGTH_MAX) fish.kill();
+      fish.stdin.write(line(words));
+      if (key) {
+        fish.stdin.write(key);
+        fish.stdin.write('\n');
+      }
+      fish.stdin.write(`echo ${quoted(mark)}\n`);
+      const answer = await until(`${mark}\n`, timeoutMs);
+      // Errors were written before the mark, on another pipe: they are read in the same round.
+      await turnOfLoop();
+      const failed = fish.stderr().slice(said);
+      // It says nothing of what went well.
+      if (failed === '') return answer;
+      throw new GranularError('FAILED', `${words[0]}: ${errorsIn(failed)}`);
+    },
+    async [Symbol.asyncDispose]() {
+      if (!isOver) fish.stdin.end('quit\n');
+      const late = new AbortController();
+      await Promise.race([fish.ended, clock.sleep(QUIT_MS, late.signal).catch(() => {})]);
+      late.abort();
+      await fish[Symbol.asyncDispose]();
+    },
+  };
+}
+
+function errorsIn(stderr: string): string {
+  const errors = [...stderr.matchAll(ERROR)].map((it) => it[1]!);
+  return errors.length > 0 ? printable(errors.slice(0, 3).join('; ')) : lastWords(stderr);
+}
+
+/** The dash: it goes on after a failure. */
+function line([command, ...args]: readonly string[]): string {
+  return `-${[command, ...args.map(quoted)].join(' ')}\n`;
+}
+
+/** guestfish, "QUOTING ARGUMENTS". */
+function quoted(word: string): string {
+  // oxlint-disable-next-line eslint/no-control-regex -- a newline would begin another command
+  if (/[\u0000-\u001f\u007f]/.test(word)) {
+    throw new GranularError('BAD_PATH', `"${printable(word)}" cannot be said to an appliance`);
+  }
+  return `"${word.replace(/["\\]/g, (it) => `\\${it}`)}"`;
+}

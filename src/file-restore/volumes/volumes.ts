@@ -1,0 +1,269 @@
+import type { DiskFiles } from './disk-files.ts';
+import { fileSystemDriver, KERNEL_DRIVERS } from './drivers.ts';
+import { GranularError, type GranularErrorCode } from '../base/file-restore-error.ts';
+import { type Partition, type PartitionTable, readPartitions } from './partitions.ts';
+import { printable } from '../../lib/printable.ts';
+import { decoded, probe, type Signatures } from './signatures.ts';
+
+/** `unknown`: something else, or nothing that is recognised; `found` says what. */
+export type VolumeKind =
+  | 'ext2'
+  | 'ext3'
+  | 'ext4'
+  | 'xfs'
+  | 'btrfs'
+  | 'vfat'
+  | 'exfat'
+  | 'ntfs'
+  | 'iso9660'
+  | 'udf'
+  | 'swap'
+  | 'LVM2_member'
+  | 'crypto_LUKS'
+  | 'BitLocker'
+  | 'linux_raid_member'
+  | 'unknown';
+
+/**
+ * `kernel` mounts it through a loop device, `ntfs-3g` is a process of its own, `guestfs` a VM of its own.
+ * `container`: it holds volumes, or is one once it has been unlocked: only an appliance opens it.
+ * `none`: nothing is to be had; `reason` says why.
+ */
+export type VolumeDriver =
+  | { readonly kind: 'kernel' | 'ntfs-3g' | 'guestfs' | 'container' }
+  | { readonly kind: 'none'; readonly reason: string };
+
+export interface Volume {
+  /** `vda1`; `vda` of a disk without a table; `vg-lv`. Letters, digits, `.`, `_`, `+` and `-`; unique. */
+  readonly name: string;
+  /** The machine's disk that it lies on, or begins on. */
+  readonly disk: string;
+  readonly place:
+    | { readonly kind: 'partition'; readonly number: number; readonly path: string }
+    /** Inside an appliance. */
+    | { readonly kind: 'device'; readonly device: string };
+  /** Bytes; undefined: nobody has asked. */
+  readonly size: number | undefined;
+  readonly kind: VolumeKind;
+  /** For people: `ext4`, `swap`, `nothing that is recognised (Microsoft reserved)`. */
+  readonly found: string;
+  readonly label: string | undefined;
+  readonly uuid: string | undefined;
+  readonly driver: VolumeDriver;
+  /** Why it is opened only where it is asked for by its name; undefined: it is opened with the others. */
+  readonly aside: string | undefined;
+}
+
+export interface FindVolumesOptions {
+  /** Every file system in a VM of its own, for those who do not trust what is in it. */
+  readonly isolated: boolean;
+  readonly signal?: AbortSignal;
+}
+
+const CONTAINERS: readonly VolumeKind[] = [
+  'LVM2_member',
+  'crypto_LUKS',
+  'BitLocker',
+  'linux_raid_member',
+];
+const KINDS: ReadonlySet<string> = new Set([
+  ...Object.keys(KERNEL_DRIVERS),
+  ...CONTAINERS,
+  'ntfs',
+  'swap',
+]);
+
+/** Partitions that hold no file system, by type: what people know them as. */
+const PARTITION_TYPES: Readonly<Record<string, string>> = {
+  '21686148-6449-6E6F-744E-656564454649': 'BIOS boot',
+  'E3C9E316-0B5C-4DB8-817D-F92DF00215AE': 'Microsoft reserved',
+  '5808C8AA-7E8F-42E0-85D2-E1E90434CFB3': 'Windows LDM metadata',
+  'AF9B60A0-1431-4F62-BC68-3311714A69AD': 'Windows LDM data',
+  'E75CAF8F-F680-4CEE-AFA3-B001E56EFC2D': 'Windows Storage Spaces',
+  '42': 'Windows LDM',
+};
+
+/**
+ * What lies on the partitions of `disks`, seen from outside: what is in containers is an appliance's to tell.
+ * A disk or a partition that cannot be read is a volume that cannot be opened.
+ */
+export async function findVolumes(
+  disks: readonly DiskFiles[],
+  options: FindVolumesOptions,
+): Promise<Volume[]> {
+  const volumes: Volume[] = [];
+  for (const disk of disks) {
+    try {
+      volumes.push(...(await volumesOn(disk, options)));
+    } catch (cause) {
+      volumes.push(unreadable({ disk, number: 0, size: undefined }, cause));
+    }
+  }
+  return volumes;
+}
+
+async function volumesOn(disk: DiskFiles, options: FindVolumesOptions): Promise<Volume[]> {
+  const table = await readPartitions(disk.path, options.signal);
+  const volumes: Volume[] = [];
+  for (const partition of table.partitions) {
+    const volume = await volumeOn(disk, partition, options);
+    if (partition.number > 0 || table.scheme === 'none') volumes.push(volume);
+    else volumes.push(...besideTable(volume, table));
+  }
+  const odd = table.odd.map(({ number, reason }) =>
+    unreadable({ disk, number, size: undefined }, new GranularError('UNREADABLE', reason)),
+  );
+  return [...volumes, ...odd];
+}
+
+/**
+ * What the whole disk bears beside a partition table: images of CDs are both, since ISO 9660 leaves the first 32 KiB to
+ * others; of other file systems that is mostly what is left from before the table was made.
+ */
+function besideTable(volume: Volume, { scheme }: PartitionTable): Volume[] {
+  const { kind, driver } = volume;
+  if (kind === 'iso9660' || kind === 'udf') return [volume];
+  if (kind === 'swap' || driver.kind === 'container') return [];
+  const aside = `the disk has a partition table (${scheme}), and this may be what is left from before it`;
+  return [{ ...volume, aside }];
+}
+
+async function volumeOn(
+  disk: DiskFiles,
+  partition: Partition,
+  options: FindVolumesOptions,
+): Promise<Volume> {
+  const { number, length: size } = partition;
+  try {
+    const seen = describe(await probe(pathOf(disk, number), options.signal), partition);
+    const { kind, found, label, uuid } = seen;
+    const driver = await driverFor(seen, options);
+    return {
+      ...placeOf({ disk, number, size }),
+      kind,
+      found,
+      label,
+      uuid,
+      driver,
+      aside: undefined,
+    };
+  } catch (cause) {
+    return unreadable({ disk, number, size }, cause);
+  }
+}
+
+interface Spot {
+  readonly disk: DiskFiles;
+  readonly number: number;
+  readonly size: number | undefined;
+}
+
+function placeOf({ disk, number, size }: Spot): Pick<Volume, 'name' | 'disk' | 'place' | 'size'> {
+  return {
+    name: safeName(number === 0 ? disk.disk : `${disk.disk}${number}`),
+    disk: disk.disk,
+    place: { kind: 'partition', number, path: pathOf(disk, number) },
+    size,
+  };
+}
+
+function pathOf(disk: DiskFiles, number: number): string {
+  return number === 0 ? disk.path : disk.partition(number);
+}
+
+/** What would fail with any disk. */
+const NOT_OF_THE_DISK: readonly GranularErrorCode[] = ['TOOL_MISSING', 'INTERRUPTED', 'DENIED'];
+
+/** Throws what is not the disk's fault. */
+function unreadable(spot: Spot, cause: unknown): Volume {
+  if (!(cause instanceof GranularError) || NOT_OF_THE_DISK.includes(cause.code)) throw cause;
+  return {
+    ...placeOf(spot),
+    kind: 'unknown',
+    found: 'unreadable',
+    label: undefined,
+    uuid: undefined,
+    driver: { kind: 'none', reason: withoutPaths(cause.message, spot) },
+    aside: undefined,
+  };
+}
+
+/** Where a disk is served from means nothing to people. */
+function withoutPaths(message: string, spot: Spot): string {
+  const { name } = placeOf(spot);
+  return message
+    .replaceAll(pathOf(spot.disk, spot.number), name)
+    .replaceAll(spot.disk.path, spot.disk.disk);
+}
+
+/** The one of that name; the message of NOT_FOUND names them all. */
+export function volumeNamed(volumes: readonly Volume[], name: string): Volume {
+  const found = volumes.find((it) => it.name === name);
+  if (found) return found;
+  const all = volumes.map((it) => `${it.name} (${it.found})`).join(', ');
+  throw new GranularError(
+    'NOT_FOUND',
+    `no volume ${printable(name)}: there is ${all === '' ? 'none' : all}`,
+  );
+}
+
+/** What it is, out of what tools call it. */
+export function kindOf(type: string): VolumeKind {
+  // The VM calls FAT by its variants.
+  if (type === 'msdos' || type === 'fat') return 'vfat';
+  return KINDS.has(type) ? (type as VolumeKind) : 'unknown';
+}
+
+/** Only an appliance opens those. */
+export function isContainer(kind: VolumeKind): boolean {
+  return CONTAINERS.includes(kind);
+}
+
+/** Needs a key. */
+export function isLocked({ kind }: Volume): boolean {
+  return kind === 'crypto_LUKS' || kind === 'BitLocker';
+}
+
+/** For directories and for arguments: whatever a disk calls it. */
+export function safeName(name: string): string {
+  return name.replace(/[^A-Za-z0-9._+-]/g, '_').replace(/^[.-]/, '_');
+}
+
+type Seen = Pick<Volume, 'kind' | 'found' | 'label' | 'uuid'> & {
+  /** A file system, not what is made of several or holds other things. */
+  readonly isFileSystem: boolean;
+};
+
+function describe(fields: Signatures, { type }: Partition): Seen {
+  const fsType = fields['ID_FS_TYPE'];
+  const version = fields['ID_FS_VERSION'];
+  const isVersioned = fsType === 'crypto_LUKS' && version !== undefined;
+  return {
+    kind: kindOf(fsType ?? ''),
+    found: printable(
+      fsType === undefined ? other(fields, type) : isVersioned ? `${fsType} ${version}` : fsType,
+    ),
+    label: decoded(fields['ID_FS_LABEL_ENC']),
+    uuid: decoded(fields['ID_FS_UUID_ENC']),
+    isFileSystem: fields['ID_FS_USAGE'] === 'filesystem',
+  };
+}
+
+function other(fields: Signatures, type: string | undefined): string {
+  const several = fields['SEVERAL'];
+  if (several !== undefined) return `several signatures at once (${several})`;
+  const table = fields['ID_PART_TABLE_TYPE'];
+  if (table !== undefined) return `a partition table (${table}) inside a partition`;
+  const name = PARTITION_TYPES[type ?? ''];
+  return `nothing that is recognised${name === undefined ? '' : ` (${name})`}`;
+}
+
+async function driverFor(
+  { kind, found, isFileSystem }: Seen,
+  options: FindVolumesOptions,
+): Promise<VolumeDriver> {
+  if (kind === 'swap') return { kind: 'none', reason: 'swap space holds no files' };
+  if (isContainer(kind)) return { kind: 'container' };
+  if (!isFileSystem) return { kind: 'none', reason: `${found}: nothing here can open that` };
+  return fileSystemDriver({ kind, type: found }, options);
+}

@@ -1,0 +1,230 @@
+import { crc32 } from 'node:zlib';
+import { concatBytes, utf8 } from '../../../lib/bytes.ts';
+import { FormatError } from '../../format-error.ts';
+import { keyedHash } from './digest.ts';
+
+/*
+ * Small records that people may read: one line of JSON, and a second line that authenticates the first.
+ * Grammar: json-record.md.
+ */
+const MAC = /^([0-9a-f]{64})\n$/;
+
+/** `key` is secret in an encrypted set, public otherwise: then the second line protects from no attacker. */
+export function encodeJsonRecord(value: object, key: Uint8Array): Uint8Array {
+  const line = utf8(`${JSON.stringify(summed(value))}\n`);
+  return concatBytes(line, utf8(`${hex(keyedHash(key, line))}\n`));
+}
+
+/** What `read` makes of a record's fields. Without a key its second line is not checked. */
+export function decodeJsonRecord<T>(
+  bytes: Uint8Array,
+  key: Uint8Array | undefined,
+  read: (fields: Fields) => T,
+): T {
+  const end = bytes.indexOf(0x0a) + 1;
+  if (end === 0) throw new FormatError('TRUNCATED', 'record has no end of line');
+  const line = bytes.subarray(0, end);
+  const mac = MAC.exec(Buffer.from(bytes.subarray(end)).toString('latin1'))?.[1];
+  if (mac === undefined) throw new FormatError('TRUNCATED', 'record has no authentication line');
+  // First of all: a damaged record was not altered by an attacker, and is not under another key.
+  const value = parsed(line);
+  if (key && mac !== hex(keyedHash(key, line))) {
+    const why = hasSum(value)
+      ? 'it was altered, or made with another key'
+      : 'it was damaged or altered';
+    throw new FormatError('CORRUPT', `record fails its authentication: ${why}`);
+  }
+  return fieldsRead(value, read);
+}
+
+/** One JSON object over several lines, with a checksum that needs no key as its last field. */
+export function encodeSummed(value: object): Uint8Array {
+  return utf8(`${JSON.stringify(summed(value), undefined, 2)}\n`);
+}
+
+/** What `read` makes of the fields of an object that `encodeSummed`, or a release before it, wrote. */
+export function decodeSummed<T>(bytes: Uint8Array, read: (fields: Fields) => T): T {
+  return fieldsRead(parsed(bytes), read);
+}
+
+/** The checksum is the last field, before a second line that may follow. */
+const SUM_AT_END = /"sum": ?"[0-9a-f]{8}"\n?\}\n(?:[0-9a-f]{64}\n)?$/;
+const END_LENGTH = 128;
+
+/** Whether a record carries a checksum, by its end: whether that is right is seen where the record is decoded. */
+export function endsWithSum(bytes: Uint8Array): boolean {
+  return SUM_AT_END.test(Buffer.from(bytes.subarray(-END_LENGTH)).toString('latin1'));
+}
+
+/** Throws CORRUPT where a record has no checksum, in a store whose records all have one. */
+export function requireSum(bytes: Uint8Array): void {
+  if (endsWithSum(bytes)) return;
+  const what = 'record has no checksum: it was damaged, or is of an earlier release';
+  throw new FormatError('CORRUPT', what);
+}
+
+/** Whether the object carries a checksum: the release of 22 November wrote none. */
+export function isSummed(bytes: Uint8Array): boolean {
+  return hasSum(parsed(bytes));
+}
+
+/** The JSON value, its checksum checked and taken off. */
+export function parseSummed(bytes: Uint8Array): unknown {
+  const value = parsed(bytes);
+  if (!hasSum(value)) return value;
+  const { sum: _, ...rest } = value;
+  return rest;
+}
+
+/** The fields of a JSON object that something else protects. */
+export function parseFields(bytes: Uint8Array): Fields {
+  return fieldsOf(parsed(bytes), 'record', undefined);
+}
+
+function summed(value: object): object {
+  const fields = JSON.parse(JSON.stringify(value)) as object;
+  return { ...fields, sum: sumOf(fields) };
+}
+
+function sumOf(fields: object): string {
+  return crc32(JSON.stringify(fields)).toString(16).padStart(8, '0');
+}
+
+function hasSum(value: unknown): value is { readonly sum: unknown } {
+  return typeof value === 'object' && value !== null && Object.hasOwn(value, 'sum');
+}
+
+/** Its checksum, where it has one, is checked. */
+function parsed(bytes: Uint8Array): unknown {
+  let value: unknown;
+  try {
+    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+  } catch (cause) {
+    throw new FormatError('CORRUPT', 'record is not JSON: it was damaged', { cause });
+  }
+  if (!hasSum(value)) return value;
+  const { sum, ...rest } = value;
+  if (sum === sumOf(rest)) return value;
+  throw new FormatError('CORRUPT', 'record fails its checksum: it was damaged');
+}
+
+/**
+ * A record without a checksum is of the release of 22 November or before, whose fields are all known: an unknown
+ * field is a known one whose name was damaged, and would be taken for one that is absent.
+ */
+function fieldsRead<T>(value: unknown, read: (fields: Fields) => T): T {
+  if (hasSum(value)) return read(fieldsOf(value, 'record', undefined));
+  const objects: ReadObject[] = [];
+  const result = read(fieldsOf(value, 'record', objects));
+  for (const { object, where, names } of objects) {
+    const unknown = Object.keys(object).find((name) => !names.has(name));
+    if (unknown === undefined) continue;
+    throw new FormatError('CORRUPT', `${where}: there is no field "${unknown}": it was damaged`);
+  }
+  return result;
+}
+
+interface ReadObject {
+  readonly object: object;
+  readonly where: string;
+  /** The fields that were asked for. */
+  readonly names: Set<string>;
+}
+
+/** Typed access to the fields of a JSON object; everything that cannot be is CORRUPT. */
+export interface Fields {
+  /** This format, of this version. */
+  expect(format: string, version: number): void;
+  text(name: string): string;
+  oneOf<T extends string>(name: string, values: readonly T[]): T;
+  integer(name: string, min: number, max: number): number;
+  flag(name: string): boolean;
+  /** Hexadecimal. */
+  bytes(name: string, length: number): Uint8Array;
+  object(name: string): Fields;
+  list<T>(name: string, max: number, item: (fields: Fields) => T): T[];
+  texts(name: string, max: number): string[];
+  has(name: string): boolean;
+  /** It is there, and may be null. */
+  require(name: string): void;
+}
+
+/** Longest text of any field; a disk's source may be a long path. */
+const TEXT_LENGTH_MAX = 4096;
+
+function fieldsOf(value: unknown, where: string, objects: ReadObject[] | undefined): Fields {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    throw new FormatError('CORRUPT', `${where} is not an object`);
+  }
+  const object = value as Readonly<Record<string, unknown>>;
+  const names = objects && new Set<string>();
+  if (names) objects.push({ object, where, names });
+
+  function get(name: string): unknown {
+    names?.add(name);
+    return Object.hasOwn(object, name) ? object[name] : undefined;
+  }
+  function wrong(name: string): FormatError {
+    return new FormatError('CORRUPT', `${where}: field "${name}" is missing or cannot be`);
+  }
+  function text(name: string): string {
+    const found = get(name);
+    if (typeof found !== 'string' || found.length > TEXT_LENGTH_MAX) throw wrong(name);
+    return found;
+  }
+  return {
+    text,
+    has: (name) => get(name) !== undefined && get(name) !== null,
+    require(name) {
+      if (get(name) === undefined) throw wrong(name);
+    },
+    expect(format, version) {
+      if (get('format') !== format) throw new FormatError('BAD_MAGIC', `${where}: no ${format}`);
+      const found = get('version');
+      if (found !== version) {
+        const text = String(found);
+        throw new FormatError('UNSUPPORTED', `${format} of version ${text}, not ${version}`);
+      }
+    },
+    oneOf(name, values) {
+      const value = get(name);
+      const found = values.find((it) => it === value);
+      if (found === undefined) throw wrong(name);
+      return found;
+    },
+    integer(name, min, max) {
+      const found = get(name);
+      if (typeof found !== 'number' || !Number.isSafeInteger(found)) throw wrong(name);
+      if (found < min || found > max) throw wrong(name);
+      return found;
+    },
+    flag(name) {
+      const found = get(name);
+      if (typeof found !== 'boolean') throw wrong(name);
+      return found;
+    },
+    bytes(name, length) {
+      const found = text(name);
+      if (found.length !== 2 * length || !/^[0-9a-f]*$/.test(found)) throw wrong(name);
+      return Uint8Array.from(Buffer.from(found, 'hex'));
+    },
+    texts(name, max) {
+      const found = get(name);
+      if (!Array.isArray(found) || found.length > max) throw wrong(name);
+      if (!found.every((it) => typeof it === 'string' && it.length <= TEXT_LENGTH_MAX)) {
+        throw wrong(name);
+      }
+      return found as string[];
+    },
+    object: (name) => fieldsOf(get(name), `${where}.${name}`, objects),
+    list(name, max, item) {
+      const found = get(name);
+      if (!Array.isArray(found) || found.length > max) throw wrong(name);
+      return found.map((it, at) => item(fieldsOf(it, `${where}.${name}[${at}]`, objects)));
+    },
+  };
+}
+
+export function hex(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('hex');
+}

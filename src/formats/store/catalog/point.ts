@@ -1,0 +1,155 @@
+import { type Fields, decodeJsonRecord, encodeJsonRecord, hex } from '../base/json-record.ts';
+import { DIGEST_LENGTH, keyedHash } from '../base/digest.ts';
+import { FRAME_LENGTH_MAX } from '../packs/frame.ts';
+import type { Reference } from '../packs/node.ts';
+import type { Checks } from '../base/plain-record.ts';
+
+// A recovery point: which disks a machine had, and the roots of their manifests. Framing: json-record.md.
+
+/** Where a recovery point came from: a backup of images, or a session that was kept. */
+export type PointOrigin = 'backup' | 'session';
+
+export interface PointRecord {
+  readonly id: string;
+  readonly set: string;
+  readonly machine: string;
+  /** ISO 8601, UTC. */
+  readonly created: string;
+  /**
+   * Which of the machine's it is, in the order in which they were published, whatever the clock said: above all
+   * that there were in the set. 0: of a release that did not count.
+   */
+  readonly sequence: number;
+  /** The machine's newest in the set when it was published: head.md. Undefined: it is the first. */
+  readonly previous: PointLink | undefined;
+  /** The recovery point that it was made over. */
+  readonly parent: string | undefined;
+  readonly origin: PointOrigin;
+  readonly disks: readonly PointDisk[];
+  readonly stats: PointStats;
+}
+
+/** Names a recovery point so that nothing else can stand for it. */
+export interface PointLink {
+  readonly id: string;
+  readonly sequence: number;
+  /** The digest of its record, as it was written. */
+  readonly digest: Uint8Array;
+}
+
+export interface PointDisk {
+  readonly name: string;
+  readonly size: number;
+  readonly sectorSize?: SectorSize;
+  /** The manifest's root; undefined: the whole disk reads as zeros. */
+  readonly reference: Reference | undefined;
+  /** For people: the image or URI that it was read from. */
+  readonly source: string;
+}
+
+/**
+ * Size of a disk's sectors as a guest is to see it; left out: 512, or not known. A release that ignores it serves the
+ * disk with sectors of 512 bytes, and a guest does not find its partitions: nothing is misread or lost.
+ */
+export type SectorSize = 4096;
+
+export const LARGE_SECTOR: SectorSize = 4096;
+
+export interface PointStats {
+  /** Bytes that were read from the sources. */
+  readonly readBytes: number;
+  /** Bytes that this recovery point added to the store. */
+  readonly storedBytes: number;
+}
+
+const FORMAT = 'holdfast-point';
+const VERSION = 1;
+/** More disks than any hypervisor gives a machine. */
+const DISKS_MAX = 256;
+const U32_MAX = 2 ** 32 - 1;
+
+export function encodePoint(point: PointRecord, key: Uint8Array): Uint8Array {
+  const disks = point.disks.map(({ reference, ...disk }) => ({
+    ...disk,
+    root: reference ? { ...reference, digest: hex(reference.digest) } : null,
+  }));
+  const previous = point.previous && encodeLink(point.previous);
+  return encodeJsonRecord({ format: FORMAT, version: VERSION, ...point, previous, disks }, key);
+}
+
+/** `bytes`: its whole record. */
+export function linkTo({ id, sequence }: PointRecord, bytes: Uint8Array): PointLink {
+  return { id, sequence, digest: Uint8Array.from(keyedHash(new Uint8Array(0), bytes)) };
+}
+
+export function encodeLink({ id, sequence, digest }: PointLink): object {
+  return { id, sequence, digest: hex(digest) };
+}
+
+export function decodeLink(fields: Fields): PointLink {
+  return {
+    id: fields.text('id'),
+    sequence: fields.integer('sequence', 0, Number.MAX_SAFE_INTEGER),
+    digest: fields.bytes('digest', DIGEST_LENGTH),
+  };
+}
+
+/**
+ * Throws FormatError. Without a key its authenticity is not checked: good for listings only. `checks`: the release of
+ * 22 November wrote no `root` for a disk of zeros; where every record has a checksum, a disk without one is damaged.
+ */
+export function decodePoint(
+  bytes: Uint8Array,
+  key: Uint8Array | undefined,
+  checks?: Checks,
+): PointRecord {
+  return decodeJsonRecord(bytes, key, (fields) => pointOf(fields, checks));
+}
+
+function pointOf(fields: Fields, checks: Checks | undefined): PointRecord {
+  fields.expect(FORMAT, VERSION);
+  const stats = fields.object('stats');
+  return {
+    id: fields.text('id'),
+    set: fields.text('set'),
+    machine: fields.text('machine'),
+    created: fields.text('created'),
+    sequence: fields.has('sequence') ? fields.integer('sequence', 0, Number.MAX_SAFE_INTEGER) : 0,
+    previous: fields.has('previous') ? decodeLink(fields.object('previous')) : undefined,
+    parent: fields.has('parent') ? fields.text('parent') : undefined,
+    origin: fields.oneOf('origin', ['backup', 'session']),
+    disks: fields.list('disks', DISKS_MAX, (disk) => diskOf(disk, checks)),
+    stats: {
+      readBytes: stats.integer('readBytes', 0, Number.MAX_SAFE_INTEGER),
+      storedBytes: stats.integer('storedBytes', 0, Number.MAX_SAFE_INTEGER),
+    },
+  };
+}
+
+function diskOf(fields: Fields, checks: Checks | undefined): PointDisk {
+  if (checks === 'checked') fields.require('root');
+  return {
+    name: fields.text('name'),
+    size: fields.integer('size', 1, Number.MAX_SAFE_INTEGER),
+    ...sectorsOf(fields),
+    source: fields.text('source'),
+    reference: fields.has('root') ? referenceOf(fields.object('root')) : undefined,
+  };
+}
+
+/** A field of a disk in points and sessions. */
+export function sectorsOf(fields: Fields): { readonly sectorSize?: SectorSize } {
+  if (!fields.has('sectorSize')) return {};
+  fields.integer('sectorSize', LARGE_SECTOR, LARGE_SECTOR);
+  return { sectorSize: LARGE_SECTOR };
+}
+
+function referenceOf(fields: Fields): Reference {
+  return {
+    pack: fields.integer('pack', 0, U32_MAX),
+    offset: fields.integer('offset', 0, U32_MAX),
+    // What a reader takes memory for: in a set that is not encrypted it may be made up.
+    length: fields.integer('length', 1, FRAME_LENGTH_MAX),
+    digest: fields.bytes('digest', DIGEST_LENGTH),
+  };
+}

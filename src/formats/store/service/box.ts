@@ -1,0 +1,167 @@
+import { crc32 } from 'node:zlib';
+import { concatBytes, utf8 } from '../../../lib/bytes.ts';
+import {
+  flag,
+  integer,
+  list,
+  type Of,
+  object,
+  oneOf,
+  record,
+  type Schema,
+  SchemaError,
+  text,
+} from '../../../lib/schema.ts';
+import { FormatError } from '../../format-error.ts';
+import { keyedHash } from '../base/digest.ts';
+import { hex } from '../base/json-record.ts';
+
+// What a box remembers of stores, and the mark that it leaves in each. Grammar: box.md.
+
+export const BOX_KEY_LENGTH = 32;
+export const BOX_ID_LENGTH = 16;
+/** Jobs that wait, schedules and sessions have limits of their own. */
+const ORDERS_MAX = 10_000;
+const SETS_MAX = 10_000;
+const STORES_MAX = 1000;
+const PATH_MAX = 4096;
+const FEATURES_MAX = 1000;
+const FEATURE_MAX = 256;
+
+const COUNT = integer(0, Number.MAX_SAFE_INTEGER);
+const ID = text({ max: 32, pattern: /^[0-9a-f]{32}$/, words: '32 hexadecimal digits' });
+const DIGEST = text({ max: 64, pattern: /^[0-9a-f]{64}$/, words: '64 hexadecimal digits' });
+
+const SET = object({
+  /** Hexadecimal; all zeros: it is not encrypted. */
+  domain: ID,
+  encrypted: flag(),
+});
+export type RememberedSet = Of<typeof SET>;
+
+const STORE = object({
+  path: text({ max: PATH_MAX }),
+  /** The mark in the store has one of the two: the second is written before the mark is. */
+  ...{ epoch: COUNT, nextEpoch: COUNT },
+  /** Whether a mark was left in the store. */
+  marked: flag(),
+  sets: record(SET, SETS_MAX),
+  /** Names of features that the store had when this box used a set of it last, sorted. */
+  features: list(text({ max: FEATURE_MAX }), FEATURES_MAX),
+  /** By kind and name, as `job/ID`: digests of what was ordered. Two while it changes. */
+  orders: record(list(DIGEST, 2, 1), ORDERS_MAX),
+});
+export type RememberedStore = Of<typeof STORE>;
+
+const MEMORY = object({
+  ...{ format: oneOf('holdfast-box-memory'), version: integer(1, 1) },
+  box: ID,
+  stores: record(STORE, STORES_MAX),
+});
+export type BoxMemory = Omit<Of<typeof MEMORY>, 'format' | 'version'>;
+
+const MARK = object({
+  ...{ format: oneOf('holdfast-box'), version: integer(1, 1) },
+  ...{ box: ID, store: text({ max: 256 }), epoch: COUNT },
+});
+export type BoxMark = Omit<Of<typeof MARK>, 'format' | 'version'>;
+
+const PUBLISHED = object({
+  ...{ format: oneOf('holdfast-published'), version: integer(1, 1) },
+  ...{ store: text({ max: 4096 }), path: text({ max: PATH_MAX }) },
+  ...{ set: text({ max: 256 }), machine: text({ max: 256 }) },
+  /** The recovery point, as a chain names it: head.md. */
+  ...{ point: text({ max: 4096 }), sequence: COUNT, digest: DIGEST },
+});
+export type PublishedRecord = Omit<Of<typeof PUBLISHED>, 'format' | 'version'>;
+
+export function encodePublished(record: PublishedRecord, key: Uint8Array): Uint8Array {
+  return sealed({ format: 'holdfast-published', version: 1, ...record }, key);
+}
+
+/** Throws FormatError. */
+export function decodePublished(bytes: Uint8Array, key: Uint8Array): PublishedRecord {
+  const { format: _format, version: _version, ...record } = opened(bytes, key, PUBLISHED);
+  return record;
+}
+
+/** Throws FormatError for more than `decodeMemory` would read: a box that wrote it would know nothing afterwards. */
+export function encodeMemory(memory: BoxMemory, key: Uint8Array): Uint8Array {
+  const value = { format: 'holdfast-box-memory', version: 1, ...memory };
+  checked(value, MEMORY);
+  return sealed(value, key);
+}
+
+/** Throws FormatError. */
+export function decodeMemory(bytes: Uint8Array, key: Uint8Array): BoxMemory {
+  const { format: _format, version: _version, ...memory } = opened(bytes, key, MEMORY);
+  return memory;
+}
+
+export function encodeMark(mark: BoxMark, key: Uint8Array): Uint8Array {
+  return sealed({ format: 'holdfast-box', version: 1, ...mark }, key);
+}
+
+/** Throws FormatError. */
+export function decodeMark(bytes: Uint8Array, key: Uint8Array): BoxMark {
+  const { format: _format, version: _version, ...mark } = opened(bytes, key, MARK);
+  return mark;
+}
+
+/** The name of an order, whatever the order of its fields. */
+export function orderDigest(order: object, key: Uint8Array): string {
+  return hex(keyedHash(key, utf8(JSON.stringify(sorted(order)))));
+}
+
+/** A field that is undefined is none, as in JSON. */
+function sorted(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null) return value;
+  if (Array.isArray(value)) return value.map(sorted);
+  const entries = Object.entries(value).filter(([, it]) => it !== undefined);
+  return Object.fromEntries(
+    entries.sort(([a], [b]) => (a < b ? -1 : 1)).map(([name, it]) => [name, sorted(it)]),
+  );
+}
+
+function sealed(value: object, key: Uint8Array): Uint8Array {
+  const line = utf8(`${JSON.stringify(value)}\n`);
+  const body = concatBytes(line, utf8(`mac ${hex(keyedHash(key, line))}\n`));
+  return concatBytes(body, utf8(sumOf(body)));
+}
+
+function sumOf(body: Uint8Array): string {
+  return `sum ${crc32(body).toString(16).padStart(8, '0')}\n`;
+}
+
+const SUM_LENGTH = 'sum 00000000\n'.length;
+const MAC_LENGTH = 'mac \n'.length + 64;
+
+function opened<T>(bytes: Uint8Array, key: Uint8Array, schema: Schema<T>): T {
+  const body = bytes.subarray(0, Math.max(0, bytes.length - SUM_LENGTH));
+  const asText = (part: Uint8Array): string => Buffer.from(part).toString('latin1');
+  if (asText(bytes.subarray(body.length)) !== sumOf(body)) {
+    throw new FormatError('CORRUPT', 'it fails its checksum: it was damaged');
+  }
+  const line = body.subarray(0, Math.max(0, body.length - MAC_LENGTH));
+  if (asText(body.subarray(line.length)) !== `mac ${hex(keyedHash(key, line))}\n`) {
+    throw new FormatError('CORRUPT', 'it was not made with the key of this box');
+  }
+  return checked(jsonOf(line), schema);
+}
+
+function jsonOf(line: Uint8Array): unknown {
+  try {
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(line));
+  } catch (cause) {
+    throw new FormatError('CORRUPT', 'it is not JSON', { cause });
+  }
+}
+
+function checked<T>(value: unknown, schema: Schema<T>): T {
+  try {
+    return schema.parse(value, []);
+  } catch (cause) {
+    if (!(cause instanceof SchemaError)) throw cause;
+    throw new FormatError('CORRUPT', cause.message, { cause });
+  }
+}

@@ -1,0 +1,140 @@
+import { FormatError } from '../../format-error.ts';
+import { decodeSummed, encodeSummed, type Fields } from '../base/json-record.ts';
+import { type SectorSize, sectorsOf } from '../catalog/point.ts';
+
+// A recovery session's journal: what it is, and how far it has come. Grammar: session.md.
+
+export interface SessionRecord {
+  readonly id: string;
+  /** ISO 8601, UTC. */
+  readonly created: string;
+  readonly set: string;
+  readonly point: string;
+  readonly machine: string;
+  readonly disks: readonly SessionDisk[];
+  /** Where its disks are exported: `unix:PATH`, `tcp:HOST:PORT`. */
+  readonly listen: string;
+  /** Whether clients are served through TLS only. */
+  readonly tls: boolean;
+  /** Undefined: not over NFS. */
+  readonly nfs: NfsPlace | undefined;
+  readonly whenFull: WhenFull;
+  readonly phase: SessionPhase;
+  /** While it is being kept: the ID of the recovery point to be. */
+  readonly keepAs: string | undefined;
+  /** Undefined: overlays of version 1, in plain text (overlay-map.md). */
+  readonly sealed: SealedOverlays | undefined;
+}
+
+/** How far the sealed logs of its disks (overlay-log.md) are. */
+export interface SealedOverlays {
+  /** Names of disks whose log has had a segment: a log without any is damaged from then on. */
+  readonly begun: readonly string[];
+  /** Whether below each lies an overlay of version 1, which is only read from then on. */
+  readonly overPlain: boolean;
+}
+
+/** Where a session's directory is exported, and to whom. */
+export interface NfsPlace {
+  /** Address to listen on. */
+  readonly host: string;
+  readonly ports: { readonly nfs: number; readonly mount: number; readonly portmap: number };
+  /** Addresses and networks. */
+  readonly allow: readonly string[];
+  readonly readOnly: boolean;
+  readonly squash: Squash;
+  readonly privilegedPorts: boolean;
+  /** Whether the recovery points of the set are shown too. */
+  readonly points: boolean;
+}
+
+/** Whose calls count as nobody's. */
+export type Squash = 'none' | 'root' | 'all';
+
+export interface SessionDisk {
+  readonly name: string;
+  readonly size: number;
+  readonly sectorSize?: SectorSize;
+}
+
+/** What a guest sees when no space is left for its writes. */
+export type WhenFull = 'pause' | 'refuse';
+
+/** See sessions/state/session-state.ts. */
+export type SessionPhase = 'preparing' | 'ready' | 'keeping' | 'cleaning';
+
+const FORMAT = 'holdfast-session';
+const VERSION = 1;
+const DISKS_MAX = 256;
+const NETWORKS_MAX = 256;
+/** The longest are IDs: a machine's name, a time and random digits. */
+const FILE_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
+const PORT_MAX = 65_535;
+
+export function encodeSession(session: SessionRecord): Uint8Array {
+  const { nfs } = session;
+  const allow = nfs?.allow.map((network) => ({ network }));
+  const place = nfs && { ...nfs, allow };
+  return encodeSummed({ format: FORMAT, version: VERSION, ...session, nfs: place });
+}
+
+export function decodeSession(bytes: Uint8Array): SessionRecord {
+  return decodeSummed(bytes, sessionOf);
+}
+
+function sessionOf(fields: Fields): SessionRecord {
+  fields.expect(FORMAT, VERSION);
+  return {
+    id: fileName(fields, 'id'),
+    created: fields.text('created'),
+    set: fileName(fields, 'set'),
+    point: fileName(fields, 'point'),
+    machine: fileName(fields, 'machine'),
+    disks: fields.list('disks', DISKS_MAX, (disk) => ({
+      name: fileName(disk, 'name'),
+      size: disk.integer('size', 1, Number.MAX_SAFE_INTEGER),
+      ...sectorsOf(disk),
+    })),
+    listen: fields.text('listen'),
+    tls: fields.has('tls') && fields.flag('tls'),
+    nfs: fields.has('nfs') ? decodePlace(fields.object('nfs')) : undefined,
+    whenFull: fields.oneOf('whenFull', ['pause', 'refuse']),
+    phase: fields.oneOf('phase', ['preparing', 'ready', 'keeping', 'cleaning']),
+    keepAs: fields.has('keepAs') ? fileName(fields, 'keepAs') : undefined,
+    sealed: fields.has('sealed') ? decodeSealed(fields.object('sealed')) : undefined,
+  };
+}
+
+function decodeSealed(fields: Fields): SealedOverlays {
+  return {
+    begun: fields.texts('begun', DISKS_MAX),
+    overPlain: fields.flag('overPlain'),
+  };
+}
+
+/** It becomes a part of paths, and an attacker may have written it. */
+function fileName(fields: Fields, field: string): string {
+  const found = fields.text(field);
+  if (FILE_NAME.test(found)) return found;
+  throw new FormatError(
+    'CORRUPT',
+    `record's "${field}" is no name: ${JSON.stringify(found.slice(0, 100))}`,
+  );
+}
+
+function decodePlace(fields: Fields): NfsPlace {
+  const ports = fields.object('ports');
+  return {
+    host: fields.text('host'),
+    ports: {
+      nfs: ports.integer('nfs', 0, PORT_MAX),
+      mount: ports.integer('mount', 0, PORT_MAX),
+      portmap: ports.integer('portmap', 0, PORT_MAX),
+    },
+    allow: fields.list('allow', NETWORKS_MAX, (it) => it.text('network')),
+    readOnly: fields.flag('readOnly'),
+    squash: fields.oneOf('squash', ['none', 'root', 'all']),
+    privilegedPorts: fields.flag('privilegedPorts'),
+    points: fields.flag('points'),
+  };
+}

@@ -1,0 +1,105 @@
+import { findDisk } from './disks.ts';
+import { HostError } from '../base/host-error.ts';
+import type { Machine } from '../base/machine.ts';
+import { output } from '../base/programs.ts';
+import { writeText } from '../base/text-files.ts';
+
+/*
+ * The disk that backups are kept on: one file system on the whole of it, mounted by systemd where the service keeps
+ * what is its own. The service does not start where that is missing (RequiresMountsFor=), so that nothing is ever
+ * written beside it.
+ */
+export interface PoolRequest {
+  /** `sdb`: in /dev. */
+  readonly disk: string;
+  readonly fileSystem: 'xfs' | 'ext4';
+  /** What is on the disk is lost: its serial number, or its name where it has none. */
+  readonly erase: string | undefined;
+}
+
+export interface PoolView {
+  readonly disk: string;
+  readonly fileSystem: string;
+  readonly mountedAt: string;
+}
+
+/** The service's own directory (systemd/holdfastd.service); its store is in there. */
+const PLACE = '/var/lib/holdfast';
+const UNIT = '/etc/systemd/system/var-lib-holdfast.mount';
+const OWNER = 'holdfast:holdfast';
+const MAKE_MS = 10 * 60_000;
+const LABEL = 'holdfast';
+/** An ext4 of its own has this. */
+const EMPTY_DISK = 'lost+found';
+/** Names in a message. */
+const SHOWN_MAX = 5;
+
+/** Rejects NOT_FOUND, and REFUSED for a disk in use, or with anything on it that `erase` does not allow for. */
+export async function createPool(machine: Machine, request: PoolRequest): Promise<PoolView> {
+  const { files, run } = machine;
+  const { disk: name, fileSystem, erase } = request;
+  const disk = /^[\w-]{1,32}$/.test(name) ? await findDisk(run, name) : undefined;
+  if (!disk) throw new HostError('NOT_FOUND', `there is no disk ${name}: see "disk list"`);
+  if (disk.inUse) refuse(`${name} is in use: ${disk.holds.join('; ')}`);
+  const word = disk.serial ?? name;
+  if (disk.holds.length > 0 && erase !== word) {
+    refuse(
+      `${name} (${disk.model ?? 'no model'}) is not empty: ${disk.holds.join('; ')}. To lose that, name ` +
+        `${disk.serial === null ? 'the disk' : 'its serial number'} as what is to be erased: ${word}`,
+    );
+  }
+  await checkPlace(machine);
+  const device = `/dev/${name}`;
+  await output(run, 'wipefs', ['--all', '--quiet', device]);
+  if (fileSystem === 'xfs') {
+    await output(run, 'mkfs.xfs', ['-q', '-f', '-L', LABEL, device], { timeoutMs: MAKE_MS });
+  } else {
+    // A disk of its own needs no reserve for root.
+    const args = ['-q', '-F', '-m', '0', '-L', LABEL, device];
+    await output(run, 'mkfs.ext4', args, { timeoutMs: MAKE_MS });
+  }
+  const uuid = await output(run, 'blkid', ['-p', '-s', 'UUID', '-o', 'value', device]);
+  await writeText(files, UNIT, unitText(uuid.trim(), fileSystem));
+  await output(run, 'systemctl', ['daemon-reload']);
+  await output(run, 'systemctl', ['enable', '--quiet', '--now', 'var-lib-holdfast.mount']);
+  await output(run, 'chown', [OWNER, PLACE]);
+  return { disk: name, fileSystem, mountedAt: PLACE };
+}
+
+async function checkPlace({ files, run }: Machine): Promise<void> {
+  const { code } = await run('systemctl', ['is-active', '--quiet', 'var-lib-holdfast.mount']);
+  if (code === 0) refuse(`a disk is mounted at ${PLACE} already`);
+  const names = (await files.stat(PLACE)) === undefined ? [] : await files.list(PLACE);
+  const hidden = names.filter((it) => it !== EMPTY_DISK);
+  if (hidden.length === 0) return;
+  const more = hidden.length > SHOWN_MAX ? ` and ${hidden.length - SHOWN_MAX} more` : '';
+  refuse(
+    `a disk at ${PLACE} would hide what is there: ${hidden.slice(0, SHOWN_MAX).join(', ')}${more}. Stop the ` +
+      'service and move that away first; what is to stay can be moved onto the disk afterwards',
+  );
+}
+
+function unitText(uuid: string, fileSystem: string): string {
+  return [
+    '# Made by "holdfast pool create".',
+    '[Unit]',
+    'Description=Holdfast: the disk that backups are kept on',
+    // Whoever asks the service tries it again.
+    'StartLimitIntervalSec=0',
+    '',
+    '[Mount]',
+    `What=/dev/disk/by-uuid/${uuid}`,
+    `Where=${PLACE}`,
+    `Type=${fileSystem}`,
+    'Options=noatime,nodev,nosuid,noexec',
+    '',
+    // Not local-fs.target: without the disk the machine still starts, to be mended.
+    '[Install]',
+    'WantedBy=multi-user.target',
+    '',
+  ].join('\n');
+}
+
+function refuse(message: string): never {
+  throw new HostError('REFUSED', message);
+}

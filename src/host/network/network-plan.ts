@@ -1,0 +1,218 @@
+import {
+  flag,
+  integer,
+  list,
+  object,
+  oneOf,
+  type Schema,
+  text,
+  variants,
+} from '../../lib/schema.ts';
+import { addressFamily, parseHostAddress, parseNetworks } from '../../sys/net/networks.ts';
+import { HostError } from '../base/host-error.ts';
+import { isDomainName } from '../base/names.ts';
+
+/*
+ * How the network is to be, as administrators asked for it: of this the files of systemd-networkd are made. It is
+ * checked as a whole each time, so that what is written is what networkd accepts.
+ */
+export interface NetworkPlan {
+  readonly interfaces: readonly PlannedInterface[];
+}
+
+export interface PlannedInterface {
+  readonly name: string;
+  readonly kind: InterfaceKind;
+  readonly dhcp: boolean;
+  /** Each with the length of its prefix. */
+  readonly addresses: readonly string[];
+  readonly gateways: readonly string[];
+  readonly dns: readonly string[];
+  /** Names without dots are looked for in these. */
+  readonly domains: readonly string[];
+}
+
+export type InterfaceKind =
+  | { readonly kind: 'wired' }
+  | { readonly kind: 'vlan'; readonly on: string; readonly id: number }
+  | { readonly kind: 'bond'; readonly mode: BondMode; readonly members: readonly string[] };
+
+export type BondMode = (typeof BOND_MODES)[number];
+export const BOND_MODES = ['active-backup', '802.3ad', 'balance-alb'] as const;
+
+/** What the kernel has by that name. */
+export interface KnownLink {
+  readonly name: string;
+  readonly kind: 'wired' | 'vlan' | 'bond' | 'loopback' | 'other';
+}
+
+/** More than anybody sets up by hand; what is kept of a change stays short. */
+const INTERFACES_MAX = 64;
+const MANY = 64;
+
+/** IFNAMSIZ is 16 with the final zero; no name that a file name or a shell pattern could mean something by. */
+const NAME = /^[a-zA-Z0-9][\w.-]{0,14}$/;
+const name = text({ max: 15, pattern: NAME, words: 'the name of an interface' });
+const word = text({ max: 256 });
+
+const PLAN: Schema<NetworkPlan> = object({
+  interfaces: list(
+    object({
+      name,
+      kind: variants('kind', {
+        wired: {},
+        vlan: { on: name, id: integer(1, 4094) },
+        bond: { mode: oneOf(...BOND_MODES), members: list(name, MANY, 1) },
+      }),
+      dhcp: flag(),
+      addresses: list(word, MANY),
+      gateways: list(word, MANY),
+      dns: list(word, MANY),
+      domains: list(word, MANY),
+    }),
+    INTERFACES_MAX,
+  ),
+});
+
+/** Throws SchemaError. */
+export function parsePlan(value: unknown): NetworkPlan {
+  return PLAN.parse(value, []);
+}
+
+/** The plan with `changed` in it; throws BAD_REQUEST or REFUSED for what cannot be. */
+export function withInterface(
+  plan: NetworkPlan,
+  changed: PlannedInterface,
+  links: readonly KnownLink[],
+): NetworkPlan {
+  const { kind } = changed;
+  checkKind(plan, changed, links);
+  checkAddresses(changed);
+  const taken = kind.kind === 'bond' ? kind.members : [];
+  for (const member of taken) {
+    const user = plan.interfaces.find((it) => usedBy(it, member) && it.name !== changed.name);
+    if (user) refuse(`${member} is part of ${user.name}: remove that first`);
+  }
+  // Members have no addresses of their own any more.
+  const others = plan.interfaces.filter(
+    (it) => it.name !== changed.name && !taken.includes(it.name),
+  );
+  const owner = others.find((it) => it.kind.kind === 'bond' && usedBy(it, changed.name));
+  if (owner) refuse(`${changed.name} is part of ${owner.name}: change that, or remove it first`);
+  if (others.length >= INTERFACES_MAX) {
+    refuse(`Holdfast sets up ${INTERFACES_MAX} interfaces already: "network remove" one first`);
+  }
+  return { interfaces: [...others, changed].sort((a, b) => (a.name < b.name ? -1 : 1)) };
+}
+
+/** DHCP on each of these, as far as they can be set up: what they can be reached by if anybody gives addresses. */
+export function dhcpOn(names: readonly string[]): NetworkPlan {
+  const possible = names.filter((it) => NAME.test(it)).slice(0, INTERFACES_MAX);
+  return {
+    interfaces: possible.sort().map((one) => ({
+      ...{ name: one, kind: { kind: 'wired' }, dhcp: true },
+      ...{ addresses: [], gateways: [], dns: [], domains: [] },
+    })),
+  };
+}
+
+export function withoutInterface(plan: NetworkPlan, gone: string): NetworkPlan {
+  const user = plan.interfaces.find((it) => it.kind.kind === 'vlan' && usedBy(it, gone));
+  if (user) refuse(`${user.name} is a VLAN on ${gone}: remove that first`);
+  const interfaces = plan.interfaces.filter((it) => it.name !== gone);
+  if (interfaces.length < plan.interfaces.length) return { interfaces };
+  throw new HostError('NOT_FOUND', `${gone} was not set up by Holdfast: see "network show"`);
+}
+
+function usedBy({ kind }: PlannedInterface, other: string): boolean {
+  if (kind.kind === 'vlan') return kind.on === other;
+  return kind.kind === 'bond' && kind.members.includes(other);
+}
+
+function checkKind(
+  plan: NetworkPlan,
+  { name: own, kind }: PlannedInterface,
+  links: readonly KnownLink[],
+): void {
+  if (!NAME.test(own)) bad(`"${own}" cannot be the name of an interface`);
+  const link = links.find((it) => it.name === own);
+  const wired = links
+    .filter((it) => it.kind === 'wired')
+    .map((it) => it.name)
+    .sort();
+  if (kind.kind === 'wired') {
+    if (link?.kind === 'wired') return;
+    const found = link ? 'is no wired interface' : 'is not there';
+    return bad(`${own} ${found}: this machine has ${wired.join(', ') || 'none'}`);
+  }
+  // Else networkd would not make it, and its addresses would go to something else.
+  if (link && link.kind !== kind.kind) bad(`${own} is there already, and is no ${kind.kind}`);
+  if (kind.kind === 'bond') {
+    const strange = kind.members.find((it) => !wired.includes(it));
+    if (strange !== undefined) bad(`${strange} is no wired interface: ${wired.join(', ')}`);
+    if (new Set(kind.members).size < kind.members.length) bad('a member is named twice');
+    return;
+  }
+  if (kind.on === own || !NAME.test(kind.on)) bad(`${own} cannot be a VLAN on ${kind.on}`);
+  const on = plan.interfaces.find((it) => it.name === kind.on);
+  // Its file takes the place of whatever set up that interface until now.
+  if (!on) refuse(`set up ${kind.on} first ("network change ${kind.on} ..."), then the VLAN on it`);
+  if (on?.kind.kind === 'vlan') bad(`${kind.on} is a VLAN itself`);
+  const same = plan.interfaces.find(
+    (it) =>
+      it.name !== own &&
+      it.kind.kind === 'vlan' &&
+      it.kind.on === kind.on &&
+      it.kind.id === kind.id,
+  );
+  if (same) bad(`VLAN ${kind.id} on ${kind.on} is ${same.name} already`);
+}
+
+function checkAddresses({ addresses, gateways, dns, domains, dhcp }: PlannedInterface): void {
+  for (const text of addresses) {
+    const parsed = parseHostAddress(text);
+    if (!parsed) bad(`"${text}" is no address with its prefix length, such as 10.0.0.5/24`);
+    if (parsed?.family === 4) checkUsable(text, parsed.address, parsed.length);
+    const isTwice = addresses.filter((it) => it === text).length > 1;
+    if (isTwice) bad(`${text} is named twice`);
+  }
+  const networks = parseNetworks(addresses);
+  for (const gateway of gateways) {
+    const family = addressFamily(gateway);
+    const isPlain = family !== undefined && !gateway.includes('%');
+    if (!isPlain) bad(`"${gateway}" is no address of a gateway`);
+    const isNear = networks.has(gateway) || /^fe80:/i.test(gateway);
+    if (!isNear) bad(`the gateway ${gateway} is in none of the networks ${addresses.join(', ')}`);
+    if (addresses.some((it) => it.split('/')[0] === gateway)) {
+      bad(`${gateway} is the address of this machine: the gateway is another one`);
+    }
+    if (gateways.some((it) => it !== gateway && addressFamily(it) === family)) {
+      bad('one gateway for IPv4, one for IPv6');
+    }
+  }
+  if (dhcp && gateways.length > 0) bad('with DHCP the gateway comes from there');
+  const noServer = dns.find((it) => addressFamily(it) === undefined);
+  if (noServer !== undefined) bad(`"${noServer}" is no address of a name server`);
+  const noDomain = domains.find((it) => !isDomainName(it));
+  if (noDomain !== undefined) bad(`"${noDomain}" is no domain`);
+}
+
+/** An IPv4 address that a machine can have. */
+function checkUsable(shown: string, address: string, length: number): void {
+  const value = address.split('.').reduce((sum, part) => sum * 256 + Number(part), 0);
+  const first = Math.floor(value / 2 ** 24);
+  if (first === 0 || first === 127 || first >= 224) bad(`${shown} is no address of a machine`);
+  // RFC 3021: with two addresses there is neither.
+  if (length >= 31) return;
+  const size = 2 ** (32 - length);
+  if (value % size === 0) bad(`${shown} is the network itself: name an address in it`);
+  if (value % size === size - 1) bad(`${shown} is the broadcast address of its network`);
+}
+
+function bad(message: string): never {
+  throw new HostError('BAD_REQUEST', message);
+}
+
+function refuse(message: string): never {
+  throw new HostError('REFUSED', message);
+}

@@ -1,0 +1,299 @@
+import type { BlockDevice } from '../../block/block-device.ts';
+import { frameCodec } from '../../formats/store/packs/frame.ts';
+import { SEGMENT_LENGTH } from '../../formats/store/packs/node.ts';
+import type {
+  PointDisk,
+  PointLink,
+  PointRecord,
+  SectorSize,
+} from '../../formats/store/catalog/point.ts';
+import { CatalogError } from '../../catalog/catalog-error.ts';
+import { olderState } from '../../catalog/older-state.ts';
+import { isPublished, newPointId, readPoint } from '../../catalog/points.ts';
+import { newestBackup, publishPoint } from '../../catalog/publication.ts';
+import type { OpenSet } from '../../catalog/sets.ts';
+import { openDiskWriter } from '../../store/write/disk-writer.ts';
+import { lostSegments } from '../../store/write/lost-segments.ts';
+import type { SegmentRange } from '../../store/write/tree-builder.ts';
+import { type Encoder, encoderPool } from '../../store/write/encoder.ts';
+import { nodeReader } from '../../store/nodes/node-reader.ts';
+import { type StoreWriter, withStoreWriter } from '../../store/write/store-writer.ts';
+import type { Store } from '../../store/directory/store.ts';
+import { formatSize } from '../../lib/sizes.ts';
+import type { World } from '../../sys/world.ts';
+import { type ChangedBlocks, requireWithin, touchedPieces } from './changed-blocks.ts';
+import { copyDisk, type Scope } from './copy-disk.ts';
+import { type IsSecret, openSource } from '../source/source.ts';
+import { whileThereIsRoom } from './store-room.ts';
+import type { ImageFormat } from '../source/image-format.ts';
+import { IngestError } from '../source/ingest-error.ts';
+
+export interface BackupDisk {
+  readonly name: string;
+  /** A file, a block device, or an NBD URI. */
+  readonly where: string;
+  readonly format: ImageFormat | undefined;
+}
+
+export interface BackupOptions extends MachineOptions {
+  readonly disks: readonly BackupDisk[];
+  readonly isSecret: IsSecret;
+  readonly workers: number;
+}
+
+export interface MachineOptions {
+  readonly set: OpenSet;
+  readonly machine: string;
+  /** The machine's newest recovery point as the box remembers it: the store may have an older state. */
+  readonly known?: PointLink | undefined;
+  /** A disk that is left out is read whole. */
+  readonly changed?: ChangedBlocks | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly onEvent: (event: BackupEvent) => void;
+}
+
+export type BackupEvent =
+  /** The index is being brought up to the packs. */
+  | { readonly kind: 'indexing'; readonly done: number; readonly total: number }
+  | {
+      readonly kind: 'disk';
+      readonly disk: string;
+      readonly size: number;
+      /** What is read, and why. */
+      readonly scope: 'changes' | 'all';
+      readonly reason: string;
+    }
+  /** Called when something of the store is missing or damaged; the backup continues without it. */
+  | { readonly kind: 'damage'; readonly where: string; readonly what: string }
+  /** Over all disks, bytes. */
+  | {
+      readonly kind: 'progress';
+      readonly position: number;
+      readonly total: number;
+      readonly readBytes: number;
+      readonly storedBytes: number;
+    };
+
+/**
+ * Makes a recovery point of a machine's disks. Until it is published nothing refers to what was
+ * stored; what was stored is found again by a repeat. Rejects, and publishes nothing, if a source
+ * cannot be read to its end.
+ */
+export async function backup(
+  world: World,
+  store: Store,
+  options: BackupOptions,
+): Promise<PointRecord> {
+  const { set, machine, disks, isSecret, workers, onEvent } = options;
+  await using stack = new AsyncDisposableStack();
+  // Sources first: what is wrong with them should be told before anything is locked.
+  const sources: NamedSource[] = [];
+  const limited = whileThereIsRoom(world, store);
+  for (const { name, where, format } of disks) {
+    const source = stack.use(await openSource(world, where, { format, isSecret }));
+    sources.push({ ...source, name, device: limited(source.device) });
+  }
+  const writing = {
+    domain: set.record.domain,
+    holder: `backup create ${set.name} of ${machine}`,
+    onIndexing: (done: number, total: number) => onEvent({ kind: 'indexing', done, total }),
+    onDamage: (where: string, what: string) => onEvent({ kind: 'damage', where, what }),
+  };
+  return await withStoreWriter(world, store, writing, async (writer) => {
+    const { keys, record } = set;
+    const { cutting } = record;
+    const { random } = world;
+    await using encoder = encoderPool({ keys, cutting, random, writer, workers });
+    return await storeMachine(world, store, options, { sources, writer, encoder });
+  });
+}
+
+/** A disk that is open for reading. */
+export interface NamedSource {
+  readonly name: string;
+  /** For people. */
+  readonly where: string;
+  readonly device: BlockDevice;
+  readonly sectorSize?: SectorSize | undefined;
+}
+
+export interface MachineParts {
+  readonly sources: readonly NamedSource[];
+  readonly writer: StoreWriter;
+  readonly encoder: Encoder;
+}
+
+/** The backup itself, once all that it needs is open: everything is lent. */
+export async function storeMachine(
+  world: World,
+  store: Store,
+  options: MachineOptions,
+  parts: MachineParts,
+): Promise<PointRecord> {
+  const { set, machine } = options;
+  const { writer } = parts;
+  const base = await baseOf(world, store, options);
+  const made = await copyAll(world, store, options, { ...parts, base });
+  // What the recovery point refers to is durable before the point is there.
+  await writer.commit();
+  // What the store had lost of them was read again.
+  for (const { reference } of made.disks) if (reference) await writer.markWhole(reference.digest);
+  const draft = {
+    ...{ id: newPointId(world, machine), machine, parent: base.parent?.id, disks: made.disks },
+    stats: { readBytes: made.readBytes, storedBytes: writer.stats.storedBytes },
+  };
+  return publishPoint(world, store, set, { ...draft, origin: 'backup' }, options.known);
+}
+
+interface Base {
+  /** Undefined: there is none. */
+  readonly parent: PointRecord | undefined;
+  /** Why the changed-block list does not say what changed since then; undefined: it does. */
+  readonly gap: string | undefined;
+}
+
+/** Rejects CORRUPT, BAD_CHANGES. */
+async function baseOf(
+  world: World,
+  store: Store,
+  { set, machine, changed, known, onEvent }: MachineOptions,
+): Promise<Base> {
+  const older =
+    known &&
+    (await olderState(world, store, { set: set.name, machine, point: known }, set.keys.record));
+  if (older) onEvent({ kind: 'damage', where: older.path, what: older.reason });
+  if (changed?.since !== undefined) {
+    const { since } = changed;
+    if (await isPublished(world, store, { set: set.name, id: since })) {
+      const parent = await readPoint(world, store, set, since);
+      if (parent.machine === machine) return { parent, gap: undefined };
+      throw new IngestError('BAD_CHANGES', `${since} is a recovery point of ${parent.machine}`);
+    }
+  }
+  const { point: parent, damaged, forgotten } = await newestBackup(world, store, set, machine);
+  if (!changed) return { parent, gap: undefined };
+  if (changed.since !== undefined) {
+    const gap = 'the recovery point that the changes are counted from is not there any more';
+    return { parent, gap };
+  }
+  if (older) {
+    const gap = `${known?.id}, which the changes may be counted from, is not there: the store has an older state`;
+    return { parent, gap };
+  }
+  if (damaged) {
+    const advice = `it may have been what the changes are counted from: forget it, or say "since"`;
+    throw new CatalogError('CORRUPT', `${damaged.reason}; ${advice}`);
+  }
+  const gap = forgotten && `${forgotten}, which the changes are counted from, was forgotten`;
+  return { parent, gap };
+}
+
+async function copyAll(
+  world: World,
+  store: Store,
+  { set, changed, signal, onEvent }: MachineOptions,
+  { sources, writer, encoder, base: { parent, gap } }: MachineParts & { readonly base: Base },
+) {
+  const { keys } = set;
+  const { packs } = store;
+  const nodes = nodeReader(packs, frameCodec(keys));
+  const total = sources.reduce((sum, { device }) => sum + device.geometry.size, 0);
+  const made: PointDisk[] = [];
+  let readBefore = 0;
+  let positionBefore = 0;
+  const plans = sources.map(({ name, where, device, sectorSize }) => {
+    const { size } = device.geometry;
+    const before = parent?.disks.find((disk) => disk.name === name);
+    const base = before && before.size <= size ? before : undefined;
+    const ranges = changed?.disks.get(name);
+    return {
+      name,
+      where,
+      device,
+      sectorSize,
+      base,
+      plan: scopeOf({ name, size }, { before, gap, changed: ranges }),
+    };
+  });
+  for (const { name, where, device, sectorSize, base, plan } of plans) {
+    const { size } = device.geometry;
+    const isAsked = plan.scope.kind === 'segments' && writer.hasLoss;
+    const lost = base && isAsked ? await lostSegments(base, { nodes, packs, writer }) : [];
+    const { scope, reason } = withLost(plan, lost, size);
+    const kind = scope.kind === 'all' ? 'all' : 'changes';
+    onEvent({ kind: 'disk', disk: name, size, scope: kind, reason });
+    const diskWriter = await openDiskWriter({
+      ...{ writer, encoder, keys, random: world.random, nodes, size },
+      parent: base,
+      rewritten: scope.kind === 'all' ? 'all' : lost,
+    });
+    const onProgress = (position: number, readBytes: number): void =>
+      onEvent({
+        kind: 'progress',
+        total,
+        position: positionBefore + position,
+        readBytes: readBefore + readBytes,
+        storedBytes: writer.stats.storedBytes,
+      });
+    readBefore += await copyDisk(device, diskWriter, { scope, signal, onProgress });
+    positionBefore += size;
+    const { reference } = await diskWriter.finish();
+    made.push({ name, size, reference, source: where, ...(sectorSize && { sectorSize }) });
+  }
+  return { disks: made, readBytes: readBefore };
+}
+
+/** What of a disk is read, and why. */
+interface DiskScope {
+  readonly scope: Scope;
+  readonly reason: string;
+}
+
+/**
+ * A changed-block list says something only about a disk that was backed up, and has not shrunk since. Rejects
+ * BAD_CHANGES.
+ */
+function scopeOf(
+  { name, size }: { readonly name: string; readonly size: number },
+  {
+    before,
+    gap,
+    changed,
+  }: {
+    readonly before: PointDisk | undefined;
+    readonly gap: string | undefined;
+    readonly changed: readonly { readonly offset: number; readonly length: number }[] | undefined;
+  },
+): DiskScope {
+  const all: Scope = { kind: 'all' };
+  if (!changed) return { scope: all, reason: 'there is no changed-block list for it' };
+  if (gap !== undefined) return { scope: all, reason: gap };
+  if (!before) return { scope: all, reason: 'there is no earlier recovery point of it' };
+  if (before.size > size) return { scope: all, reason: 'it has shrunk' };
+  requireWithin(changed, { name, size });
+  // What it grew by is as good as changed; the last segment may have ended at the old size.
+  const grown = size > before.size ? [{ offset: before.size, length: size - before.size }] : [];
+  const segments = touchedPieces([...changed, ...grown], SEGMENT_LENGTH, size);
+  return { scope: { kind: 'segments', segments }, reason: 'there is a changed-block list' };
+}
+
+/** A list of changes does not contain what the store has lost since. */
+function withLost(
+  { scope, reason }: DiskScope,
+  lost: readonly SegmentRange[],
+  size: number,
+): DiskScope {
+  if (scope.kind === 'all' || lost.length === 0) return { scope, reason };
+  const bytesOf = ({ first, count }: SegmentRange) => ({
+    offset: first * SEGMENT_LENGTH,
+    length: Math.min(count * SEGMENT_LENGTH, size - first * SEGMENT_LENGTH),
+  });
+  const ranges = lost.map(bytesOf);
+  const known = scope.segments.map(bytesOf);
+  const segments = touchedPieces([...known, ...ranges], SEGMENT_LENGTH, size);
+  const bytes = ranges.reduce((sum, { length }) => sum + length, 0);
+  return {
+    scope: { kind: 'segments', segments },
+    reason: `${reason}, and the store has lost ${formatSize(bytes)} of the previous recovery point`,
+  };
+}

@@ -1,0 +1,135 @@
+import type { FileSystem } from '../../sys/files/file-system.ts';
+import { IngestError } from '../source/ingest-error.ts';
+
+/** A range of a disk that may have changed since its last backup. */
+export interface ChangedRange {
+  readonly offset: number;
+  readonly length: number;
+}
+
+export interface ChangedBlocks {
+  /** ID of the recovery point that they are counted from; undefined: the machine's newest backup. */
+  readonly since: string | undefined;
+  readonly disks: ReadonlyMap<string, readonly ChangedRange[]>;
+}
+
+const POINT_ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
+const LENGTH_MAX = 256 * 1024 * 1024;
+
+/**
+ * `[{"offset": 0, "length": 65536}, ...]` for a machine with one disk, `{"vda": [...], ...}` for any; either may be the
+ * `disks` of `{"since": "POINT", "disks": ...}`. Order does not matter, overlaps do no harm. Rejects BAD_CHANGES.
+ */
+export async function readChangedBlocks(
+  files: FileSystem,
+  path: string,
+  disks: readonly string[],
+): Promise<ChangedBlocks> {
+  let value: unknown;
+  try {
+    value = JSON.parse(Buffer.from(await files.readFile(path, LENGTH_MAX)).toString('utf8'));
+  } catch (cause) {
+    if (!(cause instanceof SyntaxError)) throw cause;
+    // What JSON.parse says repeats what it found, and any file that the service may read can be named here.
+    throw new IngestError('BAD_CHANGES', `${path} is not JSON`);
+  }
+  const { since, disks: counted } = (value ?? {}) as { since?: unknown; disks?: unknown };
+  // A disk of that name would have a list.
+  if (typeof since !== 'string') return { since: undefined, disks: byDisk(path, value, disks) };
+  if (POINT_ID.test(since)) return { since, disks: byDisk(path, counted, disks) };
+  throw new IngestError('BAD_CHANGES', `${path}: "since" is the ID of no recovery point`);
+}
+
+function byDisk(path: string, value: unknown, disks: readonly string[]): ChangedBlocks['disks'] {
+  if (Array.isArray(value)) {
+    if (disks.length === 1) return new Map([[disks[0]!, rangesOf(path, value)]]);
+    throw new IngestError(
+      'BAD_CHANGES',
+      `${path}: with several disks, {"${disks[0]}": [...], ...}`,
+    );
+  }
+  const named = new Map(Object.entries(value ?? {}));
+  if ([...named.keys()].some((name) => !disks.includes(name))) {
+    throw new IngestError(
+      'BAD_CHANGES',
+      `${path} names something else than disks of this backup (${disks.join(', ')})`,
+    );
+  }
+  return new Map([...named].map(([name, ranges]) => [name, rangesOf(path, ranges)]));
+}
+
+function rangesOf(path: string, value: unknown): ChangedRange[] {
+  const ranges = Array.isArray(value) ? (value as readonly Partial<ChangedRange>[]) : undefined;
+  const isWhole = (it: unknown): it is number => Number.isSafeInteger(it) && (it as number) >= 0;
+  const wrong = ranges?.findIndex((range) => !isWhole(range?.offset) || !isWhole(range?.length));
+  if (ranges && wrong === -1) return ranges as ChangedRange[];
+  const which = wrong === undefined ? '' : `: entry ${wrong + 1} is none`;
+  throw new IngestError('BAD_CHANGES', `${path}: no list of {"offset", "length"} in bytes${which}`);
+}
+
+/** Hypervisors count in pieces, of 64 KiB to some MiB: the last one may reach beyond the disk's end. */
+const TRACKED_PIECE_MAX = 32 * 1024 * 1024;
+
+/**
+ * A list that reaches beyond the disk is of another disk, or counts in other units, and so misses what changed.
+ * Rejects BAD_CHANGES.
+ */
+export function requireWithin(
+  ranges: readonly ChangedRange[],
+  { name, size }: { readonly name: string; readonly size: number },
+): void {
+  const isOutside = ({ offset, length }: ChangedRange): boolean =>
+    length > 0 && (offset >= size || offset + length >= size + TRACKED_PIECE_MAX);
+  const wrong = ranges.findIndex(isOutside);
+  if (wrong === -1) return;
+  throw new IngestError(
+    'BAD_CHANGES',
+    `entry ${wrong + 1} of the changed-block list lies beyond the end of disk ${name} (${size} bytes): does it ` +
+      'belong to another disk, or does it not count in bytes? Nothing was read',
+  );
+}
+
+/** Pieces of a disk that follow each other, by their numbers. */
+export interface PieceRun {
+  readonly first: number;
+  readonly count: number;
+}
+
+/** The pieces of `pieceLength` that the ranges touch: runs in ascending order that do not meet. */
+export function touchedPieces(
+  ranges: Iterable<ChangedRange>,
+  pieceLength: number,
+  size: number,
+): PieceRun[] {
+  const pieces = touched(pieceLength, size);
+  for (const range of ranges) pieces.add(range);
+  return pieces.runs();
+}
+
+/** The same of ranges that come one by one: memory is for runs, not for pieces or ranges, where they come in order. */
+export function touched(pieceLength: number, size: number) {
+  const found: PieceRun[] = [];
+  return {
+    add({ offset, length }: ChangedRange): void {
+      const first = Math.floor(offset / pieceLength);
+      const end = Math.ceil(Math.min(offset + length, size) / pieceLength);
+      if (first < end) append(found, { first, count: end - first });
+    },
+    runs(): PieceRun[] {
+      const merged: PieceRun[] = [];
+      for (const run of found.sort((a, b) => a.first - b.first)) append(merged, run);
+      return merged;
+    },
+  };
+}
+
+/** Enlarges the last run where the next one meets it. */
+function append(runs: PieceRun[], next: PieceRun): void {
+  const last = runs.at(-1);
+  if (!last || next.first < last.first || next.first > last.first + last.count) {
+    runs.push(next);
+    return;
+  }
+  const end = Math.max(last.first + last.count, next.first + next.count);
+  runs[runs.length - 1] = { first: last.first, count: end - last.first };
+}

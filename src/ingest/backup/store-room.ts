@@ -1,0 +1,52 @@
+import { join } from 'node:path/posix';
+import { BlockError } from '../../block/block-error.ts';
+import type { BlockDevice } from '../../block/block-device.ts';
+import { spaceGuard } from '../../block/space-guard.ts';
+import { formatSize } from '../../lib/sizes.ts';
+import { backupReserve } from '../../store/directory/space-reserve.ts';
+import type { Store } from '../../store/directory/store.ts';
+import { StoreError } from '../../store/packs/store-error.ts';
+import type { World } from '../../sys/world.ts';
+
+/**
+ * Sources that are read only while the store has room for what comes of it, as if nothing of it were there yet: reads
+ * reject NO_SPACE (StoreError) before a backup takes what is kept for sessions.
+ */
+export function whileThereIsRoom(
+  { files, clock }: World,
+  store: Store,
+): (source: BlockDevice) => BlockDevice {
+  const { directory, space } = store;
+  let kept = 0;
+  const room = spaceGuard({
+    ...{ space, clock, whenFull: 'refuse' },
+    async reserve(disk) {
+      // One that is stopped may be resumed at any time.
+      const hasSessions = (await files.list(join(directory, 'sessions'))).length > 0;
+      kept = backupReserve(disk, hasSessions);
+      return kept;
+    },
+  });
+  async function take(length: number): Promise<void> {
+    if (room.tryTake(length)) return;
+    try {
+      await room.take(length);
+    } catch (cause) {
+      if (!(cause instanceof BlockError) || cause.code !== 'NO_SPACE') throw cause;
+      throw new StoreError(
+        'NO_SPACE',
+        `the disk of the store is full for backups: its last ${formatSize(kept)} are kept for sessions and the ` +
+          'service. No recovery point was made. Make the disk larger, move other files off it, or discard sessions ' +
+          'that are no longer needed; forgetting recovery points does not free space yet',
+        { cause },
+      );
+    }
+  }
+  return (source) => ({
+    ...source,
+    async read(into, offset) {
+      await take(into.length);
+      await source.read(into, offset);
+    },
+  });
+}

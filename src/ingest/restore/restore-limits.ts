@@ -1,0 +1,74 @@
+import { dirname } from 'node:path/posix';
+import type { BlockDevice } from '../../block/block-device.ts';
+import { LARGE_SECTOR } from '../../formats/store/catalog/point.ts';
+import { GiB } from '../../lib/sizes.ts';
+import { backupReserve } from '../../store/directory/space-reserve.ts';
+import type { Store } from '../../store/directory/store.ts';
+import { SystemError } from '../../sys/base/system-error.ts';
+import type { World } from '../../sys/world.ts';
+import { tableSectorSize } from '../source/sector-size.ts';
+import { formatName, type ImageFormat } from '../source/image-format.ts';
+import { IngestError } from '../source/ingest-error.ts';
+
+/* What can be known to fail, or to be of no use, before hours are spent on it. */
+
+export interface Room {
+  /** The file that is written. */
+  readonly path: string;
+  readonly store: Pick<Store, 'directory'>;
+  readonly signal: AbortSignal | undefined;
+}
+
+/**
+ * Rejects NO_SPACE where the data alone is more than there is room for; beside the store, where it would take what is
+ * kept for sessions.
+ */
+export async function requireSpace(
+  { files }: World,
+  disk: BlockDevice,
+  { path, store, signal }: Room,
+): Promise<void> {
+  const directory = dirname(path);
+  const space = await files.space(directory);
+  const [here, there] = await Promise.all([directory, store.directory].map((it) => files.stat(it)));
+  const kept = here?.fileSystem === there?.fileSystem ? backupReserve(space, true) : 0;
+  const free = Math.max(0, space.freeBytes - kept);
+  if (free >= disk.geometry.size) return;
+  const data = await dataIn(disk, signal);
+  if (free >= data) return;
+  const reserve = kept > 0 ? ` (${kept} more are kept for sessions: the store lies there too)` : '';
+  throw new SystemError(
+    'NO_SPACE',
+    `${path}: the disk holds ${data} bytes of data, and ${free} are free there${reserve}. Nothing was written`,
+  );
+}
+
+const LOOK_LENGTH = GiB;
+
+async function dataIn(disk: BlockDevice, signal: AbortSignal | undefined): Promise<number> {
+  const { size } = disk.geometry;
+  let data = 0;
+  for (let at = 0; at < size; at += LOOK_LENGTH) {
+    signal?.throwIfAborted();
+    const extents = await disk.extents(at, Math.min(LOOK_LENGTH, size - at));
+    for (const { kind, length } of extents) if (kind === 'data') data += length;
+  }
+  return data;
+}
+
+/** What says nothing of sectors, or leaves them to the machine that uses it. */
+const ANY_SECTORS: ReadonlySet<ImageFormat> = new Set(['raw', 'qcow2']);
+
+/** Rejects UNSUPPORTED: a table for sectors of 4096 bytes is not found in an image whose sectors have 512. */
+export async function requireSectors(
+  disk: BlockDevice,
+  path: string,
+  format: ImageFormat,
+): Promise<void> {
+  if (ANY_SECTORS.has(format) || (await tableSectorSize(disk)) !== LARGE_SECTOR) return;
+  throw new IngestError(
+    'UNSUPPORTED',
+    `${path}: the disk has sectors of 4096 bytes, and those of ${formatName(format)} images have 512: its partitions ` +
+      'would not be found. Restore it to raw or qcow2, for a machine whose disk has such sectors',
+  );
+}

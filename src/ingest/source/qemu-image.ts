@@ -1,0 +1,194 @@
+import { join } from 'node:path/posix';
+import { openNbdDisk, type NbdDisk } from '../../block/nbd-client/nbd-disk.ts';
+import { printable } from '../../lib/printable.ts';
+import { privateDirectory } from '../../sys/files/private-directory.ts';
+import { run, runOrFail, start } from '../../sys/process/run.ts';
+import { SystemError } from '../../sys/base/system-error.ts';
+import type { Clock } from '../../sys/base/clock.ts';
+import type { ImageFormat } from './image-format.ts';
+import { IngestError } from './ingest-error.ts';
+
+/*
+ * Disk images of other products, through qemu's own code: qemu-img looks at them, qemu-nbd serves them on
+ * a socket that only we can reach. Images are untrusted; their format is always said, never guessed by
+ * qemu, and they are told apart from the files that they may name.
+ */
+
+/** `lent` from a program of ours; closing it ends the program. */
+export interface ServedImage extends AsyncDisposable {
+  readonly disk: NbdDisk;
+  /** Of that program. */
+  readonly pid: number;
+}
+
+const START_MS = 15_000;
+const POLL_MS = 10;
+
+export async function serveImage(
+  clock: Clock,
+  path: string,
+  { format, access, isDevice = false }: ServeOptions,
+): Promise<ServedImage> {
+  await using stack = new AsyncDisposableStack();
+  const directory = stack.use(await privateDirectory());
+  const socket = join(directory.path, 'image.sock');
+  const program = stack.use(
+    await start(
+      'qemu-nbd',
+      [
+        ...['--socket', socket, '--export-name', 'disk', '--persistent', '--cache=writeback'],
+        ...(access === 'read' ? ['--read-only'] : ['--discard=unmap']),
+        ...imageWords(path, { format, isDevice }),
+      ],
+      { output: 'capture' },
+    ),
+  );
+  let ended = false;
+  const watched = program.exited.then(({ stderr }) => {
+    ended = true;
+    return stderr;
+  });
+  const disk = await connected(clock, `nbd+unix:///disk?socket=${socket}`, () => ended);
+  if (!disk)
+    throw new IngestError('BAD_IMAGE', `${path} cannot be opened: ${lastLine(await watched)}`);
+  stack.use(disk);
+  const owned = stack.move();
+  return { disk, pid: program.pid, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+interface ServeOptions {
+  readonly format: ImageFormat;
+  readonly access: 'read' | 'write';
+  /** A block device holds the image. */
+  readonly isDevice?: boolean;
+}
+
+function imageWords(
+  path: string,
+  { format, isDevice }: { readonly format: ImageFormat; readonly isDevice: boolean },
+): string[] {
+  if (format !== 'vpc') return ['--format', format, '--', path];
+  // By itself qemu takes the size of a VHD from cylinders and heads, unless it knows the program that made it.
+  const file = `file.driver=${isDevice ? 'host_device' : 'file'}`;
+  const name = `file.filename=${path.replaceAll(',', ',,')}`;
+  return ['--image-opts', '--', `driver=vpc,force_size_calc=current_size,${file},${name}`];
+}
+
+async function connected(
+  clock: Clock,
+  uri: string,
+  ended: () => boolean,
+): Promise<NbdDisk | undefined> {
+  for (let waited = 0; !ended(); waited += POLL_MS) {
+    try {
+      return await openNbdDisk(uri);
+    } catch (cause) {
+      if (waited > START_MS || !(cause instanceof SystemError)) throw cause;
+      await clock.sleep(POLL_MS);
+    }
+  }
+  return undefined;
+}
+
+interface ImageInfo {
+  readonly 'virtual-size': number;
+  readonly 'backing-filename'?: string;
+  readonly 'format-specific'?: {
+    readonly data?: {
+      readonly 'data-file'?: string;
+      readonly corrupt?: boolean;
+      readonly extents?: readonly { readonly filename?: string }[];
+    };
+  };
+}
+
+/** To look at an image's header, and to open its chain; an image that takes longer waits for another program. */
+const PROBE_MS = 20_000;
+/** To walk all of an image's tables. */
+const TOOL_MS = 600_000;
+/** A split VMDK has a file for every 2 GB: a message tells the first. */
+const NAMED_MAX = 3;
+
+/**
+ * What qemu itself sees in an image that was looked at before (image-look.ts): damage, and other files that it would
+ * open. Rejects BAD_IMAGE, REFUSED.
+ */
+export async function examineImage(
+  path: string,
+  { format, isSaid }: { readonly format: ImageFormat; readonly isSaid: boolean },
+): Promise<void> {
+  const target = ['-f', format, '--', path];
+  const info = JSON.parse(
+    await toolOutput(path, ['info', '--output=json', ...target]),
+  ) as ImageInfo;
+  const data = info['format-specific']?.data;
+  if (data?.corrupt === true) throw new IngestError('BAD_IMAGE', `${path} is marked as corrupt`);
+  const isOther = (it: string | undefined): it is string => it !== undefined && it !== path;
+  const parts = (data?.extents ?? []).map(({ filename }) => filename);
+  const named = [info['backing-filename'], data?.['data-file'], ...parts].filter(isOther);
+  if (named.length > 0 && !isSaid) {
+    const others = printable(named.slice(0, NAMED_MAX).join(', '));
+    throw new IngestError('REFUSED', `${path} refers to ${others}, which its header hides`);
+  }
+  if (info['backing-filename'] !== undefined) {
+    await toolOutput(path, ['info', '--output=json', '--backing-chain', ...target]);
+  }
+  await checkImage(path, format);
+}
+
+/** Formats that qemu-img can check; of vpc it cannot tell damage. */
+const CHECKED: ReadonlySet<ImageFormat> = new Set(['qcow2', 'vdi', 'vhdx', 'vmdk']);
+/** "Check completed, image has leaked clusters, but is not corrupted". */
+const LEAKS_ONLY = 3;
+/** "Checks are not supported by the image format": of a kind of vmdk, for example. */
+const NOT_SUPPORTED = 63;
+
+async function checkImage(path: string, format: ImageFormat): Promise<void> {
+  if (!CHECKED.has(format)) return;
+  const args = ['check', '-f', format, '--', path];
+  const { code, stderr, stdout } = await run('qemu-img', args, { timeoutMs: TOOL_MS });
+  if (code === 0 || code === LEAKS_ONLY || code === NOT_SUPPORTED) return;
+  const reason = firstLine(stderr) || firstLine(stdout);
+  throw new IngestError('BAD_IMAGE', `${path} is damaged or truncated: ${reason}`);
+}
+
+/** In an existing file, whose rights it keeps: qemu would let all users read a new one. */
+export async function createImage(
+  path: string,
+  { format, size }: { readonly format: ImageFormat; readonly size: number },
+): Promise<void> {
+  // Else VHD rounds the size to what cylinders and heads can say.
+  const options = format === 'vpc' ? ['-o', 'force_size=on'] : [];
+  await runOrFail(
+    'qemu-img',
+    ['create', '-q', '-f', format, ...options, '--', path, String(size)],
+    {
+      timeoutMs: TOOL_MS,
+    },
+  );
+}
+
+async function toolOutput(path: string, args: readonly string[]): Promise<string> {
+  const stop = AbortSignal.timeout(PROBE_MS);
+  try {
+    const { code, stdout, stderr } = await run('qemu-img', args, { signal: stop });
+    if (code === 0) return stdout;
+    throw new IngestError('BAD_IMAGE', `${path} cannot be opened: ${lastLine(stderr)}`);
+  } catch (cause) {
+    if (!stop.aborted) throw cause;
+    const seconds = PROBE_MS / 1000;
+    throw new IngestError(
+      'BAD_IMAGE',
+      `${path} was not open after ${seconds} seconds: does it refer to something that does not answer?`,
+      { cause },
+    );
+  }
+}
+
+function firstLine(text: string): string {
+  return printable(text.trim().split('\n', 1)[0]!.slice(0, 500));
+}
+
+function lastLine(text: string): string {
+  return printable(text.trim().split('\n').at(-1)!.slice(0, 500));
+}

@@ -1,0 +1,32 @@
+import type { BlockDevice } from '../../block/block-device.ts';
+import { LARGE_SECTOR, type SectorSize } from '../../formats/store/catalog/point.ts';
+
+/** UEFI 2.10, 5.3.2: at the second sector. */
+const GPT = 'EFI PART';
+const USUAL_SECTOR = 512;
+
+/** What a GUID partition table says of the sectors of its disk; undefined: there is none. */
+export async function tableSectorSize(
+  disk: BlockDevice,
+): Promise<SectorSize | typeof USUAL_SECTOR | undefined> {
+  if (disk.geometry.size < 2 * LARGE_SECTOR) return undefined;
+  const head = new Uint8Array(2 * LARGE_SECTOR);
+  await disk.read(head, 0);
+  return ([USUAL_SECTOR, LARGE_SECTOR] as const).find(
+    (at) => Buffer.from(head.buffer, at, GPT.length).toString('latin1') === GPT,
+  );
+}
+
+/**
+ * As a guest sees the sectors of a disk; undefined: as usual. Its table knows best: a device with large sectors may
+ * hold the disk of a guest that sees small ones. For the same reason the least request of an NBD server says nothing:
+ * QEMU's takes it from the device below. `own`: of the device that is read.
+ */
+export async function sectorSizeOf(
+  disk: BlockDevice,
+  own: number | undefined,
+): Promise<SectorSize | undefined> {
+  if (disk.geometry.size % LARGE_SECTOR !== 0) return undefined;
+  const size = (await tableSectorSize(disk)) ?? own;
+  return size === LARGE_SECTOR ? LARGE_SECTOR : undefined;
+}

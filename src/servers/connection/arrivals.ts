@@ -1,0 +1,39 @@
+import type { ByteStream, Peer } from '../../sys/net/network.ts';
+import type { SocketOwners } from '../../sys/net/socket-owner.ts';
+import { crowd } from './connection-limits.ts';
+
+export interface ArrivalOptions {
+  /** Whether the peer may come in at all. */
+  readonly knows: (peer: Peer) => boolean;
+  readonly welcome: (stream: ByteStream, peer: Peer) => void;
+}
+
+/**
+ * Finds out whose a connection from this machine is before anything that it sends is read. Those that are waiting for
+ * that have a bound like those that were let in.
+ */
+export function arrivals(
+  owners: SocketOwners,
+  { knows, welcome }: ArrivalOptions,
+): (stream: ByteStream) => void {
+  const room = crowd({ yields: 'always' });
+
+  return (stream) => {
+    const { peer, local } = stream;
+    const place = peer && local && knows(peer) ? room.enter(stream) : undefined;
+    if (!peer || !local || !place) return stream.destroy();
+    let isOver = false;
+    stream.onClose = () => {
+      isOver = true;
+      place.leave();
+    };
+    void owners.of(peer, local).then((owner) => {
+      place.leave();
+      if (isOver) return;
+      if (owner === 'gone') return stream.destroy();
+      const found: Peer = owner === 'elsewhere' ? peer : { ...peer, user: owner };
+      if (knows(found)) welcome(stream, found);
+      else stream.destroy();
+    });
+  };
+}

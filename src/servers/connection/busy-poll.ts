@@ -1,0 +1,45 @@
+import type { Clock } from '../../sys/base/clock.ts';
+
+/**
+ * While requests come close after one another, the event loop looks again for a moment instead of going
+ * to sleep: waking up takes longer than an answer does. Costs a busy core while a client asks one thing
+ * at a time as fast as it can, and nothing otherwise.
+ */
+export interface StayAwake {
+  /** Requests have come. Not while they are under way: threads that work on them need the processor. */
+  arrived(isIdle: () => boolean): void;
+}
+
+/** Requests that are further apart on average are not waited for. */
+const GAP_MAX_MS = 0.2;
+const STAY_MS = 0.1;
+/** Weight of the newest gap; a long one counts as this much. */
+const WEIGHT = 0.1;
+const GAP_COUNTED_MAX_MS = 2;
+
+export function stayAwake(clock: Clock): StayAwake {
+  let last = Number.NEGATIVE_INFINITY;
+  let average = GAP_COUNTED_MAX_MS;
+  let until = 0;
+  let isPeerIdle = (): boolean => true;
+  let isLooking = false;
+
+  function look(): void {
+    isLooking = isPeerIdle() && clock.monotonicMs() < until;
+    if (isLooking) setImmediate(look);
+  }
+  return {
+    arrived(isIdle) {
+      isPeerIdle = isIdle;
+      const now = clock.monotonicMs();
+      const gap = Math.min(now - last, GAP_COUNTED_MAX_MS);
+      last = now;
+      average += (gap - average) * WEIGHT;
+      if (average > GAP_MAX_MS) return;
+      until = now + STAY_MS;
+      if (isLooking) return;
+      isLooking = true;
+      setImmediate(look);
+    },
+  };
+}

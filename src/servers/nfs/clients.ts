@@ -1,0 +1,130 @@
+import type { MemoryBudget } from '../../lib/memory-budget.ts';
+import { MiB } from '../../lib/sizes.ts';
+import type { Clock } from '../../sys/base/clock.ts';
+import type { ByteStream, Peer } from '../../sys/net/network.ts';
+import { crowd } from '../connection/connection-limits.ts';
+import { slabPool } from '../connection/reply-queue.ts';
+import { stayAwake } from '../connection/busy-poll.ts';
+import { addTraffic, type Client, noTraffic, type Traffic } from '../connection/traffic.ts';
+import { type Connection, connection } from './rpc/connection.ts';
+import type { Dispatch } from './dispatch.ts';
+import type { Served } from './exports/exports.ts';
+import { recordMemory } from './rpc/records.ts';
+
+/** Those who are connected, within bounds over all of them. Disposing answers what is under way, and ends them. */
+export interface NfsClients extends AsyncDisposable {
+  /** Those who have read or written something of it, and are still connected. */
+  of(served: Served): readonly Client[];
+  /** Of all clients, those that have left too. */
+  trafficOf(served: Served): Traffic;
+  /** Whether it comes from a host or a local user that may see anything. Strangers are not even listened to. */
+  knows(peer: Peer): boolean;
+  /** `peer` is at the other end of the stream. */
+  accept(stream: ByteStream, peer: Peer, dispatch: Dispatch): void;
+  /** Ends connections on which calls stayed without an answer: their clients come again and ask again. */
+  askAgain(): void;
+}
+
+export interface NfsClientsOptions {
+  readonly clock: Clock;
+  readonly writes: MemoryBudget;
+  readonly admits: (peer: Peer) => boolean;
+}
+
+/** Answers of all connections. */
+const HELD_MAX = 128 * MiB;
+const FINISH_MS = 5000;
+
+/**
+ * Weak: a host stays connected for months, through all sessions that come and go, and what counts what it read of
+ * one that has ended must not keep its disks and caches in memory.
+ */
+type TrafficByTree = WeakMap<Served, Traffic>;
+
+interface Connected {
+  readonly host: string;
+  readonly since: Date;
+  readonly traffic: TrafficByTree;
+  readonly connection: Connection;
+  hasUnanswered: boolean;
+}
+
+export function nfsClients({ clock, writes, admits }: NfsClientsOptions): NfsClients {
+  const clients = new Map<ByteStream, Connected>();
+  /** Of all clients, those that have left too. */
+  const total: TrafficByTree = new WeakMap();
+  const awake = stayAwake(clock);
+  const memory = recordMemory();
+  const slabs = slabPool();
+  /** A client whose connection is ended comes again with what it had no answer to. */
+  const room = crowd({ yields: 'always' });
+
+  function hasRoom(length: number): boolean {
+    let held = length;
+    for (const { connection: it } of clients.values()) held += it.held();
+    return held <= HELD_MAX;
+  }
+  // Whether a host is known at all has nothing to do with its port.
+  const knows = (peer: Peer): boolean => admits(anyPort(peer));
+  async function finish(stream: ByteStream, it: Connection): Promise<void> {
+    const over = new AbortController();
+    await Promise.race([it.stop(), clock.sleep(FINISH_MS, over.signal).catch(() => {})]);
+    over.abort();
+    stream.end();
+  }
+  return {
+    of(served) {
+      const found: Client[] = [];
+      for (const { host: address, since, traffic } of clients.values()) {
+        const its = traffic.get(served);
+        if (its) found.push({ address, since, traffic: its });
+      }
+      return found;
+    },
+    trafficOf: (served) => ({ ...(total.get(served) ?? noTraffic()) }),
+    knows,
+    accept(stream, peer, dispatch) {
+      const place = knows(peer) ? room.enter(stream, peer) : undefined;
+      if (!place) return stream.destroy();
+      const count = (served: Served, moved: Partial<Traffic>): void => {
+        addTraffic(trafficIn(client.traffic, served), moved);
+        addTraffic(trafficIn(total, served), moved);
+      };
+      const onUnanswered = (): void => void (client.hasUnanswered = true);
+      const client: Connected = {
+        ...{ host: peer.address, since: clock.now(), traffic: new WeakMap() },
+        hasUnanswered: false,
+        connection: connection({
+          ...{ stream, memory, writes: writes.join(), slabs, awake, hasRoom },
+          answer(record, how, open) {
+            place.heard();
+            dispatch(record, { ...how, peer, count, onUnanswered }, open);
+          },
+        }),
+      };
+      clients.set(stream, client);
+      stream.onClose = () => {
+        client.connection.abandon();
+        place.leave();
+        clients.delete(stream);
+        if (clients.size === 0) slabs.clear();
+      };
+    },
+    askAgain() {
+      for (const [stream, { hasUnanswered }] of clients) if (hasUnanswered) stream.destroy();
+    },
+    async [Symbol.asyncDispose]() {
+      await Promise.all([...clients].map(([stream, it]) => finish(stream, it.connection)));
+    },
+  };
+}
+
+function trafficIn(all: TrafficByTree, served: Served): Traffic {
+  const its = all.get(served) ?? noTraffic();
+  all.set(served, its);
+  return its;
+}
+
+export function anyPort({ address, user }: Peer): Peer {
+  return { address, port: 0, user };
+}

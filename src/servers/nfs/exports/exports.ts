@@ -1,0 +1,198 @@
+import type { FileAttributes } from '../../../formats/wire/nfs3.ts';
+import { STATUS } from '../../../formats/wire/nfs3.ts';
+import type { XdrReader, XdrWriter } from '../../../formats/wire/xdr.ts';
+import { NAME_LENGTH_MAX } from '../../../formats/wire/nfs3.ts';
+import type { Peer } from '../../../sys/net/network.ts';
+import type { FileTree, TreeNode } from '../../../vfs/file-tree.ts';
+import { TreeError } from '../../../vfs/tree-error.ts';
+import { type Identity, isAllowed, type NfsAccess, squashed } from './access.ts';
+import { NfsFailure } from '../rpc/failure.ts';
+import { knownTrees } from './export-table.ts';
+import { ownDirectories, ruleFor, unanswered } from './root-tree.ts';
+import { type FileHandle, readHandle, writeHandle } from './handles.ts';
+
+/*
+ * The one export (export-path.ts): a directory with one directory for each tree, and in `/holdfast/points` one for each
+ * tree that is called `points/NAME`. A host mounts it once and finds in it what it may see.
+ */
+
+/** A tree as clients know it, whether it is there or away. */
+export interface Known {
+  /** Below `/holdfast`: `NAME`, or `points/NAME`. */
+  readonly name: string;
+  /** As they are now: a host may enter by any of them, and the first that lets it in counts. */
+  readonly access: readonly NfsAccess[];
+  /** With the node's id they make its file id and its handle: unique, and the same for ever. */
+  readonly tag: number;
+  readonly generation: number;
+}
+
+export interface Served extends Known {
+  readonly tree: FileTree;
+  /** Of writes: another one tells clients that what they had not committed may be lost (RFC 1813, 3.3.7). */
+  readonly verifier: Uint8Array;
+}
+
+/** A tree that was there and will be again. Who looks for it gets no answer, and asks again. */
+export interface Away extends Known {
+  /** Somebody has looked for it. */
+  readonly onAsked: () => void;
+}
+
+/** A node of some tree; `served` undefined: a directory of the export itself. */
+export interface Found {
+  readonly served: Served | undefined;
+  readonly id: number;
+  /** Undefined: in the export itself, which nobody changes. */
+  readonly rule: NfsAccess | undefined;
+}
+
+export interface Exports {
+  /** Throws TreeError EXISTS where its name or its tag is taken. */
+  add(served: Served): void;
+  /** `away`: in its place. */
+  remove(served: Served, away: Away | undefined): void;
+  /** Not of a tree that is there. */
+  expect(away: Away): void;
+  /** Whether it was expected. */
+  forget(name: string): Known | undefined;
+  readonly root: Found;
+  /** Whether the peer may see anything at all. */
+  admits(peer: Peer): boolean;
+  /** Networks by which the peer may see something. */
+  networks(peer: Peer): readonly string[];
+  /** The handle that the reader stands at. Throws NfsFailure (STALE, BADHANDLE, ACCES), Unanswered. */
+  read(reader: XdrReader, peer: Peer): Found;
+  write(writer: XdrWriter, found: Found): void;
+  node(found: Found): TreeNode;
+  /** Throws Unanswered. */
+  lookup(directory: Found, name: string, peer: Peer): Found | undefined;
+  /** With "." and "..". */
+  list(directory: Found, after: number, peer: Peer): Iterable<Entry>;
+  identity(found: Found, caller: Identity): Identity;
+}
+
+export interface Entry {
+  readonly name: string;
+  readonly cookie: number;
+  readonly found: Found;
+}
+
+const OWN_TAG = 0;
+
+export function nfsExports(nowMs: () => number): Exports {
+  const served = knownTrees<Served>();
+  const away = knownTrees<Away>();
+  const own = ownDirectories({ served, away, nowMs });
+
+  function node({ served: it, id }: Found): TreeNode {
+    if (!it) return own.node(id);
+    const found = it.tree.node(id);
+    if (found) return found;
+    throw new NfsFailure(STATUS.stale, 'the file is no more');
+  }
+  function remain(known: Known): void {
+    away.drop(known.name);
+    served.drop(known.name);
+    own.changed();
+  }
+  function parent({ served: it, id, rule }: Found): Found {
+    if (!it || id === it.tree.root) return own.above(it);
+    return { served: it, id: it.tree.parent(id), rule };
+  }
+  return {
+    root: own.root,
+    add(it) {
+      if (served.tagged(it.tag) || it.tag === OWN_TAG || served.named(it.name)) {
+        throw new TreeError('EXISTS', `another export is too much like "${it.name}"`);
+      }
+      remain(it);
+      served.put(it);
+    },
+    remove(it, instead) {
+      remain(it);
+      if (instead) away.put(instead);
+    },
+    expect(it) {
+      if (!served.named(it.name)) away.put(it);
+    },
+    forget: (name) => away.drop(name),
+    admits: (peer) =>
+      [...served.byTag(), ...away.byTag()].some((it) => ruleFor(it, peer) !== undefined),
+    networks(peer) {
+      const rules = served.byTag().flatMap(({ access }) => access);
+      return rules.flatMap((rule) => (isAllowed(rule, peer) ? rule.allow.names : []));
+    },
+    read(reader, peer) {
+      const handle = readHandle(reader);
+      const found = handle?.tag === OWN_TAG ? own.byId(handle.id) : undefined;
+      if (found) return found;
+      if (!handle || handle.tag === OWN_TAG) {
+        throw new NfsFailure(STATUS.badHandle, 'no handle of ours');
+      }
+      const { tag, generation, id } = handle;
+      const it = served.tagged(tag);
+      const known = it ?? away.tagged(tag);
+      if (known?.generation !== generation) {
+        throw new NfsFailure(STATUS.stale, 'its session has ended');
+      }
+      const rule = ruleFor(known, peer);
+      if (!rule) {
+        throw new NfsFailure(STATUS.access, `${peer.address} has no access to ${known.name}`);
+      }
+      return it ? { served: it, id, rule } : unanswered(away.tagged(tag)!);
+    },
+    write(writer, { served: it, id }) {
+      const { tag, generation } = it ?? { tag: OWN_TAG, generation: 0 };
+      writeHandle(writer, { tag, generation, id } satisfies FileHandle);
+    },
+    node,
+    lookup(directory, name, peer) {
+      checkLookup(node(directory), name);
+      if (name === '.') return directory;
+      if (name === '..') return parent(directory);
+      const { served: it, rule } = directory;
+      if (!it) return own.lookup(directory, name, peer);
+      const id = it.tree.lookup(directory.id, name);
+      return id === undefined ? undefined : { served: it, id, rule };
+    },
+    *list(directory, after, peer) {
+      const { served: it, id, rule } = directory;
+      if (after < 1) yield { name: '.', cookie: 1, found: directory };
+      if (after < 2) yield { name: '..', cookie: 2, found: parent(directory) };
+      if (!it) {
+        yield* own.list(directory, after, peer);
+        return;
+      }
+      for (const entry of it.tree.list(id, after)) {
+        const { name, cookie } = entry;
+        yield { name, cookie, found: { served: it, id: entry.id, rule } };
+      }
+    },
+    identity: ({ rule }, caller) => (rule ? squashed(rule, caller) : caller),
+  };
+}
+
+function checkLookup({ kind }: TreeNode, name: string): void {
+  if (kind !== 'directory') throw new NfsFailure(STATUS.notDirectory, 'that is no directory');
+  if (Buffer.byteLength(name) > NAME_LENGTH_MAX) {
+    throw new NfsFailure(STATUS.nameTooLong, 'the name is too long');
+  }
+}
+
+export function attributesOf({ served }: Found, node: TreeNode): FileAttributes {
+  return {
+    type: node.kind,
+    mode: node.mode,
+    links: node.links,
+    uid: node.uid,
+    gid: node.gid,
+    size: node.size,
+    used: node.size,
+    fileIdHigh: served?.tag ?? OWN_TAG,
+    fileIdLow: node.id,
+    accessedMs: node.accessedMs,
+    modifiedMs: node.modifiedMs,
+    changedMs: node.changedMs,
+  };
+}

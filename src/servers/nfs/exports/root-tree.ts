@@ -1,0 +1,97 @@
+import type { Peer } from '../../../sys/net/network.ts';
+import type { TreeNode } from '../../../vfs/file-tree.ts';
+import { isAllowed, type NfsAccess } from './access.ts';
+import type { Away, Entry, Found, Known, Served } from './exports.ts';
+import { Unanswered } from '../rpc/failure.ts';
+import type { KnownTrees } from './export-table.ts';
+
+/** The directories of the export itself, in which trees are: a host finds those that it may see. */
+export interface OwnDirectories {
+  readonly root: Found;
+  byId(id: number): Found | undefined;
+  /** Where a tree is; undefined: what is above all. */
+  above(served: Served | undefined): Found;
+  node(id: number): TreeNode;
+  /** Trees came or went. */
+  changed(): void;
+  /** Throws Unanswered. */
+  lookup(directory: Found, name: string, peer: Peer): Found | undefined;
+  list(directory: Found, after: number, peer: Peer): Iterable<Entry>;
+}
+
+export interface OwnDirectoriesOptions {
+  readonly served: KnownTrees<Served>;
+  readonly away: KnownTrees<Away>;
+  readonly nowMs: () => number;
+}
+
+const ROOT: Found = { served: undefined, id: 1, rule: undefined };
+const POINTS: Found = { served: undefined, id: 2, rule: undefined };
+const POINTS_NAME = 'points';
+const POINTS_COOKIE = 3;
+/** Behind "." and ".." and that: with its tag a tree's own cookie, which a restart does not change. */
+const FIRST_COOKIE = 4;
+
+export function ownDirectories({ served, away, nowMs }: OwnDirectoriesOptions): OwnDirectories {
+  let changedMs = nowMs();
+
+  function* list(directory: Found, after: number, peer: Peer): Generator<Entry> {
+    const prefix = prefixOf(directory);
+    if (prefix === '' && after < POINTS_COOKIE && hasPoints(peer)) {
+      yield { name: POINTS_NAME, cookie: POINTS_COOKIE, found: POINTS };
+    }
+    for (const it of served.byTag()) {
+      const cookie = FIRST_COOKIE + it.tag;
+      const name = nameIn(prefix, it);
+      const rule = name !== undefined && cookie > after && ruleFor(it, peer);
+      if (rule) yield { name, cookie, found: { served: it, id: it.tree.root, rule } };
+    }
+  }
+  function hasPoints(peer: Peer): boolean {
+    const isOne = (it: Known): boolean =>
+      nameIn(`${POINTS_NAME}/`, it) !== undefined && ruleFor(it, peer) !== undefined;
+    return served.byTag().some(isOne) || away.byTag().some(isOne);
+  }
+  function lookup(directory: Found, name: string, peer: Peer): Found | undefined {
+    const prefix = prefixOf(directory);
+    if (prefix === '' && name === POINTS_NAME) return hasPoints(peer) ? POINTS : undefined;
+    const it = name.includes('/') ? undefined : served.named(prefix + name);
+    const rule = it && ruleFor(it, peer);
+    if (it && rule) return { served: it, id: it.tree.root, rule };
+    const expected = name.includes('/') ? undefined : away.named(prefix + name);
+    if (expected && ruleFor(expected, peer)) unanswered(expected);
+    return undefined;
+  }
+  return {
+    root: ROOT,
+    byId: (id) => [ROOT, POINTS].find((it) => it.id === id),
+    above: (it) => (it && nameIn('', it) === undefined ? POINTS : ROOT),
+    node: (id) => ({
+      // One link: how many directories are in it is not everybody's business (and Btrfs does the same).
+      ...{ id, kind: 'directory', mode: 0o555, uid: 0, gid: 0, size: 4096, links: 1 },
+      ...{ accessedMs: changedMs, modifiedMs: changedMs, changedMs },
+    }),
+    changed: () => void (changedMs = nowMs()),
+    lookup,
+    list,
+  };
+}
+
+function prefixOf({ id }: Found): string {
+  return id === POINTS.id ? `${POINTS_NAME}/` : '';
+}
+
+/** Its name in the directory of the export whose names begin so; undefined: it lies elsewhere. */
+function nameIn(prefix: string, { name }: Known): string | undefined {
+  const rest = name.startsWith(prefix) ? name.slice(prefix.length) : undefined;
+  return rest?.includes('/') ? undefined : rest;
+}
+
+export function ruleFor({ access }: Known, peer: Peer): NfsAccess | undefined {
+  return access.find((rule) => isAllowed(rule, peer));
+}
+
+export function unanswered({ name, onAsked }: Away): never {
+  onAsked();
+  throw new Unanswered(`${name} is away`);
+}

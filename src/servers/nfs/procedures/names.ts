@@ -1,0 +1,35 @@
+import { FormatError } from '../../../formats/format-error.ts';
+import { PATH_LENGTH_MAX, STATUS } from '../../../formats/wire/nfs3.ts';
+import { decodeText, type XdrReader } from '../../../formats/wire/xdr.ts';
+import { NfsFailure } from '../rpc/failure.ts';
+import { NAME_MAX } from './nfs-limits.ts';
+
+/*
+ * Names and paths of arguments. Those that are no UTF-8 are refused, each in the way that its procedure knows (RFC
+ * 1813, 3.3): garbage arguments would be an error of the client's own RPC.
+ */
+
+/** Of what is to be made. INVAL. */
+export function readName(args: XdrReader): string {
+  return readText(args, NAME_MAX, STATUS.invalid);
+}
+
+/** Of what should be there. NOENT: no such name ever is, and INVAL is nothing that LOOKUP or REMOVE answer. */
+export function readExistingName(args: XdrReader): string {
+  return readText(args, NAME_MAX, STATUS.notFound);
+}
+
+/** What is mounted, or what a symbolic link leads to. INVAL. */
+export function readPath(args: XdrReader): string {
+  return readText(args, PATH_LENGTH_MAX, STATUS.invalid);
+}
+
+function readText(args: XdrReader, lengthMax: number, status: number): string {
+  const bytes = args.opaque(lengthMax);
+  try {
+    return decodeText(bytes);
+  } catch (cause) {
+    if (!(cause instanceof FormatError)) throw cause;
+    throw new NfsFailure(status, cause.message, { cause });
+  }
+}

@@ -1,0 +1,81 @@
+import { BlockError } from '../../block/block-error.ts';
+import { checkOverlay } from '../../block/overlay/overlay.ts';
+import { checkSealedOverlay } from '../../block/sealed/check.ts';
+import type { DomainKeys } from '../../formats/store/packs/frame.ts';
+import type { SessionRecord } from '../../formats/store/sessions/session.ts';
+import { SessionError } from '../state/session-error.ts';
+import { SystemError } from '../../sys/base/system-error.ts';
+import { checkSessionTree } from '../../vfs/session-tree.ts';
+import { TreeError } from '../../vfs/tree-error.ts';
+import { machineFiles } from '../guest/machine-files.ts';
+import { readJournal, sessionDirectory, sessionIds } from '../state/session-files.ts';
+import type { SessionHouse } from '../state/session-store.ts';
+import { overlayKeyOf } from '../state/session-overlays.ts';
+
+/**
+ * What is damaged of what a session wrote, in words. Changes nothing, also while the session runs. Without the keys of
+ * its set it is not seen whether each page is as it was sealed.
+ */
+export async function sessionDamage(
+  { world, store }: SessionHouse,
+  session: SessionRecord,
+  keys?: DomainKeys,
+): Promise<readonly string[]> {
+  const { id, phase, disks, sealed } = session;
+  // Before and after these its files come and go.
+  if (phase !== 'ready' && phase !== 'keeping') return [];
+  const { files, clock } = world;
+  const directory = sessionDirectory(store, id);
+  const damage: string[] = [];
+  async function find(check: () => Promise<void>): Promise<void> {
+    try {
+      await check();
+    } catch (cause) {
+      const isGone = cause instanceof SystemError && cause.code === 'NOT_FOUND';
+      if (!isGone && !(cause instanceof BlockError) && !(cause instanceof TreeError)) throw cause;
+      damage.push(cause.message);
+    }
+  }
+  for (const { name: disk, size } of disks) {
+    const isPlain = !sealed || sealed.overPlain;
+    if (isPlain) await find(() => checkOverlay({ files, directory, disk }, size));
+    if (!sealed) continue;
+    await find(async () => {
+      const place = {
+        files,
+        clock,
+        directory,
+        disk,
+        session: id,
+        begun: sealed.begun.includes(disk),
+      };
+      const key = keys && { key: overlayKeyOf(keys) };
+      damage.push(...(await checkSealedOverlay({ ...place, ...key }, size)));
+    });
+  }
+  await find(async () => {
+    const first = machineFiles(session);
+    const key = keys && overlayKeyOf(keys);
+    const seal = sealed && { session: id, takesPlain: sealed.overPlain, key };
+    damage.push(...(await checkSessionTree(files, directory, { clock, first, seal })));
+  });
+  if (damage.length === 0) return [];
+  // It may have been kept or discarded in the meantime.
+  const now = await readJournal(world, store, id);
+  return now?.phase === phase ? damage : [];
+}
+
+/** IDs of sessions of which something that guests wrote lies in plain text, by an older version. */
+export async function plainSessions({ world, store }: SessionHouse): Promise<string[]> {
+  const found: string[] = [];
+  for (const id of await sessionIds(world, store)) {
+    try {
+      const session = await readJournal(world, store, id);
+      if (session && (!session.sealed || session.sealed.overPlain)) found.push(id);
+    } catch (cause) {
+      // A damaged journal is reported as such.
+      if (!(cause instanceof SessionError) && !(cause instanceof SystemError)) throw cause;
+    }
+  }
+  return found;
+}

@@ -1,0 +1,132 @@
+import type { Address, TlsCredentials } from '../../sys/net/network.ts';
+
+/*
+ * What an administrator pastes to attach a session's disks. Each says how long to wait for a server that
+ * is being restarted: without that a guest gets I/O errors at once.
+ */
+export interface AttachedDisk {
+  readonly disk: string;
+  readonly address: Address;
+  /** How clients are authenticated and served. */
+  readonly tls: TlsCredentials['kind'] | undefined;
+  /** Left out: QEMU's default, which is 512. It does not take it from the server. */
+  readonly sectorSize?: number;
+}
+
+/** As long as a restart with a large index may take, and a guest's own time-outs allow. */
+const RECONNECT_SECONDS = 60;
+
+/** Where libvirt looks for a host's certificates: ca-cert.pem, and client-cert.pem with client-key.pem. */
+export const CERTIFICATES = '/etc/pki/qemu';
+/** In it, keys.psk: lines of identity:key. */
+export const SHARED_KEYS = '/etc/pki/qemu-psk';
+
+/** Arguments for qemu-system-*, one disk each as virtio-blk. */
+export function qemuArguments(disks: readonly AttachedDisk[]): string[] {
+  return [...credentialArguments(disks), ...disks.flatMap(diskArguments)];
+}
+
+function credentialArguments(disks: readonly AttachedDisk[]): string[] {
+  const tls = disks.find((it) => it.tls !== undefined)?.tls;
+  if (tls === undefined) return [];
+  const kind =
+    tls === 'x509'
+      ? `tls-creds-x509,dir=${CERTIFICATES}`
+      : `tls-creds-psk,dir=${SHARED_KEYS},username=IDENTITY`;
+  return ['-object', `${kind},id=tls0,endpoint=client`];
+}
+
+function diskArguments({ disk, address, tls, sectorSize }: AttachedDisk): string[] {
+  const node = {
+    driver: 'nbd',
+    'node-name': disk,
+    export: disk,
+    server: qemuServer(address),
+    ...(tls && { 'tls-creds': 'tls0' }),
+    'reconnect-delay': RECONNECT_SECONDS,
+    discard: 'unmap',
+  };
+  const sectors = sectorSize
+    ? `,logical_block_size=${sectorSize},physical_block_size=${sectorSize}`
+    : '';
+  return ['-blockdev', JSON.stringify(node), '-device', `virtio-blk-pci,drive=${disk}${sectors}`];
+}
+
+function qemuServer(address: Address) {
+  if (address.kind === 'unix') return { type: 'unix', path: address.path };
+  if (address.kind === 'tcp') {
+    return { type: 'inet', host: address.host, port: String(address.port) };
+  }
+  return { type: 'fd', str: String(address.fd) };
+}
+
+/** Such arguments for a shell. */
+export function shellWords(words: readonly string[]): string {
+  return words
+    .map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`))
+    .join(' ');
+}
+
+/**
+ * `<disk>` elements of a libvirt domain, for all versions: one that does not know an element refuses it, or drops it
+ * without a word. While the server is away the guest is paused instead of getting an error.
+ */
+export function libvirtXml(disks: readonly AttachedDisk[]): string {
+  const xml = disks
+    .map(({ disk, address, tls, sectorSize }) => {
+      const source = `<source protocol='nbd' name='${escapedXml(disk)}'${tls ? " tls='yes'" : ''}>`;
+      return [
+        "<disk type='network' device='disk'>",
+        "  <driver name='qemu' type='raw' discard='unmap' error_policy='stop' rerror_policy='stop'/>",
+        `  ${source}`,
+        `    ${libvirtHost(address)}`,
+        '  </source>',
+        `  <target dev='${escapedXml(disk)}' bus='virtio'/>`,
+        ...blockSizes(sectorSize).map((line) => `  ${line}`),
+        '</disk>',
+      ].join('\n');
+    })
+    .join('\n');
+  return [...tlsNotes(disks[0]?.tls), ...PAUSE_NOTES, xml].join('\n');
+}
+
+/** An element of `<disk>`, where the sectors of the disk are not as usual. */
+export function blockSizes(sectorSize: number | undefined): string[] {
+  if (sectorSize === undefined) return [];
+  return [`<blockio logical_block_size='${sectorSize}' physical_block_size='${sectorSize}'/>`];
+}
+
+const PAUSE_NOTES: readonly string[] = [
+  '<!-- While the server restarts the guest is paused: virsh resume DOMAIN. A newer libvirt waits by itself',
+  `     with this in <source>: <reconnect delay='${RECONNECT_SECONDS}'/> -->`,
+];
+
+function tlsNotes(tls: AttachedDisk['tls']): string[] {
+  if (tls === 'psk') return ['<!-- libvirt knows no pre-shared keys: serve with TLS x509 -->'];
+  if (tls === undefined) return [];
+  return [
+    `<!-- The host needs ca-cert.pem in ${CERTIFICATES} (or nbd_tls_x509_cert_dir in qemu.conf), and client-cert.pem`,
+    '     and client-key.pem where this server has a ca-cert.pem -->',
+  ];
+}
+
+function libvirtHost(address: Address): string {
+  if (address.kind === 'unix') {
+    return `<host transport='unix' socket='${escapedXml(address.path)}'/>`;
+  }
+  if (address.kind === 'tcp')
+    return `<host name='${escapedXml(address.host)}' port='${address.port}'/>`;
+  return '<!-- a socket that systemd opened: put its address here -->';
+}
+
+const ENTITIES: Readonly<Record<string, string>> = {
+  '&': '&amp;',
+  '<': '&lt;',
+  '>': '&gt;',
+  "'": '&apos;',
+  '"': '&quot;',
+};
+
+export function escapedXml(text: string): string {
+  return text.replace(/[&<>'"]/g, (sign) => ENTITIES[sign]!);
+}

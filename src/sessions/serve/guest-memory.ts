@@ -1,0 +1,20 @@
+import { memoryBudget } from '../../lib/memory-budget.ts';
+import { KiB, MiB } from '../../lib/sizes.ts';
+import type { NbdMemory } from '../../servers/nbd/server.ts';
+
+/** The sum for all servers, over NBD and NFS. */
+const WRITES_MAX = 128 * MiB;
+/** A connection has as much memory to receive into. */
+const WRITES_OWN = 256 * KiB;
+
+const READS_MAX = 128 * MiB;
+/** More than guests read at once: only programs that copy disks ask for more, and may have to wait. */
+const READS_OWN = MiB;
+
+/** Shared by all servers of a process: what guests write over NBD and NFS, and what they read over NBD. */
+export function guestMemory(): NbdMemory {
+  return {
+    writes: memoryBudget({ max: WRITES_MAX, own: WRITES_OWN }),
+    reads: memoryBudget({ max: READS_MAX, own: READS_OWN }),
+  };
+}

@@ -1,0 +1,64 @@
+import type { OpenSet } from '../../catalog/sets.ts';
+import { turns } from '../../lib/mutex.ts';
+import type { BorrowedReader } from '../../store/read/shared-reader.ts';
+import type { NfsAccess } from '../../servers/nfs/exports/access.ts';
+import type { NfsTarget } from '../../servers/nfs/server.ts';
+import { identityOf } from './nfs-identity.ts';
+import type { SessionHouse } from '../state/session-store.ts';
+import { storeListing } from '../views/store-listing.ts';
+import { storeTree } from '../views/store-tree.ts';
+
+/** The recovery points of sets over NFS: a set is shown once, to all who may see it by some session. */
+export interface PointShelves {
+  show(set: OpenSet, access: NfsAccess): Promise<AsyncDisposable>;
+}
+
+interface ShownSet extends AsyncDisposable {
+  readonly access: NfsAccess[];
+}
+
+export function pointShelves(
+  house: SessionHouse,
+  target: NfsTarget,
+  borrow: () => Promise<BorrowedReader>,
+): PointShelves {
+  const { world, store } = house;
+  const inTurn = turns();
+  const shown = new Map<string, ShownSet>();
+
+  async function open(set: OpenSet): Promise<ShownSet> {
+    await using stack = new AsyncDisposableStack();
+    const { reader } = stack.use(await borrow());
+    const places = { setsPath: '', sessionsPath: undefined, partsOf: undefined };
+    const listing = storeListing(house, { sets: [set], reader, ...places });
+    const all = stack.use(await storeTree(world, store.directory, listing));
+    const tree = { ...all, root: all.lookup(all.root, set.name)! };
+    const name = `points/${set.name}`;
+    const access: NfsAccess[] = [];
+    // It is there by grace of sessions: without one it is not away, but no more.
+    stack.defer(() => target.forget(name));
+    stack.use(target.export(name, tree, { access, ...identityOf(name) }));
+    const owned = stack.move();
+    return { access, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  }
+  async function hide(name: string, it: ShownSet, rule: NfsAccess): Promise<void> {
+    if (it.access.length === 1) {
+      shown.delete(name);
+      await it[Symbol.asyncDispose]();
+    }
+    it.access.splice(it.access.indexOf(rule), 1);
+  }
+  return {
+    show: (set, access) =>
+      inTurn(async () => {
+        const it = shown.get(set.name) ?? (await open(set));
+        shown.set(set.name, it);
+        const rule = { ...access, readOnly: true };
+        it.access.push(rule);
+        let hidden: Promise<void> | undefined;
+        return {
+          [Symbol.asyncDispose]: () => (hidden ??= inTurn(() => hide(set.name, it, rule))),
+        };
+      }),
+  };
+}

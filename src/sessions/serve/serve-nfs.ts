@@ -1,0 +1,51 @@
+import type { WritableBlockDevice } from '../../block/block-device.ts';
+import type { Export } from '../../servers/connection/export.ts';
+import type { OpenSet } from '../../catalog/sets.ts';
+import type { NfsPlace, SessionRecord } from '../../formats/store/sessions/session.ts';
+import { type NfsPorts } from '../../servers/nfs/listening.ts';
+import { openSessionTree } from '../../vfs/session-tree.ts';
+import { machineFiles } from '../guest/machine-files.ts';
+import { accessOf, type NfsServer } from './nfs-server.ts';
+import { sessionDirectory } from '../state/session-files.ts';
+import { treeSealOf } from '../state/session-overlays.ts';
+import { type SessionHouse, sessionSpace } from '../state/session-store.ts';
+
+/** A session's directory, served. Disposing flushes what was written to its files. */
+export interface ServedFiles extends AsyncDisposable {
+  readonly host: string;
+  readonly ports: NfsPorts;
+  readonly export: Export;
+}
+
+/** All of it is lent. */
+export interface NfsParts {
+  readonly disks: ReadonlyMap<string, WritableBlockDevice>;
+  readonly set: OpenSet;
+  readonly server: NfsServer;
+}
+
+export async function serveNfs(
+  house: SessionHouse,
+  session: SessionRecord,
+  place: NfsPlace,
+  { disks, set, server }: NfsParts,
+): Promise<ServedFiles> {
+  const { world, store } = house;
+  const { files, clock, random } = world;
+  await using stack = new AsyncDisposableStack();
+  const directory = sessionDirectory(store, session.id);
+  const space = sessionSpace(house, { whenFull: 'refuse' });
+  const first = machineFiles(session);
+  const tree = stack.use(
+    await openSessionTree({
+      ...{ files, clock, random, directory, first, disks, space },
+      seal: treeSealOf(session, set.keys),
+    }),
+  );
+  // Whoever comes in finds it: the directory is there before the doors open for it.
+  const shown = stack.use(server.show(session, accessOf(place), tree));
+  if (place.points) stack.use(await server.showPoints(set, accessOf(place)));
+  const { ports, host } = stack.use(await server.enter(place));
+  const owned = stack.move();
+  return { host, ports, export: shown, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}

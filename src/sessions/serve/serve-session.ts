@@ -1,0 +1,239 @@
+import type { SessionOverlay } from '../state/session-overlays.ts';
+import type { BlockDevice } from '../../block/block-device.ts';
+import { BlockError } from '../../block/block-error.ts';
+import type { SealedOverlayStats } from '../../block/sealed/sealed-overlay.ts';
+import { loadProfile } from '../../catalog/profiles.ts';
+import type { OpenSet } from '../../catalog/sets.ts';
+import type { PointRecord } from '../../formats/store/catalog/point.ts';
+import type { NfsPlace, SessionRecord } from '../../formats/store/sessions/session.ts';
+import type { BlockReader } from '../../store/read/block-reader.ts';
+import { type ManifestDisk, manifestDisk } from '../../store/read/manifest-disk.ts';
+import type { Address, TlsCredentials } from '../../sys/net/network.ts';
+import type { UnixPeer } from '../../sys/net/unix-peer.ts';
+import { type NbdMemory, type NbdTarget, openNbdTarget } from '../../servers/nbd/server.ts';
+import type { Export } from '../../servers/connection/export.ts';
+import { keepProfile, prefetchBoot, RECORD_MS, recordBoot } from './boot-profile.ts';
+import { type DiskServer, knowsClients } from './disk-server.ts';
+import type { NfsServer } from './nfs-server.ts';
+import type { ServedFiles } from './serve-nfs.ts';
+import { innerSocket } from '../state/session-sockets.ts';
+import { type SessionHouse, sessionSpace } from '../state/session-store.ts';
+import { overlayOf } from '../state/session-overlays.ts';
+
+/** A session whose disks are exported. Disposing flushes them; the session can be resumed. */
+export interface ServedSession extends AsyncDisposable {
+  readonly exports: readonly ServedDisk[];
+  readonly address: Address;
+  /** For other processes of this machine, without TLS. */
+  readonly here: Address;
+  readonly files: ServedFiles | undefined;
+  /** All of it, however it is reached. */
+  readonly shown: readonly Export[];
+  /** Statistics of the sealed overlay of each disk. */
+  overlays(): readonly SealedOverlayStats[];
+}
+
+export interface ServedDisk {
+  readonly disk: string;
+  readonly size: number;
+  readonly uri: string;
+  readonly sectorSize?: number;
+}
+
+export interface ServeOptions {
+  readonly set: OpenSet;
+  readonly point: PointRecord;
+  readonly listen: Address;
+  /** Which processes of this machine may open the disks where that is a unix socket. */
+  readonly admits: (peer: UnixPeer) => boolean;
+  /** Which users of this machine may open them over TCP, where clients are not authenticated. */
+  readonly admitsUser: (uid: number) => boolean;
+  readonly tls: TlsCredentials | undefined;
+  readonly nfs: { readonly place: NfsPlace; readonly server: NfsServer } | undefined;
+  /** Shows the disks too. */
+  readonly shared: DiskServer | undefined;
+  /** For what guests write. */
+  readonly memory: NbdMemory;
+  /** Lent. */
+  readonly reader: BlockReader;
+  /** Makes the session's journal say that the sealed log of this disk has begun. */
+  readonly begin: (disk: string) => Promise<void>;
+  readonly onEvent: (event: ServeEvent) => void;
+}
+
+export type ServeEvent =
+  /** No space is left for what guests write: their writes wait. */
+  | { readonly kind: 'paused' }
+  /** What a guest wrote cannot be read back. */
+  | { readonly kind: 'damaged'; readonly where: string; readonly what: string }
+  /** A guest has read something that the store has lost of the recovery point. */
+  | { readonly kind: 'lost'; readonly what: string }
+  /** What the last boot read is in memory. */
+  | { readonly kind: 'prefetched'; readonly bytes: number };
+
+export async function serveSession(
+  house: SessionHouse,
+  session: SessionRecord,
+  options: ServeOptions,
+): Promise<ServedSession> {
+  const { world } = house;
+  const { set, point, listen, admits, tls, nfs, shared, reader, memory, begin, onEvent } = options;
+  await using stack = new AsyncDisposableStack();
+  const ending = new AbortController();
+  const space = sessionSpace(house, session, {
+    signal: ending.signal,
+    onPause: () => onEvent({ kind: 'paused' }),
+  });
+  const bases = new Map<string, ManifestDisk>();
+  const overlays: SessionOverlay[] = [];
+  for (const disk of point.disks) {
+    const name = `${point.id}/${disk.name}`;
+    const base = stack.use(manifestDisk(reader, { name, root: disk, keys: set.keys }));
+    bases.set(disk.name, base);
+    const parts = {
+      ...{ disk, set, space, begin },
+      base: toldReads(base, (what) => onEvent({ kind: 'lost', what })),
+      onDamage: (where: string, what: string) => onEvent({ kind: 'damaged', where, what }),
+    };
+    overlays.push(stack.use(await overlayOf(house, session, parts)));
+  }
+  // Once nobody is answered any more, writes that wait for space end the wait: they were never answered.
+  stack.defer(() => ending.abort());
+  const target = stack.use(
+    await openNbdTarget({
+      clock: world.clock,
+      listen,
+      memory,
+      admitsProcess: admits,
+      ...(!knowsClients(tls) && { admitsUser: options.admitsUser }),
+      tls: tls && { mode: 'require', credentials: tls },
+    }),
+  );
+  const exported = exportAll(target, point, overlays);
+  for (const { export: it } of exported) stack.use(it);
+  const together = shared?.shows({ tls: tls !== undefined })
+    ? exportAll(shared.target, point, overlays, `${session.id}/`).map((it) => stack.use(it.export))
+    : [];
+  const here = await exportHere(stack, house, session, { options, overlays, own: target.address });
+  const disks = new Map(point.disks.map(({ name }, index) => [name, overlays[index]!]));
+  // Loaded only where it is wanted, for a quick start.
+  const files =
+    nfs &&
+    stack.use(
+      await (await import('./serve-nfs.ts')).serveNfs(house, session, nfs.place, {
+        ...{ disks, set, server: nfs.server },
+      }),
+    );
+  const boot = followBoot(house, { ...options, bases, limit: reader.cacheLength / 2 });
+  stack.defer(boot.end);
+  const owned = stack.move();
+  return {
+    exports: exported.map(({ served }) => served),
+    address: target.address,
+    here: here.address,
+    files,
+    overlays: () => overlays.flatMap(({ stats }) => stats ?? []),
+    shown: [
+      ...exported.map((it) => it.export),
+      ...(files ? [files.export] : []),
+      ...together,
+      ...here.exports,
+    ],
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+/** The guest is told of an error, and no more. */
+function toldReads(disk: BlockDevice, onLost: (what: string) => void): BlockDevice {
+  return {
+    ...disk,
+    async read(into, offset) {
+      try {
+        await disk.read(into, offset);
+      } catch (cause) {
+        if (cause instanceof BlockError && cause.code === 'CORRUPT') onLost(cause.message);
+        throw cause;
+      }
+    },
+  };
+}
+
+interface HereParts {
+  readonly options: ServeOptions;
+  readonly overlays: readonly SessionOverlay[];
+  /** Where guests come. */
+  readonly own: Address;
+}
+
+/** For other processes of this machine, where guests come over the network: `mount`, `files`. */
+async function exportHere(
+  stack: AsyncDisposableStack,
+  { world, store }: SessionHouse,
+  session: SessionRecord,
+  { options, overlays, own }: HereParts,
+): Promise<{ readonly address: Address; readonly exports: readonly Export[] }> {
+  const { point, listen, tls, memory } = options;
+  if (listen.kind === 'unix' && !tls) return { address: own, exports: [] };
+  const here = { kind: 'unix', path: innerSocket(store, session.id) } as const;
+  const target = stack.use(
+    await openNbdTarget({ clock: world.clock, listen: here, memory, tls: undefined }),
+  );
+  const exports = exportAll(target, point, overlays).map((it) => stack.use(it.export));
+  return { address: here, exports };
+}
+
+function exportAll(
+  target: NbdTarget,
+  point: PointRecord,
+  overlays: readonly SessionOverlay[],
+  before = '',
+): { readonly export: Export; readonly served: ServedDisk }[] {
+  return point.disks.map(({ name, size, sectorSize }, index) => {
+    const description = `${point.machine} ${name}, ${point.created}`;
+    const made = target.export(`${before}${name}`, overlays[index]!, {
+      description,
+      readOnly: false,
+      ...(sectorSize && { sectorSize }),
+    });
+    const served = { disk: name, size, uri: made.uri, ...(sectorSize && { sectorSize }) };
+    return { export: made, served };
+  });
+}
+
+/** Fetches what the last boot read, and records what this one reads. */
+function followBoot(
+  house: SessionHouse,
+  {
+    set,
+    point,
+    onEvent,
+    bases,
+    limit,
+  }: ServeOptions & { readonly bases: ReadonlyMap<string, ManifestDisk>; readonly limit: number },
+) {
+  const { world, store } = house;
+  const stop = new AbortController();
+  const recorder = recordBoot(bases);
+  let saved: Promise<void> | undefined;
+
+  async function fetchProfile(): Promise<void> {
+    const profile = await loadProfile(world, store, set, point.machine);
+    if (!profile) return;
+    const bytes = await prefetchBoot(bases, profile, { limit, signal: stop.signal });
+    onEvent({ kind: 'prefetched', bytes });
+  }
+  /** A profile that cannot be kept is no reason to trouble a guest. */
+  function save(): Promise<void> {
+    saved ??= keepProfile(house, set, recorder.profile(point.machine)).catch(() => {});
+    return saved;
+  }
+  const fetching = fetchProfile().catch(() => {});
+  world.clock.sleep(RECORD_MS, stop.signal).then(save, () => {});
+  return {
+    async end(): Promise<void> {
+      stop.abort();
+      await fetching;
+      await save();
+    },
+  };
+}

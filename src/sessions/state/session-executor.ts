@@ -1,0 +1,34 @@
+import type { SessionRecord } from '../../formats/store/sessions/session.ts';
+import { writeJournal } from './session-files.ts';
+import { next, type SessionEvent, type Step, stepOf } from './session-state.ts';
+import type { SessionHouse } from './session-store.ts';
+
+export type Steps = Readonly<
+  Record<Exclude<Step, undefined>, (session: SessionRecord) => Promise<void>>
+>;
+
+/**
+ * Lets `event` happen to the session, if one is given, and carries out the steps that follow, until the
+ * session waits for people again or is gone (undefined). The journal is written before each step.
+ */
+export async function advance(
+  { world, store }: SessionHouse,
+  session: SessionRecord,
+  event: SessionEvent | undefined,
+  steps: Steps,
+): Promise<SessionRecord | undefined> {
+  let current: SessionRecord | undefined = session;
+  async function move(event: SessionEvent): Promise<void> {
+    const after = next(current!, event);
+    if (after && after !== current) await writeJournal(world, store, after);
+    current = after;
+  }
+  if (event) await move(event);
+  while (current) {
+    const step = stepOf(current);
+    if (!step) break;
+    await steps[step](current);
+    await move({ kind: 'done' });
+  }
+  return current;
+}

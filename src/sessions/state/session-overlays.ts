@@ -1,0 +1,241 @@
+import { join } from 'node:path/posix';
+import type { BlockDevice, Extent, WritableBlockDevice } from '../../block/block-device.ts';
+import { BlockError } from '../../block/block-error.ts';
+import { readLayer } from '../../block/layer.ts';
+import { openOverlay, type Overlay } from '../../block/overlay/overlay.ts';
+import {
+  openSealedOverlay,
+  prepareSealedOverlay,
+  type SealedOverlay,
+  type SealedOverlayStats,
+} from '../../block/sealed/sealed-overlay.ts';
+import { slice } from '../../block/slice.ts';
+import type { SpaceGuard } from '../../block/space-guard.ts';
+import { type OpenSet, readSet } from '../../catalog/sets.ts';
+import type { DomainKeys } from '../../formats/store/packs/frame.ts';
+import type { SessionDisk, SessionRecord } from '../../formats/store/sessions/session.ts';
+import { SystemError } from '../../sys/base/system-error.ts';
+import type { TreeSeal } from '../../vfs/sealed-contents.ts';
+import { SessionError } from './session-error.ts';
+import { restoreOrDiscard, sessionDirectory, writeJournal } from './session-files.ts';
+import { type SessionHouse, sessionSpace } from './session-store.ts';
+
+/*
+ * The overlays of a session's disks. Those of version 2 are sealed logs (formats/store/sessions/overlay-log.md), under
+ * a key of the set. Those of version 1 lie in plain text (formats/store/sessions/overlay-map.md): a store without the
+ * feature `sealed-overlay` has them, so that the release of 22 November can go on with its sessions. Once the store has
+ * the feature, they are only read: a sealed overlay, empty at first, lies above each.
+ */
+
+/** Makes empty ones; may be repeated. Needs no key: which suite seals them the set's record says. */
+export async function makeOverlays(house: SessionHouse, session: SessionRecord): Promise<void> {
+  if (session.sealed) return makeHeads(house, session);
+  const space = sessionSpace(house, session);
+  for (const disk of session.disks) {
+    const nothing = readLayer('nothing', { size: disk.size, blockSize: 4096 }, { async read() {} });
+    await using _made = await openPlain(house, session, { disk, base: nothing, space });
+  }
+}
+
+/** A disk of 64 MiB, or more, has segments as large. */
+const PLACES_MAX = 16_384;
+const PLACES_MIN = 256;
+
+/** A small disk has small segments: there is one more than what is written needs. */
+function placesFor(size: number): number {
+  const pages = Math.ceil(size / 4096);
+  return Math.min(PLACES_MAX, Math.max(PLACES_MIN, 2 ** Math.ceil(Math.log2(pages))));
+}
+
+async function makeHeads({ world, store }: SessionHouse, session: SessionRecord): Promise<void> {
+  const { files, random } = world;
+  const directory = sessionDirectory(store, session.id);
+  const { slots } = await readSet(world, store, session.set);
+  const suite = slots.length > 0 ? 2 : 1;
+  for (const { name: disk, size } of session.disks) {
+    const places = placesFor(size);
+    await prepareSealedOverlay({ files, random, directory, disk, size, suite, places });
+  }
+}
+
+/**
+ * Gives a session that writes plain text sealed overlays above what it has written; answers its record. Where the disk
+ * is too full for that it goes on as it is, until it is resumed again.
+ */
+export async function sealSession(
+  house: SessionHouse,
+  session: SessionRecord,
+): Promise<SessionRecord> {
+  const { world, store } = house;
+  if (session.sealed || !store.has('sealed-overlay')) return session;
+  const directory = sessionDirectory(store, session.id);
+  const names = await world.files.list(directory);
+  const segment = names.find((name) => name.endsWith('.seg'));
+  if (segment !== undefined) {
+    const what = 'its journal knows of no sealed overlay: the journal is older than the file';
+    throw new SessionError('CORRUPT', `session ${session.id} has ${segment}, but ${what}`);
+  }
+  const sealed = { begun: [], overPlain: true };
+  const after: SessionRecord = { ...session, sealed };
+  try {
+    await makeHeads(house, session);
+    await world.files.syncDirectory(directory);
+    // Until the journal says so the heads mean nothing, and are made again.
+    await writeJournal(world, store, after);
+    return after;
+  } catch (cause) {
+    if (!(cause instanceof SystemError) || cause.code !== 'NO_SPACE') throw cause;
+    return session;
+  }
+}
+
+export interface OverlayOf {
+  readonly disk: SessionDisk;
+  readonly set: Pick<OpenSet, 'keys'>;
+  readonly base: BlockDevice;
+  readonly space: SpaceGuard;
+  /** Makes the journal say that the disk's log has begun. */
+  readonly begin: (disk: string) => Promise<void>;
+  /** Called for what of the overlay cannot be read. */
+  readonly onDamage?: ((where: string, what: string) => void) | undefined;
+}
+
+/** The overlay of a disk of a session. */
+export interface SessionOverlay extends WritableBlockDevice {
+  /** All that was written or zeroed: ascending, and once more so for an overlay that lies below. */
+  written(): AsyncIterable<Extent>;
+  /** The same for one who reads all of it once, in ascending order. Closed before the overlay is. */
+  ascending(): BlockDevice;
+  /** Statistics of the sealed overlay; undefined: there is none. */
+  readonly stats: SealedOverlayStats | undefined;
+  /** Why nothing may be written: then any page may be older than it should be. */
+  readonly readOnly: string | undefined;
+}
+
+/** Opens the overlay of a disk. Of a session past its preparation a lost one is never made anew. */
+export async function overlayOf(
+  house: SessionHouse,
+  session: SessionRecord,
+  parts: OverlayOf,
+): Promise<SessionOverlay> {
+  if (!session.sealed) {
+    const { written, ...plain } = await openPlain(house, session, parts);
+    const { size: length } = plain.geometry;
+    return {
+      ...plain,
+      ...toldFlushes(plain, parts),
+      stats: undefined,
+      readOnly: undefined,
+      written: () => oneByOne(written()),
+      // Pages lie there in the order of the disk.
+      ascending: () => slice(plain, { offset: 0, length }),
+    };
+  }
+  await using stack = new AsyncDisposableStack();
+  const plain = session.sealed.overPlain
+    ? stack.use(await openPlain(house, session, parts))
+    : undefined;
+  const sealed = stack.use(
+    await openSealed(house, session, { ...parts, ...(plain && { base: plain }) }),
+  );
+  const { readOnly } = sealed;
+  if (readOnly !== undefined) {
+    const what = `the guest can only read disk ${parts.disk.name}, which may be older in places than it left it`;
+    parts.onDamage?.(parts.disk.name, what);
+  }
+  const owned = stack.move();
+  const { written, ...device } = sealed;
+  return {
+    ...device,
+    ...toldFlushes(sealed, parts),
+    get stats() {
+      return sealed.stats;
+    },
+    async *written() {
+      yield* written();
+      yield* plain?.written() ?? [];
+    },
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+/** After a flush that fails nothing more is written until the overlay is opened again: administrators have to know. */
+function toldFlushes(
+  { write, zero, flush }: Pick<WritableBlockDevice, 'write' | 'zero' | 'flush'>,
+  { disk, onDamage }: OverlayOf,
+): Pick<WritableBlockDevice, 'write' | 'zero' | 'flush'> {
+  async function told(work: Promise<void>): Promise<void> {
+    try {
+      await work;
+    } catch (cause) {
+      if (cause instanceof BlockError && cause.code === 'IO') {
+        const what = `the disk of the store failed while disk ${disk.name} was flushed: ${cause.message}`;
+        onDamage?.(
+          disk.name,
+          `${what}. Nothing more is written until the session is stopped and resumed`,
+        );
+      }
+      throw cause;
+    }
+  }
+  return {
+    write: (from, offset, durability) =>
+      durability === 'durable'
+        ? told(write(from, offset, durability))
+        : write(from, offset, durability),
+    zero: (offset, length, durability) =>
+      durability === 'durable'
+        ? told(zero(offset, length, durability))
+        : zero(offset, length, durability),
+    flush: () => told(flush()),
+  };
+}
+
+async function* oneByOne(extents: readonly Extent[]): AsyncGenerator<Extent> {
+  yield* extents;
+}
+
+async function openSealed(
+  { world, store }: SessionHouse,
+  { id, sealed }: SessionRecord,
+  { disk, set, base, space, begin, onDamage }: OverlayOf,
+): Promise<SealedOverlay> {
+  const { files, clock, random } = world;
+  const options = {
+    ...{ files, clock, random, space, directory: sessionDirectory(store, id) },
+    ...{ disk: disk.name, session: id, key: overlayKeyOf(set.keys) },
+    begun: sealed!.begun.includes(disk.name),
+    begin: () => begin(disk.name),
+    ...(onDamage && { onDamage }),
+  };
+  try {
+    return await openSealedOverlay(options, base);
+  } catch (cause) {
+    if (!(cause instanceof BlockError) || cause.code !== 'CORRUPT') throw cause;
+    throw new SessionError('CORRUPT', `${cause.message}. ${restoreOrDiscard(id)}`, { cause });
+  }
+}
+
+/** The set decides how an overlay is sealed: what a file says of itself must be the same. */
+export function overlayKeyOf({ frame, overlay }: DomainKeys) {
+  return { suite: frame ? 2 : 1, overlayKey: overlay } as const;
+}
+
+/** What seals the files beside a session's disks; undefined: nothing does. */
+export function treeSealOf({ id, sealed }: SessionRecord, keys: DomainKeys): TreeSeal | undefined {
+  return sealed && { session: id, key: overlayKeyOf(keys), takesPlain: sealed.overPlain };
+}
+
+async function openPlain(
+  { world, store }: SessionHouse,
+  { id, phase }: SessionRecord,
+  { disk, base, space }: Pick<OverlayOf, 'disk' | 'base' | 'space'>,
+): Promise<Overlay> {
+  const { files, clock } = world;
+  const directory = sessionDirectory(store, id);
+  if (phase !== 'preparing' && !(await files.stat(join(directory, `${disk.name}.map`)))) {
+    const what = `session ${id} has lost the overlay of disk ${disk.name} (${disk.name}.map)`;
+    throw new SessionError('CORRUPT', `${what}. ${restoreOrDiscard(id)}`);
+  }
+  return openOverlay({ files, clock, directory, disk: disk.name, space }, base);
+}

@@ -1,0 +1,77 @@
+import { join } from 'node:path/posix';
+import type { OpenSet } from '../../catalog/sets.ts';
+import { readPartitions } from '../../file-restore/volumes/partitions.ts';
+import { openBlockReader } from '../../store/read/block-reader.ts';
+import { openStore } from '../../store/directory/store.ts';
+import { fuseDevice } from '../../sys/fuse/fuse-device.ts';
+import { FUSE_OPEN_FLAGS, unmountFuse } from '../../sys/fuse/fuse-mount.ts';
+import { giveBackFreedMemory } from '../../sys/process/memory.ts';
+import { processSide } from '../../sys/process/own-process.ts';
+import { processors } from '../../sys/process/processors.ts';
+import { realWorld } from '../../sys/world.ts';
+import { serveFuse } from '../../servers/fuse/server.ts';
+import { type DiskPart, SESSIONS_PATH, SETS_PATH, storeListing } from './store-listing.ts';
+import { storeTree } from './store-tree.ts';
+
+/*
+ * The process that serves a mount of the store (`mount.ts` started it and holds the mount). It must never touch
+ * what it serves: what looks into disks is a program of its own, run without waiting for it.
+ */
+
+/** What it is told first. */
+export interface ServeRequest {
+  readonly store: string;
+  readonly directory: string;
+  readonly sets: readonly OpenSet[];
+  /** See `ListingOptions`. */
+  readonly only: string | undefined;
+  readonly isSuccessor: boolean;
+}
+
+export type ServeEvent =
+  | { readonly kind: 'serving' }
+  | { readonly kind: 'failed'; readonly message: string };
+
+const FUSE_FD = 3;
+
+/** Zero stands for a disk without parts. */
+async function partsOf(path: string): Promise<readonly DiskPart[]> {
+  const { partitions } = await readPartitions(path);
+  return partitions.filter(({ number }) => number > 0);
+}
+
+async function serve(request: ServeRequest, onServing: () => void): Promise<void> {
+  giveBackFreedMemory();
+  const world = realWorld();
+  await using stack = new AsyncDisposableStack();
+  const store = stack.use(await openStore(world, request.store));
+  const reader = stack.use(openBlockReader(store, { threads: processors(), clock: world.clock }));
+  const listing = storeListing(
+    { world, store },
+    {
+      ...{ sets: request.sets, only: request.only, reader },
+      ...{ setsPath: SETS_PATH, sessionsPath: SESSIONS_PATH },
+      partsOf: (path) => partsOf(join(request.directory, path)),
+    },
+  );
+  const tree = stack.use(await storeTree(world, store.directory, listing));
+  const device = fuseDevice(FUSE_FD, FUSE_OPEN_FLAGS);
+  const { isSuccessor } = request;
+  const serving = serveFuse({ clock: world.clock, device, tree, isSuccessor });
+  onServing();
+  await serving;
+}
+
+const side = processSide<ServeRequest, ServeEvent>();
+// Whoever holds the mount ends it.
+side.leaveSignals();
+try {
+  const request = await side.receive();
+  // Without that other process nobody would end the mount: its clients should not wait for ever.
+  side.onOrphaned(() => void unmountFuse(request.directory, true));
+  await serve(request, () => side.post({ kind: 'serving' }));
+  side.close();
+} catch (cause) {
+  side.post({ kind: 'failed', message: (cause as Error).message });
+  throw cause;
+}

@@ -1,0 +1,119 @@
+import type { OpenSet } from '../../catalog/sets.ts';
+import type { Clock } from '../../sys/base/clock.ts';
+import {
+  type FuseMount,
+  kernelResends,
+  mountedDevice,
+  openFuseMount,
+} from '../../sys/fuse/fuse-mount.ts';
+import { type OwnProcess, startOwnProcess } from '../../sys/process/own-process.ts';
+import type { ServeEvent, ServeRequest } from './mount-server.ts';
+import { SystemError } from '../../sys/base/system-error.ts';
+
+/**
+ * The store as a file system: this process holds the mount, another one serves it. When that dies, the next one goes
+ * on with what it had in its hands, so that clients see a pause. Disposing unmounts.
+ */
+export interface StoreMount extends AsyncDisposable {
+  readonly directory: string;
+  /** Of the process that serves now. */
+  readonly serverPid: number;
+  /** Resolves once somebody unmounted it; rejects when it cannot be served any more. */
+  readonly ended: Promise<void>;
+}
+
+export interface MountOptions {
+  readonly clock: Clock;
+  /** The store's directory. */
+  readonly store: string;
+  readonly directory: string;
+  readonly sets: readonly OpenSet[];
+  /** Nothing but this recovery point, or this session, is shown. */
+  readonly only?: string | undefined;
+  /** Whether what a dead server had taken can be asked for again; left out: as this kernel does. */
+  readonly resends?: boolean;
+  /** The server died, and another one goes on. */
+  readonly onRestart: (how: string) => void;
+}
+
+/** A server that dies this soon after it began to serve, so many times in a row, is not going to live. */
+const SHORT_LIFE_MS = 100;
+const SHORT_LIVES_MAX = 5;
+
+/** `directory` is absolute and exists. */
+export async function mountStore(options: MountOptions): Promise<StoreMount> {
+  const { clock, directory, resends = kernelResends() } = options;
+  let held = openFuseMount(directory, { source: `holdfast:${options.store}` });
+  let server: OwnProcess<ServeRequest, ServeEvent>;
+  let isStopping = false;
+
+  async function start(mount: FuseMount, isSuccessor: boolean): Promise<void> {
+    const { store, sets, only } = options;
+    server = await startOwnProcess(SERVER, { descriptors: [mount.fd], servesFiles: true });
+    server.post({ store, directory, sets, only, isSuccessor });
+    await serving(server);
+  }
+  /** What to do when the server has ended: nothing, where the mount has too. */
+  async function supervise(): Promise<void> {
+    for (let short = 0; ; ) {
+      const began = clock.monotonicMs();
+      const how = await server.ended;
+      if (isStopping || (await mountedDevice(directory)) === undefined) return;
+      short = clock.monotonicMs() - began < SHORT_LIFE_MS ? short + 1 : 0;
+      if (short >= SHORT_LIVES_MAX) {
+        throw new SystemError(
+          'FAILED',
+          `${directory} cannot be served: its process ends with ${how}`,
+        );
+      }
+      options.onRestart(how);
+      if (!resends) await remount();
+      // One that dies at once is counted above.
+      await start(held.mount, resends).catch(() => {});
+    }
+  }
+  /** An old kernel never asks again for what died with the server: whoever waits for it gets an error. */
+  async function remount(): Promise<void> {
+    await held.mount.end(false);
+    held = openFuseMount(directory, { source: `holdfast:${options.store}` });
+    held.mounted.catch(() => {});
+  }
+  try {
+    await Promise.all([start(held.mount, false), held.mounted]);
+  } catch (cause) {
+    isStopping = true;
+    await held.mount.end(false);
+    await server![Symbol.asyncDispose]();
+    throw cause;
+  }
+  await held.mount.readAhead();
+  const ended = supervise();
+  ended.catch(() => {});
+  return {
+    directory,
+    get serverPid() {
+      return server.pid;
+    },
+    ended,
+    async [Symbol.asyncDispose]() {
+      isStopping = true;
+      // Unmounted first: its server answers until then, and ends by itself.
+      await held.mount.end(server.isRunning);
+      await server[Symbol.asyncDispose]();
+      await ended.catch(() => {});
+    },
+  };
+}
+
+const SERVER = new URL('./mount-server.ts', import.meta.url);
+
+/** Rejects with what kept it from serving. */
+function serving(server: OwnProcess<ServeRequest, ServeEvent>): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.onMessage = (event) => {
+      if (event.kind === 'serving') resolve();
+      else reject(new SystemError('FAILED', event.message));
+    };
+    void server.ended.then((how) => reject(new SystemError('FAILED', `the server ended: ${how}`)));
+  });
+}

@@ -1,0 +1,274 @@
+import { pointIds, readPoint } from '../../catalog/points.ts';
+import { oldestFirst } from '../../catalog/publication-order.ts';
+import type { OpenSet } from '../../catalog/sets.ts';
+import type { PointRecord } from '../../formats/store/catalog/point.ts';
+import type { SessionRecord } from '../../formats/store/sessions/session.ts';
+import { utf8 } from '../../lib/bytes.ts';
+import type { BlockReader } from '../../store/read/block-reader.ts';
+import type { Store } from '../../store/directory/store.ts';
+import { manifestDisk } from '../../store/read/manifest-disk.ts';
+import { sessionDisk } from './session-disk.ts';
+import { sessionDiskUri } from '../state/session-sockets.ts';
+import { readJournal, sessionDirectory, sessionIds } from '../state/session-files.ts';
+import type { SessionHouse } from '../state/session-store.ts';
+import { newShelf, type Shelf, type ShelfFile, type ShelfTimes } from '../../vfs/virtual-tree.ts';
+import type { StoreFile, StoreListing } from './store-tree.ts';
+
+/**
+ * What a tree of the store shows:
+ *
+ *   sets/SET/MACHINE/latest -> POINT
+ *   sets/SET/MACHINE/POINT/machine.json
+ *                          DISK.raw
+ *                          DISK-partN.raw
+ *   sessions/SESSION/DISK.raw, DISK-partN.raw      (of those that run)
+ */
+export interface ListingOptions {
+  readonly sets: readonly OpenSet[];
+  /** Nothing but this recovery point, or this session, is shown. */
+  readonly only?: string | undefined;
+  /** Lent. */
+  readonly reader: BlockReader;
+  /** Where the sets are; empty: at the root. */
+  readonly setsPath: string;
+  /** Undefined: no sessions. */
+  readonly sessionsPath: string | undefined;
+  /** What parts the disk has that the tree shows at `path`; undefined: parts are not looked for. */
+  readonly partsOf: ((path: string) => Promise<readonly DiskPart[]>) | undefined;
+}
+
+export interface DiskPart {
+  readonly number: number;
+  readonly offset: number;
+  readonly length: number;
+}
+
+/** Where `mount` has them. */
+export const SETS_PATH = '/sets';
+export const SESSIONS_PATH = '/sessions';
+
+const READ_MODE = 0o400;
+const WRITE_MODE = 0o600;
+/** A running guest may change its partitions. */
+const SESSION_PARTS_MS = 10_000;
+
+type StoreShelf = Shelf<StoreFile>;
+
+export function storeListing(house: SessionHouse, options: ListingOptions): StoreListing {
+  const { setsPath, sessionsPath, partsOf } = options;
+  const points = pointsOf(house, options);
+  const parts = partsOf && disksParts(house, partsOf);
+  const since = house.world.clock.now().getTime();
+
+  let last: { readonly seen: readonly unknown[]; readonly shelf: StoreShelf } | undefined;
+
+  /** A shelf of many points takes a while to make, and nobody is answered meanwhile. */
+  async function list(): Promise<StoreShelf> {
+    const found = await points();
+    const running = sessionsPath === undefined ? [] : await runningSessions(house, options.only);
+    const seen = [
+      ...found.flatMap((it) => it.found),
+      ...running.map((session) => JSON.stringify(session)),
+      ...(parts?.changing() ?? []),
+    ];
+    if (!last || !isSame(seen, last.seen)) last = { seen, shelf: shelved(found, running) };
+    return last.shelf;
+  }
+  function shelved(found: readonly SetPoints[], running: readonly SessionRecord[]): StoreShelf {
+    const shelf: StoreShelf = newShelf(since);
+    if (setsPath !== '') shelf.directory(setsPath, { createdMs: since });
+    for (const { set, found: its } of found) {
+      shelf.directory(`${setsPath}/${set.name}`, { createdMs: Date.parse(set.record.created) });
+      for (const point of its) addPoint(shelf, point, { set, ...options });
+    }
+    if (sessionsPath !== undefined) {
+      shelf.directory(sessionsPath, { createdMs: since });
+      for (const session of running) {
+        addSession(shelf, session, { store: house.store, above: sessionsPath });
+      }
+    }
+    parts?.addKnown(shelf);
+    return shelf;
+  }
+  if (!parts) return { list };
+  return { list, complete: (shelf, path) => parts.complete(shelf, path) };
+}
+
+export function partName(disk: string, number: number): string {
+  return `${disk}-part${number}${SUFFIX}`;
+}
+
+const SUFFIX = '.raw';
+
+export function diskFileName(disk: string): string {
+  return `${disk}${SUFFIX}`;
+}
+
+interface SetPoints {
+  readonly set: OpenSet;
+  readonly found: readonly PointRecord[];
+}
+
+function isSame(a: readonly unknown[], b: readonly unknown[]): boolean {
+  return a.length === b.length && a.every((it, index) => it === b[index]);
+}
+
+/** Each record is read once: it never changes. */
+function pointsOf({ world, store }: SessionHouse, { sets, only }: ListingOptions) {
+  let known = new Map<string, PointRecord>();
+
+  return async () => {
+    const next = new Map<string, PointRecord>();
+    const all: SetPoints[] = [];
+    for (const set of sets) {
+      const found: PointRecord[] = [];
+      for (const id of only === undefined ? await pointIds(world, store, set.name) : [only]) {
+        const key = `${set.name}/${id}`;
+        // One that is damaged, or was just forgotten, is not shown.
+        const point =
+          known.get(key) ?? (await readPoint(world, store, set, id).catch(() => undefined));
+        if (!point) continue;
+        next.set(key, point);
+        found.push(point);
+      }
+      // The last of a machine is what `latest` points to.
+      all.push({ set, found: oldestFirst(found) });
+    }
+    known = next;
+    return all;
+  };
+}
+
+function addPoint(
+  shelf: StoreShelf,
+  point: PointRecord,
+  {
+    set,
+    reader,
+    setsPath,
+  }: { readonly set: OpenSet } & Pick<ListingOptions, 'reader' | 'setsPath'>,
+): void {
+  const { machine, id, created, disks } = point;
+  const createdMs = Date.parse(created);
+  const above = `${setsPath}/${set.name}/${machine}`;
+  const directory = `${above}/${id}`;
+  const times: ShelfTimes = { createdMs };
+  shelf.directory(directory, times);
+  const description = utf8(`${JSON.stringify(machineOf(point), undefined, 2)}\n`);
+  shelf.file(`${directory}/machine.json`, {
+    ...{ ...times, mode: 0o444, size: description.length },
+    source: { kind: 'text', bytes: description },
+  });
+  for (const disk of disks) {
+    const path = `${directory}/${diskFileName(disk.name)}`;
+    const open = () => manifestDisk(reader, { name: path, root: disk, keys: set.keys });
+    const source: StoreFile = { kind: 'disk', open };
+    shelf.file(path, { ...times, mode: READ_MODE, size: disk.size, source });
+  }
+  shelf.relink(`${above}/latest`, id, times);
+}
+
+/** What is known of the machine: its disks, and where they came from. */
+function machineOf({ id, set, machine, created, origin, parent, disks }: PointRecord) {
+  return {
+    ...{ point: id, set, machine, created, origin, parent },
+    disks: disks.map(({ name, size, source }) => ({ name, size, source })),
+  };
+}
+
+async function runningSessions(
+  { world, store }: SessionHouse,
+  only: string | undefined,
+): Promise<SessionRecord[]> {
+  const running: SessionRecord[] = [];
+  for (const id of only === undefined ? await sessionIds(world, store) : [only]) {
+    const lock = `${sessionDirectory(store, id)}/lock`;
+    if ((await world.files.lockHolder(lock)) === undefined) continue;
+    const session = await readJournal(world, store, id).catch(() => undefined);
+    if (session?.phase === 'ready') running.push(session);
+  }
+  return running;
+}
+
+function addSession(
+  shelf: StoreShelf,
+  session: SessionRecord,
+  { store, above }: { readonly store: Store; readonly above: string },
+): void {
+  const times: ShelfTimes = { createdMs: Date.parse(session.created) };
+  shelf.directory(`${above}/${session.id}`, times);
+  for (const { name, size } of session.disks) {
+    const uri = sessionDiskUri(store, session, name);
+    const source: StoreFile = { kind: 'disk', open: () => sessionDisk(uri, size) };
+    const path = `${above}/${session.id}/${diskFileName(name)}`;
+    shelf.file(path, { ...times, mode: WRITE_MODE, size, source });
+  }
+}
+
+/** Looks for the parts of a directory's disks when somebody looks into it, through `partsOf`. */
+function disksParts(
+  { world: { clock } }: SessionHouse,
+  partsOf: (path: string) => Promise<readonly DiskPart[]>,
+) {
+  /** By the disk's path; of sessions' disks for a while only. */
+  const known = new Map<string, { readonly parts: readonly DiskPart[]; readonly until: number }>();
+  const looking = new Map<string, Promise<void>>();
+
+  function disksIn(shelf: StoreShelf, directory: string): DiskFile[] {
+    const found: DiskFile[] = [];
+    for (const { id } of shelf.entries(shelf.find(directory) ?? 0) ?? []) {
+      const { path, node, source } = shelf.get(id)!;
+      if (source?.kind !== 'disk') continue;
+      found.push({ path, size: node.size, mode: node.mode, createdMs: node.modifiedMs });
+    }
+    return found;
+  }
+  function lacks({ path }: DiskFile): boolean {
+    const its = known.get(path);
+    return !its || its.until < clock.monotonicMs();
+  }
+  async function look(disk: DiskFile): Promise<void> {
+    const { path, mode, size } = disk;
+    // A disk without a table that can be understood is one without parts: for now, since a busy host may be the reason.
+    const all = await partsOf(path).catch(() => undefined);
+    const parts = (all ?? []).filter(({ offset, length }) => length > 0 && offset + length <= size);
+    const isSteady = mode === READ_MODE && all !== undefined;
+    const until = isSteady ? Number.POSITIVE_INFINITY : clock.monotonicMs() + SESSION_PARTS_MS;
+    known.set(path, { parts, until });
+  }
+  function add(shelf: StoreShelf, { path, mode, createdMs }: DiskFile): void {
+    const disk = path.slice(path.lastIndexOf('/') + 1);
+    const above = path.slice(0, -disk.length);
+    for (const { number, offset, length } of known.get(path)?.parts ?? []) {
+      const source: StoreFile = { kind: 'part', disk, offset };
+      const name = partName(disk.slice(0, -SUFFIX.length), number);
+      shelf.file(`${above}${name}`, { createdMs, mode, size: length, source });
+    }
+  }
+  return {
+    /** What may differ from one time to the next: what is known of sessions' disks. */
+    changing: () => [...known.values()].filter(({ until }) => Number.isFinite(until)),
+    addKnown(shelf: StoreShelf): void {
+      for (const path of known.keys()) {
+        const node = shelf.get(shelf.find(path) ?? 0)?.node;
+        if (node)
+          add(shelf, { path, mode: node.mode, size: node.size, createdMs: node.modifiedMs });
+        else known.delete(path);
+      }
+    },
+    complete(shelf: StoreShelf, directory: string): Promise<void> | undefined {
+      const lacking = disksIn(shelf, directory).filter(lacks);
+      if (lacking.length === 0) return undefined;
+      const under = looking.get(directory);
+      if (under) return under.then(() => lacking.forEach((disk) => add(shelf, disk)));
+      const task = Promise.all(lacking.map(look))
+        .then(() => lacking.forEach((disk) => add(shelf, disk)))
+        .finally(() => looking.delete(directory));
+      looking.set(directory, task);
+      return task;
+    },
+  };
+}
+
+type DiskFile = ShelfTimes &
+  Pick<ShelfFile<StoreFile>, 'size' | 'mode'> & { readonly path: string };

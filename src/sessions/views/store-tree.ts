@@ -1,0 +1,178 @@
+import type { BlockDevice, WritableBlockDevice } from '../../block/block-device.ts';
+import { isWritable } from '../../block/block-device.ts';
+import { BlockError } from '../../block/block-error.ts';
+import { slice } from '../../block/slice.ts';
+import { asError } from '../../lib/as-error.ts';
+import type { World } from '../../sys/world.ts';
+import type { FileTree } from '../../vfs/file-tree.ts';
+import { TreeError } from '../../vfs/tree-error.ts';
+import { type Shelf, SHELF_ROOT, type ShelfNode } from '../../vfs/virtual-tree.ts';
+
+/** Where the bytes of a file come from. */
+export type StoreFile =
+  | { readonly kind: 'text'; readonly bytes: Uint8Array }
+  /** Opening costs nothing until something is read. */
+  | { readonly kind: 'disk'; readonly open: () => BlockDevice }
+  /** A part of a disk that lies beside it. */
+  | { readonly kind: 'part'; readonly disk: string; readonly offset: number };
+
+export interface StoreListing {
+  /** What there is; called again and again, for things come and go. Answers the last one where nothing changed. */
+  readonly list: () => Promise<Shelf<StoreFile>>;
+  /**
+   * Adds to the shelf what is known of a directory only once somebody looks into it; undefined: nothing is
+   * lacking. May be asked while it is at it.
+   */
+  readonly complete?: (shelf: Shelf<StoreFile>, path: string) => Promise<void> | undefined;
+}
+
+const REFRESH_MS = 5000;
+/** Each may have some MiB of its manifest in memory, or a connection. */
+const DEVICES_MAX = 16;
+
+/** What the store in `directory` has, as files. What was made or forgotten since is noticed by and by. */
+export async function storeTree(
+  { clock, files }: Pick<World, 'clock' | 'files'>,
+  directory: string,
+  { list, complete }: StoreListing,
+): Promise<FileTree> {
+  const stop = new AbortController();
+  const devices = openDevices();
+  let shelf = await list();
+
+  async function refresh(): Promise<void> {
+    while (!stop.signal.aborted) {
+      await clock.sleep(REFRESH_MS, stop.signal).catch(() => {});
+      // A listing that failed is no reason to forget what was there: the next one may succeed.
+      shelf = await list().catch(() => shelf);
+    }
+  }
+  function nodeOf(id: number): ShelfNode<StoreFile> {
+    const found = shelf.get(id);
+    if (found) return found;
+    throw new TreeError('STALE', 'that recovery point is no more');
+  }
+  function entries(id: number) {
+    const found = shelf.entries(id);
+    if (found) return found;
+    throw new TreeError(shelf.get(id) ? 'NOT_DIRECTORY' : 'STALE', 'that is no directory');
+  }
+  /** The disk that a file is, or is a part of. */
+  function diskOf(id: number): { readonly device: BlockDevice; readonly start: number } {
+    const { source, path, parent } = nodeOf(id);
+    if (source?.kind === 'disk') return { device: devices.get(path, source.open), start: 0 };
+    if (source?.kind !== 'part') throw new TreeError('IS_DIRECTORY', `${path} is no file`);
+    const whole = nodeOf(shelf.entry(parent, source.disk) ?? 0);
+    if (whole.source?.kind !== 'disk') throw new TreeError('STALE', `${path} has lost its disk`);
+    return { device: devices.get(whole.path, whole.source.open), start: source.offset };
+  }
+  const refreshing = refresh();
+  return {
+    root: SHELF_ROOT,
+    node: (id) => shelf.get(id)?.node,
+    parent: (id) => nodeOf(id).parent,
+    lookup(id, name) {
+      entries(id);
+      return shelf.entry(id, name);
+    },
+    list: (id, after) => entries(id).filter(({ cookie }) => cookie > after),
+    complete: (id) => complete?.(shelf, nodeOf(id).path),
+    readLink(id) {
+      const { target } = nodeOf(id);
+      if (target === undefined) throw new TreeError('INVALID', 'that is no symbolic link');
+      return target;
+    },
+    tryRead(id, into, offset, effort) {
+      const { source } = nodeOf(id);
+      if (source?.kind === 'text') return copyText(source.bytes, into, offset);
+      const { device, start } = diskOf(id);
+      return device.tryRead(into, start + offset, effort);
+    },
+    async read(id, into, offset) {
+      const { device, start } = diskOf(id);
+      try {
+        await device.read(into, start + offset);
+      } catch (cause) {
+        // Closed to make room for others, in that very moment.
+        if (!(cause instanceof BlockError) || cause.code !== 'CLOSED') throw cause;
+        await diskOf(id).device.read(into, start + offset);
+      }
+    },
+    async extents(id, offset, length) {
+      const { node, source } = nodeOf(id);
+      if (source?.kind === 'text') return [{ offset, length, kind: 'data' }];
+      const { device, start } = diskOf(id);
+      return slice(device, { offset: start, length: node.size }).extents(offset, length);
+    },
+    disk: (id) => writableDisk(nodeOf(id), () => diskOf(id)),
+    async space() {
+      try {
+        return await files.space(directory);
+      } catch (cause) {
+        throw new TreeError('IO', asError(cause).message, { cause });
+      }
+    },
+    async [Symbol.asyncDispose]() {
+      stop.abort();
+      await refreshing;
+      await devices[Symbol.asyncDispose]();
+    },
+  };
+}
+
+const WRITE_BITS = 0o222;
+
+function writableDisk(
+  { node }: ShelfNode<StoreFile>,
+  diskOf: () => { readonly device: BlockDevice; readonly start: number },
+): WritableBlockDevice | undefined {
+  if (node.kind !== 'file' || (node.mode & WRITE_BITS) === 0) return undefined;
+  const { device, start } = diskOf();
+  if (!isWritable(device)) return undefined;
+  const isWhole = start === 0 && node.size === device.geometry.size;
+  const part = isWhole ? device : slice(device, { offset: start, length: node.size });
+  return isWritable(part) ? part : undefined;
+}
+
+function copyText(bytes: Uint8Array, into: Uint8Array, offset: number): boolean {
+  into.set(bytes.subarray(offset, offset + into.length));
+  return true;
+}
+
+interface OpenDevices extends AsyncDisposable {
+  get(path: string, open: () => BlockDevice): BlockDevice;
+}
+
+/** The one used longest ago makes room. */
+function openDevices(): OpenDevices {
+  const devices = new Map<string, BlockDevice>();
+  const closing = new Set<PromiseLike<unknown>>();
+
+  function close(device: BlockDevice): void {
+    const closed: PromiseLike<unknown> = device[Symbol.asyncDispose]().then(
+      () => closing.delete(closed),
+      () => closing.delete(closed),
+    );
+    closing.add(closed);
+  }
+  return {
+    get(path, open) {
+      const known = devices.get(path);
+      const device = known ?? open();
+      // The first key is the one used longest ago.
+      if (known) devices.delete(path);
+      devices.set(path, device);
+      for (const [oldest, old] of devices) {
+        if (devices.size <= DEVICES_MAX) break;
+        devices.delete(oldest);
+        close(old);
+      }
+      return device;
+    },
+    async [Symbol.asyncDispose]() {
+      for (const device of devices.values()) close(device);
+      devices.clear();
+      await Promise.all(closing);
+    },
+  };
+}

@@ -1,0 +1,100 @@
+import { join } from 'node:path/posix';
+import { type SharedSpace, sharedSpace } from '../../block/space-guard.ts';
+import type { Feature } from '../../formats/store/base/features.ts';
+import type { Checks } from '../../formats/store/base/plain-record.ts';
+import {
+  featuresOf,
+  newStoreRecord,
+  type StoreRecord,
+} from '../../formats/store/catalog/store-record.ts';
+import type { FileSystem } from '../../sys/files/file-system.ts';
+import type { World } from '../../sys/world.ts';
+import { guardedFiles } from './guarded-files.ts';
+import { type PackFiles, packFiles } from '../packs/pack-files.ts';
+import { StoreError } from '../packs/store-error.ts';
+import { readStoreRecord, unknownFeature, writeStoreRecord } from './store-record.ts';
+
+/**
+ * A store on a file system: packs, and beside them what other rooms keep there (`sets`, `sessions`,
+ * `leases`).
+ * Any number of processes may have it open to read; only one may write (`store-writer.ts`).
+ */
+export interface Store extends AsyncDisposable {
+  readonly directory: string;
+  readonly id: string;
+  /** For all that is done in the directory: nothing is changed that this release must not change (guarded-files.ts). */
+  readonly files: FileSystem;
+  readonly packs: PackFiles;
+  /** The free space of its disk, which sessions and backups share. */
+  readonly space: SharedSpace;
+  /** As it was read last: another process may have upgraded the store since. */
+  readonly record: StoreRecord;
+  /** Whether the store has it: see formats/store/base/features.md. */
+  has(feature: Feature): boolean;
+  /** How its records are written and read now. */
+  checks(): Checks;
+  /** Throws UNSUPPORTED: the store has something that this release does not know and a writer has to. */
+  checkWritable(): void;
+  /** The record was read again. */
+  renew(record: StoreRecord): void;
+}
+
+/** What is in every store. */
+export const STORE_DIRECTORIES = ['packs', 'sets', 'sessions', 'leases'] as const;
+
+/** The directory must be absent or empty. Rejects EXISTS. */
+export async function createStore(world: World, directory: string): Promise<void> {
+  const { files, random, clock } = world;
+  const status = await files.stat(directory);
+  if (status && status.kind !== 'directory') {
+    throw new StoreError('EXISTS', `${directory} is not a directory`);
+  }
+  if (status && (await files.list(directory)).length > 0) {
+    throw new StoreError(
+      'EXISTS',
+      `${directory} is not empty: a store needs a directory of its own`,
+    );
+  }
+  for (const name of STORE_DIRECTORIES) await files.makeDirectory(join(directory, name));
+  const id = Buffer.from(random.bytes(16)).toString('hex');
+  // Written last: a directory with a record is a whole store.
+  await writeStoreRecord(files, directory, newStoreRecord(id, clock.now()));
+  await files.syncDirectory(join(directory, '..'));
+}
+
+/** Rejects NOT_A_STORE, UNSUPPORTED. */
+export async function openStore({ files }: World, directory: string): Promise<Store> {
+  let { record } = await readStoreRecord(files, directory);
+  refuse(directory, unknownFeature(record, 'read'), 'readers');
+  const checkWritable = (): void => refuse(directory, unknownFeature(record, 'write'), 'writers');
+  const guarded = guardedFiles(files, { directory, checkWritable });
+  const packs = packFiles(guarded, join(directory, 'packs'));
+  return {
+    directory,
+    id: record.id,
+    files: guarded,
+    packs,
+    space: sharedSpace({ files, directory }),
+    get record() {
+      return record;
+    },
+    has: (feature) => featuresOf(record).has(feature),
+    checks: () => (featuresOf(record).has('checked-records') ? 'checked' : 'unchecked'),
+    checkWritable,
+    renew(next) {
+      record = next;
+    },
+    [Symbol.asyncDispose]: () => packs[Symbol.asyncDispose](),
+  };
+}
+
+/** Throws UNSUPPORTED where there is such a feature. */
+function refuse(directory: string, feature: string | undefined, whom: 'readers' | 'writers'): void {
+  if (feature === undefined) return;
+  const what = whom === 'readers' ? 'cannot be read' : 'can be read and recovered, not changed';
+  throw new StoreError(
+    'UNSUPPORTED',
+    `${directory} has the feature "${feature}", which this release does not know: the store ${what}; ` +
+      'install the release that made it, or a later one',
+  );
+}

@@ -1,8 +1,0 @@
-import type { Reference } from '../formats/store/node.ts';
-
-/** The root of a disk's manifest; its level follows from the disk's size (`rootLevel`). */
-export interface DiskRoot {
-  readonly size: number;
-  /** Undefined: the whole disk reads as zeros. */
-  readonly reference: Reference | undefined;
-}

@@ -1,0 +1,153 @@
+import { ClassicLevel } from 'classic-level';
+import { digestKey } from '../../formats/store/base/digest.ts';
+import {
+  decodeKnownPack,
+  decodePlace,
+  encodeKnownPack,
+  encodePlace,
+  KNOWN_PACK_KEYS,
+  type KnownPack,
+  wholeKey,
+} from '../../formats/store/packs/index-entry.ts';
+import type { Location } from '../../formats/store/packs/node.ts';
+import { StoreError } from '../packs/store-error.ts';
+
+/**
+ * Digest to location, for the writer: which blocks the store has. A cache that is rebuilt from the
+ * packs' footers whenever it is missing, behind or damaged; never the only copy of anything.
+ * What cannot be read of it is INDEX: the index must be rebuilt.
+ */
+export interface BlockIndex extends AsyncDisposable {
+  /** Throws INDEX. The pack that is named may be gone: see `trust.ts`. */
+  get(digest: Uint8Array): Location | undefined;
+  /** All entries of one sealed pack, and that the index now knows this pack. */
+  addPack(pack: KnownPack, entries: Iterable<IndexEntry>): Promise<void>;
+  /** The packs that `addPack` named, by number; also those that are gone since. */
+  packs(): Promise<ReadonlyMap<number, KnownPack>>;
+  /** Whether `markWhole` said so of the tree with this root, under the same loss. Throws INDEX. */
+  isWhole(root: Uint8Array, loss: Uint8Array): boolean;
+  /** Nothing of the tree with this root is lost. */
+  markWhole(root: Uint8Array, loss: Uint8Array): Promise<void>;
+  /** Where worker threads may open it beside us; undefined if it is only in memory. */
+  readonly directory: string | undefined;
+}
+
+export interface IndexEntry {
+  readonly digest: Uint8Array;
+  readonly offset: number;
+  readonly length: number;
+}
+
+const CACHE_LENGTH = 32 * 1024 * 1024;
+const WRITE_BUFFER_LENGTH = 8 * 1024 * 1024;
+
+type Level = ClassicLevel<Uint8Array, Uint8Array>;
+
+/** Opens LevelDB at `directory`; several threads of one process may hold it at once. Rejects INDEX. */
+export async function openIndexHandle(directory: string): Promise<Level> {
+  const level: Level = new ClassicLevel(directory, {
+    keyEncoding: 'view',
+    valueEncoding: 'view',
+    multithreading: true,
+    // Digests and locations do not compress.
+    compression: false,
+    cacheSize: CACHE_LENGTH,
+    writeBufferSize: WRITE_BUFFER_LENGTH,
+  });
+  await asking(() => level.open());
+  return level;
+}
+
+/** Undefined also where the value is damaged: the block is stored once more. Throws what LevelDB throws. */
+export function findInIndex(level: Level, digest: Uint8Array): Location | undefined {
+  const value = level.getSync(digest);
+  return value && decodePlace(digest, value);
+}
+
+export async function levelIndex(directory: string): Promise<BlockIndex> {
+  const level = await openIndexHandle(directory);
+  return {
+    directory,
+    get(digest) {
+      try {
+        return findInIndex(level, digest);
+      } catch (cause) {
+        throw indexError(cause);
+      }
+    },
+    async addPack(known, entries) {
+      const { pack } = known;
+      const batch = level.batch();
+      for (const { digest, offset, length } of entries) {
+        batch.put(digest, encodePlace(digest, { pack, offset, length }));
+      }
+      const { key, value } = encodeKnownPack(known);
+      batch.put(key, value);
+      // Unsynced: what a power cut takes is read from the footers again.
+      await asking(() => batch.write());
+    },
+    async packs() {
+      const found = new Map<number, KnownPack>();
+      await asking(async () => {
+        for await (const [key, value] of level.iterator(KNOWN_PACK_KEYS)) {
+          const known = decodeKnownPack(key, value);
+          // One that is damaged is read from its footer again.
+          if (known) found.set(known.pack, known);
+        }
+      });
+      return found;
+    },
+    isWhole(root, loss) {
+      try {
+        const found = level.getSync(wholeKey(root));
+        return found !== undefined && Buffer.compare(found, loss) === 0;
+      } catch (cause) {
+        throw indexError(cause);
+      }
+    },
+    markWhole: (root, loss) => asking(() => level.put(wholeKey(root), loss)),
+    [Symbol.asyncDispose]: () => level.close(),
+  };
+}
+
+export function memoryIndex(): BlockIndex {
+  const entries = new Map<string, Location>();
+  const packs = new Map<number, KnownPack>();
+  const whole = new Map<string, string>();
+  return {
+    directory: undefined,
+    get: (digest) => entries.get(digestKey(digest)),
+    async addPack(known, added) {
+      const { pack } = known;
+      for (const { digest, offset, length } of added) {
+        entries.set(digestKey(digest), { pack, offset, length });
+      }
+      packs.set(pack, known);
+    },
+    packs: async () => packs,
+    isWhole: (root, loss) => whole.get(digestKey(root)) === digestKey(loss),
+    async markWhole(root, loss) {
+      whole.set(digestKey(root), digestKey(loss));
+    },
+    async [Symbol.asyncDispose]() {},
+  };
+}
+
+async function asking<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (cause) {
+    throw indexError(cause);
+  }
+}
+
+/** A full disk says nothing against the index. */
+function indexError(cause: unknown): StoreError {
+  const texts: string[] = [];
+  for (let it = cause; it instanceof Error; it = it.cause) texts.push(it.message);
+  const text = texts.join(': ');
+  if (/no space left|quota exceeded/i.test(text)) {
+    return new StoreError('NO_SPACE', 'the store is full: its index cannot grow', { cause });
+  }
+  return new StoreError('INDEX', `it cannot be read: ${text}`, { cause });
+}

@@ -1,0 +1,74 @@
+import { join } from 'node:path/posix';
+import type { FileSystem } from '../../sys/files/file-system.ts';
+import type { World } from '../../sys/world.ts';
+import type { Problem } from '../check/check.ts';
+import { readLastPack } from '../packs/last-pack.ts';
+import { listPacks } from '../packs/pack-path.ts';
+import { lastNumber } from './stock.ts';
+import type { Store } from '../directory/store.ts';
+
+export interface PackRange {
+  readonly first: number;
+  readonly last: number;
+}
+
+/**
+ * Numbers that packs had and that none has now: they are given without gaps. Stores of the release of 22 November may
+ * have gaps; after an upgrade only what comes behind them counts. A writer at work may be met between two packs: what
+ * is missing is so twice.
+ */
+export async function missingPacks({ files }: World, store: Store): Promise<PackRange[]> {
+  if (!store.has('checked-records')) return [];
+  const { there, last } = await givenNumbers(files, store);
+  const found: PackRange[] = [];
+  let next = store.record.gaplessFrom ?? 1;
+  for (const pack of [...Float64Array.from(there).sort(), last + 1]) {
+    if (pack > last + 1) break;
+    if (pack > next) found.push({ first: next, last: pack - 1 });
+    next = Math.max(next, pack + 1);
+  }
+  return found;
+}
+
+/** The greatest number that a pack has, or had. */
+export async function lastPack({ files }: World, store: Store): Promise<number> {
+  return (await givenNumbers(files, store)).last;
+}
+
+async function givenNumbers(files: FileSystem, store: Store) {
+  const directory = join(store.directory, 'packs');
+  // First: a pack that is sealed in the meantime is in the second list.
+  const open = await listPacks(files, directory, 'pack.open');
+  const there = [...open, ...(await listPacks(files, directory, 'pack'))];
+  const { last: written } = await readLastPack(files, store.directory);
+  return { there, last: lastNumber([...there, written]) };
+}
+
+/** Those of `before` that are missing now as well, for people who have no key to look what was in them. */
+export async function missingPackProblems(
+  world: World,
+  store: Store,
+  before: readonly PackRange[],
+): Promise<Problem[]> {
+  if (before.length === 0) return [];
+  const now = await missingPacks(world, store);
+  const found: Problem[] = [];
+  let at = 0;
+  for (const { first, last } of before) {
+    while (now[at] && now[at]!.last < first) at++;
+    for (let next = at; now[next] && now[next]!.first <= last; next++) {
+      const range = now[next]!;
+      const both = { first: Math.max(first, range.first), last: Math.min(last, range.last) };
+      found.push(problemOf(store, both));
+    }
+  }
+  return found;
+}
+
+function problemOf({ packs }: Store, { first, last }: PackRange): Problem {
+  const which = first === last ? `pack ${first} is` : `packs ${first} to ${last} are`;
+  const what =
+    `${which} missing, and not all of the store's sets were opened to see what was in ` +
+    `${first === last ? 'it' : 'them'}: give the keys of all sets to "store check"`;
+  return { where: packs.path(first), what };
+}

@@ -1,0 +1,251 @@
+import { dirname, join } from 'node:path/posix';
+import { digestKey } from '../../formats/store/base/digest.ts';
+import { PACK_NUMBER_MAX, type PackEntry } from '../../formats/store/packs/pack.ts';
+import { lossOf } from '../../formats/store/packs/index-entry.ts';
+import type { Wanted } from '../../formats/store/packs/wanted.ts';
+import { FormatError } from '../../formats/format-error.ts';
+import type { FileSystem } from '../../sys/files/file-system.ts';
+import type { World } from '../../sys/world.ts';
+import type { BlockIndex } from './block-index.ts';
+import { readLastPack } from '../packs/last-pack.ts';
+import { readMoved } from '../packs/moved-frames.ts';
+import { listPacks, movedPath } from '../packs/pack-path.ts';
+import { salvageOpenPacks } from '../packs/salvage.ts';
+import type { Store } from '../directory/store.ts';
+import { StoreError } from '../packs/store-error.ts';
+import {
+  hasKey,
+  locationKey,
+  type Place,
+  sortedKeys,
+  type TrustData,
+  trustData,
+  trustOf,
+} from '../packs/trust.ts';
+
+/** What a writer finds when it opens a store. */
+export interface Stock {
+  readonly trust: TrustData;
+  /** What the store says of the last pack; 0: nothing, or nothing that can be read. */
+  readonly writtenLast: number;
+  /** What is lost, as an index remembers it; undefined: frames are marked, and it is not known yet whose they are. */
+  readonly loss: Uint8Array | undefined;
+  /** Something that points may need is lost or damaged: contents of this backup may repair it. */
+  readonly hasLoss: boolean;
+  /** Marked frames by the `digestKey` of their contents. */
+  readonly marks: ReadonlyMap<string, readonly Place[]>;
+}
+
+export interface StockOptions {
+  /** Called while an index that is missing or behind catches up with the packs. */
+  readonly onIndexing?: ((done: number, total: number) => void) | undefined;
+  /** Called for packs that are missing or damaged. The work continues. */
+  readonly onDamage?: ((where: string, what: string) => void) | undefined;
+}
+
+/**
+ * Repairs what a crash left of packs, adds to the index those that it lacks, which are durable then, and finds out
+ * what may be referred to. Rejects INDEX: the index speaks of other packs than these.
+ */
+export async function takeStock(
+  { files }: World,
+  store: Store,
+  index: BlockIndex,
+  { onIndexing, onDamage: tell }: StockOptions = {},
+): Promise<Stock> {
+  const damage: { readonly where: string; readonly what: string }[] = [];
+  const onDamage = (where: string, what: string): void => void damage.push({ where, what });
+  const { packs } = store;
+  const directory = join(store.directory, 'packs');
+  await salvageOpenPacks(files, directory);
+  const sizes = await sizesOf({ files }, store);
+  const known = await index.packs();
+  const marks = await packs.wanted.list();
+  const moved = await listPacks(files, directory, 'moved');
+  const marked = marks.map(({ pack }) => pack);
+  const written = await readLastPack(files, store.directory);
+  if (written.damage) onDamage(written.damage.where, written.damage.what);
+  const last = lastNumber([...sizes.keys(), ...known.keys(), ...moved, ...marked, written.last]);
+  for (const pack of [...sizes.keys()].filter((it) => !isGiven(it, last))) {
+    onDamage(packs.path(pack), 'no pack of this store has such a number: it is ignored');
+    sizes.delete(pack);
+  }
+  const damaged = new Set([...sizes.keys()].filter((pack) => known.get(pack)?.isSound === false));
+  const wholePacks = new Set(marks.filter(({ frame }) => !frame).map(({ pack }) => pack));
+  const usable = (pack: number) => sizes.has(pack) && !damaged.has(pack) && !wholePacks.has(pack);
+  const { keys, full, unreadable } = await movedFrames(
+    files,
+    directory,
+    moved.filter(usable),
+    onDamage,
+  );
+  // The contents of a damaged list of moved frames are not known: any frame may have been in it.
+  for (const pack of unreadable) damaged.add(pack);
+  for (const pack of full) wholePacks.add(pack);
+  for (const { pack, frame } of marks) {
+    if (frame) keys.push(locationKey({ pack, offset: frame.offset }));
+  }
+  const distrusted = sortedKeys(keys);
+
+  const behind = [...sizes].filter(([pack, size]) => known.get(pack)?.size !== size);
+  // A writer that was killed may have renamed what a power cut would still take back: what is found in such
+  // a pack may not be referred to before.
+  const groups = new Set(behind.map(([pack]) => dirname(packs.path(pack))));
+  for (const path of [directory, ...groups]) await files.syncDirectory(path);
+  for (const [done, [pack, size]] of behind.entries()) {
+    const entries = await soundEntries(store, pack, onDamage);
+    if (entries && known.has(pack)) {
+      // Whether it is the same one cannot be known: entries of another one would lead to wrong places.
+      const isBack = known.get(pack)?.size === 0;
+      const what = isBack ? 'was missing and is there again' : 'is not the one that it knows';
+      throw new StoreError('INDEX', `pack ${pack} ${what}`);
+    }
+    if (!entries) damaged.add(pack);
+    const trusted = (entries ?? []).filter(
+      ({ offset }) => !hasKey(distrusted, locationKey({ pack, offset })),
+    );
+    await index.addPack({ pack, size, isSound: entries !== undefined }, trusted);
+    onIndexing?.(done + 1, behind.length);
+  }
+  for (const { pack, isSound } of known.values()) {
+    if (sizes.has(pack) || !isSound || !isGiven(pack, last)) continue;
+    onDamage(packs.path(pack), 'the pack is missing');
+    // Reported once; what was in it stays unknown.
+    await index.addPack({ pack, size: 0, isSound: false }, []);
+  }
+  for (const { where, what } of damage.slice(0, TOLD_MAX)) tell?.(where, what);
+  const more = damage.length - TOLD_MAX;
+  if (more > 0) tell?.(directory, `${more} more files are missing or damaged`);
+  const trust = trustData([...sizes.keys()].filter(usable), last + 1, distrusted);
+  const open = await openMarks(store, index, { marks, trust });
+  return {
+    writtenLast: written.last,
+    loss: open.some(({ frame }) => frame)
+      ? undefined
+      : lossOf(gonePacks(sizes, last), new Set([...damaged, ...wholePacks])),
+    trust,
+    // Numbers are given without gaps: a missing one is a pack that was lost.
+    hasLoss: sizes.size < last || damaged.size > 0 || open.length > 0,
+    marks: byDigest(open),
+  };
+}
+
+/** Removes marks of frames that were stored again since: a read may have left one while a writer was at work. */
+async function openMarks(
+  { packs }: Store,
+  index: BlockIndex,
+  { marks, trust }: { readonly marks: readonly Wanted[]; readonly trust: TrustData },
+): Promise<Wanted[]> {
+  const { isGood } = trustOf(trust);
+  const open: Wanted[] = [];
+  for (const mark of marks) {
+    const { pack, frame } = mark;
+    const to = frame && (await packs.moved.next({ pack, offset: frame.offset }));
+    const known = frame && to && index.get(frame.digest);
+    const isThere = to && known && locationKey(to) === locationKey(known) && isGood(known);
+    if (isThere) await packs.wanted.remove(mark);
+    else open.push(mark);
+  }
+  return open;
+}
+
+type OnDamage = (where: string, what: string) => void;
+
+/** Damaged files that are named one by one. */
+const TOLD_MAX = 20;
+/** Sizes asked for at once. */
+const STATS_MAX = 32;
+/** Numbers that may be missing side by side: 64 TiB of packs. */
+const GAP_MAX = 2 ** 20;
+/** Places that frames of sound packs were moved away from, at some 20 bytes each. */
+const MOVED_MAX = 2 ** 20;
+
+/**
+ * The greatest number that a pack has, or had. Names and index are not authenticated: a number far from all others
+ * is not one, or the next pack would have a number that no file name holds.
+ */
+export function lastNumber(numbers: readonly number[]): number {
+  let last = 0;
+  for (const number of Float64Array.from(numbers).sort()) {
+    if (number > Math.min(last + GAP_MAX, PACK_NUMBER_MAX)) break;
+    last = number;
+  }
+  return last;
+}
+
+function* gonePacks(sizes: ReadonlyMap<number, number>, last: number): Generator<number> {
+  for (let pack = 1; pack <= last; pack++) if (!sizes.has(pack)) yield pack;
+}
+
+function isGiven(pack: number, last: number): boolean {
+  return pack > 0 && pack <= last;
+}
+
+async function sizesOf(
+  { files }: Pick<World, 'files'>,
+  { packs }: Store,
+): Promise<Map<number, number>> {
+  const numbers = await packs.list();
+  const sizes = new Map<number, number>();
+  for (let at = 0; at < numbers.length; at += STATS_MAX) {
+    const some = numbers.slice(at, at + STATS_MAX);
+    const found = await Promise.all(some.map((pack) => files.stat(packs.path(pack))));
+    for (const [index, status] of found.entries()) {
+      if (status?.kind === 'file') sizes.set(some[index]!, status.size);
+    }
+  }
+  return sizes;
+}
+
+/** Undefined: the pack is damaged; nothing refers to its frames again; a backup of their contents stores new ones. */
+async function soundEntries(
+  { packs }: Store,
+  pack: number,
+  onDamage: OnDamage,
+): Promise<readonly PackEntry[] | undefined> {
+  try {
+    const { header, entries } = await packs.footer(pack);
+    if (header.number === pack) return entries;
+    onDamage(packs.path(pack), `it says that it is pack ${header.number}`);
+  } catch (cause) {
+    if (!(cause instanceof FormatError)) throw cause;
+    onDamage(packs.path(pack), cause.message);
+  }
+  return undefined;
+}
+
+/** Places that frames of these packs were moved away from; `full`: packs with more than may be kept of all. */
+async function movedFrames(
+  files: FileSystem,
+  directory: string,
+  packs: readonly number[],
+  onDamage: OnDamage,
+) {
+  const keys: number[] = [];
+  const full: number[] = [];
+  const unreadable: number[] = [];
+  for (const pack of packs) {
+    try {
+      const places = await readMoved(files, directory, pack);
+      if (keys.length + places.size > MOVED_MAX) full.push(pack);
+      else for (const offset of places.keys()) keys.push(locationKey({ pack, offset }));
+    } catch (cause) {
+      if (!(cause instanceof FormatError)) throw cause;
+      unreadable.push(pack);
+      onDamage(movedPath(directory, pack), cause.message);
+    }
+  }
+  return { keys, full, unreadable };
+}
+
+function byDigest(marks: readonly Wanted[]): Map<string, Place[]> {
+  const found = new Map<string, Place[]>();
+  for (const { pack, frame } of marks) {
+    if (!frame) continue;
+    const key = digestKey(frame.digest);
+    const places = found.get(key) ?? [];
+    places.push({ pack, offset: frame.offset });
+    found.set(key, places);
+  }
+  return found;
+}

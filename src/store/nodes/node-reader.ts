@@ -1,0 +1,127 @@
+import { BlockError } from '../../block/block-error.ts';
+import { FormatError } from '../../formats/format-error.ts';
+import {
+  type FrameCodec,
+  FRAME_HEADER_LENGTH,
+  parseFrameHeader,
+} from '../../formats/store/packs/frame.ts';
+import { digestKey } from '../../formats/store/base/digest.ts';
+import {
+  decodeNode,
+  type Location,
+  type Node,
+  type Reference,
+} from '../../formats/store/packs/node.ts';
+import type { Effort } from '../../block/block-device.ts';
+import { placesOf } from '../packs/moved-frames.ts';
+import type { PackFiles } from '../packs/pack-files.ts';
+import type { TryReadFrame } from '../packs/blocking-reads.ts';
+import { SystemError } from '../../sys/base/system-error.ts';
+import { StoreError } from '../packs/store-error.ts';
+
+/** Manifest nodes, authenticated and parsed, with a bounded cache of those above the leaves. */
+export interface NodeReader {
+  /** `memory`: from the cache only. Undefined where it failed, too: `node` has the error. */
+  tryNode(reference: Reference, effort: Effort): Node | undefined;
+  /** Rejects BlockError CORRUPT or IO. */
+  node(reference: Reference): Promise<Node>;
+}
+
+/** Inner nodes: each stands for 256 MiB of a disk or more, and takes some 40 KiB. */
+const INNER_NODES_MAX = 512;
+
+/** Nodes are small and few beside blocks, so they are decoded in this thread. */
+export function nodeReader(
+  packs: PackFiles,
+  codec: FrameCodec,
+  tryReadFrame: TryReadFrame = () => false,
+): NodeReader {
+  const inner = new Map<string, Node>();
+
+  async function read(reference: Reference, location: Location): Promise<Node> {
+    const frame = new Uint8Array(location.length);
+    await packs.read(frame, location.pack, location.offset);
+    return open(frame, reference);
+  }
+  function tryReadNode(reference: Reference): Node | undefined {
+    const frame = new Uint8Array(reference.length);
+    if (!tryReadFrame(frame, reference.pack, reference.offset)) return undefined;
+    try {
+      return open(frame, reference);
+    } catch (cause) {
+      if (cause instanceof FormatError) return undefined;
+      throw cause;
+    }
+  }
+  function open(frame: Uint8Array, reference: Reference): Node {
+    const plain = new Uint8Array(
+      parseFrameHeader(frame.subarray(0, FRAME_HEADER_LENGTH)).plainLength,
+    );
+    codec.open(frame, plain, reference.digest);
+    return decodeNode(plain);
+  }
+  async function readOrFind(reference: Reference): Promise<Node> {
+    let last: Location = reference;
+    let failure: unknown;
+    for await (const place of placesOf(packs.moved, reference)) {
+      last = place;
+      try {
+        return await read(reference, place);
+      } catch (cause) {
+        failure = cause;
+      }
+    }
+    if (isDamage(failure)) await packs.want({ ...last, digest: reference.digest });
+    throw failure;
+  }
+  function keep(key: string, node: Node): Node {
+    if (node.level === 0) return node;
+    inner.set(key, node);
+    if (inner.size > INNER_NODES_MAX) {
+      const [oldest] = inner.keys();
+      inner.delete(oldest!);
+    }
+    return node;
+  }
+  return {
+    tryNode(reference, effort) {
+      const key = keyOf(reference);
+      const known = inner.get(key);
+      if (known || effort === 'memory') return known;
+      const node = tryReadNode(reference);
+      return node && keep(key, node);
+    },
+    async node(reference) {
+      const key = keyOf(reference);
+      const known = inner.get(key);
+      if (known) return known;
+      try {
+        return keep(key, await readOrFind(reference));
+      } catch (cause) {
+        throw nodeError(cause, reference);
+      }
+    },
+  };
+}
+
+/** With the digest: what is not authenticated may name one place for two nodes. */
+function keyOf({ pack, offset, digest }: Reference): string {
+  return `${pack}:${offset}:${digestKey(digest)}`;
+}
+
+/** The frame is gone, or is not what it should be. */
+function isDamage(cause: unknown): cause is FormatError | StoreError {
+  if (cause instanceof FormatError) return true;
+  return cause instanceof StoreError && (cause.code === 'MISSING' || cause.code === 'CORRUPT');
+}
+
+function nodeError(cause: unknown, { pack, offset }: Location): unknown {
+  const damaged = isDamage(cause);
+  const failed = cause instanceof StoreError || cause instanceof SystemError;
+  if (!damaged && !failed) return cause;
+  return new BlockError(
+    damaged ? 'CORRUPT' : 'IO',
+    `manifest node in pack ${pack} at ${offset}: ${cause.message}; run "store check"`,
+    { cause },
+  );
+}

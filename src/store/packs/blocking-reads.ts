@@ -1,0 +1,24 @@
+import { syncPace } from '../../block/latency-gate.ts';
+import type { Clock } from '../../sys/base/clock.ts';
+import { SystemError } from '../../sys/base/system-error.ts';
+import type { PackFiles } from './pack-files.ts';
+import { StoreError } from './store-error.ts';
+
+/**
+ * Fills `into` from a pack in this thread. False: the medium has been slow, the pack is not open, or it failed; then
+ * whoever reads it in the other way has the error.
+ */
+export type TryReadFrame = (into: Uint8Array, pack: number, offset: number) => boolean;
+
+export function pacedReads(packs: PackFiles, clock: Clock): TryReadFrame {
+  const pace = syncPace(clock);
+  return (into, pack, offset) => {
+    if (!pace.mayBlock()) return false;
+    try {
+      return pace.timed(() => packs.tryRead(into, pack, offset));
+    } catch (cause) {
+      if (cause instanceof StoreError || cause instanceof SystemError) return false;
+      throw cause;
+    }
+  };
+}

@@ -1,0 +1,35 @@
+import { join } from 'node:path/posix';
+import { FormatError } from '../../formats/format-error.ts';
+import {
+  decodeLastPack,
+  encodeLastPack,
+  LAST_PACK_LENGTH_MAX,
+} from '../../formats/store/packs/last-pack.ts';
+import type { FileSystem } from '../../sys/files/file-system.ts';
+import { putDurably } from '../../sys/files/write-atomically.ts';
+
+/*
+ * The number of the last pack that recovery points may name. Without it the number of a lost pack could be given again,
+ * where the index is lost as well: what older points name would be taken for something else.
+ */
+const LAST_PACK = 'last-pack.json';
+
+/** 0: it is not known; `damage` says so. The caller looks at the packs as well. */
+export async function readLastPack(
+  files: FileSystem,
+  store: string,
+): Promise<{ readonly last: number; readonly damage?: { where: string; what: string } }> {
+  const where = join(store, LAST_PACK);
+  if (!(await files.stat(where))) return { last: 0 };
+  try {
+    return { last: decodeLastPack(await files.readFile(where, LAST_PACK_LENGTH_MAX)) };
+  } catch (cause) {
+    if (!(cause instanceof FormatError)) throw cause;
+    return { last: 0, damage: { where, what: cause.message } };
+  }
+}
+
+/** Durable once it resolves. For the one writer. */
+export async function writeLastPack(files: FileSystem, store: string, last: number): Promise<void> {
+  await putDurably(files, join(store, LAST_PACK), encodeLastPack(last));
+}

@@ -1,0 +1,156 @@
+import { basename, dirname, join } from 'node:path/posix';
+import { asError } from '../../lib/as-error.ts';
+import { assert } from '../../lib/assert.ts';
+import { copyBytes } from '../../lib/bytes.ts';
+import { MiB } from '../../lib/sizes.ts';
+import type { Location } from '../../formats/store/packs/node.ts';
+import {
+  encodePackFooter,
+  encodePackHeader,
+  type PackEntry,
+  type PackHeader,
+} from '../../formats/store/packs/pack.ts';
+import type { File, FileSystem } from '../../sys/files/file-system.ts';
+import { readFooter } from './pack-files.ts';
+import { groupBefore } from './pack-path.ts';
+
+/** A pack that is being written. Locations are known at once; the bytes follow in large pieces. */
+export interface PackBuilder {
+  readonly number: number;
+  /** Bytes so far, the ones not written yet included. */
+  readonly size: number;
+  readonly entries: readonly PackEntry[];
+  /** Copies the frame. */
+  append(frame: Uint8Array, digest: Uint8Array): Location;
+  /** Resolves when little enough waits to be written. */
+  drained(): Promise<void>;
+  /** Data, footer and name are durable once this resolves; nothing may be appended any more. */
+  seal(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Written at once: large enough for a disk to stream. */
+const PIECE_LENGTH = 2 * MiB;
+/** Pieces in memory at most: one that fills, others on their way. */
+const PIECES_MAX = 4;
+
+export const OPEN_SUFFIX = '.open';
+
+/** `path`: the name it gets when it is sealed. The file is made behind the first appends. */
+export function packBuilder(files: FileSystem, path: string, header: PackHeader): PackBuilder {
+  const file = createIn(files, path + OPEN_SUFFIX);
+  // Its failure is met by the first write.
+  file.catch(() => {});
+  const entries: PackEntry[] = [];
+  const output = pieceWriter(file);
+  output.push(encodePackHeader(header));
+  let sealed = false;
+
+  return {
+    number: header.number,
+    entries,
+    get size() {
+      return output.size();
+    },
+    append(frame, digest) {
+      assert(!sealed, 'append to a sealed pack');
+      const offset = output.size();
+      output.push(frame);
+      entries.push({ digest: Uint8Array.from(digest), offset, length: frame.length });
+      return { pack: header.number, offset, length: frame.length };
+    },
+    drained: () => output.drained(PIECES_MAX),
+    async seal() {
+      sealed = true;
+      output.push(encodePackFooter(entries, output.size()));
+      await output.finish();
+      await sealPack(files, await file, path, entries.length);
+    },
+    async close() {
+      await output.settled();
+      await (await file)[Symbol.asyncDispose]();
+    },
+  };
+}
+
+async function createIn(files: FileSystem, path: string): Promise<File> {
+  const group = dirname(path);
+  if (!(await files.stat(group))) {
+    await files.makeDirectory(group);
+    await files.syncDirectory(dirname(group));
+    // Later packs are sealed in this directory, earlier ones are open in the one before: a power cut leaves no gap.
+    const before = join(dirname(group), groupBefore(basename(group)));
+    if (await files.stat(before)) await files.syncDirectory(before);
+  }
+  return files.create(path);
+}
+
+/** Makes a fully written pack durable and gives it its name. */
+export async function sealPack(
+  files: FileSystem,
+  file: File,
+  path: string,
+  count: number,
+): Promise<void> {
+  // What was encoded is decoded once more before anything can refer to it.
+  const footer = await readFooter(file);
+  assert(footer.entries.length === count, `${path}: ${footer.entries.length} of ${count} entries`);
+  await file.sync();
+  await file[Symbol.asyncDispose]();
+  await files.rename(path + OPEN_SUFFIX, path);
+  await files.syncDirectory(dirname(path));
+}
+
+function pieceWriter(file: Promise<File>) {
+  let piece = new Uint8Array(PIECE_LENGTH);
+  let filled = 0;
+  let written = 0;
+  const spare: Uint8Array<ArrayBuffer>[] = [];
+  const waiting: Promise<void>[] = [];
+  let failure: Error | undefined;
+
+  function send(): void {
+    const full = piece;
+    const at = written;
+    written += filled;
+    const bytes = full.subarray(0, filled);
+    const sent = file
+      .then((it) => it.write(bytes, at))
+      .then(
+        () => void spare.push(full),
+        (cause: unknown) => void (failure ??= asError(cause)),
+      );
+    waiting.push(sent);
+    void sent.then(() => waiting.splice(waiting.indexOf(sent), 1));
+    piece = spare.pop() ?? new Uint8Array(PIECE_LENGTH);
+    filled = 0;
+  }
+  function check(): void {
+    if (failure) throw failure;
+  }
+  return {
+    size: () => written + filled,
+    push(bytes: Uint8Array): void {
+      for (let from = 0; from < bytes.length; ) {
+        const count = Math.min(bytes.length - from, PIECE_LENGTH - filled);
+        copyBytes(bytes.subarray(from, from + count), piece, filled);
+        filled += count;
+        from += count;
+        if (filled === PIECE_LENGTH) send();
+      }
+    },
+    async drained(limit: number): Promise<void> {
+      while (waiting.length >= limit) await waiting[0];
+      check();
+    },
+    async finish(): Promise<void> {
+      if (filled > 0) send();
+      await Promise.all(waiting);
+      check();
+    },
+    /** Nothing is on its way, written or not. */
+    async settled(): Promise<void> {
+      await Promise.all(waiting);
+    },
+  };
+}

@@ -1,0 +1,65 @@
+import { join } from 'node:path/posix';
+import type { FileSystem } from '../../sys/files/file-system.ts';
+
+/** Directories of 1,000 packs. */
+const PER_DIRECTORY = 1000;
+const NAME = /^(\d{8})\.(pack|moved|pack\.open)$/;
+
+/** `pack.open`: one that is being written, or that a crash left. */
+export type PackFileKind = 'pack' | 'moved' | 'pack.open';
+const GROUP = /^\d{5}$/;
+
+export function packPath(directory: string, pack: number): string {
+  return pathOf(directory, pack, 'pack');
+}
+
+export function movedPath(directory: string, pack: number): string {
+  return pathOf(directory, pack, 'moved');
+}
+
+/** Whether a directory in `packs` has packs in it. */
+export function isGroup(name: string): boolean {
+  return GROUP.test(name);
+}
+
+/** The directory of the 1,000 packs before those of `group`. */
+export function groupBefore(group: string): string {
+  return groupName(Number(group) - 1);
+}
+
+/** The number in a file's name, if it is where that pack belongs. */
+export function packNumber(group: string, name: string, kind: PackFileKind): number | undefined {
+  const match = NAME.exec(name);
+  if (match?.[2] !== kind) return undefined;
+  const pack = Number(match[1]);
+  return groupOf(pack) === group ? pack : undefined;
+}
+
+/** Their numbers, ascending. What else lies there is passed over. */
+export async function listPacks(
+  files: FileSystem,
+  directory: string,
+  kind: PackFileKind,
+): Promise<number[]> {
+  const found: number[] = [];
+  for (const group of (await files.list(directory)).filter(isGroup)) {
+    if ((await files.stat(join(directory, group)))?.kind !== 'directory') continue;
+    for (const name of await files.list(join(directory, group))) {
+      const pack = packNumber(group, name, kind);
+      if (pack !== undefined) found.push(pack);
+    }
+  }
+  return found.sort((a, b) => a - b);
+}
+
+function groupOf(pack: number): string {
+  return groupName(Math.floor(pack / PER_DIRECTORY));
+}
+
+function groupName(group: number): string {
+  return String(group).padStart(5, '0');
+}
+
+function pathOf(directory: string, pack: number, kind: 'pack' | 'moved'): string {
+  return join(directory, groupOf(pack), `${String(pack).padStart(8, '0')}.${kind}`);
+}

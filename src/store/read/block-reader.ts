@@ -1,0 +1,276 @@
+import { BlockError } from '../../block/block-error.ts';
+import type { DomainKeys } from '../../formats/store/packs/frame.ts';
+import { type FrameCodec, frameCodec } from '../../formats/store/packs/frame.ts';
+import type { Location, Reference } from '../../formats/store/packs/node.ts';
+import { FormatError } from '../../formats/format-error.ts';
+import type { Clock } from '../../sys/base/clock.ts';
+import { KiB, MiB } from '../../lib/sizes.ts';
+import { type BlockCache, blockCache, type CachedBlock } from '../decode/block-cache.ts';
+import { decodePool } from '../decode/decode-pool.ts';
+import {
+  type DecodeJob,
+  type DecodeOutcome,
+  type Decoder,
+  inlineDecoder,
+  type Priority,
+} from '../decode/decoder.ts';
+import { placesOf } from '../packs/moved-frames.ts';
+import { type NodeReader, nodeReader } from '../nodes/node-reader.ts';
+import { locationKey } from '../packs/trust.ts';
+import { packPath } from '../packs/pack-path.ts';
+import { pacedReads, type TryReadFrame } from '../packs/blocking-reads.ts';
+import type { Store } from '../directory/store.ts';
+
+/**
+ * Blocks of a store for everyone in this process: what is decoded lies in one bounded cache and is
+ * copied out at once; what is not is decoded by workers, each block once however many wait for it.
+ */
+export interface BlockReader extends AsyncDisposable {
+  readonly store: Store;
+  readonly cacheLength: number;
+  domain(keys: DomainKeys): ReadDomain;
+}
+
+/** The reader with the keys of one encryption domain. */
+export interface ReadDomain {
+  readonly nodes: NodeReader;
+  /** Copies from a cached block, or answers false. `into` gets the bytes from `from` on. */
+  tryCopy(into: Uint8Array, key: number, tag: number, from: number): boolean;
+  has(key: number, tag: number): boolean;
+  /** These blocks are going to be fetched: neighbours in a pack are read in one. */
+  announce(blocks: readonly BlockAddress[]): void;
+  /**
+   * Brings these blocks, in the order of the disk, into the cache in this thread. False: the medium is
+   * slow, or something is wrong; then some of them may be there all the same.
+   */
+  tryFetch(blocks: readonly BlockAddress[]): boolean;
+  /**
+   * Resolves once the block is in the cache, where it stays for this tick at least, or another one at the same place
+   * is: then it is to be called again.
+   */
+  fetch(block: BlockAddress, priority: Priority): Promise<void>;
+}
+
+/** A block as a leaf names it. `key` is its `locationKey`. */
+export interface BlockAddress extends Reference, CachedBlock {}
+
+export interface ReaderOptions {
+  readonly cacheLength?: number;
+  /** How many decode; none, or no clock: this one does. */
+  readonly threads?: number | undefined;
+  /** Given: this thread may wait for the medium as long as that is quick. */
+  readonly clock?: Clock | undefined;
+}
+
+interface Fetch {
+  readonly domain: number;
+  readonly tag: number;
+  readonly done: Promise<void>;
+}
+
+/** With Node itself and its threads the process stays below 400 MiB. */
+const CACHE_LENGTH = 160 * MiB;
+export function openBlockReader(
+  store: Store,
+  { cacheLength = CACHE_LENGTH, threads, clock }: ReaderOptions,
+): BlockReader {
+  const cache = blockCache(cacheLength);
+  const decoder = openDecoder(store, cache, { threads, clock });
+  const tryReadFrame = clock ? pacedReads(store.packs, clock) : () => false;
+  const fetching = new Map<number, Fetch>();
+  const { packs } = store;
+  const domains: { readonly keys: DomainKeys; readonly domain: ReadDomain }[] = [];
+
+  const running = () => [...fetching.values()].map(({ done }) => done);
+
+  async function reserve(domain: number, block: BlockAddress): Promise<number> {
+    for (;;) {
+      const place = cache.reserve(domain, block);
+      if (place !== undefined) return place;
+      // Every row has a block under way: when one of them ends there may be room.
+      await Promise.race(running()).catch(() => {});
+    }
+  }
+  /** The frame may have been stored again, elsewhere. */
+  async function decodeElsewhere(
+    block: BlockAddress,
+    into: Omit<DecodeJob, keyof Location>,
+    { outcome: first, priority }: { outcome: DecodeOutcome; priority: Priority },
+  ): Promise<DecodeOutcome> {
+    let outcome = first;
+    let last = locationOf(block);
+    for await (const place of placesOf(packs.moved, last)) {
+      if (locationKey(place) === locationKey(last)) continue;
+      last = place;
+      outcome = await decoder.decode({ ...into, ...place }, priority);
+      if (outcome === 'decoded') return outcome;
+    }
+    if (outcome !== 'failed') await packs.want({ ...last, digest: block.digest });
+    return outcome;
+  }
+  async function fetchBlock(domain: number, block: BlockAddress, priority: Priority) {
+    const { key, tag, digest, plainLength } = block;
+    const known = cache.find(domain, key, tag);
+    if (known >= 0 && cache.lengthAt(known) === plainLength) return;
+    if (known >= 0) throw unreadable(block, 'corrupt');
+    const place = await reserve(domain, block);
+    const into = { domain, digest, plainLength, place };
+    let outcome: DecodeOutcome = 'failed';
+    try {
+      outcome = await decoder.decode({ ...into, ...locationOf(block) }, priority);
+      if (outcome !== 'decoded')
+        outcome = await decodeElsewhere(block, into, { outcome, priority });
+    } finally {
+      // Also after a fault of ours: a row in which a block is being decoded is never given to others.
+      cache.settle(place, outcome === 'decoded');
+    }
+    if (outcome !== 'decoded') throw unreadable(block, outcome);
+  }
+
+  return {
+    store,
+    cacheLength,
+    domain(keys) {
+      const known = domains.find((it) => isSame(it.keys, keys));
+      if (known) return known.domain;
+      const number = decoder.domain(keys);
+      const codec = frameCodec(keys);
+      const fetchNow = spanFetcher(cache, { number, codec }, tryReadFrame);
+      const domain: ReadDomain = {
+        nodes: nodeReader(store.packs, codec, tryReadFrame),
+        tryFetch: (blocks) => !blocks.some(({ key }) => fetching.has(key)) && fetchNow(blocks),
+        has: (key, tag) => cache.find(number, key, tag) >= 0,
+        announce: (blocks) => announce(store, blocks),
+        tryCopy(into, key, tag, from) {
+          const place = cache.find(number, key, tag);
+          // What an unencrypted leaf says of a block may be made up.
+          if (place < 0 || from + into.length > cache.lengthAt(place)) return false;
+          const start = place + from;
+          cache.memory.copy(into, 0, start, start + into.length);
+          return true;
+        },
+        fetch(block, priority) {
+          const { key, tag } = block;
+          const other = fetching.get(key);
+          if (!other) {
+            const done = fetchBlock(number, block, priority).finally(() => fetching.delete(key));
+            fetching.set(key, { domain: number, tag, done });
+            return done;
+          }
+          if (other.domain === number && other.tag === tag) return other.done;
+          // Whether that one can be read says nothing of this one.
+          return other.done.catch(() => {});
+        },
+      };
+      domains.push({ keys, domain });
+      return domain;
+    },
+    async [Symbol.asyncDispose]() {
+      await decoder[Symbol.asyncDispose]();
+      await Promise.allSettled(running());
+    },
+  };
+}
+
+/** Less than this between two frames is read along. */
+const GAP_MAX = 64 * KiB;
+/** No segment takes more; what an unencrypted leaf says may be made up. */
+const ANNOUNCED_MAX = 2 * MiB;
+
+/** Frames of one segment mostly lie side by side, as on the disk; a lone one is read as quickly without this. */
+function announce({ packs }: Store, blocks: readonly BlockAddress[]): void {
+  for (let first = 0; first < blocks.length; ) {
+    const { pack, offset } = blocks[first]!;
+    let next = first;
+    let end = offset;
+    for (
+      let it = blocks[next];
+      it?.pack === pack && it.offset >= end && it.offset <= end + GAP_MAX;
+      it = blocks[++next]
+    ) {
+      end = it.offset + it.length;
+    }
+    if (next > first + 1) packs.willNeed(pack, offset, Math.min(end - offset, ANNOUNCED_MAX));
+    first = next;
+  }
+}
+
+/** The blocks of a small read and what lies between them. */
+const SPAN_MAX = 512 * KiB;
+
+/** Frames that lie side by side, as those of one read mostly do, are read in one. */
+function spanFetcher(
+  cache: BlockCache,
+  { number, codec }: { readonly number: number; readonly codec: FrameCodec },
+  tryReadFrame: TryReadFrame,
+) {
+  const scratch = new Uint8Array(SPAN_MAX);
+
+  function open(block: BlockAddress, frame: Uint8Array): boolean {
+    const { digest, plainLength } = block;
+    const place = cache.reserve(number, block);
+    if (place === undefined) return false;
+    let isWhole = false;
+    try {
+      codec.open(frame, new Uint8Array(cache.arena, place, plainLength), digest);
+      isWhole = true;
+    } catch (cause) {
+      if (!(cause instanceof FormatError)) throw cause;
+    } finally {
+      cache.settle(place, isWhole);
+    }
+    return isWhole;
+  }
+  return (blocks: readonly BlockAddress[]): boolean => {
+    for (let first = 0; first < blocks.length; ) {
+      const { pack, offset } = blocks[first]!;
+      let next = first;
+      let end = offset;
+      for (let it = blocks[next]; it?.pack === pack && it.offset === end; it = blocks[++next]) {
+        if (end + it.length > offset + SPAN_MAX) break;
+        end += it.length;
+      }
+      if (next === first || !tryReadFrame(scratch.subarray(0, end - offset), pack, offset)) {
+        return false;
+      }
+      for (const block of blocks.slice(first, next)) {
+        const at = block.offset - offset;
+        if (
+          cache.find(number, block.key, block.tag) < 0 &&
+          !open(block, scratch.subarray(at, at + block.length))
+        ) {
+          return false;
+        }
+      }
+      first = next;
+    }
+    return true;
+  };
+}
+
+function openDecoder(
+  store: Store,
+  { arena }: BlockCache,
+  { threads: workers = 0, clock }: ReaderOptions,
+): Decoder {
+  const { packs } = store;
+  if (workers === 0 || !clock) return inlineDecoder(arena, packs);
+  return decodePool({ arena, packs, directory: `${store.directory}/packs`, workers, clock });
+}
+
+function unreadable({ digest, pack, offset }: BlockAddress, outcome: DecodeOutcome): BlockError {
+  const name = Buffer.from(digest).toString('hex').slice(0, 16);
+  const where = `${packPath('packs', pack)} at ${offset}`;
+  if (outcome === 'failed') return new BlockError('IO', `block ${name} in ${where} cannot be read`);
+  return new BlockError('CORRUPT', `block ${name} in ${where} is ${outcome}: run "store check"`);
+}
+
+function locationOf({ pack, offset, length }: Location): Location {
+  return { pack, offset, length };
+}
+
+function isSame(a: DomainKeys, b: DomainKeys): boolean {
+  const isEqual = (x: Uint8Array | undefined, y: Uint8Array | undefined): boolean =>
+    x === y || (x !== undefined && y !== undefined && Buffer.compare(x, y) === 0);
+  return isEqual(a.digest, b.digest) && isEqual(a.frame, b.frame) && isEqual(a.record, b.record);
+}

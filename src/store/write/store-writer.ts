@@ -1,0 +1,359 @@
+import { join } from 'node:path/posix';
+import { digestKey } from '../../formats/store/base/digest.ts';
+import type { FrameKind } from '../../formats/store/packs/frame.ts';
+import type { Location } from '../../formats/store/packs/node.ts';
+import { PACK_LENGTH, PACK_NUMBER_MAX } from '../../formats/store/packs/pack.ts';
+import { asError } from '../../lib/as-error.ts';
+import { SystemError } from '../../sys/base/system-error.ts';
+import type { World } from '../../sys/world.ts';
+import { type BlockIndex, levelIndex } from '../index/block-index.ts';
+import { type PackBuilder, packBuilder } from '../packs/pack-builder.ts';
+import { healing } from '../index/healing.ts';
+import { writeLastPack } from '../packs/last-pack.ts';
+import { packPath } from '../packs/pack-path.ts';
+import { type Stock, type StockOptions, takeStock } from '../index/stock.ts';
+import type { Store } from '../directory/store.ts';
+import { StoreError, type StoreErrorCode } from '../packs/store-error.ts';
+import { lockStore } from '../directory/store-lock.ts';
+import { type Place, type TrustData, trustOf } from '../packs/trust.ts';
+
+/**
+ * The one writer of a store. Frames go into packs in the order of their appending, blocks and nodes
+ * into packs of their own; what the store has already is not written again.
+ */
+export interface StoreWriter extends AsyncDisposable {
+  /** Where encode threads open the index beside us; undefined: it is in memory. */
+  readonly indexDirectory: string | undefined;
+  /** For encode threads: what of the index, and of a parent's leaf, may be referred to. */
+  readonly trust: TrustData;
+  /** Something that recovery points need is lost or damaged: call `met` for the contents of this backup. */
+  readonly hasLoss: boolean;
+  /** Where a sound frame with these contents is, known to the index or appended by this writer. Throws INDEX. */
+  find(digest: Uint8Array): Location | undefined;
+  /** Whether what a recovery point names here may be referred to again. */
+  isGood(place: Place): boolean;
+  /** Copies the frame; a digest that the store has gives the old location. */
+  append(
+    frame: Uint8Array,
+    as: { readonly kind: FrameKind; readonly digest: Uint8Array },
+  ): Location;
+  /** Whether nothing of the tree with this root is lost, as `markWhole` said under the same loss. Throws INDEX. */
+  isWhole(root: Uint8Array): boolean;
+  /** Nothing of the tree with this root is lost. Ignored where nothing is lost at all. */
+  markWhole(root: Uint8Array): Promise<void>;
+  /** Where frames with these contents were, if that place is lost or damaged. Throws INDEX. */
+  lostPlace(digest: Uint8Array): Location | undefined;
+  /** This backup's contents are at `now`: older points find them there if what they name (also `old`) is lost. */
+  met(digest: Uint8Array, now: Location, old?: Place): void;
+  /** Await it now and then: resolves when little enough waits to be written. Rejects what failed. */
+  drained(): Promise<void>;
+  /**
+   * Seals all packs, blocks before nodes. Once it resolves everything appended survives a power cut and
+   * may be referred to. A failure is final: this writer takes nothing more.
+   */
+  commit(): Promise<void>;
+  readonly stats: WriterStats;
+}
+
+export interface WriterStats {
+  /** Bytes and frames that went into packs. */
+  readonly storedBytes: number;
+  readonly storedFrames: number;
+  /** Frames that were there already when they came. */
+  readonly knownFrames: number;
+}
+
+export interface WriterOptions extends StockOptions {
+  /** Whose keys seal the frames: 16 bytes. */
+  readonly domain: Uint8Array;
+  /** Who writes, for whoever is refused meanwhile: `backup create nightly`. */
+  readonly holder: string;
+  readonly packLength?: number;
+}
+
+/** Packs that are being made durable behind the ones that fill. */
+const SEALING_MAX = 2;
+/** Places of lost frames that were found again, at some 200 bytes each. */
+const HEALED_MAX = 16_384;
+
+/**
+ * Opens the store's writer for `work`, and closes it behind it. Where the index turns out to be damaged, or what
+ * `work` took from an earlier point to be lost, it is begun once more, with what is known then: what the first attempt
+ * stored is found again. Rejects BUSY, naming the current writer. Repairs what a crash of an earlier writer left.
+ */
+export async function withStoreWriter<Result>(
+  world: World,
+  store: Store,
+  options: WriterOptions,
+  work: (writer: StoreWriter) => Promise<Result>,
+): Promise<Result> {
+  try {
+    await using writer = await openStoreWriter(world, store, options);
+    return await work(writer);
+  } catch (cause) {
+    if (!hasCode(cause, 'INDEX') && !hasCode(cause, 'LOST')) throw cause;
+    const isRemade = hasCode(cause, 'INDEX');
+    if (isRemade) tellRemade(store, cause, options);
+    await using writer = await openStoreWriter(world, store, { ...options, isRemade });
+    return work(writer);
+  }
+}
+
+/** `isRemade`: the index that is there is thrown away. Rejects BUSY, INDEX. */
+export async function openStoreWriter(
+  world: World,
+  store: Store,
+  options: WriterOptions & { readonly isRemade?: boolean },
+): Promise<StoreWriter> {
+  await using stack = new AsyncDisposableStack();
+  const lock = stack.use(await lockStore(world, store, options.holder));
+  if (options.isRemade) await world.files.removeTree(indexPath(store));
+  const { index, stock } = await openIndex(world, store, options);
+  stack.use(index);
+  const writer = await writerOn(world, store, { index, stock, lock }, options);
+  stack.move();
+  return writer;
+}
+
+function indexPath(store: Store): string {
+  return join(store.directory, 'block-index');
+}
+
+/** The index of releases before this one, whose entries have no checksum. */
+const OLD_INDEX = 'index';
+
+/** A damaged index is thrown away: it can be made again. */
+async function openIndex(world: World, store: Store, options: StockOptions) {
+  const { files } = world;
+  await files.removeTree(join(store.directory, OLD_INDEX));
+  const open = async () => {
+    await files.makeDirectory(indexPath(store));
+    await using stack = new AsyncDisposableStack();
+    const index = stack.use(await levelIndex(indexPath(store)));
+    const stock = await takeStock(world, store, index, options);
+    stack.move();
+    return { index, stock };
+  };
+  try {
+    return await open();
+  } catch (cause) {
+    if (!hasCode(cause, 'INDEX')) throw cause;
+    tellRemade(store, cause, options);
+    await files.removeTree(indexPath(store));
+    return open();
+  }
+}
+
+function tellRemade(store: Store, { message }: StoreError, { onDamage }: StockOptions): void {
+  onDamage?.(indexPath(store), `the index is rebuilt, because ${message}`);
+}
+
+/** Makes the index anew from the packs' footers. Rejects BUSY. */
+export async function rebuildIndex(
+  world: World,
+  store: Store,
+  options: StockOptions,
+): Promise<void> {
+  await using _lock = await lockStore(world, store, 'store rebuild-index');
+  await world.files.removeTree(indexPath(store));
+  const { index } = await openIndex(world, store, options);
+  await index[Symbol.asyncDispose]();
+}
+
+function hasCode(cause: unknown, code: StoreErrorCode): cause is StoreError {
+  return cause instanceof StoreError && cause.code === code;
+}
+
+/** What a writer takes over. */
+export interface WriterParts {
+  readonly index: BlockIndex;
+  readonly stock: Stock;
+  readonly lock: AsyncDisposable;
+}
+
+/** The writer itself. */
+export async function writerOn(
+  { files }: World,
+  store: Store,
+  { index, stock, lock }: WriterParts,
+  { domain, packLength = PACK_LENGTH }: Pick<WriterOptions, 'domain' | 'packLength'>,
+): Promise<StoreWriter> {
+  const { trust, hasLoss, loss } = stock;
+  const { isGood, isKnown } = trustOf(trust);
+  /** What is in packs that the index does not know yet. */
+  const recent = new Map<string, Location>();
+  const healed = healing(files, store, stock);
+  const sealing = sealer(sealed);
+  const packs = openPacks(trust.firstNew, sealing.add, (kind, number) =>
+    packBuilder(files, packPath(join(store.directory, 'packs'), number), { kind, number, domain }),
+  );
+  const stats = { storedBytes: 0, storedFrames: 0, knownFrames: 0 };
+  let { writtenLast } = stock;
+  let closed = false;
+
+  async function sealed({ number, size, entries }: PackBuilder): Promise<void> {
+    await index.addPack({ pack: number, size, isSound: true }, entries);
+    for (const { digest } of entries) recent.delete(digestKey(digest));
+    await healed.write((pack) => pack === number || pack < trust.firstNew);
+  }
+  async function commit(): Promise<void> {
+    packs.seal();
+    await sealing.done();
+    await storing(async () => {
+      await healed.write(() => true);
+      // Before a recovery point names any of them.
+      const last = packs.last();
+      if (last > writtenLast) await writeLastPack(files, store.directory, last);
+      writtenLast = Math.max(last, writtenLast);
+    });
+  }
+  function find(digest: Uint8Array): Location | undefined {
+    const own = recent.get(digestKey(digest));
+    if (own) return own;
+    const place = index.get(digest);
+    return place && isKnown(place) ? place : undefined;
+  }
+  function lostPlace(digest: Uint8Array): Location | undefined {
+    const place = hasLoss ? index.get(digest) : undefined;
+    return place && !isKnown(place) ? place : undefined;
+  }
+  function met(digest: Uint8Array, now: Location, old?: Place): void {
+    if (hasLoss) healed.note(digest, now, [lostPlace(digest), old]);
+  }
+  return {
+    indexDirectory: index.directory,
+    trust,
+    hasLoss,
+    stats,
+    find,
+    isGood,
+    lostPlace,
+    isWhole: (root) => loss !== undefined && index.isWhole(root, loss),
+    async markWhole(root) {
+      if (hasLoss && loss) await index.markWhole(root, loss);
+    },
+    met,
+    append(frame, { kind, digest }) {
+      if (closed) throw new StoreError('CLOSED', 'this writer has ended');
+      const known = find(digest);
+      if (known) {
+        stats.knownFrames++;
+        return known;
+      }
+      const pack = packs.open(kind);
+      const location = pack.append(frame, digest);
+      recent.set(digestKey(digest), location);
+      stats.storedFrames++;
+      stats.storedBytes += frame.length;
+      if (pack.size >= packLength) packs.seal(kind);
+      return location;
+    },
+    async drained() {
+      for (const pack of packs.all()) await storing(() => pack.drained());
+      await sealing.drained();
+      if (healed.waiting > HEALED_MAX) {
+        await storing(() => healed.write((pack) => pack < trust.firstNew));
+      }
+    },
+    commit,
+    async [Symbol.asyncDispose]() {
+      if (closed) return;
+      closed = true;
+      // What was stored so far is sealed, so that a repeat after Ctrl-C finds it. If that fails the next
+      // writer salvages what is whole.
+      await commit().catch(() => {});
+      await index[Symbol.asyncDispose]();
+      await lock[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** The packs that fill: one of blocks, one of nodes. */
+function openPacks(
+  first: number,
+  sealed: (pack: PackBuilder) => void,
+  make: (kind: FrameKind, number: number) => PackBuilder,
+) {
+  let next = first;
+  const open = new Map<FrameKind, PackBuilder>();
+
+  function sealOne(kind: FrameKind): void {
+    const full = open.get(kind);
+    if (!full) return;
+    open.delete(kind);
+    sealed(full);
+  }
+  return {
+    /** The greatest number that was given. */
+    last: () => next - 1,
+    all: () => open.values(),
+    open(kind: FrameKind): PackBuilder {
+      const current = open.get(kind);
+      if (current) return current;
+      // Beyond it no name is found again.
+      if (next > PACK_NUMBER_MAX)
+        throw new StoreError('NO_SPACE', 'the store has no numbers left for packs');
+      const made = make(kind, next++);
+      open.set(kind, made);
+      return made;
+    },
+    /** Nodes refer to blocks, so no node pack is sealed before the blocks that it may name. */
+    seal(kind: FrameKind = 'node'): void {
+      sealOne('block');
+      if (kind === 'node') sealOne('node');
+    },
+  };
+}
+
+/** Makes full packs durable behind the ones that fill, in order, and tells `sealed` of them. */
+function sealer(sealed: (pack: PackBuilder) => Promise<void>) {
+  let last: Promise<void> = Promise.resolve();
+  let waiting = 0;
+  let failure: Error | undefined;
+
+  async function seal(pack: PackBuilder): Promise<void> {
+    try {
+      if (failure) throw failure;
+      await pack.seal();
+      await sealed(pack);
+    } catch (cause) {
+      failure = asError(cause);
+      // After a failure nothing is sealed any more, but closed.
+      await pack.close().catch(() => {});
+    }
+    waiting--;
+  }
+  async function check(): Promise<void> {
+    await storing(async () => {
+      if (failure) throw failure;
+    });
+  }
+  return {
+    add(pack: PackBuilder): void {
+      waiting++;
+      last = last.then(() => seal(pack));
+    },
+    async drained(): Promise<void> {
+      if (waiting > SEALING_MAX) await last;
+      await check();
+    },
+    async done(): Promise<void> {
+      await last;
+      await check();
+    },
+  };
+}
+
+/** What the world's failures mean for a store. */
+async function storing(work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (cause) {
+    if (!(cause instanceof SystemError)) throw cause;
+    const full = cause.code === 'NO_SPACE';
+    const message = full
+      ? 'the disk of the store is full: free space on it, or enlarge it (forgetting recovery points frees none yet)'
+      : cause.message;
+    throw new StoreError(full ? 'NO_SPACE' : 'IO', message, { cause });
+  }
+}

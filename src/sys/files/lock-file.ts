@@ -1,0 +1,120 @@
+import { closeSync, constants, ftruncateSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { LOCK_EXCLUSIVE, LOCK_NOT_BLOCKING, libc } from '../base/libc.ts';
+import { SystemError, systemError } from '../base/system-error.ts';
+
+/** Who holds a lock, as written into its file. */
+interface Holder {
+  readonly holder: string;
+  readonly pid: number;
+  readonly host: string;
+  readonly since: string;
+}
+
+const EWOULDBLOCK = 11;
+/** `lockHolder` itself holds a lock for a moment, to find out: that is worth another try. */
+const TRIES = 5;
+const TRY_AGAIN_MS = 10;
+/**
+ * The lock of a process that was killed while it started another one is held by that until it has begun: then
+ * nobody is to be named, and it is over soon.
+ */
+const TRIES_AFTER_DEATH = 500;
+/** A holder's record is a line; more than this is no record of ours. */
+const RECORD_LENGTH_MAX = 4096;
+
+/**
+ * Holds `path` until disposed or until this process ends in whatever way: the lock is the kernel's
+ * (flock), the file's contents only say who it is. Rejects BUSY, naming the holder; INVALID for a symbolic link.
+ */
+export async function takeLock(path: string, holder: string): Promise<AsyncDisposable> {
+  const fd = openLock(path);
+  try {
+    await lockFile(fd, path);
+  } catch (cause) {
+    closeSync(fd);
+    throw cause;
+  }
+  const record = { holder, pid: process.pid, host: hostname(), since: new Date().toISOString() };
+  note(fd, `${JSON.stringify(record satisfies Holder)}\n`);
+  let held = true;
+  return {
+    async [Symbol.asyncDispose]() {
+      if (!held) return;
+      held = false;
+      // The file stays: removing it would let two processes lock two files of one name.
+      note(fd, '');
+      closeSync(fd);
+    },
+  };
+}
+
+async function lockFile(fd: number, path: string): Promise<void> {
+  for (let tries = 1; libc().flock(fd, LOCK_EXCLUSIVE | LOCK_NOT_BLOCKING) !== 0; tries++) {
+    const errno = libc().errno();
+    if (errno !== EWOULDBLOCK) throw new SystemError('IO', `lock ${path}: errno ${errno}`);
+    const isWorthIt = tries < TRIES || (tries < TRIES_AFTER_DEATH && isHolderDead(path));
+    if (!isWorthIt) throw new SystemError('BUSY', `${path} is in use by ${who(path)}`);
+    await sleep(TRY_AGAIN_MS);
+  }
+}
+
+/** As far as there is room: people miss it, but who wants to make room needs the lock. */
+function note(fd: number, text: string): void {
+  try {
+    ftruncateSync(fd, 0);
+    writeSync(fd, text, 0);
+  } catch {
+    // Then the holder has no name.
+  }
+}
+
+/** The holder's own words, if someone holds `path` now. */
+export function lockHolder(path: string): string | undefined {
+  let fd: number;
+  try {
+    fd = openSync(path, constants.O_RDWR | constants.O_NOFOLLOW);
+  } catch {
+    return undefined;
+  }
+  const free = libc().flock(fd, LOCK_EXCLUSIVE | LOCK_NOT_BLOCKING) === 0;
+  closeSync(fd);
+  return free ? undefined : who(path);
+}
+
+function openLock(path: string): number {
+  try {
+    // What a link leads to would be emptied for the holder's name.
+    return openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
+  } catch (cause) {
+    throw systemError(cause, `open lock ${path}`);
+  }
+}
+
+function who(path: string): string {
+  const found = recordIn(path);
+  if (!found) return 'another process';
+  return `${found.holder} (process ${found.pid} on ${found.host}, since ${found.since})`;
+}
+
+/** As far as that can be known: of this host, and no process has its number. */
+function isHolderDead(path: string): boolean {
+  const found = recordIn(path);
+  if (found?.host !== hostname()) return false;
+  try {
+    process.kill(found.pid, 0);
+    return false;
+  } catch (cause) {
+    return (cause as NodeJS.ErrnoException).code === 'ESRCH';
+  }
+}
+
+/** Undefined: between two holders, or none of ours. */
+function recordIn(path: string): Holder | undefined {
+  try {
+    return JSON.parse(readFileSync(path, 'utf8').slice(0, RECORD_LENGTH_MAX)) as Holder;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,49 @@
+import { statSync } from 'node:fs';
+import { userInfo } from 'node:os';
+import { SystemError, systemError } from '../base/system-error.ts';
+
+/** This user's, as the machine knows it; `HOME` goes before that. */
+export function homeDirectory(): string {
+  const { HOME } = process.env;
+  if (HOME !== undefined && HOME.startsWith('/')) return HOME;
+  try {
+    return userInfo().homedir;
+  } catch (cause) {
+    throw new SystemError('FAILED', 'this user has no home directory: set HOLDFAST_STATE', {
+      cause,
+    });
+  }
+}
+
+/**
+ * Rejects DENIED where others than its owner may do anything with the file, or where the owner is neither this
+ * user nor root. Root trusts the file of any user, as when it reads a service's file.
+ */
+export function requirePrivate(path: string): void {
+  let mode: number;
+  let uid: number;
+  try {
+    ({ mode, uid } = statSync(path));
+  } catch (cause) {
+    throw systemError(cause, `stat ${path}`);
+  }
+  const own = process.getuid!();
+  if (own !== 0 && uid !== own && uid !== 0) {
+    throw new SystemError('DENIED', `${path} belongs to user ${uid}, not to ${own}`);
+  }
+  if ((mode & 0o077) === 0) return;
+  const found = (mode & 0o777).toString(8).padStart(3, '0');
+  throw new SystemError(
+    'DENIED',
+    `${path} has mode ${found}: others may use it; chmod 600 ${path}`,
+  );
+}
+
+/** Whether it belongs to this user. */
+export function isOwnDirectory(path: string): boolean {
+  try {
+    return statSync(path).uid === process.getuid!();
+  } catch (cause) {
+    throw systemError(cause, `stat ${path}`);
+  }
+}

@@ -1,0 +1,168 @@
+import { readSync, writeSync, writevSync } from 'node:fs';
+import {
+  FCNTL_SET_FLAGS,
+  FCNTL_SET_OWNER,
+  type Libc,
+  libc,
+  POLL_ERROR,
+  POLL_IN,
+} from '../base/libc.ts';
+import { SystemError, systemError } from '../base/system-error.ts';
+
+/**
+ * The server's end of a FUSE mount: a descriptor of /dev/fuse that somebody else has mounted (`fuse-mount.ts`).
+ *
+ * No thread sleeps in a read of it, since this thread has other things to do. While requests follow one
+ * another it waits for the next in poll(2), a millisecond at most; then the kernel sends SIGIO for the next
+ * one, which wakes the event loop. So an answer costs no hop between threads.
+ */
+export interface FuseDevice {
+  /** Hands each request to `take` until the file system is unmounted; then it resolves. */
+  serve(server: FuseServer): Promise<void>;
+  /** One whole reply, in one piece or two. Of a request that was given up meanwhile it is dropped. */
+  send(reply: Uint8Array, body?: Uint8Array): void;
+  /** Requests are there, or the device is at its end. */
+  hasMore(): boolean;
+}
+
+export interface FuseServer {
+  /** Where the next request goes: as large as the largest; undefined: not now, `resume` follows. */
+  room(): Uint8Array | undefined;
+  take(request: Uint8Array): void;
+  /** Whether nothing is under way that needs this thread's event loop. */
+  isIdle(): boolean;
+  /** Set by the device: room is there again. */
+  resume: () => void;
+}
+
+/** So many requests are answered before timers and sockets have their turn. */
+const TURN_REQUESTS_MAX = 64;
+const WAIT_MS = 1;
+/** As `servers/connection/busy-poll.ts` has it. */
+const LOOK_MS = 0.1;
+/** How often the event loop turns without a request before it goes to sleep. */
+const TURNS_MAX = 2;
+/** Until the mount is there. */
+const NOT_YET_MS = 2;
+
+/** `fd` is lent; it must have been opened with O_NONBLOCK. */
+export function fuseDevice(fd: number, openFlags: number): FuseDevice {
+  const c = libc();
+  const polled = pollOf(c, fd);
+  return {
+    hasMore: () => polled(0),
+    send(reply, body) {
+      try {
+        if (body) writevSync(fd, [reply, body]);
+        else writeSync(fd, reply);
+      } catch (cause) {
+        const { code } = cause as NodeJS.ErrnoException;
+        // ENOENT: the request was interrupted. ENODEV, EPERM: unmounted meanwhile.
+        if (code === 'ENOENT' || code === 'ENODEV' || code === 'EPERM') return;
+        throw systemError(cause, 'answer the kernel');
+      }
+    },
+    serve: (server) =>
+      new Promise((resolve, reject) => {
+        const onSignal = (): void => pump();
+        process.on('SIGIO', onSignal);
+        c.fcntl(fd, FCNTL_SET_OWNER, process.pid);
+        // Keeps the process alive: a signal handler does not.
+        const alive = setInterval(() => {}, 2 ** 30);
+        let isArmed = false;
+        let isScheduled = false;
+        let quiet = 0;
+
+        function arm(on: boolean): boolean {
+          if (isArmed === on) return true;
+          if (c.fcntl(fd, FCNTL_SET_FLAGS, on ? openFlags | O_ASYNC : openFlags) !== 0)
+            return false;
+          isArmed = on;
+          return true;
+        }
+        function end(cause?: unknown): void {
+          clearInterval(alive);
+          process.off('SIGIO', onSignal);
+          server.resume = () => {};
+          if (cause === undefined) resolve();
+          else reject(cause);
+        }
+        function schedule(): void {
+          if (isScheduled) return;
+          isScheduled = true;
+          setImmediate(() => {
+            isScheduled = false;
+            pump();
+          });
+        }
+        /** Answers what is there, and sees to it that it is called again. */
+        function pump(): void {
+          try {
+            arm(false);
+            const taken = takeSome();
+            if (taken === 'ended') return end();
+            if (taken === 'full') return;
+            quiet = taken > 0 ? 0 : quiet + 1;
+            if (quiet < TURNS_MAX && server.isIdle()) return schedule();
+            if (!arm(true)) return void setTimeout(pump, NOT_YET_MS);
+            // What came before it was armed sends no signal.
+            if (polled(0)) schedule();
+          } catch (cause) {
+            end(cause);
+          }
+        }
+        function takeSome(): number | 'ended' | 'full' {
+          for (let taken = 0; ; taken++) {
+            const more = polled(0) || (server.isIdle() && (looks(polled) || polled(WAIT_MS)));
+            if (!more || taken >= TURN_REQUESTS_MAX) return taken;
+            const room = server.room();
+            if (!room) return 'full';
+            const length = received(fd, room);
+            if (length === 'ended') return 'ended';
+            if (length === 0) return taken;
+            server.take(room.subarray(0, length));
+          }
+        }
+        server.resume = schedule;
+        pump();
+      }),
+  };
+}
+
+const O_ASYNC = 0o20000;
+
+/** Looks again and again for a moment: to be woken up takes longer than most clients take to ask the next thing. */
+function looks(polled: (timeoutMs: number) => boolean): boolean {
+  const until = performance.now() + LOOK_MS;
+  while (performance.now() < until) if (polled(0)) return true;
+  return false;
+}
+
+/** 0: nothing there, or not mounted yet. */
+function received(fd: number, into: Uint8Array): number | 'ended' {
+  try {
+    return readSync(fd, into, 0, into.length, null);
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    if (code === 'ENODEV' || code === 'ECONNABORTED') return 'ended';
+    // EPERM: not mounted yet. ENOENT: the request was taken back.
+    if (code === 'EAGAIN' || code === 'EINTR' || code === 'ENOENT' || code === 'EPERM') return 0;
+    throw systemError(cause, 'read from /dev/fuse');
+  }
+}
+
+/** struct pollfd: i32 descriptor, i16 wanted, i16 found. */
+function pollOf(c: Libc, fd: number): (timeoutMs: number) => boolean {
+  const pollfd = new Uint8Array(8);
+  const view = new DataView(pollfd.buffer);
+  view.setInt32(0, fd, true);
+  view.setInt16(4, POLL_IN, true);
+  return (timeoutMs) => {
+    if (c.poll(pollfd, 1, timeoutMs) <= 0) return false;
+    const found = view.getInt16(6, true);
+    if ((found & ~(POLL_IN | POLL_ERROR)) !== 0) {
+      throw new SystemError('IO', `/dev/fuse: poll found ${found}`);
+    }
+    return true;
+  };
+}

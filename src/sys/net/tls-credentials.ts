@@ -1,0 +1,85 @@
+import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
+import { createSecureContext } from 'node:tls';
+import { SystemError } from '../base/system-error.ts';
+import type { TlsCredentials } from './network.ts';
+
+export type X509Credentials = Extract<TlsCredentials, { kind: 'x509' }>;
+
+/** Paths, for messages. */
+export interface X509Names {
+  readonly key: string;
+  readonly certificate: string;
+  readonly authority: string;
+}
+
+/**
+ * Throws FAILED, naming the file, for credentials that no client could be served with: now the administrator reads why.
+ * Else the first client would find out, and no message would say why.
+ */
+export function checkX509(
+  { key, certificate, authority }: X509Credentials,
+  names: X509Names,
+): void {
+  const own = certificateIn(certificate, names.certificate);
+  const secret = keyIn(key, names.key);
+  if (!own.checkPrivateKey(secret)) {
+    throw new SystemError('FAILED', `${names.key} is not the key of ${names.certificate}`);
+  }
+  if (authority) certificateIn(authority, names.authority);
+  try {
+    createSecureContext({
+      key: Buffer.from(key),
+      cert: Buffer.from(certificate),
+      ...(authority && { ca: Buffer.from(authority) }),
+    });
+  } catch (cause) {
+    const { message } = cause as Error;
+    const said = `${names.certificate} and ${names.key} cannot be used: ${message}`;
+    throw new SystemError('FAILED', said, { cause });
+  }
+}
+
+/**
+ * Why clients will refuse what was checked before, if their clocks are as this one; undefined: they will not. That is
+ * not for this side alone to decide: a machine whose clock is wrong still serves its guests.
+ */
+export function datesProblem(
+  { certificate, authority }: X509Credentials,
+  names: X509Names,
+  now: Date,
+): string | undefined {
+  return (
+    problemOf(certificateIn(certificate, names.certificate), names.certificate, now) ??
+    (authority && problemOf(certificateIn(authority, names.authority), names.authority, now))
+  );
+}
+
+function certificateIn(bytes: Uint8Array, name: string): X509Certificate {
+  try {
+    return new X509Certificate(bytes);
+  } catch (cause) {
+    throw new SystemError('FAILED', `${name} is not a certificate in PEM`, { cause });
+  }
+}
+
+function keyIn(bytes: Uint8Array, name: string): KeyObject {
+  try {
+    return createPrivateKey(Buffer.from(bytes));
+  } catch (cause) {
+    // Not what it says: that may repeat what it found.
+    throw new SystemError('FAILED', `${name} is not a private key in PEM without a passphrase`, {
+      cause,
+    });
+  }
+}
+
+function problemOf(certificate: X509Certificate, name: string, now: Date): string | undefined {
+  const [from, to] = [new Date(certificate.validFrom), new Date(certificate.validTo)];
+  if (now > to) return `${name} expired on ${day(to)}: replace it`;
+  if (now >= from) return undefined;
+  return `${name} is valid from ${day(from)} on, and it is ${day(now)} here: is the clock right?`;
+}
+
+function day(date: Date): string {
+  return date.toISOString().slice(0, 10);
+}

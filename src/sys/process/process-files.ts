@@ -1,0 +1,56 @@
+import { promises } from 'node:fs';
+import { run } from './run.ts';
+import { SystemError, systemError } from '../base/system-error.ts';
+
+const PRLIMIT_MS = 60_000;
+
+/** Where the files really lie that a process of our own user has open, whatever names led there. */
+export async function openPaths(pid: number): Promise<string[]> {
+  const directory = descriptorsOf(pid);
+  const links = await Promise.all(
+    (await descriptors(pid)).map((fd) => linkOf(`${directory}/${fd}`)),
+  );
+  // Sockets, pipes and their like have other names.
+  return links.filter((it) => it?.startsWith('/') === true).map((it) => it!.replace(DELETED, ''));
+}
+
+/** proc_pid_fd(5): what has no name any more. */
+const DELETED = / \(deleted\)$/;
+
+/**
+ * From here on a process of our own user opens nothing: it goes on with what it has, and gets EMFILE for anything else.
+ * Rejects FAILED.
+ */
+export async function openNoMore(pid: number): Promise<void> {
+  const taken = new Set(await descriptors(pid));
+  let free = 0;
+  while (taken.has(free)) free++;
+  // Numbers above the limit that are open stay so. A smaller one would have poll(2) refuse what it waits for.
+  const limit = `--nofile=${free}:${free}`;
+  const { code, stderr } = await run('prlimit', [`--pid=${pid}`, limit], { timeoutMs: PRLIMIT_MS });
+  if (code !== 0) throw new SystemError('FAILED', `prlimit: ${stderr.trim()}`);
+}
+
+function descriptorsOf(pid: number): string {
+  return `/proc/${pid}/fd`;
+}
+
+async function descriptors(pid: number): Promise<number[]> {
+  const directory = descriptorsOf(pid);
+  try {
+    return (await promises.readdir(directory)).map(Number);
+  } catch (cause) {
+    throw systemError(cause, `list ${directory}`);
+  }
+}
+
+/** Undefined: it was closed meanwhile. */
+async function linkOf(path: string): Promise<string | undefined> {
+  try {
+    return await promises.readlink(path);
+  } catch (cause) {
+    const error = systemError(cause, `read ${path}`);
+    if (error.code === 'NOT_FOUND') return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,48 @@
+import { fstatSync, writeSync } from 'node:fs';
+import { isatty } from 'node:tty';
+import { systemError } from '../base/system-error.ts';
+
+/** The answers of this process, in the order in which they were written. */
+export interface StandardOutput {
+  /**
+   * Resolves once it is on its way. Rejects SystemError: NO_SPACE on a full disk, UNREACHABLE where the reader
+   * has gone.
+   */
+  write(what: string | Uint8Array): Promise<void>;
+}
+
+const STDOUT = 1;
+
+export function standardOutput(): StandardOutput {
+  const { stdout } = process;
+  if (isDescriptorOfFile()) return { write: writeToFile };
+  // Each write says by itself how it went.
+  stdout.on('error', () => {});
+  return {
+    write: (what) =>
+      new Promise((resolve, reject) => {
+        stdout.write(what, (cause) => (cause ? reject(failed(cause)) : resolve()));
+      }),
+  };
+}
+
+/** Node writes such a file once and does not look at how much of it was taken: a full disk takes a part. */
+async function writeToFile(what: string | Uint8Array): Promise<void> {
+  const bytes = typeof what === 'string' ? Buffer.from(what) : what;
+  try {
+    for (let at = 0; at < bytes.length; ) at += writeSync(STDOUT, bytes, at);
+  } catch (cause) {
+    throw failed(cause);
+  }
+}
+
+function isDescriptorOfFile(): boolean {
+  if (isatty(STDOUT)) return false;
+  const stat = fstatSync(STDOUT);
+  // A device such as /dev/full is one as well.
+  return stat.isFile() || stat.isCharacterDevice();
+}
+
+function failed(cause: unknown) {
+  return systemError(cause, 'write to standard output');
+}

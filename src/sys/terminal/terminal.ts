@@ -1,0 +1,110 @@
+import { closeSync, openSync, readSync, writeSync } from 'node:fs';
+import { ReadStream } from 'node:tty';
+import { printable } from '../../lib/printable.ts';
+import { SystemError, systemError } from '../base/system-error.ts';
+
+const LENGTH_MAX = 64 * 1024;
+const CONTROL_C = 3;
+const CONTROL_D = 4;
+const BACKSPACES: readonly number[] = [8, 127];
+const ENTERS: readonly number[] = [10, 13];
+
+/** The beginning of a file, or all that a descriptor has to give. */
+export function readSecretFrom(from: string | number): Uint8Array {
+  try {
+    return beginningOf(from, LENGTH_MAX);
+  } catch (cause) {
+    throw systemError(cause, `read the secret in ${from}`);
+  }
+}
+
+/** A whole file, which may be a pipe: those have no size before they are read. Throws IO if it is longer. */
+export function readGiven(path: string, lengthMax: number): Uint8Array {
+  let bytes: Uint8Array;
+  try {
+    bytes = beginningOf(path, lengthMax + 1);
+  } catch (cause) {
+    throw systemError(cause, `read ${path}`);
+  }
+  if (bytes.length <= lengthMax) return bytes;
+  throw new SystemError('IO', `${path} is too long: at most ${lengthMax} bytes`);
+}
+
+function beginningOf(from: string | number, lengthMax: number): Uint8Array {
+  const fd = typeof from === 'number' ? from : openSync(from, 'r');
+  try {
+    const bytes = new Uint8Array(lengthMax);
+    let length = 0;
+    for (;;) {
+      const count = readSync(fd, bytes, length, lengthMax - length, null);
+      length += count;
+      if (count === 0 || length === lengthMax) return bytes.subarray(0, length);
+    }
+  } finally {
+    if (typeof from === 'string') closeSync(fd);
+  }
+}
+
+/**
+ * Asks on the terminal itself, so that input and output may be redirected, and echoes nothing. While it waits for an
+ * answer Ctrl-C is no signal but a key: `interrupted`.
+ */
+export function askSecretly(question: string): Uint8Array | 'no terminal' | 'interrupted' {
+  let fd: number;
+  try {
+    fd = openSync('/dev/tty', 'r+');
+  } catch {
+    return 'no terminal';
+  }
+  // It makes what it is given not wait for input, and closes it: hence one of its own.
+  const terminal = new ReadStream(openSync('/dev/tty', 'r+'));
+  terminal.setRawMode(true);
+  // It names a set, or a volume of a guest's disk.
+  writeSync(fd, printable(question));
+  try {
+    return typed(fd);
+  } finally {
+    giveBack(terminal, fd);
+    terminal.destroy();
+    closeSync(fd);
+  }
+}
+
+/** One that was hung up takes nothing more. */
+function giveBack(terminal: ReadStream, fd: number): void {
+  terminal.on('error', () => {});
+  terminal.setRawMode(false);
+  try {
+    writeSync(fd, '\n');
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code !== 'EIO') throw cause;
+  }
+}
+
+function typed(fd: number): Uint8Array | 'interrupted' {
+  const bytes: number[] = [];
+  const one = new Uint8Array(1);
+  for (;;) {
+    const byte = readKey(fd, one);
+    // What was typed before the line was hung up is no answer.
+    if (byte === undefined || byte === CONTROL_C) return 'interrupted';
+    if (ENTERS.includes(byte) || byte === CONTROL_D) return Uint8Array.from(bytes);
+    if (BACKSPACES.includes(byte)) eraseCharacter(bytes);
+    else if (bytes.length < LENGTH_MAX) bytes.push(byte);
+  }
+}
+
+/** Undefined: the line was hung up. */
+function readKey(fd: number, into: Uint8Array): number | undefined {
+  try {
+    return readSync(fd, into) === 0 ? undefined : into[0];
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'EIO') return undefined;
+    throw cause;
+  }
+}
+
+/** In UTF-8 all bytes of a character but the first begin with the bits 10. */
+function eraseCharacter(bytes: number[]): void {
+  while (((bytes.pop() ?? 0) & 0xc0) === 0x80);
+}

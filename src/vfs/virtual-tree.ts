@@ -1,0 +1,145 @@
+import { keyedHash } from '../formats/store/base/digest.ts';
+import { utf8 } from '../lib/bytes.ts';
+import type { TreeEntry, TreeNode } from './file-tree.ts';
+
+/**
+ * The names that a tree of recovery points shows, in memory. A node's id comes from its path: so it stays,
+ * whatever else comes and goes, and over restarts.
+ */
+export interface Shelf<Source> {
+  get(id: number): ShelfNode<Source> | undefined;
+  /** Answers the id. What is there already stays as it is. */
+  directory(path: string, at: ShelfTimes): number;
+  file(path: string, at: ShelfTimes & ShelfFile<Source>): number;
+  /** A symbolic link; one that is there points elsewhere from now on. */
+  relink(path: string, target: string, at: ShelfTimes): number;
+  /** By its path. */
+  find(path: string): number | undefined;
+  entry(directory: number, name: string): number | undefined;
+  /** By cookie. */
+  entries(directory: number): readonly TreeEntry[] | undefined;
+}
+
+export interface ShelfNode<Source> {
+  readonly path: string;
+  readonly parent: number;
+  readonly node: TreeNode;
+  /** Of a file. */
+  readonly source: Source | undefined;
+  /** Of a symbolic link. */
+  readonly target: string | undefined;
+}
+
+export interface ShelfTimes {
+  readonly createdMs: number;
+}
+
+export interface ShelfFile<Source> {
+  readonly size: number;
+  readonly mode: number;
+  readonly source: Source;
+}
+
+export const SHELF_ROOT = 1;
+const FIRST_ID = 3;
+const DIRECTORY_SIZE = 4096;
+const DIRECTORY_MODE = 0o555;
+const LINK_MODE = 0o777;
+
+interface Children {
+  readonly byName: Map<string, number>;
+  sorted: readonly TreeEntry[] | undefined;
+}
+
+/** Paths begin with a slash; the root is there from the start. */
+export function newShelf<Source>(rootMs: number): Shelf<Source> {
+  const nodes = new Map<number, ShelfNode<Source>>();
+  const children = new Map<number, Children>();
+  nodes.set(SHELF_ROOT, {
+    ...{ path: '', parent: SHELF_ROOT, source: undefined, target: undefined },
+    node: nodeOf(SHELF_ROOT, {
+      kind: 'directory',
+      mode: DIRECTORY_MODE,
+      size: 0,
+      createdMs: rootMs,
+    }),
+  });
+  children.set(SHELF_ROOT, { byName: new Map(), sorted: undefined });
+
+  function add(
+    path: string,
+    what: NodeShape,
+    rest: Pick<ShelfNode<Source>, 'source' | 'target'>,
+  ): number {
+    const cut = path.lastIndexOf('/');
+    const parent = directory(path.slice(0, cut), what);
+    const siblings = children.get(parent)!;
+    const name = path.slice(cut + 1);
+    const known = siblings.byName.get(name);
+    if (known !== undefined) return known;
+    let id = idOf(path);
+    while (nodes.has(id)) id = Math.max(FIRST_ID, (id + 1) % 2 ** 31);
+    nodes.set(id, { path, parent, node: nodeOf(id, what), ...rest });
+    siblings.byName.set(name, id);
+    siblings.sorted = undefined;
+    return id;
+  }
+  function directory(path: string, { createdMs }: ShelfTimes): number {
+    if (path === '') return SHELF_ROOT;
+    const what = {
+      kind: 'directory',
+      mode: DIRECTORY_MODE,
+      size: DIRECTORY_SIZE,
+      createdMs,
+    } as const;
+    const id = add(path, what, { source: undefined, target: undefined });
+    if (!children.has(id)) children.set(id, { byName: new Map(), sorted: undefined });
+    return id;
+  }
+  return {
+    get: (id) => nodes.get(id),
+    directory,
+    file: (path, { size, mode, createdMs, source }) =>
+      add(path, { kind: 'file', mode, size, createdMs }, { source, target: undefined }),
+    relink(path, target, { createdMs }) {
+      const what = { kind: 'symlink', mode: LINK_MODE, size: target.length, createdMs } as const;
+      const id = add(path, what, { source: undefined, target });
+      nodes.set(id, { ...nodes.get(id)!, node: nodeOf(id, what), target });
+      return id;
+    },
+    find(path) {
+      let id: number | undefined = SHELF_ROOT;
+      for (const name of path.split('/').slice(1)) id = children.get(id ?? 0)?.byName.get(name);
+      return id;
+    },
+    entry: (id, name) => children.get(id)?.byName.get(name),
+    entries(id) {
+      const its = children.get(id);
+      if (!its) return undefined;
+      // The id does for the cookie as well: above those of "." and "..".
+      its.sorted ??= [...its.byName]
+        .map(([name, child]) => ({ name, id: child, cookie: child }))
+        .sort((a, b) => a.cookie - b.cookie);
+      return its.sorted;
+    },
+  };
+}
+
+interface NodeShape extends ShelfTimes {
+  readonly kind: TreeNode['kind'];
+  readonly mode: number;
+  readonly size: number;
+}
+
+function nodeOf(id: number, { kind, mode, size, createdMs }: NodeShape): TreeNode {
+  return {
+    ...{ id, kind, mode, size, uid: 0, gid: 0, links: kind === 'directory' ? 2 : 1 },
+    ...{ accessedMs: createdMs, modifiedMs: createdMs, changedMs: createdMs },
+  };
+}
+
+function idOf(path: string): number {
+  const digest = keyedHash(new Uint8Array(0), utf8(path));
+  const number = new DataView(digest.buffer, digest.byteOffset, 4).getUint32(0) >>> 1;
+  return Math.max(FIRST_ID, number);
+}

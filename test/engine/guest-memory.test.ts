@@ -1,0 +1,45 @@
+import { ok } from 'node:assert/strict';
+import { join } from 'node:path';
+import { test } from 'tap';
+import { openHouse } from '../../src/engine/base/engine.ts';
+import type { NfsPlace, SessionRecord } from '../../src/formats/store/sessions/session.ts';
+import { MiB } from '../../src/lib/sizes.ts';
+import { createStore } from '../../src/store/directory/store.ts';
+import { realWorld } from '../../src/sys/world.ts';
+import { rememberApart } from '../support/box-state.ts';
+import { rpcClient } from '../support/nfs-client.ts';
+import { temporaryDirectory } from '../support/temporary.ts';
+
+rememberApart();
+
+// A19
+test('what is written over NFS is counted with what is written over NBD', async () => {
+  const directory = join(temporaryDirectory(), 'store');
+  await createStore(realWorld(), directory);
+  await using house = await openHouse(directory);
+  const { writes } = house.guestMemory;
+  const nfs = await house.nfs();
+  const place: NfsPlace = {
+    host: '127.0.0.1',
+    ports: { nfs: 0, mount: 0, portmap: 0 },
+    allow: ['127.0.0.0/8'],
+    readOnly: false,
+    squash: 'none',
+    privilegedPorts: false,
+    points: false,
+  };
+  nfs.expect({
+    id: 's-1',
+    created: '2026-11-29T12:00:00Z',
+    nfs: place,
+  } as unknown as SessionRecord);
+  await using door = await nfs.enter(place);
+  const client = await rpcClient(door.ports.nfs);
+  ok(writes.held < MiB / 2);
+  // A record of 1 MiB, of which half comes.
+  client.send(Buffer.from([0x80, 0x10, 0, 0]));
+  client.send(new Uint8Array(MiB / 2));
+  for (let n = 0; n < 400 && writes.held < MiB / 2; n++) await new Promise((r) => setTimeout(r, 5));
+  ok(writes.held >= MiB / 2, `${writes.held} bytes`);
+  await client[Symbol.asyncDispose]();
+});

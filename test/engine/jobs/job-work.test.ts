@@ -1,0 +1,58 @@
+import { deepEqual, match } from 'node:assert/strict';
+import { test } from 'tap';
+import { OperationFailure } from '../../../src/engine/base/failures.ts';
+import type { RunApart } from '../../../src/engine/operations/handlers.ts';
+import type { House } from '../../../src/engine/base/engine.ts';
+import { openJobKeys } from '../../../src/engine/jobs/job-keys.ts';
+import { jobWork } from '../../../src/engine/jobs/job-work.ts';
+import type { JobRecord } from '../../../src/formats/store/service/job.ts';
+import { crashingFs } from '../../support/crashing-fs.ts';
+import { seeded } from '../../support/random.ts';
+
+const KEEP: JobRecord = {
+  ...{ id: 'keep-1', kind: 'keep', request: { session: 'vm-1' }, schedule: undefined },
+  ...{
+    created: '2026-11-21T12:00:00Z',
+    state: 'running',
+    canceling: undefined,
+    failures: 0,
+    deaths: 0,
+  },
+  ...{ notBefore: undefined, started: undefined, ended: undefined },
+  ...{ reason: undefined, result: undefined },
+};
+
+test('a session that is gone at the second try was kept by the first, whichever process died', async () => {
+  const apart: RunApart = async () => {
+    throw new OperationFailure('not-found', 'there is no session "vm-1"');
+  };
+  // Nothing but what runs apart is needed to keep a session.
+  const keys = openJobKeys(() => Promise.reject(new Error()));
+  const work = jobWork({} as House, { keys, apart });
+  const options = { signal: new AbortController().signal, report: () => {} };
+  const kept = { kind: 'done', result: { session: 'vm-1', point: null } };
+  deepEqual(await work({ ...KEEP, failures: 1 }, options), kept);
+  deepEqual(await work({ ...KEEP, deaths: 1 }, options), kept);
+  const missing = { kind: 'failed', reason: 'there is no session "vm-1"', again: 'soon' };
+  deepEqual(await work(KEEP, options), missing);
+});
+
+test('a restored file that a later attempt finds is kept, and the job ends', async () => {
+  let attempts = 0;
+  const apart: RunApart = async () => {
+    attempts++;
+    return {} as never;
+  };
+  const { files } = crashingFs(seeded(1));
+  await (await files.create('/vda.raw'))[Symbol.asyncDispose]();
+  const keys = openJobKeys(() => Promise.reject(new Error()));
+  const work = jobWork({ world: { files } } as House, { keys, apart });
+  const options = { signal: new AbortController().signal, report: () => {} };
+  const request = { point: 'vm-1', disk: 'vda', to: '/vda.raw' };
+  const job: JobRecord = { ...KEEP, kind: 'restore', request, deaths: 1 };
+  const ended = await work(job, options);
+  deepEqual([ended.kind, 'again' in ended && ended.again, attempts], ['failed', 'never', 0]);
+  match('reason' in ended ? ended.reason : '', /\/vda\.raw exists.* it is whole/);
+  const replaced = { ...job, request: { ...request, overwrite: true } };
+  deepEqual([(await work(replaced, options)).kind, attempts], ['done', 1]);
+});

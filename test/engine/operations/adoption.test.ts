@@ -1,0 +1,130 @@
+import { deepEqual, equal, match, rejects, throws } from 'node:assert/strict';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'tap';
+import { adopt } from '../../../src/engine/operations/adoption.ts';
+import { type House, noSecrets, openHouse } from '../../../src/engine/base/engine.ts';
+import { openJobKeys } from '../../../src/engine/jobs/job-keys.ts';
+import { adoptOnce } from '../../../src/daemon/box-start.ts';
+import { openJobFiles } from '../../../src/jobs/job-files.ts';
+import { openQueue } from '../../../src/jobs/queue.ts';
+import { openSchedules } from '../../../src/jobs/schedules.ts';
+import { SystemError } from '../../../src/sys/base/system-error.ts';
+import { rememberApart } from '../../support/box-state.ts';
+import { holdfastIn } from '../../support/cli.ts';
+import { alterSet, plantJob, withoutSlots } from '../../support/planted.ts';
+import { temporaryDirectory } from '../../support/temporary.ts';
+
+rememberApart();
+
+async function opened() {
+  const { store } = await holdfastIn(temporaryDirectory());
+  return { store, house: await openHouse(store) };
+}
+
+/** A queue on a store into which an attacker has written the job `evil`. */
+async function foreignJob(stack: AsyncDisposableStack, store: string, { world, memory }: House) {
+  const files = await openJobFiles(world.files, store, { memory });
+  plantJob(store, { kind: 'check', request: {} });
+  const queue = stack.use(
+    await openQueue({
+      ...{ world, files, laneOf: () => 'check', onChange() {}, onTrouble() {} },
+      attempt: async () => ({ kind: 'done', result: {} }),
+    }),
+  );
+  return { files, queue };
+}
+
+test('a set that cannot be read during an adoption does not come back unencrypted', async () => {
+  const { store, house } = await opened();
+  await using _house = house;
+  const undo = alterSet(store, 'nightly', (it) => it);
+  for (const name of ['set.json', 'set.copy.json']) {
+    writeFileSync(join(store, 'sets/nightly', name), 'x');
+  }
+  const { plan } = await adopt(house, undefined, { plan: undefined });
+  equal((await adopt(house, undefined, { plan })).adopted, true);
+  equal((await house.memory.look()).set('nightly')?.encrypted, true);
+  undo();
+});
+
+test('what is adopted is what was shown, also where a set is altered in the meantime', async () => {
+  const { store, house } = await opened();
+  await using _house = house;
+  const { plan, sets } = await adopt(house, undefined, { plan: undefined });
+  deepEqual(sets, []);
+  const box = {
+    ...house.box,
+    // Asked once the sets were looked at.
+    async problem() {
+      alterSet(store, 'nightly', withoutSlots);
+      return undefined;
+    },
+  };
+  await adopt({ ...house, box }, undefined, { plan });
+  equal((await house.memory.look()).set('nightly')?.encrypted, true);
+});
+
+test('what the first start adopts is noted before it is obeyed', async () => {
+  const { store, house } = await opened();
+  await using stack = new AsyncDisposableStack();
+  stack.use(house);
+  const { world, memory } = house;
+  const told: string[] = [];
+  const { files, queue } = await foreignJob(stack, store, house);
+  const about = { world, files, queue, onTrouble() {}, onMissed() {} };
+  const schedules = stack.use(await openSchedules(about));
+  const failing = {
+    ...memory,
+    async adopt() {
+      throw new SystemError('NO_SPACE', 'no space');
+    },
+  };
+  const parts = {
+    jobs: { queue, schedules, keys: openJobKeys(noSecrets), files },
+    guard: { alarms: { raise: async ({ kind }: { kind: string }) => void told.push(kind) } },
+    audit: {
+      async begin(_who: unknown, what: string) {
+        told.push(what);
+        return async (outcome: string) => void told.push(outcome);
+      },
+    },
+  };
+  await rejects(adoptOnce({ ...house, memory: failing }, parts), { code: 'NO_SPACE' });
+  deepEqual(told, ['store/adopt', 'store-adopted']);
+  deepEqual(
+    queue.foreign().map(({ id }) => id),
+    ['evil'],
+  );
+  await adoptOnce(house, parts);
+  deepEqual(told.slice(2), ['store/adopt', 'store-adopted', 'done']);
+  deepEqual(queue.foreign(), []);
+});
+
+test('a job that this box did not order is removed without being adopted', async () => {
+  const { store, house } = await opened();
+  await using stack = new AsyncDisposableStack();
+  stack.use(house);
+  const { queue } = await foreignJob(stack, store, house);
+  throws(() => queue.show('evil'), { code: 'IMPOSSIBLE', message: /job cancel evil/ });
+  equal((await queue.cancel('evil')).state, 'canceled');
+  deepEqual([queue.foreign(), readdirSync(join(store, 'jobs'))], [[], []]);
+  await rejects(queue.cancel('evil'), { code: 'NOT_FOUND' });
+});
+
+test('made-up jobs take little memory, and no job has the file of another', async () => {
+  const { store, house } = await opened();
+  await using _house = house;
+  const files = await openJobFiles(house.world.files, store, { memory: house.memory });
+  plantJob(store, { kind: 'check', request: {} });
+  const bytes = readFileSync(join(store, 'jobs/evil.json'));
+  writeFileSync(join(store, 'jobs/other.json'), bytes);
+  for (let at = 0; at < 1001; at++) plantJob(store, { id: `x${at}`, kind: 'check', request: {} });
+  const { records, foreign, damaged } = await files.jobs();
+  deepEqual([records.length, foreign.length], [0, 1000]);
+  match(
+    damaged[0]!,
+    /other\.json: it is the record of "evil"; this order is left out: .* remove it/,
+  );
+  match(damaged[1]!, /jobs: 2 more orders that this box did not give/);
+});

@@ -1,0 +1,84 @@
+import { deepEqual, rejects } from 'node:assert/strict';
+import { test } from 'tap';
+import { openBox } from '../../../src/box/box.ts';
+import { newPointId, pointIds } from '../../../src/catalog/points.ts';
+import { publishPoint } from '../../../src/catalog/publication.ts';
+import { retain } from '../../../src/engine/points/retention.ts';
+import { lockdownFile } from '../../../src/formats/store/service/alarm.ts';
+import type { PointOrigin } from '../../../src/formats/store/catalog/point.ts';
+import { putDurably } from '../../../src/sys/files/write-atomically.ts';
+import { newStore, simulatedWorld } from '../../support/store.ts';
+
+const DAY = 86_400_000;
+const NONE = { last: 0, daily: 0, weekly: 0, monthly: 0, yearly: 0 };
+
+async function machineRoom() {
+  const simulated = simulatedWorld();
+  let nowMs = Date.UTC(2026, 10, 1);
+  const world = { ...simulated, clock: { ...simulated.clock, now: () => new Date(nowMs) } };
+  const { store, set } = await newStore(world);
+  const box = openBox(world, { directory: '/box', credentials: undefined });
+  return {
+    house: { world, store, box, memory: box.of(store) },
+    setClock: (ms: number) => void (nowMs = ms),
+    left: async () => new Set(await pointIds(world, store, 'set')),
+    publish: (machine: string, origin: PointOrigin = 'backup') =>
+      publishPoint(world, store, set, {
+        id: newPointId(world, machine),
+        ...{ machine, origin, parent: undefined },
+        disks: [{ name: 'vda', size: 512, source: 'x', reference: undefined }],
+        stats: { readBytes: 0, storedBytes: 0 },
+      }),
+  };
+}
+const of = (last: number, dryRun = false) => ({
+  ...{ set: 'set', machine: undefined, dryRun },
+  retention: { ...NONE, last },
+});
+
+test('a backup made while the clock was wrong is neither forgotten nor a reason to forget a newer one', async () => {
+  const { house, publish, setClock, left } = await machineRoom();
+  const start = Date.UTC(2026, 10, 1);
+  const first = await publish('vm1');
+  setClock(Date.UTC(2036, 0, 1));
+  const ahead = await publish('vm1');
+  setClock(start + DAY);
+  const second = await publish('vm1');
+  const other = await publish('vm2');
+  const dry = await retain(house, of(1, true));
+  deepEqual(dry, { forgotten: [first.id], inUse: [], kept: 3, future: [ahead.id] });
+  deepEqual(await retain(house, of(1)), dry);
+  setClock(Date.UTC(2016, 0, 1));
+  const back = await publish('vm1');
+  setClock(start + 2 * DAY);
+  const { forgotten } = await retain(house, of(1));
+  deepEqual(forgotten, [second.id]);
+  deepEqual(await left(), new Set([ahead.id, back.id, other.id]));
+});
+
+test('a session that was kept counts for no rule and stays', async () => {
+  const { house, publish, left } = await machineRoom();
+  const older = await publish('vm1');
+  const kept = await publish('vm1', 'session');
+  const newer = await publish('vm1');
+  const last = await publish('vm1', 'session');
+  deepEqual(await retain(house, of(1)), {
+    ...{ forgotten: [older.id], inUse: [], kept: 1, future: [] },
+  });
+  deepEqual(await left(), new Set([kept.id, newer.id, last.id]));
+});
+
+test('a lockdown that only the store knows forbids as much, and it is said how it ends', async () => {
+  const { house, left, publish } = await machineRoom();
+  await publish('vm1');
+  await publish('vm1');
+  const record = { since: '2026-11-21T12:00:00Z', uid: 0, persons: 2, approvals: [] };
+  const { files } = house.world;
+  const path = `${house.store.directory}/lockdown.json`;
+  await putDurably(files, path, lockdownFile.encode(record));
+  await rejects(retain(house, of(1)), /while the lockdown is on.*"holdfast lockdown on" and "off"/);
+  await files.makeDirectory('/box');
+  await putDurably(files, '/box/lockdown.json', lockdownFile.encode(record));
+  await rejects(retain(house, of(1)), /the lockdown is on: see "holdfast lockdown show"/);
+  deepEqual((await left()).size, 2);
+});

@@ -1,0 +1,111 @@
+import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'tap';
+import { noSecrets, openHouse, type SecretSource } from '../../../src/engine/base/engine.ts';
+import { serveDisks } from '../../../src/engine/files/served-disks.ts';
+import { recover, sessions } from '../../../src/engine/sessions/run-session.ts';
+import { decodeSession, encodeSession } from '../../../src/formats/store/sessions/session.ts';
+import type { FileSystem } from '../../../src/sys/files/file-system.ts';
+import { SystemError } from '../../../src/sys/base/system-error.ts';
+import { expectDone, holdfastIn, run } from '../../support/cli.ts';
+import { makeRawDisk } from '../../support/images.ts';
+import { temporaryDirectory } from '../../support/temporary.ts';
+import { rememberApart } from '../../support/box-state.ts';
+
+rememberApart();
+
+const root = temporaryDirectory();
+const image = join(root, 'disk.raw');
+makeRawDisk(image, 8 * 2 ** 20, 50);
+const { store, holdfast, backUp, start } = await holdfastIn(root);
+await expectDone(backUp('vm', [`vda=${image}`]));
+const running = await start('recover', 'vm@latest');
+await running.stop('SIGTERM');
+const { session } = running.ready;
+
+function writeSession(id: string, text: string): void {
+  mkdirSync(join(store, 'sessions', id));
+  writeFileSync(join(store, 'sessions', id, 'session.json'), text);
+}
+
+test('a session that cannot be read is told of beside the others', async () => {
+  writeSession('broken', 'x');
+  const { result } = await expectDone(holdfast('session', 'list'));
+  const shown = result as unknown as Awaited<ReturnType<typeof sessions>>;
+  deepEqual(
+    shown.sessions.map((it) => it.session),
+    [session],
+  );
+  equal(shown.damaged.length, 1);
+  match(shown.damaged[0]!.reason, /sessions\/broken\/session\.json: /);
+});
+
+test('how a running session is attached is shown again, in lines that can be copied whole', async () => {
+  await using again = await start('recover', '--resume', session);
+  const { result } = await expectDone(holdfast('session', 'show', session));
+  deepEqual(result['attach'], again.ready);
+  const said = (await run(['session', 'show', session, '--store', store])).stdout;
+  const { qemu, libvirt } = again.ready as unknown as Record<'qemu' | 'libvirt', string>;
+  for (const line of [...qemu.split('\n'), ...libvirt.split('\n')]) ok(said.includes(line), line);
+  await again.stop('SIGTERM');
+  const stopped = await expectDone(holdfast('session', 'show', session));
+  equal(stopped.result['attach'], null);
+});
+
+test('a session that is discarded while sessions are listed is left out', async () => {
+  await using house = await openHouse(store);
+  writeSession('leaving', 'x');
+  const { files } = house.world;
+  const left: FileSystem = {
+    ...files,
+    async readFile(path, limit) {
+      if (path.includes('leaving')) throw new SystemError('NOT_FOUND', `${path} is gone`);
+      return files.readFile(path, limit);
+    },
+  };
+  const found = await sessions(
+    { ...house, world: { ...house.world, files: left } },
+    () => undefined,
+  );
+  deepEqual(
+    found.sessions.map((it) => it.session),
+    [session],
+  );
+  deepEqual(
+    found.damaged.map(({ path }) => path),
+    [join(store, 'sessions', 'broken')],
+  );
+});
+
+test('files of a recovery point do not wait for the session that is broken', async () => {
+  await using house = await openHouse(store);
+  const serve = (query: string) =>
+    serveDisks(house, query, { directory: root, secrets: noSecrets, onNotice: () => {} });
+  // As far as anybody gets without its key.
+  await rejects(serve('vm@latest'), { name: 'CatalogError', code: 'WRONG_KEY' });
+  await rejects(serve('broken'), { name: 'SessionError', code: 'CORRUPT' });
+  await rejects(serve(session), { name: 'SessionError', code: 'IMPOSSIBLE' });
+  await rejects(serve('vm-000000'), { name: 'CatalogError', code: 'NOT_FOUND' });
+});
+
+test('the recovery point of a session is that of the record which this box knows', async () => {
+  await using house = await openHouse(store);
+  const journal = join(store, 'sessions', session, 'session.json');
+  const own = readFileSync(journal);
+  const other = (await expectDone(backUp('other', [`vda=${image}`]))).result['point'] as string;
+  writeFileSync(journal, encodeSession({ ...decodeSession(own), point: other }));
+  let isAsked = false;
+  const secrets: SecretSource = async () => {
+    isAsked = true;
+    // The attacker puts the right one back before the session is taken.
+    writeFileSync(journal, own);
+    return { kind: 'passphrase', passphrase: Buffer.from('correct horse') };
+  };
+  const request = { what: { kind: 'resume', session }, listen: undefined, tls: undefined } as const;
+  const signal = new AbortController().signal;
+  const resumed = recover(house, { ...request, nfs: undefined }, { secrets, signal, report() {} });
+  await rejects(resumed, { code: 'IMPOSSIBLE' });
+  equal(isAsked, false, 'no key is asked for where the session is refused');
+  writeFileSync(journal, own);
+});

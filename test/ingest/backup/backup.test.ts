@@ -1,0 +1,59 @@
+import { deepEqual, equal } from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'tap';
+import { readPoint } from '../../../src/catalog/points.ts';
+import { createSet, unlockSet } from '../../../src/catalog/sets.ts';
+import { backup } from '../../../src/ingest/backup/backup.ts';
+import { keepSession } from '../../../src/sessions/finish/keep-session.ts';
+import { startSession } from '../../../src/sessions/state/held-session.ts';
+import { createStore, openStore } from '../../../src/store/directory/store.ts';
+import { realWorld } from '../../../src/sys/world.ts';
+import type { World } from '../../../src/sys/world.ts';
+import { noise } from '../../support/random.ts';
+import { temporaryDirectory } from '../../support/temporary.ts';
+
+test('recovery points are published while the store is locked', async () => {
+  const directory = join(temporaryDirectory(), 'store');
+  const image = join(directory, '..', 'a.raw');
+  writeFileSync(image, noise(2 ** 20, 1));
+  const real = realWorld();
+  /** Who held the store when a recovery point got its name. */
+  const holders: (string | undefined)[] = [];
+  const world: World = {
+    ...real,
+    files: {
+      ...real.files,
+      async rename(from, to) {
+        if (to.endsWith('.point')) {
+          const holder = await real.files.lockHolder(join(directory, 'lock'));
+          holders.push(holder?.replace(/ \(process .*/, ''));
+        }
+        await real.files.rename(from, to);
+      },
+    },
+  };
+  await createStore(world, directory);
+  await using store = await openStore(world, directory);
+  const { record } = await createSet(world, store, 'set', {});
+  const set = await unlockSet(record, undefined);
+  const { id } = await backup(world, store, {
+    ...{ set, machine: 'vm', disks: [{ name: 'vda', where: image, format: 'raw' }] },
+    ...{ isSecret: () => false, workers: 1, onEvent() {} },
+  });
+  const house = { world, store };
+  const options = { listen: undefined, tls: false, nfs: undefined, whenFull: 'refuse' } as const;
+  const session = await startSession(house, await readPoint(world, store, set, id), options);
+  await session[Symbol.asyncDispose]();
+  const kept = {
+    set,
+    workers: 1,
+    known: undefined,
+    onProgress() {},
+    onDamage() {},
+    signal: undefined,
+  };
+  const { point } = await keepSession(house, session.record.id, kept);
+  equal((await readPoint(world, store, set, point)).parent, id);
+  deepEqual(holders, ['backup create set of vm', `session keep ${session.record.id}`]);
+});
