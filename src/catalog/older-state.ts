@@ -2,9 +2,10 @@ import type { PointLink } from '../formats/store/catalog/point.ts';
 import type { Store } from '../store/directory/store.ts';
 import type { World } from '../sys/world.ts';
 import { headPath, linkToFile, type MachineInSet, usableHead } from './point-chain.ts';
-import { pointPath, pointsDirectory, pointsOfMachine } from './points.ts';
+import { pointPath, pointsOfMachine } from './points.ts';
 import { tombstones } from './publication.ts';
 import type { RecordProblem } from './set-copies.ts';
+import { pointsDirectory } from './point-places.ts';
 
 /** The newest recovery point of a machine that was published, as something outside of the store remembers it. */
 export interface KnownPoint extends MachineInSet {

@@ -1,8 +1,8 @@
 import type { Store } from '../store/directory/store.ts';
 import type { World } from '../sys/world.ts';
 import { checkName } from './names.ts';
-import { idTime, pointIds, type PointPlace, pointsDirectory } from './points.ts';
 import { setNames } from './sets.ts';
+import { idTime, pointIds, type PointPlace, pointsDirectory } from './point-places.ts';
 
 /*
  * Which recovery points there are, newest first by the time in their IDs, kept from one question to the next:

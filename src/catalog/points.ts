@@ -6,20 +6,12 @@ import type { FileSystem } from '../sys/files/file-system.ts';
 import { SystemError } from '../sys/base/system-error.ts';
 import type { World } from '../sys/world.ts';
 import { CatalogError } from './catalog-error.ts';
-import { checkName } from './names.ts';
 import type { PointNames } from './point-names.ts';
 import { byPublication, oldestFirst } from './publication-order.ts';
 import { readRecord } from './read-record.ts';
-import { setDirectory } from './set-copies.ts';
 import { noSet, type OpenSet, setNames } from './sets.ts';
+import { type PointPlace, pointsDirectory, pointIds, SUFFIX } from './point-places.ts';
 
-/** Which recovery point: known by its place, not yet by its contents. */
-export interface PointPlace {
-  readonly set: string;
-  readonly id: string;
-}
-
-const SUFFIX = '.point';
 /** 256 disks with long sources. */
 const RECORD_LENGTH_MAX = 2 * 1024 * 1024;
 const RANDOM_LENGTH = 3;
@@ -27,21 +19,8 @@ const RANDOM_LENGTH = 3;
 const RANDOM_TAIL_LENGTH = 1 + 2 * RANDOM_LENGTH;
 const ID_TAIL_LENGTH = 1 + '20261120T215403Z'.length + RANDOM_TAIL_LENGTH;
 
-export function pointsDirectory(store: Store, set: string): string {
-  return join(setDirectory(store, set), 'points');
-}
-
 export function pointPath(store: Store, { set, id }: PointPlace): string {
   return join(pointsDirectory(store, set), id + SUFFIX);
-}
-
-/** When the recovery point was begun, as its ID says; 0 where it says nothing. */
-export function idTime(id: string): number {
-  const [, date, time] = /-(\d{8})T(\d{6})Z-[0-9a-f]{6}$/.exec(id) ?? [];
-  if (date === undefined || time === undefined) return 0;
-  const at = (text: string, from: number, to?: number): number => Number(text.slice(from, to));
-  const day = [at(date, 0, 4), at(date, 4, 6) - 1, at(date, 6)] as const;
-  return Date.UTC(...day, at(time, 0, 2), at(time, 2, 4), at(time, 4));
 }
 
 /** The ID of a recovery point that is to be made now: nobody has had it. */
@@ -237,16 +216,6 @@ async function latest(
     );
   }
   return found[0];
-}
-
-/** Of all recovery points of a set. */
-export async function pointIds({ files }: World, store: Store, set: string): Promise<string[]> {
-  checkName(set, 'backup set');
-  const directory = pointsDirectory(store, set);
-  // A check reports that it is missing; other sets go on.
-  if (!(await files.stat(directory)) && (await files.stat(setDirectory(store, set)))) return [];
-  const names = await files.list(directory);
-  return names.filter((name) => name.endsWith(SUFFIX)).map((name) => name.slice(0, -SUFFIX.length));
 }
 
 async function readPlace(

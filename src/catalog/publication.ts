@@ -18,18 +18,11 @@ import {
   usableHead,
   writeHead,
 } from './point-chain.ts';
-import {
-  type DamagedPoint,
-  mayBeOf,
-  type PointPlace,
-  pointPath,
-  pointsDirectory,
-  pointsOfMachine,
-  readPointFile,
-} from './points.ts';
+import { type DamagedPoint, mayBeOf, pointPath, pointsOfMachine, readPointFile } from './points.ts';
 import { byPublication } from './publication-order.ts';
 import { mendSetRecord } from './set-copies.ts';
 import { type OpenSet, setNames } from './sets.ts';
+import { type PointPlace, pointsDirectory } from './point-places.ts';
 
 /*
  * How recovery points come and go. An incremental backup has to know which was the last state of the machine that

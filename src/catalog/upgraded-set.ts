@@ -14,10 +14,10 @@ import type { Store } from '../store/directory/store.ts';
 import { putDurably } from '../sys/files/write-atomically.ts';
 import type { World } from '../sys/world.ts';
 import { usableHead, writeHead } from './point-chain.ts';
-import { pointsDirectory } from './points.ts';
 import { byPublication } from './publication-order.ts';
 import { mendSetRecord, setDirectory } from './set-copies.ts';
 import type { OpenSet } from './sets.ts';
+import { pointsDirectory } from './point-places.ts';
 
 /*
  * For `checked-records` and `point-chain`: gives the records of a set of an earlier release what they lack. May be

@@ -8,10 +8,10 @@ import { systemClock } from '../sys/base/clock.ts';
 import { run, start } from '../sys/process/run.ts';
 import { realFileSystem } from '../sys/files/real-file-system.ts';
 import { SystemError } from '../sys/base/system-error.ts';
-import { UsageError } from './base/command.ts';
 import { commandWords } from './split-words.ts';
 import { findCommand } from './reference/commands.ts';
 import { main } from './run.ts';
+import { UsageError } from './base/command-errors.ts';
 
 export interface LoginRequest {
   /** The command that came with the login; undefined: a person who wants to look around. */

@@ -5,16 +5,7 @@ import { EXIT_CODES } from '../operations/failure.ts';
 import { systemClock } from '../sys/base/clock.ts';
 import { COMMANDS, findCommand } from './reference/commands.ts';
 import { GENERAL_OPTIONS } from './base/general-options.ts';
-import {
-  CheckFailed,
-  type Command,
-  type Context,
-  DamageFound,
-  KeyDoesNotFit,
-  type Input,
-  JobFailed,
-  UsageError,
-} from './base/command.ts';
+import type { Command, Context, Input } from './base/command.ts';
 import { Interrupted } from './base/interrupted.ts';
 import { commandHelp, overview } from './reference/help.ts';
 import { openOutput, type Output } from './base/output.ts';
@@ -22,6 +13,13 @@ import { ServiceFailure } from '../client/service-failure.ts';
 import { noStoreNamed, openCalls } from './base/client.ts';
 import { givenService, requireHere } from './base/remote-options.ts';
 import { descriptorOnce, isSecretGiven, type SecretOptions, secretSource } from './base/secrets.ts';
+import {
+  CheckFailed,
+  DamageFound,
+  KeyDoesNotFit,
+  JobFailed,
+  UsageError,
+} from './base/command-errors.ts';
 
 /** Runs one command line and answers the exit code. */
 export async function main(words: readonly string[]): Promise<number> {

@@ -1,4 +1,4 @@
-import { UsageError } from './base/command.ts';
+import { UsageError } from './base/command-errors.ts';
 
 /** A command line has a hundred disks at most, with their paths. */
 const LENGTH_MAX = 64 * 1024;

@@ -3,9 +3,9 @@ import { sentSecret } from '../client/sent-secret.ts';
 import { ServiceFailure } from '../client/service-failure.ts';
 import { FILES_SOCKET, HOST_SOCKET } from '../client/service-socket.ts';
 import { OperationFailure } from '../engine/base/failures.ts';
-import type { CallOptions, FilesWork, HostWork } from '../engine/operations/handlers.ts';
 import type { OperationName } from '../operations/operations.ts';
 import { SystemError } from '../sys/base/system-error.ts';
+import type { CallOptions, FilesWork, HostWork } from '../engine/base/call.ts';
 
 /*
  * The service may neither set up the machine nor mount: it knows who asks, and hands on what they may ask to small

@@ -1,6 +1,5 @@
 import { join } from 'node:path/posix';
 import type { Condition } from '../alarms/alarm-state.ts';
-import type { RunApart } from '../engine/operations/handlers.ts';
 import { type House, openHouse, type SecretSource } from '../engine/base/engine.ts';
 import {
   type KeeperEvent,
@@ -38,6 +37,7 @@ import { refuseLinks } from '../store/directory/own-directories.ts';
 import { SystemError } from '../sys/base/system-error.ts';
 import { adoptOnce, meetStore, noted } from './box-start.ts';
 import type { Log } from './log.ts';
+import type { RunApart } from '../engine/base/call.ts';
 
 /** The service's one store, and what runs on it. */
 export interface OwnedStore extends AsyncDisposable {

@@ -10,7 +10,6 @@ import { runApart } from '../engine/worker/run-in-worker.ts';
 import { type Feed, openFeed } from '../engine/server/feed.ts';
 import type { GuardRules } from '../engine/watch/monitor.ts';
 import type { InheritedSockets } from '../engine/sessions/inherited-sockets.ts';
-import type { Desk, RunApart } from '../engine/operations/handlers.ts';
 import { countsOf as alarmCounts } from '../engine/operations/alarms.ts';
 import { countsOf } from '../engine/jobs/job-service.ts';
 import { checkLockdown } from '../engine/operations/lockdown.ts';
@@ -34,6 +33,8 @@ import { remoteDoor } from './remote-listener.ts';
 import { type OwnedStore, type OwnOptions, ownStore } from './owned-store.ts';
 import type { Settings } from './settings.ts';
 import { type SettingsFile, settingsInForce } from './settings-file.ts';
+import type { RunApart } from '../engine/base/call.ts';
+import type { Desk } from '../engine/operations/context.ts';
 
 /** The service as it runs. Disposing it stops what runs, flushed and to be resumed. */
 export interface Service extends AsyncDisposable {

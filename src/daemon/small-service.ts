@@ -1,6 +1,5 @@
 import { callerWords } from '../engine/base/caller.ts';
 import { door } from '../engine/server/http-api.ts';
-import type { Desk } from '../engine/operations/handlers.ts';
 import { noSecrets } from '../engine/base/engine.ts';
 import type { OperationName } from '../operations/operations.ts';
 import { inheritedDescriptors } from '../sys/systemd/inherited-descriptors.ts';
@@ -9,6 +8,7 @@ import { SystemError } from '../sys/base/system-error.ts';
 import { type UnixPeer, userId } from '../sys/net/unix-peer.ts';
 import type { World } from '../sys/world.ts';
 import { faultLog, type Log } from './log.ts';
+import type { Desk } from '../engine/operations/context.ts';
 
 /*
  * A small service with root's rights, for some operations: it carries them out for root and for holdfastd, who has

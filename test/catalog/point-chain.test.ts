@@ -11,7 +11,7 @@ import { join } from 'node:path';
 import { test } from 'tap';
 import { checkChain } from '../../src/catalog/check-chain.ts';
 import { usableHead } from '../../src/catalog/point-chain.ts';
-import { listPoints, pointsDirectory } from '../../src/catalog/points.ts';
+import { listPoints } from '../../src/catalog/points.ts';
 import {
   forgetLost,
   forgetPoint,
@@ -23,6 +23,7 @@ import { lockStore } from '../../src/store/directory/store-lock.ts';
 import { realWorld } from '../../src/sys/world.ts';
 import { newStore } from '../support/store.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
+import { pointsDirectory } from '../../src/catalog/point-places.ts';
 
 /** An encrypted set "set" in a store of this release. */
 async function place() {

@@ -6,10 +6,10 @@ import { createServer as createSilent } from 'node:net';
 import { join } from 'node:path';
 import { array, assert, property, string } from 'fast-check';
 import { test } from 'tap';
-import { UsageError } from '../../src/cli/base/command.ts';
 import { commandWords } from '../../src/cli/split-words.ts';
 import { admitted, lockedBy } from '../../src/cli/login-session.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
+import { UsageError } from '../../src/cli/base/command-errors.ts';
 
 const isUsage = (error: unknown): boolean => error instanceof UsageError;
 

@@ -1,5 +1,3 @@
-import type { DamageKind } from './damage.ts';
-
 /**
  * What each kind of file is there for. `needed`: a restore, a session or a lock needs it, and `store check` finds its
  * damage. `copy`: one of two, either of which is enough; check finds it all the same. `cache`: it is made again, and
@@ -87,3 +85,5 @@ export const FILE_KINDS: readonly FileKind[] = [
 
 /** Files that say nothing, such as locks. */
 export const SAYS_NOTHING = /(^|\/)(lock|LOCK|LOG|LOG\.old)$/;
+
+export type DamageKind = 'flip' | 'truncate' | 'swap' | 'delete';

@@ -1,9 +1,7 @@
 import { readdirSync, readFileSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { below } from '../support/random.ts';
-import { FILE_KINDS, type FileKind, SAYS_NOTHING } from './classes.ts';
-
-export type DamageKind = 'flip' | 'truncate' | 'swap' | 'delete';
+import { type DamageKind, FILE_KINDS, type FileKind, SAYS_NOTHING } from './classes.ts';
 
 export interface Damage {
   readonly kind: FileKind;

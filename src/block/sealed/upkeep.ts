@@ -2,9 +2,10 @@ import { type LogPosition, PLACE_LENGTH } from '../../formats/store/sessions/ove
 import type { Clock } from '../../sys/base/clock.ts';
 import type { Random } from '../../sys/base/random.ts';
 import type { Cleaner } from './cleaning/clean.ts';
-import { appendRecord, type LogFlush, type LogParts } from './log/log-flush.ts';
+import { appendRecord, type LogFlush } from './log/log-flush.ts';
 import { putSummary } from './recover.ts';
 import type { Segment, Segments } from './segments/segments.ts';
+import type { LogParts } from './log/log-parts.ts';
 
 /** What follows flushes, without a caller that waits. */
 export interface Upkeep {

@@ -1,6 +1,5 @@
 import { resolve } from 'node:path/posix';
 import { bareDesk } from '../../engine/operations/bare-context.ts';
-import type { Desk, HostWork } from '../../engine/operations/handlers.ts';
 import type { GivenSecret, House } from '../../engine/base/engine.ts';
 import type { OperationName, RequestOf, ResultOf } from '../../operations/operations.ts';
 import type { Report } from '../../operations/results.ts';
@@ -9,7 +8,6 @@ import { type HttpServerPlace, placeName } from '../../sys/net/http-place.ts';
 import { isSuperuser } from '../../sys/process/run.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
 import { realWorld } from '../../sys/world.ts';
-import { UsageError } from './command.ts';
 import { sentSecret } from '../../client/sent-secret.ts';
 import { ServiceFailure } from '../../client/service-failure.ts';
 import { SERVICE_SOCKET } from '../../client/service-socket.ts';
@@ -20,6 +18,9 @@ import {
   type SecretOptions,
   secretSource,
 } from './secrets.ts';
+import type { HostWork } from '../../engine/base/call.ts';
+import type { Desk } from '../../engine/operations/context.ts';
+import { UsageError } from './command-errors.ts';
 
 /*
  * Where a command is carried out: by the service that has the store, or, where none runs, in this process. The

@@ -45,27 +45,9 @@ export interface Context extends Calls {
   readonly signal: AbortSignal;
 }
 
-/** The command line cannot be understood. */
-export class UsageError extends Error {
-  override readonly name = 'UsageError';
-}
-
-/** The job that was waited for did not succeed. */
-export class JobFailed extends Error {
-  override readonly name = 'JobFailed';
-}
-
-/** Something that was tried does not work. */
-export class CheckFailed extends Error {
-  override readonly name = 'CheckFailed';
-}
-
-/** What the given key would have shown was not looked at. */
-export class KeyDoesNotFit extends Error {
-  override readonly name = 'KeyDoesNotFit';
-}
-
-/** The command did what it was asked to, and what it found is bad. */
-export class DamageFound extends Error {
-  override readonly name = 'DamageFound';
+/** A command by its words; the rest is loaded when it is wanted, for a quick start. */
+export interface CommandEntry {
+  readonly words: readonly string[];
+  readonly summary: string;
+  load(): Promise<Command>;
 }

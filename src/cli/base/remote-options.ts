@@ -1,6 +1,7 @@
 import type { HttpServerPlace } from '../../sys/net/http-place.ts';
 import { readGiven, readSecretFrom } from '../../sys/terminal/terminal.ts';
-import { type Input, UsageError } from './command.ts';
+import type { Input } from './command.ts';
+import { UsageError } from './command-errors.ts';
 
 const CERTIFICATES_LENGTH_MAX = 1024 * 1024;
 

@@ -1,8 +1,8 @@
 import type { GivenSecret, SecretSource } from '../../engine/base/engine.ts';
 import { passphraseCredential, readPassphrase } from '../../engine/secrets/passphrase-file.ts';
 import { askSecretly, readSecretFrom } from '../../sys/terminal/terminal.ts';
-import { UsageError } from './command.ts';
 import { Interrupted } from './interrupted.ts';
+import { UsageError } from './command-errors.ts';
 
 /*
  * Where a secret comes from: an option that names a file or a descriptor, a systemd credential, or a

@@ -1,5 +1,6 @@
 import type { RequestOf } from '../../operations/operations.ts';
-import { type Context, type Input, UsageError } from '../base/command.ts';
+import type { Context, Input } from '../base/command.ts';
+import { UsageError } from '../base/command-errors.ts';
 
 /** Of a backup, whether it is made now, in the background, or by a schedule. */
 export const BACKUP_OPTIONS = {

@@ -1,4 +1,4 @@
-import { UsageError } from '../base/command.ts';
+import { UsageError } from '../base/command-errors.ts';
 
 const UNITS: Readonly<Record<string, number>> = { m: 60, h: 3600, d: 86_400 };
 

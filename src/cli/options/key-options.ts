@@ -1,4 +1,5 @@
-import { type Input, UsageError } from '../base/command.ts';
+import type { Input } from '../base/command.ts';
+import { UsageError } from '../base/command-errors.ts';
 
 export const USER_OPTION = { user: { type: 'string' } } as const;
 export const USER_DETAILS = ['--user USER   admin (the console; the default) or restore (SFTP)'];

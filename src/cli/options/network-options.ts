@@ -1,5 +1,6 @@
 import type { ResultOf } from '../../operations/operations.ts';
-import { type Input, UsageError } from '../base/command.ts';
+import type { Input } from '../base/command.ts';
+import { UsageError } from '../base/command-errors.ts';
 
 export const WITHIN_OPTION = { within: { type: 'string' } } as const;
 export const WITHIN_DETAILS = [

@@ -1,11 +1,4 @@
-import type { Command } from '../base/command.ts';
-
-/** A command by its words; the rest is loaded when it is wanted, for a quick start. */
-export interface CommandEntry {
-  readonly words: readonly string[];
-  readonly summary: string;
-  load(): Promise<Command>;
-}
+import type { Command, CommandEntry } from '../base/command.ts';
 
 function entry(
   words: string,
@@ -124,12 +117,14 @@ export const COMMANDS: readonly CommandEntry[] = [
     'collect logs and settings for a support request',
     () => import('../commands/watch/support-create.ts'),
   ),
-  entry(
-    'completion',
-    'print what bash needs to complete commands',
-    () => import('./completion-command.ts'),
-  ),
-  entry('man', 'print the manual page', () => import('./man-command.ts')),
+  entry('completion', 'print what bash needs to complete commands', async () => {
+    const { completionCommand } = await import('./completion-command.ts');
+    return { command: completionCommand(COMMANDS) };
+  }),
+  entry('man', 'print the manual page', async () => {
+    const { manCommand } = await import('./man-command.ts');
+    return { command: manCommand(COMMANDS) };
+  }),
   entry(
     'console',
     'show status, sessions and jobs on a full screen',

@@ -1,6 +1,6 @@
-import { type Command, type Context, UsageError } from '../base/command.ts';
-import { COMMANDS } from './commands.ts';
+import type { Command, CommandEntry, Context } from '../base/command.ts';
 import { completionOf, type NameKind } from './completion.ts';
+import { UsageError } from '../base/command-errors.ts';
 
 /** Who waits at a key waits no longer for a service that does not answer. */
 const ANSWER_MS = 2000;
@@ -26,7 +26,7 @@ const BASH = `_holdfast() {
 complete -F _holdfast holdfast
 `;
 
-export const command: Command = {
+export const completionCommand = (commands: readonly CommandEntry[]): Command => ({
   usage: 'bash | words -- WORD ...',
   details: [
     'bash   the script; where it is not installed: eval "$(holdfast completion bash)" in ~/.bashrc',
@@ -40,12 +40,12 @@ export const command: Command = {
       return output.result({ script: BASH }, () => BASH.trimEnd());
     }
     if (kind !== 'words') throw new UsageError('completion bash, or completion words -- WORD ...');
-    const { words: known, names, files, point } = await completionOf(words, COMMANDS);
+    const { words: known, names, files, point } = await completionOf(words, commands);
     const found = await Promise.all(names.map((it) => NAMED[it](context, point)));
     const lines = [...known, ...found.flat(), ...(files ? [':files'] : [])];
     output.result({ words: lines }, () => lines.join('\n'));
   },
-};
+});
 
 type Named = (context: Context, point: string | undefined) => Promise<readonly string[]>;
 

@@ -1,5 +1,4 @@
-import type { Command } from '../base/command.ts';
-import type { CommandEntry } from './commands.ts';
+import type { Command, CommandEntry } from '../base/command.ts';
 import { GENERAL_OPTIONS } from '../base/general-options.ts';
 import { COMMON_HELP } from './help.ts';
 

@@ -1,6 +1,5 @@
 import { EXIT_CODES } from '../../operations/failure.ts';
-import type { Command } from '../base/command.ts';
-import type { CommandEntry } from './commands.ts';
+import type { Command, CommandEntry } from '../base/command.ts';
 
 /** Without the full stop of a sentence. */
 export const ABOUT = 'keeps backups of virtual machines and runs them from there';

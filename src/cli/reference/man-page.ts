@@ -1,6 +1,5 @@
 import { EXIT_CODES } from '../../operations/failure.ts';
-import type { Command } from '../base/command.ts';
-import type { CommandEntry } from './commands.ts';
+import type { Command, CommandEntry } from '../base/command.ts';
 import { ABOUT, COMMON_HELP, sentence } from './help.ts';
 
 /** The manual page holdfast(1) in the language of man(7), made of what --help says. */

@@ -1,5 +1,5 @@
-import type { Model, ScreenName } from '../state/model.ts';
-import { PAGES, SCREENS } from './pages.ts';
+import { type Model, type ScreenName, SCREENS } from '../state/model.ts';
+import { PAGES } from './pages.ts';
 
 /**
  * Who has chosen a row goes on having what stands in it, wherever in the list that is by now, or nothing: keys never

@@ -13,11 +13,10 @@ import { recoveryKeyKey } from '../widgets/recovery-key.ts';
 import { wrapped } from '../terminal/screen.ts';
 import { secretEntered, secretTyped } from '../widgets/secret-dialog.ts';
 import { startTask } from '../state/tasks.ts';
+import { logRows } from '../widgets/view-log.ts';
 
 /* What keys do while something is asked. Escape, and Ctrl-C, always mean: leave it. */
 
-/** Rows of what is followed above its log. */
-const FACT_ROWS = 11;
 /** What the protocol allows of an ID. */
 const FILTER_MAX = 128;
 
@@ -129,11 +128,6 @@ function scrolled(model: Model, { text, top }: TextDialog, key: Key) {
   const rows = textRows(model);
   const last = Math.max(0, wrapped(text, textWidth(model)).length - rows);
   return Math.max(0, Math.min(top + by(rows), last));
-}
-
-/** Rows of a log under what is told of a job, or of a session. */
-export function logRows(model: Model): number {
-  return bodyRows(model) - FACT_ROWS;
 }
 
 /** Rows of a text under its title. */

@@ -1,11 +1,11 @@
 import { idsOf } from '../state/lists.ts';
 import { disksKey, keysOf, machineKey, sshKey } from '../pages/machine-keys.ts';
 import { interfacesOf, networkKey } from '../pages/network-keys.ts';
-import type { Page } from './pages.ts';
 import { setUpKey, STEPS } from '../pages/set-up.ts';
 import { disksBody, machineBody, sshBody } from '../pages/view-machine.ts';
 import { networkBody } from '../pages/view-network.ts';
 import { setUpBody } from '../pages/view-set-up.ts';
+import type { Page } from './page.ts';
 
 /** The screens about the machine itself. */
 export const HOST_PAGES = {

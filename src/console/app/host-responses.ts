@@ -1,6 +1,7 @@
 import type { Dialog } from '../state/dialog-model.ts';
-import type { Answer, Known, LookName, Model } from '../state/model.ts';
+import type { Answer, LookName, Model } from '../state/model.ts';
 import { recoveryKeyDialog } from '../widgets/recovery-key.ts';
+import type { Known } from '../state/known.ts';
 
 /* What is answered about the machine itself. */
 

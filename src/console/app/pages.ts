@@ -1,5 +1,4 @@
-import type { LookName, Model, Next, PagedName, ScreenName } from '../state/model.ts';
-import type { Line } from '../terminal/screen.ts';
+import type { Model, Next, ScreenName } from '../state/model.ts';
 import { browseKey, openedKey, openVolumes } from '../pages/files.ts';
 import { HOST_PAGES } from './host-pages.ts';
 import { alarmsKey } from '../pages/alarms-keys.ts';
@@ -15,27 +14,7 @@ import { exportsBody } from '../pages/view-exports.ts';
 import { browseBody, openedBody } from '../pages/view-files.ts';
 import { alarmsBody } from '../pages/view-alarms.ts';
 import { statusBody } from '../widgets/view-status.ts';
-
-/** One of the screens. */
-export interface Page {
-  /** As it stands among the others. */
-  readonly title: string;
-  /** Its own keys, as they stand at the bottom. */
-  readonly help: (model: Model) => string;
-  /** What is asked of the service while it is to be seen. */
-  readonly looks: readonly LookName[];
-  readonly list: PageList;
-  readonly body: (model: Model) => readonly Line[];
-  /** What a key does that is not one of all screens: `enter`, or a character. The service is there. */
-  readonly key: (model: Model, key: string) => Next;
-}
-
-/** What Up and Down move through. */
-export type PageList =
-  | { readonly kind: 'none' }
-  /** What its rows are called by, in their order; undefined: they are not known. */
-  | { readonly kind: 'rows'; readonly ids: (model: Model) => readonly string[] | undefined }
-  | { readonly kind: 'paged'; readonly name: PagedName };
+import type { Page } from './page.ts';
 
 const still = (model: Model): Next => [model, []];
 
@@ -141,8 +120,7 @@ const logPage: Page = {
   key: still,
 };
 
-/** All screens, in their order: keys 1 to 9 go by it. Here one is added. */
-export const PAGES = {
+export const PAGES: Readonly<Record<ScreenName, Page>> = {
   status: statusPage,
   points: pointsPage,
   sessions: sessionsPage,
@@ -156,5 +134,3 @@ export const PAGES = {
   alarms: alarmsPage,
   ...HOST_PAGES,
 };
-
-export const SCREENS = Object.keys(PAGES) as readonly ScreenName[];

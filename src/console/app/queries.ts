@@ -1,5 +1,4 @@
 import type {
-  Call,
   KnownName,
   Look,
   LookName,
@@ -11,6 +10,7 @@ import type {
 import { followedDialog } from '../state/dialog-model.ts';
 import { HOUR_PARTS, listRows } from '../state/model.ts';
 import { PAGES } from './pages.ts';
+import type { Call } from '../state/call.ts';
 
 /*
  * What is asked of the service and when. Looks repeat; of each kind one is under way at a time, so that a slow

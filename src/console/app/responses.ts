@@ -21,10 +21,10 @@ import {
   type PagedList,
   type PointsList,
   type Task,
-  UNKNOWN,
 } from '../state/model.ts';
 import { utc } from '../terminal/words.ts';
 import { readyText } from '../../client/ready-text.ts';
+import { UNKNOWN } from '../state/known.ts';
 
 /* What the service says, and what becomes of the model by it. */
 

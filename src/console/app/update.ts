@@ -11,8 +11,9 @@ import {
   type Next,
   noPoints,
   type ScreenName,
+  SCREENS,
 } from '../state/model.ts';
-import { PAGES, SCREENS } from './pages.ts';
+import { PAGES } from './pages.ts';
 
 /** What an event makes of the model, and what is to be done because of it. Pure. */
 export function update(model: Model, event: Event): Next {

@@ -1,7 +1,7 @@
 import { dialogBody, dialogHelp } from './view-dialog.ts';
 import { logBody } from '../pages/view-lists.ts';
-import { bodyRows, isTooSmall, type Model, silentMs, SMALLEST } from '../state/model.ts';
-import { PAGES, SCREENS } from './pages.ts';
+import { bodyRows, isTooSmall, type Model, SCREENS, silentMs, SMALLEST } from '../state/model.ts';
+import { PAGES } from './pages.ts';
 import { clipped, fitted, type Line, line, printable, wrapped } from '../terminal/screen.ts';
 import { lasting } from '../terminal/words.ts';
 

@@ -1,7 +1,8 @@
 import type { FormDialog } from '../state/dialog-model.ts';
 import { chosenIn, chosenOf } from '../state/lists.ts';
-import { type Known, type Model, type Next, NO_ROWS, type OpenVolume } from '../state/model.ts';
+import { type Model, type Next, NO_ROWS, type OpenVolume } from '../state/model.ts';
 import { startTask } from '../state/tasks.ts';
+import type { Known } from '../state/known.ts';
 
 /* Single files: what is open, and the directory that is looked at. */
 

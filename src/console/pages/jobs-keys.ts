@@ -2,8 +2,9 @@ import type { JobSummary } from '../../operations/results.ts';
 import { type ConfirmDialog, NO_LOG } from '../state/dialog-model.ts';
 import { jobForm } from '../widgets/job-forms.ts';
 import { chosenIn } from '../state/lists.ts';
-import { type Model, type Next, UNKNOWN } from '../state/model.ts';
+import type { Model, Next } from '../state/model.ts';
 import { startTask } from '../state/tasks.ts';
+import { UNKNOWN } from '../state/known.ts';
 
 export function jobsKey(model: Model, key: string): Next {
   if (key === 'n') return [{ ...model, dialog: jobForm() }, []];

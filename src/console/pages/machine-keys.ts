@@ -7,10 +7,11 @@ import {
   shellForm,
   sshForm,
 } from '../widgets/machine-forms.ts';
-import type { Known, Model, Next } from '../state/model.ts';
+import type { Model, Next } from '../state/model.ts';
 import { askNewSecret } from '../widgets/secret-dialog.ts';
 import type { ConfirmDialog, SecretDialog } from '../state/dialog-model.ts';
 import type { ResultOf } from '../../operations/operations.ts';
+import type { Known } from '../state/known.ts';
 
 const PASSWORD_MIN = 10;
 

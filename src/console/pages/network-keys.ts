@@ -1,6 +1,6 @@
 import type { ConfirmDialog } from '../state/dialog-model.ts';
 import { chosenOf } from '../state/lists.ts';
-import type { Call, Known, Model, Next } from '../state/model.ts';
+import type { Model, Next } from '../state/model.ts';
 import {
   bondForm,
   interfaceForm,
@@ -9,6 +9,8 @@ import {
   vlanForm,
 } from '../widgets/network-forms.ts';
 import { startTask } from '../state/tasks.ts';
+import type { Known } from '../state/known.ts';
+import type { Call } from '../state/call.ts';
 
 export function interfacesOf({ network }: Model): Known<readonly InterfaceView[]> {
   return network.kind === 'known' ? { ...network, value: network.value.interfaces } : network;

@@ -3,8 +3,10 @@ import type { SessionSummary } from '../../operations/results.ts';
 import { type ConfirmDialog, NO_LOG } from '../state/dialog-model.ts';
 import { openFiles } from './files.ts';
 import { chosenOf } from '../state/lists.ts';
-import { type Call, type Model, type Next, UNKNOWN } from '../state/model.ts';
+import type { Model, Next } from '../state/model.ts';
 import { startTask } from '../state/tasks.ts';
+import { UNKNOWN } from '../state/known.ts';
+import type { Call } from '../state/call.ts';
 
 export function sessionsKey(model: Model, key: string): Next {
   const it = chosenOf(model.sessions, model.chosen.sessions);

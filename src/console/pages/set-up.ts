@@ -1,8 +1,10 @@
 import { keyForm, settingsForm } from '../widgets/machine-forms.ts';
 import { passwordDialog } from './machine-keys.ts';
-import type { Call, Known, Model, Next, ScreenName } from '../state/model.ts';
+import type { Model, Next, ScreenName } from '../state/model.ts';
 import { setForm } from '../widgets/set-form.ts';
 import { startTask } from '../state/tasks.ts';
+import type { Known } from '../state/known.ts';
+import type { Call } from '../state/call.ts';
 
 /*
  * How a new machine is set up, step by step. What has been done is seen from the machine itself, and not from what

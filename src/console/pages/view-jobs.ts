@@ -1,11 +1,10 @@
 import type { JobSummary, ScheduleSummary } from '../../operations/results.ts';
 import type { JobDialog } from '../state/dialog-model.ts';
-import { logRows } from '../app/dialogs.ts';
 import { stateText, workText } from '../widgets/job-words.ts';
 import type { Model } from '../state/model.ts';
 import { columns, fitted, type Line, line, wrapped } from '../terminal/screen.ts';
 import { listBody, MONTH_AT, pagedBody } from './view-lists.ts';
-import { logLines } from '../widgets/view-log.ts';
+import { logLines, logRows } from '../widgets/view-log.ts';
 import { notKnown } from '../widgets/view-status.ts';
 import { utc } from '../terminal/words.ts';
 

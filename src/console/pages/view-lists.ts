@@ -2,11 +2,12 @@ import { sessionState } from '../../client/session-state.ts';
 import { formatSize } from '../../lib/sizes.ts';
 import type { DamagedPoint, PointSummary, SessionSummary } from '../../operations/results.ts';
 import { topFor } from '../state/lists.ts';
-import { type Known, listRows, type Model, type PagedList } from '../state/model.ts';
+import { listRows, type Model, type PagedList } from '../state/model.ts';
 import { columns, fitted, type Line, line, wrapped } from '../terminal/screen.ts';
 import { underWay } from './view-session.ts';
 import { notKnown } from '../widgets/view-status.ts';
 import { utc } from '../terminal/words.ts';
+import type { Known } from '../state/known.ts';
 
 /** In a time: jobs and sessions are not there for years. */
 export const MONTH_AT = 5;

@@ -3,10 +3,9 @@ import { formatSize } from '../../lib/sizes.ts';
 import type { SessionSummary } from '../../operations/results.ts';
 import type { SessionDialog } from '../state/dialog-model.ts';
 import { stateText } from '../widgets/job-words.ts';
-import { logRows } from '../app/dialogs.ts';
 import type { Model } from '../state/model.ts';
 import { fitted, type Line, line } from '../terminal/screen.ts';
-import { logLines } from '../widgets/view-log.ts';
+import { logLines, logRows } from '../widgets/view-log.ts';
 import { notKnown } from '../widgets/view-status.ts';
 import { utc } from '../terminal/words.ts';
 

@@ -1,5 +1,6 @@
 import type { JobSummary, SessionSummary } from '../../operations/results.ts';
-import type { Call, Known } from './model.ts';
+import type { Known } from './known.ts';
+import type { Call } from './call.ts';
 
 /* What may be asked of people, or shown to them, instead of a screen. */
 

@@ -1,5 +1,5 @@
-import { type Known, listRows, type Model, type PagedList } from './model.ts';
-import type { PageList } from '../app/pages.ts';
+import { listRows, type Model, type PagedList, type PagedName } from './model.ts';
+import type { Known } from './known.ts';
 
 /* Which row of a list is chosen. */
 
@@ -75,3 +75,10 @@ export function withPage<T>(
   const top = Math.max(0, Math.min(shifted, total - listRows(model)));
   return { ...list, total, first, rows, chosen, top, refused: undefined, atMs: model.nowMs };
 }
+
+/** What Up and Down move through. */
+export type PageList =
+  | { readonly kind: 'none' }
+  /** What its rows are called by, in their order; undefined: they are not known. */
+  | { readonly kind: 'rows'; readonly ids: (model: Model) => readonly string[] | undefined }
+  | { readonly kind: 'paged'; readonly name: PagedName };

@@ -1,6 +1,5 @@
-import type { FilesOperationName, FilesResultOf } from '../../operations/files-operations.ts';
-import type { HostOperationName } from '../../operations/host-operations.ts';
-import type { OperationName, RequestOf, ResultOf } from '../../operations/operations.ts';
+import type { FilesResultOf } from '../../operations/files-operations.ts';
+import type { RequestOf, ResultOf } from '../../operations/operations.ts';
 import type { FailureKind } from '../../operations/failure.ts';
 import type { SentSecret } from '../../operations/requests.ts';
 import type {
@@ -21,8 +20,9 @@ import type {
 } from '../../operations/results.ts';
 import type { Dialog, FormDialog } from './dialog-model.ts';
 import type { Key } from '../terminal/keys.ts';
-import type { PAGES } from '../app/pages.ts';
 import type { Size } from '../terminal/screen.ts';
+import { type Known, UNKNOWN } from './known.ts';
+import type { Call, Asked } from './call.ts';
 
 /*
  * All that the console knows. `update` makes the next one of an event, `view` lines of it; neither does
@@ -89,20 +89,32 @@ export type Leaving =
   | { readonly key: 'q'; readonly word: 'leave' }
   | { readonly key: 'l'; readonly word: 'log in' };
 
-export type ScreenName = keyof typeof PAGES;
+/** All screens, in their order: keys 1 to 9 go by it. Here one is added. */
+export const SCREENS = [
+  'status',
+  'points',
+  'sessions',
+  'sets',
+  'jobs',
+  'schedules',
+  'exports',
+  'log',
+  'files',
+  'browse',
+  'alarms',
+  'network',
+  'machine',
+  'disks',
+  'ssh',
+  'setUp',
+] as const;
+
+export type ScreenName = (typeof SCREENS)[number];
 
 export type ServiceState =
   | { readonly kind: 'unknown' }
   | { readonly kind: 'up' }
   | { readonly kind: 'down'; readonly reason: string; readonly sinceMs: number };
-
-/** What the service said about something. `unknown` is never shown as "none". */
-export type Known<T> =
-  | { readonly kind: 'unknown' }
-  | { readonly kind: 'known'; readonly value: T; readonly atMs: number }
-  | { readonly kind: 'refused'; readonly message: string };
-
-export const UNKNOWN = { kind: 'unknown' } as const;
 
 /** A part of a list, newest first: as many recovery points as are in the store would not fit anywhere. */
 export interface PagedList<T> {
@@ -170,47 +182,6 @@ export interface LogEntry {
   readonly text: string;
   readonly isFailure: boolean;
 }
-
-type Asked =
-  | HostOperationName
-  | FilesOperationName
-  | Extract<
-      OperationName,
-      | 'service/show'
-      | 'service/follow'
-      | 'backup/page'
-      | 'set/list'
-      | 'set/create'
-      | 'store/create'
-      | 'session/list'
-      | 'session/show'
-      | 'session/log'
-      | 'session/start'
-      | 'session/resume'
-      | 'session/stop'
-      | 'session/discard'
-      | 'session/keep'
-      | 'alarm/list'
-      | 'alarm/acknowledge'
-      | 'lockdown/show'
-      | 'lockdown/on'
-      | 'lockdown/off'
-      | 'store/usage'
-      | 'service/throughput'
-      | 'export/list'
-      | 'job/list'
-      | 'job/show'
-      | 'job/log'
-      | 'job/create'
-      | 'job/cancel'
-      | 'job/unlock'
-      | 'schedule/list'
-      | 'schedule/create'
-      | 'schedule/remove'
-    >;
-
-/** A request of the protocol. */
-export type Call = { [N in Asked]: { readonly name: N; readonly request: RequestOf<N> } }[Asked];
 
 /** A request with its answer. */
 export type Answer = {

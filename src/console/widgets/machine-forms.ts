@@ -1,7 +1,7 @@
 import type { ResultOf } from '../../operations/operations.ts';
 import type { FormDialog, FormField, FormValues } from '../state/dialog-model.ts';
-import type { Call } from '../state/model.ts';
 import { listed } from './network-forms.ts';
+import type { Call } from '../state/call.ts';
 
 /* What is asked of people about the machine itself. */
 

@@ -1,8 +1,9 @@
 import type { SecretDialog } from '../state/dialog-model.ts';
 import { edited } from './form-keys.ts';
 import type { Key } from '../terminal/keys.ts';
-import type { Call, Model, Next } from '../state/model.ts';
+import type { Model, Next } from '../state/model.ts';
 import { startTask } from '../state/tasks.ts';
+import type { Call } from '../state/call.ts';
 
 /* A new password or passphrase: typed twice, and never shown. */
 

@@ -1,6 +1,6 @@
 import type { FormDialog } from '../state/dialog-model.ts';
-import type { Call } from '../state/model.ts';
 import { askNewSecret } from './secret-dialog.ts';
+import type { Call } from '../state/call.ts';
 
 const PASSPHRASE_MIN = 8;
 

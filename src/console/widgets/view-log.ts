@@ -1,6 +1,7 @@
 import type { FollowedLog } from '../state/dialog-model.ts';
 import { type Line, line } from '../terminal/screen.ts';
 import { utc } from '../terminal/words.ts';
+import { bodyRows, type Model } from '../state/model.ts';
 
 /** The end of a log, or as much before that as somebody has scrolled back. */
 export function logLines({ lines, back }: FollowedLog, rows: number): Line[] {
@@ -11,4 +12,12 @@ export function logLines({ lines, back }: FollowedLog, rows: number): Line[] {
     line(` Its log (UTC), ${place}:`, 'strong'),
     ...seen.map(({ time, message }) => line(` ${utc(time)}:${time.slice(17, 19)}  ${message}`)),
   ];
+}
+
+/** Rows of what is followed above its log. */
+const FACT_ROWS = 11;
+
+/** Rows of a log under what is told of a job, or of a session. */
+export function logRows(model: Model): number {
+  return bodyRows(model) - FACT_ROWS;
 }

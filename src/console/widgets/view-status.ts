@@ -2,9 +2,10 @@ import { formatSize } from '../../lib/sizes.ts';
 import type { StoreUsage, ThroughputRates } from '../../operations/results.ts';
 import { alarmsOf } from '../state/alarms.ts';
 import { stateText, workText } from './job-words.ts';
-import { bodyRows, HOUR_PARTS, type Known, type Model } from '../state/model.ts';
+import { bodyRows, HOUR_PARTS, type Model } from '../state/model.ts';
 import { columns, fitted, type Line, line, sparkline, wrapped } from '../terminal/screen.ts';
 import { until, utc } from '../terminal/words.ts';
+import type { Known } from '../state/known.ts';
 
 const BAR_WIDTH = 20;
 const ALARMS_MAX = 4;

@@ -1,5 +1,5 @@
 import { groupId, groupsOf, ownIds, type UnixPeer, userId } from '../../sys/net/unix-peer.ts';
-import type { Access } from '../server/http-api.ts';
+import type { Operation } from '../../operations/operation.ts';
 
 const ALL = 'holdfast';
 const VIEW = 'holdfast-view';
@@ -34,3 +34,5 @@ export function mayOpenDisks(peer: UnixPeer, userIdOf: typeof userId = userId): 
 export function userMayOpenDisks(uid: number): boolean {
   return mayOpenDisks({ pid: 0, uid, gids: groupsOf(uid) });
 }
+
+export type Access = Operation['access'];

@@ -8,10 +8,10 @@ import type {
   FilesRequestOf,
   FilesResultOf,
 } from '../../operations/files-operations.ts';
-import type { CallOptions, FilesWork } from '../operations/handlers.ts';
 import { noSecrets, openHouse } from '../base/engine.ts';
 import { ENTRIES_MAX, type Listing, openListings } from './listing-cache.ts';
 import { closeFiles, openedFiles, openFiles, type RunningFiles } from './open-files.ts';
+import type { CallOptions, FilesWork } from '../base/call.ts';
 
 /*
  * Volumes that people look into and take files from, for as long as they like: in a small service with root's rights,

@@ -19,7 +19,7 @@ import {
   type HostResultOf,
 } from '../../operations/host-operations.ts';
 import type { World } from '../../sys/world.ts';
-import type { CallOptions, HostWork } from '../operations/handlers.ts';
+import type { CallOptions, HostWork } from '../base/call.ts';
 
 /* Root's part of the work: in a small service of its own, or where root asks by hand. */
 

@@ -11,11 +11,11 @@ import type {
   ScheduleSummary,
 } from '../../operations/results.ts';
 import { JobError } from '../../jobs/job-error.ts';
-import type { CallOptions } from '../operations/handlers.ts';
 import { type House, openSet } from '../base/engine.ts';
 import { checkJob, setOf } from './job-checks.ts';
 import type { JobKeys } from './job-keys.ts';
 import { jobRequest } from '../../operations/requests.ts';
+import type { CallOptions } from '../base/call.ts';
 
 /** What is asked of jobs and schedules. */
 export interface JobDesk {

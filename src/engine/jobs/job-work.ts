@@ -6,11 +6,11 @@ import type { FailureKind } from '../../operations/failure.ts';
 import type { Report } from '../../operations/results.ts';
 import { backupJob, bySession, checkRequest, restoreRequest } from '../../operations/requests.ts';
 import { firstFailure, kindOfFailure } from '../base/failures.ts';
-import type { CallOptions, RunApart } from '../operations/handlers.ts';
 import type { House, SecretSource } from '../base/engine.ts';
 import type { JobKeys } from './job-keys.ts';
 import { checkRetention, retain } from '../points/retention.ts';
 import { asSeenHere } from '../base/service-view.ts';
+import type { CallOptions, RunApart } from '../base/call.ts';
 
 /** More is no result to be kept with a job. */
 const PROBLEMS_MAX = 1000;

@@ -1,5 +1,5 @@
 import { SystemError } from '../../sys/base/system-error.ts';
-import type { Desk } from './handlers.ts';
+import type { Desk } from './context.ts';
 
 /** A desk with nothing on it: whatever is asked of it rejects with `reason`. Spread it, and put something on. */
 export function bareDesk(code: 'FAILED' | 'UNREACHABLE', reason: string): Desk {

@@ -1,6 +1,7 @@
 import { SystemError } from '../../sys/base/system-error.ts';
 import type { HostRequestOf, HostResultOf } from '../../operations/host-operations.ts';
-import type { CallOptions, Desk } from './handlers.ts';
+import type { CallOptions } from '../base/call.ts';
+import type { Desk } from './context.ts';
 
 type Result = HostResultOf<'host/factory-reset'>;
 

@@ -4,95 +4,17 @@ import {
   type RequestOf,
   type ResultOf,
 } from '../../operations/operations.ts';
-import type { Report } from '../../operations/results.ts';
-import {
-  type HostOperationName,
-  type HostRequestOf,
-  type HostResultOf,
-  isHostOperation,
-} from '../../operations/host-operations.ts';
+import { type HostOperationName, isHostOperation } from '../../operations/host-operations.ts';
 import {
   type FilesOperationName,
   type FilesRequestOf,
   type FilesResultOf,
   isFilesOperation,
 } from '../../operations/files-operations.ts';
-import type { Box } from '../../box/box.ts';
-import type { IsSecret } from '../../ingest/source/source.ts';
-import type { GivenSecret, House, WorkOptions } from '../base/engine.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
-import type { UnixPeer } from '../../sys/net/unix-peer.ts';
-import type { Audit } from '../audit/audit.ts';
 import type { factoryReset } from './factory-reset.ts';
-import type { Guard } from '../watch/monitor.ts';
-import type { JobDesk } from '../jobs/job-service.ts';
-import type { Tokens } from '../secrets/tokens.ts';
-import type { SupportFacts } from './support.ts';
-import type { SessionKeeper } from '../sessions/session-supervisor.ts';
-import type { ThroughputRecorder } from '../watch/throughput.ts';
-import type { OverlayOfSession, WhyWaiting } from '../sessions/run-session.ts';
-
-/** What handlers work on. */
-export interface Desk {
-  /** Rejects where there is no store. */
-  house(): Promise<House>;
-  /** Makes the store that `house` would open. */
-  makeStore(): Promise<ResultOf<'store/create'>>;
-  /** Rejects where no service runs. */
-  sessions(): Promise<SessionKeeper>;
-  /** Rejects where no service runs. */
-  jobs(): Promise<JobDesk>;
-  service(): Promise<ResultOf<'service/show'>>;
-  /** Rejects where no service runs. */
-  throughput(): Promise<ThroughputRecorder>;
-  /** Rejects where no service runs. */
-  audit(): Promise<Audit>;
-  /** Rejects where no service runs. */
-  guard(): Promise<Guard>;
-  support(): Promise<SupportFacts>;
-  /** The service's; undefined: none runs. */
-  readonly box: Box | undefined;
-  /** Rejects where no service runs, or none that listens for other hosts. */
-  tokens(): Promise<Tokens>;
-  /** Rejects where no service runs. */
-  follow(report: Report, signal: AbortSignal): Promise<void>;
-  readonly whyWaiting: WhyWaiting;
-  readonly overlay: OverlayOfSession;
-  /** What is read for nobody who asks. */
-  readonly isSecret: IsSecret;
-  /** What is set on the machine itself. */
-  readonly host: HostWork;
-  /** Rejects where no service runs. */
-  readonly files: FilesWork;
-  /** Runs what takes long, apart from what guests wait for; undefined: nobody waits here. */
-  readonly apart: RunApart | undefined;
-}
-
-export type RunApart = <N extends OperationName>(
-  name: N,
-  request: RequestOf<N>,
-  options: CallOptions,
-) => Promise<ResultOf<N>>;
-
-export type HostWork = <N extends HostOperationName>(
-  name: N,
-  request: HostRequestOf<N>,
-  options: Omit<CallOptions, 'secrets'>,
-) => Promise<HostResultOf<N>>;
-
-/** `given` is the key of the recovery point's set. */
-export type FilesWork = <N extends FilesOperationName>(
-  name: N,
-  request: FilesRequestOf<N>,
-  options: Omit<CallOptions, 'secrets'>,
-) => Promise<FilesResultOf<N>>;
-
-export interface CallOptions extends WorkOptions {
-  /** What came with the request itself. */
-  readonly given: GivenSecret | undefined;
-  /** Which process asks; undefined: this one itself, or another host, which the audit log knows. */
-  readonly who: UnixPeer | undefined;
-}
+import type { CallOptions } from '../base/call.ts';
+import type { Desk } from './context.ts';
 
 type Handlers = {
   readonly [N in Exclude<OperationName, HostOperationName | FilesOperationName>]: (

@@ -1,8 +1,8 @@
 import { JOB_STATES } from '../../formats/store/service/job.ts';
 import { stands } from '../../alarms/alarm-state.ts';
 import { residentBytes } from '../../sys/process/memory.ts';
-import type { Desk } from './handlers.ts';
 import { listSessions } from '../../sessions/state/held-session.ts';
+import type { Desk } from './context.ts';
 
 /*
  * What Prometheus collects (text format 0.0.4). Names are added, never renamed.

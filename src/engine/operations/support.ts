@@ -7,26 +7,17 @@ import { run, runOrFail } from '../../sys/process/run.ts';
 import { thisHost } from '../../sys/net/this-host.ts';
 import { realWorld, type World } from '../../sys/world.ts';
 import { listAlarms } from './alarms.ts';
-import type { Desk } from './handlers.ts';
 import { jobLog, jobs, listSchedules } from '../jobs/job-service.ts';
 import { metrics } from './metrics.ts';
 import { withoutSecrets } from '../audit/redaction.ts';
 import { sessions } from '../sessions/run-session.ts';
 import { sets } from '../points/sets.ts';
+import type { Desk, SupportFacts } from './context.ts';
 
 /*
  * What somebody needs who is to help from afar, as one tar.gz: facts, settings and logs, never data or secrets. A
  * part that cannot be had says why in its place, for the bundle is wanted when something is broken.
  */
-
-/** What only the service knows of itself. */
-export interface SupportFacts {
-  /** Of the protocol. */
-  readonly protocol: string;
-  readonly settings: object;
-  /** Secrets that must not be in what is given away, by their value. */
-  readonly secrets: readonly string[];
-}
 
 /** A mail takes that; all together stays below what a slow reader may leave unread (sys/net/http-server.ts). */
 const BUNDLE_MAX = 5 * MiB;

@@ -1,10 +1,4 @@
-import {
-  findPoint,
-  listPoints,
-  type PageRequest,
-  pageOfPoints,
-  type PointPlace,
-} from '../../catalog/points.ts';
+import { findPoint, listPoints, type PageRequest, pageOfPoints } from '../../catalog/points.ts';
 import { forgetLost, forgetPoint } from '../../catalog/publication.ts';
 import { CatalogError } from '../../catalog/catalog-error.ts';
 import { checkName } from '../../catalog/names.ts';
@@ -36,6 +30,7 @@ import {
   type SecretSource,
   type WorkOptions,
 } from '../base/engine.ts';
+import type { PointPlace } from '../../catalog/point-places.ts';
 
 export interface BackupRequest {
   readonly set: string;

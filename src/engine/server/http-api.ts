@@ -20,9 +20,11 @@ import type { Caller } from '../base/caller.ts';
 import type { Audit, AuditEnd } from '../audit/audit.ts';
 import { breaksInvariant, firstFailure, kindOfFailure } from '../base/failures.ts';
 import { metrics, METRICS_TYPE } from '../operations/metrics.ts';
-import { type Desk, handle } from '../operations/handlers.ts';
+import { handle } from '../operations/handlers.ts';
 import type { GivenSecret, SecretSource } from '../base/engine.ts';
 import { asSeenHere } from '../base/service-view.ts';
+import type { Desk } from '../operations/context.ts';
+import type { Access } from '../base/access.ts';
 
 /*
  * The door of the service: who asks is known from the kernel, what is asked is checked against the protocol's
@@ -47,8 +49,6 @@ export interface DoorOptions {
   /** An operation failed by our own fault. */
   readonly onFault: (what: string, error: Error) => void;
 }
-
-export type Access = Operation['access'];
 
 const STATUS = {
   failed: 500,

@@ -1,10 +1,11 @@
 import { bareDesk } from '../operations/bare-context.ts';
 import { processSide } from '../../sys/process/own-process.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
-import { failureOf, type FromWorker, type ToWorker, toldFailure } from './run-in-worker.ts';
-import { type Desk, handle } from '../operations/handlers.ts';
+import { handle } from '../operations/handlers.ts';
 import { type GivenSecret, type House, openHouse, type SecretSource } from '../base/engine.ts';
 import { secretsAmong } from '../secrets/secret-files.ts';
+import type { Desk } from '../operations/context.ts';
+import { failureOf, type FromWorker, type ToWorker, toldFailure } from './worker-messages.ts';
 
 /* The process in which an operation runs that takes long: `run-in-worker.ts` started it. */
 

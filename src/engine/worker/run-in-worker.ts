@@ -1,46 +1,15 @@
 import { asError } from '../../lib/as-error.ts';
-import type { FailureKind } from '../../operations/failure.ts';
 import type { OperationName, RequestOf, ResultOf } from '../../operations/operations.ts';
-import type { Report } from '../../operations/results.ts';
 import type { Clock } from '../../sys/base/clock.ts';
 import { startOwnProcess } from '../../sys/process/own-process.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
-import { firstFailure, kindOfFailure, OperationFailure } from '../base/failures.ts';
-import type { GivenSecret, SecretSource } from '../base/engine.ts';
-import type { CallOptions } from '../operations/handlers.ts';
+import type { CallOptions } from '../base/call.ts';
+import { type ToWorker, type FromWorker, toldFailure, failureOf } from './worker-messages.ts';
 
 /*
  * Operations that take long run in a process of their own: guests never wait for them, what they use of memory is
  * given back when they end, and if one dies no session does. That process ends with the one that started it.
  */
-
-/** What the process is told. The first starts it. */
-export type ToWorker =
-  | {
-      readonly kind: 'start';
-      readonly store: string;
-      readonly name: OperationName;
-      readonly request: unknown;
-      readonly secretFiles: readonly string[];
-    }
-  | { readonly kind: 'secret'; readonly set: string; readonly secret: GivenSecret | undefined }
-  | { readonly kind: 'no secret'; readonly set: string; readonly failure: Failure }
-  | { readonly kind: 'abort' };
-
-export type FromWorker =
-  | { readonly kind: 'event'; readonly event: Parameters<Report>[0] }
-  | {
-      readonly kind: 'secret?';
-      readonly set: string;
-      readonly when: Parameters<SecretSource>[1];
-    }
-  | { readonly kind: 'done'; readonly result: unknown }
-  | { readonly kind: 'failed'; readonly failure: Failure };
-
-export interface Failure {
-  readonly kind: FailureKind;
-  readonly message: string;
-}
 
 /** From the request to end to the end by force: a pack is sealed meanwhile. */
 const ABORT_MS = 10_000;
@@ -109,15 +78,4 @@ export async function runApart<N extends OperationName>(
     signal.removeEventListener('abort', abort);
     over.abort();
   }
-}
-
-/** Undefined: it is our own fault. */
-export function toldFailure(error: unknown): Failure | undefined {
-  const cause = firstFailure(error);
-  const kind = kindOfFailure(cause);
-  return kind && { kind, message: asError(cause).message };
-}
-
-export function failureOf({ kind, message }: Failure): OperationFailure {
-  return new OperationFailure(kind, message);
 }

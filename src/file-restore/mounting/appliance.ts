@@ -3,14 +3,8 @@ import { type ApplianceShell, openApplianceShell, type ShellOptions } from './ap
 import { unmount } from './mounts.ts';
 import { printable } from '../../lib/printable.ts';
 import { type GroupMember, type SeparatedGroups, separateGroups } from './volume-groups.ts';
-import {
-  isContainer,
-  isLocked,
-  kindOf,
-  safeName,
-  type Volume,
-  type VolumeKind,
-} from '../volumes/volumes.ts';
+import { isContainer, isLocked, kindOf, safeName, type Volume } from '../volumes/volumes.ts';
+import type { VolumeKind } from '../volumes/volume-kinds.ts';
 
 /*
  * A small VM (libguestfs) that has volumes as its disks and reads what the kernel of this host cannot, or shall not.

@@ -1,8 +1,9 @@
 import { GranularError, type GranularErrorCode } from '../base/file-restore-error.ts';
 import { exitCode, lastWords, runProgram, startProgram } from '../base/programs.ts';
 import { KERNEL_DRIVERS } from '../volumes/drivers.ts';
-import type { Volume, VolumeKind } from '../volumes/volumes.ts';
+import type { Volume } from '../volumes/volumes.ts';
 import type { Clock } from '../../sys/base/clock.ts';
+import type { VolumeKind } from '../volumes/volume-kinds.ts';
 
 /*
  * Volumes as directories, to be read only and without replaying a journal: what is seen is what is on the

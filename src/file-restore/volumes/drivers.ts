@@ -1,5 +1,5 @@
 import { runProgram } from '../base/programs.ts';
-import type { VolumeDriver, VolumeKind } from './volumes.ts';
+import type { VolumeDriver, VolumeKind } from './volume-kinds.ts';
 
 /** Kinds that the kernel may have a driver for, and that driver. */
 export const KERNEL_DRIVERS: Readonly<Partial<Record<VolumeKind, string>>> = {

@@ -4,34 +4,7 @@ import { GranularError, type GranularErrorCode } from '../base/file-restore-erro
 import { type Partition, type PartitionTable, readPartitions } from './partitions.ts';
 import { printable } from '../../lib/printable.ts';
 import { decoded, probe, type Signatures } from './signatures.ts';
-
-/** `unknown`: something else, or nothing that is recognised; `found` says what. */
-export type VolumeKind =
-  | 'ext2'
-  | 'ext3'
-  | 'ext4'
-  | 'xfs'
-  | 'btrfs'
-  | 'vfat'
-  | 'exfat'
-  | 'ntfs'
-  | 'iso9660'
-  | 'udf'
-  | 'swap'
-  | 'LVM2_member'
-  | 'crypto_LUKS'
-  | 'BitLocker'
-  | 'linux_raid_member'
-  | 'unknown';
-
-/**
- * `kernel` mounts it through a loop device, `ntfs-3g` is a process of its own, `guestfs` a VM of its own.
- * `container`: it holds volumes, or is one once it has been unlocked: only an appliance opens it.
- * `none`: nothing is to be had; `reason` says why.
- */
-export type VolumeDriver =
-  | { readonly kind: 'kernel' | 'ntfs-3g' | 'guestfs' | 'container' }
-  | { readonly kind: 'none'; readonly reason: string };
+import type { VolumeKind, VolumeDriver } from './volume-kinds.ts';
 
 export interface Volume {
   /** `vda1`; `vda` of a disk without a table; `vg-lv`. Letters, digits, `.`, `_`, `+` and `-`; unique. */

@@ -8,8 +8,8 @@ import { stayAwake } from '../connection/busy-poll.ts';
 import { addTraffic, type Client, noTraffic, type Traffic } from '../connection/traffic.ts';
 import { type Connection, connection } from './rpc/connection.ts';
 import type { Dispatch } from './dispatch.ts';
-import type { Served } from './exports/exports.ts';
 import { recordMemory } from './rpc/records.ts';
+import type { Served } from './exports/export-entry.ts';
 
 /** Those who are connected, within bounds over all of them. Disposing answers what is under way, and ends them. */
 export interface NfsClients extends AsyncDisposable {

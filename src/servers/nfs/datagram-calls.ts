@@ -3,10 +3,10 @@ import { RECORD_MARK_LENGTH } from '../../formats/wire/rpc.ts';
 import { xdrWriter } from '../../formats/wire/xdr.ts';
 import type { Peer } from '../../sys/net/network.ts';
 import { dispatcher } from './dispatch.ts';
-import type { Program } from './procedures/nfs-program.ts';
 import type { OpenReply } from './rpc/replies.ts';
 import { replayCache } from './rpc/replay-cache.ts';
 import { type Reply, writeReplyHeader } from './rpc/reply.ts';
+import type { Program } from './procedures/procedure.ts';
 
 const REPLY_LENGTH_MAX = 8 * 1024;
 

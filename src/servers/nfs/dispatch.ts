@@ -14,14 +14,14 @@ import {
 import { xdrReader } from '../../formats/wire/xdr.ts';
 import type { Peer } from '../../sys/net/network.ts';
 import { identified } from './exports/access.ts';
-import type { Served } from './exports/exports.ts';
 import { Unanswered } from './rpc/failure.ts';
 import type { OpenReply } from './rpc/replies.ts';
-import type { Program } from './procedures/nfs-program.ts';
 import type { RecordState } from './rpc/records.ts';
 import type { Traffic } from '../connection/traffic.ts';
 import { type ReplayCache, replayKey } from './rpc/replay-cache.ts';
 import type { Reply } from './rpc/reply.ts';
+import type { Program } from './procedures/procedure.ts';
+import type { Served } from './exports/export-entry.ts';
 
 const RAW_REPLY_LENGTH = 48;
 

@@ -2,8 +2,8 @@ import { PROGRAMS } from '../../formats/wire/rpc.ts';
 import { answerDatagrams } from '../../sys/net/datagrams.ts';
 import { type Address, type ByteStream, listen, type Peer } from '../../sys/net/network.ts';
 import { datagramCalls } from './datagram-calls.ts';
-import type { Program } from './procedures/nfs-program.ts';
 import { portmapProgram, type Registration } from './procedures/portmap-program.ts';
+import type { Program } from './procedures/procedure.ts';
 
 export interface NfsPorts {
   readonly nfs: number;

@@ -12,7 +12,7 @@ import type { NfsAccess } from './exports/access.ts';
 import { anyPort, nfsClients } from './clients.ts';
 import { dispatcher } from './dispatch.ts';
 import { EXPORT_PATH } from './exports/export-path.ts';
-import { type Away, nfsExports, type Served } from './exports/exports.ts';
+import { nfsExports } from './exports/exports.ts';
 import { listenForNfs, type NfsListening, type NfsPlace } from './listening.ts';
 import { lockProgram } from './locks/lock-program.ts';
 import { mountProgram } from './procedures/mount-program.ts';
@@ -20,6 +20,7 @@ import { nfsProgram } from './procedures/nfs-program.ts';
 import { rangeLocks } from './locks/range-locks.ts';
 import { removableTree } from './exports/detachable-tree.ts';
 import { replayCache } from './rpc/replay-cache.ts';
+import type { Away, Served } from './exports/export-entry.ts';
 
 /**
  * An NFS version 3 server (RFC 1813) with all that its clients ask for beside it: MOUNT, the port mapper, locks.

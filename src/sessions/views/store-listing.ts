@@ -1,4 +1,4 @@
-import { pointIds, readPoint } from '../../catalog/points.ts';
+import { readPoint } from '../../catalog/points.ts';
 import { oldestFirst } from '../../catalog/publication-order.ts';
 import type { OpenSet } from '../../catalog/sets.ts';
 import type { PointRecord } from '../../formats/store/catalog/point.ts';
@@ -13,6 +13,7 @@ import { readJournal, sessionDirectory, sessionIds } from '../state/session-file
 import type { SessionHouse } from '../state/session-store.ts';
 import { newShelf, type Shelf, type ShelfFile, type ShelfTimes } from '../../vfs/virtual-tree.ts';
 import type { StoreFile, StoreListing } from './store-tree.ts';
+import { pointIds } from '../../catalog/point-places.ts';
 
 /**
  * What a tree of the store shows:

@@ -1,7 +1,6 @@
 import { resolve } from 'node:path/posix';
 import type { FileSystem } from '../../sys/files/file-system.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
-import type { Store } from './store.ts';
 import { StoreError } from '../packs/store-error.ts';
 
 /** What a recovery writes: its records and overlays, and that its recovery point is in use. */
@@ -14,7 +13,7 @@ const RECOVERY = ['sessions', 'leases'] as const;
  */
 export function guardedFiles(
   files: FileSystem,
-  { directory, checkWritable }: Pick<Store, 'directory' | 'checkWritable'>,
+  { directory, checkWritable }: { readonly directory: string; checkWritable(): void },
 ): FileSystem {
   const own = resolve(directory);
   const free = RECOVERY.map((name) => `${own}/${name}/`);

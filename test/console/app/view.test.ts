@@ -1,8 +1,9 @@
 import { equal, match, ok } from 'node:assert/strict';
 import { test } from 'tap';
 import type { AlarmSummary } from '../../../src/operations/results.ts';
-import { PAGES, SCREENS } from '../../../src/console/app/pages.ts';
+import { PAGES } from '../../../src/console/app/pages.ts';
 import { answerPage, drive, driveUp, FACTS, GONE, session, TIME } from '../../support/console.ts';
+import { SCREENS } from '../../../src/console/state/model.ts';
 
 test('the status page says how it is at a glance', async () => {
   const text = driveUp().text();

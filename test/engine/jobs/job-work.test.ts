@@ -1,13 +1,13 @@
 import { deepEqual, match } from 'node:assert/strict';
 import { test } from 'tap';
 import { OperationFailure } from '../../../src/engine/base/failures.ts';
-import type { RunApart } from '../../../src/engine/operations/handlers.ts';
 import type { House } from '../../../src/engine/base/engine.ts';
 import { openJobKeys } from '../../../src/engine/jobs/job-keys.ts';
 import { jobWork } from '../../../src/engine/jobs/job-work.ts';
 import type { JobRecord } from '../../../src/formats/store/service/job.ts';
 import { crashingFs } from '../../support/crashing-fs.ts';
 import { seeded } from '../../support/random.ts';
+import type { RunApart } from '../../../src/engine/base/call.ts';
 
 const KEEP: JobRecord = {
   ...{ id: 'keep-1', kind: 'keep', request: { session: 'vm-1' }, schedule: undefined },

@@ -1,13 +1,14 @@
 import { deepEqual, rejects } from 'node:assert/strict';
 import { test } from 'tap';
 import { openBox } from '../../../src/box/box.ts';
-import { newPointId, pointIds } from '../../../src/catalog/points.ts';
+import { newPointId } from '../../../src/catalog/points.ts';
 import { publishPoint } from '../../../src/catalog/publication.ts';
 import { retain } from '../../../src/engine/points/retention.ts';
 import { lockdownFile } from '../../../src/formats/store/service/alarm.ts';
 import type { PointOrigin } from '../../../src/formats/store/catalog/point.ts';
 import { putDurably } from '../../../src/sys/files/write-atomically.ts';
 import { newStore, simulatedWorld } from '../../support/store.ts';
+import { pointIds } from '../../../src/catalog/point-places.ts';
 
 const DAY = 86_400_000;
 const NONE = { last: 0, daily: 0, weekly: 0, monthly: 0, yearly: 0 };

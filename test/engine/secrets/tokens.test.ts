@@ -2,7 +2,7 @@ import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict';
 import { test } from 'tap';
 import { openBox } from '../../../src/box/box.ts';
 import { bareDesk } from '../../../src/engine/operations/bare-context.ts';
-import { type Desk, handle } from '../../../src/engine/operations/handlers.ts';
+import { handle } from '../../../src/engine/operations/handlers.ts';
 import { noSecrets } from '../../../src/engine/base/engine.ts';
 import { openTokens } from '../../../src/engine/secrets/tokens.ts';
 import { wrongTokens } from '../../../src/engine/secrets/wrong-tokens.ts';
@@ -17,6 +17,7 @@ import { faultyFs, full } from '../../support/faulty-fs.ts';
 import { seeded } from '../../support/random.ts';
 import { simulatedWorld } from '../../support/store.ts';
 import { temporaryDirectory } from '../../support/temporary.ts';
+import type { Desk } from '../../../src/engine/operations/context.ts';
 
 const PATH = '/state/tokens.json';
 const LOOK = { may: 'look', files: false, expiresDays: undefined } as const;

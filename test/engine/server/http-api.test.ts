@@ -6,7 +6,6 @@ import { openLockdown } from '../../../src/alarms/lockdown.ts';
 import { door, type DoorOptions } from '../../../src/engine/server/http-api.ts';
 import type { Guard } from '../../../src/engine/watch/monitor.ts';
 import { checkLockdown } from '../../../src/engine/operations/lockdown.ts';
-import type { Desk } from '../../../src/engine/operations/handlers.ts';
 import { InvariantError } from '../../../src/lib/assert.ts';
 import { OPERATIONS } from '../../../src/operations/operations.ts';
 import { openApi } from '../../../src/operations/openapi.ts';
@@ -14,6 +13,7 @@ import { systemClock } from '../../../src/sys/base/clock.ts';
 import type { HttpRequest } from '../../../src/sys/net/http-server.ts';
 import { SystemError } from '../../../src/sys/base/system-error.ts';
 import { simulatedWorld } from '../../support/store.ts';
+import type { Desk } from '../../../src/engine/operations/context.ts';
 
 const seen: string[] = [];
 const none = async (): Promise<never> => {

@@ -2,10 +2,10 @@ import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'tap';
 import { xdrWriter } from '../../../src/formats/wire/xdr.ts';
 import { dispatcher } from '../../../src/servers/nfs/dispatch.ts';
-import type { Program } from '../../../src/servers/nfs/procedures/nfs-program.ts';
 import type { OpenReply } from '../../../src/servers/nfs/rpc/replies.ts';
 import { replayCache } from '../../../src/servers/nfs/rpc/replay-cache.ts';
 import type { Reply } from '../../../src/servers/nfs/rpc/reply.ts';
+import type { Program } from '../../../src/servers/nfs/procedures/procedure.ts';
 
 const PROGRAM = 100_003;
 

@@ -3,24 +3,11 @@ import { RECORD_COPIES } from '../../../formats/store/sessions/overlay-bodies.ts
 import type { PlaceTable } from '../../../formats/store/sessions/overlay-summary.ts';
 import { PAGE_LENGTH } from '../../../formats/store/sessions/overlay-log.ts';
 import { turnOfLoop } from '../../../lib/turn-of-loop.ts';
-import type { SpaceGuard } from '../../space-guard.ts';
 import { copiedPages } from './copied-pages.ts';
 import { copiedRecords } from './copied-records.ts';
-import type { LogParts } from '../log/log-flush.ts';
-import type { LogLimits } from '../log/log-head.ts';
-import type { PageLocations } from '../map/page-locations.ts';
 import type { Segment } from '../segments/segments.ts';
 import { readSummary } from '../segments/survey.ts';
-import type { Unmapped } from '../log/unmapped.ts';
-
-export interface CleanerOptions extends LogParts {
-  readonly map: PageLocations;
-  readonly unmapped: Unmapped;
-  readonly space: SpaceGuard;
-  readonly limits: Pick<LogLimits, 'deadMax'>;
-  /** A slot that counts and fails its seal. */
-  readonly onDamage: (where: string, what: string) => void;
-}
+import type { CleanerOptions } from './cleaner-options.ts';
 
 /**
  * Copies what counts out of segments in which little does, so that they die like any other. It looks at how much no

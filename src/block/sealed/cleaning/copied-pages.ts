@@ -7,10 +7,10 @@ import {
 } from '../../../formats/store/sessions/overlay-log.ts';
 import { allDone } from '../../../lib/all-done.ts';
 import { turnOfLoop } from '../../../lib/turn-of-loop.ts';
-import type { CleanerOptions } from './clean.ts';
 import { damagedPages } from '../segments/damaged-pages.ts';
 import { locationOf, type Segment } from '../segments/segments.ts';
 import { openSlot } from '../log/stretch.ts';
+import type { CleanerOptions } from './cleaner-options.ts';
 
 /** Places that are looked at in one turn of the loop. */
 const TURN_PLACES = 64;

@@ -17,10 +17,10 @@ import {
   type SlotKind,
 } from '../../../formats/store/sessions/overlay-log.ts';
 import { turnOfLoop } from '../../../lib/turn-of-loop.ts';
-import type { CleanerOptions } from './clean.ts';
 import { appendRecord } from '../log/log-flush.ts';
 import { type LocationRun, ZERO } from '../map/page-locations.ts';
 import type { Segment } from '../segments/segments.ts';
+import type { CleanerOptions } from './cleaner-options.ts';
 
 /** One of the copies of a record, and what of the record still counts: the bodies of a new one. */
 interface RecordNow {

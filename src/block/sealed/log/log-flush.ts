@@ -12,17 +12,11 @@ import {
 import { SystemError } from '../../../sys/base/system-error.ts';
 import { BlockError } from '../../block-error.ts';
 import { type FlushRounds, flushRounds } from '../../group-commit.ts';
-import type { LogFiles } from '../segments/log-files.ts';
 import type { LogHead, Payer } from './log-head.ts';
 import { isBefore } from '../segments/positions.ts';
 import { proofOf } from './proof.ts';
-import type { Segment, Segments } from '../segments/segments.ts';
-
-export interface LogParts {
-  readonly log: LogFiles;
-  readonly segments: Segments;
-  readonly head: LogHead;
-}
+import type { Segment } from '../segments/segments.ts';
+import type { LogParts } from './log-parts.ts';
 
 /** Segments that a record in the log says may vanish; they do so once it is durable. */
 interface Freed {

@@ -6,9 +6,9 @@ import {
 } from '../../../formats/store/sessions/overlay-log.ts';
 import type { File } from '../../../sys/files/file-system.ts';
 import { BlockError } from '../../block-error.ts';
-import type { LogParts } from './log-flush.ts';
 import { isBefore } from '../segments/positions.ts';
 import type { Segment } from '../segments/segments.ts';
+import type { LogParts } from './log-parts.ts';
 
 /** Places read at once. */
 const READ_PLACES = 256;

@@ -6,8 +6,9 @@ import {
   RETENTION_OPTIONS,
   retentionOf,
 } from '../../options/backup-request.ts';
-import { type Command, UsageError } from '../../base/command.ts';
+import type { Command } from '../../base/command.ts';
 import { QUEUE_DETAILS, QUEUE_OPTION, queueJob } from '../../options/queued-job.ts';
+import { UsageError } from '../../base/command-errors.ts';
 
 export const command: Command = {
   usage:

@@ -1,5 +1,6 @@
 import { RETENTION_DETAILS, RETENTION_OPTIONS, retentionOf } from '../../options/backup-request.ts';
-import { type Command, UsageError } from '../../base/command.ts';
+import type { Command } from '../../base/command.ts';
+import { UsageError } from '../../base/command-errors.ts';
 
 export const command: Command = {
   usage: 'SET [--machine MACHINE] --keep-... N [--dry-run]',

@@ -1,8 +1,9 @@
 import { resolve } from 'node:path/posix';
 import { visitDisk } from '../../../engine/files/files.ts';
-import { type Command, type Input, UsageError } from '../../base/command.ts';
+import type { Command, Input } from '../../base/command.ts';
 import { copiedText } from '../../text/file-lines.ts';
 import { VOLUME_HELP, VOLUME_OPTIONS, volumeOptions } from '../../options/volume-options.ts';
+import { UsageError } from '../../base/command-errors.ts';
 
 export const command: Command = {
   usage:

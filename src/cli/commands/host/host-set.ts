@@ -1,5 +1,6 @@
-import { type Command, UsageError } from '../../base/command.ts';
+import type { Command } from '../../base/command.ts';
 import { hostText } from '../../text/host-text.ts';
+import { UsageError } from '../../base/command-errors.ts';
 
 export const command: Command = {
   usage: '[--hostname NAME] [--timezone ZONE] [--ntp SERVER ...] [--keyboard LAYOUT]',

@@ -1,4 +1,5 @@
-import { type Command, UsageError } from '../../base/command.ts';
+import type { Command } from '../../base/command.ts';
+import { UsageError } from '../../base/command-errors.ts';
 
 export const command: Command = {
   usage: '--disk NAME [--file-system ext4] [--erase SERIAL]',

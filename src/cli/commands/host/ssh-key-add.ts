@@ -1,6 +1,7 @@
-import { type Command, UsageError } from '../../base/command.ts';
+import type { Command } from '../../base/command.ts';
 import { keyUser, USER_DETAILS, USER_OPTION } from '../../options/key-options.ts';
 import { readSecretFrom } from '../../../sys/terminal/terminal.ts';
+import { UsageError } from '../../base/command-errors.ts';
 
 export const command: Command = {
   usage: '(KEY | --file FILE) [--user restore]',

@@ -1,6 +1,7 @@
-import { type Command, UsageError } from '../../base/command.ts';
+import type { Command } from '../../base/command.ts';
 import { secondsOf } from '../../options/durations.ts';
 import { sshText } from '../../text/host-text.ts';
+import { UsageError } from '../../base/command-errors.ts';
 
 export const command: Command = {
   usage: '--for TIME | --off',

@@ -1,5 +1,6 @@
-import { type Command, JobFailed } from '../../base/command.ts';
+import type { Command } from '../../base/command.ts';
 import { jobText } from '../../options/queued-job.ts';
+import { JobFailed } from '../../base/command-errors.ts';
 
 export const command: Command = {
   usage: 'JOB',

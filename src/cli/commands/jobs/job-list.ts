@@ -1,6 +1,7 @@
-import { type Command, UsageError } from '../../base/command.ts';
+import type { Command } from '../../base/command.ts';
 import { table } from '../../base/output.ts';
 import { progressText } from '../../options/queued-job.ts';
+import { UsageError } from '../../base/command-errors.ts';
 
 export const command: Command = {
   usage: '[--last N] [--active]',

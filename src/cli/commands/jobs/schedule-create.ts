@@ -6,7 +6,8 @@ import {
   RETENTION_OPTIONS,
   retentionOf,
 } from '../../options/backup-request.ts';
-import { type Command, type Context, type Input, UsageError } from '../../base/command.ts';
+import type { Command, Context, Input } from '../../base/command.ts';
+import { UsageError } from '../../base/command-errors.ts';
 
 export const command: Command = {
   usage:

@@ -1,11 +1,12 @@
 import type { RequestOf } from '../../../operations/operations.ts';
-import { type Command, type Input, UsageError } from '../../base/command.ts';
+import type { Command, Input } from '../../base/command.ts';
 import {
   pendingText,
   WITHIN_DETAILS,
   WITHIN_OPTION,
   within,
 } from '../../options/network-options.ts';
+import { UsageError } from '../../base/command-errors.ts';
 
 export const command: Command = {
   usage:

@@ -1,4 +1,5 @@
-import { type Command, CheckFailed } from '../../base/command.ts';
+import type { Command } from '../../base/command.ts';
+import { CheckFailed } from '../../base/command-errors.ts';
 
 export const command: Command = {
   usage: '[HOST]',

@@ -1,8 +1,9 @@
 import type { RecoverRequest } from '../../../engine/sessions/run-session.ts';
-import { type Command, type Context, type Input, UsageError } from '../../base/command.ts';
+import type { Command, Context, Input } from '../../base/command.ts';
 import { interrupted } from '../../base/interrupted.ts';
 import { runServed } from '../../base/served-session.ts';
 import { readyText } from '../../../client/ready-text.ts';
+import { UsageError } from '../../base/command-errors.ts';
 
 /** What means nothing without --nfs. */
 const NFS_OPTIONS = {

@@ -1,5 +1,6 @@
 import type { ResultOf } from '../../../operations/operations.ts';
-import { type Command, UsageError } from '../../base/command.ts';
+import type { Command } from '../../base/command.ts';
+import { UsageError } from '../../base/command-errors.ts';
 
 export const command: Command = {
   usage: 'NAME [--encrypt [--passphrase-file FILE]]',

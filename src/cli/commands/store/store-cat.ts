@@ -8,7 +8,8 @@ import {
 } from '../../../engine/points/inspect.ts';
 import { catOverlay } from '../../../engine/points/inspect-overlay.ts';
 import type { House, SecretSource } from '../../../engine/base/engine.ts';
-import { type Command, UsageError } from '../../base/command.ts';
+import type { Command } from '../../base/command.ts';
+import { UsageError } from '../../base/command-errors.ts';
 
 export const command: Command = {
   usage: 'KIND NAME ...',

@@ -1,7 +1,8 @@
 import type { CheckResult } from '../../../operations/results.ts';
 import { formatSize } from '../../../lib/sizes.ts';
-import { type Command, DamageFound, KeyDoesNotFit } from '../../base/command.ts';
+import type { Command } from '../../base/command.ts';
 import { QUEUE_DETAILS, QUEUE_OPTION, queueJob } from '../../options/queued-job.ts';
+import { DamageFound, KeyDoesNotFit } from '../../base/command-errors.ts';
 
 export const command: Command = {
   usage: '[--read-data] [--queue]',

@@ -1,4 +1,5 @@
-import { type Command, DamageFound } from '../../base/command.ts';
+import type { Command } from '../../base/command.ts';
+import { DamageFound } from '../../base/command-errors.ts';
 
 export const command: Command = {
   usage: '',

@@ -1,5 +1,6 @@
-import { type Command, UsageError } from '../../base/command.ts';
+import type { Command } from '../../base/command.ts';
 import { table } from '../../base/output.ts';
+import { UsageError } from '../../base/command-errors.ts';
 
 export const command: Command = {
   usage: '[--last N]',

@@ -2,7 +2,8 @@ import { SERVICE_SOCKET } from '../../../client/service-socket.ts';
 import { systemClock } from '../../../sys/base/clock.ts';
 import { hasTerminal } from '../../../sys/terminal/raw-terminal.ts';
 import { startAnewWith } from '../../../sys/process/start-again.ts';
-import { type Command, UsageError } from '../../base/command.ts';
+import type { Command } from '../../base/command.ts';
+import { UsageError } from '../../base/command-errors.ts';
 
 /** What is short-lived (rows, answers) is cleared away every MiB, not every 16: a tenth less memory, unnoticed. */
 const SMALL = ['--max-semi-space-size=1'];

@@ -1,5 +1,6 @@
-import { type Command, CheckFailed } from '../../base/command.ts';
+import type { Command } from '../../base/command.ts';
 import { table } from '../../base/output.ts';
+import { CheckFailed } from '../../base/command-errors.ts';
 
 export const command: Command = {
   usage: '',

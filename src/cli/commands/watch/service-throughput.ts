@@ -1,6 +1,7 @@
 import { formatSize } from '../../../lib/sizes.ts';
-import { type Command, UsageError } from '../../base/command.ts';
+import type { Command } from '../../base/command.ts';
 import { table } from '../../base/output.ts';
+import { UsageError } from '../../base/command-errors.ts';
 
 export const command: Command = {
   usage: '[--points N]',

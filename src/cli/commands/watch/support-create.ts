@@ -1,7 +1,8 @@
 import { formatSize } from '../../../lib/sizes.ts';
 import { realFileSystem } from '../../../sys/files/real-file-system.ts';
-import { type Command, UsageError } from '../../base/command.ts';
+import type { Command } from '../../base/command.ts';
 import { table } from '../../base/output.ts';
+import { UsageError } from '../../base/command-errors.ts';
 
 export const command: Command = {
   usage: '--to FILE|-',

@@ -1,4 +1,4 @@
-import type { Known } from './exports.ts';
+import type { Known } from './export-entry.ts';
 
 /** Trees by their names and by their tags. */
 export interface KnownTrees<T> {

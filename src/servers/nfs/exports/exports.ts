@@ -3,49 +3,19 @@ import { STATUS } from '../../../formats/wire/nfs3.ts';
 import type { XdrReader, XdrWriter } from '../../../formats/wire/xdr.ts';
 import { NAME_LENGTH_MAX } from '../../../formats/wire/nfs3.ts';
 import type { Peer } from '../../../sys/net/network.ts';
-import type { FileTree, TreeNode } from '../../../vfs/file-tree.ts';
+import type { TreeNode } from '../../../vfs/file-tree.ts';
 import { TreeError } from '../../../vfs/tree-error.ts';
-import { type Identity, isAllowed, type NfsAccess, squashed } from './access.ts';
+import { type Identity, isAllowed, squashed } from './access.ts';
 import { NfsFailure } from '../rpc/failure.ts';
 import { knownTrees } from './export-table.ts';
 import { ownDirectories, ruleFor, unanswered } from './root-tree.ts';
 import { type FileHandle, readHandle, writeHandle } from './handles.ts';
+import type { Known, Served, Away, Found, Entry } from './export-entry.ts';
 
 /*
  * The one export (export-path.ts): a directory with one directory for each tree, and in `/holdfast/points` one for each
  * tree that is called `points/NAME`. A host mounts it once and finds in it what it may see.
  */
-
-/** A tree as clients know it, whether it is there or away. */
-export interface Known {
-  /** Below `/holdfast`: `NAME`, or `points/NAME`. */
-  readonly name: string;
-  /** As they are now: a host may enter by any of them, and the first that lets it in counts. */
-  readonly access: readonly NfsAccess[];
-  /** With the node's id they make its file id and its handle: unique, and the same for ever. */
-  readonly tag: number;
-  readonly generation: number;
-}
-
-export interface Served extends Known {
-  readonly tree: FileTree;
-  /** Of writes: another one tells clients that what they had not committed may be lost (RFC 1813, 3.3.7). */
-  readonly verifier: Uint8Array;
-}
-
-/** A tree that was there and will be again. Who looks for it gets no answer, and asks again. */
-export interface Away extends Known {
-  /** Somebody has looked for it. */
-  readonly onAsked: () => void;
-}
-
-/** A node of some tree; `served` undefined: a directory of the export itself. */
-export interface Found {
-  readonly served: Served | undefined;
-  readonly id: number;
-  /** Undefined: in the export itself, which nobody changes. */
-  readonly rule: NfsAccess | undefined;
-}
 
 export interface Exports {
   /** Throws TreeError EXISTS where its name or its tag is taken. */
@@ -70,12 +40,6 @@ export interface Exports {
   /** With "." and "..". */
   list(directory: Found, after: number, peer: Peer): Iterable<Entry>;
   identity(found: Found, caller: Identity): Identity;
-}
-
-export interface Entry {
-  readonly name: string;
-  readonly cookie: number;
-  readonly found: Found;
 }
 
 const OWN_TAG = 0;

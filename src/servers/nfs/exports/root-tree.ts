@@ -1,9 +1,9 @@
 import type { Peer } from '../../../sys/net/network.ts';
 import type { TreeNode } from '../../../vfs/file-tree.ts';
 import { isAllowed, type NfsAccess } from './access.ts';
-import type { Away, Entry, Found, Known, Served } from './exports.ts';
 import { Unanswered } from '../rpc/failure.ts';
 import type { KnownTrees } from './export-table.ts';
+import type { Away, Entry, Found, Known, Served } from './export-entry.ts';
 
 /** The directories of the export itself, in which trees are: a host finds those that it may see. */
 export interface OwnDirectories {

@@ -3,10 +3,10 @@ import type { XdrReader, XdrWriter } from '../../../formats/wire/xdr.ts';
 import type { Peer } from '../../../sys/net/network.ts';
 import type { Exports } from '../exports/exports.ts';
 import { NfsFailure } from '../rpc/failure.ts';
-import type { Caller, Handler, Program } from '../procedures/nfs-program.ts';
 import { nullProcedure } from '../procedures/null-procedure.ts';
 import type { Lock, RangeLocks } from './range-locks.ts';
 import type { Reply } from '../rpc/reply.ts';
+import type { Caller, Handler, Program } from '../procedures/procedure.ts';
 
 /*
  * The network lock manager, version 4 (X/Open XNFS C702, chapters 9 and 14). A default mount on Linux asks it for

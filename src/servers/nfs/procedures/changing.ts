@@ -2,9 +2,10 @@ import { type NewAttributes, STATUS, writeChange } from '../../../formats/wire/n
 import type { XdrReader, XdrWriter } from '../../../formats/wire/xdr.ts';
 import { isWritableTree, type TreeNode, type WritableFileTree } from '../../../vfs/file-tree.ts';
 import { type Identity, PERMISSION, permissions } from '../exports/access.ts';
-import { attributesOf, type Exports, type Found, type Served } from '../exports/exports.ts';
+import { attributesOf, type Exports } from '../exports/exports.ts';
 import { NfsFailure } from '../rpc/failure.ts';
-import type { Caller } from './nfs-program.ts';
+import type { Caller } from './procedure.ts';
+import type { Found, Served } from '../exports/export-entry.ts';
 
 // What procedures that change something have in common: who may do what, and how they tell what changed.
 

@@ -2,14 +2,15 @@ import { PROGRAMS } from '../../../formats/wire/rpc.ts';
 import { FormatError } from '../../../formats/format-error.ts';
 import { STATUS } from '../../../formats/wire/nfs3.ts';
 import { EXPORT_PATH } from '../exports/export-path.ts';
-import { type Exports, type Found } from '../exports/exports.ts';
+import type { Exports } from '../exports/exports.ts';
 import { NfsFailure, statusOf } from '../rpc/failure.ts';
 import { FILE_HANDLE_LENGTH } from '../exports/handles.ts';
 import { readPath } from './names.ts';
-import type { Handler, Program } from './nfs-program.ts';
 import { nullProcedure } from './null-procedure.ts';
 import { nfsError } from '../rpc/reply.ts';
 import type { Peer } from '../../../sys/net/network.ts';
+import type { Handler, Program } from './procedure.ts';
+import type { Found } from '../exports/export-entry.ts';
 
 const AUTH_SYS = 1;
 /** Of what `showmount` shows. */

@@ -20,8 +20,8 @@ import { attributesOf } from '../exports/exports.ts';
 import { NfsFailure } from '../rpc/failure.ts';
 import { readName, readPath } from './names.ts';
 import { AFTER_LENGTH, CHANGE_LENGTH, HANDLE_LENGTH } from './nfs-limits.ts';
-import type { NfsHandlers, NfsServer } from './nfs-program.ts';
 import { nfsOk, type Reply } from '../rpc/reply.ts';
+import type { NfsHandlers, NfsServer } from './procedure.ts';
 
 /** What makes files: CREATE, MKDIR, SYMLINK, and MKNOD, which makes none. Durable before it is answered. */
 export function creatingProcedures({ exports }: NfsServer): NfsHandlers {

@@ -1,10 +1,11 @@
 import { STATUS, VERIFIER_LENGTH, writeAfter } from '../../../formats/wire/nfs3.ts';
 import type { XdrReader, XdrWriter } from '../../../formats/wire/xdr.ts';
-import { attributesOf, type Entry, type Found } from '../exports/exports.ts';
+import { attributesOf } from '../exports/exports.ts';
 import { NfsFailure } from '../rpc/failure.ts';
 import { AFTER_LENGTH, DIRECTORY_LENGTH_MAX, HANDLE_LENGTH } from './nfs-limits.ts';
-import type { Caller, NfsHandlers, NfsServer } from './nfs-program.ts';
 import { nfsOk, type Reply } from '../rpc/reply.ts';
+import type { Caller, NfsHandlers, NfsServer } from './procedure.ts';
+import type { Entry, Found } from '../exports/export-entry.ts';
 
 /** Cookies are the entries' own and stay, so that there is nothing to verify (RFC 1813, 3.3.16). */
 const COOKIE_VERIFIER = new Uint8Array(VERIFIER_LENGTH);

@@ -1,9 +1,10 @@
 import { NAME_LENGTH_MAX, PROPERTIES, writeAfter } from '../../../formats/wire/nfs3.ts';
-import { attributesOf, type Found } from '../exports/exports.ts';
-import type { NfsHandlers, NfsServer } from './nfs-program.ts';
+import { attributesOf } from '../exports/exports.ts';
 import { AFTER_LENGTH, DIRECTORY_LENGTH_MAX, TRANSFER_LENGTH_MAX } from './nfs-limits.ts';
 import { nfsOk } from '../rpc/reply.ts';
 import type { XdrWriter } from '../../../formats/wire/xdr.ts';
+import type { NfsHandlers, NfsServer } from './procedure.ts';
+import type { Found } from '../exports/export-entry.ts';
 
 const TRANSFER_MULTIPLE = 4096;
 const FILE_SIZE_MAX = Number.MAX_SAFE_INTEGER;

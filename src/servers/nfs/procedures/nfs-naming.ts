@@ -11,8 +11,8 @@ import { attributesOf } from '../exports/exports.ts';
 import { NfsFailure } from '../rpc/failure.ts';
 import { readExistingName, readName } from './names.ts';
 import { AFTER_LENGTH, CHANGE_LENGTH } from './nfs-limits.ts';
-import type { Caller, NfsHandlers, NfsServer } from './nfs-program.ts';
 import { nfsOk, type Reply } from '../rpc/reply.ts';
+import type { Caller, NfsHandlers, NfsServer } from './procedure.ts';
 
 /** What moves and removes names: REMOVE, RMDIR, RENAME, LINK. Durable before it is answered. */
 export function namingProcedures({ exports }: NfsServer): NfsHandlers {

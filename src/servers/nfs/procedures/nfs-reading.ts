@@ -9,12 +9,13 @@ import type { XdrWriter } from '../../../formats/wire/xdr.ts';
 import { bufferPool } from '../../../lib/buffer-pool.ts';
 import { isWritableTree, type TreeNode } from '../../../vfs/file-tree.ts';
 import { type Identity, PERMISSION, permissions } from '../exports/access.ts';
-import { attributesOf, type Found } from '../exports/exports.ts';
+import { attributesOf } from '../exports/exports.ts';
 import { NfsFailure } from '../rpc/failure.ts';
 import { readExistingName } from './names.ts';
 import { AFTER_LENGTH, HANDLE_LENGTH, TRANSFER_LENGTH_MAX } from './nfs-limits.ts';
-import type { NfsHandlers, NfsServer } from './nfs-program.ts';
 import { nfsOk, type Reply } from '../rpc/reply.ts';
+import type { NfsHandlers, NfsServer } from './procedure.ts';
+import type { Found } from '../exports/export-entry.ts';
 
 /** What tells of files, and reads them. */
 export function readingProcedures({ exports }: NfsServer): NfsHandlers {

@@ -9,8 +9,8 @@ import { PERMISSION, permissions } from '../exports/access.ts';
 import { checkChanges, readSubject, writeWhatChanged } from './changing.ts';
 import { NfsFailure } from '../rpc/failure.ts';
 import { CHANGE_LENGTH, TRANSFER_LENGTH_MAX } from './nfs-limits.ts';
-import type { NfsHandlers, NfsServer } from './nfs-program.ts';
 import { nfsOk } from '../rpc/reply.ts';
+import type { NfsHandlers, NfsServer } from './procedure.ts';
 
 /** What changes a file itself: SETATTR, WRITE, COMMIT. */
 export function writingProcedures({ exports }: NfsServer): NfsHandlers {

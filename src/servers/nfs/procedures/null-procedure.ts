@@ -1,4 +1,4 @@
-import type { Handler } from './nfs-program.ts';
+import type { Handler } from './procedure.ts';
 
 /** Procedure 0 of every program, by which clients find out whether it is there; and others that do nothing. */
 export const nullProcedure: Handler = (_args, _caller, reply) => {

@@ -1,6 +1,6 @@
 import { PROGRAMS } from '../../../formats/wire/rpc.ts';
-import type { Handler, Program } from './nfs-program.ts';
 import { nullProcedure } from './null-procedure.ts';
+import type { Handler, Program } from './procedure.ts';
 
 /** Where a program is found. */
 export interface Registration {

@@ -1,0 +1,36 @@
+import { join } from 'node:path/posix';
+import type { Store } from '../store/directory/store.ts';
+import type { World } from '../sys/world.ts';
+import { checkName } from './names.ts';
+import { setDirectory } from './set-copies.ts';
+
+/** Which recovery point: known by its place, not yet by its contents. */
+export interface PointPlace {
+  readonly set: string;
+  readonly id: string;
+}
+
+export const SUFFIX = '.point';
+
+export function pointsDirectory(store: Store, set: string): string {
+  return join(setDirectory(store, set), 'points');
+}
+
+/** When the recovery point was begun, as its ID says; 0 where it says nothing. */
+export function idTime(id: string): number {
+  const [, date, time] = /-(\d{8})T(\d{6})Z-[0-9a-f]{6}$/.exec(id) ?? [];
+  if (date === undefined || time === undefined) return 0;
+  const at = (text: string, from: number, to?: number): number => Number(text.slice(from, to));
+  const day = [at(date, 0, 4), at(date, 4, 6) - 1, at(date, 6)] as const;
+  return Date.UTC(...day, at(time, 0, 2), at(time, 2, 4), at(time, 4));
+}
+
+/** Of all recovery points of a set. */
+export async function pointIds({ files }: World, store: Store, set: string): Promise<string[]> {
+  checkName(set, 'backup set');
+  const directory = pointsDirectory(store, set);
+  // A check reports that it is missing; other sets go on.
+  if (!(await files.stat(directory)) && (await files.stat(setDirectory(store, set)))) return [];
+  const names = await files.list(directory);
+  return names.filter((name) => name.endsWith(SUFFIX)).map((name) => name.slice(0, -SUFFIX.length));
+}

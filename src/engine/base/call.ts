@@ -1,0 +1,39 @@
+import type { OperationName, RequestOf, ResultOf } from '../../operations/operations.ts';
+import type {
+  HostOperationName,
+  HostRequestOf,
+  HostResultOf,
+} from '../../operations/host-operations.ts';
+import type {
+  FilesOperationName,
+  FilesRequestOf,
+  FilesResultOf,
+} from '../../operations/files-operations.ts';
+import type { GivenSecret, WorkOptions } from './engine.ts';
+import type { UnixPeer } from '../../sys/net/unix-peer.ts';
+
+export type RunApart = <N extends OperationName>(
+  name: N,
+  request: RequestOf<N>,
+  options: CallOptions,
+) => Promise<ResultOf<N>>;
+
+export type HostWork = <N extends HostOperationName>(
+  name: N,
+  request: HostRequestOf<N>,
+  options: Omit<CallOptions, 'secrets'>,
+) => Promise<HostResultOf<N>>;
+
+/** `given` is the key of the recovery point's set. */
+export type FilesWork = <N extends FilesOperationName>(
+  name: N,
+  request: FilesRequestOf<N>,
+  options: Omit<CallOptions, 'secrets'>,
+) => Promise<FilesResultOf<N>>;
+
+export interface CallOptions extends WorkOptions {
+  /** What came with the request itself. */
+  readonly given: GivenSecret | undefined;
+  /** Which process asks; undefined: this one itself, or another host, which the audit log knows. */
+  readonly who: UnixPeer | undefined;
+}

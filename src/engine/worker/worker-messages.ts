@@ -1,0 +1,45 @@
+import { asError } from '../../lib/as-error.ts';
+import type { FailureKind } from '../../operations/failure.ts';
+import type { OperationName } from '../../operations/operations.ts';
+import type { Report } from '../../operations/results.ts';
+import { firstFailure, kindOfFailure, OperationFailure } from '../base/failures.ts';
+import type { GivenSecret, SecretSource } from '../base/engine.ts';
+
+/** What the process is told. The first starts it. */
+export type ToWorker =
+  | {
+      readonly kind: 'start';
+      readonly store: string;
+      readonly name: OperationName;
+      readonly request: unknown;
+      readonly secretFiles: readonly string[];
+    }
+  | { readonly kind: 'secret'; readonly set: string; readonly secret: GivenSecret | undefined }
+  | { readonly kind: 'no secret'; readonly set: string; readonly failure: Failure }
+  | { readonly kind: 'abort' };
+
+export type FromWorker =
+  | { readonly kind: 'event'; readonly event: Parameters<Report>[0] }
+  | {
+      readonly kind: 'secret?';
+      readonly set: string;
+      readonly when: Parameters<SecretSource>[1];
+    }
+  | { readonly kind: 'done'; readonly result: unknown }
+  | { readonly kind: 'failed'; readonly failure: Failure };
+
+export interface Failure {
+  readonly kind: FailureKind;
+  readonly message: string;
+}
+
+/** Undefined: it is our own fault. */
+export function toldFailure(error: unknown): Failure | undefined {
+  const cause = firstFailure(error);
+  const kind = kindOfFailure(cause);
+  return kind && { kind, message: asError(cause).message };
+}
+
+export function failureOf({ kind, message }: Failure): OperationFailure {
+  return new OperationFailure(kind, message);
+}
