@@ -4,10 +4,14 @@ import { dirname, join, normalize } from 'node:path/posix';
 import { parseSync } from 'oxc-parser';
 import { test } from 'tap';
 
-// The table in src/README.md is the rule, not a description of it: this test reads what people read.
+// The tables in src/README.md are the rule, not a description of it: this test reads what people read.
 const MAP = 'src/README.md';
 /** What every room may import and no row repeats. */
 const FOR_ALL = 'lib';
+/** Parts the table of rooms from that of folders. */
+const FOLDERS = '\n## Folders of large rooms\n';
+/** More files than that are a heap. */
+const FILES_MAX = 24;
 
 interface Room {
   readonly rooms: ReadonlySet<string>;
@@ -28,12 +32,19 @@ const OTHER_IMPORTS = [
   /createRequire\(import\.meta\.url\)\('([^']+)'\)/g,
 ];
 
-const map = roomsOf(readFileSync(MAP, 'utf8'));
+const [roomTable, folderTable] = readFileSync(MAP, 'utf8').split(FOLDERS);
+const map = roomsOf(roomTable!);
+/** By folder, in the order of the table: those of its room that it may import. */
+const folderMap = foldersOf(folderTable!);
 const files = readdirSync('src', { recursive: true, encoding: 'utf8' })
   .filter((name) => name.endsWith('.ts'))
   .map((name) => join('src', name));
 const imports = files.flatMap(importsOf);
 const filled = new Set(files.map(roomOf));
+const folders = new Set(files.map(folderOf));
+const large = new Set([...folders].filter((it) => it.includes('/')).map((it) => it.split('/')[0]!));
+/** From one folder of a room to another. */
+const between = imports.filter(isBetweenFolders);
 
 test('every room has its row in the map', async () => {
   deepEqual(
@@ -80,6 +91,48 @@ test('the map has no circle', async () => {
   for (const name of map.keys()) visit(name, []);
 });
 
+test('every folder of a large room has its row, and every row its folder', async () => {
+  const wanted = [...folders].filter((it) => large.has(it.split('/')[0]!));
+  deepEqual([...folderMap.keys()].sort(), wanted.sort());
+});
+
+test('within a room, imports go only where the table of folders says', async () => {
+  const wrong = between.filter((it) => !folderMap.get(folderOf(it.file))?.has(targetFolder(it)));
+  deepEqual(wrong.map(place), []);
+});
+
+test('no grant of the table of folders is left over', async () => {
+  const used = new Set(between.map((it) => `${folderOf(it.file)}: ${targetFolder(it)}`));
+  const grants = [...folderMap].flatMap(([name, others]) =>
+    [...others].map((it) => `${name}: ${it}`),
+  );
+  deepEqual(
+    grants.filter((it) => !used.has(it)),
+    [],
+  );
+});
+
+test('a folder may import only those whose rows are above its own', async () => {
+  const above = new Set<string>();
+  const wrong: string[] = [];
+  for (const [name, others] of folderMap) {
+    wrong.push(...[...others].filter((it) => !above.has(it)).map((it) => `${name}: ${it}`));
+    above.add(name);
+  }
+  deepEqual(wrong, []);
+});
+
+test('no folder is a heap', async () => {
+  const counts = [...folders].map((it) => [
+    it,
+    files.filter((file) => folderOf(file) === it).length,
+  ]);
+  deepEqual(
+    counts.filter(([, count]) => Number(count) > FILES_MAX),
+    [],
+  );
+});
+
 /** Rows look like: | `room` | `other` `other` | `builtin` | `package` | words | */
 function roomsOf(markdown: string): Map<string, Room> {
   const rooms = new Map<string, Room>();
@@ -92,6 +145,17 @@ function roomsOf(markdown: string): Map<string, Room> {
     });
   }
   return rooms;
+}
+
+/** Rows look like: | `room/folder` | `other` `.` | words |, with other folders by their place in the room. */
+function foldersOf(markdown: string): Map<string, ReadonlySet<string>> {
+  const rows = [...markdown.matchAll(/^\| `([a-z/-]+)` *\|([^|\n]*)\|/gm)];
+  return new Map(
+    rows.map(([, name, others]) => {
+      const room = name!.split('/')[0]!;
+      return [name!, new Set(words(others!).map((it) => (it === '.' ? room : `${room}/${it}`)))];
+    }),
+  );
 }
 
 function words(cell: string): string[] {
@@ -139,6 +203,21 @@ function grantOf({ file, specifier }: Import): string {
 
 function roomOf(path: string): string {
   return path.split('/')[1]!;
+}
+
+/** `engine/audit`; `block` of a file that lies in the room itself. */
+function folderOf(path: string): string {
+  return dirname(path).slice('src/'.length);
+}
+
+function targetFolder({ file, specifier }: Import): string {
+  return folderOf(normalize(join(dirname(file), specifier)));
+}
+
+function isBetweenFolders(it: Import): boolean {
+  if (!it.specifier.startsWith('.')) return false;
+  const target = targetFolder(it);
+  return target !== folderOf(it.file) && target.split('/')[0] === roomOf(it.file);
 }
 
 function place({ file, line, specifier }: Import): string {
