@@ -116,7 +116,7 @@ test('a lost set record is reported, its points stay listed, and its name is not
   await using it = await place();
   const { world, store } = it;
   unlinkSync(it.path('sets', 'a', 'set.json'));
-  ok((await it.problems()).some((line) => line.includes('set.json is missing')));
+  ok((await it.problems()).some((line) => line.endsWith('set.json: is missing')));
   unlinkSync(it.path('sets', 'a', 'set.copy.json'));
   ok((await it.problems()).some((line) => line.includes('both copies')));
   equal((await listPoints(world, store, undefined)).points.length, 1);
@@ -167,7 +167,7 @@ test('either copy of the record opens the store, and the next writer makes the o
       writeFileSync(path, bytes);
     }
     renameSync(path, `${path}.away`);
-    ok((await it.problems()).some((line) => line.includes(`${name} is missing`)));
+    ok((await it.problems()).some((line) => line.endsWith(`${name}: is missing`)));
     await it.publish(`after-${name}`);
     deepEqual(readFileSync(path), bytes);
   }

@@ -239,6 +239,8 @@ test('hosts that take all connections together leave room for one that has none'
   const sockets = hosts.flatMap((localAddress) =>
     Array.from({ length: 16 }, () => connect({ port: port(), host: '127.0.0.1', localAddress })),
   );
+  await using stack = new AsyncDisposableStack();
+  stack.defer(() => void sockets.map((socket) => socket.destroy()));
   for (const socket of sockets) socket.on('error', () => {});
   await Promise.all(sockets.map((socket) => once(socket, 'connect')));
   const ended = Promise.any(sockets.map((socket) => once(socket, 'close')));
@@ -250,7 +252,6 @@ test('hosts that take all connections together leave room for one that has none'
   const [status] = (await once(asked.stdout, 'data')) as [Buffer];
   equal(status.toString(), '200');
   await ended;
-  for (const socket of sockets) socket.destroy();
 });
 
 test('what a command does itself is not done here in the place of there', { skip }, async () => {

@@ -95,7 +95,7 @@ test('the service upgrades the store that it has, and goes on writing its jobs a
   await using service = await home.run({ environment: { HOLDFAST_STATE: join(store, '../box') } });
   const { holdfast } = home;
   const refused = await holdfast('store', 'upgrade', '--yes');
-  match(refused.stderr, /session vm-28689a is served/);
+  match(refused.stderr, /session vm-28689a is in use by holdfast/);
   equal(take(store)['version'], 1, 'older releases can go on with it');
   await expectDone(holdfast('session', 'stop', STORE_1.session));
   const done = await expectDone(holdfast('store', 'upgrade', '--yes'));
