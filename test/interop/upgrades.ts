@@ -24,12 +24,12 @@ export function upgrades(
   }, async () => {
     const { run, tryRun, path } = host!;
     const checkout = '/root/checkout';
-    const parts = ['package.json', 'package-lock.json', 'LICENSE', 'README.md', 'src', 'systemd'];
+    const parts = ['package.json', 'package-lock.json', 'LICENSE', 'README.md', 'docs', 'src'];
     await run('mkdir', checkout);
     await run(
       'cp',
       '-R',
-      ...[...parts, 'appliance'].map((it) => `${process.cwd()}/${it}`),
+      ...[...parts, 'systemd', 'appliance'].map((it) => `${process.cwd()}/${it}`),
       checkout,
     );
     await run('ln', '-s', realpathSync('node_modules'), `${checkout}/node_modules`);
