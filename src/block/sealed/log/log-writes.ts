@@ -8,6 +8,7 @@ import {
 import { assert } from '../../../lib/assert.ts';
 import { bufferPool } from '../../../lib/buffer-pool.ts';
 import type { RangeTurns } from '../../../lib/range-lock.ts';
+import { turnOfLoop } from '../../../lib/turn-of-loop.ts';
 import { turns } from '../../../lib/mutex.ts';
 import type { WriteDone } from '../../block-device.ts';
 import { BlockError } from '../../block-error.ts';
@@ -128,6 +129,8 @@ function putting(
       const isNext = waiting === 0 && head.room('guest') > 0;
       const { some } = isNext ? part(source, done) : await partInLine(source, done);
       done += await some;
+      // A long one may be written by this thread, part by part.
+      if (done < count) await turnOfLoop();
     }
     await begun();
     give(source.firstPage);
