@@ -67,9 +67,17 @@ const side = processSide<ServeRequest, ServeEvent>();
 side.leaveSignals();
 try {
   const request = await side.receive();
+  const orphaned = { unmounted: Promise.resolve() };
   // Without that other process nobody would end the mount: its clients should not wait for ever.
-  side.onOrphaned(() => void unmountFuse(request.directory, true));
-  await serve(request, () => side.post({ kind: 'serving' }));
+  side.onOrphaned(() => {
+    orphaned.unmounted = unmountFuse(request.directory, true).catch(() => {});
+  });
+  try {
+    await serve(request, () => side.post({ kind: 'serving' }));
+  } finally {
+    // Requests that it cuts off may fail here, and would end this process before it is done.
+    await orphaned.unmounted;
+  }
   side.close();
 } catch (cause) {
   side.post({ kind: 'failed', message: (cause as Error).message });
