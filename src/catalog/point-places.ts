@@ -25,7 +25,7 @@ export function idTime(id: string): number {
   return Date.UTC(...day, at(time, 0, 2), at(time, 2, 4), at(time, 4));
 }
 
-/** Of all recovery points of a set. */
+/** All recovery points of a set. */
 export async function pointIds({ files }: World, store: Store, set: string): Promise<string[]> {
   checkName(set, 'backup set');
   const directory = pointsDirectory(store, set);

@@ -226,7 +226,7 @@ test('a session is not stopped by one key because it had no clients some time ag
   ok(driven.asked.some(({ call }) => call.name === 'session/stop'));
 });
 
-test('what was begun on a screen that was left takes nobody away from another', async () => {
+test('what was begun on a screen that was left does not leave another one', async () => {
   const driven = driveUp();
   driven.type('2');
   answerPage(driven, 3);

@@ -43,7 +43,7 @@ function reader(home: ServiceHome, root: string) {
     let own = command.replaceAll('/srv/', `${root}/srv/`).replace(/\bsheet$/, sheet);
     for (const [name] of command.matchAll(SESSION)) {
       const session = await sessionNamed(name);
-      // Of a user who is not root it is another one.
+      // For a user other than root it is another one.
       if (own.includes('nbd+unix:')) own = own.replace(/nbd\+unix:[^']+/, await addressOf(session));
       own = own.replaceAll(name, session);
     }

@@ -61,7 +61,7 @@ export const network: readonly Mutant[] = [
     tests: ['test/sys/net/connection-room.test.ts'],
   },
   {
-    name: 'tokens: each address of an IPv6 host may try anew',
+    name: 'tokens: each address of an IPv6 host has tries of its own',
     file: 'src/engine/secrets/wrong-tokens.ts',
     text: 'const host = peerNetwork(address);',
     to: 'const host = address;',
@@ -96,7 +96,7 @@ export const network: readonly Mutant[] = [
     tests: ['test/client/service-client.test.ts'],
   },
   {
-    name: 'SSH: a line that is no key hides all keys',
+    name: 'SSH: an invalid line hides all keys',
     file: 'src/host/settings/ssh.ts',
     text: "cause.code !== 'BAD_REQUEST') throw",
     to: "cause.code !== 'FAILED') throw",

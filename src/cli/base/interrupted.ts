@@ -1,7 +1,7 @@
 /** Ctrl-C, SIGTERM, or nobody reads the answer any more. */
 export class Interrupted extends Error {
   override readonly name = 'Interrupted';
-  /** The terminal went away (SIGHUP): nobody has asked for an end. */
+  /** The terminal went away (SIGHUP): this is no request to stop. */
   readonly isHungUp: boolean;
   constructor(message = '', isHungUp = false) {
     super(message);

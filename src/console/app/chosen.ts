@@ -2,8 +2,8 @@ import { type Model, type ScreenName, SCREENS } from '../state/model.ts';
 import { PAGES } from './pages.ts';
 
 /**
- * Who has chosen a row goes on having what stands in it, wherever in the list that is by now, or nothing: keys never
- * act on something else than was seen. `after` is `before` once the service has said something.
+ * A selection follows its row through the list, and is empty once that row is gone: keys never act on anything but what
+ * was seen. `after` is `before` once the service has said something.
  */
 export function withChosen(before: Model, after: Model): Model {
   let next = after;

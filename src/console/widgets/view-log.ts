@@ -3,7 +3,7 @@ import { type Line, line } from '../terminal/screen.ts';
 import { utc } from '../terminal/words.ts';
 import { bodyRows, type Model } from '../state/model.ts';
 
-/** The end of a log, or as much before that as somebody has scrolled back. */
+/** The end of a log, or an earlier part, as far as it was scrolled back. */
 export function logLines({ lines, back }: FollowedLog, rows: number): Line[] {
   const end = lines.length - back;
   const seen = lines.slice(Math.max(0, end - rows), end);

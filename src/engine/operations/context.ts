@@ -38,19 +38,19 @@ export interface Desk {
   follow(report: Report, signal: AbortSignal): Promise<void>;
   readonly whyWaiting: WhyWaiting;
   readonly overlay: OverlayOfSession;
-  /** What is read for nobody who asks. */
+  /** Whether a file must not be read on behalf of a caller. */
   readonly isSecret: IsSecret;
   /** What is set on the machine itself. */
   readonly host: HostWork;
   /** Rejects where no service runs. */
   readonly files: FilesWork;
-  /** Runs what takes long, apart from what guests wait for; undefined: nobody waits here. */
+  /** Runs what takes long, apart from what guests wait for; undefined: no guest waits here. */
   readonly apart: RunApart | undefined;
 }
 
 /** What only the service knows of itself. */
 export interface SupportFacts {
-  /** Of the protocol. */
+  /** The protocol's version. */
   readonly protocol: string;
   readonly settings: object;
   /** Secrets that must not be in what is given away, by their value. */

@@ -14,7 +14,7 @@ export interface WrongTokens extends AsyncDisposable {
 const NOTE_MS = 60_000;
 const WAIT_MS = 250;
 const WAIT_MS_MAX = 8000;
-/** So long after its last try a host begins anew, whichever of its IPv6 addresses it takes. */
+/** So long after its last try the count of a host starts again, whichever of its IPv6 addresses it takes. */
 const FORGET_MS = 600_000;
 const ADDRESSES_MAX = 10_000;
 

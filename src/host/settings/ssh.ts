@@ -39,7 +39,7 @@ const TIMER = 'holdfast-ssh-off.timer';
 const UNTIL_FILE = `/etc/systemd/system/${TIMER}.d/until.conf`;
 const KEY_LENGTH_MAX = 16 * 1024;
 const KEYS_MAX = 1000;
-/** Of a line that is no key. */
+/** Characters shown of an invalid line. */
 const SHOWN_MAX = 80;
 /** sshd(8): options may stand before a key, and would undo what appliance/ssh/sshd.conf sets. */
 const KEY = /^(ssh-[\w@.-]+|ecdsa-[\w@.-]+|sk-[\w@.-]+) [A-Za-z0-9+/=]+( [^\p{Cc}]*)?$/u;
@@ -182,7 +182,7 @@ interface KeyLine {
   readonly key: SshKey;
 }
 
-/** A line that root wrote by hand and that is no key, which sshd passes over, hides no other. */
+/** An invalid line that root wrote by hand, which sshd skips, hides no key. */
 async function keysOf(machine: Machine, user: SshUser): Promise<KeyLine[]> {
   const found: KeyLine[] = [];
   for (const [at, line] of (await linesOf(machine, user)).entries()) {
@@ -197,7 +197,7 @@ async function keysOf(machine: Machine, user: SshUser): Promise<KeyLine[]> {
   return found;
 }
 
-/** `256 SHA256:... comment (ED25519)`. Rejects BAD_REQUEST for what is no key. */
+/** `256 SHA256:... comment (ED25519)`. Rejects BAD_REQUEST where the line is invalid. */
 async function keyOf({ run }: Machine, user: SshUser, line: string): Promise<SshKey> {
   const { code, stdout, stderr } = await run('ssh-keygen', ['-l', '-f', '-'], {
     input: `${line}\n`,

@@ -143,7 +143,7 @@ export async function serveSession(
   };
 }
 
-/** The guest is told of an error, and no more. */
+/** A guest sees only an error: `onLost` hears what was lost. */
 function toldReads(disk: BlockDevice, onLost: (what: string) => void): BlockDevice {
   return {
     ...disk,

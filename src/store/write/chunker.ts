@@ -1,7 +1,7 @@
 import { PAGE_LENGTH } from '../../formats/store/packs/node.ts';
 import type { Cutting } from '../../formats/store/catalog/set-record.ts';
 
-/** Of the numbers in chunking.md the best compromise. */
+/** The best compromise among the numbers in chunking.md. */
 export const CUTTING_DEFAULT: Cutting = {
   kind: 'content',
   pagesMin: 2,

@@ -142,7 +142,7 @@ export interface HttpsServerOptions extends Omit<HttpServerOptions, 'at' | 'know
 
 /** Each takes a descriptor. */
 const CONNECTIONS_MAX = 128;
-/** Of one host, whichever of its IPv6 addresses it takes: others have to find room. */
+/** Connections of one host, whichever of its IPv6 addresses it takes: others have to find room. */
 const CONNECTIONS_OF_NETWORK_MAX = 16;
 
 /** Of those that are sent without waiting for answers each takes memory, before anybody knows from whom they are. */

@@ -6,7 +6,7 @@ export interface WorkerThread<In, Out> extends AsyncDisposable {
   post(message: In): void;
   /** Set before the first turn of the event loop after the start. */
   onMessage: (message: Out) => void;
-  /** Called once: the thread could not be started, died of an uncaught error, or ended though nobody asked. */
+  /** Called once: the thread could not be started, died of an uncaught error, or ended unasked. */
   onFailure: (error: Error) => void;
   /** Whether it keeps the process alive. */
   hold(keep: boolean): void;

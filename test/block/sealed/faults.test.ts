@@ -340,7 +340,7 @@ test('where no space is left for guests, the cleaner makes some, and they go on'
     const disk = await prepared(it);
     const segment = PLACES * PLACE_LENGTH;
     const reserve = 8 * segment;
-    // Of what is written over and over half more than what counts has room; a part of it is lists of segments.
+    // There is room for half more than what counts; lists of segments take a part of it.
     disk.limit(reserve + (pages * PLACE_LENGTH * 3) / 2 + 4 * segment);
     const { clock } = it;
     const { files } = disk;

@@ -73,7 +73,7 @@ test('writes wait at the bound of what is not proven until a flush is over, shor
     equal(answered.length, 5, `seed ${seed}: the long one waits`);
     // The pool may end them in any order.
     if (seed % 4 < 2) deepEqual(answered, [0, 1, 2, 3, 4], 'none overtakes another');
-    equal(overlay.stats.appended, before + bound, 'no more is sealed in the meantime');
+    equal(overlay.stats.appended, before + bound, 'nothing else is sealed in the meantime');
     resolve();
     await Promise.all([...short, long]);
     ok(overlay.stats.appended >= before + 65);

@@ -90,7 +90,7 @@ test('one pool is made at a time, for which nothing else waits', async () => {
   deepEqual(it.asked.filter((line) => line.startsWith('mkfs')).length, 1);
 });
 
-test('a line that is no key hides no other, keeps none from being added or removed, and can be removed', async () => {
+test('an invalid line hides no key, keeps none from being added or removed, and can be removed', async () => {
   const world = simulatedWorld(crashingFs(seeded(0)).files);
   const run: RunProgram = async (name, args, options) => {
     const [type, print] = (options?.input ?? '').trim().split(' ');

@@ -24,7 +24,7 @@ async function storedNoise(seed: number) {
 test('no read waits for ever, however workers fall asleep and are woken', async () => {
   const { world, store, set, contents, root } = await storedNoise(5);
 
-  // So small that nearly each block is decoded anew.
+  // So small that nearly each block is decoded again.
   const options = { cacheLength: MiB, threads: 2, clock: world.clock };
   await using reader = openBlockReader(store, options);
   await using disk = manifestDisk(reader, { name: 'vda', root, keys: set.keys });

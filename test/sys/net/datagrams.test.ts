@@ -7,7 +7,7 @@ import { answerDatagrams } from '../../../src/sys/net/datagrams.ts';
 
 const CREATED = 'udp.socket';
 
-test('a datagram from port 0, which nobody can answer, ends nothing', async () => {
+test('a datagram from port 0, which cannot be answered, ends nothing', async () => {
   const sockets: Socket[] = [];
   const seen = (message: unknown): void =>
     void sockets.push((message as { socket: Socket }).socket);

@@ -15,7 +15,7 @@ test('what stands for all addresses, however it is written, and what does not', 
     equal(isAnyAddress(host), false, host);
 });
 
-test('loopback is this host and nobody else', async () => {
+test('loopback is this host alone', async () => {
   const networks = parseNetworks(LOOPBACK);
   for (const address of ['127.0.0.1', '127.9.9.9', '::1'])
     equal(networks.has(address), true, address);

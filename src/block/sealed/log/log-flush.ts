@@ -50,7 +50,7 @@ export async function appendRecord(
  * A flush makes the log durable as far as it goes when the flush begins: one sync of the file that it ends in, mostly.
  * What died before that may be said to be free after it; what a flush made durable that something is free, may vanish.
  * Segments that were begun and died since the last flush are said to be free in this one, and are not synced: guests
- * that write the same pages over and over (journals, swap) do not fill the disk's queue with what nobody will read.
+ * that write the same pages over and over (journals, swap) do not fill the disk's queue with dead pages.
  */
 export function logFlush(parts: LogParts, onFlushed: () => void): LogFlush {
   const { segments, head } = parts;

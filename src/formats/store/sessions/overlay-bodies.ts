@@ -168,7 +168,7 @@ export function joinBirth(found: readonly BirthBody[]): SegmentList {
   return { ranges, digest };
 }
 
-/** Of segments in ascending order: of their numbers and salts. */
+/** A digest over the numbers and salts of segments, which ascend. */
 export function segmentsDigest(segments: readonly SegmentId[]): Uint8Array {
   const bytes = new Uint8Array(segments.length * SEGMENT_LENGTH);
   const view = new DataView(bytes.buffer);

@@ -14,13 +14,13 @@ export interface Known {
 
 export interface Served extends Known {
   readonly tree: FileTree;
-  /** Of writes: another one tells clients that what they had not committed may be lost (RFC 1813, 3.3.7). */
+  /** Verifier of writes: a new one tells clients that what was not committed may be lost (RFC 1813, 3.3.7). */
   readonly verifier: Uint8Array;
 }
 
 /** A tree that was there and will be again. Who looks for it gets no answer, and asks again. */
 export interface Away extends Known {
-  /** Somebody has looked for it. */
+  /** A client has looked for it. */
   readonly onAsked: () => void;
 }
 
@@ -28,7 +28,7 @@ export interface Away extends Known {
 export interface Found {
   readonly served: Served | undefined;
   readonly id: number;
-  /** Undefined: in the export itself, which nobody changes. */
+  /** Undefined: in the export itself, which cannot be changed. */
   readonly rule: NfsAccess | undefined;
 }
 

@@ -19,7 +19,7 @@ export interface Caller {
   readonly count: (served: Served, moved: Partial<Traffic>) => void;
   /** As `RecordState.keep`. */
   readonly keep: RecordState['keep'];
-  /** Nobody else waits: this call may wait for a quick medium. */
+  /** No other client waits: this call may wait for a quick medium. */
   readonly isLast: boolean;
 }
 

@@ -66,7 +66,7 @@ test('a birth that fails is another try for the one who needs it, and its failur
   await turns();
   begun[0]!.done();
   await first;
-  // The one that is made ahead fails, and nobody waits for it.
+  // The one that is made ahead fails, and no one needs it yet.
   begun[1]!.failed();
   await turns();
   equal(begun.length, 2);
@@ -82,5 +82,5 @@ test('a birth that fails is another try for the one who needs it, and its failur
   begun[4]!.done();
   await settled;
   await turns();
-  equal(begun.length, 5, 'a supply that is settled makes no more');
+  equal(begun.length, 5, 'a settled supply makes no others');
 });
