@@ -327,6 +327,13 @@ export const sealedOverlay: readonly Mutant[] = [
     tests: [FAULTS],
   },
   {
+    name: 'sealed overlay: a long write holds the thread until its end',
+    file: 'src/block/sealed/log/log-writes.ts',
+    text: '      if (done < count) await turnOfLoop();\n',
+    to: '',
+    tests: [ROOM],
+  },
+  {
     name: 'sealed overlay: a file grows when its last place is used',
     file: 'src/block/sealed/log/log-head.ts',
     text: 'space.end - place < last / 2',

@@ -35,7 +35,8 @@ export async function runServed(
   }
   if (how === 'attached') {
     output.result(ready, () => readyText(ready));
-    if (!(await attended(session, context))) return output.say(`Session ${session} goes on.`);
+    if (!(await attended(session, context)))
+      return output.say(`Session ${session} continues to run.`);
   } else {
     output.say(`Session ${session} of ${ready.point}`);
     if (output.json) output.result(ready, () => '');

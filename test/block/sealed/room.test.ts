@@ -231,6 +231,23 @@ test('what was flushed stays until what has replaced it is durable', async () =>
   }
 });
 
+test('a long write lets others in between its parts', async () => {
+  const it = rig(() => 0.5, 1, { size: 400 * PAGE, limits: { unprovenMax: 1e9, waitAt: 1e9 } });
+  const overlay = await open((await prepared(it)).files, it);
+  await write(overlay, 0, 1);
+  let turnsOfLoop = 0;
+  let isWritten = false;
+  const count = (): void => {
+    turnsOfLoop++;
+    if (!isWritten) setImmediate(count);
+  };
+  setImmediate(count);
+  await overlay.write(bytesOf(2, 0, 300 * PAGE), 0, 'cached');
+  isWritten = true;
+  // A segment has room for less than PLACES of them.
+  ok(turnsOfLoop > 300 / PLACES, `${turnsOfLoop} turns`);
+});
+
 /** Names of the segments that were synced. */
 function syncsSeen(files: FileSystem, synced: Set<string>): FileSystem {
   return {

@@ -274,7 +274,7 @@ function fileSpace(places: number, stepMax: number) {
       try {
         return await work(space.step);
       } catch (cause) {
-        space.step = STEP_MIN;
+        last = space.step = STEP_MIN;
         throw cause;
       }
     },
