@@ -16,9 +16,8 @@ import {
   slotKind,
 } from './overlay-log.ts';
 
+// What lies in the places of a segment: in memory, and in its summary. Grammar: overlay-log.md.
 /*
- * What lies in the places of a segment: in memory, and in its summary. Grammar: overlay-log.md.
- *
  *   entries, one for each place: u48 page  u8 kind  u8 n
  */
 
