@@ -1,6 +1,6 @@
 /**
- * As `Promise.all`, but while anything is still under way it does not reject: what the others fill is theirs until
- * then, and the caller may use it for something else afterwards.
+ * As `Promise.all`, but it does not reject while any of the others is still under way: until then they own the memory
+ * that they fill, and afterwards the caller may reuse it.
  */
 export async function allDone<T>(work: readonly Promise<T>[]): Promise<T[]> {
   const ends = await Promise.allSettled(work);

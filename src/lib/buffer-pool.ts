@@ -1,12 +1,12 @@
 import { KiB } from './sizes.ts';
 
 /**
- * Memory that is used over and over. A fresh buffer of some KiB for each request costs more in garbage
- * collections than it takes to fill it. What is taken holds what it held before.
+ * Memory that is used over and over. A fresh buffer of some KiB for each request costs more in garbage collections
+ * than filling it does. A buffer still holds what was last written to it.
  */
 export interface BufferPool {
   take(length: number): Uint8Array<ArrayBuffer>;
-  /** Nobody may use `bytes` any more. */
+  /** `bytes` must not be used afterwards. */
   give(bytes: Uint8Array<ArrayBuffer>): void;
   /** Gives the spare memory back. */
   clear(): void;
@@ -15,7 +15,7 @@ export interface BufferPool {
 const SMALLEST = 4 * KiB;
 const LARGEST = 256 * KiB;
 
-/** Keeps up to `spareMax` buffers of each power of two; what is longer than `lengthMax` is made each time. */
+/** Keeps up to `spareMax` buffers of each power of two; a buffer longer than `lengthMax` is allocated each time. */
 export function bufferPool(spareMax: number, lengthMax = LARGEST): BufferPool {
   const spare = new Map<number, ArrayBuffer[]>();
   const sizeMax = sizeFor(lengthMax);

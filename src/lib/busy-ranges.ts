@@ -1,21 +1,21 @@
-/** Ranges of numbers in which something is under way. Meant for some dozens at once. */
+/** Ranges of numbers in which work is under way. Meant for a few dozen at once. */
 export interface BusyRanges {
-  /** Something is under way in `first..first+count` until the answer is called. */
+  /** Work is under way in `first..first+count` until the returned function is called. */
   begin(first: number, count: number): () => void;
   isBusy(first: number, count: number): boolean;
-  /** Resolves once everything has ended that is under way there now; undefined: nothing is. */
+  /** Resolves once all work that is now under way there has ended; undefined: there is none. */
   ended(first: number, count: number): Promise<void> | undefined;
 }
 
 interface Busy {
   readonly first: number;
   readonly end: number;
-  /** Those who wait for its end; most ranges end without any. */
+  /** Callers that wait for its end; most ranges end without any. */
   waiting: (() => void)[] | undefined;
 }
 
 export function busyRanges(): BusyRanges {
-  // An array: a set that changes with each request takes longer to look through.
+  // An array: a set that changes with each request takes longer to search.
   const all: Busy[] = [];
 
   return {

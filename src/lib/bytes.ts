@@ -1,4 +1,4 @@
-/** One after the other, in memory of their own. No Buffer: its `slice` would not copy. */
+/** The parts joined, in memory of their own. No Buffer: its `slice` would not copy. */
 export function concatBytes(...parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
   let at = 0;
@@ -10,8 +10,8 @@ export function concatBytes(...parts: readonly Uint8Array[]): Uint8Array<ArrayBu
 }
 
 /**
- * Copies to `into`, from its byte `at` on. From or to shared memory this is twice as fast as `set`, which
- * goes word by word there; `copy` does as well, unless it is given a part of a buffer.
+ * Copies to `into`, from its byte `at` on. From or to shared memory this is twice as fast as `set`, which copies word
+ * by word there; `copy` does too, unless it is given a part of a buffer.
  */
 export function copyBytes(from: Uint8Array, into: Uint8Array, at: number): void {
   const start = from.byteOffset;

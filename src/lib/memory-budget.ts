@@ -1,29 +1,32 @@
 /**
- * Memory that many share, so that their sum has a bound and none of them takes it from the others. One may hold as
- * much as is still free for all: alone half of it, with others that wait ever less, so that something is always left
- * for the next. One that holds nothing always gets `own`: it never waits for what others have.
+ * Memory that many users share, so that their sum is bounded and none of them starves the others. One may hold as
+ * much as is still free for all: alone half of it, and less the more the others hold, so that something is always
+ * left for the next. A user that holds nothing always gets `own`: it never waits for what others have.
  */
 export interface MemoryBudget {
   join(): MemoryShare;
-  /** By all of them. */
+  /** The bytes that all users hold together. */
   readonly held: number;
 }
 
 export interface MemoryShare {
-  /** How many of the bytes may be held now: all of them, a part if nothing is held yet, or 0. */
+  /** Takes and returns what may be held now: all of `length`, a part if this user holds nothing yet, or 0. */
   take(length: number): number;
-  /** Whether all of them are held now; else none are. */
+  /** Takes all of them or none, and returns whether it did. */
   takeAll(length: number): boolean;
-  /** Resolves once all of them are held. What is longer than `own` waits for as long as others have the memory. */
+  /** Resolves once all of them are held. A length above `own` waits for as long as others hold the memory. */
   all(length: number): Promise<void>;
   give(length: number): void;
-  /** All of them are held, whatever others hold: they are in memory already. */
+  /** Counts all of them regardless of what others hold: they are in memory already. */
   hold(length: number): void;
-  /** It holds more than its own, and as much as is still free for all: it is to take on nothing that it must `hold`. */
+  /**
+   * This user holds more than its own and more than is still free for all: it should start nothing that it must
+   * `hold`.
+   */
   readonly isTight: boolean;
 }
 
-/** The sum is at most `max`, and `own` for each that shares it. */
+/** The sum is at most `max`, plus `own` for each user. */
 export function memoryBudget({ max, own }: { readonly max: number; readonly own: number }) {
   let total = 0;
   let waiting: (() => void)[] = [];

@@ -1,4 +1,4 @@
-/** One at a time, in the order in which they were asked for; a failure is its own caller's only. */
+/** Runs one piece of work at a time, in the order of the calls; a failure reaches only its own caller. */
 export type Turns = <T>(work: () => Promise<T>) => Promise<T>;
 
 export function turns(): Turns {
@@ -10,7 +10,7 @@ export function turns(): Turns {
   };
 }
 
-/** Turns of each key by itself. */
+/** A mutex for each key. */
 export function keyedTurns(): <T>(key: string, work: () => Promise<T>) => Promise<T> {
   const lasts = new Map<string, Promise<void>>();
   return (key, work) => {
@@ -29,7 +29,7 @@ export function keyedTurns(): <T>(key: string, work: () => Promise<T>) => Promis
   };
 }
 
-/** At most `count` at a time, in the order in which they were asked for; a failure is its own caller's only. */
+/** Runs at most `count` at a time, in the order of the calls; a failure reaches only its own caller. */
 export function countedTurns(count: number): Turns {
   const waiting: (() => void)[] = [];
   let free = count;
@@ -39,7 +39,7 @@ export function countedTurns(count: number): Turns {
     try {
       return await work();
     } finally {
-      // Whoever waits has this one's place at once: nobody who comes now is before him.
+      // The place goes to the next waiter at once, so that no later call overtakes it.
       const next = waiting.shift();
       if (next) next();
       else free++;

@@ -3,13 +3,13 @@
  * their characters: it could hide a line from the person who is about to agree to it.
  */
 
-/** For a part of a line. */
+/** Makes a text safe as a part of a line. */
 export function printable(text: string): string {
-  // oxlint-disable-next-line eslint/no-control-regex -- they are what is looked for
+  // oxlint-disable-next-line eslint/no-control-regex -- control characters are what it looks for
   return text.replace(/[\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g, '?');
 }
 
-/** For several lines. */
+/** Makes a text safe that may have several lines. */
 export function printableLines(text: string): string {
   return text.split('\n').map(printable).join('\n');
 }

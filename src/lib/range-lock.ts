@@ -1,11 +1,14 @@
 import { busyRanges } from './busy-ranges.ts';
 
 /**
- * Turns over ranges of numbers: work on overlapping ranges runs one after the other, in the order in
- * which it was asked for; work on disjoint ranges runs side by side. Meant for some dozens at once.
+ * Turns over ranges of numbers: work on overlapping ranges runs one after the other, in the order of the calls; work
+ * on disjoint ranges runs side by side. Meant for a few dozen at once.
  */
 export interface RangeTurns {
-  /** Begins a turn, whose end is the answer, unless one is under way or waiting anywhere in `first..first+count`. */
+  /**
+   * Begins a turn and returns the function that ends it; undefined: one is under way or waits somewhere in
+   * `first..first+count`.
+   */
   tryBegin(first: number, count: number): (() => void) | undefined;
   run<T>(first: number, count: number, work: () => Promise<T>): Promise<T>;
 }

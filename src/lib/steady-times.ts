@@ -1,11 +1,11 @@
 /**
- * When events happened, of which a clock that may have been wrong at some told the times: given and answered in the
- * order of the events, as numbers that never fall. The longest run of times that never fall is believed; the time of
- * any other event is that of the believed one before it (of the first one, where none is before it).
+ * The times of events, some of which were recorded while a clock was wrong: given and returned in the order of the
+ * events, as numbers that never fall. The longest run of times that never fall is believed; any other event gets the
+ * time of the believed one before it (or of the first one, where none is before it).
  *
- *     steadyTimes([2026, 2036, 2027, 2016, 2028])   // [2026, 2026, 2027, 2027, 2028]
+ *  steadyTimes([2026, 2036, 2027, 2016, 2028]) // [2026, 2026, 2027, 2027, 2028]
  *
- * The largest time until then would not do: one event from 2036 would give its time to all those of ten years.
+ * The largest time so far would not do: one event from 2036 would give its time to all those of the next ten years.
  */
 export function steadyTimes(told: readonly number[]): number[] {
   const believed = longestRun(told);
@@ -18,9 +18,9 @@ export function steadyTimes(told: readonly number[]): number[] {
   return times;
 }
 
-/** Where the numbers of the longest run that never falls are; of several the one with the smallest last number. */
+/** Indexes of the longest run that never falls; of several, the one with the smallest last number. */
 function longestRun(numbers: readonly number[]): number[] {
-  // Where the runs of one, two, three numbers end that end with the smallest number, and what is before each number.
+  // ends[n]: index of the smallest number that ends a run of n + 1 numbers; before[i]: the index before i in its run.
   const ends: number[] = [];
   const before: (number | undefined)[] = [];
   for (const [at, number] of numbers.entries()) {

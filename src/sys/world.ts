@@ -3,7 +3,7 @@ import type { FileSystem } from './files/file-system.ts';
 import { type Random, systemRandom } from './base/random.ts';
 import { realFileSystem } from './files/real-file-system.ts';
 
-/** The effects that most of the house needs, handed in so that tests can replace them. */
+/** The effects that most rooms need, injected so that tests can replace them. */
 export interface World {
   readonly files: FileSystem;
   readonly clock: Clock;

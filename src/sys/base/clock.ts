@@ -6,9 +6,9 @@ export interface Clock {
   now(): Date;
   /** Milliseconds since some fixed moment; never goes back. */
   monotonicMs(): number;
-  /** Since the machine was started, the time that it slept too. Nobody can set it. */
+  /** Milliseconds since the machine was started, including time asleep. It cannot be set. */
   sinceBootMs(): number;
-  /** Rejects with the signal's reason when that comes first. */
+  /** Rejects with the signal's reason if the signal comes first. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
 }
 

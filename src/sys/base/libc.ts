@@ -2,8 +2,8 @@ import { createRequire } from 'node:module';
 import { asError } from '../../lib/as-error.ts';
 
 /*
- * The few system calls that Node has no function for, by koffi (a prebuilt foreign-function binding).
- * Loaded on first use: most commands need none of them, and loading costs some milliseconds.
+ * The few system calls for which Node has no function, by koffi (a prebuilt foreign-function binding). Loaded on
+ * first use: most commands need none of them, and loading costs some milliseconds.
  */
 export interface Libc {
   /** The new offset, or -1 with `errno`. */
@@ -16,20 +16,20 @@ export interface Libc {
   allocate(fd: number, offset: number, length: number): Promise<number>;
   advise(fd: number, offset: number, length: number, advice: number): Promise<number>;
   flock(fd: number, operation: number): number;
-  /** How many bytes were read, of what is in memory from `offset` on without a gap; -1 with `errno`. */
+  /** The number of bytes read: those that are in memory from `offset` on without a gap; -1 with `errno`. */
   readCached(fd: number, into: Uint8Array, offset: number): number;
-  /** In another thread, for it begins to read: what comes of it nobody is told. */
+  /** In another thread, because the call itself may begin to read; its result is not reported. */
   adviseSoon(fd: number, offset: number, length: number, advice: number): void;
   mallopt(parameter: number, value: number): number;
   fcntl(fd: number, command: number, argument: number): number;
   /** With a `struct flock`: 0, or -1 with `errno`. */
   fcntlLock(fd: number, command: number, lock: Uint8Array): number;
-  /** How many of the `struct pollfd` in `fds` have something; -1 with `errno`. */
+  /** The number of `struct pollfd` in `fds` that have an event; -1 with `errno`. */
   poll(fds: Uint8Array, count: number, timeoutMs: number): number;
-  /** Of the calling thread: 0, or -1 with `errno`. */
+  /** Affects the calling thread only: 0, or -1 with `errno`. */
   unshare(flags: number): number;
   prctl(option: number, argument: number): number;
-  /** 0, or -1 with `errno`; `length` holds how much room there is, and then how much was taken. */
+  /** 0, or -1 with `errno`; `length` holds the room available, and afterwards the length used. */
   getsockopt(
     fd: number,
     level: number,
@@ -86,14 +86,14 @@ export function libc(): Libc {
 function load(): Libc {
   const koffi = createRequire(import.meta.url)('koffi') as typeof import('koffi');
   const library = koffi.load('libc.so.6');
-  // Variadic in C; the kernel takes five, and wants those that it does not use to be zero.
+  // Variadic in C; the kernel takes five arguments and requires unused ones to be zero.
   const prctl = library.func(
     'int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)',
   ) as (...all: number[]) => number;
   const fadvise = library.func(
     'int posix_fadvise(int fd, int64_t offset, int64_t length, int advice)',
   );
-  // Writes a byte into each block where the file system cannot.
+  // Where the file system cannot allocate, this writes a byte into each block.
   const allocate = library.func('int posix_fallocate(int fd, int64_t offset, int64_t length)');
   const readVector = library.func(
     'int64_t preadv2(int fd, void *vector, int count, int64_t offset, int flags)',

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 
-/** Unpredictable bytes, so that tests can repeat them. */
+/** Unpredictable bytes, injected so that tests can repeat them. */
 export interface Random {
   bytes(length: number): Uint8Array;
 }

@@ -1,8 +1,7 @@
 /**
- * NOT_FOUND, EXISTS, NO_SPACE (also a quota), DENIED (permissions, read-only), BUSY (held by someone
- * else), UNREACHABLE (no such peer, or it went away), FAILED (a program ended badly), INVALID (what was
- * asked for makes no sense), CORRUPT (a log of
- * ours is damaged), IO (the rest).
+ * NOT_FOUND, EXISTS, NO_SPACE (also a quota), DENIED (permissions, read-only), BUSY (held by another process),
+ * UNREACHABLE (no such peer, or it went away), FAILED (a program ended badly), INVALID (the request makes no sense),
+ * CORRUPT (a log of ours is damaged), IO (the rest).
  */
 export type SystemErrorCode =
   | 'NOT_FOUND'
@@ -26,7 +25,7 @@ export class SystemError extends Error {
   }
 }
 
-/** What the kernel's and the resolver's codes mean here, and for people (errno(3)). */
+/** Our code and the words for people, by the code of the kernel or the resolver (errno(3)). */
 const MEANINGS: Readonly<Record<string, readonly [SystemErrorCode, string]>> = {
   ENOENT: ['NOT_FOUND', 'there is no such file or directory'],
   ENOTDIR: ['NOT_FOUND', 'a part of the path is not a directory'],
@@ -40,7 +39,7 @@ const MEANINGS: Readonly<Record<string, readonly [SystemErrorCode, string]>> = {
   EPERM: ['DENIED', 'it is not permitted'],
   EROFS: ['DENIED', 'the file system is read-only'],
   EBUSY: ['BUSY', 'it is in use'],
-  ETXTBSY: ['BUSY', 'it is a program that runs'],
+  ETXTBSY: ['BUSY', 'the program is running'],
   EADDRINUSE: ['BUSY', 'another program listens at that address'],
   EAFNOSUPPORT: ['INVALID', 'this machine has no addresses of that kind'],
   EADDRNOTAVAIL: ['INVALID', 'this machine has no such address'],
@@ -76,7 +75,7 @@ const MEANINGS: Readonly<Record<string, readonly [SystemErrorCode, string]>> = {
   CERT_HAS_EXPIRED: ['UNREACHABLE', 'its certificate has expired'],
 };
 
-/** Turns what a Node call threw into a SystemError; `what` says what was being done to what. */
+/** Turns an error of a Node call into a SystemError; `what` names the action and its object. */
 export function systemError(cause: unknown, what: string): SystemError {
   if (cause instanceof SystemError) return cause;
   const name = (cause as NodeJS.ErrnoException | null)?.code ?? '';

@@ -1,19 +1,19 @@
 import type { Clock } from './clock.ts';
 
-/** Looks again and again for what there is to do: when it was said to, and whenever it is woken. */
+/** Runs `look` again and again: after the time that it asks for, and whenever it is woken. */
 export interface Ticker extends AsyncDisposable {
   start(): void;
   wake(): void;
 }
 
-/** `look` answers after how many milliseconds to look again. Disposing waits for the look under way. */
+/** `look` returns the milliseconds until the next look. Disposing waits for the look under way. */
 export function ticker(clock: Clock, look: () => number | Promise<number>): Ticker {
   const closing = new AbortController();
   let tick = Promise.withResolvers<void>();
   let loop: Promise<void> | undefined;
   async function run(): Promise<void> {
     while (!closing.signal.aborted) {
-      // Before it looks: what comes meanwhile is not to be slept over.
+      // Before it looks: a wake-up in the meantime must not be slept through.
       tick = Promise.withResolvers();
       const sleeping = new AbortController();
       const slept = clock.sleep(await look(), sleeping.signal).catch(() => {});

@@ -9,7 +9,7 @@ export interface Argon2Parameters {
   readonly passes: number;
 }
 
-/** Argon2id (RFC 9106) with one lane, on a thread of its own: it takes long, and guests wait for none of it. */
+/** Argon2id (RFC 9106) with one lane, on a thread of its own: it takes long, and guests must not wait for it. */
 export async function argon2id(
   passphrase: Uint8Array,
   { salt, memoryKiB, passes }: Argon2Parameters,

@@ -5,30 +5,28 @@ import { createRequire } from 'node:module';
  * are looked up in this process, so that there is one OpenSSL and no second library. Loaded on first use.
  */
 export interface Evp {
-  /** A context for one direction, with the key set; every call is checked. To be freed. */
+  /** A context for one direction, with the key set; every call is checked. The caller frees it. */
   encryption(key: Uint8Array): EvpContext;
   decryption(key: Uint8Array): EvpContext;
 }
 
 export interface EvpContext {
-  /**
-   * Begins a message, with the same key. It takes less for an `iv`, `aad` and `tag` that are the same memory each time.
-   */
+  /** Begins a message, with the same key. Cheaper if `iv`, `aad` and `tag` are the same memory each time. */
   begin(iv: Uint8Array, aad: Uint8Array): void;
-  /** More that is authenticated and not encrypted. */
+  /** Adds bytes that are authenticated and not encrypted. */
   authenticate(bytes: Uint8Array): void;
   /** `length` bytes of `from`, to the start of `into`. */
   update(from: Uint8Array, into: Uint8Array, length: number): void;
   /** After an encryption: writes 16 bytes. */
   end(tag: Uint8Array): void;
-  /** After a decryption: whether the tag fits. */
+  /** After a decryption: whether the tag matches. */
   verify(tag: Uint8Array): boolean;
   free(): void;
 }
 
 /** A pointer, as koffi returns them. */
 type Pointer = unknown;
-/** A pointer as a number, which is passed on in half the time. */
+/** A pointer as a number: passing it takes half the time. */
 type Address = number;
 type Init = (
   context: Address,
@@ -51,7 +49,7 @@ type Final = (context: Address, out: Address, outLength: Address) => number;
 const GET_TAG = 0x10;
 const SET_TAG = 0x11;
 const TAG_LENGTH = 16;
-/** More than a block, in case a mode has one left at the end; GCM has none. */
+/** Room for the last block of modes that hold one back; GCM does not. */
 const REST_LENGTH = 32;
 const NULL = 0;
 
@@ -80,7 +78,7 @@ function load(): Evp {
     'void *EVP_CIPHER_fetch(void *library, const char *name, const char *properties)',
   ) as (library: null, name: string, properties: null) => Pointer;
   const cipher = fetch(null, 'AES-256-GCM', null);
-  if (!cipher) throw new Error('OpenSSL has no AES-256-GCM');
+  if (!cipher) throw new Error('OpenSSL does not offer AES-256-GCM');
   const cipherAt = checkedAddress(cipher);
   const addressOf = (memory: Uint8Array | Int32Array) => checkedAddress(koffi.address(memory));
   const outLength = new Int32Array(1);
@@ -101,7 +99,7 @@ function load(): Evp {
     final: process.func(`int EVP_DecryptFinal_ex${final}`) as Final,
   };
 
-  /** Memory stays where it is while it is referred to; what was detached has no length, which is looked at. */
+  /** Memory stays where it is while it is referenced; detached memory has no length, which is checked. */
   function remembered(): (memory: Uint8Array) => Address {
     let last: Uint8Array | undefined;
     let address = 0;
@@ -114,13 +112,13 @@ function load(): Evp {
   }
   function contextOf(calls: typeof encrypt, key: Uint8Array): Address {
     // OpenSSL would read what lies behind a shorter one.
-    if (key.length !== 32) throw new Error(`a key of ${key.length} bytes`);
+    if (key.length !== 32) throw new Error(`a key has 32 bytes, not ${key.length}`);
     const pointer = newContext();
-    if (!pointer) throw new Error('OpenSSL makes no context: no memory');
+    if (!pointer) throw new Error('OpenSSL cannot make a context: out of memory');
     const context = checkedAddress(pointer);
     if (calls.init(context, cipherAt, NULL, addressOf(key), NULL) === 1) return context;
     freeContext(context);
-    throw new Error('OpenSSL takes no key for AES-256-GCM');
+    throw new Error('OpenSSL refuses the key for AES-256-GCM');
   }
   function context(calls: typeof encrypt, key: Uint8Array): EvpContext {
     const own = contextOf(calls, key);
@@ -160,11 +158,11 @@ function load(): Evp {
   };
 }
 
-/** Throws where a number cannot hold it. */
+/** Throws where a number cannot hold the pointer. */
 function checkedAddress(pointer: Pointer): Address {
   const address = Number(pointer);
   if (Number.isSafeInteger(address) && address > 0) return address;
-  throw new Error(`a pointer that no number holds: ${String(pointer)}`);
+  throw new Error(`a pointer too large for a number: ${String(pointer)}`);
 }
 
 function failed(what: string): never {

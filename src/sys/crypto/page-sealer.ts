@@ -3,19 +3,19 @@ import { assert } from '../../lib/assert.ts';
 import { evp, type EvpContext } from './evp.ts';
 
 /*
- * AES-256-GCM of pages, at what it costs: by OpenSSL's own functions (evp.ts), with one context for all that is sealed
- * under a key, a page takes a quarter of what it takes by node:crypto. Suite 1 takes the contents as associated data
- * and stores them as they are. Both ways give the same bytes; node:crypto is taken where OpenSSL's functions are not
- * exported or do not pass the probe, or where the environment says HOLDFAST_CRYPTO=node.
+ * AES-256-GCM of pages at the lowest cost: by OpenSSL's own functions (evp.ts), with one context for all that is
+ * sealed under a key, a page takes a quarter of the time that node:crypto takes. Suite 1 takes the contents as
+ * associated data and stores them as they are. Both ways give the same bytes; node:crypto is used where OpenSSL's
+ * functions are not exported or do not pass the probe, or where the environment says HOLDFAST_CRYPTO=node.
  */
 export interface PageSealer extends Disposable {
   /**
-   * Writes what `plain` becomes to the start of `into`, which is other memory and may be longer, and the tag to `tag`
-   * (16 bytes). `iv` (12 bytes) is never used twice under a key: that is the caller's to keep. Throws where the
+   * Writes the sealed form of `plain` to the start of `into`, which is other memory and may be longer, and the tag to
+   * `tag` (16 bytes). The caller ensures that `iv` (12 bytes) is never used twice under a key. Throws where the
    * library fails: nothing is sealed then.
    */
   seal(iv: Uint8Array, aad: Uint8Array, plain: Uint8Array, into: Uint8Array, tag: Uint8Array): void;
-  /** Fills `into` from as many bytes at the start of `sealed`. False: the tag does not fit, and `into` is zeros. */
+  /** Fills `into` from as many bytes at the start of `sealed`. False: the tag does not match, and `into` is zeros. */
   open(
     iv: Uint8Array,
     aad: Uint8Array,
@@ -37,13 +37,13 @@ const OPTIONS = { authTagLength: TAG_LENGTH };
 
 let chosen: CryptoSource | undefined;
 
-/** Which of both ways this process takes; decided once. */
+/** The way that this process uses; decided once. */
 export function cryptoSource(): CryptoSource {
   return (chosen ??=
     process.env['HOLDFAST_CRYPTO'] === 'node' ? 'node' : sourceThatWorks(evpSealer));
 }
 
-/** Keeps nothing of `key`, which has 32 bytes, but in what it frees when it is disposed of. */
+/** `key` has 32 bytes; the only copy is in memory that disposing frees. */
 export function pageSealer(
   key: Uint8Array,
   suite: Suite,
@@ -53,7 +53,7 @@ export function pageSealer(
   return source === 'evp' ? evpSealer(key, suite) : nodeSealer(key, suite);
 }
 
-/** 'node' where what `sealer` makes does not do what AES-256-GCM is published to do. */
+/** 'node' where the results of `sealer` differ from the published ones of AES-256-GCM. */
 export function sourceThatWorks(
   sealer: (key: Uint8Array, suite: Suite) => PageSealer,
 ): CryptoSource {
@@ -65,7 +65,7 @@ export function sourceThatWorks(
 }
 
 function evpSealer(key: Uint8Array, suite: Suite): PageSealer {
-  // Two: a context has one direction. Most keys are of files that are only read.
+  // Two: a context has one direction. Most keys belong to files that are only read.
   const { encryption, decryption } = evp();
   const own = Uint8Array.from(key);
   let sealing: EvpContext | undefined;
@@ -150,7 +150,7 @@ function nodeSealer(key: Uint8Array, suite: Suite): PageSealer {
   };
 }
 
-/** OpenSSL reads and writes as much as it is told to, whatever the memory's length is. */
+/** OpenSSL reads and writes the length that it is given, regardless of the memory's length. */
 function checkLengths(
   isOpen: boolean,
   iv: Uint8Array,
@@ -204,7 +204,7 @@ const KNOWN_ANSWERS: readonly KnownAnswer[] = [
   },
 ];
 
-/** Known answers; and what is altered, cut short or under another key must not be opened. */
+/** Known answers; and data that is altered, cut short or under another key must not open. */
 function passes(sealer: (key: Uint8Array, suite: Suite) => PageSealer): boolean {
   return KNOWN_ANSWERS.every((answer) => {
     const [key, iv, aad] = [hex(answer.key), hex(answer.iv), hex(answer.aad)];

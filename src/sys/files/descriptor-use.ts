@@ -2,17 +2,17 @@ import { closeSync } from 'node:fs';
 import { SystemError } from '../base/system-error.ts';
 
 /**
- * The kernel gives the number of a descriptor that was closed to the next file. So none is closed while a thread is at
- * work with it, and nothing is done with one that is closed: bytes would come from, or go to, another file.
+ * The kernel reuses the number of a closed descriptor for the next file. So a descriptor is not closed while a thread
+ * works with it, and a closed one is not used: bytes would come from, or go to, another file.
  */
 export interface DescriptorUse {
-  /** Throws IO where it is closed. */
+  /** Throws IO if it is closed. */
   checkOpen(): void;
-  /** As `checkOpen`; from now until `end` a thread is at work with it. */
+  /** As `checkOpen`; a thread works with it from now until `end`. */
   begin(): void;
   end(): void;
   during<T>(work: () => Promise<T>): Promise<T>;
-  /** Waits for those that are at work. */
+  /** Waits for the threads that work with it. */
   close(): Promise<void>;
 }
 

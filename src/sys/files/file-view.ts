@@ -2,13 +2,13 @@ import { constants } from 'node:fs';
 import { access, readFile } from 'node:fs/promises';
 
 /*
- * What this process may do with a name. A service sees another tree than those who ask it: systemd puts empty
- * directories over home directories, and others' places under /tmp (ProtectHome=, PrivateTmp= of systemd.exec(5)).
+ * How this process sees a path. A service sees another tree than its clients do: systemd puts empty directories over
+ * home directories, and private ones over /tmp (ProtectHome=, PrivateTmp= of systemd.exec(5)).
  */
 
 /**
- * What lies under such a mount of systemd's, by the root that proc_pid_mountinfo(5) shows: `/systemd/inaccessible/dir`
- * of /run, in containers `/host/inaccessible/dir`; a directory `systemd-private-...`.
+ * Recognizes such a mount of systemd's by the root that proc_pid_mountinfo(5) shows: `/systemd/inaccessible/dir` of
+ * /run, in containers `/host/inaccessible/dir`; a directory `systemd-private-...`.
  */
 const HIDING = /(?:^|\/)(?:inaccessible\/\w+$|systemd-private-)/;
 
@@ -18,7 +18,7 @@ export async function hiddenDirectory(path: string): Promise<string | undefined>
   const above = lines
     .map((line) => line.split(' '))
     .filter(([, , , , at]) => at !== undefined && (path === at || path.startsWith(`${at}/`)));
-  // What is mounted last lies over what was there before.
+  // The last mount covers the earlier ones.
   const nearest = above.findLast(([, , , , at]) =>
     above.every(([, , , , other]) => other!.length <= at!.length),
   );

@@ -13,20 +13,20 @@ interface Holder {
 }
 
 const EWOULDBLOCK = 11;
-/** `lockHolder` itself holds a lock for a moment, to find out: that is worth another try. */
+/** `lockHolder` itself takes the lock for a moment to find out: that is worth another try. */
 const TRIES = 5;
 const TRY_AGAIN_MS = 10;
 /**
- * The lock of a process that was killed while it started another one is held by that until it has begun: then
- * nobody is to be named, and it is over soon.
+ * A process that is killed while it starts another leaves its lock with the new one until that has begun: no holder
+ * can be named then, and it is soon over.
  */
 const TRIES_AFTER_DEATH = 500;
-/** A holder's record is a line; more than this is no record of ours. */
+/** A holder's record is one line; anything longer is not a record of ours. */
 const RECORD_LENGTH_MAX = 4096;
 
 /**
- * Holds `path` until disposed or until this process ends in whatever way: the lock is the kernel's
- * (flock), the file's contents only say who it is. Rejects BUSY, naming the holder; INVALID for a symbolic link.
+ * Holds `path` until disposed or until this process ends in any way: the lock is the kernel's (flock), the file's
+ * contents only say who holds it. Rejects BUSY, naming the holder; INVALID for a symbolic link.
  */
 export async function takeLock(path: string, holder: string): Promise<AsyncDisposable> {
   const fd = openLock(path);
@@ -43,7 +43,7 @@ export async function takeLock(path: string, holder: string): Promise<AsyncDispo
     async [Symbol.asyncDispose]() {
       if (!held) return;
       held = false;
-      // The file stays: removing it would let two processes lock two files of one name.
+      // The file stays: removing it would allow two processes to lock two files of the same name.
       note(fd, '');
       closeSync(fd);
     },
@@ -60,17 +60,17 @@ async function lockFile(fd: number, path: string): Promise<void> {
   }
 }
 
-/** As far as there is room: people miss it, but who wants to make room needs the lock. */
+/** Best effort: on a full disk people miss the text, but freeing space needs the lock itself. */
 function note(fd: number, text: string): void {
   try {
     ftruncateSync(fd, 0);
     writeSync(fd, text, 0);
   } catch {
-    // Then the holder has no name.
+    // The holder then stays unnamed.
   }
 }
 
-/** The holder's own words, if someone holds `path` now. */
+/** The text that the holder gave, if `path` is held now. */
 export function lockHolder(path: string): string | undefined {
   let fd: number;
   try {
@@ -85,7 +85,7 @@ export function lockHolder(path: string): string | undefined {
 
 function openLock(path: string): number {
   try {
-    // What a link leads to would be emptied for the holder's name.
+    // Without O_NOFOLLOW the target of a link would be overwritten with the holder's name.
     return openSync(path, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
   } catch (cause) {
     throw systemError(cause, `open lock ${path}`);
@@ -98,7 +98,7 @@ function who(path: string): string {
   return `${found.holder} (process ${found.pid} on ${found.host}, since ${found.since})`;
 }
 
-/** As far as that can be known: of this host, and no process has its number. */
+/** As far as can be known: a holder on this host whose process ID no process has. */
 function isHolderDead(path: string): boolean {
   const found = recordIn(path);
   if (found?.host !== hostname()) return false;
@@ -110,7 +110,7 @@ function isHolderDead(path: string): boolean {
   }
 }
 
-/** Undefined: between two holders, or none of ours. */
+/** Undefined: between two holders, or not a record of ours. */
 function recordIn(path: string): Holder | undefined {
   try {
     return JSON.parse(readFileSync(path, 'utf8').slice(0, RECORD_LENGTH_MAX)) as Holder;

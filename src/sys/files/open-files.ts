@@ -1,24 +1,24 @@
 import type { File } from './file-system.ts';
 
 /**
- * Files, or what is made of some, kept open, a bounded number; the one that is idle and was used longest ago is closed
- * first.
+ * A bounded number of files, or of things made from files, kept open; the idle one that was used longest ago is
+ * closed first.
  */
 export interface OpenFiles<Key, It extends AsyncDisposable = File> extends AsyncDisposable {
-  /** Opens it if need be; it stays open while `work` runs. */
+  /** Opens it if necessary; it stays open while `work` runs. */
   use<T>(key: Key, work: (file: It) => Promise<T>): Promise<T>;
-  /** The file if it is open now: for this tick only. */
+  /** The file if it is open now; valid for this tick only. */
   opened(key: Key): It | undefined;
-  /** Waits for those that use it, and closes it. */
+  /** Waits for its users, and closes it. */
   forget(key: Key): Promise<void>;
 }
 
 interface Handle<It> {
   readonly file: Promise<It>;
-  /** Once it is open. */
+  /** Set once it is open. */
   opened?: It;
   users: number;
-  /** It was forgotten while it was in use: what to do once it is not. */
+  /** Set if it was forgotten while in use: called once it is idle. */
   idle?: () => void;
 }
 
@@ -28,7 +28,7 @@ export function openFiles<Key, It extends AsyncDisposable = File>(
 ): OpenFiles<Key, It> {
   const handles = new Map<Key, Handle<It>>();
 
-  /** Moved to the end: the first key is the one that was used longest ago. */
+  /** Moves the key to the end: the first key is the one that was used longest ago. */
   function touch(key: Key, handle: Handle<It>): void {
     handles.delete(key);
     handles.set(key, handle);
@@ -54,7 +54,7 @@ export function openFiles<Key, It extends AsyncDisposable = File>(
       try {
         return await work((handle.opened ??= await handle.file));
       } catch (cause) {
-        // One that could not be opened is asked for again next time; another may have done so already.
+        // The next use tries again to open it; another caller may have done so already.
         await handle.file.catch(() => {
           if (handles.get(key) === handle) handles.delete(key);
         });

@@ -2,7 +2,7 @@ import { statSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { SystemError, systemError } from '../base/system-error.ts';
 
-/** This user's, as the machine knows it; `HOME` goes before that. */
+/** This user's home directory, as the machine knows it; `HOME` takes precedence. */
 export function homeDirectory(): string {
   const { HOME } = process.env;
   if (HOME !== undefined && HOME.startsWith('/')) return HOME;
@@ -16,8 +16,8 @@ export function homeDirectory(): string {
 }
 
 /**
- * Rejects DENIED where others than its owner may do anything with the file, or where the owner is neither this
- * user nor root. Root trusts the file of any user, as when it reads a service's file.
+ * Rejects DENIED where other users may do anything with the file, or where the owner is neither this user nor root.
+ * Root trusts the file of any user, as when it reads a service's file.
  */
 export function requirePrivate(path: string): void {
   let mode: number;
@@ -39,7 +39,7 @@ export function requirePrivate(path: string): void {
   );
 }
 
-/** Whether it belongs to this user. */
+/** Whether the directory belongs to this user. */
 export function isOwnDirectory(path: string): boolean {
   try {
     return statSync(path).uid === process.getuid!();

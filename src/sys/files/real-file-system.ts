@@ -72,11 +72,11 @@ export function realFileSystem(): FileSystem {
       doing(`remove ${path}`, () => promises.rm(path, { recursive: true, force: true })),
     async makeDirectory(path, access = 'private') {
       await doing(`make directory ${path}`, async () => {
-        // What lies above belongs to others too.
+        // The directories above belong to others too.
         await promises.mkdir(dirname(path), { recursive: true });
         const mode = access === 'private' ? 0o700 : 0o755;
         try {
-          // With `recursive` Node says ENOENT of a file system that is read-only.
+          // With `recursive` Node reports ENOENT for a read-only file system.
           await promises.mkdir(path, { mode });
         } catch (cause) {
           const isThere = (cause as NodeJS.ErrnoException).code === 'EEXIST';
@@ -101,14 +101,14 @@ export function realFileSystem(): FileSystem {
     space: (path) =>
       doing(`space of ${path}`, async () => {
         const { bavail, bfree, blocks, bsize } = await promises.statfs(path);
-        // As df(1): what is kept back for root is neither free nor taken.
+        // As df(1): blocks reserved for root are neither free nor used.
         return { freeBytes: bavail * bsize, totalBytes: (blocks - bfree + bavail) * bsize };
       }),
     bootId: () =>
       doing('read the boot ID', async () => {
         const id = (await promises.readFile(BOOT_ID, 'latin1')).trim();
         if (UUID.test(id)) return id;
-        throw new SystemError('IO', `${BOOT_ID} holds no boot ID but "${id.slice(0, 80)}"`);
+        throw new SystemError('IO', `${BOOT_ID} does not hold a boot ID but "${id.slice(0, 80)}"`);
       }),
   };
 }
@@ -117,7 +117,10 @@ export function realFileSystem(): FileSystem {
 const BOOT_ID = '/proc/sys/kernel/random/boot_id';
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
-/** What a guest's file system discards at once, mostly; it takes less time than to ask another thread. */
+/**
+ * Most discards of a guest's file system are no larger; punching them here takes less time than asking another
+ * thread.
+ */
 const PUNCH_NOW_MAX = 1024 * 1024;
 
 function fileOf(path: string, fd: number): File {
@@ -207,13 +210,13 @@ function fileOf(path: string, fd: number): File {
 interface Open {
   readonly path: string;
   readonly fd: number;
-  /** Undefined: it is counted already. */
+  /** Undefined: the use is counted already. */
   readonly use?: DescriptorUse;
 }
 
 async function punchHole(open: Open, offset: number, length: number): Promise<void> {
   const { path, fd } = open;
-  // Where the file system cannot, the blocks stay: zeros have to be written.
+  // Where the file system cannot punch holes, the blocks stay: zeros have to be written.
   const mode = FALLOC_PUNCH_HOLE | FALLOC_KEEP_SIZE;
   const { fallocate, fallocateApart } = libc();
   // A long one may have thousands of extents to give back.
@@ -222,7 +225,7 @@ async function punchHole(open: Open, offset: number, length: number): Promise<vo
   await writeZeros(open, offset, Math.min(length, sizeOf(path, fd) - offset));
 }
 
-/** What says how it failed by the number that it answers. */
+/** Turns the error number that a call returns into an error. */
 async function numbered(call: Promise<number>): Promise<void> {
   const number = await call;
   if (number === 0) return;
@@ -254,7 +257,7 @@ async function writeZeros(open: Open, offset: number, length: number): Promise<v
   }
 }
 
-/** Callbacks cost half of what node:fs/promises does for each call. */
+/** With callbacks each call costs half of what it costs with node:fs/promises. */
 function readFully({ path, fd, use }: Open, into: Uint8Array, offset: number): Promise<number> {
   return new Promise((resolve, reject) => {
     use?.begin();

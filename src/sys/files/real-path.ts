@@ -2,7 +2,9 @@ import { readlink, realpath } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path/posix';
 import { SystemError, systemError } from '../base/system-error.ts';
 
-/** Where `path` leads after all links; undefined: nowhere. Rejects DENIED where this process may not look. */
+/**
+ * The path after all links are followed; undefined: it leads nowhere. Rejects DENIED where this process may not look.
+ */
 export async function realPath(path: string): Promise<string | undefined> {
   try {
     return await realpath(path);
@@ -13,12 +15,12 @@ export async function realPath(path: string): Promise<string | undefined> {
   }
 }
 
-/** As many as the kernel follows (path_resolution(7)). */
+/** As many links as the kernel follows (path_resolution(7)). */
 const LINKS_MAX = 40;
 
 /**
- * The name, without links, of what would be made at `path`: links are followed, also one that leads to nothing yet.
- * Rejects NOT_FOUND where there is no directory for it, and DENIED.
+ * The name, without links, of a file that would be made at `path`: links are followed, also one that leads to nothing
+ * yet. Rejects NOT_FOUND where its directory is missing, and DENIED.
  */
 export async function realTarget(path: string): Promise<string> {
   let wanted = resolve(path);

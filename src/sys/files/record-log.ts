@@ -5,45 +5,45 @@ import { putDurably } from './write-atomically.ts';
 import { SystemError } from '../base/system-error.ts';
 
 /**
- * A log in one file: a header, then records that are appended, each synced before the next one is written. So a
- * power cut can tear the last record only: that one was never acknowledged, and the log ends before it. Any other
- * record that is not whole is damage, and reported: nothing behind it is read, and nothing is cut off. When the log
- * has grown to several times what a fresh one needs, a fresh one takes its place.
+ * A log in one file: a header, then records that are appended, each synced before the next one is written. So a power
+ * cut can tear only the last record: that one was never acknowledged, and the log ends before it. Any other record
+ * that is not whole is damage, and is reported: nothing behind it is read, and nothing is cut off. When the log has
+ * grown to several times the size of a fresh one, a fresh one takes its place.
  */
 export interface RecordLog extends AsyncDisposable {
-  /** Durable once resolved. After a failure nobody knows what is in the log: it is not to be used any more. */
+  /** Durable once resolved. After a failure the contents of the log are unknown: it must no longer be used. */
   append(records: Iterable<Uint8Array>): Promise<void>;
 }
 
-/** How records are recognized without knowing what they say. */
+/** How records are recognized without knowing their contents. */
 export interface RecordShape {
-  /** Bytes that have to be there to ask for the length. */
+  /** Bytes that must be there before `lengthAt` can be called. */
   readonly headLength: number;
   readonly lengthMax: number;
-  /** The whole length that the record at `at` says it has; undefined: none can begin there. */
+  /** The whole length that the record at `at` states; undefined: no record can begin there. */
   readonly lengthAt: (view: DataView, at: number) => number | undefined;
-  /** Whether `record`, of the length that it says, has the checksum that it says. */
+  /** Whether `record`, which has the length that it states, matches its checksum. */
   readonly isSound: (record: Uint8Array) => boolean;
 }
 
 export interface ReplayOptions {
   readonly headerLength: number;
   readonly records: RecordShape;
-  /** Gets what there is of the header; throws where it is another one. */
+  /** Gets as much of the header as there is; throws where it is another one. */
   readonly checkHeader: (bytes: Uint8Array) => void;
   readonly replay: Replay;
 }
 
 export interface RecordLogOptions extends ReplayOptions {
-  /** Header and records that a fresh log has now; `again` replays what this one holds. */
+  /** Header and records that a fresh log would have now; `again` replays this log. */
   readonly whole: (
     again: (replay: Replay) => Promise<unknown>,
   ) => Iterable<Uint8Array> | Promise<Iterable<Uint8Array>>;
 }
 
 /**
- * Takes in the record that `bytes`, which are lent, begin with, and answers its length; undefined: none that is
- * whole begins there. Throws where one cannot be.
+ * Takes in the record with which `bytes` (lent) begin, and returns its length; undefined: no whole record begins
+ * there. Throws where none can.
  */
 export type Replay = (bytes: Uint8Array) => number | undefined;
 
@@ -51,12 +51,14 @@ export type Replay = (bytes: Uint8Array) => number | undefined;
 const REWRITE_ABOVE = MiB;
 const REWRITE_FACTOR = 4;
 
-/** What a search for a whole record may put into checksums. A guest's writes could be made to look like many. */
+/**
+ * How many bytes a search for a whole record may checksum: a guest's writes can be made to look like many records.
+ */
 const SEARCHED_MAX = 256 * MiB;
-/** A disk writes as much at once, or none of it. */
+/** A disk writes this much at once, or none of it. */
 const SECTOR = 512;
 
-/** Replays what is there. Rejects SystemError CORRUPT where a record is damaged that is not the last one. */
+/** Replays what is there. Rejects SystemError CORRUPT where a record other than the last is damaged. */
 export async function openRecordLog(
   files: FileSystem,
   path: string,
@@ -66,7 +68,7 @@ export async function openRecordLog(
   let file = stack.use(await files.open(path, 'write'));
   let end = await replayAll(file, options);
   let isTailLeft = (await file.size()) > end;
-  // Not yet known what a fresh one needs: the first rewrite finds out.
+  // The size of a fresh log is not known yet: the first rewrite finds out.
   let rewriteAbove = REWRITE_ABOVE;
 
   async function rewrite(): Promise<void> {
@@ -83,7 +85,7 @@ export async function openRecordLog(
   return {
     async append(records) {
       if (isTailLeft) {
-        // Whole records may follow the torn one. Were it overwritten by one of its length, they would count again.
+        // Whole records may follow the torn one. If a record of its length overwrote it, they would count again.
         await file.truncate(end);
         await file.sync();
         isTailLeft = false;
@@ -100,8 +102,8 @@ export async function openRecordLog(
 }
 
 /**
- * In pieces, so that a long log takes no more memory than a short one; answers where the last whole record ends.
- * Rejects SystemError CORRUPT where what follows is more than one torn record.
+ * Replays in pieces, so that a long log takes no more memory than a short one; returns where the last whole record
+ * ends. Rejects SystemError CORRUPT where more than one torn record follows.
  */
 export async function replayAll(
   file: File,
@@ -125,7 +127,7 @@ export async function replayAll(
   return end;
 }
 
-/** Between `end` and `size` lies what is left of the last record, and nothing else. */
+/** Checks that only the rest of the last record lies between `end` and `size`. */
 async function checkTorn(
   file: File,
   { end, size }: { readonly end: number; readonly size: number },
@@ -143,7 +145,10 @@ async function checkTorn(
   );
 }
 
-/** Whether more lies there than the record that begins says: its beginning got to the disk whole, or not at all. */
+/**
+ * Whether more lies there than the length that the record states: its first sector reached the disk whole, or not at
+ * all.
+ */
 function isLonger(rest: Uint8Array, at: number, records: RecordShape): boolean {
   const isInOneSector = (at % SECTOR) + records.headLength <= SECTOR;
   if (!isInOneSector || rest.length < records.headLength) return false;
@@ -151,7 +156,7 @@ function isLonger(rest: Uint8Array, at: number, records: RecordShape): boolean {
   return length !== undefined && length < rest.length;
 }
 
-/** Whether a whole record begins anywhere. What takes too long to tell counts as one. */
+/** Whether a whole record begins anywhere. If the search takes too long, the answer is yes. */
 function hasRecord(rest: Uint8Array, { headLength, lengthAt, isSound }: RecordShape): boolean {
   const view = viewOf(rest);
   let left = SEARCHED_MAX;

@@ -2,8 +2,8 @@ import { dirname } from 'node:path/posix';
 import type { FileSystem } from './file-system.ts';
 
 /**
- * Publishes `bytes` under `path`, all or nothing: once this resolves the file survives a power cut,
- * and before that a reader sees the old file, or none, or the whole new one. One writer a path.
+ * Publishes `bytes` under `path`, all or nothing: once this resolves the file survives a power cut, and before that a
+ * reader sees the old file, or none, or the whole new one. One writer per path.
  */
 export async function putDurably(
   files: FileSystem,
@@ -12,7 +12,7 @@ export async function putDurably(
   access: 'private' | 'shared' = 'private',
 ): Promise<void> {
   const temporary = `${path}.tmp`;
-  // A power cut may have left one behind.
+  // A power cut may have left a temporary file behind.
   if (await files.stat(temporary)) await files.unlink(temporary);
   {
     await using file = await files.create(temporary, access);

@@ -10,39 +10,41 @@ import {
 import { SystemError, systemError } from '../base/system-error.ts';
 
 /**
- * The server's end of a FUSE mount: a descriptor of /dev/fuse that somebody else has mounted (`fuse-mount.ts`).
+ * The server's end of a FUSE mount: a descriptor of /dev/fuse that another process has mounted (`fuse-mount.ts`).
  *
- * No thread sleeps in a read of it, since this thread has other things to do. While requests follow one
- * another it waits for the next in poll(2), a millisecond at most; then the kernel sends SIGIO for the next
- * one, which wakes the event loop. So an answer costs no hop between threads.
+ * No thread sleeps in a read of it, since this thread has other things to do. While requests follow one another it
+ * waits for the next in poll(2), a millisecond at most; then the kernel sends SIGIO for the next one, which wakes the
+ * event loop. So an answer costs no hop between threads.
  */
 export interface FuseDevice {
   /** Hands each request to `take` until the file system is unmounted; then it resolves. */
   serve(server: FuseServer): Promise<void>;
-  /** One whole reply, in one piece or two. Of a request that was given up meanwhile it is dropped. */
+  /**
+   * Sends one whole reply, in one piece or two. If the request was interrupted in the meantime, the reply is dropped.
+   */
   send(reply: Uint8Array, body?: Uint8Array): void;
-  /** Requests are there, or the device is at its end. */
+  /** Whether requests are waiting, or the device has ended. */
   hasMore(): boolean;
 }
 
 export interface FuseServer {
-  /** Where the next request goes: as large as the largest; undefined: not now, `resume` follows. */
+  /** Memory for the next request, large enough for the largest; undefined: none now, `resume` is called later. */
   room(): Uint8Array | undefined;
   take(request: Uint8Array): void;
-  /** Whether nothing is under way that needs this thread's event loop. */
+  /** Whether no work is under way that needs this thread's event loop. */
   isIdle(): boolean;
-  /** Set by the device: room is there again. */
+  /** Set by the device: to be called when there is room again. */
   resume: () => void;
 }
 
-/** So many requests are answered before timers and sockets have their turn. */
+/** The number of requests that are answered before timers and sockets have their turn. */
 const TURN_REQUESTS_MAX = 64;
 const WAIT_MS = 1;
-/** As `servers/connection/busy-poll.ts` has it. */
+/** The same as in `servers/connection/busy-poll.ts`. */
 const LOOK_MS = 0.1;
 /** How often the event loop turns without a request before it goes to sleep. */
 const TURNS_MAX = 2;
-/** Until the mount is there. */
+/** How often to look until the mount is there. */
 const NOT_YET_MS = 2;
 
 /** `fd` is lent; it must have been opened with O_NONBLOCK. */
@@ -57,7 +59,7 @@ export function fuseDevice(fd: number, openFlags: number): FuseDevice {
         else writeSync(fd, reply);
       } catch (cause) {
         const { code } = cause as NodeJS.ErrnoException;
-        // ENOENT: the request was interrupted. ENODEV, EPERM: unmounted meanwhile.
+        // ENOENT: the request was interrupted. ENODEV, EPERM: unmounted in the meantime.
         if (code === 'ENOENT' || code === 'ENODEV' || code === 'EPERM') return;
         throw systemError(cause, 'answer the kernel');
       }
@@ -95,7 +97,7 @@ export function fuseDevice(fd: number, openFlags: number): FuseDevice {
             pump();
           });
         }
-        /** Answers what is there, and sees to it that it is called again. */
+        /** Answers the waiting requests, and ensures that it is called again. */
         function pump(): void {
           try {
             arm(false);
@@ -105,7 +107,7 @@ export function fuseDevice(fd: number, openFlags: number): FuseDevice {
             quiet = taken > 0 ? 0 : quiet + 1;
             if (quiet < TURNS_MAX && server.isIdle()) return schedule();
             if (!arm(true)) return void setTimeout(pump, NOT_YET_MS);
-            // What came before it was armed sends no signal.
+            // A request that came before the signal was armed does not send one.
             if (polled(0)) schedule();
           } catch (cause) {
             end(cause);
@@ -131,27 +133,27 @@ export function fuseDevice(fd: number, openFlags: number): FuseDevice {
 
 const O_ASYNC = 0o20000;
 
-/** Looks again and again for a moment: to be woken up takes longer than most clients take to ask the next thing. */
+/** Polls for a moment: a wake-up takes longer than most clients take to send the next request. */
 function looks(polled: (timeoutMs: number) => boolean): boolean {
   const until = performance.now() + LOOK_MS;
   while (performance.now() < until) if (polled(0)) return true;
   return false;
 }
 
-/** 0: nothing there, or not mounted yet. */
+/** 0: no request is waiting, or it is not mounted yet. */
 function received(fd: number, into: Uint8Array): number | 'ended' {
   try {
     return readSync(fd, into, 0, into.length, null);
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException;
     if (code === 'ENODEV' || code === 'ECONNABORTED') return 'ended';
-    // EPERM: not mounted yet. ENOENT: the request was taken back.
+    // EPERM: not mounted yet. ENOENT: the request was withdrawn.
     if (code === 'EAGAIN' || code === 'EINTR' || code === 'ENOENT' || code === 'EPERM') return 0;
     throw systemError(cause, 'read from /dev/fuse');
   }
 }
 
-/** struct pollfd: i32 descriptor, i16 wanted, i16 found. */
+/** struct pollfd: i32 descriptor, i16 events, i16 revents. */
 function pollOf(c: Libc, fd: number): (timeoutMs: number) => boolean {
   const pollfd = new Uint8Array(8);
   const view = new DataView(pollfd.buffer);

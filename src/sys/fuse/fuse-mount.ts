@@ -6,21 +6,21 @@ import { run, runOrFail } from '../process/run.ts';
 import { SystemError, systemError } from '../base/system-error.ts';
 
 /**
- * A FUSE mount, held by a process that does not serve it: whoever serves it gets the descriptor and may die.
- * That process must touch nothing below `directory` itself, or it would wait for its own answer.
+ * A FUSE mount, held by a process that does not serve it: the server gets the descriptor and may die. The holding
+ * process must touch nothing below `directory`, or it would wait for its own answer.
  */
 export interface FuseMount {
   readonly directory: string;
-  /** Of /dev/fuse, for the server's `stdio`. */
+  /** A descriptor of /dev/fuse, for the server's `stdio`. */
   readonly fd: number;
-  /** Once a server answers: lets the kernel read ahead as much as one request can hold. */
+  /** Once a server answers: allows the kernel to read ahead as much as one request can hold. */
   readAhead(): Promise<void>;
   /** See `unmountFuse`. */
   end(isServed: boolean): Promise<void>;
 }
 
 export interface FuseMountOptions {
-  /** Shown by mount(8) in the place of a device. */
+  /** Shown by mount(8) in place of a device. */
   readonly source: string;
 }
 
@@ -32,8 +32,8 @@ const READ_AHEAD_KIB = 1024;
 const MOUNTS_PATH = '/proc/self/mountinfo';
 
 /**
- * The mount is there at once, but mount(8) may wait for the server's first answer: `mounted` resolves when all
- * is well. Rejects DENIED without the right to mount, NOT_FOUND without FUSE in the kernel.
+ * The mount is there at once, but mount(8) may wait for the server's first answer: `mounted` resolves when that has
+ * succeeded. Rejects DENIED without the right to mount, NOT_FOUND without FUSE in the kernel.
  */
 export function openFuseMount(
   directory: string,
@@ -71,7 +71,7 @@ export function openFuseMount(
       const device = await mountedDevice(directory);
       if (device === undefined) return;
       const path = `/sys/class/bdi/${device}/read_ahead_kb`;
-      // Not everywhere is it ours to set; then reading ahead is just shorter.
+      // Some systems do not allow us to set it; then the kernel just reads less ahead.
       await promises.writeFile(path, String(READ_AHEAD_KIB)).catch(() => {});
     },
     end: (isServed) => (ended ??= end(isServed)),
@@ -92,15 +92,15 @@ const TRIES = 3;
 const PAUSE_MS = 100;
 
 /**
- * Whoever still has something open below it gets errors from then on. Nothing mounted there is no error. Where
- * nobody serves it any more, whoever waits for an answer is let go first.
+ * Processes that still have something open below it get errors from then on. If nothing is mounted there, that is not
+ * an error. Where the server has gone, processes that wait for an answer are released first.
  */
 export async function unmountFuse(directory: string, isServed: boolean): Promise<void> {
   for (let tries = 0; ; tries++) {
     if ((await mountedDevice(directory)) === undefined) return;
     const isStubborn = tries >= TRIES || !isServed;
-    // Still in use after a while: -f lets every request fail from now on (and says that it is busy), and
-    // with -l it goes once it is let go of.
+    // Still in use after a while: -f fails every request from now on (and reports that it is busy), and with -l it
+    // goes once nothing uses it.
     if (isStubborn) await umount(directory, '-f');
     const { code, stderr } = await umount(directory, ...(isStubborn ? ['-l'] : []));
     if (code === 0) continue;
@@ -109,10 +109,10 @@ export async function unmountFuse(directory: string, isServed: boolean): Promise
   }
 }
 
-/** Takes away a mount whose processes have all died; answers whether there was one. */
+/** Takes away a mount whose processes have all died; returns whether there was one. */
 export async function clearDeadMount(directory: string): Promise<boolean> {
   if ((await mountedDevice(directory)) === undefined) return false;
-  // In another process: one that still has a server that hangs would hang us too.
+  // In another process: a mount whose server hangs would hang us too.
   const { code, stderr } = await run('stat', ['-f', '--', directory], {
     timeoutMs: LOOK_TIMEOUT_MS,
     environment: { LC_ALL: 'C' },
@@ -122,12 +122,12 @@ export async function clearDeadMount(directory: string): Promise<boolean> {
   return true;
 }
 
-/** Without looking at what is mounted there: nobody may answer. */
+/** Does not look at what is mounted there: its server may not answer. */
 function umount(directory: string, ...how: string[]) {
   return run('umount', [...how, '-c', '-i', directory], { timeoutMs: MOUNT_TIMEOUT_MS });
 }
 
-/** MAJOR:MINOR of what is mounted there, found without touching it (proc_pid_mountinfo(5)). */
+/** MAJOR:MINOR of the mount at `directory`, found without touching it (proc_pid_mountinfo(5)). */
 export async function mountedDevice(directory: string): Promise<string | undefined> {
   const lines = (await promises.readFile(MOUNTS_PATH, 'utf8')).split('\n');
   const fields = lines.map((line) => line.split(' '));
@@ -136,14 +136,14 @@ export async function mountedDevice(directory: string): Promise<string | undefin
   )?.[2];
 }
 
-/** Spaces and the like are written as \040. */
+/** Decodes spaces and the like, which are written as \040. */
 function unescaped(path: string): string {
   return path.replace(/\\(\d{3})/g, (_, octal: string) =>
     String.fromCharCode(Number.parseInt(octal, 8)),
   );
 }
 
-/** Since Linux 6.9 what a dead server had taken can be asked for again. */
+/** Since Linux 6.9 the kernel can resend requests that a dead server had taken. */
 export function kernelResends(): boolean {
   const [major, minor] = release().split('.').map(Number) as [number, number];
   return major > 6 || (major === 6 && minor >= 9);

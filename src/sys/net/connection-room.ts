@@ -2,27 +2,27 @@ import type { UnixPeer } from './unix-peer.ts';
 
 /*
  * Room for connections over a unix socket that every user of this machine may open. Root has room of its own, so that
- * no user keeps the administrator out; each other user who may ask has a bound; all who may not ask share a small one.
- * Where there is none left, the connection of the same group that has been idle for longest is ended for the next: a
- * user's own forgotten connections do not keep that user out either. Nor do those of other users: the one that has most
- * gives one up.
+ * no user keeps the administrator out; each other user with access has a bound; all users without access share a
+ * small one. When a group is full, its connection that has been idle for longest is ended for the next: a user's own
+ * forgotten connections do not keep that user out either. Nor do those of other users: the user that has most gives
+ * one up.
  */
 export interface ConnectionRoom {
-  /** Undefined: there is none. `end` ends another connection, that it may be called for later. */
+  /** Undefined: there is no room. `end` ends this connection; it may be called later to make room for another. */
   enter(peer: UnixPeer | undefined, end: () => void): Occupant | undefined;
 }
 
 export interface Occupant {
-  /** A request is under way, or is not any more. */
+  /** A request is under way, or no longer is. */
   busy(isBusy: boolean): void;
   leave(): void;
 }
 
-/** Each takes a descriptor; a console, some scripts and some people who watch are far fewer. */
+/** Each takes a descriptor; a console, some scripts and some open views need far fewer. */
 const OF_ROOT_MAX = 64;
 const OF_USER_MAX = 32;
 const OF_USERS_MAX = 128;
-/** Each gets one answer: that it may not ask. */
+/** Each gets one answer: access denied. */
 const OF_STRANGERS_MAX = 16;
 
 interface Inside {
@@ -32,7 +32,7 @@ interface Inside {
   since: number;
 }
 
-/** `knows` says whether a peer may ask for anything. */
+/** `knows` says whether a peer has any access. */
 export function connectionRoom(knows: (peer: UnixPeer) => boolean): ConnectionRoom {
   const inside = new Set<Inside>();
   let sequence = 0;
@@ -48,7 +48,7 @@ export function connectionRoom(knows: (peer: UnixPeer) => boolean): ConnectionRo
     if (group === 'root') return its >= OF_ROOT_MAX;
     return its >= OF_USER_MAX || count((it) => it.group.startsWith('user ')) >= OF_USERS_MAX;
   }
-  /** Those of which one may be ended for another one of the group. */
+  /** The connections of which one may be ended for another of the group. */
   function idleFor(group: string): Inside[] {
     const idle = [...inside].filter((it) => !it.isBusy);
     const isUser = (it: string): boolean => it.startsWith('user ');

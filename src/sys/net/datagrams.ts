@@ -11,7 +11,7 @@ export type DatagramPlace =
 
 type Answer = (bytes: Uint8Array, peer: Peer) => Uint8Array | undefined;
 
-/** Answers each datagram with at most one. Disposing ends it. */
+/** Answers each datagram with at most one. Disposing closes the socket. */
 export async function answerDatagrams(
   place: DatagramPlace,
   answer: Answer,
@@ -31,10 +31,10 @@ async function boundSocket(place: DatagramPlace, answer: Answer): Promise<Socket
   const shown = isInherited ? `descriptor ${place.fd}` : `udp:${inUri(place.host)}:${place.port}`;
   const socket = createSocket({ type: isSix ? 'udp6' : 'udp4' });
   socket.on('message', (bytes, { address, port: from }) => {
-    // RFC 768: who sends from port 0 expects no answer, and Node throws where one is sent there.
+    // RFC 768: a sender at port 0 does not expect an answer, and Node throws when one is sent there.
     if (from === 0) return;
     const reply = answer(bytes, { address: plainAddress(address), port: from });
-    // Whether it arrives is the network's affair, and the peer asks again.
+    // If the network loses it, the peer asks again.
     if (reply) socket.send(reply, from, address, () => {});
   });
   await new Promise<void>((resolve, reject) => {

@@ -4,7 +4,7 @@ import { createInterface } from 'node:readline';
 import { type HttpServerPlace, placeName } from './http-place.ts';
 import { systemError } from '../base/system-error.ts';
 
-/** Then a silent server is asked every second (libuv) whether it is there, ten times. */
+/** After this, a silent server is probed every second (libuv), ten times. */
 const PROBE_AFTER_MS = 20_000;
 
 export interface Posted {
@@ -12,7 +12,7 @@ export interface Posted {
   readonly path: string;
   readonly accept: string;
   readonly body: string;
-  /** Leaves; what was asked for is given up there as well. */
+  /** Disconnects; the server then cancels the request. */
   readonly signal: AbortSignal;
 }
 
@@ -34,7 +34,7 @@ export async function* postForLines(posted: Posted): AsyncGenerator<string> {
           ...(at.authority && { ca: Buffer.from(at.authority) }),
           headers: { ...headers, authorization: `Bearer ${at.token}` },
         });
-  // A server that went away without a word is found out, however long its answer may take.
+  // Detects a server that vanished, even while a long answer is due.
   sent.setSocketKeepAlive(true, PROBE_AFTER_MS);
   const leave = (): void => void sent.destroy();
   signal.addEventListener('abort', leave, { once: true });
@@ -45,7 +45,7 @@ export async function* postForLines(posted: Posted): AsyncGenerator<string> {
       sent.once('error', reject);
       sent.end(body);
     });
-    // Told below: the loop ends without a last line then.
+    // Thrown below: the loop then ends without a last line.
     let failure: Error | undefined;
     answer.once('error', (cause) => (failure = cause));
     yield* createInterface({ input: answer, crlfDelay: Infinity });

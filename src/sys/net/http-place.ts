@@ -6,13 +6,13 @@ export type HttpServerPlace = string | HttpsPlace;
 export interface HttpsPlace {
   readonly host: string;
   readonly port: number;
-  /** Shown with each request; never told in an error. */
+  /** Sent with each request; never part of an error message. */
   readonly token: string;
-  /** By whom its certificate has to be signed (PEM); undefined: whom this machine trusts. */
+  /** The authority that must have signed its certificate (PEM); undefined: those that this machine trusts. */
   readonly authority: Uint8Array | undefined;
 }
 
-/** For messages. */
+/** The server's name, for messages. */
 export function placeName(at: HttpServerPlace): string {
   return typeof at === 'string' ? at : `https://${inUri(at.host)}:${at.port}`;
 }

@@ -18,37 +18,37 @@ import type { X509Credentials } from './tls-credentials.ts';
 import { type UnixPeer, unixPeer } from './unix-peer.ts';
 
 /*
- * HTTP 1.1 over a unix socket, or over TLS for other hosts, within bounds: whatever a peer sends ends at most its
- * own connection.
+ * HTTP 1.1 over a unix socket, or over TLS for other hosts, within bounds: no input of a peer ends more than its own
+ * connection.
  */
 export interface HttpRequest {
   readonly method: string;
-  /** Without the query. */
+  /** The path without the query. */
   readonly path: string;
-  /** Undefined: the kernel did not say who it is. */
+  /** Undefined: the kernel did not identify it. */
   readonly peer: UnixPeer | undefined;
-  /** Over TLS: where it comes from, and what it shows to be let in. */
+  /** Over TLS: its address, and the credentials that it shows. */
   readonly remote?: { readonly address: string; readonly authorization: string };
   readonly accept: string;
-  /** All of the body. Rejects FAILED where it is too long or its sender left. */
+  /** The whole body. Rejects FAILED where it is too long or its sender has gone. */
   body(): Promise<Uint8Array>;
-  /** Aborted when the peer leaves before it was answered. */
+  /** Aborted when the peer disconnects before it got its answer. */
   readonly signal: AbortSignal;
   /** Begins the answer; the connection ends with it if `close`. */
   begin(status: number, type: string, close?: boolean): void;
-  /** A piece of the answer that has begun. A peer that does not read it is disconnected. */
+  /** Sends a piece of the answer that has begun. A peer that does not read it is disconnected. */
   send(text: string): void;
   end(): void;
 }
 
 export interface HttpServer extends AsyncDisposable {
-  /** Refuses new connections and closes those that wait for nothing. Resolves when all have their answers. */
+  /** Refuses new connections and closes idle ones. Resolves when all requests are answered. */
   drain(): Promise<void>;
 }
 
 export interface HttpServerOptions {
   readonly at: HttpPlace;
-  /** Whether a peer may ask for anything: those who may not share little room. */
+  /** Whether a peer has any access: all peers without share a small number of connections. */
   readonly knows: (peer: UnixPeer) => boolean;
   readonly onRequest: (request: HttpRequest) => Promise<void>;
   /** The handler failed, which is our own fault; the peer is disconnected. */
@@ -57,7 +57,9 @@ export interface HttpServerOptions {
 
 export type HttpPlace =
   | { readonly kind: 'unix'; readonly path: string }
-  /** A listening unix socket that systemd opened: it stays open, with those that wait at it, when this process ends. */
+  /**
+   * A listening unix socket that systemd opened: it stays open, with its waiting connections, when this process ends.
+   */
   | { readonly kind: 'fd'; readonly fd: number };
 
 const HEADERS_LENGTH_MAX = 16 * 1024;
@@ -65,7 +67,7 @@ const HEADERS_TIMEOUT_MS = 10_000;
 const REQUEST_TIMEOUT_MS = 30_000;
 const KEEP_ALIVE_MS = 5000;
 const KEEP_ALIVE_PROBE_MS = 60_000;
-/** A request names things; the longest is a list of a machine's disks. */
+/** A request holds names; the longest is a list of a machine's disks. */
 const BODY_LENGTH_MAX = 1024 * 1024;
 /** An answer waits in memory for a slow reader up to this length. */
 const UNSENT_MAX = 8 * 1024 * 1024;
@@ -92,7 +94,7 @@ function admitted(socket: Socket, room: ConnectionRoom): Known | undefined {
   return place && { peer, place };
 }
 
-/** Everybody on this machine may connect: what they may do is decided by who they are. */
+/** Every user of this machine may connect: access depends on who the user is. */
 export async function serveHttp({
   at,
   knows,
@@ -129,9 +131,9 @@ export async function serveHttp({
 }
 
 export interface HttpsServer extends HttpServer {
-  /** With the port that was chosen, where 0 was asked for. */
+  /** The port; the one that was chosen, where 0 was given. */
   readonly port: number;
-  /** Those who connect from now on see it. Throws FAILED for what is no certificate with its key. */
+  /** Later connections get the new certificate. Throws FAILED if it is not a certificate with its key. */
   renew(credentials: X509Credentials): void;
 }
 
@@ -142,13 +144,13 @@ export interface HttpsServerOptions extends Omit<HttpServerOptions, 'at' | 'know
 
 /** Each takes a descriptor. */
 const CONNECTIONS_MAX = 128;
-/** Connections of one host, whichever of its IPv6 addresses it takes: others have to find room. */
+/** Connections of one host, regardless of which of its IPv6 addresses it uses: other hosts need room too. */
 const CONNECTIONS_OF_NETWORK_MAX = 16;
 
-/** Of those that are sent without waiting for answers each takes memory, before anybody knows from whom they are. */
+/** Requests that are sent without waiting for answers take memory each, before their sender is authenticated. */
 const REQUESTS_OF_CONNECTION_MAX = 32;
 
-/** Everybody who reaches the port may connect, by TLS 1.3 only: each request has to show what lets it in. */
+/** Every host that reaches the port may connect, by TLS 1.3 only: each request must carry its credentials. */
 export async function serveHttps({
   at,
   credentials,
@@ -195,14 +197,14 @@ interface Connected {
 }
 
 /**
- * Full is no reason to turn away a host that has few: the one that has most gives up the connection that it has had
- * for longest. Nothing of who they are is known yet.
+ * A full server does not turn away a host that has few connections: the host that has most loses its oldest. Nothing
+ * is known yet of who they are.
  */
 function limitConnections(server: TlsServer): void {
   const inside = new Set<Connected>();
   server.on('connection', (socket: Socket) => {
     socket.on('error', () => {});
-    // A host that went away without a word is found out.
+    // Detects a host that vanished.
     socket.setKeepAlive(true, KEEP_ALIVE_PROBE_MS);
     const network = peerNetwork(plainAddress(socket.remoteAddress ?? ''));
     const its = [...inside].filter((it) => it.network === network).length;
@@ -237,7 +239,7 @@ function secureOptions({ key, certificate }: X509Credentials) {
     createSecureContext(options);
   } catch (cause) {
     const { message } = cause as Error;
-    throw new SystemError('FAILED', `no certificate with its key: ${message}`, { cause });
+    throw new SystemError('FAILED', `not a certificate with its key: ${message}`, { cause });
   }
   return options;
 }
@@ -271,7 +273,7 @@ function requestOf(
   const left = new AbortController();
   response.on('close', () => {
     if (response.writableFinished) return;
-    left.abort(new SystemError('UNREACHABLE', 'the client has left'));
+    left.abort(new SystemError('UNREACHABLE', 'the client has disconnected'));
   });
   message.on('error', () => {});
   response.on('error', () => {});
@@ -300,14 +302,14 @@ function requestOf(
 async function bodyOf(message: IncomingMessage, response: ServerResponse): Promise<Uint8Array> {
   const tooLong = new SchemaError([], `a request has at most ${BODY_LENGTH_MAX} bytes`);
   if (Number(message.headers['content-length'] ?? 0) > BODY_LENGTH_MAX) throw tooLong;
-  // RFC 9110 10.1.1: a client that asks first does not send a request that will be refused, and sees the reason.
+  // RFC 9110 10.1.1: a client that asks first does not send a request that would be refused, and gets the reason.
   if (message.headers.expect !== undefined) response.writeContinue();
   const parts: Buffer[] = [];
   let length = 0;
   try {
     for await (const part of message as AsyncIterable<Buffer>) {
       length += part.length;
-      // Leaving the loop closes the connection: who does not say how much it sends gets no answer either.
+      // Leaving the loop closes the connection: a client that does not announce its length gets no answer either.
       if (length > BODY_LENGTH_MAX) throw tooLong;
       parts.push(part);
     }

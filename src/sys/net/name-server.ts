@@ -1,9 +1,9 @@
 import { Resolver } from 'node:dns/promises';
 
-/** What these mean: somebody is there who could not, or would not, answer this very question. */
+/** With these codes a name server did answer: it could not, or would not, answer this question. */
 const ANSWERS: readonly string[] = ['ENODATA', 'ENOTFOUND', 'ESERVFAIL', 'EREFUSED', 'ENOTIMP'];
 
-/** Whether a name server answers at all; else why not. */
+/** Whether a name server answers at all, and otherwise why not. */
 export async function askNameServer(
   address: string,
   timeoutMs: number,

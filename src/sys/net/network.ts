@@ -10,22 +10,22 @@ import { type UnixPeer, unixPeer } from './unix-peer.ts';
 export type Address =
   | { readonly kind: 'unix'; readonly path: string }
   | { readonly kind: 'tcp'; readonly host: string; readonly port: number }
-  /** A listening socket that someone else opened and hands on (systemd). */
+  /** A listening socket that another process opened and passed on (systemd). */
   | { readonly kind: 'fd'; readonly fd: number };
 
 export type PeerAddress = Exclude<Address, { kind: 'fd' }>;
 
-/** A host as it is known by: IPv4 is never written as IPv6. */
+/** A host by its address: IPv4 is never written as IPv6. */
 export interface Peer {
   readonly address: string;
   readonly port: number;
-  /** Whose socket it is, where it is on this machine and was looked up (socket-owner.ts). */
+  /** The owner of its socket, if it is on this machine and was looked up (socket-owner.ts). */
   readonly user?: number | undefined;
 }
 
 /** A connected stream of bytes. Nothing is received before `start`. */
 export interface ByteStream {
-  /** Of a stream over TCP. */
+  /** Set for a stream over TCP. */
   readonly peer: Peer | undefined;
   /** Our own end of it. */
   readonly local: Peer | undefined;
@@ -33,20 +33,20 @@ export interface ByteStream {
   readonly process: UnixPeer | undefined;
   /** `bytes` are lent until the call returns. */
   onBytes: (bytes: Uint8Array) => void;
-  /** Once, whoever ended it; with the error that did. */
+  /** Called once, whichever side ended it; with the error that ended it. */
   onClose: (error: Error | undefined) => void;
   start(): void;
-  /** `bytes` are lent until `sent` is called, which it is not once the stream has ended. */
+  /** `bytes` are lent until `sent` is called, which does not happen once the stream has ended. */
   write(bytes: Uint8Array, sent?: () => void): void;
   pause(): void;
   resume(): void;
-  /** Ends the stream with UNREACHABLE if nothing moves for so long; undefined: silence is fine. */
+  /** Ends the stream with UNREACHABLE if nothing moves for that long; undefined: silence is allowed. */
   limitSilence(ms: number | undefined): void;
-  /** From here on all is received into one memory, instead of new memory for each piece. */
+  /** From now on all data is received into this one memory, instead of new memory for each piece. */
   receiveInto(memory: Uint8Array): void;
-  /** Begins TLS, as the side that accepted. Rejects if the peer fails to. */
+  /** Begins TLS, as the side that accepted. Rejects if the peer does not complete it. */
   secure(credentials: TlsCredentials): Promise<void>;
-  /** Sends what was written, then closes. */
+  /** Sends all pending writes, then closes. */
   end(): void;
   destroy(): void;
 }
@@ -63,33 +63,33 @@ export type TlsCredentials =
 
 /** Disposing refuses new peers; streams that are open stay. */
 export interface Listener extends AsyncDisposable {
-  /** Where it listens: with the port that was chosen, where 0 was asked for. */
+  /** Where it listens, with the port that was chosen where 0 was given. */
   readonly address: Address;
-  /** Of TCP, whoever opened the socket. */
+  /** The TCP port, regardless of who opened the socket. */
   readonly port: number | undefined;
 }
 
-/** From then on a silent peer is asked every second (libuv) whether it is there, until DEAD_AFTER_MS are over. */
+/** From then on a silent peer is probed every second (libuv), until DEAD_AFTER_MS are over. */
 const PROBE_AFTER_MS = 20_000;
-/** Longer than a network's usual hiccups, and than a guest's host is frozen for a snapshot. */
+/** Longer than a network's usual hiccups, and longer than a guest's host is frozen for a snapshot. */
 const DEAD_AFTER_MS = 120_000;
 const SERVER_OPTIONS = {
   ...{ pauseOnConnect: true, noDelay: true },
   ...{ keepAlive: true, keepAliveInitialDelay: PROBE_AFTER_MS },
 };
 
-/** A host that went away without a word must not hold its connections, when it comes back and makes new ones. */
+/** A host that vanished must not keep its old connections open after it returns and makes new ones. */
 function limitDeadPeer(socket: Socket): void {
   const fd = descriptorOf(socket);
   if (fd !== undefined) limitUnacknowledged(fd, DEAD_AFTER_MS);
 }
 
 export interface ListenOptions {
-  /** A unix socket: all users of this machine may connect, and are to be asked who they are. */
+  /** A unix socket: all users of this machine may connect; the caller must check who they are. */
   readonly forAllUsers?: boolean;
 }
 
-/** A unix socket is made for this user only, unless it is for all; one that a dead process left is replaced. */
+/** A unix socket is made for this user only, unless `forAllUsers`; one that a dead process left is replaced. */
 export async function listen(
   address: Address,
   onStream: (stream: ByteStream) => void,
@@ -107,7 +107,7 @@ export async function listen(
       server.listen(listenOptions(at), resolve);
     });
   await anyFamily(address, begin);
-  // A peer that cannot be accepted (no descriptors left) is its own trouble only.
+  // A peer that cannot be accepted (no descriptors left) must affect no other peer.
   server.on('error', () => {});
   if (address.kind === 'unix') {
     const { path } = address;
@@ -122,7 +122,7 @@ export async function listen(
     address: address.kind === 'tcp' ? { ...address, port: portOf(server) ?? 0 } : address,
     port: portOf(server),
     async [Symbol.asyncDispose]() {
-      // Its callback would wait for all streams.
+      // Without a callback, which would wait for all streams.
       server.close();
     },
   };
@@ -143,10 +143,10 @@ export async function connect(address: PeerAddress): Promise<ByteStream> {
   return streamOf(socket);
 }
 
-/** As `ipv6.disable=1` makes it: the kernel has no IPv6 at all, and all addresses are those of IPv4. */
+/** With `ipv6.disable=1` the kernel has no IPv6 at all, and all addresses are those of IPv4. */
 const NO_FAMILY = 'EAFNOSUPPORT';
 
-/** `begin` listens at a place: there or, where all addresses were meant and there is no IPv6, at those of IPv4. */
+/** Calls `begin` to listen at a place or, where all addresses were meant and there is no IPv6, at all of IPv4. */
 export async function anyFamily<At extends object, T>(
   at: At,
   begin: (at: At) => Promise<T>,
@@ -186,10 +186,10 @@ export function plainAddress(address: string): string {
     : address;
 }
 
-/** Of the kernel's own limit for the path of a unix socket. */
+/** The kernel's own limit for the path of a unix socket. */
 const UNIX_PATH_MAX = 107;
 
-/** Makes room for a socket; one that a dead process left is removed. Rejects BUSY, EXISTS, DENIED, IO. */
+/** Makes a path free for a socket; one that a dead process left is removed. Rejects BUSY, EXISTS, DENIED, IO. */
 export async function clearPath(path: string): Promise<void> {
   if (Buffer.byteLength(path) > UNIX_PATH_MAX) {
     throw new SystemError('IO', `${path}: a socket's path has at most ${UNIX_PATH_MAX} bytes`);
@@ -206,7 +206,7 @@ function statusOf(path: string): Stats | undefined {
   return doing(`look at ${path}`, () => lstatSync(path, { throwIfNoEntry: false }));
 }
 
-/** In doubt (its queue is full, it is another user's) it is. */
+/** In doubt (its queue is full, it belongs to another user) the answer is yes. */
 async function isListenedAt(path: string): Promise<boolean> {
   try {
     const probe = await connect({ kind: 'unix', path });
@@ -221,8 +221,8 @@ async function isListenedAt(path: string): Promise<boolean> {
 const DEAD: ReadonlySet<SystemErrorCode> = new Set(['UNREACHABLE', 'NOT_FOUND']);
 
 /**
- * Removes the sockets of this user in a directory that have such a name and at which no process listens any more, and
- * answers their paths. Rejects where the directory cannot be read.
+ * Removes this user's sockets in a directory that have such a name and at which no process listens any longer, and
+ * returns their paths. Rejects where the directory cannot be read.
  */
 export async function clearSockets(
   directory: string,
@@ -240,7 +240,7 @@ export async function clearSockets(
   return removed;
 }
 
-/** Node refuses some paths before it asks the kernel, and not as the kernel does. */
+/** Node refuses some paths itself before it asks the kernel, with errors unlike the kernel's. */
 function doing<T>(what: string, work: () => T): T {
   try {
     return work();
@@ -267,7 +267,7 @@ function streamOf(accepted: Socket, process?: UnixPeer): ByteStream {
       closed = true;
       stream.onClose(failure);
     });
-    // A peer that closes its half has nothing more to ask.
+    // A peer that closes its half sends no further requests.
     next.on('end', () => next.end());
   }
   function flow(): void {
@@ -304,7 +304,7 @@ function streamOf(accepted: Socket, process?: UnixPeer): ByteStream {
       if (!(socket instanceof Socket) || 'encrypted' in socket) return;
       const old = socket;
       if (old.writableLength > 0) {
-        // The last words of a handshake are still on their way.
+        // The last bytes of a handshake are still on their way.
         old.write('', () => closed || stream.receiveInto(memory));
         return;
       }
@@ -335,9 +335,9 @@ function streamOf(accepted: Socket, process?: UnixPeer): ByteStream {
 }
 
 /**
- * The same connection under a socket that reads into `memory`. Node has an option for that (`onread`)
- * but no way to give it to a socket that a server accepted, so its handle moves to a new one. This
- * leans on Node's inside, which is pinned; where it is not as expected, all goes on as before.
+ * Moves the connection to a socket that reads into `memory`. Node has an option for that (`onread`) but no way to
+ * give it to a socket that a server accepted, so its handle moves to a new socket. This relies on internals of Node,
+ * whose version is pinned; where they are not as expected, the old socket stays in use.
  */
 function adopt(
   old: Socket,
@@ -359,7 +359,7 @@ function adopt(
     },
     allowHalfOpen: false,
   } as ConstructorParameters<typeof Socket>[0]);
-  // The server counts its connections, and does so when they end.
+  // The server counts its connections, and decrements when they end.
   Object.assign(next, { _server: inside._server, server: inside.server });
   inside._handle = null;
   inside._server = null;

@@ -4,16 +4,16 @@ import { SystemError } from '../base/system-error.ts';
 /** A set of hosts: addresses and networks of both families. */
 export interface Networks {
   has(address: string): boolean;
-  /** As they were given. */
+  /** The names as they were given. */
   readonly names: readonly string[];
 }
 
-/** This host, by whatever address of its own. */
+/** This host, by any of its loopback addresses. */
 export const LOOPBACK: readonly string[] = ['127.0.0.0/8', '::1'];
 
 const BITS = { 4: 32, 6: 128 } as const;
 
-/** `10.0.0.7`, `10.0.0.0/24`, `fd00::/8`. Rejects what is neither (INVALID). */
+/** `10.0.0.7`, `10.0.0.0/24`, `fd00::/8`. Throws INVALID for anything else. */
 export function parseNetworks(names: readonly string[]): Networks {
   const list = new BlockList();
   for (const name of names) {
@@ -39,12 +39,14 @@ export function parseNetworks(names: readonly string[]): Networks {
   };
 }
 
-/** An address with the length of its network's prefix, `10.0.0.7/24`; undefined: it is none, or one with a zone. */
+/**
+ * An address with the length of its network's prefix, `10.0.0.7/24`; undefined: not an address, or one with a zone.
+ */
 export function parseHostAddress(text: string): HostAddress | undefined {
   const [address, prefix, ...more] = text.split('/');
   const version = isIP(address!);
   if (version === 0 || more.length > 0 || !/^\d{1,3}$/.test(prefix ?? '')) return undefined;
-  // RFC 4007 11: `fe80::1%eth0` names an interface of whoever reads it.
+  // RFC 4007 11: `fe80::1%eth0` names an interface of the host that reads it.
   if (address!.includes('%')) return undefined;
   const length = Number(prefix);
   const family = version as 4 | 6;
@@ -57,7 +59,7 @@ export interface HostAddress {
   readonly family: 4 | 6;
 }
 
-/** 4 or 6; undefined: it is no address. */
+/** 4 or 6; undefined: not an address. */
 export function addressFamily(text: string): 4 | 6 | undefined {
   const version = isIP(text);
   return version === 0 ? undefined : (version as 4 | 6);
@@ -66,7 +68,7 @@ export function addressFamily(text: string): 4 | 6 | undefined {
 /** Words of 16 bits in the part of an IPv6 address that names a network: a host has all addresses in one. */
 const NETWORK_WORDS = 4;
 
-/** What a peer cannot change by taking another address: an IPv4 address, or the /64 of an IPv6 address. */
+/** The part that a peer cannot change by taking another address: an IPv4 address, or the /64 of an IPv6 address. */
 export function peerNetwork(address: string): string {
   if (isIP(address) !== 6) return address;
   const [head = '', tail] = address.split('::');
@@ -80,12 +82,12 @@ export function peerNetwork(address: string): string {
   return `${known.slice(0, NETWORK_WORDS).join(':')}::/64`;
 }
 
-/** Who listens there does so at all addresses, and clients have to be told another. */
+/** A server that listens there listens at all addresses, and clients need another address to connect to. */
 export function isAnyAddress(host: string): boolean {
   return isIP(host) !== 0 && /^[0:.]+$/.test(host);
 }
 
-/** A host where a port or a path follows it: an IPv6 address has colons of its own (RFC 3986 3.2.2). */
+/** Writes a host so that a port or a path may follow: an IPv6 address has colons of its own (RFC 3986 3.2.2). */
 export function inUri(host: string): string {
   return host.includes(':') ? `[${host}]` : host;
 }

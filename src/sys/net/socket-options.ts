@@ -13,15 +13,15 @@ const IPPROTO_TCP = 6;
 const TCP_USER_TIMEOUT = 18;
 const AF_INET6 = 10;
 
-/** Undefined: it is closed. */
+/** Undefined: the socket is closed. */
 export function descriptorOf(socket: Socket): number | undefined {
-  // Node has no public name for it; the version of Node is pinned.
+  // Node has no public API for it; the version of Node is pinned.
   const { _handle: handle } = socket as unknown as { _handle: { readonly fd?: number } | null };
   const fd = handle?.fd;
   return fd === undefined || fd < 0 ? undefined : fd;
 }
 
-/** As 32-bit words; undefined: the kernel has no answer. */
+/** The value as 32-bit words; undefined: the kernel has none. */
 export function socketOption(fd: number, name: number, lengthMax: number): number[] | undefined {
   const bytes = new Uint8Array(lengthMax);
   const length = Uint32Array.of(lengthMax);
@@ -30,8 +30,8 @@ export function socketOption(fd: number, name: number, lengthMax: number): numbe
 }
 
 /**
- * After so long without a sign of what was sent to it, or without room for it, a peer counts as gone (tcp(7)). Probes
- * of silent peers (SO_KEEPALIVE) do not look after one to which something is on its way.
+ * A peer counts as gone when for so long it acknowledged nothing of what was sent to it, or had no room for it
+ * (tcp(7)). Probes of silent peers (SO_KEEPALIVE) do not cover a peer to which data is on its way.
  */
 export function limitUnacknowledged(fd: number, ms: number): void {
   const value = new Uint8Array(Uint32Array.of(ms).buffer);

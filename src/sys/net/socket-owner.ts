@@ -4,35 +4,35 @@ import type { Peer } from './network.ts';
 import { addressFamily, LOOPBACK, parseNetworks } from './networks.ts';
 
 /*
- * Whose socket is at the other end of a connection over TCP, where that is on this machine too: any local user may
- * connect, and an address says nothing about which one it is. The kernel lists all sockets with their owners in
- * /proc/net/tcp and tcp6 (Linux, Documentation/networking/proc_net_tcp.rst). A socket that its process has closed is
- * listed as root's while it waits for its end: only one that is connected, and has an inode, counts.
+ * Finds who owns the socket at the other end of a TCP connection, if that is on this machine too: any local user may
+ * connect, and an address does not say which one. The kernel lists all sockets with their owners in /proc/net/tcp and
+ * tcp6 (Linux, Documentation/networking/proc_net_tcp.rst). A socket that its process has closed is listed as root's
+ * while it waits for its end: only one that is connected, and has an inode, counts.
  */
 export type SocketOwner =
   /** A user of this machine. */
   | number
-  /** Another machine's. */
+  /** The socket of another machine. */
   | 'elsewhere'
-  /** It was of this machine, and is not connected any more. */
+  /** It was a socket of this machine, and is no longer connected. */
   | 'gone';
 
 export interface SocketOwners {
-  /** `local` is our own end. Rejects nothing: what cannot be read is `gone` for addresses of this machine. */
+  /** `local` is our own end. Never rejects: for addresses of this machine an unreadable list counts as `gone`. */
   of(peer: Peer, local: Peer): Promise<SocketOwner>;
 }
 
 const loopback = parseNetworks(LOOPBACK);
 const ESTABLISHED = '01';
-/** The kernel hands its list out in pages; a line may slip from one to the other while others end. */
+/** The kernel gives its list in pages; a line may slip from one to another while other connections end. */
 const LOOKS = 2;
 
-/** `readTable` gives the kernel's list by the name of its file. */
+/** `readTable` returns the kernel's list by the name of its file. */
 export function socketOwners(readTable = readFromKernel): SocketOwners {
   let running: Promise<unknown> = Promise.resolve();
   let next: Promise<readonly string[]> | undefined;
 
-  /** One reading at a time: those who ask while one is under way share the next. */
+  /** One reading at a time: callers that ask while one is under way share the next. */
   async function tables(): Promise<readonly string[]> {
     next ??= running.then(() => {
       next = undefined;
@@ -65,7 +65,7 @@ function isOwnAddress(address: string): boolean {
   return loopback.has(plain) || ownAddresses().includes(plain);
 }
 
-/** None where the kernel does not tell (a sandbox without netlink): sockets that are connected are listed anyway. */
+/** Empty where the kernel does not list them (a sandbox without netlink): connected sockets are listed anyway. */
 function ownAddresses(): string[] {
   try {
     const all = Object.values(networkInterfaces()).flatMap((it) => it ?? []);
@@ -75,7 +75,7 @@ function ownAddresses(): string[] {
   }
 }
 
-/** `ends`: how its line names both. */
+/** `ends`: both ends as the line of the socket names them. */
 function ownerIn(table: string, ends: string): number | 'gone' | undefined {
   const at = table.indexOf(ends);
   if (at < 0) return undefined;
@@ -101,7 +101,7 @@ function port(peer: Peer): string {
   return hex(peer.port, 4);
 }
 
-/** Words of 32 bits as this machine keeps them: the processors that Linux runs on here are little-endian. */
+/** 32-bit words in this machine's byte order: all processors that Holdfast supports are little-endian. */
 function hexOf4(address: string): string {
   return address
     .split('.')

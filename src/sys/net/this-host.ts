@@ -3,8 +3,8 @@ import type { Address } from './network.ts';
 import { isAnyAddress, LOOPBACK, parseNetworks } from './networks.ts';
 
 /**
- * The machine's name, and its addresses that others may reach: neither loopback nor link-local. None where the kernel
- * does not tell (a sandbox without netlink): whoever shows them goes on without.
+ * The machine's name, and its addresses that other hosts may reach: neither loopback nor link-local. Without
+ * addresses where the kernel does not list them (a sandbox without netlink): callers that show them do without.
  */
 export function thisHost(query: typeof networkInterfaces = networkInterfaces): {
   readonly name: string;
@@ -16,9 +16,9 @@ export function thisHost(query: typeof networkInterfaces = networkInterfaces): {
 }
 
 /**
- * Where clients reach what listens at all addresses of this machine: an address among those that are let in, else one
- * in their network, else the first, IPv4 before IPv6; where the kernel tells of none, the machine's name. `allow`:
- * addresses and networks, undefined: all hosts.
+ * Where clients reach a server that listens at all addresses of this machine: an address among the allowed ones,
+ * otherwise one in their network, otherwise the first, IPv4 before IPv6; where the kernel lists none, the machine's
+ * name. `allow`: addresses and networks, undefined: all hosts.
  */
 export function reachableAt(
   allow: readonly string[] | undefined,
@@ -54,7 +54,7 @@ function interfacesBy(query: typeof networkInterfaces): ReturnType<typeof networ
   }
 }
 
-/** Listening everywhere is not an address that a client can be given. */
+/** A client cannot connect to the address that means "all addresses": this returns one that it can use. */
 export function reachableAddress(address: Address): Address {
   const isAny = address.kind === 'tcp' && isAnyAddress(address.host);
   return isAny ? { ...address, host: reachableAt(undefined) } : address;

@@ -5,7 +5,7 @@ import type { TlsCredentials } from './network.ts';
 
 export type X509Credentials = Extract<TlsCredentials, { kind: 'x509' }>;
 
-/** Paths, for messages. */
+/** Paths of the files, for messages. */
 export interface X509Names {
   readonly key: string;
   readonly certificate: string;
@@ -13,8 +13,8 @@ export interface X509Names {
 }
 
 /**
- * Throws FAILED, naming the file, for credentials that no client could be served with: now the administrator reads why.
- * Else the first client would find out, and no message would say why.
+ * Throws FAILED, naming the file, for credentials with which no client could be served: this way the administrator
+ * reads why. Otherwise the first client would fail, and no message would say why.
  */
 export function checkX509(
   { key, certificate, authority }: X509Credentials,
@@ -40,8 +40,8 @@ export function checkX509(
 }
 
 /**
- * Why clients will refuse what was checked before, if their clocks are as this one; undefined: they will not. That is
- * not for this side alone to decide: a machine whose clock is wrong still serves its guests.
+ * Why clients will refuse these (already checked) credentials, if their clocks agree with this one; undefined: they
+ * will not. This side alone must not decide it: a machine whose clock is wrong still serves its guests.
  */
 export function datesProblem(
   { certificate, authority }: X509Credentials,
@@ -66,7 +66,7 @@ function keyIn(bytes: Uint8Array, name: string): KeyObject {
   try {
     return createPrivateKey(Buffer.from(bytes));
   } catch (cause) {
-    // Not what it says: that may repeat what it found.
+    // Without the cause's message, which may quote the contents.
     throw new SystemError('FAILED', `${name} is not a private key in PEM without a passphrase`, {
       cause,
     });

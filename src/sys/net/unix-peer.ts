@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { descriptorOf, SO_PEERCRED, SO_PEERGROUPS, socketOption } from './socket-options.ts';
 
-/** The process at the other end of a unix socket, as the kernel vouches for it at the time that it connected. */
+/** The process at the other end of a unix socket, as the kernel saw it when it connected. */
 export interface UnixPeer {
   readonly pid: number;
   readonly uid: number;
@@ -14,7 +14,7 @@ const CREDENTIALS_LENGTH = 12;
 /** NGROUPS_MAX of Linux. */
 const GROUPS_MAX = 65_536;
 
-/** Undefined: the kernel does not say, or it is gone already. */
+/** Undefined: the kernel does not say, or the process is gone already. */
 export function unixPeer(socket: Socket): UnixPeer | undefined {
   const fd = descriptorOf(socket);
   if (fd === undefined) return undefined;
@@ -25,17 +25,17 @@ export function unixPeer(socket: Socket): UnixPeer | undefined {
   return { pid, uid, gids: [gid, ...groups] };
 }
 
-/** Of a group by its name in /etc/group; undefined: there is none. */
+/** The ID of a group by its name in /etc/group; undefined: there is none. */
 export function groupId(name: string): number | undefined {
   return idIn('/etc/group', name);
 }
 
-/** Of a user by its name in /etc/passwd; undefined: there is none. */
+/** The ID of a user by its name in /etc/passwd; undefined: there is none. */
 export function userId(name: string): number | undefined {
   return idIn('/etc/passwd', name);
 }
 
-/** Groups of a user by /etc/passwd and /etc/group: for what is known of by its user ID only. */
+/** Groups of a user by /etc/passwd and /etc/group: for a process of which only the user ID is known. */
 export function groupsOf(uid: number): number[] {
   const lines = (file: string): string[][] =>
     readFileSync(file, 'utf8')

@@ -6,14 +6,14 @@ export interface WebPost {
   readonly url: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: Uint8Array;
-  /** Until the answer's first line is there. */
+  /** The time until the answer's first line has arrived. */
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
 }
 
 /**
- * Posts `body` and answers the status; redirections are not followed. Rejects UNREACHABLE and others. Nothing that it
- * says names more of the address than its host: what stands in the rest may be a secret.
+ * Posts `body` and returns the status; redirections are not followed. Rejects UNREACHABLE and others. Error messages
+ * name only the host of the address: the rest may hold a secret.
  */
 export async function postToWeb({
   url,
@@ -41,7 +41,7 @@ export async function postToWeb({
     }
     throw systemError(cause, `post to ${host}`);
   } finally {
-    // What else the answer says is of no interest, and may be endless.
+    // The rest of the answer is not needed, and may be endless.
     sent.on('error', () => {});
     sent.destroy();
   }

@@ -4,12 +4,12 @@ import { fileURLToPath } from 'node:url';
 import { libc, SET_IO_FLUSHER } from '../base/libc.ts';
 import { systemError } from '../base/system-error.ts';
 
-/** A process of our own code, for what may die, or be killed, at any time. Disposing kills it. */
+/** A process that runs our own code, for work that may die, or be killed, at any time. Disposing kills it. */
 export interface OwnProcess<In, Out> extends AsyncDisposable {
   readonly pid: number;
   readonly isRunning: boolean;
   post(message: In): void;
-  /** Resolves with how it ended, in words. */
+  /** Resolves with how it ended, as text. */
   readonly ended: Promise<string>;
   kill(signal: NodeJS.Signals): void;
   /** Set before the first turn of the event loop after the start. */
@@ -20,9 +20,9 @@ export interface OwnProcess<In, Out> extends AsyncDisposable {
 const BACKGROUND_NICE = 10;
 
 export interface OwnProcessOptions {
-  /** Lent; the process has them as 3 and up. */
+  /** Lent; the process gets them as 3 and up. */
   readonly descriptors: readonly number[];
-  /** The kernel writes files out through it: see `asFlusher`. */
+  /** The kernel writes files out through this process: see `asFlusher`. */
   readonly servesFiles: boolean;
 }
 
@@ -45,7 +45,7 @@ export async function startOwnProcess<In, Out>(
     child.once('spawn', resolve);
     child.once('error', (cause) => reject(systemError(cause, `start ${script.pathname}`)));
   });
-  // Later ones are of messages to a process that has just died: `ended` tells that.
+  // Later errors come from messages to a process that has just died: `ended` reports that.
   child.on('error', () => {});
   const it: OwnProcess<In, Out> = {
     pid: child.pid!,
@@ -68,8 +68,9 @@ export async function startOwnProcess<In, Out>(
 }
 
 /**
- * What serves a file system must not wait, when it needs memory, for the kernel to write something out through
- * that very file system (prctl(2), PR_SET_IO_FLUSHER): a child inherits it. Only root may; others go without.
+ * A process that serves a file system must not, when it needs memory, wait for the kernel to write something out
+ * through that very file system (prctl(2), PR_SET_IO_FLUSHER); a child inherits the flag. Only root may set it;
+ * others do without.
  */
 function asFlusher<T>(start: () => T): T {
   const isOurs = libc().prctl(SET_IO_FLUSHER, 1) === 0;
@@ -83,17 +84,17 @@ function asFlusher<T>(start: () => T): T {
 /** The process's own side. */
 export interface ProcessSide<In, Out> {
   post(message: Out): void;
-  /** The first that comes. */
+  /** Resolves with the first message. */
   receive(): Promise<In>;
-  /** All that come from now on. */
+  /** Passes on all messages from now on. */
   listen(hear: (message: In) => void): void;
-  /** Whatever else this machine has to do goes first. */
+  /** Lets all other work of this machine go first. */
   stepBack(): void;
-  /** Signals that a terminal or a service manager sends to all are left to the one that started this. */
+  /** Ignores the signals that a terminal or a service manager sends to all processes: the parent handles them. */
   leaveSignals(): void;
-  /** The process that started this one is gone. */
+  /** Called when the process that started this one has gone. */
   onOrphaned(then: () => void): void;
-  /** Nothing more is said: the process ends when its work has. */
+  /** Closes the channel: the process ends when its work is done. */
   close(): void;
 }
 
@@ -101,7 +102,7 @@ export function processSide<In, Out>(): ProcessSide<In, Out> {
   let underWay = 0;
   let isClosing = false;
 
-  /** What is still under way would be lost. */
+  /** Messages still under way would be lost. */
   function disconnectOnceSaid(): void {
     if (isClosing && underWay === 0 && process.connected) process.disconnect();
   }

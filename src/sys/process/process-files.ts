@@ -4,7 +4,7 @@ import { SystemError, systemError } from '../base/system-error.ts';
 
 const PRLIMIT_MS = 60_000;
 
-/** Where the files really lie that a process of our own user has open, whatever names led there. */
+/** The real paths of the files that a process of our own user has open, regardless of the names used. */
 export async function openPaths(pid: number): Promise<string[]> {
   const directory = descriptorsOf(pid);
   const links = await Promise.all(
@@ -14,18 +14,18 @@ export async function openPaths(pid: number): Promise<string[]> {
   return links.filter((it) => it?.startsWith('/') === true).map((it) => it!.replace(DELETED, ''));
 }
 
-/** proc_pid_fd(5): what has no name any more. */
+/** proc_pid_fd(5): the mark of a file that has been deleted. */
 const DELETED = / \(deleted\)$/;
 
 /**
- * From here on a process of our own user opens nothing: it goes on with what it has, and gets EMFILE for anything else.
- * Rejects FAILED.
+ * From now on a process of our own user opens nothing: it continues with what it has, and gets EMFILE for anything
+ * else. Rejects FAILED.
  */
 export async function openNoMore(pid: number): Promise<void> {
   const taken = new Set(await descriptors(pid));
   let free = 0;
   while (taken.has(free)) free++;
-  // Numbers above the limit that are open stay so. A smaller one would have poll(2) refuse what it waits for.
+  // Open descriptors above the limit stay open. With a smaller limit poll(2) would refuse those that it waits for.
   const limit = `--nofile=${free}:${free}`;
   const { code, stderr } = await run('prlimit', [`--pid=${pid}`, limit], { timeoutMs: PRLIMIT_MS });
   if (code !== 0) throw new SystemError('FAILED', `prlimit: ${stderr.trim()}`);
@@ -44,7 +44,7 @@ async function descriptors(pid: number): Promise<number[]> {
   }
 }
 
-/** Undefined: it was closed meanwhile. */
+/** Undefined: it was closed in the meantime. */
 async function linkOf(path: string): Promise<string | undefined> {
   try {
     return await promises.readlink(path);

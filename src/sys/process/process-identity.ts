@@ -1,15 +1,18 @@
 import { readFileSync } from 'node:fs';
 
-/** A process that is not mistaken for a later one of the same number, also after the host was restarted. */
+/**
+ * Identifies a process, so that a later one with the same ID is not mistaken for it, even after a restart of the
+ * host.
+ */
 export interface ProcessIdentity {
   readonly pid: number;
-  /** Clock ticks between the host's start and its own. */
+  /** Clock ticks between the host's start and the process's own. */
   readonly started: number;
-  /** The host's start. */
+  /** Identifies the host's start. */
   readonly boot: string;
 }
 
-/** proc(5): `starttime`, counted behind the name, which may hold anything. */
+/** proc(5): `starttime`, counted after the name, which may hold any characters. */
 const STARTED_FIELD = 22;
 const FIELDS_BEFORE = 3;
 
@@ -22,7 +25,7 @@ export function isAlive(identity: ProcessIdentity, boot: string): boolean {
   return identity.boot === boot && startedOf(identity.pid) === identity.started;
 }
 
-/** Does nothing where it is gone. */
+/** Does nothing if the process is gone. */
 export function sendSignal(identity: ProcessIdentity, signal: NodeJS.Signals, boot: string): void {
   try {
     if (isAlive(identity, boot)) process.kill(identity.pid, signal);
@@ -31,7 +34,7 @@ export function sendSignal(identity: ProcessIdentity, signal: NodeJS.Signals, bo
   }
 }
 
-/** Undefined: there is none, or it has ended and only waits for its parent. */
+/** Undefined: there is no such process, or it has ended and only waits for its parent. */
 function startedOf(pid: number): number | undefined {
   let stat: string;
   try {

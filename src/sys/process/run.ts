@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { SystemError, systemError } from '../base/system-error.ts';
 
-/** More output than this from a tool is not an answer any more; the rest is dropped. */
+/** Output beyond this cannot be a sensible answer; the rest is dropped. */
 const OUTPUT_LENGTH_MAX = 16 * 1024 * 1024;
 
 export interface Finished {
@@ -14,16 +14,16 @@ export interface Finished {
 
 export interface RunOptions {
   readonly timeoutMs?: number;
-  /** For its standard input; else that is empty. */
+  /** Its standard input; empty by default. */
   readonly input?: string;
   readonly signal?: AbortSignal;
-  /** The program has them as 3 and up. Lent. */
+  /** Lent; the program gets them as 3 and up. */
   readonly descriptors?: readonly number[];
-  /** Beside our own. */
+  /** Added to our own. */
   readonly environment?: Readonly<Record<string, string>>;
 }
 
-/** A program that runs beside us; disposing ends it (SIGTERM, then SIGKILL) and waits. */
+/** A program that runs beside this process; disposing ends it (SIGTERM, then SIGKILL) and waits. */
 export interface Program extends AsyncDisposable {
   readonly pid: number;
   readonly exited: Promise<Finished>;
@@ -31,7 +31,7 @@ export interface Program extends AsyncDisposable {
 }
 
 export interface StartOptions {
-  /** `inherit`: the program has our terminal. `capture`: its output ends up in `exited`. */
+  /** `inherit`: the program uses our terminal. `capture`: its output ends up in `exited`. */
   readonly output: 'inherit' | 'capture';
 }
 
@@ -47,7 +47,7 @@ export async function start(
     stdio: output === 'inherit' ? 'inherit' : ['ignore', 'pipe', 'pipe'],
   });
   const exited = finished(child);
-  // Whoever waits for it still sees the failure.
+  // Callers that await it still see the failure.
   exited.catch(() => {});
   await new Promise<void>((resolve, reject) => {
     child.once('spawn', resolve);
@@ -69,7 +69,7 @@ export async function start(
   };
 }
 
-/** Runs a program to its end. Its exit code is the caller's to judge. */
+/** Runs a program to its end. The caller judges its exit code. */
 export async function run(
   command: string,
   args: readonly string[],
@@ -82,7 +82,7 @@ export async function run(
     killSignal: 'SIGKILL',
     ...(environment && { env: { ...process.env, ...environment } }),
   });
-  // It may end without reading: its exit code says so.
+  // It may end without reading its input: the exit code shows that.
   child.stdin?.on('error', () => {});
   child.stdin?.end(input);
   try {
@@ -142,7 +142,10 @@ export function isSuperuser(): boolean {
 /** capabilities(7). */
 const CAP_NET_BIND_SERVICE = 10n;
 
-/** Whether this process may listen on ports below 1024: root usually, and a service to which systemd gave that much. */
+/**
+ * Whether this process may listen on ports below 1024: usually root, and a service to which systemd gave that
+ * capability.
+ */
 export function mayListenOnLowPorts(): boolean {
   const mask = /^CapEff:\s*([0-9a-f]+)$/m.exec(readFileSync('/proc/self/status', 'latin1'))?.[1];
   return mask !== undefined && ((BigInt(`0x${mask}`) >> CAP_NET_BIND_SERVICE) & 1n) === 1n;

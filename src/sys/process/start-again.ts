@@ -1,9 +1,9 @@
 import { flushCompileCache } from 'node:module';
 
 /**
- * Begins this process anew, with the same ID and words, as one of Node with these flags too; returns if it has them
- * already. What is compiled by now is not compiled again, and leaves the memory: the compiler that strips types takes
- * 40 MiB. Nothing may be open or under way.
+ * Starts this process again, with the same ID and arguments, and with these flags of Node too; returns if it has them
+ * already. Code compiled so far is not compiled again, and leaves the memory: the compiler that strips types takes 40
+ * MiB. Nothing may be open or under way.
  */
 export function startAnewWith(flags: readonly string[]): void {
   const { execArgv, argv, execPath, env } = process;

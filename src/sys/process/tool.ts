@@ -3,29 +3,29 @@ import type { Readable, Writable } from 'node:stream';
 import { SystemError, systemError } from '../base/system-error.ts';
 
 /*
- * Programs of other people that work on what we do not trust. Each is a process group of its own that dies
- * with us, however we end (a signal of the kernel), that is killed as a group when its time is up, and that
- * is given up if even that does not end it: a program that sleeps in a dead file system cannot be killed,
- * and nobody waits for it. Start them from the main thread: the signal comes when the starting thread ends.
+ * Third-party programs that work on untrusted data. Each is a process group of its own that dies with us, however we
+ * end (a signal of the kernel), that is killed as a group when its time is up, and that is given up if even that does
+ * not end it: a program that sleeps in a dead file system cannot be killed, and must not be waited for. Start them
+ * from the main thread: the signal comes when the starting thread ends.
  */
 export interface ToolOptions {
-  /** Until it has ended. */
+  /** The time until it must have ended. */
   readonly timeoutMs?: number;
-  /** Without a byte of output, unless we are the ones who do not take it. */
+  /** The time without a byte of output, unless we are the side that does not read it. */
   readonly idleMs?: number;
   readonly signal?: AbortSignal;
-  /** Beyond PATH, HOME, TMPDIR and an UTF-8 locale without translations. */
+  /** Added to PATH, HOME, TMPDIR and a UTF-8 locale without translations. */
   readonly environment?: Readonly<Record<string, string>>;
-  /** Address space in bytes. */
+  /** Limit of its address space in bytes. */
   readonly memoryMax?: number;
 }
 
 export interface ToolEnd {
   /** Undefined: a signal ended it. */
   readonly code: number | undefined;
-  /** Why we ended it. */
+  /** Why we stopped it. */
   readonly stopped: 'timeout' | 'aborted' | 'killed' | undefined;
-  /** The first of it. */
+  /** The first part of its standard error. */
   readonly stderr: string;
 }
 
@@ -35,16 +35,16 @@ export interface Tool extends AsyncDisposable {
   readonly stdout: Readable;
   /** Never rejects. */
   readonly ended: Promise<ToolEnd>;
-  /** What it has said on its standard error. */
+  /** What it has written to its standard error. */
   stderr(): string;
-  /** All of its group, at once. */
+  /** Kills its whole group at once. */
   kill(): void;
 }
 
 const STDERR_LENGTH_MAX = 64 * 1024;
-/** More output than this from a tool is not an answer any more. */
+/** Output beyond this cannot be a sensible answer. */
 const STDOUT_LENGTH_MAX = 16 * 1024 * 1024;
-/** What is not gone so long after a SIGKILL sleeps in the kernel. */
+/** A process that is not gone so long after a SIGKILL sleeps in the kernel. */
 const GIVE_UP_MS = 3000;
 const NOT_STARTED = /^(setpriv|prlimit): failed to execute/m;
 
@@ -67,14 +67,14 @@ export async function startTool(
     child.once('error', (cause) => reject(systemError(cause, `start ${command}`)));
   });
   const stderr = firstOf(child.stderr);
-  // It may end without reading: that is no failure of ours.
+  // It may end without reading its input: that is not a failure of ours.
   child.stdin.on('error', () => {});
   let stopped: ToolEnd['stopped'];
   let isOver = false;
   const { ended, giveUp } = endOf(child, () => ({ stopped, stderr: stderr() }));
 
   function stop(why: NonNullable<ToolEnd['stopped']>): void {
-    // Not whether it has ended: a child of it may keep its output open.
+    // Does not check whether it has ended: a child of it may keep its output open.
     if (stopped !== undefined || isOver) return;
     stopped = why;
     killGroup(child);
@@ -122,7 +122,7 @@ export async function runTool(
   });
   tool.stdin.end(input ?? '');
   const end = await tool.ended;
-  if (length > STDOUT_LENGTH_MAX) throw new SystemError('IO', `${command} does not stop talking`);
+  if (length > STDOUT_LENGTH_MAX) throw new SystemError('IO', `${command} printed too much`);
   return { ...end, stdout: Buffer.concat(parts) };
 }
 
@@ -151,7 +151,7 @@ function killGroup(child: ChildProcess): void {
   try {
     process.kill(-child.pid!, 'SIGKILL');
   } catch {
-    // It has just ended by itself.
+    // It has just ended on its own.
   }
 }
 
@@ -162,7 +162,7 @@ function watchIdle(child: ChildProcess, idleMs: number, onIdle: () => void): Nod
   const timer = setInterval(
     () => {
       const now = performance.now();
-      // Bytes that wait here wait for us.
+      // Bytes that are buffered here wait for us, not for the tool.
       if (stdout.bytesRead !== seen || stdout.readableLength > 0) quietSince = now;
       seen = stdout.bytesRead;
       if (now - quietSince >= idleMs) onIdle();

@@ -1,20 +1,20 @@
 import { parentPort, receiveMessageOnPort, Worker, workerData } from 'node:worker_threads';
 import { systemError } from '../base/system-error.ts';
 
-/** A thread of our own code. `In` is what it is sent, `Out` what it sends back. */
+/** A thread that runs our own code. `In` is the type of messages to it, `Out` of messages from it. */
 export interface WorkerThread<In, Out> extends AsyncDisposable {
   post(message: In): void;
   /** Set before the first turn of the event loop after the start. */
   onMessage: (message: Out) => void;
-  /** Called once: the thread could not be started, died of an uncaught error, or ended unasked. */
+  /** Called once if the thread could not be started, died of an uncaught error, or ended unexpectedly. */
   onFailure: (error: Error) => void;
-  /** Whether it keeps the process alive. */
+  /** Sets whether it keeps the process alive. */
   hold(keep: boolean): void;
 }
 
 const NO_ROOM = 'ERR_WORKER_INIT_FAILED';
 
-/** Where the machine has no room for another thread, `onFailure` is called, as for one that dies later. */
+/** If the machine cannot start another thread, `onFailure` is called, as for one that dies later. */
 export function startWorker<In, Out>(
   script: URL,
   data: unknown,
@@ -40,7 +40,7 @@ export function startWorker<In, Out>(
     },
   };
   worker.on('message', (message: Out) => thread.onMessage(message));
-  // Of an uncaught error the end is told after it: only then does the thread touch nothing any more.
+  // After an uncaught error this waits for `exit`: only then does the thread touch nothing any longer.
   worker.on('error', (error: Error) => {
     failure = error;
   });
@@ -71,7 +71,7 @@ export interface WorkerSide<In, Out> {
   readonly data: unknown;
   post(message: Out): void;
   listen(receive: (message: In) => void): void;
-  /** The next message that has come, for a thread that sleeps elsewhere than in its event loop. */
+  /** The next message that has arrived, for a thread that waits outside its event loop. */
   receive(): In | undefined;
 }
 

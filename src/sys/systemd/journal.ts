@@ -8,11 +8,11 @@ import {
 } from '../base/libc.ts';
 
 /*
- * systemd's journal by its own protocol (systemd.io/JOURNAL_NATIVE_PROTOCOL): entries with fields, where a line on
- * standard error has a priority and a text only. Node has no unix datagram sockets; the kernel's calls make one.
+ * systemd's journal by its own protocol (systemd.io/JOURNAL_NATIVE_PROTOCOL): entries with fields, whereas a line on
+ * standard error has only a priority and a text. Node has no unix datagram sockets, so system calls make one.
  */
 export interface Journal {
-  /** Whether the journal took it: names are capitals, digits and "_". Never waits. */
+  /** Returns whether the journal took it; never waits. Names of fields are capitals, digits and "_". */
   send(fields: Readonly<Record<string, string>>): boolean;
 }
 
@@ -20,10 +20,10 @@ const PATH = '/run/systemd/journal/socket';
 const FAMILY_LENGTH = 2;
 /** sun_path in unix(7). */
 const ADDRESS_LENGTH = FAMILY_LENGTH + 108;
-/** A longer entry goes another way. */
+/** A longer entry is not sent this way. */
 const ENTRY_LENGTH_MAX = 64 * 1024;
 
-/** Undefined: there is none. */
+/** Undefined: there is no journal. */
 export function openJournal(path = PATH): Journal | undefined {
   const { socket, connect } = libc();
   const address = new Uint8Array(ADDRESS_LENGTH);
@@ -44,7 +44,7 @@ export function openJournal(path = PATH): Journal | undefined {
         writeSync(fd, entry);
         return true;
       } catch {
-        // It is full, or nobody reads it: the caller has another way.
+        // It is full, or no process reads it: the caller has another way.
         return false;
       }
     },
@@ -57,7 +57,7 @@ function entryOf(fields: Readonly<Record<string, string>>): Buffer {
       const bytes = Buffer.from(value);
       const length = Buffer.alloc(8);
       length.writeBigUInt64LE(BigInt(bytes.length));
-      // With its length, so that a line break in it begins no other field.
+      // With its length, so that a line break in it cannot begin another field.
       return [Buffer.from(`${name}\n`), length, bytes, Buffer.from('\n')];
     }),
   );

@@ -2,15 +2,15 @@ import { writeSync } from 'node:fs';
 import { inheritedDescriptors } from './inherited-descriptors.ts';
 
 /*
- * What systemd is told about a service (sd_notify(3)). Node has no unix datagram sockets, so one comes already
- * connected: from the unit's `OpenFile=/run/systemd/notify:notify` (systemd 253 and later), or from
- * systemd/notify-launcher, which says in the environment which descriptor it is. Each write is one message.
+ * Notifies systemd about a service (sd_notify(3)). Node has no unix datagram sockets, so one comes already connected:
+ * from the unit's `OpenFile=/run/systemd/notify:notify` (systemd 253 and later), or from systemd/notify-launcher,
+ * which names the descriptor in the environment. Each write is one message.
  */
 export interface ServiceNotices extends Disposable {
-  /** It serves. `status` is what `systemctl status` shows. */
+  /** The service is ready. `systemctl status` shows `status`. */
   ready(status: string): void;
   status(text: string): void;
-  /** It reads its settings again; to be followed by `ready`. */
+  /** The service reads its settings again; call `ready` afterwards. */
   reloading(): void;
   stopping(): void;
 }
@@ -20,12 +20,12 @@ type Environment = Readonly<Record<string, string | undefined>>;
 const NAME = 'notify';
 const VARIABLE = 'HOLDFAST_NOTIFY_FD';
 const DESCRIPTOR = /^\d{1,6}$/;
-/** The shortest time between two signs of life, whatever a unit asks for. */
+/** The shortest interval between two watchdog messages, regardless of what a unit asks for. */
 const WATCHDOG_MS_MIN = 10;
 
 /**
- * Says nothing where nobody listens. From the first call on, the event loop's life is told at half of the unit's
- * WatchdogSec: one that is stuck is killed and started again. Disposing ends that.
+ * Does nothing where no service manager listens. From the first call on, the event loop reports that it is alive at
+ * half of the unit's WatchdogSec: a stuck service is killed and started again. Disposing ends that.
  */
 export function serviceNotices(environment: Environment): ServiceNotices {
   const descriptor = descriptorOf(environment);
@@ -34,13 +34,13 @@ export function serviceNotices(environment: Environment): ServiceNotices {
     try {
       writeSync(descriptor, `${lines.join('\n')}\n`);
     } catch {
-      // systemd is gone, or restarts itself: what it needs to know it finds out by its own timeouts.
+      // systemd is gone, or restarts: its own timeouts tell it what it needs to know.
     }
   }
   const everyMs = descriptor === undefined ? undefined : watchdogMs(environment);
   const timer =
     everyMs === undefined ? undefined : setInterval(() => send('WATCHDOG=1'), everyMs / 2);
-  // It must not keep a process alive that has nothing left to do.
+  // The timer must not keep alive a process that has nothing left to do.
   timer?.unref();
   return {
     ready: (status) => send('READY=1', statusLine(status)),
@@ -50,7 +50,7 @@ export function serviceNotices(environment: Environment): ServiceNotices {
       send('RELOADING=1', `MONOTONIC_USEC=${process.hrtime.bigint() / 1000n}`);
     },
     stopping() {
-      // From here on systemd waits for the end only.
+      // From now on systemd only waits for the end.
       clearInterval(timer);
       send('STOPPING=1');
     },

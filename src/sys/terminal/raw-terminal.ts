@@ -1,8 +1,8 @@
 import { isatty } from 'node:tty';
 
-/** The terminal of this process, a key at a time; disposing gives it back as it was. */
+/** The terminal of this process, a key at a time; disposing restores it. */
 export interface RawTerminal extends Disposable {
-  /** As the terminal says; 80x24 where it does not, as on a serial line. */
+  /** The size that the terminal reports; 80x24 where it does not, as on a serial line. */
   size(): TerminalSize;
   write(text: string): void;
 }
@@ -13,14 +13,14 @@ export interface TerminalSize {
 }
 
 export interface TerminalEvents {
-  /** Bytes as they were typed: Ctrl-C too. */
+  /** Bytes as they were typed, including Ctrl-C. */
   readonly onInput: (bytes: Uint8Array) => void;
   readonly onResize: (size: TerminalSize) => void;
-  /** The line was hung up. */
+  /** Called when the line was hung up. */
   readonly onEnd: () => void;
 }
 
-/** A VT220's; a serial line knows no size. */
+/** The size of a VT220; a serial line does not report its size. */
 const USUAL: TerminalSize = { columns: 80, rows: 24 };
 
 export function hasTerminal(): boolean {
@@ -45,7 +45,7 @@ export function openRawTerminal(
     stdout.write(restore);
     stdin.setRawMode(false);
   }
-  // A line that was hung up takes nothing more; who reads it hears of that by onEnd.
+  // A line that was hung up accepts no output; readers get onEnd.
   const onError = (): void => onEnd();
   stdin.setRawMode(true);
   stdin.on('data', onInput).on('end', onEnd).on('error', onError);
@@ -59,7 +59,7 @@ export function openRawTerminal(
       process.off('exit', giveBack);
       stdin.off('data', onInput).off('end', onEnd);
       stdout.off('resize', resized);
-      // Else it would keep the process alive.
+      // Otherwise it would keep the process alive.
       stdin.pause();
       stdin.unref();
     },

@@ -5,7 +5,7 @@ import { systemError } from '../base/system-error.ts';
 /** The answers of this process, in the order in which they were written. */
 export interface StandardOutput {
   /**
-   * Resolves once it is on its way. Rejects SystemError: NO_SPACE on a full disk, UNREACHABLE where the reader
+   * Resolves once it has been passed on. Rejects SystemError: NO_SPACE on a full disk, UNREACHABLE where the reader
    * has gone.
    */
   write(what: string | Uint8Array): Promise<void>;
@@ -16,7 +16,7 @@ const STDOUT = 1;
 export function standardOutput(): StandardOutput {
   const { stdout } = process;
   if (isDescriptorOfFile()) return { write: writeToFile };
-  // Each write says by itself how it went.
+  // Each write reports its own errors.
   stdout.on('error', () => {});
   return {
     write: (what) =>
@@ -26,7 +26,7 @@ export function standardOutput(): StandardOutput {
   };
 }
 
-/** Node writes such a file once and does not look at how much of it was taken: a full disk takes a part. */
+/** Node writes such a file once and does not check how much was written: a full disk takes only a part. */
 async function writeToFile(what: string | Uint8Array): Promise<void> {
   const bytes = typeof what === 'string' ? Buffer.from(what) : what;
   try {
@@ -39,7 +39,7 @@ async function writeToFile(what: string | Uint8Array): Promise<void> {
 function isDescriptorOfFile(): boolean {
   if (isatty(STDOUT)) return false;
   const stat = fstatSync(STDOUT);
-  // A device such as /dev/full is one as well.
+  // A device such as /dev/full behaves like a file.
   return stat.isFile() || stat.isCharacterDevice();
 }
 

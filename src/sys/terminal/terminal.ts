@@ -9,7 +9,7 @@ const CONTROL_D = 4;
 const BACKSPACES: readonly number[] = [8, 127];
 const ENTERS: readonly number[] = [10, 13];
 
-/** The beginning of a file, or all that a descriptor has to give. */
+/** Reads the beginning of a file, or all that a descriptor has. */
 export function readSecretFrom(from: string | number): Uint8Array {
   try {
     return beginningOf(from, LENGTH_MAX);
@@ -18,7 +18,7 @@ export function readSecretFrom(from: string | number): Uint8Array {
   }
 }
 
-/** A whole file, which may be a pipe: those have no size before they are read. Throws IO if it is longer. */
+/** Reads a whole file, which may be a pipe (its size is unknown until it is read). Throws IO if it is longer. */
 export function readGiven(path: string, lengthMax: number): Uint8Array {
   let bytes: Uint8Array;
   try {
@@ -47,7 +47,7 @@ function beginningOf(from: string | number, lengthMax: number): Uint8Array {
 
 /**
  * Asks on the terminal itself, so that input and output may be redirected, and echoes nothing. While it waits for an
- * answer Ctrl-C is no signal but a key: `interrupted`.
+ * answer Ctrl-C is not a signal but a key: `interrupted`.
  */
 export function askSecretly(question: string): Uint8Array | 'no terminal' | 'interrupted' {
   let fd: number;
@@ -56,10 +56,10 @@ export function askSecretly(question: string): Uint8Array | 'no terminal' | 'int
   } catch {
     return 'no terminal';
   }
-  // It makes what it is given not wait for input, and closes it: hence one of its own.
+  // A ReadStream sets its descriptor to not wait for input, and closes it: so it gets one of its own.
   const terminal = new ReadStream(openSync('/dev/tty', 'r+'));
   terminal.setRawMode(true);
-  // It names a set, or a volume of a guest's disk.
+  // The question names a set, or a volume of a guest's disk.
   writeSync(fd, printable(question));
   try {
     return typed(fd);
@@ -70,7 +70,7 @@ export function askSecretly(question: string): Uint8Array | 'no terminal' | 'int
   }
 }
 
-/** One that was hung up takes nothing more. */
+/** A terminal that was hung up accepts no more changes. */
 function giveBack(terminal: ReadStream, fd: number): void {
   terminal.on('error', () => {});
   terminal.setRawMode(false);
@@ -86,7 +86,7 @@ function typed(fd: number): Uint8Array | 'interrupted' {
   const one = new Uint8Array(1);
   for (;;) {
     const byte = readKey(fd, one);
-    // What was typed before the line was hung up is no answer.
+    // Keys typed before the line was hung up are not an answer.
     if (byte === undefined || byte === CONTROL_C) return 'interrupted';
     if (ENTERS.includes(byte) || byte === CONTROL_D) return Uint8Array.from(bytes);
     if (BACKSPACES.includes(byte)) eraseCharacter(bytes);
@@ -104,7 +104,7 @@ function readKey(fd: number, into: Uint8Array): number | undefined {
   }
 }
 
-/** In UTF-8 all bytes of a character but the first begin with the bits 10. */
+/** In UTF-8 all bytes of a character except the first begin with the bits 10. */
 function eraseCharacter(bytes: number[]): void {
   while (((bytes.pop() ?? 0) & 0xc0) === 0x80);
 }
