@@ -1,12 +1,12 @@
 import { FormatError } from './format-error.ts';
 
 /*
- * JSON as people write it: with comments (// and / * ... * /) and a comma after the last item. Knows the line of
- * every value, so that whoever checks it can say where it is wrong.
+ * JSON as people write it: with comments (// and / * ... * /) and a comma after the last item. Keeps the line of
+ * every value, so that a caller that checks a value can say where it is wrong.
  */
 export interface CommentedJson {
   readonly value: unknown;
-  /** Of the value at a path, or of the nearest one around it. */
+  /** The line of the value at a path, or of the nearest one around it. */
   lineOf(path: readonly (string | number)[]): number;
 }
 
@@ -18,7 +18,7 @@ const WORD = /-?\d[\w.+-]*|[A-Za-z]+/y;
 
 /** Throws FormatError CORRUPT: the message names the line. */
 export function parseCommentedJson(source: string): CommentedJson {
-  /** Where values stand, by their paths. */
+  /** Positions of values, by their paths. */
   const places = new Map<string, number>();
   let at = 0;
 
@@ -45,7 +45,7 @@ export function parseCommentedJson(source: string): CommentedJson {
       return JSON.parse(of) as unknown;
     } catch {
       at -= of.length;
-      throw wrong(`${of} is no JSON value`);
+      throw wrong(`${of} is not a JSON value`);
     }
   }
   /** Items up to `end`, each read by `item`. */
@@ -62,10 +62,10 @@ export function parseCommentedJson(source: string): CommentedJson {
     items('}', () => {
       token(SPACE);
       const name = token(TEXT);
-      if (name === undefined) throw wrong('the name of a field in "" is missing');
+      if (name === undefined) throw wrong('the name of a field, in double quotes, is missing');
       const key = simple(name) as string;
-      if (entries.has(key)) throw wrong(`"${key}" is there twice`);
-      // Where the name stands is what people look for.
+      if (entries.has(key)) throw wrong(`"${key}" occurs twice`);
+      // The position of the name is the one that people look for.
       const place = at;
       if (!sign(':')) throw wrong(`":" is missing after "${key}"`);
       entries.set(key, value([...path, key]));
@@ -79,20 +79,20 @@ export function parseCommentedJson(source: string): CommentedJson {
     return found;
   }
   function value(path: readonly string[]): unknown {
-    if (path.length > DEPTH_MAX) throw wrong(`more than ${DEPTH_MAX} levels`);
+    if (path.length > DEPTH_MAX) throw wrong(`nested deeper than ${DEPTH_MAX} levels`);
     token(SPACE);
     places.set(JSON.stringify(path), at);
     if (sign('{')) return object(path);
     if (sign('[')) return list(path);
     const found = token(TEXT) ?? token(WORD);
     if (found === undefined)
-      throw wrong(at < source.length ? 'this is no value' : 'a value is missing');
+      throw wrong(at < source.length ? 'this is not a value' : 'a value is missing');
     return simple(found);
   }
 
   const all = value([]);
   token(SPACE);
-  if (at < source.length) throw wrong('there is something after the end');
+  if (at < source.length) throw wrong('more text follows the end');
   return {
     value: all,
     lineOf(path) {

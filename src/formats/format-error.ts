@@ -1,10 +1,10 @@
 /**
- * TRUNCATED: ends before its own lengths say. BAD_MAGIC: something else. UNSUPPORTED: a version or
- * a flag of a later release. CORRUPT: a checksum, tag, digest or field that cannot be.
+ * TRUNCATED: ends before its own lengths say. BAD_MAGIC: another format. UNSUPPORTED: a version or a flag of a later
+ * release. CORRUPT: a checksum, tag or digest that does not match, or a field with an impossible value.
  */
 export type FormatErrorCode = 'TRUNCATED' | 'BAD_MAGIC' | 'UNSUPPORTED' | 'CORRUPT';
 
-/** Bytes that came from a disk or a peer and are not what they should be. */
+/** Bytes from a disk or a peer that are not valid. */
 export class FormatError extends Error {
   override readonly name = 'FormatError';
   readonly code: FormatErrorCode;

@@ -38,14 +38,14 @@ test('what is wrong is told with its line', async () => {
   const wrong: [string, RegExp][] = [
     ['{\n "a" 1 }', /line 2: ":" is missing after "a"/],
     ['{\n "a": 1\n "b": 2 }', /line 3: "," or "}" is missing/],
-    ['{\n\n "a": tru }', /line 3: tru is no JSON value/],
-    ['{ "a": 1,\n "a": 2 }', /line 2: "a" is there twice/],
+    ['{\n\n "a": tru }', /line 3: tru is not a JSON value/],
+    ['{ "a": 1,\n "a": 2 }', /line 2: "a" occurs twice/],
     ['{ "a": [1, 2', /line 1: "]" is missing/],
-    ['{}\n}', /line 2: there is something after the end/],
+    ['{}\n}', /line 2: more text follows the end/],
     ['', /line 1: a value is missing/],
     ["{ 'a': 1 }", /line 1: the name of a field/],
-    ['[01]', /01 is no JSON value/],
-    ['['.repeat(100), /more than 32 levels/],
+    ['[01]', /01 is not a JSON value/],
+    ['['.repeat(100), /deeper than 32 levels/],
   ];
   for (const [source, message] of wrong) {
     throws(

@@ -1,4 +1,4 @@
-/* Files that are not disks although every sector of theirs can be read: what they begin with. image.md */
+/* How files begin that are not disks, although each of their sectors can be read. image.md */
 
 interface Magic {
   readonly at: number;
@@ -7,7 +7,7 @@ interface Magic {
   readonly name: string;
 }
 
-/** As much of a file as `foreignName` looks at. */
+/** How much of a file `foreignName` looks at. */
 export const FOREIGN_HEAD_LENGTH = 512;
 
 const FOREIGN: readonly Magic[] = [
@@ -33,7 +33,7 @@ const FOREIGN: readonly Magic[] = [
   { at: 4, text: '1AY&SY', name: 'compressed with bzip2' },
 ];
 
-/** What a file is that begins so and that Holdfast does not read; undefined: none that is known. */
+/** The kind of a file that begins this way and that Holdfast does not read; undefined: not a known one. */
 export function foreignName(head: Uint8Array): string | undefined {
   const text = Buffer.from(head).subarray(0, FOREIGN_HEAD_LENGTH).toString('latin1');
   return FOREIGN.find(({ at, text: magic }) => text.startsWith(magic, at))?.name;

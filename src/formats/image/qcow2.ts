@@ -2,12 +2,12 @@ import { bytesView, latin1 } from './bytes.ts';
 
 /* QEMU's qcow2 (docs/interop/qcow2.txt). image.md */
 
-/** All that is looked at lies in the first cluster, which is at most so long. */
+/** All that the decoder needs lies in the first cluster, which is at most this long. */
 export const QCOW2_HEAD_LENGTH = 2 * 1024 * 1024;
 
 export interface Qcow2Header {
   readonly version: number;
-  /** Bytes of the disk. */
+  /** The disk's size in bytes. */
   readonly size: number;
   readonly isEncrypted: boolean;
   readonly backing: string | undefined;
@@ -22,7 +22,7 @@ const LONG_HEADER_LENGTH = 104;
 const BACKING_FORMAT = 0xe2792aca;
 const DATA_FILE = 0x44415441;
 const EXTENSIONS_MAX = 64;
-/** The longest name that QEMU takes (block/qcow2.c). */
+/** The longest name that QEMU accepts (block/qcow2.c). */
 const TEXT_LENGTH_MAX = 1023;
 
 export function decodeQcow2Header(bytes: Uint8Array): Qcow2Header | undefined {

@@ -6,7 +6,7 @@ export const VDI_HEADER_LENGTH = 512;
 
 export interface VdiHeader {
   readonly hasParent: boolean;
-  /** Bytes of the disk. */
+  /** The disk's size in bytes. */
   readonly size: number;
 }
 

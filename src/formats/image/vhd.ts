@@ -7,9 +7,9 @@ export const VHD_DYNAMIC_HEADER_LENGTH = 1024;
 
 export interface VhdFooter {
   readonly kind: 'fixed' | 'dynamic' | 'differencing' | 'unknown';
-  /** Bytes of the disk. */
+  /** The disk's size in bytes. */
   readonly size: number;
-  /** Where a dynamic disk's header is. */
+  /** Offset of a dynamic disk's header. */
   readonly dynamicHeader: number;
   readonly isChecksumRight: boolean;
 }
@@ -56,7 +56,7 @@ export function decodeVhdDynamicHeader(bytes: Uint8Array): VhdDynamicHeader | un
   };
 }
 
-/** Where the last of the blocks in (a part of) the table ends; 0: there are none. */
+/** The end of the last block in (a part of) the table; 0: there are none. */
 export function vhdBlocksEnd(table: Uint8Array, blockLength: number): number {
   const view = bytesView(table);
   const bits = blockLength / SECTOR / 8;

@@ -7,12 +7,12 @@ export const VHDX_TABLE_LENGTH = 64 * 1024;
 
 export interface VhdxMetadata {
   readonly hasParent: boolean;
-  /** Bytes of the disk. */
+  /** The disk's size in bytes. */
   readonly size: number;
   readonly sectorLength: number;
 }
 
-/** GUIDs as they stand in the file. */
+/** GUIDs in the byte order of the file. */
 const METADATA_REGION = '06a27c8b90479a4bb8fe575f050f886e';
 const FILE_PARAMETERS = '3767a1ca36fa434db3b633f0aa44e76b';
 const DISK_SIZE = '2442a52f1bcd7648b2115dbed83bf4b8';
@@ -21,7 +21,7 @@ const ENTRIES_MAX = 2047;
 const ENTRY_LENGTH = 32;
 const HAS_PARENT = 2;
 
-/** Where in the file the metadata is, by its region table. */
+/** Offset of the metadata in the file, by its region table. */
 export function vhdxMetadataOffset(table: Uint8Array): number | undefined {
   if (table.length < VHDX_TABLE_LENGTH || latin1(table, 0, 4) !== 'regi') return undefined;
   const view = bytesView(table);

@@ -2,14 +2,14 @@ import { bytesView, latin1 } from './bytes.ts';
 
 /* VMware's virtual disk. image.md */
 
-/** QEMU reads no longer descriptor (block/vmdk.c). */
+/** QEMU does not read a longer descriptor (block/vmdk.c). */
 export const VMDK_DESCRIPTOR_LENGTH_MAX = 1024 * 1024;
 export const VMDK_HEADER_LENGTH = 512;
 
 export interface VmdkSparseHeader {
-  /** Bytes of the disk. */
+  /** The disk's size in bytes. */
   readonly capacity: number;
-  /** In the file; a length of 0: there is none. */
+  /** Offset and length in the file; a length of 0: there is no descriptor. */
   readonly descriptor: { readonly offset: number; readonly length: number };
 }
 
@@ -22,18 +22,20 @@ export interface VmdkDescriptor {
 export interface VmdkExtent {
   /** RW, RDONLY, NOACCESS. */
   readonly access: string;
-  /** Bytes. */
+  /** Length in bytes. */
   readonly length: number;
   /** FLAT, SPARSE, VMFS ... */
   readonly kind: string;
   readonly file: string | undefined;
-  /** In the file, bytes. */
+  /** Offset in the file, in bytes. */
   readonly offset: number;
 }
 
 const SECTOR = 512;
 const NO_PARENT = 'ffffffff';
-/** What is before it in its line only: in a file of empty lines each would else be looked through from each. */
+/**
+ * The prefix stays within its line: otherwise, in a file of empty lines, each line would be scanned from every other.
+ */
 const EXTENT =
   /^[ \t]*(RW|RDONLY|NOACCESS)\s+(\d{1,15})\s+(\w+)(?:\s+"([^"\n]*)"(?:\s+(\d{1,15}))?)?/gm;
 
@@ -44,7 +46,7 @@ export function decodeVmdkSparseHeader(bytes: Uint8Array): VmdkSparseHeader | un
   return { capacity: sectors(12), descriptor: { offset: sectors(28), length: sectors(36) } };
 }
 
-/** `bytes` may go on after its end. */
+/** `bytes` may continue after its end. */
 export function decodeVmdkDescriptor(bytes: Uint8Array): VmdkDescriptor | undefined {
   const all = latin1(bytes, 0, bytes.length);
   if (!all.startsWith('# Disk DescriptorFile')) return undefined;

@@ -1,6 +1,6 @@
 /*
- * The FUSE kernel protocol, version 7 (linux/include/uapi/linux/fuse.h): what the kernel asks through /dev/fuse, and
- * what it is answered. All integers are in the machine's order, which is little-endian wherever Holdfast runs.
+ * The FUSE kernel protocol, version 7 (linux/include/uapi/linux/fuse.h): the kernel's requests through /dev/fuse, and
+ * the replies. All integers are in the machine's byte order, which is little-endian wherever Holdfast runs.
  *
  *   request: 0 u32 length  4 u32 opcode  8 u64 unique  16 u64 node  24 u32 uid  28 u32 gid  32 u32 pid
  *            36 u32 -  40 body
@@ -33,7 +33,7 @@ export const OPCODES = {
 
 export const REQUEST_HEADER_LENGTH = 40;
 export const REPLY_HEADER_LENGTH = 16;
-/** The most that a request has beside the data of a write. */
+/** The most bytes that a request has besides the data of a write. */
 export const REQUEST_ROOM = 4096;
 
 export const INIT_FLAGS = {
@@ -116,7 +116,7 @@ export function writeU64(view: DataView, at: number, value: number): void {
   view.setUint32(at + 4, Math.floor(value / 2 ** 32), true);
 }
 
-/** Without the bit that marks a request as sent again: enough to know it by. */
+/** The ID without the bit that marks a resent request: enough to identify it. */
 export function readUnique(view: DataView, at: number): number {
   return view.getUint32(at, true) + (view.getUint32(at + 4, true) & UNIQUE_MASK) * 2 ** 32;
 }
@@ -133,7 +133,7 @@ export function readRequestHeader(view: DataView): RequestHeader {
 export interface FuseAttributes {
   readonly node: number;
   readonly size: number;
-  /** Type and permissions, as stat(2) has them. */
+  /** Type and permissions, as in stat(2). */
   readonly mode: number;
   readonly links: number;
   readonly uid: number;
@@ -146,7 +146,7 @@ export interface FuseAttributes {
 export const FILE_TYPES = { directory: 0o040000, file: 0o100000, symlink: 0o120000 } as const;
 
 const ATTRIBUTES_LENGTH = 88;
-/** What a disk is best read in. */
+/** The preferred unit of reading a disk. */
 const BLOCK_LENGTH = 4096;
 const SECTOR_LENGTH = 512;
 
@@ -172,7 +172,7 @@ function writeAttributes(view: DataView, at: number, attributes: FuseAttributes)
 
 export const ATTR_REPLY_LENGTH = 16 + ATTRIBUTES_LENGTH;
 
-/** struct fuse_attr_out. `validS`: how long the kernel may go by it. */
+/** struct fuse_attr_out. `validS`: how long the kernel may cache it. */
 export function writeAttrReply(view: DataView, attributes: FuseAttributes, validS: number): void {
   writeU64(view, 0, validS);
   writeU64(view, 8, 0);
@@ -204,9 +204,9 @@ export function direntLength(nameLength: number): number {
 
 export interface Dirent {
   readonly node: number;
-  /** Where the entry after it begins. */
+  /** Where the next entry begins. */
   readonly next: number;
-  /** FILE_TYPES. */
+  /** One of FILE_TYPES. */
   readonly type: number;
   readonly name: Uint8Array;
 }
@@ -288,7 +288,7 @@ export function writeInitReply(view: DataView, init: InitReply): void {
   view.setUint32(32, init.flags2, true);
 }
 
-/** Asks the kernel to send again what a server that died had taken (since Linux 6.9). */
+/** Asks the kernel to resend the requests that a dead server had taken (since Linux 6.9). */
 export function resendNotification(): Uint8Array {
   const bytes = new Uint8Array(REPLY_HEADER_LENGTH);
   const view = new DataView(bytes.buffer);

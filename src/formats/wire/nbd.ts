@@ -15,7 +15,7 @@ const SIMPLE_REPLY_MAGIC = 0x67446698;
 const STRUCTURED_REPLY_MAGIC = 0x668e33ef;
 const EXTENDED_REPLY_MAGIC = 0x6e8a278c;
 
-/** Largest payload of a request or a reply that we take or ask for ("Size constraints"). */
+/** Largest payload of a request or a reply that we accept or ask for ("Size constraints"). */
 export const PAYLOAD_LENGTH_MAX = 32 * 1024 * 1024;
 /** Longest string that the protocol allows ("Values"). */
 export const STRING_LENGTH_MAX = 4096;
@@ -112,7 +112,7 @@ export const CHUNKS = {
 } as const;
 const CHUNK_DONE = 1;
 
-/** Of `base:allocation`. */
+/** States of `base:allocation`. */
 export const STATES = { hole: 1, zero: 2 } as const;
 
 export const GREETING_LENGTH = 18;
@@ -124,19 +124,19 @@ export const SIMPLE_REPLY_LENGTH = 16;
 export const CHUNK_HEADER_LENGTH = 20;
 const EXTENDED_CHUNK_HEADER_LENGTH = 32;
 
-/** How requests and replies look, as negotiated. */
+/** The form of requests and replies, as negotiated. */
 export type HeaderStyle = 'simple' | 'structured' | 'extended';
 
 /**
- * A request's header. One object is parsed into over and over: a server sees 100,000 a second.
- * Numbers of 64 bits are kept in halves as well: they are echoed, whatever they are.
+ * A request's header. One object is reused for all: a server parses 100,000 a second. Numbers of 64 bits are also
+ * kept in halves: they are echoed, whatever their value.
  */
 export interface Request {
   flags: number;
   command: number;
   cookieHigh: number;
   cookieLow: number;
-  /** Infinity where it is no safe integer: beyond the end of any disk. */
+  /** Infinity where it is not a safe integer: beyond the end of any disk. */
   offset: number;
   offsetHigh: number;
   offsetLow: number;
@@ -161,7 +161,7 @@ export function requestLength(style: HeaderStyle): number {
   return style === 'extended' ? EXTENDED_REQUEST_LENGTH : REQUEST_LENGTH;
 }
 
-/** Reads the header that begins at `at`; false: it is none, and nothing after it can be understood. */
+/** Reads the header that begins at `at`; false: it is not a header, and nothing after it can be understood. */
 export function readRequest(
   view: DataView,
   at: number,
@@ -222,11 +222,11 @@ export function chunkHeaderLength(style: HeaderStyle): number {
 export interface ChunkOptions {
   readonly type: number;
   readonly length: number;
-  /** The last chunk of the reply; left out: it is the only one. */
+  /** The last chunk of the reply; default: it is the only one. */
   readonly isLast?: boolean;
 }
 
-/** `length` bytes of payload follow. */
+/** Writes a chunk's header; `length` bytes of payload follow. */
 export function writeChunkHeader(
   view: DataView,
   at: number,
@@ -260,7 +260,7 @@ export type Reply =
       readonly length: number;
     };
 
-/** How long the header is that begins with these 4 bytes; undefined: none does. */
+/** The length of the header that begins with these 4 bytes; undefined: they do not begin a header. */
 export function replyHeaderLength(view: DataView): number | undefined {
   switch (view.getUint32(0)) {
     case SIMPLE_REPLY_MAGIC:
@@ -272,7 +272,7 @@ export function replyHeaderLength(view: DataView): number | undefined {
   }
 }
 
-/** Such a header, whole. */
+/** Reads such a header, which is whole. */
 export function readReply(view: DataView): Reply {
   if (view.getUint32(0) === SIMPLE_REPLY_MAGIC) {
     return { kind: 'simple', error: view.getUint32(4), cookieLow: view.getUint32(12) };
@@ -317,14 +317,14 @@ export interface OptionReply {
   readonly length: number;
 }
 
-/** The first OPTION_REPLY_HEADER_LENGTH of `bytes`; undefined: no reply. */
+/** Reads the first OPTION_REPLY_HEADER_LENGTH of `bytes`; undefined: not a reply. */
 export function decodeOptionReply(bytes: Uint8Array): OptionReply | undefined {
   const view = new DataView(bytes.buffer, bytes.byteOffset, OPTION_REPLY_HEADER_LENGTH);
   if (view.getBigUint64(0) !== OPTION_REPLY_MAGIC) return undefined;
   return { option: view.getUint32(8), reply: view.getUint32(12), length: view.getUint32(16) };
 }
 
-/** A string with its length in front, as options have them. */
+/** A string with its length in front, as in options. */
 export function encodeString(text: string): Uint8Array {
   const bytes = utf8(text);
   const length = new Uint8Array(4);
@@ -332,7 +332,7 @@ export function encodeString(text: string): Uint8Array {
   return concatBytes(length, bytes);
 }
 
-/** Such a string at `at`, and where it ends; undefined: it does not fit. */
+/** Reads such a string at `at`, and returns where it ends; undefined: it does not fit. */
 export function decodeString(
   bytes: Uint8Array,
   at: number,
@@ -345,7 +345,7 @@ export function decodeString(
   return { text, end };
 }
 
-/** Anything at or above 2^53 would not survive arithmetic; no disk is that large. */
+/** Infinity at or above 2^53, where arithmetic is not exact; no disk is that large. */
 function joined(high: number, low: number): number {
   return high < 2 ** 21 ? high * 2 ** 32 + low : Number.POSITIVE_INFINITY;
 }

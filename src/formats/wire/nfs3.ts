@@ -1,6 +1,6 @@
 import type { XdrReader, XdrWriter } from './xdr.ts';
 
-/* NFS version 3 (RFC 1813), sections 2 and 3: numbers, and what more than one procedure has in it. */
+/* NFS version 3 (RFC 1813), sections 2 and 3: numbers, and structures that more than one procedure uses. */
 
 export const PROCEDURES = [
   'null',
@@ -58,7 +58,7 @@ export type FileType = keyof typeof FILE_TYPES;
 
 export const STABILITY = { unstable: 0, dataSync: 1, fileSync: 2 } as const;
 
-/** How CREATE treats what is there, section 3.3.8. */
+/** How CREATE treats an existing file, section 3.3.8. */
 export const CREATE_MODES = { unchecked: 0, guarded: 1, exclusive: 2 } as const;
 
 /** Bits of ACCESS, section 3.3.4. */
@@ -87,7 +87,7 @@ export interface FileAttributes {
   readonly uid: number;
   readonly gid: number;
   readonly size: number;
-  /** Bytes taken on the disk. */
+  /** Bytes that it occupies on the disk. */
   readonly used: number;
   readonly fileIdHigh: number;
   readonly fileIdLow: number;
@@ -97,7 +97,7 @@ export interface FileAttributes {
 }
 
 export const ATTRIBUTES_LENGTH = 84;
-/** Of the export, which is one file system. */
+/** The ID of the export, which is one file system. */
 const FILE_SYSTEM_ID = 0x686f6c64;
 
 export function writeAttributes(writer: XdrWriter, of: FileAttributes): void {
@@ -123,7 +123,7 @@ export function writeAfter(writer: XdrWriter, of: FileAttributes | undefined): v
   if (of) writeAttributes(writer, of);
 }
 
-/** wcc_attr, and what wcc_data begins with: what a client compares with what it remembers. */
+/** wcc_attr, with which wcc_data begins: a client compares it with its cache. */
 export interface Before {
   readonly size: number;
   readonly modifiedMs: number;
@@ -157,7 +157,7 @@ function readTime(reader: XdrReader): number {
   return reader.u32() * 1000 + Math.floor(reader.u32() / NS_PER_MS);
 }
 
-/** sattr3: what is to be set; undefined: left as it is. */
+/** sattr3: the attributes to set; undefined: unchanged. */
 export interface NewAttributes {
   readonly mode: number | undefined;
   readonly uid: number | undefined;

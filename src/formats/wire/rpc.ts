@@ -24,13 +24,13 @@ export const ACCEPTED = {
 
 export const AUTH_ERRORS = { badCredentials: 1, tooWeak: 5 } as const;
 
-/** A call's header. Reused: whoever needs it longer than a moment copies what it needs. */
+/** A call's header. The object is reused: copy what is needed longer than this call. */
 export interface Call {
   xid: number;
   program: number;
   version: number;
   procedure: number;
-  /** AUTH_SYS (RFC 5531 appendix A), or nobody's: then 65534 and none. */
+  /** The user by AUTH_SYS (RFC 5531 appendix A); 65534, without groups, for calls without it. */
   uid: number;
   gid: number;
   gids: readonly number[];
@@ -46,7 +46,7 @@ const AUTH_SYS = 1;
 const AUTH_LENGTH_MAX = 400;
 const MACHINE_NAME_MAX = 255;
 const GIDS_MAX = 16;
-/** "nobody", as of old. */
+/** The traditional ID of the user "nobody". */
 const NOBODY = 65_534;
 const NO_GIDS: readonly number[] = [];
 
@@ -54,7 +54,7 @@ export function newCall(): Call {
   return { xid: 0, program: 0, version: 0, procedure: 0, uid: NOBODY, gid: NOBODY, gids: NO_GIDS };
 }
 
-/** Fills `call` and leaves the reader at the arguments. Throws FormatError if even that does not fit. */
+/** Fills `call` and leaves the reader at the arguments. Throws FormatError if even the header does not fit. */
 export function readCall(reader: XdrReader, call: Call): CallProblem {
   call.xid = reader.u32();
   if (reader.u32() !== CALL) return 'not-a-call';
@@ -92,7 +92,7 @@ function readAuthSys(reader: XdrReader, call: Call): boolean {
   return true;
 }
 
-/** Header of a reply that was accepted; its results follow, where there are any. */
+/** Header of an accepted reply; its results follow, if there are any. */
 export const REPLY_HEADER_LENGTH = 24;
 
 export function writeAccepted(writer: XdrWriter, xid: number, status: number): void {
@@ -135,7 +135,7 @@ export const PROGRAMS = {
   locks: { number: 100_021, version: 4 },
 } as const;
 
-/** Tells a call that is sent again from another one of the same number. */
+/** Distinguishes a retransmitted call from another one of the same number. */
 export function callChecksum(record: Uint8Array): number {
   return crc32(record);
 }

@@ -5,17 +5,17 @@ import { FormatError } from '../format-error.ts';
  * opaque data padded with zeros to a multiple of four.
  */
 
-/** A cursor over what a peer sent. Each call throws TRUNCATED or CORRUPT where the bytes do not suffice. */
+/** A cursor over bytes of a peer. Each call throws TRUNCATED or CORRUPT where the bytes do not suffice. */
 export interface XdrReader {
-  /** From here on it reads `bytes`, from `at` to `end`; they are lent. */
+  /** From now on it reads `bytes`, from `at` to `end`; they are lent. */
   reset(bytes: Uint8Array, view: DataView, at: number, end: number): void;
   readonly at: number;
   u32(): number;
-  /** Beyond 2^53 only nearly right: more than any size or offset that is. */
+  /** Inexact beyond 2^53, which is more than any real size or offset. */
   u64(): number;
   flag(): boolean;
   skip(length: number): void;
-  /** View into the bytes: of a length that the format fixes. */
+  /** View into the bytes, of a length that the format fixes. */
   fixed(length: number): Uint8Array;
   /** View into the bytes. */
   opaque(lengthMax: number): Uint8Array;
@@ -26,14 +26,14 @@ export interface XdrReader {
 const DECODER = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /**
- * Exactly: other bytes are another text. CORRUPT where they are no UTF-8, since with a replacement character for
- * what cannot be read different names would be one.
+ * Decodes UTF-8 exactly: other bytes yield another text. CORRUPT where they are not UTF-8, because a replacement
+ * character for unreadable bytes would make different names equal.
  */
 export function decodeText(bytes: Uint8Array): string {
   try {
     return DECODER.decode(bytes);
   } catch (cause) {
-    throw new FormatError('CORRUPT', 'a text that is no UTF-8', { cause });
+    throw new FormatError('CORRUPT', 'a text that is not UTF-8', { cause });
   }
 }
 
@@ -86,7 +86,7 @@ export function xdrReader(): XdrReader {
   };
 }
 
-/** Writes into memory that the caller has made large enough, from a multiple of four on. */
+/** Writes into memory that the caller has made large enough, starting at a multiple of four. */
 export interface XdrWriter {
   reset(bytes: Uint8Array, view: DataView, at: number): void;
   at: number;

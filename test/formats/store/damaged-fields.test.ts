@@ -151,7 +151,7 @@ test('damage is distinguished from another key, and from a change that an attack
   equal(decodePoint(Buffer.from(old), KEY).id, POINT.id);
   throws(() => decodePoint(Buffer.from(old.replace('"root"', '"rood"')), undefined), {
     code: 'CORRUPT',
-    message: /no field "rood"/,
+    message: /unknown field "rood"/,
   });
   throws(() => decodePoint(Buffer.from(old), other), /it was damaged or altered/);
 });

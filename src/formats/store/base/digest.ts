@@ -7,10 +7,10 @@ export const DIGEST_LENGTH = 32;
 const INPUT_LENGTH_MAX = 256 * 1024;
 
 /**
- * Names blocks and nodes: BLAKE3 over `key` and then the bytes. With a secret key of fixed length in
- * front BLAKE3 is a keyed function (it has no length extension), so that a name tells nothing about
- * contents to whoever lacks the key. One-shot over a joined buffer is nearly twice as fast through
- * the binding as a keyed hasher object. Not to be shared between threads: it owns a scratch buffer.
+ * Names blocks and nodes: BLAKE3 over `key` and then the bytes. With a secret key of fixed length in front BLAKE3 is
+ * a keyed function (it has no length extension), so that without the key a name reveals nothing about the contents.
+ * One-shot over a joined buffer is nearly twice as fast through the binding as a keyed hasher object. Not to be
+ * shared between threads: it owns a scratch buffer.
  */
 export function digester(key: Uint8Array): (bytes: Uint8Array) => Uint8Array {
   const scratch = new Uint8Array(key.length + INPUT_LENGTH_MAX);
@@ -21,7 +21,7 @@ export function digester(key: Uint8Array): (bytes: Uint8Array) => Uint8Array {
   };
 }
 
-/** The same function for now and then. */
+/** The same function for occasional use. */
 export function keyedHash(key: Uint8Array, bytes: Uint8Array): Uint8Array {
   return blake3(concatBytes(key, bytes));
 }

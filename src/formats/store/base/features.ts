@@ -1,5 +1,5 @@
 /*
- * What a store may have that not every release knows. The store's own record lists the features of a store, so that a
+ * Features that a store may have and that not every release knows. The store's own record lists them, so that a
  * release that lacks one says so instead of misreading the store. What each changes: features.md.
  */
 export const FEATURES = {
@@ -11,12 +11,12 @@ export const FEATURES = {
 export type Feature = keyof typeof FEATURES;
 
 interface FeatureNeeds {
-  /** Whether a release that only reads the store has to know it. */
+  /** Whether a release that only reads the store must know it. */
   readonly readers: boolean;
   readonly writers: boolean;
 }
 
-/** Names of features; also of ones that this release does not know. */
+/** Names of features, including ones that this release does not know. */
 export interface Needs {
   readonly read: readonly string[];
   readonly write: readonly string[];

@@ -9,13 +9,13 @@ import { keyedHash } from './digest.ts';
  */
 const MAC = /^([0-9a-f]{64})\n$/;
 
-/** `key` is secret in an encrypted set, public otherwise: then the second line protects from no attacker. */
+/** `key` is secret in an encrypted set, public otherwise: then the second line does not protect from attackers. */
 export function encodeJsonRecord(value: object, key: Uint8Array): Uint8Array {
   const line = utf8(`${JSON.stringify(summed(value))}\n`);
   return concatBytes(line, utf8(`${hex(keyedHash(key, line))}\n`));
 }
 
-/** What `read` makes of a record's fields. Without a key its second line is not checked. */
+/** Decodes a record's fields with `read`. Without a key its second line is not checked. */
 export function decodeJsonRecord<T>(
   bytes: Uint8Array,
   key: Uint8Array | undefined,
@@ -26,7 +26,7 @@ export function decodeJsonRecord<T>(
   const line = bytes.subarray(0, end);
   const mac = MAC.exec(Buffer.from(bytes.subarray(end)).toString('latin1'))?.[1];
   if (mac === undefined) throw new FormatError('TRUNCATED', 'record has no authentication line');
-  // First of all: a damaged record was not altered by an attacker, and is not under another key.
+  // Before the MAC: a damaged record was not altered by an attacker, and is not under another key.
   const value = parsed(line);
   if (key && mac !== hex(keyedHash(key, line))) {
     const why = hasSum(value)
@@ -42,7 +42,7 @@ export function encodeSummed(value: object): Uint8Array {
   return utf8(`${JSON.stringify(summed(value), undefined, 2)}\n`);
 }
 
-/** What `read` makes of the fields of an object that `encodeSummed`, or a release before it, wrote. */
+/** Decodes with `read` an object that `encodeSummed`, or an earlier release, wrote. */
 export function decodeSummed<T>(bytes: Uint8Array, read: (fields: Fields) => T): T {
   return fieldsRead(parsed(bytes), read);
 }
@@ -51,7 +51,7 @@ export function decodeSummed<T>(bytes: Uint8Array, read: (fields: Fields) => T):
 const SUM_AT_END = /"sum": ?"[0-9a-f]{8}"\n?\}\n(?:[0-9a-f]{64}\n)?$/;
 const END_LENGTH = 128;
 
-/** Whether a record carries a checksum, by its end: whether that is right is seen where the record is decoded. */
+/** Whether a record carries a checksum, judged by its end: decoding verifies it. */
 export function endsWithSum(bytes: Uint8Array): boolean {
   return SUM_AT_END.test(Buffer.from(bytes.subarray(-END_LENGTH)).toString('latin1'));
 }
@@ -59,7 +59,7 @@ export function endsWithSum(bytes: Uint8Array): boolean {
 /** Throws CORRUPT where a record has no checksum, in a store whose records all have one. */
 export function requireSum(bytes: Uint8Array): void {
   if (endsWithSum(bytes)) return;
-  const what = 'record has no checksum: it was damaged, or is of an earlier release';
+  const what = 'record has no checksum: it was damaged, or comes from an earlier release';
   throw new FormatError('CORRUPT', what);
 }
 
@@ -68,7 +68,7 @@ export function isSummed(bytes: Uint8Array): boolean {
   return hasSum(parsed(bytes));
 }
 
-/** The JSON value, its checksum checked and taken off. */
+/** The JSON value, with its checksum verified and removed. */
 export function parseSummed(bytes: Uint8Array): unknown {
   const value = parsed(bytes);
   if (!hasSum(value)) return value;
@@ -76,7 +76,7 @@ export function parseSummed(bytes: Uint8Array): unknown {
   return rest;
 }
 
-/** The fields of a JSON object that something else protects. */
+/** The fields of a JSON object that is protected by other means. */
 export function parseFields(bytes: Uint8Array): Fields {
   return fieldsOf(parsed(bytes), 'record', undefined);
 }
@@ -94,7 +94,7 @@ function hasSum(value: unknown): value is { readonly sum: unknown } {
   return typeof value === 'object' && value !== null && Object.hasOwn(value, 'sum');
 }
 
-/** Its checksum, where it has one, is checked. */
+/** Parses JSON and verifies its checksum, if it has one. */
 function parsed(bytes: Uint8Array): unknown {
   let value: unknown;
   try {
@@ -109,8 +109,8 @@ function parsed(bytes: Uint8Array): unknown {
 }
 
 /**
- * A record without a checksum is of the release of 22 November or before, whose fields are all known: an unknown
- * field is a known one whose name was damaged, and would be taken for one that is absent.
+ * A record without a checksum comes from the release of 22 November or earlier, whose fields are all known: an
+ * unknown field is a known one whose name was damaged, and would otherwise be taken as absent.
  */
 function fieldsRead<T>(value: unknown, read: (fields: Fields) => T): T {
   if (hasSum(value)) return read(fieldsOf(value, 'record', undefined));
@@ -119,7 +119,7 @@ function fieldsRead<T>(value: unknown, read: (fields: Fields) => T): T {
   for (const { object, where, names } of objects) {
     const unknown = Object.keys(object).find((name) => !names.has(name));
     if (unknown === undefined) continue;
-    throw new FormatError('CORRUPT', `${where}: there is no field "${unknown}": it was damaged`);
+    throw new FormatError('CORRUPT', `${where}: unknown field "${unknown}": it was damaged`);
   }
   return result;
 }
@@ -127,25 +127,25 @@ function fieldsRead<T>(value: unknown, read: (fields: Fields) => T): T {
 interface ReadObject {
   readonly object: object;
   readonly where: string;
-  /** The fields that were asked for. */
+  /** The fields that were read. */
   readonly names: Set<string>;
 }
 
-/** Typed access to the fields of a JSON object; everything that cannot be is CORRUPT. */
+/** Typed access to the fields of a JSON object; an impossible value is CORRUPT. */
 export interface Fields {
-  /** This format, of this version. */
+  /** Checks that the record has this format and this version. */
   expect(format: string, version: number): void;
   text(name: string): string;
   oneOf<T extends string>(name: string, values: readonly T[]): T;
   integer(name: string, min: number, max: number): number;
   flag(name: string): boolean;
-  /** Hexadecimal. */
+  /** Bytes, written in hexadecimal. */
   bytes(name: string, length: number): Uint8Array;
   object(name: string): Fields;
   list<T>(name: string, max: number, item: (fields: Fields) => T): T[];
   texts(name: string, max: number): string[];
   has(name: string): boolean;
-  /** It is there, and may be null. */
+  /** Checks that the field is there; it may be null. */
   require(name: string): void;
 }
 
@@ -165,7 +165,10 @@ function fieldsOf(value: unknown, where: string, objects: ReadObject[] | undefin
     return Object.hasOwn(object, name) ? object[name] : undefined;
   }
   function wrong(name: string): FormatError {
-    return new FormatError('CORRUPT', `${where}: field "${name}" is missing or cannot be`);
+    return new FormatError(
+      'CORRUPT',
+      `${where}: field "${name}" is missing or has an impossible value`,
+    );
   }
   function text(name: string): string {
     const found = get(name);

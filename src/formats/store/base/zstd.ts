@@ -28,7 +28,7 @@ interface ZstdHandle {
     intoOffset: number,
     intoLength: number,
   ): void;
-  /** Called in the middle of `writeSync` on bad data; the stream's own would end the process. */
+  /** Called in the middle of `writeSync` on bad data; the stream's own handler would end the process. */
   onerror: () => void;
 }
 interface ZstdStream {
@@ -96,7 +96,7 @@ function reusedDecompressor(): Decompressor | undefined {
       const { _handle: handle, _writeState: state } = (stream ??= fresh());
       handle!.writeSync(ZSTD_e_end, from, 0, from.length, into, 0, into.length);
       const whole = !failed && state![0] === 0 && state![1] === 0;
-      // A context that met bad data, or more data than expected, is in no known state.
+      // A context that met bad data, or more data than expected, is in an unknown state.
       if (!whole) stream = undefined;
       return whole;
     },

@@ -1,20 +1,20 @@
 import { decodeJsonRecord, encodeJsonRecord, type Fields } from '../base/json-record.ts';
 import { decodeLink, encodeLink, type PointLink } from './point.ts';
 
-// Which recovery point of a machine is the newest in its set: the end of the chain of points. Grammar: head.md.
+// Names the newest recovery point of a machine in its set: the end of the chain of points. Grammar: head.md.
 
 export interface HeadRecord {
   readonly set: string;
   readonly machine: string;
-  /** Undefined: none was published yet. */
+  /** Undefined: no point has been published yet. */
   readonly point: PointLink | undefined;
-  /** All that there were when it was written, and those that were missing then. */
+  /** All points that existed when it was written, and those that were missing then. */
   readonly points: readonly PointLink[];
 }
 
 const FORMAT = 'holdfast-head';
 const VERSION = 1;
-/** One an hour for eleven years. */
+/** One point an hour for eleven years. */
 const HEAD_POINTS_MAX = 100_000;
 
 export function encodeHead(
@@ -28,7 +28,7 @@ export function encodeHead(
   return encodeJsonRecord({ format: FORMAT, version: VERSION, ...record }, key);
 }
 
-/** Throws FormatError. Without a key its authenticity is not checked. */
+/** Throws FormatError. Without a key it is not authenticated. */
 export function decodeHead(bytes: Uint8Array, key: Uint8Array | undefined): HeadRecord {
   return decodeJsonRecord(bytes, key, headOf);
 }

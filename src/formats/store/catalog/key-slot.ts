@@ -17,8 +17,8 @@ export type Secret =
   | { readonly kind: 'recovery-key'; readonly key: Uint8Array };
 
 /**
- * A secret as slots take it: of a passphrase what Argon2id made of it with the slot's parameters, which takes
- * long on purpose and so is not done here. 32 bytes.
+ * A secret as slots take it, 32 bytes. For a passphrase, the result of Argon2id with the slot's parameters: that
+ * takes long on purpose and so is not done here.
  */
 export type SlotSecret =
   | { readonly kind: 'passphrase'; readonly stretched: Uint8Array }
@@ -26,7 +26,7 @@ export type SlotSecret =
 
 export const STRETCHED_LENGTH = 32;
 
-/** Wraps the data key; `kdf` is for passphrases. `nonce` and the salt are fresh random bytes. */
+/** Wraps the data key; `kdf` is only for passphrases. `nonce` and the salt are fresh random bytes. */
 export function lockSlot(
   dataKey: Uint8Array,
   secret: SlotSecret,
@@ -45,7 +45,7 @@ export function lockSlot(
   return { kind: 'recovery-key', ...wrapped };
 }
 
-/** The data key, or undefined: the secret is not the one that locked it. */
+/** The data key; undefined: another secret locked it. */
 export function unlockSlot(
   slot: KeySlot,
   secret: SlotSecret,
@@ -71,7 +71,7 @@ export function domainKeys(dataKey: Uint8Array): DomainKeys {
   };
 }
 
-/** What unencrypted sets share, known to all. */
+/** The keys that all unencrypted sets share; they are public. */
 export function publicKeys(): DomainKeys {
   const constant = (use: string): Uint8Array =>
     keyedHash(new Uint8Array(DATA_KEY_LENGTH), utf8(`holdfast 1 public ${use}`));
@@ -90,12 +90,12 @@ function boundTo(domain: Uint8Array, kind: KeySlot['kind']): Uint8Array {
   return concatBytes(utf8(`holdfast 1 slot ${kind}`), domain);
 }
 
-/** For paper: the key and 24 bits of checksum. */
+/** The text for paper: the key and 24 bits of checksum. */
 export function formatRecoveryKey(key: Uint8Array): string {
   return paperText(concatBytes(key, checkOf(key, 'recovery key', CHECK_LENGTH)));
 }
 
-/** As a person typed it; undefined: mistyped. */
+/** The key from the text that a person typed; undefined: mistyped. */
 export function parseRecoveryKey(text: string): Uint8Array | undefined {
   const bytes = paperBytes(text, RECOVERY_KEY_LENGTH + CHECK_LENGTH);
   const key = bytes?.slice(0, RECOVERY_KEY_LENGTH);
@@ -104,7 +104,7 @@ export function parseRecoveryKey(text: string): Uint8Array | undefined {
   return Buffer.compare(bytes.subarray(RECOVERY_KEY_LENGTH), check) === 0 ? key : undefined;
 }
 
-/** All that makes the record of a set again: its owner needs no passphrase. */
+/** All that is needed to make the record of a set again: its owner needs no passphrase. */
 export interface SetKey {
   readonly dataKey: Uint8Array;
   readonly domain: Uint8Array;
@@ -112,16 +112,16 @@ export interface SetKey {
 
 const SET_KEY_VERSION = 1;
 const SET_KEY_LENGTH = 1 + DATA_KEY_LENGTH + DOMAIN_LENGTH;
-/** Makes whole groups of four digits of all. */
+/** Chosen so that the whole text consists of groups of four digits. */
 const SET_KEY_CHECK_LENGTH = 6;
 
-/** For paper: version, data key, domain, and 48 bits of checksum: 22 groups. */
+/** The text for paper: version, data key, domain, and 48 bits of checksum: 22 groups. */
 export function formatSetKey({ dataKey, domain }: SetKey): string {
   const body = concatBytes(Uint8Array.of(SET_KEY_VERSION), concatBytes(dataKey, domain));
   return paperText(concatBytes(body, checkOf(body, 'set key', SET_KEY_CHECK_LENGTH)));
 }
 
-/** As a person typed it; undefined: mistyped. */
+/** The set key from the text that a person typed; undefined: mistyped. */
 export function parseSetKey(text: string): SetKey | undefined {
   const bytes = paperBytes(text, SET_KEY_LENGTH + SET_KEY_CHECK_LENGTH);
   const body = bytes?.slice(0, SET_KEY_LENGTH);
@@ -134,14 +134,14 @@ export function parseSetKey(text: string): SetKey | undefined {
 const ALPHABET = '0123456789ABCDEFGHJKMNPQRSTVWXYZ';
 const CHECK_LENGTH = 3;
 
-/** Base 32 (Crockford's), in groups of four; of a multiple of five bytes. */
+/** Base 32 (Crockford's), in groups of four; `bytes` is a multiple of five long. */
 function paperText(bytes: Uint8Array): string {
   const bits = [...bytes].map((byte) => byte.toString(2).padStart(8, '0')).join('');
   const digits = bits.match(/.{5}/g)!.map((five) => ALPHABET[Number.parseInt(five, 2)]);
   return digits.join('').match(/.{4}/g)!.join('-');
 }
 
-/** Undefined: not so many bytes. */
+/** Undefined: not exactly `length` bytes. */
 function paperBytes(text: string, length: number): Uint8Array | undefined {
   const digits = text.toUpperCase().replace(/[\s-]/g, '').replace(/O/g, '0').replace(/[IL]/g, '1');
   const values = digits.split('').map((digit) => ALPHABET.indexOf(digit));

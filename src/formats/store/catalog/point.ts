@@ -4,7 +4,7 @@ import { FRAME_LENGTH_MAX } from '../packs/frame.ts';
 import type { Reference } from '../packs/node.ts';
 import type { Checks } from '../base/plain-record.ts';
 
-// A recovery point: which disks a machine had, and the roots of their manifests. Framing: json-record.md.
+// A recovery point: the disks that a machine had, and the roots of their manifests. Framing: json-record.md.
 
 /** Where a recovery point came from: a backup of images, or a session that was kept. */
 export type PointOrigin = 'backup' | 'session';
@@ -16,24 +16,24 @@ export interface PointRecord {
   /** ISO 8601, UTC. */
   readonly created: string;
   /**
-   * Which of the machine's it is, in the order in which they were published, whatever the clock said: above all
-   * that there were in the set. 0: of a release that did not count.
+   * Its number among the machine's points, in the order in which they were published, regardless of the clock: above
+   * all that were in the set. 0: from a release that did not count.
    */
   readonly sequence: number;
-  /** The machine's newest in the set when it was published: head.md. Undefined: it is the first. */
+  /** The machine's newest point in the set when this one was published: head.md. Undefined: this is the first. */
   readonly previous: PointLink | undefined;
-  /** The recovery point that it was made over. */
+  /** The recovery point on which it is based. */
   readonly parent: string | undefined;
   readonly origin: PointOrigin;
   readonly disks: readonly PointDisk[];
   readonly stats: PointStats;
 }
 
-/** Names a recovery point so that nothing else can stand for it. */
+/** Names a recovery point so that no other can take its place. */
 export interface PointLink {
   readonly id: string;
   readonly sequence: number;
-  /** The digest of its record, as it was written. */
+  /** The digest of its record as written. */
   readonly digest: Uint8Array;
 }
 
@@ -43,13 +43,13 @@ export interface PointDisk {
   readonly sectorSize?: SectorSize;
   /** The manifest's root; undefined: the whole disk reads as zeros. */
   readonly reference: Reference | undefined;
-  /** For people: the image or URI that it was read from. */
+  /** For people: the image or URI from which it was read. */
   readonly source: string;
 }
 
 /**
- * Size of a disk's sectors as a guest is to see it; left out: 512, or not known. A release that ignores it serves the
- * disk with sectors of 512 bytes, and a guest does not find its partitions: nothing is misread or lost.
+ * Size of a disk's sectors as a guest should see it; left out: 512, or not known. A release that ignores it serves
+ * the disk with sectors of 512 bytes, and a guest does not find its partitions: nothing is misread or lost.
  */
 export type SectorSize = 4096;
 
@@ -64,7 +64,7 @@ export interface PointStats {
 
 const FORMAT = 'holdfast-point';
 const VERSION = 1;
-/** More disks than any hypervisor gives a machine. */
+/** More disks than any hypervisor allows a machine. */
 const DISKS_MAX = 256;
 const U32_MAX = 2 ** 32 - 1;
 
@@ -95,7 +95,7 @@ export function decodeLink(fields: Fields): PointLink {
 }
 
 /**
- * Throws FormatError. Without a key its authenticity is not checked: good for listings only. `checks`: the release of
+ * Throws FormatError. Without a key it is not authenticated: sufficient for listings only. `checks`: the release of
  * 22 November wrote no `root` for a disk of zeros; where every record has a checksum, a disk without one is damaged.
  */
 export function decodePoint(
@@ -148,7 +148,7 @@ function referenceOf(fields: Fields): Reference {
   return {
     pack: fields.integer('pack', 0, U32_MAX),
     offset: fields.integer('offset', 0, U32_MAX),
-    // What a reader takes memory for: in a set that is not encrypted it may be made up.
+    // A reader allocates this much memory: in a set that is not encrypted the value may be forged.
     length: fields.integer('length', 1, FRAME_LENGTH_MAX),
     digest: fields.bytes('digest', DIGEST_LENGTH),
   };

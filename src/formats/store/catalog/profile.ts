@@ -1,6 +1,6 @@
 import { decodeJsonRecord, encodeJsonRecord, type Fields } from '../base/json-record.ts';
 
-// What a machine read in the first minutes of its last boot. Framing: json-record.md.
+// The ranges that a machine read in the first minutes of its last boot. Framing: json-record.md.
 
 export interface BootProfile {
   readonly machine: string;
@@ -23,7 +23,7 @@ export function encodeProfile({ machine, disks }: BootProfile, key: Uint8Array):
   return encodeJsonRecord({ format: FORMAT, version: VERSION, machine, disks }, key);
 }
 
-/** Throws FormatError. Without a key its authenticity is not checked. */
+/** Throws FormatError. Without a key it is not authenticated. */
 export function decodeProfile(bytes: Uint8Array, key: Uint8Array | undefined): BootProfile {
   return decodeJsonRecord(bytes, key, profileOf);
 }

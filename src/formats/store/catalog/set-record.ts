@@ -3,22 +3,22 @@ import { DIGEST_LENGTH, keyedHash } from '../base/digest.ts';
 import { DOMAIN_LENGTH } from '../packs/pack.ts';
 import { decodeSummed, encodeSummed, type Fields, hex } from '../base/json-record.ts';
 
-// A backup set: how its disks are cut, and the locks on its data key. Grammar: set-record.md.
+// A backup set: how its disks are cut into blocks, and the locks on its data key. Grammar: set-record.md.
 
 export interface SetRecord {
   readonly name: string;
   /** ISO 8601, UTC. */
   readonly created: string;
-  /** Of its packs' headers; all zeros where the set is not encrypted. */
+  /** The domain in its packs' headers; all zeros where the set is not encrypted. */
   readonly domain: Uint8Array;
   readonly cutting: Cutting;
   /** Ways to the data key; none: the set is not encrypted. */
   readonly slots: readonly KeySlot[];
-  /** Undefined: of a release that wrote none. */
+  /** Undefined: from a release that wrote none. */
   readonly seal: SetSeal | undefined;
 }
 
-/** Vouches for a record, and says which of two is newer. */
+/** Authenticates a record, and says which of two is newer. */
 export interface SetSeal {
   /** Higher in each record of the set than in those before it. */
   readonly counter: number;
@@ -36,7 +36,7 @@ export type Cutting =
       readonly pagesMax: number;
     };
 
-/** The data key under a key that only whoever has the passphrase, or the recovery key, can make. */
+/** The data key, wrapped by a key that can be derived only from the passphrase or the recovery key. */
 export type KeySlot =
   | ({ readonly kind: 'passphrase'; readonly kdf: KdfParameters } & WrappedKey)
   | ({ readonly kind: 'recovery-key' } & WrappedKey);
@@ -64,7 +64,7 @@ const FORMAT = 'holdfast-set';
 const VERSION = 1;
 const SLOTS_MAX = 16;
 const SEGMENT_PAGES = 256;
-/** Of the largest block that a frame may hold. */
+/** Pages in the largest block that a frame may hold. */
 const BLOCK_PAGES_MAX = 64;
 
 export function encodeSet({ seal, ...record }: SetRecord): Uint8Array {
@@ -79,7 +79,7 @@ export function sealSet(record: UnsealedSet, counter: number, key: Uint8Array): 
   return { ...record, seal: { counter, mac: macOf(record, counter, key) } };
 }
 
-/** Whether its seal is of the set's record key. */
+/** Whether its seal was made with the set's record key. */
 export function isSealedBy({ seal, ...record }: SetRecord, key: Uint8Array): boolean {
   return seal !== undefined && hex(macOf(record, seal.counter, key)) === hex(seal.mac);
 }

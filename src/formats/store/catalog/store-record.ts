@@ -11,13 +11,15 @@ export interface StoreRecord {
   readonly version: 1 | 2;
   /** Empty for version 1. */
   readonly needs: Needs;
-  /** Numbers of packs have no gaps from this one on; undefined: none has, in a store of version 2. */
+  /**
+   * From this number on, numbers of packs have no gaps; undefined, in a store of version 2: there are none at all.
+   */
   readonly gaplessFrom?: number | undefined;
 }
 
 const FORMAT = 'holdfast-store';
 const STORE_VERSION = 2;
-/** Far more than there will be. */
+/** Far more features than there will ever be. */
 const FEATURES_MAX = 256;
 const NO_NEEDS: Needs = { read: [], write: [] };
 
@@ -55,7 +57,7 @@ function recordOf(fields: Fields): StoreRecord {
   return gaplessFrom === undefined ? found : { ...found, gaplessFrom };
 }
 
-/** Those that this release knows. */
+/** The features of the store that this release knows. */
 export function featuresOf({ needs }: Pick<StoreRecord, 'needs'>): ReadonlySet<Feature> {
   return new Set([...needs.read, ...needs.write].filter(isFeature));
 }

@@ -40,7 +40,7 @@ export interface DomainKeys {
   readonly frame: Uint8Array | undefined;
   /** Authenticates recovery points and profiles. */
   readonly record: Uint8Array;
-  /** Seals what guests of sessions write; known to all where the set is not encrypted. */
+  /** Seals what guests of sessions write; public where the set is not encrypted. */
   readonly overlay: Uint8Array;
 }
 
@@ -50,8 +50,8 @@ export const NONCE_LENGTH = 24;
 export interface FrameCodec {
   digest(plain: Uint8Array): Uint8Array;
   /**
-   * Writes the frame of `plain`, whose digest is given, to `into` (at least FRAME_LENGTH_MAX long)
-   * and returns its length. `nonce`: NONCE_LENGTH fresh random bytes; not used without encryption.
+   * Writes the frame of `plain`, whose digest is given, to `into` (at least FRAME_LENGTH_MAX long) and returns its
+   * length. `nonce`: NONCE_LENGTH fresh random bytes; ignored without encryption.
    */
   seal(
     plain: Uint8Array,
@@ -59,8 +59,8 @@ export interface FrameCodec {
     as: { readonly kind: FrameKind; readonly digest: Uint8Array; readonly nonce: Uint8Array },
   ): number;
   /**
-   * Fills `into` (of the header's plain length) with the authenticated contents of a whole frame.
-   * Throws FormatError; `digest` is the one that the reader wants and the frame must carry.
+   * Fills `into` (of the header's plain length) with the authenticated contents of a whole frame. Throws FormatError;
+   * `digest` is the one that the reader expects and the frame must carry.
    */
   open(frame: Uint8Array, into: Uint8Array, digest: Uint8Array): void;
 }
@@ -71,14 +71,14 @@ const KIND = { block: 1, node: 2 } as const satisfies Record<FrameKind, number>;
 const COMPRESSED = 1;
 const ENCRYPTED = 2;
 const NONCE_AT = 48;
-/** zstd never makes more of it than this. */
+/** zstd never makes the data longer by more than this. */
 const COMPRESSED_MORE_MAX = 4096;
 const STORED_CRC_AT = 72;
 const HEADER_CRC_AT = 76;
 const TAG_LENGTH = 16;
 /** Each frame has a key of its own, so its one message may use a constant IV: see frame.md. */
 const IV = new Uint8Array(12);
-/** Compression has to gain this much, or a reader would pay for nothing. */
+/** Compression must gain at least this much, or readers would pay for nothing. */
 const STORED_RAW_ABOVE = 0.94;
 
 /** Parses the first FRAME_HEADER_LENGTH bytes. Checks the header only. */
@@ -89,7 +89,7 @@ export function parseFrameHeader(bytes: Uint8Array): FrameHeader {
   const view = new DataView(bytes.buffer, bytes.byteOffset, FRAME_HEADER_LENGTH);
   const magic = view.getUint32(0, true);
   if (magic !== MAGIC) {
-    throw new FormatError('BAD_MAGIC', `no frame: magic ${magic.toString(16)}`);
+    throw new FormatError('BAD_MAGIC', `not a frame: magic ${magic.toString(16)}`);
   }
   if (crc32(bytes.subarray(0, HEADER_CRC_AT)) !== view.getUint32(HEADER_CRC_AT, true)) {
     throw new FormatError('CORRUPT', 'frame header fails its checksum');
@@ -141,7 +141,7 @@ export function frameCodec(keys: DomainKeys): FrameCodec {
   const digest = digester(keys.digest);
   const compress = compressor().compress;
   const decompress = decompressor().decompress;
-  // With room for what does not compress: breaking off would cost the compressor more.
+  // With room for data that does not compress: aborting would cost the compressor more.
   const compressed = new Uint8Array(PLAIN_LENGTH_MAX + COMPRESSED_MORE_MAX);
 
   function unpack(body: Uint8Array, header: FrameHeader, into: Uint8Array): void {
@@ -191,13 +191,13 @@ export function frameCodec(keys: DomainKeys): FrameCodec {
         throw new FormatError('TRUNCATED', `frame ends after ${frame.length} bytes`);
       }
       if (!equal(header.digest, wanted)) {
-        throw new FormatError('CORRUPT', 'frame of another digest than the one referred to');
+        throw new FormatError('CORRUPT', 'frame has another digest than the one referred to');
       }
       if (plainLength !== into.length) {
         throw new FormatError('CORRUPT', `frame holds ${plainLength} bytes, not ${into.length}`);
       }
       if (header.encrypted !== (keys.frame !== undefined)) {
-        throw new FormatError('CORRUPT', 'frame of another encryption domain');
+        throw new FormatError('CORRUPT', 'frame belongs to another encryption domain');
       }
       const stored = frame.subarray(FRAME_HEADER_LENGTH, FRAME_HEADER_LENGTH + storedLength);
       if (keys.frame) {
@@ -207,7 +207,7 @@ export function frameCodec(keys: DomainKeys): FrameCodec {
       } else {
         unpack(stored, header, into);
       }
-      // The tag covers the digest too, so where there is one nothing is left to check.
+      // The tag covers the digest too, so with a tag there is nothing left to check.
       if (!keys.frame && !equal(digest(into), wanted)) {
         throw new FormatError('CORRUPT', 'frame contents fail their digest');
       }
@@ -216,8 +216,8 @@ export function frameCodec(keys: DomainKeys): FrameCodec {
 }
 
 /**
- * BLAKE3 over three fields of fixed length, the secret first: see frame.md. A key object, because for
- * raw bytes Node first throws and catches an error in its search for what they are (37 us a frame).
+ * BLAKE3 over three fields of fixed length, the secret first: see frame.md. Returns a key object, because for raw
+ * bytes Node first throws and catches an error while it tests what they are (37 us a frame).
  */
 function keyOf(domain: Uint8Array, frame: Uint8Array): KeyObject {
   const input = new Uint8Array(domain.length + DIGEST_LENGTH + NONCE_LENGTH);
@@ -254,8 +254,8 @@ function decrypt(domain: Uint8Array, frame: Uint8Array, stored: Uint8Array): Buf
 }
 
 /**
- * A cipher makes new memory for each frame. Left to the garbage collector, tens of MiB of it pile up in each thread
- * that decodes; given back at once the next frame gets the same memory, still in the processor's cache.
+ * A cipher allocates new memory for each frame. Left to the garbage collector, tens of MiB of it pile up in each
+ * decoding thread; given back at once, the next frame gets the same memory, still in the processor's cache.
  */
 function free(bytes: Buffer<ArrayBuffer>): void {
   bytes.buffer.transfer(0);

@@ -3,7 +3,7 @@ import { blake3 } from '@napi-rs/blake-hash';
 import type { Location } from './node.ts';
 
 /*
- * What the index of blocks holds: places by digest, and the packs that it knows. Grammar: index-entry.md.
+ * The entries of the index of blocks: places by digest, and the packs that it knows. Grammar: index-entry.md.
  *
  *   place: 0 u32 pack   4 u32 offset   8 u32 length   12 u32 crc of digest and 0..12
  *   pack:  0 u64 size   8 u8 sound   9 u32 crc, begun with the pack's number, of 0..9
@@ -67,15 +67,15 @@ export function decodeKnownPack(key: Uint8Array, value: Uint8Array): KnownPack |
   return { pack, size: Number(bytes.readBigUInt64LE(0)), isSound: bytes[8] === 1 };
 }
 
-/** Longer than a digest, and not the beginning of a pack's key. */
+/** Longer than a digest, and not the start of a pack's key. */
 const WHOLE_PREFIX = Buffer.from('tree without anything that is lost: ');
 
-/** The key under which the loss is, as `lossOf` names it, that a tree with this root was found whole under. */
+/** The key of the entry that holds the loss (see `lossOf`) at which the tree with this root was last found whole. */
 export function wholeKey(root: Uint8Array): Uint8Array {
   return Buffer.concat([WHOLE_PREFIX, root]);
 }
 
-/** Names a loss: numbers of packs that are gone, and of packs that are damaged. */
+/** Names a loss: the numbers of missing packs, and of damaged packs. */
 export function lossOf(gone: Iterable<number>, damaged: Iterable<number>): Uint8Array {
   const text = JSON.stringify([[...gone], [...damaged].sort((a, b) => a - b)]);
   return blake3(Buffer.from(text));

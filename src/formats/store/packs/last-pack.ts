@@ -1,7 +1,8 @@
 import { decodeSummed, encodeSummed } from '../base/json-record.ts';
 import { PACK_NUMBER_MAX } from './pack.ts';
 
-// The number of the last pack that recovery points may name: last-pack.json in the store. Its row is in json-record.md.
+// The number of the last pack to which recovery points may refer: last-pack.json in the store. Its row is in
+// json-record.md.
 
 const FORMAT = 'holdfast-last-pack';
 const VERSION = 1;

@@ -4,13 +4,13 @@ import { FRAME_LENGTH_MAX } from './frame.ts';
 import type { Location } from './node.ts';
 
 /*
- * Where frames of a pack are now that are damaged in it, or gone with it. Grammar: moved.md.
+ * New places of frames that are damaged in a pack, or missing with it. Grammar: moved.md.
  *
  *   0 u32 magic "HFmv"   4 u8 version   5 zero   8 u32 pack   12 u32 count   16 entries   then u32 crc
  *   entry: 0 u32 offset   4 u32 pack   8 u32 offset there   12 u32 length
  */
 export interface MovedFrames {
-  /** Offset in the old pack to where the frame is. */
+  /** The frame's new place, by its offset in the old pack. */
   readonly frames: ReadonlyMap<number, Location>;
 }
 
@@ -19,7 +19,7 @@ const VERSION = 1;
 const HEADER_LENGTH = 16;
 const ENTRY_LENGTH = 16;
 const CRC_LENGTH = 4;
-/** As many as a pack may have frames. */
+/** The most frames that a pack may have. */
 const COUNT_MAX = 1 << 20;
 export const MOVED_LENGTH_MAX = HEADER_LENGTH + COUNT_MAX * ENTRY_LENGTH + CRC_LENGTH;
 
@@ -67,7 +67,7 @@ export function decodeMoved(bytes: Uint8Array, pack: number): MovedFrames {
   for (let at = HEADER_LENGTH; at < end; at += ENTRY_LENGTH) {
     const length = view.getUint32(at + 12, true);
     if (length > FRAME_LENGTH_MAX) {
-      throw new FormatError('CORRUPT', `list of moved frames with one of ${length} bytes`);
+      throw new FormatError('CORRUPT', `list of moved frames holds one of ${length} bytes`);
     }
     frames.set(view.getUint32(at, true), {
       pack: view.getUint32(at + 4, true),

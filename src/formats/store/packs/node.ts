@@ -5,7 +5,7 @@ import { DIGEST_LENGTH } from '../base/digest.ts';
 import { FRAME_LENGTH_MAX, PLAIN_LENGTH_MAX } from './frame.ts';
 
 /*
- * A node of a manifest tree: what lies in one segment of a disk (level 0), or in up to 256 nodes of
+ * A node of a manifest tree: the contents of one segment of a disk (level 0), or of up to 256 nodes of
  * the level below. Grammar: node.md.
  *
  *   0 u32 magic "HFnd"   4 u8 version   5 u8 level   6 u16 entry count   8 u64 zero   16 entries
@@ -15,16 +15,16 @@ export const PAGE_LENGTH = 4096;
 export const SEGMENT_LENGTH = 1024 * 1024;
 export const SEGMENT_PAGES = SEGMENT_LENGTH / PAGE_LENGTH;
 export const FAN_OUT = 256;
-/** Of the largest block. */
+/** Pages in the largest block. */
 const SPAN_MAX = PLAIN_LENGTH_MAX / PAGE_LENGTH;
-/** 256^5 segments are more than a safe integer of bytes can address. */
+/** 256^5 segments are more bytes than a safe integer can count. */
 const LEVEL_MAX = 5;
 
-/** Where a frame was when its referrer was written. Stale after compaction: then ask the index. */
+/** Where a frame was when its referrer was written. It may be stale after compaction: then the index knows. */
 export interface Location {
   readonly pack: number;
   readonly offset: number;
-  /** Of the whole frame. */
+  /** Length of the whole frame. */
   readonly length: number;
 }
 
@@ -33,8 +33,8 @@ export interface Reference extends Location {
 }
 
 /**
- * Level 0: `span` pages from page `at` of the segment are this block. Above: child number `at`, and
- * `span` is 1. Ascending and disjoint; what no entry covers reads as zeros.
+ * Level 0: `span` pages from page `at` of the segment are this block. Above: child number `at`, and `span` is 1.
+ * Ascending and disjoint; pages that no entry covers read as zeros.
  */
 export interface NodeEntry extends Reference {
   readonly at: number;
@@ -97,7 +97,7 @@ export function decodeNode(bytes: Uint8Array): Node {
   }
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   if (view.getUint32(0, true) !== MAGIC) {
-    throw new FormatError('BAD_MAGIC', 'no manifest node');
+    throw new FormatError('BAD_MAGIC', 'not a manifest node');
   }
   const level = bytes[5]!;
   if (bytes[4] !== VERSION) throw new FormatError('UNSUPPORTED', `node version ${bytes[4]}`);

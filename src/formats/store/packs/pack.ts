@@ -18,11 +18,11 @@ export const PACK_TRAILER_LENGTH = 20;
 export const PACK_ENTRY_LENGTH = 40;
 export const DOMAIN_LENGTH = 16;
 
-/** The greatest number that a file's name holds. */
+/** The greatest number that fits in a file's name. */
 export const PACK_NUMBER_MAX = 99_999_999;
-/** Packs are sealed when they reach this; one frame more may lie above it. */
+/** Packs are sealed when they reach this length; they may exceed it by one frame. */
 export const PACK_LENGTH = 64 * MiB;
-/** A pack of the smallest frames: what a footer may list, and so the memory to read one. */
+/** The entries of a pack of the smallest frames: limits what a footer may list, and so the memory to read it. */
 const ENTRY_COUNT_MAX = 1 << 20;
 
 export interface PackHeader {
@@ -66,7 +66,7 @@ export function decodePackHeader(bytes: Uint8Array): PackHeader {
     throw new FormatError('TRUNCATED', `pack of ${bytes.length} bytes`);
   }
   const view = new DataView(bytes.buffer, bytes.byteOffset, PACK_HEADER_LENGTH);
-  if (view.getUint32(0, true) !== MAGIC) throw new FormatError('BAD_MAGIC', 'no pack');
+  if (view.getUint32(0, true) !== MAGIC) throw new FormatError('BAD_MAGIC', 'not a pack');
   if (bytes[4] !== VERSION) throw new FormatError('UNSUPPORTED', `pack version ${bytes[4]}`);
   const kind = bytes[5] === KINDS.block ? 'block' : 'node';
   if (view.getUint32(28, true) !== crc32(bytes.subarray(0, 28)) || bytes[5] !== KINDS[kind]) {
@@ -109,7 +109,7 @@ export function decodePackTrailer(bytes: Uint8Array, size: number): PackTrailer 
   const footerOffset = view.getUint32(8, true);
   const end = footerOffset + count * PACK_ENTRY_LENGTH + PACK_TRAILER_LENGTH;
   if (count > ENTRY_COUNT_MAX || end !== size) {
-    throw new FormatError('CORRUPT', `pack of ${size} bytes whose trailer says ${end}`);
+    throw new FormatError('CORRUPT', `pack of ${size} bytes, whose trailer says ${end}`);
   }
   return { count, footerOffset, entriesCrc: view.getUint32(4, true) };
 }

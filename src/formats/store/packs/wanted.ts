@@ -19,7 +19,7 @@ export function encodeWanted({ pack, frame }: Wanted): string {
 
 const OFFSET_MAX = 0xffffffff;
 
-/** Undefined: it is something else. */
+/** Undefined: the name means something else. */
 export function decodeWanted(name: string): Wanted | undefined {
   const match = NAME.exec(name);
   if (!match) return undefined;

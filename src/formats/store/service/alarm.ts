@@ -10,7 +10,7 @@ import {
 } from '../../../lib/schema.ts';
 import { plainRecord } from '../base/plain-record.ts';
 
-// What needs somebody, what was told of it, and what is forbidden meanwhile. Grammar: alarm.md.
+// Alarms, their notifications, and the lockdown. Grammar: alarm.md.
 
 export const ALARM_KINDS = [
   'pool-space',
@@ -50,14 +50,14 @@ const ALARM = object({
   id,
   kind: oneOf(...ALARM_KINDS),
   level: oneOf(...ALARM_LEVELS),
-  /** The schedule, job, session, or what else of its kind it is about. */
+  /** The ID of the schedule, job, session or other thing that it is about. */
   about: optional(id),
   message: text({ max: MESSAGE_MAX, min: 0 }),
-  /** What has happened last: where that changes it is told of again. */
+  /** The last occurrence: when it changes, people are notified again. */
   occurrence: optional(id),
-  /** How often it has happened since it was raised. */
+  /** How often it has occurred since it was raised. */
   times: integer(1, COUNT_MAX),
-  /** Whether its reason is still there. */
+  /** Whether its cause is still there. */
   holds: flag(),
   ...{ raised: time, changed: time, ended: optional(time) },
   acknowledged: optional(object({ time, uid: integer(0, ID_MAX) })),
@@ -66,9 +66,9 @@ export type AlarmRecord = Of<typeof ALARM>;
 
 export const alarmsFile = plainRecord('holdfast-alarms', { alarms: list(ALARM, ALARMS_MAX + 1) });
 
-/** The clocks as they were. */
+/** Readings of the clocks. */
 const READING = { bootId: id, wallMs: milliseconds, sinceBootMs: milliseconds };
-/** `last` is the newest time that was seen. */
+/** `lastWallMs` is the newest time seen so far. */
 export const clockFile = plainRecord('holdfast-clock', { ...READING, lastWallMs: milliseconds });
 export type ClockMark = ReturnType<typeof clockFile.decode>;
 
@@ -76,9 +76,9 @@ const APPROVAL = object({ uid: integer(0, ID_MAX), time });
 export const lockdownFile = plainRecord('holdfast-lockdown', {
   since: time,
   uid: integer(0, ID_MAX),
-  /** How many have to agree to its end. */
+  /** How many people must approve its end. */
   persons: integer(1, 2),
-  /** Those who have. */
+  /** The approvals so far. */
   approvals: list(APPROVAL, 2),
 });
 export type LockdownRecord = ReturnType<typeof lockdownFile.decode>;
@@ -88,7 +88,7 @@ export type Channel = (typeof CHANNELS)[number];
 /** In the directory of the box: a directory for each channel. */
 export const OUTBOX = 'outbox';
 
-/** Something that is to be told through one channel. */
+/** A message to be sent through one channel. */
 export const messageFile = plainRecord('holdfast-message', {
   id,
   created: time,
@@ -97,7 +97,7 @@ export const messageFile = plainRecord('holdfast-message', {
   reason: optional(text({ max: MESSAGE_MAX, min: 0 })),
   notice: object({
     event: oneOf('raised', 'again', 'ended', 'test'),
-    /** Of the appliance. */
+    /** Name of the appliance. */
     host: id,
     alarm: id,
     kind: oneOf(...ALARM_KINDS, 'test'),

@@ -13,17 +13,17 @@ import { FormatError } from '../../format-error.ts';
 import { keyedHash } from '../base/digest.ts';
 import { hex } from '../base/json-record.ts';
 
-// Who changed what. Grammar: audit.md.
+// The log of changes and who made them. Grammar: audit.md.
 
 export interface AuditEntry {
   readonly number: number;
   readonly time: string;
   readonly what: string;
-  /** Of a process of this machine. */
+  /** The user of a process of this machine. */
   readonly uid?: number | undefined;
   readonly gid?: number | undefined;
   readonly pid?: number | undefined;
-  /** Of who came from another host. */
+  /** The token of a client on another host. */
   readonly token?: string | undefined;
   readonly address?: string | undefined;
   readonly outcome: 'begun' | 'done' | 'failed' | 'torn';
@@ -35,7 +35,7 @@ export interface AuditEntry {
 
 export type AuditHash = string;
 
-/** Before the first line. */
+/** The hash before the first line. */
 export const AUDIT_START: AuditHash = '0'.repeat(64);
 export const AUDIT_LINE_MAX = 16 * 1024;
 
@@ -53,7 +53,7 @@ const ENTRY = object({
 });
 const LINE = /^([0-9a-f]{64}) (\{.*\})$/s;
 
-/** With its end of line. */
+/** Returns the line with its end. */
 export function encodeAudit(
   entry: AuditEntry,
   before: AuditHash,
@@ -63,7 +63,7 @@ export function encodeAudit(
   return { line: utf8(`${hash} ${json}\n`), hash };
 }
 
-/** Of a line without its end. Throws FormatError: damaged, or not the one that follows `before`. */
+/** Decodes a line without its end. Throws FormatError where it is damaged, or does not follow `before`. */
 export function decodeAudit(
   line: string,
   before: AuditHash | undefined,
@@ -75,7 +75,7 @@ export function decodeAudit(
   try {
     return { entry: ENTRY.parse(JSON.parse(json), []), hash };
   } catch (cause) {
-    const what = cause instanceof SchemaError ? cause.message : 'the line is no entry';
+    const what = cause instanceof SchemaError ? cause.message : 'the line is not an entry';
     throw new FormatError('CORRUPT', what, { cause });
   }
 }

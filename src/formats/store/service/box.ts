@@ -16,11 +16,11 @@ import { FormatError } from '../../format-error.ts';
 import { keyedHash } from '../base/digest.ts';
 import { hex } from '../base/json-record.ts';
 
-// What a box remembers of stores, and the mark that it leaves in each. Grammar: box.md.
+// What a box remembers about stores, and the mark that it leaves in each. Grammar: box.md.
 
 export const BOX_KEY_LENGTH = 32;
 export const BOX_ID_LENGTH = 16;
-/** Jobs that wait, schedules and sessions have limits of their own. */
+/** Queued jobs, schedules and sessions have limits of their own. */
 const ORDERS_MAX = 10_000;
 const SETS_MAX = 10_000;
 const STORES_MAX = 1000;
@@ -41,14 +41,14 @@ export type RememberedSet = Of<typeof SET>;
 
 const STORE = object({
   path: text({ max: PATH_MAX }),
-  /** The mark in the store has one of the two: the second is written before the mark is. */
+  /** The mark in the store has one of the two: the second is written here before the mark is. */
   ...{ epoch: COUNT, nextEpoch: COUNT },
   /** Whether a mark was left in the store. */
   marked: flag(),
   sets: record(SET, SETS_MAX),
-  /** Names of features that the store had when this box used a set of it last, sorted. */
+  /** Names of the features that the store had when this box last used one of its sets, sorted. */
   features: list(text({ max: FEATURE_MAX }), FEATURES_MAX),
-  /** By kind and name, as `job/ID`: digests of what was ordered. Two while it changes. */
+  /** Digests of orders by kind and name (`job/ID`). Two while an order changes. */
   orders: record(list(DIGEST, 2, 1), ORDERS_MAX),
 });
 export type RememberedStore = Of<typeof STORE>;
@@ -70,7 +70,7 @@ const PUBLISHED = object({
   ...{ format: oneOf('holdfast-published'), version: integer(1, 1) },
   ...{ store: text({ max: 4096 }), path: text({ max: PATH_MAX }) },
   ...{ set: text({ max: 256 }), machine: text({ max: 256 }) },
-  /** The recovery point, as a chain names it: head.md. */
+  /** The recovery point, as the chain of points names it: head.md. */
   ...{ point: text({ max: 4096 }), sequence: COUNT, digest: DIGEST },
 });
 export type PublishedRecord = Omit<Of<typeof PUBLISHED>, 'format' | 'version'>;
@@ -85,7 +85,9 @@ export function decodePublished(bytes: Uint8Array, key: Uint8Array): PublishedRe
   return record;
 }
 
-/** Throws FormatError for more than `decodeMemory` would read: a box that wrote it would know nothing afterwards. */
+/**
+ * Throws FormatError for more than `decodeMemory` would read: after writing it, the box could not read its memory.
+ */
 export function encodeMemory(memory: BoxMemory, key: Uint8Array): Uint8Array {
   const value = { format: 'holdfast-box-memory', version: 1, ...memory };
   checked(value, MEMORY);
@@ -108,12 +110,12 @@ export function decodeMark(bytes: Uint8Array, key: Uint8Array): BoxMark {
   return mark;
 }
 
-/** The name of an order, whatever the order of its fields. */
+/** The digest of an order, independent of the order of its fields. */
 export function orderDigest(order: object, key: Uint8Array): string {
   return hex(keyedHash(key, utf8(JSON.stringify(sorted(order)))));
 }
 
-/** A field that is undefined is none, as in JSON. */
+/** An undefined field counts as absent, as in JSON. */
 function sorted(value: unknown): unknown {
   if (typeof value !== 'object' || value === null) return value;
   if (Array.isArray(value)) return value.map(sorted);

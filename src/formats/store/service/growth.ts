@@ -1,18 +1,18 @@
 import { decodeSummed, encodeSummed, type Fields } from '../base/json-record.ts';
 
-// How full the disk of the store was, now and then. Grammar: growth.md.
+// Samples of how full the store's disk was. Grammar: growth.md.
 
 export interface GrowthSample {
   /** ISO 8601, in UTC. */
   readonly time: string;
-  /** Of the file system that the store is on. */
+  /** Bytes used on the file system of the store. */
   readonly usedBytes: number;
   readonly totalBytes: number;
 }
 
 const FORMAT = 'holdfast-growth';
 const VERSION = 1;
-/** Two weeks of hours: some 30 KiB. */
+/** One an hour for two weeks: some 30 KiB. */
 export const GROWTH_SAMPLES_MAX = 336;
 
 export function encodeGrowth(samples: readonly GrowthSample[]): Uint8Array {

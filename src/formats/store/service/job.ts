@@ -9,24 +9,24 @@ import {
 } from '../../../lib/schema.ts';
 import { type Checks, plainRecord } from '../base/plain-record.ts';
 
-// Jobs and schedules as they lie in the store. Grammar: job.md.
+// Jobs and schedules as the store keeps them. Grammar: job.md.
 
 export interface JobRecord {
   readonly id: string;
   readonly kind: JobKind;
-  /** What is to be done: the request of the operation of that kind. */
+  /** The request of the operation of that kind. */
   readonly request: JsonObject;
   /** The schedule that made it. */
   readonly schedule: string | undefined;
   readonly created: string;
   readonly state: JobState;
-  /** While it runs: it was asked to end, and does not run again. */
+  /** Set while it runs: it was canceled, and does not run again. */
   readonly canceling: boolean | undefined;
-  /** How often it was begun and failed by itself. */
+  /** How often it was started and failed on its own. */
   readonly failures: number;
   /** How often the service died while it ran. */
   readonly deaths: number;
-  /** While it waits: not before. */
+  /** While it waits: the earliest start. */
   readonly notBefore: string | undefined;
   readonly started: string | undefined;
   readonly ended: string | undefined;
@@ -42,16 +42,16 @@ export type JobState = (typeof JOB_STATES)[number];
 
 export interface ScheduleRecord {
   readonly name: string;
-  /** When: see jobs/calendar.ts. */
+  /** When it runs: see jobs/calendar.ts. */
   readonly at: string;
   readonly kind: JobKind;
   readonly request: JsonObject;
   readonly created: string;
-  /** The time that its newest job was made for; before that, when it was made itself. */
+  /** The due time of its newest job; before the first job, when the schedule was made. */
   readonly last: string;
 }
 
-/** A backup of 256 disks with long names of files. */
+/** Room for a backup of 256 disks with long file names. */
 const REQUEST_MAX = 2 * 1024 * 1024;
 const RESULT_MAX = 4 * 1024 * 1024;
 const COUNT_MAX = 1_000_000;

@@ -3,7 +3,7 @@ import { utf8 } from '../../../lib/bytes.ts';
 import { DIGEST_LENGTH, keyedHash } from '../base/digest.ts';
 import { decodeJsonRecord, encodeJsonRecord, type Fields, hex } from '../base/json-record.ts';
 
-// What other hosts show to be let in. Grammar: tokens.md.
+// Tokens: the credentials of other hosts. Grammar: tokens.md.
 
 export interface TokenRecord {
   readonly name: string;
@@ -50,12 +50,12 @@ export function tokenText(secret: Uint8Array): string {
   return `${PREFIX}${Buffer.from(secret).toString('base64url')}`;
 }
 
-/** Undefined: that can be no token. */
+/** Undefined: the text cannot be a token. */
 export function tokenHash(text: string): Uint8Array | undefined {
   return TEXT.test(text) ? keyedHash(NONE, utf8(text)) : undefined;
 }
 
-/** Takes as long whichever it is, and where it is none. */
+/** Takes the same time whichever token matches, and where none does. */
 export function tokenOfHash(
   tokens: readonly TokenRecord[],
   hash: Uint8Array,

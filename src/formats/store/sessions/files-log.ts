@@ -20,7 +20,7 @@ export interface FileNode {
   readonly accessedMs: number;
   readonly modifiedMs: number;
   readonly changedMs: number;
-  /** Of a symlink. */
+  /** The target of a symbolic link. */
   readonly target: string | undefined;
   /** The disk whose bytes this file shows. */
   readonly disk: string | undefined;
@@ -41,19 +41,19 @@ export type FilesChange =
   | { readonly op: 'next'; readonly id: number };
 
 export const FILES_LOG_HEADER_LENGTH = 8;
-/** Of one record. An operation has six at most; many of them share a record. */
+/** Limit for one record. An operation has six at most; many of them share a record. */
 export const CHANGES_MAX = 256;
 
 const MAGIC = 0x6c664648;
-/** Records without MACs. */
+/** The version whose records have no MACs. */
 const PLAIN = 1;
 const SEALED = 2;
 const RECORD_HEADER_LENGTH = 8;
-/** CHANGES_MAX times a symbolic link to 1024 bytes, each of them written as an escape of six. */
+/** CHANGES_MAX symbolic links of 1024 bytes, each byte written as an escape of six. */
 const RECORD_LENGTH_MAX = 2 * MiB;
 const ID_MAX = Number.MAX_SAFE_INTEGER;
 
-/** How records follow each other. One that is empty is none: a torn sector of zeros would be one. */
+/** How records follow each other. An empty record is not valid: a torn sector of zeros would look like one. */
 export const filesRecords = {
   headLength: RECORD_HEADER_LENGTH,
   lengthMax: RECORD_LENGTH_MAX,
@@ -68,15 +68,15 @@ export const filesRecords = {
 };
 
 /**
- * The MACs of the records of one log, in their order: each covers its own record and all before it, so that no record
- * is altered, left out, moved or taken from another log. Only the end of a log can be cut off.
+ * The MACs of the records of one log, in order: each covers its own record and all before it, so that no record can
+ * be altered, left out, moved or taken from another log. Only the end of a log can be cut off.
  */
 export interface FilesChain {
-  /** The MAC of the next record, of this body. */
+  /** The MAC of the next record, which has this body. */
   next(body: Uint8Array): Uint8Array;
 }
 
-/** The key of one session's log; `overlayKey`: of its set (overlay-log.md). */
+/** The key of one session's log; `overlayKey`: the overlay key of its set (overlay-log.md). */
 export function filesLogKey(overlayKey: Uint8Array, session: string): Uint8Array {
   return Uint8Array.from(keyedHash(overlayKey, utf8(`files log\0${session}`)));
 }
@@ -104,7 +104,7 @@ export function decodeFilesLogHeader(bytes: Uint8Array): { readonly sealed: bool
     throw new FormatError('TRUNCATED', `files log of ${bytes.length} bytes`);
   }
   const view = new DataView(bytes.buffer, bytes.byteOffset, FILES_LOG_HEADER_LENGTH);
-  if (view.getUint32(0, true) !== MAGIC) throw new FormatError('BAD_MAGIC', 'no files log');
+  if (view.getUint32(0, true) !== MAGIC) throw new FormatError('BAD_MAGIC', 'not a files log');
   const version = bytes[4];
   if (version !== PLAIN && version !== SEALED) {
     throw new FormatError('UNSUPPORTED', `files log version ${version}`);
@@ -113,7 +113,7 @@ export function decodeFilesLogHeader(bytes: Uint8Array): { readonly sealed: bool
   return { sealed: version === SEALED };
 }
 
-/** At most CHANGES_MAX: operations that happened, all of them whole. `chain`: of a log whose records have MACs. */
+/** Encodes at most CHANGES_MAX changes: only complete operations that happened. `chain`: for a log with MACs. */
 export function encodeFilesRecord(
   changes: readonly FilesChange[],
   chain: FilesChain | undefined,
@@ -150,7 +150,7 @@ export function decodeFilesRecord(
   if (sealed && chain && Buffer.compare(chain.next(body), rest.subarray(0, DIGEST_LENGTH)) !== 0) {
     throw new FormatError(
       'CORRUPT',
-      'a record has a wrong MAC: it was altered, left out, or is of another log',
+      'a record has a wrong MAC: it was altered, left out, or belongs to another log',
     );
   }
   return { changes: parseFields(body).list('changes', CHANGES_MAX, decodeChange), length };

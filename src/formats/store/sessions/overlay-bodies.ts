@@ -5,7 +5,7 @@ import { DIGEST_LENGTH, keyedHash } from '../base/digest.ts';
 import type { SegmentId } from './overlay-key.ts';
 import { getU48, PAGE_LENGTH, PAGE_NUMBER_MAX, putU48, SALT_LENGTH } from './overlay-log.ts';
 
-// What the bodies of slots say that hold no pages. Grammar: overlay-log.md.
+// The bodies of slots that do not hold pages. Grammar: overlay-log.md.
 /*
  *   zeros:  0 u16 count  2 6 zero  8 runs: u48 first page, u48 pages
  *   birth:  0 u16 count  2 u16 index  4 u16 bodies  6 2 zero  8 32 digest  40 ranges: u32 first, u32 last segment
@@ -26,7 +26,7 @@ export interface SegmentRange {
 
 /** The segments that exist. */
 export interface SegmentList {
-  /** `segmentsDigest` of them: whether a segment is the one that was meant, and not that of a copy of the log. */
+  /** `segmentsDigest` of them: detects a segment that belongs to a copy of the log. */
   readonly digest: Uint8Array;
   readonly ranges: readonly SegmentRange[];
 }
@@ -37,14 +37,14 @@ export interface BirthBody extends SegmentList {
   readonly bodies: number;
 }
 
-/** What one of the copies of a record says. They lie in RECORD_COPIES places, one behind the other. */
+/** The contents of one of the copies of a record. They lie in RECORD_COPIES consecutive places. */
 export interface RecordCopy<T> {
   /** From 0: which of these places this one is. */
   readonly copy: number;
   readonly list: readonly T[];
 }
 
-/** Places that were used up and hold nothing: `from` to before `to`. */
+/** Places that are used up and hold nothing: from `from` up to, not including, `to`. */
 export interface VoidPlaces {
   readonly segment: number;
   readonly from: number;
@@ -59,11 +59,11 @@ const RANGE_LENGTH = 8;
 const BIRTH_HEADER_LENGTH = HEADER_LENGTH + DIGEST_LENGTH;
 const SEGMENT_LENGTH = 4 + SALT_LENGTH;
 /**
- * The whole log hangs on records of what is freed or void: any copy of one is enough. No sector of 4 KiB has something
- * of three places.
+ * The whole log depends on records of freed and void places: any one copy is enough. A damaged 4 KiB sector never
+ * touches three places.
  */
 export const RECORD_COPIES = 3;
-/** So many exist at once, at most: a location has 18 bits for the segment. */
+/** The most segments that exist at once: a location has 18 bits for the segment. */
 export const SEGMENTS_MAX = 2 ** 18;
 export const ZERO_RUNS_MAX = Math.floor((PAGE_LENGTH - HEADER_LENGTH) / RUN_LENGTH);
 export const BIRTH_RANGES_MAX = Math.floor((PAGE_LENGTH - BIRTH_HEADER_LENGTH) / RANGE_LENGTH);
@@ -81,7 +81,7 @@ export function encodeZeros(runs: readonly ZeroRun[]): Uint8Array {
   return bytes;
 }
 
-/** `pages`: how many the disk has. */
+/** `pages`: the number of pages of the disk. */
 export function decodeZeros(body: Uint8Array, pages: number): readonly ZeroRun[] {
   const what = 'zeros';
   const { view, count } = openBody(body, { what, itemLength: RUN_LENGTH, max: ZERO_RUNS_MAX });
@@ -96,12 +96,12 @@ export function decodeZeros(body: Uint8Array, pages: number): readonly ZeroRun[]
   });
 }
 
-/** How often a list of so many bodies is written, all of it each time: no sector of 4 KiB reaches into all copies. */
+/** How many times a whole list of so many bodies is written, so that no 4 KiB sector reaches into all copies. */
 export function birthCopies(bodies: number): number {
   return bodies === 1 ? RECORD_COPIES : 2;
 }
 
-/** The bodies, in order, of all birth slots that list these segments: ascending, at least one. */
+/** The bodies, in order, of all birth slots that list these segments (ascending, at least one). */
 export function encodeBirth(segments: readonly SegmentId[]): readonly Uint8Array[] {
   const ranges = rangesOf(segments);
   const digest = segmentsDigest(segments);
@@ -121,7 +121,7 @@ export function encodeBirth(segments: readonly SegmentId[]): readonly Uint8Array
   return Array.from({ length: birthCopies(bodies) }, () => list).flat();
 }
 
-/** Ranges ascend within one body; `joinBirth` checks that they do from one to the next. */
+/** Ranges ascend within one body; `joinBirth` checks the order between bodies. */
 export function decodeBirth(body: Uint8Array): BirthBody {
   const what = 'birth';
   const limits = {
@@ -148,7 +148,7 @@ export function decodeBirth(body: Uint8Array): BirthBody {
   return { index, bodies, digest: body.slice(HEADER_LENGTH, BIRTH_HEADER_LENGTH), ranges };
 }
 
-/** What a segment lists, by its birth slots: at least one, and of each at least one copy. */
+/** Joins the list of segments from the birth slots of a segment: at least one, and of each at least one copy. */
 export function joinBirth(found: readonly BirthBody[]): SegmentList {
   const bodies = new Map(found.map((body) => [body.index, body]));
   const ranges: SegmentRange[] = [];
@@ -168,7 +168,7 @@ export function joinBirth(found: readonly BirthBody[]): SegmentList {
   return { ranges, digest };
 }
 
-/** A digest over the numbers and salts of segments, which ascend. */
+/** A digest over the numbers and salts of segments, in ascending order. */
 export function segmentsDigest(segments: readonly SegmentId[]): Uint8Array {
   const bytes = new Uint8Array(segments.length * SEGMENT_LENGTH);
   const view = new DataView(bytes.buffer);
@@ -185,7 +185,7 @@ function putSegment(
   bytes.set(salt, at + 4);
 }
 
-/** The bodies of all copies of a record. 1 to FREED_MAX segments. */
+/** The bodies of all copies of a record, for 1 to FREED_MAX segments. */
 export function encodeFreed(segments: readonly SegmentId[]): readonly Uint8Array[] {
   const { bytes, view } = newBody(segments.length, FREED_MAX);
   segments.forEach((segment, at) =>
@@ -208,7 +208,7 @@ export function decodeFreed(body: Uint8Array): RecordCopy<SegmentId> {
   return { copy, list };
 }
 
-/** The bodies of all copies of a record. 1 to VOIDS_MAX runs. */
+/** The bodies of all copies of a record, for 1 to VOIDS_MAX runs. */
 export function encodeVoids(runs: readonly VoidPlaces[]): readonly Uint8Array[] {
   const { bytes, view } = newBody(runs.length, VOIDS_MAX);
   runs.forEach(({ segment, from, to }, index) => {
@@ -269,13 +269,13 @@ function copiesOf(first: Uint8Array): readonly Uint8Array[] {
 
 interface ListLimits {
   readonly what: string;
-  /** HEADER_LENGTH, where it is left out. */
+  /** Default: HEADER_LENGTH. */
   readonly headerLength?: number;
   readonly itemLength: number;
   readonly max: number;
 }
 
-/** As `openBody`, of a record that has copies. */
+/** As `openBody`, for a record that has copies. */
 function openCopy(body: Uint8Array, limits: ListLimits) {
   const opened = openBody(body, limits);
   const copy = body[COPY_AT]!;
@@ -284,7 +284,7 @@ function openCopy(body: Uint8Array, limits: ListLimits) {
   throw new FormatError('CORRUPT', `${limits.what}: copy ${copy} of ${RECORD_COPIES}`);
 }
 
-/** Checks the count, and that only zeros follow what it counts. */
+/** Checks the count, and that only zeros follow the counted entries. */
 function openBody(
   body: Uint8Array,
   { what, headerLength = HEADER_LENGTH, itemLength, max }: ListLimits,

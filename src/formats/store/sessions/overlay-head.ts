@@ -1,18 +1,18 @@
 import { FormatError } from '../../format-error.ts';
 import { decodeHead, encodeHead, OVERLAY_HEAD_LENGTH, type OverlayHead } from './overlay-log.ts';
 
-// The file of the head, without which nothing of a log can be opened. Grammar: overlay-log.md.
+// The file of the head, without which no part of a log can be opened. Grammar: overlay-log.md.
 /*
  *   0 head  44 zero  4096 head
  */
 
-/** In another sector. */
+/** The copy lies in another sector. */
 const COPY_AT = 4096;
 export const HEAD_FILE_LENGTH = COPY_AT + OVERLAY_HEAD_LENGTH;
 
 export interface HeadFile {
   readonly head: OverlayHead;
-  /** Some byte of the file is not as it was written: it should be written again. */
+  /** A byte of the file is not as it was written: the file should be written again. */
   readonly isDamaged: boolean;
 }
 
@@ -22,7 +22,7 @@ export function encodeHeadFile(head: OverlayHead): Uint8Array {
   return bytes;
 }
 
-/** One of the two copies is enough. Throws what the first one fails for where none is whole, and where they differ. */
+/** One of the two copies is enough. Throws the first one's error where neither is whole, and where they differ. */
 export function decodeHeadFile(bytes: Uint8Array): HeadFile {
   const copies = [0, COPY_AT].map((at) => bytes.subarray(at, at + OVERLAY_HEAD_LENGTH));
   const [whole = copies[0]!, other] = copies.filter(isWhole);

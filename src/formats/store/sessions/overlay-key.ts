@@ -10,18 +10,18 @@ const HEAD_CRC_LENGTH = 4;
 
 type OfLog = OverlayHead & { readonly session: string; readonly disk: string };
 
-/** What a segment is known by: no two of a log, or of its copies, have both alike. */
+/** Identifies a segment: no two segments of a log, or of its copies, share both fields. */
 export interface SegmentId {
   readonly number: number;
   readonly salt: Uint8Array;
 }
 
-/** The key of one segment; `key` is the domain's for overlays. A file that gets another number opens with none. */
+/** The key of one segment; `key` is the domain's for overlays. A file under another number cannot be opened. */
 export function segmentKey(key: Uint8Array, log: OfLog, { number, salt }: SegmentId): Uint8Array {
   return fileKey(key, log, number, [salt]);
 }
 
-/** The key of the summary with the salt `salt` of a segment. */
+/** The key of a segment's summary that has the salt `salt`. */
 export function summaryKey(
   key: Uint8Array,
   log: OfLog,
@@ -36,7 +36,7 @@ function fileKey(
   number: number,
   salts: readonly Uint8Array[],
 ): Uint8Array {
-  // Fields of fixed length around names that are ended by a zero byte: no two logs have the same input.
+  // Fields of fixed length, and names that end with a zero byte: no two logs have the same input.
   assert(key.length === DATA_KEY_LENGTH, `overlay key of ${key.length} bytes`);
   for (const { length } of salts) assert(length === SALT_LENGTH, `salt of ${length} bytes`);
   assert(!session.includes('\0') && !disk.includes('\0'), 'a name with a zero byte');

@@ -5,7 +5,7 @@ import { checkZero } from '../../spare-bytes.ts';
 
 /*
  * The log of sealed slots that holds what a session writes to a disk: its head, the prefaces of its files and its
- * slots. Their keys: overlay-key.ts; what bodies say: overlay-bodies.ts; summaries: overlay-summary.ts; the
+ * slots. Their keys: overlay-key.ts; contents of bodies: overlay-bodies.ts; summaries: overlay-summary.ts; the
  * file of the head: overlay-head.ts. Grammar and argument: overlay-log.md.
  *
  *   head:     0 u32 magic "HFoh"  4 u8 version  5 u8 suite  6 2 zero  8 u32 page length  12 u32 places of a segment
@@ -16,16 +16,17 @@ import { checkZero } from '../../spare-bytes.ts';
  *            30 2 zero  32 u32 crc of bytes 16..32  36 4 zero
  */
 
-/** 1: authenticated only, its contents are stored as they are. 2: encrypted. */
+/** 1: authenticated only; contents are stored as they are. 2: encrypted. */
 export type Suite = 1 | 2;
 
 /**
- * AES-256-GCM under the key of one file; sys/crypto/page-sealer.ts has it. The contents are as long as `plain` is, or
- * as `into` of `open` is: the sealed side may be longer, its rest stays as it is. `iv` has 12 bytes, `tag` 16.
+ * AES-256-GCM under the key of one file; implemented in sys/crypto/page-sealer.ts. The contents are as long as
+ * `plain`, or as `into` of `open`: the sealed side may be longer, its rest stays unchanged. `iv` has 12 bytes, `tag`
+ * 16.
  */
 export interface SlotSealer {
   seal(iv: Uint8Array, aad: Uint8Array, plain: Uint8Array, into: Uint8Array, tag: Uint8Array): void;
-  /** False: the tag does not fit, and `into` holds nothing of what was sealed. */
+  /** False: the tag does not match, and `into` holds nothing of the contents. */
   open(
     iv: Uint8Array,
     aad: Uint8Array,
@@ -48,7 +49,7 @@ export interface OverlayHead {
 export interface Preface {
   readonly of: 'segment' | 'summary';
   readonly suite: Suite;
-  /** The segment's. */
+  /** The segment's number. */
   readonly number: number;
   /** SALT_LENGTH fresh random bytes: no two files share a key. */
   readonly salt: Uint8Array;
@@ -56,18 +57,18 @@ export interface Preface {
 
 export type SlotKind = 'pages' | 'zeros' | 'mark' | 'summary' | 'birth' | 'freed' | 'voids';
 
-/** A place in the log; everything before it. */
+/** A position in the log: it stands for everything before it. */
 export interface LogPosition {
   readonly segment: number;
   readonly place: number;
 }
 
-/** What a slot says of itself. */
+/** The fields that a slot states about itself. */
 export interface SlotTrailer {
   readonly kind: SlotKind;
-  /** `pages`: the first page. `birth` and `summary`: the segment's number. Else 0. */
+  /** `pages`: the first page. `birth` and `summary`: the segment's number. Otherwise 0. */
   readonly page: number;
-  /** How many places it takes: 4 for a quad, else 1. */
+  /** How many places it takes: 4 for a quad, otherwise 1. */
   readonly n: number;
   /** How far the log was durable when this was sealed. */
   readonly durable: LogPosition;
@@ -79,13 +80,13 @@ export type NewSlot = Omit<SlotTrailer, 'n'> & { readonly place: number };
 export interface SlotCodec {
   /**
    * Writes a whole slot to `into`: one place for a `body` of PAGE_LENGTH, QUAD_PLACES for one of QUAD_LENGTH (only of
-   * kind `pages` and where a quad may begin). A place is used up by this, whether it is written or not.
+   * kind `pages` and where a quad may begin). This uses up the place, whether the slot is written or not.
    */
   seal(into: Uint8Array, slot: NewSlot, body: Uint8Array): void;
   /**
-   * Fills `into` with the body of the slot at `place`, whose bytes begin at `bytes`; the length of `into` says whether
-   * one page or a quad is looked for. Undefined: no such slot is there whole. Throws FormatError where the seal
-   * fits and the fields cannot be.
+   * Fills `into` with the body of the slot at `place`, whose bytes begin at `bytes`; the length of `into` decides
+   * whether one page or a quad is expected. Undefined: no such slot is there whole. Throws FormatError where the seal
+   * matches but a field has an impossible value.
    */
   open(bytes: Uint8Array, place: number, into: Uint8Array): SlotTrailer | undefined;
 }
@@ -111,7 +112,7 @@ const PREFACE_MAGIC = { segment: 0x736f4648, summary: 0x756f4648 } as const sati
   number
 >;
 const HEAD_VERSION = 2;
-/** In unreleased versions before these the key did not depend on the segment's number. */
+/** In earlier, unreleased versions the key did not depend on the segment's number. */
 const PREFACE_VERSION = { segment: 3, summary: 4 } as const satisfies Record<Preface['of'], number>;
 const SALT_AT = 12;
 const PREFACE_CRC_AT = 44;
@@ -162,7 +163,7 @@ export function encodeHead({ suite, size, overlayId, places }: OverlayHead): Uin
   return bytes;
 }
 
-/** Bytes of the whole file. */
+/** `bytes`: the whole file. */
 export function decodeHead(bytes: Uint8Array): OverlayHead {
   const what = 'head of an overlay';
   if (bytes.length < OVERLAY_HEAD_LENGTH) {
@@ -183,7 +184,7 @@ export function decodeHead(bytes: Uint8Array): OverlayHead {
   return { suite, size, overlayId: bytes.slice(24, HEAD_CRC_AT), places };
 }
 
-/** One place; of a segment also its last one. */
+/** Fills one place; a segment has its preface also in its last place. */
 export function encodePreface({ of, suite, number, salt }: Preface): Uint8Array {
   assert(salt.length === SALT_LENGTH, `salt of ${salt.length} bytes`);
   const bytes = new Uint8Array(PLACE_LENGTH);
@@ -213,7 +214,9 @@ export function decodePreface(bytes: Uint8Array): Preface {
   return { of, suite, number: view.getUint32(8, true), salt: bytes.slice(SALT_AT, PREFACE_CRC_AT) };
 }
 
-/** `of`: which file's kinds are allowed. `pages`: how many the disk has, left out: as many as can be numbered. */
+/**
+ * `of`: the file whose kinds are allowed. `pages`: the disk's number of pages; default: as many as can be numbered.
+ */
 export function slotCodec(
   sealer: SlotSealer,
   {
@@ -253,7 +256,7 @@ export function slotCodec(
 
     open(bytes, place, into) {
       const n = into.length / PAGE_LENGTH;
-      assert(n === 1 || (n === QUAD_PLACES && mayBeginQuad(place)), 'a slot that cannot be');
+      assert(n === 1 || (n === QUAD_PLACES && mayBeginQuad(place)), 'an impossible slot');
       if (bytes.length < n * PLACE_LENGTH) return undefined;
       for (let at = 0; at < TRAILER_LENGTH; at++) trailer[at] = bytes[into.length + at]!;
       if (crc32(summed) !== view.getUint32(TRAILER_CRC_AT, true) || trailer[23] !== n) {
@@ -269,8 +272,8 @@ export function slotCodec(
 }
 
 /**
- * What the 40 bytes from `at` on say, read without a key and so only good for naming what is damaged. Undefined: they
- * are no trailer.
+ * Reads the 40 bytes from `at` on without a key, and so is good only for naming what is damaged. Undefined: they are
+ * not a trailer.
  */
 export function readTrailer(bytes: Uint8Array, at: number): SlotTrailer | undefined {
   if (at + TRAILER_LENGTH > bytes.length) return undefined;
@@ -283,7 +286,7 @@ export function readTrailer(bytes: Uint8Array, at: number): SlotTrailer | undefi
   return { kind, page: getU48(view, 16), n, durable: durableOf(view) };
 }
 
-/** Quads lie at places 1, 5, 9 and so on, so that the parts of one are known by any of its places. */
+/** Quads lie at places 1, 5, 9 and so on, so that any place of one reveals the whole quad. */
 export function mayBeginQuad(place: number): boolean {
   return (place - 1) % QUAD_PLACES === 0;
 }
@@ -297,7 +300,7 @@ export function getU48(view: DataView, at: number): number {
   return view.getUint32(at, true) + view.getUint16(at + 4, true) * 2 ** 32;
 }
 
-/** Checks what a head and a preface have alike, and returns the suite. */
+/** Checks the fields that heads and prefaces share, and returns the suite. */
 function checkedSuite(
   bytes: Uint8Array,
   {
@@ -345,7 +348,9 @@ function checkedSlot(
   return { kind, page, n, durable: durableOf(view) };
 }
 
-/** What cannot be in these, even under a seal that fits. No object of them: this is called for each slot. */
+/**
+ * What is impossible in these fields, even under a matching seal. Not passed as an object: this runs for each slot.
+ */
 function problemOf(
   of: Preface['of'],
   pages: number,

@@ -23,7 +23,7 @@ export interface OverlayHeader {
 }
 
 export const OVERLAY_HEADER_LENGTH = 24;
-/** Keeps a record, and so the memory to replay it, near 1 MiB. */
+/** Keeps a record, and so the memory to replay it, close to 1 MiB. */
 export const RECORD_RUNS_MAX = 65_536;
 
 const MAGIC = 0x766f4648;
@@ -64,7 +64,7 @@ export function decodeOverlayHeader(bytes: Uint8Array): OverlayHeader {
     throw new FormatError('TRUNCATED', `overlay map of ${bytes.length} bytes`);
   }
   const view = new DataView(bytes.buffer, bytes.byteOffset, OVERLAY_HEADER_LENGTH);
-  if (view.getUint32(0, true) !== MAGIC) throw new FormatError('BAD_MAGIC', 'no overlay map');
+  if (view.getUint32(0, true) !== MAGIC) throw new FormatError('BAD_MAGIC', 'not an overlay map');
   if (bytes[4] !== VERSION) throw new FormatError('UNSUPPORTED', `overlay map version ${bytes[4]}`);
   const size = view.getUint32(12, true) + view.getUint32(16, true) * 2 ** 32;
   const intact = crc32(bytes.subarray(0, 20)) === view.getUint32(20, true);
@@ -85,7 +85,7 @@ export function encodeOverlayRecord(runs: readonly PageRun[]): Uint8Array {
   return bytes;
 }
 
-/** Makes records of one run, all in the same bytes: to be used up before the next. */
+/** Makes records of one run, all in the same bytes: use each before the next is made. */
 export function singleRunEncoder(): (run: PageRun) => Uint8Array {
   const bytes = new Uint8Array(RECORD_HEADER_LENGTH + RUN_LENGTH);
   const view = new DataView(bytes.buffer);
@@ -106,8 +106,8 @@ function putRun(view: DataView, at: number, { first, count, state }: PageRun): v
 }
 
 /**
- * The record that begins at `bytes`, and its length; undefined if none that is whole does: then the
- * log ends there, for a record that was cut off was never acknowledged.
+ * The record that begins at `bytes`, and its length; undefined if no whole one does: then the log ends there, because
+ * a record that was cut off was never acknowledged.
  */
 export function decodeOverlayRecord(
   bytes: Uint8Array,

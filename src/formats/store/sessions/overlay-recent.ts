@@ -10,7 +10,7 @@ import { checkZero } from '../../spare-bytes.ts';
  *   header: 0 u32 magic "HFor"  4 u8 version  5 3 zero  8 u64 generation  16 boot ID in ASCII  52 u32 crc
  */
 export interface RecentHeader {
-  /** The higher one is the later one. */
+  /** A higher generation is a later one. */
   readonly generation: number;
   /** A UUID as the kernel writes it. */
   readonly bootId: string;
@@ -40,7 +40,8 @@ export function decodeRecentHeader(bytes: Uint8Array): RecentHeader {
     throw new FormatError('TRUNCATED', `recent writes of ${bytes.length} bytes`);
   }
   const head = Buffer.from(bytes.buffer, bytes.byteOffset, RECENT_HEADER_LENGTH);
-  if (head.readUInt32LE(0) !== MAGIC) throw new FormatError('BAD_MAGIC', 'no recent writes');
+  if (head.readUInt32LE(0) !== MAGIC)
+    throw new FormatError('BAD_MAGIC', 'not a file of recent writes');
   if (head[4] !== VERSION) throw new FormatError('UNSUPPORTED', `recent writes version ${head[4]}`);
   const generation = head.readUInt32LE(8) + head.readUInt32LE(12) * 2 ** 32;
   const isIntact = crc32(head.subarray(0, CRC_AT)) === head.readUInt32LE(CRC_AT);

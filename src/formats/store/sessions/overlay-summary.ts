@@ -16,7 +16,7 @@ import {
   slotKind,
 } from './overlay-log.ts';
 
-// What lies in the places of a segment: in memory, and in its summary. Grammar: overlay-log.md.
+// The contents of a segment's places: in memory, and in its summary. Grammar: overlay-log.md.
 /*
  *   entries, one for each place: u48 page  u8 kind  u8 n
  */
@@ -24,19 +24,19 @@ import {
 const ENTRY_LENGTH = 8;
 const ENTRIES = PAGE_LENGTH / ENTRY_LENGTH;
 
-/** What lies in each place of one segment, in memory as in its summary: 8 bytes a place. */
+/** The contents of each place of one segment, in memory as in its summary: 8 bytes per place. */
 export interface PlaceTable {
   readonly places: number;
   /** Undefined: void, a preface, or a later place of a quad. */
   kindAt(place: number): SlotKind | undefined;
-  /** As in the slot's trailer, like `countAt`; only where a kind is. */
+  /** As in the slot's trailer, like `countAt`; only valid where `kindAt` is defined. */
   pageAt(place: number): number;
   countAt(place: number): number;
   set(
     place: number,
     slot: { readonly kind: SlotKind; readonly page: number; readonly n: number },
   ): void;
-  /** Those from `from` to before `to` hold nothing. */
+  /** Marks the places from `from` up to, not including, `to` as empty. */
   clear(from: number, to: number): void;
   /** The entries, lent; after the last one zeros, up to a whole number of bodies. */
   readonly bytes: Uint8Array;
@@ -61,14 +61,14 @@ export function placeTable(places: number): PlaceTable {
   };
 }
 
-/** Bytes of a whole summary. */
+/** Length of a whole summary. */
 export function summaryLength(places: number): number {
   return (1 + summaryBodies(places)) * PLACE_LENGTH;
 }
 
 /**
- * The whole file, for a segment that is wholly durable. The salt is fresh and the summary's own, and `codec` seals
- * under the key that it gives, with `of: 'summary'`.
+ * Encodes the whole file, for a segment that is wholly durable. The salt is fresh and the summary's own; `codec`
+ * seals under the key that it yields, with `of: 'summary'`.
  */
 export function encodeSummary(
   table: PlaceTable,
@@ -87,8 +87,8 @@ export function encodeSummary(
 }
 
 /**
- * Reads the whole file, whose preface the caller has decoded for the key of `codec`. `number` and `places` are what the
- * file's name and the head say; `pages` is how many the disk has.
+ * Reads the whole file, whose preface the caller has decoded for the key of `codec`. `number` and `places` come from
+ * the file's name and the head; `pages` is the disk's number of pages.
  */
 export function decodeSummary(
   bytes: Uint8Array,
@@ -113,7 +113,7 @@ export function decodeSummary(
     const { page, durable } = slot;
     if (page !== number || durable.segment !== number || durable.place !== places) {
       const found = `${page}, durable to ${durable.segment}:${durable.place}`;
-      throw new FormatError('CORRUPT', `${what}: slot ${place} is of segment ${found}`);
+      throw new FormatError('CORRUPT', `${what}: slot ${place} belongs to segment ${found}`);
     }
   }
   checkEntries(table, { number, pages, what });

@@ -1,6 +1,6 @@
 import { decodeSummed, encodeSummed, type Fields } from '../base/json-record.ts';
 
-// Says that the service runs a session, and again after every start until it is told to stop it. Grammar: session.md.
+// Records that the service runs a session, after every start too, until it is asked to stop it. Grammar: session.md.
 
 export interface ServedRecord {
   /** Where the credentials of its TLS server lie; undefined: without TLS. */

@@ -2,7 +2,7 @@ import { FormatError } from '../../format-error.ts';
 import { decodeSummed, encodeSummed, type Fields } from '../base/json-record.ts';
 import { type SectorSize, sectorsOf } from '../catalog/point.ts';
 
-// A recovery session's journal: what it is, and how far it has come. Grammar: session.md.
+// A recovery session's journal: what it is, and its phase. Grammar: session.md.
 
 export interface SessionRecord {
   readonly id: string;
@@ -12,29 +12,29 @@ export interface SessionRecord {
   readonly point: string;
   readonly machine: string;
   readonly disks: readonly SessionDisk[];
-  /** Where its disks are exported: `unix:PATH`, `tcp:HOST:PORT`. */
+  /** The address at which its disks are exported: `unix:PATH`, `tcp:HOST:PORT`. */
   readonly listen: string;
-  /** Whether clients are served through TLS only. */
+  /** Whether clients must use TLS. */
   readonly tls: boolean;
   /** Undefined: not over NFS. */
   readonly nfs: NfsPlace | undefined;
   readonly whenFull: WhenFull;
   readonly phase: SessionPhase;
-  /** While it is being kept: the ID of the recovery point to be. */
+  /** While it is being kept: the ID of the future recovery point. */
   readonly keepAs: string | undefined;
   /** Undefined: overlays of version 1, in plain text (overlay-map.md). */
   readonly sealed: SealedOverlays | undefined;
 }
 
-/** How far the sealed logs of its disks (overlay-log.md) are. */
+/** State of the sealed logs of its disks (overlay-log.md). */
 export interface SealedOverlays {
-  /** Names of disks whose log has had a segment: a log without any is damaged from then on. */
+  /** Names of disks whose log has had a segment: from then on a log without any is damaged. */
   readonly begun: readonly string[];
-  /** Whether below each lies an overlay of version 1, which is only read from then on. */
+  /** Whether an overlay of version 1 lies below each, which is now only read. */
   readonly overPlain: boolean;
 }
 
-/** Where a session's directory is exported, and to whom. */
+/** The address at which a session's directory is exported, and the clients that may use it. */
 export interface NfsPlace {
   /** Address to listen on. */
   readonly host: string;
@@ -48,7 +48,7 @@ export interface NfsPlace {
   readonly points: boolean;
 }
 
-/** Whose calls count as nobody's. */
+/** Which users' calls are mapped to user 65534. */
 export type Squash = 'none' | 'root' | 'all';
 
 export interface SessionDisk {
@@ -67,7 +67,7 @@ const FORMAT = 'holdfast-session';
 const VERSION = 1;
 const DISKS_MAX = 256;
 const NETWORKS_MAX = 256;
-/** The longest are IDs: a machine's name, a time and random digits. */
+/** The longest names are IDs: a machine's name, a time and random digits. */
 const FILE_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
 const PORT_MAX = 65_535;
 
@@ -112,13 +112,13 @@ function decodeSealed(fields: Fields): SealedOverlays {
   };
 }
 
-/** It becomes a part of paths, and an attacker may have written it. */
+/** The name becomes a part of paths, and an attacker may have written it. */
 function fileName(fields: Fields, field: string): string {
   const found = fields.text(field);
   if (FILE_NAME.test(found)) return found;
   throw new FormatError(
     'CORRUPT',
-    `record's "${field}" is no name: ${JSON.stringify(found.slice(0, 100))}`,
+    `record's "${field}" is not a name: ${JSON.stringify(found.slice(0, 100))}`,
   );
 }
 
