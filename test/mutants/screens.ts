@@ -5,7 +5,7 @@ const LATE = 'test/console/late-answers.test.ts';
 export const screens: readonly Mutant[] = [
   {
     name: 'console: what is chosen is a row, whatever stands in it by then',
-    file: 'src/console/app/chosen.ts',
+    file: 'src/console/app/pages.ts',
     text: 'is.indexOf(id)',
     to: 'row',
     tests: [LATE],
@@ -13,20 +13,20 @@ export const screens: readonly Mutant[] = [
   {
     name: 'console: a refusal is shown of whatever is looked at by then',
     file: 'src/console/app/responses.ts',
-    text: '  if (!isStillAsked(model, look)) return up;\n',
-    to: '',
+    text: 'isStillAsked(model, look) ? look.query.refused(up, message) : up',
+    to: 'look.query.refused(up, message)',
     tests: [LATE],
   },
   {
     name: 'console: alarms that are not known are none',
-    file: 'src/console/widgets/view-status.ts',
+    file: 'src/console/pages/status.ts',
     text: " && standing.kind === 'known';",
     to: ';',
     tests: [LATE],
   },
   {
     name: 'console: clients that were counted some time ago are believed',
-    file: 'src/console/pages/sessions-keys.ts',
+    file: 'src/console/pages/sessions.ts',
     text: ' && nowMs - exports.atMs < FRESH_MS;',
     to: ';',
     tests: [LATE],

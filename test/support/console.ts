@@ -1,12 +1,6 @@
 import { parseKeys } from '../../src/console/terminal/keys.ts';
-import {
-  type Answer,
-  type Effect,
-  type Event,
-  type Failure,
-  firstModel,
-  type Model,
-} from '../../src/console/state/model.ts';
+import { type Effect, type Event, firstModel, type Model } from '../../src/console/state/model.ts';
+import type { Answer, Failure } from '../../src/console/state/service.ts';
 import { update } from '../../src/console/app/update.ts';
 import { view } from '../../src/console/app/view.ts';
 import type {

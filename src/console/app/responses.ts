@@ -1,17 +1,10 @@
+import { readyText } from '../../client/ready-text.ts';
 import { formatSize } from '../../lib/sizes.ts';
-import type { CopiedFiles, JobSummary, PointSummary, Progress } from '../../operations/results.ts';
-import { again, isStillAsked, refreshed } from './queries.ts';
-import { withChosen } from './chosen.ts';
-import { type Dialog, followed, followedDialog, NO_LOG } from '../state/dialog-model.ts';
-import { changedBy, hostAnswered, shownAfter } from './host-responses.ts';
-import { withPage } from '../state/lists.ts';
-import { stepOn } from '../pages/set-up.ts';
+import type { CopiedFiles, Progress } from '../../operations/results.ts';
+import { type Dialog, followedDialog, NO_LOG } from '../state/dialog.ts';
 import {
-  type Answer,
   type Event,
-  type Failure,
   type Look,
-  type LookName,
   type Model,
   type Next,
   NO_PLACE,
@@ -19,12 +12,15 @@ import {
   NOTHING_KNOWN,
   noPoints,
   type PagedList,
-  type PointsList,
   type Task,
 } from '../state/model.ts';
-import { utc } from '../terminal/words.ts';
-import { readyText } from '../../client/ready-text.ts';
-import { UNKNOWN } from '../state/known.ts';
+import { type Answer, type Failure, UNKNOWN } from '../state/service.ts';
+import { stepOn } from '../pages/set-up.ts';
+import { utc } from '../terminal/times.ts';
+import { recoveryKeyDialog } from '../widgets/recovery-key.ts';
+import { textDialog } from '../widgets/scrolled.ts';
+import { withChosen } from './pages.ts';
+import { changedBy, isStillAsked, refreshed, toldBy } from './queries.ts';
 
 /* What the service says, and what becomes of the model by it. */
 
@@ -55,74 +51,9 @@ function begun(model: Model, { name, result }: Answer): Model {
   return { ...model, hasBegun: true, screen: isNew ? 'setUp' : model.screen };
 }
 
-function lookAnswered(model: Model, { what }: Look, answer: Answer): Model {
-  const known = <T>(value: T) => ({ kind: 'known', value, atMs: model.nowMs }) as const;
-  const { name, result } = answer;
-  if (name === 'service/show') return { ...model, facts: known(result), host: result.host };
-  if (name === 'session/list') {
-    const { sessions, damaged: damagedSessions } = result;
-    return { ...model, sessions: known(sessions), damagedSessions };
-  }
-  if (name === 'set/list') {
-    return { ...model, sets: known(result.sets), damagedSets: result.damaged };
-  }
-  if (name === 'schedule/list') return { ...model, schedules: known(result.schedules) };
-  if (name === 'alarm/list') return { ...model, standing: known(result.alarms) };
-  if (name === 'store/usage') return { ...model, usage: known(result) };
-  if (name === 'service/throughput') return { ...model, throughput: known(result) };
-  if (name === 'files/opened') return { ...model, opened: known(result.opened) };
-  if (name === 'files/browse') return entriesArrived(model, answer);
-  if (name === 'export/list') return { ...model, exports: known(result.exports) };
-  if (name === 'backup/page') {
-    if (what === 'latest') return { ...model, latest: known(result) };
-    return { ...model, points: pointsArrived(model, answer) };
-  }
-  if (name !== 'job/list') return hostAnswered(model, answer) ?? followedAnswered(model, answer);
-  if (what === 'active') return { ...model, active: known(result.jobs) };
-  const { jobs: rows, ...place } = result;
-  const page = { ...place, rows, idOf: ({ job }: JobSummary) => job };
-  return { ...model, jobs: withPage(model, model.jobs, page) };
-}
-
-function pointsArrived(model: Model, answer: Extract<Answer, { name: 'backup/page' }>): PointsList {
-  const { points } = model;
-  // Of a filter that was left meanwhile.
-  if ((answer.request.contains ?? '') !== points.filter) return points;
-  const { points: rows, damaged, ...place } = answer.result;
-  const page = { ...place, rows, idOf: ({ point }: PointSummary) => point };
-  return { ...points, ...withPage(model, points, page), damaged };
-}
-
-function entriesArrived(model: Model, answer: Extract<Answer, { name: 'files/browse' }>): Model {
-  const { place, entries } = model;
-  const { id, volume, path } = answer.request;
-  // Of a directory that was left meanwhile.
-  if (place?.id !== id || place.volume !== volume || `/${place.path}` !== path) return model;
-  const { entries: rows, refused: partly, ...at } = answer.result;
-  const page = { ...at, rows, idOf: (entry: { path: string }) => entry.path };
-  const hint = partly === null ? model.hint : partly;
-  return { ...model, hint, entries: withPage(model, entries, page) };
-}
-
-/** Of what a dialog follows, if it still does. */
-function followedAnswered(model: Model, { name, request, result }: Answer): Model {
-  const { dialog, nowMs: atMs } = model;
-  const known = <T>(value: T) => ({ kind: 'known', value, atMs }) as const;
-  if (dialog?.kind === 'job') {
-    if (name === 'job/show' && result.job === dialog.job) {
-      return { ...model, dialog: { ...dialog, shown: known(result) } };
-    }
-    if (name !== 'job/log' || result.job !== dialog.job) return model;
-    const arrived = { first: request.first, lines: result.lines, atMs };
-    return { ...model, dialog: { ...dialog, log: followed(dialog.log, arrived) } };
-  }
-  if (dialog?.kind !== 'session') return model;
-  if (name === 'session/show' && result.session === dialog.session) {
-    return { ...model, dialog: { ...dialog, shown: known(result) } };
-  }
-  if (name !== 'session/log' || result.session !== dialog.session) return model;
-  const arrived = { first: request.first, lines: result.lines, atMs };
-  return { ...model, dialog: { ...dialog, log: followed(dialog.log, arrived) } };
+function lookAnswered(model: Model, look: Look, answer: Answer): Model {
+  // It may be about a directory, a search or a dialog that was left in the meantime.
+  return isStillAsked(model, look) ? look.query.answered(model, answer) : model;
 }
 
 export function failed(
@@ -165,22 +96,8 @@ function lost(model: Model, reason: string): Model {
 }
 
 function refused(model: Model, look: Look, message: string): Model {
-  const { nowMs: atMs, dialog } = model;
-  const { what } = look;
   const up: Model = { ...model, service: { kind: 'up' } };
-  // It is about a directory, a search or a dialog that was left in the meantime.
-  if (!isStillAsked(model, look)) return up;
-  const no = { kind: 'refused', message } as const;
-  if (what === 'points') {
-    return { ...up, points: { ...noPoints(model.points.filter), refused: message, atMs } };
-  }
-  if (what === 'entries') return { ...up, entries: { ...NO_ROWS, refused: message, atMs } };
-  if (what === 'jobs') return { ...up, jobs: { ...NO_ROWS, refused: message, atMs } };
-  if (what !== 'shown' && what !== 'shownLog') return { ...up, [what]: no };
-  const it = followedDialog(dialog);
-  if (!it) return up;
-  const log = { ...it.log, atMs };
-  return { ...up, dialog: what === 'shown' ? { ...it, shown: no } : { ...it, log } };
+  return isStillAsked(model, look) ? look.query.refused(up, message) : up;
 }
 
 function taskDone(
@@ -196,29 +113,42 @@ function taskDone(
   // Whoever types something now is not interrupted: the log has it.
   const dialog: Dialog | undefined =
     isReady && !model.dialog
-      ? {
-          kind: 'text',
-          title: `Session ${answer.result.session} runs`,
-          text: readyText(answer.result, 'It goes on without this screen.'),
-          ...{ isFailure: false, top: 0 },
-        }
+      ? textDialog(
+          `Session ${answer.result.session} runs`,
+          readyText(answer.result, 'It goes on without this screen.'),
+        )
       : (shownAfter(answer, model.dialog) ?? model.dialog);
   const shows = isReady ? 'sessions' : answer.name === 'files/open' ? 'files' : model.screen;
   // Keys that are pressed on another screen by now are meant for that one.
   const isLeft = model.dialog !== undefined || model.screen !== task.from;
   const screen = isLeft ? model.screen : shows;
-  const changed = changedBy(answer.name);
   // Whoever was let set this machine up without a login is done with it.
   const isLast = answer.name === 'host/finish-set-up' && model.leaving.key === 'l';
   const isEnding = model.isEnding || isLast;
-  const [next, effects] = again({ ...done, dialog, screen, isEnding }, ...(changed ?? CHANGED));
-  return [changed ? stepOn(next) : next, effects];
+  const [next, effects] = changedBy({ ...done, dialog, screen, isEnding }, answer.name);
+  return [task.from === 'setUp' ? stepOn(next) : next, effects];
 }
 
-/** What a change may have changed. */
-const CHANGED = [
-  ...['facts', 'sessions', 'latest', 'active', 'jobs', 'schedules', 'opened', 'standing'],
-] as const satisfies readonly LookName[];
+/** What has to be seen, once something was done; a recovery key also by whoever types something else now. */
+function shownAfter(
+  { name, request, result }: Answer,
+  dialog: Dialog | undefined,
+): Dialog | undefined {
+  if (name === 'set/create' && result.recoveryKey !== null) {
+    return recoveryKeyDialog({ set: request.set, recoveryKey: result.recoveryKey }, dialog);
+  }
+  if (dialog) return undefined;
+  if (name === 'network/test') {
+    const isFailure = result.checks.some(({ ok }) => !ok);
+    const lines = result.checks.map(
+      ({ what, ok, detail }) => `${ok ? 'ok    ' : 'FAILED'}  ${what}: ${detail}`,
+    );
+    const title = isFailure ? 'Something does not work' : 'The network works';
+    return textDialog(title, lines.join('\n'), isFailure);
+  }
+  if (name !== 'host/factory-reset' || result.failed.length === 0) return undefined;
+  return textDialog('Not all could be reset', result.failed.join('\n'), true);
+}
 
 /** What of it could not be done, although it was answered. */
 function failureIn({ name, result }: Answer): string | undefined {
@@ -272,25 +202,14 @@ function taskFailed(
   const told: Dialog =
     form && failure.kind !== 'gone'
       ? { ...form, problem: words }
-      : { kind: 'text', title: `Failed: ${title}`, text: words, isFailure: true, top: 0 };
-  return again({ ...done, dialog: model.dialog ?? told }, ...(changedBy(call.name) ?? CHANGED));
+      : textDialog(`Failed: ${title}`, words, true);
+  return changedBy({ ...done, dialog: model.dialog ?? told }, call.name);
 }
 
 export function reported(model: Model, { id, event }: Extract<Event, { kind: 'report' }>): Next {
-  switch (event.event) {
-    case 'notice':
-      return [noticed(model, id, event.message), []];
-    case 'progress':
-      return [progressed(model, id, progressText(event)), []];
-    case 'alarm':
-      return again(model, 'standing', 'facts');
-    case 'session':
-      return again(model, 'sessions', 'facts', 'shown', 'shownLog');
-    case 'job':
-      return again(model, 'facts', 'latest', 'active', 'jobs', 'shown', 'shownLog');
-    default:
-      return [model, []];
-  }
+  if (event.event === 'notice') return [noticed(model, id, event.message), []];
+  if (event.event === 'progress') return [progressed(model, id, progressText(event)), []];
+  return toldBy(model, event.event);
 }
 
 /** Also in the log: the next progress takes its place. */

@@ -7,15 +7,13 @@ import { SystemError } from '../../sys/base/system-error.ts';
 import { thisHost } from '../../sys/net/this-host.ts';
 import { parseKeys } from '../terminal/keys.ts';
 import {
-  type Answer,
   type Effect,
   type Event,
-  type Failure,
   firstModel,
   type Leaving,
-  type Reported,
   type ScreenName,
 } from '../state/model.ts';
+import type { Answer, Failure, Reported } from '../state/service.ts';
 import { abilitiesOf, closing, type Frame, opening, render } from '../terminal/render.ts';
 import { update } from './update.ts';
 import { view } from './view.ts';
@@ -58,14 +56,12 @@ export async function runConsole(options: ConsoleOptions): Promise<void> {
     closing(abilities),
   );
   let model = firstModel({
-    ...{
-      size: terminal.size(),
-      socket: placeName(service),
-      host: thisHost(),
-      leaving,
-      screen,
-      nowMs: clock.monotonicMs(),
-    },
+    size: terminal.size(),
+    socket: placeName(service),
+    host: thisHost(),
+    leaving,
+    screen,
+    nowMs: clock.monotonicMs(),
   });
   terminal.write(opening(abilities));
 

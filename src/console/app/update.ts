@@ -1,7 +1,3 @@
-import { answered, failed, reported } from './responses.ts';
-import { refreshed } from './queries.ts';
-import { dialogKey } from './dialogs.ts';
-import type { Key, KeyName } from '../terminal/keys.ts';
 import { moved, movedTo } from '../state/lists.ts';
 import {
   type Event,
@@ -9,11 +5,18 @@ import {
   listRows,
   type Model,
   type Next,
-  noPoints,
   type ScreenName,
   SCREENS,
+  still,
+  withDialog,
+  withHint,
 } from '../state/model.ts';
+import type { Key, KeyName } from '../terminal/keys.ts';
+import { nameOf, pressed } from '../widgets/page.ts';
+import { dialogKey } from './dialogs.ts';
 import { PAGES } from './pages.ts';
+import { refreshed } from './queries.ts';
+import { answered, failed, reported } from './responses.ts';
 
 /** What an event makes of the model, and what is to be done because of it. Pure. */
 export function update(model: Model, event: Event): Next {
@@ -60,15 +63,13 @@ function keyed(model: Model, key: Key): Next {
     return [model, leaves ? [{ kind: 'leave' }] : []];
   }
   if (model.dialog) return dialogKey(model, model.dialog, key);
-  return key.kind === 'text' ? textKey(model, key.text) : NAMED[key.name](model);
+  return key.kind === 'text' ? textKey(model, nameOf(key)) : NAMED[key.name](model);
 }
-
-const still = (model: Model): Next => [model, []];
 
 const NAMED: Readonly<Record<KeyName, (model: Model) => Next>> = {
   interrupt(model) {
     const { key, word } = model.leaving;
-    return [{ ...model, hint: `Ctrl-C does nothing here. Press ${key} to ${word}.` }, []];
+    return withHint(model, `Ctrl-C does nothing here. Press ${key} to ${word}.`);
   },
   tab: (model) => show(model, neighbor(model.screen, 1)),
   right: (model) => show(model, neighbor(model.screen, 1)),
@@ -79,7 +80,7 @@ const NAMED: Readonly<Record<KeyName, (model: Model) => Next>> = {
   'page-down': (model) => [step(model, listRows(model) - 1), []],
   home: (model) => [movedTo(model, PAGES[model.screen].list, 0), []],
   end: (model) => [movedTo(model, PAGES[model.screen].list, Number.MAX_SAFE_INTEGER), []],
-  escape: unfiltered,
+  escape: (model) => pageKey(model, 'escape'),
   enter: (model) => pageKey(model, 'enter'),
   backspace: (model) => pageKey(model, 'backspace'),
   redraw: still,
@@ -94,11 +95,12 @@ function textKey(model: Model, text: string): Next {
   if (screen) return show(model, screen);
   if (text !== model.leaving.key) return pageKey(model, text);
   if (model.tasks.length === 0) return [model, [{ kind: 'leave' }]];
-  return [{ ...model, dialog: { kind: 'leave' } }, []];
+  return withDialog(model, { kind: 'leave' });
 }
 
-function pageKey(model: Model, key: string): Next {
-  return model.service.kind === 'up' ? PAGES[model.screen].key(model, key) : [model, []];
+function pageKey(model: Model, name: string): Next {
+  if (model.service.kind !== 'up') return still(model);
+  return pressed(PAGES[model.screen].keys, name, model) ?? still(model);
 }
 
 function show(model: Model, screen: ScreenName): Next {
@@ -108,9 +110,4 @@ function show(model: Model, screen: ScreenName): Next {
 function neighbor(screen: ScreenName, by: number): ScreenName {
   const at = SCREENS.indexOf(screen) + by + SCREENS.length;
   return SCREENS[at % SCREENS.length]!;
-}
-
-function unfiltered(model: Model): Next {
-  if (model.screen !== 'points' || model.points.filter === '') return [model, []];
-  return [{ ...model, points: noPoints('') }, []];
 }

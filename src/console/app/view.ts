@@ -1,16 +1,16 @@
-import { dialogBody, dialogHelp } from './view-dialog.ts';
-import { logBody } from '../pages/view-lists.ts';
 import { bodyRows, isTooSmall, type Model, SCREENS, silentMs, SMALLEST } from '../state/model.ts';
-import { PAGES } from './pages.ts';
 import { clipped, fitted, type Line, line, printable, wrapped } from '../terminal/screen.ts';
-import { lasting } from '../terminal/words.ts';
+import { lasting } from '../terminal/times.ts';
+import { keysText } from '../widgets/page.ts';
+import { dialogBody, dialogHelp } from './dialogs.ts';
+import { PAGES } from './pages.ts';
 
 /** All rows of the screen, from the top: the same model gives the same lines. */
 export function view(model: Model): readonly Line[] {
   const { size, dialog } = model;
   if (isTooSmall(size)) return tooSmall(model);
   const rows = bodyRows(model);
-  const body = dialog ? dialogBody(model, dialog) : screenBody(model);
+  const body = dialog ? dialogBody(dialog, model) : screenBody(model);
   const width = size.columns - 1;
   const filled = Array.from({ length: rows }, (_, row) => clipped(body[row] ?? [], width));
   return [head(model), stateLine(model), ...filled, tasksLine(model), hintLine(model), foot(model)];
@@ -73,7 +73,7 @@ function serviceState(model: Model): Line {
 
 function screenBody(model: Model): readonly Line[] {
   const { screen, service } = model;
-  if (screen === 'log') return logBody(model);
+  if (screen === 'log') return PAGES.log.body(model);
   if (service.kind === 'down') return downBody(model, service.reason);
   return service.kind === 'unknown' ? [] : PAGES[screen].body(model);
 }
@@ -119,8 +119,9 @@ function hintLine({ hint, log, size }: Model): Line {
 
 function foot(model: Model): Line {
   const { dialog, screen, service, size, leaving } = model;
-  const { list, help } = PAGES[screen];
-  const own = service.kind === 'up' ? help(model) : '';
+  const { list, keys } = PAGES[screen];
+  const text = service.kind === 'up' ? keysText(keys, model) : '';
+  const own = text === '' ? '' : `${text}  `;
   const width = size.columns - 1;
   const moves = list.kind === 'none' ? '' : 'Up/Down PgUp/PgDn  ';
   const leave = `${leaving.key} ${leaving.word}`;
@@ -128,6 +129,6 @@ function foot(model: Model): Line {
   const fitting = [`${moves}1-9 Tab screens  `, '1-9 Tab screens  ', ''].find(
     (it) => own.length + it.length + leave.length < width,
   );
-  const text = ` ${dialog ? dialogHelp(dialog) : `${own}${fitting ?? ''}${leave}`}`;
-  return line(fitted(text, width), 'bar');
+  const shown = dialog ? dialogHelp(dialog, model) : `${own}${fitting ?? ''}${leave}`;
+  return line(fitted(` ${shown}`, width), 'bar');
 }

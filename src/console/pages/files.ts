@@ -1,13 +1,47 @@
-import type { FormDialog } from '../state/dialog-model.ts';
-import { chosenIn, chosenOf } from '../state/lists.ts';
-import { type Model, type Next, NO_ROWS, type OpenVolume } from '../state/model.ts';
+import { formatSize } from '../../lib/sizes.ts';
+import { chosenOf, idsOf } from '../state/lists.ts';
+import { type Model, type Next, type OpenVolume, withHint } from '../state/model.ts';
+import { whole } from '../state/queries.ts';
+import type { Known } from '../state/service.ts';
 import { startTask } from '../state/tasks.ts';
-import type { Known } from '../state/known.ts';
+import { columns } from '../terminal/screen.ts';
+import { listBody } from '../widgets/list-body.ts';
+import { keysFor, type Page } from '../widgets/page.ts';
+import { entered } from './browse.ts';
 
-/* Single files: what is open, and the directory that is looked at. */
+/* Files of recovery points and sessions: what is open. */
+
+const OPENED = whole('opened', {
+  call: { name: 'files/opened', request: {} },
+  value: ({ opened }) => opened,
+  changedBy: ['files', 'session'],
+});
+
+const WIDTHS = [32, 10, 8, 9];
+const onVolume = keysFor(
+  (model) => chosenOf(openVolumes(model), model.chosen.files),
+  'Nothing is open: press f on a recovery point.',
+);
+
+export const filesPage: Page = {
+  title: 'Files',
+  keys: [onVolume('enter', 'look into', lookInto), onVolume('x', 'close', close)],
+  queries: [OPENED],
+  list: {
+    kind: 'rows',
+    ids: (model) => idsOf(openVolumes(model), (it) => `${it.id} ${it.volume?.volume ?? ''}`),
+  },
+  body: (model) =>
+    listBody(model, {
+      known: openVolumes(model),
+      heading: columns(['RECOVERY POINT', 'VOLUME', 'IS', 'SIZE', ''], WIDTHS),
+      none: 'Nothing is open. Press f on a recovery point, or on a session, to see its files.',
+      text: openText,
+    }),
+};
 
 /** Every volume of all that is open; one row too for what has none. */
-export function openVolumes({ opened }: Model): Known<readonly OpenVolume[]> {
+function openVolumes({ opened }: Model): Known<readonly OpenVolume[]> {
   if (opened.kind !== 'known') return opened;
   const value = opened.value.flatMap((restore): OpenVolume[] => {
     const { id, point, volumes } = restore;
@@ -20,89 +54,27 @@ export function openVolumes({ opened }: Model): Known<readonly OpenVolume[]> {
 /** Shows what is in a recovery point, or in a running session. */
 export function openFiles(model: Model, what: string): Next {
   const request = { what, disk: undefined, isolated: false };
-  return startTask(model, `open the files of ${what}`, {
-    call: { name: 'files/open', request },
-  });
+  return startTask(model, `open the files of ${what}`, { call: { name: 'files/open', request } });
 }
 
-export function openedKey(model: Model, key: string): Next {
-  const it = chosenOf(openVolumes(model), model.chosen.files);
-  if (!it) return [{ ...model, hint: 'Nothing is open: press f on a recovery point.' }, []];
-  const { id, point, volume } = it;
-  if (key === 'x') {
-    return startTask(model, `close the files of ${point}`, {
-      call: { name: 'files/close', request: { id } },
-    });
-  }
-  if (key !== 'enter') return [model, []];
+function lookInto(model: Model, { id, point, volume }: OpenVolume): Next {
   if (!volume || volume.closed !== null) {
     const why = volume?.closed ?? 'a command on the machine itself has it open';
-    return [{ ...model, hint: `That cannot be looked into: ${why}` }, []];
+    return withHint(model, `That cannot be looked into: ${why}`);
   }
   const place = { id, point, volume: volume.volume, path: '' };
   return [{ ...entered(model, place), screen: 'browse' }, []];
 }
 
-export function browseKey(model: Model, key: string): Next {
-  const { place, marked } = model;
-  if (!place) return [{ ...model, hint: 'No volume is chosen: press Enter on one of Files.' }, []];
-  if (key === 'u' || key === 'backspace') return up(model, place);
-  const it = chosenIn(model.entries);
-  if (key === 'c') {
-    const paths = marked.length > 0 ? marked : it ? [it.path] : [];
-    if (paths.length === 0) return [{ ...model, hint: 'Nothing is chosen.' }, []];
-    return [{ ...model, dialog: copyForm(place, paths) }, []];
-  }
-  if (!it) return [model, []];
-  if (key === ' ') {
-    const { path } = it;
-    if (marked.includes(path)) {
-      return [{ ...model, marked: marked.filter((other) => other !== path) }, []];
-    }
-    if (marked.length >= MARKED_MAX) {
-      return [{ ...model, hint: `No more than ${MARKED_MAX} at once.` }, []];
-    }
-    return [{ ...model, marked: [...marked, path] }, []];
-  }
-  if (key !== 'enter') return [model, []];
-  if (it.kind === 'directory') return [entered(model, { ...place, path: it.path }), []];
-  return [{ ...model, hint: 'Space marks it, c copies what is marked.' }, []];
+function close(model: Model, { id, point }: OpenVolume): Next {
+  return startTask(model, `close the files of ${point}`, {
+    call: { name: 'files/close', request: { id } },
+  });
 }
 
-/** As many as one request takes. */
-const MARKED_MAX = 1000;
-
-type Place = NonNullable<Model['place']>;
-
-function entered(model: Model, place: Place): Model {
-  const isSame = model.place?.id === place.id && model.place.volume === place.volume;
-  return { ...model, place, entries: NO_ROWS, marked: isSame ? model.marked : [] };
-}
-
-function up(model: Model, place: Place): Next {
-  if (place.path === '') return [{ ...model, screen: 'files' }, []];
-  const above = place.path.slice(0, Math.max(0, place.path.lastIndexOf('/')));
-  return [entered(model, { ...place, path: above }), []];
-}
-
-function copyForm({ id, point, volume }: Place, paths: readonly string[]): FormDialog {
-  const what = paths.length === 1 ? paths[0]! : `${paths.length} files and directories`;
-  return {
-    ...{ kind: 'form', title: `Copy ${what}`, field: 0, problem: '' },
-    values: { to: point.replaceAll(/[^\w.-]/g, '-') },
-    form: {
-      does: 'copy',
-      fields: [
-        {
-          ...{ name: 'to', label: 'To' },
-          note: 'a directory where restored files are kept, new or not',
-        },
-      ],
-      submit({ to = '' }) {
-        if (to.trim() === '') return 'Where to?';
-        const request = { id, volume, paths, to: to.trim(), overwrite: false };
-        return { title: `copy ${what}`, call: { name: 'files/copy', request } };
-      },
-    },
-  };
+function openText({ point, volume }: OpenVolume): string {
+  if (!volume) return columns([point, '-', '', '', 'open by a command'], WIDTHS);
+  const { volume: name, found, size, label, closed } = volume;
+  const note = closed === null ? (label ?? '') : `closed: ${closed}`;
+  return columns([point, name, found, size === null ? '' : formatSize(size), note], WIDTHS);
 }

@@ -1,23 +1,33 @@
-import { keyForm, settingsForm } from '../widgets/machine-forms.ts';
-import { passwordDialog } from './machine-keys.ts';
-import type { Model, Next, ScreenName } from '../state/model.ts';
-import { setForm } from '../widgets/set-form.ts';
+import {
+  type Model,
+  type Next,
+  type ScreenName,
+  still,
+  withDialog,
+  withHint,
+} from '../state/model.ts';
+import { type Known, valueOf } from '../state/service.ts';
 import { startTask } from '../state/tasks.ts';
-import type { Known } from '../state/known.ts';
-import type { Call } from '../state/call.ts';
+import { columns, type Line, line } from '../terminal/screen.ts';
+import { keysFor, type Page } from '../widgets/page.ts';
+import { DISKS } from './disks.ts';
+import { MACHINE, passwordDialog, type SettingName, settingsForm } from './host.ts';
+import { NETWORK } from './network.ts';
+import { SETS, setForm } from './sets.ts';
+import { keyForm, SSH } from './ssh.ts';
 
 /*
  * How a new machine is set up, step by step. What has been done is seen from the machine itself, and not from what
  * was done here: so it can be left and gone on with at any time, in any order, and any step left out.
  */
-export interface Step {
+interface Step {
   readonly title: string;
   /** What there is now; undefined: not known. */
   now(model: Model): StepState | undefined;
   open(model: Model): Next;
 }
 
-export interface StepState {
+interface StepState {
   readonly isDone: boolean;
   readonly text: string;
 }
@@ -25,7 +35,7 @@ export interface StepState {
 /** What Debian, and a factory reset, call a machine. */
 const NO_NAMES: readonly string[] = ['', 'localhost', 'debian', 'holdfast'];
 
-export const STEPS: readonly Step[] = [
+const STEPS: readonly Step[] = [
   setting('Name', 'hostname', ({ hostname }) => ({
     isDone: !NO_NAMES.includes(hostname),
     text: hostname,
@@ -41,7 +51,7 @@ export const STEPS: readonly Step[] = [
           return { isDone: false, text: `${text}: to be kept with c on the screen Network` };
         return { isDone: own.length > 0, text };
       }),
-    open: page('network'),
+    open: turnTo('network'),
   },
   setting('Time zone', 'timezone', ({ timezone }) => ({
     isDone: timezone !== 'Etc/UTC' && timezone !== 'UTC',
@@ -62,13 +72,13 @@ export const STEPS: readonly Step[] = [
         isDone: hasPassword === true,
         text: hasPassword === true ? 'has a password' : 'has no password',
       })),
-    open: (model) => [{ ...model, dialog: passwordDialog() }, []],
+    open: (model) => withDialog(model, passwordDialog()),
   },
   {
     title: 'SSH keys',
     now: ({ ssh }) =>
       told(ssh, ({ keys }) => ({ isDone: keys.length > 0, text: `${keys.length} let in` })),
-    open: (model) => [{ ...model, dialog: keyForm() }, []],
+    open: (model) => withDialog(model, keyForm()),
   },
   {
     title: 'Disk for backups',
@@ -84,7 +94,7 @@ export const STEPS: readonly Step[] = [
         };
       });
     },
-    open: page('disks'),
+    open: turnTo('disks'),
   },
   {
     title: 'Store',
@@ -95,10 +105,9 @@ export const STEPS: readonly Step[] = [
       })),
     open(model) {
       if (model.facts.kind === 'known' && model.facts.value.storeId !== null) {
-        return [{ ...model, hint: 'There is a store already.' }, []];
+        return withHint(model, 'There is a store already.');
       }
-      const call: Call = { name: 'store/create', request: {} };
-      return startTask(model, 'store', { call });
+      return startTask(model, 'store', { call: { name: 'store/create', request: {} } });
     },
   },
   {
@@ -111,7 +120,7 @@ export const STEPS: readonly Step[] = [
         text: all.map(({ set }) => set).join(' ') || 'none yet',
       }));
     },
-    open: (model) => [{ ...model, dialog: setForm() }, []],
+    open: (model) => withDialog(model, setForm()),
   },
   {
     title: 'Finish',
@@ -122,16 +131,39 @@ export const STEPS: readonly Step[] = [
           ? 'until then this screen asks for no login'
           : 'this screen asks for a login',
       })),
-    open(model) {
-      const call: Call = { name: 'host/finish-set-up', request: {} };
-      return startTask(model, 'set-up', { call });
-    },
+    open: (model) =>
+      startTask(model, 'set-up', { call: { name: 'host/finish-set-up', request: {} } }),
   },
 ];
 
-export function setUpKey(model: Model, key: string): Next {
-  const step = STEPS[model.chosen.setUp ?? 0];
-  return key === 'enter' && step ? step.open(model) : [model, []];
+const WIDTHS = [5, 17];
+const onStep = keysFor(({ chosen }) => STEPS[chosen.setUp ?? 0]);
+
+export const setUpPage: Page = {
+  title: 'Set-up',
+  keys: [onStep('enter', 'do this step', (model, step) => step.open(model))],
+  queries: [MACHINE, NETWORK, SSH, DISKS, SETS],
+  list: { kind: 'rows', ids: () => STEPS.map(({ title }) => title) },
+  body: setUpBody,
+};
+
+function setUpBody(model: Model): readonly Line[] {
+  const chosen = model.chosen.setUp ?? 0;
+  const width = model.size.columns - 1;
+  const states = STEPS.map((step) => step.now(model));
+  const done = states.filter((it) => it?.isDone).length;
+  return [
+    line(` Set-up of this machine: ${done} of ${STEPS.length} steps are done.`, 'strong'),
+    line(' Each may be left out, and come back to at any time.'),
+    [],
+    ...STEPS.map(({ title }, at): Line => {
+      const state = states[at];
+      const mark = state === undefined ? '...' : state.isDone ? 'done' : '-';
+      const text = columns([mark, title, state?.text ?? 'asking ...'], WIDTHS);
+      const here = at === chosen;
+      return line(`${here ? '>' : ' '}${text}`.slice(0, width), here ? 'bar' : 'plain');
+    }),
+  ];
 }
 
 /** A step was done here: with the next one chosen that is not. */
@@ -144,20 +176,20 @@ export function stepOn(model: Model): Model {
 
 function setting(
   title: string,
-  name: 'hostname' | 'timezone' | 'ntp' | 'keyboard',
+  name: SettingName,
   now: (it: Extract<Model['machine'], { kind: 'known' }>['value']) => StepState,
 ): Step {
   return {
     title,
     now: ({ machine }) => told(machine, now),
     open(model) {
-      if (model.machine.kind !== 'known') return [model, []];
-      return [{ ...model, dialog: settingsForm(model.machine.value, [name]) }, []];
+      const now = valueOf(model.machine);
+      return now ? withDialog(model, settingsForm(now, [name])) : still(model);
     },
   };
 }
 
-function page(screen: ScreenName): Step['open'] {
+function turnTo(screen: ScreenName): Step['open'] {
   return (model) => [{ ...model, screen }, []];
 }
 

@@ -1,5 +1,5 @@
 import { listRows, type Model, type PagedList, type PagedName } from './model.ts';
-import type { Known } from './known.ts';
+import type { Known } from './service.ts';
 
 /* Which row of a list is chosen. */
 

@@ -1,6 +1,5 @@
 import type { FilesResultOf } from '../../operations/files-operations.ts';
-import type { RequestOf, ResultOf } from '../../operations/operations.ts';
-import type { FailureKind } from '../../operations/failure.ts';
+import type { ResultOf } from '../../operations/operations.ts';
 import type { SentSecret } from '../../operations/requests.ts';
 import type {
   AlarmSummary,
@@ -9,7 +8,6 @@ import type {
   JobSummary,
   OpenFilesSummary,
   PointSummary,
-  Report,
   ScheduleSummary,
   SessionExport,
   SessionSummary,
@@ -18,11 +16,19 @@ import type {
   Throughput,
   VolumeSummary,
 } from '../../operations/results.ts';
-import type { Dialog, FormDialog } from './dialog-model.ts';
+import type { Dialog, FormDialog } from './dialog.ts';
 import type { Key } from '../terminal/keys.ts';
 import type { Size } from '../terminal/screen.ts';
-import { type Known, UNKNOWN } from './known.ts';
-import type { Call, Asked } from './call.ts';
+import {
+  type Answer,
+  type Asked,
+  type Call,
+  type Failure,
+  type Known,
+  type Noun,
+  type Reported,
+  UNKNOWN,
+} from './service.ts';
 
 /*
  * All that the console knows. `update` makes the next one of an event, `view` lines of it; neither does
@@ -151,10 +157,24 @@ export interface PointsList extends PagedList<PointSummary> {
   readonly damaged: readonly DamagedPoint[];
 }
 
-/** Something that only looks, under way. */
+/** Something that only looks: asked again and again while it is to be seen, and when something has changed. */
+export interface Query {
+  /** Undefined: there is nothing to ask for now. */
+  readonly call: (model: Model) => Call | undefined;
+  /** What is known is too old, or is not all that is to be seen. */
+  readonly isDue: (model: Model) => boolean;
+  readonly answered: (model: Model, answer: Answer) => Model;
+  readonly refused: (model: Model, message: string) => Model;
+  /** Asked again after each of these operations, or all of a noun, whatever is known. */
+  readonly changedBy: readonly (Asked | Noun)[];
+  /** And after each of these events of the service. */
+  readonly toldBy: readonly Reported['event'][];
+}
+
+/** A query under way. */
 export interface Look {
   readonly id: number;
-  readonly what: LookName;
+  readonly query: Query;
   readonly call: Call;
   readonly sinceMs: number;
 }
@@ -162,8 +182,6 @@ export interface Look {
 /** What is asked as a whole, and again after a while. */
 export type KnownName = keyof typeof NOTHING_KNOWN;
 export type PagedName = 'points' | 'jobs' | 'entries';
-/** `shown`, `shownLog`: what a dialog follows, and its log. */
-export type LookName = KnownName | PagedName | 'shown' | 'shownLog';
 
 /** Something that was asked for and changes things, under way. */
 export interface Task {
@@ -183,15 +201,6 @@ export interface LogEntry {
   readonly isFailure: boolean;
 }
 
-/** A request with its answer. */
-export type Answer = {
-  [N in Asked]: {
-    readonly name: N;
-    readonly request: RequestOf<N>;
-    readonly result: ResultOf<N>;
-  };
-}[Asked];
-
 export type Effect =
   | {
       readonly kind: 'ask';
@@ -201,9 +210,6 @@ export type Effect =
     }
   | { readonly kind: 'redraw' }
   | { readonly kind: 'leave' };
-
-/** What comes while something is under way. */
-export type Reported = Parameters<Report>[0];
 
 export type Event =
   | { readonly kind: 'key'; readonly key: Key }
@@ -218,16 +224,21 @@ export type Event =
       readonly time: string;
     };
 
-/** `gone`: nobody answers; otherwise what the service said. */
-export type Failure =
-  | { readonly kind: 'gone'; readonly message: string }
-  | {
-      readonly kind: FailureKind;
-      readonly message: string;
-      readonly needsKeyOf: string | undefined;
-    };
-
 export type Next = readonly [Model, readonly Effect[]];
+
+/** Nothing changes. */
+export function still(model: Model): Next {
+  return [model, []];
+}
+
+export function withDialog(model: Model, dialog: Dialog | undefined): Next {
+  return [{ ...model, dialog }, []];
+}
+
+/** Why a key did nothing. */
+export function withHint(model: Model, hint: string): Next {
+  return [{ ...model, hint }, []];
+}
 
 export function firstModel(of: {
   readonly size: Size;
@@ -298,9 +309,6 @@ const FRAME_ROWS = 5;
 export function bodyRows({ size }: Model): number {
   return Math.max(1, size.rows - FRAME_ROWS);
 }
-
-/** The last hour in so many parts: what fits beside its figures on 80 columns, one for each. */
-export const HOUR_PARTS = 36;
 
 /** Rows of a list under its heading. */
 export function listRows(model: Model): number {

@@ -1,4 +1,4 @@
-import type { FormDialog } from './dialog-model.ts';
+import type { FormDialog } from './dialog.ts';
 import type { Effect, Model, Next } from './model.ts';
 
 /** At once; more are refused here. */

@@ -1,10 +1,11 @@
-import type { Dialog, NewRecoveryKey, RecoveryKeyDialog } from '../state/dialog-model.ts';
-import { edited } from './form-keys.ts';
-import type { Key } from '../terminal/keys.ts';
-import type { Model, Next } from '../state/model.ts';
+import type { Dialog, NewRecoveryKey, RecoveryKeyDialog } from '../state/dialog.ts';
+import { type Model, type Next, withDialog, withHint } from '../state/model.ts';
+import { type Line, line, wrapped } from '../terminal/screen.ts';
+import { type DialogKind, key } from './page.ts';
+import { edited, escape, input, paragraph, textWidth } from './typed.ts';
 
 /*
- * A recovery key is shown once. Who has not written it down finds that out now, and not on the day when it is
+ * A recovery key is shown once. A person who has not written it down finds that out now, and not on the day when it is
  * needed: its last group has to be typed while it is not seen. Nothing takes the place of one that is shown.
  */
 
@@ -21,28 +22,61 @@ function shownFirst(
   return { kind: 'recovery-key', set, recoveryKey, typed: '', isHidden: false, waiting };
 }
 
-export function recoveryKeyKey(it: RecoveryKeyDialog, model: Model, key: Key): Next {
-  if (!it.isHidden) {
-    const isEnter = key.kind === 'named' && key.name === 'enter';
-    if (isEnter) return [{ ...model, dialog: { ...it, isHidden: true } }, []];
-    return [{ ...model, hint: 'Write it down, then press Enter: it is shown this once.' }, []];
+const GROUP_MAX = 64;
+
+export const recoveryKeyKind: DialogKind<RecoveryKeyDialog> = {
+  keys: (it) =>
+    it.isHidden
+      ? [
+          key('enter', 'go on', (model) => confirmed(it, model)),
+          escape('show the key again', (model) =>
+            withDialog(model, { ...it, typed: '', isHidden: false }),
+          ),
+        ]
+      : [key('enter', 'go on', (model) => withDialog(model, { ...it, isHidden: true }))],
+  typed: (it, model, key) =>
+    it.isHidden
+      ? withDialog(model, { ...it, typed: edited(it.typed, key, GROUP_MAX) })
+      : withHint(model, 'Write it down, then press Enter: it is shown this once.'),
+  body: recoveryKeyBody,
+};
+
+function confirmed(it: RecoveryKeyDialog, model: Model): Next {
+  if (it.typed.trim().toLowerCase() !== lastGroup(it.recoveryKey).toLowerCase()) {
+    const hint = 'That is not its last group. Esc shows the key again.';
+    return [{ ...model, dialog: { ...it, typed: '' }, hint }, []];
   }
-  if (key.kind === 'named' && (key.name === 'escape' || key.name === 'interrupt')) {
-    return [{ ...model, dialog: { ...it, typed: '', isHidden: false } }, []];
-  }
-  if (key.kind === 'text' || key.name !== 'enter') {
-    return [{ ...model, dialog: { ...it, typed: edited(it.typed, key, 64) } }, []];
-  }
-  if (it.typed.trim().toLowerCase() === lastGroup(it.recoveryKey).toLowerCase()) {
-    const [next, ...waiting] = it.waiting;
-    const dialog = next && shownFirst(next, waiting);
-    return [{ ...model, dialog, hint: `The recovery key of "${it.set}" is confirmed.` }, []];
-  }
-  const hint = 'That is not its last group. Esc shows the key again.';
-  return [{ ...model, dialog: { ...it, typed: '' }, hint }, []];
+  const [next, ...waiting] = it.waiting;
+  const dialog = next && shownFirst(next, waiting);
+  return [{ ...model, dialog, hint: `The recovery key of "${it.set}" is confirmed.` }, []];
 }
 
 /** Groups stand apart by hyphens or spaces. */
 function lastGroup(key: string): string {
   return key.split(/[\s-]+/).at(-1)!;
+}
+
+function recoveryKeyBody(
+  { set, recoveryKey, typed, isHidden }: RecoveryKeyDialog,
+  model: Model,
+): readonly Line[] {
+  const title = line(` The recovery key of "${set}"`, 'strong');
+  if (isHidden) {
+    const question =
+      'Type its last group from what you have written down (Esc shows the key again):';
+    return [[], title, [], ...paragraph(question, model), ...input(typed, model)];
+  }
+  const why =
+    'It is shown this once. Write it down, and keep it where the backups are not: without passphrase and recovery ' +
+    'key nobody can ever read them.';
+  return [
+    [],
+    title,
+    [],
+    ...wrapped(recoveryKey, textWidth(model) - 4).map((it) => line(`     ${it}`, 'strong')),
+    [],
+    ...paragraph(why, model),
+    [],
+    line(' Enter, once it is written down.'),
+  ];
 }

@@ -1,24 +1,39 @@
 import { formatSize } from '../../lib/sizes.ts';
 import type { ExportClient, SessionExport } from '../../operations/results.ts';
-import { chosenOf } from '../state/lists.ts';
+import { chosenOf, idsOf } from '../state/lists.ts';
 import type { Model } from '../state/model.ts';
+import { whole } from '../state/queries.ts';
 import { columns, type Line, line } from '../terminal/screen.ts';
-import { listBody } from './view-lists.ts';
-import { utc } from '../terminal/words.ts';
+import { utc } from '../terminal/times.ts';
+import { listBody } from '../widgets/list-body.ts';
+import type { Page } from '../widgets/page.ts';
+
+export const EXPORTS = whole('exports', {
+  call: { name: 'export/list', request: {} },
+  value: ({ exports }) => exports,
+});
+
+export const exportsPage: Page = {
+  title: 'Exports',
+  keys: [],
+  queries: [EXPORTS],
+  list: { kind: 'rows', ids: ({ exports }) => idsOf(exports, (it) => it.uri) },
+  body: exportsBody,
+};
 
 /** Rows that clients take, and what separates them. */
 const CLIENT_ROWS = 6;
 const WIDTHS = [22, 7, 10, 10];
 
 /** What is exported; below, who is connected to the one that is chosen. */
-export function exportsBody(model: Model): readonly Line[] {
+function exportsBody(model: Model): readonly Line[] {
   const { size } = model;
   const above = { ...model, size: { ...size, rows: size.rows - CLIENT_ROWS } };
   const list = listBody(above, {
     known: model.exports,
     heading: columns(['SESSION', 'CLIENTS', 'READ', 'WRITTEN', 'WHERE'], WIDTHS),
     none: 'Nothing is exported: no session runs.',
-    text: ({ session, uri, clients, readBytes, writtenBytes }: SessionExport) =>
+    text: ({ session, uri, clients, readBytes, writtenBytes }) =>
       columns(
         [session, String(clients.length), formatSize(readBytes), formatSize(writtenBytes), uri],
         WIDTHS,

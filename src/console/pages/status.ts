@@ -1,26 +1,83 @@
 import { formatSize } from '../../lib/sizes.ts';
 import type { StoreUsage, ThroughputRates } from '../../operations/results.ts';
-import { alarmsOf } from '../state/alarms.ts';
-import { stateText, workText } from './job-words.ts';
-import { bodyRows, HOUR_PARTS, type Model } from '../state/model.ts';
+import { bodyRows, type Model } from '../state/model.ts';
+import { COSTLY_MS, whole } from '../state/queries.ts';
 import { columns, fitted, type Line, line, sparkline, wrapped } from '../terminal/screen.ts';
-import { until, utc } from '../terminal/words.ts';
-import type { Known } from '../state/known.ts';
+import { until, utc } from '../terminal/times.ts';
+import { fact, notKnown } from '../widgets/list-body.ts';
+import type { Page } from '../widgets/page.ts';
+import { ALARMS } from './alarms.ts';
+import { ACTIVE_JOBS, stateText, workText } from './jobs.ts';
+import { SESSIONS } from './sessions.ts';
+
+/* How it is, at a glance. */
+
+/** Asked whatever is to be seen: it is how we know that the service is there. */
+export const FACTS = whole('facts', {
+  call: { name: 'service/show', request: {} },
+  value: (it) => it,
+  also: ({ host }) => ({ host }),
+  changedBy: ['store', 'set', 'pool', 'session', 'files', 'job', 'schedule', 'alarm'],
+  toldBy: ['alarm', 'session', 'job'],
+});
+
+const LATEST_MAX = 4;
+
+/** The newest recovery points. */
+const LATEST = whole('latest', {
+  call: {
+    name: 'backup/page',
+    request: {
+      set: undefined,
+      machine: undefined,
+      contains: undefined,
+      first: 0,
+      count: LATEST_MAX,
+    },
+  },
+  everyMs: COSTLY_MS,
+  value: (it) => it,
+  changedBy: ['session', 'job'],
+  toldBy: ['job'],
+});
+
+const USAGE = whole('usage', {
+  call: { name: 'store/usage', request: {} },
+  everyMs: 30_000,
+  value: (it) => it,
+});
+
+/** The last hour in so many parts: what fits beside its figures on 80 columns, one for each. */
+const HOUR_PARTS = 36;
+
+const THROUGHPUT = whole('throughput', {
+  call: { name: 'service/throughput', request: { points: HOUR_PARTS } },
+  everyMs: 5000,
+  value: (it) => it,
+});
+
+export const statusPage: Page = {
+  title: 'Status',
+  keys: [],
+  queries: [LATEST, SESSIONS, ACTIVE_JOBS, USAGE, ALARMS, THROUGHPUT],
+  list: { kind: 'none' },
+  body: statusBody,
+};
 
 const BAR_WIDTH = 20;
 const ALARMS_MAX = 4;
 /** Of each section, before what is left goes to the last one. */
 const SECTION_ROWS = 3;
 
-export function statusBody(model: Model): readonly Line[] {
+function statusBody(model: Model): readonly Line[] {
   const { facts, host } = model;
   if (facts.kind !== 'known') return [notKnown(facts)];
   const { started, pid, store, storeId, space } = facts.value;
   const top = [
-    field('Host', [host.name, ...host.addresses].join('  ')),
-    field('Service', `process ${pid}, since ${utc(started)} UTC`),
-    field('Store', storeId === null ? `${store}: none yet, see "holdfast store create"` : store),
-    ...(space ? [field('Space', spaceText(space)), ...usageLines(model)] : []),
+    fact('Host', [host.name, ...host.addresses].join('  ')),
+    fact('Service', `process ${pid}, since ${utc(started)} UTC`),
+    fact('Store', storeId === null ? `${store}: none yet, see "holdfast store create"` : store),
+    ...(space ? [fact('Space', spaceText(space)), ...usageLines(model)] : []),
     ...throughputLines(model),
     ...alarmLines(model),
   ];
@@ -30,10 +87,6 @@ export function statusBody(model: Model): readonly Line[] {
     ...sections,
     ...latestLines(model, bodyRows(model) - top.length - sections.length),
   ];
-}
-
-function field(name: string, text: string): Line {
-  return line(` ${fitted(name, 10)} ${text}`);
 }
 
 function spaceText({ freeBytes, totalBytes }: { freeBytes: number; totalBytes: number }): string {
@@ -46,10 +99,10 @@ function spaceText({ freeBytes, totalBytes }: { freeBytes: number; totalBytes: n
 
 function usageLines({ usage, time }: Model): Line[] {
   if (usage.kind === 'refused') return [notKnown(usage)];
-  if (usage.kind === 'unknown') return [field('Forecast', '...'), field('Saving', '...')];
+  if (usage.kind === 'unknown') return [fact('Forecast', '...'), fact('Saving', '...')];
   return [
-    field('Forecast', forecastText(usage.value, time)),
-    field('Saving', savingText(usage.value)),
+    fact('Forecast', forecastText(usage.value, time)),
+    fact('Saving', savingText(usage.value)),
   ];
 }
 
@@ -109,6 +162,36 @@ function alarmLines(model: Model): Line[] {
   return [...shown, ...more];
 }
 
+/** Below this part of the store's file system somebody should do something. */
+const LOW_PART = 0.1;
+
+/** What needs somebody; nothing is said of what is not known. */
+function alarmsOf({ facts, sessions, damagedSessions, latest, standing }: Model): string[] {
+  const open = standing.kind === 'known' ? standing.value : [];
+  const found = open
+    .filter(({ acknowledged }) => acknowledged === null)
+    .map(({ level, message }) => (level === 'critical' ? `CRITICAL: ${message}` : message));
+  // A service that watches over itself has said so itself.
+  const isWatched = standing.kind === 'known';
+  if (facts.kind === 'known') {
+    const { storeId, space } = facts.value;
+    if (storeId === null) found.push('There is no store: nothing can be backed up or recovered.');
+    if (!isWatched && space && space.freeBytes < LOW_PART * space.totalBytes) {
+      found.push(`The store's disk is almost full: ${formatSize(space.freeBytes)} are left.`);
+    }
+  }
+  if (!isWatched && sessions.kind === 'known') {
+    for (const { session, waits } of sessions.value) {
+      if (waits !== null) found.push(`Session ${session} cannot go on: ${waits}`);
+    }
+  }
+  for (const { reason } of damagedSessions) found.push(`Damaged: ${reason}`);
+  if (latest.kind === 'known') {
+    for (const { reason } of latest.value.damaged) found.push(`Damaged: ${reason}`);
+  }
+  return found;
+}
+
 function noAlarms(acknowledged: number): Line {
   if (acknowledged === 0) return line(' No alarms.', 'good');
   return line(` No new alarms; ${acknowledged} acknowledged, see the screen Alarms.`, 'warning');
@@ -150,8 +233,4 @@ function latestLines({ latest }: Model, rows: number): Line[] {
     line(` ${columns([utc(created), machine, set, `from a ${origin}`], [16, 24, 16])}`),
   );
   return [title, ...shown].slice(0, Math.max(1, rows));
-}
-
-export function notKnown(it: Known<unknown>): Line {
-  return it.kind === 'refused' ? line(` ${it.message}`, 'bad') : line(' asking ...');
 }

@@ -1,6 +1,5 @@
 import type { JobSummary, SessionSummary } from '../../operations/results.ts';
-import type { Known } from './known.ts';
-import type { Call } from './call.ts';
+import { type Call, type Known, UNKNOWN } from './service.ts';
 
 /* What may be asked of people, or shown to them, instead of a screen. */
 
@@ -103,23 +102,20 @@ export interface NewRecoveryKey {
   readonly recoveryKey: string;
 }
 
-/** A job as it goes on. */
-export interface JobDialog {
-  readonly kind: 'job';
-  readonly job: string;
-  readonly shown: Known<JobSummary>;
+/** A job, or a session, as it goes on. */
+interface Followed<K extends string, T> {
+  readonly kind: K;
+  readonly id: string;
+  readonly shown: Known<T>;
   readonly log: FollowedLog;
 }
-
-/** A session as it goes on. */
-export interface SessionDialog {
-  readonly kind: 'session';
-  readonly session: string;
-  readonly shown: Known<SessionSummary>;
-  readonly log: FollowedLog;
-}
-
+export type JobDialog = Followed<'job', JobSummary>;
+export type SessionDialog = Followed<'session', SessionSummary>;
 export type FollowedDialog = JobDialog | SessionDialog;
+
+export function following(kind: FollowedDialog['kind'], id: string): FollowedDialog {
+  return { kind, id, shown: UNKNOWN, log: NO_LOG };
+}
 
 /** What is looked at as it goes on, if anything is. */
 export function followedDialog(dialog: Dialog | undefined): FollowedDialog | undefined {

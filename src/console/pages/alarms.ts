@@ -1,0 +1,67 @@
+import type { AlarmSummary } from '../../operations/results.ts';
+import { chosenOf, idsOf } from '../state/lists.ts';
+import { type Model, withDialog, withHint } from '../state/model.ts';
+import { whole } from '../state/queries.ts';
+import { columns } from '../terminal/screen.ts';
+import { utc } from '../terminal/times.ts';
+import { listBody, MONTH_AT } from '../widgets/list-body.ts';
+import { keysFor, type Page } from '../widgets/page.ts';
+import { textDialog } from '../widgets/scrolled.ts';
+import { confirm } from '../widgets/typed.ts';
+
+/** Those that are not over. */
+export const ALARMS = whole('standing', {
+  call: { name: 'alarm/list', request: { all: false } },
+  everyMs: 5000,
+  value: ({ alarms }) => alarms,
+  changedBy: ['alarm', 'session', 'job'],
+  toldBy: ['alarm'],
+});
+
+const WIDTHS = [11, 8, 4];
+const onAlarm = keysFor(({ standing, chosen }) => chosenOf(standing, chosen.alarms));
+
+/** What is not over, also what somebody takes care of. */
+export const alarmsPage: Page = {
+  title: 'Alarms',
+  keys: [
+    onAlarm('enter', 'show', (model, it) =>
+      withDialog(model, textDialog(`Alarm ${it.alarm}`, detailsOf(it))),
+    ),
+    onAlarm('a', 'acknowledge', acknowledge),
+  ],
+  queries: [ALARMS],
+  list: { kind: 'rows', ids: ({ standing }) => idsOf(standing, (it) => it.alarm) },
+  body: (model) =>
+    listBody(model, {
+      known: model.standing,
+      heading: columns(['SINCE (UTC)', 'LEVEL', 'SEEN', 'WHAT'], WIDTHS),
+      none: 'No alarms.',
+      text: ({ raised, level, acknowledged, message }) => {
+        const seen = acknowledged === null ? '' : 'yes';
+        return columns([utc(raised).slice(MONTH_AT), level, seen, message], WIDTHS);
+      },
+    }),
+};
+
+function detailsOf({ level, message, times, raised, acknowledged }: AlarmSummary): string {
+  const seen =
+    acknowledged === null ? '-' : `${utc(acknowledged.time)} UTC, by user ${acknowledged.uid}`;
+  return [
+    message,
+    '',
+    `level         ${level}`,
+    `raised        ${utc(raised)} UTC, ${times === 1 ? 'once' : `${times} times`}`,
+    `acknowledged  ${seen}`,
+  ].join('\n');
+}
+
+function acknowledge(model: Model, { alarm, message, acknowledged }: AlarmSummary) {
+  if (acknowledged !== null) return withHint(model, 'Somebody has done so already.');
+  return confirm(model, {
+    title: `acknowledge ${alarm}`,
+    question: `${message}\n\nYou take care of it: it is not told of again until something changes.`,
+    word: 'seen',
+    call: { name: 'alarm/acknowledge', request: { alarm } },
+  });
+}

@@ -1,0 +1,135 @@
+import { formatSize } from '../../lib/sizes.ts';
+import type { FilesResultOf } from '../../operations/files-operations.ts';
+import type { FormDialog } from '../state/dialog.ts';
+import { chosenIn } from '../state/lists.ts';
+import {
+  type FilesPlace,
+  type Model,
+  type Next,
+  NO_ROWS,
+  withDialog,
+  withHint,
+} from '../state/model.ts';
+import { paged } from '../state/queries.ts';
+import { columns, fitted, type Line, line } from '../terminal/screen.ts';
+import { utc } from '../terminal/times.ts';
+import { formDialog } from '../widgets/form.ts';
+import { pagedBody } from '../widgets/list-body.ts';
+import { keysFor, type Page } from '../widgets/page.ts';
+
+/* The directory that is looked at, of a volume that is open. */
+
+type FileEntry = FilesResultOf<'files/browse'>['entries'][number];
+
+const ENTRIES = paged('entries', {
+  call({ place }, window) {
+    if (!place) return undefined;
+    const { id, volume, path } = place;
+    return { name: 'files/browse', request: { id, volume, path: `/${path}`, ...window } };
+  },
+  // Whoever turns a page has it as it was at the first.
+  everyMs: Number.POSITIVE_INFINITY,
+  page: ({ entries, ...at }) => ({ ...at, rows: entries }),
+  idOf: ({ path }) => path,
+  also: ({ hint }, { refused }) => ({ hint: refused ?? hint }),
+});
+
+const inPlace = keysFor(({ place }) => place, 'No volume is chosen: press Enter on one of Files.');
+const onEntry = keysFor(({ place, entries }) => {
+  const it = chosenIn(entries);
+  return place && it && { ...it, place };
+});
+
+export const browsePage: Page = {
+  title: 'Browse',
+  keys: [
+    onEntry('enter', 'down', (model, { kind, path, place }) =>
+      kind === 'directory'
+        ? [entered(model, { ...place, path }), []]
+        : withHint(model, 'Space marks it, c copies what is marked.'),
+    ),
+    inPlace(['u', 'backspace'], 'up', up),
+    onEntry('space', 'mark', mark),
+    inPlace('c', 'copy', copy),
+  ],
+  queries: [ENTRIES],
+  list: { kind: 'paged', name: 'entries' },
+  body: browseBody,
+};
+
+export function entered(model: Model, place: FilesPlace): Model {
+  const isSame = model.place?.id === place.id && model.place.volume === place.volume;
+  return { ...model, place, entries: NO_ROWS, marked: isSame ? model.marked : [] };
+}
+
+function up(model: Model, place: FilesPlace): Next {
+  if (place.path === '') return [{ ...model, screen: 'files' }, []];
+  const above = place.path.slice(0, Math.max(0, place.path.lastIndexOf('/')));
+  return [entered(model, { ...place, path: above }), []];
+}
+
+/** As many as one request takes. */
+const MARKED_MAX = 1000;
+
+function mark(model: Model, { path }: FileEntry): Next {
+  const { marked } = model;
+  if (marked.includes(path)) {
+    return [{ ...model, marked: marked.filter((other) => other !== path) }, []];
+  }
+  if (marked.length >= MARKED_MAX) return withHint(model, `No more than ${MARKED_MAX} at once.`);
+  return [{ ...model, marked: [...marked, path] }, []];
+}
+
+function copy(model: Model, place: FilesPlace): Next {
+  const { marked, entries } = model;
+  const it = chosenIn(entries);
+  const paths = marked.length > 0 ? marked : it ? [it.path] : [];
+  if (paths.length === 0) return withHint(model, 'Nothing is chosen.');
+  return withDialog(model, copyForm(place, paths));
+}
+
+function copyForm({ id, point, volume }: FilesPlace, paths: readonly string[]): FormDialog {
+  const what = paths.length === 1 ? paths[0]! : `${paths.length} files and directories`;
+  return formDialog({
+    title: `Copy ${what}`,
+    does: 'copy',
+    fields: [
+      { name: 'to', label: 'To', note: 'a directory where restored files are kept, new or not' },
+    ],
+    values: { to: point.replaceAll(/[^\w.-]/g, '-') },
+    submit({ to = '' }) {
+      if (to.trim() === '') return 'Where to?';
+      const request = { id, volume, paths, to: to.trim(), overwrite: false };
+      return { title: `copy ${what}`, call: { name: 'files/copy', request } };
+    },
+  });
+}
+
+/** The columns of an entry, but for its name. */
+const SIZE_WIDTH = 10;
+const TIME_WIDTH = 16;
+
+function browseBody(model: Model): readonly Line[] {
+  const { place, marked, size, entries } = model;
+  if (!place) return [line(' No volume is chosen: press Enter on one of the screen Files.')];
+  const width = Math.max(12, size.columns - SIZE_WIDTH - TIME_WIDTH - 9);
+  const where = `${place.volume}:/${place.path}`;
+  const note = `${marked.length > 0 ? `, ${marked.length} marked` : ''}, times in UTC`;
+  return pagedBody(model, entries, {
+    heading: fitted(where, Math.max(8, size.columns - 24)),
+    none: `${where} is empty.`,
+    note,
+    text: (it) => entryText(it, { width, above: place.path, isMarked: marked.includes(it.path) }),
+  });
+}
+
+function entryText(
+  { path, kind, size, modified, target }: FileEntry,
+  { width, above, isMarked }: { width: number; above: string; isMarked: boolean },
+): string {
+  const name = above === '' ? path : path.slice(above.length + 1);
+  const shown = kind === 'directory' ? `${name}/` : target === null ? name : `${name} -> ${target}`;
+  const amount = kind === 'file' ? formatSize(size) : '';
+  const cells = [isMarked ? '*' : ' ', shown, amount.padStart(SIZE_WIDTH), utc(modified)];
+  return columns(cells, [1, width, SIZE_WIDTH, TIME_WIDTH]);
+}

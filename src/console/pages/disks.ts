@@ -1,0 +1,96 @@
+import { formatSize } from '../../lib/sizes.ts';
+import type { ResultOf } from '../../operations/operations.ts';
+import type { FormDialog, FormField } from '../state/dialog.ts';
+import { chosenOf, idsOf } from '../state/lists.ts';
+import { type Model, withDialog, withHint } from '../state/model.ts';
+import { whole } from '../state/queries.ts';
+import { columns, type Line, line, wrapped } from '../terminal/screen.ts';
+import { formDialog } from '../widgets/form.ts';
+import { listBody } from '../widgets/list-body.ts';
+import { keysFor, type Page } from '../widgets/page.ts';
+
+/* Disks of this machine, one of which may be for backups. */
+
+export const DISKS = whole('disks', {
+  call: { name: 'disk/list', request: {} },
+  // SMART wakes disks that sleep.
+  everyMs: 60_000,
+  value: ({ disks }) => disks,
+  changedBy: ['pool'],
+});
+
+const WIDTHS = [10, 9, 16, 9];
+const onDisk = keysFor(chosenDisk);
+
+export const disksPage: Page = {
+  title: 'Disks',
+  keys: [
+    onDisk('enter', 'use for backups', (model, disk) =>
+      disk.inUse
+        ? withHint(model, `${disk.name} is in use: nothing is done to it.`)
+        : withDialog(model, poolForm(disk)),
+    ),
+  ],
+  queries: [DISKS],
+  list: { kind: 'rows', ids: ({ disks }) => idsOf(disks, (it) => it.name) },
+  body: disksBody,
+};
+
+function chosenDisk({ disks, chosen }: Model) {
+  return chosenOf(disks, chosen.disks);
+}
+
+function disksBody(model: Model): readonly Line[] {
+  const list = listBody(model, {
+    known: model.disks,
+    heading: columns(['DISK', 'SIZE', 'MODEL', 'HEALTH', 'HOLDS'], WIDTHS),
+    none: 'This machine has no disks that can be written to.',
+    text({ name, size, model: kind, health, holds }) {
+      const cells = [name, formatSize(size), kind ?? '-', health.state];
+      return columns([...cells, holds.join('; ') || 'nothing'], WIDTHS);
+    },
+  });
+  const it = chosenDisk(model);
+  if (!it) return list;
+  const words = [
+    `${it.name}: serial ${it.serial ?? 'unknown'}, ${it.bus ?? 'no bus'}, ${it.spins ? 'spins' : 'solid state'}`,
+    `health: ${it.health.detail}`,
+    `${it.inUse ? 'in use; ' : ''}holds ${it.holds.join('; ') || 'nothing'}`,
+  ];
+  const rows = words.flatMap((text) => wrapped(text, model.size.columns - 3));
+  return [...list, [], ...rows.map((row) => line(` ${row}`))];
+}
+
+function poolForm(disk: ResultOf<'disk/list'>['disks'][number]): FormDialog {
+  const { name, serial, holds, model } = disk;
+  const word = serial ?? name;
+  const isEmpty = holds.length === 0;
+  const erase: FormField = {
+    name: 'erase',
+    label: 'Erase',
+    note: `ALL ON IT IS LOST: type ${word} to go on`,
+  };
+  return formDialog({
+    title: `${name} (${model ?? 'disk'}, ${isEmpty ? 'empty' : `holds ${holds.join('; ')}`}) for backups`,
+    does: 'make it the pool',
+    fields: [
+      {
+        name: 'fileSystem',
+        label: 'File system',
+        choices: ['xfs', 'ext4'],
+        note: 'XFS unless there is a reason',
+      },
+      ...(isEmpty ? [] : [erase]),
+    ],
+    values: { fileSystem: 'xfs', erase: '' },
+    submit({ fileSystem, erase = '' }) {
+      if (!isEmpty && erase !== word) return `Type ${word}, or press Esc.`;
+      const request = {
+        disk: name,
+        fileSystem: fileSystem === 'ext4' ? 'ext4' : 'xfs',
+        erase: erase === '' ? undefined : erase,
+      } as const;
+      return { title: `pool on ${name}`, call: { name: 'pool/create', request } };
+    },
+  });
+}

@@ -1,0 +1,183 @@
+import type { ResultOf } from '../../operations/operations.ts';
+import type { FormDialog, FormField, FormValues, SecretDialog } from '../state/dialog.ts';
+import { type Model, type Next, still, withDialog } from '../state/model.ts';
+import { COSTLY_MS, whole } from '../state/queries.ts';
+import { valueOf } from '../state/service.ts';
+import { type Line, line } from '../terminal/screen.ts';
+import { utc } from '../terminal/times.ts';
+import { formDialog, listed } from '../widgets/form.ts';
+import { fact, notKnown } from '../widgets/list-body.ts';
+import { key, keysFor, type Page } from '../widgets/page.ts';
+import { askNewSecret, confirm } from '../widgets/typed.ts';
+
+/* The machine itself: name, time, power, lockdown. */
+
+export const MACHINE = whole('machine', {
+  call: { name: 'host/show', request: {} },
+  everyMs: COSTLY_MS,
+  value: (it) => it,
+  changedBy: ['host'],
+});
+
+const LOCKDOWN = whole('lockdown', {
+  call: { name: 'lockdown/show', request: {} },
+  value: (it) => it,
+  changedBy: ['lockdown'],
+});
+
+const onMachine = keysFor(({ machine }) => valueOf(machine));
+
+export const hostPage: Page = {
+  title: 'Host',
+  keys: [
+    onMachine('enter', 'settings', (model, it) =>
+      withDialog(model, settingsForm(it, ['hostname', 'timezone', 'ntp', 'keyboard'])),
+    ),
+    onMachine('p', 'password', (model) => withDialog(model, passwordDialog())),
+    key('B', 'reboot', (model) => withDialog(model, powerForm('reboot'))),
+    key('P', 'off', (model) => withDialog(model, powerForm('poweroff'))),
+    key('L', 'lockdown', lockdown),
+    onMachine('F', 'reset', (model, { hostname }) =>
+      confirm(model, {
+        title: 'Factory reset',
+        question:
+          "Network, name, time, SSH, its keys and the administrator's password become as they came. The store, its " +
+          'disk and what is needed to read it are not touched.',
+        word: hostname,
+        call: { name: 'host/factory-reset', request: { confirm: hostname } },
+      }),
+    ),
+  ],
+  queries: [MACHINE, LOCKDOWN],
+  list: { kind: 'none' },
+  body: hostBody,
+};
+
+function hostBody(model: Model): readonly Line[] {
+  const { machine } = model;
+  if (machine.kind !== 'known') return [notKnown(machine), ...lockdownLines(model)];
+  const it = machine.value;
+  const password =
+    it.hasPassword === null
+      ? 'there is no account'
+      : it.hasPassword
+        ? 'set'
+        : 'none: nobody can log in';
+  return [
+    wide('Name', it.hostname),
+    wide('System', `${it.system}, Linux ${it.kernel}`),
+    wide('Time zone', it.timezone),
+    wide('Clock', it.isSynchronized ? 'follows a server' : 'follows no server'),
+    wide('Time servers', it.ntp.join(' ') || "Debian's own"),
+    wide('Keyboard', it.keyboard ?? 'not chosen'),
+    wide('Password', `of the administrator: ${password}`),
+    ...lockdownLines(model),
+    [],
+    line(' B starts the machine again, P switches it off: both ask for a reason.'),
+    line(' F makes it as it came. The store is never touched.'),
+  ];
+}
+
+function lockdownLines({ lockdown }: Model): Line[] {
+  if (lockdown.kind === 'refused') return [wide('Lockdown', lockdown.message)];
+  if (lockdown.kind === 'unknown') return [];
+  const { on, since, persons, approvals } = lockdown.value;
+  if (!on) return [wide('Lockdown', 'off')];
+  const agreed = `${approvals.length} of ${persons} agreed to its end`;
+  const begun = since === null ? '' : ` since ${utc(since)} UTC`;
+  return [line(` LOCKDOWN${begun}: ${agreed}`, 'bad')];
+}
+
+function wide(name: string, text: string): Line {
+  return fact(name, text, 13);
+}
+
+function lockdown(model: Model): Next {
+  const now = valueOf(model.lockdown);
+  if (!now) return still(model);
+  if (!now.on) {
+    return confirm(model, {
+      title: 'lockdown',
+      question:
+        'Only what a recovery needs is allowed from then on: nothing is forgotten, no settings are changed, ' +
+        'nobody gets a shell. For when somebody may have stolen a login.',
+      word: 'lockdown',
+      call: { name: 'lockdown/on', request: {} },
+    });
+  }
+  const agreed = `${now.approvals.length} agreed so far`;
+  return confirm(model, {
+    title: 'end of the lockdown',
+    question: `It takes ${now.persons} to end it, and ${agreed}. All is allowed again then.`,
+    word: 'agree',
+    call: { name: 'lockdown/off', request: {} },
+  });
+}
+
+const PASSWORD_MIN = 10;
+
+export function passwordDialog(): SecretDialog {
+  return askNewSecret({
+    title: "administrator's password",
+    question: "The administrator's new password, for logins at this screen:",
+    min: PASSWORD_MIN,
+    call: { name: 'host/password', request: {} },
+  });
+}
+
+export type SettingName = 'hostname' | 'timezone' | 'ntp' | 'keyboard';
+
+const SETTINGS: Readonly<Record<SettingName, Omit<FormField, 'name'>>> = {
+  hostname: { label: 'Name', note: 'letters, digits and hyphens' },
+  timezone: { label: 'Time zone', note: 'as Europe/Berlin or America/New_York' },
+  ntp: { label: 'Time servers', note: "names or addresses; empty: Debian's own" },
+  keyboard: { label: 'Keyboard', note: 'of this screen: us, gb, de, ch, fr ...; empty: as it is' },
+};
+
+/** Some of the settings, or all; only what was changed is asked for. */
+export function settingsForm(
+  now: ResultOf<'host/show'>,
+  names: readonly SettingName[],
+): FormDialog {
+  const before: FormValues = {
+    hostname: now.hostname,
+    timezone: now.timezone,
+    ntp: now.ntp.join(' '),
+    keyboard: now.keyboard ?? '',
+  };
+  return formDialog({
+    title: 'This machine',
+    does: 'set it',
+    fields: names.map((name) => ({ name, ...SETTINGS[name] })),
+    values: before,
+    submit(values) {
+      const changed = (name: SettingName): string | undefined => {
+        const text = (values[name] ?? '').trim();
+        return text === before[name] ? undefined : text;
+      };
+      const ntp = changed('ntp');
+      const request = {
+        hostname: changed('hostname'),
+        timezone: changed('timezone'),
+        ntp: ntp === undefined ? undefined : listed(ntp),
+        keyboard: changed('keyboard'),
+      };
+      if (Object.values(request).every((it) => it === undefined)) return 'Nothing was changed.';
+      return { title: 'settings of the machine', call: { name: 'host/set', request } };
+    },
+  });
+}
+
+function powerForm(how: 'reboot' | 'poweroff'): FormDialog {
+  const note = 'for the audit log; sessions are flushed and go on at the next start';
+  return formDialog({
+    title: how === 'reboot' ? 'Start the machine again' : 'Switch the machine off',
+    does: how === 'reboot' ? 'reboot' : 'power off',
+    fields: [{ name: 'reason', label: 'Reason', note }],
+    values: { reason: '' },
+    submit({ reason = '' }) {
+      if (reason.trim().length < 3) return 'Why? It goes to the audit log.';
+      return { title: how, call: { name: `host/${how}`, request: { reason: reason.trim() } } };
+    },
+  });
+}

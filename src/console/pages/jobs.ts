@@ -1,0 +1,270 @@
+import { formatSize } from '../../lib/sizes.ts';
+import type { RequestOf } from '../../operations/operations.ts';
+import type { JobSummary } from '../../operations/results.ts';
+import {
+  type FormDialog,
+  type FormField,
+  type FormValues,
+  following,
+  type JobDialog,
+} from '../state/dialog.ts';
+import { chosenIn } from '../state/lists.ts';
+import { type Model, type Next, withDialog, withHint } from '../state/model.ts';
+import { followedBy, OFTEN_MS, paged, whole } from '../state/queries.ts';
+import { startTask } from '../state/tasks.ts';
+import { columns, type Line, line, wrapped } from '../terminal/screen.ts';
+import { utc } from '../terminal/times.ts';
+import { formDialog } from '../widgets/form.ts';
+import { fact, MONTH_AT, notKnown, pagedBody } from '../widgets/list-body.ts';
+import { type DialogKind, key, keysFor, type Page } from '../widgets/page.ts';
+import { logKeys, logLines } from '../widgets/scrolled.ts';
+import { confirm, textWidth } from '../widgets/typed.ts';
+
+/* Jobs of the service, how a new one is asked for, and one as it goes on. */
+
+const JOBS = paged('jobs', {
+  call: (_model, window) => ({ name: 'job/list', request: { ...window, active: false } }),
+  everyMs: OFTEN_MS,
+  page: ({ jobs, ...place }) => ({ ...place, rows: jobs }),
+  idOf: ({ job }) => job,
+  changedBy: ['job', 'schedule'],
+  toldBy: ['job'],
+});
+
+/** Jobs that run are among the oldest that have not ended: two lanes, and what waits behind them. */
+const ACTIVE_MAX = 100;
+
+/** Those that wait or run. */
+export const ACTIVE_JOBS = whole('active', {
+  call: { name: 'job/list', request: { first: 0, count: ACTIVE_MAX, active: true } },
+  value: ({ jobs }) => jobs,
+  changedBy: ['job'],
+  toldBy: ['job'],
+});
+
+const WIDTHS = [11, 8, 26];
+const onJob = keysFor(({ jobs }) => chosenIn(jobs));
+
+export const jobsPage: Page = {
+  title: 'Jobs',
+  keys: [
+    onJob('enter', 'show', (model, { job }) => withDialog(model, following('job', job))),
+    key('n', 'new', (model) => withDialog(model, jobForm())),
+    onJob('u', 'give key', unlock),
+    onJob('c', 'cancel', cancel),
+  ],
+  queries: [JOBS],
+  list: { kind: 'paged', name: 'jobs' },
+  body: (model) =>
+    pagedBody(model, model.jobs, {
+      heading: columns(['MADE (UTC)', 'STATE', 'WHAT', 'HOW IT IS'], WIDTHS),
+      none: 'No jobs yet: n starts one.',
+      note: '',
+      text: (it) =>
+        columns([utc(it.created).slice(MONTH_AT), it.state, workText(it), stateText(it)], WIDTHS),
+    }),
+};
+
+/** The service finds the key by itself, or names the set whose key the user has to give. */
+function unlock(model: Model, { job, needsKeyOf }: JobSummary): Next {
+  if (needsKeyOf === null) return withHint(model, `Job ${job} waits for no key.`);
+  return startTask(model, `unlock ${job}`, { call: { name: 'job/unlock', request: { job } } });
+}
+
+function cancel(model: Model, { job, state }: JobSummary): Next {
+  if (state !== 'waiting' && state !== 'running') {
+    return withHint(model, `Job ${job} has ended already.`);
+  }
+  const words =
+    state === 'running'
+      ? 'runs. What it has stored is found again by the next one, but it publishes nothing.'
+      : 'waits. It will never begin.';
+  return confirm(model, {
+    title: `cancel ${job}`,
+    question: `Job ${job} ${words}`,
+    word: 'cancel',
+    call: { name: 'job/cancel', request: { job } },
+  });
+}
+
+/** What a job does: `backup of web1 to nightly`. */
+export function workText({ kind, request }: Pick<JobSummary, 'kind' | 'request'>): string {
+  const text = (name: string): string => {
+    const value = request[name];
+    return typeof value === 'string' ? value : '?';
+  };
+  if (kind === 'backup') return `backup of ${text('machine')} to ${text('set')}`;
+  if (kind === 'restore') return `restore of ${text('disk')} of ${text('point')} to ${text('to')}`;
+  if (kind === 'keep') return `keep session ${text('session')}`;
+  return request['readData'] === true ? `${kind} of all data` : kind;
+}
+
+function percentOf({ position, total }: { position: number; total: number }): number {
+  return total > 0 ? Math.floor((100 * position) / total) : 100;
+}
+
+/** How it is, in a few words. */
+export function stateText(job: JobSummary): string {
+  const { state, reason, notBefore, progress, result, adopted } = job;
+  if (!adopted) return 'not adopted: see "holdfast store adopt"';
+  if (progress && state === 'running') {
+    return `${progress.phase} ${percentOf(progress)} % of ${formatSize(progress.total)}`;
+  }
+  const again = notBefore === null ? '' : `, again at ${utc(notBefore)} UTC`;
+  if (reason !== null) return `${reason}${again}`;
+  const point = result?.['point'];
+  return typeof point === 'string' ? point : '';
+}
+
+/** A job with the end of its log. */
+export const jobKind: DialogKind<JobDialog> = {
+  keys(it) {
+    const onShown = keysFor(() => (it.shown.kind === 'known' ? it.shown.value : undefined));
+    return logKeys(it, onShown('u', 'give its key', unlock), onShown('c', 'cancel it', cancel));
+  },
+  queries: followedBy('job', {
+    show: (job) => ({ name: 'job/show', request: { job } }),
+    log: (job, first) => ({ name: 'job/log', request: { job, first } }),
+    toldBy: ['job'],
+  }),
+  body: ({ id, shown, log }, model) => [
+    line(` Job ${id}`, 'strong'),
+    ...(shown.kind === 'known' ? factLines(shown.value, textWidth(model)) : [notKnown(shown)]),
+    [],
+    ...logLines(log, model),
+  ],
+};
+
+const REASON_ROWS = 2;
+
+function factLines(it: JobSummary, width: number): Line[] {
+  const { state, schedule, created, started, ended, failures } = it;
+  const times = [
+    `created ${utc(created)}`,
+    ...(started === null ? [] : [`begun ${utc(started)}`]),
+    ...(ended === null ? [] : [`ended ${utc(ended)}`]),
+  ].join('   ');
+  const [first = '', ...more] = wrapped(stateText(it), width - 12).slice(0, REASON_ROWS);
+  const style = state === 'failed' ? 'bad' : 'plain';
+  return [
+    fact('What', workText(it)),
+    fact('Made by', schedule === null ? 'somebody' : `schedule ${schedule}`),
+    fact('Times', `${times} (UTC)`),
+    fact('Attempts', failures === 0 ? 'none has failed' : `${failures} failed by themselves`),
+    fact('State', state),
+    ...[first, ...more].map((text) => line(` ${' '.repeat(10)} ${text}`, style)),
+  ];
+}
+
+/** What is known already. */
+export interface JobHints {
+  readonly set?: string;
+  readonly machine?: string;
+  readonly disks?: readonly { readonly name: string; readonly source: string }[];
+}
+
+type Job = RequestOf<'job/create'>;
+
+const isBackup = ({ kind }: FormValues): boolean => kind === 'backup';
+
+const KEEPS = [
+  ['last', 'Keep last', 'so many of the newest recovery points of this machine stay'],
+  ['daily', 'Keep daily', 'the newest of so many days that have one'],
+  ['weekly', 'Keep weekly', 'the newest of so many weeks that have one'],
+  ['monthly', 'Keep monthly', 'the newest of so many months that have one'],
+  ['yearly', 'Keep yearly', 'the newest of so many years that have one'],
+] as const;
+
+/** What a job, or every job of a schedule, does. */
+export const JOB_FIELDS: readonly FormField[] = [
+  {
+    name: 'kind',
+    label: 'What',
+    choices: ['backup', 'check'],
+    note: 'backup: a new recovery point; check: look for damage in the store',
+  },
+  { name: 'set', label: 'Backup set', note: 'as on screen Sets', matters: isBackup },
+  { name: 'machine', label: 'Machine', note: 'what it is called here', matters: isBackup },
+  {
+    name: 'disks',
+    label: 'Disks',
+    note: 'vda=/images/web1.qcow2, vdb=nbd://HOST:PORT/EXPORT: images, devices, NBD',
+    matters: isBackup,
+  },
+  {
+    name: 'changed',
+    label: 'Changed blocks',
+    note: 'file of a changed-block list; empty: all is read, and what is new stored',
+    matters: isBackup,
+  },
+  ...KEEPS.map(([name, label, note]) => ({
+    name,
+    label,
+    note: `${note}; all empty: nothing is forgotten`,
+    matters: isBackup,
+  })),
+  {
+    name: 'readData',
+    label: 'Read all data',
+    choices: ['no', 'yes'],
+    note: 'every block as well, not only what leads to it',
+    matters: ({ kind }) => kind === 'check',
+  },
+];
+
+export function jobValues({ set = '', machine = '', disks = [] }: JobHints): FormValues {
+  const keeps = Object.fromEntries(KEEPS.map(([name]) => [name, '']));
+  const wheres = disks.map(({ name, source }) => `${name}=${source}`).join(', ');
+  return { kind: 'backup', set, machine, disks: wheres, changed: '', readData: 'no', ...keeps };
+}
+
+export function jobForm(hints: JobHints = {}): FormDialog {
+  return formDialog({
+    title: 'A new job',
+    does: 'start it',
+    fields: JOB_FIELDS,
+    values: jobValues(hints),
+    submit(values) {
+      const job = jobOf(values);
+      if (typeof job === 'string') return job;
+      const work = job.kind === 'backup' ? `backup of ${job.request.machine}` : job.kind;
+      return { title: `start ${work}`, call: { name: 'job/create', request: job } };
+    },
+  });
+}
+
+/** What is asked of the service, or what is wrong. */
+export function jobOf(values: FormValues): Job | string {
+  const text = (name: string): string => (values[name] ?? '').trim();
+  if (values['kind'] === 'check') {
+    return { kind: 'check', request: { readData: values['readData'] === 'yes' } };
+  }
+  const disks = disksOf(text('disks'));
+  if (typeof disks === 'string') return disks;
+  const [set, machine, changed] = [text('set'), text('machine'), text('changed')];
+  if (set === '' || machine === '') return 'A backup needs a set and the name of a machine.';
+  const retention = retentionOf(text);
+  if (typeof retention === 'string') return retention;
+  const place = { format: undefined, changed: changed === '' ? undefined : changed };
+  return { kind: 'backup', request: { set, machine, disks, ...place, retention } };
+}
+
+function disksOf(text: string): Extract<Job, { kind: 'backup' }>['request']['disks'] | string {
+  const parts = text.split(/,\s*/).filter((it) => it !== '');
+  if (parts.length === 0) return 'A backup needs disks: NAME=IMAGE, and a comma before the next.';
+  const disks = parts.map((part) => {
+    const at = part.indexOf('=');
+    return { name: part.slice(0, Math.max(at, 0)).trim(), where: part.slice(at + 1).trim() };
+  });
+  const wrong = disks.findIndex(({ name, where }) => name === '' || where === '');
+  return wrong < 0 ? disks : `"${parts[wrong]}" is not NAME=IMAGE.`;
+}
+
+function retentionOf(text: (name: string) => string) {
+  const counts = KEEPS.map(([name]) => text(name));
+  if (counts.every((it) => it === '')) return undefined;
+  const wrong = counts.findIndex((it) => !/^\d{0,5}$/.test(it));
+  if (wrong >= 0) return `${KEEPS[wrong]![1]}: a number, or nothing.`;
+  const [last = 0, daily = 0, weekly = 0, monthly = 0, yearly = 0] = counts.map(Number);
+  return { last, daily, weekly, monthly, yearly };
+}

@@ -1,0 +1,99 @@
+import type { ScheduleSummary } from '../../operations/results.ts';
+import type { FormDialog } from '../state/dialog.ts';
+import { chosenOf, idsOf } from '../state/lists.ts';
+import { withDialog } from '../state/model.ts';
+import { whole } from '../state/queries.ts';
+import { columns } from '../terminal/screen.ts';
+import { utc } from '../terminal/times.ts';
+import { formDialog } from '../widgets/form.ts';
+import { listBody, MONTH_AT } from '../widgets/list-body.ts';
+import { key, keysFor, type Page } from '../widgets/page.ts';
+import { textDialog } from '../widgets/scrolled.ts';
+import { confirm } from '../widgets/typed.ts';
+import { JOB_FIELDS, type JobHints, jobOf, jobValues, workText } from './jobs.ts';
+
+const SCHEDULES = whole('schedules', {
+  call: { name: 'schedule/list', request: {} },
+  value: ({ schedules }) => schedules,
+  changedBy: ['schedule'],
+});
+
+const WIDTHS = [15, 11, 20, 14];
+const onSchedule = keysFor(({ schedules, chosen }) => chosenOf(schedules, chosen.schedules));
+
+export const schedulesPage: Page = {
+  title: 'Schedules',
+  keys: [
+    onSchedule('enter', 'show', (model, it) =>
+      withDialog(model, textDialog(`Schedule ${it.schedule}`, detailsOf(it))),
+    ),
+    key('n', 'new', (model) => withDialog(model, scheduleForm())),
+    onSchedule('d', 'remove', (model, { schedule }) =>
+      confirm(model, {
+        title: `remove schedule ${schedule}`,
+        question: `Schedule ${schedule} makes no more jobs. Recovery points and jobs that are there stay.`,
+        word: 'remove',
+        call: { name: 'schedule/remove', request: { schedule } },
+      }),
+    ),
+  ],
+  queries: [SCHEDULES],
+  list: { kind: 'rows', ids: ({ schedules }) => idsOf(schedules, (it) => it.schedule) },
+  body: (model) =>
+    listBody(model, {
+      known: model.schedules,
+      heading: columns(['SCHEDULE', 'NEXT (UTC)', 'LAST (UTC)', 'WHEN', 'WHAT'], WIDTHS),
+      none: 'No schedules: n makes one.',
+      text: scheduleText,
+    }),
+};
+
+function scheduleText(it: ScheduleSummary): string {
+  const never = it.adopted ? 'never again' : 'not adopted';
+  const next = it.next === null ? never : utc(it.next).slice(MONTH_AT);
+  const last = it.last === null ? '-' : `${utc(it.last.ended).slice(MONTH_AT)} ${it.last.state}`;
+  return columns([it.schedule, next, last, it.at, workText(it)], WIDTHS);
+}
+
+function detailsOf(it: ScheduleSummary): string {
+  return [
+    `what       ${workText(it)}`,
+    `when       ${it.at}`,
+    `next       ${it.next === null ? 'never again' : `${utc(it.next)} UTC`}`,
+    `last       ${lastText(it)}`,
+    `made       ${utc(it.created)} UTC`,
+    '',
+    ...JSON.stringify(it.request, undefined, 2).split('\n'),
+  ].join('\n');
+}
+
+function lastText({ last }: ScheduleSummary): string {
+  if (last === null) return 'none of its jobs has ended';
+  const why = last.reason === null ? '' : `: ${last.reason}`;
+  return `job ${last.job} ${last.state} at ${utc(last.ended)} UTC${why}`;
+}
+
+export function scheduleForm(hints: JobHints = {}): FormDialog {
+  return formDialog({
+    title: 'A new schedule',
+    does: 'make it',
+    fields: [
+      { name: 'schedule', label: 'Name', note: 'of the schedule: letters, digits, . _ -' },
+      {
+        name: 'at',
+        label: 'When',
+        note: "daily, hourly, 'Mon..Fri 02:30', '*-*-01 04:00'; local time, or UTC behind it",
+      },
+      ...JOB_FIELDS,
+    ],
+    values: { schedule: '', at: 'daily', ...jobValues(hints) },
+    submit(values) {
+      const { schedule = '', at = '' } = values;
+      if (schedule.trim() === '') return 'The schedule needs a name.';
+      const job = jobOf(values);
+      if (typeof job === 'string') return job;
+      const request = { schedule: schedule.trim(), at: at.trim(), job };
+      return { title: `schedule ${request.schedule}`, call: { name: 'schedule/create', request } };
+    },
+  });
+}

@@ -1,0 +1,189 @@
+import { sessionState } from '../../client/session-state.ts';
+import { formatSize } from '../../lib/sizes.ts';
+import type { SessionSummary } from '../../operations/results.ts';
+import { following, type SessionDialog } from '../state/dialog.ts';
+import { chosenOf, idsOf } from '../state/lists.ts';
+import { type Model, type Next, withDialog } from '../state/model.ts';
+import { followedBy, whole } from '../state/queries.ts';
+import { startTask } from '../state/tasks.ts';
+import { columns, type Line, line } from '../terminal/screen.ts';
+import { utc } from '../terminal/times.ts';
+import {
+  damagedLines,
+  damagedNote,
+  fact,
+  listBody,
+  MONTH_AT,
+  notKnown,
+} from '../widgets/list-body.ts';
+import { type DialogKind, keysFor, type Page } from '../widgets/page.ts';
+import { logKeys, logLines } from '../widgets/scrolled.ts';
+import { confirm } from '../widgets/typed.ts';
+import { EXPORTS } from './exports.ts';
+import { openFiles } from './files.ts';
+import { ACTIVE_JOBS, stateText } from './jobs.ts';
+
+/* Recoveries that run or can be resumed, and one as it goes on. */
+
+export const SESSIONS = whole('sessions', {
+  call: { name: 'session/list', request: {} },
+  value: ({ sessions }) => sessions,
+  also: ({ damaged }) => ({ damagedSessions: damaged }),
+  changedBy: ['session', 'job'],
+  toldBy: ['session'],
+});
+
+const WIDTHS = [21, 11, 11, 9];
+const onSession = keysFor(
+  ({ sessions, chosen }) => chosenOf(sessions, chosen.sessions),
+  'No session is chosen.',
+);
+
+export const sessionsPage: Page = {
+  title: 'Sessions',
+  keys: [
+    onSession('enter', 'show', (model, { session }) =>
+      withDialog(model, following('session', session)),
+    ),
+    onSession('s', 'stop', stop),
+    onSession('r', 'resume', (model, { session }) => {
+      const request = { session, listen: undefined, tls: undefined, nfs: undefined };
+      return startTask(model, `resume ${session}`, { call: { name: 'session/resume', request } });
+    }),
+    onSession('k', 'keep', (model, { session }) =>
+      startTask(model, `keep ${session}`, { call: { name: 'session/keep', request: { session } } }),
+    ),
+    onSession('b', 'as a job', (model, { session }) =>
+      startTask(model, `keep ${session} as a job`, {
+        call: { name: 'job/create', request: { kind: 'keep', request: { session } } },
+      }),
+    ),
+    onSession('f', 'files', (model, { session }) => openFiles(model, session)),
+    onSession('d', 'discard', discard),
+  ],
+  queries: [SESSIONS, ACTIVE_JOBS, EXPORTS],
+  list: { kind: 'rows', ids: ({ sessions }) => idsOf(sessions, (it) => it.session) },
+  body: sessionsBody,
+};
+
+/** What was said of clients longer ago, as when this screen was seen for the last time, is not believed. */
+const FRESH_MS = 5000;
+
+/** A single key must not freeze a guest: without a word only where no client is connected. */
+function stop(model: Model, { session, state }: SessionSummary): Next {
+  const { exports, nowMs } = model;
+  const call = { name: 'session/stop', request: { session } } as const;
+  const isFresh = exports.kind === 'known' && nowMs - exports.atMs < FRESH_MS;
+  const own = isFresh ? exports.value.filter((it) => it.session === session) : [];
+  const clients = own.reduce((sum, it) => sum + it.clients.length, 0);
+  if (state !== 'running' || (isFresh && clients === 0)) {
+    return startTask(model, `stop ${session}`, { call });
+  }
+  const who =
+    clients === 0
+      ? 'The clients that are connected to it are not known.'
+      : `${clients} ${clients === 1 ? 'client is' : 'clients are'} connected to it.`;
+  return confirm(model, {
+    title: `stop ${session}`,
+    question: `${who} From then on reads and writes of guests wait or fail, until it is resumed.`,
+    word: 'stop',
+    call,
+  });
+}
+
+function discard(model: Model, { session, takenBytes }: SessionSummary): Next {
+  return confirm(model, {
+    title: `discard ${session}`,
+    question:
+      `All that the guest wrote in session ${session} (${formatSize(takenBytes)}) will be gone. ` +
+      'The recovery point stays. This cannot be undone.',
+    word: 'discard',
+    call: { name: 'session/discard', request: { session } },
+  });
+}
+
+function sessionsBody(model: Model): readonly Line[] {
+  const { sessions, damagedSessions } = model;
+  const list = listBody(model, {
+    known: sessions,
+    heading: columns(['SESSION', 'STATE', 'BEGUN (UTC)', 'TAKES', 'WHERE, UNDER WAY'], WIDTHS),
+    note: damagedNote(damagedSessions),
+    none: 'No sessions. One begins when a recovery point is run.',
+    text(it) {
+      const { session, waits, created, takenBytes, listen } = it;
+      const [now] = underWay(session, model);
+      const place = now ? now.progress || now.what : (waits ?? listen);
+      const begun = utc(created).slice(MONTH_AT);
+      return columns([session, sessionState(it), begun, formatSize(takenBytes), place], WIDTHS);
+    },
+  });
+  return [...list, ...damagedLines(damagedSessions, model)];
+}
+
+/** What is being done with a session, from here and by jobs, and how far that is. */
+function underWay(
+  session: string,
+  { tasks, active }: Model,
+): readonly { readonly what: string; readonly progress: string }[] {
+  const own = tasks.filter(
+    ({ call: { request } }) => 'session' in request && request.session === session,
+  );
+  const jobs = active.kind === 'known' ? active.value : [];
+  const keeps = jobs.filter(
+    ({ kind, request }) => kind === 'keep' && request['session'] === session,
+  );
+  return [
+    ...own.map(({ title, progress }) => ({ what: title, progress })),
+    ...keeps.map((it) => ({ what: `job ${it.job}`, progress: stateText(it) })),
+  ];
+}
+
+/** A session with what goes through it, what is being done with it from here, and the end of its log. */
+export const sessionKind: DialogKind<SessionDialog> = {
+  keys: (it) => logKeys(it),
+  queries: [
+    ...followedBy('session', {
+      show: (session) => ({ name: 'session/show', request: { session } }),
+      log: (session, first) => ({ name: 'session/log', request: { session, first } }),
+      toldBy: ['session', 'job'],
+    }),
+    EXPORTS,
+    ACTIVE_JOBS,
+  ],
+  body({ id, shown, log }, model) {
+    const words = underWay(id, model).map(({ what, progress }) => `${what} ${progress}`.trim());
+    return [
+      line(` Session ${id}`, 'strong'),
+      ...(shown.kind === 'known' ? factLines(shown.value) : [notKnown(shown)]),
+      fact('Clients', trafficText(id, model)),
+      fact('Under way', words.join(', ') || '-'),
+      [],
+      ...logLines(log, model),
+    ];
+  },
+};
+
+function factLines(it: SessionSummary): Line[] {
+  const isForeign = !it.adopted && it.holder === null;
+  const own = isForeign ? 'not adopted: see "holdfast store adopt"' : sessionState(it);
+  const state = it.waits === null ? own : `waits: ${it.waits}`;
+  const served = it.holder === null ? '' : `: ${it.holder}`;
+  return [
+    fact('Machine', `${it.machine}, of set ${it.set}`),
+    fact('Point', it.point),
+    fact('Begun', `${utc(it.created)} UTC`),
+    fact('State', `${state}${served}`),
+    fact('Where', it.listen === '' ? '-' : it.listen),
+    fact('Takes', `${formatSize(it.takenBytes)} on the disk of the store`),
+  ];
+}
+
+function trafficText(session: string, { exports }: Model): string {
+  if (exports.kind !== 'known') return exports.kind === 'refused' ? exports.message : '...';
+  const own = exports.value.filter((it) => it.session === session);
+  const sum = (of: (it: (typeof own)[number]) => number): number =>
+    own.reduce((total, it) => total + of(it), 0);
+  const read = formatSize(sum(({ readBytes }) => readBytes));
+  const written = formatSize(sum(({ writtenBytes }) => writtenBytes));
+  return `${sum(({ clients }) => clients.length)}; ${read} read, ${written} written`;
+}

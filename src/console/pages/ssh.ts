@@ -1,0 +1,147 @@
+import type { ResultOf } from '../../operations/operations.ts';
+import type { FormDialog } from '../state/dialog.ts';
+import { chosenOf, idsOf } from '../state/lists.ts';
+import { type Model, withDialog } from '../state/model.ts';
+import { COSTLY_MS, whole } from '../state/queries.ts';
+import type { Known } from '../state/service.ts';
+import { columns, type Line } from '../terminal/screen.ts';
+import { utc } from '../terminal/times.ts';
+import { formDialog } from '../widgets/form.ts';
+import { fact, listBody, notKnown } from '../widgets/list-body.ts';
+import { key, keysFor, type Page } from '../widgets/page.ts';
+import { confirm } from '../widgets/typed.ts';
+
+/* Logins over SSH to this machine: for how long, with which keys. */
+
+export const SSH = whole('ssh', {
+  call: { name: 'ssh/show', request: {} },
+  everyMs: COSTLY_MS,
+  value: (it) => it,
+  changedBy: ['ssh', 'ssh-key', 'host'],
+});
+
+const WIDTHS = [8, 50];
+const onKey = keysFor((model) => chosenOf(keysOf(model), model.chosen.ssh));
+
+export const sshPage: Page = {
+  title: 'SSH',
+  keys: [
+    key('o', 'open', (model) => withDialog(model, sshForm())),
+    key('x', 'close', (model) =>
+      confirm(model, {
+        title: 'SSH off',
+        question:
+          'New SSH logins are refused from then on, and only a user at this screen can allow them again.',
+        word: 'off',
+        call: { name: 'ssh/off', request: {} },
+      }),
+    ),
+    key('S', 'shell', (model) => withDialog(model, shellForm())),
+    key('a', 'add key', (model) => withDialog(model, keyForm())),
+    onKey('d', 'remove key', (model, { user, fingerprint, comment }) =>
+      confirm(model, {
+        title: `Remove a key of ${user}`,
+        question: `Whoever comes in with ${fingerprint} (${comment}) does not any more.`,
+        word: 'remove',
+        call: { name: 'ssh-key/remove', request: { user, fingerprint } },
+      }),
+    ),
+  ],
+  queries: [SSH],
+  list: {
+    kind: 'rows',
+    ids: (model) => idsOf(keysOf(model), (it) => `${it.user} ${it.fingerprint}`),
+  },
+  body: sshBody,
+};
+
+function keysOf({ ssh }: Model): Known<ResultOf<'ssh/show'>['keys']> {
+  return ssh.kind === 'known' ? { ...ssh, value: ssh.value.keys } : ssh;
+}
+
+function sshBody(model: Model): readonly Line[] {
+  const { ssh } = model;
+  if (ssh.kind !== 'known') return [notKnown(ssh)];
+  const { running, until, shellUntil } = ssh.value;
+  const on = until === null ? 'on, until it is switched off' : `on until ${utc(until)} UTC`;
+  const shell = shellUntil === null ? 'not allowed' : `allowed until ${utc(shellUntil)} UTC`;
+  return [
+    fact('SSH', running ? on : 'off', 13),
+    fact('Shell', shell, 13),
+    [],
+    ...listBody(model, {
+      known: keysOf(model),
+      heading: columns(['AS', 'KEY', 'OF'], WIDTHS),
+      none: 'No keys: nobody comes in over SSH. a lets somebody in.',
+      text: ({ user, fingerprint, comment }) => columns([user, fingerprint, comment], WIDTHS),
+    }),
+  ];
+}
+
+const HOUR = 3600;
+const TIMES: Readonly<Record<string, number | undefined>> = {
+  '1 hour': HOUR,
+  '4 hours': 4 * HOUR,
+  '1 day': 24 * HOUR,
+  'until switched off': undefined,
+};
+
+function sshForm(): FormDialog {
+  const note = 'off by itself then, also if the machine is off at that time';
+  return formDialog({
+    title: 'Let SSH in',
+    does: 'switch it on',
+    fields: [{ name: 'time', label: 'For', choices: Object.keys(TIMES), note }],
+    values: { time: '4 hours' },
+    submit: ({ time = '' }) => ({
+      title: 'SSH on',
+      call: { name: 'ssh/on', request: { seconds: TIMES[time] } },
+    }),
+  });
+}
+
+const SHELL_TIMES: Readonly<Record<string, number>> = {
+  '30 minutes': HOUR / 2,
+  '2 hours': 2 * HOUR,
+  'no more': 0,
+};
+
+function shellForm(): FormDialog {
+  const note = 'ssh -t admin@box shell; each is logged';
+  return formDialog({
+    title: 'A shell over SSH',
+    does: 'go on',
+    fields: [{ name: 'time', label: 'For', choices: Object.keys(SHELL_TIMES), note }],
+    values: { time: '30 minutes' },
+    submit: ({ time = '' }) => ({
+      title: 'shell over SSH',
+      call: { name: 'ssh/shell', request: { seconds: SHELL_TIMES[time] ?? 0 } },
+    }),
+  });
+}
+
+export function keyForm(): FormDialog {
+  return formDialog({
+    title: 'Let somebody in by a key',
+    does: 'let in',
+    fields: [
+      {
+        name: 'user',
+        label: 'As',
+        choices: ['admin', 'restore'],
+        note: 'admin: this console; restore: SFTP to opened files',
+      },
+      { name: 'key', label: 'Public key', note: 'pasted: ssh-ed25519 AAAA... name' },
+    ],
+    values: { user: 'admin', key: '' },
+    field: 1,
+    submit({ user, key = '' }) {
+      if (key.trim() === '') return 'Paste the line of a file such as id_ed25519.pub.';
+      const request = {
+        user: user === 'restore' ? 'restore' : 'admin',
+        key: key.trim(),
+      } as const;
+      return { title: 'SSH key', call: { name: 'ssh-key/add', request } };
+    },
+  });
+}

@@ -1,0 +1,185 @@
+import type { ResultOf } from '../../operations/operations.ts';
+import { type FollowedDialog, followed } from './dialog.ts';
+import { type ArrivedPage, withPage } from './lists.ts';
+import {
+  type KnownName,
+  listRows,
+  type Model,
+  NO_ROWS,
+  type PagedList,
+  type PagedName,
+  type Query,
+} from './model.ts';
+import type { Answer, AnswerOf, Asked, CallOf, Known } from './service.ts';
+
+/* The three kinds of queries: of something as a whole, of a part of a list, of what a dialog follows. */
+
+/** How often what costs the service much is asked: a list of recovery points costs a look at all names. */
+export const COSTLY_MS = 10_000;
+/** How often most things are asked while they are to be seen. */
+export const OFTEN_MS = 2000;
+
+type Causes = Partial<Pick<Query, 'changedBy' | 'toldBy'>>;
+type ValueOf<T> = T extends Known<infer V> ? V : never;
+
+/** Keeps its answer in the field of that name. */
+export function whole<K extends KnownName, N extends Asked>(
+  field: K,
+  {
+    call,
+    everyMs = OFTEN_MS,
+    value,
+    also = () => ({}),
+    ...causes
+  }: Causes & {
+    readonly call: CallOf<N>;
+    readonly everyMs?: number;
+    readonly value: (result: ResultOf<N>) => ValueOf<Model[K]>;
+    /** What else of the model the answer tells. */
+    readonly also?: (result: ResultOf<N>) => Partial<Model>;
+  },
+): Query {
+  return {
+    ...withCauses(causes),
+    call: () => call as never,
+    isDue: (model) => isOld(model, model[field], everyMs),
+    answered(model, answer) {
+      const { result } = taken<N>(answer);
+      const known = { kind: 'known', value: value(result), atMs: model.nowMs } as const;
+      return { ...model, ...also(result), [field]: known };
+    },
+    refused: (model, message) => ({ ...model, [field]: { kind: 'refused', message } }),
+  };
+}
+
+type RowOf<K extends PagedName> = Model[K] extends PagedList<infer T> ? T : never;
+
+/** Rows of a long list that are asked for at once, and how near to their end more are. */
+const WINDOW = 300;
+const MARGIN = 60;
+
+/** What of a long list is to be seen, and some more. */
+export function paged<K extends PagedName, N extends Asked>(
+  field: K,
+  {
+    call,
+    everyMs,
+    page,
+    idOf,
+    also = () => ({}),
+    ...causes
+  }: Causes & {
+    readonly call: (
+      model: Model,
+      window: { readonly first: number; readonly count: number },
+    ) => CallOf<N> | undefined;
+    /** Infinite: once, and again only after it was entered again. */
+    readonly everyMs: number;
+    readonly page: (result: ResultOf<N>) => ArrivedPage<RowOf<K>>;
+    readonly idOf: (row: RowOf<K>) => string;
+    /** What else the answer tells; `model` has its rows. */
+    readonly also?: (model: Model, result: ResultOf<N>) => Partial<Model>;
+  },
+): Query {
+  const listOf = (model: Model) => model[field] as PagedList<RowOf<K>>;
+  const ask: Query['call'] = (model) => {
+    const first = Math.max(0, listOf(model).top - WINDOW / 3);
+    return call(model, { first, count: WINDOW }) as ReturnType<Query['call']>;
+  };
+  return {
+    ...withCauses(causes),
+    call: ask,
+    isDue(model) {
+      const it = listOf(model);
+      if (it.refused !== undefined && everyMs === Number.POSITIVE_INFINITY) return false;
+      const isOver = model.nowMs - it.atMs >= everyMs;
+      return it.total === undefined || isOver || !isCovered(it, listRows(model));
+    },
+    answered(model, answer) {
+      const { result } = taken<N>(answer);
+      const list = withPage(model, listOf(model), { ...page(result), idOf });
+      const next = { ...model, [field]: list };
+      return { ...next, ...also(next, result) };
+    },
+    refused(model, message) {
+      const list = { ...listOf(model), ...NO_ROWS, refused: message, atMs: model.nowMs };
+      return { ...model, [field]: list };
+    },
+  };
+}
+
+/** Whether what is to be seen, and some more, is there. */
+function isCovered({ total = 0, first, rows, top }: PagedList<unknown>, height: number): boolean {
+  const from = Math.max(0, top - MARGIN);
+  const to = Math.min(total, top + height + MARGIN);
+  return first <= from && first + Math.max(rows.length, 1) >= to;
+}
+
+type LogName = Extract<Asked, 'job/log' | 'session/log'>;
+
+const FOLLOWED_MS = 1000;
+
+/** What a dialog of that kind follows, and what is new in its log. */
+export function followedBy<N extends Asked, L extends LogName>(
+  kind: FollowedDialog['kind'],
+  {
+    show,
+    log,
+    toldBy,
+  }: {
+    readonly show: (id: string) => CallOf<N>;
+    readonly log: (id: string, first: number) => CallOf<L>;
+    readonly toldBy: Query['toldBy'];
+  },
+): readonly Query[] {
+  const causes = withCauses({ toldBy });
+  const dialogOf = ({ dialog }: Model) => (dialog?.kind === kind ? dialog : undefined);
+  const changed = (model: Model, parts: (it: FollowedDialog) => Partial<FollowedDialog>): Model => {
+    const it = dialogOf(model);
+    return it ? { ...model, dialog: { ...it, ...parts(it) } as FollowedDialog } : model;
+  };
+  const shown: Query = {
+    ...causes,
+    call(model) {
+      const it = dialogOf(model);
+      return it && (show(it.id) as ReturnType<Query['call']>);
+    },
+    isDue: (model) => isOld(model, dialogOf(model)!.shown, FOLLOWED_MS),
+    answered: (model, { result }) =>
+      changed(model, () => ({
+        shown: { kind: 'known', value: result as never, atMs: model.nowMs },
+      })),
+    refused: (model, message) => changed(model, () => ({ shown: { kind: 'refused', message } })),
+  };
+  const logged: Query = {
+    ...causes,
+    call(model) {
+      const it = dialogOf(model);
+      return it && (log(it.id, it.log.count) as ReturnType<Query['call']>);
+    },
+    isDue(model) {
+      const { atMs } = dialogOf(model)!.log;
+      return atMs === undefined || model.nowMs - atMs >= FOLLOWED_MS;
+    },
+    answered(model, answer) {
+      const { request, result } = taken<LogName>(answer);
+      const arrived = { first: request.first, lines: result.lines, atMs: model.nowMs };
+      return changed(model, (it) => ({ log: followed(it.log, arrived) }));
+    },
+    refused: (model) => changed(model, (it) => ({ log: { ...it.log, atMs: model.nowMs } })),
+  };
+  return [shown, logged];
+}
+
+function isOld({ nowMs }: Model, it: Known<unknown>, everyMs: number): boolean {
+  return it.kind !== 'known' || nowMs - it.atMs >= everyMs;
+}
+
+function withCauses({ changedBy = [], toldBy = [] }: Causes) {
+  return { changedBy, toldBy };
+}
+
+/** The compiler does not see that a query is answered what it asked. */
+function taken<N extends Asked>(answer: Answer): AnswerOf<N> {
+  return answer as unknown as AnswerOf<N>;
+}

@@ -1,0 +1,88 @@
+import type { FollowedDialog, FollowedLog, TextDialog } from '../state/dialog.ts';
+import { bodyRows, type Model, type Next, withDialog } from '../state/model.ts';
+import { type Line, line, wrapped } from '../terminal/screen.ts';
+import { utc } from '../terminal/times.ts';
+import { type DialogKind, key, type PageKey } from './page.ts';
+import { textWidth } from './typed.ts';
+
+/* What may be longer than the screen: a text, and the log below what a dialog follows. */
+
+/** By how many rows each key moves what is seen, of so many. */
+const SCROLLS: Readonly<Record<string, (rows: number) => number>> = {
+  up: () => -1,
+  down: () => 1,
+  'page-up': (rows) => 1 - rows,
+  'page-down': (rows) => rows - 1,
+  home: () => -Infinity,
+  end: () => Infinity,
+};
+
+/** `to` makes the next model of how far it is moved, of so many rows as are seen. */
+function scrolling(
+  label: string,
+  rows: (model: Model) => number,
+  to: (model: Model, by: number) => Next,
+): PageKey {
+  return key(Object.keys(SCROLLS), label, (model, name) => to(model, SCROLLS[name]!(rows(model))));
+}
+
+const BACK = key(['enter', 'escape'], 'back', (model) => withDialog(model, undefined));
+
+export function textDialog(title: string, text: string, isFailure = false): TextDialog {
+  return { kind: 'text', title, text, isFailure, top: 0 };
+}
+
+/** Rows of a text under its title. */
+function textRows(model: Model): number {
+  return bodyRows(model) - 2;
+}
+
+export const textKind: DialogKind<TextDialog> = {
+  keys: (it) => [
+    scrolling('scroll', textRows, (model, by) => {
+      const last = wrapped(it.text, textWidth(model)).length - textRows(model);
+      const top = Math.max(0, Math.min(it.top + by, last));
+      return withDialog(model, { ...it, top });
+    }),
+    BACK,
+  ],
+  body({ title, text, top, isFailure }, model) {
+    const lines = wrapped(text, textWidth(model));
+    const shown = lines.slice(top, top + textRows(model));
+    const more = lines.length > top + shown.length ? '  (more below)' : '';
+    return [
+      line(` ${title}${more}`, isFailure ? 'bad' : 'strong'),
+      [],
+      ...shown.map((it) => line(` ${it}`)),
+    ];
+  },
+};
+
+/** Rows of what is followed above its log. */
+const FACT_ROWS = 11;
+
+function logRows(model: Model): number {
+  return bodyRows(model) - FACT_ROWS;
+}
+
+/** `own`: what else can be done with what is followed. */
+export function logKeys(it: FollowedDialog, ...own: readonly PageKey[]): readonly PageKey[] {
+  const { log } = it;
+  const scroll = scrolling('log', logRows, (model, by) => {
+    const most = Math.max(0, log.lines.length - logRows(model));
+    const back = Math.max(0, Math.min(log.back - by, most));
+    return withDialog(model, { ...it, log: { ...log, back } });
+  });
+  return [scroll, ...own, BACK];
+}
+
+/** The end of a log, or an earlier part, as far as it was scrolled back. */
+export function logLines({ lines, back }: FollowedLog, model: Model): Line[] {
+  const end = lines.length - back;
+  const seen = lines.slice(Math.max(0, end - logRows(model)), end);
+  const place = back > 0 ? `${back} newer below` : 'followed';
+  return [
+    line(` Its log (UTC), ${place}:`, 'strong'),
+    ...seen.map(({ time, message }) => line(` ${utc(time)}:${time.slice(17, 19)}  ${message}`)),
+  ];
+}

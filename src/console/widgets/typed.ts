@@ -1,0 +1,143 @@
+import type { ConfirmDialog, Dialog, PassphraseDialog, SecretDialog } from '../state/dialog.ts';
+import { type Model, type Next, withDialog, withHint } from '../state/model.ts';
+import type { Call } from '../state/service.ts';
+import { startTask } from '../state/tasks.ts';
+import type { Key } from '../terminal/keys.ts';
+import { type Line, line, wrapped } from '../terminal/screen.ts';
+import { type DialogKind, key, type PageKey } from './page.ts';
+
+/* Questions that are answered by typing: a word that confirms, a passphrase, a new secret. */
+
+const TYPED_MAX = 4096;
+
+export function edited(text: string, key: Key, max = TYPED_MAX): string {
+  if (key.kind === 'text') return text.length < max ? text + key.text : text;
+  return key.name === 'backspace' ? Array.from(text).slice(0, -1).join('') : text;
+}
+
+/** In a dialog, Ctrl-C is Escape too. */
+export function escape(
+  label: string,
+  press = (model: Model) => withDialog(model, undefined),
+): PageKey {
+  return key('escape', label, press);
+}
+
+/** What a dialog does with every key that is not one of its own: it is typed. */
+export function typing(max?: number) {
+  return (it: Extract<Dialog, { typed: string }>, model: Model, key: Key): Next =>
+    withDialog(model, { ...it, typed: edited(it.typed, key, max) });
+}
+
+export function textWidth({ size }: Model): number {
+  return size.columns - 3;
+}
+
+export function paragraph(text: string, model: Model): Line[] {
+  return wrapped(text, textWidth(model)).map((it) => line(` ${it}`));
+}
+
+/** The end is what is seen of a long one. */
+export function input(typed: string, model: Model): Line[] {
+  const shown = typed.slice(-(textWidth(model) - 4));
+  return [[], [...line('  > '), ...line(`${shown}_`, 'strong')]];
+}
+
+/** Asks for a word before something that cannot be undone. */
+export function confirm(
+  model: Model,
+  of: Pick<ConfirmDialog, 'title' | 'question' | 'word' | 'call'>,
+): Next {
+  return withDialog(model, { kind: 'confirm', typed: '', ...of });
+}
+
+export const confirmKind: DialogKind<ConfirmDialog> = {
+  keys: ({ typed, word, title, call }) => [
+    key('enter', 'go on', (model) =>
+      typed === word
+        ? startTask(model, title, { call })
+        : withHint(model, `Type ${word}, or press Esc.`),
+    ),
+    escape('back'),
+  ],
+  typed: typing(),
+  body: ({ title, question, word, typed }, model) => [
+    [],
+    line(` ${title}`, 'bad'),
+    [],
+    ...paragraph(question, model),
+    [],
+    ...paragraph(`To go on, type ${word} and press Enter:`, model),
+    ...input(typed, model),
+  ],
+};
+
+function secretOf(typed: string) {
+  return { kind: 'passphrase', base64: Buffer.from(typed, 'utf8').toString('base64') } as const;
+}
+
+export const passphraseKind: DialogKind<PassphraseDialog> = {
+  keys: ({ typed, title, call }) => [
+    key('enter', 'go on', (model) =>
+      typed === ''
+        ? withHint(model, 'Type the passphrase, or press Esc.')
+        : startTask(model, title, { call, secret: secretOf(typed) }),
+    ),
+    escape('back'),
+  ],
+  typed: typing(),
+  body: ({ title, set, typed }, model) => [
+    [],
+    line(` ${title}`, 'strong'),
+    [],
+    ...paragraph(`The set "${set}" is encrypted, and the service has no key. Passphrase:`, model),
+    ...input('*'.repeat(typed.length), model),
+  ],
+};
+
+/** A new password or passphrase: typed twice, and never shown. */
+export function askNewSecret(of: {
+  readonly title: string;
+  readonly question: string;
+  readonly min: number;
+  readonly call: Call;
+}): SecretDialog {
+  return { kind: 'secret', ...of, typed: '', first: undefined, problem: '' };
+}
+
+export const secretKind: DialogKind<SecretDialog> = {
+  keys: (it) => [key('enter', 'go on', (model) => secretEntered(it, model)), escape('back')],
+  typed: (it, model, key) =>
+    withDialog(model, { ...it, typed: edited(it.typed, key), problem: '' }),
+  body: ({ title, question, typed, first, problem }, model) => [
+    [],
+    line(` ${title}`, 'strong'),
+    [],
+    ...paragraph(first === undefined ? question : 'Once more:', model),
+    ...(problem === '' ? [] : [line(` ${problem}`, 'bad')]),
+    ...input('*'.repeat(typed.length), model),
+  ],
+};
+
+function secretEntered(it: SecretDialog, model: Model): Next {
+  const { typed, first, min, title, call } = it;
+  if (first === undefined) {
+    const isShort = Array.from(typed).length < min;
+    const problem = isShort ? `It needs at least ${min} characters.` : '';
+    return withDialog(model, { ...it, typed: '', problem, first: isShort ? undefined : typed });
+  }
+  if (typed !== first) {
+    const problem = 'That was another one. From the beginning:';
+    return withDialog(model, { ...it, typed: '', first: undefined, problem });
+  }
+  return startTask(model, title, { call, secret: secretOf(typed) });
+}
+
+export const leaveKind: DialogKind<Extract<Dialog, { kind: 'leave' }>> = {
+  keys: () => [key('y', 'leave', (model) => [model, [{ kind: 'leave' }]]), escape('stay')],
+  body: (_it, model) => [
+    [],
+    ...paragraph('Something that was begun here is still under way.', model),
+    ...paragraph('It may be given up when you leave. Press y to leave, Esc to stay.', model),
+  ],
+};
