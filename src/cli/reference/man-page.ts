@@ -35,7 +35,7 @@ export async function manPage(commands: readonly CommandEntry[]): Promise<string
 const FILES = [
   [
     '/etc/holdfast/holdfastd.json',
-    'settings of the service; /usr/lib/holdfast/README.md says which',
+    'settings of the service; /usr/lib/holdfast/docs/service.md says which',
   ],
   ['/run/holdfast/control.sock', 'where the service listens for commands'],
   ['/var/lib/holdfast/store', 'the store, unless the settings name another'],
