@@ -38,9 +38,18 @@ test('a block that no test types says why, and the tests that it names are there
 
 test('commands that no test types are commands with these options', async () => {
   const marked = shell.filter(({ mark }) => mark?.startsWith('not run: ') === true);
-  const lines = marked.flatMap((block) =>
-    commandsOf(block).map((text) => ({ place: placeOf(block), text })),
-  );
+  const lines = [
+    ...marked.flatMap((block) =>
+      commandsOf(block).map((text) => ({ place: placeOf(block), text })),
+    ),
+    // In the middle of a sentence.
+    ...PAGES.flatMap((page) =>
+      [...readFileSync(page, 'utf8').matchAll(/`(holdfast [^`\n]+)`/g)].map(([, text]) => ({
+        place: page,
+        text: text!,
+      })),
+    ),
+  ];
   const helps = new Map<string, Promise<string>>();
   const helpOf = async (words: string): Promise<string> => {
     const { code, stdout, stderr } = await run([...words.split(' '), '--help']);
