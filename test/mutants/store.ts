@@ -12,17 +12,17 @@ const FORGET_RACE = 'test/sessions/state/forget-race.test.ts';
 
 export const store: readonly Mutant[] = [
   {
-    name: 'backup: the point is published before what it refers to is durable',
-    file: 'src/ingest/backup/backup.ts',
+    name: 'machine: the point is published before what it refers to is durable',
+    file: 'src/ingest/backup/store-machine.ts',
     text: '  await writer.commit();\n',
     to: '  queueMicrotask(() => void writer.commit().catch(() => {}));\n',
-    tests: [INGEST_CRASH, CRASH],
+    tests: ['test/ingest/backup/store-machine.test.ts', INGEST_CRASH, CRASH, SESSION_CRASH],
   },
   {
-    name: 'backup: the store is let go of before the point is there',
-    file: 'src/ingest/backup/backup.ts',
-    text: 'return await storeMachine(',
-    to: 'return storeMachine(',
+    name: 'machine: the encoder ends before the point is there',
+    file: 'src/ingest/backup/store-machine.ts',
+    text: 'return await work(machineWriting(',
+    to: 'return work(machineWriting(',
     tests: ['test/ingest/backup/backup.test.ts'],
   },
   {
@@ -191,13 +191,6 @@ export const store: readonly Mutant[] = [
     file: 'src/sessions/finish/keep-session.ts',
     text: '  if (await isPublished(world, store, { set: set.name, id })) return;\n',
     to: '',
-    tests: [SESSION_CRASH],
-  },
-  {
-    name: 'keep: the point is published before what it refers to is durable',
-    file: 'src/sessions/finish/keep-session.ts',
-    text: '  await writer.commit();\n',
-    to: '  queueMicrotask(() => void writer.commit().catch(() => {}));\n',
     tests: [SESSION_CRASH],
   },
   {

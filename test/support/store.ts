@@ -3,9 +3,10 @@ import { memoryDevice } from '../../src/block/memory.ts';
 import { frameCodec } from '../../src/formats/store/packs/frame.ts';
 import type { PointRecord } from '../../src/formats/store/catalog/point.ts';
 import type { Cutting } from '../../src/formats/store/catalog/set-record.ts';
-import { storeMachine } from '../../src/ingest/backup/backup.ts';
+import { storeSources } from '../../src/ingest/backup/backup.ts';
 import type { ChangedBlocks } from '../../src/ingest/backup/changed-blocks.ts';
 import { copyDisk, type Scope } from '../../src/ingest/backup/copy-disk.ts';
+import { machineWriting } from '../../src/ingest/backup/store-machine.ts';
 import { memoryIndex } from '../../src/store/index/block-index.ts';
 import { CUTTING_DEFAULT } from '../../src/store/write/chunker.ts';
 import type { DiskRoot } from '../../src/store/nodes/disk-root.ts';
@@ -138,5 +139,6 @@ async function storeWith(
   await using device = memoryDevice(contents);
   const sources = [{ name: 'vda', where: 'memory', device }];
   const options = { set, machine: 'vm', changed, onEvent() {} };
-  return await storeMachine(world, store, options, { sources, writer, encoder });
+  const writing = machineWriting(store, { set, writer, encoder });
+  return await storeSources(world, store, options, { ...writing, sources });
 }

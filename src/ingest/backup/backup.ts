@@ -1,5 +1,4 @@
 import type { BlockDevice } from '../../block/block-device.ts';
-import { frameCodec } from '../../formats/store/packs/frame.ts';
 import { SEGMENT_LENGTH } from '../../formats/store/packs/node.ts';
 import type {
   PointDisk,
@@ -9,20 +8,22 @@ import type {
 } from '../../formats/store/catalog/point.ts';
 import { CatalogError } from '../../catalog/catalog-error.ts';
 import { olderState } from '../../catalog/older-state.ts';
-import { isPublished, newPointId, readPoint } from '../../catalog/points.ts';
-import { newestBackup, publishPoint } from '../../catalog/publication.ts';
+import { isPublished, readPoint } from '../../catalog/points.ts';
+import { newestBackup } from '../../catalog/publication.ts';
 import type { OpenSet } from '../../catalog/sets.ts';
-import { openDiskWriter } from '../../store/write/disk-writer.ts';
 import { lostSegments } from '../../store/write/lost-segments.ts';
 import type { SegmentRange } from '../../store/write/tree-builder.ts';
-import { type Encoder, encoderPool } from '../../store/write/encoder.ts';
-import { nodeReader } from '../../store/nodes/node-reader.ts';
-import { type StoreWriter, withStoreWriter } from '../../store/write/store-writer.ts';
 import type { Store } from '../../store/directory/store.ts';
 import { formatSize } from '../../lib/sizes.ts';
 import type { World } from '../../sys/world.ts';
 import { type ChangedBlocks, requireWithin, touchedPieces } from './changed-blocks.ts';
-import { copyDisk, type Scope } from './copy-disk.ts';
+import type { Scope } from './copy-disk.ts';
+import {
+  type MachineDisk,
+  type MachineWriting,
+  storeMachine,
+  withMachineWriting,
+} from './store-machine.ts';
 import { type IsSecret, openSource } from '../source/source.ts';
 import { whileThereIsRoom } from './store-room.ts';
 import type { ImageFormat } from '../source/image-format.ts';
@@ -94,18 +95,15 @@ export async function backup(
     sources.push({ ...source, name, device: limited(source.device) });
   }
   const writing = {
-    domain: set.record.domain,
+    set,
+    workers,
     holder: `backup create ${set.name} of ${machine}`,
     onIndexing: (done: number, total: number) => onEvent({ kind: 'indexing', done, total }),
     onDamage: (where: string, what: string) => onEvent({ kind: 'damage', where, what }),
   };
-  return await withStoreWriter(world, store, writing, async (writer) => {
-    const { keys, record } = set;
-    const { cutting } = record;
-    const { random } = world;
-    await using encoder = encoderPool({ keys, cutting, random, writer, workers });
-    return await storeMachine(world, store, options, { sources, writer, encoder });
-  });
+  return await withMachineWriting(world, store, writing, (parts) =>
+    storeSources(world, store, options, { ...parts, sources }),
+  );
 }
 
 /** A disk that is open for reading. */
@@ -117,32 +115,41 @@ export interface NamedSource {
   readonly sectorSize?: SectorSize | undefined;
 }
 
-export interface MachineParts {
-  readonly sources: readonly NamedSource[];
-  readonly writer: StoreWriter;
-  readonly encoder: Encoder;
-}
-
 /** The backup itself, once all that it needs is open: everything is lent. */
-export async function storeMachine(
+export async function storeSources(
   world: World,
   store: Store,
   options: MachineOptions,
-  parts: MachineParts,
+  parts: MachineWriting & { readonly sources: readonly NamedSource[] },
 ): Promise<PointRecord> {
-  const { set, machine } = options;
-  const { writer } = parts;
+  const { machine, known, signal, onEvent } = options;
+  const { sources, writer } = parts;
   const base = await baseOf(world, store, options);
-  const made = await copyAll(world, store, options, { ...parts, base });
-  // What the recovery point refers to is durable before the point is there.
-  await writer.commit();
-  // What the store had lost of them was read again.
-  for (const { reference } of made.disks) if (reference) await writer.markWhole(reference.digest);
-  const draft = {
-    ...{ id: newPointId(world, machine), machine, parent: base.parent?.id, disks: made.disks },
-    stats: { readBytes: made.readBytes, storedBytes: writer.stats.storedBytes },
-  };
-  return publishPoint(world, store, set, { ...draft, origin: 'backup' }, options.known);
+  const starts = new Map<string, number>();
+  let total = 0;
+  for (const { name, device } of sources) {
+    starts.set(name, total);
+    total += device.geometry.size;
+  }
+  return storeMachine(world, store, parts, {
+    machine,
+    known,
+    signal,
+    parent: base.parent?.id,
+    origin: 'backup',
+    disks: plannedDisks(store, options, { ...parts, base }),
+    onProgress(disk, position, readBytes) {
+      const { storedBytes } = writer.stats;
+      const at = starts.get(disk)! + position;
+      onEvent({ kind: 'progress', total, position: at, readBytes, storedBytes });
+    },
+    async onStored(disks) {
+      // What the store had lost of them was read again.
+      for (const { reference } of disks) {
+        if (reference) await writer.markWhole(reference.digest);
+      }
+    },
+  });
 }
 
 interface Base {
@@ -188,59 +195,35 @@ async function baseOf(
   return { parent, gap };
 }
 
-async function copyAll(
-  world: World,
-  store: Store,
-  { set, changed, signal, onEvent }: MachineOptions,
-  { sources, writer, encoder, base: { parent, gap } }: MachineParts & { readonly base: Base },
-) {
-  const { keys } = set;
-  const { packs } = store;
-  const nodes = nodeReader(packs, frameCodec(keys));
-  const total = sources.reduce((sum, { device }) => sum + device.geometry.size, 0);
-  const made: PointDisk[] = [];
-  let readBefore = 0;
-  let positionBefore = 0;
-  const plans = sources.map(({ name, where, device, sectorSize }) => {
+/** What is read of each disk, judged before any is read. */
+async function* plannedDisks(
+  { packs }: Store,
+  { changed, onEvent }: MachineOptions,
+  {
+    sources,
+    writer,
+    nodes,
+    base: { parent, gap },
+  }: MachineWriting & { readonly sources: readonly NamedSource[]; readonly base: Base },
+): AsyncGenerator<MachineDisk> {
+  const plans = sources.map((source) => {
+    const { name, device } = source;
     const { size } = device.geometry;
     const before = parent?.disks.find((disk) => disk.name === name);
-    const base = before && before.size <= size ? before : undefined;
-    const ranges = changed?.disks.get(name);
-    return {
-      name,
-      where,
-      device,
-      sectorSize,
-      base,
-      plan: scopeOf({ name, size }, { before, gap, changed: ranges }),
-    };
+    const plan = scopeOf({ name, size }, { before, gap, changed: changed?.disks.get(name) });
+    return { source, base: before && before.size <= size ? before : undefined, plan };
   });
-  for (const { name, where, device, sectorSize, base, plan } of plans) {
+  for (const { source, base, plan } of plans) {
+    const { name, where: from, device, sectorSize } = source;
     const { size } = device.geometry;
     const isAsked = plan.scope.kind === 'segments' && writer.hasLoss;
     const lost = base && isAsked ? await lostSegments(base, { nodes, packs, writer }) : [];
     const { scope, reason } = withLost(plan, lost, size);
     const kind = scope.kind === 'all' ? 'all' : 'changes';
     onEvent({ kind: 'disk', disk: name, size, scope: kind, reason });
-    const diskWriter = await openDiskWriter({
-      ...{ writer, encoder, keys, random: world.random, nodes, size },
-      parent: base,
-      rewritten: scope.kind === 'all' ? 'all' : lost,
-    });
-    const onProgress = (position: number, readBytes: number): void =>
-      onEvent({
-        kind: 'progress',
-        total,
-        position: positionBefore + position,
-        readBytes: readBefore + readBytes,
-        storedBytes: writer.stats.storedBytes,
-      });
-    readBefore += await copyDisk(device, diskWriter, { scope, signal, onProgress });
-    positionBefore += size;
-    const { reference } = await diskWriter.finish();
-    made.push({ name, size, reference, source: where, ...(sectorSize && { sectorSize }) });
+    const rewritten = scope.kind === 'all' ? 'all' : lost;
+    yield { name, from, device, sectorSize, base, scope, rewritten };
   }
-  return { disks: made, readBytes: readBefore };
 }
 
 /** What of a disk is read, and why. */

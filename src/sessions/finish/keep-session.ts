@@ -1,21 +1,20 @@
 import { BlockError } from '../../block/block-error.ts';
 import { isPublished, newPointId, readPoint } from '../../catalog/points.ts';
-import { publishPoint } from '../../catalog/publication.ts';
 import type { OpenSet } from '../../catalog/sets.ts';
-import { frameCodec } from '../../formats/store/packs/frame.ts';
 import { SEGMENT_LENGTH } from '../../formats/store/packs/node.ts';
 import type { PointDisk, PointLink } from '../../formats/store/catalog/point.ts';
 import type { SessionRecord } from '../../formats/store/sessions/session.ts';
 import { touched } from '../../ingest/backup/changed-blocks.ts';
-import { copyDisk } from '../../ingest/backup/copy-disk.ts';
+import {
+  type MachineDisk,
+  type MachineWriting,
+  storeMachine,
+  withMachineWriting,
+} from '../../ingest/backup/store-machine.ts';
 import { formatSize } from '../../lib/sizes.ts';
 import { type BlockReader, openBlockReader } from '../../store/read/block-reader.ts';
 import { lostSegments } from '../../store/write/lost-segments.ts';
-import { openDiskWriter } from '../../store/write/disk-writer.ts';
-import { type Encoder, encoderPool } from '../../store/write/encoder.ts';
 import { manifestDisk } from '../../store/read/manifest-disk.ts';
-import { nodeReader } from '../../store/nodes/node-reader.ts';
-import { type StoreWriter, withStoreWriter } from '../../store/write/store-writer.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
 import { SessionError } from '../state/session-error.ts';
 import { advance } from '../state/session-executor.ts';
@@ -53,20 +52,10 @@ export async function keepSession(
   const { record, lock } = await holdFound(house, id);
   stack.use(lock);
   await allow?.(record);
-  const { domain, cutting } = set.record;
-  const { keys } = set;
-  const holder = `session keep ${id}`;
-  const { random } = world;
   const reader = stack.use(openBlockReader(store, {}));
-  const point = await withStoreWriter(
-    world,
-    store,
-    { domain, holder, onDamage },
-    async (writer) => {
-      await using encoder = encoderPool({ keys, cutting, random, writer, workers });
-      const parts = { set, reader, writer, encoder, known, onProgress, onDamage, signal };
-      return await keepHeld(house, record, parts);
-    },
+  const writing = { set, workers, holder: `session keep ${id}`, onDamage };
+  const point = await withMachineWriting(world, store, writing, (parts) =>
+    keepHeld(house, record, { ...parts, reader, known, onProgress, onDamage, signal }),
   );
   return { point };
 }
@@ -127,11 +116,8 @@ function notKept({ id }: SessionRecord, why: string, next: string): SessionError
   );
 }
 
-export interface KeepParts {
-  readonly set: OpenSet;
+export interface KeepParts extends MachineWriting {
   readonly reader: BlockReader;
-  readonly writer: StoreWriter;
-  readonly encoder: Encoder;
   readonly known?: PointLink | undefined;
   readonly onProgress?: (disk: string, position: number) => void;
   readonly onDamage?: KeepOptions['onDamage'];
@@ -145,43 +131,38 @@ async function publish(
   parts: KeepParts,
 ): Promise<void> {
   const { world, store } = house;
-  const { set, writer } = parts;
+  const { set, known, signal, onProgress } = parts;
   const id = session.keepAs!;
   // Done already, before a crash.
   if (await isPublished(world, store, { set: set.name, id })) return;
   const point = await readPoint(world, store, set, session.point);
-  const disks: PointDisk[] = [];
-  let readBytes = 0;
-  const { begin } = sessionJournal(world, store, session);
-  for (const disk of point.disks) {
-    const kept = await keepDisk(house, session, { ...parts, disk, begin });
-    disks.push(kept.disk);
-    readBytes += kept.readBytes;
-  }
-  await writer.commit();
-  await tellLoss(house, id, { ...parts, disks, before: point.disks });
   const { machine } = point;
-  const draft = {
-    ...{ id, machine, parent: point.id, disks },
-    stats: { readBytes, storedBytes: writer.stats.storedBytes },
-  };
-  await publishPoint(world, store, set, { ...draft, origin: 'session' }, parts.known);
+  await storeMachine(world, store, parts, {
+    id,
+    machine,
+    known,
+    signal,
+    parent: point.id,
+    origin: 'session',
+    disks: writtenDisks(house, session, point.disks, parts),
+    onProgress: (disk, position) => onProgress?.(disk, position),
+    onStored: (disks) => reportLoss(house, id, { ...parts, disks, before: point.disks }),
+  });
 }
 
 /** What the session began from may have lost something that no guest has written again: the new point lacks it too. */
-async function tellLoss(
+async function reportLoss(
   { store: { packs } }: SessionHouse,
   id: string,
   {
-    set,
     writer,
+    nodes,
     disks,
     before,
     onDamage,
   }: KeepParts & { readonly disks: readonly PointDisk[]; readonly before: readonly PointDisk[] },
 ): Promise<void> {
   if (!writer.hasLoss) return;
-  const nodes = nodeReader(packs, frameCodec(set.keys));
   for (const [at, disk] of disks.entries()) {
     const base = before[at]?.reference;
     // Then what was written over it is all that is new.
@@ -196,53 +177,35 @@ async function tellLoss(
   }
 }
 
-async function keepDisk(
+async function* writtenDisks(
   house: SessionHouse,
   session: SessionRecord,
-  {
-    disk,
-    set,
-    reader,
-    writer,
-    encoder,
-    onProgress,
-    begin,
-    signal,
-  }: KeepParts & {
-    readonly disk: PointDisk;
-    readonly begin: (disk: string) => Promise<void>;
-  },
-) {
-  const { world, store } = house;
+  disks: readonly PointDisk[],
+  { set, reader }: KeepParts,
+): AsyncGenerator<MachineDisk> {
   const { keys } = set;
-  const { size, name, sectorSize } = disk;
-  await using base = manifestDisk(reader, { name, root: disk, keys });
+  const { begin } = sessionJournal(house.world, house.store, session);
   const space = sessionSpace(house, session);
-  await using overlay = await overlayOf(house, session, { disk, set, base, space, begin });
-  // Any page may be an older one than the guest wrote: that must not become a recovery point.
-  if (overlay.readOnly !== undefined) {
-    throw notKept(session, overlay.readOnly, 'Then discard it');
+  for (const disk of disks) {
+    const { name, size, sectorSize } = disk;
+    await using base = manifestDisk(reader, { name, root: disk, keys });
+    await using overlay = await overlayOf(house, session, { disk, set, base, space, begin });
+    // Any page may be an older one than the guest wrote: that must not become a recovery point.
+    if (overlay.readOnly !== undefined) {
+      throw notKept(session, overlay.readOnly, 'Then discard it');
+    }
+    const pieces = touched(SEGMENT_LENGTH, size);
+    for await (const extent of overlay.written()) pieces.add(extent);
+    await using device = overlay.ascending();
+    yield {
+      name,
+      device,
+      sectorSize,
+      from: `session ${session.id}`,
+      base: disk,
+      scope: { kind: 'segments', segments: pieces.runs() },
+      // Contents that the base has lost exist nowhere else: they stay lost, and a check names them.
+      rewritten: [],
+    };
   }
-  const nodes = nodeReader(store.packs, frameCodec(keys));
-  const diskWriter = await openDiskWriter({
-    ...{ writer, encoder, keys, random: world.random, nodes, size },
-    parent: disk,
-    // Contents that the base has lost exist nowhere else: they stay lost, and a check names them.
-    rewritten: [],
-  });
-  const pieces = touched(SEGMENT_LENGTH, size);
-  for await (const extent of overlay.written()) pieces.add(extent);
-  const segments = pieces.runs();
-  await using source = overlay.ascending();
-  const readBytes = await copyDisk(source, diskWriter, {
-    scope: { kind: 'segments', segments },
-    signal,
-    onProgress: (position) => onProgress?.(name, position),
-  });
-  const { reference } = await diskWriter.finish();
-  const from = `session ${session.id}`;
-  return {
-    readBytes,
-    disk: { name, size, reference, source: from, ...(sectorSize && { sectorSize }) },
-  };
 }

@@ -14,6 +14,7 @@ import {
 import { sessionSpace } from '../../../src/sessions/state/session-store.ts';
 import { overlayOf } from '../../../src/sessions/state/session-overlays.ts';
 import { keepHeld } from '../../../src/sessions/finish/keep-session.ts';
+import { machineWriting } from '../../../src/ingest/backup/store-machine.ts';
 import {
   discardSession,
   resumeSession,
@@ -99,7 +100,8 @@ async function keep(files: FileSystem, set: OpenSet, id: string): Promise<string
   const { keys } = set;
   await using encoder = inlineEncoder({ keys, cutting: CUTTING_DEFAULT, random, writer });
   await using reader = openBlockReader(store, { cacheLength: 2 ** 22 });
-  return await keepHeld(house, record, { set, reader, writer, encoder });
+  const writing = machineWriting(store, { set, writer, encoder });
+  return await keepHeld(house, record, { ...writing, reader });
 }
 
 async function contents(files: FileSystem, set: OpenSet, point: PointRecord): Promise<Uint8Array> {

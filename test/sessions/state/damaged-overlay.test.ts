@@ -11,6 +11,7 @@ import { PLACE_LENGTH, readTrailer } from '../../../src/formats/store/sessions/o
 import { listPoints, readPoint } from '../../../src/catalog/points.ts';
 import { guestMemory } from '../../../src/sessions/serve/guest-memory.ts';
 import { keepHeld } from '../../../src/sessions/finish/keep-session.ts';
+import { machineWriting } from '../../../src/ingest/backup/store-machine.ts';
 import {
   type ServeEvent,
   type ServedSession,
@@ -135,7 +136,8 @@ async function keep({ house, set, id }: Awaited<ReturnType<typeof place>>): Prom
   const encoding = { keys: set.keys, cutting: CUTTING_DEFAULT, random: world.random, writer };
   await using encoder = inlineEncoder(encoding);
   await using reader = openBlockReader(store, {});
-  return await keepHeld(house, record, { set, reader, writer, encoder });
+  const writing = machineWriting(store, { set, writer, encoder });
+  return await keepHeld(house, record, { ...writing, reader });
 }
 
 test('a session with a page that has rotted is not kept, goes on, and is kept once that is written again', async () => {

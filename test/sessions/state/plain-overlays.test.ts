@@ -4,6 +4,7 @@ import { readPoint } from '../../../src/catalog/points.ts';
 import type { OpenSet } from '../../../src/catalog/sets.ts';
 import type { PointRecord } from '../../../src/formats/store/catalog/point.ts';
 import { keepHeld } from '../../../src/sessions/finish/keep-session.ts';
+import { machineWriting } from '../../../src/ingest/backup/store-machine.ts';
 import { plainSessions, sessionDamage } from '../../../src/sessions/check/session-check.ts';
 import {
   readJournal,
@@ -124,7 +125,8 @@ async function keep(house: House, { id, set }: Pick<Place, 'id' | 'set'>): Promi
   const { keys } = set;
   await using encoder = inlineEncoder({ keys, cutting: CUTTING_DEFAULT, random, writer });
   await using reader = openBlockReader(store, { cacheLength: 2 ** 22 });
-  const kept = await keepHeld(house, record, { set, reader, writer, encoder });
+  const writing = machineWriting(store, { set, writer, encoder });
+  const kept = await keepHeld(house, record, { ...writing, reader });
   return readPoint(world, store, set, kept);
 }
 

@@ -1,0 +1,154 @@
+import type { BlockDevice } from '../../block/block-device.ts';
+import { newPointId } from '../../catalog/points.ts';
+import { publishPoint } from '../../catalog/publication.ts';
+import type { OpenSet } from '../../catalog/sets.ts';
+import type {
+  PointDisk,
+  PointLink,
+  PointRecord,
+  SectorSize,
+} from '../../formats/store/catalog/point.ts';
+import { frameCodec } from '../../formats/store/packs/frame.ts';
+import type { Store } from '../../store/directory/store.ts';
+import type { DiskRoot } from '../../store/nodes/disk-root.ts';
+import { type NodeReader, nodeReader } from '../../store/nodes/node-reader.ts';
+import { openDiskWriter } from '../../store/write/disk-writer.ts';
+import { type Encoder, encoderPool } from '../../store/write/encoder.ts';
+import {
+  type StoreWriter,
+  withStoreWriter,
+  type WriterOptions,
+} from '../../store/write/store-writer.ts';
+import type { Rewritten } from '../../store/write/tree-builder.ts';
+import type { World } from '../../sys/world.ts';
+import { copyDisk, type Scope } from './copy-disk.ts';
+
+/*
+ * How disks become a recovery point, wherever they come from: their blocks and nodes are stored, all of that is made
+ * durable, and only then the point is published. Until then nothing refers to what was stored; a repeat finds it again.
+ */
+
+/** A disk of the machine. What is not read of it stays as `base` has it. */
+export interface MachineDisk {
+  readonly name: string;
+  readonly device: BlockDevice;
+  readonly sectorSize?: SectorSize | undefined;
+  /** For people: where it is read from. */
+  readonly from: string;
+  /** Not larger than the disk. */
+  readonly base: DiskRoot | undefined;
+  readonly scope: Scope;
+  /** Of what is read: what counts even where the store has lost the base's nodes. */
+  readonly rewritten: Rewritten;
+}
+
+/** What storing a machine needs open; lent. */
+export interface MachineWriting {
+  readonly set: OpenSet;
+  readonly writer: StoreWriter;
+  readonly encoder: Encoder;
+  readonly nodes: NodeReader;
+}
+
+export interface NewPoint extends Pick<PointRecord, 'machine' | 'parent' | 'origin'> {
+  /** Undefined: it gets one once its disks are stored. */
+  readonly id?: string | undefined;
+  /** The machine's newest point as something outside of the store remembers it: see `publishPoint`. */
+  readonly known: PointLink | undefined;
+  /** Each is stored before the next one is asked for, and is lent until then. */
+  readonly disks: AsyncIterable<MachineDisk>;
+  /** How far on the disk that is being stored; bytes read so far of all disks. */
+  readonly onProgress: (disk: string, position: number, readBytes: number) => void;
+  /** Called once all disks are durable, before the point is there. */
+  readonly onStored: (disks: readonly PointDisk[]) => Promise<void>;
+  readonly signal: AbortSignal | undefined;
+}
+
+export interface MachineWritingOptions extends Omit<WriterOptions, 'domain'> {
+  readonly set: OpenSet;
+  readonly workers: number;
+}
+
+/** The store's writer, and encode threads, for `work`; see `withStoreWriter`, which may begin it once more. */
+export async function withMachineWriting<Result>(
+  world: World,
+  store: Store,
+  { set, workers, ...options }: MachineWritingOptions,
+  work: (writing: MachineWriting) => Promise<Result>,
+): Promise<Result> {
+  const { keys, record } = set;
+  const { domain, cutting } = record;
+  const { random } = world;
+  return await withStoreWriter(world, store, { ...options, domain }, async (writer) => {
+    await using encoder = encoderPool({ keys, cutting, random, writer, workers });
+    return await work(machineWriting(store, { set, writer, encoder }));
+  });
+}
+
+/** The same over a writer and an encoder that are open. */
+export function machineWriting(
+  { packs }: Store,
+  parts: Pick<MachineWriting, 'set' | 'writer' | 'encoder'>,
+): MachineWriting {
+  return { ...parts, nodes: nodeReader(packs, frameCodec(parts.set.keys)) };
+}
+
+/** Rejects, and publishes nothing, if a disk cannot be read to its end. */
+export async function storeMachine(
+  world: World,
+  store: Store,
+  writing: MachineWriting,
+  { id, machine, parent, origin, known, disks, onProgress, onStored, signal }: NewPoint,
+): Promise<PointRecord> {
+  const { set, writer } = writing;
+  const stored: PointDisk[] = [];
+  let readBytes = 0;
+  for await (const disk of disks) {
+    const { name, sectorSize, from: source, device } = disk;
+    const { size } = device.geometry;
+    const before = readBytes;
+    const made = await storeDisk(world, writing, disk, {
+      signal,
+      onProgress: (position, read) => onProgress(name, position, before + read),
+    });
+    readBytes += made.readBytes;
+    const { reference } = made;
+    stored.push({ name, size, reference, source, ...(sectorSize && { sectorSize }) });
+  }
+  // What the recovery point refers to is durable before the point is there.
+  await writer.commit();
+  await onStored(stored);
+  const { storedBytes } = writer.stats;
+  const draft = {
+    id: id ?? newPointId(world, machine),
+    machine,
+    parent,
+    origin,
+    disks: stored,
+    stats: { readBytes, storedBytes },
+  };
+  return publishPoint(world, store, set, draft, known);
+}
+
+async function storeDisk(
+  { random }: World,
+  { set, writer, encoder, nodes }: MachineWriting,
+  { device, base: parent, scope, rewritten }: MachineDisk,
+  { signal, onProgress }: Omit<Parameters<typeof copyDisk>[2], 'scope'>,
+) {
+  const { keys } = set;
+  const { size } = device.geometry;
+  const disk = await openDiskWriter({
+    writer,
+    encoder,
+    keys,
+    random,
+    nodes,
+    size,
+    parent,
+    rewritten,
+  });
+  const readBytes = await copyDisk(device, disk, { scope, signal, onProgress });
+  const { reference } = await disk.finish();
+  return { readBytes, reference };
+}
