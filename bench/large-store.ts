@@ -32,7 +32,7 @@ export interface Growth {
 export async function growStore(directory: string, { blocks, points }: Growth): Promise<void> {
   const world = realWorld();
   await using store = await openStore(world, directory);
-  const record = await readSet(world, store, 'bench');
+  const record = await readSet(store, 'bench');
   const passphrase = Buffer.from('bench');
   const set = await unlockSet(record, { kind: 'passphrase', passphrase });
   const first = (await store.packs.list()).at(-1)! + 1;
@@ -49,10 +49,10 @@ export async function growStore(directory: string, { blocks, points }: Growth): 
     const size = writePack(packPath(join(directory, 'packs'), number), header, entries);
     await index.addPack({ pack: number, size, isSound: true }, entries);
   }
-  const [point] = (await listPoints(world, store, 'bench', set.keys)).points;
+  const [point] = (await listPoints(store, 'bench', set.keys)).points;
   for (let n = 0; n < points; n++) {
     const machine = `vm${n % 50}`;
-    await publishPoint(world, store, set, {
+    await publishPoint(store, set, {
       ...{ ...point!, machine, parent: undefined },
       id: newPointId(world, machine),
     });

@@ -2,7 +2,6 @@ import type { DomainKeys } from '../formats/store/packs/frame.ts';
 import type { HeadRecord } from '../formats/store/catalog/head.ts';
 import type { PointLink, PointRecord } from '../formats/store/catalog/point.ts';
 import type { Store } from '../store/directory/store.ts';
-import type { World } from '../sys/world.ts';
 import { CatalogError } from './catalog-error.ts';
 import {
   headPath,
@@ -20,33 +19,31 @@ import type { RecordProblem } from './set-copies.ts';
  * are authentic. What is published or forgotten in the meantime may look wrong once, but not twice.
  */
 export async function checkChain(
-  world: World,
   store: Store,
   set: string,
   keys: DomainKeys | undefined,
 ): Promise<RecordProblem[]> {
   if (!store.has('point-chain')) return [];
-  const first = await chainProblems(world, store, set, keys);
+  const first = await chainProblems(store, set, keys);
   if (first.length === 0) return [];
-  const again = await chainProblems(world, store, set, keys);
+  const again = await chainProblems(store, set, keys);
   return again.filter(({ reason }) => first.some((it) => it.reason === reason));
 }
 
 async function chainProblems(
-  world: World,
   store: Store,
   set: string,
   keys: DomainKeys | undefined,
 ): Promise<RecordProblem[]> {
-  const list = await listPoints(world, store, set, keys);
+  const list = await listPoints(store, set, keys);
   const key = keys?.record;
-  const graves = await tombstones(world, store, set, key, () => true);
+  const graves = await tombstones(store, set, key, () => true);
   const problems: RecordProblem[] = [];
   for (const { path, record, isLost } of graves) {
     if (!record && !isLost)
       problems.push({ path, reason: `${path}: the record of a forgotten point is damaged` });
   }
-  const find = await finder(world, store, set, { list, graves });
+  const find = await finder(store, set, { list, graves });
   const missed = new Set<string>();
   const look = async (link: PointLink, by: string): Promise<void> => {
     const problem = missed.has(link.id) ? undefined : await find(link, by);
@@ -59,9 +56,9 @@ async function chainProblems(
   }
   const machines = new Set(list.points.map(({ machine }) => machine));
   for (const { record } of graves) if (record) machines.add(record.machine);
-  for (const machine of await machinesWithHead(world, store, set)) machines.add(machine);
+  for (const machine of await machinesWithHead(store, set)) machines.add(machine);
   for (const machine of machines) {
-    const head = await headOrProblem(world, store, { set, machine }, key);
+    const head = await headOrProblem(store, { set, machine }, key);
     if ('reason' in head) problems.push(head);
     else for (const link of linksOf(head)) await look(link, headPath(store, head));
   }
@@ -73,14 +70,13 @@ function linksOf({ point, points }: HeadRecord): readonly PointLink[] {
 }
 
 async function headOrProblem(
-  world: World,
   store: Store,
   of: MachineInSet,
   key: Uint8Array | undefined,
 ): Promise<HeadRecord | RecordProblem> {
   const path = headPath(store, of);
   try {
-    const head = await readHead(world, store, of, key);
+    const head = await readHead(store, of, key);
     if (head) return head;
     const reason =
       `${path} is missing: whether recovery points of ${of.machine} were deleted cannot be known; ` +
@@ -96,7 +92,6 @@ type Find = (link: PointLink, by: string) => Promise<RecordProblem | undefined>;
 
 /** Looks for what a link names, once for each name. */
 async function finder(
-  world: World,
   store: Store,
   set: string,
   { list, graves }: { readonly list: PointList; readonly graves: readonly Tombstone[] },
@@ -119,7 +114,7 @@ async function finder(
       const reason = `${what}; if that was meant, "backup forget ${id}" ends this`;
       return { path, reason };
     }
-    const now = await linkToFile(world, found.path, found.record);
+    const now = await linkToFile(store, found.path, found.record);
     if (!now || Buffer.compare(now.digest, link.digest) === 0) return undefined;
     const reason = `${found.path} is not the record that ${by} names: it was altered, or put there later`;
     return { path: found.path, reason };

@@ -3,7 +3,6 @@ import { decodeSummed, encodeSummed } from '../formats/store/base/json-record.ts
 import type { Store } from '../store/directory/store.ts';
 import { putDurably } from '../sys/files/write-atomically.ts';
 import { SystemError } from '../sys/base/system-error.ts';
-import type { World } from '../sys/world.ts';
 import { CatalogError } from './catalog-error.ts';
 import { readRecord } from './read-record.ts';
 
@@ -25,11 +24,8 @@ const TURN_LOOK_MS = 20;
  * For whoever looks whether a point is there and takes its lease, or looks for its leases and removes it: each
  * decides by what the other changes. Rejects BUSY.
  */
-export async function leaseTurn(
-  { files, clock }: World,
-  store: Store,
-  holder: string,
-): Promise<AsyncDisposable> {
+export async function leaseTurn(store: Store, holder: string): Promise<AsyncDisposable> {
+  const { files, clock } = store;
   const start = clock.monotonicMs();
   for (;;) {
     try {
@@ -47,27 +43,21 @@ export function leasePath(store: Store, id: string): string {
 }
 
 /** `id` names the lease; taking it again changes nothing. */
-export async function takeLease(
-  { files }: World,
-  store: Store,
-  id: string,
-  lease: Lease,
-): Promise<void> {
+export async function takeLease(store: Store, id: string, lease: Lease): Promise<void> {
+  const { files } = store;
   await putDurably(files, leasePath(store, id), encodeSummed(lease));
 }
 
-export async function releaseLease({ files }: World, store: Store, id: string): Promise<void> {
+export async function releaseLease(store: Store, id: string): Promise<void> {
+  const { files } = store;
   if (await files.stat(leasePath(store, id))) await files.unlink(leasePath(store, id));
   // Also where it is gone already: a process that was killed may have got no further.
   await files.syncDirectory(join(store.directory, 'leases'));
 }
 
 /** Undefined: it is missing or damaged. */
-export async function readLease(
-  { files }: World,
-  store: Store,
-  id: string,
-): Promise<Lease | undefined> {
+export async function readLease(store: Store, id: string): Promise<Lease | undefined> {
+  const { files } = store;
   const path = leasePath(store, id);
   if (!(await files.stat(path))) return undefined;
   try {
@@ -79,13 +69,13 @@ export async function readLease(
 }
 
 /** For `checked-records`: writes all leases again, with checksums. What is damaged stays as it is. */
-export async function checkLeases(world: World, store: Store): Promise<void> {
-  await using _turn = await leaseTurn(world, store, 'store upgrade');
-  const names = await world.files.list(join(store.directory, 'leases'));
+export async function checkLeases(store: Store): Promise<void> {
+  await using _turn = await leaseTurn(store, 'store upgrade');
+  const names = await store.files.list(join(store.directory, 'leases'));
   for (const name of names.filter((it) => it.endsWith(SUFFIX))) {
     const id = name.slice(0, -SUFFIX.length);
-    const lease = await readLease(world, store, id);
-    if (lease) await takeLease(world, store, id, lease);
+    const lease = await readLease(store, id);
+    if (lease) await takeLease(store, id, lease);
   }
 }
 
@@ -96,8 +86,8 @@ export interface LeaseList {
 }
 
 /** Rejects CORRUPT where one cannot be read: it may be of any recovery point. */
-export async function leasesOf(world: World, store: Store): Promise<readonly Lease[]> {
-  const { leases, damaged } = await listLeases(world, store);
+export async function leasesOf(store: Store): Promise<readonly Lease[]> {
+  const { leases, damaged } = await listLeases(store);
   const [first] = damaged;
   if (!first) return leases;
   throw new CatalogError(
@@ -107,7 +97,8 @@ export async function leasesOf(world: World, store: Store): Promise<readonly Lea
   );
 }
 
-export async function listLeases({ files }: World, store: Store): Promise<LeaseList> {
+export async function listLeases(store: Store): Promise<LeaseList> {
+  const { files } = store;
   const directory = join(store.directory, 'leases');
   const leases: Lease[] = [];
   const damaged: { path: string; reason: string }[] = [];

@@ -1,6 +1,5 @@
 import type { PointLink } from '../formats/store/catalog/point.ts';
 import type { Store } from '../store/directory/store.ts';
-import type { World } from '../sys/world.ts';
 import { headPath, linkToFile, type MachineInSet, usableHead } from './point-chain.ts';
 import { pointPath, pointsOfMachine } from './points.ts';
 import { tombstones } from './publication.ts';
@@ -17,13 +16,12 @@ export interface KnownPoint extends MachineInSet {
  * tell, because it has no heads. With the set's record key the head is authentic. See formats/store/catalog/head.md.
  */
 export async function olderState(
-  world: World,
   store: Store,
   { point: known, ...of }: KnownPoint,
   key?: Uint8Array,
 ): Promise<RecordProblem | undefined> {
   if (!store.has('point-chain')) return undefined;
-  const found = await whatIsThere(world, store, { point: known, ...of }, key);
+  const found = await whatIsThere(store, { point: known, ...of }, key);
   if (found === undefined) return undefined;
   const reason =
     `the last recovery point of ${of.machine} that this box made in set "${of.set}" is ${known.id}, number ` +
@@ -34,23 +32,22 @@ export async function olderState(
 
 /** In words; undefined: the very point, or a newer one, or the point was forgotten. */
 async function whatIsThere(
-  world: World,
   store: Store,
   { point: known, ...of }: KnownPoint,
   key: Uint8Array | undefined,
 ): Promise<string | undefined> {
-  const head = await usableHead(world, store, of, key);
+  const head = await usableHead(store, of, key);
   const end = head?.point;
   if (end && (end.sequence > known.sequence || isSame(end, known))) return undefined;
-  const isThere = (await world.files.stat(pointsDirectory(store, of.set))) !== undefined;
+  const isThere = (await store.files.stat(pointsDirectory(store, of.set))) !== undefined;
   // A head that is damaged, or behind its points, says less than they do.
-  const points = isThere ? (await pointsOfMachine(world, store, of)).points : [];
+  const points = isThere ? (await pointsOfMachine(store, of)).points : [];
   const newest = Math.max(end?.sequence ?? 0, ...points.map(({ sequence }) => sequence));
   if (newest > known.sequence) return undefined;
   const record = points.find(({ id }) => id === known.id);
-  const link = record && (await linkToFile(world, pointPath(store, record), record));
+  const link = record && (await linkToFile(store, pointPath(store, record), record));
   if (link) return isSame(link, known) ? undefined : 'has another one of that name';
-  const graves = await tombstones(world, store, of.set, key, (id) => id === known.id);
+  const graves = await tombstones(store, of.set, key, (id) => id === known.id);
   if (graves.length > 0) return undefined;
   if (newest === known.sequence) return 'has another one of that number';
   return newest === 0 ? 'has none of that machine' : `has none above number ${newest}`;

@@ -3,7 +3,6 @@ import { isSealedBy, type SetRecord, sealSet } from '../formats/store/catalog/se
 import { CUTTING_DEFAULT } from '../store/write/chunker.ts';
 import { lockStore } from '../store/directory/store-lock.ts';
 import type { Store } from '../store/directory/store.ts';
-import type { World } from '../sys/world.ts';
 import { CatalogError } from './catalog-error.ts';
 import { listPoints } from './points.ts';
 import { readCopies, writeSetRecord } from './set-copies.ts';
@@ -30,18 +29,17 @@ export async function exportSetKey(record: SetRecord, secret: Secret | undefined
  * Rejects NOT_FOUND; WRONG_KEY where the key is of another set.
  */
 export async function importSetKey(
-  world: World,
   store: Store,
   name: string,
   { key, passphrase }: { readonly key: SetKey; readonly passphrase: Uint8Array },
 ): Promise<{ readonly record: SetRecord; readonly recoveryKey: string }> {
-  await using _lock = await lockStore(world, store, `set import-key ${name}`);
-  if (!(await setNames(world, store)).includes(name)) {
+  await using _lock = await lockStore(store, `set import-key ${name}`);
+  if (!(await setNames(store)).includes(name)) {
     throw new CatalogError('NOT_FOUND', `there is no backup set "${name}" in ${store.directory}`);
   }
   const keys = domainKeys(key.dataKey);
-  const { record: old } = await readCopies(world, store, name);
-  const { points, damaged } = await listPoints(world, store, name, keys);
+  const { record: old } = await readCopies(store, name);
+  const { points, damaged } = await listPoints(store, name, keys);
   // The record may be lost, or belong to another set: then recovery points say which key is the set's.
   const isOfRecord = old !== undefined && isSealedBy(old, keys.record);
   const isOfNothing = old !== undefined && !old.seal && damaged.length === 0;
@@ -49,14 +47,14 @@ export async function importSetKey(
     throw new CatalogError('WRONG_KEY', `that is not the key of set "${name}"`);
   }
   const { domain } = key;
-  const { slots, recoveryKey } = await lockDataKey(world.random, key.dataKey, {
+  const { slots, recoveryKey } = await lockDataKey(store.random, key.dataKey, {
     domain,
     passphrase,
   });
-  const created = old?.created ?? world.clock.now().toISOString();
+  const created = old?.created ?? store.clock.now().toISOString();
   const cutting = old?.cutting ?? CUTTING_DEFAULT;
   const counter = 1 + (old?.seal?.counter ?? 0);
   const record = sealSet({ name, created, domain, cutting, slots }, counter, keys.record);
-  await writeSetRecord(world, store, record);
+  await writeSetRecord(store, record);
   return { record, recoveryKey };
 }

@@ -35,11 +35,11 @@ export function headPath(store: Store, { set, machine }: MachineInSet): string {
 
 /** Undefined: there is none. Rejects CORRUPT. */
 export async function readHead(
-  { files }: World,
   store: Store,
   of: MachineInSet,
   key: Uint8Array | undefined,
 ): Promise<HeadRecord | undefined> {
+  const { files } = store;
   const path = headPath(store, of);
   if (!(await files.stat(path))) return undefined;
   const head = await readRecord({ files, store }, path, HEAD_LENGTH_MAX, (it) =>
@@ -52,13 +52,12 @@ export async function readHead(
 
 /** The same; undefined also where it is damaged: the next publication writes it again. */
 export async function usableHead(
-  world: World,
   store: Store,
   of: MachineInSet,
   key: Uint8Array | undefined,
 ): Promise<HeadRecord | undefined> {
   try {
-    return await readHead(world, store, of, key);
+    return await readHead(store, of, key);
   } catch (cause) {
     if (cause instanceof CatalogError && cause.code === 'CORRUPT') return undefined;
     throw cause;
@@ -67,11 +66,11 @@ export async function usableHead(
 
 /** The end of the chain is `point` from now on. The caller holds the store's lock. */
 export async function writeHead(
-  { files }: World,
   store: Store,
   set: OpenSet,
   { machine, ...rest }: Omit<HeadRecord, 'set'>,
 ): Promise<void> {
+  const { files } = store;
   const of = { set: set.name, machine };
   await files.makeDirectory(headsDirectory(store, set.name));
   await files.syncDirectory(setDirectory(store, set.name));
@@ -89,11 +88,8 @@ export async function linkToFile(
 }
 
 /** Machines that have a head, by the names of the files. */
-export async function machinesWithHead(
-  { files }: World,
-  store: Store,
-  set: string,
-): Promise<string[]> {
+export async function machinesWithHead(store: Store, set: string): Promise<string[]> {
+  const { files } = store;
   const directory = headsDirectory(store, set);
   if (!(await files.stat(directory))) return [];
   const names = (await files.list(directory)).filter((name) => name.endsWith(SUFFIX));

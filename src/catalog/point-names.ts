@@ -1,5 +1,4 @@
 import type { Store } from '../store/directory/store.ts';
-import type { World } from '../sys/world.ts';
 import { checkName } from './names.ts';
 import { setNames } from './sets.ts';
 import { idTime, pointIds, type PointPlace, pointsDirectory } from './point-places.ts';
@@ -25,7 +24,7 @@ interface Listing {
   readonly places: readonly PointPlace[];
 }
 
-export function pointNames(world: World, store: Store): PointNames {
+export function pointNames(store: Store): PointNames {
   const listings = new Map<string, Listing>();
   let merged: { readonly of: readonly unknown[]; readonly places: readonly PointPlace[] } = {
     of: [],
@@ -34,12 +33,12 @@ export function pointNames(world: World, store: Store): PointNames {
   async function ofSet(set: string): Promise<readonly PointPlace[]> {
     checkName(set, 'backup set');
     // Before the names are read: a change meanwhile shows next time.
-    const status = await world.files.stat(pointsDirectory(store, set));
+    const status = await store.files.stat(pointsDirectory(store, set));
     const modifiedMs = status?.modifiedMs ?? Number.NaN;
     const known = listings.get(set);
     if (known?.modifiedMs === modifiedMs) return known.places;
-    const listedMs = world.clock.now().getTime();
-    const ids = await pointIds(world, store, set);
+    const listedMs = store.clock.now().getTime();
+    const ids = await pointIds(store, set);
     const places = sorted(ids.map((id) => ({ set, id })));
     if (listedMs - modifiedMs > SETTLED_MS) listings.set(set, { modifiedMs, places });
     else listings.delete(set);
@@ -49,7 +48,7 @@ export function pointNames(world: World, store: Store): PointNames {
     async newestFirst(set) {
       if (set !== undefined) return ofSet(set);
       const of: (readonly PointPlace[])[] = [];
-      const names = await setNames(world, store);
+      const names = await setNames(store);
       for (const name of names) of.push(await ofSet(name));
       for (const name of listings.keys()) if (!names.includes(name)) listings.delete(name);
       if (of.length === 1) return of[0]!;

@@ -1,6 +1,5 @@
 import { join } from 'node:path/posix';
 import type { Store } from '../store/directory/store.ts';
-import type { World } from '../sys/world.ts';
 import { checkName } from './names.ts';
 import { setDirectory } from './set-copies.ts';
 
@@ -26,7 +25,8 @@ export function idTime(id: string): number {
 }
 
 /** All recovery points of a set. */
-export async function pointIds({ files }: World, store: Store, set: string): Promise<string[]> {
+export async function pointIds(store: Store, set: string): Promise<string[]> {
+  const { files } = store;
   checkName(set, 'backup set');
   const directory = pointsDirectory(store, set);
   // A check reports that it is missing; other sets go on.

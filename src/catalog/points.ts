@@ -29,14 +29,15 @@ export function newPointId({ clock, random }: World, machine: string): string {
   return `${machine}-${time}-${Buffer.from(random.bytes(RANDOM_LENGTH)).toString('hex')}`;
 }
 
-async function pointExists({ files }: World, store: Store, place: PointPlace): Promise<boolean> {
+async function pointExists(store: Store, place: PointPlace): Promise<boolean> {
+  const { files } = store;
   return (await files.stat(pointPath(store, place))) !== undefined;
 }
 
 /** Whether it is there to stay: of a writer that was killed, a power cut may still take back the name. */
-export async function isPublished(world: World, store: Store, place: PointPlace): Promise<boolean> {
-  if (!(await pointExists(world, store, place))) return false;
-  await world.files.syncDirectory(pointsDirectory(store, place.set));
+export async function isPublished(store: Store, place: PointPlace): Promise<boolean> {
+  if (!(await pointExists(store, place))) return false;
+  await store.files.syncDirectory(pointsDirectory(store, place.set));
   return true;
 }
 
@@ -58,32 +59,30 @@ export interface DamagedPoint {
  * set nothing vouches for what they say.
  */
 export async function listPoints(
-  world: World,
   store: Store,
   set: string | undefined,
   keys?: DomainKeys,
 ): Promise<PointList> {
-  const all = await setNames(world, store);
+  const all = await setNames(store);
   if (set !== undefined && !all.includes(set)) throw noSet(store, set, all);
   const sets = set === undefined ? all : [set];
   const places: PointPlace[] = [];
   for (const name of sets) {
-    for (const id of await pointIds(world, store, name)) places.push({ set: name, id });
+    for (const id of await pointIds(store, name)) places.push({ set: name, id });
   }
-  const { points, damaged } = await readPlaces(world, store, places, keys);
+  const { points, damaged } = await readPlaces(store, places, keys);
   return { points: oldestFirst(points), damaged };
 }
 
 /** Of one machine, in the order in which they were published. What is damaged may have been of another one. */
 export async function pointsOfMachine(
-  world: World,
   store: Store,
   { set, machine }: { readonly set: string; readonly machine: string },
   keys?: DomainKeys,
 ): Promise<PointList> {
-  const ids = (await pointIds(world, store, set)).filter((id) => mayBeOf(id, machine));
+  const ids = (await pointIds(store, set)).filter((id) => mayBeOf(id, machine));
   const places = ids.map((id) => ({ set, id }));
-  const { points, damaged } = await readPlaces(world, store, places, keys);
+  const { points, damaged } = await readPlaces(store, places, keys);
   const own = points.filter((point) => point.machine === machine);
   return { points: own.toSorted(byPublication), damaged };
 }
@@ -96,7 +95,6 @@ export function mayBeOf(id: string, machine: string): boolean {
 
 /** In the order of the places. */
 async function readPlaces(
-  world: World,
   store: Store,
   places: readonly PointPlace[],
   keys?: DomainKeys,
@@ -106,7 +104,7 @@ async function readPlaces(
   for (const { set, id } of places) {
     const place = { set, id };
     try {
-      points.push(await readPlace(world, store, place, keys?.record));
+      points.push(await readPlace(store, place, keys?.record));
     } catch (cause) {
       // It was forgotten since it was listed.
       if (cause instanceof SystemError && cause.code === 'NOT_FOUND') continue;
@@ -132,7 +130,6 @@ export interface PageRequest {
  * those are read, so that people can leaf through any number.
  */
 export async function pageOfPoints(
-  world: World,
   store: Store,
   names: PointNames,
   { set, machine, contains = '', first, count }: PageRequest,
@@ -144,19 +141,14 @@ export async function pageOfPoints(
     return contains === '' || id.includes(contains);
   });
   const page = found.slice(first, first + count);
-  return { ...(await readPlaces(world, store, page)), total: found.length };
+  return { ...(await readPlaces(store, page)), total: found.length };
 }
 
 /** The point itself, authentic. Rejects NOT_FOUND, CORRUPT. */
-export async function readPoint(
-  world: World,
-  store: Store,
-  set: OpenSet,
-  id: string,
-): Promise<PointRecord> {
+export async function readPoint(store: Store, set: OpenSet, id: string): Promise<PointRecord> {
   const place = { set: set.name, id };
-  if (await pointExists(world, store, place)) {
-    return readPlace(world, store, place, set.keys.record);
+  if (await pointExists(store, place)) {
+    return readPlace(store, place, set.keys.record);
   }
   throw new CatalogError('NOT_FOUND', `there is no recovery point "${id}" in set "${set.name}"`);
 }
@@ -165,18 +157,18 @@ export async function readPoint(
  * By ID, by the beginning of one that is unique, or by "MACHINE@latest"; each may begin with "SET/".
  * Rejects NOT_FOUND, AMBIGUOUS.
  */
-export async function findPoint(world: World, store: Store, query: string): Promise<PointPlace> {
+export async function findPoint(store: Store, query: string): Promise<PointPlace> {
   const [, set, rest = ''] = /^(?:([^/]+)\/)?(.*)$/s.exec(query)!;
-  const sets = await setNames(world, store);
+  const sets = await setNames(store);
   if (set !== undefined && !sets.includes(set)) {
     throw noSet(store, set, sets);
   }
   const searched = set === undefined ? sets : [set];
   const machine = /^(.*)@latest$/s.exec(rest)?.[1];
-  if (machine !== undefined) return latest(world, store, searched, machine);
+  if (machine !== undefined) return latest(store, searched, machine);
   const found: PointPlace[] = [];
   for (const name of searched) {
-    for (const id of await pointIds(world, store, name)) {
+    for (const id of await pointIds(store, name)) {
       if (id === rest) return { set: name, id };
       if (rest !== '' && id.startsWith(rest)) found.push({ set: name, id });
     }
@@ -189,15 +181,10 @@ export async function findPoint(world: World, store: Store, query: string): Prom
   throw new CatalogError('AMBIGUOUS', `"${query}" may be any of ${some.join(', ')}`);
 }
 
-async function latest(
-  world: World,
-  store: Store,
-  sets: readonly string[],
-  machine: string,
-): Promise<PointPlace> {
+async function latest(store: Store, sets: readonly string[], machine: string): Promise<PointPlace> {
   const found: PointRecord[] = [];
   for (const set of sets) {
-    const { points, damaged } = await pointsOfMachine(world, store, { set, machine });
+    const { points, damaged } = await pointsOfMachine(store, { set, machine });
     if (damaged[0]) {
       const advice = 'it may have been the latest: name the recovery point that you want';
       throw new CatalogError('CORRUPT', `${damaged[0].reason}; ${advice}`);
@@ -219,11 +206,11 @@ async function latest(
 }
 
 async function readPlace(
-  { files }: World,
   store: Store,
   place: PointPlace,
   key: Uint8Array | undefined,
 ): Promise<PointRecord> {
+  const { files } = store;
   const point = await readPointFile(files, store, pointPath(store, place), key);
   checkPlace(point, place);
   return point;

@@ -6,7 +6,6 @@ import {
 } from '../formats/store/catalog/profile.ts';
 import type { Store } from '../store/directory/store.ts';
 import { putDurably } from '../sys/files/write-atomically.ts';
-import type { World } from '../sys/world.ts';
 import { CatalogError } from './catalog-error.ts';
 import { checkName } from './names.ts';
 import { readRecord } from './read-record.ts';
@@ -20,23 +19,19 @@ function pathOf(store: Store, set: OpenSet, machine: string): string {
   return join(setDirectory(store, set.name), 'profiles', `${machine}.profile`);
 }
 
-export async function saveProfile(
-  { files }: World,
-  store: Store,
-  set: OpenSet,
-  profile: BootProfile,
-): Promise<void> {
+export async function saveProfile(store: Store, set: OpenSet, profile: BootProfile): Promise<void> {
+  const { files } = store;
   const bytes = encodeProfile(profile, set.keys.record);
   await putDurably(files, pathOf(store, set, profile.machine), bytes);
 }
 
 /** A profile only makes a start quicker: one that is damaged is as good as none. */
 export async function loadProfile(
-  { files }: World,
   store: Store,
   set: OpenSet,
   machine: string,
 ): Promise<BootProfile | undefined> {
+  const { files } = store;
   const path = pathOf(store, set, machine);
   if (!(await files.stat(path))) return undefined;
   try {

@@ -8,7 +8,6 @@ import {
 import { lockStore } from '../store/directory/store-lock.ts';
 import type { Store } from '../store/directory/store.ts';
 import { putDurably } from '../sys/files/write-atomically.ts';
-import type { World } from '../sys/world.ts';
 import { CatalogError } from './catalog-error.ts';
 import { leasesOf, leaseTurn } from './leases.ts';
 import {
@@ -40,16 +39,15 @@ export type PointDraft = Omit<PointRecord, 'set' | 'created' | 'sequence' | 'pre
  * something outside of the store remembers it: if the store does not have it, the new point and the head name it.
  */
 export async function publishPoint(
-  world: World,
   store: Store,
   set: OpenSet,
   draft: PointDraft,
   known?: PointLink,
 ): Promise<PointRecord> {
-  const { files, clock } = world;
-  await mendSetRecord(world, store, set);
+  const { files, clock } = store;
+  await mendSetRecord(store, set);
   const { machine } = draft;
-  const { previous, sequence, others } = await placeInChain(world, store, set, { machine, known });
+  const { previous, sequence, others } = await placeInChain(store, set, { machine, known });
   const created = clock.now().toISOString();
   const point: PointRecord = { ...draft, set: set.name, created, sequence, previous };
   const bytes = encodePoint(point, set.keys.record);
@@ -57,11 +55,11 @@ export async function publishPoint(
   // From now on this is the newest: if a power cut brings an older tombstone back, it says less.
   if (store.has('point-chain')) {
     const link = linkTo(point, bytes);
-    await writeHead(world, store, set, { machine, point: link, points: [...others, link] });
+    await writeHead(store, set, { machine, point: link, points: [...others, link] });
   }
   const isNewestBackup = point.origin === 'backup';
   const of = { set: set.name, machine };
-  await dropTombstones(world, store, of, { isNewestBackup, key: set.keys.record });
+  await dropTombstones(store, of, { isNewestBackup, key: set.keys.record });
   return point;
 }
 
@@ -72,15 +70,14 @@ interface PlaceInChain extends Pick<PointRecord, 'previous' | 'sequence'> {
 
 /** What comes after all that there were of the machine, as far as they can be read. */
 async function placeInChain(
-  world: World,
   store: Store,
   set: OpenSet,
   { machine, known }: { readonly machine: string; readonly known: PointLink | undefined },
 ): Promise<PlaceInChain> {
   const of = { set: set.name, machine };
   const key = set.keys.record;
-  const { points } = await pointsOfMachine(world, store, of, set.keys);
-  const forgotten = await forgottenOf(world, store, of, key);
+  const { points } = await pointsOfMachine(store, of, set.keys);
+  const forgotten = await forgottenOf(store, of, key);
   const before = [
     ...points.map((record) => ({ path: pointPath(store, record), record })),
     ...forgotten.flatMap(({ path, record }) => (record ? [{ path, record }] : [])),
@@ -88,17 +85,16 @@ async function placeInChain(
   const newest = before.at(-1);
   const next = 1 + (newest?.record.sequence ?? 0);
   if (!store.has('point-chain')) return { previous: undefined, sequence: next, others: [] };
-  const head = await usableHead(world, store, of, key);
+  const head = await usableHead(store, of, key);
   // Without a head, no check could say whether all points of the machine had been deleted.
-  if (!head && !newest)
-    await writeHead(world, store, set, { machine, point: undefined, points: [] });
-  const last = newest && (await linkToFile(world, newest.path, newest.record));
+  if (!head && !newest) await writeHead(store, set, { machine, point: undefined, points: [] });
+  const last = newest && (await linkToFile(store, newest.path, newest.record));
   // What is missing and was not forgotten stays named.
   const gone = new Set(forgotten.map(({ id }) => id));
   const others = (head?.points ?? []).filter(({ id }) => !gone.has(id));
   const named = new Set(others.map(({ id }) => id));
   for (const point of points.filter(({ id }) => !named.has(id))) {
-    others.push((await linkToFile(world, pointPath(store, point), point))!);
+    others.push((await linkToFile(store, pointPath(store, point), point))!);
   }
   const end = Math.max(next - 1, head?.point?.sequence ?? 0, known?.sequence ?? 0);
   const isNamed = known && (gone.has(known.id) || others.some(({ id }) => id === known.id));
@@ -119,15 +115,14 @@ export interface NewestBackup {
 
 /** A session that was kept is no state of the machine that changed blocks could be counted from. */
 export async function newestBackup(
-  world: World,
   store: Store,
   set: OpenSet,
   machine: string,
 ): Promise<NewestBackup> {
   const of = { set: set.name, machine };
-  const { points, damaged } = await pointsOfMachine(world, store, of, set.keys);
+  const { points, damaged } = await pointsOfMachine(store, of, set.keys);
   const point = points.findLast(({ origin }) => origin === 'backup');
-  const forgotten = await forgottenOf(world, store, of, set.keys.record);
+  const forgotten = await forgottenOf(store, of, set.keys.record);
   const newer = forgotten.find((it) => mayBeNewer(it, point, points));
   return { point, forgotten: newer?.id, damaged: damaged[0] };
 }
@@ -145,12 +140,12 @@ function mayBeNewer(
 }
 
 /** Its blocks stay until a sweep. Rejects IN_USE while a session runs from it, NOT_FOUND. */
-export async function forgetPoint(world: World, store: Store, place: PointPlace): Promise<void> {
-  const { files } = world;
+export async function forgetPoint(store: Store, place: PointPlace): Promise<void> {
+  const { files } = store;
   const holder = `backup forget ${place.id}`;
-  await using _lock = await lockStore(world, store, holder);
-  await using _turn = await leaseTurn(world, store, holder);
-  const holders = (await leasesOf(world, store)).filter(
+  await using _lock = await lockStore(store, holder);
+  await using _turn = await leaseTurn(store, holder);
+  const holders = (await leasesOf(store)).filter(
     ({ set, point }) => set === place.set && point === place.id,
   );
   if (holders.length > 0) {
@@ -166,12 +161,12 @@ export async function forgetPoint(world: World, store: Store, place: PointPlace)
 }
 
 /** A point that a head names and that is gone no longer counts as missing. Rejects NOT_FOUND. */
-export async function forgetLost(world: World, store: Store, query: string): Promise<PointPlace> {
-  const { files } = world;
-  await using _lock = await lockStore(world, store, `backup forget ${query}`);
-  for (const set of await setNames(world, store)) {
-    for (const machine of await machinesWithHead(world, store, set)) {
-      const head = await usableHead(world, store, { set, machine }, undefined);
+export async function forgetLost(store: Store, query: string): Promise<PointPlace> {
+  const { files } = store;
+  await using _lock = await lockStore(store, `backup forget ${query}`);
+  for (const set of await setNames(store)) {
+    for (const machine of await machinesWithHead(store, set)) {
+      const head = await usableHead(store, { set, machine }, undefined);
       const found = head?.points.find(({ id }) => query === id || query === `${set}/${id}`);
       if (!found) continue;
       const tombstone = join(pointsDirectory(store, set), found.id + FORGOTTEN);
@@ -189,15 +184,14 @@ export async function forgetLost(world: World, store: Store, query: string): Pro
  * belong to its newest backup. `isNewestBackup`: one was just published, so no tombstone that cannot be read is newer.
  */
 async function dropTombstones(
-  world: World,
   store: Store,
   of: MachineInSet,
   { isNewestBackup, key }: { readonly isNewestBackup: boolean; readonly key: Uint8Array },
 ): Promise<void> {
-  const tombstones = await forgottenOf(world, store, of, key);
+  const tombstones = await forgottenOf(store, of, key);
   if (tombstones.length === 0) return;
-  const { points } = await pointsOfMachine(world, store, of);
-  const head = await usableHead(world, store, of, key);
+  const { points } = await pointsOfMachine(store, of);
+  const head = await usableHead(store, of, key);
   const named = new Set([
     head?.point?.id,
     ...(head?.points ?? []).map(({ id }) => id),
@@ -209,7 +203,7 @@ async function dropTombstones(
   const newest = backups.at(-1)?.id;
   for (const { id, path, record } of tombstones) {
     const mayCount = record ? id === newest : !isNewestBackup;
-    if (!named.has(id) && !mayCount) await world.files.unlink(path);
+    if (!named.has(id) && !mayCount) await store.files.unlink(path);
   }
 }
 
@@ -224,18 +218,16 @@ export interface Tombstone {
 
 /** The tombstones of one machine; damaged ones may belong to another machine. */
 async function forgottenOf(
-  world: World,
   store: Store,
   { set, machine }: MachineInSet,
   key: Uint8Array | undefined,
 ): Promise<Tombstone[]> {
-  const all = await tombstones(world, store, set, key, (id) => mayBeOf(id, machine));
+  const all = await tombstones(store, set, key, (id) => mayBeOf(id, machine));
   return all.filter(({ record }) => !record || record.machine === machine);
 }
 
 /** The tombstones of a set whose IDs `isWanted` accepts. */
 export async function tombstones(
-  world: World,
   store: Store,
   set: string,
   key: Uint8Array | undefined,
@@ -243,24 +235,24 @@ export async function tombstones(
 ): Promise<Tombstone[]> {
   const directory = pointsDirectory(store, set);
   const found: Tombstone[] = [];
-  if (!(await world.files.stat(directory))) return found;
-  for (const name of await world.files.list(directory)) {
+  if (!(await store.files.stat(directory))) return found;
+  for (const name of await store.files.list(directory)) {
     const id = name.slice(0, -FORGOTTEN.length);
     if (!name.endsWith(FORGOTTEN) || !isWanted(id)) continue;
     const path = join(directory, name);
-    const isLost = (await world.files.stat(path))?.size === 0;
-    found.push({ id, path, isLost, record: await readable(world, store, path, key) });
+    const isLost = (await store.files.stat(path))?.size === 0;
+    found.push({ id, path, isLost, record: await readable(store, path, key) });
   }
   return found;
 }
 
 /** Undefined: it is damaged. */
 async function readable(
-  { files }: World,
   store: Store,
   path: string,
   key: Uint8Array | undefined,
 ): Promise<PointRecord | undefined> {
+  const { files } = store;
   try {
     return await readPointFile(files, store, path, key);
   } catch (cause) {

@@ -10,7 +10,6 @@ import {
 import type { Store } from '../store/directory/store.ts';
 import { putDurably } from '../sys/files/write-atomically.ts';
 import { SystemError } from '../sys/base/system-error.ts';
-import type { World } from '../sys/world.ts';
 import { CatalogError } from './catalog-error.ts';
 import { checkName } from './names.ts';
 import { readRecord } from './read-record.ts';
@@ -36,7 +35,8 @@ export function setDirectory(store: Store, set: string): string {
 }
 
 /** Whether there is a copy, whole or not. */
-export async function hasSetRecord({ files }: World, store: Store, name: string): Promise<boolean> {
+export async function hasSetRecord(store: Store, name: string): Promise<boolean> {
+  const { files } = store;
   for (const file of [RECORD, COPY]) {
     if (await files.stat(join(setDirectory(store, name), file))) return true;
   }
@@ -44,11 +44,8 @@ export async function hasSetRecord({ files }: World, store: Store, name: string)
 }
 
 /** Both copies. */
-export async function writeSetRecord(
-  { files }: World,
-  store: Store,
-  record: SetRecord,
-): Promise<void> {
+export async function writeSetRecord(store: Store, record: SetRecord): Promise<void> {
+  const { files } = store;
   const bytes = encodeSet(record);
   for (const file of [RECORD, COPY]) {
     await putDurably(files, join(setDirectory(store, record.name), file), bytes);
@@ -57,11 +54,10 @@ export async function writeSetRecord(
 
 /** What is wrong with the copies of a set's record. */
 export async function checkSetRecords(
-  world: World,
   store: Store,
   name: string,
 ): Promise<readonly RecordProblem[]> {
-  const { record, problems } = await readCopies(world, store, name);
+  const { record, problems } = await readCopies(store, name);
   if (record !== undefined || problems.length > 0) return problems;
   return [{ path: join(setDirectory(store, name), RECORD), reason: RECORD_MISSING }];
 }
@@ -72,7 +68,6 @@ export async function checkSetRecords(
  * store's lock.
  */
 export async function mendSetRecord(
-  world: World,
   store: Store,
   {
     name,
@@ -83,7 +78,7 @@ export async function mendSetRecord(
   const directory = setDirectory(store, name);
   const copies: { readonly path: string; readonly copy: Copy }[] = [];
   for (const path of [join(directory, RECORD), join(directory, COPY)]) {
-    copies.push({ path, copy: await readCopy(world, store, path, name) });
+    copies.push({ path, copy: await readCopy(store, path, name) });
   }
   const newest = copies
     .flatMap(({ copy }) => (copy.record && isSealedBy(copy.record, keys.record) ? copy.record : []))
@@ -91,7 +86,7 @@ export async function mendSetRecord(
   const bytes = encodeSet(newest);
   for (const { path, copy } of copies) {
     const isRight = copy.record && Buffer.compare(encodeSet(copy.record), bytes) === 0;
-    if (!isRight || !copy.isSummed) await putDurably(world.files, path, bytes);
+    if (!isRight || !copy.isSummed) await putDurably(store.files, path, bytes);
   }
 }
 
@@ -104,7 +99,6 @@ const counterOf = ({ seal }: SetRecord): number => seal?.counter ?? 0;
  * other, which may hold the only slots that open the set.
  */
 export async function readCopies(
-  world: World,
   store: Store,
   name: string,
 ): Promise<{ readonly record: SetRecord | undefined; readonly problems: RecordProblem[] }> {
@@ -112,8 +106,8 @@ export async function readCopies(
   const directory = setDirectory(store, name);
   const path = join(directory, RECORD);
   const copyPath = join(directory, COPY);
-  const first = await readCopy(world, store, path, name);
-  const copy = await readCopy(world, store, copyPath, name);
+  const first = await readCopy(store, path, name);
+  const copy = await readCopy(store, copyPath, name);
   const problems = [first, copy].flatMap(({ problem }) => problem ?? []);
   if (first.record && copy.record && !isSame(first.record, copy.record)) {
     const found = newerOf({ first, copy, path, copyPath });
@@ -164,7 +158,8 @@ interface Copy {
 }
 
 /** Neither a record nor a problem: the copy is missing. */
-async function readCopy({ files }: World, store: Store, path: string, name: string): Promise<Copy> {
+async function readCopy(store: Store, path: string, name: string): Promise<Copy> {
+  const { files } = store;
   const none = { record: undefined, problem: undefined, isSummed: false };
   if (!(await files.stat(path))) return none;
   try {

@@ -11,7 +11,6 @@ import {
 import { CUTTING_DEFAULT } from '../store/write/chunker.ts';
 import { lockStore } from '../store/directory/store-lock.ts';
 import type { Store } from '../store/directory/store.ts';
-import type { World } from '../sys/world.ts';
 import { CatalogError } from './catalog-error.ts';
 import { checkName, isName } from './names.ts';
 import {
@@ -43,20 +42,19 @@ const NAMED_MAX = 10;
 
 /** The recovery key of an encrypted set is in the answer and nowhere else. */
 export async function createSet(
-  world: World,
   store: Store,
   name: string,
   { passphrase, cutting = CUTTING_DEFAULT }: SetOptions,
 ): Promise<{ readonly record: SetRecord; readonly recoveryKey: string | undefined }> {
   checkName(name, 'backup set');
   // Two that made the same set at once would each show a recovery key, one of them good for nothing.
-  await using _lock = await lockStore(world, store, `set create ${name}`);
-  const { files, random, clock } = world;
+  await using _lock = await lockStore(store, `set create ${name}`);
+  const { files, random, clock } = store;
   const directory = setDirectory(store, name);
-  if (await hasSetRecord(world, store, name)) {
+  if (await hasSetRecord(store, name)) {
     throw new CatalogError('EXISTS', `there is a set "${name}" already`);
   }
-  if (await holdsPoints(world, store, name)) {
+  if (await holdsPoints(store, name)) {
     throw new CatalogError(
       'EXISTS',
       `${directory} holds recovery points of a set "${name}" whose record is lost: a new set of ` +
@@ -74,14 +72,14 @@ export async function createSet(
     (dataKey ? domainKeys(dataKey) : publicKeys()).record,
   );
   await files.syncDirectory(directory);
-  await writeSetRecord(world, store, record);
+  await writeSetRecord(store, record);
   await files.syncDirectory(join(store.directory, 'sets'));
   return { record, recoveryKey: locked?.recoveryKey };
 }
 
 /** Rejects NOT_FOUND, CORRUPT. Needs no key. Either copy of the record is enough. */
-export async function readSet(world: World, store: Store, name: string): Promise<SetRecord> {
-  const { record, problems } = await readCopies(world, store, name);
+export async function readSet(store: Store, name: string): Promise<SetRecord> {
+  const { record, problems } = await readCopies(store, name);
   if (record) return record;
   const [first] = problems;
   if (first) {
@@ -90,7 +88,7 @@ export async function readSet(world: World, store: Store, name: string): Promise
       `the record of set "${name}" cannot be used: ${first.reason}`,
     );
   }
-  const names = await setNames(world, store);
+  const names = await setNames(store);
   if (!names.includes(name)) throw noSet(store, name, names);
   throw new CatalogError('CORRUPT', `the record of set "${name}" is lost: ${RECORD_MISSING}`);
 }
@@ -108,14 +106,14 @@ export interface SetList {
   readonly damaged: readonly (RecordProblem & { readonly set: string })[];
 }
 
-export async function listSets(world: World, store: Store): Promise<SetList> {
+export async function listSets(store: Store): Promise<SetList> {
   const sets: SetRecord[] = [];
   const damaged: SetList['damaged'][number][] = [];
-  for (const name of await setNames(world, store)) {
-    const { record } = await readCopies(world, store, name);
+  for (const name of await setNames(store)) {
+    const { record } = await readCopies(store, name);
     if (record) sets.push(record);
     else {
-      const [first] = await checkSetRecords(world, store, name);
+      const [first] = await checkSetRecords(store, name);
       // It may have been removed, or made whole, since it was looked at.
       if (first) damaged.push({ set: name, ...first });
     }
@@ -124,20 +122,21 @@ export async function listSets(world: World, store: Store): Promise<SetList> {
 }
 
 /** Names of all sets, sorted; also of those whose records are damaged, or lost while their points are there. */
-export async function setNames(world: World, store: Store): Promise<string[]> {
-  const { files } = world;
+export async function setNames(store: Store): Promise<string[]> {
+  const { files } = store;
   const found: string[] = [];
   for (const name of await files.list(join(store.directory, 'sets'))) {
     if (!isName(name)) continue;
     // A crash may leave a directory that never became a set.
-    if ((await hasSetRecord(world, store, name)) || (await holdsPoints(world, store, name))) {
+    if ((await hasSetRecord(store, name)) || (await holdsPoints(store, name))) {
       found.push(name);
     }
   }
   return found;
 }
 
-async function holdsPoints({ files }: World, store: Store, name: string): Promise<boolean> {
+async function holdsPoints(store: Store, name: string): Promise<boolean> {
+  const { files } = store;
   const directory = join(setDirectory(store, name), 'points');
   if (!(await files.stat(directory))) return false;
   return (await files.list(directory)).some((file) => file.endsWith('.point'));

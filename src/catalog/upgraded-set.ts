@@ -12,7 +12,6 @@ import { decodeProfile, encodeProfile } from '../formats/store/catalog/profile.t
 import { sealSet } from '../formats/store/catalog/set-record.ts';
 import type { Store } from '../store/directory/store.ts';
 import { putDurably } from '../sys/files/write-atomically.ts';
-import type { World } from '../sys/world.ts';
 import { usableHead, writeHead } from './point-chain.ts';
 import { byPublication } from './publication-order.ts';
 import { mendSetRecord, setDirectory } from './set-copies.ts';
@@ -26,37 +25,37 @@ import { pointsDirectory } from './point-places.ts';
 const LENGTH_MAX = 8 * 1024 * 1024;
 
 /** Whether something has to be written again, for which the set's key is needed. */
-export async function isOutdated(world: World, store: Store, set: string): Promise<boolean> {
-  for (const path of await profilePaths(world, store, set)) {
-    if (!endsWithSum(await world.files.readFile(path, LENGTH_MAX))) return true;
+export async function isOutdated(store: Store, set: string): Promise<boolean> {
+  for (const path of await profilePaths(store, set)) {
+    if (!endsWithSum(await store.files.readFile(path, LENGTH_MAX))) return true;
   }
-  for (const [machine, points] of await pointsByMachine(world, store, set, undefined)) {
+  for (const [machine, points] of await pointsByMachine(store, set, undefined)) {
     let previous: PointLink | undefined;
     for (const { record, bytes } of points) {
       if (!endsWithSum(bytes) || !isSame(record.previous, previous)) return true;
       previous = linkTo(record, bytes);
     }
-    const head = await usableHead(world, store, { set, machine }, undefined);
+    const head = await usableHead(store, { set, machine }, undefined);
     if (!isSame(head?.point, previous)) return true;
   }
   return false;
 }
 
 /** The caller holds the store's lock. */
-export async function upgradeSet(world: World, store: Store, set: OpenSet): Promise<void> {
-  const { files } = world;
+export async function upgradeSet(store: Store, set: OpenSet): Promise<void> {
+  const { files } = store;
   const key = set.keys.record;
   const { record } = set;
-  await mendSetRecord(world, store, {
+  await mendSetRecord(store, {
     ...set,
     record: record.seal ? record : sealSet(record, 1, key),
   });
-  for (const path of await profilePaths(world, store, set.name)) {
+  for (const path of await profilePaths(store, set.name)) {
     const bytes = await files.readFile(path, LENGTH_MAX);
     const profile = readable(() => decodeProfile(bytes, key));
     if (profile && !endsWithSum(bytes)) await putDurably(files, path, encodeProfile(profile, key));
   }
-  for (const [machine, points] of await pointsByMachine(world, store, set.name, key)) {
+  for (const [machine, points] of await pointsByMachine(store, set.name, key)) {
     let previous: PointLink | undefined;
     const live: PointLink[] = [];
     for (const { path, record, bytes } of points) {
@@ -65,7 +64,7 @@ export async function upgradeSet(world: World, store: Store, set: OpenSet): Prom
       previous = linkTo(record, again);
       if (path.endsWith('.point')) live.push(previous);
     }
-    await writeHead(world, store, set, { machine, point: previous, points: live });
+    await writeHead(store, set, { machine, point: previous, points: live });
   }
 }
 
@@ -77,11 +76,11 @@ interface FoundPoint {
 
 /** The points of each machine in the order of their publication, including the forgotten ones. */
 async function pointsByMachine(
-  { files }: World,
   store: Store,
   set: string,
   key: Uint8Array | undefined,
 ): Promise<Map<string, FoundPoint[]>> {
+  const { files } = store;
   const directory = pointsDirectory(store, set);
   const found: FoundPoint[] = [];
   for (const name of await files.list(directory)) {
@@ -95,7 +94,8 @@ async function pointsByMachine(
   return Map.groupBy(found, ({ record }) => record.machine);
 }
 
-async function profilePaths({ files }: World, store: Store, set: string): Promise<string[]> {
+async function profilePaths(store: Store, set: string): Promise<string[]> {
+  const { files } = store;
   const directory = join(setDirectory(store, set), 'profiles');
   if (!(await files.stat(directory))) return [];
   const names = (await files.list(directory)).filter((name) => name.endsWith('.profile'));

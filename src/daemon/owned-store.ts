@@ -75,7 +75,7 @@ export async function ownStore(directory: string, options: OwnOptions): Promise<
   await using stack = new AsyncDisposableStack();
   const opened = stack.use(await openHouse(directory));
   const { world } = opened;
-  await refuseLinks(world, opened.store);
+  await refuseLinks(opened.store);
   stack.use(await world.files.lock(join(directory, SERVICE_LOCK), 'holdfastd'));
   const { box } = opened;
   const { checks } = opened.store;

@@ -21,7 +21,7 @@ async function house(now: () => Date = () => new Date()) {
   const world = { ...simulated, clock: { ...simulated.clock, now } };
   const { store, set } = await newStore(world, { passphrase: 'secret' });
   const publish = (machine: string, parent?: string, origin: PointOrigin = 'backup') =>
-    publishPoint(world, store, set, {
+    publishPoint(store, set, {
       id: newPointId(world, machine),
       machine,
       parent,
@@ -35,8 +35,8 @@ async function house(now: () => Date = () => new Date()) {
 test('a set opens with its passphrase or its recovery key, and with nothing else', async () => {
   const { world, store } = await house();
   const passphrase = Buffer.from('correct horse');
-  const { record, recoveryKey } = await createSet(world, store, 'nightly', { passphrase });
-  const { keys } = await unlockSet(await readSet(world, store, 'nightly'), {
+  const { record, recoveryKey } = await createSet(store, 'nightly', { passphrase });
+  const { keys } = await unlockSet(await readSet(store, 'nightly'), {
     kind: 'passphrase',
     passphrase,
   });
@@ -48,9 +48,9 @@ test('a set opens with its passphrase or its recovery key, and with nothing else
     message: /not the passphrase of set/,
   });
   await rejects(unlockSet(record, undefined), { code: 'WRONG_KEY', message: /encrypted/ });
-  await rejects(createSet(world, store, 'nightly', {}), { code: 'EXISTS' });
+  await rejects(createSet(store, 'nightly', {}), { code: 'EXISTS' });
   deepEqual(
-    (await listSets(world, store)).sets.map(({ name }) => name),
+    (await listSets(store)).sets.map(({ name }) => name),
     ['nightly', 'set'],
   );
   const files = await world.files.readFile('/store/sets/nightly/set.json', 10_000);
@@ -59,10 +59,10 @@ test('a set opens with its passphrase or its recovery key, and with nothing else
 });
 
 test('names that would be paths are refused', async () => {
-  const { world, store } = await house();
+  const { store } = await house();
   for (const name of ['', '.', '..', 'a/b', '../x', '-x', 'a b', 'é', 'x'.repeat(65), 'a\n']) {
-    await rejects(createSet(world, store, name, {}), { code: 'BAD_NAME' });
-    await rejects(readSet(world, store, name), { code: 'BAD_NAME' });
+    await rejects(createSet(store, name, {}), { code: 'BAD_NAME' });
+    await rejects(readSet(store, name), { code: 'BAD_NAME' });
   }
 });
 
@@ -73,17 +73,17 @@ test('recovery points are found by ID, beginning and as the latest', async () =>
   const two = await publish('vm1', one.id);
   const other = await publish('vm2');
   match(one.id, /^vm1-\d{8}T\d{6}Z-[0-9a-f]{6}$/);
-  deepEqual(await readPoint(world, store, set, two.id), two);
+  deepEqual(await readPoint(store, set, two.id), two);
   for (const query of [two.id, `set/${two.id}`, 'vm1@latest', 'set/vm1@latest']) {
-    equal((await findPoint(world, store, query)).id, two.id, query);
+    equal((await findPoint(store, query)).id, two.id, query);
   }
-  equal((await findPoint(world, store, 'vm2')).id, other.id);
-  await rejects(findPoint(world, store, 'vm1-'), { code: 'AMBIGUOUS' });
+  equal((await findPoint(store, 'vm2')).id, other.id);
+  await rejects(findPoint(store, 'vm1-'), { code: 'AMBIGUOUS' });
   for (const query of ['', 'nothing', 'vm3@latest', 'nowhere/vm1@latest', 'set/', '../set']) {
-    await rejects(findPoint(world, store, query), { code: 'NOT_FOUND' }, query);
+    await rejects(findPoint(store, query), { code: 'NOT_FOUND' }, query);
   }
-  equal((await newestBackup(world, store, set, 'vm1')).point?.id, two.id);
-  equal((await newestBackup(world, store, set, 'vm9')).point, undefined);
+  equal((await newestBackup(store, set, 'vm1')).point?.id, two.id);
+  equal((await newestBackup(store, set, 'vm9')).point, undefined);
 });
 
 test('pages are newest first, whatever is between them, and only they are read', async () => {
@@ -94,10 +94,10 @@ test('pages are newest first, whatever is between them, and only they are read',
     ids.unshift((await publish(n % 5 === 0 ? 'db' : 'web-1')).id);
     nowMs += 1000;
   }
-  const names = pointNames(world, store);
+  const names = pointNames(store);
   const all = { set: undefined, machine: undefined, contains: undefined };
-  const page = async (of: Partial<Parameters<typeof pageOfPoints>[3]>) => {
-    const { points, total } = await pageOfPoints(world, store, names, {
+  const page = async (of: Partial<Parameters<typeof pageOfPoints>[2]>) => {
+    const { points, total } = await pageOfPoints(store, names, {
       ...{ ...all, first: 0, count: 10 },
       ...of,
     });
@@ -115,7 +115,7 @@ test('pages are newest first, whatever is between them, and only they are read',
   await using file = await world.files.open(path, 'write');
   await file.write(new Uint8Array([1, 2, 3]), 0);
   deepEqual((await page({})).ids.length, 10);
-  const { damaged } = await pageOfPoints(world, store, names, { ...all, first: 10, count: 5 });
+  const { damaged } = await pageOfPoints(store, names, { ...all, first: 10, count: 5 });
   deepEqual(
     damaged.map(({ id }) => id),
     [ids[12]],
@@ -138,7 +138,7 @@ test('names that are kept are those of the directory, whoever changed it', async
       return world.files.list(path);
     },
   };
-  const names = pointNames({ ...world, files }, store);
+  const names = pointNames({ ...store, files });
   const listed = async () => (await names.newestFirst(undefined)).length;
   const change = async () => {
     await publish('vm1');
@@ -162,45 +162,45 @@ test('a record that was altered is listed as damaged and never taken for the lat
   const one = await publish('vm1');
   const path = `/store/sets/set/points/${one.id}.point`;
   await world.files.rename(path, `/store/sets/set/points/vm1-other.point`);
-  const { points, damaged } = await listPoints(world, store, undefined);
+  const { points, damaged } = await listPoints(store, undefined);
   deepEqual(points, []);
   match(damaged[0]!.reason, /says set\/vm1-/);
-  await rejects(readPoint(world, store, set, 'vm1-other'), { code: 'CORRUPT' });
-  await rejects(findPoint(world, store, 'vm1@latest'), {
+  await rejects(readPoint(store, set, 'vm1-other'), { code: 'CORRUPT' });
+  await rejects(findPoint(store, 'vm1@latest'), {
     code: 'CORRUPT',
     message: /name the recovery point/,
   });
 });
 
 test('a recovery point that a session holds cannot be forgotten', async () => {
-  const { world, store, publish } = await house();
+  const { store, publish } = await house();
   const point = await publish('vm1');
   const place = { set: 'set', id: point.id };
-  await takeLease(world, store, 's1', { set: 'set', point: point.id, holder: 'session s1' });
-  await rejects(forgetPoint(world, store, place), { code: 'IN_USE', message: /session s1/ });
-  await releaseLease(world, store, 's1');
-  await releaseLease(world, store, 's1');
-  await forgetPoint(world, store, place);
-  await rejects(findPoint(world, store, point.id), { code: 'NOT_FOUND' });
+  await takeLease(store, 's1', { set: 'set', point: point.id, holder: 'session s1' });
+  await rejects(forgetPoint(store, place), { code: 'IN_USE', message: /session s1/ });
+  await releaseLease(store, 's1');
+  await releaseLease(store, 's1');
+  await forgetPoint(store, place);
+  await rejects(findPoint(store, point.id), { code: 'NOT_FOUND' });
 });
 
 test('the newest is what was published last, whatever the clock says', async () => {
   let nowMs = Date.UTC(2027, 0, 1);
-  const { world, store, set, publish } = await house(() => new Date(nowMs));
+  const { store, set, publish } = await house(() => new Date(nowMs));
   await publish('vm1');
   nowMs = Date.UTC(2026, 0, 1);
   const two = await publish('vm1');
-  equal((await newestBackup(world, store, set, 'vm1')).point?.id, two.id);
-  equal((await findPoint(world, store, 'vm1@latest')).id, two.id);
+  equal((await newestBackup(store, set, 'vm1')).point?.id, two.id);
+  equal((await findPoint(store, 'vm1@latest')).id, two.id);
   const kept = await publish('vm1', two.id, 'session');
-  equal((await newestBackup(world, store, set, 'vm1')).point?.id, two.id);
-  equal((await findPoint(world, store, 'vm1@latest')).id, kept.id);
+  equal((await newestBackup(store, set, 'vm1')).point?.id, two.id);
+  equal((await findPoint(store, 'vm1@latest')).id, kept.id);
 });
 
 // A8, D6: listings sorted by date, "latest" by publication.
 test('lists have the order of publication, whatever the clock said', async () => {
   let nowMs = Date.UTC(2026, 10, 1);
-  const { world, store, publish } = await house(() => new Date(nowMs));
+  const { store, publish } = await house(() => new Date(nowMs));
   const ids: string[] = [];
   for (const [machine, at] of [
     ['vm1', Date.UTC(2026, 10, 1)],
@@ -215,7 +215,7 @@ test('lists have the order of publication, whatever the clock said', async () =>
   }
   // The one of 2016 was made at some time after the one before it: only that is known.
   const expected = [0, 1, 2, 3, 5, 4].map((at) => ids[at]!);
-  const listed = await listPoints(world, store, undefined);
+  const listed = await listPoints(store, undefined);
   deepEqual(
     listed.points.map(({ id }) => id),
     expected,
@@ -229,19 +229,19 @@ test('that the newest backup was forgotten is known until there is a newer one',
   const two = await publish('vm1');
   const three = await publish('vm1');
   const newest = async () => {
-    const { point, forgotten } = await newestBackup(world, store, set, 'vm1');
+    const { point, forgotten } = await newestBackup(store, set, 'vm1');
     return [point?.id, forgotten];
   };
   // Of older ones, other machines and kept sessions nothing is remembered.
-  await forgetPoint(world, store, place(one));
-  await forgetPoint(world, store, place(await publish('vm1-b')));
-  await forgetPoint(world, store, place(await publish('vm1', three.id, 'session')));
+  await forgetPoint(store, place(one));
+  await forgetPoint(store, place(await publish('vm1-b')));
+  await forgetPoint(store, place(await publish('vm1', three.id, 'session')));
   deepEqual(await newest(), [three.id, undefined]);
-  await forgetPoint(world, store, place(three));
-  await rejects(readPoint(world, store, set, three.id), { code: 'NOT_FOUND' });
-  await rejects(forgetPoint(world, store, place(three)), { code: 'NOT_FOUND' });
+  await forgetPoint(store, place(three));
+  await rejects(readPoint(store, set, three.id), { code: 'NOT_FOUND' });
+  await rejects(forgetPoint(store, place(three)), { code: 'NOT_FOUND' });
   deepEqual(await newest(), [two.id, three.id]);
-  await forgetPoint(world, store, place(two));
+  await forgetPoint(store, place(two));
   ok((await newest())[1] !== undefined);
   equal((await newest())[0], undefined);
   await publish('vm1', undefined, 'session');
@@ -265,24 +265,24 @@ test('a damaged record may be the newest, also when it was forgotten', async () 
     await using file = await world.files.open(`/store/sets/set/points/${two.id}.point`, 'write');
     await file.write(new Uint8Array(3), 0);
   }
-  const found = await newestBackup(world, store, set, 'vm1');
+  const found = await newestBackup(store, set, 'vm1');
   deepEqual([found.point?.id, found.damaged?.id], [one.id, two.id]);
-  equal((await newestBackup(world, store, set, 'vm1-b')).damaged, undefined);
-  await forgetPoint(world, store, { set: 'set', id: two.id });
-  const after = await newestBackup(world, store, set, 'vm1');
+  equal((await newestBackup(store, set, 'vm1-b')).damaged, undefined);
+  await forgetPoint(store, { set: 'set', id: two.id });
+  const after = await newestBackup(store, set, 'vm1');
   deepEqual([after.point?.id, after.damaged, after.forgotten], [one.id, undefined, two.id]);
   const three = await publish('vm1');
-  const last = await newestBackup(world, store, set, 'vm1');
+  const last = await newestBackup(store, set, 'vm1');
   deepEqual([last.point?.id, last.forgotten], [three.id, undefined]);
 });
 
 test('a damaged profile is as good as none', async () => {
   const { world, store, set } = await house();
   const profile = { machine: 'vm1', disks: [{ name: 'vda', ranges: [{ offset: 0, length: 1 }] }] };
-  equal(await loadProfile(world, store, set, 'vm1'), undefined);
-  await saveProfile(world, store, set, profile);
-  deepEqual(await loadProfile(world, store, set, 'vm1'), profile);
+  equal(await loadProfile(store, set, 'vm1'), undefined);
+  await saveProfile(store, set, profile);
+  deepEqual(await loadProfile(store, set, 'vm1'), profile);
   await using file = await world.files.open('/store/sets/set/profiles/vm1.profile', 'write');
   await file.write(Buffer.from('{"x"'), 0);
-  equal(await loadProfile(world, store, set, 'vm1'), undefined);
+  equal(await loadProfile(store, set, 'vm1'), undefined);
 });

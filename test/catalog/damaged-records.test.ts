@@ -35,13 +35,13 @@ async function place() {
   const world = realWorld();
   await createStore(world, directory);
   const store = await openStore(world, directory);
-  await createSet(world, store, 'a', { passphrase: PASSPHRASE });
-  await createSet(world, store, 'b', {});
+  await createSet(store, 'a', { passphrase: PASSPHRASE });
+  await createSet(store, 'b', {});
   const path = (...names: string[]): string => join(directory, ...names);
   async function publish(id: string): Promise<void> {
-    const set = await unlockSet(await readSet(world, store, 'a'), SECRET);
-    await using _lock = await lockStore(world, store, 'test');
-    await publishPoint(world, store, set, {
+    const set = await unlockSet(await readSet(store, 'a'), SECRET);
+    await using _lock = await lockStore(store, 'test');
+    await publishPoint(store, set, {
       ...{ id, machine: 'm', parent: undefined, origin: 'backup', disks: [] },
       stats: { readBytes: 0, storedBytes: 0 },
     });
@@ -73,15 +73,15 @@ function flip(path: string, at: number): void {
 // A5
 test('any flipped byte of a set record is noticed, harms nothing, and is mended by the next backup', async () => {
   await using it = await place();
-  const { world, store } = it;
+  const { store } = it;
   deepEqual(await it.problems(), []);
-  const whole = await readSet(world, store, 'a');
+  const whole = await readSet(store, 'a');
   for (const name of ['set.json', 'set.copy.json']) {
     const path = it.path('sets', 'a', name);
     const bytes = readFileSync(path);
     for (let at = 0; at < bytes.length; at++) {
       flip(path, at);
-      deepEqual(await readSet(world, store, 'a'), whole, `${name} at ${at}`);
+      deepEqual(await readSet(store, 'a'), whole, `${name} at ${at}`);
       writeFileSync(path, bytes);
     }
     flip(path, bytes.indexOf('domain') + 12);
@@ -95,43 +95,43 @@ test('any flipped byte of a set record is noticed, harms nothing, and is mended 
 
 test('with both copies damaged the set is damaged, which is not a wrong passphrase, and other sets go on', async () => {
   await using it = await place();
-  const { world, store } = it;
+  const { store } = it;
   for (const name of ['set.json', 'set.copy.json']) {
     const path = it.path('sets', 'a', name);
     flip(path, readFileSync(path).indexOf('domain') + 12);
   }
-  await rejects(readSet(world, store, 'a'), { code: 'CORRUPT', message: /checksum|damaged/ });
+  await rejects(readSet(store, 'a'), { code: 'CORRUPT', message: /checksum|damaged/ });
   // A13
-  const listed = await listSets(world, store);
+  const listed = await listSets(store);
   deepEqual(
     [listed.sets.map(({ name }) => name), listed.damaged.map(({ set }) => set)],
     [['b'], ['a']],
   );
-  equal((await listPoints(world, store, undefined)).points.length, 1);
+  equal((await listPoints(store, undefined)).points.length, 1);
   equal((await it.problems()).filter((line) => line.includes('set.')).length, 2);
 });
 
 // A14
 test('a lost set record is reported, its points stay listed, and its name is not given away', async () => {
   await using it = await place();
-  const { world, store } = it;
+  const { store } = it;
   unlinkSync(it.path('sets', 'a', 'set.json'));
   ok((await it.problems()).some((line) => line.endsWith('set.json: is missing')));
   unlinkSync(it.path('sets', 'a', 'set.copy.json'));
   ok((await it.problems()).some((line) => line.includes('both copies')));
-  equal((await listPoints(world, store, undefined)).points.length, 1);
-  await rejects(createSet(world, store, 'a', { passphrase: PASSPHRASE }), { code: 'EXISTS' });
+  equal((await listPoints(store, undefined)).points.length, 1);
+  await rejects(createSet(store, 'a', { passphrase: PASSPHRASE }), { code: 'EXISTS' });
 });
 
 // A3
 test('a set record of another directory is refused, and so is a key for a set that has no slots', async () => {
   await using it = await place();
-  const { world, store } = it;
+  const { store } = it;
   for (const name of ['set.json', 'set.copy.json']) {
     cpSync(it.path('sets', 'b', name), it.path('sets', 'a', name));
   }
-  await rejects(readSet(world, store, 'a'), { code: 'CORRUPT', message: /record of set "b"/ });
-  await rejects(unlockSet(await readSet(world, store, 'b'), SECRET), { code: 'WRONG_KEY' });
+  await rejects(readSet(store, 'a'), { code: 'CORRUPT', message: /record of set "b"/ });
+  await rejects(unlockSet(await readSet(store, 'b'), SECRET), { code: 'WRONG_KEY' });
 });
 
 test('a set without checksum and copy opens, and gets both with the next backup', async () => {
@@ -140,7 +140,7 @@ test('a set without checksum and copy opens, and gets both with the next backup'
   const { id, created } = it.store.record;
   const needs = { read: [], write: [] };
   await writeStoreRecord(it.world.files, it.directory, { id, created, version: 1, needs });
-  await (await lockStore(it.world, it.store, 'test'))[Symbol.asyncDispose]();
+  await (await lockStore(it.store, 'test'))[Symbol.asyncDispose]();
   const path = it.path('sets', 'a', 'set.json');
   const { sum: _, ...record } = JSON.parse(readFileSync(path, 'utf8')) as { sum: string };
   writeFileSync(path, `${JSON.stringify(record, undefined, 2)}\n`);
@@ -176,28 +176,28 @@ test('either copy of the record opens the store, and the next writer makes the o
 // A24
 test('a damaged lease blocks forgetting, is named, and is found by a check', async () => {
   await using it = await place();
-  const { world, store } = it;
-  await takeLease(world, store, 's', { set: 'a', point: 'p', holder: 'session s' });
+  const { store } = it;
+  await takeLease(store, 's', { set: 'a', point: 'p', holder: 'session s' });
   const path = it.path('leases', 's.json');
   const bytes = readFileSync(path);
   flip(path, bytes.indexOf('"p"') + 1);
-  await rejects(forgetPoint(world, store, { set: 'a', id: 'p' }), {
+  await rejects(forgetPoint(store, { set: 'a', id: 'p' }), {
     code: 'CORRUPT',
     message: /s\.json/,
   });
-  equal((await listLeases(world, store)).damaged.length, 1);
+  equal((await listLeases(store)).damaged.length, 1);
   ok((await it.problems()).some((line) => line.includes(path)));
   writeFileSync(path, bytes);
-  await rejects(forgetPoint(world, store, { set: 'a', id: 'p' }), { code: 'IN_USE' });
+  await rejects(forgetPoint(store, { set: 'a', id: 'p' }), { code: 'IN_USE' });
 });
 
 test('a session that is resumed takes its lease again, whether it is missing or damaged', async () => {
   await using it = await place();
   const { world, store } = it;
   const house = { world, store };
-  const set = await unlockSet(await readSet(world, store, 'a'), SECRET);
+  const set = await unlockSet(await readSet(store, 'a'), SECRET);
   const options = { listen: undefined, tls: false, nfs: undefined, whenFull: 'pause' } as const;
-  const started = await startSession(house, await readPoint(world, store, set, 'p'), options);
+  const started = await startSession(house.store, await readPoint(store, set, 'p'), options);
   const { id } = started.record;
   await started[Symbol.asyncDispose]();
   deepEqual(await it.problems(), []);
@@ -207,10 +207,10 @@ test('a session that is resumed takes its lease again, whether it is missing or 
   ok((await it.problems()).some((line) => line.includes(`session ${id}: its lease is missing`)));
   for (const harm of [() => {}, () => flip(path, bytes.indexOf('"p"') + 1)]) {
     harm();
-    const resumed = await resumeSession(house, id, { tls: false });
+    const resumed = await resumeSession(house.store, id, { tls: false });
     await resumed[Symbol.asyncDispose]();
     deepEqual(readFileSync(path), bytes);
     deepEqual(await it.problems(), []);
   }
-  await rejects(forgetPoint(world, store, { set: 'a', id: 'p' }), { code: 'IN_USE' });
+  await rejects(forgetPoint(store, { set: 'a', id: 'p' }), { code: 'IN_USE' });
 });

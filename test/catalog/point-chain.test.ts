@@ -34,15 +34,15 @@ async function place() {
   const names = (): string[] => readdirSync(directory).sort();
   const path = (name: string): string => join(directory, name);
   async function publish(id: string, machine = 'm', origin: PointOrigin = 'backup'): Promise<void> {
-    await using _lock = await lockStore(world, store, 'test');
-    await publishPoint(world, store, set, {
+    await using _lock = await lockStore(store, 'test');
+    await publishPoint(store, set, {
       ...{ id, machine, parent: undefined, origin, disks: [] },
       stats: { readBytes: 0, storedBytes: 0 },
     });
   }
-  const forget = (id: string) => forgetPoint(world, store, { set: 'set', id });
+  const forget = (id: string) => forgetPoint(store, { set: 'set', id });
   const problems = async (): Promise<string[]> =>
-    (await checkChain(world, store, 'set', set.keys)).map(({ reason }) => reason);
+    (await checkChain(store, 'set', set.keys)).map(({ reason }) => reason);
   const head = join(directory, '../heads/m.head');
   return { world, store, set, publish, forget, problems, names, path, head };
 }
@@ -62,7 +62,7 @@ test('points that are forgotten are not missed, and their tombstones go with the
     await it.publish('m-5');
     deepEqual(await it.problems(), []);
     deepEqual(it.names(), ['m-4.forgotten', 'm-5.point']);
-    const { points } = await listPoints(it.world, it.store, 'set', it.set.keys);
+    const { points } = await listPoints(it.store, 'set', it.set.keys);
     equal(points[0]!.sequence, 5);
   }
 });
@@ -70,14 +70,14 @@ test('points that are forgotten are not missed, and their tombstones go with the
 test('points are counted in a store without a chain too', async () => {
   const it = await place();
   const store = { ...it.store, has: () => false };
-  await using _lock = await lockStore(it.world, store, 'test');
+  await using _lock = await lockStore(store, 'test');
   for (const id of ['m-1', 'm-2', 'm-3']) {
-    await publishPoint(it.world, store, it.set, {
+    await publishPoint(store, it.set, {
       ...{ id, machine: 'm', parent: undefined, origin: 'backup', disks: [] },
       stats: { readBytes: 0, storedBytes: 0 },
     });
   }
-  const { points } = await listPoints(it.world, store, 'set', it.set.keys);
+  const { points } = await listPoints(store, 'set', it.set.keys);
   deepEqual(
     points.map(({ sequence }) => sequence),
     [1, 2, 3],
@@ -100,12 +100,12 @@ test('any recovery point that was deleted is missed, also after later backups an
     await it.forget('m-4');
     match((await it.problems()).join('\n'), missed);
     // Until a person says that it was meant.
-    await rejects(forgetLost(it.world, it.store, 'm-9'), { code: 'NOT_FOUND' });
-    await forgetLost(it.world, it.store, id);
+    await rejects(forgetLost(it.store, 'm-9'), { code: 'NOT_FOUND' });
+    await forgetLost(it.store, id);
     deepEqual(await it.problems(), []);
     await it.publish('m-6');
     deepEqual(await it.problems(), []);
-    await rejects(forgetLost(it.world, it.store, id), { code: 'NOT_FOUND' });
+    await rejects(forgetLost(it.store, id), { code: 'NOT_FOUND' });
   }
 });
 
@@ -164,8 +164,8 @@ test('a crash between a point and its head leaves a chain that leads to the head
   await it.publish('m-3');
   deepEqual(await it.problems(), []);
   const of = { set: 'set', machine: 'm' };
-  equal((await usableHead(it.world, it.store, of, it.set.keys.record))?.point?.id, 'm-3');
-  const { points } = await listPoints(it.world, it.store, 'set', it.set.keys);
+  equal((await usableHead(it.store, of, it.set.keys.record))?.point?.id, 'm-3');
+  const { points } = await listPoints(it.store, 'set', it.set.keys);
   deepEqual(
     points.map(({ previous }) => previous?.id),
     [undefined, 'm-1', 'm-2'],
@@ -176,7 +176,7 @@ test('a tombstone of a session, or of an older backup, does not make the newest 
   const it = await place();
   for (const id of ['m-1', 'm-2']) await it.publish(id);
   await it.publish('m-3', 'm', 'session');
-  const newest = () => newestBackup(it.world, it.store, it.set, 'm');
+  const newest = () => newestBackup(it.store, it.set, 'm');
   await it.forget('m-3');
   await it.forget('m-1');
   deepEqual(it.names(), ['m-1.forgotten', 'm-2.point', 'm-3.forgotten']);

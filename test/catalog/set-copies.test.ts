@@ -27,22 +27,21 @@ async function place() {
   const directory = join(temporaryDirectory(), 'store');
   await createStore(world, directory);
   const store = await openStore(world, directory);
-  for (const name of ['a', 'b'])
-    await createSet(world, store, name, { passphrase: OLD.passphrase });
+  for (const name of ['a', 'b']) await createSet(store, name, { passphrase: OLD.passphrase });
   const path = (copy: 'set.json' | 'set.copy.json'): string => join(directory, 'sets/a', copy);
-  const open = async (secret: Secret = OLD) => unlockSet(await readSet(world, store, 'a'), secret);
+  const open = async (secret: Secret = OLD) => unlockSet(await readSet(store, 'a'), secret);
   async function publish(id: string, set: Awaited<ReturnType<typeof open>>): Promise<void> {
-    await using _lock = await lockStore(world, store, 'test');
-    await publishPoint(world, store, set, {
+    await using _lock = await lockStore(store, 'test');
+    await publishPoint(store, set, {
       ...{ id, machine: 'm', parent: undefined, origin: 'backup', disks: [] },
       stats: { readBytes: 0, storedBytes: 0 },
     });
   }
-  const exported = async (name = 'a') => exportSetKey(await readSet(world, store, name), OLD);
+  const exported = async (name = 'a') => exportSetKey(await readSet(store, name), OLD);
   const renew = async (name = 'a') =>
-    importSetKey(world, store, 'a', { key: await exported(name), passphrase: NEW.passphrase });
+    importSetKey(store, 'a', { key: await exported(name), passphrase: NEW.passphrase });
   const problems = async (): Promise<string> =>
-    (await checkSetRecords(world, store, 'a')).map(({ reason }) => reason).join('\n');
+    (await checkSetRecords(store, 'a')).map(({ reason }) => reason).join('\n');
   return { world, store, directory, path, open, publish, exported, renew, problems };
 }
 
@@ -91,7 +90,7 @@ test('a set record that its key does not vouch for is not used, whatever its cou
   const newer = { ...plain, seal: { ...record.seal!, counter: 9 } };
   writeFileSync(it.path('set.copy.json'), encodeSet(newer));
   match(await it.problems(), /differ: one was altered/);
-  await rejects(readSet(it.world, it.store, 'a'), { code: 'CORRUPT' });
+  await rejects(readSet(it.store, 'a'), { code: 'CORRUPT' });
 });
 
 test('in a store whose records are checked a set record without a counter is damaged', async () => {
@@ -101,7 +100,7 @@ test('in a store whose records are checked a set record without a counter is dam
     writeFileSync(it.path(copy), encodeSet({ ...record, seal: undefined }));
   }
   match(await it.problems(), /has no counter/);
-  await rejects(readSet(it.world, it.store, 'a'), { code: 'CORRUPT' });
+  await rejects(readSet(it.store, 'a'), { code: 'CORRUPT' });
 });
 
 test('a key on paper makes a lost set record again, and its points open with the new passphrase', async () => {
@@ -112,14 +111,14 @@ test('a key on paper makes a lost set record again, and its points open with the
   for (const copy of ['set.json', 'set.copy.json'] as const) unlinkSync(it.path(copy));
   match(await it.problems(), /set import-key/);
   const give = (of: typeof key) =>
-    importSetKey(it.world, it.store, 'a', { key: of, passphrase: NEW.passphrase });
+    importSetKey(it.store, 'a', { key: of, passphrase: NEW.passphrase });
   await rejects(give(other), { code: 'WRONG_KEY' });
   ok(!existsSync(it.path('set.json')), 'nothing was written');
   const made = await give(key);
   notDeepEqual(made.recoveryKey, '');
   await rejects(it.open(), { code: 'WRONG_KEY' });
   const set = await it.open(NEW);
-  const { points, damaged } = await listPoints(it.world, it.store, 'a', set.keys);
+  const { points, damaged } = await listPoints(it.store, 'a', set.keys);
   deepEqual([points.map(({ id }) => id), damaged], [['p'], []]);
   await it.publish('q', set);
   equal(await it.problems(), '');
@@ -131,7 +130,7 @@ test('a key of another set, or for a set that is not there, changes nothing', as
   await it.open();
   rmSync(join(it.directory, 'sets/a'), { recursive: true });
   const key = await it.exported('b');
-  await rejects(importSetKey(it.world, it.store, 'a', { key, passphrase: NEW.passphrase }), {
+  await rejects(importSetKey(it.store, 'a', { key, passphrase: NEW.passphrase }), {
     code: 'NOT_FOUND',
   });
 });

@@ -10,7 +10,7 @@ import { openJobFiles } from '../../src/jobs/job-files.ts';
 import { machineFiles } from '../../src/sessions/guest/machine-files.ts';
 import { markServed } from '../../src/sessions/state/served-sessions.ts';
 import { sessionDirectory } from '../../src/sessions/state/session-files.ts';
-import { sessionSpace } from '../../src/sessions/state/session-store.ts';
+import { sessionSpace } from '../../src/sessions/state/session-space.ts';
 import { overlayOf, treeSealOf } from '../../src/sessions/state/session-overlays.ts';
 import { startSession } from '../../src/sessions/state/held-session.ts';
 import { openBlockReader } from '../../src/store/read/block-reader.ts';
@@ -47,8 +47,8 @@ const KDF = { memoryKiB: 64, passes: 1 } as const;
 export async function makePlace(world: World, directory: string): Promise<Place> {
   await createStore(world, directory);
   await using store = await openStore(world, directory);
-  const secret = await encryptedSet(world, store);
-  const { record } = await createSet(world, store, 'plain', {});
+  const secret = await encryptedSet(store);
+  const { record } = await createSet(store, 'plain', {});
   const plain = await unlockSet(record, undefined);
   const first = noise(SIZE, 1);
   const second = first.slice();
@@ -60,19 +60,19 @@ export async function makePlace(world: World, directory: string): Promise<Place>
     [secret, second],
     [plain, other],
   ] as const) {
-    points.set((await storeIndexed(world, store, set, contents)).id, contents);
+    points.set((await storeIndexed(store, set, contents)).id, contents);
   }
-  const newest = await storeIndexed(world, store, secret, second);
+  const newest = await storeIndexed(store, secret, second);
   points.set(newest.id, second);
   const session = await liveSession({ world, store, set: secret }, newest, second);
-  await books(world, store, secret);
+  await books(store, secret);
   const next = second.slice();
   next.set(noise(30_000, 7), 10_000);
   return { directory, points, next, ...session };
 }
 
-async function encryptedSet(world: World, store: Store): Promise<OpenSet> {
-  const { record: made } = await createSet(world, store, 'secret', { passphrase: PASSPHRASE });
+async function encryptedSet(store: Store): Promise<OpenSet> {
+  const { record: made } = await createSet(store, 'secret', { passphrase: PASSPHRASE });
   const kdf = { ...KDF, salt: pattern(16) };
   const stretched = await argon2id(PASSPHRASE, kdf, 32);
   const dataKey = pattern(32, 9);
@@ -83,7 +83,7 @@ async function encryptedSet(world: World, store: Store): Promise<OpenSet> {
   );
   const record = sealSet({ ...made, slots: [slot] }, 2, domainKeys(dataKey).record);
   for (const name of ['set.json', 'set.copy.json']) {
-    await putDurably(world.files, join(store.directory, 'sets/secret', name), encodeSet(record));
+    await putDurably(store.files, join(store.directory, 'sets/secret', name), encodeSet(record));
   }
   return unlockSet(record, { kind: 'passphrase', passphrase: PASSPHRASE });
 }
@@ -95,22 +95,22 @@ async function liveSession(
 ) {
   const house = { world, store };
   const options = { listen: undefined, tls: false, nfs: undefined, whenFull: 'refuse' } as const;
-  await using session = await startSession(house, point, options);
+  await using session = await startSession(house.store, point, options);
   const { record } = session;
   await using reader = openBlockReader(store, { cacheLength: 2 ** 22 });
   const root = point.disks[0]!;
   await using base = manifestDisk(reader, { name: 'vda', root, keys: set.keys });
-  const space = sessionSpace(house, record);
+  const space = sessionSpace(house.store, record);
   const { begin } = session;
   const parts = { disk: record.disks[0]!, set, base, space, begin };
   const disk = contents.slice();
   {
-    await using earlier = await overlayOf(house, record, parts);
+    await using earlier = await overlayOf(house.store, record, parts);
     disk.set(noise(3000, 19), 300_000);
     await earlier.write(noise(3000, 19), 300_000, 'durable');
   }
   // Now its segment gets a summary, and another one begins.
-  await using overlay = await overlayOf(house, session.record, parts);
+  await using overlay = await overlayOf(house.store, session.record, parts);
   const files = new Map<string, Uint8Array>();
   await using tree = await openSessionTree({
     ...{ files: world.files, clock: world.clock, directory: sessionDirectory(store, record.id) },
@@ -125,22 +125,24 @@ async function liveSession(
     files.set(name, noise(1500, 40 + n));
     await tree.write(await tree.make(tree.root, name, FILE), files.get(name)!, 0, 'durable');
   }
-  await markServed(house, record.id, { tls: { kind: 'psk', path: '/etc/holdfast/keys.psk' } });
+  await markServed(house.store, record.id, {
+    tls: { kind: 'psk', path: '/etc/holdfast/keys.psk' },
+  });
   return { session: record.id, disk, files };
 }
 
 /** What the service writes down. */
-async function books(world: World, store: Store, set: OpenSet): Promise<void> {
+async function books(store: Store, set: OpenSet): Promise<void> {
   const { directory } = store;
   const ranges = [{ offset: 0, length: 65_536 }];
-  await saveProfile(world, store, set, { machine: 'vm', disks: [{ name: 'vda', ranges }] });
+  await saveProfile(store, set, { machine: 'vm', disks: [{ name: 'vda', ranges }] });
   const time = '2026-11-21T01:30:00.000Z';
   const growth = encodeGrowth([{ time, usedBytes: 1, totalBytes: 2 }]);
-  await putDurably(world.files, join(directory, 'growth.json'), growth);
-  const audit = await openAudit(world, directory, () => {});
+  await putDurably(store.files, join(directory, 'growth.json'), growth);
+  const audit = await openAudit(store, directory, () => {});
   const caller = { pid: 1, uid: 0, gids: [0] };
   for (let n = 0; n < 4; n++) await (await audit.begin(caller, 'set/create', { n }))('done');
-  const jobs = await openJobFiles(world.files, directory, {
+  const jobs = await openJobFiles(store.files, directory, {
     memory: trustingMemory(),
     checksOf: () => 'checked',
   });

@@ -10,7 +10,7 @@ import { openJobFiles } from '../../src/jobs/job-files.ts';
 import { machineFiles } from '../../src/sessions/guest/machine-files.ts';
 import { readServed } from '../../src/sessions/state/served-sessions.ts';
 import { sessionDirectory } from '../../src/sessions/state/session-files.ts';
-import { sessionSpace } from '../../src/sessions/state/session-store.ts';
+import { sessionSpace } from '../../src/sessions/state/session-space.ts';
 import { overlayOf, treeSealOf } from '../../src/sessions/state/session-overlays.ts';
 import { listSessions, resumeSession } from '../../src/sessions/state/held-session.ts';
 import { openBlockReader } from '../../src/store/read/block-reader.ts';
@@ -76,7 +76,7 @@ export async function probe(
   if (withBackup) {
     await attempt('backup', async () => {
       const set = await openSet(house, 'secret', SECRETS);
-      const { id } = await storeIndexed(house.world, house.store, set, place.next);
+      const { id } = await storeIndexed(house.store, set, place.next);
       compare('the next backup', await pointBytes(house, id), place.next);
     });
   }
@@ -92,10 +92,10 @@ async function check(house: House): Promise<string[]> {
 }
 
 async function pointBytes(house: House, id: string): Promise<Uint8Array> {
-  const { world, store } = house;
-  const place = await findPoint(world, store, id);
+  const { store } = house;
+  const place = await findPoint(store, id);
   const set = await openSet(house, place.set, SECRETS);
-  const [root] = (await readPoint(world, store, set, id)).disks;
+  const [root] = (await readPoint(store, set, id)).disks;
   await using reader = openBlockReader(store, { cacheLength: 2 ** 21 });
   await using disk = manifestDisk(reader, { name: 'vda', root: root!, keys: set.keys });
   const bytes = new Uint8Array(root!.size);
@@ -107,17 +107,23 @@ type Compare = (what: string, found: Uint8Array, wanted: Uint8Array) => void;
 
 async function session(house: House, place: Place, compare: Compare): Promise<void> {
   const { world, store } = house;
-  await readServed(house, place.session);
-  await using held = await resumeSession(house, place.session, { tls: true });
+  await readServed(house.store, place.session);
+  await using held = await resumeSession(house.store, place.session, { tls: true });
   const { record } = held;
   const set = await openSet(house, record.set, SECRETS);
-  const [root] = (await readPoint(world, store, set, record.point)).disks;
+  const [root] = (await readPoint(store, set, record.point)).disks;
   await using reader = openBlockReader(store, { cacheLength: 2 ** 21 });
   await using base = manifestDisk(reader, { name: 'vda', root: root!, keys: set.keys });
-  const space = sessionSpace(house, record);
+  const space = sessionSpace(house.store, record);
   const { begin } = held;
   const [disk] = record.disks;
-  await using overlay = await overlayOf(house, record, { disk: disk!, set, base, space, begin });
+  await using overlay = await overlayOf(house.store, record, {
+    disk: disk!,
+    set,
+    base,
+    space,
+    begin,
+  });
   const found = new Uint8Array(overlay.geometry.size);
   await overlay.read(found, 0);
   compare('disk of the session', found, place.disk);
@@ -136,12 +142,12 @@ async function session(house: House, place: Place, compare: Compare): Promise<vo
 
 /** What has to be listed whatever is damaged. */
 async function lists(house: House, told: string[]): Promise<void> {
-  const { world, store } = house;
+  const { store } = house;
   for (const set of ['secret', 'plain']) {
-    const { damaged } = await listPoints(world, store, set);
+    const { damaged } = await listPoints(store, set);
     told.push(...damaged.map(({ reason }) => reason));
   }
-  const { damaged } = await listSessions(house);
+  const { damaged } = await listSessions(house.store);
   told.push(...damaged.map(({ reason }) => reason));
 }
 
@@ -154,7 +160,7 @@ async function books(house: House, told: string[]): Promise<void> {
   for (const { damaged } of [await jobs.jobs(), await jobs.schedules()]) told.push(...damaged);
   await readGrowth(world, store.directory);
   const set = await openSet(house, 'secret', SECRETS);
-  await loadProfile(world, store, set, 'vm');
+  await loadProfile(store, set, 'vm');
   const audit = await openAudit(world, store.directory, (message) => void told.push(message));
   if ((await audit.last(10)).some(({ outcome }) => outcome === 'torn')) told.push('audit: torn');
   const { problem } = await audit.check();

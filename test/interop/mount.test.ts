@@ -248,7 +248,7 @@ test('on an old kernel readers of that moment get an error, and the next ones th
   mkdirSync(directory);
   const restarts: string[] = [];
   const world = realWorld();
-  const record = await readSet(world, await openStore(world, store), 'nightly');
+  const record = await readSet(await openStore(world, store), 'nightly');
   const set = await unlockSet(record, { kind: 'passphrase', passphrase: PASSPHRASE });
   const mounted = await mountStore({
     ...{ clock: world.clock, store, directory, resends: false, sets: [set] },

@@ -63,7 +63,7 @@ async function place(random: () => number) {
   const world = realWorld();
   const store = await openStore(world, directory);
   const secret = readFileSync(passphrase).subarray(0, -1);
-  const set = await unlockSet(await readSet(world, store, 'nightly'), {
+  const set = await unlockSet(await readSet(store, 'nightly'), {
     kind: 'passphrase',
     passphrase: secret,
   });
@@ -176,7 +176,7 @@ function hashOf(bytes: Uint8Array): string {
 }
 
 async function pointsOf(store: Store, set: OpenSet): Promise<readonly PointRecord[]> {
-  const { points, damaged } = await listPoints(realWorld(), store, 'nightly', set.keys);
+  const { points, damaged } = await listPoints(store, 'nightly', set.keys);
   deepEqual(damaged, []);
   return points;
 }

@@ -223,8 +223,8 @@ export const targets: readonly Mutant[] = [
   {
     name: 'NFS: writes have memory of their own',
     file: 'src/engine/base/engine.ts',
-    text: '{ reader, writes: memory.writes }',
-    to: '{ reader, writes: guestMemory().writes }',
+    text: 'writes: memory.writes,',
+    to: 'writes: guestMemory().writes,',
     tests: ['test/engine/guest-memory.test.ts'],
   },
 ];

@@ -26,7 +26,7 @@ export const sessions: readonly Mutant[] = [
   {
     name: 'sessions: the journal says that it is sealed before the heads are there',
     file: 'src/sessions/state/session-overlays.ts',
-    text: '    await makeHeads(house, session);\n    await world.files.syncDirectory(directory);\n',
+    text: '    await makeHeads(store, session);\n    await store.files.syncDirectory(directory);\n',
     to: '',
     tests: [PLAIN_OVERLAYS],
   },
@@ -82,22 +82,22 @@ export const sessions: readonly Mutant[] = [
   {
     name: 'sessions: the lease is taken without its turn',
     file: 'src/sessions/state/session-steps.ts',
-    text: '  await using _turn = await leaseTurn(world, store, holder);\n',
+    text: '  await using _turn = await leaseTurn(store, holder);\n',
     to: '',
     tests: [FORGET_RACE],
   },
   {
     name: 'sessions: one is made of a point that was just forgotten',
     file: 'src/sessions/state/session-steps.ts',
-    text: 'if (!(await isPublished(world, store, { set, id: point }))) {',
+    text: 'if (!(await isPublished(store, { set, id: point }))) {',
     to: 'if (false) {',
     tests: [FORGET_RACE],
   },
   {
     name: 'sessions: the journal is written after the step',
     file: 'src/sessions/state/session-executor.ts',
-    text: 'if (after && after !== current) await writeJournal(world, store, after);',
-    to: "if (after && after !== current && event.kind === 'done') await writeJournal(world, store, after);",
+    text: 'if (after && after !== current) await writeJournal(store, after);',
+    to: "if (after && after !== current && event.kind === 'done') await writeJournal(store, after);",
     tests: [SESSION_CRASH],
   },
   {

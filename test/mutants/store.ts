@@ -42,8 +42,8 @@ export const store: readonly Mutant[] = [
   {
     name: 'publication: what says that the newest was forgotten goes at once',
     file: 'src/catalog/publication.ts',
-    text: 'if (!named.has(id) && !mayCount) await world.files.unlink(path);',
-    to: 'await world.files.unlink(path);',
+    text: 'if (!named.has(id) && !mayCount) await store.files.unlink(path);',
+    to: 'await store.files.unlink(path);',
     tests: ['test/catalog/point-chain.test.ts', INGEST_CRASH],
   },
   {
@@ -56,14 +56,14 @@ export const store: readonly Mutant[] = [
   {
     name: 'forget: without the lock of the store',
     file: 'src/catalog/publication.ts',
-    text: '  await using _lock = await lockStore(world, store, holder);\n',
+    text: '  await using _lock = await lockStore(store, holder);\n',
     to: '',
     tests: [INGEST_CRASH],
   },
   {
     name: 'forget: without the turn of leases',
     file: 'src/catalog/publication.ts',
-    text: '  await using _turn = await leaseTurn(world, store, holder);\n',
+    text: '  await using _turn = await leaseTurn(store, holder);\n',
     to: '',
     tests: [FORGET_RACE],
   },
@@ -105,14 +105,14 @@ export const store: readonly Mutant[] = [
   {
     name: 'sets: made without the lock of the store',
     file: 'src/catalog/sets.ts',
-    text: '  await using _lock = await lockStore(world, store, `set create ${name}`);\n',
+    text: '  await using _lock = await lockStore(store, `set create ${name}`);\n',
     to: '',
     tests: [INGEST_CRASH],
   },
   {
     name: 'sets: one is made over the points of another',
     file: 'src/catalog/sets.ts',
-    text: 'if (await holdsPoints(world, store, name)) {\n    throw',
+    text: 'if (await holdsPoints(store, name)) {\n    throw',
     to: 'if (false) {\n    throw',
     tests: [DAMAGED],
   },
@@ -189,14 +189,14 @@ export const store: readonly Mutant[] = [
   {
     name: 'keep: a point that was published before a crash is published again',
     file: 'src/sessions/finish/keep-session.ts',
-    text: '  if (await isPublished(world, store, { set: set.name, id })) return;\n',
+    text: '  if (await isPublished(store, { set: set.name, id })) return;\n',
     to: '',
     tests: [SESSION_CRASH],
   },
   {
     name: 'keep: a session that cannot be kept can only be discarded',
     file: 'src/sessions/finish/keep-session.ts',
-    text: '          await giveUp(house, session);\n',
+    text: '          await giveUp(store, session);\n',
     to: '          void giveUp;\n',
     tests: ['test/sessions/state/damaged-overlay.test.ts'],
   },

@@ -51,8 +51,8 @@ test('a second writer is refused by name of the first', async () => {
   const directory = join(root, 'locked');
   await createStore(world, directory);
   await using store = await openStore(world, directory);
-  await using first = await openStoreWriter(world, store, { domain, holder: 'backup create a' });
-  await rejects(openStoreWriter(world, store, { domain, holder: 'b' }), {
+  await using first = await openStoreWriter(store, { domain, holder: 'backup create a' });
+  await rejects(openStoreWriter(store, { domain, holder: 'b' }), {
     code: 'BUSY',
     message: /backup create a \(process \d+/,
   });
@@ -65,14 +65,14 @@ test('what was committed is found after the index is deleted, or damaged', async
   await using store = await openStore(world, directory);
   const one = frameOf(pattern(5000));
   {
-    await using writer = await openStoreWriter(world, store, { domain, holder: 'a' });
+    await using writer = await openStoreWriter(store, { domain, holder: 'a' });
     writer.append(one.frame, one.as);
     await writer.commit();
   }
   rmSync(join(directory, 'block-index'), { recursive: true });
   {
     const seen: number[] = [];
-    await using writer = await openStoreWriter(world, store, {
+    await using writer = await openStoreWriter(store, {
       domain,
       holder: 'a',
       onIndexing: (done) => seen.push(done),
@@ -81,9 +81,9 @@ test('what was committed is found after the index is deleted, or damaged', async
     deepEqual(seen, [1]);
   }
   rmSync(join(directory, 'block-index', 'CURRENT'));
-  await rebuildIndex(world, store, {});
+  await rebuildIndex(store, {});
   ok(existsSync(join(directory, 'block-index', 'CURRENT')));
-  await using writer = await openStoreWriter(world, store, { domain, holder: 'a' });
+  await using writer = await openStoreWriter(store, { domain, holder: 'a' });
   ok(writer.find(one.as.digest));
 });
 
@@ -92,14 +92,14 @@ test('encoder threads and decoder threads give back what they got', async () => 
   await createStore(world, directory);
   await using store = await openStore(world, directory);
   const passphrase = Buffer.from('x');
-  const { record } = await createSet(world, store, 'set', { passphrase });
+  const { record } = await createSet(store, 'set', { passphrase });
   const { keys } = await unlockSet(record, { kind: 'passphrase', passphrase });
   const contents = noise(6 * MiB + 512, 3);
   contents.fill(0, MiB, 2 * MiB);
   contents.copyWithin(4 * MiB, 0, MiB);
   let reference;
   {
-    await using writer = await openStoreWriter(world, store, {
+    await using writer = await openStoreWriter(store, {
       domain: record.domain,
       holder: 'a',
     });
@@ -155,14 +155,14 @@ test('a full disk is NO_SPACE, a failing sync is final, and neither is believed'
       const sim = simulatedWorld();
       const { store, set } = await newStore(sim);
       const failing = {
-        ...sim,
+        ...store,
         files: faultyFs(sim.files, (what, path) =>
           what === operation && path.includes('packs/') ? fault(path) : undefined,
         ),
       };
-      await using writer = await simulatedWriter(failing, store, set);
+      await using writer = await simulatedWriter(failing, set);
       const write = async (): Promise<void> => {
-        await storeDisk(failing, store, set, writer, noise(3 * MiB, 1));
+        await storeDisk(failing, set, writer, noise(3 * MiB, 1));
         await writer.commit();
       };
       await rejects(write(), { code });
@@ -195,7 +195,7 @@ test('a writer that failed leaves no file open, of whatever was still to be seal
     },
   };
   {
-    await using writer = await simulatedWriter({ ...sim, files: counting }, store, set, MiB);
+    await using writer = await simulatedWriter({ ...store, files: counting }, set, MiB);
     for (let salt = 1; salt <= 100; salt++) {
       const { frame, as } = frameOf(noise(64 * 1024, salt));
       writer.append(frame, as);
@@ -209,8 +209,8 @@ test('a writer that failed leaves no file open, of whatever was still to be seal
 test('packs keep the order of the disk', async () => {
   const sim = simulatedWorld();
   const { store, set } = await newStore(sim);
-  await using writer = await simulatedWriter(sim, store, set, MiB);
-  const { reference } = await storeDisk(sim, store, set, writer, noise(5 * MiB, 1));
+  await using writer = await simulatedWriter(store, set, MiB);
+  const { reference } = await storeDisk(store, set, writer, noise(5 * MiB, 1));
   await writer.commit();
   ok(reference);
   const packs = await store.packs.list();

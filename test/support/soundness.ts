@@ -20,7 +20,7 @@ export async function soundness(
   await using store = await openStore(world, home);
   const problems: Problem[] = [];
   const onProblem = (problem: Problem): void => void problems.push(problem);
-  const { points, damaged } = await listPoints(world, store, 'set', set.keys);
+  const { points, damaged } = await listPoints(store, 'set', set.keys);
   const checker = manifestChecker(store.packs, set.keys, onProblem);
   for (const point of points) {
     for (const disk of point.disks) await checker.check(disk, point.id);

@@ -47,31 +47,29 @@ export async function newStore(
   await createStore(world, home);
   const store = await openStore(world, home);
   const secret = passphrase === undefined ? undefined : Buffer.from(passphrase);
-  const { record } = await createSet(world, store, 'set', { passphrase: secret, cutting });
+  const { record } = await createSet(store, 'set', { passphrase: secret, cutting });
   const set = await unlockSet(record, secret && { kind: 'passphrase', passphrase: secret });
   return { store, set };
 }
 
 /** The store's one writer, with its index in memory, after the repairs that a real one makes. */
 export async function simulatedWriter(
-  world: World,
   store: Store,
   set: OpenSet,
   packLength?: number,
 ): Promise<StoreWriter> {
   await using stack = new AsyncDisposableStack();
-  const lock = stack.use(await lockStore(world, store, 'test'));
+  const lock = stack.use(await lockStore(store, 'test'));
   const index = memoryIndex();
-  const stock = await takeStock(world, store, index);
+  const stock = await takeStock(store, index);
   const options = { domain: set.record.domain, ...(packLength && { packLength }) };
-  const writer = await writerOn(world, store, { index, stock, lock }, options);
+  const writer = await writerOn(store, { index, stock, lock }, options);
   stack.move();
   return writer;
 }
 
 /** Puts contents into the store, encoding in this thread. */
 export async function storeDisk(
-  world: World,
   store: Store,
   set: OpenSet,
   writer: StoreWriter,
@@ -79,7 +77,7 @@ export async function storeDisk(
   { parent, scope = { kind: 'all' } }: { parent?: DiskRoot | undefined; scope?: Scope } = {},
 ): Promise<DiskRoot> {
   const { keys } = set;
-  const { random } = world;
+  const { random } = store;
   await using encoder = inlineEncoder({ keys, cutting: CUTTING_DEFAULT, random, writer });
   const nodes = nodeReader(store.packs, frameCodec(keys));
   const size = contents.length;
@@ -99,30 +97,27 @@ export interface PointOptions {
 
 /** A backup of one disk, `vda`, as ingest/backup/backup.ts makes it, encoding in this thread. */
 export async function storePoint(
-  world: World,
   store: Store,
   set: OpenSet,
   contents: Uint8Array,
   { packLength, changed }: PointOptions = {},
 ): Promise<PointRecord> {
-  await using writer = await simulatedWriter(world, store, set, packLength);
-  return await storeWith(writer, { world, store, set, contents, changed });
+  await using writer = await simulatedWriter(store, set, packLength);
+  return await storeWith(writer, { store, set, contents, changed });
 }
 
 /** The same with the writer that commands have, whose index lies on the disk. */
 export async function storeIndexed(
-  world: World,
   store: Store,
   set: OpenSet,
   contents: Uint8Array,
 ): Promise<PointRecord> {
   const { domain } = set.record;
-  await using writer = await openStoreWriter(world, store, { domain, holder: 'test' });
-  return await storeWith(writer, { world, store, set, contents, changed: undefined });
+  await using writer = await openStoreWriter(store, { domain, holder: 'test' });
+  return await storeWith(writer, { store, set, contents, changed: undefined });
 }
 
 interface Stored {
-  readonly world: World;
   readonly store: Store;
   readonly set: OpenSet;
   readonly contents: Uint8Array;
@@ -131,14 +126,14 @@ interface Stored {
 
 async function storeWith(
   writer: StoreWriter,
-  { world, store, set, contents, changed }: Stored,
+  { store, set, contents, changed }: Stored,
 ): Promise<PointRecord> {
   const { keys } = set;
-  const { random } = world;
+  const { random } = store;
   await using encoder = inlineEncoder({ keys, cutting: CUTTING_DEFAULT, random, writer });
   await using device = memoryDevice(contents);
   const sources = [{ name: 'vda', where: 'memory', device }];
   const options = { set, machine: 'vm', changed, onEvent() {} };
   const writing = machineWriting(store, { set, writer, encoder });
-  return await storeSources(world, store, options, { ...writing, sources });
+  return await storeSources(store, options, { ...writing, sources });
 }

@@ -43,9 +43,8 @@ export interface House extends AsyncDisposable {
 
 export async function openHouse(directory: string): Promise<House> {
   giveBackFreedMemory();
-  const real = realWorld();
-  const store = await openStore(real, directory);
-  const world: World = { ...real, files: store.files };
+  const store = await openStore(realWorld(), directory);
+  const world: World = store;
   const box = ownBox(world);
   const workers = processors();
   const reader = sharedReader(async () => {
@@ -56,16 +55,16 @@ export async function openHouse(directory: string): Promise<House> {
   let nfs: Promise<NfsServer> | undefined;
   // Loaded only where it is wanted, for a quick start of all else.
   const openNfs = async (): Promise<NfsServer> =>
-    (await import('../../sessions/serve/nfs-server.ts')).openNfsServer(
-      { world, store },
-      { reader, writes: memory.writes },
-    );
+    (await import('../../sessions/serve/nfs-server.ts')).openNfsServer(store, {
+      reader,
+      writes: memory.writes,
+    });
   return {
     world,
     store,
     box,
     memory: box.of(store),
-    pointNames: pointNames(world, store),
+    pointNames: pointNames(store),
     workers,
     reader,
     // A failure is not kept: the next caller tries again.
@@ -124,10 +123,10 @@ export async function openSet(house: House, name: string, secrets: SecretSource)
 
 /** Rejects NOT_FOUND, CORRUPT, and ALTERED where it is not as this box knows it. Needs no key. */
 export async function readKnownSet(
-  { world, store, memory }: Pick<House, 'world' | 'store' | 'memory'>,
+  { store, memory }: Pick<House, 'store' | 'memory'>,
   name: string,
 ): Promise<SetRecord> {
-  const record = await readSet(world, store, name);
+  const record = await readSet(store, name);
   checkRemembered(record, await memory.look());
   return record;
 }
@@ -142,10 +141,10 @@ export function readSecret(given: GivenSecret): Secret {
 
 /** The recovery point that a person means, authentic. */
 export async function openPoint(house: House, query: string, secrets: SecretSource) {
-  const { world, store } = house;
-  const place = await findPoint(world, store, query);
+  const { store } = house;
+  const place = await findPoint(store, query);
   const set = await openSet(house, place.set, secrets);
-  return { set, point: await readPoint(world, store, set, place.id) };
+  return { set, point: await readPoint(store, set, place.id) };
 }
 
 /** What goes with everything that takes long. */

@@ -60,10 +60,7 @@ export async function mount(
   };
 }
 
-async function namesOf(
-  { world, store }: House,
-  given: readonly string[],
-): Promise<readonly string[]> {
+async function namesOf({ store }: House, given: readonly string[]): Promise<readonly string[]> {
   if (given.length > 0) return given;
-  return (await listSets(world, store)).sets.map(({ name }) => name);
+  return (await listSets(store)).sets.map(({ name }) => name);
 }

@@ -66,20 +66,17 @@ export async function keyOfDisks(
   query: string,
   secrets: SecretSource,
 ): Promise<GivenSecret | undefined> {
-  const { world, store } = house;
+  const { store } = house;
   if (await sessionNamed(house, query)) return undefined;
-  const { set } = await findPoint(world, store, query);
+  const { set } = await findPoint(store, query);
   const { slots } = await readKnownSet(house, set);
   return secrets(set, slots.length > 0 ? 'needed' : 'if given');
 }
 
 /** Undefined: it is the name of no session, so a recovery point is meant. */
-async function sessionNamed(
-  { world, store }: House,
-  id: string,
-): Promise<SessionStatus | undefined> {
+async function sessionNamed({ store }: House, id: string): Promise<SessionStatus | undefined> {
   try {
-    return await sessionStatus({ world, store }, id);
+    return await sessionStatus(store, id);
   } catch (cause) {
     if (cause instanceof SessionError && cause.code === 'NOT_FOUND') return undefined;
     throw cause;

@@ -43,9 +43,9 @@ export async function checkJob(
 export async function setOf(house: House, job: Exclude<Job, { kind: 'check' }>): Promise<string> {
   if (job.kind === 'backup') return job.request.set;
   if (job.kind === 'restore') {
-    return (await findPoint(house.world, house.store, job.request.point)).set;
+    return (await findPoint(house.store, job.request.point)).set;
   }
-  return (await sessionStatus(house, job.request.session)).record.set;
+  return (await sessionStatus(house.store, job.request.session)).record.set;
 }
 
 /** A device is opened itself; a file is made beside its name first. */

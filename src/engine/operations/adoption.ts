@@ -84,7 +84,7 @@ async function plannedOf(
   jobs: AdoptingJobs,
   older?: readonly OlderMachine[],
 ): Promise<{ readonly foreign: Foreign; readonly plan: Plan }> {
-  const listed = (await listSets(house.world, house.store)).sets;
+  const listed = (await listSets(house.store)).sets;
   const foreign = {
     sets: Object.fromEntries(listed.map((it) => [it.name, rememberedSet(it)])),
     sessions: await foreignSessions(house),
@@ -157,12 +157,12 @@ async function foreignSessions(house: House): Promise<ServedSession[]> {
 
 /** Those that can be read; the list of sessions shows the others. */
 async function servedOf(house: House): Promise<ServedSession[]> {
-  const { sessions } = await listSessions(house);
+  const { sessions } = await listSessions(house.store);
   const found: ServedSession[] = [];
   for (const { record } of sessions) {
     try {
-      const served = (await isServed(house, record.id))
-        ? await readServed(house, record.id)
+      const served = (await isServed(house.store, record.id))
+        ? await readServed(house.store, record.id)
         : undefined;
       found.push({ record, served });
     } catch (cause) {

@@ -38,7 +38,7 @@ async function ofStore(
   const { queue, schedules } = await desk.jobs();
   const guard = await desk.guard();
   const standing = guard.alarms.list().filter(stands);
-  const { sessions, damaged } = await listSessions({ world, store });
+  const { sessions, damaged } = await listSessions(store);
   const jobs = queue.list().map(({ job }) => job);
   const byState = JOB_STATES.map((state) => ({
     value: jobs.filter((job) => job.state === state).length,

@@ -54,7 +54,7 @@ export async function upgrade(
   };
   if (!confirmed || missing.length === 0) return { ...plan, upgraded: false };
   await using stack = new AsyncDisposableStack();
-  stack.use(await lockStore(world, store, 'store upgrade'));
+  stack.use(await lockStore(store, 'store upgrade'));
   const files = await jobFilesOf(house, jobs, stack);
   const { id, created, needs } = store.record;
   const gaplessFrom = await gaplessFromOf(house);
@@ -67,10 +67,10 @@ export async function upgrade(
   });
   for (const [position, set] of sets.entries()) {
     report({ event: 'progress', phase: 'records', position, total: sets.length });
-    await upgradeSet(world, store, set);
+    await upgradeSet(store, set);
   }
-  for (const session of await sessionIds(world, store)) await checkSession(house, session);
-  await checkLeases(world, store);
+  for (const session of await sessionIds(store)) await checkSession(house.store, session);
+  await checkLeases(store);
   await files.check(async () => {
     const needs = needsOf(ALL_FEATURES);
     const record = { id, created, version: 2, needs, gaplessFrom } as const;
@@ -81,9 +81,9 @@ export async function upgrade(
 }
 
 /** The release of 22 November left gaps in the packs' numbers; a check does not take them for packs that were lost. */
-async function gaplessFromOf({ world, store }: House): Promise<number | undefined> {
+async function gaplessFromOf({ store }: House): Promise<number | undefined> {
   const { record } = store;
-  return record.version === 1 ? 1 + (await lastPack(world, store)) : record.gaplessFrom;
+  return record.version === 1 ? 1 + (await lastPack(store)) : record.gaplessFrom;
 }
 
 /** Those of the service that has the store. Where none runs, none starts in the meantime. */
@@ -102,7 +102,7 @@ async function jobFilesOf(
 }
 
 async function requireStopped(house: House): Promise<void> {
-  for (const { record, holder } of (await listSessions(house)).sessions) {
+  for (const { record, holder } of (await listSessions(house.store)).sessions) {
     if (holder === undefined) continue;
     throw new SessionError('RUNNING', sessionInUse(record.id, holder));
   }
@@ -110,12 +110,12 @@ async function requireStopped(house: House): Promise<void> {
 
 /** Those of which something has to be written again, opened. */
 async function outdatedSets(house: House, secrets: SecretSource): Promise<OpenSet[]> {
-  const { world, store } = house;
+  const { store } = house;
   const open: OpenSet[] = [];
-  for (const name of await setNames(world, store)) {
+  for (const name of await setNames(store)) {
     const { seal } = await readKnownSet(house, name);
-    const problems = await checkSetRecords(world, store, name);
-    if (!seal || problems.length > 0 || (await isOutdated(world, store, name))) {
+    const problems = await checkSetRecords(store, name);
+    if (!seal || problems.length > 0 || (await isOutdated(store, name))) {
       open.push(await openSet(house, name, whereNeeded(secrets)));
     }
   }

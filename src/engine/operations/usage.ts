@@ -14,7 +14,7 @@ export async function usage({ world, store, pointNames }: House): Promise<StoreU
   const { since, bytesPerDay, fullAt } = forecastOf(samples, space, world.clock.now());
   const newest = { first: 0, count: POINTS_LOOKED_AT };
   const all = { set: undefined, machine: undefined, contains: undefined };
-  const { points } = await pageOfPoints(world, store, pointNames, { ...all, ...newest });
+  const { points } = await pageOfPoints(store, pointNames, { ...all, ...newest });
   const sum = (of: (point: (typeof points)[number]) => number): number =>
     points.reduce((total, point) => total + of(point), 0);
   return {

@@ -55,7 +55,7 @@ export async function createBackup(
   const damage: Damage[] = [];
   const tell = reporting(report, ranges !== undefined);
   const known = await knownPoint(house, { set, machine });
-  const point = await backup(world, store, {
+  const point = await backup(store, {
     set: open,
     machine,
     disks: disks.map((disk) => ({ ...disk, format: as })),
@@ -126,8 +126,8 @@ export async function points(
   house: House,
   { set, machine }: { readonly set: string | undefined; readonly machine: string | undefined },
 ): Promise<PointListing> {
-  const { world, store } = house;
-  const list = await listPoints(world, store, set);
+  const { store } = house;
+  const list = await listPoints(store, set);
   // What is listed as well need not be looked for.
   const listed = new Set(list.points.map((point) => `${point.set}/${point.id}`));
   const older = await olderMachines(house, [], (it) => {
@@ -142,10 +142,10 @@ export async function points(
 }
 
 export async function pointPage(
-  { world, store, pointNames }: House,
+  { store, pointNames }: House,
   request: PageRequest,
 ): Promise<PointListing & { readonly total: number; readonly first: number }> {
-  const { points, damaged, total } = await pageOfPoints(world, store, pointNames, request);
+  const { points, damaged, total } = await pageOfPoints(store, pointNames, request);
   return {
     points: points.map(summaryOf),
     damaged: damaged.map(({ path, reason }) => ({ path, reason })),
@@ -162,24 +162,24 @@ export async function showPoint(
 }
 
 export async function forget(house: House, query: string): Promise<{ readonly point: string }> {
-  const { world, store } = house;
+  const { store } = house;
   await checkDeletions(house);
   const place = await placeOf(house, query);
   // One that was deleted by other means can be forgotten as long as it is missed.
-  if (!place) return { point: (await forgetLost(world, store, query)).id };
+  if (!place) return { point: (await forgetLost(store, query)).id };
   // The beginning of an ID is enough to look at a recovery point, not to lose it.
   if (query !== place.id && query !== `${place.set}/${place.id}`) {
     const advice = `to forget it, give its whole ID: ${place.id}`;
     throw new CatalogError('AMBIGUOUS', `"${query}" is not the ID of a recovery point; ${advice}`);
   }
-  await forgetPoint(world, store, place);
+  await forgetPoint(store, place);
   return { point: place.id };
 }
 
 /** Undefined: it is not there. */
-async function placeOf({ world, store }: House, query: string): Promise<PointPlace | undefined> {
+async function placeOf({ store }: House, query: string): Promise<PointPlace | undefined> {
   try {
-    return await findPoint(world, store, query);
+    return await findPoint(store, query);
   } catch (cause) {
     if (!(cause instanceof CatalogError) || cause.code !== 'NOT_FOUND') throw cause;
     return undefined;

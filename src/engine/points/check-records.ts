@@ -40,7 +40,7 @@ const LENGTH_MAX = 8 * 1024 * 1024;
 /** Whether the directories are there that every store has: without them nothing else can be looked at. */
 export async function checkDirectories({ world, store }: House, tell: Tell): Promise<boolean> {
   let isWhole = true;
-  for (const problem of await linkProblems(world, store)) tell(problem);
+  for (const problem of await linkProblems(store)) tell(problem);
   for (const name of STORE_DIRECTORIES) {
     const where = join(store.directory, name);
     if ((await world.files.stat(where))?.kind === 'directory') continue;
@@ -61,8 +61,8 @@ export async function checkRecords(
   for (const problem of problems) tell(problem);
   const { damage } = await readLastPack(world.files, store.directory);
   if (damage) tell(damage);
-  for (const name of await setNames(world, store)) await checkSet(house, name, { open, tell });
-  for (const { path, reason } of (await listLeases(world, store)).damaged) {
+  for (const name of await setNames(store)) await checkSet(house, name, { open, tell });
+  for (const { path, reason } of (await listLeases(store)).damaged) {
     tell({ where: path, what: reason });
   }
   await checkSessions(house, open, tell);
@@ -77,7 +77,7 @@ async function checkSet(
   { open, tell }: { readonly open: readonly OpenSet[]; readonly tell: Tell },
 ): Promise<void> {
   const { world, store } = house;
-  for (const { path, reason } of await checkSetRecords(world, store, name)) {
+  for (const { path, reason } of await checkSetRecords(store, name)) {
     tell({ where: path, what: reason });
   }
   const directory = setDirectory(store, name);
@@ -104,7 +104,7 @@ async function checkSessions(
 ): Promise<void> {
   const { files } = world;
   const parent = join(store.directory, 'sessions');
-  const ids = new Set(await sessionIds(world, store));
+  const ids = new Set(await sessionIds(store));
   for (const name of await files.list(parent)) {
     const directory = join(parent, name);
     if (ids.has(name) || (await files.stat(directory))?.kind !== 'directory') continue;
@@ -119,13 +119,13 @@ async function checkSessions(
   }
   for (const id of ids) {
     try {
-      const session = await readJournal(world, store, id);
+      const session = await readJournal(store, id);
       if (!session) continue;
       const keys = open.find(({ name }) => name === session.set)?.keys;
-      for (const what of await sessionDamage({ world, store }, session, keys)) {
+      for (const what of await sessionDamage(store, session, keys)) {
         tell({ where: `session ${id}`, what });
       }
-      if (await isServed({ world, store }, id)) await readServed({ world, store }, id);
+      if (await isServed(store, id)) await readServed(store, id);
       // A damaged one was reported with the leases.
       const isLeased = (await files.stat(leasePath(store, id))) !== undefined;
       if (session.phase === 'ready' && !isLeased) {

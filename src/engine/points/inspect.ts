@@ -63,8 +63,8 @@ export async function catPoint(house: House, query: string, secrets: SecretSourc
   return (await openPoint(house, query, secrets)).point;
 }
 
-export async function catSet({ world, store }: House, name: string) {
-  return readSet(world, store, name);
+export async function catSet({ store }: House, name: string) {
+  return readSet(store, name);
 }
 
 export async function catProfile(
@@ -73,13 +73,13 @@ export async function catProfile(
   secrets: SecretSource,
 ) {
   const open = await openSet(house, set, secrets);
-  const profile = await loadProfile(house.world, house.store, open, machine);
+  const profile = await loadProfile(house.store, open, machine);
   if (profile) return profile;
   throw new CatalogError('NOT_FOUND', `set "${set}" has no boot profile of "${machine}"`);
 }
 
-export async function catSession({ world, store }: House, id: string) {
-  const record = await readJournal(world, store, id);
+export async function catSession({ store }: House, id: string) {
+  const record = await readJournal(store, id);
   if (record) return record;
   throw new SessionError('NOT_FOUND', `there is no session "${id}"`);
 }

@@ -31,7 +31,7 @@ export async function notePublished(
 ): Promise<void> {
   if (!store.has('point-chain')) return;
   try {
-    const record = await readPoint(world, store, set, id);
+    const record = await readPoint(store, set, id);
     const link = await linkToFile(world, pointPath(store, record), record);
     if (!link) return;
     const { sequence, digest } = link;
@@ -51,7 +51,7 @@ export type OlderMachine = MachineInSet & RecordProblem & Pick<Published, 'point
 
 /** Machines of which the store has an older state than this box published, out of those that `isWanted` accepts. */
 export async function olderMachines(
-  { world, store, memory }: House,
+  { store, memory }: House,
   open: readonly OpenSet[],
   isWanted: (published: Published) => boolean = () => true,
 ): Promise<OlderMachine[]> {
@@ -60,7 +60,7 @@ export async function olderMachines(
     if (!isWanted(published)) continue;
     const { set, machine, point } = published;
     const key = open.find(({ name }) => name === set)?.keys.record;
-    const problem = await olderState(world, store, knownOf(published), key);
+    const problem = await olderState(store, knownOf(published), key);
     if (problem) found.push({ set, machine, point, ...problem });
   }
   return found;

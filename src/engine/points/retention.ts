@@ -20,7 +20,7 @@ export async function retain(
   checkRetention(retention);
   if (!dryRun) await checkDeletions(house);
   await readKnownSet(house, set);
-  const { points } = await listPoints(world, store, set);
+  const { points } = await listPoints(store, set);
   const counted = points.filter(
     (point) => point.origin === 'backup' && (machine === undefined || point.machine === machine),
   );
@@ -33,7 +33,7 @@ export async function retain(
   const inUse: string[] = [];
   for (const { id } of gone) {
     try {
-      if (!dryRun) await forgetPoint(world, store, { set, id });
+      if (!dryRun) await forgetPoint(store, { set, id });
       forgotten.push(id);
     } catch (cause) {
       if (!(cause instanceof CatalogError) || cause.code !== 'IN_USE') throw cause;

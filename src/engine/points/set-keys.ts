@@ -25,7 +25,7 @@ export async function exportKey(
 
 /** Rejects WRONG_KEY, NOT_FOUND. */
 export async function importKey(
-  { world, store }: House,
+  { store }: House,
   { set, key: text }: RequestOf<'set/import-key'>,
   given: GivenSecret | undefined,
 ): Promise<ResultOf<'set/import-key'>> {
@@ -35,6 +35,6 @@ export async function importKey(
     throw new CatalogError('WRONG_KEY', what);
   }
   const passphrase = newPassphrase(given);
-  const { recoveryKey } = await importSetKey(world, store, set, { key, passphrase });
+  const { recoveryKey } = await importSetKey(store, set, { key, passphrase });
   return { set, recoveryKey };
 }

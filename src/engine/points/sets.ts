@@ -12,11 +12,11 @@ export interface NewSet extends Omit<SetSummary, 'problem'> {
 }
 
 export async function makeSet(
-  { world, store, memory }: House,
+  { store, memory }: House,
   name: string,
   passphrase: Uint8Array | undefined,
 ): Promise<NewSet> {
-  const { record, recoveryKey } = await createSet(world, store, name, { passphrase });
+  const { record, recoveryKey } = await createSet(store, name, { passphrase });
   await rememberSet(memory, record);
   return { ...summary(record), recoveryKey: recoveryKey ?? null };
 }
@@ -27,8 +27,8 @@ export function newPassphrase(given: GivenSecret | undefined): Uint8Array {
   throw new SchemaError(['secret'], 'the passphrase of the new set is missing');
 }
 
-export async function sets({ world, store, memory }: House): Promise<ResultOf<'set/list'>> {
-  const { sets, damaged } = await listSets(world, store);
+export async function sets({ store, memory }: House): Promise<ResultOf<'set/list'>> {
+  const { sets, damaged } = await listSets(store);
   const remembered = await memory.look();
   return {
     sets: sets.map((it) => ({ ...summary(it), problem: alterationOf(it, remembered) ?? null })),

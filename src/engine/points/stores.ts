@@ -44,7 +44,7 @@ export async function checkStore(
   house: House,
   { readData, secrets, signal, report }: CheckOptions,
 ): Promise<CheckResult> {
-  const { world, store } = house;
+  const { store } = house;
   const { problems, onProblem, end } = problemList(store.directory);
   if (!(await checkDirectories(house, onProblem))) {
     const nothing = { packs: 0, frames: 0, bytes: 0, points: 0, locked: [], wrongKey: [] };
@@ -52,7 +52,7 @@ export async function checkStore(
   }
   const { open, locked, wrongKey } = await openSets(house, secrets, onProblem);
   await checkRecords(house, open, onProblem);
-  const missing = await missingPacks(world, store);
+  const missing = await missingPacks(store);
   const domains = new Map(open.map(({ record, keys }) => [hexOf(record.domain), keys]));
 
   const packs = await checkPacks(store.packs, {
@@ -64,19 +64,19 @@ export async function checkStore(
       report({ event: 'progress', phase: 'packs', position, total, readBytes }),
   });
   let points = 0;
-  for (const name of await setNames(world, store)) {
+  for (const name of await setNames(store)) {
     points += await checkPoints(house, name, { open, onProblem, signal });
   }
   for (const { path, reason } of await olderMachines(house, open)) {
     onProblem({ where: path, what: reason });
   }
   // Where every tree was walked, what they lack was reported block by block.
-  const isAllOpen = open.length === (await setNames(world, store)).length;
-  for (const it of isAllOpen ? [] : await missingPackProblems(world, store, missing)) onProblem(it);
+  const isAllOpen = open.length === (await setNames(store)).length;
+  for (const it of isAllOpen ? [] : await missingPackProblems(store, missing)) onProblem(it);
   end();
   return {
     ...{ ...packs, points, locked, wrongKey, problems },
-    plainSessions: await plainSessions(house),
+    plainSessions: await plainSessions(house.store),
     strays: await findStrays(house),
   };
 }
@@ -111,7 +111,7 @@ async function openSets(
   const open: OpenSet[] = [];
   const locked: string[] = [];
   const tried: string[] = [];
-  for (const name of await setNames(house.world, house.store)) {
+  for (const name of await setNames(house.store)) {
     let isGiven = false;
     const given: SecretSource = async (...asked) => {
       const secret = await whereNeeded(secrets)(...asked);
@@ -123,8 +123,8 @@ async function openSets(
     } catch (cause) {
       if (cause instanceof CatalogError && cause.code !== 'WRONG_KEY') {
         // What is wrong with its copies is reported with the records.
-        const { world, store } = house;
-        const isReported = (await checkSetRecords(world, store, name)).length > 0;
+        const { store } = house;
+        const isReported = (await checkSetRecords(store, name)).length > 0;
         if (!isReported || cause.code === 'ALTERED') {
           onProblem({ where: `set ${name}`, what: cause.message });
         }
@@ -141,7 +141,7 @@ async function openSets(
 
 /** With the set's keys records are authenticated and manifests walked; without, records are parsed. */
 async function checkPoints(
-  { world, store }: House,
+  { store }: House,
   name: string,
   {
     open,
@@ -155,8 +155,8 @@ async function checkPoints(
 ): Promise<number> {
   const set = open.find((it) => it.name === name);
   const checker = set && manifestChecker(store.packs, set.keys, onProblem);
-  const { points, damaged } = await listPoints(world, store, name, set?.keys);
-  const chain = await checkChain(world, store, name, set?.keys);
+  const { points, damaged } = await listPoints(store, name, set?.keys);
+  const chain = await checkChain(store, name, set?.keys);
   for (const { path, reason } of [...damaged, ...chain]) onProblem({ where: path, what: reason });
   for (const point of points) {
     signal.throwIfAborted();
@@ -165,9 +165,9 @@ async function checkPoints(
   return points.length;
 }
 
-export async function remakeIndex({ world, store }: House, report: Report): Promise<RebuiltIndex> {
+export async function remakeIndex({ store }: House, report: Report): Promise<RebuiltIndex> {
   const damage: Damage[] = [];
-  await rebuildIndex(world, store, {
+  await rebuildIndex(store, {
     onIndexing: (position, total) =>
       report({ event: 'progress', phase: 'indexing', position, total }),
     onDamage(where, what) {

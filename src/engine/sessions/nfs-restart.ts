@@ -30,12 +30,12 @@ export async function holdNfs(
 }
 
 /** Sessions that this box did not order are not even looked for: see adoption.ts. */
-async function nfsSessions({ world, store, memory }: House): Promise<SessionRecord[]> {
+async function nfsSessions({ store, memory }: House): Promise<SessionRecord[]> {
   const { isOurs } = await memory.look();
   const found: SessionRecord[] = [];
-  for (const id of await sessionIds(world, store)) {
+  for (const id of await sessionIds(store)) {
     try {
-      const session = await readJournal(world, store, id);
+      const session = await readJournal(store, id);
       if (session?.nfs && isOurs(sessionOrder(session))) found.push(session);
     } catch (cause) {
       // One that is damaged cannot be resumed either, which is told there.

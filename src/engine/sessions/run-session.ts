@@ -147,7 +147,7 @@ async function run(
     ({ set, point } = await openPoint(house, request.what.point, secrets));
     const { whenFull } = request.what;
     session = stack.use(
-      await startSession({ world, store }, point, {
+      await startSession(store, point, {
         listen: request.listen,
         sockets,
         tls: tls !== undefined,
@@ -157,13 +157,13 @@ async function run(
     );
     onNew(session.record.id);
   } else {
-    const { record } = await sessionStatus({ world, store }, request.what.session);
+    const { record } = await sessionStatus(store, request.what.session);
     // The point is read from the record here: no key is asked for where the session is refused anyway.
     await requireOwnSession(memory, record);
     set = await openSet(house, record.set, secrets);
-    point = await readPoint(world, store, set, record.point);
+    point = await readPoint(store, set, record.point);
     const secured = { tls: tls !== undefined };
-    session = stack.use(await resumeSession({ world, store }, record.id, secured));
+    session = stack.use(await resumeSession(store, record.id, secured));
     // As it is now that no other process can change it.
     await requireOwnSession(memory, session.record);
   }
@@ -173,7 +173,7 @@ async function run(
   const lost = new Set<string>();
   const { reader } = stack.use(await house.reader());
   const served = stack.use(
-    await (await serving()).serveSession({ world, store }, record, {
+    await (await serving()).serveSession(store, record, {
       ...{ set, point, reader, shared: house.disks, memory: house.guestMemory },
       tls,
       nfs: place && { place, server: await house.nfs() },
@@ -283,7 +283,7 @@ export async function sessions(
   house: House,
   whyWaiting: WhyWaiting,
 ): Promise<ResultOf<'session/list'>> {
-  const { sessions, damaged } = await listSessions(house);
+  const { sessions, damaged } = await listSessions(house.store);
   const remembered = await house.memory.look();
   return {
     sessions: sessions.map((it) => summaryOf(house, it, { whyWaiting, remembered })),
@@ -297,7 +297,7 @@ export async function showSession(
   { whyWaiting, overlay }: { readonly whyWaiting: WhyWaiting; readonly overlay: OverlayOfSession },
 ): Promise<ShownSession> {
   const remembered = await house.memory.look();
-  const status = await sessionStatus(house, id);
+  const status = await sessionStatus(house.store, id);
   const { record, holder } = status;
   return {
     ...summaryOf(house, status, { whyWaiting, remembered }),
@@ -309,16 +309,16 @@ export async function showSession(
 /** Which kind it is only the service notes. */
 async function tlsOf(house: House, { id, tls }: SessionRecord): Promise<AttachedDisk['tls']> {
   if (!tls) return undefined;
-  if (!(await isServed(house, id))) return 'x509';
-  return (await readServed(house, id)).tls?.kind ?? 'x509';
+  if (!(await isServed(house.store, id))) return 'x509';
+  return (await readServed(house.store, id)).tls?.kind ?? 'x509';
 }
 
 export async function discard(
-  { world, store, memory }: House,
+  { store, memory }: House,
   id: string,
   tell: (message: string) => void,
 ): Promise<void> {
-  await discardSession({ world, store }, id);
+  await discardSession(store, id);
   await forgetSession(memory, id, { tell });
 }
 
@@ -327,15 +327,15 @@ export async function keep(
   id: string,
   { secrets, signal, report }: WorkOptions,
 ): Promise<KeptSession> {
-  const { world, store, workers, memory } = house;
+  const { store, workers, memory } = house;
   const damage: Damage[] = [];
-  const { record } = await sessionStatus({ world, store }, id);
+  const { record } = await sessionStatus(store, id);
   await requireOwnSession(memory, record);
   const set = await openSet(house, record.set, secrets);
   const sizes = new Map(record.disks.map(({ name, size }) => [name, size]));
   const { keepSession } = await import('../../sessions/finish/keep-session.ts');
   const tell = (message: string): void => report({ event: 'notice', message });
-  const { point } = await keepSession({ world, store }, id, {
+  const { point } = await keepSession(store, id, {
     allow: (held) => requireOwnSession(memory, held),
     known: await knownPoint(house, { set: record.set, machine: record.machine }),
     set,

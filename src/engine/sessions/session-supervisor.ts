@@ -105,7 +105,7 @@ export function sessionKeeper(house: House, options: KeeperOptions): SessionKeep
         ),
       ),
     async log(id) {
-      await sessionStatus(house, id);
+      await sessionStatus(house.store, id);
       return log.lines(id);
     },
     exports: () =>
@@ -126,8 +126,8 @@ export function sessionKeeper(house: House, options: KeeperOptions): SessionKeep
     stop: (id) =>
       turn(id, async () => {
         if (!held.kept.has(id)) {
-          await sessionStatus(house, id);
-          if (!(await isServed(house, id))) runningHere(id);
+          await sessionStatus(house.store, id);
+          if (!(await isServed(house.store, id))) runningHere(id);
         }
         // First: a crash from here on leaves it stopped, as was asked for.
         await unserve(house, id, onEvent);
@@ -190,7 +190,7 @@ function heldSessions(house: House, onEvent: KeeperOptions['onEvent']): HeldSess
     const signal = asking ? AbortSignal.any([closing.signal, asking]) : closing.signal;
     signal.throwIfAborted();
     const { what } = request;
-    const wasServed = what.kind === 'resume' && (await isServed(house, what.session));
+    const wasServed = what.kind === 'resume' && (await isServed(house.store, what.session));
     const audience = new Set<Report>();
     let id: string | undefined;
     const running = await recover(house, request, {
@@ -212,7 +212,7 @@ function heldSessions(house: House, onEvent: KeeperOptions['onEvent']): HeldSess
     undo.use(running);
     signal.throwIfAborted();
     // Before anyone is told that it runs: from then on a crash must not lose it.
-    await markServed(house, session, { tls: request.tls });
+    await markServed(house.store, session, { tls: request.tls });
     await rememberServed(house, session, request.tls, onEvent);
     signal.throwIfAborted();
     undo.move();
@@ -270,8 +270,8 @@ function resumptionOf(
   async function resume(id: string): Promise<void> {
     try {
       // Somebody may have started or stopped it meanwhile.
-      if (kept.has(id) || !(await isServed(house, id))) return void waiting.delete(id);
-      const served = await readServed(house, id);
+      if (kept.has(id) || !(await isServed(house.store, id))) return void waiting.delete(id);
+      const served = await readServed(house.store, id);
       // Another record may have been written in the meantime.
       if (!(await house.memory.look()).isOurs(servedOrder(id, served))) {
         return void waiting.delete(id);
@@ -332,9 +332,9 @@ function resumptionOf(
 async function ownServed(house: House): Promise<string[]> {
   const { isOurs } = await house.memory.look();
   const found: string[] = [];
-  for (const id of await servedSessions(house)) {
+  for (const id of await servedSessions(house.store)) {
     try {
-      if (isOurs(servedOrder(id, await readServed(house, id)))) found.push(id);
+      if (isOurs(servedOrder(id, await readServed(house.store, id)))) found.push(id);
     } catch (cause) {
       if (!(cause instanceof SessionError || cause instanceof SystemError)) throw cause;
       // It is to run, as far as the box knows: why it cannot is reported when it is resumed.
@@ -366,7 +366,7 @@ async function unserve(
   session: string,
   onEvent: KeeperOptions['onEvent'],
 ): Promise<void> {
-  await unmarkServed(house, session);
+  await unmarkServed(house.store, session);
   const tell = (message: string): void => onEvent({ kind: 'notice', session, message });
   await forgetSession(house.memory, session, { kinds: ['served'], tell });
 }

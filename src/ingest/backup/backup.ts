@@ -15,7 +15,6 @@ import { lostSegments } from '../../store/write/lost-segments.ts';
 import type { SegmentRange } from '../../store/write/tree-builder.ts';
 import type { Store } from '../../store/directory/store.ts';
 import { formatSize } from '../../lib/sizes.ts';
-import type { World } from '../../sys/world.ts';
 import { type ChangedBlocks, requireWithin, touchedPieces } from './changed-blocks.ts';
 import type { Scope } from './copy-disk.ts';
 import {
@@ -80,18 +79,14 @@ export type BackupEvent =
  * stored; what was stored is found again by a repeat. Rejects, and publishes nothing, if a source
  * cannot be read to its end.
  */
-export async function backup(
-  world: World,
-  store: Store,
-  options: BackupOptions,
-): Promise<PointRecord> {
+export async function backup(store: Store, options: BackupOptions): Promise<PointRecord> {
   const { set, machine, disks, isSecret, workers, onEvent } = options;
   await using stack = new AsyncDisposableStack();
   // Sources first: what is wrong with them should be told before anything is locked.
   const sources: NamedSource[] = [];
-  const limited = whileThereIsRoom(world, store);
+  const limited = whileThereIsRoom(store);
   for (const { name, where, format } of disks) {
-    const source = stack.use(await openSource(world, where, { format, isSecret }));
+    const source = stack.use(await openSource(store, where, { format, isSecret }));
     sources.push({ ...source, name, device: limited(source.device) });
   }
   const writing = {
@@ -101,8 +96,8 @@ export async function backup(
     onIndexing: (done: number, total: number) => onEvent({ kind: 'indexing', done, total }),
     onDamage: (where: string, what: string) => onEvent({ kind: 'damage', where, what }),
   };
-  return await withMachineWriting(world, store, writing, (parts) =>
-    storeSources(world, store, options, { ...parts, sources }),
+  return await withMachineWriting(store, writing, (parts) =>
+    storeSources(store, options, { ...parts, sources }),
   );
 }
 
@@ -117,21 +112,20 @@ export interface NamedSource {
 
 /** The backup itself, once all that it needs is open: everything is lent. */
 export async function storeSources(
-  world: World,
   store: Store,
   options: MachineOptions,
   parts: MachineWriting & { readonly sources: readonly NamedSource[] },
 ): Promise<PointRecord> {
   const { machine, known, signal, onEvent } = options;
   const { sources, writer } = parts;
-  const base = await baseOf(world, store, options);
+  const base = await baseOf(store, options);
   const starts = new Map<string, number>();
   let total = 0;
   for (const { name, device } of sources) {
     starts.set(name, total);
     total += device.geometry.size;
   }
-  return storeMachine(world, store, parts, {
+  return storeMachine(store, parts, {
     machine,
     known,
     signal,
@@ -161,23 +155,21 @@ interface Base {
 
 /** Rejects CORRUPT, BAD_CHANGES. */
 async function baseOf(
-  world: World,
   store: Store,
   { set, machine, changed, known, onEvent }: MachineOptions,
 ): Promise<Base> {
   const older =
-    known &&
-    (await olderState(world, store, { set: set.name, machine, point: known }, set.keys.record));
+    known && (await olderState(store, { set: set.name, machine, point: known }, set.keys.record));
   if (older) onEvent({ kind: 'damage', where: older.path, what: older.reason });
   if (changed?.since !== undefined) {
     const { since } = changed;
-    if (await isPublished(world, store, { set: set.name, id: since })) {
-      const parent = await readPoint(world, store, set, since);
+    if (await isPublished(store, { set: set.name, id: since })) {
+      const parent = await readPoint(store, set, since);
       if (parent.machine === machine) return { parent, gap: undefined };
       throw new IngestError('BAD_CHANGES', `${since} is a recovery point of ${parent.machine}`);
     }
   }
-  const { point: parent, damaged, forgotten } = await newestBackup(world, store, set, machine);
+  const { point: parent, damaged, forgotten } = await newestBackup(store, set, machine);
   if (!changed) return { parent, gap: undefined };
   if (changed.since !== undefined) {
     const gap = 'the recovery point that the changes are counted from is not there any more';

@@ -20,7 +20,6 @@ import {
   type WriterOptions,
 } from '../../store/write/store-writer.ts';
 import type { Rewritten } from '../../store/write/tree-builder.ts';
-import type { World } from '../../sys/world.ts';
 import { copyDisk, type Scope } from './copy-disk.ts';
 
 /*
@@ -71,15 +70,14 @@ export interface MachineWritingOptions extends Omit<WriterOptions, 'domain'> {
 
 /** The store's writer, and encode threads, for `work`; see `withStoreWriter`, which may begin it once more. */
 export async function withMachineWriting<Result>(
-  world: World,
   store: Store,
   { set, workers, ...options }: MachineWritingOptions,
   work: (writing: MachineWriting) => Promise<Result>,
 ): Promise<Result> {
   const { keys, record } = set;
   const { domain, cutting } = record;
-  const { random } = world;
-  return await withStoreWriter(world, store, { ...options, domain }, async (writer) => {
+  const { random } = store;
+  return await withStoreWriter(store, { ...options, domain }, async (writer) => {
     await using encoder = encoderPool({ keys, cutting, random, writer, workers });
     return await work(machineWriting(store, { set, writer, encoder }));
   });
@@ -95,7 +93,6 @@ export function machineWriting(
 
 /** Rejects, and publishes nothing, if a disk cannot be read to its end. */
 export async function storeMachine(
-  world: World,
   store: Store,
   writing: MachineWriting,
   { id, machine, parent, origin, known, disks, onProgress, onStored, signal }: NewPoint,
@@ -107,7 +104,7 @@ export async function storeMachine(
     const { name, sectorSize, from: source, device } = disk;
     const { size } = device.geometry;
     const before = readBytes;
-    const made = await storeDisk(world, writing, disk, {
+    const made = await storeDisk(store, writing, disk, {
       signal,
       onProgress: (position, read) => onProgress(name, position, before + read),
     });
@@ -120,18 +117,18 @@ export async function storeMachine(
   await onStored(stored);
   const { storedBytes } = writer.stats;
   const draft = {
-    id: id ?? newPointId(world, machine),
+    id: id ?? newPointId(store, machine),
     machine,
     parent,
     origin,
     disks: stored,
     stats: { readBytes, storedBytes },
   };
-  return publishPoint(world, store, set, draft, known);
+  return publishPoint(store, set, draft, known);
 }
 
 async function storeDisk(
-  { random }: World,
+  { random }: Store,
   { set, writer, encoder, nodes }: MachineWriting,
   { device, base: parent, scope, rewritten }: MachineDisk,
   { signal, onProgress }: Omit<Parameters<typeof copyDisk>[2], 'scope'>,

@@ -6,17 +6,13 @@ import { formatSize } from '../../lib/sizes.ts';
 import { backupReserve } from '../../store/directory/space-reserve.ts';
 import type { Store } from '../../store/directory/store.ts';
 import { StoreError } from '../../store/packs/store-error.ts';
-import type { World } from '../../sys/world.ts';
 
 /**
  * Sources that are read only while the store has room for what comes of it, as if nothing of it were there yet: reads
  * reject NO_SPACE (StoreError) before a backup takes what is kept for sessions.
  */
-export function whileThereIsRoom(
-  { files, clock }: World,
-  store: Store,
-): (source: BlockDevice) => BlockDevice {
-  const { directory, space } = store;
+export function whileThereIsRoom(store: Store): (source: BlockDevice) => BlockDevice {
+  const { files, clock, directory, space } = store;
   let kept = 0;
   const room = spaceGuard({
     ...{ space, clock, whenFull: 'refuse' },

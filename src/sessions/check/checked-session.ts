@@ -1,20 +1,20 @@
+import type { Store } from '../../store/directory/store.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
 import { isServed, markServed, readServed } from '../state/served-sessions.ts';
 import { SessionError } from '../state/session-error.ts';
 import { writeJournal } from '../state/session-files.ts';
-import type { SessionHouse } from '../state/session-store.ts';
 import { holdFound } from '../state/held-session.ts';
 
 /**
  * For `checked-records`: writes a session's records again, with checksums. What is damaged stays as it is. Rejects
  * RUNNING where a process serves it.
  */
-export async function checkSession(house: SessionHouse, id: string): Promise<void> {
+export async function checkSession(store: Store, id: string): Promise<void> {
   try {
-    const { record, lock } = await holdFound(house, id);
+    const { record, lock } = await holdFound(store, id);
     await using _lock = lock;
-    await writeJournal(house.world, house.store, record);
-    if (await isServed(house, id)) await markServed(house, id, await readServed(house, id));
+    await writeJournal(store, record);
+    if (await isServed(store, id)) await markServed(store, id, await readServed(store, id));
   } catch (cause) {
     if (cause instanceof SessionError && cause.code === 'CORRUPT') return;
     if (cause instanceof SystemError && cause.code === 'NOT_FOUND') return;

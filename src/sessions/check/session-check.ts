@@ -3,13 +3,13 @@ import { checkOverlay } from '../../block/overlay/overlay.ts';
 import { checkSealedOverlay } from '../../block/sealed/check.ts';
 import type { DomainKeys } from '../../formats/store/packs/frame.ts';
 import type { SessionRecord } from '../../formats/store/sessions/session.ts';
+import type { Store } from '../../store/directory/store.ts';
 import { SessionError } from '../state/session-error.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
 import { checkSessionTree } from '../../vfs/session-tree.ts';
 import { TreeError } from '../../vfs/tree-error.ts';
 import { machineFiles } from '../guest/machine-files.ts';
 import { readJournal, sessionDirectory, sessionIds } from '../state/session-files.ts';
-import type { SessionHouse } from '../state/session-store.ts';
 import { overlayKeyOf } from '../state/session-overlays.ts';
 
 /**
@@ -17,14 +17,14 @@ import { overlayKeyOf } from '../state/session-overlays.ts';
  * its set it is not seen whether each page is as it was sealed.
  */
 export async function sessionDamage(
-  { world, store }: SessionHouse,
+  store: Store,
   session: SessionRecord,
   keys?: DomainKeys,
 ): Promise<readonly string[]> {
   const { id, phase, disks, sealed } = session;
   // Before and after these its files come and go.
   if (phase !== 'ready' && phase !== 'keeping') return [];
-  const { files, clock } = world;
+  const { files, clock } = store;
   const directory = sessionDirectory(store, id);
   const damage: string[] = [];
   async function find(check: () => Promise<void>): Promise<void> {
@@ -61,16 +61,16 @@ export async function sessionDamage(
   });
   if (damage.length === 0) return [];
   // It may have been kept or discarded in the meantime.
-  const now = await readJournal(world, store, id);
+  const now = await readJournal(store, id);
   return now?.phase === phase ? damage : [];
 }
 
 /** IDs of sessions of which something that guests wrote lies in plain text, by an older version. */
-export async function plainSessions({ world, store }: SessionHouse): Promise<string[]> {
+export async function plainSessions(store: Store): Promise<string[]> {
   const found: string[] = [];
-  for (const id of await sessionIds(world, store)) {
+  for (const id of await sessionIds(store)) {
     try {
-      const session = await readJournal(world, store, id);
+      const session = await readJournal(store, id);
       if (session && (!session.sealed || session.sealed.overPlain)) found.push(id);
     } catch (cause) {
       // A damaged journal is reported as such.

@@ -12,6 +12,7 @@ import {
   withMachineWriting,
 } from '../../ingest/backup/store-machine.ts';
 import { formatSize } from '../../lib/sizes.ts';
+import type { Store } from '../../store/directory/store.ts';
 import { type BlockReader, openBlockReader } from '../../store/read/block-reader.ts';
 import { lostSegments } from '../../store/write/lost-segments.ts';
 import { manifestDisk } from '../../store/read/manifest-disk.ts';
@@ -19,7 +20,7 @@ import { SystemError } from '../../sys/base/system-error.ts';
 import { SessionError } from '../state/session-error.ts';
 import { advance } from '../state/session-executor.ts';
 import { next } from '../state/session-state.ts';
-import { type SessionHouse, sessionSpace } from '../state/session-store.ts';
+import { sessionSpace } from '../state/session-space.ts';
 import { overlayOf } from '../state/session-overlays.ts';
 import { readJournal, sessionJournal, writeJournal } from '../state/session-files.ts';
 import { holdFound, stepsWithoutKeys } from '../state/held-session.ts';
@@ -43,41 +44,40 @@ export interface KeepOptions {
  * being discarded.
  */
 export async function keepSession(
-  house: SessionHouse,
+  store: Store,
   id: string,
   { set, workers, known, allow, onProgress, onDamage, signal }: KeepOptions,
 ): Promise<{ readonly point: string }> {
-  const { world, store } = house;
   await using stack = new AsyncDisposableStack();
-  const { record, lock } = await holdFound(house, id);
+  const { record, lock } = await holdFound(store, id);
   stack.use(lock);
   await allow?.(record);
   const reader = stack.use(openBlockReader(store, {}));
   const writing = { set, workers, holder: `session keep ${id}`, onDamage };
-  const point = await withMachineWriting(world, store, writing, (parts) =>
-    keepHeld(house, record, { ...parts, reader, known, onProgress, onDamage, signal }),
+  const point = await withMachineWriting(store, writing, (parts) =>
+    keepHeld(store, record, { ...parts, reader, known, onProgress, onDamage, signal }),
   );
   return { point };
 }
 
 /** The same of a session that the caller holds, with all open that it needs, which is lent; answers the point's ID. */
 export async function keepHeld(
-  house: SessionHouse,
+  store: Store,
   record: SessionRecord,
   parts: KeepParts,
 ): Promise<string> {
-  const as = record.keepAs ?? newPointId(house.world, record.machine);
+  const as = record.keepAs ?? newPointId(store, record.machine);
   await advance(
-    house,
+    store,
     record,
     { kind: 'keep', as },
     {
-      ...stepsWithoutKeys(house),
+      ...stepsWithoutKeys(store),
       async publish(session) {
         try {
-          await publish(house, session, parts);
+          await publish(store, session, parts);
         } catch (cause) {
-          await giveUp(house, session);
+          await giveUp(store, session);
           if (!isDamage(cause)) throw cause;
           throw notKept(
             session,
@@ -95,11 +95,11 @@ export async function keepHeld(
  * Lets the session be resumed again, unless its recovery point is there. A full disk, or a bad one, has no room for
  * that: then another `keep`, or `discard`, ends it.
  */
-async function giveUp({ world, store }: SessionHouse, { id }: SessionRecord): Promise<void> {
+async function giveUp(store: Store, { id }: SessionRecord): Promise<void> {
   try {
-    const session = (await readJournal(world, store, id))!;
-    if (await isPublished(world, store, { set: session.set, id: session.keepAs! })) return;
-    await writeJournal(world, store, next(session, { kind: 'not kept' })!);
+    const session = (await readJournal(store, id))!;
+    if (await isPublished(store, { set: session.set, id: session.keepAs! })) return;
+    await writeJournal(store, next(session, { kind: 'not kept' })!);
   } catch (cause) {
     if (!(cause instanceof SystemError) && !(cause instanceof SessionError)) throw cause;
   }
@@ -125,34 +125,29 @@ export interface KeepParts extends MachineWriting {
 }
 
 /** Makes a recovery point of what the session's disks hold, reading only where they were written. */
-async function publish(
-  house: SessionHouse,
-  session: SessionRecord,
-  parts: KeepParts,
-): Promise<void> {
-  const { world, store } = house;
+async function publish(store: Store, session: SessionRecord, parts: KeepParts): Promise<void> {
   const { set, known, signal, onProgress } = parts;
   const id = session.keepAs!;
   // Done already, before a crash.
-  if (await isPublished(world, store, { set: set.name, id })) return;
-  const point = await readPoint(world, store, set, session.point);
+  if (await isPublished(store, { set: set.name, id })) return;
+  const point = await readPoint(store, set, session.point);
   const { machine } = point;
-  await storeMachine(world, store, parts, {
+  await storeMachine(store, parts, {
     id,
     machine,
     known,
     signal,
     parent: point.id,
     origin: 'session',
-    disks: writtenDisks(house, session, point.disks, parts),
+    disks: writtenDisks(store, session, point.disks, parts),
     onProgress: (disk, position) => onProgress?.(disk, position),
-    onStored: (disks) => reportLoss(house, id, { ...parts, disks, before: point.disks }),
+    onStored: (disks) => reportLoss(store, id, { ...parts, disks, before: point.disks }),
   });
 }
 
 /** What the session began from may have lost something that no guest has written again: the new point lacks it too. */
 async function reportLoss(
-  { store: { packs } }: SessionHouse,
+  { packs }: Store,
   id: string,
   {
     writer,
@@ -178,18 +173,18 @@ async function reportLoss(
 }
 
 async function* writtenDisks(
-  house: SessionHouse,
+  store: Store,
   session: SessionRecord,
   disks: readonly PointDisk[],
   { set, reader }: KeepParts,
 ): AsyncGenerator<MachineDisk> {
   const { keys } = set;
-  const { begin } = sessionJournal(house.world, house.store, session);
-  const space = sessionSpace(house, session);
+  const { begin } = sessionJournal(store, session);
+  const space = sessionSpace(store, session);
   for (const disk of disks) {
     const { name, size, sectorSize } = disk;
     await using base = manifestDisk(reader, { name, root: disk, keys });
-    await using overlay = await overlayOf(house, session, { disk, set, base, space, begin });
+    await using overlay = await overlayOf(store, session, { disk, set, base, space, begin });
     // Any page may be an older one than the guest wrote: that must not become a recovery point.
     if (overlay.readOnly !== undefined) {
       throw notKept(session, overlay.readOnly, 'Then discard it');

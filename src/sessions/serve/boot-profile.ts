@@ -6,8 +6,8 @@ import {
   PROFILE_RANGES_MAX,
 } from '../../formats/store/catalog/profile.ts';
 import { GiB, MiB } from '../../lib/sizes.ts';
+import type { Store } from '../../store/directory/store.ts';
 import type { DiskRange, ManifestDisk } from '../../store/read/manifest-disk.ts';
-import type { SessionHouse } from '../state/session-store.ts';
 
 /** A boot is over by then. */
 export const RECORD_MS = 5 * 60_000;
@@ -41,15 +41,11 @@ export function recordBoot(disks: ReadonlyMap<string, ManifestDisk>) {
 }
 
 /** Keeps the profile, unless it is that of a start which did not get as far as the one before. */
-export async function keepProfile(
-  { world, store }: SessionHouse,
-  set: OpenSet,
-  profile: BootProfile,
-): Promise<void> {
-  const before = await loadProfile(world, store, set, profile.machine);
+export async function keepProfile(store: Store, set: OpenSet, profile: BootProfile): Promise<void> {
+  const before = await loadProfile(store, set, profile.machine);
   const share = before ? lengthOf(profile) / Math.max(1, lengthOf(before)) : 1;
   if (lengthOf(profile) < MiB || share < SHARE_MIN) return;
-  await saveProfile(world, store, set, profile);
+  await saveProfile(store, set, profile);
 }
 
 /** Reads what the last boot read, in the order of the packs, behind whatever the guest wants now. */

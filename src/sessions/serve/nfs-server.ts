@@ -6,13 +6,13 @@ import type { Export } from '../../servers/connection/export.ts';
 import type { NfsAccess } from '../../servers/nfs/exports/access.ts';
 import type { NfsPorts, NfsSockets } from '../../servers/nfs/listening.ts';
 import { type NfsExportOptions, openNfsTarget } from '../../servers/nfs/server.ts';
+import type { Store } from '../../store/directory/store.ts';
 import type { BorrowedReader } from '../../store/read/shared-reader.ts';
 import type { WritableFileTree } from '../../vfs/file-tree.ts';
 import { type NfsDoor, nfsDoors } from './nfs-listeners.ts';
 import { identityOf } from './nfs-identity.ts';
 import { pointShelves } from './point-exports.ts';
 import { readJournal } from '../state/session-files.ts';
-import type { SessionHouse } from '../state/session-store.ts';
 
 /**
  * The NFS server of this process, shared by all its sessions: each is a directory with rules of its own, wherever
@@ -41,17 +41,16 @@ export interface NfsServer extends AsyncDisposable {
 
 /** `reader` is for recovery points; `writes` for what clients write, until it is written. */
 export async function openNfsServer(
-  house: SessionHouse,
+  store: Store,
   {
     reader,
     writes,
   }: { readonly reader: () => Promise<BorrowedReader>; readonly writes: MemoryBudget },
 ): Promise<NfsServer> {
-  const { world, store } = house;
   await using stack = new AsyncDisposableStack();
-  const target = stack.use(await openNfsTarget({ ...world, writes }));
+  const target = stack.use(await openNfsTarget({ ...store, writes }));
   const doors = nfsDoors(target);
-  const shelves = pointShelves(house, target, reader);
+  const shelves = pointShelves(store, target, reader);
   let inherited: NfsPorts | undefined;
 
   function optionsOf(session: SessionRecord, access: NfsAccess): NfsExportOptions {
@@ -61,7 +60,7 @@ export async function openNfsServer(
     async function look(): Promise<void> {
       if (looking) return;
       looking = true;
-      const found = await readJournal(world, store, id).catch(() => session);
+      const found = await readJournal(store, id).catch(() => session);
       looking = false;
       if (found?.created !== created) target.forget(id);
     }

@@ -3,8 +3,8 @@ import { turns } from '../../lib/mutex.ts';
 import type { BorrowedReader } from '../../store/read/shared-reader.ts';
 import type { NfsAccess } from '../../servers/nfs/exports/access.ts';
 import type { NfsTarget } from '../../servers/nfs/server.ts';
+import type { Store } from '../../store/directory/store.ts';
 import { identityOf } from './nfs-identity.ts';
-import type { SessionHouse } from '../state/session-store.ts';
 import { storeListing } from '../views/store-listing.ts';
 import { storeTree } from '../views/store-tree.ts';
 
@@ -18,11 +18,10 @@ interface ShownSet extends AsyncDisposable {
 }
 
 export function pointShelves(
-  house: SessionHouse,
+  store: Store,
   target: NfsTarget,
   borrow: () => Promise<BorrowedReader>,
 ): PointShelves {
-  const { world, store } = house;
   const inTurn = turns();
   const shown = new Map<string, ShownSet>();
 
@@ -30,8 +29,8 @@ export function pointShelves(
     await using stack = new AsyncDisposableStack();
     const { reader } = stack.use(await borrow());
     const places = { setsPath: '', sessionsPath: undefined, partsOf: undefined };
-    const listing = storeListing(house, { sets: [set], reader, ...places });
-    const all = stack.use(await storeTree(world, store.directory, listing));
+    const listing = storeListing(store, { sets: [set], reader, ...places });
+    const all = stack.use(await storeTree(store, store.directory, listing));
     const tree = { ...all, root: all.lookup(all.root, set.name)! };
     const name = `points/${set.name}`;
     const access: NfsAccess[] = [];

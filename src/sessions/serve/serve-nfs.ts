@@ -3,12 +3,13 @@ import type { Export } from '../../servers/connection/export.ts';
 import type { OpenSet } from '../../catalog/sets.ts';
 import type { NfsPlace, SessionRecord } from '../../formats/store/sessions/session.ts';
 import { type NfsPorts } from '../../servers/nfs/listening.ts';
+import type { Store } from '../../store/directory/store.ts';
 import { openSessionTree } from '../../vfs/session-tree.ts';
 import { machineFiles } from '../guest/machine-files.ts';
 import { accessOf, type NfsServer } from './nfs-server.ts';
 import { sessionDirectory } from '../state/session-files.ts';
 import { treeSealOf } from '../state/session-overlays.ts';
-import { type SessionHouse, sessionSpace } from '../state/session-store.ts';
+import { sessionSpace } from '../state/session-space.ts';
 
 /** A session's directory, served. Disposing flushes what was written to its files. */
 export interface ServedFiles extends AsyncDisposable {
@@ -25,16 +26,15 @@ export interface NfsParts {
 }
 
 export async function serveNfs(
-  house: SessionHouse,
+  store: Store,
   session: SessionRecord,
   place: NfsPlace,
   { disks, set, server }: NfsParts,
 ): Promise<ServedFiles> {
-  const { world, store } = house;
-  const { files, clock, random } = world;
+  const { files, clock, random } = store;
   await using stack = new AsyncDisposableStack();
   const directory = sessionDirectory(store, session.id);
-  const space = sessionSpace(house, { whenFull: 'refuse' });
+  const space = sessionSpace(store, { whenFull: 'refuse' });
   const first = machineFiles(session);
   const tree = stack.use(
     await openSessionTree({

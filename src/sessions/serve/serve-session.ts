@@ -12,12 +12,13 @@ import type { Address, TlsCredentials } from '../../sys/net/network.ts';
 import type { UnixPeer } from '../../sys/net/unix-peer.ts';
 import { type NbdMemory, type NbdTarget, openNbdTarget } from '../../servers/nbd/server.ts';
 import type { Export } from '../../servers/connection/export.ts';
+import type { Store } from '../../store/directory/store.ts';
 import { keepProfile, prefetchBoot, RECORD_MS, recordBoot } from './boot-profile.ts';
 import { type DiskServer, knowsClients } from './disk-server.ts';
 import type { NfsServer } from './nfs-server.ts';
 import type { ServedFiles } from './serve-nfs.ts';
 import { innerSocket } from '../state/session-sockets.ts';
-import { type SessionHouse, sessionSpace } from '../state/session-store.ts';
+import { sessionSpace } from '../state/session-space.ts';
 import { overlayOf } from '../state/session-overlays.ts';
 
 /** A session whose disks are exported. Disposing flushes them; the session can be resumed. */
@@ -72,15 +73,14 @@ export type ServeEvent =
   | { readonly kind: 'prefetched'; readonly bytes: number };
 
 export async function serveSession(
-  house: SessionHouse,
+  store: Store,
   session: SessionRecord,
   options: ServeOptions,
 ): Promise<ServedSession> {
-  const { world } = house;
   const { set, point, listen, admits, tls, nfs, shared, reader, memory, begin, onEvent } = options;
   await using stack = new AsyncDisposableStack();
   const ending = new AbortController();
-  const space = sessionSpace(house, session, {
+  const space = sessionSpace(store, session, {
     signal: ending.signal,
     onPause: () => onEvent({ kind: 'paused' }),
   });
@@ -95,13 +95,13 @@ export async function serveSession(
       base: toldReads(base, (what) => onEvent({ kind: 'lost', what })),
       onDamage: (where: string, what: string) => onEvent({ kind: 'damaged', where, what }),
     };
-    overlays.push(stack.use(await overlayOf(house, session, parts)));
+    overlays.push(stack.use(await overlayOf(store, session, parts)));
   }
   // Once nobody is answered any more, writes that wait for space end the wait: they were never answered.
   stack.defer(() => ending.abort());
   const target = stack.use(
     await openNbdTarget({
-      clock: world.clock,
+      clock: store.clock,
       listen,
       memory,
       admitsProcess: admits,
@@ -114,17 +114,17 @@ export async function serveSession(
   const together = shared?.shows({ tls: tls !== undefined })
     ? exportAll(shared.target, point, overlays, `${session.id}/`).map((it) => stack.use(it.export))
     : [];
-  const here = await exportHere(stack, house, session, { options, overlays, own: target.address });
+  const here = await exportHere(stack, store, session, { options, overlays, own: target.address });
   const disks = new Map(point.disks.map(({ name }, index) => [name, overlays[index]!]));
   // Loaded only where it is wanted, for a quick start.
   const files =
     nfs &&
     stack.use(
-      await (await import('./serve-nfs.ts')).serveNfs(house, session, nfs.place, {
+      await (await import('./serve-nfs.ts')).serveNfs(store, session, nfs.place, {
         ...{ disks, set, server: nfs.server },
       }),
     );
-  const boot = followBoot(house, { ...options, bases, limit: reader.cacheLength / 2 });
+  const boot = followBoot(store, { ...options, bases, limit: reader.cacheLength / 2 });
   stack.defer(boot.end);
   const owned = stack.move();
   return {
@@ -168,7 +168,7 @@ interface HereParts {
 /** For other processes of this machine, where guests come over the network: `mount`, `files`. */
 async function exportHere(
   stack: AsyncDisposableStack,
-  { world, store }: SessionHouse,
+  store: Store,
   session: SessionRecord,
   { options, overlays, own }: HereParts,
 ): Promise<{ readonly address: Address; readonly exports: readonly Export[] }> {
@@ -176,7 +176,7 @@ async function exportHere(
   if (listen.kind === 'unix' && !tls) return { address: own, exports: [] };
   const here = { kind: 'unix', path: innerSocket(store, session.id) } as const;
   const target = stack.use(
-    await openNbdTarget({ clock: world.clock, listen: here, memory, tls: undefined }),
+    await openNbdTarget({ clock: store.clock, listen: here, memory, tls: undefined }),
   );
   const exports = exportAll(target, point, overlays).map((it) => stack.use(it.export));
   return { address: here, exports };
@@ -202,7 +202,7 @@ function exportAll(
 
 /** Fetches what the last boot read, and records what this one reads. */
 function followBoot(
-  house: SessionHouse,
+  store: Store,
   {
     set,
     point,
@@ -211,24 +211,23 @@ function followBoot(
     limit,
   }: ServeOptions & { readonly bases: ReadonlyMap<string, ManifestDisk>; readonly limit: number },
 ) {
-  const { world, store } = house;
   const stop = new AbortController();
   const recorder = recordBoot(bases);
   let saved: Promise<void> | undefined;
 
   async function fetchProfile(): Promise<void> {
-    const profile = await loadProfile(world, store, set, point.machine);
+    const profile = await loadProfile(store, set, point.machine);
     if (!profile) return;
     const bytes = await prefetchBoot(bases, profile, { limit, signal: stop.signal });
     onEvent({ kind: 'prefetched', bytes });
   }
   /** A profile that cannot be kept is no reason to trouble a guest. */
   function save(): Promise<void> {
-    saved ??= keepProfile(house, set, recorder.profile(point.machine)).catch(() => {});
+    saved ??= keepProfile(store, set, recorder.profile(point.machine)).catch(() => {});
     return saved;
   }
   const fetching = fetchProfile().catch(() => {});
-  world.clock.sleep(RECORD_MS, stop.signal).then(save, () => {});
+  store.clock.sleep(RECORD_MS, stop.signal).then(save, () => {});
   return {
     async end(): Promise<void> {
       stop.abort();

@@ -2,6 +2,7 @@ import { join } from 'node:path/posix';
 import type { PointRecord } from '../../formats/store/catalog/point.ts';
 import type { NfsPlace, SessionRecord, WhenFull } from '../../formats/store/sessions/session.ts';
 import { refuseLinks } from '../../store/directory/own-directories.ts';
+import type { Store } from '../../store/directory/store.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
 import { SessionError } from './session-error.ts';
 import { advance, type Steps } from './session-executor.ts';
@@ -14,7 +15,6 @@ import {
   writeJournal,
 } from './session-files.ts';
 import { openSocket } from './session-sockets.ts';
-import type { SessionHouse } from './session-store.ts';
 import { sealSession } from './session-overlays.ts';
 import { clean, mendLease, prepare, sessionDisks } from './session-steps.ts';
 
@@ -44,21 +44,20 @@ const ID_RANDOM_LENGTH = 3;
 
 /** Makes a session of a recovery point, ready to be served. */
 export async function startSession(
-  house: SessionHouse,
+  store: Store,
   point: PointRecord,
   { listen, sockets, tls, nfs, whenFull }: NewSession,
 ): Promise<HeldSession> {
-  const { world, store } = house;
-  const tail = Buffer.from(world.random.bytes(ID_RANDOM_LENGTH)).toString('hex');
+  const tail = Buffer.from(store.random.bytes(ID_RANDOM_LENGTH)).toString('hex');
   const id = `${point.machine}-${tail}`;
   const directory = sessionDirectory(store, id);
-  await refuseLinks(world, store);
-  await world.files.makeDirectory(directory);
-  const lock = await holdSession(house, id);
+  await refuseLinks(store);
+  await store.files.makeDirectory(directory);
+  const lock = await holdSession(store, id);
   try {
     const record: SessionRecord = {
       id,
-      created: world.clock.now().toISOString(),
+      created: store.clock.now().toISOString(),
       set: point.set,
       point: point.id,
       machine: point.machine,
@@ -71,8 +70,8 @@ export async function startSession(
       keepAs: undefined,
       sealed: store.has('sealed-overlay') ? { begun: [], overPlain: false } : undefined,
     };
-    await writeJournal(world, store, record);
-    return held(house, (await advance(house, record, undefined, stepsWithoutKeys(house)))!, lock);
+    await writeJournal(store, record);
+    return held(store, (await advance(store, record, undefined, stepsWithoutKeys(store)))!, lock);
   } catch (cause) {
     await lock[Symbol.asyncDispose]();
     throw cause;
@@ -84,11 +83,11 @@ export async function startSession(
  * stays so: IMPOSSIBLE without `tls`. Rejects RUNNING, NOT_FOUND.
  */
 export async function resumeSession(
-  house: SessionHouse,
+  store: Store,
   id: string,
   { tls }: { readonly tls: boolean },
 ): Promise<HeldSession> {
-  const { record, lock } = await holdFound(house, id);
+  const { record, lock } = await holdFound(store, id);
   try {
     if (record.phase !== 'preparing' && record.phase !== 'ready') {
       const doing = record.phase === 'keeping' ? 'keep' : 'discard';
@@ -103,9 +102,9 @@ export async function resumeSession(
         `session ${id} is open to TLS clients only: give --tls-x509 or --tls-psk again`,
       );
     }
-    if (record.phase === 'ready') await mendLease(house, record);
-    const ready = (await advance(house, record, undefined, stepsWithoutKeys(house)))!;
-    return held(house, await sealSession(house, ready), lock);
+    if (record.phase === 'ready') await mendLease(store, record);
+    const ready = (await advance(store, record, undefined, stepsWithoutKeys(store)))!;
+    return held(store, await sealSession(store, ready), lock);
   } catch (cause) {
     await lock[Symbol.asyncDispose]();
     throw cause;
@@ -127,56 +126,56 @@ export interface SessionListing {
 }
 
 /** One that is discarded meanwhile is left out. */
-export async function listSessions(house: SessionHouse): Promise<SessionListing> {
+export async function listSessions(store: Store): Promise<SessionListing> {
   const sessions: SessionStatus[] = [];
   const damaged: SessionListing['damaged'][number][] = [];
-  for (const id of await sessionIds(house.world, house.store)) {
+  for (const id of await sessionIds(store)) {
     try {
-      sessions.push(await sessionStatus(house, id));
+      sessions.push(await sessionStatus(store, id));
     } catch (cause) {
       if (!(cause instanceof SessionError) && !(cause instanceof SystemError)) throw cause;
       if (cause.code === 'NOT_FOUND') continue;
-      damaged.push({ path: sessionDirectory(house.store, id), reason: cause.message });
+      damaged.push({ path: sessionDirectory(store, id), reason: cause.message });
     }
   }
   return { sessions, damaged };
 }
 
 /** Rejects NOT_FOUND. */
-export async function sessionStatus(house: SessionHouse, id: string): Promise<SessionStatus> {
-  const record = await findSession(house, id);
-  const directory = sessionDirectory(house.store, id);
+export async function sessionStatus(store: Store, id: string): Promise<SessionStatus> {
+  const record = await findSession(store, id);
+  const directory = sessionDirectory(store, id);
   let takenBytes = 0;
-  for (const name of await house.world.files.list(directory)) {
-    takenBytes += (await house.world.files.stat(join(directory, name)))?.allocated ?? 0;
+  for (const name of await store.files.list(directory)) {
+    takenBytes += (await store.files.stat(join(directory, name)))?.allocated ?? 0;
   }
-  const holder = await house.world.files.lockHolder(join(directory, 'lock'));
+  const holder = await store.files.lockHolder(join(directory, 'lock'));
   return { record, holder, takenBytes };
 }
 
 /** Throws away what the session wrote; on a full disk, and without its journal, too. Rejects RUNNING, NOT_FOUND. */
-export async function discardSession(house: SessionHouse, id: string): Promise<void> {
-  if (await isJournalDamaged(house, id)) {
-    await refuseLinks(house.world, house.store);
-    await using _lock = await holdSession(house, id);
-    return clean(house, { id });
+export async function discardSession(store: Store, id: string): Promise<void> {
+  if (await isJournalDamaged(store, id)) {
+    await refuseLinks(store);
+    await using _lock = await holdSession(store, id);
+    return clean(store, { id });
   }
-  const { record, lock } = await holdFound(house, id);
+  const { record, lock } = await holdFound(store, id);
   await using _lock = lock;
   try {
-    await advance(house, record, { kind: 'discard' }, stepsWithoutKeys(house));
+    await advance(store, record, { kind: 'discard' }, stepsWithoutKeys(store));
   } catch (cause) {
     if (!(cause instanceof SystemError) || cause.code !== 'NO_SPACE') throw cause;
     // A full disk has no room for the journal. Once the overlays are gone it is not needed: there is nothing
     // left to do with the session but this.
-    await emptySession(house.world, house.store, id);
-    await clean(house, record);
+    await emptySession(store, id);
+    await clean(store, record);
   }
 }
 
-async function isJournalDamaged(house: SessionHouse, id: string): Promise<boolean> {
+async function isJournalDamaged(store: Store, id: string): Promise<boolean> {
   try {
-    await findSession(house, id);
+    await findSession(store, id);
     return false;
   } catch (cause) {
     if (!(cause instanceof SessionError) || cause.code !== 'CORRUPT') throw cause;
@@ -184,35 +183,35 @@ async function isJournalDamaged(house: SessionHouse, id: string): Promise<boolea
   }
 }
 
-async function findSession({ world, store }: SessionHouse, id: string): Promise<SessionRecord> {
-  const record = await readJournal(world, store, id);
+async function findSession(store: Store, id: string): Promise<SessionRecord> {
+  const record = await readJournal(store, id);
   if (record) return record;
   throw new SessionError('NOT_FOUND', `there is no session "${id}": see "session list"`);
 }
 
 /** The session as it is now that nobody else can change it. */
 export async function holdFound(
-  house: SessionHouse,
+  store: Store,
   id: string,
 ): Promise<{ readonly record: SessionRecord; readonly lock: AsyncDisposable }> {
-  await findSession(house, id);
-  await refuseLinks(house.world, house.store);
-  const lock = await holdSession(house, id);
+  await findSession(store, id);
+  await refuseLinks(store);
+  const lock = await holdSession(store, id);
   try {
-    return { record: await findSession(house, id), lock };
+    return { record: await findSession(store, id), lock };
   } catch (cause) {
     await lock[Symbol.asyncDispose]();
     throw cause;
   }
 }
 
-async function holdSession({ world, store }: SessionHouse, id: string): Promise<AsyncDisposable> {
+async function holdSession(store: Store, id: string): Promise<AsyncDisposable> {
   const path = join(sessionDirectory(store, id), 'lock');
   try {
-    return await world.files.lock(path, 'holdfast');
+    return await store.files.lock(path, 'holdfast');
   } catch (cause) {
     if (!(cause instanceof SystemError) || cause.code !== 'BUSY') throw cause;
-    const holder = (await world.files.lockHolder(path)) ?? 'another process';
+    const holder = (await store.files.lockHolder(path)) ?? 'another process';
     throw new SessionError('RUNNING', sessionInUse(id, holder), { cause });
   }
 }
@@ -221,22 +220,18 @@ export function sessionInUse(id: string, holder: string): string {
   return `session ${id} is in use by ${holder}: stop it first (Ctrl-C there, or "session stop" if the service runs it)`;
 }
 
-export function stepsWithoutKeys(house: SessionHouse): Steps {
+export function stepsWithoutKeys(store: Store): Steps {
   return {
-    prepare: (session) => prepare(house, session),
-    clean: (session) => clean(house, session),
+    prepare: (session) => prepare(store, session),
+    clean: (session) => clean(store, session),
     async publish({ id }) {
       throw new SessionError('IMPOSSIBLE', `finish with "session keep ${id}" or discard it`);
     },
   };
 }
 
-function held(
-  { world, store }: SessionHouse,
-  record: SessionRecord,
-  lock: AsyncDisposable,
-): HeldSession {
-  const journal = sessionJournal(world, store, record);
+function held(store: Store, record: SessionRecord, lock: AsyncDisposable): HeldSession {
+  const journal = sessionJournal(store, record);
   return {
     get record() {
       return journal.record;

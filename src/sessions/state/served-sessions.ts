@@ -6,10 +6,10 @@ import {
   encodeServed,
   type ServedRecord,
 } from '../../formats/store/sessions/served.ts';
+import type { Store } from '../../store/directory/store.ts';
 import { putDurably } from '../../sys/files/write-atomically.ts';
 import { SessionError } from './session-error.ts';
 import { sessionDirectory, sessionIds } from './session-files.ts';
-import type { SessionHouse } from './session-store.ts';
 
 /*
  * Which sessions the service runs: a record in the session's own directory, so that it goes with the session.
@@ -18,43 +18,36 @@ const NAME = 'served.json';
 const LENGTH_MAX = 64 * 1024;
 
 /** From now on every start of the service resumes the session. */
-export async function markServed(
-  { world, store }: SessionHouse,
-  id: string,
-  served: ServedRecord,
-): Promise<void> {
-  await putDurably(world.files, join(sessionDirectory(store, id), NAME), encodeServed(served));
+export async function markServed(store: Store, id: string, served: ServedRecord): Promise<void> {
+  await putDurably(store.files, join(sessionDirectory(store, id), NAME), encodeServed(served));
 }
 
-export async function unmarkServed({ world, store }: SessionHouse, id: string): Promise<void> {
+export async function unmarkServed(store: Store, id: string): Promise<void> {
   const directory = sessionDirectory(store, id);
-  if (!(await isServed({ world, store }, id))) return;
-  await world.files.unlink(join(directory, NAME));
-  await world.files.syncDirectory(directory);
+  if (!(await isServed(store, id))) return;
+  await store.files.unlink(join(directory, NAME));
+  await store.files.syncDirectory(directory);
 }
 
 /** Whether the next start of the service resumes it. */
-export async function isServed({ world, store }: SessionHouse, id: string): Promise<boolean> {
-  return (await world.files.stat(join(sessionDirectory(store, id), NAME))) !== undefined;
+export async function isServed(store: Store, id: string): Promise<boolean> {
+  return (await store.files.stat(join(sessionDirectory(store, id), NAME))) !== undefined;
 }
 
 /** IDs of the sessions that are to be resumed, sorted. */
-export async function servedSessions({ world, store }: SessionHouse): Promise<string[]> {
+export async function servedSessions(store: Store): Promise<string[]> {
   const found: string[] = [];
-  for (const id of await sessionIds(world, store)) {
-    if (await isServed({ world, store }, id)) found.push(id);
+  for (const id of await sessionIds(store)) {
+    if (await isServed(store, id)) found.push(id);
   }
   return found;
 }
 
 /** Rejects CORRUPT; NOT_FOUND where it is not served. */
-export async function readServed(
-  { world, store }: SessionHouse,
-  id: string,
-): Promise<ServedRecord> {
+export async function readServed(store: Store, id: string): Promise<ServedRecord> {
   const path = join(sessionDirectory(store, id), NAME);
   try {
-    const bytes = await world.files.readFile(path, LENGTH_MAX);
+    const bytes = await store.files.readFile(path, LENGTH_MAX);
     const served = decodeServed(bytes);
     if (store.has('checked-records')) requireSum(bytes);
     return served;

@@ -1,7 +1,7 @@
 import type { SessionRecord } from '../../formats/store/sessions/session.ts';
+import type { Store } from '../../store/directory/store.ts';
 import { writeJournal } from './session-files.ts';
 import { next, type SessionEvent, type Step, stepOf } from './session-state.ts';
-import type { SessionHouse } from './session-store.ts';
 
 export type Steps = Readonly<
   Record<Exclude<Step, undefined>, (session: SessionRecord) => Promise<void>>
@@ -12,7 +12,7 @@ export type Steps = Readonly<
  * session waits for people again or is gone (undefined). The journal is written before each step.
  */
 export async function advance(
-  { world, store }: SessionHouse,
+  store: Store,
   session: SessionRecord,
   event: SessionEvent | undefined,
   steps: Steps,
@@ -20,7 +20,7 @@ export async function advance(
   let current: SessionRecord | undefined = session;
   async function move(event: SessionEvent): Promise<void> {
     const after = next(current!, event);
-    if (after && after !== current) await writeJournal(world, store, after);
+    if (after && after !== current) await writeJournal(store, after);
     current = after;
   }
   if (event) await move(event);

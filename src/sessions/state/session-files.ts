@@ -10,7 +10,6 @@ import {
 import { turns } from '../../lib/mutex.ts';
 import type { Store } from '../../store/directory/store.ts';
 import { putDurably } from '../../sys/files/write-atomically.ts';
-import type { World } from '../../sys/world.ts';
 import { contentId } from '../../vfs/contents.ts';
 import { SessionError } from './session-error.ts';
 
@@ -29,21 +28,15 @@ export function sessionDirectory(store: Store, id: string): string {
   return join(store.directory, 'sessions', id);
 }
 
-export async function writeJournal(
-  { files }: World,
-  store: Store,
-  session: SessionRecord,
-): Promise<void> {
+export async function writeJournal(store: Store, session: SessionRecord): Promise<void> {
+  const { files } = store;
   const path = join(sessionDirectory(store, session.id), JOURNAL);
   await putDurably(files, path, encodeSession(session));
 }
 
 /** Undefined: there is no such session. Rejects CORRUPT. */
-export async function readJournal(
-  { files }: World,
-  store: Store,
-  id: string,
-): Promise<SessionRecord | undefined> {
+export async function readJournal(store: Store, id: string): Promise<SessionRecord | undefined> {
+  const { files } = store;
   const path = join(sessionDirectory(store, id), JOURNAL);
   if (!(await files.stat(path))) return undefined;
   try {
@@ -76,14 +69,14 @@ export interface SessionJournal {
 }
 
 /** For a session that the caller holds. */
-export function sessionJournal(world: World, store: Store, record: SessionRecord): SessionJournal {
+export function sessionJournal(store: Store, record: SessionRecord): SessionJournal {
   const inTurn = turns();
   let current = record;
   const change: SessionJournal['change'] = (step) =>
     inTurn(async () => {
       const next = step(current);
       if (isDeepStrictEqual(next, current)) return;
-      await writeJournal(world, store, next);
+      await writeJournal(store, next);
       current = next;
     });
   return {
@@ -102,9 +95,9 @@ function withBegun(record: SessionRecord, disk: string): SessionRecord {
 }
 
 /** The journal goes last: after a crash the session is still there to be removed, with all that it took. */
-export async function removeSession(world: World, store: Store, id: string): Promise<void> {
-  const { files } = world;
-  await emptySession(world, store, id);
+export async function removeSession(store: Store, id: string): Promise<void> {
+  const { files } = store;
+  await emptySession(store, id);
   await files.removeTree(sessionDirectory(store, id));
   await files.syncDirectory(join(store.directory, 'sessions'));
 }
@@ -113,7 +106,8 @@ export async function removeSession(world: World, store: Store, id: string): Pro
  * Removes all but the journal. The heads and maps of the disks' overlays go first: without one the session is never
  * served again, whatever else a crash leaves of it.
  */
-export async function emptySession({ files }: World, store: Store, id: string): Promise<void> {
+export async function emptySession(store: Store, id: string): Promise<void> {
+  const { files } = store;
   const directory = sessionDirectory(store, id);
   const names = (await files.list(directory)).filter((name) => name !== JOURNAL && name !== LOCK);
   const isFirst = (name: string): boolean =>
@@ -125,7 +119,8 @@ export async function emptySession({ files }: World, store: Store, id: string): 
 }
 
 /** IDs of sessions, sorted. A directory without a journal is what a crash left of making or removing one: empty. */
-export async function sessionIds({ files }: World, store: Store): Promise<string[]> {
+export async function sessionIds(store: Store): Promise<string[]> {
+  const { files } = store;
   const parent = join(store.directory, 'sessions');
   const found: string[] = [];
   for (const id of await files.list(parent)) {

@@ -14,11 +14,12 @@ import type { SpaceGuard } from '../../block/space-guard.ts';
 import { type OpenSet, readSet } from '../../catalog/sets.ts';
 import type { DomainKeys } from '../../formats/store/packs/frame.ts';
 import type { SessionDisk, SessionRecord } from '../../formats/store/sessions/session.ts';
+import type { Store } from '../../store/directory/store.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
 import type { TreeSeal } from '../../vfs/sealed-contents.ts';
 import { SessionError } from './session-error.ts';
 import { restoreOrDiscard, sessionDirectory, writeJournal } from './session-files.ts';
-import { type SessionHouse, sessionSpace } from './session-store.ts';
+import { sessionSpace } from './session-space.ts';
 
 /*
  * The overlays of a session's disks. Those of version 2 are sealed logs (formats/store/sessions/overlay-log.md), under
@@ -28,12 +29,12 @@ import { type SessionHouse, sessionSpace } from './session-store.ts';
  */
 
 /** Makes empty ones; may be repeated. Needs no key: which suite seals them the set's record says. */
-export async function makeOverlays(house: SessionHouse, session: SessionRecord): Promise<void> {
-  if (session.sealed) return makeHeads(house, session);
-  const space = sessionSpace(house, session);
+export async function makeOverlays(store: Store, session: SessionRecord): Promise<void> {
+  if (session.sealed) return makeHeads(store, session);
+  const space = sessionSpace(store, session);
   for (const disk of session.disks) {
     const nothing = readLayer('nothing', { size: disk.size, blockSize: 4096 }, { async read() {} });
-    await using _made = await openPlain(house, session, { disk, base: nothing, space });
+    await using _made = await openPlain(store, session, { disk, base: nothing, space });
   }
 }
 
@@ -47,10 +48,10 @@ function placesFor(size: number): number {
   return Math.min(PLACES_MAX, Math.max(PLACES_MIN, 2 ** Math.ceil(Math.log2(pages))));
 }
 
-async function makeHeads({ world, store }: SessionHouse, session: SessionRecord): Promise<void> {
-  const { files, random } = world;
+async function makeHeads(store: Store, session: SessionRecord): Promise<void> {
+  const { files, random } = store;
   const directory = sessionDirectory(store, session.id);
-  const { slots } = await readSet(world, store, session.set);
+  const { slots } = await readSet(store, session.set);
   const suite = slots.length > 0 ? 2 : 1;
   for (const { name: disk, size } of session.disks) {
     const places = placesFor(size);
@@ -62,14 +63,10 @@ async function makeHeads({ world, store }: SessionHouse, session: SessionRecord)
  * Gives a session that writes plain text sealed overlays above what it has written; answers its record. Where the disk
  * is too full for that it goes on as it is, until it is resumed again.
  */
-export async function sealSession(
-  house: SessionHouse,
-  session: SessionRecord,
-): Promise<SessionRecord> {
-  const { world, store } = house;
+export async function sealSession(store: Store, session: SessionRecord): Promise<SessionRecord> {
   if (session.sealed || !store.has('sealed-overlay')) return session;
   const directory = sessionDirectory(store, session.id);
-  const names = await world.files.list(directory);
+  const names = await store.files.list(directory);
   const segment = names.find((name) => name.endsWith('.seg'));
   if (segment !== undefined) {
     const what = 'its journal knows of no sealed overlay: the journal is older than the file';
@@ -78,10 +75,10 @@ export async function sealSession(
   const sealed = { begun: [], overPlain: true };
   const after: SessionRecord = { ...session, sealed };
   try {
-    await makeHeads(house, session);
-    await world.files.syncDirectory(directory);
+    await makeHeads(store, session);
+    await store.files.syncDirectory(directory);
     // Until the journal says so the heads mean nothing, and are made again.
-    await writeJournal(world, store, after);
+    await writeJournal(store, after);
     return after;
   } catch (cause) {
     if (!(cause instanceof SystemError) || cause.code !== 'NO_SPACE') throw cause;
@@ -114,12 +111,12 @@ export interface SessionOverlay extends WritableBlockDevice {
 
 /** Opens the overlay of a disk. Of a session past its preparation a lost one is never made anew. */
 export async function overlayOf(
-  house: SessionHouse,
+  store: Store,
   session: SessionRecord,
   parts: OverlayOf,
 ): Promise<SessionOverlay> {
   if (!session.sealed) {
-    const { written, ...plain } = await openPlain(house, session, parts);
+    const { written, ...plain } = await openPlain(store, session, parts);
     const { size: length } = plain.geometry;
     return {
       ...plain,
@@ -133,10 +130,10 @@ export async function overlayOf(
   }
   await using stack = new AsyncDisposableStack();
   const plain = session.sealed.overPlain
-    ? stack.use(await openPlain(house, session, parts))
+    ? stack.use(await openPlain(store, session, parts))
     : undefined;
   const sealed = stack.use(
-    await openSealed(house, session, { ...parts, ...(plain && { base: plain }) }),
+    await openSealed(store, session, { ...parts, ...(plain && { base: plain }) }),
   );
   const { readOnly } = sealed;
   if (readOnly !== undefined) {
@@ -196,11 +193,11 @@ async function* oneByOne(extents: readonly Extent[]): AsyncGenerator<Extent> {
 }
 
 async function openSealed(
-  { world, store }: SessionHouse,
+  store: Store,
   { id, sealed }: SessionRecord,
   { disk, set, base, space, begin, onDamage }: OverlayOf,
 ): Promise<SealedOverlay> {
-  const { files, clock, random } = world;
+  const { files, clock, random } = store;
   const options = {
     ...{ files, clock, random, space, directory: sessionDirectory(store, id) },
     ...{ disk: disk.name, session: id, key: overlayKeyOf(set.keys) },
@@ -227,11 +224,11 @@ export function treeSealOf({ id, sealed }: SessionRecord, keys: DomainKeys): Tre
 }
 
 async function openPlain(
-  { world, store }: SessionHouse,
+  store: Store,
   { id, phase }: SessionRecord,
   { disk, base, space }: Pick<OverlayOf, 'disk' | 'base' | 'space'>,
 ): Promise<Overlay> {
-  const { files, clock } = world;
+  const { files, clock } = store;
   const directory = sessionDirectory(store, id);
   if (phase !== 'preparing' && !(await files.stat(join(directory, `${disk.name}.map`)))) {
     const what = `session ${id} has lost the overlay of disk ${disk.name} (${disk.name}.map)`;

@@ -46,14 +46,11 @@ async function serve(request: ServeRequest, onServing: () => void): Promise<void
   await using stack = new AsyncDisposableStack();
   const store = stack.use(await openStore(world, request.store));
   const reader = stack.use(openBlockReader(store, { threads: processors(), clock: world.clock }));
-  const listing = storeListing(
-    { world, store },
-    {
-      ...{ sets: request.sets, only: request.only, reader },
-      ...{ setsPath: SETS_PATH, sessionsPath: SESSIONS_PATH },
-      partsOf: (path) => partsOf(join(request.directory, path)),
-    },
-  );
+  const listing = storeListing(store, {
+    ...{ sets: request.sets, only: request.only, reader },
+    ...{ setsPath: SETS_PATH, sessionsPath: SESSIONS_PATH },
+    partsOf: (path) => partsOf(join(request.directory, path)),
+  });
   const tree = stack.use(await storeTree(world, store.directory, listing));
   const device = fuseDevice(FUSE_FD, FUSE_OPEN_FLAGS);
   const { isSuccessor } = request;

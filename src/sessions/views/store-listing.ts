@@ -10,7 +10,6 @@ import { manifestDisk } from '../../store/read/manifest-disk.ts';
 import { sessionDisk } from './session-disk.ts';
 import { sessionDiskUri } from '../state/session-sockets.ts';
 import { readJournal, sessionDirectory, sessionIds } from '../state/session-files.ts';
-import type { SessionHouse } from '../state/session-store.ts';
 import { newShelf, type Shelf, type ShelfFile, type ShelfTimes } from '../../vfs/virtual-tree.ts';
 import type { StoreFile, StoreListing } from './store-tree.ts';
 import { pointIds } from '../../catalog/point-places.ts';
@@ -55,18 +54,18 @@ const SESSION_PARTS_MS = 10_000;
 
 type StoreShelf = Shelf<StoreFile>;
 
-export function storeListing(house: SessionHouse, options: ListingOptions): StoreListing {
+export function storeListing(store: Store, options: ListingOptions): StoreListing {
   const { setsPath, sessionsPath, partsOf } = options;
-  const points = pointsOf(house, options);
-  const parts = partsOf && disksParts(house, partsOf);
-  const since = house.world.clock.now().getTime();
+  const points = pointsOf(store, options);
+  const parts = partsOf && disksParts(store, partsOf);
+  const since = store.clock.now().getTime();
 
   let last: { readonly seen: readonly unknown[]; readonly shelf: StoreShelf } | undefined;
 
   /** A shelf of many points takes a while to make, and nobody is answered meanwhile. */
   async function list(): Promise<StoreShelf> {
     const found = await points();
-    const running = sessionsPath === undefined ? [] : await runningSessions(house, options.only);
+    const running = sessionsPath === undefined ? [] : await runningSessions(store, options.only);
     const seen = [
       ...found.flatMap((it) => it.found),
       ...running.map((session) => JSON.stringify(session)),
@@ -85,7 +84,7 @@ export function storeListing(house: SessionHouse, options: ListingOptions): Stor
     if (sessionsPath !== undefined) {
       shelf.directory(sessionsPath, { createdMs: since });
       for (const session of running) {
-        addSession(shelf, session, { store: house.store, above: sessionsPath });
+        addSession(shelf, session, { store: store, above: sessionsPath });
       }
     }
     parts?.addKnown(shelf);
@@ -115,7 +114,7 @@ function isSame(a: readonly unknown[], b: readonly unknown[]): boolean {
 }
 
 /** Each record is read once: it never changes. */
-function pointsOf({ world, store }: SessionHouse, { sets, only }: ListingOptions) {
+function pointsOf(store: Store, { sets, only }: ListingOptions) {
   let known = new Map<string, PointRecord>();
 
   return async () => {
@@ -123,11 +122,10 @@ function pointsOf({ world, store }: SessionHouse, { sets, only }: ListingOptions
     const all: SetPoints[] = [];
     for (const set of sets) {
       const found: PointRecord[] = [];
-      for (const id of only === undefined ? await pointIds(world, store, set.name) : [only]) {
+      for (const id of only === undefined ? await pointIds(store, set.name) : [only]) {
         const key = `${set.name}/${id}`;
         // One that is damaged, or was just forgotten, is not shown.
-        const point =
-          known.get(key) ?? (await readPoint(world, store, set, id).catch(() => undefined));
+        const point = known.get(key) ?? (await readPoint(store, set, id).catch(() => undefined));
         if (!point) continue;
         next.set(key, point);
         found.push(point);
@@ -177,15 +175,12 @@ function machineOf({ id, set, machine, created, origin, parent, disks }: PointRe
   };
 }
 
-async function runningSessions(
-  { world, store }: SessionHouse,
-  only: string | undefined,
-): Promise<SessionRecord[]> {
+async function runningSessions(store: Store, only: string | undefined): Promise<SessionRecord[]> {
   const running: SessionRecord[] = [];
-  for (const id of only === undefined ? await sessionIds(world, store) : [only]) {
+  for (const id of only === undefined ? await sessionIds(store) : [only]) {
     const lock = `${sessionDirectory(store, id)}/lock`;
-    if ((await world.files.lockHolder(lock)) === undefined) continue;
-    const session = await readJournal(world, store, id).catch(() => undefined);
+    if ((await store.files.lockHolder(lock)) === undefined) continue;
+    const session = await readJournal(store, id).catch(() => undefined);
     if (session?.phase === 'ready') running.push(session);
   }
   return running;
@@ -207,10 +202,7 @@ function addSession(
 }
 
 /** Looks for the parts of a directory's disks when somebody looks into it, through `partsOf`. */
-function disksParts(
-  { world: { clock } }: SessionHouse,
-  partsOf: (path: string) => Promise<readonly DiskPart[]>,
-) {
+function disksParts({ clock }: Store, partsOf: (path: string) => Promise<readonly DiskPart[]>) {
   /** By the disk's path; of sessions' disks for a while only. */
   const known = new Map<string, { readonly parts: readonly DiskPart[]; readonly until: number }>();
   const looking = new Map<string, Promise<void>>();

@@ -1,6 +1,5 @@
 import { join } from 'node:path/posix';
 import type { FileSystem } from '../../sys/files/file-system.ts';
-import type { World } from '../../sys/world.ts';
 import type { Problem } from '../check/check.ts';
 import type { Store } from './store.ts';
 import { StoreError } from '../packs/store-error.ts';
@@ -34,12 +33,12 @@ async function setsIn(files: FileSystem, store: string): Promise<string[]> {
 }
 
 /** Rejects CORRUPT. Called before any change of the store. */
-export async function refuseLinks({ files }: World, { directory }: Store): Promise<void> {
+export async function refuseLinks({ files, directory }: Store): Promise<void> {
   const [first] = await linksIn(files, directory);
   if (first !== undefined) throw new StoreError('CORRUPT', `${first} ${REASON}`);
 }
 
-export async function linkProblems({ files }: World, { directory }: Store): Promise<Problem[]> {
+export async function linkProblems({ files, directory }: Store): Promise<Problem[]> {
   return (await linksIn(files, directory)).map((where) => ({ where, what: `it ${REASON}` }));
 }
 

@@ -1,6 +1,5 @@
 import { join } from 'node:path/posix';
 import { SystemError } from '../../sys/base/system-error.ts';
-import type { World } from '../../sys/world.ts';
 import { refuseLinks } from './own-directories.ts';
 import type { Store } from './store.ts';
 import { StoreError } from '../packs/store-error.ts';
@@ -10,15 +9,11 @@ import { mendStoreRecord } from './store-record.ts';
  * Held by each process that changes the store, in any way. Rejects BUSY, naming the one that does now; UNSUPPORTED,
  * naming the feature, where this release may only read the store; CORRUPT where a link would lead writes elsewhere.
  */
-export async function lockStore(
-  world: World,
-  store: Store,
-  holder: string,
-): Promise<AsyncDisposable> {
-  const { files } = world;
+export async function lockStore(store: Store, holder: string): Promise<AsyncDisposable> {
+  const { files } = store;
   // Before the lock's file is made, too: what may not be changed stays as it is.
   store.checkWritable();
-  await refuseLinks(world, store);
+  await refuseLinks(store);
   let lock: AsyncDisposable;
   try {
     lock = await files.lock(join(store.directory, 'lock'), holder);

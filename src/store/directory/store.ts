@@ -17,9 +17,10 @@ import { readStoreRecord, unknownFeature, writeStoreRecord } from './store-recor
 /**
  * A store on a file system: packs, and beside them what other rooms keep there (`sets`, `sessions`,
  * `leases`).
- * Any number of processes may have it open to read; only one may write (`store-writer.ts`).
+ * Any number of processes may have it open to read; only one may write (`store-writer.ts`). It has the world that it
+ * was opened in, for all that works on it.
  */
-export interface Store extends AsyncDisposable {
+export interface Store extends World, AsyncDisposable {
   readonly directory: string;
   readonly id: string;
   /** For all that is done in the directory: nothing is changed that this release must not change (guarded-files.ts). */
@@ -63,13 +64,15 @@ export async function createStore(world: World, directory: string): Promise<void
 }
 
 /** Rejects NOT_A_STORE, UNSUPPORTED. */
-export async function openStore({ files }: World, directory: string): Promise<Store> {
+export async function openStore(world: World, directory: string): Promise<Store> {
+  const { files } = world;
   let { record } = await readStoreRecord(files, directory);
   refuse(directory, unknownFeature(record, 'read'), 'readers');
   const checkWritable = (): void => refuse(directory, unknownFeature(record, 'write'), 'writers');
   const guarded = guardedFiles(files, { directory, checkWritable });
   const packs = packFiles(guarded, join(directory, 'packs'));
   return {
+    ...world,
     directory,
     id: record.id,
     files: guarded,

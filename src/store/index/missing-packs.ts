@@ -1,6 +1,5 @@
 import { join } from 'node:path/posix';
 import type { FileSystem } from '../../sys/files/file-system.ts';
-import type { World } from '../../sys/world.ts';
 import type { Problem } from '../check/check.ts';
 import { readLastPack } from '../packs/last-pack.ts';
 import { listPacks } from '../packs/pack-path.ts';
@@ -17,7 +16,8 @@ export interface PackRange {
  * have gaps; after an upgrade only what comes behind them counts. A writer at work may be met between two packs: what
  * is missing is so twice.
  */
-export async function missingPacks({ files }: World, store: Store): Promise<PackRange[]> {
+export async function missingPacks(store: Store): Promise<PackRange[]> {
+  const { files } = store;
   if (!store.has('checked-records')) return [];
   const { there, last } = await givenNumbers(files, store);
   const found: PackRange[] = [];
@@ -31,7 +31,8 @@ export async function missingPacks({ files }: World, store: Store): Promise<Pack
 }
 
 /** The greatest number that a pack has, or had. */
-export async function lastPack({ files }: World, store: Store): Promise<number> {
+export async function lastPack(store: Store): Promise<number> {
+  const { files } = store;
   return (await givenNumbers(files, store)).last;
 }
 
@@ -46,12 +47,11 @@ async function givenNumbers(files: FileSystem, store: Store) {
 
 /** Those of `before` that are missing now as well, for people who have no key to look what was in them. */
 export async function missingPackProblems(
-  world: World,
   store: Store,
   before: readonly PackRange[],
 ): Promise<Problem[]> {
   if (before.length === 0) return [];
-  const now = await missingPacks(world, store);
+  const now = await missingPacks(store);
   const found: Problem[] = [];
   let at = 0;
   for (const { first, last } of before) {

@@ -5,7 +5,6 @@ import { lossOf } from '../../formats/store/packs/index-entry.ts';
 import type { Wanted } from '../../formats/store/packs/wanted.ts';
 import { FormatError } from '../../formats/format-error.ts';
 import type { FileSystem } from '../../sys/files/file-system.ts';
-import type { World } from '../../sys/world.ts';
 import type { BlockIndex } from './block-index.ts';
 import { readLastPack } from '../packs/last-pack.ts';
 import { readMoved } from '../packs/moved-frames.ts';
@@ -48,17 +47,17 @@ export interface StockOptions {
  * what may be referred to. Rejects INDEX: the index speaks of other packs than these.
  */
 export async function takeStock(
-  { files }: World,
   store: Store,
   index: BlockIndex,
   { onIndexing, onDamage: tell }: StockOptions = {},
 ): Promise<Stock> {
+  const { files } = store;
   const damage: { readonly where: string; readonly what: string }[] = [];
   const onDamage = (where: string, what: string): void => void damage.push({ where, what });
   const { packs } = store;
   const directory = join(store.directory, 'packs');
   await salvageOpenPacks(files, directory);
-  const sizes = await sizesOf({ files }, store);
+  const sizes = await sizesOf(store);
   const known = await index.packs();
   const marks = await packs.wanted.list();
   const moved = await listPacks(files, directory, 'moved');
@@ -181,10 +180,7 @@ function isGiven(pack: number, last: number): boolean {
   return pack > 0 && pack <= last;
 }
 
-async function sizesOf(
-  { files }: Pick<World, 'files'>,
-  { packs }: Store,
-): Promise<Map<number, number>> {
+async function sizesOf({ files, packs }: Store): Promise<Map<number, number>> {
   const numbers = await packs.list();
   const sizes = new Map<number, number>();
   for (let at = 0; at < numbers.length; at += STATS_MAX) {

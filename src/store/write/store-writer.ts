@@ -5,7 +5,6 @@ import type { Location } from '../../formats/store/packs/node.ts';
 import { PACK_LENGTH, PACK_NUMBER_MAX } from '../../formats/store/packs/pack.ts';
 import { asError } from '../../lib/as-error.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
-import type { World } from '../../sys/world.ts';
 import { type BlockIndex, levelIndex } from '../index/block-index.ts';
 import { type PackBuilder, packBuilder } from '../packs/pack-builder.ts';
 import { healing } from '../index/healing.ts';
@@ -82,35 +81,33 @@ const HEALED_MAX = 16_384;
  * stored is found again. Rejects BUSY, naming the current writer. Repairs what a crash of an earlier writer left.
  */
 export async function withStoreWriter<Result>(
-  world: World,
   store: Store,
   options: WriterOptions,
   work: (writer: StoreWriter) => Promise<Result>,
 ): Promise<Result> {
   try {
-    await using writer = await openStoreWriter(world, store, options);
+    await using writer = await openStoreWriter(store, options);
     return await work(writer);
   } catch (cause) {
     if (!hasCode(cause, 'INDEX') && !hasCode(cause, 'LOST')) throw cause;
     const isRemade = hasCode(cause, 'INDEX');
     if (isRemade) tellRemade(store, cause, options);
-    await using writer = await openStoreWriter(world, store, { ...options, isRemade });
+    await using writer = await openStoreWriter(store, { ...options, isRemade });
     return work(writer);
   }
 }
 
 /** `isRemade`: the index that is there is thrown away. Rejects BUSY, INDEX. */
 export async function openStoreWriter(
-  world: World,
   store: Store,
   options: WriterOptions & { readonly isRemade?: boolean },
 ): Promise<StoreWriter> {
   await using stack = new AsyncDisposableStack();
-  const lock = stack.use(await lockStore(world, store, options.holder));
-  if (options.isRemade) await world.files.removeTree(indexPath(store));
-  const { index, stock } = await openIndex(world, store, options);
+  const lock = stack.use(await lockStore(store, options.holder));
+  if (options.isRemade) await store.files.removeTree(indexPath(store));
+  const { index, stock } = await openIndex(store, options);
   stack.use(index);
-  const writer = await writerOn(world, store, { index, stock, lock }, options);
+  const writer = await writerOn(store, { index, stock, lock }, options);
   stack.move();
   return writer;
 }
@@ -123,14 +120,14 @@ function indexPath(store: Store): string {
 const OLD_INDEX = 'index';
 
 /** A damaged index is thrown away: it can be made again. */
-async function openIndex(world: World, store: Store, options: StockOptions) {
-  const { files } = world;
+async function openIndex(store: Store, options: StockOptions) {
+  const { files } = store;
   await files.removeTree(join(store.directory, OLD_INDEX));
   const open = async () => {
     await files.makeDirectory(indexPath(store));
     await using stack = new AsyncDisposableStack();
     const index = stack.use(await levelIndex(indexPath(store)));
-    const stock = await takeStock(world, store, index, options);
+    const stock = await takeStock(store, index, options);
     stack.move();
     return { index, stock };
   };
@@ -149,14 +146,10 @@ function tellRemade(store: Store, { message }: StoreError, { onDamage }: StockOp
 }
 
 /** Makes the index anew from the packs' footers. Rejects BUSY. */
-export async function rebuildIndex(
-  world: World,
-  store: Store,
-  options: StockOptions,
-): Promise<void> {
-  await using _lock = await lockStore(world, store, 'store rebuild-index');
-  await world.files.removeTree(indexPath(store));
-  const { index } = await openIndex(world, store, options);
+export async function rebuildIndex(store: Store, options: StockOptions): Promise<void> {
+  await using _lock = await lockStore(store, 'store rebuild-index');
+  await store.files.removeTree(indexPath(store));
+  const { index } = await openIndex(store, options);
   await index[Symbol.asyncDispose]();
 }
 
@@ -173,11 +166,11 @@ export interface WriterParts {
 
 /** The writer itself. */
 export async function writerOn(
-  { files }: World,
   store: Store,
   { index, stock, lock }: WriterParts,
   { domain, packLength = PACK_LENGTH }: Pick<WriterOptions, 'domain' | 'packLength'>,
 ): Promise<StoreWriter> {
+  const { files } = store;
   const { trust, hasLoss, loss } = stock;
   const { isGood, isKnown } = trustOf(trust);
   /** What is in packs that the index does not know yet. */

@@ -22,9 +22,9 @@ async function machineRoom() {
   return {
     house: { world, store, box, memory: box.of(store) },
     setClock: (ms: number) => void (nowMs = ms),
-    left: async () => new Set(await pointIds(world, store, 'set')),
+    left: async () => new Set(await pointIds(store, 'set')),
     publish: (machine: string, origin: PointOrigin = 'backup') =>
-      publishPoint(world, store, set, {
+      publishPoint(store, set, {
         id: newPointId(world, machine),
         ...{ machine, origin, parent: undefined },
         disks: [{ name: 'vda', size: 512, source: 'x', reference: undefined }],

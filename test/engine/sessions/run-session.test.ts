@@ -65,7 +65,7 @@ test('a session that is discarded while sessions are listed is left out', async 
     },
   };
   const found = await sessions(
-    { ...house, world: { ...house.world, files: left } },
+    { ...house, store: { ...house.store, files: left } },
     () => undefined,
   );
   deepEqual(

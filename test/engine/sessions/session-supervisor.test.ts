@@ -17,6 +17,7 @@ import { fakeClock } from '../../support/fake-clock.ts';
 import { faultyFs, full } from '../../support/faulty-fs.ts';
 import { makeRawDisk } from '../../support/images.ts';
 import { temporaryDirectory } from '../../support/temporary.ts';
+import type { World } from '../../../src/sys/world.ts';
 import { rememberApart } from '../../support/box-state.ts';
 
 rememberApart();
@@ -47,6 +48,12 @@ function gated() {
   return { source, asked: asked.promise, open: () => gate.resolve() };
 }
 
+/** The same store in a world with other parts. */
+function over(house: House, parts: Partial<World>): House {
+  const store = { ...house.store, ...parts };
+  return { ...house, world: store, store };
+}
+
 function keeperOf(house: House, secrets: SecretSource) {
   const events: KeeperEvent['kind'][] = [];
   const keeper = sessionKeeper(house, { secrets, onEvent: ({ kind }) => void events.push(kind) });
@@ -62,7 +69,7 @@ async function expectNothing(house: House): Promise<void> {
   deepEqual(readdirSync(join(store, 'sessions')), []);
   const leases = readdirSync(join(store, 'leases')).filter((name) => name !== 'lock');
   deepEqual(leases, []);
-  deepEqual(await servedSessions(house), []);
+  deepEqual(await servedSessions(house.store), []);
 }
 
 test('who asked for a session and left before it ran has made none', async () => {
@@ -88,7 +95,7 @@ test('a session that cannot be noted as one of the service is not left behind', 
   const files = faultyFs(house.world.files, (operation, path) =>
     operation === 'create' && path.includes('served.json') ? full(path) : undefined,
   );
-  const { keeper } = keeperOf({ ...house, world: { ...house.world, files } }, KEY);
+  const { keeper } = keeperOf(over(house, { files }), KEY);
   await rejects(keeper.start({ what: point, ...reached }, whole()), { code: 'NO_SPACE' });
   await expectNothing(house);
   await keeper[Symbol.asyncDispose]();
@@ -108,7 +115,7 @@ test('a start that the end of the service overtakes makes nothing that a later o
       return house.world.files.create(path);
     },
   };
-  const { keeper } = keeperOf({ ...house, world: { ...house.world, files } }, KEY);
+  const { keeper } = keeperOf(over(house, { files }), KEY);
   const started = keeper.start({ what: point, ...reached }, whole());
   await noting.promise;
   const ended = keeper[Symbol.asyncDispose]();
@@ -123,7 +130,7 @@ test('a session that is stopped while it is being resumed is stopped', async () 
   const { keeper: first } = keeperOf(house, KEY);
   const { session } = await first.start({ what: point, ...reached }, whole());
   await first[Symbol.asyncDispose]();
-  deepEqual(await servedSessions(house), [session]);
+  deepEqual(await servedSessions(house.store), [session]);
 
   let secrets = NO_KEY;
   const { keeper, events } = keeperOf(house, (...asked) => secrets(...asked));
@@ -137,7 +144,7 @@ test('a session that is stopped while it is being resumed is stopped', async () 
   gate.open();
   await Promise.all([resumed, stopped]);
   deepEqual(keeper.counts(), { running: 0, waiting: 0 });
-  deepEqual(await servedSessions(house), []);
+  deepEqual(await servedSessions(house.store), []);
   equal(events.at(-1), 'stopped');
   await rejects(keeper.stop(session), { code: 'IMPOSSIBLE' });
 
@@ -161,8 +168,7 @@ test('a disk that does not say what sessions there are is asked again, and ends 
       throw new SystemError('IO', `${path}: input/output error`);
     },
   };
-  const world = { ...house.world, files, clock };
-  const { keeper } = keeperOf({ ...house, world }, (...asked) => secrets(...asked));
+  const { keeper } = keeperOf(over(house, { files, clock }), (...asked) => secrets(...asked));
   await keeper.resumeAll();
   deepEqual(keeper.counts(), { running: 0, waiting: 1 });
   isFailing = true;
@@ -196,11 +202,11 @@ test('who asked for a resumption and left has made no session that is resumed fo
       leaving.abort(new SystemError('UNREACHABLE', 'the client has left'));
     },
   };
-  const { keeper } = keeperOf({ ...house, world: { ...house.world, files } }, KEY);
+  const { keeper } = keeperOf(over(house, { files }), KEY);
   const asked = { what: { kind: 'resume', session }, ...reached } as const;
   const started = keeper.start(asked, { ...whole(), signal: leaving.signal });
   await rejects(started, { code: 'UNREACHABLE' });
-  equal((await servedSessions(house)).includes(session), false);
+  equal((await servedSessions(house.store)).includes(session), false);
   deepEqual(keeper.counts(), { running: 0, waiting: 0 });
   await keeper[Symbol.asyncDispose]();
 });
@@ -259,7 +265,7 @@ test('a session whose start was never answered leaves nothing in the memory of t
       leaving.abort(new SystemError('UNREACHABLE', 'the client has left'));
     },
   };
-  const { keeper } = keeperOf({ ...house, memory, world: { ...house.world, files } }, KEY);
+  const { keeper } = keeperOf({ ...over(house, { files }), memory }, KEY);
   const started = keeper.start({ what: point, ...reached }, { ...whole(), signal: leaving.signal });
   await rejects(started, { code: 'UNREACHABLE' });
   deepEqual(forgotten.sort(), ['served', 'served', 'session']);

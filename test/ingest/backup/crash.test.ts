@@ -41,20 +41,20 @@ async function setUp() {
   const disk = crashingFs(seeded(0));
   const world = simulatedWorld(disk.files);
   const { store, set } = await newStore(world);
-  const first = await storePoint(world, store, set, FIRST);
-  const second = await storePoint(world, store, set, SECOND);
+  const first = await storePoint(store, set, FIRST);
+  const second = await storePoint(store, set, SECOND);
   return { disk, set, first, second };
 }
 
 async function forget(files: FileSystem, { id }: PointRecord): Promise<void> {
-  const { world, store } = await houseOn(files, 3);
-  await forgetPoint(world, store, { set: 'set', id });
+  const { store } = await houseOn(files, 3);
+  await forgetPoint(store, { set: 'set', id });
 }
 
 /** Counted from what the hypervisor knows as the newest backup. */
 async function backUpChanges(files: FileSystem, set: OpenSet): Promise<PointRecord> {
-  const { world, store } = await houseOn(files, 4);
-  return storePoint(world, store, set, THIRD, { changed: CHANGED });
+  const { store } = await houseOn(files, 4);
+  return storePoint(store, set, THIRD, { changed: CHANGED });
 }
 
 /** Every call of `work` at which the power may go, with several seeds. */
@@ -85,8 +85,8 @@ test('a power cut while a point is forgotten: it is there whole, or gone, and al
       ok(left.includes(other.id), where);
       if (isDone) equal(left.includes(victim.id), false, where);
       if (left.includes(victim.id)) await forget(files, victim);
-      const { world, store } = await houseOn(files);
-      const newest = await newestBackup(world, store, set, 'vm');
+      const { store } = await houseOn(files);
+      const newest = await newestBackup(store, set, 'vm');
       equal(newest.point?.id, other.id, where);
       equal(newest.forgotten, victim === second ? victim.id : undefined, where);
     }
@@ -100,8 +100,8 @@ test('a power cut in the backup after the newest was forgotten: changes never co
   for await (const { files, isDone, where } of cuts(disk, (files) => backUpChanges(files, set))) {
     const points = await soundness(files, set, contentsOf);
     ok(points.length === 2 || (points.length === 1 && !isDone), where);
-    const { world, store } = await houseOn(files);
-    const newest = await newestBackup(world, store, set, 'vm');
+    const { store } = await houseOn(files);
+    const newest = await newestBackup(store, set, 'vm');
     ok(newest.point!.id !== first.id || newest.forgotten === second.id, where);
     // Where the new point is there it has seen THIRD; else all is read.
     await backUpChanges(files, set);
@@ -113,9 +113,9 @@ test('a disk that has grown is read where it grew, whatever the list of changes 
   const disk = crashingFs(seeded(0));
   const world = simulatedWorld(disk.files);
   const { store, set } = await newStore(world);
-  await storePoint(world, store, set, FIRST.subarray(0, 1_500_160));
+  await storePoint(store, set, FIRST.subarray(0, 1_500_160));
   const changed = { since: undefined, disks: new Map([['vda', []]]) };
-  await storePoint(world, store, set, FIRST, { changed });
+  await storePoint(store, set, FIRST, { changed });
   const contentsOf = (_: unknown, index: number) =>
     index === 0 ? FIRST.subarray(0, 1_500_160) : FIRST;
   equal((await soundness(disk.files, set, contentsOf)).length, 2);
@@ -125,8 +125,8 @@ test('a power cut in the first backup of a store: the point is there whole, or n
   const disk = crashingFs(seeded(0));
   const { set } = await newStore(simulatedWorld(disk.files));
   const backUp = async (files: FileSystem) => {
-    const { world, store } = await houseOn(files, 4);
-    return storePoint(world, store, set, FIRST);
+    const { store } = await houseOn(files, 4);
+    return storePoint(store, set, FIRST);
   };
   for await (const { files, isDone, where } of cuts(disk, backUp)) {
     const { length } = await soundness(files, set, () => FIRST);
@@ -136,13 +136,13 @@ test('a power cut in the first backup of a store: the point is there whole, or n
 
 test('each change of which recovery points or sets there are holds the lock of the store', async () => {
   const { disk, second } = await setUp();
-  const { world, store } = await houseOn(disk.files);
+  const { store } = await houseOn(disk.files);
   {
-    await using _lock = await lockStore(world, store, 'another process');
+    await using _lock = await lockStore(store, 'another process');
     const busy = { code: 'BUSY', message: /another process/ };
-    await rejects(forgetPoint(world, store, { set: 'set', id: second.id }), busy);
-    await rejects(createSet(world, store, 'other', {}), busy);
+    await rejects(forgetPoint(store, { set: 'set', id: second.id }), busy);
+    await rejects(createSet(store, 'other', {}), busy);
   }
-  ok(await findPoint(world, store, second.id));
-  deepEqual((await listPoints(world, store, 'set')).points.length, 2);
+  ok(await findPoint(store, second.id));
+  deepEqual((await listPoints(store, 'set')).points.length, 2);
 });

@@ -45,7 +45,7 @@ async function newSet(): Promise<OpenSet> {
   await createStore(world, EMPTY);
   const passphrase = Buffer.from('secret');
   await using store = await openStore(world, EMPTY);
-  const { record } = await createSet(world, store, 'set', { passphrase });
+  const { record } = await createSet(store, 'set', { passphrase });
   return await unlockSet(record, { kind: 'passphrase', passphrase });
 }
 
@@ -60,7 +60,7 @@ async function house() {
     writeFileSync(image, contents);
     await using store = await openStore(world, directory);
     const events: BackupEvent[] = [];
-    const point = await backup(world, store, {
+    const point = await backup(store, {
       ...{ set, machine, changed, workers: 1 },
       disks: [{ name: 'vda', where: image, format: 'raw' }],
       isSecret: () => false,
@@ -82,7 +82,7 @@ async function house() {
     const options = { readData, keysOf: () => set.keys, signal: undefined, onProgress() {} };
     await checkPacks(store.packs, { ...options, onProblem });
     const checker = manifestChecker(store.packs, set.keys, onProblem);
-    for (const { id, disks } of (await listPoints(world, store, 'set', set.keys)).points) {
+    for (const { id, disks } of (await listPoints(store, 'set', set.keys)).points) {
       for (const disk of disks) await checker.check(disk, id);
     }
     return problems.map(({ where, what }) => `${where}: ${what}`);
@@ -91,7 +91,7 @@ async function house() {
   async function isKnownWhole({ disks: [disk] }: PointRecord): Promise<boolean> {
     await using store = await openStore(world, directory);
     const options = { domain: set.record.domain, holder: 'test' };
-    await using writer = await openStoreWriter(world, store, options);
+    await using writer = await openStoreWriter(store, options);
     return writer.isWhole(disk!.reference!.digest);
   }
   const pack = (number: number) =>
@@ -100,7 +100,7 @@ async function house() {
     ...{ directory, set, backUp, contentsOf, check, isKnownWhole, pack },
     async rebuild() {
       await using store = await openStore(world, directory);
-      await rebuildIndex(world, store, {});
+      await rebuildIndex(store, {});
     },
   };
 }
@@ -207,10 +207,10 @@ test('what a session kept lacks, because its recovery point lacked it, is report
   rmSync(it.pack(1));
   await using store = await openStore(world, it.directory);
   const options = { listen: undefined, tls: false, nfs: undefined, whenFull: 'refuse' } as const;
-  const session = await startSession({ world, store }, point, options);
+  const session = await startSession(store, point, options);
   await session[Symbol.asyncDispose]();
   const told: string[] = [];
-  await keepSession({ world, store }, session.record.id, {
+  await keepSession(store, session.record.id, {
     ...{ set: it.set, workers: 1, known: undefined, signal: undefined, onProgress() {} },
     onDamage: (where, what) => told.push(`${where}: ${what}`),
   });
@@ -224,15 +224,15 @@ test('for what other points have lost a tree that was kept is walked once', asyn
   rmSync(it.pack(1));
   await using store = await openStore(world, it.directory);
   const options = { listen: undefined, tls: false, nfs: undefined, whenFull: 'refuse' } as const;
-  const session = await startSession({ world, store }, point, options);
+  const session = await startSession(store, point, options);
   await session[Symbol.asyncDispose]();
   const told: string[] = [];
-  await keepSession({ world, store }, session.record.id, {
+  await keepSession(store, session.record.id, {
     ...{ set: it.set, workers: 1, known: undefined, signal: undefined, onProgress() {} },
     onDamage: (_, what) => told.push(what),
   });
   deepEqual(told, ['the pack is missing']);
-  const { points } = await listPoints(world, store, 'set', it.set.keys);
+  const { points } = await listPoints(store, 'set', it.set.keys);
   ok(await it.isKnownWhole(points.at(-1)!));
 });
 

@@ -31,7 +31,7 @@ function diskOf(name: string, device: BlockDevice): MachineDisk {
 async function setUp() {
   const world = simulatedWorld();
   const { store, set } = await newStore(world);
-  const writer = await simulatedWriter(world, store, set);
+  const writer = await simulatedWriter(store, set);
   const { keys } = set;
   const { random } = world;
   const encoder = inlineEncoder({ keys, cutting: CUTTING_DEFAULT, random, writer });
@@ -50,7 +50,7 @@ async function setUp() {
 }
 
 test('a disk is closed before the next one opens, and all are durable before the point is there', async () => {
-  const { world, store, set, writer, writing, point } = await setUp();
+  const { store, set, writer, writing, point } = await setUp();
   await using _writer = writer;
   const events: string[] = [];
   async function* disks(): AsyncGenerator<MachineDisk> {
@@ -67,10 +67,10 @@ test('a disk is closed before the next one opens, and all are durable before the
     events.push('durable');
   };
   const id = 'vm-20261129T000000Z-000001';
-  const made = await storeMachine(world, store, watched, {
+  const made = await storeMachine(store, watched, {
     ...point({ disks: disks(), id }),
     async onStored(stored) {
-      equal(await isPublished(world, store, { set: set.name, id }), false);
+      equal(await isPublished(store, { set: set.name, id }), false);
       events.push(`stored ${stored.map(({ name }) => name).join(' ')}`);
     },
   });
@@ -79,20 +79,20 @@ test('a disk is closed before the next one opens, and all are durable before the
     ...['durable', 'stored vda vdb'],
   ]);
   equal(made.id, id);
-  equal(await isPublished(world, store, { set: set.name, id }), true);
+  equal(await isPublished(store, { set: set.name, id }), true);
   // Zeros are read as well: nothing says before that a device in memory has any.
   equal(made.stats.readBytes, 2 * SIZE);
 });
 
 test('progress counts positions by disk and bytes over all disks', async () => {
-  const { world, store, writer, writing, point } = await setUp();
+  const { store, writer, writing, point } = await setUp();
   await using _writer = writer;
   const seen: (readonly [string, number, number])[] = [];
   async function* disks(): AsyncGenerator<MachineDisk> {
     yield diskOf('vda', memoryDevice(contents(1)));
     yield diskOf('vdb', memoryDevice(contents(2)));
   }
-  await storeMachine(world, store, writing, {
+  await storeMachine(store, writing, {
     ...point({ disks: disks() }),
     onProgress: (...report) => void seen.push(report),
   });
@@ -101,7 +101,7 @@ test('progress counts positions by disk and bytes over all disks', async () => {
 });
 
 test('a disk that cannot be read publishes nothing, and what is open of it is closed', async () => {
-  const { world, store, writer, writing, point } = await setUp();
+  const { store, writer, writing, point } = await setUp();
   await using _writer = writer;
   let closed = false;
   async function* disks(): AsyncGenerator<MachineDisk> {
@@ -113,7 +113,7 @@ test('a disk that cannot be read publishes nothing, and what is open of it is cl
       closed = true;
     }
   }
-  await rejects(storeMachine(world, store, writing, point({ disks: disks() })), /unreadable/);
+  await rejects(storeMachine(store, writing, point({ disks: disks() })), /unreadable/);
   equal(closed, true);
-  deepEqual((await listPoints(world, store, undefined)).points, []);
+  deepEqual((await listPoints(store, undefined)).points, []);
 });

@@ -25,11 +25,11 @@ test('a backup leaves what sessions need, and twice that while there are some', 
   const { store, set } = await newStore(world, { home });
   await using _ = store;
   const run = () =>
-    backup(world, store, {
+    backup(store, {
       ...{ set, machine: 'vm', disks: [{ name: 'vda', where: image, format: undefined }] },
       ...{ workers: 1, isSecret: () => false, onEvent: () => {} },
     });
-  const points = async () => (await listPoints(world, store, 'set')).points.length;
+  const points = async () => (await listPoints(store, 'set')).points.length;
 
   freeBytes = 512 * MiB + MiB - 1;
   await rejects(run(), {

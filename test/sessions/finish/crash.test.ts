@@ -11,7 +11,7 @@ import {
   sessionJournal,
   writeJournal,
 } from '../../../src/sessions/state/session-files.ts';
-import { sessionSpace } from '../../../src/sessions/state/session-store.ts';
+import { sessionSpace } from '../../../src/sessions/state/session-space.ts';
 import { overlayOf } from '../../../src/sessions/state/session-overlays.ts';
 import { keepHeld } from '../../../src/sessions/finish/keep-session.ts';
 import { machineWriting } from '../../../src/ingest/backup/store-machine.ts';
@@ -54,14 +54,14 @@ async function setUp() {
   const disk = crashingFs(seeded(0));
   const world = simulatedWorld(disk.files);
   const { store, set } = await newStore(world);
-  const point = await storePoint(world, store, set, BASE);
+  const point = await storePoint(store, set, BASE);
   return { disk, set, point };
 }
 
 /** Starts a session, writes and flushes: answers how far it came. */
 async function start(files: FileSystem, set: OpenSet, point: PointRecord): Promise<string> {
   const house = await houseOn(files, 5);
-  await using session = await startSession(house, point, {
+  await using session = await startSession(house.store, point, {
     listen: undefined,
     tls: false,
     nfs: undefined,
@@ -83,25 +83,25 @@ async function openDisk(
     reader,
   }: { set: OpenSet; point: PointRecord; reader: ReturnType<typeof openBlockReader> },
 ) {
-  const record = (await readJournal(house.world, house.store, id))!;
+  const record = (await readJournal(house.store, id))!;
   const base = manifestDisk(reader, { name: 'vda', root: point.disks[0]!, keys: set.keys });
-  const space = sessionSpace(house, record);
-  const { begin } = sessionJournal(house.world, house.store, record);
-  return overlayOf(house, record, { disk: record.disks[0]!, set, base, space, begin });
+  const space = sessionSpace(house.store, record);
+  const { begin } = sessionJournal(house.store, record);
+  return overlayOf(house.store, record, { disk: record.disks[0]!, set, base, space, begin });
 }
 
 /** As `session keep`, encoding in this thread. */
 async function keep(files: FileSystem, set: OpenSet, id: string): Promise<string> {
   const house = await houseOn(files, 6);
   const { world, store } = house;
-  const record = (await readJournal(world, store, id))!;
-  await using writer = await simulatedWriter(world, store, set);
+  const record = (await readJournal(store, id))!;
+  await using writer = await simulatedWriter(store, set);
   const { random } = world;
   const { keys } = set;
   await using encoder = inlineEncoder({ keys, cutting: CUTTING_DEFAULT, random, writer });
   await using reader = openBlockReader(store, { cacheLength: 2 ** 22 });
   const writing = machineWriting(store, { set, writer, encoder });
-  return await keepHeld(house, record, { ...writing, reader });
+  return await keepHeld(house.store, record, { ...writing, reader });
 }
 
 async function contents(files: FileSystem, set: OpenSet, point: PointRecord): Promise<Uint8Array> {
@@ -123,11 +123,11 @@ test('a power cut while a session starts and writes: it resumes with all that wa
       const acknowledged = await start(disk.files, set, point).catch(onlyPowerCuts);
       const { files } = disk.reboot();
       const house = await houseOn(files, 9);
-      const ids = await sessionIds(house.world, house.store);
+      const ids = await sessionIds(house.store);
       const where = `cutAt=${cutAt} seed=${seed}`;
       if (acknowledged !== undefined) deepEqual(ids, [acknowledged], where);
       for (const id of ids) {
-        await using held = await resumeSession(house, id, { tls: false });
+        await using held = await resumeSession(house.store, id, { tls: false });
         equal(held.record.phase, 'ready');
         await using reader = openBlockReader(house.store, { cacheLength: 2 ** 22 });
         await using overlay = await openDisk(house, id, { set, point, reader });
@@ -137,7 +137,7 @@ test('a power cut while a session starts and writes: it resumes with all that wa
         else equal(Buffer.compare(got.subarray(0, AT), BASE.subarray(0, AT)), 0, where);
       }
       // Whatever is left can be thrown away, and the recovery point is as it was.
-      for (const id of ids) await discardSession(house, id);
+      for (const id of ids) await discardSession(house.store, id);
       deepEqual(await house.world.files.list(`${HOME}/leases`), []);
       equal(Buffer.compare(await contents(files, set, point), BASE), 0);
     }
@@ -148,14 +148,14 @@ test('a session that is being ended is not resumed, and says how to finish that'
   const { disk, set, point } = await setUp();
   const id = await start(disk.files, set, point);
   const house = await houseOn(disk.files, 9);
-  const record = (await readJournal(house.world, house.store, id))!;
+  const record = (await readJournal(house.store, id))!;
   for (const [phase, advice] of [
     ['keeping', /was being ended: finish that with "session keep /],
     ['cleaning', /was being ended: finish that with "session discard /],
   ] as const) {
-    await writeJournal(house.world, house.store, { ...record, phase, keepAs: undefined });
+    await writeJournal(house.store, { ...record, phase, keepAs: undefined });
     const refused = { code: 'IMPOSSIBLE', message: advice };
-    await rejects(resumeSession(house, id, { tls: false }), refused, phase);
+    await rejects(resumeSession(house.store, id, { tls: false }), refused, phase);
   }
 });
 
@@ -164,11 +164,7 @@ test('a power cut while a session is kept: the session or the recovery point, ne
   const id = await start(initial.files, set, point);
   const whole = initial.copy(seeded(0));
   const kept = await keep(whole.files, set, id);
-  const made = await listPoints(
-    simulatedWorld(whole.files),
-    (await houseOn(whole.files, 1)).store,
-    'set',
-  );
+  const made = await listPoints((await houseOn(whole.files, 1)).store, 'set');
   equal(made.points.at(-1)?.id, kept);
   equal(made.points.at(-1)?.parent, point.id);
   for (let cutAt = 1; cutAt <= whole.calls(); cutAt++) {
@@ -177,15 +173,15 @@ test('a power cut while a session is kept: the session or the recovery point, ne
       const acknowledged = await keep(disk.files, set, id).catch(onlyPowerCuts);
       const { files } = disk.reboot();
       const house = await houseOn(files, 9);
-      const ids = await sessionIds(house.world, house.store);
+      const ids = await sessionIds(house.store);
       const where = `cutAt=${cutAt} seed=${seed}`;
       if (ids.length > 0) await keep(files, set, id);
-      const { points, damaged } = await listPoints(house.world, house.store, 'set', set.keys);
+      const { points, damaged } = await listPoints(house.store, 'set', set.keys);
       deepEqual(damaged, [], where);
       equal(points.length, 2, where);
       if (acknowledged !== undefined) equal(points[1]!.id, acknowledged);
       equal(Buffer.compare(await contents(files, set, points[1]!), AFTER), 0, where);
-      deepEqual(await sessionIds(house.world, house.store), []);
+      deepEqual(await sessionIds(house.store), []);
       deepEqual(await house.world.files.list(`${HOME}/leases`), [], where);
     }
   }
@@ -211,10 +207,7 @@ test('killed while a session is kept, kept again, and then the power goes: the p
     const disk = initial.copy(() => 0, killAt);
     await keep(disk.files, set, id).catch(onlyPowerCuts);
     const next = disk.kill();
-    const found = await sessionIds(
-      simulatedWorld(next.files),
-      (await houseOn(next.files, 1)).store,
-    );
+    const found = await sessionIds((await houseOn(next.files, 1)).store);
     const before = await pointFiles(next.files);
     const acknowledged = found.length > 0 && (await keep(next.files, set, id));
     const after = await pointFiles(next.files);
@@ -222,9 +215,9 @@ test('killed while a session is kept, kept again, and then the power goes: the p
     const { files } = next.reboot();
     const where = `killAt=${killAt}`;
     const house = await houseOn(files, 9);
-    const left = await sessionIds(house.world, house.store);
+    const left = await sessionIds(house.store);
     if (left.length > 0) await keep(files, set, id);
-    const { points, damaged } = await listPoints(house.world, house.store, 'set', set.keys);
+    const { points, damaged } = await listPoints(house.store, 'set', set.keys);
     deepEqual(damaged, [], where);
     equal(points.length, 2, where);
     if (acknowledged) equal(points[1]!.id, acknowledged, where);
@@ -242,16 +235,16 @@ test('killed while a session starts, resumed, and then the power goes: it is the
     await start(disk.files, set, point).catch(onlyPowerCuts);
     const next = disk.kill();
     const house = await houseOn(next.files, 9);
-    for (const id of await sessionIds(house.world, house.store)) {
-      await using _held = await resumeSession(house, id, { tls: false });
+    for (const id of await sessionIds(house.store)) {
+      await using _held = await resumeSession(house.store, id, { tls: false });
       await using reader = openBlockReader(house.store, { cacheLength: 2 ** 22 });
       await using overlay = await openDisk(house, id, { set, point, reader });
       await overlay.write(WRITTEN, AT, 'cached');
       await overlay.flush();
       const after = next.reboot();
       const rebooted = await houseOn(after.files, 10);
-      await using _again = await resumeSession(rebooted, id, { tls: false });
-      equal((await leasesOf(rebooted.world, rebooted.store)).length, 1, `killAt=${killAt}`);
+      await using _again = await resumeSession(rebooted.store, id, { tls: false });
+      equal((await leasesOf(rebooted.store)).length, 1, `killAt=${killAt}`);
       await using reread = openBlockReader(rebooted.store, { cacheLength: 2 ** 22 });
       await using survivor = await openDisk(rebooted, id, { set, point, reader: reread });
       const got = new Uint8Array(SIZE);
@@ -264,7 +257,7 @@ test('killed while a session starts, resumed, and then the power goes: it is the
 test('a power cut while a session is discarded: it can be discarded again', async () => {
   const { disk: initial, set, point } = await setUp();
   const id = await start(initial.files, set, point);
-  const discard = async (files: FileSystem) => discardSession(await houseOn(files, 6), id);
+  const discard = async (files: FileSystem) => discardSession((await houseOn(files, 6)).store, id);
   const whole = initial.copy(seeded(0));
   await discard(whole.files);
   for (let cutAt = 1; cutAt <= whole.calls(); cutAt++) {
@@ -274,7 +267,7 @@ test('a power cut while a session is discarded: it can be discarded again', asyn
       const { files } = disk.reboot();
       const house = await houseOn(files, 9);
       // As long as anything is left that takes space, it is a session that can be discarded.
-      const found = (await sessionIds(house.world, house.store)).length > 0;
+      const found = (await sessionIds(house.store)).length > 0;
       for (const left of found ? [] : await files.list(`${HOME}/sessions`)) {
         const names = await files.list(`${HOME}/sessions/${left}`);
         ok(
@@ -283,9 +276,9 @@ test('a power cut while a session is discarded: it can be discarded again', asyn
         );
       }
       if (found) await discard(files);
-      deepEqual(await sessionIds(house.world, house.store), []);
+      deepEqual(await sessionIds(house.store), []);
       deepEqual(await house.world.files.list(`${HOME}/leases`), []);
-      ok(await findPoint(house.world, house.store, point.id));
+      ok(await findPoint(house.store, point.id));
     }
   }
 });
@@ -293,7 +286,7 @@ test('a power cut while a session is discarded: it can be discarded again', asyn
 test('a session whose discarding was interrupted is kept whole, or the answer is that it cannot be', async () => {
   const { disk: initial, set, point } = await setUp();
   const id = await start(initial.files, set, point);
-  const discard = async (files: FileSystem) => discardSession(await houseOn(files, 6), id);
+  const discard = async (files: FileSystem) => discardSession((await houseOn(files, 6)).store, id);
   const whole = initial.copy(seeded(0));
   await discard(whole.files);
   let refused = 0;
@@ -302,18 +295,18 @@ test('a session whose discarding was interrupted is kept whole, or the answer is
     await discard(disk.files).catch(onlyPowerCuts);
     const { files } = disk.reboot();
     const house = await houseOn(files, 9);
-    if ((await sessionIds(house.world, house.store)).length === 0) continue;
+    if ((await sessionIds(house.store)).length === 0) continue;
     try {
       const kept = await keep(files, set, id);
-      const place = await findPoint(house.world, house.store, kept);
-      const made = await readPoint(house.world, house.store, set, place.id);
+      const place = await findPoint(house.store, kept);
+      const made = await readPoint(house.store, set, place.id);
       equal(Buffer.compare(await contents(files, set, made), AFTER), 0, `cutAt=${cutAt}`);
     } catch (cause) {
       equal((cause as SessionError).code, 'IMPOSSIBLE', `cutAt=${cutAt}: ${String(cause)}`);
       refused++;
       await discard(files);
     }
-    deepEqual(await sessionIds(house.world, house.store), []);
+    deepEqual(await sessionIds(house.store), []);
   }
   ok(refused > 0);
 });
@@ -324,7 +317,7 @@ test('a power cut while it is discarded on a full disk: all of it is left, or no
   const takesSpace = new Set<Operation>(['create', 'write']);
   const onFull = (files: FileSystem) =>
     faultyFs(files, (operation, path) => (takesSpace.has(operation) ? full(path) : undefined));
-  const discard = async (files: FileSystem) => discardSession(await houseOn(files, 6), id);
+  const discard = async (files: FileSystem) => discardSession((await houseOn(files, 6)).store, id);
   const whole = initial.copy(seeded(0));
   await discard(onFull(whole.files));
   deepEqual(await whole.files.list(`${HOME}/sessions`), []);
@@ -337,7 +330,7 @@ test('a power cut while it is discarded on a full disk: all of it is left, or no
       await discard(onFull(disk.files)).catch(onlyPowerCuts);
       const { files } = disk.reboot();
       const house = await houseOn(files, 9);
-      if ((await sessionIds(house.world, house.store)).length === 0) continue;
+      if ((await sessionIds(house.store)).length === 0) continue;
       await using reader = openBlockReader(house.store, { cacheLength: 2 ** 22 });
       try {
         await using overlay = await openDisk(house, id, { set, point, reader });
@@ -345,14 +338,14 @@ test('a power cut while it is discarded on a full disk: all of it is left, or no
         await overlay.read(got, 0);
         const where = `cutAt=${cutAt} seed=${seed}`;
         equal(Buffer.compare(got, AFTER), 0, where);
-        equal((await leasesOf(house.world, house.store)).length, 1, where);
+        equal((await leasesOf(house.store)).length, 1, where);
         served++;
       } catch (cause) {
         equal((cause as SessionError).code, 'CORRUPT');
         refused++;
       }
       await discard(onFull(files));
-      deepEqual(await sessionIds(house.world, house.store), []);
+      deepEqual(await sessionIds(house.store), []);
       deepEqual(await files.list(`${HOME}/leases`), []);
     }
   }

@@ -41,17 +41,17 @@ async function house() {
   const disk = crashingFs(seeded(0));
   const world = simulatedWorld(disk.files);
   const { store, set } = await newStore(world);
-  const point = await storePoint(world, store, set, noise(4096, 1));
+  const point = await storePoint(store, set, noise(4096, 1));
   const start = async (files: FileSystem): Promise<void> => {
     const world = simulatedWorld(files, 5);
     const house = { world, store: await openStore(world, HOME) };
-    await using _session = await startSession(house, point, {
+    await using _session = await startSession(house.store, point, {
       ...{ listen: undefined, tls: false, nfs: undefined, whenFull: 'refuse' },
     });
   };
   const forget = async (files: FileSystem): Promise<void> => {
     const world = simulatedWorld(files, 6);
-    await forgetPoint(world, await openStore(world, HOME), { set: 'set', id: point.id });
+    await forgetPoint(await openStore(world, HOME), { set: 'set', id: point.id });
   };
   return { disk, world, store, start, forget };
 }
@@ -61,7 +61,7 @@ for (const first of ['start', 'forget'] as const) {
   test(`${second} while ${first} is at any call: one of the two is refused`, async () => {
     const met = new Set<string>();
     for (let at = 1; ; at++) {
-      const { disk, world, store, ...work } = await house();
+      const { disk, store, ...work } = await house();
       const outcomes = { start: '', forget: '' };
       let other: Promise<void> | undefined;
       const gate = interrupted(disk.files, at, () => {
@@ -71,8 +71,8 @@ for (const first of ['start', 'forget'] as const) {
       outcomes[first] = await outcomeOf(work[first](gate.files));
       await other;
       if (gate.calls() < at) break;
-      const { points } = await listPoints(world, store, 'set');
-      const found = { points: points.length, leases: (await leasesOf(world, store)).length };
+      const { points } = await listPoints(store, 'set');
+      const found = { points: points.length, leases: (await leasesOf(store)).length };
       if (outcomes.start === 'done') {
         deepEqual(
           { ...outcomes, ...found },

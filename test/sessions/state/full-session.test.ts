@@ -4,7 +4,7 @@ import { test } from 'tap';
 import { openNbdDisk } from '../../../src/block/nbd-client/nbd-disk.ts';
 import { openBlockReader } from '../../../src/store/read/block-reader.ts';
 import { guestMemory } from '../../../src/sessions/serve/guest-memory.ts';
-import { sessionSpace } from '../../../src/sessions/state/session-store.ts';
+import { sessionSpace } from '../../../src/sessions/state/session-space.ts';
 import { serveSession } from '../../../src/sessions/serve/serve-session.ts';
 import { listSessions, startSession } from '../../../src/sessions/state/held-session.ts';
 import { sessionReserve } from '../../../src/store/directory/space-reserve.ts';
@@ -26,7 +26,7 @@ test('sessions of one store take from one budget', async () => {
   const reserve = sessionReserve({ totalBytes, freeBytes: 0 });
   const world = worldWith({ freeBytes: reserve + 1000, totalBytes });
   const { store } = await newStore(world);
-  const [one, other] = [1, 2].map(() => sessionSpace({ world, store }, { whenFull: 'refuse' }));
+  const [one, other] = [1, 2].map(() => sessionSpace(store, { whenFull: 'refuse' }));
   equal(await one!.left(), 1000);
   equal(await other!.left(), 1000);
   equal(one!.tryTake(700), true);
@@ -38,16 +38,16 @@ test('a session whose guest waits for space can be ended, and that write was nev
   const space = { freeBytes: 2 ** 40, totalBytes: 2 ** 40 };
   const world = worldWith(space);
   const { store, set } = await newStore(world);
-  const point = await storePoint(world, store, set, noise(SIZE, 1));
+  const point = await storePoint(store, set, noise(SIZE, 1));
   space.freeBytes = 0;
   const house = { world, store };
   const socket = join(temporaryDirectory(), 'nbd.sock');
-  const held = await startSession(house, point, {
+  const held = await startSession(house.store, point, {
     ...{ listen: `unix:${socket}`, tls: false, nfs: undefined, whenFull: 'pause' },
   });
   await using reader = openBlockReader(store, {});
   const paused = Promise.withResolvers<void>();
-  const serving = await serveSession(house, held.record, {
+  const serving = await serveSession(house.store, held.record, {
     ...{ set, point, listen: { kind: 'unix', path: socket }, tls: undefined, nfs: undefined },
     ...{
       reader,
@@ -66,7 +66,7 @@ test('a session whose guest waits for space can be ended, and that write was nev
   await held[Symbol.asyncDispose]();
   await write;
   deepEqual(
-    (await listSessions(house)).sessions.map(({ holder }) => holder),
+    (await listSessions(house.store)).sessions.map(({ holder }) => holder),
     [undefined],
   );
 });

@@ -11,7 +11,7 @@ import {
   sessionDirectory,
   sessionJournal,
 } from '../../../src/sessions/state/session-files.ts';
-import { sessionSpace } from '../../../src/sessions/state/session-store.ts';
+import { sessionSpace } from '../../../src/sessions/state/session-space.ts';
 import { overlayOf, type SessionOverlay } from '../../../src/sessions/state/session-overlays.ts';
 import {
   discardSession,
@@ -70,10 +70,10 @@ async function place(): Promise<Place> {
   const disk = crashingFs(seeded(0));
   const world = simulatedWorld(disk.files);
   const { set, store } = await newStore(world, { passphrase: 'secret' });
-  const point = await storePoint(world, store, set, BASE);
+  const point = await storePoint(store, set, BASE);
   const house = await houseOn(disk.files, { sealed: false });
   const options = { listen: undefined, tls: false, nfs: undefined, whenFull: 'refuse' } as const;
-  await using session = await startSession(house, point, options);
+  await using session = await startSession(house.store, point, options);
   const { id } = session.record;
   const contents = BASE.slice();
   await using overlay = await opened(house, { id, set, point });
@@ -98,12 +98,12 @@ async function opened(
   house: House,
   { id, set, point }: Pick<Place, 'id' | 'set' | 'point'>,
 ): Promise<SessionOverlay> {
-  const record = (await readJournal(house.world, house.store, id))!;
+  const record = (await readJournal(house.store, id))!;
   const reader = openBlockReader(house.store, { cacheLength: 2 ** 22 });
   const base = manifestDisk(reader, { name: 'vda', root: point.disks[0]!, keys: set.keys });
-  const space = sessionSpace(house, record);
-  const { begin } = sessionJournal(house.world, house.store, record);
-  return overlayOf(house, record, { disk: record.disks[0]!, set, base, space, begin });
+  const space = sessionSpace(house.store, record);
+  const { begin } = sessionJournal(house.store, record);
+  return overlayOf(house.store, record, { disk: record.disks[0]!, set, base, space, begin });
 }
 
 async function read(overlay: SessionOverlay): Promise<Uint8Array> {
@@ -119,30 +119,30 @@ async function namesOf({ world, store }: House, id: string): Promise<string[]> {
 
 async function keep(house: House, { id, set }: Pick<Place, 'id' | 'set'>): Promise<PointRecord> {
   const { world, store } = house;
-  const record = (await readJournal(world, store, id))!;
-  await using writer = await simulatedWriter(world, store, set);
+  const record = (await readJournal(store, id))!;
+  await using writer = await simulatedWriter(store, set);
   const { random } = world;
   const { keys } = set;
   await using encoder = inlineEncoder({ keys, cutting: CUTTING_DEFAULT, random, writer });
   await using reader = openBlockReader(store, { cacheLength: 2 ** 22 });
   const writing = machineWriting(store, { set, writer, encoder });
-  const kept = await keepHeld(house, record, { ...writing, reader });
-  return readPoint(world, store, set, kept);
+  const kept = await keepHeld(house.store, record, { ...writing, reader });
+  return readPoint(store, set, kept);
 }
 
 test('a store without the feature keeps overlays of version 1, which its release goes on with', async () => {
   const it = await place();
   const house = await houseOn(it.disk.files, { sealed: false });
   deepEqual(await namesOf(house, it.id), ['data', 'map']);
-  await using session = await resumeSession(house, it.id, { tls: false });
+  await using session = await resumeSession(house.store, it.id, { tls: false });
   equal(session.record.sealed, undefined);
   {
     await using overlay = await opened(house, it);
     deepEqual(await read(overlay), it.contents);
   }
   deepEqual(await namesOf(house, it.id), ['data', 'map']);
-  deepEqual(await plainSessions(house), [it.id]);
-  deepEqual(await sessionDamage(house, session.record), []);
+  deepEqual(await plainSessions(house.store), [it.id]);
+  deepEqual(await sessionDamage(house.store, session.record), []);
 });
 
 test('once the store has the feature, what is written from the next start on is sealed', async () => {
@@ -154,7 +154,7 @@ test('once the store has the feature, what is written from the next start on is 
     SIZE,
   );
   {
-    await using session = await resumeSession(house, it.id, { tls: false });
+    await using session = await resumeSession(house.store, it.id, { tls: false });
     deepEqual(session.record.sealed, { begun: [], overPlain: true });
     await using overlay = await opened(house, it);
     deepEqual(await read(overlay), contents);
@@ -165,7 +165,7 @@ test('once the store has the feature, what is written from the next start on is 
     await overlay.zero(2 * PAGE, PAGE, 'durable');
     contents.fill(0, 2 * PAGE, 3 * PAGE);
   }
-  const record = (await readJournal(house.world, house.store, it.id))!;
+  const record = (await readJournal(house.store, it.id))!;
   deepEqual(record.sealed, { begun: ['vda'], overPlain: true });
   deepEqual(
     await it.disk.files.readFile(`${sessionDirectory(house.store, it.id)}/vda.data`, SIZE),
@@ -181,8 +181,8 @@ test('once the store has the feature, what is written from the next start on is 
   }
   await using overlay = await opened(house, it);
   deepEqual(await read(overlay), contents);
-  deepEqual(await plainSessions(house), [it.id]);
-  deepEqual(await sessionDamage(house, record, it.set.keys), []);
+  deepEqual(await plainSessions(house.store), [it.id]);
+  deepEqual(await sessionDamage(house.store, record, it.set.keys), []);
   const pages = new Set<number>();
   for await (const { offset, length } of overlay.written()) {
     for (let at = offset; at < offset + length; at += PAGE) pages.add(at / PAGE);
@@ -199,7 +199,7 @@ test('a kept recovery point is the same, byte for byte, with its overlays sealed
   const one = await keep(await houseOn(direct.files, { sealed: false }), it);
   const house = await houseOn(it.disk.files, { sealed: true });
   {
-    await using session = await resumeSession(house, it.id, { tls: false });
+    await using session = await resumeSession(house.store, it.id, { tls: false });
     await using overlay = await opened(house, { ...it, id: session.record.id });
     await overlay.flush();
   }
@@ -214,7 +214,7 @@ test('a power cut at any call while a session is carried over: all that was flus
   const after = it.contents.slice().fill(9, AT, AT + 6000);
   async function carryOver(files: FileSystem): Promise<boolean> {
     const house = await houseOn(files, { sealed: true });
-    await using _session = await resumeSession(house, it.id, { tls: false });
+    await using _session = await resumeSession(house.store, it.id, { tls: false });
     await using overlay = await opened(house, it);
     await write(overlay, new Uint8Array(SIZE), { value: 9, offset: AT, length: 6000 });
     await overlay.flush();
@@ -230,7 +230,7 @@ test('a power cut at any call while a session is carried over: all that was flus
       // Killed at the first seed: then the next process finds all that it wrote.
       const next = seed === 0 ? disk.kill() : disk.reboot();
       const house = await houseOn(next.files, { sealed: true });
-      await using session = await resumeSession(house, it.id, { tls: false });
+      await using session = await resumeSession(house.store, it.id, { tls: false });
       equal(session.record.sealed?.overPlain, true, where);
       await using overlay = await opened(house, it);
       const found = await read(overlay);
@@ -250,13 +250,13 @@ test('a disk that is too full for sealed overlays leaves a session as it is unti
   );
   {
     const house = await houseOn(files, { sealed: true });
-    await using session = await resumeSession(house, it.id, { tls: false });
+    await using session = await resumeSession(house.store, it.id, { tls: false });
     equal(session.record.sealed, undefined);
     await using overlay = await opened(house, it);
     deepEqual(await read(overlay), it.contents);
   }
   const house = await houseOn(it.disk.files, { sealed: true });
-  await using session = await resumeSession(house, it.id, { tls: false });
+  await using session = await resumeSession(house.store, it.id, { tls: false });
   equal(session.record.sealed?.overPlain, true);
 });
 
@@ -266,7 +266,7 @@ test('a journal that forgot its sealed overlays is refused, and so is a session 
   const directory = sessionDirectory(house.store, it.id);
   const before = await house.world.files.readFile(`${directory}/session.json`, 2 ** 16);
   {
-    await using _session = await resumeSession(house, it.id, { tls: false });
+    await using _session = await resumeSession(house.store, it.id, { tls: false });
     await using overlay = await opened(house, it);
     await overlay.write(new Uint8Array(PAGE).fill(3), 0, 'durable');
   }
@@ -277,7 +277,7 @@ test('a journal that forgot its sealed overlays is refused, and so is a session 
     await file.write(bytes, 0);
   };
   await put(before);
-  await rejects(resumeSession(house, it.id, { tls: false }), {
+  await rejects(resumeSession(house.store, it.id, { tls: false }), {
     code: 'CORRUPT',
     message: /the journal is older than the file/,
   });
@@ -285,13 +285,13 @@ test('a journal that forgot its sealed overlays is refused, and so is a session 
   for (const name of ['vda.map', 'vda.head']) {
     await house.world.files.rename(`${directory}/${name}`, `${directory}/away`);
     await rejects(opened(house, it), { code: 'CORRUPT' }, name);
-    const record = (await readJournal(house.world, house.store, it.id))!;
+    const record = (await readJournal(house.store, it.id))!;
     ok(
-      (await sessionDamage(house, record)).some((what) => what.includes(name)),
+      (await sessionDamage(house.store, record)).some((what) => what.includes(name)),
       name,
     );
     await house.world.files.rename(`${directory}/away`, `${directory}/${name}`);
   }
-  await discardSession(house, it.id);
+  await discardSession(house.store, it.id);
   deepEqual(await house.world.files.list(`${HOME}/sessions`), []);
 });

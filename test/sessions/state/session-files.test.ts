@@ -5,7 +5,7 @@ import { decodeSession, encodeSession } from '../../../src/formats/store/session
 import { machineFiles } from '../../../src/sessions/guest/machine-files.ts';
 import { sessionDamage } from '../../../src/sessions/check/session-check.ts';
 import { sessionDirectory, sessionIds } from '../../../src/sessions/state/session-files.ts';
-import { sessionSpace } from '../../../src/sessions/state/session-store.ts';
+import { sessionSpace } from '../../../src/sessions/state/session-space.ts';
 import { overlayOf, treeSealOf } from '../../../src/sessions/state/session-overlays.ts';
 import {
   discardSession,
@@ -25,17 +25,23 @@ const SIZE = 2 ** 20;
 async function place() {
   const world = simulatedWorld();
   const { store, set } = await newStore(world);
-  const point = await storePoint(world, store, set, noise(SIZE, 1));
+  const point = await storePoint(store, set, noise(SIZE, 1));
   const house = { world, store };
   const options = { listen: undefined, tls: false, nfs: undefined, whenFull: 'refuse' } as const;
-  await using session = await startSession(house, point, options);
+  await using session = await startSession(house.store, point, options);
   const { record } = session;
   const directory = sessionDirectory(store, record.id);
-  const space = sessionSpace(house, record);
+  const space = sessionSpace(house.store, record);
   const base = memoryDevice(noise(SIZE, 1));
   const { begin } = session;
   const [disk] = record.disks;
-  await using overlay = await overlayOf(house, record, { disk: disk!, set, base, space, begin });
+  await using overlay = await overlayOf(house.store, record, {
+    disk: disk!,
+    set,
+    base,
+    space,
+    begin,
+  });
   await using tree = await openSessionTree({
     ...{ files: world.files, clock: world.clock, directory, space },
     ...{ random: world.random, seal: treeSealOf(record, set.keys) },
@@ -51,25 +57,25 @@ async function place() {
 // A2, A14
 test('damage of what a session wrote is found without a key, and named', async () => {
   const { house, record, directory, files } = await place();
-  deepEqual(await sessionDamage(house, record), []);
+  deepEqual(await sessionDamage(house.store, record), []);
   for (const name of ['vda.head', 'files.log']) {
     const path = `${directory}/${name}`;
     const bytes = await files.readFile(path, 2 ** 20);
     for (const at of [5, 30, Math.floor(bytes.length / 2)]) {
       await using file = await files.open(path, 'write');
       await file.write(Buffer.from([bytes[at]! ^ 1]), at);
-      const [what, ...more] = await sessionDamage(house, record);
+      const [what, ...more] = await sessionDamage(house.store, record);
       equal(what?.startsWith(path), true, `${name} ${at}: ${what}`);
       deepEqual(more, []);
       await file.write(bytes, 0);
     }
   }
-  deepEqual(await sessionDamage(house, record), []);
+  deepEqual(await sessionDamage(house.store, record), []);
   for (const name of ['vda.head']) {
     const path = `${directory}/${name}`;
     await files.rename(path, `${path}.away`);
     const lost = `${path} is missing: what was written to the disk is lost`;
-    deepEqual(await sessionDamage(house, record), [lost]);
+    deepEqual(await sessionDamage(house.store, record), [lost]);
     await files.rename(`${path}.away`, path);
   }
 });
@@ -84,8 +90,7 @@ test('what is left of a session whose removal failed has its head, or is never s
         ? broken(path)
         : undefined,
     );
-    const world = { ...house.world, files: faulty };
-    const isGone = await discardSession({ ...house, world }, record.id).then(
+    const isGone = await discardSession({ ...house.store, files: faulty }, record.id).then(
       () => true,
       () => false,
     );
@@ -102,31 +107,31 @@ test('a session whose journal is damaged says what to do, and can be discarded',
   const bytes = await files.readFile(path, 2 ** 20);
   await putDurably(files, path, bytes.with(50, bytes[50]! ^ 1));
   const advice = new RegExp(`damaged. Put the file back .*"session discard ${record.id}"`);
-  await rejects(resumeSession(house, record.id, { tls: false }), {
+  await rejects(resumeSession(house.store, record.id, { tls: false }), {
     code: 'CORRUPT',
     message: advice,
   });
-  await discardSession(house, record.id);
-  deepEqual(await sessionIds(house.world, house.store), []);
+  await discardSession(house.store, record.id);
+  deepEqual(await sessionIds(house.store), []);
   deepEqual(await files.list(`${HOME}/leases`), []);
 });
 
 test('a session behind TLS is not resumed without', async () => {
   const { house, record } = await place();
   {
-    await using session = await resumeSession(house, record.id, { tls: false });
+    await using session = await resumeSession(house.store, record.id, { tls: false });
     await session.settle({ listen: 'tcp:127.0.0.1:10809', tls: true, nfs: undefined });
   }
   const impossible = { code: 'IMPOSSIBLE', message: /is open to TLS clients only/ };
-  await rejects(resumeSession(house, record.id, { tls: false }), impossible);
-  await using again = await resumeSession(house, record.id, { tls: true });
+  await rejects(resumeSession(house.store, record.id, { tls: false }), impossible);
+  await using again = await resumeSession(house.store, record.id, { tls: true });
   equal(again.record.tls, true);
 });
 
 test('a session that is discarded while it is checked is not damaged', async () => {
   const { house, record } = await place();
-  await discardSession(house, record.id);
-  deepEqual(await sessionDamage(house, record), []);
+  await discardSession(house.store, record.id);
+  deepEqual(await sessionDamage(house.store, record), []);
 });
 
 test('names of a session lead nowhere else, and no second session is on the files of the first', async () => {
@@ -146,7 +151,7 @@ test('names of a session lead nowhere else, and no second session is on the file
   const journal = await files.readFile(`${directory}/session.json`, SIZE);
   await putDurably(files, `${sessionDirectory(house.store, other)}/session.json`, journal);
   await rejects(
-    resumeSession(house, other, { tls: false }),
+    resumeSession(house.store, other, { tls: false }),
     new RegExp(`record is of session "${record.id}"`),
   );
 });

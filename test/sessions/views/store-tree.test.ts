@@ -48,16 +48,22 @@ test('what was made since is shown, also after a listing that failed', async () 
     },
   };
   const { store, set } = await newStore(simulated);
-  const first = await storePoint(simulated, store, set, noise(SIZE, 1));
+  const first = await storePoint(store, set, noise(SIZE, 1));
   await using reader = openBlockReader(store, {});
   const listing = storeListing(
-    { world, store },
-    { sets: [set], reader, setsPath: '', sessionsPath: undefined, partsOf: undefined },
+    { ...store, ...world },
+    {
+      sets: [set],
+      reader,
+      setsPath: '',
+      sessionsPath: undefined,
+      partsOf: undefined,
+    },
   );
   await using tree = await storeTree(world, store.directory, listing);
   deepEqual(pointsIn(tree), [first.id]);
   equal(await listing.list(), await listing.list(), 'made anew only where something changed');
-  const second = await storePoint(simulated, store, set, noise(SIZE, 2));
+  const second = await storePoint(store, set, noise(SIZE, 2));
   async function nextRound(): Promise<void> {
     tick();
     await simulated.clock.sleep(20);
@@ -82,13 +88,19 @@ test('"latest" is what was published last, whatever the clock said', async () =>
   let nowMs = Date.UTC(2036, 0, 1);
   const world = { ...simulated, clock: { ...simulated.clock, now: () => new Date(nowMs) } };
   const { store, set } = await newStore(world);
-  await storePoint(world, store, set, noise(SIZE, 1));
+  await storePoint(store, set, noise(SIZE, 1));
   nowMs = Date.UTC(2026, 0, 1);
-  const second = await storePoint(world, store, set, noise(SIZE, 2));
+  const second = await storePoint(store, set, noise(SIZE, 2));
   await using reader = openBlockReader(store, {});
   const listing = storeListing(
-    { world, store },
-    { sets: [set], reader, setsPath: '', sessionsPath: undefined, partsOf: undefined },
+    { ...store, ...world },
+    {
+      sets: [set],
+      reader,
+      setsPath: '',
+      sessionsPath: undefined,
+      partsOf: undefined,
+    },
   );
   await using tree = await storeTree(world, store.directory, listing);
   let directory = tree.root;

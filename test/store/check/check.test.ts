@@ -13,7 +13,7 @@ const SIZE = 2 ** 20;
 async function place(passphrase?: string) {
   const world = simulatedWorld();
   const { store, set } = await newStore(world, passphrase === undefined ? {} : { passphrase });
-  const point = await storePoint(world, store, set, noise(SIZE, 1), { packLength: 2 ** 18 });
+  const point = await storePoint(store, set, noise(SIZE, 1), { packLength: 2 ** 18 });
   return { world, set, point, keysOf: () => set.keys };
 }
 type Place = Awaited<ReturnType<typeof place>>;

@@ -14,8 +14,8 @@ async function storedNoise(seed: number) {
   const home = `${temporaryDirectory()}/store`;
   const { store, set } = await newStore(world, { passphrase: 'secret', home });
   const contents = noise(8 * MiB, seed);
-  const writer = await simulatedWriter(world, store, set);
-  const root = await storeDisk(world, store, set, writer, contents);
+  const writer = await simulatedWriter(store, set);
+  const root = await storeDisk(store, set, writer, contents);
   await writer.commit();
   await writer[Symbol.asyncDispose]();
   return { world, store, set, contents, root };

@@ -124,7 +124,7 @@ test('a process that has the store open sees with its next change what another o
   await createStore(world, directory);
   await using store = await openStore(world, directory);
   addFeature(directory, 'write', 'later-thing');
-  await rejects(lockStore(world, store, 'test'), { code: 'UNSUPPORTED' });
+  await rejects(lockStore(store, 'test'), { code: 'UNSUPPORTED' });
   throws(() => store.checkWritable(), { code: 'UNSUPPORTED' });
   const again = JSON.parse(readFileSync(join(directory, COPIES[1]!), 'utf8')) as { needs: object };
   deepEqual(again.needs, {
@@ -137,7 +137,7 @@ test('of two copies that an interrupted upgrade left the newer one counts', asyn
   const directory = storeOfRelease1();
   const path = (at: number): string => join(directory, COPIES[at]!);
   await using old = await openStore(world, directory);
-  await (await lockStore(world, old, 'test'))[Symbol.asyncDispose]();
+  await (await lockStore(old, 'test'))[Symbol.asyncDispose]();
   const { id, created } = old.record;
   const newer = {
     format: 'holdfast-store',
@@ -149,7 +149,7 @@ test('of two copies that an interrupted upgrade left the newer one counts', asyn
   writeFileSync(path(0), encodeSummed(newer));
   await using store = await openStore(world, directory);
   equal(store.record.version, 2);
-  await (await lockStore(world, store, 'test'))[Symbol.asyncDispose]();
+  await (await lockStore(store, 'test'))[Symbol.asyncDispose]();
   deepEqual(readFileSync(path(1)), readFileSync(path(0)));
 });
 

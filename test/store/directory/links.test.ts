@@ -33,11 +33,11 @@ async function place() {
   const world = simulatedWorld(realFileSystem());
   const { set, store } = await newStore(world, { home });
   const house = { world, store };
-  const backUp = () => storePoint(world, store, set, noise(2 * MiB, 1), { packLength: MiB });
+  const backUp = () => storePoint(store, set, noise(2 * MiB, 1), { packLength: MiB });
   const point = await backUp();
   const start = async (): Promise<string> => {
     const more = { listen: undefined, tls: false, nfs: undefined, whenFull: 'refuse' } as const;
-    await using session = await startSession(house, point, more);
+    await using session = await startSession(house.store, point, more);
     return session.record.id;
   };
   const id = await start();
@@ -70,8 +70,8 @@ test('where a link leads nothing of the store is made, changed or removed', asyn
     const refused = { code: 'CORRUPT', message: /is a symbolic link.*Remove the link/ };
     await rejects(it.backUp(), refused, path);
     await rejects(it.start(), refused, path);
-    await rejects(resumeSession(house, id, { tls: false }), refused, path);
-    await rejects(discardSession(house, id), refused, path);
+    await rejects(resumeSession(house.store, id, { tls: false }), refused, path);
+    await rejects(discardSession(house.store, id), refused, path);
     const problems: string[] = [];
     await checkDirectories(house as House, ({ where }) => void problems.push(where));
     deepEqual(problems, [at]);
@@ -92,7 +92,10 @@ test('where a link leads nothing of the store is made, changed or removed', asyn
   const held = join(it.home, 'sessions', id, 'lock');
   unlinkSync(held);
   symlinkSync(wanted, held);
-  await rejects(resumeSession(house, id, { tls: false }), { code: 'INVALID', message: /lock/ });
+  await rejects(resumeSession(house.store, id, { tls: false }), {
+    code: 'INVALID',
+    message: /lock/,
+  });
   unlinkSync(held);
   deepEqual(it.found(), before);
   await it.backUp();
@@ -112,5 +115,5 @@ test('a store may be where a link leads', async () => {
   const link = `${it.home}-link`;
   symlinkSync(it.home, link);
   await using store = await openStore(it.house.world, link);
-  await using _lock = await lockStore(it.house.world, store, 'test');
+  await using _lock = await lockStore(store, 'test');
 });

@@ -49,18 +49,18 @@ async function setUp() {
   const disk = crashingFs(seeded(0));
   const world = simulatedWorld(disk.files);
   const { store, set } = await newStore(world, { home: HOME });
-  await storePoint(world, store, set, FIRST);
+  await storePoint(store, set, FIRST);
   return { disk, set };
 }
 
 async function backUp(files: FileSystem, set: OpenSet) {
-  const { world, store } = await houseOn(files, 5);
-  return storeIndexed(world, store, set, SECOND);
+  const { store } = await houseOn(files, 5);
+  return storeIndexed(store, set, SECOND);
 }
 
 async function rebuild(files: FileSystem): Promise<void> {
-  const { world, store } = await houseOn(files, 6);
-  await rebuildIndex(world, store, {});
+  const { store } = await houseOn(files, 6);
+  await rebuildIndex(store, {});
 }
 
 const contentsOf = (_: unknown, index: number): Uint8Array => (index === 0 ? FIRST : SECOND);

@@ -23,17 +23,17 @@ async function place(
   options: { home?: string; passphrase?: string } = {},
 ) {
   const { store, set } = await newStore(world, options);
-  await storePoint(world, store, set, noise(4 * MiB, 1), { packLength: MiB });
+  await storePoint(store, set, noise(4 * MiB, 1), { packLength: MiB });
   const missing = async () => {
     await using again = await openStore(world, store.directory);
-    return missingPacks(world, again);
+    return missingPacks(again);
   };
   const lose = (pack: number) => world.files.unlink(store.packs.path(pack));
   return { world, store, set, missing, lose };
 }
 
 test('a gap in the numbers of packs is a pack that was lost, also behind the last one', async () => {
-  const { world, store, missing, lose } = await place();
+  const { store, missing, lose } = await place();
   deepEqual(await missing(), []);
   const numbers = await store.packs.list();
   const last = numbers.at(-1)!;
@@ -46,7 +46,7 @@ test('a gap in the numbers of packs is a pack that was lost, also behind the las
     { first: 2, last: 2 },
     { first: last, last },
   ]);
-  const found = await missingPackProblems(world, store, [{ first: 1, last: 3 }]);
+  const found = await missingPackProblems(store, [{ first: 1, last: 3 }]);
   deepEqual(
     found.map(({ where }) => where),
     [store.packs.path(2)],

@@ -29,7 +29,7 @@ async function place() {
   const world = simulatedWorld();
   const { store, set } = await newStore(world, {});
   const codec = frameCodec(set.keys);
-  const writer = await simulatedWriter(world, store, set);
+  const writer = await simulatedWriter(store, set);
   function put(node: Node): Reference {
     const plain = encodeNode(node);
     const digest = codec.digest(plain);
@@ -70,8 +70,8 @@ test('a node that stands for another level than its own is found, also where it 
 });
 
 test('what such a tree has lost is found as quickly, and a read of it fails for its block', async () => {
-  const { world, store, set, root } = await place();
-  await using writer = await simulatedWriter(world, store, set);
+  const { store, set, root } = await place();
+  await using writer = await simulatedWriter(store, set);
   const nodes = nodeReader(store.packs, frameCodec(set.keys));
   const lost = await lostSegments(root, { nodes, packs: store.packs, writer });
   deepEqual(lost, [{ first: 0, count: SIZE / SEGMENT_LENGTH }]);

@@ -46,8 +46,8 @@ test('what fails at once is left to `read` to report, of nodes and of blocks', a
   const world = simulatedWorld();
   const { store, set } = await newStore(world);
   const root = await (async () => {
-    await using writer = await simulatedWriter(world, store, set);
-    const stored = await storeDisk(world, store, set, writer, noise(2 ** 21, 4));
+    await using writer = await simulatedWriter(store, set);
+    const stored = await storeDisk(store, set, writer, noise(2 ** 21, 4));
     await writer.commit();
     return stored;
   })();

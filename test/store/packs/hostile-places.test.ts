@@ -51,7 +51,7 @@ async function place() {
       using((store) => {
         const disks = new Map([['vda', [{ offset: 0, length: 1 }]]]);
         const list = parent && { changed: { since: parent.id, disks } };
-        return storePoint(world, store, set, changed, { packLength: MiB, ...list });
+        return storePoint(store, set, changed, { packLength: MiB, ...list });
       }),
     isWhole: ({ disks: [root] }: PointRecord, wanted = contents) =>
       using(async (store) => {
@@ -179,7 +179,7 @@ test('what was moved within a pack that is lost takes no memory, and a damaged l
   await it.backUp();
   const stock = () =>
     it.using((store) =>
-      takeStock(it.world, store, memoryIndex()).then(({ trust, hasLoss }) => ({
+      takeStock(store, memoryIndex()).then(({ trust, hasLoss }) => ({
         ...{ moved: trust.distrusted.length, hasLoss },
         isSound: (trust.sound[0]! & (1 << 3)) !== 0,
       })),
@@ -257,9 +257,9 @@ test('where there are too many marks a pack is marked once, and marks are not co
 });
 
 test('a pack that is marked as a whole is a loss that is known, and is looked into once', async () => {
-  const { world, backUp, put, using } = await place();
+  const { backUp, put, using } = await place();
   await backUp();
-  const stock = () => using((store) => takeStock(world, store, memoryIndex()));
+  const stock = () => using((store) => takeStock(store, memoryIndex()));
   const before = await stock();
   await put(`${HOME}/wanted/00000001`, new Uint8Array());
   const { loss, hasLoss } = await stock();
@@ -276,16 +276,16 @@ test('an index that names a wrong place in a sound pack harms no read, is found,
   await other.backUp(wanted);
   const made = await it.using(async (store) => {
     const index = memoryIndex();
-    const stock = await takeStock(it.world, store, index);
+    const stock = await takeStock(store, index);
     // As an attacker with write access to the store would: the index is a cache without a key.
     const { offset, length } = await it.firstFrame(1);
     const { entries } = await other.using(({ packs }) => packs.footer(1));
     const { digest } = entries[0]!;
     await index.addPack({ pack: 1, size: 1, isSound: true }, [{ digest, offset, length }]);
-    const lock = await lockStore(it.world, store, 'test');
+    const lock = await lockStore(store, 'test');
     const { domain } = it.set.record;
-    await using writer = await writerOn(it.world, store, { index, stock, lock }, { domain });
-    const disk = await storeDisk(it.world, store, it.set, writer, wanted);
+    await using writer = await writerOn(store, { index, stock, lock }, { domain });
+    const disk = await storeDisk(store, it.set, writer, wanted);
     await writer.commit();
     return disk;
   });

@@ -15,10 +15,10 @@ test('after a pack that could not be sealed no later one is: nodes may name what
     if (isFirst) failures++;
     return isFirst ? broken(path) : undefined;
   });
-  const failing = { ...sim, files };
-  await using writer = await simulatedWriter(failing, store, set, 2 ** 18);
+  const failing = { ...store, files };
+  await using writer = await simulatedWriter(failing, set, 2 ** 18);
   const write = async (): Promise<void> => {
-    await storeDisk(failing, store, set, writer, noise(2 ** 20, 1));
+    await storeDisk(failing, set, writer, noise(2 ** 20, 1));
     await writer.commit();
   };
   await rejects(write(), { code: 'IO' });

@@ -20,8 +20,8 @@ const MiB = 2 ** 20;
 async function roundTrip(contents: Uint8Array, passphrase?: string) {
   const world = simulatedWorld();
   const { store, set } = await newStore(world, passphrase === undefined ? {} : { passphrase });
-  await using writer = await simulatedWriter(world, store, set);
-  const root = await storeDisk(world, store, set, writer, contents);
+  await using writer = await simulatedWriter(store, set);
+  const root = await storeDisk(store, set, writer, contents);
   await writer.commit();
   const reader = openBlockReader(store, { cacheLength: 2 * MiB, clock: world.clock });
   return {
@@ -66,16 +66,16 @@ test('a disk of zeros has no root and no blocks', async () => {
 test('an increment shares what did not change, and reads as what changed', async () => {
   const before = pattern(6 * MiB);
   before.fill(0, 2 * MiB, 3 * MiB);
-  const { world, store, set, root, reader } = await roundTrip(before);
+  const { store, set, root, reader } = await roundTrip(before);
   const after = before.slice();
   after.set(noise(5000, 3), 3 * MiB + 100);
   after.fill(0, 5 * MiB, 6 * MiB);
-  await using writer = await simulatedWriter(world, store, set);
+  await using writer = await simulatedWriter(store, set);
   const scope = {
     kind: 'segments',
     segments: [3, 5].map((first) => ({ first, count: 1 })),
   } as const;
-  const next = await storeDisk(world, store, set, writer, after, { parent: root, scope });
+  const next = await storeDisk(store, set, writer, after, { parent: root, scope });
   await writer.commit();
   ok(writer.stats.storedBytes < 300_000, `${writer.stats.storedBytes} stored`);
   await using disk = manifestDisk(reader, { name: 'vda', root: next, keys: set.keys });
@@ -86,13 +86,13 @@ test('an increment shares what did not change, and reads as what changed', async
 
 test('a disk that grew keeps what it had', async () => {
   const before = pattern(MiB);
-  const { world, store, set, root, reader } = await roundTrip(before);
+  const { store, set, root, reader } = await roundTrip(before);
   const after = new Uint8Array(300 * MiB);
   after.set(before);
   after.set(noise(5000, 3), 299 * MiB);
-  await using writer = await simulatedWriter(world, store, set);
+  await using writer = await simulatedWriter(store, set);
   const scope = { kind: 'segments', segments: [{ first: 299, count: 1 }] } as const;
-  const next = await storeDisk(world, store, set, writer, after, { parent: root, scope });
+  const next = await storeDisk(store, set, writer, after, { parent: root, scope });
   await writer.commit();
   await using disk = manifestDisk(reader, { name: 'vda', root: next, keys: set.keys });
   const got = new Uint8Array(MiB);
@@ -103,9 +103,9 @@ test('a disk that grew keeps what it had', async () => {
 });
 
 test('the same bytes are stored once', async () => {
-  const { world, store, set, root } = await roundTrip(noise(2 * MiB, 1));
-  await using writer = await simulatedWriter(world, store, set);
-  const again = await storeDisk(world, store, set, writer, noise(2 * MiB, 1));
+  const { store, set, root } = await roundTrip(noise(2 * MiB, 1));
+  await using writer = await simulatedWriter(store, set);
+  const again = await storeDisk(store, set, writer, noise(2 * MiB, 1));
   await writer.commit();
   equal(writer.stats.storedBytes, 0);
   deepEqual(again, root);

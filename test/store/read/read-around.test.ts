@@ -52,8 +52,8 @@ for (const way of ['at once', 'by waiting'] as const) {
     const world = simulatedWorld();
     const { store, set } = await newStore(world, { passphrase: 'secret' });
     const contents = noise(3 * MiB, 7);
-    const written = await simulatedWriter(world, store, set);
-    const root = await storeDisk(world, store, set, written, contents);
+    const written = await simulatedWriter(store, set);
+    const root = await storeDisk(store, set, written, contents);
     await written.commit();
     await written[Symbol.asyncDispose]();
 

@@ -21,11 +21,11 @@ async function setUp() {
   const initial = crashingFs(seeded(0));
   const world = simulatedWorld(initial.files);
   const { store, set } = await newStore(world);
-  await storePoint(world, store, set, FIRST, { packLength: PACK_LENGTH });
+  await storePoint(store, set, FIRST, { packLength: PACK_LENGTH });
   async function backup(files: FileSystem): Promise<void> {
     const world = simulatedWorld(files, 7);
     await using store = await openStore(world, HOME);
-    await storePoint(world, store, set, SECOND, { packLength: PACK_LENGTH });
+    await storePoint(store, set, SECOND, { packLength: PACK_LENGTH });
   }
   return { initial, set, backup };
 }
@@ -70,11 +70,7 @@ test('killed at any call, repeated, and then the power goes: nothing that was pu
     await backup(disk.files).catch(onlyPowerCuts);
     const next = disk.kill();
     await backup(next.files);
-    const { points } = await listPoints(
-      simulatedWorld(next.files),
-      await openStore(simulatedWorld(next.files), HOME),
-      'set',
-    );
+    const { points } = await listPoints(await openStore(simulatedWorld(next.files), HOME), 'set');
     const after = await soundness(next.reboot().files, set, (_, index) =>
       index === 0 ? FIRST : SECOND,
     );
@@ -91,7 +87,7 @@ test('a power cut while a lost pack is stored again leaves nothing that the next
   const backup = async (files: FileSystem): Promise<void> => {
     const world = simulatedWorld(files, 7);
     await using store = await openStore(world, HOME);
-    await storePoint(world, store, set, FIRST, { packLength: PACK_LENGTH });
+    await storePoint(store, set, FIRST, { packLength: PACK_LENGTH });
   };
   const whole = initial.copy(seeded(0));
   await backup(whole.files);
