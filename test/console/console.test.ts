@@ -26,7 +26,7 @@ async function states(holdfast: (...args: string[]) => ReturnType<typeof run>) {
 
 test('without a service it comes up and says what to do; SIGTERM ends it', { skip }, async () => {
   using screen = consoleOf(join(root, 'nobody.sock'), 'screen');
-  match(await screen.shows(/does not answer/), /Nobody answers at .*nobody\.sock/s);
+  match(await screen.shows(/does not answer/), /No service answers at .*nobody\.sock/s);
   process.kill(screen.pid, 'SIGTERM');
   equal(await screen.ended(), 0);
 });

@@ -86,7 +86,7 @@ const LISTS = [
   {
     title: 'SSH',
     key: 'd',
-    text: /comes in with (\w+) /,
+    text: /The key (\w+) /,
     answer: (driven: Driven, names: string[]) =>
       driven.answer('ssh/show', {
         ...{ running: true, until: null, shellUntil: null },
@@ -280,9 +280,9 @@ test('keys that a screen names are those that it has', async () => {
     ...{ hostname: 'box', timezone: 'UTC', ntp: [], keyboard: null, isFirstBoot: false },
     ...{ system: 'Debian 13', kernel: '6.12', isSynchronized: false, hasPassword: true },
   });
-  const [, again, off] = /(\w) starts the machine again, (\w) switches it off/.exec(driven.text())!;
+  const [, again, off] = /(\w) reboots the machine, (\w) switches it off/.exec(driven.text())!;
   driven.type(again!);
-  match(driven.text(), /Start the machine again/);
+  match(driven.text(), /Reboot the machine/);
   driven.type(`\u001b${off}`);
   match(driven.text(), /Switch the machine off/);
 });

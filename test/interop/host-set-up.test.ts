@@ -137,7 +137,7 @@ test('a new machine is set up at its screen, from its name to the recovery key',
   await shows(/Public key/);
   type((await run('cat', '/root/key.pub')).trim());
   enter();
-  await shows(/^ done +SSH keys +1 let in/m);
+  await shows(/^ done +SSH keys +1 may log in/m);
 
   await step('Disk for backups');
   const listing = await run('holdfast', 'disk', 'list', '--json');
@@ -161,7 +161,7 @@ test('a new machine is set up at its screen, from its name to the recovery key',
   await shows(/Once more/);
   type('battery staple');
   enter();
-  const shown = await shows(/The recovery key of "nightly"[^]*Enter, once it is written down/);
+  const shown = await shows(/The recovery key of "nightly"[^]*Press Enter once it is written down/);
   const key = /^ {5,}(\S+-\S+)$/m.exec(shown)![1]!;
   enter();
   ok(!(await shows(/Type its last group/)).includes(key));

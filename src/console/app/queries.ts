@@ -1,5 +1,6 @@
+import type { OperationName } from '../../operations/operations.ts';
 import type { Look, Model, Next, Query } from '../state/model.ts';
-import type { Asked, Call, Reported } from '../state/service.ts';
+import type { Call, Reported } from '../state/service.ts';
 import { FACTS } from '../pages/status.ts';
 import { DIALOG_QUERIES, dialogQueries } from './dialogs.ts';
 import { PAGES } from './pages.ts';
@@ -27,7 +28,7 @@ function seen({ dialog, screen, service }: Model): readonly Query[] {
 }
 
 /** Asked again at once, whatever is known: this was done here. */
-export function changedBy(model: Model, name: Asked): Next {
+export function changedBy(model: Model, name: OperationName): Next {
   const noun = name.split('/')[0];
   const isHit = ({ changedBy }: Query): boolean =>
     changedBy.some((it) => it === name || it === noun);

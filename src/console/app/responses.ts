@@ -115,7 +115,7 @@ function taskDone(
     isReady && !model.dialog
       ? textDialog(
           `Session ${answer.result.session} runs`,
-          readyText(answer.result, 'It goes on without this screen.'),
+          readyText(answer.result, 'It continues without this screen.'),
         )
       : (shownAfter(answer, model.dialog) ?? model.dialog);
   const shows = isReady ? 'sessions' : answer.name === 'files/open' ? 'files' : model.screen;
@@ -147,7 +147,7 @@ function shownAfter(
     return textDialog(title, lines.join('\n'), isFailure);
   }
   if (name !== 'host/factory-reset' || result.failed.length === 0) return undefined;
-  return textDialog('Not all could be reset', result.failed.join('\n'), true);
+  return textDialog('Not everything could be reset', result.failed.join('\n'), true);
 }
 
 /** What of it could not be done, although it was answered. */
@@ -162,7 +162,7 @@ function failureIn({ name, result }: Answer): string | undefined {
     return `kept as ${result.point}, but the store is damaged: ${places.join('; ')}`;
   }
   if (name !== 'host/factory-reset' || result.failed.length === 0) return undefined;
-  return `not all could be reset: ${result.failed.join('; ')}`;
+  return `not everything could be reset: ${result.failed.join('; ')}`;
 }
 
 function outcome({ name, result }: Answer): string {
@@ -174,14 +174,14 @@ function outcome({ name, result }: Answer): string {
   if (name === 'session/keep') return `kept as ${result.point}`;
   if (name === 'job/create') return `it is job ${result.job}`;
   if (name === 'job/unlock') return 'it has its key';
-  if (name === 'job/cancel') return result.state === 'canceled' ? 'done' : 'it is asked to end';
+  if (name === 'job/cancel') return result.state === 'canceled' ? 'done' : 'asked to end';
   if (name !== 'schedule/create') return 'done';
   return result.next === null ? 'made' : `its first job at ${utc(result.next)} UTC`;
 }
 
 function copiedWords({ to, lost }: CopiedFiles): string {
-  const some = lost.length === 0 ? '' : `, without some rights and attributes: ${lost[0]}`;
-  return `they are in ${to}${some}`;
+  const some = lost.length === 0 ? '' : `, without some permissions and attributes: ${lost[0]}`;
+  return `copied to ${to}${some}`;
 }
 
 function taskFailed(
@@ -195,7 +195,7 @@ function taskFailed(
     const set = failure.needsKeyOf;
     return [{ ...model, tasks, dialog: { kind: 'passphrase', set, typed: '', title, call } }, []];
   }
-  const unknown = 'the service went away; whether it was done shows when it is back';
+  const unknown = 'the service went away; whether it was done will show when it is back';
   const words = failure.kind === 'gone' ? unknown : failure.message;
   const text = `${title}: ${words}`;
   const done = logged({ ...model, tasks }, { time, text, isFailure: true });

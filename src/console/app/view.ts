@@ -20,7 +20,7 @@ function tooSmall({ size: { columns, rows }, dialog }: Model): readonly Line[] {
   const { columns: width, rows: height } = SMALLEST;
   const text = `This terminal has ${columns}x${rows} characters: Holdfast needs ${width}x${height}.`;
   const isAtStake = dialog?.kind === 'recovery-key';
-  const stake = ' A recovery key waits to be written down: Ctrl-C leaves, and it is lost.';
+  const stake = ' A recovery key waits to be written down: Ctrl-C leaves, and the key is lost.';
   return wrapped(`${text}${isAtStake ? stake : ''}`, Math.max(1, columns - 1))
     .slice(0, rows)
     .map((it) => line(it));
@@ -63,7 +63,7 @@ function serviceState(model: Model): Line {
     return line(` The service does not answer (${lasting(nowMs - service.sinceMs)}).`, 'bad');
   }
   if (silent !== undefined) {
-    const words = `has not answered for ${lasting(silent)}: what is shown is older than that.`;
+    const words = `has not answered for ${lasting(silent)}: what is shown is older.`;
     return line(` The service ${words}`, 'warning');
   }
   if (service.kind === 'unknown') return line(' Asking the service ...');
@@ -83,19 +83,19 @@ function downBody({ socket, host, size }: Model, reason: string): readonly Line[
     `Host       ${host.name}`,
     `Addresses  ${host.addresses.join('  ') || 'none'}`,
     '',
-    `Nobody answers at ${socket}:`,
+    `No service answers at ${socket}:`,
     reason,
     '',
-    'While the service is down nothing is known of recovery points and sessions: none is lost.',
-    'Running guests wait. Sessions go on by themselves when the service is back.',
+    'While the service is down, recovery points and sessions cannot be shown. None is lost.',
+    'Running guests wait. Sessions resume by themselves when the service is back.',
     '',
     'What to do, in a shell:',
-    '  systemctl status holdfastd     what has become of it',
-    '  journalctl -u holdfastd -n 50  its last words',
+    '  systemctl status holdfastd     its state',
+    '  journalctl -u holdfastd -n 50  its last messages',
     '  systemctl restart holdfastd',
     'In a checkout: npm run -s holdfastd',
     '',
-    'This screen goes on trying by itself.',
+    'This screen keeps trying by itself.',
   ].join('\n');
   return ['', ...wrapped(text, size.columns - 3)].map((it) => line(` ${it}`));
 }

@@ -57,10 +57,10 @@ function detailsOf({ level, message, times, raised, acknowledged }: AlarmSummary
 }
 
 function acknowledge(model: Model, { alarm, message, acknowledged }: AlarmSummary) {
-  if (acknowledged !== null) return withHint(model, 'Somebody has done so already.');
+  if (acknowledged !== null) return withHint(model, 'It has been acknowledged already.');
   return confirm(model, {
     title: `acknowledge ${alarm}`,
-    question: `${message}\n\nYou take care of it: it is not told of again until something changes.`,
+    question: `${message}\n\nYou take care of it. It is not reported again until something changes.`,
     word: 'seen',
     call: { name: 'alarm/acknowledge', request: { alarm } },
   });

@@ -1,5 +1,5 @@
+import type { ResultOf } from '../../operations/operations.ts';
 import { formatSize } from '../../lib/sizes.ts';
-import type { FilesResultOf } from '../../operations/files-operations.ts';
 import type { FormDialog } from '../state/dialog.ts';
 import { chosenIn } from '../state/lists.ts';
 import {
@@ -19,7 +19,7 @@ import { keysFor, type Page } from '../widgets/page.ts';
 
 /* The directory that is looked at, of a volume that is open. */
 
-type FileEntry = FilesResultOf<'files/browse'>['entries'][number];
+type FileEntry = ResultOf<'files/browse'>['entries'][number];
 
 const ENTRIES = paged('entries', {
   call({ place }, window) {
@@ -34,7 +34,10 @@ const ENTRIES = paged('entries', {
   also: ({ hint }, { refused }) => ({ hint: refused ?? hint }),
 });
 
-const inPlace = keysFor(({ place }) => place, 'No volume is chosen: press Enter on one of Files.');
+const inPlace = keysFor(
+  ({ place }) => place,
+  'No volume is chosen: press Enter on a volume on the page Files.',
+);
 const onEntry = keysFor(({ place, entries }) => {
   const it = chosenIn(entries);
   return place && it && { ...it, place };
@@ -76,7 +79,8 @@ function mark(model: Model, { path }: FileEntry): Next {
   if (marked.includes(path)) {
     return [{ ...model, marked: marked.filter((other) => other !== path) }, []];
   }
-  if (marked.length >= MARKED_MAX) return withHint(model, `No more than ${MARKED_MAX} at once.`);
+  if (marked.length >= MARKED_MAX)
+    return withHint(model, `At most ${MARKED_MAX} can be marked at once.`);
   return [{ ...model, marked: [...marked, path] }, []];
 }
 
@@ -98,7 +102,7 @@ function copyForm({ id, point, volume }: FilesPlace, paths: readonly string[]): 
     ],
     values: { to: point.replaceAll(/[^\w.-]/g, '-') },
     submit({ to = '' }) {
-      if (to.trim() === '') return 'Where to?';
+      if (to.trim() === '') return 'To which directory?';
       const request = { id, volume, paths, to: to.trim(), overwrite: false };
       return { title: `copy ${what}`, call: { name: 'files/copy', request } };
     },
@@ -111,7 +115,7 @@ const TIME_WIDTH = 16;
 
 function browseBody(model: Model): readonly Line[] {
   const { place, marked, size, entries } = model;
-  if (!place) return [line(' No volume is chosen: press Enter on one of the screen Files.')];
+  if (!place) return [line(' No volume is chosen: press Enter on a volume on the page Files.')];
   const width = Math.max(12, size.columns - SIZE_WIDTH - TIME_WIDTH - 9);
   const where = `${place.volume}:/${place.path}`;
   const note = `${marked.length > 0 ? `, ${marked.length} marked` : ''}, times in UTC`;

@@ -27,7 +27,7 @@ export const disksPage: Page = {
   keys: [
     onDisk('enter', 'use for backups', (model, disk) =>
       disk.inUse
-        ? withHint(model, `${disk.name} is in use: nothing is done to it.`)
+        ? withHint(model, `${disk.name} is in use: it cannot be formatted.`)
         : withDialog(model, poolForm(disk)),
     ),
   ],

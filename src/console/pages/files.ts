@@ -20,12 +20,12 @@ const OPENED = whole('opened', {
 const WIDTHS = [32, 10, 8, 9];
 const onVolume = keysFor(
   (model) => chosenOf(openVolumes(model), model.chosen.files),
-  'Nothing is open: press f on a recovery point.',
+  'No files are open: press f on a recovery point.',
 );
 
 export const filesPage: Page = {
   title: 'Files',
-  keys: [onVolume('enter', 'look into', lookInto), onVolume('x', 'close', close)],
+  keys: [onVolume('enter', 'open', lookInto), onVolume('x', 'close', close)],
   queries: [OPENED],
   list: {
     kind: 'rows',
@@ -35,7 +35,7 @@ export const filesPage: Page = {
     listBody(model, {
       known: openVolumes(model),
       heading: columns(['RECOVERY POINT', 'VOLUME', 'IS', 'SIZE', ''], WIDTHS),
-      none: 'Nothing is open. Press f on a recovery point, or on a session, to see its files.',
+      none: 'No files are open. Press f on a recovery point, or on a session, to see its files.',
       text: openText,
     }),
 };
@@ -60,7 +60,7 @@ export function openFiles(model: Model, what: string): Next {
 function lookInto(model: Model, { id, point, volume }: OpenVolume): Next {
   if (!volume || volume.closed !== null) {
     const why = volume?.closed ?? 'a command on the machine itself has it open';
-    return withHint(model, `That cannot be looked into: ${why}`);
+    return withHint(model, `This volume cannot be opened: ${why}`);
   }
   const place = { id, point, volume: volume.volume, path: '' };
   return [{ ...entered(model, place), screen: 'browse' }, []];

@@ -41,8 +41,8 @@ export const hostPage: Page = {
       confirm(model, {
         title: 'Factory reset',
         question:
-          "Network, name, time, SSH, its keys and the administrator's password become as they came. The store, its " +
-          'disk and what is needed to read it are not touched.',
+          "Network, name, time, SSH, its keys and the administrator's password return to how they were " +
+          'delivered. The store, its disk and what is needed to read it stay as they are.',
         word: hostname,
         call: { name: 'host/factory-reset', request: { confirm: hostname } },
       }),
@@ -59,22 +59,22 @@ function hostBody(model: Model): readonly Line[] {
   const it = machine.value;
   const password =
     it.hasPassword === null
-      ? 'there is no account'
+      ? 'the account does not exist'
       : it.hasPassword
         ? 'set'
-        : 'none: nobody can log in';
+        : 'none: no login is possible';
   return [
     wide('Name', it.hostname),
     wide('System', `${it.system}, Linux ${it.kernel}`),
     wide('Time zone', it.timezone),
-    wide('Clock', it.isSynchronized ? 'follows a server' : 'follows no server'),
+    wide('Clock', it.isSynchronized ? 'synchronized with a server' : 'not synchronized'),
     wide('Time servers', it.ntp.join(' ') || "Debian's own"),
     wide('Keyboard', it.keyboard ?? 'not chosen'),
     wide('Password', `of the administrator: ${password}`),
     ...lockdownLines(model),
     [],
-    line(' B starts the machine again, P switches it off: both ask for a reason.'),
-    line(' F makes it as it came. The store is never touched.'),
+    line(' B reboots the machine, P switches it off: both ask for a reason.'),
+    line(' F resets it to how it was delivered. The store is never touched.'),
   ];
 }
 
@@ -83,7 +83,7 @@ function lockdownLines({ lockdown }: Model): Line[] {
   if (lockdown.kind === 'unknown') return [];
   const { on, since, persons, approvals } = lockdown.value;
   if (!on) return [wide('Lockdown', 'off')];
-  const agreed = `${approvals.length} of ${persons} agreed to its end`;
+  const agreed = `${approvals.length} of ${persons} agreed to end it`;
   const begun = since === null ? '' : ` since ${utc(since)} UTC`;
   return [line(` LOCKDOWN${begun}: ${agreed}`, 'bad')];
 }
@@ -99,8 +99,8 @@ function lockdown(model: Model): Next {
     return confirm(model, {
       title: 'lockdown',
       question:
-        'Only what a recovery needs is allowed from then on: nothing is forgotten, no settings are changed, ' +
-        'nobody gets a shell. For when somebody may have stolen a login.',
+        'Only what a recovery needs is allowed from then on: no recovery point is forgotten, no setting is changed, ' +
+        'no shell is opened. Use it when a login may have been stolen.',
       word: 'lockdown',
       call: { name: 'lockdown/on', request: {} },
     });
@@ -108,7 +108,7 @@ function lockdown(model: Model): Next {
   const agreed = `${now.approvals.length} agreed so far`;
   return confirm(model, {
     title: 'end of the lockdown',
-    question: `It takes ${now.persons} to end it, and ${agreed}. All is allowed again then.`,
+    question: `${now.persons} people have to agree to end it; ${agreed}. Then everything is allowed again.`,
     word: 'agree',
     call: { name: 'lockdown/off', request: {} },
   });
@@ -162,7 +162,7 @@ export function settingsForm(
         ntp: ntp === undefined ? undefined : listed(ntp),
         keyboard: changed('keyboard'),
       };
-      if (Object.values(request).every((it) => it === undefined)) return 'Nothing was changed.';
+      if (Object.values(request).every((it) => it === undefined)) return 'No setting was changed.';
       return { title: 'settings of the machine', call: { name: 'host/set', request } };
     },
   });
@@ -171,7 +171,7 @@ export function settingsForm(
 function powerForm(how: 'reboot' | 'poweroff'): FormDialog {
   const note = 'for the audit log; sessions are flushed and go on at the next start';
   return formDialog({
-    title: how === 'reboot' ? 'Start the machine again' : 'Switch the machine off',
+    title: how === 'reboot' ? 'Reboot the machine' : 'Switch the machine off',
     does: how === 'reboot' ? 'reboot' : 'power off',
     fields: [{ name: 'reason', label: 'Reason', note }],
     values: { reason: '' },

@@ -58,7 +58,7 @@ export const jobsPage: Page = {
   body: (model) =>
     pagedBody(model, model.jobs, {
       heading: columns(['MADE (UTC)', 'STATE', 'WHAT', 'HOW IT IS'], WIDTHS),
-      none: 'No jobs yet: n starts one.',
+      none: 'No jobs yet: n starts a job.',
       note: '',
       text: (it) =>
         columns([utc(it.created).slice(MONTH_AT), it.state, workText(it), stateText(it)], WIDTHS),
@@ -67,7 +67,7 @@ export const jobsPage: Page = {
 
 /** The service finds the key by itself, or names the set whose key the user has to give. */
 function unlock(model: Model, { job, needsKeyOf }: JobSummary): Next {
-  if (needsKeyOf === null) return withHint(model, `Job ${job} waits for no key.`);
+  if (needsKeyOf === null) return withHint(model, `Job ${job} does not wait for a key.`);
   return startTask(model, `unlock ${job}`, { call: { name: 'job/unlock', request: { job } } });
 }
 
@@ -77,8 +77,8 @@ function cancel(model: Model, { job, state }: JobSummary): Next {
   }
   const words =
     state === 'running'
-      ? 'runs. What it has stored is found again by the next one, but it publishes nothing.'
-      : 'waits. It will never begin.';
+      ? 'runs. What it has stored is reused by the next backup, but no recovery point is created.'
+      : 'waits. It will not start.';
   return confirm(model, {
     title: `cancel ${job}`,
     question: `Job ${job} ${words}`,
@@ -148,9 +148,9 @@ function factLines(it: JobSummary, width: number): Line[] {
   const style = state === 'failed' ? 'bad' : 'plain';
   return [
     fact('What', workText(it)),
-    fact('Made by', schedule === null ? 'somebody' : `schedule ${schedule}`),
+    fact('Created by', schedule === null ? 'a user' : `schedule ${schedule}`),
     fact('Times', `${times} (UTC)`),
-    fact('Attempts', failures === 0 ? 'none has failed' : `${failures} failed by themselves`),
+    fact('Attempts', failures === 0 ? 'none failed' : `${failures} failed`),
     fact('State', state),
     ...[first, ...more].map((text) => line(` ${' '.repeat(10)} ${text}`, style)),
   ];

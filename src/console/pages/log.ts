@@ -12,8 +12,8 @@ export const logPage: Page = {
   body: (model: Model) =>
     listBody(model, {
       known: { kind: 'known', value: model.log.toReversed(), atMs: 0 },
-      heading: columns(['TIME (UTC)', 'WHAT WAS DONE FROM HERE, NEWEST FIRST'], [19]),
-      none: 'Nothing was done from here yet.',
+      heading: columns(['TIME (UTC)', 'WHAT WAS DONE FROM THIS SCREEN, NEWEST FIRST'], [19]),
+      none: 'Nothing has been done from this screen yet.',
       text({ time, text, isFailure }) {
         const words = `${isFailure ? 'FAILED ' : ''}${text}`;
         return columns([time.slice(0, 19).replace('T', ' '), words], [19]);

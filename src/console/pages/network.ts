@@ -27,7 +27,7 @@ const onInterface = keysFor((model) => chosenOf(interfacesOf(model), model.chose
 
 const hasPending = ({ network }: Model): boolean => Boolean(valueOf(network)?.pending);
 const unlessPending = (model: Model): string | undefined =>
-  hasPending(model) ? 'First c to keep the last change, or u to undo it.' : undefined;
+  hasPending(model) ? 'First press c to keep the last change, or u to undo it.' : undefined;
 const onlyPending = (model: Model): string | undefined => {
   if (hasPending(model)) return undefined;
   return model.network.kind === 'known' ? 'No change waits to be confirmed.' : '';
@@ -88,8 +88,8 @@ function reset(model: Model): Next {
   return confirm(model, {
     title: 'Emergency reset of the network',
     question:
-      'All that was set up here is forgotten, VLANs and bonds go, and every wired interface asks for an address by ' +
-      'DHCP. This is not rolled back.',
+      'All settings of the network are removed, VLANs and bonds too, and every wired interface asks for an ' +
+      'address by DHCP. This cannot be rolled back.',
     word: 'reset',
     call: { name: 'network/reset', request: {} },
   });
@@ -105,7 +105,7 @@ function networkBody(model: Model): readonly Line[] {
   const list = listBody(model, {
     known: interfacesOf(model),
     heading: columns(['INTERFACE', 'STATE', 'BY', 'ADDRESSES'], WIDTHS),
-    none: 'This machine has no network interface.',
+    none: 'This machine has no network interfaces.',
     text: interfaceText,
   });
   const facts = [
@@ -134,7 +134,10 @@ function pendingLines(model: Model): Line[] {
   if (left === undefined || model.network.kind !== 'known') return [];
   const { what } = model.network.value.pending!;
   return [
-    line(` ${what} is in force, and ROLLED BACK IN ${left} s. Does everything work?`, 'warning'),
+    line(
+      ` ${what} is in force, and ROLLED BACK IN ${left} s. Does everything still work?`,
+      'warning',
+    ),
     line(' c keeps it, u undoes it now.', 'strong'),
     [],
   ];
@@ -159,7 +162,7 @@ const ADDRESS_FIELDS: readonly FormField[] = [
     name: 'how',
     label: 'Addresses',
     choices: ['DHCP', 'fixed', BOTH, 'none'],
-    note: 'from the network; fixed; both; or none, as below VLANs',
+    note: 'from the network, fixed, both, or none (as below VLANs)',
   },
   {
     name: 'addresses',
@@ -170,16 +173,20 @@ const ADDRESS_FIELDS: readonly FormField[] = [
   {
     name: 'gateways',
     label: 'Gateway',
-    note: 'in the same network: 10.0.0.1; empty: only near networks are reached',
+    note: 'in the same network: 10.0.0.1; empty: no other networks are reached',
     matters: isFixed,
   },
-  { name: 'dns', label: 'Name servers', note: '10.0.0.2 10.0.0.3; empty with DHCP: as told by it' },
+  {
+    name: 'dns',
+    label: 'Name servers',
+    note: '10.0.0.2 10.0.0.3; empty with DHCP: those that it gives',
+  },
   { name: 'domains', label: 'Domains', note: 'appended to names without a dot: example.org' },
   {
     name: 'seconds',
     label: 'Confirm within',
     choices: ['60', '120', '300'],
-    note: 'seconds; without a confirmation everything is as it was before',
+    note: 'seconds; without a confirmation the change is rolled back',
   },
 ];
 
@@ -206,7 +213,7 @@ function interfaceForm({ name, planned, addresses }: InterfaceView): FormDialog 
   const kind = planned?.kind ?? { kind: 'wired' as const };
   return formDialog({
     title: `Addresses of ${name}`,
-    does: 'put it in force',
+    does: 'apply it',
     fields: ADDRESS_FIELDS,
     values: { ...NO_ADDRESS, ...values },
     submit: (given) => change(name, kind, given),
@@ -225,7 +232,7 @@ function vlanForm(on: string): FormDialog {
   ];
   return formDialog({
     title: `A VLAN on ${on}`,
-    does: 'put it in force',
+    does: 'apply it',
     fields,
     values: { ...NO_ADDRESS, id: '' },
     submit(values) {
@@ -252,8 +259,8 @@ function bondForm({ interfaces }: NetworkView): FormDialog {
     ...ADDRESS_FIELDS,
   ];
   return formDialog({
-    title: 'A bond: several wires as one',
-    does: 'put it in force',
+    title: 'A bond: several interfaces as one',
+    does: 'apply it',
     fields,
     values: { ...NO_ADDRESS, name: 'bond0', members: wired.join(' '), mode: 'active-backup' },
     submit(values) {
@@ -261,7 +268,7 @@ function bondForm({ interfaces }: NetworkView): FormDialog {
       const isKnown = mode === '802.3ad' || mode === 'balance-alb';
       const members = listed(values['members']);
       const kind: Kind = { kind: 'bond', members, mode: isKnown ? mode : 'active-backup' };
-      if (members.length === 0) return 'Of which interfaces is it made?';
+      if (members.length === 0) return 'Its interfaces are missing: for instance eth0 eth1.';
       return change((values['name'] ?? '').trim(), kind, values);
     },
   });
@@ -286,7 +293,7 @@ type Kind = NonNullable<InterfaceView['planned']>['kind'];
 function change(name: string, kind: Kind, values: FormValues): ReturnType<Form['submit']> {
   const isNamed = hasAddresses(values);
   const addresses = isNamed ? listed(values['addresses']) : [];
-  if (isNamed && addresses.length === 0) return 'Which address? For instance 10.0.0.5/24.';
+  if (isNamed && addresses.length === 0) return 'An address is missing: for instance 10.0.0.5/24.';
   return {
     title: `network of ${name}`,
     call: {

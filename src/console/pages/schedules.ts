@@ -31,7 +31,7 @@ export const schedulesPage: Page = {
     onSchedule('d', 'remove', (model, { schedule }) =>
       confirm(model, {
         title: `remove schedule ${schedule}`,
-        question: `Schedule ${schedule} makes no more jobs. Recovery points and jobs that are there stay.`,
+        question: `Schedule ${schedule} creates no further jobs. Its jobs and recovery points stay.`,
         word: 'remove',
         call: { name: 'schedule/remove', request: { schedule } },
       }),
@@ -43,7 +43,7 @@ export const schedulesPage: Page = {
     listBody(model, {
       known: model.schedules,
       heading: columns(['SCHEDULE', 'NEXT (UTC)', 'LAST (UTC)', 'WHEN', 'WHAT'], WIDTHS),
-      none: 'No schedules: n makes one.',
+      none: 'No schedules: n creates a schedule.',
       text: scheduleText,
     }),
 };

@@ -85,7 +85,7 @@ function stop(model: Model, { session, state }: SessionSummary): Next {
       : `${clients} ${clients === 1 ? 'client is' : 'clients are'} connected to it.`;
   return confirm(model, {
     title: `stop ${session}`,
-    question: `${who} From then on reads and writes of guests wait or fail, until it is resumed.`,
+    question: `${who} Until it is resumed, reads and writes of guests wait or fail.`,
     word: 'stop',
     call,
   });
@@ -95,7 +95,7 @@ function discard(model: Model, { session, takenBytes }: SessionSummary): Next {
   return confirm(model, {
     title: `discard ${session}`,
     question:
-      `All that the guest wrote in session ${session} (${formatSize(takenBytes)}) will be gone. ` +
+      `All that the guest wrote in session ${session} (${formatSize(takenBytes)}) will be lost. ` +
       'The recovery point stays. This cannot be undone.',
     word: 'discard',
     call: { name: 'session/discard', request: { session } },
@@ -108,7 +108,7 @@ function sessionsBody(model: Model): readonly Line[] {
     known: sessions,
     heading: columns(['SESSION', 'STATE', 'BEGUN (UTC)', 'TAKES', 'WHERE, UNDER WAY'], WIDTHS),
     note: damagedNote(damagedSessions),
-    none: 'No sessions. One begins when a recovery point is run.',
+    none: 'No sessions. A session begins when a recovery point is run.',
     text(it) {
       const { session, waits, created, takenBytes, listen } = it;
       const [now] = underWay(session, model);

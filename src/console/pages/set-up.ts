@@ -59,7 +59,7 @@ const STEPS: readonly Step[] = [
   })),
   setting('Time servers', 'ntp', ({ ntp, isSynchronized }) => ({
     isDone: ntp.length > 0 || isSynchronized,
-    text: ntp.join(' ') || (isSynchronized ? 'the clock follows a server' : 'no server answers'),
+    text: ntp.join(' ') || (isSynchronized ? 'the clock is synchronized' : 'no server answers'),
   })),
   setting('Keyboard', 'keyboard', ({ keyboard }) => ({
     isDone: keyboard !== null,
@@ -77,7 +77,7 @@ const STEPS: readonly Step[] = [
   {
     title: 'SSH keys',
     now: ({ ssh }) =>
-      told(ssh, ({ keys }) => ({ isDone: keys.length > 0, text: `${keys.length} let in` })),
+      told(ssh, ({ keys }) => ({ isDone: keys.length > 0, text: `${keys.length} may log in` })),
     open: (model) => withDialog(model, keyForm()),
   },
   {
@@ -128,7 +128,7 @@ const STEPS: readonly Step[] = [
       told(machine, ({ isFirstBoot }) => ({
         isDone: !isFirstBoot,
         text: isFirstBoot
-          ? 'until then this screen asks for no login'
+          ? 'until then, this screen does not ask for a login'
           : 'this screen asks for a login',
       })),
     open: (model) =>
@@ -154,7 +154,7 @@ function setUpBody(model: Model): readonly Line[] {
   const done = states.filter((it) => it?.isDone).length;
   return [
     line(` Set-up of this machine: ${done} of ${STEPS.length} steps are done.`, 'strong'),
-    line(' Each may be left out, and come back to at any time.'),
+    line(' Each step can be skipped (Down), and done at any time.'),
     [],
     ...STEPS.map(({ title }, at): Line => {
       const state = states[at];

@@ -31,7 +31,7 @@ export const sshPage: Page = {
       confirm(model, {
         title: 'SSH off',
         question:
-          'New SSH logins are refused from then on, and only a user at this screen can allow them again.',
+          'New logins over SSH are refused from then on, and only a user at this screen can allow them again.',
         word: 'off',
         call: { name: 'ssh/off', request: {} },
       }),
@@ -41,7 +41,7 @@ export const sshPage: Page = {
     onKey('d', 'remove key', (model, { user, fingerprint, comment }) =>
       confirm(model, {
         title: `Remove a key of ${user}`,
-        question: `Whoever comes in with ${fingerprint} (${comment}) does not any more.`,
+        question: `The key ${fingerprint} (${comment}) can no longer log in.`,
         word: 'remove',
         call: { name: 'ssh-key/remove', request: { user, fingerprint } },
       }),
@@ -72,7 +72,7 @@ function sshBody(model: Model): readonly Line[] {
     ...listBody(model, {
       known: keysOf(model),
       heading: columns(['AS', 'KEY', 'OF'], WIDTHS),
-      none: 'No keys: nobody comes in over SSH. a lets somebody in.',
+      none: 'No keys: no login over SSH is possible. Press a to add a key.',
       text: ({ user, fingerprint, comment }) => columns([user, fingerprint, comment], WIDTHS),
     }),
   ];
@@ -87,10 +87,10 @@ const TIMES: Readonly<Record<string, number | undefined>> = {
 };
 
 function sshForm(): FormDialog {
-  const note = 'off by itself then, also if the machine is off at that time';
+  const note = 'then it ends by itself, even if the machine is off at that time';
   return formDialog({
-    title: 'Let SSH in',
-    does: 'switch it on',
+    title: 'Allow logins over SSH',
+    does: 'allow them',
     fields: [{ name: 'time', label: 'For', choices: Object.keys(TIMES), note }],
     values: { time: '4 hours' },
     submit: ({ time = '' }) => ({
@@ -103,7 +103,7 @@ function sshForm(): FormDialog {
 const SHELL_TIMES: Readonly<Record<string, number>> = {
   '30 minutes': HOUR / 2,
   '2 hours': 2 * HOUR,
-  'no more': 0,
+  'no longer': 0,
 };
 
 function shellForm(): FormDialog {
@@ -122,8 +122,8 @@ function shellForm(): FormDialog {
 
 export function keyForm(): FormDialog {
   return formDialog({
-    title: 'Let somebody in by a key',
-    does: 'let in',
+    title: 'A key that may log in over SSH',
+    does: 'add it',
     fields: [
       {
         name: 'user',

@@ -110,15 +110,15 @@ function forecastText({ growth }: StoreUsage, now: string): string {
   const { since, bytesPerDay, fullAt } = growth;
   if (bytesPerDay === null) {
     const watched = since === null ? '' : `; watched since ${utc(since)} UTC`;
-    return `not known yet (a day is needed${watched})`;
+    return `not known yet (it takes a day${watched})`;
   }
   const rate = `${formatSize(Math.abs(bytesPerDay))} a day`;
-  if (fullAt !== null) return `full in ${until(now, fullAt)}, at ${rate} as in the last days`;
-  return bytesPerDay > 0 ? `not full for years, at ${rate}` : `does not fill: ${rate} less`;
+  if (fullAt !== null) return `full in ${until(now, fullAt)}, at ${rate} as in recent days`;
+  return bytesPerDay > 0 ? `not full for years, at ${rate}` : `not filling up: ${rate} less`;
 }
 
 function savingText({ saving: { points, readBytes, storedBytes } }: StoreUsage): string {
-  if (storedBytes === 0) return 'not known yet: nothing was stored';
+  if (storedBytes === 0) return 'not known yet: nothing has been stored';
   const ratio = (readBytes / storedBytes).toFixed(1);
   const sizes = `${formatSize(readBytes)} read, ${formatSize(storedBytes)} stored`;
   return `${ratio} : 1 (${sizes}; newest ${points} points)`;
@@ -177,7 +177,7 @@ function alarmsOf({ facts, sessions, damagedSessions, latest, standing }: Model)
     const { storeId, space } = facts.value;
     if (storeId === null) found.push('There is no store: nothing can be backed up or recovered.');
     if (!isWatched && space && space.freeBytes < LOW_PART * space.totalBytes) {
-      found.push(`The store's disk is almost full: ${formatSize(space.freeBytes)} are left.`);
+      found.push(`The store's disk is almost full: ${formatSize(space.freeBytes)} free.`);
     }
   }
   if (!isWatched && sessions.kind === 'known') {

@@ -1,5 +1,4 @@
-import type { FilesResultOf } from '../../operations/files-operations.ts';
-import type { ResultOf } from '../../operations/operations.ts';
+import type { OperationName, ResultOf } from '../../operations/operations.ts';
 import type { SentSecret } from '../../operations/requests.ts';
 import type {
   AlarmSummary,
@@ -21,7 +20,6 @@ import type { Key } from '../terminal/keys.ts';
 import type { Size } from '../terminal/screen.ts';
 import {
   type Answer,
-  type Asked,
   type Call,
   type Failure,
   type Known,
@@ -70,7 +68,7 @@ export interface Model {
   readonly opened: Known<readonly OpenFilesSummary[]>;
   /** The directory that is looked at, what is in it, and what of its volume is marked. */
   readonly place: FilesPlace | undefined;
-  readonly entries: PagedList<FilesResultOf<'files/browse'>['entries'][number]>;
+  readonly entries: PagedList<ResultOf<'files/browse'>['entries'][number]>;
   readonly marked: readonly string[];
   readonly jobs: PagedList<JobSummary>;
   /** Row that is chosen in the list of a screen, where that list is not a paged one; -1: none. */
@@ -166,7 +164,7 @@ export interface Query {
   readonly answered: (model: Model, answer: Answer) => Model;
   readonly refused: (model: Model, message: string) => Model;
   /** Asked again after each of these operations, or all of a noun, whatever is known. */
-  readonly changedBy: readonly (Asked | Noun)[];
+  readonly changedBy: readonly (OperationName | Noun)[];
   /** And after each of these events of the service. */
   readonly toldBy: readonly Reported['event'][];
 }

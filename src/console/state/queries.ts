@@ -1,4 +1,4 @@
-import type { ResultOf } from '../../operations/operations.ts';
+import type { OperationName, ResultOf } from '../../operations/operations.ts';
 import { type FollowedDialog, followed } from './dialog.ts';
 import { type ArrivedPage, withPage } from './lists.ts';
 import {
@@ -10,7 +10,7 @@ import {
   type PagedName,
   type Query,
 } from './model.ts';
-import type { Answer, AnswerOf, Asked, CallOf, Known } from './service.ts';
+import type { Answer, AnswerOf, CallOf, Known } from './service.ts';
 
 /* The three kinds of queries: of something as a whole, of a part of a list, of what a dialog follows. */
 
@@ -23,7 +23,7 @@ type Causes = Partial<Pick<Query, 'changedBy' | 'toldBy'>>;
 type ValueOf<T> = T extends Known<infer V> ? V : never;
 
 /** Keeps its answer in the field of that name. */
-export function whole<K extends KnownName, N extends Asked>(
+export function whole<K extends KnownName, N extends OperationName>(
   field: K,
   {
     call,
@@ -59,7 +59,7 @@ const WINDOW = 300;
 const MARGIN = 60;
 
 /** What of a long list is to be seen, and some more. */
-export function paged<K extends PagedName, N extends Asked>(
+export function paged<K extends PagedName, N extends OperationName>(
   field: K,
   {
     call,
@@ -115,12 +115,12 @@ function isCovered({ total = 0, first, rows, top }: PagedList<unknown>, height: 
   return first <= from && first + Math.max(rows.length, 1) >= to;
 }
 
-type LogName = Extract<Asked, 'job/log' | 'session/log'>;
+type LogName = Extract<OperationName, 'job/log' | 'session/log'>;
 
 const FOLLOWED_MS = 1000;
 
 /** What a dialog of that kind follows, and what is new in its log. */
-export function followedBy<N extends Asked, L extends LogName>(
+export function followedBy<N extends OperationName, L extends LogName>(
   kind: FollowedDialog['kind'],
   {
     show,
@@ -180,6 +180,6 @@ function withCauses({ changedBy = [], toldBy = [] }: Causes) {
 }
 
 /** The compiler does not see that a query is answered what it asked. */
-function taken<N extends Asked>(answer: Answer): AnswerOf<N> {
+function taken<N extends OperationName>(answer: Answer): AnswerOf<N> {
   return answer as unknown as AnswerOf<N>;
 }

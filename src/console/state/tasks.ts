@@ -4,21 +4,25 @@ import type { Effect, Model, Next } from './model.ts';
 /** At once; more are refused here. */
 const TASKS_MAX = 16;
 
-type Asked = Pick<Extract<Effect, { kind: 'ask' }>, 'call'> &
-  Partial<Pick<Extract<Effect, { kind: 'ask' }>, 'secret'>>;
+type Ask = Extract<Effect, { kind: 'ask' }>;
 
 /** Asks for something that changes things. `title`: `run web1-...`, as it stands in the log. */
 export function startTask(
   model: Model,
   title: string,
-  { call, secret, form }: Asked & { readonly form?: FormDialog },
+  {
+    call,
+    secret,
+    form,
+  }: Pick<Ask, 'call'> & Partial<Pick<Ask, 'secret'>> & { readonly form?: FormDialog },
 ): Next {
   if (model.isEnding) {
-    const hint = 'The set-up is finished: this is left as soon as what is under way has ended.';
+    const hint =
+      'The set-up is finished: this screen closes as soon as what is under way has ended.';
     return [{ ...model, dialog: undefined, hint }, []];
   }
   if (model.tasks.length >= TASKS_MAX) {
-    return [{ ...model, dialog: undefined, hint: 'Too much is under way: wait a little.' }, []];
+    return [{ ...model, dialog: undefined, hint: 'Too much is under way: wait a moment.' }, []];
   }
   const id = model.nextId;
   const tasks = [...model.tasks, { id, call, title, progress: '', from: model.screen, form }];

@@ -37,7 +37,7 @@ export const recoveryKeyKind: DialogKind<RecoveryKeyDialog> = {
   typed: (it, model, key) =>
     it.isHidden
       ? withDialog(model, { ...it, typed: edited(it.typed, key, GROUP_MAX) })
-      : withHint(model, 'Write it down, then press Enter: it is shown this once.'),
+      : withHint(model, 'Write it down, then press Enter: it is shown only once.'),
   body: recoveryKeyBody,
 };
 
@@ -67,8 +67,8 @@ function recoveryKeyBody(
     return [[], title, [], ...paragraph(question, model), ...input(typed, model)];
   }
   const why =
-    'It is shown this once. Write it down, and keep it where the backups are not: without passphrase and recovery ' +
-    'key nobody can ever read them.';
+    'It is shown only once. Write it down, and keep it where the backups are not: without passphrase and recovery ' +
+    'key, they can never be read again.';
   return [
     [],
     title,
@@ -77,6 +77,6 @@ function recoveryKeyBody(
     [],
     ...paragraph(why, model),
     [],
-    line(' Enter, once it is written down.'),
+    line(' Press Enter once it is written down.'),
   ];
 }

@@ -127,7 +127,7 @@ function secretEntered(it: SecretDialog, model: Model): Next {
     return withDialog(model, { ...it, typed: '', problem, first: isShort ? undefined : typed });
   }
   if (typed !== first) {
-    const problem = 'That was another one. From the beginning:';
+    const problem = 'The two are not the same. Type it again:';
     return withDialog(model, { ...it, typed: '', first: undefined, problem });
   }
   return startTask(model, title, { call, secret: secretOf(typed) });
@@ -137,7 +137,7 @@ export const leaveKind: DialogKind<Extract<Dialog, { kind: 'leave' }>> = {
   keys: () => [key('y', 'leave', (model) => [model, [{ kind: 'leave' }]]), escape('stay')],
   body: (_it, model) => [
     [],
-    ...paragraph('Something that was begun here is still under way.', model),
-    ...paragraph('It may be given up when you leave. Press y to leave, Esc to stay.', model),
+    ...paragraph('Something that was started here is still under way.', model),
+    ...paragraph('It may be abandoned when you leave. Press y to leave, Esc to stay.', model),
   ],
 };

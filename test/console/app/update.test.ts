@@ -269,7 +269,7 @@ test('stop, resume and keep are asked as they are pressed; progress is seen', as
   match(driven.text(), /keep web-1a2b3c: keep vda 50 % .*\(and 2 more\)/);
   driven.answer('session/keep', { session: 'web-1a2b3c', damage: [], point: 'web-2' });
   driven.fail('session/stop', GONE);
-  match(driven.text(), /Failed: stop.*whether it was done shows when it is back/s);
+  match(driven.text(), /Failed: stop.*whether it was done will show when it is back/s);
 });
 
 test('a session is seen with what goes through it, what is done with it, and its log', async () => {

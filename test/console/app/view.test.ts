@@ -12,7 +12,7 @@ test('the status page says how it is at a glance', async () => {
     /Host +box {2}192\.0\.2\.7/,
     /Store +\/srv\/store/,
     /\[#{15}\.{5}\] 75 % full, 1\.00 TiB free of 4\.00 TiB/,
-    /Forecast +full in 12 days, at 2\.00 GiB a day as in the last days/,
+    /Forecast +full in 12 days, at 2\.00 GiB a day as in recent days/,
     /Saving +4\.0 : 1 \(4\.00 GiB read, 1\.00 GiB stored; newest 3 points\)/,
     /Reads +\[ +\.:#\] 8\.00 MiB\/s, most 8\.00 MiB\/s$/m,
     /Backups +\[ +\] 0 B\/s/,

@@ -45,7 +45,7 @@ test('one is acknowledged by its word, and asked for again; a second time is not
   driven.answer('alarm/acknowledge', { ...ALARM, acknowledged: { time: TIME, uid: 0 } });
   ok(driven.asked.some(({ call }) => call.name === 'alarm/list'));
   driven.type('\u001b[Ba');
-  match(driven.text(), /Somebody has done so already/);
+  match(driven.text(), /It has been acknowledged already/);
 });
 
 const standing = (alarm: string, message: string): AlarmSummary => ({

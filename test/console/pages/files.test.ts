@@ -56,14 +56,14 @@ function browsing(): Driven {
   return driven;
 }
 
-test('f on a recovery point opens it; what cannot be looked into says why', async () => {
+test('f on a recovery point opens it; what cannot be opened says why', async () => {
   const driven = opened();
   equal(driven.model().screen, 'files');
   match(driven.text(), />web-1 +vda1 +ext4 +1.00 GiB +root/);
   match(driven.text(), /web-1 +vda2 +swap .*closed: sw/);
   match(driven.text(), /db-2 +- .*open by a /);
   driven.type('\u001b[B\r');
-  match(driven.text(), /cannot be looked into: swap space holds no files/);
+  match(driven.text(), /cannot be opened: swap space holds no files/);
   driven.type('\u001b[B\r');
   match(driven.text(), /a command on the machine itself has it open/);
   equal(requestsOf(driven, 'files/browse').length, 0);
@@ -125,7 +125,7 @@ test('what is marked is copied, or else what is chosen', async () => {
   ]);
   driven.answer('files/copy', { volume: 'vda1', to: '/srv/x/web-1/', lost: ['chown failed'] });
   const last = driven.model().log.at(-1)?.text ?? '';
-  match(last, /they are in \/srv\/x\/web-1\/, without some rights.*chown/);
+  match(last, /copied to \/srv\/x\/web-1\/, without some permissions.*chown/);
 });
 
 test('a volume that is closed meanwhile is said so, and a service that went away forgets all', async () => {

@@ -57,7 +57,7 @@ test('a job that waits for a key is given it', async () => {
   match(driven.text(), /unlock backup-1: it has its key/);
   const other = onJobs(job());
   other.type('u');
-  match(other.text(), /waits for no key/);
+  match(other.text(), /does not wait for a key/);
 });
 
 test('a job is seen with its log as both go on', async () => {
@@ -67,7 +67,7 @@ test('a job is seen with its log as both go on', async () => {
   const lines = Array.from({ length: 30 }, (_, n) => ({ time: TIME, message: `line ${n}` }));
   deepEqual(requestOf(driven, 'job/log'), { job: 'backup-1', first: 0 });
   driven.answer('job/log', { job: 'backup-1', lines });
-  match(driven.text(), /schedule web.*1 failed by themselves.*tried again.*18:00:00 {2}line 29/s);
+  match(driven.text(), /schedule web.*Attempts +1 failed.*tried again.*18:00:00 {2}line 29/s);
   driven.type(UP + UP);
   ok(!driven.text().includes('line 28'));
   driven.tick();
@@ -154,7 +154,7 @@ test('a schedule is made; what the service says of its time comes back with the 
   const driven = driveUp();
   driven.type('6');
   driven.answer('schedule/list', { schedules: [] });
-  match(driven.text(), /No schedules: n makes one/);
+  match(driven.text(), /No schedules: n creates a schedule/);
   driven.type(`nverify${DOWN}${'\u007f'.repeat(5)}at noon${DOWN} `);
   ok(!driven.text().includes('Machine'), 'a check has no machine');
   driven.type(`${DOWN} \r`);

@@ -64,7 +64,7 @@ test('a change of the network counts down, and is kept or undone by one key', as
   driven.tick(1000);
   match(driven.text(), /ROLLED BACK IN 59 s/);
   driven.type('\r');
-  match(driven.text(), /First c to keep the last change/);
+  match(driven.text(), /First press c to keep the last change/);
   driven.type('c');
   equal(taken(driven).call.name, 'network/confirm');
 });
@@ -134,7 +134,7 @@ test('a lockdown begins by its word, says who agreed to its end, and ends by agr
   driven.answer('lockdown/show', on);
   match(driven.text(), /LOCKDOWN since 2026-11-21 18:00 UTC.*1 of 2 agreed/);
   driven.type('L');
-  match(driven.text(), /It takes 2 to end it, and 1 agreed so far/);
+  match(driven.text(), /2 people have to agree to end it; 1 agreed so far/);
   driven.type('agree\r');
   equal(taken(driven).call.name, 'lockdown/off');
 });
@@ -155,7 +155,7 @@ test('a disk with something on it is erased for its typed serial number, one in 
   deepEqual(taken(driven).call, { name: 'pool/create', request });
 });
 
-test('SSH is let in for a time, and a key goes by a typed word', async () => {
+test('logins over SSH are allowed for a time, and a key goes by a typed word', async () => {
   const driven = driveUp();
   seen(driven, 'SSH');
   const keys = [
@@ -233,7 +233,7 @@ test('a password is typed twice and never seen', async () => {
   driven.type('\rshort\r');
   match(driven.text(), /at least 10 characters/);
   driven.type('correct horse\rcorrect house\r');
-  match(driven.text(), /That was another one/);
+  match(driven.text(), /The two are not the same/);
   driven.type('correct horse\r');
   match(driven.text(), /Once more/);
   ok(!driven.text().includes('correct'));
@@ -254,7 +254,7 @@ test('a recovery key is not left before its end was typed from paper', async () 
   driven.answer('set/create', { ...set, recoveryKey: RECOVERY_KEY });
   match(driven.text(), /1A2B-3C4D-5E6F-7890/);
   driven.type('\u001b');
-  match(driven.text(), /1A2B.*it is shown this once/s);
+  match(driven.text(), /1A2B.*it is shown only once/s);
   driven.type('\r');
   ok(!driven.text().includes('1A2B'), 'it has to be on paper');
   driven.type('5E6F\r');
@@ -275,7 +275,7 @@ test('a terminal that was made too small does not lose a recovery key by the key
   driven.send({ kind: 'resize', size: { columns: 60, rows: 20 } });
   match(
     driven.text().replaceAll('\n', ' '),
-    /A recovery key waits.*: Ctrl-C leaves, and it is lost/,
+    /A recovery key waits.*: Ctrl-C leaves, and the key is lost/,
   );
   driven.type(driven.model().leaving.key);
   equal(isLeft(), false);
