@@ -14,7 +14,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { test } from 'tap';
 import { openNbdDisk } from '../../src/block/nbd-client/nbd-disk.ts';
-import { expectDone, holdfastIn, run } from '../support/cli.ts';
+import { expectDone, holdfastIn, runCli } from '../support/cli.ts';
 import { makeRawDisk, overwrite, sameFiles } from '../support/images.ts';
 import { noise } from '../support/random.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
@@ -26,23 +26,26 @@ const image = join(root, 'disk.raw');
 makeRawDisk(image);
 
 test('help, usage and exit codes', async () => {
-  const help = await run(['--help']);
+  const help = await runCli(['--help']);
   equal(help.code, 0);
   for (const words of ['store create', 'backup create', 'recover', 'session keep']) {
     ok(help.stdout.includes(words));
-    const own = await run([...words.split(' '), '--help']);
+    const own = await runCli([...words.split(' '), '--help']);
     equal(own.code, 0);
     match(own.stdout, new RegExp(`Usage: holdfast ${words}`));
   }
-  equal((await run([])).code, 2);
-  equal((await run(['backup', 'frob'])).code, 2);
-  match((await run(['--store', store, 'set', 'list'])).stderr, /options stand behind the command/);
-  equal((await run(['set', 'list'])).code, 2, 'no store');
-  equal((await run(['set', 'list', '--store', '/nowhere'])).code, 5);
+  equal((await runCli([])).code, 2);
+  equal((await runCli(['backup', 'frob'])).code, 2);
+  match(
+    (await runCli(['--store', store, 'set', 'list'])).stderr,
+    /options stand behind the command/,
+  );
+  equal((await runCli(['set', 'list'])).code, 2, 'no store');
+  equal((await runCli(['set', 'list', '--store', '/nowhere'])).code, 5);
   equal((await backUp('vm', [])).code, 2);
   equal((await backUp('../x', [`vda=${image}`])).code, 2);
   equal((await holdfast('recover', 'nothing')).code, 5);
-  const wrong = await run(['set', 'list', '--store', store, '--frob']);
+  const wrong = await runCli(['set', 'list', '--store', store, '--frob']);
   match(wrong.stderr, /frob/);
 });
 
@@ -56,7 +59,7 @@ test('options of NFS without --nfs are refused by name', async () => {
   ];
   for (const words of idle) {
     for (const what of [['vm@latest'], ['--resume', 'vm-000000']]) {
-      const refused = await run(['recover', ...what, ...words]);
+      const refused = await runCli(['recover', ...what, ...words]);
       equal(refused.code, 2);
       match(refused.stderr, new RegExp(`${words[0]} goes with --nfs`));
     }
@@ -104,7 +107,7 @@ test('wrong keys are refused, the recovery key is as good as the passphrase', as
   const wrong = join(root, 'wrong');
   writeFileSync(wrong, 'wrong\n');
   const show = (...secret: string[]) =>
-    run(['backup', 'show', 'vm@latest', '--store', store, '--json', ...secret]);
+    runCli(['backup', 'show', 'vm@latest', '--store', store, '--json', ...secret]);
   const refused = await show('--passphrase-file', wrong);
   equal(refused.code, 4);
   match(refused.stderr, /not the passphrase/);

@@ -9,7 +9,7 @@ import { test } from 'tap';
 import { COMMANDS } from '../../src/cli/reference/commands.ts';
 import { completionOf } from '../../src/cli/reference/completion.ts';
 import { GENERAL_OPTIONS } from '../../src/cli/base/general-options.ts';
-import { expectDone, run } from '../support/cli.ts';
+import { expectDone, runCli } from '../support/cli.ts';
 import { makeRawDisk } from '../support/images.ts';
 import { without } from '../support/programs.ts';
 import { serviceHome, serviceWith } from '../support/service.ts';
@@ -24,7 +24,7 @@ writeFileSync(program, `#!/bin/sh\nexec '${process.execPath}' '${MAIN}' "$@"\n`,
 const image = join(root, 'disk.raw');
 makeRawDisk(image, 2 ** 20, 10);
 const script = join(root, 'completion');
-writeFileSync(script, (await run(['completion', 'bash'])).stdout);
+writeFileSync(script, (await runCli(['completion', 'bash'])).stdout);
 
 /** What bash would offer at the end of the line; `:files` where it goes on by itself. */
 function offered(line: string, socket = join(root, 'nobody.sock')): readonly string[] {
@@ -113,7 +113,7 @@ test('the manual page is without a fault, and has every command with its help', 
   skip: without('man', 'groff'),
 }, async () => {
   const page = join(root, 'holdfast.1');
-  writeFileSync(page, (await run(['man'])).stdout);
+  writeFileSync(page, (await runCli(['man'])).stdout);
   const checked = spawnSync('man', ['--warnings', '--local-file', page], {
     encoding: 'utf8',
     env: { ...process.env, LC_ALL: 'C.UTF-8', MANWIDTH: '120', MANROFFOPT: '-ww' },

@@ -8,11 +8,12 @@ import {
   PLACE_LENGTH,
   readTrailer,
 } from '../../src/formats/store/sessions/overlay-log.ts';
-import { expectDone, run, start } from '../support/cli.ts';
+import { expectDone, runCli, startCli } from '../support/cli.ts';
 import { makeRawDisk } from '../support/images.ts';
 import { STORE_1, storeOfRelease1 } from '../support/store-1.ts';
 import { serviceHome, serviceWith } from '../support/service.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
+import { until } from '../support/until.ts';
 
 const SECRET = new Uint8Array(8192).fill(0x5a);
 
@@ -21,21 +22,21 @@ test('a session of the previous release writes sealed once its store is upgraded
   const passphrase = join(store, '..', 'passphrase');
   writeFileSync(passphrase, `${STORE_1.passphrase}\n`);
   const common = ['--store', store, '--passphrase-file', passphrase];
-  const holdfast = (...args: string[]) => run([...args, ...common, '--json']);
+  const holdfast = (...args: string[]) => runCli([...args, ...common, '--json']);
   const { session } = STORE_1;
   await expectDone(holdfast('store', 'adopt', '--yes'));
   const names = () => readdirSync(join(store, 'sessions', session));
   {
-    await using running = await start(['recover', '--resume', session, ...common, '--json']);
+    await using running = await startCli(['recover', '--resume', session, ...common, '--json']);
     await using guest = await openNbdDisk(running.uri);
     await guest.write(SECRET, 0, 'durable');
   }
   ok(!names().some((name) => name.endsWith('.head')), 'the way back is open');
-  const before = await run(['store', 'check', ...common]);
+  const before = await runCli(['store', 'check', ...common]);
   match(before.stdout, new RegExp(`session ${session}: written in plain text by an older version`));
   await expectDone(holdfast('store', 'upgrade', '--yes'));
   {
-    await using running = await start(['recover', '--resume', session, ...common, '--json']);
+    await using running = await startCli(['recover', '--resume', session, ...common, '--json']);
     await using guest = await openNbdDisk(running.uri);
     const found = new Uint8Array(SECRET.length);
     await guest.read(found, 0);
@@ -87,22 +88,20 @@ test('the service shows what an overlay has done, and raises an alarm where a pa
   await rejects(guest.read(page, 5 * PAGE_LENGTH));
   await guest.read(page, 6 * PAGE_LENGTH);
   const wanted = `damaged-overlay:${session}`;
-  let tries = 0;
-  for (; ; tries++) {
+  await until(`the alarm ${wanted}`, async () => {
     const { result } = await expectDone(home.holdfast('alarm', 'list'));
     const alarms = result['alarms'] as { readonly alarm: string; readonly message: string }[];
     const alarm = alarms.find((it) => it.alarm === wanted);
-    if (alarm) {
-      match(alarm.message, /page 5 of disk vda/);
-      break;
-    }
-    if (tries > 50) throw new Error(`no alarm ${wanted}: ${JSON.stringify(result)}`);
-    await new Promise((done) => setTimeout(done, 200));
-  }
+    if (alarm) match(alarm.message, /page 5 of disk vda/);
+    return alarm !== undefined;
+  });
   // Until the log says that the page was durable, a second after the flush, what fails may be torn.
-  let checked: Awaited<ReturnType<typeof home.holdfast>>;
-  do checked = await home.holdfast('store', 'check', '--passphrase-file', home.passphrase);
-  while (checked.code === 0 && tries++ < 100);
-  equal(checked.code, 6, checked.stdout);
-  match(checked.stdout, /page 5 of disk vda/);
+  await until('damage that a check finds', async () => {
+    const key = ['--passphrase-file', home.passphrase];
+    const checked = await home.holdfast('store', 'check', ...key);
+    if (checked.code === 0) return false;
+    equal(checked.code, 6, checked.stdout);
+    match(checked.stdout, /page 5 of disk vda/);
+    return true;
+  });
 });

@@ -2,7 +2,7 @@ import { equal, match, ok } from 'node:assert/strict';
 import { readFileSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
-import { expectDone, run } from '../support/cli.ts';
+import { expectDone, runCli } from '../support/cli.ts';
 import { makeRawDisk } from '../support/images.ts';
 import { serviceHome, serviceWith } from '../support/service.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
@@ -19,10 +19,17 @@ test('a set whose records are lost is there again with its key from paper, which
   const local = ['--store', store, '--json'];
   const wrong = join(directory, 'wrong');
   writeFileSync(wrong, 'another\n');
-  const refused = await run(['set', 'export-key', 'nightly', ...local, '--passphrase-file', wrong]);
+  const refused = await runCli([
+    'set',
+    'export-key',
+    'nightly',
+    ...local,
+    '--passphrase-file',
+    wrong,
+  ]);
   equal(refused.code, 4, refused.stderr);
   const printed = await expectDone(
-    run(['set', 'export-key', 'nightly', '--store', store, ...secret]),
+    runCli(['set', 'export-key', 'nightly', '--store', store, ...secret]),
   );
   const typed = printed.stdout.split('\n').filter((line) => /^ {2}[0-9A-Z-]+$/.test(line));
   const paper = join(directory, 'paper');

@@ -1,7 +1,7 @@
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'tap';
-import { expectDone, run } from '../support/cli.ts';
+import { expectDone, spawnCli } from '../support/cli.ts';
 import { makeRawDisk } from '../support/images.ts';
 import { without } from '../support/programs.ts';
 import { type RunningService, serviceHome, serviceWith } from '../support/service.ts';
@@ -19,7 +19,7 @@ function consoleOf(socket: string, term: string) {
   return openScreen(command, { directory: root, term });
 }
 
-async function states(holdfast: (...args: string[]) => ReturnType<typeof run>) {
+async function states(holdfast: (...args: string[]) => ReturnType<typeof spawnCli>) {
   const { result } = await expectDone(holdfast('session', 'list'));
   return (result['sessions'] as { state: string }[]).map(({ state }) => state);
 }
@@ -114,7 +114,7 @@ for (const term of ['linux', 'xterm-256color', 'vt220']) {
 }
 
 test('without a terminal it says so', async () => {
-  const { code, stderr } = await run(['console', '--socket', join(root, 'nobody.sock')]);
+  const { code, stderr } = await spawnCli(['console', '--socket', join(root, 'nobody.sock')]);
   equal(code, 2);
   match(stderr, /needs a terminal/);
 });

@@ -6,10 +6,11 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'tap';
 import type { AlarmSummary } from '../../src/operations/results.ts';
-import { expectDone, run } from '../support/cli.ts';
+import { expectDone, runCli } from '../support/cli.ts';
 import { makeRawDisk } from '../support/images.ts';
 import { serviceHome, serviceWith } from '../support/service.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
+import { until } from '../support/until.ts';
 
 const root = temporaryDirectory();
 const image = join(root, 'disk.raw');
@@ -23,13 +24,6 @@ const settings = { passphraseFiles: { nightly: home.passphrase }, alarms: quiet 
 async function alarms(...more: string[]): Promise<AlarmSummary[]> {
   const { result } = await expectDone(holdfast('alarm', 'list', ...more));
   return result['alarms'] as AlarmSummary[];
-}
-
-async function until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
-  for (let tries = 0; !(await holds()); tries++) {
-    ok(tries < 300, `never: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
 }
 
 const ids = async (): Promise<string[]> => (await alarms()).map(({ alarm }) => alarm).sort();
@@ -129,7 +123,7 @@ test('damage, failed jobs and sessions that cannot go on are alarms until they a
   const check = await expectDone(holdfast('store', 'check', '--read-data', '--queue'));
   const job = check.result['job'] as string;
   equal((await holdfast('job', 'attend', job)).code, 1);
-  const shown = await run(['job', 'show', job, '--socket', home.socket]);
+  const shown = await runCli(['job', 'show', job, '--socket', home.socket]);
   match(shown.stdout, /^DAMAGED vm-.*: pack 2 cannot be opened$/m);
   const both = 'damage:contents damaged-frames';
   await until('damaged-frames', async () => (await ids()).join(' ') === both);
@@ -199,7 +193,7 @@ test('a clock that jumped forbids deletions, and nothing else, until somebody ha
     return [(dry.result['forgotten'] as string[])[0]!];
   })();
   // Without a service as well.
-  const alone = await run(['backup', 'forget', oldest, '--store', home.store, '--json']);
+  const alone = await runCli(['backup', 'forget', oldest, '--store', home.store, '--json']);
   equal(alone.code, 1);
   match(alone.stderr, /nothing is forgotten/);
   await using service = await home.run();
@@ -260,7 +254,7 @@ test('a lockdown leaves what a recovery needs, and survives kill -9', async () =
     match(await metrics(), /holdfast_lockdown 1\n/);
     await service.stop('SIGTERM');
   }
-  const alone = await run(['backup', 'forget', point, '--store', home.store, '--json']);
+  const alone = await runCli(['backup', 'forget', point, '--store', home.store, '--json']);
   match(alone.stderr, /while the lockdown is on/);
   await using service = await home.run();
   equal((await expectDone(holdfast('lockdown', 'off'))).result['on'], false);

@@ -1,12 +1,12 @@
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { test } from 'tap';
 import { expectDone } from '../support/cli.ts';
 import { makeRawDisk } from '../support/images.ts';
 import { serviceHome, serviceWith } from '../support/service.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
+import { until } from '../support/until.ts';
 
 const MiB = 2 ** 20;
 const root = temporaryDirectory();
@@ -30,14 +30,14 @@ interface Alarm {
 }
 /** The alarms of jobs that wait, once there are so many. */
 async function waitingAlarms(count: number): Promise<Alarm[]> {
-  for (let tries = 0; tries < 100; tries++) {
+  let found: Alarm[] = [];
+  await until(`${count} alarms of jobs`, async () => {
     const { result } = await expectDone(holdfast('alarm', 'list'));
     const all = result['alarms'] as Alarm[];
-    const found = all.filter(({ alarm }) => alarm.startsWith('job-waits:'));
-    if (found.length === count) return found;
-    await sleep(100);
-  }
-  throw new Error(`there are not ${count} alarms`);
+    found = all.filter(({ alarm }) => alarm.startsWith('job-waits:'));
+    return found.length === count;
+  });
+  return found;
 }
 
 // U1, U2, U8

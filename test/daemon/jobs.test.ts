@@ -10,6 +10,7 @@ import { makeRawDisk } from '../support/images.ts';
 import { noise } from '../support/random.ts';
 import { serviceHome, serviceWith } from '../support/service.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
+import { until } from '../support/until.ts';
 
 const MiB = 2 ** 20;
 const CLI = new URL('../../src/cli/main.ts', import.meta.url).pathname;
@@ -116,17 +117,12 @@ test('whoever follows the service hears what happens', async () => {
   ]);
   let heard = '';
   child.stdout.on('data', (text: Buffer) => (heard += text.toString()));
-  const hears = async (what: RegExp): Promise<void> => {
-    for (let tries = 0; !what.test(heard); tries++) {
-      ok(tries < 300, `no ${what.source} in ${heard}`);
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
-  };
-  // Nobody says when a follower has come: from the first that it hears on, it hears all.
-  const hasHeard = (): boolean => heard !== '';
-  for (let tries = 0; !hasHeard() && tries < 30; tries++) {
+  const hears = (what: RegExp): Promise<void> => until(what.source, () => what.test(heard));
+  // Nothing says when a follower has come: from the first event that it hears, it hears all.
+  await until('an event that the follower hears', async () => {
     await expectDone(holdfast('store', 'check', '--queue'));
-  }
+    return heard !== '';
+  });
   const { result } = await expectDone(holdfast('recover', 'vm@latest', '--detach'));
   const session = result['session'] as string;
   await expectDone(holdfast('session', 'stop', session));
@@ -186,12 +182,12 @@ function workersOf(pid: number): number[] {
 
 /** Once there are some. */
 async function working(pid: number): Promise<number[]> {
-  for (let tries = 0; tries < 6000; tries++) {
-    const workers = workersOf(pid);
-    if (workers.length > 0) return workers;
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-  throw new Error('nothing ever ran apart from the service');
+  let workers: number[] = [];
+  await until('a process that works for the service', () => {
+    workers = workersOf(pid);
+    return workers.length > 0;
+  });
+  return workers;
 }
 
 test('what takes long runs apart: if its process dies nothing else does, and it is tried again', async () => {

@@ -1,4 +1,4 @@
-import { deepEqual, equal, match, ok } from 'node:assert/strict';
+import { deepEqual, equal, match } from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { test } from 'tap';
 import { inheritedDescriptors } from '../../src/sys/systemd/inherited-descriptors.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
+import { until } from '../support/until.ts';
 
 const MAIN = new URL('../../src/daemon/main.ts', import.meta.url).pathname;
 const NAMES = {
@@ -41,12 +42,8 @@ test('the service says that it is ready, lives, reloads and stops', async () => 
     env: { ...process.env, LISTEN_FDS: '1', LISTEN_FDNAMES: 'notify', WATCHDOG_USEC: '300000' },
   });
   closeSync(fd);
-  const heard = async (what: RegExp): Promise<void> => {
-    for (let tries = 0; !what.test(readFileSync(told, 'utf8')); tries++) {
-      ok(tries < 200, `no ${what.source} in ${readFileSync(told, 'utf8')}`);
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
-  };
+  const heard = (what: RegExp): Promise<void> =>
+    until(what.source, () => what.test(readFileSync(told, 'utf8')));
   await heard(/READY=1\nSTATUS=no store\n(WATCHDOG=1\n){3}/);
   child.kill('SIGHUP');
   await heard(/RELOADING=1\nMONOTONIC_USEC=\d+\nREADY=1\n/);

@@ -8,7 +8,7 @@ import { createInterface } from 'node:readline';
 import { connect as tlsConnect } from 'node:tls';
 import { test } from 'tap';
 import { type CertificateFiles, selfSigned } from '../support/certificates.ts';
-import { expectDone, run } from '../support/cli.ts';
+import { expectDone, runCli } from '../support/cli.ts';
 import { makeRawDisk } from '../support/images.ts';
 import { without } from '../support/programs.ts';
 import { serviceHome, serviceWith } from '../support/service.ts';
@@ -46,7 +46,7 @@ async function token(name: string, ...more: string[]): Promise<string> {
 }
 
 const remote = (file: string, ...words: string[]) =>
-  run([
+  runCli([
     ...words,
     ...['--server', `https://127.0.0.1:${port()}`, '--token-file', file],
     ...['--cafile', own.certificate, '--json'],
@@ -302,7 +302,7 @@ test('a reload takes a new certificate, and a wrong one ends nothing', { skip },
   await service!.logged(/the settings are read again/);
   const untrusted = await remote(file, 'set', 'list');
   match(untrusted.stderr, /no service answers at https:.*(self-signed|unable to verify)/);
-  const shown = await run([
+  const shown = await runCli([
     ...['set', 'list', '--server', `https://127.0.0.1:${port()}`, '--token-file', file],
     ...['--cafile', other.certificate],
   ]);

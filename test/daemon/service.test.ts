@@ -15,7 +15,7 @@ import { join } from 'node:path';
 import { test } from 'tap';
 import { openNbdDisk } from '../../src/block/nbd-client/nbd-disk.ts';
 import { listen } from '../../src/sys/net/network.ts';
-import { expectDone } from '../support/cli.ts';
+import { expectDone, runCli } from '../support/cli.ts';
 import { makeRawDisk } from '../support/images.ts';
 import { noise } from '../support/random.ts';
 import { program } from '../support/programs.ts';
@@ -215,8 +215,7 @@ test('an attached recover: Ctrl-C stops the session, a lost terminal does not', 
 });
 
 /** Without the service, in the command's own process. */
-const holdfastHere = (...args: string[]) =>
-  import('../support/cli.ts').then(({ run }) => run([...args, '--store', home.store, '--json']));
+const holdfastHere = (...args: string[]) => runCli([...args, '--store', home.store, '--json']);
 
 test('sockets that a killed service left go with the next start, those in use stay', async () => {
   const sockets = temporaryDirectory();

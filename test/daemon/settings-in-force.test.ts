@@ -4,12 +4,12 @@ import { once } from 'node:events';
 import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { test } from 'tap';
 import { expectDone } from '../support/cli.ts';
 import { makeRawDisk } from '../support/images.ts';
 import { serviceHome, serviceWith } from '../support/service.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
+import { until } from '../support/until.ts';
 
 const MAIN = new URL('../../src/daemon/main.ts', import.meta.url).pathname;
 const root = temporaryDirectory();
@@ -31,13 +31,12 @@ interface Alarm {
 /** Those that stand, once it is these. */
 async function alarms(...wanted: string[]): Promise<Alarm[]> {
   let found: Alarm[] = [];
-  for (let tries = 0; tries < 100; tries++) {
+  await until(`the alarms ${wanted.join()}`, async () => {
     const { result } = await expectDone(holdfast('alarm', 'list'));
     found = result['alarms'] as Alarm[];
-    if (found.map(({ alarm }) => alarm).join() === wanted.join()) return found;
-    await sleep(100);
-  }
-  throw new Error(`not ${wanted.join()}: ${JSON.stringify(found)}`);
+    return found.map(({ alarm }) => alarm).join() === wanted.join();
+  });
+  return found;
 }
 
 const typo = (): void => writeFileSync(home.settings, '{\n  "stroe": "/x"\n}');

@@ -8,7 +8,7 @@ import { expectDone } from '../support/cli.ts';
 import { makeRawDisk } from '../support/images.ts';
 import { program, without } from '../support/programs.ts';
 import { noise } from '../support/random.ts';
-import { serviceHome, serviceWith } from '../support/service.ts';
+import { alarmed, serviceHome, serviceWith } from '../support/service.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 
 // The service's NBD server for the disks of all sessions.
@@ -125,10 +125,6 @@ test('keys for TLS are read again on a reload, and wrong ones leave those before
       `${address!.replace('nbds://', `nbds://${name}@`)}?tls-psk-file=${own}`,
     );
   };
-  const isTold = async (what: RegExp): Promise<void> => {
-    const { result } = await expectDone(holdfast('alarm', 'list'));
-    match(JSON.stringify(result), what);
-  };
   match(await reach('alice'), /with TLS/);
   writeFileSync(changing, key('bob'));
   service.signal('SIGHUP');
@@ -141,7 +137,7 @@ test('keys for TLS are read again on a reload, and wrong ones leave those before
     /goes on with the TLS files as they were read before: .*changing\.psk: line 1/,
   );
   match(await reach('bob'), /with TLS/);
-  await isTold(/goes on with the TLS files/);
+  await alarmed(holdfast, /goes on with the TLS files/);
 });
 
 test('with TLS that asks nobody who he is, sessions that want TLS are not shown', {

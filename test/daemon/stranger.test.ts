@@ -13,7 +13,7 @@ import { join } from 'node:path';
 import { test } from 'tap';
 import { decodeJob, decodeSchedule, encodeSchedule } from '../../src/formats/store/service/job.ts';
 import { decodeSession, encodeSession } from '../../src/formats/store/sessions/session.ts';
-import { expectDone, run } from '../support/cli.ts';
+import { expectDone, runCli } from '../support/cli.ts';
 import {
   alterSet,
   plantJob,
@@ -21,7 +21,7 @@ import {
   plantSession,
   withoutSlots,
 } from '../support/planted.ts';
-import { serviceHome } from '../support/service.ts';
+import { alarmed, serviceHome } from '../support/service.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 
 // A3, A4: an attacker has the disk of the store, and no key.
@@ -106,7 +106,7 @@ test('an order that an attacker altered while the service was off is not obeyed'
   deepEqual([shown['state'], shown['adopted']], ['ready', false]);
   deepEqual((await expectDone(holdfast('export', 'list'))).result['exports'], []);
   equal(((await expectDone(holdfast('session', 'list'))).result['sessions'] as []).length, 2);
-  match(await alarms(holdfast), /store-not-adopted.*this box has not ordered.*store adopt/);
+  await alarmed(holdfast, /store-not-adopted.*this box has not ordered.*store adopt/);
   const { notAdopted } = (await expectDone(holdfast('service', 'show'))).result as {
     notAdopted: string[];
   };
@@ -139,7 +139,7 @@ test('a job that has ended and is put back as waiting does not run again', async
   const record = decodeJob(old);
   plantJob(store, { ...record, state: 'waiting', ended: undefined, result: undefined });
   await using service = await start();
-  match(await alarms(holdfast), /store-not-adopted/);
+  await alarmed(holdfast, /store-not-adopted/);
   equal(points(), before);
   await service.stop('SIGTERM');
 });
@@ -147,7 +147,7 @@ test('a job that has ended and is put back as waiting does not run again', async
 test('an encrypted set without slots is refused by every command, though no key is given', async () => {
   const { home, start, disk } = await filled();
   const { holdfast, store } = home;
-  const here = async (...words: string[]) => run([...words, '--store', store, '--json']);
+  const here = async (...words: string[]) => runCli([...words, '--store', store, '--json']);
   const empty = join(directory, 'empty');
   mkdirSync(empty);
   const known = process.env['HOLDFAST_STATE'];
@@ -203,7 +203,7 @@ test('a store that says it is of an earlier release than it was is refused, unti
     (await holdfast('store', 'adopt')).stdout,
     /"lost":\["checked-records","point-chain","sealed-overlay"\]/,
   );
-  match(await alarms(holdfast), /store-not-adopted.*had the feature \\"point-chain\\"/);
+  await alarmed(holdfast, /store-not-adopted.*had the feature \\"point-chain\\"/);
   await expectDone(holdfast('store', 'adopt', '--yes'));
   await expectDone(holdfast('backup', 'create', 'nightly', ...disk));
   await service.stop('SIGTERM');
@@ -225,7 +225,7 @@ test('two sets whose directories are swapped are refused, whatever their records
   const restore = (box: string) => {
     process.env['HOLDFAST_STATE'] = join(directory, box);
     const to = ['--to', join(directory, 'out.raw'), '--store', store];
-    return run(['restore', 'disk', point!, 'vda', ...to, ...secret]);
+    return runCli(['restore', 'disk', point!, 'vda', ...to, ...secret]);
   };
   const [file] = readdirSync(join(sets, 'nightly/points'));
   const point = file?.replace('.point', '');
@@ -265,10 +265,7 @@ test('the first start with a memory adopts what the release before has left, onc
   {
     await using service = await start('box', environment);
     equal(await stateOf(session), 'running');
-    match(
-      await alarms(holdfast),
-      new RegExp(`store-adopted.*session ${session} \\(runs by itself`),
-    );
+    await alarmed(holdfast, new RegExp(`store-adopted.*session ${session} \\(runs by itself`));
     const { result } = await expectDone(holdfast('audit', 'show'));
     match(JSON.stringify(result), new RegExp(`store/adopt.*session ${session}`));
     equal(readFileSync(join(directory, 'box/tokens.json'), 'utf8'), 'those of before');
@@ -279,7 +276,7 @@ test('the first start with a memory adopts what the release before has left, onc
   plantSession(store, { id: 'vm-bad000' });
   await using service = await start('box', environment);
   notEqual(await stateOf(session), 'running');
-  match(await alarms(holdfast), /store-not-adopted.*vm-bad000/);
+  await alarmed(holdfast, /store-not-adopted.*vm-bad000/);
   equal(existsSync(join(directory, 'box/tokens.json')), false);
   await service.stop('SIGTERM');
 });
@@ -306,8 +303,8 @@ test('what makes no sense keeps nothing else from its service, also once it is a
   }
   await using service = await start();
   for (const what of ['session', 'job', 'schedule']) await expectDone(holdfast(what, 'list'));
-  match(await alarms(holdfast), /job evil\S* has failed/);
-  match(await alarms(holdfast), /session vm-bad000 cannot go on/);
+  await alarmed(holdfast, /job evil\S* has failed/);
+  await alarmed(holdfast, /session vm-bad000 cannot go on/);
   await service.stop('SIGTERM');
 });
 
@@ -326,7 +323,7 @@ test('a store that comes from another box is shown and not obeyed, there and whe
   {
     await using service = await start('other');
     equal(await stateOf(), 'ready');
-    match(await alarms(holdfast), /store-not-adopted/);
+    await alarmed(holdfast, /store-not-adopted/);
     await expectDone(holdfast('store', 'adopt', '--yes'));
     equal(await stateOf(), 'running');
     equal((await alarms(holdfast)).includes('"store-not-adopted"'), false);

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { test } from 'tap';
 import { supportBundle } from '../../src/engine/operations/support.ts';
 import { SystemError } from '../../src/sys/base/system-error.ts';
-import { expectDone, run } from '../support/cli.ts';
+import { expectDone, runCli } from '../support/cli.ts';
 import { makeRawDisk } from '../support/images.ts';
 import { without } from '../support/programs.ts';
 import { noise } from '../support/random.ts';
@@ -138,7 +138,7 @@ test('it goes to standard output too, and is made where no service answers', asy
   match(unpacked(piped).get('service.json')!, /"running": 0/);
   await service.stop('SIGTERM');
   const file = join(root, 'without.tar.gz');
-  await expectDone(run(['support', 'create', '--to', file, '--store', home.store, '--json']));
+  await expectDone(runCli(['support', 'create', '--to', file, '--store', home.store, '--json']));
   const texts = unpacked(file);
   match(texts.get('service.json')!, /^not there: no service answers/);
   match(texts.get('sessions.json')!, /"sessions": \[\]/);

@@ -2,7 +2,7 @@ import { deepEqual, ok } from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path/posix';
 import { test } from 'tap';
-import { run } from '../support/cli.ts';
+import { runCli } from '../support/cli.ts';
 import { program } from '../support/programs.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 import { type Block, blocksOf, commandsOf, PAGES } from './blocks.ts';
@@ -52,7 +52,7 @@ test('commands that no test types are commands with these options', async () => 
   ];
   const helps = new Map<string, Promise<string>>();
   const helpOf = async (words: string): Promise<string> => {
-    const { code, stdout, stderr } = await run([...words.split(' '), '--help']);
+    const { code, stdout, stderr } = await runCli([...words.split(' '), '--help']);
     ok(code === 0, `holdfast ${words} --help: ${stderr}`);
     return stdout;
   };

@@ -3,7 +3,7 @@ import { execFile } from 'node:child_process';
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { selfSigned } from '../support/certificates.ts';
-import { expectDone, run, start } from '../support/cli.ts';
+import { expectDone, runCli, startCli } from '../support/cli.ts';
 import { makeDisk, makeExt } from '../support/guest-images.ts';
 import { makeRawDisk } from '../support/images.ts';
 import { program } from '../support/programs.ts';
@@ -69,7 +69,7 @@ export async function readerOf(commands: readonly string[]): Promise<Reader> {
     }
     // It runs until Ctrl-C.
     const own = ['--store', store, '--passphrase-file', home.passphrase, '--json'];
-    const running = await start([...words, ...own]);
+    const running = await startCli([...words, ...own]);
     named.begun(running.ready.session);
     equal(await running.stop('SIGINT'), 0, command);
   }
@@ -136,7 +136,9 @@ function namesOf(home: ServiceHome, environment: Readonly<Record<string, string>
   const asked = async (...words: string[]) => {
     const store = environment['HOLDFAST_STORE'];
     const { result } = await expectDone(
-      store === undefined ? home.holdfast(...words) : run([...words, '--store', store, '--json']),
+      store === undefined
+        ? home.holdfast(...words)
+        : runCli([...words, '--store', store, '--json']),
     );
     return result;
   };

@@ -9,6 +9,7 @@ import { realWorld } from '../../src/sys/world.ts';
 import { rememberApart } from '../support/box-state.ts';
 import { rpcClient } from '../support/nfs-client.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
+import { until } from '../support/until.ts';
 
 rememberApart();
 
@@ -39,7 +40,6 @@ test('what is written over NFS is counted with what is written over NBD', async 
   // A record of 1 MiB, of which half comes.
   client.send(Buffer.from([0x80, 0x10, 0, 0]));
   client.send(new Uint8Array(MiB / 2));
-  for (let n = 0; n < 400 && writes.held < MiB / 2; n++) await new Promise((r) => setTimeout(r, 5));
-  ok(writes.held >= MiB / 2, `${writes.held} bytes`);
+  await until('half of the record counted', () => writes.held >= MiB / 2);
   await client[Symbol.asyncDispose]();
 });

@@ -5,7 +5,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { join } from 'node:path';
 import { test } from 'tap';
 import { isSuperuser } from '../../src/sys/process/run.ts';
-import { type Ended, expectDone, holdfastIn, run } from '../support/cli.ts';
+import { type Ended, expectDone, holdfastIn, spawnCli } from '../support/cli.ts';
 import {
   differences,
   LONG_NAME,
@@ -17,6 +17,7 @@ import {
 } from '../support/guest-images.ts';
 import { program, without } from '../support/programs.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
+import { until } from '../support/until.ts';
 
 // From a recovery point in an encrypted store to the file, as people do it.
 
@@ -35,7 +36,7 @@ const skip =
     'losetup',
   );
 const directory = temporaryDirectory();
-const { holdfast, backUp, start } = await holdfastIn(directory);
+const { holdfast, backUp, start } = await holdfastIn(directory, spawnCli);
 const [tree, plain] = [join(directory, 'tree'), join(directory, 'plain')];
 if (skip === false) {
   for (const path of [tree, plain]) mkdirSync(path);
@@ -78,10 +79,7 @@ function loopsLeft(): string[] {
 
 async function nothingIsLeft(): Promise<void> {
   const left = (): string[] => [...mountsLeft(), ...loopsLeft()];
-  for (let tries = 0; tries < 600 && left().length > 0; tries++) {
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
-  deepEqual(left(), []);
+  await until('the end of all mounts and loop devices', () => left().length === 0);
 }
 
 test('the volumes of a disk are listed, and those that cannot be opened say why', {
@@ -166,7 +164,7 @@ async function openAt(at: string) {
     id,
     async [Symbol.asyncDispose]() {
       await running.stop('SIGKILL');
-      await run(['files', 'close', id]);
+      await spawnCli(['files', 'close', id]);
     },
   };
 }
@@ -182,19 +180,19 @@ test('volumes are open for the whole host until they are closed', { skip }, asyn
     'only-there',
   ]);
   equal(await differences(tree, join(at, 'vda1'), '--exclude=/lost+found'), '');
-  const all = (await run(['files', 'opened', '--json'])).result['opened'] as Record<
+  const all = (await spawnCli(['files', 'opened', '--json'])).result['opened'] as Record<
     string,
     unknown
   >[];
   const entry = all.find((it) => it['id'] === id);
   deepEqual([entry?.['id'], entry?.['state']], [id, 'open']);
-  const closed = await expectDone(run(['files', 'close', id, '--json']));
+  const closed = await expectDone(spawnCli(['files', 'close', id, '--json']));
   deepEqual(closed.result['closed'], [id]);
   equal(await running.ended, 0);
   equal(existsSync(at), false, 'what was made for it is gone');
   deepEqual(mountsLeft(), []);
   await nothingIsLeft();
-  equal((await run(['files', 'close', id])).code, 5);
+  equal((await spawnCli(['files', 'close', id])).code, 5);
 });
 
 test('a running session is looked into as well', { skip }, async () => {
@@ -210,12 +208,12 @@ test('whatever kills it, nothing stays mounted', { skip }, async () => {
   const { running, id } = open;
   const held = spawn('sleep', ['60'], { cwd: join(at, 'vda1') });
   await running.stop('SIGKILL');
-  const left = (await run(['files', 'opened', '--json'])).result['opened'] as Record<
+  const left = (await spawnCli(['files', 'opened', '--json'])).result['opened'] as Record<
     string,
     unknown
   >[];
   equal(left.find((it) => it['id'] === id)?.['state'], 'left');
-  await expectDone(run(['files', 'close', id, '--json']));
+  await expectDone(spawnCli(['files', 'close', id, '--json']));
   equal(readFileSync('/proc/self/mountinfo', 'utf8').includes(directory), false);
   held.kill('SIGKILL');
   await once(held, 'exit');
@@ -227,9 +225,7 @@ test('whatever kills it, nothing stays mounted', { skip }, async () => {
     ...['--to', join(directory, 'half'), '--store', join(directory, 'store')],
     ...['--passphrase-file', join(directory, 'passphrase')],
   ]);
-  for (let tries = 0; tries < 200 && !existsSync(join(directory, 'half')); tries++) {
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
+  await until('a copy that has begun', () => existsSync(join(directory, 'half')));
   child.kill('SIGKILL');
   await once(child, 'exit');
   await nothingIsLeft();

@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, readdirSync, truncateSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { test } from 'tap';
-import { expectDone, holdfastIn, run } from '../support/cli.ts';
+import { expectDone, holdfastIn, runCli } from '../support/cli.ts';
 import { makeRawDisk } from '../support/images.ts';
 import { program, without } from '../support/programs.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
@@ -109,7 +109,7 @@ test('a recovery from a store that is read-only says so', async (t) => {
   if (spawnSync('mount', ['--bind', store, seen]).status !== 0) return t.comment('no mounts here');
   t.after(() => void spawnSync('umount', [seen]));
   await program('mount', '-o', 'remount,bind,ro', seen);
-  const refused = await run([
+  const refused = await runCli([
     'recover',
     'vm@latest',
     '--store',

@@ -10,6 +10,7 @@ import { lookup, read, session, write } from '../support/nfs-calls.ts';
 import { rpcClient } from '../support/nfs-client.ts';
 import { serveOne } from '../support/nbd-server.ts';
 import { pattern } from '../support/random.ts';
+import { settled } from '../support/until.ts';
 
 // What waits to be written, because a disk is full or a flush takes its time, is in one bound for all guests of a
 // service, whatever they speak.
@@ -35,15 +36,6 @@ function gated(device: WritableBlockDevice) {
     flush: device.flush,
   });
   return { device: layer, open: resolve, lent };
-}
-
-/** Resolves once it has not changed for a while. */
-async function settled(value: () => number): Promise<void> {
-  for (let last = -1, same = 0; same < 20; ) {
-    await new Promise((resolve) => setTimeout(resolve, 10));
-    same = value() === last ? same + 1 : 0;
-    last = value();
-  }
 }
 
 /** `count` clients of each protocol that write all of the disk, some MiB each at once. */

@@ -1,10 +1,18 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { writeFileSync } from 'node:fs';
+import { fstatSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { Writable } from 'node:stream';
+import { inspect } from 'node:util';
+import { main } from '../../src/cli/run.ts';
 import { rememberApart } from './box-state.ts';
 
+/*
+ * The command line, in two ways: `runCli` runs a command in this process, which takes a tenth of the time; `spawnCli`
+ * and `startCli` run it as a process of its own, for tests of signals, pipes and what a process does when it ends.
+ */
 rememberApart();
 
 const MAIN = new URL('../../src/cli/main.ts', import.meta.url).pathname;
@@ -23,7 +31,10 @@ export interface Ended {
 export type Holdfast = (...args: string[]) => Promise<Ended>;
 
 /** The command line on a store of its own, with an encrypted set `nightly`. */
-export async function holdfastIn(directory: string) {
+export async function holdfastIn(
+  directory: string,
+  run: (words: readonly string[]) => Promise<Ended> = runCli,
+) {
   const store = join(directory, 'store');
   const passphrase = join(directory, 'passphrase');
   writeFileSync(passphrase, 'correct horse\n');
@@ -36,7 +47,7 @@ export async function holdfastIn(directory: string) {
     passphrase,
     holdfast,
     recoveryKey: made.result['recoveryKey'] as string,
-    start: (...args: string[]) => start([...args, ...common]),
+    start: (...args: string[]) => startCli([...args, ...common]),
     /** Backs up disks (`vda=FILE`), or whatever else is given, as a recovery point of `machine` in `nightly`. */
     backUp: (machine: string, disks: readonly string[], ...more: string[]) =>
       holdfast(
@@ -46,14 +57,63 @@ export async function holdfastIn(directory: string) {
   };
 }
 
-export async function run(args: readonly string[]): Promise<Ended> {
-  const child = spawn(process.execPath, [MAIN, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+interface Streams {
+  readonly stdout: Writable;
+  readonly stderr: Writable;
+}
+
+/** The standard streams of the command that this code runs for, if it runs for one. */
+const streams = new AsyncLocalStorage<Streams>();
+
+for (const name of ['stdout', 'stderr'] as const) {
+  const own = process[name];
+  Object.defineProperty(process, name, { get: () => streams.getStore()?.[name] ?? own });
+}
+/** The program writes past these streams where its output is a file; a test that runs without tap may be such. */
+const isOwnOutputFile = !fstatSync(1).isFIFO() && !fstatSync(1).isSocket();
+
+/**
+ * Runs a command in this process: the same entry as that of `holdfast`, without its start. Several may run at the same
+ * time. Whatever is about the process itself is not part of it: signals, descriptors, standard input.
+ */
+export async function runCli(words: readonly string[]): Promise<Ended> {
+  if (isOwnOutputFile) return spawnCli(words);
+  const [stdout, stderr] = [collector(), collector()];
+  const code = await streams.run({ stdout: stdout.stream, stderr: stderr.stream }, async () => {
+    try {
+      return await main(words);
+    } catch (cause) {
+      process.stderr.write(inspect(cause));
+      return 1;
+    }
+  });
+  return ended(code, stdout.text(), stderr.text());
+}
+
+function collector(): { readonly stream: Writable; text(): string } {
+  const parts: Buffer[] = [];
+  const stream = new Writable({
+    write(part: Buffer, _encoding, done) {
+      parts.push(part);
+      done();
+    },
+  });
+  return { stream, text: () => Buffer.concat(parts).toString('utf8') };
+}
+
+/** The same as a process of its own. */
+export async function spawnCli(words: readonly string[]): Promise<Ended> {
+  const child = spawn(process.execPath, [MAIN, ...words], { stdio: ['ignore', 'pipe', 'pipe'] });
   const limit = setTimeout(() => child.kill('SIGKILL'), LIMIT_MS);
   const [stdout, stderr] = [collected(child.stdout), collected(child.stderr)];
   const [code] = (await once(child, 'close')) as [number | null];
   clearTimeout(limit);
-  const lines = stdout().split('\n').flatMap(parsed);
-  return { code, stdout: stdout(), stderr: stderr(), lines, result: lines.at(-1) ?? {} };
+  return ended(code, stdout(), stderr());
+}
+
+function ended(code: number | null, stdout: string, stderr: string): Ended {
+  const lines = stdout.split('\n').flatMap(parsed);
+  return { code, stdout, stderr, lines, result: lines.at(-1) ?? {} };
 }
 
 export async function expectDone(ended: Promise<Ended>): Promise<Ended> {
@@ -72,7 +132,7 @@ export interface Running extends AsyncDisposable {
   stop(signal: NodeJS.Signals): Promise<number | null>;
 }
 
-export async function start(args: readonly string[]): Promise<Running> {
+export async function startCli(args: readonly string[]): Promise<Running> {
   const child = spawn(process.execPath, [MAIN, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
   const stderr = collected(child.stderr);
   const ended = once(child, 'close').then(([code]) => code as number | null);

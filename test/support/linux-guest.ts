@@ -91,7 +91,7 @@ sync
 `;
 }
 
-async function builtGuest(): Promise<string> {
+export async function builtGuest(): Promise<string> {
   const directory = resolve('var/linux-guest');
   if (!existsSync(join(directory, 'version'))) {
     mkdirSync(directory, { recursive: true });

@@ -52,7 +52,6 @@ export interface NfsReply {
 export const OPEN_NFS: readonly string[] = ['--squash', 'none', '--any-port'];
 
 const MEMORY = 1024 * 1024 + 8192;
-const LIMIT_MS = 20_000;
 
 export async function rpcClient(port: number, host = '127.0.0.1'): Promise<RpcClient> {
   const stream = await connect({ kind: 'tcp', host, port });
@@ -96,18 +95,11 @@ export async function rpcClient(port: number, host = '127.0.0.1'): Promise<RpcCl
   }
   async function call(what: RpcCall): Promise<RpcReply> {
     const xid = what.xid ?? nextXid++;
-    const record = await new Promise<Uint8Array>((resolve, reject) => {
-      const limit = setTimeout(() => reject(new Error(`no reply to ${what.procedure}`)), LIMIT_MS);
-      waiting.set(xid, (reply) => {
-        clearTimeout(limit);
-        resolve(reply);
-      });
-      void closed.then(() => {
-        clearTimeout(limit);
-        reject(new Error('the connection ended'));
-      });
-      send(recordOf(what, xid), what.fragment);
-    });
+    const { promise, resolve, reject } = Promise.withResolvers<Uint8Array>();
+    waiting.set(xid, resolve);
+    void closed.then(() => reject(new Error('the connection ended')));
+    send(recordOf(what, xid), what.fragment);
+    const record = await promise;
     waiting.delete(xid);
     const results = xdrReader();
     const view = new DataView(record.buffer, record.byteOffset, record.length);

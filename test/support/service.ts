@@ -3,8 +3,9 @@ import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { expectDone, type Holdfast, run, start } from './cli.ts';
+import { expectDone, type Holdfast, runCli, startCli } from './cli.ts';
 import { rememberApart } from './box-state.ts';
+import { until } from './until.ts';
 
 rememberApart();
 
@@ -30,7 +31,7 @@ export interface ServiceHome {
   readonly passphrase: string;
   readonly holdfast: Holdfast;
   /** A command that runs until it is stopped, such as `recover`. */
-  readonly attached: (...args: string[]) => ReturnType<typeof start>;
+  readonly attached: (...args: string[]) => ReturnType<typeof startCli>;
   configure(more: object): void;
   /** Resolves when it is ready. */
   run(options?: StartOptions): Promise<RunningService>;
@@ -49,8 +50,8 @@ export function serviceHome(directory: string): ServiceHome {
   configure({ passphraseFiles: { nightly: passphrase } });
   return {
     ...{ store, socket, settings, passphrase, configure },
-    holdfast: (...args) => run([...args, ...common]),
-    attached: (...args) => start([...args, ...common]),
+    holdfast: (...args) => runCli([...args, ...common]),
+    attached: (...args) => startCli([...args, ...common]),
     run: (options) => startService(['--config', settings], options),
   };
 }
@@ -65,6 +66,13 @@ export async function serviceWith(home: ServiceHome, image: string): Promise<Run
   const disk = ['--machine', 'vm', '--disk', `vda=${image}`];
   await expectDone(holdfast('backup', 'create', 'nightly', ...disk));
   return service;
+}
+
+/** Resolves once an alarm matches: a service is ready before it has looked at everything. */
+export async function alarmed(holdfast: Holdfast, what: RegExp): Promise<void> {
+  await until(`an alarm ${what.source}`, async () =>
+    what.test((await expectDone(holdfast('alarm', 'list'))).stdout),
+  );
 }
 
 interface StartOptions {

@@ -8,6 +8,7 @@ import { expectDone, holdfastIn } from '../../support/cli.ts';
 import { without } from '../../support/programs.ts';
 import { temporaryDirectory } from '../../support/temporary.ts';
 import { openScreen } from '../../support/tmux.ts';
+import { until } from '../../support/until.ts';
 
 const MAIN = new URL('../../../src/cli/main.ts', import.meta.url).pathname;
 const SECRETS = new URL('../../../src/cli/base/secrets.ts', import.meta.url).href;
@@ -81,7 +82,7 @@ const asking = (name: string, file: string): string[] => [
 ];
 
 async function written(file: string): Promise<string> {
-  while (!existsSync(file) || readFileSync(file).length === 0) await sleep(50);
+  await until(file, () => existsSync(file) && readFileSync(file).length > 0);
   return readFileSync(file, 'utf8');
 }
 

@@ -3,7 +3,7 @@ import { readdirSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
 import { endsWithSum } from '../../../src/formats/store/base/json-record.ts';
-import { expectDone, run } from '../../support/cli.ts';
+import { expectDone, runCli } from '../../support/cli.ts';
 import { makeRawDisk } from '../../support/images.ts';
 import { oldRelease } from '../../support/old-release.ts';
 import { serviceHome } from '../../support/service.ts';
@@ -14,7 +14,7 @@ function place() {
   const store = storeOfRelease1();
   const passphrase = join(store, '..', 'passphrase');
   writeFileSync(passphrase, `${STORE_1.passphrase}\n`);
-  const locked = (...args: string[]) => run([...args, '--store', store, '--json']);
+  const locked = (...args: string[]) => runCli([...args, '--store', store, '--json']);
   const holdfast = (...args: string[]) => locked(...args, '--passphrase-file', passphrase);
   const image = join(store, '..', 'disk.raw');
   makeRawDisk(image, 2 ** 23, 50);

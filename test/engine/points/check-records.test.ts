@@ -14,7 +14,7 @@ import { test } from 'tap';
 import { openHouse } from '../../../src/engine/base/engine.ts';
 import { checkStore } from '../../../src/engine/points/stores.ts';
 import { rememberApart } from '../../support/box-state.ts';
-import { expectDone, run } from '../../support/cli.ts';
+import { expectDone, runCli } from '../../support/cli.ts';
 import { makeRawDisk } from '../../support/images.ts';
 import { STORE_1, storeOfRelease1 } from '../../support/store-1.ts';
 
@@ -32,7 +32,7 @@ async function makeUpgraded() {
   const passphrase = join(store, '..', 'passphrase');
   writeFileSync(passphrase, `${STORE_1.passphrase}\n`);
   const holdfast = (...args: string[]) =>
-    run([...args, '--store', store, '--passphrase-file', passphrase, '--json']);
+    runCli([...args, '--store', store, '--passphrase-file', passphrase, '--json']);
   await expectDone(holdfast('store', 'upgrade', '--yes'));
   const image = join(store, '..', 'disk.raw');
   makeRawDisk(image, 2 ** 23, 50);
@@ -175,7 +175,7 @@ test('a key that opens nothing is not damage, and no answer that all is well', a
   const wrong = join(store, '..', 'wrong');
   writeFileSync(wrong, 'another\n');
   const checkWith = (...more: string[]) =>
-    run(['store', 'check', '--store', store, '--json', ...more]);
+    runCli(['store', 'check', '--store', store, '--json', ...more]);
   const tried = await checkWith('--passphrase-file', wrong);
   equal(tried.code, 4, tried.stdout);
   const told = tried.lines.find((line) => 'wrongKey' in line);

@@ -8,7 +8,7 @@ import { recover, sessions } from '../../../src/engine/sessions/run-session.ts';
 import { decodeSession, encodeSession } from '../../../src/formats/store/sessions/session.ts';
 import type { FileSystem } from '../../../src/sys/files/file-system.ts';
 import { SystemError } from '../../../src/sys/base/system-error.ts';
-import { expectDone, holdfastIn, run } from '../../support/cli.ts';
+import { expectDone, holdfastIn, runCli } from '../../support/cli.ts';
 import { makeRawDisk } from '../../support/images.ts';
 import { temporaryDirectory } from '../../support/temporary.ts';
 import { rememberApart } from '../../support/box-state.ts';
@@ -45,7 +45,7 @@ test('how a running session is attached is shown again, in lines that can be cop
   await using again = await start('recover', '--resume', session);
   const { result } = await expectDone(holdfast('session', 'show', session));
   deepEqual(result['attach'], again.ready);
-  const said = (await run(['session', 'show', session, '--store', store])).stdout;
+  const said = (await runCli(['session', 'show', session, '--store', store])).stdout;
   const { qemu, libvirt } = again.ready as unknown as Record<'qemu' | 'libvirt', string>;
   for (const line of [...qemu.split('\n'), ...libvirt.split('\n')]) ok(said.includes(line), line);
   await again.stop('SIGTERM');

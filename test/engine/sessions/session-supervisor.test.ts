@@ -1,4 +1,4 @@
-import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict';
+import { deepEqual, equal, match, rejects } from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
@@ -19,6 +19,7 @@ import { makeRawDisk } from '../../support/images.ts';
 import { temporaryDirectory } from '../../support/temporary.ts';
 import type { World } from '../../../src/sys/world.ts';
 import { rememberApart } from '../../support/box-state.ts';
+import { until } from '../../support/until.ts';
 
 rememberApart();
 
@@ -172,17 +173,16 @@ test('a disk that does not say what sessions there are is asked again, and ends 
   await keeper.resumeAll();
   deepEqual(keeper.counts(), { running: 0, waiting: 1 });
   isFailing = true;
-  for (let tries = 0; asked.length < 2; tries++) {
-    ok(tries < 1000);
+  await until('a second attempt', async () => {
     await clock.advance(15_000);
-  }
+    return asked.length >= 2;
+  });
   isFailing = false;
   secrets = KEY;
-  for (let tries = 0; keeper.counts().running === 0; tries++) {
-    ok(tries < 1000);
+  await until('the session', async () => {
     await clock.advance(15_000);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
+    return keeper.counts().running > 0;
+  });
   deepEqual(keeper.counts(), { running: 1, waiting: 0 });
   await keeper[Symbol.asyncDispose]();
 });

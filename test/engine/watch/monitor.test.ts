@@ -16,6 +16,7 @@ import { fakeClock } from '../../support/fake-clock.ts';
 import { broken, faultyFs } from '../../support/faulty-fs.ts';
 import { seeded } from '../../support/random.ts';
 import { simulatedWorld } from '../../support/store.ts';
+import { until } from '../../support/until.ts';
 
 async function disk(): Promise<FileSystem> {
   const { files } = crashingFs(seeded(1));
@@ -105,7 +106,7 @@ test('a message that an attacker has put into the store is not sent, and one of 
     foreign: async () => [],
     boxProblem: async () => undefined,
   } as unknown as Parameters<Guard['start']>[0]);
-  while (sent.length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+  await until('a message', () => sent.length > 0);
   deepEqual(
     sent.map((it) => it.notice.message),
     ['our own'],

@@ -40,6 +40,7 @@ import { overwrite } from '../../support/images.ts';
 import { without } from '../../support/programs.ts';
 import { below, noise, seeded } from '../../support/random.ts';
 import { temporaryDirectory } from '../../support/temporary.ts';
+import { until } from '../../support/until.ts';
 
 const skip =
   without(
@@ -218,10 +219,7 @@ test('it is unmounted under open files and under a shell that is in it', { skip 
   equal(mounts.includes(directory), false);
   for (const fd of held) closeSync(fd);
   // The loop device goes with the last user.
-  for (let tries = 0; tries < 50 && leftovers().length > 0; tries++) {
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
-  deepEqual(leftovers(), []);
+  await until('the end of the loop device', () => leftovers().length === 0);
 });
 
 test('damaged and hostile volumes are refused or read as far as they go, and nothing hangs', {

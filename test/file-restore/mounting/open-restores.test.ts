@@ -24,6 +24,7 @@ import { realWorld } from '../../../src/sys/world.ts';
 import { diskFiles, makeDisk, makeExt, makeNtfs, makeTree } from '../../support/guest-images.ts';
 import { without } from '../../support/programs.ts';
 import { temporaryDirectory } from '../../support/temporary.ts';
+import { until } from '../../support/until.ts';
 
 const skip = without('sfdisk', 'mkfs.ntfs', 'ntfs-3g') || (!isSuperuser() && 'only root may mount');
 const directory = temporaryDirectory();
@@ -57,10 +58,7 @@ function leftovers(): string[] {
 }
 
 async function nothingIsLeft(): Promise<void> {
-  for (let tries = 0; tries < 100 && leftovers().length > 0; tries++) {
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
-  deepEqual(leftovers(), []);
+  await until('the end of mounts, loop devices and programs', () => leftovers().length === 0);
 }
 
 /** statfs(2). */

@@ -13,6 +13,7 @@ import { nbdConversation } from '../../support/nbd-conversation.ts';
 import { nbdExtended } from '../../support/nbd-extended.ts';
 import { serveOne } from '../../support/nbd-server.ts';
 import { pattern } from '../../support/random.ts';
+import { settled, until } from '../../support/until.ts';
 
 // What one client asks for has a bound, in memory and in the time for which others wait.
 
@@ -51,7 +52,8 @@ test('writes that wait take bounded memory of all clients together, and none is 
       writes.push(disk.write(expected.subarray(at, at + 256 * KiB), at, 'cached'));
     }
   }
-  await new Promise((resolve) => setTimeout(resolve, 300));
+  await until('writes that are held', () => memory.held > 0);
+  await settled(() => memory.held);
   ok(memory.held > 0 && memory.held <= 2 * MiB + clients * own, `${memory.held} bytes`);
   open();
   await Promise.all(writes);
@@ -71,7 +73,8 @@ test('while the writes of one client wait, those of another are written', async 
     const disk = stack.use(await openNbdDisk(one.uri));
     for (let at = 0; at < 8; at++) writes.push(disk.write(new Uint8Array(MiB), at * MiB, 'cached'));
   }
-  await new Promise((resolve) => setTimeout(resolve, 200));
+  await until('writes that wait', () => stuck.waiting() > 0);
+  await settled(() => memory.held);
   await using disk = await openNbdDisk(other.uri);
   const expected = pattern(contents.length);
   await disk.write(expected, 0, 'durable');
@@ -86,9 +89,9 @@ test('a client that leaves in the middle of a write gives its memory back', asyn
   for (const length of [MiB, 16 * KiB]) {
     const peer = await nbdConversation(server.socket);
     peer.beginWrite(0, length, pattern(length / 2));
-    await until(() => memory.held > 0 || length === MiB);
+    await until('a part that is held', () => memory.held > 0 || length === MiB);
     peer.end();
-    await until(() => memory.held === 0);
+    await until('memory given back', () => memory.held === 0);
   }
   await using disk = await openNbdDisk(server.uri);
   await disk.read(new Uint8Array(512), 0);
@@ -105,8 +108,8 @@ test('peers that read and take nothing hold bounded memory together, and others 
     for (let at = 0; at < 32; at++) peer.beginRead(at * MiB, at % 2 === 0 ? MiB : 64 * KiB);
     peers.push(peer);
   }
-  await until(() => reads.held > 4 * MiB);
-  await new Promise((resolve) => setTimeout(resolve, 200));
+  await until('reads that are held', () => reads.held > 4 * MiB);
+  await settled(() => reads.held);
   ok(reads.held <= 8 * MiB + 17 * 256 * KiB, `${reads.held} bytes`);
   await using disk = await openNbdDisk(server.uri);
   const got = new Uint8Array(256 * KiB);
@@ -117,7 +120,7 @@ test('peers that read and take nothing hold bounded memory together, and others 
   const large = disk.read(new Uint8Array(6 * MiB), 0);
   for (const peer of peers) peer.end();
   await large;
-  await until(() => reads.held === 0);
+  await until('memory given back', () => reads.held === 0);
 });
 
 test('a write in parts is answered once, with what failed first', async () => {
@@ -139,11 +142,6 @@ test('a write in parts is answered once, with what failed first', async () => {
   await rejects(disk.write(new Uint8Array(2 * MiB), 0, 'cached'), { code: 'NO_SPACE' });
   await disk.write(new Uint8Array(MiB), 0, 'cached');
 });
-
-async function until(done: () => boolean): Promise<void> {
-  for (let n = 0; n < 600 && !done(); n++) await new Promise((r) => setTimeout(r, 5));
-  ok(done(), 'it never came');
-}
 
 // A9
 test('zeros of any length are written in turns, others are answered in between, the last is durable', async () => {
@@ -167,7 +165,7 @@ test('zeros of any length are written in turns, others are answered in between, 
   await using other = await openNbdDisk(server.uri);
   const peer = await nbdExtended(server.socket, 'vda');
   const answered = peer.ask('trim', { offset: 4096, length: 17 * 1024 * GiB, fua: true });
-  await until(() => pieces.length > 2);
+  await until('three pieces', () => pieces.length > 2);
   await other.read(new Uint8Array(4096), 0);
   ok(pieces.length < 17 * 256, 'others are answered in between');
   await answered;
@@ -282,8 +280,8 @@ test('the largest read takes a few MiB, whatever the style of its answer', async
   const simple = await nbdConversation(server.socket);
   simple.beginRead(512, LARGEST);
   // Until it takes something, only that is read in advance which sockets hold, and one part.
-  await until(() => counts.read > LARGEST);
-  await new Promise((resolve) => setTimeout(resolve, 100));
+  await until('more than was taken', () => counts.read > LARGEST);
+  await settled(() => counts.read);
   ok(counts.read <= LARGEST + 4 * MiB, `${counts.read - LARGEST} bytes in advance`);
   ok(reads.held <= MiB, `${reads.held} bytes held`);
   equal((await simple.take(16))!.readUInt32BE(4), 0);
@@ -294,7 +292,7 @@ test('the largest read takes a few MiB, whatever the style of its answer', async
   equal(await extended.ask('read', { ...large, df: true }), LARGEST + 8, 'one chunk');
   equal(await extended.ask('read', large), LARGEST + 32 * 8);
   extended.end();
-  await until(() => reads.held === 0);
+  await until('memory given back', () => reads.held === 0);
   ok(counts.mostLent <= MiB, `${counts.mostLent} bytes lent at once`);
 });
 
@@ -309,7 +307,7 @@ test('nothing comes between the parts of a long answer, and what ends meanwhile 
   peer.beginRead(0, size, 1);
   // Refused, once all of it has come: it goes beyond the end.
   peer.beginWrite(4 * LARGEST, small, new Uint8Array(small / 2));
-  await until(() => counts.read > size);
+  await until('a read that has begun', () => counts.read > size);
   gate.resolve();
   peer.send(new Uint8Array(small / 2));
   await new Promise((resolve) => setTimeout(resolve, 50));
@@ -338,9 +336,9 @@ test('a long read of a damaged range is refused; one that fails once it was begu
   counts.badAt = Infinity;
   counts.read = 0;
   peer.beginRead(0, LARGEST);
-  await until(() => counts.read > LARGEST);
+  await until('a read that has begun', () => counts.read > LARGEST);
   counts.badAt = 20 * MiB;
   equal((await peer.take(16))!.readUInt32BE(4), 0);
   equal(await peer.take(LARGEST), undefined, 'closed before the end');
-  await until(() => server.export.clients.length === 0);
+  await until('the end of the connection', () => server.export.clients.length === 0);
 });

@@ -20,6 +20,7 @@ import {
 import { serveOne, type TestServer } from '../../support/nbd-server.ts';
 import { noise, pattern } from '../../support/random.ts';
 import { temporaryDirectory } from '../../support/temporary.ts';
+import { until } from '../../support/until.ts';
 
 const root = temporaryDirectory();
 
@@ -191,16 +192,17 @@ test('what each client reads and writes is counted; what failed is not, and who 
       { address: undefined, readBytes: 0, writtenBytes: 0 },
     ]);
   }
-  while (served.clients.length > 0) await systemClock().sleep(5);
+  await until('the end of the connections', () => served.clients.length === 0);
   deepEqual(served.traffic, { readBytes: 3000, writtenBytes: 500 });
 });
 
 test('closing an export finishes what is under way and refuses new clients', async () => {
   const gate = Promise.withResolvers<void>();
   const inner = memoryDevice(pattern(8192));
-  let flushed = 0;
+  let [started, flushed] = [0, 0];
   const device = writeLayer('gated', inner.geometry, {
     async read(into, offset) {
+      started++;
       await gate.promise;
       await inner.read(into, offset);
     },
@@ -213,7 +215,7 @@ test('closing an export finishes what is under way and refuses new clients', asy
   await using disk = await openNbdDisk(server.uri);
   const got = new Uint8Array(100);
   const read = disk.read(got, 50);
-  await systemClock().sleep(50);
+  await until('a read under way', () => started > 0);
   equal(server.export.clients.length, 1);
   const closed = server.export[Symbol.asyncDispose]();
   gate.resolve();

@@ -13,6 +13,7 @@ import {
 } from '../../../src/formats/wire/nbd.ts';
 import { serveOne } from '../../support/nbd-server.ts';
 import { below, pattern, seeded } from '../../support/random.ts';
+import { settled, until } from '../../support/until.ts';
 
 const SIZE = 2 ** 20;
 const FLAGS = Buffer.from([0, 0, 0, 3]);
@@ -111,15 +112,10 @@ async function connected(
   const socket = connect(path);
   socket.on('data', (data: Buffer) => parts.push(data));
   socket.write(Buffer.concat([FLAGS, ...options]));
-  await until(() => Buffer.concat(parts).length > 18);
-  await new Promise((resolve) => setTimeout(resolve, 50));
+  await until('the handshake', () => Buffer.concat(parts).length > 18);
+  await settled(() => Buffer.concat(parts).length);
   parts.length = 0;
   return { socket, got: () => Buffer.concat(parts) };
-}
-
-async function until(done: () => boolean): Promise<void> {
-  for (let n = 0; n < 1000 && !done(); n++) await new Promise((r) => setTimeout(r, 5));
-  ok(done(), 'it never came');
 }
 
 test('offsets up to 2^64-1 are refused and echoed as they came', async () => {
@@ -133,7 +129,7 @@ test('offsets up to 2^64-1 are refused and echoed as they came', async () => {
   header.writeUInt16BE(0, 4);
   header.writeUInt16BE(COMMANDS.read, 6);
   socket.write(header);
-  await until(() => got().length >= 32 + 6);
+  await until('the reply', () => got().length >= 32 + 6);
   const reply = got();
   equal(reply.readUInt32BE(0), 0x6e8a278c);
   equal(reply.readUInt16BE(6), 0x8001);
@@ -150,7 +146,7 @@ test('simple clients: EXPORT_NAME has its zeroes, replies are simple', async () 
   socket.write(Buffer.from([0, 0, 0, 1]));
   socket.write(encodeOption(OPTIONS.exportName, Buffer.from('vda')));
   const all = () => Buffer.concat(parts);
-  await until(() => all().length >= 18 + 10 + 124);
+  await until('the handshake', () => all().length >= 18 + 10 + 124);
   equal(all().readBigUInt64BE(18), BigInt(SIZE));
   ok(
     all()
@@ -158,7 +154,7 @@ test('simple clients: EXPORT_NAME has its zeroes, replies are simple', async () 
       .every((byte) => byte === 0),
   );
   socket.write(request(COMMANDS.read, 4096, 100));
-  await until(() => all().length >= 152 + 16 + 100);
+  await until('the reply', () => all().length >= 152 + 16 + 100);
   equal(all().readUInt32BE(152), 0x67446698);
   equal(all().readUInt32BE(156), 0);
   deepEqual(Uint8Array.from(all().subarray(168, 268)), pattern(SIZE).subarray(4096, 4196));
@@ -172,7 +168,7 @@ test('a peer that asks and never reads holds a bounded amount of memory', async 
   socket.write(Buffer.concat([FLAGS, GO]));
   const many = Buffer.concat(Array.from({ length: 1000 }, () => request(COMMANDS.read, 0, SIZE)));
   for (let n = 0; n < 20; n++) socket.write(many);
-  await new Promise((resolve) => setTimeout(resolve, 500));
+  await settled(() => process.memoryUsage().arrayBuffers);
   const { external, arrayBuffers } = process.memoryUsage();
   ok(external + arrayBuffers < 150 * 2 ** 20, `${external} external, ${arrayBuffers} in buffers`);
   await using other = await openNbdDisk(server.uri);
@@ -186,7 +182,7 @@ test('payloads of refused writes are read past, not kept', async () => {
   socket.write(request(COMMANDS.write, 0, 70_000));
   socket.write(pattern(70_000));
   socket.write(request(COMMANDS.read, 0, 8));
-  await until(() => got().length >= 16 + 16 + 8);
+  await until('both replies', () => got().length >= 16 + 16 + 8);
   equal(got().readUInt32BE(4), 1);
   equal(got().readUInt32BE(20), 0);
   socket.destroy();
@@ -198,7 +194,10 @@ test('a write longer than the largest payload ends its connection before its byt
   largest.socket.write(request(COMMANDS.write, 0, PAYLOAD_LENGTH_MAX));
   const larger = await connected(server.socket, [GO]);
   larger.socket.write(request(COMMANDS.write, 0, PAYLOAD_LENGTH_MAX + 1));
-  await until(() => server.export.clients.length === 1 && larger.socket.readableEnded);
+  await until(
+    'the end of the connection',
+    () => server.export.clients.length === 1 && larger.socket.readableEnded,
+  );
   equal(larger.got().length, 0);
   equal(largest.socket.readableEnded, false);
   largest.socket.destroy();
@@ -212,6 +211,6 @@ test('a client that disappears in the middle of its write changes nothing', asyn
   socket.write(pattern(30_000));
   await new Promise((resolve) => setTimeout(resolve, 50));
   socket.destroy();
-  await until(() => server.export.clients.length === 0);
+  await until('the end of the connection', () => server.export.clients.length === 0);
   ok(contents.every((byte) => byte === 0));
 });

@@ -7,6 +7,7 @@ import { recordMark } from '../../../src/formats/wire/rpc.ts';
 import { rpcClient } from '../../support/nfs-client.ts';
 import { type NfsServer, serveSession } from '../../support/nfs-server.ts';
 import { below, noise, seeded } from '../../support/random.ts';
+import { settled } from '../../support/until.ts';
 
 // Whatever a peer sends ends at most its own connection, and holds a bounded amount of memory.
 const SEED = Number(process.env['SEED'] ?? 1);
@@ -107,7 +108,7 @@ test('records that lie about their length hold no memory', async () => {
     stream.write(Buffer.concat([mark, Buffer.alloc(40)]));
     streams.push(stream);
   }
-  await new Promise((resolve) => setTimeout(resolve, 100));
+  await settled(() => process.memoryUsage().arrayBuffers);
   const held = process.memoryUsage().arrayBuffers - before;
   // Two buffers of 256 KiB for each connection, and little more.
   ok(held < 100 * 700_000, `${held} bytes`);
@@ -150,7 +151,7 @@ test('a peer that asks and never reads holds a bounded amount of memory', async 
     const header = [n, 0, 2, 100_003, 3, 6, 1, 20, 0, 0, 0, 0, 0, 0, 0];
     stream.write(marked(call(header, Buffer.concat([opaque(disk), place]))));
   }
-  await new Promise((resolve) => setTimeout(resolve, 1500));
+  await settled(() => process.memoryUsage().arrayBuffers);
   const grown = process.memoryUsage().rss - before;
   ok(grown < 64 * 2 ** 20, `${Math.round(grown / 2 ** 20)} MiB`);
   await stillServes(server);
@@ -165,6 +166,5 @@ test('ten thousand connections: most are ended, and those that are served go on'
   for (let n = 0; n < 10_000; n++) streams.push(await streamTo(server));
   equal((await client.mount('/holdfast/vm-1')).status, 0);
   for (const stream of streams) stream.destroy();
-  await new Promise((resolve) => setTimeout(resolve, 50));
   await stillServes(server);
 });

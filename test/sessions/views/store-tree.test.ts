@@ -7,6 +7,7 @@ import type { FileTree } from '../../../src/vfs/file-tree.ts';
 import { broken } from '../../support/faulty-fs.ts';
 import { noise } from '../../support/random.ts';
 import { newStore, simulatedWorld, storePoint } from '../../support/store.ts';
+import { until } from '../../support/until.ts';
 
 const SIZE = 2 ** 20;
 
@@ -64,16 +65,15 @@ test('what was made since is shown, also after a listing that failed', async () 
   deepEqual(pointsIn(tree), [first.id]);
   equal(await listing.list(), await listing.list(), 'made anew only where something changed');
   const second = await storePoint(store, set, noise(SIZE, 2));
-  async function nextRound(): Promise<void> {
-    tick();
-    await simulated.clock.sleep(20);
-  }
   lists = 0;
   fails = 1;
-  await nextRound();
-  equal(lists, 1);
+  tick();
+  await until('a listing', () => lists === 1);
   deepEqual(pointsIn(tree), [first.id], 'as it was');
-  await nextRound();
+  await until('a listing that does not fail', () => {
+    tick();
+    return pointsIn(tree).length === 2;
+  });
   deepEqual(new Set(pointsIn(tree)), new Set([first.id, second.id]));
 
   let directory = tree.root;

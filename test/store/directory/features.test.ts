@@ -7,7 +7,7 @@ import { encodeSummed } from '../../../src/formats/store/base/json-record.ts';
 import { lockStore } from '../../../src/store/directory/store-lock.ts';
 import { createStore, openStore } from '../../../src/store/directory/store.ts';
 import { realWorld } from '../../../src/sys/world.ts';
-import { expectDone, holdfastIn, run } from '../../support/cli.ts';
+import { expectDone, holdfastIn, runCli } from '../../support/cli.ts';
 import { makeRawDisk, sameFiles } from '../../support/images.ts';
 import { oldRelease } from '../../support/old-release.ts';
 import { STORE_1, storeOfRelease1 } from '../../support/store-1.ts';
@@ -60,7 +60,7 @@ test('a store of the release of 22 November keeps its version, whatever is done 
   const passphrase = join(store, '..', 'passphrase');
   writeFileSync(passphrase, STORE_1.passphrase);
   const holdfast = (...args: string[]) =>
-    run([...args, '--store', store, '--passphrase-file', passphrase, '--json']);
+    runCli([...args, '--store', store, '--passphrase-file', passphrase, '--json']);
   const image = join(store, '..', 'disk.raw');
   makeRawDisk(image, 8 * 2 ** 20, 50);
   const disk = ['--machine', 'vm', '--disk', `vda=${image}`];

@@ -91,7 +91,7 @@ test('many who come at once share a reading of the list', async () => {
 test('another user’s socket is that user’s', { skip: UID !== 0 && 'needs root' }, async () => {
   const it = await connectedTo('127.0.0.1');
   const script = `require('net').connect(${it.port}, '127.0.0.1').on('connect', function () {
-    console.log(this.localPort); setTimeout(() => {}, 5000) })`;
+    console.log(this.localPort); setInterval(() => {}, 1000) })`;
   const child = execFile(process.execPath, ['-e', script], { uid: 65_534, gid: 65_534, cwd: '/' });
   const [said] = (await once(child.stdout!, 'data')) as [string];
   const peer = { address: '127.0.0.1', port: Number(said) };

@@ -1,12 +1,12 @@
 import { equal, match, notEqual } from 'node:assert/strict';
 import { test } from 'tap';
-import { expectDone, holdfastIn, run } from '../../../support/cli.ts';
+import { expectDone, holdfastIn, runCli } from '../../../support/cli.ts';
 import { plantSession } from '../../../support/planted.ts';
 import { temporaryDirectory } from '../../../support/temporary.ts';
 
 test('exactly what was shown is adopted, and what is shown cannot hide anything', async () => {
   const { store, holdfast } = await holdfastIn(temporaryDirectory());
-  const adopt = (...more: string[]) => run(['store', 'adopt', '--store', store, ...more]);
+  const adopt = (...more: string[]) => runCli(['store', 'adopt', '--store', store, ...more]);
   plantSession(store, {
     id: 'vm-bad000',
     listen: 'tcp:0.0.0.0:10809\u001b[2K\u001b[1A\r\nSESSION  none',
