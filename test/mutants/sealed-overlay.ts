@@ -7,6 +7,7 @@ const COPIES = 'test/block/sealed/copies.test.ts';
 const ROOM = 'test/block/sealed/room.test.ts';
 const BOUNDS = 'test/block/sealed/bounds.test.ts';
 const RECORDS = 'test/block/sealed/damaged-records.test.ts';
+const UNREADABLE = 'test/block/sealed/unreadable.test.ts';
 const NONCES = 'test/block/sealed/nonces.test.ts';
 
 export const sealedOverlay: readonly Mutant[] = [
@@ -346,5 +347,26 @@ export const sealedOverlay: readonly Mutant[] = [
     text: 'current && isDue() ? supply.ahead : 0',
     to: '0',
     tests: [NONCES],
+  },
+  {
+    name: 'survey: what cannot be read is taken for what a power cut tore',
+    file: 'src/block/sealed/segments/log-state.ts',
+    text: '((isUnread || isBefore(',
+    to: '((isBefore(',
+    tests: [UNREADABLE],
+  },
+  {
+    name: 'survey: one sector that cannot be read keeps the log from being opened',
+    file: 'src/sys/files/read-around.ts',
+    text: "if (cause instanceof SystemError && cause.code === 'IO') return undefined;\n",
+    to: '',
+    tests: [UNREADABLE],
+  },
+  {
+    name: 'sealed log: pages that cannot be read are taken for zeros without a seal',
+    file: 'src/block/sealed/log/log-reads.ts',
+    text: 'if (unread.length === 0 && openStretch',
+    to: 'if (unread.length > 0 || openStretch',
+    tests: [UNREADABLE],
   },
 ];

@@ -12,6 +12,7 @@ import {
 } from '../../../src/formats/store/sessions/overlay-log.ts';
 import { pageSealer } from '../../../src/sys/crypto/page-sealer.ts';
 import type { CrashingFs } from '../../support/crashing-fs.ts';
+import { type Spot, unreadable } from '../../support/unreadable-fs.ts';
 import { below, seeded } from '../../support/random.ts';
 import { counts, sessionOf } from './lives.ts';
 import type { Loss } from './oracle.ts';
@@ -34,14 +35,19 @@ export type Contents = Map<string, Uint8Array>;
 /** Changes `now` and says what it did; undefined: it did nothing. `earlier`: the files of an earlier time. */
 export type Change = (now: Contents, random: () => number, earlier: Contents) => string | undefined;
 
+const SECTOR = 4096;
+
 /** How the process before the damage ended. */
 const ENDS = ['closed', 'killed', 'cut'] as const;
 
-/** Uses an overlay, and then damages it `tries` times, each time from the start. */
+/**
+ * Uses an overlay, and then damages it `tries` times, each time from the start; 'unreadable': a sector of 4 KiB is not
+ * given any more.
+ */
 export async function damage(
   seed: number,
   tries: number,
-  changes: readonly Change[],
+  changes: readonly Change[] | 'unreadable',
   finds: Finds,
 ): Promise<void> {
   const random = seeded(seed);
@@ -64,6 +70,14 @@ export async function damage(
   for (let n = 0; n < tries; n++) {
     const copy = disk.copy(seeded(n));
     const before = await contentsOf(copy);
+    if (changes === 'unreadable') {
+      const spot = someSpot(before, random);
+      const where = `SEED=${seed} ${end}, ${JSON.stringify(spot)} cannot be read`;
+      const bad = unreadable(copy, spot);
+      const { expected } = session;
+      finds[await judge(it, { disk: bad, before, now: before, loss, where, expected })]++;
+      continue;
+    }
     const now = new Map([...before].map(([name, bytes]) => [name, bytes.slice()]));
     const change = changes[below(random, changes.length)]!;
     const what = change(now, random, earlier);
@@ -73,6 +87,12 @@ export async function damage(
     const judged = { disk: copy, before, now, loss, where, expected: session.expected } as const;
     finds[await judge(it, judged)]++;
   }
+}
+
+function someSpot(files: Contents, random: () => number): Spot {
+  const [name, { length }] = [...files][below(random, files.size)]!;
+  const from = below(random, Math.ceil(length / SECTOR)) * SECTOR;
+  return { path: `${HOME}/${name}`, from, to: from + SECTOR };
 }
 
 interface Judged {

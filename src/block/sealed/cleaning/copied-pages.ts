@@ -7,6 +7,7 @@ import {
 } from '../../../formats/store/sessions/overlay-log.ts';
 import { allDone } from '../../../lib/all-done.ts';
 import { turnOfLoop } from '../../../lib/turn-of-loop.ts';
+import { readAround } from '../../../sys/files/read-around.ts';
 import { damagedPages } from '../segments/damaged-pages.ts';
 import { locationOf, type Segment } from '../segments/segments.ts';
 import { openSlot } from '../log/stretch.ts';
@@ -36,7 +37,7 @@ export function copiedPages({ log, segments, map, head, unmapped, onDamage }: Cl
       const bytes = new Uint8Array((to - from + QUAD_PLACES) * PLACE_LENGTH);
       const slots = slotsBetween(segment, table, { from, to, bytes });
       if (slots.length === 0) continue;
-      await segments.use(segment, (file) => file.read(bytes, from * PLACE_LENGTH));
+      await segments.use(segment, (file) => readAround(file, bytes, from * PLACE_LENGTH));
       await allDone(slots.map(copySlot));
       await turnOfLoop();
     }

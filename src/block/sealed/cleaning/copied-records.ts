@@ -17,6 +17,7 @@ import {
   type SlotKind,
 } from '../../../formats/store/sessions/overlay-log.ts';
 import { turnOfLoop } from '../../../lib/turn-of-loop.ts';
+import { readAround } from '../../../sys/files/read-around.ts';
 import { appendRecord } from '../log/log-flush.ts';
 import { type LocationRun, ZERO } from '../map/page-locations.ts';
 import type { Segment } from '../segments/segments.ts';
@@ -75,7 +76,7 @@ export function copiedRecords({ log, segments, map, head, unmapped }: CleanerOpt
   ): Promise<Uint8Array | undefined> {
     const bytes = new Uint8Array(PLACE_LENGTH);
     const body = new Uint8Array(PAGE_LENGTH);
-    await segments.use(segment, (file) => file.read(bytes, place * PLACE_LENGTH));
+    await segments.use(segment, (file) => readAround(file, bytes, place * PLACE_LENGTH));
     try {
       return segment.codec.open(bytes, place, body)?.kind === kind ? body : undefined;
     } catch (cause) {

@@ -9,6 +9,7 @@ import { KiB, MiB } from '../../../lib/sizes.ts';
 import type { Clock } from '../../../sys/base/clock.ts';
 import type { File } from '../../../sys/files/file-system.ts';
 import type { BlockDevice, Effort } from '../../block-device.ts';
+import { readAround } from '../../../sys/files/read-around.ts';
 import { SystemError } from '../../../sys/base/system-error.ts';
 import { BlockError } from '../../block-error.ts';
 import { type SyncPace, syncPace } from '../../latency-gate.ts';
@@ -92,12 +93,11 @@ export function logReads({ log, segments, map, base, clock, onDamage }: LogReads
     { into, offset }: { readonly into: Uint8Array; readonly offset: number },
   ): Promise<void> {
     const at = it.from * PLACE_LENGTH;
-    await file.read(bytes, at);
-    if (openStretch(bytes, it, into, offset) === undefined) return;
-    // Memory may be wrong where the medium is not.
+    const unread = await readAround(file, bytes, at);
+    if (unread.length === 0 && openStretch(bytes, it, into, offset) === undefined) return;
+    // Memory may be wrong where the medium is not, and the medium may give it the second time.
     await file.drop(at, bytes.length);
-    bytes.fill(0);
-    await file.read(bytes, at);
+    await readAround(file, bytes, at);
     const failed = openStretch(bytes, it, into, offset);
     if (failed === undefined) return;
     const { disk } = log;

@@ -15,6 +15,7 @@ import {
 } from '../../../formats/store/sessions/overlay-log.ts';
 import { FormatError } from '../../../formats/format-error.ts';
 import type { FileSystem } from '../../../sys/files/file-system.ts';
+import { readFileAround } from '../../../sys/files/read-around.ts';
 import { pageSealer } from '../../../sys/crypto/page-sealer.ts';
 import { BlockError } from '../../block-error.ts';
 import { codecPool, type MakeCodec } from './codec-pool.ts';
@@ -110,7 +111,8 @@ export async function readHead(
   if (!(await files.stat(path))) {
     throw new BlockError('CORRUPT', `${path} is missing: what was written to the disk is lost`);
   }
-  const found = decoded(path, decodeHeadFile, await files.readFile(path, 2 * HEAD_FILE_LENGTH));
+  const bytes = await readFileAround(files, path, 2 * HEAD_FILE_LENGTH);
+  const found = decoded(path, decodeHeadFile, bytes);
   const { head } = found;
   if (head.size !== expected.size) {
     const what = `is of a disk of ${head.size} bytes, not ${expected.size}`;

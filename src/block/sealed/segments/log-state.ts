@@ -288,10 +288,10 @@ function damageOf(
   { number, failed, hasSummary, isUsed }: Survey,
   { durable, isVoid }: { readonly durable: LogPosition; readonly isVoid: LogState['isVoid'] },
 ): Damage[] {
-  const isProven = ({ place, kind }: FailedPlace) =>
+  const isProven = ({ place, kind, isUnread }: FailedPlace) =>
     hasSummary ||
     (kind === 'birth' && isUsed) ||
-    (isBefore({ segment: number, place }, durable) && !isVoid(number, place));
+    ((isUnread || isBefore({ segment: number, place }, durable)) && !isVoid(number, place));
   const { disk } = log;
   const path = log.segmentPath(number);
   const found = failed.filter(isProven).map(({ place, kind, page, n }) => {

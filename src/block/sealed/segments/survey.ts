@@ -35,6 +35,7 @@ import {
 import { FormatError } from '../../../formats/format-error.ts';
 import type { File } from '../../../sys/files/file-system.ts';
 import { BlockError } from '../../block-error.ts';
+import { readAround, readFileAround, type Unread } from '../../../sys/files/read-around.ts';
 import { checkSuite, type LogFiles } from './log-files.ts';
 import { isBefore } from './positions.ts';
 
@@ -65,6 +66,8 @@ export interface FailedPlace {
   readonly kind: SlotKind | undefined;
   readonly page: number;
   readonly n: number;
+  /** The medium fails to give it: no power cut leaves that. */
+  readonly isUnread: boolean;
 }
 
 /** Places read at once. */
@@ -83,7 +86,7 @@ export async function readSalt(
   let unsupported: FormatError | undefined;
   for (const place of [0, places - 1]) {
     const bytes = new Uint8Array(PLACE_LENGTH);
-    await file.read(bytes, place * PLACE_LENGTH);
+    await readAround(file, bytes, place * PLACE_LENGTH);
     try {
       const preface = decodePreface(bytes);
       if (preface.of !== 'segment' || preface.number !== number) continue;
@@ -99,14 +102,17 @@ export async function readSalt(
   throw new BlockError('CORRUPT', `${file.path}: ${unsupported.message}: ${what}`);
 }
 
-/** Whether anything was ever appended to a segment whose prefaces are broken: without a key, so only to refuse it. */
+/**
+ * Whether anything was ever appended to a segment whose prefaces are broken, or may have been: without a key, so only
+ * to refuse it.
+ */
 export async function holdsSlots({ files, ...log }: LogFiles, number: number): Promise<boolean> {
   await using file = await files.open(log.segmentPath(number), 'read');
   const bytes = new Uint8Array(PLACE_LENGTH);
   const quadTrailer = QUAD_LENGTH - (QUAD_PLACES - 1) * PLACE_LENGTH;
   for (let place = 1; place < log.head.places - 1; place++) {
-    bytes.fill(0);
-    await file.read(bytes, place * PLACE_LENGTH);
+    const unread = await readAround(file, bytes, place * PLACE_LENGTH);
+    if (unread.length > 0) return true;
     const found = readTrailer(bytes, PAGE_LENGTH) ?? readTrailer(bytes, quadTrailer);
     if (found && found.kind !== 'birth') return true;
   }
@@ -125,7 +131,7 @@ export async function readSummary(
   const { places, suite } = log.head;
   const path = log.summaryPath(number);
   if (!(await log.files.stat(path))) return undefined;
-  const bytes = await log.files.readFile(path, 2 * summaryLength(places));
+  const bytes = await readFileAround(log.files, path, 2 * summaryLength(places));
   try {
     const preface = decodePreface(bytes);
     if (preface.of !== 'summary' || preface.number !== number) {
@@ -155,16 +161,18 @@ export async function surveySegment(
 ): Promise<SurveyAndList> {
   const { places } = log.head;
   const table = summary ?? placeTable(places);
-  const found = findings(log, table, number);
   // What holds no pages lies apart, mostly, and takes one place.
   const bytes = new Uint8Array((summary ? 1 : Math.min(READ_PLACES, places)) * PLACE_LENGTH);
   let [from, to] = [0, 0];
+  let unread: readonly Unread[] = [];
+  const isUnread = (place: number, n: number) =>
+    unread.some((it) => it.from < (place + n) * PLACE_LENGTH && it.to > place * PLACE_LENGTH);
+  const found = findings(log, table, { number, isUnread });
   /** The bytes from `place` on, as far as a slot reaches that may lie there. */
   async function at(place: number): Promise<Uint8Array> {
     if (place + (summary ? 1 : QUAD_PLACES) > to && to < places) {
       const wanted = bytes.subarray(0, (places - place) * PLACE_LENGTH);
-      wanted.fill(0);
-      await file.read(wanted, place * PLACE_LENGTH);
+      unread = await readAround(file, wanted, place * PLACE_LENGTH);
       [from, to] = [place, place + wanted.length / PLACE_LENGTH];
     }
     return bytes.subarray((place - from) * PLACE_LENGTH, (to - from) * PLACE_LENGTH);
@@ -184,7 +192,14 @@ export async function surveySegment(
 }
 
 /** Collects what slots say. */
-function findings({ pages, head: { places } }: LogFiles, table: PlaceTable, number: number) {
+function findings(
+  { pages, head: { places } }: LogFiles,
+  table: PlaceTable,
+  {
+    number,
+    isUnread,
+  }: { readonly number: number; readonly isUnread: (place: number, n: number) => boolean },
+) {
   const body = new Uint8Array(QUAD_LENGTH);
   const single = body.subarray(0, PAGE_LENGTH);
   const failed: FailedPlace[] = [];
@@ -231,7 +246,7 @@ function findings({ pages, head: { places } }: LogFiles, table: PlaceTable, numb
   /** A copy of what was found elsewhere is known for one, whatever is left of it. */
   function known(it: FailedPlace): FailedPlace {
     const kind = copies.get(it.place);
-    return kind ? { place: it.place, kind, page: 0, n: 1 } : it;
+    return kind ? { ...it, kind, page: 0, n: 1 } : it;
   }
   function fail(bytes: Uint8Array, place: number): void {
     if (place < covered) return;
@@ -240,7 +255,8 @@ function findings({ pages, head: { places } }: LogFiles, table: PlaceTable, numb
     if (trailer && trailer.kind !== 'birth') isUsed = true;
     const { page = 0, n = 1 } = trailer ?? {};
     // A summary is under a seal, and a trailer whose slot fails is not.
-    failed.push({ place, kind: table.kindAt(place) ?? trailer?.kind, page, n });
+    const kind = table.kindAt(place) ?? trailer?.kind;
+    failed.push({ place, kind, page, n, isUnread: isUnread(place, n) });
     covered = place + n;
   }
   /** A whole slot in what should be a quad's: its trailer is what a guest wrote into a page of a later slot. */
@@ -248,7 +264,7 @@ function findings({ pages, head: { places } }: LogFiles, table: PlaceTable, numb
     if (place >= covered) return;
     covered = place;
     const quad = failed.pop()!;
-    failed.push({ place: quad.place, kind: undefined, page: 0, n: 1 });
+    failed.push({ ...quad, kind: undefined, page: 0, n: 1 });
   }
   return {
     /** Takes what lies at `place` and answers how many places that is. */

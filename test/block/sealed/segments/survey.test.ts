@@ -69,7 +69,7 @@ test('a quad that fails is one damage, of the pages that its trailer names', asy
   );
   deepEqual(
     found.failed.filter(({ kind }) => kind),
-    [{ place: 5, kind: 'pages', page: 5, n: 4 }],
+    [{ place: 5, kind: 'pages', page: 5, n: 4, isUnread: false }],
   );
   deepEqual(
     found.failed.map(({ place }) => place).filter((place) => place > 5 && place < 9),
@@ -105,6 +105,7 @@ test('what a guest writes into a page hides no slot, also where the one before i
       kind: undefined,
       page: 0,
       n: 1,
+      isUnread: false,
     },
   );
 });
