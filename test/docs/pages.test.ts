@@ -2,6 +2,7 @@ import { deepEqual, ok } from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path/posix';
 import { test } from 'tap';
+import { EXIT_CODES } from '../../src/operations/failure.ts';
 import { runCli } from '../support/cli.ts';
 import { program } from '../support/programs.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
@@ -93,6 +94,14 @@ test('the settings that a chapter shows are settings', async () => {
     writeFileSync(file, lines.join('\n'));
     await program(process.execPath, 'src/daemon/main.ts', '--check', '--config', file);
   }
+});
+
+test('the exit codes that scripts read of are those of the program', async () => {
+  const rows = readFileSync('docs/scripting.md', 'utf8').matchAll(/^\| (\d+) +\| `([a-z-]+)` /gm);
+  deepEqual(
+    Object.fromEntries(Array.from(rows, ([, code, kind]) => [kind, Number(code)])),
+    EXIT_CODES,
+  );
 });
 
 /** What a heading is called in a link, as web pages that show Markdown make it. */
