@@ -3,23 +3,20 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
 import { adopt } from '../../../src/engine/operations/adoption.ts';
-import { type House, noSecrets, openHouse } from '../../../src/engine/base/engine.ts';
+import { type House, noSecrets } from '../../../src/engine/base/engine.ts';
 import { openJobKeys } from '../../../src/engine/jobs/job-keys.ts';
 import { adoptOnce } from '../../../src/daemon/box-start.ts';
 import { openJobFiles } from '../../../src/jobs/job-files.ts';
 import { openQueue } from '../../../src/jobs/queue.ts';
 import { openSchedules } from '../../../src/jobs/schedules.ts';
 import { SystemError } from '../../../src/sys/base/system-error.ts';
-import { rememberApart } from '../../support/box-state.ts';
-import { holdfastIn } from '../../support/cli.ts';
+import { engineIn } from '../../support/engine.ts';
 import { alterSet, plantJob, withoutSlots } from '../../support/planted.ts';
 import { temporaryDirectory } from '../../support/temporary.ts';
 
-rememberApart();
-
 async function opened() {
-  const { store } = await holdfastIn(temporaryDirectory());
-  return { store, house: await openHouse(store) };
+  const { store, open } = await engineIn(temporaryDirectory());
+  return { store, house: await open() };
 }
 
 /** A queue on a store into which an attacker has written the job `evil`. */

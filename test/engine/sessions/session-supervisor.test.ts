@@ -12,27 +12,20 @@ import { discard } from '../../../src/engine/sessions/run-session.ts';
 import { servedSessions } from '../../../src/sessions/state/served-sessions.ts';
 import type { FileSystem } from '../../../src/sys/files/file-system.ts';
 import { SystemError } from '../../../src/sys/base/system-error.ts';
-import { expectDone, holdfastIn } from '../../support/cli.ts';
+import { engineIn, KEY } from '../../support/engine.ts';
 import { fakeClock } from '../../support/fake-clock.ts';
 import { faultyFs, full } from '../../support/faulty-fs.ts';
 import { makeRawDisk } from '../../support/images.ts';
 import { temporaryDirectory } from '../../support/temporary.ts';
 import type { World } from '../../../src/sys/world.ts';
-import { rememberApart } from '../../support/box-state.ts';
 import { until } from '../../support/until.ts';
-
-rememberApart();
 
 const root = temporaryDirectory();
 const image = join(root, 'disk.raw');
 makeRawDisk(image, 8 * 2 ** 20, 50);
-const { store, backUp } = await holdfastIn(root);
-await expectDone(backUp('vm', [`vda=${image}`]));
+const { store, backUp } = await engineIn(root);
+await backUp('vm', image);
 
-const KEY: SecretSource = async () => ({
-  kind: 'passphrase',
-  passphrase: Buffer.from('correct horse'),
-});
 const NO_KEY: SecretSource = async () => {
   throw new CatalogError('WRONG_KEY', 'the key is missing');
 };
