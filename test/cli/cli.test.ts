@@ -25,7 +25,7 @@ const { holdfast, backUp, start, store, passphrase, recoveryKey } = await holdfa
 const image = join(root, 'disk.raw');
 makeRawDisk(image);
 
-test('help, usage and exit codes', async () => {
+test('help comes with exit code 0, and each kind of refusal has its own', async () => {
   const help = await runCli(['--help']);
   equal(help.code, 0);
   for (const words of ['store create', 'backup create', 'recover', 'session keep']) {
@@ -139,7 +139,7 @@ test('truncated and missing images publish nothing', async () => {
   deepEqual((await holdfast('backup', 'list')).result, before);
 });
 
-test('a session: written, stopped, resumed, kept, discarded', async () => {
+test('what a guest writes in a session is there when it is resumed, and in the point that is kept', async () => {
   const page = noise(4096, 77);
   let session: string;
   {

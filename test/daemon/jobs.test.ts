@@ -37,7 +37,7 @@ const pointsOf = async (machine: string): Promise<string[]> => {
   return (result['points'] as { point: string }[]).map(({ point }) => point);
 };
 
-test('jobs: backed up, retained, checked, kept, canceled, failed', async () => {
+test('a job backs up, retains, checks or keeps, and says how it ended, also if it was canceled', async () => {
   await using service = await serviceWith(home, image);
   const queued = await expectDone(backUp('vm', image, '--queue', '--keep-last', '1'));
   const { job } = queued.result as unknown as Shown;

@@ -99,7 +99,7 @@ test('curl asks with a token, and is told nothing without one', { skip }, async 
   ok(!/access-control/i.test(preflight.body));
 });
 
-test('TLS 1.3 and nothing older, and no HTTP without it', { skip }, async () => {
+test('the service speaks TLS 1.3 and nothing older, and no HTTP without it', { skip }, async () => {
   const at = ['s_client', '-connect', `127.0.0.1:${port()}`, '-CAfile', own.certificate];
   const handshake = (...more: string[]) =>
     spawnSync('openssl', [...at, ...more], { input: '', encoding: 'utf8' });

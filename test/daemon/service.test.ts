@@ -19,7 +19,7 @@ import { expectDone, runCli } from '../support/cli.ts';
 import { makeRawDisk } from '../support/images.ts';
 import { noise } from '../support/random.ts';
 import { program } from '../support/programs.ts';
-import { serviceHome, serviceWith, startService } from '../support/service.ts';
+import { serviceHome, startService } from '../support/service.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 
 const root = temporaryDirectory();
@@ -369,12 +369,6 @@ test('a service whose terminal is closed goes on', async () => {
   await expectDone(holdfast('service', 'show'));
   child.kill('SIGTERM');
   deepEqual(await once(child, 'exit'), [0, null]);
-});
-
-test('the same home again, made by the helper in one step', async () => {
-  const second = temporaryDirectory();
-  await using service = await serviceWith(serviceHome(second), image);
-  ok(service.pid > 0);
 });
 
 test('a start looks at neither packs nor index: what a store holds does not delay it', async () => {

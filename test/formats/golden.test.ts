@@ -34,7 +34,7 @@ function bytesOf(name: string): Uint8Array {
   return Uint8Array.from(Buffer.from(golden[name]!, 'base64'));
 }
 
-test('a frame of version 1', async () => {
+test('a frame of version 1 is read, and written as it was', async () => {
   const frame = bytesOf('frame');
   const digest = bytesOf('frameDigest');
   equal(checkFrame(frame).plainLength, 8192);
@@ -45,7 +45,7 @@ test('a frame of version 1', async () => {
   deepEqual(Uint8Array.from(codec.digest(plain)), digest, 'the name of a block never changes');
 });
 
-test('a node and a pack of version 1', async () => {
+test('a node and a pack of version 1 are read, and written as they were', async () => {
   const place = { offset: 32, length: 300, digest: pattern(32, 1) };
   deepEqual(decodeNode(bytesOf('node')), {
     level: 0,
@@ -61,13 +61,13 @@ test('a node and a pack of version 1', async () => {
   deepEqual(decodePackEntries(footer.subarray(0, -PACK_TRAILER_LENGTH), trailer), [place]);
 });
 
-test('an overlay map of version 1', async () => {
+test('an overlay map of version 1 is read, and written as it was', async () => {
   deepEqual(decodeOverlayHeader(bytesOf('overlayHeader')), { pageLength: 4096, size: 1_048_576 });
   const runs = [{ first: 5, count: 2, state: 'data' }];
   deepEqual(decodeOverlayRecord(bytesOf('overlayRecord'), 256)?.runs, runs);
 });
 
-test('recent writes of version 1', async () => {
+test('recent writes of version 1 are read, and written as they were', async () => {
   const bytes = bytesOf('overlayRecent');
   const bootId = '935b226a-9621-478c-93eb-f96bbc331fea';
   deepEqual(decodeRecentHeader(bytes), { generation: 3, bootId });
@@ -75,7 +75,7 @@ test('recent writes of version 1', async () => {
   deepEqual(decodeOverlayRecord(bytes.subarray(RECENT_HEADER_LENGTH), 256)?.runs, runs);
 });
 
-test('records of version 1', async () => {
+test('records of version 1 are read, and written as they were', async () => {
   equal(decodePoint(bytesOf('point'), KEYS.record).disks[0]!.reference!.pack, 9);
   equal(decodeProfile(bytesOf('profile'), KEYS.record).disks[0]!.ranges.length, 1);
   equal(decodeSession(bytesOf('session')).phase, 'ready');

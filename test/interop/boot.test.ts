@@ -18,7 +18,10 @@ function disksOf({ ready }: Running): string[] {
   return [...qemu.matchAll(/'([^']*)'|(\S+)/g)].map((match) => match[1] ?? match[2]!);
 }
 
-test('instant boot of a real guest', { skip, timeout: 900_000 }, async (t) => {
+test('a real guest boots from a recovery point at once, and remembers after its session is kept', {
+  skip,
+  timeout: 900_000,
+}, async (t) => {
   const root = temporaryDirectory();
   const { holdfast, backUp, start, store, passphrase } = await holdfastIn(root);
   const made = await expectDone(backUp('demo', [`vda=${await demoVm()}`]));

@@ -43,7 +43,9 @@ test('qemu-img: compare, convert, map', { skip: without('qemu-img') }, async () 
   ok(map.some(({ zero }) => zero));
 });
 
-test('nbdinfo and nbdcopy', { skip: without('nbdinfo', 'nbdcopy') }, async () => {
+test('nbdinfo and nbdcopy see the disk and copy it whole', {
+  skip: without('nbdinfo', 'nbdcopy'),
+}, async () => {
   await using running = await start('recover', 'vm@latest');
   const list = await program('nbdinfo', '--list', '--json', running.uri.replace('/vda?', '/?'));
   const { exports } = JSON.parse(list) as { exports: Record<string, unknown>[] };
@@ -104,7 +106,7 @@ test('fio verifies what it wrote, with and without syncs', { skip: without('fio'
   }
 });
 
-test('TLS by certificate and by pre-shared key', {
+test('clients get in over TLS with a certificate or a pre-shared key, and without neither', {
   skip: without('openssl', 'nbdinfo', 'qemu-img'),
 }, async (t) => {
   const pki = join(root, 'pki');
@@ -144,7 +146,7 @@ test('TLS by certificate and by pre-shared key', {
       pem(`${who}-cert`),
     );
   }
-  await t.test('certificates, of clients too', async () => {
+  await t.test('a client without a certificate of ours does not get in', async () => {
     await using running = await start(
       'recover',
       'vm@latest',
@@ -167,7 +169,7 @@ test('TLS by certificate and by pre-shared key', {
     const clear = spawnSync('nbdinfo', [uri.replace('nbds:', 'nbd:')]);
     ok(clear.status !== 0, 'a client without TLS');
   });
-  await t.test('a pre-shared key', async () => {
+  await t.test('a client without the pre-shared key does not get in', async () => {
     const psk = join(root, 'keys.psk');
     writeFileSync(psk, 'alice:000102030405060708090a0b0c0d0e0f\n');
     await using running = await start('recover', 'vm@latest', '--tls-psk', psk);

@@ -25,7 +25,9 @@ const FORMATS: readonly (readonly [string, readonly string[]])[] = [
   ['vhdx', []],
 ];
 
-test('images of other products', { skip }, async (t) => {
+test('images of other products are backed up whole, and what cannot be is refused', {
+  skip,
+}, async (t) => {
   const { holdfast, backUp } = await holdfastIn(root);
   const raw = join(root, 'disk.raw');
   makeRawDisk(raw);
@@ -55,7 +57,7 @@ test('images of other products', { skip }, async (t) => {
   }
 
   for (const format of ['raw', 'qcow2', 'vmdk', 'vhdx', 'vpc']) {
-    await t.test(`restore to ${format}`, async () => {
+    await t.test(`a disk that is restored to ${format} has the same contents`, async () => {
       const out = join(root, `out.${format}`);
       await expectDone(
         holdfast('restore', 'disk', 'vm@latest', 'vda', '--to', out, '--format', format),
@@ -162,7 +164,7 @@ test('images of other products', { skip }, async (t) => {
     await expectDone(backup(join(root, 'link.qcow2')));
   });
 
-  await t.test('an NBD server as source and as target', async () => {
+  await t.test('a disk is backed up from an NBD server, and restored to one', async () => {
     const socket = join(root, 'q.sock');
     const target = join(root, 'target.qcow2');
     await program('qemu-img', 'create', '-q', '-f', 'qcow2', target, '24M');

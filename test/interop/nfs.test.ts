@@ -38,7 +38,7 @@ function nfsOf({ ready }: Running): Nfs {
   return (ready as unknown as { nfs: Nfs }).nfs;
 }
 
-test('libnfs: lists, reads, writes', {
+test('libnfs lists, reads and writes', {
   skip: standard || without('nfs-ls', 'nfs-cat', 'nfs-cp'),
 }, async () => {
   await using running = await start('recover', 'vm@latest', '--nfs', ...OPEN_NFS, '--nfs-points');
@@ -64,7 +64,7 @@ test('libnfs: lists, reads, writes', {
   await rejects(program('nfs-cp', raw, `${points}/${point}/new`));
 });
 
-test('QEMU: nfs://, and the VMDK descriptor beside the flat file', {
+test('QEMU reads nfs://, and the VMDK descriptor beside the flat file', {
   skip: standard || without('qemu-img', 'nfs-cp'),
 }, async () => {
   await using running = await start('recover', 'vm@latest', '--nfs', ...OPEN_NFS);

@@ -154,7 +154,7 @@ test('a power cut at any call leaves each page as of the last flush or newer', a
   });
 });
 
-test('processes and power cuts in any order', async () => {
+test('what was flushed survives processes that die and power cuts, in any order', async () => {
   for (let seed = 1; seed <= SEEDS * 60; seed++) {
     const random = seeded(seed);
     let disk = await made(random);

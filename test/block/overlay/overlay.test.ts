@@ -31,7 +31,7 @@ function overlayOn(base: BlockDevice, directory = freshDirectory(), space = ROOM
 
 writableDeviceConforms(test, (initial) => overlayOn(memoryDevice(Uint8Array.from(initial))));
 
-test('an overlay on an overlay', async (t) => {
+test('an overlay on an overlay is as good a disk as one', async (t) => {
   writableDeviceConforms(t.test.bind(t) as never, async (initial) =>
     overlayOn(await overlayOn(memoryDevice(Uint8Array.from(initial)))),
   );

@@ -6,7 +6,7 @@ import { noise } from '../../support/random.ts';
 const names = (input: string, isAll = true): string[] =>
   parseKeys(input, isAll).keys.map((key) => (key.kind === 'text' ? key.text : key.name));
 
-test('keys of xterm, of the Linux console and of a VT220', async () => {
+test('the keys of xterm, of the Linux console and of a VT220 are understood', async () => {
   deepEqual(names('\u001b[A\u001bOB\u001b[C\u001bOD'), ['up', 'down', 'right', 'left']);
   deepEqual(names('\u001b[5~\u001b[6~'), ['page-up', 'page-down']);
   deepEqual(names('\u001b[1~\u001b[H\u001bOH\u001b[4~\u001b[F'), [

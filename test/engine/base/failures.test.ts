@@ -31,7 +31,7 @@ test('the typed error of every room has a kind: none of them is taken for a faul
   }
 });
 
-test('kinds of a tree, and what failed first', async () => {
+test('a failure of a file tree has its kind, and of several the first counts', async () => {
   const codes = ['CORRUPT', 'NO_SPACE', 'IO'] as const;
   deepEqual(
     codes.map((code) => kindOfFailure(new TreeError(code, ''))),

@@ -35,7 +35,9 @@ function blank(name: string, size: number): string {
   return path;
 }
 
-test('GPT and MBR with logical partitions, by number, with places in bytes', { skip }, async () => {
+test('volumes of GPT and MBR, logical ones too, go by their number and have places in bytes', {
+  skip,
+}, async () => {
   const gpt = blank('gpt 1', 64 * MiB);
   await sfdisk(gpt, 'label: gpt\nstart=2048,size=4096\n5 : start=10240,size=2048,type=uefi');
   await program('sfdisk', '-q', '--part-label', gpt, '5', 'na"me\n{\u0001ü');

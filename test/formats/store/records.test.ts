@@ -36,7 +36,7 @@ import { pattern } from '../../support/random.ts';
 
 const KEY = domainKeys(pattern(32)).record;
 
-test('recovery points: authentic with the key, readable without', async () => {
+test('a recovery point is readable without the key, and authentic only with it', async () => {
   const bytes = encodePoint(POINT, KEY);
   deepEqual(decodePoint(bytes, KEY), POINT);
   deepEqual(decodePoint(bytes, undefined), POINT);
@@ -104,7 +104,7 @@ test('any JSON in place of a record is refused by name of the field', async () =
   throws(() => decodePoint(unknown, undefined), { code: 'UNSUPPORTED' });
 });
 
-test('profiles and sessions', async () => {
+test('profiles and sessions decode to what was encoded, and damage is refused', async () => {
   const profile = {
     machine: 'vm1',
     disks: [{ name: 'vda', ranges: [{ offset: 0, length: 4096 }] }],

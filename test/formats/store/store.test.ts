@@ -218,7 +218,7 @@ test('the level of a root follows from the size of its disk', async () => {
   );
 });
 
-test('pack headers and footers', async () => {
+test('pack headers and footers decode to what was encoded, and damage is refused', async () => {
   const header = { kind: 'node', number: 77, domain: pattern(16) } as const;
   deepEqual(decodePackHeader(encodePackHeader(header)), header);
   const entries = Array.from({ length: 9 }, (_, at) => ({

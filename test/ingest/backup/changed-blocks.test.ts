@@ -16,7 +16,7 @@ async function read(text: string, disks = ['vda']) {
   return readChangedBlocks(files, PATH, disks);
 }
 
-test('a list for one disk, or one for each', async () => {
+test('a list of changed blocks is for one disk, or has one for each', async () => {
   const range = { offset: 4096, length: 512 };
   const one = new Map([['vda', [range]]]);
   deepEqual(await read(JSON.stringify([range])), { since: undefined, disks: one });

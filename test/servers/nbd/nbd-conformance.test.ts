@@ -239,7 +239,7 @@ test('TCP, several exports, and names that need escaping', async () => {
   }
 });
 
-test('NBD URIs', async () => {
+test('an NBD URI names host, port, socket and export, and a wrong one is refused', async () => {
   equal(isNbdUri('/a/nbd://x'), false);
   equal(isNbdUri('nbd+unix:///x?socket=/a'), true);
   deepEqual(parseNbdUri('nbd://[::1]:99/a%20b'), {

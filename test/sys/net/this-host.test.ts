@@ -11,7 +11,7 @@ function at(address: string, internal = false): NetworkInterfaceInfo {
     : { ...common, family: 'IPv4' };
 }
 
-test('the addresses at which others reach this machine', async () => {
+test('others reach this machine at its own addresses, never at those of the loopback', async () => {
   const query = () => ({
     lo: [at('127.0.0.1', true), at('::1', true)],
     eth0: [at('192.0.2.7'), at('fe80::1'), at('2001:db8::7')],
