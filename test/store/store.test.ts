@@ -21,7 +21,7 @@ import { realWorld } from '../../src/sys/world.ts';
 import { readAll } from '../block/conformance.ts';
 import { broken, faultyFs, full } from '../support/faulty-fs.ts';
 import { noise, pattern } from '../support/random.ts';
-import { newStore, simulatedWorld, simulatedWriter, storeDisk } from '../support/store.ts';
+import { HOME, newStore, simulatedWorld, simulatedWriter, storeDisk } from '../support/store.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 
 const MiB = 2 ** 20;
@@ -154,12 +154,10 @@ test('a full disk is NO_SPACE, a failing sync is final, and neither is believed'
     for (const operation of ['write', 'sync', 'rename', 'syncDirectory', 'create'] as const) {
       const sim = simulatedWorld();
       const { store, set } = await newStore(sim);
-      const failing = {
-        ...store,
-        files: faultyFs(sim.files, (what, path) =>
-          what === operation && path.includes('packs/') ? fault(path) : undefined,
-        ),
-      };
+      const files = faultyFs(sim.files, (what, path) =>
+        what === operation && path.includes('packs/') ? fault(path) : undefined,
+      );
+      await using failing = await openStore({ ...sim, files }, HOME);
       await using writer = await simulatedWriter(failing, set);
       const write = async (): Promise<void> => {
         await storeDisk(failing, set, writer, noise(3 * MiB, 1));
@@ -195,7 +193,11 @@ test('a writer that failed leaves no file open, of whatever was still to be seal
     },
   };
   {
-    await using writer = await simulatedWriter({ ...store, files: counting }, set, MiB);
+    await using writer = await simulatedWriter(
+      await openStore({ ...sim, files: counting }, HOME),
+      set,
+      MiB,
+    );
     for (let salt = 1; salt <= 100; salt++) {
       const { frame, as } = frameOf(noise(64 * 1024, salt));
       writer.append(frame, as);

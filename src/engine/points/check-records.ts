@@ -22,7 +22,6 @@ import { readJournal, sessionIds } from '../../sessions/state/session-files.ts';
 import type { Problem } from '../../store/check/check.ts';
 import { linkProblems } from '../../store/directory/own-directories.ts';
 import { STORE_DIRECTORIES } from '../../store/directory/store.ts';
-import { readLastPack } from '../../store/packs/last-pack.ts';
 import { readStoreRecord } from '../../store/directory/store-record.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
 import { checkFiles, openFiles } from '../audit/audit-files.ts';
@@ -59,7 +58,7 @@ export async function checkRecords(
   const { world, store } = house;
   const { problems } = await readStoreRecord(world.files, store.directory);
   for (const problem of problems) tell(problem);
-  const { damage } = await readLastPack(world.files, store.directory);
+  const { damage } = await store.packs.readLast();
   if (damage) tell(damage);
   for (const name of await setNames(store)) await checkSet(house, name, { open, tell });
   for (const { path, reason } of (await listLeases(store)).damaged) {

@@ -17,7 +17,7 @@ import type { DiskRoot } from '../nodes/disk-root.ts';
 import { type NodeReader, nodeReader } from '../nodes/node-reader.ts';
 import type { PackEntry } from '../../formats/store/packs/pack.ts';
 import { placesOf } from '../packs/moved-frames.ts';
-import type { PackFiles } from '../packs/pack-files.ts';
+import type { PackStore } from '../packs/pack-store.ts';
 import type { Place } from '../packs/trust.ts';
 import { StoreError } from '../packs/store-error.ts';
 
@@ -44,7 +44,7 @@ export interface PackCheck {
 }
 
 /** Goes through all packs in their order, and through what is marked as damaged. */
-export async function checkPacks(packs: PackFiles, options: PackCheckOptions): Promise<PackCheck> {
+export async function checkPacks(packs: PackStore, options: PackCheckOptions): Promise<PackCheck> {
   const { readData, keysOf, signal, onProgress, onProblem } = options;
   const numbers = await packs.list();
   const marks = await marksOf(packs);
@@ -76,7 +76,7 @@ export async function checkPacks(packs: PackFiles, options: PackCheckOptions): P
 }
 
 /** What a read found damaged, by pack. */
-async function marksOf(packs: PackFiles): Promise<ReadonlyMap<number, readonly PlacedFrame[]>> {
+async function marksOf(packs: PackStore): Promise<ReadonlyMap<number, readonly PlacedFrame[]>> {
   const marks = (await packs.wanted.list()).flatMap(({ pack, frame }) =>
     frame ? [{ pack, frame }] : [],
   );
@@ -95,7 +95,7 @@ const frameKey = ({ offset, digest }: PlacedFrame): string => `${offset} ${diges
 
 /** Reads frames. A damaged one is marked, so that a backup stores it again; the mark of a sound one goes. */
 function frameChecker(
-  packs: PackFiles,
+  packs: PackStore,
   { onProblem }: Pick<PackCheckOptions, 'onProblem'>,
   marks: ReadonlyMap<number, readonly PlacedFrame[]>,
 ) {
@@ -184,7 +184,7 @@ export interface ManifestChecker {
 }
 
 export function manifestChecker(
-  packs: PackFiles,
+  packs: PackStore,
   keys: DomainKeys,
   onProblem: (problem: Problem) => void,
 ): ManifestChecker {
@@ -265,7 +265,7 @@ function places() {
 const PACKS_MAX = 64;
 
 /** Whether a block is where its leaf says, or was stored again elsewhere. */
-function blockFinder(packs: PackFiles): (reference: Reference) => Promise<boolean> {
+function blockFinder(packs: PackStore): (reference: Reference) => Promise<boolean> {
   const kept = new Map<number, Map<number, string>>();
 
   async function offsetsOf(pack: number): Promise<Map<number, string>> {

@@ -10,11 +10,11 @@ import {
   inlineDecoder,
   type Priority,
 } from './decoder.ts';
-import type { PackFiles } from '../packs/pack-files.ts';
+import type { PackStore } from '../packs/pack-store.ts';
 
 export interface DecodePoolOptions {
   readonly arena: SharedArrayBuffer;
-  readonly packs: PackFiles;
+  readonly packs: Pick<PackStore, 'read'>;
   /** The store's `packs`, which workers open by themselves. */
   readonly directory: string;
   readonly workers: number;

@@ -3,7 +3,7 @@ import { realFileSystem } from '../../sys/files/real-file-system.ts';
 import { workerSide } from '../../sys/process/worker-thread.ts';
 import { ringReceiver } from './decode-ring.ts';
 import { decodeInto } from './decoder.ts';
-import { packFiles } from '../packs/pack-files.ts';
+import { packReads } from '../packs/pack-reads.ts';
 
 /** What a decode worker is started with. Later domains come as messages, before their first job. */
 export interface DecodeWorkerData {
@@ -20,7 +20,7 @@ export interface DomainMessage {
 
 const side = workerSide<DomainMessage, 'ready'>();
 const { ring, arena, packs: directory, worker } = side.data as DecodeWorkerData;
-const packs = packFiles(realFileSystem(), directory);
+const { readBlocking, handles } = packReads(realFileSystem(), directory);
 const domains = new Map<number, DomainKeys>();
 
 /** This thread sleeps on the ring, not in its event loop: messages are fetched when needed. */
@@ -31,10 +31,10 @@ function keysOf(domain: number): DomainKeys {
   return domains.get(domain)!;
 }
 
-const decode = decodeInto(arena, packs.readBlocking, keysOf);
+const decode = decodeInto(arena, readBlocking, keysOf);
 const receiver = ringReceiver(ring, worker);
 side.post('ready');
 for (let job = receiver.take(); job !== undefined; job = receiver.take()) {
   receiver.complete(job, await decode(receiver.job(job)));
 }
-await packs[Symbol.asyncDispose]();
+await handles[Symbol.asyncDispose]();

@@ -6,7 +6,7 @@ import {
   FRAME_LENGTH_MAX,
   frameCodec,
 } from '../../formats/store/packs/frame.ts';
-import type { PackFiles } from '../packs/pack-files.ts';
+import type { PackStore } from '../packs/pack-store.ts';
 import { StoreError } from '../packs/store-error.ts';
 
 /** One frame to be read, authenticated and decoded into the shared arena. */
@@ -78,7 +78,7 @@ function outcomeOf(cause: unknown): DecodeOutcome {
 }
 
 /** Decodes in this thread, reading without blocking it: for tests, and while workers start. */
-export function inlineDecoder(arena: SharedArrayBuffer, packs: PackFiles): Decoder {
+export function inlineDecoder(arena: SharedArrayBuffer, packs: Pick<PackStore, 'read'>): Decoder {
   const domains: DomainKeys[] = [];
   const decode = decodeInto(arena, packs.read, (domain) => domains[domain]!);
   return {

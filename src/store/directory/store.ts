@@ -10,7 +10,8 @@ import {
 import type { FileSystem } from '../../sys/files/file-system.ts';
 import type { World } from '../../sys/world.ts';
 import { guardedFiles } from './guarded-files.ts';
-import { type PackFiles, packFiles } from '../packs/pack-files.ts';
+import { packFiles } from '../packs/pack-files.ts';
+import type { PackStore } from '../packs/pack-store.ts';
 import { StoreError } from '../packs/store-error.ts';
 import { readStoreRecord, unknownFeature, writeStoreRecord } from './store-record.ts';
 
@@ -25,7 +26,7 @@ export interface Store extends World, AsyncDisposable {
   readonly id: string;
   /** For all that is done in the directory: nothing is changed that this release must not change (guarded-files.ts). */
   readonly files: FileSystem;
-  readonly packs: PackFiles;
+  readonly packs: PackStore;
   /** The free space of its disk, which sessions and backups share. */
   readonly space: SharedSpace;
   /** As it was read last: another process may have upgraded the store since. */

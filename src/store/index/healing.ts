@@ -1,8 +1,5 @@
-import { join } from 'node:path/posix';
 import { digestKey } from '../../formats/store/base/digest.ts';
 import type { Location } from '../../formats/store/packs/node.ts';
-import type { FileSystem } from '../../sys/files/file-system.ts';
-import { addMoved } from '../packs/moved-frames.ts';
 import type { Stock } from './stock.ts';
 import type { Store } from '../directory/store.ts';
 import { locationKey, PACK_SPAN, type Place, trustOf } from '../packs/trust.ts';
@@ -23,8 +20,7 @@ interface Move {
   readonly digest: Uint8Array;
 }
 
-export function healing(files: FileSystem, store: Store, { trust, marks }: Stock): Healing {
-  const directory = join(store.directory, 'packs');
+export function healing({ packs }: Store, { trust, marks }: Stock): Healing {
   const { isKnown } = trustOf(trust);
   /** By `locationKey` of the old place. */
   let waiting = new Map<number, Move>();
@@ -35,14 +31,14 @@ export function healing(files: FileSystem, store: Store, { trust, marks }: Stock
     return pack > 0 && pack < trust.firstNew && offset < PACK_SPAN;
   }
   async function write(moves: readonly Move[]): Promise<void> {
-    const packs = Map.groupBy(moves, ({ old }) => old.pack);
-    for (const [pack, of] of packs) {
+    const byPack = Map.groupBy(moves, ({ old }) => old.pack);
+    for (const [pack, of] of byPack) {
       const frames = new Map(of.map(({ old, now }) => [old.offset, now]));
-      await addMoved(files, directory, pack, frames);
+      await packs.moved.add(pack, frames);
       for (const { old, digest } of of) {
         const isMarked = marks.get(digestKey(digest))?.some((it) => isSame(it, old));
         if (isMarked) {
-          await store.packs.wanted.remove({ pack, frame: { offset: old.offset, digest } });
+          await packs.wanted.remove({ pack, frame: { offset: old.offset, digest } });
         }
       }
     }

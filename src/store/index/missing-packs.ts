@@ -1,8 +1,4 @@
-import { join } from 'node:path/posix';
-import type { FileSystem } from '../../sys/files/file-system.ts';
 import type { Problem } from '../check/check.ts';
-import { readLastPack } from '../packs/last-pack.ts';
-import { listPacks } from '../packs/pack-path.ts';
 import { lastNumber } from './stock.ts';
 import type { Store } from '../directory/store.ts';
 
@@ -17,9 +13,8 @@ export interface PackRange {
  * is missing is so twice.
  */
 export async function missingPacks(store: Store): Promise<PackRange[]> {
-  const { files } = store;
   if (!store.has('checked-records')) return [];
-  const { there, last } = await givenNumbers(files, store);
+  const { there, last } = await givenNumbers(store);
   const found: PackRange[] = [];
   let next = store.record.gaplessFrom ?? 1;
   for (const pack of [...Float64Array.from(there).sort(), last + 1]) {
@@ -32,16 +27,14 @@ export async function missingPacks(store: Store): Promise<PackRange[]> {
 
 /** The greatest number that a pack has, or had. */
 export async function lastPack(store: Store): Promise<number> {
-  const { files } = store;
-  return (await givenNumbers(files, store)).last;
+  return (await givenNumbers(store)).last;
 }
 
-async function givenNumbers(files: FileSystem, store: Store) {
-  const directory = join(store.directory, 'packs');
+async function givenNumbers({ packs }: Store) {
   // First: a pack that is sealed in the meantime is in the second list.
-  const open = await listPacks(files, directory, 'pack.open');
-  const there = [...open, ...(await listPacks(files, directory, 'pack'))];
-  const { last: written } = await readLastPack(files, store.directory);
+  const open = await packs.unsealed();
+  const there = [...open, ...(await packs.list())];
+  const { last: written } = await packs.readLast();
   return { there, last: lastNumber([...there, written]) };
 }
 

@@ -1,15 +1,10 @@
-import { dirname, join } from 'node:path/posix';
+import { join } from 'node:path/posix';
 import { digestKey } from '../../formats/store/base/digest.ts';
 import { PACK_NUMBER_MAX, type PackEntry } from '../../formats/store/packs/pack.ts';
 import { lossOf } from '../../formats/store/packs/index-entry.ts';
 import type { Wanted } from '../../formats/store/packs/wanted.ts';
 import { FormatError } from '../../formats/format-error.ts';
-import type { FileSystem } from '../../sys/files/file-system.ts';
 import type { BlockIndex } from './block-index.ts';
-import { readLastPack } from '../packs/last-pack.ts';
-import { readMoved } from '../packs/moved-frames.ts';
-import { listPacks, movedPath } from '../packs/pack-path.ts';
-import { salvageOpenPacks } from '../packs/salvage.ts';
 import type { Store } from '../directory/store.ts';
 import { StoreError } from '../packs/store-error.ts';
 import {
@@ -51,18 +46,16 @@ export async function takeStock(
   index: BlockIndex,
   { onIndexing, onDamage: tell }: StockOptions = {},
 ): Promise<Stock> {
-  const { files } = store;
   const damage: { readonly where: string; readonly what: string }[] = [];
   const onDamage = (where: string, what: string): void => void damage.push({ where, what });
   const { packs } = store;
-  const directory = join(store.directory, 'packs');
-  await salvageOpenPacks(files, directory);
-  const sizes = await sizesOf(store);
+  await packs.salvage();
+  const sizes = await packs.sizes();
   const known = await index.packs();
   const marks = await packs.wanted.list();
-  const moved = await listPacks(files, directory, 'moved');
+  const moved = await packs.moved.list();
   const marked = marks.map(({ pack }) => pack);
-  const written = await readLastPack(files, store.directory);
+  const written = await packs.readLast();
   if (written.damage) onDamage(written.damage.where, written.damage.what);
   const last = lastNumber([...sizes.keys(), ...known.keys(), ...moved, ...marked, written.last]);
   for (const pack of [...sizes.keys()].filter((it) => !isGiven(it, last))) {
@@ -72,12 +65,7 @@ export async function takeStock(
   const damaged = new Set([...sizes.keys()].filter((pack) => known.get(pack)?.isSound === false));
   const wholePacks = new Set(marks.filter(({ frame }) => !frame).map(({ pack }) => pack));
   const usable = (pack: number) => sizes.has(pack) && !damaged.has(pack) && !wholePacks.has(pack);
-  const { keys, full, unreadable } = await movedFrames(
-    files,
-    directory,
-    moved.filter(usable),
-    onDamage,
-  );
+  const { keys, full, unreadable } = await movedFrames(packs, moved.filter(usable), onDamage);
   // The contents of a damaged list of moved frames are not known: any frame may have been in it.
   for (const pack of unreadable) damaged.add(pack);
   for (const pack of full) wholePacks.add(pack);
@@ -89,8 +77,7 @@ export async function takeStock(
   const behind = [...sizes].filter(([pack, size]) => known.get(pack)?.size !== size);
   // A writer that was killed may have renamed what a power cut would still take back: what is found in such
   // a pack may not be referred to before.
-  const groups = new Set(behind.map(([pack]) => dirname(packs.path(pack))));
-  for (const path of [directory, ...groups]) await files.syncDirectory(path);
+  await packs.settle(behind.map(([pack]) => pack));
   for (const [done, [pack, size]] of behind.entries()) {
     const entries = await soundEntries(store, pack, onDamage);
     if (entries && known.has(pack)) {
@@ -114,7 +101,7 @@ export async function takeStock(
   }
   for (const { where, what } of damage.slice(0, TOLD_MAX)) tell?.(where, what);
   const more = damage.length - TOLD_MAX;
-  if (more > 0) tell?.(directory, `${more} more files are missing or damaged`);
+  if (more > 0) tell?.(join(store.directory, 'packs'), `${more} more files are missing or damaged`);
   const trust = trustData([...sizes.keys()].filter(usable), last + 1, distrusted);
   const open = await openMarks(store, index, { marks, trust });
   return {
@@ -152,8 +139,6 @@ type OnDamage = (where: string, what: string) => void;
 
 /** Damaged files that are named one by one. */
 const TOLD_MAX = 20;
-/** Sizes asked for at once. */
-const STATS_MAX = 32;
 /** Numbers that may be missing side by side: 64 TiB of packs. */
 const GAP_MAX = 2 ** 20;
 /** Places that frames of sound packs were moved away from, at some 20 bytes each. */
@@ -180,19 +165,6 @@ function isGiven(pack: number, last: number): boolean {
   return pack > 0 && pack <= last;
 }
 
-async function sizesOf({ files, packs }: Store): Promise<Map<number, number>> {
-  const numbers = await packs.list();
-  const sizes = new Map<number, number>();
-  for (let at = 0; at < numbers.length; at += STATS_MAX) {
-    const some = numbers.slice(at, at + STATS_MAX);
-    const found = await Promise.all(some.map((pack) => files.stat(packs.path(pack))));
-    for (const [index, status] of found.entries()) {
-      if (status?.kind === 'file') sizes.set(some[index]!, status.size);
-    }
-  }
-  return sizes;
-}
-
 /** Undefined: the pack is damaged; nothing refers to its frames again; a backup of their contents stores new ones. */
 async function soundEntries(
   { packs }: Store,
@@ -212,8 +184,7 @@ async function soundEntries(
 
 /** Places that frames of these packs were moved away from; `full`: packs with more than may be kept of all. */
 async function movedFrames(
-  files: FileSystem,
-  directory: string,
+  { moved }: Store['packs'],
   packs: readonly number[],
   onDamage: OnDamage,
 ) {
@@ -222,13 +193,13 @@ async function movedFrames(
   const unreadable: number[] = [];
   for (const pack of packs) {
     try {
-      const places = await readMoved(files, directory, pack);
+      const places = await moved.of(pack);
       if (keys.length + places.size > MOVED_MAX) full.push(pack);
       else for (const offset of places.keys()) keys.push(locationKey({ pack, offset }));
     } catch (cause) {
       if (!(cause instanceof FormatError)) throw cause;
       unreadable.push(pack);
-      onDamage(movedPath(directory, pack), cause.message);
+      onDamage(moved.path(pack), cause.message);
     }
   }
   return { keys, full, unreadable };

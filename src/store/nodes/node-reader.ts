@@ -14,7 +14,7 @@ import {
 } from '../../formats/store/packs/node.ts';
 import type { Effort } from '../../block/block-device.ts';
 import { placesOf } from '../packs/moved-frames.ts';
-import type { PackFiles } from '../packs/pack-files.ts';
+import type { PackStore } from '../packs/pack-store.ts';
 import type { TryReadFrame } from '../packs/blocking-reads.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
 import { StoreError } from '../packs/store-error.ts';
@@ -32,7 +32,7 @@ const INNER_NODES_MAX = 512;
 
 /** Nodes are small and few beside blocks, so they are decoded in this thread. */
 export function nodeReader(
-  packs: PackFiles,
+  packs: PackStore,
   codec: FrameCodec,
   tryReadFrame: TryReadFrame = () => false,
 ): NodeReader {

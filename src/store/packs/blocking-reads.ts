@@ -1,7 +1,7 @@
 import { syncPace } from '../../block/latency-gate.ts';
 import type { Clock } from '../../sys/base/clock.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
-import type { PackFiles } from './pack-files.ts';
+import type { PackStore } from './pack-store.ts';
 import { StoreError } from './store-error.ts';
 
 /**
@@ -10,7 +10,7 @@ import { StoreError } from './store-error.ts';
  */
 export type TryReadFrame = (into: Uint8Array, pack: number, offset: number) => boolean;
 
-export function pacedReads(packs: PackFiles, clock: Clock): TryReadFrame {
+export function pacedReads(packs: PackStore, clock: Clock): TryReadFrame {
   const pace = syncPace(clock);
   return (into, pack, offset) => {
     if (!pace.mayBlock()) return false;

@@ -21,7 +21,10 @@ export interface WalkedFrames {
  * Goes from frame to frame. At one that is not whole it ends (`first-damage`: what a crash left open), or looks for
  * the next one that is (`end`: a pack whose footer is damaged).
  */
-export async function walkFrames(file: File, until: 'first-damage' | 'end'): Promise<WalkedFrames> {
+export async function walkFrames(
+  file: Pick<File, 'read'>,
+  until: 'first-damage' | 'end',
+): Promise<WalkedFrames> {
   const entries: PackEntry[] = [];
   const bytes = new Uint8Array(FRAME_LENGTH_MAX);
   let end = PACK_HEADER_LENGTH;
@@ -57,7 +60,7 @@ const LOOK_LENGTH = MiB;
 const MAGIC = Buffer.from('HFfr', 'latin1');
 
 /** Where, from `from` on, the next whole frame header begins. */
-async function nextHeader(file: File, from: number): Promise<number | undefined> {
+async function nextHeader(file: Pick<File, 'read'>, from: number): Promise<number | undefined> {
   const bytes = Buffer.alloc(LOOK_LENGTH);
   for (let start = from; start < PACK_SPAN; start += LOOK_LENGTH - FRAME_HEADER_LENGTH) {
     const got = bytes.subarray(0, await file.read(bytes, start));

@@ -7,6 +7,7 @@ import {
 } from '../../formats/store/packs/last-pack.ts';
 import type { FileSystem } from '../../sys/files/file-system.ts';
 import { putDurably } from '../../sys/files/write-atomically.ts';
+import type { LastPack } from './pack-store.ts';
 
 /*
  * The number of the last pack that recovery points may name. Without it the number of a lost pack could be given again,
@@ -14,11 +15,8 @@ import { putDurably } from '../../sys/files/write-atomically.ts';
  */
 const LAST_PACK = 'last-pack.json';
 
-/** 0: it is not known; `damage` says so. The caller looks at the packs as well. */
-export async function readLastPack(
-  files: FileSystem,
-  store: string,
-): Promise<{ readonly last: number; readonly damage?: { where: string; what: string } }> {
+/** The caller looks at the packs as well. */
+export async function readLastPack(files: FileSystem, store: string): Promise<LastPack> {
   const where = join(store, LAST_PACK);
   if (!(await files.stat(where))) return { last: 0 };
   try {

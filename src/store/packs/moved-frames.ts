@@ -9,13 +9,21 @@ import { listPacks, movedPath } from './pack-path.ts';
 import type { Place } from './trust.ts';
 
 /**
- * Where frames went that their pack no longer gives: `NNNNNNNN.moved` beside the pack. Asked only when a read has
- * failed, so that each question may look at the disk: another process may have written the file just now.
+ * Where frames went that their pack no longer gives: `NNNNNNNN.moved` beside the pack. `next` is called only when a
+ * read has failed, so that each call may look at the disk: another process may have written the file just now.
  */
-export interface MovedFiles {
-  /** One step; undefined: it did not move, or the file is damaged. */
+export interface MovedFrames {
+  /** One step; undefined: it did not move, or what says so is damaged. */
   next(place: Place): Promise<Location | undefined>;
-  /** What is wrong with the files. */
+  /** Packs of which something moved, ascending. */
+  list(): Promise<number[]>;
+  /** Where the frames of a pack went, by their old offsets. Rejects FormatError where that is damaged. */
+  of(pack: number): Promise<Frames>;
+  /** Adds to what is known of `pack`. For the one writer; durable once it resolves. */
+  add(pack: number, moves: Frames): Promise<void>;
+  /** Where that is written, for people. */
+  path(pack: number): string;
+  /** What is damaged. */
   problems(): Promise<readonly { readonly where: string; readonly what: string }[]>;
 }
 
@@ -31,16 +39,17 @@ interface Kept {
 const KEPT_MAX = 64;
 const NONE: Frames = new Map();
 
-export function movedFiles(files: FileSystem, directory: string): MovedFiles {
+/** `directory`: the store's `packs`. */
+export function movedFiles(files: FileSystem, directory: string): MovedFrames {
   const kept = new Map<number, Kept>();
 
-  async function of(pack: number): Promise<Frames> {
+  async function known(pack: number): Promise<Frames> {
     try {
       const status = await files.stat(movedPath(directory, pack));
       if (!status) return NONE;
       const { size, modifiedMs } = status;
-      const known = kept.get(pack);
-      if (known?.size === size && known.modifiedMs === modifiedMs) return known.frames;
+      const before = kept.get(pack);
+      if (before?.size === size && before.modifiedMs === modifiedMs) return before.frames;
       const frames = await readMoved(files, directory, pack);
       kept.delete(pack);
       kept.set(pack, { size, modifiedMs, frames });
@@ -54,7 +63,11 @@ export function movedFiles(files: FileSystem, directory: string): MovedFiles {
     }
   }
   return {
-    next: async ({ pack, offset }) => (await of(pack)).get(offset),
+    next: async ({ pack, offset }) => (await known(pack)).get(offset),
+    list: () => listPacks(files, directory, 'moved'),
+    of: (pack) => readMoved(files, directory, pack),
+    add: (pack, moves) => addMoved(files, directory, pack, moves),
+    path: (pack) => movedPath(directory, pack),
     async problems() {
       const found: { readonly where: string; readonly what: string }[] = [];
       for (const pack of await listPacks(files, directory, 'moved')) {
@@ -71,11 +84,7 @@ export function movedFiles(files: FileSystem, directory: string): MovedFiles {
 }
 
 /** Throws FormatError where the file is damaged. */
-export async function readMoved(
-  files: FileSystem,
-  directory: string,
-  pack: number,
-): Promise<Frames> {
+async function readMoved(files: FileSystem, directory: string, pack: number): Promise<Frames> {
   const path = movedPath(directory, pack);
   if (!(await files.stat(path))) return NONE;
   try {
@@ -86,8 +95,7 @@ export async function readMoved(
   }
 }
 
-/** Adds to what is written of `pack` already. For the one writer; durable once it resolves. */
-export async function addMoved(
+async function addMoved(
   files: FileSystem,
   directory: string,
   pack: number,
@@ -115,7 +123,7 @@ const STEPS_MAX = 8;
 
 /** The places that a frame may be at: `first`, if there is one, and then each that the one before moved to. */
 export async function* placesOf(
-  moved: MovedFiles,
+  moved: Pick<MovedFrames, 'next'>,
   first: Location | undefined,
 ): AsyncGenerator<Location> {
   let place: Location | undefined = first;

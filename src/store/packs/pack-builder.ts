@@ -3,7 +3,6 @@ import { asError } from '../../lib/as-error.ts';
 import { assert } from '../../lib/assert.ts';
 import { copyBytes } from '../../lib/bytes.ts';
 import { MiB } from '../../lib/sizes.ts';
-import type { Location } from '../../formats/store/packs/node.ts';
 import {
   encodePackFooter,
   encodePackHeader,
@@ -11,23 +10,9 @@ import {
   type PackHeader,
 } from '../../formats/store/packs/pack.ts';
 import type { File, FileSystem } from '../../sys/files/file-system.ts';
-import { readFooter } from './pack-files.ts';
+import { readFooter } from './pack-contents.ts';
 import { groupBefore } from './pack-path.ts';
-
-/** A pack that is being written. Locations are known at once; the bytes follow in large pieces. */
-export interface PackBuilder {
-  readonly number: number;
-  /** Bytes so far, the ones not written yet included. */
-  readonly size: number;
-  readonly entries: readonly PackEntry[];
-  /** Copies the frame. */
-  append(frame: Uint8Array, digest: Uint8Array): Location;
-  /** Resolves when little enough waits to be written. */
-  drained(): Promise<void>;
-  /** Data, footer and name are durable once this resolves; nothing may be appended any more. */
-  seal(): Promise<void>;
-  close(): Promise<void>;
-}
+import type { PackBuilder } from './pack-store.ts';
 
 /** Written at once: large enough for a disk to stream. */
 const PIECE_LENGTH = 2 * MiB;

@@ -254,8 +254,9 @@ function openDecoder(
   { threads: workers = 0, clock }: ReaderOptions,
 ): Decoder {
   const { packs } = store;
-  if (workers === 0 || !clock) return inlineDecoder(arena, packs);
-  return decodePool({ arena, packs, directory: `${store.directory}/packs`, workers, clock });
+  const { directory } = packs;
+  if (workers === 0 || !clock || directory === undefined) return inlineDecoder(arena, packs);
+  return decodePool({ arena, packs, directory, workers, clock });
 }
 
 function unreadable({ digest, pack, offset }: BlockAddress, outcome: DecodeOutcome): BlockError {

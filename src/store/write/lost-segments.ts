@@ -13,7 +13,7 @@ import {
 import type { DiskRoot } from '../nodes/disk-root.ts';
 import { placesOf } from '../packs/moved-frames.ts';
 import type { NodeReader } from '../nodes/node-reader.ts';
-import type { PackFiles } from '../packs/pack-files.ts';
+import type { PackStore } from '../packs/pack-store.ts';
 import { StoreError } from '../packs/store-error.ts';
 import type { StoreWriter } from './store-writer.ts';
 import type { SegmentRange } from './tree-builder.ts';
@@ -109,6 +109,6 @@ function addRange(ranges: SegmentRange[], { first, count }: SegmentRange, shift:
 
 export interface LossParts {
   readonly nodes: NodeReader;
-  readonly packs: PackFiles;
+  readonly packs: PackStore;
   readonly writer: StoreWriter;
 }

@@ -6,10 +6,8 @@ import { PACK_LENGTH, PACK_NUMBER_MAX } from '../../formats/store/packs/pack.ts'
 import { asError } from '../../lib/as-error.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
 import { type BlockIndex, levelIndex } from '../index/block-index.ts';
-import { type PackBuilder, packBuilder } from '../packs/pack-builder.ts';
+import type { PackBuilder } from '../packs/pack-store.ts';
 import { healing } from '../index/healing.ts';
-import { writeLastPack } from '../packs/last-pack.ts';
-import { packPath } from '../packs/pack-path.ts';
 import { type Stock, type StockOptions, takeStock } from '../index/stock.ts';
 import type { Store } from '../directory/store.ts';
 import { StoreError, type StoreErrorCode } from '../packs/store-error.ts';
@@ -170,15 +168,14 @@ export async function writerOn(
   { index, stock, lock }: WriterParts,
   { domain, packLength = PACK_LENGTH }: Pick<WriterOptions, 'domain' | 'packLength'>,
 ): Promise<StoreWriter> {
-  const { files } = store;
   const { trust, hasLoss, loss } = stock;
   const { isGood, isKnown } = trustOf(trust);
   /** What is in packs that the index does not know yet. */
   const recent = new Map<string, Location>();
-  const healed = healing(files, store, stock);
+  const healed = healing(store, stock);
   const sealing = sealer(sealed);
   const packs = openPacks(trust.firstNew, sealing.add, (kind, number) =>
-    packBuilder(files, packPath(join(store.directory, 'packs'), number), { kind, number, domain }),
+    store.packs.build({ kind, number, domain }),
   );
   const stats = { storedBytes: 0, storedFrames: 0, knownFrames: 0 };
   let { writtenLast } = stock;
@@ -196,7 +193,7 @@ export async function writerOn(
       await healed.write(() => true);
       // Before a recovery point names any of them.
       const last = packs.last();
-      if (last > writtenLast) await writeLastPack(files, store.directory, last);
+      if (last > writtenLast) await store.packs.writeLast(last);
       writtenLast = Math.max(last, writtenLast);
     });
   }

@@ -15,7 +15,7 @@ import {
 } from '../../../src/store/decode/decode-ring.ts';
 import type { DecodeWorkerData, DomainMessage } from '../../../src/store/decode/decode-worker.ts';
 import type { DecodeJob } from '../../../src/store/decode/decoder.ts';
-import type { PackFiles } from '../../../src/store/packs/pack-files.ts';
+import type { PackStore } from '../../../src/store/packs/pack-store.ts';
 import { systemClock } from '../../../src/sys/base/clock.ts';
 import type { WorkerThread } from '../../../src/sys/process/worker-thread.ts';
 import { pattern } from '../../support/random.ts';
@@ -35,7 +35,7 @@ function oneFrame() {
     ...{ domain: 0, pack: 1, offset: 32, length: frame.length },
     ...{ digest, place, plainLength: LENGTH },
   });
-  return { plain, packs: { read } as unknown as PackFiles, job };
+  return { plain, packs: { read } as unknown as PackStore, job };
 }
 
 /** Worker threads that do what the test says, in this thread. */
@@ -61,7 +61,7 @@ function puppets() {
   };
 }
 
-function poolOf(packs: PackFiles, workers: number) {
+function poolOf(packs: PackStore, workers: number) {
   const arena = new SharedArrayBuffer(8 * LENGTH);
   const { threads, start } = puppets();
   const clock = systemClock();

@@ -13,7 +13,6 @@ import { openBlockReader } from '../../../src/store/read/block-reader.ts';
 import { checkPacks, manifestChecker } from '../../../src/store/check/check.ts';
 import { healing } from '../../../src/store/index/healing.ts';
 import { manifestDisk } from '../../../src/store/read/manifest-disk.ts';
-import { readMoved } from '../../../src/store/packs/moved-frames.ts';
 import { nodeReader } from '../../../src/store/nodes/node-reader.ts';
 import { takeStock } from '../../../src/store/index/stock.ts';
 import { openStore, type Store } from '../../../src/store/directory/store.ts';
@@ -148,7 +147,7 @@ test('moves of one pack that are written at once are all there', async () => {
   await it.backUp();
   await it.using(async (store) => {
     const trust = trustData([1, 2, 3], 10, sortedKeys([]));
-    const healed = healing(it.files, store, {
+    const healed = healing(store, {
       trust,
       hasLoss: true,
       writtenLast: 0,
@@ -162,7 +161,7 @@ test('moves of one pack that are written at once are all there', async () => {
       written.push(healed.write(() => true));
     }
     await Promise.all(written);
-    equal((await readMoved(it.files, PACKS, 7)).size, 5);
+    equal((await store.packs.moved.of(7)).size, 5);
     healed.note(noise(32, 6), to(6), [
       { pack: 10, offset: 6 },
       { pack: 0, offset: 6 },

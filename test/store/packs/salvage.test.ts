@@ -7,7 +7,7 @@ import {
   NONCE_LENGTH,
 } from '../../../src/formats/store/packs/frame.ts';
 import { publicKeys } from '../../../src/formats/store/catalog/key-slot.ts';
-import { readFooter } from '../../../src/store/packs/pack-files.ts';
+import { readFooter } from '../../../src/store/packs/pack-contents.ts';
 import { salvageOpenPacks } from '../../../src/store/packs/salvage.ts';
 import { crashingFs } from '../../support/crashing-fs.ts';
 import { noise, seeded } from '../../support/random.ts';

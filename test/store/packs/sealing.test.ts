@@ -1,10 +1,11 @@
 import { deepEqual, ok, rejects } from 'node:assert/strict';
 import { test } from 'tap';
 import { publicKeys } from '../../../src/formats/store/catalog/key-slot.ts';
+import { openStore } from '../../../src/store/directory/store.ts';
 import { type BlockAddress, openBlockReader } from '../../../src/store/read/block-reader.ts';
 import { broken, faultyFs } from '../../support/faulty-fs.ts';
 import { noise, pattern } from '../../support/random.ts';
-import { newStore, simulatedWorld, simulatedWriter, storeDisk } from '../../support/store.ts';
+import { HOME, newStore, simulatedWorld, simulatedWriter, storeDisk } from '../../support/store.ts';
 
 test('after a pack that could not be sealed no later one is: nodes may name what it held', async () => {
   const sim = simulatedWorld();
@@ -15,7 +16,7 @@ test('after a pack that could not be sealed no later one is: nodes may name what
     if (isFirst) failures++;
     return isFirst ? broken(path) : undefined;
   });
-  const failing = { ...store, files };
+  await using failing = await openStore({ ...sim, files }, HOME);
   await using writer = await simulatedWriter(failing, set, 2 ** 18);
   const write = async (): Promise<void> => {
     await storeDisk(failing, set, writer, noise(2 ** 20, 1));

@@ -1,9 +1,7 @@
 import { deepEqual, equal, ok, rejects } from 'node:assert/strict';
-import { join } from 'node:path/posix';
 import { test } from 'tap';
 import { FRAME_LENGTH_MAX, frameCodec } from '../../../src/formats/store/packs/frame.ts';
 import { encodeNode, type Node } from '../../../src/formats/store/packs/node.ts';
-import { addMoved } from '../../../src/store/packs/moved-frames.ts';
 import { manifestDisk } from '../../../src/store/read/manifest-disk.ts';
 import { openBlockReader } from '../../../src/store/read/block-reader.ts';
 import { nodeReader } from '../../../src/store/nodes/node-reader.ts';
@@ -138,17 +136,16 @@ test('frames that moved are found where the list beside their old pack says', as
   const { entries } = await store.packs.footer(1);
   await world.files.rename(store.packs.path(1), store.packs.path(77));
   await store.packs[Symbol.asyncDispose]();
-  const directory = join(HOME, 'packs');
   // In two steps, with an end to each circle.
   const move = (pack: number) =>
     new Map(entries.map(({ offset, length }) => [offset, { pack, offset, length }] as const));
-  await addMoved(world.files, directory, 1, move(5));
-  await addMoved(world.files, directory, 5, move(1));
+  await store.packs.moved.add(1, move(5));
+  await store.packs.moved.add(5, move(1));
   {
     await using disk = manifestDisk(reader, { name: 'vda', root, keys: set.keys });
     await rejects(readAll(disk), { code: 'CORRUPT' });
   }
-  await addMoved(world.files, directory, 5, move(77));
+  await store.packs.moved.add(5, move(77));
   await using disk = manifestDisk(reader, { name: 'vda', root, keys: set.keys });
   deepEqual(await readAll(disk), contents);
 });
@@ -285,11 +282,11 @@ test('a leaf that an attacker made up reads nothing beyond the blocks that it na
 test('of two blocks that two points name at one place each reader gets its own', async () => {
   const contents = noise(MiB, 4);
   const it = await roundTrip(contents);
-  const { world, store, set, root, reader, disk } = it;
+  const { store, set, root, reader, disk } = it;
   const { entries } = await nodeReader(store.packs, frameCodec(set.keys)).node(root.reference!);
   const [small, large] = entries.slice(0, 2).toSorted((a, b) => a.span - b.span);
   const { pack, offset, length } = small!;
-  await addMoved(world.files, join(HOME, 'packs'), pack, new Map([[offset, large!]]));
+  await store.packs.moved.add(pack, new Map([[offset, large!]]));
   const made = await madeUp(it, [{ ...large!, at: 0, pack, offset, length }]);
   await using other = manifestDisk(reader, { name: 'vdb', root: made, keys: set.keys });
   const pageAt = (at: number) => contents.subarray(at * 4096, (at + 1) * 4096);

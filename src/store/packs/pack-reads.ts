@@ -1,0 +1,51 @@
+import type { File, FileSystem } from '../../sys/files/file-system.ts';
+import { type OpenFiles, openFiles } from '../../sys/files/open-files.ts';
+import { SystemError } from '../../sys/base/system-error.ts';
+import { packPath } from './pack-path.ts';
+import type { PackReading } from './pack-store.ts';
+import { StoreError } from './store-error.ts';
+
+/** The bytes of packs that are files. Worker threads load no more than this. */
+export type PackReads = Pick<PackReading, 'read' | 'tryRead' | 'readBlocking' | 'willNeed'>;
+
+/** Packs kept open: far below the usual limit of 1,024 descriptors of a process. */
+const OPEN_FILES_MAX = 64;
+
+/** `directory`: the store's `packs`. What is opened is closed with `handles`. */
+export function packReads(
+  files: FileSystem,
+  directory: string,
+): PackReads & { readonly handles: OpenFiles<number> } {
+  const handles = openFiles<number>(openPack, OPEN_FILES_MAX);
+
+  async function openPack(pack: number): Promise<File> {
+    try {
+      return await files.open(packPath(directory, pack), 'read');
+    } catch (cause) {
+      const missing = cause instanceof SystemError && cause.code === 'NOT_FOUND';
+      throw new StoreError(missing ? 'MISSING' : 'IO', `pack ${pack} cannot be opened`, { cause });
+    }
+  }
+  function whole(count: number, into: Uint8Array, pack: number, offset: number): void {
+    if (count === into.length) return;
+    throw new StoreError('CORRUPT', `pack ${pack} ends before ${offset}+${into.length}`);
+  }
+  return {
+    handles,
+    read: (into, pack, offset) =>
+      handles.use(pack, async (file) => whole(await file.read(into, offset), into, pack, offset)),
+    tryRead(into, pack, offset) {
+      const file = handles.opened(pack);
+      if (file) whole(file.readNow(into, offset), into, pack, offset);
+      // Next time it will be; whoever reads it otherwise meets the failure.
+      else handles.use(pack, async () => {}).catch(() => {});
+      return file !== undefined;
+    },
+    readBlocking: (into, pack, offset) =>
+      handles.use(pack, async (file) => whole(file.readNow(into, offset), into, pack, offset)),
+    willNeed(pack, offset, length) {
+      // Whoever reads it meets the failure.
+      handles.use(pack, async (file) => file.willNeed(offset, length)).catch(() => {});
+    },
+  };
+}
