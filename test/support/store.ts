@@ -132,7 +132,7 @@ async function storeWith(
   const { random } = store;
   await using encoder = inlineEncoder({ keys, cutting: CUTTING_DEFAULT, random, writer });
   await using device = memoryDevice(contents);
-  const sources = [{ name: 'vda', where: 'memory', device }];
+  const sources = [{ name: 'vda', where: 'memory', device, sectorSize: undefined }];
   const options = { set, machine: 'vm', changed, onEvent() {} };
   const writing = machineWriting(store, { set, writer, encoder });
   return await storeSources(store, options, { ...writing, sources });

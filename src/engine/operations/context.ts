@@ -1,7 +1,7 @@
 import type { ResultOf } from '../../operations/operations.ts';
 import type { Report } from '../../operations/results.ts';
 import type { Box } from '../../box/box.ts';
-import type { IsSecret } from '../../ingest/source/source.ts';
+import type { IsSecret } from '../../ingest/source/image-source.ts';
 import type { House } from '../base/engine.ts';
 import type { Audit } from '../audit/audit.ts';
 import type { Guard } from '../watch/monitor.ts';

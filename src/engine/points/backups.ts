@@ -7,7 +7,7 @@ import { backup, type BackupEvent } from '../../ingest/backup/backup.ts';
 import { readChangedBlocks } from '../../ingest/backup/changed-blocks.ts';
 import { formatName, parseImageFormat } from '../../ingest/source/image-format.ts';
 import { checkTarget, restoreDisk } from '../../ingest/restore/restore.ts';
-import type { IsSecret } from '../../ingest/source/source.ts';
+import type { IsSecret } from '../../ingest/source/image-source.ts';
 import type {
   Damage,
   DamagedPoint,

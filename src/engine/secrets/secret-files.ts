@@ -1,4 +1,4 @@
-import type { IsSecret } from '../../ingest/source/source.ts';
+import type { IsSecret } from '../../ingest/source/image-source.ts';
 import type { RequestOf } from '../../operations/operations.ts';
 import { realPath } from '../../sys/files/real-path.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
@@ -28,7 +28,7 @@ export async function secretsAmong(more: readonly string[]): Promise<IsSecret> {
 
 /**
  * Of what a request names itself, before anything is begun. What its images name, and where links lead by the time
- * that they are opened, is seen there (ingest/source/source.ts). Rejects DENIED.
+ * that they are opened, is seen there (ingest/source/image-source.ts). Rejects DENIED.
  */
 export async function refuseSecretFiles(
   { disks, changed }: RequestOf<'backup/create'>,

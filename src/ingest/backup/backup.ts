@@ -1,11 +1,5 @@
-import type { BlockDevice } from '../../block/block-device.ts';
 import { SEGMENT_LENGTH } from '../../formats/store/packs/node.ts';
-import type {
-  PointDisk,
-  PointLink,
-  PointRecord,
-  SectorSize,
-} from '../../formats/store/catalog/point.ts';
+import type { PointDisk, PointLink, PointRecord } from '../../formats/store/catalog/point.ts';
 import { CatalogError } from '../../catalog/catalog-error.ts';
 import { olderState } from '../../catalog/older-state.ts';
 import { isPublished, readPoint } from '../../catalog/points.ts';
@@ -23,9 +17,11 @@ import {
   storeMachine,
   withMachineWriting,
 } from './store-machine.ts';
-import { type IsSecret, openSource } from '../source/source.ts';
+import { openSource } from '../source/open-source.ts';
+import type { Source } from '../source/source.ts';
 import { whileThereIsRoom } from './store-room.ts';
 import type { ImageFormat } from '../source/image-format.ts';
+import type { IsSecret } from '../source/image-source.ts';
 import { IngestError } from '../source/ingest-error.ts';
 
 export interface BackupDisk {
@@ -101,13 +97,9 @@ export async function backup(store: Store, options: BackupOptions): Promise<Poin
   );
 }
 
-/** A disk that is open for reading. */
-export interface NamedSource {
+/** A disk of the machine that is open for reading; lent. */
+export interface NamedSource extends Omit<Source, keyof AsyncDisposable> {
   readonly name: string;
-  /** For people. */
-  readonly where: string;
-  readonly device: BlockDevice;
-  readonly sectorSize?: SectorSize | undefined;
 }
 
 /** The backup itself, once all that it needs is open: everything is lent. */

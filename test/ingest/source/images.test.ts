@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { test } from 'tap';
 import type { ImageFormat } from '../../../src/ingest/source/image-format.ts';
-import { openSource } from '../../../src/ingest/source/source.ts';
+import { openSource } from '../../../src/ingest/source/open-source.ts';
 import { realWorld } from '../../../src/sys/world.ts';
 import { overwrite } from '../../support/images.ts';
 import { program, without } from '../../support/programs.ts';

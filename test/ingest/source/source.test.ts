@@ -3,7 +3,7 @@ import { mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
 import type { ImageFormat } from '../../../src/ingest/source/image-format.ts';
-import { openSource } from '../../../src/ingest/source/source.ts';
+import { openSource } from '../../../src/ingest/source/open-source.ts';
 import { secretsAmong } from '../../../src/engine/secrets/secret-files.ts';
 import { secretFiles } from '../../../src/daemon/keyring.ts';
 import { parseSettings } from '../../../src/daemon/settings.ts';

@@ -1,0 +1,18 @@
+import { isNbdUri } from '../../block/nbd-client/nbd-uri.ts';
+import type { World } from '../../sys/world.ts';
+import { type ImageOptions, imageSource } from './image-source.ts';
+import { IngestError } from './ingest-error.ts';
+import { nbdSource } from './nbd-source.ts';
+import type { Source } from './source.ts';
+
+/** `where`: a file, a block device, or an NBD URI. Rejects IngestError, SystemError, BlockError. */
+export async function openSource(
+  world: Pick<World, 'files' | 'clock'>,
+  where: string,
+  options: ImageOptions,
+): Promise<Source> {
+  if (!isNbdUri(where)) return imageSource(world, where, options);
+  const { format } = options;
+  if (format === undefined || format === 'raw') return nbdSource(where);
+  throw new IngestError('UNSUPPORTED', `${where}: what NBD serves is raw, not ${format}`);
+}
