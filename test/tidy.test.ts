@@ -127,3 +127,19 @@ function linesOf(file: string): string[] {
 function roomOf(file: string): string {
   return file.split('/')[1]!;
 }
+
+test('the compiler is not among what an installation needs', async () => {
+  // A schema library names it as a peer that may be there: from then on npm would install it for everybody.
+  const lock = JSON.parse(readFileSync('package-lock.json', 'utf8')) as {
+    readonly packages: Readonly<
+      Record<string, { readonly dev?: boolean; readonly peerDependencies?: object }>
+    >;
+  };
+  const installed = Object.entries(lock.packages).filter(([, { dev }]) => !dev);
+  deepEqual(
+    installed
+      .filter(([path, it]) => /typescript/.test(path + JSON.stringify(it.peerDependencies)))
+      .map(([path]) => path),
+    [],
+  );
+});

@@ -9,7 +9,6 @@ import { run, start } from '../sys/process/run.ts';
 import { realFileSystem } from '../sys/files/real-file-system.ts';
 import { SystemError } from '../sys/base/system-error.ts';
 import { commandWords } from './split-words.ts';
-import { findCommand } from './reference/commands.ts';
 import { main } from './run.ts';
 import { UsageError } from './base/command-errors.ts';
 
@@ -42,7 +41,7 @@ const LOCAL_OPTIONS = [
 export async function login({ asked, from }: LoginRequest): Promise<number> {
   try {
     const words = asked === undefined ? [] : commandWords(asked);
-    if (words.length === 0) return await main([findCommand(['console']) ? 'console' : '--help']);
+    if (words.length === 0) return await main(['console']);
     if (words.length === 1 && words[0] === 'shell') return await shell(from);
     if (words[0] !== 'holdfast') {
       throw new UsageError('only commands of Holdfast run here, such as: holdfast session list');

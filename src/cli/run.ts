@@ -1,18 +1,12 @@
-import { parseArgs } from 'node:util';
+import { join } from 'node:path/posix';
 import { printableLines } from '../lib/printable.ts';
-import type { House } from '../engine/base/engine.ts';
 import { EXIT_CODES } from '../operations/failure.ts';
 import { systemClock } from '../sys/base/clock.ts';
-import { COMMANDS, findCommand } from './reference/commands.ts';
-import { GENERAL_OPTIONS } from './base/general-options.ts';
-import type { Command, Context, Input } from './base/command.ts';
 import { Interrupted } from './base/interrupted.ts';
-import { commandHelp, overview } from './reference/help.ts';
+import { NOUNS } from './reference/nouns.ts';
 import { openOutput, type Output } from './base/output.ts';
 import { ServiceFailure } from '../client/service-failure.ts';
-import { noStoreNamed, openCalls } from './base/client.ts';
-import { givenService, requireHere } from './base/remote-options.ts';
-import { descriptorOnce, isSecretGiven, type SecretOptions, secretSource } from './base/secrets.ts';
+import { read } from './program.ts';
 import {
   CheckFailed,
   DamageFound,
@@ -20,6 +14,8 @@ import {
   JobFailed,
   UsageError,
 } from './base/command-errors.ts';
+
+const PACKAGE_LENGTH_MAX = 64 * 1024;
 
 /** Runs one command line and answers the exit code. */
 export async function main(words: readonly string[]): Promise<number> {
@@ -40,117 +36,25 @@ export async function main(words: readonly string[]): Promise<number> {
 }
 
 async function dispatch(words: readonly string[], output: Output): Promise<number> {
-  const found = findCommand(words);
-  if (!found) {
-    const isAsked = words.some((word) => word === '--help' || word === '-h' || word === 'help');
-    if (isAsked || words.length === 0) {
-      output.print(overview(COMMANDS));
-      return words.length === 0 ? EXIT_CODES.usage : 0;
-    }
-    if (words[0]!.startsWith('-')) {
-      throw new UsageError(`options stand behind the command: holdfast COMMAND ... ${words[0]}`);
-    }
-    throw new UsageError(`unknown command "${words.slice(0, 2).join(' ')}": see "holdfast --help"`);
-  }
-  const command = await found.load();
-  const { values, positionals } = parsed(command, words.slice(found.words.length));
-  if (values['help'] === true) {
-    output.print(commandHelp(found, command));
+  if (words[0] === '--version') {
+    output.print(await version());
     return 0;
   }
-  const [min, max] = command.takes;
-  if (positionals.length < min || positionals.length > max) {
-    throw new UsageError(`usage: holdfast ${found.words.join(' ')} ${command.usage}`);
-  }
+  const asked = await read(words, NOUNS, output.print);
+  if (!asked) return 0;
+  const { command, input } = asked;
   await command.prepare?.();
-  await runCommand(command, inputOf(positionals, values), output);
+  // Help needs nothing of what a command does.
+  const { runCommand } = await import('./run-command.ts');
+  await runCommand(command, input, output);
   return 0;
 }
 
-type Values = Readonly<Record<string, string | boolean | (string | boolean)[] | undefined>>;
-
-function parsed(
-  command: Command,
-  args: readonly string[],
-): { readonly values: Values; readonly positionals: readonly string[] } {
-  try {
-    return parseArgs({
-      args: [...args],
-      options: { ...GENERAL_OPTIONS, ...command.options },
-      allowPositionals: true,
-    });
-  } catch (cause) {
-    throw new UsageError((cause as Error).message, { cause });
-  }
-}
-
-function inputOf(args: readonly string[], values: Values): Input {
-  const text = (option: string): string | undefined => {
-    const value = values[option];
-    return typeof value === 'string' ? value : undefined;
-  };
-  return {
-    args,
-    has: (option) => values[option] !== undefined,
-    text,
-    texts: (option) => (values[option] as string[] | undefined) ?? [],
-    flag: (option) => values[option] === true,
-    required(option) {
-      const value = text(option);
-      if (value === undefined) throw new UsageError(`--${option} is missing`);
-      return value;
-    },
-  };
-}
-
-/** A connection that drops (SIGHUP) leaves nothing half done either. */
-const STOP_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
-
-async function runCommand(command: Command, input: Input, output: Output): Promise<void> {
-  const interrupt = new AbortController();
-  const onSignal = (signal: NodeJS.Signals): void =>
-    interrupt.abort(new Interrupted('interrupted', signal === 'SIGHUP'));
-  for (const signal of STOP_SIGNALS) process.once(signal, onSignal);
-  const storeDirectory = input.text('store') ?? process.env['HOLDFAST_STORE'];
-  const secretOptions: SecretOptions = {
-    passphraseFile: input.text('passphrase-file'),
-    passphraseFd: descriptorOnce(input.text('passphrase-fd')),
-    recoveryKeyFile: input.text('recovery-key-file'),
-    credentials: process.env['CREDENTIALS_DIRECTORY'],
-  };
-  let house: House | undefined;
-  const named = givenService(input, process.env['HOLDFAST_SOCKET']);
-  async function openOnce(): Promise<House> {
-    requireHere(named);
-    const directory = storeDirectory ?? (await calls.servedStore());
-    if (directory === undefined) throw await noStoreNamed();
-    const { openHouse } = await import('../engine/base/engine.ts');
-    return (house ??= await openHouse(directory));
-  }
-  const calls = openCalls({
-    named,
-    store: storeDirectory,
-    house: openOnce,
-    secrets: secretOptions,
-    report: output.report,
-    signal: interrupt.signal,
-  });
-  const context: Context = {
-    output,
-    storeDirectory,
-    signal: interrupt.signal,
-    secrets: secretSource(secretOptions),
-    hasSecret: isSecretGiven(secretOptions),
-    house: openOnce,
-    named,
-    ...calls,
-  };
-  try {
-    await command.run(input, context);
-  } finally {
-    await house?.[Symbol.asyncDispose]();
-    for (const signal of STOP_SIGNALS) process.off(signal, onSignal);
-  }
+async function version(): Promise<string> {
+  const { realFileSystem } = await import('../sys/files/real-file-system.ts');
+  const path = join(import.meta.dirname, '..', '..', 'package.json');
+  const bytes = await realFileSystem().readFile(path, PACKAGE_LENGTH_MAX);
+  return (JSON.parse(Buffer.from(bytes).toString('utf8')) as { version: string }).version;
 }
 
 async function failed(error: unknown, output: Output): Promise<number> {

@@ -1,5 +1,5 @@
 import { inUri } from '../sys/net/networks.ts';
-import type { NfsResult, ReadySession } from '../operations/results.ts';
+import type { NfsResult, ReadySession } from '../operations/session.ts';
 
 /** `serving` says how it ends. */
 export function readyText(

@@ -1,4 +1,4 @@
-import type { SentSecret } from '../operations/requests.ts';
+import type { SentSecret } from '../operations/secret.ts';
 
 /** A secret as it goes into a request: bytes as base64. */
 export function sentSecret(

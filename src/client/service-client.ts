@@ -1,8 +1,8 @@
-import { EVENTS_TYPE } from '../operations/openapi.ts';
+import { EVENTS_TYPE } from '../operations/events-type.ts';
 import type { FailureKind } from '../operations/failure.ts';
+import type { Notice, Progress, Report } from '../operations/events.ts';
 import type { OperationName, RequestOf, ResultOf } from '../operations/operations.ts';
-import type { SentSecret } from '../operations/requests.ts';
-import type { Notice, Progress, Report } from '../operations/results.ts';
+import type { SentSecret } from '../operations/secret.ts';
 import { postForLines } from '../sys/net/http-client.ts';
 import { type HttpServerPlace, placeName } from '../sys/net/http-place.ts';
 import { SystemError } from '../sys/base/system-error.ts';

@@ -1,6 +1,6 @@
 import { bareDesk } from '../engine/operations/bare-context.ts';
 import { openFilesDesk } from '../engine/files/files-work.ts';
-import { isFilesOperation } from '../operations/files-operations.ts';
+import { isFilesOperation } from '../operations/operations.ts';
 import { realWorld } from '../sys/world.ts';
 import { exitCodeOf } from './exit-code.ts';
 import { lineLog } from './log.ts';

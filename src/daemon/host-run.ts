@@ -1,7 +1,7 @@
 import { bareDesk } from '../engine/operations/bare-context.ts';
 import { hostWork, revertNetwork } from '../engine/host/host-work.ts';
 import { EXIT_CODES } from '../operations/failure.ts';
-import { isHostOperation } from '../operations/host-operations.ts';
+import { isHostOperation } from '../operations/operations.ts';
 import { realWorld } from '../sys/world.ts';
 import { exitCodeOf } from './exit-code.ts';
 import { lineLog } from './log.ts';

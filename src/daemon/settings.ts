@@ -3,9 +3,10 @@ import { parseCommentedJson } from '../formats/commented-json.ts';
 import {
   integer,
   list,
-  type Of,
   object,
+  type Of,
   optional,
+  parse,
   record,
   SchemaError,
   text,
@@ -116,7 +117,7 @@ export const SETTINGS_FILE = '/etc/holdfast/holdfastd.json';
 
 /** What the file says, if it is there. */
 export async function settingsIn(files: FileSystem, file: string): Promise<Settings> {
-  return (await files.stat(file)) ? readSettings(files, file) : SETTINGS.parse({}, []);
+  return (await files.stat(file)) ? readSettings(files, file) : parse(SETTINGS, {});
 }
 
 /** Rejects FAILED, with the file and the line. */
@@ -129,7 +130,7 @@ export function parseSettings(file: string, source: string): Settings {
   try {
     const { value, lineOf } = parseCommentedJson(source);
     try {
-      return sensible(SETTINGS.parse(value, []));
+      return sensible(parse(SETTINGS, value));
     } catch (cause) {
       if (!(cause instanceof SchemaError)) throw cause;
       throw new SystemError('FAILED', `${file}: line ${lineOf(cause.at)}: ${cause.message}`, {

@@ -1,33 +1,58 @@
-/*
- * What a JSON value from outside may be: checked once at the door, trusted inside. The same description
- * gives the JSON Schema that others read, so that the two cannot differ. What was found is named by its
- * kind only: it may be a secret.
- */
-export interface Schema<T> {
-  /** The value as a T; throws SchemaError. */
-  parse(value: unknown, at: Path): T;
-  readonly json: JsonSchema;
-  /** Whether an object may go without it. */
-  readonly optional: boolean;
-}
+import * as v from 'valibot';
 
-export type Of<S> = S extends Schema<infer T> ? T : never;
+/*
+ * What a JSON value from outside may be: checked once where it enters, trusted inside. Our own words over valibot,
+ * and no other room imports it: its own messages quote what they found, which may be a secret. Ours name a value by its
+ * kind only. A schema is a plain object: help, completion, forms and JSON Schema are read out of it (`fieldsOf`).
+ */
+export type Schema<T> = v.GenericSchema<unknown, T>;
+
+export type Of<S> = S extends v.GenericSchema<unknown, infer T> ? T : never;
+
+export type JsonObject = Readonly<Record<string, unknown>>;
 
 export type Path = readonly (string | number)[];
-
-export type JsonSchema = Readonly<Record<string, unknown>>;
 
 export class SchemaError extends Error {
   override readonly name = 'SchemaError';
   readonly at: Path;
-  constructor(at: Path, message: string) {
-    super(at.length > 0 ? `${at.join('.')}: ${message}` : message);
+  /** The message without the place. */
+  readonly reason: string;
+  constructor(at: Path, reason: string) {
+    super(at.length > 0 ? `${at.join('.')}: ${reason}` : reason);
     this.at = at;
+    this.reason = reason;
   }
 }
 
-function required<T>(json: JsonSchema, parse: Schema<T>['parse']): Schema<T> {
-  return { json, parse, optional: false };
+/**
+ * The value as a T; throws SchemaError. No error of valibot leaves this function: each holds the value that was
+ * refused, and a cause is shown where an error is logged.
+ */
+export function parse<T>(schema: Schema<T>, value: unknown, at: Path = []): T {
+  const { success, output, issues } = v.safeParse(schema, value, { abortEarly: true });
+  if (success) return output;
+  const [{ message, path = [] }] = issues;
+  throw new SchemaError([...at, ...path.map(({ key }) => key as string | number)], message);
+}
+
+type Message = (issue: v.BaseIssue<unknown>) => string;
+
+/** What there is instead is named by its kind only. */
+function expected(what: string): Message {
+  return ({ input }) => (input === undefined ? 'is missing' : `${what}, not ${kindOf(input)}`);
+}
+
+function kindOf(value: unknown): string {
+  if (value === null) return 'null';
+  if (Array.isArray(value)) return 'a list';
+  if (typeof value === 'object') return 'an object';
+  if (typeof value === 'string') return 'a text';
+  return typeof value === 'boolean' ? 'true or false' : `a ${typeof value}`;
+}
+
+function lengthIn(what: string): Message {
+  return ({ input }) => `${what}, not ${(input as string | readonly unknown[]).length}`;
 }
 
 /** `max` counts UTF-16 units. */
@@ -43,116 +68,120 @@ export function text({
   /** What the pattern means, for people. */
   readonly words?: string;
 }): Schema<string> {
-  const json = {
-    ...{ type: 'string', minLength: min, maxLength: max },
-    ...(pattern && { pattern: pattern.source }),
-  };
-  return required(json, (value, at) => {
-    if (typeof value !== 'string') throw new SchemaError(at, `a text, not ${kindOf(value)}`);
-    if (value.length < min || value.length > max) {
-      throw new SchemaError(at, `a text of ${min} to ${max} characters, not ${value.length}`);
-    }
-    if (pattern && !pattern.test(value)) {
-      throw new SchemaError(at, `not ${words ?? `what ${pattern.source} allows`}`);
-    }
-    return value;
-  });
+  const length = lengthIn(`a text of ${min} to ${max} characters`);
+  const [base, least, most] = [
+    v.string(expected('a text')),
+    v.minLength<string, number, Message>(min, length),
+    v.maxLength<string, number, Message>(max, length),
+  ];
+  if (!pattern) return v.pipe(base, least, most);
+  const allowed = `not ${words ?? `what ${pattern.source} allows`}`;
+  return v.pipe(base, least, most, v.regex(pattern, allowed));
 }
 
 export function integer(minimum: number, maximum: number): Schema<number> {
-  return required({ type: 'integer', minimum, maximum }, (value, at) => {
-    if (typeof value !== 'number' || !Number.isSafeInteger(value)) {
-      throw new SchemaError(at, `a whole number, not ${kindOf(value)}`);
-    }
-    if (value < minimum || value > maximum) {
-      throw new SchemaError(at, `a number from ${minimum} to ${maximum}, not ${value}`);
-    }
-    return value;
-  });
+  const range = `a number from ${minimum} to ${maximum}`;
+  const whole = expected('a whole number');
+  return v.pipe(
+    v.number(whole),
+    v.safeInteger(whole),
+    v.minValue(minimum, range),
+    v.maxValue(maximum, range),
+  );
 }
 
 export function flag(): Schema<boolean> {
-  return required({ type: 'boolean' }, (value, at) => {
-    if (typeof value === 'boolean') return value;
-    throw new SchemaError(at, `true or false, not ${kindOf(value)}`);
-  });
+  return v.boolean(expected('true or false'));
 }
 
 export function oneOf<const T extends string>(...values: readonly T[]): Schema<T> {
-  return required({ type: 'string', enum: values }, (value, at) => {
-    const found = values.find((it) => it === value);
-    if (found !== undefined) return found;
-    throw new SchemaError(at, `one of ${values.join(', ')}`);
-  });
+  return v.picklist(values, ({ input }) =>
+    input === undefined ? 'is missing' : `one of ${values.join(', ')}`,
+  );
 }
 
 export function list<T>(items: Schema<T>, maxItems: number, minItems = 0): Schema<readonly T[]> {
-  const json = { type: 'array', items: items.json, minItems, maxItems };
-  return required(json, (value, at) => {
-    if (!Array.isArray(value)) throw new SchemaError(at, `a list, not ${kindOf(value)}`);
-    if (value.length < minItems || value.length > maxItems) {
-      throw new SchemaError(at, `a list of ${minItems} to ${maxItems}, not ${value.length}`);
-    }
-    return value.map((item, index) => items.parse(item, [...at, index]));
-  });
+  const length = lengthIn(`a list of ${minItems} to ${maxItems}`);
+  return v.pipe(
+    v.array(items, expected('a list')),
+    v.minLength<T[], number, Message>(minItems, length),
+    v.maxLength<T[], number, Message>(maxItems, length),
+  );
 }
 
-/** An object whose names are free. */
+type Run = v.GenericSchema['~run'];
+
+const isObject = expected('an object');
+
+/** valibot takes a list for an object wherever no field is required. */
+function objectsOnly<S extends v.GenericSchema>(schema: S, run: Run = schema['~run'].bind(schema)) {
+  const checked: Run = (dataset, config) => {
+    const { value } = dataset;
+    if (typeof value === 'object' && value !== null && !Array.isArray(value))
+      return run(dataset, config);
+    v._addIssue(schema as never, 'type', dataset, config, { message: isObject });
+    return dataset as never;
+  };
+  return { ...schema, '~run': checked } as S;
+}
+
+/** An object whose names are free, `__proto__` too: valibot leaves that out without a word. */
 export function record<T>(
   values: Schema<T>,
   maxProperties: number,
 ): Schema<Readonly<Record<string, T>>> {
-  const json = { type: 'object', additionalProperties: values.json, maxProperties };
-  return required(json, (value, at) => {
-    const entries = Object.entries(objectOf(value, at));
-    if (entries.length > maxProperties) {
-      throw new SchemaError(at, `at most ${maxProperties} fields, not ${entries.length}`);
+  const schema = v.record(v.string(), values);
+  const run: Run = (dataset, config) => {
+    const given = dataset.value as JsonObject;
+    const names = Object.keys(given);
+    if (names.length > maxProperties) {
+      const message = `at most ${maxProperties} fields, not ${names.length}`;
+      v._addIssue(schema as never, 'type', dataset, config, { message });
+      return dataset as never;
     }
-    return Object.fromEntries(
-      entries.map(([name, it]) => [name, values.parse(it, [...at, name])] as const),
-    );
-  });
-}
-
-/** Any object, of at most `max` characters as JSON: for whoever knows more about it to check. */
-export function anyObject(max: number): Schema<JsonObject> {
-  return required({ type: 'object' }, (value, at) => {
-    const found = objectOf(value, at);
-    if (JSON.stringify(found).length > max) throw new SchemaError(at, 'an object that is shorter');
-    return found;
-  });
-}
-
-export type JsonObject = Readonly<Record<string, unknown>>;
-
-type Fields = Readonly<Record<string, Schema<unknown>>>;
-
-/** An object of exactly these fields. */
-export function object<const F extends Fields>(
-  fields: F,
-): Schema<{ readonly [K in keyof F]: Of<F[K]> }> {
-  const names = Object.keys(fields);
-  const json = {
-    type: 'object',
-    properties: Object.fromEntries(names.map((name) => [name, fields[name]!.json])),
-    required: names.filter((name) => !fields[name]!.optional),
-    additionalProperties: false,
+    const found: (readonly [string, unknown])[] = [];
+    for (const key of names) {
+      const { issues, value } = values['~run']({ value: given[key] }, config);
+      if (issues) return { typed: false, value, issues: [within(issues[0], key, given)] };
+      found.push([key, value]);
+    }
+    return { typed: true, value: Object.fromEntries(found) };
   };
-  return required(json, (value, at) => {
-    const given = objectOf(value, at);
-    const unknown = Object.keys(given).find((name) => !Object.hasOwn(fields, name));
-    if (unknown !== undefined) {
-      const known = names.length > 0 ? `one of ${names.join(', ')}` : 'nothing';
-      throw new SchemaError([...at, unknown], `there is no such field, but ${known}`);
-    }
-    const found = names.map((name) => {
-      const path = [...at, name];
-      const it = Object.hasOwn(given, name) ? given[name] : undefined;
-      if (it === undefined && !fields[name]!.optional) throw new SchemaError(path, 'is missing');
-      return [name, fields[name]!.parse(it, path)] as const;
-    });
-    return Object.fromEntries(found) as { readonly [K in keyof F]: Of<F[K]> };
-  });
+  return objectsOnly(schema, run) as Schema<Readonly<Record<string, T>>>;
+}
+
+function within(issue: v.BaseIssue<unknown>, key: string, input: JsonObject) {
+  const item = { type: 'object', origin: 'value', input, key, value: input[key] } as const;
+  return { ...issue, path: [item, ...(issue.path ?? [])] } as v.BaseIssue<unknown>;
+}
+
+/** Any object, of at most `max` characters as JSON: what it has to be is checked elsewhere. */
+export function anyObject(max: number): Schema<JsonObject> {
+  const schema = v.looseObject({});
+  const isShort = (value: JsonObject): boolean => JSON.stringify(value).length <= max;
+  const any = objectsOnly(schema, (dataset) => ({ ...dataset, typed: true }) as never);
+  return v.pipe(any, v.check(isShort, 'an object that is shorter'));
+}
+
+export type Fields = Readonly<Record<string, Schema<unknown>>>;
+
+export type ObjectOf<F extends Fields> = { readonly [K in keyof F]: Of<F[K]> };
+
+/** An object of exactly these fields: one that is left out is there, and undefined, as its type says. */
+export function object<const F extends Fields>(fields: F): Schema<ObjectOf<F>> {
+  const names = Object.keys(fields);
+  const known = names.length > 0 ? `one of ${names.join(', ')}` : 'nothing';
+  const schema = v.strictObject(fields as v.ObjectEntries, (issue) =>
+    issue.expected === 'never' ? `there is no such field, but ${known}` : isObject(issue),
+  );
+  const run: Run = (dataset, config) => {
+    const found = schema['~run'](dataset, config);
+    if (!found.typed) return found;
+    const value: Record<string, unknown> = found.value;
+    for (const name of names) if (!Object.hasOwn(value, name)) value[name] = undefined;
+    return found;
+  };
+  return objectsOnly(schema, run) as never;
 }
 
 /** Objects that are told apart by the text in `tag`. */
@@ -161,60 +190,108 @@ export function variants<const F extends Readonly<Record<string, Fields>>, const
   kinds: F,
 ): Schema<
   {
-    [K in keyof F & string]: { readonly [P in T]: K } & {
-      readonly [N in keyof F[K]]: Of<F[K][N]>;
-    };
+    [K in keyof F & string]: { readonly [P in T]: K } & ObjectOf<F[K]>;
   }[keyof F & string]
 > {
-  const schemas = new Map(
-    Object.entries(kinds).map(([kind, fields]) => [
-      kind,
-      object({ [tag]: oneOf(kind), ...fields }),
-    ]),
+  const names = Object.keys(kinds);
+  const options = names.map((kind) =>
+    object({ [tag]: field(oneOf(kind), 'which of them it is'), ...kinds[kind] }),
   );
-  const json = { oneOf: [...schemas.values()].map((schema) => schema.json) };
-  return required(json, (value, at) => {
-    const kind = objectOf(value, at)[tag];
-    const schema = typeof kind === 'string' ? schemas.get(kind) : undefined;
-    if (!schema) throw new SchemaError([...at, tag], `one of ${[...schemas.keys()].join(', ')}`);
-    return schema.parse(value, at) as never;
-  });
+  const schema = v.variant(tag, options as never, (issue: v.BaseIssue<unknown>) =>
+    issue.path ? `one of ${names.join(', ')}` : isObject(issue),
+  );
+  return objectsOnly(schema) as never;
 }
 
 export function optional<T>(schema: Schema<T>): Schema<T | undefined> {
-  const { json } = schema;
-  return {
-    json,
-    optional: true,
-    parse: (value, at) => (value === undefined ? undefined : schema.parse(value, at)),
-  };
+  return v.optional(schema);
 }
 
 export function withDefault<T>(schema: Schema<T>, value: T): Schema<T> {
-  return {
-    json: { ...schema.json, default: value },
-    optional: true,
-    parse: (given, at) => (given === undefined ? value : schema.parse(given, at)),
-  };
+  return v.optional(schema, value as never) as Schema<T>;
 }
 
 export function nullable<T>(schema: Schema<T>): Schema<T | null> {
-  return required({ anyOf: [schema.json, { type: 'null' }] }, (value, at) =>
-    value === null ? null : schema.parse(value, at),
+  return v.nullable(schema);
+}
+
+/** For clients: what a field is beside what it may hold. */
+export interface Hints {
+  /** What stands for the value in help: `DAYS`. */
+  readonly placeholder?: string;
+  /** Values that completion offers; others are allowed. */
+  readonly suggests?: readonly string[];
+  /** Names of this kind are offered by completion. */
+  readonly names?: NameKind;
+  /** The value names a file, a device or a socket of the service's machine: always, or unless it matches. */
+  readonly hostFile?: true | RegExp;
+}
+
+export type NameKind =
+  | 'disks'
+  | 'jobs'
+  | 'machines'
+  | 'points'
+  | 'schedules'
+  | 'sessions'
+  | 'sets'
+  | 'tokens';
+
+/** Outermost, around `optional` and defaults: a description inside of these is not found. */
+export function field<T>(schema: Schema<T>, description: string, hints?: Hints): Schema<T> {
+  return hints
+    ? v.pipe(schema, v.description(description), v.metadata({ [HINTS]: hints }))
+    : v.pipe(schema, v.description(description));
+}
+
+/** Where hints lie in what valibot knows of a schema. */
+export const HINTS = 'holdfast';
+
+export function hintsOf(schema: Schema<unknown>): Hints {
+  return hintsIn(v.getMetadata(schema));
+}
+
+export function hintsIn(metadata: JsonObject): Hints {
+  return metadata[HINTS] ?? {};
+}
+
+/** What a schema is made of; each only where there is one of the kind. */
+export interface Parts {
+  readonly type: string;
+  /** Of `optional`, `withDefault` and `nullable`. */
+  readonly wrapped?: Schema<unknown>;
+  /** Of an object, in their order. */
+  readonly entries?: Fields;
+  /** Of a list. */
+  readonly item?: Schema<unknown>;
+  /** Of a record. */
+  readonly value?: Schema<unknown>;
+  /** Of variants. */
+  readonly options?: readonly Schema<unknown>[];
+  /** Of one of several texts. */
+  readonly choices?: readonly string[];
+  /** Of a number that has narrow limits. */
+  readonly range?: readonly [number, number];
+  readonly default?: unknown;
+}
+
+/** valibot's schemas are plain objects. */
+export function parts(schema: Schema<unknown>): Parts {
+  const { options, pipe, ...known } = schema as unknown as Inside;
+  if (known.type === 'picklist') return { ...known, choices: options as readonly string[] };
+  if (known.type === 'variant') return { ...known, options: options as Parts['options'] & object };
+  const [min, max] = ['min_value', 'max_value'].map(
+    (type) => pipe?.find((it) => it.type === type)?.requirement,
   );
+  const isNarrow = min !== undefined && max !== undefined && max < Number.MAX_SAFE_INTEGER;
+  return isNarrow ? { ...known, range: [min, max] } : known;
 }
 
-function objectOf(value: unknown, at: Path): Readonly<Record<string, unknown>> {
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
-    return value as Readonly<Record<string, unknown>>;
-  }
-  throw new SchemaError(at, `an object, not ${kindOf(value)}`);
+interface Inside extends Omit<Parts, 'options'> {
+  readonly options?: readonly unknown[];
+  readonly pipe?: readonly { readonly type: string; readonly requirement?: number }[];
 }
 
-function kindOf(value: unknown): string {
-  if (value === null) return 'null';
-  if (Array.isArray(value)) return 'a list';
-  if (typeof value === 'object') return 'an object';
-  if (typeof value === 'string') return 'a text';
-  return typeof value === 'boolean' ? 'true or false' : `a ${typeof value}`;
+export function descriptionOf(schema: Schema<unknown>): string {
+  return v.getDescription(schema) ?? '';
 }

@@ -1,11 +1,12 @@
-import type { JsonSchema } from '../lib/schema.ts';
+import { jsonSchemaOf } from '../lib/json-schema.ts';
+import type { JsonObject } from '../lib/schema.ts';
+import { EVENTS_TYPE } from './events-type.ts';
 import { EXIT_CODES } from './failure.ts';
 import type { Operation } from './operation.ts';
 import { OPERATIONS } from './operations.ts';
-import { givenSecret } from './requests.ts';
+import { givenSecret } from './secret.ts';
 
 const JSON_TYPE = 'application/json';
-export const EVENTS_TYPE = 'application/x-ndjson';
 
 /** The description of the protocol for other people's tools: OpenAPI 3.1, made of the table that the door goes by. */
 export function openApi(version: string): object {
@@ -28,12 +29,12 @@ export function openApi(version: string): object {
     security: [{ token: [] }, {}],
     components: {
       securitySchemes: { token: { type: 'http', scheme: 'bearer' } },
-      schemas: { Secret: givenSecret.json, Error: ERROR },
+      schemas: { Secret: jsonSchemaOf(givenSecret, 'input'), Error: ERROR },
     },
   };
 }
 
-const ERROR: JsonSchema = {
+const ERROR: JsonObject = {
   type: 'object',
   properties: {
     event: { const: 'error' },
@@ -44,15 +45,21 @@ const ERROR: JsonSchema = {
   required: ['event', 'kind', 'message'],
 };
 
-function described(name: string, { summary, access, secrets, request, result }: Operation) {
-  const content = (schema: JsonSchema) => ({ content: { [JSON_TYPE]: { schema } } });
+function described(
+  name: string,
+  { summary, description, access, key, request, result }: Operation,
+): JsonObject {
+  const content = (schema: JsonObject) => ({ content: { [JSON_TYPE]: { schema } } });
+  const asked = jsonSchemaOf(request, 'input');
+  const allowed = access === 'view' ? 'Only looks.' : 'Not for the group holdfast-view.';
   return {
     operationId: name,
+    tags: [name.split('/')[0]],
     summary,
-    description: access === 'view' ? 'Only looks.' : 'Not for the group holdfast-view.',
-    requestBody: content(secrets ? withSecret(request.json) : request.json),
+    description: [description, allowed].filter(Boolean).join(' '),
+    requestBody: content(key === undefined ? asked : withSecret(asked)),
     responses: {
-      200: { description: 'done', ...content(result.json) },
+      200: { description: 'done', ...content(jsonSchemaOf(result, 'output')) },
       default: {
         description: 'failed',
         ...content({ $ref: '#/components/schemas/Error' }),
@@ -61,7 +68,9 @@ function described(name: string, { summary, access, secrets, request, result }: 
   };
 }
 
-function withSecret(json: JsonSchema): JsonSchema {
+/** Where a request is one of several objects, to each of them. */
+function withSecret({ oneOf, ...json }: JsonObject): JsonObject {
+  if (Array.isArray(oneOf)) return { ...json, oneOf: oneOf.map(withSecret) };
   const properties = json['properties'] as object;
   return {
     ...json,

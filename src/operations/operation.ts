@@ -1,30 +1,88 @@
-import type { Schema } from '../lib/schema.ts';
+import type { Fields, Schema } from '../lib/schema.ts';
 
-/** One row of the protocol's table. */
-export interface Operation {
-  readonly summary: string;
-  /** Whether it only looks. */
+/** Which process carries an operation out. */
+export type Runs = 'service' | 'worker' | 'hostd' | 'filesd';
+
+/**
+ * One thing that can be asked of Holdfast, declared once: validation, permission, the OpenAPI description, commands,
+ * help, completion and the manual page are derived from it.
+ */
+export interface Operation<
+  N extends string = string,
+  W extends Runs = Runs,
+  Q = unknown,
+  R = unknown,
+> extends Facts<W> {
+  /** `session/list` is `POST /v1/session/list`. */
+  readonly name: N;
+  /** Whether it changes something. */
   readonly access: 'view' | 'change';
-  /** Whether a passphrase or recovery key may come with it, as `secret`. */
-  readonly secrets: boolean;
+  readonly request: Schema<Q>;
+  readonly result: Schema<R>;
+}
+
+interface Facts<W extends Runs> {
+  /** An imperative, without a full stop. */
+  readonly summary: string;
+  /** Sentences that a person should know before. */
+  readonly description?: string;
+  readonly runs: W;
+  /**
+   * A passphrase or recovery key may come with it, as `secret`. `opens`: it opens a set, and is asked for where it is
+   * needed; `given`: the same, but without one it is done as far as it goes; `new`: it becomes a passphrase.
+   */
+  readonly key?: 'opens' | 'given' | 'new';
+  /** It changes something, and is allowed all the same while the lockdown is on. */
+  readonly lockdown?: 'allowed';
+  /** Not for requests from other hosts, for the reason that is given. */
+  readonly remote?: { readonly denied: string };
   /** Fields of the request that are secrets: the audit log does not have them. */
-  readonly hidden: readonly string[];
-  readonly request: Schema<unknown>;
-  readonly result: Schema<unknown>;
+  readonly hidden?: readonly string[];
+  /** It can be a job of this kind, with these fields besides. */
+  readonly job?: { readonly kind: string; readonly also?: Fields };
+  /** Undefined: no command is derived from it. */
+  readonly cli?: CliSpec;
 }
 
-export function looks<Q, R>(summary: string, request: Schema<Q>, result: Schema<R>) {
-  return { summary, access: 'view', secrets: false, hidden: [], request, result } as const;
+/** How a command differs from "each field is an option of its name". */
+export interface CliSpec {
+  /** Fields that are arguments, in their order; the last one may be a list. */
+  readonly args?: readonly string[];
+  readonly options?: Readonly<Record<string, OptionSpec>>;
+  /** Sentences about the command, not about the operation. */
+  readonly notes?: string;
+  /** What follows the program's name. */
+  readonly examples: readonly [string, ...string[]];
 }
 
-export function changes<Q, R>(summary: string, request: Schema<Q>, result: Schema<R>) {
-  return { summary, access: 'change', secrets: false, hidden: [], request, result } as const;
+export interface OptionSpec {
+  /** Without dashes; default: the field's name. */
+  readonly name?: string;
+  /** How a person writes the value: `4h`; `vda=/images/vm.qcow2`. */
+  readonly form?: 'duration' | 'name=where';
+  /** The fields of the object are options of their own, with this before their names. */
+  readonly spread?: string;
+  /** The command line does not have it. */
+  readonly hidden?: true;
 }
 
-export function hiding<O extends Operation>(operation: O, ...hidden: readonly string[]) {
-  return { ...operation, hidden };
+type Spec<W extends Runs, Q, R> = Facts<W> & {
+  readonly request: Schema<Q>;
+  readonly result: Schema<R>;
+};
+
+/** What only looks. */
+export function query<const N extends string, const W extends Runs, Q, R>(
+  name: N,
+  spec: Spec<W, Q, R>,
+): Operation<N, W, Q, R> & { readonly access: 'view' } {
+  return { name, access: 'view', ...spec };
 }
 
-export function withKey<O extends Operation>(operation: O) {
-  return { ...operation, secrets: true };
+/** What changes something. */
+export function mutation<const N extends string, const W extends Runs, Q, R>(
+  name: N,
+  spec: Spec<W, Q, R>,
+): Operation<N, W, Q, R> & { readonly access: 'change' } {
+  return { name, access: 'change', ...spec };
 }

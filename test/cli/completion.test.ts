@@ -6,9 +6,11 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
 import { test } from 'tap';
-import { COMMANDS } from '../../src/cli/reference/commands.ts';
 import { completionOf } from '../../src/cli/reference/completion.ts';
-import { GENERAL_OPTIONS } from '../../src/cli/base/general-options.ts';
+import { commandHelp } from '../../src/cli/reference/help.ts';
+import { allCommands } from '../../src/cli/base/noun.ts';
+import { NOUNS } from '../../src/cli/reference/nouns.ts';
+import { GENERAL } from '../../src/cli/base/rows.ts';
 import { expectDone, runCli } from '../support/cli.ts';
 import { makeRawDisk } from '../support/images.ts';
 import { without } from '../support/programs.ts';
@@ -47,12 +49,11 @@ function offered(line: string, socket = join(root, 'nobody.sock')): readonly str
 
 test('every command and every option of each completes, for they are asked of the program', async () => {
   const first = offered('holdfast ');
-  for (const { words } of COMMANDS) {
-    ok(first.includes(words[0]!), words[0]);
-    const all = await completionOf([...words, '-'], COMMANDS);
-    const { options } = await COMMANDS.find((it) => it.words === words)!.load();
-    const names = [...Object.keys(GENERAL_OPTIONS), ...Object.keys(options)];
-    deepEqual([...all.words].sort(), names.map((it) => `--${it}`).sort(), words.join(' '));
+  for (const [words, { options }] of await allCommands(NOUNS)) {
+    ok(first.includes(words.split(' ')[0]!), words);
+    const all = await completionOf([...words.split(' '), '-'], NOUNS);
+    const names = ['help', ...[...GENERAL, ...options].map(({ name }) => name)];
+    deepEqual(all.words.map(([word]) => word).sort(), names.map((it) => `--${it}`).sort(), words);
   }
   deepEqual(offered('holdfast job c'), ['cancel']);
   deepEqual(offered('holdfast backup create x --mach'), ['--machine']);
@@ -120,9 +121,9 @@ test('the manual page is without a fault, and has every command with its help', 
   });
   deepEqual([checked.status, checked.stderr], [0, '']);
   const text = stripVTControlCharacters(checked.stdout).replaceAll(/.[\b]/g, '');
-  for (const { words, load } of COMMANDS) {
-    ok(text.includes(`holdfast ${words.join(' ')}`), words.join(' '));
-    for (const line of (await load()).details) ok(text.includes(line.trim()), line);
+  for (const [words, command] of await allCommands(NOUNS)) {
+    const lines = commandHelp(words, command).split('\n').slice(0, -2);
+    for (const line of lines) ok(text.includes(line.trim()), `${words}: ${line}`);
   }
   match(text, /EXIT STATUS.*130 +interrupted/s);
   const name = execFileSync('lexgrog', [page], { encoding: 'utf8' });

@@ -1,12 +1,9 @@
+import type { AlarmSummary } from '../../src/operations/alarm.ts';
+import type { OpenFilesSummary } from '../../src/operations/files.ts';
+import type { ScheduleSummary } from '../../src/operations/job.ts';
+import type { ResultOf } from '../../src/operations/operations.ts';
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { test } from 'tap';
-import type { FilesResultOf } from '../../src/operations/files-operations.ts';
-import type { ResultOf } from '../../src/operations/operations.ts';
-import type {
-  AlarmSummary,
-  OpenFilesSummary,
-  ScheduleSummary,
-} from '../../src/operations/results.ts';
 import {
   answerPage,
   type Driven,
@@ -135,7 +132,7 @@ test('files of one recovery point are not closed in the place of those of anothe
   equal(closed().length, 1);
 });
 
-type Entry = FilesResultOf<'files/browse'>['entries'][number];
+type Entry = ResultOf<'files/browse'>['entries'][number];
 
 const directory = (path: string): Entry => ({
   ...{ path, kind: 'directory', size: 4096, mode: 0o755, uid: 0, gid: 0, modified: TIME },
@@ -231,7 +228,7 @@ test('what was begun on a screen that was left does not leave another one', asyn
   driven.type('2');
   answerPage(driven, 3);
   driven.type('f5');
-  const ready: FilesResultOf<'files/open'> = { ...opened('a'), disks: [] };
+  const ready: ResultOf<'files/open'> = { ...opened('a'), disks: [] };
   driven.answer('files/open', ready);
   match(driven.rows()[0]!, /Jobs\]/);
   driven.type('2f');

@@ -39,18 +39,10 @@ test('a block that no test types says why, and the tests that it names are there
 
 test('commands that no test types are commands with these options', async () => {
   const marked = shell.filter(({ mark }) => mark?.startsWith('not run: ') === true);
-  const lines = [
-    ...marked.flatMap((block) =>
-      commandsOf(block).map((text) => ({ place: placeOf(block), text })),
-    ),
-    // In the middle of a sentence.
-    ...PAGES.flatMap((page) =>
-      [...readFileSync(page, 'utf8').matchAll(/`(holdfast [^`\n]+)`/g)].map(([, text]) => ({
-        place: page,
-        text: text!,
-      })),
-    ),
-  ];
+  const lines = marked.flatMap((block) =>
+    commandsOf(block).map((text) => ({ place: placeOf(block), text })),
+  );
+  const { stdout: general } = await runCli(['help', 'options']);
   const helps = new Map<string, Promise<string>>();
   const helpOf = async (words: string): Promise<string> => {
     const { code, stdout, stderr } = await runCli([...words.split(' '), '--help']);
@@ -62,7 +54,7 @@ test('commands that no test types are commands with these options', async () => 
     if (words === undefined) continue;
     const key = words.trim();
     if (!helps.has(key)) helps.set(key, helpOf(key));
-    const help = await helps.get(key)!;
+    const help = (await helps.get(key)!) + general;
     for (const [option] of rest!.replace(/'[^']*'/g, '').matchAll(/--[a-z][a-z-]*/g)) {
       ok(help.includes(option), `${place}: ${key} has no option ${option}`);
     }

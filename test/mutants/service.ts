@@ -225,4 +225,32 @@ export const service: readonly Mutant[] = [
     to: 'const waitMs = Math.min(0, counted(address));',
     tests: ['test/engine/secrets/tokens.test.ts'],
   },
+  {
+    name: 'schemas: a list is taken for an object',
+    file: 'src/lib/schema.ts',
+    text: 'value !== null && !Array.isArray(value))',
+    to: 'value !== null)',
+    tests: ['test/lib/schema.test.ts'],
+  },
+  {
+    name: 'schemas: a refusal says what it refuses',
+    file: 'src/lib/schema.ts',
+    text: "input === undefined ? 'is missing' : `${what}, not ${kindOf(input)}`",
+    to: '`${what}, not ${JSON.stringify(input)}`',
+    tests: ['test/lib/schema.test.ts'],
+  },
+  {
+    name: 'command line: an unknown option is repeated with its value',
+    file: 'src/cli/program.ts',
+    text: 'text.replace(/^unknown option',
+    to: 'text.replace(/^never',
+    tests: ['test/cli/reference/help.test.ts'],
+  },
+  {
+    name: 'command line: paths are left as they are given',
+    file: 'src/cli/options/operation-command.ts',
+    text: 'return isFile ? path(value) : value;',
+    to: 'return value;',
+    tests: ['test/cli/requests.test.ts'],
+  },
 ];

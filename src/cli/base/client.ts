@@ -1,8 +1,9 @@
 import { resolve } from 'node:path/posix';
 import { bareDesk } from '../../engine/operations/bare-context.ts';
 import type { GivenSecret, House } from '../../engine/base/engine.ts';
+import type { Report } from '../../operations/events.ts';
+import type { Operation } from '../../operations/operation.ts';
 import type { OperationName, RequestOf, ResultOf } from '../../operations/operations.ts';
-import type { Report } from '../../operations/results.ts';
 import { realFileSystem } from '../../sys/files/real-file-system.ts';
 import { type HttpServerPlace, placeName } from '../../sys/net/http-place.ts';
 import { isSuperuser } from '../../sys/process/run.ts';
@@ -89,12 +90,10 @@ export function openCalls(settings: CallSettings): Calls {
     { ask, signal }: Asked,
   ): Promise<ResultOf<N>> {
     const { askService } = await import('../../client/service-client.ts');
-    const { OPERATIONS } = await import('../../operations/operations.ts');
-    const takes = OPERATIONS[name].secrets;
     const given: GivenSecret | undefined =
       ask === 'new'
         ? newSecret(secrets)
-        : takes && isSecretGiven(secrets)
+        : isSecretGiven(secrets) && (await takesKey(name))
           ? findSecret('', secrets)
           : undefined;
     try {
@@ -143,6 +142,13 @@ export function openCalls(settings: CallSettings): Calls {
       return isUri || typeof (await service()) !== 'string' ? given : resolve(given);
     },
   };
+}
+
+/** All operations are loaded for this, which takes longer than to ask: only where a secret was given at all. */
+async function takesKey(name: OperationName): Promise<boolean> {
+  const { OPERATIONS } = await import('../../operations/operations.ts');
+  const { key }: Operation = OPERATIONS[name];
+  return key !== undefined;
 }
 
 /** A service is asked if it is the one that was named, or if it has the store that was named, or any. */

@@ -1,19 +1,38 @@
-import type { ParseArgsOptionsConfig } from 'node:util';
 import type { House, SecretSource } from '../../engine/base/engine.ts';
+import type { NameKind } from '../../lib/schema.ts';
 import type { HttpServerPlace } from '../../sys/net/http-place.ts';
 import type { Calls } from './client.ts';
 import type { Output } from './output.ts';
 
-/** One command of `holdfast`, in a file of its own that is loaded only when it is wanted. */
+/** An argument or an option: what the parser, help, completion and the manual page go by. */
+export interface Row {
+  /** Of an option, without its dashes; of an argument, the same as its placeholder. */
+  readonly name: string;
+  readonly kind: 'flag' | 'value' | 'list';
+  /** What stands for the value; empty for a flag. */
+  readonly placeholder: string;
+  readonly description: string;
+  readonly isRequired: boolean;
+  /** What completion offers as it is. */
+  readonly words: readonly string[];
+  /** Of these it offers what there is. */
+  readonly names: readonly NameKind[];
+  /** Whether it offers files. */
+  readonly files: boolean;
+  /** Means something with --queue only. */
+  readonly withQueue?: boolean;
+}
+
+/** One command of `holdfast`, loaded only when it is wanted. */
 export interface Command {
-  /** After the command's words: `SET --machine NAME`. */
-  readonly usage: string;
-  /** What a person should know; one line each. */
-  readonly details: readonly string[];
-  readonly options: ParseArgsOptionsConfig;
-  /** How many arguments it takes. */
-  readonly takes: readonly [min: number, max: number];
-  /** Before any file or descriptor that the command line names is read: here a process may begin anew. */
+  readonly summary: string;
+  /** Paragraphs that a person should know. */
+  readonly about: readonly string[];
+  readonly args: readonly Row[];
+  readonly options: readonly Row[];
+  /** What follows the program's name. */
+  readonly examples: readonly [string, ...string[]];
+  /** Before any file or descriptor that the command line names is read: here a process may start again. */
   prepare?(): Promise<void>;
   run(input: Input, context: Context): Promise<void>;
 }
@@ -43,11 +62,4 @@ export interface Context extends Calls {
   readonly hasSecret: boolean;
   /** Ctrl-C or SIGTERM. */
   readonly signal: AbortSignal;
-}
-
-/** A command by its words; the rest is loaded when it is wanted, for a quick start. */
-export interface CommandEntry {
-  readonly words: readonly string[];
-  readonly summary: string;
-  load(): Promise<Command>;
 }

@@ -1,6 +1,6 @@
 import { printable, printableLines } from '../../lib/printable.ts';
 import { formatSize } from '../../lib/sizes.ts';
-import type { Change, Notice, Progress, Report } from '../../operations/results.ts';
+import type { Change, Notice, Progress, Report } from '../../operations/events.ts';
 import type { Clock } from '../../sys/base/clock.ts';
 import { Interrupted } from './interrupted.ts';
 import { standardOutput } from '../../sys/terminal/standard-output.ts';

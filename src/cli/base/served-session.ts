@@ -1,10 +1,6 @@
 import { resolve } from 'node:path/posix';
-import {
-  bootReady,
-  type GuestOptions,
-  type RecoverRequest,
-} from '../../engine/sessions/run-session.ts';
-import type { ReadySession } from '../../operations/results.ts';
+import type { GuestOptions, RecoverRequest } from '../../engine/sessions/run-session.ts';
+import type { ReadySession } from '../../operations/session.ts';
 import type { Context } from './command.ts';
 import { Interrupted } from './interrupted.ts';
 import { readyText } from '../../client/ready-text.ts';
@@ -42,6 +38,7 @@ export async function runServed(
     if (output.json) output.result(ready, () => '');
     await using stack = new AsyncDisposableStack();
     stack.defer(() => stopped(session, context));
+    const { bootReady } = await import('../../engine/sessions/run-session.ts');
     await bootReady(ready, { ...how, signal });
   }
   output.say(`Session ${session} can be resumed: holdfast recover --resume ${session}`);

@@ -1,17 +1,19 @@
 import type { FilesRequest } from '../../engine/files/files.ts';
 import type { Input } from '../base/command.ts';
+import { flag, option } from '../base/rows.ts';
 import { findVolumeKey } from '../base/secrets.ts';
 
 /** What every command that looks into volumes understands. */
-export const VOLUME_OPTIONS = {
-  isolated: { type: 'boolean' },
-  'volume-key-file': { type: 'string' },
-} as const;
-
-export const VOLUME_HELP = [
-  '--isolated             file systems are read in a VM only: for guests that are not trusted;',
-  '                       journals are replayed there',
-  '--volume-key-file F    first line: the key of locked volumes (LUKS, BitLocker); else a prompt',
+export const VOLUME_OPTIONS = [
+  flag(
+    'isolated',
+    'file systems are read in a VM only: for guests that are not trusted; journals are replayed there',
+  ),
+  option(
+    'volume-key-file',
+    'FILE',
+    'first line: the key of locked volumes (LUKS, BitLocker); else a prompt',
+  ),
 ];
 
 export function volumeOptions(input: Input): Pick<FilesRequest, 'isolated' | 'keys'> {

@@ -1,49 +1,51 @@
-import type { Command, CommandEntry, Context } from '../base/command.ts';
-import { completionOf, type NameKind } from './completion.ts';
+import { argument } from '../base/rows.ts';
+import type { Command, Context } from '../base/command.ts';
+import type { Noun } from '../base/noun.ts';
+import { completionOf } from './completion.ts';
+import { SCRIPTS } from './completion-scripts.ts';
+import { printable } from '../../lib/printable.ts';
+import type { NameKind } from '../../lib/schema.ts';
 import { UsageError } from '../base/command-errors.ts';
 
 /** Who waits at a key waits no longer for a service that does not answer. */
 const ANSWER_MS = 2000;
 const POINTS_MAX = 500;
 
-/*
- * Bash takes words apart at "=", ":" and "@" too, and replaces the last part only. What may come is asked of the
- * program itself: this script knows no command.
- */
-const BASH = `_holdfast() {
-  local line=\${COMP_LINE:0:COMP_POINT} last=\${COMP_WORDS[COMP_CWORD]} current found it
-  local -a words
-  read -ra words <<<"$line"
-  [[ $line != *[[:space:]] ]] || words+=('')
-  current=\${words[-1]}
-  [[ $last != [=:@] ]] || last=
-  COMPREPLY=()
-  while IFS= read -r it; do
-    if [[ $it == :files ]]; then compopt -o default
-    elif [[ $it == "$current"* ]]; then COMPREPLY+=("\${it#"\${current%"$last"}"}"); fi
-  done < <("\${words[0]}" completion words -- "\${words[@]:1}" 2>/dev/null)
-}
-complete -F _holdfast holdfast
-`;
-
-export const completionCommand = (commands: readonly CommandEntry[]): Command => ({
-  usage: 'bash | words -- WORD ...',
-  details: [
-    'bash   the script; where it is not installed: eval "$(holdfast completion bash)" in ~/.bashrc',
-    'words  what may follow on a command line, a line each; ":files" where it is a file',
+export const completionCommand = (nouns: readonly Noun[]): Command => ({
+  summary: 'Print what a shell needs to complete commands',
+  about: [
+    'Where it is not installed, in ~/.bashrc: eval "$(holdfast completion bash)". With "words", the words ' +
+      'that may follow ' +
+      'on a command line, one per line, with what they mean behind a tab; ":files" where a file may follow.',
   ],
-  options: {},
-  takes: [1, 1000],
-  async run({ args: [kind, ...words] }, context) {
+  args: [
+    argument('SHELL', 'bash, zsh or fish; or words', { words: ['bash', 'zsh', 'fish', 'words'] }),
+    argument('WORD', 'what is on the command line so far', { kind: 'list', isRequired: false }),
+  ],
+  options: [],
+  examples: ['completion bash', 'completion words -- session k'],
+  async run({ args: [kind = '', ...words] }, context) {
     const { output } = context;
-    if (kind === 'bash' && words.length === 0) {
-      return output.result({ script: BASH }, () => BASH.trimEnd());
+    const script = Object.hasOwn(SCRIPTS, kind) ? SCRIPTS[kind as keyof typeof SCRIPTS] : undefined;
+    if (script !== undefined && words.length === 0) {
+      return output.result({ script }, () => script.trimEnd());
     }
-    if (kind !== 'words') throw new UsageError('completion bash, or completion words -- WORD ...');
-    const { words: known, names, files, point } = await completionOf(words, commands);
+    if (kind !== 'words') throw new UsageError('completion bash, zsh or fish');
+    const { words: known, names, files, point } = await completionOf(words, nouns);
     const found = await Promise.all(names.map((it) => NAMED[it](context, point)));
-    const lines = [...known, ...found.flat(), ...(files ? [':files'] : [])];
-    output.result({ words: lines }, () => lines.join('\n'));
+    const all = [...known, ...found.flat().map((it) => [it, ''] as const)];
+    const lines = [
+      // Names come from the service, and may hold what a terminal would obey.
+      ...all.map((it) =>
+        it
+          .filter((part) => part !== '')
+          .map(printable)
+          .join('\t'),
+      ),
+      ...(files ? [':files'] : []),
+    ];
+    if (output.json) output.result({ words: lines }, () => '');
+    else output.print(lines.join('\n'));
   },
 });
 

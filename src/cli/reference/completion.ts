@@ -1,109 +1,86 @@
-import type { Command, CommandEntry } from '../base/command.ts';
-import { GENERAL_OPTIONS } from '../base/general-options.ts';
-import { COMMON_HELP } from './help.ts';
+import type { NameKind } from '../../lib/schema.ts';
+import type { Command, Row } from '../base/command.ts';
+import { flag, GENERAL } from '../base/rows.ts';
+import type { Noun } from '../base/noun.ts';
 
-/*
- * What may come next on a command line. All is read out of the table of commands and of what --help says of each:
- * there is no second list. Words in capitals there are what is to be named.
- */
+/** What may come next on a command line, read from what --help is made of. */
 export interface Completion {
-  /** What can be written there as it is. */
-  readonly words: readonly string[];
+  /** What can be written there as it is, with what it means. */
+  readonly words: readonly (readonly [word: string, about: string])[];
   /** Of these, what there is: the service knows. */
   readonly names: readonly NameKind[];
   /** The shell knows these. */
   readonly files: boolean;
-  /** What stands before, in the place of a recovery point; of that the disks. */
+  /** What stands in the place of the first argument; where it is a recovery point, of that the disks. */
   readonly point: string | undefined;
 }
 
-const NAMES = {
-  POINT: 'points',
-  SESSION: 'sessions',
-  SET: 'sets',
-  MACHINE: 'machines',
-  DISK: 'disks',
-  JOB: 'jobs',
-  TOKEN: 'tokens',
-  SCHEDULE: 'schedules',
-} as const;
-export type NameKind = (typeof NAMES)[keyof typeof NAMES];
-
-const FILES = new Set(['FILE', 'DIR', 'DIRECTORY', 'PATH', 'IMAGE', 'DEVICE']);
 const NOTHING: Completion = { words: [], names: [], files: false, point: undefined };
+const HELP = flag('help', 'help for this command');
 
 /** `words` are those after the program's name; the last one is being written, and may be empty. */
 export async function completionOf(
   words: readonly string[],
-  commands: readonly CommandEntry[],
+  nouns: readonly Noun[],
 ): Promise<Completion> {
-  const before = words.slice(0, -1);
-  const entry = commands.find((it) => it.words.every((word, at) => before[at] === word));
-  if (entry) {
-    return ofCommand(await entry.load(), before.slice(entry.words.length), words.at(-1) ?? '');
+  const [before, current] = [words.slice(0, -1), words.at(-1) ?? ''];
+  const [first, ...rest] = before;
+  if (first === undefined) {
+    const all = nouns.map(({ name, about }) => [name, about] as const);
+    return { ...NOTHING, words: [...all, ['--help', 'all commands']] };
   }
-  const next = commands
-    .filter((it) => before.every((word, at) => it.words[at] === word))
-    .flatMap((it) => it.words[before.length] ?? []);
-  const more = before.length === 0 ? ['--help'] : [];
-  return { ...NOTHING, words: [...new Set(next), ...more] };
+  const noun = nouns.find(({ name }) => name === first);
+  if (!noun) return NOTHING;
+  const verbs = Object.keys(noun.commands).map((it) => (it === '' ? [] : it.split(' ')));
+  const verb = verbs.find((it) => it.every((word, at) => rest[at] === word));
+  if (verb) {
+    const command = await noun.commands[verb.join(' ')]!();
+    return ofCommand(command, rest.slice(verb.length), current);
+  }
+  const next = verbs.filter((it) => rest.every((word, at) => it[at] === word));
+  const found = await Promise.all(
+    next.map(async (it) => {
+      const word = it[rest.length]!;
+      const isLast = it.length === rest.length + 1;
+      return [word, isLast ? (await noun.commands[it.join(' ')]!()).summary : ''] as const;
+    }),
+  );
+  return { ...NOTHING, words: [...new Map(found)] };
 }
 
 function ofCommand(command: Command, before: readonly string[], current: string): Completion {
-  const options: Command['options'] = { ...GENERAL_OPTIONS, ...command.options };
+  const options = [...command.options, ...GENERAL, HELP];
   const positionals: string[] = [];
   const given = new Set<string>();
-  let open: string | undefined;
+  let open: Row | undefined;
   let isOver = false;
   for (const word of before) {
-    if (open !== undefined) {
+    if (open) {
       open = undefined;
     } else if (word === '--') {
       isOver = true;
     } else if (!isOver && word.startsWith('--')) {
       const [name = '', value] = word.slice(2).split('=');
       given.add(name);
-      const isText = options[name]?.type === 'string';
-      if (isText && value === undefined) open = name;
+      const option = options.find((it) => it.name === name);
+      if (option?.kind !== 'flag' && value === undefined) open = option;
     } else {
       positionals.push(word);
     }
   }
-  if (open !== undefined) return meant(valueOf(command, open), undefined);
+  if (open) return meant(open, undefined);
   if (!isOver && current.startsWith('-')) {
-    const fresh = Object.entries(options).filter(
-      ([name, { multiple = false }]) => multiple || !given.has(name),
-    );
-    return { ...NOTHING, words: fresh.map(([name]) => `--${name}`) };
+    const fresh = options.filter(({ name, kind }) => kind === 'list' || !given.has(name));
+    return {
+      ...NOTHING,
+      words: fresh.map(({ name, description }) => [`--${name}`, description] as const),
+    };
   }
-  const [, max] = command.takes;
-  if (positionals.length >= max) return NOTHING;
-  const places = argumentsOf(command);
-  return meant(places[positionals.length] ?? places.at(-1), positionals[0]);
+  const last = command.args.at(-1);
+  const place = command.args[positionals.length] ?? (last?.kind === 'list' ? last : undefined);
+  return place ? meant(place, positionals[0]) : NOTHING;
 }
 
-/** An option with its value, as in `--to DIRECTORY|FILE|-` and `--keep-... N`. */
-const OPTION = /--[\w-]+(?:\.\.\.)?(?: [A-Za-z][^\s\])]*)?/g;
-
-/** The places of the arguments, as in `POINT|SESSION DISK [PATH]`. */
-function argumentsOf({ usage }: Command): readonly string[] {
-  return usage.replaceAll(OPTION, '').match(/[A-Z]+(?:\|[A-Z]+)*/g) ?? [];
-}
-
-/** What --help says of an option's value, wherever it does. */
-function valueOf({ usage, details }: Command, option: string): string {
-  const value = new RegExp(`--${option} ([A-Za-z][^\\s\\]),]*)`, 'g');
-  const found = [usage, ...details, COMMON_HELP].join('\n').matchAll(value);
-  return [...found].map(([, it]) => it).join('|');
-}
-
-function meant(place: string | undefined, point: string | undefined): Completion {
-  const kinds = [...new Set(place?.split('|'))];
-  return {
-    words: kinds.filter((kind) => /^[a-z]/.test(kind)),
-    names: kinds.flatMap((kind) => NAMES[kind as keyof typeof NAMES] ?? []),
-    // As the image in NAME=IMAGE.
-    files: kinds.some((kind) => FILES.has(kind.split('=').at(-1)!)),
-    point,
-  };
+function meant({ words, names, files }: Row, point: string | undefined): Completion {
+  return { words: words.map((word) => [word, ''] as const), names, files, point };
 }

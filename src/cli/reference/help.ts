@@ -1,58 +1,149 @@
 import { EXIT_CODES } from '../../operations/failure.ts';
-import type { Command, CommandEntry } from '../base/command.ts';
+import type { Command, Row } from '../base/command.ts';
+import { GENERAL, signature, usageOf } from '../base/rows.ts';
 
+/** No line is longer, whatever the terminal. */
+const WIDTH = 79;
 /** Without the full stop of a sentence. */
 export const ABOUT = 'keeps backups of virtual machines and runs them from there';
+const POINTS =
+  'POINT is the ID of a recovery point, the beginning of one, or MACHINE@latest; SET/ may stand before it.';
 
-export const COMMON_HELP = `Every command:
-  --store DIR               the store; else HOLDFAST_STORE says which
-  --socket PATH             the service that is to do it; else HOLDFAST_SOCKET says which, else the one at
-                            /run/holdfast/control.sock if it has that store; without one it is done here
-  --server https://HOST:PORT   the service of another host instead, by TLS 1.3, with
-  --token-file FILE         the token that "token create" showed there, and
-  --cafile FILE             certificates (PEM) that vouch for it; else those that this machine trusts
-  --json                    one object, or one event a line, on stdout
-  --help                    of a command
+/** A noun in the overview, with what can be done to it. */
+export interface NounLine {
+  readonly name: string;
+  readonly group: string;
+  readonly about: string;
+  readonly verbs: readonly string[];
+}
 
-Where a set is encrypted:
-  --passphrase-file FILE    its first line
-  --passphrase-fd N         read from a descriptor
-  --recovery-key-file FILE  instead of the passphrase
-                            else the systemd credential "holdfast-passphrase", else a prompt
-
-POINT is the ID of a recovery point, the beginning of one, or MACHINE@latest; SET/ may stand before it.`;
-
-export function overview(commands: readonly CommandEntry[]): string {
-  const width = Math.max(...commands.map(({ words }) => words.join(' ').length));
-  const list = commands.map(
-    ({ words, summary }) => `  ${words.join(' ').padEnd(width)}  ${summary}`,
-  );
-  const codes = Object.entries(EXIT_CODES).map(([kind, code]) => `${code} ${kind}`);
+export function overview(nouns: readonly NounLine[]): string {
+  const groups = [...new Set(nouns.map(({ group }) => group))];
+  const width = Math.max(...nouns.map(({ name }) => name.length));
+  const lines = (group: string) =>
+    nouns
+      .filter((it) => it.group === group)
+      .flatMap(({ name, about, verbs }) => {
+        const text = verbs.length > 0 ? `${about}: ${verbs.join(', ')}` : about;
+        return entry(name, text, width + 4);
+      });
   return [
     `Holdfast ${ABOUT}.`,
     '',
-    'Usage: holdfast COMMAND ...',
+    'Usage: holdfast COMMAND ... [options]',
+    '"holdfast NOUN --help" lists the commands of a noun.',
+    ...groups.flatMap((group) => ['', `${group}:`, ...lines(group)]),
     '',
-    ...list,
-    '',
-    COMMON_HELP,
-    '',
-    `Exit codes: 0 done, ${codes.join(', ')}`,
+    'Options of every command: "holdfast help options"',
   ].join('\n');
 }
 
-export function commandHelp({ words, summary }: CommandEntry, command: Command): string {
+/** The options of every command, what POINT means, and the exit codes. */
+export function generalHelp(): string {
+  const codes = Object.entries(EXIT_CODES).map(([kind, code]) => `${code} ${kind}`);
   return [
-    `Usage: holdfast ${words.join(' ')} ${command.usage}`.trimEnd(),
+    'Options of every command:',
+    ...rowLines(GENERAL),
     '',
-    sentence(summary),
+    ...wrapped(POINTS, 0),
     '',
-    ...command.details.map((line) => `  ${line}`),
-    ...(command.details.length === 0 ? [] : ['']),
-    COMMON_HELP,
+    ...wrapped(`Exit codes: 0 done, ${codes.join(', ')}`, 0),
   ].join('\n');
 }
 
-export function sentence(summary: string): string {
+export function nounHelp(
+  name: string,
+  about: string,
+  commands: readonly (readonly [words: string, command: Command])[],
+): string {
+  const width = Math.max(...commands.map(([words]) => words.length));
+  return [
+    `Usage: holdfast ${name} COMMAND ...`,
+    '',
+    ...wrapped(sentence(about), 0),
+    '',
+    ...commands.flatMap(([words, { summary }]) => entry(words, summary, width + 4)),
+    '',
+    `"holdfast ${name} COMMAND --help" shows the options and an example.`,
+  ].join('\n');
+}
+
+export function commandHelp(words: string, command: Command): string {
+  const { summary, about, args, options, examples } = command;
+  const [plain, queued] = [
+    options.filter((it) => !it.withQueue),
+    options.filter((it) => it.withQueue),
+  ];
+  const block = (title: string, lines: readonly string[]): readonly string[] =>
+    lines.length > 0 ? ['', title, ...lines] : [];
+  const [usage = '', ...more] = wrapped(`holdfast ${words} ${usageOf(args, options)}`.trimEnd(), 4);
+  return [
+    `Usage: ${usage.trimStart()}`,
+    ...more,
+    '',
+    ...wrapped(sentence(summary), 0),
+    ...about.flatMap((it) => wrapped(it, 0)),
+    ...block('Arguments:', argumentLines(args)),
+    ...block('Options:', rowLines(plain)),
+    ...block('With --queue:', rowLines(queued)),
+    ...block(examples.length > 1 ? 'Examples:' : 'Example:', examples.flatMap(exampleLines)),
+    '',
+    'Options of every command: "holdfast help options"',
+  ].join('\n');
+}
+
+function sentence(summary: string): string {
   return `${summary[0]!.toUpperCase()}${summary.slice(1)}.`;
+}
+
+function argumentLines(rows: readonly Row[]): readonly string[] {
+  const width = Math.max(0, ...rows.map(({ placeholder }) => placeholder.length)) + 4;
+  return rows.flatMap(({ placeholder, description }) => entry(placeholder, description, width));
+}
+
+function rowLines(rows: readonly Row[]): readonly string[] {
+  const longest = Math.max(0, ...rows.map((row) => signature(row).length));
+  const width = Math.min(longest + 4, 28);
+  return rows.flatMap((row) =>
+    entry(
+      signature(row),
+      row.kind === 'list' ? `${row.description}; may be repeated` : row.description,
+      width,
+    ),
+  );
+}
+
+/** A term, and beside it, or where it is too long below it, what it means. */
+function entry(term: string, text: string, column: number): readonly string[] {
+  const lines = wrapped(text, column);
+  const isBeside = term.length + 4 <= column;
+  if (!isBeside) return [`  ${term}`, ...lines];
+  return [`  ${term}`.padEnd(column) + lines[0]!.trimStart(), ...lines.slice(1)];
+}
+
+/** Lines of the width; words are never cut. */
+function wrapped(text: string, indent: number): readonly string[] {
+  const lines: string[] = [];
+  let line = '';
+  for (const word of text.split(' ')) {
+    if (line !== '' && indent + line.length + 1 + word.length > WIDTH) {
+      lines.push(line);
+      line = word;
+    } else line = line === '' ? word : `${line} ${word}`;
+  }
+  return [...lines, line].map((it) => `${' '.repeat(indent)}${it}`);
+}
+
+/** As a shell takes it, over several lines where it is long. */
+function exampleLines(example: string): readonly string[] {
+  const lines: string[] = [];
+  let line = '  holdfast';
+  // What is in quotes stays together, and an option with its value.
+  for (const part of example.match(/--\S+(?: (?:'[^']*'|(?!--)\S+))?|(?:'[^']*'|\S)+/g) ?? []) {
+    if (line.length + 1 + part.length > WIDTH - 2) {
+      lines.push(`${line} \\`);
+      line = `    ${part}`;
+    } else line = `${line} ${part}`;
+  }
+  return [...lines, line];
 }

@@ -1,13 +1,15 @@
-import type { Command, CommandEntry } from '../base/command.ts';
+import type { Command } from '../base/command.ts';
+import { allCommands, type Noun } from '../base/noun.ts';
 import { manPage } from './man-page.ts';
 
-export const manCommand = (commands: readonly CommandEntry[]): Command => ({
-  usage: '',
-  details: ['Prints it for man -l; appliance/install puts it where man finds it.'],
-  options: {},
-  takes: [0, 0],
+export const manCommand = (nouns: readonly Noun[]): Command => ({
+  summary: 'Print the manual page',
+  about: ['For man -l; appliance/install puts it where man finds it.'],
+  args: [],
+  options: [],
+  examples: ['man >holdfast.1'],
   async run(_input, { output }) {
-    const page = await manPage(commands);
+    const page = manPage(await allCommands(nouns));
     output.result({ page }, () => page.trimEnd());
   },
 });

@@ -1,11 +1,14 @@
 import { EXIT_CODES } from '../../operations/failure.ts';
-import type { Command, CommandEntry } from '../base/command.ts';
-import { ABOUT, COMMON_HELP, sentence } from './help.ts';
+import type { Command } from '../base/command.ts';
+import { ABOUT, commandHelp, generalHelp } from './help.ts';
 
-/** The manual page holdfast(1) in the language of man(7), made of what --help says. */
-export async function manPage(commands: readonly CommandEntry[]): Promise<string> {
-  const described = await Promise.all(
-    commands.map(async (entry) => sectionOf(entry, await entry.load())),
+/** The manual page holdfast(1) in the language of man(7): what --help says of each command. */
+export function manPage(commands: readonly (readonly [words: string, Command])[]): string {
+  const described = commands.map(([words, command]) =>
+    [
+      `.SS "holdfast ${roff(words)}"`,
+      literal(commandHelp(words, command).split('\n').slice(0, -2)),
+    ].join('\n'),
   );
   const codes = Object.entries(EXIT_CODES).map(([kind, code]) => `.TP\n${code}\n${roff(kind)}`);
   return `${[
@@ -19,7 +22,7 @@ export async function manPage(commands: readonly CommandEntry[]): Promise<string
     '.SH COMMANDS',
     ...described,
     '.SH "EVERY COMMAND"',
-    literal(COMMON_HELP.split('\n')),
+    literal(generalHelp().split('\n')),
     '.SH "EXIT STATUS"',
     '.TP',
     '0\ndone',
@@ -40,16 +43,6 @@ const FILES = [
   ['/run/holdfast/control.sock', 'where the service listens for commands'],
   ['/var/lib/holdfast/store', 'the store, unless the settings name another'],
 ] as const;
-
-function sectionOf({ words, summary }: CommandEntry, { usage, details }: Command): string {
-  return [
-    `.SS "holdfast ${roff(words.join(' '))}"`,
-    roff(sentence(summary)),
-    '.PP',
-    `.B ${roff(`holdfast ${words.join(' ')} ${usage}`.trimEnd())}`,
-    ...(details.length > 0 ? ['.PP', literal(details)] : []),
-  ].join('\n');
-}
 
 /** Lines as they are. */
 function literal(lines: readonly string[]): string {

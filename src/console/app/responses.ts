@@ -1,6 +1,7 @@
+import type { Progress } from '../../operations/events.ts';
+import type { CopiedFiles } from '../../operations/files.ts';
 import { readyText } from '../../client/ready-text.ts';
 import { formatSize } from '../../lib/sizes.ts';
-import type { CopiedFiles, Progress } from '../../operations/results.ts';
 import { type Dialog, followedDialog, NO_LOG } from '../state/dialog.ts';
 import {
   type Event,

@@ -1,4 +1,4 @@
-import type { AlarmSummary } from '../../operations/results.ts';
+import type { AlarmSummary } from '../../operations/alarm.ts';
 import { chosenOf, idsOf } from '../state/lists.ts';
 import { type Model, withDialog, withHint } from '../state/model.ts';
 import { whole } from '../state/queries.ts';

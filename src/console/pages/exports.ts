@@ -1,5 +1,5 @@
+import type { ExportClient, SessionExport } from '../../operations/service.ts';
 import { formatSize } from '../../lib/sizes.ts';
-import type { ExportClient, SessionExport } from '../../operations/results.ts';
 import { chosenOf, idsOf } from '../state/lists.ts';
 import type { Model } from '../state/model.ts';
 import { whole } from '../state/queries.ts';

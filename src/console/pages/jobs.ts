@@ -1,6 +1,6 @@
+import type { JobSummary } from '../../operations/job.ts';
 import { formatSize } from '../../lib/sizes.ts';
 import type { RequestOf } from '../../operations/operations.ts';
-import type { JobSummary } from '../../operations/results.ts';
 import {
   type FormDialog,
   type FormField,

@@ -1,6 +1,6 @@
+import type { PointSummary } from '../../operations/backup.ts';
 import { formatSize } from '../../lib/sizes.ts';
 import type { RequestOf } from '../../operations/operations.ts';
-import type { PointSummary } from '../../operations/results.ts';
 import type { Dialog, Form, FormDialog, FormValues } from '../state/dialog.ts';
 import { chosenIn } from '../state/lists.ts';
 import { type Model, noPoints, withDialog } from '../state/model.ts';

@@ -1,4 +1,4 @@
-import type { ScheduleSummary } from '../../operations/results.ts';
+import type { ScheduleSummary } from '../../operations/job.ts';
 import type { FormDialog } from '../state/dialog.ts';
 import { chosenOf, idsOf } from '../state/lists.ts';
 import { withDialog } from '../state/model.ts';

@@ -1,6 +1,6 @@
+import type { SessionSummary } from '../../operations/session.ts';
 import { sessionState } from '../../client/session-state.ts';
 import { formatSize } from '../../lib/sizes.ts';
-import type { SessionSummary } from '../../operations/results.ts';
 import { following, type SessionDialog } from '../state/dialog.ts';
 import { chosenOf, idsOf } from '../state/lists.ts';
 import { type Model, type Next, withDialog } from '../state/model.ts';

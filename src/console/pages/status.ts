@@ -1,5 +1,6 @@
+import type { ThroughputRates } from '../../operations/service.ts';
+import type { StoreUsage } from '../../operations/store.ts';
 import { formatSize } from '../../lib/sizes.ts';
-import type { StoreUsage, ThroughputRates } from '../../operations/results.ts';
 import { bodyRows, type Model } from '../state/model.ts';
 import { COSTLY_MS, whole } from '../state/queries.ts';
 import { columns, fitted, type Line, line, sparkline, wrapped } from '../terminal/screen.ts';

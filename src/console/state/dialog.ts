@@ -1,4 +1,5 @@
-import type { JobSummary, SessionSummary } from '../../operations/results.ts';
+import type { JobSummary } from '../../operations/job.ts';
+import type { SessionSummary } from '../../operations/session.ts';
 import { type Call, type Known, UNKNOWN } from './service.ts';
 
 /* What may be asked of people, or shown to them, instead of a screen. */

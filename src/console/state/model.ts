@@ -1,20 +1,14 @@
+import type { AlarmSummary } from '../../operations/alarm.ts';
+import type { PointSummary } from '../../operations/backup.ts';
+import type { DamagedPoint } from '../../operations/fields.ts';
+import type { OpenFilesSummary, VolumeSummary } from '../../operations/files.ts';
+import type { JobSummary, ScheduleSummary } from '../../operations/job.ts';
+import type { SentSecret } from '../../operations/secret.ts';
+import type { HostFacts, SessionExport, Throughput } from '../../operations/service.ts';
+import type { SessionSummary } from '../../operations/session.ts';
+import type { SetSummary } from '../../operations/set.ts';
+import type { StoreUsage } from '../../operations/store.ts';
 import type { OperationName, ResultOf } from '../../operations/operations.ts';
-import type { SentSecret } from '../../operations/requests.ts';
-import type {
-  AlarmSummary,
-  DamagedPoint,
-  HostFacts,
-  JobSummary,
-  OpenFilesSummary,
-  PointSummary,
-  ScheduleSummary,
-  SessionExport,
-  SessionSummary,
-  SetSummary,
-  StoreUsage,
-  Throughput,
-  VolumeSummary,
-} from '../../operations/results.ts';
 import type { Dialog, FormDialog } from './dialog.ts';
 import type { Key } from '../terminal/keys.ts';
 import type { Size } from '../terminal/screen.ts';

@@ -1,6 +1,6 @@
+import type { Report } from '../../operations/events.ts';
 import type { FailureKind } from '../../operations/failure.ts';
 import type { OperationName, RequestOf, ResultOf } from '../../operations/operations.ts';
-import type { Report } from '../../operations/results.ts';
 
 /* What the service is asked, what it answers, and what is known by that. */
 

@@ -1,14 +1,10 @@
-import type { OperationName, RequestOf, ResultOf } from '../../operations/operations.ts';
-import type {
-  HostOperationName,
-  HostRequestOf,
-  HostResultOf,
-} from '../../operations/host-operations.ts';
 import type {
   FilesOperationName,
-  FilesRequestOf,
-  FilesResultOf,
-} from '../../operations/files-operations.ts';
+  HostOperationName,
+  OperationName,
+  RequestOf,
+  ResultOf,
+} from '../../operations/operations.ts';
 import type { GivenSecret, WorkOptions } from './engine.ts';
 import type { UnixPeer } from '../../sys/net/unix-peer.ts';
 
@@ -20,16 +16,16 @@ export type RunApart = <N extends OperationName>(
 
 export type HostWork = <N extends HostOperationName>(
   name: N,
-  request: HostRequestOf<N>,
+  request: RequestOf<N>,
   options: Omit<CallOptions, 'secrets'>,
-) => Promise<HostResultOf<N>>;
+) => Promise<ResultOf<N>>;
 
 /** `given` is the key of the recovery point's set. */
 export type FilesWork = <N extends FilesOperationName>(
   name: N,
-  request: FilesRequestOf<N>,
+  request: RequestOf<N>,
   options: Omit<CallOptions, 'secrets'>,
-) => Promise<FilesResultOf<N>>;
+) => Promise<ResultOf<N>>;
 
 export interface CallOptions extends WorkOptions {
   /** What came with the request itself. */

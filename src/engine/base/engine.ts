@@ -2,7 +2,7 @@ import type { Secret } from '../../formats/store/catalog/key-slot.ts';
 import { parseRecoveryKey } from '../../formats/store/catalog/key-slot.ts';
 import { pointNames, type PointNames } from '../../catalog/point-names.ts';
 import { findPoint, readPoint } from '../../catalog/points.ts';
-import type { Report } from '../../operations/results.ts';
+import type { Report } from '../../operations/events.ts';
 import { CatalogError } from '../../catalog/catalog-error.ts';
 import { type OpenSet, readSet, unlockSet } from '../../catalog/sets.ts';
 import { checkRemembered, rememberSet } from './remembered-sets.ts';

@@ -1,6 +1,6 @@
 import { dirname } from 'node:path/posix';
 import { hostFilesIn } from '../../operations/host-files.ts';
-import { type OperationName, OPERATIONS, type RequestOf } from '../../operations/operations.ts';
+import { OPERATIONS, type OperationName, type RequestOf } from '../../operations/operations.ts';
 import { hiddenDirectory, mayWrite } from '../../sys/files/file-view.ts';
 import type { FailureKind } from '../../operations/failure.ts';
 
@@ -20,7 +20,7 @@ export async function asSeenHere(
   request: object,
 ): Promise<string> {
   if (!KINDS.has(kind)) return message;
-  const files = hostFilesIn(OPERATIONS[name].request.json, request).map(withoutScheme);
+  const files = hostFilesIn(OPERATIONS[name].request, request).map(withoutScheme);
   for (const file of files) {
     const rights = restoreIn(name, request) ? 'rw' : 'r';
     const advice = (await hiddenAdvice(file)) ?? (await deviceAdvice(file, message, rights));

@@ -3,11 +3,7 @@ import { type Entry, listDirectory } from '../../file-restore/browse/browse.ts';
 import { copyOut } from '../../file-restore/browse/copy-out.ts';
 import { GranularError } from '../../file-restore/base/file-restore-error.ts';
 import { makeDirectories } from '../../file-restore/mounting/opened-volumes.ts';
-import type {
-  FilesOperationName,
-  FilesRequestOf,
-  FilesResultOf,
-} from '../../operations/files-operations.ts';
+import type { FilesOperationName, RequestOf, ResultOf } from '../../operations/operations.ts';
 import { noSecrets, openHouse } from '../base/engine.ts';
 import { ENTRIES_MAX, type Listing, openListings } from './listing-cache.ts';
 import { closeFiles, openedFiles, openFiles, type RunningFiles } from './open-files.ts';
@@ -34,9 +30,9 @@ type Options = Omit<CallOptions, 'secrets'>;
 
 type FilesHandlers = {
   readonly [N in FilesOperationName]: (
-    request: FilesRequestOf<N>,
+    request: RequestOf<N>,
     options: Options,
-  ) => Promise<FilesResultOf<N>>;
+  ) => Promise<ResultOf<N>>;
 };
 
 /** How volumes are opened, and directories of them listed. */
@@ -142,7 +138,7 @@ export function openFilesDesk(
 /** What is asked for may be given up until it is open, and not by whoever has asked going away afterwards. */
 async function opened(
   store: string,
-  { what, disk, isolated }: FilesRequestOf<'files/open'>,
+  { what, disk, isolated }: RequestOf<'files/open'>,
   { given, signal, report }: Options,
 ): Promise<RunningFiles> {
   const opening = new AbortController();

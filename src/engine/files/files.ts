@@ -9,13 +9,8 @@ import {
   openVolumes,
 } from '../../file-restore/mounting/opened-volumes.ts';
 import type { Volume } from '../../file-restore/volumes/volumes.ts';
-import type {
-  CopiedFiles,
-  FileEntry,
-  Progress,
-  Report,
-  VolumeSummary,
-} from '../../operations/results.ts';
+import type { FileEntry, Progress, Report } from '../../operations/events.ts';
+import type { CopiedFiles, VolumeSummary } from '../../operations/files.ts';
 import { enterPrivateMounts } from '../../sys/process/mount-namespace.ts';
 import type { House, WorkOptions } from '../base/engine.ts';
 import { type ServedDisks, serveDisks } from './served-disks.ts';

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path/posix';
 import { listSets, type OpenSet } from '../../catalog/sets.ts';
-import type { ReadyMount } from '../../operations/results.ts';
+import type { ReadyMount } from '../../operations/events.ts';
 import { mountStore } from '../../sessions/views/mount.ts';
 import { clearDeadMount, mountedDevice } from '../../sys/fuse/fuse-mount.ts';
 import { SystemError } from '../../sys/base/system-error.ts';

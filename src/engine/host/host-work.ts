@@ -13,11 +13,11 @@ import { locked, lockPath } from '../../host/base/state-lock.ts';
 import { addKey, allowShell, removeKey, showSsh, sshOff, sshOn } from '../../host/settings/ssh.ts';
 import { turns } from '../../lib/mutex.ts';
 import {
-  HOST_OPERATIONS,
   type HostOperationName,
-  type HostRequestOf,
-  type HostResultOf,
-} from '../../operations/host-operations.ts';
+  OPERATIONS,
+  type RequestOf,
+  type ResultOf,
+} from '../../operations/operations.ts';
 import type { World } from '../../sys/world.ts';
 import type { CallOptions, HostWork } from '../base/call.ts';
 
@@ -26,9 +26,9 @@ import type { CallOptions, HostWork } from '../base/call.ts';
 type HostHandlers = {
   readonly [N in HostOperationName]: (
     host: Host,
-    request: HostRequestOf<N>,
+    request: RequestOf<N>,
     options: Omit<CallOptions, 'secrets'>,
-  ) => Promise<HostResultOf<N>>;
+  ) => Promise<ResultOf<N>>;
 };
 
 interface Host extends World {
@@ -90,7 +90,7 @@ const HANDLERS: HostHandlers = {
   'pool/create': (host, request) => createPool(host, request),
 };
 
-async function shownHost(host: Host): Promise<HostResultOf<'host/show'>> {
+async function shownHost(host: Host): Promise<ResultOf<'host/show'>> {
   return { ...(await showHost(host)), isFirstBoot: await isFirstBoot(host) };
 }
 
@@ -102,7 +102,7 @@ function lockOf(name: HostOperationName): 'machine' | 'pool' | undefined {
   if (name === 'pool/create') return 'pool';
   // The network has a lock of its own; power is for whoever finds the machine in whatever state.
   const isFree = name.startsWith('network/') || name === 'host/reboot' || name === 'host/poweroff';
-  return HOST_OPERATIONS[name].access === 'change' && !isFree ? 'machine' : undefined;
+  return OPERATIONS[name].access === 'change' && !isFree ? 'machine' : undefined;
 }
 
 export function hostWork(world: World, run: RunProgram = runProgram): HostWork {

@@ -1,20 +1,17 @@
+import { parse } from '../../lib/schema.ts';
 import type { JobRecord } from '../../formats/store/service/job.ts';
 import type { JobFiles } from '../../jobs/job-files.ts';
 import { type EndedJob, hasEnded } from '../../jobs/job-state.ts';
 import type { JobQueue, JobView } from '../../jobs/queue.ts';
 import type { ScheduleView, Schedules } from '../../jobs/schedules.ts';
+import type { Report } from '../../operations/events.ts';
+import { jobRequest } from '../../operations/background.ts';
+import type { JobSummary, ScheduleOutcome, ScheduleSummary } from '../../operations/job.ts';
 import type { RequestOf, ResultOf } from '../../operations/operations.ts';
-import type {
-  JobSummary,
-  Report,
-  ScheduleOutcome,
-  ScheduleSummary,
-} from '../../operations/results.ts';
 import { JobError } from '../../jobs/job-error.ts';
 import { type House, openSet } from '../base/engine.ts';
 import { checkJob, setOf } from './job-checks.ts';
 import type { JobKeys } from './job-keys.ts';
-import { jobRequest } from '../../operations/requests.ts';
 import type { CallOptions } from '../base/call.ts';
 
 /** What is asked of jobs and schedules. */
@@ -52,7 +49,7 @@ export async function unlockJob(
   if (hasEnded(job)) {
     throw new JobError('IMPOSSIBLE', `job ${id} is ${job.state}: it needs no key any more`);
   }
-  const what = jobRequest.parse({ kind: job.kind, request: job.request }, []);
+  const what = parse(jobRequest, { kind: job.kind, request: job.request });
   if (what.kind === 'check') {
     throw new JobError('IMPOSSIBLE', `job ${id} is a check, which waits for no key`);
   }

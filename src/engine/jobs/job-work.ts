@@ -1,10 +1,13 @@
+import { parse } from '../../lib/schema.ts';
 import type { JobKind, JobRecord } from '../../formats/store/service/job.ts';
 import { asError } from '../../lib/as-error.ts';
 import type { Again, Outcome } from '../../jobs/job-state.ts';
 import type { AttemptOptions } from '../../jobs/queue.ts';
 import type { FailureKind } from '../../operations/failure.ts';
-import type { Report } from '../../operations/results.ts';
-import { backupJob, bySession, checkRequest, restoreRequest } from '../../operations/requests.ts';
+import { backupJob, restoreRequest } from '../../operations/backup.ts';
+import type { Report } from '../../operations/events.ts';
+import { keepRequest } from '../../operations/session.ts';
+import { checkRequest } from '../../operations/store.ts';
 import { firstFailure, kindOfFailure } from '../base/failures.ts';
 import type { House, SecretSource } from '../base/engine.ts';
 import type { JobKeys } from './job-keys.ts';
@@ -84,7 +87,7 @@ async function attempt(job: JobRecord, options: Attempt): Promise<Outcome> {
     case 'backup':
       return { kind: 'done', result: await backUp(job, options) };
     case 'check': {
-      const request = checkRequest.parse(job.request, []);
+      const request = parse(checkRequest, job.request);
       const result = await options.apart('store/check', request, options);
       const { problems } = result;
       const told = { ...result, problems: problems.slice(0, PROBLEMS_MAX) };
@@ -103,7 +106,7 @@ async function attempt(job: JobRecord, options: Attempt): Promise<Outcome> {
 }
 
 async function backUp({ request }: JobRecord, options: Attempt) {
-  const { retention, ...backup } = backupJob.parse(request, []);
+  const { retention, ...backup } = parse(backupJob, request);
   if (retention) checkRetention(retention);
   const point = await options.apart('backup/create', backup, options);
   if (!retention) return { ...point };
@@ -123,7 +126,7 @@ async function backUp({ request }: JobRecord, options: Attempt) {
 
 /** A file that is there at a later attempt may be what an earlier one made and did not live to tell: it is kept. */
 async function restoreOnce({ request, failures, deaths }: JobRecord, options: Attempt) {
-  const restore = restoreRequest.parse(request, []);
+  const restore = parse(restoreRequest, request);
   const { to, overwrite } = restore;
   const isFirst = failures + deaths === 0;
   if (!isFirst && !overwrite && (await options.house.world.files.stat(to))?.kind === 'file') {
@@ -140,7 +143,7 @@ async function restoreOnce({ request, failures, deaths }: JobRecord, options: At
 
 /** A session that is gone was kept by an attempt that did not live to tell: whichever process of ours died. */
 async function keepOnce({ request, failures, deaths }: JobRecord, options: Attempt) {
-  const { session } = bySession.parse(request, []);
+  const { session } = parse(keepRequest, request);
   try {
     return { ...(await options.apart('session/keep', { session }, options)) };
   } catch (error) {

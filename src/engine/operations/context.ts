@@ -1,5 +1,5 @@
+import type { Report } from '../../operations/events.ts';
 import type { ResultOf } from '../../operations/operations.ts';
-import type { Report } from '../../operations/results.ts';
 import type { Box } from '../../box/box.ts';
 import type { IsSecret } from '../../ingest/source/image-source.ts';
 import type { House } from '../base/engine.ts';

@@ -1,14 +1,14 @@
 import { SystemError } from '../../sys/base/system-error.ts';
-import type { HostRequestOf, HostResultOf } from '../../operations/host-operations.ts';
+import type { RequestOf, ResultOf } from '../../operations/operations.ts';
 import type { CallOptions } from '../base/call.ts';
 import type { Desk } from './context.ts';
 
-type Result = HostResultOf<'host/factory-reset'>;
+type Result = ResultOf<'host/factory-reset'>;
 
 /** The machine as it came, and nobody from other hosts is let in any more. */
 export async function factoryReset(
   desk: Desk,
-  request: HostRequestOf<'host/factory-reset'>,
+  request: RequestOf<'host/factory-reset'>,
   options: CallOptions,
 ): Promise<Result> {
   const { reset, failed } = await desk.host('host/factory-reset', request, options);

@@ -1,16 +1,13 @@
 import {
-  APART,
+  type FilesOperationName,
+  type HostOperationName,
   type OperationName,
   type RequestOf,
   type ResultOf,
-} from '../../operations/operations.ts';
-import { type HostOperationName, isHostOperation } from '../../operations/host-operations.ts';
-import {
-  type FilesOperationName,
-  type FilesRequestOf,
-  type FilesResultOf,
   isFilesOperation,
-} from '../../operations/files-operations.ts';
+  isHostOperation,
+  OPERATIONS,
+} from '../../operations/operations.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
 import type { factoryReset } from './factory-reset.ts';
 import type { CallOptions } from '../base/call.ts';
@@ -168,11 +165,11 @@ function none(cause: unknown): undefined {
 async function filesWork<N extends FilesOperationName>(
   desk: Desk,
   name: N,
-  request: FilesRequestOf<N>,
+  request: RequestOf<N>,
   { secrets, given, ...options }: CallOptions,
-): Promise<FilesResultOf<N>> {
+): Promise<ResultOf<N>> {
   if (name !== 'files/open' || given) return desk.files(name, request, { ...options, given });
-  const { what } = request as FilesRequestOf<'files/open'>;
+  const { what } = request as RequestOf<'files/open'>;
   const { keyOfDisks } = await import('../files/served-disks.ts');
   const key = await keyOfDisks(await desk.house(), what, secrets);
   return desk.files(name, request, { ...options, given: key });
@@ -188,7 +185,7 @@ export function handle<N extends OperationName>(
   request: RequestOf<N>,
   options: CallOptions,
 ): Promise<ResultOf<N>> {
-  if (desk.apart && APART.has(name)) return desk.apart(name, request, options);
+  if (desk.apart && OPERATIONS[name].runs === 'worker') return desk.apart(name, request, options);
   // The compiler does not see that a name goes with its own request.
   if (isHostOperation(name)) {
     if (name === 'host/factory-reset')

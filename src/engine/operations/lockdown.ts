@@ -1,16 +1,13 @@
 import { AlarmError } from '../../alarms/alarm-error.ts';
 import type { Lockdown } from '../../alarms/lockdown.ts';
-import {
-  IN_LOCKDOWN,
-  type OperationName,
-  OPERATIONS,
-  type ResultOf,
-} from '../../operations/operations.ts';
+import type { Operation } from '../../operations/operation.ts';
+import { OPERATIONS, type OperationName, type ResultOf } from '../../operations/operations.ts';
 import { ownIds, type UnixPeer } from '../../sys/net/unix-peer.ts';
 
 /** Throws LOCKED for what changes something and no recovery needs. */
 export function checkLockdown(lockdown: Lockdown, name: OperationName): void {
-  if (!lockdown.state() || OPERATIONS[name].access === 'view' || IN_LOCKDOWN.has(name)) return;
+  const { access, lockdown: inLockdown }: Operation = OPERATIONS[name];
+  if (!lockdown.state() || access === 'view' || inLockdown === 'allowed') return;
   const advice = 'only what a recovery needs is allowed until "holdfast lockdown off"';
   throw new AlarmError('LOCKED', `the lockdown is on, and ${name} is refused: ${advice}`);
 }

@@ -8,13 +8,9 @@ import { readChangedBlocks } from '../../ingest/backup/changed-blocks.ts';
 import { formatName, parseImageFormat } from '../../ingest/source/image-format.ts';
 import { checkTarget, restoreDisk } from '../../ingest/restore/restore.ts';
 import type { IsSecret } from '../../ingest/source/image-source.ts';
-import type {
-  Damage,
-  DamagedPoint,
-  MadePoint,
-  PointSummary,
-  Report,
-} from '../../operations/results.ts';
+import type { Damage, MadePoint, PointSummary } from '../../operations/backup.ts';
+import type { Report } from '../../operations/events.ts';
+import type { DamagedPoint } from '../../operations/fields.ts';
 import { openBlockReader } from '../../store/read/block-reader.ts';
 import { manifestDisk } from '../../store/read/manifest-disk.ts';
 import { formatSize, MiB } from '../../lib/sizes.ts';

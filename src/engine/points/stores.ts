@@ -4,13 +4,9 @@ import { checkChain } from '../../catalog/check-chain.ts';
 import { listPoints } from '../../catalog/points.ts';
 import { CatalogError } from '../../catalog/catalog-error.ts';
 import { type OpenSet, setNames } from '../../catalog/sets.ts';
-import type {
-  CheckResult,
-  Damage,
-  RebuiltIndex,
-  Report,
-  StoreSummary,
-} from '../../operations/results.ts';
+import type { Damage } from '../../operations/backup.ts';
+import type { Report } from '../../operations/events.ts';
+import type { CheckResult, RebuiltIndex, StoreSummary } from '../../operations/store.ts';
 import { checkDirectories, checkRecords } from './check-records.ts';
 import { findStrays } from './strays.ts';
 import { damageNotice } from '../base/damage-notice.ts';

@@ -1,4 +1,4 @@
-import type { Change, Report } from '../../operations/results.ts';
+import type { Change, Report } from '../../operations/events.ts';
 
 /** What happens in the service, for whoever wants to hear of it while it happens. */
 export interface Feed {

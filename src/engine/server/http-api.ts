@@ -1,17 +1,12 @@
 import { asError } from '../../lib/as-error.ts';
-import { type JsonObject, type Of, SchemaError } from '../../lib/schema.ts';
+import { type JsonObject, type Of, parse, SchemaError } from '../../lib/schema.ts';
 import type { FailureKind } from '../../operations/failure.ts';
-import { EVENTS_TYPE, openApi } from '../../operations/openapi.ts';
+import { EVENTS_TYPE } from '../../operations/events-type.ts';
 import { hostFilesIn } from '../../operations/host-files.ts';
 import type { Operation } from '../../operations/operation.ts';
-import {
-  AT_THE_BOX,
-  type OperationName,
-  OPERATIONS,
-  type RequestOf,
-} from '../../operations/operations.ts';
-import { givenSecret } from '../../operations/requests.ts';
-import type { Report } from '../../operations/results.ts';
+import type { Report } from '../../operations/events.ts';
+import { OPERATIONS, type OperationName, type RequestOf } from '../../operations/operations.ts';
+import { givenSecret } from '../../operations/secret.ts';
 import type { Clock } from '../../sys/base/clock.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
 import type { HttpRequest } from '../../sys/net/http-server.ts';
@@ -95,18 +90,22 @@ export async function admit(
 ): Promise<void> {
   const { method, path } = http;
   const { who, access } = admitted;
-  if (path === `${PREFIX}openapi.json`) return answer(http, 200, openApi(options.version));
+  if (path === `${PREFIX}openapi.json`) {
+    const { openApi } = await import('../../operations/openapi.ts');
+    return answer(http, 200, openApi(options.version));
+  }
   if (path === METRICS) return answerMetrics(http, options);
   const name = path.startsWith(PREFIX) ? path.slice(PREFIX.length) : '';
   if (!isOperation(name) || !options.offers(name)) {
     return refuse(http, 404, 'there is no such operation');
   }
-  const { access: needed } = OPERATIONS[name];
+  const { access: needed, remote }: Operation = OPERATIONS[name];
   if (method !== 'POST' && !(method === 'GET' && needed === 'view')) {
     return refuse(http, 405, `${name} is asked with POST`);
   }
-  if ('token' in who && AT_THE_BOX.has(name)) {
-    return refuse(http, 403, `${name} is for root and the group holdfast, at the machine itself`);
+  if ('token' in who && remote) {
+    const here = 'is for root and the group holdfast, at the machine itself';
+    return refuse(http, 403, `${name} ${here}: ${remote.denied}`);
   }
   if (needed === 'change' && access !== 'change') {
     const whose = 'token' in who ? 'tokens that may manage' : 'root and the group holdfast';
@@ -223,18 +222,18 @@ function parsedBody<N extends OperationName>(
   const isObject = typeof value === 'object' && value !== null && !Array.isArray(value);
   const { secret, ...request } = isObject ? (value as Record<string, unknown>) : {};
   if (!isObject) throw new SchemaError([], 'a request is an object');
-  if (secret !== undefined && !operation.secrets) {
+  if (secret !== undefined && operation.key === undefined) {
     throw new SchemaError(['secret'], `${name} takes none`);
   }
   return {
-    request: operation.request.parse(request, []) as RequestOf<N>,
-    given: secret === undefined ? undefined : readGiven(givenSecret.parse(secret, ['secret'])),
+    request: parse(operation.request, request) as RequestOf<N>,
+    given: secret === undefined ? undefined : readGiven(parse(givenSecret, secret, ['secret'])),
   };
 }
 
 /** Who names a file of this machine is as good as the service's own user, who may read nearly all of them. */
 function checkNoFiles(name: OperationName, request: unknown): void {
-  const [file] = hostFilesIn(OPERATIONS[name].request.json, request);
+  const [file] = hostFilesIn(OPERATIONS[name].request, request);
   if (file === undefined) return;
   throw new SystemError(
     'DENIED',
@@ -298,6 +297,6 @@ function plain(_key: string, value: unknown): unknown {
 }
 
 function withoutHidden(name: OperationName, request: object): JsonObject {
-  const hidden: readonly string[] = OPERATIONS[name].hidden;
+  const { hidden = [] }: Operation = OPERATIONS[name];
   return Object.fromEntries(Object.entries(request).filter(([field]) => !hidden.includes(field)));
 }

@@ -4,15 +4,15 @@ import { parseNbdUri } from '../../block/nbd-client/nbd-uri.ts';
 import { readPoint } from '../../catalog/points.ts';
 import type { OpenSet } from '../../catalog/sets.ts';
 import type { PointRecord } from '../../formats/store/catalog/point.ts';
+import type { Damage } from '../../operations/backup.ts';
 import type { ResultOf } from '../../operations/operations.ts';
 import type {
-  Damage,
   KeptSession,
   OverlayFigures,
   ReadySession,
   SessionSummary,
   ShownSession,
-} from '../../operations/results.ts';
+} from '../../operations/session.ts';
 import { formatSize } from '../../lib/sizes.ts';
 import type { AttachedDisk } from '../../sessions/guest/guest-config.ts';
 import { sessionAddresses } from '../../sessions/serve/session-addresses.ts';

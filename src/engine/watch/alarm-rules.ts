@@ -6,7 +6,7 @@ import { hasEnded } from '../../jobs/job-state.ts';
 import type { Schedules } from '../../jobs/schedules.ts';
 import { formatSize, GiB } from '../../lib/sizes.ts';
 import { sessionReserve } from '../../store/directory/space-reserve.ts';
-import type { Damage } from '../../operations/results.ts';
+import type { Damage } from '../../operations/backup.ts';
 import type { Space } from '../../sys/files/file-system.ts';
 
 /*

@@ -21,8 +21,9 @@ import {
 } from '../../formats/store/service/alarm.ts';
 import type { Checks } from '../../formats/store/base/plain-record.ts';
 import { asError } from '../../lib/as-error.ts';
+import type { Damage } from '../../operations/backup.ts';
+import type { Change } from '../../operations/events.ts';
 import type { OperationName, RequestOf, ResultOf } from '../../operations/operations.ts';
-import type { Change, Damage } from '../../operations/results.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
 import { thisHost } from '../../sys/net/this-host.ts';
 import { ticker } from '../../sys/base/ticker.ts';

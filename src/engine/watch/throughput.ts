@@ -1,5 +1,6 @@
 import { ticker } from '../../sys/base/ticker.ts';
-import type { Report, Throughput, ThroughputRates } from '../../operations/results.ts';
+import type { Report } from '../../operations/events.ts';
+import type { Throughput, ThroughputRates } from '../../operations/service.ts';
 import type { Clock } from '../../sys/base/clock.ts';
 
 /* How much goes through, now and in the last hour: what guests read and write, and what backups read. */

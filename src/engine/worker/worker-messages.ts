@@ -1,7 +1,7 @@
 import { asError } from '../../lib/as-error.ts';
 import type { FailureKind } from '../../operations/failure.ts';
+import type { Report } from '../../operations/events.ts';
 import type { OperationName } from '../../operations/operations.ts';
-import type { Report } from '../../operations/results.ts';
 import { firstFailure, kindOfFailure, OperationFailure } from '../base/failures.ts';
 import type { GivenSecret, SecretSource } from '../base/engine.ts';
 

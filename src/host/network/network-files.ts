@@ -1,5 +1,5 @@
 import { dirname, join } from 'node:path/posix';
-import { integer, list, object, type Schema, SchemaError, text } from '../../lib/schema.ts';
+import { integer, list, object, parse, type Schema, SchemaError, text } from '../../lib/schema.ts';
 import type { FileSystem } from '../../sys/files/file-system.ts';
 import { putDurably } from '../../sys/files/write-atomically.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
@@ -143,8 +143,8 @@ export function networkFiles(files: FileSystem, places: NetworkPlaces) {
       }));
       const text = `${JSON.stringify(plan, undefined, 2)}\n`;
       const made = [...units, { path: places.plan, text }];
-      const parse = (it: unknown) => STATE_FILES.parse(it, []);
-      checkReadable(what, made, { parse, max: STATE_LENGTH_MAX });
+      const parseFiles = (it: unknown) => parse(STATE_FILES, it);
+      checkReadable(what, made, { parse: parseFiles, max: STATE_LENGTH_MAX });
       return made;
     },
     async pending(): Promise<PendingChange | undefined> {
@@ -180,7 +180,7 @@ export function networkFiles(files: FileSystem, places: NetworkPlaces) {
 export type NetworkFiles = ReturnType<typeof networkFiles>;
 
 function parsePending(value: unknown): PendingChange {
-  return PENDING.parse(value, []);
+  return parse(PENDING, value);
 }
 
 /** What is about to be written, read as it will be: now it can still be refused. `max`: bytes as JSON. */

@@ -4,6 +4,7 @@ import {
   list,
   object,
   oneOf,
+  parse,
   type Schema,
   text,
   variants,
@@ -76,7 +77,7 @@ const PLAN: Schema<NetworkPlan> = object({
 
 /** Throws SchemaError. */
 export function parsePlan(value: unknown): NetworkPlan {
-  return PLAN.parse(value, []);
+  return parse(PLAN, value);
 }
 
 /** The plan with `changed` in it; throws BAD_REQUEST or REFUSED for what cannot be. */

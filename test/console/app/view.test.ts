@@ -1,6 +1,6 @@
+import type { AlarmSummary } from '../../../src/operations/alarm.ts';
 import { equal, match, ok } from 'node:assert/strict';
 import { test } from 'tap';
-import type { AlarmSummary } from '../../../src/operations/results.ts';
 import { PAGES } from '../../../src/console/app/pages.ts';
 import { answerPage, drive, driveUp, FACTS, GONE, session, TIME } from '../../support/console.ts';
 import { SCREENS } from '../../../src/console/state/model.ts';

@@ -1,7 +1,7 @@
+import type { AlarmSummary } from '../../../src/operations/alarm.ts';
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { test } from 'tap';
 import type { Reported } from '../../../src/console/state/service.ts';
-import type { AlarmSummary } from '../../../src/operations/results.ts';
 import { driveUp, FACTS, GONE, refusal, session, TIME } from '../../support/console.ts';
 
 const ALARM: AlarmSummary = {

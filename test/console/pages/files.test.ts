@@ -1,13 +1,13 @@
+import type { ResultOf } from '../../../src/operations/operations.ts';
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { test } from 'tap';
-import type { FilesResultOf } from '../../../src/operations/files-operations.ts';
 import { answerPage, type Driven, driveUp, GONE, refusal, TIME } from '../../support/console.ts';
 
 // From a recovery point to the file with the keys of the console; the test is the service.
 
-type Entry = FilesResultOf<'files/browse'>['entries'][number];
+type Entry = ResultOf<'files/browse'>['entries'][number];
 
-const OPENED: FilesResultOf<'files/open'> = {
+const OPENED: ResultOf<'files/open'> = {
   ...{ id: '3f9c2a10', point: 'web-1', at: '/run/x', disks: [{ disk: 'vda', path: '/run/y' }] },
   volumes: [volume('vda1', null), volume('vda2', 'swap space holds no files')],
 };

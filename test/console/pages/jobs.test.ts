@@ -1,6 +1,6 @@
+import type { JobSummary } from '../../../src/operations/job.ts';
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { test } from 'tap';
-import type { JobSummary } from '../../../src/operations/results.ts';
 import {
   answerPage,
   type Driven,

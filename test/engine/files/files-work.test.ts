@@ -1,10 +1,7 @@
 import { deepEqual, equal, match, rejects } from 'node:assert/strict';
 import { test } from 'tap';
 import { type FilesTools, openFilesDesk } from '../../../src/engine/files/files-work.ts';
-import type {
-  FilesOperationName,
-  FilesRequestOf,
-} from '../../../src/operations/files-operations.ts';
+import type { FilesOperationName, RequestOf } from '../../../src/operations/operations.ts';
 import { GranularError } from '../../../src/file-restore/base/file-restore-error.ts';
 
 // Real volumes are opened in test/interop/files-service.test.ts: here nothing is mounted.
@@ -46,7 +43,7 @@ function desk() {
     },
   };
   const files = openFilesDesk(async () => ({ store: '/s', restores: '/r' }), tools);
-  const ask = <N extends FilesOperationName>(name: N, request: FilesRequestOf<N>) =>
+  const ask = <N extends FilesOperationName>(name: N, request: RequestOf<N>) =>
     files.work(name, request, {
       ...{ given: undefined, who: undefined, report() {}, signal: new AbortController().signal },
     });

@@ -200,7 +200,7 @@ test('the names of files in a request are found, those of other hosts are none',
     ['session/keep', { session: '/etc/passwd' }, []],
   ] as const;
   for (const [name, request, files] of cases) {
-    const found = hostFilesIn(OPERATIONS[name].request.json, request);
+    const found = hostFilesIn(OPERATIONS[name].request, request);
     deepEqual([...new Set(found)], files, name);
   }
 });

@@ -1,20 +1,21 @@
-import { mount } from '../../../engine/files/mounts.ts';
+import { argument, option } from '../../base/rows.ts';
 import type { Command } from '../../base/command.ts';
 import { interruptedOr } from '../../base/interrupted.ts';
 
 export const command: Command = {
-  usage: 'DIRECTORY [--set SET ...]',
-  details: [
+  summary: 'Show recovery points and running sessions as files',
+  about: [
     'Mounts the store at an empty directory (root only), until interrupted:',
-    '  sets/SET/MACHINE/POINT/DISK.raw        a disk as it was; "latest" is the newest point',
-    '  sets/SET/MACHINE/POINT/DISK-partN.raw  each of its partitions',
-    '  sets/SET/MACHINE/POINT/machine.json    what is known of the machine',
-    "  sessions/SESSION/DISK.raw              a running session's disk, which can be written",
-    '--set SET          only this one; may be given several times',
+    'sets/SET/MACHINE/POINT/DISK.raw is a disk as it was; "latest" is the newest point.',
+    'sets/SET/MACHINE/POINT/DISK-partN.raw is one of its partitions.',
+    'sets/SET/MACHINE/POINT/machine.json is what is known of the machine.',
+    "sessions/SESSION/DISK.raw is a running session's disk, which can be written.",
   ],
-  options: { set: { type: 'string', multiple: true } },
-  takes: [1, 1],
+  args: [argument('DIRECTORY', 'an empty one')],
+  options: [option('set', 'SET', 'only this backup set', { kind: 'list', names: ['sets'] })],
+  examples: ['mount /mnt/backups --set nightly'],
   async run(input, { output, house, secrets, signal }) {
+    const { mount } = await import('../../../engine/files/mounts.ts');
     const request = { directory: input.args[0]!, sets: input.texts('set') };
     const options = { secrets, signal, report: output.report };
     await using mounted = await mount(await house(), request, options);

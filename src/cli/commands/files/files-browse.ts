@@ -1,15 +1,19 @@
+import { argument } from '../../base/rows.ts';
 import type { Command } from '../../base/command.ts';
-import { entryLine } from '../../text/file-lines.ts';
+import { entryLine } from '../../render/file-lines.ts';
 
 const PAGE = 500;
 
 export const command: Command = {
-  usage: 'ID VOLUME [PATH]',
-  details: [
-    'Lists a directory of a volume that the service has open: see "files open". Times are in UTC.',
+  summary: 'List a directory of an open volume',
+  about: ['Of a volume that the service has open: see "files open". Times are in UTC.'],
+  args: [
+    argument('ID', 'of what is open, as "files opened" shows it'),
+    argument('VOLUME', 'name of the volume'),
+    argument('PATH', 'a directory in it; default: the top', { isRequired: false, files: false }),
   ],
-  options: {},
-  takes: [2, 3],
+  options: [],
+  examples: ['files browse 3f9c2a vda1 /etc'],
   async run(input, { output, call }) {
     const [id, volume, path = '/'] = input.args as [string, string, string | undefined];
     for (let first = 0; ; ) {

@@ -1,15 +1,15 @@
-import { closeFiles } from '../../../engine/files/open-files.ts';
+import { argument, flag } from '../../base/rows.ts';
 import type { Command } from '../../base/command.ts';
 import { UsageError } from '../../base/command-errors.ts';
 
 export const command: Command = {
-  usage: 'ID | --all',
-  details: [
-    'Unmounts the volumes, even if files in them are open, and what a killed process left.',
-  ],
-  options: { all: { type: 'boolean' } },
-  takes: [0, 1],
+  summary: 'Unmount open volumes',
+  about: ['Even if files in them are open, and what a killed process left.'],
+  args: [argument('ID', 'of what is open, as "files opened" shows it', { isRequired: false })],
+  options: [flag('all', 'all that is open')],
+  examples: ['files close 3f9c2a', 'files close --all'],
   async run(input, { output, service, call }) {
+    const { closeFiles } = await import('../../../engine/files/open-files.ts');
     const [id] = input.args;
     if ((id === undefined) !== input.flag('all')) throw new UsageError('close what? ID, or --all');
     const isServed = (await service()) !== undefined;

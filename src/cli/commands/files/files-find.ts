@@ -1,20 +1,24 @@
-import { visitDisk } from '../../../engine/files/files.ts';
+import { argument, option } from '../../base/rows.ts';
 import type { Command } from '../../base/command.ts';
-import { entryLine } from '../../text/file-lines.ts';
-import { VOLUME_HELP, VOLUME_OPTIONS, volumeOptions } from '../../options/volume-options.ts';
+import { entryLine } from '../../render/file-lines.ts';
+import { VOLUME_OPTIONS, volumeOptions } from '../../options/volume-options.ts';
 
 export const command: Command = {
-  usage: 'POINT|SESSION DISK [PATH] [--name GLOB] [--volume NAME]',
-  details: [
-    'PATH                   where to begin; default: the top',
-    "--name GLOB            names that match, such as '*.docx'; default: all",
-    '--volume NAME          where several have the path',
-    ...VOLUME_HELP,
-    'Times are in UTC.',
+  summary: "Find files in a recovery point's disk",
+  about: ['Times are in UTC.'],
+  args: [
+    argument('POINT|SESSION', 'the recovery point or session', { names: ['points', 'sessions'] }),
+    argument('DISK', 'name of the disk', { names: ['disks'] }),
+    argument('PATH', 'where to begin; default: the top', { isRequired: false, files: false }),
   ],
-  options: { name: { type: 'string' }, volume: { type: 'string' }, ...VOLUME_OPTIONS },
-  takes: [2, 3],
+  options: [
+    option('name', 'GLOB', 'names that match; default: all'),
+    option('volume', 'NAME', 'where several have the path'),
+    ...VOLUME_OPTIONS,
+  ],
+  examples: ["files find web1@latest vda /home --name '*.docx'"],
   async run(input, { output, house, secrets, signal }) {
+    const { visitDisk } = await import('../../../engine/files/files.ts');
     const [what, disk, path = '/'] = input.args as [string, string, string | undefined];
     const request = { what, disk, volume: input.text('volume'), ...volumeOptions(input) };
     const options = { secrets, signal, report: output.report };

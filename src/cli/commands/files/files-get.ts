@@ -1,32 +1,46 @@
+import { argument, flag, option } from '../../base/rows.ts';
 import { resolve } from 'node:path/posix';
-import { visitDisk } from '../../../engine/files/files.ts';
 import type { Command, Input } from '../../base/command.ts';
-import { copiedText } from '../../text/file-lines.ts';
-import { VOLUME_HELP, VOLUME_OPTIONS, volumeOptions } from '../../options/volume-options.ts';
+import { copiedText } from '../../render/file-lines.ts';
+import { VOLUME_OPTIONS, volumeOptions } from '../../options/volume-options.ts';
 import { UsageError } from '../../base/command-errors.ts';
 
 export const command: Command = {
-  usage:
-    'POINT|SESSION DISK PATH... --to DIRECTORY|FILE|- [--overwrite] [--tar | --zip] [--volume NAME]',
-  details: [
-    '--to DIRECTORY         made if need be; names, times, owners, holes, hard links and attributes are kept.',
-    '                       What is there already is not copied again: after an interruption run it again',
-    "--to FILE              one file, under another name; '-' is standard output",
-    '--overwrite            replaces files that are there and differ; without it nothing is copied then',
-    '--tar, --zip           one archive, to standard output',
-    '--volume NAME          where several have the paths',
-    ...VOLUME_HELP,
+  summary: "Copy files out of a recovery point's disk",
+  about: [
+    'Names, times, owners, holes, hard links and attributes are kept. Files that exist are not copied again: ' +
+      'after an ' +
+      'interruption the same command continues.',
   ],
-  options: {
-    to: { type: 'string' },
-    overwrite: { type: 'boolean' },
-    tar: { type: 'boolean' },
-    zip: { type: 'boolean' },
-    volume: { type: 'string' },
+  args: [
+    argument('POINT|SESSION', 'the recovery point or session', { names: ['points', 'sessions'] }),
+    argument('DISK', 'name of the disk', { names: ['disks'] }),
+    argument('PATH', 'a file or a directory', { kind: 'list', files: false }),
+  ],
+  options: [
+    option(
+      'to',
+      'DIRECTORY|FILE|-',
+      'a directory, created if need be; one file, under another name; - is standard output',
+      {
+        isRequired: true,
+      },
+    ),
+    flag(
+      'overwrite',
+      'replace files that differ; without it nothing is copied where one would be replaced',
+    ),
+    flag('tar', 'one archive, to standard output'),
+    flag('zip', 'one archive, to standard output'),
+    option('volume', 'NAME', 'where several have the paths'),
     ...VOLUME_OPTIONS,
-  },
-  takes: [3, 1000],
+  ],
+  examples: [
+    'files get web1@latest vda /etc /var/www --to /srv/web1',
+    'files get web1@latest vda /etc --to - --tar >etc.tar',
+  ],
   async run(input, { output, house, secrets, signal }) {
+    const { visitDisk } = await import('../../../engine/files/files.ts');
     const [what, disk, ...paths] = input.args as [string, string, ...string[]];
     const { to, format } = destinationOf(input);
     const request = { what, disk, volume: input.text('volume'), ...volumeOptions(input) };

@@ -1,20 +1,23 @@
-import { visitDisk, volumesOf } from '../../../engine/files/files.ts';
-import type { FileEntry } from '../../../operations/results.ts';
+import { argument, option } from '../../base/rows.ts';
+import type { FileEntry } from '../../../operations/events.ts';
 import type { Command } from '../../base/command.ts';
-import { entryLine, volumesTable } from '../../text/file-lines.ts';
-import { VOLUME_HELP, VOLUME_OPTIONS, volumeOptions } from '../../options/volume-options.ts';
+import { entryLine, volumesTable } from '../../render/file-lines.ts';
+import { VOLUME_OPTIONS, volumeOptions } from '../../options/volume-options.ts';
 
 export const command: Command = {
-  usage: 'POINT|SESSION DISK [PATH] [--volume NAME]',
-  details: [
-    'PATH                   a directory or a file; without it the volumes of the disk are listed',
-    '--volume NAME          where several have the path',
-    ...VOLUME_HELP,
-    'Times are in UTC.',
+  summary: "List files in a recovery point's disk",
+  about: ['Times are in UTC.'],
+  args: [
+    argument('POINT|SESSION', 'the recovery point or session', { names: ['points', 'sessions'] }),
+    argument('DISK', 'name of the disk', { names: ['disks'] }),
+    argument('PATH', 'a directory or a file; default: the volumes of the disk are listed', {
+      ...{ isRequired: false, files: false },
+    }),
   ],
-  options: { volume: { type: 'string' }, ...VOLUME_OPTIONS },
-  takes: [2, 3],
+  options: [option('volume', 'NAME', 'where several have the path'), ...VOLUME_OPTIONS],
+  examples: ['files list web1@latest vda', 'files list web1@latest vda /etc'],
   async run(input, { output, house, secrets, signal }) {
+    const { visitDisk, volumesOf } = await import('../../../engine/files/files.ts');
     const [what, disk, path] = input.args as [string, string, string | undefined];
     const volume = input.text('volume');
     const request = { what, disk, volume, ...volumeOptions(input) };

@@ -1,21 +1,28 @@
-import { openFiles } from '../../../engine/files/open-files.ts';
-import type { OpenedVolumes } from '../../../operations/results.ts';
+import { argument, option } from '../../base/rows.ts';
+import type { OpenedVolumes } from '../../../operations/files.ts';
 import type { Command } from '../../base/command.ts';
-import { volumesTable } from '../../text/file-lines.ts';
+import { volumesTable } from '../../render/file-lines.ts';
 import { interruptedOr } from '../../base/interrupted.ts';
-import { VOLUME_HELP, VOLUME_OPTIONS, volumeOptions } from '../../options/volume-options.ts';
+import { VOLUME_OPTIONS, volumeOptions } from '../../options/volume-options.ts';
 
 export const command: Command = {
-  usage: 'POINT|SESSION [DISK] [--at DIRECTORY]',
-  details: [
-    'Mounts every volume read-only, for the whole host: by the service, until "files close"; where none runs, and',
-    'with --at or a volume key, by this command (root only), until it is interrupted as well.',
-    '--at DIRECTORY         an empty one, or none yet; volumes appear in it under their names',
-    ...VOLUME_HELP,
+  summary: "Open the volumes in a recovery point's disks as directories",
+  about: [
+    'Mounts every volume read-only, for the whole host: by the service, until "files close"; where none ' +
+      'runs, and with ' +
+      '--at or a volume key, by this command (root only), until it is interrupted as well.',
   ],
-  options: { at: { type: 'string' }, ...VOLUME_OPTIONS },
-  takes: [1, 2],
+  args: [
+    argument('POINT|SESSION', 'the recovery point or session', { names: ['points', 'sessions'] }),
+    argument('DISK', 'only this disk', { isRequired: false, names: ['disks'] }),
+  ],
+  options: [
+    option('at', 'DIRECTORY', 'an empty one, or none yet; volumes appear in it under their names'),
+    ...VOLUME_OPTIONS,
+  ],
+  examples: ['files open web1@latest'],
   async run(input, { output, house, secrets, signal, service, call }) {
+    const { openFiles } = await import('../../../engine/files/open-files.ts');
     const [what, disk] = input.args as [string, string | undefined];
     const at = input.text('at');
     const isOwn = at !== undefined || input.text('volume-key-file') !== undefined;

@@ -1,13 +1,14 @@
-import { openedFiles } from '../../../engine/files/open-files.ts';
 import type { Command } from '../../base/command.ts';
 import { table } from '../../base/output.ts';
 
 export const command: Command = {
-  usage: '',
-  details: ['What "files open" has open on this host; "left" is what a killed process left there.'],
-  options: {},
-  takes: [0, 0],
+  summary: 'List open volumes',
+  about: ['What "files open" has open on this host; "left" is what a killed process left there.'],
+  args: [],
+  options: [],
+  examples: ['files opened'],
   async run(_input, { output, service, call }) {
+    const { openedFiles } = await import('../../../engine/files/open-files.ts');
     const isServed = (await service()) !== undefined;
     const opened = isServed ? (await call('files/opened', {})).opened : await openedFiles();
     output.result({ opened }, () =>

@@ -1,22 +1,19 @@
+import { option } from '../../base/rows.ts';
 import type { Command } from '../../base/command.ts';
-import { hostText } from '../../text/host-text.ts';
+import { hostText } from '../../render/host.ts';
 import { UsageError } from '../../base/command-errors.ts';
 
 export const command: Command = {
-  usage: '[--hostname NAME] [--timezone ZONE] [--ntp SERVER ...] [--keyboard LAYOUT]',
-  details: [
-    'Settings that are not named stay as they are.',
-    '--timezone ZONE     as Europe/Berlin; "timedatectl list-timezones" has them all',
-    '--ntp SERVER        time servers, any number of them; --ntp none: those that Debian comes with',
-    '--keyboard LAYOUT   of the screen: us, gb, de, ch, fr ...',
+  summary: 'Set name, time zone, time servers and keyboard',
+  about: ['Settings that are not named stay as they are.'],
+  args: [],
+  options: [
+    option('hostname', 'NAME', 'name of the machine'),
+    option('timezone', 'ZONE', 'as Europe/Berlin; "timedatectl list-timezones" has them all'),
+    option('ntp', 'SERVER', 'a time server; none: those that Debian comes with', { kind: 'list' }),
+    option('keyboard', 'LAYOUT', 'of the screen: us, gb, de, ch, fr ...'),
   ],
-  options: {
-    hostname: { type: 'string' },
-    timezone: { type: 'string' },
-    ntp: { type: 'string', multiple: true },
-    keyboard: { type: 'string' },
-  },
-  takes: [0, 0],
+  examples: ['host set --hostname box7 --timezone Europe/Berlin'],
   async run(input, { output, call }) {
     const servers = input.has('ntp') ? input.texts('ntp') : undefined;
     const change = {

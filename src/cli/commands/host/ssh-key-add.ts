@@ -1,23 +1,32 @@
+import { argument, chosen, option } from '../../base/rows.ts';
 import type { Command } from '../../base/command.ts';
-import { keyUser, USER_DETAILS, USER_OPTION } from '../../options/key-options.ts';
 import { readSecretFrom } from '../../../sys/terminal/terminal.ts';
 import { UsageError } from '../../base/command-errors.ts';
 
 export const command: Command = {
-  usage: '(KEY | --file FILE) [--user restore]',
-  details: [
-    "KEY           a public key as one argument: 'ssh-ed25519 AAAA... name'",
-    '--file FILE   such as id_ed25519.pub; - is standard input',
-    ...USER_DETAILS,
+  summary: 'Allow a public key to log in',
+  about: ['Either KEY or --file.'],
+  args: [
+    argument('KEY', "a public key as one argument: 'ssh-ed25519 AAAA... name'", {
+      isRequired: false,
+    }),
   ],
-  options: { file: { type: 'string' }, ...USER_OPTION },
-  takes: [0, 1],
+  options: [
+    option('file', 'FILE', 'such as id_ed25519.pub; - is standard input'),
+    option('user', 'admin|restore', 'admin: the console (the default); restore: SFTP', {
+      words: ['admin', 'restore'],
+    }),
+  ],
+  examples: ['ssh key add --file id_ed25519.pub'],
   async run(input, { output, call }) {
     const file = input.text('file');
     const [given] = input.args;
     if ((file === undefined) === (given === undefined)) throw new UsageError('KEY, or --file FILE');
     const key = given ?? Buffer.from(readSecretFrom(file === '-' ? 0 : file!)).toString('utf8');
-    const added = await call('ssh-key/add', { user: keyUser(input), key: key.trim() });
+    const added = await call('ssh-key/add', {
+      user: chosen(input.text('user'), 'user', ['admin', 'restore']),
+      key: key.trim(),
+    });
     output.result(added, () => `${added.user} comes in with ${added.fingerprint} (${added.type}).`);
   },
 };

@@ -2,10 +2,11 @@ import type { Command } from '../../base/command.ts';
 import { table } from '../../base/output.ts';
 
 export const command: Command = {
-  usage: '',
-  details: [],
-  options: {},
-  takes: [0, 0],
+  summary: 'List the keys that may log in',
+  about: [],
+  args: [],
+  options: [],
+  examples: ['ssh key list'],
   async run(_input, { output, call }) {
     const { keys } = await call('ssh/show', {});
     output.result({ keys }, () =>

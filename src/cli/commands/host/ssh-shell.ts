@@ -1,13 +1,15 @@
+import { flag, option } from '../../base/rows.ts';
 import type { Command } from '../../base/command.ts';
 import { secondsOf } from '../../options/durations.ts';
-import { sshText } from '../../text/host-text.ts';
+import { sshText } from '../../render/ssh.ts';
 import { UsageError } from '../../base/command-errors.ts';
 
 export const command: Command = {
-  usage: '--for TIME | --off',
-  details: ['Allows "ssh -t admin@box shell" for 30m, 2h (at most a day). Each shell is logged.'],
-  options: { for: { type: 'string' }, off: { type: 'boolean' } },
-  takes: [0, 0],
+  summary: 'Allow a shell over SSH for some time',
+  about: ['Allows "ssh -t admin@box shell". Each shell is logged.'],
+  args: [],
+  options: [option('for', 'TIME', '30m, 2h; at most a day'), flag('off', 'no longer')],
+  examples: ['ssh shell --for 2h', 'ssh shell --off'],
   async run(input, { output, call }) {
     const time = input.text('for');
     if ((time === undefined) !== input.flag('off')) throw new UsageError('--for TIME or --off');

@@ -1,36 +1,39 @@
-import type { RequestOf } from '../../../operations/operations.ts';
-import {
-  BACKUP_OPTIONS,
-  backupRequest,
-  RETENTION_DETAILS,
-  RETENTION_OPTIONS,
-  retentionOf,
-} from '../../options/backup-request.ts';
+import { argument, flag, option } from '../../base/rows.ts';
+import type { Operation } from '../../../operations/operation.ts';
+import { OPERATIONS, type RequestOf } from '../../../operations/operations.ts';
+import { optionsOf, requestOf } from '../../options/operation-command.ts';
 import type { Command, Context, Input } from '../../base/command.ts';
 import { UsageError } from '../../base/command-errors.ts';
 
+const BACKUP: Operation = OPERATIONS['backup/create'];
+const CHECK: Operation = OPERATIONS['store/check'];
+
 export const command: Command = {
-  usage:
-    'NAME --at WHEN (--backup SET --machine MACHINE --disk NAME=IMAGE ... | --check [--read-data])',
-  details: [
-    "--at WHEN          as of systemd: daily, hourly, weekly, monthly, 'Mon..Fri 02:30', '*-*-01 04:00',",
-    "                   '*:0/15'; in local time, or with UTC behind it",
-    '--backup SET       with the options of "backup create", and:',
-    ...RETENTION_DETAILS,
-    '--check            with --read-data reads every block as well',
-    'An encrypted set needs a key that the service finds by itself ("passphraseFiles" of the settings, or its',
-    'credential); one that is given here is kept in memory until the service ends.',
-    'What came due while no service ran is made up for once. While its last job has not ended, no new one is made.',
+  summary: 'Back up or check at certain times',
+  about: [
+    'Either --backup or --check. An encrypted set needs a key that the service finds by itself ' +
+      '("passphraseFiles" of the ' +
+      'settings, or its credential); one that is given here is kept in memory until the service ends. What came due ' +
+      'while no service ran is made up for once. While its last job has not ended, no new one is created.',
   ],
-  options: {
-    at: { type: 'string' },
-    backup: { type: 'string' },
-    check: { type: 'boolean' },
-    'read-data': { type: 'boolean' },
-    ...BACKUP_OPTIONS,
-    ...RETENTION_OPTIONS,
-  },
-  takes: [1, 1],
+  args: [argument('NAME', 'name of the schedule')],
+  options: [
+    option(
+      'at',
+      'WHEN',
+      "as of systemd.time(7): daily, hourly, 'Mon..Fri 02:30', '*-*-01 04:00', '*:0/15'; in local time, or with " +
+        'UTC behind it',
+      { isRequired: true },
+    ),
+    option('backup', 'SET', 'back up to this set, with:', { names: ['sets'] }),
+    ...optionsOf(BACKUP).map((it) => ({ ...it, isRequired: false, withQueue: false })),
+    flag('check', 'check the store, with:'),
+    ...optionsOf(CHECK),
+  ],
+  examples: [
+    "schedule create verify --at '*-*-01 04:00' --check --read-data",
+    'schedule create nightly --at daily --backup nightly --machine web1 --disk vda=/dev/vg/web1 --keep-daily 7',
+  ],
   async run(input, context) {
     const { output, call } = context;
     const at = input.required('at');
@@ -43,7 +46,7 @@ export const command: Command = {
 async function jobOf(input: Input, context: Context): Promise<RequestOf<'job/create'>> {
   const set = input.text('backup');
   if ((set === undefined) === !input.flag('check')) throw new UsageError('--backup SET or --check');
-  if (set === undefined) return { kind: 'check', request: { readData: input.flag('read-data') } };
-  const request = await backupRequest(set, input, context);
-  return { kind: 'backup', request: { ...request, retention: retentionOf(input) } };
+  const [operation, args] = set === undefined ? [CHECK, []] : [BACKUP, [set]];
+  const request = await requestOf(operation, { args, input, isJob: true }, context);
+  return { kind: operation.job!.kind, request } as RequestOf<'job/create'>;
 }

@@ -1,41 +1,44 @@
+import { argument, flag, option } from '../../base/rows.ts';
 import type { RequestOf } from '../../../operations/operations.ts';
 import type { Command, Input } from '../../base/command.ts';
-import {
-  pendingText,
-  WITHIN_DETAILS,
-  WITHIN_OPTION,
-  within,
-} from '../../options/network-options.ts';
+import { pendingText } from '../../render/network.ts';
 import { UsageError } from '../../base/command-errors.ts';
 
+const MODES = ['active-backup', '802.3ad', 'balance-alb'] as const;
+const STANDARD_SECONDS = 60;
+
 export const command: Command = {
-  usage:
-    'INTERFACE (--dhcp | --address ADDRESS/LENGTH ... [--gateway G] | --off) [--dns SERVER ...]',
-  details: [
-    '--dhcp              addresses from the network',
-    '--address A/LENGTH  fixed: 10.0.0.5/24, fd00::5/64; any number of them',
-    '--gateway G         of a fixed address',
-    '--off               no address, as below a VLAN',
-    '--dns SERVER        any number of them; --domain NAME is appended to names without a dot',
-    '--vlan ID --on IF   INTERFACE is made: VLAN ID (1 to 4094) on IF, which must be set up',
-    '--bond IF ...       INTERFACE is made, of these; --mode active-backup (the default), 802.3ad, balance-alb',
-    'The earlier settings of INTERFACE are replaced.',
-    ...WITHIN_DETAILS,
+  summary: 'Configure an interface; rolled back unless confirmed',
+  about: [
+    'One of --dhcp, --address and --off is needed. The earlier settings of the interface are replaced. With ' +
+      '--vlan or ' +
+      '--bond the interface is created.',
   ],
-  options: {
-    dhcp: { type: 'boolean' },
-    off: { type: 'boolean' },
-    address: { type: 'string', multiple: true },
-    gateway: { type: 'string', multiple: true },
-    dns: { type: 'string', multiple: true },
-    domain: { type: 'string', multiple: true },
-    vlan: { type: 'string' },
-    on: { type: 'string' },
-    bond: { type: 'string', multiple: true },
-    mode: { type: 'string' },
-    ...WITHIN_OPTION,
-  },
-  takes: [1, 1],
+  args: [argument('INTERFACE', 'name of the interface')],
+  options: [
+    flag('dhcp', 'addresses from the network'),
+    option('address', 'ADDRESS/LENGTH', 'a fixed address: 10.0.0.5/24, fd00::5/64', {
+      kind: 'list',
+    }),
+    option('gateway', 'GATEWAY', 'of a fixed address', { kind: 'list' }),
+    flag('off', 'no address, as below a VLAN'),
+    option('dns', 'SERVER', 'a name server', { kind: 'list' }),
+    option('domain', 'NAME', 'appended to names without a dot', { kind: 'list' }),
+    option('vlan', 'ID', 'it is this VLAN (1 to 4094)'),
+    option('on', 'INTERFACE', 'of a VLAN: the interface below, which must be set up'),
+    option('bond', 'INTERFACE', 'it is made of this interface', { kind: 'list' }),
+    option('mode', 'MODE', `of a bond: ${MODES.join(', ')}; default: the first`, { words: MODES }),
+    option(
+      'within',
+      'SECONDS',
+      'roll back after 5 to 600 seconds (default: 60) unless "network confirm" comes, also if the ' +
+        'machine or Holdfast went down in the meantime',
+    ),
+  ],
+  examples: [
+    'network change eth0 --address 10.0.0.5/24 --gateway 10.0.0.1 --dns 10.0.0.2',
+    'network change lan7 --vlan 7 --on bond0 --dhcp',
+  ],
   async run(input, { output, call }) {
     const dhcp = input.flag('dhcp');
     const addresses = input.texts('address');
@@ -73,5 +76,12 @@ function kindOf(input: Input): Kind {
   if (members.length === 0) return { kind: 'wired' };
   const mode = input.text('mode') ?? 'active-backup';
   // What it may be is checked where it is done.
-  return { kind: 'bond', mode: mode as Extract<Kind, { kind: 'bond' }>['mode'], members };
+  return { kind: 'bond', mode: mode as (typeof MODES)[number], members };
+}
+
+function within(input: Input): number {
+  const text = input.text('within');
+  const seconds = text === undefined ? STANDARD_SECONDS : Number(text);
+  if (Number.isInteger(seconds)) return seconds;
+  throw new UsageError(`--within ${text}: a number of seconds`);
 }

@@ -1,3 +1,4 @@
+import { argument, chosen, flag, option } from '../../base/rows.ts';
 import type { RecoverRequest } from '../../../engine/sessions/run-session.ts';
 import type { Command, Context, Input } from '../../base/command.ts';
 import { interrupted } from '../../base/interrupted.ts';
@@ -6,57 +7,65 @@ import { readyText } from '../../../client/ready-text.ts';
 import { UsageError } from '../../base/command-errors.ts';
 
 /** What means nothing without --nfs. */
-const NFS_OPTIONS = {
-  allow: { type: 'string', multiple: true },
-  'nfs-listen': { type: 'string' },
-  'nfs-port': { type: 'string' },
-  'mount-port': { type: 'string' },
-  'portmap-port': { type: 'string' },
-  squash: { type: 'string' },
-  'any-port': { type: 'boolean' },
-  'nfs-read-only': { type: 'boolean' },
-  'nfs-points': { type: 'boolean' },
-} as const;
+const NFS_OPTIONS = [
+  option('allow', 'NETWORK', 'an address or a network (10.0.0.0/24); default: this host only', {
+    kind: 'list',
+  }),
+  option('nfs-listen', 'ADDR', 'default: all addresses with --allow, else 127.0.0.1'),
+  option('nfs-port', 'N', '2049 where it may, else 12049'),
+  option('mount-port', 'N', '20048 where it may, else 12048'),
+  option('portmap-port', 'N', '111 where it may, else 10111'),
+  option(
+    'squash',
+    'none|root|all',
+    'users who are mapped to "nobody"; default: root; hypervisors connect as root: none',
+    {
+      words: ['none', 'root', 'all'],
+    },
+  ),
+  flag('any-port', 'also from ports above 1023, which any user of a host may use'),
+  flag('nfs-read-only', 'nothing can be written over NFS'),
+  flag('nfs-points', 'the recovery points of the set too, to be read, in /holdfast/points'),
+];
 
 export const command: Command = {
-  usage: 'POINT | --resume SESSION  [--nbd ADDRESS] [--nfs [--allow NETWORK ...]] [--boot]',
-  details: [
-    '--nbd ADDRESS      unix:PATH, tcp:HOST:PORT (port 0: any), fd:N (a socket of systemd); without it a',
-    '                   socket of its own. Beyond this host use TLS:',
-    '--tls-x509 DIR     server-cert.pem, server-key.pem; with ca-cert.pem clients need certificates',
-    '--tls-psk FILE     lines of identity:key',
-    '--nfs              as a directory of the NFS export /holdfast too, for this host only, or for:',
-    '--allow NETWORK    an address or a network (10.0.0.0/24); may be given several times',
-    '--nfs-listen ADDR  default: all addresses with --allow, else 127.0.0.1',
-    '--nfs-port N, --mount-port N, --portmap-port N   2049, 20048 and 111 where it may, else 12049, 12048, 10111',
-    '--squash none|root|all  users who are mapped to "nobody"; default: root; hypervisors connect as root: none',
-    '--any-port         also from ports above 1023, which any user of a host may use',
-    '--nfs-read-only    nothing can be written over NFS',
-    '--nfs-points       the recovery points of the set too, to be read, in /holdfast/points',
-    '--when-full pause|refuse  guests wait (the default), or get an error',
-    '--boot             boots it in this terminal with QEMU, without a network',
-    '--memory MIB       of that guest; default: 1024',
-    '--accel kvm        instead of emulation',
-    '--firmware uefi    instead of BIOS',
-    '--detach           the service runs it; the command does not wait',
-    'Runs until interrupted, which leaves the session as it is: "recover --resume" goes on with it,',
-    '"session keep" makes it a recovery point, "session discard" throws it away.',
+  summary: 'Run a recovery point: export its disks over NBD',
+  about: [
+    'Runs until interrupted, which leaves the session as it is: "recover --resume" goes on with it, "session ' +
+      'keep" saves ' +
+      'it as a recovery point, "session discard" discards it. Beyond this host use TLS.',
   ],
-  options: {
-    resume: { type: 'string' },
-    nbd: { type: 'string' },
-    'tls-x509': { type: 'string' },
-    'tls-psk': { type: 'string' },
-    nfs: { type: 'boolean' },
+  args: [
+    argument('POINT', 'the recovery point; or --resume', { isRequired: false, names: ['points'] }),
+  ],
+  options: [
+    option('resume', 'SESSION', 'instead of a point: resume a session', { names: ['sessions'] }),
+    option(
+      'nbd',
+      'ADDRESS',
+      'unix:PATH, tcp:HOST:PORT (port 0: any), fd:N (a socket of systemd); default: a socket of its own',
+    ),
+    option(
+      'tls-x509',
+      'DIR',
+      'server-cert.pem, server-key.pem; with ca-cert.pem clients need certificates',
+    ),
+    option('tls-psk', 'FILE', 'lines of identity:key'),
+    flag('nfs', 'as a directory of the NFS export /holdfast too'),
     ...NFS_OPTIONS,
-    'when-full': { type: 'string' },
-    detach: { type: 'boolean' },
-    boot: { type: 'boolean' },
-    memory: { type: 'string' },
-    accel: { type: 'string' },
-    firmware: { type: 'string' },
-  },
-  takes: [0, 1],
+    option('when-full', 'pause|refuse', 'guests wait (the default), or get an error', {
+      words: ['pause', 'refuse'],
+    }),
+    flag('boot', 'boot it in this terminal with QEMU, without a network'),
+    option('memory', 'MIB', 'of that guest; default: 1024'),
+    option('accel', 'tcg|kvm', 'emulation (the default), or hardware', { words: ['tcg', 'kvm'] }),
+    option('firmware', 'bios|uefi', 'of that guest', { words: ['bios', 'uefi'] }),
+    flag('detach', 'the service runs it; the command does not wait'),
+  ],
+  examples: [
+    'recover web1@latest --boot',
+    'recover web1@latest --detach --nfs --allow 10.0.0.0/24 --squash none',
+  ],
   async run(input, context) {
     const boot = bootOptions(input);
     const request = requestOf(input);
@@ -97,7 +106,7 @@ function requestOf(input: Input): RecoverRequest {
   if ((session === undefined) === (point === undefined)) {
     throw new UsageError('recover what? Give either POINT or --resume SESSION');
   }
-  const whenFull = oneOf(input, 'when-full', ['pause', 'refuse'] as const);
+  const whenFull = chosen(input.text('when-full'), 'when-full', ['pause', 'refuse']);
   const [x509, psk] = [input.text('tls-x509'), input.text('tls-psk')];
   if (x509 !== undefined && psk !== undefined) throw new UsageError('--tls-x509 or --tls-psk');
   return {
@@ -118,9 +127,9 @@ function requestOf(input: Input): RecoverRequest {
 
 function nfsOf(input: Input): RecoverRequest['nfs'] {
   if (!input.flag('nfs')) {
-    const idle = Object.keys(NFS_OPTIONS).find((option) => input.has(option));
+    const idle = NFS_OPTIONS.find(({ name }) => input.has(name));
     // Else somebody would think that a session is guarded, or open, in a way in which it is not.
-    if (idle !== undefined) throw new UsageError(`--${idle} goes with --nfs`);
+    if (idle !== undefined) throw new UsageError(`--${idle.name} goes with --nfs`);
     return undefined;
   }
   const ports = {
@@ -135,7 +144,7 @@ function nfsOf(input: Input): RecoverRequest['nfs'] {
     ports,
     readOnly: input.flag('nfs-read-only'),
     points: input.flag('nfs-points'),
-    squash: oneOf(input, 'squash', ['root', 'none', 'all'] as const),
+    squash: chosen(input.text('squash'), 'squash', ['root', 'none', 'all']),
     privilegedPorts: !input.flag('any-port'),
   };
 }
@@ -155,15 +164,7 @@ function bootOptions(input: Input) {
     throw new UsageError('--memory: MiB, a number');
   return {
     memoryMiB,
-    accelerator: oneOf(input, 'accel', ['tcg', 'kvm'] as const),
-    firmware: oneOf(input, 'firmware', ['bios', 'uefi'] as const),
+    accelerator: chosen(input.text('accel'), 'accel', ['tcg', 'kvm']),
+    firmware: chosen(input.text('firmware'), 'firmware', ['bios', 'uefi']),
   };
-}
-
-/** The first is meant where nothing is said. */
-function oneOf<T extends string>(input: Input, option: string, values: readonly [T, ...T[]]): T {
-  const given = input.text(option) ?? values[0];
-  const found = values.find((it) => it === given);
-  if (found === undefined) throw new UsageError(`--${option}: one of ${values.join(', ')}`);
-  return found;
 }

@@ -1,15 +1,20 @@
+import { argument, flag } from '../../base/rows.ts';
 import type { ResultOf } from '../../../operations/operations.ts';
 import type { Command } from '../../base/command.ts';
 import { UsageError } from '../../base/command-errors.ts';
 
 export const command: Command = {
-  usage: 'NAME [--encrypt [--passphrase-file FILE]]',
-  details: [
-    '--encrypt      the set can be read only with its passphrase or its recovery key;',
-    '               the recovery key is shown once, here: keep it away from the backups',
+  summary: 'Create a backup set',
+  about: [],
+  args: [argument('NAME', 'name of the set')],
+  options: [
+    flag(
+      'encrypt',
+      'the set can be read only with its passphrase or its recovery key; the recovery key is shown once, here: ' +
+        'keep it away from the backups',
+    ),
   ],
-  options: { encrypt: { type: 'boolean' } },
-  takes: [1, 1],
+  examples: ['set create nightly --encrypt', 'set create scratch'],
   async run(input, { output, call, hasSecret }) {
     const encrypt = input.flag('encrypt');
     if (hasSecret && !encrypt) throw new UsageError('a passphrase without --encrypt?');

@@ -1,17 +1,19 @@
-import { exportKey } from '../../../engine/points/set-keys.ts';
+import { argument } from '../../base/rows.ts';
 import type { Command } from '../../base/command.ts';
 
 export const command: Command = {
-  usage: 'SET',
-  details: [
-    'Prints the key of an encrypted set, to be kept on paper. The key opens the set without a passphrase: keep it',
-    'away from the store, and from people who may not read the set. If both copies of the record of the set are lost,',
-    'or the passphrase is forgotten, "set import-key" makes the record again from the key. This command itself prints',
-    'the key, never a service.',
+  summary: 'Print the key of a set, to keep on paper',
+  about: [
+    'The key opens the set without a passphrase: keep it away from the store, and from people who may not ' +
+      'read the set. ' +
+      'If both copies of the record of the set are lost, or the passphrase is forgotten, "set import-key" makes the ' +
+      'record again from the key. This command itself prints the key, never a service.',
   ],
-  options: {},
-  takes: [1, 1],
+  args: [argument('SET', 'name of the set', { names: ['sets'] })],
+  options: [],
+  examples: ['set export-key nightly'],
   async run({ args }, { house, secrets, output }) {
+    const { exportKey } = await import('../../../engine/points/set-keys.ts');
     const { set, key } = await exportKey(await house(), args[0]!, secrets);
     const groups = key.split('-');
     const lines = [0, 1, 2, 3].map((at) => groups.slice(at * 6, at * 6 + 6).join('-'));

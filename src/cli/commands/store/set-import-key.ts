@@ -1,15 +1,26 @@
+import { argument, option } from '../../base/rows.ts';
 import { keyIn } from '../../base/secrets.ts';
 import type { Command } from '../../base/command.ts';
 
 export const command: Command = {
-  usage: 'SET --key-file FILE [--passphrase-file FILE]',
-  details: [
-    'Makes the record of a set again from the key that "set export-key" printed. The set gets a new passphrase (asked',
-    'for twice, or --passphrase-file, --passphrase-fd) and a new recovery key; the former ones no longer open it.',
-    '--key-file FILE   the key, as it was printed or typed from paper; case, spaces and lines do not matter',
+  summary: 'Make a lost record of a set again from its key',
+  about: [
+    'From the key that "set export-key" printed. The set gets a new passphrase (asked for twice, or ' +
+      '--passphrase-file, ' +
+      '--passphrase-fd) and a new recovery key; the former ones no longer open it.',
   ],
-  options: { 'key-file': { type: 'string' } },
-  takes: [1, 1],
+  args: [argument('SET', 'name of the set', { names: ['sets'] })],
+  options: [
+    option(
+      'key-file',
+      'FILE',
+      'the key, as it was printed or typed from paper; case, spaces and lines do not matter',
+      {
+        isRequired: true,
+      },
+    ),
+  ],
+  examples: ['set import-key nightly --key-file nightly.key'],
   async run(input, { output, call }) {
     const key = keyIn(input.required('key-file'));
     const made = await call('set/import-key', { set: input.args[0]!, key }, { ask: 'new' });

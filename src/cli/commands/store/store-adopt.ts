@@ -1,19 +1,27 @@
+import { flag, option } from '../../base/rows.ts';
 import type { Command } from '../../base/command.ts';
 import { table } from '../../base/output.ts';
 
 export const command: Command = {
-  usage: '[--yes [--plan PLAN]]',
-  details: [
-    'Shows sessions, jobs, schedules and sets in the store that this box does not know, and machines whose recovery',
-    'points are older than it remembers: the store came from another machine, was out of sight or put back from a',
-    'copy, or an attacker has written to it. This box obeys none of the orders. --yes: from now on it obeys all that',
-    'is shown, and takes the older points for the newest. Read it first: a session exports decrypted disks, a job',
-    'reads files of this machine.',
-    '--plan PLAN   the plan as it was shown before: if anything has changed since, nothing is adopted. Without a plan',
-    '              --yes adopts what is in the store now',
+  summary: 'Show orders that this machine did not give, and accept them',
+  about: [
+    'Shows sessions, jobs, schedules and sets in the store that this machine does not know, and machines ' +
+      'whose recovery ' +
+      'points are older than it remembers: the store came from another machine, was out of sight or put back from a ' +
+      'copy, or an attacker has written to it. None of the orders is obeyed until it is adopted. Read them first: a ' +
+      'session exports decrypted disks, a job reads files of this machine.',
   ],
-  options: { yes: { type: 'boolean' }, plan: { type: 'string' } },
-  takes: [0, 0],
+  args: [],
+  options: [
+    flag('yes', 'from now on obey all that is shown, and take the older points for the newest'),
+    option(
+      'plan',
+      'PLAN',
+      'the plan as it was shown before: if anything has changed since, nothing is adopted; default: what ' +
+        'is in the store now',
+    ),
+  ],
+  examples: ['store adopt', 'store adopt --yes --plan 3f9c2a'],
   async run(input, { output, call }) {
     const shown = await call('store/adopt', { plan: undefined });
     const isNothing = [

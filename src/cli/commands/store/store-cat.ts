@@ -1,30 +1,31 @@
-import {
-  catManifest,
-  catPack,
-  catPoint,
-  catProfile,
-  catSession,
-  catSet,
-} from '../../../engine/points/inspect.ts';
-import { catOverlay } from '../../../engine/points/inspect-overlay.ts';
+import { argument } from '../../base/rows.ts';
 import type { House, SecretSource } from '../../../engine/base/engine.ts';
 import type { Command } from '../../base/command.ts';
 import { UsageError } from '../../base/command-errors.ts';
 
 export const command: Command = {
-  usage: 'KIND NAME ...',
-  details: [
-    'pack NUMBER             its header and what is in it',
-    'manifest POINT DISK     the nodes of a disk, from the root down',
-    'point POINT             the record of a recovery point',
-    'set SET                 the record of a backup set',
-    'profile SET MACHINE     what a machine reads when it boots',
-    'session SESSION         the journal of a session',
-    'overlay SESSION DISK    where what a session wrote lies',
-    'Always JSON, one object a line.',
+  summary: 'Show a record or a file of the store as JSON',
+  about: [
+    'pack NUMBER: its header and what is in it. manifest POINT DISK: the nodes of a disk, from the root ' +
+      'down. point POINT: ' +
+      'the record of a recovery point. set SET: the record of a backup set. profile SET MACHINE: what a ' +
+      'machine reads ' +
+      'when it boots. session SESSION: the journal of a session. overlay SESSION DISK: where what a session ' +
+      'wrote lies.',
+    'Always JSON, one object per line.',
   ],
-  options: {},
-  takes: [2, 3],
+  args: [
+    argument('KIND', 'pack, manifest, point, set, profile, session or overlay', {
+      words: ['pack', 'manifest', 'point', 'set', 'profile', 'session', 'overlay'],
+    }),
+    argument('NAME', 'of what kind it is', { names: ['points', 'sets', 'sessions'] }),
+    argument('DISK|MACHINE', 'of manifest and overlay; of profile', {
+      isRequired: false,
+      names: ['disks', 'machines'],
+    }),
+  ],
+  options: [],
+  examples: ['store cat point web1@latest', 'store cat pack 17'],
   async run({ args }, { house, secrets, output }) {
     for await (const object of show(await house(), args, secrets)) {
       await output.part(object, () => JSON.stringify(object, hexadecimal));
@@ -37,6 +38,10 @@ async function* show(
   [kind = '', name, second]: readonly string[],
   secrets: SecretSource,
 ): AsyncGenerator<object> {
+  const { catManifest, catPack, catPoint, catProfile, catSession, catSet } = await import(
+    '../../../engine/points/inspect.ts'
+  );
+  const { catOverlay } = await import('../../../engine/points/inspect-overlay.ts');
   switch (kind) {
     case 'pack': {
       const pack = Number(name);

@@ -1,15 +1,16 @@
+import { argument } from '../../base/rows.ts';
 import type { Command } from '../../base/command.ts';
 import { requireHere } from '../../base/remote-options.ts';
 import { UsageError } from '../../base/command-errors.ts';
 
 export const command: Command = {
-  usage: '[DIR]',
-  details: [
-    'DIR is made, or must be empty. Without DIR: the store of --store or HOLDFAST_STORE, or the one',
-    'that the running service is set to.',
+  summary: 'Create a store',
+  about: [
+    'Without DIR: the store of --store or HOLDFAST_STORE, or the one that the running service is set to.',
   ],
-  options: {},
-  takes: [0, 1],
+  args: [argument('DIR', 'is created, or must be empty', { isRequired: false })],
+  options: [],
+  examples: ['store create', 'store create /srv/holdfast'],
   async run({ args }, { output, storeDirectory, named, service, call }) {
     if (args[0] !== undefined) requireHere(named);
     const directory = args[0] ?? storeDirectory;

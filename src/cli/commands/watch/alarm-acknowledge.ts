@@ -1,15 +1,16 @@
+import { argument } from '../../base/rows.ts';
 import type { Command } from '../../base/command.ts';
 
-const ALARMS_MAX = 100;
-
 export const command: Command = {
-  usage: 'ALARM ...',
-  details: [
-    'While its cause lasts, an acknowledged alarm stays, and is reported again only if it gets worse. An alarm about',
-    'an event that has passed is over once acknowledged. Acknowledging "clock-jump" allows deletions again.',
+  summary: 'Acknowledge alarms',
+  about: [
+    'While its cause lasts, an acknowledged alarm stays, and is reported again only if it gets worse. An ' +
+      'alarm about an ' +
+      'event that has passed is over once acknowledged. Acknowledging "clock-jump" allows deletions again.',
   ],
-  options: {},
-  takes: [1, ALARMS_MAX],
+  args: [argument('ALARM', 'as "alarm list" shows it', { kind: 'list' })],
+  options: [],
+  examples: ['alarm acknowledge pool-fills'],
   async run({ args }, { output, call }) {
     for (const alarm of args) {
       const done = await call('alarm/acknowledge', { alarm });

@@ -1,3 +1,4 @@
+import { flag } from '../../base/rows.ts';
 import { SERVICE_SOCKET } from '../../../client/service-socket.ts';
 import { systemClock } from '../../../sys/base/clock.ts';
 import { hasTerminal } from '../../../sys/terminal/raw-terminal.ts';
@@ -9,14 +10,14 @@ import { UsageError } from '../../base/command-errors.ts';
 const SMALL = ['--max-semi-space-size=1'];
 
 export const command: Command = {
-  usage: '[--login] [--set-up]',
-  details: [
-    'Status, recovery points and sessions of the service, in this terminal (80x24 or more).',
-    '--set-up: begins with the steps that set a new machine up.',
-    '--login: key l leaves the console for a login; for terminal lines before any login.',
+  summary: 'Show status, sessions and jobs on a full screen',
+  about: ['Status, recovery points and sessions of the service, in this terminal (80x24 or more).'],
+  args: [],
+  options: [
+    flag('set-up', 'begin with the steps that set a new machine up'),
+    flag('login', 'key l leaves the console for a login; for terminal lines before any login'),
   ],
-  options: { login: { type: 'boolean' }, 'set-up': { type: 'boolean' } },
-  takes: [0, 0],
+  examples: ['console'],
   async prepare() {
     if (!hasTerminal()) throw new UsageError('the console needs a terminal');
     // What is compiled once is there afterwards.

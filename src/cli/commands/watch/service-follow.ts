@@ -1,10 +1,11 @@
 import type { Command } from '../../base/command.ts';
 
 export const command: Command = {
-  usage: '',
-  details: ['Prints what happens to sessions and jobs, and alarms, until interrupted.'],
-  options: {},
-  takes: [0, 0],
+  summary: 'Print what happens to sessions and jobs, and alarms, as it happens',
+  about: ['Until interrupted.'],
+  args: [],
+  options: [],
+  examples: ['service follow', 'service follow --json'],
   async run(_input, { call, signal }) {
     try {
       await call('service/follow', {});

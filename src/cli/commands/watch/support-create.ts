@@ -1,3 +1,4 @@
+import { option } from '../../base/rows.ts';
 import { formatSize } from '../../../lib/sizes.ts';
 import { realFileSystem } from '../../../sys/files/real-file-system.ts';
 import type { Command } from '../../base/command.ts';
@@ -5,15 +6,18 @@ import { table } from '../../base/output.ts';
 import { UsageError } from '../../base/command-errors.ts';
 
 export const command: Command = {
-  usage: '--to FILE|-',
-  details: [
-    'A tar.gz with versions, settings, sessions, jobs and their logs, the end of the audit log, metrics,',
-    'disks and the journal; contents.json lists it. No data, and no secrets as far as they are known or look like one:',
-    'names of machines, hosts and paths are in it. Look it through before you give it away.',
-    '--to -  to standard output: ssh admin@box holdfast support create --to - > bundle.tar.gz',
+  summary: 'Collect logs and settings for a support request',
+  about: [
+    'A tar.gz with versions, settings, sessions, jobs and their logs, the end of the audit log, metrics, ' +
+      'disks and the ' +
+      'journal; contents.json lists it. No data, and no secrets as far as they are known or look like one: names of ' +
+      'machines, hosts and paths are in it. Read it before you give it away.',
   ],
-  options: { to: { type: 'string' } },
-  takes: [0, 0],
+  args: [],
+  options: [
+    option('to', 'FILE|-', 'where it is written; - is standard output', { isRequired: true }),
+  ],
+  examples: ['support create --to bundle.tar.gz', 'support create --to - >bundle.tar.gz'],
   async run(input, { output, call }) {
     const to = input.required('to');
     if (to === '-' && output.json) throw new UsageError('--to - leaves no room for --json');

@@ -1,5 +1,13 @@
 import { utf8 } from '../../../lib/bytes.ts';
-import { type Of, object, oneOf, integer, type Schema, SchemaError } from '../../../lib/schema.ts';
+import {
+  integer,
+  object,
+  type Of,
+  oneOf,
+  parse,
+  type Schema,
+  SchemaError,
+} from '../../../lib/schema.ts';
 import { FormatError } from '../../format-error.ts';
 import { encodeSummed, parseSummed, requireSum } from './json-record.ts';
 
@@ -34,8 +42,8 @@ export function plainRecord<const F extends Readonly<Record<string, Schema<unkno
       if (checks === 'checked') requireSum(bytes);
       try {
         const { format, version, ...rest } = (parseSummed(bytes) ?? {}) as Record<string, unknown>;
-        head.parse({ format, version }, []);
-        return schema.parse(rest, []);
+        parse(head, { format, version });
+        return parse(schema, rest);
       } catch (cause) {
         if (!(cause instanceof SchemaError)) throw cause;
         throw new FormatError('CORRUPT', cause.message, { cause });

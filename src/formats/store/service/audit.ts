@@ -6,6 +6,7 @@ import {
   object,
   oneOf,
   optional,
+  parse,
   SchemaError,
   text,
 } from '../../../lib/schema.ts';
@@ -73,7 +74,7 @@ export function decodeAudit(
     throw new FormatError('CORRUPT', 'the line was altered, or lines before it are missing');
   }
   try {
-    return { entry: ENTRY.parse(JSON.parse(json), []), hash };
+    return { entry: parse(ENTRY, JSON.parse(json)), hash };
   } catch (cause) {
     const what = cause instanceof SchemaError ? cause.message : 'the line is not an entry';
     throw new FormatError('CORRUPT', what, { cause });

@@ -4,9 +4,10 @@ import {
   flag,
   integer,
   list,
-  type Of,
   object,
+  type Of,
   oneOf,
+  parse,
   record,
   type Schema,
   SchemaError,
@@ -161,7 +162,7 @@ function jsonOf(line: Uint8Array): unknown {
 
 function checked<T>(value: unknown, schema: Schema<T>): T {
   try {
-    return schema.parse(value, []);
+    return parse(schema, value);
   } catch (cause) {
     if (!(cause instanceof SchemaError)) throw cause;
     throw new FormatError('CORRUPT', cause.message, { cause });

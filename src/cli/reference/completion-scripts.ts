@@ -1,0 +1,49 @@
+/*
+ * What a shell runs at the key Tab. None of the scripts knows a command: each asks the program itself, which answers
+ * lines of a word and, behind a tab, what it means; ":files" where the shell offers files.
+ */
+export const SCRIPTS = {
+  // Bash takes words apart at "=", ":" and "@" too, and replaces the last part only.
+  bash: `_holdfast() {
+  local line=\${COMP_LINE:0:COMP_POINT} last=\${COMP_WORDS[COMP_CWORD]} current found it
+  local -a words
+  read -ra words <<<"$line"
+  [[ $line != *[[:space:]] ]] || words+=('')
+  current=\${words[-1]}
+  [[ $last != [=:@] ]] || last=
+  COMPREPLY=()
+  while IFS= read -r it; do
+    it=\${it%%$'\\t'*}
+    if [[ $it == :files ]]; then compopt -o default
+    elif [[ $it == "$current"* ]]; then COMPREPLY+=("\${it#"\${current%"$last"}"}"); fi
+  done < <("\${words[0]}" completion words -- "\${words[@]:1}" 2>/dev/null)
+}
+complete -F _holdfast holdfast
+`,
+  // _describe takes "word:meaning", with a backslash before a colon of the word.
+  zsh: `#compdef holdfast
+_holdfast() {
+  local it
+  local -a found
+  while IFS= read -r it; do
+    if [[ $it == :files ]]; then _files
+    elif [[ $it == *$'\\t'* ]]; then found+=("\${\${it%%$'\\t'*}//:/\\\\:}:\${it#*$'\\t'}")
+    else found+=("\${it//:/\\\\:}"); fi
+  done < <("\${words[1]}" completion words -- "\${(@)words[2,CURRENT]}" 2>/dev/null)
+  (( $#found )) && _describe holdfast found
+}
+compdef _holdfast holdfast
+`,
+  fish: `function __holdfast
+  set -l words (commandline -opc) (commandline -ct)
+  for it in ($words[1] completion words -- $words[2..-1] 2>/dev/null)
+    if test "$it" = :files
+      __fish_complete_path (commandline -ct)
+    else
+      echo $it
+    end
+  end
+end
+complete -c holdfast -f -a '(__holdfast)'
+`,
+} as const;

@@ -1,0 +1,247 @@
+import type { Operation } from '../../operations/operation.ts';
+import type { OperationName } from '../../operations/operations.ts';
+import type { Command } from '../base/command.ts';
+import type { Noun } from '../base/noun.ts';
+import type { Render, Renders } from '../render/render.ts';
+
+type Commands = Noun['commands'];
+
+/** Commands that are made of operations: `session`, then `list` for `session/list`, `key add` for `ssh-key/add`. */
+function derived(
+  load: () => Promise<{ readonly operations: readonly Operation[] }>,
+  loadTexts: () => Promise<{ readonly render: Renders }>,
+) {
+  return (noun: string, ...verbs: readonly string[]): Commands =>
+    Object.fromEntries(
+      verbs.map((verb) => {
+        const words = [noun, ...verb.split(' ')];
+        const name = `${words.slice(0, -1).join('-')}/${words.at(-1)}`;
+        return [verb, async () => commandOf(name, await load(), await loadTexts())];
+      }),
+    );
+}
+
+async function commandOf(
+  name: string,
+  { operations }: { readonly operations: readonly Operation[] },
+  { render }: { readonly render: Renders },
+): Promise<Command> {
+  const { operationCommand } = await import('../options/operation-command.ts');
+  const operation = operations.find((it) => it.name === name);
+  const text = render[name as OperationName] as Render<never> | undefined;
+  if (!operation || !text) throw new Error(`${name} has no declaration or no text`);
+  return operationCommand(operation, text);
+}
+
+/** A command that is written by hand: more than one operation, or none. */
+function byHand(load: () => Promise<{ readonly command: Command }>): () => Promise<Command> {
+  return async () => (await load()).command;
+}
+
+const alarms = derived(
+  () => import('../../operations/alarm.ts'),
+  () => import('../render/alarm.ts'),
+);
+const audits = derived(
+  () => import('../../operations/audit.ts'),
+  () => import('../render/audit.ts'),
+);
+const backups = derived(
+  () => import('../../operations/backup.ts'),
+  () => import('../render/backup.ts'),
+);
+const disks = derived(
+  () => import('../../operations/disk.ts'),
+  () => import('../render/disk.ts'),
+);
+const files = derived(
+  () => import('../../operations/files.ts'),
+  () => import('../render/files.ts'),
+);
+const hosts = derived(
+  () => import('../../operations/host.ts'),
+  () => import('../render/host.ts'),
+);
+const jobs = derived(
+  () => import('../../operations/job.ts'),
+  () => import('../render/job.ts'),
+);
+const networks = derived(
+  () => import('../../operations/network.ts'),
+  () => import('../render/network.ts'),
+);
+const services = derived(
+  () => import('../../operations/service.ts'),
+  () => import('../render/service.ts'),
+);
+const sessions = derived(
+  () => import('../../operations/session.ts'),
+  () => import('../render/session.ts'),
+);
+const sets = derived(
+  () => import('../../operations/set.ts'),
+  () => import('../render/set.ts'),
+);
+const sshs = derived(
+  () => import('../../operations/ssh.ts'),
+  () => import('../render/ssh.ts'),
+);
+const stores = derived(
+  () => import('../../operations/store.ts'),
+  () => import('../render/store.ts'),
+);
+const tokens = derived(
+  () => import('../../operations/token.ts'),
+  () => import('../render/token.ts'),
+);
+
+export const NOUNS: readonly Noun[] = [
+  {
+    ...{ name: 'store', group: 'Backups', about: 'the store' },
+    commands: {
+      create: byHand(() => import('../commands/store/store-create.ts')),
+      ...stores('store', 'check', 'usage', 'upgrade', 'rebuild-index'),
+      adopt: byHand(() => import('../commands/store/store-adopt.ts')),
+      cat: byHand(() => import('../commands/store/store-cat.ts')),
+    },
+  },
+  {
+    ...{ name: 'set', group: 'Backups', about: 'backup sets' },
+    commands: {
+      ...sets('set', 'list'),
+      create: byHand(() => import('../commands/store/set-create.ts')),
+      'export-key': byHand(() => import('../commands/store/set-export-key.ts')),
+      'import-key': byHand(() => import('../commands/store/set-import-key.ts')),
+    },
+  },
+  {
+    ...{ name: 'backup', group: 'Backups', about: 'recovery points' },
+    commands: backups('backup', 'create', 'list', 'show', 'retain', 'forget'),
+  },
+  {
+    ...{ name: 'schedule', group: 'Backups', about: 'jobs at certain times' },
+    commands: {
+      create: byHand(() => import('../commands/jobs/schedule-create.ts')),
+      ...jobs('schedule', 'list', 'remove'),
+    },
+  },
+  {
+    ...{ name: 'job', group: 'Backups', about: 'operations in the background' },
+    commands: jobs('job', 'list', 'show', 'log', 'attend', 'unlock', 'cancel'),
+  },
+  {
+    ...{ name: 'recover', group: 'Recovery', about: 'run a recovery point' },
+    commands: { '': byHand(() => import('../commands/sessions/recover.ts')) },
+  },
+  {
+    ...{ name: 'session', group: 'Recovery', about: 'recovery sessions' },
+    commands: sessions('session', 'list', 'show', 'log', 'resume', 'stop', 'keep', 'discard'),
+  },
+  {
+    ...{ name: 'export', group: 'Recovery', about: 'what running sessions export' },
+    commands: services('export', 'list'),
+  },
+  {
+    ...{ name: 'restore', group: 'Recovery', about: 'disks written back' },
+    commands: backups('restore', 'disk'),
+  },
+  {
+    ...{ name: 'files', group: 'Recovery', about: 'single files' },
+    commands: {
+      list: byHand(() => import('../commands/files/files-list.ts')),
+      find: byHand(() => import('../commands/files/files-find.ts')),
+      get: byHand(() => import('../commands/files/files-get.ts')),
+      open: byHand(() => import('../commands/files/files-open.ts')),
+      browse: byHand(() => import('../commands/files/files-browse.ts')),
+      ...files('files', 'copy'),
+      opened: byHand(() => import('../commands/files/files-opened.ts')),
+      close: byHand(() => import('../commands/files/files-close.ts')),
+    },
+  },
+  {
+    ...{ name: 'mount', group: 'Recovery', about: 'show recovery points and sessions as files' },
+    commands: { '': byHand(() => import('../commands/backups/mount.ts')) },
+  },
+  {
+    ...{ name: 'service', group: 'Service', about: 'what the service does' },
+    commands: {
+      ...services('service', 'show', 'throughput'),
+      follow: byHand(() => import('../commands/watch/service-follow.ts')),
+    },
+  },
+  {
+    ...{ name: 'alarm', group: 'Service', about: 'alarms' },
+    commands: {
+      ...alarms('alarm', 'list'),
+      acknowledge: byHand(() => import('../commands/watch/alarm-acknowledge.ts')),
+    },
+  },
+  {
+    ...{ name: 'notify', group: 'Service', about: 'messages about alarms' },
+    commands: alarms('notify', 'test'),
+  },
+  {
+    ...{ name: 'token', group: 'Service', about: 'tokens for remote access' },
+    commands: tokens('token', 'create', 'list', 'revoke'),
+  },
+  {
+    ...{ name: 'audit', group: 'Service', about: 'who changed what' },
+    commands: audits('audit', 'show', 'check'),
+  },
+  {
+    ...{ name: 'lockdown', group: 'Service', about: 'only what a recovery needs' },
+    commands: tokens('lockdown', 'show', 'on', 'off'),
+  },
+  {
+    ...{ name: 'support', group: 'Service', about: 'logs and settings for a support request' },
+    commands: { create: byHand(() => import('../commands/watch/support-create.ts')) },
+  },
+  {
+    ...{ name: 'network', group: 'This machine', about: 'interfaces and addresses' },
+    commands: {
+      ...networks('network', 'show'),
+      change: byHand(() => import('../commands/network/network-change.ts')),
+      ...networks('network', 'remove', 'confirm', 'revert', 'test', 'reset'),
+    },
+  },
+  {
+    ...{ name: 'host', group: 'This machine', about: 'name, time, accounts and power' },
+    commands: {
+      ...hosts('host', 'show'),
+      set: byHand(() => import('../commands/host/host-set.ts')),
+      ...hosts('host', 'password', 'finish-set-up', 'reboot', 'poweroff', 'factory-reset'),
+    },
+  },
+  {
+    ...{ name: 'ssh', group: 'This machine', about: 'logins over SSH' },
+    commands: {
+      ...sshs('ssh', 'show', 'on', 'off'),
+      shell: byHand(() => import('../commands/host/ssh-shell.ts')),
+      'key list': byHand(() => import('../commands/host/ssh-key-list.ts')),
+      'key add': byHand(() => import('../commands/host/ssh-key-add.ts')),
+      ...sshs('ssh', 'key remove'),
+    },
+  },
+  {
+    ...{ name: 'disk', group: 'This machine', about: 'disks and their health' },
+    commands: disks('disk', 'list'),
+  },
+  {
+    ...{ name: 'pool', group: 'This machine', about: 'disks for backups' },
+    commands: disks('pool', 'create'),
+  },
+  {
+    ...{ name: 'console', group: 'Program', about: 'all of this on a full screen' },
+    commands: { '': byHand(() => import('../commands/watch/console.ts')) },
+  },
+  {
+    ...{ name: 'completion', group: 'Program', about: 'what a shell needs to complete commands' },
+    commands: {
+      '': async () => (await import('./completion-command.ts')).completionCommand(NOUNS),
+    },
+  },
+  {
+    ...{ name: 'man', group: 'Program', about: 'the manual page' },
+    commands: { '': async () => (await import('./man-command.ts')).manCommand(NOUNS) },
+  },
+];

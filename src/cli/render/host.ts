@@ -1,0 +1,26 @@
+import type { ResultOf } from '../../operations/operations.ts';
+import type { Renders } from './render.ts';
+
+export const render = {
+  'host/show': hostText,
+  'host/finish-set-up': hostText,
+  'host/password': () => "The administrator's password is set.",
+  'host/reboot': ({ reason }) => `The machine starts again: ${reason}`,
+  'host/poweroff': ({ reason }) => `The machine goes off: ${reason}`,
+  'host/factory-reset': ({ reset, failed }) =>
+    [`As it came: ${reset.join(', ')}.`, ...failed.map((it) => `Not done: ${it}`)].join('\n'),
+} satisfies Renders;
+
+export function hostText(it: ResultOf<'host/show'>): string {
+  const clock = it.isSynchronized ? 'the clock follows a server' : 'the clock follows no server';
+  const password =
+    it.hasPassword === null ? 'there is no account' : it.hasPassword ? 'set' : 'none: locked';
+  return [
+    `name       ${it.hostname}`,
+    `system     ${it.system}, Linux ${it.kernel}`,
+    `time zone  ${it.timezone}; ${clock}`,
+    `servers    ${it.ntp.join(' ') || "Debian's own"}`,
+    `keyboard   ${it.keyboard ?? 'not chosen'}`,
+    `password   of the administrator: ${password}`,
+  ].join('\n');
+}

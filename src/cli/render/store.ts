@@ -1,0 +1,73 @@
+import { formatSize } from '../../lib/sizes.ts';
+import type { ResultOf } from '../../operations/operations.ts';
+import type { CheckResult } from '../../operations/store.ts';
+import { DamageFound, KeyDoesNotFit } from '../base/command-errors.ts';
+import type { Renders } from './render.ts';
+
+export const render = {
+  'store/usage': ({ space, growth, saving }) =>
+    [
+      `space     ${formatSize(space.freeBytes)} free of ${formatSize(space.totalBytes)}`,
+      `growth    ${growthText(growth)}`,
+      `full      ${growth.fullAt ?? '-'}`,
+      `saving    ${formatSize(saving.readBytes)} read, ${formatSize(saving.storedBytes)} stored ` +
+        `(recovery points: ${saving.points})`,
+    ].join('\n'),
+  'store/check': {
+    text: checkText,
+    failure({ problems: { length }, wrongKey }) {
+      if (length > 0) {
+        const count = length === 1 ? '1 problem' : `${length} problems`;
+        return new DamageFound(`${count}: see above; docs/trust.md says what to do about each`);
+      }
+      return wrongKey.length > 0
+        ? new KeyDoesNotFit('the key that was given opens no set: their manifests were not checked')
+        : undefined;
+    },
+  },
+  'store/upgrade'({ store, features, upgraded }) {
+    if (features.length === 0) return `${store} has all that new stores of this release have.`;
+    return [
+      upgraded ? `${store} is upgraded. It has now:` : `${store} lacks what new stores have:`,
+      ...features.map(({ feature, changes }) => `  ${feature}: ${changes}`),
+      ...(upgraded
+        ? []
+        : ['With --yes it is upgraded. Earlier releases of Holdfast cannot use the store then.']),
+    ].join('\n');
+  },
+  'store/rebuild-index': () => 'The index is rebuilt.',
+} satisfies Renders;
+
+function growthText({ since, bytesPerDay }: ResultOf<'store/usage'>['growth']): string {
+  if (bytesPerDay === null) {
+    return since === null
+      ? 'not known: only the service watches the disk'
+      : `not known yet: the service has watched the disk since ${since}, and a day is needed`;
+  }
+  const size = formatSize(Math.abs(bytesPerDay));
+  return bytesPerDay < 0 ? `${size} a day less` : `${size} a day`;
+}
+
+const LOCKED =
+  'its recovery points, and what guests of its sessions wrote, are checked only with its key (--passphrase-file)';
+
+function checkText(result: CheckResult): string {
+  const { packs, frames, bytes, points, locked, problems, plainSessions, strays } = result;
+  const size = formatSize(bytes);
+  return [
+    `recovery points: ${points}; packs: ${packs} (${size}, ${frames} blocks and nodes)`,
+    ...locked.map((set) => `set "${set}" is locked: ${LOCKED}`),
+    ...problems.map(({ where, what }) => `DAMAGED ${where}: ${what}`),
+    ...plainSessions.map(
+      (id) => `session ${id}: written in plain text by an older version, until it ends`,
+    ),
+    ...strays.map((path) => `not a file of Holdfast, and not used: ${path}`),
+    ...(problems.length === 0 ? [foundText(locked.length)] : []),
+  ].join('\n');
+}
+
+function foundText(locked: number): string {
+  return locked === 0
+    ? 'No damage found.'
+    : 'No damage found, as far as could be seen without keys.';
+}

@@ -1,0 +1,64 @@
+import { field, flag, list, nullable, type Of, object, oneOf, withDefault } from '../lib/schema.ts';
+import { count, MANY, nothing, prose, time, timeOrNull, word } from './fields.ts';
+import { mutation, query } from './operation.ts';
+
+const alarm = field(word, 'ID of the alarm: its kind, and after a colon what it is about', {
+  placeholder: 'ALARM',
+});
+
+/** Something that needs a person, or needed one. */
+const alarmSummary = object({
+  alarm,
+  kind: field(word, 'what it is'),
+  level: field(oneOf('warning', 'critical'), 'how bad it is'),
+  about: field(nullable(word), 'the schedule, job or session that it is about; null: none'),
+  message: field(prose, 'what is wrong, and what to do'),
+  times: field(count, 'how often it has happened since it was raised'),
+  raised: time('when it was raised'),
+  changed: time('when it changed last'),
+  acknowledged: field(
+    nullable(object({ time: time('when'), uid: field(count, 'user ID') })),
+    'who acknowledged it; null: no user did',
+  ),
+  ended: timeOrNull('when it ended; null: it is open'),
+});
+export type AlarmSummary = Of<typeof alarmSummary>;
+
+const list_ = query('alarm/list', {
+  summary: 'List alarms',
+  description: 'The one that changed last comes first.',
+  runs: 'service',
+  request: object({ all: field(withDefault(flag(), false), 'also alarms that have ended') }),
+  result: object({ alarms: field(list(alarmSummary, MANY), 'alarms') }),
+  cli: { examples: ['alarm list', 'alarm list --all'] },
+});
+
+const acknowledge = mutation('alarm/acknowledge', {
+  summary: 'Acknowledge an alarm',
+  runs: 'service',
+  request: object({ alarm }),
+  result: alarmSummary,
+});
+
+const test = mutation('notify/test', {
+  summary: 'Send a test message to all who are notified of alarms',
+  description: 'To the webhook and by mail, as the settings of the service say.',
+  runs: 'service',
+  request: nothing,
+  result: object({
+    channels: field(
+      list(
+        object({
+          channel: field(word, 'webhook or mail'),
+          delivered: field(flag(), 'whether it was taken'),
+          reason: field(nullable(prose), 'why it was not taken; null: it was'),
+        }),
+        MANY,
+      ),
+      'the ways that the settings name',
+    ),
+  }),
+  cli: { notes: 'Exit code 1 if a message was not delivered.', examples: ['notify test'] },
+});
+
+export const operations = [list_, acknowledge, test] as const;

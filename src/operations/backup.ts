@@ -1,0 +1,275 @@
+import {
+  field,
+  flag,
+  integer,
+  list,
+  nullable,
+  type Of,
+  object,
+  oneOf,
+  optional,
+  withDefault,
+} from '../lib/schema.ts';
+import {
+  count,
+  damage,
+  damaged,
+  first,
+  line,
+  machineName,
+  MANY,
+  name,
+  PATH_MAX,
+  point,
+  prose,
+  setName,
+  time,
+  word,
+} from './fields.ts';
+import { mutation, query } from './operation.ts';
+
+/* Recovery points: made, listed, written back to a disk, and forgotten. */
+
+const DISKS_MAX = 256;
+const FORMATS = ['raw', 'qcow2', 'vmdk', 'vdi', 'vhd', 'vhdx'];
+const PAGE_MAX = 500;
+/** A disk: a file, a device, or what an NBD server has. */
+const disk = line(PATH_MAX);
+const NOT_A_FILE = /^nbds?:\/\//;
+
+const disks = list(
+  object({
+    name: field(word, 'name of the disk'),
+    size: field(count, 'its size in bytes'),
+    source: field(prose, 'where it was read from'),
+  }),
+  DISKS_MAX,
+);
+const summary = {
+  point: field(word, 'ID of the recovery point'),
+  set: field(word, 'name of the backup set'),
+  machine: field(word, 'name of the machine'),
+  created: time('when it was made'),
+  origin: field(oneOf('backup', 'session'), 'what it was made from'),
+  parent: field(nullable(word), 'the recovery point that it was made over; null: none'),
+  disks: field(disks, 'its disks'),
+  readBytes: field(count, 'bytes that were read'),
+  storedBytes: field(count, 'bytes of these that were new, compressed'),
+};
+const pointSummary = object(summary);
+export type PointSummary = Of<typeof pointSummary>;
+
+const madePoint = object({
+  ...summary,
+  scopes: field(
+    list(
+      object({
+        disk: field(word, 'name of the disk'),
+        scope: field(oneOf('changes', 'all'), 'what was read of it'),
+        reason: field(prose, 'why'),
+      }),
+      DISKS_MAX,
+    ),
+    'what was read of each disk',
+  ),
+  damage,
+});
+export type MadePoint = Of<typeof madePoint>;
+export type Damage = MadePoint['damage'][number];
+
+const format = field(
+  optional(line(32)),
+  'of the images: raw, qcow2, vmdk, vdi, vhd or vhdx (default: as the image itself says; refused if it ' +
+    'consists of several files)',
+  { placeholder: 'FORMAT', suggests: FORMATS },
+);
+const backup = {
+  set: setName,
+  machine: machineName,
+  disks: field(
+    list(
+      object({
+        name: field(name, 'name of the disk'),
+        where: field(disk, 'a file, a device or an NBD URI', { hostFile: NOT_A_FILE }),
+      }),
+      DISKS_MAX,
+      1,
+    ),
+    'a file, a block device, or nbd://HOST:PORT/EXPORT, nbd+unix:///EXPORT?socket=PATH',
+    { placeholder: 'NAME=IMAGE' },
+  ),
+  format,
+  changed: field(
+    optional(line(PATH_MAX)),
+    'JSON: [{"offset": 0, "length": 65536}, ...] or {"vda": [...], ...}: read only what changed since the newest ' +
+      'backup of the machine, or with {"since": "POINT", "disks": ...} since that one',
+    { placeholder: 'FILE', hostFile: true },
+  ),
+};
+
+const kept = (what: string) =>
+  field(withDefault(integer(0, 10_000), 0), what, { placeholder: 'N' });
+/** Shown for each rule once. */
+const newest = (unit: string) => kept(`keep the newest backup of so many ${unit} that have one`);
+const retention = object({
+  last: kept('keep so many of the newest backups'),
+  daily: newest('days'),
+  weekly: newest('weeks'),
+  monthly: newest('months'),
+  yearly: newest('years'),
+});
+/** Of jobs and schedules only. */
+const retained = {
+  retention: field(optional(retention), 'what no rule keeps is forgotten after the backup'),
+};
+export const backupJob = object({ ...backup, ...retained });
+
+const create = mutation('backup/create', {
+  summary: 'Create a recovery point from disk images',
+  description:
+    'Several disks make one recovery point. If interrupted, it publishes nothing; if repeated, it finds ' +
+    'again what was ' +
+    'stored. Disks of which the list of changes cannot say what changed are read whole, and named with the reason.',
+  runs: 'worker',
+  key: 'opens',
+  job: { kind: 'backup', also: retained },
+  request: object(backup),
+  result: madePoint,
+  cli: {
+    args: ['set'],
+    options: { disks: { name: 'disk', form: 'name=where' }, retention: { spread: 'keep-' } },
+    examples: [
+      'backup create nightly --machine web1 --disk vda=/images/web1.qcow2',
+      'backup create nightly --machine web1 --disk vda=/dev/vg/web1 --queue --keep-daily 7',
+    ],
+  },
+});
+
+const list_ = query('backup/list', {
+  summary: 'List recovery points',
+  description: 'Needs no key. Oldest first.',
+  runs: 'service',
+  request: object({
+    set: field(optional(name), 'only of this backup set', { placeholder: 'SET', names: 'sets' }),
+    machine: field(optional(name), 'only of this machine', {
+      ...{ placeholder: 'MACHINE', names: 'machines' },
+    }),
+  }),
+  result: object({ points: field(list(pointSummary, MANY), 'recovery points'), damaged }),
+  cli: { args: ['set'], examples: ['backup list', 'backup list nightly --machine web1'] },
+});
+
+const page = query('backup/page', {
+  summary: 'List some recovery points, newest first',
+  runs: 'service',
+  request: object({
+    set: field(optional(name), 'only of this backup set'),
+    machine: field(optional(name), 'only of this machine'),
+    contains: field(optional(line(128)), 'only those with this in their ID'),
+    first: first('how many newer ones are left out'),
+    count: field(withDefault(integer(1, PAGE_MAX), 100), 'how many'),
+  }),
+  result: object({
+    points: field(list(pointSummary, MANY), 'recovery points'),
+    total: field(count, 'how many there are'),
+    first: field(count, 'how many newer ones are left out'),
+    damaged,
+  }),
+});
+
+const show = query('backup/show', {
+  summary: 'Show a recovery point',
+  description: 'With the key of its set: what is shown is authentic.',
+  runs: 'service',
+  key: 'opens',
+  request: object({ point }),
+  result: pointSummary,
+  cli: { args: ['point'], examples: ['backup show web1@latest'] },
+});
+
+const forget = mutation('backup/forget', {
+  summary: 'Remove a recovery point',
+  description:
+    'Its blocks stay in the store until a sweep. Refused while a session runs from it. If the point was deleted by ' +
+    'other means, "store check" no longer reports it after this command.',
+  runs: 'service',
+  request: object({
+    point: field(line(512), 'the whole ID: the beginning of one is not enough', {
+      ...{ placeholder: 'POINT', names: 'points' },
+    }),
+  }),
+  result: object({ point: field(word, 'ID of the recovery point') }),
+  cli: { args: ['point'], examples: ['backup forget web1-20261129T020000Z-3f9c2a'] },
+});
+
+const retain = mutation('backup/retain', {
+  summary: 'Remove recovery points by age',
+  description:
+    "Days, weeks, months and years are those of UTC, of the machine's backups. Recovery points that no rule " +
+    'keeps are ' +
+    'forgotten, unless a session runs from them. Kept sessions stay.',
+  runs: 'service',
+  request: object({
+    set: setName,
+    machine: field(optional(name), 'only of this machine', {
+      ...{ placeholder: 'MACHINE', names: 'machines' },
+    }),
+    retention: field(retention, 'what stays'),
+    dryRun: field(withDefault(flag(), false), 'only show what would be forgotten'),
+  }),
+  result: object({
+    kept: field(count, 'how many stay'),
+    forgotten: field(list(word, MANY), 'IDs of the forgotten ones'),
+    inUse: field(list(word, MANY), 'IDs of those that a session uses'),
+    future: field(list(word, MANY), 'IDs of those whose date is in the future'),
+  }),
+  cli: {
+    args: ['set'],
+    options: { retention: { spread: 'keep-' } },
+    examples: ['backup retain nightly --keep-daily 7 --keep-weekly 4 --dry-run'],
+  },
+});
+
+export const restoreRequest = object({
+  point,
+  disk: field(name, 'name of the disk', { placeholder: 'DISK', names: 'disks' }),
+  to: field(disk, 'a file, a device or an NBD URI', {
+    ...{ placeholder: 'FILE|DEVICE|NBD-URI', hostFile: NOT_A_FILE },
+  }),
+  format: field(
+    optional(line(32)),
+    'raw, qcow2, vmdk, vdi, vhd or vhdx (default: the ending of the name, else raw); only raw for devices and NBD',
+    { placeholder: 'FORMAT', suggests: FORMATS },
+  ),
+  overwrite: field(withDefault(flag(), false), 'replace a file that exists'),
+  erase: field(
+    optional(line(256)),
+    'overwrite the contents of a device: its serial number (its name, if it has none), typed out',
+    { placeholder: 'SERIAL' },
+  ),
+});
+
+const restore = mutation('restore/disk', {
+  summary: 'Write a disk to a file, a device or an NBD server',
+  description:
+    'A file appears when it is complete; holes stay holes. What was written is read back and compared.',
+  runs: 'worker',
+  key: 'opens',
+  lockdown: 'allowed',
+  job: { kind: 'restore' },
+  request: restoreRequest,
+  result: object({
+    point: field(word, 'ID of the recovery point'),
+    disk: field(word, 'name of the disk'),
+    to: field(prose, 'where it is'),
+    format: field(word, 'its format'),
+    size: field(count, 'size of the disk in bytes'),
+    writtenBytes: field(count, 'bytes that were written'),
+  }),
+  cli: {
+    args: ['point', 'disk'],
+    examples: ['restore disk web1@latest vda --to /images/web1.qcow2'],
+  },
+});
+
+export const operations = [create, list_, page, show, forget, retain, restore] as const;

@@ -1,0 +1,68 @@
+import type { AlarmSummary } from './alarm.ts';
+import type { JobSummary } from './job.ts';
+
+/* What is reported while an operation runs, and the objects of commands that are not operations. */
+
+/** How far long work has come, in bytes. */
+export interface Progress {
+  readonly event: 'progress';
+  readonly phase: string;
+  readonly position: number;
+  readonly total: number;
+  readonly readBytes?: number;
+  readonly storedBytes?: number;
+}
+
+/** Something that a person wants to know in the meantime. */
+export interface Notice {
+  readonly event: 'notice';
+  readonly message: string;
+}
+
+/** Something has happened to a session or a job, or is wrong. */
+export type Change =
+  | {
+      readonly event: 'session';
+      readonly session: string;
+      readonly what: 'started' | 'resumed' | 'stopped' | 'waits' | 'notice';
+      /** Why it waits, or what there is to know. */
+      readonly message: string | null;
+    }
+  | {
+      readonly event: 'job';
+      readonly job: string;
+      readonly state: JobSummary['state'];
+      readonly reason: string | null;
+    }
+  | {
+      readonly event: 'alarm';
+      readonly message: string;
+      readonly alarm: string;
+      readonly what: 'raised' | 'again' | 'ended' | 'acknowledged';
+      readonly level: AlarmSummary['level'];
+    };
+
+export type Report = (event: Progress | Notice | Change) => void;
+
+export interface ReadyMount {
+  readonly event: 'ready';
+  readonly directory: string;
+  readonly sets: readonly string[];
+}
+
+/** Something in a volume. */
+export interface FileEntry {
+  readonly event: 'entry';
+  readonly volume: string;
+  /** Without a leading `/`. */
+  readonly path: string;
+  readonly kind: 'file' | 'directory' | 'link' | 'other';
+  readonly size: number;
+  /** As a number: 0o755 is 493. */
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly modified: string;
+  /** Of a link. */
+  readonly target?: string;
+}

@@ -1,0 +1,174 @@
+import {
+  field,
+  flag,
+  integer,
+  list,
+  nullable,
+  type Of,
+  object,
+  oneOf,
+  optional,
+  text,
+  withDefault,
+} from '../lib/schema.ts';
+import { count, first, nothing, PATH_MAX, prose, time, word } from './fields.ts';
+import { mutation, query } from './operation.ts';
+
+/*
+ * Single files of recovery points and sessions. Their volumes are mounted, which needs root's rights: the service hands
+ * these on to a small service of their own (systemd/holdfast-filesd.service).
+ */
+
+const PATHS_MAX = 1000;
+const PAGE_MAX = 500;
+const MANY = 10_000;
+const path = text({ max: PATH_MAX });
+const id = field(word, 'ID of what is open, as "files opened" shows it', { placeholder: 'ID' });
+const volumeName = field(word, 'name of the volume: vda1, or vg-lv', { placeholder: 'VOLUME' });
+
+const volumeSummary = object({
+  volume: field(word, 'name of the volume: vda1, or vg-lv'),
+  disk: field(word, 'name of the disk that it is in'),
+  kind: field(word, 'the file system; unknown: "found" says what it is'),
+  found: field(prose, 'what was found on it'),
+  label: field(nullable(prose), 'label of the file system'),
+  size: field(nullable(count), 'its size in bytes'),
+  closed: field(nullable(prose), 'why it is not open; null: it is open'),
+});
+/** A volume in a machine's disk. */
+export type VolumeSummary = Of<typeof volumeSummary>;
+
+const at = field(prose, 'the directory that the volumes are in, by their names');
+const point = field(word, 'the recovery point or session');
+
+/** Volumes that are open for the whole host. */
+const openedVolumes = object({
+  id,
+  point,
+  at,
+  disks: field(
+    list(object({ disk: field(word, 'name of the disk'), path: field(prose, 'its image') }), MANY),
+    'disks',
+  ),
+  volumes: field(list(volumeSummary, MANY), 'volumes'),
+});
+export type OpenedVolumes = Of<typeof openedVolumes>;
+
+const openFilesSummary = object({
+  id,
+  point,
+  opened: time('when it was opened'),
+  at,
+  process: field(count, 'process that has it open'),
+  state: field(
+    oneOf('open', 'left'),
+    'left: its process is gone, and closing it removes what is there',
+  ),
+  volumes: field(list(volumeSummary, MANY), 'volumes, as far as the process that was asked knows'),
+});
+export type OpenFilesSummary = Of<typeof openFilesSummary>;
+
+const entry = object({
+  path: field(prose, 'path in the volume, without a leading "/"'),
+  kind: field(oneOf('file', 'directory', 'link', 'other'), 'what it is'),
+  size: field(count, 'its size in bytes'),
+  mode: field(count, 'its mode as a number: 0o755 is 493'),
+  uid: field(count, 'user ID of its owner'),
+  gid: field(count, 'its group ID'),
+  modified: time('when it was modified'),
+  target: field(nullable(prose), 'what a link points to; null: it is not a link'),
+});
+
+const copiedFiles = object({
+  volume: field(word, 'name of the volume'),
+  to: field(prose, 'the directory that they are in'),
+  lost: field(
+    list(prose, MANY),
+    'what the destination could not take of owners, access lists and attributes',
+  ),
+});
+export type CopiedFiles = Of<typeof copiedFiles>;
+
+const open = mutation('files/open', {
+  summary: 'Open the volumes of a recovery point or session as directories',
+  runs: 'filesd',
+  key: 'opens',
+  lockdown: 'allowed',
+  request: object({
+    what: field(text({ max: 512 }), 'the recovery point or session'),
+    disk: field(optional(word), 'only this disk'),
+    isolated: field(withDefault(flag(), false), 'read file systems in a virtual machine only'),
+  }),
+  result: openedVolumes,
+});
+
+const opened = query('files/opened', {
+  summary: 'List open volumes',
+  runs: 'filesd',
+  request: nothing,
+  result: object({ opened: field(list(openFilesSummary, MANY), 'what is open') }),
+});
+
+const close = mutation('files/close', {
+  summary: 'Unmount open volumes',
+  description: 'Without "id", all.',
+  runs: 'filesd',
+  lockdown: 'allowed',
+  request: object({ id: field(optional(word), 'ID of what is open') }),
+  result: object({ closed: field(list(word, MANY), 'IDs of what was closed') }),
+});
+
+const browse = mutation('files/browse', {
+  summary: 'List a directory of an open volume, directories first',
+  runs: 'filesd',
+  lockdown: 'allowed',
+  request: object({
+    id,
+    volume: volumeName,
+    path: field(withDefault(path, '/'), 'the directory'),
+    first: first('how many entries are left out before the first'),
+    count: field(withDefault(integer(1, PAGE_MAX), 100), 'how many'),
+  }),
+  result: object({
+    total: field(count, 'how many there are'),
+    first: field(count, 'how many are left out before the first'),
+    entries: field(list(entry, PAGE_MAX), 'entries'),
+    refused: field(nullable(prose), 'why some are missing; null: none is'),
+  }),
+});
+
+const copy = mutation('files/copy', {
+  summary: 'Copy files out of an open volume',
+  description:
+    'Copies out of a volume that the service has open ("files open"), to where the service keeps restored files: ' +
+    `"restores" in its settings. Set-uid and set-gid are left out: a guest's programs get no rights here. After an ` +
+    'interruption the same command continues.',
+  runs: 'filesd',
+  lockdown: 'allowed',
+  request: object({
+    id,
+    volume: volumeName,
+    paths: field(list(path, PATHS_MAX, 1), 'a file or directory in the volume', {
+      placeholder: 'PATH',
+    }),
+    to: field(
+      text({
+        ...{ max: 128, pattern: /^[\w][\w. -]*$/ },
+        words: 'a name of letters, digits, ".", "_", "-" and blanks',
+      }),
+      'a directory where the service keeps restored files; created if need be',
+      { placeholder: 'NAME' },
+    ),
+    overwrite: field(
+      withDefault(flag(), false),
+      'replace files that differ; without it nothing is copied where a file would be replaced',
+    ),
+  }),
+  result: copiedFiles,
+  cli: {
+    args: ['id', 'volume', 'paths'],
+    examples: ['files copy 3f9c2a vda1 /etc /var/www --to web1-files'],
+  },
+});
+
+export const operations = [open, opened, close, browse, copy] as const;

@@ -1,0 +1,137 @@
+import { field, flag, list, nullable, object, optional, text } from '../lib/schema.ts';
+import { nothing, prose, word } from './fields.ts';
+import { mutation, query } from './operation.ts';
+
+/* Name, time, accounts and power of the machine that Holdfast runs on. */
+
+const MANY = 10_000;
+const ntp = list(word, 16);
+
+const hostView = object({
+  hostname: field(prose, 'name of the machine'),
+  timezone: field(word, 'time zone'),
+  ntp: field(ntp, 'time servers'),
+  keyboard: field(nullable(word), 'layout of the keyboard, as XKB calls it'),
+  system: field(prose, 'the operating system'),
+  kernel: field(prose, 'its kernel'),
+  isSynchronized: field(flag(), 'whether the clock is synchronized'),
+  hasPassword: field(
+    nullable(flag()),
+    'whether the administrator has a password; null: there is no such account',
+  ),
+  isFirstBoot: field(flag(), 'whether the screen lets anyone set the machine up, without a login'),
+});
+
+const show = query('host/show', {
+  summary: 'Show name, time, keyboard and accounts of this machine',
+  runs: 'hostd',
+  request: nothing,
+  result: hostView,
+  cli: { examples: ['host show'] },
+});
+
+const set = mutation('host/set', {
+  summary: 'Set name, time zone, time servers and keyboard',
+  description: 'Settings that are not named stay as they are.',
+  runs: 'hostd',
+  request: object({
+    hostname: field(optional(word), 'name of the machine', { placeholder: 'NAME' }),
+    timezone: field(optional(word), 'as Europe/Berlin; "timedatectl list-timezones" has them all', {
+      placeholder: 'ZONE',
+    }),
+    ntp: field(optional(ntp), 'time servers; none: those that Debian comes with', {
+      placeholder: 'SERVER',
+    }),
+    keyboard: field(optional(word), 'layout of the keyboard: us, gb, de, ch, fr ...', {
+      placeholder: 'LAYOUT',
+    }),
+  }),
+  result: hostView,
+});
+
+const finishSetUp = mutation('host/finish-set-up', {
+  summary: 'End the set-up: the screen of this machine asks for a login',
+  description:
+    'Until then, the screen of a new machine lets anyone set it up, without a login. Refused while the administrator ' +
+    'has no password.',
+  runs: 'hostd',
+  request: nothing,
+  result: hostView,
+  cli: { examples: ['host finish-set-up'] },
+});
+
+const password = mutation('host/password', {
+  summary: "Set the administrator's password",
+  description:
+    'That of the user admin, at the screen of this machine. At least 10 characters. Without one, no login by ' +
+    'password ' +
+    'is possible.',
+  runs: 'hostd',
+  key: 'new',
+  remote: { denied: 'who can log in is at the machine' },
+  request: nothing,
+  result: object({ isSet: field(flag(), 'true') }),
+  cli: {
+    notes:
+      'The password is asked for twice, or is the first line of --passphrase-file, or of --passphrase-fd (0: ' +
+      'standard ' +
+      'input).',
+    examples: ['host password', 'host password --passphrase-file admin.password'],
+  },
+});
+
+const reason = object({
+  reason: field(
+    text({ min: 3, max: 500, pattern: /^\P{Cc}*$/u, words: 'one line' }),
+    'why; noted in the audit log',
+    { placeholder: 'TEXT' },
+  ),
+});
+const asked = object({ reason: field(prose, 'why') });
+const description = 'Sessions are flushed and go on at the next start.';
+
+const reboot = mutation('host/reboot', {
+  summary: 'Reboot the machine',
+  description,
+  runs: 'hostd',
+  request: reason,
+  result: asked,
+  cli: { examples: ["host reboot --reason 'a new kernel'"] },
+});
+
+const poweroff = mutation('host/poweroff', {
+  summary: 'Switch the machine off',
+  description,
+  runs: 'hostd',
+  request: reason,
+  result: asked,
+  cli: { examples: ["host poweroff --reason 'a new disk'"] },
+});
+
+const factoryReset = mutation('host/factory-reset', {
+  summary: 'Reset the machine to how it was delivered; never the store',
+  description:
+    "Network (DHCP), name, time, SSH and its keys, the administrator's password: as they came. Where the service " +
+    'listens for other hosts, tokens are revoked. If one part cannot be reset, the others are. Never: the store, its ' +
+    'disk, the settings of the service, or passphrases that it has.',
+  runs: 'hostd',
+  remote: { denied: 'it ends what the request came through' },
+  request: object({
+    confirm: field(word, 'name of this machine, typed out', { placeholder: 'HOSTNAME' }),
+  }),
+  result: object({
+    reset: field(list(prose, MANY), 'what was reset'),
+    failed: field(list(prose, MANY), 'what could not be reset, and why'),
+  }),
+  cli: { examples: ['host factory-reset --confirm box7'] },
+});
+
+export const operations = [
+  show,
+  set,
+  finishSetUp,
+  password,
+  reboot,
+  poweroff,
+  factoryReset,
+] as const;

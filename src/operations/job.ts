@@ -1,0 +1,205 @@
+import {
+  anyObject,
+  field,
+  flag,
+  integer,
+  list,
+  nullable,
+  type Of,
+  object,
+  oneOf,
+  optional,
+  withDefault,
+} from '../lib/schema.ts';
+import {
+  count,
+  first,
+  logLines,
+  MANY,
+  name,
+  nothing,
+  prose,
+  time,
+  timeOrNull,
+  word,
+} from './fields.ts';
+import { mutation, query } from './operation.ts';
+
+/* Jobs, and the schedules that make them: all but what they can be asked to do, which takes longer to load. */
+
+const PAGE_MAX = 500;
+export const REQUEST = 'what the operation is asked';
+
+const job = field(name, 'ID of the job', { placeholder: 'JOB', names: 'jobs' });
+const kind = field(oneOf('backup', 'check', 'keep', 'restore'), 'what it does');
+const request = field(anyObject(MANY), REQUEST);
+const adopted = field(flag(), 'whether this machine knows it: it does nothing otherwise');
+
+export const jobSummary = object({
+  job: field(word, 'ID of the job'),
+  kind,
+  state: field(oneOf('waiting', 'running', 'done', 'failed', 'canceled'), 'how it stands'),
+  schedule: field(nullable(word), 'the schedule that made it; null: none'),
+  created: time('when it was created'),
+  started: timeOrNull('when it was started last; null: never'),
+  ended: timeOrNull('when it ended; null: it has not'),
+  reason: field(nullable(prose), 'why it waits, or has failed'),
+  notBefore: timeOrNull('while it waits after a failure: not before'),
+  failures: field(count, 'how often it failed'),
+  needsKeyOf: field(nullable(word), 'the set whose key it waits for'),
+  adopted,
+  request,
+  result: field(nullable(anyObject(MANY)), 'the result of the operation; null: there is none'),
+  progress: field(
+    nullable(
+      object({
+        phase: field(word, 'what it does now'),
+        position: field(count, 'how far it is, in bytes'),
+        total: field(count, 'how far that goes'),
+      }),
+    ),
+    'how far it is; null: it does not run',
+  ),
+});
+export type JobSummary = Of<typeof jobSummary>;
+
+const unlock = mutation('job/unlock', {
+  summary: 'Give a job the key that it waits for',
+  description:
+    'The service keeps the key in memory: until the job has ended, or, where a schedule made the job, for ' +
+    'the jobs of ' +
+    'that schedule until the service ends.',
+  runs: 'service',
+  key: 'opens',
+  request: object({ job }),
+  result: jobSummary,
+  cli: {
+    args: ['job'],
+    notes: 'Without an option, the passphrase is asked for.',
+    examples: ['job unlock 3f9c2a', 'job unlock 3f9c2a --passphrase-file web.pass'],
+  },
+});
+
+const list_ = query('job/list', {
+  summary: 'List jobs',
+  description: 'Newest first.',
+  runs: 'service',
+  request: object({
+    first: first('how many newer ones are left out'),
+    count: field(optional(integer(1, PAGE_MAX)), 'only so many of the newest', {
+      placeholder: 'N',
+    }),
+    active: field(withDefault(flag(), false), 'only those that wait or run'),
+  }),
+  result: object({
+    jobs: field(list(jobSummary, MANY), 'jobs'),
+    total: field(count, 'how many there are'),
+    first: field(count, 'how many newer ones are left out'),
+  }),
+  cli: {
+    options: { first: { hidden: true }, count: { name: 'last' } },
+    examples: ['job list --last 20', 'job list --active'],
+  },
+});
+
+const show = query('job/show', {
+  summary: 'Show a job',
+  runs: 'service',
+  request: object({ job }),
+  result: jobSummary,
+  cli: { args: ['job'], examples: ['job show 3f9c2a'] },
+});
+
+const log = query('job/log', {
+  summary: 'Show the log of a job',
+  runs: 'service',
+  request: object({ job, first: first('how many older lines are left out') }),
+  result: object({ job: field(word, 'ID of the job'), lines: logLines }),
+  cli: {
+    args: ['job'],
+    options: { first: { hidden: true } },
+    examples: ['job log 3f9c2a'],
+  },
+});
+
+const attend = query('job/attend', {
+  summary: 'Report the progress of a job until it has ended',
+  runs: 'service',
+  request: object({ job }),
+  result: jobSummary,
+  cli: {
+    args: ['job'],
+    notes: 'Ctrl-C only ends the watching. Exit code 1 if the job failed.',
+    examples: ['job attend 3f9c2a'],
+  },
+});
+
+const cancel = mutation('job/cancel', {
+  summary: 'Cancel a job that waits or runs',
+  description: 'A job that runs ends soon after; "job attend" waits for that.',
+  runs: 'service',
+  request: object({ job }),
+  result: jobSummary,
+  cli: { args: ['job'], examples: ['job cancel 3f9c2a'] },
+});
+
+const outcome = object({
+  job: field(word, 'ID of the job'),
+  state: field(oneOf('done', 'failed', 'canceled'), 'how it ended'),
+  ended: time('when it ended'),
+  reason: field(nullable(prose), 'why it failed'),
+});
+export type ScheduleOutcome = Of<typeof outcome>;
+
+export const scheduleSummary = object({
+  schedule: field(word, 'name of the schedule'),
+  at: field(word, 'when it makes jobs'),
+  kind,
+  request,
+  created: time('when it was created'),
+  adopted,
+  next: timeOrNull('when it makes its next job; null: never again'),
+  last: field(
+    nullable(outcome),
+    'how the newest of its jobs that has ended did so; null: none has',
+  ),
+});
+export type ScheduleSummary = Of<typeof scheduleSummary>;
+
+const listSchedules = query('schedule/list', {
+  summary: 'List schedules',
+  runs: 'service',
+  request: nothing,
+  result: object({ schedules: field(list(scheduleSummary, MANY), 'schedules') }),
+  cli: {
+    notes: 'LAST: how its newest job ended, and when. "job list" shows the job.',
+    examples: ['schedule list'],
+  },
+});
+
+const removeSchedule = mutation('schedule/remove', {
+  summary: 'Remove a schedule',
+  description: 'It creates no further jobs; those that it has created go on.',
+  runs: 'service',
+  request: object({
+    schedule: field(name, 'name of the schedule', {
+      ...{ placeholder: 'SCHEDULE', names: 'schedules' },
+    }),
+  }),
+  result: object({
+    schedule: field(word, 'name of the schedule'),
+    removed: field(flag(), 'true'),
+  }),
+  cli: { args: ['schedule'], examples: ['schedule remove nightly'] },
+});
+
+export const operations = [
+  unlock,
+  list_,
+  show,
+  log,
+  attend,
+  cancel,
+  listSchedules,
+  removeSchedule,
+] as const;

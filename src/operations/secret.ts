@@ -1,0 +1,13 @@
+import { field, type Of, text, variants } from '../lib/schema.ts';
+
+/** Goes in the body of a request that may need a key; never in an address, and into no log. */
+export const givenSecret = variants('kind', {
+  passphrase: {
+    base64: field(
+      text({ max: 128 * 1024, pattern: /^[\w+/]+={0,2}$/, words: 'base64' }),
+      'the passphrase in base64',
+    ),
+  },
+  'recovery-key': { text: field(text({ max: 1024 }), 'the recovery key, as it was shown') },
+});
+export type SentSecret = Of<typeof givenSecret>;

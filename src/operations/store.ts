@@ -1,0 +1,219 @@
+import {
+  anyObject,
+  field,
+  flag,
+  integer,
+  list,
+  nullable,
+  type Of,
+  object,
+  optional,
+  withDefault,
+} from '../lib/schema.ts';
+import { count, damage, line, MANY, nothing, prose, store, timeOrNull, word } from './fields.ts';
+import { mutation, query } from './operation.ts';
+import { storeSpace } from './service.ts';
+
+const REQUEST_MAX = 4 * 1024 * 1024;
+
+const storeSummary = object({ store, id: field(word, 'ID of the store') });
+export type StoreSummary = Of<typeof storeSummary>;
+
+const create = mutation('store/create', {
+  summary: 'Create the store that the service is set to',
+  runs: 'service',
+  request: nothing,
+  result: storeSummary,
+});
+
+const order = { request: field(anyObject(REQUEST_MAX), 'what it is to do') };
+const kind = field(word, 'what it does');
+
+const adopt = mutation('store/adopt', {
+  summary: 'Show orders in the store that this machine did not give, and accept them',
+  description: 'Without "plan", shows them; with the plan that was shown, accepts exactly these.',
+  runs: 'service',
+  // Sessions show decrypted disks, jobs read files of this machine.
+  remote: { denied: 'what is adopted may read files of the machine' },
+  request: object({
+    plan: field(optional(line(128)), 'the plan that was shown', { placeholder: 'PLAN' }),
+  }),
+  result: object({
+    store,
+    plan: field(word, 'names what is shown: a request with it adopts exactly that'),
+    adopted: field(flag(), 'whether it was adopted'),
+    memory: field(nullable(prose), 'why the machine remembers nothing at all; null: it does'),
+    lost: field(
+      list(word, MANY),
+      'features that the store had when it was used last, and lacks now',
+    ),
+    sessions: field(
+      list(
+        object({
+          session: field(word, 'ID of the session'),
+          set: field(word, 'name of the backup set'),
+          point: field(word, 'ID of the recovery point'),
+          listen: field(prose, 'where it is exported'),
+          tls: field(flag(), 'whether TLS is required'),
+          starts: field(flag(), 'whether the service runs it by itself'),
+          nfs: field(nullable(list(word, MANY)), 'hosts that may use it over NFS; null: none'),
+        }),
+        MANY,
+      ),
+      'sessions',
+    ),
+    jobs: field(list(object({ job: field(word, 'ID of the job'), kind, ...order }), MANY), 'jobs'),
+    schedules: field(
+      list(
+        object({
+          schedule: field(word, 'name of the schedule'),
+          at: field(word, 'when it makes jobs'),
+          kind,
+          ...order,
+        }),
+        MANY,
+      ),
+      'schedules',
+    ),
+    sets: field(
+      list(
+        object({
+          set: field(word, 'name of the backup set'),
+          encrypted: field(flag(), 'whether it is encrypted now'),
+          wasEncrypted: field(flag(), 'whether it was when this machine used it last'),
+        }),
+        MANY,
+      ),
+      'sets that are not as they were',
+    ),
+    older: field(
+      list(
+        object({
+          set: field(word, 'name of the backup set'),
+          machine: field(word, 'name of the machine'),
+          point: field(word, 'the newest recovery point that was made here'),
+        }),
+        MANY,
+      ),
+      'machines whose recovery points are older than what was made here',
+    ),
+  }),
+});
+
+const storeUsage = object({
+  space: field(storeSpace, 'the file system of the store'),
+  growth: field(
+    object({
+      since: timeOrNull('since when it is watched; null: not yet'),
+      bytesPerDay: field(
+        nullable(integer(-Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER)),
+        'growth in the last days; null: it was not watched for long enough',
+      ),
+      fullAt: timeOrNull('when it is full at that rate; null: not, or not known'),
+    }),
+    'how fast it fills',
+  ),
+  saving: field(
+    object({
+      points: field(count, 'how many of the newest recovery points are counted'),
+      readBytes: field(count, 'bytes read of their machines'),
+      storedBytes: field(count, 'bytes of that which were new, compressed'),
+    }),
+    'what deduplication and compression save',
+  ),
+});
+export type StoreUsage = Of<typeof storeUsage>;
+
+const usage = query('store/usage', {
+  summary: 'Show how full the store is, when it will be full, and what it saves',
+  description:
+    'The forecast is a straight line through the last seven days, and needs one day at least. The saving is that of ' +
+    'the newest 300 recovery points: what was read of their machines, and what of it was new, stored compressed.',
+  runs: 'service',
+  request: nothing,
+  result: storeUsage,
+  cli: { examples: ['store usage'] },
+});
+
+export const checkRequest = object({
+  readData: field(withDefault(flag(), false), 'read and check every block as well'),
+});
+
+const checkResult = object({
+  packs: field(count, 'packs checked'),
+  frames: field(count, 'blocks and nodes in them'),
+  bytes: field(count, 'bytes of the packs'),
+  points: field(count, 'recovery points'),
+  locked: field(list(word, MANY), 'sets whose key was not given: their manifests were not checked'),
+  wrongKey: field(list(word, MANY), 'sets of these for which a key was given that opens no set'),
+  problems: damage,
+  plainSessions: field(
+    list(word, MANY),
+    'sessions of which data lies in plain text, written by an older version',
+  ),
+  strays: field(list(prose, MANY), 'paths that are not files of Holdfast; at most 100'),
+});
+export type CheckResult = Of<typeof checkResult>;
+
+const check = mutation('store/check', {
+  summary: 'Check the store for damage',
+  description:
+    'Checks headers and footers of all packs, all records, the audit log and, of the sets whose key is given, all ' +
+    'manifests and what guests of sessions wrote. A set whose key is not given is reported as locked.',
+  runs: 'worker',
+  key: 'given',
+  lockdown: 'allowed',
+  job: { kind: 'check' },
+  request: checkRequest,
+  result: checkResult,
+  cli: {
+    notes: 'Exit code 6 if anything is damaged, 4 if a key was given that opens no set.',
+    examples: ['store check', 'store check --read-data --queue'],
+  },
+});
+
+const upgrade = mutation('store/upgrade', {
+  summary: 'Give an older store the features of new ones, or show which it lacks',
+  description:
+    'A store is never upgraded automatically. Earlier releases can no longer use an upgraded store. The keys of its ' +
+    'encrypted sets are needed, and sessions have to be stopped. May be interrupted, and repeated.',
+  runs: 'service',
+  key: 'opens',
+  request: object({
+    confirmed: field(
+      withDefault(flag(), false),
+      'upgrade the store; without it, show what would change',
+    ),
+  }),
+  result: object({
+    store,
+    features: field(
+      list(
+        object({
+          feature: field(word, 'name of the feature'),
+          changes: field(prose, 'what it changes'),
+        }),
+        MANY,
+      ),
+      'features that it lacks, or has now',
+    ),
+    upgraded: field(flag(), 'whether it was upgraded'),
+  }),
+  cli: {
+    options: { confirmed: { name: 'yes' } },
+    examples: ['store upgrade', 'store upgrade --yes'],
+  },
+});
+
+const rebuildIndex = mutation('store/rebuild-index', {
+  summary: 'Rebuild the index from the packs',
+  description: 'The index only says what the packs hold: it can be rebuilt at any time.',
+  runs: 'worker',
+  lockdown: 'allowed',
+  request: nothing,
+  result: object({ rebuilt: field(flag(), 'true'), damage }),
+  cli: { examples: ['store rebuild-index'] },
+});
+export type RebuiltIndex = Of<typeof rebuildIndex.result>;
+
+export const operations = [create, adopt, usage, check, upgrade, rebuildIndex] as const;

@@ -1,0 +1,126 @@
+import {
+  field,
+  flag,
+  integer,
+  list,
+  nullable,
+  object,
+  oneOf,
+  optional,
+  text,
+  withDefault,
+} from '../lib/schema.ts';
+import { count, MANY, nothing, time, timeOrNull, word } from './fields.ts';
+import { mutation, query } from './operation.ts';
+
+const LIFETIME_MAX_DAYS = 3650;
+const remote = { denied: 'a user who can let others in could let anyone in' } as const;
+
+const token = field(text({ max: 64 }), 'name of the token', {
+  ...{ placeholder: 'TOKEN', names: 'tokens' },
+});
+const shown = {
+  token: field(word, 'name of the token'),
+  may: field(oneOf('look', 'manage'), 'what it allows'),
+  files: field(flag(), 'whether its requests may name files of the machine'),
+  created: time('when it was created'),
+  expires: timeOrNull('when it expires; null: never'),
+  expired: field(flag(), 'whether it has expired'),
+};
+
+const create = mutation('token/create', {
+  summary: 'Create a token for remote access',
+  description:
+    'For requests from other hosts, if the settings have "listen". The token is shown once, here: put it into a file ' +
+    'that only its user may read, for holdfast --server URL --token-file FILE.',
+  runs: 'service',
+  remote,
+  request: object({
+    token: field(text({ max: 64 }), 'name of the token', { placeholder: 'NAME' }),
+    may: field(
+      oneOf('look', 'manage'),
+      'look: as the group holdfast-view; manage: as the group holdfast, but for tokens and without naming files',
+    ),
+    files: field(
+      withDefault(flag(), false),
+      "its requests may name files of the machine: as good as being the service's user",
+    ),
+    expiresDays: field(optional(integer(1, LIFETIME_MAX_DAYS)), 'lifetime in days', {
+      placeholder: 'DAYS',
+    }),
+  }),
+  result: object({ ...shown, secret: field(word, 'the token itself, shown this once') }),
+  cli: {
+    args: ['token'],
+    options: { expiresDays: { name: 'expires' } },
+    examples: ['token create ann --may manage --expires 90 >ann.token'],
+  },
+});
+
+const list_ = query('token/list', {
+  summary: 'List tokens',
+  runs: 'service',
+  remote,
+  request: nothing,
+  result: object({ tokens: field(list(object(shown), MANY), 'tokens') }),
+  cli: { examples: ['token list'] },
+});
+
+const revoke = mutation('token/revoke', {
+  summary: 'Revoke a token',
+  description: 'In force at once: requests that use the token are ended too.',
+  runs: 'service',
+  // It may have been stolen.
+  lockdown: 'allowed',
+  remote,
+  request: object({ token }),
+  result: object({ token: field(word, 'name of the token'), revoked: field(flag(), 'true') }),
+  cli: { args: ['token'], examples: ['token revoke ann'] },
+});
+
+const lockdownState = object({
+  on: field(flag(), 'whether the lockdown is on'),
+  since: timeOrNull('since when; null: it is off'),
+  uid: field(nullable(count), 'user ID of who began it; null: it is off'),
+  persons: field(count, 'how many users have to agree to its end'),
+  approvals: field(
+    list(object({ uid: field(count, 'user ID'), time: time('when') }), MANY),
+    'users who agreed to its end',
+  ),
+});
+const locks = { denied: 'a lockdown counts users, and a token is none' } as const;
+
+const showLockdown = query('lockdown/show', {
+  summary: 'Show whether the lockdown is on',
+  runs: 'service',
+  request: nothing,
+  result: lockdownState,
+  cli: { examples: ['lockdown show'] },
+});
+
+const lock = mutation('lockdown/on', {
+  summary: 'Allow only what a recovery needs',
+  description:
+    'Looking, sessions, restores and checks stay allowed. Nothing is forgotten; schedules go on with their ' +
+    'backups. To ' +
+    'end it: "lockdown off", by two different users if the settings say so.',
+  runs: 'service',
+  remote: locks,
+  request: nothing,
+  result: lockdownState,
+  cli: { examples: ['lockdown on'] },
+});
+
+const unlock = mutation('lockdown/off', {
+  summary: 'End the lockdown, or agree to its end',
+  description:
+    'If the settings ask for two persons, another user has to give this command too, within an hour.',
+  runs: 'service',
+  lockdown: 'allowed',
+  remote: locks,
+  request: nothing,
+  result: lockdownState,
+  cli: { examples: ['lockdown off'] },
+});
+
+export const operations = [create, list_, revoke, showLockdown, lock, unlock] as const;
