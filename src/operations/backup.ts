@@ -199,7 +199,11 @@ const forget = mutation('backup/forget', {
     }),
   }),
   result: object({ point: field(word, 'ID of the recovery point') }),
-  cli: { args: ['point'], examples: ['backup forget web1-20261129T020000Z-3f9c2a'] },
+  cli: {
+    args: ['point'],
+    says: 'Recovery point {point} is forgotten.',
+    examples: ['backup forget web1-20261129T020000Z-3f9c2a'],
+  },
 });
 
 const retain = mutation('backup/retain', {

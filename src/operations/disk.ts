@@ -63,7 +63,10 @@ const createPool = mutation('pool/create', {
     fileSystem: field(word, 'the file system'),
     mountedAt: field(prose, 'where it is mounted'),
   }),
-  cli: { examples: ['pool create --disk sdb', 'pool create --disk sdb --erase WD-WX12A'] },
+  cli: {
+    says: '{disk} is mounted at {mountedAt}. Next: "store create".',
+    examples: ['pool create --disk sdb', 'pool create --disk sdb --erase WD-WX12A'],
+  },
 });
 
 export const operations = [list_, createPool] as const;

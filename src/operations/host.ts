@@ -76,6 +76,7 @@ const password = mutation('host/password', {
       'The password is asked for twice, or is the first line of --passphrase-file, or of --passphrase-fd (0: ' +
       'standard ' +
       'input).',
+    says: "The administrator's password is set.",
     examples: ['host password', 'host password --passphrase-file admin.password'],
   },
 });
@@ -96,7 +97,10 @@ const reboot = mutation('host/reboot', {
   runs: 'hostd',
   request: reason,
   result: asked,
-  cli: { examples: ["host reboot --reason 'a new kernel'"] },
+  cli: {
+    says: 'The machine starts again: {reason}',
+    examples: ["host reboot --reason 'a new kernel'"],
+  },
 });
 
 const poweroff = mutation('host/poweroff', {
@@ -105,7 +109,10 @@ const poweroff = mutation('host/poweroff', {
   runs: 'hostd',
   request: reason,
   result: asked,
-  cli: { examples: ["host poweroff --reason 'a new disk'"] },
+  cli: {
+    says: 'The machine goes off: {reason}',
+    examples: ["host poweroff --reason 'a new disk'"],
+  },
 });
 
 const factoryReset = mutation('host/factory-reset', {

@@ -76,6 +76,7 @@ const unlock = mutation('job/unlock', {
   cli: {
     args: ['job'],
     notes: 'Without an option, the passphrase is asked for.',
+    says: 'Job {job} has its key. "holdfast job attend {job}"',
     examples: ['job unlock 3f9c2a', 'job unlock 3f9c2a --passphrase-file web.pass'],
   },
 });
@@ -190,7 +191,11 @@ const removeSchedule = mutation('schedule/remove', {
     schedule: field(word, 'name of the schedule'),
     removed: field(flag(), 'true'),
   }),
-  cli: { args: ['schedule'], examples: ['schedule remove nightly'] },
+  cli: {
+    args: ['schedule'],
+    says: 'Schedule {schedule} is removed.',
+    examples: ['schedule remove nightly'],
+  },
 });
 
 export const operations = [

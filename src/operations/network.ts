@@ -136,7 +136,7 @@ const confirm = mutation('network/confirm', {
   runs: 'hostd',
   request: nothing,
   result: object({ confirmed: field(prose, 'what was confirmed') }),
-  cli: { examples: ['network confirm'] },
+  cli: { says: 'Kept: {confirmed}.', examples: ['network confirm'] },
 });
 
 const revert = mutation('network/revert', {
@@ -145,7 +145,7 @@ const revert = mutation('network/revert', {
   runs: 'hostd',
   request: nothing,
   result: object({ reverted: field(prose, 'what was rolled back') }),
-  cli: { examples: ['network revert'] },
+  cli: { says: 'Rolled back: {reverted}.', examples: ['network revert'] },
 });
 
 const test = query('network/test', {

@@ -51,6 +51,11 @@ export interface CliSpec {
   readonly options?: Readonly<Record<string, OptionSpec>>;
   /** Sentences about the command, not about the operation. */
   readonly notes?: string;
+  /**
+   * What a person is told of the result: `{session}` stands for the field of that name. For more than a sentence,
+   * there is a text in `cli/render`, and this is left out.
+   */
+  readonly says?: string;
   /** What follows the program's name. */
   readonly examples: readonly [string, ...string[]];
 }

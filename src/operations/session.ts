@@ -279,7 +279,11 @@ const stop = mutation('session/stop', {
   lockdown: 'allowed',
   request: object({ session }),
   result: object({ session: field(word, 'ID of the session'), stopped: field(flag(), 'true') }),
-  cli: { args: ['session'], examples: ['session stop web1-3f9c2a'] },
+  cli: {
+    args: ['session'],
+    says: 'Session {session} is stopped.',
+    examples: ['session stop web1-3f9c2a'],
+  },
 });
 
 const discard = mutation('session/discard', {
@@ -289,7 +293,11 @@ const discard = mutation('session/discard', {
   runs: 'service',
   request: object({ session }),
   result: object({ session: field(word, 'ID of the session'), discarded: field(flag(), 'true') }),
-  cli: { args: ['session'], examples: ['session discard web1-3f9c2a'] },
+  cli: {
+    args: ['session'],
+    says: 'Session {session} is discarded.',
+    examples: ['session discard web1-3f9c2a'],
+  },
 });
 
 const keptSession = object({
@@ -316,6 +324,7 @@ const keep = mutation('session/keep', {
   cli: {
     args: ['session'],
     notes: 'Exit code 6 if the session has damaged pages.',
+    says: 'Session {session} is kept as recovery point {point}',
     examples: ['session keep web1-3f9c2a', 'session keep web1-3f9c2a --queue'],
   },
 });

@@ -100,6 +100,7 @@ const removeKey = mutation('ssh-key/remove', {
   result: key,
   cli: {
     args: ['fingerprint'],
+    says: '{user} can no longer log in with {fingerprint}.',
     examples: ['ssh key remove SHA256:uNiVztksCsDhcc0u9e8BrvtSoXJqp0DxCLLPo3YMIPc'],
   },
 });

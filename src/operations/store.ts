@@ -212,7 +212,7 @@ const rebuildIndex = mutation('store/rebuild-index', {
   lockdown: 'allowed',
   request: nothing,
   result: object({ rebuilt: field(flag(), 'true'), damage }),
-  cli: { examples: ['store rebuild-index'] },
+  cli: { says: 'The index is rebuilt.', examples: ['store rebuild-index'] },
 });
 export type RebuiltIndex = Of<typeof rebuildIndex.result>;
 

@@ -75,7 +75,7 @@ const revoke = mutation('token/revoke', {
   remote,
   request: object({ token }),
   result: object({ token: field(word, 'name of the token'), revoked: field(flag(), 'true') }),
-  cli: { args: ['token'], examples: ['token revoke ann'] },
+  cli: { args: ['token'], says: 'Token "{token}" is revoked.', examples: ['token revoke ann'] },
 });
 
 const lockdownState = object({

@@ -27,9 +27,12 @@ interface Place {
   readonly form: OptionSpec['form'];
 }
 
-export function operationCommand(operation: Operation, render: Render<never>): Command {
+/** Without a text for its results it has one in its declaration. */
+export function operationCommand(operation: Operation, text: Render<never> | undefined): Command {
   const { summary, description, cli, job, name, key } = operation;
   if (!cli) throw new Error(`${name} has no command`);
+  const { says = '' } = cli;
+  const render: Render<never> = text ?? ((result: object) => sentenceOf(says, result));
   const options = optionsOf(operation);
   const queue = flag('queue', QUEUE);
   return {
@@ -57,6 +60,11 @@ export function operationCommand(operation: Operation, render: Render<never>): C
       if (failure) throw failure;
     },
   };
+}
+
+function sentenceOf(says: string, result: object): string {
+  const fields: Readonly<Record<string, unknown>> = { ...result };
+  return says.replaceAll(/\{(\w+)\}/g, (_, name: string) => String(fields[name]));
 }
 
 const QUEUE =

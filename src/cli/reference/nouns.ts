@@ -29,7 +29,7 @@ async function commandOf(
   const { operationCommand } = await import('../options/operation-command.ts');
   const operation = operations.find((it) => it.name === name);
   const text = render[name as OperationName] as Render<never> | undefined;
-  if (!operation || !text) throw new Error(`${name} has no declaration or no text`);
+  if (!operation) throw new Error(`${name} is not declared`);
   return operationCommand(operation, text);
 }
 

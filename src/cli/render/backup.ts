@@ -28,7 +28,6 @@ export const render = {
     say: ({ damaged }) => damaged.map(({ reason }) => `DAMAGED ${reason}`),
   },
   'backup/show': pointText,
-  'backup/forget': ({ point }) => `Recovery point ${point} is forgotten.`,
   'backup/retain': ({ forgotten, inUse, future, kept }, { dryRun }) =>
     [
       ...forgotten.map((point) => `${dryRun ? 'would be forgotten' : 'forgotten'}  ${point}`),

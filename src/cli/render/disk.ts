@@ -15,6 +15,4 @@ export const render = {
         `${health.state}: ${health.detail}`,
       ]),
     ),
-  'pool/create': ({ disk, mountedAt }) =>
-    `${disk} is mounted at ${mountedAt}. Next: "store create".`,
 } satisfies Renders;

@@ -4,9 +4,6 @@ import type { Renders } from './render.ts';
 export const render = {
   'host/show': hostText,
   'host/finish-set-up': hostText,
-  'host/password': () => "The administrator's password is set.",
-  'host/reboot': ({ reason }) => `The machine starts again: ${reason}`,
-  'host/poweroff': ({ reason }) => `The machine goes off: ${reason}`,
   'host/factory-reset': ({ reset, failed }) =>
     [`As it came: ${reset.join(', ')}.`, ...failed.map((it) => `Not done: ${it}`)].join('\n'),
 } satisfies Renders;

@@ -6,7 +6,6 @@ import { JobFailed } from '../base/command-errors.ts';
 import type { Renders } from './render.ts';
 
 export const render = {
-  'job/unlock': ({ job }) => `Job ${job} has its key. "holdfast job attend ${job}"`,
   'job/list': ({ jobs }) =>
     table(
       ['JOB', 'STATE', 'CREATED', ''],
@@ -38,7 +37,6 @@ export const render = {
         last === null ? '-' : `${last.state} ${last.ended}`,
       ]),
     ),
-  'schedule/remove': ({ schedule }) => `Schedule ${schedule} is removed.`,
 } satisfies Renders;
 
 function jobText(summary: JobSummary): string {

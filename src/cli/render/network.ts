@@ -6,8 +6,6 @@ import type { Renders } from './render.ts';
 export const render = {
   'network/show': networkText,
   'network/remove': pendingText,
-  'network/confirm': ({ confirmed }) => `Kept: ${confirmed}.`,
-  'network/revert': ({ reverted }) => `Rolled back: ${reverted}.`,
   'network/test': {
     text: ({ checks }) =>
       checks

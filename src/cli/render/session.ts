@@ -24,9 +24,6 @@ export const render = {
   'session/log': ({ lines }) => lines.map(({ time, message }) => `${time}  ${message}`).join('\n'),
   'session/resume': (ready) =>
     readyText(ready, `The service runs it; "holdfast session stop ${ready.session}" ends it.`),
-  'session/stop': ({ session }) => `Session ${session} is stopped.`,
-  'session/discard': ({ session }) => `Session ${session} is discarded.`,
-  'session/keep': ({ session, point }) => `Session ${session} is kept as recovery point ${point}`,
 } satisfies Renders;
 
 function sessionText(session: ShownSession): string {

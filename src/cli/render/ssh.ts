@@ -5,7 +5,6 @@ export const render = {
   'ssh/show': sshText,
   'ssh/on': sshText,
   'ssh/off': sshText,
-  'ssh-key/remove': ({ user, fingerprint }) => `${user} can no longer log in with ${fingerprint}.`,
 } satisfies Renders;
 
 export function sshText({ running, until, shellUntil, keys }: ResultOf<'ssh/show'>): string {

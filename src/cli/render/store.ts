@@ -35,7 +35,6 @@ export const render = {
         : ['With --yes it is upgraded. Earlier releases of Holdfast cannot use the store then.']),
     ].join('\n');
   },
-  'store/rebuild-index': () => 'The index is rebuilt.',
 } satisfies Renders;
 
 function growthText({ since, bytesPerDay }: ResultOf<'store/usage'>['growth']): string {

@@ -21,7 +21,6 @@ export const render = {
         expired ? `${expires} (over)` : (expires ?? 'never'),
       ]),
     ),
-  'token/revoke': ({ token }) => `Token "${token}" is revoked.`,
   'lockdown/show': lockdownText,
   'lockdown/on': lockdownText,
   'lockdown/off': lockdownText,

@@ -1,12 +1,14 @@
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
 import { commandHelp, generalHelp, nounHelp, overview } from '../../../src/cli/reference/help.ts';
 import { allCommands } from '../../../src/cli/base/noun.ts';
 import { NOUNS } from '../../../src/cli/reference/nouns.ts';
 import { read } from '../../../src/cli/program.ts';
+import { parts } from '../../../src/lib/schema.ts';
 import { GENERAL } from '../../../src/cli/base/rows.ts';
 import type { Operation } from '../../../src/operations/operation.ts';
 import { OPERATIONS } from '../../../src/operations/operations.ts';
@@ -72,6 +74,28 @@ test('every operation for people has a command, and every command made of one it
     words.filter((it) => !commands.some(([own]) => own === it)),
     [],
   );
+});
+
+test('the result of each is shown: by a sentence of its fields, or by a text of its own', async () => {
+  const directory = new URL('../../../src/cli/render/', import.meta.url);
+  const names = readdirSync(directory).filter((it) => !/^(render|file-lines)\.ts$/.test(it));
+  const found = await Promise.all(
+    names.map(async (it) => {
+      const module = (await import(new URL(it, directory).href)) as { readonly render: object };
+      return Object.keys(module.render);
+    }),
+  );
+  const written = new Set(found.flat());
+  for (const { name, cli, result } of Object.values<Operation>(OPERATIONS)) {
+    if (!cli) continue;
+    equal(written.has(name), cli.says === undefined, name);
+    const fields = [...(cli.says ?? '').matchAll(/\{(\w+)\}/g)].map(([, field]) => field!);
+    deepEqual(
+      fields.filter((it) => !parts(result).entries?.[it]),
+      [],
+      name,
+    );
+  }
 });
 
 test('no option has a name that the program itself, or the parser, takes', async () => {
