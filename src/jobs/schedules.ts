@@ -1,4 +1,4 @@
-import type { JobKind, ScheduleRecord } from '../formats/store/service/job.ts';
+import type { JobKind, JobRecord, ScheduleRecord } from '../formats/store/service/job.ts';
 import type { JsonObject } from '../lib/schema.ts';
 import { turns } from '../lib/mutex.ts';
 import { SystemError } from '../sys/base/system-error.ts';
@@ -24,6 +24,8 @@ export interface Schedules extends AsyncDisposable {
   adopt(records: readonly ScheduleRecord[]): Promise<void>;
   /** Rejects EXISTS, BAD_TIME. */
   create(draft: ScheduleDraft): Promise<ScheduleView>;
+  /** Makes a job of it now; its times stay. Rejects NOT_FOUND; IMPOSSIBLE while its last job has not ended. */
+  run(name: string): Promise<JobRecord>;
   /** Jobs that it has made go on. Rejects NOT_FOUND. */
   remove(name: string): Promise<void>;
   /** When it has come so often after a time; undefined: it does not. */
@@ -69,20 +71,9 @@ export async function openSchedules(options: SchedulesOptions): Promise<Schedule
   function nextOf({ name, last }: ScheduleRecord): Date | undefined {
     return calendars.get(name)?.next(new Date(Math.min(Date.parse(last), clock.now().getTime())));
   }
-  /**
-   * A clock that was ahead has noted a time that has not come: without this its schedules keep silent until then, and
-   * their jobs seem to be older than they are.
-   */
   function notAhead(schedule: ScheduleRecord): ScheduleRecord {
-    const now = clock.now();
-    const notAfter = (time: string): string =>
-      Date.parse(time) <= now.getTime() ? time : now.toISOString();
-    const held = {
-      ...schedule,
-      ...{ created: notAfter(schedule.created), last: notAfter(schedule.last) },
-    };
-    if (held.created === schedule.created && held.last === schedule.last) return schedule;
-    schedules.set(held.name, held);
+    const held = heldBack(schedule, clock.now());
+    if (held !== schedule) schedules.set(held.name, held);
     return held;
   }
   function view(schedule: ScheduleRecord): ScheduleView {
@@ -92,9 +83,9 @@ export async function openSchedules(options: SchedulesOptions): Promise<Schedule
   async function fire(schedule: ScheduleRecord, due: Date): Promise<void> {
     const { name, kind, request } = schedule;
     if (schedules.get(name) !== schedule) return;
-    const isBusy = queue.list().some(({ job }) => job.schedule === name && !hasEnded(job));
     const id = `${name}-${compactTime(due.toISOString())}`;
-    if (isBusy) onMissed(`schedule ${name}: its last job has not ended, this one is left out`);
+    if (activeJobOf(queue, name))
+      onMissed(`schedule ${name}: its last job has not ended, this one is left out`);
     else await queue.submit({ id, kind, request, schedule: name });
     // All that came due until now is made up for by this one.
     const next = { ...schedule, last: clock.now().toISOString() };
@@ -154,11 +145,18 @@ export async function openSchedules(options: SchedulesOptions): Promise<Schedule
         ticks.wake();
         return view(schedule);
       }),
+    run: (name) =>
+      turn(async () => {
+        const schedule = schedules.get(name);
+        if (!schedule) throw foreign.has(name) ? notAdopted(name) : noSchedule(name);
+        const active = activeJobOf(queue, name);
+        if (active) throw notEnded(name, active);
+        const { kind, request } = schedule;
+        return queue.submit({ kind, request, schedule: name });
+      }),
     remove: (name) =>
       turn(async () => {
-        if (!schedules.has(name) && !foreign.has(name)) {
-          throw new JobError('NOT_FOUND', `there is no schedule "${name}": see "schedule list"`);
-        }
+        if (!schedules.has(name) && !foreign.has(name)) throw noSchedule(name);
         await files.removeSchedule(name);
         foreign.delete(name);
         schedules.delete(name);
@@ -168,6 +166,39 @@ export async function openSchedules(options: SchedulesOptions): Promise<Schedule
     start: () => ticks.start(),
     [Symbol.asyncDispose]: () => ticks[Symbol.asyncDispose](),
   };
+}
+
+/**
+ * A clock that was ahead has noted a time that has not come: without this its schedules keep silent until then, and
+ * their jobs seem to be older than they are.
+ */
+function heldBack(schedule: ScheduleRecord, now: Date): ScheduleRecord {
+  const notAfter = (time: string): string =>
+    Date.parse(time) <= now.getTime() ? time : now.toISOString();
+  const [created, last] = [notAfter(schedule.created), notAfter(schedule.last)];
+  if (created === schedule.created && last === schedule.last) return schedule;
+  return { ...schedule, created, last };
+}
+
+function activeJobOf(queue: Pick<JobQueue, 'list'>, name: string): JobRecord | undefined {
+  return queue.list().find(({ job }) => job.schedule === name && !hasEnded(job))?.job;
+}
+
+function notEnded(name: string, { id, state }: JobRecord): JobError {
+  const advice = `wait for its end ("job attend ${id}"), or cancel it`;
+  return new JobError('IMPOSSIBLE', `job ${id} of schedule "${name}" is ${state}: ${advice}`);
+}
+
+function noSchedule(name: string): JobError {
+  return new JobError('NOT_FOUND', `there is no schedule "${name}": see "schedule list"`);
+}
+
+function notAdopted(name: string): JobError {
+  const advice = 'another machine gave it: see "store adopt"';
+  return new JobError(
+    'IMPOSSIBLE',
+    `schedule "${name}" is not adopted, so it does nothing: ${advice}`,
+  );
 }
 
 function checkRoom(schedules: ReadonlyMap<string, unknown>, name: string): void {

@@ -1,4 +1,4 @@
-import { deepEqual, equal, match, rejects } from 'node:assert/strict';
+import { deepEqual, equal, match, notEqual, rejects } from 'node:assert/strict';
 import { test } from 'tap';
 import { type JobFiles, openJobFiles } from '../../src/jobs/job-files.ts';
 import type { Outcome } from '../../src/jobs/job-state.ts';
@@ -63,6 +63,31 @@ test('a schedule makes its jobs in time, one while none of them waits, and makes
   await later.clock.advance(60 * MINUTE);
   equal(later.queue.list().length, 4);
   await rejects(again.remove('often'), { code: 'NOT_FOUND' });
+});
+
+test('a schedule that is run now has one job more, never two at once, and keeps its times', async () => {
+  const it = await opened(disk(), async () => DONE);
+  const schedules = await openSchedules({ ...it });
+  await rejects(schedules.run('hourly'), { code: 'NOT_FOUND' });
+  await schedules.create({ name: 'hourly', at: 'hourly', kind: 'backup', request: REQUEST });
+  const { next } = schedules.list()[0]!;
+  // The queue has not been started: the first waits.
+  const [first, second] = await Promise.allSettled([
+    schedules.run('hourly'),
+    schedules.run('hourly'),
+  ]);
+  const job = first.status === 'fulfilled' ? first.value : undefined;
+  deepEqual([job?.schedule, job?.kind, job?.request], ['hourly', 'backup', REQUEST]);
+  match(
+    String(second.status === 'rejected' && second.reason),
+    /job backup-\S+ of schedule "hourly" is waiting/,
+  );
+  equal(schedules.list()[0]!.next, next);
+  it.queue.start();
+  await it.clock.advance(1);
+  notEqual((await schedules.run('hourly')).id, job?.id);
+  await schedules[Symbol.asyncDispose]();
+  await it.queue[Symbol.asyncDispose]();
 });
 
 test('a schedule of seconds is kept to the second', async () => {

@@ -35,8 +35,8 @@ export const jobs: readonly Mutant[] = [
   {
     name: 'schedules: one makes a job while its last one runs',
     file: 'src/jobs/schedules.ts',
-    text: 'if (isBusy) onMissed(',
-    to: 'if (false) onMissed(',
+    text: 'if (activeJobOf(queue, name))',
+    to: 'if (false)',
     tests: [SCHEDULES],
   },
   {
