@@ -178,15 +178,29 @@ const listSchedules = query('schedule/list', {
   },
 });
 
+const schedule = field(name, 'name of the schedule', {
+  ...{ placeholder: 'SCHEDULE', names: 'schedules' },
+});
+
+const runSchedule = mutation('schedule/run', {
+  summary: 'Run a schedule now',
+  description:
+    'Creates its job at once, besides those that come at their times. While its last job has not ended, it is refused.',
+  runs: 'service',
+  request: object({ schedule }),
+  result: jobSummary,
+  cli: {
+    args: ['schedule'],
+    says: 'Job {job} is {state}; to wait for its end: holdfast job attend {job}',
+    examples: ['schedule run nightly'],
+  },
+});
+
 const removeSchedule = mutation('schedule/remove', {
   summary: 'Remove a schedule',
   description: 'It creates no further jobs; those that it has created go on.',
   runs: 'service',
-  request: object({
-    schedule: field(name, 'name of the schedule', {
-      ...{ placeholder: 'SCHEDULE', names: 'schedules' },
-    }),
-  }),
+  request: object({ schedule }),
   result: object({
     schedule: field(word, 'name of the schedule'),
     removed: field(flag(), 'true'),
@@ -206,5 +220,6 @@ export const operations = [
   attend,
   cancel,
   listSchedules,
+  runSchedule,
   removeSchedule,
 ] as const;

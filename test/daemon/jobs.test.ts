@@ -174,6 +174,18 @@ test('a schedule makes jobs, and is there after a restart', async () => {
   for (const { job } of await jobs()) await holdfast('job', 'attend', job);
 });
 
+test('a schedule is run now, whatever its times are', async () => {
+  await using _service = await home.run();
+  await expectDone(holdfast('schedule', 'create', 'yearly', '--at', 'yearly', '--check'));
+  const { result } = await expectDone(holdfast('schedule', 'run', 'yearly'));
+  const { job, schedule } = result as unknown as Shown & { readonly schedule: string };
+  equal(schedule, 'yearly');
+  await expectDone(holdfast('job', 'attend', job));
+  equal((await lastsOf())['yearly']?.job, job);
+  equal((await holdfast('schedule', 'run', 'monthly')).code, 5);
+  await expectDone(holdfast('schedule', 'remove', 'yearly'));
+});
+
 /** The processes that do what the service's jobs are. */
 function workersOf(pid: number): number[] {
   const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim();

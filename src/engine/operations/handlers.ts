@@ -119,6 +119,11 @@ const HANDLERS: Handlers = {
   'schedule/create': async (desk, request, options) =>
     (await jobs()).createSchedule(await desk.jobs(), await desk.house(), request, options),
   'schedule/list': async (desk) => (await jobs()).listSchedules(await desk.jobs()),
+  'schedule/run': async (desk, { schedule }) => {
+    const own = await desk.jobs();
+    const { id } = await own.schedules.run(schedule);
+    return (await jobs()).showJob(own, id);
+  },
   'schedule/remove': async (desk, { schedule }) => {
     await (await jobs()).removeSchedule(await desk.jobs(), schedule);
     return { schedule, removed: true };
