@@ -309,7 +309,7 @@ test('a second writer is refused by name of the first', async () => {
      import { lockStore } from ${module('store/directory/store-lock.ts')};
      import { realWorld } from ${module('sys/world.ts')};
      const world = realWorld();
-     await lockStore(world, await openStore(world, process.argv[2]), 'session keep x');
+     await lockStore(await openStore(world, process.argv[2]), 'session keep x');
      console.log('held');
      setInterval(() => {}, 1000);`,
   );
