@@ -1,9 +1,9 @@
+import type { MadePoint } from '../../src/operations/backup.ts';
 import { join } from 'node:path';
 import { openHouse, type SecretSource } from '../../src/engine/base/engine.ts';
 import { createBackup } from '../../src/engine/points/backups.ts';
 import { makeSet } from '../../src/engine/points/sets.ts';
 import { makeStore } from '../../src/engine/points/stores.ts';
-import type { MadePoint } from '../../src/operations/results.ts';
 import { rememberApart } from './box-state.ts';
 
 rememberApart();
