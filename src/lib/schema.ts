@@ -184,19 +184,18 @@ export function object<const F extends Fields>(fields: F): Schema<ObjectOf<F>> {
   return objectsOnly(schema, run) as never;
 }
 
-/** Objects that are told apart by the text in `tag`. */
+/** Objects that are told apart by the text in `tag`; `which` describes that. */
 export function variants<const F extends Readonly<Record<string, Fields>>, const T extends string>(
   tag: T,
   kinds: F,
+  which = 'which of them it is',
 ): Schema<
   {
     [K in keyof F & string]: { readonly [P in T]: K } & ObjectOf<F[K]>;
   }[keyof F & string]
 > {
   const names = Object.keys(kinds);
-  const options = names.map((kind) =>
-    object({ [tag]: field(oneOf(kind), 'which of them it is'), ...kinds[kind] }),
-  );
+  const options = names.map((kind) => object({ [tag]: field(oneOf(kind), which), ...kinds[kind] }));
   const schema = v.variant(tag, options as never, (issue: v.BaseIssue<unknown>) =>
     issue.path ? `one of ${names.join(', ')}` : isObject(issue),
   );
@@ -219,6 +218,8 @@ export function nullable<T>(schema: Schema<T>): Schema<T | null> {
 export interface Hints {
   /** What stands for the value in help: `DAYS`. */
   readonly placeholder?: string;
+  /** What a form calls it; default: its name, in words. */
+  readonly label?: string;
   /** Values that completion offers; others are allowed. */
   readonly suggests?: readonly string[];
   /** Names of this kind are offered by completion. */
@@ -266,8 +267,9 @@ export interface Parts {
   readonly item?: Schema<unknown>;
   /** Of a record. */
   readonly value?: Schema<unknown>;
-  /** Of variants. */
+  /** Of variants, and the field that tells them apart. */
   readonly options?: readonly Schema<unknown>[];
+  readonly key?: string;
   /** Of one of several texts. */
   readonly choices?: readonly string[];
   /** Of a number that has narrow limits. */

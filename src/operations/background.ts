@@ -8,12 +8,16 @@ import { checkRequest } from './store.ts';
 
 /* Operations that can run in the background: now, or at certain times. */
 
-export const jobRequest = variants('kind', {
-  backup: { request: field(backupJob, REQUEST) },
-  check: { request: field(checkRequest, REQUEST) },
-  keep: { request: field(keepRequest, REQUEST) },
-  restore: { request: field(restoreRequest, REQUEST) },
-});
+export const jobRequest = variants(
+  'kind',
+  {
+    backup: { request: field(backupJob, REQUEST) },
+    check: { request: field(checkRequest, REQUEST) },
+    keep: { request: field(keepRequest, REQUEST) },
+    restore: { request: field(restoreRequest, REQUEST) },
+  },
+  'backup: create a recovery point; check: look for damage; keep: save a session; restore: write a disk',
+);
 
 const create = mutation('job/create', {
   summary: 'Run an operation in the background, even if it takes days',
@@ -30,13 +34,11 @@ const createSchedule = mutation('schedule/create', {
   runs: 'service',
   key: 'opens',
   request: object({
-    schedule: field(name, 'name of the schedule', { placeholder: 'NAME' }),
+    schedule: field(name, 'name of the schedule', { placeholder: 'NAME', label: 'Name' }),
     at: field(
       line(256),
       "when: daily, hourly, 'Mon..Fri 02:30', '*-*-01 04:00'; see systemd.time(7)",
-      {
-        placeholder: 'WHEN',
-      },
+      { placeholder: 'WHEN', label: 'When' },
     ),
     job: field(jobRequest, 'what to do'),
   }),

@@ -103,20 +103,21 @@ const backup = {
     optional(line(PATH_MAX)),
     'JSON: [{"offset": 0, "length": 65536}, ...] or {"vda": [...], ...}: read only what changed since the newest ' +
       'backup of the machine, or with {"since": "POINT", "disks": ...} since that one',
-    { placeholder: 'FILE', hostFile: true },
+    { placeholder: 'FILE', hostFile: true, label: 'Changed blocks' },
   ),
 };
 
-const kept = (what: string) =>
-  field(withDefault(integer(0, 10_000), 0), what, { placeholder: 'N' });
+const kept = (label: string, what: string) =>
+  field(withDefault(integer(0, 10_000), 0), what, { placeholder: 'N', label });
 /** Shown for each rule once. */
-const newest = (unit: string) => kept(`keep the newest backup of so many ${unit} that have one`);
+const newest = (label: string, unit: string) =>
+  kept(label, `keep the newest backup of so many ${unit} that have one`);
 const retention = object({
-  last: kept('keep so many of the newest backups'),
-  daily: newest('days'),
-  weekly: newest('weeks'),
-  monthly: newest('months'),
-  yearly: newest('years'),
+  last: kept('Keep last', 'keep so many of the newest backups'),
+  daily: newest('Keep daily', 'days'),
+  weekly: newest('Keep weekly', 'weeks'),
+  monthly: newest('Keep monthly', 'months'),
+  yearly: newest('Keep yearly', 'years'),
 });
 /** Of jobs and schedules only. */
 const retained = {

@@ -30,7 +30,11 @@ export function line(max: number) {
 export const name = line(128);
 export const nothing = object({});
 
-export const setName = field(name, 'name of the backup set', { placeholder: 'SET', names: 'sets' });
+export const setName = field(name, 'name of the backup set', {
+  placeholder: 'SET',
+  names: 'sets',
+  label: 'Backup set',
+});
 export const machineName = field(name, 'name of the machine', {
   ...{ placeholder: 'MACHINE', names: 'machines' },
 });

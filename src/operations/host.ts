@@ -35,12 +35,17 @@ const set = mutation('host/set', {
   description: 'Settings that are not named stay as they are.',
   runs: 'hostd',
   request: object({
-    hostname: field(optional(word), 'name of the machine', { placeholder: 'NAME' }),
+    hostname: field(optional(word), 'name of the machine: letters, digits and hyphens', {
+      placeholder: 'NAME',
+      label: 'Name',
+    }),
     timezone: field(optional(word), 'as Europe/Berlin; "timedatectl list-timezones" has them all', {
       placeholder: 'ZONE',
+      label: 'Time zone',
     }),
     ntp: field(optional(ntp), 'time servers; none: those that Debian comes with', {
       placeholder: 'SERVER',
+      label: 'Time servers',
     }),
     keyboard: field(optional(word), 'layout of the keyboard: us, gb, de, ch, fr ...', {
       placeholder: 'LAYOUT',

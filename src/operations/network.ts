@@ -28,28 +28,43 @@ const words = list(word, MANY);
 const seconds = field(
   withDefault(integer(5, 600), 60),
   'roll back after this time unless confirmed, also if the machine or Holdfast went down in the meantime',
-  { placeholder: 'SECONDS' },
+  { placeholder: 'SECONDS', label: 'Confirm within' },
 );
 
 const kind = variants('kind', {
   wired: {},
   vlan: {
     on: field(interfaceName, 'the interface below'),
-    id: field(integer(1, 4094), 'the VLAN ID'),
+    id: field(integer(1, 4094), 'the VLAN ID', { label: 'VLAN' }),
   },
   bond: {
-    mode: field(oneOf('active-backup', '802.3ad', 'balance-alb'), 'how members share traffic'),
-    members: field(list(interfaceName, MANY, 1), 'its members'),
+    mode: field(
+      oneOf('active-backup', '802.3ad', 'balance-alb'),
+      'how members share traffic; 802.3ad (LACP) has to be set up in the switch too',
+    ),
+    members: field(list(interfaceName, MANY, 1), 'wired interfaces: eth0, eth1', {
+      label: 'Made of',
+    }),
   },
 });
 
 const settings = {
   kind: field(withDefault(kind, { kind: 'wired' }), 'what the interface is made of'),
   dhcp: field(withDefault(flag(), false), 'addresses from the network'),
-  addresses: field(withDefault(words, []), 'fixed addresses, each with the length of its prefix'),
-  gateways: field(withDefault(words, []), 'gateways of fixed addresses'),
-  dns: field(withDefault(words, []), 'name servers'),
-  domains: field(withDefault(words, []), 'appended to names without a dot'),
+  addresses: field(
+    withDefault(words, []),
+    'fixed addresses, each with the length of its prefix: 10.0.0.5/24',
+    {
+      label: 'Address',
+    },
+  ),
+  gateways: field(withDefault(words, []), 'gateways of fixed addresses: 10.0.0.1', {
+    label: 'Gateway',
+  }),
+  dns: field(withDefault(words, []), 'name servers; none, with DHCP: those that it names', {
+    label: 'Name servers',
+  }),
+  domains: field(withDefault(words, []), 'appended to names without a dot: example.org'),
 };
 
 const pending = object({

@@ -33,30 +33,36 @@ import { mutation, query } from './operation.ts';
 
 const NETWORKS_MAX = 256;
 const PORT_MAX = 65_535;
-const host = { hostFile: true, placeholder: 'PATH' } as const;
+const files = { hostFile: true, placeholder: 'PATH', label: 'TLS files' } as const;
 
 const port = (what: string) =>
   field(optional(integer(0, PORT_MAX)), `port of ${what}; 0: any`, { placeholder: 'N' });
 
-const tls = variants('kind', {
-  x509: {
-    directory: field(
-      line(PATH_MAX),
-      'server-cert.pem, server-key.pem and perhaps ca-cert.pem',
-      host,
-    ),
+const tls = variants(
+  'kind',
+  {
+    x509: {
+      directory: field(
+        line(PATH_MAX),
+        'server-cert.pem, server-key.pem and perhaps ca-cert.pem',
+        files,
+      ),
+    },
+    psk: { path: field(line(PATH_MAX), 'lines of identity:key', files) },
   },
-  psk: { path: field(line(PATH_MAX), 'lines of identity:key', host) },
-});
+  'x509: certificates; psk: keys that both sides know',
+);
 
 const nfs = object({
   allow: field(
     optional(list(line(128), NETWORKS_MAX, 1)),
     'addresses and networks that may use it; default: this machine only',
+    { label: 'NFS networks' },
   ),
   host: field(
     optional(line(256)),
-    'address to listen on; default: all with "allow", else 127.0.0.1',
+    'address to listen on; default: all if other hosts may use it, else 127.0.0.1',
+    { label: 'NFS address' },
   ),
   ports: field(
     withDefault(
@@ -69,11 +75,13 @@ const nfs = object({
   squash: field(
     withDefault(oneOf('none', 'root', 'all'), 'root'),
     'users who are mapped to "nobody"; hypervisors connect as root and need none',
+    { label: 'NFS users' },
   ),
   privilegedPorts: field(withDefault(flag(), true), 'only from ports below 1024'),
   points: field(
     withDefault(flag(), false),
     'the recovery points of the set too, read-only, in /holdfast/points',
+    { label: 'NFS points too' },
   ),
 });
 
@@ -82,10 +90,16 @@ const reached = {
   listen: field(
     optional(line(PATH_MAX)),
     'NBD: unix:PATH, tcp:HOST:PORT (port 0: any) or fd:N; default: a socket of its own',
-    { placeholder: 'ADDRESS', hostFile: /^tcp:(?:\[[^\]]+\]|[^:]+):\d{1,5}$/ },
+    {
+      placeholder: 'ADDRESS',
+      label: 'NBD address',
+      hostFile: /^tcp:(?:\[[^\]]+\]|[^:]+):\d{1,5}$/,
+    },
   ),
-  tls: field(optional(tls), 'TLS of NBD'),
-  nfs: field(optional(nfs), 'as a directory of the NFS export /holdfast too'),
+  tls: field(optional(tls), 'TLS of NBD', { label: 'NBD with TLS' }),
+  nfs: field(optional(nfs), 'as a directory of the NFS export /holdfast too', {
+    label: 'NFS datastore',
+  }),
 };
 const atItsPlace = {
   listen: { hidden: true },

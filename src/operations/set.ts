@@ -30,7 +30,7 @@ const create = mutation('set/create', {
   runs: 'service',
   key: 'new',
   request: object({
-    set: field(name, 'name of the set', { placeholder: 'NAME' }),
+    set: field(name, 'name of the set', { placeholder: 'NAME', label: 'Name' }),
     encrypted: field(
       withDefault(flag(), false),
       'the set can be read only with its passphrase or its recovery key',

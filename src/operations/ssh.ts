@@ -54,7 +54,7 @@ const on = mutation('ssh/on', {
     seconds: field(
       optional(integer(60, 30 * DAY)),
       'for this time, in seconds, even if the machine was off in the meantime; default: until "ssh off"',
-      { placeholder: 'TIME' },
+      { placeholder: 'TIME', label: 'For' },
     ),
   }),
   result: sshView,
@@ -78,7 +78,9 @@ const shell = mutation('ssh/shell', {
   summary: 'Allow a shell over SSH for some time',
   runs: 'hostd',
   remote,
-  request: object({ seconds: field(integer(0, DAY), 'for how many seconds; 0: no longer') }),
+  request: object({
+    seconds: field(integer(0, DAY), 'for how many seconds; 0: no longer', { label: 'For' }),
+  }),
   result: sshView,
 });
 
@@ -88,7 +90,9 @@ const addKey = mutation('ssh-key/add', {
   remote,
   request: object({
     user,
-    key: field(text({ max: 16 * 1024 }), "the public key: 'ssh-ed25519 AAAA... name'"),
+    key: field(text({ max: 16 * 1024 }), "the public key: 'ssh-ed25519 AAAA... name'", {
+      label: 'Public key',
+    }),
   }),
   result: key,
 });

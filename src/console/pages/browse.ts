@@ -13,7 +13,7 @@ import {
 import { paged } from '../state/queries.ts';
 import { columns, fitted, type Line, line } from '../terminal/screen.ts';
 import { utc } from '../terminal/times.ts';
-import { formDialog } from '../widgets/form.ts';
+import { operationForm } from '../widgets/operation-form.ts';
 import { pagedBody } from '../widgets/list-body.ts';
 import { keysFor, type Page } from '../widgets/page.ts';
 
@@ -94,18 +94,13 @@ function copy(model: Model, place: FilesPlace): Next {
 
 function copyForm({ id, point, volume }: FilesPlace, paths: readonly string[]): FormDialog {
   const what = paths.length === 1 ? paths[0]! : `${paths.length} files and directories`;
-  return formDialog({
+  return operationForm('files/copy', {
     title: `Copy ${what}`,
     does: 'copy',
-    fields: [
-      { name: 'to', label: 'To', note: 'a directory where restored files are kept, new or not' },
-    ],
+    asks: ['to'],
+    given: { id, volume, paths },
     values: { to: point.replaceAll(/[^\w.-]/g, '-') },
-    submit({ to = '' }) {
-      if (to.trim() === '') return 'To which directory?';
-      const request = { id, volume, paths, to: to.trim(), overwrite: false };
-      return { title: `copy ${what}`, call: { name: 'files/copy', request } };
-    },
+    task: () => `copy ${what}`,
   });
 }
 

@@ -1,15 +1,17 @@
 import { formatSize } from '../../lib/sizes.ts';
 import type { ResultOf } from '../../operations/operations.ts';
-import type { FormDialog, FormField } from '../state/dialog.ts';
+import type { FormDialog } from '../state/dialog.ts';
 import { chosenOf, idsOf } from '../state/lists.ts';
 import { type Model, withDialog, withHint } from '../state/model.ts';
 import { whole } from '../state/queries.ts';
 import { columns, type Line, line, wrapped } from '../terminal/screen.ts';
-import { formDialog } from '../widgets/form.ts';
 import { listBody } from '../widgets/list-body.ts';
+import { operationForm } from '../widgets/operation-form.ts';
 import { keysFor, type Page } from '../widgets/page.ts';
 
 /* Disks of this machine, one of which may be for backups. */
+
+type Disk = ResultOf<'disk/list'>['disks'][number];
 
 export const DISKS = whole('disks', {
   call: { name: 'disk/list', request: {} },
@@ -61,36 +63,18 @@ function disksBody(model: Model): readonly Line[] {
   return [...list, [], ...rows.map((row) => line(` ${row}`))];
 }
 
-function poolForm(disk: ResultOf<'disk/list'>['disks'][number]): FormDialog {
-  const { name, serial, holds, model } = disk;
+function poolForm({ name, serial, holds, model }: Disk): FormDialog {
   const word = serial ?? name;
   const isEmpty = holds.length === 0;
-  const erase: FormField = {
-    name: 'erase',
-    label: 'Erase',
-    note: `ALL ON IT IS LOST: type ${word} to go on`,
-  };
-  return formDialog({
-    title: `${name} (${model ?? 'disk'}, ${isEmpty ? 'empty' : `holds ${holds.join('; ')}`}) for backups`,
-    does: 'make it the pool',
-    fields: [
-      {
-        name: 'fileSystem',
-        label: 'File system',
-        choices: ['xfs', 'ext4'],
-        note: 'XFS unless there is a reason',
-      },
-      ...(isEmpty ? [] : [erase]),
-    ],
-    values: { fileSystem: 'xfs', erase: '' },
-    submit({ fileSystem, erase = '' }) {
-      if (!isEmpty && erase !== word) return `Type ${word}, or press Esc.`;
-      const request = {
-        disk: name,
-        fileSystem: fileSystem === 'ext4' ? 'ext4' : 'xfs',
-        erase: erase === '' ? undefined : erase,
-      } as const;
-      return { title: `pool on ${name}`, call: { name: 'pool/create', request } };
-    },
+  const contents = isEmpty ? 'empty' : `holds ${holds.join('; ')}`;
+  return operationForm('pool/create', {
+    title: `${name} (${model ?? 'disk'}, ${contents}) for backups`,
+    does: 'format it',
+    asks: ['fileSystem', ...(isEmpty ? [] : ['erase'])],
+    given: { disk: name },
+    fields: { erase: { note: `ALL DATA ON IT IS LOST: type ${word} to go on` } },
+    made: (request) =>
+      isEmpty || request['erase'] === word ? request : `Type ${word}, or press Esc.`,
+    task: () => `pool on ${name}`,
   });
 }

@@ -1,12 +1,12 @@
 import type { ResultOf } from '../../operations/operations.ts';
-import type { FormDialog, FormField, FormValues, SecretDialog } from '../state/dialog.ts';
+import type { FormDialog, SecretDialog } from '../state/dialog.ts';
 import { type Model, type Next, still, withDialog } from '../state/model.ts';
 import { COSTLY_MS, whole } from '../state/queries.ts';
 import { valueOf } from '../state/service.ts';
 import { type Line, line } from '../terminal/screen.ts';
 import { utc } from '../terminal/times.ts';
-import { formDialog, listed } from '../widgets/form.ts';
 import { fact, notKnown } from '../widgets/list-body.ts';
+import { operationForm } from '../widgets/operation-form.ts';
 import { key, keysFor, type Page } from '../widgets/page.ts';
 import { askNewSecret, confirm } from '../widgets/typed.ts';
 
@@ -127,57 +127,27 @@ export function passwordDialog(): SecretDialog {
 
 export type SettingName = 'hostname' | 'timezone' | 'ntp' | 'keyboard';
 
-const SETTINGS: Readonly<Record<SettingName, Omit<FormField, 'name'>>> = {
-  hostname: { label: 'Name', note: 'letters, digits and hyphens' },
-  timezone: { label: 'Time zone', note: 'as Europe/Berlin or America/New_York' },
-  ntp: { label: 'Time servers', note: "names or addresses; empty: Debian's own" },
-  keyboard: { label: 'Keyboard', note: 'of this screen: us, gb, de, ch, fr ...; empty: as it is' },
-};
-
 /** Some of the settings, or all; only what was changed is asked for. */
 export function settingsForm(
-  now: ResultOf<'host/show'>,
-  names: readonly SettingName[],
+  { hostname, timezone, ntp, keyboard }: ResultOf<'host/show'>,
+  asks: readonly SettingName[],
 ): FormDialog {
-  const before: FormValues = {
-    hostname: now.hostname,
-    timezone: now.timezone,
-    ntp: now.ntp.join(' '),
-    keyboard: now.keyboard ?? '',
-  };
-  return formDialog({
+  return operationForm('host/set', {
     title: 'This machine',
     does: 'set it',
-    fields: names.map((name) => ({ name, ...SETTINGS[name] })),
-    values: before,
-    submit(values) {
-      const changed = (name: SettingName): string | undefined => {
-        const text = (values[name] ?? '').trim();
-        return text === before[name] ? undefined : text;
-      };
-      const ntp = changed('ntp');
-      const request = {
-        hostname: changed('hostname'),
-        timezone: changed('timezone'),
-        ntp: ntp === undefined ? undefined : listed(ntp),
-        keyboard: changed('keyboard'),
-      };
-      if (Object.values(request).every((it) => it === undefined)) return 'No setting was changed.';
-      return { title: 'settings of the machine', call: { name: 'host/set', request } };
-    },
+    asks,
+    values: { hostname, timezone, ntp: ntp.join(' '), keyboard: keyboard ?? '' },
+    onlyChanged: true,
+    made: (request) => (Object.keys(request).length === 0 ? 'No setting was changed.' : request),
+    task: () => 'settings of the machine',
   });
 }
 
 function powerForm(how: 'reboot' | 'poweroff'): FormDialog {
-  const note = 'for the audit log; sessions are flushed and go on at the next start';
-  return formDialog({
+  return operationForm(`host/${how}`, {
     title: how === 'reboot' ? 'Reboot the machine' : 'Switch the machine off',
     does: how === 'reboot' ? 'reboot' : 'power off',
-    fields: [{ name: 'reason', label: 'Reason', note }],
-    values: { reason: '' },
-    submit({ reason = '' }) {
-      if (reason.trim().length < 3) return 'Why? It goes to the audit log.';
-      return { title: how, call: { name: `host/${how}`, request: { reason: reason.trim() } } };
-    },
+    asks: ['reason'],
+    task: () => how,
   });
 }

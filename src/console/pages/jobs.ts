@@ -1,21 +1,15 @@
 import type { JobSummary } from '../../operations/job.ts';
 import { formatSize } from '../../lib/sizes.ts';
 import type { RequestOf } from '../../operations/operations.ts';
-import {
-  type FormDialog,
-  type FormField,
-  type FormValues,
-  following,
-  type JobDialog,
-} from '../state/dialog.ts';
+import { type FormDialog, following, type JobDialog } from '../state/dialog.ts';
 import { chosenIn } from '../state/lists.ts';
 import { type Model, type Next, withDialog, withHint } from '../state/model.ts';
 import { followedBy, OFTEN_MS, paged, whole } from '../state/queries.ts';
 import { startTask } from '../state/tasks.ts';
 import { columns, type Line, line, wrapped } from '../terminal/screen.ts';
 import { utc } from '../terminal/times.ts';
-import { formDialog } from '../widgets/form.ts';
 import { fact, MONTH_AT, notKnown, pagedBody } from '../widgets/list-body.ts';
+import { operationForm } from '../widgets/operation-form.ts';
 import { type DialogKind, key, keysFor, type Page } from '../widgets/page.ts';
 import { logKeys, logLines } from '../widgets/scrolled.ts';
 import { confirm, textWidth } from '../widgets/typed.ts';
@@ -165,106 +159,47 @@ export interface JobHints {
 
 type Job = RequestOf<'job/create'>;
 
-const isBackup = ({ kind }: FormValues): boolean => kind === 'backup';
-
-const KEEPS = [
-  ['last', 'Keep last', 'so many of the newest recovery points of this machine stay'],
-  ['daily', 'Keep daily', 'the newest of so many days that have one'],
-  ['weekly', 'Keep weekly', 'the newest of so many weeks that have one'],
-  ['monthly', 'Keep monthly', 'the newest of so many months that have one'],
-  ['yearly', 'Keep yearly', 'the newest of so many years that have one'],
-] as const;
-
-/** What a job, or every job of a schedule, does. */
-export const JOB_FIELDS: readonly FormField[] = [
-  {
-    name: 'kind',
-    label: 'What',
-    choices: ['backup', 'check'],
-    note: 'backup: a new recovery point; check: look for damage in the store',
-  },
-  { name: 'set', label: 'Backup set', note: 'as on screen Sets', matters: isBackup },
-  { name: 'machine', label: 'Machine', note: 'what it is called here', matters: isBackup },
-  {
-    name: 'disks',
-    label: 'Disks',
-    note: 'vda=/images/web1.qcow2, vdb=nbd://HOST:PORT/EXPORT: images, devices, NBD',
-    matters: isBackup,
-  },
-  {
-    name: 'changed',
-    label: 'Changed blocks',
-    note: 'file of a changed-block list; empty: all is read, and what is new stored',
-    matters: isBackup,
-  },
-  ...KEEPS.map(([name, label, note]) => ({
-    name,
-    label,
-    note: `${note}; all empty: nothing is forgotten`,
-    matters: isBackup,
-  })),
-  {
-    name: 'readData',
-    label: 'Read all data',
-    choices: ['no', 'yes'],
-    note: 'every block as well, not only what leads to it',
-    matters: ({ kind }) => kind === 'check',
-  },
+/** What of a job is asked; of a schedule it is `job`. */
+const JOB_FIELDS = [
+  'kind',
+  'request.set',
+  'request.machine',
+  'request.disks',
+  'request.changed',
+  'request.retention.last',
+  'request.retention.daily',
+  'request.retention.weekly',
+  'request.retention.monthly',
+  'request.retention.yearly',
+  'request.readData',
 ];
 
-export function jobValues({ set = '', machine = '', disks = [] }: JobHints): FormValues {
-  const keeps = Object.fromEntries(KEEPS.map(([name]) => [name, '']));
-  const wheres = disks.map(({ name, source }) => `${name}=${source}`).join(', ');
-  return { kind: 'backup', set, machine, disks: wheres, changed: '', readData: 'no', ...keeps };
+/** How a job is asked for in a form: with `at` before its fields, where they lie in the request. */
+export function jobQuestions({ set = '', machine = '', disks = [] }: JobHints, at = '') {
+  return {
+    asks: JOB_FIELDS.map((it) => `${at}${it}`),
+    // The others are begun where there is a session, or a disk, to do them with.
+    meanings: { [`${at}kind`]: { backup: 'backup', check: 'check' } },
+    fields: {
+      [`${at}kind`]: {
+        note: 'backup: create a recovery point; check: look for damage in the store',
+      },
+    },
+    values: {
+      [`${at}request.set`]: set,
+      [`${at}request.machine`]: machine,
+      [`${at}request.disks`]: disks.map(({ name, source }) => `${name}=${source}`).join(', '),
+    },
+  };
 }
 
 export function jobForm(hints: JobHints = {}): FormDialog {
-  return formDialog({
+  const workOf = (job: Job): string =>
+    job.kind === 'backup' ? `backup of ${job.request.machine}` : job.kind;
+  return operationForm('job/create', {
     title: 'A new job',
     does: 'start it',
-    fields: JOB_FIELDS,
-    values: jobValues(hints),
-    submit(values) {
-      const job = jobOf(values);
-      if (typeof job === 'string') return job;
-      const work = job.kind === 'backup' ? `backup of ${job.request.machine}` : job.kind;
-      return { title: `start ${work}`, call: { name: 'job/create', request: job } };
-    },
+    ...jobQuestions(hints),
+    task: (job) => `start ${workOf(job)}`,
   });
-}
-
-/** What is asked of the service, or what is wrong. */
-export function jobOf(values: FormValues): Job | string {
-  const text = (name: string): string => (values[name] ?? '').trim();
-  if (values['kind'] === 'check') {
-    return { kind: 'check', request: { readData: values['readData'] === 'yes' } };
-  }
-  const disks = disksOf(text('disks'));
-  if (typeof disks === 'string') return disks;
-  const [set, machine, changed] = [text('set'), text('machine'), text('changed')];
-  if (set === '' || machine === '') return 'A backup needs a set and the name of a machine.';
-  const retention = retentionOf(text);
-  if (typeof retention === 'string') return retention;
-  const place = { format: undefined, changed: changed === '' ? undefined : changed };
-  return { kind: 'backup', request: { set, machine, disks, ...place, retention } };
-}
-
-function disksOf(text: string): Extract<Job, { kind: 'backup' }>['request']['disks'] | string {
-  const parts = text.split(/,\s*/).filter((it) => it !== '');
-  if (parts.length === 0) return 'A backup needs disks: NAME=IMAGE, and a comma before the next.';
-  const disks = parts.map((part) => {
-    const at = part.indexOf('=');
-    return { name: part.slice(0, Math.max(at, 0)).trim(), where: part.slice(at + 1).trim() };
-  });
-  const wrong = disks.findIndex(({ name, where }) => name === '' || where === '');
-  return wrong < 0 ? disks : `"${parts[wrong]}" is not NAME=IMAGE.`;
-}
-
-function retentionOf(text: (name: string) => string) {
-  const counts = KEEPS.map(([name]) => text(name));
-  if (counts.every((it) => it === '')) return undefined;
-  const wrong = counts.findIndex((it) => !/^\d{0,5}$/.test(it));
-  if (wrong >= 0) return `${KEEPS[wrong]![1]}: a number, or nothing.`;
-  const [last = 0, daily = 0, weekly = 0, monthly = 0, yearly = 0] = counts.map(Number);
-  return { last, daily, weekly, monthly, yearly };
 }

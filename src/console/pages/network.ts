@@ -1,13 +1,13 @@
 import type { ResultOf } from '../../operations/operations.ts';
-import type { Form, FormDialog, FormField, FormValues } from '../state/dialog.ts';
+import type { FormDialog, FormValues } from '../state/dialog.ts';
 import { chosenOf, idsOf } from '../state/lists.ts';
 import { type Model, type Next, withDialog } from '../state/model.ts';
 import { whole } from '../state/queries.ts';
 import { type Known, valueOf } from '../state/service.ts';
 import { startTask } from '../state/tasks.ts';
 import { columns, type Line, line, wrapped } from '../terminal/screen.ts';
-import { formDialog, listed } from '../widgets/form.ts';
 import { listBody, notKnown } from '../widgets/list-body.ts';
+import { operationForm } from '../widgets/operation-form.ts';
 import { keysFor, type Page } from '../widgets/page.ts';
 import { confirm } from '../widgets/typed.ts';
 
@@ -157,157 +157,103 @@ const BOTH = 'DHCP and fixed';
 const isFixed = ({ how }: FormValues): boolean => how === 'fixed';
 const hasAddresses = (values: FormValues): boolean => isFixed(values) || values['how'] === BOTH;
 
-const ADDRESS_FIELDS: readonly FormField[] = [
-  {
-    name: 'how',
-    label: 'Addresses',
-    choices: ['DHCP', 'fixed', BOTH, 'none'],
-    note: 'from the network, fixed, both, or none (as below VLANs)',
-  },
-  {
-    name: 'addresses',
-    label: 'Address',
-    note: 'with the length of its prefix: 10.0.0.5/24; several with spaces between them',
-    matters: hasAddresses,
-  },
-  {
-    name: 'gateways',
-    label: 'Gateway',
-    note: 'in the same network: 10.0.0.1; empty: no other networks are reached',
-    matters: isFixed,
-  },
-  {
-    name: 'dns',
-    label: 'Name servers',
-    note: '10.0.0.2 10.0.0.3; empty with DHCP: those that it gives',
-  },
-  { name: 'domains', label: 'Domains', note: 'appended to names without a dot: example.org' },
-  {
-    name: 'seconds',
-    label: 'Confirm within',
-    choices: ['60', '120', '300'],
-    note: 'seconds; without a confirmation the change is rolled back',
-  },
-];
+type Plan = NonNullable<InterfaceView['planned']>;
 
-const NO_ADDRESS: FormValues = {
-  how: 'DHCP',
-  addresses: '',
-  gateways: '',
-  dns: '',
-  domains: '',
-  seconds: '60',
-};
-
-function interfaceForm({ name, planned, addresses }: InterfaceView): FormDialog {
-  const fixed = addresses.filter(({ from }) => from === 'fixed').map(({ address }) => address);
-  const values = planned
-    ? {
-        how: howOf(planned),
-        addresses: planned.addresses.join(' '),
-        gateways: planned.gateways.join(' '),
-        dns: planned.dns.join(' '),
-        domains: planned.domains.join(' '),
-      }
-    : { how: fixed.length > 0 ? 'fixed' : 'DHCP', addresses: fixed.join(' ') };
-  const kind = planned?.kind ?? { kind: 'wired' as const };
-  return formDialog({
-    title: `Addresses of ${name}`,
+/** A change of the network, whatever else is asked for it. */
+function changeForm({
+  title,
+  asks = [],
+  given,
+  values,
+  nameOf = ({ name }) => String(name),
+}: {
+  readonly title: string;
+  readonly asks?: readonly string[];
+  readonly given: Readonly<Record<string, unknown>>;
+  readonly values?: FormValues;
+  readonly nameOf?: (request: Readonly<Record<string, unknown>>) => string;
+}): FormDialog {
+  return operationForm('network/change', {
+    title,
     does: 'apply it',
-    fields: ADDRESS_FIELDS,
-    values: { ...NO_ADDRESS, ...values },
-    submit: (given) => change(name, kind, given),
+    asks: [...asks, 'how', 'addresses', 'gateways', 'dns', 'domains', 'seconds'],
+    given,
+    values: { how: 'DHCP', ...values },
+    meanings: { seconds: { 60: 60, 120: 120, 300: 300 } },
+    fields: {
+      // Two fields of the request as one question: addresses stay where they are known beside DHCP.
+      how: {
+        label: 'Addresses',
+        choices: ['DHCP', 'fixed', BOTH, 'none'],
+        note: 'from the network, fixed, both, or none (as below VLANs)',
+      },
+      addresses: { matters: hasAddresses },
+      gateways: { matters: isFixed },
+    },
+    made(request, typed) {
+      if (hasAddresses(typed) && request['addresses'] === undefined) {
+        return 'An address is missing: for instance 10.0.0.5/24.';
+      }
+      const { how } = typed;
+      return { ...request, name: nameOf(request), dhcp: how === 'DHCP' || how === BOTH };
+    },
+    task: ({ name }) => `network of ${name}`,
   });
 }
 
-function howOf({ dhcp, addresses }: NonNullable<InterfaceView['planned']>): string {
+function interfaceForm({ name, planned, addresses }: InterfaceView): FormDialog {
+  const fixed = addresses.filter(({ from }) => from === 'fixed').map(({ address }) => address);
+  return changeForm({
+    title: `Addresses of ${name}`,
+    given: { name, kind: planned?.kind ?? { kind: 'wired' } },
+    values: planned
+      ? {
+          how: howOf(planned),
+          addresses: planned.addresses.join(' '),
+          gateways: planned.gateways.join(' '),
+          dns: planned.dns.join(' '),
+          domains: planned.domains.join(' '),
+        }
+      : { how: fixed.length > 0 ? 'fixed' : 'DHCP', addresses: fixed.join(' ') },
+  });
+}
+
+function howOf({ dhcp, addresses }: Plan): string {
   if (addresses.length === 0) return dhcp ? 'DHCP' : 'none';
   return dhcp ? BOTH : 'fixed';
 }
 
+/** IFNAMSIZ of Linux. */
+const NAME_MAX = 15;
+
 function vlanForm(on: string): FormDialog {
-  const fields: readonly FormField[] = [
-    { name: 'id', label: 'VLAN', note: `the VLAN's number on ${on}, 1 to 4094` },
-    ...ADDRESS_FIELDS,
-  ];
-  return formDialog({
+  return changeForm({
     title: `A VLAN on ${on}`,
-    does: 'apply it',
-    fields,
-    values: { ...NO_ADDRESS, id: '' },
-    submit(values) {
-      const id = Number(values['id']);
-      if (!Number.isInteger(id) || id < 1 || id > 4094) return 'A VLAN is a number, 1 to 4094.';
-      // IFNAMSIZ: 15 characters.
-      const name = `${on}.${id}`.length <= 15 ? `${on}.${id}` : `vlan${id}`;
-      return change(name, { kind: 'vlan', on, id }, values);
+    asks: ['kind.id'],
+    given: { kind: { kind: 'vlan', on } },
+    nameOf({ kind }) {
+      const { id } = kind as { readonly id?: unknown };
+      const name = `${on}.${String(id)}`;
+      return name.length <= NAME_MAX ? name : `vlan${String(id)}`;
     },
   });
 }
 
 function bondForm({ interfaces }: NetworkView): FormDialog {
   const wired = interfaces.filter(({ kind }) => kind === 'wired').map(({ name }) => name);
-  const fields: readonly FormField[] = [
-    { name: 'name', label: 'Name', note: 'of the new interface' },
-    { name: 'members', label: 'Made of', note: 'wired interfaces: eth0 eth1' },
-    {
-      name: 'mode',
-      label: 'Mode',
-      choices: ['active-backup', '802.3ad', 'balance-alb'],
-      note: '802.3ad (LACP) has to be set up in the switch too',
-    },
-    ...ADDRESS_FIELDS,
-  ];
-  return formDialog({
+  return changeForm({
     title: 'A bond: several interfaces as one',
-    does: 'apply it',
-    fields,
-    values: { ...NO_ADDRESS, name: 'bond0', members: wired.join(' '), mode: 'active-backup' },
-    submit(values) {
-      const { mode } = values;
-      const isKnown = mode === '802.3ad' || mode === 'balance-alb';
-      const members = listed(values['members']);
-      const kind: Kind = { kind: 'bond', members, mode: isKnown ? mode : 'active-backup' };
-      if (members.length === 0) return 'Its interfaces are missing: for instance eth0 eth1.';
-      return change((values['name'] ?? '').trim(), kind, values);
-    },
+    asks: ['name', 'kind.members', 'kind.mode'],
+    given: { kind: { kind: 'bond' } },
+    values: { name: 'bond0', 'kind.members': wired.join(' ') },
   });
 }
 
 function testForm(): FormDialog {
-  const note = 'a name or an address to try, besides gateways and name servers; may be empty';
-  return formDialog({
+  return operationForm('network/test', {
     title: 'Test the network',
     does: 'try',
-    fields: [{ name: 'host', label: 'Host', note }],
-    values: { host: '' },
-    submit(values) {
-      const host = (values['host'] ?? '').trim() || undefined;
-      return { title: 'test of the network', call: { name: 'network/test', request: { host } } };
-    },
+    asks: ['host'],
+    task: () => 'test of the network',
   });
-}
-
-type Kind = NonNullable<InterfaceView['planned']>['kind'];
-
-function change(name: string, kind: Kind, values: FormValues): ReturnType<Form['submit']> {
-  const isNamed = hasAddresses(values);
-  const addresses = isNamed ? listed(values['addresses']) : [];
-  if (isNamed && addresses.length === 0) return 'An address is missing: for instance 10.0.0.5/24.';
-  return {
-    title: `network of ${name}`,
-    call: {
-      name: 'network/change',
-      request: {
-        name,
-        kind,
-        addresses,
-        dhcp: values['how'] === 'DHCP' || values['how'] === BOTH,
-        gateways: isFixed(values) ? listed(values['gateways']) : [],
-        dns: listed(values['dns']),
-        domains: listed(values['domains']),
-        seconds: Number(values['seconds']),
-      },
-    },
-  };
 }

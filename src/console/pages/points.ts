@@ -1,14 +1,13 @@
 import type { PointSummary } from '../../operations/backup.ts';
 import { formatSize } from '../../lib/sizes.ts';
-import type { RequestOf } from '../../operations/operations.ts';
-import type { Dialog, Form, FormDialog, FormValues } from '../state/dialog.ts';
+import type { Dialog, FormDialog } from '../state/dialog.ts';
 import { chosenIn } from '../state/lists.ts';
 import { type Model, noPoints, withDialog } from '../state/model.ts';
 import { COSTLY_MS, paged } from '../state/queries.ts';
 import { columns, type Line } from '../terminal/screen.ts';
 import { utc } from '../terminal/times.ts';
-import { formDialog, listed } from '../widgets/form.ts';
 import { pagedBody } from '../widgets/list-body.ts';
+import { operationForm } from '../widgets/operation-form.ts';
 import { type DialogKind, key, keysFor, type Page } from '../widgets/page.ts';
 import { escape, input, paragraph, typing } from '../widgets/typed.ts';
 import { openFiles } from './files.ts';
@@ -91,126 +90,24 @@ export const filterKind: DialogKind<Extract<Dialog, { kind: 'filter' }>> = {
   ],
 };
 
-type Request = RequestOf<'session/start'>;
-
 /** How a recovery point is run. */
 function runForm(point: string): FormDialog {
-  return formDialog({
+  return operationForm('session/start', {
     title: `Run ${point}`,
     does: 'run it',
-    fields: RUN_FIELDS,
-    values: {
-      listen: '',
-      tls: 'no',
-      tlsPath: '',
-      nfs: 'no',
-      allow: '',
-      host: '',
-      points: 'no',
-      squash: 'root',
-      whenFull: 'pause',
-    },
-    submit: (values) => submitted(point, values),
+    asks: [
+      'listen',
+      'tls.kind',
+      'tls.directory',
+      'tls.path',
+      'nfs',
+      'nfs.allow',
+      'nfs.host',
+      'nfs.points',
+      'nfs.squash',
+      'whenFull',
+    ],
+    given: { point },
+    task: () => `run ${point}`,
   });
-}
-
-const withNfs = ({ nfs }: FormValues): boolean => nfs === 'yes';
-
-const RUN_FIELDS: Form['fields'] = [
-  {
-    name: 'listen',
-    label: 'NBD address',
-    note: 'unix:PATH or tcp:HOST:PORT; empty: a socket of its own',
-  },
-  {
-    name: 'tls',
-    label: 'NBD with TLS',
-    choices: ['no', 'x509', 'psk'],
-    note: 'certificates, or keys that both sides know; without, use it on this host only',
-  },
-  {
-    name: 'tlsPath',
-    label: 'TLS files',
-    note: 'x509: directory with server-cert.pem, server-key.pem; psk: lines of identity:key',
-    matters: ({ tls }) => tls !== 'no',
-  },
-  {
-    name: 'nfs',
-    label: 'NFS datastore',
-    choices: ['no', 'yes'],
-    note: 'its disks as files too, for hosts that mount NFS',
-  },
-  {
-    name: 'allow',
-    label: 'NFS networks',
-    note: 'who may mount it, such as 10.0.0.0/24; empty: this host only',
-    matters: withNfs,
-  },
-  {
-    name: 'host',
-    label: 'NFS address',
-    note: 'where it listens; empty: everywhere if others may mount it, else 127.0.0.1',
-    matters: withNfs,
-  },
-  {
-    name: 'points',
-    label: 'NFS points too',
-    choices: ['no', 'yes'],
-    note: 'all recovery points of its set as files too, to be read',
-    matters: withNfs,
-  },
-  {
-    name: 'squash',
-    label: 'NFS users',
-    choices: ['root', 'none', 'all'],
-    note: 'users who are mapped to “nobody”; hypervisors connect as root: none',
-    matters: withNfs,
-  },
-  {
-    name: 'whenFull',
-    label: 'When full',
-    choices: ['pause', 'refuse'],
-    note: 'pause: the guest waits for space; refuse: its writes fail',
-  },
-];
-
-function submitted(point: string, values: FormValues): ReturnType<Form['submit']> {
-  const text = (name: string): string | undefined => values[name]?.trim() || undefined;
-  const tls = tlsRequest(values['tls'], text('tlsPath'));
-  if (typeof tls === 'string') return tls;
-  return {
-    title: `run ${point}`,
-    call: {
-      name: 'session/start',
-      request: {
-        point,
-        tls,
-        listen: text('listen'),
-        whenFull: values['whenFull'] === 'refuse' ? 'refuse' : 'pause',
-        nfs: withNfs(values) ? nfsRequest(values, text('host')) : undefined,
-      },
-    },
-  };
-}
-
-function tlsRequest(kind: string | undefined, path: string | undefined): Request['tls'] | string {
-  if (kind !== 'x509' && kind !== 'psk') return undefined;
-  if (path === undefined) return 'TLS needs its files: say where they are, or choose "no".';
-  return kind === 'psk' ? { kind, path } : { kind, directory: path };
-}
-
-function nfsRequest(
-  { allow, points, squash }: FormValues,
-  host: string | undefined,
-): Request['nfs'] {
-  const networks = listed(allow);
-  return {
-    host,
-    allow: networks.length > 0 ? networks : undefined,
-    points: points === 'yes',
-    readOnly: false,
-    privilegedPorts: true,
-    ports: { nfs: undefined, mount: undefined, portmap: undefined },
-    squash: squash === 'none' || squash === 'all' ? squash : 'root',
-  };
 }

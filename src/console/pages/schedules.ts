@@ -5,12 +5,12 @@ import { withDialog } from '../state/model.ts';
 import { whole } from '../state/queries.ts';
 import { columns } from '../terminal/screen.ts';
 import { utc } from '../terminal/times.ts';
-import { formDialog } from '../widgets/form.ts';
 import { listBody, MONTH_AT } from '../widgets/list-body.ts';
+import { operationForm } from '../widgets/operation-form.ts';
 import { key, keysFor, type Page } from '../widgets/page.ts';
 import { textDialog } from '../widgets/scrolled.ts';
 import { confirm } from '../widgets/typed.ts';
-import { JOB_FIELDS, type JobHints, jobOf, jobValues, workText } from './jobs.ts';
+import { type JobHints, jobQuestions, workText } from './jobs.ts';
 
 const SCHEDULES = whole('schedules', {
   call: { name: 'schedule/list', request: {} },
@@ -74,26 +74,13 @@ function lastText({ last }: ScheduleSummary): string {
 }
 
 export function scheduleForm(hints: JobHints = {}): FormDialog {
-  return formDialog({
+  const job = jobQuestions(hints, 'job.');
+  return operationForm('schedule/create', {
     title: 'A new schedule',
-    does: 'make it',
-    fields: [
-      { name: 'schedule', label: 'Name', note: 'of the schedule: letters, digits, . _ -' },
-      {
-        name: 'at',
-        label: 'When',
-        note: "daily, hourly, 'Mon..Fri 02:30', '*-*-01 04:00'; local time, or UTC behind it",
-      },
-      ...JOB_FIELDS,
-    ],
-    values: { schedule: '', at: 'daily', ...jobValues(hints) },
-    submit(values) {
-      const { schedule = '', at = '' } = values;
-      if (schedule.trim() === '') return 'The schedule needs a name.';
-      const job = jobOf(values);
-      if (typeof job === 'string') return job;
-      const request = { schedule: schedule.trim(), at: at.trim(), job };
-      return { title: `schedule ${request.schedule}`, call: { name: 'schedule/create', request } };
-    },
+    does: 'create it',
+    ...job,
+    asks: ['schedule', 'at', ...job.asks],
+    values: { at: 'daily', ...job.values },
+    task: ({ schedule }) => `schedule ${schedule}`,
   });
 }

@@ -2,11 +2,10 @@ import type { FormDialog } from '../state/dialog.ts';
 import { chosenOf, idsOf } from '../state/lists.ts';
 import { type Model, withDialog } from '../state/model.ts';
 import { whole } from '../state/queries.ts';
-import type { Call } from '../state/service.ts';
 import { columns, type Line } from '../terminal/screen.ts';
 import { utc } from '../terminal/times.ts';
-import { formDialog } from '../widgets/form.ts';
 import { damagedLines, damagedNote, listBody } from '../widgets/list-body.ts';
+import { operationForm } from '../widgets/operation-form.ts';
 import { key, keysFor, type Page } from '../widgets/page.ts';
 import { askNewSecret } from '../widgets/typed.ts';
 import { jobForm } from './jobs.ts';
@@ -52,28 +51,20 @@ const PASSPHRASE_MIN = 8;
 
 /** How a backup set is made. */
 export function setForm(): FormDialog {
-  return formDialog({
+  return operationForm('set/create', {
     title: 'A backup set',
-    does: 'make it',
-    fields: [
-      { name: 'name', label: 'Name', note: 'what shares a key and is deduplicated together' },
-      {
-        name: 'encrypted',
-        label: 'Encrypted',
-        choices: ['yes', 'no'],
-        note: 'then nothing can be read without passphrase or recovery key',
-      },
-    ],
-    values: { name: 'nightly', encrypted: 'yes' },
-    submit({ name = '', encrypted: answer }) {
-      const set = name.trim();
-      const encrypted = answer === 'yes';
-      if (set === '') return 'What is it called?';
-      const call: Call = { name: 'set/create', request: { set, encrypted } };
-      const title = `backup set ${set}`;
-      if (!encrypted) return { title, call };
-      const question = `The passphrase of "${set}", without which nothing in it can be read:`;
-      return { dialog: askNewSecret({ title, question, min: PASSPHRASE_MIN, call }) };
-    },
+    does: 'create it',
+    asks: ['set', 'encrypted'],
+    values: { set: 'nightly', encrypted: 'yes' },
+    task: ({ set }) => `backup set ${set}`,
+    before: (request) =>
+      request.encrypted
+        ? askNewSecret({
+            title: `backup set ${request.set}`,
+            question: `The passphrase of "${request.set}", without which nothing in it can be read:`,
+            min: PASSPHRASE_MIN,
+            call: { name: 'set/create', request },
+          })
+        : undefined,
   });
 }

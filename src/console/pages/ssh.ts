@@ -6,8 +6,8 @@ import { COSTLY_MS, whole } from '../state/queries.ts';
 import type { Known } from '../state/service.ts';
 import { columns, type Line } from '../terminal/screen.ts';
 import { utc } from '../terminal/times.ts';
-import { formDialog } from '../widgets/form.ts';
 import { fact, listBody, notKnown } from '../widgets/list-body.ts';
+import { operationForm } from '../widgets/operation-form.ts';
 import { key, keysFor, type Page } from '../widgets/page.ts';
 import { confirm } from '../widgets/typed.ts';
 
@@ -79,69 +79,41 @@ function sshBody(model: Model): readonly Line[] {
 }
 
 const HOUR = 3600;
-const TIMES: Readonly<Record<string, number | undefined>> = {
-  '1 hour': HOUR,
-  '4 hours': 4 * HOUR,
-  '1 day': 24 * HOUR,
-  'until switched off': undefined,
-};
 
 function sshForm(): FormDialog {
-  const note = 'then it ends by itself, even if the machine is off at that time';
-  return formDialog({
+  return operationForm('ssh/on', {
     title: 'Allow logins over SSH',
     does: 'allow them',
-    fields: [{ name: 'time', label: 'For', choices: Object.keys(TIMES), note }],
-    values: { time: '4 hours' },
-    submit: ({ time = '' }) => ({
-      title: 'SSH on',
-      call: { name: 'ssh/on', request: { seconds: TIMES[time] } },
-    }),
+    asks: ['seconds'],
+    values: { seconds: '4 hours' },
+    meanings: {
+      seconds: {
+        '1 hour': HOUR,
+        '4 hours': 4 * HOUR,
+        '1 day': 24 * HOUR,
+        'until switched off': undefined,
+      },
+    },
+    task: () => 'SSH on',
   });
 }
 
-const SHELL_TIMES: Readonly<Record<string, number>> = {
-  '30 minutes': HOUR / 2,
-  '2 hours': 2 * HOUR,
-  'no longer': 0,
-};
-
 function shellForm(): FormDialog {
-  const note = 'ssh -t admin@box shell; each is logged';
-  return formDialog({
+  return operationForm('ssh/shell', {
     title: 'A shell over SSH',
     does: 'go on',
-    fields: [{ name: 'time', label: 'For', choices: Object.keys(SHELL_TIMES), note }],
-    values: { time: '30 minutes' },
-    submit: ({ time = '' }) => ({
-      title: 'shell over SSH',
-      call: { name: 'ssh/shell', request: { seconds: SHELL_TIMES[time] ?? 0 } },
-    }),
+    asks: ['seconds'],
+    meanings: { seconds: { '30 minutes': HOUR / 2, '2 hours': 2 * HOUR, 'no longer': 0 } },
+    task: () => 'shell over SSH',
   });
 }
 
 export function keyForm(): FormDialog {
-  return formDialog({
+  return operationForm('ssh-key/add', {
     title: 'A key that may log in over SSH',
     does: 'add it',
-    fields: [
-      {
-        name: 'user',
-        label: 'As',
-        choices: ['admin', 'restore'],
-        note: 'admin: this console; restore: SFTP to opened files',
-      },
-      { name: 'key', label: 'Public key', note: 'pasted: ssh-ed25519 AAAA... name' },
-    ],
-    values: { user: 'admin', key: '' },
+    asks: ['user', 'key'],
     field: 1,
-    submit({ user, key = '' }) {
-      if (key.trim() === '') return 'Paste the line of a file such as id_ed25519.pub.';
-      const request = {
-        user: user === 'restore' ? 'restore' : 'admin',
-        key: key.trim(),
-      } as const;
-      return { title: 'SSH key', call: { name: 'ssh-key/add', request } };
-    },
+    task: () => 'SSH key',
   });
 }

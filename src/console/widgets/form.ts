@@ -1,4 +1,4 @@
-import type { Form, FormDialog, FormField, FormValues } from '../state/dialog.ts';
+import type { FormDialog, FormField } from '../state/dialog.ts';
 import { type Model, type Next, withDialog } from '../state/model.ts';
 import { startTask } from '../state/tasks.ts';
 import { fitted, type Line, line, wrapped } from '../terminal/screen.ts';
@@ -6,20 +6,6 @@ import { type DialogKind, key, type PageKey } from './page.ts';
 import { edited, escape, textWidth } from './typed.ts';
 
 /* Several questions at once. */
-
-export function formDialog({
-  title,
-  values,
-  field = 0,
-  ...form
-}: Form & {
-  readonly title: string;
-  readonly values: FormValues;
-  /** The row that is typed into first. */
-  readonly field?: number;
-}): FormDialog {
-  return { kind: 'form', form, title, field, values, problem: '' };
-}
 
 export const formKind: DialogKind<FormDialog> = {
   keys(it) {
@@ -65,7 +51,8 @@ function submitted(it: FormDialog, model: Model): Next {
   return startTask(model, asked.title, { call: asked.call, form: { ...it, problem: '' } });
 }
 
-const PROBLEM_ROWS = 4;
+const NOTE_ROWS = 3;
+const PROBLEM_ROWS = 3;
 
 function formBody(it: FormDialog, model: Model): Line[] {
   const width = textWidth(model);
@@ -77,16 +64,12 @@ function formBody(it: FormDialog, model: Model): Line[] {
     const shown = `${isHere ? '>' : ' '} ${fitted(label, 14)}  [ ${value} ]`;
     return isHere ? line(` ${fitted(shown, width)}`, 'bar') : line(` ${shown}`);
   });
+  const note = wrapped(fields[it.field]!.note, width).slice(0, NOTE_ROWS);
   const problem = wrapped(it.problem, width).slice(0, PROBLEM_ROWS);
   return [
     line(` ${it.title}`, 'strong'),
     ...lines,
-    line(` ${fields[it.field]!.note}`),
+    ...note.map((text) => line(` ${text}`)),
     ...(it.problem === '' ? [] : problem.map((text) => line(` ${text}`, 'bad'))),
   ];
-}
-
-/** Words with commas or spaces between them. */
-export function listed(text = ''): string[] {
-  return text.split(/[\s,]+/).filter((it) => it !== '');
 }

@@ -148,3 +148,20 @@ test('what is shown in the place of a page has its keys at the bottom too', asyn
     equal(footOf(model), shown);
   }
 });
+
+test('each field of each form has a label that fits, and says what it is in at most three rows', async () => {
+  let count = 0;
+  for (const screen of SCREENS) {
+    const model = full(screen);
+    for (const shown of shownIn(model)) {
+      const [{ dialog }] = update(model, { kind: 'key', key: keyOf(shown) });
+      if (dialog?.kind !== 'form') continue;
+      for (const { label, note } of dialog.form.fields) {
+        count++;
+        ok(label.length <= 14, `${dialog.title}: ${label}`);
+        ok(note !== '' && note.length <= 3 * 70, `${dialog.title}: ${label}: ${note}`);
+      }
+    }
+  }
+  ok(count > 50, `${count} fields`);
+});

@@ -177,7 +177,7 @@ test('what goes with NFS or TLS is asked only with it; TLS without its files is 
   driven.type('\r');
   ok(!/NFS networks|TLS files/.test(driven.text()));
   driven.type('\u001b[B \r');
-  match(driven.text(), /TLS files.*TLS needs its files/s);
+  match(driven.text(), /TLS files.*TLS files is missing/s);
   driven.type('\u001b[B/etc/tls\r');
   const ask = driven.asked.find(({ call }) => call.name === 'session/start')!;
   const { tls, nfs } = ask.call.request as Record<string, unknown>;

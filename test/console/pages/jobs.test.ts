@@ -118,7 +118,7 @@ test('a backup of a set is started; what is wrong is said where it is typed', as
   });
   match(driven.text(), /^ DAMAGED set "weekly": its checksum is wrong$/m);
   driven.type('b\r');
-  match(driven.text(), /Backup set +\[ nightly \].*A backup needs disks/s);
+  match(driven.text(), /Backup set +\[ nightly \].*Machine is missing/s);
   driven.type(`${DOWN}${DOWN}web${DOWN}vda=/a.qcow2, vdb\r`);
   match(driven.text(), /"vdb" is not NAME=IMAGE/);
   driven.type(`=/b${DOWN}${DOWN}7\r`);

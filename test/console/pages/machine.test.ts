@@ -110,7 +110,7 @@ test('a machine goes down for a reason only, and becomes as it came by its typed
   seen(driven, 'Host');
   driven.answer('host/show', MACHINE);
   driven.type('B\r');
-  match(driven.text(), /Why\? It goes to the audit log/);
+  match(driven.text(), /Reason is missing/);
   driven.type('new kernel\r');
   deepEqual(taken(driven).call.request, { reason: 'new kernel' });
   driven.answer('host/reboot', { reason: 'new kernel' });
