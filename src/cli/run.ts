@@ -43,9 +43,9 @@ async function dispatch(words: readonly string[], output: Output): Promise<numbe
   const asked = await read(words, NOUNS, output.print);
   if (!asked) return 0;
   const { command, input } = asked;
-  await command.prepare?.();
-  // Help needs nothing of what a command does.
+  // Help needs nothing of what a command does; all that a command needs is compiled before it prepares itself.
   const { runCommand } = await import('./run-command.ts');
+  await command.prepare?.();
   await runCommand(command, input, output);
   return 0;
 }
