@@ -1,7 +1,7 @@
 /**
- * OUT_OF_RANGE: beyond the disk's end, or no whole number. READ_ONLY: a write to what has none.
- * NO_SPACE: the medium below is full. CORRUPT: what is stored fails its tag or digest, or is gone.
- * IO: the medium failed. TIMEOUT: the peer or medium does not answer. CLOSED: used after its close.
+ * OUT_OF_RANGE: beyond the disk's end, or not a whole number. READ_ONLY: a write to a read-only disk. NO_SPACE: the
+ * medium below is full. CORRUPT: stored data fails its tag or digest, or is missing. IO: the medium failed. TIMEOUT:
+ * the peer or medium does not answer. CLOSED: used after it was closed.
  */
 export type BlockErrorCode =
   | 'OUT_OF_RANGE'

@@ -13,7 +13,7 @@ export async function fileDevice(files: FileSystem, path: string): Promise<Block
   return readLayer(path, { size, blockSize: BLOCK_LENGTH }, fileOps(file, size));
 }
 
-/** As `fileDevice`, to be written: the size stays. */
+/** As `fileDevice`, but writable; the size stays the same. */
 export async function writableFileDevice(
   files: FileSystem,
   path: string,
@@ -68,7 +68,7 @@ async function failingAs<T>(what: string, work: () => Promise<T>): Promise<T> {
   }
 }
 
-/** What a file's failure means for the disk on it. */
+/** The error of a disk for the failure of its file. */
 export function blockError(cause: unknown, what: string): unknown {
   if (!(cause instanceof SystemError)) return cause;
   const code = cause.code === 'NO_SPACE' ? 'NO_SPACE' : 'IO';

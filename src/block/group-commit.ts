@@ -2,17 +2,17 @@ import { BlockError } from './block-error.ts';
 import { blockError } from './file.ts';
 
 /**
- * Joins flushes: what is asked for while a round runs shares the next one, since the running one may
- * have begun before the caller's write. A round that failed is final, unless the round itself knows better: the
- * kernel may have dropped the pages that it could not write, so that a later success would prove nothing.
+ * Joins flushes: requests that arrive during a round share the next one, since the running one may have begun before
+ * the caller's write. A failed round is final, unless the round itself says otherwise: the kernel may have dropped
+ * the pages that it could not write, so that a later success would prove nothing.
  */
 export interface FlushRounds {
   flush(): Promise<void>;
-  /** Throws once a round has failed: then nothing may be written any more. */
+  /** Throws once a round has failed: nothing may be written from then on. */
   check(): void;
 }
 
-/** `isFinal`: asked after a round that failed. */
+/** `isFinal` is called after a round that failed. */
 export function flushRounds(
   round: () => Promise<void>,
   isFinal: () => boolean = () => true,
@@ -23,7 +23,7 @@ export function flushRounds(
 
   function check(): void {
     if (failure === undefined) return;
-    throw new BlockError('IO', 'an earlier flush failed: nothing more is written', {
+    throw new BlockError('IO', 'an earlier flush failed: writing has stopped', {
       cause: failure,
     });
   }
@@ -38,7 +38,7 @@ export function flushRounds(
   }
   function start(): Promise<void> {
     const mine = begin().finally(() => {
-      // Somebody waits for the next one: it is this one's until then, so that two never run at once.
+      // If callers wait for the next round, `running` stays set until it begins, so that two never run at once.
       if (!next) running = undefined;
     });
     running = mine;

@@ -1,20 +1,20 @@
 import type { Clock } from '../sys/base/clock.ts';
 
 /**
- * Whether a medium is quick enough to be used in the thread that serves guests: a call into the page
- * cache takes microseconds and beats any hand-over, but one that meets a busy disk would delay all.
+ * Decides whether a medium is quick enough to be used in the thread that serves guests: a call into the page cache
+ * takes microseconds and beats any hand-over, but one that meets a busy disk would delay all guests.
  */
 export interface SyncPace {
   mayBlock(): boolean;
-  /** Runs a blocking call and learns from how long it took. */
+  /** Runs a blocking call and learns from its duration. */
   timed<T>(call: () => T): T;
-  /** A blocking call took from `began` until now. */
+  /** Notes a blocking call that took from `began` until now. */
   note(began: number): void;
 }
 
-/** Longer than the page cache ever takes, shorter than a guest notices. */
+/** Longer than the page cache ever takes, and too short for a guest to notice. */
 const SLOW_MS = 3;
-/** A single slow call may be chance; the more of them in a row, the longer nothing is tried. */
+/** A single slow call may be chance; the more in a row, the longer the pause before the next try. */
 const REST_MIN_MS = 5;
 const REST_MAX_MS = 500;
 
@@ -39,7 +39,7 @@ export function syncPace(clock: Clock): SyncPace {
       try {
         return call();
       } finally {
-        // A disk that fails mostly takes its time for it.
+        // A failing disk usually takes long to report it.
         note(began);
       }
     },

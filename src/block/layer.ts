@@ -11,27 +11,27 @@ import type {
 import { BlockError } from './block-error.ts';
 
 /*
- * The one door through which devices come into being. It checks range and open state, answers empty
- * requests, emulates what an implementation leaves out, and makes close idempotent and patient. So
- * the layers themselves contain no checks, and each rule stands here once.
+ * All devices are made here. This layer checks ranges and the open state, answers empty requests, emulates what an
+ * implementation leaves out, and makes close idempotent and lets it wait. So the layers themselves contain no checks,
+ * and each rule exists once.
  */
 
-/** What an implementation writes: ranges are checked, the device is open, no length is zero. */
+/** What an implementation provides: ranges are checked, the device is open, no length is zero. */
 export interface ReadOps {
-  /** Left out: nothing can be answered at once. */
+  /** Default: nothing can be answered at once. */
   tryRead?(into: Uint8Array, offset: number, effort: Effort): boolean;
   read(into: Uint8Array, offset: number): Promise<void>;
-  /** Left out: all data. May return neighbours of one kind: they are merged here. */
+  /** Default: all data. May return neighbors of one kind: they are merged here. */
   extents?(offset: number, length: number): Promise<readonly Extent[]>;
-  /** Runs once, after the last request. Closes what the layer opened, never what it was lent. */
+  /** Runs once, after the last request. Closes what the layer opened, never what was lent to it. */
   close?(): Promise<void>;
 }
 
 export interface WriteOps extends ReadOps {
-  /** Left out: nothing is taken at once. */
+  /** Default: nothing is taken at once. */
   tryWrite?(from: Uint8Array, offset: number, done: WriteDone): boolean;
   write(from: Uint8Array, offset: number, durability: Durability): Promise<void>;
-  /** Left out: zeros are written. */
+  /** Default: zeros are written. */
   zero?(offset: number, length: number, durability: Durability): Promise<void>;
   flush(): Promise<void>;
 }
@@ -111,7 +111,7 @@ function reader(name: string, geometry: Geometry, ops: ReadOps, admission: Door)
 
 interface Door {
   check(offset: number, length: number): void;
-  /** A request is under way, until `leave`. */
+  /** Notes that a request is under way, until `leave`. */
   enter(): void;
   leave(): void;
   within<T>(offset: number, length: number, work: () => Promise<T>): Promise<T>;

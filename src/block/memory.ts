@@ -1,7 +1,7 @@
 import type { WritableBlockDevice } from './block-device.ts';
 import { writeLayer } from './layer.ts';
 
-/** A disk in memory, `contents` itself; for tests, and for what is small and synthesised. */
+/** A disk in memory, `contents` itself; for tests, and for small synthesized disks. */
 export function memoryDevice(contents: Uint8Array): WritableBlockDevice {
   const geometry = { size: contents.length, blockSize: 512 };
   function read(into: Uint8Array, offset: number): boolean {

@@ -6,7 +6,7 @@ export interface SliceRange {
   readonly length: number;
 }
 
-/** A part of a disk as a disk of its own, writable if that is. The whole is lent and stays open. */
+/** A part of a disk as a disk of its own, writable if the whole is. The whole is lent and stays open. */
 export function slice(whole: BlockDevice, { offset, length }: SliceRange): BlockDevice {
   const name = `${whole.name} from ${offset}`;
   const geometry = { size: length, blockSize: MIN_BLOCK_LENGTH };

@@ -4,22 +4,22 @@ import { BlockError } from './block-error.ts';
 
 /** Keeps a reserve of free space, so that sessions stop cleanly before a pool is full. */
 export interface SpaceGuard {
-  /** Takes `bytes` at once, or answers false: then `take` is the way. */
+  /** Takes `bytes` at once, or returns false: then use `take`. */
   tryTake(bytes: number): boolean;
-  /** Resolves once `bytes` may be written; by choice waits for space or rejects NO_SPACE. */
+  /** Resolves once `bytes` may be written; by configuration waits for space or rejects NO_SPACE. */
   take(bytes: number): Promise<void>;
-  /** The medium said that it is full although `take` had not: resolves once it may be tried again, or rejects. */
+  /** The medium reported that it is full although `take` succeeded: resolves once a retry may succeed, or rejects. */
   full(cause: unknown): Promise<void>;
-  /** How much may still be taken, now. */
+  /** The number of bytes that may still be taken now. */
   left(): Promise<number>;
 }
 
-/** What is free on a disk, for all guards of those who write to it: what one has taken, no other has any more. */
+/** The free space of a disk, shared by the guards of all its writers: space taken by one is gone for the others. */
 export interface SharedSpace {
   readonly directory: string;
   /** Asks the file system. */
   look(): Promise<Space>;
-  /** Bytes that were free when it was asked last, without what was taken since. */
+  /** Bytes that were free at the last look, minus those taken since then. */
   readonly free: number;
   take(bytes: number): void;
 }
@@ -41,7 +41,7 @@ export function sharedSpace({
     async look() {
       const before = taken;
       const space = await files.space(directory);
-      // The file system may not have seen what was taken in the meantime.
+      // The file system may not yet account for bytes taken in the meantime.
       free = space.freeBytes - (taken - before);
       return space;
     },
@@ -55,16 +55,18 @@ export function sharedSpace({
 export interface SpaceGuardOptions {
   readonly space: SharedSpace;
   readonly clock: Clock;
-  /** Bytes that are left to others, asked whenever the file system is. */
+  /** Bytes left for others; called at each look at the file system. */
   readonly reserve: (space: Space) => number | Promise<number>;
   readonly whenFull: 'pause' | 'refuse';
-  /** Nobody is waited for any more: those that wait reject CLOSED. */
+  /** Ends all waits: waiting calls reject CLOSED. */
   readonly signal?: AbortSignal;
-  /** Called when a write begins to wait, so that someone can be told. */
+  /** Called when a write begins to wait, so that people can be notified. */
   readonly onPause?: () => void;
 }
 
-/** Asking the file system costs a thread-pool turn; others may fill it meanwhile, hence so short. */
+/**
+ * Asking the file system takes a turn of the thread pool; short, because others may fill the disk in the meantime.
+ */
 const LOOK_EVERY_MS = 1000;
 
 export function spaceGuard(options: SpaceGuardOptions): SpaceGuard {
@@ -85,7 +87,7 @@ export function spaceGuard(options: SpaceGuardOptions): SpaceGuard {
   }
   async function pause(): Promise<void> {
     await clock.sleep(LOOK_EVERY_MS, signal).catch(() => {
-      throw new BlockError('CLOSED', `${directory}: it is full, and nothing waits any longer`);
+      throw new BlockError('CLOSED', `${directory}: it is full, and waiting has ended`);
     });
   }
   return {

@@ -219,7 +219,8 @@ test('systemd`s sockets: over restarts NFS and NBD clients wait, are never refus
   const kill = async () => run('kill', '-9', await show('MainPID'));
   const met = await metOver(host!, [restart, kill, restart], until);
   // Connections end; nobody is refused, or told that what he had is no more.
-  const fine = /^N\w\w( read|: .*(ended|went away|closed the connection|ECONNRESET|EPIPE))$/;
+  const fine =
+    /^N\w\w( read|: .*(ended|went away|disconnected|closed the connection|ECONNRESET|EPIPE))$/;
   for (const what of met) match(what, fine);
   equal((await nfsPortByDatagram(host!)).trim(), '2049');
 });

@@ -217,7 +217,7 @@ export const store: readonly Mutant[] = [
   {
     name: 'check: a block that is missing is not reported',
     file: 'src/store/check/check.ts',
-    text: 'onProblem({ where, what: `block ${name} is missing: it ought to be in ${at}` });',
+    text: 'onProblem({ where, what: `block ${name} is missing: it should be in ${at}` });',
     to: 'void [name, at];',
     tests: [CHECK],
   },

@@ -12,23 +12,23 @@ import { parseNbdUri } from './nbd-uri.ts';
 /** A disk that an NBD server exports. Writes to a read-only one reject READ_ONLY. */
 export interface NbdDisk extends WritableBlockDevice {
   readonly readOnly: boolean;
-  /** The server went away, or spoke nonsense: nothing will be answered any more. */
+  /** The server has gone, or violated the protocol: no request will be answered from now on. */
   readonly isGone: boolean;
 }
 
-/** One request's worth: enough for speed, and little enough for slow servers. */
+/** The length of one request: enough for speed, and small enough for slow servers. */
 const REQUEST_LENGTH_MAX = 2 * MiB;
 const ZERO_LENGTH_MAX = GiB;
 const STATUS_LENGTH_MAX = 2 * GiB;
-/** Extents in one answer, give or take one block status: 1 GiB that alternates every 4 KiB. */
+/** The most extents in one answer, give or take one block status: 1 GiB that alternates every 4 KiB. */
 const EXTENTS_MAX = 256 * 1024;
 
-/** As long as a server may take that has to wake its disks up. */
+/** The time that a server may need to spin up its disks. */
 const SILENCE_MS = 120_000;
 
 /**
- * Rejects SystemError (UNREACHABLE, NOT_FOUND) or BlockError, saying what the server refused. A server
- * that owes an answer and is silent for `silenceMs` counts as gone.
+ * Rejects SystemError (UNREACHABLE, NOT_FOUND) or BlockError, naming what the server refused. A server that owes an
+ * answer and is silent for `silenceMs` counts as gone.
  */
 export async function openNbdDisk(uri: string, silenceMs = SILENCE_MS): Promise<NbdDisk> {
   const { address, name } = parseNbdUri(uri);
@@ -122,24 +122,24 @@ async function inPieces(
   await allDone(pieces);
 }
 
-/** A server may answer for less than it was asked about, so this asks on. */
+/** A server may answer for less than the requested range, so this asks again for the rest. */
 async function extentsOf(requests: NbdRequests, offset: number, length: number): Promise<Extent[]> {
   const found: Extent[] = [];
   const end = offset + length;
   for (let at = offset; at < end; ) {
-    // Reading what may be a hole is always right, and bounds the memory that a peer's pieces take.
+    // Treating the rest as data is always right, and bounds the memory that a peer's pieces take.
     if (found.length >= EXTENTS_MAX)
       return [...found, { offset: at, length: end - at, kind: 'data' }];
     const count = Math.min(STATUS_LENGTH_MAX, end - at);
     const request = { command: COMMANDS.blockStatus, flags: 0, offset: at, length: count };
     const next = addStates(found, await requests.status(request), { at, end });
-    if (next === at) throw new BlockError('IO', 'the NBD server answers an empty block status');
+    if (next === at) throw new BlockError('IO', 'the NBD server returned an empty block status');
     at = next;
   }
   return found;
 }
 
-/** Appends what a block status says of `at..end`, neighbours of one kind as one, and answers how far that is. */
+/** Appends the extents of a block status for `at..end`, merging neighbors of one kind, and returns where they end. */
 function addStates(
   found: Extent[],
   payload: Uint8Array,

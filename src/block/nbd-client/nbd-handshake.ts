@@ -14,33 +14,33 @@ import {
 import type { ByteStream } from '../../sys/net/network.ts';
 import { BlockError } from '../block-error.ts';
 
-/** What a server says of an export. */
+/** The properties of an export that a server reports. */
 export interface RemoteExport {
   readonly size: number;
   readonly flags: number;
-  /** Largest payload of a request. */
+  /** The largest payload of a request. */
   readonly payloadMax: number;
   readonly blockSize: number;
-  /** Whether it tells data from holes. */
+  /** Whether it distinguishes data from holes. */
   readonly allocation: boolean;
 }
 
 const CLIENT_FLAGS = HANDSHAKE_FLAGS.fixedNewstyle | HANDSHAKE_FLAGS.noZeroes;
-/** "Block size constraints": what holds where a server says nothing. */
+/** "Block size constraints": the limit where a server does not state one. */
 const PAYLOAD_MAX = 32 * 1024 * 1024;
 const BLOCK_SIZE = 4096;
 /** Names, descriptions and messages are 4096 bytes at most (proto.md, "Conventions"); this leaves room for more. */
 const REPLY_LENGTH_MAX = 64 * 1024;
-/** To one option: some kinds of information, or one context. A server that answers more does not mean to end. */
+/** Replies to one option: some kinds of information, or one context. A server that sends more would never end. */
 const REPLIES_MAX = 1024;
 
-/** Awaits bytes of the stream, until `rest` hands over what is left. */
+/** Awaits bytes of the stream, until `rest` hands over the remaining ones. */
 interface Reader {
   take(length: number): Promise<Uint8Array>;
   rest(): Uint8Array;
 }
 
-/** Agrees on structured replies and block status where the server knows them, and chooses `name`. */
+/** Negotiates structured replies and block status where the server supports them, and chooses `name`. */
 export async function chooseExport(
   stream: ByteStream,
   name: string,
@@ -49,7 +49,7 @@ export async function chooseExport(
   stream.start();
   const greeting = view(await reader.take(GREETING_LENGTH));
   if (greeting.getBigUint64(0) !== NBD_MAGIC || greeting.getBigUint64(8) !== OPTION_MAGIC) {
-    throw new BlockError('IO', 'the peer is no NBD server, or one of the old style');
+    throw new BlockError('IO', 'the peer is not an NBD server, or an old-style one');
   }
   const flags = Buffer.alloc(4);
   flags.writeUInt32BE(CLIENT_FLAGS);
@@ -91,13 +91,13 @@ function asking(stream: ByteStream, reader: Reader) {
       }
       found.push({ reply: header.reply, bytes });
     }
-    throw new BlockError('IO', 'the NBD server does not keep to the protocol');
+    throw new BlockError('IO', 'the NBD server violates the protocol');
   };
 }
 
 const REASONS: Readonly<Record<number, string>> = {
   [OPTION_REPLIES.unknown]: 'there is no such export',
-  [OPTION_REPLIES.tlsRequired]: 'it wants TLS',
+  [OPTION_REPLIES.tlsRequired]: 'it requires TLS',
   [OPTION_REPLIES.policy]: 'its policy forbids it',
 };
 
@@ -117,7 +117,7 @@ function exportOf(data: Answer['data'], allocation: boolean): RemoteExport {
     }
   }
   if (size === undefined || !Number.isSafeInteger(size)) {
-    throw new BlockError('IO', 'the NBD server tells no size of the export');
+    throw new BlockError('IO', 'the NBD server does not report the size of the export');
   }
   const isPlausible = blockSize >= 512 && Number.isInteger(Math.log2(blockSize));
   return {

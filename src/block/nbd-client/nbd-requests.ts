@@ -12,16 +12,16 @@ import {
 import type { ByteStream } from '../../sys/net/network.ts';
 import { BlockError } from '../block-error.ts';
 
-/** Requests to a server, many at once; what comes back finds who asked by its cookie. */
+/** Requests to a server, many at once; the cookie of a reply finds its request. */
 export interface NbdRequests {
   send(command: Command, payload?: Uint8Array): Promise<void>;
-  /** Fills `into`, of the command's length. */
+  /** Fills `into`, which has the command's length. */
   read(command: Command, into: Uint8Array): Promise<void>;
-  /** The payload of a block status chunk. */
+  /** Resolves with the payload of a block status chunk. */
   status(command: Command): Promise<Uint8Array>;
-  /** Every request fails from now on. */
+  /** Set once every further request fails. */
   readonly isGone: boolean;
-  /** Says goodbye; what is under way fails. */
+  /** Disconnects properly; requests under way fail. */
   end(): void;
 }
 
@@ -36,13 +36,13 @@ interface Asked extends Command {
   readonly into: Uint8Array | undefined;
   readonly resolve: () => void;
   readonly reject: (error: Error) => void;
-  /** Bytes of a read that have come. */
+  /** Bytes of a read that have arrived. */
   filled: number;
   status: Uint8Array | undefined;
   error: BlockError | undefined;
 }
 
-/** Where the bytes that come now belong. */
+/** The destination of the bytes that arrive now. */
 interface Incoming extends Place {
   readonly asked: Asked;
   readonly cookieLow: number;
@@ -52,18 +52,17 @@ interface Incoming extends Place {
 }
 
 interface Place {
-  /** Memory to be filled: the reader's own, or the chunk's. */
+  /** Memory to fill: the reader's own, or the chunk's. */
   readonly into: Uint8Array;
-  /** Where in the reader's memory. */
+  /** Offset in the reader's memory. */
   readonly start: number;
 }
 
 const COOKIES = 2 ** 32;
 /**
- * The largest chunk that is not data: a block status of the 4 GiB that a request can ask about, in extents of 4 KiB,
- * with its context (8 MiB).
- * QEMU stops at 131,072 extents (nbd/server.c, NBD_MAX_BLOCK_STATUS_EXTENTS: 1 MiB + 4 bytes), other
- * servers do not. Data goes to its reader at once.
+ * The largest chunk that is not data: a block status of the 4 GiB that a request can cover, in extents of 4 KiB, with
+ * its context (8 MiB). QEMU stops at 131,072 extents (nbd/server.c, NBD_MAX_BLOCK_STATUS_EXTENTS: 1 MiB + 4 bytes),
+ * other servers do not. Data goes to its reader at once.
  */
 const CHUNK_LENGTH_MAX = 4 + 8 * Math.floor((2 ** 32 - 1) / 4096);
 const OFFSET_LENGTH = 8;
@@ -85,7 +84,7 @@ export function nbdRequests(stream: ByteStream, rest: Uint8Array, silenceMs: num
       asked.delete(cookieLow);
       if (asked.size === 0) stream.limitSilence(undefined);
       if (error) reject(error);
-      else if (into && filled < into.length) reject(wrong('left out a part of a read'));
+      else if (into && filled < into.length) reject(wrong('omitted a part of a read'));
       else resolve();
     },
     fail,
@@ -93,7 +92,7 @@ export function nbdRequests(stream: ByteStream, rest: Uint8Array, silenceMs: num
   stream.limitSilence(undefined);
   stream.onBytes = receive;
   stream.onClose = (error) =>
-    fail(`the NBD server went away${error ? `: ${error.message}` : ''}`, error);
+    fail(`the NBD server disconnected${error ? `: ${error.message}` : ''}`, error);
   if (rest.length > 0) receive(rest);
 
   function start(command: Command, into: Uint8Array | undefined, payload?: Uint8Array) {
@@ -127,7 +126,7 @@ export function nbdRequests(stream: ByteStream, rest: Uint8Array, silenceMs: num
     async status(command) {
       const { promise, request } = start(command, undefined);
       await promise;
-      if (!request?.status) throw wrong('answered no block status');
+      if (!request?.status) throw wrong('did not return a block status');
       return request.status;
     },
     get isGone() {
@@ -149,7 +148,7 @@ interface ParserEvents {
   fail(message: string): void;
 }
 
-/** Cuts what comes into replies; a read's data goes straight to where it is wanted. */
+/** Cuts the incoming bytes into replies; a read's data goes straight to its destination. */
 function replyParser({ find, finish, fail }: ParserEvents): (bytes: Uint8Array) => void {
   const head = headerReader();
   let incoming: Incoming | undefined;
@@ -162,7 +161,7 @@ function replyParser({ find, finish, fail }: ParserEvents): (bytes: Uint8Array) 
   }
   function begin(reply: Reply): void {
     const asked = find(reply.cookieLow);
-    if (!asked) return broken('answered what nobody asked');
+    if (!asked) return broken('sent a reply to no request');
     const { cookieLow } = reply;
     const done = reply.kind === 'simple' || reply.done;
     const type = reply.kind === 'simple' ? CHUNKS.none : reply.type;
@@ -181,7 +180,7 @@ function replyParser({ find, finish, fail }: ParserEvents): (bytes: Uint8Array) 
   }
   function chunkPlace(reply: Extract<Reply, { kind: 'chunk' }>, asked: Asked): Place | undefined {
     if (!hasOffset(reply)) {
-      if (reply.length > CHUNK_LENGTH_MAX) return broken('sends a chunk that is too long');
+      if (reply.length > CHUNK_LENGTH_MAX) return broken('sent a chunk that is too long');
       return { into: new Uint8Array(reply.length), start: 0 };
     }
     const start = head.offset() - asked.offset;
@@ -190,7 +189,7 @@ function replyParser({ find, finish, fail }: ParserEvents): (bytes: Uint8Array) 
     const end = isHole ? start : start + length;
     const fits = asked.into !== undefined && start >= 0 && end <= asked.into.length;
     if (!fits || length < 0 || (isHole && length !== 4)) {
-      return broken('sends data that nobody asked for');
+      return broken('sent data that no request asked for');
     }
     if (isHole) return { into: new Uint8Array(4), start };
     asked.filled += length;
@@ -200,7 +199,7 @@ function replyParser({ find, finish, fail }: ParserEvents): (bytes: Uint8Array) 
     incoming = undefined;
     if (type === CHUNKS.offsetHole) {
       const length = new DataView(into.buffer, into.byteOffset).getUint32(0);
-      if (length > asked.into!.length - start) return broken('tells of a hole that is too long');
+      if (length > asked.into!.length - start) return broken('reported a hole that is too long');
       asked.into!.fill(0, start, start + length);
       asked.filled += length;
     } else if (type === CHUNKS.blockStatus) {
@@ -216,7 +215,7 @@ function replyParser({ find, finish, fail }: ParserEvents): (bytes: Uint8Array) 
       if (!incoming) {
         at += head.fill(bytes.subarray(at));
         const reply = head.take();
-        if (reply === 'bad') broken('does not keep to the protocol');
+        if (reply === 'bad') broken('violated the protocol');
         else if (reply) begin(reply);
         continue;
       }
@@ -232,7 +231,7 @@ function replyParser({ find, finish, fail }: ParserEvents): (bytes: Uint8Array) 
 
 const MAGIC_LENGTH = 4;
 
-/** Collects a reply's header, of which the first bytes tell how long it is. */
+/** Collects a reply's header, whose first bytes give its length. */
 function headerReader() {
   const head = new Uint8Array(CHUNK_HEADER_LENGTH + OFFSET_LENGTH);
   const view = new DataView(head.buffer);
@@ -262,7 +261,7 @@ function headerReader() {
       wanted = MAGIC_LENGTH;
       return reply;
     },
-    /** Of the chunk that was taken last, where it has one. */
+    /** The offset of the last chunk, if it has one. */
     offset: () => view.getUint32(20) * 2 ** 32 + view.getUint32(24),
   };
 }
@@ -274,7 +273,7 @@ function hasOffset(reply: Reply): boolean {
 }
 
 function chunkError(request: Asked, payload: Uint8Array): BlockError {
-  if (payload.length < 6) return wrong('sends an error without a reason');
+  if (payload.length < 6) return wrong('sent an error without a reason');
   const view = new DataView(payload.buffer, payload.byteOffset, payload.length);
   const message = Buffer.from(payload.subarray(6, 6 + view.getUint16(4))).toString('utf8');
   return refused(request, view.getUint32(0), message);

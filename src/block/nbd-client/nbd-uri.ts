@@ -19,7 +19,7 @@ export function parseNbdUri(text: string): NbdPlace {
   try {
     uri = new URL(text);
   } catch (cause) {
-    throw new BlockError('IO', `${text} is no NBD URI`, { cause });
+    throw new BlockError('IO', `${text} is not an NBD URI`, { cause });
   }
   const name = decodeURIComponent(uri.pathname.replace(/^\//, ''));
   if (uri.protocol === 'nbd+unix:') {
@@ -41,7 +41,7 @@ export function nbdUri(address: Address, name: string, tls: boolean): string {
   const path = encodeURIComponent(name);
   switch (address.kind) {
     case 'unix':
-      // Slashes may stand in a query as they are, and people read them.
+      // Slashes need no escape in a query, and people read them.
       return `${scheme}+unix:///${path}?socket=${encodeURIComponent(address.path).replaceAll('%2F', '/')}`;
     case 'tcp':
       return `${scheme}://${inUri(address.host)}:${address.port}/${path}`;

@@ -22,10 +22,10 @@ import { SystemError } from '../../sys/base/system-error.ts';
 import { BlockError } from '../block-error.ts';
 import { type PageMap, pageMap } from './page-map.ts';
 
-/** Where an overlay's page map is kept: appended to at each flush, rewritten when it grew stale. */
+/** The log of an overlay's page map: appended to at each flush, rewritten when most of it is stale. */
 export interface OverlayLog extends AsyncDisposable {
   readonly map: PageMap;
-  /** Durable once resolved. Only for pages whose contents are. */
+  /** Durable once resolved. Only for pages whose contents are durable already. */
   append(runs: readonly PageRun[]): Promise<void>;
 }
 
@@ -49,7 +49,7 @@ export async function openOverlayLog(
     const log = await openRecordLog(files, path, {
       ...replayOptions(path, header, map),
       async whole(again) {
-        // As the log has it: `map` also knows pages that were written since, whose contents may be lost.
+        // The map as the log has it: `map` also has pages written since, whose contents may be lost.
         const logged = pageMap();
         await again(replayTo(logged, header));
         return [encodeOverlayHeader(header), ...recordsOf(logged.written())];
@@ -59,7 +59,7 @@ export async function openOverlayLog(
   });
 }
 
-/** Reads all of the log; changes nothing, also while a writer appends to it. Rejects BlockError CORRUPT. */
+/** Reads all of the log without changing it, even while a writer appends to it. Rejects BlockError CORRUPT. */
 export async function checkOverlayLog(
   files: FileSystem,
   path: string,

@@ -22,14 +22,14 @@ import type { SpaceGuard } from '../space-guard.ts';
 import { syncPace } from '../latency-gate.ts';
 
 /**
- * What a session writes, over a base that stays untouched. Written pages lie in a sparse data file at
- * the offsets that they have on the disk; the map of what was written is in memory, as of the last flush
- * in a log (formats/store/sessions/overlay-map.md), and what came since in files that are not synced
- * (formats/store/sessions/overlay-recent.md). What was answered survives the end of this process, in whatever way;
- * what a flush acknowledged survives a power cut, after which a page is as of then or newer.
+ * What a session writes, over a base that stays unchanged. Written pages lie in a sparse data file at the offsets
+ * that they have on the disk; the map of written pages is in memory, its state at the last flush in a log
+ * (formats/store/sessions/overlay-map.md), and later changes in files that are not synced
+ * (formats/store/sessions/overlay-recent.md). Answered writes survive the end of this process, in any way; writes
+ * that a flush acknowledged survive a power cut, after which a page is as of that flush or newer.
  *
- * A page is 4 KiB. A write of a part of an absent page takes the rest of it from the base, in the
- * page's turn; reads never store anything, so that a slow base cannot undo a newer write.
+ * A page is 4 KiB. A write to a part of an absent page takes the rest of it from the base, in the page's turn; reads
+ * never store anything, so that a slow base cannot undo a newer write.
  */
 export interface Overlay extends WritableBlockDevice {
   /** Ascending; everything written or zeroed since the overlay began. */
@@ -45,16 +45,16 @@ export interface OverlayOptions {
   /** Names the files: `<disk>.data` and `<disk>.map`; while it is open also `<disk>.recent-0` and `-1`. */
   readonly disk: string;
   readonly space: SpaceGuard;
-  /** Bytes of each of the latter above which a write waits for a flush; left out: `recentWrites` says. */
+  /** Bytes of each of the latter above which a write waits for a flush; default: that of `recentWrites`. */
   readonly recentLengthMax?: number;
 }
 
 const PAGE_LENGTH = 4096;
-/** A read of this much from the page cache takes less than the turn of a thread pool. */
+/** A read of this length from the page cache takes less time than handing it to the thread pool. */
 const READ_NOW_MAX = 64 * 1024;
 const WRITE_NOW_MAX = 128 * 1024;
 
-/** Makes the overlay's files, or goes on with those that are there. The base is lent. */
+/** Creates the overlay's files, or continues with existing ones. The base is lent. */
 export async function openOverlay(options: OverlayOptions, base: BlockDevice): Promise<Overlay> {
   const { size } = base.geometry;
   await using stack = new AsyncDisposableStack();
@@ -64,14 +64,14 @@ export async function openOverlay(options: OverlayOptions, base: BlockDevice): P
   const { map } = log;
   const unflushed = unflushedRuns();
   const rounds = flushRounds(async () => {
-    // In one tick, so that what is emptied at the end is what was taken here.
+    // In one tick, so that exactly the runs taken here are cleared at the end.
     const runs = unflushed.take();
     const emptyTurned = recent.turn();
     await syncOr(recent.distrust, file);
     if (runs.length > 0) await log.append(runs);
     await emptyTurned();
   });
-  /** Last: a write that fails here is as if it had not been. */
+  /** Done last: a write that fails here has had no effect. */
   function mark(first: number, count: number, state: PageState): void {
     const run = { first, count, state };
     recent.add(run);
@@ -103,8 +103,8 @@ export async function openOverlay(options: OverlayOptions, base: BlockDevice): P
 }
 
 /**
- * Whether the map and the data file of a disk of `size` bytes are there and the map can be read; changes nothing,
- * also while the overlay is open. Rejects BlockError CORRUPT.
+ * Checks that the map and the data file of a disk of `size` bytes exist and the map can be read; changes nothing,
+ * even while the overlay is open. Rejects BlockError CORRUPT.
  */
 export async function checkOverlay(
   { files, directory, disk }: Pick<OverlayOptions, 'files' | 'directory' | 'disk'>,
@@ -128,12 +128,12 @@ async function openFiles(
   const place = { files, path: join(directory, `${disk}.recent`) };
   const left = await leftWrites(place, Math.ceil(size / PAGE_LENGTH));
   const exists = (await files.stat(mapPath)) !== undefined;
-  // Of another overlay, if there is no map.
+  // Without a map they belong to another overlay.
   if (!exists) await left.remove();
   const file = stack.use(
     exists ? await files.open(dataPath, 'write') : await freshData(files, dataPath, size),
   );
-  // The map is made last: where it is, the data file is whole.
+  // The map is created last: where it exists, the data file is complete.
   const log = stack.use(await (exists ? openOverlayLog : createOverlayLog)(files, mapPath, header));
   if (exists) {
     await takeUp(left, file, log);
@@ -142,7 +142,7 @@ async function openFiles(
   return { file, log, recent: stack.use(await recentWrites(place, recentLengthMax)) };
 }
 
-/** Makes durable what a process that was killed had answered. */
+/** Makes durable the writes that a killed process had answered. */
 async function takeUp(left: LeftWrites, file: File, log: OverlayLog): Promise<void> {
   if (left.runs.length === 0) return;
   for (const { first, count, state } of left.runs) log.map.set(first, count, state);
@@ -150,7 +150,7 @@ async function takeUp(left: LeftWrites, file: File, log: OverlayLog): Promise<vo
   await log.append(left.runs);
 }
 
-/** A sync that failed proves, like every later one, nothing of what was written before it. */
+/** A failed sync, like every later one, proves nothing about earlier writes. */
 async function syncOr(distrust: () => void | Promise<void>, file: File): Promise<void> {
   try {
     await file.sync();
@@ -170,7 +170,7 @@ type Parts = OverlayOptions & {
 };
 
 async function freshData(files: FileSystem, path: string, size: number): Promise<File> {
-  // Left by a power cut before the map was made: nobody was promised anything of it.
+  // Left by a power cut before the map was created: nothing in it was ever acknowledged.
   if (await files.stat(path)) await files.unlink(path);
   const file = await files.create(path);
   await file.truncate(size);
@@ -181,7 +181,7 @@ async function freshData(files: FileSystem, path: string, size: number): Promise
 function readOps({ base, file, map, size, clock }: Parts) {
   const pace = syncPace(clock);
 
-  /** Splits a range into parts of one state; offsets are bytes of the disk. */
+  /** Splits a range into parts of one state each; offsets are bytes of the disk. */
   function* parts(offset: number, length: number) {
     const first = Math.floor(offset / PAGE_LENGTH);
     const count = Math.ceil((offset + length) / PAGE_LENGTH) - first;
@@ -256,7 +256,7 @@ function writeOps(
       await file.write(from, offset);
     }
   }
-  /** What the page holds now, for a write that replaces a part of it. In the page's turn. */
+  /** The current contents of a page, for a write that replaces a part of it. Call it in the page's turn. */
   async function pageContents(page: number): Promise<Uint8Array> {
     const start = page * PAGE_LENGTH;
     const contents = new Uint8Array(Math.min(PAGE_LENGTH, size - start));
@@ -265,7 +265,7 @@ function writeOps(
     else if (state === 'data') await file.read(contents, start);
     return contents;
   }
-  /** In the turn of all pages that it touches. */
+  /** Runs in the turn of all pages that it touches. */
   async function put(from: Uint8Array, offset: number, first: number, count: number) {
     const end = offset + from.length;
     const head = offset % PAGE_LENGTH;
@@ -274,7 +274,7 @@ function writeOps(
     const lacking = map.countWithoutData(first, count);
     if (lacking > 0) {
       if (!space.tryTake(lacking * PAGE_LENGTH)) await space.take(lacking * PAGE_LENGTH);
-      // Partly written pages that have no data yet get whole, so that the file is never half a page.
+      // Partly written pages without data are filled completely, so that the file never holds half a page.
       const isFirstFilled = head > 0 && map.state(first) !== 'data';
       if (isFirstFilled) await fill(first);
       if (tail > 0 && map.state(last) !== 'data' && !(isFirstFilled && first === last)) {
@@ -282,10 +282,10 @@ function writeOps(
       }
     }
     await store(from, offset);
-    // Pages that are data all along are known as such, to the log or to the runs that go there next.
+    // Pages that were data before are already in the log, or in the runs that go there next.
     if (lacking > 0) mark(first, count, 'data');
   }
-  /** The page is not marked yet: until then it is read as before. */
+  /** The page is not marked yet: until then reads see its old contents. */
   async function fill(page: number): Promise<void> {
     await store(await pageContents(page), page * PAGE_LENGTH);
   }
@@ -301,7 +301,7 @@ function writeOps(
     mark(first, stop - first, 'zero');
     if (stop * PAGE_LENGTH < end) await clearPart(stop * PAGE_LENGTH, end - stop * PAGE_LENGTH);
   }
-  /** Less than a page, or two halves of neighbours. */
+  /** Zeros less than a page, or parts of two neighboring pages. */
   async function clearPart(offset: number, length: number): Promise<void> {
     const first = Math.floor(offset / PAGE_LENGTH);
     const count = Math.ceil((offset + length) / PAGE_LENGTH) - first;

@@ -1,6 +1,6 @@
 import type { PageRun, PageState } from '../../formats/store/sessions/overlay-map.ts';
 
-/** Pages of one chunk: 64 MiB of disk, 16 KiB of memory, and only where not all pages are alike. */
+/** Pages of one chunk: 64 MiB of disk, 16 KiB of memory, and only where its pages differ in state. */
 const CHUNK_PAGES = 16_384;
 const ABSENT = 0;
 const DATA = 1;
@@ -9,15 +9,15 @@ const ZERO = 2;
 const ALL_DATA = new Uint8Array(CHUNK_PAGES).fill(DATA);
 const ALL_ZERO = new Uint8Array(CHUNK_PAGES).fill(ZERO);
 
-/** What became of each page of a disk: nothing yet (absent), data, or zeros. */
+/** The state of each page of a disk: not written (absent), data, or zeros. */
 export interface PageMap {
-  /** Whether no page of the range was ever written. */
+  /** Whether no page of the range has been written. */
   allAbsent(first: number, count: number): boolean;
   state(page: number): PageState | 'absent';
   set(first: number, count: number, state: PageState): void;
-  /** How many pages of the range are not `data` yet. */
+  /** The number of pages of the range that are not `data` yet. */
   countWithoutData(first: number, count: number): number;
-  /** Ascending runs that cover the range, absent ones too. */
+  /** Ascending runs that cover the range, including absent ones. */
   runs(first: number, count: number): Generator<MapRun>;
   /** Ascending written runs of the whole disk. */
   written(): Generator<PageRun>;
@@ -134,7 +134,7 @@ export function pageMap(): PageMap {
   }
 }
 
-/** A disk of many TiB has mostly chunks whose pages are all alike: they need not be looked at. */
+/** A disk of many TiB consists mostly of chunks with pages of one state: their pages need not be visited. */
 function alikeRun(index: number, chunk: Uint8Array | undefined): MapRun | undefined {
   if (chunk !== ALL_DATA && chunk !== ALL_ZERO) return undefined;
   return { first: index * CHUNK_PAGES, count: CHUNK_PAGES, state: NAMES[chunk[0]!]! };

@@ -19,12 +19,12 @@ import { BlockError } from '../block-error.ts';
 import { unflushedRuns } from './unflushed-runs.ts';
 
 /*
- * What was written to an overlay since its last flush, in two files that outlive this process
- * (formats/store/sessions/overlay-recent.md): a killed process loses nothing that it answered. They are never
- * synced, and so mean nothing once the kernel that had them in memory is gone.
+ * Writes to an overlay since its last flush, in two files that outlive this process
+ * (formats/store/sessions/overlay-recent.md): a killed process loses no answered write. The files are never synced,
+ * and so mean nothing once the kernel that had them in memory is gone.
  */
 
-/** Where the two files are, but for their ending. */
+/** The path of the two files, without their ending. */
 export interface RecentPlace {
   readonly files: FileSystem;
   readonly path: string;
@@ -32,36 +32,36 @@ export interface RecentPlace {
 
 export interface RecentWrites extends AsyncDisposable {
   /**
-   * Once this returns the run outlives the process. For runs whose pages are in the data file already.
-   * Throws SystemError, or BlockError after `distrust`; then nothing was added.
+   * Once this returns, the run outlives the process. Only for runs whose pages are in the data file already. Throws
+   * SystemError, or BlockError after `distrust`; then nothing was added.
    */
   add(run: PageRun): void;
-  /** A flush is due. Until one has begun this grows. */
+  /** Whether a flush is due. The files grow until one has begun. */
   isFull(): boolean;
   /**
-   * From now on runs go to the other file. What it answers is to be called when all that was added before
-   * is in the overlay's log, and before the next turn.
+   * From now on runs go to the other file. Call the returned function when all runs added before are in the overlay's
+   * log, and before the next turn.
    */
   turn(): () => Promise<void>;
-  /** A sync of the data file failed: the next process must not believe what was added. Takes nothing any more. */
+  /** A sync of the data file failed: the next process must not trust the added runs. Accepts no more runs. */
   distrust(): void;
 }
 
 export interface LeftWrites {
-  /** Later ones win. Not durable, neither they nor their pages. */
+  /** Later runs win. Neither the runs nor their pages are durable. */
   readonly runs: readonly PageRun[];
-  /** Once the runs are in the overlay's log, or must not be believed. */
+  /** Call it once the runs are in the overlay's log, or must not be trusted. */
   remove(): Promise<void>;
 }
 
-/** Of one file: 800,000 runs, which are read in a second. As much again may come while a flush is under way. */
+/** Limit for one file: 800,000 runs, which are read in a second. A flush under way may see as many again. */
 const LENGTH_MAX = 16 * MiB;
 
 function paths({ path }: RecentPlace): readonly [string, string] {
   return [`${path}-0`, `${path}-1`];
 }
 
-/** What a process that was killed has left. Changes nothing. Rejects CORRUPT where a later release wrote it. */
+/** Reads what a killed process left, without changes. Rejects CORRUPT where a later release wrote it. */
 export async function leftWrites(place: RecentPlace, pages: number): Promise<LeftWrites> {
   const { files } = place;
   const bootId = await files.bootId();
@@ -70,7 +70,7 @@ export async function leftWrites(place: RecentPlace, pages: number): Promise<Lef
     if (!(await files.stat(path))) continue;
     await using file = await files.open(path, 'read');
     const header = await headerOf(file);
-    // One that says nothing is older than all that do.
+    // A file without a valid header counts as the oldest.
     found.push({ path, generation: header?.bootId === bootId ? header.generation : -1 });
   }
   found.sort((a, b) => a.generation - b.generation);
@@ -83,7 +83,7 @@ export async function leftWrites(place: RecentPlace, pages: number): Promise<Lef
   return {
     runs: left.take(),
     async remove() {
-      // The oldest first: without its successor it would undo what that one says.
+      // The oldest first: without its successor it would undo the later runs.
       for (const { path } of found) await files.unlink(path);
     },
   };
@@ -100,7 +100,7 @@ async function headerOf(file: File) {
   }
 }
 
-/** Up to what was never answered: a last record that is torn, or one that this overlay cannot have. */
+/** Stops at the first record that was never answered: a torn last one, or one impossible for this overlay. */
 async function eachRun(file: File, pages: number, add: (run: PageRun) => void): Promise<void> {
   try {
     await replayAll(file, {
@@ -127,7 +127,7 @@ interface Slot {
   length: number;
 }
 
-/** Begins anew; what was left has been removed. */
+/** Starts with empty files; leftover ones have been removed. */
 export async function recentWrites(
   place: RecentPlace,
   lengthMax = LENGTH_MAX,
@@ -162,7 +162,7 @@ export async function recentWrites(
     turn() {
       const old = current;
       if (old.length === 0) return async () => {};
-      assert(other.length === 0, `${other.path} still holds what was flushed`);
+      assert(other.length === 0, `${other.path} still holds flushed runs`);
       [current, other] = [other, old];
       return async () => {
         await old.file.truncate(0);
@@ -176,7 +176,7 @@ export async function recentWrites(
         try {
           file.writeNow(new Uint8Array(RECENT_HEADER_LENGTH), 0);
         } catch {
-          // The disk is failing: no more can be done than was tried.
+          // The disk is failing: nothing more can be done.
         }
       }
     },

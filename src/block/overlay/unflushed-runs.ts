@@ -1,14 +1,14 @@
 import type { PageRun } from '../../formats/store/sessions/overlay-map.ts';
 import { type PageMap, pageMap } from './page-map.ts';
 
-/** What was written since the last flush. However much that is, it takes a byte for each page at most. */
+/** Runs written since the last flush. However many, they take at most one byte per page. */
 export interface UnflushedRuns {
   add(run: PageRun): void;
-  /** All of it, the later ones winning; from now on there is nothing. */
+  /** Takes all runs, later ones winning, and leaves none. */
   take(): readonly PageRun[];
 }
 
-/** A guest flushes often: mostly a short list is enough. */
+/** Guests flush often: a short list usually suffices. */
 const LIST_MAX = 1024;
 
 export function unflushedRuns(): UnflushedRuns {

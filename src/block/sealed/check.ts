@@ -19,24 +19,25 @@ import { noSegmentIsThere, replay } from './recover.ts';
 import { segments as noSegments } from './segments/segments.ts';
 import { holdsSlots, readSalt } from './segments/survey.ts';
 
-/** Which overlay is checked. */
+/** The overlay to check. */
 export interface CheckedOverlay extends Omit<LogFilesOptions, 'key'> {
   readonly clock: Clock;
-  /** Left out: what is sealed is not looked at. */
+  /** Undefined: sealed contents are not checked. */
   readonly key?: LogFilesOptions['key'];
   /** The session's journal says that segments have existed. */
   readonly begun: boolean;
 }
 
-/** The map's bytes in memory; the rest goes to a scratch file. */
+/** Memory for the map; the rest goes to a scratch file. */
 const MAP_BUDGET = 64 * MiB;
 const READ_LENGTH = MiB;
-/** While the overlay is open, segments come and go below a look. */
+/** While the overlay is open, segments appear and disappear during a look. */
 const LOOKS = 20;
 
 /**
- * What is damaged of an overlay of a disk of `size` bytes, in words: all that its pages, as they are now, need is read.
- * Changes nothing, also while the overlay is open. Rejects NOT_FOUND where it was removed in the meantime.
+ * Reports the damage of an overlay of a disk of `size` bytes, in words, after reading everything that its current
+ * pages need. Changes nothing, even while the overlay is open. Rejects NOT_FOUND where it was removed in the
+ * meantime.
  */
 export async function checkSealedOverlay(
   { key, ...place }: CheckedOverlay,
@@ -58,7 +59,7 @@ async function damageOf(place: Opened, size: number): Promise<readonly string[]>
   await using it = await settled(() => takenUp(log, place));
   const { damage, segments, map } = it;
   if (damage.length > 0) {
-    // What two looks find is damaged, not just being written.
+    // Damage that two looks find is real, not a write in progress.
     const again = recordsOf(await settled(() => stateOf(log, place)));
     damage.splice(0, damage.length, ...damage.filter((what) => again.includes(what)));
   }
@@ -70,7 +71,7 @@ async function damageOf(place: Opened, size: number): Promise<readonly string[]>
   return [...new Set(damage)];
 }
 
-/** As recovery takes it up, but that nothing is changed. */
+/** Reads the log as recovery does, but changes nothing. */
 async function takenUp(log: LogFiles, place: Opened) {
   await using stack = new AsyncDisposableStack();
   const segments = stack.use(noSegments(log));
@@ -97,7 +98,7 @@ async function stateOf(log: LogFiles, { begun }: Opened): Promise<LogState> {
   return await readLogState(log, found, { isRecovery: false });
 }
 
-/** Again where a file is gone that was there a moment ago. */
+/** Repeats a look during which a file disappeared. */
 async function settled<T>(look: () => Promise<T>): Promise<T> {
   for (let looks = 1; ; looks++) {
     try {
@@ -112,12 +113,12 @@ function isGone(cause: unknown): boolean {
   return cause instanceof SystemError && cause.code === 'NOT_FOUND';
 }
 
-/** That of pages is found where these are read, unless they were written again. */
+/** Damage of pages is found when they are read, unless they were written again. */
 function recordsOf({ damage }: LogState): string[] {
   return damage.flatMap((it) => (it.pages ? [] : [it.what]));
 }
 
-/** Reads all pages that count, page by page where some of them cannot be read. */
+/** Reads all live pages, page by page where some of them cannot be read. */
 async function readLive(map: PageLocations, { read }: AscendingReads, size: number): Promise<void> {
   const buffer = new Uint8Array(READ_LENGTH);
   const readPart = async (offset: number, length: number): Promise<boolean> => {
@@ -126,7 +127,7 @@ async function readLive(map: PageLocations, { read }: AscendingReads, size: numb
       return true;
     } catch (cause) {
       const isDamaged = cause instanceof BlockError && cause.code === 'CORRUPT';
-      // A segment that is gone by now: its pages were written again, or copied.
+      // A segment may have vanished: its pages were written again, or copied.
       if (!isDamaged && !isGone(cause)) throw cause;
       return false;
     }
@@ -144,13 +145,13 @@ async function readLive(map: PageLocations, { read }: AscendingReads, size: numb
   }
 }
 
-/** Head and prefaces are not sealed. */
+/** Finds damage in the head and the prefaces, which are not sealed. */
 async function damageWithoutKey(
   { begun, ...place }: CheckedOverlay,
   size: number,
 ): Promise<readonly string[]> {
   const { suite } = (await readHead(place, { size })).head;
-  // Nothing is opened with it.
+  // No slot is opened with this key.
   const log = await openLogFiles(
     { ...place, key: { suite, overlayKey: new Uint8Array(32) } },
     size,

@@ -18,19 +18,19 @@ import { readSummary, type Survey } from './segments/survey.ts';
 
 export interface Recovered {
   readonly damage: readonly Damage[];
-  /** Damage of which it is not known what it hit: nothing may be written over that. */
+  /** There is damage of unknown extent: nothing may be written over it. */
   readonly isReadOnly: boolean;
   readonly nextNumber: number;
   /**
-   * Places that hold nothing, and of which only a summary says so: without a record they would be taken for damage once
-   * it is lost.
+   * Void places that only a summary marks as such: without a record they would count as damage once that summary is
+   * lost.
    */
   readonly voids: readonly VoidPlaces[];
 }
 
 /**
- * Takes up a log that the end of a process or of the power left, in whatever state: nothing of it is overwritten, so
- * that this may itself end anywhere and begin again. Afterwards each segment has a summary, and is never appended to.
+ * Takes over a log that a crash or a power cut left, in any state: nothing in it is overwritten, so that this may
+ * itself be interrupted anywhere and run again. Afterwards each segment has a summary, and is never appended to.
  */
 export async function recoverLog(
   log: LogFiles,
@@ -70,13 +70,15 @@ function isRecorded({ isVoid }: LogState, { segment, from, to }: VoidPlaces): bo
   return true;
 }
 
-/** For a log that has had segments. */
+/** The error for a log that has had segments. */
 export function noSegmentIsThere({ directory, disk }: LogFiles): BlockError {
   const what = 'no segment is there: what was written to the disk is lost';
   return new BlockError('CORRUPT', `${join(directory, disk)}.*.seg: ${what}`);
 }
 
-/** For a segment that is wholly durable. What its table does not name is void from now on. */
+/**
+ * Writes the summary of a segment that is wholly durable. Places that its table does not name are void from now on.
+ */
 export async function putSummary(
   log: LogFiles,
   { table, ...segment }: SegmentId & { readonly table: PlaceTable },
@@ -89,7 +91,7 @@ export async function putSummary(
   await putDurably(log.files, log.summaryPath(number), bytes);
 }
 
-/** Puts what each slot says into the map, in the order of the log. Answers the places without a slot. */
+/** Applies each slot to the map, in the order of the log. Returns the places without a slot. */
 export async function replay(
   log: LogFiles,
   { segments: surveys, damage }: Pick<LogState, 'segments' | 'damage'>,
@@ -102,7 +104,7 @@ export async function replay(
     const segment = segments.add(number, salt, undefined);
     for (const { segment: of, place, pages } of damage) {
       if (of !== number || !pages) continue;
-      // It stays where it is found: reading it fails, until something newer is written.
+      // The damaged slot stays in the map: reading it fails until it is overwritten.
       table.set(place, { kind: 'pages', page: pages.first, n: pages.count });
       segment.isDamaged = true;
     }

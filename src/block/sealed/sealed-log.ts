@@ -29,15 +29,15 @@ export interface SealedLogOptions {
   readonly space: SpaceGuard;
   readonly limits: LogLimits;
   readonly size: number;
-  /** No file has it yet. */
+  /** The next number, which no file has yet. */
   readonly nextNumber: number;
-  /** Places of earlier segments that hold nothing; no record says so yet. */
+  /** Void places of earlier segments that no record names yet. */
   readonly voids: readonly VoidPlaces[];
   readonly begun: () => Promise<void> | undefined;
   readonly onDamage: (where: string, what: string) => void;
 }
 
-/** Segments that guests do not get: the cleaner needs some to make room, and each opening begins some. */
+/** Segments reserved from guests: the cleaner needs some to make room, and each opening begins some. */
 const SPARE_SEGMENTS = 64;
 
 function isCrowded({ segments, limits }: Pick<SealedLogOptions, 'segments' | 'limits'>): boolean {
@@ -46,7 +46,7 @@ function isCrowded({ segments, limits }: Pick<SealedLogOptions, 'segments' | 'li
 
 export type SealedLog = Awaited<ReturnType<typeof sealedLog>>;
 
-/** The part of an overlay that changes: what appends to its log, flushes it and cleans up behind it. */
+/** The changing part of an overlay: appends to its log, flushes it and cleans up after it. */
 export async function sealedLog(options: SealedLogOptions) {
   const { log, segments, clock, limits } = options;
   let { nextNumber } = options;
@@ -69,18 +69,18 @@ export async function sealedLog(options: SealedLogOptions) {
   const writes = logWrites({ ...parts, shortOfSpace: hurry });
   const flushAt = Math.floor(limits.unprovenMax / PLACE_LENGTH);
 
-  // What recovery found is durable: the first list says so, and after it so does everything.
+  // All that recovery found is durable: the first list says so, and so does every slot after it.
   head.durable = { segment: nextNumber, place: LOG_START.place };
   await head.more('record');
   head.durable = head.position();
-  // Until the first flush their summaries say it.
+  // Until the first flush, only summaries name these places.
   head.voids.push(...options.voids);
 
   function hurry(): void {
     clean.hurry();
     tasks.begin();
   }
-  /** A flush without a caller: one that fails, fails again for those who ask. */
+  /** A flush without a caller: if it fails, it fails again for the next caller. */
   function flushIfLong(): void {
     if (head.sealed - head.proven >= flushAt) flush.flush().catch(() => {});
   }
@@ -107,7 +107,7 @@ export async function sealedLog(options: SealedLogOptions) {
       flushIfLong();
       if (clean.isHurried) tasks.begin();
     },
-    /** What was written is durable, and the log says so. */
+    /** Makes all writes durable, and the log says so. */
     async close(): Promise<void> {
       try {
         await flush.flush();

@@ -27,40 +27,40 @@ import { recoverLog } from './recover.ts';
 import { crowded, segments as noSegments } from './segments/segments.ts';
 
 /**
- * What a session writes, over a base that stays untouched: a log of sealed slots
- * (formats/store/sessions/overlay-log.md). Each page that is written is sealed into the next place of the log, and
- * never written in place. So a page is as of the last flush or newer after a power cut, as of the last answer after the
- * end of this process, and fails its seal rather than being wrong; what a torn write left is told from what rotted.
+ * What a session writes, over a base that stays unchanged: a log of sealed slots
+ * (formats/store/sessions/overlay-log.md). Each written page is sealed into the next place of the log, and never
+ * overwritten in place. So a page is as of the last flush or newer after a power cut, as of the last answer after
+ * this process ended, and fails its seal rather than being wrong; torn writes are distinguished from damage.
  *
- * Files here: log-files (names, keys), segments, birth, batches and log-head (appending), log-writes, unmapped (what is
- * between the log and the map), log-reads and read-windows (all of it in order), log-flush and proof, upkeep and clean
- * (after flushes), survey, log-state and recover (opening); in map/ where each page lies in the log.
+ * Files here: log-files (names, keys), segments, birth, batches and log-head (appending), log-writes, unmapped
+ * (between the log and the map), log-reads and read-windows (all of it in order), log-flush and proof, upkeep and
+ * clean (after flushes), survey, log-state and recover (opening); map/ holds the location of each page in the log.
  */
 export interface SealedOverlay extends WritableBlockDevice {
   /** Ascending; everything written or zeroed since the overlay began. */
   written(): AsyncGenerator<Extent>;
-  /** For one who reads all of it once, in ascending order: reads ahead. Closed before the overlay is. */
+  /** For a caller that reads all of it once, in ascending order: reads ahead. Close it before the overlay. */
   ascending(): BlockDevice;
-  /** Bytes of pages held here, those that no longer count included. */
+  /** Bytes of pages held here, including dead ones. */
   readonly taken: number;
-  /** Why nothing may be written, if that is so. */
+  /** Why writing is disabled, if it is. */
   readonly readOnly: string | undefined;
   readonly stats: SealedOverlayStats;
-  /** Resolves once what follows flushes is done. */
+  /** Resolves once the upkeep after flushes is done. */
   idle(): Promise<void>;
 }
 
 export interface SealedOverlayStats {
-  /** Pages that guests wrote since it was opened, and that the cleaner copied. */
+  /** Numbers of pages that guests wrote since it was opened, and that the cleaner copied. */
   readonly appended: number;
   readonly copied: number;
-  /** Pages that count, and places of slots that do not. */
+  /** Numbers of live pages, and of places of dead slots. */
   readonly live: number;
   readonly dead: number;
   readonly segments: number;
-  /** Bytes of the map. */
+  /** Memory of the map in bytes. */
   readonly memory: number;
-  /** Why what follows flushes failed the last time. */
+  /** Why the upkeep after flushes failed the last time. */
   readonly trouble: unknown;
 }
 
@@ -70,9 +70,9 @@ export interface SealedOverlayOptions extends LogFilesOptions {
   readonly space: SpaceGuard;
   /** The session's journal says that segments have existed: their absence is CORRUPT. */
   readonly begun: boolean;
-  /** Awaited before the first answer that lies in a segment: makes the journal say so. */
+  /** Awaited before the first write in a segment is answered: records that in the journal. */
   readonly begin?: () => Promise<void>;
-  /** A page that fails its seal, or a place of the log. */
+  /** Called for a page that fails its seal, or a damaged place of the log. */
   readonly onDamage?: (where: string, what: string) => void;
   readonly limits?: Partial<LogLimits>;
 }
@@ -89,7 +89,7 @@ const LIMITS: LogLimits = {
   mapBudget: 64 * MiB,
 };
 
-/** Makes the overlay's head; no keys are needed. */
+/** Creates the overlay's head; no keys are needed. */
 export async function prepareSealedOverlay({
   files,
   random,
@@ -109,7 +109,7 @@ export async function prepareSealedOverlay({
   await putDurably(files, headPath(directory, disk), head);
 }
 
-/** Goes on with what is there. The base is lent. */
+/** Continues with what exists. The base is lent. */
 export async function openSealedOverlay(
   options: SealedOverlayOptions,
   base: BlockDevice,
@@ -214,12 +214,12 @@ function changing({ tryWrite, write, zero, flush }: SealedLog): Changing {
 
 function refusing(why: string): Changing {
   async function refuse(): Promise<never> {
-    throw new BlockError('READ_ONLY', `nothing is written: ${why}`);
+    throw new BlockError('READ_ONLY', `writing is disabled: ${why}`);
   }
   return { write: refuse, zero: refuse, flush: async () => {} };
 }
 
-/** Not even the segment can be begun that an opening needs. */
+/** Why not even the segment that an opening needs can be begun; undefined: it can. */
 function fullOf({ log, segments, limits }: Parts): string | undefined {
   const { count } = segments;
   return count < limits.segmentsMax ? undefined : crowded(log, count).message;
@@ -276,7 +276,7 @@ function extentOf({ first, count, location }: LocationRun, size: number): Extent
   return { offset, length, kind: location === ZERO ? 'zero' : 'data' };
 }
 
-/** Where the map puts what is too much for its memory; gone with this process. */
+/** Holds the part of the map that exceeds its memory; gone with this process. */
 async function scratchFile({ files, directory, disk }: SealedOverlayOptions): Promise<File> {
   const path = join(directory, `${disk}.map-tmp`);
   if (await files.stat(path)) await files.unlink(path);
@@ -285,7 +285,7 @@ async function scratchFile({ files, directory, disk }: SealedOverlayOptions): Pr
   return file;
 }
 
-/** Nothing to wait for once it is done; a failure is tried again. */
+/** Undefined once the work is done; a failed try is repeated. */
 function once(work: (() => Promise<void>) | undefined): () => Promise<void> | undefined {
   let isDone = work === undefined;
   let running: Promise<void> | undefined;

@@ -7,21 +7,24 @@ import { putSummary } from './recover.ts';
 import type { Segment, Segments } from './segments/segments.ts';
 import type { LogParts } from './log/log-parts.ts';
 
-/** What follows flushes, without a caller that waits. */
+/** Work after flushes, for which no caller waits. */
 export interface Upkeep {
-  /** A flush has succeeded. */
+  /** Call it when a flush has succeeded. */
   begin(): void;
-  /** Resolves once nothing of it is under way. */
+  /** Resolves once no upkeep is under way. */
   idle(): Promise<void>;
   close(): Promise<void>;
-  /** Why something of it failed the last time; it is tried again after the next flush. */
+  /** Why the last run failed; it is repeated after the next flush. */
   readonly trouble: unknown;
 }
 
-/** A tail of a segment that is given back, if it is longer. */
+/** The unused end of a segment is freed if it is longer than this. */
 const TAIL_MIN = 64 * 1024;
 
-/** What a round copies makes space in the third one after it, once it is flushed, freed and gone; and some to spare. */
+/**
+ * A round's copies free space in the third round after it, once they are flushed and the segments freed and gone; the
+ * rest is margin.
+ */
 const GAIN_ROUNDS = 16;
 
 export function upkeep(
@@ -43,7 +46,7 @@ export function upkeep(
   let marking: Promise<void> | undefined;
   let trouble: unknown;
 
-  /** A flush made durable that these may go. What a power cut brings back of them goes when the log is opened. */
+  /** Removes a segment that is durably freed. If a power cut restores it, opening the log removes it. */
   async function vanish(segment: Segment): Promise<void> {
     const { number } = segment;
     await segments.remove(segment);
@@ -51,7 +54,7 @@ export function upkeep(
     if (await log.files.stat(path)) await log.files.unlink(path);
     await log.files.unlink(log.segmentPath(number));
   }
-  /** Segments that are wholly durable get a summary, the oldest first. */
+  /** Writes summaries of segments that are wholly durable, the oldest first. */
   async function summarize(): Promise<void> {
     for (const segment of [...segments.held()].sort((a, b) => a.number - b.number)) {
       const { number, salt, table } = segment;
@@ -64,7 +67,7 @@ export function upkeep(
       segments.release(segment);
     }
   }
-  /** One that was left early has space that it does not need; its second preface stays. */
+  /** Frees the unused space of a segment that was abandoned early; its second preface stays. */
   async function giveTail(segment: Segment): Promise<void> {
     const { places } = log.head;
     let place = places - 2;
@@ -76,15 +79,15 @@ export function upkeep(
   }
   async function round(gains: Gains): Promise<void> {
     const { sealed } = head;
-    // Those who wait for space do not flush.
+    // Writes that wait for space do not flush.
     if (clean.isHurried) await flush().flush();
-    // What that flush, or another one, asked for by now is done below.
+    // The upkeep that flushes have requested by now is done below.
     isAsked = false;
     for (const segment of flush().takeFreed()) await vanish(segment);
     await flush().free();
     await summarize();
     await clean.run();
-    // What it appended frees something once that is flushed.
+    // Its copies free space once they are flushed.
     if (clean.isHurried && head.sealed > sealed && gains.goOn(placesUsed(segments))) isAsked = true;
   }
   async function run(): Promise<void> {
@@ -99,7 +102,7 @@ export function upkeep(
       }
     }
   }
-  /** Once nothing has been written for a while; a flush that comes in the meantime is waited for as well. */
+  /** Appends a mark once nothing has been written for a while; waits for a flush that begins in the meantime too. */
   async function mark(): Promise<void> {
     let said: LogPosition | undefined;
     try {
@@ -133,11 +136,11 @@ export function upkeep(
 }
 
 interface Gains {
-  /** Whether rounds that leave so many places in use are worth another one. */
+  /** Whether another round is worthwhile after one that left this many places in use. */
   goOn(used: number): boolean;
 }
 
-/** Where nothing but records could be copied again and again, a full disk would be cleaned for ever. */
+/** Without this, a full disk on which only records are left to copy would be cleaned forever. */
 function gainsOf(): Gains {
   let least = Number.POSITIVE_INFINITY;
   let rounds = 0;

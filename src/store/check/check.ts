@@ -21,7 +21,7 @@ import type { PackStore } from '../packs/pack-store.ts';
 import type { Place } from '../packs/trust.ts';
 import { StoreError } from '../packs/store-error.ts';
 
-/** Something that is not as it should be; `where` is a file, or a disk of a recovery point. */
+/** A defect; `where` is a file, or a disk of a recovery point. */
 export interface Problem {
   readonly where: string;
   readonly what: string;
@@ -30,7 +30,7 @@ export interface Problem {
 export interface PackCheckOptions {
   /** Every frame is read and checked, not only headers and footers. */
   readonly readData: boolean;
-  /** Keys of a pack's domain: with them contents are authenticated; without, checksums must do. */
+  /** Keys of a pack's domain: with them contents are authenticated; without, only checksums are verified. */
   readonly keysOf: (domain: Uint8Array) => DomainKeys | undefined;
   readonly signal: AbortSignal | undefined;
   readonly onProgress: (done: number, total: number, bytes: number) => void;
@@ -43,7 +43,7 @@ export interface PackCheck {
   readonly bytes: number;
 }
 
-/** Goes through all packs in their order, and through what is marked as damaged. */
+/** Goes through all packs in order, and through the frames that are marked as damaged. */
 export async function checkPacks(packs: PackStore, options: PackCheckOptions): Promise<PackCheck> {
   const { readData, keysOf, signal, onProgress, onProblem } = options;
   const numbers = await packs.list();
@@ -68,14 +68,14 @@ export async function checkPacks(packs: PackStore, options: PackCheckOptions): P
     }
     onProgress(done + 1, numbers.length, bytes);
   }
-  // The walk through the manifests reports frames that are lost with their pack; here only their marks are settled.
+  // The walk through the manifests reports frames that were lost with their pack; here only their marks are settled.
   const there = new Set(numbers);
   for (const [pack, of] of marks) if (!there.has(pack)) await frames.settle(pack, of);
   for (const problem of await packs.moved.problems()) onProblem(problem);
   return { packs: numbers.length, frames: count, bytes };
 }
 
-/** What a read found damaged, by pack. */
+/** The frames that reads found damaged, by pack. */
 async function marksOf(packs: PackStore): Promise<ReadonlyMap<number, readonly PlacedFrame[]>> {
   const marks = (await packs.wanted.list()).flatMap(({ pack, frame }) =>
     frame ? [{ pack, frame }] : [],
@@ -84,7 +84,7 @@ async function marksOf(packs: PackStore): Promise<ReadonlyMap<number, readonly P
   return new Map([...byPack].map(([pack, of]) => [pack, of.map(({ frame }) => frame)]));
 }
 
-/** `length` is absent where only a mark says that there is a frame. */
+/** `length` is absent where the frame is known only from a mark. */
 interface PlacedFrame {
   readonly digest: Uint8Array;
   readonly offset: number;
@@ -93,7 +93,7 @@ interface PlacedFrame {
 
 const frameKey = ({ offset, digest }: PlacedFrame): string => `${offset} ${digestKey(digest)}`;
 
-/** Reads frames. A damaged one is marked, so that a backup stores it again; the mark of a sound one goes. */
+/** Reads frames. Marks a damaged one, so that a backup stores it again; removes the mark of a sound one. */
 function frameChecker(
   packs: PackStore,
   { onProblem }: Pick<PackCheckOptions, 'onProblem'>,
@@ -102,7 +102,7 @@ function frameChecker(
   const memory = new Uint8Array(FRAME_LENGTH_MAX);
   const plain = new Uint8Array(PLAIN_LENGTH_MAX);
 
-  /** Throws what is wrong with it. */
+  /** Throws the defect. */
   async function read(
     pack: number,
     { digest, offset, length }: PlacedFrame,
@@ -112,7 +112,7 @@ function frameChecker(
     await packs.read(frame, pack, offset);
     const header = checkFrame(frame);
     if (digestKey(header.digest) !== digestKey(digest)) {
-      throw new FormatError('CORRUPT', 'frame of another digest than the footer says');
+      throw new FormatError('CORRUPT', 'frame has another digest than the footer says');
     }
     codec?.open(frame, plain.subarray(0, header.plainLength), digest);
   }
@@ -121,7 +121,7 @@ function frameChecker(
     await packs.read(head, pack, offset);
     return FRAME_HEADER_LENGTH + parseFrameHeader(head).storedLength;
   }
-  /** Whether it was stored again. */
+  /** Whether the frame was stored again. */
   async function isElsewhere(
     pack: number,
     { digest, offset }: PlacedFrame,
@@ -139,7 +139,7 @@ function frameChecker(
     return false;
   }
   return {
-    /** The marks of a lost pack whose frames were stored again since. */
+    /** Removes the marks of a lost pack whose frames have been stored again. */
     async settle(pack: number, frames: readonly PlacedFrame[]): Promise<void> {
       for (const frame of frames) {
         if (await isElsewhere(pack, frame, undefined)) await packs.wanted.remove({ pack, frame });
@@ -176,8 +176,8 @@ function frameChecker(
 }
 
 /**
- * Checks manifests. What several of them share is looked at once: a made-up tree of an unencrypted set whose nodes have
- * one child 256 times takes no longer than its nodes do.
+ * Checks manifests. Parts that several of them share are read once: a forged tree of an unencrypted set whose nodes
+ * have one child 256 times takes no longer than reading its nodes.
  */
 export interface ManifestChecker {
   check(disk: DiskRoot, where: string): Promise<void>;
@@ -203,7 +203,7 @@ export function manifestChecker(
         await packs.want(entry);
         const name = Buffer.from(entry.digest).toString('hex').slice(0, 16);
         const at = `${packs.path(entry.pack)} at ${entry.offset}`;
-        onProblem({ where, what: `block ${name} is missing: it ought to be in ${at}` });
+        onProblem({ where, what: `block ${name} is missing: it should be in ${at}` });
       }
     }
   }
@@ -216,7 +216,7 @@ export function manifestChecker(
     try {
       const node = await reader.node(reference);
       if (node.level === level) return node;
-      onProblem({ where, what: `a manifest node of level ${node.level} stands for ${level}` });
+      onProblem({ where, what: `a manifest node has level ${node.level}, not ${level}` });
     } catch (cause) {
       onProblem({ where, what: reason(cause) });
     }
@@ -229,15 +229,15 @@ export function manifestChecker(
   };
 }
 
-/** No two frames begin within this: a header alone is longer. */
+/** No two frames begin within so many bytes (a power of two): a header alone is longer. */
 const PLACE_SHIFT = 6;
 
-/** More than a tree has. */
+/** More levels than a tree has. */
 const LEVELS = 8;
 
 /**
- * Places in packs, as nodes of a level, at a bit for each 64 bytes of a pack that has any: a Map of numbers ends at
- * 2^24.
+ * Places in packs, as nodes of a level, at one bit for each 64 bytes of a pack that has any: a Map of numbers is
+ * limited to 2^24 entries.
  */
 function places() {
   const packs = new Map<number, Uint8Array>();
@@ -261,10 +261,10 @@ function places() {
   };
 }
 
-/** Packs whose entries are kept: manifests name packs in their order, mostly. */
+/** Packs whose entries are kept in memory: manifests mostly refer to packs in order. */
 const PACKS_MAX = 64;
 
-/** Whether a block is where its leaf says, or was stored again elsewhere. */
+/** Finds out whether a block is where its leaf says, or was stored again elsewhere. */
 function blockFinder(packs: PackStore): (reference: Reference) => Promise<boolean> {
   const kept = new Map<number, Map<number, string>>();
 
@@ -278,7 +278,7 @@ function blockFinder(packs: PackStore): (reference: Reference) => Promise<boolea
     if (kept.size > PACKS_MAX) kept.delete(oldest!);
     return made;
   }
-  /** A damaged one was reported with the packs. */
+  /** A damaged footer was reported with the packs. */
   async function entriesOf(pack: number): Promise<readonly PackEntry[]> {
     try {
       return (await packs.contents(pack)).entries;
@@ -296,7 +296,7 @@ function blockFinder(packs: PackStore): (reference: Reference) => Promise<boolea
   };
 }
 
-/** What bad data and bad media say; anything else is our own fault, and thrown. */
+/** The message for bad data and bad media; any other error is our own bug, and is thrown. */
 function reason(cause: unknown): string {
   const known = [FormatError, StoreError, BlockError, SystemError];
   if (known.some((kind) => cause instanceof kind)) return (cause as Error).message;

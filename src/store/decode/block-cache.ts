@@ -2,28 +2,28 @@ import { assert } from '../../lib/assert.ts';
 import { KiB } from '../../lib/sizes.ts';
 
 /**
- * Decoded blocks, in memory that decode workers share with us, bounded, and shared by all disks of a
- * process. The arena is divided into rows of 256 KiB; a row holds slots of one size for one encryption
- * domain, and is given to others only once all its blocks have gone. Rows are evicted whole, those first that were
- * not used since the hand last passed (CLOCK). A row in which a block is being decoded stays.
+ * Decoded blocks, in memory shared with the decode workers, bounded, and shared by all disks of a process. The arena
+ * is divided into rows of 256 KiB; a row holds slots of one size for one encryption domain, and is reassigned only
+ * after all its blocks have gone. Rows are evicted whole, beginning with those that were not used since the hand last
+ * passed (CLOCK). A row in which a block is being decoded stays.
  *
- * A place in the store names a block for as long as its pack is there. A pack may be lost, and an earlier release may
- * have given its number to another pack with other blocks at its places; readers of older points find the blocks where
- * they were moved to. So a block is found by its place and by a part of its digest, its `tag`.
+ * A place in the store identifies a block for as long as its pack exists. A pack may be lost, and an earlier release
+ * may have given its number to another pack with other blocks at its places; readers of older points find the blocks
+ * where they were moved to. So a block is looked up by its place and by a part of its digest, its `tag`.
  *
- * A slot's place may be reused after the next `reserve`: whoever gets one copies in the same tick.
+ * A slot's place may be reused after the next `reserve`: callers copy in the same tick.
  */
 export interface BlockCache {
   readonly arena: SharedArrayBuffer;
   /** The arena to copy from: `Buffer.copy` is twice as fast as `set` from shared memory. */
   readonly memory: Buffer;
-  /** Where a block of a domain begins in the arena, or -1. */
+  /** The place at which a block of a domain begins in the arena, or -1. */
   find(domain: number, key: number, tag: number): number;
-  /** How long the block is that begins there. */
+  /** The length of the block at `place`. */
   lengthAt(place: number): number;
-  /** Makes room for a block, not findable until `settle`. Undefined: every row is being filled. */
+  /** Reserves room for a block, which `find` does not return until `settle`. Undefined: every row is being filled. */
   reserve(domain: number, block: CachedBlock): number | undefined;
-  /** The block that was to begin there is decoded, or (`false`) could not be. */
+  /** Call it when the block at `place` was decoded, or (`false`) could not be. */
   settle(place: number, decoded: boolean): void;
   readonly rows: number;
 }
@@ -35,7 +35,7 @@ export interface CachedBlock {
 }
 
 const ROW_LENGTH = 256 * KiB;
-/** Sizes of slots: spans of pages vary, so that a block takes a third more than it needs at worst. */
+/** Sizes of slots, chosen so that a block wastes at most a third of its length. */
 const SLOT_LENGTHS = [4, 8, 12, 16, 24, 32, 48, 64, 84, 128, 256].map((length) => length * KiB);
 
 interface Row {
@@ -45,7 +45,7 @@ interface Row {
   /** Keys of its slots; -1 is free. */
   keys: number[];
   tags: number[];
-  /** Of the blocks in its slots. */
+  /** Lengths of the blocks in its slots. */
   lengths: number[];
   filling: number;
   used: boolean;
@@ -87,7 +87,7 @@ export function blockCache(length: number): BlockCache {
     const kind = kindOf(row.domain, row.slotLength);
     if (current.get(kind) === row) current.delete(kind);
   }
-  /** The hand goes round at most twice: the first time it takes the marks away. */
+  /** The hand goes around at most twice: the first time it clears the marks. */
   function freshRow(domain: number, slotLength: number): Row | undefined {
     for (let step = 0; step < 2 * count; step++) {
       const row = rows[hand]!;
@@ -152,7 +152,7 @@ export function blockCache(length: number): BlockCache {
   };
 }
 
-/** One number for each; no slot is longer than a row. */
+/** One number for each pair; no slot is longer than a row. */
 function kindOf(domain: number, slotLength: number): number {
   return domain * 2 * ROW_LENGTH + slotLength;
 }

@@ -15,17 +15,17 @@ import type { PackStore } from '../packs/pack-store.ts';
 export interface DecodePoolOptions {
   readonly arena: SharedArrayBuffer;
   readonly packs: Pick<PackStore, 'read'>;
-  /** The store's `packs`, which workers open by themselves. */
+  /** The store's `packs`, which each worker opens itself. */
   readonly directory: string;
   readonly workers: number;
   readonly clock: Clock;
-  /** Left out: threads of decode-worker.ts. */
+  /** Default: threads of decode-worker.ts. */
   readonly start?: (data: DecodeWorkerData) => Thread;
 }
 
 type Thread = WorkerThread<DomainMessage, 'ready'>;
 
-/** By then a client has its first byte, and is about to want more. */
+/** By then a client has its first byte, and will soon want more. */
 const START_AFTER_MS = 100;
 
 interface Waiting {
@@ -36,8 +36,8 @@ interface Waiting {
 
 /**
  * Decodes in worker threads. Until the first of them has started this thread does the work, so that no reader waits
- * for a start. A worker that dies is replaced, and this thread does the job that it had: a guest waits a moment longer,
- * and sees no error of ours.
+ * for a start. A worker that dies is replaced, and this thread redoes its job: a guest waits a moment longer, and
+ * sees no error.
  */
 export function decodePool(options: DecodePoolOptions): Decoder {
   const { arena, packs, directory, workers, clock, start = startDecodeWorker } = options;
@@ -70,14 +70,14 @@ export function decodePool(options: DecodePoolOptions): Decoder {
         jobs.takenBy(worker).forEach(decodeHere);
         startThread(worker);
       } else if (alive === 0) {
-        // One that cannot even start would fail for ever: this thread goes on alone, with all that there is.
+        // A worker that cannot even start would fail forever: this thread continues alone, with all pending jobs.
         jobs.all().forEach(decodeHere);
       }
     };
     domains.forEach((keys, domain) => thread.post({ domain, keys }));
     threads[worker] = thread;
   }
-  /** With the first work, or a moment later: beside everything else it would delay the first byte. */
+  /** Starts with the first work, or a moment later: starting at once would delay the first byte. */
   function startAll(): void {
     if (threads.length > 0) return;
     for (let worker = 0; worker < workers; worker++) startThread(worker);
@@ -94,7 +94,7 @@ export function decodePool(options: DecodePoolOptions): Decoder {
       return domain;
     },
     decode(job, priority) {
-      // No worker is left that could take it.
+      // No worker is left to take it.
       if (closing) return Promise.resolve('failed');
       startAll();
       if (ready === 0) return inline.decode(job, priority);
@@ -114,7 +114,7 @@ function startDecodeWorker(data: DecodeWorkerData): Thread {
   return startWorker(new URL('./decode-worker.ts', import.meta.url), data);
 }
 
-/** Numbers for jobs, who waits for which, and the one loop that looks for completions. */
+/** Numbers for jobs, their waiting callers, and the one loop that looks for completions. */
 function jobTable(sender: RingSender) {
   const running = new Map<number, Waiting>();
   const free = Array.from({ length: JOBS_MAX }, (_, job) => job);
@@ -160,7 +160,7 @@ function jobTable(sender: RingSender) {
         if (!watching) void watch();
       });
     },
-    /** What a dead worker had taken: no longer ours. */
+    /** Removes and returns the jobs that a dead worker had taken. */
     takenBy(worker: number): readonly Waiting[] {
       collect();
       const taken = [...running].filter(([job]) => sender.owner(job) === worker);
@@ -171,7 +171,7 @@ function jobTable(sender: RingSender) {
       collect();
       return taken.map(([, waiting]) => waiting);
     },
-    /** Everything, once no worker is left; from then on nothing is taken. */
+    /** Removes and returns all jobs, once no worker is left; from then on none is accepted. */
     all(): readonly Waiting[] {
       collect();
       isOver = true;

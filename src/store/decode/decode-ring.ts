@@ -13,11 +13,12 @@ const SUBMITTED = 0;
 const COMPLETED = 1;
 const STOP = 2;
 /**
- * Workers that sleep, or are about to: waking one is a call into the kernel, and mostly all are awake. Whoever goes to
- * sleep says so first and then looks once more: either he is seen, or he sees what has come. So with WAITING.
+ * Number of workers that sleep, or are about to: waking one is a call into the kernel, and mostly all are awake. A
+ * worker that goes to sleep first says so and then looks once more: either the sender sees it, or it sees the new
+ * job. The same protocol applies to WAITING.
  */
 const SLEEPING = 7;
-/** 1: the main thread wants to be told of the next completion. */
+/** 1: the main thread waits for the next completion. */
 const WAITING = 8;
 const HEADS = { guest: 3, background: 5 } as const satisfies Record<Priority, number>;
 const TAILS = { guest: 4, background: 6 } as const satisfies Record<Priority, number>;
@@ -38,13 +39,13 @@ export function ringMemory(): SharedArrayBuffer {
 /** The main thread's side. `job` is a free number below JOBS_MAX, chosen by the caller. */
 export interface RingSender {
   submit(job: number, what: DecodeJob, priority: Priority): void;
-  /** The outcome, if the job has one; then the number is free again. */
+  /** The outcome, if the job has one; its number is then free again. */
   outcome(job: number): DecodeOutcome | undefined;
-  /** Which worker took it; -1 if none has. */
+  /** The worker that took it; -1: none. */
   owner(job: number): number;
-  /** Completions so far: read before looking for outcomes, then waited on. */
+  /** Completions so far: read it before looking for outcomes, then wait on it. */
   completed(): number;
-  /** Resolves when there are more completions than `seen`. */
+  /** Resolves once there are more completions than `seen`. */
   moreThan(seen: number): Promise<void>;
   stop(): void;
 }

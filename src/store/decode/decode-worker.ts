@@ -5,7 +5,7 @@ import { ringReceiver } from './decode-ring.ts';
 import { decodeInto } from './decoder.ts';
 import { packReads } from '../packs/pack-reads.ts';
 
-/** What a decode worker is started with. Later domains come as messages, before their first job. */
+/** The start data of a decode worker. Later domains come as messages, before their first job. */
 export interface DecodeWorkerData {
   readonly ring: SharedArrayBuffer;
   readonly arena: SharedArrayBuffer;

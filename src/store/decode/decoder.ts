@@ -11,14 +11,14 @@ import { StoreError } from '../packs/store-error.ts';
 
 /** One frame to be read, authenticated and decoded into the shared arena. */
 export interface DecodeJob {
-  /** As `Decoder.domain` gave it. */
+  /** The number that `Decoder.domain` returned. */
   readonly domain: number;
   readonly pack: number;
   readonly offset: number;
-  /** Of the whole frame. */
+  /** Length of the whole frame. */
   readonly length: number;
   readonly digest: Uint8Array;
-  /** Where in the arena, and how much. */
+  /** Place in the arena, and length. */
   readonly place: number;
   readonly plainLength: number;
 }
@@ -27,7 +27,7 @@ export type DecodeOutcome = 'decoded' | 'corrupt' | 'missing' | 'failed';
 
 /** Turns frames into blocks; `guest` jobs go before `background` ones. */
 export interface Decoder extends AsyncDisposable {
-  /** Makes a domain's keys known; the number names them in jobs. */
+  /** Registers a domain's keys; the number identifies them in jobs. */
   domain(keys: DomainKeys): number;
   decode(job: DecodeJob, priority: Priority): Promise<DecodeOutcome>;
 }
@@ -36,7 +36,7 @@ export type Priority = 'guest' | 'background';
 
 export type ReadFrame = (into: Uint8Array, pack: number, offset: number) => Promise<void>;
 
-/** Of each size: more than one only where reads do not block. */
+/** Buffers kept per size: more than one is used only where reads do not block. */
 const SPARE_FRAMES = 4;
 
 /** The work itself, for one thread: its codecs and buffers are its own. */

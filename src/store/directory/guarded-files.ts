@@ -3,13 +3,13 @@ import type { FileSystem } from '../../sys/files/file-system.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
 import { StoreError } from '../packs/store-error.ts';
 
-/** What a recovery writes: its records and overlays, and that its recovery point is in use. */
+/** Directories to which a recovery writes: its records and overlays, and the lease on its recovery point. */
 const RECOVERY = ['sessions', 'leases'] as const;
 
 /**
- * The files of a process that has the store open. Where the store has a feature that writers need and this release does
- * not know, nothing in its directory changes but what a recovery writes, and locks: every call that would is DENIED,
- * naming the feature. So no writer can be forgotten.
+ * The files of a process that has the store open. If the store has a feature that writers need and this release does
+ * not know, only the files that a recovery writes, and locks, may change in its directory: every other change is
+ * DENIED, naming the feature. So no writer can be forgotten.
  */
 export function guardedFiles(
   files: FileSystem,
@@ -52,7 +52,7 @@ export function guardedFiles(
       return files.removeTree(path);
     },
     async makeDirectory(path, access) {
-      // One that is there is not made.
+      // An existing directory is not created.
       if ((await files.stat(path))?.kind !== 'directory') check(path);
       return files.makeDirectory(path, access);
     },

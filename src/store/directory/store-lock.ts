@@ -6,12 +6,12 @@ import { StoreError } from '../packs/store-error.ts';
 import { mendStoreRecord } from './store-record.ts';
 
 /**
- * Held by each process that changes the store, in any way. Rejects BUSY, naming the one that does now; UNSUPPORTED,
+ * Held by each process that changes the store in any way. Rejects BUSY, naming the current holder; UNSUPPORTED,
  * naming the feature, where this release may only read the store; CORRUPT where a link would lead writes elsewhere.
  */
 export async function lockStore(store: Store, holder: string): Promise<AsyncDisposable> {
   const { files } = store;
-  // Before the lock's file is made, too: what may not be changed stays as it is.
+  // Checked before the lock's file is made: a store that may not be changed stays untouched.
   store.checkWritable();
   await refuseLinks(store);
   let lock: AsyncDisposable;

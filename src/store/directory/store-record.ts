@@ -14,9 +14,9 @@ import type { Problem } from '../check/check.ts';
 import { StoreError } from '../packs/store-error.ts';
 
 /*
- * The record that makes a directory a store. It lies there twice: either copy opens the store, and the next writer
- * makes the other one again. The release of 22 November wrote one copy, without a checksum, and reads that one only:
- * so it comes first where the version rises, and no older release gets in between.
+ * The record that makes a directory a store. It exists twice: either copy opens the store, and the next writer
+ * restores the other one. The release of 22 November wrote one copy, without a checksum, and reads only that one: so
+ * it is written first when the version rises, and no older release gets in between.
  */
 const STORE_RECORD = 'holdfast-store.json';
 const STORE_RECORD_COPY = 'holdfast-store.copy.json';
@@ -28,7 +28,7 @@ export interface StoreRecordCopies {
   readonly problems: readonly Problem[];
 }
 
-/** Rejects NOT_A_STORE, UNSUPPORTED, CORRUPT where neither copy can be read. */
+/** Rejects NOT_A_STORE, UNSUPPORTED, or CORRUPT where neither copy can be read. */
 export async function readStoreRecord(
   files: FileSystem,
   directory: string,
@@ -60,7 +60,7 @@ export async function readStoreRecord(
   return { record: isCopyBetter(first, copy) ? copy.record! : first.record!, problems };
 }
 
-/** A copy of before an upgrade may lie beside one of after it; one without a checksum may be damaged. */
+/** A copy from before an upgrade may exist beside one from after it; one without a checksum may be damaged. */
 function isCopyBetter(first: Copy, copy: Copy): boolean {
   if (!first.record || !copy.record) return !first.record;
   if (first.record.id !== copy.record.id) return !first.isSummed;
@@ -77,7 +77,7 @@ export function unknownFeature({ needs }: StoreRecord, whose: keyof Needs): stri
   return needs[whose].find((name) => !isFeature(name));
 }
 
-/** The caller holds the store's lock, unless it makes the store. */
+/** The caller holds the store's lock, unless it is creating the store. */
 export async function writeStoreRecord(
   files: FileSystem,
   directory: string,
@@ -90,12 +90,12 @@ export async function writeStoreRecord(
 }
 
 /**
- * Makes the damaged or missing copy again. The caller holds the store's lock, and goes on where the disk is
- * full: forgetting has to be possible then.
+ * Restores the damaged or missing copy. The caller holds the store's lock, and continues if the disk is full:
+ * forgetting must be possible then.
  */
 export async function mendStoreRecord(files: FileSystem, directory: string): Promise<StoreRecord> {
   const { record } = await readStoreRecord(files, directory);
-  // What is not known is not written again.
+  // Records that this release does not fully know are not rewritten.
   if (unknownFeature(record, 'write') !== undefined) return record;
   const bytes = encodeStoreRecord(record);
   try {
@@ -116,7 +116,7 @@ interface Copy {
   readonly isSummed: boolean;
 }
 
-/** Neither a record nor an error: it is not there. */
+/** Neither a record nor an error: the copy does not exist. */
 async function readCopy(files: FileSystem, path: string): Promise<Copy> {
   const none = { record: undefined, error: undefined, isSummed: false };
   if (!(await files.stat(path))) return none;

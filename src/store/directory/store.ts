@@ -24,27 +24,27 @@ import { readStoreRecord, unknownFeature, writeStoreRecord } from './store-recor
 export interface Store extends World, AsyncDisposable {
   readonly directory: string;
   readonly id: string;
-  /** For all that is done in the directory: nothing is changed that this release must not change (guarded-files.ts). */
+  /** For all access to the directory: refuses changes that this release must not make (guarded-files.ts). */
   readonly files: FileSystem;
   readonly packs: PackStore;
   /** The free space of its disk, which sessions and backups share. */
   readonly space: SharedSpace;
-  /** As it was read last: another process may have upgraded the store since. */
+  /** As last read: another process may have upgraded the store since then. */
   readonly record: StoreRecord;
-  /** Whether the store has it: see formats/store/base/features.md. */
+  /** Whether the store has a feature: see formats/store/base/features.md. */
   has(feature: Feature): boolean;
-  /** How its records are written and read now. */
+  /** Whether its records carry checksums now. */
   checks(): Checks;
-  /** Throws UNSUPPORTED: the store has something that this release does not know and a writer has to. */
+  /** Throws UNSUPPORTED if the store has a feature that writers must know and this release does not. */
   checkWritable(): void;
-  /** The record was read again. */
+  /** Call it when the record was read again. */
   renew(record: StoreRecord): void;
 }
 
-/** What is in every store. */
+/** The directories in every store. */
 export const STORE_DIRECTORIES = ['packs', 'sets', 'sessions', 'leases'] as const;
 
-/** The directory must be absent or empty. Rejects EXISTS. */
+/** Creates a store in a directory that is absent or empty. Rejects EXISTS. */
 export async function createStore(world: World, directory: string): Promise<void> {
   const { files, random, clock } = world;
   const status = await files.stat(directory);
@@ -92,7 +92,7 @@ export async function openStore(world: World, directory: string): Promise<Store>
   };
 }
 
-/** Throws UNSUPPORTED where there is such a feature. */
+/** Throws UNSUPPORTED if there is an unknown feature. */
 function refuse(directory: string, feature: string | undefined, whom: 'readers' | 'writers'): void {
   if (feature === undefined) return;
   const what = whom === 'readers' ? 'cannot be read' : 'can be read and recovered, not changed';

@@ -13,22 +13,22 @@ import type { Location } from '../../formats/store/packs/node.ts';
 import { StoreError } from '../packs/store-error.ts';
 
 /**
- * Digest to location, for the writer: which blocks the store has. A cache that is rebuilt from the
- * packs' footers whenever it is missing, behind or damaged; never the only copy of anything.
- * What cannot be read of it is INDEX: the index must be rebuilt.
+ * Digest to location, for the writer: the blocks that the store has. A cache that is rebuilt from the packs' footers
+ * whenever it is missing, behind or damaged; never the only copy of anything. An unreadable index is an INDEX error:
+ * it must be rebuilt.
  */
 export interface BlockIndex extends AsyncDisposable {
-  /** Throws INDEX. The pack that is named may be gone: see `trust.ts`. */
+  /** Throws INDEX. The named pack may no longer exist: see `trust.ts`. */
   get(digest: Uint8Array): Location | undefined;
-  /** All entries of one sealed pack, and that the index now knows this pack. */
+  /** Adds all entries of one sealed pack, and notes that the index now knows this pack. */
   addPack(pack: KnownPack, entries: Iterable<IndexEntry>): Promise<void>;
-  /** The packs that `addPack` named, by number; also those that are gone since. */
+  /** The packs added by `addPack`, by number, including those that no longer exist. */
   packs(): Promise<ReadonlyMap<number, KnownPack>>;
-  /** Whether `markWhole` said so of the tree with this root, under the same loss. Throws INDEX. */
+  /** Whether `markWhole` was called for the tree with this root, under the same loss. Throws INDEX. */
   isWhole(root: Uint8Array, loss: Uint8Array): boolean;
-  /** Nothing of the tree with this root is lost. */
+  /** Notes that nothing of the tree with this root is lost. */
   markWhole(root: Uint8Array, loss: Uint8Array): Promise<void>;
-  /** Where worker threads may open it beside us; undefined if it is only in memory. */
+  /** The directory where worker threads may open it too; undefined: it is only in memory. */
   readonly directory: string | undefined;
 }
 
@@ -58,7 +58,7 @@ export async function openIndexHandle(directory: string): Promise<Level> {
   return level;
 }
 
-/** Undefined also where the value is damaged: the block is stored once more. Throws what LevelDB throws. */
+/** Also undefined where the value is damaged: the block is then stored once more. Throws errors of LevelDB. */
 export function findInIndex(level: Level, digest: Uint8Array): Location | undefined {
   const value = level.getSync(digest);
   return value && decodePlace(digest, value);
@@ -83,7 +83,7 @@ export async function levelIndex(directory: string): Promise<BlockIndex> {
       }
       const { key, value } = encodeKnownPack(known);
       batch.put(key, value);
-      // Unsynced: what a power cut takes is read from the footers again.
+      // Unsynced: entries lost in a power cut are read from the footers again.
       await asking(() => batch.write());
     },
     async packs() {
@@ -91,7 +91,7 @@ export async function levelIndex(directory: string): Promise<BlockIndex> {
       await asking(async () => {
         for await (const [key, value] of level.iterator(KNOWN_PACK_KEYS)) {
           const known = decodeKnownPack(key, value);
-          // One that is damaged is read from its footer again.
+          // A damaged entry is read from the pack's footer again.
           if (known) found.set(known.pack, known);
         }
       });
@@ -141,7 +141,7 @@ async function asking<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-/** A full disk says nothing against the index. */
+/** A full disk does not mean that the index is damaged. */
 function indexError(cause: unknown): StoreError {
   const texts: string[] = [];
   for (let it = cause; it instanceof Error; it = it.cause) texts.push(it.message);

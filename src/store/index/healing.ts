@@ -4,13 +4,13 @@ import type { Stock } from './stock.ts';
 import type { Store } from '../directory/store.ts';
 import { locationKey, PACK_SPAN, type Place, trustOf } from '../packs/trust.ts';
 
-/** Writes down where frames are now whose old places are lost or damaged: older recovery points find them there. */
+/** Records the new places of frames whose old places are lost or damaged: older recovery points find them there. */
 export interface Healing {
-  /** Contents are at `now`; the old places, and those that are marked, give them no more. */
+  /** The contents are at `now`; the old places, and marked ones, no longer hold them. */
   note(digest: Uint8Array, now: Location, old: readonly (Place | undefined)[]): void;
-  /** How much waits for `write`. */
+  /** The number of moves that wait for `write`. */
   readonly waiting: number;
-  /** Moves into packs that are durable, and the marks that they settle. */
+  /** Writes moves into packs that are durable, and settles their marks. */
   write(isDurable: (pack: number) => boolean): Promise<void>;
 }
 
@@ -26,7 +26,7 @@ export function healing({ packs }: Store, { trust, marks }: Stock): Healing {
   let waiting = new Map<number, Move>();
   let last: Promise<void> = Promise.resolve();
 
-  /** Marks and leaves of sets that are not encrypted may be made up: nothing is written down of such places. */
+  /** Marks and leaves of unencrypted sets may be forged: impossible places are not recorded. */
   function isPlace({ pack, offset }: Place): boolean {
     return pack > 0 && pack < trust.firstNew && offset < PACK_SPAN;
   }
@@ -59,7 +59,7 @@ export function healing({ packs }: Store, { trust, marks }: Stock): Healing {
       const ready = all.filter(([, { now }]) => isDurable(now.pack));
       if (ready.length === 0) return;
       waiting = new Map(all.filter(([, { now }]) => !isDurable(now.pack)));
-      // A file is read, added to and replaced: one at a time, also while packs are sealed beside.
+      // A file is read, extended and replaced: one at a time, even while packs are sealed in parallel.
       const done = last.then(() => write(ready.map(([, move]) => move)));
       last = done.catch(() => {});
       await done;

@@ -8,9 +8,9 @@ export interface PackRange {
 }
 
 /**
- * Numbers that packs had and that none has now: they are given without gaps. Stores of the release of 22 November may
- * have gaps; after an upgrade only what comes behind them counts. A writer at work may be met between two packs: what
- * is missing is so twice.
+ * Numbers of packs that should exist and do not: numbers are given without gaps. Stores of the release of 22 November
+ * may have gaps; after an upgrade only later numbers count. A writer may be caught between two packs: a pack is
+ * missing only if two looks agree.
  */
 export async function missingPacks(store: Store): Promise<PackRange[]> {
   if (!store.has('checked-records')) return [];
@@ -25,20 +25,20 @@ export async function missingPacks(store: Store): Promise<PackRange[]> {
   return found;
 }
 
-/** The greatest number that a pack has, or had. */
+/** The greatest number of any pack, present or past. */
 export async function lastPack(store: Store): Promise<number> {
   return (await givenNumbers(store)).last;
 }
 
 async function givenNumbers({ packs }: Store) {
-  // First: a pack that is sealed in the meantime is in the second list.
+  // Listed first: a pack that is sealed in the meantime is in the second list.
   const open = await packs.unsealed();
   const there = [...open, ...(await packs.list())];
   const { last: written } = await packs.readLast();
   return { there, last: lastNumber([...there, written]) };
 }
 
-/** Those of `before` that are missing now as well, for people who have no key to look what was in them. */
+/** The packs of `before` that are still missing, for people without the keys that would show what was in them. */
 export async function missingPackProblems(
   store: Store,
   before: readonly PackRange[],
@@ -61,7 +61,7 @@ export async function missingPackProblems(
 function problemOf({ packs }: Store, { first, last }: PackRange): Problem {
   const which = first === last ? `pack ${first} is` : `packs ${first} to ${last} are`;
   const what =
-    `${which} missing, and not all of the store's sets were opened to see what was in ` +
+    `${which} missing, and not all of the store's sets could be opened to see what was in ` +
     `${first === last ? 'it' : 'them'}: give the keys of all sets to "store check"`;
   return { where: packs.path(first), what };
 }

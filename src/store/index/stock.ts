@@ -17,14 +17,16 @@ import {
   trustOf,
 } from '../packs/trust.ts';
 
-/** What a writer finds when it opens a store. */
+/** The state that a writer finds when it opens a store. */
 export interface Stock {
   readonly trust: TrustData;
-  /** What the store says of the last pack; 0: nothing, or nothing that can be read. */
+  /** The number of the last pack as the store records it; 0: there is no record, or it cannot be read. */
   readonly writtenLast: number;
-  /** What is lost, as an index remembers it; undefined: frames are marked, and it is not known yet whose they are. */
+  /**
+   * The loss, as an index remembers it; undefined: frames are marked, and it is not known yet which trees need them.
+   */
   readonly loss: Uint8Array | undefined;
-  /** Something that points may need is lost or damaged: contents of this backup may repair it. */
+  /** Data that points may need is lost or damaged: contents of this backup may repair it. */
   readonly hasLoss: boolean;
   /** Marked frames by the `digestKey` of their contents. */
   readonly marks: ReadonlyMap<string, readonly Place[]>;
@@ -38,8 +40,8 @@ export interface StockOptions {
 }
 
 /**
- * Repairs what a crash left of packs, adds to the index those that it lacks, which are durable then, and finds out
- * what may be referred to. Rejects INDEX: the index speaks of other packs than these.
+ * Repairs packs that a crash left, adds missing ones to the index, which makes them durable, and finds out which
+ * places may be referred to. Rejects INDEX: the index describes other packs than these.
  */
 export async function takeStock(
   store: Store,
@@ -59,7 +61,7 @@ export async function takeStock(
   if (written.damage) onDamage(written.damage.where, written.damage.what);
   const last = lastNumber([...sizes.keys(), ...known.keys(), ...moved, ...marked, written.last]);
   for (const pack of [...sizes.keys()].filter((it) => !isGiven(it, last))) {
-    onDamage(packs.path(pack), 'no pack of this store has such a number: it is ignored');
+    onDamage(packs.path(pack), 'no pack of this store can have this number: it is ignored');
     sizes.delete(pack);
   }
   const damaged = new Set([...sizes.keys()].filter((pack) => known.get(pack)?.isSound === false));
@@ -75,15 +77,15 @@ export async function takeStock(
   const distrusted = sortedKeys(keys);
 
   const behind = [...sizes].filter(([pack, size]) => known.get(pack)?.size !== size);
-  // A writer that was killed may have renamed what a power cut would still take back: what is found in such
-  // a pack may not be referred to before.
+  // A killed writer may have renamed packs without syncing, so that a power cut would undo it: until then their
+  // contents may not be referred to.
   await packs.settle(behind.map(([pack]) => pack));
   for (const [done, [pack, size]] of behind.entries()) {
     const entries = await soundEntries(store, pack, onDamage);
     if (entries && known.has(pack)) {
-      // Whether it is the same one cannot be known: entries of another one would lead to wrong places.
+      // It may not be the same pack: entries of another one would lead to wrong places.
       const isBack = known.get(pack)?.size === 0;
-      const what = isBack ? 'was missing and is there again' : 'is not the one that it knows';
+      const what = isBack ? 'was missing and is back' : 'is not the one that it knows';
       throw new StoreError('INDEX', `pack ${pack} ${what}`);
     }
     if (!entries) damaged.add(pack);
@@ -96,7 +98,7 @@ export async function takeStock(
   for (const { pack, isSound } of known.values()) {
     if (sizes.has(pack) || !isSound || !isGiven(pack, last)) continue;
     onDamage(packs.path(pack), 'the pack is missing');
-    // Reported once; what was in it stays unknown.
+    // Reported once; its contents stay unknown.
     await index.addPack({ pack, size: 0, isSound: false }, []);
   }
   for (const { where, what } of damage.slice(0, TOLD_MAX)) tell?.(where, what);
@@ -110,13 +112,13 @@ export async function takeStock(
       ? undefined
       : lossOf(gonePacks(sizes, last), new Set([...damaged, ...wholePacks])),
     trust,
-    // Numbers are given without gaps: a missing one is a pack that was lost.
+    // Numbers are given without gaps: a missing number is a lost pack.
     hasLoss: sizes.size < last || damaged.size > 0 || open.length > 0,
     marks: byDigest(open),
   };
 }
 
-/** Removes marks of frames that were stored again since: a read may have left one while a writer was at work. */
+/** Removes marks of frames that have been stored again: a read may have left one while a writer was at work. */
 async function openMarks(
   { packs }: Store,
   index: BlockIndex,
@@ -137,16 +139,16 @@ async function openMarks(
 
 type OnDamage = (where: string, what: string) => void;
 
-/** Damaged files that are named one by one. */
+/** The most damaged files that are named one by one. */
 const TOLD_MAX = 20;
-/** Numbers that may be missing side by side: 64 TiB of packs. */
+/** The most consecutive numbers that may be missing: 64 TiB of packs. */
 const GAP_MAX = 2 ** 20;
-/** Places that frames of sound packs were moved away from, at some 20 bytes each. */
+/** The most old places of moved frames of sound packs, at some 20 bytes each. */
 const MOVED_MAX = 2 ** 20;
 
 /**
- * The greatest number that a pack has, or had. Names and index are not authenticated: a number far from all others
- * is not one, or the next pack would have a number that no file name holds.
+ * The greatest number of any pack, present or past. Names and index are not authenticated: a number far from all
+ * others is ignored, or the next pack would get a number that does not fit in a file name.
  */
 export function lastNumber(numbers: readonly number[]): number {
   let last = 0;
@@ -165,7 +167,10 @@ function isGiven(pack: number, last: number): boolean {
   return pack > 0 && pack <= last;
 }
 
-/** Undefined: the pack is damaged; nothing refers to its frames again; a backup of their contents stores new ones. */
+/**
+ * Undefined: the pack is damaged; its frames are not referred to again, and a backup of their contents stores new
+ * ones.
+ */
 async function soundEntries(
   { packs }: Store,
   pack: number,
@@ -182,7 +187,7 @@ async function soundEntries(
   return undefined;
 }
 
-/** Places that frames of these packs were moved away from; `full`: packs with more than may be kept of all. */
+/** Old places of moved frames of these packs; `full`: packs with more of them than may be kept. */
 async function movedFrames(
   { moved }: Store['packs'],
   packs: readonly number[],

@@ -21,16 +21,16 @@ import { StoreError } from '../packs/store-error.ts';
 
 /** Manifest nodes, authenticated and parsed, with a bounded cache of those above the leaves. */
 export interface NodeReader {
-  /** `memory`: from the cache only. Undefined where it failed, too: `node` has the error. */
+  /** `memory`: from the cache only. Undefined on failure too: `node` reports the error. */
   tryNode(reference: Reference, effort: Effort): Node | undefined;
   /** Rejects BlockError CORRUPT or IO. */
   node(reference: Reference): Promise<Node>;
 }
 
-/** Inner nodes: each stands for 256 MiB of a disk or more, and takes some 40 KiB. */
+/** Inner nodes: each covers 256 MiB of a disk or more, and takes some 40 KiB. */
 const INNER_NODES_MAX = 512;
 
-/** Nodes are small and few beside blocks, so they are decoded in this thread. */
+/** Compared with blocks, nodes are small and few, so they are decoded in this thread. */
 export function nodeReader(
   packs: PackStore,
   codec: FrameCodec,
@@ -104,12 +104,12 @@ export function nodeReader(
   };
 }
 
-/** With the digest: what is not authenticated may name one place for two nodes. */
+/** Includes the digest: an unauthenticated reference may name one place for two nodes. */
 function keyOf({ pack, offset, digest }: Reference): string {
   return `${pack}:${offset}:${digestKey(digest)}`;
 }
 
-/** The frame is gone, or is not what it should be. */
+/** The frame is missing, or is not what it should be. */
 function isDamage(cause: unknown): cause is FormatError | StoreError {
   if (cause instanceof FormatError) return true;
   return cause instanceof StoreError && (cause.code === 'MISSING' || cause.code === 'CORRUPT');

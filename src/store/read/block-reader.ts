@@ -22,8 +22,8 @@ import { pacedReads, type TryReadFrame } from '../packs/blocking-reads.ts';
 import type { Store } from '../directory/store.ts';
 
 /**
- * Blocks of a store for everyone in this process: what is decoded lies in one bounded cache and is
- * copied out at once; what is not is decoded by workers, each block once however many wait for it.
+ * Blocks of a store for all readers in this process: decoded blocks lie in one bounded cache and are copied out at
+ * once; others are decoded by workers, each block once however many readers wait for it.
  */
 export interface BlockReader extends AsyncDisposable {
   readonly store: Store;
@@ -34,31 +34,31 @@ export interface BlockReader extends AsyncDisposable {
 /** The reader with the keys of one encryption domain. */
 export interface ReadDomain {
   readonly nodes: NodeReader;
-  /** Copies from a cached block, or answers false. `into` gets the bytes from `from` on. */
+  /** Copies from a cached block, or returns false. `into` gets the bytes from `from` on. */
   tryCopy(into: Uint8Array, key: number, tag: number, from: number): boolean;
   has(key: number, tag: number): boolean;
-  /** These blocks are going to be fetched: neighbours in a pack are read in one. */
+  /** Announces blocks that will be fetched: neighbors in a pack are read together. */
   announce(blocks: readonly BlockAddress[]): void;
   /**
-   * Brings these blocks, in the order of the disk, into the cache in this thread. False: the medium is
-   * slow, or something is wrong; then some of them may be there all the same.
+   * Loads these blocks, in the order of the disk, into the cache in this thread. False: the medium is slow, or an
+   * error occurred; some of them may be in the cache all the same.
    */
   tryFetch(blocks: readonly BlockAddress[]): boolean;
   /**
-   * Resolves once the block is in the cache, where it stays for this tick at least, or another one at the same place
-   * is: then it is to be called again.
+   * Resolves once the block is in the cache, where it stays for at least this tick, or another block at the same
+   * place is: then call it again.
    */
   fetch(block: BlockAddress, priority: Priority): Promise<void>;
 }
 
-/** A block as a leaf names it. `key` is its `locationKey`. */
+/** A block as its leaf describes it. `key` is its `locationKey`. */
 export interface BlockAddress extends Reference, CachedBlock {}
 
 export interface ReaderOptions {
   readonly cacheLength?: number;
-  /** How many decode; none, or no clock: this one does. */
+  /** Number of decoding threads; with none, or without a clock, this thread decodes. */
   readonly threads?: number | undefined;
-  /** Given: this thread may wait for the medium as long as that is quick. */
+  /** If given, this thread may wait for the medium as long as that is quick. */
   readonly clock?: Clock | undefined;
 }
 
@@ -87,7 +87,7 @@ export function openBlockReader(
     for (;;) {
       const place = cache.reserve(domain, block);
       if (place !== undefined) return place;
-      // Every row has a block under way: when one of them ends there may be room.
+      // Every row has a block under way: once one of them is done there may be room.
       await Promise.race(running()).catch(() => {});
     }
   }
@@ -121,7 +121,7 @@ export function openBlockReader(
       if (outcome !== 'decoded')
         outcome = await decodeElsewhere(block, into, { outcome, priority });
     } finally {
-      // Also after a fault of ours: a row in which a block is being decoded is never given to others.
+      // Also after a bug of ours: a row in which a block is being decoded is never reassigned.
       cache.settle(place, outcome === 'decoded');
     }
     if (outcome !== 'decoded') throw unreadable(block, outcome);
@@ -143,7 +143,7 @@ export function openBlockReader(
         announce: (blocks) => announce(store, blocks),
         tryCopy(into, key, tag, from) {
           const place = cache.find(number, key, tag);
-          // What an unencrypted leaf says of a block may be made up.
+          // The description of a block in an unencrypted leaf may be forged.
           if (place < 0 || from + into.length > cache.lengthAt(place)) return false;
           const start = place + from;
           cache.memory.copy(into, 0, start, start + into.length);
@@ -158,7 +158,7 @@ export function openBlockReader(
             return done;
           }
           if (other.domain === number && other.tag === tag) return other.done;
-          // Whether that one can be read says nothing of this one.
+          // A failure of the other block says nothing about this one.
           return other.done.catch(() => {});
         },
       };
@@ -172,12 +172,12 @@ export function openBlockReader(
   };
 }
 
-/** Less than this between two frames is read along. */
+/** A gap up to this length between two frames is read along. */
 const GAP_MAX = 64 * KiB;
-/** No segment takes more; what an unencrypted leaf says may be made up. */
+/** No segment takes more; an unencrypted leaf may be forged. */
 const ANNOUNCED_MAX = 2 * MiB;
 
-/** Frames of one segment mostly lie side by side, as on the disk; a lone one is read as quickly without this. */
+/** Frames of one segment mostly lie side by side, as on the disk; for a single one this gains nothing. */
 function announce({ packs }: Store, blocks: readonly BlockAddress[]): void {
   for (let first = 0; first < blocks.length; ) {
     const { pack, offset } = blocks[first]!;
@@ -195,10 +195,10 @@ function announce({ packs }: Store, blocks: readonly BlockAddress[]): void {
   }
 }
 
-/** The blocks of a small read and what lies between them. */
+/** Limit for the blocks of a small read and the gaps between them. */
 const SPAN_MAX = 512 * KiB;
 
-/** Frames that lie side by side, as those of one read mostly do, are read in one. */
+/** Reads frames that lie side by side, as those of one read mostly do, together. */
 function spanFetcher(
   cache: BlockCache,
   { number, codec }: { readonly number: number; readonly codec: FrameCodec },

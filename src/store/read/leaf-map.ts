@@ -11,18 +11,18 @@ import type { DiskRoot } from '../nodes/disk-root.ts';
 import { type Leaf, leafOf } from './leaf.ts';
 import type { NodeReader } from '../nodes/node-reader.ts';
 
-/** What lies in one segment of a disk: a leaf, or `zeros` where the tree has none. */
+/** The contents of one segment of a disk: a leaf, or `zeros` where the tree has none. */
 export type SegmentContents = Leaf | typeof ZEROS;
 export const ZEROS = 'zeros';
 
-/** From segment to leaf, through the inner nodes; leaves used lately are kept. */
+/** Maps a segment to its leaf, through the inner nodes; recently used leaves are kept. */
 export interface LeafMap {
-  /** Undefined: some node on the way is not in memory, or (`medium`) could not be read at once. */
+  /** Undefined: a node on the way is not in memory, or (`medium`) could not be read at once. */
   tryLeaf(segment: number, effort: Effort): SegmentContents | undefined;
   leaf(segment: number): Promise<SegmentContents>;
   /**
-   * How many segments from `segment` on read as zeros for certain, as far as one look into the tree
-   * tells: whole absent subtrees count at once.
+   * The number of segments from `segment` on that certainly read as zeros, as far as one look into the tree shows:
+   * whole absent subtrees count at once.
    */
   zeroSegments(segment: number): Promise<number>;
 }
@@ -43,7 +43,7 @@ export function leafMap(root: DiskRoot, nodes: NodeReader): LeafMap {
     }
     return contents;
   }
-  /** What an unencrypted store holds may be made up: each node has to be of the level that it stands for. */
+  /** The contents of an unencrypted store may be forged: each node must have the level of its position. */
   function checked(node: Node, reference: Reference, level: number): Node {
     if (node.level === level) return node;
     const where = `pack ${reference.pack} at ${reference.offset}`;
@@ -55,12 +55,12 @@ export function leafMap(root: DiskRoot, nodes: NodeReader): LeafMap {
   async function nodeAt(reference: Reference, level: number): Promise<Node> {
     return checked(await nodes.node(reference), reference, level);
   }
-  /** Down from a node of `level`: the child that the segment lies in. */
+  /** The child of a node of `level` in which the segment lies. */
   function childOf({ entries }: Node, level: number, segment: number): Reference | undefined {
     const child = childNumber(segment, level);
     return entries.find(({ at }) => at === child);
   }
-  /** Reference of the segment's leaf, or the level at which the tree ends above it. */
+  /** The reference of the segment's leaf, or the level at which the tree ends above it. */
   async function descend(segment: number): Promise<Reference | number> {
     let reference = root.reference;
     if (!reference) return top + 1;
@@ -94,7 +94,7 @@ export function leafMap(root: DiskRoot, nodes: NodeReader): LeafMap {
   return {
     tryLeaf,
     leaf(segment) {
-      // A guest waits for these before it waits for its blocks.
+      // A guest needs these before its blocks.
       const known = tryLeaf(segment, 'medium');
       if (known) return Promise.resolve(known);
       let load_ = loading.get(segment);

@@ -4,17 +4,17 @@ import { type Node, PAGE_LENGTH, SEGMENT_PAGES } from '../../formats/store/packs
 import type { BlockAddress } from './block-reader.ts';
 import { locationKey } from '../packs/trust.ts';
 
-/** A leaf made for quick look-ups: which block a page of the segment lies in. */
+/** A leaf prepared for quick look-ups of the block that holds a page of the segment. */
 export interface Leaf {
   /** Page to block number; NO_BLOCK: the page reads as zeros. */
   readonly blockOf: Int16Array;
   readonly firstPage: Uint8Array;
   readonly pages: Uint16Array;
   readonly keys: Float64Array;
-  /** As much of each block's digest as tells it from others at the same place: see block-cache.ts. */
+  /** A part of each block's digest that distinguishes it from others at the same place: see block-cache.ts. */
   readonly tags: Uint32Array;
   address(block: number): BlockAddress;
-  /** Of all blocks, in the order of the disk. */
+  /** The addresses of all blocks, in the order of the disk. */
   addresses(): BlockAddress[];
 }
 

@@ -14,11 +14,11 @@ import { readAround } from './read-around.ts';
 /** A disk as a manifest in the store describes it. */
 export interface ManifestDisk extends BlockDevice {
   /**
-   * Brings these parts of the disk into the cache, in the order of the packs, behind all guests' reads;
-   * stops after `limit` bytes. Damaged blocks are passed over: a guest that wants them is told.
+   * Loads these parts of the disk into the cache, in the order of the packs, after all guests' reads; stops after
+   * `limit` bytes. Damaged blocks are skipped: a guest that reads them gets the error.
    */
   prefetch(extents: Iterable<DiskRange>, limit: number, signal: AbortSignal): Promise<number>;
-  /** `listener` gets each block's range when it is read for the first time; undefined: no more. */
+  /** `listener` is called with each block's range when it is first read; undefined ends that. */
   observe(listener: ((range: DiskRange) => void) | undefined): void;
 }
 
@@ -34,9 +34,9 @@ export interface ManifestDiskOptions {
 }
 
 const PREFETCHES_AT_ONCE = 16;
-/** So many blocks are announced though they were before. */
+/** At this many blocks they are announced again, even if they were before. */
 const HINTED_MIN = 8;
-/** More than this is decoded by several threads in less time. */
+/** Several threads decode more than this in less time. */
 const READ_NOW_MAX = 128 * 1024;
 
 /** The reader is lent. */
@@ -53,7 +53,7 @@ export function manifestDisk(
   const background = new Set<Promise<unknown>>();
   const stop = new AbortController();
 
-  /** Read-ahead that fails is nobody's loss: whoever wants the bytes meets the error. */
+  /** A failed read-ahead is harmless: a later read of the bytes reports the error. */
   function fetchAhead(offset: number, length: number): void {
     const next = ahead.note(offset, length);
     if (!next) return;
@@ -63,7 +63,7 @@ export function manifestDisk(
       .finally(() => background.delete(task));
     background.add(task);
   }
-  /** Into the page cache only: what lies around the wanted blocks is decoded when it is wanted. */
+  /** Reads into the page cache only: neighbors of the requested blocks are decoded when they are requested. */
   function announce(segment: number, leaf: Leaf, wanted: readonly BlockAddress[]): void {
     const worth = around.missed(segment);
     if (worth === 'segment') domain.announce(leaf.addresses());
@@ -134,9 +134,9 @@ export function manifestDisk(
 
 interface Part {
   readonly segment: number;
-  /** In the segment. */
+  /** Offset in the segment. */
   readonly from: number;
-  /** In the caller's buffer. */
+  /** Offset in the caller's buffer. */
   readonly at: number;
   readonly length: number;
 }
@@ -151,7 +151,7 @@ function* segmentParts(offset: number, length: number): Generator<Part> {
   }
 }
 
-/** Calls `visit` for each stretch of one block, or of zeros (NO_BLOCK); stops where it says false. */
+/** Calls `visit` for each stretch of one block, or of zeros (NO_BLOCK); stops when it returns false. */
 function eachBlock(
   leaf: Leaf,
   { from, at, length }: Part,
@@ -238,7 +238,7 @@ async function fetchAndCopy(
 ): Promise<void> {
   do {
     await domain.fetch(block, 'guest');
-    // Under great pressure it may have gone again before this turn.
+    // Under pressure the block may have been evicted again before this turn.
   } while (!domain.tryCopy(into, block.key, block.tag, within));
 }
 
@@ -300,11 +300,11 @@ async function extentsOf(leaves: LeafMap, offset: number, length: number): Promi
   return found;
 }
 
-/** Tells a listener of each block that is read for the first time. */
+/** Calls a listener for each block that is read for the first time. */
 function firstReads(size: number) {
   let listener: ((range: DiskRange) => void) | undefined;
   let seen = new Set<number>();
-  /** Of each segment, the blocks that nobody was told of: mostly none, and then there is nothing to look for. */
+  /** The number of unreported blocks of each segment: mostly 0, and then there is nothing to look for. */
   let untold = new Map<number, number>();
   return {
     observe(next: ((range: DiskRange) => void) | undefined): void {

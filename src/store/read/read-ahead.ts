@@ -1,8 +1,8 @@
 import { MiB } from '../../lib/sizes.ts';
 
-/** Notices disks that are read in order, so that what comes next can be decoded before it is asked for. */
+/** Detects sequential reads, so that the next blocks can be decoded before they are requested. */
 export interface ReadAhead {
-  /** A read of a guest; returns the range that is worth fetching now, if any. */
+  /** Notes a guest's read; returns the range that is worth fetching now, if any. */
   note(
     offset: number,
     length: number,
@@ -11,15 +11,15 @@ export interface ReadAhead {
 
 interface Stream {
   next: number;
-  /** Bytes read in order so far. */
+  /** Bytes read sequentially so far. */
   run: number;
-  /** Up to where was fetched. */
+  /** The end of the fetched range. */
   ahead: number;
 }
 
-/** A copy through several connections reads a few places at once. */
+/** A copy over several connections reads in a few places at once. */
 const STREAMS = 4;
-/** Less is taken for chance: a guest often reads a few neighbours. */
+/** A shorter run counts as chance: guests often read a few neighbors. */
 const RUN_MIN = MiB;
 /** With 8 a read of 32 MiB takes more than 64 MiB of memory; with 4 a cold copy is 7 % slower. */
 const WINDOW_MAX = 6 * MiB;
@@ -41,7 +41,7 @@ export function readAhead(size: number): ReadAhead {
       if (stream.run < RUN_MIN) return undefined;
       const window = Math.min(WINDOW_MAX, stream.run);
       const from = Math.max(end, stream.ahead);
-      // Fetched in halves of the window, so that it is not asked for with every request.
+      // Fetched in halves of the window, so that not every request triggers a fetch.
       if (from > end + window / 2 || from >= size) return undefined;
       stream.ahead = Math.min(size, end + window);
       return { offset: from, length: stream.ahead - from };

@@ -1,13 +1,13 @@
 import type { BlockReader } from './block-reader.ts';
 
-/** Reads with others; disposing leaves them the reader. */
+/** A share of the reader; disposing it keeps the reader open for others. */
 export interface BorrowedReader extends AsyncDisposable {
   readonly reader: BlockReader;
 }
 
 /**
- * One reader for all who read at the same time, so that its cache and its threads are there once however many
- * sessions run. Opened for the first, closed behind the last: then its memory is given back.
+ * One reader for all that read at the same time, so that there is one cache and one set of threads however many
+ * sessions run. Opened for the first user, closed after the last: then its memory is freed.
  */
 export function sharedReader(open: () => Promise<BlockReader>): () => Promise<BorrowedReader> {
   let shared: Promise<BlockReader> | undefined;

@@ -71,7 +71,7 @@ function byContent(options: Extract<Cutting, { kind: 'content' }>): (segment: Ui
   };
 }
 
-/** Fixed for ever: a change of it would cut the same disks anew. */
+/** Fixed forever: a change would cut the same disks differently. */
 function pageHash(words: Int32Array, page: number): number {
   let a = 0x2545f491;
   let b = 0x1b873593;
@@ -87,7 +87,7 @@ function pageHash(words: Int32Array, page: number): number {
 
 function isZero(segment: Uint8Array, page: number): boolean {
   const start = page * PAGE_LENGTH;
-  // Most pages that hold something show it in their first bytes.
+  // Most pages that are not zeros show it in their first bytes.
   if (segment[start] !== 0 || segment[start + 8] !== 0) return false;
   return Buffer.compare(segment.subarray(start, start + PAGE_LENGTH), ZERO_PAGE) === 0;
 }

@@ -11,19 +11,21 @@ import type { StoreWriter } from './store-writer.ts';
 import { openTreeBuilder, type Rewritten } from './tree-builder.ts';
 
 /**
- * Puts a disk into the store, segment by segment in the order of the disk. Segments are encoded side by
- * side and appended in their order, so that packs keep it too.
+ * Writes a disk to the store, segment by segment in the order of the disk. Segments are encoded in parallel and
+ * appended in order, so that packs keep the order too.
  */
 export interface DiskWriter {
-  /** Memory for one segment; waits while all of it is under way. Rejects what failed meanwhile. */
+  /**
+   * Memory for one segment; waits while all slots are in use. Rejects with a failure that occurred in the meantime.
+   */
   lease(): Promise<Slot>;
-  /** Hands over a leased slot that holds segment `index`, `length` bytes of it. Ascending. */
+  /** Hands over a leased slot with `length` bytes of segment `index`. Indexes ascend. */
   segment(index: number, slot: Slot, length: number): void;
-  /** Segments that read as zeros. Ascending with `segment`. */
+  /** Marks segments that read as zeros. Ascending together with `segment`. */
   zero(first: number, count: number): void;
   /** Gives back a slot that was not handed over. */
   release(slot: Slot): void;
-  /** What was never handed over is the parent's, or zeros. Durable after the store writer's commit. */
+  /** Segments that were not handed over are the parent's, or zeros. Durable after the store writer's commit. */
   finish(): Promise<DiskRoot>;
 }
 
@@ -35,13 +37,13 @@ export interface DiskWriterOptions {
   readonly nodes: NodeReader;
   readonly size: number;
   readonly parent: DiskRoot | undefined;
-  /** What will be handed over in any case. */
+  /** Segments that will certainly be handed over. */
   readonly rewritten: Rewritten;
 }
 
 interface Encoded {
   readonly blocks: readonly EncodedBlock[];
-  /** What the parent's leaf names that is lost, by `digestKey`. */
+  /** Lost entries of the parent's leaf, by `digestKey`. */
   readonly lost: ReadonlyMap<string, NodeEntry>;
 }
 
@@ -52,7 +54,7 @@ export async function openDiskWriter(options: DiskWriterOptions): Promise<DiskWr
   let last: Promise<void> = Promise.resolve();
   let failure: Error | undefined;
 
-  /** Runs `work` after all that was handed over before; after a failure nothing more. */
+  /** Runs `work` after everything that was handed over before; after a failure runs nothing. */
   function inOrder(work: () => Promise<void>): void {
     last = last.then(async () => {
       if (failure) return;
@@ -87,10 +89,10 @@ export async function openDiskWriter(options: DiskWriterOptions): Promise<DiskWr
     },
     segment(index, slot, length) {
       const encoded = encode(index, slot, length);
-      // Its failure is met in its turn.
+      // Its failure is handled in its turn.
       encoded.catch(() => {});
       inOrder(async () => append(index, await encoded));
-      // Also where an earlier failure let it be passed over.
+      // Also when an earlier failure caused it to be skipped.
       last = last.then(async () => {
         await encoded.catch(() => {});
         encoder.release(slot);

@@ -12,7 +12,7 @@ export interface EncodeWorkerData {
   readonly keys: DomainKeys;
   readonly cutting: Cutting;
   readonly memories: readonly SharedArrayBuffer[];
-  /** The writer's LevelDB, which this thread opens beside it. */
+  /** The writer's LevelDB, which this thread opens too. */
   readonly index: string | undefined;
   readonly trust: TrustData;
 }
@@ -26,7 +26,7 @@ export interface EncodeReply {
 export interface EncodeJob {
   readonly slot: number;
   readonly length: number;
-  /** Encoded: the leaf that the parent recovery point has at this place. */
+  /** The encoded leaf that the parent recovery point has at this place. */
   readonly leaf: Uint8Array | undefined;
 }
 

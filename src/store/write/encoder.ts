@@ -19,7 +19,7 @@ import type { StoreWriter } from './store-writer.ts';
 export interface Encoder extends AsyncDisposable {
   /** A slot whose `input` the caller fills; waits for one to be free. */
   lease(): Promise<Slot>;
-  /** The first `length` bytes of the slot's input. Frames stay valid until the slot is released. */
+  /** Encodes the first `length` bytes of the slot's input. Frames stay valid until the slot is released. */
   encode(slot: Slot, length: number, parent: Node | undefined): Promise<EncodedBlock[]>;
   release(slot: Slot): void;
 }
@@ -31,10 +31,10 @@ export interface EncoderOptions {
   readonly writer: StoreWriter;
 }
 
-/** Enough for sources that answer late, at 2.3 MiB each. */
+/** Enough for slow sources, at 2.3 MiB each. */
 const SLOTS = 12;
 
-/** In this thread: for tests, whose file systems and indexes no worker can see. */
+/** Encodes in this thread: for tests, whose file systems and indexes workers cannot see. */
 export function inlineEncoder({ keys, cutting, random, writer }: EncoderOptions): Encoder {
   const slots = slotPool();
   const { find, isGood } = writer;
@@ -57,8 +57,8 @@ interface Running {
 }
 
 /**
- * In worker threads, which look blocks up in the index by themselves. Blocks that are in a pack not yet
- * sealed are unknown to them and encoded once more; the writer drops those.
+ * Encodes in worker threads, which look blocks up in the index themselves. Blocks in a pack that is not sealed yet
+ * are unknown to them and encoded once more; the writer drops those.
  */
 export function encoderPool(options: EncoderOptions & { readonly workers: number }): Encoder {
   const { keys, cutting, writer, workers } = options;

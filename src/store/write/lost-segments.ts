@@ -20,16 +20,16 @@ import type { SegmentRange } from './tree-builder.ts';
 import { locationKey } from '../packs/trust.ts';
 
 /**
- * What of a disk the store cannot give back any more, as far as is known: segments below nodes that cannot be read,
- * and segments with blocks in lost places. Asked only where `hasLoss`: it reads every node, unless it has found the
- * tree whole before, under the same loss. What nodes share is read once: a disk may repeat itself, and a tree of an
- * unencrypted set may be made up.
+ * The parts of a disk that the store is known to have lost: segments below nodes that cannot be read, and segments
+ * with blocks in lost places. Called only where `hasLoss`: it reads every node, unless it has found the tree whole
+ * before, under the same loss. Shared nodes are read once: a disk may repeat itself, and a tree of an unencrypted set
+ * may be forged.
  */
 export async function lostSegments(
   { size, reference }: DiskRoot,
   { nodes, packs, writer }: LossParts,
 ): Promise<SegmentRange[]> {
-  /** By the digest of inner nodes: what of theirs is lost, counted from their first segment. */
+  /** The lost ranges of inner nodes by their digests, counted from their first segment. */
   const known = new Map<string, readonly SegmentRange[]>();
   let kept = 0;
 
@@ -76,7 +76,7 @@ export async function lostSegments(
     }
     return false;
   }
-  /** What says where a frame went is not authenticated. */
+  /** The record of a moved frame is not authenticated. */
   async function isFrameOf({ digest }: NodeEntry, { pack, offset, length }: Location) {
     try {
       const frame = new Uint8Array(length);
@@ -96,7 +96,7 @@ export async function lostSegments(
     .map(({ first, count }) => ({ first, count: Math.min(count, end - first) }));
 }
 
-/** Ranges that are kept; beyond, a node is one range: contents that are read again without need do no harm. */
+/** The most ranges kept; beyond it a whole node is one range: reading contents again needlessly does no harm. */
 const RANGES_MAX = 2 ** 20;
 
 function addRange(ranges: SegmentRange[], { first, count }: SegmentRange, shift: number): void {

@@ -19,19 +19,19 @@ import type { Cutting } from '../../formats/store/catalog/set-record.ts';
 import { cutter } from './chunker.ts';
 import type { Place } from '../packs/trust.ts';
 
-/** One block of a segment: where the store has it, or the frame to append. */
+/** One block of a segment: its place in the store, or the frame to append. */
 export interface EncodedBlock {
   readonly at: number;
   readonly span: number;
   readonly digest: Uint8Array;
   readonly known: Location | undefined;
-  /** A view into the slot; absent where it is known. */
+  /** A view into the slot; absent where the store has the block. */
   readonly frame: Uint8Array | undefined;
 }
 
 /**
- * The memory of one segment on its way: its bytes, then what was made of them. Shared with the worker
- * thread that encodes it.
+ * The memory of one segment on its way: its bytes, then the encoded blocks. Shared with the worker thread that
+ * encodes it.
  */
 export interface Slot {
   readonly input: Uint8Array;
@@ -44,7 +44,7 @@ export interface Slot {
 const FIELDS = 6;
 const TABLE_LENGTH = 4 * (1 + SEGMENT_PAGES * FIELDS);
 const DIGESTS_LENGTH = SEGMENT_PAGES * DIGEST_LENGTH;
-/** Raw frames of single pages are the longest result; one more is sealed before it is known short. */
+/** Raw frames of single pages are the longest result; one more is sealed before its length is known. */
 const FRAMES_LENGTH =
   SEGMENT_LENGTH + SEGMENT_PAGES * (FRAME_HEADER_LENGTH + 16) + FRAME_LENGTH_MAX;
 export const SLOT_LENGTH = SEGMENT_LENGTH + TABLE_LENGTH + DIGESTS_LENGTH + FRAMES_LENGTH;
@@ -63,16 +63,16 @@ export interface SegmentEncoderOptions {
   readonly keys: DomainKeys;
   readonly cutting: Cutting;
   readonly random: Random;
-  /** Where the store has a block that may be referred to. */
+  /** The place of a block in the store that may be referred to. */
   readonly find: (digest: Uint8Array) => Location | undefined;
-  /** Whether what the parent's leaf names may be referred to again. */
+  /** Whether a place from the parent's leaf may be referred to again. */
   readonly isGood: (place: Place) => boolean;
 }
 
-/** Random bytes are drawn for this many blocks at once. */
+/** Random bytes are generated for this many blocks at once. */
 const NONCES = 512;
 
-/** Cuts, names, looks up, compresses and seals; for one thread, whose scratch memory it owns. */
+/** Cuts, digests, looks up, compresses and seals blocks; for one thread: it owns scratch memory. */
 export function segmentEncoder(options: SegmentEncoderOptions) {
   const { keys, cutting, random, find, isGood } = options;
   const codec = frameCodec(keys);
@@ -85,7 +85,7 @@ export function segmentEncoder(options: SegmentEncoderOptions) {
     nonces = nonces.subarray(NONCE_LENGTH);
     return next;
   }
-  /** `parent`: the leaf that the last recovery point has here, most of whose blocks come again. */
+  /** `parent`: the last recovery point's leaf here, most of whose blocks recur. */
   return (slot: Slot, length: number, parent: Node | undefined): void => {
     const whole = Math.ceil(length / PAGE_LENGTH) * PAGE_LENGTH;
     slot.input.fill(0, length, whole);
@@ -111,7 +111,7 @@ export function segmentEncoder(options: SegmentEncoderOptions) {
   };
 }
 
-/** What an encoder left in the slot. */
+/** Reads the result of an encoder from the slot. */
 export function encodedBlocks({ table, digests, frames }: Slot): EncodedBlock[] {
   return Array.from({ length: table[0]! }, (_, index) => {
     const [at, span, isKnown, pack, offset, length] = table.subarray(fieldAt(index));

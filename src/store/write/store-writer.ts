@@ -15,68 +15,71 @@ import { lockStore } from '../directory/store-lock.ts';
 import { type Place, type TrustData, trustOf } from '../packs/trust.ts';
 
 /**
- * The one writer of a store. Frames go into packs in the order of their appending, blocks and nodes
- * into packs of their own; what the store has already is not written again.
+ * The one writer of a store. Frames go into packs in the order of the appends, blocks and nodes into separate packs;
+ * data that the store has already is not written again.
  */
 export interface StoreWriter extends AsyncDisposable {
-  /** Where encode threads open the index beside us; undefined: it is in memory. */
+  /** The directory where encode threads open the index too; undefined: it is in memory. */
   readonly indexDirectory: string | undefined;
-  /** For encode threads: what of the index, and of a parent's leaf, may be referred to. */
+  /** For encode threads: which places from the index, and from a parent's leaf, may be referred to. */
   readonly trust: TrustData;
-  /** Something that recovery points need is lost or damaged: call `met` for the contents of this backup. */
+  /** Data that recovery points need is lost or damaged: call `met` for the contents of this backup. */
   readonly hasLoss: boolean;
-  /** Where a sound frame with these contents is, known to the index or appended by this writer. Throws INDEX. */
+  /** The place of a sound frame with these contents, from the index or appended by this writer. Throws INDEX. */
   find(digest: Uint8Array): Location | undefined;
-  /** Whether what a recovery point names here may be referred to again. */
+  /** Whether a place that a recovery point names may be referred to again. */
   isGood(place: Place): boolean;
-  /** Copies the frame; a digest that the store has gives the old location. */
+  /** Copies the frame; for a digest that the store has already, returns the existing location. */
   append(
     frame: Uint8Array,
     as: { readonly kind: FrameKind; readonly digest: Uint8Array },
   ): Location;
-  /** Whether nothing of the tree with this root is lost, as `markWhole` said under the same loss. Throws INDEX. */
+  /** Whether the tree with this root is complete, by an earlier `markWhole` under the same loss. Throws INDEX. */
   isWhole(root: Uint8Array): boolean;
-  /** Nothing of the tree with this root is lost. Ignored where nothing is lost at all. */
+  /** Notes that nothing of the tree with this root is lost. Ignored where nothing is lost at all. */
   markWhole(root: Uint8Array): Promise<void>;
-  /** Where frames with these contents were, if that place is lost or damaged. Throws INDEX. */
+  /** The former place of a frame with these contents, if that is lost or damaged. Throws INDEX. */
   lostPlace(digest: Uint8Array): Location | undefined;
-  /** This backup's contents are at `now`: older points find them there if what they name (also `old`) is lost. */
+  /**
+   * Notes that contents of this backup are at `now`: older points find them there if their own places (also `old`)
+   * are lost.
+   */
   met(digest: Uint8Array, now: Location, old?: Place): void;
-  /** Await it now and then: resolves when little enough waits to be written. Rejects what failed. */
+  /** Await it now and then: resolves when little enough waits to be written. Rejects with the writer's failure. */
   drained(): Promise<void>;
   /**
-   * Seals all packs, blocks before nodes. Once it resolves everything appended survives a power cut and
-   * may be referred to. A failure is final: this writer takes nothing more.
+   * Seals all packs, blocks before nodes. Once it resolves everything appended survives a power cut and may be
+   * referred to. A failure is final: this writer accepts nothing more.
    */
   commit(): Promise<void>;
   readonly stats: WriterStats;
 }
 
 export interface WriterStats {
-  /** Bytes and frames that went into packs. */
+  /** Numbers of bytes and frames written to packs. */
   readonly storedBytes: number;
   readonly storedFrames: number;
-  /** Frames that were there already when they came. */
+  /** Number of appended frames that the store already had. */
   readonly knownFrames: number;
 }
 
 export interface WriterOptions extends StockOptions {
-  /** Whose keys seal the frames: 16 bytes. */
+  /** The domain whose keys seal the frames: 16 bytes. */
   readonly domain: Uint8Array;
-  /** Who writes, for whoever is refused meanwhile: `backup create nightly`. */
+  /** The name of this writer, for others that are refused in the meantime: `backup create nightly`. */
   readonly holder: string;
   readonly packLength?: number;
 }
 
-/** Packs that are being made durable behind the ones that fill. */
+/** The most packs that are being made durable while others fill. */
 const SEALING_MAX = 2;
-/** Places of lost frames that were found again, at some 200 bytes each. */
+/** The most restored places of lost frames, at some 200 bytes each. */
 const HEALED_MAX = 16_384;
 
 /**
- * Opens the store's writer for `work`, and closes it behind it. Where the index turns out to be damaged, or what
- * `work` took from an earlier point to be lost, it is begun once more, with what is known then: what the first attempt
- * stored is found again. Rejects BUSY, naming the current writer. Repairs what a crash of an earlier writer left.
+ * Opens the store's writer for `work`, and closes it afterwards. If the index turns out to be damaged, or data that
+ * `work` took from an earlier point to be lost, it starts again once with that knowledge: it finds what the first
+ * attempt stored. Rejects BUSY, naming the current writer. Repairs what a crash of an earlier writer left.
  */
 export async function withStoreWriter<Result>(
   store: Store,
@@ -95,7 +98,7 @@ export async function withStoreWriter<Result>(
   }
 }
 
-/** `isRemade`: the index that is there is thrown away. Rejects BUSY, INDEX. */
+/** `isRemade`: the existing index is discarded. Rejects BUSY, INDEX. */
 export async function openStoreWriter(
   store: Store,
   options: WriterOptions & { readonly isRemade?: boolean },
@@ -114,10 +117,10 @@ function indexPath(store: Store): string {
   return join(store.directory, 'block-index');
 }
 
-/** The index of releases before this one, whose entries have no checksum. */
+/** The index of earlier releases, whose entries have no checksum. */
 const OLD_INDEX = 'index';
 
-/** A damaged index is thrown away: it can be made again. */
+/** Discards a damaged index: it can be rebuilt. */
 async function openIndex(store: Store, options: StockOptions) {
   const { files } = store;
   await files.removeTree(join(store.directory, OLD_INDEX));
@@ -143,7 +146,7 @@ function tellRemade(store: Store, { message }: StoreError, { onDamage }: StockOp
   onDamage?.(indexPath(store), `the index is rebuilt, because ${message}`);
 }
 
-/** Makes the index anew from the packs' footers. Rejects BUSY. */
+/** Rebuilds the index from the packs' footers. Rejects BUSY. */
 export async function rebuildIndex(store: Store, options: StockOptions): Promise<void> {
   await using _lock = await lockStore(store, 'store rebuild-index');
   await store.files.removeTree(indexPath(store));
@@ -155,7 +158,7 @@ function hasCode(cause: unknown, code: StoreErrorCode): cause is StoreError {
   return cause instanceof StoreError && cause.code === code;
 }
 
-/** What a writer takes over. */
+/** The parts that a writer takes over. */
 export interface WriterParts {
   readonly index: BlockIndex;
   readonly stock: Stock;
@@ -170,7 +173,7 @@ export async function writerOn(
 ): Promise<StoreWriter> {
   const { trust, hasLoss, loss } = stock;
   const { isGood, isKnown } = trustOf(trust);
-  /** What is in packs that the index does not know yet. */
+  /** The contents of packs that the index does not know yet. */
   const recent = new Map<string, Location>();
   const healed = healing(store, stock);
   const sealing = sealer(sealed);
@@ -191,7 +194,7 @@ export async function writerOn(
     await sealing.done();
     await storing(async () => {
       await healed.write(() => true);
-      // Before a recovery point names any of them.
+      // Written before a recovery point refers to any of them.
       const last = packs.last();
       if (last > writtenLast) await store.packs.writeLast(last);
       writtenLast = Math.max(last, writtenLast);
@@ -224,7 +227,7 @@ export async function writerOn(
     },
     met,
     append(frame, { kind, digest }) {
-      if (closed) throw new StoreError('CLOSED', 'this writer has ended');
+      if (closed) throw new StoreError('CLOSED', 'this writer is closed');
       const known = find(digest);
       if (known) {
         stats.knownFrames++;
@@ -249,8 +252,8 @@ export async function writerOn(
     async [Symbol.asyncDispose]() {
       if (closed) return;
       closed = true;
-      // What was stored so far is sealed, so that a repeat after Ctrl-C finds it. If that fails the next
-      // writer salvages what is whole.
+      // Seals what was stored so far, so that a repeat after Ctrl-C finds it. If that fails the next writer salvages
+      // what is whole.
       await commit().catch(() => {});
       await index[Symbol.asyncDispose]();
       await lock[Symbol.asyncDispose]();
@@ -258,7 +261,7 @@ export async function writerOn(
   };
 }
 
-/** The packs that fill: one of blocks, one of nodes. */
+/** The open packs: one of blocks, one of nodes. */
 function openPacks(
   first: number,
   sealed: (pack: PackBuilder) => void,
@@ -274,20 +277,20 @@ function openPacks(
     sealed(full);
   }
   return {
-    /** The greatest number that was given. */
+    /** The greatest number given so far. */
     last: () => next - 1,
     all: () => open.values(),
     open(kind: FrameKind): PackBuilder {
       const current = open.get(kind);
       if (current) return current;
-      // Beyond it no name is found again.
+      // Names beyond it would not be found again.
       if (next > PACK_NUMBER_MAX)
         throw new StoreError('NO_SPACE', 'the store has no numbers left for packs');
       const made = make(kind, next++);
       open.set(kind, made);
       return made;
     },
-    /** Nodes refer to blocks, so no node pack is sealed before the blocks that it may name. */
+    /** Nodes refer to blocks, so a node pack is never sealed before the blocks to which it may refer. */
     seal(kind: FrameKind = 'node'): void {
       sealOne('block');
       if (kind === 'node') sealOne('node');
@@ -295,7 +298,7 @@ function openPacks(
   };
 }
 
-/** Makes full packs durable behind the ones that fill, in order, and tells `sealed` of them. */
+/** Makes full packs durable in order, while others fill, and calls `sealed` for each. */
 function sealer(sealed: (pack: PackBuilder) => Promise<void>) {
   let last: Promise<void> = Promise.resolve();
   let waiting = 0;
@@ -308,7 +311,7 @@ function sealer(sealed: (pack: PackBuilder) => Promise<void>) {
       await sealed(pack);
     } catch (cause) {
       failure = asError(cause);
-      // After a failure nothing is sealed any more, but closed.
+      // After a failure packs are closed, not sealed.
       await pack.close().catch(() => {});
     }
     waiting--;
@@ -334,7 +337,7 @@ function sealer(sealed: (pack: PackBuilder) => Promise<void>) {
   };
 }
 
-/** What the world's failures mean for a store. */
+/** Turns failures of the world into errors of the store. */
 async function storing(work: () => Promise<void>): Promise<void> {
   try {
     await work();

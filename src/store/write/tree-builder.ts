@@ -23,14 +23,14 @@ import { StoreError } from '../packs/store-error.ts';
 import type { StoreWriter } from './store-writer.ts';
 
 /**
- * Makes a manifest tree from changes that come in the order of the disk. What is not set stays the
- * parent's, by reference and unread: only the nodes above a change are read and written again. One
- * path is open at a time, so that memory does not grow with the disk.
+ * Builds a manifest tree from changes that come in the order of the disk. Parts that are not set stay the parent's,
+ * by reference and unread: only the nodes above a change are read and written again. One path is open at a time, so
+ * that memory does not grow with the disk.
  */
 export interface TreeBuilder {
-  /** Segment `index` is this leaf now; undefined: it reads as zeros. Ascending. */
+  /** Sets segment `index` to this leaf; undefined: it reads as zeros. Indexes ascend. */
   set(index: number, leaf: StoredReference | undefined): Promise<void>;
-  /** Segments `first..first+count` read as zeros. Ascending with `set`. */
+  /** Sets segments `first..first+count` to zeros. Ascending together with `set`. */
   clear(first: number, count: number): Promise<void>;
   /** The parent's leaf at this place, if it has one and it can be read. */
   parentLeaf(index: number): Promise<Node | undefined>;
@@ -45,9 +45,9 @@ export interface TreeBuilderOptions {
   readonly random: Random;
   readonly nodes: NodeReader;
   readonly size: number;
-  /** Not larger than the new disk: what lies beyond its end would have to be cut off. */
+  /** Must not be larger than the new disk: the rest would have to be cut off. */
   readonly parent: DiskRoot | undefined;
-  /** What is set or cleared in any case, so that nodes of the parent that stand for it may be lost. */
+  /** Ranges that will certainly be set or cleared, so that the parent's nodes for them may be missing. */
   readonly rewritten: Rewritten;
 }
 
@@ -59,7 +59,7 @@ export interface SegmentRange {
   readonly count: number;
 }
 
-/** `was`: the place that is lost, where recovery points before this one have it. */
+/** `was`: the lost place, to which earlier recovery points refer. */
 export interface StoredReference extends Reference {
   readonly was?: Location | undefined;
 }
@@ -82,7 +82,7 @@ export async function openTreeBuilder(options: TreeBuilderOptions): Promise<Tree
   const top = rootLevel(size);
   assert(!parent || parent.size <= size, 'a parent larger than its child');
   const old = parentTree(parent, nodes, options.rewritten);
-  /** From the root down; the last is the lowest that is open. */
+  /** Open nodes from the root down. */
   const path: OpenNode[] = [];
   let root = old.top === top ? parent?.reference : undefined;
   const frame = new Uint8Array(FRAME_LENGTH_MAX);
@@ -95,8 +95,8 @@ export async function openTreeBuilder(options: TreeBuilderOptions): Promise<Tree
     return { ...location, digest, was };
   }
   /**
-   * What names children by places that are lost has other bytes, and another digest, than what names them by their
-   * new ones: where it is lost too, older points need it as it was. Its place.
+   * A node that refers to children at lost places has other bytes, and another digest, than one that refers to the
+   * new places: if it is lost too, older points need it in its former shape. Stores that and returns its place.
    */
   function storeFormer({ level, entries }: StoredNode): Location | undefined {
     if (!entries.some(({ was }) => was)) return undefined;
@@ -132,7 +132,7 @@ export async function openTreeBuilder(options: TreeBuilderOptions): Promise<Tree
     node.children[at] = reference;
     node.changed = true;
   }
-  /** Opens the nodes above (`level`, `index`) and closes all others. */
+  /** Opens the nodes above (`level`, `index`) and closes the others. */
   async function openAbove(level: number, index: number): Promise<OpenNode | undefined> {
     const wanted = (at: number) => Math.floor(index / segmentsPerNode(at - level));
     while (path.length > 0) {
@@ -156,7 +156,7 @@ export async function openTreeBuilder(options: TreeBuilderOptions): Promise<Tree
   return {
     set: (index, leaf) => setNode(0, index, leaf),
     async clear(first, count) {
-      // Without a parent what is not set reads as zeros anyway.
+      // Without a parent, parts that are not set read as zeros anyway.
       if (!parent?.reference) return;
       const end = first + count;
       for (let at = first; at < end; ) {
@@ -175,7 +175,7 @@ export async function openTreeBuilder(options: TreeBuilderOptions): Promise<Tree
   };
 }
 
-/** The nodes of the recovery point before, by level and number. Rejects LOST where one is missed. */
+/** The nodes of the previous recovery point, by level and number. Rejects LOST if a needed one is missing. */
 function parentTree(parent: DiskRoot | undefined, nodes: NodeReader, rewritten: Rewritten) {
   const top = parent ? rootLevel(parent.size) : -1;
 
@@ -213,7 +213,7 @@ function parentTree(parent: DiskRoot | undefined, nodes: NodeReader, rewritten: 
         throw new StoreError('LOST', cause.message, { cause });
       }
     },
-    /** Only a hint: the caller puts another leaf there. */
+    /** Only a hint: the caller replaces the leaf. */
     async leaf(index: number): Promise<Node | undefined> {
       try {
         const reference = await find(0, index);

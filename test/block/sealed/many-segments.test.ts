@@ -13,7 +13,7 @@ const MAX = 64 + 12;
 const REFUSED = {
   name: 'BlockError',
   code: 'NO_SPACE',
-  message: /vda: .* has \d+ segments, as many as it can have\. Keep or migrate the session/,
+  message: /vda: .* has \d+ segments, the maximum\. Keep or migrate the session/,
 };
 
 function write(overlay: SealedOverlay, page: number, stamp: number): Promise<void> {

@@ -62,7 +62,7 @@ test('two segments that exchange their numbers, with their summaries or without,
             equal(cause.code, 'CORRUPT', where);
             match(
               cause.message,
-              /vda\.\d+\.seg holds nothing that opens: .* was written to/,
+              /vda\.\d+\.seg contains no slot that opens: .* was written to/,
               where,
             );
             refused++;

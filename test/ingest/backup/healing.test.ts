@@ -328,7 +328,7 @@ test('for a lost pack that is there again the index is rebuilt once, and the bac
   deepEqual((await it.backUp(noise(MiB, 13))).damage, ['the pack is missing']);
   renameSync(away, path);
   const { point, damage, stored } = await it.backUp(contents);
-  deepEqual(damage, ['the index is rebuilt, because pack 1 was missing and is there again']);
+  deepEqual(damage, ['the index is rebuilt, because pack 1 was missing and is back']);
   ok(stored < MiB / 2, `${stored} bytes stored`);
   isSame(await it.contentsOf(point), contents);
   deepEqual((await it.backUp(contents)).damage, []);

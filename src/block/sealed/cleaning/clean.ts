@@ -10,27 +10,27 @@ import { readSummary } from '../segments/survey.ts';
 import type { CleanerOptions } from './cleaner-options.ts';
 
 /**
- * Copies what counts out of segments in which little does, so that they die like any other. It looks at how much no
- * longer counts, in all segments that are finished; the one in which least counts is first.
+ * Copies live slots out of segments that have few of them, so that these segments die like any other. Considers how
+ * much is dead, in all finished segments; the one with the least live data comes first.
  */
 export interface Cleaner {
-  /** Works until what does not count is within its bounds, or all segments of now were looked at. */
+  /** Works until the dead data is within its bounds, or all present segments have been considered. */
   run(): Promise<void>;
-  /** Space is short: from now on much less is worth the work, until it is not. */
+  /** Space is short: until it no longer is, cleaning pays for much smaller gains. */
   hurry(): void;
   readonly isHurried: boolean;
-  /** Pages copied. */
+  /** Number of pages copied. */
   readonly copied: number;
   close(): void;
 }
 
-/** While space is short, what does not count may be this part of what does. */
+/** While space is short, dead data may be at most this fraction of live data. */
 const SHORT_PART = 1 / 8;
-/** Records that are always worth the space of their segment. */
+/** A segment with at most this fraction of records is always worth cleaning. */
 const CHEAP_PART = 1 / 16;
-/** To look through them takes no time. */
+/** Looking through so few segments takes no time. */
 const FEW_SEGMENTS = 64;
-/** Space is not short any more. */
+/** With this many segments free, space is no longer short. */
 const ENOUGH_SEGMENTS = 4;
 
 export function cleaner(options: CleanerOptions): Cleaner {
@@ -42,7 +42,7 @@ export function cleaner(options: CleanerOptions): Cleaner {
   let lookedAt = 0;
   let isClosed = false;
 
-  /** Those that get no further slots, and whose end nothing has decided yet. */
+  /** Segments that get no further slots, and that are neither freed, damaged nor empty. */
   function finished(): Segment[] {
     const { segment: before } = head.durable;
     return [...segments.all()].filter(
@@ -65,7 +65,7 @@ export function cleaner(options: CleanerOptions): Cleaner {
     if (dead <= bound) return all.filter(isCheap);
     return all.filter((it) => it.live < it.used).sort((a, b) => a.live - b.live);
   }
-  /** Nothing but a few records keeps it. */
+  /** Whether only a few records keep it alive. */
   function isCheap({ live, records }: Segment): boolean {
     return live === 0 && records <= Math.max(RECORD_COPIES, places * CHEAP_PART);
   }
@@ -92,7 +92,7 @@ export function cleaner(options: CleanerOptions): Cleaner {
   return {
     async run() {
       await look();
-      // With many segments, not after each flush.
+      // With many segments, cleaning does not run after each flush.
       const isNews = head.sealed - lookedAt >= places / 8 || segments.count < FEW_SEGMENTS;
       if (!isHurried && !isNews) return;
       lookedAt = head.sealed;

@@ -9,6 +9,6 @@ export interface CleanerOptions extends LogParts {
   readonly unmapped: Unmapped;
   readonly space: SpaceGuard;
   readonly limits: Pick<LogLimits, 'deadMax'>;
-  /** A slot that counts and fails its seal. */
+  /** Called for a live slot that fails its seal. */
   readonly onDamage: (where: string, what: string) => void;
 }

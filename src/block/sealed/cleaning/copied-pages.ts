@@ -13,7 +13,7 @@ import { locationOf, type Segment } from '../segments/segments.ts';
 import { openSlot } from '../log/stretch.ts';
 import type { CleanerOptions } from './cleaner-options.ts';
 
-/** Places that are looked at in one turn of the loop. */
+/** Places examined in one turn of the loop. */
 const TURN_PLACES = 64;
 
 /** One slot of a segment that is cleaned, with its bytes. */
@@ -25,7 +25,7 @@ interface Slot {
   readonly bytes: Uint8Array;
 }
 
-/** Copies the pages that the map still finds in a segment to the end of the log. */
+/** Copies the live pages of a segment (those that the map still finds there) to the end of the log. */
 export function copiedPages({ log, segments, map, head, unmapped, onDamage }: CleanerOptions) {
   const { places } = log.head;
   let copied = 0;
@@ -33,7 +33,7 @@ export function copiedPages({ log, segments, map, head, unmapped, onDamage }: Cl
   async function copy(segment: Segment, table: PlaceTable): Promise<void> {
     for (let from = 1; from < places - 1 && segment.live > 0; from += TURN_PLACES) {
       const to = Math.min(from + TURN_PLACES, places - 1);
-      // The last quad may reach further.
+      // The last quad may extend beyond the range.
       const bytes = new Uint8Array((to - from + QUAD_PLACES) * PLACE_LENGTH);
       const slots = slotsBetween(segment, table, { from, to, bytes });
       if (slots.length === 0) continue;
@@ -52,7 +52,7 @@ export function copiedPages({ log, segments, map, head, unmapped, onDamage }: Cl
         await wait;
         continue;
       }
-      // From here to the seal nothing else runs.
+      // No other code runs between here and the seal.
       const count = countAt(page + at, n - at, location + at);
       if (count === 0) {
         at++;
@@ -64,20 +64,20 @@ export function copiedPages({ log, segments, map, head, unmapped, onDamage }: Cl
       at += await put(page + at, location + at, part);
     }
   }
-  /** Undefined: there is room, and the map is there and knows all that was sealed of these pages. */
+  /** Undefined: there is room, and the map is in memory and has everything that was sealed for these pages. */
   function obstacle(page: number, n: number): Promise<void> | undefined {
     const newer = unmapped.passing(page, n);
     if (newer) return newer;
     if (!map.ready(page, n)) return map.load(page, n);
     return head.room('reserve') === 0 ? head.more('reserve') : undefined;
   }
-  /** How many of the pages the map finds at this location and behind it, up to the first that lies elsewhere. */
+  /** The number of pages that the map finds from this location on, up to the first that lies elsewhere. */
   function countAt(page: number, n: number, location: number): number {
     let count = 0;
     while (count < n && map.get(page + count) === location + count) count++;
     return count;
   }
-  /** Undefined: it fails its seal, and stays as the proof of what it was. */
+  /** Undefined: it fails its seal, and stays as evidence. */
   function bodyOf(slot: Slot): Uint8Array | undefined {
     const { segment, page, n } = slot;
     const body = new Uint8Array(QUAD_LENGTH).subarray(0, n * PAGE_LENGTH);
@@ -89,8 +89,8 @@ export function copiedPages({ log, segments, map, head, unmapped, onDamage }: Cl
     return undefined;
   }
   /**
-   * Appends pages, four as a quad where one may begin; answers how many. The map finds a copy only where it still finds
-   * what was copied: what guests write in the meantime lies behind it, and is newer.
+   * Appends pages, four as a quad where one may begin; returns how many. The map takes the copy only while it still
+   * finds the original: what guests write in the meantime lies behind it, and is newer.
    */
   async function put(page: number, location: number, body: Uint8Array): Promise<number> {
     const n = Math.min(body.length / PAGE_LENGTH, head.room('reserve'));
@@ -128,7 +128,7 @@ export function copiedPages({ log, segments, map, head, unmapped, onDamage }: Cl
   };
 }
 
-/** Those that may count; the map is asked again before each is copied. */
+/** The slots that may be live; the map is asked again before each is copied. */
 function slotsBetween(
   segment: Segment,
   table: PlaceTable,

@@ -23,18 +23,18 @@ import { type LocationRun, ZERO } from '../map/page-locations.ts';
 import type { Segment } from '../segments/segments.ts';
 import type { CleanerOptions } from './cleaner-options.ts';
 
-/** One of the copies of a record, and what of the record still counts: the bodies of a new one. */
+/** One of the copies of a record, and the part that still counts, as the bodies of a new record. */
 interface RecordNow {
   readonly copy: number;
   readonly bodies: readonly Uint8Array[];
 }
 
-/** Pages that are looked at in one turn at first; where little is found, more. */
+/** Pages examined in one turn at first; more where little is found. */
 const LOOK_PAGES = 2 ** 16;
-/** Runs that one turn looks at, about. */
+/** Approximate number of runs that one turn examines. */
 const LOOK_RUNS = 4096;
 
-/** Copies to the end of the log what the records of a segment say and still counts. */
+/** Copies the parts of a segment's records that still count to the end of the log. */
 export function copiedRecords({ log, segments, map, head, unmapped }: CleanerOptions) {
   const { places } = log.head;
 
@@ -50,7 +50,7 @@ export function copiedRecords({ log, segments, map, head, unmapped }: CleanerOpt
       }
     }
   }
-  /** Copies what still counts of the record at `place`, from any of its copies; answers the last place that it has. */
+  /** Copies the live part of the record at `place`, from any of its copies; returns the last place of the record. */
   async function copyRecord(
     segment: Segment,
     table: PlaceTable,
@@ -61,7 +61,7 @@ export function copiedRecords({ log, segments, map, head, unmapped }: CleanerOpt
       const body = await bodyOf(segment, at, kind);
       if (!body) continue;
       const { copy, bodies } = kind === 'freed' ? freedNow(body) : voidsNow(body);
-      // Else the next record: of this one nothing is left.
+      // Otherwise it is the next record: no copy of this one is left.
       if (at - copy > place) break;
       if (bodies.length > 0) await appendRecord(head, kind, bodies);
       return at - copy + RECORD_COPIES - 1;
@@ -85,8 +85,8 @@ export function copiedRecords({ log, segments, map, head, unmapped }: CleanerOpt
     }
   }
   /**
-   * As long as a segment is there, or the newest list names it: a power cut may bring back its file, or a reader of
-   * that list may look for it.
+   * A freed segment counts as long as its file exists, or the newest list names it: a power cut may bring back its
+   * file, or a reader of that list may look for it.
    */
   function freedNow(body: Uint8Array): RecordNow {
     const { copy, list } = decodeFreed(body);
@@ -98,7 +98,7 @@ export function copiedRecords({ log, segments, map, head, unmapped }: CleanerOpt
     const some = list.filter((it) => segments.numbered(it.segment));
     return { copy, bodies: some.length > 0 ? encodeVoids(some) : [] };
   }
-  /** What of these runs still is zeros. */
+  /** Copies the parts of these runs that are still zeros. */
   async function copyZeros(runs: readonly ZeroRun[]): Promise<void> {
     for (const { first, count } of runs) {
       let look = LOOK_PAGES;
@@ -114,7 +114,7 @@ export function copiedRecords({ log, segments, map, head, unmapped }: CleanerOpt
         } else if (head.room('reserve') === 0) {
           await head.more('reserve');
         } else {
-          // From the look at the map to the seal nothing else runs: what comes later lies behind.
+          // No other code runs between the look at the map and the seal: later writes lie behind it.
           const found = map.runs(page, some);
           page = await putZeros(found);
           look = found.length < LOOK_RUNS / 4 ? look * 2 : Math.max(1, Math.floor(look / 2));
@@ -123,7 +123,7 @@ export function copiedRecords({ log, segments, map, head, unmapped }: CleanerOpt
       }
     }
   }
-  /** Appends which of these runs are zeros, as many as one slot names; answers the page behind those that it saw. */
+  /** Appends those runs that are zeros, as many as fit in one slot; returns the page after the last one examined. */
   async function putZeros(runs: readonly LocationRun[]): Promise<number> {
     const zeros = runs.filter(({ location }) => location === ZERO);
     const some = zeros.slice(0, ZERO_RUNS_MAX);

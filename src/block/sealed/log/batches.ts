@@ -5,45 +5,47 @@ import type { File } from '../../../sys/files/file-system.ts';
 import { syncPace } from '../../latency-gate.ts';
 import type { Segment } from '../segments/segments.ts';
 
-/** Sealed slots of neighbouring places that are written in one go. */
+/** Sealed slots of neighboring places that are written at once. */
 export interface Batch {
   readonly segment: Segment;
   readonly file: File;
   readonly first: number;
-  /** Places that were sealed so far. */
+  /** Places sealed so far. */
   count: number;
   readonly staging: Uint8Array<ArrayBuffer>;
-  /** Called at its end, with what the file said if its places hold nothing; the staging is what was sealed still. */
+  /**
+   * Called when the write ends, with the error if its places hold nothing; `staging` still holds the sealed slots.
+   */
   readonly waiting: ((failure: unknown) => void)[];
-  /** Settles after those were called. */
+  /** Settles after the waiting functions were called. */
   readonly written: Promise<void>;
   readonly settle: { readonly done: () => void; readonly failed: (cause: unknown) => void };
 }
 
 export interface Batches {
-  /** The one that takes slots in this tick, if one does. */
+  /** The batch that takes slots in this tick, if there is one. */
   readonly open: Batch | undefined;
-  /** One that takes the places from `first` on. An open one is written at once. */
+  /** Begins a batch at place `first`. An open batch is written at once. */
   begin(segment: Segment, file: File, first: number): Batch;
-  /** Writes the open one now. */
+  /** Writes the open batch now. */
   send(): void;
-  /** Those that are being written, oldest first. */
+  /** Batches being written, oldest first. */
   underWay(): Iterable<Batch>;
   readonly isFull: boolean;
-  /** Whether the medium is quick enough for this thread to wait for it. */
+  /** Whether the medium is quick enough to block this thread. */
   mayBlock(): boolean;
 }
 
 export const BATCH_PLACES = 256;
 const BATCH_LENGTH = BATCH_PLACES * PLACE_LENGTH;
-/** Each holds 1 MiB; their writers wait, so that these are as many as a disk takes side by side. */
+/** Each holds 1 MiB, and its writers wait for it: so many writes keep a disk busy. */
 const BATCHES_MAX = 8;
-/** All logs of this process share them. */
+/** Shared by all logs of this process. */
 const stagings = bufferPool(BATCHES_MAX, 2 * BATCH_LENGTH);
 
 /**
- * What is sealed in one turn of the loop goes to the file in one write, in a microtask after it: in this thread while
- * the medium is quick and the batch is small, else by the thread pool, while the next one is sealed.
+ * Slots sealed in one turn of the loop go to the file in one write, in a microtask afterwards: in this thread while
+ * the medium is quick and the batch is small, otherwise by the thread pool, while the next batch is sealed.
  */
 export function batches({
   clock,
@@ -51,7 +53,7 @@ export function batches({
   onFailed,
 }: {
   readonly clock: Clock;
-  /** Bytes of a batch that this thread writes itself. */
+  /** The largest batch that this thread writes itself, in bytes. */
   readonly nowMax: number;
   readonly onFailed: (batch: Batch) => void;
 }): Batches {
@@ -61,7 +63,7 @@ export function batches({
 
   function end(batch: Batch, failure: unknown): void {
     underWay.delete(batch);
-    // Only now: a sync that began before need not have it.
+    // Only now: a sync that began earlier need not cover it.
     batch.segment.isUnsynced = true;
     for (const ended of batch.waiting) ended(failure);
     stagings.give(batch.staging);
@@ -102,7 +104,7 @@ export function batches({
     begin(segment, file, first) {
       send();
       const { promise: written, resolve, reject } = Promise.withResolvers<void>();
-      // Its writers look at it; a record without a writer is looked at by the next flush.
+      // Its writers handle the failure; for a record without a writer the next flush does.
       written.catch(() => {});
       const batch: Batch = {
         segment,

@@ -18,21 +18,21 @@ import { proofOf } from './proof.ts';
 import type { Segment } from '../segments/segments.ts';
 import type { LogParts } from './log-parts.ts';
 
-/** Segments that a record in the log says may vanish; they do so once it is durable. */
+/** Segments that a record in the log frees; they vanish once it is durable. */
 interface Freed {
   readonly segments: readonly Segment[];
 }
 
 export interface LogFlush extends FlushRounds {
-  /** Appends what a flush leaves to be said: segments that are dead now, as of before the flush that is over. */
+  /** After a flush, appends a record of the segments that are dead now and lay before that flush. */
   free(): Promise<void>;
-  /** Those whose `freed` record is durable, once. */
+  /** The segments whose `freed` record is durable; each is returned once. */
   takeFreed(): readonly Segment[];
 }
 
 const EMPTY = new Uint8Array(PAGE_LENGTH);
 
-/** Appends slots that hold no page, one behind the other in one segment; resolves once they are written. */
+/** Appends slots without pages, one after the other in one segment; resolves once they are written. */
 export async function appendRecord(
   head: LogHead,
   kind: SlotKind,
@@ -47,16 +47,16 @@ export async function appendRecord(
 }
 
 /**
- * A flush makes the log durable as far as it goes when the flush begins: one sync of the file that it ends in, mostly.
- * What died before that may be said to be free after it; what a flush made durable that something is free, may vanish.
- * Segments that were begun and died since the last flush are said to be free in this one, and are not synced: guests
- * that write the same pages over and over (journals, swap) do not fill the disk's queue with dead pages.
+ * A flush makes the log durable up to its end at that time: usually one sync of the file in which it ends. A record
+ * after it may free what died before it; what a flush made durably free may vanish. Segments that were begun and died
+ * since the last flush are freed in this one, and are not synced: guests that write the same pages over and over
+ * (journals, swap) do not fill the disk's queue with dead pages.
  */
 export function logFlush(parts: LogParts, onFlushed: () => void): LogFlush {
   const { segments, head } = parts;
   let freed: Freed[] = [];
   let vanishing: Segment[] = [];
-  /** Nothing in these counted when the last flush began. */
+  /** Segments that were dead when the last flush began. */
   let dead: readonly Segment[] = [];
   let lost: unknown;
   const rounds = flushRounds(round, () => lost !== undefined);
@@ -65,7 +65,7 @@ export function logFlush(parts: LogParts, onFlushed: () => void): LogFlush {
     while (head.voids.length > 0) {
       const these = head.voids.slice(0, VOIDS_MAX);
       await appendRecord(head, 'voids', encodeVoids(these));
-      // What fails in the meantime is at the end.
+      // Failures in the meantime were appended at the end.
       head.voids.splice(0, these.length);
     }
   }
@@ -73,17 +73,17 @@ export function logFlush(parts: LogParts, onFlushed: () => void): LogFlush {
     const position = head.position();
     const { sealed } = head;
     if (!isBefore(head.durable, position) && head.voids.length === 0) {
-      // What has died since is dead by what is durable: on a full disk nothing else may be appended that says so.
+      // Segments that died since then are dead by durable slots: on a full disk no other record could say so.
       dead = deadSegments(parts, position);
       return;
     }
     head.clearAhead();
     const deadNow = deadSegments(parts, position);
-    // No flush has promised anything of these: with their record, they need not become durable any more.
+    // No flush has acknowledged these: with this record, they need not become durable.
     const unborn = deadNow.filter((it) => it.isUnsynced && it.number > head.durable.segment);
     if (unborn.length > 0) await appendFreed(unborn).catch(() => {});
     await head.settled();
-    // Before any slot can say that the log is durable beyond these places.
+    // Before any slot can state that the log is durable beyond these places.
     await appendVoids();
     const durableFrees = [...freed];
     await makeDurable();
@@ -119,7 +119,7 @@ export function logFlush(parts: LogParts, onFlushed: () => void): LogFlush {
     if (doubted.length > 0) await prove(doubted);
   }
   async function prove(doubted: readonly Segment[]): Promise<void> {
-    // Not only as far as the flush goes: what was written since may be lost as well.
+    // Not only up to the flush's position: later writes may be lost as well.
     const to = head.position();
     await head.settled();
     try {
@@ -146,7 +146,7 @@ export function logFlush(parts: LogParts, onFlushed: () => void): LogFlush {
   };
 }
 
-/** Segments that lie wholly before a position and in which nothing counts any more. */
+/** Segments that lie wholly before a position and hold nothing live. */
 function deadSegments({ segments, head }: LogParts, before: LogPosition): readonly Segment[] {
   return [...segments.empty].filter((segment) => {
     if (segment.live > 0) segments.empty.delete(segment);

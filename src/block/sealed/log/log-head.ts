@@ -19,45 +19,45 @@ import { segmentSupply } from '../segments/segment-supply.ts';
 import { markQuad, type Segment } from '../segments/segments.ts';
 
 /**
- * Whose space it is. What guests write is taken from the guard. What the cleaner copies, and trims, may use the
+ * Whose space a slot uses. Guests' writes are taken from the guard. The cleaner's copies, and trims, may use the
  * reserve: they give more back. Records of flushes do not even wait for a flush.
  */
 export type Payer = 'guest' | 'reserve' | 'record';
 
 /** The end of the log, where all slots are appended. */
 export interface LogHead {
-  /** How many places may be sealed in this tick, in one segment; 0: `more` comes first. */
+  /** The number of places that may be sealed in this tick, in one segment; 0: call `more` first. */
   room(payer: Payer): number;
   /**
-   * Resolves once something changed about that, for one who needs `count` places of one segment: 1, where it is left
-   * out. Rejects NO_SPACE, too where a later try may succeed.
+   * Resolves once that has changed for a caller that needs `count` places of one segment (default: 1). Rejects
+   * NO_SPACE, even if a later try may succeed.
    */
   more(payer: Payer, count?: number): Promise<void>;
-  /** A batch that takes `count` places at once, of those that there is room for. */
+  /** A batch that takes `count` of the available places at once. */
   take(count: number, payer: Payer): Batch;
-  /** Seals the next slot of that batch. Its place is used up, whatever becomes of it. */
+  /** Seals the next slot of that batch. Its place is used up in any case. */
   seal(batch: Batch, kind: SlotKind, page: number, body: Uint8Array): void;
   /** Whether a quad may be sealed next. */
   mayQuad(): boolean;
-  /** The next place: everything that was sealed lies before it. */
+  /** The next place: everything sealed so far lies before it. */
   position(): LogPosition;
-  /** A flush is about to begin. */
+  /** Call it when a flush is about to begin. */
   clearAhead(): void;
-  /** Batches that were begun, as of now. Waits for those that are under way. */
+  /** Waits for all batches begun so far. */
   settled(): Promise<void>;
-  /** Places that no record names yet. */
+  /** Void places that no record names yet. */
   readonly voids: VoidPlaces[];
-  /** Places sealed since this process began. */
+  /** Number of places sealed since this process began. */
   readonly sealed: number;
   /** The newest list of segments that is durable. */
   readonly listed: ReadonlySet<number>;
   readonly current: Segment | undefined;
-  /** Whether it changes still: the current one, or the one that is ready to be the next. */
+  /** Whether a segment may still change: the current one, or the one prepared to be next. */
   isOpen(segment: Segment): boolean;
   durable: LogPosition;
-  /** What `sealed` was there. */
+  /** The value of `sealed` at the durable position. */
   proven: number;
-  /** The segment that was made ahead stays: its list is the newest one. */
+  /** A segment made ahead stays: its list is the newest one. */
   close(): Promise<void>;
 }
 
@@ -67,45 +67,45 @@ export interface LogHeadOptions {
   readonly places: number;
   readonly limits: Pick<LogLimits, 'writeNowMax' | 'waitAt' | 'segmentMs' | 'stepMax'>;
   readonly bear: (durable: LogPosition, allocate: number) => Promise<Born>;
-  /** The guard has nothing left. */
+  /** Called when the guard has no space left. */
   readonly onShort: () => void;
-  /** Why guests get no further segment, if that is so. */
+  /** The reason why guests get no further segment, if there is one. */
   readonly refusal: () => BlockError | undefined;
-  /** Begins a flush because too much is not proven. */
+  /** Begins a flush because too much of the log is unproven. */
   readonly flush: () => Promise<void>;
 }
 
 /** Sizes in bytes. */
 export interface LogLimits {
-  /** A flush begins by itself once so much of the log is not proven to be on the medium. */
+  /** A flush begins on its own once this much of the log is not proven to be on the medium. */
   readonly unprovenMax: number;
-  /** Writes wait for it there. */
+  /** At this amount, writes wait for the flush. */
   readonly waitAt: number;
-  /** Largest write that this thread does itself. */
+  /** The largest write that this thread does itself. */
   readonly writeNowMax: number;
-  /** What no longer counts before the cleaner begins, unless more than that counts. */
+  /** The dead bytes at which the cleaner begins, unless there are more live ones. */
   readonly deadMax: number;
-  /** A file grows by so many places at once, at most. */
+  /** The most places by which a file grows at once. */
   readonly stepMax: number;
-  /** After so long a segment is left, so that a copy of this machine's memory shares little with it. */
+  /** The age at which a segment is abandoned, so that a copy of this machine's memory shares little with it. */
   readonly segmentMs: number;
-  /** So many segments may exist; guests are refused a little earlier. */
+  /** The most segments that may exist; guests are refused a little earlier. */
   readonly segmentsMax: number;
-  /** Memory for where pages lie; the rest is on the disk. */
+  /** Memory for the locations of pages; the rest is on the disk. */
   readonly mapBudget: number;
-  /** After so long without a write the log says that the last flush succeeded. */
+  /** After this time without a write, a mark in the log says that the last flush succeeded. */
   readonly markAfterMs: number;
 }
 
-/** Places that the file grows by at first; doubles with each step. */
+/** Places by which the file grows at first; doubles with each step. */
 const STEP_MIN = 16;
-/** And that guests pay for at once: those of other sessions may need what is not used. */
+/** The most places that guests pay for at once: other sessions may need the unused ones. */
 const BUY_MAX = 2048;
-/** Flushes with no more than this between them come so often that each journal commit counts. */
+/** With at most this many places between flushes, they are so frequent that each journal commit matters. */
 const FEW_PLACES = 16;
-/** Cleared at once then: one commit for all of them. */
+/** Places cleared at once in that case: one commit for all of them. */
 const CLEARED = new Uint8Array(64 * PLACE_LENGTH);
-/** The wall clock went so far from the monotonic one: this machine may be a copy of another. */
+/** The wall clock has drifted this far from the monotonic one: this machine may be a copy of another. */
 const JUMP_MS = 5000;
 
 export function logHead(options: LogHeadOptions): LogHead {
@@ -123,7 +123,7 @@ export function logHead(options: LogHeadOptions): LogHead {
   let place = 0;
   let sealed = 0;
 
-  /** Nothing came to be there, or a part of it. */
+  /** For a batch that was not written, or only partly. */
   function drop({ segment, first, count }: Batch): void {
     voids.push({ segment: segment.number, from: first, to: first + count });
     segment.table?.clear(first, first + count);
@@ -133,7 +133,7 @@ export function logHead(options: LogHeadOptions): LogHead {
     if (from < places - 1) voids.push({ segment: segment.number, from, to: places - 1 });
   }
   async function turn(): Promise<void> {
-    // Those that were made ahead have keys that a copy of this machine has as well.
+    // Segments made ahead have keys that a copy of this machine has as well.
     let stale = current && isDue() ? supply.ahead : 0;
     let born = await supply.take();
     for (; stale > 0; stale--) {
@@ -166,7 +166,7 @@ export function logHead(options: LogHeadOptions): LogHead {
       if (space.end < place + count) return underWay('grow', space.grow);
     },
     take(count, payer) {
-      assert(current && count <= head.room(payer), 'places that there is room for');
+      assert(current && count <= head.room(payer), 'places for which there is room');
       if (payer === 'guest') credit.left -= count;
       const { open } = writes;
       if (open && open.count + count <= BATCH_PLACES) return open;
@@ -180,7 +180,7 @@ export function logHead(options: LogHeadOptions): LogHead {
       batch.count += n;
       place += n;
       sealed += n;
-      // Who needs it tries again, and is told.
+      // The caller that needs the space tries again, and gets the error.
       if (space.isLow(place)) underWay('grow', space.grow).catch(() => {});
     },
     clearAhead: () => clear(current, { place, allocated: space.end, sealed }),
@@ -222,8 +222,9 @@ function sealInto(
 }
 
 /**
- * Writes zeros to the next places before a flush. Without that, each sync commits to the file system's journal that a
- * few more of the allocated blocks are in use; with it, one commit is enough for all of these places.
+ * Writes zeros to the next places before a flush. Without that, each sync commits a change to the file system's
+ * journal, namely that a few more of the allocated blocks are in use; with it, one commit is enough for all of these
+ * places.
  */
 function clearing(mayBlock: () => boolean) {
   let segment: Segment | undefined;
@@ -243,33 +244,33 @@ function clearing(mayBlock: () => boolean) {
     cleared = Math.min(allocated, place + CLEARED.length / PLACE_LENGTH);
     const zeros = CLEARED.subarray(0, (cleared - place) * PLACE_LENGTH);
     try {
-      // In this call: what is sealed next lies there.
+      // Within this call: the next sealed slots will lie there.
       born.file.writeNow(zeros, place * PLACE_LENGTH);
     } catch {
-      // Then a sync takes longer.
+      // Without it, a sync just takes longer.
     }
   };
 }
 
 /**
- * The space of the file in which the log ends, taken in steps that double, and before the last step is used up, so that
- * no write waits for it: the kernel makes a call for space wait for milliseconds while others write to the file.
+ * Space of the file in which the log ends, allocated in steps that double, and before the last step is used up, so
+ * that no write waits for it: the kernel makes an allocation wait for milliseconds while others write to the file.
  */
 function fileSpace(places: number, stepMax: number) {
   let born: Born | undefined;
   let last = STEP_MIN;
   let isGrowing = false;
   const space = {
-    /** Places before this one have space. */
+    /** Places before this one are allocated. */
     end: 0,
-    /** How many get it next. */
+    /** Places to allocate next. */
     step: STEP_MIN,
-    /** The log ends in this one from now on. */
+    /** From now on the log ends in this segment. */
     follow(next: Born): void {
       born = next;
       space.end = next.allocated;
     },
-    /** A medium on which there is not so much left is asked for less the next time. */
+    /** When the medium does not have this much left, the next request is smaller. */
     async inSteps<T>(work: (places: number) => Promise<T>): Promise<T> {
       try {
         return await work(space.step);
@@ -301,7 +302,7 @@ function fileSpace(places: number, stepMax: number) {
   return space;
 }
 
-/** Places that guests have paid for and not used. */
+/** Places that guests have paid for but not used. */
 function placesPaid(space: SpaceGuard, onShort: () => void) {
   const credit = {
     left: 0,
@@ -312,7 +313,7 @@ function placesPaid(space: SpaceGuard, onShort: () => void) {
       }
       const free = Math.floor((await space.left()) / PLACE_LENGTH);
       if (free < count) onShort();
-      // The last places are taken one step smaller, and not refused because the step is large.
+      // Near the end smaller steps are taken, instead of refusing a large one.
       const some = Math.max(1, Math.min(count, free));
       await space.take(some * PLACE_LENGTH);
       credit.left += some;
@@ -321,7 +322,7 @@ function placesPaid(space: SpaceGuard, onShort: () => void) {
   return credit;
 }
 
-/** Work that all who need it wait for together: one of a name at a time. */
+/** Shared work: all callers wait for the same run, one per name at a time. */
 function sharedWork(): (name: string, work: () => Promise<void>) => Promise<void> {
   const running = new Map<string, Promise<void>>();
   function share(name: string, work: () => Promise<void>): Promise<void> {
@@ -329,7 +330,7 @@ function sharedWork(): (name: string, work: () => Promise<void>) => Promise<void
     running.set(name, shared);
     return shared;
   }
-  // What began before it was asked for may fail for a reason that is over by now.
+  // A run that began before this call may fail for a reason that no longer exists.
   return (name, work) => running.get(name)?.catch(() => share(name, work)) ?? share(name, work);
 }
 
@@ -337,7 +338,7 @@ async function firstEnd(batches: Iterable<Batch>): Promise<void> {
   for (const { written } of batches) return written.catch(() => {});
 }
 
-/** When the current segment is to be left, whatever room it has. */
+/** Decides when to abandon the current segment, even if it still has room. */
 function segmentAge(clock: Clock, ageMax: number) {
   let beganAt = 0;
   let ahead = 0;

@@ -21,10 +21,10 @@ import { locationOf, type Segments, slotPlaces } from '../segments/segments.ts';
 import { openStretch, partOf, type Stretch, stretchOf } from './stretch.ts';
 
 export interface LogReads {
-  /** Fills `into` from the log, the base and zeros, or answers false: then `read` is the way. */
+  /** Fills `into` from the log, the base and zeros, or returns false: then use `read`. */
   tryRead(into: Uint8Array, offset: number, effort: Effort): boolean;
   read(into: Uint8Array, offset: number): Promise<void>;
-  /** As `read`, for one who reads the whole disk once in ascending order. Closed before the log is. */
+  /** As `read`, for a caller that reads the whole disk once in ascending order. Close it before the log. */
   ascending(): AscendingReads;
 }
 
@@ -37,15 +37,15 @@ export interface LogReadsOptions {
   readonly onDamage: (where: string, what: string) => void;
 }
 
-/** What is in memory is read and opened at once up to this length: 0.3 ms, less than the turn of a thread pool. */
+/** Up to this length, data in memory is read and opened at once: 0.3 ms, less than handing it to the thread pool. */
 const CACHED_MAX = MiB;
-/** A read that may meet the medium is done at once up to this length, with the rest of two quads. */
+/** Up to this length, plus the rest of two quads, a read that may reach the medium is done at once. */
 const READ_NOW_MAX = 96 * KiB;
-/** Pages that are read at once before they are opened: the processor's cache still has them then. */
+/** Pages read together before they are opened: they are then still in the processor's cache. */
 const NOW_PAGES = 32;
-/** With the rest of the quads that it begins and ends in. */
+/** Includes the rest of the quads in which the pages begin and end. */
 const SCRATCH_PLACES = NOW_PAGES + 2 * (QUAD_PLACES - 1);
-/** The largest call for the medium. */
+/** The largest read from the medium. */
 const READ_PAGES = 256;
 const SPARE_BUFFERS = 4;
 const GONE_TRIES = 2;
@@ -63,7 +63,7 @@ export function logReads({ log, segments, map, base, clock, onDamage }: LogReads
       if (!file) return false;
       const bytes = scratch.subarray(0, (it.to - it.from) * PLACE_LENGTH);
       if (!tryFile(pace, { file, bytes, at: it.from * PLACE_LENGTH, effort })) return false;
-      // What fails is read again in the other way, which tells why.
+      // A failed read is repeated the other way, which reports the reason.
       if (openStretch(bytes, it, into, offset) !== undefined) return false;
       done += part.count;
     }
@@ -71,7 +71,7 @@ export function logReads({ log, segments, map, base, clock, onDamage }: LogReads
   }
   async function readRun(run: LocationRun, into: Uint8Array, offset: number): Promise<void> {
     const stretches: Stretch[] = [];
-    // All of them now: once a part was read, the location may be another segment's.
+    // All parts now: after a part was read, the location may belong to another segment.
     for (let done = 0; done < run.count; ) {
       const part = partOfRun(run, done, READ_PAGES);
       stretches.push(stretchOf(segments, part));
@@ -106,7 +106,7 @@ export function logReads({ log, segments, map, base, clock, onDamage }: LogReads
     onDamage(disk, what);
     throw new BlockError('CORRUPT', what);
   }
-  /** A segment may be gone by the time that it is opened: then the map knows better by now. */
+  /** A segment may be gone by the time it is opened: the map then has newer locations. */
   async function readAll(into: Uint8Array, offset: number, tries: number): Promise<void> {
     const first = Math.floor(offset / PAGE_LENGTH);
     const count = Math.ceil((offset + into.length) / PAGE_LENGTH) - first;
@@ -152,7 +152,7 @@ export function logReads({ log, segments, map, base, clock, onDamage }: LogReads
   };
 }
 
-/** Those of the slot at `start` that the map still finds there, and what lies between them. */
+/** The pages of the slot at `start` that the map still finds there, and those between them. */
 function pagesAt(
   map: PageLocations,
   { segment, page, place, count }: Stretch,
@@ -178,12 +178,12 @@ interface FileRead {
   readonly effort: Effort;
 }
 
-/** From memory, or from a medium that has been quick. */
+/** Reads from memory, or from a medium that has been quick. */
 function tryFile(pace: SyncPace, { file, bytes, at, effort }: FileRead): boolean {
   try {
     const isCached = file.readCached(bytes, at);
     if (isCached) return true;
-    // Where the file system cannot tell, the pace does.
+    // Where the file system cannot tell, the pace decides.
     const mayBlock = effort === 'medium' || isCached === undefined;
     if (!mayBlock || bytes.length > READ_NOW_MAX || !pace.mayBlock()) return false;
     pace.timed(() => file.readNow(bytes, at));
@@ -193,7 +193,7 @@ function tryFile(pace: SyncPace, { file, bytes, at, effort }: FileRead): boolean
   }
 }
 
-/** Up to about `most` pages from the one at `done` on; what follows begins with a slot of its own. */
+/** Up to about `most` pages from the one at `done` on, so that the next part begins with a slot of its own. */
 function partOfRun({ first, count, location }: LocationRun, done: number, most: number) {
   const begin = location + done;
   const whole = most - ((begin + most - 1) % QUAD_PLACES);

@@ -23,7 +23,7 @@ import { openStretch, stretchOf } from './stretch.ts';
 import type { Unmapped } from './unmapped.ts';
 
 export interface LogWrites {
-  /** As that of a device. */
+  /** As `tryWrite` of a device. */
   tryWrite(from: Uint8Array, offset: number, done: WriteDone): boolean;
   write(from: Uint8Array, offset: number): Promise<void>;
   zero(offset: number, length: number): Promise<void>;
@@ -37,18 +37,18 @@ export interface LogWritesOptions {
   readonly turns: RangeTurns;
   readonly unmapped: Unmapped;
   readonly space: SpaceGuard;
-  /** Bytes of the disk. */
+  /** The disk's size in bytes. */
   readonly size: number;
-  /** Awaited before an answer that lies in the log. */
+  /** Awaited before answering a write that lies in the log. */
   readonly begun: () => Promise<void> | undefined;
-  /** A write waits for space. */
+  /** Called when a write waits for space. */
   readonly shortOfSpace: () => void;
 }
 
-/** What is sealed of one write: whole pages, the first and last ones patched where it covers a part of them. */
+/** The pages to seal for one write: whole ones, with the first and last patched where it covers only a part. */
 interface Source {
   readonly from: Uint8Array;
-  /** Where the first page begins in `from`; negative where that is patched. */
+  /** Offset in `from` at which the first page begins; negative where that page is patched. */
   readonly start: number;
   readonly first: number;
   readonly count: number;
@@ -56,7 +56,7 @@ interface Source {
   readonly lastPage: Uint8Array<ArrayBuffer> | undefined;
 }
 
-/** `sealed` opens what was sealed, in this call only. */
+/** `sealed` opens the sealed pages; valid during this call only. */
 type PagesEnded = (failure: unknown, sealed: () => Uint8Array) => void;
 
 const SPARE_PAGES = 64;
@@ -75,7 +75,7 @@ export function logWrites(options: LogWritesOptions): LogWrites {
     await appends.zeros(first, stop - first);
     if (stop * PAGE_LENGTH < end) await clearPart(stop * PAGE_LENGTH, end - stop * PAGE_LENGTH);
   }
-  /** Less than a page, or two halves of neighbours. */
+  /** Zeros less than a page, or parts of two neighboring pages. */
   async function clearPart(offset: number, length: number): Promise<void> {
     const first = Math.floor(offset / PAGE_LENGTH);
     const count = Math.ceil((offset + length) / PAGE_LENGTH) - first;
@@ -102,17 +102,17 @@ export function logWrites(options: LogWritesOptions): LogWrites {
   };
 }
 
-/** What guests write, as whole pages. */
+/** Puts guests' writes into the log as whole pages. */
 function putting(
   { head, reads, turns: pageTurns, size, begun }: LogWritesOptions,
   appends: ReturnType<typeof appending>,
 ) {
   const { patched, give } = patching(reads, size);
-  /** Writes that wait for room: no other one overtakes them. */
+  /** Writes that wait for room: others do not overtake them. */
   let waiting = 0;
   const line = turns();
 
-  /** In the turn of all pages that it touches. */
+  /** Runs in the turn of all pages that it touches. */
   async function put(from: Uint8Array, offset: number, first: number, count: number) {
     const end = offset + from.length;
     const last = first + count - 1;
@@ -129,7 +129,7 @@ function putting(
       const isNext = waiting === 0 && head.room('guest') > 0;
       const { some } = isNext ? part(source, done) : await partInLine(source, done);
       done += await some;
-      // A long one may be written by this thread, part by part.
+      // This thread may write a long one, part by part.
       if (done < count) await turnOfLoop();
     }
     await begun();
@@ -147,12 +147,12 @@ function putting(
       return part(source, done);
     });
   }
-  /** As much of it as there is room for; it is sealed in this call. */
+  /** Seals as much of it as there is room for, within this call. */
   function part(source: Source, done: number): { readonly some: Promise<number> } {
     const count = Math.min(head.room('guest'), source.count - done);
     return { some: appended(source, done, count) };
   }
-  /** How many of `count` pages were appended: none if it must be tried again. */
+  /** The number of pages, of `count`, that were appended: 0 if it must be tried again. */
   async function appended(source: Source, done: number, count: number): Promise<number> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     try {
@@ -166,7 +166,7 @@ function putting(
       return 0;
     }
   }
-  /** Whole pages that need to wait for nothing but the file, sealed now. False: they are to be put in their turn. */
+  /** Seals whole pages now if they need to wait only for the file. False: put them in their turn. */
   function tryPut(from: Uint8Array, offset: number, done: WriteDone): boolean {
     if (offset % PAGE_LENGTH !== 0 || from.length % PAGE_LENGTH !== 0) return false;
     const first = offset / PAGE_LENGTH;
@@ -182,7 +182,7 @@ function putting(
     try {
       appends.pages(source, 0, count, (failure, sealed) => {
         if (failure !== undefined) {
-          // What was lent was given back.
+          // The lent buffer has been given back.
           const bytes = sealed();
           const again = () => put(bytes, offset, first, count);
           appends
@@ -204,11 +204,11 @@ function putting(
   return { put, tryPut };
 }
 
-/** Pages that a write covers a part of. */
+/** Handles pages of which a write covers only a part. */
 function patching(reads: LogReads, size: number) {
   const pages = bufferPool(SPARE_PAGES);
   return {
-    /** A page as it is, patched with what of the write lies in it. In the page's turn. */
+    /** The current page, patched with the part of the write that lies in it. Call it in the page's turn. */
     async patched(page: number, from: Uint8Array, offset: number) {
       const body = pages.take(PAGE_LENGTH);
       const start = page * PAGE_LENGTH;
@@ -229,7 +229,7 @@ function patching(reads: LogReads, size: number) {
   };
 }
 
-/** What is sealed, written, and found by the map from then on; all in the turn of its pages. */
+/** Seals and writes pages, and puts them into the map; all in the turn of the pages. */
 function appending({
   head,
   segments,
@@ -239,11 +239,11 @@ function appending({
   begun,
   shortOfSpace,
 }: LogWritesOptions) {
-  /** The medium is full, although space was taken: waits with those who wait for space, or rejects. */
+  /** The medium is full, although space was taken: waits together with other writes for space, or rejects. */
   async function fuller(cause: unknown): Promise<void> {
     if (!isFull(cause)) throw cause;
     shortOfSpace();
-    // The guard has refused it, or the log itself, where waiting is of no use.
+    // The guard, or the log itself, has refused it: waiting would not help.
     if (cause instanceof BlockError) throw cause;
     await space.full(cause);
   }
@@ -253,8 +253,8 @@ function appending({
     fuller,
     more,
     /**
-     * Seals `count` of the source's pages, from the one at `done` on. Calls `ended`, never before it returns, once the
-     * map finds them or they failed.
+     * Seals `count` of the source's pages, from the one at `done` on. Calls `ended`, never before it returns, once
+     * the map has them or they failed.
      */
     pages(source: Source, done: number, count: number, ended: PagesEnded): void {
       const batch = head.take(count, 'guest');
@@ -262,7 +262,7 @@ function appending({
       const location = locationOf(segment, batch.first + batch.count);
       sealPages(head, batch, source, done, done + count);
       const page = source.first + done;
-      // The cleaner, which makes space, may copy these pages while they wait for it.
+      // The cleaner, which makes space, may copy these pages while they wait for space.
       const passed = unmapped.begin(page, count);
       segment.live += count;
       const sealed = () => pagesIn(segments, batch, { first: page, count, location });
@@ -284,7 +284,7 @@ function appending({
       });
     },
     async zeros(first: number, count: number): Promise<void> {
-      // Guests trim again what they have trimmed.
+      // Guests often trim ranges again.
       if (map.isZero(first, count)) return;
       const body = encodeZeros([{ first, count }]);
       for (let isDone = false; !isDone; ) {
@@ -307,17 +307,17 @@ function appending({
   }
 }
 
-/** Opens pages of a batch that has its staging still. */
+/** Opens pages of a batch that still has its staging buffer. */
 function pagesIn(segments: Segments, { first, staging }: Batch, run: LocationRun): Uint8Array {
   const bytes = new Uint8Array(run.count * PAGE_LENGTH);
   const it = stretchOf(segments, run);
   const from = staging.subarray((it.from - first) * PLACE_LENGTH);
   const failed = openStretch(from, it, bytes, run.first * PAGE_LENGTH);
-  assert(failed === undefined, 'what was sealed opens');
+  assert(failed === undefined, 'a sealed slot opens');
   return bytes;
 }
 
-/** Seals the pages `from` to before `to` of a source, four at a time where that is possible. */
+/** Seals the pages from `from` up to, not including, `to` of a source, four at a time where possible. */
 function sealPages(head: LogHead, batch: Batch, source: Source, from: number, to: number): void {
   const lent = source.from;
   const end = source.lastPage ? source.count - 1 : source.count;

@@ -10,12 +10,12 @@ import { isBefore } from '../segments/positions.ts';
 import type { Segment } from '../segments/segments.ts';
 import type { LogParts } from './log-parts.ts';
 
-/** Places read at once. */
+/** Number of places read at once. */
 const READ_PLACES = 256;
 
 /**
- * After a sync failed: the kernel may have dropped what it could not write, and a second sync that succeeds says
- * nothing of it. So all slots of the zone are read from the medium; if all are there, it is durable.
+ * Used after a sync failed: the kernel may have dropped data that it could not write, and a second sync that succeeds
+ * proves nothing about that. So all slots of the zone are read from the medium; if all are there, it is durable.
  */
 export async function proofOf(
   { log, segments }: LogParts,
@@ -24,7 +24,7 @@ export async function proofOf(
 ): Promise<void> {
   const { places } = log.head;
   for (const segment of doubted) {
-    // It was freed in the meantime: nothing in it counts.
+    // It was freed in the meantime: nothing in it is live.
     if (segments.numbered(segment.number) !== segment) continue;
     await segments.use(segment, async (file) => {
       await file.sync();

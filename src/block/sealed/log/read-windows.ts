@@ -7,40 +7,40 @@ import type { Segment, Segments } from '../segments/segments.ts';
 import { openStretch, partOf, type Stretch, stretchOf } from './stretch.ts';
 
 /**
- * Reads for one who goes through the whole disk once, in ascending order. Pages lie in the log in the order in which
- * they were written: taken by their place on the disk, each one is a seek on a hard disk. So the next pages that lie in
- * the log are read before they are asked for, a window at a time: sorted by their place in the log, neighbours in one
- * read. While one window is used the next one is read.
+ * Reads for a caller that goes through the whole disk once, in ascending order. Pages lie in the log in the order in
+ * which they were written: read by their place on the disk, each one is a seek on a hard disk. So the next pages that
+ * lie in the log are read ahead, a window at a time: sorted by their place in the log, neighbors in one read. While
+ * one window is used the next one is read.
  *
- * A window has what could be read and opened. All else is left to the ordinary way of reading, which looks twice and
- * says what is wrong.
+ * A window holds all pages that could be read and opened. The rest is left to the ordinary way of reading, which
+ * looks twice and reports what is wrong.
  */
 export interface AscendingReads extends AsyncDisposable {
   read(into: Uint8Array, offset: number): Promise<void>;
 }
 
-/** 16 MiB of pages; two windows are in memory. */
+/** 16 MiB of pages; memory holds two windows. */
 const WINDOW_PAGES = 4096;
 /** The longest read. */
 const READ_PLACES = 256;
-/** Places between two pages that are read along: 64 KiB take less than a seek, or a request. */
+/** The largest gap that is read along, in places: reading 64 KiB takes less than a seek, or a request. */
 const GAP_PLACES = 16;
-/** Reads that are under way, in the order of the log. */
+/** The most reads under way, in the order of the log. */
 const READS_MAX = 4;
 
-/** Pages that lie one behind the other, on the disk and in the log. */
+/** Consecutive pages, on the disk and in the log. */
 interface Piece extends LocationRun {
   readonly segment: Segment;
-  /** Where its pages are in the window's memory. */
+  /** Position of its pages in the window's memory. */
   readonly at: number;
   isOpen: boolean;
 }
 
 interface Window {
-  /** Ascending by page. */
+  /** In ascending order of pages. */
   readonly pieces: readonly Piece[];
   readonly memory: Uint8Array;
-  /** All pages before this one that lie in the log are in this window, or an earlier one. */
+  /** All pages before this one that are in the log are in this window, or an earlier one. */
   readonly end: number;
 }
 
@@ -57,13 +57,13 @@ export function ascendingReads(
   let current = NOTHING;
   let next: Promise<Window> | undefined;
 
-  /** Its failure is met by the read that needs it. */
+  /** The read that needs the window handles its failure. */
   function begun(wanted: number): Promise<Window> {
     const window = windows.next(wanted);
     window.catch(() => {});
     return window;
   }
-  /** Fills what a window has, and answers the rest. */
+  /** Fills the pages that a window has, and returns the other runs. */
   async function filled(into: Uint8Array, offset: number): Promise<readonly LocationRun[]> {
     const first = Math.floor(offset / PAGE_LENGTH);
     const end = Math.ceil((offset + into.length) / PAGE_LENGTH);
@@ -94,11 +94,11 @@ export function ascendingReads(
   };
 }
 
-/** Makes one window after the other. */
+/** Makes the windows, one after the other. */
 function windowsOf({ segments, map }: Log) {
   const written = map.written();
   const pool = bufferPool(READS_MAX, 2 * READ_PLACES * PLACE_LENGTH);
-  /** What of a run was too much for the last window. */
+  /** The part of a run that did not fit in the last window. */
   let left: LocationRun | undefined;
 
   async function nextRun(): Promise<LocationRun | undefined> {
@@ -127,13 +127,13 @@ function windowsOf({ segments, map }: Log) {
         piece.isOpen = openStretch(slots, it, into, piece.first * PAGE_LENGTH) === undefined;
       }
     } catch {
-      // The ordinary way says why.
+      // The ordinary way reports the reason.
     } finally {
       pool.give(bytes);
     }
   }
   return {
-    /** Pages before `wanted` are left out. */
+    /** Makes the next window, without pages before `wanted`. */
     async next(wanted: number): Promise<Window> {
       const pieces: Piece[] = [];
       let pages = 0;
@@ -160,12 +160,12 @@ function windowsOf({ segments, map }: Log) {
   };
 }
 
-/** Its segment may have been freed, and its index given to another one. */
+/** False if its segment was freed; its index may belong to another one by now. */
 function isThere(segments: Segments, { segment, location }: Piece): boolean {
   return segments.at(location >>> 14) === segment;
 }
 
-/** Copies what of a run the window has, and answers the rest. */
+/** Copies the part of a run that the window has, and returns the rest. */
 function taken(
   segments: Segments,
   window: Window,
@@ -194,14 +194,14 @@ async function runsOf(map: PageLocations, first: number, count: number) {
   return map.runs(first, count);
 }
 
-/** Some of the pieces by one read: `from` to before `to` in one segment. */
+/** One read for several pieces: from `from` up to, not including, `to` in one segment. */
 interface Read {
   readonly stretches: (readonly [Piece, Stretch])[];
   readonly from: number;
   to: number;
 }
 
-/** In the order of the log. */
+/** The reads, in the order of the log. */
 function readsOf(segments: Segments, pieces: readonly Piece[]): readonly Read[] {
   const sorted = pieces
     .map((piece) => [piece, stretchOf(segments, piece)] as const)

@@ -7,22 +7,22 @@ import {
 import type { LocationRun } from '../map/page-locations.ts';
 import { type Segment, type Segments, slotPlaces, slotStart } from '../segments/segments.ts';
 
-/** Places of neighbouring slots, with the pages in them that are wanted. */
+/** Places of neighboring slots, with the pages in them that are needed. */
 export interface Stretch {
   readonly segment: Segment;
-  /** Whole slots: from `from` to before `to`. */
+  /** Whole slots: from `from` up to, not including, `to`. */
   readonly from: number;
   readonly to: number;
-  /** The first page that is wanted, and where it lies. */
+  /** The first page that is needed, and its place. */
   readonly page: number;
   readonly place: number;
   readonly count: number;
 }
 
-/** As long as the longest slot; used within one call. */
+/** Holds the longest slot; used within one call. */
 const scratch = new Uint8Array(QUAD_LENGTH);
 
-/** Where the pages of a run lie. */
+/** The places of the pages of a run. */
 export function stretchOf(segments: Segments, { first, count, location }: LocationRun): Stretch {
   const segment = segments.at(location >>> 14)!;
   const place = location & 0x3fff;
@@ -32,8 +32,8 @@ export function stretchOf(segments: Segments, { first, count, location }: Locati
 }
 
 /**
- * Opens the slots of a stretch, whose bytes were read, into what of `into` they hold; `offset` is that of `into` on the
- * disk. Answers the place of the first slot that fails its seal, or undefined.
+ * Opens the slots of a stretch, whose bytes were read, and copies their pages to `into`; `offset` is the position of
+ * `into` on the disk. Returns the place of the first slot that fails its seal, or undefined.
  */
 export function openStretch(
   bytes: Uint8Array,
@@ -62,7 +62,7 @@ export function openStretch(
   return undefined;
 }
 
-/** Fills `body` from the slot at `place` and answers whether it is that of `page`, and whole. */
+/** Fills `body` from the slot at `place` and returns whether that is whole and belongs to `page`. */
 export function openSlot(
   { codec }: Segment,
   {
@@ -81,7 +81,7 @@ export function openSlot(
   }
 }
 
-/** Copies what is wanted of one slot's pages. */
+/** Copies the needed part of one slot's pages. */
 function copyPart(
   body: Uint8Array,
   { page, count }: Stretch,
@@ -107,7 +107,7 @@ function copyPart(
   into.set(body.subarray(from - begin, to - begin), from - offset);
 }
 
-/** The part of `into` that a run of pages covers, and where that begins on the disk. */
+/** The part of `into` that a run of pages covers, and its offset on the disk. */
 export function partOf({ first, count }: LocationRun, into: Uint8Array, offset: number) {
   const at = Math.max(offset, first * PAGE_LENGTH);
   const end = Math.min(offset + into.length, (first + count) * PAGE_LENGTH);

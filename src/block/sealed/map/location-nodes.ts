@@ -1,7 +1,7 @@
 import { assert } from '../../../lib/assert.ts';
 import type { ScratchSlot } from './scratch-bodies.ts';
 
-/** Nothing was written: the page is as it is below. Place 0 of a segment is its preface and never holds a page. */
+/** Not written: the page is that of the base. Place 0 of a segment is its preface and never holds a page. */
 export const ABSENT = 0;
 /** The page is zeros. Place 1 of a segment is its birth slot and never holds a page. */
 export const ZERO = 1;
@@ -13,13 +13,13 @@ const PLACE_MASK = 2 ** PLACE_BITS - 1;
 export const SPAN_MAX = 2 ** 32;
 
 /**
- * Neighbouring pages of a disk. A node is written in one of three ways:
+ * Neighboring pages of a disk. A node is written in one of three ways:
  *   pieces = 1    all pages are one piece, whose first location is `value`; there is no body
- *   pieces > 1    body = keys[pieces], and from the middle of it on values[pieces]: piece k begins at page
- *                 `start + keys[k]` with the location values[k] and reaches to the next
+ *   pieces > 1    body = keys[pieces], and from its middle on values[pieces]: piece k begins at page
+ *                 `start + keys[k]` with the location values[k] and extends to the next
  *   pieces = 0    body = a location for each page; the node spans just as many pages as its body has words
- * All pages of a piece are absent, or all are zeros, or they lie one behind the other in one segment. Nodes begin and
- * end at multiples of the length of a body.
+ * All pages of a piece are absent, or all are zeros, or they are consecutive in one segment. Nodes begin and end at
+ * multiples of the length of a body.
  */
 export interface LocationNode {
   readonly start: number;
@@ -27,21 +27,21 @@ export interface LocationNode {
   pieces: number;
   value: number;
   body: Uint32Array | undefined;
-  /** Those zeros that were begun up to this one have been set here. */
+  /** The zero operations up to this number have been applied here. */
   settled: number;
-  /** Where it is among those with a body in memory; negative: it has none. */
+  /** Its index among the nodes with a body in memory; negative: it has none. */
   index: number;
   isUsed: boolean;
-  /** Its body is being written to the scratch file, and did not change since. */
+  /** Its body is being written to the scratch file, and has not changed since then. */
   isLeaving: boolean;
-  /** Holds just what the body does, or the body itself where there is none in memory though there are pieces. */
+  /** Holds a copy of the body; the only one, where the node has pieces but no body in memory. */
   slot: ScratchSlot | undefined;
 }
 
 export interface LocationRun {
   readonly first: number;
   readonly count: number;
-  /** Where the first page lies; ABSENT and ZERO are those of all pages. */
+  /** Location of the first page; ABSENT and ZERO apply to all pages. */
   readonly location: number;
 }
 
@@ -49,7 +49,7 @@ const IN_MEMORY = 'a node was loaded before it is looked into';
 
 type Seen = (first: number, count: number, location: number) => void;
 
-/** One in whose pages nothing was ever written. */
+/** A node whose pages were never written. */
 export function emptyNode(start: number, end: number): LocationNode {
   return {
     start,
@@ -65,7 +65,7 @@ export function emptyNode(start: number, end: number): LocationNode {
   };
 }
 
-/** Not so: its body is in the scratch file. */
+/** False: its body is in the scratch file. */
 export function isInMemory({ pieces, body }: LocationNode): boolean {
   return pieces === 1 || body !== undefined;
 }
@@ -74,7 +74,7 @@ export function segmentOf(location: number): number {
   return location >>> PLACE_BITS;
 }
 
-/** Whether so many pages from `location` on lie in one segment. */
+/** Whether `count` pages from `location` on lie in one segment. */
 export function isInOneSegment(location: number, count: number): boolean {
   return location > ZERO && (location & PLACE_MASK) + count <= PLACE_MASK + 1;
 }
@@ -126,18 +126,18 @@ function visitEach(node: LocationNode, body: Uint32Array, first: number, end: nu
   }
 }
 
-/** What is put over a range of a node. */
+/** A piece to put over a range of a node. */
 export interface Put {
   readonly first: number;
   readonly end: number;
   readonly location: number;
-  /** Words of a body. */
+  /** The length of a body in words. */
   readonly length: number;
-  /** Gets the pieces that were there. */
+  /** Called with the replaced pieces. */
   readonly lost: Seen;
 }
 
-/** Puts a piece over a range that lies in the node. False: it has no room, and nothing was changed. */
+/** Puts a piece over a range within the node. False: there is no room, and nothing was changed. */
 export function put(node: LocationNode, what: Put): boolean {
   const { first, end, location, length, lost } = what;
   assert(isInMemory(node), IN_MEMORY);
@@ -161,7 +161,7 @@ function putEach(node: LocationNode, first: number, end: number, location: numbe
   for (let page = first; page < end; page++) {
     body[page - node.start] = advance(location, page - first);
   }
-  // A look at all pages is worth it where much is alike now, and where one who writes on comes to the end.
+  // Examining all pages pays where many are alike now, and where a sequential writer reaches the end.
   if (end - first >= body.length / 8 || end === node.end) becomeSparse(node);
 }
 
@@ -174,10 +174,10 @@ function putPiece(node: LocationNode, { first, end, location, lost }: Put): bool
   const touched = pieceAt(node, from);
   const last = pieceAt(node, to - 1);
   const lastEnd = last + 1 < pieces ? body[last + 1]! : node.end - node.start;
-  // What stays before: pieces 0..keep; the last of them may be what the new one goes on.
+  // Pieces 0..keep stay before it; the new one may continue the last of them.
   const keep = body[touched]! < from ? touched + 1 : touched;
   const isJoined = keep > 0 && continues(body[half + keep - 1]!, from - body[keep - 1]!, location);
-  // What follows: the rest of the last piece that is touched, or the one behind it; either may go on from the new one.
+  // After it comes the rest of the last touched piece, or the next piece; either may continue the new one.
   const hasRest = lastEnd > to;
   const rest = hasRest
     ? advance(body[half + last]!, to - body[last]!)
@@ -240,7 +240,7 @@ function cutPieces(node: LocationNode, second: LocationNode, into: Uint32Array):
   if (second.pieces === 1) becomePiece(second, first);
 }
 
-/** Where to cut a node that is full so that both parts have about as many pieces. */
+/** Where to cut a full node so that both parts have about the same number of pieces. */
 export function middle(node: LocationNode): number {
   const body = node.body!;
   const { start, end } = node;
@@ -249,7 +249,7 @@ export function middle(node: LocationNode): number {
   return Math.min(Math.max(start + at, start + length), end - length);
 }
 
-/** Spells out the location of each page; the node spans as many pages as its body has words. */
+/** Stores the location of each page; the node spans as many pages as its body has words. */
 export function becomeDense(node: LocationNode): void {
   const length = node.end - node.start;
   const each = new Uint32Array(length);
@@ -261,7 +261,7 @@ export function becomeDense(node: LocationNode): void {
   node.pieces = 0;
 }
 
-/** Back to pieces where these need less than a quarter of what there is room for. */
+/** Changes back to pieces where these need less than a quarter of the room. */
 function becomeSparse(node: LocationNode): void {
   let count = 0;
   visit(node, node.start, node.end, () => count++);
@@ -278,7 +278,7 @@ function becomeSparse(node: LocationNode): void {
   if (count === 1) becomePiece(node, pieces[length / 2]!);
 }
 
-/** Takes in the pages of the node behind it, which is gone then, where both are small. False: nothing was changed. */
+/** Merges the next node into this one where both are small. False: nothing was changed. */
 export function join(node: LocationNode, next: LocationNode, length: number): boolean {
   const span = next.start - node.start;
   if (node.pieces === 1 && next.pieces === 1 && continues(node.value, span, next.value)) {

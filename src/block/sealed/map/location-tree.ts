@@ -19,15 +19,15 @@ import { nodeList, type NodeList } from './node-list.ts';
 /** The pages of a disk in nodes, which are cut where they are full and joined where they are nearly empty. */
 export interface LocationTree {
   find(page: number): LocationNode;
-  /** Those that a range lies in, or the first of them. */
+  /** The nodes that cover a range, or the first of them. */
   nodes(first: number, end: number, most?: number): LocationNode[];
-  /** Puts a piece over a range. Whether a node that had more in it is nearly empty now. */
+  /** Puts a piece over a range. Returns whether a node that had more pieces is nearly empty now. */
   replace(first: number, end: number, location: number): boolean;
-  /** Joins the nodes of a range with their neighbors where both are small. */
+  /** Joins nodes of a range with their neighbors where both are small. */
   tidy(first: number, end: number): void;
-  /** True only if all pages of the range are at `location`, and that can be seen in memory. */
+  /** True only if all pages of the range are at `location`, as far as nodes in memory show. */
   isAll(first: number, end: number, location: number): boolean;
-  /** Ascending; covers the range. */
+  /** Runs that cover the range, ascending. */
   runs(first: number, end: number): LocationRun[];
   readonly count: number;
 }
@@ -35,11 +35,11 @@ export interface LocationTree {
 export interface LocationTreeOptions {
   /** A multiple of `length`. */
   readonly pages: number;
-  /** Words of a body. */
+  /** The length of a body in words. */
   readonly length: number;
-  /** Gets each piece that something is put over. */
+  /** Called with each replaced piece. */
   readonly lost: (first: number, count: number, location: number) => void;
-  /** Gets each node that is another now, and each that is gone. */
+  /** Called with each node that changed, and each that was removed. */
   readonly changed: (node: LocationNode) => void;
   readonly mayJoin: (node: LocationNode, next: LocationNode) => boolean;
 }
@@ -54,7 +54,10 @@ export function locationTree(options: LocationTreeOptions): LocationTree {
     changed(node);
     changed(second);
   }
-  /** The node of `page` is full, or spans too much for a body: afterwards it has room, or is a smaller one. */
+  /**
+   * Makes room in the node of `page`, which is full or spans too much for a body; it may be a smaller node
+   * afterwards.
+   */
   function makeRoom(node: LocationNode, page: number): void {
     const span = node.end - node.start;
     if (span > SPAN_MAX) {
@@ -65,7 +68,7 @@ export function locationTree(options: LocationTreeOptions): LocationTree {
       changed(node);
     } else cutAt(node, middle(node));
   }
-  /** Joins the node of `page` with those beside it; the node that the page is in then. */
+  /** Joins the node of `page` with its neighbors; returns the node that then holds the page. */
   function tidyAt(page: number): LocationNode {
     const node = list.find(page);
     const before = node.start > 0 ? list.find(node.start - 1) : node;
@@ -109,7 +112,7 @@ export function locationTree(options: LocationTreeOptions): LocationTree {
   };
 }
 
-/** What changes nothing. */
+/** The methods that change nothing. */
 function looks(list: NodeList): Pick<LocationTree, 'find' | 'nodes' | 'isAll' | 'runs'> {
   return {
     find: list.find,

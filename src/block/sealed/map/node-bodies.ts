@@ -4,39 +4,38 @@ import type { File } from '../../../sys/files/file-system.ts';
 import { isInMemory, type LocationNode } from './location-nodes.ts';
 import { scratchBodies, type ScratchBodies } from './scratch-bodies.ts';
 
-/** Bodies that are written, or read, at once: 256 KiB. */
+/** Bodies written, or read, at once: 256 KiB. */
 const BATCH = 64;
 
 /**
- * Bodies of nodes in memory up to a limit; beyond it those that were not used for longest go to a scratch file, and
- * come back when they are asked for. The scratch file is never synced: the log is the truth, and who opens the overlay
- * again makes the map again.
+ * Bodies of nodes in memory up to a limit; beyond it the least recently used ones go to a scratch file, and return on
+ * demand. The scratch file is never synced: the log is the truth, and opening the overlay again rebuilds the map.
  */
 export interface NodeBodies extends AsyncDisposable {
-  /** To be called after each change of a node: what the scratch file has of it is old. */
+  /** Call it after each change of a node: its copy in the scratch file is then stale. */
   changed(node: LocationNode): void;
-  /** Whether there is room for more, and no body at all is in the scratch file. */
+  /** Whether there is room for more bodies, and the scratch file holds none at all. */
   readonly areReady: boolean;
-  /** Whether there is room for more, and no body of them is in the scratch file. */
+  /** Whether there is room for more bodies, and the scratch file holds none of these nodes. */
   ready(nodes: readonly LocationNode[]): boolean;
-  /** Brings some of them, the first ones first, and waits for room: ask again afterwards. */
+  /** Loads some of them, the first ones first, and waits for room: ask again afterwards. */
   load(nodes: readonly LocationNode[]): Promise<void>;
   readonly inMemory: number;
 }
 
 export interface NodeBodiesOptions {
-  /** Words of a body. */
+  /** The length of a body in words. */
   readonly length: number;
-  /** Bodies in memory; asked each time, for nodes take memory too. */
+  /** The most bodies in memory; called each time, because nodes take memory too. */
   readonly limit: () => number;
-  /** Makes a file that has no name; it is closed here. */
+  /** Creates an unnamed file; this module closes it. */
   readonly scratch: () => Promise<File>;
 }
 
 export function nodeBodies({ length, limit, scratch }: NodeBodiesOptions): NodeBodies {
   const inMemory = clockOfNodes();
   const places = scratchBodies(length, scratch);
-  /** Arrays that come and go are no work for the collector, which would let many gather. */
+  /** Reused arrays: the garbage collector would let many of them pile up. */
   const spare: Uint32Array[] = [];
   const reads = bodyReads({
     places,
@@ -49,7 +48,7 @@ export function nodeBodies({ length, limit, scratch }: NodeBodiesOptions): NodeB
   });
   let inScratch = 0;
   let round: Promise<void> | undefined;
-  /** The scratch file took nothing: memory may grow until it is tried again. */
+  /** The scratch file accepted nothing: memory may grow until the next try. */
   let fullUpTo: number | undefined;
   let isClosed = false;
 
@@ -57,7 +56,7 @@ export function nodeBodies({ length, limit, scratch }: NodeBodiesOptions): NodeB
     inMemory.add(node);
     if (inMemory.count > (fullUpTo ?? limit())) void startRound();
   }
-  /** One at a time; it is awaited when this is closed. */
+  /** Runs one round at a time; closing awaits it. */
   function startRound(): Promise<void> {
     round ??= makeRoom().finally(() => (round = undefined));
     return round;
@@ -72,7 +71,7 @@ export function nodeBodies({ length, limit, scratch }: NodeBodiesOptions): NodeB
     do await turnOfLoop();
     while (await sendSome());
   }
-  /** False: there is room again, or none in the scratch file. */
+  /** False: there is room again, or the scratch file has none. */
   async function sendSome(): Promise<boolean> {
     if (isClosed) return false;
     const leaving = takeCold(inMemory, limit() - Math.ceil(limit() / 16), toScratch);
@@ -82,7 +81,7 @@ export function nodeBodies({ length, limit, scratch }: NodeBodiesOptions): NodeB
       fullUpTo = undefined;
       return true;
     } catch {
-      // What is in memory stays right, and the log on the same disk soon waits for space as well.
+      // Bodies in memory stay valid, and the log on the same disk will soon wait for space as well.
       for (const node of leaving) node.isLeaving = false;
       fullUpTo = inMemory.count + BATCH;
       return false;
@@ -120,7 +119,7 @@ export function nodeBodies({ length, limit, scratch }: NodeBodiesOptions): NodeB
     ready: (nodes) => !isTooMuch() && nodes.every(isInMemory),
     async load(nodes) {
       if (isTooMuch()) await startRound();
-      // So few that the first are still there when the last has come.
+      // Few enough that the first are still in memory when the last arrives.
       const most = Math.max(1, Math.min(BATCH, limit() >> 2));
       await allDone(
         nodes
@@ -147,7 +146,7 @@ interface BodyReadsOptions {
   readonly came: (node: LocationNode) => void;
 }
 
-/** Each body is read once, for all who ask. Until it has come its node does not change: who changes one asks first. */
+/** Each body is read once for all callers. Until it has arrived its node does not change: changes load it first. */
 function bodyReads({ places, room, came }: BodyReadsOptions) {
   const underWay = new Map<LocationNode, Promise<void>>();
 
@@ -175,7 +174,10 @@ function bodyReads({ places, room, came }: BodyReadsOptions) {
   };
 }
 
-/** The coldest ones beyond `aim`: `known` gets those that the scratch file has; the others have to be written. */
+/**
+ * Takes the coldest nodes beyond `aim`: `known` is called for those that the scratch file already has; the rest must
+ * be written.
+ */
 function takeCold(clock: NodeClock, aim: number, known: (node: LocationNode) => void) {
   const leaving: LocationNode[] = [];
   while (clock.count - leaving.length > aim && leaving.length < BATCH) {
@@ -191,7 +193,7 @@ function takeCold(clock: NodeClock, aim: number, known: (node: LocationNode) => 
 
 type NodeClock = ReturnType<typeof clockOfNodes>;
 
-/** The nodes that have a body in memory, in a circle: second chance for what was used since the hand passed. */
+/** The nodes with a body in memory, in a clock: a node used since the hand passed gets a second chance. */
 function clockOfNodes() {
   const nodes: LocationNode[] = [];
   let hand = 0;
@@ -210,7 +212,7 @@ function clockOfNodes() {
       }
       node.index = -1;
     },
-    /** One that is not leaving yet: such a one must be there. */
+    /** The coldest node that is not leaving yet: there must be one. */
     coldest(): LocationNode {
       while (true) {
         if (hand >= nodes.length) hand = 0;

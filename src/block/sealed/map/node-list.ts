@@ -1,16 +1,16 @@
 import { assert } from '../../../lib/assert.ts';
 import type { LocationNode } from './location-nodes.ts';
 
-/** Nodes of one shelf; one that is full is cut in two. */
+/** Nodes per shelf; a full shelf is cut in two. */
 const SHELF_NODES = 512;
 
-/** Nodes in the order of the disk, without gaps: what a change moves is at most a shelf, and the list of shelves. */
+/** Nodes in the order of the disk, without gaps: a change moves at most one shelf, and the list of shelves. */
 export interface NodeList {
   readonly count: number;
   find(page: number): LocationNode;
-  /** Adds one at the place that was cut off another. */
+  /** Adds a node that was cut off another. */
   add(node: LocationNode): void;
-  /** Takes one away that another has taken in. */
+  /** Removes a node that was merged into another. */
   remove(node: LocationNode): void;
 }
 
@@ -48,7 +48,7 @@ export function nodeList(only: LocationNode): NodeList {
       const at = lastUpTo(begins, node.start);
       const { starts, nodes } = shelves[at]!;
       const place = lastUpTo(starts, node.start);
-      assert(nodes[place] === node && node.start > 0, 'what is removed is in the list');
+      assert(nodes[place] === node && node.start > 0, 'a removed node was in the list');
       starts.splice(place, 1);
       nodes.splice(place, 1);
       count--;
@@ -62,7 +62,7 @@ export function nodeList(only: LocationNode): NodeList {
   };
 }
 
-/** Index of the last number that is not greater; the first never is. */
+/** Index of the last number that is not greater than `limit`; the first never is. */
 function lastUpTo(ascending: readonly number[], limit: number): number {
   let low = 0;
   let high = ascending.length;

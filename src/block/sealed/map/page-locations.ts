@@ -17,77 +17,78 @@ import { zeroTurns } from './zero-turns.ts';
 export { ABSENT, ZERO, type LocationRun };
 
 /**
- * A body of 4 KiB, for 512 pieces or the locations of 1,024 pages (4 MiB of disk). Zeros of one turn: 64 bodies, as
- * much as 65,536 pages that all lie apart, about 1 ms.
+ * A body of 4 KiB, for 512 pieces or the locations of 1,024 pages (4 MiB of disk). One turn zeros 64 bodies, as many
+ * as 65,536 separate pages take: about 1 ms.
  */
 const LIMITS: PageLocationsLimits = { bodyLength: 1024, turnNodes: 64, bodiesMin: 64 };
-/** What V8 takes for a node and its places in lists, and for a body beside its words. */
+/** Memory that V8 uses for a node and its list entries, and for a body besides its words. */
 const NODE_BYTES = 160;
 const BODY_BYTES = 200;
-/** Nodes that are read in one turn of the loop. */
+/** Nodes visited in one turn of the loop. */
 const READ_NODES = 16;
 
 /**
- * Where each page of a disk lies in the log of its overlay: segment index << 14 | place; ABSENT where nothing was
+ * The location of each page of a disk in the log of its overlay: segment index << 14 | place; ABSENT for pages not
  * written, ZERO for zeros.
  *
- * An ordered list of nodes (location-nodes.ts) over the whole disk. A range that is alike or was written in one go is
- * one piece of a node, whatever its length; pages that were written one by one take 4 bytes each where they are dense,
- * and about 25 each where they are alone. A trim costs what it takes away, not what it covers.
+ * An ordered list of nodes (location-nodes.ts) over the whole disk. A range that is uniform or was written
+ * sequentially is one piece of a node, whatever its length; pages that were written one by one take 4 bytes each
+ * where they are dense, and about 25 each where they are isolated. A trim costs as much as it removes, not as much as
+ * it covers.
  */
 export interface PageLocations {
   get(page: number): number;
-  /** Puts `count` pages at `location` and behind it, in one segment. */
+  /** Puts `count` pages at `location` and the following places, in one segment. */
   set(first: number, count: number, location: number): void;
   /**
-   * Zeros: as soon as it is called that is what is seen, and a `set` is newer and wins. The work is done in turns of
-   * the loop. Where it rejects, because the scratch file cannot be read, some pages may be as they were.
+   * Zeros the range: readers see zeros as soon as it is called, and a later `set` wins. The work is done in turns of
+   * the loop. If it rejects, because the scratch file cannot be read, some pages may be unchanged.
    */
   zero(first: number, count: number): Promise<void>;
-  /** True only if all pages are zeros; also false where it takes more than a look at what is in memory. */
+  /** True only if all pages are zeros; also false where that needs more than the nodes in memory. */
   isZero(first: number, count: number): boolean;
-  /** Ascending; covers the range, absent pages too. What is alike or lies one behind the other is one run. */
+  /** Ascending runs that cover the range, including absent pages. Pages that are alike or consecutive are one run. */
   runs(first: number, count: number): readonly LocationRun[];
-  /** Ascending runs of all that is not absent. What is set in the meantime may or may not be seen. */
+  /** Ascending runs of all pages that are not absent. Changes made in the meantime may or may not show. */
   written(): AsyncGenerator<LocationRun>;
   /**
-   * Whether `get`, `set` and `runs` may be called in this turn for the range, which is a request's and not half a disk.
-   * If not: `load`, then ask again. `zero` and `written` see to it themselves.
+   * Whether `get`, `set` and `runs` may be called in this turn for the range, which is that of a request and not half
+   * a disk. If not: `load`, then ask again. `zero` and `written` do this themselves.
    */
   ready(first: number, count: number): boolean;
   load(first: number, count: number): Promise<void>;
-  /** Pages that lie in segments. */
+  /** Number of pages that lie in segments. */
   readonly dataPages: number;
-  /** Bytes, about. */
+  /** Approximate memory in bytes. */
   readonly memory: number;
 }
 
 export interface PageLocationsLimits {
-  /** Words of a node's body, a power of two: so many pages, or half as many pieces. */
+  /** Length of a node's body in words, a power of two: that many pages, or half as many pieces. */
   readonly bodyLength: number;
-  /** Nodes that are set to zeros in one turn of the loop. */
+  /** Nodes set to zeros in one turn of the loop. */
   readonly turnNodes: number;
-  /** Bodies that are in memory even where the nodes alone take more than the budget. */
+  /** Bodies kept in memory even where the nodes alone exceed the budget. */
   readonly bodiesMin: number;
 }
 
 export interface PageLocationsOptions {
-  /** Of the disk. */
+  /** The disk's number of pages. */
   readonly pages: number;
-  /** So many pages no longer lie in a segment. */
+  /** Called when `count` pages no longer lie in a segment. */
   readonly replaced: (segment: number, count: number) => void;
-  /** Bytes of memory: what was not used for longest goes to a scratch file beyond it. */
+  /** Bytes of memory: beyond it, the least recently used bodies go to a scratch file. */
   readonly budget: number;
-  /** Makes a file that has no name. It is closed here, and never synced. */
+  /** Creates an unnamed file. This module closes it and never syncs it. */
   readonly scratch: () => Promise<File>;
-  /** Tests take smaller nodes. */
+  /** Tests use smaller nodes. */
   readonly limits?: Partial<PageLocationsLimits>;
 }
 
 export function pageLocations(options: PageLocationsOptions): PageLocations & AsyncDisposable {
   const { pages, replaced, budget, scratch } = options;
   const { bodyLength: length, turnNodes, bodiesMin } = { ...LIMITS, ...options.limits };
-  // The pages of the last node that are beyond the disk are as its last page, so that zeros may be one piece.
+  // Pages of the last node beyond the disk are treated like the last page, so that zeros may be one piece.
   const limit = Math.ceil(pages / length) * length;
   let dataPages = 0;
   const bodies = nodeBodies({
@@ -114,7 +115,7 @@ export function pageLocations(options: PageLocationsOptions): PageLocations & As
   function check(first: number, count: number): void {
     assert(first >= 0 && count > 0 && first + count <= pages, 'pages are of this disk');
   }
-  /** What is read is settled first: who patches a page must not find what is zeros already. */
+  /** Pending zeros are applied first: a writer that patches a page must not find its old contents. */
   function runs(first: number, end: number): LocationRun[] {
     zeros.settle(first, end);
     return tree.runs(first, end);

@@ -5,15 +5,15 @@ import { BlockError } from '../../block-error.ts';
 /** A body in the scratch file. */
 export interface ScratchSlot {
   readonly index: number;
-  /** A sum over its words: a reader that finds another was not given what was written. */
+  /** A checksum of its words: a mismatch means that the file did not return what was written. */
   readonly sum: number;
 }
 
-/** Bodies in a file that lives as long as this process. It is made for the first of them, and never synced. */
+/** Bodies in a file that lives as long as this process. It is created for the first one, and never synced. */
 export interface ScratchBodies extends AsyncDisposable {
-  /** One call at a time, which copies the bodies at once. After a failure no slot is taken. */
+  /** One call at a time, which copies the bodies at once. A failure uses up no slot. */
   write(bodies: readonly Uint32Array[]): Promise<ScratchSlot[]>;
-  /** Rejects IO where the file does not give what was written. */
+  /** Rejects IO if the file does not return what was written. */
   read(slot: ScratchSlot, into: Uint32Array): Promise<void>;
   free(slot: ScratchSlot): void;
 }
@@ -74,7 +74,7 @@ export function scratchBodies(length: number, scratch: () => Promise<File>): Scr
   };
 }
 
-/** Places of the list at which the numbers follow each other. */
+/** Ranges of the list in which the numbers are consecutive. */
 function stretches(ascending: readonly number[]): { from: number; to: number }[] {
   const found: { from: number; to: number }[] = [];
   ascending.forEach((value, at) => {
@@ -84,7 +84,7 @@ function stretches(ascending: readonly number[]): { from: number; to: number }[]
   return found;
 }
 
-/** Another if a word is another: each step can be undone. */
+/** Differs if any word differs: each step is reversible. */
 function sumOf(body: Uint32Array): number {
   let sum = 0;
   for (const word of body) sum = Math.imul(sum ^ word, 0x9e3779b1);

@@ -4,27 +4,27 @@ import type { LocationTree } from './location-tree.ts';
 import type { NodeBodies } from './node-bodies.ts';
 
 /**
- * Sets ranges to zeros in turns of the loop, as if it were done at once: before a node is read or set by others, all
- * zeros that are under way are set in the whole of it. Each node remembers up to which of them it has them.
+ * Zeros ranges in turns of the loop, as if it were done at once: before other code reads or sets a node, all pending
+ * zeros are applied to the whole node. Each node remembers the last one that was applied to it.
  */
 export interface ZeroTurns {
   zero(first: number, end: number): Promise<void>;
-  /** To be called before a range, whose nodes are in memory, is read or set. */
+  /** Call it before a range, whose nodes are in memory, is read or set. */
   settle(first: number, end: number): void;
-  /** Whether two nodes may be joined: as one they can remember one number only. */
+  /** Whether two nodes may be joined: a joined node can remember only one number. */
   areEven(node: LocationNode, next: LocationNode): boolean;
 }
 
 interface Zeroing {
   readonly number: number;
-  /** What is before is done. */
+  /** Pages before this one are done. */
   at: number;
   readonly end: number;
 }
 
 export interface ZeroTurnsOptions {
   readonly tree: () => LocationTree;
-  /** Nodes of one turn. */
+  /** Nodes per turn. */
   readonly turnNodes: number;
   readonly bodies: Pick<NodeBodies, 'ready' | 'load'>;
 }
@@ -42,7 +42,7 @@ export function zeroTurns({ tree, turnNodes, bodies }: ZeroTurnsOptions): ZeroTu
       if (zeroing.number > settled && from < to) tree().replace(from, to, ZERO);
     }
   }
-  /** Up to a node that is not in memory. */
+  /** Works up to a node that is not in memory. */
   function someOf(zeroing: Zeroing): void {
     for (let left = turnNodes; left > 0 && zeroing.at < zeroing.end; left--) {
       const { at } = zeroing;

@@ -13,22 +13,22 @@ import type { Random } from '../../../sys/base/random.ts';
 import type { LogFiles } from './log-files.ts';
 import { crowded, type Segment, type Segments } from './segments.ts';
 
-/** A segment that is on the disk, and what its first slots list. */
+/** A segment that is on the disk, and the list in its first slots. */
 export interface Born {
   readonly segment: Segment;
   readonly table: PlaceTable;
   readonly file: File;
-  /** The first place that was not used. */
+  /** The first unused place. */
   readonly place: number;
-  /** How many places have space on the disk, from the first one on. */
+  /** The number of places, from the first on, that are allocated on the disk. */
   readonly allocated: number;
-  /** The numbers of the segments that existed, in its birth slots. */
+  /** The numbers of the existing segments, as its birth slots list them. */
   readonly listed: ReadonlySet<number>;
 }
 
 /**
- * Makes a segment under a key of its own: both prefaces, and slots that list the segments that exist. All of it is
- * durable when this resolves, before anything that is answered lies in it.
+ * Creates a segment under a key of its own: both prefaces, and slots that list the existing segments. All of it is
+ * durable when this resolves, before any answered write lies in it.
  */
 export async function bearSegment(
   {
@@ -44,9 +44,9 @@ export async function bearSegment(
   }: {
     readonly number: number;
     readonly durable: LogPosition;
-    /** So many segments may exist. */
+    /** The most segments that may exist. */
     readonly max: number;
-    /** Places that get space, besides those of the list. */
+    /** Places to allocate, besides those of the list. */
     readonly allocate: number;
   },
 ): Promise<Born> {
@@ -63,7 +63,7 @@ export async function bearSegment(
     const all = [...segments.all()].sort((a, b) => a.number - b.number);
     const bodies = encodeBirth(all);
     const place = 1 + bodies.length;
-    // Else it would be left for the next one before anything is written to it.
+    // Otherwise it would be abandoned before anything is written to it.
     if (place + RECORD_COPIES > places - 1) throw crowded(log, segments.count);
     const allocated = Math.min(places - 1, place + allocate);
     await file.allocate(0, allocated * PLACE_LENGTH);
@@ -81,7 +81,7 @@ export async function bearSegment(
     await files.syncDirectory(log.directory);
     return { segment, table, file, place, allocated, listed: new Set(all.map((it) => it.number)) };
   } catch (cause) {
-    // Not born: no other segment lists it yet. Its number is not used again.
+    // It was not born: no other segment lists it yet. Its number is not used again.
     await segments.remove(segment);
     await files.unlink(path).catch(() => {});
     throw cause;

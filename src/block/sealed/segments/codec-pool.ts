@@ -3,19 +3,19 @@ import type { SegmentId } from '../../../formats/store/sessions/overlay-key.ts';
 import type { SlotCodec } from '../../../formats/store/sessions/overlay-log.ts';
 
 export type FileCodec = SlotCodec & Disposable;
-/** What the key of a file is made from. */
+/** The input of a file's key. */
 export type FileId =
   | ({ readonly of: 'segment' } & SegmentId)
   | { readonly of: 'summary'; readonly segment: SegmentId; readonly salt: Uint8Array };
 export type MakeCodec = (file: FileId) => FileCodec;
 
 /**
- * Codecs of which at most `max` have their key and scratch memory (4 KiB) at once: a log may have very many files, of
- * which few are in use. One that was given up makes its own again when it is used, from the same id and so under
- * the same key.
+ * Codecs of which at most `max` hold their key and scratch memory (4 KiB) at once: a log may have very many files, of
+ * which few are in use. A codec that gave them up makes them again on its next use, from the same ID and so with the
+ * same key.
  */
 export function codecPool(make: MakeCodec, max: number): MakeCodec {
-  /** In the order in which they were made. */
+  /** In order of creation. */
   const ready = new Set<{ giveUp(): void }>();
 
   return (file) => {

@@ -7,7 +7,7 @@ export interface SlotPages {
   readonly count: number;
 }
 
-/** In words, with their place on the disk as tools in the guest count it. */
+/** Describes the pages, with their offset on the disk as tools in the guest count it. */
 export function damagedPages(
   { first, count }: SlotPages,
   { disk, path }: { readonly disk: string; readonly path: string },

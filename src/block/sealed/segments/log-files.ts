@@ -20,28 +20,28 @@ import { pageSealer } from '../../../sys/crypto/page-sealer.ts';
 import { BlockError } from '../../block-error.ts';
 import { codecPool, type MakeCodec } from './codec-pool.ts';
 
-/** The names of an overlay's files, and what seals them. */
+/** The names of an overlay's files, and the codecs that seal them. */
 export interface LogFiles {
   readonly files: FileSystem;
   readonly directory: string;
   readonly disk: string;
   readonly head: OverlayHead;
-  /** One copy of it, of two. */
+  /** Whether one of its two copies is damaged. */
   readonly isHeadDamaged: boolean;
-  /** Pages of the disk; the last one may be a part of one. */
+  /** The disk's number of pages; the last one may be partial. */
   readonly pages: number;
   segmentPath(number: number): string;
   summaryPath(number: number): string;
-  /** The numbers of those that are there, ascending. */
+  /** The numbers of the existing files, ascending. */
   list(): Promise<FoundFiles>;
-  /** Seals and opens the slots of one file. */
+  /** Makes the codec that seals and opens the slots of one file. */
   readonly codec: MakeCodec;
 }
 
 export interface FoundFiles {
   readonly segments: readonly number[];
   readonly summaries: ReadonlySet<number>;
-  /** What a power cut left of a summary that was being put. */
+  /** Files that a power cut left while a summary was being written. */
   readonly temporary: readonly string[];
 }
 
@@ -58,21 +58,21 @@ export interface LogFilesOptions {
 }
 
 export interface OverlayKey {
-  /** The set's, whatever the files say. */
+  /** The suite of the set, regardless of what the files say. */
   readonly suite: Suite;
   readonly overlayKey: Uint8Array;
 }
 
-/** At least. */
+/** The least number of digits. */
 const NUMBER_DIGITS = 8;
-/** As many as there are files open at once. */
+/** As many as there may be open files. */
 const CODECS_MAX = 256;
 
 export function headPath(directory: string, disk: string): string {
   return join(directory, `${disk}.head`);
 }
 
-/** Reads the head. Rejects BlockError CORRUPT where it is missing, or of another disk or suite. */
+/** Reads the head. Rejects BlockError CORRUPT where it is missing, or belongs to another disk or suite. */
 export async function openLogFiles(options: LogFilesOptions, size: number): Promise<LogFiles> {
   const { files, directory, disk, session, key } = options;
   const { head, isDamaged } = await readHead(options, { size, suite: key.suite });
@@ -115,14 +115,14 @@ export async function readHead(
   const found = decoded(path, decodeHeadFile, bytes);
   const { head } = found;
   if (head.size !== expected.size) {
-    const what = `is of a disk of ${head.size} bytes, not ${expected.size}`;
+    const what = `belongs to a disk of ${head.size} bytes, not ${expected.size}`;
     throw new BlockError('CORRUPT', `${path} ${what}`);
   }
   checkSuite(path, head.suite, expected.suite);
   return found;
 }
 
-/** What the set says counts: a file cannot ask for less than that. */
+/** The set decides: a file cannot claim a weaker suite. */
 export function checkSuite(path: string, found: Suite, expected: Suite | undefined): void {
   if (expected === undefined || found === expected) return;
   const names = { 1: 'not encrypted', 2: 'encrypted' } as const;
@@ -132,7 +132,7 @@ export function checkSuite(path: string, found: Suite, expected: Suite | undefin
   );
 }
 
-/** What fails to decode is CORRUPT, with the path of the file. */
+/** Turns a decoding failure into CORRUPT with the path of the file. */
 function decoded<T>(path: string, decode: (bytes: Uint8Array) => T, bytes: Uint8Array): T {
   try {
     return decode(bytes);

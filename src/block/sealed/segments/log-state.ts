@@ -26,40 +26,40 @@ import {
   surveySegment,
 } from './survey.ts';
 
-/** More than there are births that fail and leave their files behind. */
+/** More than the number of failed births that can leave files behind. */
 const FAR_OFF = 2 ** 16;
 
-/** What the files of a log say together, before anything is done about it. */
+/** The state of a log as its files give it together, before anything is changed. */
 export interface LogState {
-  /** Ascending; those that count. */
+  /** The segments that count, ascending. */
   readonly segments: readonly Survey[];
-  /** Files that may go: freed, or never born, or brought back by a power cut that undid their removal. */
+  /** Files to remove: freed, or never born, or restored by a power cut that undid their removal. */
   readonly leftOver: readonly number[];
   readonly damage: readonly Damage[];
-  /** No segment of the log has it, or a later one. */
+  /** Neither this number nor a later one is in use in the log. */
   readonly nextNumber: number;
   /** Whether a record says that the place holds nothing. */
   isVoid(number: number, place: number): boolean;
 }
 
-/** What existed when the newest segment was born that says so. */
+/** The segments that existed when the newest segment with a list was born. */
 interface NewestList extends SegmentList {
   readonly of: number;
 }
 
-/** A place that held a slot once and no longer does, or a file. */
+/** A place that once held a slot and no longer does, or a damaged file. */
 export interface Damage {
   readonly segment: number;
   readonly place: number;
-  /** Undefined: it held no pages, or it is not known which. */
+  /** Undefined: it held no pages, or unknown ones. */
   readonly pages: { readonly first: number; readonly count: number } | undefined;
-  /** Any page of the disk may be an older one than it should be. */
+  /** Any page of the disk may be older than it should be. */
   readonly isUnbounded: boolean;
   readonly what: string;
 }
 
 /**
- * Reads a log. `isRecovery`: nothing writes it, and what is found is made durable before it is believed. Rejects
+ * Reads a log. `isRecovery`: no process writes it, and its contents are made durable before they are trusted. Rejects
  * BlockError CORRUPT, naming the file, where a segment is missing.
  */
 export async function readLogState(
@@ -68,11 +68,11 @@ export async function readLogState(
   { isRecovery }: { readonly isRecovery: boolean },
 ): Promise<LogState> {
   const surveys: Survey[] = [];
-  /** Neither preface says what these are; `used`: guests' pages lie there, so that they were born. */
+  /** Segments without a whole preface; `used`: they hold guests' pages, so they were born. */
   const nameless: number[] = [];
   const used = new Set<number>();
   const damage: Damage[] = log.isHeadDamaged ? [damagedHead(log)] : [];
-  /** All lists together would be too much memory. */
+  /** Only the newest list is kept: all together would take too much memory. */
   let newest: NewestList | undefined;
   for (const number of found.segments) {
     const hasSummary = found.summaries.has(number);
@@ -97,31 +97,31 @@ export async function readLogState(
   return { segments: kept, leftOver, damage, nextNumber, isVoid };
 }
 
-/** A file that is far off has a number that no segment got: all numbers could be used up by it. */
+/** A number far off was never given to a segment: continuing from it could use up all numbers. */
 function numberAfter(kept: readonly Survey[], found: readonly number[]): number {
   const last = kept.at(-1)?.number ?? 0;
   return 1 + (found.findLast((number) => number < last + FAR_OFF) ?? last);
 }
 
 /**
- * Slots of which none opens are sealed under another key: without this they would all be taken for
- * what a power cut tore, and the log for an empty one.
+ * Slots of which none opens are sealed under another key: without this check they would all count as torn by a power
+ * cut, and the log as empty.
  */
 function requireOwn(log: LogFiles, surveys: readonly Survey[]): void {
   if (surveys.some(isOpened) || !surveys.some((it) => it.isUsed)) return;
   throw new BlockError(
     'CORRUPT',
-    `${headPath(log.directory, log.disk)} does not belong to the segments beside it, or the key does not: no slot ` +
+    `${headPath(log.directory, log.disk)} does not belong to the segments beside it, or the key is wrong: no slot ` +
       'of them opens. Put the right file back: what was written to the disk is in the segments',
   );
 }
 
-/** A slot that opens says that the log was durable in some segment. */
+/** Whether a slot that opens states that the log was durable in some segment. */
 function isOpened({ hasSummary, durable }: Survey): boolean {
   return hasSummary || durable.segment > LOG_START.segment;
 }
 
-/** Undefined: neither preface is whole. */
+/** Surveys a file; undefined: neither preface is whole. */
 async function surveyFile(
   log: LogFiles,
   {
@@ -133,7 +133,7 @@ async function surveyFile(
     readonly number: number;
     readonly hasSummary: boolean;
     readonly isRecovery: boolean;
-    /** Takes that of the summary. */
+    /** Collects damage of the summary. */
     readonly damage: Damage[];
   },
 ): Promise<SurveyAndList | undefined> {
@@ -149,14 +149,14 @@ async function surveyFile(
   return await surveySegment(log, { number, salt, codec }, file, table);
 }
 
-/** Until it was synced, what is read may be lost; after a sync that failed, what memory has of it may be. */
+/** Before a sync, data just read may still be lost; after a failed sync, the data in memory may be. */
 async function believe(file: File, places: number): Promise<void> {
-  // The first one may report what failed before this process began; what the medium has is read then.
+  // The first sync may report a failure from before this process began; later reads then come from the medium.
   await file.sync().catch(() => file.sync());
   await file.drop(0, places * PLACE_LENGTH);
 }
 
-/** A summary is put when its segment is wholly durable. */
+/** The durable position: a summary is only written when its segment is wholly durable. */
 function durableOf(surveys: readonly Survey[], places: number): LogPosition {
   let durable = LOG_START;
   for (const survey of surveys) {
@@ -166,7 +166,7 @@ function durableOf(surveys: readonly Survey[], places: number): LogPosition {
   return durable;
 }
 
-/** Compares what is there with what the newest list says. */
+/** Compares the existing segments with the newest list. */
 function presence(
   log: LogFiles,
   surveys: readonly Survey[],
@@ -193,7 +193,7 @@ function presence(
       continue;
     }
     if (!isOpened(survey)) {
-      // Its birth was durable before anything else said that it is there: at least that would open.
+      // Its birth was durable before anything else referred to it: at least that must open.
       const isMissed = isUsed || listed?.has(number) || isReached(number);
       if (isMissed) throw gone(log, number, NOTHING_OPENS);
       leftOver.push(number);
@@ -213,7 +213,7 @@ function presence(
   }
   const present = new Map(kept.map((it) => [it.number, it.salt]));
   for (const number of nameless) {
-    // One whose birth failed, and whose file could not be removed either, is in no list that came later.
+    // A segment whose birth failed, and whose file could not be removed either, is in no later list.
     const isMissed = number > (newest?.of ?? 0) ? isReached(number) : listed!.has(number);
     if (freed.has(number) || !isMissed) leftOver.push(number);
     else throw gone(log, number, 'begins and ends with what is not a preface');
@@ -230,7 +230,7 @@ function presence(
 }
 
 const NOTHING_OPENS =
-  'holds nothing that opens: it is damaged, or not the file that had this name when the session wrote it';
+  'contains no slot that opens: it is damaged, or not the file that the session wrote under this name';
 
 function numbersOf(ranges: readonly SegmentRange[]): ReadonlySet<number> {
   const numbers = new Set<number>();
@@ -240,13 +240,13 @@ function numbersOf(ranges: readonly SegmentRange[]): ReadonlySet<number> {
   return numbers;
 }
 
-/** Two copies of a log that both went on number their segments alike. */
+/** Two copies of a log that both continued give their segments the same numbers. */
 function notMeant(log: LogFiles, { of, ranges }: NewestList): BlockError {
   const which = `segments ${ranges[0]!.first} to ${ranges.at(-1)!.last}`;
   return new BlockError(
     'CORRUPT',
-    `${log.segmentPath(of)}: not all of ${which} are those that it lists: some are of a copy of this session that ` +
-      'went on elsewhere. Put back those that were beside it',
+    `${log.segmentPath(of)}: not all of ${which} are those that it lists: some belong to a copy of this session that ` +
+      'continued elsewhere. Put back the original ones',
   );
 }
 
@@ -257,7 +257,7 @@ function gone(log: LogFiles, number: number, what: string): BlockError {
   );
 }
 
-/** The places that records call void: they may even hold something whole, whose writer was refused. */
+/** The places that records call void: they may even hold a whole slot, whose writer got an error. */
 function voidPlaces(surveys: readonly Survey[]): LogState['isVoid'] {
   const bySegment = new Map<number, readonly VoidPlaces[]>();
   const all = surveys.flatMap((it) => it.voids);
@@ -272,7 +272,7 @@ function voidPlaces(surveys: readonly Survey[]): LogState['isVoid'] {
     bySegment.get(number)?.some(({ from, to }) => place >= from && place < to) ?? false;
 }
 
-/** Records may say the same over and over. */
+/** Records may repeat the same runs. */
 function merged(runs: readonly VoidPlaces[]): readonly VoidPlaces[] {
   const apart: VoidPlaces[] = [];
   for (const run of runs.toSorted((a, b) => a.from - b.from)) {
@@ -307,13 +307,13 @@ function damageOf(
     const { place, pages } = it;
     if (pages) return { ...it, what: damagedPages(pages, { disk, path }) };
     const what = it.isUnbounded
-      ? `${unbounded.get(place)}, and it is not known what of disk ${disk} the guest wrote there`
+      ? `${unbounded.get(place)}, and it is not known which part of disk ${disk} the guest wrote there`
       : `${harmless.get(place)}, which held nothing that the guest wrote`;
     return { ...it, what: `${path} is damaged at ${what}` };
   });
 }
 
-/** Names ascending places, each together with those that follow one another. */
+/** Names ascending places, joining consecutive ones. */
 function runsOf(found: readonly { readonly place: number }[]): ReadonlyMap<number, string> {
   const names = new Map<number, string>();
   for (let begin = 0; begin < found.length; ) {

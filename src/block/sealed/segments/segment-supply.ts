@@ -1,17 +1,17 @@
 import type { Born } from './birth.ts';
 import type { Segment } from './segments.ts';
 
-/** Segments that are made before they are needed, at most. */
+/** The most segments that are made before they are needed. */
 const AHEAD_MAX = 2;
 
-/** Makes segments ahead of their use: one, or more where the log was quicker than that. */
+/** Makes segments ahead of their use: one, or more where the log overtook that. */
 export function segmentSupply(bear: () => Promise<Born>) {
   const ready: Born[] = [];
   let wanted = 0;
   let birth: Promise<void> | undefined;
   let listed: ReadonlySet<number> = new Set();
 
-  /** One after the other: each lists those before it. */
+  /** Makes one after the other: each lists those before it. */
   function begin(): Promise<void> {
     return (birth ??= bear()
       .then((born) => {
@@ -22,15 +22,15 @@ export function segmentSupply(bear: () => Promise<Born>) {
   }
   function prepare(): void {
     if (birth || ready.length >= wanted) return;
-    // The one who needs it tries again.
+    // The caller that needs it tries again.
     begin().then(prepare, () => {});
   }
   return {
-    /** The one that comes next is in use from now on. */
+    /** Takes the next segment, which is in use from now on. */
     async take(): Promise<Born> {
       if (ready.length === 0) {
         wanted = Math.min(AHEAD_MAX, wanted + 1);
-        // That one may fail for a reason that is over by now.
+        // That birth may fail for a reason that no longer exists.
         await birth?.catch(() => {});
       }
       while (ready.length === 0) await begin();
@@ -39,7 +39,7 @@ export function segmentSupply(bear: () => Promise<Born>) {
       return next;
     },
     has: (segment: Segment) => ready.some((it) => it.segment === segment),
-    /** How many were made, or begun, and are not in use. */
+    /** The number of segments made, or begun, but not in use. */
     get ahead() {
       return ready.length + (birth ? 1 : 0);
     },

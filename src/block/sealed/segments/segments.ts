@@ -14,32 +14,30 @@ import { BlockError } from '../../block-error.ts';
 import type { LogFiles } from './log-files.ts';
 
 /**
- * One file of the log. While it may still change it is open and has a table of what lies in its places; from its
- * summary on it is like every other file, opened when it is read.
+ * One file of the log. While it may still change it is open and has a table of its places; once it has a summary it
+ * is like every other file, opened when it is read.
  */
 export interface Segment {
   readonly number: number;
-  /** What the map's locations call it; given to another one once this one is gone. */
+  /** Its index in the map's locations; reused by another segment once this one is gone. */
   readonly index: number;
   readonly salt: Uint8Array;
   readonly codec: SlotCodec;
-  /** Left out: a summary has it. */
+  /** Undefined: the summary has it. */
   table: PlaceTable | undefined;
-  /** A bit for each quad of it. */
+  /** One bit for each quad. */
   quads: Uint8Array | undefined;
-  /** Pages that the map finds here, or will: from their seal on, for a segment that is dead vanishes. */
+  /** Live pages: those in the map, and sealed ones on their way into it, because a dead segment vanishes. */
   live: number;
-  /** Places of slots that were ever sealed here. */
+  /** Places of slots sealed here so far. */
   used: number;
-  /**
-   * Slots of zeros, and of what is to be known of other segments, that may still count: with one it is not dead.
-   */
+  /** Slots of zeros, or with facts about other segments, that may still count: with any, the segment is not dead. */
   records: number;
   /** Written to since its last sync. */
   isUnsynced: boolean;
-  /** A sync of it failed: what it holds is believed once it was read from the medium. */
+  /** A sync of it failed: its contents are trusted only after they were read from the medium. */
   isDoubted: boolean;
-  /** A slot that the map finds here fails its seal: it stays, as the proof of that. */
+  /** A live slot here fails its seal: the segment stays, as evidence. */
   isDamaged: boolean;
   /** A `freed` record of it is in the log. */
   isFreed: boolean;
@@ -52,26 +50,26 @@ export interface Segments extends AsyncDisposable {
   at(index: number): Segment | undefined;
   numbered(number: number): Segment | undefined;
   add(number: number, salt: Uint8Array, table: PlaceTable | undefined): Segment;
-  /** It is forgotten, and its file is closed after its last reader. */
+  /** Removes a segment; its file is closed after its last reader. */
   remove(segment: Segment): Promise<void>;
   /** Opens its file and keeps it open until `release`. */
   hold(segment: Segment): Promise<File>;
   release(segment: Segment): void;
-  /** The file of one that is held, or that is open now: for this tick only. */
+  /** The file of a segment that is held, or open now; valid for this tick only. */
   opened(segment: Segment): File | undefined;
-  /** Those that are held: they may still change, or have no summary yet. */
+  /** Held segments: they may still change, or have no summary yet. */
   held(): Iterable<Segment>;
-  /** The map finds so many pages fewer there, or will not find them after all. */
+  /** Call it when the map no longer has, or will not get, `pages` of a segment's pages. */
   lose(index: number, pages: number): void;
-  /** Those in which the map finds nothing. */
+  /** Segments without live pages. */
   readonly empty: Set<Segment>;
-  /** Its file stays open while `work` runs. Rejects NOT_FOUND once the segment was removed. */
+  /** Keeps its file open while `work` runs. Rejects NOT_FOUND once the segment was removed. */
   use<T>(segment: Segment, work: (file: File) => Promise<T>): Promise<T>;
 }
 
-/** As many as the map's locations can name, but the first, whose locations say `absent` and `zeros`. */
+/** As many as the map's locations can name; index 0 is reserved, since its locations mean `absent` and `zeros`. */
 const INDEXES = SEGMENTS_MAX;
-/** Open at once, of an overlay; those that still change are few. */
+/** Files of an overlay open at once; few of them still change. */
 const FILES_MAX = 256;
 
 export function segments(log: LogFiles): Segments {
@@ -80,7 +78,7 @@ export function segments(log: LogFiles): Segments {
   const freeIndexes: number[] = [];
   const empty = new Set<Segment>();
   const codecs = new Map<Segment, Disposable>();
-  /** How many use each; a codec that is in use by those who still read a segment that is gone ends with them. */
+  /** The number of users of each: the codec of a removed segment is disposed of after its last reader. */
   const users = new Map<Segment, number>();
   const held = new Map<Segment, { readonly file: File; readonly release: () => void }>();
   const open: OpenFiles<number> = openFiles(
@@ -150,7 +148,7 @@ export function segments(log: LogFiles): Segments {
     empty,
     opened: (segment) => held.get(segment)?.file ?? open.opened(segment.number),
     async use(segment, work) {
-      // Its file may still be there: it would be opened again, with no codec, and keep its space once it is unlinked.
+      // Its file may still exist: it would be opened again, without a codec, and keep its space after it is unlinked.
       if (byNumber.get(segment.number) !== segment) {
         throw new SystemError('NOT_FOUND', `${log.segmentPath(segment.number)}: it was freed`);
       }
@@ -173,11 +171,11 @@ export function segments(log: LogFiles): Segments {
   };
 }
 
-/** For a log that can have no further segment. */
+/** The error for a log that cannot have another segment. */
 export function crowded({ directory, disk }: LogFiles, count: number): BlockError {
   return new BlockError(
     'NO_SPACE',
-    `${join(directory, disk)}: the log of what is written to the disk has ${count} segments, as many as it can have. ` +
+    `${join(directory, disk)}: the log of writes to the disk has ${count} segments, the maximum. ` +
       'Keep or migrate the session, or trim what the guest no longer needs; it can still be read',
   );
 }
@@ -198,7 +196,7 @@ function newSegment(
   };
 }
 
-/** What the map calls a place. */
+/** The map's location of a place. */
 export function locationOf({ index }: Segment, place: number): number {
   return index * 2 ** 14 + place;
 }
@@ -209,14 +207,14 @@ export function markQuad(segment: Segment, place: number, places: number): void 
   segment.quads[quad >> 3]! |= 1 << (quad & 7);
 }
 
-/** The place where the slot begins that holds the page at `place`. */
+/** The first place of the slot that holds the page at `place`. */
 export function slotStart({ quads }: Segment, place: number): number {
   if (!quads) return place;
   const quad = (place - 1) >> 2;
   return (quads[quad >> 3]! & (1 << (quad & 7))) === 0 ? place : quad * QUAD_PLACES + 1;
 }
 
-/** How many places the slot has that begins at `start`. */
+/** The number of places of the slot that begins at `start`. */
 export function slotPlaces(segment: Segment, start: number): number {
   if (!segment.quads || !mayBeginQuad(start)) return 1;
   const quad = (start - 1) >> 2;

@@ -39,30 +39,30 @@ import { readAround, readFileAround, type Unread } from '../../../sys/files/read
 import { checkSuite, type LogFiles } from './log-files.ts';
 import { isBefore } from './positions.ts';
 
-/** What one segment says, read from its file, or from its summary and the slots that hold no pages. */
+/** The contents of one segment, read from its file, or from its summary and the slots without pages. */
 export interface Survey {
   readonly number: number;
   readonly salt: Uint8Array;
-  /** Left out: the summary has it. All tables of a large log would be too much memory. */
+  /** Undefined: the summary has it. All tables of a large log would take too much memory. */
   readonly table: PlaceTable | undefined;
   readonly hasSummary: boolean;
-  /** Places that hold no slot that fits its seal, of those that a summary does not call void. */
+  /** Places without a slot that matches its seal, except those that a summary calls void. */
   readonly failed: readonly FailedPlace[];
-  /** How far its slots say that the log was durable. */
+  /** The greatest position up to which its slots say that the log was durable. */
   readonly durable: LogPosition;
-  /** Whether its birth slots say which segments existed then. */
+  /** Whether its birth slots give the list of segments. */
   readonly hasList: boolean;
-  /** Their salts, by number. */
+  /** The salts of freed segments, by number. */
   readonly freed: ReadonlyMap<number, Uint8Array>;
   readonly voids: readonly VoidPlaces[];
   readonly zeros: ReadonlyMap<number, readonly ZeroRun[]>;
-  /** A slot besides those of its birth is there, or may be. */
+  /** There is, or may be, a slot besides those of its birth. */
   readonly isUsed: boolean;
 }
 
 export interface FailedPlace {
   readonly place: number;
-  /** What a summary says of it, else its trailer, if at least that is whole. */
+  /** The kind by the summary, otherwise by its trailer, if at least that is whole. */
   readonly kind: SlotKind | undefined;
   readonly page: number;
   readonly n: number;
@@ -70,12 +70,12 @@ export interface FailedPlace {
   readonly isUnread: boolean;
 }
 
-/** Places read at once. */
+/** Number of places read at once. */
 const READ_PLACES = 256;
 
 /**
- * The salt of a segment, by one of its two prefaces; undefined: both are broken. Rejects CORRUPT for another suite, and
- * for a version that this release does not read.
+ * The salt of a segment, by one of its two prefaces; undefined: both are broken. Rejects CORRUPT for another suite,
+ * and for a version that this release does not read.
  */
 export async function readSalt(
   log: LogFiles,
@@ -120,8 +120,8 @@ export async function holdsSlots({ files, ...log }: LogFiles, number: number): P
 }
 
 /**
- * Reads the summary of the segment that has this salt; undefined: it has none. What fails its seal is damaged, or the
- * summary of another segment of this number, of a copy of the log that went on elsewhere.
+ * Reads the summary of the segment that has this salt; undefined: it has none. A summary that fails its seal is
+ * damaged, or belongs to another segment of this number, in a copy of the log that continued elsewhere.
  */
 export async function readSummary(
   log: LogFiles,
@@ -146,13 +146,13 @@ export async function readSummary(
   }
 }
 
-/** With the segments that existed at its birth: apart, since only the newest list counts. */
+/** A survey and the segments that existed at its birth: apart, since only the newest list counts. */
 export interface SurveyAndList {
   readonly survey: Survey;
   readonly list: SegmentList | undefined;
 }
 
-/** Reads all of a segment that has no summary, of another what holds no pages. */
+/** Reads all of a segment without a summary; of another only the slots that hold no pages. */
 export async function surveySegment(
   log: LogFiles,
   { number, salt, codec }: SegmentId & { readonly codec: SlotCodec },
@@ -161,14 +161,14 @@ export async function surveySegment(
 ): Promise<SurveyAndList> {
   const { places } = log.head;
   const table = summary ?? placeTable(places);
-  // What holds no pages lies apart, mostly, and takes one place.
+  // Slots without pages are mostly scattered, and take one place each.
   const bytes = new Uint8Array((summary ? 1 : Math.min(READ_PLACES, places)) * PLACE_LENGTH);
   let [from, to] = [0, 0];
   let unread: readonly Unread[] = [];
   const isUnread = (place: number, n: number) =>
     unread.some((it) => it.from < (place + n) * PLACE_LENGTH && it.to > place * PLACE_LENGTH);
   const found = findings(log, table, { number, isUnread });
-  /** The bytes from `place` on, as far as a slot reaches that may lie there. */
+  /** The bytes from `place` on, for the longest slot that may lie there. */
   async function at(place: number): Promise<Uint8Array> {
     if (place + (summary ? 1 : QUAD_PLACES) > to && to < places) {
       const wanted = bytes.subarray(0, (places - place) * PLACE_LENGTH);
@@ -191,7 +191,7 @@ export async function surveySegment(
   return { survey: { ...parts, hasList: list !== undefined, ...said }, list };
 }
 
-/** Collects what slots say. */
+/** Collects the contents of slots. */
 function findings(
   { pages, head: { places } }: LogFiles,
   table: PlaceTable,
@@ -206,12 +206,12 @@ function findings(
   const births: BirthBody[] = [];
   const freed = new Map<number, Uint8Array>();
   const voids: VoidPlaces[] = [];
-  /** What lies, or lay, where the other copies of a slot are. */
+  /** The kinds at the places of the other copies of a slot. */
   const copies = new Map<number, SlotKind>();
   const zeros = new Map<number, readonly ZeroRun[]>();
   let durable: LogPosition = { segment: 0, place: 0 };
   let isUsed = false;
-  /** Places before this one belong to a slot that failed, if its trailer is true. */
+  /** Places before this one belong to a failed slot, if its trailer is true. */
   let covered = 0;
 
   function opened(codec: SlotCodec, bytes: Uint8Array, place: number): SlotTrailer | undefined {
@@ -243,7 +243,7 @@ function findings(
     for (let at = 0; at < RECORD_COPIES; at++) copies.set(place - copy + at, kind);
     return isFirst ? list : [];
   }
-  /** A copy of what was found elsewhere is known for one, whatever is left of it. */
+  /** The kind of a damaged copy is known from another copy, regardless of what is left of it. */
   function known(it: FailedPlace): FailedPlace {
     const kind = copies.get(it.place);
     return kind ? { ...it, kind, page: 0, n: 1 } : it;
@@ -251,15 +251,15 @@ function findings(
   function fail(bytes: Uint8Array, place: number): void {
     if (place < covered) return;
     const trailer = trailerOf(bytes, isQuadPlace(place, bytes));
-    // A birth may be torn in its body alone.
+    // A birth slot may be torn in its body only.
     if (trailer && trailer.kind !== 'birth') isUsed = true;
     const { page = 0, n = 1 } = trailer ?? {};
-    // A summary is under a seal, and a trailer whose slot fails is not.
+    // A summary is sealed; the trailer of a failed slot is not.
     const kind = table.kindAt(place) ?? trailer?.kind;
     failed.push({ place, kind, page, n, isUnread: isUnread(place, n) });
     covered = place + n;
   }
-  /** A whole slot in what should be a quad's: its trailer is what a guest wrote into a page of a later slot. */
+  /** A whole slot inside an assumed quad: the trailer of that quad was data that a guest wrote into a page. */
   function uncover(place: number): void {
     if (place >= covered) return;
     covered = place;
@@ -267,7 +267,7 @@ function findings(
     failed.push({ ...quad, kind: undefined, page: 0, n: 1 });
   }
   return {
-    /** Takes what lies at `place` and answers how many places that is. */
+    /** Takes the slot at `place` and returns its number of places. */
     slot(codec: SlotCodec, bytes: Uint8Array, place: number): number {
       try {
         const slot = opened(codec, bytes, place);
@@ -301,7 +301,7 @@ function trailerOf(bytes: Uint8Array, mayBeQuad: boolean): SlotTrailer | undefin
   return quad?.n === QUAD_PLACES ? quad : undefined;
 }
 
-/** Undefined: some of it is missing, or cannot be. */
+/** Undefined: a part is missing or invalid. */
 function listOf(births: readonly BirthBody[]): SegmentList | undefined {
   try {
     return births.length === 0 ? undefined : joinBirth(births);
