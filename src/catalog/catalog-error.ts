@@ -1,7 +1,6 @@
 /**
- * NOT_FOUND (no such set, recovery point or profile), AMBIGUOUS (a prefix of several), EXISTS,
- * WRONG_KEY (also: none was given), IN_USE (the message says by whom), BAD_NAME, CORRUPT,
- * ALTERED (the set is not the one that this box knows).
+ * NOT_FOUND (no such set, recovery point or profile), AMBIGUOUS (a prefix of several), EXISTS, WRONG_KEY (also if no
+ * key was given), IN_USE (the message names the user), BAD_NAME, CORRUPT, ALTERED (not the set that this box knows).
  */
 export type CatalogErrorCode =
   | 'NOT_FOUND'

@@ -15,8 +15,8 @@ import { type Tombstone, tombstones } from './publication.ts';
 import type { RecordProblem } from './set-copies.ts';
 
 /**
- * What is wrong with the chain of a set's recovery points: see formats/store/catalog/head.md. With the set's keys links
- * are authentic. What is published or forgotten in the meantime may look wrong once, but not twice.
+ * Reports defects of the chain of a set's recovery points: see formats/store/catalog/head.md. With the set's keys
+ * links are authentic. A point that is published or forgotten in the meantime may look wrong once, but not twice.
  */
 export async function checkChain(
   store: Store,
@@ -79,7 +79,7 @@ async function headOrProblem(
     const head = await readHead(store, of, key);
     if (head) return head;
     const reason =
-      `${path} is missing: whether recovery points of ${of.machine} were deleted cannot be known; ` +
+      `${path} is missing: recovery points of ${of.machine} may have been deleted unnoticed; ` +
       'the next backup writes it again';
     return { path, reason };
   } catch (cause) {
@@ -90,7 +90,7 @@ async function headOrProblem(
 
 type Find = (link: PointLink, by: string) => Promise<RecordProblem | undefined>;
 
-/** Looks for what a link names, once for each name. */
+/** Looks for the point that a link names, once for each name. */
 async function finder(
   store: Store,
   set: string,
@@ -104,19 +104,19 @@ async function finder(
     const path = pointPath(store, { set, id });
     const point = there.get(id);
     const grave = buried.get(id);
-    // What is damaged is reported already.
+    // Damaged points are reported already.
     if (damaged.has(id) || (grave && !grave.record)) return undefined;
     const found = point
       ? { path, record: point }
       : grave?.record && { path: grave.path, record: grave.record };
     if (!found) {
       const what = `recovery point ${id} was deleted: ${by} names it`;
-      const reason = `${what}; if that was meant, "backup forget ${id}" ends this`;
+      const reason = `${what}; if that was intended, run "backup forget ${id}"`;
       return { path, reason };
     }
     const now = await linkToFile(store, found.path, found.record);
     if (!now || Buffer.compare(now.digest, link.digest) === 0) return undefined;
-    const reason = `${found.path} is not the record that ${by} names: it was altered, or put there later`;
+    const reason = `${found.path} is not the record that ${by} names: it was altered, or added later`;
     return { path: found.path, reason };
   };
 }

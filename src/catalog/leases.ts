@@ -6,7 +6,7 @@ import { SystemError } from '../sys/base/system-error.ts';
 import { CatalogError } from './catalog-error.ts';
 import { readRecord } from './read-record.ts';
 
-/** Says that a recovery point is in use, until it is released: never by time. */
+/** Marks a recovery point as in use until the lease is released; it never expires. */
 export interface Lease {
   readonly set: string;
   readonly point: string;
@@ -16,13 +16,13 @@ export interface Lease {
 
 const RECORD_LENGTH_MAX = 16 * 1024;
 const SUFFIX = '.json';
-/** What is done in a turn takes some syncs of a disk, which may be busy. */
+/** A turn takes some syncs of a disk, which may be busy. */
 const TURN_WAIT_MS = 60_000;
 const TURN_LOOK_MS = 20;
 
 /**
- * For whoever looks whether a point is there and takes its lease, or looks for its leases and removes it: each
- * decides by what the other changes. Rejects BUSY.
+ * Held while looking for a point and taking its lease, or while looking for its leases and removing the point: each
+ * decision depends on what the other changes. Rejects BUSY.
  */
 export async function leaseTurn(store: Store, holder: string): Promise<AsyncDisposable> {
   const { files, clock } = store;
@@ -42,7 +42,7 @@ export function leasePath(store: Store, id: string): string {
   return join(store.directory, 'leases', id + SUFFIX);
 }
 
-/** `id` names the lease; taking it again changes nothing. */
+/** `id` names the lease; taking the same one again changes nothing. */
 export async function takeLease(store: Store, id: string, lease: Lease): Promise<void> {
   const { files } = store;
   await putDurably(files, leasePath(store, id), encodeSummed(lease));
@@ -51,7 +51,7 @@ export async function takeLease(store: Store, id: string, lease: Lease): Promise
 export async function releaseLease(store: Store, id: string): Promise<void> {
   const { files } = store;
   if (await files.stat(leasePath(store, id))) await files.unlink(leasePath(store, id));
-  // Also where it is gone already: a process that was killed may have got no further.
+  // Even if it is gone already: a killed process may not have reached this sync.
   await files.syncDirectory(join(store.directory, 'leases'));
 }
 
@@ -68,7 +68,7 @@ export async function readLease(store: Store, id: string): Promise<Lease | undef
   }
 }
 
-/** For `checked-records`: writes all leases again, with checksums. What is damaged stays as it is. */
+/** For `checked-records`: rewrites all leases with checksums. Damaged ones stay as they are. */
 export async function checkLeases(store: Store): Promise<void> {
   await using _turn = await leaseTurn(store, 'store upgrade');
   const names = await store.files.list(join(store.directory, 'leases'));
@@ -81,11 +81,11 @@ export async function checkLeases(store: Store): Promise<void> {
 
 export interface LeaseList {
   readonly leases: readonly Lease[];
-  /** Leases that cannot be read. */
+  /** Unreadable leases. */
   readonly damaged: readonly { readonly path: string; readonly reason: string }[];
 }
 
-/** Rejects CORRUPT where one cannot be read: it may be of any recovery point. */
+/** Rejects CORRUPT if one cannot be read: it may protect any recovery point. */
 export async function leasesOf(store: Store): Promise<readonly Lease[]> {
   const { leases, damaged } = await listLeases(store);
   const [first] = damaged;

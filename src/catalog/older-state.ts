@@ -6,14 +6,15 @@ import { tombstones } from './publication.ts';
 import type { RecordProblem } from './set-copies.ts';
 import { pointsDirectory } from './point-places.ts';
 
-/** The newest recovery point of a machine that was published, as something outside of the store remembers it. */
+/** The newest published recovery point of a machine, as remembered outside the store. */
 export interface KnownPoint extends MachineInSet {
   readonly point: PointLink;
 }
 
 /**
- * That the store has an older state of the machine's recovery points than `known`; undefined: it has not, or cannot
- * tell, because it has no heads. With the set's record key the head is authentic. See formats/store/catalog/head.md.
+ * Describes how the store has an older state of the machine's recovery points than `known`; undefined: it does not,
+ * or it cannot tell because it has no heads. With the set's record key the head is authentic. See
+ * formats/store/catalog/head.md.
  */
 export async function olderState(
   store: Store,
@@ -30,7 +31,7 @@ export async function olderState(
   return { path: headPath(store, of), reason };
 }
 
-/** In words; undefined: the very point, or a newer one, or the point was forgotten. */
+/** Describes it; undefined: the store has this point, or a newer one, or the point was forgotten. */
 async function whatIsThere(
   store: Store,
   { point: known, ...of }: KnownPoint,
@@ -40,7 +41,7 @@ async function whatIsThere(
   const end = head?.point;
   if (end && (end.sequence > known.sequence || isSame(end, known))) return undefined;
   const isThere = (await store.files.stat(pointsDirectory(store, of.set))) !== undefined;
-  // A head that is damaged, or behind its points, says less than they do.
+  // A head that is damaged, or older than the points, says less than they do.
   const points = isThere ? (await pointsOfMachine(store, of)).points : [];
   const newest = Math.max(end?.sequence ?? 0, ...points.map(({ sequence }) => sequence));
   if (newest > known.sequence) return undefined;
@@ -49,8 +50,8 @@ async function whatIsThere(
   if (link) return isSame(link, known) ? undefined : 'has another one of that name';
   const graves = await tombstones(store, of.set, key, (id) => id === known.id);
   if (graves.length > 0) return undefined;
-  if (newest === known.sequence) return 'has another one of that number';
-  return newest === 0 ? 'has none of that machine' : `has none above number ${newest}`;
+  if (newest === known.sequence) return 'has another point of that number';
+  return newest === 0 ? 'has no point of that machine' : `has no point above number ${newest}`;
 }
 
 function isSame(a: PointLink, b: PointLink): boolean {

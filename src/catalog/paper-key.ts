@@ -11,22 +11,22 @@ import { setNames, unlockSet } from './sets.ts';
 
 /*
  * A set's key outside the store, for paper: if both copies of the set's record are lost, or the passphrase is
- * forgotten, the record is made again from this key.
+ * forgotten, this key restores the record.
  */
 
-/** Rejects WRONG_KEY; also where the set is not encrypted, and so has no key. */
+/** Rejects WRONG_KEY, also if the set is not encrypted and so has no key. */
 export async function exportSetKey(record: SetRecord, secret: Secret | undefined): Promise<SetKey> {
   if (record.slots.length === 0) {
-    throw new CatalogError('WRONG_KEY', `set "${record.name}" is not encrypted: it has no key`);
+    throw new CatalogError('WRONG_KEY', `set "${record.name}" is not encrypted, so it has no key`);
   }
-  // Also whether the record is authentic.
+  // This also checks that the record is authentic.
   await unlockSet(record, secret);
   return { dataKey: await openDataKey(record, secret!), domain: record.domain };
 }
 
 /**
  * Makes the record of a set again, with a new passphrase and a new recovery key: the former ones no longer open it.
- * Rejects NOT_FOUND; WRONG_KEY where the key is of another set.
+ * Rejects NOT_FOUND; WRONG_KEY if the key belongs to another set.
  */
 export async function importSetKey(
   store: Store,
@@ -40,11 +40,11 @@ export async function importSetKey(
   const keys = domainKeys(key.dataKey);
   const { record: old } = await readCopies(store, name);
   const { points, damaged } = await listPoints(store, name, keys);
-  // The record may be lost, or belong to another set: then recovery points say which key is the set's.
+  // The record may be lost, or belong to another set: then recovery points tell which key is the set's.
   const isOfRecord = old !== undefined && isSealedBy(old, keys.record);
   const isOfNothing = old !== undefined && !old.seal && damaged.length === 0;
   if (!isOfRecord && !isOfNothing && points.length === 0) {
-    throw new CatalogError('WRONG_KEY', `that is not the key of set "${name}"`);
+    throw new CatalogError('WRONG_KEY', `this is not the key of set "${name}"`);
   }
   const { domain } = key;
   const { slots, recoveryKey } = await lockDataKey(store.random, key.dataKey, {

@@ -11,7 +11,7 @@ import { setDirectory } from './set-copies.ts';
 import type { OpenSet } from './sets.ts';
 
 /*
- * Each recovery point names the one before it, and a head names the last one: one that is deleted is missed. Grammar:
+ * Each recovery point names the one before it, and a head names the last one: so a deleted point is noticed. Grammar:
  * formats/store/catalog/head.md.
  */
 const SUFFIX = '.head';
@@ -33,7 +33,7 @@ export function headPath(store: Store, { set, machine }: MachineInSet): string {
   return join(headsDirectory(store, set), machine + SUFFIX);
 }
 
-/** Undefined: there is none. Rejects CORRUPT. */
+/** Undefined: there is no head. Rejects CORRUPT. */
 export async function readHead(
   store: Store,
   of: MachineInSet,
@@ -50,7 +50,7 @@ export async function readHead(
   throw new CatalogError('CORRUPT', what);
 }
 
-/** The same; undefined also where it is damaged: the next publication writes it again. */
+/** The same, but also undefined if it is damaged: the next publication writes it again. */
 export async function usableHead(
   store: Store,
   of: MachineInSet,
@@ -64,7 +64,7 @@ export async function usableHead(
   }
 }
 
-/** The end of the chain is `point` from now on. The caller holds the store's lock. */
+/** Makes `point` the end of the chain. The caller holds the store's lock. */
 export async function writeHead(
   store: Store,
   set: OpenSet,
@@ -77,7 +77,7 @@ export async function writeHead(
   await putDurably(files, headPath(store, of), encodeHead({ ...of, ...rest }, set.keys.record));
 }
 
-/** A link to what lies at `path`; undefined: no longer. */
+/** A link to the point at `path`; undefined: it no longer exists. */
 export async function linkToFile(
   { files }: World,
   path: string,

@@ -4,18 +4,18 @@ import { setNames } from './sets.ts';
 import { idTime, pointIds, type PointPlace, pointsDirectory } from './point-places.ts';
 
 /*
- * Which recovery points there are, newest first by the time in their IDs, kept from one question to the next:
- * to list and sort 100,000 names takes a third of a second, and people leaf through them at many pages a second.
- * The directories say whether something has changed, whoever changed it.
+ * The IDs of all recovery points, newest first by the time in them, kept between calls: listing and sorting 100,000
+ * names takes a third of a second, and people page through them quickly. The directories show whether anything has
+ * changed, regardless of who changed it.
  */
 export interface PointNames {
-  /** Of one set, or of all. Rejects NOT_FOUND. */
+  /** The places of one set, or of all sets. Rejects NOT_FOUND. */
   newestFirst(set: string | undefined): Promise<readonly PointPlace[]>;
 }
 
 /**
- * A directory that was changed so shortly before it was listed may have been changed again since, within one tick
- * of the file system's clock (at most 10 ms; FAT's 2 s).
+ * A directory that changed this shortly before it was listed may have changed again since, within one tick of the
+ * file system's clock (at most 10 ms; FAT's 2 s).
  */
 const SETTLED_MS = 3000;
 
@@ -32,7 +32,7 @@ export function pointNames(store: Store): PointNames {
   };
   async function ofSet(set: string): Promise<readonly PointPlace[]> {
     checkName(set, 'backup set');
-    // Before the names are read: a change meanwhile shows next time.
+    // Before the names are read: a change in the meantime shows next time.
     const status = await store.files.stat(pointsDirectory(store, set));
     const modifiedMs = status?.modifiedMs ?? Number.NaN;
     const known = listings.get(set);
@@ -59,7 +59,7 @@ export function pointNames(store: Store): PointNames {
   };
 }
 
-/** Times beside the places: a comparison that cuts IDs apart would take most of the time. */
+/** The times are extracted first: parsing IDs in each comparison would take most of the time. */
 function sorted(places: readonly PointPlace[]): readonly PointPlace[] {
   const times = Float64Array.from(places, ({ id }) => idTime(id));
   const order = Uint32Array.from(places, (_, at) => at);

@@ -3,7 +3,7 @@ import type { Store } from '../store/directory/store.ts';
 import { checkName } from './names.ts';
 import { setDirectory } from './set-copies.ts';
 
-/** Which recovery point: known by its place, not yet by its contents. */
+/** A recovery point, known by its place, not yet by its contents. */
 export interface PointPlace {
   readonly set: string;
   readonly id: string;
@@ -15,7 +15,7 @@ export function pointsDirectory(store: Store, set: string): string {
   return join(setDirectory(store, set), 'points');
 }
 
-/** When the recovery point was begun, as its ID says; 0 where it says nothing. */
+/** The time at which the recovery point was begun, from its ID; 0 if the ID has none. */
 export function idTime(id: string): number {
   const [, date, time] = /-(\d{8})T(\d{6})Z-[0-9a-f]{6}$/.exec(id) ?? [];
   if (date === undefined || time === undefined) return 0;
@@ -29,7 +29,7 @@ export async function pointIds(store: Store, set: string): Promise<string[]> {
   const { files } = store;
   checkName(set, 'backup set');
   const directory = pointsDirectory(store, set);
-  // A check reports that it is missing; other sets go on.
+  // A check reports the missing directory; other sets are not affected.
   if (!(await files.stat(directory)) && (await files.stat(setDirectory(store, set)))) return [];
   const names = await files.list(directory);
   return names.filter((name) => name.endsWith(SUFFIX)).map((name) => name.slice(0, -SUFFIX.length));

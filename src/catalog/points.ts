@@ -15,7 +15,7 @@ import { type PointPlace, pointsDirectory, pointIds, SUFFIX } from './point-plac
 /** 256 disks with long sources. */
 const RECORD_LENGTH_MAX = 2 * 1024 * 1024;
 const RANDOM_LENGTH = 3;
-/** Behind the machine's name: `-20261120T215403Z` and `-3f9c2a`. */
+/** After the machine's name: `-20261120T215403Z` and `-3f9c2a`. */
 const RANDOM_TAIL_LENGTH = 1 + 2 * RANDOM_LENGTH;
 const ID_TAIL_LENGTH = 1 + '20261120T215403Z'.length + RANDOM_TAIL_LENGTH;
 
@@ -23,7 +23,7 @@ export function pointPath(store: Store, { set, id }: PointPlace): string {
   return join(pointsDirectory(store, set), id + SUFFIX);
 }
 
-/** The ID of a recovery point that is to be made now: nobody has had it. */
+/** A new ID for a recovery point that is made now. */
 export function newPointId({ clock, random }: World, machine: string): string {
   const time = clock.now().toISOString().replace(/[-:]/g, '').replace(/\.\d+/, '');
   return `${machine}-${time}-${Buffer.from(random.bytes(RANDOM_LENGTH)).toString('hex')}`;
@@ -34,7 +34,7 @@ async function pointExists(store: Store, place: PointPlace): Promise<boolean> {
   return (await files.stat(pointPath(store, place))) !== undefined;
 }
 
-/** Whether it is there to stay: of a writer that was killed, a power cut may still take back the name. */
+/** Whether its name is durable: after a writer was killed, a power cut may still undo the name. */
 export async function isPublished(store: Store, place: PointPlace): Promise<boolean> {
   if (!(await pointExists(store, place))) return false;
   await store.files.syncDirectory(pointsDirectory(store, place.set));
@@ -43,7 +43,7 @@ export async function isPublished(store: Store, place: PointPlace): Promise<bool
 
 export interface PointList {
   readonly points: readonly PointRecord[];
-  /** Records that cannot be read. */
+  /** Unreadable records. */
   readonly damaged: readonly DamagedPoint[];
 }
 
@@ -55,8 +55,8 @@ export interface DamagedPoint {
 }
 
 /**
- * The recovery points of one set, or of all; oldest first, each machine's as they were published. Without a key of that
- * set nothing vouches for what they say.
+ * The recovery points of one set, or of all; oldest first, each machine's in the order of publication. Without a key
+ * of the set its records are not authenticated.
  */
 export async function listPoints(
   store: Store,
@@ -74,7 +74,7 @@ export async function listPoints(
   return { points: oldestFirst(points), damaged };
 }
 
-/** Of one machine, in the order in which they were published. What is damaged may have been of another one. */
+/** The points of one machine, in the order of publication. Damaged ones may belong to another machine. */
 export async function pointsOfMachine(
   store: Store,
   { set, machine }: { readonly set: string; readonly machine: string },
@@ -87,13 +87,13 @@ export async function pointsOfMachine(
   return { points: own.toSorted(byPublication), damaged };
 }
 
-/** For records that cannot be read: an ID that is none of ours may be anybody's whose name it begins with. */
+/** For unreadable records: a foreign ID may belong to any machine with whose name it begins. */
 export function mayBeOf(id: string, machine: string): boolean {
   const owner = /^(.*)-\d{8}T\d{6}Z-[0-9a-f]{6}$/s.exec(id)?.[1];
   return owner === undefined ? id.startsWith(`${machine}-`) : owner === machine;
 }
 
-/** In the order of the places. */
+/** Reads the records in the order of the places. */
 async function readPlaces(
   store: Store,
   places: readonly PointPlace[],
@@ -106,7 +106,7 @@ async function readPlaces(
     try {
       points.push(await readPlace(store, place, keys?.record));
     } catch (cause) {
-      // It was forgotten since it was listed.
+      // It was forgotten after it was listed.
       if (cause instanceof SystemError && cause.code === 'NOT_FOUND') continue;
       if (!(cause instanceof CatalogError)) throw cause;
       damaged.push({ ...place, path: pointPath(store, place), reason: cause.message });
@@ -118,16 +118,16 @@ async function readPlaces(
 export interface PageRequest {
   readonly set: string | undefined;
   readonly machine: string | undefined;
-  /** Stands somewhere in the ID. */
+  /** A text that the ID contains. */
   readonly contains: string | undefined;
-  /** How many newer ones are left out. */
+  /** The number of newer ones to skip. */
   readonly first: number;
   readonly count: number;
 }
 
 /**
- * Some recovery points, newest first by the time in their IDs, and how many there are: only the records of
- * those are read, so that people can leaf through any number.
+ * Some recovery points, newest first by the time in their IDs, and their total number: only the records on the page
+ * are read, so that people can page through any number.
  */
 export async function pageOfPoints(
   store: Store,
@@ -150,12 +150,12 @@ export async function readPoint(store: Store, set: OpenSet, id: string): Promise
   if (await pointExists(store, place)) {
     return readPlace(store, place, set.keys.record);
   }
-  throw new CatalogError('NOT_FOUND', `there is no recovery point "${id}" in set "${set.name}"`);
+  throw new CatalogError('NOT_FOUND', `set "${set.name}" has no recovery point "${id}"`);
 }
 
 /**
- * By ID, by the beginning of one that is unique, or by "MACHINE@latest"; each may begin with "SET/".
- * Rejects NOT_FOUND, AMBIGUOUS.
+ * Finds a point by ID, by a unique beginning of one, or by "MACHINE@latest"; each may begin with "SET/". Rejects
+ * NOT_FOUND, AMBIGUOUS.
  */
 export async function findPoint(store: Store, query: string): Promise<PointPlace> {
   const [, set, rest = ''] = /^(?:([^/]+)\/)?(.*)$/s.exec(query)!;
@@ -178,7 +178,7 @@ export async function findPoint(store: Store, query: string): Promise<PointPlace
     throw new CatalogError('NOT_FOUND', `no recovery point "${query}": see "backup list"`);
   }
   const some = found.slice(0, 5).map(({ id }) => id);
-  throw new CatalogError('AMBIGUOUS', `"${query}" may be any of ${some.join(', ')}`);
+  throw new CatalogError('AMBIGUOUS', `"${query}" matches several: ${some.join(', ')}`);
 }
 
 async function latest(store: Store, sets: readonly string[], machine: string): Promise<PointPlace> {
@@ -186,7 +186,7 @@ async function latest(store: Store, sets: readonly string[], machine: string): P
   for (const set of sets) {
     const { points, damaged } = await pointsOfMachine(store, { set, machine });
     if (damaged[0]) {
-      const advice = 'it may have been the latest: name the recovery point that you want';
+      const advice = 'it may have been the latest: give the ID of the recovery point that you want';
       throw new CatalogError('CORRUPT', `${damaged[0].reason}; ${advice}`);
     }
     const newest = points.at(-1);
@@ -194,7 +194,10 @@ async function latest(store: Store, sets: readonly string[], machine: string): P
   }
   if (found.length > 1) {
     const names = found.map(({ set }) => `${set}/${machine}@latest`);
-    throw new CatalogError('AMBIGUOUS', `several sets have "${machine}": ${names.join(', ')}`);
+    throw new CatalogError(
+      'AMBIGUOUS',
+      `several sets have a machine "${machine}": ${names.join(', ')}`,
+    );
   }
   if (!found[0]) {
     throw new CatalogError(
@@ -216,7 +219,7 @@ async function readPlace(
   return point;
 }
 
-/** Whatever its name. Rejects NOT_FOUND, CatalogError. */
+/** Reads a point's file, regardless of its name. Rejects NOT_FOUND, CatalogError. */
 export async function readPointFile(
   files: FileSystem,
   store: Store,
@@ -228,7 +231,7 @@ export async function readPointFile(
   );
 }
 
-/** A record that was copied to another name would be another point of the same contents. */
+/** A record copied to another name would look like another point with the same contents. */
 function checkPlace(point: PointRecord, { set, id }: PointPlace): void {
   if (point.id === id && point.set === set) return;
   throw new CatalogError('CORRUPT', `the record of ${set}/${id} says ${point.set}/${point.id}`);

@@ -25,7 +25,7 @@ export async function saveProfile(store: Store, set: OpenSet, profile: BootProfi
   await putDurably(files, pathOf(store, set, profile.machine), bytes);
 }
 
-/** A profile only makes a start quicker: one that is damaged is as good as none. */
+/** A profile only makes a start quicker: a damaged one counts as missing. */
 export async function loadProfile(
   store: Store,
   set: OpenSet,

@@ -2,12 +2,12 @@ import type { PointRecord } from '../formats/store/catalog/point.ts';
 import { steadyTimes } from '../lib/steady-times.ts';
 
 /*
- * Which recovery point is newer. Clocks are wrong at times: of one machine the order in which its points were
- * published counts, and nothing else. Between machines there is only time.
+ * Decides which recovery point is newer. Clocks are sometimes wrong: among the points of one machine only the order
+ * of publication counts. Between machines there is only time.
  */
 export type Published = Pick<PointRecord, 'set' | 'machine' | 'id' | 'created' | 'sequence'>;
 
-/** For points of one machine in one set. Where a release did not count yet, time is all there is. */
+/** Compares points of one machine in one set. For points of releases that did not count, there is only time. */
 export function byPublication(a: Published, b: Published): number {
   return a.sequence - b.sequence || compare(a.created, b.created) || compare(a.id, b.id);
 }

@@ -24,9 +24,10 @@ import { type OpenSet, setNames } from './sets.ts';
 import { type PointPlace, pointsDirectory } from './point-places.ts';
 
 /*
- * How recovery points come and go. An incremental backup has to know which was the last state of the machine that
- * a backup saw, or that it is gone: points are counted, and the record of a forgotten one stays, under a name that
- * makes it a tombstone, as long as it is the newest backup's or something names it (formats/store/catalog/head.md).
+ * How recovery points are published and forgotten. An incremental backup has to know the last state of the machine
+ * that a backup saw, or that it is gone: points are counted, and the record of a forgotten one stays, under a name
+ * that makes it a tombstone, as long as it is the newest backup or something names it
+ * (formats/store/catalog/head.md).
  */
 
 const FORGOTTEN = '.forgotten';
@@ -34,9 +35,9 @@ const FORGOTTEN = '.forgotten';
 export type PointDraft = Omit<PointRecord, 'set' | 'created' | 'sequence' | 'previous'>;
 
 /**
- * The commit point of everything: once this resolves the recovery point survives a power cut. All that
- * it refers to must have been committed before. The caller holds the store's lock. `known`: the machine's newest, as
- * something outside of the store remembers it: if the store does not have it, the new point and the head name it.
+ * The commit point of a backup: once this resolves the recovery point survives a power cut. Everything to which it
+ * refers must have been committed before. The caller holds the store's lock. `known`: the machine's newest point as
+ * remembered outside the store: if the store does not have it, the new point and the head name it.
  */
 export async function publishPoint(
   store: Store,
@@ -52,7 +53,7 @@ export async function publishPoint(
   const point: PointRecord = { ...draft, set: set.name, created, sequence, previous };
   const bytes = encodePoint(point, set.keys.record);
   await putDurably(files, pointPath(store, point), bytes);
-  // From now on this is the newest: if a power cut brings an older tombstone back, it says less.
+  // From now on this is the newest: if a power cut restores an older tombstone, that is outranked.
   if (store.has('point-chain')) {
     const link = linkTo(point, bytes);
     await writeHead(store, set, { machine, point: link, points: [...others, link] });
@@ -64,11 +65,11 @@ export async function publishPoint(
 }
 
 interface PlaceInChain extends Pick<PointRecord, 'previous' | 'sequence'> {
-  /** Links to those that the new head has to name beside the new point. */
+  /** Links that the new head must contain besides the new point. */
   readonly others: readonly PointLink[];
 }
 
-/** What comes after all that there were of the machine, as far as they can be read. */
+/** The place after all earlier points of the machine, as far as they can be read. */
 async function placeInChain(
   store: Store,
   set: OpenSet,
@@ -89,7 +90,7 @@ async function placeInChain(
   // Without a head, no check could say whether all points of the machine had been deleted.
   if (!head && !newest) await writeHead(store, set, { machine, point: undefined, points: [] });
   const last = newest && (await linkToFile(store, newest.path, newest.record));
-  // What is missing and was not forgotten stays named.
+  // Points that are missing but were not forgotten stay named.
   const gone = new Set(forgotten.map(({ id }) => id));
   const others = (head?.points ?? []).filter(({ id }) => !gone.has(id));
   const named = new Set(others.map(({ id }) => id));
@@ -99,21 +100,21 @@ async function placeInChain(
   const end = Math.max(next - 1, head?.point?.sequence ?? 0, known?.sequence ?? 0);
   const isNamed = known && (gone.has(known.id) || others.some(({ id }) => id === known.id));
   if (known?.sequence === end && !isNamed) others.push(known);
-  // What is ahead of all points was deleted, or the store has an older state: that stays to be seen.
+  // A point ahead of all others was deleted, or the store has an older state: the chain keeps showing that.
   const ahead = end < next ? undefined : [known, head?.point].find((it) => it?.sequence === end);
   return { previous: ahead ?? last, sequence: 1 + end, others };
 }
 
 export interface NewestBackup {
-  /** That a backup of the machine made; undefined: there is none. */
+  /** The newest one that a backup of the machine made; undefined: there is none. */
   readonly point: PointRecord | undefined;
-  /** A newer one that was forgotten: its ID. */
+  /** The ID of a newer one that was forgotten. */
   readonly forgotten: string | undefined;
-  /** One that may be newer. */
+  /** A damaged one that may be newer. */
   readonly damaged: DamagedPoint | undefined;
 }
 
-/** A session that was kept is no state of the machine that changed blocks could be counted from. */
+/** Changed blocks cannot be counted from a kept session: its state was never the machine's. */
 export async function newestBackup(
   store: Store,
   set: OpenSet,
@@ -127,19 +128,19 @@ export async function newestBackup(
   return { point, forgotten: newer?.id, damaged: damaged[0] };
 }
 
-/** Whether a tombstone is, or may be, that of a newer backup than `point`. */
+/** Whether a tombstone belongs, or may belong, to a newer backup than `point`. */
 function mayBeNewer(
   { id, record }: Tombstone,
   point: PointRecord | undefined,
   points: readonly PointRecord[],
 ): boolean {
   if (record) return record.origin === 'backup' && (!point || byPublication(record, point) > 0);
-  // One that is damaged is older than the point that names it.
+  // A damaged one is older than the point that names it.
   const after = points.find(({ previous }) => previous?.id === id);
   return !point || !after || byPublication(after, point) > 0;
 }
 
-/** Its blocks stay until a sweep. Rejects IN_USE while a session runs from it, NOT_FOUND. */
+/** Forgets a point; its blocks stay until a sweep. Rejects IN_USE while a session runs from it, NOT_FOUND. */
 export async function forgetPoint(store: Store, place: PointPlace): Promise<void> {
   const { files } = store;
   const holder = `backup forget ${place.id}`;
@@ -154,13 +155,13 @@ export async function forgetPoint(store: Store, place: PointPlace): Promise<void
   }
   const path = pointPath(store, place);
   const directory = pointsDirectory(store, place.set);
-  // Nothing new is written: this has to be possible on a full disk. Nothing else is read: to forget thousands
-  // of a machine's points would read all of them each time. What is needed no longer goes with the next publication.
+  // Writes nothing new: this must be possible on a full disk. Reads nothing else: forgetting thousands of a machine's
+  // points would read all of them each time. The next publication removes what is no longer needed.
   await files.rename(path, join(directory, place.id + FORGOTTEN));
   await files.syncDirectory(directory);
 }
 
-/** A point that a head names and that is gone no longer counts as missing. Rejects NOT_FOUND. */
+/** Stops reporting a lost point that a head names as missing. Rejects NOT_FOUND. */
 export async function forgetLost(store: Store, query: string): Promise<PointPlace> {
   const { files } = store;
   await using _lock = await lockStore(store, `backup forget ${query}`);
@@ -180,8 +181,8 @@ export async function forgetLost(store: Store, query: string): Promise<PointPlac
 }
 
 /**
- * Removes the tombstones of a machine that nothing needs: no recovery point and no head names them, and they do not
- * belong to its newest backup. `isNewestBackup`: one was just published, so no tombstone that cannot be read is newer.
+ * Removes the tombstones of a machine that are no longer needed: no recovery point and no head names them, and they
+ * do not belong to its newest backup. `isNewestBackup`: one was just published, so no unreadable tombstone is newer.
  */
 async function dropTombstones(
   store: Store,
@@ -207,12 +208,12 @@ async function dropTombstones(
   }
 }
 
-/** What stays of a recovery point that was forgotten; without a record: it is damaged. */
+/** The rest of a forgotten recovery point; without a record: it is damaged. */
 export interface Tombstone {
   readonly id: string;
   readonly path: string;
   readonly record: PointRecord | undefined;
-  /** The point was lost, and a person has said that it need not be missed. */
+  /** The point was lost, and a person has accepted that. */
   readonly isLost: boolean;
 }
 
@@ -246,7 +247,7 @@ export async function tombstones(
   return found;
 }
 
-/** Undefined: it is damaged. */
+/** Undefined: the record is damaged. */
 async function readable(
   store: Store,
   path: string,

@@ -4,7 +4,7 @@ import type { Store } from '../store/directory/store.ts';
 import type { FileSystem } from '../sys/files/file-system.ts';
 import { CatalogError } from './catalog-error.ts';
 
-/** Reads and decodes a record of a store; what is damaged is CORRUPT, with the file's name. */
+/** Reads and decodes a record of a store; a damaged one is CORRUPT, with the file's name. */
 export async function readRecord<T>(
   { files, store }: { readonly files: FileSystem; readonly store: Store },
   path: string,

@@ -1,10 +1,10 @@
 import { steadyTimes } from '../lib/steady-times.ts';
 
 /*
- * Which recovery points stay. Each rule keeps the newest point of each of its newest periods that have one; a point
- * stays if any rule keeps it. Periods are those of UTC, weeks begin on Monday: the same points are kept wherever the
- * question is asked. Clocks are wrong at times: which point is newer is known by the order in which they were
- * published, and a time that does not fit that order counts as that of the point before.
+ * Decides which recovery points stay. Each rule keeps the newest point of each of its newest periods that have one; a
+ * point stays if any rule keeps it. Periods are in UTC, weeks begin on Monday: the result does not depend on the time
+ * zone. Clocks are sometimes wrong: points are ordered by publication, and a time that does not fit that order counts
+ * as that of the point before.
  */
 export interface Retention {
   readonly last: number;
@@ -20,22 +20,22 @@ export interface DatedPoint {
   readonly created: string;
 }
 
-/** Whether it keeps anything: one that keeps nothing is a mistake. */
+/** Whether it keeps anything: a retention that keeps nothing is a mistake. */
 export function keepsSomething({ last, daily, weekly, monthly, yearly }: Retention): boolean {
   return last + daily + weekly + monthly + yearly > 0;
 }
 
-/** A clock that was just set right may have gone back so far. */
+/** A clock that was just corrected may have gone back this far. */
 const FUTURE_MS = 10 * 60_000;
 
-/** Whether the clock was wrong when it was made, or is wrong now. A date that cannot be read counts as wrong. */
+/** Whether the clock was wrong when the point was made, or is wrong now. An unreadable date counts as wrong. */
 export function isOfTheFuture({ created }: DatedPoint, now: Date): boolean {
   return !(Date.parse(created) <= now.getTime() + FUTURE_MS);
 }
 
 /**
  * The points of one machine that no rule keeps; `published` is in the order of publication. The newest always stays.
- * One from the future counts for no rule, and none forgets it.
+ * A point from the future counts for no rule, and is never forgotten.
  */
 export function expired<T extends DatedPoint>(
   published: readonly T[],
@@ -69,7 +69,7 @@ function dayOf(date: Date): string {
   return date.toISOString().slice(0, 10);
 }
 
-/** By its Monday. */
+/** Identifies a week by its Monday. */
 function weekOf(date: Date): string {
   const sinceMonday = (date.getUTCDay() + 6) % 7;
   const monday = Date.UTC(

@@ -15,8 +15,8 @@ import { checkName } from './names.ts';
 import { readRecord } from './read-record.ts';
 
 /*
- * The record of a set lies there twice: no single file may be the loss of a set's keys. Either copy is enough; of two
- * whole ones the newer counts, and the next writer that has the key makes the other one again.
+ * The record of a set exists twice: losing one file must not lose a set's keys. Either copy is enough; of two whole
+ * ones the newer counts, and the next writer that has the key restores the other one.
  */
 const RECORD_LENGTH_MAX = 64 * 1024;
 const RECORD = 'set.json';
@@ -52,7 +52,7 @@ export async function writeSetRecord(store: Store, record: SetRecord): Promise<v
   }
 }
 
-/** What is wrong with the copies of a set's record. */
+/** Reports defects in the copies of a set's record. */
 export async function checkSetRecords(
   store: Store,
   name: string,
@@ -63,9 +63,8 @@ export async function checkSetRecords(
 }
 
 /**
- * Writes again the copies of an opened set's record that are not as they should be. Another process may have changed
- * the slots of the set since it was opened: an older record is never written over a newer one. The caller holds the
- * store's lock.
+ * Rewrites damaged, missing or older copies of an opened set's record. Another process may have changed the slots of
+ * the set since it was opened: an older record is never written over a newer one. The caller holds the store's lock.
  */
 export async function mendSetRecord(
   store: Store,
@@ -93,10 +92,10 @@ export async function mendSetRecord(
 const counterOf = ({ seal }: SetRecord): number => seal?.counter ?? 0;
 
 /**
- * The record as its two copies say. The release of 22 November wrote one, without a checksum: where that differs from a
- * copy that has one, it was damaged. Of two that have one the newer counts, if both are of one set that is encrypted in
- * both or in neither: `unlockSet` sees whether its counter is authentic. Else neither is believed, nor written over the
- * other, which may hold the only slots that open the set.
+ * The record as its two copies give it. The release of 22 November wrote one, without a checksum: if that differs
+ * from a copy with a checksum, it was damaged. Of two with checksums the newer counts, if both belong to one set and
+ * are both encrypted or both not: `unlockSet` checks whether its counter is authentic. Otherwise neither is trusted,
+ * nor written over the other, which may hold the only slots that open the set.
  */
 export async function readCopies(
   store: Store,
@@ -121,7 +120,7 @@ export async function readCopies(
   return { record: first.record ?? copy.record, problems };
 }
 
-/** Which of two copies that differ counts. */
+/** Decides which of two different copies counts. */
 function newerOf({
   first,
   copy,
@@ -142,7 +141,7 @@ function newerOf({
     const reason = `${older} is older than the other copy, which counts; the next backup writes it again`;
     return { record: isFirstNewer ? a : b, problem: { path: older, reason } };
   }
-  const reason = `${path} and ${copyPath} differ: one was altered; remove the one that is wrong`;
+  const reason = `${path} and ${copyPath} differ: one was altered; remove the wrong one`;
   const isDamage = first.isSummed !== copy.isSummed;
   const whole = first.isSummed ? a : b;
   return { record: isDamage ? whole : undefined, problem: { path, reason } };
@@ -165,15 +164,12 @@ async function readCopy(store: Store, path: string, name: string): Promise<Copy>
   try {
     return await readRecord({ files, store }, path, RECORD_LENGTH_MAX, (bytes) => {
       const record = decodeSet(bytes);
-      // A record under another set's name would bring that set's keys with it.
+      // A record under another set's name would bring in that set's keys.
       if (record.name !== name) {
         throw new CatalogError('CORRUPT', `${path} is the record of set "${record.name}"`);
       }
       if (store.has('checked-records') && !record.seal) {
-        throw new CatalogError(
-          'CORRUPT',
-          `${path} has no counter: it dates from before the upgrade`,
-        );
+        throw new CatalogError('CORRUPT', `${path} has no counter: it is from before the upgrade`);
       }
       return { record, problem: undefined, isSummed: isSummed(bytes) };
     });

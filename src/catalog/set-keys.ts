@@ -25,7 +25,7 @@ const KDF = { memoryKiB: 46 * 1024, passes: 1 } as const satisfies Partial<KdfPa
 
 export const newDataKey = (random: Random): Uint8Array => random.bytes(DATA_KEY_LENGTH);
 
-/** New locks on a data key: a passphrase, and a recovery key that is in the answer and nowhere else. */
+/** Makes new locks on a data key: a passphrase, and a recovery key that exists only in the result. */
 export async function lockDataKey(
   random: Random,
   dataKey: Uint8Array,
@@ -45,7 +45,7 @@ export async function lockDataKey(
   return { slots, recoveryKey: formatRecoveryKey(recovery) };
 }
 
-/** Opens the data key of an encrypted set. Rejects WRONG_KEY: the secret opens none of its slots. */
+/** Opens the data key of an encrypted set. Rejects WRONG_KEY if the secret opens none of its slots. */
 export async function openDataKey(
   { name, slots, domain }: SetRecord,
   secret: Secret,
@@ -57,7 +57,7 @@ export async function openDataKey(
     if (dataKey) return dataKey;
   }
   const what = secret.kind === 'passphrase' ? 'passphrase' : 'recovery key';
-  throw new CatalogError('WRONG_KEY', `that is not the ${what} of set "${name}"`);
+  throw new CatalogError('WRONG_KEY', `this is not the ${what} of set "${name}"`);
 }
 
 async function slotSecret(secret: Secret, kdf: KdfParameters | undefined): Promise<SlotSecret> {

@@ -24,7 +24,7 @@ import {
 } from './set-copies.ts';
 import { lockDataKey, newDataKey, openDataKey } from './set-keys.ts';
 
-/** A backup set whose keys are at hand. */
+/** A backup set with its keys. */
 export interface OpenSet {
   readonly name: string;
   readonly record: SetRecord;
@@ -37,17 +37,17 @@ export interface SetOptions {
   readonly cutting?: Cutting | undefined;
 }
 
-/** So many sets are named where another one was meant. */
+/** The most sets that a message names when a set is not found. */
 const NAMED_MAX = 10;
 
-/** The recovery key of an encrypted set is in the answer and nowhere else. */
+/** Creates a set. The recovery key of an encrypted one exists only in the result. */
 export async function createSet(
   store: Store,
   name: string,
   { passphrase, cutting = CUTTING_DEFAULT }: SetOptions,
 ): Promise<{ readonly record: SetRecord; readonly recoveryKey: string | undefined }> {
   checkName(name, 'backup set');
-  // Two that made the same set at once would each show a recovery key, one of them good for nothing.
+  // Two processes creating the same set at once would each show a recovery key, one of them useless.
   await using _lock = await lockStore(store, `set create ${name}`);
   const { files, random, clock } = store;
   const directory = setDirectory(store, name);
@@ -77,7 +77,7 @@ export async function createSet(
   return { record, recoveryKey: locked?.recoveryKey };
 }
 
-/** Rejects NOT_FOUND, CORRUPT. Needs no key. Either copy of the record is enough. */
+/** Rejects NOT_FOUND, CORRUPT. Needs no key; either copy of the record is enough. */
 export async function readSet(store: Store, name: string): Promise<SetRecord> {
   const { record, problems } = await readCopies(store, name);
   if (record) return record;
@@ -102,7 +102,7 @@ export function noSet(store: Store, name: string, names: readonly string[]): Cat
 
 export interface SetList {
   readonly sets: readonly SetRecord[];
-  /** Whose records cannot be read, neither copy: they hide no others. */
+  /** Sets of which neither copy of the record can be read: they do not hide others. */
   readonly damaged: readonly (RecordProblem & { readonly set: string })[];
 }
 
@@ -114,20 +114,20 @@ export async function listSets(store: Store): Promise<SetList> {
     if (record) sets.push(record);
     else {
       const [first] = await checkSetRecords(store, name);
-      // It may have been removed, or made whole, since it was looked at.
+      // It may have been removed, or repaired, in the meantime.
       if (first) damaged.push({ set: name, ...first });
     }
   }
   return { sets, damaged };
 }
 
-/** Names of all sets, sorted; also of those whose records are damaged, or lost while their points are there. */
+/** Names of all sets, sorted, including sets with a damaged record, or with points and a lost record. */
 export async function setNames(store: Store): Promise<string[]> {
   const { files } = store;
   const found: string[] = [];
   for (const name of await files.list(join(store.directory, 'sets'))) {
     if (!isName(name)) continue;
-    // A crash may leave a directory that never became a set.
+    // A crash may leave a directory that did not become a set.
     if ((await hasSetRecord(store, name)) || (await holdsPoints(store, name))) {
       found.push(name);
     }
@@ -143,15 +143,15 @@ async function holdsPoints(store: Store, name: string): Promise<boolean> {
 }
 
 /**
- * Rejects WRONG_KEY: the secret opens none of the set's slots, or is missing. CORRUPT: the record is not as it was
- * sealed.
+ * Rejects WRONG_KEY: the secret is missing, or opens none of the set's slots. CORRUPT: the record differs from the
+ * sealed one.
  */
 export async function unlockSet(record: SetRecord, secret: Secret | undefined): Promise<OpenSet> {
   const { name, slots, seal } = record;
   if (slots.length === 0 && secret) {
     throw new CatalogError(
       'WRONG_KEY',
-      `set "${name}" says that it is not encrypted, but a key was given for it: if it was encrypted, ` +
+      `set "${name}" claims not to be encrypted, but a key was given for it: if it was encrypted, ` +
         'its record was altered, and nothing in it may be trusted; if it never was, give no key',
     );
   }
@@ -160,8 +160,8 @@ export async function unlockSet(record: SetRecord, secret: Secret | undefined): 
   }
   const keys = secret ? domainKeys(await openDataKey(record, secret)) : publicKeys();
   if (seal && !isSealedBy(record, keys.record)) {
-    const what = `the record of set "${name}" was altered: its key does not vouch for it`;
-    throw new CatalogError('CORRUPT', `${what}; remove the copy that is wrong`);
+    const what = `the record of set "${name}" was altered: it does not match its key`;
+    throw new CatalogError('CORRUPT', `${what}; remove the wrong copy`);
   }
   return { name, record, keys };
 }

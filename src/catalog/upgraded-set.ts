@@ -19,12 +19,12 @@ import type { OpenSet } from './sets.ts';
 import { pointsDirectory } from './point-places.ts';
 
 /*
- * For `checked-records` and `point-chain`: gives the records of a set of an earlier release what they lack. May be
- * interrupted, and repeated. What is damaged stays as it is.
+ * For `checked-records` and `point-chain`: adds the missing parts to the records of a set of an earlier release. May
+ * be interrupted, and repeated. Damaged records stay as they are.
  */
 const LENGTH_MAX = 8 * 1024 * 1024;
 
-/** Whether something has to be written again, for which the set's key is needed. */
+/** Whether a record must be rewritten, for which the set's key is needed. */
 export async function isOutdated(store: Store, set: string): Promise<boolean> {
   for (const path of await profilePaths(store, set)) {
     if (!endsWithSum(await store.files.readFile(path, LENGTH_MAX))) return true;
@@ -102,7 +102,7 @@ async function profilePaths(store: Store, set: string): Promise<string[]> {
   return names.map((name) => join(directory, name));
 }
 
-/** Undefined: it is damaged. */
+/** Undefined: the record is damaged. */
 function readable<T>(decode: () => T): T | undefined {
   try {
     return decode();

@@ -168,7 +168,7 @@ test('a record that was altered is listed as damaged and never taken for the lat
   await rejects(readPoint(store, set, 'vm1-other'), { code: 'CORRUPT' });
   await rejects(findPoint(store, 'vm1@latest'), {
     code: 'CORRUPT',
-    message: /name the recovery point/,
+    message: /give the ID of the recovery point/,
   });
 });
 

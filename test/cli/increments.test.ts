@@ -52,7 +52,7 @@ test('an increment holds all that changed, whatever was forgotten, or says why i
     const gone = (await expectDone(increment(4))).result['point'] as string;
     await forget(gone);
     const made = await expectDone(increment(7));
-    const reason = `${gone}, which the changes are counted from, was forgotten`;
+    const reason = `${gone}, from which the changes are counted, was forgotten`;
     deepEqual(made.result['scopes'], [{ disk: 'vda', scope: 'all', reason }]);
     const notices = made.lines.filter(({ event }) => event === 'notice');
     match(JSON.stringify(notices), new RegExp(`24.0 MiB are read, because ${gone}`));
@@ -74,7 +74,7 @@ test('an increment holds all that changed, whatever was forgotten, or says why i
     await forget(between.result['point']);
     await forget(base);
     const late = await expectDone(increment(11, base));
-    match(JSON.stringify(late.result['scopes']), /"all".*not there any more/);
+    match(JSON.stringify(late.result['scopes']), /"all".*no longer exists/);
     await expectDone(backUp('vm2', [`vda=${other}`]));
     const stranger = await expectDone(holdfast('backup', 'show', 'vm2@latest'));
     const refused = await increment(12, stranger.result['point'] as string);
@@ -91,7 +91,7 @@ test('an increment holds all that changed, whatever was forgotten, or says why i
       closeSync(fd);
       const refused = await increment(13);
       equal(refused.code, 6);
-      match(refused.stderr, /may have been what the changes are counted from: forget it/);
+      match(refused.stderr, /changes may be counted from it: forget it/);
       const named = await expectDone(increment(14, first.result['point'] as string));
       equal(named.result['readBytes'], MiB);
       await forget(newest);

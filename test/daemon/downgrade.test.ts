@@ -35,7 +35,7 @@ test('a set that has lost its slots takes no backup from who gives a passphrase'
   await all(6, /was encrypted when this box used it last/);
   // Another box has never met the set: the key that was given is all it can go by.
   process.env['HOLDFAST_STATE'] = temporaryDirectory();
-  await all(4, /says that it is not encrypted/);
+  await all(4, /claims not to be encrypted/);
   undo();
   const { result } = await expectDone(holdfast('backup', 'list'));
   equal((result['points'] as unknown[]).length, 1);

@@ -42,26 +42,26 @@ export interface MachineOptions {
   readonly machine: string;
   /** The machine's newest recovery point as the box remembers it: the store may have an older state. */
   readonly known?: PointLink | undefined;
-  /** A disk that is left out is read whole. */
+  /** A disk that it does not name is read completely. */
   readonly changed?: ChangedBlocks | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onEvent: (event: BackupEvent) => void;
 }
 
 export type BackupEvent =
-  /** The index is being brought up to the packs. */
+  /** The index is catching up with the packs. */
   | { readonly kind: 'indexing'; readonly done: number; readonly total: number }
   | {
       readonly kind: 'disk';
       readonly disk: string;
       readonly size: number;
-      /** What is read, and why. */
+      /** The parts that are read, and why. */
       readonly scope: 'changes' | 'all';
       readonly reason: string;
     }
-  /** Called when something of the store is missing or damaged; the backup continues without it. */
+  /** A part of the store is missing or damaged; the backup continues without it. */
   | { readonly kind: 'damage'; readonly where: string; readonly what: string }
-  /** Over all disks, bytes. */
+  /** Bytes over all disks. */
   | {
       readonly kind: 'progress';
       readonly position: number;
@@ -71,14 +71,13 @@ export type BackupEvent =
     };
 
 /**
- * Makes a recovery point of a machine's disks. Until it is published nothing refers to what was
- * stored; what was stored is found again by a repeat. Rejects, and publishes nothing, if a source
- * cannot be read to its end.
+ * Makes a recovery point of a machine's disks. Until it is published nothing refers to the stored data; a repeat
+ * finds that data again. If a source cannot be read to its end, rejects and publishes nothing.
  */
 export async function backup(store: Store, options: BackupOptions): Promise<PointRecord> {
   const { set, machine, disks, isSecret, workers, onEvent } = options;
   await using stack = new AsyncDisposableStack();
-  // Sources first: what is wrong with them should be told before anything is locked.
+  // Sources first: their errors should be reported before anything is locked.
   const sources: NamedSource[] = [];
   const limited = whileThereIsRoom(store);
   for (const { name, where, format } of disks) {
@@ -102,7 +101,7 @@ export interface NamedSource extends Omit<Source, keyof AsyncDisposable> {
   readonly name: string;
 }
 
-/** The backup itself, once all that it needs is open: everything is lent. */
+/** The backup itself, once everything it needs is open: all of it is lent. */
 export async function storeSources(
   store: Store,
   options: MachineOptions,
@@ -130,7 +129,7 @@ export async function storeSources(
       onEvent({ kind: 'progress', total, position: at, readBytes, storedBytes });
     },
     async onStored(disks) {
-      // What the store had lost of them was read again.
+  // The parts that the store had lost were read again.
       for (const { reference } of disks) {
         if (reference) await writer.markWhole(reference.digest);
       }
@@ -141,7 +140,7 @@ export async function storeSources(
 interface Base {
   /** Undefined: there is none. */
   readonly parent: PointRecord | undefined;
-  /** Why the changed-block list does not say what changed since then; undefined: it does. */
+  /** Why the changed-block list does not cover the changes since then; undefined: it does. */
   readonly gap: string | undefined;
 }
 
@@ -164,18 +163,18 @@ async function baseOf(
   const { point: parent, damaged, forgotten } = await newestBackup(store, set, machine);
   if (!changed) return { parent, gap: undefined };
   if (changed.since !== undefined) {
-    const gap = 'the recovery point that the changes are counted from is not there any more';
+    const gap = 'the recovery point from which the changes are counted no longer exists';
     return { parent, gap };
   }
   if (older) {
-    const gap = `${known?.id}, which the changes may be counted from, is not there: the store has an older state`;
+    const gap = `${known?.id}, from which the changes may be counted, is missing: the store has an older state`;
     return { parent, gap };
   }
   if (damaged) {
-    const advice = `it may have been what the changes are counted from: forget it, or say "since"`;
+    const advice = `the changes may be counted from it: forget it, or give "since"`;
     throw new CatalogError('CORRUPT', `${damaged.reason}; ${advice}`);
   }
-  const gap = forgotten && `${forgotten}, which the changes are counted from, was forgotten`;
+  const gap = forgotten && `${forgotten}, from which the changes are counted, was forgotten`;
   return { parent, gap };
 }
 
@@ -210,14 +209,14 @@ async function* plannedDisks(
   }
 }
 
-/** What of a disk is read, and why. */
+/** The parts of a disk that are read, and why. */
 interface DiskScope {
   readonly scope: Scope;
   readonly reason: string;
 }
 
 /**
- * A changed-block list says something only about a disk that was backed up, and has not shrunk since. Rejects
+ * A changed-block list applies only to a disk that was backed up before, and has not shrunk since. Rejects
  * BAD_CHANGES.
  */
 function scopeOf(
@@ -238,13 +237,13 @@ function scopeOf(
   if (!before) return { scope: all, reason: 'there is no earlier recovery point of it' };
   if (before.size > size) return { scope: all, reason: 'it has shrunk' };
   requireWithin(changed, { name, size });
-  // What it grew by is as good as changed; the last segment may have ended at the old size.
+  // The part by which it grew counts as changed; the last segment may have ended at the old size.
   const grown = size > before.size ? [{ offset: before.size, length: size - before.size }] : [];
   const segments = touchedPieces([...changed, ...grown], SEGMENT_LENGTH, size);
   return { scope: { kind: 'segments', segments }, reason: 'there is a changed-block list' };
 }
 
-/** A list of changes does not contain what the store has lost since. */
+/** Adds what the store has lost since then: a list of changes does not contain it. */
 function withLost(
   { scope, reason }: DiskScope,
   lost: readonly SegmentRange[],

@@ -8,7 +8,7 @@ export interface ChangedRange {
 }
 
 export interface ChangedBlocks {
-  /** ID of the recovery point that they are counted from; undefined: the machine's newest backup. */
+  /** ID of the recovery point from which the changes are counted; undefined: the machine's newest backup. */
   readonly since: string | undefined;
   readonly disks: ReadonlyMap<string, readonly ChangedRange[]>;
 }
@@ -30,14 +30,14 @@ export async function readChangedBlocks(
     value = JSON.parse(Buffer.from(await files.readFile(path, LENGTH_MAX)).toString('utf8'));
   } catch (cause) {
     if (!(cause instanceof SyntaxError)) throw cause;
-    // What JSON.parse says repeats what it found, and any file that the service may read can be named here.
+    // JSON.parse quotes the contents in its message, and the path can be any file that the service may read.
     throw new IngestError('BAD_CHANGES', `${path} is not JSON`);
   }
   const { since, disks: counted } = (value ?? {}) as { since?: unknown; disks?: unknown };
-  // A disk of that name would have a list.
+  // For a disk of that name the value would be a list.
   if (typeof since !== 'string') return { since: undefined, disks: byDisk(path, value, disks) };
   if (POINT_ID.test(since)) return { since, disks: byDisk(path, counted, disks) };
-  throw new IngestError('BAD_CHANGES', `${path}: "since" is the ID of no recovery point`);
+  throw new IngestError('BAD_CHANGES', `${path}: "since" is not the ID of a recovery point`);
 }
 
 function byDisk(path: string, value: unknown, disks: readonly string[]): ChangedBlocks['disks'] {
@@ -52,7 +52,7 @@ function byDisk(path: string, value: unknown, disks: readonly string[]): Changed
   if ([...named.keys()].some((name) => !disks.includes(name))) {
     throw new IngestError(
       'BAD_CHANGES',
-      `${path} names something else than disks of this backup (${disks.join(', ')})`,
+      `${path} names other things than the disks of this backup (${disks.join(', ')})`,
     );
   }
   return new Map([...named].map(([name, ranges]) => [name, rangesOf(path, ranges)]));
@@ -63,16 +63,19 @@ function rangesOf(path: string, value: unknown): ChangedRange[] {
   const isWhole = (it: unknown): it is number => Number.isSafeInteger(it) && (it as number) >= 0;
   const wrong = ranges?.findIndex((range) => !isWhole(range?.offset) || !isWhole(range?.length));
   if (ranges && wrong === -1) return ranges as ChangedRange[];
-  const which = wrong === undefined ? '' : `: entry ${wrong + 1} is none`;
-  throw new IngestError('BAD_CHANGES', `${path}: no list of {"offset", "length"} in bytes${which}`);
+  const which = wrong === undefined ? '' : `: see entry ${wrong + 1}`;
+  throw new IngestError(
+    'BAD_CHANGES',
+    `${path}: not a list of {"offset", "length"} in bytes${which}`,
+  );
 }
 
-/** Hypervisors count in pieces, of 64 KiB to some MiB: the last one may reach beyond the disk's end. */
+/** Hypervisors count in units of 64 KiB to some MiB: the last one may extend beyond the disk's end. */
 const TRACKED_PIECE_MAX = 32 * 1024 * 1024;
 
 /**
- * A list that reaches beyond the disk is of another disk, or counts in other units, and so misses what changed.
- * Rejects BAD_CHANGES.
+ * A list that extends beyond the disk belongs to another disk, or uses other units, and so misses changes. Rejects
+ * BAD_CHANGES.
  */
 export function requireWithin(
   ranges: readonly ChangedRange[],
@@ -89,13 +92,13 @@ export function requireWithin(
   );
 }
 
-/** Pieces of a disk that follow each other, by their numbers. */
+/** Consecutive pieces of a disk, by their numbers. */
 export interface PieceRun {
   readonly first: number;
   readonly count: number;
 }
 
-/** The pieces of `pieceLength` that the ranges touch: runs in ascending order that do not meet. */
+/** The pieces of `pieceLength` that the ranges touch: ascending runs that do not touch each other. */
 export function touchedPieces(
   ranges: Iterable<ChangedRange>,
   pieceLength: number,
@@ -106,7 +109,7 @@ export function touchedPieces(
   return pieces.runs();
 }
 
-/** The same of ranges that come one by one: memory is for runs, not for pieces or ranges, where they come in order. */
+/** The same for ranges that come one by one: if they come in order, memory holds only runs. */
 export function touched(pieceLength: number, size: number) {
   const found: PieceRun[] = [];
   return {
@@ -123,7 +126,7 @@ export function touched(pieceLength: number, size: number) {
   };
 }
 
-/** Enlarges the last run where the next one meets it. */
+/** Extends the last run if the next one touches it. */
 function append(runs: PieceRun[], next: PieceRun): void {
   const last = runs.at(-1);
   if (!last || next.first < last.first || next.first > last.first + last.count) {

@@ -4,7 +4,7 @@ import type { DiskWriter } from '../../store/write/disk-writer.ts';
 import type { Slot } from '../../store/write/segment-encoder.ts';
 import type { SegmentRange } from '../../store/write/tree-builder.ts';
 
-/** What of a disk is read: all of it, or these segments, in ascending order. */
+/** The parts of a disk to read: all of it, or these segments, in ascending order. */
 export type Scope =
   | { readonly kind: 'all' }
   | { readonly kind: 'segments'; readonly segments: readonly SegmentRange[] };
@@ -12,7 +12,7 @@ export type Scope =
 export interface CopyOptions {
   readonly scope: Scope;
   readonly signal: AbortSignal | undefined;
-  /** Called now and then: how far on the disk, and how much was read. */
+  /** Called now and then with the position on the disk, and the bytes read so far. */
   readonly onProgress: (position: number, readBytes: number) => void;
 }
 
@@ -23,9 +23,9 @@ interface Stretch {
   readonly kind: 'data' | 'zero';
 }
 
-/** Reads that are under way: enough to hide a source's latency. */
+/** Number of reads under way: enough to hide a source's latency. */
 const READS_MAX = 4;
-/** How much of a disk is asked about at once; a sparse one is walked in seconds. */
+/** How much of a disk is queried at once; a sparse one is walked in seconds. */
 const LOOK_LENGTH = 1024 * SEGMENT_LENGTH;
 
 interface Reading {
@@ -35,7 +35,7 @@ interface Reading {
   readonly done: Promise<void>;
 }
 
-/** Puts a disk, or parts of it, into the store. Rejects with the signal's reason. */
+/** Copies a disk, or parts of it, into the store. Rejects with the signal's reason. */
 export async function copyDisk(
   device: BlockDevice,
   writer: DiskWriter,
@@ -63,7 +63,7 @@ export async function copyDisk(
     const start = segment * SEGMENT_LENGTH;
     const length = Math.min(SEGMENT_LENGTH, size - start);
     const done = device.read(slot.input.subarray(0, length), start);
-    // Its failure is met in its turn.
+    // Its failure is handled in its turn.
     done.catch(() => {});
     reading.push({ segment, slot, length, done });
     readBytes += length;

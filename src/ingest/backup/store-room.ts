@@ -8,8 +8,8 @@ import type { Store } from '../../store/directory/store.ts';
 import { StoreError } from '../../store/packs/store-error.ts';
 
 /**
- * Sources that are read only while the store has room for what comes of it, as if nothing of it were there yet: reads
- * reject NO_SPACE (StoreError) before a backup takes what is kept for sessions.
+ * Sources that are read only while the store has room for the result, as if none of it were stored yet: reads reject
+ * NO_SPACE (StoreError) before a backup takes the space reserved for sessions.
  */
 export function whileThereIsRoom(store: Store): (source: BlockDevice) => BlockDevice {
   const { files, clock, directory, space } = store;
@@ -17,7 +17,7 @@ export function whileThereIsRoom(store: Store): (source: BlockDevice) => BlockDe
   const room = spaceGuard({
     ...{ space, clock, whenFull: 'refuse' },
     async reserve(disk) {
-      // One that is stopped may be resumed at any time.
+      // A stopped session may be resumed at any time.
       const hasSessions = (await files.list(join(directory, 'sessions'))).length > 0;
       kept = backupReserve(disk, hasSessions);
       return kept;

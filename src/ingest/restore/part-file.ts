@@ -4,14 +4,14 @@ import { SystemError } from '../../sys/base/system-error.ts';
 import type { World } from '../../sys/world.ts';
 
 /*
- * A file that is written for hours gets its name when it is whole. Until then it lies beside it as
+ * A file that is written for hours gets its name once it is whole. Until then it lies beside it as
  * `.NAME.XXXXXXXX.part`, and its writer holds its first byte: a part that no process holds was left by a killed one.
  */
 
 /** Disposing removes it unless it was published. */
 export interface PartFile extends AsyncDisposable {
   readonly file: File;
-  /** It is synced. It gets its name, durably, whatever had that. */
+  /** Syncs it and gives it its name, durably, replacing any file of that name. */
   publish(): Promise<void>;
 }
 
@@ -21,7 +21,7 @@ const MARK = 0;
 const ENDING = /^[0-9a-f]{8}\.part$/;
 const ENDING_LENGTH = '.00000000.part'.length;
 
-/** Made so that only its owner can read it. Removes what killed processes left of `path`. */
+/** Creates it readable only by its owner. Removes parts of `path` that killed processes left. */
 export async function openPartFile({ files, random }: World, path: string): Promise<PartFile> {
   const directory = dirname(path);
   const stem = `.${cut(basename(path), NAME_MAX - 1 - ENDING_LENGTH)}.`;
@@ -45,7 +45,7 @@ export async function openPartFile({ files, random }: World, path: string): Prom
   };
 }
 
-/** Its first bytes, without a half of a character. */
+/** Its first bytes, without a partial character. */
 function cut(name: string, length: number): string {
   const bytes = Buffer.from(name);
   if (bytes.length <= length) return name;
@@ -64,7 +64,7 @@ async function removeLeftovers(files: FileSystem, directory: string, stem: strin
   }
 }
 
-/** A user who may write in a directory may not always list it. */
+/** A user who may write to a directory may not always list it. */
 async function namesIn(files: FileSystem, directory: string): Promise<readonly string[]> {
   try {
     return await files.list(directory);
@@ -74,7 +74,7 @@ async function namesIn(files: FileSystem, directory: string): Promise<readonly s
   }
 }
 
-/** Also what another user has made, in a directory that all may write to: it is not ours to remove. */
+/** Also true for another user's file, in a directory to which all may write: it is not ours to remove. */
 async function isHeldElsewhere(files: FileSystem, place: string): Promise<boolean> {
   try {
     await using file = await files.open(place, 'read');

@@ -10,18 +10,18 @@ import { tableSectorSize } from '../source/sector-size.ts';
 import { formatName, type ImageFormat } from '../source/image-format.ts';
 import { IngestError } from '../source/ingest-error.ts';
 
-/* What can be known to fail, or to be of no use, before hours are spent on it. */
+/* Detects restores that would fail, or be of no use, before hours are spent on them. */
 
 export interface Room {
-  /** The file that is written. */
+  /** The file to write. */
   readonly path: string;
   readonly store: Pick<Store, 'directory'>;
   readonly signal: AbortSignal | undefined;
 }
 
 /**
- * Rejects NO_SPACE where the data alone is more than there is room for; beside the store, where it would take what is
- * kept for sessions.
+ * Rejects NO_SPACE if there is not enough room for the data alone or, beside the store, if it would take the space
+ * reserved for sessions.
  */
 export async function requireSpace(
   { files }: World,
@@ -56,7 +56,7 @@ async function dataIn(disk: BlockDevice, signal: AbortSignal | undefined): Promi
   return data;
 }
 
-/** What says nothing of sectors, or leaves them to the machine that uses it. */
+/** Formats that do not define sectors, or leave them to the machine that uses the image. */
 const ANY_SECTORS: ReadonlySet<ImageFormat> = new Set(['raw', 'qcow2']);
 
 /** Rejects UNSUPPORTED: a table for sectors of 4096 bytes is not found in an image whose sectors have 512. */

@@ -19,13 +19,13 @@ import { rewriteDisk, type RewriteOptions } from './rewrite-disk.ts';
 export interface RestoreOptions extends Omit<RewriteOptions, 'isEmpty'> {
   /** A file, a block device, or an NBD URI. */
   readonly to: string;
-  /** Undefined: what the file's name promises, else raw. */
+  /** Undefined: the format that the file's name implies, otherwise raw. */
   readonly format: ImageFormat | undefined;
-  /** Replaces a file that is there. */
+  /** Replaces an existing file. */
   readonly overwrite: boolean;
-  /** The store that the disk comes from: its sessions want space too, where the file lies beside it. */
+  /** The store of the disk: if the file lies beside it, its sessions need space too. */
   readonly store: Pick<Store, 'directory'>;
-  /** Asked once no other process can use the device: rejects if what is on it may not be lost. */
+  /** Called once no other process can use the device: rejects if its contents must not be lost. */
   readonly mayErase: (device: string) => Promise<void>;
 }
 
@@ -35,9 +35,9 @@ export interface RestoredDisk {
 }
 
 /**
- * Writes a disk where it is wanted and reads it back. A file appears under its name only when it is
- * whole; holes stay holes. Nothing but regular files is replaced, links are followed, and no device is
- * written that is in use. Rejects EXISTS, TOO_SMALL, UNSUPPORTED, REFUSED, VERIFY; NO_SPACE, BUSY.
+ * Writes a disk to its destination and reads it back. A file gets its name only once it is whole; holes stay holes.
+ * Only regular files are replaced, links are followed, and a device in use is never written. Rejects EXISTS,
+ * TOO_SMALL, UNSUPPORTED, REFUSED, VERIFY; NO_SPACE, BUSY.
  */
 export async function restoreDisk(
   world: World,
@@ -71,7 +71,7 @@ async function overwriteRaw(
   const { format = 'raw' } = options;
   if (format !== 'raw') {
     const name = formatName(format);
-    throw new IngestError('UNSUPPORTED', `${to}: only raw can be written there, not ${name}`);
+    throw new IngestError('UNSUPPORTED', `${to}: only raw can be written here, not ${name}`);
   }
   const { size } = disk.geometry;
   const done = await rewriteDisk(disk, fitting(target, to, size), { ...options, isEmpty: false });
@@ -99,8 +99,8 @@ async function deviceAlone({ files }: World, path: string): Promise<WritableBloc
 }
 
 /**
- * What can be known of a place before its disk is read: whether a file may be made or replaced there, in that format.
- * Nothing is said about devices and NBD servers. Rejects as `restoreDisk`.
+ * Checks as much of a destination as possible before the disk is read: whether a file may be created or replaced
+ * there, in that format. Does not check devices and NBD servers. Rejects as `restoreDisk`.
  */
 export async function checkTarget(
   world: World,
@@ -138,12 +138,12 @@ async function requireReplaceable(
   if (!isBeingWritten(file)) return;
   throw new SystemError(
     'BUSY',
-    `${path} is in use: a virtual machine has it open for writing, and would go on with the replaced file. ` +
+    `${path} is in use: a virtual machine has it open for writing, and would continue with the replaced file. ` +
       'Shut the machine down first, or name another file',
   );
 }
 
-/** Rejects UNSUPPORTED: a program that opens the file trusts its name. */
+/** Rejects UNSUPPORTED if the name implies another format: programs that open the file trust its name. */
 function wantedFormat(path: string, said: ImageFormat | undefined): ImageFormat {
   const promised = formatOfName(path);
   if (said === undefined) return promised ?? 'raw';
@@ -169,7 +169,7 @@ async function restoreFile(
     ? fillRaw(world, part.file, disk, options)
     : fillForeign(world, part.file.path, disk, { ...options, format }));
   await part.file.sync();
-  // It took hours, in which another process may have made a file of this name.
+  // After hours, another process may have created a file of this name.
   await requireReplaceable(world, path, await files.stat(path), options);
   await part.publish();
   return { ...done, format };

@@ -24,7 +24,7 @@ interface Piece {
   readonly offset: number;
   readonly length: number;
   readonly kind: 'data' | 'zero';
-  /** Of what was written. */
+  /** Checksum of the written data. */
   crc: number;
 }
 
@@ -59,7 +59,7 @@ export async function rewriteDisk(
     const part = memory.subarray(0, length);
     await to.read(part, offset);
     if (crc32(part) === crc) return;
-    throw new IngestError('VERIFY', `${to.name} reads back something else at ${offset}+${length}`);
+    throw new IngestError('VERIFY', `${to.name} reads back other data at ${offset}+${length}`);
   });
   return { writtenBytes };
 }

@@ -82,7 +82,7 @@ test('an older state of a machine is reported by checks, lists and the next back
   writeFileSync(list, JSON.stringify([{ offset: 0, length: 4096 }]));
   const made = await it.backUp(list);
   match(made.damage[0]!.what, said);
-  const reason = `${it.second}, which the changes may be counted from, is not there: the store has an older state`;
+  const reason = `${it.second}, from which the changes may be counted, is missing: the store has an older state`;
   deepEqual(made.scopes, [{ disk: 'vda', scope: 'all', reason }]);
   // From now on the chain says so, to every box, until a person has seen it.
   match(
@@ -114,9 +114,9 @@ test('a machine, or a set, that was removed with all that belongs to it is misse
   const nightly = join(it.sets, 'nightly');
   for (const name of readdirSync(join(nightly, 'points'))) rmSync(join(nightly, 'points', name));
   rmSync(join(nightly, 'heads'), { recursive: true });
-  match((await it.problems()).join('\n'), /has none of that machine/);
+  match((await it.problems()).join('\n'), /has no point of that machine/);
   renameSync(nightly, join(it.root, 'away'));
-  match((await it.problems()).join('\n'), /has none of that machine/);
+  match((await it.problems()).join('\n'), /has no point of that machine/);
 });
 
 test('a point that was forgotten is not missed, nor is anything in a copy of the store elsewhere', async () => {
@@ -157,5 +157,5 @@ test('a record of another content under the name of the newest is another one', 
     await memory.published.forget([known!]);
     await memory.published.note({ ...known!, digest: '0'.repeat(64) });
   });
-  match((await it.problems()).join('\n'), /has another one of that name/);
+  match((await it.problems()).join('\n'), /has another point of that name/);
 });
