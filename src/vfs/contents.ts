@@ -3,24 +3,24 @@ import { type RangeTurns, rangeTurns } from '../lib/range-lock.ts';
 import { openFiles } from '../sys/files/open-files.ts';
 import { TreeError } from './tree-error.ts';
 
-/** What regular files of a tree hold. STALE: the tree has no such node any more, and nothing is made for it. */
+/** The contents of a tree's regular files. STALE: the tree no longer has this node, and nothing is created for it. */
 export interface Contents extends AsyncDisposable {
-  /** What was never written reads as zeros. */
+  /** Bytes that were never written read as zeros. */
   read(id: number, into: Uint8Array, offset: number): Promise<void>;
   /** `after` runs in the range's turn, once the bytes are there. NO_SPACE, TOO_LARGE. */
   write<T>(id: number, from: Uint8Array, offset: number, after: () => T): Promise<T>;
   sync(id: number): Promise<void>;
   /** `after` runs while no write to the file is under way, once it has that size. */
   resize(id: number, size: number, after: () => void): Promise<void>;
-  /** For a node that the tree no longer has. */
+  /** Removes the contents of a node that the tree no longer has. */
   remove(id: number): Promise<void>;
 }
 
-/** How contents lie on the disk: plain-contents.ts, sealed-contents.ts. */
+/** The storage of contents on the disk: plain-contents.ts, sealed-contents.ts. */
 export interface ContentFiles {
-  /** Makes what a first file of a tree holds, durable once resolved; what a power cut has left of it goes. */
+  /** Creates the contents of an initial file, durable once resolved; removes what a power cut left of it. */
   make(id: number, contents: Uint8Array): Promise<void>;
-  /** Opens what a node of `size` bytes holds, and makes it where nothing was written yet. Rejects CORRUPT. */
+  /** Opens the contents of a node of `size` bytes, and creates them if nothing was written yet. Rejects CORRUPT. */
   open(id: number, size: number): Promise<ContentFile>;
   remove(id: number): Promise<void>;
 }
@@ -28,7 +28,7 @@ export interface ContentFiles {
 export interface ContentFile extends AsyncDisposable {
   read(into: Uint8Array, offset: number): Promise<void>;
   write(from: Uint8Array, offset: number): Promise<void>;
-  /** From one size to another; what it gains reads as zeros. */
+  /** Changes the size; added bytes read as zeros. */
   resize(from: number, to: number): Promise<void>;
   sync(): Promise<void>;
 }
@@ -39,10 +39,10 @@ export interface ContentsOptions {
   readonly sizeOf: (id: number) => number | undefined;
 }
 
-/** Version 1, and what lies beside a node's sealed log. No disk of a session is called so. */
+/** Names of version 1, and of files beside a node's sealed log. A session's disk never has such a name. */
 const NAME = /^(?:file-(\d+)|_file-(\d+)\..*)$/;
 const OPEN_FILES_MAX = 64;
-/** A hypervisor's swap file is as large as its guest's memory; this is far beyond. */
+/** Far above a hypervisor's swap file, which is as large as its guest's memory. */
 export const CONTENT_SIZE_MAX = 2 ** 43;
 
 export function treeContents({ files, sizeOf }: ContentsOptions): Contents {
@@ -89,7 +89,7 @@ export function treeContents({ files, sizeOf }: ContentsOptions): Contents {
       });
     },
     async remove(id) {
-      // After writes that are under way; those behind find no node.
+      // Runs after writes under way; later ones do not find the node.
       await turnsOf(id).run(0, CONTENT_SIZE_MAX, async () => {
         await opened.forget(id);
         await files.remove(id);
@@ -100,14 +100,14 @@ export function treeContents({ files, sizeOf }: ContentsOptions): Contents {
   };
 }
 
-/** The id of the node whose contents a file in the directory holds; undefined: it holds none. */
+/** The ID of the node whose contents a file in the directory holds; undefined: it holds none. */
 export function contentId(name: string): number | undefined {
   const [, plain, sealed] = NAME.exec(name) ?? [];
   const id = plain ?? sealed;
   return id === undefined ? undefined : Number(id);
 }
 
-/** What a node holds in a session without sealed overlays. */
+/** The path of a node's contents in a session without sealed overlays. */
 export function plainPath(directory: string, id: number): string {
   return join(directory, `file-${id}`);
 }

@@ -1,36 +1,36 @@
 import { type FlushRounds, flushRounds } from '../block/group-commit.ts';
 
 /**
- * Which files were written and not flushed since. Flushes of one file join, so that nobody is answered while
- * another one's flush still has his bytes under way; one that failed is final for its file (see `flushRounds`).
+ * Tracks files with unflushed writes. Flushes of one file join, so that no caller is answered while another flush
+ * still has its bytes under way; a failed one is final for its file (see `flushRounds`).
  */
 export interface FileFlushes {
-  /** Throws once a flush of the file has failed: then it may not be written any more. */
+  /** Throws once a flush of the file has failed: it may no longer be written. */
   check(id: number): void;
-  /** The next flush has something to do. */
+  /** Notes a write, which the next flush makes durable. */
   wrote(id: number): void;
-  /** Resolves once what was written before is durable. */
+  /** Resolves once earlier writes are durable. */
   flush(id: number): Promise<void>;
-  /** Every file that was written, whatever becomes of the others; rejects with the first failure. */
+  /** Flushes every written file, even if others fail; rejects with the first failure. */
   flushAll(): Promise<void>;
-  /** It is gone: nothing of it is to be kept. */
+  /** The file is gone: drops its state. */
   forget(id: number): void;
 }
 
 interface Flushing {
   readonly rounds: FlushRounds;
-  /** Who has not been answered; of a failed one it never comes to zero, so that it stays. */
+  /** The number of unanswered callers; after a failure it never reaches zero, so that the entry stays. */
   waiting: number;
 }
 
-/** `work` makes durable what the file holds. */
+/** `work` makes the file's contents durable. */
 export function fileFlushes(work: (id: number) => Promise<void>): FileFlushes {
   const dirty = new Set<number>();
   const flushing = new Map<number, Flushing>();
 
   function begin(id: number): Flushing {
     const rounds = flushRounds(async () => {
-      // Before the work: what is written meanwhile is for the next round.
+      // Before the work: writes in the meantime belong to the next round.
       if (dirty.delete(id)) await work(id);
     });
     const its = { rounds, waiting: 0 };

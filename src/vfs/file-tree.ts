@@ -1,12 +1,12 @@
 import type { Durability, Effort, Extent, WritableBlockDevice } from '../block/block-device.ts';
 
 /**
- * Files by node, as NFS and FUSE show them. Node ids are stable, also over restarts, and never used
- * again. What is known of nodes and names is in memory, so that asking for it never waits.
+ * Files by node, as NFS and FUSE show them. Node IDs are stable, even over restarts, and never reused. Nodes and
+ * names are kept in memory, so that looking them up never waits.
  */
 export interface FileTree extends AsyncDisposable {
   readonly root: number;
-  /** Undefined: there is none any more. */
+  /** Undefined: the node no longer exists. */
   node(id: number): TreeNode | undefined;
   /** Undefined: no such name. NOT_DIRECTORY, STALE. */
   lookup(directory: number, name: string): number | undefined;
@@ -20,27 +20,27 @@ export interface FileTree extends AsyncDisposable {
   read(id: number, into: Uint8Array, offset: number): Promise<void>;
   space(): Promise<TreeSpace>;
   /**
-   * Left out: whatever a directory has is known. Otherwise names may be missing from `lookup` and `list`
-   * until this resolves; undefined: they are all there.
+   * Default: all names of a directory are known. Otherwise names may be missing from `lookup` and `list` until this
+   * resolves; undefined: they are all there.
    */
   complete?(directory: number): Promise<void> | undefined;
-  /** As `BlockDevice.extents`. Left out: all data. */
+  /** As `BlockDevice.extents`. Default: all data. */
   extents?(id: number, offset: number, length: number): Promise<readonly Extent[]>;
-  /** The disk behind a file that can be written though names stay. Left out: there is none. */
+  /** The disk behind a file that can be written although names are fixed. Default: there is none. */
   disk?(id: number): WritableBlockDevice | undefined;
 }
 
-/** Rejects with TreeError, or with what a disk's device rejects. Names and attributes are durable once resolved. */
+/** Rejects with TreeError, or the error of a disk's device. Names and attributes are durable once resolved. */
 export interface WritableFileTree extends FileTree {
   /**
-   * `from` is lent. A disk has its size for good; a file grows. Resolves to the node as it was just before
-   * this changed it: clients compare that with what they remember.
+   * `from` is lent. A disk has a fixed size; a file grows. Resolves to the node as it was just before the change:
+   * clients compare that with their cache.
    */
   write(id: number, from: Uint8Array, offset: number, durability: Durability): Promise<TreeNode>;
-  /** What was written before survives a power cut once this resolves. */
+  /** Earlier writes survive a power cut once this resolves. */
   flush(id: number): Promise<void>;
   change(id: number, to: NodeChanges): Promise<void>;
-  /** EXISTS, unless `exclusive` names the call that made it. */
+  /** EXISTS, unless `exclusive` matches the call that created it. */
   make(directory: number, name: string, what: NewNode): Promise<number>;
   remove(directory: number, name: string, kind: 'directory' | 'other'): Promise<void>;
   rename(from: Place, to: Place): Promise<void>;
@@ -50,13 +50,13 @@ export interface WritableFileTree extends FileTree {
 export interface TreeNode {
   readonly id: number;
   readonly kind: 'directory' | 'file' | 'symlink';
-  /** Twelve bits. */
+  /** Permissions, twelve bits. */
   readonly mode: number;
   readonly uid: number;
   readonly gid: number;
   readonly links: number;
   readonly size: number;
-  /** Since 1970. */
+  /** Milliseconds since 1970. */
   readonly accessedMs: number;
   readonly modifiedMs: number;
   readonly changedMs: number;
@@ -88,15 +88,15 @@ export interface NewNode {
   readonly mode: number;
   readonly uid: number;
   readonly gid: number;
-  /** Of a symlink. */
+  /** The target of a symbolic link. */
   readonly target?: string;
-  /** Of a file: whoever makes it again with the same word made it (RFC 1813, 3.3.8 EXCLUSIVE). */
+  /** The verifier of the call that created a file: the same call again succeeds (RFC 1813, 3.3.8 EXCLUSIVE). */
   readonly exclusive?: string;
 }
 
 export interface TreeSpace {
   readonly totalBytes: number;
-  /** What may still be written, disks' overlays and all: what is kept in reserve is not counted. */
+  /** Bytes that may still be written, including to disks' overlays; without the reserve. */
   readonly freeBytes: number;
 }
 

@@ -18,16 +18,16 @@ import { openRecordLog, replayAll, type ReplayOptions } from '../sys/files/recor
 import { SystemError } from '../sys/base/system-error.ts';
 import { TreeError } from './tree-error.ts';
 
-/** Where a namespace is kept: appended to with each operation, rewritten when it grew stale. */
+/** The log of a namespace: appended to with each operation, rewritten when most of it is stale. */
 export interface FilesLog extends AsyncDisposable {
-  /** Durable once resolved; before that each operation may have happened, but never a part of one. */
+  /** Durable once resolved; until then each operation has happened or not, but never in part. */
   append(operations: readonly Operation[]): Promise<void>;
 }
 
 /** Changes that belong together. */
 type Operation = readonly FilesChange[];
 
-/** Undefined: of a session without sealed overlays, whose logs have no MACs. */
+/** Undefined for a session without sealed overlays, whose logs have no MACs. */
 export type LogKey = Uint8Array | undefined;
 
 export async function createFilesLog(
@@ -40,14 +40,14 @@ export async function createFilesLog(
 
 export interface ReadingLog {
   readonly key: LogKey;
-  /** Whether a log of a session that has a key may have no MACs yet. */
+  /** Whether the log of a session with a key may still lack MACs. */
   readonly takesPlain: boolean;
   readonly replay: (changes: readonly FilesChange[]) => void;
 }
 
 /**
- * Hands what the log holds to `replay`, in its order; `whole` gives what a fresh log would hold. Where there is a key,
- * a log without MACs gets them first. Rejects TreeError CORRUPT, also where `replay` throws a TreeError.
+ * Passes the log's contents to `replay`, in order; `whole` returns the contents of a fresh log. If there is a key, a
+ * log without MACs gets them first. Rejects TreeError CORRUPT, also where `replay` throws a TreeError.
  */
 export async function openFilesLog(
   files: FileSystem,
@@ -76,7 +76,9 @@ export async function openFilesLog(
   });
 }
 
-/** Hands all of the log to `replay`; changes nothing, also while a writer appends to it. Rejects TreeError CORRUPT. */
+/**
+ * Passes all of the log to `replay`; changes nothing, even while a writer appends to it. Rejects TreeError CORRUPT.
+ */
 export async function readFilesLog(
   files: FileSystem,
   path: string,
@@ -97,7 +99,7 @@ async function replayLog(
 }
 
 function replayOptions({ key, takesPlain, replay }: ReadingLog) {
-  /** As of what was replayed. */
+  /** The state after the replay. */
   const state: { sealed: boolean; chain: FilesChain | undefined } = {
     sealed: false,
     chain: key && filesChain(key),
@@ -108,7 +110,7 @@ function replayOptions({ key, takesPlain, replay }: ReadingLog) {
     checkHeader(bytes) {
       state.sealed = decodeFilesLogHeader(bytes).sealed;
       if (!key || state.sealed || takesPlain) return;
-      throw new FormatError('CORRUPT', 'its records have no MACs, as those of this session do');
+      throw new FormatError('CORRUPT', 'its records lack the MACs that this session requires');
     },
     replay(bytes) {
       const record = decodeFilesRecord(bytes, state);
@@ -131,7 +133,7 @@ async function worldly<T>(path: string, work: () => Promise<T>): Promise<T> {
   }
 }
 
-/** A fresh log is published as a whole: there, each change may stand for itself. */
+/** A fresh log is published as a whole: in it each change may be a record of its own. */
 function* wholeLog(
   changes: readonly FilesChange[],
   chain: FilesChain | undefined,

@@ -7,7 +7,7 @@ import { namespace, ROOT } from './namespace.ts';
 import { linkNode, makeNode } from './namespace-steps.ts';
 import { TreeError } from './tree-error.ts';
 
-/** What a session's tree begins with. */
+/** The initial contents of a session's tree. */
 export interface FirstFiles {
   readonly disks: readonly {
     readonly disk: string;
@@ -29,7 +29,7 @@ export interface FirstOptions {
   readonly key: LogKey;
 }
 
-/** Makes `log`, and before that what it names. Rejects TreeError CORRUPT where there was a log once. */
+/** Creates `log`, and before that the files that it names. Rejects TreeError CORRUPT if there was a log before. */
 export async function makeFirstFiles(
   files: FileSystem,
   log: string,
@@ -43,7 +43,7 @@ export async function makeFirstFiles(
 }
 
 /**
- * Contents of other files than the first ones have a log that names them: where there is none, it was lost. Rejects
+ * Contents of files other than the initial ones have a log that names them: if there is none, it was lost. Rejects
  * TreeError CORRUPT.
  */
 export async function checkNoneBefore(
@@ -55,7 +55,10 @@ export async function checkNoneBefore(
   for (const name of await files.list(dirname(log))) {
     const id = contentId(name);
     if (id === undefined || contents.has(id)) continue;
-    throw new TreeError('CORRUPT', `${log} is missing: it names what ${name} and others hold`);
+    throw new TreeError(
+      'CORRUPT',
+      `${log} is missing: it names the files whose contents are in ${name} and others`,
+    );
   }
 }
 

@@ -4,11 +4,11 @@ import type { Namespace } from './namespace.ts';
 import { TreeError } from './tree-error.ts';
 
 /*
- * What each operation on names comes to: checks what is there, and answers the changes. Pure; nothing has happened
- * until they are applied. `now`: milliseconds since 1970.
+ * The changes that each operation on names makes: checks the current state, and returns the changes. Pure; nothing
+ * happens until they are applied. `now`: milliseconds since 1970.
  */
 const NAME_BYTES_MAX = 255;
-/** Of a symbolic link; with NAME_BYTES_MAX it bounds a record of the log. */
+/** Limit for a symbolic link; with NAME_BYTES_MAX it bounds a record of the log. */
 const TARGET_BYTES_MAX = 1024;
 /** Some 300 bytes of memory each. */
 export const NODES_MAX = 100_000;
@@ -16,7 +16,7 @@ const LINKS_MAX = 1000;
 
 export interface Made {
   readonly id: number;
-  /** Empty: it was there, made by the same call. */
+  /** Empty: the same call created it before. */
   readonly changes: readonly FilesChange[];
 }
 
@@ -35,7 +35,7 @@ export function makeNode(names: Namespace, at: Place, what: NewTreeNode, now: nu
     throw new TreeError('NAME_TOO_LONG', `a link to more than ${TARGET_BYTES_MAX} bytes`);
   }
   if (names.nodes.size >= NODES_MAX) {
-    throw new TreeError('NO_SPACE', `${NODES_MAX} files are enough`);
+    throw new TreeError('NO_SPACE', `more than ${NODES_MAX} files`);
   }
   const id = names.number();
   const { kind, mode, uid, gid, target, disk, exclusive } = what;
@@ -58,10 +58,10 @@ export function removeNode(
   const it = names.node(entryOf(names, at).id);
   checkMovable(it);
   if (kind === 'directory') {
-    if (it.kind !== 'directory') throw new TreeError('NOT_DIRECTORY', 'that is no directory');
+    if (it.kind !== 'directory') throw new TreeError('NOT_DIRECTORY', 'this is not a directory');
     checkEmpty(names, it);
   } else if (it.kind === 'directory') {
-    throw new TreeError('IS_DIRECTORY', 'that is a directory');
+    throw new TreeError('IS_DIRECTORY', 'this is a directory');
   }
   const links = it.kind === 'directory' ? -1 : 0;
   return [{ op: 'leave', ...at }, unlinked(it, now), touched(names, at.directory, { now, links })];
@@ -71,7 +71,7 @@ export function renameNode(names: Namespace, from: Place, to: Place, now: number
   const moved = names.node(entryOf(names, from).id);
   checkName(to.name);
   const there = names.directory(to.directory).get(to.name);
-  // Two names of one file: nothing is to be done (RFC 1813, 3.3.14).
+  // Two names of one file: there is nothing to do (RFC 1813, 3.3.14).
   if (there?.id === moved.id) return [];
   checkMovable(moved);
   if (moved.kind === 'directory' && names.isWithin(to.directory, moved.id)) {
@@ -98,8 +98,8 @@ export function renameNode(names: Namespace, from: Place, to: Place, now: number
 export function linkNode(names: Namespace, id: number, to: Place, now: number): FilesChange[] {
   const it = names.node(id);
   checkFree(names, to);
-  if (it.kind === 'directory') throw new TreeError('IS_DIRECTORY', 'that is a directory');
-  if (it.links >= LINKS_MAX) throw new TreeError('INVALID', `${LINKS_MAX} links are enough`);
+  if (it.kind === 'directory') throw new TreeError('IS_DIRECTORY', 'this is a directory');
+  if (it.links >= LINKS_MAX) throw new TreeError('INVALID', `more than ${LINKS_MAX} links`);
   return [
     { op: 'put', node: { ...it, links: it.links + 1, changedMs: now } },
     enter(names, to, id),
@@ -130,7 +130,7 @@ export function changeNode(
   return [{ op: 'put', node }];
 }
 
-/** Disks stay, under all their names. FIXED. */
+/** Throws FIXED for disks: they keep all their names. */
 export function checkMovable({ disk }: FileNode): void {
   if (disk !== undefined)
     throw new TreeError('FIXED', `this is disk ${disk} of the session itself`);
@@ -156,7 +156,7 @@ function touched(
   return { op: 'put', node };
 }
 
-/** One name less; the last one takes the node along. */
+/** Removes one name; the last one takes the node with it. */
 function unlinked(it: FileNode, now: number): FilesChange {
   if (it.kind === 'directory' || it.links === 1) return { op: 'drop', id: it.id };
   return { op: 'put', node: { ...it, links: it.links - 1, changedMs: now } };
@@ -165,7 +165,7 @@ function unlinked(it: FileNode, now: number): FilesChange {
 function checkFree(names: Namespace, { directory, name }: Place): void {
   checkName(name);
   if (names.directory(directory).has(name)) {
-    throw new TreeError('EXISTS', `"${name}" is there already`);
+    throw new TreeError('EXISTS', `"${name}" exists already`);
   }
 }
 
@@ -173,14 +173,14 @@ function checkEmpty(names: Namespace, { id }: FileNode): void {
   if (names.directory(id).size > 0) throw new TreeError('NOT_EMPTY', 'it is not empty');
 }
 
-/** What a rename would put out of the way. */
+/** Checks the node that a rename would replace. */
 function checkReplaceable(names: Namespace, moved: FileNode, old: FileNode): void {
   checkMovable(old);
   if (old.kind === 'directory') {
     if (moved.kind !== 'directory') throw new TreeError('IS_DIRECTORY', 'a directory is there');
     checkEmpty(names, old);
   } else if (moved.kind === 'directory') {
-    throw new TreeError('NOT_DIRECTORY', 'what is there is no directory');
+    throw new TreeError('NOT_DIRECTORY', 'the target is not a directory');
   }
 }
 
@@ -189,6 +189,6 @@ function checkName(name: string): void {
     throw new TreeError('NAME_TOO_LONG', `a name of more than ${NAME_BYTES_MAX} bytes`);
   }
   if (name === '' || name === '.' || name === '..' || /[/\0]/.test(name)) {
-    throw new TreeError('BAD_NAME', `"${name}" cannot be a name`);
+    throw new TreeError('BAD_NAME', `"${name}" is not a valid name`);
   }
 }

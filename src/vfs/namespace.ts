@@ -3,18 +3,18 @@ import type { TreeEntry } from './file-tree.ts';
 import { TreeError } from './tree-error.ts';
 
 /*
- * Names and nodes in memory, made of changes: whoever has the changes of the past has the state. What an
- * operation comes to is worked out in namespace-steps.ts; whoever applies that in the same tick has no race.
+ * Names and nodes in memory, made of changes: replaying all changes gives the state. namespace-steps.ts works out the
+ * changes of an operation; applying them in the same tick avoids races.
  */
 export interface Namespace {
   readonly nodes: ReadonlyMap<number, FileNode>;
   /** STALE. */
   node(id: number): FileNode;
-  /** In the order of the cookies. NOT_DIRECTORY, STALE. */
+  /** Entries in the order of the cookies. NOT_DIRECTORY, STALE. */
   directory(id: number): ReadonlyMap<string, TreeEntry>;
   parent(directory: number): number;
   isWithin(directory: number, ancestor: number): boolean;
-  /** Never used before, as an id or as a cookie. NO_SPACE. */
+  /** A number that was never used before, as an ID or as a cookie. NO_SPACE. */
   number(): number;
   apply(changes: readonly FilesChange[]): void;
   /** Changes that lead from nothing to this state. */
@@ -22,9 +22,9 @@ export interface Namespace {
 }
 
 export const ROOT = 1;
-/** An id has to fit 32 bits beside its tree's own 32. */
+/** An ID must fit in 32 bits beside its tree's own 32. */
 const ID_END = 2 ** 32;
-/** As cookies "." and ".." have 1 and 2. */
+/** The cookies of "." and ".." are 1 and 2. */
 const FIRST_NUMBER = 3;
 
 export function namespace(): Namespace {
@@ -41,7 +41,7 @@ export function namespace(): Namespace {
   function directory(id: number): Map<string, TreeEntry> {
     const found = directories.get(id);
     if (found) return found;
-    throw new TreeError('NOT_DIRECTORY', `node ${node(id).id} is no directory`);
+    throw new TreeError('NOT_DIRECTORY', `node ${node(id).id} is not a directory`);
   }
   function used(number: number): void {
     next = Math.max(next, number + 1);
@@ -62,7 +62,7 @@ export function namespace(): Namespace {
       case 'enter': {
         const { id, name, cookie } = change;
         const entries = directory(change.directory);
-        // Behind all others, whose cookies are smaller.
+        // Added after all others, whose cookies are smaller.
         entries.delete(name);
         entries.set(name, { name, id, cookie });
         if (directories.has(id)) parents.set(id, change.directory);
@@ -87,7 +87,7 @@ export function namespace(): Namespace {
       return false;
     },
     number() {
-      if (next >= ID_END) throw new TreeError('NO_SPACE', 'all ids of this tree are used');
+      if (next >= ID_END) throw new TreeError('NO_SPACE', 'all IDs of this tree are used');
       return next++;
     },
     apply(changes) {

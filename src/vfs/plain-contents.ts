@@ -10,7 +10,7 @@ export interface PlainOptions {
   readonly space: SpaceGuard;
 }
 
-/** A file `file-ID` for each node, as in stores that have no sealed overlays yet. */
+/** A file `file-ID` for each node, in stores that have no sealed overlays yet. */
 export function plainContents({ files, directory, space }: PlainOptions): ContentFiles {
   async function openOrMake(id: number, size: number) {
     const path = plainPath(directory, id);
@@ -53,8 +53,8 @@ export function plainContents({ files, directory, space }: PlainOptions): Conten
 }
 
 /**
- * Takes away what was never acknowledged: bytes beyond a node's size, and contents without a node, which get another
- * name. Should the log have lost the node, they are still there, until the session is removed.
+ * Removes what was never acknowledged: bytes beyond a node's size; contents without a node get another name. If the
+ * log has lost the node, they are still there until the session is removed.
  */
 export async function settlePlainContents(
   { files, directory }: Pick<PlainOptions, 'files' | 'directory'>,

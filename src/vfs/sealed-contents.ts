@@ -15,13 +15,13 @@ import { CONTENT_SIZE_MAX, type ContentFiles, contentId, plainPath } from './con
 import type { Namespace } from './namespace.ts';
 import { TreeError } from './tree-error.ts';
 
-/** What seals a session's tree. */
+/** The seal of a session's tree. */
 export interface TreeSeal {
   readonly session: string;
   readonly key: SealedOverlayOptions['key'];
   /** Whether contents and names of the session may lie in plain text, from before it had sealed logs. */
   readonly takesPlain: boolean;
-  /** Places in a segment of a file's log: PLACES, where it is left out. */
+  /** Places in a segment of a file's log; default: PLACES. */
   readonly places?: number;
 }
 
@@ -35,12 +35,12 @@ export interface SealedOptions {
 }
 
 const BLOCK_LENGTH = 4096;
-/** Mostly a few KiB are written, and now and then a swap file: segments of 2 MiB, and half a TiB of them. */
+/** Mostly a few KiB are written, occasionally a swap file: segments of 2 MiB, up to half a TiB of them. */
 const PLACES = 512;
 
 /**
- * A sealed log (overlay-log.md) `_file-ID` for each node, as long as a file can be; how long it is, its node says. What
- * version 1 left of it in plain text is only read.
+ * A sealed log (overlay-log.md) `_file-ID` for each node, with the maximum length of a file; the node holds the
+ * actual length. Plain text contents of version 1 are only read.
  */
 export function sealedContents(options: SealedOptions): ContentFiles {
   const { files, directory, random, seal } = options;
@@ -70,7 +70,7 @@ export function sealedContents(options: SealedOptions): ContentFiles {
       const shape = { size: CONTENT_SIZE_MAX, suite, places };
       await prepareSealedOverlay({ files, random, directory, disk, ...shape });
     }
-    // A size is noted only once something was written: a segment has been there.
+    // A size is recorded only after a write: so there was a segment.
     const begun = size > 0 && !isOverPlain;
     const log = stack.use(await openSealedOverlay({ ...options, disk, session, key, begun }, base));
     const owned = stack.move();
@@ -92,7 +92,7 @@ export function sealedContents(options: SealedOptions): ContentFiles {
       }
       const behind = await log.extents(size, CONTENT_SIZE_MAX - size);
       const stale = behind.findLast(({ kind }) => kind === 'data');
-      // It was never acknowledged: were it to stay, it would come back when the file grows.
+      // It was never acknowledged: if it stayed, it would reappear when the file grows.
       if (stale) await log.zero(size, stale.offset + stale.length - size, 'cached');
       return {
         read: (into, offset) => log.read(into, offset),
@@ -106,11 +106,11 @@ export function sealedContents(options: SealedOptions): ContentFiles {
 }
 
 export interface CheckedSeal extends Omit<TreeSeal, 'key'> {
-  /** Undefined: only what needs no key is looked at. */
+  /** Undefined: only parts that need no key are checked. */
   readonly key: TreeSeal['key'] | undefined;
 }
 
-/** What is damaged of what the nodes of `names` hold, in words; changes nothing, also while the tree is open. */
+/** Reports damage in the contents of the nodes in `names`, in words; changes nothing, even while the tree is open. */
 export async function checkSealedContents(
   {
     files,
@@ -167,7 +167,7 @@ function nothing(): BlockDevice {
   );
 }
 
-/** A file of version 1, and zeros behind it. */
+/** A file of version 1, followed by zeros. */
 async function plainBase(files: FileSystem, path: string): Promise<BlockDevice> {
   const file = await files.open(path, 'read');
   const size = await file.size();

@@ -37,28 +37,28 @@ import {
 import { TreeError } from './tree-error.ts';
 
 /**
- * What a session shows as a directory: its disks, the descriptions that a hypervisor needs of them, and
- * whatever small files the hypervisor puts beside them. Names and attributes live in a log
- * (formats/store/sessions/files-log.md), contents in a log or a file for each node; what disks hold is their overlays'.
+ * A session as a directory: its disks, the descriptions of them that a hypervisor needs, and the small files that the
+ * hypervisor adds. Names and attributes are in a log (formats/store/sessions/files-log.md), contents in a log or a
+ * file for each node; the contents of disks are in their overlays.
  */
 export interface SessionTreeOptions {
   readonly files: FileSystem;
   readonly clock: Clock;
   readonly random: Random;
-  /** Undefined: of a session without sealed overlays. */
+  /** Undefined for a session without sealed overlays. */
   readonly seal: TreeSeal | undefined;
   readonly directory: string;
-  /** What a new tree begins with. */
+  /** The initial contents of a new tree. */
   readonly first: FirstFiles;
-  /** By the names that `first.disks` gives them. Lent. */
+  /** Disks by their names in `first.disks`. Lent. */
   readonly disks: ReadonlyMap<string, WritableBlockDevice>;
-  /** For what hypervisors put here: refuses rather than pauses. */
+  /** Space for files that hypervisors add: refuses instead of pausing. */
   readonly space: SpaceGuard;
 }
 
 const LOG = 'files.log';
 
-/** Makes the tree, or goes on with the one that is there. Rejects TreeError CORRUPT. */
+/** Creates the tree, or continues with the existing one. Rejects TreeError CORRUPT. */
 export async function openSessionTree(options: SessionTreeOptions): Promise<WritableFileTree> {
   const { clock, disks, seal } = options;
   const nowMs = strictClock(clock);
@@ -69,7 +69,7 @@ export async function openSessionTree(options: SessionTreeOptions): Promise<Writ
   const history = await openHistory(options, { names, contents: files, now: nowMs() });
   if (!seal) await settlePlainContents(options, sizeOf);
   const flushes = fileFlushes(async (id) => {
-    // Removed meanwhile: nothing of it will be asked for again.
+    // It was removed in the meantime: no further call will use it.
     if (!names.nodes.has(id)) return;
     await contents.sync(id);
     const node = names.nodes.get(id);
@@ -121,8 +121,8 @@ export async function openSessionTree(options: SessionTreeOptions): Promise<Writ
 }
 
 /**
- * Reads all of the log of a tree, and looks for what it names; changes nothing, also while the tree is open. Answers
- * what is damaged in contents, in words. Rejects TreeError CORRUPT.
+ * Reads the whole log of a tree, and looks for the files that it names; changes nothing, even while the tree is open.
+ * Returns damage in contents, in words. Rejects TreeError CORRUPT.
  */
 export async function checkSessionTree(
   files: FileSystem,
@@ -153,7 +153,7 @@ function keyOf(seal: CheckedSeal | undefined): LogKey {
   return seal?.key && filesLogKey(seal.key.overlayKey, seal.session);
 }
 
-/** It is in the first record, which was published whole: no power cut tears it. */
+/** The root is in the first record, which was published as a whole: a power cut cannot tear it. */
 function checkRoot(names: Namespace, path: string): void {
   if (names.nodes.has(ROOT)) return;
   throw new TreeError('CORRUPT', `${path}: its beginning is missing: there is no root directory`);
@@ -169,7 +169,7 @@ interface Parts {
 }
 
 interface History extends AsyncDisposable {
-  /** In memory at once, durable once this resolves. */
+  /** Applies changes in memory at once; durable once this resolves. */
   happen(changes: readonly FilesChange[]): Promise<void>;
 }
 
@@ -184,7 +184,7 @@ async function openHistory(
   const path = join(directory, LOG);
   const key = keyOf(seal);
   if (!(await files.stat(path))) await makeFirstFiles(files, path, { first, now, contents, key });
-  /** Operations that happened in memory, and not in the log yet. */
+  /** Operations applied in memory but not in the log yet. */
   let pending: (readonly FilesChange[])[] = [];
   const log = await openFilesLog(files, path, {
     key,
@@ -239,7 +239,7 @@ function reading({ names, contents, diskOf }: Parts): Reading {
     },
     readLink(id) {
       const { target } = names.node(id);
-      if (target === undefined) throw new TreeError('INVALID', 'that is no symbolic link');
+      if (target === undefined) throw new TreeError('INVALID', 'this is not a symbolic link');
       return target;
     },
     tryRead: (id, into, offset, effort) =>
@@ -252,11 +252,11 @@ function reading({ names, contents, diskOf }: Parts): Reading {
   };
 }
 
-/** What changes a node and no name. */
+/** The operations that change a node but no name. */
 function writing(parts: Parts): Pick<WritableFileTree, 'write' | 'flush' | 'change'> {
   const { names, contents, history, flushes, diskOf, nowMs } = parts;
 
-  /** In memory only; answers the node as it was. */
+  /** Changes it in memory only; returns the node as it was. */
   function written(id: number, end: number): FileNode {
     const it = fileOf(names, id);
     const now = nowMs();
@@ -315,8 +315,8 @@ function writing(parts: Parts): Pick<WritableFileTree, 'write' | 'flush' | 'chan
 
 function fileOf(names: Namespace, id: number): FileNode {
   const it = names.node(id);
-  if (it.kind === 'directory') throw new TreeError('IS_DIRECTORY', 'that is a directory');
-  if (it.kind !== 'file') throw new TreeError('INVALID', 'that is no file');
+  if (it.kind === 'directory') throw new TreeError('IS_DIRECTORY', 'this is a directory');
+  if (it.kind !== 'file') throw new TreeError('INVALID', 'this is not a file');
   return it;
 }
 
@@ -327,13 +327,13 @@ async function spaceOf({ space }: SessionTreeOptions, { nodes }: Namespace): Pro
   return { freeBytes, totalBytes: freeBytes + size };
 }
 
-/** Milliseconds that never repeat: clients tell by them whether something changed. */
+/** Milliseconds that never repeat: clients detect changes by them. */
 function strictClock(clock: Clock): () => number {
   let last = 0;
   return () => (last = Math.max(last + 1, clock.now().getTime()));
 }
 
-/** What the file system or its space guard rejects, in the words of a tree. */
+/** Turns errors of the file system or its space guard into tree errors. */
 async function worldly<T>(work: () => Promise<T>): Promise<T> {
   try {
     return await work();

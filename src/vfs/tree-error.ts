@@ -1,7 +1,7 @@
 /**
- * NOT_FOUND, EXISTS, NOT_DIRECTORY, IS_DIRECTORY, NOT_EMPTY, BAD_NAME (too long is NAME_TOO_LONG), STALE
- * (no such node any more), FIXED (it belongs to the tree itself), TOO_LARGE, NO_SPACE, READ_ONLY, INVALID,
- * CORRUPT (its log), IO.
+ * NOT_FOUND, EXISTS, NOT_DIRECTORY, IS_DIRECTORY, NOT_EMPTY, BAD_NAME (NAME_TOO_LONG for too long ones), STALE (the
+ * node no longer exists), FIXED (it belongs to the tree itself), TOO_LARGE, NO_SPACE, READ_ONLY, INVALID, CORRUPT
+ * (its log), IO.
  */
 export type TreeErrorCode =
   | 'NOT_FOUND'

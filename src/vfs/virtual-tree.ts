@@ -3,20 +3,20 @@ import { utf8 } from '../lib/bytes.ts';
 import type { TreeEntry, TreeNode } from './file-tree.ts';
 
 /**
- * The names that a tree of recovery points shows, in memory. A node's id comes from its path: so it stays,
- * whatever else comes and goes, and over restarts.
+ * The names that a tree of recovery points shows, in memory. A node's ID is derived from its path: so it stays the
+ * same whatever else changes, and over restarts.
  */
 export interface Shelf<Source> {
   get(id: number): ShelfNode<Source> | undefined;
-  /** Answers the id. What is there already stays as it is. */
+  /** Adds a directory and returns its ID. An existing one stays unchanged. */
   directory(path: string, at: ShelfTimes): number;
   file(path: string, at: ShelfTimes & ShelfFile<Source>): number;
-  /** A symbolic link; one that is there points elsewhere from now on. */
+  /** Adds a symbolic link, or changes the target of an existing one. */
   relink(path: string, target: string, at: ShelfTimes): number;
-  /** By its path. */
+  /** Finds a node by its path. */
   find(path: string): number | undefined;
   entry(directory: number, name: string): number | undefined;
-  /** By cookie. */
+  /** Entries in the order of cookies. */
   entries(directory: number): readonly TreeEntry[] | undefined;
 }
 
@@ -24,9 +24,9 @@ export interface ShelfNode<Source> {
   readonly path: string;
   readonly parent: number;
   readonly node: TreeNode;
-  /** Of a file. */
+  /** The source of a file. */
   readonly source: Source | undefined;
-  /** Of a symbolic link. */
+  /** The target of a symbolic link. */
   readonly target: string | undefined;
 }
 
@@ -116,7 +116,7 @@ export function newShelf<Source>(rootMs: number): Shelf<Source> {
     entries(id) {
       const its = children.get(id);
       if (!its) return undefined;
-      // The id does for the cookie as well: above those of "." and "..".
+      // The ID also serves as the cookie: it is above those of "." and "..".
       its.sorted ??= [...its.byName]
         .map(([name, child]) => ({ name, id: child, cookie: child }))
         .sort((a, b) => a.cookie - b.cookie);

@@ -167,7 +167,7 @@ test('with TLS that asks nobody who he is, sessions that want TLS are not shown'
   // From then on clients would not be asked who they are.
   rmSync(join(directory, 'ca-cert.pem'));
   service.signal('SIGHUP');
-  await service.logged(/asks clients who they are, changes when the service is started again/);
+  await service.logged(/authenticates clients only changes when the service restarts/);
 });
 
 test('settings that cannot be are refused, where there are none from before', async () => {

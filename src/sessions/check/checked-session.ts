@@ -6,8 +6,8 @@ import { writeJournal } from '../state/session-files.ts';
 import { holdFound } from '../state/held-session.ts';
 
 /**
- * For `checked-records`: writes a session's records again, with checksums. What is damaged stays as it is. Rejects
- * RUNNING where a process serves it.
+ * For `checked-records`: rewrites a session's records with checksums. Damaged records stay as they are. Rejects
+ * RUNNING if a process serves the session.
  */
 export async function checkSession(store: Store, id: string): Promise<void> {
   try {

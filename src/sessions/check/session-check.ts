@@ -13,8 +13,8 @@ import { readJournal, sessionDirectory, sessionIds } from '../state/session-file
 import { overlayKeyOf } from '../state/session-overlays.ts';
 
 /**
- * What is damaged of what a session wrote, in words. Changes nothing, also while the session runs. Without the keys of
- * its set it is not seen whether each page is as it was sealed.
+ * Reports damage in what a session wrote, in words. Changes nothing, even while the session runs. Without the keys of
+ * its set, the seals of pages are not verified.
  */
 export async function sessionDamage(
   store: Store,
@@ -22,7 +22,7 @@ export async function sessionDamage(
   keys?: DomainKeys,
 ): Promise<readonly string[]> {
   const { id, phase, disks, sealed } = session;
-  // Before and after these its files come and go.
+  // In other phases its files appear and disappear.
   if (phase !== 'ready' && phase !== 'keeping') return [];
   const { files, clock } = store;
   const directory = sessionDirectory(store, id);
@@ -65,7 +65,7 @@ export async function sessionDamage(
   return now?.phase === phase ? damage : [];
 }
 
-/** IDs of sessions of which something that guests wrote lies in plain text, by an older version. */
+/** IDs of sessions with guest data in plain text, written by an older version. */
 export async function plainSessions(store: Store): Promise<string[]> {
   const found: string[] = [];
   for (const id of await sessionIds(store)) {
@@ -73,7 +73,7 @@ export async function plainSessions(store: Store): Promise<string[]> {
       const session = await readJournal(store, id);
       if (session && (!session.sealed || session.sealed.overPlain)) found.push(id);
     } catch (cause) {
-      // A damaged journal is reported as such.
+      // A damaged journal is reported elsewhere.
       if (!(cause instanceof SessionError) && !(cause instanceof SystemError)) throw cause;
     }
   }

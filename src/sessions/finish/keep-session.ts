@@ -27,21 +27,20 @@ import { holdFound, stepsWithoutKeys } from '../state/held-session.ts';
 
 export interface KeepOptions {
   readonly set: OpenSet;
-  /** Rejects where the record, as it is once no other process holds the session, is not to be obeyed. */
+  /** Called with the record once no other process holds the session; rejects if the session must not be kept. */
   readonly allow?: (record: SessionRecord) => Promise<void>;
   readonly workers: number;
-  /** The machine's newest recovery point, as the box remembers it. */
+  /** The machine's newest recovery point as the box remembers it. */
   readonly known: PointLink | undefined;
   readonly onProgress: (disk: string, position: number) => void;
-  /** Called when something of the store is missing or damaged; the work continues. */
+  /** Called when a part of the store is missing or damaged; the work continues. */
   readonly onDamage: (where: string, what: string) => void;
   readonly signal: AbortSignal | undefined;
 }
 
 /**
- * Makes what the session's disks hold a recovery point, and ends the session. Where that fails the session is as it
- * was. Rejects RUNNING, NOT_FOUND, CORRUPT where something that was written cannot be read, and IMPOSSIBLE once it is
- * being discarded.
+ * Makes a recovery point of the session's disks, and ends the session. If that fails the session stays as it was.
+ * Rejects RUNNING, NOT_FOUND, CORRUPT if written data cannot be read, and IMPOSSIBLE once it is being discarded.
  */
 export async function keepSession(
   store: Store,
@@ -60,7 +59,9 @@ export async function keepSession(
   return { point };
 }
 
-/** The same of a session that the caller holds, with all open that it needs, which is lent; answers the point's ID. */
+/**
+ * The same for a session that the caller holds, with everything open that it needs (lent); returns the point's ID.
+ */
 export async function keepHeld(
   store: Store,
   record: SessionRecord,
@@ -92,8 +93,8 @@ export async function keepHeld(
 }
 
 /**
- * Lets the session be resumed again, unless its recovery point is there. A full disk, or a bad one, has no room for
- * that: then another `keep`, or `discard`, ends it.
+ * Makes the session resumable again, unless its recovery point exists. A full or failing disk has no room for that:
+ * then another `keep`, or `discard`, ends it.
  */
 async function giveUp(store: Store, { id }: SessionRecord): Promise<void> {
   try {
@@ -112,7 +113,7 @@ function isDamage(cause: unknown): cause is BlockError {
 function notKept({ id }: SessionRecord, why: string, next: string): SessionError {
   return new SessionError(
     'CORRUPT',
-    `session ${id} was not kept, and is as it was: ${why}. Resume it, and copy what matters out of the guest. ${next}`,
+    `session ${id} was not kept, and is unchanged: ${why}. Resume it, and copy what matters out of the guest. ${next}`,
   );
 }
 
@@ -124,11 +125,11 @@ export interface KeepParts extends MachineWriting {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Makes a recovery point of what the session's disks hold, reading only where they were written. */
+/** Makes a recovery point of the session's disks, reading only written ranges. */
 async function publish(store: Store, session: SessionRecord, parts: KeepParts): Promise<void> {
   const { set, known, signal, onProgress } = parts;
   const id = session.keepAs!;
-  // Done already, before a crash.
+  // It was published already, before a crash.
   if (await isPublished(store, { set: set.name, id })) return;
   const point = await readPoint(store, set, session.point);
   const { machine } = point;
@@ -145,7 +146,7 @@ async function publish(store: Store, session: SessionRecord, parts: KeepParts): 
   });
 }
 
-/** What the session began from may have lost something that no guest has written again: the new point lacks it too. */
+/** The base of the session may have lost data that the guest has not written again: the new point lacks it too. */
 async function reportLoss(
   { packs }: Store,
   id: string,
@@ -160,14 +161,14 @@ async function reportLoss(
   if (!writer.hasLoss) return;
   for (const [at, disk] of disks.entries()) {
     const base = before[at]?.reference;
-    // Then what was written over it is all that is new.
+    // Then only the written ranges are new.
     if (disk.reference && base && writer.isWhole(base.digest)) {
       await writer.markWhole(disk.reference.digest);
     }
     const lost = await lostSegments(disk, { nodes, packs, writer });
     const bytes = lost.reduce((sum, { count }) => sum + count * SEGMENT_LENGTH, 0);
     if (bytes === 0) continue;
-    const what = `the store has lost something in ${formatSize(bytes)} of what the session began from`;
+    const what = `the store has lost data within ${formatSize(bytes)} of the session's recovery point`;
     onDamage?.(`${id}/${disk.name}`, what);
   }
 }
@@ -185,7 +186,7 @@ async function* writtenDisks(
     const { name, size, sectorSize } = disk;
     await using base = manifestDisk(reader, { name, root: disk, keys });
     await using overlay = await overlayOf(store, session, { disk, set, base, space, begin });
-    // Any page may be an older one than the guest wrote: that must not become a recovery point.
+  // Any page may be older than the guest wrote it: that must not become a recovery point.
     if (overlay.readOnly !== undefined) {
       throw notKept(session, overlay.readOnly, 'Then discard it');
     }

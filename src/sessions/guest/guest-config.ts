@@ -1,19 +1,19 @@
 import type { Address, TlsCredentials } from '../../sys/net/network.ts';
 
 /*
- * What an administrator pastes to attach a session's disks. Each says how long to wait for a server that
- * is being restarted: without that a guest gets I/O errors at once.
+ * Configuration for administrators to paste, which attaches a session's disks. Each says how long to wait for a
+ * server that restarts: without that a guest gets I/O errors at once.
  */
 export interface AttachedDisk {
   readonly disk: string;
   readonly address: Address;
-  /** How clients are authenticated and served. */
+  /** The kind of TLS credentials; undefined: without TLS. */
   readonly tls: TlsCredentials['kind'] | undefined;
-  /** Left out: QEMU's default, which is 512. It does not take it from the server. */
+  /** Undefined: QEMU's default of 512, since QEMU does not take it from the server. */
   readonly sectorSize?: number;
 }
 
-/** As long as a restart with a large index may take, and a guest's own time-outs allow. */
+/** The time that a restart with a large index may take, and that a guest's own timeouts allow. */
 const RECONNECT_SECONDS = 60;
 
 /** Where libvirt looks for a host's certificates: ca-cert.pem, and client-cert.pem with client-key.pem. */
@@ -60,7 +60,7 @@ function qemuServer(address: Address) {
   return { type: 'fd', str: String(address.fd) };
 }
 
-/** Such arguments for a shell. */
+/** Quotes such arguments for a shell. */
 export function shellWords(words: readonly string[]): string {
   return words
     .map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`))
@@ -68,8 +68,8 @@ export function shellWords(words: readonly string[]): string {
 }
 
 /**
- * `<disk>` elements of a libvirt domain, for all versions: one that does not know an element refuses it, or drops it
- * without a word. While the server is away the guest is paused instead of getting an error.
+ * `<disk>` elements of a libvirt domain, for all versions: a version that does not know an element refuses it, or
+ * ignores it silently. While the server is away the guest is paused instead of getting an error.
  */
 export function libvirtXml(disks: readonly AttachedDisk[]): string {
   const xml = disks
@@ -90,19 +90,20 @@ export function libvirtXml(disks: readonly AttachedDisk[]): string {
   return [...tlsNotes(disks[0]?.tls), ...PAUSE_NOTES, xml].join('\n');
 }
 
-/** An element of `<disk>`, where the sectors of the disk are not as usual. */
+/** The element of `<disk>` for sectors that do not have 512 bytes. */
 export function blockSizes(sectorSize: number | undefined): string[] {
   if (sectorSize === undefined) return [];
   return [`<blockio logical_block_size='${sectorSize}' physical_block_size='${sectorSize}'/>`];
 }
 
 const PAUSE_NOTES: readonly string[] = [
-  '<!-- While the server restarts the guest is paused: virsh resume DOMAIN. A newer libvirt waits by itself',
+  '<!-- While the server restarts the guest is paused: virsh resume DOMAIN. A newer libvirt waits on its own',
   `     with this in <source>: <reconnect delay='${RECONNECT_SECONDS}'/> -->`,
 ];
 
 function tlsNotes(tls: AttachedDisk['tls']): string[] {
-  if (tls === 'psk') return ['<!-- libvirt knows no pre-shared keys: serve with TLS x509 -->'];
+  if (tls === 'psk')
+    return ['<!-- libvirt does not support pre-shared keys: serve with TLS x509 -->'];
   if (tls === undefined) return [];
   return [
     `<!-- The host needs ca-cert.pem in ${CERTIFICATES} (or nbd_tls_x509_cert_dir in qemu.conf), and client-cert.pem`,

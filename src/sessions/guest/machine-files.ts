@@ -4,8 +4,8 @@ import type { FirstFiles } from '../../vfs/initial-files.ts';
 import { blockSizes, escapedXml } from './guest-config.ts';
 
 /*
- * What a hypervisor needs beside the disks, as it lies in a session's directory: each disk as a flat file with a
- * VMDK descriptor for ESXi, a .vmx, and a libvirt domain. They are the session's own: a hypervisor may change them.
+ * What a hypervisor needs besides the disks, in a session's directory: each disk as a flat file with a VMDK
+ * descriptor for ESXi, a .vmx, and a libvirt domain. The files belong to the session: a hypervisor may change them.
  */
 export function machineFiles(session: SessionRecord): FirstFiles {
   const { machine, disks } = session;
@@ -59,7 +59,7 @@ function vmdkDescriptor(flat: string, size: number): string {
 /** SCSI has no target 7: that is the controller. */
 const SCSI_TARGETS = [0, 1, 2, 3, 4, 5, 6, 8, 9, 10, 11, 12, 13, 14, 15];
 
-/** Without a network: a recovered machine must not meet the one that it is a copy of. */
+/** Without a network: a recovered machine must not meet its original. */
 function vmx({ machine, point, disks }: SessionRecord): string {
   const controllers = Math.ceil(disks.length / SCSI_TARGETS.length);
   const lines = [
@@ -87,7 +87,7 @@ function vmx({ machine, point, disks }: SessionRecord): string {
   return `${lines.join('\n')}\n`;
 }
 
-/** Where hosts are told to mount the export. */
+/** The path at which our texts tell hosts to mount the export. */
 export const MOUNT_POINT = '/mnt/holdfast';
 
 function libvirtDomain({ id, machine, disks }: SessionRecord): string {

@@ -4,7 +4,7 @@ import type { NfsPorts } from '../../servers/nfs/listening.ts';
 import { inUri } from '../../sys/net/networks.ts';
 import { MOUNT_POINT, machineFiles } from './machine-files.ts';
 
-/** What an administrator does on a host of each kind to run a session from the export. */
+/** The commands that run a session from the export on a host of each kind. */
 export function nfsSnippets(
   session: SessionRecord,
   { host, ports }: { readonly host: string; readonly ports: NfsPorts },
@@ -48,19 +48,19 @@ export function nfsSnippets(
   };
 }
 
-/** The files belong to root, and hypervisors connect as root. */
+/** A note, because the files belong to root, and hypervisors connect as root. */
 function rightsNote({ nfs }: SessionRecord): string[] {
   return nfs?.squash === 'none'
     ? []
-    : ['# needs --squash none: it connects as root, who is mapped to “nobody” here'];
+    : ['# needs --squash none: it connects as root, and this export maps root to user 65534'];
 }
 
-/** Hard: a guest waits for a restart instead of meeting an error. */
+/** `hard`: a guest waits for a restart instead of getting an error. */
 function mountOptions({ nfs, mount, portmap }: NfsPorts): string {
   const options = ['vers=3', 'proto=tcp', 'hard'];
   if (nfs !== 2049) options.push(`port=${nfs}`);
   if (mount !== 20_048 || portmap !== 111) options.push(`mountport=${mount}`, 'mountproto=tcp');
-  // The kernel looks for the lock manager through port 111 only.
+  // The kernel finds the lock manager only through port 111.
   if (portmap !== 111) options.push('nolock');
   return options.join(',');
 }

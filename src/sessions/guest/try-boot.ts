@@ -20,8 +20,8 @@ export type Firmware = (typeof FIRMWARES)[number];
 const UEFI_CODE = '/usr/share/OVMF/OVMF_CODE.fd';
 
 /**
- * Boots the disks in this terminal, on a serial console and without any network: a recovered machine
- * must not meet the one that it is a copy of. Resolves when the guest is off.
+ * Boots the disks in this terminal, on a serial console and without a network: a recovered machine must not meet its
+ * original. Resolves when the guest is off.
  */
 export async function tryBoot(options: TryBootOptions): Promise<void> {
   const { disks, memoryMiB, accelerator, firmware } = options;

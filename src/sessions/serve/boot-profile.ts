@@ -9,14 +9,14 @@ import { GiB, MiB } from '../../lib/sizes.ts';
 import type { Store } from '../../store/directory/store.ts';
 import type { DiskRange, ManifestDisk } from '../../store/read/manifest-disk.ts';
 
-/** A boot is over by then. */
+/** The time after which a boot is over. */
 export const RECORD_MS = 5 * 60_000;
-/** What reads more is no boot: a copy, a scan. */
+/** Reading more than this is not a boot, but a copy or a scan. */
 const RECORDED_MAX = GiB;
-/** A start that read less than this share of the profile's bytes was no boot, or was broken off. */
+/** A start that read less than this share of the profile's bytes was not a complete boot. */
 const SHARE_MIN = 0.5;
 
-/** Remembers what is read for the first time, in that order, until `profile` is asked for. */
+/** Records first reads in order, until `profile` is called. */
 export function recordBoot(disks: ReadonlyMap<string, ManifestDisk>) {
   const ranges = new Map<string, DiskRange[]>();
   let count = 0;
@@ -40,7 +40,7 @@ export function recordBoot(disks: ReadonlyMap<string, ManifestDisk>) {
   };
 }
 
-/** Keeps the profile, unless it is that of a start which did not get as far as the one before. */
+/** Stores the profile, unless it is from a start that got less far than the one before. */
 export async function keepProfile(store: Store, set: OpenSet, profile: BootProfile): Promise<void> {
   const before = await loadProfile(store, set, profile.machine);
   const share = before ? lengthOf(profile) / Math.max(1, lengthOf(before)) : 1;
@@ -48,7 +48,7 @@ export async function keepProfile(store: Store, set: OpenSet, profile: BootProfi
   await saveProfile(store, set, profile);
 }
 
-/** Reads what the last boot read, in the order of the packs, behind whatever the guest wants now. */
+/** Reads what the last boot read, in the order of the packs, with a lower priority than the guest's reads. */
 export async function prefetchBoot(
   disks: ReadonlyMap<string, ManifestDisk>,
   profile: BootProfile,

@@ -6,23 +6,24 @@ import { reachableAt } from '../../sys/net/this-host.ts';
 import { type NbdMemory, type NbdTarget, openNbdTarget } from '../../servers/nbd/server.ts';
 
 /**
- * An NBD server for the disks of all sessions of this process, each as export `SESSION/DISK`, beside the addresses
- * that sessions have of their own.
+ * An NBD server for the disks of all sessions of this process, each as export `SESSION/DISK`, in addition to the
+ * addresses that sessions have of their own.
  */
 export interface DiskServer extends AsyncDisposable {
   readonly target: NbdTarget;
-  /** Where clients reach it. */
+  /** The host at which clients reach it. */
   host(): string;
-  /** Clients are served through TLS only. */
+  /** Whether clients must use TLS. */
   readonly tls: boolean;
   /**
-   * Whether the disks of a session are shown, which wants TLS or does not. One that does is served at its own address
-   * to those who have its key: here too only who shows that he is known may find it, and not whoever is encrypted.
+   * Whether the disks of a session are shown, by whether it requires TLS. A session with TLS is served at its own
+   * address only to clients that have its key: so here too only authenticated clients may find it, encryption alone
+   * does not suffice.
    */
   shows(session: { readonly tls: boolean }): boolean;
   /**
-   * Clients that connect from now on are served with these. Throws FAILED where they would decide otherwise than those
-   * before whether clients are authenticated: exports and users were chosen by that.
+   * Clients that connect from now on are served with these credentials. Throws FAILED if these differ from the former
+   * ones in whether clients are authenticated: exports and users were chosen on that basis.
    */
   renew(tls: TlsCredentials): void;
 }
@@ -32,10 +33,10 @@ export interface DiskServerOptions {
   /** At least one. */
   readonly listen: readonly Address[];
   readonly allow: Networks;
-  /** For what guests write. */
+  /** Memory for guests' requests. */
   readonly memory: NbdMemory;
   readonly tls: TlsCredentials | undefined;
-  /** Which users of this machine may open disks, where clients are not authenticated. */
+  /** Whether a user of this machine may open disks, where clients are not authenticated. */
   readonly admitsUser: (uid: number) => boolean;
 }
 
@@ -44,7 +45,7 @@ export function knowsClients(tls: TlsCredentials | undefined): boolean {
   return tls?.kind === 'psk' || tls?.authority !== undefined;
 }
 
-/** Answers nobody until `target.answer`. Rejects BUSY, DENIED. */
+/** Answers no client until `target.answer`. Rejects BUSY, DENIED. */
 export async function openDiskServer({
   clock,
   listen: [first, ...others],
@@ -55,7 +56,7 @@ export async function openDiskServer({
 }: DiskServerOptions): Promise<DiskServer> {
   const target = await openNbdTarget({
     ...{ clock, listen: first!, others, memory },
-    // A client that comes again must not write to whatever session is alone by then.
+    // A client that reconnects must not write to another session that happens to be the only one by then.
     hasDefault: false,
     ...(!knowsClients(tls) && { admitsUser }),
     admits: (peer: Peer | undefined) => peer !== undefined && allow.has(peer.address),
@@ -75,7 +76,7 @@ export async function openDiskServer({
       if (!tls || knowsClients(next) !== isKnown) {
         throw new SystemError(
           'FAILED',
-          'whether TLS is used, and asks clients who they are, changes when the service is started again',
+          'whether TLS is used and authenticates clients only changes when the service restarts',
         );
       }
       target.renew(next);

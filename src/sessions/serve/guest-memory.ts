@@ -4,14 +4,14 @@ import type { NbdMemory } from '../../servers/nbd/server.ts';
 
 /** The sum for all servers, over NBD and NFS. */
 const WRITES_MAX = 128 * MiB;
-/** A connection has as much memory to receive into. */
+/** As much as a connection's memory for receiving. */
 const WRITES_OWN = 256 * KiB;
 
 const READS_MAX = 128 * MiB;
-/** More than guests read at once: only programs that copy disks ask for more, and may have to wait. */
+/** More than guests read at once: only programs that copy disks read more, and may have to wait. */
 const READS_OWN = MiB;
 
-/** Shared by all servers of a process: what guests write over NBD and NFS, and what they read over NBD. */
+/** The memory shared by all servers of a process: for writes over NBD and NFS, and reads over NBD. */
 export function guestMemory(): NbdMemory {
   return {
     writes: memoryBudget({ max: WRITES_MAX, own: WRITES_OWN }),

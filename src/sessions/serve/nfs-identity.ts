@@ -1,10 +1,10 @@
 import { keyedHash } from '../../formats/store/base/digest.ts';
 import { utf8 } from '../../lib/bytes.ts';
 
-/** The same after every restart, and another one for everything else: file ids and handles are made of it. */
+/** The same after every restart, and unique to this name: file IDs and handles are derived from it. */
 export function identityOf(name: string): { tag: number; generation: number } {
   const digest = keyedHash(new Uint8Array(0), utf8(name));
   const view = new DataView(digest.buffer, digest.byteOffset, digest.length);
-  // Zero is the export's own; and some clients take file ids for signed numbers.
+  // Zero is the export's own; and some clients treat file IDs as signed numbers.
   return { tag: view.getUint32(0) >>> 1 || 1, generation: view.getUint32(4) };
 }

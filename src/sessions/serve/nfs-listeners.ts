@@ -5,17 +5,17 @@ import type { NfsListening, NfsPorts, NfsSockets } from '../../servers/nfs/liste
 import type { NfsTarget } from '../../servers/nfs/server.ts';
 
 /*
- * Where the sessions of one process listen: those that want the same ports share them. What is open stays as wide
- * as it has been until nobody wants it any more, so that nobody's end disturbs others; who may enter is decided by
- * each session's own rules anyway.
+ * Listeners for the sessions of one process: those that use the same ports share them. A listener that was widened
+ * stays so until no session uses it, so that the end of one session never disturbs others; access is decided by each
+ * session's own rules anyway.
  */
 export interface NfsDoors {
-  /** Sockets of systemd's, for as long as the process lives. Whoever wants their ports comes in there. */
+  /** Takes over systemd's sockets for the life of the process. Sessions on the same ports use them. */
   adopt(sockets: NfsSockets): Promise<NfsPorts>;
   enter(place: SessionPlace): Promise<NfsDoor>;
 }
 
-/** Disposed, it is closed, if nobody else needs it. */
+/** Disposing closes it, unless another session uses it. */
 export interface NfsDoor extends AsyncDisposable {
   readonly host: string;
   readonly ports: NfsPorts;
@@ -40,7 +40,7 @@ export function nfsDoors(target: NfsTarget): NfsDoors {
     await door.hosts.get(host)?.[Symbol.asyncDispose]();
     door.hosts.delete(host);
   }
-  /** An address and all addresses exclude each other: the kernel gives a port once. */
+  /** A single address and all addresses exclude each other: the kernel gives out a port once. */
   async function widen(door: Door, host: string): Promise<void> {
     const hosts = [...door.hosts.keys()];
     if (hosts.some((it) => covers(it, host))) return;
@@ -92,12 +92,12 @@ export function nfsDoors(target: NfsTarget): NfsDoors {
   };
 }
 
-/** Port 0 is never another's. */
+/** Port 0 is never the same port. */
 function isSame(a: NfsPorts, b: NfsPorts): boolean {
   return a.nfs === b.nfs && a.mount === b.mount && a.portmap === b.portmap;
 }
 
-/** `::` takes IPv4 too. */
+/** `::` covers IPv4 too. */
 function covers(host: string, other: string): boolean {
   if (host === other) return true;
   return isAnyAddress(host) && (addressFamily(host) === 6 || addressFamily(other) !== 6);

@@ -15,31 +15,31 @@ import { pointShelves } from './point-exports.ts';
 import { readJournal } from '../state/session-files.ts';
 
 /**
- * The NFS server of this process, shared by all its sessions: each is a directory with rules of its own, wherever
- * a client comes in. It listens while a session wants it to, or where systemd does so for it.
+ * The NFS server of this process, shared by all its sessions: each is a directory with its own rules, regardless of
+ * the address that a client uses. It listens while a session needs it, or where systemd does so for it.
  */
 export interface NfsServer extends AsyncDisposable {
-  /** Where systemd listens: what names no ports is found there. */
+  /** The ports where systemd listens: the default for sessions without ports of their own. */
   readonly inherited: NfsPorts | undefined;
   /**
-   * Listens where systemd does, and answers nobody until `answer`: for a client there is no difference between a
-   * session that is about to be resumed and one that is lost.
+   * Listens where systemd does, and answers no client until `answer`: a client cannot distinguish a session that is
+   * about to be resumed from one that is lost.
    */
   hold(sockets: NfsSockets | undefined): Promise<void>;
   answer(): void;
-  /** Answers what is under way, and nothing more: clients go on with the next process. */
+  /** Finishes calls under way and accepts no others: clients continue with the next process. */
   leave(): Promise<void>;
-  /** A session that may be resumed: who asks for it meanwhile waits. */
+  /** Announces a session that may be resumed: clients that ask for it in the meantime wait. */
   expect(session: SessionRecord): void;
-  /** Makes a session's tree, which is lent, visible. Disposed, it is expected. */
+  /** Makes a session's tree (lent) visible. Disposing sets it back to expected. */
   show(session: SessionRecord, access: NfsAccess, tree: WritableFileTree): Export;
-  /** The set's recovery points in `/holdfast/points/SET`. */
+  /** Shows the set's recovery points in `/holdfast/points/SET`. */
   showPoints(set: OpenSet, access: NfsAccess): Promise<AsyncDisposable>;
-  /** Listens at the session's place for as long as somebody wants it. Rejects BUSY, DENIED. */
+  /** Listens at the session's address for as long as a session needs it. Rejects BUSY, DENIED. */
   enter(place: NfsPlace): Promise<NfsDoor>;
 }
 
-/** `reader` is for recovery points; `writes` for what clients write, until it is written. */
+/** `reader` is for recovery points; `writes` holds clients' writes until they are written. */
 export async function openNfsServer(
   store: Store,
   {
@@ -56,7 +56,7 @@ export async function openNfsServer(
   function optionsOf(session: SessionRecord, access: NfsAccess): NfsExportOptions {
     const { id, created } = session;
     let looking = false;
-    /** It may have been kept or discarded since, by whatever process. */
+    /** Another process may have kept or discarded it since then. */
     async function look(): Promise<void> {
       if (looking) return;
       looking = true;
@@ -87,7 +87,7 @@ export async function openNfsServer(
   };
 }
 
-/** Throws INVALID for networks that are none. */
+/** Throws INVALID for invalid networks. */
 export function accessOf({ allow, readOnly, squash, privilegedPorts }: NfsPlace): NfsAccess {
   return { allow: parseNetworks(allow), readOnly, squash, privilegedPorts };
 }

@@ -8,7 +8,7 @@ import { identityOf } from './nfs-identity.ts';
 import { storeListing } from '../views/store-listing.ts';
 import { storeTree } from '../views/store-tree.ts';
 
-/** The recovery points of sets over NFS: a set is shown once, to all who may see it by some session. */
+/** The recovery points of sets over NFS: a set is shown once, to all clients that may see it through any session. */
 export interface PointShelves {
   show(set: OpenSet, access: NfsAccess): Promise<AsyncDisposable>;
 }
@@ -34,7 +34,7 @@ export function pointShelves(
     const tree = { ...all, root: all.lookup(all.root, set.name)! };
     const name = `points/${set.name}`;
     const access: NfsAccess[] = [];
-    // It is there by grace of sessions: without one it is not away, but no more.
+    // It exists only for sessions: without one it is removed, not just away.
     stack.defer(() => target.forget(name));
     stack.use(target.export(name, tree, { access, ...identityOf(name) }));
     const owned = stack.move();

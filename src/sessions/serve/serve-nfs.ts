@@ -11,7 +11,7 @@ import { sessionDirectory } from '../state/session-files.ts';
 import { treeSealOf } from '../state/session-overlays.ts';
 import { sessionSpace } from '../state/session-space.ts';
 
-/** A session's directory, served. Disposing flushes what was written to its files. */
+/** A session's directory, served. Disposing flushes writes to its files. */
 export interface ServedFiles extends AsyncDisposable {
   readonly host: string;
   readonly ports: NfsPorts;
@@ -42,7 +42,7 @@ export async function serveNfs(
       seal: treeSealOf(session, set.keys),
     }),
   );
-  // Whoever comes in finds it: the directory is there before the doors open for it.
+  // The directory is visible before its listeners open, so that clients find it.
   const shown = stack.use(server.show(session, accessOf(place), tree));
   if (place.points) stack.use(await server.showPoints(set, accessOf(place)));
   const { ports, host } = stack.use(await server.enter(place));

@@ -28,7 +28,7 @@ export interface ServedSession extends AsyncDisposable {
   /** For other processes of this machine, without TLS. */
   readonly here: Address;
   readonly files: ServedFiles | undefined;
-  /** All of it, however it is reached. */
+  /** All its exports, over any protocol. */
   readonly shown: readonly Export[];
   /** Statistics of the sealed overlay of each disk. */
   overlays(): readonly SealedOverlayStats[];
@@ -45,31 +45,31 @@ export interface ServeOptions {
   readonly set: OpenSet;
   readonly point: PointRecord;
   readonly listen: Address;
-  /** Which processes of this machine may open the disks where that is a unix socket. */
+  /** Whether a process of this machine may open the disks over a unix socket. */
   readonly admits: (peer: UnixPeer) => boolean;
-  /** Which users of this machine may open them over TCP, where clients are not authenticated. */
+  /** Whether a user of this machine may open them over TCP, where clients are not authenticated. */
   readonly admitsUser: (uid: number) => boolean;
   readonly tls: TlsCredentials | undefined;
   readonly nfs: { readonly place: NfsPlace; readonly server: NfsServer } | undefined;
-  /** Shows the disks too. */
+  /** The server that shows the disks of all sessions. */
   readonly shared: DiskServer | undefined;
-  /** For what guests write. */
+  /** Memory for guests' requests. */
   readonly memory: NbdMemory;
   /** Lent. */
   readonly reader: BlockReader;
-  /** Makes the session's journal say that the sealed log of this disk has begun. */
+  /** Records in the session's journal that the sealed log of this disk has begun. */
   readonly begin: (disk: string) => Promise<void>;
   readonly onEvent: (event: ServeEvent) => void;
 }
 
 export type ServeEvent =
-  /** No space is left for what guests write: their writes wait. */
+  /** No space is left for guests' writes: they wait. */
   | { readonly kind: 'paused' }
-  /** What a guest wrote cannot be read back. */
+  /** Data that a guest wrote cannot be read back. */
   | { readonly kind: 'damaged'; readonly where: string; readonly what: string }
-  /** A guest has read something that the store has lost of the recovery point. */
+  /** A guest tried to read data of the recovery point that the store has lost. */
   | { readonly kind: 'lost'; readonly what: string }
-  /** What the last boot read is in memory. */
+  /** The data that the last boot read is in memory. */
   | { readonly kind: 'prefetched'; readonly bytes: number };
 
 export async function serveSession(
@@ -97,7 +97,7 @@ export async function serveSession(
     };
     overlays.push(stack.use(await overlayOf(store, session, parts)));
   }
-  // Once nobody is answered any more, writes that wait for space end the wait: they were never answered.
+  // Once no client is answered any longer, writes that wait for space stop waiting: they were never answered.
   stack.defer(() => ending.abort());
   const target = stack.use(
     await openNbdTarget({
@@ -116,7 +116,7 @@ export async function serveSession(
     : [];
   const here = await exportHere(stack, store, session, { options, overlays, own: target.address });
   const disks = new Map(point.disks.map(({ name }, index) => [name, overlays[index]!]));
-  // Loaded only where it is wanted, for a quick start.
+  // Loaded only where it is needed, for a quick start.
   const files =
     nfs &&
     stack.use(
@@ -143,7 +143,7 @@ export async function serveSession(
   };
 }
 
-/** A guest sees only an error: `onLost` hears what was lost. */
+/** A guest sees only an error: `onLost` gets the details. */
 function toldReads(disk: BlockDevice, onLost: (what: string) => void): BlockDevice {
   return {
     ...disk,
@@ -161,11 +161,11 @@ function toldReads(disk: BlockDevice, onLost: (what: string) => void): BlockDevi
 interface HereParts {
   readonly options: ServeOptions;
   readonly overlays: readonly SessionOverlay[];
-  /** Where guests come. */
+  /** The address for guests. */
   readonly own: Address;
 }
 
-/** For other processes of this machine, where guests come over the network: `mount`, `files`. */
+/** Exports the disks for other processes of this machine (`mount`, `files`), where guests use the network. */
 async function exportHere(
   stack: AsyncDisposableStack,
   store: Store,
@@ -200,7 +200,7 @@ function exportAll(
   });
 }
 
-/** Fetches what the last boot read, and records what this one reads. */
+/** Prefetches what the last boot read, and records this one. */
 function followBoot(
   store: Store,
   {
@@ -221,7 +221,7 @@ function followBoot(
     const bytes = await prefetchBoot(bases, profile, { limit, signal: stop.signal });
     onEvent({ kind: 'prefetched', bytes });
   }
-  /** A profile that cannot be kept is no reason to trouble a guest. */
+  /** Failing to store a profile must not disturb a guest. */
   function save(): Promise<void> {
     saved ??= keepProfile(store, set, recorder.profile(point.machine)).catch(() => {});
     return saved;

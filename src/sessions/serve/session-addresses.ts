@@ -6,7 +6,9 @@ import type { DiskServer } from './disk-server.ts';
 
 const NFS_PORT = 2049;
 
-/** Where a session is found beside its own NBD address; `shared` shows disks of all sessions, maybe this one's too. */
+/**
+ * Addresses of a session besides its own NBD address; `shared` shows disks of all sessions, perhaps this one's too.
+ */
 export function sessionAddresses(session: SessionRecord, shared: DiskServer | undefined): string[] {
   const { id, nfs, disks } = session;
   const addresses: string[] = [];

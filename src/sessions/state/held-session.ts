@@ -18,22 +18,22 @@ import { openSocket } from './session-sockets.ts';
 import { sealSession } from './session-overlays.ts';
 import { clean, mendLease, prepare, sessionDisks } from './session-steps.ts';
 
-/** A session that this process holds: nobody else serves or changes it. */
+/** A session that this process holds: no other process serves or changes it. */
 export interface HeldSession extends AsyncDisposable {
-  /** As it is now. */
+  /** Its current record. */
   readonly record: SessionRecord;
-  /** Makes its journal say that the sealed log of this disk has begun. */
+  /** Records in its journal that the sealed log of this disk has begun. */
   begin(disk: string): Promise<void>;
-  /** Remembers where its clients find it, and will look for it after a restart. */
+  /** Records the address at which clients find it, also after a restart. */
   settle(place: SessionPlace): Promise<void>;
 }
 
 export type SessionPlace = Pick<SessionRecord, 'listen' | 'tls' | 'nfs'>;
 
 export interface NewSession {
-  /** Where its disks will be exported; undefined: a socket of its own. */
+  /** The address for its disks; undefined: a socket of its own. */
   readonly listen: string | undefined;
-  /** Where that is made; undefined: in the session's directory, which no other user can enter. */
+  /** The directory of that socket; undefined: the session's directory, which no other user can enter. */
   readonly sockets?: string | undefined;
   readonly tls: boolean;
   readonly nfs: NfsPlace | undefined;
@@ -42,7 +42,7 @@ export interface NewSession {
 
 const ID_RANDOM_LENGTH = 3;
 
-/** Makes a session of a recovery point, ready to be served. */
+/** Creates a session of a recovery point, ready to be served. */
 export async function startSession(
   store: Store,
   point: PointRecord,
@@ -79,8 +79,8 @@ export async function startSession(
 }
 
 /**
- * Takes hold of a session that was stopped, or whose process died. What was open to TLS clients only
- * stays so: IMPOSSIBLE without `tls`. Rejects RUNNING, NOT_FOUND.
+ * Takes over a session that was stopped, or whose process died. A session that was open only to TLS clients stays so:
+ * IMPOSSIBLE without `tls`. Rejects RUNNING, NOT_FOUND.
  */
 export async function resumeSession(
   store: Store,
@@ -113,19 +113,19 @@ export async function resumeSession(
 
 export interface SessionStatus {
   readonly record: SessionRecord;
-  /** Who serves it now. */
+  /** The process that serves it now. */
   readonly holder: string | undefined;
-  /** Bytes that its overlays and files take on the disk. */
+  /** Bytes that its overlays and files occupy on the disk. */
   readonly takenBytes: number;
 }
 
 export interface SessionListing {
   readonly sessions: readonly SessionStatus[];
-  /** What cannot be read, and why. */
+  /** Unreadable journals, and why. */
   readonly damaged: readonly { readonly path: string; readonly reason: string }[];
 }
 
-/** One that is discarded meanwhile is left out. */
+/** A session that is discarded in the meantime is left out. */
 export async function listSessions(store: Store): Promise<SessionListing> {
   const sessions: SessionStatus[] = [];
   const damaged: SessionListing['damaged'][number][] = [];
@@ -153,7 +153,7 @@ export async function sessionStatus(store: Store, id: string): Promise<SessionSt
   return { record, holder, takenBytes };
 }
 
-/** Throws away what the session wrote; on a full disk, and without its journal, too. Rejects RUNNING, NOT_FOUND. */
+/** Deletes what the session wrote; works on a full disk and without its journal. Rejects RUNNING, NOT_FOUND. */
 export async function discardSession(store: Store, id: string): Promise<void> {
   if (await isJournalDamaged(store, id)) {
     await refuseLinks(store);
@@ -166,8 +166,8 @@ export async function discardSession(store: Store, id: string): Promise<void> {
     await advance(store, record, { kind: 'discard' }, stepsWithoutKeys(store));
   } catch (cause) {
     if (!(cause instanceof SystemError) || cause.code !== 'NO_SPACE') throw cause;
-    // A full disk has no room for the journal. Once the overlays are gone it is not needed: there is nothing
-    // left to do with the session but this.
+    // A full disk has no room for the journal. Once the overlays are gone it is not needed: the session can then only
+    // be discarded.
     await emptySession(store, id);
     await clean(store, record);
   }
@@ -189,7 +189,7 @@ async function findSession(store: Store, id: string): Promise<SessionRecord> {
   throw new SessionError('NOT_FOUND', `there is no session "${id}": see "session list"`);
 }
 
-/** The session as it is now that nobody else can change it. */
+/** The session as it is, read after no other process can change it. */
 export async function holdFound(
   store: Store,
   id: string,

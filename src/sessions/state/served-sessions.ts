@@ -12,7 +12,7 @@ import { SessionError } from './session-error.ts';
 import { sessionDirectory, sessionIds } from './session-files.ts';
 
 /*
- * Which sessions the service runs: a record in the session's own directory, so that it goes with the session.
+ * Records which sessions the service runs: in the session's own directory, so that the record goes with the session.
  */
 const NAME = 'served.json';
 const LENGTH_MAX = 64 * 1024;
@@ -29,12 +29,12 @@ export async function unmarkServed(store: Store, id: string): Promise<void> {
   await store.files.syncDirectory(directory);
 }
 
-/** Whether the next start of the service resumes it. */
+/** Whether the next start of the service resumes the session. */
 export async function isServed(store: Store, id: string): Promise<boolean> {
   return (await store.files.stat(join(sessionDirectory(store, id), NAME))) !== undefined;
 }
 
-/** IDs of the sessions that are to be resumed, sorted. */
+/** IDs of the sessions that will be resumed, sorted. */
 export async function servedSessions(store: Store): Promise<string[]> {
   const found: string[] = [];
   for (const id of await sessionIds(store)) {
@@ -43,7 +43,7 @@ export async function servedSessions(store: Store): Promise<string[]> {
   return found;
 }
 
-/** Rejects CORRUPT; NOT_FOUND where it is not served. */
+/** Rejects CORRUPT; NOT_FOUND if the session is not served. */
 export async function readServed(store: Store, id: string): Promise<ServedRecord> {
   const path = join(sessionDirectory(store, id), NAME);
   try {

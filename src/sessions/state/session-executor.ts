@@ -8,8 +8,8 @@ export type Steps = Readonly<
 >;
 
 /**
- * Lets `event` happen to the session, if one is given, and carries out the steps that follow, until the
- * session waits for people again or is gone (undefined). The journal is written before each step.
+ * Applies `event` to the session, if there is one, and carries out the steps that follow, until the session waits for
+ * people again or is gone (undefined). The journal is written before each step.
  */
 export async function advance(
   store: Store,

@@ -14,7 +14,7 @@ import { contentId } from '../../vfs/contents.ts';
 import { SessionError } from './session-error.ts';
 
 const JOURNAL = 'session.json';
-/** Held while it is removed. */
+/** Held while the session is removed. */
 const LOCK = 'lock';
 const JOURNAL_LENGTH_MAX = 256 * 1024;
 const ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,95}$/;
@@ -24,7 +24,7 @@ export function isSessionId(text: string): boolean {
 }
 
 export function sessionDirectory(store: Store, id: string): string {
-  if (!isSessionId(id)) throw new SessionError('NOT_FOUND', `"${id}" is the name of no session`);
+  if (!isSessionId(id)) throw new SessionError('NOT_FOUND', `"${id}" is not the name of a session`);
   return join(store.directory, 'sessions', id);
 }
 
@@ -43,9 +43,9 @@ export async function readJournal(store: Store, id: string): Promise<SessionReco
     const bytes = await files.readFile(path, JOURNAL_LENGTH_MAX);
     const session = decodeSession(bytes);
     if (store.has('checked-records')) requireSum(bytes);
-    // Under another name it would be a second session on the files of the first.
+    // Under another ID it would be a second session on the files of the first.
     if (session.id === id) return session;
-    throw new FormatError('CORRUPT', `record is of session "${session.id}"`);
+    throw new FormatError('CORRUPT', `record belongs to session "${session.id}"`);
   } catch (cause) {
     if (!(cause instanceof FormatError)) throw cause;
     throw new SessionError('CORRUPT', `${path}: ${cause.message}. ${restoreOrDiscard(id)}`, {
@@ -54,21 +54,21 @@ export async function readJournal(store: Store, id: string): Promise<SessionReco
   }
 }
 
-/** What to do where a file is lost without which a session cannot run. */
+/** Advice for a lost file without which a session cannot run. */
 export function restoreOrDiscard(id: string): string {
   return `Put the file back from a copy of the store; if there is none, "session discard ${id}" ends the session`;
 }
 
-/** A session's journal, which several may change: one after the other, each what the one before has left. */
+/** A session's journal, which several callers may change: one after the other, each sees the change before it. */
 export interface SessionJournal {
   readonly record: SessionRecord;
   /** Durable once resolved. */
   change(step: (record: SessionRecord) => SessionRecord): Promise<void>;
-  /** The sealed log of a disk begins: from then on it has segments. */
+  /** Records that the sealed log of a disk begins: from then on it has segments. */
   begin(disk: string): Promise<void>;
 }
 
-/** For a session that the caller holds. */
+/** The journal of a session that the caller holds. */
 export function sessionJournal(store: Store, record: SessionRecord): SessionJournal {
   const inTurn = turns();
   let current = record;
@@ -94,7 +94,7 @@ function withBegun(record: SessionRecord, disk: string): SessionRecord {
   return { ...record, sealed: { ...sealed, begun: [...sealed.begun, disk] } };
 }
 
-/** The journal goes last: after a crash the session is still there to be removed, with all that it took. */
+/** The journal is removed last: after a crash the session still exists and can be removed with all its files. */
 export async function removeSession(store: Store, id: string): Promise<void> {
   const { files } = store;
   await emptySession(store, id);
@@ -103,8 +103,8 @@ export async function removeSession(store: Store, id: string): Promise<void> {
 }
 
 /**
- * Removes all but the journal. The heads and maps of the disks' overlays go first: without one the session is never
- * served again, whatever else a crash leaves of it.
+ * Removes all but the journal. The heads and maps of the disks' overlays go first: without them the session is never
+ * served again, whatever else a crash leaves.
  */
 export async function emptySession(store: Store, id: string): Promise<void> {
   const { files } = store;
@@ -118,7 +118,10 @@ export async function emptySession(store: Store, id: string): Promise<void> {
   await files.syncDirectory(directory);
 }
 
-/** IDs of sessions, sorted. A directory without a journal is what a crash left of making or removing one: empty. */
+/**
+ * IDs of sessions, sorted. A crash while creating or removing one may leave a directory without a journal: it is
+ * empty.
+ */
 export async function sessionIds(store: Store): Promise<string[]> {
   const { files } = store;
   const parent = join(store.directory, 'sessions');

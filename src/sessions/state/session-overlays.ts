@@ -22,13 +22,13 @@ import { restoreOrDiscard, sessionDirectory, writeJournal } from './session-file
 import { sessionSpace } from './session-space.ts';
 
 /*
- * The overlays of a session's disks. Those of version 2 are sealed logs (formats/store/sessions/overlay-log.md), under
- * a key of the set. Those of version 1 lie in plain text (formats/store/sessions/overlay-map.md): a store without the
- * feature `sealed-overlay` has them, so that the release of 22 November can go on with its sessions. Once the store has
- * the feature, they are only read: a sealed overlay, empty at first, lies above each.
+ * The overlays of a session's disks. Version 2 is a sealed log (formats/store/sessions/overlay-log.md) under a key of
+ * the set. Version 1 is plain text (formats/store/sessions/overlay-map.md): a store without the feature
+ * `sealed-overlay` has these, so that the release of 22 November can continue its sessions. Once the store has the
+ * feature, they are only read: a sealed overlay, empty at first, lies above each.
  */
 
-/** Makes empty ones; may be repeated. Needs no key: which suite seals them the set's record says. */
+/** Creates empty overlays; may be repeated. Needs no key: the set's record gives the suite. */
 export async function makeOverlays(store: Store, session: SessionRecord): Promise<void> {
   if (session.sealed) return makeHeads(store, session);
   const space = sessionSpace(store, session);
@@ -38,11 +38,11 @@ export async function makeOverlays(store: Store, session: SessionRecord): Promis
   }
 }
 
-/** A disk of 64 MiB, or more, has segments as large. */
+/** Segments of 64 MiB, for disks of at least that size. */
 const PLACES_MAX = 16_384;
 const PLACES_MIN = 256;
 
-/** A small disk has small segments: there is one more than what is written needs. */
+/** A small disk has small segments: one more than the written data needs is always allocated. */
 function placesFor(size: number): number {
   const pages = Math.ceil(size / 4096);
   return Math.min(PLACES_MAX, Math.max(PLACES_MIN, 2 ** Math.ceil(Math.log2(pages))));
@@ -60,8 +60,8 @@ async function makeHeads(store: Store, session: SessionRecord): Promise<void> {
 }
 
 /**
- * Gives a session that writes plain text sealed overlays above what it has written; answers its record. Where the disk
- * is too full for that it goes on as it is, until it is resumed again.
+ * Gives a session with plain text overlays sealed ones above them; returns its record. If the disk is too full for
+ * that the session stays as it is, until it is resumed again.
  */
 export async function sealSession(store: Store, session: SessionRecord): Promise<SessionRecord> {
   if (session.sealed || !store.has('sealed-overlay')) return session;
@@ -69,7 +69,7 @@ export async function sealSession(store: Store, session: SessionRecord): Promise
   const names = await store.files.list(directory);
   const segment = names.find((name) => name.endsWith('.seg'));
   if (segment !== undefined) {
-    const what = 'its journal knows of no sealed overlay: the journal is older than the file';
+    const what = 'its journal mentions no sealed overlay: the journal is older than the file';
     throw new SessionError('CORRUPT', `session ${session.id} has ${segment}, but ${what}`);
   }
   const sealed = { begun: [], overPlain: true };
@@ -77,7 +77,7 @@ export async function sealSession(store: Store, session: SessionRecord): Promise
   try {
     await makeHeads(store, session);
     await store.files.syncDirectory(directory);
-    // Until the journal says so the heads mean nothing, and are made again.
+    // Until the journal says so the heads have no meaning, and are created again.
     await writeJournal(store, after);
     return after;
   } catch (cause) {
@@ -91,25 +91,25 @@ export interface OverlayOf {
   readonly set: Pick<OpenSet, 'keys'>;
   readonly base: BlockDevice;
   readonly space: SpaceGuard;
-  /** Makes the journal say that the disk's log has begun. */
+  /** Records in the journal that the disk's log has begun. */
   readonly begin: (disk: string) => Promise<void>;
-  /** Called for what of the overlay cannot be read. */
+  /** Called for unreadable parts of the overlay. */
   readonly onDamage?: ((where: string, what: string) => void) | undefined;
 }
 
 /** The overlay of a disk of a session. */
 export interface SessionOverlay extends WritableBlockDevice {
-  /** All that was written or zeroed: ascending, and once more so for an overlay that lies below. */
+  /** Everything written or zeroed: ascending, then again ascending for an overlay below. */
   written(): AsyncIterable<Extent>;
-  /** The same for one who reads all of it once, in ascending order. Closed before the overlay is. */
+  /** The same for a caller that reads all of it once, in ascending order. Close it before the overlay. */
   ascending(): BlockDevice;
   /** Statistics of the sealed overlay; undefined: there is none. */
   readonly stats: SealedOverlayStats | undefined;
-  /** Why nothing may be written: then any page may be older than it should be. */
+  /** Why writing is disabled: any page may then be older than it should be. */
   readonly readOnly: string | undefined;
 }
 
-/** Opens the overlay of a disk. Of a session past its preparation a lost one is never made anew. */
+/** Opens the overlay of a disk. After the session's preparation, a lost one is never created again. */
 export async function overlayOf(
   store: Store,
   session: SessionRecord,
@@ -156,7 +156,7 @@ export async function overlayOf(
   };
 }
 
-/** After a flush that fails nothing more is written until the overlay is opened again: administrators have to know. */
+/** After a failed flush, writing stops until the overlay is opened again: administrators must know. */
 function toldFlushes(
   { write, zero, flush }: Pick<WritableBlockDevice, 'write' | 'zero' | 'flush'>,
   { disk, onDamage }: OverlayOf,
@@ -169,7 +169,7 @@ function toldFlushes(
         const what = `the disk of the store failed while disk ${disk.name} was flushed: ${cause.message}`;
         onDamage?.(
           disk.name,
-          `${what}. Nothing more is written until the session is stopped and resumed`,
+          `${what}. Writing has stopped until the session is stopped and resumed`,
         );
       }
       throw cause;
@@ -213,12 +213,12 @@ async function openSealed(
   }
 }
 
-/** The set decides how an overlay is sealed: what a file says of itself must be the same. */
+/** The set decides how an overlay is sealed: the file must agree. */
 export function overlayKeyOf({ frame, overlay }: DomainKeys) {
   return { suite: frame ? 2 : 1, overlayKey: overlay } as const;
 }
 
-/** What seals the files beside a session's disks; undefined: nothing does. */
+/** The seal of the files beside a session's disks; undefined: there is none. */
 export function treeSealOf({ id, sealed }: SessionRecord, keys: DomainKeys): TreeSeal | undefined {
   return sealed && { session: id, key: overlayKeyOf(keys), takesPlain: sealed.overPlain };
 }

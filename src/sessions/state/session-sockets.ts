@@ -4,23 +4,23 @@ import type { SessionRecord } from '../../formats/store/sessions/session.ts';
 import type { Store } from '../../store/directory/store.ts';
 import { isSessionId, sessionDirectory } from './session-files.ts';
 
-/** Where another process of this machine finds a session's disk, however its guests find it. */
+/** The URI of a session's disk for other processes of this machine, regardless of how guests reach it. */
 export function sessionDiskUri(store: Store, session: SessionRecord, disk: string): string {
   return nbdUri({ kind: 'unix', path: localSocket(store, session) }, disk, false);
 }
 
-/** Guests' own socket will do, where they have one that is open to this machine. */
+/** Uses the guests' own socket, if it is open to this machine. */
 function localSocket(store: Store, { id, listen, tls }: SessionRecord): string {
   const [kind, ...rest] = listen.split(':');
   return kind === 'unix' && !tls ? rest.join(':') : innerSocket(store, id);
 }
 
-/** Of a session whose guests come over the network. */
+/** The socket of a session whose guests use the network. */
 export function innerSocket(store: Store, id: string): string {
   return join(sessionDirectory(store, id), 'disks.sock');
 }
 
-/** In a directory of sockets of all sessions. */
+/** A socket in a directory for all sessions. */
 export function openSocket(directory: string, id: string): string {
   return join(directory, `${id}${ENDING}`);
 }

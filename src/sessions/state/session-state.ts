@@ -2,20 +2,20 @@ import type { SessionPhase, SessionRecord } from '../../formats/store/sessions/s
 import { SessionError } from './session-error.ts';
 
 /*
- * The life of a session as a pure function. What has to be done in a phase is its step; steps may be
- * repeated, so that after a power cut anywhere whoever finds the journal repeats the step and goes on.
+ * The life of a session as a pure function. The work of a phase is its step; steps may be repeated, so that after a
+ * power cut at any time the process that finds the journal repeats the step and continues.
  */
 export type SessionEvent =
   /** A step of the phase was carried out. */
   | { readonly kind: 'done' }
   | { readonly kind: 'keep'; readonly as: string }
-  /** It could not be published: nothing of the recovery point is there. */
+  /** It could not be published: no part of the recovery point exists. */
   | { readonly kind: 'not kept' }
   | { readonly kind: 'discard' };
 
 /**
- * prepare: lease and overlays. publish: the overlays become a recovery point. clean: all is removed.
- * Undefined: the session waits for what people want.
+ * prepare: lease and overlays. publish: the overlays become a recovery point. clean: everything is removed.
+ * Undefined: the session waits for a decision.
  */
 export type Step = 'prepare' | 'publish' | 'clean' | undefined;
 
@@ -41,16 +41,16 @@ export function next(session: SessionRecord, event: SessionEvent): SessionRecord
       break;
     case 'keep':
       if (phase === 'ready') return { ...session, phase: 'keeping', keepAs: event.as };
-      // Asked for again: the first one's ID stands.
+      // A repeated request: the first one's ID stays.
       if (phase === 'keeping') return session;
-      // It was kept: what is left is to clean up.
+      // It was kept: only the cleaning up is left.
       if (phase === 'cleaning' && session.keepAs !== undefined) return session;
       break;
     case 'not kept':
       if (phase === 'keeping') return { ...session, phase: 'ready', keepAs: undefined };
       break;
     case 'discard':
-      // While it is being kept too: nobody was told yet that it was.
+      // Also while it is being kept: that was not reported yet.
       if (phase !== 'cleaning' || session.keepAs === undefined) {
         return { ...session, phase: 'cleaning', keepAs: undefined };
       }
@@ -61,6 +61,6 @@ export function next(session: SessionRecord, event: SessionEvent): SessionRecord
     const advice = `finish that with "session discard ${id}"`;
     throw new SessionError('IMPOSSIBLE', `session ${id} is being discarded: ${advice}`);
   }
-  const wanted = event.kind === 'keep' ? 'keep' : 'go on';
+  const wanted = event.kind === 'keep' ? 'be kept' : 'continue';
   throw new SessionError('IMPOSSIBLE', `session ${id} is ${phase}: it cannot ${wanted}`);
 }

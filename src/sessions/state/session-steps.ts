@@ -12,26 +12,26 @@ import { makeOverlays } from './session-overlays.ts';
 /** Takes the lease and makes empty overlays. */
 export async function prepare(store: Store, session: SessionRecord): Promise<void> {
   const { id } = session;
-  // A lease whose session a power cut took back would never be released.
+  // A lease whose session a power cut undid would never be released.
   await store.files.syncDirectory(join(store.directory, 'sessions'));
   await takeLeaseOf(store, session);
   await makeOverlays(store, session);
   await store.files.syncDirectory(sessionDirectory(store, id));
 }
 
-/** Takes the lease again where it is missing or damaged: a session that is resumed must be protected like a new one. */
+/** Takes the lease again if it is missing or damaged: a resumed session must be protected like a new one. */
 export async function mendLease(store: Store, session: SessionRecord): Promise<void> {
   const lease = await readLease(store, session.id);
   if (lease?.set === session.set && lease.point === session.point) return;
   try {
     await takeLeaseOf(store, session);
   } catch (cause) {
-    // Its guest needs the session more: a check names the lease, and the next start tries again.
+    // The guest needs the session more: a check reports the lease, and the next start tries again.
     if (!(cause instanceof SystemError) || cause.code !== 'NO_SPACE') throw cause;
   }
 }
 
-/** From then on the recovery point stays. Rejects NOT_FOUND. */
+/** From then on the recovery point cannot be forgotten. Rejects NOT_FOUND. */
 async function takeLeaseOf(store: Store, session: SessionRecord): Promise<void> {
   const { id, set, point } = session;
   const holder = `session ${id}`;
@@ -42,7 +42,7 @@ async function takeLeaseOf(store: Store, session: SessionRecord): Promise<void> 
   await takeLease(store, id, { set, point, holder });
 }
 
-/** Removes all that the session had. */
+/** Removes everything that belongs to the session. */
 export async function clean(store: Store, { id }: Pick<SessionRecord, 'id'>): Promise<void> {
   await releaseLease(store, id);
   await removeSession(store, id);

@@ -4,7 +4,7 @@ import type { SessionRecord } from '../../formats/store/sessions/session.ts';
 import type { DiskFiles } from '../../file-restore/volumes/disk-files.ts';
 import { diskFileName, partName, SESSIONS_PATH, SETS_PATH } from './store-listing.ts';
 
-/** Where a mount of the store has the disks of a recovery point. */
+/** The disks of a recovery point in a mount of the store. */
 export function diskFilesOfPoint(
   mounted: string,
   { set, machine, id, disks }: PointRecord,
@@ -12,7 +12,7 @@ export function diskFilesOfPoint(
   return diskFilesIn(join(mounted, SETS_PATH, set, machine, id), disks);
 }
 
-/** The same of a running session. */
+/** The same for a running session. */
 export function diskFilesOfSession(mounted: string, { id, disks }: SessionRecord): DiskFiles[] {
   return diskFilesIn(join(mounted, SESSIONS_PATH, id), disks);
 }

@@ -14,11 +14,11 @@ import { type DiskPart, SESSIONS_PATH, SETS_PATH, storeListing } from './store-l
 import { storeTree } from './store-tree.ts';
 
 /*
- * The process that serves a mount of the store (`mount.ts` started it and holds the mount). It must never touch
- * what it serves: what looks into disks is a program of its own, run without waiting for it.
+ * The process that serves a mount of the store (`mount.ts` started it and holds the mount). It must never access the
+ * mount itself: looking into disks is done by a separate program, without waiting for it.
  */
 
-/** What it is told first. */
+/** The first message to it. */
 export interface ServeRequest {
   readonly store: string;
   readonly directory: string;
@@ -60,19 +60,19 @@ async function serve(request: ServeRequest, onServing: () => void): Promise<void
 }
 
 const side = processSide<ServeRequest, ServeEvent>();
-// Whoever holds the mount ends it.
+// The process that holds the mount ends it.
 side.leaveSignals();
 try {
   const request = await side.receive();
   const orphaned = { unmounted: Promise.resolve() };
-  // Without that other process nobody would end the mount: its clients should not wait for ever.
+  // Without that process the mount would never end: its clients must not wait forever.
   side.onOrphaned(() => {
     orphaned.unmounted = unmountFuse(request.directory, true).catch(() => {});
   });
   try {
     await serve(request, () => side.post({ kind: 'serving' }));
   } finally {
-    // Requests that it cuts off may fail here, and would end this process before it is done.
+    // Requests that the unmounting cuts off may fail here, and would end this process before it is done.
     await orphaned.unmounted;
   }
   side.close();

@@ -11,14 +11,14 @@ import type { ServeEvent, ServeRequest } from './mount-server.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
 
 /**
- * The store as a file system: this process holds the mount, another one serves it. When that dies, the next one goes
- * on with what it had in its hands, so that clients see a pause. Disposing unmounts.
+ * The store as a file system: this process holds the mount, another one serves it. When that dies, the next one takes
+ * over its unanswered requests, so that clients see a pause. Disposing unmounts.
  */
 export interface StoreMount extends AsyncDisposable {
   readonly directory: string;
-  /** Of the process that serves now. */
+  /** Process ID of the current server. */
   readonly serverPid: number;
-  /** Resolves once somebody unmounted it; rejects when it cannot be served any more. */
+  /** Resolves once it was unmounted; rejects when it can no longer be served. */
   readonly ended: Promise<void>;
 }
 
@@ -28,15 +28,15 @@ export interface MountOptions {
   readonly store: string;
   readonly directory: string;
   readonly sets: readonly OpenSet[];
-  /** Nothing but this recovery point, or this session, is shown. */
+  /** Shows only this recovery point, or this session. */
   readonly only?: string | undefined;
-  /** Whether what a dead server had taken can be asked for again; left out: as this kernel does. */
+  /** Whether the kernel resends requests of a dead server; default: as this kernel does. */
   readonly resends?: boolean;
-  /** The server died, and another one goes on. */
+  /** Called when the server died, and another one continues. */
   readonly onRestart: (how: string) => void;
 }
 
-/** A server that dies this soon after it began to serve, so many times in a row, is not going to live. */
+/** A server that dies this soon after its start, several times in a row, will not survive. */
 const SHORT_LIFE_MS = 100;
 const SHORT_LIVES_MAX = 5;
 
@@ -53,7 +53,7 @@ export async function mountStore(options: MountOptions): Promise<StoreMount> {
     server.post({ store, directory, sets, only, isSuccessor });
     await serving(server);
   }
-  /** What to do when the server has ended: nothing, where the mount has too. */
+  /** Handles the end of the server: does nothing if the mount has ended too. */
   async function supervise(): Promise<void> {
     for (let short = 0; ; ) {
       const began = clock.monotonicMs();
@@ -68,11 +68,11 @@ export async function mountStore(options: MountOptions): Promise<StoreMount> {
       }
       options.onRestart(how);
       if (!resends) await remount();
-      // One that dies at once is counted above.
+      // A server that dies at once is counted above.
       await start(held.mount, resends).catch(() => {});
     }
   }
-  /** An old kernel never asks again for what died with the server: whoever waits for it gets an error. */
+  /** An old kernel never resends requests that died with the server: processes that wait for them get an error. */
   async function remount(): Promise<void> {
     await held.mount.end(false);
     held = openFuseMount(directory, { source: `holdfast:${options.store}` });
@@ -97,7 +97,7 @@ export async function mountStore(options: MountOptions): Promise<StoreMount> {
     ended,
     async [Symbol.asyncDispose]() {
       isStopping = true;
-      // Unmounted first: its server answers until then, and ends by itself.
+      // Unmounted first: its server answers until then, and ends on its own.
       await held.mount.end(server.isRunning);
       await server[Symbol.asyncDispose]();
       await ended.catch(() => {});
@@ -107,7 +107,7 @@ export async function mountStore(options: MountOptions): Promise<StoreMount> {
 
 const SERVER = new URL('./mount-server.ts', import.meta.url);
 
-/** Rejects with what kept it from serving. */
+/** Rejects with the reason why it cannot serve. */
 function serving(server: OwnProcess<ServeRequest, ServeEvent>): Promise<void> {
   return new Promise((resolve, reject) => {
     server.onMessage = (event) => {

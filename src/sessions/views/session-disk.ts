@@ -4,8 +4,8 @@ import { writeLayer } from '../../block/layer.ts';
 import { type NbdDisk, openNbdDisk } from '../../block/nbd-client/nbd-disk.ts';
 
 /**
- * A disk of a session that another process runs, through the export that its guests use too; connected when it
- * is first wanted, and anew when the session was restarted meanwhile.
+ * A disk of a session that another process runs, through the export that its guests use too; connected when it is
+ * first used, and again after the session was restarted.
  */
 export function sessionDisk(uri: string, size: number): WritableBlockDevice {
   let connected: Promise<NbdDisk> | undefined;
@@ -22,7 +22,7 @@ export function sessionDisk(uri: string, size: number): WritableBlockDevice {
       throw cause;
     }
   }
-  /** Once more over a new connection where the old one is gone: every request can be repeated. */
+  /** Repeats a request over a new connection if the old one is gone: every request can be repeated. */
   async function remote<T>(work: (disk: NbdDisk) => Promise<T>): Promise<T> {
     try {
       const disk = await connection();

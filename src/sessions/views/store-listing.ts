@@ -15,25 +15,25 @@ import type { StoreFile, StoreListing } from './store-tree.ts';
 import { pointIds } from '../../catalog/point-places.ts';
 
 /**
- * What a tree of the store shows:
+ * The contents of a tree of the store:
  *
  *   sets/SET/MACHINE/latest -> POINT
  *   sets/SET/MACHINE/POINT/machine.json
  *                          DISK.raw
  *                          DISK-partN.raw
- *   sessions/SESSION/DISK.raw, DISK-partN.raw      (of those that run)
+ *   sessions/SESSION/DISK.raw, DISK-partN.raw      (running ones)
  */
 export interface ListingOptions {
   readonly sets: readonly OpenSet[];
-  /** Nothing but this recovery point, or this session, is shown. */
+  /** Shows only this recovery point, or this session. */
   readonly only?: string | undefined;
   /** Lent. */
   readonly reader: BlockReader;
-  /** Where the sets are; empty: at the root. */
+  /** The path of the sets; empty: the root. */
   readonly setsPath: string;
   /** Undefined: no sessions. */
   readonly sessionsPath: string | undefined;
-  /** What parts the disk has that the tree shows at `path`; undefined: parts are not looked for. */
+  /** The parts of the disk that the tree shows at `path`; undefined: the tree shows no parts. */
   readonly partsOf: ((path: string) => Promise<readonly DiskPart[]>) | undefined;
 }
 
@@ -43,7 +43,7 @@ export interface DiskPart {
   readonly length: number;
 }
 
-/** Where `mount` has them. */
+/** The path in a mount. */
 export const SETS_PATH = '/sets';
 export const SESSIONS_PATH = '/sessions';
 
@@ -62,7 +62,7 @@ export function storeListing(store: Store, options: ListingOptions): StoreListin
 
   let last: { readonly seen: readonly unknown[]; readonly shelf: StoreShelf } | undefined;
 
-  /** A shelf of many points takes a while to make, and nobody is answered meanwhile. */
+  /** A listing of many points takes a while to build, and requests wait in the meantime. */
   async function list(): Promise<StoreShelf> {
     const found = await points();
     const running = sessionsPath === undefined ? [] : await runningSessions(store, options.only);
@@ -124,13 +124,13 @@ function pointsOf(store: Store, { sets, only }: ListingOptions) {
       const found: PointRecord[] = [];
       for (const id of only === undefined ? await pointIds(store, set.name) : [only]) {
         const key = `${set.name}/${id}`;
-        // One that is damaged, or was just forgotten, is not shown.
+        // A point that is damaged, or was just forgotten, is not shown.
         const point = known.get(key) ?? (await readPoint(store, set, id).catch(() => undefined));
         if (!point) continue;
         next.set(key, point);
         found.push(point);
       }
-      // The last of a machine is what `latest` points to.
+      // `latest` points to the last point of a machine.
       all.push({ set, found: oldestFirst(found) });
     }
     known = next;
@@ -167,7 +167,7 @@ function addPoint(
   shelf.relink(`${above}/latest`, id, times);
 }
 
-/** What is known of the machine: its disks, and where they came from. */
+/** The description of the machine: its disks, and their sources. */
 function machineOf({ id, set, machine, created, origin, parent, disks }: PointRecord) {
   return {
     ...{ point: id, set, machine, created, origin, parent },
@@ -201,9 +201,9 @@ function addSession(
   }
 }
 
-/** Looks for the parts of a directory's disks when somebody looks into it, through `partsOf`. */
+/** Looks for the parts of a directory's disks, through `partsOf`, when the directory is first read. */
 function disksParts({ clock }: Store, partsOf: (path: string) => Promise<readonly DiskPart[]>) {
-  /** By the disk's path; of sessions' disks for a while only. */
+  /** Known parts by the disk's path; those of sessions' disks only for a while. */
   const known = new Map<string, { readonly parts: readonly DiskPart[]; readonly until: number }>();
   const looking = new Map<string, Promise<void>>();
 
@@ -222,7 +222,7 @@ function disksParts({ clock }: Store, partsOf: (path: string) => Promise<readonl
   }
   async function look(disk: DiskFile): Promise<void> {
     const { path, mode, size } = disk;
-    // A disk without a table that can be understood is one without parts: for now, since a busy host may be the reason.
+    // A disk without a readable table has no parts: for now, since a busy host may be the cause.
     const all = await partsOf(path).catch(() => undefined);
     const parts = (all ?? []).filter(({ offset, length }) => length > 0 && offset + length <= size);
     const isSteady = mode === READ_MODE && all !== undefined;
@@ -239,7 +239,7 @@ function disksParts({ clock }: Store, partsOf: (path: string) => Promise<readonl
     }
   }
   return {
-    /** What may differ from one time to the next: what is known of sessions' disks. */
+    /** The entries that may change: the known parts of sessions' disks. */
     changing: () => [...known.values()].filter(({ until }) => Number.isFinite(until)),
     addKnown(shelf: StoreShelf): void {
       for (const path of known.keys()) {

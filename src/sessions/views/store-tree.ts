@@ -8,29 +8,29 @@ import type { FileTree } from '../../vfs/file-tree.ts';
 import { TreeError } from '../../vfs/tree-error.ts';
 import { type Shelf, SHELF_ROOT, type ShelfNode } from '../../vfs/virtual-tree.ts';
 
-/** Where the bytes of a file come from. */
+/** The source of a file's bytes. */
 export type StoreFile =
   | { readonly kind: 'text'; readonly bytes: Uint8Array }
-  /** Opening costs nothing until something is read. */
+  /** Opening costs nothing until the first read. */
   | { readonly kind: 'disk'; readonly open: () => BlockDevice }
-  /** A part of a disk that lies beside it. */
+  /** A part of a disk in the same directory. */
   | { readonly kind: 'part'; readonly disk: string; readonly offset: number };
 
 export interface StoreListing {
-  /** What there is; called again and again, for things come and go. Answers the last one where nothing changed. */
+  /** The current listing; called repeatedly. Returns the last one if nothing changed. */
   readonly list: () => Promise<Shelf<StoreFile>>;
   /**
-   * Adds to the shelf what is known of a directory only once somebody looks into it; undefined: nothing is
-   * lacking. May be asked while it is at it.
+   * Adds the details of a directory to the listing only once it is first read; undefined: nothing is missing. May be
+   * called while a call is under way.
    */
   readonly complete?: (shelf: Shelf<StoreFile>, path: string) => Promise<void> | undefined;
 }
 
 const REFRESH_MS = 5000;
-/** Each may have some MiB of its manifest in memory, or a connection. */
+/** Each may hold some MiB of its manifest in memory, or a connection. */
 const DEVICES_MAX = 16;
 
-/** What the store in `directory` has, as files. What was made or forgotten since is noticed by and by. */
+/** The contents of the store in `directory`, as files. Later changes show after a while. */
 export async function storeTree(
   { clock, files }: Pick<World, 'clock' | 'files'>,
   directory: string,
@@ -43,25 +43,25 @@ export async function storeTree(
   async function refresh(): Promise<void> {
     while (!stop.signal.aborted) {
       await clock.sleep(REFRESH_MS, stop.signal).catch(() => {});
-      // A listing that failed is no reason to forget what was there: the next one may succeed.
+      // After a failed listing the old one stays: the next one may succeed.
       shelf = await list().catch(() => shelf);
     }
   }
   function nodeOf(id: number): ShelfNode<StoreFile> {
     const found = shelf.get(id);
     if (found) return found;
-    throw new TreeError('STALE', 'that recovery point is no more');
+    throw new TreeError('STALE', 'this recovery point no longer exists');
   }
   function entries(id: number) {
     const found = shelf.entries(id);
     if (found) return found;
-    throw new TreeError(shelf.get(id) ? 'NOT_DIRECTORY' : 'STALE', 'that is no directory');
+    throw new TreeError(shelf.get(id) ? 'NOT_DIRECTORY' : 'STALE', 'this is not a directory');
   }
   /** The disk that a file is, or is a part of. */
   function diskOf(id: number): { readonly device: BlockDevice; readonly start: number } {
     const { source, path, parent } = nodeOf(id);
     if (source?.kind === 'disk') return { device: devices.get(path, source.open), start: 0 };
-    if (source?.kind !== 'part') throw new TreeError('IS_DIRECTORY', `${path} is no file`);
+    if (source?.kind !== 'part') throw new TreeError('IS_DIRECTORY', `${path} is not a file`);
     const whole = nodeOf(shelf.entry(parent, source.disk) ?? 0);
     if (whole.source?.kind !== 'disk') throw new TreeError('STALE', `${path} has lost its disk`);
     return { device: devices.get(whole.path, whole.source.open), start: source.offset };
@@ -79,7 +79,7 @@ export async function storeTree(
     complete: (id) => complete?.(shelf, nodeOf(id).path),
     readLink(id) {
       const { target } = nodeOf(id);
-      if (target === undefined) throw new TreeError('INVALID', 'that is no symbolic link');
+      if (target === undefined) throw new TreeError('INVALID', 'this is not a symbolic link');
       return target;
     },
     tryRead(id, into, offset, effort) {
@@ -93,7 +93,7 @@ export async function storeTree(
       try {
         await device.read(into, start + offset);
       } catch (cause) {
-        // Closed to make room for others, in that very moment.
+        // It was closed at this moment to make room for others.
         if (!(cause instanceof BlockError) || cause.code !== 'CLOSED') throw cause;
         await diskOf(id).device.read(into, start + offset);
       }
@@ -143,7 +143,7 @@ interface OpenDevices extends AsyncDisposable {
   get(path: string, open: () => BlockDevice): BlockDevice;
 }
 
-/** The one used longest ago makes room. */
+/** The open devices; the least recently used one makes room. */
 function openDevices(): OpenDevices {
   const devices = new Map<string, BlockDevice>();
   const closing = new Set<PromiseLike<unknown>>();
@@ -159,7 +159,7 @@ function openDevices(): OpenDevices {
     get(path, open) {
       const known = devices.get(path);
       const device = known ?? open();
-      // The first key is the one used longest ago.
+      // The first key is the least recently used one.
       if (known) devices.delete(path);
       devices.set(path, device);
       for (const [oldest, old] of devices) {

@@ -214,7 +214,7 @@ test('what a session kept lacks, because its recovery point lacked it, is report
     ...{ set: it.set, workers: 1, known: undefined, signal: undefined, onProgress() {} },
     onDamage: (where, what) => told.push(`${where}: ${what}`),
   });
-  match(told.join(), /the pack is missing.*vm-.*\/vda: the store has lost something in 2.00 MiB/);
+  match(told.join(), /the pack is missing.*vm-.*\/vda: the store has lost data within 2.00 MiB/);
 });
 
 test('for what other points have lost a tree that was kept is walked once', async () => {

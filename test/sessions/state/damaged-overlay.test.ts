@@ -143,7 +143,7 @@ async function keep({ house, set, id }: Awaited<ReturnType<typeof place>>): Prom
 test('a session with a page that has rotted is not kept, goes on, and is kept once that is written again', async () => {
   const it = await place();
   await rot(it, 4);
-  const advice = /was not kept, and is as it was: page 4 of disk vda .*keep the session$/;
+  const advice = /was not kept, and is unchanged: page 4 of disk vda .*keep the session$/;
   await rejects(keep(it), { code: 'CORRUPT', message: advice });
   {
     await using held = await resumeSession(it.house.store, it.id, { tls: false });
