@@ -9,8 +9,8 @@ export interface BoxEnvironment {
 }
 
 /**
- * Where a box remembers: what the environment names (the unit of the service does), else the state directory of this
- * user. Throws FAILED where that is not an absolute path.
+ * The directory of a box's memory: the one that the environment names (the service's unit does), otherwise the state
+ * directory of this user. Throws FAILED if that is not an absolute path.
  */
 export function boxDirectory({ HOLDFAST_STATE, XDG_STATE_HOME }: BoxEnvironment): string {
   if (HOLDFAST_STATE !== undefined && HOLDFAST_STATE !== '') {

@@ -13,20 +13,20 @@ import { SystemError } from '../sys/base/system-error.ts';
 import type { World } from '../sys/world.ts';
 
 /*
- * The key and the memory of the box on the disk. Nothing is read before something is asked, each change is durable
- * before it is answered, and a memory that cannot be read is never replaced by an empty one without a person saying so.
+ * The key and the memory of the box on the disk. They are read only on demand, each change is durable before it is
+ * answered, and an unreadable memory is never replaced by an empty one without a person's consent.
  */
 export interface BoxFiles {
   readonly world: World;
   readonly directory: string;
   load(): Promise<Loaded>;
-  /** Rejects FAILED where the memory cannot be read. A memory that is not there is begun. */
+  /** Rejects FAILED if the memory cannot be read. A missing memory is created. */
   change<T>(step: (whole: Whole) => Promise<Changed<T>>): Promise<T>;
-  /** The memory as `step` leaves it in the middle of a change. Rejects FAILED where it has no room for that. */
+  /** Writes the memory in the middle of a change. Rejects FAILED if it would become too large. */
   put(whole: Whole): Promise<void>;
-  /** What cannot be read makes room for a new memory. */
+  /** Moves unreadable files aside for a new memory. */
   putAside(): Promise<void>;
-  /** A memory that knows no store, and, unless a credential is the key, another key. */
+  /** Starts an empty memory with a new key, unless a credential is the key. */
   beginAgain(): Promise<void>;
   prepare(): Promise<void>;
 }
@@ -49,11 +49,11 @@ interface Changed<T> {
 
 export interface BoxOptions {
   readonly directory: string;
-  /** Where systemd puts credentials. */
+  /** The directory in which systemd puts credentials. */
   readonly credentials: string | undefined;
 }
 
-/** The credential of systemd that takes the place of the file. */
+/** The systemd credential that replaces the file. */
 const BOX_CREDENTIAL = 'holdfast-box-key';
 const KEY = 'box.key';
 const MEMORY = 'memory.json';
@@ -61,7 +61,7 @@ const MEMORY = 'memory.json';
 export const PUBLISHED = 'published';
 const LOCK = 'lock';
 const MEMORY_LENGTH_MAX = 64 * 1024 * 1024;
-/** A change takes two syncs; a slow disk has that behind it by then. */
+/** A change takes two syncs; even a slow disk is done by then. */
 const LOCK_WAIT_MS = 10_000;
 const LOCK_POLL_MS = 10;
 
@@ -93,7 +93,7 @@ export function openBoxFiles(world: World, { directory, credentials }: BoxOption
       if (!key) throw new FormatError('CORRUPT', `its key ${keyPath} is gone`);
       return { kind: 'whole', key, memory: decodeMemory(bytes, key) };
     } catch (cause) {
-      // A disk of the box that cannot be read must not keep anybody from a recovery, either.
+      // An unreadable disk of the box must not prevent a recovery either.
       if (!(cause instanceof SystemError) && !(cause instanceof FormatError)) throw cause;
       const reason = `${memoryPath} cannot be used: ${cause.message}`;
       return { kind: 'damaged', reason };
@@ -104,11 +104,14 @@ export function openBoxFiles(world: World, { directory, credentials }: BoxOption
       await files.makeDirectory(directory);
       await files.syncDirectory(dirname(directory));
     }
-    // Root may look into the directory of the service; a file of root's in it would lock the service out.
+    // Root can read the directory of the service; but a file of root's in it would lock the service out.
     if (isOwnDirectory(directory)) return;
-    throw new SystemError('DENIED', `${directory} belongs to another user: nothing is noted there`);
+    throw new SystemError(
+      'DENIED',
+      `${directory} belongs to another user: nothing was written there`,
+    );
   }
-  /** Commands of one user, and processes of the service, change it at the same time. */
+  /** Commands of one user, and processes of the service, may change it at the same time. */
   async function locked<T>(work: () => Promise<T>): Promise<T> {
     await makeDirectory();
     const untilMs = clock.sinceBootMs() + LOCK_WAIT_MS;
@@ -155,14 +158,14 @@ export function openBoxFiles(world: World, { directory, credentials }: BoxOption
     beginAgain: () =>
       locked(async () => {
         const given = (await credential()) === undefined ? undefined : await readKey();
-        // Between the two the memory cannot be read: nothing is obeyed then, either.
+        // Between the two the memory cannot be read: no order is obeyed then, either.
         await put(await begin(given));
         await files.removeTree(join(directory, PUBLISHED));
       }),
   };
 }
 
-/** What could not be read again is refused: all that is remembered of all stores would be lost with it. */
+/** Refuses a memory that could not be read again: the memory of all stores would be lost. */
 function encoded(memory: BoxMemory, key: Uint8Array, path: string): Uint8Array {
   let problem = `it would have more than ${MEMORY_LENGTH_MAX} bytes`;
   try {
@@ -172,5 +175,5 @@ function encoded(memory: BoxMemory, key: Uint8Array, path: string): Uint8Array {
     if (!(cause instanceof FormatError)) throw cause;
     problem = cause.message;
   }
-  throw new SystemError('FAILED', `${path} takes no more, and stays as it was: ${problem}`);
+  throw new SystemError('FAILED', `${path} is full and was not changed: ${problem}`);
 }

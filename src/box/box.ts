@@ -3,21 +3,21 @@ import { type BoxOptions, openBoxFiles } from './box-files.ts';
 import { memoryOf, type StoreMemory, type StorePlace } from './store-memory.ts';
 
 /*
- * What this machine, or this user, knows of stores without asking them: an attacker with write access to a store can
- * write any orders (sessions, jobs, schedules) and descriptions of sets.
+ * What this machine, or this user, knows about stores without asking them: an attacker with write access to a store
+ * can write any orders (sessions, jobs, schedules) and descriptions of sets.
  */
 export interface Box {
   readonly directory: string;
   of(store: StorePlace): StoreMemory;
-  /** Makes the directory, if it is not there. Rejects where that cannot be done. */
+  /** Creates the directory if it is missing. Rejects if that fails. */
   prepare(): Promise<void>;
-  /** Whether it has no memory yet, not even of having begun. */
+  /** Whether there is no memory yet, not even an empty one. */
   isNew(): Promise<boolean>;
-  /** From now on it is not new, and adopts nothing automatically. Rejects where that cannot be noted. */
+  /** From now on the box is not new, and adopts nothing automatically. Rejects if that cannot be recorded. */
   begin(): Promise<void>;
-  /** Why nothing is remembered; undefined: all is well. */
+  /** Why the memory cannot be used; undefined: it can. */
   problem(): Promise<string | undefined>;
-  /** Forgets everything, the key too: every store has to be adopted again. */
+  /** Forgets everything, including the key: every store must be adopted again. */
   reset(): Promise<void>;
 }
 

@@ -11,16 +11,16 @@ import { SystemError } from '../sys/base/system-error.ts';
 import { type BoxFiles, PUBLISHED } from './box-files.ts';
 
 /*
- * The newest recovery point of each machine that this box has published: an older state of the store's files that is
- * put back is noticed by it. A small file for each machine, written after the publication: one that lags behind, or is
- * lost, notices less; none is ever ahead.
+ * The newest recovery point of each machine that this box has published: reveals that an older state of the store's
+ * files was put back. A small file for each machine, written after the publication: one that lags behind, or is lost,
+ * reveals less; none is ever ahead.
  */
 export interface PublishedMemory {
-  /** Undefined: none is remembered, or it cannot be read. */
+  /** Undefined: there is none, or it cannot be read. */
   get(of: MachineOf): Promise<Published | undefined>;
-  /** All that is remembered of the store; what cannot be read is passed over. */
+  /** All records for the store; unreadable ones are skipped. */
   list(): Promise<Published[]>;
-  /** Rejects where it cannot be noted. A newer one stays. */
+  /** Rejects if it cannot be recorded. A newer record stays. */
   note(published: Published): Promise<void>;
   forget(machines: readonly MachineOf[]): Promise<void>;
 }
@@ -36,14 +36,14 @@ export type Published = Omit<PublishedRecord, 'store' | 'path'>;
 const SUFFIX = '.json';
 const LENGTH_MAX = 64 * 1024;
 
-/** `path`: a copy of the store elsewhere, such as one to try something on, has a state of its own. */
+/** `path`: a copy of the store elsewhere, for example for a trial, has a state of its own. */
 export function publishedMemory(
   core: BoxFiles,
   { id, path }: { readonly id: string; readonly path: string },
 ): PublishedMemory {
   const { files } = core.world;
   const parent = join(core.directory, PUBLISHED);
-  // What a store says of itself makes no path.
+  // The store's own ID must not become a path.
   const directoryOf = (key: Uint8Array): string => join(parent, orderDigest({ store: id }, key));
   const fileOf = ({ set, machine }: MachineOf, key: Uint8Array): string =>
     join(directoryOf(key), orderDigest({ set, machine }, key) + SUFFIX);
@@ -90,9 +90,9 @@ export function publishedMemory(
     },
     async note(published) {
       const key = await knownKey();
-      // A memory that cannot be read stays as it is, and one that was not begun has no key yet.
+      // An unreadable memory stays as it is, and one that does not exist yet has no key.
       if (!key || ((await get(published))?.sequence ?? -1) >= published.sequence) return;
-      // Not in the directory of another user.
+      // Never writes to the directory of another user.
       await core.prepare();
       await files.makeDirectory(directoryOf(key));
       for (const made of [core.directory, parent]) await files.syncDirectory(made);

@@ -17,15 +17,15 @@ import type { BoxFiles, Loaded, Whole } from './box-files.ts';
 import { type PublishedMemory, publishedMemory } from './published.ts';
 
 /*
- * What the box remembers of one store: sets as they were when it used them last, and digests of orders. An order that
- * lies in the store is obeyed if its digest is remembered. Grammar: formats/store/service/box.md.
+ * The box's memory of one store: sets as it last used them, and digests of orders. An order in the store is obeyed if
+ * its digest is in the memory. Grammar: formats/store/service/box.md.
  */
 
-/** A store, as far as its memory is concerned. */
+/** The facts about a store that its memory needs. */
 export interface StorePlace {
   readonly id: string;
   readonly directory: string;
-  /** What it says of itself, as it was read last. */
+  /** The store's own record, as last read. */
   readonly record: { readonly needs: Needs };
 }
 
@@ -34,50 +34,50 @@ export type OrderKind = 'session' | 'served' | 'job' | 'schedule';
 export interface Order {
   readonly kind: OrderKind;
   readonly name: string;
-  /** What counts of it: an object that can be JSON. */
+  /** The significant fields of the order: an object that can be JSON. */
   readonly order: object;
 }
 
 /**
- * How a store is met. `first`: this box has no memory at all yet. `new`: it does not know this store. `returned`: the
- * store was out of sight, and all its orders were forgotten. `unknown`: the memory cannot be read.
+ * How the box knows a store. `first`: this box has no memory at all yet. `new`: it does not know this store.
+ * `returned`: the store was away, and all its orders were forgotten. `unknown`: the memory cannot be read.
  */
 export type Met = 'first' | 'new' | 'known' | 'returned' | 'unknown';
 
 export interface StoreMemory {
-  /** The newest recovery points that this box has published. */
+  /** The newest recovery points that this box published. */
   readonly published: PublishedMemory;
-  /** As it is now, for several questions at once. */
+  /** The current memory, for several questions at once. */
   look(): Promise<Remembered>;
   /**
-   * Rejects where it cannot be noted; the order must not change then. A memory that cannot be read stays as it is:
-   * `isOurs` then answers false for every order.
+   * Rejects if the orders cannot be recorded; then they must not change. An unreadable memory stays as it is:
+   * `isOurs` then returns false for every order.
    */
   remember(orders: readonly Order[]): Promise<void>;
-  /** Only the new form of an order that was changed counts from now on. */
+  /** From now on only the new form of a changed order counts. */
   settle(orders: readonly Order[]): Promise<void>;
   forget(orders: readonly Pick<Order, 'kind' | 'name'>[]): Promise<void>;
-  /** A set as it was opened or made here, and what its store has by now. */
+  /** Remembers a set as it was opened or created here, and the store's current features. */
   rememberSet(name: string, set: RememberedSet): Promise<void>;
-  /** Compares the mark in the store with what is remembered. Rejects IO. */
+  /** Compares the mark in the store with the memory. Rejects IO. */
   meet(): Promise<Met>;
-  /** Leaves a new mark in the store. Rejects where the store, or the memory, cannot be written. */
+  /** Leaves a new mark in the store. Rejects if the store, or the memory, cannot be written. */
   mark(): Promise<void>;
   /**
-   * These count from now on as well, because a person says so. A memory that cannot be read is put aside. Rejects where
-   * that cannot be noted.
+   * These count from now on as well, because a person says so. An unreadable memory is moved aside. Rejects if that
+   * cannot be recorded.
    */
   adopt(orders: readonly Order[], sets: Readonly<Record<string, RememberedSet>>): Promise<void>;
 }
 
 export interface Remembered {
-  /** Why nothing is remembered. */
+  /** Why the memory cannot be used. */
   readonly problem: string | undefined;
   isOurs(order: Order): boolean;
   set(name: string): RememberedSet | undefined;
-  /** Features that the store had when this box used a set of it last, and has no longer by its record. */
+  /** Features that the store had when this box last used one of its sets, and no longer has by its record. */
   readonly lost: readonly string[];
-  /** Features that it has, and had not then. */
+  /** Features that it has now and did not have then. */
   readonly gained: readonly string[];
 }
 
@@ -138,7 +138,7 @@ export function memoryOf(core: BoxFiles, store: StorePlace): StoreMemory {
     async meet() {
       const loaded = await core.load();
       if (loaded.kind === 'damaged') return 'unknown';
-      // Noted by `adopt` only: cut short before that, it is the first time again.
+      // Recorded only by `adopt`: if interrupted before that, it is the first time again.
       if (loaded.kind === 'none' && !(await files.stat(markPath))) return 'first';
       const known = loaded.kind === 'whole' ? entryOf(loaded.memory) : undefined;
       if (loaded.kind === 'whole' && known && (await inSight(known, loaded))) return 'known';
@@ -163,10 +163,10 @@ export function memoryOf(core: BoxFiles, store: StorePlace): StoreMemory {
       }),
     async adopt(orders, sets) {
       await core.putAside();
-      // Not `edit`, which lets a memory be that still cannot be read: nothing would be adopted then.
+      // Not `edit`, which leaves an unreadable memory alone: nothing would be adopted then.
       await core.change(async ({ memory, key }) => {
         const entry = entryOf(memory) ?? fresh();
-        // A set whose record cannot be read now is not shown either, and must not come back as another one.
+        // A set whose record cannot be read now is not shown either, and must not be replaced by another one.
         const known = { path: directory, sets: { ...entry.sets, ...sets } };
         const next = { ...entry, ...known, features: featuresOf(store) };
         const answer = undefined;
@@ -180,7 +180,7 @@ function keyOf({ kind, name }: Pick<Order, 'kind' | 'name'>): string {
   return `${kind}/${name}`;
 }
 
-/** At most two of each: the one that is written now, and the one that is there until then. */
+/** At most two forms of each: the one being written, and the present one until then. */
 function ordered(
   entry: RememberedStore,
   key: Uint8Array,
@@ -196,17 +196,17 @@ function ordered(
   return isSame ? entry : { ...entry, orders: next };
 }
 
-/** The mark that lies in a store. */
+/** The mark in a store. */
 function markIn(files: FileSystem, { id, path }: { readonly id: string; readonly path: string }) {
-  /** This box's; `other`: another one's, or it cannot be read; undefined: there is none. */
+  /** The mark of this box; `other`: of another box, or unreadable; undefined: there is none. */
   async function readMark(
     key: Uint8Array,
     memory: BoxMemory,
   ): Promise<BoxMark | 'other' | undefined> {
     const found = await files.stat(path);
     if (!found) return undefined;
-    // No box leaves one like that. An attacker with write access must not hide in this way that the store was out of
-    // sight.
+    // No box leaves such a mark. An attacker with write access must not be able to hide in this way that the store
+    // was away.
     if (found.kind !== 'file' || found.size > MARK_LENGTH_MAX) return 'other';
     try {
       const mark = decodeMark(await files.readFile(path, MARK_LENGTH_MAX), key);
@@ -228,7 +228,7 @@ function markIn(files: FileSystem, { id, path }: { readonly id: string; readonly
   return { readMark, inSight };
 }
 
-/** A store that is not remembered has no orders of ours. */
+/** An unknown store has no orders of ours. */
 function lookedUp(loaded: Loaded, store: StorePlace): Remembered {
   const entry = loaded.kind === 'whole' ? ownEntry(loaded.memory.stores, store.id) : undefined;
   const problem = loaded.kind === 'damaged' ? loaded.reason : undefined;
@@ -249,7 +249,7 @@ function lookedUp(loaded: Loaded, store: StorePlace): Remembered {
   };
 }
 
-/** A copy elsewhere, such as one to try an upgrade on, has features of its own. */
+/** A copy elsewhere, for example to try an upgrade, has features of its own. */
 function knownFeatures({ path, features }: RememberedStore, store: StorePlace): readonly string[] {
   return path === resolve(store.directory) ? features : [];
 }

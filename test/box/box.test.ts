@@ -178,9 +178,9 @@ test('what could not be read again is not remembered, and costs nothing that is'
   await box.of(store).rememberSet('nightly', set);
   // As an attacker may have written it into a store.
   const long = { ...store, record: { needs: { read: [], write: ['x'.repeat(300)] } } };
-  await rejects(box.of(long).rememberSet('plain', set), /memory\.json takes no more/);
+  await rejects(box.of(long).rememberSet('plain', set), /memory\.json is full/);
   const many = Array.from({ length: 10_001 }, (_, at) => ({ ...ORDER, name: `x${at}` }));
-  await rejects(box.of(store).adopt(many, {}), /memory\.json takes no more.*at most 10000/);
+  await rejects(box.of(store).adopt(many, {}), /memory\.json is full.*at most 10000/);
   equal(await box.problem(), undefined);
   equal((await box.of(store).look()).set('nightly')?.encrypted, true);
 });

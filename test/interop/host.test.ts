@@ -67,7 +67,7 @@ test('a host whose network others set up is left alone, and told how to hand it 
   equal((await tryRun('test', '-L', `${wants}/${boot}`)).code, 1);
   equal((await run('systemctl', 'is-enabled', boot)).trim(), 'enabled');
   const change = ['network', 'change', 'v0', '--address', '10.9.0.5/24'];
-  match(await refused(...change), /systemd-networkd does not set up .*systemctl enable --now/);
+  match(await refused(...change), /systemd-networkd does not configure .*systemctl enable --now/);
   for (const [at, wire] of WIRES.entries()) {
     writeFileSync(path(`/etc/systemd/network/50-wire${at}.netdev`), wire);
   }
@@ -77,7 +77,7 @@ test('a host whose network others set up is left alone, and told how to hand it 
   await until('wired', async () => (await show()).interfaces.length === 4);
   await run('mkdir', '-p', '/etc/network');
   writeFileSync(path('/etc/network/interfaces'), 'iface v0 inet dhcp\n');
-  match(await refused(...change), /v0 is set up by \/etc\/network\/interfaces/);
+  match(await refused(...change), /v0 is configured in \/etc\/network\/interfaces/);
   await run('rm', '/etc/network/interfaces');
 });
 
@@ -115,7 +115,7 @@ test('a change is in force at once and stays once it is confirmed; nothing of th
   );
   deepEqual(shown.dns, ['10.9.0.2']);
   equal(shown.interfaces.find(({ name }) => name === 'v0')?.managedBy, 'holdfast');
-  match(await refused('network', 'confirm'), /no change waits/);
+  match(await refused('network', 'confirm'), /no change is pending/);
   equal((await host!.tryRun('systemctl', 'is-active', 'holdfast-network-revert.timer')).code, 3);
   const tried = await host!.tryRun('holdfast', 'network', 'test', '10.9.0.5');
   match(tried.stdout, /FAILED {2}gateway 10\.9\.0\.1: does not answer/);
@@ -163,7 +163,7 @@ test('VLANs and bonds come and go; where the kernel has none, all is as before',
       deepEqual(await addresses(name), ['10.5.0.5/24']);
       await network('remove', name);
       await network('confirm');
-    } else match(await refused(...change), new RegExp(`${name} could not be made`));
+    } else match(await refused(...change), new RegExp(`${name} could not be created`));
     equal(await made(name), false);
     equal((await show()).pending, null);
   }
@@ -230,7 +230,7 @@ test('name, time zone, time servers and keyboard are set, or nothing is', { skip
     hostname: string;
   };
   ok(before.hostname !== 'box9');
-  match(await refused('host', 'set', '--hostname', '-x'), /is no host name|ambiguous/);
+  match(await refused('host', 'set', '--hostname', '-x'), /is not a host name|ambiguous/);
   match(await refused('host', 'set', '--keyboard', 'zz'), /no keyboard layout "zz"/);
   const words = ['--hostname', 'box9', '--timezone', 'Europe/Zurich', '--keyboard', 'ch'];
   await run('holdfast', 'host', 'set', ...words, '--ntp', 'ntp.example.org', '--ntp', '10.9.0.3');
@@ -274,7 +274,7 @@ test('keys come and go; SSH ends at its time, also if the machine was off then',
 }, async () => {
   const { run, tryRun } = host!;
   await run('ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-C', 'ann', '-f', '/root/key');
-  match(await refused('ssh', 'key', 'add', 'ssh-ed25519 AAAA'), /does not take a key/);
+  match(await refused('ssh', 'key', 'add', 'ssh-ed25519 AAAA'), /refuses a key/);
   const option = `command="id" ${await run('cat', '/root/key.pub')}`;
   match(await refused('ssh', 'key', 'add', option), /without options before it/);
   await run('holdfast', 'ssh', 'key', 'add', '--file', '/root/key.pub');

@@ -1,9 +1,9 @@
 /**
- * BAD_PATH (leaves the volume, or no path at all), NOT_FOUND (no such path, volume, open restore),
- * AMBIGUOUS (several volumes have it), UNREADABLE (damaged: a table, a file system, a file), UNSUPPORTED
- * (nothing here can open it), LOCKED (a key is needed), WRONG_KEY, TOOL_MISSING (with its package), TIMEOUT
- * (a program was given up), INTERRUPTED (by who asked), NO_SPACE, DENIED (needs root, or read-only),
- * INCOMPLETE (some files were not copied), EXISTS (files would be replaced), FAILED (the rest).
+ * BAD_PATH (leaves the volume, or not a path at all), NOT_FOUND (no such path, volume, open restore), AMBIGUOUS
+ * (several volumes have it), UNREADABLE (a damaged table, file system or file), UNSUPPORTED (no program here can open
+ * it), LOCKED (a key is needed), WRONG_KEY, TOOL_MISSING (with its package), TIMEOUT (a program was stopped),
+ * INTERRUPTED (by the caller), NO_SPACE, DENIED (needs root, or read-only), INCOMPLETE (some files were not copied),
+ * EXISTS (files would be replaced), FAILED (the rest).
  */
 export type GranularErrorCode =
   | 'BAD_PATH'
@@ -22,7 +22,7 @@ export type GranularErrorCode =
   | 'EXISTS'
   | 'FAILED';
 
-/** Files of a machine cannot be had out of its disks. */
+/** Files of a machine cannot be restored from its disks. */
 export class GranularError extends Error {
   override readonly name = 'GranularError';
   readonly code: GranularErrorCode;

@@ -3,36 +3,36 @@ import { printable } from '../../lib/printable.ts';
 import { lastWords, runProgram } from './programs.ts';
 
 /*
- * Paths inside a volume. A guest's symbolic links mean places in the guest, so they are followed here, by
- * their text and inside the volume; the kernel of this host never follows one.
+ * Paths inside a volume. A guest's symbolic links refer to places in the guest, so they are followed here, by their
+ * text and inside the volume; the kernel of this host never follows one.
  */
 
 const LOOK_MS = 120_000;
-/** As Linux allows: more links than this on the way are a circle. */
+/** The limit of Linux: a path with more links is a loop. */
 const LINKS_MAX = 40;
 const PATH_LENGTH_MAX = 4095;
-/** All that is above a name goes into one command line. */
+/** All parents of a name go into one command line. */
 const DEPTH_MAX = 400;
 
 export interface Inside {
-  /** Without links on the way; `` is the volume's root. Never begins with `/`. */
+  /** The path without links; `` is the volume's root. Never begins with `/`. */
   readonly path: string;
   readonly kind: 'file' | 'directory' | 'link' | 'device' | 'other';
 }
 
-/** Names of a path as people write it. Throws BAD_PATH. */
+/** The names in a path as people write it. Throws BAD_PATH. */
 export function namesOf(path: string): string[] {
   const names = path.split('/').filter((name) => name !== '' && name !== '.');
   if (names.includes('..'))
-    throw new GranularError('BAD_PATH', `"${printable(path)}" has ".." in it`);
+    throw new GranularError('BAD_PATH', `"${printable(path)}" contains ".."`);
   if (path.includes('\0') || path.length > PATH_LENGTH_MAX || names.length > DEPTH_MAX) {
-    throw new GranularError('BAD_PATH', `"${printable(path.slice(0, 100))}" is no path`);
+    throw new GranularError('BAD_PATH', `"${printable(path.slice(0, 100))}" is not a path`);
   }
   return names;
 }
 
 /**
- * Where `path` leads in the volume that is mounted at `root`. Links on the way are followed; one at the end
+ * The place to which `path` leads in the volume that is mounted at `root`. Links on the way are followed; a final one
  * only if `follow`. Rejects NOT_FOUND, BAD_PATH.
  */
 export async function findInside(
@@ -52,15 +52,15 @@ export async function findInside(
       if (!end) throw notFound(path);
       return { path: names.join('/'), kind: kindOf(end.type) };
     }
-    // A file on the way leads nowhere.
+    // A file on the way ends the path.
     if (stop.type !== 'l') throw notFound(path);
     names = [...followed(names.slice(0, at - 1), stop.target), ...names.slice(at)];
     if (names.length > DEPTH_MAX) throw notFound(path);
   }
-  throw new GranularError('BAD_PATH', `"${printable(path)}" leads in a circle of links`);
+  throw new GranularError('BAD_PATH', `"${printable(path)}" is a loop of links`);
 }
 
-/** Where a link's text leads from a directory; as in the guest, `..` of the root is the root. */
+/** The target of a link's text in a directory; as in the guest, `..` of the root is the root. */
 function followed(directory: readonly string[], target: string): string[] {
   const names = target.startsWith('/') ? [] : [...directory];
   for (const name of target.split('/')) {
@@ -75,11 +75,11 @@ interface Look {
   readonly target: string;
 }
 
-/** The root, and what there is of each name after it. Nothing behind the first that is missing or a link. */
+/** The root and each name after it, up to the first that is missing or a link. */
 async function look(root: string, names: readonly string[], signal?: AbortSignal): Promise<Look[]> {
   const starts = [root];
   for (const name of names) starts.push(`${starts.at(-1)}/${name}`);
-  // find -P tells about a start itself; of starts behind a link only what comes before counts.
+  // find -P reports each start itself; of starts behind a link only those before it count.
   const args = ['-P', ...starts, '-maxdepth', '0', '-printf', '%y\\0%p\\0%l\\0'];
   const { stdout, stderr } = await runProgram('find', args, {
     timeoutMs: LOOK_MS,

@@ -11,12 +11,11 @@ import {
 import { GranularError } from './file-restore-error.ts';
 
 /*
- * The only way in which this room touches disks and what is mounted from them: programs in processes of
- * their own. The disks are served by this very process, so a file system call of its own could wait for
- * itself, for ever.
+ * The only way in which this room accesses disks and their mounts: programs in processes of their own. This very
+ * process serves the disks, so a file system call of its own could wait for itself, forever.
  */
 
-/** What each program is part of on Debian. */
+/** The Debian package of each program. */
 const PACKAGES = {
   blkid: 'util-linux',
   bsdtar: 'libarchive-tools',
@@ -44,7 +43,7 @@ const PACKAGES = {
 
 export type ProgramName = keyof typeof PACKAGES;
 
-/** Enough for what looks at a disk, too little for what a hostile one could make it ask for. */
+/** Enough to examine a disk, and a limit on what a hostile disk can make a program allocate. */
 export const PARSER_MEMORY_MAX = 1024 * 1024 * 1024;
 
 export interface Ran {
@@ -53,7 +52,7 @@ export interface Ran {
   readonly stderr: string;
 }
 
-/** Its exit code is the caller's to judge. Rejects TOOL_MISSING, TIMEOUT, INTERRUPTED, FAILED (killed). */
+/** The caller judges its exit code. Rejects TOOL_MISSING, TIMEOUT, INTERRUPTED, FAILED (killed). */
 export async function runProgram(
   name: ProgramName,
   args: readonly string[],
@@ -79,11 +78,11 @@ export async function startProgram(
   }
 }
 
-/** Rejects as `runProgram` where it did not end by itself. */
+/** Throws as `runProgram` rejects if it did not end on its own. */
 export function exitCode(name: ProgramName, end: ToolEnd): number {
   if (isMissing(end)) throw missing(name);
   if (end.stopped === 'timeout') {
-    throw new GranularError('TIMEOUT', `${name} does not answer and was given up`);
+    throw new GranularError('TIMEOUT', `${name} did not answer and was stopped`);
   }
   if (end.stopped === 'aborted') throw new GranularError('INTERRUPTED', `${name} was interrupted`);
   if (end.code === undefined) {
@@ -92,23 +91,25 @@ export function exitCode(name: ProgramName, end: ToolEnd): number {
   return end.code;
 }
 
-/** What it prints; then ask `ended` how it went. */
+/** The output of a tool; afterwards `ended` tells how it ended. */
 export async function* outputOf(tool: Tool): AsyncGenerator<Buffer> {
   try {
     yield* tool.stdout as AsyncIterable<Buffer>;
   } catch {
-    // It was given up: its end says so.
+    // It was stopped: `ended` says so.
   }
 }
 
-/** What a program says at its end is why it failed. */
+/** The last lines of a program's errors are the reason why it failed. */
 export function lastWords(stderr: string): string {
-  return printable(stderr.trim().split('\n').slice(-3).join('; ').slice(-500)) || 'without a word';
+  return (
+    printable(stderr.trim().split('\n').slice(-3).join('; ').slice(-500)) || 'without a message'
+  );
 }
 
 function translated(cause: unknown): unknown {
   if (!(cause instanceof SystemError)) return cause;
-  // What starts them all.
+  // The program that starts all others.
   if (cause.code === 'NOT_FOUND') return missing('prlimit');
   return new GranularError('FAILED', cause.message, { cause });
 }

@@ -8,12 +8,12 @@ import {
   startProgram,
 } from '../base/programs.ts';
 
-/** Something in a volume. */
+/** An entry in a volume. */
 export interface Entry {
-  /** Inside the volume, without a leading `/`. Bytes that are no UTF-8 show as U+FFFD. */
+  /** The path inside the volume, without a leading `/`. Bytes that are not UTF-8 show as U+FFFD. */
   readonly path: string;
   readonly kind: 'file' | 'directory' | 'link' | 'other';
-  /** Bytes. */
+  /** Size in bytes. */
   readonly size: number;
   /** Permissions, with set-uid and so on: 0o755. */
   readonly mode: number;
@@ -21,7 +21,7 @@ export interface Entry {
   readonly gid: number;
   /** Milliseconds since 1970. */
   readonly modified: number;
-  /** Of a link, as it stands there. */
+  /** The target of a link, unchanged. */
   readonly target: string | undefined;
 }
 
@@ -29,17 +29,17 @@ export interface BrowseOptions {
   readonly signal?: AbortSignal;
 }
 
-/** `find` says something at least for each directory that it enters. */
+/** `find` prints at least one record for each directory that it enters. */
 const IDLE_MS = 120_000;
-/** A path and a link's target of 4 KiB each, thrice over because of U+FFFD, and the numbers. */
+/** A path and a link's target of 4 KiB each, three times as long because of U+FFFD, and the numbers. */
 const RECORD_LENGTH_MAX = 64 * 1024;
 const KINDS: Readonly<Record<string, Entry['kind']>> = { f: 'file', d: 'directory', l: 'link' };
 const FORMAT = '%y\\0%s\\0%m\\0%U\\0%G\\0%T@\\0%P\\0%l\\0';
 const FIELDS = 8;
 
 /**
- * What is in the directory `path` of the volume at `root`, in the order of the disk; a file stands for itself.
- * At its end it throws UNREADABLE if something could not be read: what could be was given before.
+ * Lists the directory `path` of the volume at `root`, in the order of the disk; a file yields itself. Throws
+ * UNREADABLE at the end if something could not be read: the rest was yielded before.
  */
 export async function* listDirectory(
   root: string,
@@ -52,7 +52,7 @@ export async function* listDirectory(
   yield* entries(root, inside.path, args, options);
 }
 
-/** All below `path`, also in subvolumes, whose name (not path) matches the shell pattern `name`. */
+/** Finds all entries below `path`, also in subvolumes, whose name (not path) matches the shell pattern `name`. */
 export async function* findFiles(
   root: string,
   path: string,
@@ -60,7 +60,7 @@ export async function* findFiles(
 ): AsyncGenerator<Entry> {
   const inside = await findInside(root, path, { follow: true, ...options });
   const match = name === undefined ? [] : ['-name', name];
-  // An empty record for each directory: a search that finds nothing is told from one that hangs.
+  // An empty record for each directory distinguishes a search without results from one that hangs.
   const beat = ['-type', 'd', '-printf', '\\0', ','];
   const args = ['-mindepth', '1', ...beat, ...match, '-printf', FORMAT];
   yield* entries(root, inside.path, args, options);
@@ -91,11 +91,11 @@ async function* entries(
   }
   const end = await find.ended;
   if (exitCode('find', end) !== 0) {
-    throw new GranularError('UNREADABLE', `not all could be read: ${lastWords(end.stderr)}`);
+    throw new GranularError('UNREADABLE', `a part could not be read: ${lastWords(end.stderr)}`);
   }
 }
 
-/** The whole records in `text`, whose paths are below `above`, and where the rest begins. */
+/** Parses the whole records in `text`, whose paths are below `above`, and returns where the rest begins. */
 function parseEntries(
   text: Buffer,
   above: string,
@@ -142,7 +142,7 @@ function entryOf(fields: readonly string[], above: string): Entry {
   };
 }
 
-/** What a Date can hold: Btrfs and XFS can have stranger times. */
+/** The range of a Date: Btrfs and XFS allow times outside it. */
 const DATE_MAX_MS = 8.64e15;
 
 /** `find` writes seconds and, as if they were a fraction of them, nanoseconds that count upwards: -2.5 is -1.5. */

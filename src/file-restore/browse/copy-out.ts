@@ -4,7 +4,7 @@ import { printable } from '../../lib/printable.ts';
 import { exitCode, lastWords, outputOf, runProgram, startProgram } from '../base/programs.ts';
 
 export interface CopyProgress {
-  /** Bytes, of all that is there; 0: not known yet. */
+  /** In bytes, like `total`; 0: not known yet. */
   readonly position: number;
   readonly total: number;
 }
@@ -12,34 +12,34 @@ export interface CopyProgress {
 export interface CopyOptions {
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: CopyProgress) => void;
-  /** A guest's program is not to run here with the rights of its owner, nor with capabilities of its own. */
+  /** Drops set-ID bits and capabilities, so that a guest's program cannot run here with its owner's rights. */
   readonly dropSetId?: boolean;
-  /** What is at the destination and differs is replaced. Without it nothing is copied where something would be. */
+  /** Replaces different files at the destination. Without it nothing is copied if a file would be replaced. */
   readonly overwrite?: boolean;
 }
 
 export interface CopyResult {
-  /** Absolute: the directory that it went to, or the file that it became. */
+  /** Absolute path of the directory to which it was copied, or of the file that it became. */
   readonly to: string;
-  /** What the destination could not take of owners, lists and attributes; some of it if there is much. */
+  /** Owners, access lists and attributes that the destination could not store; only some if there are many. */
   readonly lost: readonly string[];
 }
 
-/** Some file systems take long to delete or to extend one huge file; nothing takes this long. */
+/** Some file systems take long to delete or to extend one huge file, but never this long. */
 const IDLE_MS = 15 * 60_000;
 const LOOK_MS = 60_000;
 const NOTES_MAX = 20;
-/** So many files that would be replaced are named. */
+/** The most files to be replaced that a message names. */
 const NAMED_MAX = 5;
-/** Beside the file, for what an interruption leaves of it: under its own name a file is whole. */
+/** A directory beside the file, for the rest of an interrupted copy: under its own name a file is always whole. */
 const PARTIAL_DIRECTORY = '.holdfast-partial';
 /** rsync, "EXIT VALUES": some files failed, some were gone. */
 const PARTIAL = 23;
 const VANISHED = 24;
-/** Lines about what is attached to a file, which itself was copied. */
+/** Error lines about metadata of a file that itself was copied. */
 const ATTACHED =
   /\b(set_acl|get_acl|sys_acl_\w+|rsync_xal_\w+|\w*xattr\w*|chown|chgrp|failed to set (times|permissions)|chmod)\b/;
-/** What an attribute holds is content where the destination takes attributes, but not so large ones. */
+/** An attribute counts as content if the destination supports attributes, but not ones this large. */
 const ATTRIBUTE = /\brsync_xal_set\b/;
 const TOO_LARGE = /No space left on device|Argument list too long|Numerical result out of range/;
 const FULL = /No space left on device|Disk quota exceeded/;
@@ -48,11 +48,11 @@ const SOURCE =
   /\b(read errors mapping|readlink_stat|link_stat|opendir|readdir|send_files failed to open)\b/;
 
 /**
- * Copies files and directories of the volume at `root` with names, times, owners, holes, hard links and what
- * is attached to them. `to` is a directory, in which they get their own names and which is made if need be, or
- * for one file the new file's name. What is there already and has size and time is not copied again: after
- * an interruption, run it again. Links are copied as links, device files not at all. Rejects EXISTS where files
- * would be replaced; what only gets other rights is not asked about.
+ * Copies files and directories of the volume at `root` with names, times, owners, holes, hard links and metadata.
+ * `to` is a directory, in which they keep their names and which is created if necessary, or for one file the new
+ * file's name. Files that exist there with the same size and time are not copied again: after an interruption, run it
+ * again. Links are copied as links, device files not at all. Rejects EXISTS if files would be replaced; changes of
+ * rights alone do not count.
  */
 export async function copyOut(
   root: string,
@@ -64,9 +64,9 @@ export async function copyOut(
   const destination = await destinationOf(sources, to, signal);
   const args = [
     ...['--archive', '--hard-links', '--acls', '--xattrs', '--sparse', '--numeric-ids'],
-    // Lists of rights go as such. XFS shows them as attributes too, others what they are made of.
+    // Access lists are copied as such. XFS shows them as attributes too, other file systems show their raw form.
     ...['--filter=-x trusted.SGI_ACL_*', '--filter=-x system.*'],
-    // A device file of a guest would be a door to this host's devices.
+    // A guest's device file would give access to this host's devices.
     ...['--no-devices', `--partial-dir=${PARTIAL_DIRECTORY}`, '--no-human-readable'],
     // File capabilities (capabilities(7)) give a program rights as set-uid does; a guest's SELinux labels mean nothing.
     ...(dropSetId ? ['--chmod=ug-s', '--filter=-x security.*'] : []),
@@ -86,7 +86,7 @@ export async function copyOut(
   let told = -1;
   for await (const part of outputOf(rsync)) {
     const progress = progressOf(part.toString());
-    // It says the same once more for every file that is there already.
+    // It repeats the same progress for every file that exists already.
     if (progress && progress.position !== told) onProgress?.(progress);
     told = progress?.position ?? told;
   }
@@ -95,7 +95,7 @@ export async function copyOut(
   return { to: destination, lost };
 }
 
-/** Asks rsync what it would do. Where the destination is new, or empty, there is nothing to ask. */
+/** Runs rsync dry to find files that it would replace. Not needed where the destination is new or empty. */
 async function refuseToReplace(
   args: readonly string[],
   places: readonly string[],
@@ -103,7 +103,7 @@ async function refuseToReplace(
 ): Promise<void> {
   const destination = places.at(-1)!;
   const limits = { timeoutMs: LOOK_MS, ...(signal && { signal }) };
-  // A file stands for itself; of a directory, what is in it.
+  // A file itself; for a directory, its contents.
   const depth = destination.endsWith('/') ? '1' : '0';
   const look = ['-P', destination, '-mindepth', depth, '-maxdepth', depth, '-print', '-quit'];
   if ((await runProgram('find', look, limits)).stdout.length === 0) return;
@@ -125,13 +125,13 @@ async function refuseToReplace(
       if (first.length < NAMED_MAX) first.push(printable(name));
     }
   }
-  // What else is in the way comes up when it is done, as it did here.
+  // Other problems will show up in the real run, as they did here.
   exitCode('rsync', await rsync.ended);
   if (count === 0) return;
   const more = count > first.length ? ` and ${count - first.length} more` : '';
   throw new GranularError(
     'EXISTS',
-    `${first.join(', ')}${more} would be replaced in ${destination}, nothing was copied: ` +
+    `${first.join(', ')}${more} would be replaced in ${destination}; nothing was copied: ` +
       'choose another directory, or overwrite them (--overwrite)',
   );
 }
@@ -143,8 +143,8 @@ function replacedBy(line: string): string | undefined {
 }
 
 /**
- * Files and directories of the volume at `root` as one archive, named as in the volume. A tar holds all that
- * is attached to them, a zip names, times and modes. Throws at its end as `copyOut`.
+ * Files and directories of the volume at `root` as one archive, named as in the volume. A tar holds all their
+ * metadata, a zip names, times and modes. Throws at its end as `copyOut`.
  */
 export async function* archive(
   root: string,
@@ -156,7 +156,7 @@ export async function* archive(
   const [program, args] =
     format === 'tar'
       ? (['tar', [...TAR, '-C', root, ...members.map((it) => `--add-file=${it}`)]] as const)
-      : // A member `@x` would be an archive to copy from; the substitution takes `./` off again.
+      : // A member `@x` would mean an archive to copy from; the substitution removes `./` again.
         (['bsdtar', [...ZIP, '-C', root, ...members.map((it) => `./${it}`)]] as const);
   await using tool = await startProgram(program, args, {
     idleMs: IDLE_MS,
@@ -178,7 +178,7 @@ export async function* readOut(
 ): AsyncGenerator<Uint8Array> {
   const inside = await findInside(root, path, { follow: true, ...(signal && { signal }) });
   if (inside.kind !== 'file')
-    throw new GranularError('BAD_PATH', `"${printable(path)}" is no file`);
+    throw new GranularError('BAD_PATH', `"${printable(path)}" is not a file`);
   await using tool = await startProgram('cat', ['--', `${root}/${inside.path}`], {
     idleMs: IDLE_MS,
     ...(signal && { signal }),
@@ -220,7 +220,7 @@ async function findSources(
     if (same) {
       throw new GranularError(
         'BAD_PATH',
-        `"${printable(same.path)}" and "${printable(source.path)}" would get the same name: copy them apart`,
+        `"${printable(same.path)}" and "${printable(source.path)}" would get the same name: copy them separately`,
       );
     }
     sources.push(source);
@@ -235,7 +235,7 @@ async function destinationOf(
   signal?: AbortSignal,
 ): Promise<string> {
   if (!to.startsWith('/') || to.includes('\0')) {
-    throw new GranularError('BAD_PATH', `"${printable(to)}" is no absolute path`);
+    throw new GranularError('BAD_PATH', `"${printable(to)}" is not an absolute path`);
   }
   const options = { timeoutMs: LOOK_MS, ...(signal && { signal }) };
   const seen = await runProgram('stat', ['--dereference', '--format=%F', '--', to], options);
@@ -244,7 +244,7 @@ async function destinationOf(
   const isOneFile = sources.length === 1 && sources[0]!.kind !== 'directory';
   if (isDirectory) return to.endsWith('/') ? to : `${to}/`;
   if (isOneFile && !to.endsWith('/')) return to;
-  if (isThere) throw new GranularError('DENIED', `${to} is there and is no directory`);
+  if (isThere) throw new GranularError('DENIED', `${to} exists and is not a directory`);
   const made = await runProgram('mkdir', ['--parents', '--', to], options);
   if (made.code !== 0) {
     const code = FULL.test(made.stderr) ? 'NO_SPACE' : 'DENIED';
@@ -262,7 +262,7 @@ function progressOf(text: string): CopyProgress | undefined {
   return { position, total };
 }
 
-/** What was lost on the way, by what rsync said; throws for all that is worse. */
+/** The metadata that was lost, by rsync's errors; throws for anything worse. */
 export function judge(code: number, stderr: string, to: string): string[] {
   if (code === 0) return [];
   const lines = stderr
@@ -282,7 +282,7 @@ export function judge(code: number, stderr: string, to: string): string[] {
   }
   const refused = failed.find((line) => READ_ONLY.test(line));
   if (refused !== undefined && code !== PARTIAL) {
-    throw new GranularError('DENIED', `${to} takes no files: ${refused}`);
+    throw new GranularError('DENIED', `${to} accepts no files: ${refused}`);
   }
   const tooLarge = lines.filter(
     (line) => TOO_LARGE.test(line) && ATTRIBUTE.test(withoutNames(line)),
@@ -291,7 +291,7 @@ export function judge(code: number, stderr: string, to: string): string[] {
     throw new GranularError(
       'INCOMPLETE',
       `everything was copied except attributes (streams of NTFS) that are too large for the file system of ${to}; ` +
-        `a tar takes them (--to - --tar): ${tooLarge.slice(0, 5).join('; ')}`,
+        `a tar can hold them (--to - --tar): ${tooLarge.slice(0, 5).join('; ')}`,
     );
   }
   const isAlmost = code === PARTIAL || code === VANISHED;
@@ -300,7 +300,7 @@ export function judge(code: number, stderr: string, to: string): string[] {
   throw new GranularError('FAILED', `rsync, exit code ${code}: ${few || lastWords(stderr)}`);
 }
 
-/** A file may be called like what may go wrong. */
+/** A file's name may look like an error message. */
 function withoutNames(line: string): string {
   return line.replace(/".*"/, '""');
 }

@@ -5,27 +5,27 @@ import { exitCode, lastWords, startProgram } from '../base/programs.ts';
 import { systemClock } from '../../sys/base/clock.ts';
 
 /*
- * A conversation with guestfish: a command a line on its standard input, what it prints until a mark that it
- * is asked to print. Keys go the same way and never into an argument.
+ * A conversation with guestfish: one command per line on its standard input, and its output up to a mark that it is
+ * asked to print. Keys go the same way and never into an argument.
  */
 
 export interface ApplianceShell extends AsyncDisposable {
-  /** What the command prints; rejects FAILED with what it said where it failed. */
+  /** Resolves with the command's output; rejects FAILED with its error message. */
   ask(words: readonly string[], options?: AskOptions): Promise<string>;
-  /** Says it and does not wait for an answer. */
+  /** Sends a command without waiting for an answer. */
   say(words: readonly string[]): void;
 }
 
 export interface AskOptions {
-  /** A line that the command asks for. */
+  /** A line that the command reads as a key. */
   readonly key?: Uint8Array;
   readonly timeoutMs?: number;
 }
 
 export interface ShellOptions {
-  /** For the overlays that take what a guest's file systems write. */
+  /** The directory of the overlays for writes of a guest's file systems. */
   readonly directory: string;
-  /** Without /dev/kvm. */
+  /** Whether to emulate, without /dev/kvm. */
   readonly emulated: boolean;
   readonly signal?: AbortSignal;
 }
@@ -34,7 +34,7 @@ const ANSWER_MS = 120_000;
 const QUIT_MS = 5000;
 const OUTPUT_LENGTH_MAX = 16 * 1024 * 1024;
 const ERROR = /libguestfs: error: (.*)/g;
-/** More complaints than this are not kept, and a failure could be missed. */
+/** Errors beyond this are not kept, so a failure could be missed. */
 const COMPLAINTS_LENGTH_MAX = 32 * 1024;
 
 export async function openApplianceShell({
@@ -56,7 +56,7 @@ export async function openApplianceShell({
   let isOver = false;
   fish.stdout.setEncoding('utf8').on('data', (part: string) => {
     output += part;
-    // Nothing that is asked for here is so long.
+    // No expected answer is this long.
     if (output.length > OUTPUT_LENGTH_MAX) fish.kill();
     heard?.();
   });
@@ -65,7 +65,7 @@ export async function openApplianceShell({
     heard?.();
   });
 
-  /** What was printed before `mark`. */
+  /** The output before `mark`. */
   async function until(mark: string, timeoutMs: number): Promise<string> {
     const limit = AbortSignal.timeout(timeoutMs);
     limit.addEventListener('abort', () => heard?.(), { once: true });
@@ -79,11 +79,11 @@ export async function openApplianceShell({
       if (isOver) {
         const end = await fish.ended;
         exitCode('guestfish', end);
-        throw new GranularError('FAILED', `the appliance has ended: ${errorsIn(end.stderr)}`);
+        throw new GranularError('FAILED', `the appliance ended: ${errorsIn(end.stderr)}`);
       }
       if (limit.aborted) {
         fish.kill();
-        throw new GranularError('TIMEOUT', 'the appliance does not answer and was given up');
+        throw new GranularError('TIMEOUT', 'the appliance did not answer and was stopped');
       }
       await new Promise<void>((resolve) => (heard = resolve));
     }
@@ -102,10 +102,10 @@ export async function openApplianceShell({
       }
       fish.stdin.write(`echo ${quoted(mark)}\n`);
       const answer = await until(`${mark}\n`, timeoutMs);
-      // Errors were written before the mark, on another pipe: they are read in the same round.
+      // Errors were written before the mark, on another pipe: they are read in the same turn of the loop.
       await turnOfLoop();
       const failed = fish.stderr().slice(said);
-      // It says nothing of what went well.
+      // It prints no error on success.
       if (failed === '') return answer;
       throw new GranularError('FAILED', `${words[0]}: ${errorsIn(failed)}`);
     },
@@ -124,7 +124,7 @@ function errorsIn(stderr: string): string {
   return errors.length > 0 ? printable(errors.slice(0, 3).join('; ')) : lastWords(stderr);
 }
 
-/** The dash: it goes on after a failure. */
+/** With the dash it continues after a failure. */
 function line([command, ...args]: readonly string[]): string {
   return `-${[command, ...args.map(quoted)].join(' ')}\n`;
 }
@@ -133,7 +133,7 @@ function line([command, ...args]: readonly string[]): string {
 function quoted(word: string): string {
   // oxlint-disable-next-line eslint/no-control-regex -- a newline would begin another command
   if (/[\u0000-\u001f\u007f]/.test(word)) {
-    throw new GranularError('BAD_PATH', `"${printable(word)}" cannot be said to an appliance`);
+    throw new GranularError('BAD_PATH', `"${printable(word)}" cannot be passed to an appliance`);
   }
   return `"${word.replace(/["\\]/g, (it) => `\\${it}`)}"`;
 }

@@ -7,13 +7,13 @@ import { isContainer, isLocked, kindOf, safeName, type Volume } from '../volumes
 import type { VolumeKind } from '../volumes/volume-kinds.ts';
 
 /*
- * A small VM (libguestfs) that has volumes as its disks and reads what the kernel of this host cannot, or shall not.
- * It gets those that it is needed for: each disk costs it time, and the kernel inside need not understand the tables.
- * They are read-only; what its file systems write, such as a journal that they replay, goes to overlays
- * that nobody keeps.
+ * A small VM (libguestfs) that has volumes as its disks and reads those that the kernel of this host cannot, or must
+ * not. It gets only the volumes for which it is needed: each disk costs time, and the kernel inside need not
+ * understand the tables. Volumes are read-only; writes of its file systems, such as a replayed journal, go to
+ * overlays that are discarded.
  */
 
-/** The key of a locked volume; undefined: there is none, it stays locked. */
+/** Returns the key of a locked volume; undefined: there is none, and the volume stays locked. */
 export type KeySource = (volume: Volume) => Promise<Uint8Array | undefined>;
 
 export interface ApplianceOptions extends Omit<ShellOptions, 'emulated'> {
@@ -21,21 +21,21 @@ export interface ApplianceOptions extends Omit<ShellOptions, 'emulated'> {
 }
 
 export interface Appliance extends AsyncDisposable {
-  /** Whether it was launched with this volume, or has found it. */
+  /** Whether the VM was launched with this volume, or has found it. */
   has(volume: Volume): boolean;
   /**
-   * `volumes` as they were seen from outside, with what was found in containers. Volumes that could be
-   * unlocked are what is in them; others stay what they are.
+   * Takes `volumes` as seen from outside, and adds those found in containers. An unlocked volume is replaced by its
+   * contents; others stay as they are.
    */
   openContainers(volumes: readonly Volume[]): Promise<Volume[]>;
-  /** Shows volumes (driver `guestfs`) as directories of their names in the existing `directory`; only once. */
+  /** Shows volumes (driver `guestfs`) as directories under their names in the existing `directory`; only once. */
   show(volumes: readonly Volume[], directory: string): Promise<ShownVolumes>;
 }
 
 export interface ShownVolumes extends AsyncDisposable {
-  /** Those that could not be mounted, and why. */
+  /** Volumes that could not be mounted, and why. */
   readonly failed: ReadonlyMap<Volume, GranularError>;
-  /** Those whose journal could not be replayed: they are shown as they lie on the disk. */
+  /** Volumes whose journal could not be replayed: they are shown as they are on the disk. */
   readonly unreplayed: ReadonlySet<Volume>;
 }
 
@@ -44,25 +44,25 @@ const LAUNCH_MS = 300_000;
 /** Key derivations are made to be slow, and emulation makes them slower. */
 const UNLOCK_MS = 300_000;
 const MOUNT_MS = 180_000;
-/** How often a container may be in a container. */
+/** How deep containers may be nested. */
 const DEPTH_MAX = 4;
-/** For lists of directories; what is there does not change. */
+/** Cache time for directory listings; contents do not change. */
 const CACHE_SECONDS = 600;
 
-/** Whether /dev/kvm is there and yet starts no VM: found out once, and true of this host. */
+/** Whether /dev/kvm exists but cannot start a VM: found out once, and a property of this host. */
 const acceleration = { fails: false };
 
 /** A VM has one controller, with the VM's own disk on it (libguestfs, guestfs_max_disks). */
 const VOLUMES_MAX = 255;
 
-/** `volumes`: partitions and whole disks, in the order in which groups of one name keep theirs. */
+/** `volumes`: partitions and whole disks, in the order in which groups with the same name keep it. */
 export async function launchAppliance(
   volumes: readonly Volume[],
   options: ApplianceOptions,
 ): Promise<Appliance> {
   const paths = volumes.flatMap(({ place }) => (place.kind === 'partition' ? [place.path] : []));
   if (paths.length > VOLUMES_MAX) {
-    const what = `${paths.length} volumes are too many for one VM, which takes ${VOLUMES_MAX}`;
+    const what = `${paths.length} volumes are too many for one VM, which can have ${VOLUMES_MAX}`;
     throw new GranularError('UNSUPPORTED', `${what}: ask for one disk, or one volume`);
   }
   const shell = await launch(paths, options);
@@ -75,7 +75,7 @@ export async function launchAppliance(
       `the appliance has ${devices.length} of ${paths.length} volumes`,
     );
   }
-  /** What it calls a volume that was seen from outside, or in here. */
+  /** The VM's name of a volume that was seen from outside, or found inside. */
   function deviceOf({ place }: Volume): string {
     return place.kind === 'device' ? place.device : devices[paths.indexOf(place.path)]!;
   }
@@ -113,7 +113,7 @@ async function start(paths: readonly string[], options: ShellOptions): Promise<A
   for (const path of paths) {
     await shell.ask(['add-drive', path, 'readonly:true', 'format:raw']);
   }
-  // Where the overlays find no space, what is written in there fails: by itself the VM would stop for ever.
+  // If the overlays have no space, writes inside fail: by default the VM would pause forever.
   await shell.ask(['config', '-global', 'scsi-hd.werror=report']);
   await shell.ask(['run'], { timeoutMs: LAUNCH_MS });
   const owned = stack.move();
@@ -166,7 +166,7 @@ async function unlock(
 ): Promise<Volume> {
   const map = `open-${volume.name}`;
   if (key.length === 0 || key.includes(0) || key.includes(10)) {
-    throw new GranularError('WRONG_KEY', `that cannot be the key of ${volume.name}`);
+    throw new GranularError('WRONG_KEY', `this cannot be the key of ${volume.name}`);
   }
   try {
     await shell.ask(['cryptsetup-open', device, map], { key, timeoutMs: UNLOCK_MS });
@@ -245,7 +245,7 @@ async function logicalVolumes(
   }
 }
 
-/** Of a volume group: where its first physical volume lies. */
+/** The disk on which the first physical volume of a group lies. */
 async function diskOf(
   shell: ApplianceShell,
   group: string,
@@ -288,9 +288,9 @@ async function driverOf(
   return { kind: isContainer(kind) ? 'container' : 'guestfs' };
 }
 
-/** First try, and what is tried when that fails; undefined: the driver is found by itself. */
+/** Mount options of the first and later tries; default: the driver is detected. */
 const MOUNTS: Readonly<Partial<Record<VolumeKind, readonly (readonly string[])[]>>> = {
-  // Where a journal cannot be replayed, without.
+  // If the journal cannot be replayed, the next try does without.
   ext3: [
     ['ro', 'ext4'],
     ['ro,noload', 'ext4'],
@@ -338,12 +338,12 @@ async function show(
   }
   const options = ['readonly:true', `cachetimeout:${CACHE_SECONDS}`, 'options:use_ino'];
   await shell.ask(['mount-local', directory, ...options]);
-  // Serves until it is unmounted; then the mark comes.
+  // It serves until it is unmounted; then the mark is printed.
   shell.say(['mount-local-run']);
   return { failed, unreplayed, [Symbol.asyncDispose]: () => unmount(directory) };
 }
 
-/** Resolves to whether it could be mounted the way that is tried first. */
+/** Resolves with whether the first way of mounting succeeded. */
 async function mountInside(
   shell: ApplianceShell,
   kind: VolumeKind,

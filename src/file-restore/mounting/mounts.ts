@@ -6,18 +6,18 @@ import type { Clock } from '../../sys/base/clock.ts';
 import type { VolumeKind } from '../volumes/volume-kinds.ts';
 
 /*
- * Volumes as directories, to be read only and without replaying a journal: what is seen is what is on the
- * disk. Whatever has hung, a mount can be taken away.
+ * Volumes as directories, read-only and without replaying a journal: they show what is on the disk. Even if something
+ * hangs, a mount can be removed.
  */
 
 export interface MountOptions {
   readonly clock: Clock;
-  /** The kernel follows no link in there: for what only this program looks at. */
+  /** The kernel follows no links in it: for mounts that only this program reads. */
   readonly noFollow: boolean;
   readonly signal?: AbortSignal;
 }
 
-/** Disposing unmounts it, also under open files, which then can be read no more. */
+/** Disposing unmounts it, even with open files, which can then no longer be read. */
 export interface MountedVolume extends AsyncDisposable {
   readonly volume: Volume;
   readonly path: string;
@@ -27,22 +27,22 @@ const MOUNT_MS = 60_000;
 const UNMOUNT_MS = 15_000;
 const POLL_MS = 30;
 /**
- * A limit as a part of the host's memory, not an amount that is set aside. A journal that is replayed may have a GiB;
- * several restores may be open, in a service that gets 40 %.
+ * A limit as a part of the host's memory, not an amount that is reserved. Replaying a journal may take a GiB; several
+ * restores may be open, in a service that gets 40 %.
  */
 const MEMORY_SIZE = '12%';
 const NTFS_MEMORY_MAX = 2 * 1024 * 1024 * 1024;
 const FLAGS = ['ro', 'nosuid', 'nodev', 'noexec'];
 
-/** Beside `ro,loop,nosuid,nodev,noexec`. */
+/** Added to `ro,loop,nosuid,nodev,noexec`. */
 const KERNEL_OPTIONS: Readonly<Partial<Record<VolumeKind, readonly string[]>>> = {
-  // An image may ask for a panic of the kernel that finds an error.
+  // An image may request a kernel panic on errors.
   ext2: ['errors=continue'],
   ext3: ['noload', 'errors=continue'],
   ext4: ['noload', 'errors=continue'],
   // The same file system may be mounted from another recovery point.
   xfs: ['norecovery', 'nouuid'],
-  // The top, with all subvolumes in it.
+  // The top level, with all subvolumes in it.
   btrfs: ['rescue=nologreplay', 'subvolid=5'],
   vfat: ['utf8', 'dmask=0077', 'fmask=0177', 'errors=continue'],
   exfat: ['dmask=0077', 'fmask=0177', 'errors=continue'],
@@ -50,15 +50,15 @@ const KERNEL_OPTIONS: Readonly<Partial<Record<VolumeKind, readonly string[]>>> =
   udf: ['mode=0600', 'dmode=0700'],
 };
 
-/** Alternate streams as attributes `user.STREAM`. NTFS knows no owners that mean anything here. */
+/** Alternate streams as attributes `user.STREAM`. Owners in NTFS have no meaning here. */
 const NTFS_OPTIONS = [
   ...FLAGS,
   ...['norecover', 'streams_interface=xattr', 'dmask=0077', 'fmask=0177', 'no_detach'],
 ];
 
 /**
- * Mounts a volume whose driver is `kernel` or `ntfs-3g` at the existing directory `path`. Rejects UNREADABLE
- * where the driver refuses it, DENIED without root, and as programs do; nothing is mounted then.
+ * Mounts a volume whose driver is `kernel` or `ntfs-3g` at the existing directory `path`. Rejects UNREADABLE if the
+ * driver refuses it, DENIED without root, and as programs do; nothing is mounted then.
  */
 export async function mountVolume(
   volume: Volume,
@@ -70,7 +70,7 @@ export async function mountVolume(
       ? await mountNtfs(volume, path, options)
       : await mountByKernel(volume, path, options);
   } catch (cause) {
-    // A program that was killed may have come that far.
+    // A killed program may already have mounted it.
     await unmount(path).catch(() => {});
     throw cause;
   }
@@ -91,7 +91,7 @@ export async function bindMount(
   return stack.move();
 }
 
-/** An empty directory in memory at the existing `path`, for what an appliance writes: at most `MEMORY_SIZE`. */
+/** Mounts an empty directory in memory at the existing `path`, for an appliance's writes: at most `MEMORY_SIZE`. */
 export async function mountMemory(path: string): Promise<void> {
   const options = `mode=0700,size=${MEMORY_SIZE},nosuid,nodev,noexec`;
   const args = [
@@ -109,11 +109,11 @@ export async function mountMemory(path: string): Promise<void> {
 }
 
 /**
- * Whatever is mounted at `path` is there no more once this resolves; nothing mounted is no error. What
- * programs have open keeps a loop device and a driver alive until they end, unseen.
+ * Removes any mount at `path`; nothing mounted is not an error. Files that programs have open keep a loop device and
+ * a driver alive until they end, unseen.
  */
 export async function unmount(path: string): Promise<void> {
-  // No helper programs, and no look at the mount itself: it may be dead.
+  // Without helper programs, and without looking at the mount itself: it may be dead.
   const words = ['--internal-only', '--no-canonicalize', '--', path];
   const limits = { timeoutMs: UNMOUNT_MS };
   const tried = await runProgram('umount', words, limits).catch(() => undefined);
@@ -135,10 +135,10 @@ async function mountByKernel(
   const { kind, place } = volume;
   const driver = KERNEL_DRIVERS[kind];
   if (place.kind !== 'partition' || driver === undefined) throw notMountable(volume);
-  // The loop device goes with the last user of the mount, also if we are gone by then.
+  // The loop device disappears with the last user of the mount, even if this process is gone by then.
   const flags = [...FLAGS, 'loop', ...(noFollow ? ['nosymfollow'] : [])];
   const words = [...flags, ...(KERNEL_OPTIONS[kind] ?? [])].join(',');
-  // The type is said: guessing would hand the disk to every driver that there is.
+  // With an explicit type: guessing would expose the disk to every driver.
   const args = ['--internal-only', '--types', driver, '--options', words, '--', place.path, path];
   const { code, stderr } = await runProgram('mount', args, {
     timeoutMs: MOUNT_MS,
@@ -156,7 +156,7 @@ async function mountNtfs(
   const { place } = volume;
   if (place.kind !== 'partition') throw notMountable(volume);
   const limits = { timeoutMs: MOUNT_MS, ...(signal && { signal }) };
-  // In the foreground: it dies with us, and what it served with it.
+  // In the foreground: it dies with us, together with its mount.
   const driver = await startProgram('ntfs-3g', [place.path, path, '-o', NTFS_OPTIONS.join(',')], {
     memoryMax: NTFS_MEMORY_MAX,
   });
@@ -198,7 +198,7 @@ async function isMounted(path: string, limits: Limits): Promise<boolean> {
   return (await runProgram('findmnt', args, limits)).code === 0;
 }
 
-/** Flags that FUSE leaves to us. */
+/** Sets flags that FUSE does not set itself. */
 async function restrict(
   path: string,
   { noFollow, limits }: { readonly noFollow: boolean; readonly limits: Limits },

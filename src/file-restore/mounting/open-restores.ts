@@ -14,12 +14,12 @@ import { putDurably } from '../../sys/files/write-atomically.ts';
 import type { World } from '../../sys/world.ts';
 
 /*
- * Restores whose mounts the whole host sees: `STATE/ID.json` says what belongs to each before anything is
- * mounted, and goes after everything is unmounted. So whatever a process leaves behind can be found and taken
- * away by another one.
+ * Restores whose mounts the whole host sees: `STATE/ID.json` records what belongs to each before anything is mounted,
+ * and is removed after everything is unmounted. So another process can find and remove whatever a process leaves
+ * behind.
  */
 
-/** What is in `STATE/ID.json`. */
+/** The contents of `STATE/ID.json`. */
 export interface OpenRestoreRecord {
   readonly format: 'holdfast open restore 1';
   readonly id: string;
@@ -27,20 +27,20 @@ export interface OpenRestoreRecord {
   /** ISO 8601. */
   readonly opened: string;
   readonly owner: ProcessIdentity;
-  /** Where the volumes are. */
+  /** The directory of the volumes. */
   readonly at: string;
-  /** Made for it; whatever is mounted at or below them goes with it. */
+  /** Directories made for it; anything mounted at or below them is removed with it. */
   readonly directories: readonly string[];
 }
 
-/** An open restore of this process. Disposing ends it, after what was mounted for it has been unmounted. */
+/** An open restore of this process. Disposing ends it, after its mounts have been unmounted. */
 export interface OpenRestore extends AsyncDisposable {
   readonly id: string;
   /** Empty directories: for the volumes, for the machine's disks, and for an appliance. */
   readonly at: string;
   readonly disks: string;
   readonly work: string;
-  /** Writes down what is known only now, such as more directories before they are made. */
+  /** Records what became known later, such as more directories before they are made. */
   note(news: Partial<Pick<OpenRestoreRecord, 'point' | 'directories'>>): Promise<void>;
 }
 
@@ -52,10 +52,10 @@ const CLOSE_MS = 60_000;
 const POLL_MS = 100;
 const LOOK_MS = 30_000;
 const REMOVE_MS = 60_000;
-/** Mounts over mounts, and such as appear meanwhile. */
+/** Rounds for mounts over mounts, and mounts that appear in the meantime. */
 const ROUNDS_MAX = 8;
 
-/** Begins a restore of `point`, in `at` or in a directory of its own. Rejects DENIED where `at` is not empty. */
+/** Opens a restore of `point`, in `at` or in a directory of its own. Rejects DENIED where `at` is not empty. */
 export async function beginOpenRestore(
   { files, clock, random }: World,
   state: string,
@@ -80,7 +80,7 @@ export async function beginOpenRestore(
     putDurably(files, pathOf(state, id), utf8(`${JSON.stringify(record, undefined, 2)}\n`));
   await put();
   await makeDirectories([disks, work, at]);
-  // Not in what all of /run has: that is the host's.
+  // Not in the space of /run, which belongs to the host.
   await mountMemory(work);
   let isOpen = true;
   return {
@@ -100,7 +100,7 @@ export async function beginOpenRestore(
   };
 }
 
-/** All that have a record, whether their process still runs or not. */
+/** All restores with a record, whether their process still runs or not. */
 export async function listOpenRestores(
   files: FileSystem,
   state: string,
@@ -113,7 +113,7 @@ export async function listOpenRestores(
     const bytes = await files
       .readFile(`${state}/${name}`, RECORD_LENGTH_MAX)
       .catch(() => undefined);
-    // One that was closed meanwhile.
+    // It was closed in the meantime.
     if (!bytes) continue;
     const record = parseRecord(Buffer.from(bytes).toString(), `${state}/${name}`);
     found.push({ record, isRunning: isAlive(record.owner, boot) });
@@ -121,7 +121,7 @@ export async function listOpenRestores(
   return found;
 }
 
-/** Asks its process to end it, ends that process if it does not, and takes away what is left. */
+/** Asks its process to end it, ends that process if it does not, and removes what is left. */
 export async function closeOpenRestore(
   { files, clock }: Pick<World, 'files' | 'clock'>,
   state: string,
@@ -129,7 +129,8 @@ export async function closeOpenRestore(
 ): Promise<void> {
   const all = await listOpenRestores(files, state);
   const found = all.find(({ record }) => record.id === id);
-  if (!found) throw new GranularError('NOT_FOUND', `no open restore ${id}: see "files opened"`);
+  if (!found)
+    throw new GranularError('NOT_FOUND', `there is no open restore ${id}: see "files opened"`);
   const { record } = found;
   const boot = await files.bootId();
   sendSignal(record.owner, 'SIGTERM', boot);
@@ -141,7 +142,7 @@ export async function closeOpenRestore(
   if (await files.stat(pathOf(state, id))) await takeAway(files, state, record);
 }
 
-/** Takes away what processes left that are no more. After a restart of the host that is the records only. */
+/** Removes what dead processes left. After a restart of the host only records are left. */
 export async function sweepOpenRestores(files: FileSystem, state: string): Promise<string[]> {
   const left = (await listOpenRestores(files, state)).filter(({ isRunning }) => !isRunning);
   for (const { record } of left) await takeAway(files, state, record);
@@ -157,7 +158,7 @@ async function takeAway(
   if (owner.boot === (await files.bootId())) {
     for (const directory of directories.toReversed()) await unmountBelow(directory);
   }
-  // What an appliance that was killed left there. Nothing is mounted below, and no other disk is entered.
+  // Removes the files of a killed appliance. Nothing is mounted below, and no other disk is entered.
   const work = `${state}/${id}/work`;
   await runProgram('rm', ['--recursive', '--force', '--one-file-system', '--', work], {
     timeoutMs: REMOVE_MS,
@@ -182,7 +183,7 @@ async function mountsBelow(directory: string): Promise<string[]> {
   const { code, stdout, stderr } = await runProgram('cat', ['/proc/self/mountinfo'], {
     timeoutMs: LOOK_MS,
   });
-  if (code !== 0) throw new GranularError('FAILED', `no list of mounts: ${lastWords(stderr)}`);
+  if (code !== 0) throw new GranularError('FAILED', `cannot list mounts: ${lastWords(stderr)}`);
   return stdout
     .toString('latin1')
     .split('\n')
@@ -190,7 +191,7 @@ async function mountsBelow(directory: string): Promise<string[]> {
     .filter((path) => path === directory || path.startsWith(`${directory}/`));
 }
 
-/** proc(5): spaces and such are written as three octal digits. */
+/** Decodes spaces and such, which proc(5) writes as three octal digits. */
 function unescaped(field: string): string {
   const bytes = field.replace(/\\([0-7]{3})/g, (_, digits: string) =>
     String.fromCharCode(Number.parseInt(digits, 8)),
@@ -198,13 +199,13 @@ function unescaped(field: string): string {
   return Buffer.from(bytes, 'latin1').toString('utf8');
 }
 
-/** Throws DENIED where something is in it: a mount would hide it. */
+/** Rejects DENIED if it is not empty: a mount would hide its contents. */
 async function isNewDirectory(path: string): Promise<boolean> {
   const args = ['-P', path, '-maxdepth', '1', '-printf', '%y%d\\n'];
   const { code, stdout } = await runProgram('find', args, { timeoutMs: LOOK_MS });
   if (code !== 0 && stdout.length === 0) return true;
   if (stdout.toString() === 'd0\n') return false;
-  throw new GranularError('DENIED', `${path} is no empty directory`);
+  throw new GranularError('DENIED', `${path} is not an empty directory`);
 }
 
 function parseRecord(text: string, path: string): OpenRestoreRecord {
@@ -220,7 +221,7 @@ function parseRecord(text: string, path: string): OpenRestoreRecord {
     Array.isArray(directories) &&
     directories.every((it) => typeof it === 'string' && /^\/./.test(it));
   if (!isOurs || !areAbsolute || typeof owner?.pid !== 'number' || typeof owner.boot !== 'string') {
-    throw new GranularError('FAILED', `${path} is no record of an open restore`);
+    throw new GranularError('FAILED', `${path} is not a record of an open restore`);
   }
   return record as OpenRestoreRecord;
 }

@@ -7,34 +7,34 @@ import { findVolumes, isLocked, type Volume, volumeNamed } from '../volumes/volu
 
 /** Volumes of a machine, mounted; disposing unmounts them. */
 export interface OpenedVolumes extends AsyncDisposable {
-  /** All that were looked at, also those that were not wanted and those that cannot be opened. */
+  /** All volumes that were found, including those that were not requested or cannot be opened. */
   readonly volumes: readonly Volume[];
   readonly mounted: readonly { readonly volume: Volume; readonly path: string }[];
   readonly failed: readonly { readonly volume: Volume; readonly reason: string }[];
 }
 
 export interface OpenVolumesOptions extends MountOptions {
-  /** Existing; volumes appear in it under their names. */
+  /** An existing directory; volumes appear in it under their names. */
   readonly directory: string;
-  /** Existing and private; for what an appliance needs. */
+  /** An existing private directory for an appliance. */
   readonly work: string;
   readonly isolated: boolean;
   readonly keys: KeySource;
-  /** The name of the only volume that is wanted. */
+  /** The name of the requested volume; undefined: all. */
   readonly wanted: string | undefined;
-  /** Of a machine's disk: only volumes of it are shown. */
+  /** The disk whose volumes are shown; undefined: all. */
   readonly disk: string | undefined;
-  /** Before anything is mounted there: directories that will be made, to be unmounted and removed. */
+  /** Called before anything is mounted, with the directories that will be made, and must be unmounted and removed. */
   readonly onDirectories?: (paths: readonly string[]) => Promise<void>;
 }
 
 const MAKE_MS = 30_000;
-/** EUCLEAN: the kernel has understood it so far as to know that it is damaged. */
+/** EUCLEAN: the kernel recognized the file system and found it damaged. */
 const DAMAGED = /Structure needs cleaning/;
 
 /**
- * Finds and mounts what is in `disks` (all of a machine's, since volume groups span them). Where one volume is
- * wanted its failure is thrown; otherwise those that cannot be mounted are in `failed`.
+ * Finds and mounts the volumes in `disks` (all of a machine's, since volume groups span them). If one volume is
+ * requested its failure is thrown; otherwise volumes that cannot be mounted are in `failed`.
  */
 export async function openVolumes(
   disks: readonly DiskFiles[],
@@ -77,7 +77,7 @@ export async function openVolumes(
   };
 }
 
-/** What is there, and why nobody could open it; nothing is mounted. */
+/** Lists the volumes, and why they could not be opened; nothing is mounted. */
 export async function lookForVolumes(
   disks: readonly DiskFiles[],
   options: DiscoverOptions,
@@ -92,7 +92,7 @@ type DiscoverOptions = Pick<OpenVolumesOptions, 'work' | 'isolated' | 'disk' | '
 
 interface Discovered {
   readonly volumes: readonly Volume[];
-  /** The stack's to end; undefined: none was needed so far. */
+  /** Owned by the stack; undefined: none was needed so far. */
   readonly appliance: Appliance | undefined;
   readonly keys: KeySource;
 }
@@ -106,7 +106,8 @@ async function discover(
   const keys = askingOnce(options.keys);
   const outside = await findOutside(disks, options);
   const known = outside.find(({ name }) => name === wanted);
-  // A VM takes seconds to start: not for a volume that is there without it, nor for other disks than the one asked for.
+  // A VM takes seconds to start: not for a volume that can be opened without it, nor for other disks than the
+  // requested one.
   const isPlain = known !== undefined && known.driver.kind !== 'container';
   if (isPlain || !(await isPacked(ofDisk(outside, options), keys))) {
     return { volumes: outside, appliance: undefined, keys };
@@ -122,7 +123,7 @@ async function discover(
     );
     return { volumes: await appliance.openContainers(outside), appliance, keys };
   } catch (cause) {
-    // Trouble with the containers does not prevent access to volumes that need no VM.
+    // A failure of containers does not prevent access to volumes that need no VM.
     if (wanted !== undefined || !isOfTheAppliance(cause)) throw cause;
     const closed = (it: Volume): Volume =>
       it.driver.kind === 'container'
@@ -132,7 +133,7 @@ async function discover(
   }
 }
 
-/** Other disks than the one asked for count only where something of it may lie on them too. */
+/** Other disks than the requested one matter only if its volumes may extend to them. */
 async function findOutside(
   disks: readonly DiskFiles[],
   options: DiscoverOptions,
@@ -166,7 +167,7 @@ function ofDisk(
   return disk === undefined ? volumes : volumes.filter((it) => it.disk === disk);
 }
 
-/** With `mkdir`, which sees what is mounted here. */
+/** Uses the program `mkdir`, which sees the mounts of this namespace. */
 export async function makeDirectories(
   paths: readonly string[],
   signal?: AbortSignal,
@@ -174,18 +175,19 @@ export async function makeDirectories(
   if (paths.length === 0) return;
   const options = { timeoutMs: MAKE_MS, ...(signal && { signal }) };
   const { code, stderr } = await runProgram('mkdir', ['--parents', '--', ...paths], options);
-  if (code !== 0) throw new GranularError('DENIED', `no directories: ${lastWords(stderr)}`);
+  if (code !== 0)
+    throw new GranularError('DENIED', `cannot make directories: ${lastWords(stderr)}`);
 }
 
-/** Those that are empty. */
+/** Removes the empty ones. */
 export async function removeDirectories(paths: readonly string[]): Promise<void> {
   if (paths.length === 0) return;
-  // Those inside others first.
+  // Nested ones first.
   const words = ['--ignore-fail-on-non-empty', '--', ...paths.toSorted().toReversed()];
   await runProgram('rmdir', words, { timeoutMs: MAKE_MS });
 }
 
-/** Keys are asked for before a VM is started, and once. */
+/** Asks for keys once, before a VM is started. */
 function askingOnce(keys: KeySource): KeySource {
   const answers = new Map<string, ReturnType<KeySource>>();
   return (volume) => {
@@ -211,7 +213,7 @@ interface Planned {
 }
 
 interface Place {
-  /** All that there are. */
+  /** All volumes found. */
   readonly volumes: readonly Volume[];
   readonly mounted: Planned[];
   readonly failed: { volume: Volume; reason: string }[];
@@ -220,14 +222,14 @@ interface Place {
   readonly options: OpenVolumesOptions;
 }
 
-/** To be unmounted and removed whatever comes. */
+/** Makes directories that are unmounted and removed in any case. */
 async function makePlaces({ stack, options }: Place, paths: readonly string[]): Promise<void> {
   await options.onDirectories?.(paths);
   stack.defer(() => removeDirectories(paths));
   await makeDirectories(paths, options.signal);
 }
 
-/** By this host's kernel and by ntfs-3g. Answers what the kernel refused, and why: a VM's may take it. */
+/** Mounts by this host's kernel and by ntfs-3g. Returns what the kernel refused, and why: a VM's may accept it. */
 async function mountOutside(
   plan: readonly Planned[],
   { mounted, failed, stack, options }: Place,
@@ -252,7 +254,7 @@ async function mountOutside(
   return refused;
 }
 
-/** A VM for these alone. A Btrfs may lie on several disks, and needs them all. */
+/** Launches a VM for these alone. A Btrfs may lie on several disks, and needs them all. */
 async function another(
   guests: readonly Planned[],
   { volumes, keys, stack, options }: Place,
@@ -266,7 +268,7 @@ async function another(
 }
 
 interface InsidePlace extends Place {
-  /** Those that this host's kernel did not take, and why. */
+  /** Volumes that this host's kernel refused, and why. */
   readonly refused: ReadonlyMap<Planned, GranularError>;
 }
 
@@ -281,14 +283,14 @@ async function mountInside(
   const isAlone = mounted.length === 0 && guests.every((it) => !refused.has(it));
   const fail = (planned: Planned, cause: GranularError): void => {
     const first = refused.get(planned);
-    const reason = first ? `${first.message}; nor in a VM: ${cause.message}` : cause.message;
+    const reason = first ? `${first.message}; a VM cannot either: ${cause.message}` : cause.message;
     if (options.wanted === undefined) failed.push({ volume: planned.volume, reason });
     else throw first ? new GranularError('UNREADABLE', reason, { cause }) : cause;
   };
   try {
     await showInside(await launch(), guests, { place, fail });
   } catch (cause) {
-    // If nothing else was mounted, the answer is the reason why there is no VM.
+    // If nothing else was mounted, the result is the reason why there is no VM.
     if (!isOfTheAppliance(cause) || isAlone) throw cause;
     const open = new Set(mounted.map(({ path }) => path));
     for (const planned of guests) if (!open.has(planned.path)) fail(planned, cause);
@@ -321,11 +323,11 @@ async function showInside(
   }
 }
 
-/** Why it is not opened with others. */
+/** Why a volume is not opened together with others. */
 function notOpened(volume: Volume): string | undefined {
   const reason = notOpenedAtAll(volume);
   if (reason !== undefined || volume.aside === undefined) return reason;
-  return `${volume.aside}: it is opened only where it is asked for by its name, ${volume.name}`;
+  return `${volume.aside}: it is opened only when it is requested by its name, ${volume.name}`;
 }
 
 function notOpenedAtAll(volume: Volume): string | undefined {
@@ -333,7 +335,7 @@ function notOpenedAtAll(volume: Volume): string | undefined {
   if (driver.kind === 'none') return driver.reason;
   if (driver.kind !== 'container') return undefined;
   if (isLocked(volume)) return `${name} is locked (${found})`;
-  return `${name} is part of others (${found})`;
+  return `${name} is part of another volume (${found})`;
 }
 
 function notOpenable(volume: Volume, reason: string): GranularError {

@@ -3,20 +3,21 @@ import { GranularError } from '../base/file-restore-error.ts';
 import { safeName, type Volume } from '../volumes/volumes.ts';
 
 /*
- * Two disks of a machine may have volume groups of one name, or be copies of one another. LVM then activates neither.
- * Inside an appliance all writes go to overlays, so there the groups get names, and copies identities, of their own.
+ * Two disks of a machine may have volume groups of the same name, or be copies of each other. LVM then activates
+ * neither. Inside an appliance all writes go to overlays, so there the groups get new names, and copies new
+ * identities.
  */
 
-/** A physical volume, as the appliance calls it. */
+/** A physical volume under the appliance's name. */
 export interface GroupMember {
   readonly volume: Volume;
   readonly device: string;
 }
 
 export interface SeparatedGroups {
-  /** By the new name of a group: the disk that it begins on. */
+  /** The disk on which a group begins, by the group's new name. */
   readonly disks: ReadonlyMap<string, string>;
-  /** Members that LVM does not see any more, and why. */
+  /** Members that LVM no longer sees, and why. */
   readonly failed: ReadonlyMap<Volume, string>;
 }
 
@@ -30,7 +31,7 @@ interface Group {
 
 const NAME_LENGTH_MAX = 127;
 
-/** The first group of a name keeps it; others are called `NAME.VOLUME`, after the first volume that they are on. */
+/** The first group of a name keeps it; others are called `NAME.VOLUME`, after the first volume on which they lie. */
 export async function separateGroups(
   shell: ApplianceShell,
   members: readonly GroupMember[],
@@ -92,7 +93,7 @@ async function renamed(shell: ApplianceShell, { name, isCopy, members }: Group):
     await shell.ask(['vg-activate-all', 'false']);
     for (const { device } of members) await shell.ask(['pvchange-uuid', device]);
   }
-  // Physical volumes that no group has.
+  // Physical volumes without a group.
   if (name === '') return name;
   if (isCopy) await shell.ask(['vgchange-uuid', name]);
   const wanted = safeName(`${name}.${members[0]!.volume.name}`).slice(-NAME_LENGTH_MAX);

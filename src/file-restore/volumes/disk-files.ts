@@ -1,11 +1,11 @@
 /**
- * Disks of a machine as files that other programs can open. They may lie on a mount that this process serves:
- * it must not touch them itself.
+ * Disks of a machine as files that other programs can open. They may lie on a mount that this process serves: it must
+ * not access them itself.
  */
 export interface DiskFiles {
   /** `vda` */
   readonly disk: string;
-  /** Of the whole raw disk. */
+  /** Path of the whole raw disk. */
   readonly path: string;
   /** Path of one partition as a file of its own. */
   partition(number: number): string;

@@ -1,7 +1,7 @@
 import { runProgram } from '../base/programs.ts';
 import type { VolumeDriver, VolumeKind } from './volume-kinds.ts';
 
-/** Kinds that the kernel may have a driver for, and that driver. */
+/** Kinds for which the kernel may have a driver, and that driver. */
 export const KERNEL_DRIVERS: Readonly<Partial<Record<VolumeKind, string>>> = {
   ext2: 'ext4',
   ext3: 'ext4',
@@ -16,12 +16,12 @@ export const KERNEL_DRIVERS: Readonly<Partial<Record<VolumeKind, string>>> = {
 
 const LOOK_MS = 60_000;
 const MODULES = '/lib/modules';
-/** What a Debian kernel of a machine has and one for clouds leaves out. */
+/** Drivers that Debian's usual kernel has and the one for clouds lacks. */
 const OF_LARGE_KERNELS: readonly string[] = [
   ...['hfs', 'hfsplus', 'jfs', 'f2fs', 'nilfs2', 'ufs', 'minix', 'befs', 'bfs', 'affs', 'reiserfs'],
 ];
 
-/** What opens the file system `kind`, which blkid calls `type`. `isolated`: not this host's kernel. */
+/** The driver for the file system `kind`, which blkid calls `type`. `isolated`: not this host's kernel. */
 export async function fileSystemDriver(
   { kind, type }: { readonly kind: VolumeKind; readonly type: string },
   { isolated, signal }: { readonly isolated: boolean; readonly signal?: AbortSignal },
@@ -32,12 +32,12 @@ export async function fileSystemDriver(
     return { kind: 'kernel' };
   if (kind !== 'unknown' || (await isInstalled(type, signal))) return { kind: 'guestfs' };
   const reason = OF_LARGE_KERNELS.includes(type)
-    ? `${type}: the kernels that are installed here have no driver for it; that of linux-image-amd64 may`
-    : `${type}: nothing here can open that`;
+    ? `${type}: the kernels installed here have no driver for it; that of linux-image-amd64 may have one`
+    : `${type}: no program here can open it`;
   return { kind: 'none', reason };
 }
 
-/** Asks the kernel to load it if need be. */
+/** Asks the kernel to load the driver if necessary. */
 async function kernelHas(driver: string, signal?: AbortSignal): Promise<boolean> {
   const options = { timeoutMs: LOOK_MS, ...(signal && { signal }) };
   const isThere = async (): Promise<boolean> => {
@@ -49,7 +49,7 @@ async function kernelHas(driver: string, signal?: AbortSignal): Promise<boolean>
   return isThere();
 }
 
-/** Whether a kernel that is installed has the driver: an appliance is started from one of them. */
+/** Whether an installed kernel has the driver: an appliance starts from one of them. */
 async function isInstalled(type: string, signal?: AbortSignal): Promise<boolean> {
   if (!/^[a-z0-9]{2,16}$/.test(type)) return false;
   const options = { timeoutMs: LOOK_MS, ...(signal && { signal }) };
@@ -57,7 +57,7 @@ async function isInstalled(type: string, signal?: AbortSignal): Promise<boolean>
   const args = ['-P', MODULES, '-type', 'f', '(', ...wanted, ')', '-print0'];
   const found = (await runProgram('find', args, options)).stdout.toString().split('\0');
   const lists = found.filter((path) => path.endsWith('/modules.builtin'));
-  // Without any, the appliance has a kernel from elsewhere, and only it knows.
+  // Without any list the appliance uses a kernel from elsewhere, whose drivers are unknown.
   if (lists.length === 0 || found.length - 1 > lists.length) return true;
   const { stdout } = await runProgram('cat', ['--', ...lists], options);
   return stdout.toString().includes(`/${type}.ko\n`);

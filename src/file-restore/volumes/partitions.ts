@@ -4,18 +4,18 @@ import { probe, type Signatures } from './signatures.ts';
 import { parsePartx, parseSfdisk, type TableEntry, type TableList } from './table-lists.ts';
 
 /*
- * Which parts a disk has, as the guest's kernel sees it. Disks bear what was on them before: a file system's signature
- * survives a partition table that is made later, and looks to blkid like the better answer. The kernel uses the table
- * wherever there is one, so the table wins here. Entries that make no sense are named one by one; the others stand.
+ * The parts of a disk, as the guest's kernel sees them. Disks carry remains of former uses: a file system's signature
+ * survives a later partition table, and looks to blkid like the better answer. The kernel uses the table wherever
+ * there is one, so the table wins here. Nonsensical entries are reported one by one; the others stand.
  */
 
 /** A part of a disk; `number` 0: the disk as a whole. */
 export interface Partition {
   readonly number: number;
-  /** Bytes. */
+  /** Offset in bytes. */
   readonly offset: number;
   readonly length: number;
-  /** As in the table, in capitals: a GUID, a hexadecimal number, a word. Undefined: of the whole disk. */
+  /** The type as in the table, in capitals: a GUID, a hexadecimal number, a word. Undefined for the whole disk. */
   readonly type: string | undefined;
   readonly name: string | undefined;
 }
@@ -24,11 +24,11 @@ export interface PartitionTable {
   /** `gpt`, `dos`, `sun` and so on; `none`: the disk is one volume. */
   readonly scheme: string;
   /**
-   * By number; extended partitions, which only hold others, are left out. Beside a table, the whole disk is among them
-   * where it bears a signature too.
+   * By number, without extended partitions, which only hold others. Besides the table's entries, the whole disk is
+   * included if it has a signature too.
    */
   readonly partitions: readonly Partition[];
-  /** Entries of the table that stand for nothing on this disk. */
+  /** Entries of the table that make no sense on this disk. */
   readonly odd: readonly { readonly number: number; readonly reason: string }[];
 }
 
@@ -37,11 +37,13 @@ const NO_TABLE = /does not contain a recognized partition table/;
 const NO_FILE = /No such file or directory/;
 const EXTENDED: readonly string[] = ['5', 'F', '85'];
 const PROTECTIVE = 'EE';
-/** An entry of a GPT that is not used, whatever else it says. */
+/** The type of an unused GPT entry, regardless of its other fields. */
 const UNUSED = '00000000-0000-0000-0000-000000000000';
-/** MBR partitions with a table of another kind in them, which the kernel reads too: BSDs, Solaris, Minix, UnixWare. */
+/**
+ * MBR partitions that contain a table of another kind, which the kernel reads too: BSDs, Solaris, Minix, UnixWare.
+ */
 const WITH_TABLES: readonly string[] = ['A5', 'A6', 'A9', '82', 'BF', '81', '63'];
-/** What sfdisk reads better than partx: damaged tables too. */
+/** Tables that sfdisk reads better than partx, even damaged ones. */
 const OF_SFDISK: readonly (string | undefined)[] = ['gpt', 'dos', 'PMBR', undefined];
 const COLUMNS = 'NR,START,SECTORS,TYPE,NAME,SCHEME';
 const SECTOR = 512;
@@ -77,7 +79,7 @@ export async function readPartitions(path: string, signal?: AbortSignal): Promis
   const used = real.filter(({ type }) => table.scheme !== 'dos' || !EXTENDED.includes(type));
   const isOdd = (it: TableEntry): boolean => oddityOf(it, length) !== undefined;
   const partitions = used.filter((it) => !isOdd(it));
-  // A partition from the first byte on is what bears the signature.
+  // A partition at the first byte has the signature itself.
   const isSigned = seen['ID_FS_TYPE'] !== undefined && partitions.every(({ offset }) => offset > 0);
   return {
     scheme: table.scheme,
@@ -88,12 +90,12 @@ export async function readPartitions(path: string, signal?: AbortSignal): Promis
 
 function oddityOf({ offset, length, number }: TableEntry, diskLength: number): string | undefined {
   const isPlace = Number.isSafeInteger(offset + length) && offset >= 0 && length > 0;
-  if (!isPlace) return `partition ${number} has no place that makes sense`;
+  if (!isPlace) return `partition ${number} has an impossible place`;
   if (offset + length <= diskLength) return undefined;
   return `partition ${number} reaches to byte ${offset + length}, and the disk ends at ${diskLength}`;
 }
 
-/** Undefined: there is none that the kernel would use. */
+/** The table; undefined: there is none that the kernel would use. */
 async function tableOf(
   path: string,
   seen: Signatures,
@@ -109,7 +111,7 @@ async function tableOf(
     if (large?.scheme === 'gpt') return large;
     throw new GranularError(
       'UNREADABLE',
-      `the partition table of ${path}: only the protective MBR of a GPT is left: the disk is cut off`,
+      `the partition table of ${path}: only the protective MBR of a GPT is left: the disk is truncated`,
     );
   }
   // FAT, NTFS and others begin with a boot sector too, whose code may look like a table; so may noise.

@@ -3,8 +3,8 @@ import { printable } from '../../lib/printable.ts';
 import { PARSER_MEMORY_MAX, runProgram } from '../base/programs.ts';
 
 /*
- * What blkid recognises on a disk or a partition, by low-level probing. It names one file system or container and one
- * partition table; which of the two a guest uses is not for blkid to say.
+ * Signatures that blkid recognizes on a disk or a partition, by low-level probing. It names one file system or
+ * container and one partition table; it cannot say which of the two a guest uses.
  */
 
 /** blkid's names: `ID_FS_TYPE`, `ID_PART_TABLE_TYPE` and so on; `SEVERAL` where it cannot decide. */
@@ -14,7 +14,7 @@ const PROBE_MS = 60_000;
 const NOTHING_FOUND = 2;
 const AMBIVALENT = 8;
 
-/** Rejects UNREADABLE where it cannot be read, or is not there. */
+/** Rejects UNREADABLE if it is missing or cannot be read. */
 export async function probe(path: string, signal?: AbortSignal): Promise<Signatures> {
   const options = { timeoutMs: PROBE_MS, memoryMax: PARSER_MEMORY_MAX, ...(signal && { signal }) };
   const { code, stdout, stderr } = await runProgram(
@@ -25,7 +25,7 @@ export async function probe(path: string, signal?: AbortSignal): Promise<Signatu
   if (code === AMBIVALENT) return { SEVERAL: await signatures(path, options) };
   if (code === NOTHING_FOUND) {
     const isGone = (await runProgram('stat', ['--', path], options)).code !== 0;
-    if (isGone) throw new GranularError('UNREADABLE', `${path} is not there`);
+    if (isGone) throw new GranularError('UNREADABLE', `${path} does not exist`);
     return {};
   }
   if (code !== 0) {
@@ -49,7 +49,7 @@ async function signatures(
   return [...new Set(types.map((it) => it[1]!))].join(', ') || 'blkid does not say which';
 }
 
-/** blkid writes what is not plain as \xHH; `text` has a character for each byte. */
+/** Decodes blkid's \xHH; `text` has one character per byte. */
 export function decoded(text: string | undefined): string | undefined {
   if (text === undefined) return undefined;
   const bytes = text.replace(/\\x([0-9a-fA-F]{2})/g, (_, hex: string) =>

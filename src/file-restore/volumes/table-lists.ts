@@ -2,10 +2,10 @@ import { GranularError } from '../base/file-restore-error.ts';
 import { printable } from '../../lib/printable.ts';
 import { decoded } from './signatures.ts';
 
-/** An entry of a partition table, as it stands there: what makes no sense is not sorted out yet. */
+/** An entry of a partition table as it is: not checked for sense yet. */
 export interface TableEntry {
   readonly number: number;
-  /** Bytes; not safe integers where the table's numbers are not. */
+  /** In bytes; not a safe integer if the table's number is not. */
   readonly offset: number;
   readonly length: number;
   readonly type: string;
@@ -17,9 +17,9 @@ export interface TableList {
   readonly entries: readonly TableEntry[];
 }
 
-/** The largest table that sfdisk makes has 128 entries of GPT; what is behind this many is noise. */
+/** The largest table that sfdisk makes has 128 entries of GPT; entries beyond this are noise. */
 const ENTRIES_MAX = 1024;
-/** partx counts in these, whatever the sectors of the disk are. */
+/** partx counts in these units, regardless of the disk's sectors. */
 const PARTX_UNIT = 512;
 
 interface Dump {
@@ -30,7 +30,7 @@ interface Dump {
   readonly partitions?: readonly Readonly<Record<string, unknown>>[];
 }
 
-/** What `sfdisk --json PATH` printed. Throws UNREADABLE where it is not a table. */
+/** Parses the output of `sfdisk --json PATH`. Throws UNREADABLE if it is not a table. */
 export function parseSfdisk(json: string, path: string): TableList {
   const bad = (what: string): never => {
     throw new GranularError('UNREADABLE', `the partition table of ${path}: ${what}`);
@@ -41,9 +41,9 @@ export function parseSfdisk(json: string, path: string): TableList {
   } catch (cause) {
     throw new GranularError('UNREADABLE', `sfdisk's answer about ${path} is not JSON`, { cause });
   }
-  if (typeof dump !== 'object' || dump === null) return bad('sfdisk found none');
+  if (typeof dump !== 'object' || dump === null) return bad('sfdisk found no table');
   const { label: scheme, unit, sectorsize = 512, device = path, partitions = [] } = dump;
-  if (typeof scheme !== 'string') return bad('of no kind');
+  if (typeof scheme !== 'string') return bad('its kind is missing');
   if (unit !== 'sectors' || (sectorsize !== 512 && sectorsize !== 4096)) {
     return bad(`units of ${printable(String(sectorsize))} ${printable(String(unit))}`);
   }
@@ -65,7 +65,7 @@ export function parseSfdisk(json: string, path: string): TableList {
   return { scheme: printable(scheme), entries: withoutDoubles(entries) };
 }
 
-/** What `partx --pairs --output NR,START,SECTORS,TYPE,NAME,SCHEME` printed. Throws UNREADABLE. */
+/** Parses the output of `partx --pairs --output NR,START,SECTORS,TYPE,NAME,SCHEME` printed. Throws UNREADABLE. */
 export function parsePartx(text: string, path: string): TableList {
   const lines = text.split('\n').filter((line) => line !== '');
   let scheme = 'none';
@@ -75,7 +75,7 @@ export function parsePartx(text: string, path: string): TableList {
     if (!Number.isSafeInteger(number) || number < 1) {
       throw new GranularError('UNREADABLE', `partx's answer about ${path}: ${printable(line)}`);
     }
-    // Nested tables come after the one that they are in.
+    // Nested tables come after the table that contains them.
     if (scheme === 'none') scheme = printable(fields.get('SCHEME') ?? 'none');
     return {
       number,
@@ -88,7 +88,7 @@ export function parsePartx(text: string, path: string): TableList {
   return { scheme, entries: withoutDoubles(entries) };
 }
 
-/** By number; of two with one number the first. */
+/** Sorted by number; of two with the same number the first. */
 function withoutDoubles(entries: readonly TableEntry[]): TableEntry[] {
   const byNumber = new Map(entries.toReversed().map((it) => [it.number, it]));
   return [...byNumber.values()].toSorted((a, b) => a.number - b.number);

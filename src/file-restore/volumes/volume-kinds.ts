@@ -1,4 +1,4 @@
-/** `unknown`: something else, or nothing that is recognised; `found` says what. */
+/** `unknown`: something else, or nothing recognized; `found` describes it. */
 export type VolumeKind =
   | 'ext2'
   | 'ext3'
@@ -19,8 +19,8 @@ export type VolumeKind =
 
 /**
  * `kernel` mounts it through a loop device, `ntfs-3g` is a process of its own, `guestfs` a VM of its own.
- * `container`: it holds volumes, or is one once it has been unlocked: only an appliance opens it.
- * `none`: nothing is to be had; `reason` says why.
+ * `container`: it holds volumes, or does once it has been unlocked: only an appliance opens it. `none`: it cannot be
+ * opened; `reason` says why.
  */
 export type VolumeDriver =
   | { readonly kind: 'kernel' | 'ntfs-3g' | 'guestfs' | 'container' }

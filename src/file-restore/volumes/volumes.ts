@@ -7,15 +7,15 @@ import { decoded, probe, type Signatures } from './signatures.ts';
 import type { VolumeKind, VolumeDriver } from './volume-kinds.ts';
 
 export interface Volume {
-  /** `vda1`; `vda` of a disk without a table; `vg-lv`. Letters, digits, `.`, `_`, `+` and `-`; unique. */
+  /** `vda1`; `vda` for a disk without a table; `vg-lv`. Letters, digits, `.`, `_`, `+` and `-`; unique. */
   readonly name: string;
-  /** The machine's disk that it lies on, or begins on. */
+  /** The machine's disk on which it lies, or begins. */
   readonly disk: string;
   readonly place:
     | { readonly kind: 'partition'; readonly number: number; readonly path: string }
-    /** Inside an appliance. */
+    /** A device inside an appliance. */
     | { readonly kind: 'device'; readonly device: string };
-  /** Bytes; undefined: nobody has asked. */
+  /** Size in bytes; undefined: not determined. */
   readonly size: number | undefined;
   readonly kind: VolumeKind;
   /** For people: `ext4`, `swap`, `nothing that is recognised (Microsoft reserved)`. */
@@ -23,12 +23,12 @@ export interface Volume {
   readonly label: string | undefined;
   readonly uuid: string | undefined;
   readonly driver: VolumeDriver;
-  /** Why it is opened only where it is asked for by its name; undefined: it is opened with the others. */
+  /** Why it is opened only when requested by name; undefined: it is opened with the others. */
   readonly aside: string | undefined;
 }
 
 export interface FindVolumesOptions {
-  /** Every file system in a VM of its own, for those who do not trust what is in it. */
+  /** Opens every file system in a VM of its own, for untrusted contents. */
   readonly isolated: boolean;
   readonly signal?: AbortSignal;
 }
@@ -46,7 +46,7 @@ const KINDS: ReadonlySet<string> = new Set([
   'swap',
 ]);
 
-/** Partitions that hold no file system, by type: what people know them as. */
+/** Common names of partitions without a file system, by type. */
 const PARTITION_TYPES: Readonly<Record<string, string>> = {
   '21686148-6449-6E6F-744E-656564454649': 'BIOS boot',
   'E3C9E316-0B5C-4DB8-817D-F92DF00215AE': 'Microsoft reserved',
@@ -57,8 +57,8 @@ const PARTITION_TYPES: Readonly<Record<string, string>> = {
 };
 
 /**
- * What lies on the partitions of `disks`, seen from outside: what is in containers is an appliance's to tell.
- * A disk or a partition that cannot be read is a volume that cannot be opened.
+ * The contents of the partitions of `disks`, seen from outside: only an appliance sees into containers. An unreadable
+ * disk or partition becomes a volume that cannot be opened.
  */
 export async function findVolumes(
   disks: readonly DiskFiles[],
@@ -90,14 +90,14 @@ async function volumesOn(disk: DiskFiles, options: FindVolumesOptions): Promise<
 }
 
 /**
- * What the whole disk bears beside a partition table: images of CDs are both, since ISO 9660 leaves the first 32 KiB to
- * others; of other file systems that is mostly what is left from before the table was made.
+ * A whole disk with both a signature and a partition table: images of CDs have both, since ISO 9660 leaves the first
+ * 32 KiB to others; other file systems are mostly remains from before the table was made.
  */
 function besideTable(volume: Volume, { scheme }: PartitionTable): Volume[] {
   const { kind, driver } = volume;
   if (kind === 'iso9660' || kind === 'udf') return [volume];
   if (kind === 'swap' || driver.kind === 'container') return [];
-  const aside = `the disk has a partition table (${scheme}), and this may be what is left from before it`;
+  const aside = `the disk has a partition table (${scheme}), and this may be a remnant from before it was made`;
   return [{ ...volume, aside }];
 }
 
@@ -144,10 +144,10 @@ function pathOf(disk: DiskFiles, number: number): string {
   return number === 0 ? disk.path : disk.partition(number);
 }
 
-/** What would fail with any disk. */
+/** Errors that would occur with any disk. */
 const NOT_OF_THE_DISK: readonly GranularErrorCode[] = ['TOOL_MISSING', 'INTERRUPTED', 'DENIED'];
 
-/** Throws what is not the disk's fault. */
+/** Throws errors that are not the disk's fault. */
 function unreadable(spot: Spot, cause: unknown): Volume {
   if (!(cause instanceof GranularError) || NOT_OF_THE_DISK.includes(cause.code)) throw cause;
   return {
@@ -161,7 +161,7 @@ function unreadable(spot: Spot, cause: unknown): Volume {
   };
 }
 
-/** Where a disk is served from means nothing to people. */
+/** Removes paths of served disks, which mean nothing to people. */
 function withoutPaths(message: string, spot: Spot): string {
   const { name } = placeOf(spot);
   return message
@@ -169,41 +169,41 @@ function withoutPaths(message: string, spot: Spot): string {
     .replaceAll(spot.disk.path, spot.disk.disk);
 }
 
-/** The one of that name; the message of NOT_FOUND names them all. */
+/** The volume of that name; the message of NOT_FOUND lists all names. */
 export function volumeNamed(volumes: readonly Volume[], name: string): Volume {
   const found = volumes.find((it) => it.name === name);
   if (found) return found;
   const all = volumes.map((it) => `${it.name} (${it.found})`).join(', ');
   throw new GranularError(
     'NOT_FOUND',
-    `no volume ${printable(name)}: there is ${all === '' ? 'none' : all}`,
+    `there is no volume ${printable(name)}; there is ${all === '' ? 'none' : all}`,
   );
 }
 
-/** What it is, out of what tools call it. */
+/** The kind for a tool's name of it. */
 export function kindOf(type: string): VolumeKind {
   // The VM calls FAT by its variants.
   if (type === 'msdos' || type === 'fat') return 'vfat';
   return KINDS.has(type) ? (type as VolumeKind) : 'unknown';
 }
 
-/** Only an appliance opens those. */
+/** Whether only an appliance can open it. */
 export function isContainer(kind: VolumeKind): boolean {
   return CONTAINERS.includes(kind);
 }
 
-/** Needs a key. */
+/** Whether it needs a key. */
 export function isLocked({ kind }: Volume): boolean {
   return kind === 'crypto_LUKS' || kind === 'BitLocker';
 }
 
-/** For directories and for arguments: whatever a disk calls it. */
+/** Makes a name from a disk safe for directories and arguments. */
 export function safeName(name: string): string {
   return name.replace(/[^A-Za-z0-9._+-]/g, '_').replace(/^[.-]/, '_');
 }
 
 type Seen = Pick<Volume, 'kind' | 'found' | 'label' | 'uuid'> & {
-  /** A file system, not what is made of several or holds other things. */
+  /** Whether it is a file system, not a container or a part of one. */
   readonly isFileSystem: boolean;
 };
 
@@ -237,6 +237,6 @@ async function driverFor(
 ): Promise<VolumeDriver> {
   if (kind === 'swap') return { kind: 'none', reason: 'swap space holds no files' };
   if (isContainer(kind)) return { kind: 'container' };
-  if (!isFileSystem) return { kind: 'none', reason: `${found}: nothing here can open that` };
+  if (!isFileSystem) return { kind: 'none', reason: `${found}: no program here can open it` };
   return fileSystemDriver({ kind, type: found }, options);
 }

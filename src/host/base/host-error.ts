@@ -1,18 +1,18 @@
 export type HostErrorCode =
-  /** What was asked for makes no sense on this machine. */
+  /** The request makes no sense on this machine. */
   | 'BAD_REQUEST'
   | 'NOT_FOUND'
-  /** It could be done, and is not: the message says what has to be done first. */
+  /** It is refused for now: the message says what to do first. */
   | 'REFUSED'
   /** A change waits to be confirmed. */
   | 'PENDING'
   | 'TOOL_MISSING'
-  /** A program failed at it. */
+  /** A program failed. */
   | 'FAILED'
-  /** A file of ours is not as we wrote it. */
+  /** A file of ours is damaged or was altered. */
   | 'CORRUPT';
 
-/** What went wrong with the machine itself, in words for its administrator. */
+/** A failure of the machine itself, described for its administrator. */
 export class HostError extends Error {
   override readonly name = 'HostError';
   readonly code: HostErrorCode;

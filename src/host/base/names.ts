@@ -1,4 +1,4 @@
-/** RFC 1123 2.1: letters, digits and hyphens, which do not stand at an end. */
+/** RFC 1123 2.1: letters, digits and hyphens, not at either end. */
 const LABEL = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/i;
 const DOMAIN_LENGTH_MAX = 253;
 
@@ -10,6 +10,6 @@ export function isDomainName(name: string): boolean {
 const HOST_NAME_LENGTH_MAX = 64;
 
 export function isHostName(name: string): boolean {
-  // A name of digits only would be taken for an address.
+  // A name that consists of digits would be taken for an address.
   return name.length <= HOST_NAME_LENGTH_MAX && isDomainName(name) && !/^[\d.]+$/.test(name);
 }

@@ -2,9 +2,9 @@ import { SystemError } from '../../sys/base/system-error.ts';
 import { isMissing, runTool } from '../../sys/process/tool.ts';
 import { HostError } from './host-error.ts';
 
-/* The machine is set up by the tools that every administrator knows, each started with a list of arguments. */
+/* The machine is configured with the tools that every administrator knows, each started with a list of arguments. */
 
-/** What each program is part of on Debian. */
+/** The Debian package of each program. */
 const PACKAGES = {
   blkid: 'util-linux',
   chown: 'coreutils',
@@ -36,8 +36,8 @@ export interface Ran {
 }
 
 /**
- * Runs it to its end; its exit code is the caller's to judge. `input` is its standard input. Rejects TOOL_MISSING, and
- * FAILED where it does not end.
+ * Runs a program to its end; the caller judges its exit code. `input` is its standard input. Rejects TOOL_MISSING,
+ * and FAILED if it does not end.
  */
 export type RunProgram = (
   name: ProgramName,
@@ -67,7 +67,7 @@ export const runProgram: RunProgram = async (name, args, options = {}) => {
   }
 };
 
-/** What it prints; rejects FAILED, with its last words, unless it ends with 0. */
+/** The output of a program; rejects FAILED, with its last lines, unless it exits with 0. */
 export async function output(
   run: RunProgram,
   name: ProgramName,
@@ -80,7 +80,7 @@ export async function output(
   throw new HostError('FAILED', `${name} ${args[0] ?? ''}: ${words || `exit code ${code}`}`);
 }
 
-/** What it prints as JSON. */
+/** The JSON output of a program. */
 export async function jsonOutput(
   run: RunProgram,
   name: ProgramName,
@@ -88,10 +88,10 @@ export async function jsonOutput(
 ): Promise<unknown> {
   const text = await output(run, name, args);
   try {
-    // `ip` prints nothing where there is nothing.
+    // `ip` prints nothing for an empty list.
     return text.trim() === '' ? [] : JSON.parse(text);
   } catch (cause) {
-    throw new HostError('FAILED', `${name} ${args[0] ?? ''}: what it says is no JSON`, { cause });
+    throw new HostError('FAILED', `${name} ${args[0] ?? ''}: its output is not JSON`, { cause });
   }
 }
 

@@ -1,12 +1,12 @@
 import { join } from 'node:path/posix';
 import type { FileSystem } from '../../sys/files/file-system.ts';
 
-/** Root's own directory, for what is not to be lost between two programs (systemd/holdfast.tmpfiles.conf). */
+/** Root's own directory, for state that must survive between two programs (systemd/holdfast.tmpfiles.conf). */
 export const STATE_DIRECTORY = '/var/lib/holdfast-host';
 
 /**
- * Does it while nobody else does anything under that lock, in this process or another one: root's commands work on
- * the machine themselves where no service answers. Rejects BUSY, naming who has it.
+ * Runs `work` while no other caller holds that lock, in this process or another: where no service answers, root's
+ * commands work on the machine themselves. Rejects BUSY, naming the holder.
  */
 export async function locked<T>(
   files: FileSystem,

@@ -6,13 +6,13 @@ import { putDurably } from '../../sys/files/write-atomically.ts';
 
 const LENGTH_MAX = 1024 * 1024;
 
-/** Undefined: there is none. */
+/** Undefined: there is no such file. */
 export async function readText(files: FileSystem, path: string): Promise<string | undefined> {
   if ((await files.stat(path)) === undefined) return undefined;
   return Buffer.from(await files.readFile(path, LENGTH_MAX)).toString('utf8');
 }
 
-/** For everybody to read. */
+/** Writes a file that all users can read. */
 export async function writeText(files: FileSystem, path: string, text: string): Promise<void> {
   await files.makeDirectory(dirname(path), 'shared');
   await putDurably(files, path, Buffer.from(text, 'utf8'), 'shared');

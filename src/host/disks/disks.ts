@@ -2,28 +2,28 @@ import { basename } from 'node:path/posix';
 import type { Machine } from '../base/machine.ts';
 import { jsonOutput, output, type RunProgram } from '../base/programs.ts';
 
-/* What disks there are, what is on them and how they are: lsblk, and smartctl where it is installed. */
+/* The disks, their contents and their health: by lsblk, and smartctl where it is installed. */
 
 export interface Disk {
-  /** `sda`: in /dev. */
+  /** `sda`: the name in /dev. */
   readonly name: string;
   readonly model: string | null;
   readonly serial: string | null;
-  /** Bytes. */
+  /** Size in bytes. */
   readonly size: number;
   /** `sata`, `nvme`, `usb` ... */
   readonly bus: string | null;
   readonly spins: boolean;
-  /** In words: `vfat on sda1 at /boot/efi`. */
+  /** Contents in words: `vfat on sda1 at /boot/efi`. */
   readonly holds: readonly string[];
-  /** Mounted, swapped to, or part of something that is. */
+  /** Mounted, used as swap, or part of a device that is. */
   readonly inUse: boolean;
   readonly health: DiskHealth;
 }
 
 export interface DiskHealth {
   readonly state: 'good' | 'failing' | 'unknown';
-  /** What to know of it. */
+  /** Details for people. */
   readonly detail: string;
 }
 
@@ -45,7 +45,7 @@ interface BlockDevice {
 
 const COLUMNS = 'NAME,TYPE,SIZE,MODEL,SERIAL,ROTA,TRAN,RO,FSTYPE,LABEL,PTTYPE,MOUNTPOINTS';
 const SMART_MS = 20_000;
-/** smartctl(8): bits of its exit code. The command line, and that the device could not be opened. */
+/** smartctl(8): bits of its exit code. A wrong command line, and a device that could not be opened. */
 const SMART_CANNOT = 0b11;
 
 export async function listDisks({ run }: Machine): Promise<Disk[]> {
@@ -55,7 +55,7 @@ export async function listDisks({ run }: Machine): Promise<Disk[]> {
   );
 }
 
-/** By its name; undefined: there is none. */
+/** Finds a disk by its name; undefined: there is none. */
 export async function findDisk(
   run: RunProgram,
   name: string,
@@ -65,7 +65,7 @@ export async function findDisk(
   return withMarks(run, diskOf(found), `/dev/${name}`);
 }
 
-/** A disk, a partition or a volume, by its path. */
+/** Describes a disk, a partition or a volume, by its path. */
 export async function lookAtDevice(run: RunProgram, path: string): Promise<Omit<Disk, 'health'>> {
   const [found] = await readDevices(run, path);
   return withMarks(run, diskOf({ name: basename(path), ...found }), path);
@@ -77,7 +77,7 @@ async function withMarks(
   path: string,
 ): Promise<Omit<Disk, 'health'>> {
   if (disk.holds.length > 0) return disk;
-  // What udev has not told lsblk of.
+  // Signatures that lsblk did not learn from udev.
   const marks = await output(run, 'wipefs', ['--noheadings', '--output', 'TYPE', path]);
   return { ...disk, holds: marks.split('\n').filter((it) => it.trim() !== '') };
 }
@@ -89,7 +89,7 @@ async function readDevices(run: RunProgram, path?: string): Promise<readonly Blo
   return found.blockdevices ?? [];
 }
 
-/** Without what is empty, or can only be read, such as a CD. A loop device is a disk to whoever made it. */
+/** Excludes empty and read-only devices, such as a CD. A loop device counts: an administrator made it as a disk. */
 function isDisk({ type, size = 0, ro, name }: BlockDevice): boolean {
   const isKind = type === 'disk' || type === 'loop';
   return (
@@ -132,18 +132,17 @@ async function health(run: RunProgram, { name, type }: BlockDevice): Promise<Dis
   let found: Smart;
   try {
     const { code, stdout } = await run('smartctl', args, { timeoutMs: SMART_MS });
-    if ((code & SMART_CANNOT) !== 0)
-      return { state: 'unknown', detail: 'it does not say (no SMART)' };
+    if ((code & SMART_CANNOT) !== 0) return { state: 'unknown', detail: 'not reported (no SMART)' };
     found = JSON.parse(stdout) as Smart;
   } catch (cause) {
-    // One disk that does not answer, or a missing program, hides no other.
+    // A disk that does not answer, or a missing program, must not hide the other disks.
     return { state: 'unknown', detail: (cause as Error).message };
   }
   const passed = found.smart_status?.passed;
   const hours = found.power_on_time?.hours;
   const degrees = found.temperature?.current;
   const words = [
-    passed === undefined ? 'it does not say' : passed ? 'SMART passed' : 'SMART says that it fails',
+    passed === undefined ? 'not reported' : passed ? 'SMART passed' : 'SMART reports a failure',
     ...(degrees === undefined ? [] : [`${degrees} C`]),
     ...(hours === undefined ? [] : [`${hours} h`]),
   ];

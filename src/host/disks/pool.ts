@@ -5,15 +5,14 @@ import { output } from '../base/programs.ts';
 import { writeText } from '../base/text-files.ts';
 
 /*
- * The disk that backups are kept on: one file system on the whole of it, mounted by systemd where the service keeps
- * what is its own. The service does not start where that is missing (RequiresMountsFor=), so that nothing is ever
- * written beside it.
+ * The disk for backups: one file system on the whole of it, mounted by systemd at the service's directory. The
+ * service does not start if that is missing (RequiresMountsFor=), so that nothing is ever written beside it.
  */
 export interface PoolRequest {
-  /** `sdb`: in /dev. */
+  /** `sdb`: the name in /dev. */
   readonly disk: string;
   readonly fileSystem: 'xfs' | 'ext4';
-  /** What is on the disk is lost: its serial number, or its name where it has none. */
+  /** Agrees to losing the disk's contents: its serial number, or its name if it has none. */
   readonly erase: string | undefined;
 }
 
@@ -23,18 +22,18 @@ export interface PoolView {
   readonly mountedAt: string;
 }
 
-/** The service's own directory (systemd/holdfastd.service); its store is in there. */
+/** The service's own directory (systemd/holdfastd.service), which contains its store. */
 const PLACE = '/var/lib/holdfast';
 const UNIT = '/etc/systemd/system/var-lib-holdfast.mount';
 const OWNER = 'holdfast:holdfast';
 const MAKE_MS = 10 * 60_000;
 const LABEL = 'holdfast';
-/** An ext4 of its own has this. */
+/** The only entry of an empty ext4. */
 const EMPTY_DISK = 'lost+found';
-/** Names in a message. */
+/** The most names in a message. */
 const SHOWN_MAX = 5;
 
-/** Rejects NOT_FOUND, and REFUSED for a disk in use, or with anything on it that `erase` does not allow for. */
+/** Rejects NOT_FOUND, and REFUSED for a disk in use, or one with contents unless `erase` agrees to losing them. */
 export async function createPool(machine: Machine, request: PoolRequest): Promise<PoolView> {
   const { files, run } = machine;
   const { disk: name, fileSystem, erase } = request;
@@ -44,8 +43,8 @@ export async function createPool(machine: Machine, request: PoolRequest): Promis
   const word = disk.serial ?? name;
   if (disk.holds.length > 0 && erase !== word) {
     refuse(
-      `${name} (${disk.model ?? 'no model'}) is not empty: ${disk.holds.join('; ')}. To lose that, name ` +
-        `${disk.serial === null ? 'the disk' : 'its serial number'} as what is to be erased: ${word}`,
+      `${name} (${disk.model ?? 'no model'}) is not empty: ${disk.holds.join('; ')}. To erase it, name ` +
+        `${disk.serial === null ? 'the disk' : 'its serial number'} as the disk to erase: ${word}`,
     );
   }
   await checkPlace(machine);
@@ -54,7 +53,7 @@ export async function createPool(machine: Machine, request: PoolRequest): Promis
   if (fileSystem === 'xfs') {
     await output(run, 'mkfs.xfs', ['-q', '-f', '-L', LABEL, device], { timeoutMs: MAKE_MS });
   } else {
-    // A disk of its own needs no reserve for root.
+    // A disk only for backups needs no reserve for root.
     const args = ['-q', '-F', '-m', '0', '-L', LABEL, device];
     await output(run, 'mkfs.ext4', args, { timeoutMs: MAKE_MS });
   }
@@ -74,8 +73,8 @@ async function checkPlace({ files, run }: Machine): Promise<void> {
   if (hidden.length === 0) return;
   const more = hidden.length > SHOWN_MAX ? ` and ${hidden.length - SHOWN_MAX} more` : '';
   refuse(
-    `a disk at ${PLACE} would hide what is there: ${hidden.slice(0, SHOWN_MAX).join(', ')}${more}. Stop the ` +
-      'service and move that away first; what is to stay can be moved onto the disk afterwards',
+    `a disk at ${PLACE} would hide the files there: ${hidden.slice(0, SHOWN_MAX).join(', ')}${more}. Stop the ` +
+      'service and move them away first; files to keep can be moved onto the disk afterwards',
   );
 }
 
@@ -83,8 +82,8 @@ function unitText(uuid: string, fileSystem: string): string {
   return [
     '# Made by "holdfast pool create".',
     '[Unit]',
-    'Description=Holdfast: the disk that backups are kept on',
-    // Whoever asks the service tries it again.
+    'Description=Holdfast: the disk for backups',
+    // Each request to the service tries the mount again.
     'StartLimitIntervalSec=0',
     '',
     '[Mount]',
@@ -93,7 +92,7 @@ function unitText(uuid: string, fileSystem: string): string {
     `Type=${fileSystem}`,
     'Options=noatime,nodev,nosuid,noexec',
     '',
-    // Not local-fs.target: without the disk the machine still starts, to be mended.
+    // Not local-fs.target: without the disk the machine still starts, so that it can be repaired.
     '[Install]',
     'WantedBy=multi-user.target',
     '',

@@ -9,14 +9,14 @@ import { lockPassword, setHost, showHost } from '../settings/settings.ts';
 import { allowShell, removeAllKeys, sshOff } from '../settings/ssh.ts';
 
 /*
- * The machine as it came: network, name, time, accounts and keys. Never the store, nor the disk that it is on, nor the
- * service's settings and passphrases, without which a store could not be found or read.
+ * Resets the machine to its initial state: network, name, time, accounts and keys. Never the store, nor the disk that
+ * holds it, nor the service's settings and passphrases, without which a store could not be found or read.
  */
 
 const HOSTNAME = 'holdfast';
 const TIMEZONE = 'Etc/UTC';
 
-/** `confirm` is the machine's name. What cannot be set back does not keep the rest; answers what could not. */
+/** `confirm` is the machine's name. A part that cannot be reset does not stop the rest; returns the failures. */
 export async function factoryReset(
   machine: Machine,
   { network, clock }: { readonly network: Network; readonly clock: Clock },
@@ -35,7 +35,7 @@ export async function factoryReset(
     ['time servers and time zone', () => setHost(machine, { ntp: [], timezone: TIMEZONE })],
     ['first boot', () => beginFirstBoot(machine)],
     ['name', () => output(run, 'hostnamectl', ['hostname', HOSTNAME])],
-    // Last: whoever asked from afar is gone then.
+    // Last: it disconnects clients on other hosts.
     ['network', () => network.reset()],
   ];
   const reset: string[] = [];

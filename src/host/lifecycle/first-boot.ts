@@ -5,15 +5,15 @@ import { showHost } from '../settings/settings.ts';
 import { readText, removeText, writeText } from '../base/text-files.ts';
 
 /*
- * A machine that nobody has set up yet has no password that could be asked for: until set-up is finished, whoever
- * stands before its screen sets it up (systemd/console-line). The image comes with this file; so does a factory reset.
+ * A machine that was not set up yet has no password to ask for: until the set-up is finished, any person at its
+ * screen can set it up (systemd/console-line). The image contains this file; a factory reset creates it.
  */
 const FILE = '/etc/holdfast/first-boot';
 const TEXT = '# While this file is here, the screen of this machine asks for no login.\n';
-/** Whoever asked for it on one of these lines reads what became of it. */
+/** Time to read the result for a person on one of these lines. */
 const READING_SECONDS = 10;
 
-/** A page has the rights that it began with: on all lines, those too that nobody is at, they begin anew. */
+/** A page keeps the rights with which it began: so the pages on all lines restart, including unused ones. */
 const PAGES_ANEW = ['--no-block', 'try-restart', 'holdfast-console@*.service'];
 
 export async function isFirstBoot({ files }: Machine): Promise<boolean> {
@@ -26,7 +26,7 @@ export async function beginFirstBoot({ files, run }: Machine): Promise<void> {
   await output(run, 'systemd-run', after);
 }
 
-/** Rejects REFUSED where nobody could log in from then on. */
+/** Rejects REFUSED if no user could log in from then on. */
 export async function endFirstBoot(machine: Machine): Promise<void> {
   const { hasPassword } = await showHost(machine);
   if (hasPassword === true) {
@@ -36,6 +36,6 @@ export async function endFirstBoot(machine: Machine): Promise<void> {
   }
   throw new HostError(
     'REFUSED',
-    "set the administrator's password first: nobody could log in at this screen any more",
+    "set the administrator's password first: otherwise no user could log in at this screen",
   );
 }

@@ -5,19 +5,19 @@ import { isDomainName } from '../base/names.ts';
 import type { NetworkView } from './network.ts';
 import type { RunProgram } from '../base/programs.ts';
 
-/** One thing that was tried. */
+/** The result of one test. */
 export interface NetworkCheck {
   readonly what: string;
   readonly ok: boolean;
   readonly detail: string;
 }
 
-/** Seconds, for one answer. */
+/** Seconds to wait for one answer. */
 const WAIT = '2';
 const NAME_MS = 10_000;
 const SERVER_MS = 3000;
 
-/** Tries what others lean on, from the next hop outwards: gateways, name servers, and a host where one is named. */
+/** Tests the network from the next hop outwards: gateways, name servers, and a host if one is given. */
 export async function checkNetwork(
   run: RunProgram,
   { routes, dns }: Pick<NetworkView, 'routes' | 'dns'>,
@@ -29,7 +29,7 @@ export async function checkNetwork(
     checks.push({
       what: 'gateway',
       ok: false,
-      detail: 'there is none: only near networks can be reached',
+      detail: 'there is none: only directly connected networks can be reached',
     });
   }
   for (const gateway of new Set(gateways)) {
@@ -44,21 +44,21 @@ export async function checkNetwork(
     return [...checks, { what: `host ${host}`, ...(await ping(run, host)) }];
   }
   if (!isDomainName(host))
-    throw new HostError('BAD_REQUEST', `"${host}" is no name and no address`);
+    throw new HostError('BAD_REQUEST', `"${host}" is neither a name nor an address`);
   const { code, stdout } = await run('getent', ['ahosts', host], { timeoutMs: NAME_MS });
   const address = code === 0 ? stdout.split(/\s/)[0] : undefined;
   const found = address === undefined || address === '' ? undefined : address;
   checks.push({
     what: `name ${host}`,
     ok: found !== undefined,
-    detail: found ?? 'it is not known',
+    detail: found ?? 'unknown name',
   });
   if (found !== undefined) checks.push({ what: `host ${host}`, ...(await ping(run, found)) });
   return checks;
 }
 
 async function ping(run: RunProgram, address: string): Promise<Omit<NetworkCheck, 'what'>> {
-  // `-n`: names of addresses are nobody's question.
+  // `-n`: names of addresses are not needed.
   const { code, stdout } = await run('ping', [
     '-n',
     '-q',

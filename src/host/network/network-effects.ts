@@ -1,7 +1,7 @@
 import type { Link } from './network-links.ts';
 import type { NetworkPlan } from './network-plan.ts';
 
-/** Interfaces that are not the same in both, and those that they are made of. */
+/** Interfaces that differ between the plans, and their members. */
 export function touchedBy(before: NetworkPlan, after: NetworkPlan): ReadonlySet<string> {
   const names = new Set<string>();
   for (const [one, other] of [
@@ -19,14 +19,14 @@ export function touchedBy(before: NetworkPlan, after: NetworkPlan): ReadonlySet<
   return names;
 }
 
-/** Those that are there only because they are in the plan. */
+/** Interfaces that exist only because of the plan. */
 export function virtual({ interfaces }: NetworkPlan): string[] {
   return interfaces.filter(({ kind }) => kind.kind !== 'wired').map(({ name }) => name);
 }
 
 /**
- * What is not yet as planned of those that were touched: interfaces that are missing, addresses that are missing where
- * they could be, and others that are still there. On the other interfaces they may be somebody's.
+ * Differences from the plan on touched interfaces: missing interfaces, missing addresses where they could be, and
+ * others that are still there. Other interfaces may have been configured by hand.
  */
 export function strays(plan: NetworkPlan, touched: ReadonlySet<string>, links: readonly Link[]) {
   const missing: string[] = [];
@@ -39,7 +39,7 @@ export function strays(plan: NetworkPlan, touched: ReadonlySet<string>, links: r
     const found = (link?.addresses ?? []).filter(({ from }) => from === 'fixed');
     const foundNames = found.map(({ address }) => plainAddress(address));
     missing.push(...wanted.filter((it) => link?.carrier === true && !foundNames.includes(it)));
-    // What a server gives for ever looks as if it were fixed.
+    // An address with an infinite lease looks like a fixed one.
     if (dhcp) continue;
     const others = found.filter(({ address }) => !wanted.includes(plainAddress(address)));
     left.push(...others.map(({ address }) => ({ on: name, address })));
@@ -47,7 +47,7 @@ export function strays(plan: NetworkPlan, touched: ReadonlySet<string>, links: r
   return { missing, left };
 }
 
-/** As the kernel writes it: `FD00:0::1/64` is `fd00::1/64`. */
+/** An address as the kernel writes it: `FD00:0::1/64` is `fd00::1/64`. */
 function plainAddress(text: string): string {
   const [address = '', length] = text.split('/');
   if (!address.includes(':')) return text;

@@ -9,13 +9,13 @@ import { type NetworkPlan, parsePlan } from './network-plan.ts';
 import { locked, lockPath, STATE_DIRECTORY } from '../base/state-lock.ts';
 
 /*
- * All files that say how the network is: the plan, and what networkd reads. Together they are a state, which is kept
- * whole and put back whole: before a change the old state goes into PENDING, durably, and as long as that file is
- * there the change is not confirmed. Whoever finds it when its time is up, or when the machine starts, puts the old
- * state back; doing that twice is the same as doing it once.
+ * All files that define the network: the plan, and networkd's files. Together they are a state, which is saved and
+ * restored as a whole: before a change the old state goes into PENDING, durably, and as long as that file exists the
+ * change is not confirmed. Whichever process finds it when its time is up, or when the machine starts, restores the
+ * old state; doing that twice has the same result as doing it once.
  */
 export interface NetworkPlaces {
-  /** Of networkd. */
+  /** The directory of networkd's files. */
   readonly units: string;
   readonly plan: string;
   readonly pending: string;
@@ -36,15 +36,15 @@ interface StateFile {
   readonly text: string;
 }
 
-/** What has to be put back. */
+/** The state to restore. */
 export interface PendingChange {
   readonly version: number;
-  /** What was changed, in words. */
+  /** The change, in words. */
   readonly what: string;
   /** When it is rolled back: milliseconds since 1970. */
   readonly untilMs: number;
   readonly before: NetworkState;
-  /** What nobody but the kernel knew of: addresses that were given by hand. */
+  /** Addresses set by hand, which only the kernel knew. */
   readonly byHand: readonly ByHand[];
 }
 
@@ -55,14 +55,14 @@ export interface ByHand {
 }
 
 const FILE_LENGTH_MAX = 1024 * 1024;
-/** Of all files of a plan together, as JSON; PENDING has room for that and for what was set by hand. */
+/** Limit for all files of a plan together, as JSON; PENDING has room for these and for what was set by hand. */
 const STATE_LENGTH_MAX = FILE_LENGTH_MAX;
 const PENDING_LENGTH_MAX = 4 * FILE_LENGTH_MAX;
 const FILES_MAX = 256;
 const MANY = 256;
 const long = text({ max: FILE_LENGTH_MAX, min: 0 });
 
-/** Of the file; another one is refused by name. */
+/** The file's version; another one is refused by name. */
 const VERSION = 1;
 
 const STATE_FILES = list(object({ path: long, text: long }), FILES_MAX);
@@ -98,7 +98,7 @@ export function networkFiles(files: FileSystem, places: NetworkPlaces) {
     for (const path of paths) found.push({ path, text: await readText(path) });
     return found;
   }
-  /** So that nothing else is there. */
+  /** Writes these files and removes all others. */
   async function put(wanted: NetworkState): Promise<void> {
     await files.makeDirectory(places.units, 'shared');
     for (const { path, text } of wanted) {
@@ -114,7 +114,7 @@ export function networkFiles(files: FileSystem, places: NetworkPlaces) {
     }
     await files.syncDirectory(places.units);
   }
-  /** Of a state; empty where there is none. Throws CORRUPT. */
+  /** The plan in a state; empty if there is none. Throws CORRUPT. */
   function planIn(of: NetworkState): NetworkPlan {
     const text = of.find(({ path }) => path === places.plan)?.text;
     if (text === undefined) return { interfaces: [] };
@@ -124,7 +124,7 @@ export function networkFiles(files: FileSystem, places: NetworkPlaces) {
     state,
     put,
     planIn,
-    /** What is set up now; nothing where that cannot be read: it is no reason to stay locked out. */
+    /** The present plan; empty if it cannot be read: that must not lock the administrator out. */
     async planNow(): Promise<NetworkPlan> {
       try {
         return planIn(await state());
@@ -133,9 +133,9 @@ export function networkFiles(files: FileSystem, places: NetworkPlaces) {
         throw cause;
       }
     },
-    /** Throws REFUSED for a plan that could not be read again, or not be put back. */
+    /** Throws REFUSED for a plan that could not be read again, or not be restored. */
     stateOf(plan: NetworkPlan): NetworkState {
-      const what = 'a network like that cannot be kept';
+      const what = 'this network plan cannot be stored';
       checkReadable(what, plan, { parse: parsePlan, max: FILE_LENGTH_MAX });
       const units = [...networkdFiles(plan)].map(([name, text]) => ({
         path: join(places.units, name),
@@ -155,10 +155,10 @@ export function networkFiles(files: FileSystem, places: NetworkPlaces) {
         parsePending,
       );
     },
-    /** Throws REFUSED for what could not be read again: it could not be put back. */
+    /** Throws REFUSED for a state that could not be read again: it could not be restored. */
     pendingOf(given: Omit<PendingChange, 'version'>): PendingChange {
       const pending = { version: VERSION, ...given };
-      checkReadable('what there is now could not be put back', pending, {
+      checkReadable('the present state could not be restored', pending, {
         ...{ parse: parsePending, max: PENDING_LENGTH_MAX },
       });
       return pending;
@@ -166,12 +166,12 @@ export function networkFiles(files: FileSystem, places: NetworkPlaces) {
     async begin(pending: PendingChange): Promise<void> {
       await putDurably(files, places.pending, Buffer.from(JSON.stringify(pending), 'utf8'));
     },
-    /** From now on what is there stays. */
+    /** From now on the present state stays. */
     async end(): Promise<void> {
       await files.unlink(places.pending);
       await files.syncDirectory(dirname(places.pending));
     },
-    /** Rejects BUSY where somebody else is at it. */
+    /** Rejects BUSY if another process is changing it. */
     locked: <T>(work: () => Promise<T>): Promise<T> =>
       locked(files, { path: places.lock, holder: 'holdfast network' }, work),
   };
@@ -183,7 +183,7 @@ function parsePending(value: unknown): PendingChange {
   return parse(PENDING, value);
 }
 
-/** What is about to be written, read as it will be: now it can still be refused. `max`: bytes as JSON. */
+/** Reads what is about to be written as it will be read later: now it can still be refused. `max`: bytes as JSON. */
 function checkReadable(
   what: string,
   value: unknown,
@@ -194,7 +194,7 @@ function checkReadable(
   const refuse = (why: string, options?: ErrorOptions): never => {
     throw new HostError(
       'REFUSED',
-      `${what}: ${why}. Nothing was changed: it has to be less`,
+      `${what}: ${why}. Nothing was changed: use fewer settings`,
       options,
     );
   };
@@ -212,8 +212,12 @@ function parsed<T>(path: string, source: string, parse: (value: unknown) => T): 
     return parse(JSON.parse(source));
   } catch (cause) {
     if (!(cause instanceof SchemaError) && !(cause instanceof SyntaxError)) throw cause;
-    throw new HostError('CORRUPT', `${path}: ${cause.message}; "network reset" begins anew`, {
-      cause,
-    });
+    throw new HostError(
+      'CORRUPT',
+      `${path}: ${cause.message}; "network reset" starts again from defaults`,
+      {
+        cause,
+      },
+    );
   }
 }

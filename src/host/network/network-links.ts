@@ -2,14 +2,14 @@ import { HostError } from '../base/host-error.ts';
 import type { KnownLink } from './network-plan.ts';
 import { jsonOutput, type RunProgram } from '../base/programs.ts';
 
-/* What the kernel says: `ip -json`, of which only what is needed is read. */
+/* The kernel's view: `ip -json`, reading only the needed parts. */
 
 export interface Link extends KnownLink {
   /** Hardware address; null: it has none. */
   readonly mac: string | null;
   readonly mtu: number;
   readonly up: boolean;
-  /** Whether there is somebody at the other end. */
+  /** Whether the other end of the cable is up. */
   readonly carrier: boolean;
   /** The bond or bridge that it is part of. */
   readonly partOf: string | null;
@@ -17,9 +17,9 @@ export interface Link extends KnownLink {
 }
 
 export interface LinkAddress {
-  /** With the length of its prefix. */
+  /** The address with its prefix length. */
   readonly address: string;
-  /** `link`: only for the wire itself. */
+  /** `link`: link-local. */
   readonly from: 'fixed' | 'dhcp' | 'router' | 'link';
 }
 
@@ -37,8 +37,8 @@ export async function readLinks(run: RunProgram): Promise<Link[]> {
 }
 
 /**
- * Names of those that a cable can be in. A wire to a container is none, but where there is nothing else: then this
- * machine is the container.
+ * Names of the interfaces that can have a cable. The link of a container does not count, unless it is the only kind:
+ * then this machine is the container.
  */
 export async function readSockets(run: RunProgram): Promise<string[]> {
   const wired = (await readInterfaces(run)).filter((it) => kindOf(it) === 'wired');
@@ -50,7 +50,7 @@ async function readInterfaces(run: RunProgram): Promise<Fields[]> {
   return items(await jsonOutput(run, 'ip', ['-json', '-details', 'address', 'show']));
 }
 
-/** Of both families, without those that come with an address. */
+/** Routes of both families, without those that come with an address. */
 export async function readRoutes(run: RunProgram): Promise<Route[]> {
   const v4 = items(await jsonOutput(run, 'ip', ['-json', 'route', 'show']));
   const v6 = items(await jsonOutput(run, 'ip', ['-json', '-6', 'route', 'show']));
@@ -83,7 +83,7 @@ function kindOf(it: Fields): Link['kind'] {
   if (it['link_type'] !== 'ether') return 'other';
   switch (madeAs(it)) {
     case undefined:
-    // The wire of a container.
+    // The link of a container.
     case 'veth':
       return 'wired';
     case 'vlan':
@@ -95,7 +95,7 @@ function kindOf(it: Fields): Link['kind'] {
   }
 }
 
-/** Undefined: it is a card. */
+/** Undefined: it is a network card. */
 function madeAs(it: Fields): unknown {
   return (it['linkinfo'] as Fields | undefined)?.['info_kind'];
 }
@@ -107,7 +107,7 @@ function addressOf(it: Fields): LinkAddress {
   return { address, from: it['family'] === 'inet' ? 'dhcp' : 'router' };
 }
 
-/** By interface, what systemd-networkd makes of it: `unmanaged`, `configured` and so on. */
+/** The state of each interface in systemd-networkd: `unmanaged`, `configured` and so on. */
 export async function readManaged(run: RunProgram): Promise<ReadonlyMap<string, string>> {
   const found = (await jsonOutput(run, 'networkctl', ['--json=short', 'list'])) as Fields;
   const states = new Map<string, string>();
@@ -119,7 +119,7 @@ export async function readManaged(run: RunProgram): Promise<ReadonlyMap<string, 
 
 function items(value: unknown): Fields[] {
   if (Array.isArray(value)) return value as Fields[];
-  throw new HostError('FAILED', 'a program answered with something else than a list');
+  throw new HostError('FAILED', 'a program did not print a list');
 }
 
 function textOf(value: unknown): string | undefined {

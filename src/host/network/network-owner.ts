@@ -2,13 +2,13 @@ import type { FileSystem } from '../../sys/files/file-system.ts';
 import type { RunProgram } from '../base/programs.ts';
 
 /*
- * Who sets up the network of this host. Two that do fight about it, and the one that loses is the administrator: so we
- * do only where systemd-networkd does, and nobody else.
+ * Finds out what configures the network of this host. Two programs that both do so interfere, and the administrator
+ * suffers: so Holdfast does only where systemd-networkd, and no other program, does.
  */
 export interface Owners {
-  /** Why nothing can be changed here at all; undefined: it can. */
+  /** Why the network cannot be changed here at all; undefined: it can. */
   readonly refusal: string | undefined;
-  /** Interfaces that ifupdown sets up. */
+  /** Interfaces that ifupdown configures. */
   readonly ifupdown: ReadonlySet<string>;
 }
 
@@ -19,7 +19,7 @@ const FILE_LENGTH_MAX = 1024 * 1024;
 export async function readOwners(files: FileSystem, run: RunProgram): Promise<Owners> {
   const ifupdown = await readIfupdown(files);
   if (await isActive(run, 'NetworkManager.service')) {
-    return { ifupdown, refusal: 'NetworkManager sets up the network of this host: use nmcli' };
+    return { ifupdown, refusal: 'NetworkManager configures the network of this host: use nmcli' };
   }
   if (await isActive(run, 'systemd-networkd.service')) return { ifupdown, refusal: undefined };
   const other =
@@ -27,16 +27,16 @@ export async function readOwners(files: FileSystem, run: RunProgram): Promise<Ow
   return {
     ifupdown,
     refusal:
-      `systemd-networkd does not set up the network of this host${other}. To hand it over, take the ` +
-      'interfaces out of where they are now, then: systemctl enable --now systemd-networkd',
+      `systemd-networkd does not configure the network of this host${other}. To hand it over, take the ` +
+      'interfaces out of their present configuration, then: systemctl enable --now systemd-networkd',
   };
 }
 
-/** Why it cannot be changed; undefined: it can. */
+/** Why an interface cannot be changed; undefined: it can. */
 export function refusalOf({ refusal, ifupdown }: Owners, name: string): string | undefined {
   if (refusal !== undefined) return refusal;
   if (!ifupdown.has(name)) return undefined;
-  return `${name} is set up by ${INTERFACES_FILE}: take it out of there, then: systemctl restart networking`;
+  return `${name} is configured in ${INTERFACES_FILE}: remove it there, then: systemctl restart networking`;
 }
 
 export async function isActive(run: RunProgram, unit: string): Promise<boolean> {

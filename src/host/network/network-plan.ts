@@ -14,8 +14,8 @@ import { HostError } from '../base/host-error.ts';
 import { isDomainName } from '../base/names.ts';
 
 /*
- * How the network is to be, as administrators asked for it: of this the files of systemd-networkd are made. It is
- * checked as a whole each time, so that what is written is what networkd accepts.
+ * The network as administrators requested it: the files of systemd-networkd are made from this. It is checked as a
+ * whole each time, so that networkd accepts what is written.
  */
 export interface NetworkPlan {
   readonly interfaces: readonly PlannedInterface[];
@@ -25,11 +25,11 @@ export interface PlannedInterface {
   readonly name: string;
   readonly kind: InterfaceKind;
   readonly dhcp: boolean;
-  /** Each with the length of its prefix. */
+  /** Addresses with their prefix lengths. */
   readonly addresses: readonly string[];
   readonly gateways: readonly string[];
   readonly dns: readonly string[];
-  /** Names without dots are looked for in these. */
+  /** Search domains for names without dots. */
   readonly domains: readonly string[];
 }
 
@@ -41,17 +41,17 @@ export type InterfaceKind =
 export type BondMode = (typeof BOND_MODES)[number];
 export const BOND_MODES = ['active-backup', '802.3ad', 'balance-alb'] as const;
 
-/** What the kernel has by that name. */
+/** The kernel's interface of that name. */
 export interface KnownLink {
   readonly name: string;
   readonly kind: 'wired' | 'vlan' | 'bond' | 'loopback' | 'other';
 }
 
-/** More than anybody sets up by hand; what is kept of a change stays short. */
+/** More than people configure by hand; keeps the record of a change short. */
 const INTERFACES_MAX = 64;
 const MANY = 64;
 
-/** IFNAMSIZ is 16 with the final zero; no name that a file name or a shell pattern could mean something by. */
+/** IFNAMSIZ is 16 with the final zero; no characters with a meaning in file names or shell patterns. */
 const NAME = /^[a-zA-Z0-9][\w.-]{0,14}$/;
 const name = text({ max: 15, pattern: NAME, words: 'the name of an interface' });
 const word = text({ max: 256 });
@@ -80,7 +80,7 @@ export function parsePlan(value: unknown): NetworkPlan {
   return parse(PLAN, value);
 }
 
-/** The plan with `changed` in it; throws BAD_REQUEST or REFUSED for what cannot be. */
+/** The plan with `changed` in it; throws BAD_REQUEST or REFUSED for impossible plans. */
 export function withInterface(
   plan: NetworkPlan,
   changed: PlannedInterface,
@@ -94,19 +94,21 @@ export function withInterface(
     const user = plan.interfaces.find((it) => usedBy(it, member) && it.name !== changed.name);
     if (user) refuse(`${member} is part of ${user.name}: remove that first`);
   }
-  // Members have no addresses of their own any more.
+  // Members no longer have addresses of their own.
   const others = plan.interfaces.filter(
     (it) => it.name !== changed.name && !taken.includes(it.name),
   );
   const owner = others.find((it) => it.kind.kind === 'bond' && usedBy(it, changed.name));
   if (owner) refuse(`${changed.name} is part of ${owner.name}: change that, or remove it first`);
   if (others.length >= INTERFACES_MAX) {
-    refuse(`Holdfast sets up ${INTERFACES_MAX} interfaces already: "network remove" one first`);
+    refuse(`Holdfast configures ${INTERFACES_MAX} interfaces already: "network remove" one first`);
   }
   return { interfaces: [...others, changed].sort((a, b) => (a.name < b.name ? -1 : 1)) };
 }
 
-/** DHCP on each of these, as far as they can be set up: what they can be reached by if anybody gives addresses. */
+/**
+ * DHCP on each of these that can be configured: so the machine is reachable wherever a server gives out addresses.
+ */
 export function dhcpOn(names: readonly string[]): NetworkPlan {
   const possible = names.filter((it) => NAME.test(it)).slice(0, INTERFACES_MAX);
   return {
@@ -122,7 +124,7 @@ export function withoutInterface(plan: NetworkPlan, gone: string): NetworkPlan {
   if (user) refuse(`${user.name} is a VLAN on ${gone}: remove that first`);
   const interfaces = plan.interfaces.filter((it) => it.name !== gone);
   if (interfaces.length < plan.interfaces.length) return { interfaces };
-  throw new HostError('NOT_FOUND', `${gone} was not set up by Holdfast: see "network show"`);
+  throw new HostError('NOT_FOUND', `${gone} was not configured by Holdfast: see "network show"`);
 }
 
 function usedBy({ kind }: PlannedInterface, other: string): boolean {
@@ -143,21 +145,22 @@ function checkKind(
     .sort();
   if (kind.kind === 'wired') {
     if (link?.kind === 'wired') return;
-    const found = link ? 'is no wired interface' : 'is not there';
+    const found = link ? 'is not a wired interface' : 'does not exist';
     return bad(`${own} ${found}: this machine has ${wired.join(', ') || 'none'}`);
   }
-  // Else networkd would not make it, and its addresses would go to something else.
-  if (link && link.kind !== kind.kind) bad(`${own} is there already, and is no ${kind.kind}`);
+  // Otherwise networkd would not create it, and its addresses would go to another interface.
+  if (link && link.kind !== kind.kind) bad(`${own} exists already, and is not a ${kind.kind}`);
   if (kind.kind === 'bond') {
     const strange = kind.members.find((it) => !wired.includes(it));
-    if (strange !== undefined) bad(`${strange} is no wired interface: ${wired.join(', ')}`);
+    if (strange !== undefined) bad(`${strange} is not a wired interface: ${wired.join(', ')}`);
     if (new Set(kind.members).size < kind.members.length) bad('a member is named twice');
     return;
   }
   if (kind.on === own || !NAME.test(kind.on)) bad(`${own} cannot be a VLAN on ${kind.on}`);
   const on = plan.interfaces.find((it) => it.name === kind.on);
-  // Its file takes the place of whatever set up that interface until now.
-  if (!on) refuse(`set up ${kind.on} first ("network change ${kind.on} ..."), then the VLAN on it`);
+  // Its file replaces the former configuration of that interface.
+  if (!on)
+    refuse(`configure ${kind.on} first ("network change ${kind.on} ..."), then the VLAN on it`);
   if (on?.kind.kind === 'vlan') bad(`${kind.on} is a VLAN itself`);
   const same = plan.interfaces.find(
     (it) =>
@@ -172,7 +175,7 @@ function checkKind(
 function checkAddresses({ addresses, gateways, dns, domains, dhcp }: PlannedInterface): void {
   for (const text of addresses) {
     const parsed = parseHostAddress(text);
-    if (!parsed) bad(`"${text}" is no address with its prefix length, such as 10.0.0.5/24`);
+    if (!parsed) bad(`"${text}" is not an address with its prefix length, such as 10.0.0.5/24`);
     if (parsed?.family === 4) checkUsable(text, parsed.address, parsed.length);
     const isTwice = addresses.filter((it) => it === text).length > 1;
     if (isTwice) bad(`${text} is named twice`);
@@ -181,32 +184,32 @@ function checkAddresses({ addresses, gateways, dns, domains, dhcp }: PlannedInte
   for (const gateway of gateways) {
     const family = addressFamily(gateway);
     const isPlain = family !== undefined && !gateway.includes('%');
-    if (!isPlain) bad(`"${gateway}" is no address of a gateway`);
+    if (!isPlain) bad(`"${gateway}" is not a gateway's address`);
     const isNear = networks.has(gateway) || /^fe80:/i.test(gateway);
     if (!isNear) bad(`the gateway ${gateway} is in none of the networks ${addresses.join(', ')}`);
     if (addresses.some((it) => it.split('/')[0] === gateway)) {
-      bad(`${gateway} is the address of this machine: the gateway is another one`);
+      bad(`${gateway} is the address of this machine: give the gateway's address`);
     }
     if (gateways.some((it) => it !== gateway && addressFamily(it) === family)) {
-      bad('one gateway for IPv4, one for IPv6');
+      bad('give at most one gateway for IPv4 and one for IPv6');
     }
   }
-  if (dhcp && gateways.length > 0) bad('with DHCP the gateway comes from there');
+  if (dhcp && gateways.length > 0) bad('with DHCP the server gives the gateway: do not give one');
   const noServer = dns.find((it) => addressFamily(it) === undefined);
-  if (noServer !== undefined) bad(`"${noServer}" is no address of a name server`);
+  if (noServer !== undefined) bad(`"${noServer}" is not a name server's address`);
   const noDomain = domains.find((it) => !isDomainName(it));
-  if (noDomain !== undefined) bad(`"${noDomain}" is no domain`);
+  if (noDomain !== undefined) bad(`"${noDomain}" is not a domain`);
 }
 
 /** An IPv4 address that a machine can have. */
 function checkUsable(shown: string, address: string, length: number): void {
   const value = address.split('.').reduce((sum, part) => sum * 256 + Number(part), 0);
   const first = Math.floor(value / 2 ** 24);
-  if (first === 0 || first === 127 || first >= 224) bad(`${shown} is no address of a machine`);
-  // RFC 3021: with two addresses there is neither.
+  if (first === 0 || first === 127 || first >= 224) bad(`${shown} is not a machine's address`);
+  // RFC 3021: a network of two addresses has neither a network nor a broadcast address.
   if (length >= 31) return;
   const size = 2 ** (32 - length);
-  if (value % size === 0) bad(`${shown} is the network itself: name an address in it`);
+  if (value % size === 0) bad(`${shown} is the network itself: give an address in it`);
   if (value % size === size - 1) bad(`${shown} is the broadcast address of its network`);
 }
 

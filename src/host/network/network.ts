@@ -27,22 +27,22 @@ import {
 import { output, type RunProgram } from '../base/programs.ts';
 
 /*
- * Changes of the network that nobody can lock himself out with: a change is in force at once, and rolled back by
- * itself unless it is confirmed in time. That does not depend on whoever asked for it: the old state lies on the
- * disk before anything is changed, a timer of systemd's (not of ours) rolls back, and so does a unit before networkd
+ * Changes of the network that cannot lock the administrator out: a change takes effect at once, and reverts
+ * automatically unless it is confirmed in time. That does not depend on the process that made it: the old state is on
+ * the disk before anything is changed, a timer of systemd's (not ours) reverts it, and so does a unit before networkd
  * when the machine starts.
  */
 export interface Network {
   show(): Promise<NetworkView>;
   change(wanted: PlannedInterface, seconds: number): Promise<PendingView>;
   remove(name: string, seconds: number): Promise<PendingView>;
-  /** Rejects NOT_FOUND where nothing is pending (any more). */
+  /** Rejects NOT_FOUND if no change is pending, or it was reverted. */
   confirm(): Promise<{ readonly confirmed: string }>;
-  /** At once. */
+  /** Reverts the pending change at once. */
   revert(): Promise<{ readonly reverted: string }>;
-  /** At the start of the machine: only files, networkd does not run yet. */
+  /** Reverts at the start of the machine: only files, since networkd does not run yet. */
   revertFiles(): Promise<void>;
-  /** DHCP on all wired interfaces, whatever was before. */
+  /** DHCP on all wired interfaces, regardless of the former plan. */
   reset(): Promise<{ readonly interfaces: readonly string[] }>;
 }
 
@@ -52,7 +52,7 @@ export interface PendingView {
 }
 
 export interface NetworkView {
-  /** Why nothing can be changed here. */
+  /** Why the network cannot be changed here; null: it can. */
   readonly refusal: string | null;
   readonly interfaces: readonly InterfaceView[];
   readonly routes: readonly Route[];
@@ -63,7 +63,7 @@ export interface NetworkView {
 
 export interface InterfaceView extends Link {
   readonly managedBy: 'holdfast' | 'networkd' | 'ifupdown' | 'nobody';
-  /** What it is set to by us. */
+  /** Holdfast's settings for it. */
   readonly planned: PlannedInterface | null;
 }
 
@@ -77,7 +77,7 @@ export interface NetworkOptions {
 /** systemd/holdfast-network-revert.service; a timer of the same name starts it. */
 const REVERT = 'holdfast-network-revert';
 const RESOLVED = 'systemd-resolved.service';
-/** The second is what programs ask where systemd-resolved does not run. */
+/** The second is used by programs where systemd-resolved does not run. */
 const RESOLV_CONF = ['/run/systemd/resolve/resolv.conf', '/etc/resolv.conf'];
 const RESOLV_CONF_MAX = 64 * 1024;
 /** networkd sets addresses within a moment, where there is a carrier. */
@@ -88,7 +88,7 @@ export function openNetwork(options: NetworkOptions): Network {
   const { files, clock, run, places } = options;
   const own = networkFiles(files, places);
 
-  /** Puts a new plan in force until it is confirmed. */
+  /** Activates a new plan, which reverts unless it is confirmed. */
   async function begin(
     what: string,
     next: NetworkPlan,
@@ -98,10 +98,10 @@ export function openNetwork(options: NetworkOptions): Network {
     const plan = own.planIn(before);
     const untilMs = clock.now().getTime() + seconds * 1000;
     const byHand = await readByHand(run, touchedBy(plan, next), links);
-    // What cannot be kept, or not be put back, is refused while nothing is changed.
+    // A plan that cannot be stored, or restored, is refused before anything is changed.
     const made = own.stateOf(next);
     const pending = own.pendingOf({ what, untilMs, before, byHand });
-    // The other way round a crash between the two would leave a change without anybody to roll it back.
+    // In the other order, a crash between the two would leave a change that nothing reverts.
     await startTimer(run, seconds);
     await own.begin(pending);
     try {
@@ -144,7 +144,7 @@ export function openNetwork(options: NetworkOptions): Network {
         if (!pending)
           throw new HostError(
             'NOT_FOUND',
-            'no change waits: it was rolled back, or there was none',
+            'no change is pending: it was reverted, or there was none',
           );
         await own.end();
         await stopTimer(run);
@@ -153,7 +153,7 @@ export function openNetwork(options: NetworkOptions): Network {
     revert: () =>
       own.locked(async () => {
         const pending = await own.pending();
-        if (!pending) throw new HostError('NOT_FOUND', 'no change waits to be confirmed');
+        if (!pending) throw new HostError('NOT_FOUND', 'no change is pending');
         await rollBack(options, own);
         return { reverted: pending.what };
       }),
@@ -216,7 +216,7 @@ async function readNameServers(
   return { dns: [], domains: [] };
 }
 
-/** Rejects REFUSED, with what has to be done first. */
+/** Rejects REFUSED, with what to do first. */
 async function mayChange({ files, run }: NetworkOptions, wanted: PlannedInterface): Promise<void> {
   const owners = await readOwners(files, run);
   const { kind } = wanted;
@@ -233,11 +233,11 @@ async function mayChange({ files, run }: NetworkOptions, wanted: PlannedInterfac
   if (state.trim() === 'loaded') return;
   throw new HostError(
     'REFUSED',
-    `${REVERT}.service is not installed: a change could not be rolled back; run appliance/install`,
+    `${REVERT}.service is not installed: a change could not be reverted; run appliance/install`,
   );
 }
 
-/** Addresses and routes on interfaces that nobody sets up: to be put back with everything else. */
+/** Addresses and routes on interfaces without configuration: restored with everything else. */
 async function readByHand(
   run: RunProgram,
   names: ReadonlySet<string>,
@@ -263,12 +263,12 @@ async function startTimer(run: RunProgram, seconds: number): Promise<void> {
   ]);
 }
 
-/** There may be none. */
+/** There may be no timer. */
 async function stopTimer(run: RunProgram): Promise<void> {
   await run('systemctl', ['stop', `${REVERT}.timer`]);
 }
 
-/** Puts back what was before, in the files and in the kernel. */
+/** Restores the former state, in the files and in the kernel. */
 async function rollBack(options: NetworkOptions, own: NetworkFiles): Promise<void> {
   const { run } = options;
   const pending = await own.pending();
@@ -277,12 +277,12 @@ async function rollBack(options: NetworkOptions, own: NetworkFiles): Promise<voi
   await own.put(pending.before);
   const before = own.planIn(pending.before);
   const touched = touchedBy(now, before);
-  // The files are back: somebody was interrupted at it, and nobody knows how far he came.
+  // The files are restored already: an earlier revert was interrupted, at an unknown point.
   const isSecondTry = touched.size === 0;
   const all = new Set(before.interfaces.map(({ name }) => name));
   await activate(options, now, before, isSecondTry ? all : touched);
   for (const it of pending.byHand) {
-    // Some may be there still: that is no failure.
+    // Some may still exist: that is not a failure.
     for (const address of it.addresses)
       await run('ip', ['address', 'add', address, 'dev', it.interface]);
     if (it.addresses.length > 0) await run('ip', ['link', 'set', it.interface, 'up']);
@@ -304,21 +304,21 @@ async function reset(
   const before = await own.planNow();
   const next = dhcpOn(await readSockets(run));
   await own.put(own.stateOf(next));
-  // It takes the place of a change that nobody has confirmed.
+  // It replaces an unconfirmed change.
   if (await files.stat(options.places.pending)) await own.end();
   await stopTimer(run);
   await activate(options, before, next);
   return { interfaces: next.interfaces.map(({ name }) => name) };
 }
 
-/** Rejects FAILED where the kernel, or networkd, did not make one. */
+/** Rejects FAILED if the kernel, or networkd, did not create an interface. */
 async function checkMade(run: RunProgram, plan: NetworkPlan): Promise<void> {
   const links = await readLinks(run);
   const missing = virtual(plan).find((it) => !links.some(({ name }) => name === it));
   if (missing === undefined) return;
   throw new HostError(
     'FAILED',
-    `${missing} could not be made, and all is as before: journalctl -u systemd-networkd says why`,
+    `${missing} could not be created, and the change was reverted: see journalctl -u systemd-networkd`,
   );
 }
 
@@ -330,7 +330,7 @@ async function activate(
   touched = touchedBy(before, after),
 ): Promise<void> {
   for (const name of virtual(before)) {
-    // networkd leaves them where their files are gone. It may be gone by itself.
+    // networkd keeps them after their files are gone. An interface may already be gone.
     if (!virtual(after).includes(name)) await run('ip', ['link', 'delete', 'dev', name]);
   }
   await output(run, 'networkctl', ['reload']);

@@ -2,9 +2,9 @@ import type { NetworkPlan, PlannedInterface } from './network-plan.ts';
 
 /* systemd.network(5), systemd.netdev(5). */
 
-/** Before those of Debian (80-) and of most people (20-). */
+/** Sorts before the files of Debian (80-) and of most people (20-). */
 export const NETWORKD_PREFIX = '10-holdfast-';
-const HEAD = '# Made by "holdfast network change": what is written here by hand is lost.';
+const HEAD = '# Made by "holdfast network change": changes by hand are lost.';
 
 /** The files of a plan: their text by their names. */
 export function networkdFiles({ interfaces }: NetworkPlan): ReadonlyMap<string, string> {
@@ -34,7 +34,7 @@ function netdev({ name, kind }: PlannedInterface): string {
   const mode = kind.kind === 'bond' ? kind.mode : 'active-backup';
   return sections({
     NetDev: [`Name=${name}`, 'Kind=bond'],
-    // A dead link is noticed after 100 ms.
+    // Detects a dead link after 100 ms.
     Bond: [`Mode=${mode}`, 'MIIMonitorSec=100ms'],
   });
 }
@@ -46,7 +46,7 @@ function network(it: PlannedInterface, vlans: readonly PlannedInterface[]): stri
     Match: [`Name=${name}`],
     Network: [
       `DHCP=${dhcp ? 'yes' : 'no'}`,
-      // Fixed addresses are all the addresses that it has.
+      // With fixed addresses there are no others.
       `IPv6AcceptRA=${dhcp ? 'yes' : 'no'}`,
       `LinkLocalAddressing=${isUsed ? 'ipv6' : 'no'}`,
       ...addresses.map((address) => `Address=${address}`),
@@ -55,7 +55,7 @@ function network(it: PlannedInterface, vlans: readonly PlannedInterface[]): stri
       ...(domains.length > 0 ? [`Domains=${domains.join(' ')}`] : []),
       ...vlans.map((vlan) => `VLAN=${vlan.name}`),
     ],
-    // Nobody is to wait, when the machine starts, for what never comes.
+    // The start of the machine must not wait for an interface that never comes up.
     ...(!isUsed && { Link: ['RequiredForOnline=no'] }),
   });
 }

@@ -5,14 +5,14 @@ import { isDomainName, isHostName } from '../base/names.ts';
 import { jsonOutput, output, type RunProgram } from '../base/programs.ts';
 import { readText, removeText, writeText } from '../base/text-files.ts';
 
-/* Name, time and keyboard. Undefined in a change: as it is. */
+/* Name, time and keyboard. Undefined in a change: unchanged. */
 
 export interface HostSettings {
   readonly hostname: string;
   readonly timezone: string;
-  /** None: those that Debian comes with. */
+  /** Empty: Debian's defaults. */
   readonly ntp: readonly string[];
-  /** As XKB calls it; null: nobody has chosen one. */
+  /** The layout's name in XKB; null: not chosen. */
   readonly keyboard: string | null;
 }
 
@@ -27,17 +27,17 @@ export interface HostView extends HostSettings {
 
 export type HostChange = { readonly [K in keyof HostSettings]?: HostSettings[K] | undefined };
 
-/** Of the console, and of maintenance over SSH (appliance/ssh/sysusers.conf). */
+/** The account for the console, and for maintenance over SSH (appliance/ssh/sysusers.conf). */
 const ADMINISTRATOR = 'admin';
 const TIMESYNCD = 'systemd-timesyncd.service';
 const NTP_FILE = '/etc/systemd/timesyncd.conf.d/10-holdfast.conf';
 const KEYBOARD_FILE = '/etc/default/keyboard';
-/** Part of xkb-data: the layouts that there are. */
+/** The list of layouts, part of xkb-data. */
 const LAYOUTS_FILE = '/usr/share/X11/xkb/rules/base.lst';
 const PASSWORD_MIN = 10;
 const PASSWORD_MAX = 512;
 
-/** Of `hostnamectl --json`. */
+/** Output of `hostnamectl --json`. */
 interface Named {
   readonly StaticHostname?: string | null;
   readonly Hostname?: string | null;
@@ -62,7 +62,7 @@ export async function showHost({ files, run }: Machine): Promise<HostView> {
   };
 }
 
-/** All is checked before anything is changed. Rejects BAD_REQUEST, REFUSED. */
+/** Checks everything before it changes anything. Rejects BAD_REQUEST, REFUSED. */
 export async function setHost(machine: Machine, change: HostChange): Promise<void> {
   const { files, run } = machine;
   const { hostname, timezone, ntp, keyboard } = change;
@@ -77,7 +77,7 @@ export async function setHost(machine: Machine, change: HostChange): Promise<voi
   }
   if (keyboard !== undefined && keyboard !== null) {
     await writeText(files, KEYBOARD_FILE, keyboardFile(keyboard));
-    // For the next start, and for the screens that there are.
+    // For the next start, and for the present screens.
     await output(run, 'setupcon', ['--save-only']);
     await run('systemctl', ['try-restart', 'keyboard-setup.service']);
   }
@@ -88,7 +88,7 @@ async function checkChange(
   { hostname, timezone, ntp, keyboard }: HostChange,
 ): Promise<void> {
   if (hostname !== undefined && !isHostName(hostname)) {
-    bad(`"${hostname}" is no host name: letters, digits and hyphens, up to 64 characters`);
+    bad(`"${hostname}" is not a host name: letters, digits and hyphens, up to 64 characters`);
   }
   if (timezone !== undefined) {
     const known = (await output(run, 'timedatectl', ['list-timezones'])).split('\n');
@@ -98,7 +98,7 @@ async function checkChange(
   }
   if (ntp !== undefined) {
     const wrong = ntp.find((it) => addressFamily(it) === undefined && !isDomainName(it));
-    if (wrong !== undefined) bad(`"${wrong}" is no name and no address of a time server`);
+    if (wrong !== undefined) bad(`"${wrong}" is neither the name nor the address of a time server`);
     const state = await output(run, 'systemctl', ['show', '-P', 'LoadState', TIMESYNCD]);
     if (state.trim() !== 'loaded') {
       throw new HostError(
@@ -110,35 +110,41 @@ async function checkChange(
   if (keyboard === undefined || keyboard === null) return;
   const layouts = await readText(files, LAYOUTS_FILE);
   if (layouts === undefined) {
-    throw new HostError('TOOL_MISSING', 'no keyboard is known: apt-get install console-setup');
+    throw new HostError(
+      'TOOL_MISSING',
+      'no keyboard layouts are installed: apt-get install console-setup',
+    );
   }
   if (!layoutsIn(layouts).has(keyboard)) {
     bad(`there is no keyboard layout "${keyboard}": us, gb, de, ch, fr ... as in ${LAYOUTS_FILE}`);
   }
 }
 
-/** At least ten characters of any language; the account is locked until then. Rejects BAD_REQUEST, NOT_FOUND. */
+/**
+ * Sets a password of at least ten characters of any language; the account is locked until then. Rejects BAD_REQUEST,
+ * NOT_FOUND.
+ */
 export async function setPassword({ run }: Machine, password: Uint8Array): Promise<void> {
   let text: string;
   try {
     text = new TextDecoder('utf-8', { fatal: true }).decode(password);
   } catch {
-    return bad('the password is no UTF-8');
+    return bad('the password is not UTF-8');
   }
   const { length } = Array.from(text);
   if (length < PASSWORD_MIN) bad(`a password has at least ${PASSWORD_MIN} characters`);
   if (length > PASSWORD_MAX) bad(`a password has at most ${PASSWORD_MAX} characters`);
-  if (/\p{Cc}/u.test(text)) bad('a password has no control characters');
+  if (/\p{Cc}/u.test(text)) bad('a password must not have control characters');
   if ((await hasPassword(run)) === null) throw noAccount();
   await output(run, 'chpasswd', [], { input: `${ADMINISTRATOR}:${text}\n` });
 }
 
-/** So that nobody comes in by it until there is a new one. */
+/** Locks the password until a new one is set. */
 export async function lockPassword({ run }: Machine): Promise<void> {
   if ((await hasPassword(run)) !== null) await output(run, 'passwd', ['--lock', ADMINISTRATOR]);
 }
 
-/** Null: there is no such account. passwd(1): P is one that can be used. */
+/** Null: there is no such account. passwd(1): P means a usable password. */
 async function hasPassword(run: RunProgram): Promise<boolean | null> {
   const { code, stdout } = await run('passwd', ['--status', ADMINISTRATOR]);
   return code === 0 ? stdout.split(' ')[1] === 'P' : null;
@@ -147,7 +153,7 @@ async function hasPassword(run: RunProgram): Promise<boolean | null> {
 function noAccount(): HostError {
   return new HostError(
     'NOT_FOUND',
-    `this host has no user ${ADMINISTRATOR}: sh appliance/install --ssh makes it`,
+    `this host has no user ${ADMINISTRATOR}: run sh appliance/install --ssh to create it`,
   );
 }
 

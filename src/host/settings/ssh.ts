@@ -6,14 +6,14 @@ import { output, type RunProgram } from '../base/programs.ts';
 import { readText, removeText, writeText } from '../base/text-files.ts';
 
 /*
- * Who comes in over SSH, and until when. Keys and times lie in files of root's that sshd and the login program read
- * (appliance/ssh); that SSH ends at its time, also where the machine is off then, is a timer of systemd's.
+ * Access over SSH: who has it, and until when. Keys and times are in root's files that sshd and the login program
+ * read (appliance/ssh); a timer of systemd's ends SSH in time, even if the machine was off at that time.
  */
 export type SshUser = 'admin' | 'restore';
 
 export interface SshKey {
   readonly user: SshUser;
-  /** `SHA256:...`: what a key is called by. */
+  /** `SHA256:...`: identifies a key. */
   readonly fingerprint: string;
   readonly type: string;
   readonly comment: string;
@@ -21,7 +21,7 @@ export interface SshKey {
 
 export interface SshView {
   readonly running: boolean;
-  /** ISO 8601; null: as long as it runs, or not at all. */
+  /** ISO 8601; null: without end, or SSH is off. */
   readonly until: string | null;
   readonly shellUntil: string | null;
   readonly keys: readonly SshKey[];
@@ -32,16 +32,16 @@ const DIRECTORY = '/etc/holdfast/ssh';
 /** Seconds since 1970, as `date +%s` writes them; src/cli/login-session.ts reads it. */
 const SHELL_FILE = `${DIRECTORY}/shell-until`;
 const SERVICE = 'ssh.service';
-/** Of systemd, which starts sshd for whoever comes: Debian has both, and either lets people in. */
+/** systemd's socket, which starts sshd per connection: Debian has both, and either gives access. */
 const SOCKET = 'ssh.socket';
-/** systemd/holdfast-ssh-off.timer; when that is stands here. */
+/** Sets the time of systemd/holdfast-ssh-off.timer. */
 const TIMER = 'holdfast-ssh-off.timer';
 const UNTIL_FILE = `/etc/systemd/system/${TIMER}.d/until.conf`;
 const KEY_LENGTH_MAX = 16 * 1024;
 const KEYS_MAX = 1000;
-/** Characters shown of an invalid line. */
+/** The most characters shown of an invalid line. */
 const SHOWN_MAX = 80;
-/** sshd(8): options may stand before a key, and would undo what appliance/ssh/sshd.conf sets. */
+/** sshd(8): options may precede a key, and would undo the settings of appliance/ssh/sshd.conf. */
 const KEY = /^(ssh-[\w@.-]+|ecdsa-[\w@.-]+|sk-[\w@.-]+) [A-Za-z0-9+/=]+( [^\p{Cc}]*)?$/u;
 
 const fileOf = (user: SshUser): string => `${DIRECTORY}/${user}.keys`;
@@ -62,13 +62,15 @@ export async function showSsh(machine: Machine, clock: Clock): Promise<SshView> 
   };
 }
 
-/** One line as in authorized_keys, without options. Rejects BAD_REQUEST for what `ssh-keygen -l` does not take. */
+/**
+ * Adds one line as in authorized_keys, without options. Rejects BAD_REQUEST for lines that `ssh-keygen -l` refuses.
+ */
 export async function addKey(machine: Machine, user: SshUser, given: string): Promise<SshKey> {
   const line = given.trim();
   if (line.length > KEY_LENGTH_MAX || !KEY.test(line)) {
     throw new HostError(
       'BAD_REQUEST',
-      'that is no public key: one line as in id_ed25519.pub, without options before it',
+      'this is not a public key: give one line as in id_ed25519.pub, without options before it',
     );
   }
   const key = await keyOf(machine, user, line);
@@ -82,7 +84,7 @@ export async function addKey(machine: Machine, user: SshUser, given: string): Pr
   return key;
 }
 
-/** By its fingerprint. */
+/** Removes a key by its fingerprint. */
 export async function removeKey(machine: Machine, user: SshUser, print: string): Promise<SshKey> {
   const keys = await keysOf(machine, user);
   const gone = keys.find(({ key }) => key.fingerprint === print);
@@ -102,7 +104,7 @@ export async function removeAllKeys(machine: Machine): Promise<void> {
   }
 }
 
-/** `seconds` undefined: until it is switched off. */
+/** Turns SSH on; `seconds` undefined: until it is turned off. */
 export async function sshOn(
   machine: Machine,
   clock: Clock,
@@ -123,15 +125,15 @@ export async function sshOn(
     await output(run, 'systemctl', ['enable', '--quiet', TIMER]);
     await output(run, 'systemctl', ['restart', TIMER]);
   }
-  // Not both: each wants the same port.
+  // Not both: they use the same port.
   const unit = (await isActive(run, SOCKET)) ? SOCKET : SERVICE;
   await output(run, 'systemctl', ['enable', '--quiet', '--now', unit]);
 }
 
-/** Who is in stays in. */
+/** Turns SSH off; present connections stay. */
 export async function sshOff(machine: Machine): Promise<void> {
   const { run } = machine;
-  // First: it would start the service again.
+  // The socket first: it would start the service again.
   const units = (await isLoaded(run, SOCKET)) ? [SOCKET, SERVICE] : [SERVICE];
   for (const unit of units) {
     await output(run, 'systemctl', ['disable', '--quiet', '--now', unit]);
@@ -144,7 +146,7 @@ async function isLoaded(run: RunProgram, unit: string): Promise<boolean> {
   return state.trim() === 'loaded';
 }
 
-/** `seconds` 0: no more. */
+/** `seconds` 0: no longer. */
 export async function allowShell({ files }: Machine, clock: Clock, seconds: number): Promise<void> {
   if (seconds === 0) return removeText(files, SHELL_FILE);
   const until = Math.ceil(clock.now().getTime() / 1000) + seconds;
@@ -152,7 +154,7 @@ export async function allowShell({ files }: Machine, clock: Clock, seconds: numb
 }
 
 async function forgetEnd({ files, run }: Machine): Promise<void> {
-  // There may be none.
+  // There may be no timer.
   await run('systemctl', ['disable', '--quiet', '--now', TIMER]);
   await removeText(files, UNTIL_FILE);
   await output(run, 'systemctl', ['daemon-reload']);
@@ -182,7 +184,7 @@ interface KeyLine {
   readonly key: SshKey;
 }
 
-/** An invalid line that root wrote by hand, which sshd skips, hides no key. */
+/** Skips invalid lines that root wrote by hand, as sshd does, so that they hide no key. */
 async function keysOf(machine: Machine, user: SshUser): Promise<KeyLine[]> {
   const found: KeyLine[] = [];
   for (const [at, line] of (await linesOf(machine, user)).entries()) {
@@ -207,5 +209,5 @@ async function keyOf({ run }: Machine, user: SshUser, line: string): Promise<Ssh
     const [, fingerprint, comment, type] = found;
     return { user, fingerprint: fingerprint!, type: type!, comment: comment! };
   }
-  throw new HostError('BAD_REQUEST', `ssh-keygen does not take a key of ${user}: ${stderr.trim()}`);
+  throw new HostError('BAD_REQUEST', `ssh-keygen refuses a key of ${user}: ${stderr.trim()}`);
 }

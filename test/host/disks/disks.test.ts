@@ -77,7 +77,7 @@ test('disks are told with what is on them, and a failing one before it is too la
       ['sdc', '', false, 'unknown'],
     ],
   );
-  match(disks[1]!.health.detail, /SMART says that it fails, 41000 h/);
+  match(disks[1]!.health.detail, /SMART reports a failure, 41000 h/);
   equal(disks[0]!.model, 'Fast One');
 });
 
@@ -116,9 +116,9 @@ test('a disk that would hide a store, or who may ask from other hosts, is not ev
   const create = (it: ReturnType<typeof machine>) =>
     createPool(it, { disk: 'sda', fileSystem: 'xfs', erase: undefined });
   for (const [names, why] of [
-    [['store/holdfast-store.json'], /would hide what is there: store\. Stop/],
-    [['backups/one'], /would hide what is there: backups\. Stop/],
-    [['lost+found/x', 'tokens.json'], /would hide what is there: tokens\.json\. Stop/],
+    [['store/holdfast-store.json'], /would hide the files there: store\. Stop/],
+    [['backups/one'], /would hide the files there: backups\. Stop/],
+    [['lost+found/x', 'tokens.json'], /would hide the files there: tokens\.json\. Stop/],
     [['a', 'b', 'c', 'd', 'e', 'f', 'g'], /: a, b, c, d, e and 2 more\. Stop/],
   ] as const) {
     const it = machine();

@@ -36,21 +36,21 @@ const bond = (...members: string[]): PlannedInterface => ({
 
 test('a plan that could lock somebody out by a slip is refused, and says why', async () => {
   const cases: readonly (readonly [PlannedInterface, RegExp])[] = [
-    [{ ...WIRED, name: 'eth7' }, /eth7 is not there: this machine has eth0, eth1/],
-    [{ ...WIRED, name: 'wlan0' }, /wlan0 is no wired interface/],
+    [{ ...WIRED, name: 'eth7' }, /eth7 does not exist: this machine has eth0, eth1/],
+    [{ ...WIRED, name: 'wlan0' }, /wlan0 is not a wired interface/],
     [fixed('10.0.0.255/24'), /broadcast address/],
-    [fixed('127.0.0.1/8'), /no address of a machine/],
-    [fixed('10.0.0.5/33'), /no address with its prefix length/],
-    [fixed('10.0.0.5/24\nGateway=1.1.1.1'), /no address with its prefix length/],
-    [fixed('fe80::1%eth0/64'), /no address with its prefix length/],
-    [fixed('fd00::5/64', { gateways: ['fe80::1%eth0'] }), /no address of a gateway/],
+    [fixed('127.0.0.1/8'), /not a machine.s address/],
+    [fixed('10.0.0.5/33'), /not an address with its prefix length/],
+    [fixed('10.0.0.5/24\nGateway=1.1.1.1'), /not an address with its prefix length/],
+    [fixed('fe80::1%eth0/64'), /not an address with its prefix length/],
+    [fixed('fd00::5/64', { gateways: ['fe80::1%eth0'] }), /not a gateway.s address/],
     [fixed('10.0.0.5/24', { gateways: ['10.0.0.5'] }), /address of this machine/],
     [fixed('10.0.0.5/24', { gateways: ['10.0.0.1', '10.0.0.2'] }), /one gateway for IPv4/],
-    [fixed('10.0.0.5/24', { dhcp: true, gateways: ['10.0.0.1'] }), /comes from there/],
-    [fixed('10.0.0.5/24', { domains: ['a b'] }), /no domain/],
-    [bond('eth0', 'wlan0'), /wlan0 is no wired interface/],
+    [fixed('10.0.0.5/24', { dhcp: true, gateways: ['10.0.0.1'] }), /the server gives the gateway/],
+    [fixed('10.0.0.5/24', { domains: ['a b'] }), /not a domain/],
+    [bond('eth0', 'wlan0'), /wlan0 is not a wired interface/],
     [bond('eth0', 'eth0'), /named twice/],
-    [{ ...WIRED, name: 'v', kind: { kind: 'vlan', on: 'eth1', id: 5 } }, /set up eth1 first/],
+    [{ ...WIRED, name: 'v', kind: { kind: 'vlan', on: 'eth1', id: 5 } }, /configure eth1 first/],
   ];
   for (const [wanted, why] of cases) throws(() => withInterface(NONE, wanted, LINKS), why);
   // RFC 3021, and a gateway that is known by its wire only.
@@ -285,7 +285,7 @@ test('routes that were set by hand are put back, or there are too many to begin'
       await changed;
       await network.revert();
     } else {
-      const message = /could not be put back: byHand\.0\.routes: .* 256, not 300/;
+      const message = /could not be restored: byHand\.0\.routes: .* 256, not 300/;
       await rejects(changed, { code: 'REFUSED', message });
       equal(
         asked.some((it) => it.startsWith('systemd-run')),
