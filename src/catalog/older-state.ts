@@ -47,7 +47,7 @@ async function whatIsThere(
   if (newest > known.sequence) return undefined;
   const record = points.find(({ id }) => id === known.id);
   const link = record && (await linkToFile(store, pointPath(store, record), record));
-  if (link) return isSame(link, known) ? undefined : 'has another one of that name';
+  if (link) return isSame(link, known) ? undefined : 'has another point of that name';
   const graves = await tombstones(store, of.set, key, (id) => id === known.id);
   if (graves.length > 0) return undefined;
   if (newest === known.sequence) return 'has another point of that number';

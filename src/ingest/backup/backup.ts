@@ -129,7 +129,7 @@ export async function storeSources(
       onEvent({ kind: 'progress', total, position: at, readBytes, storedBytes });
     },
     async onStored(disks) {
-  // The parts that the store had lost were read again.
+      // The parts that the store had lost were read again.
       for (const { reference } of disks) {
         if (reference) await writer.markWhole(reference.digest);
       }

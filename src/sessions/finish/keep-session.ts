@@ -186,7 +186,7 @@ async function* writtenDisks(
     const { name, size, sectorSize } = disk;
     await using base = manifestDisk(reader, { name, root: disk, keys });
     await using overlay = await overlayOf(store, session, { disk, set, base, space, begin });
-  // Any page may be older than the guest wrote it: that must not become a recovery point.
+    // Any page may be older than the guest wrote it: that must not become a recovery point.
     if (overlay.readOnly !== undefined) {
       throw notKept(session, overlay.readOnly, 'Then discard it');
     }
@@ -200,7 +200,7 @@ async function* writtenDisks(
       from: `session ${session.id}`,
       base: disk,
       scope: { kind: 'segments', segments: pieces.runs() },
-      // Contents that the base has lost exist nowhere else: they stay lost, and a check names them.
+      // Contents that the base has lost exist nowhere else: they stay lost, and a check reports them.
       rewritten: [],
     };
   }

@@ -16,10 +16,9 @@ import { StoreError } from '../packs/store-error.ts';
 import { readStoreRecord, unknownFeature, writeStoreRecord } from './store-record.ts';
 
 /**
- * A store on a file system: packs, and beside them what other rooms keep there (`sets`, `sessions`,
- * `leases`).
- * Any number of processes may have it open to read; only one may write (`store-writer.ts`). It has the world that it
- * was opened in, for all that works on it.
+ * A store on a file system: packs, and beside them the directories of other rooms (`sets`, `sessions`, `leases`). Any
+ * number of processes may have it open to read; only one may write (`store-writer.ts`). It carries the world in which
+ * it was opened, for all code that works on it.
  */
 export interface Store extends World, AsyncDisposable {
   readonly directory: string;

@@ -152,6 +152,6 @@ test('names of a session lead nowhere else, and no second session is on the file
   await putDurably(files, `${sessionDirectory(house.store, other)}/session.json`, journal);
   await rejects(
     resumeSession(house.store, other, { tls: false }),
-    new RegExp(`record is of session "${record.id}"`),
+    new RegExp(`record belongs to session "${record.id}"`),
   );
 });
