@@ -24,14 +24,14 @@ import {
   stands,
 } from './alarm-state.ts';
 
-/** What needs somebody, in memory and on the disk. */
+/** The alarms, in memory and on the disk. */
 export interface AlarmBook {
-  /** Newest first; those that have ended too. */
+  /** Newest first, including those that have ended. */
   list(): AlarmRecord[];
   raise(condition: Condition): Promise<void>;
-  /** The reason of an alarm has gone; nothing where there is none. */
+  /** Ends an alarm whose cause has gone; does nothing if there is none. */
   clear(id: string): Promise<void>;
-  /** `conditions` are all reasons that there are for alarms of these kinds. */
+  /** `conditions` are all present causes for alarms of these kinds. */
   compare(kinds: readonly AlarmKind[], conditions: readonly Condition[]): Promise<void>;
   /** Rejects NOT_FOUND. */
   acknowledge(id: string, uid: number): Promise<AlarmRecord>;
@@ -39,12 +39,12 @@ export interface AlarmBook {
 
 export interface AlarmBookOptions {
   readonly world: World;
-  /** The store's. */
+  /** The directory of the store. */
   readonly directory: string;
   readonly checks: () => Checks;
-  /** Called before what changed is durable: it must be told, even if only after a crash. */
+  /** Called before the change is durable: people must be notified, even if only after a crash. */
   readonly onNews: (news: AlarmNews) => Promise<void>;
-  /** The book itself cannot be written or read. */
+  /** Called when the alarms themselves cannot be written or read. */
   readonly onTrouble: (message: string) => void;
 }
 
@@ -65,12 +65,12 @@ export async function openAlarmBook(options: AlarmBookOptions): Promise<AlarmBoo
       return await readAlarms(files, directory);
     } catch (cause) {
       if (!(cause instanceof FormatError)) throw cause;
-      // What still is wrong is found again; only what was acknowledged is forgotten.
+      // Present causes will be found again; only acknowledgments are lost.
       onTrouble(`${path}: ${cause.message}`);
       return [];
     }
   }
-  /** In its turn. What cannot be written counts all the same, and is written when something is seen the next time. */
+  /** Runs in its turn. A change that cannot be written still counts, and is written with the next change. */
   async function take(step: Step): Promise<void> {
     const isNew = step.alarms !== alarms;
     tellLeftOut(step);
@@ -82,11 +82,11 @@ export async function openAlarmBook(options: AlarmBookOptions): Promise<AlarmBoo
       noted = alarms;
     } catch (cause) {
       if (!(cause instanceof SystemError)) throw cause;
-      // Once is enough: a look is taken each half minute.
-      if (isNew) onTrouble(`alarms cannot be noted: ${cause.message}`);
+      // Reported once: the check runs every half minute.
+      if (isNew) onTrouble(`alarms cannot be recorded: ${cause.message}`);
     }
   }
-  /** Of each once, until there is room again: a look is taken each half minute. */
+  /** Reports each once, until there is room again: the check runs every half minute. */
   function tellLeftOut(step: Step): void {
     if (step.alarms.length < ALARMS_MAX || leftOut.size >= ALARMS_MAX) leftOut.clear();
     for (const { id, message } of step.leftOut) {
@@ -111,14 +111,14 @@ export async function openAlarmBook(options: AlarmBookOptions): Promise<AlarmBoo
   };
 }
 
-/** As they lie in the store. Rejects FormatError. */
+/** Reads the alarms in the store. Rejects FormatError. */
 async function readAlarms(files: FileSystem, directory: string): Promise<readonly AlarmRecord[]> {
   const path = join(directory, NAME);
   if (!(await files.stat(path))) return [];
   return alarmsFile.decode(await files.readFile(path, LENGTH_MAX)).alarms;
 }
 
-/** Of a kind, as they lie in the store: for whoever may not go on while one stands. Rejects FormatError. */
+/** The open alarms of a kind in the store: for work that must stop while one is open. Rejects FormatError. */
 export async function standingAlarms(
   files: FileSystem,
   directory: string,

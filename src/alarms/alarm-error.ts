@@ -1,6 +1,6 @@
 /**
- * NOT_FOUND (no such alarm), FROZEN (nothing may be deleted until somebody has looked), LOCKED (the lockdown forbids
- * it), IMPOSSIBLE (the lockdown is on already, or off), REFUSED (a message, for good).
+ * NOT_FOUND (no such alarm), FROZEN (nothing may be deleted until a person has looked), LOCKED (the lockdown forbids
+ * it), IMPOSSIBLE (the lockdown is on already, or off), REFUSED (a message, permanently).
  */
 export type AlarmErrorCode = 'NOT_FOUND' | 'FROZEN' | 'LOCKED' | 'IMPOSSIBLE' | 'REFUSED';
 

@@ -7,22 +7,22 @@ import {
 } from '../formats/store/service/alarm.ts';
 
 /*
- * The life of alarms, as pure functions of their records. An alarm is raised once and stands until it ends: what ends
- * it depends on its kind.
+ * The life of alarms, as pure functions of their records. An alarm is raised once and stays open until it ends; its
+ * kind decides what ends it.
  */
 
-/** Something is wrong now. */
+/** The cause of an alarm, present now. */
 export interface Condition {
   readonly kind: AlarmKind;
-  /** Of several of its kind: which. */
+  /** Identifies one of several of its kind. */
   readonly about?: string | undefined;
   readonly level: AlarmLevel;
   readonly message: string;
-  /** Another one than before: it has happened again. */
+  /** A new value means that it has happened again. */
   readonly occurrence?: string | undefined;
 }
 
-/** What there is to tell. */
+/** What to notify people about. */
 export interface AlarmNews {
   readonly event: 'raised' | 'again' | 'ended' | 'acknowledged';
   readonly alarm: AlarmRecord;
@@ -31,13 +31,13 @@ export interface AlarmNews {
 export interface Step {
   readonly alarms: readonly AlarmRecord[];
   readonly news: readonly AlarmNews[];
-  /** For which there is no room: new ones, and those that gave way to what matters more. */
+  /** Alarms without room: new ones, and those that gave way to more important ones. */
   readonly leftOut: readonly AlarmRecord[];
 }
 
 /**
- * `gone`: its reason has gone. `acknowledged`: somebody has looked, for no machine can know. `either`. `both`: what was
- * wrong once is to be looked at, even though it is right again.
+ * `gone`: its cause has gone. `acknowledged`: a person has looked, because no machine can know. `either`. `both`:
+ * what was wrong once must be looked at, even if it is right again.
  */
 const ENDS = {
   'pool-space': 'gone',
@@ -60,12 +60,12 @@ const ENDS = {
   'box-memory': 'gone',
 } as const satisfies Record<AlarmKind, 'gone' | 'acknowledged' | 'either' | 'both'>;
 
-/** For people to look at. */
+/** Ended alarms kept for people to look at. */
 const OVER_MAX = 100;
-/** Nobody looks through more; each is in the log as well. */
+/** People do not read more; each is in the log as well. */
 const TROUBLES_MAX = 100;
 const MESSAGE_MAX = 4096;
-/** What tells a trouble from others: what follows may be different each time. */
+/** The part that identifies a trouble: the rest may differ each time. */
 const TROUBLE_LENGTH = 200;
 const TROUBLE_DIGITS = 8;
 
@@ -73,18 +73,21 @@ export function alarmId({ kind, about }: Pick<Condition, 'kind' | 'about'>): str
   return about === undefined ? kind : `${kind}:${about}`;
 }
 
-/** What went wrong while the service did something else. Its ID is short: people type it to acknowledge the alarm. */
+/**
+ * A problem that the service met while doing something else. Its ID is short: people type it to acknowledge the
+ * alarm.
+ */
 export function troubleOf(message: string): Condition {
   const digest = createHash('sha256').update(message.slice(0, TROUBLE_LENGTH)).digest('hex');
   return { kind: 'trouble', about: digest.slice(0, TROUBLE_DIGITS), level: 'warning', message };
 }
 
-/** Whether it is to be shown. */
+/** Whether the alarm is open. */
 export function stands({ ended }: AlarmRecord): boolean {
   return ended === undefined;
 }
 
-/** Something has happened, whatever there is of it already. */
+/** Records an occurrence, whether there is an alarm for it already or not. */
 export function raised(alarms: readonly AlarmRecord[], condition: Condition, now: Date): Step {
   const id = alarmId(condition);
   const before = alarms.find((it) => it.id === id);
@@ -107,8 +110,8 @@ function unchanged(alarms: readonly AlarmRecord[]): Step {
 }
 
 /**
- * What goes to make room for a new alarm; undefined: there is room. What is critical, and what there is one of at most
- * (`about` nothing), takes the place of a warning about one of many; else it is the new one itself.
+ * The alarm that is removed to make room for a new one; undefined: there is room. Critical alarms, and kinds of which
+ * there is at most one (no `about`), replace a warning about one of many; otherwise the new one itself is left out.
  */
 function givesWay(alarms: readonly AlarmRecord[], next: AlarmRecord): AlarmRecord | undefined {
   const troubles = alarms.filter((it) => it.kind === 'trouble' && stands(it));
@@ -124,7 +127,7 @@ function givesWay(alarms: readonly AlarmRecord[], next: AlarmRecord): AlarmRecor
   return minor.length > 0 ? oldest(minor) : next;
 }
 
-/** Of some, at least one. */
+/** The oldest of at least one alarm. */
 function oldest(alarms: readonly AlarmRecord[]): AlarmRecord {
   return alarms.reduce((a, b) => (b.changed < a.changed ? b : a));
 }
@@ -135,14 +138,14 @@ function newsOf(before: AlarmRecord | undefined, next: AlarmRecord): AlarmNews[]
   return isWorse(before, next) ? [{ event: 'again', alarm: next }] : [];
 }
 
-/** Its reason is not there any more. */
+/** Ends an alarm whose cause has gone. */
 export function gone(alarms: readonly AlarmRecord[], id: string, now: Date): Step {
   return changedOne(alarms, id, (alarm) =>
     alarm.holds ? settled({ ...alarm, holds: false }, now) : alarm,
   );
 }
 
-/** Of all alarms of these kinds: `conditions` are the reasons that there are. */
+/** Compares all alarms of these kinds with `conditions`, their present causes. */
 export function compared(
   alarms: readonly AlarmRecord[],
   {
@@ -167,7 +170,7 @@ export function compared(
   return step;
 }
 
-/** Undefined: there is none that stands. */
+/** Undefined: no such alarm is open. */
 export function acknowledged(
   alarms: readonly AlarmRecord[],
   { id, uid }: { readonly id: string; readonly uid: number },
@@ -200,7 +203,7 @@ function fresh({ kind, about, level, message, occurrence }: Condition, now: Date
   };
 }
 
-/** The same object where nothing is new. */
+/** Returns the same object if nothing is new. */
 function again(before: AlarmRecord, condition: Condition, now: Date): AlarmRecord {
   const { level, occurrence } = condition;
   const message = shortened(condition.message);
@@ -222,7 +225,7 @@ function again(before: AlarmRecord, condition: Condition, now: Date): AlarmRecor
   return isSame ? before : next;
 }
 
-/** What somebody has looked at is another thing now. */
+/** Whether the alarm is worse than what was acknowledged. */
 function isWorse(before: AlarmRecord, next: AlarmRecord): boolean {
   return (
     next.occurrence !== before.occurrence ||
@@ -262,7 +265,7 @@ function isOver({ kind, holds, acknowledged }: AlarmRecord): boolean {
   }
 }
 
-/** Of those that are over the oldest go. One whose reason is there stays: it must not be raised anew. */
+/** Removes the oldest ended alarms. One whose cause is still there stays: it must not be raised again. */
 function trimmed(alarms: readonly AlarmRecord[]): readonly AlarmRecord[] {
   const over = alarms
     .filter((it) => !stands(it) && !it.holds)

@@ -1,10 +1,13 @@
 import type { MessageRecord } from '../formats/store/service/alarm.ts';
 
-/** A way to tell people. */
+/** A way to notify people. */
 export interface Sender {
-  /** Resolves once it was taken. Rejects AlarmError REFUSED: it would be refused again; SystemError: not now. */
+  /**
+   * Resolves once the message was accepted. Rejects AlarmError REFUSED if it would be refused again; SystemError: try
+   * later.
+   */
   send(message: MessageRecord, signal: AbortSignal): Promise<void>;
 }
 
-/** How long one attempt may take. */
+/** The longest time for one attempt. */
 export const SEND_TIMEOUT_MS = 20_000;

@@ -5,31 +5,31 @@ import { putDurably } from '../sys/files/write-atomically.ts';
 import type { World } from '../sys/world.ts';
 
 /*
- * Whoever sets a machine's clock a year ahead makes every recovery point old, and the rules of retention delete them.
- * So the clock on the wall is compared with one that nobody can set, and where the machine was started again, with the
- * last time that was known. Many small steps count as the large one that they add up to.
+ * An attacker who sets a machine's clock a year ahead makes every recovery point old, so that retention deletes them.
+ * So the wall clock is compared with one that cannot be set, and after a restart of the machine with the last known
+ * time. Many small steps count as the large one to which they add up.
  */
 export interface ClockWatch {
-  /** What has happened to the clock since it was last trusted, in words. */
+  /** Describes how the clock jumped since it was last trusted; undefined: it did not. */
   look(): Promise<string | undefined>;
-  /** From now on: the clock as it is. Call it once the jump is noted where it is not lost. */
+  /** Trusts the clock as it is from now on. Call it once the jump is durably recorded. */
   trust(): Promise<void>;
 }
 
-/** A clock that is set right by an hour is no attack; daylight saving does not touch it. */
+/** Correcting a clock by an hour is not an attack; daylight saving does not change this clock. */
 const STEP_MAX_MS = 60 * 60_000;
-/** A machine that starts with a clock that runs late a little is put right by NTP only afterwards. */
+/** NTP corrects a clock that is a little late only after the start. */
 const BEHIND_MAX_MS = 10 * 60_000;
 /** A machine may be off for a week. */
 const AHEAD_MAX_MS = 7 * 24 * 60 * 60_000;
-/** How old the last known time may be after a crash. */
+/** The greatest age of the last known time after a crash. */
 const NOTE_EVERY_MS = 10 * 60_000;
 const NAME = 'clock.json';
 const LENGTH_MAX = 4096;
 
 type Reading = Pick<ClockMark, 'bootId' | 'wallMs' | 'sinceBootMs'>;
 
-/** What is wrong with the clock, compared with how it was; undefined: nothing. */
+/** Describes a jump of the clock since the mark; undefined: there is none. */
 function jumpOf(mark: ClockMark, now: Reading): string | undefined {
   const { wallMs, sinceBootMs, bootId } = now;
   if (bootId === mark.bootId) {
@@ -39,15 +39,15 @@ function jumpOf(mark: ClockMark, now: Reading): string | undefined {
   }
   const aheadMs = wallMs - mark.lastWallMs;
   if (aheadMs < -BEHIND_MAX_MS) {
-    return `the machine started with a clock that is ${duration(aheadMs)} behind what it was`;
+    return `the machine started with a clock that is ${duration(aheadMs)} behind its last known time`;
   }
   if (aheadMs <= AHEAD_MAX_MS) return undefined;
   return `the machine started ${duration(aheadMs)} after it was last seen, if its clock is right`;
 }
 
 /**
- * `directory`: the box's. A mark that is damaged is none, and reported: the clock is trusted as it is. Rejects where it
- * cannot be read or written.
+ * `directory`: the box's. A damaged mark counts as missing, and is reported: the clock is trusted as it is. Rejects
+ * if the mark cannot be read or written.
  */
 export async function openClockWatch(
   world: World,

@@ -10,24 +10,27 @@ import type { World } from '../sys/world.ts';
 import { AlarmError } from './alarm-error.ts';
 
 /*
- * While it is on, only what a recovery needs may be asked for: whoever has stolen an administrator's login cannot take
- * the backups with it. Ending it may need two people, who are told apart by the user that the kernel vouches for.
+ * While it is on, only what a recovery needs is allowed: stealing an administrator's login does not suffice to delete
+ * the backups. Ending it may need two people, who are distinguished by the user ID that the kernel reports.
  */
 export interface Lockdown {
   /** Undefined: it is off. */
   state(): LockdownRecord | undefined;
-  /** `persons` have to agree to its end. Rejects IMPOSSIBLE where it is on already. */
+  /** `persons` must approve its end. Rejects IMPOSSIBLE if it is on already. */
   begin(uid: number, persons: number): Promise<LockdownRecord>;
-  /** Answers what is left of it: undefined, or that others have to agree. Rejects IMPOSSIBLE where it is off. */
+  /**
+   * Resolves with the rest of it: undefined, or a record that awaits other approvals. Rejects IMPOSSIBLE if it is
+   * off.
+   */
   end(uid: number): Promise<LockdownRecord | undefined>;
 }
 
-/** The second person comes within that time, or the first has to be asked again. */
+/** The second person must approve within this time, or the first must approve again. */
 const AGREE_WITHIN_MS = 60 * 60_000;
 const NAME = 'lockdown.json';
 const LENGTH_MAX = 4096;
 
-/** Rejects CORRUPT: then it is not known whether it is on. */
+/** Rejects CORRUPT: the state is then unknown. */
 export async function readLockdown(
   files: FileSystem,
   directory: string,
@@ -43,15 +46,15 @@ export async function readLockdown(
 }
 
 export interface LockdownPlaces {
-  /** The box's: what counts. */
+  /** The directory of the box: this record counts. */
   readonly directory: string;
-  /** Where commands without a service look: a copy, which never ends a lockdown by not being there. */
+  /** The store, with a copy for commands without a service; a missing copy never ends a lockdown. */
   readonly store: string;
-  /** How the copy is written. */
+  /** Whether the copy carries a checksum. */
   readonly checks: () => Checks;
 }
 
-/** One that cannot be read is on: who has damaged it must not have ended it. */
+/** An unreadable record counts as on: damaging it must not end a lockdown. */
 export async function openLockdown(
   { files, clock }: World,
   { directory, store, checks }: LockdownPlaces,
@@ -110,7 +113,7 @@ export async function openLockdown(
   };
 }
 
-/** Who agrees now: each counts once, and for a while. */
+/** The current approvals: each person counts once, and for a limited time. */
 function agreed(
   { approvals }: LockdownRecord,
   uid: number,

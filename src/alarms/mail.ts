@@ -8,21 +8,21 @@ import { noticeText } from './notice-text.ts';
 export interface MailSettings {
   readonly to: readonly string[];
   readonly from: string;
-  /** A program that takes mail as sendmail(8) does: of postfix, exim, msmtp. */
+  /** A program that accepts mail as sendmail(8) does: of postfix, exim, msmtp. */
   readonly sendmail: string;
 }
 
-/** sysexits.h: the message or an address is wrong, and will be. Everything else may be mended meanwhile. */
+/** sysexits.h: the message or an address is wrong, and will stay so. Other failures may be fixed in the meantime. */
 const REFUSED: readonly (number | undefined)[] = [64, 65, 67];
 const STDERR_MAX = 500;
 const BASE64_LINE = 76;
-/** RFC 2047 2: a word has up to 75 characters, 12 of which say how it is written; 4 for 3 bytes. */
+/** RFC 2047 2: a word has up to 75 characters, 12 of which give its encoding; 4 characters for 3 bytes. */
 const WORD_BYTES = 45;
 
 export function mail({ to, from, sendmail }: MailSettings): Sender {
   return {
     async send(message, signal) {
-      // -i: a line with a dot alone is no end. Addresses as arguments: none is taken from what the mail says.
+      // -i: a line with only a dot is not the end. Addresses are arguments: none is taken from the mail's text.
       const args = ['-i', '-f', from, '--', ...to];
       const input = mailText({ to, from }, message);
       const end = await run(sendmail, args, { input, signal, timeoutMs: SEND_TIMEOUT_MS });
@@ -36,7 +36,7 @@ export function mail({ to, from, sendmail }: MailSettings): Sender {
   };
 }
 
-/** As RFC 5322 has it, with ends of lines as sendmail wants them. What others have written cannot add a header. */
+/** The mail by RFC 5322, with line ends as sendmail expects them. Texts from others cannot add a header. */
 export function mailText(
   { to, from }: Pick<MailSettings, 'to' | 'from'>,
   { id, notice }: MessageRecord,
@@ -49,10 +49,10 @@ export function mailText(
     `From: ${from}`,
     `To: ${to.join(', ')}`,
     `Subject: ${headerWords(subject)}`,
-    // Of the alarm, not of this attempt.
+    // The date of the alarm, not of this attempt.
     `Date: ${new Date(notice.time).toUTCString().replace('GMT', '+0000')}`,
     `Message-ID: <${id}@${domain}>`,
-    // RFC 3834: nobody's absence is told to a machine.
+    // RFC 3834: prevents automatic replies, such as notices of absence.
     'Auto-Submitted: auto-generated',
     'MIME-Version: 1.0',
     'Content-Type: text/plain; charset=utf-8',
@@ -63,7 +63,7 @@ export function mailText(
   ].join('\n');
 }
 
-/** RFC 2047: words of which each is whole. */
+/** RFC 2047: encoded words, each of which is valid alone. */
 function headerWords(text: string): string {
   if (/^[\x20-\x7e]*$/.test(text) && !text.includes('=?')) return text;
   const words: string[] = [];

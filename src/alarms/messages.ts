@@ -6,7 +6,7 @@ import type { FileSystem } from '../sys/files/file-system.ts';
 import { putDurably } from '../sys/files/write-atomically.ts';
 import { SystemError } from '../sys/base/system-error.ts';
 
-/** Messages in memory and on the disk. What cannot be written counts all the same, until the service ends. */
+/** Messages in memory and on the disk. A message that cannot be written still counts, until the service ends. */
 export interface Messages {
   readonly size: number;
   /** The oldest first. */
@@ -49,7 +49,7 @@ export async function openMessages(
       onTrouble(`a message cannot be ${what}: ${cause.message}`);
     }
   }
-  /** With the first message: whoever only starts need not wait for the disk. */
+  /** Done with the first message, so that a start need not wait for the disk. */
   async function makeDirectoryDurable(): Promise<void> {
     if (isDirectoryDurable) return;
     await files.makeDirectory(directory);

@@ -2,7 +2,7 @@ import type { AlarmNotice } from '../formats/store/service/alarm.ts';
 
 const SUBJECT_MAX = 200;
 
-/** A notice for people: one line, and some. */
+/** A notice for people: a subject, and a text of some lines. */
 export function noticeText(notice: AlarmNotice): {
   readonly subject: string;
   readonly body: string;
@@ -19,7 +19,7 @@ export function noticeText(notice: AlarmNotice): {
   const what =
     event === 'test'
       ? []
-      : ['', `To say that you take care of it: holdfast alarm acknowledge ${alarm}`];
+      : ['', `To acknowledge it: holdfast alarm acknowledge ${alarm}`];
   return {
     subject,
     body: [

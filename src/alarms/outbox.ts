@@ -7,15 +7,18 @@ import type { Sender } from './channel.ts';
 import { openMessages } from './messages.ts';
 
 /*
- * What is still to be told through one channel, one after the other. A message is on the disk before anyone goes on,
- * and stays until it was taken, however often the service is started meanwhile.
+ * Unsent messages of one channel, sent one after the other. A message is on the disk before the caller continues, and
+ * stays until it was accepted, over any number of restarts of the service.
  */
 export interface Outbox extends AsyncDisposable {
-  /** How many wait. */
+  /** The number of waiting messages. */
   readonly size: number;
-  /** Once this resolves the message survives a crash. Never rejects: what cannot be written is sent if it can. */
+  /**
+   * Once this resolves the message survives a crash. Never rejects: a message that cannot be written is sent if
+   * possible.
+   */
   put(notice: AlarmNotice): Promise<void>;
-  /** Another way to send may be there: all are tried now. */
+  /** Tries to send all messages now: the settings of the channel may have changed. */
   wake(): void;
   start(): void;
 }
@@ -23,23 +26,23 @@ export interface Outbox extends AsyncDisposable {
 export interface OutboxOptions {
   readonly world: World;
   readonly directory: string;
-  /** As it is now; undefined: nobody is to be told this way any more. */
+  /** The current sender; undefined: this channel is no longer configured. */
   readonly sender: () => Sender | undefined;
-  /** It has failed for a while, and why; undefined: it works. */
+  /** Called with the reason when the channel has failed for a while; undefined: it works again. */
   readonly onState: (reason: string | undefined) => void;
-  /** A message is given up, or cannot be kept. */
+  /** Called when a message is given up, or cannot be stored. */
   readonly onTrouble: (message: string) => void;
 }
 
-/** After more nobody reads each of them. */
+/** People do not read more than this one by one. */
 const MESSAGES_MAX = 500;
 const MINUTE_MS = 60_000;
-/** After each failure; from then on each hour. */
+/** The delay after each failure; from then on every hour. */
 const RETRY_MS = [1, 5, 15].map((minutes) => minutes * MINUTE_MS);
 const RETRY_MAX_MS = 60 * MINUTE_MS;
-/** What is so old is no news. */
+/** The age at which a message is no longer worth sending. */
 const AGE_MAX_MS = 3 * 24 * 60 * MINUTE_MS;
-/** Servers are started again now and then. */
+/** A server may be restarting: fewer failures are not reported. */
 const FAILS_AFTER = 3;
 const SLEEP_MAX_MS = MINUTE_MS;
 const REASON_MAX = 1000;
@@ -67,7 +70,7 @@ export async function openOutbox(options: OutboxOptions): Promise<Outbox> {
       await messages.remove(message.id);
     }
   }
-  /** Sends what is due, and answers when to look again. */
+  /** Sends what is due, and returns when to look again. */
   async function look(): Promise<number> {
     let soonest = SLEEP_MAX_MS;
     const isNow = isWoken;
@@ -81,7 +84,7 @@ export async function openOutbox(options: OutboxOptions): Promise<Outbox> {
         continue;
       }
       const aheadMs = Date.parse(message.notBefore ?? message.created) - clock.now().getTime();
-      // A clock that was set back must not keep what there is to tell.
+      // A clock that was set back must not delay messages.
       if (isNow || aheadMs <= 0 || aheadMs > RETRY_MAX_MS) await attempt(message, by);
       else soonest = Math.min(soonest, aheadMs);
     }
@@ -117,7 +120,7 @@ export async function openOutbox(options: OutboxOptions): Promise<Outbox> {
   };
 }
 
-/** Undefined: it is given up. */
+/** Undefined: the message is given up. */
 function failed(message: MessageRecord, cause: Error, now: Date): MessageRecord | undefined {
   const isRefused = cause instanceof AlarmError && cause.code === 'REFUSED';
   if (isRefused || now.getTime() - Date.parse(message.created) > AGE_MAX_MS) return undefined;

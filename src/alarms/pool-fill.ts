@@ -6,14 +6,14 @@ export interface FillLimits {
   readonly criticalPercent: number;
 }
 
-/** Below a limit by so much, and its alarm ends: a pool at the limit must not ring all day. */
+/** An alarm ends this far below its limit: a pool at the limit must not raise alarms all day. */
 const SLACK_PERCENT = 3;
 
 export function usedPercent({ freeBytes, totalBytes }: Space): number {
   return totalBytes > 0 ? 100 * (1 - freeBytes / totalBytes) : 100;
 }
 
-/** What the fill of a pool is worth, where it was worth `before`. */
+/** The level of a pool's fill, given the level `before`. */
 export function fillLevel(
   percent: number,
   { warningPercent, criticalPercent }: FillLimits,

@@ -16,8 +16,8 @@ const SECRET_LENGTH_MAX = 4096;
 
 /**
  * Posts JSON. With a secret, `x-holdfast-signature` is `sha256=` and the HMAC, in hexadecimal, of
- * `x-holdfast-timestamp` (seconds since 1970), a dot, and the body: whoever checks both knows who sent it, and that it
- * is not an old one.
+ * `x-holdfast-timestamp` (seconds since 1970), a dot, and the body: checking both proves the sender, and that the
+ * message is not an old one.
  */
 export function webhook({ files, clock }: World, { url, secretFile }: WebhookSettings): Sender {
   async function secret(): Promise<string | undefined> {
@@ -30,7 +30,7 @@ export function webhook({ files, clock }: World, { url, secretFile }: WebhookSet
   return {
     async send({ id, notice }, signal) {
       const key = await secret();
-      // `text` is what chat services show.
+      // Chat services show `text`.
       const body = JSON.stringify({ id, ...notice, text: noticeText(notice).subject });
       const timestamp = String(Math.floor(clock.now().getTime() / 1000));
       const signed = key !== undefined && {

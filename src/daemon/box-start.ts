@@ -16,15 +16,13 @@ import type { World } from '../sys/world.ts';
 import type { Log } from './log.ts';
 
 /*
- * How the service begins to remember. What the previous release has left counts once, as long as the box has no memory:
+ * How the box's memory begins. What the previous release has left is adopted once, while the box has no memory:
  * later, an attacker with write access to the store, or to the pool, could put it there.
  */
 
 const RECORD_LENGTH_MAX = 1024 * 1024;
 
-/**
- * A service whose own disk is full, or read-only, serves its guests all the same; what it cannot note is not adopted.
- */
+/** A service whose own disk is full, or read-only, still serves its guests; what it cannot record is not adopted. */
 export async function noted(log: Log, work: () => Promise<void>): Promise<void> {
   try {
     await work();
@@ -34,7 +32,7 @@ export async function noted(log: Log, work: () => Promise<void>): Promise<void> 
   }
 }
 
-/** `from`: where the previous release kept them. */
+/** `from`: the file of the previous release. */
 export async function takeOverTokens(world: World, box: Box, from: string): Promise<void> {
   if (await box.isNew()) await takeOver(world, from, box.directory, [TOKENS_FILE]);
 }
@@ -45,7 +43,7 @@ export async function meetStore({ box, memory, store, world }: House, log: Log):
     await box.prepare();
     met = await memory.meet();
     if (met === 'returned') {
-      log('warning', `${store.directory} was out of sight: what it orders waits to be adopted`);
+      log('warning', `${store.directory} was away: its orders wait to be adopted`);
     }
     if (met === 'first') {
       await takeOver(world, store.directory, box.directory, ['lockdown.json', 'clock.json']);
@@ -57,8 +55,8 @@ export async function meetStore({ box, memory, store, world }: House, log: Log):
 }
 
 /**
- * What is there comes from the previous release, and continues to run. The audit log and an alarm list it first: it
- * happens once.
+ * Existing orders come from the previous release, and continue to run. The audit log and an alarm list them first:
+ * this happens once.
  */
 export async function adoptOnce(
   house: House,
@@ -82,7 +80,7 @@ export async function adoptOnce(
   await end('done');
 }
 
-/** What the previous release had still to tell. */
+/** Takes over the unsent messages of the previous release. */
 async function takeOverOutbox(
   world: World,
   { from, box, channel }: { readonly from: string; readonly box: Box; readonly channel: Channel },

@@ -2,7 +2,7 @@ import { firstFailure, kindOfFailure } from '../engine/base/failures.ts';
 import { EXIT_CODES } from '../operations/failure.ts';
 import type { Log } from './log.ts';
 
-/** The exit code of `work`, with its failure in the log. */
+/** Runs `work` and returns its exit code; logs its failure. */
 export async function exitCodeOf(log: Log, work: () => Promise<void>): Promise<number> {
   try {
     await work();

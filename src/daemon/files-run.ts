@@ -9,8 +9,8 @@ import { settingsFile } from './settings-file.ts';
 import { runSmallService } from './small-service.ts';
 
 /**
- * Mounts volumes of recovery points, and takes files out of them (systemd/holdfast-filesd.service). Answers the exit
- * code. Ends when nobody has volumes open; when it is ended, it unmounts them.
+ * Mounts volumes of recovery points, and takes files out of them (systemd/holdfast-filesd.service). Returns the exit
+ * code. Ends when no client has volumes open; when it is ended, it unmounts them.
  */
 export async function main(): Promise<number> {
   const world = realWorld();

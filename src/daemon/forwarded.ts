@@ -8,7 +8,7 @@ import { SystemError } from '../sys/base/system-error.ts';
 import type { CallOptions, FilesWork, HostWork } from '../engine/base/call.ts';
 
 /*
- * The service may neither set up the machine nor mount: it knows who asks, and hands on what they may ask to small
+ * The service may neither configure the machine nor mount: it checks who asks, and passes permitted requests to small
  * services with root's rights.
  */
 export const forwardedHost: HostWork = (name, request, options) =>
@@ -34,7 +34,7 @@ async function forward(
     if (!(cause instanceof SystemError)) throw cause;
     throw new OperationFailure(
       'unreachable',
-      `what has root's rights does not answer: systemctl start ${unit} (${cause.message})`,
+      `the service with root's rights does not answer: systemctl start ${unit} (${cause.message})`,
     );
   }
 }

@@ -8,8 +8,8 @@ import { lineLog } from './log.ts';
 import { runSmallService } from './small-service.ts';
 
 /**
- * Sets up the machine (systemd/holdfast-hostd.service). Answers the exit code. `--revert` rolls an unconfirmed change
- * of the network back, `--revert-files` does so before networkd runs.
+ * Configures the machine (systemd/holdfast-hostd.service). Returns the exit code. `--revert` reverts an unconfirmed
+ * change of the network, `--revert-files` does so before networkd runs.
  */
 export async function main(words: readonly string[]): Promise<number> {
   const world = realWorld();
@@ -26,7 +26,7 @@ export async function main(words: readonly string[]): Promise<number> {
   }
   return exitCodeOf(log, async () => {
     if (reverts) {
-      log('warning', 'a change of the network was not confirmed: it is rolled back');
+      log('warning', 'a change of the network was not confirmed and is being reverted');
       return revertNetwork(world, word === '--revert-files');
     }
     const desk = { ...bareDesk('FAILED', 'only holdfastd does that'), host: hostWork(world) };

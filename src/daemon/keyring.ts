@@ -9,24 +9,24 @@ import type { Settings } from './settings.ts';
 
 /**
  * The passphrases that the service finds without asking: in files that its settings name, or as its systemd
- * credential. Read when they are needed and kept nowhere. Rejects WRONG_KEY where there is none.
+ * credential. Read on demand and kept nowhere. Rejects WRONG_KEY if there is none.
  */
 export function keyring(settings: () => Settings, credentials: string | undefined): SecretSource {
   return async (set, when) => {
     const named = settings().passphraseFiles[set];
-    // The credential may be of any set, a file that the settings name is of this one.
+    // The credential may belong to any set; a file that the settings name belongs to this one.
     if (when === 'if given' && named === undefined) return undefined;
     const file =
       named ?? (credentials === undefined ? undefined : passphraseCredential(credentials));
     const passphrase = file === undefined ? undefined : read(file, named !== undefined);
     if (passphrase === undefined || passphrase.length === 0) {
-      throw new CatalogError('WRONG_KEY', `the service has no passphrase of set "${set}"`);
+      throw new CatalogError('WRONG_KEY', `the service has no passphrase for set "${set}"`);
     }
     return { kind: 'passphrase', passphrase };
   };
 }
 
-/** Files and directories that whoever may ask the service may not read. */
+/** Files and directories that clients of the service must not read through it. */
 export function secretFiles(settings: Settings, credentials: string | undefined): string[] {
   const { listen, nbd } = settings;
   const files = lineFiles(settings);
@@ -34,19 +34,19 @@ export function secretFiles(settings: Settings, credentials: string | undefined)
   if (credentials !== undefined) files.push(credentials);
   if (listen) files.push(listen.key, ...(listen.tokens === undefined ? [] : [listen.tokens]));
   if (nbd.tls?.kind === 'psk') files.push(nbd.tls.path);
-  // The key may be a link to where it is renewed.
+  // The key may be a link to the file that is renewed.
   if (nbd.tls?.kind === 'x509') {
     files.push(nbd.tls.directory, join(nbd.tls.directory, TLS_KEY));
   }
   return files;
 }
 
-/** Whose first lines are secrets. */
+/** Files whose first lines are secrets. */
 function lineFiles({ passphraseFiles, notify: { webhookSecretFile } }: Settings): string[] {
   return [...Object.values(passphraseFiles), ...(webhookSecretFile ? [webhookSecretFile] : [])];
 }
 
-/** What there is by value, to be kept out of what is given away. */
+/** All secrets by value, to remove them from data that leaves the host. */
 export function knownSecrets(settings: Settings, credentials: string | undefined): string[] {
   const files = lineFiles(settings);
   const { webhook } = settings.notify;
@@ -59,7 +59,7 @@ export function knownSecrets(settings: Settings, credentials: string | undefined
       throw cause;
     }
   });
-  // Whoever knows its address may post there.
+  // Knowing its address suffices to post there.
   return webhook === undefined ? inFiles : [...inFiles, webhook];
 }
 
@@ -67,7 +67,7 @@ function read(file: string, mustExist: boolean): Uint8Array | undefined {
   try {
     return readPassphrase(file);
   } catch (cause) {
-    // A unit may have other credentials only.
+    // A unit may have other credentials instead.
     if (!mustExist && cause instanceof SystemError && cause.code === 'NOT_FOUND') return undefined;
     throw cause;
   }

@@ -6,20 +6,20 @@ const LEVELS = { error: 3, warning: 4, notice: 5, info: 6 } as const;
 
 export type Log = (level: keyof typeof LEVELS, message: string, about?: LogSubject) => void;
 
-/** What it is about: fields of the journal, `journalctl HOLDFAST_SESSION=web1-3f9c2a`. */
+/** The subject of a message: fields of the journal, `journalctl HOLDFAST_SESSION=web1-3f9c2a`. */
 export type LogSubject = { readonly session: string } | { readonly job: string };
 
 export interface LogOptions {
   /** Whether standard error goes to the journal. */
   readonly journal: boolean;
   readonly write: (line: string) => void;
-  /** The journal itself: what is about something goes there, with fields. */
+  /** The journal itself: messages with a subject go there, with fields. */
   readonly fields?: Journal | undefined;
   /** `SyslogIdentifier=` of the unit. */
   readonly identifier?: string;
 }
 
-/** One line for each message: for the journal, which knows the time itself, or for people. */
+/** One line for each message: for the journal, which adds the time itself, or for people. */
 export function lineLog(clock: Clock, { journal, write, fields, identifier }: LogOptions): Log {
   return (level, message, about) => {
     // A message with a line break in it must not look like two.
@@ -44,7 +44,7 @@ function entryOf(
   };
 }
 
-/** How a fault of our own is told to whoever mends it. */
+/** Logs a bug of our own for the people who fix it. */
 export function faultLog(log: Log): (what: string, error: Error) => void {
   return (what, error) =>
     log('error', `internal error in ${what}: ${error.stack ?? error.message}`);

@@ -39,7 +39,7 @@ import { adoptOnce, meetStore, noted } from './box-start.ts';
 import type { Log } from './log.ts';
 import type { RunApart } from '../engine/base/call.ts';
 
-/** The service's one store, and what runs on it. */
+/** The service's one store, with the sessions and jobs on it. */
 export interface OwnedStore extends AsyncDisposable {
   readonly house: House;
   readonly sessions: SessionKeeper;
@@ -47,7 +47,7 @@ export interface OwnedStore extends AsyncDisposable {
   readonly audit: Audit;
   readonly guard: Guard;
   readonly throughput: ThroughputRecorder;
-  /** Reads the files for TLS of the NBD server of all sessions again; what is wrong with them is logged. */
+  /** Reads the TLS files of the NBD server of all sessions again; logs errors. */
   renewDisks(): Promise<void>;
 }
 
@@ -59,17 +59,20 @@ export interface OwnOptions {
   readonly ownConditions: GuardOptions['ownConditions'];
   readonly log: Log;
   readonly feed: Feed;
-  /** Where systemd listens for the service. */
+  /** The sockets on which systemd listens for the service. */
   readonly sockets: InheritedSockets;
   /** The NBD server of all sessions. */
   readonly nbd: SharedDisksPlace;
-  /** Of what `apart` does. */
+  /** The meter for the work of `apart`. */
   readonly ingest: IngestMeter;
-  /** A session began, ended or waits. */
+  /** Called when a session began, ended or waits. */
   readonly onChange: () => void;
 }
 
-/** Rejects NOT_A_STORE where there is none; BUSY, naming the service that has it; CORRUPT if a link is in the way. */
+/**
+ * Rejects NOT_A_STORE if there is none; BUSY, naming the service that holds it; CORRUPT if it contains a symbolic
+ * link.
+ */
 export async function ownStore(directory: string, options: OwnOptions): Promise<OwnedStore> {
   const { secrets, sockets, feed } = options;
   await using stack = new AsyncDisposableStack();
@@ -89,12 +92,12 @@ export async function ownStore(directory: string, options: OwnOptions): Promise<
       ownConditions: () => [...options.ownConditions(), ...nbdConditions(problem)],
     }),
   );
-  /** Sessions have addresses of their own too, and are served at those where this one is taken. */
+  /** Sessions also have addresses of their own, and are served there if this one is taken. */
   async function sharedDisks(): Promise<House['disks']> {
     try {
       return await openSharedDisks(opened, options.nbd, { inherited: sockets.nbd, onDates });
     } catch (cause) {
-      failed('"nbd" of the settings is not served until the service is started again', cause);
+      failed('"nbd" of the settings is not served until the service restarts', cause);
       return undefined;
     }
   }
@@ -122,7 +125,7 @@ export async function ownStore(directory: string, options: OwnOptions): Promise<
   await sessions.resumeAll();
   answerNfs();
   disks?.target.answer();
-  // In the end too, clients of sessions that go first wait instead of being told that there are none.
+  // At the end too, clients of sessions that stop first wait instead of getting an error that there are none.
   stack.defer(async () => {
     disks?.target.hold();
     await house.leaveNfs();
@@ -156,23 +159,23 @@ export async function ownStore(directory: string, options: OwnOptions): Promise<
       try {
         await renewSharedDisks(house, options.nbd, { onDates });
         problem = undefined;
-        if (disks.tls) options.log('info', 'the files for TLS of "nbd" are read again');
+        if (disks.tls) options.log('info', 'the TLS files of "nbd" were read again');
       } catch (cause) {
-        failed('"nbd" of the settings goes on with the TLS files as they were read before', cause);
+        failed('"nbd" of the settings keeps using the TLS files as read before', cause);
       }
     },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }
 
-/** A service that was killed could not: guests are served all the same. */
+/** A killed service could not remove them. If this fails, guests are still served. */
 async function clearLeftSockets(log: Log): Promise<void> {
   try {
     const left = await clearSessionSockets();
     if (left.length > 0) log('info', `removed what killed processes left: ${left.join(', ')}`);
   } catch (cause) {
     if (!(cause instanceof SystemError)) throw cause;
-    log('warning', `sockets that killed processes left stay: ${cause.message}`);
+    log('warning', `sockets that killed processes left could not be removed: ${cause.message}`);
   }
 }
 

@@ -12,13 +12,14 @@ import type { World } from '../sys/world.ts';
 import type { Log } from './log.ts';
 import type { Settings } from './settings.ts';
 
-/** Where other hosts come in, if the settings say so. */
+/** The API for other hosts, if the settings enable it. */
 export interface RemoteDoor extends AsyncDisposable {
-  /** Rejects FAILED where other hosts are not served. */
+  /** Rejects FAILED if other hosts are not served. */
   tokens(): Promise<Tokens>;
   /**
-   * As the settings are now; a certificate is read anew. Never rejects: what is wrong with it is logged, for guests
-   * and this machine are served anyway. Answers why it is not as the settings say; undefined: it is.
+   * Applies the current settings; a certificate is read again. Never rejects: errors are logged, because guests and
+   * this machine are served anyway. Resolves with the reason if the settings could not be applied; undefined: they
+   * were.
    */
   apply(listen: Settings['listen']): Promise<string | undefined>;
 }
@@ -26,10 +27,10 @@ export interface RemoteDoor extends AsyncDisposable {
 export interface RemoteDoorOptions {
   readonly world: World;
   readonly log: Log;
-  /** Where tokens are kept if the settings do not say. */
+  /** The default file of tokens. */
   readonly tokens: string;
   readonly door: Omit<TokenDoorOptions, 'tokens' | 'wrong'>;
-  /** Of those who were not let in. */
+  /** Records a refused client. */
   readonly note: (words: string) => Promise<void>;
 }
 
@@ -85,7 +86,7 @@ export function remoteDoor({ world, log, tokens, door, note }: RemoteDoorOptions
   return {
     async tokens() {
       if (opened) return opened.tokens;
-      const what = 'the service listens for no other hosts: see "listen" in its settings';
+      const what = 'the service does not listen for other hosts: see "listen" in its settings';
       throw new SystemError('FAILED', what);
     },
     async apply(at) {
@@ -105,7 +106,7 @@ export function remoteDoor({ world, log, tokens, door, note }: RemoteDoorOptions
       }
     },
     async [Symbol.asyncDispose]() {
-      // Those who wait to be refused, first.
+      // First the clients that wait for their refusal.
       await wrong[Symbol.asyncDispose]();
       await close();
       await forget();

@@ -11,7 +11,7 @@ import { startService } from './service.ts';
 import { SETTINGS_FILE, type Settings } from './settings.ts';
 import { type SettingsFile, settingsFile } from './settings-file.ts';
 
-/** Of the protocol: fields and operations are added to it, none is taken away. */
+/** The version of the protocol: fields and operations are added, never removed. */
 const VERSION = '1';
 
 const HELP = `Usage: holdfastd [--config FILE] [--store DIR] [--socket PATH] [--check]
@@ -24,7 +24,7 @@ Runs in the foreground: owns one store, and the sessions on it.
   --check         says what is wrong with the settings, and runs nothing
 
 Where the settings are wrong when it starts, the last ones that were right are in force, and an alarm says so.
-SIGHUP reads the settings again. SIGTERM and Ctrl-C flush everything and end it; sessions go on at the next start.`;
+SIGHUP reads the settings again. SIGTERM and Ctrl-C flush everything and end it; sessions continue at the next start.`;
 
 const OPTIONS = {
   config: { type: 'string' },
@@ -34,13 +34,13 @@ const OPTIONS = {
   help: { type: 'boolean', short: 'h' },
 } as const;
 
-/** Runs the service until a signal ends it, and answers the exit code. */
+/** Runs the service until a signal ends it, and returns the exit code. */
 export async function main(words: readonly string[]): Promise<number> {
   const { npm_lifecycle_event: script, INIT_CWD: directory, JOURNAL_STREAM: journal } = process.env;
   if (script === 'holdfastd' && directory !== undefined) process.chdir(directory);
   const world = realWorld();
   const write = (line: string): void => void process.stderr.write(line);
-  // Its terminal may be closed: nobody reads the log then, and guests go on.
+  // Its terminal may be closed: the log is then lost, and guests continue.
   process.stderr.on('error', () => {});
   const log = lineLog(world.clock, {
     ...{ journal: journal !== undefined, write, identifier: 'holdfastd' },
@@ -67,11 +67,11 @@ export async function main(words: readonly string[]): Promise<number> {
   });
 }
 
-/** Until a signal ends it. */
+/** Serves until a signal ends it. */
 async function serve(world: World, values: Values, log: Log): Promise<void> {
   const signals = heard();
   using notices = serviceNotices(process.env);
-  notices.status('sessions are resumed');
+  notices.status('resuming sessions');
   await using service = await startService({
     ...{ world, log, version: VERSION, credentials: process.env['CREDENTIALS_DIRECTORY'] },
     settings: settingsOf(world, values),
@@ -106,7 +106,7 @@ function ownState(): string | undefined {
   return process.env['STATE_DIRECTORY']?.split(':')[0];
 }
 
-/** The command line goes before the environment, and that before the file. */
+/** The command line takes precedence over the environment, and that over the file. */
 function settingsOf({ files }: World, given: Values): SettingsFile {
   const { HOLDFAST_STORE, HOLDFAST_SOCKET, HOLDFAST_STATE } = process.env;
   const file = settingsFile(files, {
@@ -129,7 +129,7 @@ function settingsOf({ files }: World, given: Values): SettingsFile {
   };
 }
 
-/** Signals as they come: from this call on none ends the process by itself. */
+/** Signals as they arrive: from this call on they no longer end the process on their own. */
 function heard(): AsyncIterable<NodeJS.Signals> {
   const queue: NodeJS.Signals[] = [];
   let wake = Promise.withResolvers<void>();

@@ -5,7 +5,7 @@ import type { Channel } from '../formats/store/service/alarm.ts';
 import type { World } from '../sys/world.ts';
 import type { Settings } from './settings.ts';
 
-/** How people are told of alarms, as the settings say now. */
+/** The channels that notify people of alarms, by the current settings. */
 export function senders(
   world: World,
   settings: () => Settings,

@@ -36,30 +36,30 @@ import { type SettingsFile, settingsInForce } from './settings-file.ts';
 import type { RunApart } from '../engine/base/call.ts';
 import type { Desk } from '../engine/operations/context.ts';
 
-/** The service as it runs. Disposing it stops what runs, flushed and to be resumed. */
+/** The running service. Disposing stops its sessions, flushed, so that they can be resumed. */
 export interface Service extends AsyncDisposable {
-  /** In words: `3 sessions run, 1 waits`. */
+  /** A text: `3 sessions run, 1 waits`. */
   status(): string;
-  /** Reads the settings again; where they are wrong, those that were stay in force. */
+  /** Reads the settings again; if they are wrong, the former ones stay in force. */
   reload(): Promise<void>;
 }
 
 export interface ServiceOptions {
   readonly world: World;
   readonly settings: SettingsFile;
-  /** Where systemd puts credentials. */
+  /** The directory in which systemd puts credentials. */
   readonly credentials: string | undefined;
-  /** Where releases before this one kept what is the box's. */
+  /** The directory in which earlier releases kept the box's files. */
   readonly stateBefore: string;
-  /** Where systemd listens for the service. */
+  /** The sockets on which systemd listens for the service. */
   readonly sockets: InheritedSockets;
   readonly version: string;
   readonly log: Log;
-  /** What `status` answers has changed. */
+  /** Called when the result of `status` has changed. */
   readonly onStatus: (status: string) => void;
 }
 
-/** Rejects BUSY where another service has the socket or the store. */
+/** Rejects BUSY if another service holds the socket or the store. */
 export async function startService(options: ServiceOptions): Promise<Service> {
   const { world, log, version, sockets, credentials } = options;
   const { control } = sockets;
@@ -70,8 +70,8 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   const secrets = keyring(settings.now, credentials);
   const { socket, store, nbd } = settings.now();
   if (control === undefined) {
-    // Who may ask is decided by who connects. A socket of systemd's is in a directory that is not ours, and can have
-    // no other service.
+    // Access depends on who connects. A socket of systemd's is in a directory that is not ours, and cannot belong to
+    // another service.
     await world.files.makeDirectory(dirname(socket), 'shared');
     stack.use(await world.files.lock(`${socket}.lock`, 'holdfastd'));
   }
@@ -103,7 +103,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   await noted(log, () => takeOverTokens(world, box, options.stateBefore));
   await place.look();
   await noted(log, () => box.begin());
-  // Root has the rights itself: a service in a checkout.
+  // Root has the rights itself, as for a service in a checkout.
   const own = isSuperuser()
     ? stack.use(openFilesDesk(async () => ({ store, restores: settings.now().restores })))
     : undefined;
@@ -133,7 +133,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   );
   notServed = await remote.apply(settings.now().listen);
   place.found()?.guard.wake();
-  // Last, and so the first to be closed: what is asked needs all the rest.
+  // Last, and so the first to be closed: requests need all the rest.
   stack.use(
     await serveHttp({
       at: control === undefined ? { kind: 'unix', path: socket } : { kind: 'fd', fd: control },
@@ -147,14 +147,14 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     status: () => statusOf(place.found()),
     async reload() {
       if (place.found()?.guard.lockdown.state()) {
-        log('error', 'the settings stay as they were: the lockdown is on');
+        log('error', 'the settings were not changed: the lockdown is on');
       } else {
         await settings.reload();
       }
       notServed = await remote.apply(settings.now().listen);
       await place.look();
       await place.found()?.renewDisks();
-      // A passphrase may be there now.
+      // A passphrase may be available now.
       place.found()?.jobs.queue.wake();
       place.found()?.guard.retell();
       place.found()?.guard.wake();
@@ -164,7 +164,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   };
 }
 
-/** Of a change that only the log of the service tells of. */
+/** Length of a request that is noted only in the log of the service. */
 const REQUEST_MAX = 1024;
 
 function listenConditions(message: string | undefined): Condition[] {
@@ -172,24 +172,24 @@ function listenConditions(message: string | undefined): Condition[] {
   return [{ kind: 'not-served', about: 'listen', level: 'critical', message }];
 }
 
-/** What is thrown outside any promise ends it. */
+/** Errors outside any promise end the process. */
 function endProcess(error: unknown): never {
   throw error;
 }
 
-/** Notes each change, and refuses what is not allowed now, once there is a store. */
+/** Records each change, and refuses what is not allowed now, once there is a store. */
 function watchOver(place: LateStore, log: Log): Pick<DoorOptions, 'audited' | 'checkAllowed'> {
   return {
-    /** The audit log is in the store: before there is one, changes are in the log of the service. */
+    /** The audit log is in the store: without a store, changes are noted in the log of the service. */
     async audited(who, what, request) {
       const end = await place.found()?.audit.begin(who, what, request);
       if (end) return end;
       const by = `${what} for ${callerWords(who)}`;
       const asked = JSON.stringify(request).slice(0, REQUEST_MAX);
-      log('notice', `${by} begins; there is no store, whose audit log would have it: ${asked}`);
+      log('notice', `${by} begins; there is no store yet, so no audit log: ${asked}`);
       return async (outcome, reason) => {
         log('notice', `${by}: ${outcome}${reason === undefined ? '' : `: ${reason}`}`);
-        // What makes the store is in there as well.
+        // The operation that creates the store is in its audit log as well.
         await (await place.found()?.audit.begin(who, what, request))?.(outcome, reason);
       };
     },
@@ -226,11 +226,11 @@ function deskOn(
     await place.look();
     const it = place.found();
     if (it) return it;
-    throw new StoreError('NOT_A_STORE', `${directory} is no store: see "holdfast store create"`);
+    throw new StoreError('NOT_A_STORE', `${directory} is not a store: see "holdfast store create"`);
   }
   return {
     ...{ apart, support, tokens, files, box, host: forwardedHost },
-    // Images are read apart from it only.
+    // Only worker processes read images.
     isSecret: () => true,
     follow: (report, signal) => feed.follow(report, signal),
     house: async () => (await owned()).house,
@@ -282,7 +282,9 @@ function rulesOf({ alarms, lockdown }: Settings): GuardRules {
   };
 }
 
-/** A store that may not be there yet: a new appliance, or a disk that is not mounted. It is never made by itself. */
+/**
+ * A store that may not exist yet: a new appliance, or a disk that is not mounted. It is never created automatically.
+ */
 interface LateStore extends AsyncDisposable {
   found(): OwnedStore | undefined;
   look(): Promise<void>;

@@ -9,21 +9,21 @@ import type { Log } from './log.ts';
 import { readSettings, type Settings, settingsIn } from './settings.ts';
 
 /*
- * The settings as they are in force. A typo must not keep an appliance from serving recoveries: what the file said when
- * it was right is kept beside what else the service keeps, and is in force until the file is right again.
+ * The settings in force. A typo must not keep an appliance from serving recoveries: the last valid settings are kept
+ * beside the service's other state, and are in force until the file is right again.
  */
 export interface SettingsFile {
-  /** Rejects FAILED, with the file and the line, and what reading rejects. */
+  /** Rejects FAILED, with the file and the line, or as reading rejects. */
   read(): Promise<Settings>;
-  /** Where the file is wrong, what it said before, with what is wrong. Rejects as `read` where that is not known. */
+  /** If the file is wrong, the last valid settings, with the problem. Rejects as `read` if there are none. */
   readOrLast(): Promise<{ readonly settings: Settings; readonly problem: string | undefined }>;
 }
 
 export interface SettingsPlace {
   readonly file: string;
-  /** Whether it was named, and so has to be there. */
+  /** Whether it was named, and so must exist. */
   readonly isNamed: boolean;
-  /** Where the service keeps what it remembers; undefined: nowhere. */
+  /** The directory of the service's state; undefined: there is none. */
   readonly state: string | undefined;
 }
 
@@ -36,7 +36,7 @@ export function settingsFile(
 ): SettingsFile {
   const last = state === undefined ? undefined : join(state, LAST);
 
-  /** A disk that is full or read-only costs the copy, not the start. */
+  /** On a full or read-only disk the copy fails, not the start. */
   async function keep(settings: Settings): Promise<void> {
     if (last === undefined) return;
     const bytes = Buffer.from(`${JSON.stringify(settings, undefined, 2)}\n`);
@@ -64,12 +64,12 @@ export function settingsFile(
   };
 }
 
-/** The settings of a service that runs. */
+/** The settings of a running service. */
 export interface SettingsInForce {
   readonly now: () => Settings;
-  /** Reads them again; where they are wrong, those that were stay in force. Never rejects. */
+  /** Reads them again; if they are wrong, the former ones stay in force. Never rejects. */
   reload(): Promise<void>;
-  /** What people have to know about them. */
+  /** Conditions for alarms about the settings. */
   conditions(): Condition[];
 }
 
@@ -77,7 +77,7 @@ export interface SettingsInForce {
 export async function settingsInForce(file: SettingsFile, log: Log): Promise<SettingsInForce> {
   let { settings, problem } = await file.readOrLast();
   const message = (wrong: string): string =>
-    `the settings are wrong, and the last that were right are in force: ${wrong}`;
+    `the settings are wrong, and the last valid ones are in force: ${wrong}`;
   if (problem !== undefined) log('error', message(problem));
   return {
     now: () => settings,
@@ -87,14 +87,14 @@ export async function settingsInForce(file: SettingsFile, log: Log): Promise<Set
         const next = await file.read();
         for (const name of ['socket', 'store', 'nbd'] as const) {
           if (isDeepStrictEqual(next[name], settings[name])) continue;
-          log('warning', `"${name}" stays as it was until the service is started again`);
+          log('warning', `"${name}" keeps its old value until the service restarts`);
         }
         settings = { ...next, socket, store, nbd };
         problem = undefined;
-        log('info', 'the settings are read again');
+        log('info', 'the settings were read again');
       } catch (cause) {
         problem = asError(cause).message;
-        log('error', `the settings stay as they were: ${problem}`);
+        log('error', `the settings were not changed: ${problem}`);
       }
     },
     conditions: () =>
@@ -104,7 +104,7 @@ export async function settingsInForce(file: SettingsFile, log: Log): Promise<Set
   };
 }
 
-/** Undefined: the world does not let it. */
+/** Undefined: the work failed. */
 async function orUndefined<T>(work: () => Promise<T>): Promise<T | undefined> {
   try {
     return await work();

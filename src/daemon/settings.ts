@@ -18,7 +18,7 @@ import type { FileSystem } from '../sys/files/file-system.ts';
 import { parseNetworks } from '../sys/net/networks.ts';
 import { SystemError } from '../sys/base/system-error.ts';
 
-/** What the administrator decides; everything has a default, so that an empty file, or none, is right. */
+/** The administrator's decisions; everything has a default, so that an empty file, or none, is valid. */
 export type Settings = Of<typeof SETTINGS>;
 
 const PATH_MAX = 4096;
@@ -33,7 +33,7 @@ const url = text({
   pattern: /^https?:\/\/[^\s/]+\S*$/,
   words: 'an address of http or https',
 });
-/** One that no program takes for an option, and that ends no header. */
+/** An address that programs cannot mistake for an option, and that cannot end a header. */
 const address = text({
   max: 254,
   pattern: /^[A-Za-z0-9_.+][^\s<>,;:"\\()]*@[A-Za-z0-9.-]+$/,
@@ -49,41 +49,41 @@ const SETTINGS = object({
   store: withDefault(path, '/var/lib/holdfast/store'),
   /** Where the service listens for commands. */
   socket: withDefault(path, '/run/holdfast/control.sock'),
-  /** An NBD server for the disks of all sessions, as export SESSION/DISK: where, for whom, in what secrecy. */
+  /** An NBD server for the disks of all sessions, as export SESSION/DISK: its address, clients and TLS. */
   nbd: withDefault(
     object({
-      /** Left out: only where systemd listens for the service. */
+      /** Default: only the socket on which systemd listens for the service. */
       listen: optional(text({ max: 256, pattern: /^tcp:.+:\d+$/, words: '"tcp:HOST:PORT"' })),
-      /** Addresses and networks; left out: this host only. */
+      /** Addresses and networks; default: this host only. */
       allow: optional(list(text({ max: 128 }), NETWORKS_MAX, 1)),
       tls: optional(variants('kind', { x509: { directory: path }, psk: { path } })),
     }),
     { listen: undefined, allow: undefined, tls: undefined },
   ),
-  /** Where files go that are taken out of recovery points through the service. */
+  /** The directory for files that the service restores from recovery points. */
   restores: withDefault(path, '/srv/holdfast-restore'),
-  /** By set: the file whose first line is its passphrase, for sessions and jobs that run by themselves. */
+  /** By set: the file whose first line is its passphrase, for sessions and jobs that start without a person. */
   passphraseFiles: withDefault(record(path, SETS_MAX), {}),
   alarms: withDefault(
     object({
       /** How full the disk of the store may be. */
       poolWarningPercent: withDefault(percent, ALARMS.poolWarningPercent),
       poolCriticalPercent: withDefault(percent, ALARMS.poolCriticalPercent),
-      /** A schedule that came so often without success is late. */
+      /** A schedule without success for so many periods is late. */
       latePeriods: withDefault(integer(1, 1000), ALARMS.latePeriods),
     }),
     ALARMS,
   ),
   lockdown: withDefault(
-    /** How many have to agree to its end. */
+    /** How many people must approve its end. */
     object({ persons: withDefault(integer(1, 2), 1) }),
     { persons: 1 },
   ),
-  /** Who is told of alarms. */
+  /** Who is notified of alarms. */
   notify: withDefault(
     object({
       webhook: optional(url),
-      /** The file whose first line is the key that signs what the webhook gets. */
+      /** The file whose first line is the key that signs the webhook's messages. */
       webhookSecretFile: optional(path),
       mail: optional(
         object({
@@ -95,7 +95,7 @@ const SETTINGS = object({
     }),
     NOBODY,
   ),
-  /** For other hosts, by TLS and with tokens; without it there is none. */
+  /** The API for other hosts, by TLS and with tokens; off by default. */
   listen: optional(
     object({
       /** `HOST:PORT`, `[IPv6]:PORT`. */
@@ -104,10 +104,10 @@ const SETTINGS = object({
         pattern: /^(?:\[[0-9a-fA-F:.]+\]|[^:\s]+):\d{1,5}$/,
         words: 'HOST:PORT',
       }),
-      /** PEM: with those between it and an authority that clients know. */
+      /** PEM, including the intermediate certificates up to an authority that clients know. */
       certificate: path,
       key: path,
-      /** Left out: in the directory of the box. */
+      /** Default: in the directory of the box. */
       tokens: optional(path),
     }),
   ),
@@ -115,7 +115,7 @@ const SETTINGS = object({
 
 export const SETTINGS_FILE = '/etc/holdfast/holdfastd.json';
 
-/** What the file says, if it is there. */
+/** The settings in the file, if it exists. */
 export async function settingsIn(files: FileSystem, file: string): Promise<Settings> {
   return (await files.stat(file)) ? readSettings(files, file) : parse(SETTINGS, {});
 }
@@ -143,7 +143,7 @@ export function parseSettings(file: string, source: string): Settings {
   }
 }
 
-/** Throws SchemaError: each is right by itself, and both together are not. */
+/** Throws SchemaError for settings that are valid alone but not together. */
 function sensible(settings: Settings): Settings {
   const { poolWarningPercent, poolCriticalPercent } = settings.alarms;
   if (poolWarningPercent > poolCriticalPercent) {
@@ -157,7 +157,7 @@ function sensible(settings: Settings): Settings {
   return settings;
 }
 
-/** Throws SchemaError: what a parser of the text itself says of it, with its place in the file. */
+/** Throws SchemaError with a parser's own message, and the place in the file. */
 function said(at: readonly string[], parse: () => unknown): void {
   try {
     parse();

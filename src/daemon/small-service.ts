@@ -11,8 +11,8 @@ import { faultLog, type Log } from './log.ts';
 import type { Desk } from '../engine/operations/context.ts';
 
 /*
- * A small service with root's rights, for some operations: it carries them out for root and for holdfastd, who has
- * checked who asks and has noted it, and ends when nobody asks any more.
+ * A small service with root's rights, for some operations: it carries them out for root and for holdfastd, which has
+ * checked and recorded the request, and ends when it is no longer used.
  */
 export interface SmallServiceOptions {
   readonly world: World;
@@ -21,19 +21,19 @@ export interface SmallServiceOptions {
   readonly socket: string;
   readonly offers: (name: OperationName) => boolean;
   readonly desk: Desk;
-  /** Whether it has to stay though nobody asks. */
+  /** Whether it must stay although no requests come. */
   readonly isBusy: () => boolean;
-  /** Aborted: it ends once what is asked has been answered. */
+  /** When aborted, it ends once all requests have been answered. */
   readonly signal?: AbortSignal;
 }
 
 /** The user of holdfastd. */
 const SERVICE_USER = 'holdfast';
-/** Longer than between two looks of a console. */
+/** Longer than the interval between two requests of a console. */
 const IDLE_MS = 20_000;
 const VERSION = '1';
 
-/** Until nobody has asked for a while. */
+/** Runs until no request has come for a while. */
 export async function runSmallService(options: SmallServiceOptions): Promise<void> {
   const { world, log, socket, offers, desk, isBusy, signal } = options;
   const fd = inheritedDescriptors(process.env).get(socket)?.[0];
@@ -44,7 +44,7 @@ export async function runSmallService(options: SmallServiceOptions): Promise<voi
   const answer = door({
     ...{ clock, version: VERSION, secrets: noSecrets, access, offers, desk },
     onFault: faultLog(log),
-    // That is for holdfastd to say, which hands this on.
+    // holdfastd, which forwards the request, has checked this.
     checkAllowed() {},
     async audited(caller, what) {
       log('notice', `${what} for ${callerWords(caller)}`);
@@ -76,7 +76,7 @@ export async function runSmallService(options: SmallServiceOptions): Promise<voi
   while (!isOver()) {
     await clock.sleep(IDLE_MS / 4, signal).catch(() => {});
   }
-  // Who comes now waits at systemd's socket, and starts the next one.
+  // Later clients wait at systemd's socket, and start the next instance.
   await server.drain();
 }
 

@@ -243,7 +243,7 @@ test('a lockdown leaves what a recovery needs, and survives kill -9', async () =
     const [last] = audit.result['entries'] as { what: string; outcome: string; uid: number }[];
     deepEqual([last!.what, last!.outcome, last!.uid], ['lockdown/on', 'failed', process.getuid!()]);
     service.signal('SIGHUP');
-    await service.logged(/settings stay as they were: the lockdown is on/);
+    await service.logged(/settings were not changed: the lockdown is on/);
     const { result } = await expectDone(holdfast('recover', point, '--detach'));
     const session = result['session'] as string;
     await refused('session', 'discard', session);

@@ -299,7 +299,7 @@ test('a reload takes a new certificate, and a wrong one ends nothing', { skip },
   const pem = readFileSync(other.certificate, 'utf8');
   home.configure({ listen: { ...listen, ...other } });
   service!.signal('SIGHUP');
-  await service!.logged(/the settings are read again/);
+  await service!.logged(/the settings were read again/);
   const untrusted = await remote(file, 'set', 'list');
   match(untrusted.stderr, /no service answers at https:.*(self-signed|unable to verify)/);
   const shown = await runCli([
@@ -320,8 +320,8 @@ test('a reload takes a new certificate, and a wrong one ends nothing', { skip },
   );
   home.configure({});
   service!.signal('SIGHUP');
-  await service!.logged(/(the settings are read again[^]*){3}/);
+  await service!.logged(/(the settings were read again[^]*){3}/);
   match((await remote(file, 'set', 'list')).stderr, /no service answers at https:/);
-  match((await home.holdfast('token', 'list')).stderr, /listens for no other hosts/);
+  match((await home.holdfast('token', 'list')).stderr, /does not listen for other hosts/);
   equal(await service!.stop('SIGTERM'), 0);
 });

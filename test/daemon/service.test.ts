@@ -46,7 +46,7 @@ test('it starts empty, and makes its store when it is told to', async () => {
   // As long as there is no audit log, that is all there is of it.
   const who = `token/revoke for user ${process.getuid!()} \\(process \\d+\\)`;
   await service.logged(new RegExp(`${who} begins; there is no store.*: {"token":"nobody"}`));
-  await service.logged(new RegExp(`${who}: failed: the service listens for no other hosts`));
+  await service.logged(new RegExp(`${who}: failed: the service does not listen for other hosts`));
   const made = await expectDone(holdfast('store', 'create'));
   equal(made.result['store'], home.store);
   await service.logged(/store\/create for user \d+ .*: done/);
@@ -110,13 +110,13 @@ test('a session whose key is missing waits, and runs after a reload', async () =
   deepEqual(await states(), ['running']);
   equal(await service.stop('SIGTERM'), 0);
   await using again = await home.run();
-  match(again.log(), /cannot be resumed yet: the service has no passphrase of set "nightly"/);
+  match(again.log(), /cannot be resumed yet: the service has no passphrase for set "nightly"/);
   deepEqual(await states(), ['ready']);
   const shown = await expectDone(holdfast('session', 'show', result['session'] as string));
   match(shown.result['waits'] as string, /no passphrase/);
   home.configure({ passphraseFiles: { nightly: home.passphrase }, frob: 1 });
   again.signal('SIGHUP');
-  await again.logged(/settings stay as they were: .*line \d+: frob/);
+  await again.logged(/settings were not changed: .*line \d+: frob/);
   home.configure({ passphraseFiles: { nightly: home.passphrase } });
   again.signal('SIGHUP');
   await again.logged(/is resumed/);

@@ -57,7 +57,7 @@ test('wrong settings keep no recovery from being served, and an alarm says so', 
   await using service = await home.run({ environment });
   match(
     service.log(),
-    /last that were right are in force: .*line 2: stroe: there is no such field/,
+    /last valid ones are in force: .*line 2: stroe: there is no such field/,
   );
   const [alarm] = await alarms('settings');
   equal(alarm!.level, 'critical');

@@ -104,7 +104,7 @@ test('with TLS nothing is told in the clear', { skip: without('nbdinfo') }, asyn
   // What stays until the next start is told of.
   home.configure({ passphraseFiles, nbd: {} });
   service.signal('SIGHUP');
-  await service.logged(/"nbd" stays as it was/);
+  await service.logged(/"nbd" keeps its old value/);
 });
 
 test('keys for TLS are read again on a reload, and wrong ones leave those before in use', {
@@ -128,13 +128,13 @@ test('keys for TLS are read again on a reload, and wrong ones leave those before
   match(await reach('alice'), /with TLS/);
   writeFileSync(changing, key('bob'));
   service.signal('SIGHUP');
-  await service.logged(/the settings are read again[^]*the files for TLS of "nbd" are read again/);
+  await service.logged(/the settings were read again[^]*the TLS files of "nbd" were read again/);
   match(await reach('bob'), /with TLS/);
   await rejects(reach('alice'));
   writeFileSync(changing, 'bob\n');
   service.signal('SIGHUP');
   await service.logged(
-    /goes on with the TLS files as they were read before: .*changing\.psk: line 1/,
+    /keeps using the TLS files as read before: .*changing\.psk: line 1/,
   );
   match(await reach('bob'), /with TLS/);
   await alarmed(holdfast, /goes on with the TLS files/);

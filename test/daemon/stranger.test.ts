@@ -332,7 +332,7 @@ test('a store that comes from another box is shown and not obeyed, there and whe
   {
     await using service = await start('box');
     equal(await stateOf(), 'ready');
-    match(service.log(), /was out of sight: what it orders waits to be adopted/);
+    match(service.log(), /was away: its orders wait to be adopted/);
     await expectDone(holdfast('store', 'adopt', '--yes'));
     equal(await stateOf(), 'running');
     await service.stop('SIGTERM');
