@@ -17,9 +17,7 @@ export function noticeText(notice: AlarmNotice): {
   const line = `Holdfast on ${host}: ${words}: ${message}`.replaceAll(/\s+/g, ' ');
   const subject = line.length > SUBJECT_MAX ? `${line.slice(0, SUBJECT_MAX - 4)} ...` : line;
   const what =
-    event === 'test'
-      ? []
-      : ['', `To acknowledge it: holdfast alarm acknowledge ${alarm}`];
+    event === 'test' ? [] : ['', `To acknowledge it: holdfast alarm acknowledge ${alarm}`];
   return {
     subject,
     body: [

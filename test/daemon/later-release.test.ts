@@ -77,7 +77,7 @@ test('a service that lacks a feature of writers serves recoveries and changes no
   await expectDone(holdfast('lockdown', 'off'));
   // Shown, though it cannot be noted.
   await alarmed(holdfast, /pool-space/);
-  await service.logged(/alarms cannot be noted: .*later-thing/);
+  await service.logged(/alarms cannot be recorded: .*later-thing/);
   await expectDone(holdfast('store', 'check'));
   const out = join(root, 'out.raw');
   await expectDone(holdfast('restore', 'disk', 'vm@latest', 'vda', '--to', out));

@@ -55,10 +55,7 @@ test('wrong settings keep no recovery from being served, and an alarm says so', 
     equal(typeof started.result['session'], 'string');
   }
   await using service = await home.run({ environment });
-  match(
-    service.log(),
-    /last valid ones are in force: .*line 2: stroe: there is no such field/,
-  );
+  match(service.log(), /last valid ones are in force: .*line 2: stroe: there is no such field/);
   const [alarm] = await alarms('settings');
   equal(alarm!.level, 'critical');
   match(alarm!.message, /line 2: stroe/);

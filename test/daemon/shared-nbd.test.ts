@@ -133,9 +133,7 @@ test('keys for TLS are read again on a reload, and wrong ones leave those before
   await rejects(reach('alice'));
   writeFileSync(changing, 'bob\n');
   service.signal('SIGHUP');
-  await service.logged(
-    /keeps using the TLS files as read before: .*changing\.psk: line 1/,
-  );
+  await service.logged(/keeps using the TLS files as read before: .*changing\.psk: line 1/);
   match(await reach('bob'), /with TLS/);
   await alarmed(holdfast, /goes on with the TLS files/);
 });

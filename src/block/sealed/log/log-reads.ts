@@ -95,7 +95,7 @@ export function logReads({ log, segments, map, base, clock, onDamage }: LogReads
     const at = it.from * PLACE_LENGTH;
     const unread = await readAround(file, bytes, at);
     if (unread.length === 0 && openStretch(bytes, it, into, offset) === undefined) return;
-    // Memory may be wrong where the medium is not, and the medium may give it the second time.
+    // Memory may be wrong while the medium is right, and a second read of the medium may succeed.
     await file.drop(at, bytes.length);
     await readAround(file, bytes, at);
     const failed = openStretch(bytes, it, into, offset);

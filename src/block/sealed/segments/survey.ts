@@ -103,8 +103,8 @@ export async function readSalt(
 }
 
 /**
- * Whether anything was ever appended to a segment whose prefaces are broken, or may have been: without a key, so only
- * to refuse it.
+ * Whether anything was, or may have been, appended to a segment with broken prefaces. Checked without a key, so it
+ * may only refuse it.
  */
 export async function holdsSlots({ files, ...log }: LogFiles, number: number): Promise<boolean> {
   await using file = await files.open(log.segmentPath(number), 'read');
