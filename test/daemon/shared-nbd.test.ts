@@ -135,7 +135,7 @@ test('keys for TLS are read again on a reload, and wrong ones leave those before
   service.signal('SIGHUP');
   await service.logged(/keeps using the TLS files as read before: .*changing\.psk: line 1/);
   match(await reach('bob'), /with TLS/);
-  await alarmed(holdfast, /goes on with the TLS files/);
+  await alarmed(holdfast, /keeps using the TLS files/);
 });
 
 test('with TLS that asks nobody who he is, sessions that want TLS are not shown', {

@@ -206,7 +206,7 @@ test('a record of another start of this host is only removed', { skip }, async (
   deepEqual(await sweepOpenRestores(world.files, state), [restore.id]);
   deepEqual(readdirSync(state), []);
   writeFileSync(join(state, 'ffffffff.json'), '{"format": "something else"}');
-  await rejects(sweepOpenRestores(world.files, state), { code: 'FAILED', message: /no record/ });
+  await rejects(sweepOpenRestores(world.files, state), { code: 'FAILED', message: /is not a record/ });
   equal(existsSync(join(state, 'ffffffff.json')), true);
 });
 
