@@ -5,19 +5,17 @@
  *     minutely hourly daily weekly monthly quarterly yearly
  *
  * where each number may be `*`, a list `1,15`, a range `1..5`, and may repeat: `0/15`, `8..18/2`. A missing date means
- * every day, a missing time midnight. Without UTC it is the clock on the wall, which is set forward in spring and back
- * in autumn.
- * What comes at every hour comes whenever that clock shows the time: twice in an hour that it shows twice, not in
- * one that it leaves out.
- * What comes at certain hours comes once a day for each: an hour that is left out is taken as the one that
- * follows, and of one that comes twice the first counts.
+ * every day, a missing time midnight. Without UTC it is local time, which is set forward in spring and back in autumn.
+ * An event at every hour occurs whenever the local clock shows the time: twice in an hour that the clock repeats, not in
+ * one that it skips. An event at certain hours occurs once a day for each: a skipped hour counts as the one after it,
+ * and of a repeated hour the first counts.
  */
 export interface Calendar {
   /** The first time after `after`; undefined: never again. */
   next(after: Date): Date | undefined;
 }
 
-/** What is wrong with an expression. */
+/** An error in an expression. */
 export class CalendarError extends Error {
   override readonly name = 'CalendarError';
 }
@@ -71,14 +69,14 @@ function partsOf(source: string): Parts {
   const time = /:/.test(words[0] ?? '') ? words.shift() : undefined;
   if (words.length > 0 || (weekday ?? date ?? time) === undefined) {
     const what = words[0] === undefined || words[0] === '' ? 'nothing' : `"${words[0]}"`;
-    throw new CalendarError(`${what} is no weekday, date or time: see systemd.time(7)`);
+    throw new CalendarError(`${what} is not a weekday, date or time: see systemd.time(7)`);
   }
   const dates = (date ?? '*-*-*').split('-');
   const [year, month, day] = dates.length === 2 ? ['*', ...dates] : dates;
   const times = (time ?? '00:00:00').split(':');
   const [hour, minute, second = '00'] = times;
   if (dates.length > 3 || times.length > 3) {
-    throw new CalendarError(`"${source}" is no YEAR-MONTH-DAY HOUR:MINUTE:SECOND`);
+    throw new CalendarError(`"${source}" is not YEAR-MONTH-DAY HOUR:MINUTE:SECOND`);
   }
   return {
     weekdays: new Set(weekday === undefined ? DAYS.keys() : weekdaysOf(weekday)),
@@ -96,7 +94,7 @@ function weekdaysOf(source: string): number[] {
   const dayOf = (name: string): number => {
     const lower = name.toLowerCase();
     const known = DAYS.findIndex((day) => lower === day || isFullName(lower, day));
-    if (known < 0) throw new CalendarError(`"${name}" is no weekday: Mon, Tue, ... Sun`);
+    if (known < 0) throw new CalendarError(`"${name}" is not a weekday: Mon, Tue, ... Sun`);
     return known;
   };
   return source
@@ -104,7 +102,7 @@ function weekdaysOf(source: string): number[] {
     .split(',')
     .flatMap((part) => {
       const [from = '', to = from, ...more] = part.split(/\.\.|-/);
-      if (more.length > 0) throw new CalendarError(`"${part}" is no range of weekdays`);
+      if (more.length > 0) throw new CalendarError(`"${part}" is not a range of weekdays`);
       const first = dayOf(from);
       const count = (dayOf(to) - first + 7) % 7;
       return Array.from({ length: count + 1 }, (_, step) => (first + step) % 7);
@@ -126,14 +124,14 @@ function isFullName(name: string, day: string): boolean {
 
 function numbers(what: string, source: string | undefined, min: number, max: number): number[] {
   const wrong = (): CalendarError =>
-    new CalendarError(`"${source ?? ''}" is no ${what}: ${min} to ${max}, *, a..b, a/step, lists`);
+    new CalendarError(`"${source ?? ''}" is not a valid ${what}: ${min} to ${max}, *, a..b, a/step, lists`);
   const found = new Set<number>();
   for (const part of (source ?? '').split(',')) {
     const match = /^(?:(\*)|(\d{1,4})(?:\.\.(\d{1,4}))?)(?:\/(\d{1,4}))?$/.exec(part);
     if (!match) throw wrong();
     const [, all, from, to, step] = match;
     const start = all === undefined ? Number(from) : min;
-    // A step alone goes on to the end: `5/10` is 5, 15, 25 and so on.
+    // A step alone continues to the end: `5/10` is 5, 15, 25 and so on.
     const isOpen = all !== undefined || (to === undefined && step !== undefined);
     const end = isOpen ? max : Number(to ?? from);
     const by = Number(step ?? 1);
@@ -158,26 +156,26 @@ function nextOf(parts: Parts, after: Date): Date | undefined {
   return undefined;
 }
 
-/** The next time that the clock on the wall shows, however it is set. */
+/** The next matching local time, across changes of the clock. */
 function nextShown(parts: Parts, after: Date): Date | undefined {
   let fromMs = after.getTime();
   let offsetMs = offsetAt(fromMs);
   for (;;) {
-    // What the wall would show if it were never set again, counted where no clock is set.
+    // The local time as if the clock were never changed again, calculated in UTC.
     const shown = nextOf({ ...parts, utc: true }, new Date(fromMs - offsetMs));
     if (!shown) return undefined;
     const foundMs = shown.getTime() + offsetMs;
     const change = firstChange(fromMs, foundMs, offsetMs);
     if (change === undefined) return new Date(foundMs);
-    // Just before, so that the time at which it is set counts as well.
+    // Just before it, so that the time of the change counts as well.
     fromMs = change - 1;
     offsetMs = offsetAt(change);
   }
 }
 
-/** When the clock is first set between two times, the latter included; `offsetMs`: how it is set at first. */
+/** The first change of the clock between two times, the latter included; `offsetMs`: the offset before it. */
 function firstChange(fromMs: number, toMs: number, offsetMs: number): number | undefined {
-  // No place sets its clocks twice in a day.
+  // No time zone changes its clocks twice in a day.
   for (let before = fromMs; before < toMs; before += DAY_MS) {
     let after = Math.min(before + DAY_MS, toMs);
     if (offsetAt(after) === offsetMs) continue;
@@ -192,7 +190,7 @@ function firstChange(fromMs: number, toMs: number, offsetMs: number): number | u
   return undefined;
 }
 
-/** What is to be added to what the wall shows, so that it is UTC. */
+/** The offset to add to local time to get UTC. */
 function offsetAt(ms: number): number {
   return new Date(ms).getTimezoneOffset() * 60_000;
 }

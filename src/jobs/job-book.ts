@@ -8,42 +8,42 @@ import type { JobFiles } from './job-files.ts';
 import { found, hasEnded } from './job-state.ts';
 
 /*
- * All jobs that there are, in memory and on the disk, and who listens to them. Each change is on the disk before anyone
- * hears of it, and one comes after the other.
+ * All jobs, in memory and on the disk, and their listeners. Each change is on the disk before it is announced, and
+ * changes happen one after the other.
  */
 export interface JobBook {
   readonly jobs: ReadonlyMap<string, JobRecord>;
-  /** Those that lie in the store and are not obeyed. */
+  /** Jobs in the store that are not obeyed. */
   foreign(): readonly JobRecord[];
-  /** These are obeyed from now on: the box knows them. */
+  /** Obeys these from now on: the box knows them. */
   adopt(records: readonly JobRecord[]): Promise<void>;
-  /** Once this resolves the job survives a crash. An ID that is there already changes nothing. Rejects FULL. */
+  /** Once this resolves the job survives a crash. An existing ID changes nothing. Rejects FULL. */
   add(draft: JobDraft): Promise<JobRecord>;
-  /** Removes one that is not obeyed; undefined: there is none of that ID. */
+  /** Removes a job that is not obeyed; undefined: there is none with that ID. */
   decline(id: string): Promise<JobRecord | undefined>;
-  /** The job as `step` leaves it. Rejects NOT_FOUND. */
+  /** Changes the job by `step`. Rejects NOT_FOUND. */
   change(id: string, step: (job: JobRecord) => JobRecord): Promise<JobRecord>;
-  /** The same as somebody asked for it: where it cannot be written it rejects, and nothing has changed. */
+  /** The same for a person's request: if it cannot be written, rejects and changes nothing. */
   decide(id: string, step: (job: JobRecord) => JobRecord): Promise<JobRecord>;
   /** Throws NOT_FOUND. */
   find(id: string): JobRecord;
-  /** To the job's log, and to those who listen. */
+  /** Sends an event to the job's log, and to listeners. */
   tell(id: string, event: JobEvent): void;
-  /** Answers how to stop listening. */
+  /** Returns the function that stops listening. */
   listen(id: string, hear: (event: JobEvent) => void): () => void;
   notes(id: string): Promise<string[]>;
-  /** Forgets the oldest of those that have ended. */
+  /** Forgets the oldest ended jobs. */
   trim(): Promise<void>;
-  /** As of JobQueue. */
+  /** As in JobQueue. */
   keepNewestOf(isSchedule: IsSchedule): void;
-  /** Tries again to write what could not be written. */
+  /** Retries writes that failed. */
   catchUp(): Promise<void>;
-  /** All that was begun is written. */
+  /** Resolves once all writes are done. */
   settled(): Promise<void>;
 }
 
 export interface JobDraft {
-  /** Undefined: a new one. */
+  /** Default: a new one. */
   readonly id?: string;
   readonly kind: JobKind;
   readonly request: JsonObject;
@@ -65,13 +65,13 @@ export interface BookOptions {
   readonly world: World;
   readonly files: JobFiles;
   readonly onChange: (job: JobRecord) => void;
-  /** What the administrator has to know: a record cannot be read or written. */
+  /** Called for the administrator: a record cannot be read or written. */
   readonly onTrouble: (message: string) => void;
 }
 
-/** Jobs that wait; a schedule has at most one. */
+/** The most waiting jobs; a schedule has at most one. */
 const WAITING_MAX = 1000;
-/** Jobs that have ended, for people to look at: beside two of each schedule. */
+/** Ended jobs kept for people to look at, besides two of each schedule. */
 const HISTORY_MAX = 1000;
 const RANDOM_LENGTH = 3;
 
@@ -112,7 +112,7 @@ export async function openBook({
     audiences.tell(id, event);
     if (event.event === 'progress') return;
     const line = { time: clock.now().toISOString(), message: event.message };
-    // A log that cannot be written is told of by the record that cannot be written either.
+    // If the log cannot be written, neither can the record, which reports it.
     turn(() => files.note(id, line)).catch(() => {});
   }
   async function take(record: JobRecord): Promise<JobRecord> {
@@ -142,7 +142,7 @@ export async function openBook({
         try {
           await files.putJob(job);
         } catch (cause) {
-          // It may be there without its name being durable: what was refused must not run after the next start.
+          // The file may exist without a durable name: a refused job must not run after the next start.
           await files.removeJob(job.id).catch(() => {});
           throw cause;
         }
@@ -192,7 +192,7 @@ function listening(): Pick<JobBook, 'tell' | 'listen'> {
   };
 }
 
-/** Where it cannot be removed it stays, and that is reported. */
+/** If it cannot be removed it stays, which is reported. */
 async function removed(
   id: string,
   files: JobFiles,
@@ -211,7 +211,7 @@ async function removed(
 function notOurs(id: string, isStranger: boolean): JobError {
   if (!isStranger) return new JobError('NOT_FOUND', `there is no job "${id}": see "job list"`);
   const how = `"holdfast store adopt" shows it, "holdfast job cancel ${id}" removes it`;
-  const message = `job ${id} is not adopted, for this box did not order it: ${how}`;
+  const message = `job ${id} is not adopted, because this box did not order it: ${how}`;
   return new JobError('IMPOSSIBLE', message);
 }
 
@@ -244,8 +244,8 @@ async function adoptAll(
 }
 
 /**
- * Whether a schedule works is known by its newest job, and by its newest that succeeded: they stay while it is there.
- * Of those that are no more nothing does: names without end would be a history without end.
+ * A schedule's newest job, and its newest success, show whether it works: they stay as long as the schedule exists.
+ * Jobs of removed schedules do not stay: endless names would mean an endless history.
  */
 function forgettable(jobs: ReadonlyMap<string, JobRecord>, isSchedule: IsSchedule): JobRecord[] {
   const ended = byEnd([...jobs.values()].filter(hasEnded));
@@ -259,11 +259,11 @@ function forgettable(jobs: ReadonlyMap<string, JobRecord>, isSchedule: IsSchedul
   return ended.filter((job) => !kept.has(job));
 }
 
-/** Writes records, and knows of which jobs the disk says something else than what counts. */
+/** Writes records, and knows the jobs whose records on the disk are out of date. */
 function noting(files: JobFiles, onTrouble: BookOptions['onTrouble']) {
   const behind = new Set<string>();
 
-  /** Where it rejects, it is tried again. */
+  /** If it rejects, it is tried again. */
   async function put(job: JobRecord): Promise<void> {
     behind.add(job.id);
     await files.putJob(job);
@@ -271,13 +271,13 @@ function noting(files: JobFiles, onTrouble: BookOptions['onTrouble']) {
   }
   return {
     put,
-    /** A record that cannot be written is no reason to lose the job: what is in memory counts until then. */
+    /** A failed write must not lose the job: until it succeeds the record in memory counts. */
     async tryPut(job: JobRecord): Promise<void> {
       try {
         await put(job);
       } catch (cause) {
         if (!(cause instanceof SystemError)) throw cause;
-        onTrouble(`job ${job.id} cannot be noted as ${job.state}: ${cause.message}`);
+        onTrouble(`job ${job.id} cannot be recorded as ${job.state}: ${cause.message}`);
       }
     },
     areBehind: () => behind.size > 0,
@@ -286,7 +286,7 @@ function noting(files: JobFiles, onTrouble: BookOptions['onTrouble']) {
       try {
         for (const id of behind) await put(find(id));
       } catch (cause) {
-        // It was told of when it failed first.
+        // The first failure was reported.
         if (!(cause instanceof SystemError)) throw cause;
       }
     },
@@ -313,14 +313,14 @@ export function byAge(jobs: Iterable<JobRecord>): JobRecord[] {
   return [...jobs].sort((a, b) => (a.created < b.created ? -1 : a.created > b.created ? 1 : 0));
 }
 
-/** Those that ended first come first: what took days may be the newest to look at. */
+/** In order of their ends: a job that took days may be the newest. */
 function byEnd(jobs: readonly JobRecord[]): JobRecord[] {
   const endOf = ({ ended = '' }: JobRecord): string => ended;
   return [...jobs].sort((a, b) => (endOf(a) < endOf(b) ? -1 : endOf(a) > endOf(b) ? 1 : 0));
 }
 
 function words({ state, canceling, reason, notBefore }: JobRecord): string {
-  const what = canceling === true ? 'asked to end' : state;
+  const what = canceling === true ? 'being canceled' : state;
   const why = reason === undefined ? '' : `: ${reason}`;
   return `${what}${why}${notBefore === undefined ? '' : `; again at ${notBefore}`}`;
 }

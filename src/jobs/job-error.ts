@@ -1,6 +1,6 @@
 /**
- * NOT_FOUND (no such job or schedule), EXISTS (a schedule of that name), IMPOSSIBLE (the job is past that), BAD_TIME (a
- * calendar expression that is none), FULL (too many wait), CORRUPT (a record cannot be read).
+ * NOT_FOUND (no such job or schedule), EXISTS (a schedule of that name), IMPOSSIBLE (the job is past that), BAD_TIME
+ * (not a calendar expression), FULL (too many wait), CORRUPT (a record cannot be read).
  */
 export type JobErrorCode = 'NOT_FOUND' | 'EXISTS' | 'IMPOSSIBLE' | 'BAD_TIME' | 'FULL' | 'CORRUPT';
 

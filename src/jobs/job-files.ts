@@ -18,45 +18,45 @@ import { putDurably } from '../sys/files/write-atomically.ts';
 import { JobError } from './job-error.ts';
 import { hasEnded } from './job-state.ts';
 
-/** Where jobs and schedules lie: see formats/store/service/job.md. */
+/** The files of jobs and schedules: see formats/store/service/job.md. */
 export interface JobFiles {
   putJob(job: JobRecord): Promise<void>;
   jobs(): Promise<Loaded<JobRecord>>;
   removeJob(id: string): Promise<void>;
-  /** Adds a line to the job's log, up to a limit; what does not fit is dropped. */
+  /** Adds a line to the job's log, up to a limit; further lines are dropped. */
   note(id: string, line: object): Promise<void>;
   /** All lines of the job's log. */
   notes(id: string): Promise<string[]>;
   putSchedule(schedule: ScheduleRecord): Promise<void>;
   schedules(): Promise<Loaded<ScheduleRecord>>;
   removeSchedule(name: string): Promise<void>;
-  /** Gives all records a checksum; nothing else is written before `finish` has said in the store that they have one. */
+  /** Adds checksums to all records; nothing else is written before `finish` has recorded that in the store. */
   check(finish: () => Promise<void>): Promise<void>;
 }
 
 export interface Loaded<T> {
   readonly records: readonly T[];
-  /** Not of this box, or altered since: shown, and not obeyed until a person says so. */
+  /** Orders of another box, or altered ones: shown, but not obeyed until a person adopts them. */
   readonly foreign: readonly T[];
-  /** What cannot be read, in words. */
+  /** Unreadable records, in words. */
   readonly damaged: readonly string[];
 }
 
 const RECORD_LENGTH_MAX = 8 * 1024 * 1024;
-/** Some thousand lines: more than anyone reads. */
+/** Some thousand lines: more than people read. */
 const LOG_LENGTH_MAX = 512 * 1024;
-/** As many as this box takes of its own. A writer to the store can make up as many as there is room for. */
+/** As many as this box accepts of its own. An attacker can forge as many as the disk can hold. */
 const FOREIGN_MAX = 1000;
 const RECORD = '.json';
 const LOG = '.log';
 
 export interface JobFilesOptions {
   readonly memory: StoreMemory;
-  /** The store's, as it is now; left out: none. */
+  /** Whether the store's records carry checksums now; default: they do not. */
   readonly checksOf?: () => Checks;
 }
 
-/** The two directories in `directory` are made with the first record, if they are not there. */
+/** The two directories in `directory` are created with the first record, if they are missing. */
 export async function openJobFiles(
   files: FileSystem,
   directory: string,
@@ -72,9 +72,9 @@ export async function openJobFiles(
     isMade = true;
   }
 
-  /** What is written and what an upgrade writes again do not meet. */
+  /** Keeps writes and the rewrites of an upgrade apart. */
   const turn = turns();
-  /** What the box knows already: of a job and a schedule it never changes. */
+  /** Orders that the box knows already: the order of a job or a schedule never changes. */
   const remembered = new Set<string>();
   async function remember(order: Order): Promise<void> {
     const key = `${order.kind}/${order.name}`;
@@ -89,12 +89,12 @@ export async function openJobFiles(
   async function load<T>(from: string, kind: Omit<Kind<T>, 'isOurs'>): Promise<Loaded<T>> {
     return loaded(files, from, { ...kind, isOurs: (await memory.look()).isOurs });
   }
-  /** One after the other. */
+  /** Removes files one after the other. */
   async function remove(directory: string, names: readonly string[]): Promise<void> {
     for (const path of names.map((name) => join(directory, name))) {
       if (await files.stat(path)) await files.unlink(path);
     }
-    // Also where they are gone: that may be from a try whose sync failed.
+    // Even if they are gone already: an earlier try may have failed to sync.
     await files.syncDirectory(directory);
   }
   return {
@@ -103,7 +103,7 @@ export async function openJobFiles(
         if (!hasEnded(job)) await remember(jobOrder(job));
         await makeDirectories();
         await putDurably(files, join(jobs, job.id + RECORD), encodeJob(job, checksOf()));
-        // From here on a record that says that it waits is an old one, put back.
+        // From now on a record that says that it waits is an old one that was put back.
         if (hasEnded(job)) await forget('job', job.id);
       }),
     jobs: () =>
@@ -161,7 +161,7 @@ export async function openJobFiles(
 interface Kind<T> {
   readonly decode: (bytes: Uint8Array) => T;
   readonly nameOf: (record: T) => string;
-  /** Undefined: nothing is to be done any more. */
+  /** Undefined: the record no longer orders anything. */
   readonly orderOf: (record: T) => Order | undefined;
   readonly isOurs: (order: Order) => boolean;
 }
@@ -180,7 +180,7 @@ async function loaded<T>(
     const path = join(from, name);
     try {
       const record = decode(await files.readFile(path, RECORD_LENGTH_MAX));
-      // Under another name it would be a second one, or take the place of the first.
+      // Under another name it would be a second one, or replace the first.
       const own = nameOf(record);
       if (own + RECORD !== name) throw new FormatError('CORRUPT', `it is the record of "${own}"`);
       const order = orderOf(record);
@@ -188,14 +188,14 @@ async function loaded<T>(
       else if (foreign.length < FOREIGN_MAX) foreign.push(record);
       else ignored++;
     } catch (cause) {
-      // One that cannot be read is no reason to leave all others, and every guest, lying.
+      // An unreadable record must not stop all others, and every guest.
       if (cause instanceof SystemError) damaged.push(leftOut(cause.message));
       else if (cause instanceof FormatError) damaged.push(leftOut(`${path}: ${cause.message}`));
       else throw cause;
     }
   }
   if (ignored > 0) {
-    const what = `${ignored} more orders that this box did not give, and does not look at`;
+    const what = `${ignored} more orders that this box did not give, and ignores`;
     damaged.push(`${from}: ${what}: remove the files that should not be there`);
   }
   return { records, foreign, damaged };
@@ -205,12 +205,12 @@ function leftOut(problem: string): string {
   return `${problem}; this order is left out: put the file back from a copy, or remove it`;
 }
 
-/** To every record that can be read. */
+/** Adds checksums to every readable record. */
 async function addChecksums(
   files: FileSystem,
   { jobs, schedules }: { readonly jobs: string; readonly schedules: string },
 ): Promise<void> {
-  /** Undefined: it is damaged. It stays so, and is reported as such where records are loaded. */
+  /** Undefined: the record is damaged. It stays so, and is reported when records are loaded. */
   async function readable<T>(path: string, decode: (bytes: Uint8Array) => T) {
     try {
       return decode(await files.readFile(path, RECORD_LENGTH_MAX));
@@ -235,7 +235,7 @@ async function addChecksums(
   await rewrite(schedules, decodeSchedule, encodeSchedule);
 }
 
-/** What of a job decides what is done. */
+/** The fields of a job that decide what is done. */
 export function jobOrder({ id, kind, request, schedule }: JobRecord): Order {
   return { kind: 'job', name: id, order: { id, kind, request, schedule } };
 }
@@ -246,7 +246,7 @@ export function scheduleOrder({ name, at, kind, request }: ScheduleRecord): Orde
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 
-/** Throws IMPOSSIBLE: it becomes a part of file names. */
+/** Throws IMPOSSIBLE for invalid names: the name becomes a part of file names. */
 export function checkScheduleName(name: string): void {
   if (NAME.test(name)) return;
   throw new JobError('IMPOSSIBLE', `"${name}": letters, digits, ".", "_", "-"; at most 64`);

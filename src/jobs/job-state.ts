@@ -8,29 +8,29 @@ import type { JsonObject } from '../lib/schema.ts';
 /** How an attempt ended. */
 export type Outcome =
   | { readonly kind: 'done'; readonly result: JsonObject }
-  /** It did what it was to do, and what it found is bad: no reason to repeat it. */
+  /** It completed, and its result is bad: repeating it would not help. */
   | { readonly kind: 'bad'; readonly result: JsonObject; readonly reason: string }
   | { readonly kind: 'failed'; readonly reason: string; readonly again: Again }
   | { readonly kind: 'canceled' }
-  /** The service stops. */
+  /** The service is stopping. */
   | { readonly kind: 'stopped' };
 
 /**
- * `never`: it would fail again. `soon`: something may be better in a while; so often and no more. `until`: it waits
- * for something that is away (a host, a key, the store's other writer), however long that takes.
+ * `never`: it would fail again. `soon`: it may succeed in a while; tried a limited number of times. `until`: it waits
+ * for something that is away (a host, a key, the store's other writer), for any length of time.
  */
 export type Again = 'never' | 'soon' | 'until';
 
 const MINUTE_MS = 60_000;
-/** After each failure; then it has failed. */
+/** The delay after each failure; after the last the job has failed. */
 const RETRY_MS = [1, 5, 15, 60].map((minutes) => minutes * MINUTE_MS);
-/** What is away is looked for often at first, and then as often as a person would. */
+/** The first checks for something that is away are frequent, later ones as frequent as a person's. */
 const WAIT_MIN_MS = 30_000;
 const WAIT_MAX_MS = 10 * MINUTE_MS;
-/** A job that takes the service with it each time must leave it alone for a while, so that somebody can cancel it. */
+/** A job that crashes the service each time must pause for a while, so that a person can cancel it. */
 const DEATHS_AT_ONCE = 3;
 const DEATH_DELAY_MS = 10_000;
-/** No job waits longer for its time: one that is to was noted by a clock that was ahead. */
+/** No job waits longer: one that seems to was recorded while the clock was ahead. */
 export const DELAY_MAX_MS = Math.max(...RETRY_MS, WAIT_MAX_MS);
 
 export function begun(job: JobRecord, now: Date): JobRecord {
@@ -59,7 +59,7 @@ export function ended(job: JobRecord, outcome: Outcome, now: Date): JobRecord {
   }
 }
 
-/** As it is once somebody asked it to end: what runs takes its time, but does not run again. */
+/** The job after a request to cancel it: a running one takes its time to end, but does not run again. */
 export function canceled(job: JobRecord, now: Date): JobRecord {
   if (job.state === 'waiting') return ended(job, { kind: 'canceled' }, now);
   return job.state === 'running' && job.canceling !== true ? { ...job, canceling: true } : job;
@@ -95,7 +95,7 @@ function later(
   return { ...job, state: 'waiting', reason, notBefore };
 }
 
-/** What a job is that was found when the service started. */
+/** The state of a job that was found when the service started. */
 export function found(job: JobRecord, now: Date): JobRecord {
   if (job.state !== 'running') return job;
   if (job.canceling === true) return ended(job, { kind: 'canceled' }, now);

@@ -14,34 +14,34 @@ import { ticker } from '../sys/base/ticker.ts';
 import { begun, canceled, DELAY_MAX_MS, ended, hasEnded, type Outcome } from './job-state.ts';
 
 /*
- * Works through the jobs, in each lane one after the other. A job is durable before anyone is told of it and stays
- * until it has ended, whatever becomes of the service meanwhile. What a kind of job does is not known here.
+ * Works through the jobs, in each lane one after the other. A job is durable before it is acknowledged, and stays
+ * until it has ended, even if the service dies in the meantime. The work of each kind of job is not known here.
  */
 export interface JobQueue extends AsyncDisposable {
-  /** Once this resolves the job survives a crash. An ID that is there already changes nothing. Rejects FULL. */
+  /** Once this resolves the job survives a crash. An existing ID changes nothing. Rejects FULL. */
   submit(draft: JobDraft): Promise<JobRecord>;
   /** Newest first. */
   list(): JobView[];
-  /** Those that lie in the store and are not obeyed. */
+  /** Jobs in the store that are not obeyed. */
   foreign(): readonly JobRecord[];
-  /** These are obeyed from now on: the box knows them. */
+  /** Obeys these from now on: the box knows them. */
   adopt(records: readonly JobRecord[]): Promise<void>;
   /** Throws NOT_FOUND. */
   show(id: string): JobView;
-  /** The job's log, a JSON object a line. */
+  /** The job's log, one JSON object per line. */
   notes(id: string): Promise<string[]>;
   /**
-   * Rejects IMPOSSIBLE where it has ended; as the disk fails where that cannot be noted. Of a running one: asked for,
-   * and it does not run again; `attend` knows when it is over.
+   * Cancels a job. Rejects IMPOSSIBLE if it has ended; as the disk fails if that cannot be recorded. A running one is
+   * asked to end, and does not run again; `attend` tells when it is over.
    */
   cancel(id: string): Promise<JobRecord>;
-  /** Reports how a job goes on until it has ended, or until `signal`. */
+  /** Reports the progress of a job until it has ended, or until `signal`. */
   attend(id: string, report: (event: JobEvent) => void, signal: AbortSignal): Promise<JobView>;
-  /** What waits for something that is away is tried now. */
+  /** Tries jobs now that wait for something that was away. */
   wake(): void;
-  /** The newest job of a schedule, and its newest that succeeded, are not forgotten; without this, of any name. */
+  /** Keeps the newest job of each existing schedule, and its newest success; without this call, of any name. */
   keepNewestOf(isSchedule: IsSchedule): void;
-  /** Begins to work: until then jobs are only taken. */
+  /** Begins to work: until then jobs are only accepted. */
   start(): void;
 }
 
@@ -51,9 +51,9 @@ export interface JobView {
 }
 
 export interface QueueOptions extends BookOptions {
-  /** Does the work. Never rejects but for our own faults. */
+  /** Does the work. Rejects only for bugs of our own. */
   readonly attempt: (job: JobRecord, options: AttemptOptions) => Promise<Outcome>;
-  /** Which jobs share a lane: of each, one runs at a time. */
+  /** The lane of a kind of job: each lane runs one job at a time. */
   readonly laneOf: (kind: JobKind) => string;
 }
 
@@ -62,7 +62,7 @@ export interface AttemptOptions {
   readonly report: (event: JobEvent) => void;
 }
 
-/** The clock may be set meanwhile. */
+/** The clock may be set in the meantime. */
 const SLEEP_MAX_MS = 60_000;
 
 export async function openQueue(options: QueueOptions): Promise<JobQueue> {
@@ -91,7 +91,7 @@ export async function openQueue(options: QueueOptions): Promise<JobQueue> {
       try {
         return await book.decide(id, (job) => canceled(job, clock.now()));
       } finally {
-        // Also where that cannot be noted: this job may be what has filled the disk.
+        // Even if that cannot be recorded: this job may have filled the disk.
         workers.stop(id);
       }
     },
@@ -135,7 +135,7 @@ interface Active {
 interface Workers extends AsyncDisposable {
   readonly closing: AbortSignal;
   view(job: JobRecord): JobView;
-  /** Something may begin that could not before. */
+  /** Looks for jobs that may begin now. */
   look(what?: 'what waits too'): void;
   stop(id: string): void;
   start(): void;
@@ -149,7 +149,7 @@ function workersOf(
   const active = new Map<string, Active>();
   const runs = new Set<Promise<void>>();
   const closing = new AbortController();
-  /** Jobs not begun since somebody said that something is back: they need not wait for their time. */
+  /** Jobs woken since something came back, and not begun yet: they need not wait for their time. */
   let woken = new Set<string>();
 
   async function run(id: string, it: Active): Promise<void> {
@@ -170,7 +170,7 @@ function workersOf(
     );
     await book.trim();
   }
-  /** An attempt that failed because it was asked to end. */
+  /** Whether an attempt failed because it was canceled or stopped. */
   function interrupted(
     { canceling }: JobRecord,
     { kind }: Outcome,
@@ -180,7 +180,7 @@ function workersOf(
     if (canceling === true || stop.signal.aborted) return { kind: 'canceled' };
     return closing.signal.aborted ? { kind: 'stopped' } : undefined;
   }
-  /** Begins what may begin, and answers when to look again. */
+  /** Begins the jobs that may begin, and returns when to look again. */
   function begin(): number {
     const now = clock.now().getTime();
     let soonest = SLEEP_MAX_MS;

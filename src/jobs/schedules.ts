@@ -12,23 +12,23 @@ import { compactTime } from './job-book.ts';
 import type { JobQueue } from './queue.ts';
 
 /*
- * What is to be done when. What came due while no service ran is made up for once; a schedule whose last job has not
- * ended makes no further one.
+ * Makes jobs at their times. Times missed while no service ran are made up for once; a schedule whose last job has
+ * not ended does not make another.
  */
 export interface Schedules extends AsyncDisposable {
-  /** By name. */
+  /** Sorted by name. */
   list(): ScheduleView[];
-  /** Those that lie in the store and make no jobs. */
+  /** Schedules in the store that make no jobs, because this box did not order them. */
   foreign(): readonly ScheduleRecord[];
-  /** These make jobs from now on: the box knows them. */
+  /** Obeys these from now on: the box knows them. */
   adopt(records: readonly ScheduleRecord[]): Promise<void>;
   /** Rejects EXISTS, BAD_TIME. */
   create(draft: ScheduleDraft): Promise<ScheduleView>;
   /** Makes a job of it now; its times stay. Rejects NOT_FOUND; IMPOSSIBLE while its last job has not ended. */
   run(name: string): Promise<JobRecord>;
-  /** Jobs that it has made go on. Rejects NOT_FOUND. */
+  /** Removes a schedule; its jobs continue. Rejects NOT_FOUND. */
   remove(name: string): Promise<void>;
-  /** When it has come so often after a time; undefined: it does not. */
+  /** The `count`-th due time after a time; undefined: there is none. */
   nth(name: string, after: Date, count: number): Date | undefined;
   start(): void;
 }
@@ -52,12 +52,12 @@ export interface SchedulesOptions {
   readonly files: JobFiles;
   readonly queue: Pick<JobQueue, 'submit' | 'list' | 'keepNewestOf'>;
   readonly onTrouble: (message: string) => void;
-  /** A time came and was left out. */
+  /** Called when a due time was skipped. */
   readonly onMissed: (message: string) => void;
 }
 
 const SCHEDULES_MAX = 1000;
-/** The clock may be set meanwhile. */
+/** The clock may be set in the meantime. */
 const SLEEP_MAX_MS = 30_000;
 
 export async function openSchedules(options: SchedulesOptions): Promise<Schedules> {
@@ -65,7 +65,7 @@ export async function openSchedules(options: SchedulesOptions): Promise<Schedule
   const { clock } = world;
   const { schedules, calendars, foreign, take } = await load(files, onTrouble);
   queue.keepNewestOf((name) => schedules.has(name));
-  /** What is in memory and what is on the disk change together: a schedule that is removed is not noted again. */
+  /** Memory and disk change together: a removed schedule must not be written again. */
   const turn = turns();
 
   function nextOf({ name, last }: ScheduleRecord): Date | undefined {
@@ -79,7 +79,7 @@ export async function openSchedules(options: SchedulesOptions): Promise<Schedule
   function view(schedule: ScheduleRecord): ScheduleView {
     return { schedule, next: nextOf(schedule)?.toISOString() };
   }
-  /** In its turn. */
+  /** Runs in its turn. */
   async function fire(schedule: ScheduleRecord, due: Date): Promise<void> {
     const { name, kind, request } = schedule;
     if (schedules.get(name) !== schedule) return;
@@ -87,12 +87,12 @@ export async function openSchedules(options: SchedulesOptions): Promise<Schedule
     if (activeJobOf(queue, name))
       onMissed(`schedule ${name}: its last job has not ended, this one is left out`);
     else await queue.submit({ id, kind, request, schedule: name });
-    // All that came due until now is made up for by this one.
+    // This job makes up for all times due until now.
     const next = { ...schedule, last: clock.now().toISOString() };
     schedules.set(name, next);
     await files.putSchedule(next);
   }
-  /** Makes the jobs that are due, and answers when to look again. */
+  /** Makes the jobs that are due, and returns when to look again. */
   async function look(): Promise<number> {
     let soonest = SLEEP_MAX_MS;
     for (const noted of schedules.values()) {
@@ -130,12 +130,12 @@ export async function openSchedules(options: SchedulesOptions): Promise<Schedule
         const calendar = calendarOf(at);
         const created = clock.now().toISOString();
         if (!calendar.next(new Date(created)))
-          throw new JobError('BAD_TIME', `"${at}" never comes`);
+          throw new JobError('BAD_TIME', `"${at}" never occurs`);
         const schedule = { name, at, kind, request, created, last: created };
         try {
           await files.putSchedule(schedule);
         } catch (cause) {
-          // It may be there without its name being durable: what was refused must not come with the next start.
+          // The file may exist without a durable name: a refused schedule must not appear at the next start.
           await files.removeSchedule(name).catch(() => {});
           throw cause;
         }
@@ -206,7 +206,7 @@ function checkRoom(schedules: ReadonlyMap<string, unknown>, name: string): void 
   if (schedules.size >= SCHEDULES_MAX) throw new JobError('FULL', 'there are 1000 schedules');
 }
 
-/** What cannot be understood is told of, and left out. */
+/** Loads the schedules; unreadable ones are reported and left out. */
 async function load(files: JobFiles, onTrouble: SchedulesOptions['onTrouble']) {
   const schedules = new Map<string, ScheduleRecord>();
   const calendars = new Map<string, Calendar>();

@@ -103,7 +103,7 @@ test('cancel: what waits never begins, what runs is told to end', async () => {
   );
   await queue.cancel(first.id);
   equal((await attended).job.state, 'canceled');
-  deepEqual(heard, ['asked to end', 'canceled']);
+  deepEqual(heard, ['being canceled', 'canceled']);
   await rejects(queue.cancel(first.id), /is canceled already/);
   await rejects(queue.cancel('nothing'), { code: 'NOT_FOUND' });
   await queue[Symbol.asyncDispose]();

@@ -9,7 +9,7 @@ import {
 import type { TreeNode } from '../../vfs/file-tree.ts';
 import type { Reply } from './reply.ts';
 
-/** How long the kernel goes by what it was told: recovery points come and go. */
+/** How long the kernel may cache attributes: recovery points are added and removed. */
 export const VALID_S = 1;
 
 export function attributesOf(node: TreeNode): FuseAttributes {

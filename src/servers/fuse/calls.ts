@@ -5,25 +5,25 @@ import type { Reply } from './reply.ts';
 /** One request. Its memory is lent until the handler returns. */
 export interface Call {
   readonly node: number;
-  /** What follows the request's header. */
+  /** The bytes after the request's header. */
   readonly bytes: Uint8Array;
-  /** The same memory and zeros behind it: as long as each request of its kind should be. */
+  /** The same memory, followed by zeros up to the full length of its kind of request. */
   readonly body: DataView;
 }
 
-/** What requests are answered from. */
+/** The state from which requests are answered. */
 export interface FuseServed {
   readonly tree: FileTree;
-  /** Whether nothing else waits to be answered. */
+  /** Whether no other request waits. */
   isLast(): boolean;
 }
 
-/** Answers, at once or later; what it throws before it answers is the answer too. */
+/** Answers, at once or later; an error thrown before that is the answer too. */
 export type FuseHandler = (served: FuseServed, call: Call, reply: Reply) => void;
 
-/** STALE where there is none any more. */
+/** Throws STALE if the node no longer exists. */
 export function nodeOf({ tree }: FuseServed, id: number): TreeNode {
   const node = tree.node(id);
   if (node) return node;
-  throw new TreeError('STALE', 'that file is no more');
+  throw new TreeError('STALE', 'this file no longer exists');
 }

@@ -22,19 +22,19 @@ const LSEEK_REPLY_LENGTH = 8;
 const WRITE_HEADER_LENGTH = 40;
 /** open(2): O_ACCMODE. */
 const ACCESS_MODE = 3;
-/** Of a disk; what is asked for piece by piece would be answered piece by piece. */
+/** The step when searching a disk, so that one request does not search all of it. */
 const SEEK_STEP = 1024 * 1024 * 1024;
 
-/** What files hold. */
+/** Requests for contents of files. */
 export const CONTENT_HANDLERS = {
   getattr: (served, { node }, reply) => sendAttributes(reply, nodeOf(served, node)),
-  /** body: u32 what, u32, u64 handle, u64 size … Times and owners are nobody's to change; a size stays. */
+  /** body: u32 what, u32, u64 handle, u64 size … Times and owners cannot be changed; a size stays. */
   setattr(served, { node, body }, reply) {
     const it = nodeOf(served, node);
     const what = body.getUint32(0, true);
     writable(served, it);
     if (what & (SETATTR_VALID.mode | SETATTR_VALID.uid | SETATTR_VALID.gid)) {
-      throw new TreeError('FIXED', 'whose disk this is stays as it is');
+      throw new TreeError('FIXED', 'the owner of a disk cannot be changed');
     }
     if (what & SETATTR_VALID.size && readU64(body, 16) !== it.size) {
       throw new TreeError('FIXED', 'a disk keeps its size');
@@ -48,7 +48,7 @@ export const CONTENT_HANDLERS = {
     if ((body.getUint32(0, true) & ACCESS_MODE) !== 0) writable(served, it);
     const view = reply.view(OPEN_REPLY_LENGTH);
     writeU64(view, 0, 0);
-    // A running session's disk is changed by its guest too: nothing of it may stay in the page cache.
+    // A running session's guest changes the disk too: the page cache must hold none of it.
     const shared = OPEN_FLAGS.directIo | OPEN_FLAGS.parallelDirectWrites;
     view.setUint32(8, device ? shared : OPEN_FLAGS.keepCache, true);
     view.setUint32(12, 0, true);
@@ -75,7 +75,7 @@ export const CONTENT_HANDLERS = {
     const zeroes = mode & (FALLOCATE_MODES.punchHole | FALLOCATE_MODES.zeroRange);
     const known = mode & ~(zeroes | FALLOCATE_MODES.keepSize);
     if (known !== 0 || zeroes === 0) {
-      throw new FuseFailure(ERRNO.notSupported, 'a disk has all its space');
+      throw new FuseFailure(ERRNO.notSupported, 'a disk cannot allocate space');
     }
     const end = Math.min(it.size, offset + length);
     if (end <= offset) throw new FuseFailure(ERRNO.invalid, 'beyond the end of the disk');
@@ -131,7 +131,7 @@ function write(served: FuseServed, { node, body, bytes }: Call, reply: Reply): v
   if (offset + length > it.size) throw new TreeError('TOO_LARGE', 'beyond the end of the disk');
   const from = bytes.subarray(WRITE_HEADER_LENGTH, WRITE_HEADER_LENGTH + length);
   reply.later(WRITE_REPLY_LENGTH + length, async (room) => {
-    // The request's own memory is wanted for the next one.
+    // The request's own memory is needed for the next one.
     const data = room.subarray(WRITE_REPLY_LENGTH);
     data.set(from);
     await device.write(data, offset, 'cached');
@@ -141,13 +141,13 @@ function write(served: FuseServed, { node, body, bytes }: Call, reply: Reply): v
 }
 
 function writable({ tree }: FuseServed, { id, kind }: TreeNode): WritableBlockDevice {
-  if (kind === 'directory') throw new TreeError('IS_DIRECTORY', 'that is a directory');
+  if (kind === 'directory') throw new TreeError('IS_DIRECTORY', 'this is a directory');
   const device = tree.disk?.(id);
   if (device) return device;
-  throw new TreeError('READ_ONLY', 'a recovery point stays as it is');
+  throw new TreeError('READ_ONLY', 'a recovery point cannot be changed');
 }
 
-/** Where data, or what reads as zeros, begins at or after `offset`. The end of a file is a hole. */
+/** The first data, or zeros, at or after `offset`. The end of a file is a hole. */
 async function seek(
   { tree }: FuseServed,
   { id, size }: TreeNode,

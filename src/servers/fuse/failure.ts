@@ -2,7 +2,7 @@ import { BlockError, type BlockErrorCode } from '../../block/block-error.ts';
 import { ERRNO } from '../../formats/wire/fuse.ts';
 import { TreeError, type TreeErrorCode } from '../../vfs/tree-error.ts';
 
-/** A request is answered with this of errno(3). */
+/** Answers a request with this errno(3). */
 export class FuseFailure extends Error {
   override readonly name = 'FuseFailure';
   readonly errno: number;
@@ -40,7 +40,7 @@ const OF_BLOCK = {
   CLOSED: ERRNO.stale,
 } as const satisfies Record<BlockErrorCode, number>;
 
-/** Rethrows what is our own fault. */
+/** Rethrows bugs of our own. */
 export function errnoOf(cause: unknown): number {
   if (cause instanceof FuseFailure) return cause.errno;
   if (cause instanceof TreeError) return OF_TREE[cause.code];

@@ -21,7 +21,7 @@ const NAME_MAX = 255;
 const OPEN_REPLY_LENGTH = 16;
 const DECODER = new TextDecoder('utf-8', { fatal: true });
 
-/** What a name means, and what a directory holds. */
+/** Requests for names and directories. */
 export const NAME_HANDLERS = {
   /** body: name, 0 */
   lookup(served, { node: directory, bytes }, reply) {
@@ -45,7 +45,7 @@ export const NAME_HANDLERS = {
   },
   opendir(served, { node }, reply) {
     if (nodeOf(served, node).kind !== 'directory') {
-      throw new TreeError('NOT_DIRECTORY', 'that is no directory');
+      throw new TreeError('NOT_DIRECTORY', 'this is not a directory');
     }
     const view = reply.view(OPEN_REPLY_LENGTH);
     writeU64(view, 0, 0);
@@ -66,7 +66,7 @@ export const NAME_HANDLERS = {
   },
 } as const satisfies Record<string, FuseHandler>;
 
-/** Up to the terminating zero. A name that is no UTF-8 is none of ours. */
+/** The name up to the terminating zero. A name that is not UTF-8 does not exist here. */
 function nameOf(bytes: Uint8Array): string {
   const end = bytes.indexOf(0);
   const name = end < 0 ? bytes : bytes.subarray(0, end);
@@ -74,7 +74,7 @@ function nameOf(bytes: Uint8Array): string {
   try {
     return DECODER.decode(name);
   } catch (cause) {
-    throw new TreeError('NOT_FOUND', 'a name that is no UTF-8', { cause });
+    throw new TreeError('NOT_FOUND', 'a name that is not UTF-8', { cause });
   }
 }
 
@@ -104,18 +104,18 @@ interface Page {
   readonly style: Style;
 }
 
-/** Cookies 1 and 2 are "." and "..": so an entry keeps its place over a restart. */
+/** Cookies 1 and 2 are "." and "..": so an entry keeps its position over a restart. */
 function fill({ tree }: FuseServed, { directory, after, style }: Page, into: Uint8Array): number {
   const view = new DataView(into.buffer, into.byteOffset, into.length);
   const attributesLength = style === 'plus' ? ENTRY_LENGTH : 0;
   let at = 0;
 
-  /** Whether it fitted. */
+  /** Adds an entry; returns whether it fitted. */
   function put(name: Uint8Array, cookie: number, node: TreeNode, isSelf: boolean): boolean {
     const length = attributesLength + direntLength(name.length);
     if (at + length > into.length) return false;
     if (style === 'plus') {
-      // Of "." and ".." the kernel takes no attributes: a node of zero says so.
+      // For "." and ".." the kernel ignores attributes: node 0 says so.
       const attributes = attributesOf(node);
       writeEntry(view, at, isSelf ? { ...attributes, node: 0 } : attributes, VALID_S);
     }

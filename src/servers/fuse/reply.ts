@@ -3,46 +3,46 @@ import { type BufferPool, bufferPool } from '../../lib/buffer-pool.ts';
 import { MiB } from '../../lib/sizes.ts';
 import { REPLY_HEADER_LENGTH } from '../../formats/wire/fuse.ts';
 
-/** Where one request is answered: exactly once. */
+/** The reply to one request: to be sent exactly once. */
 export interface Reply {
-  /** Room for `length` bytes after the header; what it held before is not cleared. */
+  /** Room for `length` bytes after the header; old contents are not cleared. */
   room(length: number): Uint8Array;
   /** The same memory. */
   view(length: number): DataView;
-  /** The first `length` bytes of the room are the answer. */
+  /** Sends the first `length` bytes of the room. */
   send(length: number): void;
   fail(errno: number): void;
   /**
-   * The answer comes later, from memory of its own: it is whatever `work` leaves in `room` after it has
-   * resolved. `failed` gives the errno of what it rejected with.
+   * Answers later, from memory of its own: with the bytes that `work` leaves in `room`, as many as it resolves with.
+   * If it rejects, `errnoOf` gives the errno.
    */
   later(length: number, work: (room: Uint8Array) => Promise<number>): void;
 }
 
 export interface Replies {
-  /** The one place where a request is answered at once. Good until the next call. */
+  /** The reply to a request; the same object for all, valid until the next call. */
   to(request: { readonly unique: number; readonly uniqueBytes: Uint8Array }): Reply;
-  /** Bytes that answers still to come have room for. */
+  /** Bytes reserved for pending answers. */
   readonly pendingBytes: number;
   readonly pending: number;
-  /** Answers a request under way in place of the one who is at it. */
+  /** Answers a request under way in place of its work. */
   interrupt(unique: number, errno: number): void;
-  /** Resolves once nothing is under way. */
+  /** Resolves once no request is under way. */
   settled(): Promise<void>;
 }
 
 /** The largest answer: a megabyte read. */
 export const ROOM_MAX = MiB;
-/** Of each size, for answers that come later. */
+/** Spare buffers of each size, for answers that come later. */
 const SPARE_BUFFERS = 16;
 
 export interface RepliesOptions {
   send(reply: Uint8Array, body?: Uint8Array): void;
-  /** The errno for what a request's work rejected with; throws what is nobody's fault but ours. */
+  /** The errno for an error of a request's work; rethrows bugs of our own. */
   errnoOf(cause: unknown): number;
-  /** An answer that came later is out: there may be room again. */
+  /** Called when a late answer was sent: there may be room again. */
   onSettled(): void;
-  /** Our own bug came to light in work under way. */
+  /** Called for a bug of our own in work under way. */
   onBug(cause: unknown): void;
 }
 
@@ -51,7 +51,7 @@ export function fuseReplies(options: RepliesOptions): Replies {
   const slab = new Uint8Array(REPLY_HEADER_LENGTH + ROOM_MAX);
   const slabView = new DataView(slab.buffer);
   const pool: BufferPool = bufferPool(SPARE_BUFFERS, ROOM_MAX);
-  /** By unique; false: answered already, by an interrupt. */
+  /** Requests under way, by unique. */
   const running = new Map<number, Later>();
   let pendingBytes = 0;
   let whenSettled: (() => void)[] = [];

@@ -24,24 +24,24 @@ import { NAME_HANDLERS } from './names.ts';
 import { fuseReplies, type Replies, type Reply, ROOM_MAX } from './reply.ts';
 
 /*
- * Shows a tree to the kernel. Nothing is remembered between requests: node ids are the tree's own and stable, and
- * there are no handles. So a server that died can be followed by another one unnoticed, which asks the kernel for
- * the requests that died with the first. What is in memory is answered at once, the rest out of order.
+ * Shows a tree to the kernel. No state is kept between requests: node IDs are the tree's own and stable, and there
+ * are no handles. So another server can take over from a dead one unnoticed, by asking the kernel for the requests
+ * that died with it. Data in memory is answered at once, the rest out of order.
  */
 export interface FuseTargetOptions {
   readonly clock: Clock;
   readonly device: FuseDevice;
   /** Lent. */
   readonly tree: FileTree;
-  /** Follows another server of the same mount. */
+  /** Whether it takes over from another server of the same mount. */
   readonly isSuccessor: boolean;
 }
 
-/** Of answers that are still to come; as many reads of a megabyte as the kernel sends ahead by itself. */
+/** Limit for pending answers: as many reads of a megabyte as the kernel sends ahead on its own. */
 const HELD_MAX = 32 * MiB;
 /**
- * A client that got a signal is given up only after this: most requests are done by then, and programs do not
- * expect a file to say that it was interrupted.
+ * A request whose client got a signal is given up only after this: most requests are done by then, and programs do
+ * not expect an interrupted error from a file.
  */
 const PATIENCE_MS = 1000;
 
@@ -62,7 +62,7 @@ export async function serveFuse(options: FuseTargetOptions): Promise<void> {
   const server: FuseServer = {
     room: () => (replies.pendingBytes > HELD_MAX ? undefined : memory.subarray(0, -BODY_ROOM)),
     take(request) {
-      // A request that is shorter than its kind should be has zeros in the place of the rest.
+      // A request that is too short for its kind has zeros in place of the rest.
       memory.fill(0, request.length, request.length + BODY_ROOM);
       const { opcode, unique, node } = readRequestHeader(view);
       const bytes = request.subarray(REQUEST_HEADER_LENGTH);
@@ -72,7 +72,7 @@ export async function serveFuse(options: FuseTargetOptions): Promise<void> {
       answer(served, opcode, call, replies.to({ unique, uniqueBytes: request.subarray(8, 16) }));
     },
     isIdle() {
-      // A request that met it has no answer: the process ends, and another one tries.
+      // The request that hit the bug stays unanswered: the process ends, and another one tries.
       if (bug !== undefined) throw bug;
       return replies.pending === 0;
     },
@@ -85,11 +85,11 @@ export async function serveFuse(options: FuseTargetOptions): Promise<void> {
 }
 
 const WRITE_MAX = MiB;
-/** More than any request has beside names and data. */
+/** More than any request has besides names and data. */
 const BODY_ROOM = 128;
 const PAGE_LENGTH = 4096;
 const VERSION = { major: 7, minor: 38 };
-/** Requests that nobody waits for (reading ahead, direct and asynchronous ones). */
+/** Limit for background requests (reading ahead, direct and asynchronous ones). */
 const BACKGROUND_MAX = 32;
 
 const HANDLERS: ReadonlyMap<number, FuseHandler> = new Map(
@@ -100,7 +100,7 @@ const HANDLERS: ReadonlyMap<number, FuseHandler> = new Map(
 
 function answer(served: FuseServed, opcode: number, call: Call, reply: Reply): void {
   const handler = HANDLERS.get(opcode);
-  // The kernel then knows not to ask again; and what would change names is not there to be called.
+  // The kernel then does not ask again; requests that would change names have no handler.
   if (!handler) return reply.fail(ERRNO.noSystem);
   try {
     handler(served, call, reply);
