@@ -59,6 +59,37 @@ const BANS: readonly Ban[] = [
   },
 ];
 
+/** Words that make a reader stumble, and what to write instead. */
+const WORDS: readonly Omit<Ban, 'except'>[] = [
+  {
+    pattern: /^\s*(\/\*\*?|\/\/|\*|-) Of\s/,
+    instead: 'the subject: what is described, not only whose it is',
+  },
+  {
+    pattern: /\b([Nn]o|[Ss]ome|[Ee]very)body\b(?!')/,
+    instead: 'a noun: the caller, a client, a guest, a person, an administrator',
+  },
+  {
+    pattern: /\b[Ww]ho(so)?ever\b/,
+    instead: 'a noun: the caller, the process that, a person who',
+  },
+  { pattern: /\banew\b/, instead: '"again"' },
+  { pattern: /\bmeanwhile\b/, instead: '"in the meantime"' },
+  { pattern: /\bno more\b(?! (\w+ )?than\b)/, instead: '"no longer", "not any", "at most"' },
+  { pattern: /\bany more\b(?! (than|of)\b)/, instead: '"no longer", "any longer"' },
+  { pattern: /\b(is|are|be|was|were) asked of\b/, instead: 'who asks what: "clients request"' },
+  { pattern: /\bthat which\b/, instead: 'a noun' },
+  {
+    pattern: /\b(is|are|was|were|be|been) told (of|that|to)\b/,
+    instead: '"notified", "reported", "asked to"',
+  },
+  { pattern: /\blet(s|ting)? in\b/, instead: '"admit", "give access", "authenticate"' },
+  { pattern: /\bif nothing is said\b|[;,.] left out: /, instead: '"default"' },
+];
+
+/** Where a banned word is meant: each place with the reason. */
+const MEANT: readonly { readonly file: string; readonly text: RegExp; readonly why: string }[] = [];
+
 /** Above this a file is two ideas. */
 const LINES_MAX = 400;
 /** A line that must not be cut (a table, a URL) still fits on a screen. */
@@ -71,12 +102,33 @@ const tests = readdirSync('test', { recursive: true, encoding: 'utf8' })
   .filter((name) => name.endsWith('.ts'))
   .map((name) => join('test', name));
 
+const pages = ['src', 'docs']
+  .flatMap((folder) =>
+    readdirSync(folder, { recursive: true, encoding: 'utf8' }).map((name) => join(folder, name)),
+  )
+  .filter((name) => name.endsWith('.md'));
+/** All that people read, but for this file, which has the words that it bans. */
+const texts = [...sources, ...tests, ...pages, 'README.md', 'CONTRIBUTING.md'].filter(
+  (name) => name !== 'test/tidy.test.ts',
+);
+
 test('banned names do not occur', async () => {
   const found = sources.flatMap((file) =>
     linesOf(file).flatMap((line, at) =>
       BANS.filter(
         ({ pattern, except }) => !except.includes(roomOf(file)) && pattern.test(line),
       ).map(({ instead }) => `${file}:${at + 1}: "${line.trim()}": use ${instead}`),
+    ),
+  );
+  deepEqual(found, []);
+});
+
+test('texts use the words of the field, and name who acts', async () => {
+  const found = texts.flatMap((file) =>
+    linesOf(file).flatMap((line, at) =>
+      WORDS.filter(({ pattern }) => pattern.test(line))
+        .filter(() => !MEANT.some(({ file: where, text }) => file === where && text.test(line)))
+        .map(({ instead }) => `${file}:${at + 1}: "${line.trim()}": write ${instead}`),
     ),
   );
   deepEqual(found, []);

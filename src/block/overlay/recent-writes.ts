@@ -43,7 +43,7 @@ export interface RecentWrites extends AsyncDisposable {
    * log, and before the next turn.
    */
   turn(): () => Promise<void>;
-  /** A sync of the data file failed: the next process must not trust the added runs. Accepts no more runs. */
+  /** A sync of the data file failed: the next process must not trust the added runs. Accepts no further runs. */
   distrust(): void;
 }
 

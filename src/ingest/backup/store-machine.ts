@@ -37,7 +37,7 @@ export interface MachineDisk {
   /** Not larger than the disk. */
   readonly base: DiskRoot | undefined;
   readonly scope: Scope;
-  /** Of what is read: what counts even where the store has lost the base's nodes. */
+  /** The part of `scope` that counts even where the store has lost the base's nodes. */
   readonly rewritten: Rewritten;
 }
 

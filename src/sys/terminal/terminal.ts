@@ -70,7 +70,7 @@ export function askSecretly(question: string): Uint8Array | 'no terminal' | 'int
   }
 }
 
-/** A terminal that was hung up accepts no more changes. */
+/** A terminal that was hung up accepts no further changes. */
 function giveBack(terminal: ReadStream, fd: number): void {
   terminal.on('error', () => {});
   terminal.setRawMode(false);

@@ -48,7 +48,7 @@ export interface PointDisk {
 }
 
 /**
- * Size of a disk's sectors as a guest should see it; left out: 512, or not known. A release that ignores it serves
+ * Size of a disk's sectors as a guest should see it; absent: 512, or not known. A release that ignores it serves
  * the disk with sectors of 512 bytes, and a guest does not find its partitions: nothing is misread or lost.
  */
 export type SectorSize = 4096;
