@@ -26,7 +26,7 @@ export interface Serving extends AsyncDisposable {
   readonly readySeconds: number;
 }
 
-/** `tree`: where the project lies that is run; left out: this one. */
+/** `tree`: the directory of the project to run; default: this one. */
 export async function holdfastIn(directory: string, tree?: string): Promise<Holdfast> {
   const main = tree === undefined ? MAIN : join(tree, 'src/cli/main.ts');
   mkdirSync(directory, { recursive: true });

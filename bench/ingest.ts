@@ -6,7 +6,7 @@ import { figure, seconds, section, skipped } from './figures.ts';
 import { type Holdfast, holdfastIn } from './holdfast.ts';
 import { isInstalled, median, type Run, timed } from './measure.ts';
 
-/** Somebody else's way to keep the same two days. */
+/** Other programs' ways to keep the same two days. */
 interface Peer {
   readonly name: string;
   readonly program: string;

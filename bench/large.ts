@@ -16,7 +16,7 @@ const ROUNDS = 5;
 /** Until what a start has left over is collected, or not. */
 const IDLE_MS = 60_000;
 
-/** The service on a store of years: how soon it is ready, and what it takes while nobody asks anything. */
+/** The service on a store of years: how soon it is ready, and its cost while idle. */
 export async function benchLarge(work: string, { store }: Holdfast): Promise<void> {
   section(`The service on a store of ${BLOCKS / 1e6} million blocks and ${POINTS} recovery points`);
   const socket = join(work, 'control.sock');

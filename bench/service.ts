@@ -16,7 +16,7 @@ const MiB = 2 ** 20;
 const BESIDE_LENGTH = 1536 * MiB;
 const READ_SECONDS = 5;
 
-/** What a guest of the service notices of a backup and of a check that run meanwhile. */
+/** How much a guest of the service notices of a backup and of a check that run at the same time. */
 export async function benchService(work: string, { store }: Holdfast): Promise<void> {
   section('A guest of the service: 4 KiB reads, depth 1');
   const socket = join(work, 'control.sock');

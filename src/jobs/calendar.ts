@@ -6,9 +6,9 @@
  *
  * where each number may be `*`, a list `1,15`, a range `1..5`, and may repeat: `0/15`, `8..18/2`. A missing date means
  * every day, a missing time midnight. Without UTC it is local time, which is set forward in spring and back in autumn.
- * An event at every hour occurs whenever the local clock shows the time: twice in an hour that the clock repeats, not in
- * one that it skips. An event at certain hours occurs once a day for each: a skipped hour counts as the one after it,
- * and of a repeated hour the first counts.
+ * An event at every hour occurs whenever the local clock shows the time: twice in an hour that the clock repeats, not
+ * in one that it skips. An event at certain hours occurs once a day for each: a skipped hour counts as the one after
+ * it, and of a repeated hour the first counts.
  */
 export interface Calendar {
   /** The first time after `after`; undefined: never again. */
@@ -124,7 +124,9 @@ function isFullName(name: string, day: string): boolean {
 
 function numbers(what: string, source: string | undefined, min: number, max: number): number[] {
   const wrong = (): CalendarError =>
-    new CalendarError(`"${source ?? ''}" is not a valid ${what}: ${min} to ${max}, *, a..b, a/step, lists`);
+    new CalendarError(
+      `"${source ?? ''}" is not a valid ${what}: ${min} to ${max}, *, a..b, a/step, lists`,
+    );
   const found = new Set<number>();
   for (const part of (source ?? '').split(',')) {
     const match = /^(?:(\*)|(\d{1,4})(?:\.\.(\d{1,4}))?)(?:\/(\d{1,4}))?$/.exec(part);

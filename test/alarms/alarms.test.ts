@@ -86,11 +86,11 @@ test('raised once, told again when it gets worse, and over when its reason has g
   deepEqual(heard(), ['ended pool-space warning 1']);
   deepEqual(standing(), []);
   await see(full('warning'));
-  deepEqual(heard(), ['raised pool-space warning 1'], 'and begins anew');
+  deepEqual(heard(), ['raised pool-space warning 1'], 'and begins again');
   await rejects(book.acknowledge('nothing', 0), { code: 'NOT_FOUND' });
 });
 
-test('what has happened is told each time, and not again once somebody has looked', async () => {
+test('an occurrence is reported each time, and not again once it is acknowledged', async () => {
   const { book, heard, standing } = await opened(disk().files);
   const see = (...conditions: Condition[]) => book.compare(['job-failed'], conditions);
   await see(failed('a'));
@@ -106,7 +106,7 @@ test('what has happened is told each time, and not again once somebody has looke
   deepEqual(heard(), ['ended job-failed:nightly warning 3']);
 });
 
-test('what no machine can know is over only when somebody has looked', async () => {
+test('an alarm whose end no machine can know ends only when it is acknowledged', async () => {
   const { book, heard, standing } = await opened(disk().files);
   await book.raise({ kind: 'clock-jump', level: 'critical', message: 'a year' });
   await book.raise({ kind: 'audit-broken', level: 'critical', message: 'line 3', occurrence: '3' });
@@ -185,7 +185,7 @@ test('a full book of critical alarms says what it leaves out', async () => {
   deepEqual(troubles, ['there is no room for alarm pool-space: full']);
 });
 
-test('of troubles, which only somebody can end, the newest hundred stand', async () => {
+test('the newest hundred troubles stay open until they are acknowledged', async () => {
   const { book, clock, standing, troubles } = await opened(disk().files);
   for (let n = 0; n < 130; n++) {
     await book.raise({ kind: 'trouble', about: `t${n}`, level: 'warning', message: `no ${n}` });
@@ -219,7 +219,7 @@ test('a power cut at any call: what was raised stands', async () => {
   }
 });
 
-test('a disk that is full loses no alarm while the service runs; a damaged file begins anew', async () => {
+test('a full disk loses no alarm while the service runs; a damaged file is replaced', async () => {
   const home = disk();
   const space = fullDisk(home.files);
   const { book, standing, troubles } = await opened(space.files);

@@ -59,7 +59,7 @@ test('what cannot be told now is told later and later, and works again by itself
   await outbox[Symbol.asyncDispose]();
 });
 
-test('what is refused, or is no news any more, is given up and said so', async () => {
+test('a refused message, or one that is too old, is given up and reported', async () => {
   let failure: Error = new AlarmError('REFUSED', 'no such user');
   const { outbox, clock, troubles } = await opened(disk(), async () => {
     throw failure;
@@ -96,7 +96,7 @@ test('a clock that is set back holds no message back', async () => {
   await outbox[Symbol.asyncDispose]();
 });
 
-test('in order, bounded, and nothing where nobody is to be told any more', async () => {
+test('messages go in order and are bounded; without a channel none is kept', async () => {
   const told: string[] = [];
   const { outbox, clock, troubles } = await opened(disk(), async (message) => {
     told.push(message.notice.message);

@@ -54,7 +54,7 @@ async function hearing(status: number, headers: Record<string, string> = {}) {
   };
 }
 
-test('a webhook gets JSON, signed so that nobody else could have sent it', async () => {
+test('a webhook gets JSON, signed so that only this host could have sent it', async () => {
   await using server = await hearing(204);
   const secretFile = join(root, 'secret');
   writeFileSync(secretFile, 'a long key\nof one line\n');

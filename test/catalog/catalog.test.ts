@@ -122,7 +122,7 @@ test('pages are newest first, whatever is between them, and only they are read',
   );
 });
 
-test('names that are kept are those of the directory, whoever changed it', async () => {
+test('cached names follow the directory, whichever process changed it', async () => {
   let nowMs = Date.UTC(2026, 1, 1);
   const { world, store, publish } = await house(() => new Date(nowMs));
   let modifiedMs = 0;
@@ -232,7 +232,7 @@ test('that the newest backup was forgotten is known until there is a newer one',
     const { point, forgotten } = await newestBackup(store, set, 'vm1');
     return [point?.id, forgotten];
   };
-  // Of older ones, other machines and kept sessions nothing is remembered.
+  // Nothing is remembered about older ones, other machines and kept sessions.
   await forgetPoint(store, place(one));
   await forgetPoint(store, place(await publish('vm1-b')));
   await forgetPoint(store, place(await publish('vm1', three.id, 'session')));

@@ -107,7 +107,7 @@ test('wrong keys are refused, the recovery key is as good as the passphrase', as
   const refused = await show('--passphrase-file', wrong);
   equal(refused.code, 4);
   match(refused.stderr, /not the passphrase/);
-  equal((await show()).code, 2, 'nobody to ask');
+  equal((await show()).code, 2, 'no service to ask');
   const key = join(root, 'key');
   writeFileSync(key, recoveryKey.toLowerCase());
   equal((await show('--recovery-key-file', key)).code, 0);
@@ -250,7 +250,7 @@ test('several sessions of one recovery point at once, each with its own writes',
   const got = new Uint8Array(4096);
   await second.read(got, 0);
   ok(!got.every((byte) => byte === 1));
-  // And a backup meanwhile.
+  // And a backup in the meantime.
   await expectDone(backUp('vm', [`vda=${image}`]));
   for (const it of [one, two]) {
     await it.stop('SIGINT');
@@ -292,7 +292,7 @@ test('a backup that is killed leaves the store sound, and a repeat finds what wa
   const made = await expectDone(holdfast(...(args as [string])));
   ok(
     (made.result['storedBytes'] as number) < 190 * MiB,
-    `${String(made.result['storedBytes'])} stored anew`,
+    `${String(made.result['storedBytes'])} stored again`,
   );
   const out = join(root, 'large.out');
   await expectDone(holdfast('restore', 'disk', 'big@latest', 'vda', '--to', out));

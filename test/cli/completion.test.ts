@@ -29,7 +29,7 @@ const script = join(root, 'completion');
 writeFileSync(script, (await runCli(['completion', 'bash'])).stdout);
 
 /** What bash would offer at the end of the line; `:files` where it goes on by itself. */
-function offered(line: string, socket = join(root, 'nobody.sock')): readonly string[] {
+function offered(line: string, socket = join(root, 'absent.sock')): readonly string[] {
   // As readline splits it (COMP_WORDBREAKS); outside of a completion there is no compopt.
   const parts: string[] = line.match(/[=:@]+|[^\s=:@]+/g) ?? [];
   if (/\s$/.test(line)) parts.push('');
@@ -43,11 +43,11 @@ function offered(line: string, socket = join(root, 'nobody.sock')): readonly str
     env: { ...process.env, PATH: `${root}:${process.env['PATH']}`, HOLDFAST_SOCKET: socket },
   });
   equal(stderr, '');
-  equal(signal, null, 'whoever waits at the key waits for ever');
+  equal(signal, null, 'a person at the key would wait forever');
   return stdout.split('\n').filter((it) => it !== '');
 }
 
-test('every command and every option of each completes, for they are asked of the program', async () => {
+test('every command and every option of each completes, since the program itself lists them', async () => {
   const first = offered('holdfast ');
   for (const [words, { options }] of await allCommands(NOUNS)) {
     ok(first.includes(words.split(' ')[0]!), words);
@@ -88,7 +88,7 @@ test('names come from the service, and where none answers there are none', async
   deepEqual(offered('holdfast session keep '), []);
 });
 
-test('a service that takes the question and never answers holds nobody up', async () => {
+test('a service that accepts the request and never answers holds up no completion', async () => {
   const socket = join(root, 'silent.sock');
   // Connected to by the kernel alone, while this process waits for bash.
   const silent = createServer().listen(socket);

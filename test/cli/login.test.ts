@@ -83,7 +83,7 @@ test('commands and options that are for the box itself do not come in over the n
 
 const directory = temporaryDirectory();
 
-/** What a login is told of the lockdown by a service that answers so; undefined: a shell may open. */
+/** What a login says about the lockdown, given the service's answer; undefined: a shell may open. */
 async function lockedWhile(name: string, answer: RequestListener): Promise<string | undefined> {
   const server = createServer(answer).listen(join(directory, name));
   await once(server, 'listening');
@@ -100,7 +100,7 @@ const says =
   (_request, response) =>
     void response.end(`${JSON.stringify(line)}\n`);
 
-test('a shell opens when the service says that no lockdown is on, or when nobody listens', async () => {
+test('a shell opens when the service says that no lockdown is on, or when no service listens', async () => {
   const since = '2026-11-21T18:00:00.000Z';
   const shown = (lockdown: string | null) => says({ event: 'result', result: { lockdown } });
   equal(await lockedWhile('off', shown(null)), undefined);
@@ -116,7 +116,7 @@ test('a shell opens when the service says that no lockdown is on, or when nobody
   equal(await lockedBy(gone, AbortSignal.timeout(60_000)), undefined);
 });
 
-test('whoever makes the service fail, hang up or hang gets no shell by that', async () => {
+test('making the service fail, hang up or hang gives no shell', async () => {
   const unknown = /^the service does not say whether a lockdown is on/;
   const error = { event: 'error', kind: 'failed', message: 'too much is under way' };
   match((await lockedWhile('fails', says(error)))!, unknown);

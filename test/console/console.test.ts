@@ -25,8 +25,8 @@ async function states(holdfast: (...args: string[]) => ReturnType<typeof spawnCl
 }
 
 test('without a service it comes up and says what to do; SIGTERM ends it', { skip }, async () => {
-  using screen = consoleOf(join(root, 'nobody.sock'), 'screen');
-  match(await screen.shows(/does not answer/), /No service answers at .*nobody\.sock/s);
+  using screen = consoleOf(join(root, 'absent.sock'), 'screen');
+  match(await screen.shows(/does not answer/), /No service answers at .*absent\.sock/s);
   process.kill(screen.pid, 'SIGTERM');
   equal(await screen.ended(), 0);
 });
@@ -114,7 +114,7 @@ for (const term of ['linux', 'xterm-256color', 'vt220']) {
 }
 
 test('without a terminal it says so', async () => {
-  const { code, stderr } = await spawnCli(['console', '--socket', join(root, 'nobody.sock')]);
+  const { code, stderr } = await spawnCli(['console', '--socket', join(root, 'absent.sock')]);
   equal(code, 2);
   match(stderr, /needs a terminal/);
 });

@@ -36,7 +36,7 @@ async function metrics(): Promise<string> {
   return text;
 }
 
-test('an alarm is raised, told by webhook and mail, acknowledged by somebody, and over', async () => {
+test('an alarm is raised, sent by webhook and mail, acknowledged by a person, and over', async () => {
   const heard: Record<string, string>[] = [];
   let status = 503;
   const server = createServer((request, response) => {
@@ -158,7 +158,7 @@ test('damage, failed jobs and sessions that cannot go on are alarms until they a
   await expectDone(holdfast('session', 'discard', session));
 });
 
-test('a clock that jumped forbids deletions, and nothing else, until somebody has looked', async () => {
+test('a clock that jumped forbids deletions, and nothing else, until a person acknowledges it', async () => {
   // The file of the box, not of the store: an attacker with the disk must not set what time it was.
   const file = join(process.env['HOLDFAST_STATE']!, 'clock.json');
   const mark = JSON.parse(readFileSync(file, 'utf8')) as Record<string, unknown>;

@@ -105,7 +105,7 @@ test('a restore in the background is of the point that was the newest when it wa
   equal(await service.stop('SIGTERM'), 0);
 });
 
-test('whoever follows the service hears what happens', async () => {
+test('clients that follow the service get its events', async () => {
   await using _service = await home.run();
   const child = spawn(process.execPath, [
     CLI,

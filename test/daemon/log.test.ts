@@ -64,6 +64,6 @@ test('where the journal is gone the line goes to standard error', { skip }, asyn
     fields: openJournal(path),
   });
   await socket[Symbol.asyncDispose]();
-  log('info', 'nobody hears', { session: 's' });
-  deepEqual(lines, ['<6>nobody hears\n']);
+  log('info', 'no reader', { session: 's' });
+  deepEqual(lines, ['<6>no reader\n']);
 });

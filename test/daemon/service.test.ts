@@ -34,7 +34,7 @@ const states = async (): Promise<string[]> => {
   return (result['sessions'] as { state: string }[]).map(({ state }) => state);
 };
 
-test('it starts empty, and makes its store when it is told to', async () => {
+test('it starts empty, and creates its store on request', async () => {
   await using service = await home.run();
   match(service.log(), /ready: no store/);
   const empty = await holdfast('set', 'list');
@@ -42,10 +42,10 @@ test('it starts empty, and makes its store when it is told to', async () => {
   match(empty.stderr, /store create/);
   ok(!existsSync(home.store), 'nothing is made by itself');
   equal((await expectDone(holdfast('service', 'show'))).result['storeId'], null);
-  equal((await holdfast('token', 'revoke', 'nobody')).code, 1);
+  equal((await holdfast('token', 'revoke', 'unknown')).code, 1);
   // As long as there is no audit log, that is all there is of it.
   const who = `token/revoke for user ${process.getuid!()} \\(process \\d+\\)`;
-  await service.logged(new RegExp(`${who} begins; there is no store.*: {"token":"nobody"}`));
+  await service.logged(new RegExp(`${who} begins; there is no store.*: {"token":"unknown"}`));
   await service.logged(new RegExp(`${who}: failed: the service does not listen for other hosts`));
   const made = await expectDone(holdfast('store', 'create'));
   equal(made.result['store'], home.store);
@@ -104,7 +104,7 @@ test('a wrong key that is given is refused, though the service knows the right o
 test('a session whose key is missing waits, and runs after a reload', async () => {
   await using service = await home.run();
   const without = await holdfast('recover', 'vm@latest', '--detach');
-  equal(without.code, 2, 'nobody to ask');
+  equal(without.code, 2, 'no service to ask');
   const secret = ['--passphrase-file', home.passphrase];
   const { result } = await expectDone(holdfast('recover', 'vm@latest', '--detach', ...secret));
   deepEqual(await states(), ['running']);
@@ -154,7 +154,7 @@ test('who is connected, how much goes through, and how full the store is', async
   const log = (await expectDone(holdfast('session', 'log', session))).result;
   const [begun] = log['lines'] as { message: string }[];
   equal(begun!.message, 'started');
-  equal((await holdfast('session', 'log', 'nobody')).code, 5);
+  equal((await holdfast('session', 'log', 'absent')).code, 5);
   const usage = (await expectDone(holdfast('store', 'usage'))).result as {
     growth: object;
     saving: { points: number; readBytes: number; storedBytes: number };
@@ -201,7 +201,7 @@ test('an attached recover: Ctrl-C stops the session, a lost terminal does not', 
     await disk.read(got, 0);
     deepEqual(got, page);
   }
-  // Stopped by somebody else: the command that is attached ends by itself.
+  // Stopped by another command: the attached command ends on its own.
   await expectDone(holdfast('session', 'stop', session));
   equal(await again.ended, 0);
   const kept = await expectDone(holdfast('session', 'keep', session));
@@ -318,7 +318,7 @@ test('what is not understood is refused; hostile bytes end their own connection 
   ok(!/error/i.test(service.log()), service.log());
 });
 
-test('who is nobody here may ask nothing', { skip: process.getuid?.() !== 0 }, async () => {
+test('an unknown user has no access', { skip: process.getuid?.() !== 0 }, async () => {
   chmodSync(root, 0o755);
   await using _service = await home.run();
   const script = `
@@ -336,7 +336,7 @@ test('who is nobody here may ask nothing', { skip: process.getuid?.() !== 0 }, a
   await once(child, 'close');
 });
 
-test('an audit log that was altered is told of, and harms nothing', async () => {
+test('an altered audit log is reported, and harms nothing', async () => {
   await using _service = await home.run();
   const path = join(home.store, 'audit.log');
   const text = readFileSync(path, 'utf8');
@@ -379,7 +379,7 @@ test('a start looks at neither packs nor index: what a store holds does not dela
     await using service = await home.run();
     ok(((await expectDone(holdfast('service', 'show'))).result['storeId'] as string).length > 0);
     equal(await service.stop('SIGTERM'), 0);
-    for (const part of parts) ok(!existsSync(join(home.store, part)), `${part} was made anew`);
+    for (const part of parts) ok(!existsSync(join(home.store, part)), `${part} was created again`);
   }
   for (const part of parts) renameSync(away(part), join(home.store, part));
   await using _service = await home.run();

@@ -101,7 +101,7 @@ test('with TLS nothing is told in the clear', { skip: without('nbdinfo') }, asyn
   const uri = address!.replace('nbds://', 'nbds://alice@');
   match(await program('nbdinfo', `${uri}?tls-psk-file=${psk}`), /with TLS/);
   await rejects(openNbdDisk(address!.replace('nbds:', 'nbd:')), /TLS/);
-  // What stays until the next start is told of.
+  // Settings that change only at the next start are reported.
   home.configure({ passphraseFiles, nbd: {} });
   service.signal('SIGHUP');
   await service.logged(/"nbd" keeps its old value/);
@@ -138,7 +138,7 @@ test('keys for TLS are read again on a reload, and wrong ones leave those before
   await alarmed(holdfast, /keeps using the TLS files/);
 });
 
-test('with TLS that asks nobody who he is, sessions that want TLS are not shown', {
+test('with TLS that does not authenticate clients, sessions that require TLS are not shown', {
   skip: without('openssl', 'nbdinfo'),
 }, async () => {
   const [directory, client] = [join(root, 'server'), join(root, 'client')];

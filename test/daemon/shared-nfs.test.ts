@@ -52,7 +52,7 @@ async function diskOf(client: RpcClient, { nfs }: Started): Promise<Uint8Array> 
 
 const service = { now: await serviceWith(home, image) };
 
-test('a second session is simply a second directory, whoever else comes and goes', async () => {
+test('a second session is simply a second directory, while others begin and end', async () => {
   const first = await recover(...ANY);
   const { nfs: port } = first.nfs.ports;
   await using client = await rpcClient(port);
@@ -86,7 +86,7 @@ test('a second session is simply a second directory, whoever else comes and goes
     await expectDone(holdfast('session', 'stop', session));
     equal((await read(client, disk, 0, 512)).status, 0);
   }
-  // Somebody else has that port.
+  // Another process has that port.
   const clash = await holdfast(
     'recover',
     'vm@latest',
@@ -102,7 +102,7 @@ test('a second session is simply a second directory, whoever else comes and goes
     await expectDone(holdfast('session', 'discard', session));
   }
   await expectDone(holdfast('session', 'stop', first.session));
-  await rejects(rpcClient(port), /ECONNREFUSED/, 'nobody wants it any more');
+  await rejects(rpcClient(port), /ECONNREFUSED/, 'no session uses it any longer');
   await expectDone(holdfast('session', 'discard', first.session));
 });
 
@@ -176,7 +176,7 @@ test('recovery points of a set are shown once, to all who may see them by some s
   await expectDone(holdfast('session', 'stop', weekly.result['session'] as string));
 });
 
-test('killed under two sessions: no client is told that its files are gone', async () => {
+test('killed under two sessions: no client gets an error that its files are gone', async () => {
   home.configure({ passphraseFiles: { nightly: home.passphrase } });
   const one = await recover(...ANY);
   const two = await recover(...portsOf(one));

@@ -12,7 +12,7 @@ export const PAGES: readonly string[] = [
 /** Text between two lines of three backticks, or lines that are indented by four spaces. */
 export interface Block {
   readonly page: string;
-  /** Of its first line, from 1. */
+  /** The number of its first line, from 1. */
   readonly line: number;
   /** What stands behind the first three backticks; `indented`: there are none. */
   readonly language: string;

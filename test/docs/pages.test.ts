@@ -15,7 +15,7 @@ function placeOf({ page, line }: Block): string {
   return `${page}:${line}`;
 }
 
-// A block of another kind, or without one, would be typed by nobody and marked by nobody.
+// A block of another kind, or without one, would be neither typed nor marked.
 test('commands stand in blocks of shell only', async () => {
   const others = PAGES.flatMap(blocksOf).filter(({ language }) => language !== 'sh');
   const strays = others.filter(

@@ -69,7 +69,7 @@ function mountsLeft(): string[] {
   return readFileSync('/proc/self/mountinfo', 'utf8').split('\n').filter(isOurs);
 }
 
-/** What only looks has its own mounts, at a path that is the same for everybody: others' come and go. */
+/** Commands that only look have mounts of their own, at the same path for all: others' appear and disappear. */
 function loopsLeft(): string[] {
   const { stdout } = spawnSync('losetup', ['--list', '--noheadings', '--output', 'BACK-FILE'], {
     encoding: 'utf8',
@@ -219,7 +219,7 @@ test('whatever kills it, nothing stays mounted', { skip }, async () => {
   await once(held, 'exit');
   await nothingIsLeft();
 
-  // In the middle of a copy: nobody else has seen anything, and nothing is there to be closed.
+  // In the middle of a copy: no other process has seen a mount, and nothing has to be closed.
   const child = spawn(process.execPath, [
     ...['src/cli/main.ts', 'files', 'get', 'vm@latest', 'vda', '/', '--volume', 'vda1'],
     ...['--to', join(directory, 'half'), '--store', join(directory, 'store')],

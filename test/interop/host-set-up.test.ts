@@ -8,7 +8,7 @@ import { without } from '../support/programs.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 import { openScreen } from '../support/tmux.ts';
 
-// As somebody does it who stands before a machine that is new: with its screen and keyboard only.
+// As a person does it at a new machine: with only its screen and keyboard.
 
 const WIRE = '[NetDev]\nName=v0\nKind=veth\n[Peer]\nName=v0p\n';
 const TITLES = [
@@ -66,7 +66,7 @@ test('a new machine is set up at its screen, from its name to the recovery key',
   await run('ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-C', 'ann', '-f', '/root/key');
   await run('ip', 'link', 'set', 'v0p', 'up');
   await nameDisk(host!, loop!);
-  // Two lines beside that screen: nobody stands at them.
+  // Two lines beside that screen, which no person uses.
   writeFileSync(path('/root/line'), LINE);
   await run('systemd-run', '-p', 'StandardOutput=file:/root/number', 'perl', '/root/line');
   const number = async () => (await host!.tryRun('cat', '/root/number')).stdout.trim();
@@ -170,7 +170,7 @@ test('a new machine is set up at its screen, from its name to the recovery key',
   await shows(/The recovery key of "\w+" is confirmed/);
   await step('Finish');
   equal(await screen.ended(), 0);
-  // On all lines, not only where somebody has finished.
+  // On all lines, not only where a person has finished.
   await until('closed', async () => (await openPages()).length === 0);
   await until('there again', async () => (await pages()).size === 2);
   equal((await openPages()).length, 0);

@@ -14,7 +14,7 @@ const directory = temporaryDirectory();
 const loop = skip === false ? loopDisk(directory) : undefined;
 const host = skip === false ? await debianHost(directory, loop) : undefined;
 const PENDING = '/var/lib/holdfast-host/network-pending.json';
-/** Two wires, each to an interface of its own that nobody sets up. */
+/** Two wires, each to an interface of its own without a configuration. */
 const WIRES = ['v0', 'v1'].map(
   (name) => `[NetDev]\nName=${name}\nKind=veth\n[Peer]\nName=${name}p\n`,
 );
@@ -34,7 +34,7 @@ const network = (...words: string[]) => host!.run('holdfast', 'network', ...word
 const refused = async (...words: string[]) => (await host!.tryRun('holdfast', ...words)).stderr;
 const show = async () => JSON.parse(await network('show', '--json')) as Shown;
 
-/** Those that somebody set. */
+/** The addresses that were set. */
 async function addresses(name: string): Promise<string[]> {
   const found = (await show()).interfaces.find((it) => it.name === name);
   return (found?.addresses ?? []).filter(({ from }) => from === 'fixed').map((it) => it.address);
@@ -48,7 +48,7 @@ async function until(what: string, isSo: () => Promise<boolean>): Promise<void> 
   throw new Error(`never ${what}: ${await host!.run('journalctl', '--no-pager', '-n', '80')}`);
 }
 
-/** All of Holdfast, at once, so that nobody of it is there to roll back. */
+/** Kills all of Holdfast at once, so that no process of it can revert the change. */
 async function killAll(): Promise<void> {
   await host!.run('systemctl', 'kill', '--signal=KILL', 'holdfastd.service');
   await host!.tryRun('systemctl', 'kill', '--signal=KILL', 'holdfast-hostd.service');
@@ -252,7 +252,7 @@ test('name, time zone, time servers and keyboard are set, or nothing is', { skip
   match(await run('cat', '/etc/default/keyboard'), /^XKBLAYOUT="ch"$/m);
 });
 
-test('the administrator has no password until one is set, which nobody sees', {
+test('the administrator has no password until one is set, which is never shown', {
   skip,
 }, async () => {
   const { run, tryRun, path } = host!;

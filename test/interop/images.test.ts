@@ -36,7 +36,7 @@ test('images of other products are backed up whole, and what cannot be is refuse
 
   for (const [index, [format, options]] of FORMATS.entries()) {
     await t.test(
-      `${format} ${options.join(' ')}: read as what it is, nothing stored anew`,
+      `${format} ${options.join(' ')}: read as what it is, nothing stored again`,
       async () => {
         const image = join(root, `${index}.${format === 'vpc' ? 'vhd' : format}`);
         await program('qemu-img', 'convert', '-f', 'raw', '-O', format, ...options, raw, image);

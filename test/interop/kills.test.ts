@@ -17,7 +17,7 @@ import { type WriteHistory, writeHistory } from '../support/write-history.ts';
 
 /*
  * The service is killed again and again while guests write, jobs are asked for and run, and schedules make more. What
- * was answered is there afterwards: writes, flushed or not, sessions, jobs and schedules. Nobody has to do anything.
+ * was answered is there afterwards: writes, flushed or not, sessions, jobs and schedules. No person has to act.
  */
 const KILLS = Number(process.env['KILLS'] ?? 6);
 const SEED = Number(process.env['SEED'] ?? 1);
@@ -58,7 +58,7 @@ async function writeUntilItDies({ uri, history }: Guest, random: () => number): 
   const lanes = Array.from({ length: 4 }, async (_, lane) => {
     for (;;) {
       const { length, value, durable } = randomWrite(random);
-      // Each lane has a quarter: of two writes at once nobody can say which is the newer.
+      // Each lane has a quarter: of two simultaneous writes neither is known to be the newer.
       const offset = lane * (SIZE / 4) + 512 * below(random, (SIZE / 4 - length) / 512);
       const answered = history.write({ offset, length, value, durable });
       await disk.write(new Uint8Array(length).fill(value), offset, durable ? 'durable' : 'cached');
@@ -127,7 +127,7 @@ async function contents(uri: string): Promise<Uint8Array> {
   return found;
 }
 
-/** Jobs that were answered for, until commands find no service any more. */
+/** Acknowledged jobs, until commands no longer find a service. */
 async function askForJobs(round: number, acknowledged: Set<string>): Promise<void> {
   for (let n = 0; ; n++) {
     const what =

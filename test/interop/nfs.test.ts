@@ -129,7 +129,7 @@ test('the kernel: a default mount with locks, and everything that programs do wi
     ! rm vda.raw; ! mv vda.raw other; ! truncate -s 1 vda.raw
     ! touch "$(printf 'x%.0s' $(seq 256))"
 
-    # As somebody else: what POSIX permissions allow.
+    # As another user: what POSIX permissions allow.
     mkdir -m 1777 tmp; install -m 600 /dev/null tmp/mine
     setpriv --reuid 99 --regid 99 --clear-groups sh -c '
       echo hello >tmp/yours; ! cat tmp/mine 2>/dev/null; ! rm -f tmp/mine 2>/dev/null; ! echo x >new 2>/dev/null'
@@ -154,7 +154,7 @@ test('the kernel: a default mount with locks, and everything that programs do wi
   match(output, /vers=3/);
 });
 
-test('the kernel: the server is killed five times under load, and nobody notices but by the clock', {
+test('the kernel: the server is killed five times under load, and clients notice only the time', {
   skip: standard || guestMissing,
   timeout: 400_000,
 }, async () => {

@@ -176,7 +176,7 @@ test('over TCP from this machine a user who may not is not served, and root is',
   });
   target.export('vda', memoryDevice(pattern(65_536)), { description: '', readOnly: false });
   const uri = `nbd://127.0.0.1:${target.port}/vda`;
-  const nobody = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'] as const;
+  const stranger = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'] as const;
   equal((await program('nbdinfo', '--size', uri)).trim(), '65536');
-  equal(await program(...nobody, 'nbdinfo', '--size', uri).catch(() => 'refused'), 'refused');
+  equal(await program(...stranger, 'nbdinfo', '--size', uri).catch(() => 'refused'), 'refused');
 });

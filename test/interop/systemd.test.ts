@@ -188,7 +188,7 @@ test('volumes are opened by a service of their own, for who may not mount', {
   ok((await tryRun('test', '-e', disks[0]!.path)).code !== 0);
   const socket = '/run/holdfast-files/filesd.sock';
   const direct = await tryRun(...asHelper, 'test', '-w', socket);
-  ok(direct.code !== 0, 'nobody but the service and root asks it');
+  ok(direct.code !== 0, 'only the service and root may use it');
 });
 
 test('NFS is served where hypervisors look for it, and survives a restart there', {
@@ -218,14 +218,14 @@ test('systemd`s sockets: over restarts NFS and NBD clients wait, are never refus
   const restart = () => run('systemctl', 'restart', 'holdfastd.service');
   const kill = async () => run('kill', '-9', await show('MainPID'));
   const met = await metOver(host!, [restart, kill, restart], until);
-  // Connections end; nobody is refused, or told that what he had is no more.
+  // Connections end; no client is refused, or gets an error that its file no longer exists.
   const fine =
     /^N\w\w( read|: .*(ended|went away|disconnected|closed the connection|ECONNRESET|EPIPE))$/;
   for (const what of met) match(what, fine);
   equal((await nfsPortByDatagram(host!)).trim(), '2049');
 });
 
-test('killed, it runs again with its session, and whoever asks meanwhile waits', {
+test('killed, it runs again with its session, and clients wait in the meantime', {
   skip,
 }, async () => {
   const { run } = host!;
@@ -340,7 +340,7 @@ test('the status page is on the console without a login, and comes back whenever
   }
 });
 
-test('its key l gives a login, and where nobody logs in the page comes back', {
+test('its key l gives a login, and without a login the page comes back', {
   skip,
 }, async () => {
   const since = host!.console().length;

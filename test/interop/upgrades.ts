@@ -50,7 +50,7 @@ export function upgrades(
       await refused('package-lock.json', (text) => text.replace('"packages": {', more)),
       /node_modules\/not-there 1\.0\.0: not there/,
     );
-    // The service loads that one only when somebody asks for it.
+    // The service loads that one only when a client asks for it.
     match(
       await refused(
         'src/engine/points/retention.ts',
@@ -62,7 +62,7 @@ export function upgrades(
 
     const unit = path(`${checkout}/systemd/holdfastd.service`);
     writeFileSync(unit, `${readFileSync(unit, 'utf8')}# of a newer version\n`);
-    // The small services are asked for something meanwhile.
+    // In the meantime the small services get a request.
     const small = ['holdfast-hostd.service', 'holdfast-filesd.service'];
     const dropIn = '/etc/systemd/system/holdfastd.service.d';
     await run('mkdir', '-p', dropIn);

@@ -120,7 +120,7 @@ test('the newest jobs of a schedule stay while it is there; those of removed one
   await queue[Symbol.asyncDispose]();
 });
 
-test('a job that was told to end does not run again when the service dies before it has', async () => {
+test('a canceled job does not run again when the service dies before it has ended', async () => {
   const home = disk();
   // It does not listen.
   const { queue, clock } = await opened(home, () => new Promise(() => {}));

@@ -84,7 +84,7 @@ test('what waits for something that is away waits as long as it takes, and is wo
   await queue[Symbol.asyncDispose]();
 });
 
-test('cancel: what waits never begins, what runs is told to end', async () => {
+test('cancel: a waiting job never begins, a running one is asked to end', async () => {
   const { queue, clock } = await opened(disk(), (_job, { signal }) => {
     const ended: Outcome = { kind: 'failed', reason: 'aborted', again: 'soon' };
     return new Promise((resolve) => signal.addEventListener('abort', () => resolve(ended)));
@@ -177,7 +177,7 @@ test('a power cut at any call: a job that was acknowledged is there', async () =
   }
 });
 
-test('what has no room is refused, and a record that cannot be read is told of and harms no other', async () => {
+test('a job without room is refused, and an unreadable record is reported and harms no other', async () => {
   const home = disk();
   const { queue, world } = await opened(home, async () => DONE);
   for (let n = 0; n < 1000; n++) await queue.submit({ kind: 'check', request: {} });

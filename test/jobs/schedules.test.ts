@@ -138,7 +138,7 @@ test('a clock that was years ahead silences no schedule and holds no job back', 
   await early[Symbol.asyncDispose]();
   await ahead.queue[Symbol.asyncDispose]();
 
-  // NTP has set the clock meanwhile.
+  // NTP has set the clock in the meantime.
   const now = await opened(home.copy(seeded(6)), async () => DONE);
   const schedules = await openSchedules({ ...now });
   equal(schedules.list()[0]!.next, '2026-11-21T12:10:00.000Z');
@@ -212,7 +212,7 @@ test('a schedule that cannot be removed or written is what the disk says', async
   await schedules.create(draft);
   failing = 'syncDirectory';
   await rejects(schedules.remove('s'), { code: 'IO' });
-  equal(schedules.list().length, 1, 'whoever is told that it failed can try again');
+  equal(schedules.list().length, 1, 'a caller that got the error can try again');
   failing = undefined;
   await schedules.remove('s');
   deepEqual(schedules.list(), []);

@@ -5,7 +5,7 @@ import { memoryBudget, type MemoryShare } from '../../src/lib/memory-budget.ts';
 const MAX = 1024;
 const OWN = 16;
 
-/** Takes until it gets no more. */
+/** Takes until it gets nothing. */
 function fill(share: MemoryShare, length: number): number {
   let held = 0;
   for (let got = share.take(length); got > 0; got = share.take(length)) held += got;

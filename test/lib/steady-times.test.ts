@@ -15,7 +15,7 @@ test('times that do not fit the order are those of the event before', async () =
       [2026, 2036, 2027, 2016, 2028],
       [2026, 2026, 2027, 2027, 2028],
     ],
-    // Of two that contradict each other the earlier time is believed: what is too old is not forgotten for it.
+    // If two contradict each other the earlier time is believed, so that nothing is forgotten too early.
     [
       [2036, 2026],
       [2026, 2026],

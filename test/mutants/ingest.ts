@@ -13,7 +13,7 @@ export const ingest: readonly Mutant[] = [
     tests: [RESTORE],
   },
   {
-    name: 'restore: what appeared meanwhile is replaced',
+    name: 'restore: a file that appeared in the meantime is replaced',
     file: 'src/ingest/restore/restore.ts',
     text: 'await requireReplaceable(world, path, await files.stat(path), options);',
     to: 'await files.stat(path);',

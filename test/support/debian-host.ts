@@ -13,7 +13,7 @@ export interface DebianHost extends AsyncDisposable {
   tryRun(command: string, ...args: string[]): Promise<Answer>;
   /** What a terminal here has to start to run that in there, as root. */
   command(...words: string[]): readonly string[];
-  /** Starts it anew, cleanly or as after a power cut; resolves when all its services run. */
+  /** Starts it again, cleanly or as after a power cut; resolves when all its services run. */
   restart(how: 'reboot' | 'power cut'): Promise<void>;
   /** A path in there, as it is called here. */
   path(path: string): string;

@@ -1,10 +1,10 @@
 import type { Clock } from '../../src/sys/base/clock.ts';
 
-/** Time that goes on only when it is told to. */
+/** Time that advances only on demand. */
 export interface FakeClock extends Clock {
   /** Wakes all whose time has come, in order, and lets each do what it wants before the next. */
   advance(ms: number): Promise<void>;
-  /** Somebody sets the clock on the wall. */
+  /** Sets the wall clock. */
   turn(ms: number): void;
 }
 

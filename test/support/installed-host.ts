@@ -9,7 +9,7 @@ export interface InstalledHost {
   json(command: string, ...args: string[]): Promise<Record<string, unknown>>;
   /** Asks until it is so. */
   until(what: string, isSo: () => Promise<boolean>): Promise<void>;
-  /** Of the service. */
+  /** The journal of the service. */
   journal(): Promise<string>;
 }
 

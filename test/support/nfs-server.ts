@@ -32,7 +32,7 @@ export interface NfsServerOptions {
   readonly access?: Partial<NfsAccess>;
   /** What the space guard of the session is asked. */
   readonly left?: () => Promise<number>;
-  /** Whose the connections are: root's if nothing is said. */
+  /** The owner of the connections; default: root. */
   readonly owner?: SocketOwner;
   /** For what is written. */
   readonly writes?: MemoryBudget;

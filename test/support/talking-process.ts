@@ -1,6 +1,6 @@
 import { processSide } from '../../src/sys/process/own-process.ts';
 
-// Says as much as it is told to, and ends at once: for test/sys/process/own-process.test.ts.
+// Prints a given amount, and ends at once: for test/sys/process/own-process.test.ts.
 const side = processSide<number, Uint8Array>();
 const count = await side.receive();
 for (let n = 0; n < count; n++) side.post(new Uint8Array(64 * 1024));

@@ -4,7 +4,7 @@ import { deepEqual } from 'node:assert/strict';
 export type Loss = 'nothing answered' | 'unflushed';
 
 /**
- * The writes that were asked of a disk, each of one byte's value, and what the disk may hold after whatever
+ * The writes requested of a disk, each of one byte's value, and what the disk may hold after whatever
  * happened. Only what it may hold: an unanswered write may have happened, in part, or not.
  */
 export interface WriteHistory {

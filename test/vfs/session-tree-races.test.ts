@@ -35,7 +35,7 @@ test('who flushes while another one does is answered when that is durable, and n
   release();
   await Promise.all(asked);
   equal(answered.length, 4);
-  equal(syncs - before, 2, 'who came meanwhile shares the next one');
+  equal(syncs - before, 2, 'later callers share the next one');
   await tree.flush(id);
   equal(syncs - before, 2, 'nothing is left');
 });
@@ -68,7 +68,7 @@ test('writes that wait behind a removal are refused, and nothing is left of the 
   }
 });
 
-test('no file is made for contents whose node is gone, whatever is asked of them', async () => {
+test('no file is made for contents whose node is gone, whatever is requested', async () => {
   const files = fresh();
   await files.makeDirectory(HOME);
   const parts = { files, directory: HOME, space: PLENTY };
@@ -88,7 +88,7 @@ test('no file is made for contents whose node is gone, whatever is asked of them
   }
 });
 
-test('contents that could not be synced stay lost: no flush and no write of that file succeeds any more', async () => {
+test('contents that could not be synced stay lost: no later flush or write of that file succeeds', async () => {
   let isBroken = false;
   const files = faultyFs(fresh(), (operation, path) =>
     isBroken && operation === 'sync' && !path.endsWith('.log') ? broken(path) : undefined,

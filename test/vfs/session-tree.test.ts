@@ -103,7 +103,7 @@ test('names behave as POSIX has them', async () => {
   throws(() => tree.lookup(d, 'x'), { code: 'STALE' });
 });
 
-test('who makes a file exclusively, and asks again, made it; nobody else did', async () => {
+test('an exclusive create may be repeated by its own caller, and by no other', async () => {
   await using tree = await treeOn(fresh());
   const made = await tree.make(tree.root, 'lck', { ...FILE, exclusive: 'one' });
   equal(await tree.make(tree.root, 'lck', { ...FILE, exclusive: 'one' }), made);
@@ -129,7 +129,7 @@ test('ids are not used again, also after a restart', async () => {
   equal(tree.node(last), undefined);
 });
 
-test('a listing goes on where it stopped, whatever happened meanwhile', async () => {
+test('a listing goes on where it stopped, whatever changed in between', async () => {
   await using tree = await treeOn(fresh());
   for (let n = 0; n < 10; n++) await tree.make(tree.root, `f${n}`, FILE);
   const half = [...tree.list(tree.root, 0)].slice(0, 7);

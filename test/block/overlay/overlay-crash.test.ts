@@ -255,7 +255,7 @@ test('recent writes of another boot are ignored, and removed', async () => {
     });
     await using disk = await open(files, seeded(1));
     deepEqual(await pages(disk, 3, 4), [isSame ? 0 : BASE_VALUE, BASE_VALUE]);
-    equal((await files.stat(RECENT))!.size, 0, 'begun anew');
+    equal((await files.stat(RECENT))!.size, 0, 'begun again');
   }
 });
 
@@ -311,7 +311,7 @@ test('recent writes without an overlay are of another one', async () => {
   deepEqual(await pages(disk, 3), [BASE_VALUE]);
 });
 
-test('recent writes are bounded by flushes that nobody asked for, and gone after a close', async () => {
+test('recent writes are bounded by automatic flushes, and gone after a close', async () => {
   const { files } = await made(seeded(1));
   {
     await using disk = await open(files, seeded(1), { recentLengthMax: 200 });

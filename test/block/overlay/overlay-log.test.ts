@@ -50,7 +50,7 @@ test('a flipped byte in the middle of a map is an error: no flushed page reads a
   equal((await files.stat('/map'))!.size, bytes.length);
 });
 
-test('a log that is written anew names no page that was not flushed', async () => {
+test('a rewritten log names no page that was not flushed', async () => {
   const { files } = crashingFs(seeded(1));
   const header = { pageLength: 4096, size: 2 ** 30 };
   // Twice as much is worth a rewrite.
@@ -67,7 +67,7 @@ test('a log that is written anew names no page that was not flushed', async () =
     await log.append(flushed);
     await log.append(flushed);
   }
-  ok((await files.stat('/map'))!.size < 700_000, 'it was written anew');
+  ok((await files.stat('/map'))!.size < 700_000, 'it was rewritten');
   await using again = await openOverlayLog(files, '/map', header);
   equal(again.map.state(1), 'absent');
   equal(again.map.state(4), 'data');

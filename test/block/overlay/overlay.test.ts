@@ -165,7 +165,7 @@ test('what fails below is an error of the disk, whichever way it is asked', asyn
   deepEqual(got, page);
 });
 
-test('after a flush that failed nothing is written any more, also where a page was written before', async () => {
+test('after a failed flush nothing is written, even where a page was written before', async () => {
   let isFailing = false;
   const faulty = faultyFs(files, (operation, path) =>
     isFailing && operation === 'sync' && path.endsWith('.data') ? broken(path) : undefined,

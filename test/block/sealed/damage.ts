@@ -41,8 +41,8 @@ const SECTOR = 4096;
 const ENDS = ['closed', 'killed', 'cut'] as const;
 
 /**
- * Uses an overlay, and then damages it `tries` times, each time from the start; 'unreadable': a sector of 4 KiB is not
- * given any more.
+ * Uses an overlay, and then damages it `tries` times, each time from the start; 'unreadable': a sector of 4 KiB can no
+ * longer be read.
  */
 export async function damage(
   seed: number,
@@ -182,7 +182,7 @@ function blockErrors(cause: unknown): BlockError {
   throw cause;
 }
 
-/** Pages that lay where something was changed of which nothing on the disk says any more that it was durable. */
+/** Pages at a changed place of which the disk no longer says that it was durable. */
 function unprovenPages(it: Rig, before: Contents, now: Contents): ReadonlySet<number> {
   const durable = durableBy(it, now);
   const pages = new Set<number>();

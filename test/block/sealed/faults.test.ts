@@ -45,7 +45,7 @@ async function stamps(overlay: SealedOverlay, ...pages: readonly number[]): Prom
   return found;
 }
 
-/** Fails while it is told to. */
+/** Fails on demand. */
 function failing(disk: CrashingFs, operation: Operation, fault: typeof full) {
   const state = { isOn: false, count: 0 };
   const files = faultyFs(disk.files, (it, path) => {

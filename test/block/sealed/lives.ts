@@ -103,11 +103,11 @@ async function named<T>(where: string, work: (where: string) => Promise<T>): Pro
 interface Use {
   readonly count: Counts;
   readonly faults?: Faults;
-  /** How often a process asks something of its overlay; left out: as it happens. */
+  /** How often a process uses its overlay; default: at random. */
   readonly turns?: number;
 }
 
-/** Turns of the loop after which a request that nothing holds up is not answered any more. */
+/** Turns of the loop after which an unblocked request will no longer be answered. */
 const TURNS_MAX = 20_000;
 /** Turns in which a process that is dead may still do something. */
 const DEAD_TURNS = 50;

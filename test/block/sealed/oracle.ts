@@ -62,7 +62,7 @@ export function oracle(base: Uint8Array): Oracle {
   }
   restart(base);
 
-  /** What page `number` holds after the first `from`, or any more, of its versions. */
+  /** The contents of page `number` after the first `from`, or more, of its versions. */
   function states(number: number, from: number): Buffer[] {
     const { initial, versions } = pages[number]!;
     let now = [initial];

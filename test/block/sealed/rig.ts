@@ -146,7 +146,7 @@ export function rig(
     nonces: nonces(),
     damage: [],
     suite: seed % 2 === 0 ? 1 : 2,
-    // Half of them write by the pool alone, where others go on meanwhile.
+    // Half of them write by the pool alone, where others continue in the meantime.
     options: seed % 4 < 2 ? options : { ...options, limits: { ...options.limits, writeNowMax: 0 } },
     size,
   };

@@ -52,7 +52,7 @@ test('what only looks is asked once at a time, however long the answer takes', a
   ]);
 });
 
-test('a service that is slow is told of, and keys go on', async () => {
+test('a slow service is shown as such, and keys keep working', async () => {
   const driven = driveUp();
   for (let n = 0; n < 9; n++) driven.tick();
   match(driven.text(), /has not answered for [67] s: what is shown is older/);
@@ -93,7 +93,7 @@ test('what the service refuses is shown instead of an empty list', async () => {
   ok(!driven.text().includes('No backup sets'));
 });
 
-test('100,000 recovery points: what is seen is asked for, and no more', async () => {
+test('100,000 recovery points: only what is visible is requested', async () => {
   const driven = browsing();
   match(driven.text(), /1 of 100000/);
   match(driven.rows()[3]!, /^>.* web0 /);
@@ -134,7 +134,7 @@ test('who has chosen a recovery point keeps it when newer ones come', async () =
   match(driven.text(), /\n>.* web5 /);
 });
 
-test('a search asks anew, and Escape shows all again', async () => {
+test('a search sends a new request, and Escape shows all again', async () => {
   const driven = browsing();
   driven.type('/db\r');
   const { call } = driven.asked.find((it) => it.call.name === 'backup/page')!;
@@ -309,14 +309,14 @@ test('a list of sessions says what is being done with each, from here or by a jo
   match(driven.text(), /^>web-1a2b3c .* keep vda 25 % of/m);
 });
 
-test('a session is kept as a job, which needs nobody to wait', async () => {
+test('a session is kept as a job, so that no person has to wait', async () => {
   const driven = onSessions();
   driven.type('b');
   const { call } = driven.asked.find((it) => it.call.name === 'job/create')!;
   deepEqual(call.request, { kind: 'keep', request: { session: 'web-1a2b3c' } });
 });
 
-test('whoever types is not interrupted by what ends meanwhile', async () => {
+test('typing is not interrupted by jobs that end in the meantime', async () => {
   const driven = onSessions();
   driven.type('sddisc');
   driven.fail('session/stop', refusal('no'));

@@ -53,7 +53,7 @@ test('alarms are what the protocol tells of', async () => {
   match(driven.text(), /! Damaged: web-2 cannot be read/);
 });
 
-test('alarms that nobody has acknowledged stand on the status page', async () => {
+test('unacknowledged alarms stand on the status page', async () => {
   const driven = driveUp();
   driven.tick(5000);
   const alarm: AlarmSummary = {

@@ -128,7 +128,7 @@ test('what is marked is copied, or else what is chosen', async () => {
   match(last, /copied to \/srv\/x\/web-1\/, without some permissions.*chown/);
 });
 
-test('a volume that is closed meanwhile is said so, and a service that went away forgets all', async () => {
+test('a volume closed in the meantime is reported, and a restarted service forgets all', async () => {
   const driven = browsing();
   driven.type('\r');
   driven.fail('files/browse', refusal('no open restore 3f9c2a10'));

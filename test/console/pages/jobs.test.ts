@@ -84,7 +84,7 @@ test('a job is seen with its log as both go on', async () => {
   deepEqual(requestOf(driven, 'job/log'), { job: 'backup-1', first: 0 }, 'all of it again');
 });
 
-test('what comes of a job that is not looked at any more changes nothing', async () => {
+test('events of a job that is no longer shown change nothing', async () => {
   const driven = onJobs(job(), job({ job: 'b2' }));
   driven.type('\r');
   const before = driven.asked.find(({ call }) => call.name === 'job/log')!;

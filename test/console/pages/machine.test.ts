@@ -175,7 +175,7 @@ test('logins over SSH are allowed for a time, and a key goes by a typed word', a
   equal(taken(driven).call.name, 'ssh/off');
 });
 
-/** The console of a machine that nobody has set up. */
+/** The console of a machine that was not set up. */
 function fresh(): Driven {
   const driven = drive({ columns: 80, rows: 24 }, { key: 'l', word: 'log in' });
   driven.tick();
@@ -336,7 +336,7 @@ test('the end of the set-up waits for recovery keys, and begins nothing more', a
   equal(isLeft(), true);
 });
 
-test('whoever set the machine up without a login is out when it is finished', async () => {
+test('a person who set the machine up without a login is logged out when it is finished', async () => {
   const driven = fresh();
   driven.type('\u001b[F\r');
   driven.fail('host/finish-set-up', refusal("set the administrator's password first"));

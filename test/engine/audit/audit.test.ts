@@ -224,7 +224,7 @@ test('a file whose name was not made durable is made so before a later start wri
   }
 });
 
-test('a file that was taken away while it is written is told of', async () => {
+test('a log file that is removed while it is in use is reported', async () => {
   const disk = crashingFs(seeded(1));
   const { audit } = await openedAudit(disk);
   deepEqual([await audit.last(10), (await audit.check()).entries], [[], 0], 'there is none yet');
@@ -297,7 +297,7 @@ test('a change whose beginning could not be noted says itself what was asked', a
   equal((await audit.check()).problem, null);
 });
 
-test('whoever checks or looks does not hold up those who change something', async () => {
+test('checks and views do not hold up changes', async () => {
   const disk = crashingFs(seeded(1));
   const gate = Promise.withResolvers<void>();
   let isSlow = false;

@@ -43,7 +43,7 @@ test('empty directories are kept as well, but not without end', async () => {
   equal(made.length, 66);
 });
 
-test('nothing is kept of a restore that is closed, also where it was listed meanwhile', async () => {
+test('nothing is kept of a closed restore, even if it was listed in the meantime', async () => {
   const open = new Set(['r', 's']);
   const { listings, made, get } = listed((id) => open.has(id));
   await get('/r', 1, 'r');

@@ -22,7 +22,7 @@ import type { Desk } from '../../../src/engine/operations/context.ts';
 const PATH = '/state/tokens.json';
 const LOOK = { may: 'look', files: false, expiresDays: undefined } as const;
 
-test('a token lets in until it is revoked or over; its text is kept nowhere', async () => {
+test('a token gives access until it is revoked or expired; its text is stored nowhere', async () => {
   const disk = crashingFs(seeded(1));
   const clock = fakeClock('2026-11-21T18:00:00Z');
   const world = { ...simulatedWorld(disk.files), clock };
@@ -74,7 +74,7 @@ test('what is under way by a token ends when the token does, and not before', as
   ok(ended.aborted);
   match((ended.reason as Error).message, /token "short" has expired/);
   equal(other.ended.aborted, false);
-  // Somebody sets the clock back: it is valid again, for what is begun from now on.
+  // The clock is set back: the token is valid again, for requests from now on.
   clock.turn(-86_400_000);
   equal(tokens.find(short.secret)!.ended.aborted, false);
   clock.turn(86_400_000);
@@ -102,7 +102,7 @@ test('a power cut at any call leaves the tokens from before or after it', async 
   }
 });
 
-test('a file of tokens that was altered lets nobody in', async () => {
+test('an altered file of tokens gives no access', async () => {
   const bytes = encodeTokens([
     { ...LOOK, name: 'a', created: 'x', expires: undefined, hash: new Uint8Array(32) },
   ]);
@@ -217,7 +217,7 @@ test('a factory reset revokes every token, or says that it could not', async () 
     await tokens.create({ ...LOOK, token: 'ann', may: 'manage' }),
   ];
   const { ended } = tokens.find(made[1]!.secret)!;
-  const bare = bareDesk('FAILED', 'nobody is there');
+  const bare = bareDesk('FAILED', 'no service runs');
   const host = async () => ({ reset: ['network'], failed: [] }) as never;
   const options = {
     ...{ given: undefined, who: undefined, secrets: noSecrets, report: () => {} },

@@ -151,7 +151,7 @@ test('a peer that the kernel does not vouch for may nothing', async () => {
   equal(status, 403);
 });
 
-test('what the lockdown forbids is told to have been tried, and is not done', async () => {
+test('an operation that the lockdown forbids is recorded as tried, and not done', async () => {
   const lockdown = await openLockdown(
     simulatedWorld(),
     { directory: '/', store: '/', checks: () => 'checked' as const },

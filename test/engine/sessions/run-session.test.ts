@@ -29,7 +29,7 @@ function writeSession(id: string, text: string): void {
   writeFileSync(join(store, 'sessions', id, 'session.json'), text);
 }
 
-test('a session that cannot be read is told of beside the others', async () => {
+test('an unreadable session is reported beside the others', async () => {
   writeSession('broken', 'x');
   const { result } = await expectDone(holdfast('session', 'list'));
   const shown = result as unknown as Awaited<ReturnType<typeof sessions>>;

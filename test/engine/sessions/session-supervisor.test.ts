@@ -30,7 +30,7 @@ const NO_KEY: SecretSource = async () => {
   throw new CatalogError('WRONG_KEY', 'the key is missing');
 };
 
-/** A source of secrets that somebody waits at. */
+/** A source of secrets for which a caller waits. */
 function gated() {
   const asked = Promise.withResolvers<void>();
   const gate = Promise.withResolvers<void>();
@@ -142,7 +142,7 @@ test('a session that is stopped while it is being resumed is stopped', async () 
   equal(events.at(-1), 'stopped');
   await rejects(keeper.stop(session), { code: 'IMPOSSIBLE' });
 
-  // Until somebody wants it again.
+  // Until a client wants it again.
   await keeper.start({ what: { kind: 'resume', session }, ...reached }, whole());
   deepEqual(keeper.counts(), { running: 1, waiting: 0 });
   await keeper[Symbol.asyncDispose]();

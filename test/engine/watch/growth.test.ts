@@ -115,7 +115,7 @@ test('what is noted survives a restart, is one an hour, and stays small', async 
   deepEqual(troubles, []);
 });
 
-test('a damaged history is begun anew', async () => {
+test('a damaged history starts again', async () => {
   const directory = temporaryDirectory();
   writeFileSync(join(directory, 'growth.json'), '{"format":"holdfast-growth","version":1,"samp');
   const clock = fakeClock(NOW.toISOString());

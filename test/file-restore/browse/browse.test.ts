@@ -190,7 +190,7 @@ test('a file that is there and differs is replaced only where that was said', {
     equal(readFileSync(path, 'utf8'), 'of the guest\n');
   }
   equal(readFileSync(there('mine'), 'utf8'), 'my own\n');
-  // Nothing differs any more: nothing to ask.
+  // Nothing differs: there is nothing to ask.
   await copyOut(root, ['replace'], to('replace'));
 });
 
@@ -288,7 +288,7 @@ test('a tar holds everything, a zip the files', { skip }, async () => {
   }
 });
 
-test('a stream that nobody takes any more ends its program', { skip }, async () => {
+test('a stream without a reader ends its program', { skip }, async () => {
   truncateSync(join(root, 'big/file'), 64 * 2 ** 20);
   for await (const part of archive(root, ['big'], { format: 'tar' })) {
     ok(part.length > 0);

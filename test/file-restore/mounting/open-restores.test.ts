@@ -206,7 +206,10 @@ test('a record of another start of this host is only removed', { skip }, async (
   deepEqual(await sweepOpenRestores(world.files, state), [restore.id]);
   deepEqual(readdirSync(state), []);
   writeFileSync(join(state, 'ffffffff.json'), '{"format": "something else"}');
-  await rejects(sweepOpenRestores(world.files, state), { code: 'FAILED', message: /is not a record/ });
+  await rejects(sweepOpenRestores(world.files, state), {
+    code: 'FAILED',
+    message: /is not a record/,
+  });
   equal(existsSync(join(state, 'ffffffff.json')), true);
 });
 
@@ -228,7 +231,7 @@ test('a process with mounts of its own leaves nothing, even when it is killed', 
     'vda2:home',
   ]);
   const mounts = readFileSync('/proc/self/mountinfo', 'utf8');
-  equal(mounts.includes(directory), false, 'nobody else sees them');
+  equal(mounts.includes(directory), false, 'no other process sees them');
   const own = readFileSync(`/proc/${child.pid}/mountinfo`, 'utf8');
   match(own, /place\/volumes\/vda2/);
   const size = /^.*\/place .* tmpfs .*\bsize=(\d+)k/m.exec(own)?.[1];

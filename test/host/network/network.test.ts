@@ -34,7 +34,7 @@ const bond = (...members: string[]): PlannedInterface => ({
   kind: { kind: 'bond', mode: '802.3ad', members },
 });
 
-test('a plan that could lock somebody out by a slip is refused, and says why', async () => {
+test('a plan that could lock the administrator out by a slip is refused, and says why', async () => {
   const cases: readonly (readonly [PlannedInterface, RegExp])[] = [
     [{ ...WIRED, name: 'eth7' }, /eth7 does not exist: this machine has eth0, eth1/],
     [{ ...WIRED, name: 'wlan0' }, /wlan0 is not a wired interface/],
@@ -107,7 +107,7 @@ interface FakeLink {
   readonly addr_info?: readonly { readonly local: string }[] | undefined;
 }
 
-/** By default a machine with one wire that networkd sets up; what was asked of systemd is in `asked`. */
+/** By default a machine with one wire that networkd sets up; requests to systemd are in `asked`. */
 function machine(
   files: FileSystem,
   {
@@ -142,7 +142,7 @@ function machine(
             : '';
     return { code, stdout, stderr: '' };
   };
-  // Nobody waits for what the kernel does in a moment.
+  // The change does not wait for what the kernel does in a moment.
   const clock = { ...fakeClock('2026-11-21T12:00:00Z'), sleep: async () => {} };
   const network = openNetwork({ files, clock, run, places: NETWORK_PLACES });
   return { network, asked };
@@ -261,7 +261,7 @@ test('what could not be read again, and so not be rolled back, is refused before
   });
   deepEqual(await own.state(), old);
   equal((await network.show()).pending, null);
-  // Of those that are there each can be changed, and rolled back.
+  // Each of the existing ones can be changed, and reverted.
   await network.change({ ...vlan(63), dhcp: true }, 60);
   await network.revert();
   deepEqual(await own.state(), old);
@@ -299,7 +299,7 @@ test('routes that were set by hand are put back, or there are too many to begin'
   }
 });
 
-test('a plan that was damaged meanwhile keeps nobody from rolling back, nor from an emergency reset', async () => {
+test('a damaged plan prevents neither the revert nor an emergency reset', async () => {
   const { files } = await prepared();
   const { network } = machine(files);
   await network.change(fixed('10.0.0.5/24'), 60);

@@ -43,7 +43,7 @@ test('a list may say which recovery point it is counted from', async () => {
 });
 
 test('what is wrong with a list is told without a word of what it holds', async () => {
-  // The service reads whatever file is named to it, and everybody who may look reads what it answers.
+  // The service reads any file that a request names, and every viewer can read its answer.
   for (const text of [
     'hunter2\n',
     '{"hunter2": []}',

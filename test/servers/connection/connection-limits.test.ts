@@ -103,7 +103,7 @@ test('a host that uses few makes room for itself at the cost of one that uses mo
   equal(room.size, 256);
 });
 
-test('NBD: while nobody is answered yet too', async () => {
+test('NBD: also while no client is answered yet', async () => {
   await using target = await nbdServer();
   target.hold();
   using _one = await greedy(target.port!, HOSTS[0]!);

@@ -9,7 +9,7 @@ import {
 
 const KiB = 1024;
 
-/** A peer that takes what it is sent when it is told to. */
+/** A peer that reads on demand. */
 function peer(slabs: SlabPool) {
   const underWay: { readonly bytes: Uint8Array; readonly sent: () => void }[] = [];
   const got: number[] = [];
@@ -54,7 +54,7 @@ function counted(slabs: SlabPool) {
   return { pool, counts };
 }
 
-test('what a peer has not taken yet is nobody else’s memory; afterwards it is', async () => {
+test('memory of an answer is reused only after the peer has read it', async () => {
   const slabs = slabPool();
   const [one, two] = [peer(slabs), peer(slabs)];
   reply(one.queue, 1, 64 * KiB);
@@ -102,7 +102,7 @@ test('room that was not used is used by the next reply, or given back for a larg
   equal(counts.out, 0);
 });
 
-test('what is kept is bounded, and nothing is once nobody is connected', async () => {
+test('spare memory is bounded, and gone once no client is connected', async () => {
   const slabs = slabPool();
   const taken = Array.from({ length: 40 }, () => slabs.take(KiB));
   for (const slab of taken) slabs.give(slab);

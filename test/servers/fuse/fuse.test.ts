@@ -202,7 +202,7 @@ test('a client that gave up is let go, and the request is answered once', async 
   equal((await it.ask(OPCODES.lookup, 1, name('none'))).error, -ERRNO.noEntry);
 });
 
-test('names that come late are found by whoever waits for them', async () => {
+test('names that arrive late are found by the calls that wait for them', async () => {
   let known = false;
   const tree = treeOf({
     complete: () => (known ? undefined : Promise.resolve().then(() => void (known = true))),

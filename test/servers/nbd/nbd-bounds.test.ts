@@ -296,7 +296,7 @@ test('the largest read takes a few MiB, whatever the style of its answer', async
   ok(counts.mostLent <= MiB, `${counts.mostLent} bytes lent at once`);
 });
 
-test('nothing comes between the parts of a long answer, and what ends meanwhile is answered behind it', async () => {
+test('the parts of a long answer come together; requests that end in the meantime are answered after it', async () => {
   const { device, counts } = counted(4 * LARGEST);
   const gate = Promise.withResolvers<void>();
   counts.small = gate.promise;

@@ -64,7 +64,7 @@ test('the port mapper answers datagrams', async () => {
   socket.close();
 });
 
-test('exports are closed to whoever was not named, on every call', async () => {
+test('exports are closed to hosts that are not named, on every call', async () => {
   await using it = await session();
   const { target, tree } = it.server;
   const strangers = { ...LOCAL, allow: parseNetworks(['10.0.0.0/8', 'fd00::/8']) };

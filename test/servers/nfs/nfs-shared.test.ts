@@ -144,7 +144,7 @@ async function isSilent(it: { client: RpcClient }, handle: Uint8Array): Promise<
   return !isAnswered;
 }
 
-test('a session that stops is silent for its clients and nobody else; when it is back they come again', async () => {
+test('a session that stops is silent for its own clients only; when it is back they continue', async () => {
   await using it = await session();
   const { target, tree } = it.server;
   const options = { access: [LOCAL], tag: 8, generation: 1 };
@@ -167,7 +167,7 @@ test('a session that stops is silent for its clients and nobody else; when it is
   deepEqual(await attributes(again, handle), before);
 });
 
-test('a session that will not be back is stale, and its locks are nobody`s', async () => {
+test('a session that will not be back is stale, and its locks are released', async () => {
   await using it = await session();
   const { target, tree } = it.server;
   const gone = target.export('gone', tree, { access: [LOCAL], tag: 8, generation: 1 });
@@ -214,7 +214,7 @@ const collect = (() => {
   return runInNewContext('gc') as () => void;
 })();
 
-/** A session that the client reads and writes, and that ends; answers its disk, unless nobody holds it. */
+/** A session that the client reads and writes, and that ends; returns its disk, unless it is not held. */
 async function passing(it: Session, tag: number, isForgotten: boolean): Promise<WeakRef<object>> {
   const { target } = it.server;
   const contents = new Uint8Array(65_536);
@@ -246,7 +246,7 @@ test('what was shown is not kept in memory for clients that stay', async () => {
   await attributes(it.client, it.directory);
 });
 
-test('while it is held whoever connects waits; then all are served', async () => {
+test('while it is held new clients wait; then all are served', async () => {
   await using it = await session();
   const { target } = it.server;
   target.hold();

@@ -232,7 +232,7 @@ test('records come in fragments, split anywhere', async () => {
   }
 });
 
-test('what is asked of the whole: sizes, limits, space', async () => {
+test('facts about the whole export: sizes, limits, space', async () => {
   await using it = await session();
   const info = await it.client.nfs('fsinfo', (to) => to.opaque(it.directory));
   readAfter(info.results);
@@ -266,7 +266,7 @@ test('files are made as asked: unchecked, guarded, exclusive', async () => {
   await write(client, one.handle, { at: 0, data: noise(100, 1), stable: 2 });
   equal((await create(client, directory, 'f', 1)).status, STATUS.exists);
   deepEqual((await create(client, directory, 'f', 0)).handle, one.handle);
-  equal((await attributes(client, one.handle)).size, 100, 'not cut off: nobody asked for it');
+  equal((await attributes(client, one.handle)).size, 100, 'not cut off: no call asked for it');
   const [a, b] = [noise(8, 1), noise(8, 2)];
   const made = await create(client, directory, '.lck-01', a);
   deepEqual(await create(client, directory, '.lck-01', a), made, 'the same call again');

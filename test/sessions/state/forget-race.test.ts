@@ -11,17 +11,17 @@ import { crashingFs } from '../../support/crashing-fs.ts';
 import { noise, seeded } from '../../support/random.ts';
 import { HOME, newStore, simulatedWorld, storePoint } from '../../support/store.ts';
 
-/** Long enough for whatever does not wait for somebody. */
+/** Long enough for work that waits for no other process. */
 const BLOCKED_MS = 40;
 
-/** Calls `meanwhile` before the `at`-th call, and goes on once that is done, or waits for us. */
-function interrupted(files: FileSystem, at: number, meanwhile: () => Promise<void>) {
+/** Calls `during` before the `at`-th call, and goes on once that is done, or waits for us. */
+function interrupted(files: FileSystem, at: number, during: () => Promise<void>) {
   let calls = 0;
   const wrapped = new Proxy(files, {
     get(target, name) {
       const method = Reflect.get(target, name) as (...args: unknown[]) => Promise<unknown>;
       return async (...args: unknown[]) => {
-        if (++calls === at) await Promise.race([meanwhile(), sleep(BLOCKED_MS)]);
+        if (++calls === at) await Promise.race([during(), sleep(BLOCKED_MS)]);
         return method(...args);
       };
     },

@@ -63,7 +63,7 @@ test('what was made since is shown, also after a listing that failed', async () 
   );
   await using tree = await storeTree(world, store.directory, listing);
   deepEqual(pointsIn(tree), [first.id]);
-  equal(await listing.list(), await listing.list(), 'made anew only where something changed');
+  equal(await listing.list(), await listing.list(), 'built again only where something changed');
   const second = await storePoint(store, set, noise(SIZE, 2));
   lists = 0;
   fails = 1;

@@ -60,7 +60,7 @@ test('what fails at once is left to `read` to report, of nodes and of blocks', a
     await using failing = await openStore({ ...world, files }, HOME);
     const open = () => openBlockReader(failing, { cacheLength: 2 ** 21, clock: world.clock });
     const page = new Uint8Array(4096);
-    // Opens the packs, which nobody does at once.
+    // Opens the packs, which takes a moment.
     await using first = open();
     await using warm = manifestDisk(first, { name: 'vda', root, keys: set.keys });
     await warm.read(page, 0);

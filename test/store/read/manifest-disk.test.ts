@@ -156,7 +156,7 @@ test('a missing pack is an error that says so', async () => {
   await rejects(disk.read(new Uint8Array(100), 0), { code: 'CORRUPT', message: /missing/ });
 });
 
-test('prefetched blocks are answered at once, and first reads are told of once', async () => {
+test('prefetched blocks are answered at once, and first reads are reported once', async () => {
   const { disk } = await roundTrip(noise(MiB, 4));
   const page = new Uint8Array(4096);
   equal(disk.tryRead(page, 0), false);
@@ -178,13 +178,13 @@ test('a quick medium is read at once, when that is asked for', async () => {
   await using reader = openBlockReader(store, { cacheLength: 2 * MiB, clock });
   await using disk = manifestDisk(reader, { name: 'vda', root, keys: set.keys });
   const into = new Uint8Array(65_536);
-  // Whether packs are open, nobody finds out at once.
+  // Packs are not open at once.
   await disk.read(into, 0);
   equal(disk.tryRead(into, 2 * MiB + 100), false);
   equal(disk.tryRead(into, 2 * MiB + 100, 'medium'), true);
   deepEqual(into, contents.subarray(2 * MiB + 100, 2 * MiB + 100 + into.length));
 
-  // One call that takes long, and for a while the thread does not wait any more.
+  // One call that takes long, and for a while the thread no longer waits.
   clock.monotonicMs = () => (late += 4);
   equal(disk.tryRead(into, MiB, 'medium'), false);
   clock.monotonicMs = () => late;

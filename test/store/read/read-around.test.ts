@@ -38,7 +38,7 @@ test('what is remembered is bounded', async () => {
   equal(missed(0), 'segment');
 });
 
-/** Notes what the kernel is told of. */
+/** Notes the hints to the kernel. */
 function noting(inner: FileSystem, told: { offset: number; length: number }[]): FileSystem {
   const wrapped = (file: File): File => ({
     ...file,
@@ -79,7 +79,7 @@ for (const way of ['at once', 'by waiting'] as const) {
     await read(MiB + 300_000);
     await new Promise((resolve) => setImmediate(resolve));
     equal(told.length, 0, 'once is enough');
-    // What the page cache keeps nobody knows: a large read is worth a hint each time.
+    // The contents of the page cache are unknown: a large read is worth a hint each time.
     await disk.read(new Uint8Array(MiB), MiB);
     ok(told.length > 0, 'all that is left of the segment');
   });

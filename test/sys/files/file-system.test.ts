@@ -126,7 +126,7 @@ test('a lock that is held for a moment, to find out who holds it, is no obstacle
   const path = join(root, 'probed');
   const probe = spawn('flock', [path, 'sh', '-c', 'echo held; sleep 0.02']);
   await once(probe.stdout, 'data');
-  await using _lock = await files.lock(path, 'whoever comes next');
+  await using _lock = await files.lock(path, 'the next holder');
 });
 
 test('a lock whose holder was killed is waited for until the last that had it is gone', async () => {
@@ -137,7 +137,7 @@ test('a lock whose holder was killed is waited for until the last that had it is
   writeFileSync(path, `${JSON.stringify(record)}\n`);
   const heir = spawn('flock', [path, 'sh', '-c', 'echo held; sleep 0.5']);
   await once(heir.stdout, 'data');
-  await using _lock = await files.lock(path, 'whoever comes next');
+  await using _lock = await files.lock(path, 'the next holder');
 });
 
 test('on a full disk the holder of a lock has no name, but the lock, and gives it back', async () => {

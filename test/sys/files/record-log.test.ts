@@ -111,7 +111,7 @@ test('a log that grew stale is written afresh, and goes on from there', async ()
   equal(texts.at(-1), 'the last');
 });
 
-test('another header, or none, is refused by whoever knows it', async () => {
+test('another header, or none, is refused by the check of the format', async () => {
   const files = await newFs();
   await putDurably(files, PATH, Buffer.from('hea'));
   await rejects(openLog(files), /another header/);

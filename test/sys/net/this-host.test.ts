@@ -28,7 +28,7 @@ test('where the kernel does not tell of interfaces there are none, and nothing e
 });
 
 // U4
-test('clients are given the address that those reach who are let in', async () => {
+test('clients get the address that the allowed hosts reach', async () => {
   const query = () => ({
     lo: [at('127.0.0.1', true), at('::1', true)],
     eth0: [at('fe80::1'), at('2001:db8::7'), at('192.0.2.7')],

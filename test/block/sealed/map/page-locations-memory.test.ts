@@ -120,7 +120,7 @@ test('what was written and trimmed leaves nothing behind in memory', async () =>
   equal(sum(kept.map(({ count }) => count)), pages / 2);
 });
 
-/** A file system whose scratch files fail as `faults` says, and what was asked of it. */
+/** A file system whose scratch files fail as `faults` says, and its calls. */
 function scratchDisk(faults: Faults = () => undefined) {
   const { files } = crashingFs(seeded(1));
   const failing = faultyFs(files, faults);

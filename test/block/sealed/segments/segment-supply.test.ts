@@ -8,7 +8,7 @@ async function turns(): Promise<void> {
   for (let n = 0; n < 20; n++) await new Promise((resolve) => setImmediate(resolve));
 }
 
-/** Births that end when they are told to, one after the other. */
+/** Births that end on demand, one after the other. */
 function births() {
   const begun: { done(): void; failed(): void }[] = [];
   let count = 0;
