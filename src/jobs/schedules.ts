@@ -85,7 +85,7 @@ export async function openSchedules(options: SchedulesOptions): Promise<Schedule
     if (schedules.get(name) !== schedule) return;
     const id = `${name}-${compactTime(due.toISOString())}`;
     if (activeJobOf(queue, name))
-      onMissed(`schedule ${name}: its last job has not ended, this one is left out`);
+      onMissed(`schedule ${name}: its last job has not ended, so this one is skipped`);
     else await queue.submit({ id, kind, request, schedule: name });
     // This job makes up for all times due until now.
     const next = { ...schedule, last: clock.now().toISOString() };

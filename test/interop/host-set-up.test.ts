@@ -195,4 +195,4 @@ test('a factory reset opens set-up on all lines again', {
   });
 });
 
-test('a host powers off when it is told to', { skip }, async () => host![Symbol.asyncDispose]());
+test('a host powers off on request', { skip }, async () => host![Symbol.asyncDispose]());

@@ -323,7 +323,7 @@ test('a disk becomes the pool only if it is empty, or by its name; the service f
   match(disks, new RegExp(`${loop!} +512\\.0 MiB .* nothing `));
   await run('mkfs.ext4', '-q', '-F', '-L', 'keep', `/dev/${loop!}`);
   const create = ['pool', 'create', '--disk', loop!];
-  match(await refused(...create), new RegExp(`is not empty: ext4.*erased: ${loop!}`));
+  match(await refused(...create), new RegExp(`is not empty: ext4.*erase: ${loop!}`));
   match(await refused(...create, '--erase', 'sdz'), /is not empty/);
   match(await refused('pool', 'create', '--disk', '../etc'), /there is no disk/);
   await nameDisk(host!, loop!);

@@ -146,4 +146,4 @@ test('SFTP sees what is opened there, mounted later too, and changes nothing', {
   match((await ssh('restore', 'id')).stdout, /^This service allows sftp connections only/);
 });
 
-test('a host powers off when it is told to', { skip }, async () => host![Symbol.asyncDispose]());
+test('a host powers off on request', { skip }, async () => host![Symbol.asyncDispose]());

@@ -393,4 +393,4 @@ test('uninstall leaves nothing but what cannot be made again', { skip }, async (
   match(await run('sh', INSTALL, '--offline'), /runs: 1 sessions run/);
 });
 
-test('a host powers off when it is told to', { skip }, async () => host![Symbol.asyncDispose]());
+test('a host powers off on request', { skip }, async () => host![Symbol.asyncDispose]());

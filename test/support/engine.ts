@@ -10,7 +10,7 @@ rememberApart();
 
 const PASSPHRASE = Buffer.from('correct horse');
 
-/** As somebody who knows the passphrase of `engineIn`'s set. */
+/** As a client that has the passphrase of `engineIn`'s set. */
 export const KEY: SecretSource = async () => ({ kind: 'passphrase', passphrase: PASSPHRASE });
 
 export interface EngineHome {

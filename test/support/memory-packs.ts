@@ -12,7 +12,7 @@ import { type PackBytes, readFooter, walkedContents } from '../../src/store/pack
 import type { PackBuilder, PackStore } from '../../src/store/packs/pack-store.ts';
 import { StoreError } from '../../src/store/packs/store-error.ts';
 
-/** What is kept, whoever has it open. */
+/** The contents, shared by all that have it open. */
 export interface PackMemory {
   readonly sealed: Map<number, Uint8Array>;
   readonly open: Map<number, OpenPack>;

@@ -88,7 +88,7 @@ test('a disk with anything on it is erased only for its serial number, one in us
   await rejects(create('nvme0n1', 'S1'), /is in use/);
   await rejects(create('sdb'), /is not empty: ext4 "films".*erase: S3/);
   await rejects(create('sdb', 'sdb'), /is not empty/);
-  await rejects(create('sdc'), /is not empty: zfs_member.*erased: sdc/);
+  await rejects(create('sdc'), /is not empty: zfs_member.*erase: sdc/);
   for (const name of ['sr0', 'loop3', 'sdd', 'sda1', '../sda', '']) {
     await rejects(create(name), { code: 'NOT_FOUND' });
   }

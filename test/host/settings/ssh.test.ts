@@ -115,7 +115,7 @@ test('without a time SSH stays on, and an earlier end is forgotten', async () =>
   equal(await textOf(TIMER_FILE), undefined);
 });
 
-test('where systemd starts sshd for whoever comes, that is switched on and off, first', async () => {
+test('where systemd starts sshd per connection, its socket is switched on and off first', async () => {
   const { it, ran } = await host({}, ['ssh.socket']);
   await sshOn(it, fakeClock(NOON), undefined);
   equal(ran().at(-1), 'systemctl enable --quiet --now ssh.socket');

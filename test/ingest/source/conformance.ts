@@ -49,7 +49,7 @@ export function sourceConforms(test: Test, place: (initial: Uint8Array) => Promi
     }
   });
 
-  test('closed, nothing is read from it any more, and it is closed again without harm', async () => {
+  test('closed, it can no longer be read, and may be closed again', async () => {
     const source = await (await place(sparsePattern(SIZE))).open();
     await source[Symbol.asyncDispose]();
     await source[Symbol.asyncDispose]();

@@ -93,7 +93,7 @@ test('any free port is one of its own for each session', async () => {
   equal(one.ports.nfs === two.ports.nfs, false);
 });
 
-test('sockets of systemd serve whoever wants their ports, and nothing closes them', async () => {
+test('sockets of systemd serve all sessions on their ports, and nothing closes them', async () => {
   const { target: nfs, open } = target();
   const doors = nfsDoors(nfs);
   const sockets = {} as Parameters<typeof doors.adopt>[0];

@@ -183,7 +183,7 @@ export function packStoreConforms(test: Test, open: () => Promise<OpenedPacks>):
     await other.salvage();
   });
 
-  test('where frames went is found by everybody, and what was known of it stays', async () => {
+  test('new places of frames are found by all readers, and earlier ones stay', async () => {
     const { packs, again } = await open();
     await using _packs = packs;
     const { places } = await sealed(packs, 1, [frameOf(1), frameOf(2)]);

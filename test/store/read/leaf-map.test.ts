@@ -88,7 +88,7 @@ test('what is not in memory is not answered at once, and is read once for all wh
   equal(map.tryLeaf(3, 'memory'), found[0], 'it is kept');
 });
 
-test('a read that failed is tried again by whoever comes next', async () => {
+test('a read that failed is tried again by the next caller', async () => {
   const { reader, state, root } = tree();
   state.ready = false;
   state.lost.add(3);

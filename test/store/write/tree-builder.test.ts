@@ -96,7 +96,7 @@ test('a disk that grew keeps what it had, in a taller tree', async () => {
   deepEqual(await marks(grown), { 0: 1, [FAN_OUT + 1]: 2 });
 });
 
-test('a node of the parent that is lost is missed only where it is not written anew', async () => {
+test('a lost node of the parent is missed only where it is not written again', async () => {
   const { build, marks, whole } = await place();
   const first = await build(1, { set: [3, FAN_OUT + 1] });
   const damaged: NodeReader = {
