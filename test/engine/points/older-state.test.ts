@@ -69,7 +69,7 @@ test('an older state of a machine is reported by checks, lists and the next back
   deepEqual(await it.problems(), []);
   it.putBack();
   const said = new RegExp(
-    `last recovery point of vm .* is ${it.second}, number 2, .*none above number 1`,
+    `last recovery point of vm .* is ${it.second}, number 2, .*no point above number 1`,
   );
   const found = await it.problems();
   equal(found.length, 1);
