@@ -1,22 +1,44 @@
-import { field, object, variants } from '../lib/schema.ts';
-import { backupJob, restoreRequest } from './backup.ts';
+import {
+  field,
+  type Fields,
+  type ObjectOf,
+  object,
+  type Of,
+  type Schema,
+  variants,
+} from '../lib/schema.ts';
+import { operations as backup } from './backup.ts';
 import { line, name } from './fields.ts';
-import { jobSummary, REQUEST, scheduleSummary } from './job.ts';
-import { mutation } from './operation.ts';
-import { keepRequest } from './session.ts';
-import { checkRequest } from './store.ts';
+import { type JobSummary, jobSummary, REQUEST, scheduleSummary } from './job.ts';
+import { asJob, type JobSpec, mutation, type Operation } from './operation.ts';
+import { operations as session } from './session.ts';
+import { operations as store } from './store.ts';
 
 /* Operations that can run in the background: now, or at certain times. */
 
+const DECLARED = [...backup, ...store, ...session] as const;
+
+type Queueable = Extract<(typeof DECLARED)[number], { readonly job: JobSpec }>;
+type Also<J extends JobSpec> = J extends { readonly also: infer F extends Fields }
+  ? ObjectOf<F>
+  : unknown;
+/** By kind, what is asked of its jobs. */
+type Kinds = {
+  readonly [O in Queueable as O['job']['kind']]: {
+    readonly request: Schema<Of<O['request']> & Also<O['job']>>;
+  };
+};
+
+const queueable = DECLARED.filter((it: Operation) => it.job) as readonly Queueable[];
+const kinds: Kinds & Readonly<Record<JobSummary['kind'], Fields>> = Object.fromEntries(
+  queueable.map((it) => [it.job.kind, { request: field(asJob(it), REQUEST) }]),
+) as never;
+
+/** Of each kind that is declared. */
 export const jobRequest = variants(
   'kind',
-  {
-    backup: { request: field(backupJob, REQUEST) },
-    check: { request: field(checkRequest, REQUEST) },
-    keep: { request: field(keepRequest, REQUEST) },
-    restore: { request: field(restoreRequest, REQUEST) },
-  },
-  'backup: create a recovery point; check: look for damage; keep: save a session; restore: write a disk',
+  kinds,
+  queueable.map(({ job, summary }) => `${job.kind}: ${summary.toLowerCase()}`).join('; '),
 );
 
 const create = mutation('job/create', {

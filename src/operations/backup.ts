@@ -123,7 +123,6 @@ const retention = object({
 const retained = {
   retention: field(optional(retention), 'what no rule keeps is forgotten after the backup'),
 };
-export const backupJob = object({ ...backup, ...retained });
 
 const create = mutation('backup/create', {
   summary: 'Create a recovery point from disk images',
@@ -235,25 +234,6 @@ const retain = mutation('backup/retain', {
   },
 });
 
-export const restoreRequest = object({
-  point,
-  disk: field(name, 'name of the disk', { placeholder: 'DISK', names: 'disks' }),
-  to: field(disk, 'a file, a device or an NBD URI', {
-    ...{ placeholder: 'FILE|DEVICE|NBD-URI', hostFile: NOT_A_FILE },
-  }),
-  format: field(
-    optional(line(32)),
-    'raw, qcow2, vmdk, vdi, vhd or vhdx (default: the ending of the name, else raw); only raw for devices and NBD',
-    { placeholder: 'FORMAT', suggests: FORMATS },
-  ),
-  overwrite: field(withDefault(flag(), false), 'replace a file that exists'),
-  erase: field(
-    optional(line(256)),
-    'overwrite the contents of a device: its serial number (its name, if it has none), typed out',
-    { placeholder: 'SERIAL' },
-  ),
-});
-
 const restore = mutation('restore/disk', {
   summary: 'Write a disk to a file, a device or an NBD server',
   description:
@@ -262,7 +242,24 @@ const restore = mutation('restore/disk', {
   key: 'opens',
   lockdown: 'allowed',
   job: { kind: 'restore' },
-  request: restoreRequest,
+  request: object({
+    point,
+    disk: field(name, 'name of the disk', { placeholder: 'DISK', names: 'disks' }),
+    to: field(disk, 'a file, a device or an NBD URI', {
+      ...{ placeholder: 'FILE|DEVICE|NBD-URI', hostFile: NOT_A_FILE },
+    }),
+    format: field(
+      optional(line(32)),
+      'raw, qcow2, vmdk, vdi, vhd or vhdx (default: the ending of the name, else raw); only raw for devices and NBD',
+      { placeholder: 'FORMAT', suggests: FORMATS },
+    ),
+    overwrite: field(withDefault(flag(), false), 'replace a file that exists'),
+    erase: field(
+      optional(line(256)),
+      'overwrite the contents of a device: its serial number (its name, if it has none), typed out',
+      { placeholder: 'SERIAL' },
+    ),
+  }),
   result: object({
     point: field(word, 'ID of the recovery point'),
     disk: field(word, 'name of the disk'),

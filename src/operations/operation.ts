@@ -1,4 +1,4 @@
-import type { Fields, Schema } from '../lib/schema.ts';
+import { type Fields, object, parts, type Schema } from '../lib/schema.ts';
 
 /** Which process carries an operation out. */
 export type Runs = 'service' | 'worker' | 'hostd' | 'filesd';
@@ -38,10 +38,21 @@ interface Facts<W extends Runs> {
   readonly remote?: { readonly denied: string };
   /** Fields of the request that are secrets: the audit log does not have them. */
   readonly hidden?: readonly string[];
-  /** It can be a job of this kind, with these fields besides. */
-  readonly job?: { readonly kind: string; readonly also?: Fields };
+  /** It can be a job: there is `--queue`, and `job/create` and schedules take it. */
+  readonly job?: JobSpec;
   /** Undefined: no command is derived from it. */
   readonly cli?: CliSpec;
+}
+
+export interface JobSpec {
+  readonly kind: string;
+  /** Fields that a job has besides those of the request. */
+  readonly also?: Fields;
+}
+
+/** What an operation is asked as a job. */
+export function asJob({ request, job }: Operation): Schema<unknown> {
+  return job?.also ? object({ ...parts(request).entries, ...job.also }) : request;
 }
 
 /** How a command differs from "each field is an option of its name". */
@@ -85,9 +96,17 @@ export function query<const N extends string, const W extends Runs, Q, R>(
 }
 
 /** What changes something. */
-export function mutation<const N extends string, const W extends Runs, Q, R>(
-  name: N,
-  spec: Spec<W, Q, R>,
-): Operation<N, W, Q, R> & { readonly access: 'change' } {
-  return { name, access: 'change', ...spec };
+export function mutation<
+  const N extends string,
+  const W extends Runs,
+  Q,
+  R,
+  const J extends JobSpec | undefined = undefined,
+>(name: N, spec: Spec<W, Q, R> & { readonly job?: J }): Mutation<N, W, Q, R, J> {
+  // The compiler does not see that "job" is there exactly if J says so.
+  return { name, access: 'change', ...spec } as unknown as Mutation<N, W, Q, R, J>;
 }
+
+type Mutation<N extends string, W extends Runs, Q, R, J> = Operation<N, W, Q, R> & {
+  readonly access: 'change';
+} & (J extends JobSpec ? { readonly job: J } : unknown);

@@ -321,8 +321,6 @@ const keptSession = object({
 });
 export type KeptSession = Of<typeof keptSession>;
 
-export const keepRequest = object({ session });
-
 const keep = mutation('session/keep', {
   summary: 'Save a session as a new recovery point',
   description:
@@ -333,7 +331,7 @@ const keep = mutation('session/keep', {
   key: 'opens',
   lockdown: 'allowed',
   job: { kind: 'keep' },
-  request: keepRequest,
+  request: object({ session }),
   result: keptSession,
   cli: {
     args: ['session'],

@@ -135,10 +135,6 @@ const usage = query('store/usage', {
   cli: { examples: ['store usage'] },
 });
 
-export const checkRequest = object({
-  readData: field(withDefault(flag(), false), 'read and check every block as well'),
-});
-
 const checkResult = object({
   packs: field(count, 'packs checked'),
   frames: field(count, 'blocks and nodes in them'),
@@ -164,7 +160,9 @@ const check = mutation('store/check', {
   key: 'given',
   lockdown: 'allowed',
   job: { kind: 'check' },
-  request: checkRequest,
+  request: object({
+    readData: field(withDefault(flag(), false), 'read and check every block as well'),
+  }),
   result: checkResult,
   cli: {
     notes: 'Exit code 6 if anything is damaged, 4 if a key was given that opens no set.',

@@ -1,6 +1,8 @@
 import { deepEqual, equal } from 'node:assert/strict';
 import { test } from 'tap';
-import { parse, SchemaError } from '../../src/lib/schema.ts';
+import { parse, parts, SchemaError } from '../../src/lib/schema.ts';
+import { jobRequest } from '../../src/operations/background.ts';
+import { jobSummary } from '../../src/operations/job.ts';
 import { openApi } from '../../src/operations/openapi.ts';
 import type { Operation } from '../../src/operations/operation.ts';
 import { OPERATIONS } from '../../src/operations/operations.ts';
@@ -65,4 +67,13 @@ test('no operation takes a list for its request, and none repeats what it refuse
       }
     }
   }
+});
+
+test('what can be a job by its declaration is a kind of job, and nothing else is', async () => {
+  const declared = Object.values<Operation>(OPERATIONS).flatMap(({ job }) => job?.kind ?? []);
+  const asked = parts(jobRequest).options!.flatMap(
+    (it) => parts(parts(it).entries!['kind']!).choices!,
+  );
+  deepEqual(asked.sort(), declared.sort());
+  deepEqual([...parts(parts(jobSummary).entries!['kind']!).choices!].sort(), declared);
 });

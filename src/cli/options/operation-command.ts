@@ -1,14 +1,13 @@
 import {
   type Fields,
   hintsOf,
-  object,
   parse,
   parts,
   type Schema,
   SchemaError,
   descriptionOf,
 } from '../../lib/schema.ts';
-import type { Operation, OptionSpec } from '../../operations/operation.ts';
+import { asJob, type Operation, type OptionSpec } from '../../operations/operation.ts';
 import type { OperationName } from '../../operations/operations.ts';
 import type { Command, Context, Input, Row } from '../base/command.ts';
 import { secondsOf } from './durations.ts';
@@ -167,7 +166,7 @@ export async function requestOf(
   { args: words, input, isJob }: Words,
   { path }: Pick<Context, 'path'>,
 ): Promise<object> {
-  const { request: schema, job } = operation;
+  const { request: schema } = operation;
   const [args, options] = [argumentsOf(operation), optionPlaces(operation)];
   const idle = options.find(({ row }) => row.withQueue && input.has(row.name));
   if (idle && !isJob) throw new UsageError(`--${idle.row.name} goes with --queue`);
@@ -186,7 +185,7 @@ export async function requestOf(
       kind === 'flag' ? true : kind === 'list' ? input.texts(name) : input.text(name)!,
     );
   }
-  const whole = isJob && job?.also ? object({ ...parts(schema).entries, ...job.also }) : schema;
+  const whole = isJob ? asJob(operation) : schema;
   try {
     return (await located(whole, parse(whole, request), path)) as object;
   } catch (cause) {

@@ -4,10 +4,9 @@ import { asError } from '../../lib/as-error.ts';
 import type { Again, Outcome } from '../../jobs/job-state.ts';
 import type { AttemptOptions } from '../../jobs/queue.ts';
 import type { FailureKind } from '../../operations/failure.ts';
-import { backupJob, restoreRequest } from '../../operations/backup.ts';
+import { jobRequest } from '../../operations/background.ts';
 import type { Report } from '../../operations/events.ts';
-import { keepRequest } from '../../operations/session.ts';
-import { checkRequest } from '../../operations/store.ts';
+import type { RequestOf } from '../../operations/operations.ts';
 import { firstFailure, kindOfFailure } from '../base/failures.ts';
 import type { House, SecretSource } from '../base/engine.ts';
 import type { JobKeys } from './job-keys.ts';
@@ -82,12 +81,16 @@ interface Attempt extends CallOptions {
   readonly apart: RunApart;
 }
 
+type Asked = RequestOf<'job/create'>;
+type Request<K extends Asked['kind']> = Extract<Asked, { kind: K }>['request'];
+
 async function attempt(job: JobRecord, options: Attempt): Promise<Outcome> {
-  switch (job.kind) {
+  const asked = parse(jobRequest, { kind: job.kind, request: job.request });
+  switch (asked.kind) {
     case 'backup':
-      return { kind: 'done', result: await backUp(job, options) };
+      return { kind: 'done', result: await backUp(asked.request, options) };
     case 'check': {
-      const request = parse(checkRequest, job.request);
+      const { request } = asked;
       const result = await options.apart('store/check', request, options);
       const { problems } = result;
       const told = { ...result, problems: problems.slice(0, PROBLEMS_MAX) };
@@ -97,16 +100,15 @@ async function attempt(job: JobRecord, options: Attempt): Promise<Outcome> {
       return { kind: 'bad', result: told, reason };
     }
     case 'keep':
-      return { kind: 'done', result: await keepOnce(job, options) };
+      return { kind: 'done', result: await keepOnce(job, asked.request, options) };
     case 'restore':
-      return restoreOnce(job, options);
+      return restoreOnce(job, asked.request, options);
     default:
-      return job.kind satisfies never;
+      return asked satisfies never;
   }
 }
 
-async function backUp({ request }: JobRecord, options: Attempt) {
-  const { retention, ...backup } = parse(backupJob, request);
+async function backUp({ retention, ...backup }: Request<'backup'>, options: Attempt) {
   if (retention) checkRetention(retention);
   const point = await options.apart('backup/create', backup, options);
   if (!retention) return { ...point };
@@ -125,8 +127,11 @@ async function backUp({ request }: JobRecord, options: Attempt) {
 }
 
 /** A file that is there at a later attempt may be what an earlier one made and did not live to tell: it is kept. */
-async function restoreOnce({ request, failures, deaths }: JobRecord, options: Attempt) {
-  const restore = parse(restoreRequest, request);
+async function restoreOnce(
+  { failures, deaths }: JobRecord,
+  restore: Request<'restore'>,
+  options: Attempt,
+) {
   const { to, overwrite } = restore;
   const isFirst = failures + deaths === 0;
   if (!isFirst && !overwrite && (await options.house.world.files.stat(to))?.kind === 'file') {
@@ -142,8 +147,11 @@ async function restoreOnce({ request, failures, deaths }: JobRecord, options: At
 }
 
 /** A session that is gone was kept by an attempt that did not live to tell: whichever process of ours died. */
-async function keepOnce({ request, failures, deaths }: JobRecord, options: Attempt) {
-  const { session } = parse(keepRequest, request);
+async function keepOnce(
+  { failures, deaths }: JobRecord,
+  { session }: Request<'keep'>,
+  options: Attempt,
+) {
   try {
     return { ...(await options.apart('session/keep', { session }, options)) };
   } catch (error) {
