@@ -39,14 +39,24 @@ test('a block that no test types says why, and the tests that it names are there
 
 test('commands that no test types are commands with these options', async () => {
   const marked = shell.filter(({ mark }) => mark?.startsWith('not run: ') === true);
-  const lines = marked.flatMap((block) =>
+  const typedNowhere = marked.flatMap((block) =>
     commandsOf(block).map((text) => ({ place: placeOf(block), text })),
   );
+  const inSentences = PAGES.flatMap((page) =>
+    [...readFileSync(page, 'utf8').matchAll(/`(holdfast [^`]+)`/g)].map(([, text]) => {
+      return { place: page, text: text!.replaceAll('\n', ' ') };
+    }),
+  );
+  const lines = [...typedNowhere, ...inSentences];
   const { stdout: general } = await runCli(['help', 'options']);
   const helps = new Map<string, Promise<string>>();
   const helpOf = async (words: string): Promise<string> => {
     const { code, stdout, stderr } = await runCli([...words.split(' '), '--help']);
     ok(code === 0, `holdfast ${words} --help: ${stderr}`);
+    // A word that is not a command of its noun gets the help of the noun.
+    const isOfNoun = / COMMAND /.test(stdout.split('\n')[0]!);
+    const isNoun = stdout.startsWith(`Usage: holdfast ${words} COMMAND `);
+    ok(!isOfNoun || isNoun, `holdfast ${words}: no such command`);
     return stdout;
   };
   for (const { place, text } of lines) {
