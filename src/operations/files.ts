@@ -119,7 +119,8 @@ const close = mutation('files/close', {
 });
 
 const browse = mutation('files/browse', {
-  summary: 'List a directory of an open volume, directories first',
+  summary: 'List a directory of an open volume',
+  description: 'Directories first.',
   runs: 'filesd',
   lockdown: 'allowed',
   request: object({

@@ -70,7 +70,8 @@ const show = query('service/show', {
 });
 
 const follow = query('service/follow', {
-  summary: 'Report what happens to sessions and jobs, and alarms, until the client leaves',
+  summary: 'Report what happens to sessions and jobs, and alarms, as it happens',
+  description: 'Until the client leaves.',
   runs: 'service',
   request: nothing,
   result: nothing,

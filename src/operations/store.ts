@@ -20,7 +20,8 @@ const storeSummary = object({ store, id: field(word, 'ID of the store') });
 export type StoreSummary = Of<typeof storeSummary>;
 
 const create = mutation('store/create', {
-  summary: 'Create the store that the service is set to',
+  summary: 'Create a store',
+  description: 'The one that the settings of the service name.',
   runs: 'service',
   request: nothing,
   result: storeSummary,
@@ -30,7 +31,7 @@ const order = { request: field(anyObject(REQUEST_MAX), 'what it is to do') };
 const kind = field(word, 'what it does');
 
 const adopt = mutation('store/adopt', {
-  summary: 'Show orders in the store that this machine did not give, and accept them',
+  summary: 'Show orders that this machine did not give, and accept them',
   description: 'Without "plan", shows them; with the plan that was shown, accepts exactly these.',
   runs: 'service',
   // Sessions show decrypted disks, jobs read files of this machine.

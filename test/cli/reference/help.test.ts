@@ -67,13 +67,25 @@ function wordsIn(example: string): string[] {
   return found.map((it) => it.replaceAll("'", ''));
 }
 
+function wordsFor(operation: string): string {
+  return operation.replace(/^ssh-key/, 'ssh key').replace('/', ' ');
+}
+
 test('every operation for people has a command, and every command made of one its operation', async () => {
   const declared = Object.values<Operation>(OPERATIONS).filter(({ cli }) => cli);
-  const words = declared.map(({ name }) => name.replace(/^ssh-key/, 'ssh key').replace('/', ' '));
+  const words = declared.map(({ name }) => wordsFor(name));
   deepEqual(
     words.filter((it) => !commands.some(([own]) => own === it)),
     [],
   );
+});
+
+test('a command says of an operation what the operation says of itself', async () => {
+  const summaries = new Map(commands.map(([words, { summary }]) => [words, summary]));
+  for (const { name, summary } of Object.values<Operation>(OPERATIONS)) {
+    const words = wordsFor(name);
+    equal(summaries.get(words) ?? summary, summary, words);
+  }
 });
 
 test('the result of each is shown: by a sentence of its fields, or by a text of its own', async () => {

@@ -6,7 +6,7 @@ import { interruptedOr } from '../../base/interrupted.ts';
 import { VOLUME_OPTIONS, volumeOptions } from '../../options/volume-options.ts';
 
 export const command: Command = {
-  summary: "Open the volumes in a recovery point's disks as directories",
+  summary: 'Open the volumes of a recovery point or session as directories',
   about: [
     'Mounts every volume read-only, for the whole host: by the service, until "files close"; where none ' +
       'runs, and with ' +

@@ -2,7 +2,7 @@ import { argument } from '../../base/rows.ts';
 import type { Command } from '../../base/command.ts';
 
 export const command: Command = {
-  summary: 'Acknowledge alarms',
+  summary: 'Acknowledge an alarm',
   about: [
     'While its cause lasts, an acknowledged alarm stays, and is reported again only if it gets worse. An ' +
       'alarm about an ' +

@@ -1,7 +1,7 @@
 import type { Command } from '../../base/command.ts';
 
 export const command: Command = {
-  summary: 'Print what happens to sessions and jobs, and alarms, as it happens',
+  summary: 'Report what happens to sessions and jobs, and alarms, as it happens',
   about: ['Until interrupted.'],
   args: [],
   options: [],

@@ -6,7 +6,7 @@ import { table } from '../../base/output.ts';
 import { UsageError } from '../../base/command-errors.ts';
 
 export const command: Command = {
-  summary: 'Collect logs and settings for a support request',
+  summary: 'Collect logs and settings for a support request, without secrets',
   about: [
     'A tar.gz with versions, settings, sessions, jobs and their logs, the end of the audit log, metrics, ' +
       'disks and the ' +
