@@ -69,8 +69,7 @@ const password = mutation('host/password', {
   summary: "Set the administrator's password",
   description:
     'That of the user admin, at the screen of this machine. At least 10 characters. Without one, no login by ' +
-    'password ' +
-    'is possible.',
+    'password is possible.',
   runs: 'hostd',
   key: 'new',
   remote: { denied: 'who can log in is at the machine' },
@@ -79,8 +78,7 @@ const password = mutation('host/password', {
   cli: {
     notes:
       'The password is asked for twice, or is the first line of --passphrase-file, or of --passphrase-fd (0: ' +
-      'standard ' +
-      'input).',
+      'standard input).',
     says: "The administrator's password is set.",
     examples: ['host password', 'host password --passphrase-file admin.password'],
   },

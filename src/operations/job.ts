@@ -66,9 +66,8 @@ export type JobSummary = Of<typeof jobSummary>;
 const unlock = mutation('job/unlock', {
   summary: 'Give a job the key that it waits for',
   description:
-    'The service keeps the key in memory: until the job has ended, or, where a schedule made the job, for ' +
-    'the jobs of ' +
-    'that schedule until the service ends.',
+    'The service keeps the key in memory: until the job has ended, or, where a schedule made the job, for the jobs ' +
+    'of that schedule until the service ends.',
   runs: 'service',
   key: 'opens',
   request: object({ job }),

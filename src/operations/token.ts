@@ -101,9 +101,8 @@ const showLockdown = query('lockdown/show', {
 const lock = mutation('lockdown/on', {
   summary: 'Allow only what a recovery needs',
   description:
-    'Looking, sessions, restores and checks stay allowed. Nothing is forgotten; schedules go on with their ' +
-    'backups. To ' +
-    'end it: "lockdown off", by two different users if the settings say so.',
+    'Looking, sessions, restores and checks stay allowed. Nothing is forgotten; schedules go on with their backups. ' +
+    'To end it: "lockdown off", by two different users if the settings say so.',
   runs: 'service',
   remote: locks,
   request: nothing,

@@ -14,9 +14,8 @@ const POINTS_MAX = 500;
 export const completionCommand = (nouns: readonly Noun[]): Command => ({
   summary: 'Print what a shell needs to complete commands',
   about: [
-    'Where it is not installed, in ~/.bashrc: eval "$(holdfast completion bash)". With "words", the words ' +
-      'that may follow ' +
-      'on a command line, one per line, with what they mean behind a tab; ":files" where a file may follow.',
+    'Where it is not installed, in ~/.bashrc: eval "$(holdfast completion bash)". With "words", the words that may ' +
+      'follow on a command line, one per line, with what they mean behind a tab; ":files" where a file may follow.',
   ],
   args: [
     argument('SHELL', 'bash, zsh or fish; or words', { words: ['bash', 'zsh', 'fish', 'words'] }),

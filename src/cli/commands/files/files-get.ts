@@ -8,9 +8,8 @@ import { UsageError } from '../../base/command-errors.ts';
 export const command: Command = {
   summary: "Copy files out of a recovery point's disk",
   about: [
-    'Names, times, owners, holes, hard links and attributes are kept. Files that exist are not copied again: ' +
-      'after an ' +
-      'interruption the same command continues.',
+    'Names, times, owners, holes, hard links and attributes are kept. Files that exist are not copied again: after ' +
+      'an interruption the same command continues.',
   ],
   args: [
     argument('POINT|SESSION', 'the recovery point or session', { names: ['points', 'sessions'] }),

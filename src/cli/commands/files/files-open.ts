@@ -8,9 +8,8 @@ import { VOLUME_OPTIONS, volumeOptions } from '../../options/volume-options.ts';
 export const command: Command = {
   summary: 'Open the volumes of a recovery point or session as directories',
   about: [
-    'Mounts every volume read-only, for the whole host: by the service, until "files close"; where none ' +
-      'runs, and with ' +
-      '--at or a volume key, by this command (root only), until it is interrupted as well.',
+    'Mounts every volume read-only, for the whole host: by the service, until "files close"; where none runs, and ' +
+      'with --at or a volume key, by this command (root only), until it is interrupted as well.',
   ],
   args: [
     argument('POINT|SESSION', 'the recovery point or session', { names: ['points', 'sessions'] }),

@@ -18,10 +18,9 @@ function declared(name: OperationName): Operation {
 export const command: Command = {
   summary: 'Back up or check at certain times',
   about: [
-    'Either --backup or --check. An encrypted set needs a key that the service finds by itself ' +
-      '("passphraseFiles" of the ' +
-      'settings, or its credential); one that is given here is kept in memory until the service ends. What came due ' +
-      'while no service ran is made up for once. While its last job has not ended, no new one is created.',
+    'Either --backup or --check. An encrypted set needs a key that the service finds by itself ("passphraseFiles" ' +
+      'of the settings, or its credential); one that is given here is kept in memory until the service ends. What ' +
+      'came due while no service ran is made up for once. While its last job has not ended, no new one is created.',
   ],
   args: [argument('NAME', 'name of the schedule')],
   options: [

@@ -10,9 +10,8 @@ const STANDARD_SECONDS = 60;
 export const command: Command = {
   summary: 'Configure an interface; rolled back unless confirmed',
   about: [
-    'One of --dhcp, --address and --off is needed. The earlier settings of the interface are replaced. With ' +
-      '--vlan or ' +
-      '--bond the interface is created.',
+    'One of --dhcp, --address and --off is needed. The earlier settings of the interface are replaced. With --vlan ' +
+      'or --bond the interface is created.',
   ],
   args: [argument('INTERFACE', 'name of the interface')],
   options: [

@@ -31,9 +31,8 @@ const NFS_OPTIONS = [
 export const command: Command = {
   summary: 'Run a recovery point: export its disks over NBD',
   about: [
-    'Runs until interrupted, which leaves the session as it is: "recover --resume" goes on with it, "session ' +
-      'keep" saves ' +
-      'it as a recovery point, "session discard" discards it. Beyond this host use TLS.',
+    'Runs until interrupted, which leaves the session as it is: "recover --resume" goes on with it, "session keep" ' +
+      'saves it as a recovery point, "session discard" discards it. Beyond this host use TLS.',
   ],
   args: [
     argument('POINT', 'the recovery point; or --resume', { isRequired: false, names: ['points'] }),

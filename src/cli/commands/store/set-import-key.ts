@@ -6,8 +6,7 @@ export const command: Command = {
   summary: 'Make a lost record of a set again from its key',
   about: [
     'From the key that "set export-key" printed. The set gets a new passphrase (asked for twice, or ' +
-      '--passphrase-file, ' +
-      '--passphrase-fd) and a new recovery key; the former ones no longer open it.',
+      '--passphrase-file, --passphrase-fd) and a new recovery key; the former ones no longer open it.',
   ],
   args: [argument('SET', 'name of the set', { names: ['sets'] })],
   options: [

@@ -6,12 +6,10 @@ import { UsageError } from '../../base/command-errors.ts';
 export const command: Command = {
   summary: 'Show a record or a file of the store as JSON',
   about: [
-    'pack NUMBER: its header and what is in it. manifest POINT DISK: the nodes of a disk, from the root ' +
-      'down. point POINT: ' +
-      'the record of a recovery point. set SET: the record of a backup set. profile SET MACHINE: what a ' +
-      'machine reads ' +
-      'when it boots. session SESSION: the journal of a session. overlay SESSION DISK: where what a session ' +
-      'wrote lies.',
+    'pack NUMBER: its header and what is in it. manifest POINT DISK: the nodes of a disk, from the root down. point ' +
+      'POINT: the record of a recovery point. set SET: the record of a backup set. profile SET MACHINE: what a ' +
+      'machine reads when it boots. session SESSION: the journal of a session. overlay SESSION DISK: where what a ' +
+      'session wrote lies.',
     'Always JSON, one object per line.',
   ],
   args: [

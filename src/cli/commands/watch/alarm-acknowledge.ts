@@ -4,9 +4,8 @@ import type { Command } from '../../base/command.ts';
 export const command: Command = {
   summary: 'Acknowledge an alarm',
   about: [
-    'While its cause lasts, an acknowledged alarm stays, and is reported again only if it gets worse. An ' +
-      'alarm about an ' +
-      'event that has passed is over once acknowledged. Acknowledging "clock-jump" allows deletions again.',
+    'While its cause lasts, an acknowledged alarm stays, and is reported again only if it gets worse. An alarm ' +
+      'about an event that has passed is over once acknowledged. Acknowledging "clock-jump" allows deletions again.',
   ],
   args: [argument('ALARM', 'as "alarm list" shows it', { kind: 'list' })],
   options: [],
