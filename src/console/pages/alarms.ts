@@ -1,13 +1,12 @@
 import type { AlarmSummary } from '../../operations/alarm.ts';
 import { chosenOf, idsOf } from '../state/lists.ts';
-import { type Model, withDialog, withHint } from '../state/model.ts';
 import { whole } from '../state/queries.ts';
 import { columns } from '../terminal/screen.ts';
 import { utc } from '../terminal/times.ts';
 import { listBody, MONTH_AT } from '../widgets/list-body.ts';
-import { keysFor, type Page } from '../widgets/page.ts';
+import { keysFor, type Outcome, type Page } from '../widgets/page.ts';
 import { textDialog } from '../widgets/scrolled.ts';
-import { confirm } from '../widgets/typed.ts';
+import { confirmation } from '../widgets/typed.ts';
 
 /** Those that are not over. */
 export const ALARMS = whole('standing', {
@@ -25,9 +24,7 @@ const onAlarm = keysFor(({ standing, chosen }) => chosenOf(standing, chosen.alar
 export const alarmsPage: Page = {
   title: 'Alarms',
   keys: [
-    onAlarm('enter', 'show', (model, it) =>
-      withDialog(model, textDialog(`Alarm ${it.alarm}`, detailsOf(it))),
-    ),
+    onAlarm('enter', 'show', (it) => textDialog(`Alarm ${it.alarm}`, detailsOf(it))),
     onAlarm('a', 'acknowledge', acknowledge),
   ],
   queries: [ALARMS],
@@ -56,9 +53,9 @@ function detailsOf({ level, message, times, raised, acknowledged }: AlarmSummary
   ].join('\n');
 }
 
-function acknowledge(model: Model, { alarm, message, acknowledged }: AlarmSummary) {
-  if (acknowledged !== null) return withHint(model, 'It has been acknowledged already.');
-  return confirm(model, {
+function acknowledge({ alarm, message, acknowledged }: AlarmSummary): Outcome {
+  if (acknowledged !== null) return 'It has been acknowledged already.';
+  return confirmation({
     title: `acknowledge ${alarm}`,
     question: `${message}\n\nYou take care of it. It is not reported again until something changes.`,
     word: 'seen',

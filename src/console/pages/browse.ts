@@ -2,20 +2,13 @@ import type { ResultOf } from '../../operations/operations.ts';
 import { formatSize } from '../../lib/sizes.ts';
 import type { FormDialog } from '../state/dialog.ts';
 import { chosenIn } from '../state/lists.ts';
-import {
-  type FilesPlace,
-  type Model,
-  type Next,
-  NO_ROWS,
-  withDialog,
-  withHint,
-} from '../state/model.ts';
+import { type FilesPlace, type Model, type Next, NO_ROWS } from '../state/model.ts';
 import { paged } from '../state/queries.ts';
 import { columns, fitted, type Line, line } from '../terminal/screen.ts';
 import { utc } from '../terminal/times.ts';
 import { operationForm } from '../widgets/operation-form.ts';
 import { pagedBody } from '../widgets/list-body.ts';
-import { keysFor, type Page } from '../widgets/page.ts';
+import { keysFor, type Outcome, type Page } from '../widgets/page.ts';
 
 /* The directory that is looked at, of a volume that is open. */
 
@@ -46,10 +39,10 @@ const onEntry = keysFor(({ place, entries }) => {
 export const browsePage: Page = {
   title: 'Browse',
   keys: [
-    onEntry('enter', 'down', (model, { kind, path, place }) =>
+    onEntry('enter', 'down', ({ kind, path, place }, model) =>
       kind === 'directory'
         ? [entered(model, { ...place, path }), []]
-        : withHint(model, 'Space marks it, c copies what is marked.'),
+        : 'Space marks it, c copies what is marked.',
     ),
     inPlace(['u', 'backspace'], 'up', up),
     onEntry('space', 'mark', mark),
@@ -65,7 +58,7 @@ export function entered(model: Model, place: FilesPlace): Model {
   return { ...model, place, entries: NO_ROWS, marked: isSame ? model.marked : [] };
 }
 
-function up(model: Model, place: FilesPlace): Next {
+function up(place: FilesPlace, model: Model): Next {
   if (place.path === '') return [{ ...model, screen: 'files' }, []];
   const above = place.path.slice(0, Math.max(0, place.path.lastIndexOf('/')));
   return [entered(model, { ...place, path: above }), []];
@@ -74,22 +67,20 @@ function up(model: Model, place: FilesPlace): Next {
 /** As many as one request takes. */
 const MARKED_MAX = 1000;
 
-function mark(model: Model, { path }: FileEntry): Next {
+function mark({ path }: FileEntry, model: Model): Outcome {
   const { marked } = model;
   if (marked.includes(path)) {
     return [{ ...model, marked: marked.filter((other) => other !== path) }, []];
   }
-  if (marked.length >= MARKED_MAX)
-    return withHint(model, `At most ${MARKED_MAX} can be marked at once.`);
+  if (marked.length >= MARKED_MAX) return `At most ${MARKED_MAX} can be marked at once.`;
   return [{ ...model, marked: [...marked, path] }, []];
 }
 
-function copy(model: Model, place: FilesPlace): Next {
+function copy(place: FilesPlace, model: Model): Outcome {
   const { marked, entries } = model;
   const it = chosenIn(entries);
   const paths = marked.length > 0 ? marked : it ? [it.path] : [];
-  if (paths.length === 0) return withHint(model, 'Nothing is chosen.');
-  return withDialog(model, copyForm(place, paths));
+  return paths.length === 0 ? 'Nothing is chosen.' : copyForm(place, paths);
 }
 
 function copyForm({ id, point, volume }: FilesPlace, paths: readonly string[]): FormDialog {

@@ -2,7 +2,7 @@ import { formatSize } from '../../lib/sizes.ts';
 import type { ResultOf } from '../../operations/operations.ts';
 import type { FormDialog } from '../state/dialog.ts';
 import { chosenOf, idsOf } from '../state/lists.ts';
-import { type Model, withDialog, withHint } from '../state/model.ts';
+import type { Model } from '../state/model.ts';
 import { whole } from '../state/queries.ts';
 import { columns, type Line, line, wrapped } from '../terminal/screen.ts';
 import { listBody } from '../widgets/list-body.ts';
@@ -27,10 +27,8 @@ const onDisk = keysFor(chosenDisk);
 export const disksPage: Page = {
   title: 'Disks',
   keys: [
-    onDisk('enter', 'use for backups', (model, disk) =>
-      disk.inUse
-        ? withHint(model, `${disk.name} is in use: it cannot be formatted.`)
-        : withDialog(model, poolForm(disk)),
+    onDisk('enter', 'use for backups', (disk) =>
+      disk.inUse ? `${disk.name} is in use: it cannot be formatted.` : poolForm(disk),
     ),
   ],
   queries: [DISKS],

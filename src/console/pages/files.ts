@@ -1,12 +1,11 @@
 import { formatSize } from '../../lib/sizes.ts';
 import { chosenOf, idsOf } from '../state/lists.ts';
-import { type Model, type Next, type OpenVolume, withHint } from '../state/model.ts';
+import type { Model, OpenVolume } from '../state/model.ts';
 import { whole } from '../state/queries.ts';
-import type { Known } from '../state/service.ts';
-import { startTask } from '../state/tasks.ts';
+import type { Known, Work } from '../state/service.ts';
 import { columns } from '../terminal/screen.ts';
 import { listBody } from '../widgets/list-body.ts';
-import { keysFor, type Page } from '../widgets/page.ts';
+import { keysFor, type Outcome, type Page } from '../widgets/page.ts';
 import { entered } from './browse.ts';
 
 /* Files of recovery points and sessions: what is open. */
@@ -52,24 +51,22 @@ function openVolumes({ opened }: Model): Known<readonly OpenVolume[]> {
 }
 
 /** Shows what is in a recovery point, or in a running session. */
-export function openFiles(model: Model, what: string): Next {
+export function openFiles(what: string): Work {
   const request = { what, disk: undefined, isolated: false };
-  return startTask(model, `open the files of ${what}`, { call: { name: 'files/open', request } });
+  return { title: `open the files of ${what}`, call: { name: 'files/open', request } };
 }
 
-function lookInto(model: Model, { id, point, volume }: OpenVolume): Next {
+function lookInto({ id, point, volume }: OpenVolume, model: Model): Outcome {
   if (!volume || volume.closed !== null) {
     const why = volume?.closed ?? 'a command on the machine itself has it open';
-    return withHint(model, `This volume cannot be opened: ${why}`);
+    return `This volume cannot be opened: ${why}`;
   }
   const place = { id, point, volume: volume.volume, path: '' };
   return [{ ...entered(model, place), screen: 'browse' }, []];
 }
 
-function close(model: Model, { id, point }: OpenVolume): Next {
-  return startTask(model, `close the files of ${point}`, {
-    call: { name: 'files/close', request: { id } },
-  });
+function close({ id, point }: OpenVolume): Work {
+  return { title: `close the files of ${point}`, call: { name: 'files/close', request: { id } } };
 }
 
 function openText({ point, volume }: OpenVolume): string {

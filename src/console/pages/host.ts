@@ -1,6 +1,6 @@
 import type { ResultOf } from '../../operations/operations.ts';
-import type { FormDialog, SecretDialog } from '../state/dialog.ts';
-import { type Model, type Next, still, withDialog } from '../state/model.ts';
+import type { ConfirmDialog, FormDialog, SecretDialog } from '../state/dialog.ts';
+import type { Model } from '../state/model.ts';
 import { COSTLY_MS, whole } from '../state/queries.ts';
 import { valueOf } from '../state/service.ts';
 import { type Line, line } from '../terminal/screen.ts';
@@ -8,7 +8,7 @@ import { utc } from '../terminal/times.ts';
 import { fact, notKnown } from '../widgets/list-body.ts';
 import { operationForm } from '../widgets/operation-form.ts';
 import { key, keysFor, type Page } from '../widgets/page.ts';
-import { askNewSecret, confirm } from '../widgets/typed.ts';
+import { askNewSecret, confirmation } from '../widgets/typed.ts';
 
 /* The machine itself: name, time, power, lockdown. */
 
@@ -26,19 +26,20 @@ const LOCKDOWN = whole('lockdown', {
 });
 
 const onMachine = keysFor(({ machine }) => valueOf(machine));
+const onLockdown = keysFor(({ lockdown }) => valueOf(lockdown));
 
 export const hostPage: Page = {
   title: 'Host',
   keys: [
-    onMachine('enter', 'settings', (model, it) =>
-      withDialog(model, settingsForm(it, ['hostname', 'timezone', 'ntp', 'keyboard'])),
+    onMachine('enter', 'settings', (it) =>
+      settingsForm(it, ['hostname', 'timezone', 'ntp', 'keyboard']),
     ),
-    onMachine('p', 'password', (model) => withDialog(model, passwordDialog())),
-    key('B', 'reboot', (model) => withDialog(model, powerForm('reboot'))),
-    key('P', 'off', (model) => withDialog(model, powerForm('poweroff'))),
-    key('L', 'lockdown', lockdown),
-    onMachine('F', 'reset', (model, { hostname }) =>
-      confirm(model, {
+    onMachine('p', 'password', passwordDialog),
+    key('B', 'reboot', () => powerForm('reboot')),
+    key('P', 'off', () => powerForm('poweroff')),
+    onLockdown('L', 'lockdown', lockdown),
+    onMachine('F', 'reset', ({ hostname }) =>
+      confirmation({
         title: 'Factory reset',
         question:
           "Network, name, time, SSH, its keys and the administrator's password return to how they were " +
@@ -92,11 +93,9 @@ function wide(name: string, text: string): Line {
   return fact(name, text, 13);
 }
 
-function lockdown(model: Model): Next {
-  const now = valueOf(model.lockdown);
-  if (!now) return still(model);
-  if (!now.on) {
-    return confirm(model, {
+function lockdown({ on, persons, approvals }: ResultOf<'lockdown/show'>): ConfirmDialog {
+  if (!on) {
+    return confirmation({
       title: 'lockdown',
       question:
         'Only what a recovery needs is allowed from then on: no recovery point is forgotten, no setting is changed, ' +
@@ -105,10 +104,10 @@ function lockdown(model: Model): Next {
       call: { name: 'lockdown/on', request: {} },
     });
   }
-  const agreed = `${now.approvals.length} agreed so far`;
-  return confirm(model, {
+  const agreed = `${approvals.length} agreed so far`;
+  return confirmation({
     title: 'end of the lockdown',
-    question: `${now.persons} people have to agree to end it; ${agreed}. Then everything is allowed again.`,
+    question: `${persons} people have to agree to end it; ${agreed}. Then everything is allowed again.`,
     word: 'agree',
     call: { name: 'lockdown/off', request: {} },
   });

@@ -3,16 +3,14 @@ import { formatSize } from '../../lib/sizes.ts';
 import type { RequestOf } from '../../operations/operations.ts';
 import { type FormDialog, following, type JobDialog } from '../state/dialog.ts';
 import { chosenIn } from '../state/lists.ts';
-import { type Model, type Next, withDialog, withHint } from '../state/model.ts';
 import { followedBy, OFTEN_MS, paged, whole } from '../state/queries.ts';
-import { startTask } from '../state/tasks.ts';
 import { columns, type Line, line, wrapped } from '../terminal/screen.ts';
 import { utc } from '../terminal/times.ts';
 import { fact, MONTH_AT, notKnown, pagedBody } from '../widgets/list-body.ts';
 import { operationForm } from '../widgets/operation-form.ts';
-import { type DialogKind, key, keysFor, type Page } from '../widgets/page.ts';
+import { type DialogKind, key, keysFor, type Outcome, type Page } from '../widgets/page.ts';
 import { logKeys, logLines } from '../widgets/scrolled.ts';
-import { confirm, textWidth } from '../widgets/typed.ts';
+import { confirmation, textWidth } from '../widgets/typed.ts';
 
 /* Jobs of the service, how a new one is asked for, and one as it goes on. */
 
@@ -42,8 +40,8 @@ const onJob = keysFor(({ jobs }) => chosenIn(jobs));
 export const jobsPage: Page = {
   title: 'Jobs',
   keys: [
-    onJob('enter', 'show', (model, { job }) => withDialog(model, following('job', job))),
-    key('n', 'new', (model) => withDialog(model, jobForm())),
+    onJob('enter', 'show', ({ job }) => following('job', job)),
+    key('n', 'new', () => jobForm()),
     onJob('u', 'give key', unlock),
     onJob('c', 'cancel', cancel),
   ],
@@ -60,20 +58,20 @@ export const jobsPage: Page = {
 };
 
 /** The service finds the key by itself, or names the set whose key the user has to give. */
-function unlock(model: Model, { job, needsKeyOf }: JobSummary): Next {
-  if (needsKeyOf === null) return withHint(model, `Job ${job} does not wait for a key.`);
-  return startTask(model, `unlock ${job}`, { call: { name: 'job/unlock', request: { job } } });
+function unlock({ job, needsKeyOf }: JobSummary): Outcome {
+  if (needsKeyOf === null) return `Job ${job} does not wait for a key.`;
+  return { title: `unlock ${job}`, call: { name: 'job/unlock', request: { job } } };
 }
 
-function cancel(model: Model, { job, state }: JobSummary): Next {
+function cancel({ job, state }: JobSummary): Outcome {
   if (state !== 'waiting' && state !== 'running') {
-    return withHint(model, `Job ${job} has ended already.`);
+    return `Job ${job} has ended already.`;
   }
   const words =
     state === 'running'
       ? 'runs. What it has stored is reused by the next backup, but no recovery point is created.'
       : 'waits. It will not start.';
-  return confirm(model, {
+  return confirmation({
     title: `cancel ${job}`,
     question: `Job ${job} ${words}`,
     word: 'cancel',

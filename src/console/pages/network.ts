@@ -1,15 +1,14 @@
 import type { ResultOf } from '../../operations/operations.ts';
-import type { FormDialog, FormValues } from '../state/dialog.ts';
+import type { ConfirmDialog, FormDialog, FormValues } from '../state/dialog.ts';
 import { chosenOf, idsOf } from '../state/lists.ts';
-import { type Model, type Next, withDialog } from '../state/model.ts';
+import type { Model } from '../state/model.ts';
 import { whole } from '../state/queries.ts';
-import { type Known, valueOf } from '../state/service.ts';
-import { startTask } from '../state/tasks.ts';
+import { type Known, valueOf, type Work } from '../state/service.ts';
 import { columns, type Line, line, wrapped } from '../terminal/screen.ts';
 import { listBody, notKnown } from '../widgets/list-body.ts';
 import { operationForm } from '../widgets/operation-form.ts';
 import { keysFor, type Page } from '../widgets/page.ts';
-import { confirm } from '../widgets/typed.ts';
+import { confirmation } from '../widgets/typed.ts';
 
 /* Interfaces of this machine. A change is rolled back unless it is confirmed in time. */
 
@@ -33,33 +32,22 @@ const onlyPending = (model: Model): string | undefined => {
   return model.network.kind === 'known' ? 'No change waits to be confirmed.' : '';
 };
 
+const CONFIRM: Work = {
+  title: 'network: confirm',
+  call: { name: 'network/confirm', request: {} },
+};
+const UNDO: Work = { title: 'network: undo', call: { name: 'network/revert', request: {} } };
+
 export const networkPage: Page = {
   title: 'Network',
   keys: [
-    onInterface(
-      'enter',
-      'addresses',
-      (model, it) => withDialog(model, interfaceForm(it)),
-      unlessPending,
-    ),
-    onInterface('v', 'VLAN', (model, { name }) => withDialog(model, vlanForm(name)), unlessPending),
-    onNetwork('b', 'bond', (model, it) => withDialog(model, bondForm(it)), unlessPending),
+    onInterface('enter', 'addresses', interfaceForm, unlessPending),
+    onInterface('v', 'VLAN', ({ name }) => vlanForm(name), unlessPending),
+    onNetwork('b', 'bond', bondForm, unlessPending),
     onInterface('d', 'remove', remove, unlessPending),
-    onNetwork(
-      'c',
-      'keep the change',
-      (model) =>
-        startTask(model, 'network: confirm', { call: { name: 'network/confirm', request: {} } }),
-      onlyPending,
-    ),
-    onNetwork(
-      'u',
-      'undo it',
-      (model) =>
-        startTask(model, 'network: undo', { call: { name: 'network/revert', request: {} } }),
-      onlyPending,
-    ),
-    onNetwork('t', 'test', (model) => withDialog(model, testForm())),
+    onNetwork('c', 'keep the change', () => CONFIRM, onlyPending),
+    onNetwork('u', 'undo it', () => UNDO, onlyPending),
+    onNetwork('t', 'test', testForm),
     onNetwork('R', 'reset', reset),
   ],
   queries: [NETWORK],
@@ -73,8 +61,8 @@ function interfacesOf({ network }: Model): Known<readonly InterfaceView[]> {
 
 const REMOVAL_SECONDS = 60;
 
-function remove(model: Model, { name }: InterfaceView): Next {
-  return confirm(model, {
+function remove({ name }: InterfaceView): ConfirmDialog {
+  return confirmation({
     title: `removal of ${name}`,
     question:
       `This machine and its sessions can no longer be reached through ${name}. It comes back by itself unless ` +
@@ -84,8 +72,8 @@ function remove(model: Model, { name }: InterfaceView): Next {
   });
 }
 
-function reset(model: Model): Next {
-  return confirm(model, {
+function reset(): ConfirmDialog {
+  return confirmation({
     title: 'Emergency reset of the network',
     question:
       'All settings of the network are removed, VLANs and bonds too, and every wired interface asks for an ' +

@@ -2,7 +2,7 @@ import type { PointSummary } from '../../operations/backup.ts';
 import { formatSize } from '../../lib/sizes.ts';
 import type { Dialog, FormDialog } from '../state/dialog.ts';
 import { chosenIn } from '../state/lists.ts';
-import { type Model, noPoints, withDialog } from '../state/model.ts';
+import { type Model, noPoints } from '../state/model.ts';
 import { COSTLY_MS, paged } from '../state/queries.ts';
 import { columns, type Line } from '../terminal/screen.ts';
 import { utc } from '../terminal/times.ts';
@@ -35,12 +35,10 @@ const onPoint = keysFor(({ points }) => chosenIn(points), 'No recovery point is 
 export const pointsPage: Page = {
   title: 'Points',
   keys: [
-    onPoint(['enter', 'r'], 'run it', (model, it) => withDialog(model, runForm(nameOf(it)))),
-    onPoint('f', 'files', (model, it) => openFiles(model, nameOf(it))),
-    key('/', 'search', (model) =>
-      withDialog(model, { kind: 'filter', typed: model.points.filter }),
-    ),
-    onPoint('b', 'back up again', (model, it) => withDialog(model, jobForm(it))),
+    onPoint(['enter', 'r'], 'run it', (it) => runForm(nameOf(it))),
+    onPoint('f', 'files', (it) => openFiles(nameOf(it))),
+    key('/', 'search', ({ points }) => ({ kind: 'filter', typed: points.filter })),
+    onPoint('b', 'back up again', jobForm),
     key(
       'escape',
       'all',

@@ -1,7 +1,6 @@
 import type { ScheduleSummary } from '../../operations/job.ts';
 import type { FormDialog } from '../state/dialog.ts';
 import { chosenOf, idsOf } from '../state/lists.ts';
-import { withDialog } from '../state/model.ts';
 import { whole } from '../state/queries.ts';
 import { columns } from '../terminal/screen.ts';
 import { utc } from '../terminal/times.ts';
@@ -9,7 +8,7 @@ import { listBody, MONTH_AT } from '../widgets/list-body.ts';
 import { operationForm } from '../widgets/operation-form.ts';
 import { key, keysFor, type Page } from '../widgets/page.ts';
 import { textDialog } from '../widgets/scrolled.ts';
-import { confirm } from '../widgets/typed.ts';
+import { confirmation } from '../widgets/typed.ts';
 import { type JobHints, jobQuestions, workText } from './jobs.ts';
 
 const SCHEDULES = whole('schedules', {
@@ -24,12 +23,10 @@ const onSchedule = keysFor(({ schedules, chosen }) => chosenOf(schedules, chosen
 export const schedulesPage: Page = {
   title: 'Schedules',
   keys: [
-    onSchedule('enter', 'show', (model, it) =>
-      withDialog(model, textDialog(`Schedule ${it.schedule}`, detailsOf(it))),
-    ),
-    key('n', 'new', (model) => withDialog(model, scheduleForm())),
-    onSchedule('d', 'remove', (model, { schedule }) =>
-      confirm(model, {
+    onSchedule('enter', 'show', (it) => textDialog(`Schedule ${it.schedule}`, detailsOf(it))),
+    key('n', 'new', () => scheduleForm()),
+    onSchedule('d', 'remove', ({ schedule }) =>
+      confirmation({
         title: `remove schedule ${schedule}`,
         question: `Schedule ${schedule} creates no further jobs. Its jobs and recovery points stay.`,
         word: 'remove',

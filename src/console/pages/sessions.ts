@@ -1,11 +1,10 @@
 import type { SessionSummary } from '../../operations/session.ts';
 import { sessionState } from '../../client/session-state.ts';
 import { formatSize } from '../../lib/sizes.ts';
-import { following, type SessionDialog } from '../state/dialog.ts';
+import { type ConfirmDialog, following, type SessionDialog } from '../state/dialog.ts';
 import { chosenOf, idsOf } from '../state/lists.ts';
-import { type Model, type Next, withDialog } from '../state/model.ts';
+import type { Model } from '../state/model.ts';
 import { followedBy, whole } from '../state/queries.ts';
-import { startTask } from '../state/tasks.ts';
 import { columns, type Line, line } from '../terminal/screen.ts';
 import { utc } from '../terminal/times.ts';
 import {
@@ -16,9 +15,9 @@ import {
   MONTH_AT,
   notKnown,
 } from '../widgets/list-body.ts';
-import { type DialogKind, keysFor, type Page } from '../widgets/page.ts';
+import { type DialogKind, keysFor, type Outcome, type Page } from '../widgets/page.ts';
 import { logKeys, logLines } from '../widgets/scrolled.ts';
-import { confirm } from '../widgets/typed.ts';
+import { confirmation } from '../widgets/typed.ts';
 import { EXPORTS } from './exports.ts';
 import { openFiles } from './files.ts';
 import { ACTIVE_JOBS, stateText } from './jobs.ts';
@@ -42,23 +41,21 @@ const onSession = keysFor(
 export const sessionsPage: Page = {
   title: 'Sessions',
   keys: [
-    onSession('enter', 'show', (model, { session }) =>
-      withDialog(model, following('session', session)),
-    ),
+    onSession('enter', 'show', ({ session }) => following('session', session)),
     onSession('s', 'stop', stop),
-    onSession('r', 'resume', (model, { session }) => {
+    onSession('r', 'resume', ({ session }) => {
       const request = { session, listen: undefined, tls: undefined, nfs: undefined };
-      return startTask(model, `resume ${session}`, { call: { name: 'session/resume', request } });
+      return { title: `resume ${session}`, call: { name: 'session/resume', request } };
     }),
-    onSession('k', 'keep', (model, { session }) =>
-      startTask(model, `keep ${session}`, { call: { name: 'session/keep', request: { session } } }),
-    ),
-    onSession('b', 'as a job', (model, { session }) =>
-      startTask(model, `keep ${session} as a job`, {
-        call: { name: 'job/create', request: { kind: 'keep', request: { session } } },
-      }),
-    ),
-    onSession('f', 'files', (model, { session }) => openFiles(model, session)),
+    onSession('k', 'keep', ({ session }) => ({
+      title: `keep ${session}`,
+      call: { name: 'session/keep', request: { session } },
+    })),
+    onSession('b', 'as a job', ({ session }) => ({
+      title: `keep ${session} as a job`,
+      call: { name: 'job/create', request: { kind: 'keep', request: { session } } },
+    })),
+    onSession('f', 'files', ({ session }) => openFiles(session)),
     onSession('d', 'discard', discard),
   ],
   queries: [SESSIONS, ACTIVE_JOBS, EXPORTS],
@@ -70,20 +67,19 @@ export const sessionsPage: Page = {
 const FRESH_MS = 5000;
 
 /** A single key must not freeze a guest: without a word only where no client is connected. */
-function stop(model: Model, { session, state }: SessionSummary): Next {
-  const { exports, nowMs } = model;
+function stop({ session, state }: SessionSummary, { exports, nowMs }: Model): Outcome {
   const call = { name: 'session/stop', request: { session } } as const;
   const isFresh = exports.kind === 'known' && nowMs - exports.atMs < FRESH_MS;
   const own = isFresh ? exports.value.filter((it) => it.session === session) : [];
   const clients = own.reduce((sum, it) => sum + it.clients.length, 0);
   if (state !== 'running' || (isFresh && clients === 0)) {
-    return startTask(model, `stop ${session}`, { call });
+    return { title: `stop ${session}`, call };
   }
   const who =
     clients === 0
       ? 'The clients that are connected to it are not known.'
       : `${clients} ${clients === 1 ? 'client is' : 'clients are'} connected to it.`;
-  return confirm(model, {
+  return confirmation({
     title: `stop ${session}`,
     question: `${who} Until it is resumed, reads and writes of guests wait or fail.`,
     word: 'stop',
@@ -91,8 +87,8 @@ function stop(model: Model, { session, state }: SessionSummary): Next {
   });
 }
 
-function discard(model: Model, { session, takenBytes }: SessionSummary): Next {
-  return confirm(model, {
+function discard({ session, takenBytes }: SessionSummary): ConfirmDialog {
+  return confirmation({
     title: `discard ${session}`,
     question:
       `All that the guest wrote in session ${session} (${formatSize(takenBytes)}) will be lost. ` +

@@ -1,15 +1,7 @@
-import {
-  type Model,
-  type Next,
-  type ScreenName,
-  still,
-  withDialog,
-  withHint,
-} from '../state/model.ts';
+import type { Model, ScreenName } from '../state/model.ts';
 import { type Known, valueOf } from '../state/service.ts';
-import { startTask } from '../state/tasks.ts';
 import { columns, type Line, line } from '../terminal/screen.ts';
-import { keysFor, type Page } from '../widgets/page.ts';
+import { keysFor, type Outcome, type Page } from '../widgets/page.ts';
 import { DISKS } from './disks.ts';
 import { MACHINE, passwordDialog, type SettingName, settingsForm } from './host.ts';
 import { NETWORK } from './network.ts';
@@ -24,7 +16,7 @@ interface Step {
   readonly title: string;
   /** What there is now; undefined: not known. */
   now(model: Model): StepState | undefined;
-  open(model: Model): Next;
+  open(model: Model): Outcome;
 }
 
 interface StepState {
@@ -72,13 +64,13 @@ const STEPS: readonly Step[] = [
         isDone: hasPassword === true,
         text: hasPassword === true ? 'has a password' : 'has no password',
       })),
-    open: (model) => withDialog(model, passwordDialog()),
+    open: passwordDialog,
   },
   {
     title: 'SSH keys',
     now: ({ ssh }) =>
       told(ssh, ({ keys }) => ({ isDone: keys.length > 0, text: `${keys.length} may log in` })),
-    open: (model) => withDialog(model, keyForm()),
+    open: keyForm,
   },
   {
     title: 'Disk for backups',
@@ -105,9 +97,9 @@ const STEPS: readonly Step[] = [
       })),
     open(model) {
       if (model.facts.kind === 'known' && model.facts.value.storeId !== null) {
-        return withHint(model, 'There is a store already.');
+        return 'There is a store already.';
       }
-      return startTask(model, 'store', { call: { name: 'store/create', request: {} } });
+      return { title: 'store', call: { name: 'store/create', request: {} } };
     },
   },
   {
@@ -120,7 +112,7 @@ const STEPS: readonly Step[] = [
         text: all.map(({ set }) => set).join(' ') || 'none yet',
       }));
     },
-    open: (model) => withDialog(model, setForm()),
+    open: setForm,
   },
   {
     title: 'Finish',
@@ -131,8 +123,7 @@ const STEPS: readonly Step[] = [
           ? 'until then, this screen does not ask for a login'
           : 'this screen asks for a login',
       })),
-    open: (model) =>
-      startTask(model, 'set-up', { call: { name: 'host/finish-set-up', request: {} } }),
+    open: () => ({ title: 'set-up', call: { name: 'host/finish-set-up', request: {} } }),
   },
 ];
 
@@ -141,7 +132,7 @@ const onStep = keysFor(({ chosen }) => STEPS[chosen.setUp ?? 0]);
 
 export const setUpPage: Page = {
   title: 'Set-up',
-  keys: [onStep('enter', 'do this step', (model, step) => step.open(model))],
+  keys: [onStep('enter', 'do this step', (step, model) => step.open(model))],
   queries: [MACHINE, NETWORK, SSH, DISKS, SETS],
   list: { kind: 'rows', ids: () => STEPS.map(({ title }) => title) },
   body: setUpBody,
@@ -184,7 +175,7 @@ function setting(
     now: ({ machine }) => told(machine, now),
     open(model) {
       const now = valueOf(model.machine);
-      return now ? withDialog(model, settingsForm(now, [name])) : still(model);
+      return now ? settingsForm(now, [name]) : '';
     },
   };
 }

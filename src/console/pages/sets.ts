@@ -1,6 +1,6 @@
 import type { FormDialog } from '../state/dialog.ts';
 import { chosenOf, idsOf } from '../state/lists.ts';
-import { type Model, withDialog } from '../state/model.ts';
+import type { Model } from '../state/model.ts';
 import { whole } from '../state/queries.ts';
 import { columns, type Line } from '../terminal/screen.ts';
 import { utc } from '../terminal/times.ts';
@@ -24,9 +24,9 @@ const onSet = keysFor(({ sets, chosen }) => chosenOf(sets, chosen.sets));
 export const setsPage: Page = {
   title: 'Sets',
   keys: [
-    key('n', 'new', (model) => withDialog(model, setForm())),
-    onSet('b', 'back up', (model, { set }) => withDialog(model, jobForm({ set }))),
-    onSet('s', 'schedule', (model, { set }) => withDialog(model, scheduleForm({ set }))),
+    key('n', 'new', setForm),
+    onSet('b', 'back up', ({ set }) => jobForm({ set })),
+    onSet('s', 'schedule', ({ set }) => scheduleForm({ set })),
   ],
   queries: [SETS],
   list: { kind: 'rows', ids: ({ sets }) => idsOf(sets, (it) => it.set) },

@@ -1,7 +1,7 @@
 import type { ResultOf } from '../../operations/operations.ts';
 import type { FormDialog } from '../state/dialog.ts';
 import { chosenOf, idsOf } from '../state/lists.ts';
-import { type Model, withDialog } from '../state/model.ts';
+import type { Model } from '../state/model.ts';
 import { COSTLY_MS, whole } from '../state/queries.ts';
 import type { Known } from '../state/service.ts';
 import { columns, type Line } from '../terminal/screen.ts';
@@ -9,7 +9,7 @@ import { utc } from '../terminal/times.ts';
 import { fact, listBody, notKnown } from '../widgets/list-body.ts';
 import { operationForm } from '../widgets/operation-form.ts';
 import { key, keysFor, type Page } from '../widgets/page.ts';
-import { confirm } from '../widgets/typed.ts';
+import { confirmation } from '../widgets/typed.ts';
 
 /* Logins over SSH to this machine: for how long, with which keys. */
 
@@ -26,9 +26,9 @@ const onKey = keysFor((model) => chosenOf(keysOf(model), model.chosen.ssh));
 export const sshPage: Page = {
   title: 'SSH',
   keys: [
-    key('o', 'open', (model) => withDialog(model, sshForm())),
-    key('x', 'close', (model) =>
-      confirm(model, {
+    key('o', 'open', sshForm),
+    key('x', 'close', () =>
+      confirmation({
         title: 'SSH off',
         question:
           'New logins over SSH are refused from then on, and only a user at this screen can allow them again.',
@@ -36,10 +36,10 @@ export const sshPage: Page = {
         call: { name: 'ssh/off', request: {} },
       }),
     ),
-    key('S', 'shell', (model) => withDialog(model, shellForm())),
-    key('a', 'add key', (model) => withDialog(model, keyForm())),
-    onKey('d', 'remove key', (model, { user, fingerprint, comment }) =>
-      confirm(model, {
+    key('S', 'shell', shellForm),
+    key('a', 'add key', keyForm),
+    onKey('d', 'remove key', ({ user, fingerprint, comment }) =>
+      confirmation({
         title: `Remove a key of ${user}`,
         question: `The key ${fingerprint} (${comment}) can no longer log in.`,
         word: 'remove',

@@ -1,6 +1,6 @@
 import type { JobSummary } from '../../operations/job.ts';
 import type { SessionSummary } from '../../operations/session.ts';
-import { type Call, type Known, UNKNOWN } from './service.ts';
+import { type Call, type Known, UNKNOWN, type Work } from './service.ts';
 
 /* What may be asked of people, or shown to them, instead of a screen. */
 
@@ -41,10 +41,8 @@ export interface Form {
   readonly fields: readonly FormField[];
   /** What Enter does, as it stands at the bottom. */
   readonly does: string;
-  /** What is to be asked of the service, or first of people, or what is wrong. */
-  submit(
-    values: FormValues,
-  ): { readonly title: string; readonly call: Call } | { readonly dialog: Dialog } | string;
+  /** What is asked of the service, or first of people, or what is wrong. */
+  submit(values: FormValues): Work | Dialog | string;
 }
 
 export interface FormField {

@@ -1,4 +1,5 @@
 import type { Report } from '../../operations/events.ts';
+import type { SentSecret } from '../../operations/secret.ts';
 import type { FailureKind } from '../../operations/failure.ts';
 import type { OperationName, RequestOf, ResultOf } from '../../operations/operations.ts';
 
@@ -14,6 +15,13 @@ export type Noun = OperationName extends infer N
 /** A request of the protocol. */
 export type CallOf<N extends OperationName> = { readonly name: N; readonly request: RequestOf<N> };
 export type Call = { [N in OperationName]: CallOf<N> }[OperationName];
+
+/** What people ask for, which changes things. `title`: `run web1-...`, as it stands in the log. */
+export interface Work {
+  readonly title: string;
+  readonly call: Call;
+  readonly secret?: SentSecret;
+}
 
 /** A request with its answer. */
 export type AnswerOf<N extends OperationName> = CallOf<N> & { readonly result: ResultOf<N> };

@@ -1,20 +1,13 @@
 import type { FormDialog } from './dialog.ts';
-import type { Effect, Model, Next } from './model.ts';
+import type { Model, Next } from './model.ts';
+import type { Work } from './service.ts';
 
 /** At once; more are refused here. */
 const TASKS_MAX = 16;
 
-type Ask = Extract<Effect, { kind: 'ask' }>;
-
-/** Asks for something that changes things. `title`: `run web1-...`, as it stands in the log. */
 export function startTask(
   model: Model,
-  title: string,
-  {
-    call,
-    secret,
-    form,
-  }: Pick<Ask, 'call'> & Partial<Pick<Ask, 'secret'>> & { readonly form?: FormDialog },
+  { title, call, secret, form }: Work & { readonly form?: FormDialog },
 ): Next {
   if (model.isEnding) {
     const hint =

@@ -11,15 +11,15 @@ export const formKind: DialogKind<FormDialog> = {
   keys(it) {
     const fields = fieldsOf(it);
     const { name, choices } = fields[it.field]!;
-    const move = key(['up', 'down', 'tab'], 'field', (model, pressed) => {
+    const move = key(['up', 'down', 'tab'], 'field', (_model, pressed) => {
       const by = pressed === 'up' ? fields.length - 1 : 1;
-      return withDialog(model, { ...it, field: (it.field + by) % fields.length });
+      return { ...it, field: (it.field + by) % fields.length };
     });
     const choose = (of: readonly string[]): PageKey =>
-      key(['left', 'right', 'space'], 'change', (model, pressed) => {
+      key(['left', 'right', 'space'], 'change', (_model, pressed) => {
         const by = pressed === 'left' ? of.length - 1 : 1;
         const value = of[(of.indexOf(it.values[name]!) + by) % of.length]!;
-        return withDialog(model, withValue(it, name, value));
+        return withValue(it, name, value);
       });
     return [
       move,
@@ -47,8 +47,8 @@ function fieldsOf({ form, values }: FormDialog): readonly FormField[] {
 function submitted(it: FormDialog, model: Model): Next {
   const asked = it.form.submit(it.values);
   if (typeof asked === 'string') return withDialog(model, { ...it, problem: asked });
-  if ('dialog' in asked) return withDialog(model, asked.dialog);
-  return startTask(model, asked.title, { call: asked.call, form: { ...it, problem: '' } });
+  if ('kind' in asked) return withDialog(model, asked);
+  return startTask(model, { ...asked, form: { ...it, problem: '' } });
 }
 
 const NOTE_ROWS = 3;

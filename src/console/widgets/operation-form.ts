@@ -61,7 +61,7 @@ export function operationForm<N extends OperationName>(
       const request = parse<unknown>(OPERATIONS[name].request, asked) as RequestOf<N>;
       const dialog = before?.(request);
       // The compiler does not see that a name goes with its own request.
-      return dialog ? { dialog } : { title: task(request), call: { name, request } as Call };
+      return dialog ?? { title: task(request), call: { name, request } as Call };
     } catch (cause) {
       if (cause instanceof SchemaError) return sentenceOf(cause, rows);
       throw cause;

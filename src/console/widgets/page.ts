@@ -1,6 +1,8 @@
 import type { Dialog } from '../state/dialog.ts';
 import type { PageList } from '../state/lists.ts';
-import { type Model, type Next, type Query, still, withHint } from '../state/model.ts';
+import { type Model, type Next, type Query, withDialog, withHint } from '../state/model.ts';
+import type { Work } from '../state/service.ts';
+import { startTask } from '../state/tasks.ts';
 import type { Key } from '../terminal/keys.ts';
 import type { Line } from '../terminal/screen.ts';
 
@@ -34,8 +36,11 @@ export interface PageKey {
   readonly label: string;
   /** Why it does nothing now: said when it is pressed, and it is not shown. Empty: nothing is said. */
   readonly unless: (model: Model) => string | undefined;
-  readonly press: (model: Model, name: string) => Next;
+  readonly press: (model: Model, name: string) => Outcome;
 }
+
+/** What comes of a key: why nothing does, what is shown now, what is asked of the service, or the next model. */
+export type Outcome = string | Dialog | Work | Next;
 
 export function key(
   names: string | readonly string[],
@@ -51,7 +56,7 @@ export function keysFor<T>(chosen: (model: Model) => T | undefined, none = '') {
   return (
     names: string | readonly string[],
     label: string,
-    press: (model: Model, it: T) => Next,
+    press: (it: T, model: Model) => Outcome,
     unless?: PageKey['unless'],
   ): PageKey =>
     key(
@@ -59,7 +64,7 @@ export function keysFor<T>(chosen: (model: Model) => T | undefined, none = '') {
       label,
       (model) => {
         const it = chosen(model);
-        return it === undefined ? withHint(model, none) : press(model, it);
+        return it === undefined ? none : press(it, model);
       },
       unless,
     );
@@ -69,9 +74,13 @@ export function keysFor<T>(chosen: (model: Model) => T | undefined, none = '') {
 export function pressed(keys: readonly PageKey[], name: string, model: Model): Next | undefined {
   const it = keys.find(({ names }) => names.includes(name));
   if (!it) return undefined;
-  const why = it.unless(model);
-  if (why === undefined) return it.press(model, name);
-  return why === '' ? still(model) : withHint(model, why);
+  return become(model, it.unless(model) ?? it.press(model, name));
+}
+
+function become(model: Model, outcome: Outcome): Next {
+  if (typeof outcome === 'string') return withHint(model, outcome);
+  if ('kind' in outcome) return withDialog(model, outcome);
+  return 'call' in outcome ? startTask(model, outcome) : outcome;
 }
 
 /** A character, or the name of a key. */

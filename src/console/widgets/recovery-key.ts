@@ -29,11 +29,9 @@ export const recoveryKeyKind: DialogKind<RecoveryKeyDialog> = {
     it.isHidden
       ? [
           key('enter', 'go on', (model) => confirmed(it, model)),
-          escape('show the key again', (model) =>
-            withDialog(model, { ...it, typed: '', isHidden: false }),
-          ),
+          escape('show the key again', () => ({ ...it, typed: '', isHidden: false })),
         ]
-      : [key('enter', 'go on', (model) => withDialog(model, { ...it, isHidden: true }))],
+      : [key('enter', 'go on', () => ({ ...it, isHidden: true }))],
   typed: (it, model, key) =>
     it.isHidden
       ? withDialog(model, { ...it, typed: edited(it.typed, key, GROUP_MAX) })

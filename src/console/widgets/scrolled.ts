@@ -1,9 +1,9 @@
-import type { FollowedDialog, FollowedLog, TextDialog } from '../state/dialog.ts';
-import { bodyRows, type Model, type Next, withDialog } from '../state/model.ts';
+import type { Dialog, FollowedDialog, FollowedLog, TextDialog } from '../state/dialog.ts';
+import { bodyRows, type Model } from '../state/model.ts';
 import { type Line, line, wrapped } from '../terminal/screen.ts';
 import { utc } from '../terminal/times.ts';
 import { type DialogKind, key, type PageKey } from './page.ts';
-import { textWidth } from './typed.ts';
+import { closed, textWidth } from './typed.ts';
 
 /* What may be longer than the screen: a text, and the log below what a dialog follows. */
 
@@ -21,12 +21,12 @@ const SCROLLS: Readonly<Record<string, (rows: number) => number>> = {
 function scrolling(
   label: string,
   rows: (model: Model) => number,
-  to: (model: Model, by: number) => Next,
+  to: (model: Model, by: number) => Dialog,
 ): PageKey {
   return key(Object.keys(SCROLLS), label, (model, name) => to(model, SCROLLS[name]!(rows(model))));
 }
 
-const BACK = key(['enter', 'escape'], 'back', (model) => withDialog(model, undefined));
+const BACK = key(['enter', 'escape'], 'back', closed);
 
 export function textDialog(title: string, text: string, isFailure = false): TextDialog {
   return { kind: 'text', title, text, isFailure, top: 0 };
@@ -42,7 +42,7 @@ export const textKind: DialogKind<TextDialog> = {
     scrolling('scroll', textRows, (model, by) => {
       const last = wrapped(it.text, textWidth(model)).length - textRows(model);
       const top = Math.max(0, Math.min(it.top + by, last));
-      return withDialog(model, { ...it, top });
+      return { ...it, top };
     }),
     BACK,
   ],
@@ -71,7 +71,7 @@ export function logKeys(it: FollowedDialog, ...own: readonly PageKey[]): readonl
   const scroll = scrolling('log', logRows, (model, by) => {
     const most = Math.max(0, log.lines.length - logRows(model));
     const back = Math.max(0, Math.min(log.back - by, most));
-    return withDialog(model, { ...it, log: { ...log, back } });
+    return { ...it, log: { ...log, back } };
   });
   return [scroll, ...own, BACK];
 }

@@ -1,7 +1,6 @@
 import type { ConfirmDialog, Dialog, PassphraseDialog, SecretDialog } from '../state/dialog.ts';
-import { type Model, type Next, withDialog, withHint } from '../state/model.ts';
-import type { Call } from '../state/service.ts';
-import { startTask } from '../state/tasks.ts';
+import { type Model, type Next, withDialog } from '../state/model.ts';
+import type { Call, Work } from '../state/service.ts';
 import type { Key } from '../terminal/keys.ts';
 import { type Line, line, wrapped } from '../terminal/screen.ts';
 import { type DialogKind, key, type PageKey } from './page.ts';
@@ -16,11 +15,12 @@ export function edited(text: string, key: Key, max = TYPED_MAX): string {
 }
 
 /** In a dialog, Ctrl-C is Escape too. */
-export function escape(
-  label: string,
-  press = (model: Model) => withDialog(model, undefined),
-): PageKey {
+export function escape(label: string, press: PageKey['press'] = closed): PageKey {
   return key('escape', label, press);
+}
+
+export function closed(model: Model): Next {
+  return withDialog(model, undefined);
 }
 
 /** What a dialog does with every key that is not one of its own: it is typed. */
@@ -44,20 +44,15 @@ export function input(typed: string, model: Model): Line[] {
 }
 
 /** Asks for a word before something that cannot be undone. */
-export function confirm(
-  model: Model,
+export function confirmation(
   of: Pick<ConfirmDialog, 'title' | 'question' | 'word' | 'call'>,
-): Next {
-  return withDialog(model, { kind: 'confirm', typed: '', ...of });
+): ConfirmDialog {
+  return { kind: 'confirm', typed: '', ...of };
 }
 
 export const confirmKind: DialogKind<ConfirmDialog> = {
   keys: ({ typed, word, title, call }) => [
-    key('enter', 'go on', (model) =>
-      typed === word
-        ? startTask(model, title, { call })
-        : withHint(model, `Type ${word}, or press Esc.`),
-    ),
+    key('enter', 'go on', () => (typed === word ? { title, call } : `Type ${word}, or press Esc.`)),
     escape('back'),
   ],
   typed: typing(),
@@ -78,10 +73,10 @@ function secretOf(typed: string) {
 
 export const passphraseKind: DialogKind<PassphraseDialog> = {
   keys: ({ typed, title, call }) => [
-    key('enter', 'go on', (model) =>
+    key('enter', 'go on', () =>
       typed === ''
-        ? withHint(model, 'Type the passphrase, or press Esc.')
-        : startTask(model, title, { call, secret: secretOf(typed) }),
+        ? 'Type the passphrase, or press Esc.'
+        : { title, call, secret: secretOf(typed) },
     ),
     escape('back'),
   ],
@@ -106,7 +101,7 @@ export function askNewSecret(of: {
 }
 
 export const secretKind: DialogKind<SecretDialog> = {
-  keys: (it) => [key('enter', 'go on', (model) => secretEntered(it, model)), escape('back')],
+  keys: (it) => [key('enter', 'go on', () => secretEntered(it)), escape('back')],
   typed: (it, model, key) =>
     withDialog(model, { ...it, typed: edited(it.typed, key), problem: '' }),
   body: ({ title, question, typed, first, problem }, model) => [
@@ -119,18 +114,18 @@ export const secretKind: DialogKind<SecretDialog> = {
   ],
 };
 
-function secretEntered(it: SecretDialog, model: Model): Next {
+function secretEntered(it: SecretDialog): SecretDialog | Work {
   const { typed, first, min, title, call } = it;
   if (first === undefined) {
     const isShort = Array.from(typed).length < min;
     const problem = isShort ? `It needs at least ${min} characters.` : '';
-    return withDialog(model, { ...it, typed: '', problem, first: isShort ? undefined : typed });
+    return { ...it, typed: '', problem, first: isShort ? undefined : typed };
   }
   if (typed !== first) {
     const problem = 'The two are not the same. Type it again:';
-    return withDialog(model, { ...it, typed: '', first: undefined, problem });
+    return { ...it, typed: '', first: undefined, problem };
   }
-  return startTask(model, title, { call, secret: secretOf(typed) });
+  return { title, call, secret: secretOf(typed) };
 }
 
 export const leaveKind: DialogKind<Extract<Dialog, { kind: 'leave' }>> = {
