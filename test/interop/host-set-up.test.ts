@@ -1,12 +1,12 @@
 import { equal, match, ok } from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { test } from 'tap';
 import { debianHost, debianHostMissing } from '../support/debian-host.ts';
 import { loopDisk, nameDisk } from '../support/loop-disk.ts';
 import { without } from '../support/programs.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 import { openScreen } from '../support/tmux.ts';
+import { until as eventually } from '../support/until.ts';
 
 // As a person does it at a new machine: with only its screen and keyboard.
 
@@ -46,13 +46,8 @@ async function pages(): Promise<ReadonlyMap<string, readonly string[]>> {
   );
 }
 
-async function until(what: string, isSo: () => Promise<boolean>): Promise<void> {
-  for (let tries = 0; tries < 100; tries++) {
-    if (await isSo()) return;
-    await sleep(200);
-  }
-  throw new Error(`never ${what}: ${await host!.run('journalctl', '--no-pager', '-n', '80')}`);
-}
+const until = (what: string, isSo: () => Promise<boolean>): Promise<void> =>
+  eventually(what, isSo, () => host!.run('journalctl', '--no-pager', '-n', '80'));
 
 test('a new machine is set up at its screen, from its name to the recovery key', {
   skip: skip || (loop === undefined && 'this machine has no loop devices'),

@@ -1,10 +1,10 @@
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { existsSync, writeFileSync } from 'node:fs';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { test } from 'tap';
 import { debianHost, debianHostMissing } from '../support/debian-host.ts';
 import { loopDisk, nameDisk } from '../support/loop-disk.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
+import { until as eventually } from '../support/until.ts';
 
 // What is set on the machine itself, on one of its own: nothing of it touches this one.
 
@@ -40,13 +40,8 @@ async function addresses(name: string): Promise<string[]> {
   return (found?.addresses ?? []).filter(({ from }) => from === 'fixed').map((it) => it.address);
 }
 
-async function until(what: string, isSo: () => Promise<boolean>): Promise<void> {
-  for (let tries = 0; tries < 150; tries++) {
-    if (await isSo()) return;
-    await sleep(200);
-  }
-  throw new Error(`never ${what}: ${await host!.run('journalctl', '--no-pager', '-n', '80')}`);
-}
+const until = (what: string, isSo: () => Promise<boolean>): Promise<void> =>
+  eventually(what, isSo, () => host!.run('journalctl', '--no-pager', '-n', '80'));
 
 /** Kills all of Holdfast at once, so that no process of it can revert the change. */
 async function killAll(): Promise<void> {

@@ -13,6 +13,7 @@ import { expectDone, holdfastIn, type Running } from '../support/cli.ts';
 import { makeRawDisk } from '../support/images.ts';
 import { program, without } from '../support/programs.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
+import { until } from '../support/until.ts';
 
 // The store as a file system, through the Linux kernel. This process reads the mount through programs only.
 const root = temporaryDirectory();
@@ -79,13 +80,6 @@ async function totalOf(path: string): Promise<number> {
   return (blocks - free + available) * size;
 }
 
-async function until(what: () => Promise<boolean>): Promise<void> {
-  for (let tries = 0; !(await what()); tries++) {
-    ok(tries < 300, 'it takes too long');
-    await sleep(100);
-  }
-}
-
 test('recovery points are files with the bytes, sizes and holes of their disks', {
   skip,
 }, async () => {
@@ -143,7 +137,7 @@ test('what is made and forgotten shows up and vanishes', { skip }, async () => {
   await using mounted = await mount('--set', 'nightly');
   const made = await expectDone(backUp('other', [`sda=${raw}`]));
   const path = join(mounted.directory, 'sets/nightly/other');
-  await until(() =>
+  await until('what the mount shows', () =>
     program('ls', path).then(
       () => true,
       () => false,
@@ -151,7 +145,7 @@ test('what is made and forgotten shows up and vanishes', { skip }, async () => {
   );
   await program('cmp', join(path, 'latest/sda.raw'), raw);
   await expectDone(holdfast('backup', 'forget', made.result['point'] as string));
-  await until(() =>
+  await until('what the mount shows', () =>
     program('ls', path).then(
       () => false,
       () => true,
@@ -188,7 +182,7 @@ test("a running session's disk is written through the mount and its own export a
   // One that guests reach over the network only is there too.
   await using remote = await start('recover', 'vm@latest', '--nbd', 'tcp:127.0.0.1:0');
   const other = join(mounted.directory, 'sessions', remote.ready.session, 'vda.raw');
-  await until(() =>
+  await until('what the mount shows', () =>
     program('cmp', other, raw).then(
       () => true,
       () => false,
@@ -232,7 +226,10 @@ test(`${KILLS} times the server is killed under load, and no client sees an erro
     await sleep(700);
     const pid = await mounted.serverPid();
     process.kill(pid, 'SIGKILL');
-    await until(async () => (await mounted.serverPid().catch(() => pid)) !== pid);
+    await until(
+      'what the mount shows',
+      async () => (await mounted.serverPid().catch(() => pid)) !== pid,
+    );
   }
   over.abort();
   await Promise.all(loads);
@@ -258,8 +255,8 @@ test('on an old kernel readers of that moment get an error, and the next ones th
   for (let n = 1; n <= 3; n++) {
     await program('cmp', disk, raw);
     process.kill(mounted.serverPid, 'SIGKILL');
-    await until(async () => restarts.length === n);
-    await until(() =>
+    await until('a restart', async () => restarts.length === n);
+    await until('what the mount shows', () =>
       program('cmp', disk, raw).then(
         () => true,
         () => false,
@@ -289,7 +286,7 @@ test('it is unmounted though files are open, and nothing stays when its processe
     );
     await once(reader.stdout, 'data');
     await running.stop(signal);
-    await until(async () => !isMounted(directory));
+    await until('the end of the mount', async () => !isMounted(directory));
     reader.kill('SIGKILL');
   }
 });

@@ -1,5 +1,5 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { DebianHost } from './debian-host.ts';
+import { until } from './until.ts';
 
 /** What tests ask of a machine with the service on it. */
 export interface InstalledHost {
@@ -13,8 +13,6 @@ export interface InstalledHost {
   journal(): Promise<string>;
 }
 
-const TRIES = 600;
-
 export function installedHost(host: () => DebianHost): InstalledHost {
   const unit = 'holdfastd.service';
   const journal = (): Promise<string> =>
@@ -25,13 +23,7 @@ export function installedHost(host: () => DebianHost): InstalledHost {
       const out = await host().run(command, ...args, '--json');
       return JSON.parse(out.trim().split('\n').at(-1)!) as Record<string, unknown>;
     },
-    async until(what, isSo) {
-      for (let tries = 0; tries < TRIES; tries++) {
-        if (await isSo()) return;
-        await sleep(100);
-      }
-      throw new Error(`never ${what}: ${await journal()}`);
-    },
+    until: (what, isSo) => until(what, isSo, journal),
     journal,
   };
 }

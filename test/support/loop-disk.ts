@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { truncateSync, writeFileSync } from 'node:fs';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { DebianHost } from './debian-host.ts';
+import { until } from './until.ts';
 
 const SIZE = 512 * 2 ** 20;
 const NAMES = '/dev/disk/by-uuid';
@@ -23,9 +23,5 @@ export async function nameDisk({ run, tryRun }: DebianHost, disk: string): Promi
   const name = 'mkdir -p $1; ln -sfn $0 $1/$(blkid -p -s UUID -o value $0)';
   const always = `while sleep 0.1; do ${name}; done`;
   await run('systemd-run', '--quiet', '--collect', 'sh', '-c', always, `/dev/${disk}`, NAMES);
-  for (let tries = 0; tries < 100; tries++) {
-    if ((await tryRun('ls', NAMES)).stdout !== '') return;
-    await sleep(100);
-  }
-  throw new Error(`${disk} got no name`);
+  await until(`a name of ${disk}`, async () => (await tryRun('ls', NAMES)).stdout !== '');
 }

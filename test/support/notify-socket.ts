@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
+import { PATIENCE_MS } from './until.ts';
 
 /** Stands in for systemd's notification socket: Node has no unix datagram sockets, perl has. */
 export interface NotifySocket extends AsyncDisposable {
@@ -9,8 +10,6 @@ export interface NotifySocket extends AsyncDisposable {
   /** Resolves with the first from `from` on that matches. */
   next(what: RegExp, from?: number): Promise<string>;
 }
-
-const LIMIT_MS = 20_000;
 
 const LISTEN = `
   use Socket;
@@ -35,7 +34,7 @@ export async function notifySocket(path: string): Promise<NotifySocket> {
   return {
     heard,
     async next(what, from = 0) {
-      const limit = AbortSignal.timeout(LIMIT_MS);
+      const limit = AbortSignal.timeout(PATIENCE_MS);
       for (;;) {
         const found = heard.slice(from).find((message) => what.test(message));
         if (found !== undefined) return found;

@@ -5,12 +5,11 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { expectDone, type Holdfast, runCli, startCli } from './cli.ts';
 import { rememberApart } from './box-state.ts';
-import { until } from './until.ts';
+import { PATIENCE_MS, until } from './until.ts';
 
 rememberApart();
 
 const MAIN = new URL('../../src/daemon/main.ts', import.meta.url).pathname;
-const LIMIT_MS = 30_000;
 
 /** The service as a process of its own. */
 export interface RunningService extends AsyncDisposable {
@@ -106,7 +105,7 @@ export async function startService(
   });
   const log = (): string => lines.join('\n');
   async function logged(what: RegExp): Promise<void> {
-    const limit = AbortSignal.timeout(LIMIT_MS);
+    const limit = AbortSignal.timeout(PATIENCE_MS);
     while (!what.test(log())) {
       if (hasEnded || limit.aborted) throw new Error(`no ${what.source} in:\n${log()}`);
       const tick = new Promise((resolve) => setTimeout(resolve, 200));

@@ -1,8 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-
-const LIMIT_MS = 30_000;
+import { PATIENCE_MS } from './until.ts';
 
 /** A program on a terminal of tmux, as a person has it. */
 export interface Screen extends Disposable {
@@ -43,7 +42,7 @@ export function openScreen(
   const text = (): string => tmux('capture-pane', '-p');
   const pane = (what: string): string => tmux('display-message', '-p', `#{${what}}`).trim();
   async function until<T>(found: () => T | undefined, what: string): Promise<T> {
-    const limit = Date.now() + LIMIT_MS;
+    const limit = Date.now() + PATIENCE_MS;
     for (;;) {
       const it = found();
       if (it !== undefined) return it;
