@@ -1,6 +1,6 @@
 import { resolve } from 'node:path/posix';
 import { askService } from '../client/service-client.ts';
-import { ServiceFailure } from '../client/service-failure.ts';
+import { OperationFailure } from '../operations/failure.ts';
 import { SERVICE_SOCKET } from '../client/service-socket.ts';
 import { asError } from '../lib/as-error.ts';
 import { EXIT_CODES } from '../operations/failure.ts';
@@ -107,7 +107,7 @@ export async function lockedBy(at: string, signal: AbortSignal): Promise<string 
     return lockdown === null ? undefined : 'the lockdown is on';
   } catch (cause) {
     if (isNobodyThere(cause)) return undefined;
-    const isWorld = cause instanceof SystemError || cause instanceof ServiceFailure;
+    const isWorld = cause instanceof SystemError || cause instanceof OperationFailure;
     if (!isWorld && !signal.aborted) throw cause;
     return (
       `the service does not say whether a lockdown is on (${asError(cause).message}). ` +

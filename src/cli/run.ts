@@ -5,7 +5,6 @@ import { systemClock } from '../sys/base/clock.ts';
 import { Interrupted } from './base/interrupted.ts';
 import { NOUNS } from './reference/nouns.ts';
 import { openOutput, type Output } from './base/output.ts';
-import { ServiceFailure } from '../client/service-failure.ts';
 import { read } from './program.ts';
 import {
   CheckFailed,
@@ -61,7 +60,7 @@ async function failed(error: unknown, output: Output): Promise<number> {
   const { firstFailure, kindOfFailure } = await import('../engine/base/failures.ts');
   const cause = firstFailure(error);
   const own = OWN_KINDS.find(([type]) => cause instanceof type)?.[1];
-  const kind = own ?? (cause instanceof ServiceFailure ? cause.kind : kindOfFailure(cause));
+  const kind = own ?? kindOfFailure(cause);
   if (kind === undefined) throw cause;
   const { message } = cause as Error;
   if (output.json) output.print(JSON.stringify({ event: 'error', kind, message }));

@@ -6,7 +6,7 @@ import type { SentSecret } from '../operations/secret.ts';
 import { postForLines } from '../sys/net/http-client.ts';
 import { type HttpServerPlace, placeName } from '../sys/net/http-place.ts';
 import { SystemError } from '../sys/base/system-error.ts';
-import { ServiceFailure } from './service-failure.ts';
+import { OperationFailure } from '../operations/failure.ts';
 
 export interface AskOptions {
   readonly secret: SentSecret | undefined;
@@ -25,7 +25,7 @@ type Line =
       readonly needsKeyOf?: string;
     };
 
-/** Rejects ServiceFailure; UNREACHABLE where the service went away, or where something else answers. */
+/** Rejects OperationFailure; UNREACHABLE where the service went away, or where something else answers. */
 export async function askService<N extends OperationName>(
   at: HttpServerPlace,
   name: N,
@@ -39,7 +39,7 @@ export async function askService<N extends OperationName>(
       const line = lineIn(text, at);
       if (line.event === 'result') return line.result as ResultOf<N>;
       if (line.event === 'error') {
-        throw new ServiceFailure(line.kind, line.message, line.needsKeyOf);
+        throw new OperationFailure(line.kind, line.message, line.needsKeyOf);
       }
       report(line);
     }

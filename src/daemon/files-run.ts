@@ -1,6 +1,4 @@
-import { bareDesk } from '../engine/operations/bare-context.ts';
-import { openFilesDesk } from '../engine/files/files-work.ts';
-import { isFilesOperation } from '../operations/operations.ts';
+import { openVolumes } from '../engine/files/files-work.ts';
 import { realWorld } from '../sys/world.ts';
 import { exitCodeOf } from './exit-code.ts';
 import { lineLog } from './log.ts';
@@ -21,14 +19,12 @@ export async function main(): Promise<number> {
   return exitCodeOf(log, async () => {
     const file = { file: SETTINGS_FILE, isNamed: false, state: process.env['STATE_DIRECTORY'] };
     const settings = settingsFile(world.files, file);
-    await using files = openFilesDesk(async () => (await settings.readOrLast()).settings);
-    const desk = { ...bareDesk('FAILED', 'only holdfastd does that'), files: files.work };
+    await using volumes = openVolumes(async () => (await settings.readOrLast()).settings);
     await runSmallService({
-      ...{ world, log, desk, signal: stop.signal },
+      ...{ world, log, handlers: volumes.handlers, signal: stop.signal },
       // `FileDescriptorName=` in systemd/holdfast-filesd.socket.
       socket: 'files',
-      offers: isFilesOperation,
-      isBusy: () => files.openCount > 0,
+      isBusy: () => volumes.openCount > 0,
     });
   });
 }

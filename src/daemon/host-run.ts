@@ -1,7 +1,5 @@
-import { bareDesk } from '../engine/operations/bare-context.ts';
-import { hostWork, revertNetwork } from '../engine/host/host-work.ts';
+import { hostHandlers, revertNetwork } from '../engine/host/host-work.ts';
 import { EXIT_CODES } from '../operations/failure.ts';
-import { isHostOperation } from '../operations/operations.ts';
 import { realWorld } from '../sys/world.ts';
 import { exitCodeOf } from './exit-code.ts';
 import { lineLog } from './log.ts';
@@ -29,16 +27,9 @@ export async function main(words: readonly string[]): Promise<number> {
       log('warning', 'a change of the network was not confirmed and is being reverted');
       return revertNetwork(world, word === '--revert-files');
     }
-    const desk = { ...bareDesk('FAILED', 'only holdfastd does that'), host: hostWork(world) };
+    const handlers = hostHandlers(world);
     // `FileDescriptorName=` in systemd/holdfast-hostd.socket.
     const socket = 'host';
-    await runSmallService({
-      world,
-      log,
-      socket,
-      desk,
-      offers: isHostOperation,
-      isBusy: () => false,
-    });
+    await runSmallService({ world, log, socket, handlers, isBusy: () => false });
   });
 }

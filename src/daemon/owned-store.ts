@@ -37,7 +37,8 @@ import { refuseLinks } from '../store/directory/own-directories.ts';
 import { SystemError } from '../sys/base/system-error.ts';
 import { adoptOnce, meetStore, noted } from './box-start.ts';
 import type { Log } from './log.ts';
-import type { RunApart } from '../engine/base/call.ts';
+import type { Handlers } from '../engine/base/call.ts';
+import type { WorkerOperationName } from '../operations/operations.ts';
 
 /** The service's one store, with the sessions and jobs on it. */
 export interface OwnedStore extends AsyncDisposable {
@@ -53,7 +54,7 @@ export interface OwnedStore extends AsyncDisposable {
 
 export interface OwnOptions {
   readonly secrets: SecretSource;
-  readonly apart: RunApart;
+  readonly inWorker: Handlers<WorkerOperationName>;
   readonly rules: GuardOptions['rules'];
   readonly senders: GuardOptions['senders'];
   readonly ownConditions: GuardOptions['ownConditions'];
@@ -63,7 +64,7 @@ export interface OwnOptions {
   readonly sockets: InheritedSockets;
   /** The NBD server of all sessions. */
   readonly nbd: SharedDisksPlace;
-  /** The meter for the work of `apart`. */
+  /** The meter for what workers read. */
   readonly ingest: IngestMeter;
   /** Called when a session began, ended or waits. */
   readonly onChange: () => void;
@@ -187,7 +188,7 @@ function nbdConditions(message: string | undefined): Condition[] {
 async function openJobs(
   stack: AsyncDisposableStack,
   house: House,
-  { secrets, log, feed, apart, guard }: OwnOptions & { readonly guard: Guard },
+  { secrets, log, feed, inWorker, guard }: OwnOptions & { readonly guard: Guard },
 ): Promise<JobDesk> {
   const keys = openJobKeys(secrets);
   const { world, store } = house;
@@ -199,7 +200,7 @@ async function openJobs(
   const queue = stack.use(
     await openQueue({
       ...{ world, files, onTrouble, laneOf },
-      attempt: jobWork(house, { keys, apart }),
+      attempt: jobWork(house, { keys, inWorker }),
       onChange(job) {
         const { id, state, reason = null } = job;
         if (hasEnded(job)) keys.forgetJob(id);

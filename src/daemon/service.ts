@@ -1,23 +1,27 @@
 import { dirname, join } from 'node:path/posix';
 import type { Condition } from '../alarms/alarm-state.ts';
-import type { Box } from '../box/box.ts';
 import { ownBox } from '../box/own-box.ts';
 import { accessOf } from '../engine/base/access.ts';
 import { callerWords } from '../engine/base/caller.ts';
-import { openFilesDesk } from '../engine/files/files-work.ts';
+import { openVolumes } from '../engine/files/files-work.ts';
 import { door, type DoorOptions } from '../engine/server/http-api.ts';
-import { runApart } from '../engine/worker/run-in-worker.ts';
-import { type Feed, openFeed } from '../engine/server/feed.ts';
-import type { GuardRules } from '../engine/watch/monitor.ts';
+import { runInWorker, type WorkerOptions } from '../engine/worker/run-in-worker.ts';
+import { openFeed } from '../engine/server/feed.ts';
+import type { Guard, GuardRules } from '../engine/watch/monitor.ts';
 import type { InheritedSockets } from '../engine/sessions/inherited-sockets.ts';
 import { countsOf as alarmCounts } from '../engine/operations/alarms.ts';
 import { countsOf } from '../engine/jobs/job-service.ts';
 import { checkLockdown } from '../engine/operations/lockdown.ts';
 import { refuseSecretFiles } from '../engine/secrets/secret-files.ts';
-import { ingestMeter } from '../engine/watch/throughput.ts';
+import { type IngestMeter, ingestMeter } from '../engine/watch/throughput.ts';
 import { TOKENS_FILE } from '../engine/secrets/tokens.ts';
 import { makeStore } from '../engine/points/stores.ts';
-import type { RequestOf, ResultOf } from '../operations/operations.ts';
+import {
+  type FilesOperationName,
+  namesOf,
+  type ResultOf,
+  type WorkerOperationName,
+} from '../operations/operations.ts';
 import { StoreError } from '../store/packs/store-error.ts';
 import { serveHttp } from '../sys/net/http-server.ts';
 import { thisHost } from '../sys/net/this-host.ts';
@@ -33,8 +37,10 @@ import { remoteDoor } from './remote-listener.ts';
 import { type OwnedStore, type OwnOptions, ownStore } from './owned-store.ts';
 import type { Settings } from './settings.ts';
 import { type SettingsFile, settingsInForce } from './settings-file.ts';
-import type { RunApart } from '../engine/base/call.ts';
-import type { Desk } from '../engine/operations/context.ts';
+import { type Handlers, handlersFor } from '../engine/base/call.ts';
+import type { ServiceContext, ServiceFacts } from '../engine/operations/context.ts';
+import { metrics } from '../engine/operations/metrics.ts';
+import { serviceHandlers } from '../engine/operations/service-handlers.ts';
 
 /** The running service. Disposing stops its sessions, flushed, so that they can be resumed. */
 export interface Service extends AsyncDisposable {
@@ -77,23 +83,18 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   }
   const feed = openFeed();
   const ingest = ingestMeter();
-  const apart: RunApart = async (name, request, options) => {
-    const apart = { store, clock, secretFiles: secretFiles(settings.now(), credentials) };
-    if (name === 'backup/create') {
-      await refuseSecretFiles(request as RequestOf<'backup/create'>, apart.secretFiles);
-    }
-    const report = ingest.heard(options.report);
-    const result = await runApart(apart, name, request, { ...options, report });
-    await place.found()?.guard.finished(name, request, result);
-    return result;
-  };
+  const inWorker = workerHandlers({
+    ...{ store, clock, ingest },
+    secretFiles: () => secretFiles(settings.now(), credentials),
+    guard: () => place.found()?.guard,
+  });
   const onChange = (): void => {
     const it = place.found();
     if (it) options.onStatus(statusOf(it));
   };
   const place = stack.use(
     lateStore(store, {
-      ...{ secrets, log, feed, apart, ingest, onChange, sockets, nbd },
+      ...{ secrets, log, feed, inWorker, ingest, onChange, sockets, nbd },
       rules: () => rulesOf(settings.now()),
       ownConditions: () => [...settings.conditions(), ...listenConditions(notServed)],
       senders: senders(world, settings.now),
@@ -105,21 +106,23 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   await noted(log, () => box.begin());
   // Root has the rights itself, as for a service in a checkout.
   const own = isSuperuser()
-    ? stack.use(openFilesDesk(async () => ({ store, restores: settings.now().restores })))
+    ? stack.use(openVolumes(async () => ({ store, restores: settings.now().restores })))
     : undefined;
-  const desk = deskOn(place, {
-    files: own?.work ?? forwardedFiles,
-    ...{ apart, feed, box, directory: store, started: clock.now().toISOString() },
+  const context = contextOn(place, {
+    ...{ box, directory: store, started: clock.now().toISOString() },
+    follow: (report, signal) => feed.follow(report, signal),
     tokens: () => remote.tokens(),
     support: async () => ({
       ...{ protocol: version, settings: settings.now() },
       secrets: knownSecrets(settings.now(), credentials),
     }),
   });
+  const files = own?.handlers ?? forwardedFiles;
+  const handlers = handlersOn(context, { store, inWorker, files });
   const doorOptions = {
-    ...{ desk, clock, version, secrets },
+    ...{ handlers, clock, version, secrets },
+    metrics: () => metrics(context),
     ...watchOver(place, log),
-    offers: () => true,
     onFault: faultLog(log),
   };
   const remote = stack.use(
@@ -164,6 +167,57 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   };
 }
 
+function handlersOn(
+  context: ServiceContext,
+  {
+    store,
+    ...parts
+  }: {
+    readonly store: string;
+    readonly inWorker: Handlers<WorkerOperationName>;
+    readonly files: Handlers<FilesOperationName>;
+  },
+): Handlers {
+  return serviceHandlers(context, {
+    ...{ ...parts, host: forwardedHost },
+    // Only worker processes read images.
+    isSecret: () => true,
+    async makeStore() {
+      const made = await makeStore(store);
+      await context.house();
+      return made;
+    },
+  });
+}
+
+/** What takes long is done by processes of its own; the guard hears what they found. */
+function workerHandlers({
+  store,
+  clock,
+  ingest,
+  secretFiles,
+  guard,
+}: Omit<WorkerOptions, 'secretFiles'> & {
+  readonly ingest: IngestMeter;
+  readonly secretFiles: () => readonly string[];
+  readonly guard: () => Guard | undefined;
+}): Handlers<WorkerOperationName> {
+  const workers = handlersFor(namesOf('worker'), async (name, request, options) => {
+    const worker = { store, clock, secretFiles: secretFiles() };
+    const report = ingest.heard(options.report);
+    const result = await runInWorker(worker, name, request, { ...options, report });
+    await guard()?.finished(name, request, result);
+    return result;
+  });
+  return {
+    ...workers,
+    async 'backup/create'(request, options) {
+      await refuseSecretFiles(request, secretFiles());
+      return workers['backup/create'](request, options);
+    },
+  };
+}
+
 /** Length of a request that is noted only in the log of the service. */
 const REQUEST_MAX = 1024;
 
@@ -200,28 +254,14 @@ function watchOver(place: LateStore, log: Log): Pick<DoorOptions, 'audited' | 'c
   };
 }
 
-function deskOn(
+function contextOn(
   place: LateStore,
   {
     directory,
     started,
-    apart,
-    feed,
-    box,
-    files,
-    support,
-    tokens,
-  }: {
-    readonly tokens: Desk['tokens'];
-    readonly box: Box;
-    readonly files: Desk['files'];
-    readonly support: Desk['support'];
-    readonly feed: Feed;
-    readonly directory: string;
-    readonly started: string;
-    readonly apart: RunApart;
-  },
-): Desk {
+    ...facts
+  }: ServiceFacts & { readonly directory: string; readonly started: string },
+): ServiceContext {
   async function owned(): Promise<OwnedStore> {
     await place.look();
     const it = place.found();
@@ -229,10 +269,7 @@ function deskOn(
     throw new StoreError('NOT_A_STORE', `${directory} is not a store: see "holdfast store create"`);
   }
   return {
-    ...{ apart, support, tokens, files, box, host: forwardedHost },
-    // Only worker processes read images.
-    isSecret: () => true,
-    follow: (report, signal) => feed.follow(report, signal),
+    ...facts,
     house: async () => (await owned()).house,
     sessions: async () => (await owned()).sessions,
     jobs: async () => (await owned()).jobs,
@@ -241,12 +278,7 @@ function deskOn(
     throughput: async () => (await owned()).throughput,
     whyWaiting: (id) => place.found()?.sessions.whyWaiting(id),
     overlay: (id) => place.found()?.sessions.overlay(id),
-    async makeStore() {
-      const made = await makeStore(directory);
-      await owned();
-      return made;
-    },
-    async service(): Promise<ResultOf<'service/show'>> {
+    async show(): Promise<ResultOf<'service/show'>> {
       const it = place.found();
       const none = { running: 0, waiting: 0 };
       return {

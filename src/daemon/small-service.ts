@@ -1,14 +1,13 @@
 import { callerWords } from '../engine/base/caller.ts';
 import { door } from '../engine/server/http-api.ts';
 import { noSecrets } from '../engine/base/engine.ts';
-import type { OperationName } from '../operations/operations.ts';
 import { inheritedDescriptors } from '../sys/systemd/inherited-descriptors.ts';
 import { serveHttp } from '../sys/net/http-server.ts';
 import { SystemError } from '../sys/base/system-error.ts';
 import { type UnixPeer, userId } from '../sys/net/unix-peer.ts';
 import type { World } from '../sys/world.ts';
 import { faultLog, type Log } from './log.ts';
-import type { Desk } from '../engine/operations/context.ts';
+import type { Handlers } from '../engine/base/call.ts';
 
 /*
  * A small service with root's rights, for some operations: it carries them out for root and for holdfastd, which has
@@ -19,8 +18,7 @@ export interface SmallServiceOptions {
   readonly log: Log;
   /** `FileDescriptorName=` of its socket unit. */
   readonly socket: string;
-  readonly offers: (name: OperationName) => boolean;
-  readonly desk: Desk;
+  readonly handlers: Partial<Handlers>;
   /** Whether it must stay although no requests come. */
   readonly isBusy: () => boolean;
   /** When aborted, it ends once all requests have been answered. */
@@ -35,14 +33,14 @@ const VERSION = '1';
 
 /** Runs until no request has come for a while. */
 export async function runSmallService(options: SmallServiceOptions): Promise<void> {
-  const { world, log, socket, offers, desk, isBusy, signal } = options;
+  const { world, log, socket, handlers, isBusy, signal } = options;
   const fd = inheritedDescriptors(process.env).get(socket)?.[0];
   if (fd === undefined) {
     throw new SystemError('FAILED', `systemd gave no socket: systemctl start its .socket unit`);
   }
   const { clock } = world;
   const answer = door({
-    ...{ clock, version: VERSION, secrets: noSecrets, access, offers, desk },
+    ...{ clock, version: VERSION, secrets: noSecrets, access, handlers },
     onFault: faultLog(log),
     // holdfastd, which forwards the request, has checked this.
     checkAllowed() {},

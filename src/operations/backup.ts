@@ -148,7 +148,7 @@ const create = mutation('backup/create', {
 const list_ = query('backup/list', {
   summary: 'List recovery points',
   description: 'Needs no key. Oldest first.',
-  runs: 'service',
+  runs: 'store',
   request: object({
     set: field(optional(name), 'only of this backup set', { placeholder: 'SET', names: 'sets' }),
     machine: field(optional(name), 'only of this machine', {
@@ -161,7 +161,7 @@ const list_ = query('backup/list', {
 
 const page = query('backup/page', {
   summary: 'List some recovery points, newest first',
-  runs: 'service',
+  runs: 'store',
   request: object({
     set: field(optional(name), 'only of this backup set'),
     machine: field(optional(name), 'only of this machine'),
@@ -180,7 +180,7 @@ const page = query('backup/page', {
 const show = query('backup/show', {
   summary: 'Show a recovery point',
   description: 'With the key of its set: what is shown is authentic.',
-  runs: 'service',
+  runs: 'store',
   key: 'opens',
   request: object({ point }),
   result: pointSummary,
@@ -192,7 +192,7 @@ const forget = mutation('backup/forget', {
   description:
     'Its blocks stay in the store until a sweep. Refused while a session runs from it. If the point was deleted by ' +
     'other means, "store check" no longer reports it after this command.',
-  runs: 'service',
+  runs: 'store',
   request: object({
     point: field(line(512), 'the whole ID: the beginning of one is not enough', {
       ...{ placeholder: 'POINT', names: 'points' },
@@ -212,7 +212,7 @@ const retain = mutation('backup/retain', {
     "Days, weeks, months and years are those of UTC, of the machine's backups. Recovery points that no rule " +
     'keeps are ' +
     'forgotten, unless a session runs from them. Kept sessions stay.',
-  runs: 'service',
+  runs: 'store',
   request: object({
     set: setName,
     machine: field(optional(name), 'only of this machine', {

@@ -13,3 +13,16 @@ export const EXIT_CODES = {
 } as const;
 
 export type FailureKind = keyof typeof EXIT_CODES;
+
+/** An operation failed in another process, which said so. */
+export class OperationFailure extends Error {
+  override readonly name = 'OperationFailure';
+  readonly kind: FailureKind;
+  /** The set whose key has to come with the request. */
+  readonly needsKeyOf: string | undefined;
+  constructor(kind: FailureKind, message: string, needsKeyOf?: string) {
+    super(message);
+    this.kind = kind;
+    this.needsKeyOf = needsKeyOf;
+  }
+}

@@ -1,7 +1,11 @@
 import { type Fields, object, parts, type Schema } from '../lib/schema.ts';
 
-/** Which process carries an operation out. */
-export type Runs = 'service' | 'worker' | 'hostd' | 'filesd';
+/**
+ * Which process carries an operation out. "store": the service, or, where none runs, any process that may open the
+ * store; "worker": the same, but the service leaves it to a process of its own, since it takes long; "service": only
+ * the service; "hostd" and "filesd": small services with root's rights.
+ */
+export type Runs = 'store' | 'worker' | 'service' | 'hostd' | 'filesd';
 
 /**
  * One thing that can be asked of Holdfast, declared once: validation, permission, the OpenAPI description, commands,

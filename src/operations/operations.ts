@@ -44,20 +44,21 @@ export type OperationName = keyof Table;
 export type RequestOf<N extends OperationName> = Of<Table[N]['request']>;
 export type ResultOf<N extends OperationName> = Of<Table[N]['result']>;
 
-/** The names of operations that one process carries out. */
 export type NameOf<W extends Runs> = {
   readonly [N in OperationName]: Table[N]['runs'] extends W ? N : never;
 }[OperationName];
 
+/** What is done by a process that may open the store, with the service or without one. */
+export type StoreOperationName = NameOf<'store' | 'worker'>;
+/** Those that take long: a process of their own carries them out for the service. */
+export type WorkerOperationName = NameOf<'worker'>;
 /** Set on the machine itself, which needs root's rights: the service hands on to holdfast-hostd.service. */
 export type HostOperationName = NameOf<'hostd'>;
 /** Volumes are mounted, which needs root's rights: the service hands these on to systemd/holdfast-filesd.service. */
 export type FilesOperationName = NameOf<'filesd'>;
 
-export function isHostOperation(name: OperationName): name is HostOperationName {
-  return OPERATIONS[name].runs === 'hostd';
-}
-
-export function isFilesOperation(name: OperationName): name is FilesOperationName {
-  return OPERATIONS[name].runs === 'filesd';
+/** The names of operations that one process carries out. */
+export function namesOf<W extends Runs>(runs: W): readonly NameOf<W>[] {
+  const names = Object.keys(OPERATIONS) as OperationName[];
+  return names.filter((name): name is NameOf<W> => OPERATIONS[name].runs === runs);
 }

@@ -106,7 +106,7 @@ const ARCHIVE_MAX = 16 * 1024 * 1024;
 
 const support = mutation('support/create', {
   summary: 'Collect logs and settings for a support request, without secrets',
-  runs: 'service',
+  runs: 'store',
   lockdown: 'allowed',
   request: nothing,
   result: object({

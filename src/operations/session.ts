@@ -200,7 +200,7 @@ const readySession = object({
 
 const list_ = query('session/list', {
   summary: 'List recovery sessions',
-  runs: 'service',
+  runs: 'store',
   request: nothing,
   result: object({ sessions: field(list(sessionSummary, MANY), 'sessions'), damaged }),
   cli: {
@@ -232,7 +232,7 @@ const show = query('session/show', {
   summary: 'Show a recovery session',
   description:
     'Shows where its disks are exported, how to attach them to a guest, and how much space it takes. Needs no key.',
-  runs: 'service',
+  runs: 'store',
   request: object({ session }),
   result: shownSession,
   cli: { args: ['session'], examples: ['session show web1-3f9c2a'] },
@@ -304,7 +304,7 @@ const discard = mutation('session/discard', {
   summary: 'Discard what a session wrote',
   description:
     'The recovery point stays as it is. Works also for a session that is too damaged to run.',
-  runs: 'service',
+  runs: 'store',
   request: object({ session }),
   result: object({ session: field(word, 'ID of the session'), discarded: field(flag(), 'true') }),
   cli: {

@@ -18,7 +18,7 @@ export type SetSummary = Of<typeof setSummary>;
 
 const list_ = query('set/list', {
   summary: 'List backup sets',
-  runs: 'service',
+  runs: 'store',
   request: nothing,
   result: object({ sets: field(list(setSummary, MANY), 'backup sets'), damaged }),
   cli: { examples: ['set list'] },
@@ -27,7 +27,7 @@ const list_ = query('set/list', {
 const create = mutation('set/create', {
   summary: 'Create a backup set',
   description: '`secret` is the passphrase of an encrypted one.',
-  runs: 'service',
+  runs: 'store',
   key: 'new',
   request: object({
     set: field(name, 'name of the set', { placeholder: 'NAME', label: 'Name' }),
@@ -47,7 +47,7 @@ const create = mutation('set/create', {
 const importKey = mutation('set/import-key', {
   summary: 'Make a lost record of a set again from its key',
   description: '`secret` is its new passphrase.',
-  runs: 'service',
+  runs: 'store',
   key: 'new',
   hidden: ['key'],
   request: object({

@@ -22,7 +22,7 @@ export type StoreSummary = Of<typeof storeSummary>;
 const create = mutation('store/create', {
   summary: 'Create a store',
   description: 'The one that the settings of the service name.',
-  runs: 'service',
+  runs: 'store',
   request: nothing,
   result: storeSummary,
 });
@@ -33,7 +33,7 @@ const kind = field(word, 'what it does');
 const adopt = mutation('store/adopt', {
   summary: 'Show orders that this machine did not give, and accept them',
   description: 'Without "plan", shows them; with the plan that was shown, accepts exactly these.',
-  runs: 'service',
+  runs: 'store',
   // Sessions show decrypted disks, jobs read files of this machine.
   remote: { denied: 'what is adopted may read files of the machine' },
   request: object({
@@ -130,7 +130,7 @@ const usage = query('store/usage', {
   description:
     'The forecast is a straight line through the last seven days, and needs one day at least. The saving is that of ' +
     'the newest 300 recovery points: what was read of their machines, and what of it was new, stored compressed.',
-  runs: 'service',
+  runs: 'store',
   request: nothing,
   result: storeUsage,
   cli: { examples: ['store usage'] },
@@ -176,7 +176,7 @@ const upgrade = mutation('store/upgrade', {
   description:
     'A store is never upgraded automatically. Earlier releases can no longer use an upgraded store. The keys of its ' +
     'encrypted sets are needed, and sessions have to be stopped. May be interrupted, and repeated.',
-  runs: 'service',
+  runs: 'store',
   key: 'opens',
   request: object({
     confirmed: field(

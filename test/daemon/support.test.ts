@@ -1,15 +1,16 @@
-import { bareDesk } from '../../src/engine/operations/bare-context.ts';
 import { deepEqual, equal, match, ok } from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'tap';
+import type { ServiceContext } from '../../src/engine/operations/context.ts';
 import { supportBundle } from '../../src/engine/operations/support.ts';
 import { SystemError } from '../../src/sys/base/system-error.ts';
 import { expectDone, runCli } from '../support/cli.ts';
 import { makeRawDisk } from '../support/images.ts';
 import { without } from '../support/programs.ts';
 import { noise } from '../support/random.ts';
+import { emptyService } from '../support/service-context.ts';
 import { serviceHome } from '../support/service.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 
@@ -149,8 +150,8 @@ test('it is bounded, and says what was cut', async () => {
     throw new SystemError('UNREACHABLE', 'nobody');
   };
   const entry = { time: 'now', what: 'x', uid: 0, gid: 0, pid: 1, outcome: 'failed' } as const;
-  const made = await supportBundle({
-    ...bareDesk('UNREACHABLE', 'nobody'),
+  const service: ServiceContext = {
+    ...emptyService(none),
     audit: async () => ({
       begin: none,
       refused: none,
@@ -162,7 +163,9 @@ test('it is bounded, and says what was cut', async () => {
           reason: Buffer.from(noise(6000, at)).toString('base64'),
         })),
     }),
-  });
+  };
+  const context = { house: none, makeStore: none, isSecret: () => true, service };
+  const made = await supportBundle(context);
   const audit = made.contents.find(({ file }) => file === 'audit.jsonl')!;
   deepEqual([audit.bytes, audit.cut], [512 * 1024, true]);
   ok(made.archive.length < 2 ** 20);

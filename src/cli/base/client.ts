@@ -1,16 +1,21 @@
 import { resolve } from 'node:path/posix';
-import { bareDesk } from '../../engine/operations/bare-context.ts';
 import type { GivenSecret, House } from '../../engine/base/engine.ts';
 import type { Report } from '../../operations/events.ts';
 import type { Operation } from '../../operations/operation.ts';
-import type { OperationName, RequestOf, ResultOf } from '../../operations/operations.ts';
+import type {
+  HostOperationName,
+  OperationName,
+  RequestOf,
+  ResultOf,
+  StoreOperationName,
+} from '../../operations/operations.ts';
 import { realFileSystem } from '../../sys/files/real-file-system.ts';
 import { type HttpServerPlace, placeName } from '../../sys/net/http-place.ts';
 import { isSuperuser } from '../../sys/process/run.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
 import { realWorld } from '../../sys/world.ts';
 import { sentSecret } from '../../client/sent-secret.ts';
-import { ServiceFailure } from '../../client/service-failure.ts';
+import { OperationFailure } from '../../operations/failure.ts';
 import { SERVICE_SOCKET } from '../../client/service-socket.ts';
 import {
   findSecret,
@@ -19,8 +24,7 @@ import {
   type SecretOptions,
   secretSource,
 } from './secrets.ts';
-import type { HostWork } from '../../engine/base/call.ts';
-import type { Desk } from '../../engine/operations/context.ts';
+import type { Handler, Handlers } from '../../engine/base/call.ts';
 import { UsageError } from './command-errors.ts';
 
 /*
@@ -103,20 +107,21 @@ export function openCalls(settings: CallSettings): Calls {
         signal,
       });
     } catch (cause) {
-      if (!(cause instanceof ServiceFailure) || cause.needsKeyOf === undefined) throw cause;
+      if (!(cause instanceof OperationFailure) || cause.needsKeyOf === undefined) throw cause;
       const secret = sentSecret(findSecret(cause.needsKeyOf, secrets));
       return askService(at, name, request, { secret, report, signal });
     }
   }
+  const local = localHandlers(settings);
   async function here<N extends OperationName>(
     name: N,
     request: RequestOf<N>,
     { ask, signal }: Asked,
   ): Promise<ResultOf<N>> {
-    const { handle } = await import('../../engine/operations/handlers.ts');
+    const handler = await local(name);
     const { noSecrets } = await import('../../engine/base/engine.ts');
     const mayAsk = ask !== 'never' || isSecretGiven(secrets);
-    return handle(name, deskOf(settings), request, {
+    return handler(request, {
       given: ask === 'new' ? newSecret(secrets) : undefined,
       who: undefined,
       secrets: mayAsk ? secretSource(secrets) : noSecrets,
@@ -183,20 +188,40 @@ async function findService(
   throw new UsageError(`the service at ${where} has another store than ${store}`);
 }
 
-/** For root, also where no service runs: a machine that nobody can reach is mended by hand. */
-const hostHere: HostWork = async (name, request, options) => {
-  if (!isSuperuser()) {
-    throw new SystemError(
-      'DENIED',
-      'no service answers, and without one only root sets up the machine',
-    );
+/** What a command line does itself where no service runs: what needs a store, and, for root, the machine. */
+function localHandlers({ house }: CallSettings) {
+  const silent = () => new SystemError('UNREACHABLE', silentService(SERVICE_SOCKET));
+  // Each is loaded where it is needed, for a quick start.
+  let store: Promise<Handlers<StoreOperationName>> | undefined;
+  let machine: Promise<Handlers<HostOperationName>> | undefined;
+  async function openStoreHandlers() {
+    const { storeHandlers } = await import('../../engine/operations/store-handlers.ts');
+    return storeHandlers({
+      house,
+      async makeStore() {
+        throw silent();
+      },
+      // This process reads with the rights of its user.
+      isSecret: () => false,
+      service: undefined,
+    });
   }
-  const { hostWork } = await import('../../engine/host/host-work.ts');
-  return hostWork(realWorld())(name, request, options);
-};
-
-function deskOf({ house }: CallSettings): Desk {
-  return { ...bareDesk('UNREACHABLE', silentService(SERVICE_SOCKET)), house, host: hostHere };
+  /** A machine that can be reached in no other way is mended by hand. */
+  async function openHostHandlers() {
+    const { hostHandlers } = await import('../../engine/host/host-work.ts');
+    return hostHandlers(realWorld());
+  }
+  return async <N extends OperationName>(name: N): Promise<Handler<N>> => {
+    const inStore: Partial<Handlers> = await (store ??= openStoreHandlers());
+    const handler: Handler<N> | undefined = inStore[name];
+    if (handler) return handler;
+    const onMachine: Partial<Handlers> = await (machine ??= openHostHandlers());
+    const own: Handler<N> | undefined = onMachine[name];
+    if (!own) throw silent();
+    if (isSuperuser()) return own;
+    const what = 'no service answers, and without one only root sets up the machine';
+    throw new SystemError('DENIED', what);
+  };
 }
 
 function unreachable(where: string, why: string): string {

@@ -1,4 +1,4 @@
-import { ServiceFailure } from '../../client/service-failure.ts';
+import { OperationFailure } from '../../operations/failure.ts';
 import { askService } from '../../client/service-client.ts';
 import { type Clock } from '../../sys/base/clock.ts';
 import { type HttpServerPlace, placeName } from '../../sys/net/http-place.ts';
@@ -160,7 +160,7 @@ async function ask(
 
 /** What is no failure of the world is thrown on: it is a bug. */
 function failureOf(cause: unknown): Failure {
-  if (cause instanceof ServiceFailure) {
+  if (cause instanceof OperationFailure) {
     const { kind, message, needsKeyOf } = cause;
     return { kind, message, needsKeyOf };
   }

@@ -10,7 +10,7 @@ import { IngestError, type IngestErrorCode } from '../../ingest/source/ingest-er
 import { FormatError } from '../../formats/format-error.ts';
 import { InvariantError } from '../../lib/assert.ts';
 import { SchemaError } from '../../lib/schema.ts';
-import type { FailureKind } from '../../operations/failure.ts';
+import { type FailureKind, OperationFailure } from '../../operations/failure.ts';
 import { SessionError, type SessionErrorCode } from '../../sessions/state/session-error.ts';
 import { StoreError, type StoreErrorCode } from '../../store/packs/store-error.ts';
 import { SystemError, type SystemErrorCode } from '../../sys/base/system-error.ts';
@@ -144,16 +144,6 @@ const HOST = {
   FAILED: 'failed',
   CORRUPT: 'corrupt',
 } as const satisfies Record<HostErrorCode, FailureKind>;
-
-/** Another process failed at it. */
-export class OperationFailure extends Error {
-  override readonly name = 'OperationFailure';
-  readonly kind: FailureKind;
-  constructor(kind: FailureKind, message: string) {
-    super(message);
-    this.kind = kind;
-  }
-}
 
 /** What failed first: closing what it had open may have failed as well because of it. */
 export function firstFailure(error: unknown): unknown {

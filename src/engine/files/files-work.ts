@@ -3,18 +3,19 @@ import { type Entry, listDirectory } from '../../file-restore/browse/browse.ts';
 import { copyOut } from '../../file-restore/browse/copy-out.ts';
 import { GranularError } from '../../file-restore/base/file-restore-error.ts';
 import { makeDirectories } from '../../file-restore/mounting/opened-volumes.ts';
-import type { FilesOperationName, RequestOf, ResultOf } from '../../operations/operations.ts';
+import type { FilesOperationName, RequestOf } from '../../operations/operations.ts';
 import { noSecrets, openHouse } from '../base/engine.ts';
 import { ENTRIES_MAX, type Listing, openListings } from './listing-cache.ts';
 import { closeFiles, openedFiles, openFiles, type RunningFiles } from './open-files.ts';
-import type { CallOptions, FilesWork } from '../base/call.ts';
+import type { CallOptions, Handlers } from '../base/call.ts';
 
 /*
  * Volumes that people look into and take files from, for as long as they like: in a small service with root's rights,
  * or in holdfastd itself where root runs it.
  */
-export interface FilesDesk extends AsyncDisposable {
-  readonly work: FilesWork;
+export interface OpenedVolumes extends AsyncDisposable {
+  /** `given` is the key of the recovery point's set. */
+  readonly handlers: Handlers<FilesOperationName>;
   /** How many have volumes open. */
   readonly openCount: number;
 }
@@ -26,15 +27,6 @@ export interface FilesPlaces {
   readonly restores: string;
 }
 
-type Options = Omit<CallOptions, 'secrets'>;
-
-type FilesHandlers = {
-  readonly [N in FilesOperationName]: (
-    request: RequestOf<N>,
-    options: Options,
-  ) => Promise<ResultOf<N>>;
-};
-
 /** How volumes are opened, and directories of them listed. */
 export interface FilesTools {
   readonly open: typeof opened;
@@ -45,10 +37,10 @@ export interface FilesTools {
 const OPEN_MAX = 16;
 
 /** `places` is asked anew for each restore: settings change. */
-export function openFilesDesk(
+export function openVolumes(
   places: () => Promise<FilesPlaces>,
   tools: FilesTools = { open: opened, list: listed },
-): FilesDesk {
+): OpenedVolumes {
   const restores = new Map<string, RunningFiles>();
   let opening = 0;
   const listings = openListings((id) => restores.has(id));
@@ -64,7 +56,7 @@ export function openFilesDesk(
     listings.drop(id);
     await restore[Symbol.asyncDispose]();
   }
-  const handlers: FilesHandlers = {
+  const handlers: Handlers<FilesOperationName> = {
     async 'files/open'(request, options) {
       if (restores.size + opening >= OPEN_MAX) {
         throw new GranularError(
@@ -124,11 +116,7 @@ export function openFilesDesk(
     get openCount() {
       return restores.size;
     },
-    work(name, request, options) {
-      // The compiler does not see that a name goes with its own request.
-      const handler = handlers[name] as (request: unknown, options: Options) => Promise<never>;
-      return handler(request, options);
-    },
+    handlers,
     async [Symbol.asyncDispose]() {
       for (const id of restores.keys()) await close(id);
     },
@@ -139,7 +127,7 @@ export function openFilesDesk(
 async function opened(
   store: string,
   { what, disk, isolated }: RequestOf<'files/open'>,
-  { given, signal, report }: Options,
+  { given, signal, report }: CallOptions,
 ): Promise<RunningFiles> {
   const opening = new AbortController();
   const abort = (): void => opening.abort(signal.reason);

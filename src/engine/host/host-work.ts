@@ -14,22 +14,14 @@ import { addKey, allowShell, removeKey, showSsh, sshOff, sshOn } from '../../hos
 import { turns } from '../../lib/mutex.ts';
 import {
   type HostOperationName,
+  namesOf,
   OPERATIONS,
-  type RequestOf,
   type ResultOf,
 } from '../../operations/operations.ts';
 import type { World } from '../../sys/world.ts';
-import type { CallOptions, HostWork } from '../base/call.ts';
+import { bound, type Handlers, handlersFor, type HandlersOn } from '../base/call.ts';
 
 /* Root's part of the work: in a small service of its own, or where root asks by hand. */
-
-type HostHandlers = {
-  readonly [N in HostOperationName]: (
-    host: Host,
-    request: RequestOf<N>,
-    options: Omit<CallOptions, 'secrets'>,
-  ) => Promise<ResultOf<N>>;
-};
 
 interface Host extends World {
   readonly run: RunProgram;
@@ -37,7 +29,7 @@ interface Host extends World {
 
 const network = (host: Host) => openNetwork({ ...host, places: NETWORK_PLACES });
 
-const HANDLERS: HostHandlers = {
+const HANDLERS: HandlersOn<Host, HostOperationName> = {
   'network/show': (host) => network(host).show(),
   'network/change': (host, { seconds, ...wanted }) => network(host).change(wanted, seconds),
   'network/remove': (host, { name, seconds }) => network(host).remove(name, seconds),
@@ -105,23 +97,21 @@ function lockOf(name: HostOperationName): 'machine' | 'pool' | undefined {
   return OPERATIONS[name].access === 'change' && !isFree ? 'machine' : undefined;
 }
 
-export function hostWork(world: World, run: RunProgram = runProgram): HostWork {
+export function hostHandlers(
+  world: World,
+  run: RunProgram = runProgram,
+): Handlers<HostOperationName> {
   const host = { ...world, run };
+  const own = bound(host, HANDLERS);
   const turn = turns();
-  return (name, request, options) => {
-    // The compiler does not see that a name goes with its own request.
-    const handler = HANDLERS[name] as (
-      host: Host,
-      request: unknown,
-      options: Omit<CallOptions, 'secrets'>,
-    ) => Promise<never>;
-    const work = () => handler(host, request, options);
+  return handlersFor(namesOf('hostd'), (name, request, options) => {
+    const work = () => own[name](request, options);
     const lock = lockOf(name);
     if (lock === undefined) return work();
     const place = { path: lockPath(lock), holder: `holdfast ${name.replace('/', ' ')}` };
     const alone = () => locked(world.files, place, work);
     return lock === 'machine' ? turn(alone) : alone();
-  };
+  });
 }
 
 /** What the timer, and the start of the machine, ask for. */

@@ -12,7 +12,8 @@ import type { House, SecretSource } from '../base/engine.ts';
 import type { JobKeys } from './job-keys.ts';
 import { checkRetention, retain } from '../points/retention.ts';
 import { asSeenHere } from '../base/service-view.ts';
-import type { CallOptions, RunApart } from '../base/call.ts';
+import type { CallOptions, Handlers } from '../base/call.ts';
+import type { WorkerOperationName } from '../../operations/operations.ts';
 
 /** More is no result to be kept with a job. */
 const PROBLEMS_MAX = 1000;
@@ -37,7 +38,7 @@ export function laneOf(kind: JobKind): string {
 }
 
 /** What jobs do. Never rejects but for our own faults. */
-export function jobWork(house: House, { keys, apart }: WorkParts) {
+export function jobWork(house: House, { keys, inWorker }: WorkParts) {
   return async (job: JobRecord, { signal, report: tell }: AttemptOptions): Promise<Outcome> => {
     const report: Report = (event) => {
       if (event.event === 'progress' || event.event === 'notice') tell(event);
@@ -50,7 +51,7 @@ export function jobWork(house: House, { keys, apart }: WorkParts) {
     };
     try {
       const outcome = await attempt(job, {
-        ...{ house, apart, secrets, signal, report },
+        ...{ house, inWorker, secrets, signal, report },
         ...{ given: undefined, who: undefined },
       });
       keys.tried(job.id, undefined);
@@ -73,12 +74,12 @@ export function jobWork(house: House, { keys, apart }: WorkParts) {
 
 interface WorkParts {
   readonly keys: JobKeys;
-  readonly apart: RunApart;
+  readonly inWorker: Handlers<WorkerOperationName>;
 }
 
 interface Attempt extends CallOptions {
   readonly house: House;
-  readonly apart: RunApart;
+  readonly inWorker: Handlers<WorkerOperationName>;
 }
 
 type Asked = RequestOf<'job/create'>;
@@ -91,7 +92,7 @@ async function attempt(job: JobRecord, options: Attempt): Promise<Outcome> {
       return { kind: 'done', result: await backUp(asked.request, options) };
     case 'check': {
       const { request } = asked;
-      const result = await options.apart('store/check', request, options);
+      const result = await options.inWorker['store/check'](request, options);
       const { problems } = result;
       const told = { ...result, problems: problems.slice(0, PROBLEMS_MAX) };
       if (problems.length === 0) return { kind: 'done', result: told };
@@ -110,7 +111,7 @@ async function attempt(job: JobRecord, options: Attempt): Promise<Outcome> {
 
 async function backUp({ retention, ...backup }: Request<'backup'>, options: Attempt) {
   if (retention) checkRetention(retention);
-  const point = await options.apart('backup/create', backup, options);
+  const point = await options.inWorker['backup/create'](backup, options);
   if (!retention) return { ...point };
   const { set, machine } = backup;
   try {
@@ -142,7 +143,7 @@ async function restoreOnce(
   }
   return {
     kind: 'done',
-    result: { ...(await options.apart('restore/disk', restore, options)) },
+    result: { ...(await options.inWorker['restore/disk'](restore, options)) },
   } as const;
 }
 
@@ -153,7 +154,7 @@ async function keepOnce(
   options: Attempt,
 ) {
   try {
-    return { ...(await options.apart('session/keep', { session }, options)) };
+    return { ...(await options.inWorker['session/keep']({ session }, options)) };
   } catch (error) {
     const isFirst = failures + deaths === 0;
     if (kindOfFailure(firstFailure(error)) !== 'not-found' || isFirst) throw error;

@@ -10,42 +10,39 @@ import type { Tokens } from '../secrets/tokens.ts';
 import type { SessionKeeper } from '../sessions/session-supervisor.ts';
 import type { ThroughputRecorder } from '../watch/throughput.ts';
 import type { OverlayOfSession, WhyWaiting } from '../sessions/run-session.ts';
-import type { FilesWork, HostWork, RunApart } from '../base/call.ts';
 
-/** What handlers work on. */
-export interface Desk {
+/** What operations on a store work on: in the service, in a worker, or in a command line that finds no service. */
+export interface StoreContext {
   /** Rejects where there is no store. */
   house(): Promise<House>;
   /** Makes the store that `house` would open. */
   makeStore(): Promise<ResultOf<'store/create'>>;
-  /** Rejects where no service runs. */
-  sessions(): Promise<SessionKeeper>;
-  /** Rejects where no service runs. */
-  jobs(): Promise<JobDesk>;
-  service(): Promise<ResultOf<'service/show'>>;
-  /** Rejects where no service runs. */
-  throughput(): Promise<ThroughputRecorder>;
-  /** Rejects where no service runs. */
-  audit(): Promise<Audit>;
-  /** Rejects where no service runs. */
-  guard(): Promise<Guard>;
-  support(): Promise<SupportFacts>;
-  /** The service's; undefined: none runs. */
-  readonly box: Box | undefined;
-  /** Rejects where no service runs, or none that listens for other hosts. */
-  tokens(): Promise<Tokens>;
-  /** Rejects where no service runs. */
-  follow(report: Report, signal: AbortSignal): Promise<void>;
-  readonly whyWaiting: WhyWaiting;
-  readonly overlay: OverlayOfSession;
   /** Whether a file must not be read on behalf of a caller. */
   readonly isSecret: IsSecret;
-  /** What is set on the machine itself. */
-  readonly host: HostWork;
-  /** Rejects where no service runs. */
-  readonly files: FilesWork;
-  /** Runs what takes long, apart from what guests wait for; undefined: no guest waits here. */
-  readonly apart: RunApart | undefined;
+  /** Undefined: this is another process. */
+  readonly service: ServiceContext | undefined;
+}
+
+/** What only the service has. Promises reject where it has no store yet. */
+export interface ServiceContext extends ServiceFacts {
+  house(): Promise<House>;
+  sessions(): Promise<SessionKeeper>;
+  jobs(): Promise<JobDesk>;
+  throughput(): Promise<ThroughputRecorder>;
+  audit(): Promise<Audit>;
+  guard(): Promise<Guard>;
+  show(): Promise<ResultOf<'service/show'>>;
+  readonly whyWaiting: WhyWaiting;
+  readonly overlay: OverlayOfSession;
+}
+
+/** The part of it that does not depend on the store. */
+export interface ServiceFacts {
+  readonly box: Box;
+  support(): Promise<SupportFacts>;
+  /** Rejects where it does not listen for other hosts. */
+  tokens(): Promise<Tokens>;
+  follow(report: Report, signal: AbortSignal): Promise<void>;
 }
 
 /** What only the service knows of itself. */

@@ -1,25 +1,21 @@
 import { SystemError } from '../../sys/base/system-error.ts';
-import type { RequestOf, ResultOf } from '../../operations/operations.ts';
-import type { CallOptions } from '../base/call.ts';
-import type { Desk } from './context.ts';
+import type { ResultOf } from '../../operations/operations.ts';
+import type { ServiceFacts } from './context.ts';
 
 type Result = ResultOf<'host/factory-reset'>;
 
-/** The machine as it came, and nobody from other hosts is let in any more. */
+/** The machine is as it was delivered; what the service has of its own is reset as well, and no token is valid. */
 export async function factoryReset(
-  desk: Desk,
-  request: RequestOf<'host/factory-reset'>,
-  options: CallOptions,
+  machine: Result,
+  { box, tokens }: Pick<ServiceFacts, 'box' | 'tokens'>,
 ): Promise<Result> {
-  const { reset, failed } = await desk.host('host/factory-reset', request, options);
-  const tokens = await desk.tokens().catch(onlySystem);
-  const { box } = desk;
+  const own = await tokens().catch(onlySystem);
   const steps: (readonly [string, () => Promise<void>])[] = [
-    // Where the service does not listen for other hosts, a token lets no client in.
-    ...(tokens instanceof SystemError ? [] : [['tokens', () => tokens.revokeAll()] as const]),
-    ...(box ? [['memory of the box', () => box.reset()] as const] : []),
+    // Where the service does not listen for other hosts, a token is of no use.
+    ...(own instanceof SystemError ? [] : [['tokens', () => own.revokeAll()] as const]),
+    ['memory of the box', () => box.reset()],
   ];
-  const all = { reset: [...reset], failed: [...failed] };
+  const all = { reset: [...machine.reset], failed: [...machine.failed] };
   for (const [what, act] of steps) {
     const problem = await act().catch(onlySystem);
     if (problem) all.failed.push(`${what}: ${problem.message}`);

@@ -2,7 +2,7 @@ import { JOB_STATES } from '../../formats/store/service/job.ts';
 import { stands } from '../../alarms/alarm-state.ts';
 import { residentBytes } from '../../sys/process/memory.ts';
 import { listSessions } from '../../sessions/state/held-session.ts';
-import type { Desk } from './context.ts';
+import type { ServiceContext } from './context.ts';
 
 /*
  * What Prometheus collects (text format 0.0.4). Names are added, never renamed.
@@ -19,24 +19,24 @@ interface Sample {
 
 export const METRICS_TYPE = 'text/plain; version=0.0.4; charset=utf-8';
 
-export async function metrics(desk: Desk): Promise<string> {
-  const shown = await desk.service();
+export async function metrics(service: ServiceContext): Promise<string> {
+  const shown = await service.show();
   const families: Family[] = [
     one('holdfast_started_seconds', 'When the service was started.', seconds(shown.started)),
     one('holdfast_store_present', 'Whether the store is there.', shown.storeId === null ? 0 : 1),
     one('process_resident_memory_bytes', 'Resident memory of the service.', residentBytes()),
   ];
-  if (shown.storeId !== null) families.push(...(await ofStore(desk, shown.sessions)));
+  if (shown.storeId !== null) families.push(...(await ofStore(service, shown.sessions)));
   return families.map(textOf).join('');
 }
 
 async function ofStore(
-  desk: Desk,
+  service: ServiceContext,
   counts: { readonly running: number; readonly waiting: number },
 ): Promise<Family[]> {
-  const { world, store } = await desk.house();
-  const { queue, schedules } = await desk.jobs();
-  const guard = await desk.guard();
+  const { world, store } = await service.house();
+  const { queue, schedules } = await service.jobs();
+  const guard = await service.guard();
   const standing = guard.alarms.list().filter(stands);
   const { sessions, damaged } = await listSessions(store);
   const jobs = queue.list().map(({ job }) => job);

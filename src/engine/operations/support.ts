@@ -12,7 +12,8 @@ import { metrics } from './metrics.ts';
 import { withoutSecrets } from '../audit/redaction.ts';
 import { sessions } from '../sessions/run-session.ts';
 import { sets } from '../points/sets.ts';
-import type { Desk, SupportFacts } from './context.ts';
+import { SystemError } from '../../sys/base/system-error.ts';
+import type { ServiceContext, StoreContext, SupportFacts } from './context.ts';
 
 /*
  * What somebody needs who is to help from afar, as one tar.gz: facts, settings and logs, never data or secrets. A
@@ -44,9 +45,9 @@ interface Written {
   readonly cut: boolean;
 }
 
-export async function supportBundle(desk: Desk): Promise<ResultOf<'support/create'>> {
+export async function supportBundle(context: StoreContext): Promise<ResultOf<'support/create'>> {
   const world = realWorld();
-  const facts = await desk.support().catch(() => undefined);
+  const facts = await context.service?.support().catch(() => undefined);
   const host = thisHost().name.replaceAll(/[^A-Za-z0-9-]/g, '-');
   const time = world.clock.now().toISOString().slice(0, 19).replaceAll(/[-:]/g, '');
   const name = `holdfast-support-${host}-${time}Z`;
@@ -56,7 +57,7 @@ export async function supportBundle(desk: Desk): Promise<ResultOf<'support/creat
   const contents = await written(
     world,
     directory,
-    [...partsOf(desk, facts), ...(await logsOf(desk))],
+    [...partsOf(context, facts), ...(await logsOf(context))],
     {
       secrets: facts?.secrets ?? [],
     },
@@ -102,7 +103,14 @@ async function textOf(text: Part['text']): Promise<string> {
   }
 }
 
-function partsOf(desk: Desk, facts: SupportFacts | undefined): readonly Part[] {
+function partsOf(
+  { house, service }: StoreContext,
+  facts: SupportFacts | undefined,
+): readonly Part[] {
+  function own(): ServiceContext {
+    if (service) return service;
+    throw new SystemError('UNREACHABLE', 'no service answers: this process made the bundle');
+  }
   const json = (file: string, value: () => Promise<object>): Part => ({
     file,
     text: async () => jsonOf(await value()),
@@ -114,21 +122,21 @@ function partsOf(desk: Desk, facts: SupportFacts | undefined): readonly Part[] {
   return [
     json('versions.json', async () => ({ ...(await versions()), protocol: facts?.protocol })),
     json('settings.json', async () => facts?.settings ?? {}),
-    json('service.json', async () => desk.service()),
-    json('sets.json', async () => ({ sets: await sets(await desk.house()) })),
+    json('service.json', async () => own().show()),
+    json('sets.json', async () => ({ sets: await sets(await house()) })),
     json('sessions.json', async () => ({
-      sessions: await sessions(await desk.house(), desk.whyWaiting),
+      sessions: await sessions(await house(), service?.whyWaiting),
     })),
-    json('jobs.json', async () => jobs(await desk.jobs(), ALL)),
-    json('alarms.json', async () => listAlarms((await desk.guard()).alarms, { all: true })),
-    json('schedules.json', async () => listSchedules(await desk.jobs())),
-    { file: 'metrics.txt', text: () => metrics(desk) },
-    json('audit-check.json', async () => ({ ...(await (await desk.audit()).check()) })),
+    json('jobs.json', async () => jobs(await own().jobs(), ALL)),
+    json('alarms.json', async () => listAlarms((await own().guard()).alarms, { all: true })),
+    json('schedules.json', async () => listSchedules(await own().jobs())),
+    { file: 'metrics.txt', text: () => metrics(own()) },
+    json('audit-check.json', async () => ({ ...(await (await own().audit()).check()) })),
     {
       file: 'audit.jsonl',
       keeps: 'end',
       text: async () => {
-        const entries = await (await desk.audit()).last(AUDIT_ENTRIES);
+        const entries = await (await own().audit()).last(AUDIT_ENTRIES);
         return entries.map((entry) => `${JSON.stringify(entry)}\n`).join('');
       },
     },
@@ -160,8 +168,8 @@ const JOURNAL = [
 const ALL = { first: 0, count: undefined, active: false };
 
 /** Of the newest jobs. */
-async function logsOf(desk: Desk): Promise<readonly Part[]> {
-  const known = await desk.jobs().catch(() => undefined);
+async function logsOf({ service }: StoreContext): Promise<readonly Part[]> {
+  const known = await service?.jobs().catch(() => undefined);
   if (!known) return [];
   const newest = jobs(known, { first: 0, count: LOGS_MAX, active: false }).jobs;
   return newest.map(({ job }) => ({

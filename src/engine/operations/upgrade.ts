@@ -13,7 +13,6 @@ import { listSessions, sessionInUse } from '../../sessions/state/held-session.ts
 import { lastPack } from '../../store/index/missing-packs.ts';
 import { lockStore } from '../../store/directory/store-lock.ts';
 import { writeStoreRecord } from '../../store/directory/store-record.ts';
-import { SystemError } from '../../sys/base/system-error.ts';
 import {
   type House,
   openSet,
@@ -42,7 +41,7 @@ const CHANGES: Readonly<Record<Feature, string>> = {
  */
 export async function upgrade(
   house: House,
-  jobs: () => Promise<JobDesk>,
+  jobs: JobDesk | undefined,
   { confirmed }: RequestOf<'store/upgrade'>,
   { secrets, report }: Pick<WorkOptions, 'secrets' | 'report'>,
 ): Promise<ResultOf<'store/upgrade'>> {
@@ -89,16 +88,12 @@ async function gaplessFromOf({ store }: House): Promise<number | undefined> {
 /** Those of the service that has the store. Where none runs, none starts in the meantime. */
 async function jobFilesOf(
   { world, store, memory }: House,
-  jobs: () => Promise<JobDesk>,
+  jobs: JobDesk | undefined,
   stack: AsyncDisposableStack,
 ): Promise<JobFiles> {
-  try {
-    return (await jobs()).files;
-  } catch (cause) {
-    if (!(cause instanceof SystemError)) throw cause;
-    stack.use(await world.files.lock(join(store.directory, SERVICE_LOCK), 'store upgrade'));
-    return openJobFiles(world.files, store.directory, { memory });
-  }
+  if (jobs) return jobs.files;
+  stack.use(await world.files.lock(join(store.directory, SERVICE_LOCK), 'store upgrade'));
+  return openJobFiles(world.files, store.directory, { memory });
 }
 
 async function requireStopped(house: House): Promise<void> {

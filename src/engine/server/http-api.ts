@@ -14,11 +14,10 @@ import type { UnixPeer } from '../../sys/net/unix-peer.ts';
 import type { Caller } from '../base/caller.ts';
 import type { Audit, AuditEnd } from '../audit/audit.ts';
 import { breaksInvariant, firstFailure, kindOfFailure } from '../base/failures.ts';
-import { metrics, METRICS_TYPE } from '../operations/metrics.ts';
-import { handle } from '../operations/handlers.ts';
+import { METRICS_TYPE } from '../operations/metrics.ts';
 import type { GivenSecret, SecretSource } from '../base/engine.ts';
 import { asSeenHere } from '../base/service-view.ts';
-import type { Desk } from '../operations/context.ts';
+import { type Handlers, perform } from '../base/call.ts';
 import type { Access } from '../base/access.ts';
 
 /*
@@ -29,14 +28,15 @@ import type { Access } from '../base/access.ts';
  * ends the process, because from then on what is in memory, also for guests, may be wrong.
  */
 export interface DoorOptions {
-  readonly desk: Desk;
+  /** What is done here; nothing else is there. */
+  readonly handlers: Partial<Handlers>;
+  /** The text for Prometheus; left out: there is none. */
+  readonly metrics?: () => Promise<string>;
   readonly clock: Clock;
   readonly version: string;
   /** What the service knows by itself; asked where nothing came with a request. */
   readonly secrets: SecretSource;
   readonly access: (peer: UnixPeer) => Access | undefined;
-  /** What is done here; nothing else is there. */
-  readonly offers: (name: OperationName) => boolean;
   /** Throws where the operation is not allowed now, whoever asks. */
   readonly checkAllowed: (name: OperationName) => void;
   /** Notes that a change begins; what it answers notes how that ended. */
@@ -94,9 +94,11 @@ export async function admit(
     const { openApi } = await import('../../operations/openapi.ts');
     return answer(http, 200, openApi(options.version));
   }
-  if (path === METRICS) return answerMetrics(http, options);
+  if (path === METRICS && options.metrics) {
+    return answerMetrics(http, { ...options, metrics: options.metrics });
+  }
   const name = path.startsWith(PREFIX) ? path.slice(PREFIX.length) : '';
-  if (!isOperation(name) || !options.offers(name)) {
+  if (!isOperation(name) || !options.handlers[name]) {
     return refuse(http, 404, 'there is no such operation');
   }
   const { access: needed, remote }: Operation = OPERATIONS[name];
@@ -147,10 +149,10 @@ function toldOf(error: unknown, what: string, onFault: DoorOptions['onFault']): 
 
 async function answerMetrics(
   http: HttpRequest,
-  { desk, onFault }: Pick<DoorOptions, 'desk' | 'onFault'>,
+  { metrics, onFault }: Required<Pick<DoorOptions, 'metrics' | 'onFault'>>,
 ): Promise<void> {
   try {
-    const text = await metrics(desk);
+    const text = await metrics();
     http.begin(200, METRICS_TYPE);
     http.send(text);
     http.end();
@@ -166,7 +168,7 @@ async function answerCall(
   name: OperationName,
   options: Omit<DoorOptions, 'access'> & Admitted,
 ): Promise<void> {
-  const { desk, clock, secrets, audited, checkAllowed, onFault, who, mayNameFiles } = options;
+  const { handlers, clock, secrets, audited, checkAllowed, onFault, who, mayNameFiles } = options;
   const isStream = http.accept.includes(EVENTS_TYPE);
   const line = (value: object): void => http.send(`${JSON.stringify(value, plain)}\n`);
   let needsKeyOf: string | undefined;
@@ -182,7 +184,7 @@ async function answerCall(
     checkAllowed(name);
     // Not before: a caller who may not ask learns nothing about the files that a request names.
     asked = request;
-    const result = await handle(name, desk, request, {
+    const result = await perform(handlers, name, request, {
       ...{ given, who: 'token' in who ? undefined : who },
       signal: http.signal,
       report: isStream ? paced(clock, line) : () => {},

@@ -281,7 +281,7 @@ export type OverlayOfSession = (session: string) => OverlayFigures | undefined;
 
 export async function sessions(
   house: House,
-  whyWaiting: WhyWaiting,
+  whyWaiting: WhyWaiting | undefined,
 ): Promise<ResultOf<'session/list'>> {
   const { sessions, damaged } = await listSessions(house.store);
   const remembered = await house.memory.look();
@@ -294,14 +294,14 @@ export async function sessions(
 export async function showSession(
   house: House,
   id: string,
-  { whyWaiting, overlay }: { readonly whyWaiting: WhyWaiting; readonly overlay: OverlayOfSession },
+  service: { readonly whyWaiting: WhyWaiting; readonly overlay: OverlayOfSession } | undefined,
 ): Promise<ShownSession> {
   const remembered = await house.memory.look();
   const status = await sessionStatus(house.store, id);
   const { record, holder } = status;
   return {
-    ...summaryOf(house, status, { whyWaiting, remembered }),
-    overlay: overlay(id) ?? null,
+    ...summaryOf(house, status, { whyWaiting: service?.whyWaiting, remembered }),
+    overlay: service?.overlay(id) ?? null,
     attach: holder === undefined ? null : await attachments(record, await tlsOf(house, record)),
   };
 }
@@ -356,7 +356,10 @@ export async function keep(
 function summaryOf(
   { disks }: House,
   { record, holder, takenBytes }: SessionStatus,
-  { whyWaiting, remembered }: { readonly whyWaiting: WhyWaiting; readonly remembered: Remembered },
+  {
+    whyWaiting,
+    remembered,
+  }: { readonly whyWaiting: WhyWaiting | undefined; readonly remembered: Remembered },
 ): SessionSummary {
   const { id, set, point, machine, created, phase, listen } = record;
   const adopted = remembered.isOurs(sessionOrder(record));
@@ -373,7 +376,7 @@ function summaryOf(
     listen,
     // A record that another box or an attacker wrote may make no sense.
     addresses: isReached ? sessionAddresses(record, holder === undefined ? undefined : disks) : [],
-    waits: whyWaiting(id) ?? null,
+    waits: whyWaiting?.(id) ?? null,
     adopted,
   };
 }

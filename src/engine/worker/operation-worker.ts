@@ -1,11 +1,17 @@
-import { bareDesk } from '../operations/bare-context.ts';
 import { processSide } from '../../sys/process/own-process.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
-import { handle } from '../operations/handlers.ts';
-import { type GivenSecret, type House, openHouse, type SecretSource } from '../base/engine.ts';
+import { storeHandlers } from '../operations/store-handlers.ts';
+import type { StoreContext } from '../operations/context.ts';
+import type { ResultOf, WorkerOperationName } from '../../operations/operations.ts';
+import { type GivenSecret, openHouse, type SecretSource } from '../base/engine.ts';
 import { secretsAmong } from '../secrets/secret-files.ts';
-import type { Desk } from '../operations/context.ts';
-import { failureOf, type FromWorker, type ToWorker, toldFailure } from './worker-messages.ts';
+import {
+  failureOf,
+  type FromWorker,
+  type ToWorker,
+  toldFailure,
+  type Work,
+} from './worker-messages.ts';
 
 /* The process in which an operation runs that takes long: `run-in-worker.ts` started it. */
 
@@ -28,27 +34,33 @@ function hear(message: ToWorker): void {
   }
 }
 
-function deskOn(house: House, isSecret: Desk['isSecret']): Desk {
-  const bare = bareDesk('FAILED', 'only the service itself does that');
-  return { ...bare, isSecret, house: async () => house };
+function perform<N extends WorkerOperationName>(
+  { name, request }: Work<N>,
+  context: StoreContext,
+): Promise<ResultOf<N>> {
+  return storeHandlers(context)[name](request, {
+    ...{ given: undefined, who: undefined },
+    secrets,
+    signal: abort.signal,
+    report: (event) => side.post({ kind: 'event', event }),
+  });
+}
+
+async function makeStore(): Promise<never> {
+  throw new SystemError('FAILED', 'a worker makes no store');
 }
 
 async function run(message: ToWorker): Promise<void> {
   if (message.kind !== 'start') return;
-  const { store, name, request, secretFiles } = message;
+  const { store, work, secretFiles } = message;
   try {
     await using house = await openHouse(store);
-    const result = await handle(
-      name,
-      deskOn(house, await secretsAmong(secretFiles)),
-      request as never,
-      {
-        ...{ given: undefined, who: undefined },
-        secrets,
-        signal: abort.signal,
-        report: (event) => side.post({ kind: 'event', event }),
-      },
-    );
+    const result = await perform(work, {
+      house: async () => house,
+      makeStore,
+      isSecret: await secretsAmong(secretFiles),
+      service: undefined,
+    });
     side.post({ kind: 'done', result });
   } catch (error) {
     const failure = toldFailure(error);

@@ -1,10 +1,16 @@
 import { asError } from '../../lib/as-error.ts';
-import type { OperationName, RequestOf, ResultOf } from '../../operations/operations.ts';
+import type { RequestOf, ResultOf, WorkerOperationName } from '../../operations/operations.ts';
 import type { Clock } from '../../sys/base/clock.ts';
 import { startOwnProcess } from '../../sys/process/own-process.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
 import type { CallOptions } from '../base/call.ts';
-import { type ToWorker, type FromWorker, toldFailure, failureOf } from './worker-messages.ts';
+import {
+  type ToWorker,
+  type FromWorker,
+  toldFailure,
+  failureOf,
+  type Work,
+} from './worker-messages.ts';
 
 /*
  * Operations that take long run in a process of their own: guests never wait for them, what they use of memory is
@@ -14,15 +20,15 @@ import { type ToWorker, type FromWorker, toldFailure, failureOf } from './worker
 /** From the request to end to the end by force: a pack is sealed meanwhile. */
 const ABORT_MS = 10_000;
 
-export interface ApartOptions {
+export interface WorkerOptions {
   readonly store: string;
   readonly clock: Clock;
   /** Those that the settings name. */
   readonly secretFiles: readonly string[];
 }
 
-export async function runApart<N extends OperationName>(
-  { store, clock, secretFiles }: ApartOptions,
+export async function runInWorker<N extends WorkerOperationName>(
+  { store, clock, secretFiles }: WorkerOptions,
   name: N,
   request: RequestOf<N>,
   { secrets, signal, report }: CallOptions,
@@ -68,7 +74,9 @@ export async function runApart<N extends OperationName>(
     );
   };
   signal.addEventListener('abort', abort, { once: true });
-  worker.post({ kind: 'start', store, name, request, secretFiles });
+  // The compiler does not see that a name goes with its own request.
+  const work = { name, request } as Work;
+  worker.post({ kind: 'start', store, work, secretFiles });
   try {
     return await answered.promise;
   } catch (cause) {

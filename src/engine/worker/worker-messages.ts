@@ -1,17 +1,21 @@
 import { asError } from '../../lib/as-error.ts';
-import type { FailureKind } from '../../operations/failure.ts';
+import { type FailureKind, OperationFailure } from '../../operations/failure.ts';
 import type { Report } from '../../operations/events.ts';
-import type { OperationName } from '../../operations/operations.ts';
-import { firstFailure, kindOfFailure, OperationFailure } from '../base/failures.ts';
+import type { RequestOf, WorkerOperationName } from '../../operations/operations.ts';
+import { firstFailure, kindOfFailure } from '../base/failures.ts';
 import type { GivenSecret, SecretSource } from '../base/engine.ts';
+
+/** One operation, with its own request. */
+export type Work<N extends WorkerOperationName = WorkerOperationName> = {
+  readonly [K in N]: { readonly name: K; readonly request: RequestOf<K> };
+}[N];
 
 /** What the process is told. The first starts it. */
 export type ToWorker =
   | {
       readonly kind: 'start';
       readonly store: string;
-      readonly name: OperationName;
-      readonly request: unknown;
+      readonly work: Work;
       readonly secretFiles: readonly string[];
     }
   | { readonly kind: 'secret'; readonly set: string; readonly secret: GivenSecret | undefined }

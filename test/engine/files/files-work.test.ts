@@ -1,6 +1,7 @@
 import { deepEqual, equal, match, rejects } from 'node:assert/strict';
 import { test } from 'tap';
-import { type FilesTools, openFilesDesk } from '../../../src/engine/files/files-work.ts';
+import { noSecrets } from '../../../src/engine/base/engine.ts';
+import { type FilesTools, openVolumes } from '../../../src/engine/files/files-work.ts';
 import type { FilesOperationName, RequestOf } from '../../../src/operations/operations.ts';
 import { GranularError } from '../../../src/file-restore/base/file-restore-error.ts';
 
@@ -42,10 +43,11 @@ function desk() {
       return { entries: ['a', 'b', 'c'].map(entry), refused: null };
     },
   };
-  const files = openFilesDesk(async () => ({ store: '/s', restores: '/r' }), tools);
+  const files = openVolumes(async () => ({ store: '/s', restores: '/r' }), tools);
   const ask = <N extends FilesOperationName>(name: N, request: RequestOf<N>) =>
-    files.work(name, request, {
-      ...{ given: undefined, who: undefined, report() {}, signal: new AbortController().signal },
+    files.handlers[name](request, {
+      ...{ given: undefined, who: undefined, secrets: noSecrets, report() {} },
+      signal: new AbortController().signal,
     });
   const open = () => ask('files/open', { what: 'p', disk: undefined, isolated: false });
   const browse = (id: string, path: string, first: number, volume = 'vda1') =>

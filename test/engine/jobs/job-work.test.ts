@@ -1,13 +1,14 @@
 import { deepEqual, match } from 'node:assert/strict';
 import { test } from 'tap';
-import { OperationFailure } from '../../../src/engine/base/failures.ts';
+import { OperationFailure } from '../../../src/operations/failure.ts';
 import type { House } from '../../../src/engine/base/engine.ts';
 import { openJobKeys } from '../../../src/engine/jobs/job-keys.ts';
 import { jobWork } from '../../../src/engine/jobs/job-work.ts';
 import type { JobRecord } from '../../../src/formats/store/service/job.ts';
 import { crashingFs } from '../../support/crashing-fs.ts';
 import { seeded } from '../../support/random.ts';
-import type { RunApart } from '../../../src/engine/base/call.ts';
+import { handlersFor } from '../../../src/engine/base/call.ts';
+import { namesOf } from '../../../src/operations/operations.ts';
 
 const KEEP: JobRecord = {
   ...{ id: 'keep-1', kind: 'keep', request: { session: 'vm-1' }, schedule: undefined },
@@ -23,12 +24,12 @@ const KEEP: JobRecord = {
 };
 
 test('a session that is gone at the second try was kept by the first, whichever process died', async () => {
-  const apart: RunApart = async () => {
+  const inWorker = handlersFor(namesOf('worker'), async () => {
     throw new OperationFailure('not-found', 'there is no session "vm-1"');
-  };
-  // Nothing but what runs apart is needed to keep a session.
+  });
+  // Nothing but a worker is needed to keep a session.
   const keys = openJobKeys(() => Promise.reject(new Error()));
-  const work = jobWork({} as House, { keys, apart });
+  const work = jobWork({} as House, { keys, inWorker });
   const options = { signal: new AbortController().signal, report: () => {} };
   const kept = { kind: 'done', result: { session: 'vm-1', point: null } };
   deepEqual(await work({ ...KEEP, failures: 1 }, options), kept);
@@ -39,14 +40,14 @@ test('a session that is gone at the second try was kept by the first, whichever 
 
 test('a restored file that a later attempt finds is kept, and the job ends', async () => {
   let attempts = 0;
-  const apart: RunApart = async () => {
+  const inWorker = handlersFor(namesOf('worker'), async () => {
     attempts++;
     return {} as never;
-  };
+  });
   const { files } = crashingFs(seeded(1));
   await (await files.create('/vda.raw'))[Symbol.asyncDispose]();
   const keys = openJobKeys(() => Promise.reject(new Error()));
-  const work = jobWork({ world: { files } } as House, { keys, apart });
+  const work = jobWork({ world: { files } } as House, { keys, inWorker });
   const options = { signal: new AbortController().signal, report: () => {} };
   const request = { point: 'vm-1', disk: 'vda', to: '/vda.raw' };
   const job: JobRecord = { ...KEEP, kind: 'restore', request, deaths: 1 };

@@ -1,15 +1,14 @@
 import { deepEqual, equal, match, ok, rejects } from 'node:assert/strict';
 import { test } from 'tap';
 import { openBox } from '../../../src/box/box.ts';
-import { bareDesk } from '../../../src/engine/operations/bare-context.ts';
-import { handle } from '../../../src/engine/operations/handlers.ts';
-import { noSecrets } from '../../../src/engine/base/engine.ts';
+import { factoryReset } from '../../../src/engine/operations/factory-reset.ts';
 import { openTokens } from '../../../src/engine/secrets/tokens.ts';
 import { wrongTokens } from '../../../src/engine/secrets/wrong-tokens.ts';
 import { decodeTokens, encodeTokens } from '../../../src/formats/store/service/tokens.ts';
 import { FormatError } from '../../../src/formats/format-error.ts';
 import { hostFilesIn } from '../../../src/operations/host-files.ts';
 import { OPERATIONS } from '../../../src/operations/operations.ts';
+import { SystemError } from '../../../src/sys/base/system-error.ts';
 import { realWorld } from '../../../src/sys/world.ts';
 import { crashingFs, onlyPowerCuts } from '../../support/crashing-fs.ts';
 import { fakeClock } from '../../support/fake-clock.ts';
@@ -17,7 +16,6 @@ import { faultyFs, full } from '../../support/faulty-fs.ts';
 import { seeded } from '../../support/random.ts';
 import { simulatedWorld } from '../../support/store.ts';
 import { temporaryDirectory } from '../../support/temporary.ts';
-import type { Desk } from '../../../src/engine/operations/context.ts';
 
 const PATH = '/state/tokens.json';
 const LOOK = { may: 'look', files: false, expiresDays: undefined } as const;
@@ -217,23 +215,23 @@ test('a factory reset revokes every token, or says that it could not', async () 
     await tokens.create({ ...LOOK, token: 'ann', may: 'manage' }),
   ];
   const { ended } = tokens.find(made[1]!.secret)!;
-  const bare = bareDesk('FAILED', 'no service runs');
-  const host = async () => ({ reset: ['network'], failed: [] }) as never;
-  const options = {
-    ...{ given: undefined, who: undefined, secrets: noSecrets, report: () => {} },
-    signal: new AbortController().signal,
-  };
-  const reset = (desk: Desk) => handle('host/factory-reset', desk, { confirm: 'box1' }, options);
-  deepEqual(await reset({ ...bare, host }), { reset: ['network'], failed: [] });
-  const desk = { ...bare, host, tokens: async () => tokens };
+  const machine = { reset: ['network'], failed: [] };
+  const box = openBox(realWorld(), { directory: temporaryDirectory(), credentials: undefined });
+  async function noTokens(): Promise<never> {
+    throw new SystemError('FAILED', 'no other host is served');
+  }
+  const service = { box, tokens: async () => tokens };
+  deepEqual(await factoryReset(machine, { box, tokens: noTokens }), {
+    reset: ['network', 'memory of the box'],
+    failed: [],
+  });
   isFull = true;
-  const { failed } = await reset(desk);
+  const { failed } = await factoryReset(machine, service);
   match(failed.join(), /^tokens: .*no space left/);
   equal(ended.aborted, false);
   isFull = false;
-  const box = openBox(realWorld(), { directory: temporaryDirectory(), credentials: undefined });
   const done = { reset: ['network', 'tokens', 'memory of the box'], failed: [] };
-  deepEqual(await reset({ ...desk, box }), done);
+  deepEqual(await factoryReset(machine, service), done);
   // It has one that knows no store: nothing that it meets is adopted by itself.
   equal(await box.isNew(), false);
   equal(ended.aborted, true);

@@ -13,33 +13,18 @@ import { systemClock } from '../../../src/sys/base/clock.ts';
 import type { HttpRequest } from '../../../src/sys/net/http-server.ts';
 import { SystemError } from '../../../src/sys/base/system-error.ts';
 import { simulatedWorld } from '../../support/store.ts';
-import type { Desk } from '../../../src/engine/operations/context.ts';
+import type { ServiceContext } from '../../../src/engine/operations/context.ts';
+import { metrics } from '../../../src/engine/operations/metrics.ts';
+import { emptyService, handlersOn } from '../../support/service-context.ts';
 
 const seen: string[] = [];
 const none = async (): Promise<never> => {
-  seen.push('desk');
+  seen.push('handler');
   throw new CatalogError('NOT_FOUND', 'nothing here');
 };
-const desk: { -readonly [K in keyof Desk]: Desk[K] } = {
-  ...{
-    house: none,
-    makeStore: none,
-    sessions: none,
-    jobs: none,
-    follow: none,
-    audit: none,
-    support: none,
-    guard: none,
-    throughput: none,
-    tokens: none,
-  },
-  box: undefined,
-  whyWaiting: () => undefined,
-  overlay: () => undefined,
-  ...{ host: none, files: none },
-  isSecret: () => true,
-  apart: undefined,
-  service: async () => ({
+const service: ServiceContext = {
+  ...emptyService(none),
+  show: async () => ({
     ...{ pid: 1, started: '2026-11-21T18:00:00Z', store: '/s', storeId: null, space: null },
     ...{ sessions: { running: 0, waiting: 0 }, jobs: { running: 0, waiting: 0 } },
     host: { name: 'box', addresses: [] },
@@ -48,16 +33,17 @@ const desk: { -readonly [K in keyof Desk]: Desk[K] } = {
     notAdopted: [],
   }),
 };
+const handlers = handlersOn(service, none);
 const faults: string[] = [];
 const GROUPS: Readonly<Record<string, number>> = { holdfast: 900, 'holdfast-view': 901 };
 const DOOR: DoorOptions = {
-  desk,
+  handlers,
+  metrics: () => metrics(service),
   clock: systemClock(),
   version: '1',
   secrets: none,
   audited: async () => async () => {},
   checkAllowed() {},
-  offers: () => true,
   access: (peer) => accessOf(peer, (name) => GROUPS[name]),
   onFault: (what, error) => void faults.push(`${what}: ${error.message}`),
 };
@@ -103,7 +89,7 @@ test('root and the group holdfast may do all, holdfast-view may look, others may
     equal((await ask('/v1/service/show', { peer })).status, 200);
     equal((await ask('/v1/openapi.json', { peer, method: 'GET' })).status, 200);
   }
-  equal((await ask('/v1/store/create', { peer: ADMIN })).status, 404, 'as the desk says');
+  equal((await ask('/v1/store/create', { peer: ADMIN })).status, 404, 'as the handler says');
   for (const path of [
     '/metrics',
     '/v1/service/show',
@@ -160,7 +146,10 @@ test('an operation that the lockdown forbids is recorded as tried, and not done'
   const tried: string[] = [];
   const guarded = door({
     ...DOOR,
-    desk: { ...desk, guard: async () => ({ lockdown, persons: () => 2 }) as Guard },
+    handlers: handlersOn(
+      { ...service, guard: async () => ({ lockdown, persons: () => 2 }) as Guard },
+      none,
+    ),
     checkAllowed: (name) => checkLockdown(lockdown, name),
     audited: async (caller, what) => {
       const uid = 'uid' in caller ? caller.uid : caller.token;
@@ -183,7 +172,7 @@ test('an operation that the lockdown forbids is recorded as tried, and not done'
     equal(tried.pop(), `0 ${name} failed`);
   }
   await ask('/v1/session/stop', { body: '{"session":"x"}' }, guarded);
-  deepEqual(seen, ['desk']);
+  deepEqual(seen, ['handler']);
   tried.length = 0;
   for (const peer of [ROOT, ROOT, ADMIN]) {
     equal(lockdown.state()?.persons, 2);
@@ -216,19 +205,22 @@ test('a stream ends with one line that says how it ended', async () => {
 });
 
 test('a fault of ours in one request is told in the log, and is that request only', async () => {
-  desk.apart = () => Promise.reject(new TypeError('no secret/path'));
+  let fault: Error = new TypeError('no secret/path');
+  const failing: DoorOptions = {
+    ...DOOR,
+    handlers: { ...handlers, 'store/rebuild-index': () => Promise.reject(fault) },
+  };
   faults.length = 0;
   for (const accept of ['', 'application/x-ndjson']) {
-    const { status, text } = await ask('/v1/store/rebuild-index', { accept });
+    const { status, text } = await ask('/v1/store/rebuild-index', { accept }, door(failing));
     equal(status, accept === '' ? 500 : 200);
     match(text, /^\{"event":"error","kind":"failed","message":"internal error: /);
     ok(!text.includes('secret'), text);
   }
   deepEqual(faults, Array(2).fill('store/rebuild-index: no secret/path'));
   // From here on nothing in memory can be trusted.
-  desk.apart = () => Promise.reject(new InvariantError('two writers'));
-  await rejects(ask('/v1/store/rebuild-index'), InvariantError);
-  desk.apart = undefined;
+  fault = new InvariantError('two writers');
+  await rejects(ask('/v1/store/rebuild-index', {}, door(failing)), InvariantError);
 });
 
 test('no path or name has a control character in it', async () => {

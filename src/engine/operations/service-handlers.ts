@@ -1,0 +1,129 @@
+import type {
+  FilesOperationName,
+  HostOperationName,
+  NameOf,
+  WorkerOperationName,
+} from '../../operations/operations.ts';
+import { bound, type Handlers } from '../base/call.ts';
+import type { ServiceContext, StoreContext } from './context.ts';
+import { storeHandlers } from './store-handlers.ts';
+
+// What is loaded only when it is wanted.
+const jobs = () => import('../jobs/job-service.ts');
+const alarms = () => import('./alarms.ts');
+const lockdown = () => import('./lockdown.ts');
+
+/** Operations that only the service carries out. */
+function ownHandlers(context: ServiceContext): Handlers<NameOf<'service'>> {
+  return bound<ServiceContext, NameOf<'service'>>(context, {
+    'service/show': (service) => service.show(),
+    'service/follow': async (service, _request, { report, signal }) => {
+      await service.follow(report, signal);
+      return {};
+    },
+    'service/throughput': async (service, { points }) => (await service.throughput()).show(points),
+    'token/create': async (service, request) => (await service.tokens()).create(request),
+    'token/list': async (service) => (await service.tokens()).list(),
+    'token/revoke': async (service, { token }) => (await service.tokens()).revoke(token),
+    'audit/show': async (service, { last }) => {
+      const entries = await (await service.audit()).last(last);
+      const { toldEntry } = await import('../audit/audit.ts');
+      return { entries: entries.map(toldEntry) };
+    },
+    'audit/check': async (service) => {
+      const checked = await (await service.audit()).check();
+      await (await service.guard()).auditChecked(checked);
+      return { ...checked };
+    },
+    'alarm/list': async (service, request) =>
+      (await alarms()).listAlarms((await service.guard()).alarms, request),
+    'alarm/acknowledge': async (service, { alarm }, { who }) =>
+      (await alarms()).acknowledge((await service.guard()).alarms, alarm, who),
+    'lockdown/show': async (service) =>
+      (await lockdown()).showLockdown((await service.guard()).lockdown),
+    'lockdown/on': async (service, _request, { who }) => {
+      const guard = await service.guard();
+      return (await lockdown()).beginLockdown(guard.lockdown, guard.persons(), who);
+    },
+    'lockdown/off': async (service, _request, { who }) =>
+      (await lockdown()).endLockdown((await service.guard()).lockdown, who),
+    'notify/test': async (service) => (await service.guard()).test(),
+    'job/create': async (service, request, options) =>
+      (await jobs()).createJob(await service.jobs(), await service.house(), request, options),
+    'job/unlock': async (service, { job }, options) =>
+      (await jobs()).unlockJob(await service.jobs(), await service.house(), job, options),
+    'job/list': async (service, request) => (await jobs()).jobs(await service.jobs(), request),
+    'job/show': async (service, { job }) => (await jobs()).showJob(await service.jobs(), job),
+    'job/log': async (service, request) => (await jobs()).jobLog(await service.jobs(), request),
+    'job/attend': async (service, { job }, options) =>
+      (await jobs()).attendJob(await service.jobs(), job, options),
+    'job/cancel': async (service, { job }) => (await jobs()).cancelJob(await service.jobs(), job),
+    'schedule/create': async (service, request, options) =>
+      (await jobs()).createSchedule(await service.jobs(), await service.house(), request, options),
+    'schedule/list': async (service) => (await jobs()).listSchedules(await service.jobs()),
+    'schedule/run': async (service, { schedule }) => {
+      const own = await service.jobs();
+      const { id } = await own.schedules.run(schedule);
+      return (await jobs()).showJob(own, id);
+    },
+    'schedule/remove': async (service, { schedule }) => {
+      await (await jobs()).removeSchedule(await service.jobs(), schedule);
+      return { schedule, removed: true };
+    },
+    'export/list': async (service) => ({ exports: (await service.sessions()).exports() }),
+    'session/log': async (service, { session, first }) => {
+      const lines = await (await service.sessions()).log(session);
+      return { session, lines: lines.slice(first) };
+    },
+    'session/start': async (service, { point, whenFull, ...reached }, options) =>
+      (await service.sessions()).start(
+        { what: { kind: 'point', point, whenFull }, ...reached },
+        options,
+      ),
+    'session/resume': async (service, { session, ...reached }, options) =>
+      (await service.sessions()).start({ what: { kind: 'resume', session }, ...reached }, options),
+    'session/attend': async (service, { session }, { report, signal }) => {
+      await (await service.sessions()).attend(session, report, signal);
+      return { session };
+    },
+    'session/stop': async (service, { session }) => {
+      await (await service.sessions()).stop(session);
+      return { session, stopped: true };
+    },
+  });
+}
+
+/** Everything that can be asked of the service: what it does itself, and what it hands on. */
+export function serviceHandlers(
+  service: ServiceContext,
+  {
+    host,
+    files,
+    inWorker,
+    ...store
+  }: Omit<StoreContext, 'service' | 'house'> & {
+    readonly host: Handlers<HostOperationName>;
+    readonly files: Handlers<FilesOperationName>;
+    /** Those that guests must not wait for. */
+    readonly inWorker: Handlers<WorkerOperationName>;
+  },
+): Handlers {
+  const { house } = service;
+  return {
+    ...storeHandlers({ ...store, house, service }),
+    ...inWorker,
+    ...ownHandlers(service),
+    ...host,
+    ...files,
+    'host/factory-reset': async (request, options) => {
+      const { factoryReset } = await import('./factory-reset.ts');
+      return factoryReset(await host['host/factory-reset'](request, options), service);
+    },
+    // Who opens volumes has no keys: the service finds the one that is needed, and hands it on.
+    'files/open': async (request, { secrets, given, ...options }) => {
+      const { keyOfDisks } = await import('../files/served-disks.ts');
+      const key = given ?? (await keyOfDisks(await house(), request.what, secrets));
+      return files['files/open'](request, { ...options, secrets, given: key });
+    },
+  };
+}
