@@ -9,8 +9,8 @@ import { textDialog } from '../widgets/scrolled.ts';
 import { confirmation } from '../widgets/typed.ts';
 
 /** Those that are not over. */
-export const ALARMS = whole('standing', {
-  call: { name: 'alarm/list', request: { all: false } },
+export const ALARMS = whole('standing', 'alarm/list', {
+  request: { all: false },
   everyMs: 5000,
   value: ({ alarms }) => alarms,
   changedBy: ['alarm', 'session', 'job'],

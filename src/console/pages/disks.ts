@@ -13,8 +13,7 @@ import { keysFor, type Page } from '../widgets/page.ts';
 
 type Disk = ResultOf<'disk/list'>['disks'][number];
 
-export const DISKS = whole('disks', {
-  call: { name: 'disk/list', request: {} },
+export const DISKS = whole('disks', 'disk/list', {
   // SMART wakes disks that sleep.
   everyMs: 60_000,
   value: ({ disks }) => disks,

@@ -8,10 +8,7 @@ import { utc } from '../terminal/times.ts';
 import { listBody } from '../widgets/list-body.ts';
 import type { Page } from '../widgets/page.ts';
 
-export const EXPORTS = whole('exports', {
-  call: { name: 'export/list', request: {} },
-  value: ({ exports }) => exports,
-});
+export const EXPORTS = whole('exports', 'export/list', { value: ({ exports }) => exports });
 
 export const exportsPage: Page = {
   title: 'Exports',

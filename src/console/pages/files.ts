@@ -10,8 +10,7 @@ import { entered } from './browse.ts';
 
 /* Files of recovery points and sessions: what is open. */
 
-const OPENED = whole('opened', {
-  call: { name: 'files/opened', request: {} },
+const OPENED = whole('opened', 'files/opened', {
   value: ({ opened }) => opened,
   changedBy: ['files', 'session'],
 });

@@ -12,18 +12,12 @@ import { askNewSecret, confirmation } from '../widgets/typed.ts';
 
 /* The machine itself: name, time, power, lockdown. */
 
-export const MACHINE = whole('machine', {
-  call: { name: 'host/show', request: {} },
+export const MACHINE = whole('machine', 'host/show', {
   everyMs: COSTLY_MS,
-  value: (it) => it,
   changedBy: ['host'],
 });
 
-const LOCKDOWN = whole('lockdown', {
-  call: { name: 'lockdown/show', request: {} },
-  value: (it) => it,
-  changedBy: ['lockdown'],
-});
+const LOCKDOWN = whole('lockdown', 'lockdown/show', { changedBy: ['lockdown'] });
 
 const onMachine = keysFor(({ machine }) => valueOf(machine));
 const onLockdown = keysFor(({ lockdown }) => valueOf(lockdown));

@@ -27,8 +27,8 @@ const JOBS = paged('jobs', {
 const ACTIVE_MAX = 100;
 
 /** Those that wait or run. */
-export const ACTIVE_JOBS = whole('active', {
-  call: { name: 'job/list', request: { first: 0, count: ACTIVE_MAX, active: true } },
+export const ACTIVE_JOBS = whole('active', 'job/list', {
+  request: { first: 0, count: ACTIVE_MAX, active: true },
   value: ({ jobs }) => jobs,
   changedBy: ['job'],
   toldBy: ['job'],

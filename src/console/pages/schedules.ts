@@ -11,8 +11,7 @@ import { textDialog } from '../widgets/scrolled.ts';
 import { confirmation } from '../widgets/typed.ts';
 import { type JobHints, jobQuestions, workText } from './jobs.ts';
 
-const SCHEDULES = whole('schedules', {
-  call: { name: 'schedule/list', request: {} },
+const SCHEDULES = whole('schedules', 'schedule/list', {
   value: ({ schedules }) => schedules,
   changedBy: ['schedule'],
 });

@@ -24,8 +24,7 @@ import { ACTIVE_JOBS, stateText } from './jobs.ts';
 
 /* Recoveries that run or can be resumed, and one as it goes on. */
 
-export const SESSIONS = whole('sessions', {
-  call: { name: 'session/list', request: {} },
+export const SESSIONS = whole('sessions', 'session/list', {
   value: ({ sessions }) => sessions,
   also: ({ damaged }) => ({ damagedSessions: damaged }),
   changedBy: ['session', 'job'],

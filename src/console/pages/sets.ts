@@ -11,8 +11,7 @@ import { askNewSecret } from '../widgets/typed.ts';
 import { jobForm } from './jobs.ts';
 import { scheduleForm } from './schedules.ts';
 
-export const SETS = whole('sets', {
-  call: { name: 'set/list', request: {} },
+export const SETS = whole('sets', 'set/list', {
   value: ({ sets }) => sets,
   also: ({ damaged }) => ({ damagedSets: damaged }),
   changedBy: ['set', 'store'],

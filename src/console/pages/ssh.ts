@@ -13,10 +13,8 @@ import { confirmation } from '../widgets/typed.ts';
 
 /* Logins over SSH to this machine: for how long, with which keys. */
 
-export const SSH = whole('ssh', {
-  call: { name: 'ssh/show', request: {} },
+export const SSH = whole('ssh', 'ssh/show', {
   everyMs: COSTLY_MS,
-  value: (it) => it,
   changedBy: ['ssh', 'ssh-key', 'host'],
 });
 

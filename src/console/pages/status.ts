@@ -14,9 +14,7 @@ import { SESSIONS } from './sessions.ts';
 /* How it is, at a glance. */
 
 /** Asked whatever is to be seen: it is how we know that the service is there. */
-export const FACTS = whole('facts', {
-  call: { name: 'service/show', request: {} },
-  value: (it) => it,
+export const FACTS = whole('facts', 'service/show', {
   also: ({ host }) => ({ host }),
   changedBy: ['store', 'set', 'pool', 'session', 'files', 'job', 'schedule', 'alarm'],
   toldBy: ['alarm', 'session', 'job'],
@@ -25,36 +23,27 @@ export const FACTS = whole('facts', {
 const LATEST_MAX = 4;
 
 /** The newest recovery points. */
-const LATEST = whole('latest', {
-  call: {
-    name: 'backup/page',
-    request: {
-      set: undefined,
-      machine: undefined,
-      contains: undefined,
-      first: 0,
-      count: LATEST_MAX,
-    },
+const LATEST = whole('latest', 'backup/page', {
+  request: {
+    set: undefined,
+    machine: undefined,
+    contains: undefined,
+    first: 0,
+    count: LATEST_MAX,
   },
   everyMs: COSTLY_MS,
-  value: (it) => it,
   changedBy: ['session', 'job'],
   toldBy: ['job'],
 });
 
-const USAGE = whole('usage', {
-  call: { name: 'store/usage', request: {} },
-  everyMs: 30_000,
-  value: (it) => it,
-});
+const USAGE = whole('usage', 'store/usage', { everyMs: 30_000 });
 
 /** The last hour in so many parts: what fits beside its figures on 80 columns, one for each. */
 const HOUR_PARTS = 36;
 
-const THROUGHPUT = whole('throughput', {
-  call: { name: 'service/throughput', request: { points: HOUR_PARTS } },
+const THROUGHPUT = whole('throughput', 'service/throughput', {
+  request: { points: HOUR_PARTS },
   everyMs: 5000,
-  value: (it) => it,
 });
 
 export const statusPage: Page = {

@@ -1,4 +1,4 @@
-import type { OperationName, ResultOf } from '../../operations/operations.ts';
+import type { OperationName, RequestOf, ResultOf } from '../../operations/operations.ts';
 import { type FollowedDialog, followed } from './dialog.ts';
 import { type ArrivedPage, withPage } from './lists.ts';
 import {
@@ -10,7 +10,7 @@ import {
   type PagedName,
   type Query,
 } from './model.ts';
-import type { Answer, AnswerOf, CallOf, Known } from './service.ts';
+import type { Answer, AnswerOf, Call, CallOf, Known } from './service.ts';
 
 /* The three kinds of queries: of something as a whole, of a part of a list, of what a dialog follows. */
 
@@ -22,26 +22,28 @@ export const OFTEN_MS = 2000;
 type Causes = Partial<Pick<Query, 'changedBy' | 'toldBy'>>;
 type ValueOf<T> = T extends Known<infer V> ? V : never;
 
-/** Keeps its answer in the field of that name. */
+/** Keeps what is answered, or what `value` makes of it, in the field of that name. */
 export function whole<K extends KnownName, N extends OperationName>(
   field: K,
+  name: N,
   {
-    call,
+    request = {} as RequestOf<N>,
     everyMs = OFTEN_MS,
-    value,
+    value = (result) => result as never,
     also = () => ({}),
     ...causes
   }: Causes & {
-    readonly call: CallOf<N>;
+    readonly request?: RequestOf<N>;
     readonly everyMs?: number;
-    readonly value: (result: ResultOf<N>) => ValueOf<Model[K]>;
+    readonly value?: (result: ResultOf<N>) => ValueOf<Model[K]>;
     /** What else of the model the answer tells. */
     readonly also?: (result: ResultOf<N>) => Partial<Model>;
-  },
+  } = {},
 ): Query {
+  const call = { name, request } as Call;
   return {
     ...withCauses(causes),
-    call: () => call as never,
+    call: () => call,
     isDue: (model) => isOld(model, model[field], everyMs),
     answered(model, answer) {
       const { result } = taken<N>(answer);
