@@ -17,13 +17,13 @@ import type { BufferPool } from '../../lib/buffer-pool.ts';
 import type { MemoryShare } from '../../lib/memory-budget.ts';
 import { GiB } from '../../lib/sizes.ts';
 import { turnOfLoop } from '../../lib/turn-of-loop.ts';
-import { type Accounts, openAccounts, type Run } from './accounts.ts';
+import { type Accounts, openAccounts } from '../connection/accounts.ts';
 import { blockStatus } from './block-status.ts';
 import { type PartialWrite, partialWrite } from './partial-write.ts';
 import type { Traffic } from '../connection/traffic.ts';
 import type { Agreement } from './handshake.ts';
 import type { SlabPool } from '../connection/reply-queue.ts';
-import { readings, readThrough } from './reading.ts';
+import { readings, readThrough, type Run } from './reading.ts';
 import { echoOf, type ReplyWriter, replyWriter } from './reply-writer.ts';
 
 export interface AnsweringOptions {
@@ -45,6 +45,9 @@ export interface AnsweringOptions {
   readonly onBroken: () => void;
 }
 
+const RUNNING_MAX = 1024;
+const RUNNING_LENGTH_MAX = 2 * PAYLOAD_LENGTH_MAX;
+
 /**
  * A range of zeros may be as long as the disk; the map of a session has a byte for each page of it, and all guests
  * wait while it is gone through. This much takes 2 ms.
@@ -57,14 +60,17 @@ export function answering(options: AnsweringOptions, onProgress: () => void) {
   const writable = isWritable(device) && !agreement.offer.readOnly ? device : undefined;
   const reply = replyWriter(agreement.style, traffic, { slabs, send, onSent });
   const objection = objections(device.geometry.size, writable !== undefined, agreement);
-  const accounts = openAccounts(() => {
-    reply.flush();
-    onProgress();
+  const accounts = openAccounts({
+    runningMax: RUNNING_MAX,
+    runningLengthMax: RUNNING_LENGTH_MAX,
+    unsent: reply.unsent,
+    flush: reply.flush,
+    onProgress,
   });
 
   function onSent(): void {
     reading.onSent();
-    onProgress();
+    accounts.onSent();
   }
   function say(answer: () => void, end: () => void): void {
     reading.between(() => {
@@ -142,10 +148,12 @@ export function answering(options: AnsweringOptions, onProgress: () => void) {
     wantsPayload,
     /** An answer is being sent in parts: no request can be answered at once. */
     isSending: reading.isSending,
-    unsent: () => reply.unsent(),
     /** The peer has gone: nothing more is sent. */
-    abandon: reading.abandon,
-    flush: () => reply.flush(),
+    abandon(): void {
+      reading.abandon();
+      accounts.abandon();
+    },
+    flush: reply.flush,
     accounts,
   };
 }

@@ -5,7 +5,7 @@ import { bufferPool } from '../../lib/buffer-pool.ts';
 import type { MemoryShare } from '../../lib/memory-budget.ts';
 import { KiB, MiB } from '../../lib/sizes.ts';
 import { turnOfLoop } from '../../lib/turn-of-loop.ts';
-import type { Accounts, Run } from './accounts.ts';
+import type { Accounts } from '../connection/accounts.ts';
 import type { Agreement } from './handshake.ts';
 import { type Outgoing, outgoing, QUEUED_MAX } from './outgoing.ts';
 import { echoOf, type ReplyWriter } from './reply-writer.ts';
@@ -16,6 +16,9 @@ import { echoOf, type ReplyWriter } from './reply-writer.ts';
  * wants none, the parts of a long answer follow each other with nothing in between, and nothing can be said any more
  * once it has begun. So the range is read once before: what is damaged is found while it can still be refused.
  */
+/** Begins what takes a while; `work` answers what is to be said once it is done. */
+export type Run = (echo: Echo, length: number, work: () => Promise<() => void>) => void;
+
 interface ReadingOptions {
   readonly device: BlockDevice;
   readonly agreement: Agreement;

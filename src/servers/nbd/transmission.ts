@@ -10,7 +10,7 @@ import {
 } from '../../formats/wire/nbd.ts';
 import type { BufferPool } from '../../lib/buffer-pool.ts';
 import type { MemoryShare } from '../../lib/memory-budget.ts';
-import { MiB } from '../../lib/sizes.ts';
+import { intake } from '../connection/intake.ts';
 import { answering, type AnsweringOptions } from './answers.ts';
 import type { PartialWrite } from './partial-write.ts';
 
@@ -37,10 +37,6 @@ export interface TransmissionOptions extends Omit<AnsweringOptions, 'onBroken'> 
   readonly close: () => void;
 }
 
-const UNSENT_MAX = MiB;
-const RUNNING_MAX = 1024;
-const RUNNING_LENGTH_MAX = 2 * PAYLOAD_LENGTH_MAX;
-
 interface Payload {
   readonly request: Request;
   /** Not: refused, and only read past. */
@@ -55,11 +51,9 @@ interface Payload {
 
 export function transmission(options: TransmissionOptions): Transmission {
   const { pause, resume, close } = options;
-  const answers = answering({ ...options, onBroken: broken }, wake);
-  /** What came and was not parsed, because too much was under way. */
-  let held: Uint8Array | undefined;
+  const answers = answering({ ...options, onBroken: broken }, () => requests.goOn());
+  const { accounts } = answers;
   let isOver = false;
-  let onAllSent = (): void => {};
   const parser = requestParser(options.agreement.style, {
     wantsPayload: answers.wantsPayload,
     memory: options.memory,
@@ -67,67 +61,38 @@ export function transmission(options: TransmissionOptions): Transmission {
     tryTake: answers.tryWrite,
     take: answers.answer,
     takeInParts: answers.changeInParts,
-    mayTake: () => !isOver && !stalled(),
+    mayTake: () => requests.mayTake(),
     end,
   });
+  const requests = intake({
+    parse: parser.parse,
+    isStalled: () => answers.isSending() || accounts.isFull(),
+    flush: answers.flush,
+    pause,
+    resume,
+  });
 
-  function stalled(): boolean {
-    return (
-      answers.isSending() ||
-      answers.unsent() > UNSENT_MAX ||
-      answers.accounts.running >= RUNNING_MAX ||
-      answers.accounts.runningLength > RUNNING_LENGTH_MAX
-    );
-  }
   function takeNoMore(): void {
     isOver = true;
-    held = undefined;
+    requests.end();
     parser.drop();
   }
   function end(): void {
     if (isOver) return;
     takeNoMore();
-    void finish().then(close);
+    void accounts.finished().then(close);
   }
   function broken(): void {
     takeNoMore();
     close();
   }
-  async function finish(): Promise<void> {
-    await answers.accounts.idle();
-    answers.flush();
-    if (answers.unsent() > 0) await new Promise<void>((resolve) => (onAllSent = resolve));
-  }
-  /** Something was sent or ended. */
-  function wake(): void {
-    if (answers.unsent() === 0) onAllSent();
-    if (!held || isOver || stalled()) return;
-    const bytes = held;
-    const done = parser.parse(bytes);
-    answers.flush();
-    held = undefined;
-    if (isOver) return;
-    if (done < bytes.length) held = bytes.subarray(done);
-    else resume();
-  }
   return {
-    push(bytes) {
-      if (isOver) return;
-      if (held) {
-        held = Buffer.concat([held, bytes]);
-        return;
-      }
-      const done = parser.parse(bytes);
-      answers.flush();
-      if (done === bytes.length || isOver) return;
-      held = bytes.slice(done);
-      pause();
-    },
+    push: requests.push,
     stop() {
       takeNoMore();
-      return finish();
+      return accounts.finished();
     },
-    isIdle: () => answers.accounts.running === 0,
+    isIdle: accounts.isIdle,
     abandon() {
       takeNoMore();
       answers.abandon();

@@ -5,6 +5,7 @@ import { KiB } from '../../../lib/sizes.ts';
 import type { ByteStream } from '../../../sys/net/network.ts';
 import type { SlabPool } from '../../connection/reply-queue.ts';
 import type { StayAwake } from '../../connection/busy-poll.ts';
+import { intake } from '../../connection/intake.ts';
 import { type RecordMemory, recordParser, type RecordState } from './records.ts';
 import { connectionReplies, type OpenReply } from './replies.ts';
 
@@ -37,18 +38,18 @@ const RECEIVE_LENGTH = 256 * KiB;
 
 export function connection(options: ConnectionOptions): Connection {
   const { stream, memory, writes, slabs, awake, answer, hasRoom } = options;
-  const replies = connectionReplies({ slabs, send: stream.write, hasRoom, onProgress: goOn });
-  /** What came and was not parsed, because too much was under way. */
-  let held: Uint8Array | undefined;
-  let isOver = false;
-
-  const isStalled = (): boolean => replies.isStalled() || writes.isTight;
+  const replies = connectionReplies({
+    slabs,
+    send: stream.write,
+    hasRoom,
+    onProgress: () => calls.goOn(),
+  });
   const parser = recordParser(counted(memory, writes), {
-    mayTake: () => !isOver && !isStalled(),
+    mayTake: () => calls.mayTake(),
     broken: end,
     take(record, { keep, isLast }) {
       try {
-        answer(record, { keep, isLast: isLast && replies.isQuiet() }, replies.open);
+        answer(record, { keep, isLast: isLast && replies.isIdle() }, replies.open);
       } catch (cause) {
         if (!(cause instanceof FormatError)) throw cause;
         // Not even a call: nobody is there to be answered.
@@ -56,48 +57,32 @@ export function connection(options: ConnectionOptions): Connection {
       }
     },
   });
+  const calls = intake({
+    parse: parser.parse,
+    isStalled: () => replies.isStalled() || writes.isTight,
+    flush: replies.flush,
+    pause: stream.pause,
+    resume: stream.resume,
+  });
 
   function end(): void {
-    isOver = true;
-    held = undefined;
+    calls.end();
     stream.destroy();
   }
-  function parse(bytes: Uint8Array): Uint8Array {
-    const done = parser.parse(bytes);
-    replies.flush();
-    return bytes.subarray(done);
-  }
-  function goOn(): void {
-    if (!held || isOver || isStalled()) return;
-    const rest = parse(held);
-    held = rest.length > 0 ? rest : undefined;
-    if (!held && !isOver) stream.resume();
-  }
   stream.onBytes = (bytes) => {
-    if (isOver) return;
-    if (held) {
-      held = Buffer.concat([held, bytes]);
-      return;
-    }
-    const rest = parse(bytes);
-    if (rest.length > 0 && !isOver) {
-      held = rest.slice();
-      stream.pause();
-    }
-    awake.arrived(replies.isQuiet);
+    calls.push(bytes);
+    awake.arrived(replies.isIdle);
   };
   stream.start();
   stream.receiveInto(new Uint8Array(RECEIVE_LENGTH));
   return {
     held: replies.held,
     stop() {
-      isOver = true;
-      held = undefined;
-      return replies.idle();
+      calls.end();
+      return replies.finished();
     },
     abandon() {
-      isOver = true;
-      held = undefined;
+      calls.end();
       parser.drop();
       replies.abandon();
     },

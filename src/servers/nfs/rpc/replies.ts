@@ -1,21 +1,22 @@
 import { RECORD_MARK_LENGTH, recordMark, REPLY_HEADER_LENGTH } from '../../../formats/wire/rpc.ts';
 import { xdrWriter } from '../../../formats/wire/xdr.ts';
 import { MiB } from '../../../lib/sizes.ts';
+import { openAccounts } from '../../connection/accounts.ts';
 import { replyQueue, type SlabPool } from '../../connection/reply-queue.ts';
 import { type Reply, writeReplyHeader } from './reply.ts';
 
 /** The replies of one connection, and the accounts of what is under way for them. */
 export interface Replies {
   readonly open: OpenReply;
-  /** The peer takes too little, or has too much under way: no call is taken meanwhile. */
+  /** The peer takes too little, or has too much under way: no call is taken until that has changed. */
   isStalled(): boolean;
   /** Nothing is under way. */
-  isQuiet(): boolean;
+  isIdle(): boolean;
   /** Bytes of answers in memory. */
   held(): number;
   flush(): void;
   /** Resolves once everything is answered and sent. */
-  idle(): Promise<void>;
+  finished(): Promise<void>;
   /** The peer has gone. */
   abandon(): void;
 }
@@ -41,8 +42,6 @@ export interface RepliesOptions {
   readonly onProgress: () => void;
 }
 
-/** A reader slower than we are is waited for. */
-const UNSENT_MAX = MiB;
 const RUNNING_MAX = 4096;
 /** Contents of writes under way. */
 const RUNNING_LENGTH_MAX = 32 * MiB;
@@ -52,36 +51,28 @@ const HELD_MAX = 8 * MiB;
 interface Waiting {
   readonly length: number;
   readonly start: () => void;
+  readonly drop: () => void;
 }
 
 export function connectionReplies(options: RepliesOptions): Replies {
   const { slabs, send, hasRoom, onProgress } = options;
-  const queue = replyQueue({ slabs, send, onSent: wake });
+  const queue = replyQueue({ slabs, send, onSent: () => accounts.onSent() });
+  const accounts = openAccounts({
+    runningMax: RUNNING_MAX,
+    runningLengthMax: RUNNING_LENGTH_MAX,
+    unsent: () => queue.unsent,
+    flush: queue.flush,
+    onProgress() {
+      startWaiting();
+      onProgress();
+    },
+  });
   const writer = xdrWriter();
   const waiting: Waiting[] = [];
-  const onIdle: (() => void)[] = [];
-  let running = 0;
-  let runningLength = 0;
   let readLength = 0;
-  let isTurnComing = false;
 
   const held = (): number => queue.unsent + readLength;
 
-  function wake(): void {
-    startWaiting();
-    if (running === 0 && queue.unsent === 0) for (const resolve of onIdle.splice(0)) resolve();
-    onProgress();
-  }
-  /** Replies of one turn of the event loop go out together. */
-  function wakeSoon(): void {
-    if (isTurnComing) return;
-    isTurnComing = true;
-    setImmediate(() => {
-      isTurnComing = false;
-      queue.flush();
-      wake();
-    });
-  }
   function startWaiting(): void {
     for (let next = waiting[0]; next; next = waiting[0]) {
       const isAlone = readLength === 0 && queue.unsent === 0;
@@ -89,13 +80,6 @@ export function connectionReplies(options: RepliesOptions): Replies {
       waiting.shift();
       next.start();
     }
-  }
-  function run(work: Promise<void>, fail: (cause: unknown) => void, end: () => void): void {
-    void work.catch(fail).then(() => {
-      running--;
-      end();
-      wakeSoon();
-    });
   }
   const open: OpenReply = (xid, fail, onEnd) => {
     let start = 0;
@@ -119,17 +103,20 @@ export function connectionReplies(options: RepliesOptions): Replies {
       },
       memory: (at, length) => queue.bytes.subarray(at, at + length),
       later(length, work) {
-        running++;
-        runningLength += length;
-        run(work(), failed, () => (runningLength -= length));
+        void work().catch(failed).then(accounts.begin(length));
       },
       laterInTurn(length, work) {
-        running++;
-        const begin = (): void => {
+        const end = accounts.begin(0);
+        const start = (): void => {
           readLength += length;
-          run(work(), failed, () => (readLength -= length));
+          void work()
+            .catch(failed)
+            .then(() => {
+              readLength -= length;
+              end();
+            });
         };
-        waiting.push({ length, start: begin });
+        waiting.push({ length, start, drop: end });
         startWaiting();
       },
     };
@@ -138,17 +125,13 @@ export function connectionReplies(options: RepliesOptions): Replies {
   return {
     open,
     held,
-    isStalled: () =>
-      queue.unsent > UNSENT_MAX || running >= RUNNING_MAX || runningLength > RUNNING_LENGTH_MAX,
-    isQuiet: () => running === 0,
-    flush: () => queue.flush(),
-    async idle() {
-      queue.flush();
-      if (running > 0 || queue.unsent > 0) await new Promise<void>((r) => onIdle.push(r));
-    },
+    isStalled: accounts.isFull,
+    isIdle: accounts.isIdle,
+    flush: queue.flush,
+    finished: accounts.finished,
     abandon() {
-      running -= waiting.splice(0).length;
-      for (const resolve of onIdle.splice(0)) resolve();
+      for (const { drop } of waiting.splice(0)) drop();
+      accounts.abandon();
     },
   };
 }
