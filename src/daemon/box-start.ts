@@ -37,7 +37,7 @@ export async function takeOverTokens(world: World, box: Box, from: string): Prom
   if (await box.isNew()) await takeOver(world, from, box.directory, [TOKENS_FILE]);
 }
 
-export async function meetStore({ box, memory, store, world }: House, log: Log): Promise<Met> {
+export async function meetStore({ box, memory, store }: House, log: Log): Promise<Met> {
   let met: Met = 'unknown';
   await noted(log, async () => {
     await box.prepare();
@@ -46,9 +46,9 @@ export async function meetStore({ box, memory, store, world }: House, log: Log):
       log('warning', `${store.directory} was away: its orders wait to be adopted`);
     }
     if (met === 'first') {
-      await takeOver(world, store.directory, box.directory, ['lockdown.json', 'clock.json']);
+      await takeOver(store, store.directory, box.directory, ['lockdown.json', 'clock.json']);
       for (const channel of CHANNELS)
-        await takeOverOutbox(world, { from: store.directory, box, channel });
+        await takeOverOutbox(store, { from: store.directory, box, channel });
     }
   });
   return met;

@@ -78,17 +78,17 @@ export async function ownStore(directory: string, options: OwnOptions): Promise<
   const { secrets, sockets, feed } = options;
   await using stack = new AsyncDisposableStack();
   const opened = stack.use(await openHouse(directory));
-  const { world } = opened;
-  await refuseLinks(opened.store);
-  stack.use(await world.files.lock(join(directory, SERVICE_LOCK), 'holdfastd'));
+  const { store } = opened;
+  await refuseLinks(store);
+  stack.use(await store.files.lock(join(directory, SERVICE_LOCK), 'holdfastd'));
   const { box } = opened;
-  const { checks } = opened.store;
+  const { checks } = store;
   const met = await meetStore(opened, options.log);
   let problem: string | undefined;
   const onDates = (what: string): void => options.log('warning', `"nbd" of the settings: ${what}`);
   const guard = stack.use(
     await openGuard({
-      ...{ ...options, world, directory, checks, boxDirectory: box.directory },
+      ...{ ...options, world: store, directory, checks, boxDirectory: box.directory },
       tell: (change) => feed.tell(change),
       ownConditions: () => [...options.ownConditions(), ...nbdConditions(problem)],
     }),
@@ -107,7 +107,7 @@ export async function ownStore(directory: string, options: OwnOptions): Promise<
     problem = `${what}: ${cause.message}`;
     options.log('error', problem);
   }
-  const audit = await openAudit(world, directory, (message) => guard.trouble(message));
+  const audit = await openAudit(store, directory, (message) => guard.trouble(message));
   const onEvent = (event: KeeperEvent): void => {
     tellOfSession(options, event);
     guard.wake();
@@ -136,12 +136,12 @@ export async function ownStore(directory: string, options: OwnOptions): Promise<
   jobs.schedules.start();
   await noted(options.log, () => house.memory.mark());
   const throughput = stack.use(
-    recordThroughput(house.world.clock, () => ({
+    recordThroughput(house.store.clock, () => ({
       ...sessions.traffic(),
       ingestBytes: options.ingest.totalBytes,
     })),
   );
-  stack.use(recordGrowth(house.world, directory, (message) => options.log('warning', message)));
+  stack.use(recordGrowth(house.store, directory, (message) => options.log('warning', message)));
   guard.start({
     ...{ sessions, jobs, audit },
     foreign: () => foreignOrders(house, jobs),
@@ -191,15 +191,15 @@ async function openJobs(
   { secrets, log, feed, inWorker, guard }: OwnOptions & { readonly guard: Guard },
 ): Promise<JobDesk> {
   const keys = openJobKeys(secrets);
-  const { world, store } = house;
-  const files = await openJobFiles(world.files, store.directory, {
+  const { store } = house;
+  const files = await openJobFiles(store.files, store.directory, {
     memory: house.memory,
     checksOf: store.checks,
   });
   const onTrouble = (message: string): void => guard.trouble(message);
   const queue = stack.use(
     await openQueue({
-      ...{ world, files, onTrouble, laneOf },
+      ...{ world: store, files, onTrouble, laneOf },
       attempt: jobWork(house, { keys, inWorker }),
       onChange(job) {
         const { id, state, reason = null } = job;
@@ -211,7 +211,9 @@ async function openJobs(
     }),
   );
   const onMissed = (message: string): void => log('warning', message);
-  const schedules = stack.use(await openSchedules({ world, files, queue, onTrouble, onMissed }));
+  const schedules = stack.use(
+    await openSchedules({ world: store, files, queue, onTrouble, onMissed }),
+  );
   return { queue, schedules, keys, files };
 }
 

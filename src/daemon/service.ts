@@ -286,7 +286,7 @@ function contextOn(
         started,
         store: directory,
         storeId: it?.house.store.id ?? null,
-        space: it ? await it.house.world.files.space(directory) : null,
+        space: it ? await it.house.store.files.space(directory) : null,
         host: thisHost(),
         sessions: it?.sessions.counts() ?? none,
         jobs: it ? countsOf(it.jobs) : none,

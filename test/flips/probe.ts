@@ -106,7 +106,7 @@ async function pointBytes(house: House, id: string): Promise<Uint8Array> {
 type Compare = (what: string, found: Uint8Array, wanted: Uint8Array) => void;
 
 async function session(house: House, place: Place, compare: Compare): Promise<void> {
-  const { world, store } = house;
+  const { store } = house;
   await readServed(house.store, place.session);
   await using held = await resumeSession(house.store, place.session, { tls: true });
   const { record } = held;
@@ -128,9 +128,9 @@ async function session(house: House, place: Place, compare: Compare): Promise<vo
   await overlay.read(found, 0);
   compare('disk of the session', found, place.disk);
   await using tree = await openSessionTree({
-    ...{ files: world.files, clock: world.clock, directory: sessionDirectory(store, record.id) },
+    ...{ files: store.files, clock: store.clock, directory: sessionDirectory(store, record.id) },
     ...{ first: machineFiles(record), disks: new Map([['vda', overlay]]), space },
-    ...{ random: world.random, seal: treeSealOf(record, set.keys) },
+    ...{ random: store.random, seal: treeSealOf(record, set.keys) },
   });
   for (const [name, contents] of place.files) {
     const id = tree.lookup(tree.root, name);
@@ -152,16 +152,16 @@ async function lists(house: House, told: string[]): Promise<void> {
 }
 
 async function books(house: House, told: string[]): Promise<void> {
-  const { world, store } = house;
-  const jobs = await openJobFiles(world.files, store.directory, {
+  const { store } = house;
+  const jobs = await openJobFiles(store.files, store.directory, {
     memory: trustingMemory(),
     checksOf: () => 'checked',
   });
   for (const { damaged } of [await jobs.jobs(), await jobs.schedules()]) told.push(...damaged);
-  await readGrowth(world, store.directory);
+  await readGrowth(store, store.directory);
   const set = await openSet(house, 'secret', SECRETS);
   await loadProfile(store, set, 'vm');
-  const audit = await openAudit(world, store.directory, (message) => void told.push(message));
+  const audit = await openAudit(store, store.directory, (message) => void told.push(message));
   if ((await audit.last(10)).some(({ outcome }) => outcome === 'torn')) told.push('audit: torn');
   const { problem } = await audit.check();
   if (problem !== null) told.push(`audit: ${problem}`);

@@ -17,11 +17,10 @@ import type { SetRecord } from '../../formats/store/catalog/set-record.ts';
 import { openStore, type Store } from '../../store/directory/store.ts';
 import { giveBackFreedMemory } from '../../sys/process/memory.ts';
 import { processors } from '../../sys/process/processors.ts';
-import { realWorld, type World } from '../../sys/world.ts';
+import { realWorld } from '../../sys/world.ts';
 
 /** An open store, and what is needed to work on it. */
 export interface House extends AsyncDisposable {
-  readonly world: World;
   readonly store: Store;
   readonly box: Box;
   /** What the box knows of this store without asking it. */
@@ -44,12 +43,11 @@ export interface House extends AsyncDisposable {
 export async function openHouse(directory: string): Promise<House> {
   giveBackFreedMemory();
   const store = await openStore(realWorld(), directory);
-  const world: World = store;
-  const box = ownBox(world);
+  const box = ownBox(store);
   const workers = processors();
   const reader = sharedReader(async () => {
     const { openBlockReader } = await import('../../store/read/block-reader.ts');
-    return openBlockReader(store, { threads: workers, clock: world.clock });
+    return openBlockReader(store, { threads: workers, clock: store.clock });
   });
   const memory = guestMemory();
   let nfs: Promise<NfsServer> | undefined;
@@ -60,7 +58,6 @@ export async function openHouse(directory: string): Promise<House> {
       writes: memory.writes,
     });
   return {
-    world,
     store,
     box,
     memory: box.of(store),

@@ -63,7 +63,7 @@ export async function visitDisk(
   const opened = stack.use(
     await openVolumes(served.disks, {
       ...opening,
-      ...{ directory: VOLUMES, clock: house.world.clock, noFollow: true },
+      ...{ directory: VOLUMES, clock: house.store.clock, noFollow: true },
     }),
   );
   const owned = stack.move();

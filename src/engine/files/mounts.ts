@@ -26,7 +26,7 @@ export async function mount(
   request: MountRequest,
   { secrets, report }: WorkOptions,
 ): Promise<RunningMount> {
-  const { world, store } = house;
+  const { store } = house;
   const directory = resolve(request.directory);
   if (await clearDeadMount(directory)) {
     report({ event: 'notice', message: `${directory} was left by processes that died: unmounted` });
@@ -34,11 +34,11 @@ export async function mount(
   if ((await mountedDevice(directory)) !== undefined) {
     throw new SystemError('BUSY', `something is mounted at ${directory}: unmount it first`);
   }
-  const status = await world.files.stat(directory);
+  const status = await store.files.stat(directory);
   if (status?.kind !== 'directory') {
     throw new SystemError('NOT_FOUND', `${directory} is no directory: make it first`);
   }
-  if ((await world.files.list(directory)).length > 0) {
+  if ((await store.files.list(directory)).length > 0) {
     throw new SystemError('EXISTS', `${directory} is not empty: a mount would hide what is in it`);
   }
   const names = await namesOf(house, request.sets);
@@ -46,7 +46,7 @@ export async function mount(
   const source = names.length === 1 ? secrets : whereNeeded(secrets);
   for (const name of names) sets.push(await openSet(house, name, source));
   const mounted = await mountStore({
-    ...{ clock: world.clock, store: resolve(store.directory), directory, sets },
+    ...{ clock: store.clock, store: resolve(store.directory), directory, sets },
     onRestart: (how) =>
       report({
         event: 'notice',

@@ -50,11 +50,11 @@ export async function openFiles(
   { secrets, signal, report }: WorkOptions,
 ): Promise<RunningFiles> {
   if (!isSuperuser()) throw new SystemError('DENIED', 'only root may mount: run this as root');
-  const { world } = house;
-  await sweepOpenRestores(world.files, STATE);
+  const { store } = house;
+  await sweepOpenRestores(store.files, STATE);
   await using stack = new AsyncDisposableStack();
   const at = request.at === undefined ? undefined : resolve(request.at);
-  const restore = stack.use(await beginOpenRestore(world, STATE, { point: request.what, at }));
+  const restore = stack.use(await beginOpenRestore(store, STATE, { point: request.what, at }));
   const { disks: directory, work } = restore;
   const served = stack.use(
     await serveDisks(house, request.what, { directory, secrets, onNotice: noticeTo(report) }),
@@ -63,7 +63,7 @@ export async function openFiles(
   await restore.note({ point: served.id });
   const opened = stack.use(
     await openVolumes(served.disks, {
-      ...{ directory: restore.at, work, signal, clock: world.clock, noFollow: false },
+      ...{ directory: restore.at, work, signal, clock: store.clock, noFollow: false },
       ...{ isolated: request.isolated, keys: request.keys, disk: request.disk, wanted: undefined },
       onDirectories: (directories) => restore.note({ directories }),
     }),

@@ -37,10 +37,10 @@ export async function serveDisks(
   query: string,
   { directory, secrets, onNotice }: ServeDisksOptions,
 ): Promise<ServedDisks> {
-  const { world, store } = house;
+  const { store } = house;
   const mount = (only: string, sets: readonly OpenSet[]) =>
     mountStore({
-      ...{ clock: world.clock, store: resolve(store.directory), directory, sets, only },
+      ...{ clock: store.clock, store: resolve(store.directory), directory, sets, only },
       onRestart: (how) => onNotice(`the serving process ended (${how}): another one goes on`),
     });
   const session = await sessionNamed(house, query);

@@ -49,16 +49,16 @@ export async function setOf(house: House, job: Exclude<Job, { kind: 'check' }>):
 }
 
 /** A device is opened itself; a file is made beside its name first. */
-async function checkWritable({ world }: House, to: string): Promise<void> {
+async function checkWritable({ store }: House, to: string): Promise<void> {
   if (isNbdUri(to)) return;
   const path = resolve(to);
-  if ((await world.files.stat(path))?.kind === 'block-device') return;
+  if ((await store.files.stat(path))?.kind === 'block-device') return;
   if (await mayWrite(dirname(path))) return;
   throw new SystemError('DENIED', `${path} cannot be made: its directory may not be written`);
 }
 
-async function checkImage({ world }: House, where: string): Promise<void> {
+async function checkImage({ store }: House, where: string): Promise<void> {
   const path = resolve(where);
-  if (await world.files.stat(path)) return;
+  if (await store.files.stat(path)) return;
   throw new SystemError('NOT_FOUND', `${path}: there is no such image`);
 }

@@ -135,7 +135,7 @@ async function restoreOnce(
 ) {
   const { to, overwrite } = restore;
   const isFirst = failures + deaths === 0;
-  if (!isFirst && !overwrite && (await options.house.world.files.stat(to))?.kind === 'file') {
+  if (!isFirst && !overwrite && (await options.house.store.files.stat(to))?.kind === 'file') {
     const reason =
       `${to} exists. If an earlier attempt of this job made it, it is whole: restored files appear under their ` +
       'names only then. Otherwise restore to another name';

@@ -34,7 +34,7 @@ async function ofStore(
   service: ServiceContext,
   counts: { readonly running: number; readonly waiting: number },
 ): Promise<Family[]> {
-  const { world, store } = await service.house();
+  const { store } = await service.house();
   const { queue, schedules } = await service.jobs();
   const guard = await service.guard();
   const standing = guard.alarms.list().filter(stands);
@@ -50,7 +50,7 @@ async function ofStore(
       ? []
       : [{ value: seconds(done.ended), labels: { schedule: name } }];
   });
-  const space = await world.files.space(store.directory);
+  const space = await store.files.space(store.directory);
   return [
     one(
       'holdfast_store_free_bytes',

@@ -45,7 +45,7 @@ export async function upgrade(
   { confirmed }: RequestOf<'store/upgrade'>,
   { secrets, report }: Pick<WorkOptions, 'secrets' | 'report'>,
 ): Promise<ResultOf<'store/upgrade'>> {
-  const { world, store } = house;
+  const { store } = house;
   const missing = ALL_FEATURES.filter((feature) => !store.has(feature));
   const plan = {
     store: store.directory,
@@ -61,7 +61,7 @@ export async function upgrade(
   await requireStopped(house);
   const sets = await outdatedSets(house, secrets);
   // From here on no older release gets in, whatever becomes of this process.
-  await writeStoreRecord(world.files, store.directory, {
+  await writeStoreRecord(store.files, store.directory, {
     ...{ id, created, version: 2, needs, gaplessFrom },
   });
   for (const [position, set] of sets.entries()) {
@@ -73,7 +73,7 @@ export async function upgrade(
   await files.check(async () => {
     const needs = needsOf(ALL_FEATURES);
     const record = { id, created, version: 2, needs, gaplessFrom } as const;
-    await writeStoreRecord(world.files, store.directory, record);
+    await writeStoreRecord(store.files, store.directory, record);
     store.renew(record);
   });
   return { ...plan, upgraded: true };
@@ -87,13 +87,13 @@ async function gaplessFromOf({ store }: House): Promise<number | undefined> {
 
 /** Those of the service that has the store. Where none runs, none starts in the meantime. */
 async function jobFilesOf(
-  { world, store, memory }: House,
+  { store, memory }: House,
   jobs: JobDesk | undefined,
   stack: AsyncDisposableStack,
 ): Promise<JobFiles> {
   if (jobs) return jobs.files;
-  stack.use(await world.files.lock(join(store.directory, SERVICE_LOCK), 'store upgrade'));
-  return openJobFiles(world.files, store.directory, { memory });
+  stack.use(await store.files.lock(join(store.directory, SERVICE_LOCK), 'store upgrade'));
+  return openJobFiles(store.files, store.directory, { memory });
 }
 
 async function requireStopped(house: House): Promise<void> {

@@ -7,11 +7,11 @@ import type { House } from '../base/engine.ts';
 const POINTS_LOOKED_AT = 300;
 
 /** How full the store is, when it will be, and what it saves. */
-export async function usage({ world, store, pointNames }: House): Promise<StoreUsage> {
+export async function usage({ store, pointNames }: House): Promise<StoreUsage> {
   const { directory } = store;
-  const space = await world.files.space(directory);
-  const samples = await readGrowth(world, directory);
-  const { since, bytesPerDay, fullAt } = forecastOf(samples, space, world.clock.now());
+  const space = await store.files.space(directory);
+  const samples = await readGrowth(store, directory);
+  const { since, bytesPerDay, fullAt } = forecastOf(samples, space, store.clock.now());
   const newest = { first: 0, count: POINTS_LOOKED_AT };
   const all = { set: undefined, machine: undefined, contains: undefined };
   const { points } = await pageOfPoints(store, pointNames, { ...all, ...newest });

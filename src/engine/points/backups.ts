@@ -43,9 +43,9 @@ export async function createBackup(
   { secrets, signal, report, isSecret }: WorkOptions & { readonly isSecret: IsSecret },
 ): Promise<MadePoint> {
   const { as, names } = checkBackup({ machine, disks, format });
-  const { world, store, workers } = house;
+  const { store, workers } = house;
   const ranges =
-    changed === undefined ? undefined : await readChangedBlocks(world.files, changed, names);
+    changed === undefined ? undefined : await readChangedBlocks(store.files, changed, names);
   const open = await openSet(house, set, secrets);
   const scopes = new Map<string, MadePoint['scopes'][number]>();
   const damage: Damage[] = [];
@@ -208,16 +208,16 @@ export async function restore(
   request: RestoreRequest,
   { secrets, signal, report }: WorkOptions,
 ): Promise<RestoreResult> {
-  const { world, store, workers } = house;
+  const { store, workers } = house;
   const { set, point, root, said } = await whatToRestore(house, request, secrets);
   const { disk, to, overwrite, erase } = request;
   await using reader = openBlockReader(store, {
     threads: workers,
-    clock: world.clock,
+    clock: store.clock,
     cacheLength: RESTORE_CACHE_LENGTH,
   });
   await using device = manifestDisk(reader, { name: `${point.id}/${disk}`, root, keys: set.keys });
-  const { writtenBytes, format } = await restoreDisk(world, device, {
+  const { writtenBytes, format } = await restoreDisk(store, device, {
     ...{ to, format: said, overwrite, signal, store },
     mayErase: (path) => requireErasable(runProgram, path, erase),
     onProgress: (progress) => report({ event: 'progress', ...progress }),
@@ -233,7 +233,7 @@ export async function checkRestore(
 ): Promise<string> {
   const { point, said } = await whatToRestore(house, request, secrets);
   const { to, overwrite } = request;
-  await checkTarget(house.world, { to, format: said, overwrite });
+  await checkTarget(house.store, { to, format: said, overwrite });
   return point.id;
 }
 

@@ -37,12 +37,12 @@ type Tell = (problem: Problem) => void;
 const LENGTH_MAX = 8 * 1024 * 1024;
 
 /** Whether the directories are there that every store has: without them nothing else can be looked at. */
-export async function checkDirectories({ world, store }: House, tell: Tell): Promise<boolean> {
+export async function checkDirectories({ store }: House, tell: Tell): Promise<boolean> {
   let isWhole = true;
   for (const problem of await linkProblems(store)) tell(problem);
   for (const name of STORE_DIRECTORIES) {
     const where = join(store.directory, name);
-    if ((await world.files.stat(where))?.kind === 'directory') continue;
+    if ((await store.files.stat(where))?.kind === 'directory') continue;
     tell({ where, what: 'the directory is missing, with all that was in it' });
     isWhole = false;
   }
@@ -55,8 +55,8 @@ export async function checkRecords(
   open: readonly OpenSet[],
   tell: Tell,
 ): Promise<void> {
-  const { world, store } = house;
-  const { problems } = await readStoreRecord(world.files, store.directory);
+  const { store } = house;
+  const { problems } = await readStoreRecord(store.files, store.directory);
   for (const problem of problems) tell(problem);
   const { damage } = await store.packs.readLast();
   if (damage) tell(damage);
@@ -75,12 +75,12 @@ async function checkSet(
   name: string,
   { open, tell }: { readonly open: readonly OpenSet[]; readonly tell: Tell },
 ): Promise<void> {
-  const { world, store } = house;
+  const { store } = house;
   for (const { path, reason } of await checkSetRecords(store, name)) {
     tell({ where: path, what: reason });
   }
   const directory = setDirectory(store, name);
-  if (!(await world.files.stat(join(directory, 'points')))) {
+  if (!(await store.files.stat(join(directory, 'points')))) {
     const what = 'the directory is missing, with all recovery points of the set';
     tell({ where: join(directory, 'points'), what });
   }
@@ -97,11 +97,11 @@ async function checkSet(
 
 /** Journals, who serves them, what they wrote, and their leases. */
 async function checkSessions(
-  { world, store }: House,
+  { store }: House,
   open: readonly OpenSet[],
   tell: Tell,
 ): Promise<void> {
-  const { files } = world;
+  const { files } = store;
   const parent = join(store.directory, 'sessions');
   const ids = new Set(await sessionIds(store));
   for (const name of await files.list(parent)) {
@@ -191,8 +191,8 @@ async function checkFilesIn(
     readonly tell: Tell;
   },
 ): Promise<void> {
-  if (!(await house.world.files.stat(directory))) return;
-  for (const file of await house.world.files.list(directory)) {
+  if (!(await house.store.files.stat(directory))) return;
+  for (const file of await house.store.files.list(directory)) {
     if (!file.endsWith(suffix)) continue;
     const path = join(directory, file);
     await checkFile(house, path, {
@@ -207,12 +207,12 @@ async function checkFilesIn(
 }
 
 async function checkFile(
-  { world }: House,
+  { store }: House,
   path: string,
   { decode, tell }: { readonly decode: (bytes: Uint8Array) => unknown; readonly tell: Tell },
 ): Promise<void> {
   try {
-    if (await world.files.stat(path)) decode(await world.files.readFile(path, LENGTH_MAX));
+    if (await store.files.stat(path)) decode(await store.files.readFile(path, LENGTH_MAX));
   } catch (cause) {
     const isGone = cause instanceof SystemError && cause.code === 'NOT_FOUND';
     if (isGone) return;
@@ -222,9 +222,9 @@ async function checkFile(
 }
 
 /** A service that writes on may have been met in the middle of a line: what is wrong is so twice. */
-async function checkAudit({ world, store }: House, tell: Tell): Promise<void> {
+async function checkAudit({ store }: House, tell: Tell): Promise<void> {
   const look = async (): Promise<string | null> => {
-    await using files = await openFiles(world, store.directory, 0);
+    await using files = await openFiles(store, store.directory, 0);
     return (await checkFiles(files)).problem;
   };
   if ((await look()) === null) return;

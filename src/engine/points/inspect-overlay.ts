@@ -29,9 +29,10 @@ import { formatted } from './inspect.ts';
 
 /** A sealed overlay, if there is one; then one of version 1, if there is one, which lies below. */
 export async function* catOverlay(
-  { world: { files }, store }: House,
+  { store }: House,
   { session, disk }: { readonly session: string; readonly disk: string },
 ): AsyncGenerator<object> {
+  const { files } = store;
   const directory = sessionDirectory(store, session);
   const isSealed = (await files.stat(join(directory, `${disk}.head`))) !== undefined;
   if (isSealed) yield* catSealed(files, directory, disk);

@@ -24,7 +24,7 @@ export async function knownPoint(
 
 /** After the publication. What cannot be noted is reported by `tell`: then an older state may go unnoticed. */
 export async function notePublished(
-  { world, store, memory }: House,
+  { store, memory }: House,
   set: OpenSet,
   id: string,
   tell: (message: string) => void,
@@ -32,7 +32,7 @@ export async function notePublished(
   if (!store.has('point-chain')) return;
   try {
     const record = await readPoint(store, set, id);
-    const link = await linkToFile(world, pointPath(store, record), record);
+    const link = await linkToFile(store, pointPath(store, record), record);
     if (!link) return;
     const { sequence, digest } = link;
     const of = { set: set.name, machine: record.machine };

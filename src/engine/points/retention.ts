@@ -13,10 +13,10 @@ import { type House, readKnownSet } from '../base/engine.ts';
  * somebody's decision. What a session runs from stays until the next time.
  */
 export async function retain(
-  house: Pick<House, 'world' | 'store' | 'box' | 'memory'>,
+  house: Pick<House, 'store' | 'box' | 'memory'>,
   { set, machine, retention, dryRun }: RequestOf<'backup/retain'>,
 ): Promise<ResultOf<'backup/retain'>> {
-  const { world, store } = house;
+  const { store } = house;
   checkRetention(retention);
   if (!dryRun) await checkDeletions(house);
   await readKnownSet(house, set);
@@ -24,7 +24,7 @@ export async function retain(
   const counted = points.filter(
     (point) => point.origin === 'backup' && (machine === undefined || point.machine === machine),
   );
-  const now = world.clock.now();
+  const now = store.clock.now();
   const machines = Map.groupBy(counted, (point) => point.machine);
   const gone = [...machines.values()].flatMap((all) =>
     expired(all.toSorted(byPublication), retention, now),

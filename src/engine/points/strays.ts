@@ -32,8 +32,8 @@ const CLOSED = /^(sessions|index|block-index|wanted|outbox|lost\+found)$/;
 const STRAYS_MAX = 100;
 
 /** Their paths. */
-export async function findStrays({ world, store }: House): Promise<string[]> {
-  const { files } = world;
+export async function findStrays({ store }: House): Promise<string[]> {
+  const { files } = store;
   const found: string[] = [];
   async function walk(parent: string): Promise<void> {
     for (const name of await files.list(join(store.directory, parent))) {

@@ -123,7 +123,7 @@ async function run(
   request: RecoverRequest,
   { report, onNew, ...options }: WorkOptions & { readonly onNew: (id: string) => void },
 ): Promise<RunningSession> {
-  const { world, store, memory } = house;
+  const { store, memory } = house;
   const { secrets, loaded: serving } = loadedMeanwhile(
     options.secrets,
     () => import('../../sessions/serve/serve-session.ts'),
@@ -138,7 +138,7 @@ async function run(
   const listen = request.listen === undefined ? undefined : parseListenAddress(request.listen);
   const nfs =
     request.nfs && (await nfsParts()).nfsPlace(request.nfs, (await house.nfs()).inherited);
-  const tls = request.tls && (await readTlsFiles(world, request.tls, onDates));
+  const tls = request.tls && (await readTlsFiles(store, request.tls, onDates));
   await using stack = new AsyncDisposableStack();
   let session: HeldSession;
   let set: OpenSet;

@@ -76,7 +76,7 @@ interface Kept {
 }
 
 export function sessionKeeper(house: House, options: KeeperOptions): SessionKeeper {
-  const log = sessionLog(house.world.clock);
+  const log = sessionLog(house.store.clock);
   const onEvent = (event: KeeperEvent): void => {
     log.note(event.session, wordsOf(event));
     options.onEvent(event);
@@ -299,7 +299,7 @@ function resumptionOf(
   /** Whoever holds a session or an address lets go some day: nobody should have to ask again then. */
   async function retry(): Promise<void> {
     while (waiting.size > 0) {
-      await house.world.clock.sleep(RETRY_MS, signal);
+      await house.store.clock.sleep(RETRY_MS, signal);
       try {
         await resumeAll();
       } catch (cause) {

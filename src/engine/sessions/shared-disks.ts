@@ -25,7 +25,7 @@ interface SharedDisksOptions {
  * Rejects INVALID for networks that are none, and what listening rejects.
  */
 export async function openSharedDisks(
-  { world, guestMemory }: Pick<House, 'world' | 'guestMemory'>,
+  { store, guestMemory }: Pick<House, 'store' | 'guestMemory'>,
   { listen, allow = LOOPBACK, tls }: SharedDisksPlace,
   { inherited, onDates }: SharedDisksOptions,
 ): Promise<DiskServer | undefined> {
@@ -33,17 +33,17 @@ export async function openSharedDisks(
   const all = [...inherited.map((fd) => ({ kind: 'fd', fd }) as const), ...own];
   if (all.length === 0) return undefined;
   return openDiskServer({
-    ...{ clock: world.clock, listen: all, allow: parseNetworks(allow), memory: guestMemory },
+    ...{ clock: store.clock, listen: all, allow: parseNetworks(allow), memory: guestMemory },
     admitsUser: userMayOpenDisks,
-    tls: tls && (await readTlsFiles(world, tls, onDates)),
+    tls: tls && (await readTlsFiles(store, tls, onDates)),
   });
 }
 
 /** Reads the files for TLS again, for clients that connect from now on. Rejects where those before stay in use. */
 export async function renewSharedDisks(
-  { world, disks }: Pick<House, 'world' | 'disks'>,
+  { store, disks }: Pick<House, 'store' | 'disks'>,
   { tls }: SharedDisksPlace,
   { onDates }: Pick<SharedDisksOptions, 'onDates'>,
 ): Promise<void> {
-  if (disks && tls) disks.renew(await readTlsFiles(world, tls, onDates));
+  if (disks && tls) disks.renew(await readTlsFiles(store, tls, onDates));
 }

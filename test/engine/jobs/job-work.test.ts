@@ -47,7 +47,7 @@ test('a restored file that a later attempt finds is kept, and the job ends', asy
   const { files } = crashingFs(seeded(1));
   await (await files.create('/vda.raw'))[Symbol.asyncDispose]();
   const keys = openJobKeys(() => Promise.reject(new Error()));
-  const work = jobWork({ world: { files } } as House, { keys, inWorker });
+  const work = jobWork({ store: { files } } as House, { keys, inWorker });
   const options = { signal: new AbortController().signal, report: () => {} };
   const request = { point: 'vm-1', disk: 'vda', to: '/vda.raw' };
   const job: JobRecord = { ...KEEP, kind: 'restore', request, deaths: 1 };

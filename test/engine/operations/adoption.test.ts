@@ -20,12 +20,12 @@ async function opened() {
 }
 
 /** A queue on a store into which an attacker has written the job `evil`. */
-async function foreignJob(stack: AsyncDisposableStack, store: string, { world, memory }: House) {
-  const files = await openJobFiles(world.files, store, { memory });
-  plantJob(store, { kind: 'check', request: {} });
+async function foreignJob(stack: AsyncDisposableStack, { store, memory }: House) {
+  const files = await openJobFiles(store.files, store.directory, { memory });
+  plantJob(store.directory, { kind: 'check', request: {} });
   const queue = stack.use(
     await openQueue({
-      ...{ world, files, laneOf: () => 'check', onChange() {}, onTrouble() {} },
+      ...{ world: store, files, laneOf: () => 'check', onChange() {}, onTrouble() {} },
       attempt: async () => ({ kind: 'done', result: {} }),
     }),
   );
@@ -63,12 +63,12 @@ test('what is adopted is what was shown, also where a set is altered in the mean
 });
 
 test('what the first start adopts is noted before it is obeyed', async () => {
-  const { store, house } = await opened();
+  const { house } = await opened();
   await using stack = new AsyncDisposableStack();
   stack.use(house);
-  const { world, memory } = house;
+  const { store: world, memory } = house;
   const told: string[] = [];
-  const { files, queue } = await foreignJob(stack, store, house);
+  const { files, queue } = await foreignJob(stack, house);
   const about = { world, files, queue, onTrouble() {}, onMissed() {} };
   const schedules = stack.use(await openSchedules(about));
   const failing = {
@@ -102,7 +102,7 @@ test('a job that this box did not order is removed without being adopted', async
   const { store, house } = await opened();
   await using stack = new AsyncDisposableStack();
   stack.use(house);
-  const { queue } = await foreignJob(stack, store, house);
+  const { queue } = await foreignJob(stack, house);
   throws(() => queue.show('evil'), { code: 'IMPOSSIBLE', message: /job cancel evil/ });
   equal((await queue.cancel('evil')).state, 'canceled');
   deepEqual([queue.foreign(), readdirSync(join(store, 'jobs'))], [[], []]);
@@ -112,7 +112,7 @@ test('a job that this box did not order is removed without being adopted', async
 test('made-up jobs take little memory, and no job has the file of another', async () => {
   const { store, house } = await opened();
   await using _house = house;
-  const files = await openJobFiles(house.world.files, store, { memory: house.memory });
+  const files = await openJobFiles(house.store.files, store, { memory: house.memory });
   plantJob(store, { kind: 'check', request: {} });
   const bytes = readFileSync(join(store, 'jobs/evil.json'));
   writeFileSync(join(store, 'jobs/other.json'), bytes);

@@ -20,7 +20,7 @@ async function machineRoom() {
   const { store, set } = await newStore(world);
   const box = openBox(world, { directory: '/box', credentials: undefined });
   return {
-    house: { world, store, box, memory: box.of(store) },
+    house: { store, box, memory: box.of(store) },
     setClock: (ms: number) => void (nowMs = ms),
     left: async () => new Set(await pointIds(store, 'set')),
     publish: (machine: string, origin: PointOrigin = 'backup') =>
@@ -74,7 +74,7 @@ test('a lockdown that only the store knows forbids as much, and it is said how i
   await publish('vm1');
   await publish('vm1');
   const record = { since: '2026-11-21T12:00:00Z', uid: 0, persons: 2, approvals: [] };
-  const { files } = house.world;
+  const { files } = house.store;
   const path = `${house.store.directory}/lockdown.json`;
   await putDurably(files, path, lockdownFile.encode(record));
   await rejects(retain(house, of(1)), /while the lockdown is on.*"holdfast lockdown on" and "off"/);

@@ -56,7 +56,7 @@ test('how a running session is attached is shown again, in lines that can be cop
 test('a session that is discarded while sessions are listed is left out', async () => {
   await using house = await openHouse(store);
   writeSession('leaving', 'x');
-  const { files } = house.world;
+  const { files } = house.store;
   const left: FileSystem = {
     ...files,
     async readFile(path, limit) {

@@ -45,7 +45,7 @@ function gated() {
 /** The same store in a world with other parts. */
 function over(house: House, parts: Partial<World>): House {
   const store = { ...house.store, ...parts };
-  return { ...house, world: store, store };
+  return { ...house, store };
 }
 
 function keeperOf(house: House, secrets: SecretSource) {
@@ -86,7 +86,7 @@ test('who asked for a session and left before it ran has made none', async () =>
 
 test('a session that cannot be noted as one of the service is not left behind', async () => {
   await using house = await openHouse(store);
-  const files = faultyFs(house.world.files, (operation, path) =>
+  const files = faultyFs(house.store.files, (operation, path) =>
     operation === 'create' && path.includes('served.json') ? full(path) : undefined,
   );
   const { keeper } = keeperOf(over(house, { files }), KEY);
@@ -100,13 +100,13 @@ test('a start that the end of the service overtakes makes nothing that a later o
   const noting = Promise.withResolvers<void>();
   const gate = Promise.withResolvers<void>();
   const files: FileSystem = {
-    ...house.world.files,
+    ...house.store.files,
     async create(path) {
       if (path.includes('served.json')) {
         noting.resolve();
         await gate.promise;
       }
-      return house.world.files.create(path);
+      return house.store.files.create(path);
     },
   };
   const { keeper } = keeperOf(over(house, { files }), KEY);
@@ -155,9 +155,9 @@ test('a disk that does not say what sessions there are is asked again, and ends 
   const asked: string[] = [];
   let isFailing = false;
   const files: FileSystem = {
-    ...house.world.files,
+    ...house.store.files,
     async list(path) {
-      if (!isFailing || !path.endsWith('sessions')) return house.world.files.list(path);
+      if (!isFailing || !path.endsWith('sessions')) return house.store.files.list(path);
       asked.push(path);
       throw new SystemError('IO', `${path}: input/output error`);
     },
@@ -188,9 +188,9 @@ test('who asked for a resumption and left has made no session that is resumed fo
   await first[Symbol.asyncDispose]();
   const leaving = new AbortController();
   const files: FileSystem = {
-    ...house.world.files,
+    ...house.store.files,
     async rename(from, to) {
-      await house.world.files.rename(from, to);
+      await house.store.files.rename(from, to);
       if (!to.endsWith('served.json')) return;
       leaving.abort(new SystemError('UNREACHABLE', 'the client has left'));
     },
@@ -251,9 +251,9 @@ test('a session whose start was never answered leaves nothing in the memory of t
   };
   const leaving = new AbortController();
   const files: FileSystem = {
-    ...house.world.files,
+    ...house.store.files,
     async rename(from, to) {
-      await house.world.files.rename(from, to);
+      await house.store.files.rename(from, to);
       if (!to.endsWith('served.json')) return;
       leaving.abort(new SystemError('UNREACHABLE', 'the client has left'));
     },

@@ -73,7 +73,10 @@ test('where a link leads nothing of the store is made, changed or removed', asyn
     await rejects(resumeSession(house.store, id, { tls: false }), refused, path);
     await rejects(discardSession(house.store, id), refused, path);
     const problems: string[] = [];
-    await checkDirectories(house as House, ({ where }) => void problems.push(where));
+    await checkDirectories(
+      { store: house.store } as House,
+      ({ where }) => void problems.push(where),
+    );
     deepEqual(problems, [at]);
     unlinkSync(at);
     deepEqual(it.found(), before, path);
