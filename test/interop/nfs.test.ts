@@ -156,7 +156,7 @@ test('the kernel: a default mount with locks, and everything that programs do wi
 
 test('the kernel: the server is killed five times under load, and clients notice only the time', {
   skip: standard || guestMissing,
-  timeout: 400_000,
+  timeout: 600_000,
 }, async () => {
   const first = await start('recover', 'vm@latest', '--nfs', ...OPEN_NFS);
   const { session } = first.ready;
@@ -202,7 +202,7 @@ test('the kernel: the server is killed five times under load, and clients notice
 
 test('the kernel: two sessions of the service, mounted at once; it is killed under both', {
   skip: standard || guestMissing,
-  timeout: 400_000,
+  timeout: 600_000,
 }, async () => {
   const home = serviceHome(temporaryDirectory());
   let service = await serviceWith(home, raw);
@@ -265,7 +265,7 @@ test('the kernel: two sessions of the service, mounted at once; it is killed und
 
 test('QEMU boots a guest from nfs://', {
   skip: standard || demoVmMissing,
-  timeout: 400_000,
+  timeout: 600_000,
 }, async () => {
   const made = await expectDone(backUp('demo', [`vda=${await demoVm()}`]));
   await using running = await start(

@@ -1,9 +1,10 @@
-import type { MadePoint } from '../../src/operations/backup.ts';
 import { join } from 'node:path';
 import { openHouse, type SecretSource } from '../../src/engine/base/engine.ts';
 import { createBackup } from '../../src/engine/points/backups.ts';
 import { makeSet } from '../../src/engine/points/sets.ts';
 import { makeStore } from '../../src/engine/points/stores.ts';
+import { recover } from '../../src/engine/sessions/run-session.ts';
+import type { MadePoint } from '../../src/operations/backup.ts';
 import { rememberApart } from './box-state.ts';
 
 rememberApart();
@@ -19,7 +20,11 @@ export interface EngineHome {
   open(): ReturnType<typeof openHouse>;
   /** A recovery point of `machine`, of one disk `vda`. */
   backUp(machine: string, image: string): Promise<MadePoint>;
+  /** The ID of a session of a recovery point; it has run, and was stopped. */
+  stoppedSession(point: string): Promise<string>;
 }
+
+const work = () => ({ secrets: KEY, signal: new AbortController().signal, report() {} });
 
 /** A store on the real file system with an encrypted set `nightly`, made by the engine in this process. */
 export async function engineIn(directory: string): Promise<EngineHome> {
@@ -38,11 +43,15 @@ export async function engineIn(directory: string): Promise<EngineHome> {
       return createBackup(
         house,
         { set: 'nightly', machine, disks, format: undefined, changed: undefined },
-        {
-          ...{ secrets: KEY, signal: new AbortController().signal },
-          ...{ report() {}, isSecret: () => false },
-        },
+        { ...work(), isSecret: () => false },
       );
+    },
+    async stoppedSession(point) {
+      await using house = await open();
+      const what = { kind: 'point', point, whenFull: 'pause' } as const;
+      const reached = { listen: undefined, tls: undefined, nfs: undefined };
+      await using running = await recover(house, { what, ...reached }, work());
+      return running.ready.session;
     },
   };
 }

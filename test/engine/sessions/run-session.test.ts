@@ -8,21 +8,17 @@ import { recover, sessions } from '../../../src/engine/sessions/run-session.ts';
 import { decodeSession, encodeSession } from '../../../src/formats/store/sessions/session.ts';
 import type { FileSystem } from '../../../src/sys/files/file-system.ts';
 import { SystemError } from '../../../src/sys/base/system-error.ts';
-import { expectDone, holdfastIn, runCli } from '../../support/cli.ts';
+import { expectDone, runCli, startCli } from '../../support/cli.ts';
+import { engineIn } from '../../support/engine.ts';
 import { makeRawDisk } from '../../support/images.ts';
 import { temporaryDirectory } from '../../support/temporary.ts';
-import { rememberApart } from '../../support/box-state.ts';
-
-rememberApart();
 
 const root = temporaryDirectory();
 const image = join(root, 'disk.raw');
 makeRawDisk(image, 8 * 2 ** 20, 50);
-const { store, holdfast, backUp, start } = await holdfastIn(root);
-await expectDone(backUp('vm', [`vda=${image}`]));
-const running = await start('recover', 'vm@latest');
-await running.stop('SIGTERM');
-const { session } = running.ready;
+const { store, backUp, stoppedSession } = await engineIn(root);
+await backUp('vm', image);
+const session = await stoppedSession('vm@latest');
 
 function writeSession(id: string, text: string): void {
   mkdirSync(join(store, 'sessions', id));
@@ -31,8 +27,8 @@ function writeSession(id: string, text: string): void {
 
 test('an unreadable session is reported beside the others', async () => {
   writeSession('broken', 'x');
-  const { result } = await expectDone(holdfast('session', 'list'));
-  const shown = result as unknown as Awaited<ReturnType<typeof sessions>>;
+  await using house = await openHouse(store);
+  const shown = await sessions(house, () => undefined);
   deepEqual(
     shown.sessions.map((it) => it.session),
     [session],
@@ -42,15 +38,17 @@ test('an unreadable session is reported beside the others', async () => {
 });
 
 test('how a running session is attached is shown again, in lines that can be copied whole', async () => {
-  await using again = await start('recover', '--resume', session);
-  const { result } = await expectDone(holdfast('session', 'show', session));
+  writeFileSync(join(root, 'passphrase'), 'correct horse');
+  const common = ['--store', store, '--passphrase-file', join(root, 'passphrase'), '--json'];
+  await using again = await startCli(['recover', '--resume', session, ...common]);
+  const show = () => expectDone(runCli(['session', 'show', session, ...common]));
+  const { result } = await show();
   deepEqual(result['attach'], again.ready);
   const said = (await runCli(['session', 'show', session, '--store', store])).stdout;
   const { qemu, libvirt } = again.ready as unknown as Record<'qemu' | 'libvirt', string>;
   for (const line of [...qemu.split('\n'), ...libvirt.split('\n')]) ok(said.includes(line), line);
   await again.stop('SIGTERM');
-  const stopped = await expectDone(holdfast('session', 'show', session));
-  equal(stopped.result['attach'], null);
+  equal((await show()).result['attach'], null);
 });
 
 test('a session that is discarded while sessions are listed is left out', async () => {
@@ -93,7 +91,7 @@ test('the recovery point of a session is that of the record which this box knows
   await using house = await openHouse(store);
   const journal = join(store, 'sessions', session, 'session.json');
   const own = readFileSync(journal);
-  const other = (await expectDone(backUp('other', [`vda=${image}`]))).result['point'] as string;
+  const other = (await backUp('other', image)).point;
   writeFileSync(journal, encodeSession({ ...decodeSession(own), point: other }));
   let isAsked = false;
   const secrets: SecretSource = async () => {
