@@ -1,7 +1,6 @@
 import { resolve } from 'node:path/posix';
 import type { GivenSecret, House } from '../../engine/base/engine.ts';
 import type { Report } from '../../operations/events.ts';
-import type { Operation } from '../../operations/operation.ts';
 import type {
   HostOperationName,
   OperationName,
@@ -149,11 +148,9 @@ export function openCalls(settings: CallSettings): Calls {
   };
 }
 
-/** All operations are loaded for this, which takes longer than to ask: only where a secret was given at all. */
 async function takesKey(name: OperationName): Promise<boolean> {
-  const { OPERATIONS } = await import('../../operations/operations.ts');
-  const { key }: Operation = OPERATIONS[name];
-  return key !== undefined;
+  const { declared } = await import('./declared.ts');
+  return (await declared(name)).key !== undefined;
 }
 
 /** A service is asked if it is the one that was named, or if it has the store that was named, or any. */

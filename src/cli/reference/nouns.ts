@@ -1,36 +1,31 @@
-import type { Operation } from '../../operations/operation.ts';
 import type { OperationName } from '../../operations/operations.ts';
 import type { Command } from '../base/command.ts';
 import type { Noun } from '../base/noun.ts';
-import type { Render, Renders } from '../render/render.ts';
+import type { Renders } from '../render/render.ts';
 
 type Commands = Noun['commands'];
 
 /** Commands that are made of operations: `session`, then `list` for `session/list`, `key add` for `ssh-key/add`. */
-function derived(
-  load: () => Promise<{ readonly operations: readonly Operation[] }>,
-  loadTexts: () => Promise<{ readonly render: Renders }>,
-) {
+function derived(loadTexts: () => Promise<{ readonly render: Renders }>) {
   return (noun: string, ...verbs: readonly string[]): Commands =>
     Object.fromEntries(
       verbs.map((verb) => {
         const words = [noun, ...verb.split(' ')];
-        const name = `${words.slice(0, -1).join('-')}/${words.at(-1)}`;
-        return [verb, async () => commandOf(name, await load(), await loadTexts())];
+        const name = `${words.slice(0, -1).join('-')}/${words.at(-1)}` as OperationName;
+        return [verb, async () => commandOf(name, await loadTexts())];
       }),
     );
 }
 
 async function commandOf(
-  name: string,
-  { operations }: { readonly operations: readonly Operation[] },
+  name: OperationName,
   { render }: { readonly render: Renders },
 ): Promise<Command> {
-  const { operationCommand } = await import('../options/operation-command.ts');
-  const operation = operations.find((it) => it.name === name);
-  const text = render[name as OperationName] as Render<never> | undefined;
-  if (!operation) throw new Error(`${name} is not declared`);
-  return operationCommand(operation, text);
+  const [{ declared }, { operationCommand }] = await Promise.all([
+    import('../base/declared.ts'),
+    import('../options/operation-command.ts'),
+  ]);
+  return operationCommand(await declared(name), render[name]);
 }
 
 /** A command that is written by hand: more than one operation, or none. */
@@ -38,62 +33,20 @@ function byHand(load: () => Promise<{ readonly command: Command }>): () => Promi
   return async () => (await load()).command;
 }
 
-const alarms = derived(
-  () => import('../../operations/alarm.ts'),
-  () => import('../render/alarm.ts'),
-);
-const audits = derived(
-  () => import('../../operations/audit.ts'),
-  () => import('../render/audit.ts'),
-);
-const backups = derived(
-  () => import('../../operations/backup.ts'),
-  () => import('../render/backup.ts'),
-);
-const disks = derived(
-  () => import('../../operations/disk.ts'),
-  () => import('../render/disk.ts'),
-);
-const files = derived(
-  () => import('../../operations/files.ts'),
-  () => import('../render/files.ts'),
-);
-const hosts = derived(
-  () => import('../../operations/host.ts'),
-  () => import('../render/host.ts'),
-);
-const jobs = derived(
-  () => import('../../operations/job.ts'),
-  () => import('../render/job.ts'),
-);
-const networks = derived(
-  () => import('../../operations/network.ts'),
-  () => import('../render/network.ts'),
-);
-const services = derived(
-  () => import('../../operations/service.ts'),
-  () => import('../render/service.ts'),
-);
-const sessions = derived(
-  () => import('../../operations/session.ts'),
-  () => import('../render/session.ts'),
-);
-const sets = derived(
-  () => import('../../operations/set.ts'),
-  () => import('../render/set.ts'),
-);
-const sshs = derived(
-  () => import('../../operations/ssh.ts'),
-  () => import('../render/ssh.ts'),
-);
-const stores = derived(
-  () => import('../../operations/store.ts'),
-  () => import('../render/store.ts'),
-);
-const tokens = derived(
-  () => import('../../operations/token.ts'),
-  () => import('../render/token.ts'),
-);
+const alarms = derived(() => import('../render/alarm.ts'));
+const audits = derived(() => import('../render/audit.ts'));
+const backups = derived(() => import('../render/backup.ts'));
+const disks = derived(() => import('../render/disk.ts'));
+const files = derived(() => import('../render/files.ts'));
+const hosts = derived(() => import('../render/host.ts'));
+const jobs = derived(() => import('../render/job.ts'));
+const networks = derived(() => import('../render/network.ts'));
+const services = derived(() => import('../render/service.ts'));
+const sessions = derived(() => import('../render/session.ts'));
+const sets = derived(() => import('../render/set.ts'));
+const sshs = derived(() => import('../render/ssh.ts'));
+const stores = derived(() => import('../render/store.ts'));
+const tokens = derived(() => import('../render/token.ts'));
 
 export const NOUNS: readonly Noun[] = [
   {

@@ -1,19 +1,11 @@
 import { argument, flag, option } from '../../base/rows.ts';
-import type { Operation } from '../../../operations/operation.ts';
-import { operations as backups } from '../../../operations/backup.ts';
-import type { OperationName, RequestOf } from '../../../operations/operations.ts';
-import { operations as stores } from '../../../operations/store.ts';
+import { declared } from '../../base/declared.ts';
+import type { RequestOf } from '../../../operations/operations.ts';
 import { optionsOf, requestOf } from '../../options/operation-command.ts';
 import type { Command, Context, Input } from '../../base/command.ts';
 import { UsageError } from '../../base/command-errors.ts';
 
-const BACKUP = declared('backup/create');
-const CHECK = declared('store/check');
-
-/** All operations would take longer to load than the help of this command to print. */
-function declared(name: OperationName): Operation {
-  return [...backups, ...stores].find((it: Operation) => it.name === name)!;
-}
+const [BACKUP, CHECK] = await Promise.all([declared('backup/create'), declared('store/check')]);
 
 export const command: Command = {
   summary: 'Back up or check at certain times',

@@ -1,0 +1,43 @@
+import type { Operation } from '../../operations/operation.ts';
+import type { OperationName } from '../../operations/operations.ts';
+
+/* One declaration at a time: to load all takes longer than many a command. */
+
+type Load = () => Promise<{ readonly operations: readonly Operation[] }>;
+type NounOf<N> = N extends `${infer Noun}/${string}` ? Noun : never;
+
+const alarm: Load = () => import('../../operations/alarm.ts');
+const audit: Load = () => import('../../operations/audit.ts');
+const background: Load = () => import('../../operations/background.ts');
+const backup: Load = () => import('../../operations/backup.ts');
+const disk: Load = () => import('../../operations/disk.ts');
+const files: Load = () => import('../../operations/files.ts');
+const host: Load = () => import('../../operations/host.ts');
+const job: Load = () => import('../../operations/job.ts');
+const network: Load = () => import('../../operations/network.ts');
+const service: Load = () => import('../../operations/service.ts');
+const session: Load = () => import('../../operations/session.ts');
+const set: Load = () => import('../../operations/set.ts');
+const ssh: Load = () => import('../../operations/ssh.ts');
+const store: Load = () => import('../../operations/store.ts');
+const token: Load = () => import('../../operations/token.ts');
+
+/** The files of each noun, with the one that takes longer behind the other. */
+const FILES: Readonly<Record<NounOf<OperationName>, readonly Load[]>> = {
+  ...{ service: [service], export: [service], support: [service] },
+  ...{ alarm: [alarm], notify: [alarm], audit: [audit], token: [token], lockdown: [token] },
+  ...{ store: [store], set: [set], backup: [backup], restore: [backup] },
+  ...{ job: [job, background], schedule: [job, background] },
+  ...{ session: [session], files: [files] },
+  ...{ network: [network], host: [host], ssh: [ssh], 'ssh-key': [ssh], disk: [disk], pool: [disk] },
+};
+
+export async function declared(name: OperationName): Promise<Operation> {
+  const noun = name.slice(0, name.indexOf('/')) as NounOf<OperationName>;
+  for (const load of FILES[noun]) {
+    const { operations } = await load();
+    const found = operations.find((it) => it.name === name);
+    if (found) return found;
+  }
+  throw new Error(`${name} is not declared with its noun`);
+}
