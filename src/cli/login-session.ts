@@ -13,21 +13,21 @@ import { main } from './run.ts';
 import { UsageError } from './base/command-errors.ts';
 
 export interface LoginRequest {
-  /** The command that came with the login; undefined: a person who wants to look around. */
+  /** The command that came with the login; undefined: an interactive login. */
   readonly asked: string | undefined;
   /** Address and port of the client, and ours, as sshd writes them. */
   readonly from: string | undefined;
 }
 
-/** Until when there is a shell, as `date +%s` writes it. Only root writes there. */
+/** The time until which a shell is allowed, as `date +%s` writes it. Only root writes there. */
 const SHELL_FILE = '/etc/holdfast/ssh/shell-until';
 const SHELL_FILE_LENGTH_MAX = 64;
 const SHELL = '/bin/bash';
 const LOGGER_MS = 5000;
 const SERVICE_MS = 10_000;
-/** They mount, or read the store's own files: for root at the box, not for a login of its own. */
+/** They mount, or read the store's own files: only for root at the box, not for this login. */
 const LOCAL = ['mount', 'files list', 'files find', 'files get', 'store cat'];
-/** Of this box's service is asked, and descriptors that sshd has open are no secrets. */
+/** Commands use this box's service, and descriptors that sshd has open are not secrets. */
 const LOCAL_OPTIONS = [
   '--store',
   '--socket',
@@ -37,7 +37,7 @@ const LOCAL_OPTIONS = [
   '--volume-key-file',
 ];
 
-/** Answers the exit code. */
+/** Resolves with the exit code. */
 export async function login({ asked, from }: LoginRequest): Promise<number> {
   try {
     const words = asked === undefined ? [] : commandWords(asked);
@@ -54,16 +54,14 @@ export async function login({ asked, from }: LoginRequest): Promise<number> {
   }
 }
 
-/** Throws UsageError for what is not for a login over the network. */
+/** Throws UsageError for commands that are not allowed to a login over the network. */
 export function admitted(words: readonly string[]): readonly string[] {
   const command = LOCAL.find((it) => it.split(' ').every((word, at) => words[at] === word));
   if (command !== undefined) throw new UsageError(`"holdfast ${command}" is for root at the box`);
-  // What is no option there is the directory of another store, which the service does not have.
+  // A word that is not an option is the directory of another store, which the service does not hold.
   const isPlace = (word: string): boolean => word === '--' || !/^-./.test(word);
   if (words[0] === 'store' && words[1] === 'create' && words.slice(2).some(isPlace)) {
-    throw new UsageError(
-      '"holdfast store create" makes the store that the service is set to: no DIR',
-    );
+    throw new UsageError('"holdfast store create" creates the store of the service: give no DIR');
   }
   const end = words.indexOf('--');
   const options = words.slice(0, end < 0 ? undefined : end);
@@ -72,7 +70,7 @@ export function admitted(words: readonly string[]): readonly string[] {
   return words;
 }
 
-/** A real shell, while root has allowed it; the journal hears of each. */
+/** A real shell, while root has allowed it; each is noted in the journal. */
 async function shell(from: string | undefined): Promise<number> {
   const clock = systemClock();
   const until = await shellUntil();
@@ -95,14 +93,14 @@ async function shell(from: string | undefined): Promise<number> {
 }
 
 /**
- * Why there is no shell now; undefined: nothing speaks against one. A lockdown is against logins like this one, which
- * can keep a service so busy that it does not answer: whatever it does not say counts as a lockdown. Only where
- * nobody listens, which no login can bring about, a shell may be what mends that.
+ * Why there is no shell now; undefined: there is no objection. A lockdown protects against logins like this one,
+ * which can keep a service too busy to answer: without an answer the lockdown counts as on. Only where no service
+ * listens, which no login can bring about, a shell is allowed, because it may be needed for repairs.
  */
 export async function lockedBy(at: string, signal: AbortSignal): Promise<string | undefined> {
   try {
     const options = { secret: undefined, report: () => {}, signal };
-    // And not lockdown/show, which fails where there is no store yet, and so no lockdown.
+    // Not lockdown/show, which fails if there is no store yet, and so no lockdown.
     const { lockdown } = await askService(at, 'service/show', {}, options);
     return lockdown === null ? undefined : 'the lockdown is on';
   } catch (cause) {
@@ -111,14 +109,14 @@ export async function lockedBy(at: string, signal: AbortSignal): Promise<string 
     if (!isWorld && !signal.aborted) throw cause;
     return (
       `the service does not say whether a lockdown is on (${asError(cause).message}). ` +
-      'One that hangs is started again within a minute or two: try again then'
+      'A service that hangs is restarted within a minute or two: try again then'
     );
   }
 }
 
 function isNobodyThere(cause: unknown): boolean {
   if (!(cause instanceof SystemError)) return false;
-  // Not every peer that went away: one that hangs up listens.
+  // Not for every lost peer: one that hangs up does listen.
   const { code } = (cause.cause ?? {}) as NodeJS.ErrnoException;
   return code === 'ENOENT' || code === 'ECONNREFUSED';
 }
@@ -130,7 +128,7 @@ async function shellUntil(): Promise<number | 'unreadable' | undefined> {
     const text = Buffer.from(await files.readFile(SHELL_FILE, SHELL_FILE_LENGTH_MAX)).toString();
     return /^\d{1,12}\s*$/.test(text) ? Number(text) : undefined;
   } catch (cause) {
-    // An editor that wrote it anew, under a strict umask, or something else of that name.
+    // An editor may have rewritten it under a strict umask, or it is not a regular file.
     if (cause instanceof SystemError) return 'unreadable';
     throw cause;
   }

@@ -6,17 +6,17 @@ import { UsageError } from './base/command-errors.ts';
 import { type Noun, wordsOf } from './base/noun.ts';
 
 /*
- * A command line taken apart. Of the library only words are wanted: which command it is, which words are options, and
- * what was meant where there is no such command. Whether a value fits is judged elsewhere, and the help is our own.
+ * Splits a command line. The library only handles words: which command it is, which words are options, and what was
+ * probably meant if there is no such command. Values are judged elsewhere, and the help is our own.
  */
 
-/** What the command line asks for. */
+/** The parsed command line. */
 export interface Asked {
   readonly command: Command;
   readonly input: Input;
 }
 
-/** Undefined: it asked for help, which is printed. Throws UsageError. */
+/** Undefined: help was requested and printed. Throws UsageError. */
 export async function read(
   words: readonly string[],
   nouns: readonly Noun[],
@@ -42,7 +42,7 @@ export async function read(
 
 /** The library quotes an unknown option as it was given: `--passphrase=...`, with what may be a secret. */
 function messageOf({ code, message }: CommanderError): string {
-  // Nothing but a noun, or nothing at all: its help is printed.
+  // Only a noun, or nothing at all: its help is printed.
   if (code === 'commander.help') return 'no command was given';
   const text = message.replace(/^error: /, '').replaceAll('\n', ' ');
   const known = text.replace(/^unknown option '(--[^'=]*)=.*'/s, "unknown option '$1'");
@@ -57,7 +57,7 @@ function programOf(
   const write = (text: string): void => print(text.trimEnd());
   const program = new Parser('holdfast')
     .exitOverride()
-    // Before any command is made: each takes over what its parent has. What the library says of an error quotes it.
+    // Before any command is created, since each inherits from its parent. The library's own errors quote the input.
     .configureOutput({ writeOut: write, writeErr: write, outputError: () => {} })
     .helpCommand(false)
     .helpOption('-h, --help', 'help');
@@ -81,7 +81,7 @@ interface Wanted {
   readonly onAsked: (asked: Asked) => void;
 }
 
-/** The command that the line names; where it names none, all of the noun, for its help and for what was meant. */
+/** Adds the command that the line names; if it names none, all of the noun, for its help and for suggestions. */
 async function addCommands(parser: Parser, { noun, line, onAsked }: Wanted): Promise<void> {
   const verbs = Object.keys(noun.commands);
   const named = verbs.filter((verb) =>
@@ -96,7 +96,7 @@ async function addCommands(parser: Parser, { noun, line, onAsked }: Wanted): Pro
   parser.helpInformation = ownHelp;
   for (const [verb, command] of loaded) {
     let leaf = parser;
-    // Made by its parent: `addCommand` would hand on none of the settings, and so end the process.
+    // Created by its parent: `addCommand` would inherit no settings, and so could end the process.
     for (const word of verb.split(' ').filter((it) => it !== '')) {
       leaf =
         leaf.commands.find((it) => it.name() === word) ?? leaf.command(word).helpCommand(false);
@@ -128,7 +128,7 @@ function fill(
 function optionOf(row: Row): Option {
   const option = new Option(signature(row).replace(/ (.*)$/s, ' <value>'));
   if (row.kind !== 'list') return option;
-  // A variadic option of the library would take the arguments behind it as well.
+  // A variadic option of the library would take the arguments after it as well.
   return option.argParser((text: string, before: readonly string[] | undefined) => [
     ...(before ?? []),
     text,

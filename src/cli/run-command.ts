@@ -6,7 +6,7 @@ import type { Output } from './base/output.ts';
 import { descriptorOnce, isSecretGiven, type SecretOptions, secretSource } from './base/secrets.ts';
 import { givenService, requireHere } from './base/remote-options.ts';
 
-/** A connection that drops (SIGHUP) leaves nothing half done either. */
+/** A dropped connection (SIGHUP) leaves nothing half done either. */
 const STOP_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 /** Runs a command with the service, the store and the secrets that its command line names. */

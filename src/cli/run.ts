@@ -16,9 +16,9 @@ import {
 
 const PACKAGE_LENGTH_MAX = 64 * 1024;
 
-/** Runs one command line and answers the exit code. */
+/** Runs one command line and returns the exit code. */
 export async function main(words: readonly string[]): Promise<number> {
-  // npm runs scripts in the project's directory, people mean the one that they are in.
+  // npm runs scripts in the project's directory; people mean their current one.
   const { npm_lifecycle_event: script, INIT_CWD: directory } = process.env;
   if (script === 'holdfast' && directory !== undefined) process.chdir(directory);
   const end = words.indexOf('--');
@@ -42,7 +42,7 @@ async function dispatch(words: readonly string[], output: Output): Promise<numbe
   const asked = await read(words, NOUNS, output.print);
   if (!asked) return 0;
   const { command, input } = asked;
-  // Help needs nothing of what a command does; all that a command needs is compiled before it prepares itself.
+  // Help needs none of a command's code; a command's code is compiled before it prepares itself.
   const { runCommand } = await import('./run-command.ts');
   await command.prepare?.();
   await runCommand(command, input, output);

@@ -2,15 +2,18 @@ import { UsageError } from './base/command-errors.ts';
 
 /** A command line has a hundred disks at most, with their paths. */
 const LENGTH_MAX = 64 * 1024;
-/** What a shell would act on, and a line break. There is no shell: it is refused, so that nobody thinks otherwise. */
-// oxlint-disable-next-line no-control-regex -- they are what is refused
+/**
+ * Characters with a meaning for a shell, and line breaks. There is no shell here: they are refused, to make that
+ * clear.
+ */
+// oxlint-disable-next-line no-control-regex -- these characters are refused
 const SHELL = /[;&|<>()$`\u0000-\u0008\u000a-\u001f\u007f]/;
 const WORD = /((?:'[^']*'|"(?:[^"\\]|\\.)*"|\\.|[^ \t'"\\])+)[ \t]*/y;
 const PART = /'([^']*)'|"((?:[^"\\]|\\.)*)"|\\(.)|([^'"\\]+)/g;
 
 /**
- * The words of a command line as a person writes them for a shell: in quotes, or with backslashes, whatever they
- * hold. Nothing is expanded or replaced. Throws UsageError for what only a shell could do.
+ * The words of a command line as a person writes them for a shell: quoted, or with backslashes. Nothing is expanded
+ * or replaced. Throws UsageError for parts that only a shell could carry out.
  */
 export function commandWords(line: string): string[] {
   if (line.length > LENGTH_MAX) throw new UsageError('the command is too long');

@@ -1,7 +1,7 @@
 import { inUri } from '../sys/net/networks.ts';
 import type { NfsResult, ReadySession } from '../operations/session.ts';
 
-/** `serving` says how it ends. */
+/** `serving` says how the session ends. */
 export function readyText(
   ready: ReadySession,
   serving = 'Ctrl-C ends it; it can be resumed.',
@@ -10,7 +10,7 @@ export function readyText(
   return `Session ${session} of ${point} is running. ${serving}\n\n${attachText(ready)}`;
 }
 
-/** Lines are as long as they are: each is to be copied whole. */
+/** Lines are not wrapped: each is to be copied whole. */
 export function attachText({ exports, qemu, libvirt, nfs }: ReadySession): string {
   return [
     ...exports.map(({ disk, uri }) => `  ${disk}  ${uri}`),

@@ -1,6 +1,6 @@
 import type { SentSecret } from '../operations/secret.ts';
 
-/** A secret as it goes into a request: bytes as base64. */
+/** A secret as a request carries it: bytes as base64. */
 export function sentSecret(
   secret:
     | { readonly kind: 'passphrase'; readonly passphrase: Uint8Array }

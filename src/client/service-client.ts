@@ -54,7 +54,7 @@ export async function askService<N extends OperationName>(
   );
 }
 
-/** Whatever listens at the place that was named may answer: a proxy says what it has to say in HTML. */
+/** Any program at the given address may answer: a proxy answers in HTML. */
 function lineIn(text: string, at: HttpServerPlace): Line {
   let line: Partial<Line> | null = null;
   try {
@@ -63,6 +63,6 @@ function lineIn(text: string, at: HttpServerPlace): Line {
     if (!(cause instanceof SyntaxError)) throw cause;
   }
   if (typeof line?.event === 'string') return line as Line;
-  const message = `what answers at ${placeName(at)} is not the service of Holdfast: is the address right?`;
+  const message = `${placeName(at)} is not the service of Holdfast: is the address right?`;
   throw new SystemError('UNREACHABLE', message);
 }

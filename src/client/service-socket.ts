@@ -1,6 +1,6 @@
-/** Of the small service with root's rights. */
+/** The socket of the small service with root's rights. */
 export const HOST_SOCKET = '/run/holdfast-host/hostd.sock';
-/** Of the small service that mounts volumes. */
+/** The socket of the small service that mounts volumes. */
 export const FILES_SOCKET = '/run/holdfast-files/filesd.sock';
-/** Where the service listens unless its settings say otherwise. */
+/** The default socket of the service. */
 export const SERVICE_SOCKET = '/run/holdfast/control.sock';

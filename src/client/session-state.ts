@@ -1,6 +1,6 @@
 import type { SessionSummary } from '../operations/session.ts';
 
-/** In a word, for people: a session that is ready to be resumed is stopped. */
+/** The state in a word, for people: a session that is ready to be resumed is "stopped". */
 export function sessionState({
   state,
   waits,

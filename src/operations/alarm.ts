@@ -6,7 +6,7 @@ const alarm = field(word, 'ID of the alarm: its kind, and after a colon what it 
   placeholder: 'ALARM',
 });
 
-/** Something that needs a person, or needed one. */
+/** A problem that needs, or needed, a person. */
 const alarmSummary = object({
   alarm,
   kind: field(word, 'what it is'),
@@ -28,7 +28,7 @@ const list_ = query('alarm/list', {
   summary: 'List alarms',
   description: 'The one that changed last comes first.',
   runs: 'service',
-  request: object({ all: field(withDefault(flag(), false), 'also alarms that have ended') }),
+  request: object({ all: field(withDefault(flag(), false), 'include alarms that have ended') }),
   result: object({ alarms: field(list(alarmSummary, MANY), 'alarms') }),
   cli: { examples: ['alarm list', 'alarm list --all'] },
 });
@@ -50,12 +50,12 @@ const test = mutation('notify/test', {
       list(
         object({
           channel: field(word, 'webhook or mail'),
-          delivered: field(flag(), 'whether it was taken'),
-          reason: field(nullable(prose), 'why it was not taken; null: it was'),
+          delivered: field(flag(), 'whether it was accepted'),
+          reason: field(nullable(prose), 'why it was not accepted; null: it was'),
         }),
         MANY,
       ),
-      'the ways that the settings name',
+      'the channels that the settings name',
     ),
   }),
   cli: { notes: 'Exit code 1 if a message was not delivered.', examples: ['notify test'] },

@@ -22,13 +22,13 @@ const auditEntry = object({
   address: field(nullable(word), 'the address of that host'),
   outcome: field(oneOf('begun', 'done', 'failed', 'torn'), 'how it ended, or that it began'),
   of: field(nullable(count), 'number of the entry that says that it began'),
-  request: field(nullable(anyObject(MANY)), 'what was asked, without secrets'),
+  request: field(nullable(anyObject(MANY)), 'the request, without secrets'),
   reason: field(nullable(prose), 'why it failed'),
 });
 
 const show = query('audit/show', {
   summary: 'Show who changed what',
-  description: 'What was changed through the service, the newest last.',
+  description: 'Lists changes made through the service, the newest last.',
   runs: 'service',
   request: object({
     last: field(withDefault(integer(1, 10_000), 100), 'how many of the newest entries', {

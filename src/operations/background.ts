@@ -22,7 +22,7 @@ type Queueable = Extract<(typeof DECLARED)[number], { readonly job: JobSpec }>;
 type Also<J extends JobSpec> = J extends { readonly also: infer F extends Fields }
   ? ObjectOf<F>
   : unknown;
-/** By kind, what is asked of its jobs. */
+/** The requests of jobs by kind. */
 type Kinds = {
   readonly [O in Queueable as O['job']['kind']]: {
     readonly request: Schema<Of<O['request']> & Also<O['job']>>;
@@ -34,7 +34,7 @@ const kinds: Kinds & Readonly<Record<JobSummary['kind'], Fields>> = Object.fromE
   queueable.map((it) => [it.job.kind, { request: field(asJob(it), REQUEST) }]),
 ) as never;
 
-/** Of each kind that is declared. */
+/** The declared kinds of jobs. */
 export const jobRequest = variants(
   'kind',
   kinds,

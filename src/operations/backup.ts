@@ -33,7 +33,7 @@ import { mutation, query } from './operation.ts';
 const DISKS_MAX = 256;
 const FORMATS = ['raw', 'qcow2', 'vmdk', 'vdi', 'vhd', 'vhdx'];
 const PAGE_MAX = 500;
-/** A disk: a file, a device, or what an NBD server has. */
+/** A disk: a file, a device, or an export of an NBD server. */
 const disk = line(PATH_MAX);
 const NOT_A_FILE = /^nbds?:\/\//;
 
@@ -51,7 +51,7 @@ const summary = {
   machine: field(word, 'name of the machine'),
   created: time('when it was made'),
   origin: field(oneOf('backup', 'session'), 'what it was made from'),
-  parent: field(nullable(word), 'the recovery point that it was made over; null: none'),
+  parent: field(nullable(word), 'the recovery point on which it is based; null: none'),
   disks: field(disks, 'its disks'),
   readBytes: field(count, 'bytes that were read'),
   storedBytes: field(count, 'bytes of these that were new, compressed'),
@@ -111,17 +111,17 @@ const kept = (label: string, what: string) =>
   field(withDefault(integer(0, 10_000), 0), what, { placeholder: 'N', label });
 /** Shown for each rule once. */
 const newest = (label: string, unit: string) =>
-  kept(label, `keep the newest backup of so many ${unit} that have one`);
+  kept(label, `keep the newest backup of this many ${unit}`);
 const retention = object({
-  last: kept('Keep last', 'keep so many of the newest backups'),
+  last: kept('Keep last', 'keep this many of the newest backups'),
   daily: newest('Keep daily', 'days'),
   weekly: newest('Keep weekly', 'weeks'),
   monthly: newest('Keep monthly', 'months'),
   yearly: newest('Keep yearly', 'years'),
 });
-/** Of jobs and schedules only. */
+/** Only for jobs and schedules. */
 const retained = {
-  retention: field(optional(retention), 'what no rule keeps is forgotten after the backup'),
+  retention: field(optional(retention), 'afterwards, backups that no rule keeps are forgotten'),
 };
 
 const create = mutation('backup/create', {
@@ -166,13 +166,13 @@ const page = query('backup/page', {
     set: field(optional(name), 'only of this backup set'),
     machine: field(optional(name), 'only of this machine'),
     contains: field(optional(line(128)), 'only those with this in their ID'),
-    first: first('how many newer ones are left out'),
+    first: first('how many newer ones to skip'),
     count: field(withDefault(integer(1, PAGE_MAX), 100), 'how many'),
   }),
   result: object({
     points: field(list(pointSummary, MANY), 'recovery points'),
     total: field(count, 'how many there are'),
-    first: field(count, 'how many newer ones are left out'),
+    first: field(count, 'how many newer ones were skipped'),
     damaged,
   }),
 });
@@ -218,7 +218,7 @@ const retain = mutation('backup/retain', {
     machine: field(optional(name), 'only of this machine', {
       ...{ placeholder: 'MACHINE', names: 'machines' },
     }),
-    retention: field(retention, 'what stays'),
+    retention: field(retention, 'which backups stay'),
     dryRun: field(withDefault(flag(), false), 'only show what would be forgotten'),
   }),
   result: object({

@@ -47,14 +47,14 @@ const createPool = mutation('pool/create', {
   description:
     'Makes a file system on the whole disk, mounted at /var/lib/holdfast from now on. Next: "store create".',
   runs: 'hostd',
-  // Every disk is a file of the machine, and what was on this one is lost.
+  // Every disk is a file of the machine, and the contents of this one are lost.
   remote: { denied: 'it destroys what a disk of the machine holds' },
   request: object({
     disk: field(word, 'name of the disk, as "disk list" shows it', { placeholder: 'NAME' }),
     fileSystem: field(withDefault(oneOf('xfs', 'ext4'), 'xfs'), 'the file system'),
     erase: field(
       optional(prose),
-      'lose what is on the disk: its serial number (its name, if it has none), typed out',
+      'agree to lose its contents: its serial number (its name, if it has none), typed out',
       { placeholder: 'SERIAL' },
     ),
   }),

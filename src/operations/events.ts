@@ -13,19 +13,19 @@ export interface Progress {
   readonly storedBytes?: number;
 }
 
-/** Something that a person wants to know in the meantime. */
+/** A notice for people in the meantime. */
 export interface Notice {
   readonly event: 'notice';
   readonly message: string;
 }
 
-/** Something has happened to a session or a job, or is wrong. */
+/** An event or a problem of a session or a job. */
 export type Change =
   | {
       readonly event: 'session';
       readonly session: string;
       readonly what: 'started' | 'resumed' | 'stopped' | 'waits' | 'notice';
-      /** Why it waits, or what there is to know. */
+      /** Why it waits, or other details. */
       readonly message: string | null;
     }
   | {
@@ -50,19 +50,19 @@ export interface ReadyMount {
   readonly sets: readonly string[];
 }
 
-/** Something in a volume. */
+/** An entry in a volume. */
 export interface FileEntry {
   readonly event: 'entry';
   readonly volume: string;
-  /** Without a leading `/`. */
+  /** The path, without a leading `/`. */
   readonly path: string;
   readonly kind: 'file' | 'directory' | 'link' | 'other';
   readonly size: number;
-  /** As a number: 0o755 is 493. */
+  /** The mode as a number: 0o755 is 493. */
   readonly mode: number;
   readonly uid: number;
   readonly gid: number;
   readonly modified: string;
-  /** Of a link. */
+  /** The target of a link. */
   readonly target?: string;
 }

@@ -1,4 +1,4 @@
-/** Kinds of failure that a script may want to tell apart, and the exit codes of `holdfast`. */
+/** Kinds of failure that a script may want to distinguish, and the exit codes of `holdfast`. */
 export const EXIT_CODES = {
   failed: 1,
   usage: 2,

@@ -10,7 +10,7 @@ import {
   type Of,
 } from '../lib/schema.ts';
 
-/* Words that operations of several nouns share. */
+/* Fields that operations of several nouns share. */
 
 /** The contents of a list that the service itself makes: no limit that a store reaches. */
 export const MANY = 10_000_000;
@@ -22,7 +22,7 @@ export const word = text({ max: 256 });
 export const prose = text({ max: 64 * 1024, min: 0 });
 export const count = integer(0, Number.MAX_SAFE_INTEGER);
 
-/** No name, path or address has a control character in it; system calls and logs are not asked about them. */
+/** Names, paths and addresses contain no control characters, so that system calls and logs never see any. */
 export function line(max: number) {
   return text({ max, pattern: /^\P{Cc}*$/u, words: 'free of control characters' });
 }
@@ -47,7 +47,7 @@ export const session = field(line(128), 'ID of the session', {
   ...{ placeholder: 'SESSION', names: 'sessions' },
 });
 
-/** Of an answer: when something happens or happened. */
+/** A time in a result. */
 export function time(description: string): Schema<string> {
   return field(word, `${description}, ISO 8601 in UTC`);
 }

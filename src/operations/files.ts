@@ -15,8 +15,8 @@ import { count, first, nothing, PATH_MAX, prose, time, word } from './fields.ts'
 import { mutation, query } from './operation.ts';
 
 /*
- * Single files of recovery points and sessions. Their volumes are mounted, which needs root's rights: the service hands
- * these on to a small service of their own (systemd/holdfast-filesd.service).
+ * Single files of recovery points and sessions. Their volumes are mounted, which needs root's rights: the service
+ * passes these operations on to a small service of their own (systemd/holdfast-filesd.service).
  */
 
 const PATHS_MAX = 1000;
@@ -127,12 +127,12 @@ const browse = mutation('files/browse', {
     id,
     volume: volumeName,
     path: field(withDefault(path, '/'), 'the directory'),
-    first: first('how many entries are left out before the first'),
+    first: first('how many entries to skip before the first'),
     count: field(withDefault(integer(1, PAGE_MAX), 100), 'how many'),
   }),
   result: object({
     total: field(count, 'how many there are'),
-    first: field(count, 'how many are left out before the first'),
+    first: field(count, 'how many were skipped before the first'),
     entries: field(list(entry, PAGE_MAX), 'entries'),
     refused: field(nullable(prose), 'why some are missing; null: none is'),
   }),
@@ -157,7 +157,7 @@ const copy = mutation('files/copy', {
         ...{ max: 128, pattern: /^[\w][\w. -]*$/ },
         words: 'a name of letters, digits, ".", "_", "-" and blanks',
       }),
-      'a directory where the service keeps restored files; created if need be',
+      'a directory where the service keeps restored files; created if necessary',
       { placeholder: 'NAME' },
     ),
     overwrite: field(

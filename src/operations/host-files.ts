@@ -9,7 +9,7 @@ export function hostFilesIn(schema: Schema<unknown>, value: unknown): readonly s
   }
   const { wrapped, item, entries, options } = parts(schema);
   if (wrapped) return hostFilesIn(wrapped, value);
-  // A value fits one of them; in the others, only names that they share are looked at.
+  // A value matches one of them; in the others, only shared names are checked.
   if (options) return options.flatMap((option) => hostFilesIn(option, value));
   if (item && Array.isArray(value)) return value.flatMap((it) => hostFilesIn(item, it));
   if (typeof value !== 'object') return [];

@@ -92,7 +92,7 @@ const reason = object({
   ),
 });
 const asked = object({ reason: field(prose, 'why') });
-const description = 'Sessions are flushed and go on at the next start.';
+const description = 'Sessions are flushed and continue at the next start.';
 
 const reboot = mutation('host/reboot', {
   summary: 'Reboot the machine',

@@ -25,10 +25,10 @@ import {
 } from './fields.ts';
 import { mutation, query } from './operation.ts';
 
-/* Jobs, and the schedules that make them: all but what they can be asked to do, which takes longer to load. */
+/* Jobs, and the schedules that make them: everything except their requests, which take longer to load. */
 
 const PAGE_MAX = 500;
-export const REQUEST = 'what the operation is asked';
+export const REQUEST = 'the request of the operation';
 
 const job = field(name, 'ID of the job', { placeholder: 'JOB', names: 'jobs' });
 const kind = field(oneOf('backup', 'check', 'keep', 'restore'), 'what it does');
@@ -38,7 +38,7 @@ const adopted = field(flag(), 'whether this machine knows it: it does nothing ot
 export const jobSummary = object({
   job: field(word, 'ID of the job'),
   kind,
-  state: field(oneOf('waiting', 'running', 'done', 'failed', 'canceled'), 'how it stands'),
+  state: field(oneOf('waiting', 'running', 'done', 'failed', 'canceled'), 'its state'),
   schedule: field(nullable(word), 'the schedule that made it; null: none'),
   created: time('when it was created'),
   started: timeOrNull('when it was started last; null: never'),
@@ -85,7 +85,7 @@ const list_ = query('job/list', {
   description: 'Newest first.',
   runs: 'service',
   request: object({
-    first: first('how many newer ones are left out'),
+    first: first('how many newer ones to skip'),
     count: field(optional(integer(1, PAGE_MAX)), 'only so many of the newest', {
       placeholder: 'N',
     }),
@@ -94,7 +94,7 @@ const list_ = query('job/list', {
   result: object({
     jobs: field(list(jobSummary, MANY), 'jobs'),
     total: field(count, 'how many there are'),
-    first: field(count, 'how many newer ones are left out'),
+    first: field(count, 'how many newer ones were skipped'),
   }),
   cli: {
     options: { first: { hidden: true }, count: { name: 'last' } },
@@ -113,7 +113,7 @@ const show = query('job/show', {
 const log = query('job/log', {
   summary: 'Show the log of a job',
   runs: 'service',
-  request: object({ job, first: first('how many older lines are left out') }),
+  request: object({ job, first: first('how many older lines to skip') }),
   result: object({ job: field(word, 'ID of the job'), lines: logLines }),
   cli: {
     args: ['job'],
@@ -197,7 +197,7 @@ const runSchedule = mutation('schedule/run', {
 
 const removeSchedule = mutation('schedule/remove', {
   summary: 'Remove a schedule',
-  description: 'It creates no further jobs; those that it has created go on.',
+  description: 'It creates no further jobs; its existing jobs continue.',
   runs: 'service',
   request: object({ schedule }),
   result: object({

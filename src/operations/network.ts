@@ -27,7 +27,7 @@ const name = field(interfaceName, 'name of the interface', { placeholder: 'INTER
 const words = list(word, MANY);
 const seconds = field(
   withDefault(integer(5, 600), 60),
-  'roll back after this time unless confirmed, also if the machine or Holdfast went down in the meantime',
+  'roll back after this time unless confirmed, even if the machine or Holdfast goes down in the meantime',
   { placeholder: 'SECONDS', label: 'Confirm within' },
 );
 
@@ -40,7 +40,7 @@ const kind = variants('kind', {
   bond: {
     mode: field(
       oneOf('active-backup', '802.3ad', 'balance-alb'),
-      'how members share traffic; 802.3ad (LACP) has to be set up in the switch too',
+      'how members share traffic; 802.3ad (LACP) must be configured in the switch too',
     ),
     members: field(list(interfaceName, MANY, 1), 'wired interfaces: eth0, eth1', {
       label: 'Made of',
@@ -94,7 +94,7 @@ const networkView = object({
           ),
           'its addresses',
         ),
-        managedBy: field(oneOf('holdfast', 'networkd', 'ifupdown', 'nobody'), 'what sets it up'),
+        managedBy: field(oneOf('holdfast', 'networkd', 'ifupdown', 'nobody'), 'what configures it'),
         planned: field(nullable(object({ name, ...settings })), 'its settings, set by Holdfast'),
       }),
       SHOWN,
@@ -135,7 +135,7 @@ const change = mutation('network/change', {
 
 const remove = mutation('network/remove', {
   summary: 'Remove the settings of an interface; rolled back unless confirmed',
-  description: 'VLANs and bonds are removed; Holdfast no longer sets up other interfaces.',
+  description: 'VLANs and bonds are removed; Holdfast no longer configures other interfaces.',
   runs: 'hostd',
   request: object({ name, seconds }),
   result: pending,
@@ -156,7 +156,7 @@ const confirm = mutation('network/confirm', {
 
 const revert = mutation('network/revert', {
   summary: 'Roll back the last change of the network now',
-  description: 'At once, without waiting for the time of an unconfirmed change to be up.',
+  description: 'At once, without waiting for an unconfirmed change to time out.',
   runs: 'hostd',
   request: nothing,
   result: object({ reverted: field(prose, 'what was rolled back') }),
@@ -192,7 +192,7 @@ const test = query('network/test', {
 const reset = mutation('network/reset', {
   summary: 'Emergency: use DHCP on all wired interfaces',
   description:
-    'All that Holdfast has set up is removed, VLANs and bonds too, and every wired interface asks for an address by ' +
+    'All settings by Holdfast are removed, VLANs and bonds too, and every wired interface asks for an address by ' +
     'DHCP. It need not be confirmed, and is not rolled back.',
   runs: 'hostd',
   request: nothing,

@@ -8,7 +8,7 @@ import { givenSecret } from './secret.ts';
 
 const JSON_TYPE = 'application/json';
 
-/** The description of the protocol for other people's tools: OpenAPI 3.1, made of the table that the door goes by. */
+/** The description of the protocol for other tools: OpenAPI 3.1, derived from the table that the API uses. */
 export function openApi(version: string): object {
   const paths = Object.entries<Operation>(OPERATIONS).map(
     ([name, operation]) => [`/v1/${name}`, { post: described(name, operation) }] as const,
@@ -25,7 +25,7 @@ export function openApi(version: string): object {
         'one of event "result" or "error".',
     },
     paths: Object.fromEntries(paths),
-    // None of them over the unix socket.
+    // Not needed over the unix socket.
     security: [{ token: [] }, {}],
     components: {
       securitySchemes: { token: { type: 'http', scheme: 'bearer' } },
@@ -68,7 +68,7 @@ function described(
   };
 }
 
-/** Where a request is one of several objects, to each of them. */
+/** If a request is one of several objects, adds it to each of them. */
 function withSecret({ oneOf, ...json }: JsonObject): JsonObject {
   if (Array.isArray(oneOf)) return { ...json, oneOf: oneOf.map(withSecret) };
   const properties = json['properties'] as object;

@@ -8,7 +8,7 @@ import { type Fields, object, parts, type Schema } from '../lib/schema.ts';
 export type Runs = 'store' | 'worker' | 'service' | 'hostd' | 'filesd';
 
 /**
- * One thing that can be asked of Holdfast, declared once: validation, permission, the OpenAPI description, commands,
+ * One thing that Holdfast does on request, declared once: validation, permission, the OpenAPI description, commands,
  * help, completion and the manual page are derived from it.
  */
 export interface Operation<
@@ -28,21 +28,21 @@ export interface Operation<
 interface Facts<W extends Runs> {
   /** An imperative, without a full stop. */
   readonly summary: string;
-  /** Sentences that a person should know before. */
+  /** Sentences that a person should read before. */
   readonly description?: string;
   readonly runs: W;
   /**
-   * A passphrase or recovery key may come with it, as `secret`. `opens`: it opens a set, and is asked for where it is
-   * needed; `given`: the same, but without one it is done as far as it goes; `new`: it becomes a passphrase.
+   * A passphrase or recovery key may come with it, as `secret`. `opens`: it opens a set, and is requested where it is
+   * needed; `given`: the same, but without one the operation does as much as it can; `new`: it becomes a passphrase.
    */
   readonly key?: 'opens' | 'given' | 'new';
-  /** It changes something, and is allowed all the same while the lockdown is on. */
+  /** Set if it changes something, and is nevertheless allowed while the lockdown is on. */
   readonly lockdown?: 'allowed';
-  /** Not for requests from other hosts, for the reason that is given. */
+  /** Denied to requests from other hosts, with the reason. */
   readonly remote?: { readonly denied: string };
-  /** Fields of the request that are secrets: the audit log does not have them. */
+  /** Fields of the request that are secrets: the audit log omits them. */
   readonly hidden?: readonly string[];
-  /** It can be a job: there is `--queue`, and `job/create` and schedules take it. */
+  /** Set if it can be a job: there is `--queue`, and `job/create` and schedules accept it. */
   readonly job?: JobSpec;
   /** Undefined: no command is derived from it. */
   readonly cli?: CliSpec;
@@ -50,16 +50,16 @@ interface Facts<W extends Runs> {
 
 export interface JobSpec {
   readonly kind: string;
-  /** Fields that a job has besides those of the request. */
+  /** Fields of a job besides those of the request. */
   readonly also?: Fields;
 }
 
-/** What an operation is asked as a job. */
+/** The request of an operation as a job. */
 export function asJob({ request, job }: Operation): Schema<unknown> {
   return job?.also ? object({ ...parts(request).entries, ...job.also }) : request;
 }
 
-/** How a command differs from "each field is an option of its name". */
+/** How a command differs from the rule that each field is an option of the same name. */
 export interface CliSpec {
   /** Fields that are arguments, in their order; the last one may be a list. */
   readonly args?: readonly string[];
@@ -67,11 +67,11 @@ export interface CliSpec {
   /** Sentences about the command, not about the operation. */
   readonly notes?: string;
   /**
-   * What a person is told of the result: `{session}` stands for the field of that name. For more than a sentence,
-   * there is a text in `cli/render`, and this is left out.
+   * The text of the result for people: `{session}` stands for the field of that name. For more than a sentence, there
+   * is a text in `cli/render` instead.
    */
   readonly says?: string;
-  /** What follows the program's name. */
+  /** Command lines, without the program's name. */
   readonly examples: readonly [string, ...string[]];
 }
 
@@ -80,9 +80,9 @@ export interface OptionSpec {
   readonly name?: string;
   /** How a person writes the value: `4h`; `vda=/images/vm.qcow2`. */
   readonly form?: 'duration' | 'name=where';
-  /** The fields of the object are options of their own, with this before their names. */
+  /** The fields of the object become options of their own, with this prefix. */
   readonly spread?: string;
-  /** The command line does not have it. */
+  /** Not an option of the command line. */
   readonly hidden?: true;
 }
 
@@ -91,7 +91,7 @@ type Spec<W extends Runs, Q, R> = Facts<W> & {
   readonly result: Schema<R>;
 };
 
-/** What only looks. */
+/** Declares an operation that changes nothing. */
 export function query<const N extends string, const W extends Runs, Q, R>(
   name: N,
   spec: Spec<W, Q, R>,
@@ -99,7 +99,7 @@ export function query<const N extends string, const W extends Runs, Q, R>(
   return { name, access: 'view', ...spec };
 }
 
-/** What changes something. */
+/** Declares an operation that changes something. */
 export function mutation<
   const N extends string,
   const W extends Runs,
@@ -107,7 +107,7 @@ export function mutation<
   R,
   const J extends JobSpec | undefined = undefined,
 >(name: N, spec: Spec<W, Q, R> & { readonly job?: J }): Mutation<N, W, Q, R, J> {
-  // The compiler does not see that "job" is there exactly if J says so.
+  // The compiler does not see that "job" exists exactly if J says so.
   return { name, access: 'change', ...spec } as unknown as Mutation<N, W, Q, R, J>;
 }
 

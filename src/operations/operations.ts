@@ -37,7 +37,7 @@ const ALL = [
 type Any = (typeof ALL)[number];
 type Table = { readonly [O in Any as O['name']]: O };
 
-/** All that can be asked of Holdfast, by name: `session/list` is `POST /v1/session/list`. */
+/** All operations by name: `session/list` is `POST /v1/session/list`. */
 export const OPERATIONS = Object.fromEntries(ALL.map((it) => [it.name, it])) as unknown as Table;
 
 export type OperationName = keyof Table;
@@ -52,9 +52,14 @@ export type NameOf<W extends Runs> = {
 export type StoreOperationName = NameOf<'store' | 'worker'>;
 /** Those that take long: a process of their own carries them out for the service. */
 export type WorkerOperationName = NameOf<'worker'>;
-/** Set on the machine itself, which needs root's rights: the service hands on to holdfast-hostd.service. */
+/**
+ * Operations on the machine itself, which need root's rights: the service passes them on to holdfast-hostd.service.
+ */
 export type HostOperationName = NameOf<'hostd'>;
-/** Volumes are mounted, which needs root's rights: the service hands these on to systemd/holdfast-filesd.service. */
+/**
+ * Operations that mount volumes, which needs root's rights: the service passes them on to
+ * systemd/holdfast-filesd.service.
+ */
 export type FilesOperationName = NameOf<'filesd'>;
 
 /** The names of operations that one process carries out. */

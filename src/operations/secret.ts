@@ -1,6 +1,6 @@
 import { field, type Of, text, variants } from '../lib/schema.ts';
 
-/** Goes in the body of a request that may need a key; never in an address, and into no log. */
+/** Sent in the body of a request that may need a key; never in an address or a log. */
 export const givenSecret = variants('kind', {
   passphrase: {
     base64: field(

@@ -23,16 +23,16 @@ import {
 } from './fields.ts';
 import { mutation, query } from './operation.ts';
 
-/* The service itself: what it does, what passes through it, and what to send when it does not. */
+/* The service itself: its state, its throughput, and the support bundle. */
 
 export const storeSpace = object({
-  freeBytes: field(count, 'bytes that the service may still take'),
+  freeBytes: field(count, 'bytes that the service may still use'),
   totalBytes: field(count, 'bytes of the file system'),
 });
 
 const hostFacts = object({
   name: field(word, 'name of the machine that the service runs on'),
-  addresses: field(list(word, MANY), 'addresses that other machines may reach it at'),
+  addresses: field(list(word, MANY), 'addresses at which other machines may reach it'),
 });
 export type HostFacts = Of<typeof hostFacts>;
 
@@ -70,8 +70,8 @@ const show = query('service/show', {
 });
 
 const follow = query('service/follow', {
-  summary: 'Report what happens to sessions and jobs, and alarms, as it happens',
-  description: 'Until the client leaves.',
+  summary: 'Report events of sessions and jobs, and alarms, as they happen',
+  description: 'Until the client disconnects.',
   runs: 'service',
   request: nothing,
   result: nothing,
@@ -93,7 +93,7 @@ export type Throughput = Of<typeof throughput>;
 
 const throughputOf = query('service/throughput', {
   summary: 'Show what guests and backups read and write, now and in the last hour',
-  description: 'Bytes a second. Nothing from before the start of the service is known.',
+  description: 'Bytes a second. Values from before the start of the service are not known.',
   runs: 'service',
   request: object({
     points: field(withDefault(integer(1, 720), 60), 'parts of the last hour', { placeholder: 'N' }),

@@ -74,7 +74,7 @@ const nfs = object({
   readOnly: field(withDefault(flag(), false), 'nothing can be written over NFS'),
   squash: field(
     withDefault(oneOf('none', 'root', 'all'), 'root'),
-    'users who are mapped to "nobody"; hypervisors connect as root and need none',
+    'users who are mapped to user 65534; hypervisors connect as root and need none',
     { label: 'NFS users' },
   ),
   privilegedPorts: field(withDefault(flag(), true), 'only from ports below 1024'),
@@ -85,7 +85,7 @@ const nfs = object({
   ),
 });
 
-/** Where a session is reached. */
+/** The addresses of a session. */
 const reached = {
   listen: field(
     optional(line(PATH_MAX)),
@@ -122,7 +122,7 @@ const summary = {
   listen: field(prose, 'where it was exported last'),
   addresses: field(
     list(prose, MANY),
-    "where else it is found: its directory over NFS, its disks on the service's NBD server",
+    "its other addresses: its directory over NFS, its disks on the service's NBD server",
   ),
   waits: field(nullable(prose), 'why the service cannot run it yet; null: it does not wait'),
   adopted: field(
@@ -195,7 +195,7 @@ const readySession = object({
   ),
   qemu: field(prose, 'a command that runs it with QEMU'),
   libvirt: field(prose, 'its disks for a libvirt domain'),
-  nfs: field(optional(nfsResult), 'how it is found over NFS'),
+  nfs: field(optional(nfsResult), 'its addresses over NFS'),
 }) as Schema<ReadySession>;
 
 const list_ = query('session/list', {
@@ -213,13 +213,16 @@ const list_ = query('session/list', {
 
 const shownSession = object({
   ...summary,
-  attach: field(nullable(readySession), 'how hypervisors attach its disks; null: it does not run'),
+  attach: field(
+    nullable(readySession),
+    'how hypervisors attach its disks; null: it is not running',
+  ),
   overlay: field(
     nullable(
       object({
         liveBytes: field(count, 'bytes of pages as they are now'),
         writtenBytes,
-        copiedBytes: field(count, 'bytes that were copied to give back space'),
+        copiedBytes: field(count, 'bytes that were copied to free space'),
       }),
     ),
     'since it was started or resumed last; null: it has no sealed overlay, or is not run by the process that was asked',
@@ -242,7 +245,7 @@ const log = query('session/log', {
   summary: 'Show what happened to a session since the service was started',
   description: 'Older events are in the journal: journalctl HOLDFAST_SESSION=SESSION.',
   runs: 'service',
-  request: object({ session, first: first('how many older lines are left out') }),
+  request: object({ session, first: first('how many older lines to skip') }),
   result: object({ session: field(word, 'ID of the session'), lines: logLines }),
   cli: {
     args: ['session'],
@@ -303,7 +306,7 @@ const stop = mutation('session/stop', {
 const discard = mutation('session/discard', {
   summary: 'Discard what a session wrote',
   description:
-    'The recovery point stays as it is. Works also for a session that is too damaged to run.',
+    'The recovery point is not changed. Works also for a session that is too damaged to run.',
   runs: 'store',
   request: object({ session }),
   result: object({ session: field(word, 'ID of the session'), discarded: field(flag(), 'true') }),
@@ -324,8 +327,8 @@ export type KeptSession = Of<typeof keptSession>;
 const keep = mutation('session/keep', {
   summary: 'Save a session as a new recovery point',
   description:
-    "Makes what the session's disks hold a new recovery point and ends the session. Only what was written is read " +
-    'and stored. If that fails, the session is as it was before. A session with damaged pages is refused until its ' +
+    "Saves the session's disks as a new recovery point and ends the session. Only what was written is read " +
+    'and stored. If that fails, the session is unchanged. A session with damaged pages is refused until its ' +
     'guest has written these pages again.',
   runs: 'worker',
   key: 'opens',

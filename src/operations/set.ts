@@ -45,7 +45,7 @@ const create = mutation('set/create', {
 });
 
 const importKey = mutation('set/import-key', {
-  summary: 'Make a lost record of a set again from its key',
+  summary: 'Recreate a lost record of a set from its key',
   description: '`secret` is its new passphrase.',
   runs: 'store',
   key: 'new',

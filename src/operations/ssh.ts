@@ -66,7 +66,7 @@ const on = mutation('ssh/on', {
 
 const off = mutation('ssh/off', {
   summary: 'Stop allowing logins over SSH',
-  description: 'Connections that are open stay open.',
+  description: 'Open connections stay open.',
   runs: 'hostd',
   lockdown: 'allowed',
   request: nothing,
@@ -79,7 +79,7 @@ const shell = mutation('ssh/shell', {
   runs: 'hostd',
   remote,
   request: object({
-    seconds: field(integer(0, DAY), 'for how many seconds; 0: no longer', { label: 'For' }),
+    seconds: field(integer(0, DAY), 'for how many seconds; 0: end it now', { label: 'For' }),
   }),
   result: sshView,
 });

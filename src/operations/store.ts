@@ -35,7 +35,7 @@ const adopt = mutation('store/adopt', {
   description: 'Without "plan", shows them; with the plan that was shown, accepts exactly these.',
   runs: 'store',
   // Sessions show decrypted disks, jobs read files of this machine.
-  remote: { denied: 'what is adopted may read files of the machine' },
+  remote: { denied: 'adopted orders may read files of the machine' },
   request: object({
     plan: field(optional(line(128)), 'the plan that was shown', { placeholder: 'PLAN' }),
   }),
@@ -56,7 +56,7 @@ const adopt = mutation('store/adopt', {
           point: field(word, 'ID of the recovery point'),
           listen: field(prose, 'where it is exported'),
           tls: field(flag(), 'whether TLS is required'),
-          starts: field(flag(), 'whether the service runs it by itself'),
+          starts: field(flag(), 'whether the service starts it automatically'),
           nfs: field(nullable(list(word, MANY)), 'hosts that may use it over NFS; null: none'),
         }),
         MANY,
@@ -85,7 +85,7 @@ const adopt = mutation('store/adopt', {
         }),
         MANY,
       ),
-      'sets that are not as they were',
+      'sets that have changed',
     ),
     older: field(
       list(
@@ -105,10 +105,10 @@ const storeUsage = object({
   space: field(storeSpace, 'the file system of the store'),
   growth: field(
     object({
-      since: timeOrNull('since when it is watched; null: not yet'),
+      since: timeOrNull('since when it is measured; null: not yet'),
       bytesPerDay: field(
         nullable(integer(-Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER)),
-        'growth in the last days; null: it was not watched for long enough',
+        'growth in the last days; null: it was not measured for long enough',
       ),
       fullAt: timeOrNull('when it is full at that rate; null: not, or not known'),
     }),
@@ -118,7 +118,7 @@ const storeUsage = object({
     object({
       points: field(count, 'how many of the newest recovery points are counted'),
       readBytes: field(count, 'bytes read of their machines'),
-      storedBytes: field(count, 'bytes of that which were new, compressed'),
+      storedBytes: field(count, 'how many of these bytes were new, compressed'),
     }),
     'what deduplication and compression save',
   ),
@@ -129,7 +129,7 @@ const usage = query('store/usage', {
   summary: 'Show how full the store is, when it will be full, and what it saves',
   description:
     'The forecast is a straight line through the last seven days, and needs one day at least. The saving is that of ' +
-    'the newest 300 recovery points: what was read of their machines, and what of it was new, stored compressed.',
+    'the newest 300 recovery points: the bytes read from their machines, against the new ones, stored compressed.',
   runs: 'store',
   request: nothing,
   result: storeUsage,

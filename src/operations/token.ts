@@ -14,7 +14,7 @@ import { count, MANY, nothing, time, timeOrNull, word } from './fields.ts';
 import { mutation, query } from './operation.ts';
 
 const LIFETIME_MAX_DAYS = 3650;
-const remote = { denied: 'a user who can let others in could let anyone in' } as const;
+const remote = { denied: 'a client that can create tokens could give access to anyone' } as const;
 
 const token = field(text({ max: 64 }), 'name of the token', {
   ...{ placeholder: 'TOKEN', names: 'tokens' },
@@ -39,7 +39,7 @@ const create = mutation('token/create', {
     token: field(text({ max: 64 }), 'name of the token', { placeholder: 'NAME' }),
     may: field(
       oneOf('look', 'manage'),
-      'look: as the group holdfast-view; manage: as the group holdfast, but for tokens and without naming files',
+      'look: as the group holdfast-view; manage: as the group holdfast, except tokens and files of the machine',
     ),
     files: field(
       withDefault(flag(), false),
@@ -68,7 +68,7 @@ const list_ = query('token/list', {
 
 const revoke = mutation('token/revoke', {
   summary: 'Revoke a token',
-  description: 'In force at once: requests that use the token are ended too.',
+  description: 'Takes effect at once: requests that use the token are ended too.',
   runs: 'service',
   // It may have been stolen.
   lockdown: 'allowed',
@@ -81,14 +81,14 @@ const revoke = mutation('token/revoke', {
 const lockdownState = object({
   on: field(flag(), 'whether the lockdown is on'),
   since: timeOrNull('since when; null: it is off'),
-  uid: field(nullable(count), 'user ID of who began it; null: it is off'),
-  persons: field(count, 'how many users have to agree to its end'),
+  uid: field(nullable(count), 'ID of the user who began it; null: it is off'),
+  persons: field(count, 'how many users must approve its end'),
   approvals: field(
     list(object({ uid: field(count, 'user ID'), time: time('when') }), MANY),
-    'users who agreed to its end',
+    'users who approved its end',
   ),
 });
-const locks = { denied: 'a lockdown counts users, and a token is none' } as const;
+const locks = { denied: 'a lockdown counts users, and a token is not a user' } as const;
 
 const showLockdown = query('lockdown/show', {
   summary: 'Show whether the lockdown is on',
@@ -101,7 +101,7 @@ const showLockdown = query('lockdown/show', {
 const lock = mutation('lockdown/on', {
   summary: 'Allow only what a recovery needs',
   description:
-    'Looking, sessions, restores and checks stay allowed. Nothing is forgotten; schedules go on with their backups. ' +
+    'Viewing, sessions, restores and checks stay allowed. Nothing is forgotten; schedules go on with their backups. ' +
     'To end it: "lockdown off", by two different users if the settings say so.',
   runs: 'service',
   remote: locks,
@@ -111,9 +111,9 @@ const lock = mutation('lockdown/on', {
 });
 
 const unlock = mutation('lockdown/off', {
-  summary: 'End the lockdown, or agree to its end',
+  summary: 'End the lockdown, or approve its end',
   description:
-    'If the settings ask for two persons, another user has to give this command too, within an hour.',
+    'If the settings ask for two persons, another user must give this command too, within an hour.',
   runs: 'service',
   lockdown: 'allowed',
   remote: locks,

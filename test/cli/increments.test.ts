@@ -55,7 +55,7 @@ test('an increment holds all that changed, whatever was forgotten, or says why i
     const reason = `${gone}, from which the changes are counted, was forgotten`;
     deepEqual(made.result['scopes'], [{ disk: 'vda', scope: 'all', reason }]);
     const notices = made.lines.filter(({ event }) => event === 'notice');
-    match(JSON.stringify(notices), new RegExp(`24.0 MiB are read, because ${gone}`));
+    match(JSON.stringify(notices), new RegExp(`24.0 MiB will be read, because ${gone}`));
     await isWhole(made.result['point']);
     const next = await expectDone(increment(8));
     equal(next.result['readBytes'], MiB, 'once');

@@ -131,12 +131,12 @@ test('an encrypted set that says it is not encrypted is refused, and named by ch
   const secret = ['--passphrase-file', home.passphrase];
   const refused = await home.holdfast('backup', 'create', 'nightly', ...disk, ...secret);
   equal(refused.code, 6, refused.stderr);
-  match(refused.stderr, /was encrypted when this box used it last/);
+  match(refused.stderr, /was encrypted when this box last used it/);
   const checked = await home.holdfast('store', 'check');
   equal(checked.code, 6);
   match(
     JSON.stringify(checked.result) + checked.stdout,
-    /was encrypted when this box used it last/,
+    /was encrypted when this box last used it/,
   );
   const restored = await home.holdfast(
     'restore',

@@ -32,7 +32,7 @@ test('a set that has lost its slots takes no backup from who gives a passphrase'
       match(refused.stderr, why);
     }
   };
-  await all(6, /was encrypted when this box used it last/);
+  await all(6, /was encrypted when this box last used it/);
   // Another box has never met the set: the key that was given is all it can go by.
   process.env['HOLDFAST_STATE'] = temporaryDirectory();
   await all(4, /claims not to be encrypted/);
@@ -67,7 +67,7 @@ test('the service writes nothing in plain text where its settings name a passphr
   for (const secret of [[], ['--passphrase-file', passphrase]]) {
     const refused = await holdfast('backup', 'create', 'nightly', ...disk, ...secret);
     equal(refused.code, 6, refused.stderr);
-    match(refused.stderr, /was encrypted when this box used it last/);
+    match(refused.stderr, /was encrypted when this box last used it/);
   }
   undo();
   await expectDone(holdfast('backup', 'create', 'nightly', ...disk));

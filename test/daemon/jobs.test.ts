@@ -211,7 +211,9 @@ test('what takes long runs apart: if its process dies nothing else does, and it 
   const queued = await expectDone(backUp('large', large, '--queue'));
   const id = queued.result['job'] as string;
   for (const worker of await working(service.pid)) process.kill(worker, 'SIGKILL');
-  await service.logged(new RegExp(`${id} is waiting: the process that did it ended: SIGKILL`));
+  await service.logged(
+    new RegExp(`${id} is waiting: the process of this operation ended: SIGKILL`),
+  );
   await disk.read(new Uint8Array(4096), 0);
   service.signal('SIGHUP');
   equal((await expectDone(holdfast('job', 'attend', id))).result['state'], 'done');

@@ -286,9 +286,9 @@ test('what is not understood is refused; hostile bytes end their own connection 
     await post('/v1/session/start', nowhere),
     /400 .*"listen: not free of control characters"/s,
   );
-  match(await post('/v1/session/show', '{'), /400 .*"the body is no JSON"/s);
+  match(await post('/v1/session/show', '{'), /400 .*"the body is not JSON"/s);
   match(await post('/v1/session/show', '[]'), /400 /);
-  match(await post('/v1/session/list', '{"secret": {}}'), /400 .*takes none/s);
+  match(await post('/v1/session/list', '{"secret": {}}'), /400 .*takes no secret/s);
   match(await post('/v1/session/show', '{"session": "../../etc"}'), /404 /);
   match(await post('/v1/constructor', '{}'), /404 /);
   match(await post('/etc/passwd', '{}'), /404 /);

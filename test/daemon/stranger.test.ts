@@ -106,7 +106,7 @@ test('an order that an attacker altered while the service was off is not obeyed'
   deepEqual([shown['state'], shown['adopted']], ['ready', false]);
   deepEqual((await expectDone(holdfast('export', 'list'))).result['exports'], []);
   equal(((await expectDone(holdfast('session', 'list'))).result['sessions'] as []).length, 2);
-  await alarmed(holdfast, /store-not-adopted.*this box has not ordered.*store adopt/);
+  await alarmed(holdfast, /store-not-adopted.*the box did not give these orders.*store adopt/);
   const { notAdopted } = (await expectDone(holdfast('service', 'show'))).result as {
     notAdopted: string[];
   };
@@ -167,10 +167,10 @@ test('an encrypted set without slots is refused by every command, though no key 
   for (const words of commands) {
     const refused = await here(...words);
     equal(refused.code, 6, `${words.join(' ')}: ${refused.stdout}${refused.stderr}`);
-    match(refused.stdout + refused.stderr, /was encrypted when this box used it last/);
+    match(refused.stdout + refused.stderr, /was encrypted when this box last used it/);
   }
   const sets = (await expectDone(here('set', 'list'))).result['sets'] as { problem: string }[];
-  match(sets[0]!.problem, /says that it is not encrypted now.*store adopt/);
+  match(sets[0]!.problem, /now claims not to be encrypted.*store adopt/);
   equal(existsSync(join(directory, 'out.raw')), false);
   process.env['HOLDFAST_STATE'] = known;
   await using service = await start();
@@ -234,7 +234,7 @@ test('two sets whose directories are swapped are refused, whatever their records
   for (const name of ['nightly', 'weekly']) alterSet(store, name, (it) => ({ ...it, name }));
   const refused = await restore('box');
   equal(refused.code, 6);
-  match(refused.stderr, /was encrypted when this box used it last, and has another key now/);
+  match(refused.stderr, /was encrypted when this box last used it, and has another key now/);
   // Another box, and one passphrase opens both: the points are bound to the name of their set.
   const stranger = await restore('another');
   equal(stranger.code, 6, stranger.stderr);
@@ -265,7 +265,10 @@ test('the first start with a memory adopts what the release before has left, onc
   {
     await using service = await start('box', environment);
     equal(await stateOf(session), 'running');
-    await alarmed(holdfast, new RegExp(`store-adopted.*session ${session} \\(runs by itself`));
+    await alarmed(
+      holdfast,
+      new RegExp(`store-adopted.*session ${session} \\(starts automatically`),
+    );
     const { result } = await expectDone(holdfast('audit', 'show'));
     match(JSON.stringify(result), new RegExp(`store/adopt.*session ${session}`));
     equal(readFileSync(join(directory, 'box/tokens.json'), 'utf8'), 'those of before');

@@ -141,7 +141,7 @@ test('it goes to standard output too, and is made where no service answers', asy
   const file = join(root, 'without.tar.gz');
   await expectDone(runCli(['support', 'create', '--to', file, '--store', home.store, '--json']));
   const texts = unpacked(file);
-  match(texts.get('service.json')!, /^not there: no service answers/);
+  match(texts.get('service.json')!, /^missing: no service answers/);
   match(texts.get('sessions.json')!, /"sessions": \[\]/);
 });
 

@@ -25,7 +25,7 @@ export function lockdowns(
     await run('holdfast', 'lockdown', 'on');
     equal((await tryRun('holdfast', 'set', 'create', 'more')).code, 8);
     for (let time = 0; time < 2; time++) {
-      match(await run('holdfast', 'lockdown', 'off'), /2 users have to agree/, 'one alone cannot');
+      match(await run('holdfast', 'lockdown', 'off'), /2 users must approve/, 'one alone cannot');
     }
     const deputy = ['setpriv', '--reuid', 'deputy', '--regid', 'deputy', '--init-groups', '--'];
     await run(...(deputy as [string]), 'env', 'HOME=/', 'holdfast', 'lockdown', 'off');

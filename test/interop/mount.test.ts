@@ -311,7 +311,7 @@ test('what cannot be mounted is refused in words', { skip }, async () => {
   mkdirSync(full);
   writeFileSync(join(full, 'file'), '');
   match((await holdfast('mount', full)).stderr, /not empty/);
-  match((await holdfast('mount', join(root, 'none'))).stderr, /no directory: make it first/);
+  match((await holdfast('mount', join(root, 'none'))).stderr, /not a directory: create it first/);
   const empty = join(root, 'empty');
   mkdirSync(empty);
   match((await holdfast('mount', empty, '--set', 'none')).stderr, /no backup set "none"/);

@@ -27,11 +27,11 @@ import type { Handler, Handlers } from '../../engine/base/call.ts';
 import { UsageError } from './command-errors.ts';
 
 /*
- * Where a command is carried out: by the service that has the store, or, where none runs, in this process. The
- * answers are the same.
+ * Decides where a command is carried out: by the service that holds the store or, where none runs, in this process.
+ * The results are the same.
  */
 export interface CallSettings {
-  /** What the command line or HOLDFAST_SOCKET names: that service or none. */
+  /** The service that the command line or HOLDFAST_SOCKET names: that one or none. */
   readonly named: HttpServerPlace | undefined;
   readonly store: string | undefined;
   readonly house: () => Promise<House>;
@@ -41,7 +41,7 @@ export interface CallSettings {
 }
 
 export interface CallOptions {
-  /** `never`: without a key at hand it is done as far as it goes. `new`: it becomes a set's passphrase. */
+  /** `never`: without a key the operation does as much as it can. `new`: the secret becomes a set's passphrase. */
   readonly ask?: 'if needed' | 'never' | 'new';
 }
 
@@ -51,13 +51,13 @@ export interface Calls {
     request: RequestOf<N>,
     options?: CallOptions,
   ): Promise<ResultOf<N>>;
-  /** As `call`, until another signal than Ctrl-C's. */
+  /** As `call`, but with another signal than Ctrl-C's. */
   callOn(signal: AbortSignal): Calls['call'];
-  /** The service that carries out commands; undefined: this process does. */
+  /** The service that carries out commands; undefined: this process does it. */
   service(): Promise<HttpServerPlace | undefined>;
-  /** The store that the service has; undefined: none answers. */
+  /** The store of the service; undefined: no service answers. */
   servedStore(): Promise<string | undefined>;
-  /** A path as whoever carries it out finds it. */
+  /** A path as the process that carries the command out finds it. */
   path(given: string): Promise<string>;
 }
 
@@ -74,7 +74,7 @@ interface Asked {
 export function openCalls(settings: CallSettings): Calls {
   const { secrets, report } = settings;
   let found: Promise<Found | undefined> | undefined;
-  /** Once; but what one signal ended is no answer for another. */
+  /** Finds the service once; a search that one signal aborted does not count for another. */
   async function find(signal = settings.signal): Promise<Found | undefined> {
     found ??= findService(settings, signal);
     try {
@@ -142,7 +142,7 @@ export function openCalls(settings: CallSettings): Calls {
     callOn,
     async path(given) {
       const isUri = /^[\w+]+:\/\//.test(given);
-      // Another host finds it from its own root.
+      // Another host resolves it from its own root.
       return isUri || typeof (await service()) !== 'string' ? given : resolve(given);
     },
   };
@@ -153,12 +153,12 @@ async function takesKey(name: OperationName): Promise<boolean> {
   return (await declared(name)).key !== undefined;
 }
 
-/** A service is asked if it is the one that was named, or if it has the store that was named, or any. */
+/** Uses a service if it is the named one, or holds the named store, or if no store was named. */
 async function findService(
   { named, store }: CallSettings,
   signal: AbortSignal,
 ): Promise<Found | undefined> {
-  // One that this user may not even see is not for this user.
+  // A service that this user may not even see is not meant for this user.
   const standard = realFileSystem()
     .stat(SERVICE_SOCKET)
     .catch(() => undefined);
@@ -173,7 +173,7 @@ async function findService(
       return { at, store: shown.store };
     }
   } catch (cause) {
-    // A service that was not named and does not answer is none.
+    // A service that was not named and does not answer counts as absent.
     if (named === undefined && cause instanceof SystemError) return undefined;
     if (named === undefined && store !== undefined) return undefined;
     if (!(cause instanceof SystemError)) throw cause;
@@ -229,10 +229,10 @@ function silentService(socket: string): string {
   return unreachable(socket, 'start it ("systemctl start holdfastd")');
 }
 
-/** As appliance/install leaves it: a command that names no store uses that of the service. */
+/** Installed by appliance/install: a command that names no store uses the service's store. */
 const UNIT = '/usr/lib/systemd/system/holdfastd.service';
 
-/** Neither a store nor a service was named, and no service answers. */
+/** The error if neither a store nor a service was named, and no service answers. */
 export async function noStoreNamed(): Promise<Error> {
   const isInstalled = (await realFileSystem().stat(UNIT)) !== undefined;
   if (!isInstalled) return new UsageError('which store? Give --store DIR, or set HOLDFAST_STORE');

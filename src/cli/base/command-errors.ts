@@ -3,22 +3,22 @@ export class UsageError extends Error {
   override readonly name = 'UsageError';
 }
 
-/** The job that was waited for did not succeed. */
+/** The awaited job did not succeed. */
 export class JobFailed extends Error {
   override readonly name = 'JobFailed';
 }
 
-/** Something that was tried does not work. */
+/** A test found something that does not work. */
 export class CheckFailed extends Error {
   override readonly name = 'CheckFailed';
 }
 
-/** What the given key would have shown was not looked at. */
+/** The given key opens nothing, so the parts that need it were not checked. */
 export class KeyDoesNotFit extends Error {
   override readonly name = 'KeyDoesNotFit';
 }
 
-/** The command did what it was asked to, and what it found is bad. */
+/** The command succeeded, and found damage. */
 export class DamageFound extends Error {
   override readonly name = 'DamageFound';
 }

@@ -4,48 +4,48 @@ import type { HttpServerPlace } from '../../sys/net/http-place.ts';
 import type { Calls } from './client.ts';
 import type { Output } from './output.ts';
 
-/** An argument or an option: what the parser, help, completion and the manual page go by. */
+/** An argument or an option, as the parser, help, completion and the manual page use it. */
 export interface Row {
-  /** Of an option, without its dashes; of an argument, the same as its placeholder. */
+  /** An option's name without dashes; for an argument, the same as its placeholder. */
   readonly name: string;
   readonly kind: 'flag' | 'value' | 'list';
-  /** What stands for the value; empty for a flag. */
+  /** The placeholder of the value; empty for a flag. */
   readonly placeholder: string;
   readonly description: string;
   readonly isRequired: boolean;
-  /** What completion offers as it is. */
+  /** Words that completion offers literally. */
   readonly words: readonly string[];
-  /** Of these it offers what there is. */
+  /** Kinds of which completion offers the existing names. */
   readonly names: readonly NameKind[];
-  /** Whether it offers files. */
+  /** Whether completion offers files. */
   readonly files: boolean;
-  /** Means something with --queue only. */
+  /** Only valid with --queue. */
   readonly withQueue?: boolean;
 }
 
-/** One command of `holdfast`, loaded only when it is wanted. */
+/** One command of `holdfast`, loaded on demand. */
 export interface Command {
   readonly summary: string;
-  /** Paragraphs that a person should know. */
+  /** Paragraphs for people to read before use. */
   readonly about: readonly string[];
   readonly args: readonly Row[];
   readonly options: readonly Row[];
-  /** What follows the program's name. */
+  /** Command lines, without the program's name. */
   readonly examples: readonly [string, ...string[]];
-  /** Before any file or descriptor that the command line names is read: here a process may start again. */
+  /** Called before any file or descriptor that the command line names is read: here a process may start again. */
   prepare?(): Promise<void>;
   run(input: Input, context: Context): Promise<void>;
 }
 
 export interface Input {
   readonly args: readonly string[];
-  /** Whether the option was given at all. */
+  /** Whether the option was given. */
   has(option: string): boolean;
-  /** Values by option. */
+  /** The value of an option. */
   text(option: string): string | undefined;
   texts(option: string): readonly string[];
   flag(option: string): boolean;
-  /** Throws UsageError where it is missing. */
+  /** Throws UsageError if it is missing. */
   required(option: string): string;
 }
 
@@ -55,10 +55,10 @@ export interface Context extends Calls {
   house(): Promise<House>;
   /** The service that the command line or HOLDFAST_SOCKET names. */
   readonly named: HttpServerPlace | undefined;
-  /** As `--store` says, for the command that makes one. */
+  /** The value of `--store`, for the command that creates one. */
   readonly storeDirectory: string | undefined;
   readonly secrets: SecretSource;
-  /** Whether the command line, or systemd, brought a secret. */
+  /** Whether the command line, or systemd, provided a secret. */
   readonly hasSecret: boolean;
   /** Ctrl-C or SIGTERM. */
   readonly signal: AbortSignal;

@@ -1,7 +1,7 @@
-/** Ctrl-C, SIGTERM, or nobody reads the answer any more. */
+/** Ctrl-C, SIGTERM, or the reader of the output has gone. */
 export class Interrupted extends Error {
   override readonly name = 'Interrupted';
-  /** The terminal went away (SIGHUP): this is no request to stop. */
+  /** The terminal has gone (SIGHUP): not a request to stop. */
   readonly isHungUp: boolean;
   constructor(message = '', isHungUp = false) {
     super(message);
@@ -9,7 +9,7 @@ export class Interrupted extends Error {
   }
 }
 
-/** For what is meant to end by Ctrl-C, so that this is no failure; or by itself, whatever comes first. */
+/** For work that normally ends by Ctrl-C, so that this is not a failure, or on its own, whichever comes first. */
 export async function interruptedOr(signal: AbortSignal, ended: Promise<void>): Promise<void> {
   const interrupted = new Promise<void>((resolve) => {
     if (signal.aborted) resolve();

@@ -1,6 +1,6 @@
 import type { Command } from './command.ts';
 
-/** What is behind one word after the program's name: its commands by their words, '' where it is one itself. */
+/** A noun after the program's name: its commands by their words, '' if it is a command itself. */
 export interface Noun {
   readonly name: string;
   readonly group: string;

@@ -9,24 +9,24 @@ import { SystemError } from '../../sys/base/system-error.ts';
 /** Speaks to a person, or with `--json` to a program: results on stdout, the rest on stderr. */
 export interface Output {
   readonly json: boolean;
-  /** The command's answer: an object, or what a person reads. */
+  /** The command's result: an object, or a text for people. */
   result(value: object, text: () => string): void;
-  /** Text that is the answer, for people and programs alike. */
+  /** Prints a text that is the result, for people and programs alike. */
   print(text: string): void;
-  /** A line for a person only. */
+  /** Prints a line only for people. */
   say(text: string): void;
   readonly report: Report;
-  /** One of many answers, or a part of one; resolves once there is room for more. */
+  /** Prints one of many results, or a part of one; resolves once there is room for more. */
   part(value: object, text: () => string): Promise<void>;
-  /** Bytes that are the answer. */
+  /** Prints bytes that are the result. */
   bytes(from: Uint8Array): Promise<void>;
-  /** The progress line ends here. */
+  /** Ends the progress line. */
   endProgress(): void;
-  /** Resolves once all answers are written, or their reader has seen enough; rejects where one could not be written. */
+  /** Resolves once all output is written, or its reader has gone; rejects if it could not be written. */
   finished(): Promise<void>;
 }
 
-/** Terminals are redrawn this often; logs and programs hear of progress less often. */
+/** The interval of redrawing a terminal; logs and programs get progress less often. */
 const TERMINAL_MS = 200;
 const LOG_MS = 10_000;
 const JSON_MS = 1000;
@@ -42,14 +42,14 @@ export function openOutput(clock: Clock, json: boolean): Output {
   let isLineOpen = false;
   let lastAnswer: Promise<void> = Promise.resolve();
   let failure: SystemError | undefined;
-  // Progress that cannot be written (a full disk, a closed terminal) does not end a backup.
+  // Unwritable progress (a full disk, a closed terminal) must not end a backup.
   stderr.on('error', () => {});
 
   function endProgress(): void {
     if (isLineOpen) stderr.write('\n');
     isLineOpen = false;
   }
-  /** What is short is written without waiting; `finished` knows how it went. */
+  /** Short output is written without waiting; `finished` reports its failure. */
   function print(text: string): void {
     lastAnswer = stdout.write(`${text}\n`).catch((cause: unknown) => {
       if (!(cause instanceof SystemError)) throw cause;
@@ -77,7 +77,7 @@ export function openOutput(clock: Clock, json: boolean): Output {
     if (json) line(event);
     else stderr.write(`${printableLines(event.message)}\n`);
   }
-  /** Resolves when it is on its way; rejects once the reader has gone, which ends a long output. */
+  /** Resolves once it is passed on; rejects once the reader has gone, which ends a long output. */
   async function written(what: string | Uint8Array): Promise<void> {
     try {
       await stdout.write(what);

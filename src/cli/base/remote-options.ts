@@ -6,8 +6,8 @@ import { UsageError } from './command-errors.ts';
 const CERTIFICATES_LENGTH_MAX = 1024 * 1024;
 
 /**
- * The service that is to do it: `--server`, `--socket` or HOLDFAST_SOCKET; undefined: the usual one, if it is there.
- * Throws UsageError.
+ * The service to use: `--server`, `--socket` or HOLDFAST_SOCKET; undefined: the usual one, if it exists. Throws
+ * UsageError.
  */
 export function givenService(
   input: Pick<Input, 'text'>,
@@ -24,10 +24,11 @@ export function givenService(
     }
     return input.text('socket') ?? socket;
   }
-  if (input.text('socket') !== undefined) throw new UsageError('--server or --socket, not both');
+  if (input.text('socket') !== undefined)
+    throw new UsageError('give --server or --socket, not both');
   if (tokenFile === undefined) throw new UsageError('--server needs --token-file FILE');
   const token = Buffer.from(readSecretFrom(tokenFile)).toString('utf8').trim();
-  if (!/^[\x21-\x7e]+$/.test(token)) throw new UsageError(`${tokenFile} holds no token`);
+  if (!/^[\x21-\x7e]+$/.test(token)) throw new UsageError(`${tokenFile} does not contain a token`);
   return {
     ...hostAndPort(server),
     token,
@@ -35,7 +36,7 @@ export function givenService(
   };
 }
 
-/** Throws UsageError where another host's service was named: a path there is no path here. */
+/** Throws UsageError if another host's service was named: its paths are not paths here. */
 export function requireHere(named: HttpServerPlace | undefined): void {
   if (typeof named !== 'object') return;
   throw new UsageError(

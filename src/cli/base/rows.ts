@@ -31,7 +31,7 @@ export function signature({ name, kind, placeholder }: Row): string {
   return kind === 'flag' ? `--${name}` : `--${name} ${placeholder}`;
 }
 
-/** After the command's words, in the order in which a person writes them. */
+/** The part after the command's words, in the order in which people write it. */
 export function usageOf(args: readonly Row[], options: readonly Row[]): string {
   const places = args.map(({ placeholder, kind, isRequired }) => {
     const place = kind === 'list' ? `${placeholder}...` : placeholder;
@@ -42,7 +42,7 @@ export function usageOf(args: readonly Row[], options: readonly Row[]): string {
   return [...places, ...required, ...(isMore ? ['[options]'] : [])].join(' ');
 }
 
-/** What every command understands. */
+/** The options of every command. */
 export const GENERAL: readonly Row[] = [
   option('store', 'DIR', 'the store; default: HOLDFAST_STORE'),
   option(
@@ -56,10 +56,10 @@ export const GENERAL: readonly Row[] = [
   option(
     'cafile',
     'FILE',
-    'certificates (PEM) that vouch for it; default: those that this machine trusts',
+    'certificates (PEM) of its authority; default: those that this machine trusts',
   ),
   flag('json', 'one object, or one event per line, on stdout'),
-  option('passphrase-file', 'FILE', 'of an encrypted set: its first line'),
+  option('passphrase-file', 'FILE', 'a file whose first line opens an encrypted set'),
   option('passphrase-fd', 'N', 'read from a descriptor'),
   option(
     'recovery-key-file',
@@ -68,7 +68,7 @@ export const GENERAL: readonly Row[] = [
   ),
 ];
 
-/** One of `words`; without the option, the first. Throws UsageError. */
+/** One of `words`; default: the first. Throws UsageError. */
 export function chosen<const T extends string>(
   given: string | undefined,
   name: string,

@@ -5,15 +5,15 @@ import { Interrupted } from './interrupted.ts';
 import { UsageError } from './command-errors.ts';
 
 /*
- * Where a secret comes from: an option that names a file or a descriptor, a systemd credential, or a
- * person. Never an argument or the environment, which other processes can read.
+ * Sources of secrets: an option that names a file or a descriptor, a systemd credential, or a person. Never an
+ * argument or the environment, which other processes can read.
  */
 export interface SecretOptions {
   readonly passphraseFile: string | undefined;
   /** See `descriptorOnce`. */
   readonly passphraseFd: (() => Uint8Array) | undefined;
   readonly recoveryKeyFile: string | undefined;
-  /** Where systemd puts credentials. */
+  /** The directory in which systemd puts credentials. */
   readonly credentials: string | undefined;
 }
 
@@ -23,7 +23,7 @@ export function isSecretGiven(options: SecretOptions): boolean {
   return given.some((it) => it !== undefined);
 }
 
-/** A credential may be of any set; the other options are about the sets that the command line names. */
+/** A credential may belong to any set; the other options apply to the sets that the command line names. */
 export function secretSource(options: SecretOptions): SecretSource {
   const explicit = { ...options, credentials: undefined };
   return async (set, when) => {
@@ -32,7 +32,7 @@ export function secretSource(options: SecretOptions): SecretSource {
   };
 }
 
-/** For what is locked already. Throws UsageError where nobody can be asked. */
+/** The secret of an existing lock. Throws UsageError if there is no terminal to ask. */
 export function findSecret(set: string, options: SecretOptions): GivenSecret {
   const { recoveryKeyFile } = options;
   if (recoveryKeyFile !== undefined) {
@@ -44,13 +44,13 @@ export function findSecret(set: string, options: SecretOptions): GivenSecret {
   return { kind: 'passphrase', passphrase };
 }
 
-/** What a file has, as text: of what was printed with a key, only the lines that may belong to it. */
+/** The key in a file: of a printed text, only the lines that may belong to the key. */
 export function keyIn(file: string): string {
   const lines = Buffer.from(readSecretFrom(file)).toString('utf8').split('\n');
   return lines.filter((line) => /^[\s\dA-Z-]*$/i.test(line)).join('\n');
 }
 
-/** For a new lock. */
+/** The secret for a new lock. */
 export function newSecret(options: SecretOptions): GivenSecret {
   return { kind: 'passphrase', passphrase: choosePassphrase(options) };
 }
@@ -63,22 +63,22 @@ function choosePassphrase(options: SecretOptions): Uint8Array {
   const first = ask('New passphrase: ', missing);
   const second = ask('Once more: ', missing);
   if (first.length === 0) throw new UsageError('the passphrase is empty');
-  if (Buffer.compare(first, second) !== 0) throw new UsageError('those are two passphrases');
+  if (Buffer.compare(first, second) !== 0) throw new UsageError('the passphrases do not match');
   return first;
 }
 
-/** Undefined: nobody knows it, and the volume stays locked. */
+/** Undefined: no key was given, and the volume stays locked. */
 export function findVolumeKey(volume: string, file: string | undefined): Uint8Array | undefined {
   if (file !== undefined) return firstLine(file);
   const key = typed(`Key of volume ${volume}, empty to leave it locked: `);
   return key === undefined || key.length === 0 ? undefined : key;
 }
 
-/** What a descriptor gives: a pipe can be read once only, and a command may want its passphrase for several sets. */
+/** Reads a descriptor once: a pipe can be read only once, and a command may need its passphrase for several sets. */
 export function descriptorOnce(given: string | undefined): (() => Uint8Array) | undefined {
   if (given === undefined) return undefined;
   const fd = Number(given);
-  if (!Number.isInteger(fd) || fd < 0) throw new UsageError(`no descriptor: ${given}`);
+  if (!Number.isInteger(fd) || fd < 0) throw new UsageError(`not a descriptor: ${given}`);
   let known: Uint8Array | undefined;
   return () => (known ??= firstLine(fd));
 }
@@ -104,7 +104,7 @@ function ask(question: string, missing: string): Uint8Array {
   );
 }
 
-/** Undefined: nobody can be asked. Throws Interrupted. */
+/** Undefined: there is no terminal. Throws Interrupted. */
 function typed(question: string): Uint8Array | undefined {
   const answer = askSecretly(question);
   if (answer === 'interrupted') throw new Interrupted('interrupted');

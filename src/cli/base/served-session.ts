@@ -6,8 +6,8 @@ import { Interrupted } from './interrupted.ts';
 import { readyText } from '../../client/ready-text.ts';
 
 /**
- * Runs a session in the service. It stays there whatever becomes of this command; only Ctrl-C, and the end of
- * a guest that was booted here, stop it.
+ * Runs a session in the service. It stays there regardless of this command; only Ctrl-C, and the end of a guest that
+ * was booted here, stop it.
  */
 export async function runServed(
   { what, listen, tls, nfs }: RecoverRequest,
@@ -44,7 +44,7 @@ export async function runServed(
   output.say(`Session ${session} can be resumed: holdfast recover --resume ${session}`);
 }
 
-/** False: the terminal went away, and the session goes on. */
+/** False: the terminal has gone, and the session continues. */
 async function attended(session: string, context: Context): Promise<boolean> {
   const { call, signal } = context;
   try {
@@ -57,7 +57,7 @@ async function attended(session: string, context: Context): Promise<boolean> {
   return true;
 }
 
-/** Although this command was interrupted. */
+/** Stops the session, although this command was interrupted. */
 async function stopped(session: string, { callOn }: Context): Promise<void> {
   await callOn(new AbortController().signal)('session/stop', { session });
 }

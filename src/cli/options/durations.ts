@@ -6,5 +6,5 @@ const UNITS: Readonly<Record<string, number>> = { m: 60, h: 3600, d: 86_400 };
 export function secondsOf(text: string): number {
   const [, count, unit] = /^(\d{1,6})([mhd])$/.exec(text) ?? [];
   if (count !== undefined && Number(count) > 0) return Number(count) * UNITS[unit!]!;
-  throw new UsageError(`"${text}" is no time: 30m, 4h, 2d`);
+  throw new UsageError(`"${text}" is not a time such as 30m, 4h, 2d`);
 }

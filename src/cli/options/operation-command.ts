@@ -16,9 +16,9 @@ import { flag } from '../base/rows.ts';
 import { UsageError } from '../base/command-errors.ts';
 import type { Render } from '../render/render.ts';
 
-/* A command from an operation's declaration: each field is an argument or an option. */
+/* A command derived from an operation's declaration: each field is an argument or an option. */
 
-/** A row, and where its value goes in the request. */
+/** A row, and the place of its value in the request. */
 interface Place {
   readonly row: Row;
   readonly path: readonly string[];
@@ -26,7 +26,7 @@ interface Place {
   readonly form: OptionSpec['form'];
 }
 
-/** Without a text for its results it has one in its declaration. */
+/** Without `text` for its results, the declaration has one. */
 export function operationCommand(operation: Operation, text: Render<never> | undefined): Command {
   const { summary, description, cli, job, name, key } = operation;
   if (!cli) throw new Error(`${name} has no command`);
@@ -101,7 +101,7 @@ function optionPlaces(operation: Operation): readonly Place[] {
   return placesOf(operation).filter(({ path }) => !args.includes(path.join()));
 }
 
-/** Those that an operation's fields give; in a job also those of the job. */
+/** The options derived from an operation's fields, including those of its job. */
 export function optionsOf(operation: Operation): readonly Row[] {
   return optionPlaces(operation).map(({ row }) => row);
 }
@@ -111,9 +111,9 @@ function entriesIn(schema: Schema<unknown>): Fields {
   return wrapped ? entriesIn(wrapped) : (entries ?? {});
 }
 
-/** Limits beyond it say nothing to a person. */
+/** Limits beyond it mean nothing to people. */
 const WIDE = 10_000;
-/** Beside a longer list, the text says what there is. */
+/** For a longer list, the description names the choices. */
 const CHOICES_LENGTH_MAX = 20;
 
 function placeOf(path: readonly string[], schema: Schema<unknown>, spec: OptionSpec): Place {
@@ -160,7 +160,7 @@ interface Words {
   readonly isJob: boolean;
 }
 
-/** What the command line asks for, checked as the service checks it. Throws UsageError. */
+/** The request of the command line, validated as the service does. Throws UsageError. */
 export async function requestOf(
   operation: Operation,
   { args: words, input, isJob }: Words,
@@ -210,7 +210,7 @@ function put(
     second === undefined ? value : { ...(request[first] as object | undefined), [second]: value };
 }
 
-/** Throws UsageError. What the value may be is judged by the schema. */
+/** Throws UsageError. The schema judges the value. */
 function valueFrom(text: string, { row, schema, form }: Place): unknown {
   if (form === 'duration') return secondsOf(text);
   if (form === 'name=where') {
@@ -222,7 +222,7 @@ function valueFrom(text: string, { row, schema, form }: Place): unknown {
   return valueOf(schema).type === 'number' && /^-?\d{1,17}$/.test(text) ? Number(text) : text;
 }
 
-/** The refusal by the words of the command line: the field's name means nothing to a person who wrote `--expires`. */
+/** The error in terms of the command line: the field's name means nothing to a person who wrote `--expires`. */
 function spoken(
   { at, reason }: SchemaError,
   args: readonly Place[],
@@ -243,7 +243,7 @@ function spoken(
   return reason === 'is missing' ? `${name}${form} ${reason}` : `${name}: ${reason}`;
 }
 
-/** The same with every path of the machine that the service runs on as the service finds it. */
+/** The same request with every path on the service's machine as the service finds it. */
 async function located(
   schema: Schema<unknown>,
   value: unknown,

@@ -3,7 +3,7 @@ import type { Input } from '../base/command.ts';
 import { flag, option } from '../base/rows.ts';
 import { findVolumeKey } from '../base/secrets.ts';
 
-/** What every command that looks into volumes understands. */
+/** The options of every command that reads volumes. */
 export const VOLUME_OPTIONS = [
   flag(
     'isolated',

@@ -7,12 +7,12 @@ import { printable } from '../../lib/printable.ts';
 import type { NameKind } from '../../lib/schema.ts';
 import { UsageError } from '../base/command-errors.ts';
 
-/** Who waits at a key waits no longer for a service that does not answer. */
+/** A person at a key does not wait longer for a service that does not answer. */
 const ANSWER_MS = 2000;
 const POINTS_MAX = 500;
 
 export const completionCommand = (nouns: readonly Noun[]): Command => ({
-  summary: 'Print what a shell needs to complete commands',
+  summary: 'Print a completion script for a shell',
   about: [
     'Where it is not installed, in ~/.bashrc: eval "$(holdfast completion bash)". With "words", the words that may ' +
       'follow on a command line, one per line, with what they mean behind a tab; ":files" where a file may follow.',
@@ -34,7 +34,7 @@ export const completionCommand = (nouns: readonly Noun[]): Command => ({
     const found = await Promise.all(names.map((it) => NAMED[it](context, point)));
     const all = [...known, ...found.flat().map((it) => [it, ''] as const)];
     const lines = [
-      // Names come from the service, and may hold what a terminal would obey.
+      // Names come from the service, and may hold terminal control sequences.
       ...all.map((it) =>
         it
           .filter((part) => part !== '')
@@ -77,7 +77,7 @@ const NAMED: Readonly<Record<NameKind, Named>> = {
   }),
 };
 
-/** What nobody answers is not known: a person at a key is told nothing of failures. */
+/** Without an answer there are no names: a person at a key is not shown failures. */
 function named(
   ask: (call: Context['call'], point: string | undefined) => Promise<readonly string[]>,
 ): Named {

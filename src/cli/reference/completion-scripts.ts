@@ -1,9 +1,9 @@
 /*
- * What a shell runs at the key Tab. None of the scripts knows a command: each asks the program itself, which answers
- * lines of a word and, behind a tab, what it means; ":files" where the shell offers files.
+ * The scripts that shells run at the Tab key. None of them knows a command: each asks the program itself, which
+ * prints lines of a word and, after a tab, its meaning; ":files" where the shell offers files.
  */
 export const SCRIPTS = {
-  // Bash takes words apart at "=", ":" and "@" too, and replaces the last part only.
+  // Bash splits words at "=", ":" and "@" too, and replaces only the last part.
   bash: `_holdfast() {
   local line=\${COMP_LINE:0:COMP_POINT} last=\${COMP_WORDS[COMP_CWORD]} current found it
   local -a words

@@ -3,22 +3,22 @@ import type { Command, Row } from '../base/command.ts';
 import { flag, GENERAL } from '../base/rows.ts';
 import type { Noun } from '../base/noun.ts';
 
-/** What may come next on a command line, read from what --help is made of. */
+/** What may come next on a command line, from the same data as --help. */
 export interface Completion {
-  /** What can be written there as it is, with what it means. */
+  /** Literal words, with their meanings. */
   readonly words: readonly (readonly [word: string, about: string])[];
-  /** Of these, what there is: the service knows. */
+  /** Kinds of names, which the service knows. */
   readonly names: readonly NameKind[];
-  /** The shell knows these. */
+  /** Whether files may follow, which the shell knows. */
   readonly files: boolean;
-  /** What stands in the place of the first argument; where it is a recovery point, of that the disks. */
+  /** The first argument; if it is a recovery point, its disks are offered. */
   readonly point: string | undefined;
 }
 
 const NOTHING: Completion = { words: [], names: [], files: false, point: undefined };
 const HELP = flag('help', 'help for this command');
 
-/** `words` are those after the program's name; the last one is being written, and may be empty. */
+/** `words` are those after the program's name; the last one is being typed, and may be empty. */
 export async function completionOf(
   words: readonly string[],
   nouns: readonly Noun[],

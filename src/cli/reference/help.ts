@@ -2,14 +2,14 @@ import { EXIT_CODES } from '../../operations/failure.ts';
 import type { Command, Row } from '../base/command.ts';
 import { GENERAL, signature, usageOf } from '../base/rows.ts';
 
-/** No line is longer, whatever the terminal. */
+/** No line is longer, regardless of the terminal. */
 const WIDTH = 79;
 /** Without the full stop of a sentence. */
 export const ABOUT = 'keeps backups of virtual machines and runs them from there';
 const POINTS =
   'POINT is the ID of a recovery point, the beginning of one, or MACHINE@latest; SET/ may stand before it.';
 
-/** A noun in the overview, with what can be done to it. */
+/** A noun in the overview, with its commands. */
 export interface NounLine {
   readonly name: string;
   readonly group: string;
@@ -113,7 +113,7 @@ function rowLines(rows: readonly Row[]): readonly string[] {
   );
 }
 
-/** A term, and beside it, or where it is too long below it, what it means. */
+/** A term, and its meaning beside it, or below it if the term is too long. */
 function entry(term: string, text: string, column: number): readonly string[] {
   const lines = wrapped(text, column);
   const isBeside = term.length + 4 <= column;
@@ -121,7 +121,7 @@ function entry(term: string, text: string, column: number): readonly string[] {
   return [`  ${term}`.padEnd(column) + lines[0]!.trimStart(), ...lines.slice(1)];
 }
 
-/** Lines of the width; words are never cut. */
+/** Wraps to the width; words are never cut. */
 function wrapped(text: string, indent: number): readonly string[] {
   const lines: string[] = [];
   let line = '';
@@ -134,11 +134,11 @@ function wrapped(text: string, indent: number): readonly string[] {
   return [...lines, line].map((it) => `${' '.repeat(indent)}${it}`);
 }
 
-/** As a shell takes it, over several lines where it is long. */
+/** An example as for a shell, over several lines if it is long. */
 function exampleLines(example: string): readonly string[] {
   const lines: string[] = [];
   let line = '  holdfast';
-  // What is in quotes stays together, and an option with its value.
+  // Quoted text stays together, and an option with its value.
   for (const part of example.match(/--\S+(?: (?:'[^']*'|(?!--)\S+))?|(?:'[^']*'|\S)+/g) ?? []) {
     if (line.length + 1 + part.length > WIDTH - 2) {
       lines.push(`${line} \\`);

@@ -2,7 +2,7 @@ import { EXIT_CODES } from '../../operations/failure.ts';
 import type { Command } from '../base/command.ts';
 import { ABOUT, commandHelp, generalHelp } from './help.ts';
 
-/** The manual page holdfast(1) in the language of man(7): what --help says of each command. */
+/** The manual page holdfast(1) in the language of man(7), with the --help text of each command. */
 export function manPage(commands: readonly (readonly [words: string, Command])[]): string {
   const described = commands.map(([words, command]) =>
     [
@@ -38,18 +38,18 @@ export function manPage(commands: readonly (readonly [words: string, Command])[]
 const FILES = [
   [
     '/etc/holdfast/holdfastd.json',
-    'settings of the service; /usr/lib/holdfast/docs/service.md says which',
+    'settings of the service; see /usr/lib/holdfast/docs/service.md',
   ],
   ['/run/holdfast/control.sock', 'where the service listens for commands'],
   ['/var/lib/holdfast/store', 'the store, unless the settings name another'],
 ] as const;
 
-/** Lines as they are. */
+/** Lines without filling. */
 function literal(lines: readonly string[]): string {
   return ['.nf', ...lines.map(roff), '.fi'].join('\n');
 }
 
-/** groff_char(7): what would be a command, an escape or a typographic sign. */
+/** Escapes commands, escapes and typographic signs: groff_char(7). */
 function roff(text: string): string {
   const plain = text
     .replaceAll('\\', '\\e')

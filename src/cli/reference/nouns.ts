@@ -5,7 +5,7 @@ import type { Renders } from '../render/render.ts';
 
 type Commands = Noun['commands'];
 
-/** Commands that are made of operations: `session`, then `list` for `session/list`, `key add` for `ssh-key/add`. */
+/** Commands derived from operations: `session`, then `list` for `session/list`, `key add` for `ssh-key/add`. */
 function derived(loadTexts: () => Promise<{ readonly render: Renders }>) {
   return (noun: string, ...verbs: readonly string[]): Commands =>
     Object.fromEntries(
@@ -28,7 +28,7 @@ async function commandOf(
   return operationCommand(await declared(name), render[name]);
 }
 
-/** A command that is written by hand: more than one operation, or none. */
+/** A command written by hand: for several operations, or none. */
 function byHand(load: () => Promise<{ readonly command: Command }>): () => Promise<Command> {
   return async () => (await load()).command;
 }
@@ -188,7 +188,7 @@ export const NOUNS: readonly Noun[] = [
     commands: { '': byHand(() => import('../commands/watch/console.ts')) },
   },
   {
-    ...{ name: 'completion', group: 'Program', about: 'what a shell needs to complete commands' },
+    ...{ name: 'completion', group: 'Program', about: 'completion scripts for shells' },
     commands: {
       '': async () => (await import('./completion-command.ts')).completionCommand(NOUNS),
     },

@@ -22,7 +22,9 @@ export const render = {
       ),
     failure({ channels }) {
       if (channels.length === 0)
-        return new CheckFailed('no channel is set up: see "notify" in the settings of the service');
+        return new CheckFailed(
+          'no channel is configured: see "notify" in the settings of the service',
+        );
       const failed = channels.find(({ delivered }) => !delivered);
       return failed && new CheckFailed(`${failed.channel}: ${failed.reason}`);
     },

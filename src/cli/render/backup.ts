@@ -50,7 +50,7 @@ function pointText(point: PointSummary): string {
     `set             ${set}`,
     `machine         ${machine}`,
     `created         ${created}, from a ${origin}`,
-    `made over       ${parent ?? 'nothing'}`,
+    `based on        ${parent ?? 'nothing'}`,
     `read, stored    ${formatSize(readBytes)}, ${formatSize(storedBytes)}`,
     ...disks.map(
       ({ name, size, source }) => `disk            ${name} ${formatSize(size)} ${source}`,

@@ -7,7 +7,7 @@ import { table } from '../base/output.ts';
 const LETTERS = { file: '-', directory: 'd', link: 'l', other: '?' } as const;
 const RIGHTS = ['r', 'w', 'x', 'r', 'w', 'x', 'r', 'w', 'x'];
 
-/** A line as of ls(1); names from a guest may hold anything, also what a terminal would obey. */
+/** A line as of ls(1); names from a guest may hold anything, even terminal control sequences. */
 export function entryLine(entry: FileEntry): string {
   const { kind, mode, uid, gid, size, modified, path, target } = entry;
   const rights = RIGHTS.map((it, at) => ((mode >> (8 - at)) & 1 ? it : '-')).join('');
@@ -31,5 +31,5 @@ export function volumesTable(volumes: readonly VolumeSummary[]): string {
 export function copiedText({ volume, to, lost }: CopiedFiles): string {
   const text = `Copied from ${volume} to ${to}`;
   const lines = lost.map((it) => `\n  ${it}`).join('');
-  return lines === '' ? text : `${text}. It could not take, with some files:${lines}`;
+  return lines === '' ? text : `${text}. It could not store, for some files:${lines}`;
 }

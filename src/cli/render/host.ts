@@ -5,11 +5,13 @@ export const render = {
   'host/show': hostText,
   'host/finish-set-up': hostText,
   'host/factory-reset': ({ reset, failed }) =>
-    [`As it came: ${reset.join(', ')}.`, ...failed.map((it) => `Not done: ${it}`)].join('\n'),
+    [`Reset: ${reset.join(', ')}.`, ...failed.map((it) => `Not reset: ${it}`)].join('\n'),
 } satisfies Renders;
 
 export function hostText(it: ResultOf<'host/show'>): string {
-  const clock = it.isSynchronized ? 'the clock follows a server' : 'the clock follows no server';
+  const clock = it.isSynchronized
+    ? 'the clock follows a server'
+    : 'the clock does not follow a server';
   const password =
     it.hasPassword === null ? 'there is no account' : it.hasPassword ? 'set' : 'none: locked';
   return [

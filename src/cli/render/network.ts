@@ -37,13 +37,13 @@ function networkText(shown: ResultOf<'network/show'>): string {
       .join(' '),
   ]);
   return [
-    table(['INTERFACE', 'KIND', 'STATE', 'SET UP BY', 'HARDWARE', 'ADDRESSES'], rows),
+    table(['INTERFACE', 'KIND', 'STATE', 'MANAGED BY', 'HARDWARE', 'ADDRESSES'], rows),
     '',
     ...routes.map(
       ({ to, via, on }) => `route   ${to} ${via === null ? '' : `via ${via} `}on ${on}`,
     ),
     `dns     ${dns.join(' ') || 'none'}${domains.length > 0 ? `; domains ${domains.join(' ')}` : ''}`,
-    ...(refusal === null ? [] : ['', `Nothing can be changed here: ${refusal}`]),
+    ...(refusal === null ? [] : ['', `The network cannot be changed here: ${refusal}`]),
     ...(pending === null
       ? []
       : [

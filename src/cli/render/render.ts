@@ -1,13 +1,13 @@
 import type { OperationName, RequestOf, ResultOf } from '../../operations/operations.ts';
 
-/** What a person is shown of a result. */
+/** How a result is shown to people. */
 export type Render<N extends OperationName> =
   | ((result: ResultOf<N>, request: RequestOf<N>) => string)
   | {
       text(result: ResultOf<N>, request: RequestOf<N>): string;
-      /** Lines that are not the answer itself. */
+      /** Lines besides the result itself. */
       say?(result: ResultOf<N>): readonly string[];
-      /** The operation succeeded, and what it found is bad. */
+      /** The operation succeeded, and its result is bad. */
       failure?(result: ResultOf<N>): Error | undefined;
     };
 

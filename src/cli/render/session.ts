@@ -43,7 +43,7 @@ function sessionText(session: ShownSession): string {
   ].join('\n');
 }
 
-/** How much more is written to the disk than guests write. */
+/** The bytes written to the disk per byte that guests write. */
 function overlayText({ liveBytes, writtenBytes, copiedBytes }: OverlayFigures): string {
   const written = `holds ${formatSize(liveBytes)}; guests wrote ${formatSize(writtenBytes)} since the last start`;
   if (writtenBytes === 0) return written;

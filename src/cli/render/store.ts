@@ -21,18 +21,20 @@ export const render = {
         return new DamageFound(`${count}: see above; docs/trust.md says what to do about each`);
       }
       return wrongKey.length > 0
-        ? new KeyDoesNotFit('the key that was given opens no set: their manifests were not checked')
+        ? new KeyDoesNotFit('the given key opens no set: their manifests were not checked')
         : undefined;
     },
   },
   'store/upgrade'({ store, features, upgraded }) {
-    if (features.length === 0) return `${store} has all that new stores of this release have.`;
+    if (features.length === 0) return `${store} has all features of this release.`;
     return [
-      upgraded ? `${store} is upgraded. It has now:` : `${store} lacks what new stores have:`,
+      upgraded ? `${store} is upgraded. It has now:` : `${store} lacks these features:`,
       ...features.map(({ feature, changes }) => `  ${feature}: ${changes}`),
       ...(upgraded
         ? []
-        : ['With --yes it is upgraded. Earlier releases of Holdfast cannot use the store then.']),
+        : [
+            'To upgrade it, add --yes. Earlier releases of Holdfast can then no longer use the store.',
+          ]),
     ].join('\n');
   },
 } satisfies Renders;
@@ -40,8 +42,8 @@ export const render = {
 function growthText({ since, bytesPerDay }: ResultOf<'store/usage'>['growth']): string {
   if (bytesPerDay === null) {
     return since === null
-      ? 'not known: only the service watches the disk'
-      : `not known yet: the service has watched the disk since ${since}, and a day is needed`;
+      ? 'not known: only the service measures the disk'
+      : `not known yet: the service has measured the disk since ${since}, and needs a day`;
   }
   const size = formatSize(Math.abs(bytesPerDay));
   return bytesPerDay < 0 ? `${size} a day less` : `${size} a day`;
@@ -66,7 +68,5 @@ function checkText(result: CheckResult): string {
 }
 
 function foundText(locked: number): string {
-  return locked === 0
-    ? 'No damage found.'
-    : 'No damage found, as far as could be seen without keys.';
+  return locked === 0 ? 'No damage found.' : 'No damage found in the parts that need no key.';
 }

@@ -7,7 +7,7 @@ export const render = {
     text: ({ secret }) => secret,
     say({ token, expires }) {
       const until = expires === null ? 'until it is revoked' : `until ${expires}`;
-      return [`Token "${token}" holds ${until}. It is not shown again.`];
+      return [`Token "${token}" is valid ${until}. It is not shown again.`];
     },
   },
   'token/list': ({ tokens }) =>
@@ -30,6 +30,6 @@ function lockdownText({ on, since, uid, persons, approvals }: ResultOf<'lockdown
   if (!on) return 'the lockdown is off';
   const begun = `the lockdown is on since ${since}, by user ${uid}`;
   if (persons === 1) return begun;
-  const agreed = approvals.map((it) => `user ${it.uid} agreed at ${it.time}`);
-  return [begun, `${persons} users have to agree to its end`, ...agreed].join('\n');
+  const agreed = approvals.map((it) => `user ${it.uid} approved at ${it.time}`);
+  return [begun, `${persons} users must approve its end`, ...agreed].join('\n');
 }

@@ -13,17 +13,17 @@ import type { File } from '../../sys/files/file-system.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
 import type { World } from '../../sys/world.ts';
 
-/* The files of the audit log, of which the last one is written: see formats/store/service/audit.md. */
+/* The files of the audit log; only the last one is written: see formats/store/service/audit.md. */
 
 export interface AuditEnd {
-  /** Of the last entry. */
+  /** The number of the last entry. */
   readonly number: number;
   readonly hash: AuditHash;
-  /** Where the next line is written. */
+  /** The size, at which the next line is written. */
   readonly size: number;
-  /** A part of a line followed the last whole one, and was cut off. */
+  /** Whether a partial line after the last whole one was cut off. */
   readonly isTorn: boolean;
-  /** More than that followed: what the file is now called. */
+  /** More than that followed: the new name of the damaged file. */
   readonly damaged: string | undefined;
 }
 
@@ -33,13 +33,13 @@ interface FileEnd extends Omit<AuditEnd, 'damaged'> {
 
 const NAME = 'audit.log';
 const FULL = /^audit-\d{12}\.log$/;
-/** The newest entries, for those who want to know where to go on. */
+/** The end of a file, to find where to continue. */
 const TAIL_LENGTH = 4 * AUDIT_LINE_MAX;
 /** The longest request and the longest reason, each character of which takes several bytes. */
 const TORN_LENGTH_MAX = 2 * AUDIT_LINE_MAX;
-/** Of these, 10,000 are told of at once. */
+/** Limit of what is read for one answer of at most 10,000 entries. */
 const SHOWN_LENGTH_MAX = 8 * MiB;
-/** What is checked at once. */
+/** The length that is checked at once. */
 const PIECE_LENGTH = MiB;
 const LINES_AT_ONCE = 200;
 const NEWLINE = 0x0a;
@@ -48,7 +48,7 @@ export function auditPath(directory: string): string {
   return join(directory, NAME);
 }
 
-/** From the oldest on. */
+/** Full files, beginning with the oldest. */
 async function fullFiles({ files }: World, directory: string): Promise<readonly string[]> {
   return (await files.list(directory)).filter((name) => FULL.test(name));
 }
@@ -59,18 +59,18 @@ const EMPTY: FileEnd = {
 };
 
 /**
- * Mends the end of the file that is written: what is left of one line is cut off, and a file that is damaged is set
- * aside as it is. Makes none: the service starts also where the disk is full.
+ * Repairs the end of the current file: a partial line is cut off, and a damaged file is set aside unchanged. Creates
+ * none: the service must start even if the disk is full.
  */
 export async function openEnd(world: World, directory: string): Promise<AuditEnd> {
   const path = auditPath(directory);
   const end = (await world.files.stat(path)) ? await endOf(world, path) : EMPTY;
   const before = (await fullFiles(world, directory)).at(-1);
-  // Nothing was written since `setAside`, or ever.
+  // Nothing was written since `setAside`, or ever before.
   const isNew = end.number === 0 && before !== undefined;
   const { number, hash } = isNew ? await endOf(world, join(directory, before)) : end;
   if (!end.isDamaged) {
-    // Where that cannot be done it is with the first entry.
+    // If that fails, it is done with the first entry.
     if (end.isTorn) await cutOff(world, path, end.size).catch(onlySystem);
     return { number, hash, size: end.size, isTorn: end.isTorn, damaged: undefined };
   }
@@ -91,32 +91,32 @@ function fullPath(directory: string, last: number): string {
   return join(directory, `audit-${String(last).padStart(12, '0')}.log`);
 }
 
-/** What was written stays under the number of its last entry; nothing is written before `makeFile`. Rejects EXISTS. */
+/** Renames the file to the number of its last entry; nothing may be written before `makeFile`. Rejects EXISTS. */
 export async function setAside({ files }: World, directory: string, last: number): Promise<void> {
   const full = fullPath(directory, last);
-  if (await files.stat(full)) throw new SystemError('EXISTS', `${full} is there already`);
+  if (await files.stat(full)) throw new SystemError('EXISTS', `${full} exists already`);
   await files.rename(auditPath(directory), full);
 }
 
-/** Unless it is there; durable, as what was done in the directory before. */
+/** Creates the file if it is missing; makes it, and earlier changes in the directory, durable. */
 export async function makeFile({ files }: World, directory: string): Promise<void> {
   const path = auditPath(directory);
   if (!(await files.stat(path))) await (await files.create(path))[Symbol.asyncDispose]();
   await files.syncDirectory(directory);
 }
 
-/** All of it as it is now; what is added later, and where it is renamed to, does not matter to who has this. */
+/** All files as they are now; later entries and renames do not affect the holder of this. */
 export interface AuditFiles extends AsyncDisposable {
   readonly world: World;
   readonly directory: string;
-  /** From the oldest on. */
+  /** Full files, beginning with the oldest. */
   readonly full: readonly string[];
-  /** The one that is written, and how much of it is there; undefined: it has not been made yet. */
+  /** The current file, and its length; undefined: it does not exist yet. */
   readonly current: File | undefined;
   readonly length: number;
 }
 
-/** `written`: so much of the current one is known to be there. Rejects NOT_FOUND where it is missing all the same. */
+/** `written`: the known length of the current file. Rejects NOT_FOUND if it is missing nevertheless. */
 export async function openFiles(
   world: World,
   directory: string,
@@ -134,8 +134,8 @@ export async function openFiles(
 }
 
 /**
- * The newest last. What is damaged is left out, for `checkFiles` tells of it. Rejects CORRUPT, with the newest damaged
- * file, where nothing else is left.
+ * The last entries, newest last. Damaged ones are left out, because `checkFiles` reports them. Rejects CORRUPT, with
+ * the newest damaged file, if no entry is left.
  */
 export async function lastEntries(so: AuditFiles, count: number): Promise<AuditEntry[]> {
   const { world, directory, full, current, length } = so;
@@ -160,7 +160,7 @@ export async function lastEntries(so: AuditFiles, count: number): Promise<AuditE
   }
   if (newestFirst.length > 0 || damaged === undefined) return newestFirst.toReversed();
   const path = join(directory, damaged);
-  throw new FormatError('CORRUPT', `${path} has no entry that can be read: see "audit check"`);
+  throw new FormatError('CORRUPT', `${path} has no readable entry: see "audit check"`);
 }
 
 /** The newest whole lines of the first `length` bytes, at most `max` bytes of them. */
@@ -173,14 +173,14 @@ async function linesAtEnd(file: File, length: number, max: number): Promise<stri
 
 export interface AuditCheck {
   readonly entries: number;
-  /** The number of the first one that is here: not 1 where older files were taken away. */
+  /** The number of the first entry: not 1 if older files were removed. */
   readonly first: number;
-  /** Of the newest entry: where it is kept elsewhere, nothing before it can be altered. */
+  /** The hash of the newest entry: if it is kept elsewhere, earlier entries cannot be altered unnoticed. */
   readonly hash: AuditHash;
   readonly problem: string | null;
 }
 
-/** Through all files; the chain goes on over them. */
+/** Checks all files; the chain continues across them. */
 export async function checkFiles(of: AuditFiles): Promise<AuditCheck> {
   const { world, directory, full, current, length } = of;
   let so: AuditCheck = { entries: 0, first: 1, hash: AUDIT_START, problem: null };
@@ -203,7 +203,7 @@ async function checkFile(
     lines++;
     try {
       const { number } = decodeAudit(line, undefined).entry;
-      // Of the first one that is left nobody knows what stood before it.
+      // What preceded the first remaining entry is unknown.
       if (entries === 0) first = number;
       const next = decodeAudit(line, entries === 0 && number > 1 ? undefined : hash);
       if (number !== first + entries) throw new FormatError('CORRUPT', 'a number is missing');
@@ -219,13 +219,13 @@ async function checkFile(
   return { entries, first, hash, problem: null };
 }
 
-/** Of the first `length` bytes, without their ends; the last may have none. What is too long is no line, and cut. */
+/** The lines of the first `length` bytes, without their ends; the last may have none. Overlong lines are cut. */
 async function* linesOf(file: File, length: number): AsyncGenerator<string> {
   let rest: Uint8Array = new Uint8Array(0);
   for (let at = 0; at < length; ) {
     const piece = new Uint8Array(Math.min(PIECE_LENGTH, length - at));
     const read = await file.read(piece, at);
-    // What failed to be written was cut off meanwhile.
+    // A failed write was cut off in the meantime.
     if (read === 0) break;
     at += read;
     const bytes = concatBytes(rest.subarray(0, TAIL_LENGTH), piece.subarray(0, read));
@@ -239,7 +239,7 @@ async function* linesOf(file: File, length: number): AsyncGenerator<string> {
   if (rest.length > 0) yield Buffer.from(rest).toString('utf8');
 }
 
-/** Changes nothing. */
+/** Finds the end of a file without changing it. */
 async function endOf({ files }: World, path: string): Promise<FileEnd> {
   await using file = await files.open(path, 'read');
   const size = await file.size();
@@ -251,7 +251,7 @@ async function endOf({ files }: World, path: string): Promise<FileEnd> {
   return { ...end, isTorn, isDamaged: !isTorn };
 }
 
-/** The newest entry in the last `max` bytes that can be read, and where its line ends. */
+/** The newest readable entry in the last `max` bytes, and where its line ends. */
 async function lastEntry(file: File, size: number, max: number) {
   const tail = new Uint8Array(Math.min(size, max));
   await file.read(tail, size - tail.length);
@@ -266,7 +266,7 @@ async function lastEntry(file: File, size: number, max: number) {
   return undefined;
 }
 
-/** Whether what a power cut leaves of one line is all that lies from `start` on: its middle may be missing. */
+/** Whether only the rest of one line, torn by a power cut, lies from `start` on: its middle may be missing. */
 async function isOneLine(file: File, start: number, size: number): Promise<boolean> {
   if (size - start > TORN_LENGTH_MAX) return false;
   const rest = new Uint8Array(size - start);
@@ -275,7 +275,7 @@ async function isOneLine(file: File, start: number, size: number): Promise<boole
   return newline < 0 || newline === rest.length - 1;
 }
 
-/** Undefined: it is none. */
+/** Undefined: the line is not an entry. */
 function decoded(line: string): ReturnType<typeof decodeAudit> | undefined {
   try {
     return decodeAudit(line, undefined);

@@ -19,25 +19,25 @@ import {
 } from './audit-files.ts';
 import type { Caller } from '../base/caller.ts';
 
-/** Who changed what, as files that are only ever added to. */
+/** The record of who changed what, in files that are only appended to. */
 export interface Audit {
-  /** Resolves once it is durable that the change begins; then call with how it ended. Never rejects. */
+  /** Resolves once the beginning of the change is durable; call the result with how it ended. Never rejects. */
   begin(who: Caller, what: string, request: JsonObject): Promise<AuditEnd>;
-  /** Who was not let in. Never rejects. */
+  /** Records a refused client. Never rejects. */
   refused(what: string, reason: string): Promise<void>;
-  /** The newest last. */
+  /** The last entries, newest last. */
   last(count: number): Promise<AuditEntry[]>;
   check(): Promise<AuditCheck>;
 }
 
 export type AuditEnd = (outcome: 'done' | 'failed', reason?: string) => Promise<void>;
 
-/** So many entries, some thousand, are one file. */
+/** A file is full at this length: some thousand entries. */
 const FILE_LENGTH = 8 * MiB;
 const REQUEST_MAX = 4096;
 const REASON_MAX = 1024;
 
-/** Rejects IO. A file whose end was torn off by a power cut is mended, a damaged one set aside. */
+/** Rejects IO. A file whose end a power cut tore off is repaired, a damaged one set aside. */
 export async function openAudit(
   world: World,
   directory: string,
@@ -51,7 +51,7 @@ export async function openAudit(
   let { number, hash, size } = end;
   let turnAt = fileLength;
 
-  /** In its turn. What cannot be set aside goes on for another length. */
+  /** Runs in its turn. A file that cannot be set aside continues for another length. */
   async function turnOver(): Promise<void> {
     try {
       await setAside(world, directory, number);
@@ -60,27 +60,27 @@ export async function openAudit(
     } catch (cause) {
       if (!(cause instanceof SystemError)) throw cause;
       turnAt = size + fileLength;
-      onTrouble(`${path} is not set aside, though it is full: ${cause.message}`);
+      onTrouble(`${path} is full, but could not be set aside: ${cause.message}`);
     }
   }
-  /** In its turn. Answers its number; undefined: it is not there. */
+  /** Runs in its turn. Returns the number of the entry; undefined: it was not written. */
   async function add(entry: Omit<AuditEntry, 'number' | 'time'>): Promise<number | undefined> {
     const whole = { number: number + 1, time: clock.now().toISOString(), ...entry };
     const encoded = encodeAudit(whole, hash);
     try {
       if (size >= turnAt) await turnOver();
-      // A start after a failure may find it made, and its name not yet durable.
+      // After a failure the file may exist without a durable name.
       if (size === 0) await makeFile(world, directory);
       await using file = await files.open(path, 'write');
-      // What failed before may have left a part of a line, and could not be cut off.
+      // An earlier failure may have left a partial line that could not be cut off.
       if ((await file.size()) > size) await file.truncate(size);
       await file.write(encoded.line, size);
       await file.sync();
     } catch (cause) {
       if (!(cause instanceof SystemError)) throw cause;
-      // A check would take half a line for an alteration. Where this fails, the next entry does it.
+      // A check would report half a line as an alteration. If this fails, the next entry does it.
       await cutOff(world, path, size).catch(() => {});
-      // A full disk is mended by changes: they must not be refused for it.
+      // Changes repair a full disk: they must not be refused because of it.
       onTrouble(`${entry.what} is missing in the audit log: ${cause.message}`);
       return undefined;
     }
@@ -88,7 +88,7 @@ export async function openAudit(
     size += encoded.line.length;
     return ++number;
   }
-  // Only what there is is taken in turn: whoever looks must not hold up those who change something.
+  // Only opening the files takes a turn: views must not hold up changes.
   const allFiles = (): Promise<AuditFiles> => turn(() => openFiles(world, directory, size));
   const self = { what: 'audit', uid: 0, gid: 0, pid: 0 };
   if (end.isTorn) await add({ ...self, outcome: 'torn' });
@@ -105,7 +105,7 @@ export async function openAudit(
       const { length } = JSON.stringify(request);
       const told = length > REQUEST_MAX ? { length } : request;
       const of = await turn(() => add({ ...who, outcome: 'begun', request: told }));
-      // Without its beginning it has to say itself what was asked.
+      // Without a begin entry, this one must contain the request.
       const asked = of === undefined ? { request: told } : { of };
       return async (outcome, reason) => {
         await turn(() => add({ ...who, outcome, ...asked, reason: reason?.slice(0, REASON_MAX) }));
@@ -128,7 +128,7 @@ function namesOf(caller: Caller) {
   return { uid, gid: gids[0] ?? 0, pid };
 }
 
-/** What an entry does not know is null to those who ask. */
+/** Fields that an entry lacks are null in the result. */
 export function toldEntry(entry: AuditEntry): ResultOf<'audit/show'>['entries'][number] {
   const { uid = null, gid = null, pid = null, token = null, address = null } = entry;
   const { number, time, what, outcome, of = null, request = null, reason = null } = entry;

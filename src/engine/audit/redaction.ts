@@ -1,23 +1,23 @@
 /*
- * Takes secrets out of what is given away. Nothing that is collected should hold one; this stands between that
- * hope and a stranger's mailbox, and rather takes too much.
+ * Removes secrets from data that leaves the host. Collected data should not contain any; this is a safeguard, and
+ * rather removes too much.
  */
 
 const REMOVED = '(removed)';
-/** Shorter ones would take half of every text with them, and guard nothing. */
+/** Removing shorter ones would damage every text, and protect nothing. */
 const SECRET_LENGTH_MIN = 4;
 
 const NAMES = 'pass(?:word|phrase|wd)?|secret|psk|api[-_]?key|authorization|cookie';
 const PATTERNS: readonly (readonly [RegExp, string])[] = [
   [/-----BEGIN [A-Z ]*PRIVATE KEY-----[^]*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)/g, REMOVED],
-  // A user and a password before a host's name; what was taken for a path has one slash only.
+  // A user and a password before a host's name; a text treated as a path has only one slash.
   [/\b([a-z][a-z0-9+.-]*:\/\/?)[^\s/@"'<>]+@/gi, `$1${REMOVED}@`],
-  // The address of a webhook is a secret as a whole, but for its host.
+  // The address of a webhook is a secret, except its host.
   [/\b(https?:\/\/?[^\s/?#"'<>\\]+)[/?#][^\s"'<>\\]+/gi, `$1/${REMOVED}`],
   // Tokens of other hosts (formats/store/service/tokens.md).
   [/\bhft_[\w-]+/g, REMOVED],
   [/\b(Bearer|Basic) [\w.~+/=-]+/g, `$1 ${REMOVED}`],
-  // A value after its name; a path is none.
+  // A value after its name, unless it is a path.
   [new RegExp(`((?:${NAMES})["']?\\s*[:=]\\s*["']?)(?![/(])[^\\s"',;&}]+`, 'gi'), `$1${REMOVED}`],
   // Recovery keys (formats/store/catalog/key-slot.ts) and their like: many groups of four.
   [/\b(?:[0-9A-Za-z]{4}-){7,}[0-9A-Za-z]{1,4}\b/g, REMOVED],
@@ -36,7 +36,7 @@ export function withoutSecrets(text: string, known: readonly string[]): string {
   return rest;
 }
 
-/** As it may stand in a text: as it is, in JSON, in an address, in a header. */
+/** The forms in which it may occur in a text: plain, in JSON, in an address, in a header. */
 function formsOf(secret: string): Set<string> {
   const base64 = Buffer.from(secret).toString('base64').replace(/=+$/, '');
   return new Set([

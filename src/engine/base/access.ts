@@ -5,8 +5,8 @@ const ALL = 'holdfast';
 const VIEW = 'holdfast-view';
 
 /**
- * What somebody on this machine may ask. Groups are looked up each time, so that one that is made later counts; those
- * of the process itself are what it had when it connected.
+ * The access of a process on this machine. Groups are looked up each time, so that a new group counts; those of the
+ * process are the ones it had when it connected.
  */
 export function accessOf(
   { uid, gids }: UnixPeer,
@@ -21,7 +21,7 @@ export function accessOf(
   return isIn(VIEW) ? 'view' : undefined;
 }
 
-/** As whom libvirt runs QEMU: on Debian, on Fedora. */
+/** The users as which libvirt runs QEMU: on Debian, on Fedora. */
 const QEMU_USERS = ['libvirt-qemu', 'qemu'];
 
 /** Whether a process of this machine may open the disks of a session at its socket. */

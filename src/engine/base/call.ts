@@ -4,9 +4,9 @@ import type { GivenSecret, WorkOptions } from './engine.ts';
 import type { UnixPeer } from '../../sys/net/unix-peer.ts';
 
 export interface CallOptions extends WorkOptions {
-  /** What came with the request itself. */
+  /** The secret that came with the request. */
   readonly given: GivenSecret | undefined;
-  /** Which process asks; undefined: this one itself, or another host, which the audit log knows. */
+  /** The process that asks; undefined: this process, or another host, which the audit log records. */
   readonly who: UnixPeer | undefined;
 }
 

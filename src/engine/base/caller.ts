@@ -1,15 +1,15 @@
 import type { UnixPeer } from '../../sys/net/unix-peer.ts';
 
-/** Who asks: a process of this machine, as the kernel vouches for it, or whoever shows a token, from another host. */
+/** The client: a process of this machine, as the kernel reports it, or a token from another host. */
 export type Caller = UnixPeer | RemoteCaller;
 
 export interface RemoteCaller {
-  /** Its name; the token itself is told to nobody. */
+  /** The token's name; the token itself is never passed on. */
   readonly token: string;
   readonly address: string;
 }
 
-/** For logs. */
+/** Describes the client for logs. */
 export function callerWords(caller: Caller): string {
   return 'token' in caller
     ? `token ${caller.token} at ${caller.address}`

@@ -23,20 +23,20 @@ import { realWorld } from '../../sys/world.ts';
 export interface House extends AsyncDisposable {
   readonly store: Store;
   readonly box: Box;
-  /** What the box knows of this store without asking it. */
+  /** What the box knows about this store without asking it. */
   readonly memory: StoreMemory;
   readonly pointNames: PointNames;
   /** Threads for work that can be split. */
   readonly workers: number;
-  /** For sessions' disks. */
+  /** The reader for sessions' disks. */
   readonly reader: () => Promise<BorrowedReader>;
-  /** The one that all sessions share; there is none before somebody wants it. */
+  /** The NFS server that all sessions share; it is created on first use. */
   nfs(): Promise<NfsServer>;
-  /** Before sessions are ended with the process: from here on it answers nobody, if it is there. */
+  /** Called before sessions end with the process: the NFS server, if there is one, stops answering. */
   leaveNfs(): Promise<void>;
-  /** For what guests write, and read over NBD: all sessions share it. */
+  /** Memory for guests' writes, and reads over NBD, shared by all sessions. */
   readonly guestMemory: ReturnType<typeof guestMemory>;
-  /** Of a service that is set to have one. */
+  /** The NBD server of all sessions, if the service is configured to have one. */
   readonly disks: DiskServer | undefined;
 }
 
@@ -51,7 +51,7 @@ export async function openHouse(directory: string): Promise<House> {
   });
   const memory = guestMemory();
   let nfs: Promise<NfsServer> | undefined;
-  // Loaded only where it is wanted, for a quick start of all else.
+  // Loaded only on demand, for a quick start of everything else.
   const openNfs = async (): Promise<NfsServer> =>
     (await import('../../sessions/serve/nfs-server.ts')).openNfsServer(store, {
       reader,
@@ -64,7 +64,7 @@ export async function openHouse(directory: string): Promise<House> {
     pointNames: pointNames(store),
     workers,
     reader,
-    // A failure is not kept: the next caller tries again.
+    // A failure is not cached: the next caller tries again.
     nfs: () =>
       (nfs ??= openNfs().catch((cause: unknown) => {
         nfs = undefined;
@@ -80,35 +80,35 @@ export async function openHouse(directory: string): Promise<House> {
   };
 }
 
-/** As given by people; asked for only where a set is encrypted. */
+/** A secret as people give it; requested only for an encrypted set. */
 export type GivenSecret =
   | { readonly kind: 'passphrase'; readonly passphrase: Uint8Array }
   | { readonly kind: 'recovery-key'; readonly text: string };
 
 /**
- * The secret of a set. `if given`: the set says that it is not encrypted, so the user is not asked; the answer is a
- * secret that was given for this set all the same. Rejects WRONG_KEY where a secret is needed and there is none.
+ * Finds the secret of a set. `if given`: the set claims not to be encrypted, so the user is not asked; the result is
+ * a secret that was nevertheless given for this set. Rejects WRONG_KEY if a secret is needed and there is none.
  */
 export type SecretSource = (
   set: string,
   when: 'needed' | 'if given',
 ) => Promise<GivenSecret | undefined>;
 
-/** Where nobody is to be asked. */
+/** For calls that must not ask a person. */
 export const noSecrets: SecretSource = async (set, when) => {
   if (when === 'if given') return undefined;
-  throw new CatalogError('WRONG_KEY', `no key of set "${set}" was given`);
+  throw new CatalogError('WRONG_KEY', `no key for set "${set}" was given`);
 };
 
-/** For many sets at once: a secret that opens some of them says nothing of the others. */
+/** For many sets at once: a secret that opens some of them says nothing about the others. */
 export function whereNeeded(secrets: SecretSource): SecretSource {
   return async (set, when) => (when === 'needed' ? secrets(set, when) : undefined);
 }
 
 /**
- * Rejects CatalogError WRONG_KEY, NOT_FOUND, ALTERED. A set that has lost its slots is not believed where this box
- * remembers that it was encrypted, or a secret was given for it: an attacker with write access to the store could
- * make the next backup be written in plain text.
+ * Rejects CatalogError WRONG_KEY, NOT_FOUND, ALTERED. A set without slots is not trusted if this box remembers that
+ * it was encrypted, or a secret was given for it: an attacker with write access to the store could otherwise have the
+ * next backup written in plain text.
  */
 export async function openSet(house: House, name: string, secrets: SecretSource): Promise<OpenSet> {
   const record = await readKnownSet(house, name);
@@ -118,7 +118,7 @@ export async function openSet(house: House, name: string, secrets: SecretSource)
   return open;
 }
 
-/** Rejects NOT_FOUND, CORRUPT, and ALTERED where it is not as this box knows it. Needs no key. */
+/** Rejects NOT_FOUND, CORRUPT, and ALTERED if it is not the set that this box knows. Needs no key. */
 export async function readKnownSet(
   { store, memory }: Pick<House, 'store' | 'memory'>,
   name: string,
@@ -128,15 +128,15 @@ export async function readKnownSet(
   return record;
 }
 
-/** Throws WRONG_KEY for what cannot be a recovery key. */
+/** Throws WRONG_KEY if it cannot be a recovery key. */
 export function readSecret(given: GivenSecret): Secret {
   if (given.kind === 'passphrase') return given;
   const key = parseRecoveryKey(given.text);
   if (key) return { kind: 'recovery-key', key };
-  throw new CatalogError('WRONG_KEY', 'that is no recovery key: a digit is wrong or missing');
+  throw new CatalogError('WRONG_KEY', 'this is not a recovery key: a digit is wrong or missing');
 }
 
-/** The recovery point that a person means, authentic. */
+/** The recovery point that the query means, authenticated. */
 export async function openPoint(house: House, query: string, secrets: SecretSource) {
   const { store } = house;
   const place = await findPoint(store, query);
@@ -144,7 +144,7 @@ export async function openPoint(house: House, query: string, secrets: SecretSour
   return { set, point: await readPoint(store, set, place.id) };
 }
 
-/** What goes with everything that takes long. */
+/** Options of all work that takes long. */
 export interface WorkOptions {
   readonly secrets: SecretSource;
   readonly signal: AbortSignal;

@@ -145,14 +145,14 @@ const HOST = {
   CORRUPT: 'corrupt',
 } as const satisfies Record<HostErrorCode, FailureKind>;
 
-/** What failed first: closing what it had open may have failed as well because of it. */
+/** The first failure: closing resources may have failed as a consequence. */
 export function firstFailure(error: unknown): unknown {
   let first = error;
   while (first instanceof SuppressedError) first = first.suppressed;
   return first;
 }
 
-/** Whether any part of it is a broken invariant, which nobody may take for mended. */
+/** Whether any part of it is a broken invariant, which must never count as handled. */
 export function breaksInvariant(error: unknown): boolean {
   if (error instanceof SuppressedError) {
     return breaksInvariant(error.suppressed) || breaksInvariant(error.error);
@@ -161,7 +161,7 @@ export function breaksInvariant(error: unknown): boolean {
   return error instanceof InvariantError;
 }
 
-/** What kind of failure this is; undefined: our own fault. */
+/** The kind of failure; undefined: a bug of our own. */
 export function kindOfFailure(error: unknown): FailureKind | undefined {
   if (error instanceof SystemError) return SYSTEM[error.code];
   if (error instanceof BlockError) return BLOCK[error.code];

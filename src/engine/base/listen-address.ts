@@ -12,10 +12,10 @@ export function parseListenAddress(text: string): Address {
   if (tcp && port < 65_536) return { kind: 'tcp', host: tcp[1] ?? tcp[2]!, port };
   const fd = /^fd:(\d{1,6})$/.exec(text)?.[1];
   if (fd !== undefined) return { kind: 'fd', fd: Number(fd) };
-  throw new SystemError('INVALID', `"${text}" is none of unix:PATH, tcp:HOST:PORT, fd:N`);
+  throw new SystemError('INVALID', `"${text}" is not an address: unix:PATH, tcp:HOST:PORT or fd:N`);
 }
 
-/** As `parseListenAddress` reads it. */
+/** Writes an address as `parseListenAddress` reads it. */
 export function formatListenAddress(address: Address): string {
   if (address.kind === 'unix') return `unix:${address.path}`;
   if (address.kind === 'fd') return `fd:${address.fd}`;

@@ -5,9 +5,9 @@ import type { SetRecord } from '../../formats/store/catalog/set-record.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
 
 /*
- * Whether a set is encrypted is written in the store, and an attacker with write access could alter that: backups would
- * go to disk in the clear, and recovery points made without a key would be believed. So the first use of a set is
- * remembered, and every later one compared with it.
+ * The store says whether a set is encrypted, and an attacker with write access could alter that: backups would be
+ * written in plain text, and forged recovery points would be trusted. So the first use of a set is remembered, and
+ * every later one compared with it.
  */
 
 /** Throws ALTERED: an encrypted set has lost its encryption, or has become another one. */
@@ -16,7 +16,7 @@ export function checkRemembered(record: SetRecord, remembered: Remembered): void
   if (problem !== undefined) throw new CatalogError('ALTERED', problem);
 }
 
-/** In words, and what to do; undefined: the set is as this box knows it, or new. */
+/** Describes the alteration, and what to do; undefined: the set is as this box knows it, or new. */
 export function alterationOf(
   record: SetRecord,
   { set, problem, lost }: Remembered,
@@ -25,28 +25,28 @@ export function alterationOf(
   const { domain, encrypted } = rememberedSet(record);
   if (problem !== undefined && !encrypted) {
     return (
-      `set "${record.name}" says that it is not encrypted, and this box cannot tell whether it was: ${problem}. ` +
+      `set "${record.name}" claims not to be encrypted, and this box cannot tell whether it was: ${problem}. ` +
       'Put the memory back from a copy; if you know that the set is not encrypted: "holdfast store adopt"'
     );
   }
   if (lost[0] !== undefined) {
     return (
-      `the store had the feature "${lost[0]}" when this box used it last, and says that it has not: its record was ` +
+      `the store had the feature "${lost[0]}" when this box last used it, and now claims not to: its record was ` +
       `altered or put back, so set "${record.name}" is neither read nor written. Restore holdfast-store.json and ` +
       'holdfast-store.copy.json from a copy; if you have put back the whole store: "holdfast store adopt"'
     );
   }
   if (!known?.encrypted || (encrypted && domain === known.domain)) return undefined;
-  const what = encrypted ? 'has another key now' : 'says that it is not encrypted now';
+  const what = encrypted ? 'has another key now' : 'now claims not to be encrypted';
   return (
-    `set "${record.name}" was encrypted when this box used it last, and ${what}: its record was altered or replaced. ` +
+    `set "${record.name}" was encrypted when this box last used it, and ${what}: its record was altered or replaced. ` +
     'Nothing is read from it or written to it. Restore sets/' +
     `${record.name}/set.json from a copy; if you replaced the set yourself: "holdfast store adopt"`
   );
 }
 
 /**
- * The next use compares with this. A memory that cannot be written must not prevent a recovery: then the next use
+ * Remembers the set for the next use. A memory that cannot be written must not prevent a recovery: then the next use
  * remembers the set.
  */
 export async function rememberSet(memory: StoreMemory, record: SetRecord): Promise<void> {

@@ -1,2 +1,2 @@
-/** In the store: held as long as the service has it. A second service on the same store is refused. */
+/** A lock in the store, held while the service has it open. A second service on the same store is refused. */
 export const SERVICE_LOCK = 'service.lock';

@@ -5,15 +5,16 @@ import { hiddenDirectory, mayWrite } from '../../sys/files/file-view.ts';
 import type { FailureKind } from '../../operations/failure.ts';
 
 /*
- * Paths in a request are those of the machine, as the service sees and may use them: "there is no such image" of a file
- * that `ls` shows would be a lie. The message of a failure says what the service can do there, and where it can.
+ * Paths in a request are those of the machine, as the service sees and may use them: "there is no such image" for a
+ * file that `ls` shows would be misleading. The message of a failure says what the service can do there, and where it
+ * can.
  */
 
-/** The service's own, below /srv: appliance/install makes it. */
+/** The service's own directory below /srv: appliance/install creates it. */
 const OWN_PLACE = '/srv/holdfast-disks';
 const KINDS: ReadonlySet<FailureKind> = new Set(['failed', 'denied', 'not-found']);
 
-/** The message of a failure with what the service's own view of the files has to do with it. */
+/** The message of a failure, with the effect of the service's own view of the files. */
 export async function asSeenHere(
   { kind, message }: { readonly kind: FailureKind; readonly message: string },
   name: OperationName,
@@ -36,12 +37,12 @@ function withoutScheme(name: string): string {
   return name.replace(/^unix:/, '');
 }
 
-/** What a request has the service make. */
+/** The file that the service would create for a request. */
 function written(name: OperationName, request: object): string | undefined {
   const restore = restoreIn(name, request);
   if (!restore) return undefined;
   const { to } = restore;
-  // A device is not made.
+  // Devices are not created.
   return to.startsWith('/') && !to.startsWith('/dev/') ? to : undefined;
 }
 

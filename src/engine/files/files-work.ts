@@ -10,33 +10,33 @@ import { closeFiles, openedFiles, openFiles, type RunningFiles } from './open-fi
 import type { CallOptions, Handlers } from '../base/call.ts';
 
 /*
- * Volumes that people look into and take files from, for as long as they like: in a small service with root's rights,
- * or in holdfastd itself where root runs it.
+ * Volumes that people browse and copy files from, for as long as they like: in a small service with root's rights, or
+ * in holdfastd itself if root runs it.
  */
 export interface OpenedVolumes extends AsyncDisposable {
   /** `given` is the key of the recovery point's set. */
   readonly handlers: Handlers<FilesOperationName>;
-  /** How many have volumes open. */
+  /** The number of open restores. */
   readonly openCount: number;
 }
 
 export interface FilesPlaces {
   /** The store's directory. */
   readonly store: string;
-  /** Where what is taken out goes. */
+  /** The directory for restored files. */
   readonly restores: string;
 }
 
-/** How volumes are opened, and directories of them listed. */
+/** Opens volumes, and lists their directories. */
 export interface FilesTools {
   readonly open: typeof opened;
   readonly list: typeof listed;
 }
 
-/** Each has programs of its own, and a small VM for what the kernel does not read. */
+/** Each has programs of its own, and a small VM for file systems that the kernel cannot read. */
 const OPEN_MAX = 16;
 
-/** `places` is asked anew for each restore: settings change. */
+/** `places` is called for each restore, because settings change. */
 export function openVolumes(
   places: () => Promise<FilesPlaces>,
   tools: FilesTools = { open: opened, list: listed },
@@ -48,7 +48,7 @@ export function openVolumes(
   function found(id: string): RunningFiles {
     const restore = restores.get(id);
     if (restore) return restore;
-    throw new GranularError('NOT_FOUND', `no open restore ${id}: see "files opened"`);
+    throw new GranularError('NOT_FOUND', `there is no open restore ${id}: see "files opened"`);
   }
   async function close(id: string): Promise<void> {
     const restore = found(id);
@@ -69,7 +69,7 @@ export function openVolumes(
         const files = await tools.open((await places()).store, request, options);
         const { id } = files.opened;
         restores.set(id, files);
-        // Its disks cannot be read any more: nothing of it is left.
+        // Its disks can no longer be read: it is over.
         files.ended.catch(() => close(id)).catch(() => {});
         return files.opened;
       } finally {
@@ -89,7 +89,7 @@ export function openVolumes(
     },
     async 'files/browse'({ id, volume, path, first, count }, { signal }) {
       rootOf(found(id), volume);
-      // Who begins at the beginning wants to see what is there now.
+      // A request for the first page wants the current contents.
       const isNew = first === 0;
       const { entries, refused } = await listings.get({ id, volume, path }, isNew, async () => {
         signal.throwIfAborted();
@@ -123,7 +123,9 @@ export function openVolumes(
   };
 }
 
-/** What is asked for may be given up until it is open, and not by whoever has asked going away afterwards. */
+/**
+ * The request can be canceled until the volumes are open; after that, a client that disconnects does not close them.
+ */
 async function opened(
   store: string,
   { what, disk, isolated }: RequestOf<'files/open'>,

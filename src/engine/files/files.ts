@@ -17,40 +17,40 @@ import { type ServedDisks, serveDisks } from './served-disks.ts';
 import { volumeOfPaths } from './volume-of-paths.ts';
 
 /*
- * Files out of a recovery point in one go. The disks are mounted where only this process and its programs see
- * them, so whatever happens to it nothing stays mounted: one such thing a process.
+ * Files out of a recovery point at once. The disks are mounted where only this process and its programs see them, so
+ * that nothing stays mounted in any case: one such piece of work per process.
  */
 
 export interface FilesRequest {
-  /** A recovery point, or a running session. */
+  /** The recovery point, or running session. */
   readonly what: string;
   readonly disk: string;
-  /** By name; undefined: the one that has the path. */
+  /** The volume's name; undefined: the one that has the path. */
   readonly volume: string | undefined;
-  /** Guests' file systems are read in a VM only. */
+  /** Whether guests' file systems are read only in a VM. */
   readonly isolated: boolean;
   readonly keys: KeySource;
 }
 
-/** Volumes of one disk, for this process alone. */
+/** Volumes of one disk, mounted for this process only. */
 export interface VisitedDisk extends AsyncDisposable {
-  /** The entries of a directory; ends with an error where not all could be read. */
+  /** The entries of a directory; ends with an error if some could not be read. */
   list(path: string): AsyncIterable<FileEntry>;
   find(path: string, name: string | undefined): AsyncIterable<FileEntry>;
   /** See `copyOut`; `to` is absolute. */
   copy(paths: readonly string[], to: string, overwrite: boolean): Promise<CopiedFiles>;
-  /** One archive, or one file as it is. */
+  /** Streams one archive, or one file unchanged. */
   stream(
     paths: readonly string[],
     format: 'tar' | 'zip' | 'plain',
   ): Promise<AsyncIterable<Uint8Array>>;
 }
 
-/** An empty directory that exists on every Linux once it is asked for; nobody else sees what is in it. */
+/** A directory that can be created on every Linux; no other process sees its contents. */
 const PLACE = '/run/holdfast/visit';
 const DISKS = `${PLACE}/disks`;
 const VOLUMES = `${PLACE}/volumes`;
-/** For what reading them needs. */
+/** The working directory for reading them. */
 const WORK = `${PLACE}/work`;
 
 export async function visitDisk(
@@ -73,7 +73,7 @@ export async function visitDisk(
   };
 }
 
-/** The volumes of one disk, as far as they can be told without opening them. */
+/** The volumes of one disk, as far as they can be seen without opening them. */
 export async function volumesOf(
   house: House,
   request: FilesRequest,
@@ -98,7 +98,7 @@ async function serveHere(
   return { served, opening: { work: WORK, signal, isolated, keys, disk, wanted: volume } };
 }
 
-/** Rejects NOT_FOUND where that is none of its disks. */
+/** Throws NOT_FOUND if it is not one of its disks. */
 export function checkDisk({ id, disks }: ServedDisks, disk: string | undefined): void {
   const names = disks.map((it) => it.disk);
   if (disk === undefined || names.includes(disk)) return;
@@ -126,7 +126,7 @@ function visited(
       const { volume, root } = await volumeOfPaths(opened, paths, signal);
       const done = await copyOut(root, paths, to, {
         ...{ signal, overwrite },
-        // While rsync still looks around, what it knows of is all there is to it.
+        // While rsync still scans, the total is what it has found so far.
         onProgress: ({ position, total }) =>
           report(progressOf(position, Math.max(total, position + 1))),
       });
@@ -137,7 +137,7 @@ function visited(
       const { root } = await volumeOfPaths(opened, paths, signal);
       if (format !== 'plain') return archive(root, paths, { format, signal });
       if (paths.length === 1) return readOut(root, paths[0]!, { signal });
-      throw new GranularError('BAD_PATH', 'several files are one stream as a tar or a zip only');
+      throw new GranularError('BAD_PATH', 'several files need an archive: a tar or a zip');
     },
   };
 }
@@ -146,7 +146,7 @@ function progressOf(position: number, total: number): Progress {
   return { event: 'progress', phase: 'copy', position, total };
 }
 
-/** Of what was asked for: those that are open, and those that are not with the reason. */
+/** The requested volumes: open ones, and others with the reason. */
 export function summariesOf({ mounted, failed }: OpenedVolumes): VolumeSummary[] {
   const all: readonly VolumeSummary[] = [
     ...mounted.map(({ volume }) => summaryOf(volume, undefined)),

@@ -1,45 +1,47 @@
 import type { Entry } from '../../file-restore/browse/browse.ts';
 import { countedTurns, keyedTurns } from '../../lib/mutex.ts';
 
-/** A directory as it was when it was listed. */
+/** A directory at the time of its listing. */
 export interface Listing {
   readonly entries: readonly Entry[];
-  /** Why not all of it is there; null: all is. */
+  /** Why it is incomplete; null: it is complete. */
   readonly refused: string | null;
 }
 
 export interface ListedPlace {
-  /** Of the restore that has the volume open. */
+  /** The ID of the restore that has the volume open. */
   readonly id: string;
   readonly volume: string;
   readonly path: string;
 }
 
 /**
- * The directories that people turn the pages of, so that all pages of one are of one listing. A volume that hangs
- * holds up only those who want something new of it.
+ * Listings of directories through which people page, so that all pages belong to one listing. A volume that hangs
+ * holds up only requests for something new in it.
  */
 export interface Listings {
-  /** As it is kept; where it is not, or `isNew`, what `list` answers in its turn. Rejects as `list` does. */
+  /** The cached listing; if there is none, or `isNew`, the result of `list` in its turn. Rejects as `list` does. */
   get(place: ListedPlace, isNew: boolean, list: () => Promise<Listing>): Promise<Listing>;
-  /** Its restore is closed. */
+  /** Drops the listings of a closed restore. */
   drop(id: string): void;
 }
 
 interface KeptListing extends ListedPlace, Listing {}
 
-/** Of one listing: some 50 MiB. */
+/** Limit for one listing: some 50 MiB. */
 export const ENTRIES_MAX = 100_000;
-/** Of all that are kept. */
+/** Limit for all cached listings. */
 const KEPT_ENTRIES_MAX = 2 * ENTRIES_MAX;
-/** Small ones are no reason to look through a long list. */
+/** Limits the number of small ones, so that searching stays quick. */
 const KEPT_MAX = 64;
-/** Each has a program of its own, and up to `ENTRIES_MAX` that are not kept yet: some 300 MiB with those that are. */
+/**
+ * Each has a program of its own, and up to `ENTRIES_MAX` entries not cached yet: some 300 MiB with the cached ones.
+ */
 const LISTED_AT_ONCE = 4;
 
-/** `isOpen`: whether a restore is. */
+/** `isOpen`: whether a restore is open. */
 export function openListings(isOpen: (id: string) => boolean): Listings {
-  /** The one that was asked for last is first. */
+  /** The most recently used one is first. */
   let kept: readonly KeptListing[] = [];
   const volumeTurn = keyedTurns();
   const turn = countedTurns(LISTED_AT_ONCE);
@@ -62,7 +64,7 @@ export function openListings(isOpen: (id: string) => boolean): Listings {
       const known = isNew ? undefined : keptOf(place);
       if (known) return known;
       return volumeTurn(`${id}/${volume}`, async () => {
-        // Somebody else may have asked for the same meanwhile.
+        // Another caller may have listed the same in the meantime.
         const listed = isNew ? undefined : keptOf(place);
         if (listed) return listed;
         const listing = { ...place, ...(await turn(list)) };

@@ -9,14 +9,14 @@ import { type House, openSet, whereNeeded, type WorkOptions } from '../base/engi
 export interface MountRequest {
   /** An empty directory. */
   readonly directory: string;
-  /** Empty: every set. */
+  /** The sets to show; empty: all. */
   readonly sets: readonly string[];
 }
 
-/** The store as a file system, until it is disposed or somebody unmounts it. */
+/** The store as a file system, until it is disposed or unmounted. */
 export interface RunningMount extends AsyncDisposable {
   readonly ready: ReadyMount;
-  /** Resolves once it is unmounted; rejects when it cannot be served any more. */
+  /** Resolves once it is unmounted; rejects when it can no longer be served. */
   readonly ended: Promise<void>;
 }
 
@@ -36,10 +36,10 @@ export async function mount(
   }
   const status = await store.files.stat(directory);
   if (status?.kind !== 'directory') {
-    throw new SystemError('NOT_FOUND', `${directory} is no directory: make it first`);
+    throw new SystemError('NOT_FOUND', `${directory} is not a directory: create it first`);
   }
   if ((await store.files.list(directory)).length > 0) {
-    throw new SystemError('EXISTS', `${directory} is not empty: a mount would hide what is in it`);
+    throw new SystemError('EXISTS', `${directory} is not empty: a mount would hide its contents`);
   }
   const names = await namesOf(house, request.sets);
   const sets: OpenSet[] = [];
@@ -50,7 +50,7 @@ export async function mount(
     onRestart: (how) =>
       report({
         event: 'notice',
-        message: `the serving process ended (${how}): another one goes on`,
+        message: `the serving process ended (${how}): another one continues`,
       }),
   });
   return {

@@ -17,17 +17,16 @@ import type { House, WorkOptions } from '../base/engine.ts';
 import { serveDisks } from './served-disks.ts';
 
 /*
- * Volumes of a recovery point as directories that the whole host sees, for as long as a process has them open.
- * They belong to the host and not to a store: what is on record of them lies where a restart of the host
- * empties it.
+ * Volumes of a recovery point as directories that the whole host sees, for as long as a process has them open. They
+ * belong to the host and not to a store: their records are in a directory that a restart of the host empties.
  */
 
 export interface OpenFilesRequest {
-  /** A recovery point, or a running session. */
+  /** The recovery point, or running session. */
   readonly what: string;
-  /** Undefined: all of the machine's. */
+  /** The disk; undefined: all of the machine's. */
   readonly disk: string | undefined;
-  /** An empty directory, or none yet; undefined: one of its own. */
+  /** An empty or missing directory; undefined: one of its own. */
   readonly at: string | undefined;
   readonly isolated: boolean;
   readonly keys: KeySource;
@@ -35,15 +34,15 @@ export interface OpenFilesRequest {
 
 export interface RunningFiles extends AsyncDisposable {
   readonly opened: OpenedVolumes;
-  /** By volume: where it is mounted. */
+  /** Mount points by volume. */
   readonly roots: ReadonlyMap<string, string>;
-  /** Rejects when the disks cannot be served any more. */
+  /** Rejects when the disks can no longer be served. */
   readonly ended: Promise<void>;
 }
 
 const STATE = '/run/holdfast/files';
 
-/** Open until it is disposed. Takes away what dead processes left before. */
+/** Open until disposed. Removes what dead processes left. */
 export async function openFiles(
   house: House,
   request: OpenFilesRequest,
@@ -97,7 +96,7 @@ export async function openedFiles(): Promise<OpenFilesSummary[]> {
   });
 }
 
-/** Waits until everything is unmounted. Undefined: all there are. Answers which. */
+/** Closes a restore, or all (undefined), waits until everything is unmounted, and returns the IDs. */
 export async function closeFiles(id: string | undefined): Promise<string[]> {
   const world = { files: realFileSystem(), clock: systemClock() };
   const closed = await sweepOpenRestores(world.files, STATE);

@@ -14,24 +14,24 @@ import {
   type SecretSource,
 } from '../base/engine.ts';
 
-/** The disks of a recovery point, or of a running session, as files for as long as it is not disposed. */
+/** The disks of a recovery point, or of a running session, as files until disposed. */
 export interface ServedDisks extends AsyncDisposable {
-  /** The ID of what was meant. */
+  /** The ID that the query meant. */
   readonly id: string;
   readonly machine: string;
   readonly disks: readonly DiskFiles[];
-  /** Rejects when they cannot be served any more. */
+  /** Rejects when they can no longer be served. */
   readonly ended: Promise<void>;
 }
 
 export interface ServeDisksOptions {
-  /** Absolute and empty: where they are mounted. */
+  /** The mount point: absolute and empty. */
   readonly directory: string;
   readonly secrets: SecretSource;
   readonly onNotice: (message: string) => void;
 }
 
-/** `query` is a recovery point as `recover` takes it, or the ID of a running session. */
+/** `query` is a recovery point as for `recover`, or the ID of a running session. */
 export async function serveDisks(
   house: House,
   query: string,
@@ -41,7 +41,7 @@ export async function serveDisks(
   const mount = (only: string, sets: readonly OpenSet[]) =>
     mountStore({
       ...{ clock: store.clock, store: resolve(store.directory), directory, sets, only },
-      onRestart: (how) => onNotice(`the serving process ended (${how}): another one goes on`),
+      onRestart: (how) => onNotice(`the serving process ended (${how}): another one continues`),
     });
   const session = await sessionNamed(house, query);
   if (session) {
@@ -60,7 +60,7 @@ export async function serveDisks(
   return served(mounted, point, diskFilesOfPoint(directory, point));
 }
 
-/** The key that `serveDisks` will want; undefined: none, or it is a session, whose server has it. */
+/** The key that `serveDisks` will need; undefined: none, or a session, whose server has it. */
 export async function keyOfDisks(
   house: House,
   query: string,
@@ -73,7 +73,7 @@ export async function keyOfDisks(
   return secrets(set, slots.length > 0 ? 'needed' : 'if given');
 }
 
-/** Undefined: it is the name of no session, so a recovery point is meant. */
+/** Undefined: not the ID of a session, so a recovery point is meant. */
 async function sessionNamed({ store }: House, id: string): Promise<SessionStatus | undefined> {
   try {
     return await sessionStatus(store, id);

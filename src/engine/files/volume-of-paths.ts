@@ -9,8 +9,8 @@ export interface OpenVolume {
 }
 
 /**
- * The only open volume that has all of `paths`. One that cannot be read does not have them; the messages name what
- * there is and what could not be looked at. Rejects NOT_FOUND, AMBIGUOUS, UNREADABLE, UNSUPPORTED, BAD_PATH.
+ * The only open volume that has all of `paths`. An unreadable volume does not count; the messages name the volumes
+ * and those that could not be read. Rejects NOT_FOUND, AMBIGUOUS, UNREADABLE, UNSUPPORTED, BAD_PATH.
  */
 export async function volumeOfPaths(
   { mounted, failed }: Pick<OpenedVolumes, 'mounted' | 'failed'>,
@@ -46,7 +46,7 @@ export async function volumeOfPaths(
   );
 }
 
-/** Whether it has them all, or why that cannot be seen. */
+/** Whether it has them all, or why that cannot be determined. */
 async function look(
   root: string,
   paths: readonly string[],

@@ -21,7 +21,7 @@ import {
 import type { World } from '../../sys/world.ts';
 import { bound, type Handlers, handlersFor, type HandlersOn } from '../base/call.ts';
 
-/* Root's part of the work: in a small service of its own, or where root asks by hand. */
+/* Root's part of the work: in a small service of its own, or in a command that root runs. */
 
 interface Host extends World {
   readonly run: RunProgram;
@@ -87,12 +87,12 @@ async function shownHost(host: Host): Promise<ResultOf<'host/show'>> {
 }
 
 /**
- * Under which lock it is done; undefined: none. What reads something and puts it back changed takes turns. To make a
- * file system takes minutes: nobody waits for that, and who wants another one is told.
+ * The lock under which an operation runs; undefined: none. Operations that read and rewrite state take turns. Making
+ * a file system takes minutes: no other operation waits for it, and a second one is refused.
  */
 function lockOf(name: HostOperationName): 'machine' | 'pool' | undefined {
   if (name === 'pool/create') return 'pool';
-  // The network has a lock of its own; power is for whoever finds the machine in whatever state.
+  // The network has a lock of its own; power must work in any state of the machine.
   const isFree = name.startsWith('network/') || name === 'host/reboot' || name === 'host/poweroff';
   return OPERATIONS[name].access === 'change' && !isFree ? 'machine' : undefined;
 }
@@ -114,7 +114,7 @@ export function hostHandlers(
   });
 }
 
-/** What the timer, and the start of the machine, ask for. */
+/** Called by the timer, and at the start of the machine. */
 export async function revertNetwork(world: World, isBoot: boolean): Promise<void> {
   const it = network({ ...world, run: runProgram });
   if (isBoot) return it.revertFiles();

@@ -12,16 +12,16 @@ import { checkRetention } from '../points/retention.ts';
 type Job = RequestOf<'job/create'>;
 
 /**
- * A job that would fail each time, or wait for a key that is never given, is refused when it is made: not in the night.
- * NBD servers are not checked, for they may run at the time of the job only. Answers the job as it is to be done now:
- * `@latest` is the point that is the newest when the job is made, whenever it is tried.
+ * A job that would fail each time, or wait for a key that is never given, is refused when it is created, not at
+ * night. NBD servers are not checked, because they may run only at the time of the job. Returns the job in its final
+ * form: `@latest` becomes the point that is the newest when the job is created, whenever it is tried.
  */
 export async function checkJob(
   house: House,
   job: Job,
   { secrets }: { readonly secrets: SecretSource },
 ): Promise<Job> {
-  // A check reads what the keys at hand open, and names the rest.
+  // A check reads what the available keys open, and reports the rest.
   if (job.kind === 'check') return job;
   if (job.kind === 'restore') {
     const point = await checkRestore(house, job.request, secrets);
@@ -48,13 +48,13 @@ export async function setOf(house: House, job: Exclude<Job, { kind: 'check' }>):
   return (await sessionStatus(house.store, job.request.session)).record.set;
 }
 
-/** A device is opened itself; a file is made beside its name first. */
+/** A device is opened itself; for a file, another one is first created beside it. */
 async function checkWritable({ store }: House, to: string): Promise<void> {
   if (isNbdUri(to)) return;
   const path = resolve(to);
   if ((await store.files.stat(path))?.kind === 'block-device') return;
   if (await mayWrite(dirname(path))) return;
-  throw new SystemError('DENIED', `${path} cannot be made: its directory may not be written`);
+  throw new SystemError('DENIED', `${path} cannot be created: its directory is not writable`);
 }
 
 async function checkImage({ store }: House, where: string): Promise<void> {

@@ -2,29 +2,29 @@ import type { JobRecord } from '../../formats/store/service/job.ts';
 import type { GivenSecret, SecretSource } from '../base/engine.ts';
 
 /*
- * Keys that people gave for jobs and schedules, in memory only: that of a job until it has ended, that of a schedule
- * until it is removed or the service ends. And what jobs wait for a key: a state that waits for a person is an alarm.
+ * Keys that people gave for jobs and schedules, in memory only: a job's until it has ended, a schedule's until it is
+ * removed or the service ends. Also records which jobs wait for a key: a state that waits for a person is an alarm.
  */
 export interface JobKeys {
-  /** What a job opens its set with: what was given for it, or for its schedule, else what the service finds. */
+  /** The key with which a job opens its set: given for it, or for its schedule, otherwise found by the service. */
   readonly sourceOf: (job: Owner) => SecretSource;
-  /** What was given for a job of a schedule is for the schedule's later jobs as well. */
+  /** A key given for a job of a schedule also serves the schedule's later jobs. */
   give(job: Owner, secret: GivenSecret): void;
   giveSchedule(name: string, secret: GivenSecret): void;
-  /** How an attempt of a job went; `set`: it needs the key of that set. */
+  /** Notes the result of an attempt; `set`: the job needs the key of that set. */
   tried(job: string, set: string | undefined): void;
   /** The set whose key a job waits for. */
   neededBy(job: string): string | undefined;
-  /** Whether it has been tried since the service was started. */
+  /** Whether the job has been tried since the service was started. */
   wasTried(job: string): boolean;
-  /** It has ended. */
+  /** Forgets the key of a job that has ended. */
   forgetJob(job: string): void;
   forgetSchedule(name: string): void;
 }
 
 type Owner = Pick<JobRecord, 'id' | 'schedule'>;
 
-/** `secrets`: what the service finds without asking. */
+/** `secrets`: keys that the service finds without asking. */
 export function openJobKeys(secrets: SecretSource): JobKeys {
   const ofJobs = new Map<string, GivenSecret>();
   const ofSchedules = new Map<string, GivenSecret>();

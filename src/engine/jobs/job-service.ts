@@ -14,7 +14,7 @@ import { checkJob, setOf } from './job-checks.ts';
 import type { JobKeys } from './job-keys.ts';
 import type { CallOptions } from '../base/call.ts';
 
-/** What is asked of jobs and schedules. */
+/** The operations on jobs and schedules. */
 export interface JobDesk {
   readonly queue: JobQueue;
   readonly schedules: Schedules;
@@ -22,7 +22,7 @@ export interface JobDesk {
   readonly files: JobFiles;
 }
 
-/** A key that comes with it is kept in memory, until the job has ended. */
+/** A key that comes with the request is kept in memory until the job has ended. */
 export async function createJob(
   desk: JobDesk,
   house: House,
@@ -32,7 +32,7 @@ export async function createJob(
   const { queue, keys } = desk;
   const { kind, request } = await checkJob(house, job, options);
   const made = await queue.submit({ kind, request });
-  // In time: to begin it is to be noted on the disk first.
+  // In time: before the job begins, that is first recorded on the disk.
   if (options.given) keys.give(made, options.given);
   return summaryOf(desk, queue.show(made.id));
 }
@@ -47,11 +47,11 @@ export async function unlockJob(
   const { queue, keys } = desk;
   const { job } = queue.show(id);
   if (hasEnded(job)) {
-    throw new JobError('IMPOSSIBLE', `job ${id} is ${job.state}: it needs no key any more`);
+    throw new JobError('IMPOSSIBLE', `job ${id} is ${job.state}: it no longer needs a key`);
   }
   const what = parse(jobRequest, { kind: job.kind, request: job.request });
   if (what.kind === 'check') {
-    throw new JobError('IMPOSSIBLE', `job ${id} is a check, which waits for no key`);
+    throw new JobError('IMPOSSIBLE', `job ${id} is a check, which does not wait for a key`);
   }
   await openSet(house, await setOf(house, what), secrets);
   if (given) keys.give(job, given);
@@ -85,7 +85,7 @@ export async function jobLog(
   return { job, lines: notes.flatMap(parsedNote).slice(first) };
 }
 
-/** A power cut may have taken the end of a line. */
+/** A power cut may have cut off the end of a line. */
 function parsedNote(line: string): { readonly time: string; readonly message: string }[] {
   try {
     const { time, message } = JSON.parse(line) as Record<string, unknown>;
@@ -108,7 +108,7 @@ export async function attendJob(
   return summaryOf(desk, await desk.queue.attend(id, report, signal));
 }
 
-/** A key that comes with it is kept in memory, for its jobs, until the service ends. */
+/** A key that comes with the request is kept in memory, for its jobs, until the service ends. */
 export async function createSchedule(
   { schedules, queue, keys }: JobDesk,
   house: House,
@@ -126,7 +126,7 @@ export async function createSchedule(
 }
 
 const KEPT_IN_MEMORY =
-  'the key is kept in memory: once the service was started again, the next job of this schedule waits for it. ' +
+  'the key is kept in memory: after a restart of the service, the next job of this schedule waits for it. ' +
   'To give it permanently, name a file in "passphraseFiles" of the settings';
 
 export async function removeSchedule({ schedules, keys }: JobDesk, name: string): Promise<void> {
@@ -145,7 +145,7 @@ export function listSchedules({ schedules, queue }: JobDesk): ResultOf<'schedule
   };
 }
 
-/** The newest job of each schedule that has ended, by the schedule's name. */
+/** The newest ended job of each schedule, by the schedule's name. */
 function endedJobs(queue: Pick<JobQueue, 'list'>): ReadonlyMap<string, EndedJob> {
   const newest = new Map<string, EndedJob>();
   for (const { job } of queue.list()) {
@@ -185,7 +185,7 @@ function scheduleSummaryOf(
   return { schedule: name, at, kind, request, created, next: next ?? null, last, adopted: true };
 }
 
-/** Null where the job was made before the schedule was: by one that had the same name, and was removed. */
+/** Null if the job is older than the schedule: made by a removed one of the same name. */
 function outcomeOf(job: EndedJob | undefined, scheduleCreated: string): ScheduleOutcome | null {
   if (job?.ended === undefined || job.created < scheduleCreated) return null;
   const { id, state, ended, reason } = job;

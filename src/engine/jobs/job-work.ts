@@ -15,10 +15,10 @@ import { asSeenHere } from '../base/service-view.ts';
 import type { CallOptions, Handlers } from '../base/call.ts';
 import type { WorkerOperationName } from '../../operations/operations.ts';
 
-/** More is no result to be kept with a job. */
+/** The most problems that are kept with a job. */
 const PROBLEMS_MAX = 1000;
 
-/** Whether a failure may go away by itself. */
+/** Whether a failure may go away on its own. */
 const AGAIN = {
   failed: 'soon',
   usage: 'never',
@@ -32,12 +32,12 @@ const AGAIN = {
   interrupted: 'soon',
 } as const satisfies Record<FailureKind, Again>;
 
-/** Only one may write to a store. Checks and restores read; two of a kind would only make each other slower. */
+/** Only one may write to a store. Checks and restores read; two of a kind would only slow each other down. */
 export function laneOf(kind: JobKind): string {
   return kind === 'check' || kind === 'restore' ? kind : 'write';
 }
 
-/** What jobs do. Never rejects but for our own faults. */
+/** The work of jobs. Rejects only for bugs of our own. */
 export function jobWork(house: House, { keys, inWorker }: WorkParts) {
   return async (job: JobRecord, { signal, report: tell }: AttemptOptions): Promise<Outcome> => {
     const report: Report = (event) => {
@@ -120,14 +120,14 @@ async function backUp({ retention, ...backup }: Request<'backup'>, options: Atte
   } catch (error) {
     const cause = firstFailure(error);
     if (kindOfFailure(cause) === undefined) throw cause;
-    // The backup is made: doing it again would not help. The next one forgets what this one could not.
+    // The backup is made: repeating it would not help. The next one forgets what this one could not.
     const message = `nothing was forgotten: ${asError(cause).message}`;
     options.report({ event: 'notice', message });
     return { ...point, retained: null };
   }
 }
 
-/** A file that is there at a later attempt may be what an earlier one made and did not live to tell: it is kept. */
+/** A file that exists at a later attempt may come from an earlier one that died before reporting it: it is kept. */
 async function restoreOnce(
   { failures, deaths }: JobRecord,
   restore: Request<'restore'>,
@@ -147,7 +147,7 @@ async function restoreOnce(
   } as const;
 }
 
-/** A session that is gone was kept by an attempt that did not live to tell: whichever process of ours died. */
+/** If the session is gone, an earlier attempt kept it and died before reporting it, in whichever of our processes. */
 async function keepOnce(
   { failures, deaths }: JobRecord,
   { session }: Request<'keep'>,

@@ -21,32 +21,34 @@ import { type OlderMachine, olderMachines } from '../points/published-points.ts'
 import { rememberedSet } from '../base/remembered-sets.ts';
 
 /*
- * Orders that lie in a store and were not given by this box: the store came from another one, was out of sight, or
- * an attacker with write access wrote them. They are shown, and obeyed once an administrator agrees. Exactly what was
- * shown is adopted.
+ * Orders in a store that this box did not give: the store came from another box, was away, or an attacker with write
+ * access wrote them. They are shown, and obeyed once an administrator agrees. Exactly the shown orders are adopted.
  */
 type Plan = Omit<ResultOf<'store/adopt'>, 'adopted'>;
 
 interface Foreign {
-  /** All sets that can be read, as they were when the plan was made. */
+  /** All readable sets, as they were when the plan was made. */
   readonly sets: Readonly<Record<string, RememberedSet>>;
   readonly sessions: readonly ServedSession[];
   readonly jobs: readonly JobRecord[];
   readonly schedules: readonly ScheduleRecord[];
-  /** Machines whose state in the store is older than what this box published. */
+  /** Machines whose state in the store is older than the one that this box published. */
   readonly older: readonly OlderMachine[];
 }
 
 interface ServedSession {
   readonly record: SessionRecord;
-  /** Undefined: it is not to be resumed automatically. */
+  /** Undefined: it is not resumed automatically. */
   readonly served: ServedRecord | undefined;
 }
 
-/** Jobs and schedules are the service's: a command without one adopts the rest. */
+/** Jobs and schedules belong to the service: a command without one adopts the rest. */
 export type AdoptingJobs = JobDesk | undefined;
 
-/** Without the digest of a plan, the plan; with it, what was shown is adopted. Rejects REFUSED where it has changed. */
+/**
+ * Without the digest of a plan, returns the plan; with it, adopts what was shown. Rejects REFUSED if that has
+ * changed.
+ */
 export async function adopt(
   house: House,
   jobs: AdoptingJobs,
@@ -55,13 +57,16 @@ export async function adopt(
   const { foreign, plan } = await plannedOf(house, jobs);
   if (wanted === undefined) return { ...plan, adopted: false };
   if (wanted !== plan.plan) {
-    throw new AlarmError('REFUSED', 'the store has changed since it was shown: look at it again');
+    throw new AlarmError('REFUSED', 'the store has changed since then: look at it again');
   }
   await adoptAll(house, jobs, foreign);
   return { ...plan, adopted: true };
 }
 
-/** What an earlier release has left runs on, once: in words, for the audit log and the alarm that go before. */
+/**
+ * Adopts, once, what an earlier release has left; returns it in words, for the audit log and the alarm that come
+ * first.
+ */
 export async function firstAdoption(
   house: House,
   jobs: AdoptingJobs,
@@ -71,7 +76,7 @@ export async function firstAdoption(
 }
 
 /**
- * In words, the orders that are not obeyed automatically; a stopped session waits for a person anyway. Asked twice a
+ * Describes the orders that are not obeyed automatically; a stopped session waits for a person anyway. Called twice a
  * minute: machines with older recovery points are left to checks, backups and lists.
  */
 export async function foreignOrders(house: House, jobs: JobDesk): Promise<string[]> {
@@ -138,7 +143,7 @@ function ordersOf({ sessions, jobs, schedules }: Foreign): Order[] {
   ];
 }
 
-/** A memory that cannot be read does not contain the queue's own; they were taken by this very process. */
+/** An unreadable memory does not contain the queue's own orders; this process itself accepted those. */
 function ownWork(jobs: AdoptingJobs): Order[] {
   const running = (jobs?.queue.list() ?? []).flatMap(({ job }) =>
     hasEnded(job) ? [] : [jobOrder(job)],
@@ -155,7 +160,7 @@ async function foreignSessions(house: House): Promise<ServedSession[]> {
   );
 }
 
-/** Those that can be read; the list of sessions shows the others. */
+/** The readable ones; the list of sessions shows the others. */
 async function servedOf(house: House): Promise<ServedSession[]> {
   const { sessions } = await listSessions(house.store);
   const found: ServedSession[] = [];
@@ -176,7 +181,7 @@ function wordsOf({ sessions, jobs, schedules, sets, lost, older }: Plan): string
   return [
     ...sessions.map(
       ({ session, listen, tls, starts, nfs }) =>
-        `session ${session} (${starts ? 'runs by itself' : 'stopped'}, at ${listen} ` +
+        `session ${session} (${starts ? 'starts automatically' : 'stopped'}, at ${listen} ` +
         `${tls ? 'with' : 'without'} TLS${nfs ? `, NFS for ${nfs.join(', ')}` : ''})`,
     ),
     ...jobs.map(({ job, kind }) => `job ${job} (${kind})`),
@@ -185,10 +190,10 @@ function wordsOf({ sessions, jobs, schedules, sets, lost, older }: Plan): string
       ({ set, machine, point }) =>
         `the store (an older state of ${machine} in set ${set}, before ${point})`,
     ),
-    ...lost.map((it) => `the store (had the feature "${it}", and says that it has not)`),
+    ...lost.map((it) => `the store (had the feature "${it}", and now claims not to)`),
     ...sets.map(({ set, encrypted, wasEncrypted }) =>
       wasEncrypted && !encrypted
-        ? `set ${set} (was encrypted, and says that it is not now)`
+        ? `set ${set} (was encrypted, and now claims not to be)`
         : `set ${set} (has another key than before)`,
     ),
   ];

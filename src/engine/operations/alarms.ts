@@ -5,7 +5,7 @@ import type { AlarmSummary } from '../../operations/alarm.ts';
 import type { RequestOf, ResultOf } from '../../operations/operations.ts';
 import { ownIds, type UnixPeer } from '../../sys/net/unix-peer.ts';
 
-/** What is asked of alarms. */
+/** The operations on alarms. */
 export function listAlarms(
   alarms: AlarmBook,
   { all }: RequestOf<'alarm/list'>,

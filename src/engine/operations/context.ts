@@ -13,9 +13,9 @@ import type { OverlayOfSession, WhyWaiting } from '../sessions/run-session.ts';
 
 /** What operations on a store work on: in the service, in a worker, or in a command line that finds no service. */
 export interface StoreContext {
-  /** Rejects where there is no store. */
+  /** Rejects if there is no store. */
   house(): Promise<House>;
-  /** Makes the store that `house` would open. */
+  /** Creates the store that `house` would open. */
   makeStore(): Promise<ResultOf<'store/create'>>;
   /** Whether a file must not be read on behalf of a caller. */
   readonly isSecret: IsSecret;
@@ -45,11 +45,11 @@ export interface ServiceFacts {
   follow(report: Report, signal: AbortSignal): Promise<void>;
 }
 
-/** What only the service knows of itself. */
+/** Facts that only the service knows. */
 export interface SupportFacts {
   /** The protocol's version. */
   readonly protocol: string;
   readonly settings: object;
-  /** Secrets that must not be in what is given away, by their value. */
+  /** Secrets, by their value, that must not leave the host. */
   readonly secrets: readonly string[];
 }

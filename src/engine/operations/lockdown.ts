@@ -4,7 +4,7 @@ import type { Operation } from '../../operations/operation.ts';
 import { OPERATIONS, type OperationName, type ResultOf } from '../../operations/operations.ts';
 import { ownIds, type UnixPeer } from '../../sys/net/unix-peer.ts';
 
-/** Throws LOCKED for what changes something and no recovery needs. */
+/** Throws LOCKED for operations that change something and that no recovery needs. */
 export function checkLockdown(lockdown: Lockdown, name: OperationName): void {
   const { access, lockdown: inLockdown }: Operation = OPERATIONS[name];
   if (!lockdown.state() || access === 'view' || inLockdown === 'allowed') return;

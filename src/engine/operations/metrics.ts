@@ -4,9 +4,7 @@ import { residentBytes } from '../../sys/process/memory.ts';
 import { listSessions } from '../../sessions/state/held-session.ts';
 import type { ServiceContext } from './context.ts';
 
-/*
- * What Prometheus collects (text format 0.0.4). Names are added, never renamed.
- */
+/* Metrics for Prometheus (text format 0.0.4). Names are added, never renamed. */
 interface Family {
   readonly name: string;
   readonly help: string;
@@ -54,17 +52,17 @@ async function ofStore(
   return [
     one(
       'holdfast_store_free_bytes',
-      'What may still be written on the disk of the store.',
+      'Bytes that may still be written to the disk of the store.',
       space.freeBytes,
     ),
     one(
       'holdfast_store_total_bytes',
-      'What is taken on the disk of the store, and free.',
+      'Bytes used and free on the disk of the store.',
       space.totalBytes,
     ),
     {
       name: 'holdfast_sessions',
-      help: 'Sessions that the service runs, and those that are to run and cannot yet.',
+      help: 'Sessions that the service runs, and those that cannot run yet.',
       samples: [
         { value: counts.running, labels: { state: 'running' } },
         { value: counts.waiting, labels: { state: 'waiting' } },
@@ -72,7 +70,7 @@ async function ofStore(
     },
     {
       name: 'holdfast_session_taken_bytes',
-      help: 'What a session takes on the disk of the store.',
+      help: 'Bytes that a session takes on the disk of the store.',
       samples: sessions.map(({ record, takenBytes }) => ({
         value: takenBytes,
         labels: { session: record.id },
@@ -80,19 +78,19 @@ async function ofStore(
     },
     {
       name: 'holdfast_alarm',
-      help: 'An alarm that is not over: 0 once it is acknowledged.',
+      help: 'An open alarm: 0 once it is acknowledged.',
       samples: standing.map(({ id, kind, level, acknowledged }) => ({
         value: acknowledged === undefined ? 1 : 0,
         labels: { alarm: id, kind, level },
       })),
     },
-    one('holdfast_lockdown', 'Whether it is on.', guard.lockdown.state() ? 1 : 0),
-    one('holdfast_untold_messages', 'Messages of alarms that nobody got yet.', guard.untold()),
+    one('holdfast_lockdown', 'Whether the lockdown is on.', guard.lockdown.state() ? 1 : 0),
+    one('holdfast_untold_messages', 'Messages of alarms that are not sent yet.', guard.untold()),
     one('holdfast_sessions_damaged', 'Sessions whose records cannot be read.', damaged.length),
-    { name: 'holdfast_jobs', help: 'Jobs that are known, by their state.', samples: byState },
+    { name: 'holdfast_jobs', help: 'Known jobs, by their state.', samples: byState },
     {
       name: 'holdfast_schedule_last_done_seconds',
-      help: "When a schedule's last job that succeeded ended.",
+      help: "When a schedule's last successful job ended.",
       samples: lastDone,
     },
   ];

@@ -93,7 +93,7 @@ function ownHandlers(context: ServiceContext): Handlers<NameOf<'service'>> {
   });
 }
 
-/** Everything that can be asked of the service: what it does itself, and what it hands on. */
+/** All operations of the service: those that it carries out itself, and those that it passes on. */
 export function serviceHandlers(
   service: ServiceContext,
   {

@@ -16,11 +16,11 @@ import { SystemError } from '../../sys/base/system-error.ts';
 import type { ServiceContext, StoreContext, SupportFacts } from './context.ts';
 
 /*
- * What somebody needs who is to help from afar, as one tar.gz: facts, settings and logs, never data or secrets. A
- * part that cannot be had says why in its place, for the bundle is wanted when something is broken.
+ * The support bundle for helpers elsewhere, as one tar.gz: facts, settings and logs, never data or secrets. A part
+ * that is missing is replaced by the reason, because the bundle is needed when something is broken.
  */
 
-/** A mail takes that; all together stays below what a slow reader may leave unread (sys/net/http-server.ts). */
+/** Mail servers accept this size; it stays below the limit for slow readers (sys/net/http-server.ts). */
 const BUNDLE_MAX = 5 * MiB;
 const PART_MAX = 512 * KiB;
 const LOG_MAX = 32 * KiB;
@@ -34,7 +34,7 @@ const ARCHIVE_MS = 60_000;
 interface Part {
   readonly file: string;
   readonly max?: number;
-  /** What is cut off where it is too long. */
+  /** Which end is kept if it is too long. */
   readonly keeps?: 'beginning' | 'end';
   readonly text: () => Promise<string>;
 }
@@ -69,7 +69,7 @@ export async function supportBundle(context: StoreContext): Promise<ResultOf<'su
   return { name: `${name}.tar.gz`, contents, archive: Buffer.from(bytes).toString('base64') };
 }
 
-/** Writes all parts, and a list of them; what does not fit any more is cut, and the list says so. */
+/** Writes all parts, and a list of them; parts that do not fit are cut, and the list says so. */
 async function written(
   { files }: World,
   directory: string,
@@ -99,7 +99,7 @@ async function textOf(text: Part['text']): Promise<string> {
   try {
     return await text();
   } catch (error) {
-    return `not there: ${asError(error).message}\n`;
+    return `missing: ${asError(error).message}\n`;
   }
 }
 
@@ -167,7 +167,7 @@ const JOURNAL = [
 
 const ALL = { first: 0, count: undefined, active: false };
 
-/** Of the newest jobs. */
+/** The logs of the newest jobs. */
 async function logsOf({ service }: StoreContext): Promise<readonly Part[]> {
   const known = await service?.jobs().catch(() => undefined);
   if (!known) return [];
@@ -193,7 +193,7 @@ async function versions(): Promise<object> {
   return { holdfast: version, node, qemuImg: (await outputOf('qemu-img', ['--version'])).trim() };
 }
 
-/** What it says, whether that is good or bad news. */
+/** The output of a program, whether it succeeds or fails. */
 async function outputOf(command: string, args: readonly string[]): Promise<string> {
   const { stdout, stderr } = await run(command, args, { timeoutMs: PROGRAM_MS });
   return `${stdout}${stderr}`;

@@ -24,7 +24,7 @@ import {
 import type { JobDesk } from '../jobs/job-service.ts';
 import { SERVICE_LOCK } from '../base/service-lock.ts';
 
-/** What people read before they agree; the whole of it: formats/store/base/features.md. */
+/** A summary for people who decide; in full: formats/store/base/features.md. */
 const CHANGES: Readonly<Record<Feature, string>> = {
   'checked-records':
     'every record gets a checksum, so that damage is found without a key; sessions have to be stopped for that',
@@ -36,8 +36,8 @@ const CHANGES: Readonly<Record<Feature, string>> = {
 };
 
 /**
- * Gives the store the features of this release that it lacks; without `confirmed` only says which. Rejects
- * WRONG_KEY where a set's key is needed, RUNNING where a session runs, BUSY. May be interrupted, and repeated.
+ * Adds the features of this release that the store lacks; without `confirmed` only lists them. Rejects WRONG_KEY if a
+ * set's key is needed, RUNNING if a session runs, BUSY. May be interrupted, and repeated.
  */
 export async function upgrade(
   house: House,
@@ -57,10 +57,10 @@ export async function upgrade(
   const files = await jobFilesOf(house, jobs, stack);
   const { id, created, needs } = store.record;
   const gaplessFrom = await gaplessFromOf(house);
-  // What is refused is refused before anything is changed: older releases can go on with the store then.
+  // Refuse before anything is changed: older releases can then continue to use the store.
   await requireStopped(house);
   const sets = await outdatedSets(house, secrets);
-  // From here on no older release gets in, whatever becomes of this process.
+  // From now on no older release can open the store, even if this process dies.
   await writeStoreRecord(store.files, store.directory, {
     ...{ id, created, version: 2, needs, gaplessFrom },
   });
@@ -79,13 +79,13 @@ export async function upgrade(
   return { ...plan, upgraded: true };
 }
 
-/** The release of 22 November left gaps in the packs' numbers; a check does not take them for packs that were lost. */
+/** The release of 22 November left gaps in the packs' numbers; a check must not report them as lost packs. */
 async function gaplessFromOf({ store }: House): Promise<number | undefined> {
   const { record } = store;
   return record.version === 1 ? 1 + (await lastPack(store)) : record.gaplessFrom;
 }
 
-/** Those of the service that has the store. Where none runs, none starts in the meantime. */
+/** The files of the service that holds the store. If none runs, none can start in the meantime. */
 async function jobFilesOf(
   { store, memory }: House,
   jobs: JobDesk | undefined,
@@ -103,7 +103,7 @@ async function requireStopped(house: House): Promise<void> {
   }
 }
 
-/** Those of which something has to be written again, opened. */
+/** The sets with records that must be rewritten, opened. */
 async function outdatedSets(house: House, secrets: SecretSource): Promise<OpenSet[]> {
   const { store } = house;
   const open: OpenSet[] = [];

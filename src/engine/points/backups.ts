@@ -33,7 +33,7 @@ export interface BackupRequest {
   readonly machine: string;
   readonly disks: readonly { readonly name: string; readonly where: string }[];
   readonly format: string | undefined;
-  /** File of a changed-block list. */
+  /** The file of a changed-block list. */
   readonly changed: string | undefined;
 }
 
@@ -71,7 +71,7 @@ export async function createBackup(
   return { ...summaryOf(point), scopes: [...scopes.values()], damage };
 }
 
-/** What can be known of a request without the store. Throws BAD_NAME, UNSUPPORTED. */
+/** Checks as much of a request as possible without the store. Throws BAD_NAME, UNSUPPORTED. */
 export function checkBackup({
   machine,
   disks,
@@ -81,7 +81,7 @@ export function checkBackup({
   for (const { name } of disks) checkName(name, 'disk');
   const names = disks.map(({ name }) => name);
   if (new Set(names).size < names.length) {
-    throw new CatalogError('BAD_NAME', `two disks of one name in ${names.join(', ')}`);
+    throw new CatalogError('BAD_NAME', `two disks have the same name in ${names.join(', ')}`);
   }
   return { names, as: format === undefined ? undefined : parseImageFormat(format) };
 }
@@ -99,7 +99,7 @@ function reporting(report: Report, hasList: boolean): (event: BackupEvent) => vo
       case 'disk': {
         if (!hasList || event.scope === 'changes') return;
         const size = formatSize(event.size);
-        const message = `disk ${event.disk}: all of its ${size} are read, because ${event.reason}`;
+        const message = `disk ${event.disk}: all of its ${size} will be read, because ${event.reason}`;
         return report({ event: 'notice', message });
       }
       case 'damage':
@@ -124,7 +124,7 @@ export async function points(
 ): Promise<PointListing> {
   const { store } = house;
   const list = await listPoints(store, set);
-  // What is listed as well need not be looked for.
+  // Points that are listed as well need not be searched.
   const listed = new Set(list.points.map((point) => `${point.set}/${point.id}`));
   const older = await olderMachines(house, [], (it) => {
     const isAsked = (set ?? it.set) === it.set && (machine === undefined || it.machine === machine);
@@ -161,9 +161,9 @@ export async function forget(house: House, query: string): Promise<{ readonly po
   const { store } = house;
   await checkDeletions(house);
   const place = await placeOf(house, query);
-  // One that was deleted by other means can be forgotten as long as it is missed.
+  // A point that was deleted by other means can be forgotten as long as it is reported as missing.
   if (!place) return { point: (await forgetLost(store, query)).id };
-  // The beginning of an ID is enough to look at a recovery point, not to lose it.
+  // The beginning of an ID suffices to view a recovery point, not to lose it.
   if (query !== place.id && query !== `${place.set}/${place.id}`) {
     const advice = `to forget it, give its whole ID: ${place.id}`;
     throw new CatalogError('AMBIGUOUS', `"${query}" is not the ID of a recovery point; ${advice}`);
@@ -172,7 +172,7 @@ export async function forget(house: House, query: string): Promise<{ readonly po
   return { point: place.id };
 }
 
-/** Undefined: it is not there. */
+/** Undefined: it does not exist. */
 async function placeOf({ store }: House, query: string): Promise<PointPlace | undefined> {
   try {
     return await findPoint(store, query);
@@ -200,7 +200,7 @@ export interface RestoreResult {
   readonly writtenBytes: number;
 }
 
-/** Each block is read once: a large cache would do nothing. */
+/** Each block is read once: a large cache would not help. */
 const RESTORE_CACHE_LENGTH = 64 * MiB;
 
 export async function restore(
@@ -225,7 +225,7 @@ export async function restore(
   return { point: point.id, disk, to, format: formatName(format), size: root.size, writtenBytes };
 }
 
-/** Answers the ID of the point. Rejects what `restore` would reject at its beginning. */
+/** Resolves with the ID of the point. Rejects as `restore` would at its beginning. */
 export async function checkRestore(
   house: House,
   request: RestoreRequest,

@@ -28,28 +28,28 @@ import { checkFiles, openFiles } from '../audit/audit-files.ts';
 import type { House } from '../base/engine.ts';
 
 /*
- * All that a store holds beside packs and recovery points, of which each has a class: what a restore, a session or a
- * lock needs, what is done next, and who did what. Caches (the index, the growth of the disk) are made again.
+ * Everything in a store besides packs and recovery points, by class: what a restore, a session or a lock needs, what
+ * is done next, and who did what. Caches (the index, the growth of the disk) can be rebuilt.
  */
 type Tell = (problem: Problem) => void;
 
-/** The largest of all: a job's result. */
+/** The largest record: a job's result. */
 const LENGTH_MAX = 8 * 1024 * 1024;
 
-/** Whether the directories are there that every store has: without them nothing else can be looked at. */
+/** Whether the directories of every store exist: without them nothing else can be checked. */
 export async function checkDirectories({ store }: House, tell: Tell): Promise<boolean> {
   let isWhole = true;
   for (const problem of await linkProblems(store)) tell(problem);
   for (const name of STORE_DIRECTORIES) {
     const where = join(store.directory, name);
     if ((await store.files.stat(where))?.kind === 'directory') continue;
-    tell({ where, what: 'the directory is missing, with all that was in it' });
+    tell({ where, what: 'the directory is missing, with all its contents' });
     isWhole = false;
   }
   return isWhole;
 }
 
-/** What needs no key, and profiles, which are authenticated where a set is open. */
+/** Checks records that need no key, and profiles, which are authenticated if their set is open. */
 export async function checkRecords(
   house: House,
   open: readonly OpenSet[],
@@ -95,7 +95,7 @@ async function checkSet(
   });
 }
 
-/** Journals, who serves them, what they wrote, and their leases. */
+/** Checks journals of sessions, their served records, their overlays, and their leases. */
 async function checkSessions(
   { store }: House,
   open: readonly OpenSet[],
@@ -107,13 +107,14 @@ async function checkSessions(
   for (const name of await files.list(parent)) {
     const directory = join(parent, name);
     if (ids.has(name) || (await files.stat(directory))?.kind !== 'directory') continue;
-    // A crash while a session is made or removed leaves at most a directory with a lock: the journal goes last.
+    // A crash while a session is created or removed leaves at most a directory with a lock: the journal is removed
+    // last.
     const left = (await files.list(directory)).filter(
       (it) => it !== 'lock' && !it.endsWith('.tmp'),
     );
     const isNow = await files.stat(join(directory, 'session.json'));
     if (left.length === 0 || isNow) continue;
-    const what = `its journal session.json is missing, and ${left.length} of its files are there`;
+    const what = `its journal session.json is missing, but ${left.length} of its files exist`;
     tell({ where: `session ${name}`, what });
   }
   for (const id of ids) {
@@ -125,7 +126,7 @@ async function checkSessions(
         tell({ where: `session ${id}`, what });
       }
       if (await isServed(store, id)) await readServed(store, id);
-      // A damaged one was reported with the leases.
+      // A damaged lease was reported with the leases.
       const isLeased = (await files.stat(leasePath(store, id))) !== undefined;
       if (session.phase === 'ready' && !isLeased) {
         const what =
@@ -140,7 +141,7 @@ async function checkSessions(
   }
 }
 
-/** Jobs, schedules, alarms, and the states of lockdown and growth. */
+/** Checks jobs, schedules, alarms, and the states of lockdown and growth. */
 async function checkWork(house: House, tell: Tell): Promise<void> {
   const { directory } = house.store;
   const checks = house.store.checks();
@@ -160,7 +161,9 @@ async function checkWork(house: House, tell: Tell): Promise<void> {
     await checkFile(house, join(directory, name), { decode, tell });
 }
 
-/** What the box keeps outside of the store, as far as this user may look: clock, lockdown, messages, its memory. */
+/**
+ * Checks the box's files outside the store, as far as this user may read them: clock, lockdown, messages, its memory.
+ */
 async function checkBox(house: House, tell: Tell): Promise<void> {
   const { directory } = house.box;
   const problem = await house.box.problem();
@@ -177,7 +180,7 @@ async function checkBox(house: House, tell: Tell): Promise<void> {
   }
 }
 
-/** Records whose names are those of what they describe. */
+/** Checks records that are named after what they describe. */
 async function checkFilesIn(
   house: House,
   directory: string,
@@ -221,7 +224,7 @@ async function checkFile(
   }
 }
 
-/** A service that writes on may have been met in the middle of a line: what is wrong is so twice. */
+/** A running service may be in the middle of a line: only a defect that two looks find is real. */
 async function checkAudit({ store }: House, tell: Tell): Promise<void> {
   const look = async (): Promise<string | null> => {
     await using files = await openFiles(store, store.directory, 0);

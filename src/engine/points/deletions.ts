@@ -4,8 +4,8 @@ import { readLockdown } from '../../alarms/lockdown.ts';
 import type { House } from '../base/engine.ts';
 
 /**
- * Before anything is deleted for good. Goes by what lies in the store, so that it holds for commands without a service
- * as well. Rejects FROZEN, LOCKED.
+ * Called before anything is deleted for good. Judges by the store's contents, so that it also holds for commands
+ * without a service. Rejects FROZEN, LOCKED.
  */
 export async function checkDeletions({ store, box }: Pick<House, 'store' | 'box'>): Promise<void> {
   const locked = 'nothing is forgotten while the lockdown is on';
@@ -15,14 +15,14 @@ export async function checkDeletions({ store, box }: Pick<House, 'store' | 'box'
   if (await readLockdown(store.files, store.directory)) {
     throw new AlarmError(
       'LOCKED',
-      `${locked}, as ${store.directory} says: see "holdfast lockdown show". If it is off there, that is left of an ` +
-        'earlier one: "holdfast lockdown on" and "off" remove it',
+      `${locked}, by the record in ${store.directory}: see "holdfast lockdown show". If it is off there, this record ` +
+        'is left from an earlier one: "holdfast lockdown on" and "off" remove it',
     );
   }
   const [jump] = await standingAlarms(store.files, store.directory, 'clock-jump');
   if (!jump) return;
   throw new AlarmError(
     'FROZEN',
-    `${jump.message}: nothing is forgotten until somebody has looked: "holdfast alarm acknowledge ${jump.id}"`,
+    `${jump.message}: nothing is forgotten until a person acknowledges it: "holdfast alarm acknowledge ${jump.id}"`,
   );
 }

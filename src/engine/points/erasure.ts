@@ -3,8 +3,8 @@ import { lookAtDevice } from '../../host/disks/disks.ts';
 import type { RunProgram } from '../../host/base/programs.ts';
 
 /**
- * Lets a device be written over that holds nothing, or whose serial number (its name, where it has none) was typed:
- * names such as sdb change from one start to the next. Rejects REFUSED.
+ * Allows overwriting a device that is empty, or whose serial number (its name, if it has none) was typed: names such
+ * as sdb change from one start to the next. Rejects REFUSED.
  */
 export async function requireErasable(
   run: RunProgram,
@@ -22,7 +22,7 @@ export async function requireErasable(
   if (holds.length === 0 || erase === word) return;
   throw new IngestError(
     'REFUSED',
-    `${path} (${model ?? 'no model'}) is not empty: ${holds.join('; ')}. Nothing was written. To lose that, name ` +
+    `${path} (${model ?? 'no model'}) is not empty: ${holds.join('; ')}. Nothing was written. To erase it, name ` +
       `${serial === null ? 'the device' : 'its serial number'}: --erase ${word}`,
   );
 }

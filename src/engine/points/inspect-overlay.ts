@@ -23,11 +23,9 @@ import type { FileSystem } from '../../sys/files/file-system.ts';
 import type { House } from '../base/engine.ts';
 import { formatted } from './inspect.ts';
 
-/*
- * `store cat overlay`: what can be seen without a key of what a session wrote, as it lies on the disk.
- */
+/* `store cat overlay`: the parts of a session's overlay on the disk that can be seen without a key. */
 
-/** A sealed overlay, if there is one; then one of version 1, if there is one, which lies below. */
+/** The sealed overlay, if there is one; then the one of version 1 below it, if there is one. */
 export async function* catOverlay(
   { store }: House,
   { session, disk }: { readonly session: string; readonly disk: string },
@@ -78,8 +76,8 @@ async function* catSegment(
 const MAP_LENGTH_MAX = 1024 * 1024 * 1024;
 
 /**
- * An overlay's map: its header, then one line for each record of its log; then the same of what was
- * written since the last flush, if it is open or its process was killed.
+ * An overlay's map: its header, then one line for each record of its log; then the same for writes since the last
+ * flush, if it is open or its process was killed.
  */
 async function* catPlain(files: FileSystem, path: string): AsyncGenerator<object> {
   const bytes = await files.readFile(`${path}.map`, MAP_LENGTH_MAX);

@@ -16,8 +16,8 @@ import { StoreError } from '../../store/packs/store-error.ts';
 import { type House, openSet, type SecretSource, openPoint } from '../base/engine.ts';
 
 /*
- * `store cat`: every format as JSON lines, for people who want to see what is really there. Each yields
- * plain values; digests and keys' wrappings are hexadecimal.
+ * `store cat`: every format as JSON lines, for people who want to see the real contents. Each yields plain values;
+ * digests and wrapped keys are hexadecimal.
  */
 
 /** A pack's header, then one line for each frame. */
@@ -32,8 +32,8 @@ export async function* catPack({ store }: House, pack: number): AsyncGenerator<o
 }
 
 /**
- * The nodes of a disk's manifest from the root down, parents before children; inner nodes that it has several times are
- * followed once.
+ * The nodes of a disk's manifest from the root down, parents before children; an inner node that occurs several times
+ * is followed once.
  */
 export async function* catManifest(
   house: House,
@@ -84,7 +84,7 @@ export async function catSession({ store }: House, id: string) {
   throw new SessionError('NOT_FOUND', `there is no session "${id}"`);
 }
 
-/** What cannot be decoded is CORRUPT. */
+/** Turns a decoding failure into CORRUPT. */
 export async function formatted<T>(work: () => Promise<T>): Promise<T> {
   try {
     return await work();

@@ -10,10 +10,10 @@ import type { House } from '../base/engine.ts';
 
 /*
  * An attacker with write access to the store, or a restore of its files, can put back an older state of all of a
- * machine's recovery points: the store itself does not know. The box remembers the newest that it has published.
+ * machine's recovery points: the store itself cannot know. The box remembers the newest one that it published.
  */
 
-/** Undefined: the box remembers none. */
+/** The point that the box remembers; undefined: none. */
 export async function knownPoint(
   { memory }: House,
   of: MachineInSet,
@@ -22,7 +22,9 @@ export async function knownPoint(
   return known && knownOf(known).point;
 }
 
-/** After the publication. What cannot be noted is reported by `tell`: then an older state may go unnoticed. */
+/**
+ * Called after the publication. A failure to record it is reported by `tell`: then an older state may go unnoticed.
+ */
 export async function notePublished(
   { store, memory }: House,
   set: OpenSet,
@@ -46,10 +48,10 @@ export async function notePublished(
   }
 }
 
-/** `point`: the newest that this box has published of it. */
+/** `point`: the newest that this box published. */
 export type OlderMachine = MachineInSet & RecordProblem & Pick<Published, 'point'>;
 
-/** Machines of which the store has an older state than this box published, out of those that `isWanted` accepts. */
+/** Machines, of those that `isWanted` accepts, whose state in the store is older than this box published. */
 export async function olderMachines(
   { store, memory }: House,
   open: readonly OpenSet[],

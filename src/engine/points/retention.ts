@@ -9,8 +9,8 @@ import { checkDeletions } from './deletions.ts';
 import { type House, readKnownSet } from '../base/engine.ts';
 
 /**
- * Forgets what no rule keeps, machine by machine. Only what backups made counts and goes: a session that was kept is
- * somebody's decision. What a session runs from stays until the next time.
+ * Forgets what no rule keeps, machine by machine. Only points of backups count and are forgotten: keeping a session
+ * was a person's decision. Points in use by sessions stay until the next time.
  */
 export async function retain(
   house: Pick<House, 'store' | 'box' | 'memory'>,
@@ -44,7 +44,7 @@ export async function retain(
   return { forgotten, inUse, kept: counted.length - gone.length, future };
 }
 
-/** Throws SchemaError: all zeros is no rule, but a mistake that would leave one recovery point. */
+/** Throws SchemaError: only zeros are a mistake that would leave one recovery point. */
 export function checkRetention(retention: Retention): void {
   if (!keepsSomething(retention)) throw new SchemaError(['retention'], 'it keeps nothing');
 }

@@ -11,7 +11,7 @@ import {
 } from '../base/engine.ts';
 import { newPassphrase } from './sets.ts';
 
-/** For paper. Not for the service, which never gives its keys away. Rejects WRONG_KEY. */
+/** The key for paper. Not in the service, which never gives its keys away. Rejects WRONG_KEY. */
 export async function exportKey(
   house: House,
   name: string,
@@ -31,7 +31,7 @@ export async function importKey(
 ): Promise<ResultOf<'set/import-key'>> {
   const key = parseSetKey(text);
   if (!key) {
-    const what = 'that is not the key of a set: a digit is wrong or missing';
+    const what = 'this is not the key of a set: a digit is wrong or missing';
     throw new CatalogError('WRONG_KEY', what);
   }
   const passphrase = newPassphrase(given);

@@ -7,7 +7,7 @@ import type { GivenSecret, House } from '../base/engine.ts';
 import { alterationOf, rememberSet } from '../base/remembered-sets.ts';
 
 export interface NewSet extends Omit<SetSummary, 'problem'> {
-  /** Shown once: it is stored nowhere. */
+  /** Shown once; it is not stored anywhere. */
   readonly recoveryKey: string | null;
 }
 
@@ -21,7 +21,7 @@ export async function makeSet(
   return { ...summary(record), recoveryKey: recoveryKey ?? null };
 }
 
-/** Throws SchemaError: an encrypted set begins with a passphrase. */
+/** Throws SchemaError if it is missing: an encrypted set begins with a passphrase. */
 export function newPassphrase(given: GivenSecret | undefined): Uint8Array {
   if (given?.kind === 'passphrase' && given.passphrase.length > 0) return given.passphrase;
   throw new SchemaError(['secret'], 'the passphrase of the new set is missing');

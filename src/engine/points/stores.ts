@@ -30,7 +30,7 @@ export async function makeStore(directory: string): Promise<StoreSummary> {
 
 export interface CheckOptions {
   readonly readData: boolean;
-  /** Rejects WRONG_KEY where no secret is at hand: such sets are told of as locked. */
+  /** Rejects WRONG_KEY without a secret: such sets are reported as locked. */
   readonly secrets: SecretSource;
   readonly signal: AbortSignal;
   readonly report: Report;
@@ -66,7 +66,7 @@ export async function checkStore(
   for (const { path, reason } of await olderMachines(house, open)) {
     onProblem({ where: path, what: reason });
   }
-  // Where every tree was walked, what they lack was reported block by block.
+  // If every tree was walked, missing parts were reported block by block.
   const isAllOpen = open.length === (await setNames(store)).length;
   for (const it of isAllOpen ? [] : await missingPackProblems(store, missing)) onProblem(it);
   end();
@@ -77,7 +77,7 @@ export async function checkStore(
   };
 }
 
-/** A store that has lost its disk has millions, and no reader gets through them. */
+/** A store that has lost its disk has millions, too many to read. */
 const PROBLEMS_MAX = 10_000;
 
 function problemList(store: string) {
@@ -86,7 +86,7 @@ function problemList(store: string) {
   return {
     problems,
     onProblem({ where, what }: Problem): void {
-      // Readers begin with the path too, and end with the advice to do just this.
+      // Errors of readers also begin with the path, and end with the advice to run this very check.
       const rest = what.startsWith(where) ? what.slice(where.length).replace(/^[: ]+/, '') : what;
       const own = rest.replace(/[;:] run "store check"$/, '');
       if (problems.length < PROBLEMS_MAX) problems.push({ where, what: own });
@@ -98,7 +98,7 @@ function problemList(store: string) {
   };
 }
 
-/** `wrongKey`: a key was given for them, and it opens none of the store's sets that are encrypted. */
+/** `wrongKey`: a key was given for them that opens none of the store's encrypted sets. */
 async function openSets(
   house: House,
   secrets: SecretSource,
@@ -118,7 +118,7 @@ async function openSets(
       open.push(await openSet(house, name, given));
     } catch (cause) {
       if (cause instanceof CatalogError && cause.code !== 'WRONG_KEY') {
-        // What is wrong with its copies is reported with the records.
+        // Defects of its copies are reported with the records.
         const { store } = house;
         const isReported = (await checkSetRecords(store, name)).length > 0;
         if (!isReported || cause.code === 'ALTERED') {

@@ -4,8 +4,8 @@ import { SystemError } from '../../sys/base/system-error.ts';
 import type { House } from '../base/engine.ts';
 
 /*
- * Files in a store that no release up to this one has put there: nothing uses them, but a user may believe that they
- * are kept, or may have renamed files that are needed.
+ * Files in a store that no release up to this one has put there: Holdfast does not use them, but a user may believe
+ * that they are protected, or may have renamed files that are needed.
  */
 const FILES = new RegExp(
   [
@@ -23,15 +23,15 @@ const FILES = new RegExp(
     String.raw`\.tmp$`,
   ].join('|'),
 );
-/** Looked into. */
+/** Directories that are searched. */
 const OPEN =
   /^(packs|packs\/\d{5}|sets|sets\/[^/]+|sets\/[^/]+\/(points|profiles|heads)|leases|jobs|schedules)$/;
-/** Looked at by others, caches, and what a file system has of its own. */
+/** Directories checked elsewhere, caches, and a file system's own. */
 const CLOSED = /^(sessions|index|block-index|wanted|outbox|lost\+found)$/;
-/** More are not listed. */
+/** The most that are listed. */
 const STRAYS_MAX = 100;
 
-/** Their paths. */
+/** The paths of stray files. */
 export async function findStrays({ store }: House): Promise<string[]> {
   const { files } = store;
   const found: string[] = [];
@@ -49,7 +49,7 @@ export async function findStrays({ store }: House): Promise<string[]> {
   try {
     await walk('');
   } catch (cause) {
-    // A directory was removed in the meantime, or cannot be read, which is reported already.
+    // A directory was removed in the meantime, or cannot be read, which is reported elsewhere.
     if (!(cause instanceof SystemError)) throw cause;
   }
   return found;

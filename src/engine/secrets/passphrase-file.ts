@@ -5,7 +5,7 @@ const CREDENTIAL = 'holdfast-passphrase';
 const NEWLINE = 10;
 const RETURN = 13;
 
-/** The first line of a file, or of what a descriptor gives: editors put a newline at the end that nobody means. */
+/** The first line of a file or descriptor: editors add a newline that is not part of the passphrase. */
 export function readPassphrase(from: string | number): Uint8Array {
   const bytes = readSecretFrom(from);
   const newline = bytes.indexOf(NEWLINE);
@@ -13,7 +13,7 @@ export function readPassphrase(from: string | number): Uint8Array {
   return line.at(-1) === RETURN ? line.subarray(0, -1) : line;
 }
 
-/** Where systemd puts the credential of a unit, in its directory for them. */
+/** The path of the unit's systemd credential. */
 export function passphraseCredential(credentials: string): string {
   return join(credentials, CREDENTIAL);
 }

@@ -4,10 +4,10 @@ import { realPath } from '../../sys/files/real-path.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
 
 /*
- * The service may read nearly every file of its host, for whoever may ask it. With these somebody could become root,
- * or read what is encrypted: they are no disk images, whatever link leads to them. The unit hides most of them as
- * well, but not those that the service needs itself, nor what has taken a hidden file's place: a rename over it, as
- * passwd(1) does, brings the new one to light.
+ * The service may read nearly every file of its host on behalf of its clients. With these files a client could become
+ * root, or decrypt data: they are refused as disk images, whichever link leads to them. The unit hides most of them
+ * as well, but not those that the service needs itself, nor a file that replaced a hidden one: a rename over it, as
+ * passwd(1) does, makes the new one visible.
  */
 
 const ALWAYS = [
@@ -18,7 +18,7 @@ const ALWAYS = [
 
 /** `more`: files and directories that the settings name. */
 export async function secretsAmong(more: readonly string[]): Promise<IsSecret> {
-  // What this process cannot reach it gives to nobody.
+  // This process cannot leak a file that it cannot reach.
   const real = await Promise.all(more.map((path) => realPath(path).catch(() => undefined)));
   const secret = real.filter((path) => path !== undefined);
   return (path) =>
@@ -27,8 +27,8 @@ export async function secretsAmong(more: readonly string[]): Promise<IsSecret> {
 }
 
 /**
- * Of what a request names itself, before anything is begun. What its images name, and where links lead by the time
- * that they are opened, is seen there (ingest/source/image-source.ts). Rejects DENIED.
+ * Checks the files that a request itself names, before anything begins. Files that images name, and the targets of
+ * links at the time of opening, are checked there (ingest/source/image-source.ts). Rejects DENIED.
  */
 export async function refuseSecretFiles(
   { disks, changed }: RequestOf<'backup/create'>,

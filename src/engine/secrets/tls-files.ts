@@ -4,21 +4,21 @@ import { SystemError } from '../../sys/base/system-error.ts';
 import { checkX509, datesProblem, type X509Credentials } from '../../sys/net/tls-credentials.ts';
 import type { World } from '../../sys/world.ts';
 
-/** Where credentials lie, as QEMU and libnbd expect them. */
+/** The files of credentials, as QEMU and libnbd expect them. */
 export type TlsFiles =
   /** A directory with server-cert.pem, server-key.pem and, to demand clients' certificates, ca-cert.pem. */
   | { readonly kind: 'x509'; readonly directory: string }
   /** Lines of `identity:hexadecimal key`, as psktool writes them. */
   | { readonly kind: 'psk'; readonly path: string };
 
-/** In the directory of the first kind. */
+/** The key's name in the directory of the first kind. */
 export const TLS_KEY = 'server-key.pem';
 
 const FILE_LENGTH_MAX = 1024 * 1024;
 
 /**
- * Rejects FAILED for what no client could be served with, naming the file. `onDates` hears why clients will refuse
- * certificates that are not valid now.
+ * Rejects FAILED, naming the file, if no client could be served with them. `onDates` gets the reason why clients will
+ * refuse certificates that are not valid now.
  */
 export async function readTlsFiles(
   { files, clock }: Pick<World, 'files' | 'clock'>,
@@ -56,7 +56,7 @@ function parsePsk(path: string, bytes: Uint8Array): Map<string, Uint8Array> {
     if (!match) {
       throw new SystemError(
         'FAILED',
-        `${path}: line ${index + 1} is no "identity:hexadecimal key"`,
+        `${path}: line ${index + 1} is not "identity:hexadecimal key"`,
       );
     }
     keys.set(match[1]!, Buffer.from(match[2]!, 'hex'));

@@ -17,31 +17,31 @@ import { SystemError } from '../../sys/base/system-error.ts';
 import { ticker } from '../../sys/base/ticker.ts';
 import type { World } from '../../sys/world.ts';
 
-/** Who may ask from other hosts. Disposing it ends nothing that is under way, but no token is looked after any more. */
+/** Access for clients on other hosts. Disposing ends no requests, but expiry is no longer watched. */
 export interface Tokens extends AsyncDisposable {
-  /** The only time that its text is told. */
+  /** The only time that the token's text is returned. */
   create(request: RequestOf<'token/create'>): Promise<ResultOf<'token/create'>>;
   list(): ResultOf<'token/list'>;
-  /** What is under way by it ends. Rejects NOT_FOUND. */
+  /** Ends the requests that use it. Rejects NOT_FOUND. */
   revoke(name: string): Promise<ResultOf<'token/revoke'>>;
   revokeAll(): Promise<void>;
-  /** Undefined: it is none, or not any more. */
+  /** Undefined: not a token, or no longer valid. */
   find(text: string): ValidToken | undefined;
 }
 
 export interface ValidToken extends Pick<TokenRecord, 'name' | 'may' | 'files'> {
-  /** Aborted when it is revoked, or over. */
+  /** Aborted when the token is revoked, or has expired. */
   readonly ended: AbortSignal;
 }
 
-/** In the directory of the box, where the settings name no other place. */
+/** The default file, in the directory of the box. */
 export const TOKENS_FILE = 'tokens.json';
 const LENGTH_MAX = 1024 * 1024;
 const DAY_MS = 86_400_000;
-/** So much longer may something go on that was begun with a token that is over. */
+/** How much longer a request may continue after its token has expired. */
 const LOOK_EVERY_MS = 10_000;
 
-/** Rejects FormatError, IO: nobody is let in by a file that cannot be understood. */
+/** Rejects FormatError, IO: an unreadable file gives no access. */
 export async function openTokens({ files, clock, random }: World, path: string): Promise<Tokens> {
   const turn = turns();
   let tokens = (await files.stat(path)) ? decodeTokens(await files.readFile(path, LENGTH_MAX)) : [];
@@ -66,7 +66,7 @@ export async function openTokens({ files, clock, random }: World, path: string):
     ending.get(name)?.abort(new SystemError('DENIED', `token "${name}" ${how}`));
     ending.delete(name);
   }
-  // By the clock on the wall, which may be set: no timer could wait for a date.
+  // By the wall clock, which may be set: a timer could not wait for a date.
   const ticks = ticker(clock, () => {
     for (const token of tokens) if (isOver(token)) end(token.name, 'has expired');
     return LOOK_EVERY_MS;

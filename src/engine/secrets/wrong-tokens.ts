@@ -2,19 +2,19 @@ import type { Clock } from '../../sys/base/clock.ts';
 import { peerNetwork } from '../../sys/net/networks.ts';
 
 /**
- * Those who come without a token that holds: each waits longer from time to time, and all of them together make few
- * entries in a log. Disposing writes what was not written yet.
+ * Clients without a valid token: each waits longer from time to time, and all of them together make few log entries.
+ * Disposing writes pending entries.
  */
 export interface WrongTokens extends AsyncDisposable {
-  /** Resolves when the refusal may be told. */
+  /** Resolves when the refusal may be sent. */
   tried(address: string, signal: AbortSignal): Promise<void>;
 }
 
-/** Once one was noted, the next so much later, with how many came meanwhile. */
+/** The time between two log entries; each gives the number of tries since the last. */
 const NOTE_MS = 60_000;
 const WAIT_MS = 250;
 const WAIT_MS_MAX = 8000;
-/** So long after its last try the count of a host starts again, whichever of its IPv6 addresses it takes. */
+/** The time after which the count of a host starts again, regardless of which of its IPv6 addresses it uses. */
 const FORGET_MS = 600_000;
 const ADDRESSES_MAX = 10_000;
 
@@ -31,11 +31,11 @@ export function wrongTokens(clock: Clock, note: (words: string) => Promise<void>
     const count = known && nowMs - known.atMs < FORGET_MS ? known.count + 1 : 1;
     tries.delete(host);
     tries.set(host, { count, atMs: nowMs });
-    // The one that was quiet for longest.
+    // Removes the one that was quiet for longest.
     if (tries.size > ADDRESSES_MAX) tries.delete(tries.keys().next().value!);
     return count;
   }
-  /** Until a whole period was quiet. */
+  /** Runs until a whole period was quiet. */
   async function tell(): Promise<void> {
     while (untold.count > 0) {
       const { count, address } = untold;

@@ -1,9 +1,9 @@
 import type { Change, Report } from '../../operations/events.ts';
 
-/** What happens in the service, for whoever wants to hear of it while it happens. */
+/** Events of the service, for clients that follow them. */
 export interface Feed {
   tell(change: Change): void;
-  /** Until `signal`. */
+  /** Reports until `signal`. */
   follow(report: Report, signal: AbortSignal): Promise<void>;
 }
 

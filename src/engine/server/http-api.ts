@@ -21,27 +21,27 @@ import { type Handlers, perform } from '../base/call.ts';
 import type { Access } from '../base/access.ts';
 
 /*
- * The door of the service: who asks is known from the kernel, what is asked is checked against the protocol's
- * table, and only then does anything see it. Secrets come in bodies and go to the handler and nowhere else.
+ * The API of the service: the kernel identifies the client, the request is checked against the protocol's table, and
+ * only then does any other code see it. Secrets come in bodies and go only to the handler.
  *
- * A fault of ours in one request is an answer and a line in the log, for guests run beside it; only a broken invariant
- * ends the process, because from then on what is in memory, also for guests, may be wrong.
+ * A bug in one request is an answer and a line in the log, because guests run in the same process; only a broken
+ * invariant ends the process, because from then on data in memory, also for guests, may be wrong.
  */
 export interface DoorOptions {
   /** What is done here; nothing else is there. */
   readonly handlers: Partial<Handlers>;
-  /** The text for Prometheus; left out: there is none. */
+  /** The text for Prometheus; default: there is none. */
   readonly metrics?: () => Promise<string>;
   readonly clock: Clock;
   readonly version: string;
-  /** What the service knows by itself; asked where nothing came with a request. */
+  /** The service's own secrets; used if none came with a request. */
   readonly secrets: SecretSource;
   readonly access: (peer: UnixPeer) => Access | undefined;
-  /** Throws where the operation is not allowed now, whoever asks. */
+  /** Throws if the operation is not allowed now, for any client. */
   readonly checkAllowed: (name: OperationName) => void;
-  /** Notes that a change begins; what it answers notes how that ended. */
+  /** Records that a change begins; the returned function records how it ended. */
   readonly audited: Audit['begin'];
-  /** An operation failed by our own fault. */
+  /** Called for a bug of our own in an operation. */
   readonly onFault: (what: string, error: Error) => void;
 }
 
@@ -60,9 +60,9 @@ const STATUS = {
 
 const JSON_TYPE = 'application/json';
 const PREFIX = '/v1/';
-/** Where Prometheus looks. */
+/** The path for Prometheus. */
 const METRICS = '/metrics';
-/** Progress goes out as often as a person can see it. */
+/** Progress is sent as often as people can perceive it. */
 const PROGRESS_MS = 100;
 
 export function door(options: DoorOptions): (http: HttpRequest) => Promise<void> {
@@ -74,7 +74,7 @@ export function door(options: DoorOptions): (http: HttpRequest) => Promise<void>
   };
 }
 
-/** Somebody who is known, and what that lets them do. */
+/** An authenticated client, and its access. */
 export interface Admitted {
   readonly who: Caller;
   readonly access: Access;
@@ -82,7 +82,7 @@ export interface Admitted {
   readonly mayNameFiles: boolean;
 }
 
-/** Answers a request of somebody who is known. */
+/** Answers a request of an authenticated client. */
 export async function admit(
   http: HttpRequest,
   options: Omit<DoorOptions, 'access'>,
@@ -103,7 +103,7 @@ export async function admit(
   }
   const { access: needed, remote }: Operation = OPERATIONS[name];
   if (method !== 'POST' && !(method === 'GET' && needed === 'view')) {
-    return refuse(http, 405, `${name} is asked with POST`);
+    return refuse(http, 405, `${name} needs POST`);
   }
   if ('token' in who && remote) {
     const here = 'is for root and the group holdfast, at the machine itself';
@@ -120,7 +120,7 @@ function isOperation(name: string): name is OperationName {
   return Object.hasOwn(OPERATIONS, name);
 }
 
-/** What cannot be asked at all. A body that nobody reads ends the connection. */
+/** Refuses a request. An unread body ends the connection. */
 export function refuse(http: HttpRequest, status: number, message: string): void {
   const kind = status === 401 || status === 403 ? 'denied' : 'usage';
   answer(http, status, { event: 'error', kind, message }, true);
@@ -138,7 +138,9 @@ interface Told {
   readonly message: string;
 }
 
-/** What whoever asked is told of it. Our own faults are for the log: who looks may not be who is to read that. */
+/**
+ * The failure as the client sees it. Bugs of our own are only logged: the client may not be allowed to read the log.
+ */
 function toldOf(error: unknown, what: string, onFault: DoorOptions['onFault']): Told {
   const cause = asError(firstFailure(error));
   const kind = kindOfFailure(cause);
@@ -180,9 +182,9 @@ async function answerCall(
     if (!mayNameFiles) checkNoFiles(name, request);
     if (OPERATIONS[name].access === 'change')
       ended = await audited(who, name, withoutHidden(name, request));
-    // After it was noted that somebody tried.
+    // After the try was recorded.
     checkAllowed(name);
-    // Not before: a caller who may not ask learns nothing about the files that a request names.
+    // Not before: a client without access must learn nothing about the files that a request names.
     asked = request;
     const result = await perform(handlers, name, request, {
       ...{ given, who: 'token' in who ? undefined : who },
@@ -225,7 +227,7 @@ function parsedBody<N extends OperationName>(
   const { secret, ...request } = isObject ? (value as Record<string, unknown>) : {};
   if (!isObject) throw new SchemaError([], 'a request is an object');
   if (secret !== undefined && operation.key === undefined) {
-    throw new SchemaError(['secret'], `${name} takes none`);
+    throw new SchemaError(['secret'], `${name} takes no secret`);
   }
   return {
     request: parse(operation.request, request) as RequestOf<N>,
@@ -233,7 +235,9 @@ function parsedBody<N extends OperationName>(
   };
 }
 
-/** Who names a file of this machine is as good as the service's own user, who may read nearly all of them. */
+/**
+ * A client that may name files of this machine is equivalent to the service's user, who may read nearly all of them.
+ */
 function checkNoFiles(name: OperationName, request: unknown): void {
   const [file] = hostFilesIn(OPERATIONS[name].request, request);
   if (file === undefined) return;
@@ -243,7 +247,7 @@ function checkNoFiles(name: OperationName, request: unknown): void {
   );
 }
 
-/** Deeper than any request is; one of a megabyte of brackets would hold the process for a tenth of a second. */
+/** Deeper than any real request; a megabyte of brackets would block the process for a tenth of a second. */
 const DEPTH_MAX = 32;
 
 function isTooDeep(body: Uint8Array): boolean {
@@ -268,8 +272,8 @@ function parsedJson(body: Uint8Array): unknown {
   try {
     return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body));
   } catch {
-    // What JSON.parse says repeats what it found, which may be a secret.
-    throw new SchemaError([], 'the body is no JSON');
+    // The message of JSON.parse quotes its input, which may be a secret.
+    throw new SchemaError([], 'the body is not JSON');
   }
 }
 
@@ -279,7 +283,7 @@ function readGiven(secret: Of<typeof givenSecret>): GivenSecret {
     : secret;
 }
 
-/** Of each phase the first, the last, and some between. */
+/** Passes on the first and last report of each phase, and some between. */
 function paced(clock: Clock, line: (event: object) => void): Report {
   let last = { phase: '', at: 0 };
   return (event) => {
@@ -293,7 +297,7 @@ function paced(clock: Clock, line: (event: object) => void): Report {
   };
 }
 
-/** Bytes as hexadecimal; everything else as it is. */
+/** Writes bytes as hexadecimal, and everything else unchanged. */
 function plain(_key: string, value: unknown): unknown {
   return value instanceof Uint8Array ? Buffer.from(value).toString('hex') : value;
 }

@@ -12,13 +12,13 @@ export interface TokenDoorOptions extends Omit<DoorOptions, 'access'> {
 const BEARER = /^Bearer +(\S+)$/i;
 
 /**
- * The door of the service for other hosts: a token lets in, each request anew, and nothing of a request is looked at
- * before. No header allows pages of other sites to ask (CORS): browsers refuse them.
+ * The API of the service for other hosts: each request is authenticated by its token, and no part of it is read
+ * before. No header allows pages of other sites to use it (CORS): browsers refuse them.
  */
 export function tokenDoor(options: TokenDoorOptions): (http: HttpRequest) => Promise<void> {
   const { tokens, wrong } = options;
   return async (http) => {
-    assert(http.remote, 'a door for other hosts is reached from there');
+    assert(http.remote, 'requests to this API come from other hosts');
     const { address, authorization } = http.remote;
     const shown = BEARER.exec(authorization)?.[1];
     const valid = shown === undefined ? undefined : tokens.find(shown);

@@ -10,7 +10,9 @@ import {
 import { reachableAddress } from '../../sys/net/this-host.ts';
 import { parseListenAddress } from '../base/listen-address.ts';
 
-/** What is pasted on hypervisors of each kind to attach the disks of a session, where it listens now. */
+/**
+ * Configuration to paste on hypervisors of each kind, which attaches the disks of a session at its present address.
+ */
 export async function attachments(
   session: SessionRecord,
   tls: AttachedDisk['tls'],
@@ -34,7 +36,7 @@ export async function attachments(
   };
 }
 
-/** Loaded only where it is wanted: a guest waits for every file that is read before its first byte. */
+/** Loaded on demand: a guest waits for every file that is read before its first byte. */
 export function nfsParts() {
   return import('./nfs-place.ts');
 }

@@ -1,7 +1,7 @@
 import { inheritedDescriptors } from '../../sys/systemd/inherited-descriptors.ts';
 import { takesDatagrams } from '../../sys/net/socket-options.ts';
 
-/** Sockets that systemd listens at for the service, so that whoever comes while it starts again waits. */
+/** Sockets on which systemd listens for the service, so that clients wait while it restarts. */
 export interface InheritedSockets {
   /** For commands. */
   readonly control: number | undefined;

@@ -10,7 +10,7 @@ export interface NfsRequest {
   readonly allow: readonly string[] | undefined;
   /** Undefined: this host's own address, or all addresses where others are allowed. */
   readonly host: string | undefined;
-  /** Undefined: where clients look, or as near to it as this user may. */
+  /** Undefined: the standard ports, or the alternatives that this user may use. */
   readonly ports: Readonly<Record<'nfs' | 'mount' | 'portmap', number | undefined>>;
   readonly readOnly: boolean;
   readonly squash: Squash;
@@ -18,13 +18,13 @@ export interface NfsRequest {
   readonly points: boolean;
 }
 
-/** Where clients look without being told; only root, or who has CAP_NET_BIND_SERVICE, can listen there. */
+/** The ports that clients use by default; listening there needs root or CAP_NET_BIND_SERVICE. */
 const STANDARD_PORTS = { nfs: 2049, mount: 20_048, portmap: 111 };
 const HIGH_PORTS = { nfs: 12_049, mount: 12_048, portmap: 10_111 };
 
 /**
- * Open to this host only, unless options say otherwise. `inherited`: where systemd listens already. Throws INVALID for
- * networks that are none.
+ * Open only to this host, unless options say otherwise. `inherited`: the ports where systemd listens already. Throws
+ * INVALID for invalid networks.
  */
 export function nfsPlace(
   { allow, host, ports, ...rules }: NfsRequest,

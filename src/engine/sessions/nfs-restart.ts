@@ -7,8 +7,8 @@ import type { InheritedNfs } from './inherited-sockets.ts';
 import { sessionOrder } from './orders.ts';
 
 /**
- * Before sessions are resumed: from here on clients of all that this box runs may connect, and wait. The answer
- * opens to them, once what can be resumed is there; those whose session is not go on waiting.
+ * Called before sessions are resumed: from now on clients of all sessions that this box runs may connect, and wait.
+ * The returned function serves them, once the sessions are resumed; clients of others keep waiting.
  */
 export async function holdNfs(
   house: House,
@@ -21,7 +21,7 @@ export async function holdNfs(
     try {
       server.expect(session);
     } catch (cause) {
-      // Its networks make no sense: it is not resumed either, and the reason is reported there.
+      // Its networks are invalid: it is not resumed either, and the reason is reported there.
       if (kindOfFailure(cause) === undefined) throw cause;
     }
   }
@@ -29,7 +29,7 @@ export async function holdNfs(
   return () => server.answer();
 }
 
-/** Sessions that this box did not order are not even looked for: see adoption.ts. */
+/** Excludes sessions that this box did not order: see adoption.ts. */
 async function nfsSessions({ store, memory }: House): Promise<SessionRecord[]> {
   const { isOurs } = await memory.look();
   const found: SessionRecord[] = [];
@@ -38,7 +38,7 @@ async function nfsSessions({ store, memory }: House): Promise<SessionRecord[]> {
       const session = await readJournal(store, id);
       if (session?.nfs && isOurs(sessionOrder(session))) found.push(session);
     } catch (cause) {
-      // One that is damaged cannot be resumed either, which is told there.
+      // A damaged one cannot be resumed either, which is reported there.
       if (!(cause instanceof SessionError)) throw cause;
     }
   }

@@ -5,9 +5,9 @@ import { SessionError } from '../../sessions/state/session-error.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
 
 /*
- * What of a session's records is an order: which disk is shown, where, and to whom; and that no overlay in plain text,
- * which anybody could have put there, lies below its sealed ones. The progress of a session is not an order, and
- * changes without a note in the box: so does a session whose overlays in plain text get sealed ones above them.
+ * The parts of a session's records that are an order: which disk is shown, where, and to whom; and that no plain text
+ * overlay, which anyone could have put there, lies below its sealed ones. A session's progress is not an order, and
+ * changes without a record in the box: so does adding sealed overlays above plain text ones.
  */
 export function sessionOrder(record: SessionRecord): Order {
   const { phase: _phase, keepAs: _keepAs, sealed, ...order } = record;
@@ -19,7 +19,7 @@ export function servedOrder(session: string, { tls }: ServedRecord): Order {
   return { kind: 'served', name: session, order: { session, tls } };
 }
 
-/** Rejects IMPOSSIBLE where this box has not started the session as its record says. */
+/** Rejects IMPOSSIBLE if this box did not start the session as its record says. */
 export async function requireOwnSession(memory: StoreMemory, record: SessionRecord): Promise<void> {
   if ((await memory.look()).isOurs(sessionOrder(record))) return;
   throw new SessionError(
@@ -30,8 +30,8 @@ export async function requireOwnSession(memory: StoreMemory, record: SessionReco
 }
 
 /**
- * A session is over, or (`served` alone) is not to run by itself any more: no record of that which is put back is
- * obeyed. Where that cannot be noted it is over all the same, on a full disk too: `tell` hears of it.
+ * A session is over, or (`served` alone) no longer starts automatically: old records of it that are put back must not
+ * be obeyed. If that cannot be recorded it is over nevertheless, also on a full disk, and `tell` reports it.
  */
 export async function forgetSession(
   memory: StoreMemory,
@@ -49,7 +49,7 @@ export async function forgetSession(
   } catch (cause) {
     if (!(cause instanceof SystemError)) throw cause;
     tell(
-      `this box cannot note that session ${name} is over: ${cause.message}. It is over, but if an ` +
+      `this box cannot record that session ${name} is over: ${cause.message}. It is over, but if an ` +
         'old record of it were put back into the store, the box would obey it',
     );
   }

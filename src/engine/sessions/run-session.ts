@@ -61,16 +61,16 @@ export interface RecoverRequest {
   readonly nfs: NfsRequest | undefined;
 }
 
-/** More of them would add nothing. */
+/** The most that are kept. */
 const DAMAGE_MAX = 100;
 
-/** A session that runs until it is disposed, which leaves it resumable. */
+/** A session that runs until disposed; it can then be resumed. */
 export interface RunningSession extends AsyncDisposable {
   readonly ready: ReadySession;
   readonly exports: ServedSession['shown'];
-  /** What could not be read of what its guests wrote, as found so far; not all of a long list. */
+  /** Unreadable parts of its overlays found so far; a long list is cut. */
   readonly damage: readonly Damage[];
-  /** Undefined: what its guests write is not sealed. */
+  /** Undefined: its overlays are not sealed. */
   overlay(): OverlayFigures | undefined;
   /** Boots it in this terminal; resolves when the guest is off. */
   boot(options: GuestOptions): Promise<void>;
@@ -87,7 +87,7 @@ export async function bootReady({ exports }: ReadySession, options: GuestOptions
   await tryBoot({ ...options, disks });
 }
 
-/** A new session that cannot be served is not left behind. */
+/** Starts a session; one that cannot be served is removed. */
 export async function recover(
   house: House,
   request: RecoverRequest,
@@ -97,13 +97,16 @@ export async function recover(
   try {
     return await run(house, request, { ...options, onNew: (id) => (fresh = id) });
   } catch (cause) {
-    // What failed first is what is told.
+    // The first failure is the one that is reported.
     if (fresh !== undefined) await discard(house, fresh, () => {}).catch(() => {});
     throw cause;
   }
 }
 
-/** Loads code while a passphrase is stretched in another thread: a guest waits for both, and loading yields to none. */
+/**
+ * Loads code while another thread derives the key from a passphrase: a guest waits for both, and loading blocks this
+ * thread.
+ */
 function loadedMeanwhile<Code>(secrets: SecretSource, load: () => Promise<Code>) {
   let loading: Promise<Code> | undefined;
   const loaded = (): Promise<Code> => (loading ??= load());
@@ -111,7 +114,7 @@ function loadedMeanwhile<Code>(secrets: SecretSource, load: () => Promise<Code>)
     loaded,
     async secrets(...asked: Parameters<SecretSource>) {
       const given = await secrets(...asked);
-      // By then it is being stretched.
+      // By then the derivation is under way.
       setImmediate(() => void loaded());
       return given;
     },
@@ -128,12 +131,12 @@ async function run(
     options.secrets,
     () => import('../../sessions/serve/serve-session.ts'),
   );
-  /** What is resumed had clients that knew it; what is new is better not begun. */
+  /** A resumed session had clients before; a new one should rather not begin. */
   function onDates(message: string): void {
     if (request.what.kind === 'point') throw new SystemError('FAILED', message);
     report({ event: 'notice', message });
   }
-  // It may have gone with the last start of the machine.
+  // The last start of the machine may have removed it.
   const sockets = socketDirectory();
   const listen = request.listen === undefined ? undefined : parseListenAddress(request.listen);
   const nfs =
@@ -158,13 +161,13 @@ async function run(
     onNew(session.record.id);
   } else {
     const { record } = await sessionStatus(store, request.what.session);
-    // The point is read from the record here: no key is asked for where the session is refused anyway.
+    // The point is read from the record here: a session that is refused anyway must not ask for a key.
     await requireOwnSession(memory, record);
     set = await openSet(house, record.set, secrets);
     point = await readPoint(store, set, record.point);
     const secured = { tls: tls !== undefined };
     session = stack.use(await resumeSession(store, record.id, secured));
-    // As it is now that no other process can change it.
+    // Checked again, now that no other process can change it.
     await requireOwnSession(memory, session.record);
   }
   const { record } = session;
@@ -184,7 +187,7 @@ async function run(
       onEvent(event) {
         if (event.kind === 'damaged') {
           const { where, what } = event;
-          // Its readers are answered with an error each time.
+          // Its readers get an error each time.
           if (damage.length >= DAMAGE_MAX || damage.some((it) => it.what === what)) return;
           damage.push({ where, what });
         }
@@ -236,7 +239,7 @@ function noticeOf(event: ServeEvent): string {
   }
 }
 
-/** What cannot be remembered runs all the same: a recovery must not wait for the disk of the box. */
+/** A session that cannot be recorded runs nevertheless: a recovery must not wait for the disk of the box. */
 async function settle(
   { memory }: House,
   session: HeldSession,
@@ -256,7 +259,7 @@ async function settle(
   await session.settle(found);
   if (!problem) await noted(memory.settle(orders));
   if (!problem) return;
-  const message = `this box cannot note the session, which has to be adopted before it is resumed: ${problem.message}`;
+  const message = `this box cannot record the session, which must be adopted before it is resumed: ${problem.message}`;
   report({ event: 'notice', message });
 }
 
@@ -267,16 +270,16 @@ function attachedHere({ exports, here: address }: ServedSession): AttachedDisk[]
   }));
 }
 
-/** Removes sockets that killed processes left where all users find those of sessions; answers their paths. */
+/** Removes sockets of sessions that killed processes left in the shared directory; returns their paths. */
 export async function clearSessionSockets(): Promise<readonly string[]> {
   const directory = socketDirectory();
   return directory === undefined ? [] : clearSockets(directory, isOpenSocket);
 }
 
-/** Why the service cannot run a session yet, though it is to. */
+/** Why the service cannot run a session yet that it should run. */
 export type WhyWaiting = (session: string) => string | undefined;
 
-/** How much the sealed overlays of a session that this process runs have done. */
+/** Statistics of the sealed overlays of a session that this process runs. */
 export type OverlayOfSession = (session: string) => OverlayFigures | undefined;
 
 export async function sessions(
@@ -306,7 +309,7 @@ export async function showSession(
   };
 }
 
-/** Which kind it is only the service notes. */
+/** Only the service records which kind it is. */
 async function tlsOf(house: House, { id, tls }: SessionRecord): Promise<AttachedDisk['tls']> {
   if (!tls) return undefined;
   if (!(await isServed(house.store, id))) return 'x509';
@@ -374,7 +377,7 @@ function summaryOf(
     holder: holder ?? null,
     takenBytes,
     listen,
-    // A record that another box or an attacker wrote may make no sense.
+    // A record by another box or an attacker may make no sense.
     addresses: isReached ? sessionAddresses(record, holder === undefined ? undefined : disks) : [],
     waits: whyWaiting?.(id) ?? null,
     adopted,

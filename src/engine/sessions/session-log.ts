@@ -1,6 +1,6 @@
 import type { Clock } from '../../sys/base/clock.ts';
 
-/** What happened to sessions, as long as the service runs. */
+/** Events of sessions, kept while the service runs. */
 export interface SessionLog {
   note(session: string, message: string): void;
   /** The oldest first. */
@@ -12,9 +12,12 @@ export interface LogLine {
   readonly message: string;
 }
 
-/** Of each; a session that waits for space says so at most now and then. The first ones stay: they say how it began. */
+/**
+ * Limit per session; a session that waits for space reports that only now and then. The first lines stay: they show
+ * how it began.
+ */
 const LINES_MAX = 500;
-/** Of those that something happened to last. */
+/** The most sessions kept, those with the latest events. */
 const SESSIONS_MAX = 256;
 
 export function sessionLog(clock: Clock): SessionLog {

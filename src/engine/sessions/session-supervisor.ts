@@ -22,39 +22,39 @@ import { SystemError } from '../../sys/base/system-error.ts';
 import { discard, recover, type RecoverRequest, type RunningSession } from './run-session.ts';
 
 /*
- * The sessions that the service runs. One that was started here is started again after every start of the
- * service, at the same place, until it is stopped, kept or discarded: whether the service was stopped or
- * killed makes no difference. What cannot be resumed now waits, and is tried again. What happens to one session happens
- * one after the other: a stop that is answered while it is being resumed is a stop of what that makes.
+ * The sessions that the service runs. A session that was started here is resumed after every start of the service, at
+ * the same address, until it is stopped, kept or discarded: whether the service was stopped or killed makes no
+ * difference. A session that cannot be resumed now waits, and is tried again. Changes of one session happen one after
+ * the other: a stop during a resumption stops its result.
  */
 export interface SessionKeeper extends AsyncDisposable {
-  /** Once this resolves the session outlives the service. Rejects where who asked has left, and then there is none. */
+  /** Once this resolves the session outlives the service. If the caller has gone, rejects and leaves no session. */
   start(request: RecoverRequest, options: WorkOptions): Promise<ReadySession>;
-  /** Flushes it and leaves it as it is, for `session resume`, `keep` and `discard`. Rejects NOT_FOUND. */
+  /** Flushes and stops it, for `session resume`, `keep` and `discard`. Rejects NOT_FOUND. */
   stop(id: string): Promise<void>;
-  /** All that ran when the service ended. Failures are reported, none is thrown. */
+  /** Resumes all that ran when the service ended. Failures are reported, not thrown. */
   resumeAll(): Promise<void>;
   /** Reports what happens to the session until it ends, or until `signal`. Rejects IMPOSSIBLE if it does not run. */
   attend(id: string, report: Report, signal: AbortSignal): Promise<void>;
-  /** What happened to the session since the service was started, as far as is kept. Rejects NOT_FOUND. */
+  /** Events of the session since the service was started, as far as they are kept. Rejects NOT_FOUND. */
   log(id: string): Promise<readonly LogLine[]>;
-  /** What is shown of those that run, and to whom. */
+  /** Exports of running sessions, and their clients. */
   exports(): SessionExport[];
-  /** Of all sessions that ran since the service was started. */
+  /** Traffic of all sessions that ran since the service was started. */
   traffic(): Traffic;
   counts(): { readonly running: number; readonly waiting: number };
-  /** Why a session that is to run does not. */
+  /** Why a session that should run does not. */
   whyWaiting(id: string): string | undefined;
-  /** All that are to run and do not, and why. */
+  /** All sessions that should run and do not, and why. */
   waiting(): ReadonlyMap<string, string>;
   /** Undefined: it does not run here, or is not sealed. */
   overlay(id: string): OverlayFigures | undefined;
-  /** Those that run and have met damage of what their guests wrote. */
+  /** Running sessions with damage found in their overlays. */
   damaged(): ReadonlyMap<string, readonly Damage[]>;
 }
 
 export interface KeeperOptions {
-  /** What is at hand without asking anyone; rejects WRONG_KEY otherwise. */
+  /** Secrets available without asking; rejects WRONG_KEY otherwise. */
   readonly secrets: SecretSource;
   readonly onEvent: (event: KeeperEvent) => void;
 }
@@ -125,7 +125,7 @@ export function sessionKeeper(house: House, options: KeeperOptions): SessionKeep
           await sessionStatus(house.store, id);
           if (!(await isServed(house.store, id))) runningHere(id);
         }
-        // First: a crash from here on leaves it stopped, as was asked for.
+        // First: a crash from now on leaves it stopped, as requested.
         await unserve(house, id, onEvent);
         resumption.waiting.delete(id);
         await held.end(id);
@@ -150,16 +150,16 @@ export function sessionKeeper(house: House, options: KeeperOptions): SessionKeep
   };
 }
 
-/** Those that run. Disposing flushes all, whatever becomes of one. */
+/** Running sessions. Disposing flushes all, even if one fails. */
 interface HeldSessions extends AsyncDisposable {
   readonly kept: ReadonlyMap<string, Kept>;
-  /** Aborted: nothing is begun any more. */
+  /** When aborted, nothing new begins. */
   readonly closing: AbortController;
-  /** Of those that ran too. */
+  /** Traffic, including sessions that have ended. */
   traffic(): Traffic;
-  /** What `signal` comes too late for runs. */
+  /** Runs a session; if `signal` comes too late, it runs. */
   run(request: RecoverRequest, secrets: SecretSource, signal?: AbortSignal): Promise<Kept>;
-  /** Flushes it; nothing where it does not run. */
+  /** Flushes and ends it; does nothing if it does not run. */
   end(id: string): Promise<void>;
 }
 
@@ -167,7 +167,7 @@ function heldSessions(house: House, onEvent: KeeperOptions['onEvent']): HeldSess
   const kept = new Map<string, Kept>();
   const closing = new AbortController();
   let past: Traffic = { readBytes: 0, writtenBytes: 0 };
-  /** What is being started or stopped: awaited before all is closed. */
+  /** Starts and stops under way: awaited before everything is closed. */
   const underWay = new Set<Promise<unknown>>();
 
   function tracked<T>(work: Promise<T>): Promise<T> {
@@ -200,14 +200,14 @@ function heldSessions(house: House, onEvent: KeeperOptions['onEvent']): HeldSess
     });
     const session = running.ready.session;
     id = session;
-    // Nobody who asked hears of it: then it is as if they had not.
+    // If the caller has gone, everything is undone: no session may remain that no one knows about.
     await using undo = new AsyncDisposableStack();
     const tell = (message: string): void => onEvent({ kind: 'notice', session, message });
     if (what.kind === 'point') undo.defer(() => discard(house, session, tell));
     if (!wasServed) undo.defer(() => unserve(house, session, onEvent));
     undo.use(running);
     signal.throwIfAborted();
-    // Before anyone is told that it runs: from then on a crash must not lose it.
+    // Before it is reported as running: from then on a crash must not lose it.
     await markServed(house.store, session, { tls: request.tls });
     await rememberServed(house, session, request.tls, onEvent);
     signal.throwIfAborted();
@@ -249,7 +249,7 @@ function heldSessions(house: House, onEvent: KeeperOptions['onEvent']): HeldSess
   };
 }
 
-/** Brings back what ran before, and goes on trying. */
+/** Resumes the sessions that ran before, and keeps trying. */
 function resumptionOf(
   house: House,
   {
@@ -262,10 +262,10 @@ function resumptionOf(
   const waiting = new Map<string, string>();
   let retrying: Promise<void> | undefined;
 
-  /** In its turn. */
+  /** Runs in its turn. */
   async function resume(id: string): Promise<void> {
     try {
-      // Somebody may have started or stopped it meanwhile.
+      // It may have been started or stopped in the meantime.
       if (kept.has(id) || !(await isServed(house.store, id))) return void waiting.delete(id);
       const served = await readServed(house.store, id);
       // Another record may have been written in the meantime.
@@ -296,14 +296,14 @@ function resumptionOf(
     });
     await Promise.all(lanes);
   }
-  /** Whoever holds a session or an address lets go some day: nobody should have to ask again then. */
+  /** The holder of a session or an address will release it: then no person should have to repeat the request. */
   async function retry(): Promise<void> {
     while (waiting.size > 0) {
       await house.store.clock.sleep(RETRY_MS, signal);
       try {
         await resumeAll();
       } catch (cause) {
-        // A disk that does not say now what there is may say it in a while; others run.
+        // A disk that cannot be listed now may work in a while; other sessions run.
         if (kindOfFailure(firstFailure(cause)) === undefined) throw cause;
       }
     }
@@ -324,7 +324,7 @@ function resumptionOf(
   };
 }
 
-/** Those that this box itself has started; what else lies in the store waits for a person: see adoption.ts. */
+/** Sessions that this box itself started; others in the store wait for a person: see adoption.ts. */
 async function ownServed(house: House): Promise<string[]> {
   const { isOurs } = await house.memory.look();
   const found: string[] = [];
@@ -333,14 +333,14 @@ async function ownServed(house: House): Promise<string[]> {
       if (isOurs(servedOrder(id, await readServed(house.store, id)))) found.push(id);
     } catch (cause) {
       if (!(cause instanceof SessionError || cause instanceof SystemError)) throw cause;
-      // It is to run, as far as the box knows: why it cannot is reported when it is resumed.
+      // It should run, as far as the box knows: the reason why it cannot is reported when it is resumed.
       found.push(id);
     }
   }
   return found;
 }
 
-/** What cannot be remembered runs all the same, until the next start of the service. */
+/** A session that cannot be recorded runs nevertheless, until the next start of the service. */
 async function rememberServed(
   { memory }: House,
   session: string,
@@ -351,12 +351,12 @@ async function rememberServed(
     await memory.settle([servedOrder(session, { tls })]);
   } catch (cause) {
     if (!(cause instanceof SystemError)) throw cause;
-    const message = `this box cannot note that it runs the session: ${cause.message}`;
+    const message = `this box cannot record that it runs the session: ${cause.message}`;
     onEvent({ kind: 'notice', session, message });
   }
 }
 
-/** The next start does not resume it. */
+/** Ensures that the next start does not resume it. */
 async function unserve(
   house: House,
   session: string,

@@ -6,7 +6,7 @@ import { parseListenAddress } from '../base/listen-address.ts';
 import { readTlsFiles, type TlsFiles } from '../secrets/tls-files.ts';
 
 export interface SharedDisksPlace {
-  /** Undefined: only where systemd listens. */
+  /** Undefined: only on systemd's sockets. */
   readonly listen: string | undefined;
   /** Undefined: this host only. */
   readonly allow: readonly string[] | undefined;
@@ -16,13 +16,13 @@ export interface SharedDisksPlace {
 interface SharedDisksOptions {
   /** Sockets of systemd's. */
   readonly inherited: readonly number[];
-  /** Clients will refuse the certificate. */
+  /** Called if clients will refuse the certificate. */
   readonly onDates: (problem: string) => void;
 }
 
 /**
- * The NBD server of all sessions, which answers nobody before it is told to; undefined: there is to be none.
- * Rejects INVALID for networks that are none, and what listening rejects.
+ * The NBD server of all sessions, which answers no client before `answer`; undefined: there is none. Rejects INVALID
+ * for invalid networks, and as listening rejects.
  */
 export async function openSharedDisks(
   { store, guestMemory }: Pick<House, 'store' | 'guestMemory'>,
@@ -39,7 +39,7 @@ export async function openSharedDisks(
   });
 }
 
-/** Reads the files for TLS again, for clients that connect from now on. Rejects where those before stay in use. */
+/** Reads the TLS files again, for clients that connect from now on. If it rejects, the former ones stay in use. */
 export async function renewSharedDisks(
   { store, disks }: Pick<House, 'store' | 'disks'>,
   { tls }: SharedDisksPlace,

@@ -9,32 +9,30 @@ import { sessionReserve } from '../../store/directory/space-reserve.ts';
 import type { Damage } from '../../operations/backup.ts';
 import type { Space } from '../../sys/files/file-system.ts';
 
-/*
- * What is wrong, as it can be seen from how things are: found again after each start, and gone when it is gone.
- */
+/* Problems that can be seen from the present state: found again after each start, and over when they are gone. */
 export interface Circumstances {
   readonly now: Date;
   readonly space: Space;
   readonly limits: FillLimits;
-  /** Of the alarm of this kind that stands: at a limit it must not come and go all day. */
+  /** The level of the open alarm of this kind: at a limit it must not come and go all day. */
   readonly before: (kind: AlarmKind) => AlarmLevel | undefined;
-  /** How many sessions run. */
+  /** The number of running sessions. */
   readonly running: number;
-  /** Sessions that are to run and do not, and why. */
+  /** Sessions that should run and do not, and why. */
   readonly waiting: ReadonlyMap<string, string>;
   readonly jobs: readonly JobRecord[];
   /** Whether a job waits for a key. */
   readonly needsKey: (job: string) => boolean;
   readonly schedules: Pick<Schedules, 'list' | 'nth'>;
-  /** In words: orders in the store that this box has not given. */
+  /** Descriptions of orders in the store that this box did not give. */
   readonly foreign: readonly string[];
-  /** Why the box remembers nothing. */
+  /** Why the box's memory cannot be used. */
   readonly boxProblem: string | undefined;
-  /** How many frames of the store reads and checks have found missing or damaged. */
+  /** The number of frames that reads and checks found missing or damaged. */
   readonly damagedFrames: number;
-  /** What running sessions could not read of what their guests wrote. */
+  /** Unreadable parts of the overlays of running sessions. */
   readonly damagedSessions: ReadonlyMap<string, readonly Damage[]>;
-  /** So many times a schedule may come without success. */
+  /** For how many periods a schedule may have no success. */
   readonly latePeriods: number;
 }
 
@@ -53,15 +51,15 @@ export const SEEN_KINDS: readonly AlarmKind[] = [
   'damaged-overlay',
 ];
 
-/** Guests that write at full speed fill it within a minute: time for somebody to do something. */
+/** Guests that write at full speed fill it within a minute: time to act. */
 const SESSION_SPACE_LOW = 4 * GiB;
 const SESSION_SPACE_ENOUGH = 6 * GiB;
 /** Some 3,000 characters at most: an alarm has room for 4,096. */
 const LISTED_MAX = 12;
 const LISTED_LENGTH_MAX = 250;
-/** A schedule of minutes is not late because one job took longer. */
+/** A schedule with a period of minutes is not late because one job took longer. */
 const LATE_MIN_MS = 15 * 60_000;
-/** What fails by itself is tried for 81 minutes. */
+/** Failing jobs are retried for 81 minutes. */
 const JOB_WAITS_MS = 2 * 60 * 60_000;
 
 export function conditionsOf(it: Circumstances): Condition[] {
@@ -94,9 +92,10 @@ function damagedFrames({ damagedFrames: count }: Circumstances): Condition[] {
 function damagedOverlays({ damagedSessions }: Circumstances): Condition[] {
   return [...damagedSessions].map(([about, damage]): Condition => {
     const message =
-      `what the guest of session ${about} wrote is damaged: ${listed(damage.map(({ what }) => what))}. Reading a ` +
-      'damaged page is an I/O error for the guest, until it writes that page again; all others are served. Copy what ' +
-      'matters out of the guest, and check the disk of the store; "holdfast store check" with the key of the set ' +
+      `data that the guest of session ${about} wrote is damaged: ` +
+      `${listed(damage.map(({ what }) => what))}. Reading a damaged page is an I/O error for the guest, until it ` +
+      'writes that page again; all others are served. Copy what matters out of the guest, and check the disk of the ' +
+      'store; "holdfast store check" with the key of the set ' +
       'lists all damage';
     return { kind: 'damaged-overlay', about, level: 'critical', message };
   });
@@ -116,12 +115,12 @@ function notAdopted({ foreign, boxProblem }: Circumstances): Condition[] {
         ];
   if (foreign.length === 0) return lost;
   const message =
-    `this box has not ordered, and does not obey: ${listed(foreign)}. ` +
+    `the box did not give these orders, and does not obey them: ${listed(foreign)}. ` +
     'See "holdfast store adopt"; "session discard", "job cancel" and "schedule remove" remove one';
   return [...lost, { kind: 'store-not-adopted', level: 'critical', message }];
 }
 
-/** As many as a message has room for. */
+/** Lists as many as fit in a message. */
 export function listed(words: readonly string[]): string {
   const some = words.slice(0, LISTED_MAX).map((it) => it.slice(0, LISTED_LENGTH_MAX));
   const more = words.length - some.length;
@@ -147,7 +146,7 @@ function sessionSpace({ space, running, before }: Circumstances): Condition[] {
   return [{ kind: 'session-space', level: left > 0 ? 'warning' : 'critical', message }];
 }
 
-/** Until another job of the same schedule, or of the same request, succeeds. */
+/** A failed job counts until another job of the same schedule, or with the same request, succeeds. */
 function failedJobs(jobs: readonly JobRecord[]): Condition[] {
   const newest = new Map<string, JobRecord>();
   for (const job of [...jobs].sort((a, b) => (a.created < b.created ? -1 : 1))) {
@@ -155,16 +154,18 @@ function failedJobs(jobs: readonly JobRecord[]): Condition[] {
     if (isResult) newest.set(job.schedule ?? JSON.stringify([job.kind, job.request]), job);
   }
   return [...newest.values()].flatMap((job): Condition[] => {
-    // What a check found is an alarm of its own.
+    // Findings of a check are an alarm of their own.
     const isFind = job.kind === 'check' && job.result !== undefined;
     if (job.state !== 'failed' || isFind) return [];
-    const message = `job ${job.id} has failed: ${job.reason ?? 'the reason is not known'}`;
+    const message = `job ${job.id} has failed: ${job.reason ?? 'unknown reason'}`;
     const about = job.schedule ?? job.id;
     return [{ kind: 'job-failed', about, level: 'warning', message, occurrence: job.id }];
   });
 }
 
-/** At once where only a person can help; else once it would have failed, if it were not for something that is away. */
+/**
+ * At once if only a person can help; otherwise after the time in which a job would have failed if nothing were away.
+ */
 function waitingJobs({ now, jobs, needsKey }: Circumstances): Condition[] {
   return jobs.flatMap(({ id, state, reason, created }): Condition[] => {
     if (state !== 'waiting' || reason === undefined) return [];

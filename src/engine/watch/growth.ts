@@ -11,27 +11,27 @@ import { putDurably } from '../../sys/files/write-atomically.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
 import type { World } from '../../sys/world.ts';
 
-/* How the disk of the store fills, noted now and then, and when it will be full if that goes on. */
+/* The growth of the store's disk, recorded now and then, and when it will be full at that rate. */
 
 const NAME = 'growth.json';
 const LENGTH_MAX = 1024 * 1024;
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
-/** What a week repeats, such as a full backup on Sunday, is in it; what was long ago is not. */
+/** Includes weekly events, such as a full backup on Sunday, and excludes what was long ago. */
 const LOOKED_AT_MS = 7 * DAY_MS;
-/** A forecast of less would be a guess: nights differ from days. */
+/** A forecast from less would be a guess: nights differ from days. */
 const SHORTEST_MS = DAY_MS;
 
 export interface Forecast {
-  /** Since when the disk has been watched as it is now; undefined: not yet. */
+  /** Since when the present disk has been measured; undefined: not yet. */
   readonly since: string | undefined;
-  /** Below zero where it empties; undefined: it was not watched for long enough to say. */
+  /** Negative if it empties; undefined: it was not measured for long enough. */
   readonly bytesPerDay: number | undefined;
-  /** Undefined: it does not fill, or nobody can say. */
+  /** Undefined: it does not fill, or it is not known. */
   readonly fullAt: string | undefined;
 }
 
-/** None where there are none, or none that can be read. Rejects IO. */
+/** Empty if there are none, or they cannot be read. Rejects IO. */
 export async function readGrowth({ files }: World, directory: string): Promise<GrowthSample[]> {
   const path = join(directory, NAME);
   if (!(await files.stat(path))) return [];
@@ -43,7 +43,7 @@ export async function readGrowth({ files }: World, directory: string): Promise<G
   }
 }
 
-/** Notes how full the disk is, once in an hour, until it is disposed. */
+/** Records how full the disk is, once an hour, until disposed. */
 export function recordGrowth(
   world: World,
   directory: string,
@@ -54,7 +54,7 @@ export function recordGrowth(
     const samples = await readGrowth(world, directory);
     const now = clock.now().getTime();
     const last = samples.at(-1);
-    // A clock that was set back does not stop the notes.
+    // A clock that was set back must not stop the recording.
     const waitMs = last ? Date.parse(last.time) + HOUR_MS - now : 0;
     if (waitMs > 0 && waitMs <= HOUR_MS) return waitMs;
     const { totalBytes, freeBytes } = await files.space(directory);
@@ -69,7 +69,7 @@ export function recordGrowth(
       return await note();
     } catch (cause) {
       if (!(cause instanceof SystemError)) throw cause;
-      onTrouble(`how full the store is cannot be noted: ${cause.message}`);
+      onTrouble(`how full the store is cannot be recorded: ${cause.message}`);
       return HOUR_MS;
     }
   });
@@ -77,17 +77,17 @@ export function recordGrowth(
   return ticks;
 }
 
-/** A straight line through what was noted in the last days. Pure. */
+/** A straight line through the samples of the last days. Pure. */
 export function forecastOf(
   samples: readonly GrowthSample[],
   space: { readonly freeBytes: number; readonly totalBytes: number },
   now: Date,
 ): Forecast {
   const from = now.getTime() - LOOKED_AT_MS;
-  // A disk that was made larger, or another one, is watched anew.
-  const anew = samples.findLastIndex(({ totalBytes }) => totalBytes !== space.totalBytes) + 1;
+  // A larger or different disk is measured from the beginning.
+  const restart = samples.findLastIndex(({ totalBytes }) => totalBytes !== space.totalBytes) + 1;
   const points = samples
-    .slice(anew)
+    .slice(restart)
     .map(({ time, usedBytes }) => ({ atMs: Date.parse(time), usedBytes, time }))
     .filter(({ atMs }) => atMs >= from && atMs <= now.getTime());
   const since = points[0]?.time;
@@ -101,10 +101,10 @@ export function forecastOf(
   return { since, bytesPerDay, fullAt: isFar ? undefined : new Date(fullMs).toISOString() };
 }
 
-/** Beyond that a straight line means nothing. */
+/** Beyond this a straight line means nothing. */
 const FARTHEST_MS = 10 * 365 * DAY_MS;
 
-/** Of least squares. */
+/** The slope by least squares. */
 function slopeOf(points: readonly { readonly atMs: number; readonly usedBytes: number }[]): number {
   const { length } = points;
   const meanAt = points.reduce((sum, { atMs }) => sum + atMs, 0) / length;

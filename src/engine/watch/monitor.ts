@@ -34,32 +34,30 @@ import { conditionsOf, SEEN_KINDS } from './alarm-rules.ts';
 import type { JobDesk } from '../jobs/job-service.ts';
 import type { SessionKeeper } from '../sessions/session-supervisor.ts';
 
-/*
- * Watches over the store and what runs on it: finds what needs somebody, keeps it until it is over, and tells of it.
- */
+/* Monitors the store and its sessions: raises alarms, keeps them until they are over, and notifies people. */
 export interface Guard extends AsyncDisposable {
   readonly alarms: AlarmBook;
   readonly lockdown: Lockdown;
-  /** How many have to agree to the end of a lockdown that begins now. */
+  /** How many people must approve the end of a lockdown that begins now. */
   persons(): number;
-  /** Something that nobody can see afterwards is wrong. */
+  /** Raises an alarm about a problem that leaves no trace. */
   trouble(message: string): void;
-  /** What has been done apart: a check may have found damage. */
+  /** Notes the result of an operation in a process of its own: a check may have found damage. */
   finished<N extends OperationName>(
     name: N,
     request: RequestOf<N>,
     result: ResultOf<N>,
   ): Promise<void>;
   auditChecked(result: AuditCheck): Promise<void>;
-  /** Something has changed that may be a reason for an alarm, or the end of one. */
+  /** Looks again now: a change may be the cause of an alarm, or its end. */
   wake(): void;
-  /** In words: what the store orders and this box does not obey, as it was when the guard looked last. */
+  /** Descriptions of orders in the store that this box does not obey, at the last look. */
   notAdopted(): readonly string[];
-  /** What waits to be told is tried now. */
+  /** Tries to send waiting messages now. */
   retell(): void;
-  /** How many messages wait to be told. */
+  /** The number of unsent messages. */
   untold(): number;
-  /** Sends something through each channel that there is. */
+  /** Sends a test message through each channel. */
   test(): Promise<ResultOf<'notify/test'>>;
   start(watched: Watched): void;
 }
@@ -70,22 +68,22 @@ export interface Watched {
     readonly queue: Pick<JobDesk['queue'], 'list'>;
   };
   readonly audit: Pick<Audit, 'check'>;
-  /** What lies in the store and is not obeyed, in words; why the box remembers nothing. */
+  /** Descriptions of orders in the store that are not obeyed; or why the box's memory cannot be used. */
   foreign(): Promise<readonly string[]>;
   boxProblem(): Promise<string | undefined>;
 }
 
 export interface GuardOptions {
   readonly world: World;
-  /** The store's. */
+  /** The directory of the store. */
   readonly directory: string;
-  /** How its records are written. */
+  /** Whether its records carry checksums. */
   readonly checks: () => Checks;
-  /** The box's, outside of every store: what forbids something must not be lost with a file of the store. */
+  /** The directory of the box, outside every store: a prohibition must not be lost with a file of the store. */
   readonly boxDirectory: string;
-  /** As they are now. */
+  /** The current rules. */
   readonly rules: () => GuardRules;
-  /** What is wrong with the service itself. */
+  /** Problems of the service itself. */
   readonly ownConditions: () => readonly Condition[];
   readonly senders: Readonly<Record<Channel, () => Sender | undefined>>;
   readonly tell: (change: Extract<Change, { event: 'alarm' }>) => void;
@@ -99,7 +97,7 @@ export interface GuardRules extends FillLimits {
 
 const LOOK_EVERY_MS = 30_000;
 const AUDIT_EVERY_MS = 24 * 60 * 60_000;
-/** What tells one alteration of the audit log from another: an occurrence has room for 256. */
+/** Identifies an alteration of the audit log: an occurrence has room for 256 characters. */
 const OCCURRENCE_MAX = 100;
 
 export async function openGuard(options: GuardOptions): Promise<Guard> {
@@ -108,7 +106,7 @@ export async function openGuard(options: GuardOptions): Promise<Guard> {
   const background = inBackground();
   stack.defer(() => background.settled());
   const say = (message: string): void => log('error', message);
-  /** Damage that is found before there are alarms. */
+  /** Damage that is found before alarms can be raised. */
   const early: string[] = [];
   let isOpen = false;
   const onTrouble = (message: string): void => {
@@ -121,7 +119,7 @@ export async function openGuard(options: GuardOptions): Promise<Guard> {
       channel,
       stack.use(
         await openOutbox({
-          // Not in the store: an attacker who can write there could send messages in the name of this box.
+          // Not in the store: an attacker who can write there could send messages in this box's name.
           ...{ world, directory: join(boxDirectory, OUTBOX, channel), onTrouble },
           sender: options.senders[channel],
           onState: (reason) => background.run(() => told(channel, reason)),
@@ -146,7 +144,7 @@ export async function openGuard(options: GuardOptions): Promise<Guard> {
   }
   const watch = watchOf(options, { alarms, clock });
   stack.use(watch);
-  // Before the first job may delete something.
+  // Before the first job can delete anything.
   await watch.seeClock();
   const owned = stack.move();
   return {
@@ -181,7 +179,7 @@ export async function openGuard(options: GuardOptions): Promise<Guard> {
   };
 }
 
-/** What is begun by calls that do not wait for it. */
+/** Work that calls start without waiting for it. */
 function inBackground() {
   const running = new Set<Promise<void>>();
   return {
@@ -218,7 +216,7 @@ function watchOf(
       waiting: sessions.waiting(),
       damagedSessions: sessions.damaged(),
       jobs: jobs.queue.list().map(({ job }) => job),
-      // What was so when the service ended is so until the job has been tried again.
+      // A job that waited for a key when the service ended still does, until it has been tried again.
       needsKey: (id) =>
         jobs.keys.neededBy(id) !== undefined ||
         (!jobs.keys.wasTried(id) && standing.has(alarmId({ kind: 'job-waits', about: id }))),
@@ -228,9 +226,9 @@ function watchOf(
   async function seeClock(): Promise<void> {
     const jump = await clock.look();
     if (jump === undefined) return;
-    const message = `${jump}; nothing is forgotten until somebody has looked`;
+    const message = `${jump}; nothing is forgotten until a person acknowledges it`;
     await alarms.raise({ kind: 'clock-jump', level: 'critical', message });
-    // Only then: what forbids deletions must not be lost.
+    // Only then: the prohibition of deletions must not be lost.
     if ((await standingAlarms(world.files, directory, 'clock-jump')).length > 0)
       await clock.trust();
   }
@@ -245,7 +243,7 @@ function watchOf(
       await what();
     } catch (cause) {
       if (!(cause instanceof SystemError)) throw cause;
-      log('error', `it cannot be seen whether all is well: ${cause.message}`);
+      log('error', `the check for alarms failed: ${cause.message}`);
     }
   }
   async function look(): Promise<number> {
@@ -268,7 +266,7 @@ function watchOf(
   };
 }
 
-/** Work that goes on without what is damaged; a check that finds nothing ends the alarm. */
+/** Raises an alarm for damage found by work that continues; a check without findings ends it. */
 async function met(
   alarms: AlarmBook,
   name: OperationName,
@@ -281,7 +279,7 @@ async function met(
   await alarms.raise({ kind: 'damage', about: 'structure', level: 'critical', message });
 }
 
-/** A check that has read less does not take back what one that has read more found. */
+/** A check that read less does not cancel the findings of one that read more. */
 async function checked(
   alarms: AlarmBook,
   { readData }: RequestOf<'store/check'>,
@@ -307,7 +305,7 @@ async function auditChecked(alarms: AlarmBook, { problem }: AuditCheck): Promise
   await alarms.raise({ ...what, message, occurrence: message.slice(0, OCCURRENCE_MAX) });
 }
 
-/** To whoever follows the service, and, before the alarm is noted, to those who are to be told. */
+/** Passes news on to followers of the service and, before the alarm is recorded, to the channels. */
 async function spread(
   { event, alarm }: AlarmNews,
   {
@@ -320,7 +318,7 @@ async function spread(
 ): Promise<void> {
   const { id, kind, about, level, message } = alarm;
   const isGood = event === 'ended' || event === 'acknowledged';
-  // A trouble is in the log already.
+  // A trouble was logged already.
   if (isGood || kind !== 'trouble') log(isGood ? 'notice' : 'error', wordsOf(event, alarm));
   tell({ event: 'alarm', message, alarm: id, what: event, level });
   if (event === 'acknowledged') return;
@@ -346,7 +344,7 @@ async function test({ world, senders }: GuardOptions): Promise<ResultOf<'notify/
   const created = world.clock.now().toISOString();
   const notice: AlarmNotice = {
     ...{ event: 'test', host: thisHost().name, alarm: 'test', kind: 'test', level: 'warning' },
-    ...{ message: 'somebody wants to know whether this arrives', time: created },
+    ...{ message: 'this is a test message', time: created },
   };
   const attempts = CHANNELS.flatMap((channel) => {
     const sender = senders[channel]();

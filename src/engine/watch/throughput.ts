@@ -3,14 +3,14 @@ import type { Report } from '../../operations/events.ts';
 import type { Throughput, ThroughputRates } from '../../operations/service.ts';
 import type { Clock } from '../../sys/base/clock.ts';
 
-/* How much goes through, now and in the last hour: what guests read and write, and what backups read. */
+/* Throughput now and in the last hour: reads and writes of guests, and reads of backups. */
 
 export interface ThroughputRecorder extends AsyncDisposable {
-  /** The last hour in `points` parts of equal length; those before the service was started are left out. */
+  /** The last hour in `points` parts of equal length; parts before the start of the service are left out. */
   show(points: number): Throughput;
 }
 
-/** Bytes since some beginning: they only grow. */
+/** Bytes since a fixed time: they only grow. */
 export type Totals = ThroughputRates;
 
 const SAMPLE_MS = 5000;
@@ -43,7 +43,8 @@ export function recordThroughput(clock: Clock, totals: () => Totals): Throughput
     show(points) {
       const each = Math.ceil(SAMPLES_MAX / points);
       const parts: ThroughputRates[] = [];
-      // Parts begin at fixed times: else the whole graph would change with each sample, and only the newest should.
+      // Parts begin at fixed times: otherwise the whole graph would change with each sample, not only its newest
+      // part.
       let start = samples.length - (((taken - 1) % each) + 1);
       for (let end = samples.length; end > 0; end = start, start -= each) {
         parts.unshift(mean(samples.slice(Math.max(0, start), end)));
@@ -67,9 +68,9 @@ function rates(of: (name: keyof ThroughputRates) => number): ThroughputRates {
   };
 }
 
-/** Counts what backups read, by what they report. */
+/** Counts the bytes that backups read, from their reports. */
 export interface IngestMeter {
-  /** Of one backup: hears its reports, and passes them on. */
+  /** Counts the reports of one backup, and passes them on. */
   heard(report: Report): Report;
   readonly totalBytes: number;
 }

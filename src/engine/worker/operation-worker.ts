@@ -13,7 +13,7 @@ import {
   type Work,
 } from './worker-messages.ts';
 
-/* The process in which an operation runs that takes long: `run-in-worker.ts` started it. */
+/* The process that runs a long operation: `run-in-worker.ts` started it. */
 
 const side = processSide<ToWorker, FromWorker>();
 const abort = new AbortController();

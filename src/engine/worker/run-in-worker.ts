@@ -13,17 +13,17 @@ import {
 } from './worker-messages.ts';
 
 /*
- * Operations that take long run in a process of their own: guests never wait for them, what they use of memory is
- * given back when they end, and if one dies no session does. That process ends with the one that started it.
+ * Long operations run in a process of their own: guests never wait for them, their memory is freed when they end, and
+ * if one dies no session does. That process ends with the one that started it.
  */
 
-/** From the request to end to the end by force: a pack is sealed meanwhile. */
+/** Grace period between abort and SIGKILL: long enough to seal a pack. */
 const ABORT_MS = 10_000;
 
 export interface WorkerOptions {
   readonly store: string;
   readonly clock: Clock;
-  /** Those that the settings name. */
+  /** The secret files that the settings name. */
   readonly secretFiles: readonly string[];
 }
 
@@ -62,7 +62,8 @@ export async function runInWorker<N extends WorkerOperationName>(
     }
   };
   worker.ended.then(
-    (how) => answered.reject(new SystemError('FAILED', `the process that did it ended: ${how}`)),
+    (how) =>
+      answered.reject(new SystemError('FAILED', `the process of this operation ended: ${how}`)),
     () => {},
   );
   const over = new AbortController();

@@ -10,7 +10,7 @@ export type Work<N extends WorkerOperationName = WorkerOperationName> = {
   readonly [K in N]: { readonly name: K; readonly request: RequestOf<K> };
 }[N];
 
-/** What the process is told. The first starts it. */
+/** Messages to the process. The first one starts it. */
 export type ToWorker =
   | {
       readonly kind: 'start';
@@ -37,7 +37,7 @@ export interface Failure {
   readonly message: string;
 }
 
-/** Undefined: it is our own fault. */
+/** Undefined: a bug of our own. */
 export function toldFailure(error: unknown): Failure | undefined {
   const cause = firstFailure(error);
   const kind = kindOfFailure(cause);

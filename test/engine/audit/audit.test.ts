@@ -158,7 +158,7 @@ test('what is damaged is left out of what is shown, and told of where nothing el
   }
   await rejects(audit.last(10), {
     ...{ name: 'FormatError', code: 'CORRUPT' },
-    message: '/store/audit.log has no entry that can be read: see "audit check"',
+    message: '/store/audit.log has no readable entry: see "audit check"',
   });
 });
 
@@ -248,7 +248,7 @@ test('a file that has the name of the next full one stays', async () => {
   const { disk, audit, troubles } = await log(name);
   equal((await disk.files.stat(`/store/${name}`))!.size, 0);
   deepEqual(troubles, [
-    `/store/audit.log is not set aside, though it is full: /store/${name} is there already`,
+    `/store/audit.log is full, but could not be set aside: /store/${name} exists already`,
   ]);
   equal((await audit.last(100)).length, 4);
 });

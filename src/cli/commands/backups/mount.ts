@@ -8,10 +8,10 @@ export const command: Command = {
     'Mounts the store at an empty directory (root only), until interrupted:',
     'sets/SET/MACHINE/POINT/DISK.raw is a disk as it was; "latest" is the newest point.',
     'sets/SET/MACHINE/POINT/DISK-partN.raw is one of its partitions.',
-    'sets/SET/MACHINE/POINT/machine.json is what is known of the machine.',
+    'sets/SET/MACHINE/POINT/machine.json describes the machine.',
     "sessions/SESSION/DISK.raw is a running session's disk, which can be written.",
   ],
-  args: [argument('DIRECTORY', 'an empty one')],
+  args: [argument('DIRECTORY', 'an empty directory')],
   options: [option('set', 'SET', 'only this backup set', { kind: 'list', names: ['sets'] })],
   examples: ['mount /mnt/backups --set nightly'],
   async run(input, { output, house, secrets, signal }) {

@@ -4,8 +4,8 @@ import { UsageError } from '../../base/command-errors.ts';
 
 export const command: Command = {
   summary: 'Unmount open volumes',
-  about: ['Even if files in them are open, and what a killed process left.'],
-  args: [argument('ID', 'of what is open, as "files opened" shows it', { isRequired: false })],
+  about: ['Also unmounts volumes with open files, and those of killed processes.'],
+  args: [argument('ID', 'the ID that "files opened" shows', { isRequired: false })],
   options: [flag('all', 'all that is open')],
   examples: ['files close 3f9c2a', 'files close --all'],
   async run(input, { output, service, call }) {

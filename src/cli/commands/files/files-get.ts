@@ -20,7 +20,7 @@ export const command: Command = {
     option(
       'to',
       'DIRECTORY|FILE|-',
-      'a directory, created if need be; one file, under another name; - is standard output',
+      'a directory, created if necessary; one file, under another name; - is standard output',
       {
         isRequired: true,
       },
@@ -62,6 +62,6 @@ function destinationOf(input: Input) {
     throw new UsageError("an archive goes to standard output: --to -, and '> FILE' behind it");
   }
   if (to === '-') return { to, format: tar ? 'tar' : zip ? 'zip' : 'plain' } as const;
-  // What ends in a slash is a directory, also if it is not there yet.
+  // A path that ends in a slash is a directory, even if it does not exist yet.
   return { to: `${resolve(to)}${to.endsWith('/') ? '/' : ''}`, format: undefined };
 }

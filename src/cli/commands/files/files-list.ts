@@ -34,7 +34,7 @@ export const command: Command = {
   },
 };
 
-/** As people expect a directory; one with more than this comes in its own order, for memory has an end. */
+/** Directories are sorted, as people expect; larger ones stay in their own order, because memory is limited. */
 const SORTED_MAX = 20_000;
 
 async function* sorted(entries: AsyncIterable<FileEntry>): AsyncGenerator<FileEntry> {

@@ -3,7 +3,7 @@ import { table } from '../../base/output.ts';
 
 export const command: Command = {
   summary: 'List open volumes',
-  about: ['What "files open" has open on this host; "left" is what a killed process left there.'],
+  about: ['Lists volumes that "files open" has open on this host; "left": its process was killed.'],
   args: [],
   options: [],
   examples: ['files opened'],

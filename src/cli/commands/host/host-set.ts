@@ -5,7 +5,7 @@ import { UsageError } from '../../base/command-errors.ts';
 
 export const command: Command = {
   summary: 'Set name, time zone, time servers and keyboard',
-  about: ['Settings that are not named stay as they are.'],
+  about: ['Other settings do not change.'],
   args: [],
   options: [
     option('hostname', 'NAME', 'name of the machine'),
@@ -23,7 +23,7 @@ export const command: Command = {
       keyboard: input.text('keyboard'),
     };
     if (Object.values(change).every((it) => it === undefined)) {
-      throw new UsageError('what is to be set? See "holdfast host set --help"');
+      throw new UsageError('what should be set? See "holdfast host set --help"');
     }
     const shown = await call('host/set', change);
     output.result(shown, () => hostText(shown));

@@ -5,7 +5,7 @@ import { UsageError } from '../../base/command-errors.ts';
 
 export const command: Command = {
   summary: 'Allow a public key to log in',
-  about: ['Either KEY or --file.'],
+  about: ['Give either KEY or --file.'],
   args: [
     argument('KEY', "a public key as one argument: 'ssh-ed25519 AAAA... name'", {
       isRequired: false,
@@ -21,12 +21,16 @@ export const command: Command = {
   async run(input, { output, call }) {
     const file = input.text('file');
     const [given] = input.args;
-    if ((file === undefined) === (given === undefined)) throw new UsageError('KEY, or --file FILE');
+    if ((file === undefined) === (given === undefined))
+      throw new UsageError('give KEY, or --file FILE');
     const key = given ?? Buffer.from(readSecretFrom(file === '-' ? 0 : file!)).toString('utf8');
     const added = await call('ssh-key/add', {
       user: chosen(input.text('user'), 'user', ['admin', 'restore']),
       key: key.trim(),
     });
-    output.result(added, () => `${added.user} comes in with ${added.fingerprint} (${added.type}).`);
+    output.result(
+      added,
+      () => `${added.user} can log in with ${added.fingerprint} (${added.type}).`,
+    );
   },
 };

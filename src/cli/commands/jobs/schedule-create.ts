@@ -43,7 +43,8 @@ export const command: Command = {
 
 async function jobOf(input: Input, context: Context): Promise<RequestOf<'job/create'>> {
   const set = input.text('backup');
-  if ((set === undefined) === !input.flag('check')) throw new UsageError('--backup SET or --check');
+  if ((set === undefined) === !input.flag('check'))
+    throw new UsageError('give --backup SET or --check');
   const [operation, args] = set === undefined ? [CHECK, []] : [BACKUP, [set]];
   const request = await requestOf(operation, { args, input, isJob: true }, context);
   return { kind: operation.job!.kind, request } as RequestOf<'job/create'>;

@@ -30,8 +30,8 @@ export const command: Command = {
     option(
       'within',
       'SECONDS',
-      'roll back after 5 to 600 seconds (default: 60) unless "network confirm" comes, also if the ' +
-        'machine or Holdfast went down in the meantime',
+      'roll back after 5 to 600 seconds (default: 60) unless confirmed ("network confirm"), even if the ' +
+        'machine or Holdfast goes down in the meantime',
     ),
   ],
   examples: [
@@ -69,12 +69,12 @@ function kindOf(input: Input): Kind {
   if (vlan !== undefined && members.length > 0) throw new UsageError('--vlan or --bond');
   if (vlan !== undefined) {
     const id = Number(vlan);
-    if (!Number.isInteger(id)) throw new UsageError(`"${vlan}" is no VLAN ID`);
+    if (!Number.isInteger(id)) throw new UsageError(`"${vlan}" is not a VLAN ID`);
     return { kind: 'vlan', on: input.required('on'), id };
   }
   if (members.length === 0) return { kind: 'wired' };
   const mode = input.text('mode') ?? 'active-backup';
-  // What it may be is checked where it is done.
+  // The operation checks the value.
   return { kind: 'bond', mode: mode as (typeof MODES)[number], members };
 }
 

@@ -6,7 +6,7 @@ import { runServed } from '../../base/served-session.ts';
 import { readyText } from '../../../client/ready-text.ts';
 import { UsageError } from '../../base/command-errors.ts';
 
-/** What means nothing without --nfs. */
+/** Options that need --nfs. */
 const NFS_OPTIONS = [
   option('allow', 'NETWORK', 'an address or a network (10.0.0.0/24); default: this host only', {
     kind: 'list',
@@ -18,7 +18,7 @@ const NFS_OPTIONS = [
   option(
     'squash',
     'none|root|all',
-    'users who are mapped to "nobody"; default: root; hypervisors connect as root: none',
+    'users who are mapped to user 65534; default: root; hypervisors connect as root: none',
     {
       words: ['none', 'root', 'all'],
     },
@@ -31,7 +31,7 @@ const NFS_OPTIONS = [
 export const command: Command = {
   summary: 'Run a recovery point: export its disks over NBD',
   about: [
-    'Runs until interrupted, which leaves the session as it is: "recover --resume" goes on with it, "session keep" ' +
+    'Runs until interrupted, which keeps the session: "recover --resume" continues it, "session keep" ' +
       'saves it as a recovery point, "session discard" discards it. Beyond this host use TLS.',
   ],
   args: [
@@ -127,7 +127,7 @@ function requestOf(input: Input): RecoverRequest {
 function nfsOf(input: Input): RecoverRequest['nfs'] {
   if (!input.flag('nfs')) {
     const idle = NFS_OPTIONS.find(({ name }) => input.has(name));
-    // Else somebody would think that a session is guarded, or open, in a way in which it is not.
+    // Otherwise a person would wrongly believe that a session is protected, or open, in a certain way.
     if (idle !== undefined) throw new UsageError(`--${idle.name} goes with --nfs`);
     return undefined;
   }

@@ -3,7 +3,7 @@ import { keyIn } from '../../base/secrets.ts';
 import type { Command } from '../../base/command.ts';
 
 export const command: Command = {
-  summary: 'Make a lost record of a set again from its key',
+  summary: 'Recreate a lost record of a set from its key',
   about: [
     'From the key that "set export-key" printed. The set gets a new passphrase (asked for twice, or ' +
       '--passphrase-file, --passphrase-fd) and a new recovery key; the former ones no longer open it.',

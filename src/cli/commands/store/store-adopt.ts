@@ -7,7 +7,7 @@ export const command: Command = {
   about: [
     'Shows sessions, jobs, schedules and sets in the store that this machine does not know, and machines ' +
       'whose recovery ' +
-      'points are older than it remembers: the store came from another machine, was out of sight or put back from a ' +
+      'points are older than it remembers: the store came from another machine, was away or restored from a ' +
       'copy, or an attacker has written to it. None of the orders is obeyed until it is adopted. Read them first: a ' +
       'session exports decrypted disks, a job reads files of this machine.',
   ],
@@ -56,7 +56,7 @@ export const command: Command = {
         ]),
         ...list('SET', shown.sets, ({ set, encrypted, wasEncrypted }) => [
           set,
-          wasEncrypted && !encrypted ? 'NOT ENCRYPTED ANY MORE' : 'another key than before',
+          wasEncrypted && !encrypted ? 'NO LONGER ENCRYPTED' : 'another key than before',
         ]),
         ...list('MACHINE', shown.older, ({ set, machine, point }) => [
           machine,

@@ -6,10 +6,10 @@ import { UsageError } from '../../base/command-errors.ts';
 export const command: Command = {
   summary: 'Show a record or a file of the store as JSON',
   about: [
-    'pack NUMBER: its header and what is in it. manifest POINT DISK: the nodes of a disk, from the root down. point ' +
+    'pack NUMBER: its header and contents. manifest POINT DISK: the nodes of a disk, from the root down. point ' +
       'POINT: the record of a recovery point. set SET: the record of a backup set. profile SET MACHINE: what a ' +
-      'machine reads when it boots. session SESSION: the journal of a session. overlay SESSION DISK: where what a ' +
-      'session wrote lies.',
+      'machine reads when it boots. session SESSION: the journal of a session. overlay SESSION DISK: the places of ' +
+      'what a session wrote.',
     'Always JSON, one object per line.',
   ],
   args: [
@@ -43,7 +43,8 @@ async function* show(
   switch (kind) {
     case 'pack': {
       const pack = Number(name);
-      if (!Number.isInteger(pack) || pack < 0) throw new UsageError(`"${name}" is no pack number`);
+      if (!Number.isInteger(pack) || pack < 0)
+        throw new UsageError(`"${name}" is not a pack number`);
       return yield* catPack(house, pack);
     }
     case 'manifest':
@@ -63,7 +64,7 @@ async function* show(
     case 'overlay':
       return yield* catOverlay(house, { session: name!, disk: needed(second, 'DISK') });
     default:
-      throw new UsageError(`"${kind}" is no kind of record: see "holdfast store cat --help"`);
+      throw new UsageError(`"${kind}" is not a kind of record: see "holdfast store cat --help"`);
   }
 }
 

@@ -6,7 +6,7 @@ import { UsageError } from '../../base/command-errors.ts';
 export const command: Command = {
   summary: 'Create a store',
   about: [
-    'Without DIR: the store of --store or HOLDFAST_STORE, or the one that the running service is set to.',
+    'Without DIR: the store of --store or HOLDFAST_STORE, or the one that the settings of the service name.',
   ],
   args: [argument('DIR', 'is created, or must be empty', { isRequired: false })],
   options: [],

@@ -6,7 +6,10 @@ import { startAnewWith } from '../../../sys/process/start-again.ts';
 import type { Command } from '../../base/command.ts';
 import { UsageError } from '../../base/command-errors.ts';
 
-/** What is short-lived (rows, answers) is cleared away every MiB, not every 16: a tenth less memory, unnoticed. */
+/**
+ * Short-lived objects (rows, answers) are collected every MiB, not every 16: a tenth less memory, without a visible
+ * delay.
+ */
 const SMALL = ['--max-semi-space-size=1'];
 
 export const command: Command = {
@@ -20,14 +23,14 @@ export const command: Command = {
   examples: ['console'],
   async prepare() {
     if (!hasTerminal()) throw new UsageError('the console needs a terminal');
-    // What is compiled once is there afterwards.
+    // Code compiled before the restart need not be compiled again.
     await import('../../../console/app/run.ts');
     startAnewWith(SMALL);
   },
   async run(input, { named: service = SERVICE_SOCKET, signal }) {
     const { runConsole } = await import('../../../console/app/run.ts');
     const { TERM: term = '', LC_ALL: all, LC_CTYPE: type, LANG: language } = process.env;
-    // The first that is set to something, as in POSIX.
+    // The first that is set, as in POSIX.
     const locale = all || type || language || '';
     const leaving = input.flag('login')
       ? ({ key: 'l', word: 'log in' } as const)

@@ -1,7 +1,7 @@
 import type { Command } from '../../base/command.ts';
 
 export const command: Command = {
-  summary: 'Report what happens to sessions and jobs, and alarms, as it happens',
+  summary: 'Report events of sessions and jobs, and alarms, as they happen',
   about: ['Until interrupted.'],
   args: [],
   options: [],
@@ -10,7 +10,7 @@ export const command: Command = {
     try {
       await call('service/follow', {});
     } catch (cause) {
-      // That is how it is meant to end.
+      // This is its normal end.
       if (!signal.aborted) throw cause;
     }
   },

@@ -36,7 +36,7 @@ export const command: Command = {
   },
 };
 
-/** Whole, or not at all: a part of it would look like a bundle, and be in the way of the next one. */
+/** Written whole, or not at all: a part would look like a bundle, and block the next one. */
 async function written(to: string, bytes: Uint8Array): Promise<void> {
   const files = realFileSystem();
   await using file = await files.create(to);

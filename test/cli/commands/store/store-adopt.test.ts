@@ -19,7 +19,7 @@ test('exactly what was shown is adopted, and what is shown cannot hide anything'
   plantSession(store, { id: 'vm-bad001' });
   const late = await adopt('--yes', '--plan', plan);
   notEqual(late.code, 0);
-  match(late.stderr, /has changed since it was shown/);
+  match(late.stderr, /has changed since then/);
   const listed = (await expectDone(holdfast('session', 'list'))).result;
   equal(JSON.stringify(listed).includes('"adopted":true'), false);
   const again = /--plan (\w+)/.exec((await expectDone(adopt())).stdout)![1]!;
