@@ -24,7 +24,8 @@ export function upgrades(
   }, async () => {
     const { run, tryRun, path } = host!;
     const checkout = '/root/checkout';
-    const parts = ['package.json', 'package-lock.json', 'LICENSE', 'README.md', 'docs', 'src'];
+    const pages = ['LICENSE', 'README.md', 'CHANGELOG.md', 'CONTRIBUTING.md', 'docs'];
+    const parts = ['package.json', 'package-lock.json', ...pages, 'src'];
     await run('mkdir', checkout);
     await run(
       'cp',
