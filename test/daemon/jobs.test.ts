@@ -155,7 +155,6 @@ test('a schedule makes jobs, and is there after a restart', async () => {
   }
   await using service = await home.run();
   await service.logged(/(job often-\w+ is done[^]*){3}/);
-  equal((await pointsOf('often')).length, 2);
   const lasts = await lastsOf();
   const ids = (await jobs()).filter(({ state }) => state === 'done').map(({ job }) => job);
   deepEqual([lasts['often']?.state, lasts['often']?.reason], ['done', null]);
@@ -165,13 +164,10 @@ test('a schedule makes jobs, and is there after a restart', async () => {
   await expectDone(holdfast('schedule', 'remove', 'never-yet'));
   await expectDone(holdfast('schedule', 'remove', 'often'));
   equal((await holdfast('schedule', 'remove', 'often')).code, 5);
-  // What it has made goes on, and would be in the way of the next test.
-  for (const { job, state } of await jobs()) {
-    if (state === 'waiting' || state === 'running') await holdfast('job', 'attend', job);
-  }
   deepEqual((await expectDone(holdfast('schedule', 'list'))).result['schedules'], []);
-  // The jobs that it has made go on: what comes next is not to meet them.
+  // The jobs that it has made go on: until the last has ended, a point that is to be forgotten may still be there.
   for (const { job } of await jobs()) await holdfast('job', 'attend', job);
+  equal((await pointsOf('often')).length, 2);
 });
 
 test('a schedule is run now, whatever its times are', async () => {
