@@ -70,15 +70,15 @@ test('work on one key waits for that key only', async () => {
 test('of many at most so many run, and no later call overtakes one that waits', async () => {
   const { events, work, end } = gatedWork();
   const inTurn = countedTurns(2);
-  const all = ['a', 'b', 'c'].map((name) => inTurn(work(name)));
+  const all = ['a', 'b', 'c', 'd'].map((name) => inTurn(work(name)));
   await quiet();
   deepEqual(events, ['a begins', 'b begins']);
   end('a');
   await all[0];
   // It comes at the very moment at which a place is free.
-  const late = inTurn(work('d'));
+  const late = inTurn(work('e'));
   await quiet();
   deepEqual(events.slice(2), ['a ends', 'c begins']);
-  for (const name of ['b', 'c', 'd']) end(name);
-  deepEqual(await Promise.all([...all, late]), ['a', 'b', 'c', 'd']);
+  for (const name of ['b', 'c', 'd', 'e']) end(name);
+  deepEqual(await Promise.all([...all, late]), ['a', 'b', 'c', 'd', 'e']);
 });

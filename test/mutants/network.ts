@@ -102,4 +102,18 @@ export const network: readonly Mutant[] = [
     to: "cause.code !== 'FAILED') throw",
     tests: ['test/engine/host/host-work.test.ts'],
   },
+  {
+    name: 'tools: a program that is stopped leaves what it has started',
+    file: 'src/sys/process/tool.ts',
+    text: "process.kill(-child.pid!, 'SIGKILL');",
+    to: "process.kill(child.pid!, 'SIGKILL');",
+    tests: ['test/sys/process/tool.test.ts'],
+  },
+  {
+    name: 'mutex: a place that is free goes to the newest caller',
+    file: 'src/lib/mutex.ts',
+    text: 'const next = waiting.shift();',
+    to: 'const next = waiting.pop();',
+    tests: ['test/lib/mutex.test.ts'],
+  },
 ];

@@ -135,4 +135,18 @@ export const sessions: readonly Mutant[] = [
     to: '    if (space.free - kept < bytes) return false;\n',
     tests: ['test/block/space-guard.test.ts'],
   },
+  {
+    name: 'listeners: where all addresses cannot be had, none is served any longer',
+    file: 'src/sessions/serve/nfs-listeners.ts',
+    text: 'for (const it of narrower) await open(door, it);',
+    to: '',
+    tests: ['test/sessions/serve/nfs-listeners.test.ts'],
+  },
+  {
+    name: 'points over NFS: a client that may write to a session may write to its points',
+    file: 'src/sessions/serve/point-exports.ts',
+    text: 'const rule = { ...access, readOnly: true };',
+    to: 'const rule = { ...access };',
+    tests: ['test/sessions/serve/point-exports.test.ts'],
+  },
 ];

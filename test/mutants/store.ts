@@ -298,4 +298,32 @@ export const store: readonly Mutant[] = [
     to: '    if (whole !== own) return;\n',
     tests: ['test/daemon/later-release.test.ts'],
   },
+  {
+    name: 'salvage: what stands behind a damaged frame is trusted',
+    file: 'src/store/packs/salvage.ts',
+    text: "await walkFrames(file, 'first-damage')",
+    to: "await walkFrames(file, 'end')",
+    tests: ['test/store/packs/salvage.test.ts'],
+  },
+  {
+    name: 'salvage: a pack that is sealed is overwritten by an open one',
+    file: 'src/store/packs/salvage.ts',
+    text: ' && !(await files.stat(path))',
+    to: '',
+    tests: ['test/store/packs/salvage.test.ts'],
+  },
+  {
+    name: 'leaves: a node may stand for another level than its own',
+    file: 'src/store/read/leaf-map.ts',
+    text: 'if (node.level === level) return node;',
+    to: 'return node;',
+    tests: ['test/store/read/leaf-map.test.ts'],
+  },
+  {
+    name: 'trees: a node of the parent that is lost is passed over',
+    file: 'src/store/write/tree-builder.ts',
+    text: 'if (isRewritten(level, index)) return',
+    to: 'if (level >= 0) return',
+    tests: ['test/store/write/tree-builder.test.ts'],
+  },
 ];
