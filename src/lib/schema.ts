@@ -259,20 +259,20 @@ export function hintsIn(metadata: JsonObject): Hints {
 /** What a schema is made of; each only where there is one of the kind. */
 export interface Parts {
   readonly type: string;
-  /** Of `optional`, `withDefault` and `nullable`. */
+  /** The schema inside `optional`, `withDefault` and `nullable`. */
   readonly wrapped?: Schema<unknown>;
-  /** Of an object, in their order. */
+  /** Fields of an object, in their order. */
   readonly entries?: Fields;
-  /** Of a list. */
+  /** The items of a list. */
   readonly item?: Schema<unknown>;
-  /** Of a record. */
+  /** The values of a record. */
   readonly value?: Schema<unknown>;
-  /** Of variants, and the field that tells them apart. */
+  /** The variants, and the field that tells them apart. */
   readonly options?: readonly Schema<unknown>[];
   readonly key?: string;
-  /** Of one of several texts. */
+  /** The allowed texts. */
   readonly choices?: readonly string[];
-  /** Of a number that has narrow limits. */
+  /** The limits of a number. */
   readonly range?: readonly [number, number];
   readonly default?: unknown;
 }

@@ -182,7 +182,7 @@ test('a memory that is damaged is not begun again by itself', async () => {
   const disk = ['--machine', 'vm', '--disk', `vda=${image}`];
   match(
     (await holdfast('backup', 'create', 'nightly', ...disk)).stderr,
-    /not encrypted, and this box cannot tell whether it was/,
+    /not to be encrypted, and this box cannot tell whether it was/,
   );
   undo();
   await expectDone(holdfast('store', 'adopt', '--yes'));

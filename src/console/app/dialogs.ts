@@ -11,7 +11,7 @@ import { recoveryKeyKind } from '../widgets/recovery-key.ts';
 import { textKind } from '../widgets/scrolled.ts';
 import { confirmKind, leaveKind, passphraseKind, secretKind } from '../widgets/typed.ts';
 
-/* What is asked of people, or shown to them, in the place of a page. */
+/* Dialogs: questions and messages in the place of a page. */
 
 type Kinds = {
   readonly [K in Dialog['kind']]: DialogKind<Extract<Dialog, { readonly kind: K }>>;
@@ -52,7 +52,7 @@ export function dialogHelp(dialog: Dialog, model: Model): string {
   return keysText(kindOf(dialog).keys(dialog), model);
 }
 
-/** What is asked of the service while it is to be seen. */
+/** The queries of a dialog while it is shown. */
 export function dialogQueries(dialog: Dialog): readonly Query[] {
   return kindOf(dialog).queries ?? [];
 }

@@ -44,10 +44,10 @@ export function answered(
   return task ? taskDone(up, task, { answer, time }) : [up, []];
 }
 
-/** A service without a store is that of a machine that nobody has set up: so that is what is to be seen first. */
+/** A service without a store runs on a machine that was not set up: so the set-up is shown first. */
 function begun(model: Model, { name, result }: Answer): Model {
   if (name !== 'service/show' || model.hasBegun) return model;
-  // Whoever turned to another screen while the service was not there yet stays there.
+  // If the user went to another screen before the service answered, that screen stays.
   const isNew = result.storeId === null && model.screen === 'status';
   return { ...model, hasBegun: true, screen: isNew ? 'setUp' : model.screen };
 }
@@ -91,7 +91,7 @@ function lost(model: Model, reason: string): Model {
     ...NO_PLACE,
     points: { ...noPoints(points.filter), ...place(points) },
     jobs: { ...NO_ROWS, ...place(jobs) },
-    // The next service begins the log of a session anew.
+    // The next service begins the log of a session again.
     dialog: it ? { ...it, shown: UNKNOWN, log: NO_LOG } : dialog,
   };
 }
@@ -111,7 +111,7 @@ function taskDone(
   const text = `${task.title}: ${bad ?? outcome(answer)}`;
   const done = logged({ ...model, tasks }, { time, text, isFailure: bad !== undefined });
   const isReady = answer.name === 'session/start' || answer.name === 'session/resume';
-  // Whoever types something now is not interrupted: the log has it.
+  // Typing is not interrupted: the message is in the log.
   const dialog: Dialog | undefined =
     isReady && !model.dialog
       ? textDialog(
@@ -123,14 +123,14 @@ function taskDone(
   // Keys that are pressed on another screen by now are meant for that one.
   const isLeft = model.dialog !== undefined || model.screen !== task.from;
   const screen = isLeft ? model.screen : shows;
-  // Whoever was let set this machine up without a login is done with it.
+  // The set-up without a login is over.
   const isLast = answer.name === 'host/finish-set-up' && model.leaving.key === 'l';
   const isEnding = model.isEnding || isLast;
   const [next, effects] = changedBy({ ...done, dialog, screen, isEnding }, answer.name);
   return [task.from === 'setUp' ? stepOn(next) : next, effects];
 }
 
-/** What has to be seen, once something was done; a recovery key also by whoever types something else now. */
+/** Results that must be seen; a recovery key even while the user types something else. */
 function shownAfter(
   { name, request, result }: Answer,
   dialog: Dialog | undefined,

@@ -36,7 +36,7 @@ const TICK_MS = 1000;
 /** An escape that nothing follows for so long was the key. A sequence takes 6 ms at 9,600 baud. */
 const ESCAPE_MS = 100;
 
-/** Shows the console on this process's terminal until somebody leaves it. */
+/** Shows the console on this process's terminal until the user leaves it. */
 export async function runConsole(options: ConsoleOptions): Promise<void> {
   const { service, clock, term, locale, leaving, screen, signal } = options;
   const abilities = abilitiesOf(term, locale);

@@ -20,7 +20,7 @@ export const ALARMS = whole('standing', 'alarm/list', {
 const WIDTHS = [11, 8, 4];
 const onAlarm = keysFor(({ standing, chosen }) => chosenOf(standing, chosen.alarms));
 
-/** What is not over, also what somebody takes care of. */
+/** Open alarms, including acknowledged ones. */
 export const alarmsPage: Page = {
   title: 'Alarms',
   keys: [

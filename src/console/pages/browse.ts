@@ -20,7 +20,7 @@ const ENTRIES = paged('entries', {
     const { id, volume, path } = place;
     return { name: 'files/browse', request: { id, volume, path: `/${path}`, ...window } };
   },
-  // Whoever turns a page has it as it was at the first.
+  // Later pages belong to the same listing as the first.
   everyMs: Number.POSITIVE_INFINITY,
   page: ({ entries, ...at }) => ({ ...at, rows: entries }),
   idOf: ({ path }) => path,

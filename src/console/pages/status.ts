@@ -56,7 +56,7 @@ export const statusPage: Page = {
 
 const BAR_WIDTH = 20;
 const ALARMS_MAX = 4;
-/** Of each section, before what is left goes to the last one. */
+/** Lines of each section, before the rest goes to the last one. */
 const SECTION_ROWS = 3;
 
 function statusBody(model: Model): readonly Line[] {
@@ -152,10 +152,10 @@ function alarmLines(model: Model): Line[] {
   return [...shown, ...more];
 }
 
-/** Below this part of the store's file system somebody should do something. */
+/** Below this free share of the store's file system a warning is shown. */
 const LOW_PART = 0.1;
 
-/** What needs somebody; nothing is said of what is not known. */
+/** Problems that need a person; unknown facts are not mentioned. */
 function alarmsOf({ facts, sessions, damagedSessions, latest, standing }: Model): string[] {
   const open = standing.kind === 'known' ? standing.value : [];
   const found = open

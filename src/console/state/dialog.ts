@@ -2,7 +2,7 @@ import type { JobSummary } from '../../operations/job.ts';
 import type { SessionSummary } from '../../operations/session.ts';
 import { type Call, type Known, UNKNOWN, type Work } from './service.ts';
 
-/* What may be asked of people, or shown to them, instead of a screen. */
+/* Dialogs: questions and messages that replace a screen. */
 
 export type Dialog =
   | FormDialog
@@ -41,7 +41,7 @@ export interface Form {
   readonly fields: readonly FormField[];
   /** What Enter does, as it stands at the bottom. */
   readonly does: string;
-  /** What is asked of the service, or first of people, or what is wrong. */
+  /** A request to the service, a question to the user first, or an error. */
   submit(values: FormValues): Work | Dialog | string;
 }
 

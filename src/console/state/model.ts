@@ -117,7 +117,7 @@ export type ServiceState =
 /** A part of a list, newest first: as many recovery points as are in the store would not fit anywhere. */
 export interface PagedList<T> {
   readonly total: number | undefined;
-  /** Of the first in `rows`. */
+  /** The index of the first of `rows`. */
   readonly first: number;
   readonly rows: readonly T[];
   readonly chosen: number;
@@ -128,7 +128,7 @@ export interface PagedList<T> {
 
 /** A directory of an open volume. */
 export interface FilesPlace {
-  /** Of what is open, and the recovery point or session that it is. */
+  /** The ID of the open volumes, and their recovery point or session. */
   readonly id: string;
   readonly point: string;
   readonly volume: string;
@@ -183,7 +183,7 @@ export interface Task {
   readonly progress: string;
   /** The screen that was seen when it was begun. */
   readonly from: ScreenName;
-  /** What it was asked with: whoever typed something wrong does not type it all again. */
+  /** The request: after an error the user need not type it all again. */
   readonly form: FormDialog | undefined;
 }
 

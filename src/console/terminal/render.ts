@@ -66,7 +66,7 @@ export function closing({ alternate }: Abilities): string {
   return `${CSI}0m${alternate ? '' : `${CSI}H${CSI}J`}${CSI}?25h${alternate ? `${CSI}?1049l` : ''}`;
 }
 
-/** `before` undefined: nobody knows what stands there. */
+/** `before` undefined: the contents of the screen are unknown. */
 export function render(
   before: Frame | undefined,
   lines: readonly Line[],

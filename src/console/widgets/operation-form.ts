@@ -40,7 +40,7 @@ export interface OperationForm<N extends OperationName> {
   readonly made?: (request: Unchecked, values: FormValues) => Unchecked | string;
   /** What is done, as it stands in the log. */
   readonly task: (request: RequestOf<N>) => string;
-  /** What is asked of people before it is done; undefined: nothing. */
+  /** The question to the user before it is done; undefined: none. */
   readonly before?: (request: RequestOf<N>) => Dialog | undefined;
 }
 

@@ -14,7 +14,7 @@ export interface Page {
   readonly title: string;
   /** Its own, beside those that all pages have. They are pressed while the service is there. */
   readonly keys: readonly PageKey[];
-  /** What is asked of the service while it is to be seen. */
+  /** The queries of a page while it is shown. */
   readonly queries: readonly Query[];
   readonly list: PageList;
   readonly body: (model: Model) => readonly Line[];
@@ -39,7 +39,7 @@ export interface PageKey {
   readonly press: (model: Model, name: string) => Outcome;
 }
 
-/** What comes of a key: why nothing does, what is shown now, what is asked of the service, or the next model. */
+/** The result of a key: why it does nothing, the new page, a request to the service, or the next model. */
 export type Outcome = string | Dialog | Work | Next;
 
 export function key(

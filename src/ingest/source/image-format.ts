@@ -7,17 +7,17 @@ import { IngestError } from './ingest-error.ts';
 export const IMAGE_FORMATS = ['raw', 'qcow2', 'vmdk', 'vdi', 'vpc', 'vhdx'] as const;
 export type ImageFormat = (typeof IMAGE_FORMATS)[number];
 
-/** What people call them. */
+/** Common names of formats. */
 const ALIASES: Readonly<Record<string, ImageFormat>> = { vhd: 'vpc', img: 'raw' };
 
 export function parseImageFormat(name: string): ImageFormat {
   const found = IMAGE_FORMATS.find((format) => format === name) ?? ALIASES[name];
   if (found) return found;
   const names = [...IMAGE_FORMATS, 'vhd'].join(', ');
-  throw new IngestError('UNSUPPORTED', `"${name}" is no image format of: ${names}`);
+  throw new IngestError('UNSUPPORTED', `"${name}" is not one of the image formats ${names}`);
 }
 
-/** As people call it. */
+/** The common name of a format. */
 export function formatName(format: ImageFormat): string {
   return format === 'vpc' ? 'vhd' : format;
 }
@@ -33,7 +33,7 @@ const ENDINGS: Readonly<Record<string, ImageFormat>> = {
   '.raw': 'raw',
 };
 
-/** What a file's name promises; undefined: nothing. VMware's `-flat.vmdk` are raw disks. */
+/** The format that a file's name implies; undefined: none. VMware's `-flat.vmdk` are raw disks. */
 export function formatOfName(path: string): ImageFormat | undefined {
   const name = path.toLowerCase();
   if (name.endsWith('-flat.vmdk')) return 'raw';
@@ -50,9 +50,9 @@ const MAGICS: readonly (readonly [ImageFormat, number, string])[] = [
 ];
 
 /**
- * What an image looks like. A guest writes what it likes to a raw disk, even the beginning of another
- * format: so an image that names other files is refused later unless its format was given, and so is here
- * what looks like something that is not read at all. Rejects UNSUPPORTED, REFUSED, BAD_IMAGE.
+ * Detects the format of an image. A guest can write anything to a raw disk, even the beginning of another format: so
+ * an image that names other files is refused later unless its format was given, and an image of an unsupported format
+ * is refused here. Rejects UNSUPPORTED, REFUSED, BAD_IMAGE.
  */
 export async function detectFormat(
   file: File,
@@ -96,12 +96,12 @@ export async function detectFormat(
   );
 }
 
-/** The last 512 bytes; less where there are less. */
+/** The last 512 bytes, or fewer if the file is shorter. */
 export async function readEnd(file: File): Promise<Uint8Array> {
   return readPart(file, Math.max(0, (await file.size()) - VHD_FOOTER_LENGTH), VHD_FOOTER_LENGTH);
 }
 
-/** As far as the file reaches. */
+/** Reads a part, as far as the file reaches. */
 export async function readPart(file: File, offset: number, length: number): Promise<Uint8Array> {
   const bytes = new Uint8Array(length);
   return bytes.subarray(0, await file.read(bytes, offset));

@@ -29,15 +29,14 @@ import { readAlone } from './image-users.ts';
 import { IngestError } from './ingest-error.ts';
 
 /*
- * Looks at an image, and at every file that it names, before any program opens them: whether it is what it can be read
- * as, what qemu would pass over without a word, and whether each file is one that can be opened at all.
- * formats/image/image.md.
+ * Examines an image, and every file that it names, before any program opens them: whether it is valid, whether qemu
+ * would silently ignore something, and whether each file can be opened at all. formats/image/image.md.
  */
 
 export interface ImageLook {
-  /** Bytes of the disk; undefined: the image does not say so where it is looked for. */
+  /** The disk's size in bytes; undefined: not found where it was looked for. */
   readonly size: number | undefined;
-  /** Files that it needs beside itself, as it names them. */
+  /** Other files that it needs, as it names them. */
   readonly named: readonly NamedFile[];
   /** Reported only after it is known that the caller may read the files. */
   readonly complaint: string | undefined;
@@ -47,15 +46,15 @@ interface NamedFile {
   readonly name: string;
   readonly role: 'backing' | 'part';
   readonly format: ImageFormat | 'unknown';
-  /** What it must be long. */
+  /** Its minimum length. */
   readonly lengthMin: number;
 }
 
 /** Longer chains than any hypervisor makes. */
 const CHAIN_MAX = 64;
-/** Files of one image, with all that it refers to. Each stays open; a split VMDK of 16 TB has so many. */
+/** Files of one image, with all that it refers to. Each stays open; a split VMDK of 16 TB has this many. */
 const FILES_MAX = 8192;
-/** Bytes: PATH_MAX of Linux. */
+/** In bytes: PATH_MAX of Linux. */
 const NAME_LENGTH_MAX = 4095;
 
 type Look = (file: File) => Promise<ImageLook>;
@@ -72,7 +71,7 @@ const LOOKS: Readonly<Record<ImageFormat, Look>> = {
 };
 
 /**
- * All of its files stay open and held against writers in `stack`. Rejects UNSUPPORTED, REFUSED, BAD_IMAGE, BUSY.
+ * Keeps all of its files open, and held against writers, in `stack`. Rejects UNSUPPORTED, REFUSED, BAD_IMAGE, BUSY.
  */
 export async function lookAtImage(
   files: FileSystem,
@@ -101,10 +100,10 @@ export interface LookOptions {
   readonly stack: AsyncDisposableStack;
 }
 
-/** Names in a message. */
+/** The most names in a message. */
 const NAMED_MAX = 3;
 
-/** Rejects BAD_IMAGE for names that messages cannot repeat, beside all that is wrong with the image itself. */
+/** Rejects BAD_IMAGE for names that messages cannot repeat, besides all defects of the image itself. */
 async function lookAt(file: File, format: ImageFormat): Promise<ImageLook> {
   const look = await LOOKS[format](file);
   const isName = ({ name }: NamedFile): boolean =>
@@ -136,10 +135,11 @@ async function lookAtNamed(
   const complaints: (string | undefined)[] = [];
   for (const { name, role, format, lengthMin } of named) {
     const path = placeOf(by, name);
-    // A protocol of qemu's: only opening it, which has a time limit, can say more about it.
+    // A protocol of qemu's: only opening it, with a time limit, can tell more.
     if (path === undefined) continue;
     const status = await files.stat(path);
-    if (!status) throw new SystemError('NOT_FOUND', `${by} refers to ${path}, which is not there`);
+    if (!status)
+      throw new SystemError('NOT_FOUND', `${by} refers to ${path}, which does not exist`);
     if (status.kind !== 'file' && status.kind !== 'block-device') {
       throw new IngestError(
         'REFUSED',
@@ -161,7 +161,7 @@ async function lookAtNamed(
   return complaints;
 }
 
-/** Where qemu looks for it; undefined: not in a file system, or through a driver of its own. */
+/** The place where qemu looks for it; undefined: not in a file system, or through a driver of qemu's. */
 function placeOf(by: string, name: string): string | undefined {
   const plain = name.startsWith('file:') ? name.slice('file:'.length) : name;
   if (/^[^/]*:/.test(plain)) return undefined;
@@ -285,10 +285,10 @@ async function lookAtVdi(file: File): Promise<ImageLook> {
   return header ? { size: header.size, named: [], complaint: undefined } : NOTHING;
 }
 
-/** What qemu reads; it passes over all others. */
+/** Kinds of extents that qemu reads; it silently skips all others. */
 const EXTENTS = ['FLAT', 'SPARSE', 'VMFS', 'VMFSSPARSE', 'SESPARSE'];
 const FLAT_EXTENTS = ['FLAT', 'VMFS'];
-/** Letters in a message. */
+/** The most letters shown in a message. */
 const KIND_SHOWN_MAX = 32;
 
 async function lookAtVmdk(file: File): Promise<ImageLook> {

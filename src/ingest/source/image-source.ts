@@ -10,13 +10,13 @@ import { IngestError } from './ingest-error.ts';
 import { examineImage, serveImage } from './qemu-image.ts';
 import { ownedSource, type Source } from './source.ts';
 
-/** Whether a file may not be read for whoever asks for a backup; a path without links. */
+/** Whether a file must not be read on behalf of a client; a path without links. */
 export type IsSecret = (realPath: string) => boolean;
 
 export interface ImageOptions {
-  /** Undefined: as it looks. */
+  /** Undefined: detected. */
   readonly format: ImageFormat | undefined;
-  /** Is asked of what is open, for names lead elsewhere a moment later. */
+  /** Checked for open files, because names may lead elsewhere a moment later. */
   readonly isSecret: IsSecret;
 }
 
@@ -56,7 +56,7 @@ export async function imageSource(
   const served = stack.use(
     await serveImage(clock, path, { format: kind, access: 'read', isDevice }),
   );
-  // It has all parts of the image open, and what a part names as well: more is none of it.
+  // It has all parts of the image open, including those that a part names: it needs no others.
   await openNoMore(served.pid);
   await refuseSecrets(served.pid, path, isSecret);
   if (look.complaint !== undefined) throw new IngestError('BAD_IMAGE', look.complaint);
@@ -64,7 +64,7 @@ export async function imageSource(
   return await ownedSource(served.disk, path, { stack });
 }
 
-/** What is read must be what the image says that it holds; qemu counts in sectors. */
+/** The readable size must be the one that the image states; qemu counts in sectors. */
 function requireSize(said: number | undefined, served: number, path: string): void {
   if (said === undefined || Math.ceil(said / SECTOR) * SECTOR === served) return;
   throw new IngestError(

@@ -2,9 +2,9 @@ import type { File } from '../../sys/files/file-system.ts';
 import { SystemError } from '../../sys/base/system-error.ts';
 
 /*
- * QEMU holds bytes of each image that it has open (block/file-posix.c): from 100 on one for each thing that it does
- * with it, from 200 on one for each thing that it lets no other do. Reading an image that a virtual machine writes to
- * gives a mixture of old and new, which not even a journal mends.
+ * QEMU holds bytes of each image that it has open (block/file-posix.c): from 100 on one for each kind of access that
+ * it has, from 200 on one for each kind that it denies to others. Reading an image that a virtual machine writes to
+ * yields a mixture of old and new data, which not even a journal can repair.
  */
 const DOES = 100;
 const DENIES = 200;
@@ -13,7 +13,7 @@ const WRITE = 1;
 const RESIZE = 3;
 
 /**
- * Rejects BUSY where a virtual machine may write to the file, and keeps one from starting with it, as qemu-img does,
+ * Rejects BUSY if a virtual machine may write to the file, and prevents one from starting with it, as qemu-img does,
  * until `file` is closed.
  */
 export function readAlone(file: File): void {

@@ -1,7 +1,7 @@
 /**
- * BAD_IMAGE (truncated, corrupt, or not what it was said to be), REFUSED (an image that names other
- * files), BAD_CHANGES (a changed-block list that cannot be), EXISTS (a restore's target), TOO_SMALL
- * (likewise), UNSUPPORTED, VERIFY (what was written reads back as something else).
+ * BAD_IMAGE (truncated, corrupt, or not of the given format), REFUSED (an image that names other files), BAD_CHANGES
+ * (an invalid changed-block list), EXISTS (a restore's target), TOO_SMALL (likewise), UNSUPPORTED, VERIFY (written
+ * data reads back differently).
  */
 export type IngestErrorCode =
   | 'BAD_IMAGE'

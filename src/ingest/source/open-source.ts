@@ -14,5 +14,5 @@ export async function openSource(
   if (!isNbdUri(where)) return imageSource(world, where, options);
   const { format } = options;
   if (format === undefined || format === 'raw') return nbdSource(where);
-  throw new IngestError('UNSUPPORTED', `${where}: what NBD serves is raw, not ${format}`);
+  throw new IngestError('UNSUPPORTED', `${where}: an NBD export is raw, not ${format}`);
 }

@@ -9,15 +9,15 @@ import type { ImageFormat } from './image-format.ts';
 import { IngestError } from './ingest-error.ts';
 
 /*
- * Disk images of other products, through qemu's own code: qemu-img looks at them, qemu-nbd serves them on
- * a socket that only we can reach. Images are untrusted; their format is always said, never guessed by
- * qemu, and they are told apart from the files that they may name.
+ * Disk images of other products, through qemu's own code: qemu-img examines them, qemu-nbd serves them on a socket
+ * that only this process can reach. Images are untrusted; their format is always given, never guessed by qemu, and
+ * they are kept separate from the files that they may name.
  */
 
-/** `lent` from a program of ours; closing it ends the program. */
+/** A device served by a program of ours; closing it ends the program. */
 export interface ServedImage extends AsyncDisposable {
   readonly disk: NbdDisk;
-  /** Of that program. */
+  /** The process ID of that program. */
   readonly pid: number;
 }
 
@@ -59,7 +59,7 @@ export async function serveImage(
 interface ServeOptions {
   readonly format: ImageFormat;
   readonly access: 'read' | 'write';
-  /** A block device holds the image. */
+  /** Whether a block device holds the image. */
   readonly isDevice?: boolean;
 }
 
@@ -68,7 +68,7 @@ function imageWords(
   { format, isDevice }: { readonly format: ImageFormat; readonly isDevice: boolean },
 ): string[] {
   if (format !== 'vpc') return ['--format', format, '--', path];
-  // By itself qemu takes the size of a VHD from cylinders and heads, unless it knows the program that made it.
+  // By default qemu takes the size of a VHD from cylinders and heads, unless it knows the program that made it.
   const file = `file.driver=${isDevice ? 'host_device' : 'file'}`;
   const name = `file.filename=${path.replaceAll(',', ',,')}`;
   return ['--image-opts', '--', `driver=vpc,force_size_calc=current_size,${file},${name}`];
@@ -102,16 +102,18 @@ interface ImageInfo {
   };
 }
 
-/** To look at an image's header, and to open its chain; an image that takes longer waits for another program. */
+/**
+ * The time to read an image's header, and to open its chain; an image that takes longer waits for another program.
+ */
 const PROBE_MS = 20_000;
-/** To walk all of an image's tables. */
+/** The time to walk all of an image's tables. */
 const TOOL_MS = 600_000;
-/** A split VMDK has a file for every 2 GB: a message tells the first. */
+/** A split VMDK has a file for every 2 GB: a message names only the first. */
 const NAMED_MAX = 3;
 
 /**
- * What qemu itself sees in an image that was looked at before (image-look.ts): damage, and other files that it would
- * open. Rejects BAD_IMAGE, REFUSED.
+ * Finds what qemu itself sees in an image that was examined before (image-look.ts): damage, and other files that it
+ * would open. Rejects BAD_IMAGE, REFUSED.
  */
 export async function examineImage(
   path: string,
@@ -136,7 +138,7 @@ export async function examineImage(
   await checkImage(path, format);
 }
 
-/** Formats that qemu-img can check; of vpc it cannot tell damage. */
+/** Formats that qemu-img can check; for vpc it detects no damage. */
 const CHECKED: ReadonlySet<ImageFormat> = new Set(['qcow2', 'vdi', 'vhdx', 'vmdk']);
 /** "Check completed, image has leaked clusters, but is not corrupted". */
 const LEAKS_ONLY = 3;
@@ -152,12 +154,12 @@ async function checkImage(path: string, format: ImageFormat): Promise<void> {
   throw new IngestError('BAD_IMAGE', `${path} is damaged or truncated: ${reason}`);
 }
 
-/** In an existing file, whose rights it keeps: qemu would let all users read a new one. */
+/** Creates an image in an existing file, whose permissions stay: qemu would make a new one readable for all users. */
 export async function createImage(
   path: string,
   { format, size }: { readonly format: ImageFormat; readonly size: number },
 ): Promise<void> {
-  // Else VHD rounds the size to what cylinders and heads can say.
+  // Otherwise VHD rounds the size to whole cylinders and heads.
   const options = format === 'vpc' ? ['-o', 'force_size=on'] : [];
   await runOrFail(
     'qemu-img',

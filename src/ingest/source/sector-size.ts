@@ -1,11 +1,11 @@
 import type { BlockDevice } from '../../block/block-device.ts';
 import { LARGE_SECTOR, type SectorSize } from '../../formats/store/catalog/point.ts';
 
-/** UEFI 2.10, 5.3.2: at the second sector. */
+/** UEFI 2.10, 5.3.2: the signature at the second sector. */
 const GPT = 'EFI PART';
 const USUAL_SECTOR = 512;
 
-/** What a GUID partition table says of the sectors of its disk; undefined: there is none. */
+/** The sector size by a GUID partition table; undefined: there is none. */
 export async function tableSectorSize(
   disk: BlockDevice,
 ): Promise<SectorSize | typeof USUAL_SECTOR | undefined> {
@@ -18,9 +18,9 @@ export async function tableSectorSize(
 }
 
 /**
- * As a guest sees the sectors of a disk; undefined: as usual. Its table knows best: a device with large sectors may
- * hold the disk of a guest that sees small ones. For the same reason the least request of an NBD server says nothing:
- * QEMU's takes it from the device below. `own`: of the device that is read.
+ * The sector size as a guest sees it; undefined: the usual one. The partition table is decisive: a device with large
+ * sectors may hold the disk of a guest that sees small ones. For the same reason the minimum request of an NBD server
+ * says nothing: QEMU's takes it from the device below. `own`: the sector size of the device that is read.
  */
 export async function sectorSizeOf(
   disk: BlockDevice,

@@ -4,25 +4,25 @@ import { IngestError } from './ingest-error.ts';
 import { sectorSizeOf } from './sector-size.ts';
 
 /**
- * A disk to be backed up, open for reading, wherever it comes from; every kind passes the same suite
- * (test/ingest/source/conformance.ts). Its device says how large it is, which ranges read as zeros, and gives its
- * bytes; what changed since an earlier backup is counted for a whole machine (backup/changed-blocks.ts). Closing it
- * ends all that was opened or started for it.
+ * A disk to back up, open for reading, of any origin; every kind passes the same suite
+ * (test/ingest/source/conformance.ts). Its device gives its size, the ranges that read as zeros, and its bytes;
+ * changes since an earlier backup are listed for a whole machine (backup/changed-blocks.ts). Closing it ends all that
+ * was opened or started for it.
  */
 export interface Source extends AsyncDisposable {
-  /** Whole sectors, at least one. */
+  /** The disk: whole sectors, at least one. */
   readonly device: BlockDevice;
   /** Names it for people, and is recorded with the disk: an absolute path, or a URI. */
   readonly where: string;
-  /** As a guest sees its sectors; undefined: as usual. */
+  /** The sector size as a guest sees it; undefined: the usual one. */
   readonly sectorSize: SectorSize | undefined;
 }
 
 const SECTOR = 512;
 
 /**
- * A source of what is in `stack`, which it takes over. `own`: the sector size of the device that the disk lies on.
- * Rejects BAD_IMAGE.
+ * A source of the resources in `stack`, which it takes over. `own`: the sector size of the device on which the disk
+ * lies. Rejects BAD_IMAGE.
  */
 export async function ownedSource(
   device: BlockDevice,
@@ -35,9 +35,12 @@ export async function ownedSource(
   return { device, where, sectorSize, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
-/** Disks are whole sectors: what is not was cut off. */
+/** Disks have whole sectors: anything else was truncated. */
 function requireWhole({ geometry: { size } }: BlockDevice, where: string): void {
   if (size > 0 && size % SECTOR === 0) return;
-  const why = size === 0 ? 'is empty' : `has ${size} bytes, no whole number of sectors: truncated?`;
+  const why =
+    size === 0
+      ? 'is empty'
+      : `has ${size} bytes, which is not a whole number of sectors: truncated?`;
   throw new IngestError('BAD_IMAGE', `${where} ${why}`);
 }

@@ -2,15 +2,15 @@ import type { ByteStream } from '../../sys/net/network.ts';
 import { crowd } from './connection-limits.ts';
 
 /**
- * Where connections come in. Those that come while it is held wait, unread, instead of being answered as if what
- * they look for were no more: whoever listens has begun, and what is to be shown is on its way.
+ * Accepts connections. While it is held they wait, unread, instead of being refused as if their export did not exist:
+ * the listener has started, and the exports are about to appear.
  */
 export interface Entrance {
-  /** Welcomes it, now or once `open` is called. Where too many wait, those that came first are ended. */
+  /** Welcomes a connection, now or once `open` is called. If too many wait, the oldest are ended. */
   pass(stream: ByteStream, welcome: Welcome): void;
   hold(): void;
   open(): void;
-  /** Ends those that wait, and those that still come. */
+  /** Ends waiting connections, and all later ones. */
   close(): void;
 }
 

@@ -1,21 +1,21 @@
 import { MiB } from '../../lib/sizes.ts';
 
 /**
- * What is under way on one connection, and when it is too much: then no request is taken until something was answered
- * or sent.
+ * Counts the requests under way on one connection, and decides when there are too many: then no request is accepted
+ * until a reply was produced or sent.
  */
 export interface Accounts {
   readonly running: number;
-  /** One more is under way, with so many bytes of contents, until what is returned is called. */
+  /** Notes a request with so many bytes of contents, until the returned function is called. */
   begin(length: number): () => void;
-  /** The peer takes too little, or has too much under way. */
+  /** Whether the peer reads too slowly, or has too much under way. */
   isFull(): boolean;
   isIdle(): boolean;
-  /** The peer has taken something. */
+  /** Call it when the peer has read something. */
   onSent(): void;
   /** Resolves once everything is answered and sent, or the peer has gone. */
   finished(): Promise<void>;
-  /** The peer has gone. */
+  /** Call it when the peer has gone. */
   abandon(): void;
 }
 
@@ -23,15 +23,15 @@ export interface AccountsOptions {
   readonly runningMax: number;
   /** Bytes of contents under way. */
   readonly runningLengthMax: number;
-  /** Bytes of replies that the peer has not taken yet. */
+  /** Bytes of replies that the peer has not read yet. */
   readonly unsent: () => number;
-  /** Sends the replies that there are. */
+  /** Sends the finished replies. */
   readonly flush: () => void;
-  /** Something was sent, or has ended. */
+  /** Called when something was sent, or has ended. */
   readonly onProgress: () => void;
 }
 
-/** A reader slower than we are is waited for: else memory grows, and copies of large disks take twice as long. */
+/** Waits for a slow reader: otherwise memory grows, and copies of large disks take twice as long. */
 const UNSENT_MAX = MiB;
 
 export function openAccounts(options: AccountsOptions): Accounts {

@@ -3,14 +3,14 @@ import type { SocketOwners } from '../../sys/net/socket-owner.ts';
 import { crowd } from './connection-limits.ts';
 
 export interface ArrivalOptions {
-  /** Whether the peer may come in at all. */
+  /** Whether the peer may connect at all. */
   readonly knows: (peer: Peer) => boolean;
   readonly welcome: (stream: ByteStream, peer: Peer) => void;
 }
 
 /**
- * Finds out whose a connection from this machine is before anything that it sends is read. Those that are waiting for
- * that have a bound like those that were let in.
+ * Finds out which user owns a connection from this machine before any of its data is read. Connections that wait for
+ * that are limited in number, like admitted ones.
  */
 export function arrivals(
   owners: SocketOwners,

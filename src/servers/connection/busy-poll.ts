@@ -1,16 +1,19 @@
 import type { Clock } from '../../sys/base/clock.ts';
 
 /**
- * While requests come close after one another, the event loop looks again for a moment instead of going
- * to sleep: waking up takes longer than an answer does. Costs a busy core while a client asks one thing
- * at a time as fast as it can, and nothing otherwise.
+ * While requests come in quick succession, the event loop polls for a moment instead of going to sleep: waking up
+ * takes longer than answering. Costs a busy core while a client sends one request at a time as fast as it can, and
+ * nothing otherwise.
  */
 export interface StayAwake {
-  /** Requests have come. Not while they are under way: threads that work on them need the processor. */
+  /**
+   * Call it when requests have arrived. Does not poll while they are under way: threads that work on them need the
+   * processor.
+   */
   arrived(isIdle: () => boolean): void;
 }
 
-/** Requests that are further apart on average are not waited for. */
+/** With larger gaps on average it does not poll. */
 const GAP_MAX_MS = 0.2;
 const STAY_MS = 0.1;
 /** Weight of the newest gap; a long one counts as this much. */

@@ -2,50 +2,56 @@ import { peerNetwork } from '../../sys/net/networks.ts';
 import type { ByteStream, Peer } from '../../sys/net/network.ts';
 
 /*
- * Connections that compete for room. Full is never a reason to turn away a host that has few: the host that has most
- * gives one up. Which one, and whether a host may do that to itself, differs: see `yields`.
+ * Connections that compete for room. A full server never turns away a host that has few connections: the host that
+ * has most gives one up. Which one, and whether a host may do that to itself, differs: see `yields`.
  */
 export interface Crowd {
-  /** Undefined: there is no room. Another may have been ended for it. `peer`: what is known of it beside its stream. */
+  /**
+   * Undefined: there is no room. Another may have been ended for it. `peer`: what is known about it besides its
+   * stream.
+   */
   enter(stream: ByteStream, peer?: Peer): Member | undefined;
   readonly size: number;
 }
 
 export interface Member {
-  /** It does something: others are ended before it. */
+  /** Notes activity: inactive connections are ended before it. */
   heard(): void;
   leave(): void;
 }
 
 export interface CrowdOptions {
   /**
-   * `always`: the connection of which nothing was heard for longest makes room for the next, also one of the same host:
-   * nothing is lost with it. `to-others`: it is in use (a guest's disk), and makes room for hosts that have fewer only.
+   * `always`: the connection that has been silent for longest makes room for the next, even one of the same host:
+   * nothing is lost with it. `to-others`: the connection is in use (a guest's disk), and makes room only for hosts
+   * that have fewer.
    */
   readonly yields: 'always' | 'to-others';
 }
 
 /** Each takes a descriptor, and buffers of its own. */
 const CONNECTIONS_MAX = 256;
-/** Of one host, so that others have room: Linux makes up to 16 for an NFS mount (`nconnect`). */
+/** Limit for one host, so that others have room: Linux makes up to 16 for an NFS mount (`nconnect`). */
 const CONNECTIONS_OF_HOST_MAX = 128;
 
 interface Inside {
   readonly stream: ByteStream;
-  /** Or a user of this machine; undefined: over a unix socket. */
+  /** The host, or a user of this machine; undefined: over a unix socket. */
   readonly host: string | undefined;
-  /** Whether anything came from it yet, and when it came or, until then, when it entered: only the order counts. */
+  /**
+   * Whether anything has come from it, and the time of that or, until then, of its arrival: only the order counts.
+   */
   hasSpoken: boolean;
   lastHeard: number;
 }
 
-/** Which of two goes first: one that has said nothing at all, else the one that was silent for longer. */
+/** Which of two ends first: one that has sent nothing at all, otherwise the one that was silent for longer. */
 function lessUsed(a: Inside, b: Inside): Inside {
   if (a.hasSpoken !== b.hasSpoken) return a.hasSpoken ? b : a;
   return b.lastHeard < a.lastHeard ? b : a;
 }
 
-/** Each user of this machine is as good as a host. */
+/** Each user of this machine counts as a host. */
 function hostOf({ address, user }: Peer): string {
   return user === undefined ? peerNetwork(address) : `user ${user}`;
 }
@@ -61,7 +67,7 @@ export function crowd({ yields }: CrowdOptions): Crowd {
     const hosts = Map.groupBy(inside, ({ host }) => host);
     return [...hosts.values()].reduce((most, it) => (it.length > most.length ? it : most));
   }
-  /** The connections of which one has to go; undefined: none has to. */
+  /** The connections of which one must end; undefined: none. */
   function whoYields(host: string | undefined): Inside[] | undefined {
     const its = ofHost(host);
     if (yields === 'always' && its.length >= CONNECTIONS_OF_HOST_MAX) return its;

@@ -1,15 +1,15 @@
 /**
- * What a peer sends, parsed as far as it may be. While too much is under way the rest is kept, and the peer is not
- * listened to.
+ * Data from a peer, parsed as far as the limits allow. While too much is under way the rest is kept, and the peer is
+ * not read.
  */
 export interface Intake {
-  /** Takes what came; the bytes are lent until the call returns. */
+  /** Takes received bytes; they are lent until the call returns. */
   push(bytes: Uint8Array): void;
-  /** Something was sent or has ended: goes on with what was kept, if it may. */
+  /** Call it when something was sent or has ended: continues with kept bytes, if allowed. */
   goOn(): void;
-  /** Whether a request may be taken now: the parser asks before each. */
+  /** Whether a request may be accepted now: the parser asks before each. */
   mayTake(): boolean;
-  /** Nothing is taken any more, not even what was kept. */
+  /** Ends the intake: nothing is accepted from now on, not even kept bytes. */
   end(): void;
 }
 
@@ -17,7 +17,7 @@ export interface IntakeOptions {
   /** Parses as much as `mayTake` allows, and returns how far it came. */
   readonly parse: (bytes: Uint8Array) => number;
   readonly isStalled: () => boolean;
-  /** Sends what the parsed requests were answered at once. */
+  /** Sends the immediate replies to the parsed requests. */
   readonly flush: () => void;
   /** As those of `ByteStream`. */
   readonly pause: () => void;
@@ -28,7 +28,7 @@ export function intake({ parse, isStalled, flush, pause, resume }: IntakeOptions
   let kept: Uint8Array | undefined;
   let isOver = false;
 
-  /** What of them is left. */
+  /** The unparsed rest. */
   function parsed(bytes: Uint8Array): Uint8Array | undefined {
     const done = parse(bytes);
     flush();

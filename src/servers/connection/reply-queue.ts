@@ -2,32 +2,32 @@ import { assert } from '../../lib/assert.ts';
 import { KiB, MiB } from '../../lib/sizes.ts';
 
 /**
- * Replies of one connection on their way out. They are written side by side into slabs that are used
- * over and over; a slab goes out when it holds enough or nothing more is to be had, and only one is
- * under way at a time, so that the others fill meanwhile. A connection that has nothing to say has no slab.
+ * Replies of one connection on their way out. They are written side by side into slabs that are reused; a slab is
+ * sent when it is full enough or further replies are not expected, and only one is under way at a time, so that
+ * others fill in the meantime. A connection without replies has no slab.
  */
 export interface ReplyQueue {
-  /** Makes room for a reply; then `bytes` and `view` are the memory, and it begins at the answer. */
+  /** Reserves room for a reply in `bytes` and `view`, and returns its offset there. */
   reserve(length: number): number;
-  /** What was reserved last is a reply now. Without this it never was. */
+  /** Turns the last reservation into a reply. Without this it has no effect. */
   commit(length: number): void;
   readonly bytes: Uint8Array;
   readonly view: DataView;
-  /** Sends what there is, as soon as nothing else is under way. */
+  /** Sends the queue as soon as no other slab is under way. */
   flush(): void;
-  /** Bytes that the peer has not taken yet. */
+  /** Bytes that the peer has not read yet. */
   readonly unsent: number;
 }
 
 /**
- * Slabs for all connections of a target. Fresh memory for each reply would cost more, in page faults and garbage
+ * Slabs for all connections of a server. Fresh memory for each reply would cost more, in page faults and garbage
  * collections, than everything else together.
  */
 export interface SlabPool {
   take(length: number): Slab;
-  /** Nobody may use it any more. */
+  /** The slab must not be used afterwards. */
   give(slab: Slab): void;
-  /** Nobody is connected: gives the memory back. */
+  /** Frees the memory, when no client is connected. */
   clear(): void;
 }
 
@@ -35,16 +35,16 @@ export interface ReplyQueueOptions {
   readonly slabs: SlabPool;
   /** As `ByteStream.write`. */
   readonly send: (bytes: Uint8Array, sent: () => void) => void;
-  /** Something was sent: `unsent` is less than it was. */
+  /** Called when something was sent: `unsent` has decreased. */
   readonly onSent: () => void;
 }
 
 const SLAB_LENGTH = 256 * KiB;
-/** With more than this a peer can begin to read while we go on. */
+/** With more than this a peer can begin to read while we continue. */
 const FLUSH_LENGTH = 64 * KiB;
 /** For the usual largest request; what is larger gets memory of its own. */
 const LARGE_SLAB_LENGTH = MiB + 512;
-/** What a busy connection has under way, or several that are less so. */
+/** The slabs under way of a busy connection, or of several less busy ones. */
 const SPARE_MAX = 8;
 const SPARE_LARGE_MAX = 4;
 

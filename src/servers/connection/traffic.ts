@@ -1,10 +1,10 @@
-/** Bytes of data that went through, since it began: they only grow. */
+/** Bytes transferred since the beginning: they only grow. */
 export interface Traffic {
   readBytes: number;
   writtenBytes: number;
 }
 
-/** Who is connected. */
+/** A connected client. */
 export interface Client {
   /** Undefined: over a unix socket, from this machine. */
   readonly address: string | undefined;
@@ -16,7 +16,7 @@ export function noTraffic(): Traffic {
   return { readBytes: 0, writtenBytes: 0 };
 }
 
-/** What all of them are together. */
+/** The sum of all parts. */
 export function sumOfTraffic(parts: Iterable<Readonly<Traffic>>): Traffic {
   const sum = noTraffic();
   for (const part of parts) addTraffic(sum, part);

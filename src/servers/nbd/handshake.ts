@@ -17,15 +17,15 @@ import {
 import { concatBytes, utf8 } from '../../lib/bytes.ts';
 
 /*
- * "Fixed newstyle negotiation" as a machine that eats bytes: what a peer says to what we answer. It
- * does no I/O, holds at most one option, and knows exports by what a peer may learn of them.
+ * "Fixed newstyle negotiation" as a state machine: bytes of the peer in, replies out. It does no I/O, holds at most
+ * one option, and knows only those facts of exports that a peer may learn.
  */
 
 export interface Offer {
   readonly name: string;
   readonly description: string;
   readonly size: number;
-  /** What clients are told to ask for multiples of; other requests are answered all the same. */
+  /** The unit of requests advertised to clients; other requests are answered nevertheless. */
   readonly sectorSize: number;
   readonly blockSize: number;
   readonly readOnly: boolean;
@@ -48,32 +48,32 @@ type Outcome =
 
 interface HandshakeOptions {
   readonly offers: () => Iterable<Offer>;
-  /** Where there is one export only, nobody needs its name. */
+  /** Whether clients may omit the name of a single export. */
   readonly hasDefault: boolean;
-  /** `require`: nothing is told or served before. */
+  /** `require`: before TLS nothing is listed or served. */
   readonly tls: 'none' | 'allow' | 'require';
 }
 
 interface Handshake {
   readonly greeting: Uint8Array;
-  /** Takes what came; `send` gets the answers in order. */
+  /** Takes received bytes; `send` gets the replies in order. */
   push(bytes: Uint8Array, send: (reply: Uint8Array) => void): Outcome;
-  /** TLS stands: what was agreed before is forgotten. */
+  /** TLS is established: earlier agreements are dropped. */
   secured(): void;
 }
 
-/** More than any client sends; nobody may negotiate for ever. */
+/** More than any client sends; negotiations must end. */
 const OPTIONS_MAX = 256;
 const OPTION_LENGTH_MAX = 16 * 1024;
 /**
- * Once it was told so much, it is told nothing more: a list of all exports for each option would fill memory for a peer
- * that takes nothing. One list of any length is always told.
+ * After so many bytes of lists none are sent: a list of all exports for each option would fill memory for a peer
+ * that reads nothing. One list of any length is always sent.
  */
 const TOLD_LENGTH_MAX = 256 * 1024;
 const FLAGS_LENGTH = 4;
 const META_CONTEXT = 'base:allocation';
 const META_CONTEXT_ID = 1;
-/** Of the reply to EXPORT_NAME, where the client did not ask to leave them out. */
+/** The zeros in the reply to EXPORT_NAME, unless the client asked to omit them. */
 const EXPORT_NAME_ZEROES = 124;
 
 export function handshake(options: HandshakeOptions): Handshake {
@@ -106,7 +106,7 @@ export function handshake(options: HandshakeOptions): Handshake {
         const length = view.getUint32(12);
         const isTooMuch = ++count > OPTIONS_MAX || told > TOLD_LENGTH_MAX;
         if (view.getBigUint64(0) !== OPTION_MAGIC || isTooMuch) return { kind: 'close' };
-        // Not even read: a client that means well sends nothing like it.
+        // Not even read: an honest client sends nothing like it.
         if (length > OPTION_LENGTH_MAX) {
           send(encodeOptionReply(option, OPTION_REPLIES.tooBig));
           return { kind: 'close' };
@@ -120,7 +120,7 @@ export function handshake(options: HandshakeOptions): Handshake {
           send(reply);
         });
         if (!outcome) continue;
-        // Bytes that came before TLS stands may be an attacker's: never to be taken for the peer's.
+        // Bytes from before TLS may be an attacker's: they must not count as the peer's.
         if (outcome.kind === 'tls' && pending.length > 0) return { kind: 'close' };
         return outcome.kind === 'agreed' ? { ...outcome, rest: pending } : outcome;
       }
@@ -137,7 +137,7 @@ type Answer =
   | Omit<Extract<Outcome, { kind: 'agreed' }>, 'rest'>
   | Extract<Outcome, { kind: 'close' | 'tls' }>;
 
-/** What each option is answered with, and what has been agreed on so far. */
+/** The reply to each option, and the agreements so far. */
 function negotiation({ offers, hasDefault, tls }: HandshakeOptions) {
   let noZeroes = false;
   let isSecure = false;
@@ -158,15 +158,15 @@ function negotiation({ offers, hasDefault, tls }: HandshakeOptions) {
     if (option === OPTIONS.extendedHeaders) style = 'extended';
     else if (style === 'simple') style = 'structured';
   }
-  /** What has no data and may not have any. */
+  /** Answers options that must not have data. */
   function answerBare(option: number, reply: ReplyWith): Answer | undefined {
     if (option === OPTIONS.list) {
       for (const { name, description } of offers()) {
         reply(OPTION_REPLIES.server, concatBytes(encodeString(name), utf8(description)));
       }
     } else if (option === OPTIONS.startTls) {
-      if (tls === 'none') return reply(OPTION_REPLIES.policy, 'TLS is not set up here');
-      if (isSecure) return reply(OPTION_REPLIES.invalid, 'TLS stands already');
+      if (tls === 'none') return reply(OPTION_REPLIES.policy, 'TLS is not configured here');
+      if (isSecure) return reply(OPTION_REPLIES.invalid, 'TLS is established already');
     } else {
       chooseStyle(option);
     }
@@ -182,7 +182,7 @@ function negotiation({ offers, hasDefault, tls }: HandshakeOptions) {
       style = 'simple';
       contextOf = undefined;
     },
-    /** Undefined: on with the next. */
+    /** Undefined: continue with the next option. */
     answer(
       option: number,
       data: Uint8Array,
@@ -195,7 +195,7 @@ function negotiation({ offers, hasDefault, tls }: HandshakeOptions) {
       };
       if (tls === 'require' && !isSecure && !isAllowedInTheClear(option)) {
         if (option === OPTIONS.exportName) return { kind: 'close' };
-        return reply(OPTION_REPLIES.tlsRequired, 'this server wants TLS first');
+        return reply(OPTION_REPLIES.tlsRequired, 'this server requires TLS first');
       }
       switch (option) {
         case OPTIONS.exportName: {
@@ -289,7 +289,7 @@ function answerSetMeta(
 /** Answers nothing, so that refusals can be returned. */
 type ReplyWith = (code: number, text?: Uint8Array | string) => undefined;
 
-/** "TLS-only mode": what may be said before. */
+/** "TLS-only mode": the options allowed before TLS. */
 function isAllowedInTheClear(option: number): boolean {
   return option === OPTIONS.startTls || option === OPTIONS.abort;
 }

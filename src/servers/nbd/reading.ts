@@ -11,10 +11,10 @@ import { type Outgoing, outgoing, QUEUED_MAX } from './outgoing.ts';
 import { echoOf, type ReplyWriter } from './reply-writer.ts';
 
 /*
- * Reads, and how their answers are sent: at once where the bytes are in memory, whole once they were read, or, for long
- * ones, in pieces, of which only few are in memory at a time. Where the style of replies has no pieces, or the client
- * wants none, the parts of a long answer follow each other with nothing in between, and nothing can be said any more
- * once it has begun. So the range is read once before: what is damaged is found while it can still be refused.
+ * Reads, and how their replies are sent: at once if the bytes are in memory, whole once they were read, or, for long
+ * ones, in pieces, of which few are in memory at a time. If the style of replies has no pieces, or the client wants
+ * none, the parts of a long reply follow each other with nothing in between, and an error can no longer be reported
+ * once it has begun. So the range is read once before: damage is found while the request can still be refused.
  */
 /** Begins what takes a while; `work` answers what is to be said once it is done. */
 export type Run = (echo: Echo, length: number, work: () => Promise<() => void>) => void;
@@ -61,7 +61,7 @@ export function readings(options: ReadingOptions, { accounts, run, reply, refuse
       return () => {};
     });
   }
-  /** `isLast`: of what has come so far. */
+  /** `isLast`: the last request received so far. */
   function read(request: Request, isLast: boolean): void {
     const { offset, length, flags } = request;
     const hasPieces = agreement.style !== 'simple' && (flags & COMMAND_FLAGS.df) === 0;
@@ -133,7 +133,7 @@ function longReads({ device, reads, onBroken }: ReadingOptions, reply: ReplyWrit
   }
   async function parts(echo: Echo, offset: number, length: number): Promise<void> {
     await readThrough(device, offset, length);
-    // Now, for answers that wait in the meantime may hold what would be missing then.
+    // Now, because replies that wait in the meantime may hold the memory that would be missing then.
     await reads.all(2 * READ_PART);
     for (let other = out.sending(); other; other = out.sending()) await other;
     const end = out.beginParts();
@@ -142,7 +142,7 @@ function longReads({ device, reads, onBroken }: ReadingOptions, reply: ReplyWrit
       await sendParts(offset, length);
     } catch (cause) {
       reads.give(2 * READ_PART);
-      // It could be read a moment ago. Nothing else is sent any more.
+      // It was readable a moment ago. Nothing else can be sent now.
       if (cause instanceof BlockError) return onBroken();
       end();
       throw cause;
@@ -165,7 +165,7 @@ function longReads({ device, reads, onBroken }: ReadingOptions, reply: ReplyWrit
   return { pieces, parts };
 }
 
-/** Reads a range for what comes of it: it is known to be readable then, and mostly in memory. */
+/** Reads a range in advance: afterwards it is known to be readable, and mostly in memory. */
 export async function readThrough(
   device: BlockDevice,
   offset: number,

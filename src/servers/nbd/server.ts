@@ -33,17 +33,17 @@ import { type SlabPool, slabPool } from '../connection/reply-queue.ts';
 import { type StayAwake, stayAwake } from '../connection/busy-poll.ts';
 import { type Transmission, transmission, type TransmissionOptions } from './transmission.ts';
 
-/** Serves block devices over NBD. Whatever a peer sends ends at most its own connection. */
+/** Serves block devices over NBD. Input of a peer can end only its own connection. */
 export interface NbdTarget extends AsyncDisposable {
   readonly address: Address;
-  /** Of TCP. */
+  /** The TCP port. */
   readonly port: number | undefined;
   /** The device is lent; `name` is what clients ask for. */
   export(name: string, device: BlockDevice | WritableBlockDevice, options: ExportOptions): Export;
-  /** Until `answer` whoever connects waits: no export is refused because it is not there yet, or not any more. */
+  /** Until `answer` new clients wait: no export is refused because it is not there yet, or no longer there. */
   hold(): void;
   answer(): void;
-  /** Clients that connect from now on are served with these; only where there were some from the start. */
+  /** Serves later clients with these credentials; only if there were some from the start. */
   renew(credentials: TlsCredentials): void;
 }
 
@@ -55,35 +55,38 @@ export interface ExportOptions {
   readonly sectorSize?: number;
 }
 
-/** That all clients share, of however many servers. */
+/** Memory that all clients of all servers share. */
 export interface NbdMemory {
-  /** What they write, until it is written. */
+  /** Memory for writes, until they are written. */
   readonly writes: MemoryBudget;
-  /** What they read, until they have taken it. */
+  /** Memory for reads, until the clients have read the replies. */
   readonly reads: MemoryBudget;
 }
 
 export interface NbdTargetOptions {
   readonly clock: Clock;
   readonly listen: Address;
-  /** There too: sockets that systemd has opened. */
+  /** Further addresses: sockets that systemd has opened. */
   readonly others?: readonly Address[];
-  /** Whether the only export needs no name; not where exports come and go, for then it is another one each time. */
+  /**
+   * Whether clients may omit the name of a single export. Off where exports change: the empty name would then mean a
+   * different disk each time.
+   */
   readonly hasDefault?: boolean;
-  /** Whether the peer is served; left out: whoever can connect. */
+  /** Whether the peer is served; default: all that can connect. */
   readonly admits?: (peer: Peer | undefined) => boolean;
-  /** Whether a process of this machine is served at a unix socket; left out: of this user's and root's only. */
+  /** Whether a process of this machine is served at a unix socket; default: only this user's and root's. */
   readonly admitsProcess?: (peer: UnixPeer) => boolean;
-  /** Whether a user of this machine is served over TCP; left out: all are. */
+  /** Whether a user of this machine is served over TCP; default: all are. */
   readonly admitsUser?: (uid: number) => boolean;
-  /** For what clients write, until it is written. */
+  /** Memory for clients' requests. */
   readonly memory: NbdMemory;
   readonly tls?:
     | { readonly mode: 'allow' | 'require'; readonly credentials: TlsCredentials }
     | undefined;
 }
 
-/** A peer that has not chosen an export by then is no client. */
+/** A peer that has not chosen an export by then is not a client. */
 const HANDSHAKE_MS = 30_000;
 const FINISH_MS = 5000;
 const RECEIVE_LENGTH = 256 * KiB;
@@ -95,11 +98,11 @@ interface Served {
   readonly offer: Offer;
   readonly device: BlockDevice | WritableBlockDevice;
   readonly connections: Set<Connection>;
-  /** Of clients that have left. */
+  /** Traffic of former clients. */
   readonly past: Traffic;
 }
 
-/** What all connections use together. */
+/** The resources of all connections. */
 interface Shared {
   readonly awake: StayAwake;
   readonly slabs: SlabPool;
@@ -115,7 +118,7 @@ interface Connection extends Client {
 export async function openNbdTarget(options: NbdTargetOptions): Promise<NbdTarget> {
   const served = new Map<string, Served>();
   const streams = new Set<ByteStream>();
-  /** Those that have no export yet: until they have shown that they may, they take no room of those who have one. */
+  /** Connections without an export yet: until they are admitted, they take no room from those that have one. */
   const undecided = new Set<ByteStream>();
   const shaking = crowd({ yields: 'always' });
   const room = crowd({ yields: 'to-others' });
@@ -171,7 +174,7 @@ export async function openNbdTarget(options: NbdTargetOptions): Promise<NbdTarge
     },
     answer: door.open,
     renew(credentials) {
-      assert(tls, 'there is TLS');
+      assert(tls, 'TLS is configured');
       tls = { ...tls, credentials };
     },
     export(name, device, { description, readOnly, sectorSize = 1 }) {
@@ -212,7 +215,7 @@ export async function openNbdTarget(options: NbdTargetOptions): Promise<NbdTarge
   };
 }
 
-/** Lets in those of other machines too: what decides about them is their address, and TLS. */
+/** Admits clients of other machines too: their address, and TLS, decide about them. */
 function localUsers(
   admitsUser: (uid: number) => boolean,
   welcome: (stream: ByteStream) => void,
@@ -225,7 +228,7 @@ async function finish(clock: Clock, { stream, transmission }: Connection): Promi
   const sent = new AbortController();
   await Promise.race([
     transmission.stop(),
-    // Whoever does not take its answers has to do without.
+    // A client that does not read its replies loses them.
     clock.sleep(FINISH_MS, sent.signal).catch(() => {}),
   ]);
   sent.abort();

@@ -15,31 +15,31 @@ import { answering, type AnsweringOptions } from './answers.ts';
 import type { PartialWrite } from './partial-write.ts';
 
 /**
- * "Transmission phase": requests in, replies out. What is in memory is answered at once, in the loop
- * that parses; the rest is answered when it comes, in any order. While the peer takes too little, or
- * has too much under way, nothing more is parsed.
+ * "Transmission phase": requests in, replies out. Data in memory is answered at once, in the loop that parses; the
+ * rest is answered when it arrives, in any order. While the peer reads too slowly, or has too much under way, parsing
+ * stops.
  */
 export interface Transmission {
-  /** Takes what came; the bytes are lent until the call returns. */
+  /** Takes received bytes; they are lent until the call returns. */
   push(bytes: Uint8Array): void;
-  /** No request is taken any more; resolves when those under way are answered, and that was sent. */
+  /** Accepts no further requests; resolves when those under way are answered, and the replies sent. */
   stop(): Promise<void>;
   /** Whether every request that came is answered. */
   isIdle(): boolean;
-  /** The peer has gone. */
+  /** Call it when the peer has gone. */
   abandon(): void;
 }
 
 export interface TransmissionOptions extends Omit<AnsweringOptions, 'onBroken'> {
   readonly pause: () => void;
   readonly resume: () => void;
-  /** The peer is done, or nothing that it says can be understood. */
+  /** Called when the peer is done, or its data cannot be understood. */
   readonly close: () => void;
 }
 
 interface Payload {
   readonly request: Request;
-  /** Not: refused, and only read past. */
+  /** False: refused, and only skipped. */
   readonly isWanted: boolean;
   readonly length: number;
   received: number;
@@ -105,17 +105,17 @@ interface ParserEvents {
   wantsPayload(request: Request): boolean;
   readonly memory: MemoryShare;
   readonly payloads: BufferPool;
-  /** The whole payload came with its request. Takes it before it returns, or answers false: then `take` is the way. */
+  /** The whole payload came with its request. Takes it before it returns, or returns false: then use `take`. */
   tryTake(request: Request, payload: Uint8Array): boolean;
-  /** `isLast`: nothing that came is left. The payload's memory is given back by who takes it. */
+  /** `isLast`: nothing received is left. The receiver gives the payload's memory back. */
   take(request: Request, payload: Uint8Array<ArrayBuffer> | undefined, isLast: boolean): void;
   takeInParts(request: Request): PartialWrite;
   mayTake(): boolean;
-  /** Nothing that follows can be understood, or is meant to be. */
+  /** The rest cannot, or need not, be understood. */
   end(): void;
 }
 
-/** Cuts what comes into requests and their payloads. */
+/** Cuts the received bytes into requests and their payloads. */
 function requestParser(style: HeaderStyle, events: ParserEvents) {
   const { memory, payloads } = events;
   const headerLength = requestLength(style);
@@ -125,7 +125,7 @@ function requestParser(style: HeaderStyle, events: ParserEvents) {
   let headFilled = 0;
   let payload: Payload | undefined;
 
-  /** The request whose payload begins at `at`; answers where what follows begins. */
+  /** Begins the request whose payload begins at `at`; returns where the next bytes begin. */
   function begin(bytes: Uint8Array, at: number): number {
     const length = requestPayload(request, style);
     if (request.command === COMMANDS.disconnect || length > PAYLOAD_LENGTH_MAX) {
@@ -142,12 +142,12 @@ function requestParser(style: HeaderStyle, events: ParserEvents) {
     }
     return at;
   }
-  /** Undefined: there is none until something of this connection's is written. */
+  /** Undefined: there is none until a write of this connection is done. */
   function partOf(open: Payload): Uint8Array<ArrayBuffer> | undefined {
     const length = memory.take(open.length - open.received);
     return length > 0 ? payloads.take(length) : undefined;
   }
-  /** How far it came: less than all if it has to wait. */
+  /** Returns how far it came: not to the end if it has to wait. */
   function fill(open: Payload, bytes: Uint8Array): number {
     if (open.isWanted && !(open.part ??= partOf(open))) return 0;
     const room = open.part ? open.part.length - open.partFilled : open.length - open.received;
@@ -170,7 +170,7 @@ function requestParser(style: HeaderStyle, events: ParserEvents) {
     if (isAll) open.write.end();
   }
   return {
-    /** What of a request came and will not be whole. */
+    /** Drops a request that will stay incomplete. */
     drop(): void {
       if (payload?.part) {
         memory.give(payload.part.length);
@@ -179,7 +179,7 @@ function requestParser(style: HeaderStyle, events: ParserEvents) {
       payload?.write?.drop();
       payload = undefined;
     },
-    /** Parses as much as may be and returns how far it came. */
+    /** Parses as much as allowed and returns how far it came. */
     parse(bytes: Uint8Array): number {
       const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
       let at = 0;

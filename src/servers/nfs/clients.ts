@@ -15,7 +15,7 @@ import type { Served } from './exports/export-entry.ts';
 export interface NfsClients extends AsyncDisposable {
   /** Those who have read or written something of it, and are still connected. */
   of(served: Served): readonly Client[];
-  /** Of all clients, those that have left too. */
+  /** Traffic of all clients, including former ones. */
   trafficOf(served: Served): Traffic;
   /** Whether it comes from a host or a local user that may see anything. Strangers are not even listened to. */
   knows(peer: Peer): boolean;
@@ -51,7 +51,7 @@ interface Connected {
 
 export function nfsClients({ clock, writes, admits }: NfsClientsOptions): NfsClients {
   const clients = new Map<ByteStream, Connected>();
-  /** Of all clients, those that have left too. */
+  /** Traffic of all clients, including former ones. */
   const total: TrafficByTree = new WeakMap();
   const awake = stayAwake(clock);
   const memory = recordMemory();

@@ -108,7 +108,7 @@ function refuse(
   else if (problem === 'credentials') writeAuthError(writer, xid, AUTH_ERRORS.tooWeak);
   else if (!program) writeAccepted(writer, xid, ACCEPTED.programUnavailable);
   else if (program.version === version) writeAccepted(writer, xid, ACCEPTED.procedureUnavailable);
-  // A default mount on Linux first asks for version 4, and goes on only if it is told of version 3.
+  // A default mount on Linux first asks for version 4, and continues only if the reply offers version 3.
   else writeProgramMismatch(writer, xid, { low: program.version, high: program.version });
   reply.end();
 }

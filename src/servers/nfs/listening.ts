@@ -22,7 +22,7 @@ export interface NfsSockets {
   readonly nfs: readonly number[];
   readonly mount: readonly number[];
   readonly portmap: readonly number[];
-  /** Of the port mapper too: datagrams. */
+  /** The port mapper's sockets for datagrams. */
   readonly datagrams: readonly number[];
 }
 

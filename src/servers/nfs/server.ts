@@ -38,7 +38,7 @@ export interface NfsTarget extends AsyncDisposable {
   expect(name: string, options: NfsExportOptions): void;
   /** It will not be there again. */
   forget(name: string): void;
-  /** Until `answer` whoever connects waits. */
+  /** Until `answer` new clients wait. */
   hold(): void;
   answer(): void;
   /** As `hold`, and ends connections once they have their answers. */
@@ -51,7 +51,7 @@ export interface NfsExportOptions {
   /** 32 bits each, not zero; the same after a restart: file ids and handles are made of them. */
   readonly tag: number;
   readonly generation: number;
-  /** Somebody asks for it while it is away. */
+  /** Called when a client asks for it while it is away. */
   readonly onAsked?: () => void;
 }
 

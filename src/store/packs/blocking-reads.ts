@@ -5,8 +5,8 @@ import type { PackStore } from './pack-store.ts';
 import { StoreError } from './store-error.ts';
 
 /**
- * Fills `into` from a pack in this thread. False: the medium has been slow, the pack is not open, or it failed; then
- * whoever reads it in the other way has the error.
+ * Fills `into` from a pack in this thread. False: the medium has been slow, the pack is not open, or the read failed;
+ * then reading it the other way reports the error.
  */
 export type TryReadFrame = (into: Uint8Array, pack: number, offset: number) => boolean;
 

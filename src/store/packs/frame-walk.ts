@@ -10,16 +10,16 @@ import { MiB } from '../../lib/sizes.ts';
 import type { File } from '../../sys/files/file-system.ts';
 import { PACK_SPAN } from './trust.ts';
 
-/** The frames of a pack without its footer, as far as their checksums tell. */
+/** The frames of a pack, found by their checksums without the footer. */
 export interface WalkedFrames {
   readonly entries: readonly PackEntry[];
-  /** Behind the last whole frame. */
+  /** The end of the last whole frame. */
   readonly end: number;
 }
 
 /**
- * Goes from frame to frame. At one that is not whole it ends (`first-damage`: what a crash left open), or looks for
- * the next one that is (`end`: a pack whose footer is damaged).
+ * Goes from frame to frame. At a frame that is not whole it stops (`first-damage`: a pack that a crash left open), or
+ * searches for the next whole one (`end`: a pack whose footer is damaged).
  */
 export async function walkFrames(
   file: Pick<File, 'read'>,
@@ -29,7 +29,7 @@ export async function walkFrames(
   const bytes = new Uint8Array(FRAME_LENGTH_MAX);
   let end = PACK_HEADER_LENGTH;
 
-  /** The frame that begins there; undefined: none does. */
+  /** The frame that begins at `offset`; undefined: none does. */
   async function frameAt(offset: number): Promise<PackEntry | undefined> {
     try {
       const head = await file.read(bytes.subarray(0, FRAME_HEADER_LENGTH), offset);
@@ -59,7 +59,7 @@ export async function walkFrames(
 const LOOK_LENGTH = MiB;
 const MAGIC = Buffer.from('HFfr', 'latin1');
 
-/** Where, from `from` on, the next whole frame header begins. */
+/** The offset of the next whole frame header from `from` on. */
 async function nextHeader(file: Pick<File, 'read'>, from: number): Promise<number | undefined> {
   const bytes = Buffer.alloc(LOOK_LENGTH);
   for (let start = from; start < PACK_SPAN; start += LOOK_LENGTH - FRAME_HEADER_LENGTH) {

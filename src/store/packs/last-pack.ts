@@ -10,12 +10,12 @@ import { putDurably } from '../../sys/files/write-atomically.ts';
 import type { LastPack } from './pack-store.ts';
 
 /*
- * The number of the last pack that recovery points may name. Without it the number of a lost pack could be given again,
- * where the index is lost as well: what older points name would be taken for something else.
+ * The number of the last pack to which recovery points may refer. Without it, if the index is lost too, the number of
+ * a lost pack could be given again: references of older points would then find other data.
  */
 const LAST_PACK = 'last-pack.json';
 
-/** The caller looks at the packs as well. */
+/** The caller also considers the packs themselves. */
 export async function readLastPack(files: FileSystem, store: string): Promise<LastPack> {
   const where = join(store, LAST_PACK);
   if (!(await files.stat(where))) return { last: 0 };
@@ -27,7 +27,7 @@ export async function readLastPack(files: FileSystem, store: string): Promise<La
   }
 }
 
-/** Durable once it resolves. For the one writer. */
+/** Durable once it resolves. Only for the one writer. */
 export async function writeLastPack(files: FileSystem, store: string, last: number): Promise<void> {
   await putDurably(files, join(store, LAST_PACK), encodeLastPack(last));
 }

@@ -9,21 +9,21 @@ import { listPacks, movedPath } from './pack-path.ts';
 import type { Place } from './trust.ts';
 
 /**
- * Where frames went that their pack no longer gives: `NNNNNNNN.moved` beside the pack. `next` is called only when a
- * read has failed, so that each call may look at the disk: another process may have written the file just now.
+ * New places of frames that their pack has lost: `NNNNNNNN.moved` beside the pack. `next` is called only after a
+ * failed read, so that each call may look at the disk: another process may just have written the file.
  */
 export interface MovedFrames {
-  /** One step; undefined: it did not move, or what says so is damaged. */
+  /** One step; undefined: the frame did not move, or the record is damaged. */
   next(place: Place): Promise<Location | undefined>;
-  /** Packs of which something moved, ascending. */
+  /** Packs with moved frames, ascending. */
   list(): Promise<number[]>;
-  /** Where the frames of a pack went, by their old offsets. Rejects FormatError where that is damaged. */
+  /** New places of a pack's frames, by their old offsets. Rejects FormatError if the record is damaged. */
   of(pack: number): Promise<Frames>;
-  /** Adds to what is known of `pack`. For the one writer; durable once it resolves. */
+  /** Adds moves of frames of `pack`. Only for the one writer; durable once it resolves. */
   add(pack: number, moves: Frames): Promise<void>;
-  /** Where that is written, for people. */
+  /** The path of the record, for people. */
   path(pack: number): string;
-  /** What is damaged. */
+  /** Damaged records. */
   problems(): Promise<readonly { readonly where: string; readonly what: string }[]>;
 }
 
@@ -57,7 +57,7 @@ export function movedFiles(files: FileSystem, directory: string): MovedFrames {
       if (kept.size > KEPT_MAX) kept.delete(oldest!);
       return frames;
     } catch (cause) {
-      // The caller has a failed read in hand already, and reports that one.
+      // The caller already has a failed read, and reports that one.
       if (cause instanceof SystemError || cause instanceof FormatError) return NONE;
       throw cause;
     }
@@ -83,7 +83,7 @@ export function movedFiles(files: FileSystem, directory: string): MovedFrames {
   };
 }
 
-/** Throws FormatError where the file is damaged. */
+/** Rejects FormatError if the file is damaged. */
 async function readMoved(files: FileSystem, directory: string, pack: number): Promise<Frames> {
   const path = movedPath(directory, pack);
   if (!(await files.stat(path))) return NONE;
@@ -111,17 +111,17 @@ async function addMoved(
   try {
     before = await readMoved(files, directory, pack);
   } catch (cause) {
-    // What it said is found out again by the reads that miss it.
+    // Reads that miss its contents will find them out again.
     if (!(cause instanceof FormatError)) throw cause;
   }
   const frames = new Map([...before, ...moves]);
   await putDurably(files, path, encodeMoved(pack, { frames }), 'shared');
 }
 
-/** Steps from pack to pack: more than a frame is ever stored again, and an end to a circle. */
+/** The most steps from pack to pack: more often than a frame is ever stored again, and a bound for circles. */
 const STEPS_MAX = 8;
 
-/** The places that a frame may be at: `first`, if there is one, and then each that the one before moved to. */
+/** The possible places of a frame: `first`, if there is one, then each place to which the one before moved. */
 export async function* placesOf(
   moved: Pick<MovedFrames, 'next'>,
   first: Location | undefined,

@@ -14,17 +14,17 @@ import { readFooter } from './pack-contents.ts';
 import { groupBefore } from './pack-path.ts';
 import type { PackBuilder } from './pack-store.ts';
 
-/** Written at once: large enough for a disk to stream. */
+/** The length of one write: large enough for a disk to stream. */
 const PIECE_LENGTH = 2 * MiB;
-/** Pieces in memory at most: one that fills, others on their way. */
+/** The most pieces in memory: one being filled, others being written. */
 const PIECES_MAX = 4;
 
 export const OPEN_SUFFIX = '.open';
 
-/** `path`: the name it gets when it is sealed. The file is made behind the first appends. */
+/** `path`: its name once it is sealed. The file is created while the first frames are appended. */
 export function packBuilder(files: FileSystem, path: string, header: PackHeader): PackBuilder {
   const file = createIn(files, path + OPEN_SUFFIX);
-  // Its failure is met by the first write.
+  // The first write handles its failure.
   file.catch(() => {});
   const entries: PackEntry[] = [];
   const output = pieceWriter(file);
@@ -63,7 +63,8 @@ async function createIn(files: FileSystem, path: string): Promise<File> {
   if (!(await files.stat(group))) {
     await files.makeDirectory(group);
     await files.syncDirectory(dirname(group));
-    // Later packs are sealed in this directory, earlier ones are open in the one before: a power cut leaves no gap.
+    // If later packs are sealed in this directory while earlier ones in the one before are open, a power cut must
+    // leave no gap.
     const before = join(dirname(group), groupBefore(basename(group)));
     if (await files.stat(before)) await files.syncDirectory(before);
   }
@@ -77,7 +78,7 @@ export async function sealPack(
   path: string,
   count: number,
 ): Promise<void> {
-  // What was encoded is decoded once more before anything can refer to it.
+  // The encoded footer is decoded again before anything can refer to it.
   const footer = await readFooter(file);
   assert(footer.entries.length === count, `${path}: ${footer.entries.length} of ${count} entries`);
   await file.sync();
@@ -133,7 +134,7 @@ function pieceWriter(file: Promise<File>) {
       await Promise.all(waiting);
       check();
     },
-    /** Nothing is on its way, written or not. */
+    /** Resolves once no write is under way, whether they succeeded or not. */
     async settled(): Promise<void> {
       await Promise.all(waiting);
     },

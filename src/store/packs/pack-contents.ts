@@ -15,7 +15,7 @@ import type { PackContents, PackFooter } from './pack-store.ts';
 /** The bytes of a pack, wherever they are. */
 export type PackBytes = Pick<File, 'path' | 'size' | 'read'>;
 
-/** Throws FormatError where it is damaged. */
+/** Rejects FormatError if it is damaged. */
 export async function readFooter(pack: PackBytes): Promise<PackFooter> {
   const size = await pack.size();
   const header = decodePackHeader(await bytesOf(pack, 0, PACK_HEADER_LENGTH));
@@ -26,7 +26,7 @@ export async function readFooter(pack: PackBytes): Promise<PackFooter> {
   return { size, header, entries };
 }
 
-/** The same where footer or header are damaged: `damage` says what is wrong with them. */
+/** The same for a damaged footer or header; `damage` describes the defect. */
 export async function walkedContents(pack: PackBytes, damage: string): Promise<PackContents> {
   const { entries } = await walkFrames(pack, 'end');
   return { size: await pack.size(), header: await readHeader(pack), entries, damage };

@@ -11,7 +11,7 @@ import type { PackFooter, PackStore } from './pack-store.ts';
 import { salvageOpenPacks } from './salvage.ts';
 import { wantedMarks } from './wanted-marks.ts';
 
-/** Sizes asked for at once. */
+/** Sizes requested at once. */
 const STATS_MAX = 32;
 
 /** Packs as files. `directory`: the store's `packs`; the marks and the number of the last pack lie beside it. */

@@ -5,7 +5,7 @@ import type { FileSystem } from '../../sys/files/file-system.ts';
 const PER_DIRECTORY = 1000;
 const NAME = /^(\d{8})\.(pack|moved|pack\.open)$/;
 
-/** `pack.open`: one that is being written, or that a crash left. */
+/** `pack.open`: a pack that is being written, or that a crash left. */
 export type PackFileKind = 'pack' | 'moved' | 'pack.open';
 const GROUP = /^\d{5}$/;
 
@@ -35,7 +35,7 @@ export function packNumber(group: string, name: string, kind: PackFileKind): num
   return groupOf(pack) === group ? pack : undefined;
 }
 
-/** Their numbers, ascending. What else lies there is passed over. */
+/** The numbers of the packs, ascending. Other files are skipped. */
 export async function listPacks(
   files: FileSystem,
   directory: string,

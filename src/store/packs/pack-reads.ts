@@ -11,7 +11,7 @@ export type PackReads = Pick<PackReading, 'read' | 'tryRead' | 'readBlocking' | 
 /** Packs kept open: far below the usual limit of 1,024 descriptors of a process. */
 const OPEN_FILES_MAX = 64;
 
-/** `directory`: the store's `packs`. What is opened is closed with `handles`. */
+/** `directory`: the store's `packs`. Disposing `handles` closes what was opened. */
 export function packReads(
   files: FileSystem,
   directory: string,
@@ -37,14 +37,14 @@ export function packReads(
     tryRead(into, pack, offset) {
       const file = handles.opened(pack);
       if (file) whole(file.readNow(into, offset), into, pack, offset);
-      // Next time it will be; whoever reads it otherwise meets the failure.
+      // It will be open the next time; the other way of reading reports a failure.
       else handles.use(pack, async () => {}).catch(() => {});
       return file !== undefined;
     },
     readBlocking: (into, pack, offset) =>
       handles.use(pack, async (file) => whole(file.readNow(into, offset), into, pack, offset)),
     willNeed(pack, offset, length) {
-      // Whoever reads it meets the failure.
+      // A later read reports the failure.
       handles.use(pack, async (file) => file.willNeed(offset, length)).catch(() => {});
     },
   };

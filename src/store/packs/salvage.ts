@@ -14,10 +14,9 @@ import { OPEN_SUFFIX, sealPack } from './pack-builder.ts';
 import { isGroup, packNumber } from './pack-path.ts';
 
 /**
- * Packs that a crash left open: cut behind the last whole frame and sealed, so that a repeated backup
- * finds what they hold. Packs of nodes are sealed empty: blocks that they name may be lost, and a later
- * backup that found such a node would refer to nothing; but a number that is not there would look like a pack that
- * was lost. `directory`: the store's `packs`.
+ * Seals packs that a crash left open: cut after the last whole frame, so that a repeated backup finds their blocks.
+ * Packs of nodes are sealed empty: blocks to which they refer may be lost, and a later backup that found such a node
+ * would refer to missing blocks; but a missing number would look like a lost pack. `directory`: the store's `packs`.
  */
 export async function salvageOpenPacks(files: FileSystem, directory: string): Promise<void> {
   for (const group of (await files.list(directory)).filter(isGroup)) {
@@ -27,7 +26,7 @@ export async function salvageOpenPacks(files: FileSystem, directory: string): Pr
         const sealed = name.slice(0, -OPEN_SUFFIX.length);
         const number = packNumber(group, sealed, 'pack');
         const path = join(directory, group, sealed);
-        // Where the pack is there, sealed, this is of another copy of the store: what is published stays.
+        // If the sealed pack exists, this file belongs to another copy of the store: the published pack stays.
         if (number !== undefined && !(await files.stat(path))) await salvage(files, path, number);
       }
     }
@@ -50,7 +49,7 @@ async function emptied(file: File, number: number): Promise<WalkedFrames> {
   return { entries: [], end: PACK_HEADER_LENGTH };
 }
 
-/** Undefined: not even the pack's header is whole. */
+/** The kind of a pack; undefined: not even its header is whole. */
 async function kindOf(file: File): Promise<FrameKind | undefined> {
   const bytes = new Uint8Array(PACK_HEADER_LENGTH);
   try {

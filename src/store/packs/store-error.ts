@@ -1,8 +1,7 @@
 /**
- * NOT_A_STORE, EXISTS (something is in the way), BUSY (another writer; the message names it),
- * UNSUPPORTED (of a later release), CORRUPT, MISSING (a block that is referred to is nowhere),
- * NO_SPACE, IO (the medium failed; for a writer that is final), CLOSED, INDEX (the index is damaged: it is
- * rebuilt), LOST (what an earlier point has there cannot be read).
+ * NOT_A_STORE, EXISTS (the place is taken), BUSY (another writer; the message names it), UNSUPPORTED (from a later
+ * release), CORRUPT, MISSING (a referenced block is nowhere), NO_SPACE, IO (the medium failed; final for a writer),
+ * CLOSED, INDEX (the index is damaged: it is rebuilt), LOST (data of an earlier point cannot be read).
  */
 export type StoreErrorCode =
   | 'NOT_A_STORE'

@@ -1,11 +1,11 @@
 import type { Location } from '../../formats/store/packs/node.ts';
 
 /**
- * Which of the places that an index, a parent's leaf or a mark names may be referred to again. Made when a writer
- * opens the store; encode threads share the memory.
+ * Which places from an index, a parent's leaf or a mark may be referred to again. Made when a writer opens the store;
+ * encode threads share the memory.
  */
 export interface TrustData {
-  /** A bit a pack: it is there, is as large as when it was sealed, and nothing speaks against it. */
+  /** One bit per pack: it exists, has the size at which it was sealed, and has no known damage. */
   readonly sound: Uint8Array;
   /** Packs from this number on are this writer's own. */
   readonly firstNew: number;
@@ -16,17 +16,17 @@ export interface TrustData {
 /** Ascending, in shared memory. */
 export type SortedKeys = Float64Array;
 
-/** Where a frame is, or was. */
+/** The present or former place of a frame. */
 export type Place = Pick<Location, 'pack' | 'offset'>;
 
 export interface Trust {
-  /** For a place that a leaf or a mark names: it was there before this writer. */
+  /** Whether a place from a leaf or a mark is good: it existed before this writer. */
   isGood(place: Place): boolean;
-  /** For a place that the index names: it may also be one of this writer's own. */
+  /** Whether a place from the index is good: it may also be one of this writer's own. */
   isKnown(place: Place): boolean;
 }
 
-/** Offsets in a pack stay below this: 64 MiB and one frame more. */
+/** Offsets in a pack stay below this: 64 MiB plus one frame. */
 export const PACK_SPAN = 2 ** 27;
 
 /** One safe integer for a place in the store. */

@@ -8,19 +8,19 @@ export type WantedFrame = Pick<Reference, 'pack' | 'offset' | 'digest'>;
 
 /** Frames that a read found missing or damaged: files in `wanted/`, see wanted.md. */
 export interface WantedMarks {
-  /** Never rejects for the disk: where it cannot be written to there is no mark, and the next read tries again. */
+  /** Never rejects for the disk: if it cannot be written there is no mark, and the next read tries again. */
   add(frame: WantedFrame): Promise<void>;
   list(): Promise<Wanted[]>;
-  /** Never rejects for the disk: where it cannot be written to the mark stays. */
+  /** Never rejects for the disk: if it cannot be written the mark stays. */
   remove(mark: Wanted): Promise<void>;
 }
 
-/** Beyond this a pack is marked as a whole: what a writer reads at its start, and keeps in memory. */
+/** Beyond this a whole pack is marked: a writer reads all marks at its start, and keeps them in memory. */
 const MARKS_MAX = 65_536;
 
 /** `directory`: the store's `wanted`. */
 export function wantedMarks(files: FileSystem, directory: string): WantedMarks {
-  /** How many more may be made before they are counted again. */
+  /** How many marks may be made before they are counted again. */
   let room = 0;
   const wholePacks = new Set<number>();
 
@@ -37,7 +37,7 @@ export function wantedMarks(files: FileSystem, directory: string): WantedMarks {
   return {
     async add({ pack, offset, digest }) {
       try {
-        // Where a store was unmounted nothing of it is there, and nothing may be made.
+        // If the store was unmounted its directory is empty, and nothing may be created there.
         if (!(await files.stat(join(directory, '../packs')))) return;
         if (wholePacks.has(pack)) return;
         if (room === 0) {

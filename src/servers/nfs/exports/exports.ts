@@ -53,7 +53,7 @@ export function nfsExports(nowMs: () => number): Exports {
     if (!it) return own.node(id);
     const found = it.tree.node(id);
     if (found) return found;
-    throw new NfsFailure(STATUS.stale, 'the file is no more');
+    throw new NfsFailure(STATUS.stale, 'the file no longer exists');
   }
   function remain(known: Known): void {
     away.drop(known.name);

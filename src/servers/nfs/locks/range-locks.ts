@@ -3,12 +3,12 @@
  * what the owner had there, as POSIX has it. Lost when the process ends: clients take that for a restart.
  */
 export interface RangeLocks {
-  /** Who is in the way; undefined: nobody. */
+  /** The conflicting holder; undefined: none. */
   conflict(file: string, wanted: Lock): Lock | undefined;
   /** `conflict`, or the lock is taken. FULL: there are too many. */
   take(file: string, wanted: Lock): Lock | 'FULL' | undefined;
   release(file: string, owner: string, range: Range): void;
-  /** All locks of a host that starts anew. */
+  /** Releases all locks of a host that has restarted. */
   releaseHost(host: string): void;
   /** All locks of files whose words begin so. */
   releaseFiles(prefix: string): void;
@@ -32,7 +32,7 @@ export interface Lock extends Range {
 }
 
 const LOCKS_MAX = 10_000;
-/** Of one address, so that others have room: QEMU takes some ten for a disk. */
+/** Limit for one address, so that others have room: QEMU takes some ten for a disk. */
 const LOCKS_OF_ADDRESS_MAX = 4000;
 
 export function rangeLocks(): RangeLocks {

@@ -13,7 +13,7 @@ import type { Handler, Program } from './procedure.ts';
 import type { Found } from '../exports/export-entry.ts';
 
 const AUTH_SYS = 1;
-/** Of what `showmount` shows. */
+/** The longest list of hosts that `showmount` shows. */
 const GROUPS_LENGTH_MAX = 32 * 1024;
 
 /** MOUNT version 3 (RFC 1813, appendix I): from a path to the first handle. */
@@ -48,7 +48,7 @@ export function mountProgram(exports: Exports): Program {
       writer.u32(AUTH_SYS);
       reply.end();
     },
-    // DUMP: who has mounted what is not kept, since nobody says that he left.
+    // DUMP: mounts are not recorded, since clients do not report that they have left.
     (_args, _caller, reply) => {
       reply.begin(4).flag(false);
       reply.end();

@@ -9,12 +9,12 @@ import { NAME_MAX } from './nfs-limits.ts';
  * 1813, 3.3): garbage arguments would be an error of the client's own RPC.
  */
 
-/** Of what is to be made. INVAL. */
+/** The name of a new file. INVAL. */
 export function readName(args: XdrReader): string {
   return readText(args, NAME_MAX, STATUS.invalid);
 }
 
-/** Of what should be there. NOENT: no such name ever is, and INVAL is nothing that LOOKUP or REMOVE answer. */
+/** The name of an existing file. NOENT: an invalid name never exists, and LOOKUP and REMOVE do not answer INVAL. */
 export function readExistingName(args: XdrReader): string {
   return readText(args, NAME_MAX, STATUS.notFound);
 }

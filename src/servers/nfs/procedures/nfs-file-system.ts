@@ -11,7 +11,7 @@ const FILE_SIZE_MAX = Number.MAX_SAFE_INTEGER;
 const FILES = 100_000;
 const LINKS_MAX = 1000;
 
-/** What may be asked of the file system as a whole: FSSTAT, FSINFO, PATHCONF. */
+/** Procedures about the file system as a whole: FSSTAT, FSINFO, PATHCONF. */
 export function fileSystemProcedures({ exports }: NfsServer): NfsHandlers {
   function after(writer: XdrWriter, found: Found): void {
     writeAfter(writer, attributesOf(found, exports.node(found)));

@@ -110,7 +110,7 @@ export function readingProcedures({ exports }: NfsServer): NfsHandlers {
 const NOTHING = new Uint8Array(0);
 /** What stands before the data of a READ: attributes, count, eof, length. */
 const DATA_HEADER_LENGTH = AFTER_LENGTH + 12;
-/** Of each size, for reads that are not answered at once: 16 MiB of memory in all, of all connections. */
+/** Buffers of each size, for reads that are not answered at once: 16 MiB in all, for all connections. */
 const SPARE_BUFFERS = 8;
 
 function writeDataHeader(

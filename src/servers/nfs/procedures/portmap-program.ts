@@ -13,7 +13,7 @@ export interface Registration {
 const TRANSPORTS = { tcp: 6, udp: 17 } as const;
 const ENTRY_LENGTH = 20;
 
-/** The port mapper, version 2 (RFC 1833, section 3). Nobody registers anything with it but we ourselves. */
+/** The port mapper, version 2 (RFC 1833, section 3). Only this process registers programs. */
 export function portmapProgram(registrations: () => readonly Registration[]): Program {
   const refuse: Handler = (_args, _caller, reply) => {
     reply.begin(4).flag(false);

@@ -13,7 +13,7 @@ import { connectionReplies, type OpenReply } from './replies.ts';
 export interface Connection {
   /** Bytes of answers in memory. */
   held(): number;
-  /** Takes no call any more; resolves once those under way are answered. */
+  /** Accepts no further calls; resolves once those under way are answered. */
   stop(): Promise<void>;
   /** The peer has gone. */
   abandon(): void;
@@ -52,7 +52,7 @@ export function connection(options: ConnectionOptions): Connection {
         answer(record, { keep, isLast: isLast && replies.isIdle() }, replies.open);
       } catch (cause) {
         if (!(cause instanceof FormatError)) throw cause;
-        // Not even a call: nobody is there to be answered.
+        // Not even a call: there is no request to answer.
         end();
       }
     },

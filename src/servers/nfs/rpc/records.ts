@@ -22,7 +22,7 @@ export interface RecordState {
 
 export interface Kept {
   readonly bytes: Uint8Array;
-  /** Nobody uses them any more. */
+  /** The bytes must not be used afterwards. */
   release(): void;
 }
 
@@ -39,7 +39,7 @@ const RECORD_LENGTH_MAX = 1024 * 1024 + 4096;
 const FRAGMENTS_MAX = 256;
 /** Memory for a record grows with what came of it, whatever its mark says. */
 const FIRST_LENGTH = 128 * KiB;
-/** Of each size, for all connections. */
+/** Spare buffers of each size, for all connections. */
 const SPARE_BUFFERS = 8;
 
 export type RecordMemory = Pick<BufferPool, 'take' | 'give'>;
@@ -56,11 +56,11 @@ export function recordParser(
   const mark = new Uint8Array(RECORD_MARK_LENGTH);
   const markView = new DataView(mark.buffer);
   let markFilled = 0;
-  /** Of the fragment under way. */
+  /** Bytes missing of the fragment under way. */
   let missing = 0;
   let isLast = false;
   let fragments = 0;
-  /** Of the record so far. */
+  /** The record so far. */
   let record = memory.take(0);
   let filled = 0;
   let isBroken = false;

@@ -14,7 +14,7 @@ export interface ReplayCache {
 
 /** A client repeats a call within minutes, and its connection holds some hundreds. */
 const REPLIES_MAX = 4096;
-/** Of one client: who makes files by the thousand pushes out its own answers, not those of others. */
+/** Limit for one client: a client that creates thousands of files evicts its own answers, not those of others. */
 const REPLIES_OF_CLIENT_MAX = 1024;
 
 export function replayCache(): ReplayCache {

@@ -32,7 +32,7 @@ export type OpenReply = (
 ) => Reply;
 
 export interface RepliesOptions {
-  /** Of all connections. */
+  /** The slabs of all connections. */
   readonly slabs: SlabPool;
   /** As `ByteStream.write`. */
   readonly send: (bytes: Uint8Array, sent: () => void) => void;
